@@ -1,0 +1,151 @@
+//! The address of an actor in this process. It outlives restarts: a message sent while the
+//! actor is being started again waits for the next incarnation, within the asker's deadline.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use ractor::{ActorRef, MessagingErr};
+use tokio::sync::Notify;
+
+use crate::actor::Envelope;
+use crate::ask::{AskError, Reply, reply_pair};
+use crate::registry::Stats;
+
+/// Messages one mailbox may hold before senders are told at once that it is full (M2).
+pub const MAILBOX_LIMIT: u64 = 16_384;
+
+/// Where to send messages of type `M`.
+pub struct Address<M> {
+    slot: Arc<Slot<M>>,
+}
+
+struct Slot<M> {
+    current: ArcSwapOption<ActorRef<Envelope<M>>>,
+    started: Notify,
+    stats: Arc<Stats>,
+}
+
+/// A message that could not be delivered, given back to its sender.
+#[derive(Debug)]
+pub struct Undelivered<M>(pub M);
+
+// === impl Address ===
+
+impl<M> Clone for Address<M> {
+    fn clone(&self) -> Self {
+        Self {
+            slot: Arc::clone(&self.slot),
+        }
+    }
+}
+
+impl<M> std::fmt::Debug for Address<M> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Address({})", self.slot.stats.name)
+    }
+}
+
+impl<M: Send + 'static> Address<M> {
+    pub(crate) fn new(stats: Arc<Stats>) -> Self {
+        Self {
+            slot: Arc::new(Slot {
+                current: ArcSwapOption::empty(),
+                started: Notify::new(),
+                stats,
+            }),
+        }
+    }
+
+    pub(crate) fn publish(&self, actor: ActorRef<Envelope<M>>) {
+        // What the last incarnation left unread died with it.
+        let stats = &self.slot.stats;
+        let handled = stats.handled.load(Ordering::Relaxed);
+        let sent = stats.received.load(Ordering::Relaxed);
+        stats
+            .lost
+            .fetch_add(sent.saturating_sub(handled + stats.lost.load(Ordering::Relaxed)), Ordering::Relaxed);
+        self.slot.current.store(Some(Arc::new(actor)));
+        self.slot.started.notify_waiters();
+    }
+
+    /// The name that inspection shows.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.slot.stats.name
+    }
+
+    /// Messages sent and not handled yet.
+    #[must_use]
+    pub fn depth(&self) -> u64 {
+        self.slot.stats.depth()
+    }
+
+    /// Sends without waiting for an answer.
+    ///
+    /// # Errors
+    /// Gives the message back when the actor is not running or its mailbox is full.
+    pub fn tell(&self, message: M) -> Result<(), Undelivered<M>> {
+        let Some(actor) = self.slot.current.load_full() else {
+            return Err(Undelivered(message));
+        };
+        if self.depth() >= MAILBOX_LIMIT {
+            return Err(Undelivered(message));
+        }
+        self.slot.stats.received.fetch_add(1, Ordering::Relaxed);
+        actor.send_message(Envelope(message)).map_err(|error| {
+            self.slot.stats.received.fetch_sub(1, Ordering::Relaxed);
+            match error {
+                MessagingErr::SendErr(Envelope(message)) => Undelivered(message),
+                // Neither a closed channel nor a wrong type can follow from a typed reference.
+                MessagingErr::ChannelClosed | MessagingErr::InvalidActorType => {
+                    unreachable!("a typed local send returns its message")
+                }
+            }
+        })
+    }
+
+    /// Asks and waits for the answer, at most `deadline`.
+    ///
+    /// # Errors
+    /// [`AskError::Overloaded`] at once when the mailbox is full, [`AskError::Unavailable`] when no
+    /// incarnation took the question in time, [`AskError::Dropped`] when one took it and died,
+    /// [`AskError::Timeout`] when it did not answer in time.
+    pub async fn ask<T: Send + 'static>(
+        &self,
+        deadline: Duration,
+        question: impl FnOnce(Reply<T>) -> M,
+    ) -> Result<T, AskError> {
+        let (reply, answer) = reply_pair();
+        let mut message = question(reply);
+        let asking = async {
+            loop {
+                if self.depth() >= MAILBOX_LIMIT {
+                    return Err(AskError::Overloaded);
+                }
+                let started = self.slot.started.notified();
+                match self.tell(message) {
+                    Ok(()) => break,
+                    Err(Undelivered(back)) => message = back,
+                }
+                // A restart takes milliseconds; the short wait covers one between tell and notified.
+                let _ = tokio::time::timeout(Duration::from_millis(20), started).await;
+            }
+            answer.await.map_err(|_| AskError::Dropped)
+        };
+        match tokio::time::timeout(deadline, asking).await {
+            Ok(outcome) => outcome,
+            Err(_) if self.slot.current.load().is_none() => Err(AskError::Unavailable),
+            Err(_) => Err(AskError::Timeout),
+        }
+    }
+
+    /// Stops this incarnation without a word, as a fault would; its supervisor starts the next.
+    /// For tests and for an operator's last resort.
+    pub fn kill(&self) {
+        if let Some(actor) = self.slot.current.load_full() {
+            actor.get_cell().kill();
+        }
+    }
+}

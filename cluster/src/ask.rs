@@ -1,0 +1,48 @@
+//! Questions and answers between actors: the reply port and what can go wrong.
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+
+/// Why an answer did not come. All of them may be retried when the question is idempotent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+pub enum AskError {
+    /// Nobody runs at this address.
+    #[error("the actor is not running, try again")]
+    Unavailable,
+    /// Too many questions wait already.
+    #[error("the actor's mailbox is full, try again later")]
+    Overloaded,
+    /// The actor took the question and ended before it answered.
+    #[error("the actor ended before it answered, try again")]
+    Dropped,
+    /// No answer within the deadline.
+    #[error("no answer within the deadline")]
+    Timeout,
+    /// The other side does not know this message or this version of it (M1).
+    #[error("the other side does not understand this message")]
+    Unsupported,
+}
+
+/// Where an answer goes. Dropping it tells the asker that there will be none.
+#[derive(Debug)]
+pub struct Reply<T>(oneshot::Sender<T>);
+
+pub(crate) fn reply_pair<T>() -> (Reply<T>, oneshot::Receiver<T>) {
+    let (sender, receiver) = oneshot::channel();
+    (Reply(sender), receiver)
+}
+
+// === impl Reply ===
+
+impl<T> Reply<T> {
+    /// Answers. An asker who has gone away misses nothing.
+    pub fn send(self, answer: T) {
+        let _ = self.0.send(answer);
+    }
+
+    /// Whether the asker has given up, so that work for it can be spared.
+    #[must_use]
+    pub fn is_abandoned(&self) -> bool {
+        self.0.is_closed()
+    }
+}

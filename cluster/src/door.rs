@@ -1,0 +1,130 @@
+//! The location-transparent way to ask: a typed request goes in, its reply comes out, and the
+//! caller never learns on which node the actor lives.
+//!
+//! Today every door opens to an actor of this process. With `HEADGATE_ENCODE_ASKS=1` (and in the
+//! second pass of the test command) each request and reply is encoded and decoded on the way, so
+//! that the wire can come behind the door without touching a caller.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::address::{Address, Undelivered};
+use crate::ask::{AskError, Reply, reply_pair};
+use crate::codec::{decode, encode};
+use crate::registry::System;
+
+/// A question that may cross nodes: plain data with a frozen shape per version (M1).
+pub trait Request: Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// What answers it.
+    type Reply: Serialize + DeserializeOwned + Send + 'static;
+    /// Its number on the wire, unique among all requests.
+    const KIND: u16;
+    /// The version of its shape.
+    const VERSION: u16;
+}
+
+/// A request as its actor receives it.
+#[derive(Debug)]
+pub struct Asked<R: Request> {
+    /// What is asked.
+    pub request: R,
+    /// Where the answer goes.
+    pub reply: Reply<R::Reply>,
+}
+
+type SendTo<R> = dyn Fn(Asked<R>) -> Result<(), Asked<R>> + Send + Sync;
+
+/// A typed way to an actor, wherever it lives.
+pub struct Door<R: Request> {
+    send: Arc<SendTo<R>>,
+    encoded: bool,
+}
+
+// === impl Door ===
+
+impl<R: Request> Clone for Door<R> {
+    fn clone(&self) -> Self {
+        Self {
+            send: Arc::clone(&self.send),
+            encoded: self.encoded,
+        }
+    }
+}
+
+impl<R: Request> std::fmt::Debug for Door<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Door({})", R::KIND)
+    }
+}
+
+impl<R: Request> Door<R> {
+    /// A door to an actor of this process. `unwrap` gives the request back out of an undelivered
+    /// message, so that it can be offered to the actor's next incarnation.
+    pub fn local<M: Send + 'static>(
+        system: &System,
+        address: Address<M>,
+        wrap: fn(Asked<R>) -> M,
+        unwrap: fn(M) -> Option<Asked<R>>,
+    ) -> Self {
+        Self {
+            send: Arc::new(move |asked| match address.tell(wrap(asked)) {
+                Ok(()) => Ok(()),
+                // An undelivered message is the one just wrapped, so it unwraps again; were it
+                // not, its reply port is dropped and the asker learns that.
+                Err(Undelivered(message)) => unwrap(message).map_or(Ok(()), Err),
+            }),
+            encoded: system.encode_asks,
+        }
+    }
+
+    /// A door that sends to the first of several equal actors, chosen per request by `pick`.
+    pub fn balanced(doors: Vec<Self>, pick: fn(&R, usize) -> usize) -> Self {
+        let encoded = doors.iter().any(|door| door.encoded);
+        Self {
+            send: Arc::new(move |asked| {
+                let chosen = pick(&asked.request, doors.len().max(1));
+                match doors.get(chosen) {
+                    Some(door) => (door.send)(asked),
+                    None => Err(asked),
+                }
+            }),
+            encoded,
+        }
+    }
+
+    /// Asks and waits for the answer, at most `deadline`.
+    ///
+    /// # Errors
+    /// See [`AskError`].
+    pub async fn ask(&self, request: R, deadline: Duration) -> Result<R::Reply, AskError> {
+        let request = self.through_the_wire(request)?;
+        let (reply, answer) = reply_pair();
+        let mut asked = Asked { request, reply };
+        let asking = async {
+            while let Err(back) = (self.send)(asked) {
+                asked = back;
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+            answer.await.map_err(|_| AskError::Dropped)
+        };
+        let reply = tokio::time::timeout(deadline, asking)
+            .await
+            .map_err(|_| AskError::Timeout)??;
+        if !self.encoded {
+            return Ok(reply);
+        }
+        let bytes = encode(R::KIND, R::VERSION, &reply).map_err(|_| AskError::Unsupported)?;
+        decode(R::KIND, R::VERSION, &bytes).map_err(|_| AskError::Unsupported)
+    }
+
+    fn through_the_wire(&self, request: R) -> Result<R, AskError> {
+        if !self.encoded {
+            return Ok(request);
+        }
+        let bytes = encode(R::KIND, R::VERSION, &request).map_err(|_| AskError::Unsupported)?;
+        decode(R::KIND, R::VERSION, &bytes).map_err(|_| AskError::Unsupported)
+    }
+}

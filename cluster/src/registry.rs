@@ -1,0 +1,140 @@
+//! Every actor of this node with its numbers, for inspection and metrics.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use serde::{Deserialize, Serialize};
+
+use crate::Clock;
+
+/// What every actor and handle of a node shares.
+#[derive(Debug, Clone)]
+pub struct System {
+    /// The node's time.
+    pub clock: Clock,
+    /// The node's actors.
+    pub registry: Arc<Registry>,
+    /// Whether each remotable ask is encoded and decoded even inside this process.
+    pub encode_asks: bool,
+}
+
+/// The actors of a node.
+#[derive(Debug, Default)]
+pub struct Registry {
+    actors: RwLock<BTreeMap<String, Arc<Stats>>>,
+}
+
+/// One actor's counters.
+#[derive(Debug)]
+pub(crate) struct Stats {
+    pub(crate) name: String,
+    pub(crate) kind: &'static str,
+    pub(crate) received: AtomicU64,
+    pub(crate) handled: AtomicU64,
+    pub(crate) lost: AtomicU64,
+    pub(crate) errors: AtomicU64,
+    pub(crate) restarts: AtomicU64,
+    pub(crate) busy_ns: AtomicU64,
+    last_error: Mutex<Option<String>>,
+}
+
+/// One actor as inspection shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActorReport {
+    /// Unique name on this node, its place in the tree with `/`.
+    pub name: String,
+    /// What it is, such as `gateway.follower`.
+    pub kind: String,
+    /// Messages sent to it.
+    pub received: u64,
+    /// Messages it has handled.
+    pub handled: u64,
+    /// Messages sent and not handled yet.
+    pub depth: u64,
+    /// Handlers that failed or panicked.
+    pub errors: u64,
+    /// Times it was started again.
+    pub restarts: u64,
+    /// Nanoseconds spent in handlers.
+    pub busy_ns: u64,
+    /// The last failure, if any.
+    pub last_error: Option<String>,
+}
+
+// === impl System ===
+
+impl System {
+    /// A fresh system. `encode_asks` is the test mode of [`crate::Door`].
+    #[must_use]
+    pub fn new(clock: Clock, encode_asks: bool) -> Self {
+        Self {
+            clock,
+            registry: Arc::new(Registry::default()),
+            encode_asks,
+        }
+    }
+}
+
+// === impl Registry ===
+
+impl Registry {
+    pub(crate) fn register(&self, name: &str, kind: &'static str) -> Arc<Stats> {
+        let mut actors = self.actors.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(actors.entry(name.to_owned()).or_insert_with(|| {
+            Arc::new(Stats {
+                name: name.to_owned(),
+                kind,
+                received: AtomicU64::new(0),
+                handled: AtomicU64::new(0),
+                lost: AtomicU64::new(0),
+                errors: AtomicU64::new(0),
+                restarts: AtomicU64::new(0),
+                busy_ns: AtomicU64::new(0),
+                last_error: Mutex::new(None),
+            })
+        }))
+    }
+
+    /// All actors, by name.
+    #[must_use]
+    pub fn report(&self) -> Vec<ActorReport> {
+        let actors = self.actors.read().unwrap_or_else(PoisonError::into_inner);
+        actors.values().map(|stats| stats.report()).collect()
+    }
+}
+
+// === impl Stats ===
+
+impl Stats {
+    pub(crate) fn depth(&self) -> u64 {
+        let done = self.handled.load(Ordering::Relaxed) + self.lost.load(Ordering::Relaxed);
+        self.received.load(Ordering::Relaxed).saturating_sub(done)
+    }
+
+    pub(crate) fn failed(&self, error: String) {
+        self.errors.fetch_add(1, Ordering::Relaxed);
+        *self
+            .last_error
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(error);
+    }
+
+    fn report(&self) -> ActorReport {
+        ActorReport {
+            name: self.name.clone(),
+            kind: self.kind.to_owned(),
+            received: self.received.load(Ordering::Relaxed),
+            handled: self.handled.load(Ordering::Relaxed),
+            depth: self.depth(),
+            errors: self.errors.load(Ordering::Relaxed),
+            restarts: self.restarts.load(Ordering::Relaxed),
+            busy_ns: self.busy_ns.load(Ordering::Relaxed),
+            last_error: self
+                .last_error
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
+        }
+    }
+}
