@@ -63,9 +63,10 @@ impl<M: Send + 'static> Address<M> {
         let stats = &self.slot.stats;
         let handled = stats.handled.load(Ordering::Relaxed);
         let sent = stats.received.load(Ordering::Relaxed);
-        stats
-            .lost
-            .fetch_add(sent.saturating_sub(handled + stats.lost.load(Ordering::Relaxed)), Ordering::Relaxed);
+        stats.lost.fetch_add(
+            sent.saturating_sub(handled + stats.lost.load(Ordering::Relaxed)),
+            Ordering::Relaxed,
+        );
         self.slot.current.store(Some(Arc::new(actor)));
         self.slot.started.notify_waiters();
     }

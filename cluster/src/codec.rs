@@ -42,10 +42,11 @@ pub enum CodecError {
 /// cannot be written.
 pub fn encode<T: Serialize>(kind: u16, version: u16, body: &T) -> Result<Vec<u8>, CodecError> {
     let config = bincode::config::standard().with_limit::<MESSAGE_LIMIT>();
-    let body = bincode::serde::encode_to_vec(body, config).map_err(|error| CodecError::Malformed {
-        kind,
-        reason: error.to_string(),
-    })?;
+    let body =
+        bincode::serde::encode_to_vec(body, config).map_err(|error| CodecError::Malformed {
+            kind,
+            reason: error.to_string(),
+        })?;
     if body.len() > MESSAGE_LIMIT {
         return Err(CodecError::TooLarge);
     }
@@ -62,11 +63,7 @@ pub fn encode<T: Serialize>(kind: u16, version: u16, body: &T) -> Result<Vec<u8>
 ///
 /// # Errors
 /// Any [`CodecError`]; trailing bytes count as malformed.
-pub fn decode<T: DeserializeOwned>(
-    kind: u16,
-    version: u16,
-    bytes: &[u8],
-) -> Result<T, CodecError> {
+pub fn decode<T: DeserializeOwned>(kind: u16, version: u16, bytes: &[u8]) -> Result<T, CodecError> {
     let malformed = |reason: &str| CodecError::Malformed {
         kind,
         reason: reason.to_owned(),
@@ -89,8 +86,8 @@ pub fn decode<T: DeserializeOwned>(
         return Err(malformed("length differs from its envelope"));
     }
     let config = bincode::config::standard().with_limit::<MESSAGE_LIMIT>();
-    let (value, consumed) =
-        bincode::serde::decode_from_slice(body, config).map_err(|error| malformed(&error.to_string()))?;
+    let (value, consumed) = bincode::serde::decode_from_slice(body, config)
+        .map_err(|error| malformed(&error.to_string()))?;
     if consumed != body.len() {
         return Err(malformed("bytes after its end"));
     }

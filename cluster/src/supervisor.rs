@@ -215,10 +215,10 @@ impl ractor::Actor for Supervisor {
             SupervisionEvent::ActorFailed(who, error) => (who, error.to_string()),
             _ => return Ok(()),
         };
-        let ended = running
-            .cells
-            .iter()
-            .position(|cell| cell.as_ref().is_some_and(|cell| cell.get_id() == who.get_id()));
+        let ended = running.cells.iter().position(|cell| {
+            cell.as_ref()
+                .is_some_and(|cell| cell.get_id() == who.get_id())
+        });
         if let Some(index) = ended {
             self.restart_later(&myself, running, index, why);
         }

@@ -1,1 +1,15 @@
-//! placeholder head
+//! The nouns of API management and the rules between them: pure, without I/O, clock or async.
+//!
+//! Time and randomness are parameters. Every other layer shares these words.
+
+pub mod api;
+pub mod application;
+pub mod artifact;
+pub mod change;
+pub mod deny_policy;
+pub mod lifecycle;
+pub mod policy;
+pub mod role;
+pub mod subscription;
+pub mod usage;
+pub mod validation;

@@ -1,0 +1,136 @@
+//! An application: the party that subscribes to APIs and owns keys (devportal v3, `Application`).
+
+use serde::{Deserialize, Serialize};
+
+/// The application that every subscriber has from the start.
+pub const DEFAULT_APPLICATION: &str = "DefaultApplication";
+
+/// Which kind of access tokens its keys get (`tokenType`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum TokenType {
+    /// Self-contained, signed.
+    #[default]
+    Jwt,
+    /// Opaque, known by its hash alone.
+    Oauth,
+}
+
+/// Whether it may use its keys (`status`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum ApplicationStatus {
+    /// In use.
+    #[default]
+    Approved,
+    /// Waits for a workflow.
+    Created,
+    /// Refused by a workflow.
+    Rejected,
+}
+
+/// An application.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Application {
+    /// UUID.
+    pub id: String,
+    /// Tenant domain.
+    pub tenant: String,
+    /// Unique per owner, ignoring case.
+    pub name: String,
+    /// The user it belongs to.
+    pub owner: String,
+    /// Name of its application policy.
+    pub throttling_policy: String,
+    /// Kind of tokens.
+    pub token_type: TokenType,
+    /// For people.
+    pub description: String,
+    /// Whether it may be used.
+    pub status: ApplicationStatus,
+    /// Custom attributes, a JSON object of strings.
+    pub attributes: String,
+    /// Created, milliseconds since the epoch.
+    pub created_at_ms: i64,
+    /// Changed, milliseconds since the epoch.
+    pub updated_at_ms: i64,
+    /// Row version, shown as `ETag`.
+    pub row_version: i64,
+}
+
+/// Whether a key is for production or for the sandbox (`keyType`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum KeyType {
+    /// Goes to the production endpoint.
+    #[default]
+    Production,
+    /// Goes to the sandbox endpoint.
+    Sandbox,
+}
+
+// === impl TokenType ===
+
+impl TokenType {
+    /// The word in JSON and in the database.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Jwt => "JWT",
+            Self::Oauth => "OAUTH",
+        }
+    }
+
+    /// Reads the word; `DEFAULT` is a name that older clients use for the JWT.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        match word {
+            "JWT" | "DEFAULT" | "Default" => Some(Self::Jwt),
+            "OAUTH" | "OAuth" | "Opaque" => Some(Self::Oauth),
+            _ => None,
+        }
+    }
+}
+
+// === impl ApplicationStatus ===
+
+impl ApplicationStatus {
+    /// The word in JSON and in the database.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Approved => "APPROVED",
+            Self::Created => "CREATED",
+            Self::Rejected => "REJECTED",
+        }
+    }
+
+    /// Reads the word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Approved, Self::Created, Self::Rejected]
+            .into_iter()
+            .find(|status| status.as_str() == word)
+    }
+}
+
+// === impl KeyType ===
+
+impl KeyType {
+    /// The word in JSON, tokens and the database.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Production => "PRODUCTION",
+            Self::Sandbox => "SANDBOX",
+        }
+    }
+
+    /// Reads the word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Production, Self::Sandbox]
+            .into_iter()
+            .find(|kind| kind.as_str() == word)
+    }
+}

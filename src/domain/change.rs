@@ -1,0 +1,224 @@
+//! A change of the control plane as an entry of the change log (C2) and what it says.
+
+use serde::{Deserialize, Serialize};
+
+use crate::artifact::Artifact;
+use crate::deny_policy::DenyPolicy;
+use crate::lifecycle::LifecycleState;
+use crate::policy::{Policy, PolicyLevel};
+
+/// One numbered entry of the change log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its number; number order is commit order (C1).
+    pub n: u64,
+    /// Tells this entry from another one with the same number after a restored backup (C2).
+    pub uuid: String,
+    /// The kind of change, as [`Change::kind`] names it.
+    pub kind: String,
+    /// Tenant domain.
+    pub tenant: String,
+    /// The [`Change`] as JSON text.
+    pub payload: String,
+    /// When it was committed, milliseconds since the epoch.
+    pub at_ms: i64,
+}
+
+/// What changed. Followers that do not know a kind skip it and say so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Change {
+    /// A revision was deployed; replaces what the API had in that environment.
+    ApiDeployed {
+        /// What to serve from now on.
+        artifact: Box<Artifact>,
+    },
+    /// An API was taken out of an environment.
+    ApiUndeployed {
+        /// The API.
+        api_id: String,
+        /// The environment.
+        environment: String,
+    },
+    /// An API moved in its lifecycle.
+    ApiStateChanged {
+        /// The API.
+        api_id: String,
+        /// Its new state.
+        state: LifecycleState,
+    },
+    /// Another version became the default one, or none is any more.
+    DefaultVersionChanged {
+        /// The API that answers (or does not any more) without its version.
+        api_id: String,
+        /// The context without version, none when it is not the default any more.
+        default_context: Option<String>,
+    },
+    /// An application was changed (plan, name, owner, status).
+    ApplicationChanged {
+        /// The application.
+        application_id: String,
+    },
+    /// An application and its keys are gone.
+    ApplicationRemoved {
+        /// The application.
+        application_id: String,
+    },
+    /// A subscription was made, changed, blocked, unblocked or removed.
+    SubscriptionChanged {
+        /// The subscription.
+        subscription_id: String,
+        /// Its API.
+        api_id: String,
+        /// Its application.
+        application_id: String,
+    },
+    /// A client was made, changed or removed, or its secret was replaced.
+    ClientChanged {
+        /// The consumer key.
+        consumer_key: String,
+        /// The application it belongs to, if it belongs to one.
+        application_id: Option<String>,
+    },
+    /// One access token is revoked (S4): by `jti` for signed ones, by hash for opaque ones.
+    TokenRevoked {
+        /// Issuer of a signed token; empty for an opaque one.
+        issuer: String,
+        /// `jti`, or the SHA-256 of an opaque token in lower-case hex.
+        token_id: String,
+        /// When it would have expired anyway, milliseconds since the epoch.
+        expires_at_ms: i64,
+    },
+    /// Everything issued to a subject before a moment is revoked (S4).
+    IssuedBefore {
+        /// What the mark is on.
+        subject: MarkedSubject,
+        /// Its id.
+        id: String,
+        /// Tokens issued before this are refused, milliseconds since the epoch.
+        before_ms: i64,
+        /// When the last of them will have expired, milliseconds since the epoch.
+        until_ms: i64,
+    },
+    /// An API key was made, changed or revoked.
+    ApiKeyChanged {
+        /// The SHA-256 of the key in lower-case hex.
+        key_hash: String,
+        /// Its API.
+        api_id: String,
+        /// Whether it is revoked by this change.
+        revoked: bool,
+    },
+    /// A throttling policy was made or changed.
+    PolicySaved {
+        /// The policy.
+        policy: Box<Policy>,
+    },
+    /// A throttling policy is gone.
+    PolicyRemoved {
+        /// Its level.
+        level: PolicyLevel,
+        /// Its name.
+        name: String,
+    },
+    /// A deny policy was made or changed.
+    DenyPolicySaved {
+        /// The policy.
+        policy: DenyPolicy,
+    },
+    /// A deny policy is gone.
+    DenyPolicyRemoved {
+        /// Its id.
+        id: String,
+    },
+    /// A user was changed (roles, password, lock) or removed; relayed from the Shared DB (C5).
+    UserChanged {
+        /// The user.
+        user: String,
+        /// Whether the user is gone.
+        removed: bool,
+    },
+    /// The verification keys of the resident key manager, as a JWK set.
+    VerificationKeysChanged {
+        /// The key set as JSON text.
+        jwks: String,
+    },
+}
+
+/// What an issued-before mark is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MarkedSubject {
+    /// A user.
+    User,
+    /// An application.
+    Application,
+    /// A consumer key.
+    Client,
+    /// A chain of refreshed tokens.
+    Session,
+}
+
+// === impl Change ===
+
+impl Change {
+    /// The kind, as it stands in the entry.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::ApiDeployed { .. } => "api_deployed",
+            Self::ApiUndeployed { .. } => "api_undeployed",
+            Self::ApiStateChanged { .. } => "api_state_changed",
+            Self::DefaultVersionChanged { .. } => "default_version_changed",
+            Self::ApplicationChanged { .. } => "application_changed",
+            Self::ApplicationRemoved { .. } => "application_removed",
+            Self::SubscriptionChanged { .. } => "subscription_changed",
+            Self::ClientChanged { .. } => "client_changed",
+            Self::TokenRevoked { .. } => "token_revoked",
+            Self::IssuedBefore { .. } => "issued_before",
+            Self::ApiKeyChanged { .. } => "api_key_changed",
+            Self::PolicySaved { .. } => "policy_saved",
+            Self::PolicyRemoved { .. } => "policy_removed",
+            Self::DenyPolicySaved { .. } => "deny_policy_saved",
+            Self::DenyPolicyRemoved { .. } => "deny_policy_removed",
+            Self::UserChanged { .. } => "user_changed",
+            Self::VerificationKeysChanged { .. } => "verification_keys_changed",
+        }
+    }
+}
+
+// === impl Entry ===
+
+impl Entry {
+    /// Reads what the entry says; none when this version does not know the kind.
+    #[must_use]
+    pub fn change(&self) -> Option<Change> {
+        serde_json::from_str(&self.payload).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_reads_back_what_was_written_and_an_unknown_kind_is_none() {
+        let change = Change::TokenRevoked {
+            issuer: "https://localhost:9443/oauth2/token".to_owned(),
+            token_id: "1".to_owned(),
+            expires_at_ms: 7,
+        };
+        let mut entry = Entry {
+            n: 1,
+            uuid: "u".to_owned(),
+            kind: change.kind().to_owned(),
+            tenant: "carbon.super".to_owned(),
+            payload: serde_json::to_string(&change).unwrap(),
+            at_ms: 0,
+        };
+        assert!(entry.payload.contains("\"kind\":\"token_revoked\""));
+        assert_eq!(entry.change(), Some(change));
+        entry.payload = "{\"kind\":\"moon_phase\"}".to_owned();
+        assert_eq!(entry.change(), None);
+    }
+}

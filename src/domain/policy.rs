@@ -1,0 +1,241 @@
+//! Throttling policies: how much of what in which time, at which level (admin v4).
+
+use serde::{Deserialize, Serialize};
+
+/// A name that means no limit, at every level.
+pub const UNLIMITED: &str = "Unlimited";
+/// The plan of an API that needs no subscription.
+pub const SUBSCRIPTIONLESS: &str = "DefaultSubscriptionless";
+/// The plan of anonymous calls, counted per address.
+pub const UNAUTHENTICATED: &str = "Unauthenticated";
+
+/// What a policy is attached to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PolicyLevel {
+    /// Business plans of subscriptions.
+    Subscription,
+    /// Applications.
+    Application,
+    /// APIs and their operations (advanced policies).
+    Api,
+}
+
+/// The unit of a window (`timeUnit`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TimeUnit {
+    /// Seconds.
+    Sec,
+    /// Minutes.
+    Min,
+    /// Hours.
+    Hour,
+    /// Days, UTC.
+    Day,
+    /// Weeks, from Monday, UTC.
+    Week,
+    /// Calendar months, UTC.
+    Month,
+    /// Calendar years, UTC.
+    Year,
+}
+
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum QuotaUnit {
+    /// Requests (`REQUESTCOUNTLIMIT`).
+    Requests,
+    /// Bytes of bodies both ways (`BANDWIDTHLIMIT`).
+    Bytes,
+    /// Events of streams (`EVENTCOUNTLIMIT`).
+    Events,
+}
+
+/// So many units in so much time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Limit {
+    /// Units per window.
+    pub units: u64,
+    /// What a unit is.
+    pub quota: QuotaUnit,
+    /// Length of the window, in `time_unit`s; at least 1.
+    pub unit_time: u32,
+    /// The window's unit.
+    pub time_unit: TimeUnit,
+}
+
+/// A condition of an advanced policy's group; all of a group must hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Condition {
+    /// Whether the condition is turned round.
+    pub invert: bool,
+    /// What is looked at.
+    pub test: ConditionTest,
+}
+
+/// What a condition looks at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ConditionTest {
+    /// The caller's address is this one (`IPSPECIFIC`).
+    Address(String),
+    /// The caller's address lies between these, both included (`IPRANGE`).
+    AddressRange(String, String),
+    /// A header matches a pattern (`HEADERCONDITION`).
+    Header(String, String),
+    /// A query parameter matches a pattern (`QUERYPARAMETERCONDITION`).
+    Query(String, String),
+    /// A claim of the token matches a pattern (`JWTCLAIMSCONDITION`).
+    Claim(String, String),
+}
+
+/// A limit of its own for requests that meet some conditions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConditionalGroup {
+    /// For people.
+    pub description: String,
+    /// All must hold.
+    pub conditions: Vec<Condition>,
+    /// The limit that then counts instead of the default one.
+    pub limit: Limit,
+}
+
+/// A throttling policy of any level.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy {
+    /// UUID.
+    pub id: String,
+    /// Tenant domain.
+    pub tenant: String,
+    /// What it is attached to.
+    pub level: PolicyLevel,
+    /// Unique within its level.
+    pub name: String,
+    /// For people.
+    pub display_name: String,
+    /// For people.
+    pub description: String,
+    /// Its limit; none when unlimited.
+    pub limit: Option<Limit>,
+    /// Requests per short window on top of the limit (`rateLimitCount`, `rateLimitTimeUnit`).
+    pub burst: Option<Limit>,
+    /// Whether requests beyond the limit are refused; when not, they are let through and counted.
+    pub stop_on_quota_reach: bool,
+    /// Conditional groups, advanced policies only.
+    pub groups: Vec<ConditionalGroup>,
+    /// The members of the contract that have no effect yet, as a JSON object.
+    pub extra: String,
+    /// Row version, shown as `ETag`.
+    pub row_version: i64,
+}
+
+// === impl PolicyLevel ===
+
+impl PolicyLevel {
+    /// The word in paths and in the database.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Subscription => "subscription",
+            Self::Application => "application",
+            Self::Api => "api",
+        }
+    }
+
+    /// Reads the word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Subscription, Self::Application, Self::Api]
+            .into_iter()
+            .find(|level| level.as_str() == word)
+    }
+}
+
+// === impl TimeUnit ===
+
+impl TimeUnit {
+    /// The word of the contract.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sec => "sec",
+            Self::Min => "min",
+            Self::Hour => "hour",
+            Self::Day => "day",
+            Self::Week => "week",
+            Self::Month => "month",
+            Self::Year => "year",
+        }
+    }
+
+    /// Reads the word and the longer forms that clients send.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Some(match word.to_ascii_lowercase().as_str() {
+            "sec" | "s" | "second" | "seconds" => Self::Sec,
+            "min" | "m" | "minute" | "minutes" => Self::Min,
+            "hour" | "h" | "hours" => Self::Hour,
+            "day" | "d" | "days" => Self::Day,
+            "week" | "w" | "weeks" => Self::Week,
+            "month" | "months" => Self::Month,
+            "year" | "y" | "years" => Self::Year,
+            _ => return None,
+        })
+    }
+}
+
+// === impl Policy ===
+
+impl Policy {
+    /// The policies that a new tenant starts with, as WSO2's; ids are given by `id`.
+    pub fn defaults(tenant: &str, mut id: impl FnMut() -> String) -> Vec<Self> {
+        let per_minute = |units| {
+            Some(Limit {
+                units,
+                quota: QuotaUnit::Requests,
+                unit_time: 1,
+                time_unit: TimeUnit::Min,
+            })
+        };
+        let rows: [(PolicyLevel, &str, Option<Limit>); 14] = [
+            (PolicyLevel::Subscription, "Gold", per_minute(5_000)),
+            (PolicyLevel::Subscription, "Silver", per_minute(2_000)),
+            (PolicyLevel::Subscription, "Bronze", per_minute(1_000)),
+            (PolicyLevel::Subscription, UNLIMITED, None),
+            (
+                PolicyLevel::Subscription,
+                SUBSCRIPTIONLESS,
+                per_minute(10_000),
+            ),
+            (PolicyLevel::Subscription, UNAUTHENTICATED, per_minute(500)),
+            (PolicyLevel::Application, "10PerMin", per_minute(10)),
+            (PolicyLevel::Application, "20PerMin", per_minute(20)),
+            (PolicyLevel::Application, "50PerMin", per_minute(50)),
+            (PolicyLevel::Application, UNLIMITED, None),
+            (PolicyLevel::Api, "10KPerMin", per_minute(10_000)),
+            (PolicyLevel::Api, "20KPerMin", per_minute(20_000)),
+            (PolicyLevel::Api, "50KPerMin", per_minute(50_000)),
+            (PolicyLevel::Api, UNLIMITED, None),
+        ];
+        rows.into_iter()
+            .map(|(level, name, limit)| Self {
+                id: id(),
+                tenant: tenant.to_owned(),
+                level,
+                name: name.to_owned(),
+                display_name: name.to_owned(),
+                description: limit.map_or_else(
+                    || "Allows unlimited requests".to_owned(),
+                    |limit| format!("Allows {} requests per minute", limit.units),
+                ),
+                limit,
+                burst: None,
+                stop_on_quota_reach: true,
+                groups: Vec::new(),
+                extra: "{}".to_owned(),
+                row_version: 1,
+            })
+            .collect()
+    }
+}
