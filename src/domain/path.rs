@@ -92,7 +92,11 @@ pub(crate) fn canonical_piece(raw: &str) -> Result<Cow<'_, str>, PathFault> {
     if !decoded.is_ascii() && std::str::from_utf8(&decoded).is_err() {
         return Err(PathFault::NotUtf8);
     }
-    Ok(if out == raw { Cow::Borrowed(raw) } else { Cow::Owned(out) })
+    Ok(if out == raw {
+        Cow::Borrowed(raw)
+    } else {
+        Cow::Owned(out)
+    })
 }
 
 /// Refuses dot segments, and empty segments other than the last.
@@ -136,7 +140,11 @@ fn push(out: &mut String, byte: u8, plain: bool) {
     } else {
         out.push('%');
         for digit in [byte >> 4, byte & 0x0f] {
-            out.push(char::from_digit(u32::from(digit), 16).unwrap_or('0').to_ascii_uppercase());
+            out.push(
+                char::from_digit(u32::from(digit), 16)
+                    .unwrap_or('0')
+                    .to_ascii_uppercase(),
+            );
         }
     }
 }
@@ -149,8 +157,18 @@ mod tests {
 
     #[test]
     fn a_plain_path_is_returned_without_allocation() {
-        for path in ["/", "/pizza/1.0.0/menu", "/a/b.json/", "/v1/x:cancel", "/a/...", "/~u/@me"] {
-            assert!(matches!(canonical(path), Ok(Cow::Borrowed(same)) if same == path), "{path}");
+        for path in [
+            "/",
+            "/pizza/1.0.0/menu",
+            "/a/b.json/",
+            "/v1/x:cancel",
+            "/a/...",
+            "/~u/@me",
+        ] {
+            assert!(
+                matches!(canonical(path), Ok(Cow::Borrowed(same)) if same == path),
+                "{path}"
+            );
         }
     }
 

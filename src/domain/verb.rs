@@ -34,8 +34,15 @@ pub struct VerbSet(u8);
 
 impl Verb {
     /// Every verb, in the order in which they are listed to people.
-    pub const ALL: [Self; 7] =
-        [Self::Get, Self::Post, Self::Put, Self::Delete, Self::Patch, Self::Head, Self::Options];
+    pub const ALL: [Self; 7] = [
+        Self::Get,
+        Self::Post,
+        Self::Put,
+        Self::Delete,
+        Self::Patch,
+        Self::Head,
+        Self::Options,
+    ];
 
     /// The verb of an HTTP method name. Methods are case-sensitive (RFC 9110 §9.1).
     pub fn from_method(method: &str) -> Option<Self> {
@@ -109,7 +116,9 @@ impl VerbSet {
 
     /// The verbs of the set.
     pub fn iter(self) -> impl Iterator<Item = Verb> {
-        Verb::ALL.into_iter().filter(move |verb| self.contains(*verb))
+        Verb::ALL
+            .into_iter()
+            .filter(move |verb| self.contains(*verb))
     }
 }
 

@@ -74,7 +74,9 @@ impl Template {
     /// # Errors
     /// A [`TemplateFault`] that names the first thing wrong with it.
     pub fn parse(text: &str) -> Result<Self, TemplateFault> {
-        let body = text.strip_prefix('/').ok_or(TemplateFault::NoLeadingSlash)?;
+        let body = text
+            .strip_prefix('/')
+            .ok_or(TemplateFault::NoLeadingSlash)?;
         if text.len() > MAX_BYTES {
             return Err(TemplateFault::TooLong);
         }
@@ -88,11 +90,17 @@ impl Template {
             },
         };
         let segments = body.into_iter().flat_map(|body| body.split('/'));
-        let segments = segments.map(Segment::parse).collect::<Result<Vec<_>, _>>()?;
+        let segments = segments
+            .map(Segment::parse)
+            .collect::<Result<Vec<_>, _>>()?;
         if segments.len() > MAX_SEGMENTS {
             return Err(TemplateFault::TooLong);
         }
-        Ok(Self { text: text.to_owned(), segments, tail })
+        Ok(Self {
+            text: text.to_owned(),
+            segments,
+            tail,
+        })
     }
 
     /// The template as it was written.

@@ -161,15 +161,23 @@ pub(crate) fn mixed_matches<'t, 'p>(
             }
             Part::Literal(literal) => literal.as_str(),
         };
-        let Some(least) = char_offset(rest, open.len()) else { return false };
+        let Some(least) = char_offset(rest, open.len()) else {
+            return false;
+        };
         let at = if parts.peek().is_none() {
-            rest.len().checked_sub(literal.len()).filter(|_| rest.ends_with(literal))
+            rest.len()
+                .checked_sub(literal.len())
+                .filter(|_| rest.ends_with(literal))
         } else if open.is_empty() {
             rest.starts_with(literal).then_some(0)
         } else {
-            rest.get(least..).and_then(|tail| tail.find(literal)).map(|at| at + least)
+            rest.get(least..)
+                .and_then(|tail| tail.find(literal))
+                .map(|at| at + least)
         };
-        let Some((value, after)) = at.filter(|at| *at >= least).and_then(|at| rest.split_at_checked(at))
+        let Some((value, after)) = at
+            .filter(|at| *at >= least)
+            .and_then(|at| rest.split_at_checked(at))
         else {
             return false;
         };
@@ -190,11 +198,19 @@ pub(crate) fn mixed_matches<'t, 'p>(
 }
 
 /// Gives each open parameter one character and the last one what is left.
-fn assign<'t, 'p>(open: &mut Vec<&'t str>, value: &'p str, found: &mut dyn FnMut(&'t str, &'p str)) {
+fn assign<'t, 'p>(
+    open: &mut Vec<&'t str>,
+    value: &'p str,
+    found: &mut dyn FnMut(&'t str, &'p str),
+) {
     let mut rest = value;
     let last = open.len().saturating_sub(1);
     for (position, name) in open.drain(..).enumerate() {
-        let cut = if position < last { char_offset(rest, 1).unwrap_or(0) } else { rest.len() };
+        let cut = if position < last {
+            char_offset(rest, 1).unwrap_or(0)
+        } else {
+            rest.len()
+        };
         let (own, after) = rest.split_at_checked(cut).unwrap_or((rest, ""));
         found(name, own);
         rest = after;
@@ -206,5 +222,7 @@ fn char_offset(text: &str, count: usize) -> Option<usize> {
     if count == 0 {
         return Some(0);
     }
-    text.char_indices().nth(count - 1).map(|(at, char)| at + char.len_utf8())
+    text.char_indices()
+        .nth(count - 1)
+        .map(|(at, char)| at + char.len_utf8())
 }

@@ -7,11 +7,21 @@ use super::*;
 fn values(template: &str, path: &str) -> Option<Vec<(String, String)>> {
     let template = Template::parse(template).unwrap();
     let captures = template.captures(path)?;
-    Some(captures.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+    Some(
+        captures
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
+    )
 }
 
 fn pairs(expected: &[(&str, &str)]) -> Option<Vec<(String, String)>> {
-    Some(expected.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+    Some(
+        expected
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
+    )
 }
 
 #[test]
@@ -46,16 +56,28 @@ fn a_slash_at_the_end_makes_no_difference() {
 
 #[test]
 fn literals_and_parameters_mix_in_a_segment() {
-    assert_eq!(values("/v1/{name}:cancel", "/v1/a:b:cancel"), pairs(&[("name", "a:b")]));
+    assert_eq!(
+        values("/v1/{name}:cancel", "/v1/a:b:cancel"),
+        pairs(&[("name", "a:b")])
+    );
     assert_eq!(values("/v1/{name}:cancel", "/v1/:cancel"), None);
-    assert_eq!(values("/{base}...{head}", "/main...dev"), pairs(&[("base", "main"), ("head", "dev")]));
-    assert_eq!(values("/{a}-{b}-{c}", "/1-2-3-4"), pairs(&[("a", "1"), ("b", "2"), ("c", "3-4")]));
+    assert_eq!(
+        values("/{base}...{head}", "/main...dev"),
+        pairs(&[("base", "main"), ("head", "dev")])
+    );
+    assert_eq!(
+        values("/{a}-{b}-{c}", "/1-2-3-4"),
+        pairs(&[("a", "1"), ("b", "2"), ("c", "3-4")])
+    );
     assert_eq!(values("/~{user}", "/~ann"), pairs(&[("user", "ann")]));
     assert_eq!(values("/~{user}", "/ann"), None);
     assert_eq!(values("/x{a}{b}", "/xyz"), pairs(&[("a", "y"), ("b", "z")]));
     assert_eq!(values("/x{a}{b}", "/xy"), None);
     assert_eq!(values("/a{b}a", "/aa"), None);
-    assert_eq!(values("/{a}.{b}.json", "/x.y.z.json"), pairs(&[("a", "x"), ("b", "y.z")]));
+    assert_eq!(
+        values("/{a}.{b}.json", "/x.y.z.json"),
+        pairs(&[("a", "x"), ("b", "y.z")])
+    );
 }
 
 #[test]
@@ -90,8 +112,14 @@ fn bad_templates_are_refused_with_the_reason() {
     ] {
         assert_eq!(Template::parse(text), Err(fault), "{text:?}");
     }
-    assert_eq!(Template::parse(&"/a".repeat(MAX_SEGMENTS + 1)), Err(TemplateFault::TooLong));
-    assert_eq!(Template::parse(&format!("/{}", "a".repeat(MAX_BYTES))), Err(TemplateFault::TooLong));
+    assert_eq!(
+        Template::parse(&"/a".repeat(MAX_SEGMENTS + 1)),
+        Err(TemplateFault::TooLong)
+    );
+    assert_eq!(
+        Template::parse(&format!("/{}", "a".repeat(MAX_BYTES))),
+        Err(TemplateFault::TooLong)
+    );
 }
 
 #[test]
