@@ -1,0 +1,82 @@
+//! The change log as its readers and its keeper see it (PROTOCOLS C): every change to the control plane is a numbered
+//! entry, and number order is commit order.
+//!
+//! `follower` is what a gateway, a traffic manager or a portal's cache runs; `source` is the decision of whoever
+//! answers a pull from the database; `snapshot` paces the transfer of a whole state. All three are pure: drivers in
+//! `actors` move the messages, entries travel as whatever type implements [`Numbered`].
+
+mod follower;
+mod snapshot;
+mod source;
+#[cfg(test)]
+mod tests;
+
+use serde::{Deserialize, Serialize};
+
+pub use follower::{Effect, Follower, Input};
+pub use snapshot::{CHUNK_BYTES, SnapshotSender, UNACKNOWLEDGED_CHUNKS};
+pub use source::{Answer, Log, answer};
+
+/// A place in one history: the number of an entry and its UUID (PROTOCOLS C2). The same number with another UUID is
+/// another history (a restored backup).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Position {
+    /// The entry's number; 0 stands before the first entry.
+    pub n: u64,
+    /// The entry's UUID; empty at 0.
+    pub uuid: String,
+}
+
+/// An entry of the log, as far as following it goes.
+pub trait Numbered {
+    /// Its number, from 1, without gaps.
+    fn n(&self) -> u64;
+    /// Its UUID.
+    fn uuid(&self) -> &str;
+}
+
+/// Why a follower threw its state away and takes a snapshot (PROTOCOLS C2, C3). All but `TooOld` are logged loudly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum ResyncReason {
+    /// The log does not reach back to the follower's position: ordinary after a long absence.
+    TooOld,
+    /// The entry of this number has another UUID: another history.
+    UuidMismatch,
+    /// The log ends before the follower's position: a restored backup.
+    HeadBelow,
+    /// Entries came that do not follow one another.
+    Gap,
+}
+
+// === impl Position ===
+
+impl Position {
+    /// The position of an entry.
+    pub fn of(entry: &impl Numbered) -> Self {
+        Self { n: entry.n(), uuid: entry.uuid().to_owned() }
+    }
+
+    /// A position by its parts.
+    pub fn new(n: u64, uuid: impl Into<String>) -> Self {
+        Self { n, uuid: uuid.into() }
+    }
+}
+
+impl Numbered for Position {
+    fn n(&self) -> u64 {
+        self.n
+    }
+
+    fn uuid(&self) -> &str {
+        &self.uuid
+    }
+}
+
+// === impl ResyncReason ===
+
+impl ResyncReason {
+    /// Whether it hints at a lost or replaced history, and so belongs in the log as an error.
+    pub fn is_alarming(self) -> bool {
+        self != Self::TooOld
+    }
+}

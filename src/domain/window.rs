@@ -1,0 +1,263 @@
+//! Throttling windows: pure computations from a time to the window that holds it.
+//! Fixed windows of any unit, aligned with the clock in T (PROTOCOLS L10): minutes begin at second 0, days at
+//! midnight UTC, weeks on Monday, months on the first, years on 1 January. The ledger numbers its cells with them.
+
+use serde::{Deserialize, Serialize};
+
+const SECOND_MS: i64 = 1_000;
+const DAY_MS: i64 = 86_400 * SECOND_MS;
+/// 1970-01-01 was a Thursday: the Monday before it lies three days earlier.
+const MONDAY_BEFORE_EPOCH_MS: i64 = -3 * DAY_MS;
+
+/// The unit in which a policy counts its window (`timeUnit` of WSO2's throttling policies).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum WindowUnit {
+    /// `sec`
+    Second,
+    /// `min`
+    Minute,
+    /// `hour`
+    Hour,
+    /// `day`, from midnight UTC
+    Day,
+    /// `week`, from Monday midnight UTC
+    Week,
+    /// `month`, the calendar's, UTC
+    Month,
+    /// `year`, the calendar's, UTC
+    Year,
+}
+
+/// The length of a window: `count` units (`timeUnit` × `unitTime`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct WindowSpec {
+    /// The unit.
+    pub unit: WindowUnit,
+    /// How many of them; 0 is read as 1.
+    pub count: u32,
+}
+
+/// Which window of which kind: what two parties compare to know that they speak of the same one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct WindowId {
+    /// The kind of window; numbers of different kinds do not compare.
+    pub spec: WindowSpec,
+    /// Windows since the epoch (negative before it).
+    pub number: i64,
+}
+
+/// One window with its bounds in milliseconds of T: it holds `start_ms <= t < end_ms`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Window {
+    /// Kind and number.
+    pub id: WindowId,
+    /// First millisecond.
+    pub start_ms: i64,
+    /// First millisecond after it.
+    pub end_ms: i64,
+}
+
+// === impl WindowUnit ===
+
+impl WindowUnit {
+    /// Reads WSO2's `timeUnit`: `sec`, `min`, `hour`, `day`, `week`, `month`, `year` and their long and plural
+    /// forms, in any case. None for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let lower = text.trim().to_ascii_lowercase();
+        Some(match lower.as_str() {
+            "sec" | "secs" | "second" | "seconds" | "s" => Self::Second,
+            "min" | "mins" | "minute" | "minutes" | "m" => Self::Minute,
+            "hour" | "hours" | "h" => Self::Hour,
+            "day" | "days" | "d" => Self::Day,
+            "week" | "weeks" => Self::Week,
+            "month" | "months" => Self::Month,
+            "year" | "years" => Self::Year,
+            _ => return None,
+        })
+    }
+
+    /// The width in milliseconds and the origin, for units that always have the same width.
+    const fn fixed(self) -> Option<(i64, i64)> {
+        match self {
+            Self::Second => Some((SECOND_MS, 0)),
+            Self::Minute => Some((60 * SECOND_MS, 0)),
+            Self::Hour => Some((3_600 * SECOND_MS, 0)),
+            Self::Day => Some((DAY_MS, 0)),
+            Self::Week => Some((7 * DAY_MS, MONDAY_BEFORE_EPOCH_MS)),
+            Self::Month | Self::Year => None,
+        }
+    }
+}
+
+// === impl WindowSpec ===
+
+impl WindowSpec {
+    /// A window of `count` units.
+    pub const fn new(unit: WindowUnit, count: u32) -> Self {
+        Self { unit, count }
+    }
+
+    /// The window that holds `t_ms`.
+    pub fn at(self, t_ms: i64) -> Window {
+        let number = match self.unit.fixed() {
+            Some((width, origin)) => t_ms.saturating_sub(origin).div_euclid(self.width(width)),
+            None => months_since_epoch(t_ms).div_euclid(self.months()),
+        };
+        self.numbered(number)
+    }
+
+    /// The window with this number.
+    pub fn numbered(self, number: i64) -> Window {
+        let (start_ms, end_ms) = match self.unit.fixed() {
+            Some((width, origin)) => {
+                let width = self.width(width);
+                let start = number.saturating_mul(width).saturating_add(origin);
+                (start, start.saturating_add(width))
+            }
+            None => {
+                let first = number.saturating_mul(self.months());
+                (month_start_ms(first), month_start_ms(first.saturating_add(self.months())))
+            }
+        };
+        Window { id: WindowId { spec: self, number }, start_ms, end_ms }
+    }
+
+    /// Whether the window lasts an hour or more: then its counts outlive a restart (PROTOCOLS L5).
+    pub fn is_long(self) -> bool {
+        match self.unit.fixed() {
+            Some((width, _)) => self.width(width) >= 3_600 * SECOND_MS,
+            None => true,
+        }
+    }
+
+    fn count(self) -> i64 {
+        i64::from(self.count.max(1))
+    }
+
+    fn width(self, unit_ms: i64) -> i64 {
+        unit_ms.saturating_mul(self.count())
+    }
+
+    /// The window's length in months; only asked for months and years.
+    fn months(self) -> i64 {
+        if self.unit == WindowUnit::Year { self.count() * 12 } else { self.count() }
+    }
+}
+
+// === impl Window ===
+
+impl Window {
+    /// Milliseconds from `t_ms` to the end, 0 after it.
+    pub fn remaining_ms(&self, t_ms: i64) -> i64 {
+        self.end_ms.saturating_sub(t_ms).max(0)
+    }
+
+    /// The length in milliseconds, at least 1.
+    pub fn length_ms(&self) -> i64 {
+        self.end_ms.saturating_sub(self.start_ms).max(1)
+    }
+}
+
+// === calendar ===
+
+/// Months since January 1970 of the month that holds `t_ms`.
+fn months_since_epoch(t_ms: i64) -> i64 {
+    // Days are counted from 1 March of year 0, so that the leap day is a year's last; eras have 400 years.
+    let days = t_ms.div_euclid(DAY_MS) + 719_468;
+    let era = days.div_euclid(146_097);
+    let day_of_era = days.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    // March of year 0 is 1970 × 12 − 2 months before January 1970.
+    (era * 400 + year_of_era) * 12 + month_from_march + 2 - 1_970 * 12
+}
+
+/// The first millisecond of the month `months` after January 1970.
+fn month_start_ms(months: i64) -> i64 {
+    let from_march = months.saturating_add(1_970 * 12 - 2);
+    let (year, month) = (from_march.div_euclid(12), from_march.rem_euclid(12));
+    let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let day_of_year = (153 * month + 2) / 5;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    era.saturating_mul(146_097).saturating_add(day_of_era - 719_468).saturating_mul(DAY_MS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn ms(text: &str) -> i64 {
+        text.parse::<jiff::Timestamp>().unwrap().as_millisecond()
+    }
+
+    fn bounds(unit: WindowUnit, count: u32, at: &str) -> (i64, i64) {
+        let window = WindowSpec::new(unit, count).at(ms(at));
+        (window.start_ms, window.end_ms)
+    }
+
+    #[test]
+    fn windows_align_with_the_utc_calendar() {
+        let at = "2024-02-29T23:59:59.999Z";
+        assert_eq!(bounds(WindowUnit::Second, 1, at), (ms("2024-02-29T23:59:59Z"), ms("2024-03-01T00:00:00Z")));
+        assert_eq!(bounds(WindowUnit::Minute, 5, at), (ms("2024-02-29T23:55:00Z"), ms("2024-03-01T00:00:00Z")));
+        assert_eq!(bounds(WindowUnit::Day, 1, at), (ms("2024-02-29T00:00:00Z"), ms("2024-03-01T00:00:00Z")));
+        assert_eq!(bounds(WindowUnit::Week, 1, at), (ms("2024-02-26T00:00:00Z"), ms("2024-03-04T00:00:00Z")));
+        assert_eq!(bounds(WindowUnit::Month, 1, at), (ms("2024-02-01T00:00:00Z"), ms("2024-03-01T00:00:00Z")));
+        assert_eq!(bounds(WindowUnit::Month, 3, at), (ms("2024-01-01T00:00:00Z"), ms("2024-04-01T00:00:00Z")));
+        assert_eq!(bounds(WindowUnit::Year, 1, at), (ms("2024-01-01T00:00:00Z"), ms("2025-01-01T00:00:00Z")));
+        assert_eq!(
+            bounds(WindowUnit::Month, 1, "1969-12-31T12:00:00Z"),
+            (ms("1969-12-01T00:00:00Z"), ms("1970-01-01T00:00:00Z"))
+        );
+    }
+
+    #[test]
+    fn only_windows_of_an_hour_or_more_are_long() {
+        assert!(!WindowSpec::new(WindowUnit::Minute, 59).is_long());
+        assert!(WindowSpec::new(WindowUnit::Minute, 60).is_long());
+        assert!(WindowSpec::new(WindowUnit::Month, 1).is_long());
+        assert_eq!(WindowUnit::parse(" MIN "), Some(WindowUnit::Minute));
+        assert_eq!(WindowUnit::parse("fortnight"), None);
+    }
+
+    fn any_spec() -> impl Strategy<Value = WindowSpec> {
+        let unit = prop_oneof![
+            Just(WindowUnit::Second),
+            Just(WindowUnit::Minute),
+            Just(WindowUnit::Hour),
+            Just(WindowUnit::Day),
+            Just(WindowUnit::Week),
+            Just(WindowUnit::Month),
+            Just(WindowUnit::Year),
+        ];
+        (unit, 0..40u32).prop_map(|(unit, count)| WindowSpec::new(unit, count))
+    }
+
+    proptest! {
+        #[test]
+        fn every_time_lies_in_exactly_one_window(spec in any_spec(), t in -4_000_000_000_000i64..8_000_000_000_000) {
+            let window = spec.at(t);
+            prop_assert!(window.start_ms <= t && t < window.end_ms);
+            prop_assert_eq!(spec.at(window.start_ms), window);
+            prop_assert_eq!(spec.at(window.end_ms - 1), window);
+            prop_assert_eq!(spec.at(window.end_ms).id.number, window.id.number + 1);
+            prop_assert_eq!(spec.numbered(window.id.number), window);
+        }
+
+        #[test]
+        fn months_agree_with_the_calendar(t in -4_000_000_000_000i64..8_000_000_000_000) {
+            let date = jiff::Timestamp::from_millisecond(t).unwrap().to_zoned(jiff::tz::TimeZone::UTC).date();
+            let window = WindowSpec::new(WindowUnit::Month, 1).at(t);
+            let expected = i64::from(date.year() - 1970) * 12 + i64::from(date.month()) - 1;
+            prop_assert_eq!(window.id.number, expected);
+        }
+
+        #[test]
+        fn any_time_at_all_gives_a_window(spec in any_spec(), t in any::<i64>(), number in any::<i64>()) {
+            spec.at(t);
+            spec.numbered(number);
+        }
+    }
+}
