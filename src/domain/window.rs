@@ -116,10 +116,17 @@ impl WindowSpec {
             }
             None => {
                 let first = number.saturating_mul(self.months());
-                (month_start_ms(first), month_start_ms(first.saturating_add(self.months())))
+                (
+                    month_start_ms(first),
+                    month_start_ms(first.saturating_add(self.months())),
+                )
             }
         };
-        Window { id: WindowId { spec: self, number }, start_ms, end_ms }
+        Window {
+            id: WindowId { spec: self, number },
+            start_ms,
+            end_ms,
+        }
     }
 
     /// Whether the window lasts an hour or more: then its counts outlive a restart (PROTOCOLS L5).
@@ -140,7 +147,11 @@ impl WindowSpec {
 
     /// The window's length in months; only asked for months and years.
     fn months(self) -> i64 {
-        if self.unit == WindowUnit::Year { self.count() * 12 } else { self.count() }
+        if self.unit == WindowUnit::Year {
+            self.count() * 12
+        } else {
+            self.count()
+        }
     }
 }
 
@@ -166,7 +177,8 @@ fn months_since_epoch(t_ms: i64) -> i64 {
     let days = t_ms.div_euclid(DAY_MS) + 719_468;
     let era = days.div_euclid(146_097);
     let day_of_era = days.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
     // March of year 0 is 1970 × 12 − 2 months before January 1970.
@@ -180,7 +192,9 @@ fn month_start_ms(months: i64) -> i64 {
     let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
     let day_of_year = (153 * month + 2) / 5;
     let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    era.saturating_mul(146_097).saturating_add(day_of_era - 719_468).saturating_mul(DAY_MS)
+    era.saturating_mul(146_097)
+        .saturating_add(day_of_era - 719_468)
+        .saturating_mul(DAY_MS)
 }
 
 #[cfg(test)]
@@ -200,13 +214,34 @@ mod tests {
     #[test]
     fn windows_align_with_the_utc_calendar() {
         let at = "2024-02-29T23:59:59.999Z";
-        assert_eq!(bounds(WindowUnit::Second, 1, at), (ms("2024-02-29T23:59:59Z"), ms("2024-03-01T00:00:00Z")));
-        assert_eq!(bounds(WindowUnit::Minute, 5, at), (ms("2024-02-29T23:55:00Z"), ms("2024-03-01T00:00:00Z")));
-        assert_eq!(bounds(WindowUnit::Day, 1, at), (ms("2024-02-29T00:00:00Z"), ms("2024-03-01T00:00:00Z")));
-        assert_eq!(bounds(WindowUnit::Week, 1, at), (ms("2024-02-26T00:00:00Z"), ms("2024-03-04T00:00:00Z")));
-        assert_eq!(bounds(WindowUnit::Month, 1, at), (ms("2024-02-01T00:00:00Z"), ms("2024-03-01T00:00:00Z")));
-        assert_eq!(bounds(WindowUnit::Month, 3, at), (ms("2024-01-01T00:00:00Z"), ms("2024-04-01T00:00:00Z")));
-        assert_eq!(bounds(WindowUnit::Year, 1, at), (ms("2024-01-01T00:00:00Z"), ms("2025-01-01T00:00:00Z")));
+        assert_eq!(
+            bounds(WindowUnit::Second, 1, at),
+            (ms("2024-02-29T23:59:59Z"), ms("2024-03-01T00:00:00Z"))
+        );
+        assert_eq!(
+            bounds(WindowUnit::Minute, 5, at),
+            (ms("2024-02-29T23:55:00Z"), ms("2024-03-01T00:00:00Z"))
+        );
+        assert_eq!(
+            bounds(WindowUnit::Day, 1, at),
+            (ms("2024-02-29T00:00:00Z"), ms("2024-03-01T00:00:00Z"))
+        );
+        assert_eq!(
+            bounds(WindowUnit::Week, 1, at),
+            (ms("2024-02-26T00:00:00Z"), ms("2024-03-04T00:00:00Z"))
+        );
+        assert_eq!(
+            bounds(WindowUnit::Month, 1, at),
+            (ms("2024-02-01T00:00:00Z"), ms("2024-03-01T00:00:00Z"))
+        );
+        assert_eq!(
+            bounds(WindowUnit::Month, 3, at),
+            (ms("2024-01-01T00:00:00Z"), ms("2024-04-01T00:00:00Z"))
+        );
+        assert_eq!(
+            bounds(WindowUnit::Year, 1, at),
+            (ms("2024-01-01T00:00:00Z"), ms("2025-01-01T00:00:00Z"))
+        );
         assert_eq!(
             bounds(WindowUnit::Month, 1, "1969-12-31T12:00:00Z"),
             (ms("1969-12-01T00:00:00Z"), ms("1970-01-01T00:00:00Z"))

@@ -168,7 +168,9 @@ impl Follower {
 
     /// Whether everything it has heard of is applied and durable.
     pub fn is_caught_up(&self) -> bool {
-        self.snapshot.is_none() && self.applied.n >= self.head && self.acknowledged == self.applied.n
+        self.snapshot.is_none()
+            && self.applied.n >= self.head
+            && self.acknowledged == self.applied.n
     }
 
     /// One step; the effects are to be carried out in order.
@@ -176,14 +178,24 @@ impl Follower {
         let mut out = Vec::new();
         match input {
             Input::HeadHint { n } => self.hint(n, now_ms, &mut out),
-            Input::Entries { after, entries, head } => self.entries(&after, entries, head, now_ms, &mut out),
+            Input::Entries {
+                after,
+                entries,
+                head,
+            } => self.entries(&after, entries, head, now_ms, &mut out),
             Input::NeedsSnapshot { after, reason } => {
                 if self.snapshot.is_none() && self.pull_sent_ms.is_some() && after == self.applied {
                     self.resync(reason, now_ms, &mut out);
                 }
             }
-            Input::SnapshotChunk { transfer, index } => self.chunk(transfer, index, now_ms, &mut out),
-            Input::SnapshotDone { transfer, at, chunks } => self.snapshot_done(transfer, at, chunks, now_ms, &mut out),
+            Input::SnapshotChunk { transfer, index } => {
+                self.chunk(transfer, index, now_ms, &mut out)
+            }
+            Input::SnapshotDone {
+                transfer,
+                at,
+                chunks,
+            } => self.snapshot_done(transfer, at, chunks, now_ms, &mut out),
             Input::Persisted { at } => self.persisted(&at, &mut out),
             Input::PullFailed => self.pull_failed(now_ms),
             Input::Tick => self.tick(now_ms, &mut out),
@@ -202,7 +214,9 @@ impl Follower {
     fn pull<E>(&mut self, now_ms: i64, out: &mut Vec<Effect<E>>) {
         if self.pull_sent_ms.is_none() && self.snapshot.is_none() {
             self.pull_sent_ms = Some(now_ms);
-            out.push(Effect::Pull { after: self.applied.clone() });
+            out.push(Effect::Pull {
+                after: self.applied.clone(),
+            });
         }
     }
 
@@ -232,7 +246,9 @@ impl Follower {
         }
         if self.applied.n > before {
             self.persisting.push_back(self.applied.clone());
-            out.push(Effect::Persist { at: self.applied.clone() });
+            out.push(Effect::Persist {
+                at: self.applied.clone(),
+            });
         }
         if gap {
             return self.resync(ResyncReason::Gap, now_ms, out);
@@ -253,18 +269,32 @@ impl Follower {
     fn start_transfer<E>(&mut self, now_ms: i64, out: &mut Vec<Effect<E>>) {
         self.pull_sent_ms = None;
         self.transfers += 1;
-        self.snapshot = Some(Transfer { next: 0, moved_at_ms: now_ms });
-        out.push(Effect::PullSnapshot { transfer: self.transfers });
+        self.snapshot = Some(Transfer {
+            next: 0,
+            moved_at_ms: now_ms,
+        });
+        out.push(Effect::PullSnapshot {
+            transfer: self.transfers,
+        });
     }
 
     fn chunk<E>(&mut self, transfer: u64, index: u32, now_ms: i64, out: &mut Vec<Effect<E>>) {
-        let Some(state) = self.snapshot.as_mut().filter(|_| transfer == self.transfers) else { return };
+        let Some(state) = self
+            .snapshot
+            .as_mut()
+            .filter(|_| transfer == self.transfers)
+        else {
+            return;
+        };
         if index == state.next {
             state.next += 1;
             state.moved_at_ms = now_ms;
             out.push(Effect::StoreChunk { index });
         }
-        out.push(Effect::AcknowledgeChunks { transfer, next: state.next });
+        out.push(Effect::AcknowledgeChunks {
+            transfer,
+            next: state.next,
+        });
     }
 
     fn snapshot_done<E>(
@@ -275,7 +305,10 @@ impl Follower {
         now_ms: i64,
         out: &mut Vec<Effect<E>>,
     ) {
-        let complete = self.snapshot.as_ref().is_some_and(|state| state.next == chunks);
+        let complete = self
+            .snapshot
+            .as_ref()
+            .is_some_and(|state| state.next == chunks);
         if transfer != self.transfers || !complete {
             return;
         }
@@ -292,7 +325,9 @@ impl Follower {
     }
 
     fn persisted<E>(&mut self, at: &Position, out: &mut Vec<Effect<E>>) {
-        let Some(place) = self.persisting.iter().position(|waiting| waiting == at) else { return };
+        let Some(place) = self.persisting.iter().position(|waiting| waiting == at) else {
+            return;
+        };
         self.persisting.drain(..=place);
         self.acknowledged = at.n;
         out.push(Effect::Acknowledge { n: at.n });
@@ -313,7 +348,10 @@ impl Follower {
             }
             return;
         }
-        if self.pull_sent_ms.is_some_and(|sent| now_ms.saturating_sub(sent) >= PULL_TIMEOUT_MS) {
+        if self
+            .pull_sent_ms
+            .is_some_and(|sent| now_ms.saturating_sub(sent) >= PULL_TIMEOUT_MS)
+        {
             self.pull_failed(now_ms);
         }
         if now_ms >= self.next_pull_ms {

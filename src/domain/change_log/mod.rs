@@ -53,12 +53,18 @@ pub enum ResyncReason {
 impl Position {
     /// The position of an entry.
     pub fn of(entry: &impl Numbered) -> Self {
-        Self { n: entry.n(), uuid: entry.uuid().to_owned() }
+        Self {
+            n: entry.n(),
+            uuid: entry.uuid().to_owned(),
+        }
     }
 
     /// A position by its parts.
     pub fn new(n: u64, uuid: impl Into<String>) -> Self {
-        Self { n, uuid: uuid.into() }
+        Self {
+            n,
+            uuid: uuid.into(),
+        }
     }
 }
 

@@ -24,8 +24,15 @@ pub struct SnapshotSender {
 impl SnapshotSender {
     /// A transfer of so many bytes; an empty snapshot is one empty chunk.
     pub fn new(bytes: usize, now_ms: i64) -> Self {
-        let chunks = u32::try_from(bytes.div_ceil(CHUNK_BYTES)).unwrap_or(u32::MAX).max(1);
-        Self { chunks, sent: 0, acknowledged: 0, moved_at_ms: now_ms }
+        let chunks = u32::try_from(bytes.div_ceil(CHUNK_BYTES))
+            .unwrap_or(u32::MAX)
+            .max(1);
+        Self {
+            chunks,
+            sent: 0,
+            acknowledged: 0,
+            moved_at_ms: now_ms,
+        }
     }
 
     /// How many chunks there are.
@@ -35,12 +42,16 @@ impl SnapshotSender {
 
     /// The chunks to send now; they count as sent.
     pub fn due(&mut self, now_ms: i64) -> Range<u32> {
-        let stalled = self.sent > self.acknowledged && now_ms.saturating_sub(self.moved_at_ms) >= RESEND_AFTER_MS;
+        let stalled = self.sent > self.acknowledged
+            && now_ms.saturating_sub(self.moved_at_ms) >= RESEND_AFTER_MS;
         if stalled {
             self.sent = self.acknowledged;
             self.moved_at_ms = now_ms;
         }
-        let end = self.acknowledged.saturating_add(UNACKNOWLEDGED_CHUNKS).min(self.chunks);
+        let end = self
+            .acknowledged
+            .saturating_add(UNACKNOWLEDGED_CHUNKS)
+            .min(self.chunks);
         let due = self.sent..end.max(self.sent);
         self.sent = due.end;
         due

@@ -58,5 +58,8 @@ pub fn answer(log: &Log, follower: &Position, limit: u64) -> Answer {
         return Answer::UpToDate;
     }
     let from = follower.n.saturating_add(1);
-    Answer::Entries { from, to: log.head.min(follower.n.saturating_add(limit.max(1))) }
+    Answer::Entries {
+        from,
+        to: log.head.min(follower.n.saturating_add(limit.max(1))),
+    }
 }

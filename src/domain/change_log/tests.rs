@@ -3,7 +3,11 @@
 use super::*;
 
 fn position(n: u64) -> Position {
-    if n == 0 { Position::default() } else { Position::new(n, format!("u{n}")) }
+    if n == 0 {
+        Position::default()
+    } else {
+        Position::new(n, format!("u{n}"))
+    }
 }
 
 fn entries(from: u64, to: u64) -> Vec<Position> {
@@ -17,15 +21,35 @@ fn step(follower: &mut Follower, input: Input<Position>) -> Vec<Effect<Position>
 #[test]
 fn a_hint_pulls_and_entries_are_applied_persisted_then_acknowledged() {
     let mut follower = Follower::resume(position(2));
-    assert_eq!(step(&mut follower, Input::HeadHint { n: 4 }), vec![Effect::Pull { after: position(2) }]);
-    assert_eq!(step(&mut follower, Input::HeadHint { n: 4 }), vec![], "one pull at a time");
-    let effects = step(&mut follower, Input::Entries { after: position(2), entries: entries(3, 4), head: 4 });
-    let expected =
-        vec![Effect::Apply(position(3)), Effect::Apply(position(4)), Effect::Persist { at: position(4) }];
+    assert_eq!(
+        step(&mut follower, Input::HeadHint { n: 4 }),
+        vec![Effect::Pull { after: position(2) }]
+    );
+    assert_eq!(
+        step(&mut follower, Input::HeadHint { n: 4 }),
+        vec![],
+        "one pull at a time"
+    );
+    let effects = step(
+        &mut follower,
+        Input::Entries {
+            after: position(2),
+            entries: entries(3, 4),
+            head: 4,
+        },
+    );
+    let expected = vec![
+        Effect::Apply(position(3)),
+        Effect::Apply(position(4)),
+        Effect::Persist { at: position(4) },
+    ];
     assert_eq!(effects, expected);
     assert!(!follower.is_caught_up(), "not before it is durable");
     assert_eq!(follower.acknowledged(), 2);
-    assert_eq!(step(&mut follower, Input::Persisted { at: position(4) }), vec![Effect::Acknowledge { n: 4 }]);
+    assert_eq!(
+        step(&mut follower, Input::Persisted { at: position(4) }),
+        vec![Effect::Acknowledge { n: 4 }]
+    );
     assert!(follower.is_caught_up());
 }
 
@@ -33,7 +57,11 @@ fn a_hint_pulls_and_entries_are_applied_persisted_then_acknowledged() {
 fn a_repeated_answer_is_applied_once() {
     let mut follower = Follower::resume(position(0));
     step(&mut follower, Input::HeadHint { n: 2 });
-    let answer = Input::Entries { after: position(0), entries: entries(1, 2), head: 2 };
+    let answer = Input::Entries {
+        after: position(0),
+        entries: entries(1, 2),
+        head: 2,
+    };
     assert_eq!(step(&mut follower, answer.clone()).len(), 3);
     assert_eq!(step(&mut follower, answer), vec![]);
     assert_eq!(follower.applied(), &position(2));
@@ -43,9 +71,17 @@ fn a_repeated_answer_is_applied_once() {
 fn entries_with_a_gap_lead_to_a_resync_and_nothing_beyond_the_gap_is_applied() {
     let mut follower = Follower::resume(position(0));
     step(&mut follower, Input::HeadHint { n: 3 });
-    let effects =
-        step(&mut follower, Input::Entries { after: position(0), entries: vec![position(1), position(3)], head: 3 });
-    assert!(effects.contains(&Effect::Resync { reason: ResyncReason::Gap }));
+    let effects = step(
+        &mut follower,
+        Input::Entries {
+            after: position(0),
+            entries: vec![position(1), position(3)],
+            head: 3,
+        },
+    );
+    assert!(effects.contains(&Effect::Resync {
+        reason: ResyncReason::Gap
+    }));
     assert!(!effects.contains(&Effect::Apply(position(3))));
     assert_eq!(follower.applied(), &position(1));
 }
@@ -53,8 +89,21 @@ fn entries_with_a_gap_lead_to_a_resync_and_nothing_beyond_the_gap_is_applied() {
 #[test]
 fn a_late_lower_hint_asks_the_log_and_changes_nothing_by_itself() {
     let mut follower = Follower::resume(position(5));
-    assert_eq!(step(&mut follower, Input::HeadHint { n: 3 }), vec![Effect::Pull { after: position(5) }]);
-    assert_eq!(step(&mut follower, Input::Entries { after: position(5), entries: vec![], head: 5 }), vec![]);
+    assert_eq!(
+        step(&mut follower, Input::HeadHint { n: 3 }),
+        vec![Effect::Pull { after: position(5) }]
+    );
+    assert_eq!(
+        step(
+            &mut follower,
+            Input::Entries {
+                after: position(5),
+                entries: vec![],
+                head: 5
+            }
+        ),
+        vec![]
+    );
     assert_eq!(follower.applied(), &position(5));
 }
 
@@ -63,17 +112,53 @@ fn a_restored_backup_replaces_everything_by_a_snapshot() {
     let mut follower = Follower::resume(position(5));
     step(&mut follower, Input::HeadHint { n: 3 });
     let reason = ResyncReason::HeadBelow;
-    let effects = step(&mut follower, Input::NeedsSnapshot { after: position(5), reason });
-    assert_eq!(effects, vec![Effect::Resync { reason }, Effect::PullSnapshot { transfer: 1 }]);
+    let effects = step(
+        &mut follower,
+        Input::NeedsSnapshot {
+            after: position(5),
+            reason,
+        },
+    );
+    assert_eq!(
+        effects,
+        vec![
+            Effect::Resync { reason },
+            Effect::PullSnapshot { transfer: 1 }
+        ]
+    );
     let chunk = |transfer, index| Input::SnapshotChunk { transfer, index };
-    assert_eq!(step(&mut follower, chunk(9, 0)), vec![], "another transfer's chunk");
+    assert_eq!(
+        step(&mut follower, chunk(9, 0)),
+        vec![],
+        "another transfer's chunk"
+    );
     assert_eq!(
         step(&mut follower, chunk(1, 0)),
-        vec![Effect::StoreChunk { index: 0 }, Effect::AcknowledgeChunks { transfer: 1, next: 1 }]
+        vec![
+            Effect::StoreChunk { index: 0 },
+            Effect::AcknowledgeChunks {
+                transfer: 1,
+                next: 1
+            }
+        ]
     );
-    assert_eq!(step(&mut follower, chunk(1, 2)), vec![Effect::AcknowledgeChunks { transfer: 1, next: 1 }]);
-    let done = Input::SnapshotDone { transfer: 1, at: Position::new(3, "other"), chunks: 2 };
-    assert_eq!(step(&mut follower, done.clone()), vec![], "a chunk is missing");
+    assert_eq!(
+        step(&mut follower, chunk(1, 2)),
+        vec![Effect::AcknowledgeChunks {
+            transfer: 1,
+            next: 1
+        }]
+    );
+    let done = Input::SnapshotDone {
+        transfer: 1,
+        at: Position::new(3, "other"),
+        chunks: 2,
+    };
+    assert_eq!(
+        step(&mut follower, done.clone()),
+        vec![],
+        "a chunk is missing"
+    );
     step(&mut follower, chunk(1, 1));
     let at = Position::new(3, "other");
     let expected = vec![
@@ -82,18 +167,50 @@ fn a_restored_backup_replaces_everything_by_a_snapshot() {
         Effect::Pull { after: at.clone() },
     ];
     assert_eq!(step(&mut follower, done), expected);
-    assert_eq!(step(&mut follower, Input::Persisted { at }), vec![Effect::Acknowledge { n: 3 }]);
+    assert_eq!(
+        step(&mut follower, Input::Persisted { at }),
+        vec![Effect::Acknowledge { n: 3 }]
+    );
 }
 
 #[test]
 fn a_persistence_report_of_the_old_history_acknowledges_nothing() {
     let mut follower = Follower::resume(position(0));
     step(&mut follower, Input::HeadHint { n: 2 });
-    step(&mut follower, Input::Entries { after: position(0), entries: entries(1, 2), head: 3 });
-    step(&mut follower, Input::NeedsSnapshot { after: position(2), reason: ResyncReason::UuidMismatch });
-    step(&mut follower, Input::SnapshotChunk { transfer: 1, index: 0 });
-    step(&mut follower, Input::SnapshotDone { transfer: 1, at: Position::new(4, "other"), chunks: 1 });
-    assert_eq!(step(&mut follower, Input::Persisted { at: position(2) }), vec![]);
+    step(
+        &mut follower,
+        Input::Entries {
+            after: position(0),
+            entries: entries(1, 2),
+            head: 3,
+        },
+    );
+    step(
+        &mut follower,
+        Input::NeedsSnapshot {
+            after: position(2),
+            reason: ResyncReason::UuidMismatch,
+        },
+    );
+    step(
+        &mut follower,
+        Input::SnapshotChunk {
+            transfer: 1,
+            index: 0,
+        },
+    );
+    step(
+        &mut follower,
+        Input::SnapshotDone {
+            transfer: 1,
+            at: Position::new(4, "other"),
+            chunks: 1,
+        },
+    );
+    assert_eq!(
+        step(&mut follower, Input::Persisted { at: position(2) }),
+        vec![]
+    );
     assert_eq!(follower.acknowledged(), 0);
 }
 
@@ -107,23 +224,52 @@ fn a_pull_without_an_answer_is_tried_again_with_growing_pauses() {
         }
     }
     let pauses: Vec<i64> = pulls.windows(2).map(|pair| pair[1] - pair[0]).collect();
-    assert!(pauses.windows(2).all(|pair| pair[0] <= pair[1]), "{pauses:?}");
-    assert_eq!(pauses.last(), Some(&3_000), "a second of patience and two of pause");
+    assert!(
+        pauses.windows(2).all(|pair| pair[0] <= pair[1]),
+        "{pauses:?}"
+    );
+    assert_eq!(
+        pauses.last(),
+        Some(&3_000),
+        "a second of patience and two of pause"
+    );
 }
 
 #[test]
 fn the_source_sends_entries_only_to_followers_of_its_own_history() {
-    let log = |head, tail, uuid: Option<&str>| Log { head, tail, uuid_at_follower: uuid.map(str::to_owned) };
+    let log = |head, tail, uuid: Option<&str>| Log {
+        head,
+        tail,
+        uuid_at_follower: uuid.map(str::to_owned),
+    };
     let at = |n| position(n);
     let snapshot = |reason| Answer::Snapshot { reason };
     assert_eq!(answer(&log(0, 1, None), &at(0), 10), Answer::UpToDate);
-    assert_eq!(answer(&log(7, 1, None), &at(0), 5), Answer::Entries { from: 1, to: 5 });
-    assert_eq!(answer(&log(7, 3, None), &at(0), 5), snapshot(ResyncReason::TooOld));
+    assert_eq!(
+        answer(&log(7, 1, None), &at(0), 5),
+        Answer::Entries { from: 1, to: 5 }
+    );
+    assert_eq!(
+        answer(&log(7, 3, None), &at(0), 5),
+        snapshot(ResyncReason::TooOld)
+    );
     assert_eq!(answer(&log(7, 1, Some("u7")), &at(7), 5), Answer::UpToDate);
-    assert_eq!(answer(&log(7, 4, Some("u4")), &at(4), 5), Answer::Entries { from: 5, to: 7 });
-    assert_eq!(answer(&log(7, 4, None), &at(3), 5), snapshot(ResyncReason::TooOld));
-    assert_eq!(answer(&log(7, 1, Some("x")), &at(4), 5), snapshot(ResyncReason::UuidMismatch));
-    assert_eq!(answer(&log(7, 1, None), &at(8), 5), snapshot(ResyncReason::HeadBelow));
+    assert_eq!(
+        answer(&log(7, 4, Some("u4")), &at(4), 5),
+        Answer::Entries { from: 5, to: 7 }
+    );
+    assert_eq!(
+        answer(&log(7, 4, None), &at(3), 5),
+        snapshot(ResyncReason::TooOld)
+    );
+    assert_eq!(
+        answer(&log(7, 1, Some("x")), &at(4), 5),
+        snapshot(ResyncReason::UuidMismatch)
+    );
+    assert_eq!(
+        answer(&log(7, 1, None), &at(8), 5),
+        snapshot(ResyncReason::HeadBelow)
+    );
 }
 
 #[test]

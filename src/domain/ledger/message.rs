@@ -37,7 +37,9 @@ pub struct Holder {
 }
 
 /// When a cell's state was made: a higher stamp replaces a lower one whole (PROTOCOLS L2).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Stamp {
     /// The view's epoch.
     pub epoch: u64,
@@ -151,8 +153,16 @@ pub struct Reopen {
 
 impl CellKey {
     /// A key of a policy of a tenant.
-    pub fn new(tenant: impl Into<String>, policy: impl Into<String>, key: impl Into<String>) -> Self {
-        Self { tenant: tenant.into(), policy: policy.into(), key: key.into() }
+    pub fn new(
+        tenant: impl Into<String>,
+        policy: impl Into<String>,
+        key: impl Into<String>,
+    ) -> Self {
+        Self {
+            tenant: tenant.into(),
+            policy: policy.into(),
+            key: key.into(),
+        }
     }
 
     /// The cell that keys of the same policy share beyond the bound (PROTOCOLS L12).
@@ -166,6 +176,10 @@ impl CellKey {
 impl Holder {
     /// A lease of a gateway's incarnation.
     pub fn new(node: impl Into<String>, incarnation: u64, lease: u64) -> Self {
-        Self { node: node.into(), incarnation, lease }
+        Self {
+            node: node.into(),
+            incarnation,
+            lease,
+        }
     }
 }

@@ -29,12 +29,18 @@ pub struct Policies {
 impl Policies {
     /// An empty table, true at `applied`.
     pub fn new(applied: u64) -> Self {
-        Self { applied, quotas: BTreeMap::new() }
+        Self {
+            applied,
+            quotas: BTreeMap::new(),
+        }
     }
 
     /// Sets a policy's quota. `policy` carries its level, as in [`super::CellKey::policy`].
     pub fn set(&mut self, tenant: &str, policy: &str, quota: Quota) {
-        self.quotas.entry(tenant.to_owned()).or_default().insert(policy.to_owned(), quota);
+        self.quotas
+            .entry(tenant.to_owned())
+            .or_default()
+            .insert(policy.to_owned(), quota);
     }
 
     /// Takes a policy out; asks for it are then answered `UnknownPolicy`.

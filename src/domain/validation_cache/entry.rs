@@ -33,7 +33,12 @@ pub fn is_current(number: u64, touches: &[Touch]) -> bool {
 impl<T> Entry<T> {
     /// An answer that was true at `number`, rests on `touches` and may be used before `until_ms`.
     pub fn new(value: T, number: u64, until_ms: i64, touches: Vec<Touch>) -> Self {
-        Self { value, number, until_ms, touches: touches.into_boxed_slice() }
+        Self {
+            value,
+            number,
+            until_ms,
+            touches: touches.into_boxed_slice(),
+        }
     }
 
     /// The test of every use, and of everyone who waited for it: a few atomic loads.

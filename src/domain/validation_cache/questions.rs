@@ -153,7 +153,12 @@ struct Open<W, T> {
 impl<Q: Ord + Clone, W, T> Questions<Q, W, T> {
     /// An empty machine of a gateway whose state is true at `applied`.
     pub fn new(bounds: Bounds, applied: u64) -> Self {
-        Self { bounds, touches: Touches::new(bounds.subjects, applied), applied, open: BTreeMap::new() }
+        Self {
+            bounds,
+            touches: Touches::new(bounds.subjects, applied),
+            applied,
+            open: BTreeMap::new(),
+        }
     }
 
     /// How many questions are under way.
@@ -176,7 +181,13 @@ impl<Q: Ord + Clone, W, T> Questions<Q, W, T> {
         let mut out = Vec::new();
         match input {
             Input::Ask { question, waiter } => self.ask(question, waiter, now_ms, &mut out),
-            Input::Reply { question, number, subjects, until_ms, value } => {
+            Input::Reply {
+                question,
+                number,
+                subjects,
+                until_ms,
+                value,
+            } => {
                 // An answer below the floor is not even looked at: it cannot know what was forgotten.
                 if number < self.touches.floor() {
                     self.again(&question, now_ms, Refusal::Unsettled, &mut out);
@@ -188,8 +199,12 @@ impl<Q: Ord + Clone, W, T> Questions<Q, W, T> {
                 }
             }
             Input::Inserted { question } => self.inserted(question, now_ms, &mut out),
-            Input::Behind { question } => self.again(&question, now_ms, Refusal::Unsettled, &mut out),
-            Input::Failed { question } => self.again(&question, now_ms, Refusal::Unreachable, &mut out),
+            Input::Behind { question } => {
+                self.again(&question, now_ms, Refusal::Unsettled, &mut out)
+            }
+            Input::Failed { question } => {
+                self.again(&question, now_ms, Refusal::Unreachable, &mut out)
+            }
             Input::Applied { n, subjects } => {
                 for subject in &subjects {
                     self.touches.touch(subject, n);
@@ -210,35 +225,73 @@ impl<Q: Ord + Clone, W, T> Questions<Q, W, T> {
         match self.open.get_mut(&question) {
             Some(open) if open.waiters.len() < self.bounds.waiters => open.waiters.push(waiter),
             None if !crowded => {
-                let open = Open { waiters: vec![waiter], attempt: 0, asked_at_ms: now_ms, inserting: None };
+                let open = Open {
+                    waiters: vec![waiter],
+                    attempt: 0,
+                    asked_at_ms: now_ms,
+                    inserting: None,
+                };
                 self.open.insert(question.clone(), open);
-                out.push(Effect::Send { question, applied: self.applied, attempt: 0 });
+                out.push(Effect::Send {
+                    question,
+                    applied: self.applied,
+                    attempt: 0,
+                });
             }
-            _ => out.push(Effect::Refuse { waiters: vec![waiter], refusal: Refusal::Overloaded }),
+            _ => out.push(Effect::Refuse {
+                waiters: vec![waiter],
+                refusal: Refusal::Overloaded,
+            }),
         }
     }
 
     /// The entry is in the cache: from now on every change that touches it is seen there, so compare (V2).
     fn inserted(&mut self, question: Q, now_ms: i64, out: &mut Vec<Effect<Q, W, T>>) {
-        let Some(entry) = self.open.get_mut(&question).and_then(|open| open.inserting.take()) else { return };
+        let Some(entry) = self
+            .open
+            .get_mut(&question)
+            .and_then(|open| open.inserting.take())
+        else {
+            return;
+        };
         if entry.number() < self.touches.floor() || matches!(entry.hit(i64::MIN), Hit::Touched) {
-            out.push(Effect::Remove { question: question.clone() });
+            out.push(Effect::Remove {
+                question: question.clone(),
+            });
             self.again(&question, now_ms, Refusal::Unsettled, out);
         } else if let Some(open) = self.open.remove(&question) {
-            out.push(Effect::Answer { waiters: open.waiters, entry });
+            out.push(Effect::Answer {
+                waiters: open.waiters,
+                entry,
+            });
         }
     }
 
     /// Puts the question again, or gives up with `refusal`.
-    fn again(&mut self, question: &Q, now_ms: i64, refusal: Refusal, out: &mut Vec<Effect<Q, W, T>>) {
-        let Some(open) = self.open.get_mut(question) else { return };
+    fn again(
+        &mut self,
+        question: &Q,
+        now_ms: i64,
+        refusal: Refusal,
+        out: &mut Vec<Effect<Q, W, T>>,
+    ) {
+        let Some(open) = self.open.get_mut(question) else {
+            return;
+        };
         open.attempt += 1;
         open.inserting = None;
         if open.attempt < ATTEMPTS {
             open.asked_at_ms = now_ms;
-            out.push(Effect::Send { question: question.clone(), applied: self.applied, attempt: open.attempt });
+            out.push(Effect::Send {
+                question: question.clone(),
+                applied: self.applied,
+                attempt: open.attempt,
+            });
         } else if let Some(open) = self.open.remove(question) {
-            out.push(Effect::Refuse { waiters: open.waiters, refusal });
+            out.push(Effect::Refuse {
+                waiters: open.waiters,
+                refusal,
+            });
         }
     }
 

@@ -45,6 +45,10 @@ pub struct Subject {
 impl Subject {
     /// A subject.
     pub fn new(kind: SubjectKind, tenant: impl Into<String>, id: impl Into<String>) -> Self {
-        Self { kind, tenant: tenant.into(), id: id.into() }
+        Self {
+            kind,
+            tenant: tenant.into(),
+            id: id.into(),
+        }
     }
 }

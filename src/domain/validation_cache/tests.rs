@@ -6,7 +6,12 @@ use super::*;
 
 type Machine = Questions<u8, u32, &'static str>;
 
-const BOUNDS: Bounds = Bounds { questions: 2, waiters: 2, subjects: 3, patience_ms: 1_000 };
+const BOUNDS: Bounds = Bounds {
+    questions: 2,
+    waiters: 2,
+    subjects: 3,
+    patience_ms: 1_000,
+};
 
 fn subject(id: &str) -> Subject {
     Subject::new(SubjectKind::Application, "carbon.super", id)
@@ -14,7 +19,13 @@ fn subject(id: &str) -> Subject {
 
 fn reply(question: u8, number: u64, subjects: &[&str]) -> Input<u8, u32, &'static str> {
     let subjects = subjects.iter().map(|id| subject(id)).collect();
-    Input::Reply { question, number, subjects, until_ms: 10_000, value: "yes" }
+    Input::Reply {
+        question,
+        number,
+        subjects,
+        until_ms: 10_000,
+        value: "yes",
+    }
 }
 
 fn ask(question: u8, waiter: u32) -> Input<u8, u32, &'static str> {
@@ -31,10 +42,19 @@ fn inserted(effects: &[Effect<u8, u32, &'static str>]) -> Arc<Entry<&'static str
 #[test]
 fn concurrent_misses_are_one_question_and_one_answer() {
     let mut machine = Machine::new(BOUNDS, 5);
-    assert!(matches!(machine.step(ask(1, 10), 0)[..], [Effect::Send { question: 1, applied: 5, attempt: 0 }]));
+    assert!(matches!(
+        machine.step(ask(1, 10), 0)[..],
+        [Effect::Send {
+            question: 1,
+            applied: 5,
+            attempt: 0
+        }]
+    ));
     assert!(machine.step(ask(1, 11), 0).is_empty());
     let refused = machine.step(ask(1, 12), 0);
-    assert!(matches!(&refused[..], [Effect::Refuse { waiters, refusal: Refusal::Overloaded }] if waiters == &[12]));
+    assert!(
+        matches!(&refused[..], [Effect::Refuse { waiters, refusal: Refusal::Overloaded }] if waiters == &[12])
+    );
     let entry = inserted(&machine.step(reply(1, 5, &["a"]), 1));
     assert_eq!(entry.hit(1), Hit::Current(&"yes"));
     let answered = machine.step(Input::Inserted { question: 1 }, 1);
@@ -46,15 +66,34 @@ fn concurrent_misses_are_one_question_and_one_answer() {
 fn an_answer_that_a_change_overtook_is_taken_out_and_asked_again() {
     let mut machine = Machine::new(BOUNDS, 5);
     machine.step(ask(1, 10), 0);
-    machine.step(Input::Applied { n: 6, subjects: vec![subject("a")] }, 0);
+    machine.step(
+        Input::Applied {
+            n: 6,
+            subjects: vec![subject("a")],
+        },
+        0,
+    );
     inserted(&machine.step(reply(1, 5, &["a"]), 1));
     let effects = machine.step(Input::Inserted { question: 1 }, 1);
     assert!(
-        matches!(effects[..], [Effect::Remove { question: 1 }, Effect::Send { question: 1, applied: 6, attempt: 1 }]),
+        matches!(
+            effects[..],
+            [
+                Effect::Remove { question: 1 },
+                Effect::Send {
+                    question: 1,
+                    applied: 6,
+                    attempt: 1
+                }
+            ]
+        ),
         "{effects:?}"
     );
     inserted(&machine.step(reply(1, 6, &["a"]), 2));
-    assert!(matches!(machine.step(Input::Inserted { question: 1 }, 2)[..], [Effect::Answer { .. }]));
+    assert!(matches!(
+        machine.step(Input::Inserted { question: 1 }, 2)[..],
+        [Effect::Answer { .. }]
+    ));
 }
 
 #[test]
@@ -62,9 +101,18 @@ fn a_change_between_insert_and_compare_is_seen() {
     let mut machine = Machine::new(BOUNDS, 5);
     machine.step(ask(1, 10), 0);
     let entry = inserted(&machine.step(reply(1, 5, &["a"]), 1));
-    machine.step(Input::Applied { n: 6, subjects: vec![subject("a")] }, 1);
+    machine.step(
+        Input::Applied {
+            n: 6,
+            subjects: vec![subject("a")],
+        },
+        1,
+    );
     assert_eq!(entry.hit(1), Hit::Touched);
-    assert!(matches!(machine.step(Input::Inserted { question: 1 }, 1)[..], [Effect::Remove { .. }, Effect::Send { .. }]));
+    assert!(matches!(
+        machine.step(Input::Inserted { question: 1 }, 1)[..],
+        [Effect::Remove { .. }, Effect::Send { .. }]
+    ));
 }
 
 #[test]
@@ -89,17 +137,36 @@ fn what_was_forgotten_raises_the_floor_and_kills_what_rests_on_it() {
     assert_eq!(a.hit(0), Hit::Touched, "its subject was forgotten");
     touches.touch(&subject("d"), 9);
     assert!(touches.floor() >= 7, "{}", touches.floor());
-    let old = Entry::new("x", touches.floor() - 1, 100, touches.watch(&[subject("x")]));
-    assert_eq!(old.hit(0), Hit::Touched, "an unknown subject may have been touched up to the floor");
+    let old = Entry::new(
+        "x",
+        touches.floor() - 1,
+        100,
+        touches.watch(&[subject("x")]),
+    );
+    assert_eq!(
+        old.hit(0),
+        Hit::Touched,
+        "an unknown subject may have been touched up to the floor"
+    );
 }
 
 #[test]
 fn an_answer_below_the_floor_is_asked_again_even_without_subjects() {
     let mut machine = Machine::new(BOUNDS, 5);
     machine.step(ask(1, 10), 0);
-    assert!(matches!(machine.step(reply(1, 4, &[]), 0)[..], [Effect::Send { attempt: 1, .. }]));
+    assert!(matches!(
+        machine.step(reply(1, 4, &[]), 0)[..],
+        [Effect::Send { attempt: 1, .. }]
+    ));
     machine.step(Input::Installed { n: 9 }, 0);
-    assert!(matches!(machine.step(reply(1, 8, &[]), 0)[..], [Effect::Send { attempt: 2, applied: 9, .. }]));
+    assert!(matches!(
+        machine.step(reply(1, 8, &[]), 0)[..],
+        [Effect::Send {
+            attempt: 2,
+            applied: 9,
+            ..
+        }]
+    ));
 }
 
 #[test]
@@ -109,7 +176,10 @@ fn a_snapshot_kills_every_entry() {
     let entry = inserted(&machine.step(reply(1, 5, &["a"]), 0));
     machine.step(Input::Installed { n: 3 }, 0);
     assert_eq!(entry.hit(0), Hit::Touched);
-    assert!(matches!(machine.step(Input::Inserted { question: 1 }, 0)[..], [Effect::Remove { .. }, Effect::Send { .. }]));
+    assert!(matches!(
+        machine.step(Input::Inserted { question: 1 }, 0)[..],
+        [Effect::Remove { .. }, Effect::Send { .. }]
+    ));
 }
 
 #[test]
@@ -122,7 +192,10 @@ fn a_question_that_nobody_answers_ends_with_a_refusal() {
             match effect {
                 Effect::Send { .. } => sent += 1,
                 Effect::Refuse { waiters, refusal } => {
-                    assert_eq!((waiters, refusal, sent), (vec![10], Refusal::Unreachable, 3));
+                    assert_eq!(
+                        (waiters, refusal, sent),
+                        (vec![10], Refusal::Unreachable, 3)
+                    );
                     assert!(machine.is_empty());
                     return;
                 }
@@ -139,6 +212,12 @@ fn questions_beyond_the_bound_are_refused_at_once() {
     machine.step(ask(1, 10), 0);
     machine.step(ask(2, 11), 0);
     let refused = machine.step(ask(3, 12), 0);
-    assert!(matches!(refused[..], [Effect::Refuse { refusal: Refusal::Overloaded, .. }]));
+    assert!(matches!(
+        refused[..],
+        [Effect::Refuse {
+            refusal: Refusal::Overloaded,
+            ..
+        }]
+    ));
     assert_eq!(machine.len(), 2);
 }

@@ -53,7 +53,12 @@ impl Touches {
     /// Keeps at most `capacity` subjects (at least one). `floor` is the number the gateway's state is true at when it
     /// starts: what touched anything before is not known.
     pub fn new(capacity: usize, floor: u64) -> Self {
-        Self { slots: HashMap::with_hasher(FixedState::default()), queue: VecDeque::new(), capacity: capacity.max(1), floor }
+        Self {
+            slots: HashMap::with_hasher(FixedState::default()),
+            queue: VecDeque::new(),
+            capacity: capacity.max(1),
+            floor,
+        }
     }
 
     /// A reply true at a number below this says nothing about what was forgotten.
@@ -100,7 +105,13 @@ impl Touches {
         }
         // Whatever touched it before it was known (again) is at or below the floor.
         let touch = Touch::new(self.floor);
-        self.slots.insert(subject.clone(), Slot { touch: touch.clone(), used: false });
+        self.slots.insert(
+            subject.clone(),
+            Slot {
+                touch: touch.clone(),
+                used: false,
+            },
+        );
         self.queue.push_back(subject.clone());
         touch
     }
