@@ -1,1 +1,15 @@
-//! placeholder head
+//! The four databases: one module per database, one file per noun.
+//!
+//! `database` alone knows the backends; SQL is one text for SQLite and PostgreSQL. Functions are
+//! named `find`, `list`, `create`, `update`, `save`, `delete`, and take time as a parameter.
+
+pub mod apim;
+pub mod broker;
+pub mod carbon;
+mod crash;
+mod database;
+mod error;
+pub mod shared;
+
+pub use database::{Backend, Database, Read, Write};
+pub use error::StoreError;

@@ -1,0 +1,58 @@
+//! API-M: what the control plane decides. Shared by all control-plane nodes.
+
+use crate::database::{Database, Schema};
+use crate::error::StoreError;
+
+const SCHEMA: Schema = Schema {
+    name: "apim",
+    migrations: &[
+        (
+            1,
+            "change log",
+            include_str!("../../../migrations/apim/0001_change_log.sql"),
+        ),
+        (
+            2,
+            "apis",
+            include_str!("../../../migrations/apim/0002_apis.sql"),
+        ),
+        (
+            3,
+            "applications",
+            include_str!("../../../migrations/apim/0003_applications.sql"),
+        ),
+        (
+            4,
+            "subscriptions",
+            include_str!("../../../migrations/apim/0004_subscriptions.sql"),
+        ),
+        (
+            5,
+            "tokens",
+            include_str!("../../../migrations/apim/0005_tokens.sql"),
+        ),
+        (
+            6,
+            "api keys",
+            include_str!("../../../migrations/apim/0006_api_keys.sql"),
+        ),
+        (
+            7,
+            "policies",
+            include_str!("../../../migrations/apim/0007_policies.sql"),
+        ),
+        (
+            8,
+            "usage",
+            include_str!("../../../migrations/apim/0008_usage.sql"),
+        ),
+    ],
+};
+
+/// Opens API-M at `url`.
+///
+/// # Errors
+/// See [`Database::open`].
+pub async fn open(url: &str) -> Result<Database, StoreError> {
+    Database::open(url, &SCHEMA).await
+}

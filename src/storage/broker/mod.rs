@@ -1,0 +1,30 @@
+//! Broker: what must be delivered or remembered later. A file of the node alone.
+
+use std::path::Path;
+
+use crate::database::{Database, Schema};
+use crate::error::StoreError;
+
+const SCHEMA: Schema = Schema {
+    name: "broker",
+    migrations: &[
+        (
+            1,
+            "usage",
+            include_str!("../../../migrations/broker/0001_usage.sql"),
+        ),
+        (
+            2,
+            "ledger",
+            include_str!("../../../migrations/broker/0002_ledger.sql"),
+        ),
+    ],
+};
+
+/// Opens Broker in the data directory.
+///
+/// # Errors
+/// See [`Database::open`].
+pub async fn open(data_dir: &Path) -> Result<Database, StoreError> {
+    Database::open_file(&data_dir.join("broker.db"), &SCHEMA).await
+}

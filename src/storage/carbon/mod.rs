@@ -1,0 +1,23 @@
+//! Carbon: the node's identity and last known state. A file of the node alone.
+
+use std::path::Path;
+
+use crate::database::{Database, Schema};
+use crate::error::StoreError;
+
+const SCHEMA: Schema = Schema {
+    name: "carbon",
+    migrations: &[(
+        1,
+        "node",
+        include_str!("../../../migrations/carbon/0001_node.sql"),
+    )],
+};
+
+/// Opens Carbon in the data directory.
+///
+/// # Errors
+/// See [`Database::open`].
+pub async fn open(data_dir: &Path) -> Result<Database, StoreError> {
+    Database::open_file(&data_dir.join("carbon.db"), &SCHEMA).await
+}

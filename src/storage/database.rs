@@ -1,0 +1,363 @@
+//! One database behind one text of SQL: pools, transactions, pragmas. The only file that knows
+//! which backend it talks to.
+//!
+//! SQLite has one writer connection beside its readers; `BEGIN IMMEDIATE`, WAL and
+//! `synchronous = FULL` make C1 true there. On PostgreSQL the row lock on `change_head` does.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::any::{AnyArguments, AnyPoolOptions, AnyRow};
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::query::Query;
+use sqlx::{Any, AnyPool, Executor as _, Row as _, Transaction};
+
+use domain::change::Change;
+
+use crate::crash;
+use crate::error::StoreError;
+
+/// Which engine a database runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backend {
+    /// A file.
+    Sqlite,
+    /// A server.
+    Postgres,
+}
+
+/// What tells the four databases apart.
+pub(crate) struct Schema {
+    pub(crate) name: &'static str,
+    /// `(version, name, sql)`, in order.
+    pub(crate) migrations: &'static [(i64, &'static str, &'static str)],
+}
+
+/// An open database, migrated to this binary's schema.
+#[derive(Debug, Clone)]
+pub struct Database {
+    name: &'static str,
+    backend: Backend,
+    readers: AnyPool,
+    writer: AnyPool,
+}
+
+/// One consistent view of a database.
+pub struct Read {
+    database: &'static str,
+    transaction: Transaction<'static, Any>,
+}
+
+/// One write transaction; dropped without [`Write::commit`] it leaves no trace.
+pub struct Write {
+    database: &'static str,
+    name: &'static str,
+    statements: u32,
+    transaction: Transaction<'static, Any>,
+}
+
+type Statement<'q> = Query<'q, Any, AnyArguments>;
+
+// === impl Database ===
+
+impl Database {
+    /// Opens the database at `url` (`sqlite:` or `postgres:`) and brings its schema up to date.
+    ///
+    /// # Errors
+    /// [`StoreError::Location`] for another kind of URL, [`StoreError::Unavailable`] when it
+    /// cannot be reached, [`StoreError::Migration`] when its schema does not fit.
+    pub(crate) async fn open(url: &str, schema: &Schema) -> Result<Self, StoreError> {
+        sqlx::any::install_default_drivers();
+        let backend = Backend::of(url, schema.name)?;
+        let failed = unavailable(schema.name);
+        let (readers, writer) = match backend {
+            Backend::Postgres => {
+                let pool = pool(20).connect(url).await.map_err(failed)?;
+                (pool.clone(), pool)
+            }
+            Backend::Sqlite => {
+                let url = with_create_mode(url);
+                let writer = sqlite(1).connect(&url).await.map_err(&failed)?;
+                (sqlite(8).connect(&url).await.map_err(failed)?, writer)
+            }
+        };
+        let database = Self {
+            name: schema.name,
+            backend,
+            readers,
+            writer,
+        };
+        database.migrate(schema).await?;
+        Ok(database)
+    }
+
+    /// Opens the SQLite file at `path`, for the databases that are the node's own.
+    pub(crate) async fn open_file(path: &Path, schema: &Schema) -> Result<Self, StoreError> {
+        Self::open(&format!("sqlite:{}", path.display()), schema).await
+    }
+
+    async fn migrate(&self, schema: &Schema) -> Result<(), StoreError> {
+        let migrations = schema
+            .migrations
+            .iter()
+            .map(|&(version, name, sql)| {
+                let sql = sqlx::SqlSafeStr::into_sql_str(sql);
+                Migration::new(version, name.into(), MigrationType::Simple, sql, false)
+            })
+            .collect();
+        let failed = |source| StoreError::Migration {
+            database: schema.name,
+            source,
+        };
+        Migrator::with_migrations(migrations)
+            .run(&self.writer)
+            .await
+            .map_err(failed)
+    }
+
+    /// Which engine it runs on.
+    #[must_use]
+    pub const fn backend(&self) -> Backend {
+        self.backend
+    }
+
+    /// Begins one consistent view: everything read through it is true at one moment (V1).
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn read(&self) -> Result<Read, StoreError> {
+        let begin = match self.backend {
+            Backend::Sqlite => "BEGIN DEFERRED",
+            Backend::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        };
+        Ok(Read {
+            database: self.name,
+            transaction: self
+                .readers
+                .begin_with(begin)
+                .await
+                .map_err(unavailable(self.name))?,
+        })
+    }
+
+    /// Begins a write; `name` is the name of its crash points, such as `apim.apis.create`.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn write(&self, name: &'static str) -> Result<Write, StoreError> {
+        let begin = match self.backend {
+            Backend::Sqlite => "BEGIN IMMEDIATE",
+            Backend::Postgres => "BEGIN ISOLATION LEVEL READ COMMITTED",
+        };
+        Ok(Write {
+            database: self.name,
+            name,
+            statements: 0,
+            transaction: self
+                .writer
+                .begin_with(begin)
+                .await
+                .map_err(unavailable(self.name))?,
+        })
+    }
+
+    /// Answers whether the database answers.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        let ping = sqlx::query("SELECT 1").execute(&self.readers).await;
+        ping.map(drop).map_err(unavailable(self.name))
+    }
+
+    /// Closes all connections.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}
+
+// === impl Read ===
+
+impl Read {
+    /// All rows of a query.
+    pub(crate) async fn all(&mut self, query: Statement<'_>) -> Result<Vec<AnyRow>, StoreError> {
+        let rows = query.fetch_all(&mut *self.transaction).await;
+        rows.map_err(unavailable(self.database))
+    }
+
+    /// The first row of a query, if there is one.
+    pub(crate) async fn optional(
+        &mut self,
+        query: Statement<'_>,
+    ) -> Result<Option<AnyRow>, StoreError> {
+        let row = query.fetch_optional(&mut *self.transaction).await;
+        row.map_err(unavailable(self.database))
+    }
+}
+
+// === impl Write ===
+
+impl Write {
+    /// Runs one statement; gives the number of rows it changed. `what` names the thing that
+    /// exists already when a unique index refuses the row.
+    pub(crate) async fn execute(
+        &mut self,
+        query: Statement<'_>,
+        what: &str,
+    ) -> Result<u64, StoreError> {
+        self.pass();
+        match self.transaction.execute(query).await {
+            Ok(done) => Ok(done.rows_affected()),
+            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
+                Err(StoreError::Duplicate(what.to_owned()))
+            }
+            Err(error) => Err(unavailable(self.database)(error)),
+        }
+    }
+
+    /// All rows of a query.
+    pub(crate) async fn all(&mut self, query: Statement<'_>) -> Result<Vec<AnyRow>, StoreError> {
+        self.pass();
+        let rows = query.fetch_all(&mut *self.transaction).await;
+        rows.map_err(unavailable(self.database))
+    }
+
+    /// The first row of a query, if there is one.
+    pub(crate) async fn optional(
+        &mut self,
+        query: Statement<'_>,
+    ) -> Result<Option<AnyRow>, StoreError> {
+        self.pass();
+        let row = query.fetch_optional(&mut *self.transaction).await;
+        row.map_err(unavailable(self.database))
+    }
+
+    /// Commits without an entry in the change log.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]; then nothing was written.
+    pub async fn commit(mut self) -> Result<(), StoreError> {
+        self.pass();
+        let done = self.transaction.commit().await;
+        done.map_err(unavailable(self.database))
+    }
+
+    /// Appends `changes` to the change log as the last statements and commits (C1). Gives the
+    /// number of the last entry. API-M only.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]; then nothing was written.
+    pub async fn commit_with(
+        mut self,
+        tenant: &str,
+        changes: &[Change],
+        new_uuid: impl Fn() -> String,
+        now_ms: i64,
+    ) -> Result<u64, StoreError> {
+        let mut last = 0;
+        for change in changes {
+            last = self
+                .append(tenant, change, None, &new_uuid(), now_ms)
+                .await?;
+        }
+        self.commit().await?;
+        Ok(last)
+    }
+
+    /// Appends one entry; must be followed by nothing but other entries and the commit (C1).
+    pub(crate) async fn append(
+        &mut self,
+        tenant: &str,
+        change: &Change,
+        source: Option<&str>,
+        uuid: &str,
+        now_ms: i64,
+    ) -> Result<u64, StoreError> {
+        let payload = serde_json::to_string(change).map_err(StoreError::damaged("change"))?;
+        let head = sqlx::query("UPDATE change_head SET n = n + 1 WHERE id = 1 RETURNING n");
+        let n: i64 = match self.optional(head).await? {
+            Some(row) => row.try_get("n").map_err(unavailable(self.database))?,
+            None => {
+                return Err(StoreError::Damaged {
+                    what: "change head",
+                    reason: "its row is missing".to_owned(),
+                });
+            }
+        };
+        let insert = sqlx::query(
+            "INSERT INTO change_log (n, uuid, kind, tenant, payload, source, at_ms) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        )
+        .bind(n)
+        .bind(uuid.to_owned())
+        .bind(change.kind())
+        .bind(tenant.to_owned())
+        .bind(payload)
+        .bind(source.map(str::to_owned))
+        .bind(now_ms);
+        self.execute(insert, "change").await?;
+        u64::try_from(n).map_err(|_| StoreError::Damaged {
+            what: "change head",
+            reason: "it is negative".to_owned(),
+        })
+    }
+
+    fn pass(&mut self) {
+        self.statements += 1;
+        crash::point(self.name, self.statements);
+    }
+}
+
+// === impl Backend ===
+
+impl Backend {
+    fn of(url: &str, database: &str) -> Result<Self, StoreError> {
+        if url.starts_with("sqlite:") {
+            Ok(Self::Sqlite)
+        } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+            Ok(Self::Postgres)
+        } else {
+            let scheme = url.split(':').next().unwrap_or_default();
+            Err(StoreError::Location(format!(
+                "database.{database}.url begins with {scheme}:, use sqlite: or postgres:"
+            )))
+        }
+    }
+}
+
+/// Turns a driver's error into ours.
+pub(crate) fn unavailable(database: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
+    move |source| StoreError::Unavailable { database, source }
+}
+
+fn pool(connections: u32) -> AnyPoolOptions {
+    AnyPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(Duration::from_secs(5))
+}
+
+fn sqlite(connections: u32) -> AnyPoolOptions {
+    pool(connections).after_connect(|connection, _| {
+        Box::pin(async move {
+            for pragma in [
+                "PRAGMA journal_mode = WAL",
+                "PRAGMA synchronous = FULL",
+                "PRAGMA busy_timeout = 5000",
+                "PRAGMA cache_size = -2000",
+            ] {
+                connection.execute(pragma).await?;
+            }
+            Ok(())
+        })
+    })
+}
+
+fn with_create_mode(url: &str) -> String {
+    if url.contains("mode=") {
+        url.to_owned()
+    } else {
+        let joint = if url.contains('?') { '&' } else { '?' };
+        format!("{url}{joint}mode=rwc")
+    }
+}

@@ -1,0 +1,57 @@
+//! What can go wrong in a database, in the words that callers decide by.
+
+/// A failure of a store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another row holds this name, context or pair already.
+    #[error("{0} exists already")]
+    Duplicate(String),
+    /// The row was changed since it was read (`If-Match`).
+    #[error("the row was changed since it was read")]
+    Stale,
+    /// The row is not there.
+    #[error("{0} not found")]
+    NotFound(String),
+    /// A rule between rows forbids it, such as a sixth revision.
+    #[error("{0}")]
+    Forbidden(String),
+    /// The database cannot be reached, is full, locked or corrupt.
+    #[error("database {database} failed: {source}")]
+    Unavailable {
+        /// Which of the four.
+        database: &'static str,
+        /// What the driver says.
+        source: sqlx::Error,
+    },
+    /// A stored document cannot be read.
+    #[error("stored {what} is damaged: {reason}")]
+    Damaged {
+        /// What was read.
+        what: &'static str,
+        /// Why it cannot be.
+        reason: String,
+    },
+    /// The schema could not be brought up to date.
+    #[error("database {database} could not be migrated: {source}")]
+    Migration {
+        /// Which of the four.
+        database: &'static str,
+        /// What the migrator says.
+        source: sqlx::migrate::MigrateError,
+    },
+    /// The configured location is not one this database may have.
+    #[error("{0}")]
+    Location(String),
+}
+
+// === impl StoreError ===
+
+impl StoreError {
+    /// Reads a stored JSON document's error into a [`StoreError::Damaged`].
+    pub(crate) fn damaged(what: &'static str) -> impl FnOnce(serde_json::Error) -> Self {
+        move |error| Self::Damaged {
+            what,
+            reason: error.to_string(),
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! Shared: people and the immutable blobs of API metadata. Shared by all control-plane nodes.
+
+use crate::database::{Database, Schema};
+use crate::error::StoreError;
+
+const SCHEMA: Schema = Schema {
+    name: "shared",
+    migrations: &[
+        (
+            1,
+            "people",
+            include_str!("../../../migrations/shared/0001_people.sql"),
+        ),
+        (
+            2,
+            "blobs",
+            include_str!("../../../migrations/shared/0002_blobs.sql"),
+        ),
+        (
+            3,
+            "outbox",
+            include_str!("../../../migrations/shared/0003_outbox.sql"),
+        ),
+    ],
+};
+
+/// Opens Shared at `url`.
+///
+/// # Errors
+/// See [`Database::open`].
+pub async fn open(url: &str) -> Result<Database, StoreError> {
+    Database::open(url, &SCHEMA).await
+}
