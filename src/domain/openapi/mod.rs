@@ -8,10 +8,27 @@
 //! | file | what it does |
 //! |---|---|
 //! | `definition` | the result and its faults |
+//! | `parse`, `json`, `yaml` | bytes into a bounded tree |
+//! | `node` | the tree, and JSON pointers into it |
+//! | `reader` | the tree into the definition; `paths`, `security`, `reference` are its parts |
+//! | `findings` | collects faults and oddities |
+//! | `default` | writes the definition of an API made from scratch |
 
+mod default;
 mod definition;
+mod findings;
+mod json;
+mod node;
+mod parse;
+mod paths;
+mod reader;
+mod reference;
+mod security;
+mod yaml;
 
+pub use default::default_definition;
 pub use definition::{
     Definition, DefinitionError, DescribedOperation, FaultKind, Limits, Media, ScopeDef,
     SpecVersion, ValidationReport,
 };
+pub use reader::{read, validate};

@@ -1,0 +1,200 @@
+//! `paths`: path items and their operations.
+//!
+//! `reader` calls it once the document's version and security schemes are known.
+
+use std::collections::{HashMap, HashSet};
+
+use super::definition::{DescribedOperation, FaultKind, Limits, SpecVersion};
+use super::findings::Findings;
+use super::node::{Members, Node, Place};
+use super::reference::follow;
+use super::security::Schemes;
+use crate::template::Template;
+use crate::verb::Verb;
+
+/// Members of a path item that are no operations.
+const OTHER_MEMBERS: [&str; 5] = ["$ref", "summary", "description", "servers", "parameters"];
+
+/// What every operation of a document is read with.
+pub(super) struct Operations<'d, 'a> {
+    root: &'d Node<'a>,
+    version: SpecVersion,
+    schemes: &'d Schemes,
+    /// The scopes of operations that say nothing of security.
+    default_scopes: Vec<String>,
+    limits: &'d Limits,
+    /// The normal forms of the templates seen, with the templates.
+    templates: HashMap<String, &'d str>,
+    ids: HashSet<String>,
+    found: Vec<DescribedOperation>,
+}
+
+// === impl Operations ===
+
+impl<'d, 'a> Operations<'d, 'a> {
+    pub(super) fn new(
+        root: &'d Node<'a>,
+        version: SpecVersion,
+        schemes: &'d Schemes,
+        default_scopes: Vec<String>,
+        limits: &'d Limits,
+    ) -> Self {
+        Self {
+            root,
+            version,
+            schemes,
+            default_scopes,
+            limits,
+            templates: HashMap::new(),
+            ids: HashSet::new(),
+            found: Vec::new(),
+        }
+    }
+
+    /// The operations of `paths`.
+    pub(super) fn read(mut self, paths: &'d Members<'a>, findings: &mut Findings) -> Vec<DescribedOperation> {
+        let top = Place::base("/paths");
+        for (path, item) in paths.iter().filter(|(path, _)| !path.starts_with("x-")) {
+            let place = top.member(path);
+            if self.accepts(path, &place, findings) {
+                self.item(path, item, &place, findings);
+            }
+            if self.found.len() > self.limits.operations {
+                let message = format!("more than {} operations", self.limits.operations);
+                findings.error(&place, FaultKind::TooMany, message);
+                self.found.truncate(self.limits.operations);
+                break;
+            }
+        }
+        self.found
+    }
+
+    /// Whether the path is a template that no path before it is the same as.
+    fn accepts(&mut self, path: &'d str, place: &Place<'_>, findings: &mut Findings) -> bool {
+        let template = match Template::parse(path) {
+            Ok(template) => template,
+            Err(fault) => {
+                findings.error(place, FaultKind::Path, fault.to_string());
+                return false;
+            }
+        };
+        match self.templates.insert(template.normal(), path) {
+            None => true,
+            Some(before) => {
+                let message = format!("the same path as \"{before}\": names of parameters tell no paths apart");
+                findings.error(place, FaultKind::DuplicateOperation, message);
+                false
+            }
+        }
+    }
+
+    fn item(&mut self, path: &str, item: &'d Node<'a>, place: &Place<'_>, findings: &mut Findings) {
+        if matches!(item, Node::Null) {
+            return;
+        }
+        let Some(target) = follow(self.root, item, place, findings) else { return };
+        let base = target.pointer.as_deref().map(Place::base);
+        let referenced = base.as_ref().unwrap_or(place);
+        let Some(members) = findings.map(referenced, target.node) else { return };
+        self.operations(path, members, referenced, findings);
+        if let (Some(_), Some(own)) = (&target.pointer, item.map()) {
+            self.operations(path, own, place, findings); // OpenAPI 3 allows members beside `$ref`
+        }
+    }
+
+    fn operations(&mut self, path: &str, members: &'d Members<'a>, place: &Place<'_>, findings: &mut Findings) {
+        self.parameters(members, place, findings);
+        for (name, node) in members.iter() {
+            if name.starts_with("x-") || OTHER_MEMBERS.contains(&name) {
+                continue;
+            }
+            let here = place.member(name);
+            let Some(verb) = Verb::from_member(name) else {
+                unknown(name, &here, findings);
+                continue;
+            };
+            let Some(operation) = findings.map(&here, node) else { continue };
+            if self.found.iter().rev().take_while(|one| one.target == path).any(|one| one.verb == verb) {
+                let message = format!("{verb} of the path is described twice");
+                findings.error(&here, FaultKind::DuplicateOperation, message);
+                continue;
+            }
+            let described = self.operation(path, verb, operation, &here, findings);
+            self.found.push(described);
+        }
+    }
+
+    fn operation(
+        &mut self,
+        path: &str,
+        verb: Verb,
+        members: &'d Members<'a>,
+        place: &Place<'_>,
+        findings: &mut Findings,
+    ) -> DescribedOperation {
+        self.parameters(members, place, findings);
+        let responses = members.get("responses").filter(|node| !matches!(node, Node::Null));
+        if responses.is_none() && self.version != SpecVersion::OpenApi31 {
+            findings.warning(place, FaultKind::Missing, "the member \"responses\" is missing");
+        }
+        findings.optional_map(members, "responses", place);
+        let operation_id = findings.optional_text(members, "operationId", place);
+        if let Some(id) = &operation_id
+            && !self.ids.insert(id.clone())
+        {
+            let message = format!("the operation id \"{id}\" occurs twice");
+            findings.warning(&place.member("operationId"), FaultKind::DuplicateOperation, message);
+        }
+        let tags = findings.optional_list(members, "tags", place);
+        let asked = self.schemes.required(members, place, findings);
+        let tier = ["x-throttling-tier", "x-wso2-throttling-tier"];
+        DescribedOperation {
+            target: path.to_owned(),
+            verb,
+            operation_id,
+            summary: findings.optional_text(members, "summary", place),
+            tags: findings.texts(tags, &place.member("tags")),
+            scopes: asked.unwrap_or_else(|| self.default_scopes.clone()),
+            x_auth_type: auth_type(members),
+            x_throttling_tier: tier.into_iter().find_map(|name| vendor_text(members, name)),
+        }
+    }
+
+    fn parameters(&self, members: &'d Members<'a>, place: &Place<'_>, findings: &mut Findings) {
+        let parameters = findings.optional_list(members, "parameters", place);
+        let place = place.member("parameters");
+        for (position, parameter) in parameters.iter().enumerate() {
+            let here = place.item(position);
+            let Some(target) = follow(self.root, parameter, &here, findings) else { continue };
+            let base = target.pointer.as_deref().map(Place::base);
+            let here = base.unwrap_or(here);
+            if let Some(parameter) = findings.map(&here, target.node) {
+                findings.text(parameter, "name", &here);
+                findings.text(parameter, "in", &here);
+            }
+        }
+    }
+}
+
+/// A member of a path item that is neither an operation nor known: lost quietly only when it could
+/// not have been meant as one that WSO2 serves.
+fn unknown(name: &str, place: &Place<'_>, findings: &mut Findings) {
+    let lower = name.to_ascii_lowercase();
+    if Verb::from_member(&lower).is_some() {
+        findings.error(place, FaultKind::Wrong, format!("methods are in lower case: write \"{lower}\""));
+    } else {
+        let message = format!("\"{name}\" is no method that a resource can have; it is left out");
+        findings.warning(place, FaultKind::Wrong, message);
+    }
+}
+
+fn auth_type(members: &Members<'_>) -> Option<String> {
+    match members.get("x-wso2-disable-security") {
+        Some(Node::Bool(true)) => Some("None".to_owned()),
+        _ => vendor_text(members, "x-auth-type"),
+    }
+}
+
+fn vendor_text(members: &Members<'_>, name: &str) -> Option<String> {
+    members.get(name).and_then(Node::scalar).map(str::to_owned)
+}

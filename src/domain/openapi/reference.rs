@@ -1,0 +1,91 @@
+//! `$ref`: followed only where routing needs it, only within the document, never round in circles.
+
+use super::definition::FaultKind;
+use super::findings::Findings;
+use super::node::{Node, Place};
+
+/// The most references that are followed from one value.
+const MOST_HOPS: usize = 64;
+
+/// A value that a reference led to, and where it is.
+pub(super) struct Target<'n, 'a> {
+    pub(super) node: &'n Node<'a>,
+    /// Its JSON pointer; `None` when there was no reference to follow.
+    pub(super) pointer: Option<String>,
+}
+
+/// Follows the `$ref` of a value, if it has one, until a value without.
+///
+/// A reference that is remote, circular or leads nowhere is noted as a fault of the place where it
+/// was written.
+pub(super) fn follow<'n, 'a>(
+    root: &'n Node<'a>,
+    node: &'n Node<'a>,
+    place: &Place<'_>,
+    findings: &mut Findings,
+) -> Option<Target<'n, 'a>> {
+    let mut target = Target { node, pointer: None };
+    for _ in 0..MOST_HOPS {
+        let Some(reference) = target.node.map().and_then(|members| members.get("$ref")) else {
+            return Some(target);
+        };
+        let pointer = target.pointer.take();
+        let base = pointer.as_deref().map(Place::base);
+        let here = base.as_ref().unwrap_or(place);
+        let here = here.member("$ref");
+        let Some(text) = reference.scalar() else {
+            let message = format!("must be a string, not {}", reference.sort());
+            findings.error(&here, FaultKind::Wrong, message);
+            return None;
+        };
+        let Some(fragment) = text.strip_prefix('#') else {
+            let message = format!("\"{text}\" is outside the document; nothing is fetched: inline it");
+            findings.error(&here, FaultKind::Reference, message);
+            return None;
+        };
+        let found = unescape(fragment).and_then(|pointer| Some((look_up(root, &pointer)?, pointer)));
+        let Some((node, pointer)) = found else {
+            findings.error(&here, FaultKind::Reference, format!("\"{text}\" leads nowhere"));
+            return None;
+        };
+        target = Target { node, pointer: Some(pointer) };
+    }
+    let message = format!("the reference goes round in circles, or on for more than {MOST_HOPS} steps");
+    findings.error(&place.member("$ref"), FaultKind::Reference, message);
+    None
+}
+
+/// The value at a JSON pointer.
+fn look_up<'n, 'a>(root: &'n Node<'a>, pointer: &str) -> Option<&'n Node<'a>> {
+    if pointer.is_empty() {
+        return Some(root);
+    }
+    let mut node = root;
+    for step in pointer.strip_prefix('/')?.split('/') {
+        node = match node {
+            Node::Map(members) => members.get(&step.replace("~1", "/").replace("~0", "~"))?,
+            Node::List(items) => items.get(step.parse::<usize>().ok()?)?,
+            _ => return None,
+        };
+    }
+    Some(node)
+}
+
+/// Undoes the percent-encoding of a fragment (RFC 6901 §6).
+fn unescape(fragment: &str) -> Option<String> {
+    if !fragment.contains('%') {
+        return Some(fragment.to_owned());
+    }
+    let mut out = Vec::with_capacity(fragment.len());
+    let mut bytes = fragment.bytes();
+    while let Some(byte) = bytes.next() {
+        if byte == b'%' {
+            let high = char::from(bytes.next()?).to_digit(16)?;
+            let low = char::from(bytes.next()?).to_digit(16)?;
+            out.push(u8::try_from(high * 16 + low).ok()?);
+        } else {
+            out.push(byte);
+        }
+    }
+    String::from_utf8(out).ok()
+}
