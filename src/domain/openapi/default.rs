@@ -16,8 +16,14 @@ const PLACEHOLDER_AUTHORIZATION_URL: &str = "https://test.com";
 pub fn default_definition(name: &str, version: &str, operations: &[Operation]) -> String {
     let mut paths: Vec<(String, Ordered<Described>)> = Vec::new();
     for operation in operations {
-        let described = (operation.verb.to_ascii_lowercase(), Described::of(operation));
-        match paths.iter_mut().find(|(target, _)| *target == operation.target) {
+        let described = (
+            operation.verb.to_ascii_lowercase(),
+            Described::of(operation),
+        );
+        match paths
+            .iter_mut()
+            .find(|(target, _)| *target == operation.target)
+        {
             Some((_, item)) => item.0.push(described),
             None => paths.push((operation.target.clone(), Ordered(vec![described]))),
         }
@@ -28,17 +34,29 @@ pub fn default_definition(name: &str, version: &str, operations: &[Operation]) -
             scopes.push((scope.clone(), ""));
         }
     }
-    let flow = one("authorizationUrl", Either::Text(PLACEHOLDER_AUTHORIZATION_URL.to_owned()));
+    let flow = one(
+        "authorizationUrl",
+        Either::Text(PLACEHOLDER_AUTHORIZATION_URL.to_owned()),
+    );
     let flow = flow.and("scopes", Either::Map(Ordered(scopes)));
     let document = Document {
         openapi: "3.0.1",
-        info: Info { title: name, version },
+        info: Info {
+            title: name,
+            version,
+        },
         servers: [Server { url: "/" }],
         security: [one(WSO2_SCHEME, Vec::new())],
         paths: Ordered(paths),
         components: one(
             "securitySchemes",
-            one(WSO2_SCHEME, Scheme { kind: "oauth2", flows: one("implicit", flow) }),
+            one(
+                WSO2_SCHEME,
+                Scheme {
+                    kind: "oauth2",
+                    flows: one("implicit", flow),
+                },
+            ),
         ),
     };
     // plain data with text keys: writing it to memory cannot fail
@@ -140,7 +158,14 @@ impl Described {
             schema: Schema { kind: "string" },
         };
         let has_body = matches!(operation.verb.as_str(), "POST" | "PUT" | "PATCH");
-        let content = || one("*/*", Content { schema: Schema { kind: "object" } });
+        let content = || {
+            one(
+                "*/*",
+                Content {
+                    schema: Schema { kind: "object" },
+                },
+            )
+        };
         Self {
             parameters: names.map(parameter).collect(),
             request_body: has_body.then(|| Body { content: content() }),

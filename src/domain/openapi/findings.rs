@@ -14,29 +14,54 @@ pub(super) struct Findings {
 
 impl Findings {
     pub(super) const fn new(most: usize) -> Self {
-        Self { errors: Vec::new(), warnings: Vec::new(), most }
+        Self {
+            errors: Vec::new(),
+            warnings: Vec::new(),
+            most,
+        }
     }
 
     /// Notes a fault that hinders the import.
     pub(super) fn error(&mut self, place: &Place<'_>, kind: FaultKind, message: impl Into<String>) {
         if self.errors.len() < self.most.max(1) {
-            self.errors.push(DefinitionError { pointer: place.pointer(), message: message.into(), kind });
+            self.errors.push(DefinitionError {
+                pointer: place.pointer(),
+                message: message.into(),
+                kind,
+            });
         }
     }
 
     /// Notes an oddity that does not.
-    pub(super) fn warning(&mut self, place: &Place<'_>, kind: FaultKind, message: impl Into<String>) {
+    pub(super) fn warning(
+        &mut self,
+        place: &Place<'_>,
+        kind: FaultKind,
+        message: impl Into<String>,
+    ) {
         if self.warnings.len() < self.most {
-            self.warnings.push(DefinitionError { pointer: place.pointer(), message: message.into(), kind });
+            self.warnings.push(DefinitionError {
+                pointer: place.pointer(),
+                message: message.into(),
+                kind,
+            });
         }
     }
 
     fn wrong(&mut self, place: &Place<'_>, wanted: &str, node: &Node<'_>) {
-        self.error(place, FaultKind::Wrong, format!("must be {wanted}, not {}", node.sort()));
+        self.error(
+            place,
+            FaultKind::Wrong,
+            format!("must be {wanted}, not {}", node.sort()),
+        );
     }
 
     /// A value that must be an object.
-    pub(super) fn map<'n, 'a>(&mut self, place: &Place<'_>, node: &'n Node<'a>) -> Option<&'n Members<'a>> {
+    pub(super) fn map<'n, 'a>(
+        &mut self,
+        place: &Place<'_>,
+        node: &'n Node<'a>,
+    ) -> Option<&'n Members<'a>> {
         let map = node.map();
         if map.is_none() {
             self.wrong(place, "an object", node);
@@ -52,7 +77,9 @@ impl Findings {
         name: &str,
         place: &Place<'_>,
     ) -> Option<&'n Members<'a>> {
-        let node = members.get(name).filter(|node| !matches!(node, Node::Null))?;
+        let node = members
+            .get(name)
+            .filter(|node| !matches!(node, Node::Null))?;
         self.map(&place.member(name), node)
     }
 
@@ -79,7 +106,9 @@ impl Findings {
         name: &str,
         place: &Place<'_>,
     ) -> Option<String> {
-        let node = members.get(name).filter(|node| !matches!(node, Node::Null))?;
+        let node = members
+            .get(name)
+            .filter(|node| !matches!(node, Node::Null))?;
         if node.scalar().is_none() {
             self.wrong(&place.member(name), "a string", node);
         }
@@ -87,9 +116,21 @@ impl Findings {
     }
 
     /// A member that must be there and hold a text that is not empty.
-    pub(super) fn text(&mut self, members: &Members<'_>, name: &str, place: &Place<'_>) -> Option<String> {
-        if members.get(name).is_none_or(|node| matches!(node, Node::Null)) {
-            self.error(place, FaultKind::Missing, format!("the member \"{name}\" is missing"));
+    pub(super) fn text(
+        &mut self,
+        members: &Members<'_>,
+        name: &str,
+        place: &Place<'_>,
+    ) -> Option<String> {
+        if members
+            .get(name)
+            .is_none_or(|node| matches!(node, Node::Null))
+        {
+            self.error(
+                place,
+                FaultKind::Missing,
+                format!("the member \"{name}\" is missing"),
+            );
             return None;
         }
         let text = self.optional_text(members, name, place)?;

@@ -21,7 +21,11 @@ pub(super) fn parse<'a>(text: &'a str, limits: &Limits) -> Result<Node<'a>, Defi
         fault: None,
     };
     let mut json = serde_json::Deserializer::from_str(text);
-    let root = Value { state: &mut state, depth: 0 }.deserialize(&mut json);
+    let root = Value {
+        state: &mut state,
+        depth: 0,
+    }
+    .deserialize(&mut json);
     match root.and_then(|root| json.end().map(|()| root)) {
         Ok(root) => Ok(root),
         Err(error) => Err(state.explain(&error)),
@@ -61,8 +65,14 @@ impl State<'_> {
                 OwnedStep::Item(position) => Step::Item(*position).write(&mut pointer),
             }
         }
-        let (kind, message) = self.fault.unwrap_or_else(|| (FaultKind::Syntax, format!("not JSON: {error}")));
-        DefinitionError { pointer, message, kind }
+        let (kind, message) = self
+            .fault
+            .unwrap_or_else(|| (FaultKind::Syntax, format!("not JSON: {error}")));
+        DefinitionError {
+            pointer,
+            message,
+            kind,
+        }
     }
 
     fn refuse<E: serde::de::Error>(&mut self, kind: FaultKind, message: String) -> E {
@@ -99,7 +109,10 @@ impl State<'_> {
 impl<'de> DeserializeSeed<'de> for Value<'_, '_> {
     type Value = Node<'de>;
 
-    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+    fn deserialize<D: serde::Deserializer<'de>>(
+        self,
+        deserializer: D,
+    ) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
@@ -150,7 +163,10 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
         self.state.enter(self.depth)?;
         let mut items = Vec::new();
         loop {
-            let seed = Value { state: &mut *self.state, depth: self.depth + 1 };
+            let seed = Value {
+                state: &mut *self.state,
+                depth: self.depth + 1,
+            };
             match access.next_element_seed(seed) {
                 Ok(Some(item)) => items.push(item),
                 Ok(None) => return Ok(Node::List(items)),
@@ -166,7 +182,10 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
         self.state.enter(self.depth)?;
         let mut entries = Vec::new();
         while let Some(name) = access.next_key_seed(Name)? {
-            let seed = Value { state: &mut *self.state, depth: self.depth + 1 };
+            let seed = Value {
+                state: &mut *self.state,
+                depth: self.depth + 1,
+            };
             match access.next_value_seed(seed) {
                 Ok(value) => entries.push((name, value)),
                 Err(error) => {
@@ -188,7 +207,10 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
 impl<'de> DeserializeSeed<'de> for Name {
     type Value = Cow<'de, str>;
 
-    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+    fn deserialize<D: serde::Deserializer<'de>>(
+        self,
+        deserializer: D,
+    ) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_str(self)
     }
 }

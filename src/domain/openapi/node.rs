@@ -92,18 +92,27 @@ impl<'a> Members<'a> {
     pub(super) fn build(entries: Vec<(Cow<'a, str>, Node<'a>)>) -> Result<Self, Cow<'a, str>> {
         if entries.len() <= FEW {
             for (position, (name, _)) in entries.iter().enumerate() {
-                if entries.iter().take(position).any(|(before, _)| before == name) {
+                if entries
+                    .iter()
+                    .take(position)
+                    .any(|(before, _)| before == name)
+                {
                     return Err(name.clone());
                 }
             }
-            return Ok(Self { entries, order: Vec::new() });
+            return Ok(Self {
+                entries,
+                order: Vec::new(),
+            });
         }
         let name = |at: &usize| entries.get(*at).map(|(name, _)| name);
         let mut order: Vec<usize> = (0..entries.len()).collect();
         order.sort_unstable_by(|a, b| name(a).cmp(&name(b)));
         let mut next = order.iter().skip(1);
         for at in &order {
-            let (Some(one), Some(other)) = (name(at), next.next().and_then(name)) else { break };
+            let (Some(one), Some(other)) = (name(at), next.next().and_then(name)) else {
+                break;
+            };
             if one == other {
                 return Err(one.clone());
             }
@@ -113,15 +122,26 @@ impl<'a> Members<'a> {
 
     pub(super) fn get(&self, wanted: &str) -> Option<&Node<'a>> {
         if self.order.is_empty() {
-            return self.iter().find(|(name, _)| *name == wanted).map(|(_, node)| node);
+            return self
+                .iter()
+                .find(|(name, _)| *name == wanted)
+                .map(|(_, node)| node);
         }
         let name = |at: &usize| self.entries.get(*at).map_or("", |(name, _)| name.as_ref());
-        let found = self.order.binary_search_by(|at| name(at).cmp(wanted)).ok()?;
-        self.order.get(found).and_then(|at| self.entries.get(*at)).map(|(_, node)| node)
+        let found = self
+            .order
+            .binary_search_by(|at| name(at).cmp(wanted))
+            .ok()?;
+        self.order
+            .get(found)
+            .and_then(|at| self.entries.get(*at))
+            .map(|(_, node)| node)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Node<'a>)> {
-        self.entries.iter().map(|(name, node)| (name.as_ref(), node))
+        self.entries
+            .iter()
+            .map(|(name, node)| (name.as_ref(), node))
     }
 
     pub(super) fn into_entries(self) -> Vec<(Cow<'a, str>, Node<'a>)> {
@@ -134,21 +154,30 @@ impl<'a> Members<'a> {
 impl<'p> Place<'p> {
     /// A place given by a whole pointer; the empty one is the document.
     pub(super) const fn base(pointer: &'p str) -> Self {
-        Self { parent: None, step: Step::Base(pointer) }
+        Self {
+            parent: None,
+            step: Step::Base(pointer),
+        }
     }
 
     pub(super) const fn member<'c>(&'c self, name: &'c str) -> Place<'c>
     where
         'p: 'c,
     {
-        Place { parent: Some(self), step: Step::Member(name) }
+        Place {
+            parent: Some(self),
+            step: Step::Member(name),
+        }
     }
 
     pub(super) const fn item<'c>(&'c self, position: usize) -> Place<'c>
     where
         'p: 'c,
     {
-        Place { parent: Some(self), step: Step::Item(position) }
+        Place {
+            parent: Some(self),
+            step: Step::Item(position),
+        }
     }
 
     /// The place as a JSON pointer (RFC 6901).

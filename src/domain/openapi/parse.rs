@@ -11,18 +11,32 @@ pub(super) fn parse<'a>(
     bytes: &'a [u8],
     limits: &Limits,
 ) -> Result<(Node<'a>, Media), DefinitionError> {
-    let fault = |kind, message| DefinitionError { pointer: String::new(), message, kind };
+    let fault = |kind, message| DefinitionError {
+        pointer: String::new(),
+        message,
+        kind,
+    };
     if bytes.len() > limits.bytes {
-        let message = format!("the document has {} bytes, {} are allowed", bytes.len(), limits.bytes);
+        let message = format!(
+            "the document has {} bytes, {} are allowed",
+            bytes.len(),
+            limits.bytes
+        );
         return Err(fault(FaultKind::TooLarge, message));
     }
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let line = lines(bytes, error.valid_up_to());
-        fault(FaultKind::Encoding, format!("the document is not UTF-8 at line {line}"))
+        fault(
+            FaultKind::Encoding,
+            format!("the document is not UTF-8 at line {line}"),
+        )
     })?;
     if let Some(at) = bytes.iter().position(|byte| *byte == 0) {
         let line = lines(bytes, at);
-        return Err(fault(FaultKind::Encoding, format!("the document has a NUL byte at line {line}")));
+        return Err(fault(
+            FaultKind::Encoding,
+            format!("the document has a NUL byte at line {line}"),
+        ));
     }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     match text.trim_start().chars().next() {
@@ -34,5 +48,10 @@ pub(super) fn parse<'a>(
 
 /// The line of an offset, counted from one.
 fn lines(bytes: &[u8], offset: usize) -> usize {
-    bytes.iter().take(offset).filter(|byte| **byte == b'\n').count() + 1
+    bytes
+        .iter()
+        .take(offset)
+        .filter(|byte| **byte == b'\n')
+        .count()
+        + 1
 }

@@ -52,7 +52,11 @@ impl<'d, 'a> Operations<'d, 'a> {
     }
 
     /// The operations of `paths`.
-    pub(super) fn read(mut self, paths: &'d Members<'a>, findings: &mut Findings) -> Vec<DescribedOperation> {
+    pub(super) fn read(
+        mut self,
+        paths: &'d Members<'a>,
+        findings: &mut Findings,
+    ) -> Vec<DescribedOperation> {
         let top = Place::base("/paths");
         for (path, item) in paths.iter().filter(|(path, _)| !path.starts_with("x-")) {
             let place = top.member(path);
@@ -81,7 +85,9 @@ impl<'d, 'a> Operations<'d, 'a> {
         match self.templates.insert(template.normal(), path) {
             None => true,
             Some(before) => {
-                let message = format!("the same path as \"{before}\": names of parameters tell no paths apart");
+                let message = format!(
+                    "the same path as \"{before}\": names of parameters tell no paths apart"
+                );
                 findings.error(place, FaultKind::DuplicateOperation, message);
                 false
             }
@@ -92,17 +98,27 @@ impl<'d, 'a> Operations<'d, 'a> {
         if matches!(item, Node::Null) {
             return;
         }
-        let Some(target) = follow(self.root, item, place, findings) else { return };
+        let Some(target) = follow(self.root, item, place, findings) else {
+            return;
+        };
         let base = target.pointer.as_deref().map(Place::base);
         let referenced = base.as_ref().unwrap_or(place);
-        let Some(members) = findings.map(referenced, target.node) else { return };
+        let Some(members) = findings.map(referenced, target.node) else {
+            return;
+        };
         self.operations(path, members, referenced, findings);
         if let (Some(_), Some(own)) = (&target.pointer, item.map()) {
             self.operations(path, own, place, findings); // OpenAPI 3 allows members beside `$ref`
         }
     }
 
-    fn operations(&mut self, path: &str, members: &'d Members<'a>, place: &Place<'_>, findings: &mut Findings) {
+    fn operations(
+        &mut self,
+        path: &str,
+        members: &'d Members<'a>,
+        place: &Place<'_>,
+        findings: &mut Findings,
+    ) {
         self.parameters(members, place, findings);
         for (name, node) in members.iter() {
             if name.starts_with("x-") || OTHER_MEMBERS.contains(&name) {
@@ -113,8 +129,16 @@ impl<'d, 'a> Operations<'d, 'a> {
                 unknown(name, &here, findings);
                 continue;
             };
-            let Some(operation) = findings.map(&here, node) else { continue };
-            if self.found.iter().rev().take_while(|one| one.target == path).any(|one| one.verb == verb) {
+            let Some(operation) = findings.map(&here, node) else {
+                continue;
+            };
+            if self
+                .found
+                .iter()
+                .rev()
+                .take_while(|one| one.target == path)
+                .any(|one| one.verb == verb)
+            {
                 let message = format!("{verb} of the path is described twice");
                 findings.error(&here, FaultKind::DuplicateOperation, message);
                 continue;
@@ -133,9 +157,15 @@ impl<'d, 'a> Operations<'d, 'a> {
         findings: &mut Findings,
     ) -> DescribedOperation {
         self.parameters(members, place, findings);
-        let responses = members.get("responses").filter(|node| !matches!(node, Node::Null));
+        let responses = members
+            .get("responses")
+            .filter(|node| !matches!(node, Node::Null));
         if responses.is_none() && self.version != SpecVersion::OpenApi31 {
-            findings.warning(place, FaultKind::Missing, "the member \"responses\" is missing");
+            findings.warning(
+                place,
+                FaultKind::Missing,
+                "the member \"responses\" is missing",
+            );
         }
         findings.optional_map(members, "responses", place);
         let operation_id = findings.optional_text(members, "operationId", place);
@@ -143,7 +173,11 @@ impl<'d, 'a> Operations<'d, 'a> {
             && !self.ids.insert(id.clone())
         {
             let message = format!("the operation id \"{id}\" occurs twice");
-            findings.warning(&place.member("operationId"), FaultKind::DuplicateOperation, message);
+            findings.warning(
+                &place.member("operationId"),
+                FaultKind::DuplicateOperation,
+                message,
+            );
         }
         let tags = findings.optional_list(members, "tags", place);
         let asked = self.schemes.required(members, place, findings);
@@ -165,7 +199,9 @@ impl<'d, 'a> Operations<'d, 'a> {
         let place = place.member("parameters");
         for (position, parameter) in parameters.iter().enumerate() {
             let here = place.item(position);
-            let Some(target) = follow(self.root, parameter, &here, findings) else { continue };
+            let Some(target) = follow(self.root, parameter, &here, findings) else {
+                continue;
+            };
             let base = target.pointer.as_deref().map(Place::base);
             let here = base.unwrap_or(here);
             if let Some(parameter) = findings.map(&here, target.node) {
@@ -181,7 +217,11 @@ impl<'d, 'a> Operations<'d, 'a> {
 fn unknown(name: &str, place: &Place<'_>, findings: &mut Findings) {
     let lower = name.to_ascii_lowercase();
     if Verb::from_member(&lower).is_some() {
-        findings.error(place, FaultKind::Wrong, format!("methods are in lower case: write \"{lower}\""));
+        findings.error(
+            place,
+            FaultKind::Wrong,
+            format!("methods are in lower case: write \"{lower}\""),
+        );
     } else {
         let message = format!("\"{name}\" is no method that a resource can have; it is left out");
         findings.warning(place, FaultKind::Wrong, message);

@@ -23,7 +23,10 @@ pub fn read(bytes: &[u8], limits: &Limits) -> Result<Definition, DefinitionError
     let mut findings = Findings::new(limits.faults);
     let definition = describe(&root, media, limits, &mut findings);
     match (findings.errors.into_iter().next(), definition) {
-        (None, Some(definition)) => Ok(Definition { warnings: findings.warnings, ..definition }),
+        (None, Some(definition)) => Ok(Definition {
+            warnings: findings.warnings,
+            ..definition
+        }),
         (Some(fault), _) => Err(fault),
         (None, None) => Err(DefinitionError {
             pointer: String::new(),
@@ -38,32 +41,58 @@ pub fn validate(bytes: &[u8], limits: &Limits) -> ValidationReport {
     let (root, media) = match parse(bytes, limits) {
         Ok(parsed) => parsed,
         Err(fault) => {
-            return ValidationReport { valid: false, errors: vec![fault], warnings: Vec::new(), info: None };
+            return ValidationReport {
+                valid: false,
+                errors: vec![fault],
+                warnings: Vec::new(),
+                info: None,
+            };
         }
     };
     let mut findings = Findings::new(limits.faults);
     let info = describe(&root, media, limits, &mut findings);
-    let Findings { errors, warnings, .. } = findings;
-    let info = info.map(|definition| Definition { warnings: warnings.clone(), ..definition });
-    ValidationReport { valid: errors.is_empty() && info.is_some(), errors, warnings, info }
+    let Findings {
+        errors, warnings, ..
+    } = findings;
+    let info = info.map(|definition| Definition {
+        warnings: warnings.clone(),
+        ..definition
+    });
+    ValidationReport {
+        valid: errors.is_empty() && info.is_some(),
+        errors,
+        warnings,
+        info,
+    }
 }
 
 /// The definition, as far as it can be read; whoever calls looks at the findings first.
-fn describe(root: &Node<'_>, media: Media, limits: &Limits, findings: &mut Findings) -> Option<Definition> {
+fn describe(
+    root: &Node<'_>,
+    media: Media,
+    limits: &Limits,
+    findings: &mut Findings,
+) -> Option<Definition> {
     let top = Place::base("");
     let members = findings.map(&top, root)?;
     let (version, spec_version) = spec_version(members, &top, findings)?;
     let (title, api_version, description) = info(members, &top, findings);
     let schemes = Schemes::read(root, version, findings);
-    let default_scopes = schemes.required(members, &top, findings).unwrap_or_default();
+    let default_scopes = schemes
+        .required(members, &top, findings)
+        .unwrap_or_default();
     let required = version != SpecVersion::OpenApi31
-        || !["components", "webhooks"].iter().any(|name| members.get(name).is_some());
+        || !["components", "webhooks"]
+            .iter()
+            .any(|name| members.get(name).is_some());
     if required && members.get("paths").is_none() {
         findings.error(&top, FaultKind::Missing, "the member \"paths\" is missing");
     }
     let paths = findings.optional_map(members, "paths", &top);
     let operations = Operations::new(root, version, &schemes, default_scopes, limits);
-    let operations = paths.map(|paths| operations.read(paths, findings)).unwrap_or_default();
+    let operations = paths
+        .map(|paths| operations.read(paths, findings))
+        .unwrap_or_default();
     let (base_path, servers) = match version {
         SpecVersion::Swagger2 => swagger_servers(members, &top, findings),
         SpecVersion::OpenApi30 | SpecVersion::OpenApi31 => (None, servers(members, &top, findings)),
@@ -89,7 +118,11 @@ fn spec_version(
     top: &Place<'_>,
     findings: &mut Findings,
 ) -> Option<(SpecVersion, String)> {
-    let name = if members.get("openapi").is_some() { "openapi" } else { "swagger" };
+    let name = if members.get("openapi").is_some() {
+        "openapi"
+    } else {
+        "swagger"
+    };
     if members.get(name).is_none() {
         let message = "no API description: the member \"openapi\" or \"swagger\" is missing";
         findings.error(top, FaultKind::Version, message);
@@ -97,7 +130,9 @@ fn spec_version(
     }
     let written = findings.optional_text(members, name, top);
     let is = |family: &str| {
-        let rest = written.as_deref().and_then(|text| text.strip_prefix(family));
+        let rest = written
+            .as_deref()
+            .and_then(|text| text.strip_prefix(family));
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     };
     let version = match name {
@@ -118,7 +153,10 @@ fn info(
     top: &Place<'_>,
     findings: &mut Findings,
 ) -> (String, String, Option<String>) {
-    if members.get("info").is_none_or(|node| matches!(node, Node::Null)) {
+    if members
+        .get("info")
+        .is_none_or(|node| matches!(node, Node::Null))
+    {
         findings.error(top, FaultKind::Missing, "the member \"info\" is missing");
     }
     let Some(info) = findings.optional_map(members, "info", top) else {
@@ -146,7 +184,10 @@ fn swagger_servers(
     }
     let path = base_path.as_deref().unwrap_or_default();
     let servers = match &host {
-        Some(host) => schemes.iter().map(|scheme| format!("{scheme}://{host}{path}")).collect(),
+        Some(host) => schemes
+            .iter()
+            .map(|scheme| format!("{scheme}://{host}{path}"))
+            .collect(),
         None => base_path.iter().cloned().collect(),
     };
     (base_path, servers)
@@ -155,7 +196,11 @@ fn swagger_servers(
 fn servers(members: &Members<'_>, top: &Place<'_>, findings: &mut Findings) -> Vec<String> {
     let place = top.member("servers");
     let mut servers = Vec::new();
-    for (position, server) in findings.optional_list(members, "servers", top).iter().enumerate() {
+    for (position, server) in findings
+        .optional_list(members, "servers", top)
+        .iter()
+        .enumerate()
+    {
         let here = place.item(position);
         if let Some(server) = findings.map(&here, server) {
             servers.extend(findings.text(server, "url", &here));
@@ -172,13 +217,22 @@ fn tags(
 ) -> Vec<String> {
     let place = top.member("tags");
     let mut tags = Vec::new();
-    for (position, tag) in findings.optional_list(members, "tags", top).iter().enumerate() {
+    for (position, tag) in findings
+        .optional_list(members, "tags", top)
+        .iter()
+        .enumerate()
+    {
         let here = place.item(position);
         if let Some(tag) = findings.map(&here, tag) {
             tags.extend(findings.text(tag, "name", &here));
         }
     }
-    let used = operations.iter().flat_map(|operation| operation.tags.iter().cloned());
+    let used = operations
+        .iter()
+        .flat_map(|operation| operation.tags.iter().cloned());
     let mut seen = HashSet::new();
-    tags.into_iter().chain(used).filter(|tag| seen.insert(tag.clone())).collect()
+    tags.into_iter()
+        .chain(used)
+        .filter(|tag| seen.insert(tag.clone()))
+        .collect()
 }

@@ -24,7 +24,10 @@ pub(super) fn follow<'n, 'a>(
     place: &Place<'_>,
     findings: &mut Findings,
 ) -> Option<Target<'n, 'a>> {
-    let mut target = Target { node, pointer: None };
+    let mut target = Target {
+        node,
+        pointer: None,
+    };
     for _ in 0..MOST_HOPS {
         let Some(reference) = target.node.map().and_then(|members| members.get("$ref")) else {
             return Some(target);
@@ -39,18 +42,28 @@ pub(super) fn follow<'n, 'a>(
             return None;
         };
         let Some(fragment) = text.strip_prefix('#') else {
-            let message = format!("\"{text}\" is outside the document; nothing is fetched: inline it");
+            let message =
+                format!("\"{text}\" is outside the document; nothing is fetched: inline it");
             findings.error(&here, FaultKind::Reference, message);
             return None;
         };
-        let found = unescape(fragment).and_then(|pointer| Some((look_up(root, &pointer)?, pointer)));
+        let found =
+            unescape(fragment).and_then(|pointer| Some((look_up(root, &pointer)?, pointer)));
         let Some((node, pointer)) = found else {
-            findings.error(&here, FaultKind::Reference, format!("\"{text}\" leads nowhere"));
+            findings.error(
+                &here,
+                FaultKind::Reference,
+                format!("\"{text}\" leads nowhere"),
+            );
             return None;
         };
-        target = Target { node, pointer: Some(pointer) };
+        target = Target {
+            node,
+            pointer: Some(pointer),
+        };
     }
-    let message = format!("the reference goes round in circles, or on for more than {MOST_HOPS} steps");
+    let message =
+        format!("the reference goes round in circles, or on for more than {MOST_HOPS} steps");
     findings.error(&place.member("$ref"), FaultKind::Reference, message);
     None
 }

@@ -29,23 +29,36 @@ impl Schemes {
     pub(super) fn read(root: &Node<'_>, version: SpecVersion, findings: &mut Findings) -> Self {
         let mut schemes = Self::default();
         let mut seen = BTreeSet::new();
-        let (Some(members), top) = (root.map(), Place::base("")) else { return schemes };
+        let (Some(members), top) = (root.map(), Place::base("")) else {
+            return schemes;
+        };
         let (declared, place) = if version == SpecVersion::Swagger2 {
-            (findings.optional_map(members, "securityDefinitions", &top), Place::base("/securityDefinitions"))
+            (
+                findings.optional_map(members, "securityDefinitions", &top),
+                Place::base("/securityDefinitions"),
+            )
         } else {
             let components = findings.optional_map(members, "components", &top);
             let place = Place::base("/components");
-            let declared = components.and_then(|members| findings.optional_map(members, "securitySchemes", &place));
+            let declared = components
+                .and_then(|members| findings.optional_map(members, "securitySchemes", &place));
             (declared, Place::base("/components/securitySchemes"))
         };
         for (name, node) in declared.into_iter().flat_map(Members::iter) {
             let here = place.member(name);
-            let Some(target) = follow(root, node, &here, findings) else { continue };
+            let Some(target) = follow(root, node, &here, findings) else {
+                continue;
+            };
             let base = target.pointer.as_deref().map(Place::base);
             let here = base.unwrap_or(here);
-            let Some(scheme) = findings.map(&here, target.node) else { continue };
+            let Some(scheme) = findings.map(&here, target.node) else {
+                continue;
+            };
             let kind = findings.text(scheme, "type", &here).unwrap_or_default();
-            schemes.scoped.insert(name.to_owned(), matches!(kind.as_str(), "oauth2" | "openIdConnect"));
+            schemes.scoped.insert(
+                name.to_owned(),
+                matches!(kind.as_str(), "oauth2" | "openIdConnect"),
+            );
             if kind == "oauth2" {
                 schemes.read_scopes(scheme, version, &here, &mut seen, findings);
             }
@@ -91,8 +104,14 @@ impl Schemes {
             if name.starts_with("x-") || !seen.insert(name.to_owned()) {
                 continue;
             }
-            let roles = bindings.and_then(|bindings| bindings.get(name)).and_then(Node::scalar);
-            let roles = roles.unwrap_or_default().split(',').map(str::trim).filter(|role| !role.is_empty());
+            let roles = bindings
+                .and_then(|bindings| bindings.get(name))
+                .and_then(Node::scalar);
+            let roles = roles
+                .unwrap_or_default()
+                .split(',')
+                .map(str::trim)
+                .filter(|role| !role.is_empty());
             self.scopes.push(ScopeDef {
                 name: name.to_owned(),
                 description: description.scalar().unwrap_or_default().to_owned(),
@@ -109,13 +128,17 @@ impl Schemes {
         place: &Place<'_>,
         findings: &mut Findings,
     ) -> Option<Vec<String>> {
-        members.get("security").filter(|node| !matches!(node, Node::Null))?;
+        members
+            .get("security")
+            .filter(|node| !matches!(node, Node::Null))?;
         let mut scopes: Vec<String> = Vec::new();
         let requirements = findings.optional_list(members, "security", place);
         let place = place.member("security");
         for (position, requirement) in requirements.iter().enumerate() {
             let here = place.item(position);
-            let Some(requirement) = findings.map(&here, requirement) else { continue };
+            let Some(requirement) = findings.map(&here, requirement) else {
+                continue;
+            };
             for (name, asked) in requirement.iter() {
                 self.ask(name, asked, &here.member(name), &mut scopes, findings);
             }

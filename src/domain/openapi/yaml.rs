@@ -95,7 +95,11 @@ struct Fault {
 
 impl Fault {
     const fn new(kind: FaultKind, message: String) -> Self {
-        Self { kind, message, member: None }
+        Self {
+            kind,
+            message,
+            member: None,
+        }
     }
 }
 
@@ -105,12 +109,19 @@ impl<'a> Composer<'a, '_> {
     fn take(&mut self, event: Event<'a>) -> Result<(), Fault> {
         match event {
             Event::DocumentStart(..) => self.document(),
-            Event::Scalar(text, style, anchor, tag) => self.scalar(text, style, anchor, tag.as_deref()),
+            Event::Scalar(text, style, anchor, tag) => {
+                self.scalar(text, style, anchor, tag.as_deref())
+            }
             Event::Alias(anchor) => self.alias(anchor),
             Event::SequenceStart(_, anchor, _) => self.enter(anchor, Body::List(Vec::new())),
-            Event::MappingStart(_, anchor, _) => {
-                self.enter(anchor, Body::Map { entries: Vec::new(), key: None, merges: Vec::new() })
-            }
+            Event::MappingStart(_, anchor, _) => self.enter(
+                anchor,
+                Body::Map {
+                    entries: Vec::new(),
+                    key: None,
+                    merges: Vec::new(),
+                },
+            ),
             Event::SequenceEnd | Event::MappingEnd => self.leave(),
             _ => Ok(()),
         }
@@ -119,7 +130,10 @@ impl<'a> Composer<'a, '_> {
     fn document(&mut self) -> Result<(), Fault> {
         self.documents += 1;
         if self.documents > 1 {
-            return Err(Fault::new(FaultKind::Syntax, "more than one document".to_owned()));
+            return Err(Fault::new(
+                FaultKind::Syntax,
+                "more than one document".to_owned(),
+            ));
         }
         Ok(())
     }
@@ -132,8 +146,13 @@ impl<'a> Composer<'a, '_> {
         tag: Option<&Tag>,
     ) -> Result<(), Fault> {
         self.charge(1)?;
-        let plain = style == ScalarStyle::Plain && tag.is_none_or(|tag| tag.core_suffix() != Some("str"));
-        let node = if plain && !self.wants_key() { resolve(text) } else { Node::Text(text) };
+        let plain =
+            style == ScalarStyle::Plain && tag.is_none_or(|tag| tag.core_suffix() != Some("str"));
+        let node = if plain && !self.wants_key() {
+            resolve(text)
+        } else {
+            Node::Text(text)
+        };
         self.anchor(anchor, &node)?;
         if !self.wants_key() {
             self.attach(node);
@@ -173,7 +192,10 @@ impl<'a> Composer<'a, '_> {
     fn enter(&mut self, anchor: usize, body: Body<'a>) -> Result<(), Fault> {
         self.charge(1)?;
         if self.wants_key() {
-            return Err(Fault::new(FaultKind::Wrong, "a member name must be a string".to_owned()));
+            return Err(Fault::new(
+                FaultKind::Wrong,
+                "a member name must be a string".to_owned(),
+            ));
         }
         if self.stack.len() >= self.depth {
             return Err(self.too_deep());
@@ -183,14 +205,22 @@ impl<'a> Composer<'a, '_> {
     }
 
     fn leave(&mut self) -> Result<(), Fault> {
-        let Some(frame) = self.stack.pop() else { return Ok(()) };
+        let Some(frame) = self.stack.pop() else {
+            return Ok(());
+        };
         let node = match frame.body {
             Body::List(items) => Node::List(items),
-            Body::Map { entries, merges, .. } => match merge(entries, merges) {
+            Body::Map {
+                entries, merges, ..
+            } => match merge(entries, merges) {
                 Ok(members) => Node::Map(members),
                 Err(fault) => {
                     // the pointer leads through the map itself
-                    let body = Body::Map { entries: Vec::new(), key: None, merges: Vec::new() };
+                    let body = Body::Map {
+                        entries: Vec::new(),
+                        key: None,
+                        merges: Vec::new(),
+                    };
                     self.stack.push(Frame { anchor: 0, body });
                     return Err(fault);
                 }
@@ -208,7 +238,14 @@ impl<'a> Composer<'a, '_> {
         }
         let (weight, height) = measure(node);
         self.charge(weight)?;
-        self.anchors.insert(anchor, Anchored { node: node.clone(), weight, height });
+        self.anchors.insert(
+            anchor,
+            Anchored {
+                node: node.clone(),
+                weight,
+                height,
+            },
+        );
         Ok(())
     }
 
@@ -216,7 +253,11 @@ impl<'a> Composer<'a, '_> {
         match self.stack.last_mut().map(|frame| &mut frame.body) {
             None => self.root = Some(node),
             Some(Body::List(items)) => items.push(node),
-            Some(Body::Map { entries, key, merges }) => match key.take() {
+            Some(Body::Map {
+                entries,
+                key,
+                merges,
+            }) => match key.take() {
                 Some(Key::Name(name)) => entries.push((name, node)),
                 Some(Key::Merge) => merges.push(node),
                 None => {}
@@ -225,25 +266,41 @@ impl<'a> Composer<'a, '_> {
     }
 
     fn wants_key(&self) -> bool {
-        matches!(self.stack.last(), Some(Frame { body: Body::Map { key: None, .. }, .. }))
+        matches!(
+            self.stack.last(),
+            Some(Frame {
+                body: Body::Map { key: None, .. },
+                ..
+            })
+        )
     }
 
     fn set_key(&mut self, name: Key<'a>) {
-        if let Some(Frame { body: Body::Map { key, .. }, .. }) = self.stack.last_mut() {
+        if let Some(Frame {
+            body: Body::Map { key, .. },
+            ..
+        }) = self.stack.last_mut()
+        {
             *key = Some(name);
         }
     }
 
     fn charge(&mut self, weight: usize) -> Result<(), Fault> {
         self.values = self.values.checked_sub(weight).ok_or_else(|| {
-            let message = format!("more than {} values, counting what aliases repeat", self.limits.values);
+            let message = format!(
+                "more than {} values, counting what aliases repeat",
+                self.limits.values
+            );
             Fault::new(FaultKind::TooMany, message)
         })?;
         Ok(())
     }
 
     fn too_deep(&self) -> Fault {
-        Fault::new(FaultKind::TooDeep, format!("nested deeper than {} levels", self.depth))
+        Fault::new(
+            FaultKind::TooDeep,
+            format!("nested deeper than {} levels", self.depth),
+        )
     }
 
     fn explain(&self, fault: Fault, mark: &Marker) -> DefinitionError {
@@ -251,16 +308,31 @@ impl<'a> Composer<'a, '_> {
         for frame in &self.stack {
             match &frame.body {
                 Body::List(items) => Step::Item(items.len()).write(&mut pointer),
-                Body::Map { key: Some(Key::Name(name)), .. } => Step::Member(name).write(&mut pointer),
-                Body::Map { key: Some(Key::Merge), .. } => Step::Member("<<").write(&mut pointer),
+                Body::Map {
+                    key: Some(Key::Name(name)),
+                    ..
+                } => Step::Member(name).write(&mut pointer),
+                Body::Map {
+                    key: Some(Key::Merge),
+                    ..
+                } => Step::Member("<<").write(&mut pointer),
                 Body::Map { key: None, .. } => {}
             }
         }
         if let Some(member) = &fault.member {
             Step::Member(member).write(&mut pointer);
         }
-        let message = format!("{} at line {} column {}", fault.message, mark.line(), mark.col() + 1);
-        DefinitionError { pointer, message, kind: fault.kind }
+        let message = format!(
+            "{} at line {} column {}",
+            fault.message,
+            mark.line(),
+            mark.col() + 1
+        );
+        DefinitionError {
+            pointer,
+            message,
+            kind: fault.kind,
+        }
     }
 }
 
@@ -279,7 +351,8 @@ fn merge<'a>(
     merges: Vec<Node<'a>>,
 ) -> Result<Members<'a>, Fault> {
     if !merges.is_empty() {
-        let mut names: BTreeSet<String> = entries.iter().map(|(name, _)| name.to_string()).collect();
+        let mut names: BTreeSet<String> =
+            entries.iter().map(|(name, _)| name.to_string()).collect();
         let sources = merges.into_iter().flat_map(|node| match node {
             Node::List(items) => items,
             other => vec![other],
@@ -287,7 +360,11 @@ fn merge<'a>(
         for source in sources {
             let Node::Map(members) = source else {
                 let message = format!("<< takes an object, not {}", source.sort());
-                return Err(Fault { kind: FaultKind::Wrong, message, member: Some("<<".to_owned()) });
+                return Err(Fault {
+                    kind: FaultKind::Wrong,
+                    message,
+                    member: Some("<<".to_owned()),
+                });
             };
             let new = members.into_entries().into_iter();
             entries.extend(new.filter(|(name, _)| names.insert(name.to_string())));
@@ -301,14 +378,18 @@ fn merge<'a>(
 }
 
 fn bad_key(node: &Node<'_>) -> Fault {
-    Fault::new(FaultKind::Wrong, format!("a member name must be a string, not {}", node.sort()))
+    Fault::new(
+        FaultKind::Wrong,
+        format!("a member name must be a string, not {}", node.sort()),
+    )
 }
 
 /// What a copy weighs, and how many levels it nests.
 fn measure(node: &Node<'_>) -> (usize, usize) {
     let over = |children: &mut dyn Iterator<Item = (usize, usize)>| {
-        let (weight, height) = children
-            .fold((1, 0), |(weight, height), (more, inner)| (weight + more, usize::max(height, inner)));
+        let (weight, height) = children.fold((1, 0), |(weight, height), (more, inner)| {
+            (weight + more, usize::max(height, inner))
+        });
         (weight, height + 1)
     };
     match node {
@@ -349,8 +430,8 @@ fn is_number(text: &str) -> bool {
         Some((mantissa, exponent)) => (mantissa, Some(exponent)),
         None => (unsigned, None),
     };
-    let exponent_fits =
-        exponent.is_none_or(|exponent| digits(exponent.strip_prefix(['-', '+']).unwrap_or(exponent)));
+    let exponent_fits = exponent
+        .is_none_or(|exponent| digits(exponent.strip_prefix(['-', '+']).unwrap_or(exponent)));
     let mantissa_fits = match mantissa.split_once('.') {
         Some((whole, "")) => digits(whole),
         Some(("", part)) => digits(part),
