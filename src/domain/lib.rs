@@ -14,6 +14,7 @@ pub mod openapi;
 pub mod path;
 pub mod policy;
 pub mod role;
+pub mod route_table;
 pub mod subscription;
 pub mod template;
 pub mod usage;

@@ -13,7 +13,7 @@ use std::fmt;
 
 use thiserror::Error;
 
-pub(crate) use segment::split_segment;
+pub(crate) use segment::{mixed_matches, split_segment};
 pub use segment::{Part, Segment};
 
 use crate::path::PathFault;
