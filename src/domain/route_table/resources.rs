@@ -70,9 +70,14 @@ impl Resources {
     pub fn compile<'t>(
         operations: impl IntoIterator<Item = (&'t Template, Verb)>,
     ) -> Result<Self, ResourceFault> {
-        let mut resources = Self { nodes: vec![Node::default()] };
+        let mut resources = Self {
+            nodes: vec![Node::default()],
+        };
         for (position, (template, verb)) in operations.into_iter().enumerate() {
-            let at = template.segments().iter().fold(0, |at, segment| resources.child(at, segment));
+            let at = template
+                .segments()
+                .iter()
+                .fold(0, |at, segment| resources.child(at, segment));
             let added = resources.nodes.get_mut(at).is_some_and(|node| {
                 let operations = match template.tail() {
                     Tail::Exact => &mut node.exact,
@@ -82,7 +87,10 @@ impl Resources {
                 operations.add(verb, position)
             });
             if !added {
-                return Err(ResourceFault { verb, template: template.as_str().to_owned() });
+                return Err(ResourceFault {
+                    verb,
+                    template: template.as_str().to_owned(),
+                });
             }
         }
         Ok(resources)
@@ -91,7 +99,11 @@ impl Resources {
     /// The operation for what follows the context of a canonical path: empty, or with a slash in
     /// front. A slash at the end makes no difference, unless there are templates for both.
     pub fn find(&self, rest: &str, verb: Verb) -> Match {
-        let mut search = Search { nodes: &self.nodes, verb, allowed: VerbSet::default() };
+        let mut search = Search {
+            nodes: &self.nodes,
+            verb,
+            allowed: VerbSet::default(),
+        };
         match search.at(0, open(rest)) {
             Some(position) => Match::Found(position),
             None if search.allowed.is_empty() => Match::NotFound,
@@ -108,10 +120,15 @@ impl Resources {
     /// The child of a node for a segment, made when it is not there.
     fn child(&mut self, at: usize, segment: &Segment) -> usize {
         let new = self.nodes.len();
-        let Some(node) = self.nodes.get_mut(at) else { return at };
+        let Some(node) = self.nodes.get_mut(at) else {
+            return at;
+        };
         let child = match segment {
             Segment::Literal(text) => {
-                match node.literals.binary_search_by(|(known, _)| known.as_str().cmp(text)) {
+                match node
+                    .literals
+                    .binary_search_by(|(known, _)| known.as_str().cmp(text))
+                {
                     Ok(found) => node.literals.get(found).map_or(new, |(_, child)| *child),
                     Err(place) => {
                         node.literals.insert(place, (text.clone(), new));
@@ -125,7 +142,8 @@ impl Resources {
                     Some((_, child)) => *child,
                     None => {
                         node.mixed.push((parts.clone(), new));
-                        node.mixed.sort_by_key(|(parts, _)| std::cmp::Reverse(literalness(parts)));
+                        node.mixed
+                            .sort_by_key(|(parts, _)| std::cmp::Reverse(literalness(parts)));
                         new
                     }
                 }
@@ -150,10 +168,15 @@ impl Search<'_> {
                 None => (&node.exact, &node.slash),
                 Some(_) => (&node.slash, &node.exact),
             };
-            return self.end(first).or_else(|| self.end(second)).or_else(|| self.end(&node.wildcard));
+            return self
+                .end(first)
+                .or_else(|| self.end(second))
+                .or_else(|| self.end(&node.wildcard));
         };
         let (segment, next) = split_segment(rest);
-        let literal = node.literals.binary_search_by(|(text, _)| text.as_str().cmp(segment));
+        let literal = node
+            .literals
+            .binary_search_by(|(text, _)| text.as_str().cmp(segment));
         let literal = literal.ok().and_then(|found| node.literals.get(found));
         if let Some(found) = literal.and_then(|(_, child)| self.at(*child, next)) {
             return Some(found);

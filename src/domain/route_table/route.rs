@@ -84,7 +84,11 @@ impl<T> Route<T> {
     /// (`/{version}/pizza`). Deploying and undeploying must go through each.
     pub fn shards(&self) -> impl Iterator<Item = usize> {
         let first = shard_of(&self.context);
-        let second = self.default_context.as_deref().map(shard_of).filter(|shard| *shard != first);
+        let second = self
+            .default_context
+            .as_deref()
+            .map(shard_of)
+            .filter(|shard| *shard != first);
         std::iter::once(first).chain(second)
     }
 
@@ -101,13 +105,19 @@ fn checked(context: &str) -> Result<String, RouteFault> {
         "" | "/t" => return Err(RouteFault::Reserved(context.to_owned())),
         _ => canonical(trimmed),
     };
-    let path = canonical.map_err(|fault| RouteFault::Context { context: context.to_owned(), fault })?;
+    let path = canonical.map_err(|fault| RouteFault::Context {
+        context: context.to_owned(),
+        fault,
+    })?;
     if path.split('/').skip(1).count() > MAX_CONTEXT_SEGMENTS {
         return Err(RouteFault::TooLong(context.to_owned()));
     }
     if path.ends_with('/') {
         let fault = PathFault::EmptySegment;
-        return Err(RouteFault::Context { context: context.to_owned(), fault });
+        return Err(RouteFault::Context {
+            context: context.to_owned(),
+            fault,
+        });
     }
     Ok(path.into_owned())
 }

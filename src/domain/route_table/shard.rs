@@ -74,7 +74,10 @@ pub fn shard_of(path: &str) -> usize {
 impl<T> Shard<T> {
     /// A shard without routes.
     pub const fn empty(index: usize) -> Self {
-        Self { index, hosts: Vec::new() }
+        Self {
+            index,
+            hosts: Vec::new(),
+        }
     }
 
     /// The number of the shard, below [`SHARDS`].
@@ -88,12 +91,16 @@ impl<T> Shard<T> {
     pub fn with(&self, route: &Arc<Route<T>>) -> Self {
         let mut shard = self.without(route.vhost(), route.context());
         if shard_of(route.context()) == self.index {
-            shard.put(route.vhost(), route.context(), |slot| slot.exact = Some(Arc::clone(route)));
+            shard.put(route.vhost(), route.context(), |slot| {
+                slot.exact = Some(Arc::clone(route))
+            });
         }
         if let Some(context) = route.default_context()
             && shard_of(context) == self.index
         {
-            shard.put(route.vhost(), context, |slot| slot.defaults.push(Arc::clone(route)));
+            shard.put(route.vhost(), context, |slot| {
+                slot.defaults.push(Arc::clone(route))
+            });
         }
         shard
     }
@@ -103,7 +110,10 @@ impl<T> Shard<T> {
     #[must_use]
     pub fn without(&self, vhost: &str, context: &str) -> Self {
         let hosts = self.hosts.iter().map(|host| host.without(vhost, context));
-        Self { index: self.index, hosts: hosts.filter(|host| !host.contexts.is_empty()).collect() }
+        Self {
+            index: self.index,
+            hosts: hosts.filter(|host| !host.contexts.is_empty()).collect(),
+        }
     }
 
     /// The API whose context is the longest prefix, segment by segment, of a canonical path.
@@ -119,18 +129,27 @@ impl<T> Shard<T> {
             let (context, rest) = path.split_at_checked(*end)?;
             let slot = host.contexts.get(context)?;
             let (route, by_default) = slot.answering()?;
-            Some(Hit { route, context, rest, by_default })
+            Some(Hit {
+                route,
+                context,
+                rest,
+                by_default,
+            })
         })
     }
 
     /// The routes of the shard, each once.
     pub fn routes(&self) -> impl Iterator<Item = &Arc<Route<T>>> {
-        self.hosts.iter().flat_map(|host| host.contexts.iter()).flat_map(move |(context, slot)| {
-            let elsewhere = slot.defaults.iter().filter(|route| {
-                shard_of(route.context()) != self.index && route.default_context() == Some(context)
-            });
-            slot.exact.iter().chain(elsewhere)
-        })
+        self.hosts
+            .iter()
+            .flat_map(|host| host.contexts.iter())
+            .flat_map(move |(context, slot)| {
+                let elsewhere = slot.defaults.iter().filter(|route| {
+                    shard_of(route.context()) != self.index
+                        && route.default_context() == Some(context)
+                });
+                slot.exact.iter().chain(elsewhere)
+            })
     }
 
     fn put(&mut self, vhost: &str, context: &str, fill: impl FnOnce(&mut Slot<T>)) {
@@ -138,7 +157,11 @@ impl<T> Shard<T> {
             fill(host.slot(context));
             return;
         }
-        let mut host = Host { name: vhost.into(), contexts: HashMap::default(), segments: 0 };
+        let mut host = Host {
+            name: vhost.into(),
+            contexts: HashMap::default(),
+            segments: 0,
+        };
         fill(host.slot(context));
         self.hosts.push(host);
     }
@@ -155,16 +178,25 @@ impl<T> Host<T> {
     /// A copy without one API.
     fn without(&self, vhost: &str, context: &str) -> Self {
         let affected = *self.name == *vhost;
-        let mut contexts = HashMap::with_capacity_and_hasher(self.contexts.len() + 1, FixedState::default());
+        let mut contexts =
+            HashMap::with_capacity_and_hasher(self.contexts.len() + 1, FixedState::default());
         let mut segments = 0;
         for (at, slot) in &self.contexts {
-            let slot = if affected { slot.without(vhost, context) } else { slot.clone() };
+            let slot = if affected {
+                slot.without(vhost, context)
+            } else {
+                slot.clone()
+            };
             if slot.answering().is_some() {
                 segments = segments.max(ends_of_segments(at).count());
                 contexts.insert(Arc::clone(at), slot);
             }
         }
-        Self { name: Arc::clone(&self.name), contexts, segments }
+        Self {
+            name: Arc::clone(&self.name),
+            contexts,
+            segments,
+        }
     }
 }
 
@@ -187,18 +219,29 @@ impl<T> Slot<T> {
 
 impl<T> Clone for Slot<T> {
     fn clone(&self) -> Self {
-        Self { exact: self.exact.clone(), defaults: self.defaults.clone() }
+        Self {
+            exact: self.exact.clone(),
+            defaults: self.defaults.clone(),
+        }
     }
 }
 
 impl<T> Default for Slot<T> {
     fn default() -> Self {
-        Self { exact: None, defaults: Vec::new() }
+        Self {
+            exact: None,
+            defaults: Vec::new(),
+        }
     }
 }
 
 /// The offsets at which the segments of a path end, from the first on.
 fn ends_of_segments(path: &str) -> impl Iterator<Item = usize> {
-    let ends = path.bytes().enumerate().skip(1).filter(|(_, byte)| *byte == b'/').map(|(at, _)| at);
+    let ends = path
+        .bytes()
+        .enumerate()
+        .skip(1)
+        .filter(|(_, byte)| *byte == b'/')
+        .map(|(at, _)| at);
     ends.chain(std::iter::once(path.len()))
 }

@@ -16,7 +16,11 @@ pub struct RouteTable<T> {
 impl<T> RouteTable<T> {
     /// A table without routes.
     pub fn empty() -> Self {
-        Self { shards: (0..SHARDS).map(|index| Arc::new(Shard::empty(index))).collect() }
+        Self {
+            shards: (0..SHARDS)
+                .map(|index| Arc::new(Shard::empty(index)))
+                .collect(),
+        }
     }
 
     /// A table with these routes; of two at one place the later counts.

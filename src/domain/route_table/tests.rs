@@ -10,17 +10,33 @@ use crate::template::{Segment, Tail, Template};
 use crate::verb::{Verb, VerbSet};
 
 fn resources(operations: &[(&str, Verb)]) -> Resources {
-    let templates: Vec<Template> =
-        operations.iter().map(|(text, _)| Template::parse(text).unwrap()).collect();
-    Resources::compile(templates.iter().zip(operations.iter().map(|(_, verb)| *verb))).unwrap()
+    let templates: Vec<Template> = operations
+        .iter()
+        .map(|(text, _)| Template::parse(text).unwrap())
+        .collect();
+    Resources::compile(
+        templates
+            .iter()
+            .zip(operations.iter().map(|(_, verb)| *verb)),
+    )
+    .unwrap()
 }
 
 fn route(vhost: &str, context: &str, default: Option<&str>, api: u32) -> Route<u32> {
-    Route::new(vhost, context, default, resources(&[("/*", Verb::Get)]), api).unwrap()
+    Route::new(
+        vhost,
+        context,
+        default,
+        resources(&[("/*", Verb::Get)]),
+        api,
+    )
+    .unwrap()
 }
 
 fn found<'p>(table: &RouteTable<u32>, vhost: &str, path: &'p str) -> Option<(u32, &'p str, bool)> {
-    table.find(vhost, path).map(|hit| (hit.route.api, hit.rest, hit.by_default))
+    table
+        .find(vhost, path)
+        .map(|hit| (hit.route.api, hit.rest, hit.by_default))
 }
 
 mod contexts {
@@ -34,22 +50,33 @@ mod contexts {
             route("localhost", "/t/acme/pizza/v1", None, 3),
         ]);
         assert_eq!(found(&table, "localhost", "/a/1/x"), Some((1, "/x", false)));
-        assert_eq!(found(&table, "localhost", "/a/1/b/2/x"), Some((2, "/x", false)));
-        assert_eq!(found(&table, "localhost", "/a/1/b/20"), Some((1, "/b/20", false)));
+        assert_eq!(
+            found(&table, "localhost", "/a/1/b/2/x"),
+            Some((2, "/x", false))
+        );
+        assert_eq!(
+            found(&table, "localhost", "/a/1/b/20"),
+            Some((1, "/b/20", false))
+        );
         assert_eq!(found(&table, "localhost", "/a/1"), Some((1, "", false)));
         assert_eq!(found(&table, "localhost", "/a/1/"), Some((1, "/", false)));
         assert_eq!(found(&table, "localhost", "/a/10"), None);
         assert_eq!(found(&table, "localhost", "/a"), None);
         assert_eq!(found(&table, "localhost", "/"), None);
         assert_eq!(found(&table, "localhost", ""), None);
-        assert_eq!(found(&table, "localhost", "/t/acme/pizza/v1/menu"), Some((3, "/menu", false)));
+        assert_eq!(
+            found(&table, "localhost", "/t/acme/pizza/v1/menu"),
+            Some((3, "/menu", false))
+        );
         assert_eq!(found(&table, "localhost", "/t/other/pizza/v1/menu"), None);
     }
 
     #[test]
     fn virtual_hosts_do_not_see_each_other() {
-        let table =
-            RouteTable::with_all([route("A.example", "/p/1", None, 1), route("b.example", "/p/1", None, 2)]);
+        let table = RouteTable::with_all([
+            route("A.example", "/p/1", None, 1),
+            route("b.example", "/p/1", None, 2),
+        ]);
         assert_eq!(found(&table, "a.example", "/p/1"), Some((1, "", false)));
         assert_eq!(found(&table, "b.example", "/p/1"), Some((2, "", false)));
         assert_eq!(found(&table, "c.example", "/p/1"), None);
@@ -61,15 +88,33 @@ mod contexts {
             route("localhost", "/p/1", Some("/p"), 1),
             route("localhost", "/p/2", None, 2),
         ]);
-        assert_eq!(found(&table, "localhost", "/p/menu"), Some((1, "/menu", true)));
-        assert_eq!(found(&table, "localhost", "/p/1/menu"), Some((1, "/menu", false)));
-        assert_eq!(found(&table, "localhost", "/p/2/menu"), Some((2, "/menu", false)));
+        assert_eq!(
+            found(&table, "localhost", "/p/menu"),
+            Some((1, "/menu", true))
+        );
+        assert_eq!(
+            found(&table, "localhost", "/p/1/menu"),
+            Some((1, "/menu", false))
+        );
+        assert_eq!(
+            found(&table, "localhost", "/p/2/menu"),
+            Some((2, "/menu", false))
+        );
         // version 2 becomes the default, then version 1 learns that it is none
         table.deploy(&Arc::new(route("localhost", "/p/2", Some("/p"), 22)));
-        assert_eq!(found(&table, "localhost", "/p/menu"), Some((22, "/menu", true)));
+        assert_eq!(
+            found(&table, "localhost", "/p/menu"),
+            Some((22, "/menu", true))
+        );
         table.deploy(&Arc::new(route("localhost", "/p/1", None, 11)));
-        assert_eq!(found(&table, "localhost", "/p/menu"), Some((22, "/menu", true)));
-        assert_eq!(found(&table, "localhost", "/p/1/menu"), Some((11, "/menu", false)));
+        assert_eq!(
+            found(&table, "localhost", "/p/menu"),
+            Some((22, "/menu", true))
+        );
+        assert_eq!(
+            found(&table, "localhost", "/p/1/menu"),
+            Some((11, "/menu", false))
+        );
         table.undeploy("localhost", "/p/2");
         assert_eq!(found(&table, "localhost", "/p/menu"), None);
         assert_eq!(found(&table, "localhost", "/p/2/menu"), None);
@@ -96,12 +141,20 @@ mod contexts {
         let versioned = Arc::new(route("localhost", "/1.0.0/pizza", Some("/pizza"), 1));
         assert_eq!(versioned.shards().count(), 2);
         assert_eq!(table.deploy(&versioned).len(), 2);
-        assert_eq!(found(&table, "localhost", "/pizza/x"), Some((1, "/x", true)));
-        let listed = (0..SHARDS).filter_map(|index| table.shard(index)).flat_map(|shard| shard.routes());
+        assert_eq!(
+            found(&table, "localhost", "/pizza/x"),
+            Some((1, "/x", true))
+        );
+        let listed = (0..SHARDS)
+            .filter_map(|index| table.shard(index))
+            .flat_map(|shard| shard.routes());
         assert_eq!(listed.count(), 2, "once in each shard");
         table.deploy(&Arc::new(route("localhost", "/1.0.0/pizza", None, 2)));
         assert_eq!(found(&table, "localhost", "/pizza/x"), None);
-        assert_eq!(found(&table, "localhost", "/1.0.0/pizza/x"), Some((2, "/x", false)));
+        assert_eq!(
+            found(&table, "localhost", "/1.0.0/pizza/x"),
+            Some((2, "/x", false))
+        );
     }
 
     #[test]
@@ -110,10 +163,31 @@ mod contexts {
         assert_eq!(fault("/"), Some(RouteFault::Reserved("/".to_owned())));
         assert_eq!(fault("/t"), Some(RouteFault::Reserved("/t".to_owned())));
         assert_eq!(fault("/t/"), Some(RouteFault::Reserved("/t/".to_owned())));
-        assert!(matches!(fault("p"), Some(RouteFault::Context { fault: PathFault::NotAbsolute, .. })));
-        assert!(matches!(fault("/p/../q"), Some(RouteFault::Context { fault: PathFault::DotSegment, .. })));
-        assert!(matches!(fault("/p//"), Some(RouteFault::Context { fault: PathFault::EmptySegment, .. })));
-        assert!(matches!(fault(&"/p".repeat(17)), Some(RouteFault::TooLong(_))));
+        assert!(matches!(
+            fault("p"),
+            Some(RouteFault::Context {
+                fault: PathFault::NotAbsolute,
+                ..
+            })
+        ));
+        assert!(matches!(
+            fault("/p/../q"),
+            Some(RouteFault::Context {
+                fault: PathFault::DotSegment,
+                ..
+            })
+        ));
+        assert!(matches!(
+            fault("/p//"),
+            Some(RouteFault::Context {
+                fault: PathFault::EmptySegment,
+                ..
+            })
+        ));
+        assert!(matches!(
+            fault(&"/p".repeat(17)),
+            Some(RouteFault::TooLong(_))
+        ));
         assert_eq!(fault("/p/"), None);
         let spelt = Route::new("h", "/caf%c3%a9/1/", None, Resources::default(), ()).unwrap();
         assert_eq!(spelt.context(), "/caf%C3%A9/1");
@@ -121,15 +195,25 @@ mod contexts {
 
     #[test]
     fn a_deployment_replaces_one_shard_and_shares_the_others() {
-        let mut table = RouteTable::with_all((0..1000).map(|n| route("localhost", &format!("/api{n}/1"), None, n)));
+        let mut table = RouteTable::with_all(
+            (0..1000).map(|n| route("localhost", &format!("/api{n}/1"), None, n)),
+        );
         let before = table.clone();
         let changed = table.deploy(&Arc::new(route("localhost", "/new/1", None, 5000)));
-        let [shard] = changed.as_slice() else { panic!("one shard") };
+        let [shard] = changed.as_slice() else {
+            panic!("one shard")
+        };
         for index in (0..SHARDS).filter(|index| *index != shard.index()) {
-            assert!(Arc::ptr_eq(before.shard(index).unwrap(), table.shard(index).unwrap()));
+            assert!(Arc::ptr_eq(
+                before.shard(index).unwrap(),
+                table.shard(index).unwrap()
+            ));
         }
         assert_eq!(found(&before, "localhost", "/new/1"), None);
-        assert_eq!(found(&table, "localhost", "/new/1"), Some((5000, "", false)));
+        assert_eq!(
+            found(&table, "localhost", "/new/1"),
+            Some((5000, "", false))
+        );
     }
 }
 
@@ -141,25 +225,44 @@ mod scale {
         assert_eq!(shard_of("/pizza/1.0.0"), shard_of("/pizza"));
         assert_eq!(shard_of("/pizza/1.0.0/menu/7"), shard_of("/pizza"));
         assert_eq!(shard_of("/t/acme/pizza/v1"), shard_of("/t/acme"));
-        assert_eq!([shard_of("/pizza"), shard_of("/t/acme"), shard_of("/")], [118, 222, 174]);
+        assert_eq!(
+            [shard_of("/pizza"), shard_of("/t/acme"), shard_of("/")],
+            [118, 222, 174]
+        );
         assert!((0..10_000).all(|n| shard_of(&format!("/x{n}")) < SHARDS));
     }
 
     #[test]
     fn ten_thousand_apis_are_all_found_and_evenly_spread() {
-        let table = RouteTable::with_all(
-            (0..10_000).map(|n| route("localhost", &format!("/api{n}/1.0.0"), Some(&format!("/api{n}")), n)),
-        );
+        let table = RouteTable::with_all((0..10_000).map(|n| {
+            route(
+                "localhost",
+                &format!("/api{n}/1.0.0"),
+                Some(&format!("/api{n}")),
+                n,
+            )
+        }));
         for n in 0..10_000 {
             let path = format!("/api{n}/1.0.0/pets/1");
-            assert_eq!(found(&table, "localhost", &path), Some((n, "/pets/1", false)));
+            assert_eq!(
+                found(&table, "localhost", &path),
+                Some((n, "/pets/1", false))
+            );
             let path = format!("/api{n}/pets/1");
-            assert_eq!(found(&table, "localhost", &path), Some((n, "/pets/1", true)));
+            assert_eq!(
+                found(&table, "localhost", &path),
+                Some((n, "/pets/1", true))
+            );
         }
-        let sizes: Vec<usize> =
-            (0..SHARDS).filter_map(|index| table.shard(index)).map(|shard| shard.routes().count()).collect();
+        let sizes: Vec<usize> = (0..SHARDS)
+            .filter_map(|index| table.shard(index))
+            .map(|shard| shard.routes().count())
+            .collect();
         assert_eq!(sizes.iter().sum::<usize>(), 10_000);
-        assert!(sizes.iter().all(|size| (10..90).contains(size)), "{sizes:?}");
+        assert!(
+            sizes.iter().all(|size| (10..90).contains(size)),
+            "{sizes:?}"
+        );
     }
 
     #[test]
@@ -167,10 +270,15 @@ mod scale {
         let table = RouteTable::with_all(
             (0..10_000).map(|n| route("localhost", &format!("/t/tenant{n}.com/api/1"), None, n)),
         );
-        let fullest =
-            (0..SHARDS).filter_map(|index| table.shard(index)).map(|shard| shard.routes().count()).max();
+        let fullest = (0..SHARDS)
+            .filter_map(|index| table.shard(index))
+            .map(|shard| shard.routes().count())
+            .max();
         assert!(fullest.unwrap() < 90);
-        assert_eq!(found(&table, "localhost", "/t/tenant77.com/api/1/x"), Some((77, "/x", false)));
+        assert_eq!(
+            found(&table, "localhost", "/t/tenant77.com/api/1/x"),
+            Some((77, "/x", false))
+        );
     }
 }
 
@@ -204,7 +312,9 @@ mod matching {
                 ("/", "/*"),
                 ("", "/*"),
             ] {
-                let Match::Found(at) = compiled.find(path, Verb::Get) else { panic!("{path}") };
+                let Match::Found(at) = compiled.find(path, Verb::Get) else {
+                    panic!("{path}")
+                };
                 assert_eq!(operations[at].0, expected, "{path}");
             }
             operations.reverse();
@@ -222,9 +332,15 @@ mod matching {
         assert_eq!(compiled.find("/pets/1", Verb::Delete), Match::Found(1));
         assert_eq!(compiled.find("/pets/1", Verb::Post), Match::Found(2));
         let allowed: VerbSet = [Verb::Get, Verb::Delete, Verb::Post].into_iter().collect();
-        assert_eq!(compiled.find("/pets/1", Verb::Put), Match::NotAllowed(allowed));
+        assert_eq!(
+            compiled.find("/pets/1", Verb::Put),
+            Match::NotAllowed(allowed)
+        );
         assert_eq!(compiled.verbs("/pets/1"), allowed);
-        assert_eq!(compiled.find("/cats", Verb::Post), Match::NotAllowed([Verb::Get].into_iter().collect()));
+        assert_eq!(
+            compiled.find("/cats", Verb::Post),
+            Match::NotAllowed([Verb::Get].into_iter().collect())
+        );
         assert_eq!(compiled.find("/cats/1", Verb::Get), Match::NotFound);
         assert_eq!(compiled.find("/dogs", Verb::Get), Match::NotFound);
         assert!(compiled.verbs("/dogs").is_empty());
@@ -233,7 +349,11 @@ mod matching {
 
     #[test]
     fn a_slash_at_the_end_counts_only_between_templates_that_differ_in_it() {
-        let both = resources(&[("/pets", Verb::Get), ("/pets/", Verb::Get), ("/cats/", Verb::Get)]);
+        let both = resources(&[
+            ("/pets", Verb::Get),
+            ("/pets/", Verb::Get),
+            ("/cats/", Verb::Get),
+        ]);
         assert_eq!(both.find("/pets", Verb::Get), Match::Found(0));
         assert_eq!(both.find("/pets/", Verb::Get), Match::Found(1));
         assert_eq!(both.find("/cats", Verb::Get), Match::Found(2));
@@ -245,8 +365,15 @@ mod matching {
     #[test]
     fn operations_that_no_request_tells_apart_are_refused() {
         let templates = ["/a/{b}", "/a/{c}"].map(|text| Template::parse(text).unwrap());
-        let fault = Resources::compile(templates.iter().map(|template| (template, Verb::Get))).err();
-        assert_eq!(fault, Some(ResourceFault { verb: Verb::Get, template: "/a/{c}".to_owned() }));
+        let fault =
+            Resources::compile(templates.iter().map(|template| (template, Verb::Get))).err();
+        assert_eq!(
+            fault,
+            Some(ResourceFault {
+                verb: Verb::Get,
+                template: "/a/{c}".to_owned()
+            })
+        );
         let verbs = [Verb::Get, Verb::Put];
         assert!(Resources::compile(templates.iter().zip(verbs)).is_ok());
     }
@@ -259,17 +386,24 @@ fn ranks(template: &Template) -> Vec<u8> {
         Segment::Mixed(_) => 1,
         Segment::Parameter(_) => 2,
     });
-    segments.chain((template.tail() == Tail::Wildcard).then_some(3)).collect()
+    segments
+        .chain((template.tail() == Tail::Wildcard).then_some(3))
+        .collect()
 }
 
 fn naive(operations: &[(Template, Verb)], path: &str, verb: Verb) -> Match {
-    let matching: Vec<usize> =
-        (0..operations.len()).filter(|at| operations[*at].0.captures(path).is_some()).collect();
-    let best = matching.iter().copied().filter(|at| operations[*at].1 == verb).min_by_key(|at| {
-        let template = &operations[*at].0;
-        let other_end = (template.tail() == Tail::Slash) != path.ends_with('/');
-        (ranks(template), other_end)
-    });
+    let matching: Vec<usize> = (0..operations.len())
+        .filter(|at| operations[*at].0.captures(path).is_some())
+        .collect();
+    let best = matching
+        .iter()
+        .copied()
+        .filter(|at| operations[*at].1 == verb)
+        .min_by_key(|at| {
+            let template = &operations[*at].0;
+            let other_end = (template.tail() == Tail::Slash) != path.ends_with('/');
+            (ranks(template), other_end)
+        });
     let allowed: VerbSet = matching.iter().map(|at| operations[*at].1).collect();
     match best {
         Some(at) => Match::Found(at),
@@ -281,10 +415,12 @@ fn naive(operations: &[(Template, Verb)], path: &str, verb: Verb) -> Match {
 fn template() -> impl Strategy<Value = String> {
     let segment = prop_oneof![Just("a"), Just("b"), Just("{x}"), Just("a{x}")];
     let tail = prop_oneof![Just(""), Just("/"), Just("/*")];
-    (prop::collection::vec(segment, 0..4), tail).prop_map(|(segments, tail)| match segments.as_slice() {
-        [] if tail == "/*" => tail.to_owned(),
-        [] => "/".to_owned(),
-        _ => format!("/{}{tail}", segments.join("/")),
+    (prop::collection::vec(segment, 0..4), tail).prop_map(|(segments, tail)| {
+        match segments.as_slice() {
+            [] if tail == "/*" => tail.to_owned(),
+            [] => "/".to_owned(),
+            _ => format!("/{}{tail}", segments.join("/")),
+        }
     })
 }
 

@@ -14,18 +14,26 @@ pub struct Vhosts {
 impl Vhosts {
     /// Virtual hosts by name; names are compared without case.
     pub fn new(fallback: &str, known: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
-        let mut known: Vec<String> =
-            known.into_iter().map(|name| name.as_ref().to_ascii_lowercase()).collect();
+        let mut known: Vec<String> = known
+            .into_iter()
+            .map(|name| name.as_ref().to_ascii_lowercase())
+            .collect();
         known.sort_unstable();
         known.dedup();
-        Self { fallback: fallback.to_ascii_lowercase(), known }
+        Self {
+            fallback: fallback.to_ascii_lowercase(),
+            known,
+        }
     }
 
     /// The virtual host that a `Host` header or `:authority` means, its port put aside.
     pub fn resolve(&self, host: &str) -> &str {
         let name = without_port(host);
         let name = name.strip_suffix('.').unwrap_or(name);
-        let found = self.known.iter().find(|known| known.eq_ignore_ascii_case(name));
+        let found = self
+            .known
+            .iter()
+            .find(|known| known.eq_ignore_ascii_case(name));
         found.map_or(&self.fallback, String::as_str)
     }
 

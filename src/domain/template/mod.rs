@@ -13,8 +13,8 @@ use std::fmt;
 
 use thiserror::Error;
 
-pub(crate) use segment::{mixed_matches, split_segment};
 pub use segment::{Part, Segment};
+pub(crate) use segment::{mixed_matches, split_segment};
 
 use crate::path::PathFault;
 
