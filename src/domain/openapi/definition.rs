@@ -4,6 +4,7 @@
 
 use thiserror::Error;
 
+use crate::api::{ApiScope, AuthType, Operation};
 use crate::verb::Verb;
 
 /// The bounds within which a document is read; everything beyond is refused, never truncated.
@@ -185,6 +186,44 @@ impl SpecVersion {
             Self::Swagger2 => "2.0",
             Self::OpenApi30 => "3.0",
             Self::OpenApi31 => "3.1",
+        }
+    }
+}
+
+// === impl DescribedOperation ===
+
+/// As the publisher stores it; an unknown `x-auth-type` asks for any token, the safe reading.
+impl From<&DescribedOperation> for Operation {
+    fn from(described: &DescribedOperation) -> Self {
+        let auth_type = match described.x_auth_type.as_deref() {
+            Some("None") => AuthType::None,
+            Some("Application") => AuthType::Application,
+            Some("Application User") => AuthType::ApplicationUser,
+            _ => AuthType::Any,
+        };
+        let tier = described.x_throttling_tier.as_deref().unwrap_or("Unlimited");
+        Self {
+            id: String::new(),
+            target: described.target.clone(),
+            verb: described.verb.as_str().to_owned(),
+            auth_type,
+            throttling_policy: tier.to_owned(),
+            scopes: described.scopes.clone(),
+        }
+    }
+}
+
+// === impl ScopeDef ===
+
+/// As the publisher stores it, local to the API.
+impl From<&ScopeDef> for ApiScope {
+    fn from(scope: &ScopeDef) -> Self {
+        Self {
+            name: scope.name.clone(),
+            display_name: scope.name.clone(),
+            description: scope.description.clone(),
+            roles: scope.roles.clone(),
+            shared: false,
         }
     }
 }

@@ -9,7 +9,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 
 use super::definition::{DefinitionError, FaultKind, Limits};
-use super::node::{Members, Node, Step};
+use super::node::{Members, Node, Pointer, Step, clip};
 
 /// Reads a JSON document.
 pub(super) fn parse<'a>(text: &'a str, limits: &Limits) -> Result<Node<'a>, DefinitionError> {
@@ -58,13 +58,14 @@ struct Name;
 
 impl State<'_> {
     fn explain(self, error: &serde_json::Error) -> DefinitionError {
-        let mut pointer = String::new();
+        let mut pointer = Pointer::default();
         for step in self.way.iter().rev() {
-            match step {
-                OwnedStep::Member(name) => Step::Member(name).write(&mut pointer),
-                OwnedStep::Item(position) => Step::Item(*position).write(&mut pointer),
-            }
+            pointer.push(match step {
+                OwnedStep::Member(name) => Step::Member(name),
+                OwnedStep::Item(position) => Step::Item(*position),
+            });
         }
+        let pointer = pointer.finish();
         let (kind, message) = self
             .fault
             .unwrap_or_else(|| (FaultKind::Syntax, format!("not JSON: {error}")));
@@ -195,7 +196,7 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
             }
         }
         Members::build(entries).map(Node::Map).map_err(|name| {
-            let message = format!("the member \"{name}\" occurs twice");
+            let message = format!("the member \"{}\" occurs twice", clip(&name));
             self.state.way.push(OwnedStep::Member(name.into_owned()));
             self.state.refuse(FaultKind::DuplicateKey, message)
         })

@@ -24,6 +24,8 @@ mod paths;
 mod reader;
 mod reference;
 mod security;
+#[cfg(test)]
+mod tests;
 mod yaml;
 
 pub use default::default_definition;

@@ -8,6 +8,13 @@ use std::fmt::Write as _;
 /// Up to this many members are searched one by one.
 const FEW: usize = 8;
 
+/// The longest pointer; a fault deeper in names longer than that is reported at the last place that
+/// fits, so that huge names cannot be multiplied by faults.
+const MAX_POINTER: usize = 4096;
+
+/// The longest piece of a document that a message repeats, in bytes.
+const MAX_QUOTE: usize = 120;
+
 /// A value of a document.
 #[derive(Clone, Debug)]
 pub(super) enum Node<'a> {
@@ -33,6 +40,13 @@ pub(super) struct Members<'a> {
 pub(super) struct Place<'p> {
     parent: Option<&'p Place<'p>>,
     step: Step<'p>,
+}
+
+/// A JSON pointer (RFC 6901) that is being written.
+#[derive(Default)]
+pub(super) struct Pointer {
+    text: String,
+    full: bool,
 }
 
 /// One step of a JSON pointer.
@@ -66,6 +80,15 @@ impl<'a> Node<'a> {
         match self {
             Self::List(items) => Some(items),
             _ => None,
+        }
+    }
+
+    /// How many values it is, itself included.
+    pub(super) fn count(&self) -> usize {
+        match self {
+            Self::List(items) => items.iter().map(Self::count).sum::<usize>() + 1,
+            Self::Map(members) => members.iter().map(|(_, node)| node.count()).sum::<usize>() + 1,
+            _ => 1,
         }
     }
 
@@ -182,32 +205,58 @@ impl<'p> Place<'p> {
 
     /// The place as a JSON pointer (RFC 6901).
     pub(super) fn pointer(&self) -> String {
-        let mut pointer = self.parent.map(Place::pointer).unwrap_or_default();
-        self.step.write(&mut pointer);
+        self.written().finish()
+    }
+
+    fn written(&self) -> Pointer {
+        let mut pointer = self.parent.map(Place::written).unwrap_or_default();
+        pointer.push(self.step);
         pointer
     }
 }
 
-// === impl Step ===
+// === impl Pointer ===
 
-impl Step<'_> {
-    /// Appends the step to a JSON pointer.
-    pub(super) fn write(self, pointer: &mut String) {
-        match self {
-            Self::Base(base) => pointer.push_str(base),
-            Self::Member(name) => {
-                pointer.push('/');
+impl Pointer {
+    /// Appends a step, unless it or one before it did not fit.
+    pub(super) fn push(&mut self, step: Step<'_>) {
+        let length = match step {
+            Step::Base(name) | Step::Member(name) => name.len(),
+            Step::Item(_) => 0,
+        };
+        self.full |= self.text.len().saturating_add(length) > MAX_POINTER;
+        if self.full {
+            return;
+        }
+        match step {
+            Step::Base(base) => self.text.push_str(base),
+            Step::Member(name) => {
+                self.text.push('/');
                 for char in name.chars() {
                     match char {
-                        '~' => pointer.push_str("~0"),
-                        '/' => pointer.push_str("~1"),
-                        other => pointer.push(other),
+                        '~' => self.text.push_str("~0"),
+                        '/' => self.text.push_str("~1"),
+                        other => self.text.push(other),
                     }
                 }
             }
-            Self::Item(position) => {
-                let _ = write!(pointer, "/{position}"); // a String takes everything
+            Step::Item(position) => {
+                let _ = write!(self.text, "/{position}"); // a String takes everything
             }
         }
     }
+
+    /// The pointer.
+    pub(super) fn finish(self) -> String {
+        self.text
+    }
+}
+
+/// The beginning of a piece of the document, short enough to be repeated in a message.
+pub(super) fn clip(text: &str) -> &str {
+    let mut end = text.len().min(MAX_QUOTE);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default()
 }

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::definition::{DescribedOperation, FaultKind, Limits, SpecVersion};
 use super::findings::Findings;
-use super::node::{Members, Node, Place};
+use super::node::{Members, Node, Place, clip};
 use super::reference::follow;
 use super::security::Schemes;
 use crate::template::Template;
@@ -14,6 +14,9 @@ use crate::verb::Verb;
 
 /// Members of a path item that are no operations.
 const OTHER_MEMBERS: [&str; 5] = ["$ref", "summary", "description", "servers", "parameters"];
+
+/// What it costs to look at a parameter: about as much as the shortest takes in a document.
+const PARAMETER_EFFORT: usize = 16;
 
 /// What every operation of a document is read with.
 pub(super) struct Operations<'d, 'a> {
@@ -27,6 +30,10 @@ pub(super) struct Operations<'d, 'a> {
     templates: HashMap<String, &'d str>,
     ids: HashSet<String>,
     found: Vec<DescribedOperation>,
+    /// How much more may be looked at and copied, in values and bytes. A document that repeats
+    /// nothing never needs more than its own size; with references a small one could ask for a
+    /// thousand times as much.
+    effort: usize,
 }
 
 // === impl Operations ===
@@ -48,6 +55,7 @@ impl<'d, 'a> Operations<'d, 'a> {
             templates: HashMap::new(),
             ids: HashSet::new(),
             found: Vec::new(),
+            effort: limits.bytes.saturating_mul(2).saturating_add(limits.values),
         }
     }
 
@@ -69,6 +77,11 @@ impl<'d, 'a> Operations<'d, 'a> {
                 self.found.truncate(self.limits.operations);
                 break;
             }
+            if self.effort == 0 {
+                let message = "references repeat too much of the document";
+                findings.error(&place, FaultKind::TooMany, message);
+                break;
+            }
         }
         self.found
     }
@@ -86,7 +99,8 @@ impl<'d, 'a> Operations<'d, 'a> {
             None => true,
             Some(before) => {
                 let message = format!(
-                    "the same path as \"{before}\": names of parameters tell no paths apart"
+                    "the same path as \"{}\": names of parameters tell no paths apart",
+                    clip(before)
                 );
                 findings.error(place, FaultKind::DuplicateOperation, message);
                 false
@@ -121,6 +135,10 @@ impl<'d, 'a> Operations<'d, 'a> {
     ) {
         self.parameters(members, place, findings);
         for (name, node) in members.iter() {
+            self.spend(1);
+            if self.effort == 0 {
+                return;
+            }
             if name.starts_with("x-") || OTHER_MEMBERS.contains(&name) {
                 continue;
             }
@@ -144,6 +162,7 @@ impl<'d, 'a> Operations<'d, 'a> {
                 continue;
             }
             let described = self.operation(path, verb, operation, &here, findings);
+            self.spend(weight(&described));
             self.found.push(described);
         }
     }
@@ -172,7 +191,7 @@ impl<'d, 'a> Operations<'d, 'a> {
         if let Some(id) = &operation_id
             && !self.ids.insert(id.clone())
         {
-            let message = format!("the operation id \"{id}\" occurs twice");
+            let message = format!("the operation id \"{}\" occurs twice", clip(id));
             findings.warning(
                 &place.member("operationId"),
                 FaultKind::DuplicateOperation,
@@ -180,6 +199,7 @@ impl<'d, 'a> Operations<'d, 'a> {
             );
         }
         let tags = findings.optional_list(members, "tags", place);
+        self.spend(tags.len() + members.get("security").map_or(0, Node::count));
         let asked = self.schemes.required(members, place, findings);
         let tier = ["x-throttling-tier", "x-wso2-throttling-tier"];
         DescribedOperation {
@@ -194,8 +214,13 @@ impl<'d, 'a> Operations<'d, 'a> {
         }
     }
 
-    fn parameters(&self, members: &'d Members<'a>, place: &Place<'_>, findings: &mut Findings) {
+    fn spend(&mut self, effort: usize) {
+        self.effort = self.effort.saturating_sub(effort);
+    }
+
+    fn parameters(&mut self, members: &'d Members<'a>, place: &Place<'_>, findings: &mut Findings) {
         let parameters = findings.optional_list(members, "parameters", place);
+        self.spend(parameters.len() * PARAMETER_EFFORT);
         let place = place.member("parameters");
         for (position, parameter) in parameters.iter().enumerate() {
             let here = place.item(position);
@@ -223,9 +248,22 @@ fn unknown(name: &str, place: &Place<'_>, findings: &mut Findings) {
             format!("methods are in lower case: write \"{lower}\""),
         );
     } else {
-        let message = format!("\"{name}\" is no method that a resource can have; it is left out");
+        let message = format!("\"{}\" is no method that a resource can have; it is left out", clip(name));
         findings.warning(place, FaultKind::Wrong, message);
     }
+}
+
+/// How much of a document an operation repeats.
+fn weight(operation: &DescribedOperation) -> usize {
+    let lists = [&operation.tags, &operation.scopes].into_iter().flatten();
+    let texts = [
+        &operation.operation_id,
+        &operation.summary,
+        &operation.x_auth_type,
+        &operation.x_throttling_tier,
+    ];
+    let bytes = lists.map(|text| text.len() + 1).sum::<usize>();
+    bytes + texts.into_iter().flatten().map(String::len).sum::<usize>() + operation.target.len()
 }
 
 fn auth_type(members: &Members<'_>) -> Option<String> {

@@ -2,10 +2,13 @@
 
 use super::definition::FaultKind;
 use super::findings::Findings;
-use super::node::{Node, Place};
+use super::node::{Node, Place, clip};
 
 /// The most references that are followed from one value.
-const MOST_HOPS: usize = 64;
+const MOST_HOPS: usize = 16;
+
+/// The longest reference that is followed: many that go a long way must not become much work.
+const MAX_REFERENCE: usize = 1024;
 
 /// A value that a reference led to, and where it is.
 pub(super) struct Target<'n, 'a> {
@@ -42,19 +45,19 @@ pub(super) fn follow<'n, 'a>(
             return None;
         };
         let Some(fragment) = text.strip_prefix('#') else {
+            let text = clip(text);
             let message =
                 format!("\"{text}\" is outside the document; nothing is fetched: inline it");
             findings.error(&here, FaultKind::Reference, message);
             return None;
         };
-        let found =
-            unescape(fragment).and_then(|pointer| Some((look_up(root, &pointer)?, pointer)));
+        let found = Some(fragment)
+            .filter(|fragment| fragment.len() <= MAX_REFERENCE)
+            .and_then(unescape)
+            .and_then(|pointer| Some((look_up(root, &pointer)?, pointer)));
         let Some((node, pointer)) = found else {
-            findings.error(
-                &here,
-                FaultKind::Reference,
-                format!("\"{text}\" leads nowhere"),
-            );
+            let message = format!("\"{}\" leads nowhere", clip(text));
+            findings.error(&here, FaultKind::Reference, message);
             return None;
         };
         target = Target {

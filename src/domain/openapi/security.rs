@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::definition::{FaultKind, ScopeDef, SpecVersion};
 use super::findings::Findings;
-use super::node::{Members, Node, Place};
+use super::node::{Members, Node, Place, clip};
 use super::reference::follow;
 
 /// The scheme that WSO2 writes into its definitions.
@@ -20,6 +20,13 @@ pub(super) struct Schemes {
     scoped: BTreeMap<String, bool>,
     /// The declared scopes, each name once.
     pub(super) scopes: Vec<ScopeDef>,
+}
+
+/// The scopes that requirements ask, each once, in order.
+#[derive(Default)]
+struct Asked {
+    list: Vec<String>,
+    seen: BTreeSet<String>,
 }
 
 // === impl Schemes ===
@@ -131,7 +138,7 @@ impl Schemes {
         members
             .get("security")
             .filter(|node| !matches!(node, Node::Null))?;
-        let mut scopes: Vec<String> = Vec::new();
+        let mut scopes = Asked::default();
         let requirements = findings.optional_list(members, "security", place);
         let place = place.member("security");
         for (position, requirement) in requirements.iter().enumerate() {
@@ -143,7 +150,7 @@ impl Schemes {
                 self.ask(name, asked, &here.member(name), &mut scopes, findings);
             }
         }
-        Some(scopes)
+        Some(scopes.list)
     }
 
     fn ask(
@@ -151,7 +158,7 @@ impl Schemes {
         name: &str,
         asked: &Node<'_>,
         place: &Place<'_>,
-        scopes: &mut Vec<String>,
+        scopes: &mut Asked,
         findings: &mut Findings,
     ) {
         let asked = match asked {
@@ -165,15 +172,13 @@ impl Schemes {
         };
         let declared = self.scoped.get(name).copied();
         if declared.is_none() && name != WSO2_SCHEME {
-            let message = format!("the security scheme \"{name}\" is not declared");
+            let message = format!("the security scheme \"{}\" is not declared", clip(name));
             findings.warning(place, FaultKind::Missing, message);
         }
         if declared.unwrap_or(name == WSO2_SCHEME) {
-            for scope in asked {
-                if !scopes.contains(&scope) {
-                    scopes.push(scope);
-                }
-            }
+            let seen = &mut scopes.seen;
+            let new = asked.into_iter().filter(|scope| seen.insert(scope.clone()));
+            scopes.list.extend(new);
         }
     }
 }

@@ -8,10 +8,10 @@
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 
-use serde_saphyr::granit_parser::{Event, Marker, Parser, ScalarStyle, Tag, options};
+use serde_saphyr::granit_parser::{ErrorKind, Event, Marker, Parser, ScalarStyle, Tag, options};
 
 use super::definition::{DefinitionError, FaultKind, Limits};
-use super::node::{Members, Node, Step};
+use super::node::{Members, Node, Pointer, Step, clip};
 
 /// This many bytes of copied text weigh as much as a value.
 const BYTES_PER_VALUE: usize = 32;
@@ -31,7 +31,11 @@ pub(super) fn parse<'a>(text: &'a str, limits: &Limits) -> Result<Node<'a>, Defi
         let taken = match event {
             Ok((event, span)) => composer.take(event).map_err(|fault| (fault, span.start)),
             Err(error) => {
-                let fault = Fault::new(FaultKind::Syntax, format!("not YAML: {}", error.info()));
+                // the parser reads ahead of its events, so its own limit may speak first
+                let fault = match error.kind() {
+                    ErrorKind::RecursionLimitExceeded => composer.too_deep(),
+                    _ => Fault::new(FaultKind::Syntax, format!("not YAML: {}", clip(&error.info()))),
+                };
                 Err((fault, *error.marker()))
             }
         };
@@ -304,24 +308,21 @@ impl<'a> Composer<'a, '_> {
     }
 
     fn explain(&self, fault: Fault, mark: &Marker) -> DefinitionError {
-        let mut pointer = String::new();
+        let mut pointer = Pointer::default();
         for frame in &self.stack {
             match &frame.body {
-                Body::List(items) => Step::Item(items.len()).write(&mut pointer),
-                Body::Map {
-                    key: Some(Key::Name(name)),
-                    ..
-                } => Step::Member(name).write(&mut pointer),
-                Body::Map {
-                    key: Some(Key::Merge),
-                    ..
-                } => Step::Member("<<").write(&mut pointer),
-                Body::Map { key: None, .. } => {}
+                Body::List(items) => pointer.push(Step::Item(items.len())),
+                Body::Map { key, .. } => match key {
+                    Some(Key::Name(name)) => pointer.push(Step::Member(name)),
+                    Some(Key::Merge) => pointer.push(Step::Member("<<")),
+                    None => {}
+                },
             }
         }
         if let Some(member) = &fault.member {
-            Step::Member(member).write(&mut pointer);
+            pointer.push(Step::Member(member));
         }
+        let pointer = pointer.finish();
         let message = format!(
             "{} at line {} column {}",
             fault.message,
@@ -372,7 +373,7 @@ fn merge<'a>(
     }
     Members::build(entries).map_err(|name| Fault {
         kind: FaultKind::DuplicateKey,
-        message: format!("the member \"{name}\" occurs twice"),
+        message: format!("the member \"{}\" occurs twice", clip(&name)),
         member: Some(name.into_owned()),
     })
 }

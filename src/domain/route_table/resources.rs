@@ -141,9 +141,10 @@ impl Resources {
                 match node.mixed.iter().find(|(known, _)| same(known, parts)) {
                     Some((_, child)) => *child,
                     None => {
-                        node.mixed.push((parts.clone(), new));
-                        node.mixed
-                            .sort_by_key(|(parts, _)| std::cmp::Reverse(literalness(parts)));
+                        let own = literalness(parts);
+                        let place =
+                            node.mixed.partition_point(|(known, _)| literalness(known) >= own);
+                        node.mixed.insert(place, (parts.clone(), new));
                         new
                     }
                 }
