@@ -201,7 +201,10 @@ impl From<&DescribedOperation> for Operation {
             Some("Application User") => AuthType::ApplicationUser,
             _ => AuthType::Any,
         };
-        let tier = described.x_throttling_tier.as_deref().unwrap_or("Unlimited");
+        let tier = described
+            .x_throttling_tier
+            .as_deref()
+            .unwrap_or("Unlimited");
         Self {
             id: String::new(),
             target: described.target.clone(),

@@ -248,7 +248,10 @@ fn unknown(name: &str, place: &Place<'_>, findings: &mut Findings) {
             format!("methods are in lower case: write \"{lower}\""),
         );
     } else {
-        let message = format!("\"{}\" is no method that a resource can have; it is left out", clip(name));
+        let message = format!(
+            "\"{}\" is no method that a resource can have; it is left out",
+            clip(name)
+        );
         findings.warning(place, FaultKind::Wrong, message);
     }
 }

@@ -34,7 +34,10 @@ pub(super) fn parse<'a>(text: &'a str, limits: &Limits) -> Result<Node<'a>, Defi
                 // the parser reads ahead of its events, so its own limit may speak first
                 let fault = match error.kind() {
                     ErrorKind::RecursionLimitExceeded => composer.too_deep(),
-                    _ => Fault::new(FaultKind::Syntax, format!("not YAML: {}", clip(&error.info()))),
+                    _ => Fault::new(
+                        FaultKind::Syntax,
+                        format!("not YAML: {}", clip(&error.info())),
+                    ),
                 };
                 Err((fault, *error.marker()))
             }

@@ -142,8 +142,9 @@ impl Resources {
                     Some((_, child)) => *child,
                     None => {
                         let own = literalness(parts);
-                        let place =
-                            node.mixed.partition_point(|(known, _)| literalness(known) >= own);
+                        let place = node
+                            .mixed
+                            .partition_point(|(known, _)| literalness(known) >= own);
                         node.mixed.insert(place, (parts.clone(), new));
                         new
                     }

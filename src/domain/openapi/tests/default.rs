@@ -25,32 +25,59 @@ fn it_is_read_back_as_the_same_operations() {
         operation("/*", "DELETE", &[]),
     ];
     let text = default_definition("Pizza \"Shack\"", "1.0", &operations);
-    assert_eq!(text, default_definition("Pizza \"Shack\"", "1.0", &operations), "deterministic");
+    assert_eq!(
+        text,
+        default_definition("Pizza \"Shack\"", "1.0", &operations),
+        "deterministic"
+    );
     let definition = good(&text);
-    assert_eq!((definition.title.as_str(), definition.api_version.as_str()), ("Pizza \"Shack\"", "1.0"));
-    let scopes: Vec<_> = definition.scopes.iter().map(|scope| scope.name.as_str()).collect();
+    assert_eq!(
+        (definition.title.as_str(), definition.api_version.as_str()),
+        ("Pizza \"Shack\"", "1.0")
+    );
+    let scopes: Vec<_> = definition
+        .scopes
+        .iter()
+        .map(|scope| scope.name.as_str())
+        .collect();
     assert_eq!(scopes, ["read", "write"]);
     let read: Vec<_> = definition.operations.iter().map(Operation::from).collect();
     let order = [0, 2, 1, 3].map(|at: usize| operations[at].clone());
-    assert_eq!(read, order, "paths in order, the verbs of one path together");
-    assert_eq!(definition.operations.first().map(|one| one.verb), Some(Verb::Get));
+    assert_eq!(
+        read, order,
+        "paths in order, the verbs of one path together"
+    );
+    assert_eq!(
+        definition.operations.first().map(|one| one.verb),
+        Some(Verb::Get)
+    );
     assert_eq!(definition.warnings, []);
 }
 
 #[test]
 fn it_has_the_shape_that_wso2_gives_it() {
-    let document: serde_json::Value =
-        serde_json::from_str(&default_definition("A", "1", &[operation("/a/{b}", "POST", &["s"])])).unwrap();
+    let document: serde_json::Value = serde_json::from_str(&default_definition(
+        "A",
+        "1",
+        &[operation("/a/{b}", "POST", &["s"])],
+    ))
+    .unwrap();
     let at = |pointer: &str| document.pointer(pointer).cloned().unwrap_or_default();
     assert_eq!(at("/openapi"), "3.0.1");
     assert_eq!(at("/servers/0/url"), "/");
     assert_eq!(at("/paths/~1a~1{b}/post/security/0/default/0"), "s");
-    assert_eq!(at("/paths/~1a~1{b}/post/x-auth-type"), "Application & Application User");
+    assert_eq!(
+        at("/paths/~1a~1{b}/post/x-auth-type"),
+        "Application & Application User"
+    );
     assert_eq!(at("/paths/~1a~1{b}/post/x-throttling-tier"), "Unlimited");
     assert_eq!(at("/paths/~1a~1{b}/post/parameters/0/name"), "b");
     assert_eq!(at("/paths/~1a~1{b}/post/responses/200/description"), "OK");
     assert!(at("/paths/~1a~1{b}/post/requestBody").is_object());
-    assert_eq!(at("/components/securitySchemes/default/flows/implicit/scopes/s"), "");
+    assert_eq!(
+        at("/components/securitySchemes/default/flows/implicit/scopes/s"),
+        ""
+    );
 }
 
 #[test]

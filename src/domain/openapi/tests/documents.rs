@@ -100,19 +100,38 @@ const OPENAPI_31: &str = r##"{
 #[test]
 fn swagger_2_is_read_with_scopes_bindings_and_vendor_extensions() {
     let definition = good(SWAGGER);
-    assert_eq!((definition.version, definition.media), (SpecVersion::Swagger2, Media::Json));
-    assert_eq!((definition.title.as_str(), definition.api_version.as_str()), ("Pizza Shack", "1.0.0"));
+    assert_eq!(
+        (definition.version, definition.media),
+        (SpecVersion::Swagger2, Media::Json)
+    );
+    assert_eq!(
+        (definition.title.as_str(), definition.api_version.as_str()),
+        ("Pizza Shack", "1.0.0")
+    );
     assert_eq!(definition.description.as_deref(), Some("Order pizzas"));
     assert_eq!(definition.base_path.as_deref(), Some("/v1"));
-    assert_eq!(definition.servers, ["https://pizza.example.com/v1", "http://pizza.example.com/v1"]);
+    assert_eq!(
+        definition.servers,
+        [
+            "https://pizza.example.com/v1",
+            "http://pizza.example.com/v1"
+        ]
+    );
     assert_eq!(definition.tags, ["order", "read"]);
     let scope = |name: &str, description: &str, roles: &[&str]| ScopeDef {
         name: name.to_owned(),
         description: description.to_owned(),
         roles: roles.iter().map(|role| (*role).to_owned()).collect(),
     };
-    let write = scope("order:write", "Place orders", &["admin", "Internal/creator"]);
-    assert_eq!(definition.scopes, [write, scope("order:read", "See orders", &[])]);
+    let write = scope(
+        "order:write",
+        "Place orders",
+        &["admin", "Internal/creator"],
+    );
+    assert_eq!(
+        definition.scopes,
+        [write, scope("order:read", "See orders", &[])]
+    );
     let operations: Vec<_> = definition
         .operations
         .iter()
@@ -126,7 +145,9 @@ fn swagger_2_is_read_with_scopes_bindings_and_vendor_extensions() {
             ("/order", Verb::Post, "order:write order:read".to_owned()),
         ]
     );
-    let [get, delete, _] = definition.operations.as_slice() else { panic!("three operations") };
+    let [get, delete, _] = definition.operations.as_slice() else {
+        panic!("three operations")
+    };
     assert_eq!(get.operation_id.as_deref(), Some("getOrder"));
     assert_eq!(get.summary.as_deref(), Some("One order"));
     assert_eq!(get.tags, ["order", "read"]);
@@ -138,21 +159,46 @@ fn swagger_2_is_read_with_scopes_bindings_and_vendor_extensions() {
 #[test]
 fn yaml_of_openapi_3_0_keeps_versions_as_written_and_merges_aliases() {
     let definition = good(YAML_30);
-    assert_eq!((definition.version, definition.media), (SpecVersion::OpenApi30, Media::Yaml));
+    assert_eq!(
+        (definition.version, definition.media),
+        (SpecVersion::OpenApi30, Media::Yaml)
+    );
     assert_eq!(definition.api_version, "1.10");
     assert_eq!(definition.spec_version, "3.0.3");
     assert_eq!(definition.description.as_deref(), Some("Folded text\n"));
-    assert_eq!(definition.servers, ["https://pets.example.com/v2", "/relative"]);
-    let [list, head, put] = definition.operations.as_slice() else { panic!("three operations") };
-    assert_eq!((list.verb, list.scopes.as_slice()), (Verb::Get, ["read".to_owned()].as_slice()));
-    assert_eq!((head.verb, head.operation_id.as_deref()), (Verb::Head, Some("headPets")));
-    assert_eq!((head.tags.as_slice(), head.x_auth_type.as_deref()), (["pets".to_owned()].as_slice(), Some("None")));
+    assert_eq!(
+        definition.servers,
+        ["https://pets.example.com/v2", "/relative"]
+    );
+    let [list, head, put] = definition.operations.as_slice() else {
+        panic!("three operations")
+    };
+    assert_eq!(
+        (list.verb, list.scopes.as_slice()),
+        (Verb::Get, ["read".to_owned()].as_slice())
+    );
+    assert_eq!(
+        (head.verb, head.operation_id.as_deref()),
+        (Verb::Head, Some("headPets"))
+    );
+    assert_eq!(
+        (head.tags.as_slice(), head.x_auth_type.as_deref()),
+        (["pets".to_owned()].as_slice(), Some("None"))
+    );
     assert_eq!(put.scopes, ["openid"]);
     assert_eq!(put.x_throttling_tier.as_deref(), Some("10KPerMin"));
     assert_eq!(put.x_auth_type.as_deref(), Some("Application User"));
-    let names: Vec<_> = definition.scopes.iter().map(|scope| scope.name.as_str()).collect();
+    let names: Vec<_> = definition
+        .scopes
+        .iter()
+        .map(|scope| scope.name.as_str())
+        .collect();
     assert_eq!(names, ["read", "write"]);
-    let warned: Vec<_> = definition.warnings.iter().map(|warning| warning.pointer.as_str()).collect();
+    let warned: Vec<_> = definition
+        .warnings
+        .iter()
+        .map(|warning| warning.pointer.as_str())
+        .collect();
     assert_eq!(warned, ["/paths/~1pets/trace"]);
 }
 
@@ -160,8 +206,11 @@ fn yaml_of_openapi_3_0_keeps_versions_as_written_and_merges_aliases() {
 fn openapi_3_1_is_read_with_path_items_by_reference_and_without_responses() {
     let definition = good(OPENAPI_31);
     assert_eq!(definition.version, SpecVersion::OpenApi31);
-    let operations: Vec<_> =
-        definition.operations.iter().map(|one| (one.target.as_str(), one.verb)).collect();
+    let operations: Vec<_> = definition
+        .operations
+        .iter()
+        .map(|one| (one.target.as_str(), one.verb))
+        .collect();
     assert_eq!(
         operations,
         [
@@ -181,16 +230,39 @@ fn json_written_as_yaml_and_json_with_a_byte_order_mark_read_the_same() {
     assert_eq!(json, marked);
     let yaml = good(&format!("--- # flow notation\n{SWAGGER}"));
     assert_eq!(yaml.media, Media::Yaml);
-    assert_eq!(super::Definition { media: Media::Json, ..yaml }, json);
+    assert_eq!(
+        super::Definition {
+            media: Media::Json,
+            ..yaml
+        },
+        json
+    );
 }
 
 #[test]
 fn documents_without_paths_are_for_3_1_only() {
     let head = r#""info": {"title": "t", "version": "1"}"#;
-    assert_eq!(good(&format!(r#"{{"openapi": "3.1.0", {head}, "webhooks": {{}}}}"#)).operations, []);
-    assert_eq!(good(&format!(r#"{{"openapi": "3.0.0", {head}, "paths": {{}}}}"#)).operations, []);
-    super::assert_fault(format!(r#"{{"openapi": "3.0.0", {head}}}"#), super::FaultKind::Missing, "");
-    super::assert_fault(format!(r#"{{"openapi": "3.1.0", {head}}}"#), super::FaultKind::Missing, "");
+    assert_eq!(
+        good(&format!(
+            r#"{{"openapi": "3.1.0", {head}, "webhooks": {{}}}}"#
+        ))
+        .operations,
+        []
+    );
+    assert_eq!(
+        good(&format!(r#"{{"openapi": "3.0.0", {head}, "paths": {{}}}}"#)).operations,
+        []
+    );
+    super::assert_fault(
+        format!(r#"{{"openapi": "3.0.0", {head}}}"#),
+        super::FaultKind::Missing,
+        "",
+    );
+    super::assert_fault(
+        format!(r#"{{"openapi": "3.1.0", {head}}}"#),
+        super::FaultKind::Missing,
+        "",
+    );
 }
 
 #[test]
@@ -216,6 +288,10 @@ fn scalars_of_yaml_are_what_yaml_1_2_says() {
         ("title: |\n    two\n    lines", "two\nlines\n"),
         ("title: 0x1F", "0x1F"),
     ] {
-        assert_eq!(good(&format!("{head}  {written}\n")).title, expected, "{written}");
+        assert_eq!(
+            good(&format!("{head}  {written}\n")).title,
+            expected,
+            "{written}"
+        );
     }
 }

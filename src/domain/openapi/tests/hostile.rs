@@ -14,12 +14,21 @@ fn nesting_ends_at_the_limit_in_both_notations() {
         let lists = format!("{{\"x\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
         let objects = format!("{}1{}", "{\"x\":".repeat(depth + 1), "}".repeat(depth + 1));
         let lists_fault = fault(&lists);
-        assert_eq!((lists_fault.kind, lists_fault.pointer), (FaultKind::TooDeep, format!("/x{}", "/0".repeat(63))));
+        assert_eq!(
+            (lists_fault.kind, lists_fault.pointer),
+            (FaultKind::TooDeep, format!("/x{}", "/0".repeat(63)))
+        );
         let objects_fault = fault(&objects);
-        assert_eq!((objects_fault.kind, objects_fault.pointer), (FaultKind::TooDeep, "/x".repeat(64)));
+        assert_eq!(
+            (objects_fault.kind, objects_fault.pointer),
+            (FaultKind::TooDeep, "/x".repeat(64))
+        );
         let yaml = fault(format!("x: {}{}", "[".repeat(depth), "]".repeat(depth)));
         assert_eq!(yaml.kind, FaultKind::TooDeep);
-        assert!(yaml.pointer.starts_with("/x") && yaml.message.contains("line 1"), "{yaml}");
+        assert!(
+            yaml.pointer.starts_with("/x") && yaml.message.contains("line 1"),
+            "{yaml}"
+        );
         let spaced = format!("x:\n{}{}", " [\n".repeat(depth), " ]\n".repeat(depth));
         let spaced = fault(spaced);
         assert_eq!(spaced.kind, FaultKind::TooDeep);
@@ -30,16 +39,29 @@ fn nesting_ends_at_the_limit_in_both_notations() {
     }
     assert_eq!(fault(&block).kind, FaultKind::TooDeep);
     let deep = format!("{{\"x\":{}{}}}", "[".repeat(63), "]".repeat(63));
-    assert_eq!(fault(deep).kind, FaultKind::Version, "what is not too deep is read");
+    assert_eq!(
+        fault(deep).kind,
+        FaultKind::Version,
+        "what is not too deep is read"
+    );
 }
 
 #[test]
 fn a_limit_above_what_the_stack_allows_is_cut_down() {
-    let limits = Limits { depth: usize::MAX, ..Limits::default() };
+    let limits = Limits {
+        depth: usize::MAX,
+        ..Limits::default()
+    };
     let document = "[".repeat(100_000);
-    assert_eq!(read(document.as_bytes(), &limits).unwrap_err().kind, FaultKind::TooDeep);
+    assert_eq!(
+        read(document.as_bytes(), &limits).unwrap_err().kind,
+        FaultKind::TooDeep
+    );
     let yaml = format!("- {document}");
-    assert_eq!(read(yaml.as_bytes(), &limits).unwrap_err().kind, FaultKind::TooDeep);
+    assert_eq!(
+        read(yaml.as_bytes(), &limits).unwrap_err().kind,
+        FaultKind::TooDeep
+    );
 }
 
 #[test]
@@ -55,39 +77,76 @@ fn a_billion_laughs_are_cut_short() {
     // one long text, often
     let long = "x".repeat(100_000);
     let copies = "- *t\n".repeat(100_000);
-    assert_eq!(fault(format!("{HEAD}x-t: &t {long}\nx-l:\n{copies}")).kind, FaultKind::TooMany);
+    assert_eq!(
+        fault(format!("{HEAD}x-t: &t {long}\nx-l:\n{copies}")).kind,
+        FaultKind::TooMany
+    );
     // merged objects multiply too
     let mut merging = String::from("m0: &m0 {k: 1}\n");
     for n in 1..30 {
-        let _ = writeln!(merging, "m{n}: &m{n} {{<<: *m{}, a{n}: *m{}}}", n - 1, n - 1);
+        let _ = writeln!(
+            merging,
+            "m{n}: &m{n} {{<<: *m{}, a{n}: *m{}}}",
+            n - 1,
+            n - 1
+        );
     }
     assert_eq!(fault(format!("{HEAD}{merging}")).kind, FaultKind::TooMany);
 }
 
 #[test]
 fn honest_aliases_are_read() {
-    let shared = "x-a: &a {deep: [1, 2, {three: ~}]}\nx-b: [*a, *a]\nx-c:\n  <<: [*a, {deep: 1, more: 2}]\n";
+    let shared =
+        "x-a: &a {deep: [1, 2, {three: ~}]}\nx-b: [*a, *a]\nx-c:\n  <<: [*a, {deep: 1, more: 2}]\n";
     assert_eq!(good(&format!("{HEAD}{shared}")).title, "t");
 }
 
 #[test]
 fn aliases_that_hold_themselves_or_nothing_are_refused() {
-    assert_fault(format!("{HEAD}x: &x [1, *x]\n"), FaultKind::Reference, "/x/1");
-    assert_fault(format!("{HEAD}x: &x {{a: {{b: *x}}}}\n"), FaultKind::Reference, "/x/a/b");
-    assert_eq!(fault(format!("{HEAD}x: *nowhere\n")).kind, FaultKind::Syntax);
+    assert_fault(
+        format!("{HEAD}x: &x [1, *x]\n"),
+        FaultKind::Reference,
+        "/x/1",
+    );
+    assert_fault(
+        format!("{HEAD}x: &x {{a: {{b: *x}}}}\n"),
+        FaultKind::Reference,
+        "/x/a/b",
+    );
+    assert_eq!(
+        fault(format!("{HEAD}x: *nowhere\n")).kind,
+        FaultKind::Syntax
+    );
     // an alias cannot smuggle depth in
     let half = format!("{}1{}", "[".repeat(40), "]".repeat(40));
-    let twice = format!("{HEAD}x: &x {half}\ny: {}*x{}\n", "[".repeat(40), "]".repeat(40));
+    let twice = format!(
+        "{HEAD}x: &x {half}\ny: {}*x{}\n",
+        "[".repeat(40),
+        "]".repeat(40)
+    );
     assert_eq!(fault(twice).kind, FaultKind::TooDeep);
 }
 
 #[test]
 fn keys_of_yaml_are_texts() {
-    assert_eq!(fault(format!("{HEAD}? [a, b]\n: 1\n")).kind, FaultKind::Wrong);
-    assert_eq!(fault(format!("{HEAD}? {{a: b}}\n: 1\n")).kind, FaultKind::Wrong);
+    assert_eq!(
+        fault(format!("{HEAD}? [a, b]\n: 1\n")).kind,
+        FaultKind::Wrong
+    );
+    assert_eq!(
+        fault(format!("{HEAD}? {{a: b}}\n: 1\n")).kind,
+        FaultKind::Wrong
+    );
     assert_fault(format!("{HEAD}x: {{<<: 7}}\n"), FaultKind::Wrong, "/x/<<");
-    assert_eq!(good(&format!("{HEAD}x: {{1: a, true: b, null: c, 1.5: d}}\n")).title, "t");
-    assert_fault(format!("{HEAD}x: {{1: a, '1': b}}\n"), FaultKind::DuplicateKey, "/x/1");
+    assert_eq!(
+        good(&format!("{HEAD}x: {{1: a, true: b, null: c, 1.5: d}}\n")).title,
+        "t"
+    );
+    assert_fault(
+        format!("{HEAD}x: {{1: a, '1': b}}\n"),
+        FaultKind::DuplicateKey,
+        "/x/1",
+    );
 }
 
 #[test]
@@ -101,12 +160,22 @@ fn bytes_that_are_no_text_are_refused_with_the_line() {
     assert_eq!(fault(b"\xff\xfe{\0}\0").kind, FaultKind::Encoding);
     for empty in ["", "  \n\t", "\u{feff}", "# only a comment\n", "---\n...\n"] {
         let fault = fault(empty);
-        assert!(matches!(fault.kind, FaultKind::Syntax | FaultKind::Wrong), "{empty:?} {fault}");
+        assert!(
+            matches!(fault.kind, FaultKind::Syntax | FaultKind::Wrong),
+            "{empty:?} {fault}"
+        );
     }
-    assert_eq!(fault("openapi: 3.0.0\n---\nopenapi: 3.0.0\n").kind, FaultKind::Syntax);
+    assert_eq!(
+        fault("openapi: 3.0.0\n---\nopenapi: 3.0.0\n").kind,
+        FaultKind::Syntax
+    );
     assert_eq!(fault("{} {}").kind, FaultKind::Syntax);
     // a NUL that was escaped is a character of a path that no request can have
-    assert_fault(with_paths(r#"{"/a\u0000":{}}"#), FaultKind::Path, "/paths/~1a\0");
+    assert_fault(
+        with_paths(r#"{"/a\u0000":{}}"#),
+        FaultKind::Path,
+        "/paths/~1a\0",
+    );
 }
 
 #[test]
@@ -116,18 +185,29 @@ fn one_byte_too_many_is_refused_and_none_too_many_is_read() {
     document.push_str(&" ".repeat(limits.bytes - document.len()));
     assert!(read(document.as_bytes(), &limits).is_ok());
     document.push(' ');
-    assert_eq!(read(document.as_bytes(), &limits).unwrap_err().kind, FaultKind::TooLarge);
+    assert_eq!(
+        read(document.as_bytes(), &limits).unwrap_err().kind,
+        FaultKind::TooLarge
+    );
 }
 
 #[test]
 fn more_values_or_operations_than_allowed_are_refused() {
     let values = format!("{{\"x\":[{}0]}}", "0,".repeat(1_000_000));
     assert_eq!(fault(values).kind, FaultKind::TooMany);
-    let paths: Vec<String> = (0..30).map(|n| format!("\"/p{n}\":{{\"get\":{{}}}}")).collect();
+    let paths: Vec<String> = (0..30)
+        .map(|n| format!("\"/p{n}\":{{\"get\":{{}}}}"))
+        .collect();
     let document = with_paths(&format!("{{{}}}", paths.join(",")));
-    let limits = Limits { operations: 20, ..Limits::default() };
+    let limits = Limits {
+        operations: 20,
+        ..Limits::default()
+    };
     let fault = read(document.as_bytes(), &limits).unwrap_err();
-    assert_eq!((fault.kind, fault.pointer.as_str()), (FaultKind::TooMany, "/paths/~1p20"));
+    assert_eq!(
+        (fault.kind, fault.pointer.as_str()),
+        (FaultKind::TooMany, "/paths/~1p20")
+    );
     assert_eq!(good(&document).operations.len(), 30);
 }
 
@@ -135,7 +215,10 @@ fn more_values_or_operations_than_allowed_are_refused() {
 fn references_that_repeat_the_document_a_thousandfold_are_cut_short() {
     let paths = |count: usize| {
         let path = |n| format!(r##""/p{n}":{{"$ref":"#/x-item"}},"##);
-        format!("{{{}\"/last\":{{}}}}", (0..count).map(path).collect::<String>())
+        format!(
+            "{{{}\"/last\":{{}}}}",
+            (0..count).map(path).collect::<String>()
+        )
     };
     let head = r#""openapi":"3.0.0","info":{"title":"t","version":"1"}"#;
     let summary = "s".repeat(1_000_000);
@@ -148,11 +231,23 @@ fn references_that_repeat_the_document_a_thousandfold_are_cut_short() {
     let item = format!(r#""x-item":{{"get":{{"parameters":[{parameters}]}}}}"#);
     let parameter = r#""x-p":{"name":"p","in":"query"}"#;
     let visits = format!(r#"{{{head},{parameter},{item},"paths":{}}}"#, paths(5000));
-    let limits = Limits { bytes: 1_000_000, values: 100_000, ..Limits::default() };
-    assert_eq!(read(visits.as_bytes(), &limits).unwrap_err().kind, FaultKind::TooMany);
+    let limits = Limits {
+        bytes: 1_000_000,
+        values: 100_000,
+        ..Limits::default()
+    };
+    assert_eq!(
+        read(visits.as_bytes(), &limits).unwrap_err().kind,
+        FaultKind::TooMany
+    );
 
-    let scopes = (0..20_000).map(|n| format!("\"scope-{n}\",")).collect::<String>();
-    let security = format!(r#""security":[{{"default":[{}]}}]"#, scopes.trim_end_matches(','));
+    let scopes = (0..20_000)
+        .map(|n| format!("\"scope-{n}\","))
+        .collect::<String>();
+    let security = format!(
+        r#""security":[{{"default":[{}]}}]"#,
+        scopes.trim_end_matches(',')
+    );
     let operation = |n| format!(r#""/p{n}":{{"get":{{}}}},"#);
     let operations = (0..2000).map(operation).collect::<String>();
     let scopes = format!(r#"{{{head},{security},"paths":{{{operations}"/z":{{}}}}}}"#);
@@ -166,11 +261,26 @@ fn faults_repeat_little_of_huge_names() {
     let paths = format!(r#"{{"/a":{{"get":{{"security":[{{"{name}":[{asked}0]}}]}}}}}}"#);
     let report = validate(with_paths(&paths).as_bytes(), &Limits::default());
     assert_eq!(report.errors.len(), Limits::default().faults);
-    assert!(report.errors.iter().all(|fault| fault.pointer == "/paths/~1a/get/security/0"));
-    assert!(report.warnings.iter().all(|warning| warning.message.len() < 300));
+    assert!(
+        report
+            .errors
+            .iter()
+            .all(|fault| fault.pointer == "/paths/~1a/get/security/0")
+    );
+    assert!(
+        report
+            .warnings
+            .iter()
+            .all(|warning| warning.message.len() < 300)
+    );
     let reference = format!(r##"{{"/a":{{"$ref":"#/{name}"}}}}"##);
     assert!(fault(with_paths(&reference)).message.len() < 300);
-    assert!(fault(format!("{HEAD}x: {{{name}: 1, {name}: 2}}\n")).message.len() < 300);
+    assert!(
+        fault(format!("{HEAD}x: {{{name}: 1, {name}: 2}}\n"))
+            .message
+            .len()
+            < 300
+    );
     assert!(fault(format!("{HEAD}x: *{name}\n")).message.len() < 300);
 }
 
@@ -186,15 +296,35 @@ fn value() -> impl Strategy<Value = serde_json::Value> {
         Just(Value::from("#/paths/~1a")),
     ];
     let name = prop_oneof![
-        Just("openapi"), Just("swagger"), Just("info"), Just("title"), Just("version"), Just("paths"),
-        Just("/a"), Just("get"), Just("parameters"), Just("$ref"), Just("security"), Just("components"),
-        Just("securitySchemes"), Just("flows"), Just("scopes"), Just("tags"), Just("servers"), Just("type"),
+        Just("openapi"),
+        Just("swagger"),
+        Just("info"),
+        Just("title"),
+        Just("version"),
+        Just("paths"),
+        Just("/a"),
+        Just("get"),
+        Just("parameters"),
+        Just("$ref"),
+        Just("security"),
+        Just("components"),
+        Just("securitySchemes"),
+        Just("flows"),
+        Just("scopes"),
+        Just("tags"),
+        Just("servers"),
+        Just("type"),
     ];
     leaf.prop_recursive(6, 64, 8, move |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
             prop::collection::btree_map(name.clone(), inner, 0..6).prop_map(|members| {
-                Value::Object(members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+                Value::Object(
+                    members
+                        .into_iter()
+                        .map(|(name, value)| (name.to_owned(), value))
+                        .collect(),
+                )
             }),
         ]
     })

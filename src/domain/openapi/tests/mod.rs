@@ -14,7 +14,8 @@ fn with_paths(paths: &str) -> String {
 }
 
 fn good(document: &str) -> Definition {
-    read(document.as_bytes(), &Limits::default()).unwrap_or_else(|fault| panic!("{fault}\n{document}"))
+    read(document.as_bytes(), &Limits::default())
+        .unwrap_or_else(|fault| panic!("{fault}\n{document}"))
 }
 
 fn fault(document: impl AsRef<[u8]>) -> DefinitionError {
@@ -22,12 +23,21 @@ fn fault(document: impl AsRef<[u8]>) -> DefinitionError {
     let fault = read(document, &Limits::default()).expect_err("a fault");
     let report = validate(document, &Limits::default());
     assert!(!report.valid);
-    assert_eq!(report.errors.first(), Some(&fault), "validation begins with the same fault");
+    assert_eq!(
+        report.errors.first(),
+        Some(&fault),
+        "validation begins with the same fault"
+    );
     fault
 }
 
 #[track_caller]
 fn assert_fault(document: impl AsRef<[u8]>, kind: FaultKind, pointer: &str) {
     let fault = fault(document);
-    assert_eq!((fault.kind, fault.pointer.as_str()), (kind, pointer), "{}", fault.message);
+    assert_eq!(
+        (fault.kind, fault.pointer.as_str()),
+        (kind, pointer),
+        "{}",
+        fault.message
+    );
 }
