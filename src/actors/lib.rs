@@ -1,1 +1,8 @@
-//! placeholder head
+//! The components: supervised actors that own state, each behind its `handle`.
+//!
+//! A component reaches another only through that handle, which hides whether the other lives in
+//! this process or on another node.
+
+pub mod change_feed;
+pub mod key_manager;
+pub mod traffic_manager;

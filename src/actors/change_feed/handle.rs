@@ -1,0 +1,101 @@
+//! The typed client of the change feed, the only door to it.
+
+use std::time::Duration;
+
+use cluster::{AskError, Door};
+
+use super::message::{Acknowledge, Applied, Piece, Pull, Pulled, Snapshot, WaitApplied};
+
+/// How long a change waits for its followers before the answer names who is behind (C6).
+pub const WAIT: Duration = Duration::from_secs(1);
+/// What an answer may take beyond the wait that the question itself asks for.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Asks the change feed, wherever it lives.
+#[derive(Debug, Clone)]
+pub struct ChangeFeedHandle {
+    pull: Door<Pull>,
+    snapshot: Door<Snapshot>,
+    acknowledge: Door<Acknowledge>,
+    wait: Door<WaitApplied>,
+}
+
+/// A committed change: what it made and who has applied it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changed<T> {
+    /// What the write gives back.
+    pub value: T,
+    /// Who has applied it; for the header `Headgate-Applied`.
+    pub applied: Applied,
+}
+
+// === impl ChangeFeedHandle ===
+
+impl ChangeFeedHandle {
+    /// A handle that asks through these doors.
+    #[must_use]
+    pub const fn new(
+        pull: Door<Pull>,
+        snapshot: Door<Snapshot>,
+        acknowledge: Door<Acknowledge>,
+        wait: Door<WaitApplied>,
+    ) -> Self {
+        Self {
+            pull,
+            snapshot,
+            acknowledge,
+            wait,
+        }
+    }
+
+    /// Tells the feed that `n` is committed and waits for the followers, at most [`WAIT`]. The
+    /// change stands whatever comes of it, so there is no error: who did not answer is behind.
+    pub async fn committed(&self, n: u64) -> Applied {
+        let within_ms = u32::try_from(WAIT.as_millis()).unwrap_or(u32::MAX);
+        let asked = WaitApplied { n, within_ms };
+        match self.wait.ask(asked, WAIT + GRACE).await {
+            Ok(applied) => applied,
+            Err(error) => {
+                tracing::warn!(n, %error, "change feed did not tell who has applied a change");
+                Applied {
+                    done: 0,
+                    all: 1,
+                    behind: vec!["change-feed".to_owned()],
+                }
+            }
+        }
+    }
+
+    /// [`ChangeFeedHandle::committed`] together with what the write made.
+    pub async fn changed<T>(&self, n: u64, value: T) -> Changed<T> {
+        let applied = self.committed(n).await;
+        Changed { value, applied }
+    }
+
+    /// The entries after a position (C4).
+    ///
+    /// # Errors
+    /// When no feed answers in time.
+    pub async fn pull(&self, pull: Pull) -> Result<Pulled, AskError> {
+        let deadline = Duration::from_millis(u64::from(pull.wait_ms)) + GRACE;
+        self.pull.ask(pull, deadline).await
+    }
+
+    /// One piece of a snapshot (C3).
+    ///
+    /// # Errors
+    /// When no feed answers in time.
+    pub async fn snapshot(&self, cursor: String) -> Result<Piece, AskError> {
+        self.snapshot.ask(Snapshot { cursor }, GRACE * 5).await
+    }
+
+    /// Tells how far a follower is; gives the head.
+    ///
+    /// # Errors
+    /// When no feed answers in time.
+    pub async fn acknowledge(&self, follower: String, n: u64) -> Result<u64, AskError> {
+        self.acknowledge
+            .ask(Acknowledge { follower, n }, GRACE)
+            .await
+    }
+}

@@ -1,0 +1,128 @@
+//! What a follower may ask of the change feed, from wherever (C2 to C4, S1).
+
+use serde::{Deserialize, Serialize};
+
+use cluster::Request;
+use domain::change::Entry;
+
+/// Asks for the entries after a position.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pull {
+    /// The follower's stable name.
+    pub follower: String,
+    /// The last entry it has applied; 0 when it has none.
+    pub n: u64,
+    /// That entry's uuid; empty with `n` 0 or after a snapshot of an empty log.
+    pub uuid: String,
+    /// The most entries to send.
+    pub most: u32,
+    /// Answer when there is something to send or after so many milliseconds (long poll); 0 at once.
+    pub wait_ms: u32,
+}
+
+/// The answer to [`Pull`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Pulled {
+    /// The next entries, in order, and the head they lead to; none when the follower is at the head.
+    Entries {
+        /// In order, without a gap.
+        entries: Vec<Entry>,
+        /// The head when they were read.
+        head: u64,
+    },
+    /// The position is older than what is kept, or not of this log: take a snapshot (C2, C3).
+    Resync {
+        /// Why, for the log.
+        reason: String,
+    },
+    /// The feed cannot read its database now.
+    Unavailable,
+}
+
+/// Asks for one piece of a snapshot of what gateways and traffic managers need (C3).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Where the last piece ended; empty for the first.
+    pub cursor: String,
+}
+
+/// The answer to [`Snapshot`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Piece {
+    /// Some entries without numbers of their own; each is a [`domain::change::Change`] as JSON.
+    Part {
+        /// `(tenant, change)` pairs.
+        changes: Vec<(String, String)>,
+        /// What to ask with next; none when this was the last piece.
+        cursor: Option<String>,
+        /// The position that the whole snapshot is at least true at; entries after it follow.
+        n: u64,
+        /// That position's uuid.
+        uuid: String,
+    },
+    /// The feed cannot read its database now.
+    Unavailable,
+}
+
+/// Tells the feed how far a follower is; what waits for that number is answered (C6).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acknowledge {
+    /// The follower's stable name.
+    pub follower: String,
+    /// Applied, stored and visible to requests up to here.
+    pub n: u64,
+}
+
+impl Request for Pull {
+    type Reply = Pulled;
+    const KIND: u16 = 0x0301;
+    const VERSION: u16 = 1;
+}
+
+impl Request for Snapshot {
+    type Reply = Piece;
+    const KIND: u16 = 0x0302;
+    const VERSION: u16 = 1;
+}
+
+impl Request for Acknowledge {
+    type Reply = u64;
+    const KIND: u16 = 0x0303;
+    const VERSION: u16 = 1;
+}
+
+/// Waits until every live follower has acknowledged `n`, at most `within_ms` (C6).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitApplied {
+    /// The committed number; the feed learns from it that there is something to pull.
+    pub n: u64,
+    /// How long to wait, milliseconds; 0 only tells the feed.
+    pub within_ms: u32,
+}
+
+/// Who has applied a change: the header `Headgate-Applied`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    /// Followers that have.
+    pub done: u32,
+    /// Followers that are registered and neither leaving nor suspect.
+    pub all: u32,
+    /// Names of those that have not.
+    pub behind: Vec<String>,
+}
+
+impl Request for WaitApplied {
+    type Reply = Applied;
+    const KIND: u16 = 0x0304;
+    const VERSION: u16 = 1;
+}
+
+impl std::fmt::Display for Applied {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.done, self.all)?;
+        if !self.behind.is_empty() {
+            write!(f, "; behind={}", self.behind.join(","))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,149 @@
+//! Who calls a management operation, and whether they may (each operation declares its scopes).
+
+use axum::extract::{FromRequestParts, Request};
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+
+use domain::validation::{Grant, Verdict};
+
+use crate::error::ApiError;
+use crate::operation::{Access, Operation};
+use crate::services::Services;
+
+/// The authenticated caller of a management operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// Tenant domain.
+    pub tenant: String,
+    /// User name without tenant.
+    pub user: String,
+    /// Scopes granted; empty for HTTP Basic.
+    pub scopes: Vec<String>,
+    /// Whether the user proved themselves by password (HTTP Basic) and not by a token.
+    pub by_password: bool,
+}
+
+/// The caller, or nobody where anonymous browsing is allowed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MaybeCaller(pub Option<Caller>);
+
+// === impl Caller ===
+
+impl Caller {
+    /// Whether a scope was granted.
+    #[must_use]
+    pub fn has(&self, scope: &str) -> bool {
+        self.scopes.iter().any(|granted| granted == scope)
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
+        let caller = parts.extensions.get::<Self>().cloned();
+        caller.ok_or_else(|| ApiError::unauthorized("send a bearer token"))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for MaybeCaller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
+        Ok(Self(parts.extensions.get::<Caller>().cloned()))
+    }
+}
+
+/// Runs before every handler: finds the caller and checks the operation's access rule.
+pub(crate) async fn guard(
+    operation: &'static Operation,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let Some(services) = request.extensions().get::<Services>().cloned() else {
+        return ApiError::internal(&"services are not attached to the request").into_response();
+    };
+    match admit(operation, &services, request.headers()).await {
+        Ok(caller) => {
+            if let Some(caller) = caller {
+                request.extensions_mut().insert(caller);
+            }
+            next.run(request).await
+        }
+        Err(error) => error.into_response(),
+    }
+}
+
+async fn admit(
+    operation: &Operation,
+    services: &Services,
+    headers: &HeaderMap,
+) -> Result<Option<Caller>, ApiError> {
+    let (scopes, optional, basic) = match operation.access {
+        Access::Own => return Ok(None),
+        Access::Scopes(scopes) => (scopes, false, false),
+        Access::Optional(scopes) => (scopes, true, false),
+        Access::BasicOr(scopes) => (scopes, false, true),
+    };
+    let Some(header) = headers.get(AUTHORIZATION) else {
+        return match (optional, basic) {
+            (true, _) => Ok(None),
+            (_, true) => Err(ApiError::basic_unauthorized(
+                "send a user name and a password",
+            )),
+            _ => Err(ApiError::unauthorized("send a bearer token")),
+        };
+    };
+    let header = header
+        .to_str()
+        .map_err(|_| ApiError::unauthorized("the authorization header is not text"))?;
+    let (scheme, credential) = header.split_once(' ').unwrap_or((header, ""));
+    let credential = credential.trim();
+    if scheme.eq_ignore_ascii_case("bearer") {
+        let caller = by_token(services, credential).await?;
+        if scopes.iter().any(|scope| caller.has(scope)) {
+            return Ok(Some(caller));
+        }
+        return Err(ApiError::forbidden(format!(
+            "the token carries none of the scopes {}",
+            scopes.join(" ")
+        )));
+    }
+    if basic && scheme.eq_ignore_ascii_case("basic") {
+        let caller = services.key_manager.basic(credential).await;
+        let caller = caller.map_err(|error| ApiError::unavailable(&error))?;
+        let (tenant, user) =
+            caller.ok_or_else(|| ApiError::basic_unauthorized("wrong user name or password"))?;
+        return Ok(Some(Caller {
+            tenant,
+            user,
+            scopes: Vec::new(),
+            by_password: true,
+        }));
+    }
+    Err(ApiError::unauthorized(
+        "send the credential as a bearer token",
+    ))
+}
+
+async fn by_token(services: &Services, token: &str) -> Result<Caller, ApiError> {
+    let verdict = services.key_manager.validate(token).await;
+    match verdict.map_err(|error| ApiError::unavailable(&error))? {
+        Verdict::Granted(grant) => Ok(caller_of(&grant)),
+        Verdict::Refused { .. } => Err(ApiError::unauthorized(
+            "the token is not valid: get a new one",
+        )),
+    }
+}
+
+fn caller_of(grant: &Grant) -> Caller {
+    Caller {
+        tenant: grant.tenant.clone(),
+        user: grant.user.clone(),
+        scopes: grant.scopes.clone(),
+        by_password: false,
+    }
+}

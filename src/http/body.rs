@@ -1,0 +1,191 @@
+//! Reading JSON bodies: bounded, and with errors that name the faulty member.
+//!
+//! [`Fields`] walks an object member by member; what a handler does not take is what it stores
+//! and gives back as it came.
+
+use axum::extract::{FromRequest, Request};
+use axum::http::header::CONTENT_TYPE;
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use serde_json::{Map, Value};
+
+use crate::error::ApiError;
+
+/// The most bytes of a JSON body.
+pub const JSON_LIMIT: usize = 1024 * 1024;
+/// The most bytes of an uploaded definition (DESIGN §8), form overhead not counted.
+pub const DEFINITION_LIMIT: usize = 10 * 1024 * 1024;
+
+/// A JSON object from a request body.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fields {
+    members: Map<String, Value>,
+}
+
+/// Reads a whole body of at most `limit` bytes.
+///
+/// # Errors
+/// 413 beyond the limit, 400 when the body ends early.
+pub async fn read(request: Request, limit: usize) -> Result<Bytes, ApiError> {
+    let collected = Limited::new(request.into_body(), limit).collect().await;
+    match collected {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => {
+            Err(ApiError::too_large(limit))
+        }
+        Err(_) => Err(ApiError::bad_request(
+            "the body could not be read to its end",
+        )),
+    }
+}
+
+// === impl Fields ===
+
+impl<S: Sync> FromRequest<S> for Fields {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, ApiError> {
+        let kind = request.headers().get(CONTENT_TYPE);
+        let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let kind = kind.split(';').next().unwrap_or_default().trim();
+        let is_json = kind.eq_ignore_ascii_case("application/json")
+            || (kind.starts_with("application/") && kind.ends_with("+json"));
+        if !is_json {
+            return Err(ApiError::unsupported_media("application/json"));
+        }
+        let bytes = read(request, JSON_LIMIT).await?;
+        Self::parse(&bytes)
+    }
+}
+
+impl Fields {
+    /// Reads a JSON object.
+    ///
+    /// # Errors
+    /// 400 with line and column when it is not JSON, or not an object.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ApiError> {
+        match serde_json::from_slice(bytes) {
+            Ok(Value::Object(members)) => Ok(Self { members }),
+            Ok(_) => Err(ApiError::bad_request("the body must be a JSON object")),
+            Err(error) => Err(ApiError::bad_request(format!(
+                "the body is not JSON: {error}"
+            ))),
+        }
+    }
+
+    /// An object that is a member of another one.
+    #[must_use]
+    pub const fn from_map(members: Map<String, Value>) -> Self {
+        Self { members }
+    }
+
+    /// What has not been taken.
+    #[must_use]
+    pub fn rest(self) -> Map<String, Value> {
+        self.members
+    }
+
+    /// Takes a member out; `null` counts as absent.
+    pub fn take(&mut self, name: &str) -> Option<Value> {
+        self.members.remove(name).filter(|value| !value.is_null())
+    }
+
+    /// Takes a text of at most `most` characters, if it is there.
+    ///
+    /// # Errors
+    /// 400 naming the member when it is no text or too long.
+    pub fn text(&mut self, name: &str, most: usize) -> Result<Option<String>, ApiError> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::String(text)) if text.contains('\0') => {
+                Err(ApiError::bad_field(name, "must not contain NUL"))
+            }
+            Some(Value::String(text)) if text.chars().count() <= most => Ok(Some(text)),
+            Some(Value::String(_)) => Err(ApiError::bad_field(
+                name,
+                format!("must not exceed {most} characters"),
+            )),
+            Some(_) => Err(ApiError::bad_field(name, "must be a string")),
+        }
+    }
+
+    /// Takes a text that must be there and not be empty.
+    ///
+    /// # Errors
+    /// 400 naming the member.
+    pub fn required_text(&mut self, name: &str, most: usize) -> Result<String, ApiError> {
+        match self.text(name, most)? {
+            Some(text) if !text.trim().is_empty() => Ok(text),
+            Some(_) => Err(ApiError::bad_field(name, "must not be empty")),
+            None => Err(ApiError::bad_field(name, "is required")),
+        }
+    }
+
+    /// Takes a truth value, if it is there.
+    ///
+    /// # Errors
+    /// 400 naming the member.
+    pub fn flag(&mut self, name: &str) -> Result<Option<bool>, ApiError> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::Bool(flag)) => Ok(Some(flag)),
+            Some(_) => Err(ApiError::bad_field(name, "must be true or false")),
+        }
+    }
+
+    /// Takes a whole number, if it is there.
+    ///
+    /// # Errors
+    /// 400 naming the member.
+    pub fn number(&mut self, name: &str) -> Result<Option<i64>, ApiError> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(value) => match value.as_i64() {
+                Some(number) => Ok(Some(number)),
+                None => Err(ApiError::bad_field(name, "must be a whole number")),
+            },
+        }
+    }
+
+    /// Takes a list of texts, if it is there.
+    ///
+    /// # Errors
+    /// 400 naming the member.
+    pub fn texts(&mut self, name: &str, most: usize) -> Result<Option<Vec<String>>, ApiError> {
+        let Some(list) = self.list(name)? else {
+            return Ok(None);
+        };
+        let texts = list.into_iter().map(|item| match item {
+            Value::String(text) if text.chars().count() <= most => Ok(text),
+            _ => Err(ApiError::bad_field(
+                name,
+                format!("must hold strings of at most {most} characters"),
+            )),
+        });
+        texts.collect::<Result<_, _>>().map(Some)
+    }
+
+    /// Takes a list, if it is there.
+    ///
+    /// # Errors
+    /// 400 naming the member.
+    pub fn list(&mut self, name: &str) -> Result<Option<Vec<Value>>, ApiError> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::Array(list)) => Ok(Some(list)),
+            Some(_) => Err(ApiError::bad_field(name, "must be a list")),
+        }
+    }
+
+    /// Takes an object, if it is there.
+    ///
+    /// # Errors
+    /// 400 naming the member.
+    pub fn object(&mut self, name: &str) -> Result<Option<Self>, ApiError> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::Object(members)) => Ok(Some(Self { members })),
+            Some(_) => Err(ApiError::bad_field(name, "must be an object")),
+        }
+    }
+}

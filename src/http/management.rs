@@ -1,0 +1,38 @@
+//! The management port: the routers of the components, each mounted when its role runs here.
+
+use axum::Router;
+use axum::extract::Extension;
+use axum::http::{HeaderName, HeaderValue};
+use axum::response::Response;
+
+use actors::change_feed::Applied;
+
+use crate::error::ApiError;
+use crate::operation::Operation;
+use crate::services::Services;
+
+const APPLIED: HeaderName = HeaderName::from_static("headgate-applied");
+
+/// Every declared operation, whatever the roles of a node.
+#[must_use]
+pub fn operations() -> Vec<&'static Operation> {
+    let lists: &[&[&Operation]] = &[];
+    lists.concat()
+}
+
+/// The router of the management port.
+pub fn router(services: Services) -> Router {
+    Router::new()
+        .fallback(|| async { ApiError::not_found("path", "") })
+        .layer(Extension(services.clone()))
+        .with_state(services)
+}
+
+/// Adds `Headgate-Applied` to the answer of a change.
+#[must_use]
+pub fn with_applied(mut response: Response, applied: &Applied) -> Response {
+    if let Ok(value) = HeaderValue::try_from(applied.to_string()) {
+        response.headers_mut().insert(APPLIED, value);
+    }
+    response
+}

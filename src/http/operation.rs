@@ -1,0 +1,90 @@
+//! The list of REST operations: each route is declared once, with its scopes and its body, and
+//! mounted from that declaration. Tests walk the same list, so an operation cannot be forgotten.
+
+use axum::extract::Request;
+use axum::handler::Handler;
+use axum::middleware::Next;
+use axum::routing::{MethodFilter, MethodRouter, on};
+use axum::{Router, middleware};
+
+use crate::auth;
+use crate::services::Services;
+
+/// What an operation takes as its body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyKind {
+    /// None.
+    Empty,
+    /// A JSON object.
+    Json,
+    /// `multipart/form-data`.
+    Multipart,
+    /// `application/x-www-form-urlencoded`.
+    Form,
+}
+
+/// Who may call an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// A bearer token with any one of these scopes.
+    Scopes(&'static [&'static str]),
+    /// A bearer token with any one of these scopes, or nobody in particular (anonymous browsing).
+    Optional(&'static [&'static str]),
+    /// A user's HTTP Basic credentials, or a bearer token with one of these scopes.
+    BasicOr(&'static [&'static str]),
+    /// The operation checks its caller itself (OAuth2 client authentication) or is public.
+    Own,
+}
+
+/// One REST operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Operation {
+    /// HTTP method.
+    pub method: &'static str,
+    /// Full path as axum takes it, such as `/api/am/publisher/v4/apis/{apiId}`.
+    pub path: &'static str,
+    /// Who may call it.
+    pub access: Access,
+    /// Its body.
+    pub body: BodyKind,
+}
+
+// === impl Operation ===
+
+impl Operation {
+    /// Declares an operation.
+    #[must_use]
+    pub const fn new(
+        method: &'static str,
+        path: &'static str,
+        access: Access,
+        body: BodyKind,
+    ) -> Self {
+        Self {
+            method,
+            path,
+            access,
+            body,
+        }
+    }
+
+    /// Mounts `handler` under this declaration: its access rule runs before the handler does.
+    pub fn mount<H, T>(&'static self, router: Router<Services>, handler: H) -> Router<Services>
+    where
+        H: Handler<T, Services>,
+        T: 'static,
+    {
+        let method = MethodFilter::try_from(
+            axum::http::Method::from_bytes(self.method.as_bytes()).unwrap_or_default(),
+        )
+        .unwrap_or(MethodFilter::GET);
+        let route: MethodRouter<Services> = on(method, handler);
+        let guarded =
+            route.layer(middleware::from_fn(
+                move |request: Request, next: Next| async move {
+                    auth::guard(self, request, next).await
+                },
+            ));
+        router.route(self.path, guarded)
+    }
+}
