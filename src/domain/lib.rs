@@ -8,6 +8,7 @@ pub mod artifact;
 pub mod change;
 pub mod change_log;
 pub mod deny_policy;
+pub mod lease;
 pub mod ledger;
 pub mod lifecycle;
 pub mod openapi;
@@ -22,3 +23,6 @@ pub mod validation;
 pub mod validation_cache;
 pub mod verb;
 pub mod window;
+
+#[cfg(test)]
+mod simulation;

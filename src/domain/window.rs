@@ -4,41 +4,24 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::policy::TimeUnit;
+
 const SECOND_MS: i64 = 1_000;
 const DAY_MS: i64 = 86_400 * SECOND_MS;
 /// 1970-01-01 was a Thursday: the Monday before it lies three days earlier.
 const MONDAY_BEFORE_EPOCH_MS: i64 = -3 * DAY_MS;
 
-/// The unit in which a policy counts its window (`timeUnit` of WSO2's throttling policies).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum WindowUnit {
-    /// `sec`
-    Second,
-    /// `min`
-    Minute,
-    /// `hour`
-    Hour,
-    /// `day`, from midnight UTC
-    Day,
-    /// `week`, from Monday midnight UTC
-    Week,
-    /// `month`, the calendar's, UTC
-    Month,
-    /// `year`, the calendar's, UTC
-    Year,
-}
-
 /// The length of a window: `count` units (`timeUnit` × `unitTime`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct WindowSpec {
     /// The unit.
-    pub unit: WindowUnit,
+    pub unit: TimeUnit,
     /// How many of them; 0 is read as 1.
     pub count: u32,
 }
 
 /// Which window of which kind: what two parties compare to know that they speak of the same one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct WindowId {
     /// The kind of window; numbers of different kinds do not compare.
     pub spec: WindowSpec,
@@ -57,49 +40,17 @@ pub struct Window {
     pub end_ms: i64,
 }
 
-// === impl WindowUnit ===
-
-impl WindowUnit {
-    /// Reads WSO2's `timeUnit`: `sec`, `min`, `hour`, `day`, `week`, `month`, `year` and their long and plural
-    /// forms, in any case. None for anything else.
-    pub fn parse(text: &str) -> Option<Self> {
-        let lower = text.trim().to_ascii_lowercase();
-        Some(match lower.as_str() {
-            "sec" | "secs" | "second" | "seconds" | "s" => Self::Second,
-            "min" | "mins" | "minute" | "minutes" | "m" => Self::Minute,
-            "hour" | "hours" | "h" => Self::Hour,
-            "day" | "days" | "d" => Self::Day,
-            "week" | "weeks" => Self::Week,
-            "month" | "months" => Self::Month,
-            "year" | "years" => Self::Year,
-            _ => return None,
-        })
-    }
-
-    /// The width in milliseconds and the origin, for units that always have the same width.
-    const fn fixed(self) -> Option<(i64, i64)> {
-        match self {
-            Self::Second => Some((SECOND_MS, 0)),
-            Self::Minute => Some((60 * SECOND_MS, 0)),
-            Self::Hour => Some((3_600 * SECOND_MS, 0)),
-            Self::Day => Some((DAY_MS, 0)),
-            Self::Week => Some((7 * DAY_MS, MONDAY_BEFORE_EPOCH_MS)),
-            Self::Month | Self::Year => None,
-        }
-    }
-}
-
 // === impl WindowSpec ===
 
 impl WindowSpec {
     /// A window of `count` units.
-    pub const fn new(unit: WindowUnit, count: u32) -> Self {
+    pub const fn new(unit: TimeUnit, count: u32) -> Self {
         Self { unit, count }
     }
 
     /// The window that holds `t_ms`.
     pub fn at(self, t_ms: i64) -> Window {
-        let number = match self.unit.fixed() {
+        let number = match fixed(self.unit) {
             Some((width, origin)) => t_ms.saturating_sub(origin).div_euclid(self.width(width)),
             None => months_since_epoch(t_ms).div_euclid(self.months()),
         };
@@ -108,7 +59,7 @@ impl WindowSpec {
 
     /// The window with this number.
     pub fn numbered(self, number: i64) -> Window {
-        let (start_ms, end_ms) = match self.unit.fixed() {
+        let (start_ms, end_ms) = match fixed(self.unit) {
             Some((width, origin)) => {
                 let width = self.width(width);
                 let start = number.saturating_mul(width).saturating_add(origin);
@@ -131,7 +82,7 @@ impl WindowSpec {
 
     /// Whether the window lasts an hour or more: then its counts outlive a restart (PROTOCOLS L5).
     pub fn is_long(self) -> bool {
-        match self.unit.fixed() {
+        match fixed(self.unit) {
             Some((width, _)) => self.width(width) >= 3_600 * SECOND_MS,
             None => true,
         }
@@ -147,7 +98,7 @@ impl WindowSpec {
 
     /// The window's length in months; only asked for months and years.
     fn months(self) -> i64 {
-        if self.unit == WindowUnit::Year {
+        if self.unit == TimeUnit::Year {
             self.count() * 12
         } else {
             self.count()
@@ -170,6 +121,18 @@ impl Window {
 }
 
 // === calendar ===
+
+/// The width in milliseconds and the origin of units that always have the same width.
+const fn fixed(unit: TimeUnit) -> Option<(i64, i64)> {
+    match unit {
+        TimeUnit::Sec => Some((SECOND_MS, 0)),
+        TimeUnit::Min => Some((60 * SECOND_MS, 0)),
+        TimeUnit::Hour => Some((3_600 * SECOND_MS, 0)),
+        TimeUnit::Day => Some((DAY_MS, 0)),
+        TimeUnit::Week => Some((7 * DAY_MS, MONDAY_BEFORE_EPOCH_MS)),
+        TimeUnit::Month | TimeUnit::Year => None,
+    }
+}
 
 /// Months since January 1970 of the month that holds `t_ms`.
 fn months_since_epoch(t_ms: i64) -> i64 {
@@ -206,7 +169,7 @@ mod tests {
         text.parse::<jiff::Timestamp>().unwrap().as_millisecond()
     }
 
-    fn bounds(unit: WindowUnit, count: u32, at: &str) -> (i64, i64) {
+    fn bounds(unit: TimeUnit, count: u32, at: &str) -> (i64, i64) {
         let window = WindowSpec::new(unit, count).at(ms(at));
         (window.start_ms, window.end_ms)
     }
@@ -215,57 +178,55 @@ mod tests {
     fn windows_align_with_the_utc_calendar() {
         let at = "2024-02-29T23:59:59.999Z";
         assert_eq!(
-            bounds(WindowUnit::Second, 1, at),
+            bounds(TimeUnit::Sec, 1, at),
             (ms("2024-02-29T23:59:59Z"), ms("2024-03-01T00:00:00Z"))
         );
         assert_eq!(
-            bounds(WindowUnit::Minute, 5, at),
+            bounds(TimeUnit::Min, 5, at),
             (ms("2024-02-29T23:55:00Z"), ms("2024-03-01T00:00:00Z"))
         );
         assert_eq!(
-            bounds(WindowUnit::Day, 1, at),
+            bounds(TimeUnit::Day, 1, at),
             (ms("2024-02-29T00:00:00Z"), ms("2024-03-01T00:00:00Z"))
         );
         assert_eq!(
-            bounds(WindowUnit::Week, 1, at),
+            bounds(TimeUnit::Week, 1, at),
             (ms("2024-02-26T00:00:00Z"), ms("2024-03-04T00:00:00Z"))
         );
         assert_eq!(
-            bounds(WindowUnit::Month, 1, at),
+            bounds(TimeUnit::Month, 1, at),
             (ms("2024-02-01T00:00:00Z"), ms("2024-03-01T00:00:00Z"))
         );
         assert_eq!(
-            bounds(WindowUnit::Month, 3, at),
+            bounds(TimeUnit::Month, 3, at),
             (ms("2024-01-01T00:00:00Z"), ms("2024-04-01T00:00:00Z"))
         );
         assert_eq!(
-            bounds(WindowUnit::Year, 1, at),
+            bounds(TimeUnit::Year, 1, at),
             (ms("2024-01-01T00:00:00Z"), ms("2025-01-01T00:00:00Z"))
         );
         assert_eq!(
-            bounds(WindowUnit::Month, 1, "1969-12-31T12:00:00Z"),
+            bounds(TimeUnit::Month, 1, "1969-12-31T12:00:00Z"),
             (ms("1969-12-01T00:00:00Z"), ms("1970-01-01T00:00:00Z"))
         );
     }
 
     #[test]
     fn only_windows_of_an_hour_or_more_are_long() {
-        assert!(!WindowSpec::new(WindowUnit::Minute, 59).is_long());
-        assert!(WindowSpec::new(WindowUnit::Minute, 60).is_long());
-        assert!(WindowSpec::new(WindowUnit::Month, 1).is_long());
-        assert_eq!(WindowUnit::parse(" MIN "), Some(WindowUnit::Minute));
-        assert_eq!(WindowUnit::parse("fortnight"), None);
+        assert!(!WindowSpec::new(TimeUnit::Min, 59).is_long());
+        assert!(WindowSpec::new(TimeUnit::Min, 60).is_long());
+        assert!(WindowSpec::new(TimeUnit::Month, 1).is_long());
     }
 
     fn any_spec() -> impl Strategy<Value = WindowSpec> {
         let unit = prop_oneof![
-            Just(WindowUnit::Second),
-            Just(WindowUnit::Minute),
-            Just(WindowUnit::Hour),
-            Just(WindowUnit::Day),
-            Just(WindowUnit::Week),
-            Just(WindowUnit::Month),
-            Just(WindowUnit::Year),
+            Just(TimeUnit::Sec),
+            Just(TimeUnit::Min),
+            Just(TimeUnit::Hour),
+            Just(TimeUnit::Day),
+            Just(TimeUnit::Week),
+            Just(TimeUnit::Month),
+            Just(TimeUnit::Year),
         ];
         (unit, 0..40u32).prop_map(|(unit, count)| WindowSpec::new(unit, count))
     }
@@ -284,7 +245,7 @@ mod tests {
         #[test]
         fn months_agree_with_the_calendar(t in -4_000_000_000_000i64..8_000_000_000_000) {
             let date = jiff::Timestamp::from_millisecond(t).unwrap().to_zoned(jiff::tz::TimeZone::UTC).date();
-            let window = WindowSpec::new(WindowUnit::Month, 1).at(t);
+            let window = WindowSpec::new(TimeUnit::Month, 1).at(t);
             let expected = i64::from(date.year() - 1970) * 12 + i64::from(date.month()) - 1;
             prop_assert_eq!(window.id.number, expected);
         }

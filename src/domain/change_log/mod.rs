@@ -13,6 +13,8 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
+use crate::change::Entry;
+
 pub use follower::{Effect, Follower, Input};
 pub use snapshot::{CHUNK_BYTES, SnapshotSender, UNACKNOWLEDGED_CHUNKS};
 pub use source::{Answer, Log, answer};
@@ -69,6 +71,16 @@ impl Position {
 }
 
 impl Numbered for Position {
+    fn n(&self) -> u64 {
+        self.n
+    }
+
+    fn uuid(&self) -> &str {
+        &self.uuid
+    }
+}
+
+impl Numbered for Entry {
     fn n(&self) -> u64 {
         self.n
     }

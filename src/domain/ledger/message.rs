@@ -64,11 +64,10 @@ pub struct Ask {
     pub have: u64,
     /// Units given back so far in that window.
     pub returned: u64,
-    /// Units used beyond the lease so far in that window, by streams that were already open (PROTOCOLS L11).
-    pub overrun: u64,
     /// Units wanted beyond `have`; 0 when this only gives back.
     pub want: u64,
-    /// True when this answers a [`Recall`]: the gateway holds nothing unused any more.
+    /// True when the gateway holds nothing unused of what it knows to be granted: after a [`Recall`], or when it asks
+    /// empty-handed. Counts only if `have` is all that was granted.
     pub emptied: bool,
 }
 

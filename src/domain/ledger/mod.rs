@@ -1,9 +1,21 @@
-//! The lease ledger (PROTOCOLS L): who may use how many units of a key's window.
+//! The lease ledger (PROTOCOLS L): who may use how many units of a key's window. Never more than the limit, whatever
+//! is lost, repeated, late or restarted.
 //!
-//! `message` is what gateways and owner say to each other, `policy` the limits.
+//! `owner` is the machine of a shard's owner and its one `step`; `grant` decides about a cell, `cell` holds its
+//! counts, `recovery` is what a new owner starts from, `policy` the limits, `message` what gateways and owner say to
+//! each other. The gateway's side is [`crate::lease`].
 
+mod cell;
+mod grant;
 mod message;
+mod owner;
 mod policy;
+mod recovery;
+#[cfg(test)]
+mod tests;
 
+pub use cell::{CellImage, Count, Mark};
 pub use message::{Ask, CellKey, Holder, Outcome, Recall, Reopen, Reply, SHARED_KEY, Stamp};
+pub use owner::{Effect, Input, Ledger};
 pub use policy::{Policies, Quota};
+pub use recovery::{Recovery, Source};

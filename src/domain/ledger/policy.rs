@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::policy::Limit;
 use crate::window::WindowSpec;
 
 /// How much may be used in each window.
@@ -59,6 +60,14 @@ impl Policies {
 // === impl Quota ===
 
 impl Quota {
+    /// The quota of a policy's limit.
+    pub fn of(limit: &Limit) -> Self {
+        Self {
+            limit: limit.units,
+            window: WindowSpec::new(limit.time_unit, limit.unit_time),
+        }
+    }
+
     /// The most units of an ordinary lease: max(1, limit / 200) (PROTOCOLS L7).
     pub fn chunk(&self) -> u64 {
         (self.limit / 200).max(1)

@@ -11,12 +11,12 @@ pub enum SubjectKind {
     Key,
     /// A user.
     User,
-    /// A login session, with all tokens that came from it.
+    /// A chain of refreshed tokens.
     Session,
     /// An application.
     Application,
-    /// A consumer key of an application.
-    Consumer,
+    /// A client, by its consumer key.
+    Client,
     /// A subscription.
     Subscription,
     /// An API.

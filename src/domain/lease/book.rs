@@ -1,0 +1,308 @@
+//! Keeps one lease's accounts with the owner (PROTOCOLS L7, L9): what was granted and given back, when to ask and for
+//! how much. Owned by the gateway's lease actor; requests see only the [`Lease`].
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::{Lease, NEVER};
+use crate::ledger::{Ask, CellKey, Holder, Outcome, Recall, Reopen, Reply, Stamp};
+use crate::window::WindowId;
+
+/// Demand is asked for so far ahead.
+const AHEAD_MS: u64 = 100;
+
+/// What a reply meant for those who wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Applied {
+    /// There are units: wake them.
+    Units,
+    /// No until then: wake them, they are refused.
+    Closed {
+        /// By this gateway's clock.
+        until_ms: i64,
+    },
+    /// Nothing yet: ask again after so long.
+    Retry {
+        /// Milliseconds.
+        after_ms: u32,
+    },
+    /// The owner has yet to hear of the policies this gateway knows: ask again after a moment.
+    Behind,
+    /// The owner knows no such policy.
+    UnknownPolicy,
+    /// Use the lease of [`crate::ledger::SHARED_KEY`] for this key until its window ends (L12).
+    Shared,
+    /// Late or repeated: nothing changed.
+    Nothing,
+}
+
+/// The accounts of one lease.
+#[derive(Debug)]
+pub struct Book {
+    lease: Arc<Lease>,
+    holder: Holder,
+    cell: CellKey,
+    window: Option<WindowId>,
+    stamp: Stamp,
+    have: u64,
+    returned: u64,
+    /// Units used until the last ask or sweep, in this window.
+    used_at_ask: u64,
+    used_at_sweep: u64,
+    asked_at_ms: i64,
+    /// Units a second, as of the last ask.
+    rate: u64,
+    reopened_at_ms: i64,
+}
+
+// === impl Book ===
+
+impl Book {
+    /// Opens the accounts of a new lease. `holder.lease` has to be higher than of any lease this gateway had before
+    /// in this incarnation.
+    pub fn open(holder: Holder, cell: CellKey) -> Self {
+        Self {
+            lease: Arc::new(Lease::default()),
+            holder,
+            cell,
+            window: None,
+            stamp: Stamp::default(),
+            have: 0,
+            returned: 0,
+            used_at_ask: 0,
+            used_at_sweep: 0,
+            asked_at_ms: NEVER,
+            rate: 0,
+            reopened_at_ms: NEVER,
+        }
+    }
+
+    /// What requests take from.
+    pub fn lease(&self) -> &Arc<Lease> {
+        &self.lease
+    }
+
+    /// What it is a lease of.
+    pub fn cell(&self) -> &CellKey {
+        &self.cell
+    }
+
+    /// Whose lease it is.
+    pub fn holder(&self) -> &Holder {
+        &self.holder
+    }
+
+    /// Asks for more: what was used of late, `AHEAD_MS` ahead, and a unit for each that waits. `policies` is the
+    /// change-log number of the policies this gateway knows.
+    pub fn ask(&mut self, policies: u64, waiting: u32, now_ms: i64) -> Ask {
+        self.measure(now_ms);
+        self.lease.asked_at_ms.store(now_ms, Ordering::Relaxed);
+        // What is left of a window that is over is of no use.
+        let over = now_ms >= self.lease.quota().end_ms;
+        let at_hand = if over {
+            0
+        } else {
+            u64::from(self.lease.at_hand())
+        };
+        let ahead = self.rate.saturating_mul(AHEAD_MS) / 1_000;
+        let debt = self.lease.debt.load(Ordering::Relaxed);
+        let target = ahead
+            .max(1)
+            .saturating_add(u64::from(waiting))
+            .saturating_add(debt);
+        let want = target.saturating_sub(at_hand).max(1);
+        Ask {
+            want,
+            ..self.report(policies, now_ms)
+        }
+    }
+
+    /// Takes in the owner's answer (L7: cumulative, so late and repeated ones are harmless).
+    pub fn apply(&mut self, reply: &Reply) -> Applied {
+        if reply.holder != self.holder {
+            return Applied::Nothing;
+        }
+        let Some(window) = reply.window else {
+            self.answered(reply.asked_at_ms);
+            return match reply.outcome {
+                Outcome::Behind { .. } => Applied::Behind,
+                Outcome::UnknownPolicy => Applied::UnknownPolicy,
+                Outcome::Shared => Applied::Shared,
+                Outcome::Retry { after_ms } => Applied::Retry { after_ms },
+                Outcome::Granted | Outcome::Final => Applied::Nothing,
+            };
+        };
+        let end_ms = end_of(reply.asked_at_ms, reply.remaining_ms);
+        if !self.enter(window.id, reply.stamp, end_ms) {
+            return Applied::Nothing;
+        }
+        self.lease.prolong(end_ms);
+        self.lease.limit.store(reply.limit, Ordering::Relaxed);
+        self.lease.left.store(reply.left, Ordering::Relaxed);
+        let gain = self.receive(reply.granted);
+        if gain > 0 {
+            self.lease.closed_until_ms.store(NEVER, Ordering::Release);
+            let low = self.lease.at_hand() / 2;
+            self.lease.low_water.store(low, Ordering::Relaxed);
+        }
+        match reply.outcome {
+            Outcome::Retry { after_ms } if gain == 0 => return Applied::Retry { after_ms },
+            // An ask from before a reopening says nothing about what is free since.
+            Outcome::Final if reply.asked_at_ms > self.reopened_at_ms => {
+                self.lease.closed_until_ms.store(end_ms, Ordering::Release);
+                self.answered(reply.asked_at_ms);
+                return if self.lease.at_hand() > 0 {
+                    Applied::Units
+                } else {
+                    Applied::Closed { until_ms: end_ms }
+                };
+            }
+            Outcome::Final => {
+                self.answered(reply.asked_at_ms);
+                return Applied::Retry { after_ms: 1 };
+            }
+            _ => self.answered(reply.asked_at_ms),
+        }
+        if gain > 0 {
+            Applied::Units
+        } else {
+            Applied::Nothing
+        }
+    }
+
+    /// Gives everything unused back (L9). None if the recall is about a window that is over or another lease.
+    pub fn recall(&mut self, recall: &Recall, policies: u64, now_ms: i64) -> Option<Ask> {
+        // A window this gateway has not heard of: its reply is under way, and its units are given back unseen.
+        if recall.holder != self.holder || !self.enter(recall.window, recall.stamp, NEVER) {
+            return None;
+        }
+        // Counting what is under way as received means that nothing arrives after "I hold nothing". It is given
+        // back without ever being usable.
+        let under_way = recall.granted.saturating_sub(self.have);
+        self.have = self.have.saturating_add(under_way);
+        self.returned = self.returned.saturating_add(under_way);
+        Some(self.give_back(policies, now_ms))
+    }
+
+    /// The owner may have units again (L9): true when those who were refused or wait should ask.
+    pub fn reopen(&mut self, reopen: &Reopen, now_ms: i64) -> bool {
+        if reopen.holder != self.holder || reopen.stamp < self.stamp {
+            return false;
+        }
+        self.reopened_at_ms = now_ms;
+        self.lease.closed_until_ms.store(NEVER, Ordering::Release);
+        self.lease.asked_at_ms.store(NEVER, Ordering::Relaxed);
+        true
+    }
+
+    /// Gives everything unused back: before the lease is forgotten and when the gateway leaves (M3).
+    pub fn give_back(&mut self, policies: u64, now_ms: i64) -> Ask {
+        self.returned = self.returned.saturating_add(u64::from(self.lease.empty()));
+        Ask {
+            emptied: true,
+            ..self.report(policies, now_ms)
+        }
+    }
+
+    /// To be called about once a second: gives back what nobody used since the last time, so that units do not lie
+    /// idle here while others are refused.
+    pub fn sweep(&mut self, policies: u64, now_ms: i64) -> Option<Ask> {
+        let used = self.used();
+        let idle = std::mem::replace(&mut self.used_at_sweep, used) == used;
+        (idle && self.lease.at_hand() > 0 && now_ms < self.lease.quota().end_ms)
+            .then(|| self.give_back(policies, now_ms))
+    }
+
+    /// Whether the lease may be forgotten: its window is over by this gateway's clock, and no refusal is cached.
+    pub fn is_over(&self, now_ms: i64) -> bool {
+        let asked = self.lease.asked_at_ms.load(Ordering::Relaxed);
+        let unanswered = asked != NEVER && now_ms.saturating_sub(asked) < super::ASK_AGAIN_MS;
+        now_ms >= self.lease.quota().end_ms && !self.lease.is_closed(now_ms) && !unanswered
+    }
+
+    /// What this gateway knows to be granted in the window it knows.
+    pub fn granted(&self) -> (Option<WindowId>, u64) {
+        (self.window, self.have)
+    }
+
+    /// The counts, without a wish.
+    fn report(&self, policies: u64, now_ms: i64) -> Ask {
+        Ask {
+            holder: self.holder.clone(),
+            cell: self.cell.clone(),
+            policies,
+            asked_at_ms: now_ms,
+            window: self.window,
+            have: self.have,
+            returned: self.returned,
+            want: 0,
+            emptied: self.lease.at_hand() == 0,
+        }
+    }
+
+    /// Goes to the window a message speaks of; false if that one is behind.
+    fn enter(&mut self, window: WindowId, stamp: Stamp, end_ms: i64) -> bool {
+        if self.window == Some(window) {
+            self.stamp = self.stamp.max(stamp);
+            return true;
+        }
+        if self.window.is_some() && stamp <= self.stamp {
+            return false;
+        }
+        self.window = Some(window);
+        self.stamp = stamp;
+        self.have = 0;
+        self.returned = 0;
+        self.used_at_ask = 0;
+        self.used_at_sweep = 0;
+        self.lease.open(end_ms);
+        true
+    }
+
+    /// Brings the units granted so far to hand; gives how many are new.
+    fn receive(&mut self, granted: u64) -> u64 {
+        let gain = granted.saturating_sub(self.have);
+        self.have = self.have.saturating_add(gain);
+        self.lease.add(gain);
+        gain
+    }
+
+    fn used(&self) -> u64 {
+        self.have
+            .saturating_sub(self.returned)
+            .saturating_sub(u64::from(self.lease.at_hand()))
+    }
+
+    fn measure(&mut self, now_ms: i64) {
+        let used = self.used();
+        let since = u64::try_from(now_ms.saturating_sub(self.asked_at_ms).max(1)).unwrap_or(1);
+        // After a quiet time the old rate says nothing; a burst is measured over at least 10 ms.
+        let now = used.saturating_sub(self.used_at_ask).saturating_mul(1_000) / since.max(10);
+        self.rate = if since > 1_000 {
+            now
+        } else {
+            self.rate.midpoint(now).max(now)
+        };
+        self.used_at_ask = used;
+        self.asked_at_ms = now_ms;
+    }
+
+    /// An answer to the last ask makes room for the next.
+    fn answered(&self, asked_at_ms: i64) {
+        let _ = self.lease.asked_at_ms.compare_exchange(
+            asked_at_ms,
+            NEVER,
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
+    }
+}
+
+/// The end of the owner's window by this gateway's clock (L7). The owner read T after the ask was sent, so it can only
+/// be early; one millisecond covers the rounding of the clocks, a thousandth of the rest their drift (L10: T slews by
+/// at most 500 ppm). Asking again later brings it closer.
+fn end_of(asked_at_ms: i64, remaining_ms: i64) -> i64 {
+    asked_at_ms
+        .saturating_add(remaining_ms)
+        .saturating_sub(remaining_ms / 1_000 + 1)
+}

@@ -1,0 +1,259 @@
+//! The gateway's side of the ledger (PROTOCOLS L7, L9): units at hand, taken by requests without a lock.
+//!
+//! [`Lease`] is what requests share; [`Book`] is its keeper in the gateway's lease actor, which asks the owner and
+//! applies what it says; [`Basket`] takes a unit at every level or puts back what it took. All clocks here are the
+//! gateway's own boot clock in milliseconds.
+
+mod basket;
+mod book;
+#[cfg(test)]
+mod tests;
+
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+
+pub use basket::{Basket, LEVELS};
+pub use book::{Applied, Book};
+
+/// An ask without an answer for so long is put again.
+const ASK_AGAIN_MS: i64 = 200;
+const NEVER: i64 = i64::MIN;
+
+/// Units of one key's window, granted by the owner, at the hands of this gateway's requests.
+///
+/// `state` holds the generation (one for each window this lease has seen) and the units left in one word, so that a
+/// unit always belongs to a known window. Ends lie in one of two places by the generation's parity: the end of
+/// generation g stays readable while g + 1 is current, and a reader that finds another generation than the one it
+/// took from throws the unit away.
+#[derive(Debug)]
+pub struct Lease {
+    state: AtomicU64,
+    even_end_ms: AtomicI64,
+    odd_end_ms: AtomicI64,
+    closed_until_ms: AtomicI64,
+    asked_at_ms: AtomicI64,
+    low_water: AtomicU32,
+    debt: AtomicU64,
+    limit: AtomicU64,
+    left: AtomicU64,
+}
+
+/// Units that were taken; good for the moment of the take, or to be put back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "units that are not used have to be put back"]
+pub struct Receipt {
+    generation: u32,
+    units: u32,
+    /// The lease runs low and nobody has asked yet: tell the lease actor to ask.
+    pub ask: bool,
+}
+
+/// Why nothing was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// The owner said no until then, by this gateway's clock (L9).
+    Closed {
+        /// When to try again.
+        until_ms: i64,
+    },
+    /// Nothing at hand: wait for the owner's answer.
+    Empty {
+        /// Nobody has asked yet: tell the lease actor to ask.
+        ask: bool,
+    },
+}
+
+/// What a lease knows about its quota, for the `RateLimit` headers; hints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QuotaHint {
+    /// The limit.
+    pub limit: u64,
+    /// Units left in the window, as of the last reply, at most.
+    pub left: u64,
+    /// When this gateway's part of the window ends, by its own clock.
+    pub end_ms: i64,
+}
+
+// === impl Lease ===
+
+impl Default for Lease {
+    fn default() -> Self {
+        Self {
+            state: AtomicU64::new(0),
+            even_end_ms: AtomicI64::new(NEVER),
+            odd_end_ms: AtomicI64::new(NEVER),
+            closed_until_ms: AtomicI64::new(NEVER),
+            asked_at_ms: AtomicI64::new(NEVER),
+            low_water: AtomicU32::new(0),
+            debt: AtomicU64::new(0),
+            limit: AtomicU64::new(0),
+            left: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Lease {
+    /// Takes units, *then* reads the clock (L7): a thread that was paused in between finds its window over.
+    pub fn take(&self, units: u32, clock: impl Fn() -> i64) -> Result<Receipt, Refused> {
+        let mut state = self.state.load(Ordering::Acquire);
+        loop {
+            let (generation, at_hand) = split(state);
+            let Some(rest) = at_hand.checked_sub(units) else {
+                return Err(self.refuse(clock()));
+            };
+            let taken = join(generation, rest);
+            if let Err(now) =
+                self.state
+                    .compare_exchange_weak(state, taken, Ordering::AcqRel, Ordering::Acquire)
+            {
+                state = now;
+                continue;
+            }
+            let now_ms = clock();
+            let end_ms = self.end(generation).load(Ordering::Acquire);
+            state = self.state.load(Ordering::Acquire);
+            if split(state).0 != generation {
+                // Another window began meanwhile, and the end that was read may be a later one's: these units are void.
+                continue;
+            }
+            if now_ms >= end_ms {
+                return Err(self.refuse(now_ms));
+            }
+            let ask = rest <= self.low_water.load(Ordering::Relaxed)
+                && !self.is_closed(now_ms)
+                && self.claim_ask(now_ms);
+            return Ok(Receipt {
+                generation,
+                units,
+                ask,
+            });
+        }
+    }
+
+    /// Puts back units that were taken and not used, if their window is still the current one.
+    pub fn put_back(&self, receipt: Receipt) {
+        let _ = self
+            .state
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |state| {
+                let (generation, at_hand) = split(state);
+                (generation == receipt.generation)
+                    .then(|| join(generation, at_hand.saturating_add(receipt.units)))
+            });
+    }
+
+    /// Units that an open stream used without having them; the next ones granted pay for it (L11).
+    pub fn overrun(&self, units: u64) {
+        self.debt.fetch_add(units, Ordering::Relaxed);
+    }
+
+    /// What is known about the quota.
+    pub fn quota(&self) -> QuotaHint {
+        let (generation, at_hand) = split(self.state.load(Ordering::Acquire));
+        QuotaHint {
+            limit: self.limit.load(Ordering::Relaxed),
+            left: self
+                .left
+                .load(Ordering::Relaxed)
+                .saturating_add(u64::from(at_hand)),
+            end_ms: self.end(generation).load(Ordering::Acquire),
+        }
+    }
+
+    fn refuse(&self, now_ms: i64) -> Refused {
+        let until_ms = self.closed_until_ms.load(Ordering::Acquire);
+        if now_ms < until_ms {
+            Refused::Closed { until_ms }
+        } else {
+            Refused::Empty {
+                ask: self.claim_ask(now_ms),
+            }
+        }
+    }
+
+    fn is_closed(&self, now_ms: i64) -> bool {
+        now_ms < self.closed_until_ms.load(Ordering::Relaxed)
+    }
+
+    /// True for one caller alone until the ask is answered or 200 ms passed.
+    fn claim_ask(&self, now_ms: i64) -> bool {
+        let asked = self.asked_at_ms.load(Ordering::Relaxed);
+        now_ms.saturating_sub(asked) >= ASK_AGAIN_MS
+            && self
+                .asked_at_ms
+                .compare_exchange(asked, now_ms, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+    }
+
+    fn end(&self, generation: u32) -> &AtomicI64 {
+        if generation % 2 == 0 {
+            &self.even_end_ms
+        } else {
+            &self.odd_end_ms
+        }
+    }
+
+    // What follows is for the book alone.
+
+    fn at_hand(&self) -> u32 {
+        split(self.state.load(Ordering::Acquire)).1
+    }
+
+    /// Begins the next generation, empty; its end is set before it can be seen.
+    fn open(&self, end_ms: i64) {
+        let (generation, _) = split(self.state.load(Ordering::Acquire));
+        let next = generation.wrapping_add(1);
+        self.end(next).store(end_ms, Ordering::Release);
+        self.state.store(join(next, 0), Ordering::Release);
+        self.closed_until_ms.store(NEVER, Ordering::Release);
+    }
+
+    /// The current window lasts at least until then.
+    fn prolong(&self, end_ms: i64) {
+        let (generation, _) = split(self.state.load(Ordering::Acquire));
+        self.end(generation).fetch_max(end_ms, Ordering::AcqRel);
+    }
+
+    /// Adds granted units, after debts are paid; gives how many there are to use.
+    fn add(&self, units: u64) -> u64 {
+        let mut paid = 0;
+        let _ = self
+            .debt
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |debt| {
+                paid = debt.min(units);
+                Some(debt - paid)
+            });
+        let gain = units - paid;
+        let mut added = 0;
+        let _ = self
+            .state
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |state| {
+                let (generation, at_hand) = split(state);
+                let room = u32::MAX - at_hand;
+                let units = u32::try_from(gain).unwrap_or(u32::MAX).min(room);
+                added = u64::from(units);
+                Some(join(generation, at_hand + units))
+            });
+        added
+    }
+
+    /// Takes everything at hand out, to be given back.
+    fn empty(&self) -> u32 {
+        let mut taken = 0;
+        let _ = self
+            .state
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |state| {
+                let (generation, at_hand) = split(state);
+                taken = at_hand;
+                Some(join(generation, 0))
+            });
+        taken
+    }
+}
+
+fn split(state: u64) -> (u32, u32) {
+    // Both halves fit by construction.
+    ((state >> 32) as u32, (state & u64::from(u32::MAX)) as u32)
+}
+
+fn join(generation: u32, units: u32) -> u64 {
+    (u64::from(generation) << 32) | u64::from(units)
+}

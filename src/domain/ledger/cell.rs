@@ -1,0 +1,324 @@
+//! One cell of the ledger (PROTOCOLS L2): what each gateway was granted and gave back in the current window of a key.
+//! Only the owner's steps change it; a standby replaces it whole by a higher stamp.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::message::{Ask, CellKey, Holder, Stamp};
+use super::policy::Quota;
+use crate::window::{Window, WindowId};
+
+/// The counts of one gateway, all about the current window.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Count {
+    /// The gateway's life and lease that these counts are of; older ones are in [`CellImage::spent`].
+    pub incarnation: u64,
+    /// See [`Holder::lease`].
+    pub lease: u64,
+    /// Granted so far.
+    pub granted: u64,
+    /// Given back so far.
+    pub returned: u64,
+    /// Taken out of the count by a reset.
+    pub forgiven: u64,
+}
+
+/// A cell as it travels to the standby (PROTOCOLS L2, L3).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CellImage {
+    /// What is counted.
+    pub cell: CellKey,
+    /// When this state was made.
+    pub stamp: Stamp,
+    /// The current window.
+    pub window: Window,
+    /// The quota it was last granted by.
+    pub quota: Quota,
+    /// Whether the window counts as full because its source was lost (PROTOCOLS L6).
+    pub lost: bool,
+    /// Used by leases that are over, and what a high-water mark says was granted before (PROTOCOLS L5).
+    pub spent: u64,
+    /// Counts by gateway node id.
+    pub holders: Vec<(String, Count)>,
+}
+
+/// A high-water mark of a long window (PROTOCOLS L5): at least what was granted when it was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// What is counted.
+    pub cell: CellKey,
+    /// In which window.
+    pub window: WindowId,
+    /// When that window ends, milliseconds of T: the row may be deleted then.
+    pub end_ms: i64,
+    /// Units that count as used.
+    pub used: u64,
+    /// When it was made; a higher stamp replaces a lower one.
+    pub stamp: Stamp,
+}
+
+/// The owner's state of a cell.
+#[derive(Debug, Clone)]
+pub(super) struct Cell {
+    pub(super) window: Window,
+    pub(super) quota: Quota,
+    pub(super) stamp: Stamp,
+    pub(super) lost: bool,
+    /// Used by leases that are over.
+    pub(super) spent: u64,
+    /// What a mark says was granted and nobody has claimed yet.
+    pub(super) restored: u64,
+    pub(super) holders: BTreeMap<String, Held>,
+    /// The last mark asked for, and when.
+    pub(super) mark: u64,
+    pub(super) mark_stamp: Stamp,
+    pub(super) round: Option<Round>,
+    /// Told no; they get a `Reopen` when there are units again (L9).
+    pub(super) denied: BTreeSet<Holder>,
+}
+
+/// A gateway's counts with what the owner knows about it besides.
+#[derive(Debug, Clone)]
+pub(super) struct Held {
+    pub(super) count: Count,
+    /// It said that it holds nothing unused, and was granted nothing since.
+    pub(super) emptied: bool,
+    /// It did not answer the last recall: what it has counts as spent (L7).
+    pub(super) silent: bool,
+}
+
+/// A recall round (L9).
+#[derive(Debug, Clone, Default)]
+pub(super) struct Round {
+    pub(super) until_ms: i64,
+    pub(super) awaiting: BTreeSet<String>,
+    /// Asks to be decided when it ends, one per gateway.
+    pub(super) waiting: Vec<Ask>,
+    /// The round belongs to a reset: what is confirmed as spent is forgiven.
+    pub(super) resetting: bool,
+}
+
+/// What an ask said about the past.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Absorbed {
+    /// It comes from a lease that is over.
+    Stale,
+    /// Its counts are in.
+    Current,
+}
+
+// === impl Count ===
+
+impl Count {
+    fn new(holder: &Holder) -> Self {
+        Self {
+            incarnation: holder.incarnation,
+            lease: holder.lease,
+            granted: 0,
+            returned: 0,
+            forgiven: 0,
+        }
+    }
+
+    /// Granted and neither returned nor forgiven: spent or still in the gateway's hands.
+    pub(super) fn net(&self) -> u64 {
+        self.granted
+            .saturating_sub(self.returned)
+            .saturating_sub(self.forgiven)
+    }
+
+    fn age(&self) -> (u64, u64) {
+        (self.incarnation, self.lease)
+    }
+}
+
+// === impl Cell ===
+
+impl Cell {
+    pub(super) fn new(window: Window, quota: Quota) -> Self {
+        Self {
+            window,
+            quota,
+            stamp: Stamp::default(),
+            lost: false,
+            spent: 0,
+            restored: 0,
+            holders: BTreeMap::new(),
+            mark: 0,
+            mark_stamp: Stamp::default(),
+            round: None,
+            denied: BTreeSet::new(),
+        }
+    }
+
+    /// Units of the window that count as used or held.
+    pub(super) fn used(&self) -> u64 {
+        let held: u64 = self
+            .holders
+            .values()
+            .fold(0, |sum, held| sum.saturating_add(held.count.net()));
+        held.saturating_add(self.spent)
+            .saturating_add(self.restored)
+    }
+
+    /// Units that may be granted; never negative, whatever the limit was lowered to (L9).
+    pub(super) fn free(&self) -> u64 {
+        if self.lost {
+            0
+        } else {
+            self.quota.limit.saturating_sub(self.used())
+        }
+    }
+
+    /// All granted to this holder, if it is the one the counts are of.
+    pub(super) fn granted(&self, holder: &Holder) -> u64 {
+        self.holders
+            .get(&holder.node)
+            .map_or(0, |held| held.count.granted)
+    }
+
+    /// Takes in what an ask says about the past: cumulative, so old and repeated asks change nothing (L7).
+    pub(super) fn absorb(&mut self, ask: &Ask) -> Absorbed {
+        let Self {
+            holders,
+            spent,
+            restored,
+            window,
+            denied,
+            ..
+        } = self;
+        let held = holders
+            .entry(ask.holder.node.clone())
+            .or_insert_with(|| Held {
+                count: Count::new(&ask.holder),
+                emptied: true,
+                silent: false,
+            });
+        let age = (ask.holder.incarnation, ask.holder.lease);
+        if age < held.count.age() {
+            return Absorbed::Stale;
+        }
+        if age > held.count.age() {
+            // The old lease is over; what it did not give back counts as spent (L7: silence means spent).
+            *spent = spent.saturating_add(held.count.net());
+            denied.retain(|holder| holder.node != ask.holder.node);
+            *held = Held {
+                count: Count::new(&ask.holder),
+                emptied: true,
+                silent: false,
+            };
+        }
+        held.silent = false;
+        if ask.window == Some(window.id) {
+            let before = held.count.net();
+            let unknown = ask.have > held.count.granted;
+            held.count.granted = held.count.granted.max(ask.have);
+            held.count.returned = held
+                .count
+                .returned
+                .max(ask.returned.min(held.count.granted));
+            if unknown {
+                // Granted before this owner started: that part of the mark has found its holder (L5).
+                *restored = restored.saturating_sub(held.count.net().saturating_sub(before));
+                held.emptied = false;
+            }
+            held.emptied |= ask.emptied && ask.have == held.count.granted;
+        }
+        Absorbed::Current
+    }
+
+    /// Adds units to a holder's count.
+    pub(super) fn grant(&mut self, holder: &Holder, units: u64) {
+        if let Some(held) = self.holders.get_mut(&holder.node) {
+            held.count.granted = held.count.granted.saturating_add(units);
+            held.emptied = false;
+        }
+        self.denied.remove(holder);
+    }
+
+    /// Everyone but `except` who may hold units unused and is believed to answer.
+    pub(super) fn outstanding(&self, except: Option<&str>) -> Vec<Holder> {
+        self.holders
+            .iter()
+            .filter(|(node, held)| {
+                except != Some(node.as_str())
+                    && held.count.net() > 0
+                    && !held.emptied
+                    && !held.silent
+            })
+            .map(|(node, held)| Holder::new(node.clone(), held.count.incarnation, held.count.lease))
+            .collect()
+    }
+
+    /// What this holder confirmed as spent no longer counts (a reset).
+    pub(super) fn forgive(&mut self, node: &str) {
+        if let Some(held) = self.holders.get_mut(node) {
+            held.count.forgiven = held.count.forgiven.saturating_add(held.count.net());
+        }
+    }
+
+    /// The mark that has to be durable before a release, if the last one is too low (L5).
+    pub(super) fn due_mark(&mut self, key: &CellKey) -> Option<Mark> {
+        let used = self.used();
+        if !self.quota.window.is_long() || used <= self.mark {
+            return None;
+        }
+        let step = self.quota.chunk();
+        self.mark = used
+            .div_ceil(step)
+            .saturating_mul(step)
+            .min(self.quota.limit.max(used));
+        self.mark_stamp = self.stamp;
+        Some(self.mark_of(key, self.mark))
+    }
+
+    pub(super) fn mark_of(&self, key: &CellKey, used: u64) -> Mark {
+        Mark {
+            cell: key.clone(),
+            window: self.window.id,
+            end_ms: self.window.end_ms,
+            used,
+            stamp: self.stamp,
+        }
+    }
+
+    pub(super) fn image(&self, key: &CellKey) -> CellImage {
+        CellImage {
+            cell: key.clone(),
+            stamp: self.stamp,
+            window: self.window,
+            quota: self.quota,
+            lost: self.lost,
+            spent: self.spent.saturating_add(self.restored),
+            holders: self
+                .holders
+                .iter()
+                .map(|(node, held)| (node.clone(), held.count.clone()))
+                .collect(),
+        }
+    }
+
+    /// A cell that a standby or a new owner keeps from an image.
+    pub(super) fn from_image(image: CellImage) -> Self {
+        let mut cell = Self::new(image.window, image.quota);
+        cell.stamp = image.stamp;
+        cell.lost = image.lost;
+        cell.spent = image.spent;
+        cell.holders = image
+            .holders
+            .into_iter()
+            .map(|(node, count)| {
+                (
+                    node,
+                    Held {
+                        count,
+                        emptied: false,
+                        silent: false,
+                    },
+                )
+            })
+            .collect();
+        cell
+    }
+}

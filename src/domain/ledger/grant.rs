@@ -1,0 +1,291 @@
+//! How the owner decides about one cell: grants, recall rounds, refusals, reopening (PROTOCOLS L7, L9).
+//! `owner` finds the cell and decides when the messages made here may be released.
+
+use super::cell::{Absorbed, Cell, Round};
+use super::message::{Ask, CellKey, Outcome, Recall, Reopen, Reply, Stamp};
+
+/// A recall round lasts so long at most (L9).
+const RECALL_MS: i64 = 100;
+/// A gateway that is told to retry waits so long (L9).
+pub(super) const RETRY_MS: u32 = 200;
+
+/// A message for a gateway.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Message {
+    Reply(Reply),
+    Recall(Recall),
+    Reopen(Reopen),
+}
+
+/// What one step of the owner is about, and what it brings about.
+#[derive(Debug)]
+pub(super) struct Step {
+    /// T, read after the input arrived (L7).
+    pub(super) now_ms: i64,
+    /// The stamp of every change this step makes.
+    pub(super) stamp: Stamp,
+    pub(super) messages: Vec<Message>,
+}
+
+// === impl Cell ===
+
+impl Cell {
+    /// Takes in what an ask says and decides what it wants.
+    pub(super) fn ask(&mut self, key: &CellKey, ask: Ask, step: &mut Step) {
+        let node = ask.holder.node.clone();
+        let before = self
+            .holders
+            .get(&node)
+            .map(|held| (held.count.clone(), held.silent));
+        if self.absorb(&ask) == Absorbed::Stale {
+            return;
+        }
+        let after = self.holders.get(&node).map(|held| held.count.clone());
+        if before.as_ref().map(|(count, _)| count) != after.as_ref() {
+            self.stamp = step.stamp;
+        }
+        if ask.emptied && ask.window == Some(self.window.id) {
+            self.answered(&node, step);
+        }
+        self.serve(key, step);
+        let spoke_again = before.is_some_and(|(_, silent)| silent);
+        if spoke_again && !self.outstanding(None).is_empty() {
+            // What counted as spent may come back after all: those who were told no get another round.
+            self.reopen(key, step);
+        }
+        if ask.want > 0 {
+            self.decide(key, ask, step);
+        }
+        if self
+            .round
+            .as_ref()
+            .is_some_and(|round| round.awaiting.is_empty())
+        {
+            self.end_round(key, step);
+        }
+        self.reopen_if_free(key, step);
+    }
+
+    /// The window's limit changed under way (L9).
+    pub(super) fn set_limit(&mut self, key: &CellKey, limit: u64, step: &mut Step) {
+        self.quota.limit = limit;
+        self.stamp = step.stamp;
+        self.serve(key, step);
+        self.reopen_if_free(key, step);
+        if self.used() > limit && self.round.is_none() {
+            self.start_round(key, Vec::new(), false, step);
+        }
+    }
+
+    /// Starts to count anew: recalls everything; what each holder confirms as spent is forgiven.
+    ///
+    /// What leases that are over and marks account for is forgiven at once, and so is a lost window: an operator said
+    /// so.
+    pub(super) fn reset(&mut self, key: &CellKey, step: &mut Step) {
+        self.stamp = step.stamp;
+        self.spent = 0;
+        self.restored = 0;
+        self.lost = false;
+        self.mark = 0;
+        for held in self.holders.values_mut() {
+            // A holder that has been silent is asked once more; one that was emptied may have had units put back.
+            held.silent = false;
+            held.emptied = false;
+        }
+        let waiting = self
+            .round
+            .take()
+            .map(|round| round.waiting)
+            .unwrap_or_default();
+        self.start_round(key, waiting, true, step);
+        if self
+            .round
+            .as_ref()
+            .is_some_and(|round| round.awaiting.is_empty())
+        {
+            self.end_round(key, step);
+        }
+        self.reopen_if_free(key, step);
+    }
+
+    /// A round is over: all answered, or 100 ms passed.
+    pub(super) fn end_round(&mut self, key: &CellKey, step: &mut Step) {
+        let Some(round) = self.round.take() else {
+            return;
+        };
+        for node in &round.awaiting {
+            if let Some(held) = self.holders.get_mut(node) {
+                // Silence means spent (L7); it speaks again with its next ask.
+                held.silent = true;
+            }
+        }
+        for ask in round.waiting {
+            self.decide(key, ask, step);
+        }
+        self.reopen_if_free(key, step);
+    }
+
+    fn answered(&mut self, node: &str, step: &mut Step) {
+        let Some(round) = self.round.as_mut() else {
+            return;
+        };
+        let resetting = round.awaiting.remove(node) && round.resetting;
+        if resetting && self.holders.get(node).is_some_and(|held| held.emptied) {
+            self.forgive(node);
+            self.stamp = step.stamp;
+        }
+    }
+
+    /// Gives those who wait for the round what has come free meanwhile.
+    fn serve(&mut self, key: &CellKey, step: &mut Step) {
+        while self.free() > 0 {
+            let Some(round) = self.round.as_mut() else {
+                return;
+            };
+            if round.waiting.is_empty() {
+                return;
+            }
+            let ask = round.waiting.remove(0);
+            self.decide(key, ask, step);
+        }
+    }
+
+    fn decide(&mut self, key: &CellKey, ask: Ask, step: &mut Step) {
+        let have = if ask.window == Some(self.window.id) {
+            ask.have
+        } else {
+            0
+        };
+        let granted = self.granted(&ask.holder);
+        // Up to what it wants beyond what it has: a repeated ask finds it granted already (L7).
+        let need = have.saturating_add(ask.want).saturating_sub(granted);
+        let size = need
+            .min(self.lease_size(granted, step.now_ms))
+            .min(self.free());
+        if size > 0 {
+            self.grant(&ask.holder, size);
+            self.stamp = step.stamp;
+        }
+        if granted.saturating_add(size) > have {
+            return self.reply(key, &ask, Outcome::Granted, step);
+        }
+        if self.lost || self.outstanding(Some(&ask.holder.node)).is_empty() {
+            // Nothing is free and nobody else holds anything: this no is final (L9).
+            self.denied.insert(ask.holder.clone());
+            return self.reply(key, &ask, Outcome::Final, step);
+        }
+        self.reply(key, &ask, Outcome::Retry { after_ms: RETRY_MS }, step);
+        match self.round.as_mut() {
+            Some(round) => {
+                round
+                    .waiting
+                    .retain(|other| other.holder.node != ask.holder.node);
+                round.waiting.push(ask);
+            }
+            None => self.start_round(key, vec![ask], false, step),
+        }
+    }
+
+    /// The most a lease may get now: max(1, limit / 200), more only while the window is young and the gateway comes
+    /// back for more, less near the limit, where others may need the rest (L7).
+    fn lease_size(&self, granted: u64, now_ms: i64) -> u64 {
+        let chunk = self.quota.chunk();
+        let elapsed = now_ms.saturating_sub(self.window.start_ms);
+        let young = elapsed.saturating_mul(10) < self.window.length_ms()
+            && self.used() < self.quota.limit / 10;
+        let most = if young && granted >= chunk {
+            (self.quota.limit / 50).max(chunk)
+        } else {
+            chunk
+        };
+        let gateways = u64::try_from(self.holders.len()).unwrap_or(u64::MAX).max(1);
+        let share = if gateways > 1 {
+            self.free() / gateways.saturating_mul(2)
+        } else {
+            self.free()
+        };
+        most.min(share.max(1))
+    }
+
+    /// Recalls from everyone who may hold something, except the only one who waits for it.
+    fn start_round(&mut self, key: &CellKey, waiting: Vec<Ask>, resetting: bool, step: &mut Step) {
+        let except = match waiting.as_slice() {
+            [only] if !resetting => Some(only.holder.node.as_str()),
+            _ => None,
+        };
+        let from = self.outstanding(except);
+        let awaiting = from.iter().map(|holder| holder.node.clone()).collect();
+        for holder in from {
+            let granted = self.granted(&holder);
+            let (cell, window) = (key.clone(), self.window.id);
+            step.messages.push(Message::Recall(Recall {
+                holder,
+                cell,
+                stamp: self.stamp,
+                window,
+                granted,
+            }));
+        }
+        let until_ms = step.now_ms.saturating_add(RECALL_MS);
+        self.round = Some(Round {
+            until_ms,
+            awaiting,
+            waiting,
+            resetting,
+        });
+    }
+
+    fn reopen_if_free(&mut self, key: &CellKey, step: &mut Step) {
+        if self.free() > 0 {
+            self.reopen(key, step);
+        }
+    }
+
+    /// Tells everyone who was told no to ask again (L9).
+    pub(super) fn reopen(&mut self, key: &CellKey, step: &mut Step) {
+        for holder in std::mem::take(&mut self.denied) {
+            let reopen = Reopen {
+                holder,
+                cell: key.clone(),
+                stamp: self.stamp,
+            };
+            step.messages.push(Message::Reopen(reopen));
+        }
+    }
+
+    fn reply(&self, key: &CellKey, ask: &Ask, outcome: Outcome, step: &mut Step) {
+        let reply = Reply {
+            holder: ask.holder.clone(),
+            cell: key.clone(),
+            stamp: self.stamp,
+            asked_at_ms: ask.asked_at_ms,
+            window: Some(self.window),
+            remaining_ms: self.window.remaining_ms(step.now_ms),
+            granted: self.granted(&ask.holder),
+            limit: self.quota.limit,
+            left: self.free(),
+            outcome,
+        };
+        step.messages.push(Message::Reply(reply));
+    }
+}
+
+// === impl Message ===
+
+impl Message {
+    /// A reply that says nothing about any window.
+    pub(super) fn bare(ask: &Ask, stamp: Stamp, outcome: Outcome) -> Self {
+        Self::Reply(Reply {
+            holder: ask.holder.clone(),
+            cell: ask.cell.clone(),
+            stamp,
+            asked_at_ms: ask.asked_at_ms,
+            window: None,
+            remaining_ms: 0,
+            granted: 0,
+            limit: 0,
+            left: 0,
+            outcome,
+        })
+    }
+}

@@ -1,0 +1,490 @@
+//! The owner of a shard (PROTOCOLS L): one `step` for everything it is told. Messages to gateways are released only
+//! when the state they speak of is replicated (L3) and, for long windows, marked on disk (L5).
+//!
+//! In the one-node form the driver answers every [`Effect::Replicate`] at once with [`Input::Replicated`];
+//! [`Ledger::step_alone`] does that.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use super::cell::{Cell, CellImage, Mark};
+use super::grant::{Message, RETRY_MS, Step};
+use super::message::{Ask, CellKey, Outcome, Recall, Reopen, Reply, Stamp};
+use super::policy::{Policies, Quota};
+use super::recovery::{Past, Recovery, Source};
+use crate::window::WindowId;
+
+/// What the owner is told.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// A gateway asks or gives back.
+    Ask(Ask),
+    /// The throttling policies changed.
+    Policies(Arc<Policies>),
+    /// An administrator resets a key: it may use its limit once more in this window.
+    Reset {
+        /// The key.
+        cell: CellKey,
+    },
+    /// An administrator gives up what is lost: lost windows count from nothing (L6).
+    ForgetLost,
+    /// The agreed view changed (L3, L4): grants in phase Active only.
+    View {
+        /// The view's epoch.
+        epoch: u64,
+        /// Phase Active; false in Sync.
+        active: bool,
+        /// Whether there is a standby that needs the cells' state.
+        standby: bool,
+        /// The highest T fenced before this view.
+        t0_ms: Option<i64>,
+        /// What this owner has of windows that began before.
+        source: Source,
+    },
+    /// Cells copied from the last owner or standby (L4); each counts if its stamp is higher.
+    Adopt(Vec<CellImage>),
+    /// Standby and a majority of voters have everything up to this stamp (L3).
+    Replicated {
+        /// Echo of the highest stamp acknowledged.
+        stamp: Stamp,
+    },
+    /// All marks up to this stamp are durable (L5).
+    Marked {
+        /// Echo of the highest stamp written.
+        stamp: Stamp,
+    },
+    /// Time passed; due at [`Ledger::next_wake_ms`].
+    Tick,
+}
+
+/// What the owner wants done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Write the marks to the Broker DB in one transaction, then say [`Input::Marked`].
+    Persist {
+        /// For the report.
+        stamp: Stamp,
+        /// The rows; each replaces the row of its cell.
+        marks: Vec<Mark>,
+    },
+    /// Give the cells to the standby and the fence to the voters, then say [`Input::Replicated`]. Several may be
+    /// joined: the highest stamp and T count.
+    Replicate {
+        /// For the report.
+        stamp: Stamp,
+        /// T that the voters are to remember (L3).
+        fence_ms: i64,
+        /// What changed; empty without a standby.
+        cells: Vec<CellImage>,
+    },
+    /// Send to the gateway.
+    Reply(Reply),
+    /// Send to the gateway.
+    Recall(Recall),
+    /// Send to the gateway.
+    Reopen(Reopen),
+    /// A key was turned to the shared bucket: count it in a metric (L12).
+    Shared {
+        /// The key's policy.
+        policy: String,
+    },
+}
+
+/// The state of one shard's owner.
+#[derive(Debug)]
+pub struct Ledger {
+    /// Cells at most (L12).
+    capacity: usize,
+    stamp: Stamp,
+    /// T, which never goes back (L10).
+    t_ms: i64,
+    active: bool,
+    standby: bool,
+    policies: Arc<Policies>,
+    cells: BTreeMap<CellKey, Cell>,
+    rounds: BTreeSet<(i64, CellKey)>,
+    ends: BTreeSet<(i64, CellKey)>,
+    past: Past,
+    held: VecDeque<HeldBack>,
+    replicated: Stamp,
+    marked: Stamp,
+    #[cfg(test)]
+    pub(crate) planted: Option<crate::simulation::Planted>,
+}
+
+/// A message that waits for replication and marks.
+#[derive(Debug)]
+struct HeldBack {
+    replicated: Stamp,
+    marked: Stamp,
+    message: Message,
+}
+
+// === impl Ledger ===
+
+impl Ledger {
+    /// An active owner without a standby, with at most `capacity` cells.
+    pub fn new(capacity: usize, recovery: Recovery, policies: Arc<Policies>) -> Self {
+        let stamp = Stamp {
+            epoch: recovery.epoch,
+            seq: 0,
+        };
+        let past = Past::new(recovery);
+        Self {
+            capacity,
+            stamp,
+            t_ms: past.t0_ms().unwrap_or(i64::MIN),
+            active: true,
+            standby: false,
+            policies,
+            cells: BTreeMap::new(),
+            rounds: BTreeSet::new(),
+            ends: BTreeSet::new(),
+            past,
+            held: VecDeque::new(),
+            replicated: stamp,
+            marked: stamp,
+            #[cfg(test)]
+            planted: None,
+        }
+    }
+
+    /// One step at T = `now_ms`; the effects are to be carried out in order.
+    pub fn step(&mut self, input: Input, now_ms: i64) -> Vec<Effect> {
+        self.t_ms = self.t_ms.max(now_ms);
+        let mut out = Vec::new();
+        match input {
+            Input::Ask(ask) => self.ask(ask, &mut out),
+            Input::Policies(policies) => self.set_policies(policies, &mut out),
+            Input::Reset { cell } => self.change(&cell, &mut out, Cell::reset),
+            Input::ForgetLost => self.forget_lost(&mut out),
+            Input::View {
+                epoch,
+                active,
+                standby,
+                t0_ms,
+                source,
+            } => {
+                self.set_view(epoch, active, standby);
+                self.past.fence(t0_ms, source);
+                self.t_ms = self.t_ms.max(t0_ms.unwrap_or(i64::MIN));
+            }
+            Input::Adopt(images) => self.adopt(images),
+            Input::Replicated { stamp } => self.replicated = self.replicated.max(stamp),
+            Input::Marked { stamp } => self.marked = self.marked.max(stamp),
+            Input::Tick => self.tick(&mut out),
+        }
+        self.release(&mut out);
+        out
+    }
+
+    /// One step of a node that is alone: it is its own majority, so replication is done when it is asked for (L3).
+    /// [`Effect::Persist`] still has to be answered.
+    pub fn step_alone(&mut self, input: Input, now_ms: i64) -> Vec<Effect> {
+        let mut out = self.step(input, now_ms);
+        let asked = |effect: &Effect| match effect {
+            Effect::Replicate { stamp, .. } => Some(*stamp),
+            _ => None,
+        };
+        if let Some(stamp) = out.iter().filter_map(asked).max() {
+            out.retain(|effect| !matches!(effect, Effect::Replicate { .. }));
+            out.extend(self.step(Input::Replicated { stamp }, now_ms));
+        }
+        out
+    }
+
+    /// When [`Input::Tick`] is due next, milliseconds of T; none while nothing runs.
+    pub fn next_wake_ms(&self) -> Option<i64> {
+        let first = |set: &BTreeSet<(i64, CellKey)>| set.first().map(|(at, _)| *at);
+        first(&self.rounds)
+            .into_iter()
+            .chain(first(&self.ends))
+            .min()
+    }
+
+    /// All cells, for a standby, a new owner or an inspection.
+    pub fn images(&self) -> Vec<CellImage> {
+        self.cells
+            .iter()
+            .map(|(key, cell)| cell.image(key))
+            .collect()
+    }
+
+    /// One cell, for an inspection.
+    pub fn image(&self, cell: &CellKey) -> Option<CellImage> {
+        self.cells.get(cell).map(|found| found.image(cell))
+    }
+
+    /// What a clean stop writes, after the gateways gave back what they hold and with no ask under way: the exact
+    /// count of every cell, to be read back with [`Source::CleanStop`].
+    pub fn final_marks(&self) -> Vec<Mark> {
+        let used = |cell: &Cell| {
+            if cell.lost {
+                cell.quota.limit
+            } else {
+                cell.used()
+            }
+        };
+        let cells = self
+            .cells
+            .iter()
+            .map(|(key, cell)| cell.mark_of(key, used(cell)));
+        self.past.unclaimed().cloned().chain(cells).collect()
+    }
+
+    fn next_step(&mut self) -> Step {
+        self.stamp.seq += 1;
+        Step {
+            now_ms: self.t_ms,
+            stamp: self.stamp,
+            messages: Vec::new(),
+        }
+    }
+
+    fn ask(&mut self, ask: Ask, out: &mut Vec<Effect>) {
+        let refused = match self.policies.get(&ask.cell.tenant, &ask.cell.policy) {
+            _ if !self.active => Err(Outcome::Retry { after_ms: RETRY_MS }),
+            // The owner's limit decides, but not an older one than the gateway's (L12).
+            _ if ask.policies > self.policies.applied => Err(Outcome::Behind {
+                applied: self.policies.applied,
+            }),
+            None => Err(Outcome::UnknownPolicy),
+            Some(_) if self.must_share(&ask.cell) => Err(Outcome::Shared),
+            Some(quota) => Ok(quota),
+        };
+        let quota = match refused {
+            Ok(quota) => quota,
+            Err(outcome) => {
+                if outcome == Outcome::Shared {
+                    out.push(Effect::Shared {
+                        policy: ask.cell.policy.clone(),
+                    });
+                }
+                return self.hold(
+                    Message::bare(&ask, self.stamp, outcome),
+                    Stamp::default(),
+                    Stamp::default(),
+                );
+            }
+        };
+        let key = ask.cell.clone();
+        let window = self.open(&key, quota);
+        if ask
+            .window
+            .is_some_and(|asked| asked.spec == window.spec && asked.number > window.number)
+        {
+            // Its window has not begun here: nothing of an earlier one may be granted to it (L10).
+            let retry = Outcome::Retry { after_ms: RETRY_MS };
+            return self.hold(
+                Message::bare(&ask, self.stamp, retry),
+                Stamp::default(),
+                Stamp::default(),
+            );
+        }
+        self.change(&key, out, |cell, key, step| cell.ask(key, ask, step));
+    }
+
+    /// Whether a key without a cell has to use the shared one (L12): beyond the bound, and as long as the shared one
+    /// counts anybody in its window, so that nobody gets a limit of its own after it used the shared one.
+    fn must_share(&self, key: &CellKey) -> bool {
+        let shared = key.shared();
+        if *key == shared || self.cells.contains_key(key) || self.past.knows(key, self.t_ms) {
+            return false;
+        }
+        let in_use = self
+            .cells
+            .get(&shared)
+            .is_some_and(|cell| self.t_ms < cell.window.end_ms);
+        in_use || self.past.knows(&shared, self.t_ms) || self.cells.len() >= self.capacity
+    }
+
+    /// Makes sure that the key has a cell, and that it is in the window of now. Its number never decreases, because T
+    /// does not (L10).
+    fn open(&mut self, key: &CellKey, quota: Quota) -> WindowId {
+        if let Some(cell) = self.cells.get(key)
+            && self.t_ms < cell.window.end_ms
+        {
+            return cell.window.id;
+        }
+        self.close(key);
+        let cell = self.past.open(key, quota.window.at(self.t_ms), quota);
+        let id = cell.window.id;
+        self.ends.insert((cell.window.end_ms, key.clone()));
+        self.cells.insert(key.clone(), cell);
+        id
+    }
+
+    fn close(&mut self, key: &CellKey) {
+        if let Some(cell) = self.cells.remove(key) {
+            self.ends.remove(&(cell.window.end_ms, key.clone()));
+            if let Some(round) = cell.round {
+                self.rounds.remove(&(round.until_ms, key.clone()));
+            }
+        }
+    }
+
+    /// Runs a change of one cell, keeps the timers in step, and holds back what it says until it may be said.
+    fn change(
+        &mut self,
+        key: &CellKey,
+        out: &mut Vec<Effect>,
+        change: impl FnOnce(&mut Cell, &CellKey, &mut Step),
+    ) {
+        let mut step = self.next_step();
+        let Some(cell) = self.cells.get_mut(key) else {
+            return;
+        };
+        if cell.stamp == Stamp::default() {
+            // A cell that has just been opened is itself a change.
+            cell.stamp = step.stamp;
+        }
+        let round_before = cell.round.as_ref().map(|round| round.until_ms);
+        change(cell, key, &mut step);
+        let round_after = cell.round.as_ref().map(|round| round.until_ms);
+        if cell.stamp == step.stamp {
+            // Nothing that a message says may be lost by whoever takes over: disk (L5) and copies (L3) first.
+            if let Some(mark) = cell.due_mark(key) {
+                out.push(Effect::Persist {
+                    stamp: step.stamp,
+                    marks: vec![mark],
+                });
+            }
+            let cells = if self.standby {
+                vec![cell.image(key)]
+            } else {
+                Vec::new()
+            };
+            out.push(Effect::Replicate {
+                stamp: step.stamp,
+                fence_ms: step.now_ms,
+                cells,
+            });
+        }
+        let (replicated, marked) = (cell.stamp, cell.mark_stamp);
+        if round_before != round_after {
+            round_before.map(|until| self.rounds.remove(&(until, key.clone())));
+            round_after.map(|until| self.rounds.insert((until, key.clone())));
+        }
+        for message in step.messages {
+            self.hold(message, replicated, marked);
+        }
+    }
+
+    fn hold(&mut self, message: Message, replicated: Stamp, marked: Stamp) {
+        self.held.push_back(HeldBack {
+            replicated,
+            marked,
+            message,
+        });
+    }
+
+    /// Releases what no longer waits. A message passes others only if they are about other cells' marks.
+    fn release(&mut self, out: &mut Vec<Effect>) {
+        let (replicated, marked) = (self.replicated, self.marked);
+        let mut waiting = VecDeque::new();
+        for held in self.held.drain(..) {
+            if held.replicated > replicated || held.marked > marked {
+                waiting.push_back(held);
+                continue;
+            }
+            out.push(match held.message {
+                Message::Reply(reply) => Effect::Reply(reply),
+                Message::Recall(recall) => Effect::Recall(recall),
+                Message::Reopen(reopen) => Effect::Reopen(reopen),
+            });
+        }
+        self.held = waiting;
+    }
+
+    fn set_policies(&mut self, policies: Arc<Policies>, out: &mut Vec<Effect>) {
+        self.policies = Arc::clone(&policies);
+        #[cfg(test)]
+        if self.planted == Some(crate::simulation::Planted::OldLimitStays) {
+            return;
+        }
+        let keys: Vec<CellKey> = self.cells.keys().cloned().collect();
+        for key in keys {
+            let Some(quota) = policies.get(&key.tenant, &key.policy) else {
+                continue;
+            };
+            let Some(before) = self.cells.get(&key).map(|cell| cell.quota) else {
+                continue;
+            };
+            if quota.window != before.window {
+                // Another kind of window is another count: it starts anew.
+                self.change(&key, out, |cell, key, step| cell.reopen(key, step));
+                self.close(&key);
+            } else if quota.limit != before.limit {
+                self.change(&key, out, |cell, key, step| {
+                    cell.set_limit(key, quota.limit, step)
+                });
+            }
+        }
+    }
+
+    fn forget_lost(&mut self, out: &mut Vec<Effect>) {
+        self.past.forget_lost();
+        let lost: Vec<CellKey> = self
+            .cells
+            .iter()
+            .filter(|(_, cell)| cell.lost)
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in lost {
+            self.change(&key, out, |cell, key, step| {
+                cell.lost = false;
+                cell.stamp = step.stamp;
+                cell.reopen(key, step);
+            });
+        }
+    }
+
+    fn set_view(&mut self, epoch: u64, active: bool, standby: bool) {
+        if epoch > self.stamp.epoch {
+            self.stamp = Stamp { epoch, seq: 0 };
+            // What was not released is never released: whoever asked asks the owner of the new view (L3).
+            self.held.clear();
+            self.rounds.clear();
+            for cell in self.cells.values_mut() {
+                cell.round = None;
+            }
+        }
+        self.active = active;
+        self.standby = standby;
+        if active {
+            // Sync is complete: everybody who has to has all that is older than this view (L4).
+            self.replicated = self.replicated.max(Stamp { epoch, seq: 0 });
+        }
+    }
+
+    fn adopt(&mut self, images: Vec<CellImage>) {
+        for image in images {
+            let newer = self
+                .cells
+                .get(&image.cell)
+                .is_none_or(|cell| cell.stamp < image.stamp);
+            if newer && self.t_ms < image.window.end_ms {
+                let key = image.cell.clone();
+                self.close(&key);
+                self.ends.insert((image.window.end_ms, key.clone()));
+                self.cells.insert(key, Cell::from_image(image));
+            }
+        }
+    }
+
+    fn tick(&mut self, out: &mut Vec<Effect>) {
+        while let Some((until, key)) = self.rounds.first().cloned()
+            && until <= self.t_ms
+        {
+            self.rounds.remove(&(until, key.clone()));
+            self.change(&key, out, Cell::end_round);
+        }
+        while let Some((end, key)) = self.ends.first().cloned()
+            && end <= self.t_ms
+        {
+            self.ends.remove(&(end, key.clone()));
+            self.close(&key);
+        }
+        self.past.drop_ended(self.t_ms);
+    }
+}

@@ -1,0 +1,128 @@
+//! What an owner knows of windows that began before it did (PROTOCOLS L5, L6): nothing, the high-water marks of long
+//! windows, or, after a clean stop, the marks of all.
+
+use std::collections::BTreeMap;
+
+use super::cell::{Cell, Mark};
+use super::message::CellKey;
+use super::policy::Quota;
+use crate::window::Window;
+
+/// How far the marks reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// No holder of the last view and none of its disks: every window that began at or before t0 is full (L6).
+    Lost,
+    /// The disk of a holder of the last view: its marks are all that was granted in long windows; short windows that
+    /// began at or before t0 are full.
+    Disk,
+    /// The marks of a clean stop, of all windows, long and short.
+    CleanStop,
+}
+
+/// What a new owner starts from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recovery {
+    /// The view's epoch; in the one-node form the node's incarnation. Higher than that of anything in `marks`.
+    pub epoch: u64,
+    /// The highest T that was fenced before, none if nothing was ever granted (a new cluster). In the one-node form
+    /// the T at the start of a node that has run before.
+    pub t0_ms: Option<i64>,
+    /// How far `marks` reach.
+    pub source: Source,
+    /// The rows of the Broker DB; of several for one cell the highest stamp counts.
+    pub marks: Vec<Mark>,
+}
+
+/// The marks not claimed by a cell yet.
+#[derive(Debug)]
+pub(super) struct Past {
+    t0_ms: Option<i64>,
+    source: Source,
+    marks: BTreeMap<CellKey, Mark>,
+}
+
+// === impl Recovery ===
+
+impl Recovery {
+    /// The start of a cluster that has never granted anything.
+    pub fn founding(epoch: u64) -> Self {
+        Self {
+            epoch,
+            t0_ms: None,
+            source: Source::CleanStop,
+            marks: Vec::new(),
+        }
+    }
+}
+
+// === impl Past ===
+
+impl Past {
+    pub(super) fn new(recovery: Recovery) -> Self {
+        let mut marks: BTreeMap<CellKey, Mark> = BTreeMap::new();
+        for mark in recovery.marks {
+            let newer = marks
+                .get(&mark.cell)
+                .is_none_or(|known| known.stamp < mark.stamp);
+            if newer {
+                marks.insert(mark.cell.clone(), mark);
+            }
+        }
+        Self {
+            t0_ms: recovery.t0_ms,
+            source: recovery.source,
+            marks,
+        }
+    }
+
+    /// A new view begins: windows that began up to its t0 and have no source are lost.
+    pub(super) fn fence(&mut self, t0_ms: Option<i64>, source: Source) {
+        self.t0_ms = self.t0_ms.max(t0_ms);
+        self.source = source;
+    }
+
+    /// The cell of a key at the start of its use in this window.
+    pub(super) fn open(&mut self, key: &CellKey, window: Window, quota: Quota) -> Cell {
+        let mut cell = Cell::new(window, quota);
+        if let Some(mark) = self.marks.get(key)
+            && mark.window == window.id
+        {
+            cell.restored = mark.used;
+            cell.mark = mark.used;
+            self.marks.remove(key);
+        } else if self.t0_ms.is_some_and(|t0| window.start_ms <= t0) {
+            cell.lost = match self.source {
+                Source::Lost => true,
+                Source::Disk => !quota.window.is_long(),
+                Source::CleanStop => false,
+            };
+        }
+        cell
+    }
+
+    /// Whether a key has a mark in the window that holds `now_ms`.
+    pub(super) fn knows(&self, key: &CellKey, now_ms: i64) -> bool {
+        self.marks.get(key).is_some_and(|mark| now_ms < mark.end_ms)
+    }
+
+    /// An operator says that what is lost is to be forgotten (L6).
+    pub(super) fn forget_lost(&mut self) {
+        self.t0_ms = None;
+    }
+
+    /// Windows that ended need no marks.
+    pub(super) fn drop_ended(&mut self, now_ms: i64) {
+        self.marks.retain(|_, mark| now_ms < mark.end_ms);
+    }
+
+    /// T never lies before what was fenced (L10).
+    pub(super) fn t0_ms(&self) -> Option<i64> {
+        self.t0_ms
+    }
+
+    /// Marks that no cell has claimed, for the next clean stop.
+    pub(super) fn unclaimed(&self) -> impl Iterator<Item = &Mark> {
+        self.marks.values()
+    }
+}
