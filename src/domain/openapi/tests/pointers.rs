@@ -1,106 +1,112 @@
 //! Each fault is reported at its exact place.
 
+use super::FaultKind::{DuplicateOperation, Missing, Path, Version, Wrong};
 use super::{FaultKind, Limits, assert_fault, fault, good, validate, with_paths};
+
+/// Documents with the sort and the pointer of their first fault.
+const DOCUMENTS: &[(&str, FaultKind, &str)] = &[
+    ("[]", Wrong, ""),
+    ("\"text\"", Wrong, ""),
+    ("{}", Version, ""),
+    (r#"{"openapi":"3.2.0"}"#, Version, "/openapi"),
+    (r#"{"openapi":"3.01"}"#, Version, "/openapi"),
+    (r#"{"openapi":{}}"#, Wrong, "/openapi"),
+    (r#"{"swagger":"1.2"}"#, Version, "/swagger"),
+    (r#"{"openapi":"3.0.0","paths":{}}"#, Missing, ""),
+    (
+        r#"{"openapi":"3.0.0","info":[],"paths":{}}"#,
+        Wrong,
+        "/info",
+    ),
+    (
+        r#"{"openapi":"3.0.0","info":{"version":"1"},"paths":{}}"#,
+        Missing,
+        "/info",
+    ),
+    (
+        r#"{"openapi":"3.0.0","info":{"title":" ","version":"1"},"paths":{}}"#,
+        Wrong,
+        "/info/title",
+    ),
+    (
+        r#"{"openapi":"3.0.0","info":{"title":"t","version":[]},"paths":{}}"#,
+        Wrong,
+        "/info/version",
+    ),
+    (
+        r#"{"openapi":"3.0.0","info":{"title":"t","version":"1"},"paths":[]}"#,
+        Wrong,
+        "/paths",
+    ),
+];
+
+/// The same for `paths` of a document that is sound otherwise.
+const PATHS: &[(&str, FaultKind, &str)] = &[
+    (r#"{"pets":{}}"#, Path, "/paths/pets"),
+    (r#"{"/a/{b":{}}"#, Path, "/paths/~1a~1{b"),
+    (r#"{"/a~b/../c":{}}"#, Path, "/paths/~1a~0b~1..~1c"),
+    (
+        r#"{"/a/{b}":{},"/a/{c}":{}}"#,
+        DuplicateOperation,
+        "/paths/~1a~1{c}",
+    ),
+    (r#"{"/a":[]}"#, Wrong, "/paths/~1a"),
+    (r#"{"/a":{"GET":{}}}"#, Wrong, "/paths/~1a/GET"),
+    (r#"{"/a":{"get":1}}"#, Wrong, "/paths/~1a/get"),
+    (
+        r#"{"/a":{"get":{"tags":"x"}}}"#,
+        Wrong,
+        "/paths/~1a/get/tags",
+    ),
+    (
+        r#"{"/a":{"get":{"tags":["x",{}]}}}"#,
+        Wrong,
+        "/paths/~1a/get/tags/1",
+    ),
+    (
+        r#"{"/a":{"get":{"operationId":true}}}"#,
+        Wrong,
+        "/paths/~1a/get/operationId",
+    ),
+    (
+        r#"{"/a":{"get":{"responses":[]}}}"#,
+        Wrong,
+        "/paths/~1a/get/responses",
+    ),
+    (
+        r#"{"/a":{"get":{"security":{}}}}"#,
+        Wrong,
+        "/paths/~1a/get/security",
+    ),
+    (
+        r#"{"/a":{"get":{"security":[{"s":"x"}]}}}"#,
+        Wrong,
+        "/paths/~1a/get/security/0/s",
+    ),
+    (
+        r#"{"/a":{"parameters":{}}}"#,
+        Wrong,
+        "/paths/~1a/parameters",
+    ),
+    (
+        r#"{"/a":{"parameters":[{"in":"path"}]}}"#,
+        Missing,
+        "/paths/~1a/parameters/0",
+    ),
+    (
+        r#"{"/a":{"get":{"parameters":[1]}}}"#,
+        Wrong,
+        "/paths/~1a/get/parameters/0",
+    ),
+];
 
 #[test]
 fn structural_faults_have_exact_pointers() {
-    use FaultKind::{DuplicateOperation, Missing, Path, Version, Wrong};
-    for (document, kind, pointer) in [
-        ("[]", Wrong, ""),
-        ("\"text\"", Wrong, ""),
-        ("{}", Version, ""),
-        (r#"{"openapi":"3.2.0"}"#, Version, "/openapi"),
-        (r#"{"openapi":"3.01"}"#, Version, "/openapi"),
-        (r#"{"openapi":{}}"#, Wrong, "/openapi"),
-        (r#"{"swagger":"1.2"}"#, Version, "/swagger"),
-        (r#"{"openapi":"3.0.0","paths":{}}"#, Missing, ""),
-        (
-            r#"{"openapi":"3.0.0","info":[],"paths":{}}"#,
-            Wrong,
-            "/info",
-        ),
-        (
-            r#"{"openapi":"3.0.0","info":{"version":"1"},"paths":{}}"#,
-            Missing,
-            "/info",
-        ),
-        (
-            r#"{"openapi":"3.0.0","info":{"title":" ","version":"1"},"paths":{}}"#,
-            Wrong,
-            "/info/title",
-        ),
-        (
-            r#"{"openapi":"3.0.0","info":{"title":"t","version":[]},"paths":{}}"#,
-            Wrong,
-            "/info/version",
-        ),
-        (
-            r#"{"openapi":"3.0.0","info":{"title":"t","version":"1"},"paths":[]}"#,
-            Wrong,
-            "/paths",
-        ),
-    ] {
-        assert_fault(document, kind, pointer);
+    for (document, kind, pointer) in DOCUMENTS {
+        assert_fault(document, *kind, pointer);
     }
-    for (paths, kind, pointer) in [
-        (r#"{"pets":{}}"#, Path, "/paths/pets"),
-        (r#"{"/a/{b":{}}"#, Path, "/paths/~1a~1{b"),
-        (r#"{"/a~b/../c":{}}"#, Path, "/paths/~1a~0b~1..~1c"),
-        (
-            r#"{"/a/{b}":{},"/a/{c}":{}}"#,
-            DuplicateOperation,
-            "/paths/~1a~1{c}",
-        ),
-        (r#"{"/a":[]}"#, Wrong, "/paths/~1a"),
-        (r#"{"/a":{"GET":{}}}"#, Wrong, "/paths/~1a/GET"),
-        (r#"{"/a":{"get":1}}"#, Wrong, "/paths/~1a/get"),
-        (
-            r#"{"/a":{"get":{"tags":"x"}}}"#,
-            Wrong,
-            "/paths/~1a/get/tags",
-        ),
-        (
-            r#"{"/a":{"get":{"tags":["x",{}]}}}"#,
-            Wrong,
-            "/paths/~1a/get/tags/1",
-        ),
-        (
-            r#"{"/a":{"get":{"operationId":true}}}"#,
-            Wrong,
-            "/paths/~1a/get/operationId",
-        ),
-        (
-            r#"{"/a":{"get":{"responses":[]}}}"#,
-            Wrong,
-            "/paths/~1a/get/responses",
-        ),
-        (
-            r#"{"/a":{"get":{"security":{}}}}"#,
-            Wrong,
-            "/paths/~1a/get/security",
-        ),
-        (
-            r#"{"/a":{"get":{"security":[{"s":"x"}]}}}"#,
-            Wrong,
-            "/paths/~1a/get/security/0/s",
-        ),
-        (
-            r#"{"/a":{"parameters":{}}}"#,
-            Wrong,
-            "/paths/~1a/parameters",
-        ),
-        (
-            r#"{"/a":{"parameters":[{"in":"path"}]}}"#,
-            Missing,
-            "/paths/~1a/parameters/0",
-        ),
-        (
-            r#"{"/a":{"get":{"parameters":[1]}}}"#,
-            Wrong,
-            "/paths/~1a/get/parameters/0",
-        ),
-    ] {
-        assert_fault(with_paths(paths), kind, pointer);
+    for (paths, kind, pointer) in PATHS {
+        assert_fault(with_paths(paths), *kind, pointer);
     }
 }
 

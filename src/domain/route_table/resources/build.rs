@@ -32,7 +32,9 @@ struct Operations(Vec<(Verb, u32)>);
 
 impl Builder {
     pub(super) fn new() -> Self {
-        Self { places: vec![Place::default()] }
+        Self {
+            places: vec![Place::default()],
+        }
     }
 
     /// Adds an operation.
@@ -56,7 +58,10 @@ impl Builder {
         if added {
             return Ok(());
         }
-        Err(ResourceFault { verb, template: template.as_str().to_owned() })
+        Err(ResourceFault {
+            verb,
+            template: template.as_str().to_owned(),
+        })
     }
 
     /// Lays the tree out: what one place needs lies together.
@@ -66,7 +71,10 @@ impl Builder {
         let (mut mixed, mut ends) = (Vec::new(), Vec::new());
         for place in self.places {
             let literals = place.literals.into_iter().map(|(literal, child)| {
-                let own = Span { start: number(text.len()), length: number(literal.len()) };
+                let own = Span {
+                    start: number(text.len()),
+                    length: number(literal.len()),
+                };
                 text.extend_from_slice(literal.as_bytes());
                 Edge { text: own, child }
             });
@@ -91,7 +99,9 @@ impl Builder {
     /// The place behind another for a segment, made when it is not there.
     fn child(&mut self, at: u32, segment: &Segment) -> u32 {
         let new = number(self.places.len());
-        let Some(place) = self.place(at) else { return at };
+        let Some(place) = self.place(at) else {
+            return at;
+        };
         let child = match segment {
             Segment::Literal(text) => place.literal(text, new),
             Segment::Parameter(_) => *place.parameter.get_or_insert(new),
@@ -112,7 +122,9 @@ impl Builder {
 
 impl Place {
     fn literal(&mut self, text: &str, new: u32) -> u32 {
-        let found = self.literals.binary_search_by(|(known, _)| known.as_str().cmp(text));
+        let found = self
+            .literals
+            .binary_search_by(|(known, _)| known.as_str().cmp(text));
         match found {
             Ok(at) => self.literals.get(at).map_or(new, |(_, child)| *child),
             Err(at) => {
@@ -127,8 +139,16 @@ impl Place {
             return known.child;
         }
         let own = literalness(parts);
-        let at = self.mixed.partition_point(|known| literalness(&known.parts) >= own);
-        self.mixed.insert(at, Pattern { parts: parts.into(), child: new });
+        let at = self
+            .mixed
+            .partition_point(|known| literalness(&known.parts) >= own);
+        self.mixed.insert(
+            at,
+            Pattern {
+                parts: parts.into(),
+                child: new,
+            },
+        );
         new
     }
 }
@@ -146,7 +166,10 @@ impl Operations {
 }
 
 fn append<T>(all: &mut Vec<T>, own: Vec<T>) -> Span {
-    let span = Span { start: number(all.len()), length: number(own.len()) };
+    let span = Span {
+        start: number(all.len()),
+        length: number(own.len()),
+    };
     all.extend(own);
     span
 }

@@ -111,7 +111,11 @@ impl Resources {
     /// The operation for what follows the context of a canonical path: empty, or with a slash in
     /// front. A slash at the end makes no difference, unless there are templates for both.
     pub fn find(&self, rest: &str, verb: Verb) -> Match {
-        let mut search = Search { resources: self, verb, allowed: VerbSet::default() };
+        let mut search = Search {
+            resources: self,
+            verb,
+            allowed: VerbSet::default(),
+        };
         match search.at(0, open(rest)) {
             Some(position) => Match::Found(usize::try_from(position).unwrap_or(usize::MAX)),
             None if search.allowed.is_empty() => Match::NotFound,
@@ -131,7 +135,10 @@ impl Resources {
         let wanted = segment.as_bytes();
         let found = if edges.len() <= FEW {
             let fits = |edge: &&Edge| edge.text.len() == wanted.len();
-            edges.iter().filter(fits).find(|edge| edge.text.of(&self.text) == wanted)
+            edges
+                .iter()
+                .filter(fits)
+                .find(|edge| edge.text.of(&self.text) == wanted)
         } else {
             let found = edges.binary_search_by(|edge| edge.text.of(&self.text).cmp(wanted));
             found.ok().and_then(|at| edges.get(at))
@@ -153,7 +160,10 @@ impl Search<'_> {
                 None => (node.exact, node.slash),
                 Some(_) => (node.slash, node.exact),
             };
-            return self.end(first).or_else(|| self.end(second)).or_else(|| self.end(node.wildcard));
+            return self
+                .end(first)
+                .or_else(|| self.end(second))
+                .or_else(|| self.end(node.wildcard));
         };
         let (segment, next) = split_segment(rest);
         let literal = resources.literal(node, segment);
@@ -194,6 +204,7 @@ impl Span {
 
     fn of<T>(self, all: &[T]) -> &[T] {
         let start = self.start as usize;
-        all.get(start..start.saturating_add(self.len())).unwrap_or_default()
+        all.get(start..start.saturating_add(self.len()))
+            .unwrap_or_default()
     }
 }

@@ -5,13 +5,18 @@
 //! values and the weight of alias copies are bounded, so an alias bomb ends when it has cost as
 //! much as the largest honest document.
 
+mod merge;
+mod scalar;
+
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use serde_saphyr::granit_parser::{ErrorKind, Event, Marker, Parser, ScalarStyle, Tag, options};
 
+use self::merge::merge;
+use self::scalar::resolve;
 use super::definition::{DefinitionError, FaultKind, Limits};
-use super::node::{Members, Node, Pointer, Step, clip};
+use super::node::{Node, Pointer, Step, clip};
 
 /// This many bytes of copied text weigh as much as a value.
 const BYTES_PER_VALUE: usize = 32;
@@ -349,38 +354,6 @@ impl Node<'_> {
     }
 }
 
-/// The members of a mapping with those that `<<` merges into it; its own come first.
-fn merge<'a>(
-    mut entries: Vec<(Cow<'a, str>, Node<'a>)>,
-    merges: Vec<Node<'a>>,
-) -> Result<Members<'a>, Fault> {
-    if !merges.is_empty() {
-        let mut names: BTreeSet<String> =
-            entries.iter().map(|(name, _)| name.to_string()).collect();
-        let sources = merges.into_iter().flat_map(|node| match node {
-            Node::List(items) => items,
-            other => vec![other],
-        });
-        for source in sources {
-            let Node::Map(members) = source else {
-                let message = format!("<< takes an object, not {}", source.sort());
-                return Err(Fault {
-                    kind: FaultKind::Wrong,
-                    message,
-                    member: Some("<<".to_owned()),
-                });
-            };
-            let new = members.into_entries().into_iter();
-            entries.extend(new.filter(|(name, _)| names.insert(name.to_string())));
-        }
-    }
-    Members::build(entries).map_err(|name| Fault {
-        kind: FaultKind::DuplicateKey,
-        message: format!("the member \"{}\" occurs twice", clip(&name)),
-        member: Some(name.into_owned()),
-    })
-}
-
 fn bad_key(node: &Node<'_>) -> Fault {
     Fault::new(
         FaultKind::Wrong,
@@ -405,42 +378,4 @@ fn measure(node: &Node<'_>) -> (usize, usize) {
             (weight + name.len() / BYTES_PER_VALUE, height)
         })),
     }
-}
-
-/// The value of a plain scalar by the core schema (YAML 1.2.2 §10.3.2).
-fn resolve(text: Cow<'_, str>) -> Node<'_> {
-    match text.as_ref() {
-        "" | "~" | "null" | "Null" | "NULL" => Node::Null,
-        "true" | "True" | "TRUE" => Node::Bool(true),
-        "false" | "False" | "FALSE" => Node::Bool(false),
-        number if is_number(number) => Node::Number(text),
-        _ => Node::Text(text),
-    }
-}
-
-fn is_number(text: &str) -> bool {
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    if let Some(octal) = text.strip_prefix("0o") {
-        return !octal.is_empty() && octal.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
-    }
-    if let Some(hex) = text.strip_prefix("0x") {
-        return !hex.is_empty() && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
-    }
-    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
-    if matches!(unsigned, ".inf" | ".Inf" | ".INF") || matches!(text, ".nan" | ".NaN" | ".NAN") {
-        return true;
-    }
-    let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, Some(exponent)),
-        None => (unsigned, None),
-    };
-    let exponent_fits = exponent
-        .is_none_or(|exponent| digits(exponent.strip_prefix(['-', '+']).unwrap_or(exponent)));
-    let mantissa_fits = match mantissa.split_once('.') {
-        Some((whole, "")) => digits(whole),
-        Some(("", part)) => digits(part),
-        Some((whole, part)) => digits(whole) && digits(part),
-        None => digits(mantissa),
-    };
-    exponent_fits && mantissa_fits
 }
