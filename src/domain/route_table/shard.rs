@@ -4,6 +4,7 @@
 //! find all contexts that could be a prefix of its path in one shard.
 
 use std::collections::HashMap;
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
@@ -13,7 +14,11 @@ use super::route::{MAX_CONTEXT_SEGMENTS, Route};
 /// The number of shards.
 pub const SHARDS: usize = 256;
 
-/// One shard: what a gateway's request path loads as a snapshot.
+/// The parts of a shard's map that a change copies one of: when most contexts begin alike
+/// (`/api/…`) they share a shard, and a deployment must not cost a copy of them all.
+const PARTS: usize = 64;
+
+/// One shard: what a gateway's request path loads as a snapshot. A copy costs little.
 #[derive(Debug)]
 pub struct Shard<T> {
     index: usize,
@@ -33,13 +38,16 @@ pub struct Hit<'s, 'p, T> {
     pub by_default: bool,
 }
 
+/// The contexts of a virtual host.
 #[derive(Debug)]
 struct Host<T> {
     name: Arc<str>,
-    contexts: HashMap<Arc<str>, Slot<T>, FixedState>,
-    /// The most segments that one of the contexts has.
+    parts: Vec<Arc<Part<T>>>,
+    /// The most segments that one of the contexts has, or had.
     segments: usize,
 }
+
+type Part<T> = HashMap<Arc<str>, Slot<T>, FixedState>;
 
 /// Who answers at a context: the API with that very context and version, else the default version
 /// that was deployed last.
@@ -89,19 +97,8 @@ impl<T> Shard<T> {
     /// and context before. Contexts of the route that belong to another shard are left to that one.
     #[must_use]
     pub fn with(&self, route: &Arc<Route<T>>) -> Self {
-        let mut shard = self.without(route.vhost(), route.context());
-        if shard_of(route.context()) == self.index {
-            shard.put(route.vhost(), route.context(), |slot| {
-                slot.exact = Some(Arc::clone(route))
-            });
-        }
-        if let Some(context) = route.default_context()
-            && shard_of(context) == self.index
-        {
-            shard.put(route.vhost(), context, |slot| {
-                slot.defaults.push(Arc::clone(route))
-            });
-        }
+        let mut shard = self.clone();
+        shard.insert(route);
         shard
     }
 
@@ -109,10 +106,52 @@ impl<T> Shard<T> {
     /// both spelt as [`Route`] gives them.
     #[must_use]
     pub fn without(&self, vhost: &str, context: &str) -> Self {
-        let hosts = self.hosts.iter().map(|host| host.without(vhost, context));
-        Self {
-            index: self.index,
-            hosts: hosts.filter(|host| !host.contexts.is_empty()).collect(),
+        let mut shard = self.clone();
+        shard.remove(vhost, context);
+        shard
+    }
+
+    /// [`Self::with`] in place, for a shard that nobody reads yet.
+    pub(super) fn insert(&mut self, route: &Arc<Route<T>>) {
+        self.remove(route.vhost(), route.context());
+        if shard_of(route.context()) == self.index {
+            self.put(route.vhost(), route.context(), |slot| {
+                slot.exact = Some(Arc::clone(route))
+            });
+        }
+        if let Some(context) = route.default_context()
+            && shard_of(context) == self.index
+        {
+            self.put(route.vhost(), context, |slot| {
+                slot.defaults.push(Arc::clone(route))
+            });
+        }
+    }
+
+    /// [`Self::without`] in place.
+    pub(super) fn remove(&mut self, vhost: &str, context: &str) {
+        let index = self.index;
+        let Some(host) = self.hosts.iter_mut().find(|host| *host.name == *vhost) else {
+            return;
+        };
+        let forget = |slot: &mut Slot<T>| slot.defaults.retain(|route| !route.is(vhost, context));
+        if shard_of(context) == index {
+            let before = host.change(context, |slot| slot.exact.take()).flatten();
+            if let Some(default) = before.as_ref().and_then(|before| before.default_context()) {
+                host.change(default, forget);
+            }
+            return;
+        }
+        // the version leads the context, so this shard may hold the default context alone
+        let is_default =
+            |slot: &Slot<T>| slot.defaults.iter().any(|route| route.is(vhost, context));
+        let found: Vec<Arc<str>> = host
+            .slots()
+            .filter(|(_, slot)| is_default(slot))
+            .map(|(at, _)| Arc::clone(at))
+            .collect();
+        for at in found {
+            host.change(&at, forget);
         }
     }
 
@@ -127,7 +166,7 @@ impl<T> Shard<T> {
         }
         ends.iter().take(count).rev().find_map(|end| {
             let (context, rest) = path.split_at_checked(*end)?;
-            let slot = host.contexts.get(context)?;
+            let slot = host.slot(context)?;
             let (route, by_default) = slot.answering()?;
             Some(Hit {
                 route,
@@ -142,60 +181,81 @@ impl<T> Shard<T> {
     pub fn routes(&self) -> impl Iterator<Item = &Arc<Route<T>>> {
         self.hosts
             .iter()
-            .flat_map(|host| host.contexts.iter())
-            .flat_map(move |(context, slot)| {
-                let elsewhere = slot.defaults.iter().filter(|route| {
-                    shard_of(route.context()) != self.index
-                        && route.default_context() == Some(context)
-                });
-                slot.exact.iter().chain(elsewhere)
+            .flat_map(Host::slots)
+            .flat_map(move |(_, slot)| {
+                let strangers = slot.defaults.iter();
+                let strangers = strangers.filter(|route| shard_of(route.context()) != self.index);
+                slot.exact.iter().chain(strangers)
             })
     }
 
     fn put(&mut self, vhost: &str, context: &str, fill: impl FnOnce(&mut Slot<T>)) {
         if let Some(host) = self.hosts.iter_mut().find(|host| *host.name == *vhost) {
-            fill(host.slot(context));
+            host.put(context, fill);
             return;
         }
-        let mut host = Host {
-            name: vhost.into(),
-            contexts: HashMap::default(),
-            segments: 0,
-        };
-        fill(host.slot(context));
+        let mut host = Host::new(vhost);
+        host.put(context, fill);
         self.hosts.push(host);
+    }
+}
+
+impl<T> Clone for Shard<T> {
+    fn clone(&self) -> Self {
+        Self {
+            index: self.index,
+            hosts: self.hosts.clone(),
+        }
     }
 }
 
 // === impl Host ===
 
 impl<T> Host<T> {
-    fn slot(&mut self, context: &str) -> &mut Slot<T> {
-        self.segments = self.segments.max(ends_of_segments(context).count());
-        self.contexts.entry(context.into()).or_default()
+    fn new(name: &str) -> Self {
+        let empty = Arc::new(Part::default());
+        Self {
+            name: name.into(),
+            parts: vec![empty; PARTS],
+            segments: 0,
+        }
     }
 
-    /// A copy without one API.
-    fn without(&self, vhost: &str, context: &str) -> Self {
-        let affected = *self.name == *vhost;
-        let mut contexts =
-            HashMap::with_capacity_and_hasher(self.contexts.len() + 1, FixedState::default());
-        let mut segments = 0;
-        for (at, slot) in &self.contexts {
-            let slot = if affected {
-                slot.without(vhost, context)
-            } else {
-                slot.clone()
-            };
-            if slot.answering().is_some() {
-                segments = segments.max(ends_of_segments(at).count());
-                contexts.insert(Arc::clone(at), slot);
-            }
+    fn slot(&self, context: &str) -> Option<&Slot<T>> {
+        self.parts.get(part_of(context))?.get(context)
+    }
+
+    fn slots(&self) -> impl Iterator<Item = (&Arc<str>, &Slot<T>)> {
+        self.parts.iter().flat_map(|part| part.iter())
+    }
+
+    fn put(&mut self, context: &str, fill: impl FnOnce(&mut Slot<T>)) {
+        self.segments = self.segments.max(ends_of_segments(context).count());
+        if let Some(part) = self.parts.get_mut(part_of(context)) {
+            fill(Arc::make_mut(part).entry(context.into()).or_default());
         }
+    }
+
+    /// Changes the slot of a context, if there is one; a slot where nobody answers any more goes.
+    fn change<R>(&mut self, context: &str, change: impl FnOnce(&mut Slot<T>) -> R) -> Option<R> {
+        let part = self.parts.get_mut(part_of(context))?;
+        part.get(context)?;
+        let part = Arc::make_mut(part);
+        let slot = part.get_mut(context)?;
+        let result = change(slot);
+        if slot.answering().is_none() {
+            part.remove(context);
+        }
+        Some(result)
+    }
+}
+
+impl<T> Clone for Host<T> {
+    fn clone(&self) -> Self {
         Self {
             name: Arc::clone(&self.name),
-            contexts,
-            segments,
+            parts: self.parts.clone(),
+            segments: self.segments,
         }
     }
 }
@@ -206,14 +266,6 @@ impl<T> Slot<T> {
     fn answering(&self) -> Option<(&Arc<Route<T>>, bool)> {
         let exact = self.exact.as_ref().map(|route| (route, false));
         exact.or_else(|| self.defaults.last().map(|route| (route, true)))
-    }
-
-    fn without(&self, vhost: &str, context: &str) -> Self {
-        let stays = |route: &&Arc<Route<T>>| !route.is(vhost, context);
-        Self {
-            exact: self.exact.as_ref().filter(stays).cloned(),
-            defaults: self.defaults.iter().filter(stays).cloned().collect(),
-        }
     }
 }
 
@@ -233,6 +285,12 @@ impl<T> Default for Slot<T> {
             defaults: Vec::new(),
         }
     }
+}
+
+/// The part of a context, from bits of its hash that the maps themselves do not go by.
+fn part_of(context: &str) -> usize {
+    let [_, _, _, _, middle, ..] = FixedState::default().hash_one(context).to_le_bytes();
+    usize::from(middle) % PARTS
 }
 
 /// The offsets at which the segments of a path end, from the first on.

@@ -38,7 +38,7 @@ impl<T> RouteTable<T> {
         let before = self.deployed(route.vhost(), route.context());
         let left: Vec<usize> = before.iter().flat_map(|before| before.shards()).collect();
         let taken: Vec<usize> = route.shards().collect();
-        self.change(left.into_iter().chain(taken), |shard| shard.with(route))
+        self.change(left.into_iter().chain(taken), |shard| shard.insert(route))
     }
 
     /// Undeploys the API at a virtual host and context with version; gives back the shards that
@@ -46,7 +46,7 @@ impl<T> RouteTable<T> {
     pub fn undeploy(&mut self, vhost: &str, context: &str) -> Vec<Arc<Shard<T>>> {
         let before = self.deployed(vhost, context);
         let left: Vec<usize> = before.iter().flat_map(|before| before.shards()).collect();
-        self.change(left.into_iter(), |shard| shard.without(vhost, context))
+        self.change(left.into_iter(), |shard| shard.remove(vhost, context))
     }
 
     /// The route that is deployed at a virtual host and context with version.
@@ -65,10 +65,11 @@ impl<T> RouteTable<T> {
         self.shards.get(shard_of(path))?.find(vhost, path)
     }
 
+    /// Changes shards, in place those that nobody else holds.
     fn change(
         &mut self,
         indices: impl Iterator<Item = usize>,
-        change: impl Fn(&Shard<T>) -> Shard<T>,
+        change: impl Fn(&mut Shard<T>),
     ) -> Vec<Arc<Shard<T>>> {
         let mut indices: Vec<usize> = indices.collect();
         indices.sort_unstable();
@@ -76,7 +77,7 @@ impl<T> RouteTable<T> {
         let mut changed = Vec::with_capacity(indices.len());
         for index in indices {
             if let Some(shard) = self.shards.get_mut(index) {
-                *shard = Arc::new(change(shard));
+                change(Arc::make_mut(shard));
                 changed.push(Arc::clone(shard));
             }
         }

@@ -266,6 +266,42 @@ mod scale {
     }
 
     #[test]
+    fn a_shard_that_holds_everything_is_changed_by_parts_and_snapshots_stay() {
+        let context = |n: u32| format!("/api/service{n}/1");
+        let mut table =
+            RouteTable::with_all((0..10_000).map(|n| route("localhost", &context(n), None, n)));
+        let before = table.clone();
+        for n in 0..2_000 {
+            table.deploy(&Arc::new(route(
+                "localhost",
+                &context(n),
+                Some("/api"),
+                n + 50_000,
+            )));
+        }
+        for n in 9_000..10_000 {
+            table.undeploy("localhost", &context(n));
+        }
+        for n in 0..10_000 {
+            let path = format!("{}/x", context(n));
+            assert_eq!(found(&before, "localhost", &path), Some((n, "/x", false)));
+            let now = found(&table, "localhost", &path).map(|(api, _, _)| api);
+            let default = Some(51_999); // at /api
+            assert_eq!(
+                now,
+                if n < 2_000 {
+                    Some(n + 50_000)
+                } else if n < 9_000 {
+                    Some(n)
+                } else {
+                    default
+                }
+            );
+        }
+        assert_eq!(found(&before, "localhost", "/api/x"), None);
+    }
+
+    #[test]
     fn ten_thousand_tenants_and_their_apis_are_spread_too() {
         let table = RouteTable::with_all(
             (0..10_000).map(|n| route("localhost", &format!("/t/tenant{n}.com/api/1"), None, n)),
