@@ -1,1 +1,82 @@
-fn main() {}
+//! `cargo xtask …`: what a developer and CI do with this repository, as one command line.
+//!
+//! Each subcommand is one file. `check` reads and lints, `test` brings its own PostgreSQL, `bench` and `demo` run
+//! the release build. Every stage prints its time, and a failed one makes the exit status non-zero.
+
+mod bench;
+mod check;
+mod demo;
+mod dependencies;
+mod edges;
+mod forbidden;
+mod layers;
+mod messages;
+mod paths;
+mod postgres;
+mod sizes;
+mod stage;
+mod test;
+mod tokens;
+mod watchdog;
+mod words;
+mod workspace;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::stage::Stages;
+use crate::workspace::Workspace;
+
+/// Developer tasks of Headgate.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Formatting, clippy, layers, sizes and words.
+    Check,
+    /// Who imports whom: between crates, between actor components, between http folders.
+    Layers,
+    /// No .rs file above 500 lines; the median of the non-test files below 200.
+    Sizes,
+    /// Messages, module names, unfinished code, stray dependencies.
+    Words,
+    /// Every test, with a PostgreSQL of its own; arguments go to `cargo test`.
+    Test {
+        /// Arguments for `cargo test`, as in `cargo xtask test -p headgate-domain windows`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Every benchmark of the root package; each exits 1 above its number.
+    Bench {
+        /// Arguments for the benchmarks.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Build the release binary and run `headgate demo`.
+    Demo {
+        /// Arguments for `headgate demo`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+}
+
+fn main() -> Result<()> {
+    let task = Cli::parse().task;
+    let workspace = Workspace::locate()?;
+    let mut stages = Stages::new();
+    match task {
+        Task::Check => check::run(&workspace, &mut stages),
+        Task::Layers => stages.keep("layers", || layers::run(&workspace)),
+        Task::Sizes => stages.keep("sizes", || sizes::run(&workspace)),
+        Task::Words => stages.keep("words", || words::run(&workspace)),
+        Task::Test { args } => test::run(&workspace, &mut stages, &args)?,
+        Task::Bench { args } => bench::run(&workspace, &mut stages, &args)?,
+        Task::Demo { args } => return demo::run(&workspace, &args),
+    }
+    stages.finish()
+}

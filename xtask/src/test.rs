@@ -1,0 +1,113 @@
+//! `test`: every test with a PostgreSQL of its own, then once more what sends messages, with every remotable ask
+//! encoded and decoded (PROTOCOLS M).
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::postgres::{self, Postgres};
+use crate::stage::{Stages, run as command};
+use crate::workspace::Workspace;
+
+/// Set to `1`, handles encode and decode each ask as if it crossed nodes.
+const ENCODE_ASKS: &str = "HEADGATE_ENCODE_ASKS";
+/// Crates without an actor.
+const WITHOUT_ASKS: [&str; 3] = ["headgate-domain", "headgate-storage", "xtask"];
+
+/// Runs the tests; `args` narrow them, as for `cargo test`, and leave the second pass out.
+///
+/// # Errors
+/// At the first stage that fails; the server is stopped all the same.
+pub(crate) fn run(workspace: &Workspace, stages: &mut Stages, args: &[String]) -> Result<()> {
+    let build = ["build", "--workspace", "--bins", "--locked"];
+    let outcome = stages
+        .must("build", || command(workspace.cargo().args(build)))
+        .and_then(|()| stages.must("postgres start", || Postgres::start(&postgres::binaries()?)))
+        .and_then(|mut server| {
+            let outcome = tests(workspace, stages, &mut server, args);
+            outcome.and(stages.must("postgres stop", || server.stop()))
+        });
+    // told by its stage already; `finish` makes it the exit status
+    drop(outcome);
+    Ok(())
+}
+
+fn tests(
+    workspace: &Workspace,
+    stages: &mut Stages,
+    server: &mut Postgres,
+    args: &[String],
+) -> Result<()> {
+    stages.must("test", || {
+        server.run(&mut first_pass(workspace.cargo(), args))
+    })?;
+    if args.is_empty() {
+        stages.must("test with asks encoded", || {
+            server.run(&mut second_pass(workspace.cargo()))
+        })?;
+    }
+    Ok(())
+}
+
+fn first_pass(mut cargo: Command, args: &[String]) -> Command {
+    cargo.arg("test");
+    if !names_packages(args) {
+        cargo.arg("--workspace");
+    }
+    cargo.arg("--locked").args(args);
+    cargo
+}
+
+fn second_pass(mut cargo: Command) -> Command {
+    cargo
+        .args(["test", "--workspace", "--locked"])
+        .env(ENCODE_ASKS, "1");
+    for package in WITHOUT_ASKS {
+        cargo.args(["--exclude", package]);
+    }
+    cargo
+}
+
+/// Whether the arguments choose packages; cargo lets `--workspace` win over such a choice.
+fn names_packages(args: &[String]) -> bool {
+    let own = args.iter().take_while(|arg| *arg != "--");
+    own.into_iter().any(|arg| {
+        (arg.starts_with("-p") && !arg.starts_with("--")) || arg.starts_with("--package")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stage::shown;
+
+    fn first(args: &[&str]) -> String {
+        let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+        shown(&first_pass(Command::new("cargo"), &args))
+    }
+
+    #[test]
+    fn without_arguments_every_crate_is_tested_twice_where_it_sends_messages() {
+        assert_eq!(first(&[]), "cargo test --workspace --locked");
+        let second = second_pass(Command::new("cargo"));
+        let excluded = "--exclude headgate-domain --exclude headgate-storage --exclude xtask";
+        assert_eq!(
+            shown(&second),
+            format!("cargo test --workspace --locked {excluded}")
+        );
+        assert!(second.get_envs().any(|(name, value)| name == ENCODE_ASKS && value.is_some_and(|value| value == "1")));
+    }
+
+    #[test]
+    fn a_chosen_package_is_tested_alone() {
+        assert_eq!(first(&["-p", "xtask"]), "cargo test --locked -p xtask");
+        assert_eq!(
+            first(&["--package=xtask", "x"]),
+            "cargo test --locked --package=xtask x"
+        );
+        assert_eq!(
+            first(&["lease", "--", "-p"]),
+            "cargo test --workspace --locked lease -- -p"
+        );
+    }
+}
