@@ -21,6 +21,8 @@ mod watchdog;
 mod words;
 mod workspace;
 
+use std::process::ExitCode;
+
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
@@ -65,8 +67,17 @@ enum Task {
     },
 }
 
-fn main() -> Result<()> {
-    let task = Cli::parse().task;
+fn main() -> ExitCode {
+    match run(Cli::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result<()> {
     let workspace = Workspace::locate()?;
     let mut stages = Stages::new();
     match task {

@@ -20,6 +20,8 @@ const DEBIAN: &str = "/usr/lib/postgresql";
 /// Who runs the server when the caller is root, which PostgreSQL refuses to run as.
 const SERVER_USER: &str = "postgres";
 const START_PATIENCE: Duration = Duration::from_secs(60);
+/// The server itself kills what does not end within 5 s of an immediate shutdown.
+const STOP_GRACE: Duration = Duration::from_secs(10);
 /// The server's word for ready; `--no-locale` keeps it English.
 const READY: &str = "database system is ready to accept connections";
 
@@ -215,7 +217,7 @@ fn launch(binaries: &Path, user: Option<&User>, folder: &Path, port: u16) -> Res
     ] {
         server.extend(["-c".to_owned(), setting]);
     }
-    let watchdog = Watchdog::start(folder, &server)?;
+    let watchdog = Watchdog::start(folder, STOP_GRACE, &server)?;
     watchdog
         .wait(START_PATIENCE, is_ready)
         .context("PostgreSQL does not start")?;

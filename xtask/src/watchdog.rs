@@ -25,12 +25,14 @@ pub(crate) struct Watchdog {
 // === impl Watchdog ===
 
 impl Watchdog {
-    /// Starts `server` with its output in `folder/log`; `folder` is removed at the end.
-    pub(crate) fn start(folder: &Path, server: &[String]) -> Result<Self> {
+    /// Starts `server` with its output in `folder/log`; `folder` is removed at the end. What does not end by itself
+    /// within `grace` (whole seconds) is killed.
+    pub(crate) fn start(folder: &Path, grace: Duration, server: &[String]) -> Result<Self> {
         let mut shell = Command::new("sh");
         shell
             .args(["-c", SCRIPT, "watchdog"])
             .arg(folder)
+            .arg(grace.as_secs().to_string())
             .args(server);
         shell
             .stdin(Stdio::piped())
@@ -132,6 +134,8 @@ mod tests {
     use super::*;
 
     const PATIENCE: Duration = Duration::from_secs(20);
+    // a shell's background process ignores SIGQUIT, so each of these servers has to be killed
+    const GRACE: Duration = Duration::from_secs(1);
 
     fn folder(name: &str) -> PathBuf {
         let folder =
@@ -168,7 +172,7 @@ mod tests {
     #[test]
     fn a_stopped_server_leaves_no_process_and_no_directory() {
         let folder = folder("stop");
-        let watchdog = Watchdog::start(&folder, &sleeper()).unwrap();
+        let watchdog = Watchdog::start(&folder, GRACE, &sleeper()).unwrap();
         let server = pid(&watchdog);
         assert!(lives(&server));
         watchdog.stop().unwrap();
@@ -178,7 +182,7 @@ mod tests {
     #[test]
     fn a_command_under_way_ends_with_its_caller() {
         let folder = folder("under-way");
-        let mut watchdog = Watchdog::start(&folder, &sleeper()).unwrap();
+        let mut watchdog = Watchdog::start(&folder, GRACE, &sleeper()).unwrap();
         let server = pid(&watchdog);
         // what `run` does up to where its caller is killed
         let mut tests = Command::new("sleep")
@@ -196,7 +200,7 @@ mod tests {
     #[test]
     fn a_failed_command_is_an_error_and_the_server_stays() {
         let folder = folder("failed");
-        let mut watchdog = Watchdog::start(&folder, &sleeper()).unwrap();
+        let mut watchdog = Watchdog::start(&folder, GRACE, &sleeper()).unwrap();
         let server = pid(&watchdog);
         assert!(watchdog.run(&mut Command::new("false")).is_err());
         watchdog.run(&mut Command::new("true")).unwrap();

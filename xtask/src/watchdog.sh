@@ -1,9 +1,11 @@
-# Parent of a test's server. Arguments: a directory of its own, then the server's command line.
-# Reads "run GROUP" and "done" lines about the process group that uses the server. When its input ends (the caller is
-# done, or died of whatever: Ctrl-C, SIGTERM, SIGKILL) it ends that group, the server, and removes the directory.
+# Parent of a test's server. Arguments: a directory of its own, the seconds a process gets to end by itself, the
+# server's command line. Reads "run GROUP" and "done" lines about the process group that uses the server. When its
+# input ends (the caller is done, or died of whatever: Ctrl-C, SIGTERM, SIGKILL) it ends that group and the server, and
+# removes the directory.
 trap '' INT TERM HUP
 dir=$1
-shift
+grace=$2
+shift 2
 "$@" >"$dir/log" 2>&1 </dev/null &
 server=$!
 group=
@@ -13,15 +15,21 @@ while read -r word number; do
     done) group= ;;
   esac
 done
-if [ -n "$group" ]; then
-  kill -TERM -- "-$group" 2>/dev/null
-  for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25; do
-    kill -0 -- "-$group" 2>/dev/null || break
-    sleep 0.2
+
+# dash's kill knows no "--".
+# end SIGNAL TARGET: the signal, then SIGKILL when the target outlives the grace
+end() {
+  kill "-$1" "$2" 2>/dev/null || return 0
+  left=$((grace * 10))
+  while [ "$left" -gt 0 ] && kill -0 "$2" 2>/dev/null; do
+    sleep 0.1
+    left=$((left - 1))
   done
-  kill -KILL -- "-$group" 2>/dev/null
-fi
-# PostgreSQL's immediate shutdown: nothing in the directory outlives it
-kill -QUIT "$server" 2>/dev/null
+  kill -KILL "$2" 2>/dev/null
+}
+
+[ -z "$group" ] || end TERM "-$group"
+# PostgreSQL's immediate shutdown: nothing in the directory has to outlive it
+end QUIT "$server"
 wait "$server"
 rm -rf "$dir"
