@@ -1,0 +1,45 @@
+//! `[database.apim]` and `[database.shared]`. Carbon and Broker take no location: they are the
+//! node's own and lie in its data directory.
+
+use super::node::Node;
+use super::read;
+use super::source::{ConfigError, Source};
+
+/// Where the shared databases are.
+#[derive(Debug, Clone)]
+pub(crate) struct Databases {
+    /// API-M.
+    pub(crate) apim: String,
+    /// Shared.
+    pub(crate) shared: String,
+}
+
+// === impl Databases ===
+
+impl Databases {
+    pub(super) fn read(source: &mut Source, node: &Node) -> Result<Self, ConfigError> {
+        for own in ["carbon", "broker"] {
+            for key in ["url", "path", "location"] {
+                source.refuse(
+                    &format!("database.{own}.{key}"),
+                    "this database is the node's own and lies in its data directory, remove the \
+                     setting (node.data_dir moves all of them)",
+                )?;
+            }
+        }
+        let file = |name: &str| format!("sqlite:{}", node.data_dir.join(name).display());
+        Ok(Self {
+            apim: source.take("database.apim.url", &file("apim.db"), url)?,
+            shared: source.take("database.shared.url", &file("shared.db"), url)?,
+        })
+    }
+}
+
+fn url(text: &str) -> Result<String, String> {
+    let known = ["sqlite:", "postgres:", "postgresql:"];
+    if known.iter().any(|scheme| text.starts_with(scheme)) {
+        read::text(text)
+    } else {
+        Err("must begin with sqlite: or postgres:".to_owned())
+    }
+}

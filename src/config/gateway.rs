@@ -1,0 +1,48 @@
+//! `[gateway]`: how API calls are taken in and passed on.
+
+use std::time::Duration;
+
+use super::read;
+use super::source::{ConfigError, Source};
+
+/// `[gateway]`
+#[derive(Debug, Clone)]
+pub(crate) struct Gateway {
+    /// Addresses and networks whose `X-Forwarded-For` counts.
+    pub(crate) trusted_proxies: Vec<String>,
+    /// Whether endpoint URLs may name loopback addresses.
+    pub(crate) allow_loopback_endpoints: bool,
+    /// The most bytes of a request body.
+    pub(crate) body_limit: u64,
+    /// How long an upstream may take to accept a connection.
+    pub(crate) connect_timeout: Duration,
+    /// How long an upstream may take to its response head.
+    pub(crate) response_timeout: Duration,
+    /// Whether the caller's credential is passed on to the upstream.
+    pub(crate) outbound_auth_header: bool,
+    /// Whether the old `X-RateLimit-*` fields are sent as well.
+    pub(crate) legacy_rate_limit_headers: bool,
+}
+
+// === impl Gateway ===
+
+impl Gateway {
+    pub(super) fn read(source: &mut Source) -> Result<Self, ConfigError> {
+        let mut flag = |key: &str| source.take(key, "false", read::flag);
+        let allow_loopback_endpoints = flag("gateway.allow_loopback_endpoints")?;
+        let outbound_auth_header = flag("gateway.enable_outbound_auth_header")?;
+        let legacy_rate_limit_headers = flag("gateway.legacy_rate_limit_headers")?;
+        let mut wait = |key: &str, default| source.take(key, default, read::milliseconds);
+        let connect_timeout = wait("gateway.connect_timeout_ms", "5000")?;
+        let response_timeout = wait("gateway.response_timeout_ms", "120000")?;
+        Ok(Self {
+            trusted_proxies: source.take("gateway.trusted_proxies", "", read::list)?,
+            allow_loopback_endpoints,
+            body_limit: source.take("gateway.body_limit", "2GB", read::bytes)?,
+            connect_timeout,
+            response_timeout,
+            outbound_auth_header,
+            legacy_rate_limit_headers,
+        })
+    }
+}

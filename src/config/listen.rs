@@ -1,0 +1,50 @@
+//! `[listen]`: addresses and ports. `port_offset` shifts every port that is not 0.
+
+use std::net::SocketAddr;
+
+use super::read;
+use super::source::{ConfigError, Source};
+
+/// `[listen]`, ports already shifted.
+#[derive(Debug, Clone)]
+pub(crate) struct Listen {
+    /// Management over TLS.
+    pub(crate) management: SocketAddr,
+    /// Management without TLS; off by default.
+    pub(crate) management_http: Option<SocketAddr>,
+    /// API calls without TLS.
+    pub(crate) ingress_http: Option<SocketAddr>,
+    /// API calls over TLS.
+    pub(crate) ingress_https: Option<SocketAddr>,
+    /// What was added to each port.
+    pub(crate) port_offset: u16,
+}
+
+// === impl Listen ===
+
+impl Listen {
+    pub(super) fn read(source: &mut Source) -> Result<Self, ConfigError> {
+        let offset = source.take("listen.port_offset", "0", read::port_offset)?;
+        let one = |text: &str| read::address(text).and_then(|address| shift(address, offset));
+        let some = |text: &str| {
+            let address = read::optional_address(text)?;
+            address.map(|address| shift(address, offset)).transpose()
+        };
+        Ok(Self {
+            management: source.take("listen.management", "127.0.0.1:9443", one)?,
+            management_http: source.take("listen.management_http", "off", some)?,
+            ingress_http: source.take("listen.ingress_http", "0.0.0.0:8280", some)?,
+            ingress_https: source.take("listen.ingress_https", "0.0.0.0:8243", some)?,
+            port_offset: offset,
+        })
+    }
+}
+
+fn shift(mut address: SocketAddr, offset: u16) -> Result<SocketAddr, String> {
+    let port = address.port();
+    if port != 0 {
+        let beyond = || format!("port {port} with offset {offset} is beyond 65535");
+        address.set_port(port.checked_add(offset).ok_or_else(beyond)?);
+    }
+    Ok(address)
+}

@@ -1,0 +1,102 @@
+//! Configuration: one TOML file, environment over it, flags over both; one file per section.
+
+mod database;
+mod gateway;
+mod listen;
+mod log;
+mod node;
+mod oauth2;
+mod read;
+mod source;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+pub(crate) use database::Databases;
+pub(crate) use gateway::Gateway;
+pub(crate) use listen::Listen;
+pub(crate) use log::{Log, LogFormat};
+pub(crate) use node::{Node, Role};
+pub(crate) use oauth2::Oauth2;
+pub(crate) use source::{ConfigError, Effective, Origin};
+
+use source::Source;
+
+/// Everything a node is told from outside.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    pub(crate) node: Node,
+    pub(crate) listen: Listen,
+    pub(crate) databases: Databases,
+    pub(crate) gateway: Gateway,
+    pub(crate) oauth2: Oauth2,
+    pub(crate) log: Log,
+    /// Each value with its origin, for `headgate check`.
+    pub(crate) effective: Vec<Effective>,
+}
+
+/// What the command line says about configuration.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct Flags {
+    /// Configuration file (TOML)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where the node keeps its data [default: ./headgate-data]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<String>,
+    /// Roles of this node, separated by commas [default: all]
+    #[arg(long, value_name = "LIST")]
+    pub(crate) roles: Option<String>,
+    /// Name of this node [default: headgate]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) node: Option<String>,
+    /// Number added to every default or configured port
+    #[arg(long, value_name = "N")]
+    pub(crate) port_offset: Option<u16>,
+}
+
+// === impl Config ===
+
+impl Config {
+    /// Reads the configuration that `flags`, the environment and the file make together.
+    pub(crate) fn load(
+        flags: &Flags,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let mut source = Source::default();
+        if let Some(path) = &flags.config {
+            let text = std::fs::read_to_string(path).map_err(|error| ConfigError {
+                origin: Origin::Flag("--config"),
+                key: path.display().to_string(),
+                problem: error.to_string(),
+            })?;
+            source.file(path, &text)?;
+        }
+        source.environment(environment);
+        source.flag("--data-dir", "node.data_dir", flags.data_dir.clone());
+        source.flag("--roles", "node.roles", flags.roles.clone());
+        source.flag("--node", "node.name", flags.node.clone());
+        let offset = flags.port_offset.map(|offset| offset.to_string());
+        source.flag("--port-offset", "listen.port_offset", offset);
+        Self::read(source, flags.config.as_deref())
+    }
+
+    fn read(mut source: Source, file: Option<&Path>) -> Result<Self, ConfigError> {
+        let node = Node::read(&mut source, file)?;
+        let listen = Listen::read(&mut source)?;
+        let databases = Databases::read(&mut source, &node)?;
+        let gateway = Gateway::read(&mut source)?;
+        let oauth2 = Oauth2::read(&mut source, &listen)?;
+        let log = Log::read(&mut source)?;
+        Ok(Self {
+            node,
+            listen,
+            databases,
+            gateway,
+            oauth2,
+            log,
+            effective: source.finish()?,
+        })
+    }
+}

@@ -1,0 +1,109 @@
+//! `[node]`: who this node is, what it does and where it keeps its data.
+
+use std::path::{Path, PathBuf};
+
+use super::read;
+use super::source::{ConfigError, Source};
+
+/// What a node does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Role {
+    Publisher,
+    Devportal,
+    Admin,
+    KeyManager,
+    Gateway,
+    TrafficManager,
+}
+
+/// `[node]`
+#[derive(Debug, Clone)]
+pub(crate) struct Node {
+    /// Name, unique in the cluster.
+    pub(crate) name: String,
+    /// Roles, each once.
+    pub(crate) roles: Vec<Role>,
+    /// Data directory.
+    pub(crate) data_dir: PathBuf,
+    /// Whether each remotable ask is encoded and decoded even inside this process (for tests).
+    pub(crate) encode_asks: bool,
+}
+
+// === impl Role ===
+
+impl Role {
+    const ALL: [Self; 6] = [
+        Self::Publisher,
+        Self::Devportal,
+        Self::Admin,
+        Self::KeyManager,
+        Self::Gateway,
+        Self::TrafficManager,
+    ];
+
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Publisher => "publisher",
+            Self::Devportal => "devportal",
+            Self::Admin => "admin",
+            Self::KeyManager => "key-manager",
+            Self::Gateway => "gateway",
+            Self::TrafficManager => "traffic-manager",
+        }
+    }
+
+    fn list(text: &str) -> Result<Vec<Self>, String> {
+        if text == "all" {
+            return Ok(Self::ALL.to_vec());
+        }
+        let mut roles = Vec::new();
+        for word in read::list(text)? {
+            let role = Self::ALL.into_iter().find(|role| role.as_str() == word);
+            roles.push(role.ok_or_else(|| {
+                let known = Self::ALL.map(Self::as_str).join(", ");
+                format!("{word:?} is no role, use all or some of {known}")
+            })?);
+        }
+        roles.sort_unstable();
+        roles.dedup();
+        match roles.len() {
+            0 => Err("names no role".to_owned()),
+            all if all == Self::ALL.len() => Ok(roles),
+            _ => Err(
+                "a node of some roles needs a cluster, which this version does not have: use all"
+                    .to_owned(),
+            ),
+        }
+    }
+}
+
+// === impl Node ===
+
+impl Node {
+    pub(super) fn read(source: &mut Source, file: Option<&Path>) -> Result<Self, ConfigError> {
+        let data_dir = source.take("node.data_dir", "headgate-data", |text| match text {
+            "" => Err("must not be empty".to_owned()),
+            text => Ok(PathBuf::from(text)),
+        })?;
+        // A relative directory in a file is meant beside that file, wherever the command runs.
+        let data_dir = match file.and_then(Path::parent) {
+            Some(parent) if source.was_from_file("node.data_dir") => parent.join(data_dir),
+            _ => data_dir,
+        };
+        Ok(Self {
+            name: source.take("node.name", "headgate", name)?,
+            roles: source.take("node.roles", "all", Role::list)?,
+            data_dir,
+            encode_asks: source.take("node.encode_asks", "false", read::flag)?,
+        })
+    }
+}
+
+fn name(text: &str) -> Result<String, String> {
+    let good = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if !text.is_empty() && text.len() <= 63 && text.chars().all(good) {
+        Ok(text.to_owned())
+    } else {
+        Err("must be 1 to 63 letters, digits, - or _".to_owned())
+    }
+}

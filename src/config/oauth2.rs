@@ -1,0 +1,43 @@
+//! `[oauth2]`: the resident key manager.
+
+use super::listen::Listen;
+use super::read;
+use super::source::{ConfigError, Source};
+
+/// `[oauth2]`
+#[derive(Debug, Clone)]
+pub(crate) struct Oauth2 {
+    /// The `iss` of tokens.
+    pub(crate) issuer: String,
+    /// `RS256` or `ES256`.
+    pub(crate) signing_algorithm: String,
+    /// How long access tokens last, seconds.
+    pub(crate) access_token_seconds: u64,
+    /// How long refresh tokens last, seconds.
+    pub(crate) refresh_token_seconds: u64,
+}
+
+// === impl Oauth2 ===
+
+impl Oauth2 {
+    pub(super) fn read(source: &mut Source, listen: &Listen) -> Result<Self, ConfigError> {
+        let port = 9443_u16.saturating_add(listen.port_offset);
+        let issuer = format!("https://localhost:{port}/oauth2/token");
+        let mut seconds = |key: &str, default| source.take(key, default, read::seconds);
+        let access_token_seconds = seconds("oauth2.access_token_seconds", "3600")?;
+        let refresh_token_seconds = seconds("oauth2.refresh_token_seconds", "86400")?;
+        Ok(Self {
+            issuer: source.take("oauth2.issuer", &issuer, read::text)?,
+            signing_algorithm: source.take("oauth2.signing_algorithm", "RS256", algorithm)?,
+            access_token_seconds,
+            refresh_token_seconds,
+        })
+    }
+}
+
+fn algorithm(text: &str) -> Result<String, String> {
+    match text {
+        "RS256" | "ES256" => read::text(text),
+        _ => Err("must be RS256 or ES256".to_owned()),
+    }
+}

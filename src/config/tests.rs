@@ -1,0 +1,88 @@
+//! Configuration as an operator meets it.
+
+use super::*;
+
+fn load(toml: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let mut source = Source::default();
+    source.file(Path::new("conf/headgate.toml"), toml)?;
+    let pairs = environment
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    source.environment(pairs);
+    Config::read(source, Some(Path::new("conf/headgate.toml")))
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_its_line_and_the_nearest_key() {
+    let error = load("[listen]\nmanagment = \"127.0.0.1:1\"\n", &[]).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "conf/headgate.toml:2: listen.managment: unknown key, did you mean listen.management?"
+    );
+}
+
+#[test]
+fn environment_wins_over_the_file_and_each_value_knows_its_origin() {
+    let config = load(
+        "[oauth2]\naccess_token_seconds = 60\n[node]\nname = \"gw\"\n",
+        &[("HEADGATE__OAUTH2__ACCESS_TOKEN_SECONDS", "120"), ("PATH", "x")],
+    )
+    .unwrap();
+    assert_eq!(config.oauth2.access_token_seconds, 120);
+    let origin = |key: &str| {
+        let found = config.effective.iter().find(|value| value.key == key);
+        found.unwrap().origin.to_string()
+    };
+    assert_eq!(
+        origin("oauth2.access_token_seconds"),
+        "environment HEADGATE__OAUTH2__ACCESS_TOKEN_SECONDS"
+    );
+    assert_eq!(origin("node.name"), "conf/headgate.toml:4");
+    assert_eq!(origin("log.filter"), "default");
+}
+
+#[test]
+fn carbon_and_broker_refuse_a_location() {
+    for own in ["carbon", "broker"] {
+        let error = load(&format!("[database.{own}]\nurl = \"sqlite:x\"\n"), &[]).unwrap_err();
+        assert!(error.to_string().contains("the node's own"), "{error}");
+    }
+}
+
+#[test]
+fn the_offset_shifts_every_port_but_zero_and_never_beyond_the_last() {
+    let config = load("[listen]\nport_offset = 7\ningress_http = \"127.0.0.1:0\"\n", &[]).unwrap();
+    assert_eq!(config.listen.management.port(), 9450);
+    assert_eq!(config.listen.ingress_http.unwrap().port(), 0);
+    assert!(config.oauth2.issuer.contains(":9450/"));
+    assert!(load("[listen]\nport_offset = 60000\n", &[]).is_err());
+}
+
+#[test]
+fn a_relative_data_directory_in_a_file_lies_beside_that_file() {
+    let config = load("[node]\ndata_dir = \"data\"\n", &[]).unwrap();
+    assert_eq!(config.node.data_dir, Path::new("conf/data"));
+}
+
+#[test]
+fn wrong_values_name_the_key_and_what_would_be_right() {
+    for (toml, key) in [
+        ("[node]\nroles = \"gatway\"\n", "node.roles"),
+        ("[log]\nformat = 3\n", "log.format"),
+        ("[database.apim]\nurl = \"mysql://x\"\n", "database.apim.url"),
+        ("[gateway]\nbody_limit = \"ten\"\n", "gateway.body_limit"),
+        ("[oauth2]\nsigning_algorithm = \"none\"\n", "oauth2.signing_algorithm"),
+        ("[node]\nname = \"a b\"\n", "node.name"),
+    ] {
+        let error = load(toml, &[]).unwrap_err().to_string();
+        assert!(error.contains(key), "{error}");
+    }
+}
+
+#[test]
+fn a_database_password_is_not_shown() {
+    let config = load("[database.apim]\nurl = \"postgres://hg:sesame@db/apim\"\n", &[]).unwrap();
+    assert_eq!(config.databases.apim, "postgres://hg:sesame@db/apim");
+    let shown = config.effective.iter().find(|value| value.key == "database.apim.url");
+    assert_eq!(shown.unwrap().value, "postgres://hg:***@db/apim");
+}
