@@ -1,1 +1,25 @@
-fn main() {}
+//! Headgate: API management on a cluster of actors, in one binary.
+
+mod cli;
+mod config;
+mod data_dir;
+mod listeners;
+mod telemetry;
+mod tls;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    let command = cli::Cli::parse();
+    // aws-lc-rs is the one provider; choosing it here keeps a second one from being picked up.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    match cli::run(command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("headgate: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -25,7 +25,10 @@ fn an_unknown_key_is_refused_with_its_line_and_the_nearest_key() {
 fn environment_wins_over_the_file_and_each_value_knows_its_origin() {
     let config = load(
         "[oauth2]\naccess_token_seconds = 60\n[node]\nname = \"gw\"\n",
-        &[("HEADGATE__OAUTH2__ACCESS_TOKEN_SECONDS", "120"), ("PATH", "x")],
+        &[
+            ("HEADGATE__OAUTH2__ACCESS_TOKEN_SECONDS", "120"),
+            ("PATH", "x"),
+        ],
     )
     .unwrap();
     assert_eq!(config.oauth2.access_token_seconds, 120);
@@ -51,7 +54,11 @@ fn carbon_and_broker_refuse_a_location() {
 
 #[test]
 fn the_offset_shifts_every_port_but_zero_and_never_beyond_the_last() {
-    let config = load("[listen]\nport_offset = 7\ningress_http = \"127.0.0.1:0\"\n", &[]).unwrap();
+    let config = load(
+        "[listen]\nport_offset = 7\ningress_http = \"127.0.0.1:0\"\n",
+        &[],
+    )
+    .unwrap();
     assert_eq!(config.listen.management.port(), 9450);
     assert_eq!(config.listen.ingress_http.unwrap().port(), 0);
     assert!(config.oauth2.issuer.contains(":9450/"));
@@ -69,9 +76,15 @@ fn wrong_values_name_the_key_and_what_would_be_right() {
     for (toml, key) in [
         ("[node]\nroles = \"gatway\"\n", "node.roles"),
         ("[log]\nformat = 3\n", "log.format"),
-        ("[database.apim]\nurl = \"mysql://x\"\n", "database.apim.url"),
+        (
+            "[database.apim]\nurl = \"mysql://x\"\n",
+            "database.apim.url",
+        ),
         ("[gateway]\nbody_limit = \"ten\"\n", "gateway.body_limit"),
-        ("[oauth2]\nsigning_algorithm = \"none\"\n", "oauth2.signing_algorithm"),
+        (
+            "[oauth2]\nsigning_algorithm = \"none\"\n",
+            "oauth2.signing_algorithm",
+        ),
         ("[node]\nname = \"a b\"\n", "node.name"),
     ] {
         let error = load(toml, &[]).unwrap_err().to_string();
@@ -81,8 +94,15 @@ fn wrong_values_name_the_key_and_what_would_be_right() {
 
 #[test]
 fn a_database_password_is_not_shown() {
-    let config = load("[database.apim]\nurl = \"postgres://hg:sesame@db/apim\"\n", &[]).unwrap();
+    let config = load(
+        "[database.apim]\nurl = \"postgres://hg:sesame@db/apim\"\n",
+        &[],
+    )
+    .unwrap();
     assert_eq!(config.databases.apim, "postgres://hg:sesame@db/apim");
-    let shown = config.effective.iter().find(|value| value.key == "database.apim.url");
+    let shown = config
+        .effective
+        .iter()
+        .find(|value| value.key == "database.apim.url");
     assert_eq!(shown.unwrap().value, "postgres://hg:***@db/apim");
 }

@@ -1,12 +1,13 @@
 //! Who calls a management operation, and whether they may (each operation declares its scopes).
 
 use axum::extract::{FromRequestParts, Request};
-use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
+use domain::api::SUPER_TENANT;
 use domain::validation::{Grant, Verdict};
 
 use crate::error::ApiError;
@@ -103,6 +104,9 @@ async fn admit(
     let (scheme, credential) = header.split_once(' ').unwrap_or((header, ""));
     let credential = credential.trim();
     if scheme.eq_ignore_ascii_case("bearer") {
+        if services.is_operator(credential) {
+            return Ok(Some(operator()));
+        }
         let caller = by_token(services, credential).await?;
         if scopes.iter().any(|scope| caller.has(scope)) {
             return Ok(Some(caller));
@@ -127,6 +131,38 @@ async fn admit(
     Err(ApiError::unauthorized(
         "send the credential as a bearer token",
     ))
+}
+
+/// Whether a header is that of an administrator (scope `apim:admin`).
+pub(crate) async fn administrator(
+    services: &Services,
+    header: Option<&HeaderValue>,
+) -> Result<(), ApiError> {
+    let text = header.and_then(|header| header.to_str().ok()).unwrap_or("");
+    let Some(token) = text.strip_prefix("Bearer ") else {
+        return Err(ApiError::unauthorized(
+            "send an administrator's bearer token",
+        ));
+    };
+    if services.is_operator(token) {
+        return Ok(());
+    }
+    if by_token(services, token).await?.has("apim:admin") {
+        return Ok(());
+    }
+    Err(ApiError::forbidden(
+        "the token does not carry the scope apim:admin",
+    ))
+}
+
+/// Whoever can read the node's own credential file is its operator and may do everything.
+fn operator() -> Caller {
+    Caller {
+        tenant: SUPER_TENANT.to_owned(),
+        user: "operator".to_owned(),
+        scopes: vec!["apim:admin".to_owned()],
+        by_password: false,
+    }
 }
 
 async fn by_token(services: &Services, token: &str) -> Result<Caller, ApiError> {

@@ -5,10 +5,13 @@
 pub mod auth;
 pub mod body;
 pub mod error;
+pub mod inspection;
 pub mod management;
 pub mod operation;
 pub mod page;
+mod readiness;
 pub mod server;
 mod services;
 
+pub use readiness::{Checked, Readiness};
 pub use services::Services;

@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::extract::Extension;
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::{HeaderName, HeaderValue, Uri};
 use axum::response::Response;
 
 use actors::change_feed::Applied;
@@ -16,14 +16,15 @@ const APPLIED: HeaderName = HeaderName::from_static("headgate-applied");
 /// Every declared operation, whatever the roles of a node.
 #[must_use]
 pub fn operations() -> Vec<&'static Operation> {
-    let lists: &[&[&Operation]] = &[];
+    let lists: &[&[&Operation]] = &[crate::inspection::OPERATIONS];
     lists.concat()
 }
 
 /// The router of the management port.
 pub fn router(services: Services) -> Router {
     Router::new()
-        .fallback(|| async { ApiError::not_found("path", "") })
+        .merge(crate::inspection::router())
+        .fallback(|uri: Uri| async move { ApiError::not_found("path", uri.path()) })
         .layer(Extension(services.clone()))
         .with_state(services)
 }

@@ -1,16 +1,39 @@
 //! What management handlers reach: the handles of the components, never their state or storage.
 
+use std::sync::Arc;
+
 use actors::change_feed::ChangeFeedHandle;
-use actors::key_manager::KeyManagerHandle;
+use actors::key_manager::{KeyManagerHandle, hash_hex};
 use cluster::System;
+
+use crate::readiness::Readiness;
 
 /// The doors of this node, cheap to clone.
 #[derive(Clone)]
 pub struct Services {
     /// Clock and registry.
     pub system: System,
+    /// Whether the node may take requests.
+    pub readiness: Arc<Readiness>,
+    /// Renders the metrics; none where nobody records them.
+    pub metrics: Option<Arc<dyn Fn() -> String + Send + Sync>>,
+    /// The SHA-256, lower-case hex, of the credential that lies in the data directory for the
+    /// node's operator.
+    pub operator_hash: Option<String>,
     /// Token validation; every role has one, wherever the key manager lives.
     pub key_manager: KeyManagerHandle,
     /// Who has applied which change.
     pub change_feed: ChangeFeedHandle,
+}
+
+// === impl Services ===
+
+impl Services {
+    /// Whether a bearer token is the operator's own credential. Hashes are compared, so the time
+    /// it takes tells nothing of the credential.
+    #[must_use]
+    pub fn is_operator(&self, token: &str) -> bool {
+        let hash = self.operator_hash.as_deref();
+        hash.is_some_and(|hash| hash == hash_hex(token))
+    }
 }

@@ -1,0 +1,48 @@
+//! The command line: one file per subcommand.
+
+mod check;
+mod version;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// API management in one binary: publisher, developer portal, key manager, gateway, traffic manager
+#[derive(Debug, Parser)]
+#[command(name = "headgate", version, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// How a command prints what it found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// A table for people
+    Table,
+    /// JSON for scripts
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Read the configuration and print each value with where it comes from
+    Check(check::Check),
+    /// Print the version
+    Version,
+}
+
+/// Runs one command.
+pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    match cli.command {
+        Command::Check(check) => check::run(&check),
+        Command::Version => version::run(),
+    }
+}
+
+/// A runtime for commands that do something.
+pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?)
+}

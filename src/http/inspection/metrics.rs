@@ -1,0 +1,49 @@
+//! `/metrics`: Prometheus text, for administrators, or anyone on loopback.
+
+use std::net::SocketAddr;
+
+use axum::extract::{ConnectInfo, Extension, Request, State};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use axum::response::{IntoResponse as _, Response};
+
+use crate::auth;
+use crate::error::ApiError;
+use crate::operation::{Access, BodyKind, Operation};
+use crate::services::Services;
+
+/// Anyone on loopback or an administrator: decided by the handler.
+pub(super) static METRICS: Operation =
+    Operation::new("GET", "/metrics", Access::Own, BodyKind::Empty);
+
+pub(super) async fn metrics(
+    State(services): State<Services>,
+    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
+    request: Request,
+) -> Response {
+    let local =
+        peer.is_some_and(|Extension(ConnectInfo(peer))| peer.ip().to_canonical().is_loopback());
+    if !local {
+        let headers = request.headers().get(AUTHORIZATION).cloned();
+        if let Err(error) = auth::administrator(&services, headers.as_ref()).await {
+            return error.into_response();
+        }
+    }
+    let Some(render) = &services.metrics else {
+        return ApiError::unavailable(&"metrics are not recorded").into_response();
+    };
+    report_actors(&services);
+    let kind = [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    (kind, render()).into_response()
+}
+
+/// Copies the actors' counters into the metrics, once a scrape and not once a message.
+fn report_actors(services: &Services) {
+    for actor in services.system.registry.report() {
+        let labels = [("actor", actor.name)];
+        metrics::counter!("headgate_actor_messages_total", &labels).absolute(actor.handled);
+        metrics::counter!("headgate_actor_restarts_total", &labels).absolute(actor.restarts);
+        metrics::counter!("headgate_actor_errors_total", &labels).absolute(actor.errors);
+        metrics::gauge!("headgate_actor_mailbox_depth", &labels).set(actor.depth as f64);
+        metrics::gauge!("headgate_actor_busy_seconds", &labels).set(actor.busy_ns as f64 / 1e9);
+    }
+}

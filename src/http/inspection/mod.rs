@@ -1,0 +1,26 @@
+//! What operators and their machines look at: health, metrics, actors.
+
+mod actors;
+mod health;
+mod metrics;
+
+use axum::Router;
+
+use crate::operation::Operation;
+use crate::services::Services;
+
+/// The declared operations.
+pub const OPERATIONS: &[&Operation] = &[
+    &health::LIVE,
+    &health::READY,
+    &metrics::METRICS,
+    &actors::LIST_ACTORS,
+];
+
+/// The routes of inspection, on every node.
+pub(crate) fn router() -> Router<Services> {
+    let router = health::LIVE.mount(Router::new(), health::live);
+    let router = health::READY.mount(router, health::ready);
+    let router = metrics::METRICS.mount(router, metrics::metrics);
+    actors::LIST_ACTORS.mount(router, actors::list)
+}

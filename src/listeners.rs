@@ -1,0 +1,87 @@
+//! The node's listeners, bound before anything is written, so that a busy port is reported with
+//! what to change and leaves no trace.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+
+use crate::config::Listen;
+
+/// Bound, not yet served.
+#[derive(Debug)]
+pub(crate) struct Listeners {
+    pub(crate) management: TcpListener,
+    pub(crate) management_http: Option<TcpListener>,
+    pub(crate) ingress_http: Option<TcpListener>,
+    pub(crate) ingress_https: Option<TcpListener>,
+}
+
+/// The ports in use, as `<data>/run/ports.json` holds them.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Ports {
+    pub(crate) management: SocketAddr,
+    pub(crate) management_http: Option<SocketAddr>,
+    pub(crate) ingress_http: Option<SocketAddr>,
+    pub(crate) ingress_https: Option<SocketAddr>,
+}
+
+// === impl Listeners ===
+
+impl Listeners {
+    /// Binds every configured address.
+    pub(crate) async fn bind(listen: &Listen) -> anyhow::Result<Self> {
+        Ok(Self {
+            management: bind(listen.management, "listen.management").await?,
+            management_http: optional(listen.management_http, "listen.management_http").await?,
+            ingress_http: optional(listen.ingress_http, "listen.ingress_http").await?,
+            ingress_https: optional(listen.ingress_https, "listen.ingress_https").await?,
+        })
+    }
+
+    /// The addresses in use.
+    pub(crate) fn ports(&self) -> anyhow::Result<Ports> {
+        let of = |listener: &Option<TcpListener>| {
+            let address = listener.as_ref().map(TcpListener::local_addr);
+            address.transpose()
+        };
+        Ok(Ports {
+            management: self.management.local_addr()?,
+            management_http: of(&self.management_http)?,
+            ingress_http: of(&self.ingress_http)?,
+            ingress_https: of(&self.ingress_https)?,
+        })
+    }
+}
+
+// === impl Ports ===
+
+impl Ports {
+    /// Reads the ports of the node that runs on a data directory.
+    pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("{} cannot be read: is the node running?", path.display()))?;
+        serde_json::from_str(&text).with_context(|| format!("{} is damaged", path.display()))
+    }
+}
+
+async fn optional(
+    address: Option<SocketAddr>,
+    setting: &str,
+) -> anyhow::Result<Option<TcpListener>> {
+    match address {
+        Some(address) => Ok(Some(bind(address, setting).await?)),
+        None => Ok(None),
+    }
+}
+
+async fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!(
+            "port {} ({address}) cannot be used, choose another with {setting} or shift all with \
+             --port-offset",
+            address.port()
+        )
+    })
+}
