@@ -20,10 +20,14 @@ pub struct System {
 }
 
 /// The actors of a node.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Registry {
     actors: RwLock<BTreeMap<String, Arc<Stats>>>,
+    kills: RwLock<BTreeMap<String, Kill>>,
 }
+
+/// Ends an actor's present incarnation.
+type Kill = Arc<dyn Fn() + Send + Sync>;
 
 /// One actor's counters.
 #[derive(Debug)]
@@ -78,6 +82,12 @@ impl System {
 
 // === impl Registry ===
 
+impl std::fmt::Debug for Registry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Registry").finish_non_exhaustive()
+    }
+}
+
 impl Registry {
     pub(crate) fn register(&self, name: &str, kind: &'static str) -> Arc<Stats> {
         let mut actors = self.actors.write().unwrap_or_else(PoisonError::into_inner);
@@ -94,6 +104,19 @@ impl Registry {
                 last_error: Mutex::new(None),
             })
         }))
+    }
+
+    pub(crate) fn register_kill(&self, name: &str, kill: Kill) {
+        let mut kills = self.kills.write().unwrap_or_else(PoisonError::into_inner);
+        kills.insert(name.to_owned(), kill);
+    }
+
+    /// Ends the present incarnation of an actor as a fault would; its supervisor starts the next
+    /// one. An operator's last resort. False when no actor has this name.
+    #[must_use]
+    pub fn restart(&self, name: &str) -> bool {
+        let kills = self.kills.read().unwrap_or_else(PoisonError::into_inner);
+        kills.get(name).map(|kill| kill()).is_some()
     }
 
     /// All actors, by name.

@@ -77,6 +77,10 @@ pub fn child<A: Actor>(
 ) -> (Address<A::Message>, Child) {
     let stats = system.registry.register(name, A::KIND);
     let address = Address::new(Arc::clone(&stats));
+    let killed = address.clone();
+    system
+        .registry
+        .register_kill(name, Arc::new(move || killed.kill()));
     let clock = system.clock.clone();
     let (held, counted) = (address.clone(), Arc::clone(&stats));
     let spawn = move |supervisor: ActorCell| -> Spawned {

@@ -15,6 +15,7 @@ pub const OPERATIONS: &[&Operation] = &[
     &health::READY,
     &metrics::METRICS,
     &actors::LIST_ACTORS,
+    &actors::RESTART_ACTOR,
 ];
 
 /// The routes of inspection, on every node.
@@ -22,5 +23,6 @@ pub(crate) fn router() -> Router<Services> {
     let router = health::LIVE.mount(Router::new(), health::live);
     let router = health::READY.mount(router, health::ready);
     let router = metrics::METRICS.mount(router, metrics::metrics);
-    actors::LIST_ACTORS.mount(router, actors::list)
+    let router = actors::LIST_ACTORS.mount(router, actors::list);
+    actors::RESTART_ACTOR.mount(router, actors::restart)
 }
