@@ -24,5 +24,7 @@ pub mod validation_cache;
 pub mod verb;
 pub mod window;
 
+pub mod scope;
 #[cfg(test)]
 mod simulation;
+pub mod token;

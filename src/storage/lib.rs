@@ -9,6 +9,7 @@ pub mod carbon;
 mod crash;
 mod database;
 mod error;
+mod row;
 pub mod shared;
 
 pub use database::{Backend, Database, Read, Write};

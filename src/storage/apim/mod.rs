@@ -1,5 +1,10 @@
 //! API-M: what the control plane decides. Shared by all control-plane nodes.
 
+pub mod grants;
+pub mod oauth_clients;
+pub mod revocations;
+pub mod tokens;
+
 use crate::database::{Database, Schema};
 use crate::error::StoreError;
 

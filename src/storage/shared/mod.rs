@@ -1,5 +1,9 @@
 //! Shared: people and the immutable blobs of API metadata. Shared by all control-plane nodes.
 
+pub mod outbox;
+pub mod scope_roles;
+pub mod users;
+
 use crate::database::{Database, Schema};
 use crate::error::StoreError;
 

@@ -1,0 +1,143 @@
+//! OAuth2 clients. Their secrets are random, so one SHA-256 hides them.
+
+use sqlx::any::AnyRow;
+
+use crate::database::{Read, Write};
+use crate::error::StoreError;
+use crate::row::Columns as _;
+
+/// A client as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OauthClient {
+    /// Public id.
+    pub consumer_key: String,
+    /// Tenant domain.
+    pub tenant: String,
+    /// Unique per owner.
+    pub name: String,
+    /// The user it belongs to.
+    pub owner: String,
+    /// SHA-256 of its secret, lower-case hex.
+    pub secret_hash: String,
+    /// Grant types it may use.
+    pub grant_types: Vec<String>,
+    /// Where codes may be sent.
+    pub callback_url: String,
+    /// `JWT` or `OAUTH`.
+    pub token_type: String,
+    /// Life of its access tokens, seconds; the key manager's default when none.
+    pub access_token_seconds: Option<i64>,
+    /// Life of its refresh tokens, seconds; the key manager's default when none.
+    pub refresh_token_seconds: Option<i64>,
+    /// Created, milliseconds since the epoch.
+    pub created_at_ms: i64,
+}
+
+const SELECT: &str = "SELECT * FROM oauth_clients WHERE consumer_key = $1";
+
+/// The client with this consumer key.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn find(read: &mut Read, consumer_key: &str) -> Result<Option<OauthClient>, StoreError> {
+    let query = sqlx::query(SELECT).bind(consumer_key.to_owned());
+    read.optional(query).await?.map(|row| of(&row)).transpose()
+}
+
+/// The client of this name that a user owns.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn find_by_name(
+    read: &mut Read,
+    tenant: &str,
+    owner: &str,
+    name: &str,
+) -> Result<Option<OauthClient>, StoreError> {
+    let query =
+        sqlx::query("SELECT * FROM oauth_clients WHERE tenant = $1 AND owner = $2 AND name = $3")
+            .bind(tenant.to_owned())
+            .bind(owner.to_owned())
+            .bind(name.to_owned());
+    read.optional(query).await?.map(|row| of(&row)).transpose()
+}
+
+/// Stores a new client.
+///
+/// # Errors
+/// [`StoreError::Duplicate`] when the owner has one of that name.
+pub async fn create(write: &mut Write, client: &OauthClient) -> Result<(), StoreError> {
+    let query = sqlx::query(
+        "INSERT INTO oauth_clients (consumer_key, tenant, name, owner, secret_hash, grant_types, \
+         callback_url, token_type, access_token_seconds, refresh_token_seconds, created_at_ms) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+    )
+    .bind(client.consumer_key.clone())
+    .bind(client.tenant.clone())
+    .bind(client.name.clone())
+    .bind(client.owner.clone())
+    .bind(client.secret_hash.clone())
+    .bind(client.grant_types.join(" "))
+    .bind(client.callback_url.clone())
+    .bind(client.token_type.clone())
+    .bind(client.access_token_seconds)
+    .bind(client.refresh_token_seconds)
+    .bind(client.created_at_ms);
+    write.execute(query, "client").await.map(drop)
+}
+
+/// Replaces everything but key, tenant, owner and name.
+///
+/// # Errors
+/// [`StoreError::NotFound`] when there is no such client.
+pub async fn update(write: &mut Write, client: &OauthClient) -> Result<(), StoreError> {
+    let query = sqlx::query(
+        "UPDATE oauth_clients SET secret_hash = $1, grant_types = $2, callback_url = $3, \
+         token_type = $4, access_token_seconds = $5, refresh_token_seconds = $6 \
+         WHERE consumer_key = $7",
+    )
+    .bind(client.secret_hash.clone())
+    .bind(client.grant_types.join(" "))
+    .bind(client.callback_url.clone())
+    .bind(client.token_type.clone())
+    .bind(client.access_token_seconds)
+    .bind(client.refresh_token_seconds)
+    .bind(client.consumer_key.clone());
+    match write.execute(query, "client").await? {
+        0 => Err(StoreError::NotFound("client".to_owned())),
+        _ => Ok(()),
+    }
+}
+
+/// Removes a client with its tokens; removing what is not there is no error.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn delete(write: &mut Write, consumer_key: &str) -> Result<(), StoreError> {
+    for query in [
+        "DELETE FROM access_tokens WHERE consumer_key = $1",
+        "DELETE FROM refresh_tokens WHERE consumer_key = $1",
+        "DELETE FROM oauth_clients WHERE consumer_key = $1",
+    ] {
+        let query = sqlx::query(query).bind(consumer_key.to_owned());
+        write.execute(query, "client").await?;
+    }
+    Ok(())
+}
+
+fn of(row: &AnyRow) -> Result<OauthClient, StoreError> {
+    let words = row.text("grant_types")?;
+    Ok(OauthClient {
+        consumer_key: row.text("consumer_key")?,
+        tenant: row.text("tenant")?,
+        name: row.text("name")?,
+        owner: row.text("owner")?,
+        secret_hash: row.text("secret_hash")?,
+        grant_types: words.split_whitespace().map(str::to_owned).collect(),
+        callback_url: row.text("callback_url")?,
+        token_type: row.text("token_type")?,
+        access_token_seconds: row.optional_integer("access_token_seconds")?,
+        refresh_token_seconds: row.optional_integer("refresh_token_seconds")?,
+        created_at_ms: row.integer("created_at_ms")?,
+    })
+}

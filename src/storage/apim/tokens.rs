@@ -1,0 +1,202 @@
+//! Opaque access tokens and refresh tokens, known by their hashes alone.
+
+use sqlx::any::AnyRow;
+
+use crate::database::{Read, Write};
+use crate::error::StoreError;
+use crate::row::Columns as _;
+
+/// An opaque access token as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessToken {
+    /// SHA-256, lower-case hex.
+    pub token_hash: String,
+    /// Tenant domain.
+    pub tenant: String,
+    /// The client it was issued to.
+    pub consumer_key: String,
+    /// The chain of refreshed tokens it belongs to; empty for none.
+    pub session: String,
+    /// The user it stands for, or the client's owner.
+    pub username: String,
+    /// `APPLICATION` or `APPLICATION_USER`.
+    pub user_type: String,
+    /// Scopes, separated by spaces.
+    pub scopes: String,
+    /// Milliseconds since the epoch.
+    pub issued_at_ms: i64,
+    /// Milliseconds since the epoch.
+    pub expires_at_ms: i64,
+}
+
+/// A refresh token as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefreshToken {
+    /// SHA-256, lower-case hex.
+    pub token_hash: String,
+    /// Tenant domain.
+    pub tenant: String,
+    /// The client it was issued to.
+    pub consumer_key: String,
+    /// The chain of refreshed tokens it belongs to.
+    pub session: String,
+    /// The user it stands for.
+    pub username: String,
+    /// Scopes, separated by spaces.
+    pub scopes: String,
+    /// Whether it has been used; it works once.
+    pub used: bool,
+    /// Milliseconds since the epoch.
+    pub issued_at_ms: i64,
+    /// Milliseconds since the epoch.
+    pub expires_at_ms: i64,
+}
+
+/// The opaque access token with this hash.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn find_access(read: &mut Read, hash: &str) -> Result<Option<AccessToken>, StoreError> {
+    let query = sqlx::query("SELECT * FROM access_tokens WHERE token_hash = $1");
+    let row = read.optional(query.bind(hash.to_owned())).await?;
+    row.map(|row| access(&row)).transpose()
+}
+
+/// The refresh token with this hash.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn find_refresh(read: &mut Read, hash: &str) -> Result<Option<RefreshToken>, StoreError> {
+    let query = sqlx::query("SELECT * FROM refresh_tokens WHERE token_hash = $1");
+    let row = read.optional(query.bind(hash.to_owned())).await?;
+    row.map(|row| refresh(&row)).transpose()
+}
+
+/// Stores an opaque access token.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn create_access(write: &mut Write, token: &AccessToken) -> Result<(), StoreError> {
+    let query = sqlx::query(
+        "INSERT INTO access_tokens (token_hash, tenant, consumer_key, session, username, \
+         user_type, scopes, issued_at_ms, expires_at_ms) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    )
+    .bind(token.token_hash.clone())
+    .bind(token.tenant.clone())
+    .bind(token.consumer_key.clone())
+    .bind(token.session.clone())
+    .bind(token.username.clone())
+    .bind(token.user_type.clone())
+    .bind(token.scopes.clone())
+    .bind(token.issued_at_ms)
+    .bind(token.expires_at_ms);
+    write.execute(query, "token").await.map(drop)
+}
+
+/// Stores a refresh token.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn create_refresh(write: &mut Write, token: &RefreshToken) -> Result<(), StoreError> {
+    let query = sqlx::query(
+        "INSERT INTO refresh_tokens (token_hash, tenant, consumer_key, session, username, \
+         scopes, used, issued_at_ms, expires_at_ms) VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $8)",
+    )
+    .bind(token.token_hash.clone())
+    .bind(token.tenant.clone())
+    .bind(token.consumer_key.clone())
+    .bind(token.session.clone())
+    .bind(token.username.clone())
+    .bind(token.scopes.clone())
+    .bind(token.issued_at_ms)
+    .bind(token.expires_at_ms);
+    write.execute(query, "token").await.map(drop)
+}
+
+/// Uses a refresh token up; false when somebody else has (M5: a conditional update decides).
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn use_refresh(write: &mut Write, hash: &str) -> Result<bool, StoreError> {
+    let query =
+        sqlx::query("UPDATE refresh_tokens SET used = 1 WHERE token_hash = $1 AND used = 0");
+    Ok(write.execute(query.bind(hash.to_owned()), "token").await? == 1)
+}
+
+/// Ends a chain of refreshed tokens: none of its stored tokens works any more.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn delete_session(write: &mut Write, session: &str) -> Result<(), StoreError> {
+    for query in [
+        "DELETE FROM access_tokens WHERE session = $1",
+        "DELETE FROM refresh_tokens WHERE session = $1",
+    ] {
+        let query = sqlx::query(query).bind(session.to_owned());
+        write.execute(query, "token").await?;
+    }
+    Ok(())
+}
+
+/// Removes an opaque access token.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn delete_access(write: &mut Write, hash: &str) -> Result<(), StoreError> {
+    let query = sqlx::query("DELETE FROM access_tokens WHERE token_hash = $1");
+    write
+        .execute(query.bind(hash.to_owned()), "token")
+        .await
+        .map(drop)
+}
+
+/// Removes at most `most` expired rows of each kind; gives how many were removed.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn delete_expired(write: &mut Write, now_ms: i64, most: i64) -> Result<u64, StoreError> {
+    let mut removed = 0;
+    for query in [
+        "DELETE FROM access_tokens WHERE token_hash IN (SELECT token_hash FROM access_tokens \
+         WHERE expires_at_ms <= $1 ORDER BY expires_at_ms LIMIT $2)",
+        "DELETE FROM refresh_tokens WHERE token_hash IN (SELECT token_hash FROM refresh_tokens \
+         WHERE expires_at_ms <= $1 ORDER BY expires_at_ms LIMIT $2)",
+        "DELETE FROM revoked_tokens WHERE token_id IN (SELECT token_id FROM revoked_tokens \
+         WHERE expires_at_ms <= $1 ORDER BY expires_at_ms LIMIT $2) AND expires_at_ms <= $1",
+        "DELETE FROM issued_before_marks WHERE until_ms <= $1 AND subject_id IN \
+         (SELECT subject_id FROM issued_before_marks WHERE until_ms <= $1 LIMIT $2)",
+    ] {
+        let query = sqlx::query(query).bind(now_ms).bind(most);
+        removed += write.execute(query, "token").await?;
+    }
+    Ok(removed)
+}
+
+fn access(row: &AnyRow) -> Result<AccessToken, StoreError> {
+    Ok(AccessToken {
+        token_hash: row.text("token_hash")?,
+        tenant: row.text("tenant")?,
+        consumer_key: row.text("consumer_key")?,
+        session: row.text("session")?,
+        username: row.text("username")?,
+        user_type: row.text("user_type")?,
+        scopes: row.text("scopes")?,
+        issued_at_ms: row.integer("issued_at_ms")?,
+        expires_at_ms: row.integer("expires_at_ms")?,
+    })
+}
+
+fn refresh(row: &AnyRow) -> Result<RefreshToken, StoreError> {
+    Ok(RefreshToken {
+        token_hash: row.text("token_hash")?,
+        tenant: row.text("tenant")?,
+        consumer_key: row.text("consumer_key")?,
+        session: row.text("session")?,
+        username: row.text("username")?,
+        scopes: row.text("scopes")?,
+        used: row.flag("used")?,
+        issued_at_ms: row.integer("issued_at_ms")?,
+        expires_at_ms: row.integer("expires_at_ms")?,
+    })
+}

@@ -1,0 +1,50 @@
+//! Reading columns: integers are BIGINT, truth values 0 or 1, texts TEXT, on both backends.
+
+use sqlx::Row as _;
+use sqlx::any::AnyRow;
+
+use crate::error::StoreError;
+
+/// Typed access to a row's columns; a column that is missing or of another type is damage.
+pub(crate) trait Columns {
+    fn text(&self, column: &str) -> Result<String, StoreError>;
+    fn optional_text(&self, column: &str) -> Result<Option<String>, StoreError>;
+    fn integer(&self, column: &str) -> Result<i64, StoreError>;
+    fn optional_integer(&self, column: &str) -> Result<Option<i64>, StoreError>;
+    fn bytes(&self, column: &str) -> Result<Vec<u8>, StoreError>;
+
+    fn flag(&self, column: &str) -> Result<bool, StoreError> {
+        Ok(self.integer(column)? != 0)
+    }
+}
+
+// === impl Columns ===
+
+impl Columns for AnyRow {
+    fn text(&self, column: &str) -> Result<String, StoreError> {
+        self.try_get(column).map_err(damaged)
+    }
+
+    fn optional_text(&self, column: &str) -> Result<Option<String>, StoreError> {
+        self.try_get(column).map_err(damaged)
+    }
+
+    fn integer(&self, column: &str) -> Result<i64, StoreError> {
+        self.try_get(column).map_err(damaged)
+    }
+
+    fn optional_integer(&self, column: &str) -> Result<Option<i64>, StoreError> {
+        self.try_get(column).map_err(damaged)
+    }
+
+    fn bytes(&self, column: &str) -> Result<Vec<u8>, StoreError> {
+        self.try_get(column).map_err(damaged)
+    }
+}
+
+fn damaged(error: sqlx::Error) -> StoreError {
+    StoreError::Damaged {
+        what: "row",
+        reason: error.to_string(),
+    }
+}
