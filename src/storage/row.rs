@@ -42,6 +42,19 @@ impl Columns for AnyRow {
     }
 }
 
+/// A word of a closed list; anything else is damage.
+pub(crate) fn word<T>(
+    row: &AnyRow,
+    column: &'static str,
+    parse: impl FnOnce(&str) -> Option<T>,
+) -> Result<T, StoreError> {
+    let word = row.text(column)?;
+    parse(&word).ok_or_else(|| StoreError::Damaged {
+        what: column,
+        reason: format!("{word} is none of its words"),
+    })
+}
+
 fn damaged(error: sqlx::Error) -> StoreError {
     StoreError::Damaged {
         what: "row",

@@ -1,8 +1,15 @@
 //! API-M: what the control plane decides. Shared by all control-plane nodes.
 
+pub mod api_deployments;
+pub mod api_lifecycle;
+pub mod api_revisions;
+pub mod apis;
+pub mod blob_references;
 pub mod grants;
 pub mod oauth_clients;
+pub mod policies;
 pub mod revocations;
+pub mod subscriptions;
 pub mod tokens;
 
 use crate::database::{Database, Schema};

@@ -1,5 +1,6 @@
 //! Shared: people and the immutable blobs of API metadata. Shared by all control-plane nodes.
 
+pub mod blobs;
 pub mod outbox;
 pub mod scope_roles;
 pub mod users;

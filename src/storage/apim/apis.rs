@@ -1,0 +1,395 @@
+//! APIs: the columns that lists and searches need, pointing at the blobs that hold the rest (C5).
+//!
+//! The publisher's writers save them; publisher and portal list them. State, default version and
+//! row version are true in the row alone, whatever the document says.
+
+use sqlx::any::AnyRow;
+
+use domain::lifecycle::LifecycleState;
+
+use crate::database::{Read, Write};
+use crate::error::StoreError;
+use crate::row::{Columns as _, word};
+
+/// A row of `apis`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiRow {
+    /// UUID.
+    pub id: String,
+    /// Tenant domain.
+    pub tenant: String,
+    /// The name as written.
+    pub name: String,
+    /// The version.
+    pub version: String,
+    /// Context without version.
+    pub context: String,
+    /// Context with its version, unique in the tenant.
+    pub full_context: String,
+    /// User who owns it.
+    pub provider: String,
+    /// What it does.
+    pub description: String,
+    /// `HTTP`.
+    pub kind: String,
+    /// Where it stands in its lifecycle.
+    pub state: LifecycleState,
+    /// Whether it also answers without its version.
+    pub is_default_version: bool,
+    /// Search words.
+    pub tags: Vec<String>,
+    /// Blob of the document (the API as JSON).
+    pub document_blob: String,
+    /// Blob of the definition.
+    pub definition_blob: String,
+    /// Created, milliseconds since the epoch.
+    pub created_at_ms: i64,
+    /// Last changed, milliseconds since the epoch.
+    pub updated_at_ms: i64,
+    /// Counts the changes, from 1.
+    pub row_version: i64,
+}
+
+/// The column that a list is sorted by (`sortBy`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SortBy {
+    /// `apiName`
+    Name,
+    /// `version`
+    Version,
+    /// `createdTime`
+    #[default]
+    Created,
+    /// `status`
+    State,
+}
+
+/// What a list is narrowed to; members that are none narrow nothing. A text that begins and ends
+/// with a double quote must equal the column, any other text must occur in it; case is ignored.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ApiSearch {
+    /// `name:`
+    pub name: Option<String>,
+    /// `version:`
+    pub version: Option<String>,
+    /// `context:`
+    pub context: Option<String>,
+    /// `provider:`
+    pub provider: Option<String>,
+    /// `description:`
+    pub description: Option<String>,
+    /// `tag:` and `tags:`
+    pub tag: Option<String>,
+    /// `status:`
+    pub state: Option<String>,
+    /// Words without a prefix: name, context, description or tag.
+    pub free: Option<String>,
+    /// Only what the portal shows ([`LifecycleState::is_listed`]).
+    pub listed_only: bool,
+}
+
+/// `$1` tenant, `$2`–`$9` patterns, `$10` whether only listed ones.
+macro_rules! filtered {
+    ($head:literal, $tail:literal) => {
+        concat!(
+            $head,
+            " FROM apis WHERE tenant = $1 \
+             AND name_key LIKE $2 ESCAPE '!' AND LOWER(version) LIKE $3 ESCAPE '!' \
+             AND (LOWER(context) LIKE $4 ESCAPE '!' OR LOWER(full_context) LIKE $4 ESCAPE '!') \
+             AND LOWER(provider) LIKE $5 ESCAPE '!' AND LOWER(description) LIKE $6 ESCAPE '!' \
+             AND tags LIKE $7 ESCAPE '!' AND LOWER(state) LIKE $8 ESCAPE '!' \
+             AND (name_key LIKE $9 ESCAPE '!' OR LOWER(context) LIKE $9 ESCAPE '!' \
+                  OR LOWER(description) LIKE $9 ESCAPE '!' OR tags LIKE $9 ESCAPE '!') \
+             AND (CAST($10 AS BIGINT) = 0 \
+                  OR state IN ('PUBLISHED', 'PROTOTYPED', 'DEPRECATED')) ",
+            $tail
+        )
+    };
+}
+
+const COUNT: &str = filtered!("SELECT CAST(COUNT(*) AS BIGINT) AS total", "");
+const LIST: &str = filtered!(
+    "SELECT *",
+    "ORDER BY \
+     CASE WHEN $11 = 'name asc' THEN name_key END ASC, \
+     CASE WHEN $11 = 'name desc' THEN name_key END DESC, \
+     CASE WHEN $11 = 'version asc' THEN version END ASC, \
+     CASE WHEN $11 = 'version desc' THEN version END DESC, \
+     CASE WHEN $11 = 'state asc' THEN state END ASC, \
+     CASE WHEN $11 = 'state desc' THEN state END DESC, \
+     CASE WHEN $11 = 'created asc' THEN created_at_ms END ASC, \
+     CASE WHEN $11 = 'created desc' THEN created_at_ms END DESC, \
+     name_key ASC, version ASC, id ASC LIMIT $12 OFFSET $13"
+);
+
+/// The API with this id.
+///
+/// # Errors
+/// [`StoreError::Unavailable`], [`StoreError::Damaged`].
+pub async fn find(read: &mut Read, tenant: &str, id: &str) -> Result<Option<ApiRow>, StoreError> {
+    let query = sqlx::query("SELECT * FROM apis WHERE tenant = $1 AND id = $2")
+        .bind(tenant.to_owned())
+        .bind(id.to_owned());
+    read.optional(query).await?.map(|row| map(&row)).transpose()
+}
+
+/// One page of the APIs that `search` finds, and how many there are in all.
+///
+/// # Errors
+/// [`StoreError::Unavailable`], [`StoreError::Damaged`].
+pub async fn list(
+    read: &mut Read,
+    tenant: &str,
+    search: &ApiSearch,
+    (sort, descending): (SortBy, bool),
+    (limit, offset): (usize, usize),
+) -> Result<(Vec<ApiRow>, usize), StoreError> {
+    let patterns = search.patterns();
+    let mut count = sqlx::query(COUNT).bind(tenant.to_owned());
+    let mut page = sqlx::query(LIST).bind(tenant.to_owned());
+    for pattern in patterns {
+        count = count.bind(pattern.clone());
+        page = page.bind(pattern);
+    }
+    count = count.bind(i64::from(search.listed_only));
+    page = page
+        .bind(i64::from(search.listed_only))
+        .bind(sort.order(descending))
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .bind(i64::try_from(offset).unwrap_or(i64::MAX));
+    let total = match read.optional(count).await? {
+        Some(row) => usize::try_from(row.integer("total")?).unwrap_or(0),
+        None => 0,
+    };
+    let rows = read.all(page).await?;
+    let rows = rows.iter().map(map).collect::<Result<_, _>>()?;
+    Ok((rows, total))
+}
+
+/// All versions of an API by its name, whatever its case, oldest first.
+///
+/// # Errors
+/// [`StoreError::Unavailable`], [`StoreError::Damaged`].
+pub async fn versions(
+    write: &mut Write,
+    tenant: &str,
+    name: &str,
+) -> Result<Vec<ApiRow>, StoreError> {
+    let query = sqlx::query(
+        "SELECT * FROM apis WHERE tenant = $1 AND name_key = $2 ORDER BY created_at_ms, id",
+    )
+    .bind(tenant.to_owned())
+    .bind(name.to_lowercase());
+    write.all(query).await?.iter().map(map).collect()
+}
+
+/// All APIs whose context without version is this one, whatever its case.
+///
+/// # Errors
+/// [`StoreError::Unavailable`], [`StoreError::Damaged`].
+pub async fn at_context(
+    write: &mut Write,
+    tenant: &str,
+    context: &str,
+) -> Result<Vec<ApiRow>, StoreError> {
+    let query = sqlx::query("SELECT * FROM apis WHERE tenant = $1 AND LOWER(context) = $2")
+        .bind(tenant.to_owned())
+        .bind(context.to_lowercase());
+    write.all(query).await?.iter().map(map).collect()
+}
+
+/// Makes this transaction the only one that names, versions or moves APIs of the tenant until it
+/// ends. Rules between several APIs (one default version, one context per name) rest on it.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn claim(write: &mut Write, tenant: &str) -> Result<(), StoreError> {
+    let query = sqlx::query(
+        "INSERT INTO meta (name, value) VALUES ($1, '') \
+         ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+    )
+    .bind(format!("apis of {tenant}"));
+    write.execute(query, "claim").await.map(drop)
+}
+
+/// Reads an API for a change: nobody else changes the row until this transaction ends.
+///
+/// # Errors
+/// [`StoreError::NotFound`], [`StoreError::Unavailable`], [`StoreError::Damaged`].
+pub async fn lock(write: &mut Write, tenant: &str, id: &str) -> Result<ApiRow, StoreError> {
+    let query = sqlx::query(
+        "UPDATE apis SET row_version = row_version WHERE tenant = $1 AND id = $2 RETURNING *",
+    )
+    .bind(tenant.to_owned())
+    .bind(id.to_owned());
+    match write.optional(query).await? {
+        Some(row) => map(&row),
+        None => Err(StoreError::NotFound(format!("api {id}"))),
+    }
+}
+
+/// Inserts an API.
+///
+/// # Errors
+/// [`StoreError::Duplicate`] when name and version, or the context, are taken.
+pub async fn create(write: &mut Write, api: &ApiRow) -> Result<(), StoreError> {
+    let query = sqlx::query(
+        "INSERT INTO apis (id, tenant, name, name_key, version, context, full_context, provider, \
+         description, kind, state, is_default_version, tags, document_blob, definition_blob, \
+         created_at_ms, updated_at_ms, row_version) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, 1)",
+    )
+    .bind(api.id.clone())
+    .bind(api.tenant.clone())
+    .bind(api.name.clone())
+    .bind(api.name.to_lowercase())
+    .bind(api.version.clone())
+    .bind(api.context.clone())
+    .bind(api.full_context.clone())
+    .bind(api.provider.clone())
+    .bind(api.description.clone())
+    .bind(api.kind.clone())
+    .bind(api.state.as_str())
+    .bind(i64::from(api.is_default_version))
+    .bind(joined(&api.tags))
+    .bind(api.document_blob.clone())
+    .bind(api.definition_blob.clone())
+    .bind(api.created_at_ms)
+    .bind(api.updated_at_ms);
+    let what = format!("api {} {} or its context", api.name, api.version);
+    write.execute(query, &what).await.map(drop)
+}
+
+/// Saves what an API may change if its row version is still `api.row_version`; gives the new one.
+///
+/// # Errors
+/// [`StoreError::Stale`] when it is another or the row is gone.
+pub async fn save(write: &mut Write, api: &ApiRow) -> Result<i64, StoreError> {
+    let query = sqlx::query(
+        "UPDATE apis SET description = $1, state = $2, is_default_version = $3, tags = $4, \
+         document_blob = $5, definition_blob = $6, updated_at_ms = $7, \
+         row_version = row_version + 1 WHERE tenant = $8 AND id = $9 AND row_version = $10",
+    )
+    .bind(api.description.clone())
+    .bind(api.state.as_str())
+    .bind(i64::from(api.is_default_version))
+    .bind(joined(&api.tags))
+    .bind(api.document_blob.clone())
+    .bind(api.definition_blob.clone())
+    .bind(api.updated_at_ms)
+    .bind(api.tenant.clone())
+    .bind(api.id.clone())
+    .bind(api.row_version);
+    match write.execute(query, "api").await? {
+        0 => Err(StoreError::Stale),
+        _ => Ok(api.row_version + 1),
+    }
+}
+
+/// Removes an API with its revisions, deployments and history.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn delete(write: &mut Write, tenant: &str, id: &str) -> Result<(), StoreError> {
+    for query in [
+        sqlx::query("DELETE FROM api_deployments WHERE tenant = $1 AND api_id = $2"),
+        sqlx::query("DELETE FROM api_revisions WHERE tenant = $1 AND api_id = $2"),
+        sqlx::query("DELETE FROM api_lifecycle WHERE tenant = $1 AND api_id = $2"),
+        sqlx::query("DELETE FROM apis WHERE tenant = $1 AND id = $2"),
+    ] {
+        let query = query.bind(tenant.to_owned()).bind(id.to_owned());
+        write.execute(query, "api").await?;
+    }
+    Ok(())
+}
+
+// === impl SortBy ===
+
+impl SortBy {
+    const fn order(self, descending: bool) -> &'static str {
+        match (self, descending) {
+            (Self::Name, false) => "name asc",
+            (Self::Name, true) => "name desc",
+            (Self::Version, false) => "version asc",
+            (Self::Version, true) => "version desc",
+            (Self::Created, false) => "created asc",
+            (Self::Created, true) => "created desc",
+            (Self::State, false) => "state asc",
+            (Self::State, true) => "state desc",
+        }
+    }
+}
+
+// === impl ApiSearch ===
+
+impl ApiSearch {
+    fn patterns(&self) -> [String; 8] {
+        let column = |wanted: &Option<String>| pattern(wanted.as_deref(), "");
+        [
+            column(&self.name),
+            column(&self.version),
+            column(&self.context),
+            column(&self.provider),
+            column(&self.description),
+            pattern(self.tag.as_deref(), ","),
+            column(&self.state),
+            pattern(self.free.as_deref(), "%"),
+        ]
+    }
+}
+
+/// A LIKE pattern in lower case. `border` stands around an exact text: a tag lies between commas,
+/// and quoted free words must occur as they stand.
+fn pattern(wanted: Option<&str>, border: &str) -> String {
+    let Some(wanted) = wanted else {
+        return "%".to_owned();
+    };
+    let exact = wanted
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'));
+    let mut escaped = String::with_capacity(wanted.len());
+    for letter in exact.unwrap_or(wanted).to_lowercase().chars() {
+        if matches!(letter, '%' | '_' | '!') {
+            escaped.push('!');
+        }
+        escaped.push(letter);
+    }
+    match exact {
+        Some(_) if border == "," => format!("%,{escaped},%"),
+        Some(_) => format!("{border}{escaped}{border}"),
+        None => format!("%{escaped}%"),
+    }
+}
+
+fn joined(tags: &[String]) -> String {
+    let mut joined = String::from(",");
+    for tag in tags {
+        joined.push_str(&tag.to_lowercase());
+        joined.push(',');
+    }
+    joined
+}
+
+fn map(row: &AnyRow) -> Result<ApiRow, StoreError> {
+    let tags = row.text("tags")?;
+    let tags = tags.split(',').filter(|tag| !tag.is_empty());
+    Ok(ApiRow {
+        tags: tags.map(str::to_owned).collect(),
+        id: row.text("id")?,
+        tenant: row.text("tenant")?,
+        name: row.text("name")?,
+        version: row.text("version")?,
+        context: row.text("context")?,
+        full_context: row.text("full_context")?,
+        provider: row.text("provider")?,
+        description: row.text("description")?,
+        kind: row.text("kind")?,
+        state: word(row, "state", LifecycleState::parse)?,
+        is_default_version: row.flag("is_default_version")?,
+        document_blob: row.text("document_blob")?,
+        definition_blob: row.text("definition_blob")?,
+        created_at_ms: row.integer("created_at_ms")?,
+        updated_at_ms: row.integer("updated_at_ms")?,
+        row_version: row.integer("row_version")?,
+    })
+}

@@ -1,0 +1,134 @@
+//! Subscriptions: an application's right to call an API under a business plan.
+
+use sqlx::any::AnyRow;
+
+use domain::subscription::{Subscription, SubscriptionStatus};
+
+use crate::database::{Read, Write};
+use crate::error::StoreError;
+use crate::row::{Columns as _, word};
+
+/// A subscription as the publisher lists it, with its application's name and owner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscriber {
+    /// The subscription.
+    pub subscription: Subscription,
+    /// Name of the application.
+    pub application: String,
+    /// Owner of the application.
+    pub owner: String,
+    /// Description of the application.
+    pub description: String,
+}
+
+/// The subscription with this id, read for a change.
+///
+/// # Errors
+/// [`StoreError::NotFound`], [`StoreError::Unavailable`], [`StoreError::Damaged`].
+pub async fn lock(write: &mut Write, tenant: &str, id: &str) -> Result<Subscription, StoreError> {
+    let query = sqlx::query(
+        "UPDATE subscriptions SET status = status WHERE tenant = $1 AND id = $2 RETURNING *",
+    )
+    .bind(tenant.to_owned())
+    .bind(id.to_owned());
+    match write.optional(query).await? {
+        Some(row) => map(&row),
+        None => Err(StoreError::NotFound(format!("subscription {id}"))),
+    }
+}
+
+/// Sets what a subscription allows.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn set_status(
+    write: &mut Write,
+    tenant: &str,
+    id: &str,
+    status: SubscriptionStatus,
+) -> Result<(), StoreError> {
+    let query = sqlx::query("UPDATE subscriptions SET status = $1 WHERE tenant = $2 AND id = $3")
+        .bind(status.as_str())
+        .bind(tenant.to_owned())
+        .bind(id.to_owned());
+    write.execute(query, "subscription").await.map(drop)
+}
+
+/// How many subscriptions an API has, read inside a write.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn count_of_api(
+    write: &mut Write,
+    tenant: &str,
+    api_id: &str,
+) -> Result<i64, StoreError> {
+    let query = sqlx::query(
+        "SELECT CAST(COUNT(*) AS BIGINT) AS total FROM subscriptions \
+         WHERE tenant = $1 AND api_id = $2",
+    )
+    .bind(tenant.to_owned())
+    .bind(api_id.to_owned());
+    match write.optional(query).await? {
+        Some(row) => row.integer("total"),
+        None => Ok(0),
+    }
+}
+
+/// One page of the subscriptions of an API, or of all APIs when `api_id` is empty, and how many
+/// there are in all.
+///
+/// # Errors
+/// [`StoreError::Unavailable`], [`StoreError::Damaged`].
+pub async fn list_by_api(
+    read: &mut Read,
+    tenant: &str,
+    api_id: &str,
+    (limit, offset): (usize, usize),
+) -> Result<(Vec<Subscriber>, usize), StoreError> {
+    let count = sqlx::query(
+        "SELECT CAST(COUNT(*) AS BIGINT) AS total FROM subscriptions s \
+         JOIN applications a ON a.id = s.application_id \
+         WHERE s.tenant = $1 AND ($2 = '' OR s.api_id = $2)",
+    )
+    .bind(tenant.to_owned())
+    .bind(api_id.to_owned());
+    let total = match read.optional(count).await? {
+        Some(row) => usize::try_from(row.integer("total")?).unwrap_or(0),
+        None => 0,
+    };
+    let page = sqlx::query(
+        "SELECT s.*, a.name AS application, a.owner AS owner, a.description AS description \
+         FROM subscriptions s JOIN applications a ON a.id = s.application_id \
+         WHERE s.tenant = $1 AND ($2 = '' OR s.api_id = $2) \
+         ORDER BY s.created_at_ms DESC, s.id LIMIT $3 OFFSET $4",
+    )
+    .bind(tenant.to_owned())
+    .bind(api_id.to_owned())
+    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+    .bind(i64::try_from(offset).unwrap_or(i64::MAX));
+    let rows = read.all(page).await?;
+    let rows = rows.iter().map(|row| {
+        Ok(Subscriber {
+            subscription: map(row)?,
+            application: row.text("application")?,
+            owner: row.text("owner")?,
+            description: row.text("description")?,
+        })
+    });
+    Ok((rows.collect::<Result<_, StoreError>>()?, total))
+}
+
+fn map(row: &AnyRow) -> Result<Subscription, StoreError> {
+    Ok(Subscription {
+        id: row.text("id")?,
+        tenant: row.text("tenant")?,
+        api_id: row.text("api_id")?,
+        application_id: row.text("application_id")?,
+        policy: row.text("policy")?,
+        requested_policy: row.text("requested_policy")?,
+        status: word(row, "status", SubscriptionStatus::parse)?,
+        subscriber: row.text("subscriber")?,
+        created_at_ms: row.integer("created_at_ms")?,
+    })
+}
