@@ -5,4 +5,5 @@
 
 pub mod change_feed;
 pub mod key_manager;
+mod ticker;
 pub mod traffic_manager;

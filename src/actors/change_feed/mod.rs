@@ -1,7 +1,107 @@
 //! The change feed: serves the change log to followers and knows how far each of them is.
+//!
+//! `actor` answers pulls, acknowledgements and waits; `snapshots` gives whole states piece by
+//! piece beside it (C3); `pruner` keeps the log bounded. What is known of the followers lies in
+//! one place that outlives a restart of any of the three.
 
+mod actor;
+mod followers;
 mod handle;
 pub mod message;
+mod pruner;
+mod snapshots;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, Mutex};
+
+use cluster::{Child, Door, System, branch, child};
+use storage::Database;
+
+use actor::{Feed, FeedArguments, FeedMessage};
+use followers::Followers;
+use pruner::{Pruner, PrunerArguments};
+use snapshots::{SnapshotArguments, SnapshotMessage, Snapshots};
 
 pub use handle::{ChangeFeedHandle, Changed, WAIT};
 pub use message::Applied;
+
+/// What is known of the followers, shared by the actors of this component.
+type SharedFollowers = Arc<Mutex<Followers>>;
+
+/// What of the feed may be set.
+#[derive(Debug, Clone, Copy)]
+pub struct FeedSettings {
+    /// Entries that are kept at least (C3).
+    pub retention: u64,
+}
+
+// === impl FeedSettings ===
+
+impl Default for FeedSettings {
+    fn default() -> Self {
+        Self { retention: 10_000 }
+    }
+}
+
+/// The change feed of a control-plane node over API-M and Shared.
+#[must_use]
+pub fn component(
+    system: &System,
+    apim: &Database,
+    shared: &Database,
+    settings: FeedSettings,
+) -> (ChangeFeedHandle, Child) {
+    let followers = SharedFollowers::default();
+    let (feed, feed_child) = child::<Feed>(
+        system,
+        "change-feed/feed",
+        FeedArguments {
+            clock: system.clock.clone(),
+            apim: apim.clone(),
+            followers: Arc::clone(&followers),
+        },
+    );
+    let (snapshots, snapshots_child) = child::<Snapshots>(
+        system,
+        "change-feed/snapshots",
+        SnapshotArguments {
+            clock: system.clock.clone(),
+            apim: apim.clone(),
+            shared: shared.clone(),
+        },
+    );
+    let (_, pruner_child) = child::<Pruner>(
+        system,
+        "change-feed/pruner",
+        PrunerArguments {
+            clock: system.clock.clone(),
+            apim: apim.clone(),
+            followers,
+            retention: settings.retention,
+        },
+    );
+    let handle = ChangeFeedHandle::new(
+        Door::local(system, feed.clone(), FeedMessage::Pull, |message| {
+            match message {
+                FeedMessage::Pull(asked) => Some(asked),
+                _ => None,
+            }
+        }),
+        Door::local(system, snapshots, SnapshotMessage, |SnapshotMessage(asked)| {
+            Some(asked)
+        }),
+        Door::local(system, feed.clone(), FeedMessage::Acknowledge, |message| {
+            match message {
+                FeedMessage::Acknowledge(asked) => Some(asked),
+                _ => None,
+            }
+        }),
+        Door::local(system, feed, FeedMessage::Wait, |message| match message {
+            FeedMessage::Wait(asked) => Some(asked),
+            _ => None,
+        }),
+    );
+    let children = vec![feed_child, snapshots_child, pruner_child];
+    (handle, branch(system, "change-feed", children))
+}

@@ -5,11 +5,13 @@ pub mod api_lifecycle;
 pub mod api_revisions;
 pub mod apis;
 pub mod blob_references;
+pub mod change_log;
 pub mod grants;
 pub mod oauth_clients;
 pub mod policies;
 pub mod revocations;
 pub mod subscriptions;
+pub mod snapshots;
 pub mod tokens;
 
 use crate::database::{Database, Schema};

@@ -157,7 +157,7 @@ const fn word(subject: MarkedSubject) -> &'static str {
     }
 }
 
-fn subject_of(text: &str) -> Result<MarkedSubject, StoreError> {
+pub(crate) fn subject_of(text: &str) -> Result<MarkedSubject, StoreError> {
     [
         MarkedSubject::User,
         MarkedSubject::Application,

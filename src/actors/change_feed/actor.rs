@@ -1,0 +1,250 @@
+//! The feed itself: answers pulls (long polls are parked), takes acknowledgements, answers those
+//! who wait for them. Reads API-M; told of commits by [`super::ChangeFeedHandle::committed`], and
+//! finds those of other control-plane nodes by looking at the head (C4).
+
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use cluster::{Actor, Address, Asked, BoxError, Clock};
+use domain::change::Entry;
+use domain::change_log::{Answer, Position, answer};
+use storage::apim::change_log;
+use storage::{Database, StoreError};
+
+use super::SharedFollowers;
+use super::message::{Acknowledge, Pull, Pulled, WaitApplied};
+use crate::ticker::{Ticker, ticker};
+
+/// Deadlines are looked at so often.
+const TICK: Duration = Duration::from_millis(50);
+/// The head is looked at in every so many ticks.
+const LOOK_EVERY: u32 = 4;
+/// Bytes of payload in one answer at most, unless a single entry is larger.
+const BYTES: usize = 1024 * 1024;
+/// Entries in one answer at most.
+const MOST: u64 = 1_024;
+/// Long polls are open so long at most, milliseconds.
+const LONGEST_MS: u32 = 30_000;
+
+/// What the feed is started with.
+#[derive(Clone)]
+pub(super) struct FeedArguments {
+    pub(super) clock: Clock,
+    pub(super) apim: Database,
+    pub(super) followers: SharedFollowers,
+}
+
+/// What the feed is told.
+pub(super) enum FeedMessage {
+    Pull(Asked<Pull>),
+    Acknowledge(Asked<Acknowledge>),
+    Wait(Asked<WaitApplied>),
+    Tick,
+}
+
+/// The feed's state; nothing of it is missed after a restart.
+pub(super) struct Feed {
+    arguments: FeedArguments,
+    head: u64,
+    ticks: u32,
+    polls: Vec<Parked<Pull>>,
+    waits: Vec<Parked<WaitApplied>>,
+    _ticker: Ticker,
+}
+
+/// A question that is answered later.
+struct Parked<R: cluster::Request> {
+    asked: Asked<R>,
+    until_ms: i64,
+}
+
+// === impl Actor ===
+
+impl Actor for Feed {
+    type Message = FeedMessage;
+    type Arguments = FeedArguments;
+    const KIND: &'static str = "change_feed.feed";
+
+    async fn start(
+        arguments: FeedArguments,
+        me: Address<FeedMessage>,
+    ) -> Result<Self, BoxError> {
+        Ok(Self {
+            arguments,
+            head: 0,
+            ticks: 0,
+            polls: Vec::new(),
+            waits: Vec::new(),
+            _ticker: ticker("change feed ticks", TICK, me, || FeedMessage::Tick),
+        })
+    }
+
+    async fn handle(&mut self, message: FeedMessage) -> Result<(), BoxError> {
+        match message {
+            FeedMessage::Pull(asked) => self.pull(asked).await,
+            FeedMessage::Acknowledge(asked) => self.acknowledge(asked),
+            FeedMessage::Wait(asked) => self.wait(asked).await,
+            FeedMessage::Tick => self.tick().await,
+        }
+        Ok(())
+    }
+}
+
+// === impl Feed ===
+
+impl Feed {
+    async fn pull(&mut self, asked: Asked<Pull>) {
+        let now_ms = self.arguments.clock.now_ms();
+        let pull = &asked.request;
+        self.followers(|followers| followers.pulled(&pull.follower, pull.n, now_ms));
+        let until_ms = now_ms + i64::from(pull.wait_ms.min(LONGEST_MS));
+        self.serve(Parked { asked, until_ms }).await;
+        self.answer_waits();
+    }
+
+    fn acknowledge(&mut self, asked: Asked<Acknowledge>) {
+        let now_ms = self.arguments.clock.now_ms();
+        let Acknowledge { follower, n } = asked.request;
+        self.followers(|followers| followers.acknowledged(&follower, n, now_ms));
+        asked.reply.send(self.head.max(n));
+        self.answer_waits();
+    }
+
+    async fn wait(&mut self, asked: Asked<WaitApplied>) {
+        let now_ms = self.arguments.clock.now_ms();
+        let committed = asked.request.n;
+        let until_ms = now_ms + i64::from(asked.request.within_ms);
+        self.waits.push(Parked { asked, until_ms });
+        self.answer_waits();
+        self.reached(committed).await;
+    }
+
+    async fn tick(&mut self) {
+        let now_ms = self.arguments.clock.now_ms();
+        self.ticks = self.ticks.wrapping_add(1);
+        if self.ticks.is_multiple_of(LOOK_EVERY) && !self.polls.is_empty() {
+            match self.read_head().await {
+                // Lower means that a backup was restored; whoever polls has to hear of it (C2).
+                Ok(head) if head < self.head => {
+                    self.head = head;
+                    self.wake().await;
+                }
+                Ok(head) => self.reached(head).await,
+                Err(error) => tracing::warn!(%error, "change feed cannot look at the head"),
+            }
+        }
+        for parked in std::mem::take(&mut self.polls) {
+            self.followers(|all| all.waits(&parked.asked.request.follower, now_ms));
+            if parked.until_ms <= now_ms {
+                self.serve(parked).await;
+            } else if !parked.asked.reply.is_abandoned() {
+                self.polls.push(parked);
+            }
+        }
+        self.answer_waits();
+    }
+
+    /// The head is at least `n`: whoever polls gets it.
+    async fn reached(&mut self, n: u64) {
+        if n > self.head {
+            self.head = n;
+            self.wake().await;
+        }
+    }
+
+    async fn wake(&mut self) {
+        for parked in std::mem::take(&mut self.polls) {
+            if !parked.asked.reply.is_abandoned() {
+                self.serve(parked).await;
+            }
+        }
+    }
+
+    /// Answers a pull, or parks it while there is nothing to say.
+    async fn serve(&mut self, parked: Parked<Pull>) {
+        let pull = &parked.asked.request;
+        let pulled = match self.read(pull).await {
+            Ok(pulled) => pulled,
+            Err(error) => {
+                tracing::warn!(%error, follower = %pull.follower, "change feed cannot read the log");
+                Pulled::Unavailable
+            }
+        };
+        match &pulled {
+            Pulled::Entries { entries, head } => {
+                self.head = self.head.max(*head);
+                let waiting = parked.until_ms > self.arguments.clock.now_ms();
+                if entries.is_empty() && waiting {
+                    return self.polls.push(parked);
+                }
+            }
+            Pulled::Resync { .. } => self.followers(|all| all.resync(&pull.follower)),
+            Pulled::Unavailable => {}
+        }
+        parked.asked.reply.send(pulled);
+    }
+
+    async fn read(&self, pull: &Pull) -> Result<Pulled, StoreError> {
+        let mut read = self.arguments.apim.read().await?;
+        let log = change_log::find(&mut read, pull.n).await?;
+        let follower = Position::new(pull.n, pull.uuid.clone());
+        let limit = u64::from(pull.most).clamp(1, MOST);
+        let entries = match answer(&log, &follower, limit) {
+            Answer::UpToDate => Vec::new(),
+            Answer::Entries { from, to } => change_log::list(&mut read, from, to).await?,
+            Answer::Snapshot { reason } => {
+                if reason.is_alarming() {
+                    tracing::error!(
+                        follower = %pull.follower, n = pull.n, head = log.head, ?reason,
+                        "follower is of another history, it takes everything anew"
+                    );
+                }
+                return Ok(Pulled::Resync {
+                    reason: format!("{reason:?}"),
+                });
+            }
+        };
+        Ok(Pulled::Entries {
+            entries: within_bytes(entries),
+            head: log.head,
+        })
+    }
+
+    async fn read_head(&self) -> Result<u64, StoreError> {
+        let mut read = self.arguments.apim.read().await?;
+        Ok(change_log::head(&mut read).await?.n)
+    }
+
+    fn answer_waits(&mut self) {
+        let now_ms = self.arguments.clock.now_ms();
+        for parked in std::mem::take(&mut self.waits) {
+            let n = parked.asked.request.n;
+            let applied = self.followers(|followers| followers.applied(n, now_ms));
+            if applied.behind.is_empty() || parked.until_ms <= now_ms {
+                parked.asked.reply.send(applied);
+            } else {
+                self.waits.push(parked);
+            }
+        }
+    }
+
+    fn followers<T>(&self, use_them: impl FnOnce(&mut super::Followers) -> T) -> T {
+        let shared = Arc::clone(&self.arguments.followers);
+        let mut followers = shared.lock().unwrap_or_else(PoisonError::into_inner);
+        use_them(&mut followers)
+    }
+}
+
+/// As many of the entries as fit into one answer, at least one.
+fn within_bytes(mut entries: Vec<Entry>) -> Vec<Entry> {
+    let mut bytes = 0;
+    let fitting = entries
+        .iter()
+        .take_while(|entry| {
+            bytes += entry.payload.len();
+            bytes <= BYTES
+        })
+        .count();
+    entries.truncate(fitting.max(1));
+    entries
+}

@@ -1,0 +1,172 @@
+//! The feed over SQLite files: what followers get, when, and who is waited for.
+
+use std::time::Duration;
+
+use cluster::{Clock, Root, System, start_root};
+use domain::change::Change;
+use domain::policy::Policy;
+use storage::{Database, apim};
+
+use super::message::{Piece, Pull, Pulled};
+use super::{ChangeFeedHandle, FeedSettings, component};
+
+struct Bench {
+    _dir: tempfile::TempDir,
+    apim: Database,
+    system: System,
+    feed: ChangeFeedHandle,
+    _root: Root,
+}
+
+async fn bench() -> Bench {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| format!("sqlite:{}", dir.path().join(name).display());
+    let apim = apim::open(&at("apim.db")).await.unwrap();
+    let shared = storage::shared::open(&at("shared.db")).await.unwrap();
+    let system = System::new(Clock::system(), true);
+    let (feed, child) = component(&system, &apim, &shared, FeedSettings::default());
+    let root = start_root(&system, vec![child]).await.unwrap();
+    Bench {
+        _dir: dir,
+        apim,
+        system,
+        feed,
+        _root: root,
+    }
+}
+
+fn user_changed(name: &str) -> Change {
+    Change::UserChanged {
+        user: name.to_owned(),
+        removed: false,
+    }
+}
+
+async fn commit(apim: &Database, changes: &[Change]) -> u64 {
+    let write = apim.write("test.commit").await.unwrap();
+    let uuid = || uuid::Uuid::new_v4().to_string();
+    let done = write.commit_with("carbon.super", changes, uuid, 1).await;
+    done.unwrap()
+}
+
+fn pull(n: u64, uuid: &str, wait_ms: u32) -> Pull {
+    Pull {
+        follower: "gw1".to_owned(),
+        n,
+        uuid: uuid.to_owned(),
+        most: 100,
+        wait_ms,
+    }
+}
+
+async fn entries(feed: &ChangeFeedHandle, asked: Pull) -> Vec<(u64, String)> {
+    match feed.pull(asked).await.unwrap() {
+        Pulled::Entries { entries, .. } => {
+            entries.into_iter().map(|entry| (entry.n, entry.uuid)).collect()
+        }
+        other => panic!("no entries but {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_follower_gets_the_entries_after_its_own_in_order() {
+    let bench = bench().await;
+    assert!(entries(&bench.feed, pull(0, "", 0)).await.is_empty());
+    commit(&bench.apim, &[user_changed("a"), user_changed("b")]).await;
+    let all = entries(&bench.feed, pull(0, "", 0)).await;
+    assert_eq!(all.iter().map(|(n, _)| *n).collect::<Vec<_>>(), [1, 2]);
+    let rest = entries(&bench.feed, pull(1, &all[0].1, 0)).await;
+    assert_eq!(rest, all[1..]);
+    let other_history = bench.feed.pull(pull(1, "another", 0)).await.unwrap();
+    assert!(matches!(other_history, Pulled::Resync { .. }));
+}
+
+#[tokio::test]
+async fn a_long_poll_ends_with_a_commit_told_or_of_another_node() {
+    let bench = bench().await;
+    let feed = bench.feed.clone();
+    let polling = async { entries(&feed, pull(0, "", 20_000)).await };
+    // Nobody tells the feed: it finds the entry itself, as one of another node.
+    let committing = async { commit(&bench.apim, &[user_changed("a")]).await };
+    let (polled, n) = tokio::join!(polling, committing);
+    assert_eq!((polled[0].0, n), (1, 1));
+    let polling = async { entries(&feed, pull(1, &polled[0].1, 20_000)).await };
+    let telling = async {
+        let n = commit(&bench.apim, &[user_changed("b")]).await;
+        bench.feed.committed(n).await
+    };
+    let (polled, _) = tokio::join!(polling, telling);
+    assert_eq!(polled[0].0, 2);
+}
+
+#[tokio::test]
+async fn a_change_waits_for_the_living_followers_and_names_who_is_behind() {
+    let bench = bench().await;
+    let n = commit(&bench.apim, &[user_changed("a")]).await;
+    assert_eq!(bench.feed.committed(n).await.to_string(), "0/0");
+    let feed = bench.feed.clone();
+    feed.acknowledge("gw1".to_owned(), 0).await.unwrap();
+    assert_eq!(feed.committed(n).await.to_string(), "0/1; behind=gw1");
+    let waiting = async { bench.feed.committed(n).await };
+    let following = async { feed.acknowledge("gw1".to_owned(), n).await };
+    let (applied, head) = tokio::join!(waiting, following);
+    assert_eq!((applied.to_string(), head), ("1/1".to_owned(), Ok(n)));
+}
+
+#[tokio::test]
+async fn a_killed_feed_comes_back_and_its_followers_go_on() {
+    let bench = bench().await;
+    let n = commit(&bench.apim, &[user_changed("a")]).await;
+    bench.feed.acknowledge("gw1".to_owned(), n).await.unwrap();
+    assert!(bench.system.registry.restart("change-feed/feed"));
+    // Within the asks' own deadlines; whoever was cut off asks again.
+    let deadline = bench.system.clock.monotonic() + Duration::from_secs(10);
+    while bench.feed.pull(pull(0, "", 0)).await.is_err() {
+        assert!(bench.system.clock.monotonic() < deadline);
+    }
+    bench.feed.acknowledge("gw1".to_owned(), n).await.unwrap();
+    assert_eq!(bench.feed.committed(n).await.to_string(), "1/1");
+}
+
+#[tokio::test]
+async fn a_snapshot_has_everything_in_bounded_pieces_after_the_log_was_pruned() {
+    let bench = bench().await;
+    let mut write = bench.apim.write("test.policies").await.unwrap();
+    let tenants: Vec<String> = (0..20).map(|number| format!("tenant{number}")).collect();
+    for tenant in &tenants {
+        let policies = Policy::defaults(tenant, || uuid::Uuid::new_v4().to_string());
+        apim::policies::seed(&mut write, &policies).await.unwrap();
+    }
+    write.commit().await.unwrap();
+    let keys = Change::VerificationKeysChanged {
+        jwks: "{}".to_owned(),
+    };
+    let n = commit(&bench.apim, &[keys.clone(), user_changed("a"), user_changed("b")]).await;
+    let mut write = bench.apim.write("test.prune").await.unwrap();
+    let gone = apim::change_log::delete_before(&mut write, n + 5).await;
+    assert_eq!(gone.unwrap(), 2);
+    write.commit().await.unwrap();
+    let pulled = bench.feed.pull(pull(0, "", 0)).await.unwrap();
+    assert!(matches!(pulled, Pulled::Resync { .. }));
+
+    let (mut cursor, mut found) = (String::new(), Vec::new());
+    loop {
+        let piece = bench.feed.snapshot(cursor.clone()).await.unwrap();
+        let Piece::Part { changes, cursor: next, n: at, uuid } = piece else {
+            panic!("no piece");
+        };
+        assert!(changes.len() <= 64 && at == n && !uuid.is_empty());
+        found.extend(changes.into_iter().map(|(_, change)| change));
+        match next {
+            Some(next) => cursor = next,
+            None => break,
+        }
+    }
+    let found: Vec<Change> = found
+        .iter()
+        .map(|change| serde_json::from_str(change).unwrap())
+        .collect();
+    let saved = |change: &&Change| matches!(change, Change::PolicySaved { .. });
+    assert_eq!(found.iter().filter(saved).count(), 14 * tenants.len());
+    assert!(found.contains(&keys));
+}
