@@ -65,10 +65,7 @@ impl Actor for Feed {
     type Arguments = FeedArguments;
     const KIND: &'static str = "change_feed.feed";
 
-    async fn start(
-        arguments: FeedArguments,
-        me: Address<FeedMessage>,
-    ) -> Result<Self, BoxError> {
+    async fn start(arguments: FeedArguments, me: Address<FeedMessage>) -> Result<Self, BoxError> {
         Ok(Self {
             arguments,
             head: 0,

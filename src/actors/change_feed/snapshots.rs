@@ -92,7 +92,15 @@ impl Snapshots {
         let (mut changes, mut bytes) = (Vec::new(), 0);
         let most = i64::try_from(MOST).unwrap_or(i64::MAX);
         while let Some(section) = Section::ALL.get(cursor.section) {
-            let items = list(&mut read, &mut shared, *section, &cursor.after, most, now_ms).await?;
+            let items = list(
+                &mut read,
+                &mut shared,
+                *section,
+                &cursor.after,
+                most,
+                now_ms,
+            )
+            .await?;
             let last = items.len() < MOST;
             for item in items {
                 let change = serde_json::to_string(&item.change).unwrap_or_default();

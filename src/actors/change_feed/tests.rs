@@ -61,9 +61,10 @@ fn pull(n: u64, uuid: &str, wait_ms: u32) -> Pull {
 
 async fn entries(feed: &ChangeFeedHandle, asked: Pull) -> Vec<(u64, String)> {
     match feed.pull(asked).await.unwrap() {
-        Pulled::Entries { entries, .. } => {
-            entries.into_iter().map(|entry| (entry.n, entry.uuid)).collect()
-        }
+        Pulled::Entries { entries, .. } => entries
+            .into_iter()
+            .map(|entry| (entry.n, entry.uuid))
+            .collect(),
         other => panic!("no entries but {other:?}"),
     }
 }
@@ -141,7 +142,11 @@ async fn a_snapshot_has_everything_in_bounded_pieces_after_the_log_was_pruned() 
     let keys = Change::VerificationKeysChanged {
         jwks: "{}".to_owned(),
     };
-    let n = commit(&bench.apim, &[keys.clone(), user_changed("a"), user_changed("b")]).await;
+    let n = commit(
+        &bench.apim,
+        &[keys.clone(), user_changed("a"), user_changed("b")],
+    )
+    .await;
     let mut write = bench.apim.write("test.prune").await.unwrap();
     let gone = apim::change_log::delete_before(&mut write, n + 5).await;
     assert_eq!(gone.unwrap(), 2);
@@ -152,7 +157,13 @@ async fn a_snapshot_has_everything_in_bounded_pieces_after_the_log_was_pruned() 
     let (mut cursor, mut found) = (String::new(), Vec::new());
     loop {
         let piece = bench.feed.snapshot(cursor.clone()).await.unwrap();
-        let Piece::Part { changes, cursor: next, n: at, uuid } = piece else {
+        let Piece::Part {
+            changes,
+            cursor: next,
+            n: at,
+            uuid,
+        } = piece
+        else {
             panic!("no piece");
         };
         assert!(changes.len() <= 64 && at == n && !uuid.is_empty());

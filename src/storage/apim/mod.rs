@@ -10,8 +10,8 @@ pub mod grants;
 pub mod oauth_clients;
 pub mod policies;
 pub mod revocations;
-pub mod subscriptions;
 pub mod snapshots;
+pub mod subscriptions;
 pub mod tokens;
 
 use crate::database::{Database, Schema};

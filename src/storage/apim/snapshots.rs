@@ -72,9 +72,11 @@ pub async fn list(
 ) -> Result<Vec<Item>, StoreError> {
     let part = |index: usize| after.get(index).cloned().unwrap_or_default();
     let query = match section {
-        Section::Policies => sqlx::query("SELECT * FROM policies WHERE id > $1 ORDER BY id LIMIT $2")
-            .bind(part(0))
-            .bind(most),
+        Section::Policies => {
+            sqlx::query("SELECT * FROM policies WHERE id > $1 ORDER BY id LIMIT $2")
+                .bind(part(0))
+                .bind(most)
+        }
         Section::DenyPolicies => {
             sqlx::query("SELECT * FROM deny_policies WHERE id > $1 ORDER BY id LIMIT $2")
                 .bind(part(0))
@@ -161,7 +163,10 @@ async fn keys(read: &mut Read, after: &[String]) -> Result<Vec<Item>, StoreError
         .bind(format!("{PRUNED_KEYS}%"));
     for row in read.all(pruned).await? {
         let name = row.text("name")?;
-        let tenant = name.strip_prefix(PRUNED_KEYS).unwrap_or_default().to_owned();
+        let tenant = name
+            .strip_prefix(PRUNED_KEYS)
+            .unwrap_or_default()
+            .to_owned();
         newest.insert(tenant, row.text("value")?);
     }
     let kept = sqlx::query(
