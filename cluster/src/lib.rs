@@ -13,6 +13,7 @@ mod door;
 mod registry;
 mod supervisor;
 mod task;
+mod ticker;
 
 pub use actor::{Actor, BoxError};
 pub use address::{Address, MAILBOX_LIMIT, Undelivered};
@@ -23,3 +24,4 @@ pub use door::{Asked, Door, Request};
 pub use registry::{ActorReport, Registry, System};
 pub use supervisor::{Child, RestartRule, Root, branch, child, pool, start_root};
 pub use task::spawn_named;
+pub use ticker::Ticker;

@@ -175,6 +175,12 @@ impl ApiError {
         )
     }
 
+    /// What is wrong and what may be done about it.
+    #[must_use]
+    pub fn description(&self) -> &str {
+        &self.description
+    }
+
     /// The status.
     #[must_use]
     pub const fn status(&self) -> StatusCode {

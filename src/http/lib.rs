@@ -6,6 +6,7 @@ pub mod auth;
 pub mod body;
 pub mod error;
 pub mod inspection;
+pub mod key_manager;
 pub mod management;
 pub mod operation;
 pub mod page;

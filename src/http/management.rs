@@ -16,7 +16,10 @@ const APPLIED: HeaderName = HeaderName::from_static("headgate-applied");
 /// Every declared operation, whatever the roles of a node.
 #[must_use]
 pub fn operations() -> Vec<&'static Operation> {
-    let lists: &[&[&Operation]] = &[crate::inspection::OPERATIONS];
+    let lists: &[&[&Operation]] = &[
+        crate::inspection::OPERATIONS,
+        crate::key_manager::OPERATIONS,
+    ];
     lists.concat()
 }
 
@@ -24,6 +27,7 @@ pub fn operations() -> Vec<&'static Operation> {
 pub fn router(services: Services) -> Router {
     Router::new()
         .merge(crate::inspection::router())
+        .merge(crate::key_manager::router())
         .fallback(|uri: Uri| async move { ApiError::not_found("path", uri.path()) })
         .layer(Extension(services.clone()))
         .with_state(services)

@@ -265,6 +265,26 @@ impl Write {
         Ok(last)
     }
 
+    /// Appends one change that was relayed from Shared and commits (C5). `source` is the id of its
+    /// outbox row.
+    ///
+    /// # Errors
+    /// [`StoreError::Duplicate`] when it was relayed before; then nothing was written.
+    pub async fn relay(
+        mut self,
+        tenant: &str,
+        change: &Change,
+        source: &str,
+        uuid: &str,
+        now_ms: i64,
+    ) -> Result<u64, StoreError> {
+        let n = self
+            .append(tenant, change, Some(source), uuid, now_ms)
+            .await?;
+        self.commit().await?;
+        Ok(n)
+    }
+
     /// Appends one entry; must be followed by nothing but other entries and the commit (C1).
     pub(crate) async fn append(
         &mut self,

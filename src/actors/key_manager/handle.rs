@@ -1,22 +1,36 @@
 //! The typed client of the key manager, the only door to it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 
+use domain::change::MarkedSubject;
+
 use cluster::{AskError, Door};
 use domain::validation::{Credential, Verdict};
 
+use super::command::{
+    Client, ClientSecret, Command, Issued, NewClient, NewUser, Outcome, Refused, TokenRequest, User,
+};
+use super::desk::Desk;
+use super::keys::Keys;
 use super::message::{BasicChecked, CheckBasic, ValidateMany, Validated};
+use crate::change_feed::Applied;
 
 /// The deadline of one question.
 const DEADLINE: Duration = Duration::from_secs(3);
+/// The deadline of a command: it may hash a password and wait for followers.
+const COMMAND_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Asks the key manager, wherever it lives.
 #[derive(Debug, Clone)]
 pub struct KeyManagerHandle {
     validate: Door<ValidateMany>,
     basic: Door<CheckBasic>,
+    commands: Door<Command>,
+    keys: Arc<Keys>,
+    issuer: Arc<str>,
 }
 
 // === impl KeyManagerHandle ===
@@ -24,8 +38,37 @@ pub struct KeyManagerHandle {
 impl KeyManagerHandle {
     /// A handle that asks through these doors.
     #[must_use]
-    pub const fn new(validate: Door<ValidateMany>, basic: Door<CheckBasic>) -> Self {
-        Self { validate, basic }
+    pub(super) fn new(
+        validate: Door<ValidateMany>,
+        basic: Door<CheckBasic>,
+        commands: Door<Command>,
+        desk: &Desk,
+    ) -> Self {
+        Self {
+            validate,
+            basic,
+            commands,
+            keys: Arc::clone(&desk.keys),
+            issuer: desk.settings.issuer.as_str().into(),
+        }
+    }
+
+    /// The published key set (RFC 7517) as JSON text.
+    #[must_use]
+    pub fn jwks(&self) -> &str {
+        self.keys.jwks()
+    }
+
+    /// The algorithm that tokens are signed with.
+    #[must_use]
+    pub fn signing_algorithm(&self) -> &'static str {
+        self.keys.algorithm()
+    }
+
+    /// `iss` of issued tokens.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        &self.issuer
     }
 
     /// Validates several credentials as one question (V1).
@@ -70,6 +113,219 @@ impl KeyManagerHandle {
             BasicChecked::Refused => Ok(None),
             BasicChecked::Unavailable => Err(AskError::Unavailable),
         }
+    }
+}
+
+// Commands: each is one question to a clerk and gives what it asks for.
+impl KeyManagerHandle {
+    async fn command(&self, command: Command) -> Result<Outcome, Refused> {
+        let answered = self.commands.ask(command, COMMAND_DEADLINE).await;
+        answered.map_err(|_| Refused::Unavailable)?
+    }
+
+    /// Issues a token.
+    ///
+    /// # Errors
+    /// [`Refused::Oauth`] as RFC 6749 §5.2.
+    pub async fn issue(&self, request: TokenRequest) -> Result<Issued, Refused> {
+        match self.command(Command::Issue(request)).await? {
+            Outcome::Issued(issued) => Ok(issued),
+            _ => Err(Refused::Unavailable),
+        }
+    }
+
+    /// Revokes a token; gives who has applied it, none when there was nothing to revoke.
+    ///
+    /// # Errors
+    /// [`Refused::Oauth`] when the client is not authenticated.
+    pub async fn revoke(
+        &self,
+        client: ClientSecret,
+        token: String,
+    ) -> Result<Option<Applied>, Refused> {
+        Ok(applied(
+            self.command(Command::Revoke { client, token }).await?,
+        ))
+    }
+
+    /// The client, when its secret is right.
+    ///
+    /// # Errors
+    /// [`Refused::Oauth`] when it is not.
+    pub async fn authenticate(&self, secret: ClientSecret) -> Result<Client, Refused> {
+        client(self.command(Command::Authenticate(secret)).await?).map(|(client, _)| client)
+    }
+
+    /// Makes a client; gives it with its secret, which is shown this once.
+    ///
+    /// # Errors
+    /// [`Refused::Duplicate`] when the owner has one of that name.
+    pub async fn create_client(&self, new: NewClient) -> Result<(Client, String), Refused> {
+        let (client, secret) = client(self.command(Command::CreateClient(new)).await?)?;
+        Ok((client, secret.ok_or(Refused::Unavailable)?))
+    }
+
+    /// A client by consumer key.
+    ///
+    /// # Errors
+    /// [`Refused::NotFound`].
+    pub async fn find_client(&self, consumer_key: &str) -> Result<Client, Refused> {
+        let command = Command::FindClient(consumer_key.to_owned());
+        client(self.command(command).await?).map(|(client, _)| client)
+    }
+
+    /// A client by owner and name.
+    ///
+    /// # Errors
+    /// [`Refused::NotFound`].
+    pub async fn find_client_by_name(
+        &self,
+        tenant: &str,
+        owner: &str,
+        name: &str,
+    ) -> Result<Client, Refused> {
+        let command = Command::FindClientByName {
+            tenant: tenant.to_owned(),
+            owner: owner.to_owned(),
+            name: name.to_owned(),
+        };
+        client(self.command(command).await?).map(|(client, _)| client)
+    }
+
+    /// Changes what may be chosen of a client (not key, tenant, owner or name).
+    ///
+    /// # Errors
+    /// [`Refused::NotFound`].
+    pub async fn update_client(&self, changed: Client) -> Result<Client, Refused> {
+        client(self.command(Command::UpdateClient(changed)).await?).map(|(client, _)| client)
+    }
+
+    /// Replaces a client's secret; gives the new one, shown this once.
+    ///
+    /// # Errors
+    /// [`Refused::NotFound`].
+    pub async fn regenerate_secret(&self, consumer_key: &str) -> Result<String, Refused> {
+        let command = Command::RegenerateSecret(consumer_key.to_owned());
+        let (_, secret) = client(self.command(command).await?)?;
+        secret.ok_or(Refused::Unavailable)
+    }
+
+    /// Removes clients and ends what was issued to them.
+    ///
+    /// # Errors
+    /// [`Refused::Unavailable`].
+    pub async fn delete_clients(&self, keys: Vec<String>) -> Result<Option<Applied>, Refused> {
+        Ok(applied(self.command(Command::DeleteClients(keys)).await?))
+    }
+
+    /// Ends everything issued to a subject until now (S4).
+    ///
+    /// # Errors
+    /// [`Refused::Unavailable`].
+    pub async fn end_access(
+        &self,
+        tenant: &str,
+        subject: MarkedSubject,
+        id: &str,
+    ) -> Result<Option<Applied>, Refused> {
+        let command = Command::EndAccess {
+            tenant: tenant.to_owned(),
+            subject,
+            id: id.to_owned(),
+        };
+        Ok(applied(self.command(command).await?))
+    }
+
+    /// Makes a user.
+    ///
+    /// # Errors
+    /// [`Refused::Duplicate`], [`Refused::BadField`].
+    pub async fn create_user(&self, new: NewUser) -> Result<User, Refused> {
+        user(self.command(Command::CreateUser(new)).await?)
+    }
+
+    /// A user by id.
+    ///
+    /// # Errors
+    /// [`Refused::NotFound`].
+    pub async fn find_user(&self, tenant: &str, id: &str) -> Result<User, Refused> {
+        let (tenant, id) = (tenant.to_owned(), id.to_owned());
+        user(self.command(Command::FindUser { tenant, id }).await?)
+    }
+
+    /// A user by name, ignoring case.
+    ///
+    /// # Errors
+    /// [`Refused::NotFound`].
+    pub async fn find_user_by_name(&self, tenant: &str, name: &str) -> Result<User, Refused> {
+        let (tenant, name) = (tenant.to_owned(), name.to_owned());
+        user(
+            self.command(Command::FindUserByName { tenant, name })
+                .await?,
+        )
+    }
+
+    /// A page of users by name, and how many there are in all.
+    ///
+    /// # Errors
+    /// [`Refused::Unavailable`].
+    pub async fn list_users(
+        &self,
+        tenant: &str,
+        limit: u32,
+        offset: u32,
+    ) -> Result<(Vec<User>, u32), Refused> {
+        let tenant = tenant.to_owned();
+        let command = Command::ListUsers {
+            tenant,
+            limit,
+            offset,
+        };
+        match self.command(command).await? {
+            Outcome::Users { users, total } => Ok((users, total)),
+            _ => Err(Refused::Unavailable),
+        }
+    }
+
+    /// Removes a user and ends what was issued to them.
+    ///
+    /// # Errors
+    /// [`Refused::NotFound`]; [`Refused::BadField`] for the last administrator.
+    pub async fn delete_user(&self, tenant: &str, id: &str) -> Result<Option<Applied>, Refused> {
+        let (tenant, id) = (tenant.to_owned(), id.to_owned());
+        Ok(applied(
+            self.command(Command::DeleteUser { tenant, id }).await?,
+        ))
+    }
+
+    /// Whether a tenant has an active administrator.
+    ///
+    /// # Errors
+    /// [`Refused::Unavailable`].
+    pub async fn has_administrator(&self, tenant: &str) -> Result<bool, Refused> {
+        let command = Command::HasAdministrator(tenant.to_owned());
+        Ok(self.command(command).await? == Outcome::Yes)
+    }
+}
+
+fn applied(outcome: Outcome) -> Option<Applied> {
+    match outcome {
+        Outcome::Applied(applied) => Some(applied),
+        _ => None,
+    }
+}
+
+fn client(outcome: Outcome) -> Result<(Client, Option<String>), Refused> {
+    match outcome {
+        Outcome::Client { client, secret } => Ok((client, secret)),
+        _ => Err(Refused::Unavailable),
+    }
+}
+
+fn user(outcome: Outcome) -> Result<User, Refused> {
+    match outcome {
+        Outcome::User(user) => Ok(user),
+        _ => Err(Refused::Unavailable),
     }
 }
 

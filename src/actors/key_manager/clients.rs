@@ -1,0 +1,189 @@
+//! OAuth2 clients: making, changing and removing them.
+
+use domain::application::TokenType;
+use domain::change::{Change, MarkedSubject};
+use storage::apim::oauth_clients::{self, OauthClient};
+use storage::apim::{grants, revocations};
+
+use super::command::{Client, NewClient, Outcome, Refused};
+use super::desk::{Desk, new_id, new_secret};
+use super::handle::hash_hex;
+
+impl Desk {
+    /// Makes a client with a secret that is shown this once.
+    pub(super) async fn create_client(&self, details: NewClient) -> Result<Outcome, Refused> {
+        let secret = new_secret()?;
+        let client = Client {
+            // A consumer key is public and only has to be unique.
+            consumer_key: new_secret()?
+                .chars()
+                .filter(|c| c.is_ascii_alphanumeric())
+                .take(28)
+                .collect(),
+            details,
+        };
+        let row = stored(&client, hash_hex(&secret), self.clock.now_ms());
+        let mut write = self.apim.write("apim.clients.create").await?;
+        oauth_clients::create(&mut write, &row).await?;
+        let (key, tenant) = (client.consumer_key.clone(), row.tenant);
+        self.client_changed(write, &tenant, key).await?;
+        Ok(Outcome::Client {
+            client,
+            secret: Some(secret),
+        })
+    }
+
+    /// A client by consumer key.
+    pub(super) async fn find_client(&self, key: &str) -> Result<Outcome, Refused> {
+        let mut read = self.apim.read().await?;
+        found(oauth_clients::find(&mut read, key).await?)
+    }
+
+    /// A client by owner and name.
+    pub(super) async fn find_client_by_name(
+        &self,
+        tenant: &str,
+        owner: &str,
+        name: &str,
+    ) -> Result<Outcome, Refused> {
+        let mut read = self.apim.read().await?;
+        found(oauth_clients::find_by_name(&mut read, tenant, owner, name).await?)
+    }
+
+    /// Changes what may be chosen of a client.
+    pub(super) async fn update_client(&self, client: Client) -> Result<Outcome, Refused> {
+        let mut read = self.apim.read().await?;
+        let known = oauth_clients::find(&mut read, &client.consumer_key).await?;
+        drop(read);
+        let known = known.ok_or_else(|| Refused::NotFound("client".to_owned()))?;
+        let row = stored(&client, known.secret_hash, known.created_at_ms);
+        let mut write = self.apim.write("apim.clients.update").await?;
+        oauth_clients::update(&mut write, &row).await?;
+        let key = client.consumer_key.clone();
+        self.client_changed(write, &known.tenant, key).await?;
+        Ok(Outcome::Client {
+            client,
+            secret: None,
+        })
+    }
+
+    /// Replaces a client's secret; tokens that were issued go on.
+    pub(super) async fn regenerate_secret(&self, key: &str) -> Result<Outcome, Refused> {
+        let mut read = self.apim.read().await?;
+        let known = oauth_clients::find(&mut read, key).await?;
+        drop(read);
+        let mut known = known.ok_or_else(|| Refused::NotFound("client".to_owned()))?;
+        let secret = new_secret()?;
+        known.secret_hash = hash_hex(&secret);
+        let mut write = self.apim.write("apim.clients.regenerate_secret").await?;
+        oauth_clients::update(&mut write, &known).await?;
+        self.client_changed(write, &known.tenant, key.to_owned())
+            .await?;
+        Ok(Outcome::Client {
+            client: shown(&known),
+            secret: Some(secret),
+        })
+    }
+
+    /// Removes clients and ends what was issued to them, in one transaction.
+    pub(super) async fn delete_clients(&self, keys: &[String]) -> Result<Outcome, Refused> {
+        let now = self.clock.now_ms();
+        let until_ms = self.everything_expired_by(now);
+        let mut read = self.apim.read().await?;
+        let (mut changes, mut known) = (Vec::new(), Vec::new());
+        for key in keys {
+            if let Some(client) = oauth_clients::find(&mut read, key).await? {
+                let application = grants::application_of_client(&mut read, key).await?;
+                changes.push(Change::ClientChanged {
+                    consumer_key: key.clone(),
+                    application_id: application.map(|(id, _)| id),
+                });
+                changes.push(Change::IssuedBefore {
+                    subject: MarkedSubject::Client,
+                    id: key.clone(),
+                    before_ms: now + 1,
+                    until_ms,
+                });
+                known.push(client);
+            }
+        }
+        drop(read);
+        let Some(tenant) = known.first().map(|client| client.tenant.clone()) else {
+            return Ok(Outcome::Yes);
+        };
+        let mut write = self.apim.write("apim.clients.delete").await?;
+        for client in &known {
+            oauth_clients::delete(&mut write, &client.consumer_key).await?;
+            let mark = revocations::Mark {
+                tenant: client.tenant.clone(),
+                subject: MarkedSubject::Client,
+                subject_id: client.consumer_key.clone(),
+                before_ms: now + 1,
+                until_ms,
+            };
+            revocations::save_mark(&mut write, &mark).await?;
+        }
+        let n = write.commit_with(&tenant, &changes, new_id, now).await?;
+        Ok(Outcome::Applied(self.feed.committed(n).await))
+    }
+
+    async fn client_changed(
+        &self,
+        write: storage::Write,
+        tenant: &str,
+        consumer_key: String,
+    ) -> Result<(), Refused> {
+        let change = Change::ClientChanged {
+            consumer_key,
+            application_id: None,
+        };
+        let now = self.clock.now_ms();
+        let n = write.commit_with(tenant, &[change], new_id, now).await?;
+        self.feed.committed(n).await;
+        Ok(())
+    }
+}
+
+fn found(client: Option<OauthClient>) -> Result<Outcome, Refused> {
+    match client {
+        Some(client) => Ok(Outcome::Client {
+            client: shown(&client),
+            secret: None,
+        }),
+        None => Err(Refused::NotFound("client".to_owned())),
+    }
+}
+
+/// A stored client without what nobody may see.
+pub(super) fn shown(client: &OauthClient) -> Client {
+    Client {
+        consumer_key: client.consumer_key.clone(),
+        details: NewClient {
+            tenant: client.tenant.clone(),
+            name: client.name.clone(),
+            owner: client.owner.clone(),
+            grant_types: client.grant_types.clone(),
+            callback_url: client.callback_url.clone(),
+            token_type: TokenType::parse(&client.token_type).unwrap_or_default(),
+            access_token_seconds: client.access_token_seconds,
+            refresh_token_seconds: client.refresh_token_seconds,
+        },
+    }
+}
+
+fn stored(client: &Client, secret_hash: String, created_at_ms: i64) -> OauthClient {
+    let details = &client.details;
+    OauthClient {
+        consumer_key: client.consumer_key.clone(),
+        tenant: details.tenant.clone(),
+        name: details.name.clone(),
+        owner: details.owner.clone(),
+        secret_hash,
+        grant_types: details.grant_types.clone(),
+        callback_url: details.callback_url.clone(),
+        token_type: details.token_type.as_str().to_owned(),
+        access_token_seconds: details.access_token_seconds,
+        refresh_token_seconds: details.refresh_token_seconds,
+        created_at_ms,
+    }
+}

@@ -1,0 +1,365 @@
+//! Issuing and revoking tokens (RFC 6749, 7009; PROTOCOLS M5, S4).
+
+use uuid::{NoContext, Timestamp, Uuid};
+
+use domain::application::{KeyType, TokenType};
+use domain::change::MarkedSubject;
+use domain::scope;
+use domain::token::Claims;
+use serde_json::json;
+use storage::apim::tokens::{AccessToken, RefreshToken};
+use storage::apim::{oauth_clients, revocations, tokens};
+use storage::shared::{scope_roles, users};
+
+use super::clients;
+use super::command::{
+    Client, ClientSecret, GrantType, Issued, OauthRefusal, Outcome, Refused, TokenRequest,
+};
+use super::desk::{Desk, bare_name, new_id, new_secret};
+use super::handle::hash_hex;
+
+/// What a token is made of.
+struct Ground {
+    client: Client,
+    /// The user, or the client's owner.
+    user: String,
+    /// Whether it stands for a user.
+    for_user: bool,
+    roles: Vec<String>,
+    session: String,
+    /// The refresh token that is used up.
+    used: Option<String>,
+    /// Scopes that may be asked for at most; none for no bound.
+    within: Option<Vec<String>>,
+}
+
+// === impl Ground ===
+
+impl Ground {
+    fn access_row(&self, token: &str, scopes: &[String], now_ms: i64, life: i64) -> AccessToken {
+        AccessToken {
+            token_hash: hash_hex(token),
+            tenant: self.client.details.tenant.clone(),
+            consumer_key: self.client.consumer_key.clone(),
+            session: self.session.clone(),
+            username: self.user.clone(),
+            user_type: kind(self.for_user).to_owned(),
+            scopes: scopes.join(" "),
+            issued_at_ms: now_ms,
+            expires_at_ms: now_ms + life * 1_000,
+        }
+    }
+
+    fn refresh_row(&self, token: &str, scopes: &[String], now_ms: i64, life: i64) -> RefreshToken {
+        RefreshToken {
+            token_hash: hash_hex(token),
+            tenant: self.client.details.tenant.clone(),
+            consumer_key: self.client.consumer_key.clone(),
+            session: self.session.clone(),
+            username: self.user.clone(),
+            scopes: scopes.join(" "),
+            used: false,
+            issued_at_ms: now_ms,
+            expires_at_ms: now_ms + life * 1_000,
+        }
+    }
+}
+
+// === impl Desk ===
+
+impl Desk {
+    /// Issues a token.
+    pub(super) async fn issue(&self, request: TokenRequest) -> Result<Outcome, Refused> {
+        let client = self.authenticated(&request.client).await?;
+        let ground = self.ground(client, request.grant).await?;
+        let asked = match &ground.within {
+            Some(within) if request.scopes.is_empty() => within.clone(),
+            Some(within) => {
+                let within = |scope: &String| within.contains(scope);
+                request.scopes.into_iter().filter(within).collect()
+            }
+            None => request.scopes,
+        };
+        let scopes = self.granted(&ground, &asked).await?;
+        let details = &ground.client.details;
+        let chosen = request.validity_seconds.or(details.access_token_seconds);
+        let life = chosen
+            .filter(|seconds| *seconds > 0)
+            .unwrap_or(self.settings.access_token_seconds)
+            .min(super::desk::LONGEST_SECONDS);
+        self.write_tokens(&ground, scopes, life).await
+    }
+
+    /// Checks who asks, and on what ground.
+    async fn ground(&self, client: Client, grant: GrantType) -> Result<Ground, Refused> {
+        let wanted = match &grant {
+            GrantType::ClientCredentials => "client_credentials",
+            GrantType::Password { .. } => "password",
+            GrantType::RefreshToken(_) => "refresh_token",
+        };
+        if !client
+            .details
+            .grant_types
+            .iter()
+            .any(|known| known == wanted)
+        {
+            let description = format!("the client may not use the grant type {wanted}");
+            return Err(Refused::Oauth(
+                OauthRefusal::UnauthorizedClient,
+                description,
+            ));
+        }
+        match grant {
+            GrantType::ClientCredentials => Ok(Ground {
+                user: client.details.owner.clone(),
+                client,
+                for_user: false,
+                roles: Vec::new(),
+                session: String::new(),
+                used: None,
+                within: None,
+            }),
+            GrantType::Password { username, password } => {
+                let tenant = client.details.tenant.clone();
+                let name = self.checked_user(&tenant, &username, &password).await?;
+                let name = name.ok_or_else(|| invalid_grant("the user's credentials are wrong"))?;
+                Ok(Ground {
+                    roles: self.roles_of(&tenant, &name).await?.unwrap_or_default(),
+                    user: name,
+                    client,
+                    for_user: true,
+                    session: new_id(),
+                    used: None,
+                    within: None,
+                })
+            }
+            GrantType::RefreshToken(text) => self.refreshed(client, &text).await,
+        }
+    }
+
+    async fn refreshed(&self, client: Client, text: &str) -> Result<Ground, Refused> {
+        let hash = hash_hex(text);
+        let now = self.clock.now_ms();
+        let gone = || invalid_grant("the refresh token is not valid");
+        let mut read = self.apim.read().await?;
+        let found = tokens::find_refresh(&mut read, &hash).await?;
+        let found = found.filter(|found| found.consumer_key == client.consumer_key);
+        let found = found.ok_or_else(gone)?;
+        let tenant = found.tenant.clone();
+        let mut ended = false;
+        for (subject, id) in [
+            (MarkedSubject::User, &found.username),
+            (MarkedSubject::Client, &found.consumer_key),
+            (MarkedSubject::Session, &found.session),
+        ] {
+            let mark = revocations::find_mark(&mut read, &tenant, subject, id).await?;
+            ended |= mark.is_some_and(|before| found.issued_at_ms < before);
+        }
+        drop(read);
+        if found.used {
+            // Somebody holds a copy: nobody may go on with this session (threat 7, RFC 9700).
+            tracing::warn!(client = %client.consumer_key, user = %found.username,
+                "refresh token was used twice, its session is ended");
+            self.end_access(&tenant, MarkedSubject::Session, &found.session)
+                .await?;
+            return Err(gone());
+        }
+        if ended || found.expires_at_ms <= now {
+            return Err(gone());
+        }
+        let roles = self.roles_of(&tenant, &found.username).await?;
+        Ok(Ground {
+            roles: roles.ok_or_else(gone)?,
+            user: found.username,
+            client,
+            for_user: true,
+            session: found.session,
+            used: Some(hash),
+            within: Some(found.scopes.split_whitespace().map(str::to_owned).collect()),
+        })
+    }
+
+    async fn granted(&self, ground: &Ground, asked: &[String]) -> Result<Vec<String>, Refused> {
+        let tenant = &ground.client.details.tenant;
+        let mut of_apis = std::collections::HashMap::new();
+        let unknown = asked
+            .iter()
+            .filter(|scope| scope::rest_scope_roles(scope).is_none());
+        let mut read = self.shared.read().await?;
+        for scope in unknown {
+            let roles = scope_roles::find(&mut read, tenant, scope).await?;
+            of_apis.insert(scope.clone(), roles);
+        }
+        let asked = asked.iter().map(String::as_str);
+        Ok(scope::grant(asked, &ground.roles, |scope| {
+            of_apis.get(scope).cloned().flatten()
+        }))
+    }
+
+    async fn write_tokens(
+        &self,
+        ground: &Ground,
+        scopes: Vec<String>,
+        life: i64,
+    ) -> Result<Outcome, Refused> {
+        let now = self.clock.now_ms();
+        let details = &ground.client.details;
+        let opaque = details.token_type == TokenType::Oauth;
+        let access_token = if opaque {
+            new_secret()?
+        } else {
+            self.access_token(ground, &scopes, now, life).await?
+        };
+        let refresh_token = (ground.for_user
+            && details
+                .grant_types
+                .iter()
+                .any(|known| known == "refresh_token"))
+        .then(new_secret)
+        .transpose()?;
+        if opaque || refresh_token.is_some() || ground.used.is_some() {
+            let mut write = self.apim.write("apim.tokens.issue").await?;
+            if let Some(used) = &ground.used
+                && !tokens::use_refresh(&mut write, used).await?
+            {
+                return Err(invalid_grant("the refresh token is not valid"));
+            }
+            if opaque {
+                let token = ground.access_row(&access_token, &scopes, now, life);
+                tokens::create_access(&mut write, &token).await?;
+            }
+            if let Some(refresh) = &refresh_token {
+                let life = details.refresh_token_seconds.filter(|seconds| *seconds > 0);
+                let life = life.unwrap_or(self.settings.refresh_token_seconds);
+                let token = ground.refresh_row(refresh, &scopes, now, life);
+                tokens::create_refresh(&mut write, &token).await?;
+            }
+            write.commit().await?;
+        }
+        let wants_identity = ground.for_user && scopes.iter().any(|scope| scope == scope::OPENID);
+        let id_token = if wants_identity {
+            Some(self.identity(ground, now, life).await?)
+        } else {
+            None
+        };
+        Ok(Outcome::Issued(Issued {
+            access_token,
+            refresh_token,
+            id_token,
+            scopes,
+            expires_in: life,
+        }))
+    }
+
+    async fn access_token(
+        &self,
+        ground: &Ground,
+        scopes: &[String],
+        now_ms: i64,
+        life: i64,
+    ) -> Result<String, Refused> {
+        let details = &ground.client.details;
+        let since = Timestamp::from_unix(
+            NoContext,
+            u64::try_from(now_ms / 1_000).unwrap_or(0),
+            u32::try_from(now_ms % 1_000 * 1_000_000).unwrap_or(0),
+        );
+        let claims = Claims {
+            iss: self.settings.issuer.clone(),
+            sub: format!("{}@{}", ground.user, details.tenant),
+            aut: kind(ground.for_user).to_owned(),
+            aud: vec![ground.client.consumer_key.clone()],
+            azp: ground.client.consumer_key.clone(),
+            scope: scopes.join(" "),
+            // Version 7: it carries the milliseconds that `iat` cannot, for issued-before marks.
+            jti: Uuid::new_v7(since).to_string(),
+            sid: ground.session.clone(),
+            iat: now_ms / 1_000,
+            nbf: Some(now_ms / 1_000),
+            exp: now_ms / 1_000 + life,
+        };
+        self.sign("at+jwt", claims.write()).await
+    }
+
+    async fn identity(&self, ground: &Ground, now_ms: i64, life: i64) -> Result<String, Refused> {
+        let claims = json!({
+            "iss": self.settings.issuer,
+            "sub": format!("{}@{}", ground.user, ground.client.details.tenant),
+            "aud": [ground.client.consumer_key], "azp": ground.client.consumer_key,
+            "iat": now_ms / 1_000, "exp": now_ms / 1_000 + life, "jti": new_id(),
+        });
+        self.sign("JWT", claims).await
+    }
+
+    /// Signs off the runtime's threads: RSA takes about a millisecond.
+    async fn sign(&self, kind: &'static str, claims: serde_json::Value) -> Result<String, Refused> {
+        let keys = std::sync::Arc::clone(&self.keys);
+        let signed = tokio::task::spawn_blocking(move || keys.sign(kind, &claims)).await;
+        match signed {
+            Ok(Ok(token)) => Ok(token),
+            _ => Err(Refused::Unavailable),
+        }
+    }
+
+    /// The client, when its secret is right.
+    pub(super) async fn authenticated(&self, secret: &ClientSecret) -> Result<Client, Refused> {
+        let mut read = self.apim.read().await?;
+        let found = oauth_clients::find(&mut read, &secret.consumer_key).await?;
+        let given = hash_hex(&secret.consumer_secret);
+        match found {
+            // Hashes of random secrets: how long it takes to compare them tells nothing.
+            Some(client) if client.secret_hash == given => Ok(clients::shown(&client)),
+            _ => Err(Refused::Oauth(
+                OauthRefusal::InvalidClient,
+                "the client is unknown or its secret is wrong".to_owned(),
+            )),
+        }
+    }
+
+    /// The user's own spelling of the name, when the password is right.
+    pub(super) async fn checked_user(
+        &self,
+        tenant: &str,
+        name: &str,
+        password: &str,
+    ) -> Result<Option<String>, Refused> {
+        let name = bare_name(name);
+        let mut read = self.shared.read().await?;
+        let user = users::find_by_name(&mut read, tenant, name).await?;
+        drop(read);
+        let user = user.filter(|user| user.active);
+        let hash = user.as_ref().map(|user| user.password_hash.as_str());
+        let account = format!("{tenant}/{}", name.to_lowercase());
+        let now = self.clock.now_ms();
+        let right = self.passwords.check(&account, password, hash, now).await;
+        Ok(user.filter(|_| right).map(|user| user.name))
+    }
+
+    /// An active user's roles; none when there is no such user.
+    pub(super) async fn roles_of(
+        &self,
+        tenant: &str,
+        name: &str,
+    ) -> Result<Option<Vec<String>>, Refused> {
+        let mut read = self.shared.read().await?;
+        match users::find_by_name(&mut read, tenant, name).await? {
+            Some(user) if user.active => Ok(Some(users::roles(&mut read, tenant, &user.id).await?)),
+            _ => Ok(None),
+        }
+    }
+}
+
+/// The key type of a client that serves no application.
+pub(super) const UNMAPPED: KeyType = KeyType::Production;
+
+const fn kind(for_user: bool) -> &'static str {
+    if for_user {
+        "APPLICATION_USER"
+    } else {
+        "APPLICATION"
+    }
+}
+
+fn invalid_grant(description: &str) -> Refused {
+    Refused::Oauth(OauthRefusal::InvalidGrant, description.to_owned())
+}

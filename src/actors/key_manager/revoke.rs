@@ -1,0 +1,123 @@
+//! Ending access (RFC 7009, PROTOCOLS S4): single tokens by id or hash, everything issued to a
+//! subject by a mark; each is one transaction with its entry in the change log.
+
+use domain::change::{Change, MarkedSubject};
+use domain::token::{self, Claims};
+use storage::apim::{revocations, tokens};
+
+use super::command::{ClientSecret, Outcome, Refused};
+use super::desk::{Desk, new_id};
+use super::handle::hash_hex;
+
+impl Desk {
+    /// Revokes a token of a client; a text that is no token of it is no error (RFC 7009 §2.2).
+    pub(super) async fn revoke(
+        &self,
+        secret: &ClientSecret,
+        text: &str,
+    ) -> Result<Outcome, Refused> {
+        let client = self.authenticated(secret).await?;
+        let tenant = client.details.tenant.clone();
+        let (now, key) = (self.clock.now_ms(), client.consumer_key);
+        if text.split('.').count() == 3 {
+            let Some(claims) = self.own_claims(text).filter(|claims| claims.azp == key) else {
+                return Ok(Outcome::Yes);
+            };
+            return self
+                .revoke_one(&tenant, &claims.iss, &claims.jti, claims.exp * 1_000, false)
+                .await;
+        }
+        let hash = hash_hex(text);
+        let mut read = self.apim.read().await?;
+        let access = tokens::find_access(&mut read, &hash).await?;
+        let refresh = tokens::find_refresh(&mut read, &hash).await?;
+        drop(read);
+        match (access, refresh) {
+            (Some(token), _) if token.consumer_key == key && token.expires_at_ms > now => {
+                self.revoke_one(&tenant, "", &hash, token.expires_at_ms, true)
+                    .await
+            }
+            (_, Some(token)) if token.consumer_key == key => {
+                self.end_access(&tenant, MarkedSubject::Session, &token.session)
+                    .await
+            }
+            _ => Ok(Outcome::Yes),
+        }
+    }
+
+    async fn revoke_one(
+        &self,
+        tenant: &str,
+        issuer: &str,
+        token_id: &str,
+        expires_at_ms: i64,
+        stored: bool,
+    ) -> Result<Outcome, Refused> {
+        let mut write = self.apim.write("apim.tokens.revoke").await?;
+        let revocation = revocations::Revocation {
+            tenant: tenant.to_owned(),
+            issuer: issuer.to_owned(),
+            token_id: token_id.to_owned(),
+            expires_at_ms,
+        };
+        revocations::save(&mut write, &revocation).await?;
+        if stored {
+            tokens::delete_access(&mut write, token_id).await?;
+        }
+        let change = Change::TokenRevoked {
+            issuer: issuer.to_owned(),
+            token_id: token_id.to_owned(),
+            expires_at_ms,
+        };
+        let n = write
+            .commit_with(tenant, &[change], new_id, self.clock.now_ms())
+            .await?;
+        Ok(Outcome::Applied(self.feed.committed(n).await))
+    }
+
+    /// The claims of a token that this key manager has signed, whatever its times.
+    pub(super) fn own_claims(&self, text: &str) -> Option<Claims> {
+        let parsed = token::parse(text).ok()?;
+        let verified = parsed.kind == "at+jwt"
+            && self.keys.verify(
+                &parsed.key_id,
+                &parsed.algorithm,
+                parsed.signed,
+                parsed.signature,
+            );
+        let claims = Claims::read(&parsed.claims).ok().filter(|_| verified)?;
+        (claims.iss == self.settings.issuer).then_some(claims)
+    }
+
+    /// Ends everything that was issued to a subject until now.
+    pub(super) async fn end_access(
+        &self,
+        tenant: &str,
+        subject: MarkedSubject,
+        id: &str,
+    ) -> Result<Outcome, Refused> {
+        let now = self.clock.now_ms();
+        let until_ms = self.everything_expired_by(now);
+        let mut write = self.apim.write("apim.tokens.end_access").await?;
+        if subject == MarkedSubject::Session {
+            tokens::delete_session(&mut write, id).await?;
+        }
+        // One more: what was issued within this very millisecond ends as well.
+        let mark = revocations::Mark {
+            tenant: tenant.to_owned(),
+            subject,
+            subject_id: id.to_owned(),
+            before_ms: now + 1,
+            until_ms,
+        };
+        revocations::save_mark(&mut write, &mark).await?;
+        let change = Change::IssuedBefore {
+            subject,
+            id: id.to_owned(),
+            before_ms: now + 1,
+            until_ms,
+        };
+        let n = write.commit_with(tenant, &[change], new_id, now).await?;
+        Ok(Outcome::Applied(self.feed.committed(n).await))
+    }
+}

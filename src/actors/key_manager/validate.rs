@@ -1,0 +1,247 @@
+//! What a key manager knows of a credential (V1): the head of the change log first, then the
+//! data, in one snapshot, so that the verdict is true at the number it names.
+
+use domain::change::MarkedSubject;
+use domain::token::Claims;
+use domain::validation::{Credential, Grant, GrantKind, RefusalReason, UserType, Verdict};
+use storage::apim::{grants, oauth_clients, revocations, tokens};
+use storage::{Read, StoreError};
+
+use super::desk::{Desk, bare_name};
+use super::issue::UNMAPPED;
+use super::message::{ValidateMany, Validated};
+
+/// Who a token was issued to, before the application behind it is known.
+struct Holder {
+    tenant: String,
+    kind: GrantKind,
+    issuer: String,
+    token_id: String,
+    session: String,
+    consumer_key: String,
+    scopes: String,
+    audiences: Vec<String>,
+    user: String,
+    user_type: UserType,
+    issued_at_ms: i64,
+    not_before_ms: Option<i64>,
+    expires_at_ms: i64,
+}
+
+impl Desk {
+    /// Answers a batch of questions out of one snapshot.
+    pub(super) async fn validate_many(&self, asked: ValidateMany) -> Validated {
+        match self.verdicts(&asked).await {
+            Ok(validated) => validated,
+            Err(error) => {
+                tracing::error!(%error, "credentials cannot be validated");
+                Validated::Unavailable
+            }
+        }
+    }
+
+    async fn verdicts(&self, asked: &ValidateMany) -> Result<Validated, StoreError> {
+        let mut read = self.apim.read().await?;
+        let at = grants::head(&mut read).await?;
+        if at < asked.applied {
+            return Ok(Validated::Behind { at });
+        }
+        let mut verdicts = Vec::with_capacity(asked.credentials.len());
+        for credential in &asked.credentials {
+            verdicts.push(match credential {
+                Credential::Jwt(text) => self.signed(&mut read, at, text).await?,
+                Credential::Opaque(hash) => self.opaque(&mut read, at, hash).await?,
+                Credential::ApiKey(hash) => self.api_key(&mut read, at, hash).await?,
+            });
+        }
+        Ok(Validated::Verdicts(verdicts))
+    }
+
+    async fn signed(&self, read: &mut Read, at: u64, text: &str) -> Result<Verdict, StoreError> {
+        let Some(claims) = self.own_claims(text) else {
+            return Ok(refused(at, RefusalReason::Malformed, None));
+        };
+        let client = oauth_clients::find(read, &claims.azp).await?;
+        let Some(client) = client else {
+            return Ok(refused(at, RefusalReason::Inactive, Some(claims.jti)));
+        };
+        self.held(read, at, holder(claims, client.tenant)).await
+    }
+
+    async fn opaque(&self, read: &mut Read, at: u64, hash: &str) -> Result<Verdict, StoreError> {
+        let Some(token) = tokens::find_access(read, hash).await? else {
+            return Ok(refused(at, RefusalReason::Unknown, Some(hash.to_owned())));
+        };
+        if oauth_clients::find(read, &token.consumer_key)
+            .await?
+            .is_none()
+        {
+            return Ok(refused(at, RefusalReason::Inactive, Some(hash.to_owned())));
+        }
+        let holder = Holder {
+            tenant: token.tenant,
+            kind: GrantKind::Opaque,
+            issuer: String::new(),
+            token_id: token.token_hash,
+            session: token.session,
+            consumer_key: token.consumer_key,
+            scopes: token.scopes,
+            audiences: Vec::new(),
+            user: token.username,
+            user_type: user_type(&token.user_type),
+            issued_at_ms: token.issued_at_ms,
+            not_before_ms: None,
+            expires_at_ms: token.expires_at_ms,
+        };
+        self.held(read, at, holder).await
+    }
+
+    /// Times, revocations and marks, then the application with its subscriptions.
+    async fn held(&self, read: &mut Read, at: u64, holder: Holder) -> Result<Verdict, StoreError> {
+        let now = self.clock.now_ms();
+        let refuse = |reason| refused(at, reason, Some(holder.token_id.clone()));
+        if holder.expires_at_ms <= now || holder.not_before_ms.is_some_and(|from| now < from) {
+            return Ok(refuse(RefusalReason::Expired));
+        }
+        let tenant = &holder.tenant;
+        if revocations::is_revoked(read, tenant, &holder.issuer, &holder.token_id).await? {
+            return Ok(refuse(RefusalReason::Revoked));
+        }
+        let mapped = grants::application_of_client(read, &holder.consumer_key).await?;
+        let application_id = mapped.as_ref().map_or("", |(id, _)| id.as_str());
+        for (subject, id) in [
+            (MarkedSubject::User, holder.user.as_str()),
+            (MarkedSubject::Client, holder.consumer_key.as_str()),
+            (MarkedSubject::Session, holder.session.as_str()),
+            (MarkedSubject::Application, application_id),
+        ] {
+            let mark = match id {
+                "" => None,
+                id => revocations::find_mark(read, tenant, subject, id).await?,
+            };
+            if mark.is_some_and(|before| holder.issued_at_ms < before) {
+                return Ok(refuse(RefusalReason::Revoked));
+            }
+        }
+        let (application, subscriptions, key_type) = match mapped {
+            None => (None, Vec::new(), UNMAPPED),
+            Some((id, key_type)) => (
+                grants::application(read, &id).await?,
+                grants::subscriptions(read, &id).await?,
+                key_type,
+            ),
+        };
+        Ok(Verdict::Granted(Box::new(Grant {
+            at,
+            tenant: holder.tenant,
+            kind: holder.kind,
+            issuer: holder.issuer,
+            token_id: holder.token_id,
+            session: (!holder.session.is_empty()).then_some(holder.session),
+            consumer_key: holder.consumer_key,
+            key_type,
+            scopes: words(&holder.scopes, ' '),
+            audiences: holder.audiences,
+            user: holder.user,
+            user_type: holder.user_type,
+            issued_at_ms: holder.issued_at_ms,
+            not_before_ms: holder.not_before_ms,
+            expires_at_ms: Some(holder.expires_at_ms),
+            application,
+            subscriptions,
+            bound_api_id: None,
+            permitted_ips: Vec::new(),
+            permitted_referers: Vec::new(),
+        })))
+    }
+
+    async fn api_key(&self, read: &mut Read, at: u64, hash: &str) -> Result<Verdict, StoreError> {
+        let Some(key) = grants::api_key(read, hash).await? else {
+            return Ok(refused(at, RefusalReason::Unknown, Some(hash.to_owned())));
+        };
+        let expires_at_ms =
+            (key.validity_seconds >= 0).then(|| key.issued_at_ms + key.validity_seconds * 1_000);
+        if expires_at_ms.is_some_and(|end| end <= self.clock.now_ms()) {
+            return Ok(refused(at, RefusalReason::Expired, Some(hash.to_owned())));
+        }
+        let (application, subscriptions) = match &key.application_id {
+            None => (None, Vec::new()),
+            Some(id) => (
+                grants::application(read, id).await?,
+                grants::subscriptions(read, id).await?,
+            ),
+        };
+        Ok(Verdict::Granted(Box::new(Grant {
+            at,
+            tenant: key.tenant,
+            kind: GrantKind::ApiKey,
+            issuer: String::new(),
+            token_id: hash.to_owned(),
+            session: None,
+            consumer_key: String::new(),
+            key_type: key.key_type,
+            scopes: Vec::new(),
+            audiences: Vec::new(),
+            user: key.owner,
+            user_type: UserType::Application,
+            issued_at_ms: key.issued_at_ms,
+            not_before_ms: None,
+            expires_at_ms,
+            application,
+            subscriptions,
+            bound_api_id: Some(key.api_id),
+            permitted_ips: words(&key.permitted_ips, ','),
+            permitted_referers: words(&key.permitted_referers, ','),
+        })))
+    }
+}
+
+fn holder(claims: Claims, tenant: String) -> Holder {
+    // Our ids are version 7 and know the millisecond; others count from the start of the second.
+    let issued_at_ms = uuid::Uuid::parse_str(&claims.jti)
+        .ok()
+        .and_then(|id| id.get_timestamp())
+        .and_then(|at| {
+            let (seconds, nanoseconds) = at.to_unix();
+            i64::try_from(seconds * 1_000 + u64::from(nanoseconds) / 1_000_000).ok()
+        });
+    Holder {
+        tenant,
+        kind: GrantKind::Jwt,
+        issuer: claims.iss,
+        session: claims.sid,
+        consumer_key: claims.azp,
+        scopes: claims.scope,
+        audiences: claims.aud,
+        user: bare_name(&claims.sub).to_owned(),
+        user_type: user_type(&claims.aut),
+        issued_at_ms: issued_at_ms.unwrap_or(claims.iat * 1_000),
+        not_before_ms: claims.nbf.map(|seconds| seconds * 1_000),
+        expires_at_ms: claims.exp.saturating_mul(1_000),
+        token_id: claims.jti,
+    }
+}
+
+fn user_type(text: &str) -> UserType {
+    if text == "APPLICATION_USER" {
+        UserType::ApplicationUser
+    } else {
+        UserType::Application
+    }
+}
+
+fn words(text: &str, separator: char) -> Vec<String> {
+    text.split(separator)
+        .map(str::trim)
+        .filter(|word| !word.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+const fn refused(at: u64, reason: RefusalReason, token_id: Option<String>) -> Verdict {
+    Verdict::Refused {
+        at,
+        reason,
+        token_id,
+    }
+}

@@ -1,0 +1,179 @@
+//! The key manager's actors: validators and clerks answer questions, the keeper does what no one
+//! asks for (relaying what a crash left in the outbox, purging what has expired).
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use cluster::{Actor, Address, Asked, BoxError, Ticker};
+use domain::api::SUPER_TENANT;
+use storage::apim::tokens;
+
+use super::command::{Command, Outcome, Refused};
+use super::desk::Desk;
+use super::message::{BasicChecked, CheckBasic, ValidateMany};
+
+/// Rows removed by one purge statement.
+const PURGE_BATCH: i64 = 500;
+/// How often the keeper looks.
+const ROUND: Duration = Duration::from_secs(30);
+
+/// Answers questions about credentials.
+pub(super) struct Validator(Desk);
+
+/// Carries out commands and checks passwords.
+pub(super) struct Clerk(Desk);
+
+/// What a clerk understands.
+pub(super) enum ClerkMessage {
+    Command(Asked<Command>),
+    Basic(Asked<CheckBasic>),
+}
+
+/// Relays and purges.
+pub(super) struct Keeper {
+    desk: Desk,
+    _rounds: Ticker,
+}
+
+/// What the keeper understands.
+pub(super) enum KeeperMessage {
+    Round,
+}
+
+// === impl Validator ===
+
+impl Actor for Validator {
+    type Message = Asked<ValidateMany>;
+    type Arguments = Desk;
+    const KIND: &'static str = "key_manager.validator";
+
+    async fn start(desk: Desk, _me: Address<Self::Message>) -> Result<Self, BoxError> {
+        Ok(Self(desk))
+    }
+
+    async fn handle(&mut self, asked: Self::Message) -> Result<(), BoxError> {
+        if !asked.reply.is_abandoned() {
+            asked.reply.send(self.0.validate_many(asked.request).await);
+        }
+        Ok(())
+    }
+}
+
+// === impl Clerk ===
+
+impl Actor for Clerk {
+    type Message = ClerkMessage;
+    type Arguments = Desk;
+    const KIND: &'static str = "key_manager.clerk";
+
+    async fn start(desk: Desk, _me: Address<Self::Message>) -> Result<Self, BoxError> {
+        Ok(Self(desk))
+    }
+
+    async fn handle(&mut self, message: ClerkMessage) -> Result<(), BoxError> {
+        match message {
+            ClerkMessage::Command(asked) => {
+                let outcome = self.0.carry_out(asked.request).await;
+                asked.reply.send(outcome);
+            }
+            ClerkMessage::Basic(asked) => {
+                asked
+                    .reply
+                    .send(self.0.basic(&asked.request.credential).await);
+            }
+        }
+        Ok(())
+    }
+}
+
+// === impl Keeper ===
+
+impl Actor for Keeper {
+    type Message = KeeperMessage;
+    type Arguments = Desk;
+    const KIND: &'static str = "key_manager.keeper";
+
+    async fn start(desk: Desk, me: Address<KeeperMessage>) -> Result<Self, BoxError> {
+        // What a crash left behind is relayed before anybody asks.
+        if let Err(error) = desk.relay().await {
+            tracing::warn!(%error, "outbox could not be relayed, trying again later");
+        }
+        Ok(Self {
+            desk,
+            _rounds: Ticker::start(me, ROUND, || KeeperMessage::Round),
+        })
+    }
+
+    async fn handle(&mut self, KeeperMessage::Round: KeeperMessage) -> Result<(), BoxError> {
+        if let Err(error) = self.desk.relay().await {
+            tracing::warn!(%error, "outbox could not be relayed, trying again later");
+        }
+        let now = self.desk.clock.now_ms();
+        loop {
+            let mut write = self.desk.apim.write("apim.tokens.purge").await?;
+            let removed = tokens::delete_expired(&mut write, now, PURGE_BATCH).await?;
+            write.commit().await?;
+            if removed < PURGE_BATCH.unsigned_abs() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl Desk {
+    async fn carry_out(&self, command: Command) -> Result<Outcome, Refused> {
+        match command {
+            Command::Issue(request) => self.issue(request).await,
+            Command::Revoke { client, token } => self.revoke(&client, &token).await,
+            Command::Authenticate(secret) => Ok(Outcome::Client {
+                client: self.authenticated(&secret).await?,
+                secret: None,
+            }),
+            Command::CreateClient(client) => self.create_client(client).await,
+            Command::FindClient(key) => self.find_client(&key).await,
+            Command::FindClientByName {
+                tenant,
+                owner,
+                name,
+            } => self.find_client_by_name(&tenant, &owner, &name).await,
+            Command::UpdateClient(client) => self.update_client(client).await,
+            Command::RegenerateSecret(key) => self.regenerate_secret(&key).await,
+            Command::DeleteClients(keys) => self.delete_clients(&keys).await,
+            Command::EndAccess {
+                tenant,
+                subject,
+                id,
+            } => self.end_access(&tenant, subject, &id).await,
+            Command::CreateUser(user) => self.create_user(user).await,
+            Command::FindUser { tenant, id } => self.find_user(&tenant, &id).await,
+            Command::FindUserByName { tenant, name } => {
+                self.find_user_by_name(&tenant, &name).await
+            }
+            Command::ListUsers {
+                tenant,
+                limit,
+                offset,
+            } => self.list_users(&tenant, limit, offset).await,
+            Command::DeleteUser { tenant, id } => self.delete_user(&tenant, &id).await,
+            Command::HasAdministrator(tenant) => self.has_administrator(&tenant).await,
+        }
+    }
+
+    async fn basic(&self, credential: &str) -> BasicChecked {
+        let text = STANDARD.decode(credential).ok();
+        let text = text.and_then(|bytes| String::from_utf8(bytes).ok());
+        let Some((name, password)) = text.as_deref().and_then(|text| text.split_once(':')) else {
+            return BasicChecked::Refused;
+        };
+        match self.checked_user(SUPER_TENANT, name, password).await {
+            Ok(Some(name)) => BasicChecked::User {
+                tenant: SUPER_TENANT.to_owned(),
+                name,
+            },
+            Ok(None) => BasicChecked::Refused,
+            Err(_) => BasicChecked::Unavailable,
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! `POST /oauth2/introspect` (RFC 7662): for administrators, and for clients about their own
+//! tokens.
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use serde_json::{Value, json};
+
+use domain::validation::{Grant, GrantKind, UserType, Verdict};
+
+use super::client_credentials::{Form, client};
+use super::oauth_error::OauthError;
+use crate::auth;
+use crate::error::ApiError;
+use crate::operation::{Access, BodyKind, Operation};
+use crate::services::Services;
+
+pub(super) static INTROSPECT: Operation =
+    Operation::new("POST", "/oauth2/introspect", Access::Own, BodyKind::Form);
+
+pub(super) async fn introspect(
+    State(services): State<Services>,
+    request: Request,
+) -> Result<Json<Value>, OauthError> {
+    let (headers, mut form) = Form::read(request).await?;
+    let token = form.required("token")?;
+    let own = asker(&services, &headers, &mut form).await?;
+    let verdict = services.key_manager.validate(&token).await;
+    let verdict = verdict.map_err(|error| ApiError::unavailable(&error))?;
+    Ok(Json(match verdict {
+        Verdict::Granted(grant) if own.is_none_or(|key| key == grant.consumer_key) => shown(&grant),
+        _ => json!({ "active": false }),
+    }))
+}
+
+/// Who asks: none for an administrator, who may see all, else the client's consumer key.
+async fn asker(
+    services: &Services,
+    headers: &HeaderMap,
+    form: &mut Form,
+) -> Result<Option<String>, OauthError> {
+    let header = headers.get(AUTHORIZATION);
+    let text = header
+        .and_then(|header| header.to_str().ok())
+        .unwrap_or_default();
+    if text.starts_with("Bearer ") {
+        auth::administrator(services, header).await?;
+        return Ok(None);
+    }
+    if let Some(credential) = text.strip_prefix("Basic ") {
+        let user = services.key_manager.basic(credential).await;
+        let user = user.map_err(|error| ApiError::unavailable(&error))?;
+        if let Some((tenant, name)) = user {
+            let found = services
+                .key_manager
+                .find_user_by_name(&tenant, &name)
+                .await?;
+            if found.roles.iter().any(|role| role == domain::role::ADMIN) {
+                return Ok(None);
+            }
+            return Err(OauthError::invalid_client());
+        }
+    }
+    let client = services
+        .key_manager
+        .authenticate(client(headers, form)?)
+        .await?;
+    Ok(Some(client.consumer_key))
+}
+
+fn shown(grant: &Grant) -> Value {
+    let aut = match grant.user_type {
+        UserType::Application => "APPLICATION",
+        UserType::ApplicationUser => "APPLICATION_USER",
+    };
+    json!({
+        "active": true,
+        "scope": grant.scopes.join(" "),
+        "client_id": grant.consumer_key,
+        "username": format!("{}@{}", grant.user, grant.tenant),
+        "token_type": "Bearer",
+        "exp": grant.expires_at_ms.map(|at| at / 1_000),
+        "iat": grant.issued_at_ms / 1_000,
+        "nbf": grant.not_before_ms.map_or(grant.issued_at_ms / 1_000, |at| at / 1_000),
+        "sub": format!("{}@{}", grant.user, grant.tenant),
+        "aud": grant.audiences,
+        "iss": grant.issuer,
+        "jti": if grant.kind == GrantKind::Jwt { grant.token_id.as_str() } else { "" },
+        "aut": aut,
+    })
+}

@@ -1,0 +1,125 @@
+//! `POST /client-registration/v0.17/register`: registers a client for the REST APIs, or gives
+//! the one of that name again, changed as asked.
+
+use axum::Json;
+use axum::extract::State;
+use serde_json::{Value, json};
+
+use actors::key_manager::command::{Client, NewClient, Refused};
+use domain::application::TokenType;
+
+use crate::auth::Caller;
+use crate::body::Fields;
+use crate::error::ApiError;
+use crate::operation::{Access, BodyKind, Operation};
+use crate::services::Services;
+
+pub(super) static REGISTER: Operation = Operation::new(
+    "POST",
+    "/client-registration/v0.17/register",
+    Access::BasicOr(&["apim:admin"]),
+    BodyKind::Json,
+);
+
+/// Grant types that a client may be registered with; those not served yet are kept and refused
+/// when they are used.
+const GRANT_TYPES: [&str; 6] = [
+    "client_credentials",
+    "password",
+    "refresh_token",
+    "authorization_code",
+    "urn:ietf:params:oauth:grant-type:jwt-bearer",
+    "urn:ietf:params:oauth:grant-type:token-exchange",
+];
+
+pub(super) async fn register(
+    State(services): State<Services>,
+    caller: Caller,
+    fields: Fields,
+) -> Result<Json<Value>, ApiError> {
+    let wanted = wanted(&caller, fields)?;
+    let km = &services.key_manager;
+    let known = km
+        .find_client_by_name(&wanted.tenant, &wanted.owner, &wanted.name)
+        .await;
+    let (client, secret) = match known {
+        Ok(client) => {
+            let changed = Client {
+                consumer_key: client.consumer_key,
+                details: wanted,
+            };
+            let client = km.update_client(changed).await.map_err(refused)?;
+            // Secrets are kept as hashes: the one to be shown again is a new one.
+            let secret = km.regenerate_secret(&client.consumer_key).await;
+            (client, secret.map_err(refused)?)
+        }
+        Err(Refused::NotFound(_)) => km.create_client(wanted).await.map_err(refused)?,
+        Err(error) => return Err(refused(error)),
+    };
+    Ok(Json(shown(&client, &secret)))
+}
+
+fn wanted(caller: &Caller, mut fields: Fields) -> Result<NewClient, ApiError> {
+    let name = fields.required_text("clientName", 255)?;
+    let owner = fields.text("owner", 255)?;
+    let owner = owner.unwrap_or_else(|| caller.user.clone());
+    let bare = owner.split('@').next().unwrap_or_default();
+    if !bare.eq_ignore_ascii_case(&caller.user) && !caller.has("apim:admin") {
+        return Err(ApiError::bad_field("owner", "must be the caller"));
+    }
+    let grants = fields.text("grantType", 1_024)?.unwrap_or_default();
+    let mut grant_types = Vec::new();
+    for grant in grants.split_whitespace() {
+        if !GRANT_TYPES.contains(&grant) {
+            let problem = format!(
+                "{grant} is not a grant type, use {}",
+                GRANT_TYPES.join(", ")
+            );
+            return Err(ApiError::bad_field("grantType", problem));
+        }
+        grant_types.push(grant.to_owned());
+    }
+    let kind = fields.text("tokenType", 20)?;
+    let token_type = match kind.as_deref() {
+        None => TokenType::Jwt,
+        Some(kind) => TokenType::parse(kind)
+            .ok_or_else(|| ApiError::bad_field("tokenType", "must be JWT or OAUTH"))?,
+    };
+    fields.take("saasApp");
+    Ok(NewClient {
+        tenant: caller.tenant.clone(),
+        name,
+        owner: bare.to_owned(),
+        grant_types,
+        callback_url: fields.text("callbackUrl", 2_048)?.unwrap_or_default(),
+        token_type,
+        access_token_seconds: None,
+        refresh_token_seconds: None,
+    })
+}
+
+fn shown(client: &Client, secret: &str) -> Value {
+    let details = &client.details;
+    let grants = details.grant_types.join(" ");
+    json!({
+        "clientId": client.consumer_key,
+        "clientSecret": secret,
+        "clientName": details.name,
+        "callBackURL": details.callback_url,
+        "callbackUrl": details.callback_url,
+        "isSaasApplication": true,
+        "appOwner": details.owner,
+        "jsonString": json!({ "grant_types": grants }).to_string(),
+        "jsonAppAttribute": "{}",
+        "applicationUUID": null,
+        "tokenType": details.token_type.as_str(),
+    })
+}
+
+fn refused(refused: Refused) -> ApiError {
+    match refused {
+        Refused::BadField { field, problem } => ApiError::bad_field(&field, problem),
+        Refused::Duplicate(what) => ApiError::conflict(format!("{what} exists already")),
+        refused => ApiError::unavailable(&refused),
+    }
+}

@@ -1,0 +1,29 @@
+//! `POST /oauth2/revoke` (RFC 7009): 200 with an empty body, whether there was something to
+//! revoke or not; `Headgate-Applied` says who has applied it.
+
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse as _, Response};
+
+use super::client_credentials::{Form, client};
+use super::oauth_error::OauthError;
+use crate::management::with_applied;
+use crate::operation::{Access, BodyKind, Operation};
+use crate::services::Services;
+
+pub(super) static REVOKE: Operation =
+    Operation::new("POST", "/oauth2/revoke", Access::Own, BodyKind::Form);
+
+pub(super) async fn revoke(
+    State(services): State<Services>,
+    request: Request,
+) -> Result<Response, OauthError> {
+    let (headers, mut form) = Form::read(request).await?;
+    let client = client(&headers, &mut form)?;
+    let token = form.required("token")?;
+    let applied = services.key_manager.revoke(client, token).await?;
+    let response = ().into_response();
+    Ok(match applied {
+        Some(applied) => with_applied(response, &applied),
+        None => response,
+    })
+}
