@@ -231,6 +231,7 @@ impl Book {
             holder: self.holder.clone(),
             cell: self.cell.clone(),
             policies,
+            epoch: self.stamp.epoch,
             asked_at_ms: now_ms,
             window: self.window,
             have: self.have,

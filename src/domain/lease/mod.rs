@@ -184,7 +184,7 @@ impl Lease {
     }
 
     fn end(&self, generation: u32) -> &AtomicI64 {
-        if generation % 2 == 0 {
+        if generation.is_multiple_of(2) {
             &self.even_end_ms
         } else {
             &self.odd_end_ms

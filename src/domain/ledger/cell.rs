@@ -67,8 +67,8 @@ pub(super) struct Cell {
     pub(super) lost: bool,
     /// Used by leases that are over.
     pub(super) spent: u64,
-    /// What a mark says was granted and nobody has claimed yet.
-    pub(super) restored: u64,
+    /// How much of `spent` comes from a mark and stands for grants of holders that have not been heard of yet (L5).
+    pub(super) coverage: u64,
     pub(super) holders: BTreeMap<String, Held>,
     /// The last mark asked for, and when.
     pub(super) mark: u64,
@@ -82,6 +82,8 @@ pub(super) struct Cell {
 #[derive(Debug, Clone)]
 pub(super) struct Held {
     pub(super) count: Count,
+    /// Granted before this owner started, and counted within the mark (L5).
+    pub(super) covered: u64,
     /// It said that it holds nothing unused, and was granted nothing since.
     pub(super) emptied: bool,
     /// It did not answer the last recall: what it has counts as spent (L7).
@@ -122,7 +124,7 @@ impl Count {
     }
 
     /// Granted and neither returned nor forgiven: spent or still in the gateway's hands.
-    pub(super) fn net(&self) -> u64 {
+    pub fn net(&self) -> u64 {
         self.granted
             .saturating_sub(self.returned)
             .saturating_sub(self.forgiven)
@@ -130,6 +132,64 @@ impl Count {
 
     fn age(&self) -> (u64, u64) {
         (self.incarnation, self.lease)
+    }
+}
+
+// === impl Held ===
+
+impl Held {
+    fn new(holder: &Holder) -> Self {
+        Self {
+            count: Count::new(holder),
+            covered: 0,
+            emptied: true,
+            silent: false,
+        }
+    }
+
+    /// What it adds to the units that count as used.
+    fn net(&self) -> u64 {
+        self.count.net().saturating_sub(self.covered)
+    }
+
+    /// Takes in counts about the current window.
+    fn hear(&mut self, ask: &Ask, epoch: u64, coverage: &mut u64) {
+        let count = &mut self.count;
+        let (net_before, returned_before) = (count.net(), count.returned);
+        let unknown = ask.have > count.granted;
+        count.granted = count.granted.max(ask.have);
+        count.returned = count.returned.max(ask.returned.min(count.granted));
+        if unknown {
+            // Granted before this owner started: the mark counts it already, as far as it reaches (L5).
+            let more = count.net().saturating_sub(net_before).min(*coverage);
+            self.covered = self.covered.saturating_add(more);
+            *coverage = coverage.saturating_sub(more);
+            self.emptied = false;
+        }
+        // The counts of an ask from before this owner may be older than the mark: what it says was given back may have
+        // been granted again before the mark, so it frees nothing.
+        let back = count
+            .returned
+            .saturating_sub(returned_before)
+            .min(self.covered);
+        if !unknown && back > 0 {
+            self.covered = self.covered.saturating_sub(back);
+            *coverage = coverage.saturating_add(back);
+        }
+        if ask.epoch >= epoch {
+            // It has heard of this owner: what it gives back from now on was not given back before the mark.
+            count.forgiven = count.forgiven.saturating_add(self.covered);
+            self.covered = 0;
+        }
+        self.emptied |= ask.emptied && ask.have == count.granted;
+    }
+
+    /// As others see it: what a mark covers is not counted twice.
+    fn image(&self) -> Count {
+        Count {
+            forgiven: self.count.forgiven.saturating_add(self.covered),
+            ..self.count.clone()
+        }
     }
 }
 
@@ -143,7 +203,7 @@ impl Cell {
             stamp: Stamp::default(),
             lost: false,
             spent: 0,
-            restored: 0,
+            coverage: 0,
             holders: BTreeMap::new(),
             mark: 0,
             mark_stamp: Stamp::default(),
@@ -157,9 +217,8 @@ impl Cell {
         let held: u64 = self
             .holders
             .values()
-            .fold(0, |sum, held| sum.saturating_add(held.count.net()));
+            .fold(0, |sum, held| sum.saturating_add(held.net()));
         held.saturating_add(self.spent)
-            .saturating_add(self.restored)
     }
 
     /// Units that may be granted; never negative, whatever the limit was lowered to (L9).
@@ -179,51 +238,31 @@ impl Cell {
     }
 
     /// Takes in what an ask says about the past: cumulative, so old and repeated asks change nothing (L7).
-    pub(super) fn absorb(&mut self, ask: &Ask) -> Absorbed {
+    pub(super) fn absorb(&mut self, ask: &Ask, epoch: u64) -> Absorbed {
         let Self {
             holders,
             spent,
-            restored,
+            coverage,
             window,
             denied,
             ..
         } = self;
         let held = holders
             .entry(ask.holder.node.clone())
-            .or_insert_with(|| Held {
-                count: Count::new(&ask.holder),
-                emptied: true,
-                silent: false,
-            });
+            .or_insert_with(|| Held::new(&ask.holder));
         let age = (ask.holder.incarnation, ask.holder.lease);
         if age < held.count.age() {
             return Absorbed::Stale;
         }
         if age > held.count.age() {
             // The old lease is over; what it did not give back counts as spent (L7: silence means spent).
-            *spent = spent.saturating_add(held.count.net());
+            *spent = spent.saturating_add(held.net());
             denied.retain(|holder| holder.node != ask.holder.node);
-            *held = Held {
-                count: Count::new(&ask.holder),
-                emptied: true,
-                silent: false,
-            };
+            *held = Held::new(&ask.holder);
         }
         held.silent = false;
         if ask.window == Some(window.id) {
-            let before = held.count.net();
-            let unknown = ask.have > held.count.granted;
-            held.count.granted = held.count.granted.max(ask.have);
-            held.count.returned = held
-                .count
-                .returned
-                .max(ask.returned.min(held.count.granted));
-            if unknown {
-                // Granted before this owner started: that part of the mark has found its holder (L5).
-                *restored = restored.saturating_sub(held.count.net().saturating_sub(before));
-                held.emptied = false;
-            }
-            held.emptied |= ask.emptied && ask.have == held.count.granted;
+            held.hear(ask, epoch, coverage);
         }
         Absorbed::Current
     }
@@ -254,7 +293,7 @@ impl Cell {
     /// What this holder confirmed as spent no longer counts (a reset).
     pub(super) fn forgive(&mut self, node: &str) {
         if let Some(held) = self.holders.get_mut(node) {
-            held.count.forgiven = held.count.forgiven.saturating_add(held.count.net());
+            held.count.forgiven = held.count.forgiven.saturating_add(held.net());
         }
     }
 
@@ -290,11 +329,11 @@ impl Cell {
             window: self.window,
             quota: self.quota,
             lost: self.lost,
-            spent: self.spent.saturating_add(self.restored),
+            spent: self.spent,
             holders: self
                 .holders
                 .iter()
-                .map(|(node, held)| (node.clone(), held.count.clone()))
+                .map(|(node, held)| (node.clone(), held.image()))
                 .collect(),
         }
     }
@@ -313,6 +352,7 @@ impl Cell {
                     node,
                     Held {
                         count,
+                        covered: 0,
                         emptied: false,
                         silent: false,
                     },

@@ -37,7 +37,7 @@ impl Cell {
             .holders
             .get(&node)
             .map(|held| (held.count.clone(), held.silent));
-        if self.absorb(&ask) == Absorbed::Stale {
+        if self.absorb(&ask, step.stamp.epoch) == Absorbed::Stale {
             return;
         }
         let after = self.holders.get(&node).map(|held| held.count.clone());
@@ -84,7 +84,7 @@ impl Cell {
     pub(super) fn reset(&mut self, key: &CellKey, step: &mut Step) {
         self.stamp = step.stamp;
         self.spent = 0;
-        self.restored = 0;
+        self.coverage = 0;
         self.lost = false;
         self.mark = 0;
         for held in self.holders.values_mut() {

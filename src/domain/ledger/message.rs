@@ -56,6 +56,9 @@ pub struct Ask {
     pub cell: CellKey,
     /// The change-log number of the policies the gateway knows (PROTOCOLS L12).
     pub policies: u64,
+    /// The epoch of the last owner the gateway heard of this cell from; 0 when of none. Tells the owner that the
+    /// counts below were made after it began.
+    pub epoch: u64,
     /// The gateway's own clock when it asked, milliseconds; the reply echoes it.
     pub asked_at_ms: i64,
     /// The window the counts below are about; none when the gateway knows of none.

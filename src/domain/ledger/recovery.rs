@@ -88,7 +88,8 @@ impl Past {
         if let Some(mark) = self.marks.get(key)
             && mark.window == window.id
         {
-            cell.restored = mark.used;
+            cell.spent = mark.used;
+            cell.coverage = mark.used;
             cell.mark = mark.used;
             self.marks.remove(key);
         } else if self.t0_ms.is_some_and(|t0| window.start_ms <= t0) {

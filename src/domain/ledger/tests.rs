@@ -29,6 +29,7 @@ fn ask(node: &str, have: u64, want: u64) -> Ask {
         holder: Holder::new(node, 1, 1),
         cell: key("a"),
         policies: 1,
+        epoch: 1,
         asked_at_ms: 7,
         window: Some(MINUTE.at(T).id),
         have,
@@ -310,8 +311,8 @@ fn a_long_window_is_marked_before_release_and_survives_a_restart() {
     );
     let image = restarted.image(&key("a")).unwrap();
     assert_eq!(
-        (image.spent, image.holders[0].1.granted),
-        (0, 2),
+        (image.spent, image.holders[0].1.net()),
+        (2, 0),
         "the mark found its holder"
     );
 }

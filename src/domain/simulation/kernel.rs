@@ -1,0 +1,112 @@
+//! Randomness from a seed, and a queue of events in time: all a simulated world needs to be repeatable.
+
+use std::collections::BTreeMap;
+
+/// SplitMix64: small, and the same everywhere.
+#[derive(Debug, Clone)]
+pub(super) struct Rng(u64);
+
+/// What happens when; equal times keep their order.
+#[derive(Debug)]
+pub(super) struct Queue<E> {
+    events: BTreeMap<(i64, u64), E>,
+    count: u64,
+}
+
+/// How badly messages travel; chances in thousandths.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Network {
+    pub(super) lost: u64,
+    pub(super) repeated: u64,
+    /// Chance of a long delay.
+    pub(super) slow: u64,
+    pub(super) usual_ms: i64,
+    pub(super) slow_ms: i64,
+}
+
+impl Rng {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub(super) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// Between `low` and `high`, both included.
+    pub(super) fn between(&mut self, low: i64, high: i64) -> i64 {
+        let width = u64::try_from(high - low + 1).unwrap();
+        low + i64::try_from(self.next() % width).unwrap()
+    }
+
+    pub(super) fn index(&mut self, len: usize) -> usize {
+        usize::try_from(self.next() % u64::try_from(len).unwrap()).unwrap()
+    }
+
+    /// True in so many of a thousand cases.
+    pub(super) fn chance(&mut self, thousandths: u64) -> bool {
+        self.next() % 1_000 < thousandths
+    }
+}
+
+impl<E> Queue<E> {
+    pub(super) fn new() -> Self {
+        Self {
+            events: BTreeMap::new(),
+            count: 0,
+        }
+    }
+
+    pub(super) fn at(&mut self, time_ms: i64, event: E) {
+        self.count += 1;
+        self.events.insert((time_ms, self.count), event);
+    }
+
+    pub(super) fn pop(&mut self) -> Option<(i64, E)> {
+        self.events
+            .pop_first()
+            .map(|((time_ms, _), event)| (time_ms, event))
+    }
+}
+
+impl Network {
+    pub(super) const GOOD: Self = Self {
+        lost: 0,
+        repeated: 0,
+        slow: 0,
+        usual_ms: 5,
+        slow_ms: 5,
+    };
+    pub(super) const BAD: Self = Self {
+        lost: 50,
+        repeated: 100,
+        slow: 50,
+        usual_ms: 20,
+        slow_ms: 3_000,
+    };
+
+    /// When the copies of a message sent now arrive: none, one or two.
+    pub(super) fn deliveries(&self, now_ms: i64, rng: &mut Rng) -> Vec<i64> {
+        let mut copies = Vec::new();
+        if !rng.chance(self.lost) {
+            copies.push(self.delay(rng));
+        }
+        if rng.chance(self.repeated) {
+            copies.push(self.delay(rng));
+        }
+        copies.into_iter().map(|delay| now_ms + delay).collect()
+    }
+
+    fn delay(&self, rng: &mut Rng) -> i64 {
+        let most = if rng.chance(self.slow) {
+            self.slow_ms
+        } else {
+            self.usual_ms
+        };
+        rng.between(1, most)
+    }
+}

@@ -1,0 +1,616 @@
+//! One owner and several gateways: the real `Ledger` and the real `Book`s and `Lease`s, with everything between them
+//! going wrong. Time is milliseconds of the world; T and every gateway's clock are derived from it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::Planted;
+use super::kernel::{Network, Queue, Rng};
+use super::ledger_truth::Truth;
+use crate::lease::{Applied, Book, Receipt, Refused};
+use crate::ledger::{
+    Ask, CellKey, Effect, Holder, Input, Ledger, Mark, Policies, Quota, Recall, Recovery, Reopen,
+    Reply, Source,
+};
+use crate::policy::TimeUnit;
+use crate::window::WindowSpec;
+
+pub(super) const TENANT: &str = "carbon.super";
+const WORLD_EPOCH_MS: i64 = 1_700_000_000_000;
+/// A request without a unit waits so long at most (L8).
+const PATIENCE_MS: i64 = 3_000;
+
+/// What a run is made of.
+#[derive(Debug, Clone)]
+pub(super) struct Plan {
+    pub(super) gateways: usize,
+    /// One key each: limit and window.
+    pub(super) keys: Vec<(u64, WindowSpec)>,
+    pub(super) length_ms: i64,
+    /// Milliseconds between the requests for a key at all gateways together.
+    pub(super) pace_ms: i64,
+    pub(super) network: Network,
+    /// Chances in a thousand, each second.
+    pub(super) gateway_crashes: u64,
+    pub(super) owner_restarts: u64,
+    pub(super) limit_changes: u64,
+    pub(super) clock_steps_back: u64,
+    /// Chances in a thousand, each request.
+    pub(super) pauses: u64,
+    pub(super) put_backs: u64,
+    pub(super) planted: Option<Planted>,
+}
+
+#[derive(Debug, Clone)]
+enum Message {
+    Reply(Reply),
+    Recall(Recall),
+    Reopen(Reopen),
+}
+
+#[derive(Debug)]
+enum Event {
+    Request {
+        gateway: usize,
+        key: usize,
+    },
+    PutBack {
+        gateway: usize,
+        life: u64,
+        key: usize,
+        receipt: Receipt,
+    },
+    ToOwner(Ask),
+    ToGateway {
+        gateway: usize,
+        message: Message,
+    },
+    /// The owner's disk has the rows.
+    Written {
+        epoch: u64,
+        effect: Effect,
+    },
+    OwnerTick,
+    Second,
+    GatewayTick {
+        gateway: usize,
+    },
+}
+
+#[derive(Debug)]
+struct Gateway {
+    life: u64,
+    leases: u64,
+    offset_ms: i64,
+    /// Its clock's error in parts per million.
+    drift_ppm: i64,
+    books: BTreeMap<usize, Book>,
+    /// Requests that wait: when each came.
+    waiting: BTreeMap<usize, Vec<i64>>,
+    /// What a planted bug has to remember: the last count sent by key and window.
+    sent: BTreeMap<(usize, i64), u64>,
+}
+
+pub(super) struct World {
+    plan: Plan,
+    rng: Rng,
+    queue: Queue<Event>,
+    now_ms: i64,
+    owner: Ledger,
+    epoch: u64,
+    /// What T lies before the world's time, after steps of the clock.
+    t_step_ms: i64,
+    disk: Vec<Mark>,
+    policies: Policies,
+    gateways: Vec<Gateway>,
+    pub(super) truth: Truth,
+}
+
+// === impl World ===
+
+impl World {
+    pub(super) fn new(plan: Plan, seed: u64) -> Self {
+        let mut rng = Rng::new(seed);
+        let mut policies = Policies::new(1);
+        for (key, (limit, window)) in plan.keys.iter().enumerate() {
+            policies.set(
+                TENANT,
+                &policy(key),
+                Quota {
+                    limit: *limit,
+                    window: *window,
+                },
+            );
+        }
+        let gateways = (0..plan.gateways)
+            .map(|_| Gateway {
+                life: 1,
+                leases: 0,
+                offset_ms: rng.between(-1_000_000, 1_000_000),
+                drift_ppm: rng.between(-250, 250),
+                books: BTreeMap::new(),
+                waiting: BTreeMap::new(),
+                sent: BTreeMap::new(),
+            })
+            .collect();
+        let mut owner = Ledger::new(64, Recovery::founding(1), Arc::new(policies.clone()));
+        owner.planted = plan.planted;
+        let truth = Truth::new(&policies);
+        let mut world = Self {
+            plan,
+            rng,
+            queue: Queue::new(),
+            now_ms: 0,
+            owner,
+            epoch: 1,
+            t_step_ms: 0,
+            disk: Vec::new(),
+            policies,
+            gateways,
+            truth,
+        };
+        world.schedule();
+        world
+    }
+
+    /// Runs to the end; the truth then knows what was wrong, and a digest of all that happened.
+    pub(super) fn run(mut self) -> Truth {
+        while let Some((time_ms, event)) = self.queue.pop()
+            && time_ms <= self.plan.length_ms
+        {
+            self.now_ms = self.now_ms.max(time_ms);
+            self.truth.happened(self.now_ms, &event);
+            self.event(event);
+        }
+        self.truth
+    }
+
+    fn schedule(&mut self) {
+        for key in 0..self.plan.keys.len() {
+            let mut at = 0;
+            while at < self.plan.length_ms {
+                let gateway = self.rng.index(self.plan.gateways);
+                self.queue.at(at, Event::Request { gateway, key });
+                at += self.rng.between(1, self.plan.pace_ms * 2 - 1);
+            }
+        }
+        self.queue.at(10, Event::OwnerTick);
+        self.queue.at(1_000, Event::Second);
+        for gateway in 0..self.plan.gateways {
+            self.queue.at(50, Event::GatewayTick { gateway });
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        match event {
+            Event::Request { gateway, key } => {
+                let patience = self.now_ms;
+                self.request(gateway, key, patience);
+            }
+            Event::PutBack {
+                gateway,
+                life,
+                key,
+                receipt,
+            } => {
+                let at = &self.gateways[gateway];
+                if at.life == life
+                    && let Some(book) = at.books.get(&key)
+                {
+                    book.lease().put_back(receipt);
+                }
+            }
+            Event::ToOwner(ask) => self.owner(Input::Ask(ask)),
+            Event::ToGateway { gateway, message } => self.gateway(gateway, message),
+            Event::Written { epoch, effect } => {
+                if epoch == self.epoch
+                    && let Effect::Persist { stamp, marks } = effect
+                {
+                    self.disk.extend(marks);
+                    self.owner(Input::Marked { stamp });
+                }
+            }
+            Event::OwnerTick => {
+                self.owner(Input::Tick);
+                self.queue.at(self.now_ms + 10, Event::OwnerTick);
+            }
+            Event::GatewayTick { gateway } => self.gateway_tick(gateway),
+            Event::Second => self.second(),
+        }
+    }
+
+    // --- clocks ---
+
+    /// T as the owner's machine gives it; the ledger keeps it from going back.
+    fn t_ms(&self) -> i64 {
+        WORLD_EPOCH_MS + self.now_ms - self.t_step_ms
+    }
+
+    fn clock_ms(&self, gateway: usize, world_ms: i64) -> i64 {
+        let at = &self.gateways[gateway];
+        at.offset_ms + world_ms + world_ms * at.drift_ppm / 1_000_000
+    }
+
+    // --- requests ---
+
+    fn request(&mut self, gateway: usize, key: usize, came_ms: i64) {
+        self.open(gateway, key);
+        let pause_ms = if self.rng.chance(self.plan.pauses) {
+            self.rng.between(1, 5_000)
+        } else {
+            0
+        };
+        // A thread that is paused between taking and reading the clock reads a later time, however it takes; with the
+        // planted bug the unit is taken when the pause is over, by a clock that was read before it.
+        let read_at_ms = match self.plan.planted {
+            Some(Planted::ClockBeforeTake) => self.now_ms - pause_ms,
+            _ => self.now_ms + pause_ms,
+        };
+        let clock_ms = self.clock_ms(gateway, read_at_ms);
+        let Some(book) = self.gateways[gateway].books.get(&key) else {
+            return;
+        };
+        match book.lease().take(1, || clock_ms) {
+            Ok(receipt) => {
+                let window = book.granted().0.unwrap();
+                let life = self.gateways[gateway].life;
+                if receipt.ask {
+                    self.ask(gateway, key);
+                }
+                if self.rng.chance(self.plan.put_backs) {
+                    // Another level refused it.
+                    let later = self.now_ms + self.rng.between(0, 500);
+                    self.queue.at(
+                        later,
+                        Event::PutBack {
+                            gateway,
+                            life,
+                            key,
+                            receipt,
+                        },
+                    );
+                } else {
+                    self.truth.admitted(key, window, self.t_ms());
+                }
+            }
+            Err(Refused::Empty { ask }) => {
+                self.gateways[gateway]
+                    .waiting
+                    .entry(key)
+                    .or_default()
+                    .push(came_ms);
+                if ask {
+                    self.ask(gateway, key);
+                }
+            }
+            Err(Refused::Closed { .. }) => {}
+        }
+    }
+
+    fn open(&mut self, gateway: usize, key: usize) {
+        let at = &mut self.gateways[gateway];
+        if !at.books.contains_key(&key) {
+            at.leases += 1;
+            let holder = Holder::new(format!("g{gateway}"), at.life, at.leases);
+            at.books.insert(key, Book::open(holder, cell(key)));
+        }
+    }
+
+    fn ask(&mut self, gateway: usize, key: usize) {
+        let clock_ms = self.clock_ms(gateway, self.now_ms);
+        let at = &mut self.gateways[gateway];
+        let waiting = at
+            .waiting
+            .get(&key)
+            .map_or(0, |waiting| u32::try_from(waiting.len()).unwrap());
+        if let Some(book) = at.books.get_mut(&key) {
+            let ask = book.ask(1, waiting, clock_ms);
+            self.to_owner(ask);
+        }
+    }
+
+    fn wake(&mut self, gateway: usize, key: usize) {
+        let waiting = self.gateways[gateway]
+            .waiting
+            .remove(&key)
+            .unwrap_or_default();
+        for came_ms in waiting {
+            if self.now_ms - came_ms <= PATIENCE_MS {
+                self.request(gateway, key, came_ms);
+            }
+        }
+    }
+
+    // --- gateways ---
+
+    fn gateway(&mut self, gateway: usize, message: Message) {
+        let clock_ms = self.clock_ms(gateway, self.now_ms);
+        let planted = self.plan.planted;
+        let at = &mut self.gateways[gateway];
+        match message {
+            Message::Reply(mut reply) => {
+                let key = key_of(&reply.cell);
+                let Some(book) = at.books.get_mut(&key) else {
+                    return;
+                };
+                if planted == Some(Planted::ReplyIsIncrement)
+                    && let Some(window) = reply.window
+                {
+                    let (known, have) = book.granted();
+                    reply.granted += if known == Some(window.id) { have } else { 0 };
+                }
+                if !matches!(book.apply(&reply), Applied::Nothing | Applied::Retry { .. }) {
+                    self.wake(gateway, key);
+                }
+            }
+            Message::Recall(recall) => {
+                let answer = at
+                    .books
+                    .get_mut(&key_of(&recall.cell))
+                    .and_then(|book| book.recall(&recall, 1, clock_ms));
+                if let Some(ask) = answer {
+                    self.to_owner(ask);
+                }
+            }
+            Message::Reopen(reopen) => {
+                let key = key_of(&reopen.cell);
+                let waits = at.waiting.contains_key(&key);
+                if at
+                    .books
+                    .get_mut(&key)
+                    .is_some_and(|book| book.reopen(&reopen, clock_ms))
+                    && waits
+                {
+                    self.ask(gateway, key);
+                }
+            }
+        }
+    }
+
+    /// Asks again for those who wait; now and then returns what is idle and forgets what is over.
+    fn gateway_tick(&mut self, gateway: usize) {
+        let clock_ms = self.clock_ms(gateway, self.now_ms);
+        let waiting: Vec<usize> = self.gateways[gateway].waiting.keys().copied().collect();
+        for key in waiting {
+            self.wake(gateway, key);
+        }
+        if self.rng.chance(100) {
+            let mut asks = Vec::new();
+            let Gateway { books, waiting, .. } = &mut self.gateways[gateway];
+            for book in books.values_mut() {
+                asks.extend(book.sweep(1, clock_ms));
+            }
+            books.retain(|key, book| waiting.contains_key(key) || !book.is_over(clock_ms));
+            for ask in asks {
+                self.to_owner(ask);
+            }
+        }
+        self.queue
+            .at(self.now_ms + 100, Event::GatewayTick { gateway });
+    }
+
+    // --- the owner ---
+
+    fn to_owner(&mut self, ask: Ask) {
+        for at in self.plan.network.deliveries(self.now_ms, &mut self.rng) {
+            self.queue.at(at, Event::ToOwner(ask.clone()));
+        }
+    }
+
+    fn owner(&mut self, input: Input) {
+        let touched = match &input {
+            Input::Ask(ask) => Some(ask.clone()),
+            _ => None,
+        };
+        let before = touched.as_ref().and_then(|ask| self.owner.image(&ask.cell));
+        let effects = self.owner.step_alone(input, self.t_ms());
+        if let Some(ask) = touched {
+            let after = self.owner.image(&ask.cell);
+            self.truth
+                .granted(key_of(&ask.cell), &ask, before.as_ref(), after.as_ref());
+        }
+        for effect in effects {
+            self.effect(effect);
+        }
+    }
+
+    fn effect(&mut self, effect: Effect) {
+        let (holder, message) = match effect {
+            Effect::Persist { stamp, .. } => {
+                let at = self.now_ms + self.rng.between(1, 50);
+                self.queue.at(
+                    at,
+                    Event::Written {
+                        epoch: self.epoch,
+                        effect,
+                    },
+                );
+                if self.plan.planted == Some(Planted::ReleaseBeforeMark) {
+                    self.owner(Input::Marked { stamp });
+                }
+                return;
+            }
+            Effect::Reply(reply) => (reply.holder.clone(), Message::Reply(self.sent(reply))),
+            Effect::Recall(recall) => (recall.holder.clone(), Message::Recall(recall)),
+            Effect::Reopen(reopen) => (reopen.holder.clone(), Message::Reopen(reopen)),
+            Effect::Replicate { .. } | Effect::Shared { .. } => return,
+        };
+        let gateway: usize = holder.node.trim_start_matches('g').parse().unwrap();
+        for at in self.plan.network.deliveries(self.now_ms, &mut self.rng) {
+            self.queue.at(
+                at,
+                Event::ToGateway {
+                    gateway,
+                    message: message.clone(),
+                },
+            );
+        }
+    }
+
+    /// With the planted bug, a reply carries only what is new since the last one.
+    fn sent(&mut self, mut reply: Reply) -> Reply {
+        if self.plan.planted == Some(Planted::ReplyIsIncrement)
+            && let Some(window) = reply.window
+        {
+            let gateway: usize = reply.holder.node.trim_start_matches('g').parse().unwrap();
+            let place = (key_of(&reply.cell), window.id.number);
+            let last = self.gateways[gateway]
+                .sent
+                .insert(place, reply.granted)
+                .unwrap_or(0);
+            reply.granted = reply.granted.saturating_sub(last);
+        }
+        reply
+    }
+
+    // --- what goes wrong ---
+
+    fn second(&mut self) {
+        for gateway in 0..self.plan.gateways {
+            if self.rng.chance(self.plan.gateway_crashes) {
+                self.crash_gateway(gateway);
+            }
+        }
+        if self.rng.chance(self.plan.clock_steps_back) {
+            self.t_step_ms += self.rng.between(1, 3_000);
+        }
+        if self.rng.chance(self.plan.limit_changes) {
+            self.change_limit();
+        }
+        if self.rng.chance(self.plan.owner_restarts) {
+            self.restart_owner();
+        }
+        self.queue.at(self.now_ms + 1_000, Event::Second);
+    }
+
+    fn crash_gateway(&mut self, gateway: usize) {
+        let at = &mut self.gateways[gateway];
+        at.life += 1;
+        at.leases = 0;
+        at.waiting.clear();
+        at.sent.clear();
+        let dead = std::mem::take(&mut at.books);
+        if self.plan.planted != Some(Planted::RefundDeadGateway) {
+            return;
+        }
+        for book in dead.into_values() {
+            let image = self.owner.image(book.cell());
+            let count = image.as_ref().and_then(|image| {
+                image
+                    .holders
+                    .iter()
+                    .find(|(node, _)| *node == book.holder().node)
+            });
+            if let (Some((_, count)), Some(image)) = (count, &image) {
+                let mut refund = book_report(&book, image.window.id);
+                refund.have = count.granted;
+                refund.returned = count.granted;
+                self.owner(Input::Ask(refund));
+            }
+        }
+    }
+
+    fn change_limit(&mut self) {
+        let key = self.rng.index(self.plan.keys.len());
+        let (first, window) = self.plan.keys[key];
+        let limit = u64::try_from(self.rng.between(1, i64::try_from(first).unwrap() * 2)).unwrap();
+        self.policies
+            .set(TENANT, &policy(key), Quota { limit, window });
+        self.truth.limit(key, limit);
+        self.owner(Input::Policies(Arc::new(self.policies.clone())));
+    }
+
+    /// The owner dies with all it knew, and comes back with its disk.
+    fn restart_owner(&mut self) {
+        self.epoch += 1;
+        let forgets = self.plan.planted == Some(Planted::RestartForgets);
+        let recovery = Recovery {
+            epoch: self.epoch,
+            // Every T it has ever used lies behind it (L10).
+            t0_ms: if forgets {
+                None
+            } else {
+                Some(self.truth.highest_t(self.t_ms()))
+            },
+            source: Source::Disk,
+            marks: self.disk.clone(),
+        };
+        self.owner = Ledger::new(64, recovery, Arc::new(self.policies.clone()));
+        self.owner.planted = self.plan.planted;
+    }
+}
+
+fn book_report(book: &Book, window: crate::window::WindowId) -> Ask {
+    Ask {
+        holder: book.holder().clone(),
+        cell: book.cell().clone(),
+        policies: 1,
+        epoch: 0,
+        asked_at_ms: 0,
+        window: Some(window),
+        have: 0,
+        returned: 0,
+        want: 0,
+        emptied: true,
+    }
+}
+
+fn policy(key: usize) -> String {
+    format!("subscription:{key}")
+}
+
+pub(super) fn cell(key: usize) -> CellKey {
+    CellKey::new(TENANT, policy(key), "k")
+}
+
+fn key_of(cell: &CellKey) -> usize {
+    cell.policy
+        .trim_start_matches("subscription:")
+        .parse()
+        .unwrap()
+}
+
+impl Plan {
+    /// Everything goes wrong, not too often.
+    pub(super) fn stormy() -> Self {
+        Self {
+            gateways: 3,
+            keys: vec![
+                (1, WindowSpec::new(TimeUnit::Sec, 10)),
+                (7, WindowSpec::new(TimeUnit::Sec, 5)),
+                (400, WindowSpec::new(TimeUnit::Sec, 10)),
+                (300, WindowSpec::new(TimeUnit::Hour, 1)),
+            ],
+            length_ms: 60_000,
+            pace_ms: 30,
+            network: Network::BAD,
+            gateway_crashes: 30,
+            owner_restarts: 30,
+            limit_changes: 50,
+            clock_steps_back: 20,
+            pauses: 20,
+            put_backs: 50,
+            planted: None,
+        }
+    }
+
+    /// Nothing goes wrong, and demand is twice the limit.
+    pub(super) fn calm(limit: u64, window: WindowSpec, windows: i64) -> Self {
+        let length_ms = window.at(WORLD_EPOCH_MS).length_ms();
+        let pace_ms = (length_ms / i64::try_from(limit * 2).unwrap()).max(1);
+        Self {
+            gateways: 3,
+            keys: vec![(limit, window)],
+            length_ms: length_ms * windows,
+            pace_ms,
+            network: Network::GOOD,
+            gateway_crashes: 0,
+            owner_restarts: 0,
+            limit_changes: 0,
+            clock_steps_back: 0,
+            pauses: 0,
+            put_backs: 20,
+            planted: None,
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Seeds against invariants, and planted bugs against seeds.
+
+use super::Planted;
+use super::ledger_world::{Plan, World};
+use crate::policy::TimeUnit;
+use crate::window::WindowSpec;
+
+const SEEDS: u64 = 12;
+
+fn ledger(plan: &Plan, seed: u64) -> Vec<String> {
+    World::new(plan.clone(), seed).run().broken
+}
+
+#[test]
+fn never_over_the_limit_whatever_goes_wrong() {
+    for seed in 0..SEEDS {
+        let broken = ledger(&Plan::stormy(), seed);
+        assert!(broken.is_empty(), "seed {seed}: {:?}", broken.first());
+    }
+}
+
+#[test]
+fn a_seed_replays_bit_for_bit() {
+    let digest = |seed| World::new(Plan::stormy(), seed).run().digest();
+    assert_eq!(digest(7), digest(7));
+    assert_ne!(digest(7), digest(8));
+}
+
+#[test]
+fn hardly_under_the_limit_when_demand_is_twice_as_high() {
+    for (limit, count, floor) in [
+        (1, 10, 1),
+        (10, 10, 10),
+        (150, 5, 150),
+        (1_000, 10, 990),
+        (2_000, 10, 1_980),
+    ] {
+        let window = WindowSpec::new(TimeUnit::Sec, count);
+        for seed in 0..3 {
+            let truth = World::new(Plan::calm(limit, window, 4), seed).run();
+            let windows = truth.windows(0);
+            let whole = &windows[1..windows.len() - 1];
+            assert!(!whole.is_empty());
+            assert!(
+                whole
+                    .iter()
+                    .all(|admitted| (floor..=limit).contains(admitted)),
+                "limit {limit}: {windows:?}"
+            );
+        }
+    }
+}
+
+/// Some seed shows the bug, and the same plan without it shows nothing.
+fn notices(planted: Planted, change: impl Fn(&mut Plan)) {
+    let mut plan = Plan::stormy();
+    change(&mut plan);
+    let with_bug = Plan {
+        planted: Some(planted),
+        ..plan.clone()
+    };
+    let found = (0..60).find(|seed| !ledger(&with_bug, *seed).is_empty());
+    let seed = found.unwrap_or_else(|| panic!("{planted:?} goes unnoticed"));
+    assert_eq!(
+        ledger(&plan, seed),
+        Vec::<String>::new(),
+        "{planted:?} was not the cause"
+    );
+}
+
+#[test]
+fn planted_an_old_limit_that_stays_is_noticed() {
+    notices(Planted::OldLimitStays, |_| {});
+}
+
+#[test]
+fn planted_replies_that_are_increments_are_noticed() {
+    notices(Planted::ReplyIsIncrement, |_| {});
+}
+
+#[test]
+fn planted_refunds_of_dead_gateways_are_noticed() {
+    notices(Planted::RefundDeadGateway, |_| {});
+}
+
+#[test]
+fn planted_a_clock_read_before_taking_is_noticed() {
+    notices(Planted::ClockBeforeTake, |_| {});
+}
+
+#[test]
+fn planted_an_owner_that_forgets_at_restart_is_noticed() {
+    notices(Planted::RestartForgets, |_| {});
+}
+
+#[test]
+fn planted_a_release_before_the_mark_is_noticed() {
+    notices(Planted::ReleaseBeforeMark, |plan| plan.owner_restarts = 300);
+}
