@@ -13,6 +13,7 @@ pub mod revocations;
 pub mod snapshots;
 pub mod subscriptions;
 pub mod tokens;
+pub mod usage;
 
 use crate::database::{Database, Schema};
 use crate::error::StoreError;

@@ -1,5 +1,8 @@
 //! Broker: what must be delivered or remembered later. A file of the node alone.
 
+pub mod ledger;
+pub mod usage;
+
 use std::path::Path;
 
 use crate::database::{Database, Schema};

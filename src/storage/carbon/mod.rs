@@ -1,5 +1,10 @@
 //! Carbon: the node's identity and last known state. A file of the node alone.
 
+pub mod identity;
+pub mod projection;
+#[cfg(test)]
+mod tests;
+
 use std::path::Path;
 
 use crate::database::{Database, Schema};

@@ -1,0 +1,161 @@
+//! Usage by minute, counted once (M4): a batch of a gateway's incarnation is taken only if its
+//! numbers lie beyond what was taken before.
+
+use domain::usage::{Histogram, UsageCount};
+use sqlx::any::AnyRow;
+
+use super::change_log::{signed, unsigned};
+use crate::database::{Read, Write};
+use crate::error::StoreError;
+use crate::row::Columns as _;
+
+/// Adds the counts of a batch that ends with number `last`; false when it was taken before, then
+/// nothing is changed.
+///
+/// # Errors
+/// [`StoreError::Unavailable`], [`StoreError::Damaged`].
+pub async fn save(
+    write: &mut Write,
+    node: &str,
+    incarnation: u64,
+    last: u64,
+    counts: &[UsageCount],
+) -> Result<bool, StoreError> {
+    // One at a time, also of several control-plane nodes: histograms are read, added and written.
+    let claim = sqlx::query(
+        "INSERT INTO meta (name, value) VALUES ('usage', '') \
+         ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+    );
+    write.execute(claim, "usage").await?;
+    let take = sqlx::query(
+        "INSERT INTO usage_sources (node, incarnation, taken_sequence, unknown_calls) \
+         VALUES ($1, $2, $3, 0) ON CONFLICT (node, incarnation) DO UPDATE SET \
+         taken_sequence = excluded.taken_sequence \
+         WHERE usage_sources.taken_sequence < excluded.taken_sequence",
+    )
+    .bind(node.to_owned())
+    .bind(signed(incarnation))
+    .bind(signed(last));
+    if write.execute(take, "usage source").await? == 0 {
+        return Ok(false);
+    }
+    for count in counts {
+        add(write, count).await?;
+    }
+    Ok(true)
+}
+
+/// Says how many calls of an incarnation may have happened and are lost; replaces what was said.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn save_unknown(
+    write: &mut Write,
+    node: &str,
+    incarnation: u64,
+    unknown: u64,
+) -> Result<(), StoreError> {
+    let query = sqlx::query(
+        "INSERT INTO usage_sources (node, incarnation, taken_sequence, unknown_calls) \
+         VALUES ($1, $2, 0, $3) ON CONFLICT (node, incarnation) DO UPDATE SET \
+         unknown_calls = excluded.unknown_calls",
+    )
+    .bind(node.to_owned())
+    .bind(signed(incarnation))
+    .bind(signed(unknown));
+    write.execute(query, "usage source").await.map(drop)
+}
+
+/// The counts of the minutes that begin from `from_ms` to before `to_ms`.
+///
+/// # Errors
+/// [`StoreError::Unavailable`], [`StoreError::Damaged`].
+pub async fn list(
+    read: &mut Read,
+    from_ms: i64,
+    to_ms: i64,
+) -> Result<Vec<UsageCount>, StoreError> {
+    let query = sqlx::query(
+        "SELECT * FROM usage_minutes WHERE minute_ms >= $1 AND minute_ms < $2 \
+         ORDER BY minute_ms, tenant, api_id, application_id, status",
+    )
+    .bind(from_ms)
+    .bind(to_ms);
+    let rows = read.all(query).await?;
+    rows.iter().map(map).collect()
+}
+
+/// Calls of all gateways that may have happened and are lost.
+///
+/// # Errors
+/// [`StoreError::Unavailable`], [`StoreError::Damaged`].
+pub async fn unknown(read: &mut Read) -> Result<u64, StoreError> {
+    let query = sqlx::query(
+        "SELECT CAST(COALESCE(SUM(unknown_calls), 0) AS BIGINT) AS unknown FROM usage_sources",
+    );
+    let row = read.optional(query).await?;
+    row.map_or(Ok(0), |row| unsigned(row.integer("unknown")?))
+}
+
+async fn add(write: &mut Write, count: &UsageCount) -> Result<(), StoreError> {
+    let key = sqlx::query(
+        "SELECT * FROM usage_minutes WHERE minute_ms = $1 AND tenant = $2 AND api_id = $3 \
+         AND application_id = $4 AND status = $5",
+    )
+    .bind(count.minute_ms)
+    .bind(count.tenant.clone())
+    .bind(count.api_id.clone())
+    .bind(count.application_id.clone())
+    .bind(i64::from(count.status));
+    let mut sum = count.clone();
+    if let Some(row) = write.optional(key).await? {
+        let before = map(&row)?;
+        sum.calls = sum.calls.saturating_add(before.calls);
+        sum.forwarded = sum.forwarded.saturating_add(before.forwarded);
+        sum.bytes_in = sum.bytes_in.saturating_add(before.bytes_in);
+        sum.bytes_out = sum.bytes_out.saturating_add(before.bytes_out);
+        sum.latency.merge(&before.latency);
+    }
+    let latency: Vec<String> = sum.latency.counts.iter().map(u64::to_string).collect();
+    let save = sqlx::query(
+        "INSERT INTO usage_minutes (minute_ms, tenant, api_id, application_id, status, calls, \
+         forwarded, bytes_in, bytes_out, latency) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+         ON CONFLICT (minute_ms, tenant, api_id, application_id, status) DO UPDATE SET \
+         calls = excluded.calls, forwarded = excluded.forwarded, bytes_in = excluded.bytes_in, \
+         bytes_out = excluded.bytes_out, latency = excluded.latency",
+    )
+    .bind(sum.minute_ms)
+    .bind(sum.tenant)
+    .bind(sum.api_id)
+    .bind(sum.application_id)
+    .bind(i64::from(sum.status))
+    .bind(signed(sum.calls))
+    .bind(signed(sum.forwarded))
+    .bind(signed(sum.bytes_in))
+    .bind(signed(sum.bytes_out))
+    .bind(latency.join(","));
+    write.execute(save, "usage").await.map(drop)
+}
+
+fn map(row: &AnyRow) -> Result<UsageCount, StoreError> {
+    let damaged = |reason: String| StoreError::Damaged {
+        what: "usage",
+        reason,
+    };
+    let counts: Result<Vec<u64>, _> = row.text("latency")?.split(',').map(str::parse).collect();
+    Ok(UsageCount {
+        minute_ms: row.integer("minute_ms")?,
+        tenant: row.text("tenant")?,
+        api_id: row.text("api_id")?,
+        application_id: row.text("application_id")?,
+        status: u16::try_from(row.integer("status")?)
+            .map_err(|error| damaged(error.to_string()))?,
+        calls: unsigned(row.integer("calls")?)?,
+        forwarded: unsigned(row.integer("forwarded")?)?,
+        bytes_in: unsigned(row.integer("bytes_in")?)?,
+        bytes_out: unsigned(row.integer("bytes_out")?)?,
+        latency: Histogram {
+            counts: counts.map_err(|error| damaged(error.to_string()))?,
+        },
+    })
+}

@@ -1,0 +1,202 @@
+//! Usage on its way to API-M (M4): numbered batches, and how many numbers each incarnation reserved.
+
+use domain::usage::UsageCount;
+
+use crate::apim::change_log::{signed, unsigned};
+use crate::database::{Read, Write};
+use crate::error::StoreError;
+use crate::row::Columns as _;
+
+/// A batch that was recorded and not delivered yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    /// The incarnation that counted it (W1).
+    pub incarnation: u64,
+    /// Its first event's number.
+    pub first: u64,
+    /// Its last event's number.
+    pub last: u64,
+    /// The counts.
+    pub counts: Vec<UsageCount>,
+}
+
+/// How far an incarnation has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reservation {
+    /// Which one.
+    pub incarnation: u64,
+    /// Numbers up to this may have been used.
+    pub reserved: u64,
+    /// Numbers up to this are recorded.
+    pub recorded: u64,
+    /// Whether it ended in order: nothing beyond `recorded` was used.
+    pub closed: bool,
+    /// Events whose batches found the queue full.
+    pub dropped: u64,
+}
+
+// === impl Reservation ===
+
+impl Reservation {
+    /// Events that may have happened and are in no batch, if the incarnation is over.
+    #[must_use]
+    pub const fn unknown(&self) -> u64 {
+        let unrecorded = if self.closed {
+            0
+        } else {
+            self.reserved.saturating_sub(self.recorded)
+        };
+        unrecorded.saturating_add(self.dropped)
+    }
+}
+
+/// Reserves `block` numbers; gives the last one reserved so far before and after.
+///
+/// # Errors
+/// [`StoreError::Unavailable`], [`StoreError::Damaged`].
+pub async fn reserve(
+    write: &mut Write,
+    incarnation: u64,
+    block: u64,
+) -> Result<(u64, u64), StoreError> {
+    let query = sqlx::query(
+        "INSERT INTO usage_reservations (incarnation, reserved, recorded, closed, dropped) \
+         VALUES ($1, $2, 0, 0, 0) ON CONFLICT (incarnation) DO UPDATE SET \
+         reserved = usage_reservations.reserved + excluded.reserved, closed = 0 RETURNING reserved",
+    )
+    .bind(signed(incarnation))
+    .bind(signed(block));
+    let row = write.optional(query).await?;
+    let reserved = row.map_or(Ok(block), |row| unsigned(row.integer("reserved")?))?;
+    Ok((reserved.saturating_sub(block), reserved))
+}
+
+/// Gives back the numbers after `last`: they were not used and will not be.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn release(write: &mut Write, incarnation: u64, last: u64) -> Result<(), StoreError> {
+    let query = sqlx::query(
+        "UPDATE usage_reservations SET reserved = $2 \
+         WHERE incarnation = $1 AND reserved > $2 AND recorded <= $2",
+    )
+    .bind(signed(incarnation))
+    .bind(signed(last));
+    write.execute(query, "reservation").await.map(drop)
+}
+
+/// Marks an incarnation as ended in order.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn close(write: &mut Write, incarnation: u64) -> Result<(), StoreError> {
+    let query = sqlx::query("UPDATE usage_reservations SET closed = 1 WHERE incarnation = $1");
+    let query = query.bind(signed(incarnation));
+    write.execute(query, "reservation").await.map(drop)
+}
+
+/// Records a batch, once; without room in the queue only its number of events is kept, as dropped.
+/// Gives whether there was room.
+///
+/// # Errors
+/// [`StoreError::Unavailable`], [`StoreError::Damaged`].
+pub async fn create(write: &mut Write, batch: &Batch, most: u64) -> Result<bool, StoreError> {
+    let Batch {
+        incarnation,
+        first,
+        last,
+        counts,
+    } = batch;
+    let queued = sqlx::query("SELECT COUNT(*) AS queued FROM usage_batches");
+    let queued = write.optional(queued).await?;
+    let queued = queued.map_or(Ok(0), |row| unsigned(row.integer("queued")?))?;
+    let room = queued < most;
+    let dropped = if room {
+        0
+    } else {
+        (last + 1).saturating_sub(*first)
+    };
+    // The condition makes a repeated batch (the answer was lost) change nothing.
+    let recorded = sqlx::query(
+        "UPDATE usage_reservations SET recorded = $2, dropped = dropped + $3 \
+         WHERE incarnation = $1 AND recorded < $2",
+    )
+    .bind(signed(*incarnation))
+    .bind(signed(*last))
+    .bind(signed(dropped));
+    if write.execute(recorded, "reservation").await? == 0 || !room {
+        return Ok(room);
+    }
+    let text = serde_json::to_string(counts).map_err(StoreError::damaged("usage batch"))?;
+    let insert = sqlx::query(
+        "INSERT INTO usage_batches (incarnation, last_sequence, first_sequence, counts) \
+         VALUES ($1, $2, $3, $4)",
+    )
+    .bind(signed(*incarnation))
+    .bind(signed(*last))
+    .bind(signed(*first))
+    .bind(text);
+    write.execute(insert, "usage batch").await?;
+    Ok(true)
+}
+
+/// The oldest batch.
+///
+/// # Errors
+/// [`StoreError::Unavailable`], [`StoreError::Damaged`].
+pub async fn first(read: &mut Read) -> Result<Option<Batch>, StoreError> {
+    let query = sqlx::query(
+        "SELECT * FROM usage_batches ORDER BY incarnation, last_sequence LIMIT 1",
+    );
+    let Some(row) = read.optional(query).await? else {
+        return Ok(None);
+    };
+    Ok(Some(Batch {
+        incarnation: unsigned(row.integer("incarnation")?)?,
+        first: unsigned(row.integer("first_sequence")?)?,
+        last: unsigned(row.integer("last_sequence")?)?,
+        counts: serde_json::from_str(&row.text("counts")?)
+            .map_err(StoreError::damaged("usage batch"))?,
+    }))
+}
+
+/// Removes a delivered batch.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn delete(write: &mut Write, incarnation: u64, last: u64) -> Result<(), StoreError> {
+    let query =
+        sqlx::query("DELETE FROM usage_batches WHERE incarnation = $1 AND last_sequence = $2")
+            .bind(signed(incarnation))
+            .bind(signed(last));
+    write.execute(query, "usage batch").await.map(drop)
+}
+
+/// All incarnations that are not settled.
+///
+/// # Errors
+/// [`StoreError::Unavailable`], [`StoreError::Damaged`].
+pub async fn reservations(read: &mut Read) -> Result<Vec<Reservation>, StoreError> {
+    let query = sqlx::query("SELECT * FROM usage_reservations ORDER BY incarnation");
+    let rows = read.all(query).await?;
+    let of = |row: &sqlx::any::AnyRow| {
+        Ok(Reservation {
+            incarnation: unsigned(row.integer("incarnation")?)?,
+            reserved: unsigned(row.integer("reserved")?)?,
+            recorded: unsigned(row.integer("recorded")?)?,
+            closed: row.flag("closed")?,
+            dropped: unsigned(row.integer("dropped")?)?,
+        })
+    };
+    rows.iter().map(of).collect()
+}
+
+/// Removes the reservation of an incarnation that is over and settled.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn settle(write: &mut Write, incarnation: u64) -> Result<(), StoreError> {
+    let query = sqlx::query("DELETE FROM usage_reservations WHERE incarnation = $1");
+    let query = query.bind(signed(incarnation));
+    write.execute(query, "reservation").await.map(drop)
+}

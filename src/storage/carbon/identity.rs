@@ -1,0 +1,58 @@
+//! Who this node is (W1): a stable id, and an incarnation that rises with each start.
+
+use crate::apim::change_log::unsigned;
+use crate::database::{Read, Write};
+use crate::error::StoreError;
+use crate::row::Columns as _;
+
+/// A node's identity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Stable as long as the data directory lives.
+    pub node_id: String,
+    /// For people.
+    pub node_name: String,
+    /// Starts so far.
+    pub incarnation: u64,
+}
+
+/// Raises the incarnation for a start; the first start makes the identity with `new_id`. On disk
+/// once the write is committed.
+///
+/// # Errors
+/// [`StoreError::Unavailable`], [`StoreError::Damaged`].
+pub async fn raise(
+    write: &mut Write,
+    node_name: &str,
+    new_id: impl FnOnce() -> String,
+) -> Result<Identity, StoreError> {
+    let query = sqlx::query(
+        "INSERT INTO identity (id, node_id, node_name, incarnation) VALUES (1, $1, $2, 1) \
+         ON CONFLICT (id) DO UPDATE SET node_name = excluded.node_name, \
+         incarnation = identity.incarnation + 1 RETURNING *",
+    )
+    .bind(new_id())
+    .bind(node_name.to_owned());
+    match write.optional(query).await? {
+        Some(row) => map(&row),
+        None => Err(StoreError::NotFound("identity".to_owned())),
+    }
+}
+
+/// The identity, none before the first start.
+///
+/// # Errors
+/// [`StoreError::Unavailable`], [`StoreError::Damaged`].
+pub async fn find(read: &mut Read) -> Result<Option<Identity>, StoreError> {
+    let query = sqlx::query("SELECT * FROM identity WHERE id = 1");
+    let row = read.optional(query).await?;
+    row.map(|row| map(&row)).transpose()
+}
+
+fn map(row: &sqlx::any::AnyRow) -> Result<Identity, StoreError> {
+    Ok(Identity {
+        node_id: row.text("node_id")?,
+        node_name: row.text("node_name")?,
+        incarnation: unsigned(row.integer("incarnation")?)?,
+    })
+}

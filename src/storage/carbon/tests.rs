@@ -1,0 +1,61 @@
+//! Carbon over a file: identity and projection.
+
+use domain::change_log::Position;
+
+use super::projection::Item;
+use super::{identity, open, projection};
+
+#[tokio::test]
+async fn each_start_raises_the_incarnation_and_keeps_the_id() {
+    let dir = tempfile::tempdir().unwrap();
+    for start in 1..4 {
+        let carbon = open(dir.path()).await.unwrap();
+        let mut write = carbon.write("test.identity").await.unwrap();
+        let raised = identity::raise(&mut write, "gw", || format!("id{start}")).await;
+        let raised = raised.unwrap();
+        write.commit().await.unwrap();
+        assert_eq!((raised.node_id.as_str(), raised.incarnation), ("id1", start));
+        let mut read = carbon.read().await.unwrap();
+        assert_eq!(identity::find(&mut read).await.unwrap(), Some(raised));
+        drop(read);
+        carbon.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_batch_and_its_position_are_kept_together_or_not_at_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let carbon = open(dir.path()).await.unwrap();
+    let item = |name: &str, until_ms| Item {
+        section: "mark".to_owned(),
+        item: name.to_owned(),
+        body: "{}".to_owned(),
+        until_ms,
+    };
+    let mut write = carbon.write("test.batch").await.unwrap();
+    for kept in [item("a", None), item("b", Some(50)), item("c", Some(500))] {
+        projection::save(&mut write, &kept).await.unwrap();
+    }
+    let position = Position::new(7, "u7");
+    projection::save_applied(&mut write, &position, 5).await.unwrap();
+    write.commit().await.unwrap();
+    let mut write = carbon.write("test.batch").await.unwrap();
+    projection::delete_all(&mut write).await.unwrap();
+    let next = Position::new(8, "u8");
+    projection::save_applied(&mut write, &next, 6).await.unwrap();
+    drop(write);
+
+    let mut read = carbon.read().await.unwrap();
+    let applied = projection::applied(&mut read).await.unwrap().unwrap();
+    assert_eq!((applied.position, applied.at_ms), (position, 5));
+    let kept = projection::list(&mut read, 100).await.unwrap();
+    assert_eq!(kept, [item("a", None), item("c", Some(500))]);
+    drop(read);
+    let mut write = carbon.write("test.batch").await.unwrap();
+    assert_eq!(projection::delete_ended(&mut write, 100).await.unwrap(), 1);
+    projection::delete(&mut write, "mark", "a").await.unwrap();
+    write.commit().await.unwrap();
+    let mut read = carbon.read().await.unwrap();
+    let kept = projection::list(&mut read, 0).await.unwrap();
+    assert_eq!(kept, [item("c", Some(500))]);
+}
