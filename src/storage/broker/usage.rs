@@ -145,9 +145,8 @@ pub async fn create(write: &mut Write, batch: &Batch, most: u64) -> Result<bool,
 /// # Errors
 /// [`StoreError::Unavailable`], [`StoreError::Damaged`].
 pub async fn first(read: &mut Read) -> Result<Option<Batch>, StoreError> {
-    let query = sqlx::query(
-        "SELECT * FROM usage_batches ORDER BY incarnation, last_sequence LIMIT 1",
-    );
+    let query =
+        sqlx::query("SELECT * FROM usage_batches ORDER BY incarnation, last_sequence LIMIT 1");
     let Some(row) = read.optional(query).await? else {
         return Ok(None);
     };

@@ -14,7 +14,10 @@ async fn each_start_raises_the_incarnation_and_keeps_the_id() {
         let raised = identity::raise(&mut write, "gw", || format!("id{start}")).await;
         let raised = raised.unwrap();
         write.commit().await.unwrap();
-        assert_eq!((raised.node_id.as_str(), raised.incarnation), ("id1", start));
+        assert_eq!(
+            (raised.node_id.as_str(), raised.incarnation),
+            ("id1", start)
+        );
         let mut read = carbon.read().await.unwrap();
         assert_eq!(identity::find(&mut read).await.unwrap(), Some(raised));
         drop(read);
@@ -37,12 +40,16 @@ async fn a_batch_and_its_position_are_kept_together_or_not_at_all() {
         projection::save(&mut write, &kept).await.unwrap();
     }
     let position = Position::new(7, "u7");
-    projection::save_applied(&mut write, &position, 5).await.unwrap();
+    projection::save_applied(&mut write, &position, 5)
+        .await
+        .unwrap();
     write.commit().await.unwrap();
     let mut write = carbon.write("test.batch").await.unwrap();
     projection::delete_all(&mut write).await.unwrap();
     let next = Position::new(8, "u8");
-    projection::save_applied(&mut write, &next, 6).await.unwrap();
+    projection::save_applied(&mut write, &next, 6)
+        .await
+        .unwrap();
     drop(write);
 
     let mut read = carbon.read().await.unwrap();
