@@ -5,5 +5,6 @@
 
 pub mod change_feed;
 pub mod key_manager;
+pub mod publisher;
 mod ticker;
 pub mod traffic_manager;

@@ -174,12 +174,7 @@ impl Api {
     /// The context that the default version answers at as well.
     #[must_use]
     pub fn context_without_version(&self) -> String {
-        let bare = self.context.replace("/{version}", "");
-        if bare.is_empty() {
-            "/".to_owned()
-        } else {
-            bare
-        }
+        unversioned_context(&self.context)
     }
 }
 
@@ -190,5 +185,16 @@ pub fn versioned_context(context: &str, version: &str) -> String {
         context.replace("{version}", version)
     } else {
         format!("{}/{version}", context.trim_end_matches('/'))
+    }
+}
+
+/// A context as the default version answers at it: `{version}` left out.
+#[must_use]
+pub fn unversioned_context(context: &str) -> String {
+    let bare = context.replace("/{version}", "");
+    if bare.is_empty() {
+        "/".to_owned()
+    } else {
+        bare
     }
 }

@@ -3,11 +3,13 @@
 //! Time and randomness are parameters. Every other layer shares these words.
 
 pub mod api;
+pub mod api_rules;
 pub mod application;
 pub mod artifact;
 pub mod change;
 pub mod change_log;
 pub mod deny_policy;
+pub mod endpoint;
 pub mod lease;
 pub mod ledger;
 pub mod lifecycle;

@@ -286,7 +286,7 @@ pub async fn save(write: &mut Write, api: &ApiRow) -> Result<i64, StoreError> {
     }
 }
 
-/// Removes an API with its revisions, deployments and history.
+/// Removes an API with its revisions, deployments, API keys and history.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -294,6 +294,7 @@ pub async fn delete(write: &mut Write, tenant: &str, id: &str) -> Result<(), Sto
     for query in [
         sqlx::query("DELETE FROM api_deployments WHERE tenant = $1 AND api_id = $2"),
         sqlx::query("DELETE FROM api_revisions WHERE tenant = $1 AND api_id = $2"),
+        sqlx::query("DELETE FROM api_keys WHERE tenant = $1 AND api_id = $2"),
         sqlx::query("DELETE FROM api_lifecycle WHERE tenant = $1 AND api_id = $2"),
         sqlx::query("DELETE FROM apis WHERE tenant = $1 AND id = $2"),
     ] {

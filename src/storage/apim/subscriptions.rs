@@ -54,6 +54,43 @@ pub async fn set_status(
     write.execute(query, "subscription").await.map(drop)
 }
 
+/// The subscriptions of an API, read inside a write.
+///
+/// # Errors
+/// [`StoreError::Unavailable`], [`StoreError::Damaged`].
+pub async fn list_for_change(
+    write: &mut Write,
+    tenant: &str,
+    api_id: &str,
+) -> Result<Vec<Subscription>, StoreError> {
+    let query = sqlx::query("SELECT * FROM subscriptions WHERE tenant = $1 AND api_id = $2")
+        .bind(tenant.to_owned())
+        .bind(api_id.to_owned());
+    write.all(query).await?.iter().map(map).collect()
+}
+
+/// Inserts a subscription.
+///
+/// # Errors
+/// [`StoreError::Duplicate`] when the application subscribes to the API already.
+pub async fn create(write: &mut Write, subscription: &Subscription) -> Result<(), StoreError> {
+    let query = sqlx::query(
+        "INSERT INTO subscriptions (id, tenant, api_id, application_id, policy, \
+         requested_policy, status, subscriber, created_at_ms) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    )
+    .bind(subscription.id.clone())
+    .bind(subscription.tenant.clone())
+    .bind(subscription.api_id.clone())
+    .bind(subscription.application_id.clone())
+    .bind(subscription.policy.clone())
+    .bind(subscription.requested_policy.clone())
+    .bind(subscription.status.as_str())
+    .bind(subscription.subscriber.clone())
+    .bind(subscription.created_at_ms);
+    write.execute(query, "subscription").await.map(drop)
+}
+
 /// How many subscriptions an API has, read inside a write.
 ///
 /// # Errors

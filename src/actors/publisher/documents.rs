@@ -1,0 +1,143 @@
+//! Documents and definitions of APIs as immutable blobs (C5), and how a row corrects a document.
+
+use uuid::Uuid;
+
+use domain::api::Api;
+use domain::openapi::default_definition;
+use storage::apim::apis::ApiRow;
+use storage::shared::blobs::Blob;
+use storage::shared::{blobs, scope_roles};
+
+use super::Stores;
+use super::error::PublisherError;
+use super::message::DefinitionDocument;
+
+const DOCUMENT: &str = "document";
+const UPLOADED: &str = "definition";
+const GENERATED: &str = "definition.generated";
+
+/// Ids of the two blobs of an API.
+pub(super) struct Blobs {
+    pub(super) document: String,
+    pub(super) definition: String,
+}
+
+/// Saves document, definition and the roles of the API's scopes in one Shared transaction.
+pub(super) async fn save(
+    stores: &Stores,
+    api: &Api,
+    definition: &DefinitionDocument,
+) -> Result<Blobs, PublisherError> {
+    let now = stores.system.clock.now_ms();
+    let document = serde_json::to_vec(api).map_err(|error| internal(&error))?;
+    let blob = |kind: &str, media_type: &str, bytes: Vec<u8>| Blob {
+        id: Uuid::new_v4().to_string(),
+        tenant: api.tenant.clone(),
+        kind: kind.to_owned(),
+        media_type: media_type.to_owned(),
+        bytes,
+        created_at_ms: now,
+    };
+    let kind = if definition.generated {
+        GENERATED
+    } else {
+        UPLOADED
+    };
+    let document = blob(DOCUMENT, "application/json", document);
+    let definition = blob(kind, &definition.media_type, definition.bytes.clone());
+    let mut write = stores.shared.write("shared.blobs.create").await?;
+    blobs::create(&mut write, &document).await?;
+    blobs::create(&mut write, &definition).await?;
+    scope_roles::save(&mut write, &api.tenant, &api.id, &bindings(api)).await?;
+    write.commit().await?;
+    Ok(Blobs {
+        document: document.id,
+        definition: definition.id,
+    })
+}
+
+/// Sets the roles of an API's scopes; none when the API is gone.
+pub(super) async fn save_scopes(
+    stores: &Stores,
+    tenant: &str,
+    api_id: &str,
+    scopes: &[(String, Vec<String>)],
+) -> Result<(), PublisherError> {
+    let mut write = stores.shared.write("shared.scope_roles.save").await?;
+    scope_roles::save(&mut write, tenant, api_id, scopes).await?;
+    Ok(write.commit().await?)
+}
+
+/// `(scope, roles)` of an API.
+pub(super) fn bindings(api: &Api) -> Vec<(String, Vec<String>)> {
+    let scopes = api.scopes.iter();
+    scopes
+        .map(|scope| (scope.name.clone(), scope.roles.clone()))
+        .collect()
+}
+
+/// Reads a document and corrects it by its row.
+pub(super) async fn load(stores: &Stores, row: &ApiRow) -> Result<Api, PublisherError> {
+    let mut api = load_document(stores, &row.tenant, &row.document_blob).await?;
+    correct(&mut api, row);
+    Ok(api)
+}
+
+/// Reads a document as it was saved.
+pub(super) async fn load_document(
+    stores: &Stores,
+    tenant: &str,
+    blob: &str,
+) -> Result<Api, PublisherError> {
+    let blob = find(stores, tenant, blob).await?;
+    serde_json::from_slice(&blob.bytes).map_err(|error| internal(&error))
+}
+
+/// Reads a definition.
+pub(super) async fn load_definition(
+    stores: &Stores,
+    tenant: &str,
+    blob: &str,
+) -> Result<DefinitionDocument, PublisherError> {
+    let blob = find(stores, tenant, blob).await?;
+    Ok(DefinitionDocument {
+        generated: blob.kind == GENERATED,
+        media_type: blob.media_type,
+        bytes: blob.bytes,
+    })
+}
+
+async fn find(stores: &Stores, tenant: &str, id: &str) -> Result<Blob, PublisherError> {
+    let mut read = stores.shared.read().await?;
+    let blob = blobs::find(&mut read, tenant, id).await?;
+    blob.ok_or_else(|| PublisherError::Internal(format!("blob {id} is missing")))
+}
+
+/// What is true in the row alone, whatever a document (or a frozen one) says.
+pub(super) fn correct(api: &mut Api, row: &ApiRow) {
+    api.id.clone_from(&row.id);
+    api.tenant.clone_from(&row.tenant);
+    api.name.clone_from(&row.name);
+    api.version.clone_from(&row.version);
+    api.context.clone_from(&row.context);
+    api.provider.clone_from(&row.provider);
+    api.state = row.state;
+    api.is_default_version = row.is_default_version;
+    api.created_at_ms = row.created_at_ms;
+    api.updated_at_ms = row.updated_at_ms;
+    api.row_version = row.row_version;
+}
+
+/// The definition that the publisher writes for an API without one.
+pub(super) fn generate(api: &Api) -> DefinitionDocument {
+    let text = default_definition(&api.name, &api.version, &api.operations);
+    DefinitionDocument {
+        bytes: text.into_bytes(),
+        media_type: "application/json".to_owned(),
+        generated: true,
+    }
+}
+
+fn internal(error: &serde_json::Error) -> PublisherError {
+    PublisherError::Internal(format!("document of an API: {error}"))
+}

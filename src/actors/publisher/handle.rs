@@ -1,0 +1,356 @@
+//! The typed client of the publisher, the only door to it.
+
+use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
+use std::time::Duration;
+
+use cluster::Address;
+use domain::api::{Api, ApiScope, Operation};
+use domain::openapi::{self, Definition, DefinitionError, Limits, ValidationReport};
+use domain::policy::{Policy, PolicyLevel};
+use domain::subscription::SubscriptionStatus;
+use storage::apim::api_deployments::DeploymentRow;
+use storage::apim::api_lifecycle::LifecycleRow;
+use storage::apim::api_revisions::RevisionRow;
+use storage::apim::apis::{ApiRow, ApiSearch, SortBy};
+use storage::apim::subscriptions::Subscriber;
+use storage::apim::{api_deployments, api_lifecycle, api_revisions, apis, policies, subscriptions};
+
+use super::error::PublisherError;
+use super::message::{
+    Answer, Author, DefinitionDocument, Edition, NewApi, Order, RevisionDeployments, Saved, Step,
+    Target,
+};
+use super::{PublisherSettings, Stores, documents};
+
+/// The deadline of one change, its wait for followers included.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+type Outcome<T> = Result<T, PublisherError>;
+
+/// Reads and changes APIs.
+#[derive(Debug, Clone)]
+pub struct PublisherHandle {
+    stores: Stores,
+    writers: Vec<Address<Order>>,
+}
+
+// === impl PublisherHandle: changes ===
+
+impl PublisherHandle {
+    pub(super) const fn new(stores: Stores, writers: Vec<Address<Order>>) -> Self {
+        Self { stores, writers }
+    }
+
+    /// What the configuration decides.
+    #[must_use]
+    pub const fn settings(&self) -> PublisherSettings {
+        self.stores.settings
+    }
+
+    /// Makes an API (`POST /apis`, `POST /apis/import-openapi`).
+    ///
+    /// # Errors
+    /// [`PublisherError::Invalid`], [`PublisherError::Conflict`] when name or context is taken.
+    pub async fn create(&self, author: Author, new: NewApi) -> Outcome<Saved<Api>> {
+        let key = new.api.name.to_lowercase();
+        self.order(&key, |reply| Order::Create(author, Box::new(new), reply))
+            .await
+    }
+
+    /// Replaces an API (`PUT /apis/{apiId}`).
+    ///
+    /// # Errors
+    /// [`PublisherError::NotFound`], [`PublisherError::Stale`], [`PublisherError::Invalid`].
+    pub async fn update(&self, edition: Edition, api: Api) -> Outcome<Saved<Api>> {
+        let key = edition.api_id.clone();
+        self.order(&key, |reply| Order::Update(edition, Box::new(api), reply))
+            .await
+    }
+
+    /// Replaces an API's definition and with it its operations (`PUT /apis/{apiId}/swagger`);
+    /// `scopes` are added to those that the API has.
+    ///
+    /// # Errors
+    /// As [`PublisherHandle::update`].
+    pub async fn save_definition(
+        &self,
+        edition: Edition,
+        definition: DefinitionDocument,
+        operations: Vec<Operation>,
+        scopes: Vec<ApiScope>,
+    ) -> Outcome<Saved<Api>> {
+        let key = edition.api_id.clone();
+        let content = Box::new((definition, operations, scopes));
+        self.order(&key, |reply| Order::SaveDefinition(edition, content, reply))
+            .await
+    }
+
+    /// Makes another version of an API (`POST /apis/copy-api`).
+    ///
+    /// # Errors
+    /// As [`PublisherHandle::create`], and [`PublisherError::NotFound`].
+    pub async fn copy(
+        &self,
+        edition: Edition,
+        version: String,
+        default: bool,
+    ) -> Outcome<Saved<Api>> {
+        let key = edition.api_id.clone();
+        self.order(&key, |reply| Order::Copy(edition, version, default, reply))
+            .await
+    }
+
+    /// Removes an API (`DELETE /apis/{apiId}`).
+    ///
+    /// # Errors
+    /// [`PublisherError::Conflict`] while it has subscriptions.
+    pub async fn delete(&self, edition: Edition) -> Outcome<Saved<()>> {
+        let key = edition.api_id.clone();
+        self.order(&key, |reply| Order::Delete(edition, reply))
+            .await
+    }
+
+    /// Moves an API along its lifecycle (`POST /apis/change-lifecycle`).
+    ///
+    /// # Errors
+    /// [`PublisherError::Invalid`] when the action leads nowhere from the API's state.
+    pub async fn change_lifecycle(&self, edition: Edition, step: Step) -> Outcome<Saved<Api>> {
+        let key = edition.api_id.clone();
+        self.order(&key, |reply| Order::Move(edition, step, reply))
+            .await
+    }
+
+    /// Freezes an API (`POST /apis/{apiId}/revisions`).
+    ///
+    /// # Errors
+    /// [`PublisherError::TooManyRevisions`].
+    pub async fn create_revision(
+        &self,
+        edition: Edition,
+        description: String,
+    ) -> Outcome<RevisionRow> {
+        let key = edition.api_id.clone();
+        let order = |reply| Order::CreateRevision(edition, description, reply);
+        Ok(self.order(&key, order).await?.value)
+    }
+
+    /// Removes a revision.
+    ///
+    /// # Errors
+    /// [`PublisherError::Deployed`].
+    pub async fn delete_revision(&self, edition: Edition, id: String) -> Outcome<()> {
+        let key = edition.api_id.clone();
+        let order = |reply| Order::DeleteRevision(edition, id, reply);
+        Ok(self.order(&key, order).await?.value)
+    }
+
+    /// Makes the API what its revision froze (`POST /apis/{apiId}/restore-revision`).
+    ///
+    /// # Errors
+    /// [`PublisherError::NotFound`].
+    pub async fn restore_revision(&self, edition: Edition, id: String) -> Outcome<Api> {
+        let key = edition.api_id.clone();
+        let order = |reply| Order::RestoreRevision(edition, id, reply);
+        Ok(self.order(&key, order).await?.value)
+    }
+
+    /// Deploys a revision; gives its deployments.
+    ///
+    /// # Errors
+    /// [`PublisherError::Invalid`] for an environment or virtual host that does not exist.
+    pub async fn deploy(
+        &self,
+        edition: Edition,
+        id: String,
+        targets: Vec<Target>,
+    ) -> Outcome<Saved<Vec<DeploymentRow>>> {
+        let key = edition.api_id.clone();
+        self.order(&key, |reply| Order::Deploy(edition, id, targets, reply))
+            .await
+    }
+
+    /// Takes a revision (any when none) out of environments (all when none); gives what of the
+    /// API is still deployed.
+    ///
+    /// # Errors
+    /// [`PublisherError::NotFound`].
+    pub async fn undeploy(
+        &self,
+        edition: Edition,
+        id: Option<String>,
+        environments: Option<Vec<String>>,
+    ) -> Outcome<Saved<Vec<DeploymentRow>>> {
+        let key = edition.api_id.clone();
+        let order = |reply| Order::Undeploy(edition, id, environments, reply);
+        self.order(&key, order).await
+    }
+
+    /// Sets what a subscription allows.
+    ///
+    /// # Errors
+    /// [`PublisherError::NotFound`].
+    pub async fn set_subscription(
+        &self,
+        author: Author,
+        id: String,
+        status: SubscriptionStatus,
+    ) -> Outcome<Saved<()>> {
+        let key = id.clone();
+        let order = |reply| Order::SetSubscription(author, id, status, reply);
+        self.order(&key, order).await
+    }
+
+    async fn order<T: Send + 'static>(
+        &self,
+        key: &str,
+        order: impl FnOnce(Answer<T>) -> Order,
+    ) -> Outcome<Saved<T>> {
+        let mut hasher = foldhash::fast::FixedState::default().build_hasher();
+        key.hash(&mut hasher);
+        let count = u64::try_from(self.writers.len().max(1)).unwrap_or(1);
+        let chosen = usize::try_from(hasher.finish() % count).unwrap_or(0);
+        match self.writers.get(chosen) {
+            Some(writer) => writer.ask(DEADLINE, order).await?,
+            None => Err(PublisherError::Ask(cluster::AskError::Unavailable)),
+        }
+    }
+}
+
+// === impl PublisherHandle: reads ===
+
+impl PublisherHandle {
+    /// One page of the APIs that `search` finds, and how many there are in all.
+    ///
+    /// # Errors
+    /// [`PublisherError::Store`].
+    pub async fn list(
+        &self,
+        tenant: &str,
+        search: &ApiSearch,
+        order: (SortBy, bool),
+        page: (usize, usize),
+    ) -> Outcome<(Vec<ApiRow>, usize)> {
+        let mut read = self.stores.apim.read().await?;
+        Ok(apis::list(&mut read, tenant, search, order, page).await?)
+    }
+
+    /// The API with this id.
+    ///
+    /// # Errors
+    /// [`PublisherError::NotFound`].
+    pub async fn get(&self, tenant: &str, id: &str) -> Outcome<Api> {
+        let row = self.row(tenant, id).await?;
+        documents::load(&self.stores, &row).await
+    }
+
+    /// The row of the API with this id.
+    ///
+    /// # Errors
+    /// [`PublisherError::NotFound`].
+    pub async fn row(&self, tenant: &str, id: &str) -> Outcome<ApiRow> {
+        let mut read = self.stores.apim.read().await?;
+        let row = apis::find(&mut read, tenant, id).await?;
+        row.ok_or_else(|| PublisherError::no_api(id))
+    }
+
+    /// An API's definition, byte for byte as it came, with its row.
+    ///
+    /// # Errors
+    /// [`PublisherError::NotFound`].
+    pub async fn definition(
+        &self,
+        tenant: &str,
+        id: &str,
+    ) -> Outcome<(ApiRow, DefinitionDocument)> {
+        let row = self.row(tenant, id).await?;
+        let blob = &row.definition_blob;
+        let definition = documents::load_definition(&self.stores, tenant, blob).await?;
+        Ok((row, definition))
+    }
+
+    /// An API's steps in its lifecycle, oldest first, with its row.
+    ///
+    /// # Errors
+    /// [`PublisherError::NotFound`].
+    pub async fn history(&self, tenant: &str, id: &str) -> Outcome<(ApiRow, Vec<LifecycleRow>)> {
+        let mut read = self.stores.apim.read().await?;
+        let row = apis::find(&mut read, tenant, id).await?;
+        let row = row.ok_or_else(|| PublisherError::no_api(id))?;
+        let steps = api_lifecycle::list(&mut read, tenant, id).await?;
+        Ok((row, steps))
+    }
+
+    /// An API's revisions, oldest first, and where each is deployed.
+    ///
+    /// # Errors
+    /// [`PublisherError::NotFound`].
+    pub async fn revisions(&self, tenant: &str, id: &str) -> Outcome<Vec<RevisionDeployments>> {
+        let mut read = self.stores.apim.read().await?;
+        if apis::find(&mut read, tenant, id).await?.is_none() {
+            return Err(PublisherError::no_api(id));
+        }
+        let revisions = api_revisions::list(&mut read, tenant, id).await?;
+        let deployed = api_deployments::list(&mut read, tenant, id).await?;
+        let revisions = revisions.into_iter().map(|revision| {
+            let of_it = |one: &&DeploymentRow| one.revision_id == revision.id;
+            let deployments = deployed.iter().filter(of_it).cloned().collect();
+            RevisionDeployments {
+                revision,
+                deployments,
+            }
+        });
+        Ok(revisions.collect())
+    }
+
+    /// One page of the subscriptions of an API (of all when `api_id` is empty), and their number.
+    ///
+    /// # Errors
+    /// [`PublisherError::NotFound`] when there is no such API.
+    pub async fn subscriptions(
+        &self,
+        tenant: &str,
+        api_id: &str,
+        page: (usize, usize),
+    ) -> Outcome<(Vec<Subscriber>, usize)> {
+        let mut read = self.stores.apim.read().await?;
+        if !api_id.is_empty() && apis::find(&mut read, tenant, api_id).await?.is_none() {
+            return Err(PublisherError::no_api(api_id));
+        }
+        Ok(subscriptions::list_by_api(&mut read, tenant, api_id, page).await?)
+    }
+
+    /// The throttling policies of a level.
+    ///
+    /// # Errors
+    /// [`PublisherError::Store`].
+    pub async fn policies(&self, tenant: &str, level: PolicyLevel) -> Outcome<Vec<Policy>> {
+        let mut read = self.stores.apim.read().await?;
+        Ok(policies::list(&mut read, tenant, level).await?)
+    }
+
+    /// Reads a definition, away from the threads that serve requests.
+    ///
+    /// # Errors
+    /// [`PublisherError::Definition`] with the first fault and where it is.
+    pub async fn read_definition(&self, bytes: Vec<u8>) -> Outcome<(Definition, Vec<u8>)> {
+        let reading = tokio::task::spawn_blocking(move || {
+            openapi::read(&bytes, &Limits::default()).map(|definition| (definition, bytes))
+        });
+        let outcome = reading.await.map_err(|error| parser_died(&error))?;
+        outcome.map_err(|fault: DefinitionError| PublisherError::Definition(vec![fault]))
+    }
+
+    /// Validates a definition, away from the threads that serve requests.
+    ///
+    /// # Errors
+    /// [`PublisherError::Internal`].
+    pub async fn validate_definition(&self, bytes: Vec<u8>) -> Outcome<ValidationReport> {
+        let limits = Limits::default();
+        let validating = tokio::task::spawn_blocking(move || openapi::validate(&bytes, &limits));
+        validating.await.map_err(|error| parser_died(&error))
+    }
+}
+
+fn parser_died(error: &tokio::task::JoinError) -> PublisherError {
+    PublisherError::Internal(format!("reading a definition ended early: {error}"))
+}

@@ -1,0 +1,209 @@
+//! Revisions: freezing an API, restoring it, deploying what was frozen.
+
+use uuid::Uuid;
+
+use domain::api::Api;
+use domain::artifact::{Artifact, DEFAULT_ENVIRONMENT, DEFAULT_VHOST};
+use domain::change::Change;
+use domain::lifecycle::LifecycleState;
+use storage::Write;
+use storage::apim::api_deployments::DeploymentRow;
+use storage::apim::api_revisions::RevisionRow;
+use storage::apim::{api_deployments, api_revisions, apis};
+
+use super::apis::{commit, find, lock};
+use super::error::PublisherError;
+use super::message::{Committed, Edition, Target};
+use super::{Stores, documents};
+
+/// The most revisions that an API may have.
+const MOST: usize = 5;
+
+type Done<T> = Result<Committed<T>, PublisherError>;
+
+/// Freezes the API as it stands.
+pub(super) async fn create(
+    stores: &Stores,
+    edition: &Edition,
+    description: String,
+) -> Done<RevisionRow> {
+    let mut write = stores.apim.write("apim.api_revisions.create").await?;
+    let row = lock(&mut write, edition).await?;
+    let revisions = api_revisions::list_for_change(&mut write, &row.tenant, &row.id).await?;
+    if revisions.len() >= MOST {
+        return Err(PublisherError::TooManyRevisions(revisions.len()));
+    }
+    let revision = RevisionRow {
+        id: Uuid::new_v4().to_string(),
+        tenant: row.tenant,
+        api_id: row.id,
+        number: revisions.last().map_or(1, |last| last.number + 1),
+        description,
+        document_blob: row.document_blob,
+        definition_blob: row.definition_blob,
+        created_by: edition.author.user.clone(),
+        created_at_ms: stores.system.clock.now_ms(),
+    };
+    api_revisions::create(&mut write, &revision).await?;
+    write.commit().await?;
+    Ok(Committed {
+        value: revision,
+        n: None,
+    })
+}
+
+/// Removes a revision that is deployed nowhere.
+pub(super) async fn delete(stores: &Stores, edition: &Edition, id: &str) -> Done<()> {
+    let mut write = stores.apim.write("apim.api_revisions.delete").await?;
+    let row = lock(&mut write, edition).await?;
+    revision(&mut write, edition, id).await?;
+    let deployed = api_deployments::list_for_change(&mut write, &row.tenant, &row.id).await?;
+    if deployed.iter().any(|one| one.revision_id == id) {
+        return Err(PublisherError::Deployed);
+    }
+    api_revisions::delete(&mut write, &row.tenant, id).await?;
+    write.commit().await?;
+    Ok(Committed { value: (), n: None })
+}
+
+/// Makes the API what it was when the revision was made.
+pub(super) async fn restore(stores: &Stores, edition: &Edition, id: &str) -> Done<Api> {
+    let (row, frozen) = frozen(stores, edition, id).await?;
+    let scopes = documents::bindings(&frozen);
+    documents::save_scopes(stores, &row.tenant, &edition.api_id, &scopes).await?;
+    let mut write = stores.apim.write("apim.apis.restore").await?;
+    let mut api_row = lock(&mut write, edition).await?;
+    let row = revision(&mut write, edition, id).await?;
+    api_row.description.clone_from(&frozen.description);
+    api_row.tags.clone_from(&frozen.tags);
+    api_row.document_blob = row.document_blob;
+    api_row.definition_blob = row.definition_blob;
+    api_row.updated_at_ms = stores.system.clock.now_ms();
+    api_row.row_version = apis::save(&mut write, &api_row).await?;
+    write.commit().await?;
+    let mut api = frozen;
+    documents::correct(&mut api, &api_row);
+    Ok(Committed {
+        value: api,
+        n: None,
+    })
+}
+
+/// Deploys a revision to environments; replaces what the API had there.
+pub(super) async fn deploy(
+    stores: &Stores,
+    edition: &Edition,
+    id: &str,
+    targets: &[Target],
+) -> Done<Vec<DeploymentRow>> {
+    let (_, mut api) = frozen(stores, edition, id).await?;
+    let mut write = stores.apim.write("apim.api_deployments.save").await?;
+    let row = lock(&mut write, edition).await?;
+    revision(&mut write, edition, id).await?;
+    if row.state == LifecycleState::Retired {
+        let problem = "the API is retired and cannot be deployed any more".to_owned();
+        return Err(PublisherError::Conflict(problem));
+    }
+    documents::correct(&mut api, &row);
+    let mut changes = Vec::new();
+    for target in targets {
+        let vhost = target.vhost.as_deref().unwrap_or(DEFAULT_VHOST);
+        check_target(target, vhost)?;
+        let deployment = DeploymentRow {
+            id: Uuid::new_v4().to_string(),
+            tenant: row.tenant.clone(),
+            api_id: row.id.clone(),
+            revision_id: id.to_owned(),
+            environment: target.environment.clone(),
+            vhost: vhost.to_owned(),
+            display_on_devportal: target.display_on_devportal,
+            deployed_at_ms: stores.system.clock.now_ms(),
+        };
+        api_deployments::save(&mut write, &deployment).await?;
+        changes.push(Change::ApiDeployed {
+            artifact: Box::new(Artifact::of(&api, id, &target.environment, vhost)),
+        });
+    }
+    let mut value = api_deployments::list_for_change(&mut write, &row.tenant, &row.id).await?;
+    value.retain(|one| one.revision_id == id);
+    let n = commit(stores, write, &row.tenant, &changes).await?;
+    Ok(Committed { value, n })
+}
+
+/// Takes a revision (any, when none is named) out of environments (all, when none are named);
+/// gives what is still deployed.
+pub(super) async fn undeploy(
+    stores: &Stores,
+    edition: &Edition,
+    id: Option<&str>,
+    environments: Option<Vec<String>>,
+) -> Done<Vec<DeploymentRow>> {
+    let mut write = stores.apim.write("apim.api_deployments.delete").await?;
+    let row = lock(&mut write, edition).await?;
+    if let Some(id) = id {
+        revision(&mut write, edition, id).await?;
+    }
+    let deployed = api_deployments::list_for_change(&mut write, &row.tenant, &row.id).await?;
+    let named = |environment: &String| {
+        let wanted = environments.as_ref();
+        wanted.is_none_or(|wanted| wanted.contains(environment))
+    };
+    let (gone, left): (Vec<_>, Vec<_>) = deployed
+        .into_iter()
+        .partition(|one| id.is_none_or(|id| id == one.revision_id) && named(&one.environment));
+    let mut changes = Vec::new();
+    for deployment in gone {
+        let environment = deployment.environment;
+        api_deployments::delete(&mut write, &row.tenant, &row.id, &environment).await?;
+        changes.push(Change::ApiUndeployed {
+            api_id: row.id.clone(),
+            environment,
+        });
+    }
+    let n = commit(stores, write, &row.tenant, &changes).await?;
+    Ok(Committed { value: left, n })
+}
+
+/// The revision and the document that it froze.
+async fn frozen(
+    stores: &Stores,
+    edition: &Edition,
+    id: &str,
+) -> Result<(RevisionRow, Api), PublisherError> {
+    let (row, _) = find(stores, edition).await?;
+    let mut read = stores.apim.read().await?;
+    let revisions = api_revisions::list(&mut read, &row.tenant, &row.id).await?;
+    drop(read);
+    let found = revisions.into_iter().find(|one| one.id == id);
+    let found = found.ok_or_else(|| PublisherError::no_revision(id))?;
+    let api = documents::load_document(stores, &row.tenant, &found.document_blob).await?;
+    Ok((found, api))
+}
+
+async fn revision(
+    write: &mut Write,
+    edition: &Edition,
+    id: &str,
+) -> Result<RevisionRow, PublisherError> {
+    let tenant = &edition.author.tenant;
+    let revisions = api_revisions::list_for_change(write, tenant, &edition.api_id).await?;
+    let found = revisions.into_iter().find(|one| one.id == id);
+    found.ok_or_else(|| PublisherError::no_revision(id))
+}
+
+fn check_target(target: &Target, vhost: &str) -> Result<(), PublisherError> {
+    if target.environment != DEFAULT_ENVIRONMENT {
+        let problem = format!(
+            "the environment {} does not exist, use {DEFAULT_ENVIRONMENT}",
+            target.environment
+        );
+        return Err(PublisherError::invalid("name", problem));
+    }
+    if !vhost.eq_ignore_ascii_case(DEFAULT_VHOST) {
+        let problem = format!(
+            "the environment {DEFAULT_ENVIRONMENT} has no virtual host {vhost}, use {DEFAULT_VHOST}"
+        );
+        return Err(PublisherError::invalid("vhost", problem));
+    }
+    Ok(())
+}

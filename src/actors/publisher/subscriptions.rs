@@ -1,0 +1,74 @@
+//! Blocking subscriptions, and carrying them over to a new version of their API.
+
+use uuid::Uuid;
+
+use domain::api::Api;
+use domain::change::Change;
+use domain::subscription::SubscriptionStatus;
+use storage::apim::apis::ApiRow;
+use storage::apim::subscriptions;
+use storage::{StoreError, Write};
+
+use super::Stores;
+use super::apis::commit;
+use super::error::PublisherError;
+use super::message::{Author, Committed};
+
+/// Sets what a subscription allows: blocked, blocked for production keys, or everything.
+pub(super) async fn set(
+    stores: &Stores,
+    author: &Author,
+    id: &str,
+    status: SubscriptionStatus,
+) -> Result<Committed<()>, PublisherError> {
+    let mut write = stores.apim.write("apim.subscriptions.block").await?;
+    let found = subscriptions::lock(&mut write, &author.tenant, id).await;
+    let found = found.map_err(|error| match error {
+        StoreError::NotFound(_) => PublisherError::NotFound {
+            what: "subscription",
+            id: id.to_owned(),
+        },
+        other => other.into(),
+    })?;
+    subscriptions::set_status(&mut write, &author.tenant, id, status).await?;
+    let change = Change::SubscriptionChanged {
+        subscription_id: found.id,
+        api_id: found.api_id,
+        application_id: found.application_id,
+    };
+    let n = commit(stores, write, &author.tenant, &[change]).await?;
+    Ok(Committed { value: (), n })
+}
+
+/// Gives the subscribers of the version before the same subscription to `api`, as far as it
+/// offers their plan.
+pub(super) async fn carry_over(
+    write: &mut Write,
+    from: &ApiRow,
+    api: &Api,
+    now_ms: i64,
+) -> Result<Vec<Change>, PublisherError> {
+    let mut changes = Vec::new();
+    let had: Vec<String> = subscriptions::list_for_change(write, &api.tenant, &api.id)
+        .await?
+        .into_iter()
+        .map(|subscription| subscription.application_id)
+        .collect();
+    for mut subscription in subscriptions::list_for_change(write, &from.tenant, &from.id).await? {
+        if had.contains(&subscription.application_id)
+            || !api.policies.contains(&subscription.policy)
+        {
+            continue;
+        }
+        subscription.id = Uuid::new_v4().to_string();
+        subscription.api_id.clone_from(&api.id);
+        subscription.created_at_ms = now_ms;
+        subscriptions::create(write, &subscription).await?;
+        changes.push(Change::SubscriptionChanged {
+            subscription_id: subscription.id,
+            api_id: subscription.api_id,
+            application_id: subscription.application_id,
+        });
+    }
+    Ok(changes)
+}

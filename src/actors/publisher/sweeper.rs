@@ -1,0 +1,94 @@
+//! The sweeper: removes blobs that nothing points at and that are older than an hour (C5).
+//!
+//! A blob that something will point at is younger, or something points at it already and is
+//! locked while a new row takes it over; so what is unreferenced after an hour stays so.
+
+use std::time::Duration;
+
+use cluster::{Actor, Address, BoxError, spawn_named};
+use storage::StoreError;
+use storage::apim::blob_references;
+use storage::shared::blobs;
+
+use super::Stores;
+
+/// Time between two sweeps.
+const PERIOD: Duration = Duration::from_secs(600);
+/// Age from which an unreferenced blob is removed, milliseconds.
+const AGE_MS: i64 = 3_600_000;
+/// Blobs looked at in one go.
+const BATCH: i64 = 500;
+
+/// Asks for a sweep.
+pub(crate) struct Sweep;
+
+/// Sweeps when asked; asks itself again after each sweep.
+pub(crate) struct Sweeper {
+    stores: Stores,
+    me: Address<Sweep>,
+}
+
+// === impl Sweeper ===
+
+impl Actor for Sweeper {
+    type Message = Sweep;
+    type Arguments = Stores;
+    const KIND: &'static str = "publisher.sweeper";
+
+    async fn start(stores: Stores, me: Address<Sweep>) -> Result<Self, BoxError> {
+        let sweeper = Self { stores, me };
+        sweeper.again();
+        Ok(sweeper)
+    }
+
+    async fn handle(&mut self, Sweep: Sweep) -> Result<(), BoxError> {
+        match sweep(&self.stores).await {
+            Ok(0) => {}
+            Ok(removed) => tracing::info!(removed, "unreferenced blobs removed"),
+            Err(error) => tracing::warn!(%error, "blobs could not be swept, trying again later"),
+        }
+        self.again();
+        Ok(())
+    }
+}
+
+impl Sweeper {
+    /// A tick that outlives this incarnation reaches the next one, whose own then comes twice:
+    /// an extra sweep does no harm.
+    fn again(&self) {
+        let me = self.me.clone();
+        spawn_named("publisher.sweep", async move {
+            tokio::time::sleep(PERIOD).await;
+            let _ = me.tell(Sweep);
+        });
+    }
+}
+
+/// One sweep; gives the number of blobs removed.
+pub(crate) async fn sweep(stores: &Stores) -> Result<usize, StoreError> {
+    let before = stores.system.clock.now_ms() - AGE_MS;
+    let mut cursor = String::new();
+    let mut removed = 0;
+    loop {
+        let mut read = stores.shared.read().await?;
+        let old = blobs::list_before(&mut read, before, &cursor, BATCH).await?;
+        drop(read);
+        let Some(last) = old.last() else {
+            return Ok(removed);
+        };
+        cursor.clone_from(last);
+        let mut read = stores.apim.read().await?;
+        let referenced = blob_references::list(&mut read).await?;
+        drop(read);
+        let garbage: Vec<_> = old.iter().filter(|id| !referenced.contains(*id)).collect();
+        if garbage.is_empty() {
+            continue;
+        }
+        let mut write = stores.shared.write("shared.blobs.sweep").await?;
+        for id in &garbage {
+            blobs::delete(&mut write, id).await?;
+        }
+        write.commit().await?;
+        removed += garbage.len();
+    }
+}

@@ -1,0 +1,334 @@
+//! What an API must fulfil before it is stored: names, context, resources, endpoints, scopes
+//! (publisher v4, schema `API`). Pure; the publisher's writer calls it for every way in.
+
+use std::collections::HashSet;
+
+use crate::api::Api;
+use crate::artifact::undefined_scope;
+use crate::endpoint;
+use crate::path;
+use crate::template::Template;
+use crate::verb::Verb;
+
+/// The longest name, in characters.
+pub const NAME_MAX: usize = 60;
+/// The longest version, in characters.
+pub const VERSION_MAX: usize = 30;
+/// The longest context, in characters.
+pub const CONTEXT_MAX: usize = 232;
+/// The longest description, in characters.
+pub const DESCRIPTION_MAX: usize = 20_000;
+/// The most operations of an API.
+pub const OPERATIONS_MAX: usize = 10_000;
+
+const NAME_FORBIDDEN: &str = "~!@#;:%^*()+={}|\\<>\"',&$[]/";
+const HEADER_FORBIDDEN: &str = "~!@#;:%^*()+={}|\\<>\"',&$";
+const SCHEMES: [&str; 3] = ["oauth2", "api_key", "oauth_basic_auth_api_key_mandatory"];
+
+/// A member that breaks a rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The member's name in the contract.
+    pub field: String,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+/// All rules that `api` breaks; empty when it may be stored. Policies are checked where they are
+/// stored.
+#[must_use]
+pub fn faults(api: &Api, allow_loopback: bool) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let mut note = |field: &str, problem: Option<String>| {
+        faults.extend(problem.map(|problem| fault(field, problem)));
+    };
+    note("name", name_problem(&api.name));
+    note("version", version_problem(&api.version));
+    note("context", context_problem(&api.context, &api.version));
+    note("description", too_long(&api.description, DESCRIPTION_MAX));
+    note(
+        "authorizationHeader",
+        header_problem(&api.authorization_header),
+    );
+    note("apiKeyHeader", header_problem(&api.api_key_header));
+    note("transport", transport_problem(&api.transports));
+    note("securityScheme", scheme_problem(&api.security_schemes));
+    note("tags", tag_problem(&api.tags));
+    let check = |url: &Option<String>| {
+        let url = url.as_deref()?;
+        let fault = endpoint::check(url, allow_loopback).err()?;
+        Some(format!("the URL {fault}"))
+    };
+    note("endpointConfig", check(&api.endpoints.production));
+    note("endpointConfig", check(&api.endpoints.sandbox));
+    note("scopes", scope_problem(api));
+    faults.extend(operation_faults(api));
+    faults
+}
+
+fn fault(field: &str, problem: impl Into<String>) -> Fault {
+    Fault {
+        field: field.to_owned(),
+        problem: problem.into(),
+    }
+}
+
+fn too_long(text: &str, most: usize) -> Option<String> {
+    (text.chars().count() > most).then(|| format!("must not exceed {most} characters"))
+}
+
+fn name_problem(name: &str) -> Option<String> {
+    if name.trim().is_empty() {
+        return Some("must not be empty".to_owned());
+    }
+    if name.contains(|letter: char| NAME_FORBIDDEN.contains(letter) || letter.is_control()) {
+        return Some(format!(
+            "must not contain control characters or any of {NAME_FORBIDDEN}"
+        ));
+    }
+    too_long(name, NAME_MAX)
+}
+
+fn version_problem(version: &str) -> Option<String> {
+    if version.is_empty() || version == "." || version == ".." {
+        return Some("must be a version such as 1.0.0".to_owned());
+    }
+    let odd = |letter: char| {
+        NAME_FORBIDDEN.contains(letter) || letter.is_control() || letter.is_whitespace()
+    };
+    if version.contains(odd) {
+        return Some(format!(
+            "must not contain spaces or any of {NAME_FORBIDDEN}"
+        ));
+    }
+    too_long(version, VERSION_MAX)
+}
+
+fn context_problem(context: &str, version: &str) -> Option<String> {
+    let Some(body) = context.strip_prefix('/') else {
+        return Some("must begin with /".to_owned());
+    };
+    let bare = body.replacen("{version}", "", 1);
+    let usual = |letter: char| letter.is_ascii_alphanumeric() || "-_./".contains(letter);
+    if body.is_empty() || body.ends_with('/') || !bare.chars().all(usual) {
+        return Some(
+            "must be a path such as /pizza or /pizza/{version} of letters, digits, - _ and ."
+                .to_owned(),
+        );
+    }
+    if body.contains("{version}") && !body.split('/').any(|segment| segment == "{version}") {
+        return Some("must have {version} as a segment of its own".to_owned());
+    }
+    if body == "{version}" || body.split('/').next() == Some("_headgate") {
+        return Some("must begin with a segment of its own, other than _headgate".to_owned());
+    }
+    if let Err(fault) = path::canonical(&context.replace("{version}", version)) {
+        return Some(fault.to_string());
+    }
+    too_long(context, CONTEXT_MAX)
+}
+
+fn header_problem(header: &str) -> Option<String> {
+    let odd = |letter: char| HEADER_FORBIDDEN.contains(letter) || !letter.is_ascii_graphic();
+    if header.contains(odd) {
+        return Some("must be the name of a header".to_owned());
+    }
+    too_long(header, 100)
+}
+
+fn transport_problem(transports: &[String]) -> Option<String> {
+    let known = |word: &String| word == "http" || word == "https";
+    if transports.is_empty() || !transports.iter().all(known) {
+        return Some("must be http, https or both".to_owned());
+    }
+    None
+}
+
+fn scheme_problem(schemes: &[String]) -> Option<String> {
+    let unknown = schemes
+        .iter()
+        .find(|scheme| !SCHEMES.contains(&scheme.as_str()))?;
+    Some(format!(
+        "{unknown} is not enforced yet, use oauth2 or api_key"
+    ))
+}
+
+fn tag_problem(tags: &[String]) -> Option<String> {
+    let odd =
+        |tag: &String| tag.trim().is_empty() || tag.contains(',') || tag.chars().count() > 100;
+    tags.iter()
+        .any(odd)
+        .then(|| "must be words of at most 100 characters without a comma".to_owned())
+}
+
+fn scope_problem(api: &Api) -> Option<String> {
+    let mut seen = HashSet::new();
+    for scope in &api.scopes {
+        let name = &scope.name;
+        let odd = |letter: char| !letter.is_ascii_graphic() || matches!(letter, '"' | '\\');
+        if name.is_empty() || name.contains(odd) || name.chars().count() > 255 {
+            return Some("must have names without spaces, of at most 255 characters".to_owned());
+        }
+        if name.starts_with("apim:") {
+            return Some(format!(
+                "{name} belongs to the platform, choose another name"
+            ));
+        }
+        if !seen.insert(name) {
+            return Some(format!("defines {name} twice"));
+        }
+    }
+    None
+}
+
+fn operation_faults(api: &Api) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let mut seen = HashSet::new();
+    if api.operations.len() > OPERATIONS_MAX {
+        let problem = format!("must not hold more than {OPERATIONS_MAX} operations");
+        return vec![fault("operations", problem)];
+    }
+    for operation in &api.operations {
+        let shown = format!("{} {}", operation.verb, operation.target);
+        if Verb::from_method(&operation.verb).is_none() {
+            let problem =
+                format!("{shown}: the verb must be one of GET POST PUT DELETE PATCH HEAD OPTIONS");
+            faults.push(fault("operations", problem));
+        }
+        match Template::parse(&operation.target) {
+            Err(problem) => faults.push(fault("operations", format!("{shown}: {problem}"))),
+            Ok(template) => {
+                if !seen.insert((operation.verb.as_str(), template.normal())) {
+                    let problem = format!("{shown}: another operation answers the same requests");
+                    faults.push(fault("operations", problem));
+                }
+            }
+        }
+        if faults.len() >= 20 {
+            return faults;
+        }
+    }
+    if let Some(scope) = undefined_scope(&api.operations, &api.scopes) {
+        let problem =
+            format!("an operation asks for the scope {scope}, which the API does not define");
+        faults.push(fault("operations", problem));
+    }
+    faults
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{ApiScope, AuthType, Cors, Endpoints, Operation};
+    use crate::lifecycle::LifecycleState;
+
+    fn pizza() -> Api {
+        Api {
+            id: "1".to_owned(),
+            tenant: "carbon.super".to_owned(),
+            name: "Pizza Shack".to_owned(),
+            version: "1.0.0".to_owned(),
+            context: "/pizza".to_owned(),
+            provider: "admin".to_owned(),
+            description: String::new(),
+            kind: "HTTP".to_owned(),
+            state: LifecycleState::Created,
+            is_default_version: false,
+            transports: vec!["https".to_owned()],
+            security_schemes: vec!["oauth2".to_owned()],
+            authorization_header: String::new(),
+            api_key_header: String::new(),
+            audiences: Vec::new(),
+            policies: Vec::new(),
+            api_throttling_policy: None,
+            tags: Vec::new(),
+            operations: vec![operation("GET", "/menu/{id}")],
+            scopes: Vec::new(),
+            endpoints: Endpoints::default(),
+            cors: Cors::default(),
+            created_at_ms: 0,
+            updated_at_ms: 0,
+            row_version: 1,
+            extra: "{}".to_owned(),
+        }
+    }
+
+    fn operation(verb: &str, target: &str) -> Operation {
+        Operation {
+            id: String::new(),
+            target: target.to_owned(),
+            verb: verb.to_owned(),
+            auth_type: AuthType::Any,
+            throttling_policy: "Unlimited".to_owned(),
+            scopes: Vec::new(),
+        }
+    }
+
+    fn first(api: &Api) -> String {
+        let faults = faults(api, false);
+        faults
+            .first()
+            .map(|fault| fault.field.clone())
+            .unwrap_or_default()
+    }
+
+    #[test]
+    fn a_usual_api_breaks_no_rule() {
+        assert_eq!(faults(&pizza(), false), Vec::new());
+        let mut api = pizza();
+        api.context = "/v/{version}/pizza".to_owned();
+        assert_eq!(faults(&api, false), Vec::new());
+    }
+
+    #[test]
+    fn each_broken_rule_names_its_member() {
+        let broken: [(&str, fn(&mut Api)); 14] = [
+            ("name", |api| api.name = "a/b".to_owned()),
+            ("name", |api| api.name = "x".repeat(61)),
+            ("version", |api| api.version = "1 0".to_owned()),
+            ("version", |api| api.version = "..".to_owned()),
+            ("context", |api| api.context = "/a/../b".to_owned()),
+            ("context", |api| api.context = "/_headgate".to_owned()),
+            ("context", |api| api.context = "/a{version}".to_owned()),
+            ("context", |api| api.context = "/a//b".to_owned()),
+            ("transport", |api| api.transports.clear()),
+            ("securityScheme", |api| {
+                api.security_schemes = vec!["mutualssl".to_owned()]
+            }),
+            ("endpointConfig", |api| {
+                api.endpoints.production = Some("http://169.254.169.254".to_owned());
+            }),
+            ("operations", |api| {
+                api.operations.push(operation("get", "/x"))
+            }),
+            ("operations", |api| {
+                api.operations.push(operation("GET", "/menu/{other}"));
+            }),
+            ("scopes", |api| {
+                api.scopes = vec![ApiScope {
+                    name: "apim:admin".to_owned(),
+                    ..ApiScope::default()
+                }];
+            }),
+        ];
+        for (member, make) in broken {
+            let mut api = pizza();
+            make(&mut api);
+            assert_eq!(first(&api), member);
+        }
+    }
+
+    #[test]
+    fn an_operation_may_ask_only_for_scopes_that_the_api_defines() {
+        let mut api = pizza();
+        api.operations
+            .iter_mut()
+            .for_each(|operation| operation.scopes.push("eat".to_owned()));
+        assert_eq!(first(&api), "operations");
+        api.scopes.push(ApiScope {
+            name: "eat".to_owned(),
+            ..ApiScope::default()
+        });
+        assert_eq!(first(&api), "");
+    }
+}
