@@ -5,12 +5,13 @@
 
 use std::time::Duration;
 
-use cluster::{Actor, Address, BoxError, spawn_named};
+use cluster::{Actor, Address, BoxError};
 use storage::StoreError;
 use storage::apim::blob_references;
 use storage::shared::blobs;
 
 use super::Stores;
+use crate::ticker::{Ticker, ticker};
 
 /// Time between two sweeps.
 const PERIOD: Duration = Duration::from_secs(600);
@@ -22,10 +23,10 @@ const BATCH: i64 = 500;
 /// Asks for a sweep.
 pub(crate) struct Sweep;
 
-/// Sweeps when asked; asks itself again after each sweep.
+/// Sweeps when asked.
 pub(crate) struct Sweeper {
     stores: Stores,
-    me: Address<Sweep>,
+    _ticker: Ticker,
 }
 
 // === impl Sweeper ===
@@ -36,9 +37,10 @@ impl Actor for Sweeper {
     const KIND: &'static str = "publisher.sweeper";
 
     async fn start(stores: Stores, me: Address<Sweep>) -> Result<Self, BoxError> {
-        let sweeper = Self { stores, me };
-        sweeper.again();
-        Ok(sweeper)
+        Ok(Self {
+            stores,
+            _ticker: ticker("publisher.sweep", PERIOD, me, || Sweep),
+        })
     }
 
     async fn handle(&mut self, Sweep: Sweep) -> Result<(), BoxError> {
@@ -47,26 +49,17 @@ impl Actor for Sweeper {
             Ok(removed) => tracing::info!(removed, "unreferenced blobs removed"),
             Err(error) => tracing::warn!(%error, "blobs could not be swept, trying again later"),
         }
-        self.again();
         Ok(())
-    }
-}
-
-impl Sweeper {
-    /// A tick that outlives this incarnation reaches the next one, whose own then comes twice:
-    /// an extra sweep does no harm.
-    fn again(&self) {
-        let me = self.me.clone();
-        spawn_named("publisher.sweep", async move {
-            tokio::time::sleep(PERIOD).await;
-            let _ = me.tell(Sweep);
-        });
     }
 }
 
 /// One sweep; gives the number of blobs removed.
 pub(crate) async fn sweep(stores: &Stores) -> Result<usize, StoreError> {
-    let before = stores.system.clock.now_ms() - AGE_MS;
+    sweep_before(stores, stores.system.clock.now_ms() - AGE_MS).await
+}
+
+/// Removes unreferenced blobs made before a moment.
+pub(super) async fn sweep_before(stores: &Stores, before: i64) -> Result<usize, StoreError> {
     let mut cursor = String::new();
     let mut removed = 0;
     loop {

@@ -1,21 +1,457 @@
-//! The publisher against real databases: SQLite, and PostgreSQL where one is given.
+//! The publisher over databases of its own: what holds when several change APIs at once, what a
+//! deployment says in the change log, and what the sweeper leaves alone.
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use cluster::{Asked, Clock, Registry, Root, System, start_root};
+use cluster::{Clock, Root, System, start_root};
 use domain::api::{Api, Cors, Endpoints, Operation, SUPER_TENANT};
+use domain::change::{Change, Entry};
 use domain::lifecycle::LifecycleState;
 use domain::policy::Policy;
 use storage::apim::policies;
-use storage::shared::blobs;
 
-use super::message::{Author, DefinitionDocument, Edition, NewApi, Step, Target};
+use super::sweeper::sweep_before;
 use super::*;
+use crate::change_feed::message::{Pull, Pulled};
+use crate::change_feed::{self, FeedSettings};
 
-struct Running {
+struct Bench {
     publisher: PublisherHandle,
     stores: Stores,
-    root: Root,
-    _directory: tempfile::TempDir,
+    _root: Root,
+    _dir: tempfile::TempDir,
+}
+
+async fn bench() -> Bench {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| format!("sqlite:{}", dir.path().join(name).display());
+    let apim = storage::apim::open(&at("apim.db")).await.unwrap();
+    let shared = storage::shared::open(&at("shared.db")).await.unwrap();
+    let mut write = apim.write("test.policies.seed").await.unwrap();
+    let defaults = Policy::defaults(SUPER_TENANT, || uuid::Uuid::new_v4().to_string());
+    policies::seed(&mut write, &defaults).await.unwrap();
+    write.commit().await.unwrap();
+    let system = System::new(Clock::system(), true);
+    let (feed, feed_child) =
+        change_feed::component(&system, &apim, &shared, FeedSettings::default());
+    let settings = PublisherSettings::default();
+    let (publisher, child) = component(
+        &system,
+        apim.clone(),
+        shared.clone(),
+        feed.clone(),
+        settings,
+    );
+    let root = start_root(&system, vec![feed_child, child]).await.unwrap();
+    Bench {
+        publisher,
+        stores: Stores {
+            system,
+            apim,
+            shared,
+            feed,
+            settings,
+        },
+        _root: root,
+        _dir: dir,
+    }
+}
+
+fn author() -> Author {
+    Author {
+        tenant: SUPER_TENANT.to_owned(),
+        user: "ann".to_owned(),
+    }
+}
+
+fn edition(api_id: &str) -> Edition {
+    Edition {
+        author: author(),
+        api_id: api_id.to_owned(),
+        expected: None,
+    }
+}
+
+fn new_api(name: &str, version: &str, context: &str) -> NewApi {
+    let api = Api {
+        id: String::new(),
+        tenant: SUPER_TENANT.to_owned(),
+        name: name.to_owned(),
+        version: version.to_owned(),
+        context: context.to_owned(),
+        provider: "ann".to_owned(),
+        description: "Bakes".to_owned(),
+        kind: "HTTP".to_owned(),
+        state: LifecycleState::Created,
+        is_default_version: false,
+        transports: vec!["https".to_owned()],
+        security_schemes: vec!["oauth2".to_owned()],
+        authorization_header: String::new(),
+        api_key_header: String::new(),
+        audiences: Vec::new(),
+        policies: vec!["Gold".to_owned()],
+        api_throttling_policy: None,
+        tags: vec!["Oven".to_owned()],
+        operations: vec![Operation {
+            id: String::new(),
+            target: "/menu".to_owned(),
+            verb: "GET".to_owned(),
+            auth_type: domain::api::AuthType::Any,
+            throttling_policy: "Unlimited".to_owned(),
+            scopes: Vec::new(),
+        }],
+        scopes: Vec::new(),
+        endpoints: Endpoints {
+            production: Some("http://10.0.0.1".to_owned()),
+            sandbox: None,
+        },
+        cors: Cors::default(),
+        created_at_ms: 0,
+        updated_at_ms: 0,
+        row_version: 0,
+        extra: "{}".to_owned(),
+    };
+    NewApi {
+        api,
+        definition: None,
+    }
+}
+
+fn default_target() -> Vec<Target> {
+    vec![Target {
+        environment: "Default".to_owned(),
+        vhost: None,
+        display_on_devportal: true,
+    }]
+}
+
+fn step(action: &str) -> Step {
+    Step {
+        action: action.to_owned(),
+        deprecate_old_versions: true,
+        require_resubscription: false,
+    }
+}
+
+async fn deployed(bench: &Bench, new: NewApi) -> Api {
+    let publisher = &bench.publisher;
+    let api = publisher.create(author(), new).await.unwrap().value;
+    let revision = publisher.create_revision(edition(&api.id), String::new());
+    let revision = revision.await.unwrap();
+    let deploy = publisher.deploy(edition(&api.id), revision.id, default_target());
+    assert_eq!(deploy.await.unwrap().value.len(), 1);
+    api
+}
+
+async fn log(bench: &Bench) -> Vec<Change> {
+    let pull = Pull {
+        follower: "test".to_owned(),
+        n: 0,
+        uuid: String::new(),
+        most: 100,
+        wait_ms: 0,
+    };
+    match bench.stores.feed.pull(pull).await.unwrap() {
+        Pulled::Entries { entries, .. } => entries.iter().filter_map(Entry::change).collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn of_two_equal_creations_at_once_one_wins() {
+    let bench = bench().await;
+    let create = |name: &str| {
+        let new = new_api(name, "1", "/pizza");
+        bench.publisher.create(author(), new)
+    };
+    let (first, second) = tokio::join!(create("Pizza"), create("Pizza"));
+    assert!(first.is_ok() != second.is_ok());
+    let lost = if first.is_ok() { second } else { first };
+    assert!(matches!(lost, Err(PublisherError::Conflict(_))), "{lost:?}");
+    // Names are unique whatever their case, and a context belongs to one name.
+    for (name, version) in [("PIZZA", "2"), ("Pasta", "2")] {
+        let new = new_api(name, version, "/pizza");
+        let refused = bench.publisher.create(author(), new).await;
+        assert!(
+            matches!(refused, Err(PublisherError::Conflict(_))),
+            "{name}"
+        );
+    }
+    let all = ApiSearch::default();
+    let order = (SortBy::default(), true);
+    let found = bench.publisher.list(SUPER_TENANT, &all, order, (10, 0));
+    assert_eq!(found.await.unwrap().1, 1);
+}
+
+#[tokio::test]
+async fn an_update_of_a_row_version_that_is_gone_is_refused() {
+    let bench = bench().await;
+    let publisher = &bench.publisher;
+    let new = new_api("Pizza", "1", "/pizza");
+    let api = publisher.create(author(), new).await.unwrap().value;
+    let mut changed = api.clone();
+    changed.description = "Bakes well".to_owned();
+    let at = |expected| Edition {
+        expected: Some(expected),
+        ..edition(&api.id)
+    };
+    let saved = publisher
+        .update(at(1), changed.clone())
+        .await
+        .unwrap()
+        .value;
+    assert_eq!(
+        (saved.row_version, saved.description.as_str()),
+        (2, "Bakes well")
+    );
+    let stale = publisher.update(at(1), changed.clone()).await;
+    assert!(matches!(stale, Err(PublisherError::Stale)));
+    assert!(matches!(
+        publisher.delete(at(1)).await,
+        Err(PublisherError::Stale)
+    ));
+    changed.context = "/other".to_owned();
+    let moved = publisher.update(at(2), changed).await;
+    assert!(matches!(moved, Err(PublisherError::Invalid(_))));
+    publisher.delete(at(2)).await.unwrap();
+    let gone = publisher.get(SUPER_TENANT, &api.id).await;
+    assert!(matches!(gone, Err(PublisherError::NotFound { .. })));
+}
+
+#[tokio::test]
+async fn a_sixth_revision_and_the_removal_of_a_deployed_one_are_refused() {
+    let bench = bench().await;
+    let publisher = &bench.publisher;
+    let api = deployed(&bench, new_api("Pizza", "1", "/pizza")).await;
+    for _ in 0..4 {
+        let made = publisher.create_revision(edition(&api.id), String::new());
+        made.await.unwrap();
+    }
+    let sixth = publisher.create_revision(edition(&api.id), String::new());
+    assert!(matches!(
+        sixth.await,
+        Err(PublisherError::TooManyRevisions(5))
+    ));
+    let revisions = publisher.revisions(SUPER_TENANT, &api.id).await.unwrap();
+    let numbers: Vec<_> = revisions.iter().map(|one| one.revision.number).collect();
+    assert_eq!(numbers, [1, 2, 3, 4, 5]);
+    let first = revisions[0].revision.id.clone();
+    let refused = publisher.delete_revision(edition(&api.id), first.clone());
+    assert!(matches!(refused.await, Err(PublisherError::Deployed)));
+    let left = publisher.undeploy(edition(&api.id), Some(first.clone()), None);
+    assert_eq!(left.await.unwrap().value, Vec::new());
+    let removed = publisher.delete_revision(edition(&api.id), first);
+    removed.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_deployment_serves_what_the_revision_froze() {
+    let bench = bench().await;
+    let publisher = &bench.publisher;
+    let new = new_api("Pizza", "1", "/pizza");
+    let api = publisher.create(author(), new).await.unwrap().value;
+    let revision = publisher.create_revision(edition(&api.id), String::new());
+    let revision = revision.await.unwrap();
+    let mut changed = api.clone();
+    changed.endpoints.production = Some("http://10.0.0.2".to_owned());
+    publisher.update(edition(&api.id), changed).await.unwrap();
+    let deploy = publisher.deploy(edition(&api.id), revision.id.clone(), default_target());
+    deploy.await.unwrap();
+    let Some(Change::ApiDeployed { artifact }) = log(&bench).await.pop() else {
+        panic!("no deployment in the log");
+    };
+    assert_eq!(
+        artifact.endpoints.production.as_deref(),
+        Some("http://10.0.0.1")
+    );
+    assert_eq!(artifact.context, "/pizza/1");
+    let restored = publisher.restore_revision(edition(&api.id), revision.id);
+    let restored = restored.await.unwrap();
+    assert_eq!(restored.endpoints, api.endpoints);
+    assert_eq!(
+        publisher.get(SUPER_TENANT, &api.id).await.unwrap(),
+        restored
+    );
+    let mut elsewhere = default_target();
+    elsewhere[0].environment = "Moon".to_owned();
+    let refused = publisher.deploy(edition(&api.id), "x".to_owned(), elsewhere);
+    assert!(matches!(
+        refused.await,
+        Err(PublisherError::NotFound { .. })
+    ));
+}
+
+#[tokio::test]
+async fn the_default_version_moves_and_a_published_version_deprecates_older_ones() {
+    let bench = bench().await;
+    let publisher = &bench.publisher;
+    let mut new = new_api("Pizza", "1", "/pizza");
+    new.api.is_default_version = true;
+    let first = deployed(&bench, new).await;
+    let publish = publisher.change_lifecycle(edition(&first.id), step("Publish"));
+    publish.await.unwrap();
+    let second = publisher.copy(edition(&first.id), "2".to_owned(), true);
+    let second = second.await.unwrap().value;
+    assert_eq!(second.state, LifecycleState::Created);
+    let old = publisher.get(SUPER_TENANT, &first.id).await.unwrap();
+    assert!(!old.is_default_version && second.is_default_version);
+    let publish = publisher.change_lifecycle(edition(&second.id), step("Publish"));
+    publish.await.unwrap();
+    let old = publisher.get(SUPER_TENANT, &first.id).await.unwrap();
+    assert_eq!(old.state, LifecycleState::Deprecated);
+    let wrong = publisher.change_lifecycle(edition(&first.id), step("Publish"));
+    assert!(matches!(wrong.await, Err(PublisherError::Invalid(_))));
+    let retire = publisher.change_lifecycle(edition(&first.id), step("Retire"));
+    retire.await.unwrap();
+    let changes = log(&bench).await;
+    let lost = Change::DefaultVersionChanged {
+        api_id: first.id.clone(),
+        default_context: None,
+    };
+    let gone = Change::ApiUndeployed {
+        api_id: first.id.clone(),
+        environment: "Default".to_owned(),
+    };
+    assert!(changes.contains(&lost) && changes.last() == Some(&gone));
+    let steps = publisher.history(SUPER_TENANT, &first.id).await.unwrap().1;
+    let states: Vec<_> = steps.iter().map(|step| step.post.as_str()).collect();
+    assert_eq!(states, ["CREATED", "PUBLISHED", "DEPRECATED", "RETIRED"]);
+}
+
+#[tokio::test]
+async fn a_definition_comes_back_byte_for_byte_and_the_sweeper_leaves_it_alone() {
+    let bench = bench().await;
+    let publisher = &bench.publisher;
+    let bytes = b"openapi: 3.0.1 # as it came\n".to_vec();
+    let mut new = new_api("Pizza", "1", "/pizza");
+    new.definition = Some(DefinitionDocument {
+        bytes: bytes.clone(),
+        media_type: "application/yaml".to_owned(),
+        generated: false,
+    });
+    let api = publisher.create(author(), new).await.unwrap().value;
+    publisher
+        .update(edition(&api.id), api.clone())
+        .await
+        .unwrap();
+    let far = bench.stores.system.clock.now_ms() + 1;
+    // The blobs of before the update, and no others.
+    assert_eq!(sweep_before(&bench.stores, far).await.unwrap(), 2);
+    let (_, kept) = publisher.definition(SUPER_TENANT, &api.id).await.unwrap();
+    assert_eq!(
+        (kept.bytes, kept.media_type.as_str()),
+        (bytes, "application/yaml")
+    );
+    publisher.delete(edition(&api.id)).await.unwrap();
+    assert_eq!(sweep_before(&bench.stores, far).await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn an_api_with_an_unknown_plan_or_a_loopback_endpoint_is_refused_by_member() {
+    let bench = bench().await;
+    let mut plan = new_api("Pizza", "1", "/pizza");
+    plan.api.policies = vec!["Platinum".to_owned()];
+    let mut loopback = new_api("Pizza", "1", "/pizza");
+    loopback.api.endpoints.production = Some("http://127.0.0.1:1".to_owned());
+    for (new, field) in [(plan, "policies"), (loopback, "endpointConfig")] {
+        match bench.publisher.create(author(), new).await {
+            Err(PublisherError::Invalid(faults)) => assert_eq!(faults[0].field, field),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_search_narrows_by_member_and_exactly_when_quoted() {
+    let bench = bench().await;
+    for (name, context) in [
+        ("Pizza", "/pizza"),
+        ("PizzaShack", "/shack"),
+        ("Pasta_1", "/pasta"),
+    ] {
+        let new = new_api(name, "1", context);
+        bench.publisher.create(author(), new).await.unwrap();
+    }
+    let text = |text: &str| Some(text.to_owned());
+    let search = ApiSearch::default;
+    let cases = [
+        (
+            ApiSearch {
+                name: text("pizza"),
+                ..search()
+            },
+            2,
+        ),
+        (
+            ApiSearch {
+                name: text("\"pizza\""),
+                ..search()
+            },
+            1,
+        ),
+        (
+            ApiSearch {
+                name: text("a_1"),
+                ..search()
+            },
+            1,
+        ),
+        (
+            ApiSearch {
+                name: text("%"),
+                ..search()
+            },
+            0,
+        ),
+        (
+            ApiSearch {
+                tag: text("\"oven\""),
+                ..search()
+            },
+            3,
+        ),
+        (
+            ApiSearch {
+                tag: text("\"ove\""),
+                ..search()
+            },
+            0,
+        ),
+        (
+            ApiSearch {
+                free: text("SHACK"),
+                ..search()
+            },
+            1,
+        ),
+        (
+            ApiSearch {
+                context: text("/past"),
+                ..search()
+            },
+            1,
+        ),
+        (
+            ApiSearch {
+                listed_only: true,
+                ..search()
+            },
+            0,
+        ),
+        (
+            ApiSearch {
+                state: text("created"),
+                ..search()
+            },
+            3,
+        ),
+    ];
+    for (search, count) in cases {
+        let order = (SortBy::Name, true);
+        let (rows, total) = bench
+            .publisher
+            .list(SUPER_TENANT, &search, order, (2, 0))
+            .await
+            .unwrap();
+        assert_eq!((total, rows.len()), (count, count.min(2)), "{search:?}");
+        assert!(rows.is_sorted_by(|a, b| a.name.to_lowercase() >= b.name.to_lowercase()));
+    }
 }
