@@ -13,6 +13,8 @@ mod policy;
 mod recovery;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod view_tests;
 
 pub use cell::{CellImage, Count, Mark};
 pub use message::{Ask, CellKey, Holder, Outcome, Recall, Reopen, Reply, SHARED_KEY, Stamp};

@@ -6,25 +6,25 @@ use super::*;
 use crate::policy::TimeUnit;
 use crate::window::{WindowId, WindowSpec};
 
-const T: i64 = 1_700_000_000_000;
-const MINUTE: WindowSpec = WindowSpec::new(TimeUnit::Min, 1);
+pub(super) const T: i64 = 1_700_000_000_000;
+pub(super) const MINUTE: WindowSpec = WindowSpec::new(TimeUnit::Min, 1);
 const DAY: WindowSpec = WindowSpec::new(TimeUnit::Day, 1);
 
-fn key(name: &str) -> CellKey {
+pub(super) fn key(name: &str) -> CellKey {
     CellKey::new("carbon.super", "subscription:Gold", name)
 }
 
-fn policies(applied: u64, limit: u64, window: WindowSpec) -> Arc<Policies> {
+pub(super) fn policies(applied: u64, limit: u64, window: WindowSpec) -> Arc<Policies> {
     let mut policies = Policies::new(applied);
     policies.set("carbon.super", "subscription:Gold", Quota { limit, window });
     Arc::new(policies)
 }
 
-fn ledger(limit: u64, window: WindowSpec) -> Ledger {
+pub(super) fn ledger(limit: u64, window: WindowSpec) -> Ledger {
     Ledger::new(3, Recovery::founding(1), policies(1, limit, window))
 }
 
-fn ask(node: &str, have: u64, want: u64) -> Ask {
+pub(super) fn ask(node: &str, have: u64, want: u64) -> Ask {
     Ask {
         holder: Holder::new(node, 1, 1),
         cell: key("a"),
@@ -43,7 +43,7 @@ fn step(ledger: &mut Ledger, ask: Ask) -> Vec<Effect> {
     ledger.step_alone(Input::Ask(ask), T)
 }
 
-fn replies(effects: &[Effect]) -> Vec<(&str, u64, Outcome)> {
+pub(super) fn replies(effects: &[Effect]) -> Vec<(&str, u64, Outcome)> {
     effects
         .iter()
         .filter_map(|effect| match effect {
@@ -75,7 +75,7 @@ fn reopened(effects: &[Effect]) -> Vec<&str> {
         .collect()
 }
 
-const RETRY: Outcome = Outcome::Retry { after_ms: 200 };
+pub(super) const RETRY: Outcome = Outcome::Retry { after_ms: 200 };
 
 #[test]
 fn a_repeated_ask_is_granted_once() {
@@ -471,41 +471,5 @@ fn an_owner_with_older_policies_says_so() {
             }
         )),
         [("g1", 0, Outcome::UnknownPolicy)]
-    );
-}
-
-#[test]
-fn nothing_is_granted_while_a_view_is_in_sync_and_what_was_held_back_is_dropped() {
-    let mut ledger = ledger(5, MINUTE);
-    ledger.step(Input::Ask(ask("g1", 0, 1)), T);
-    let view = |active| Input::View {
-        epoch: 2,
-        active,
-        standby: true,
-        t0_ms: Some(T),
-        source: Source::Lost,
-    };
-    assert!(ledger.step(view(false), T).is_empty());
-    assert_eq!(
-        replies(&ledger.step(Input::Ask(ask("g1", 0, 1)), T)),
-        [("g1", 0, RETRY)]
-    );
-    let images = ledger.images();
-    let mut heir = Ledger::new(
-        3,
-        Recovery {
-            epoch: 2,
-            t0_ms: None,
-            source: Source::Lost,
-            marks: vec![],
-        },
-        policies(1, 5, MINUTE),
-    );
-    heir.step(Input::Adopt(images), T);
-    heir.step(view(true), T);
-    assert_eq!(
-        replies(&heir.step(Input::Ask(ask("g1", 0, 1)), T)),
-        [("g1", 1, Outcome::Granted)],
-        "granted before"
     );
 }

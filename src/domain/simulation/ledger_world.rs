@@ -10,13 +10,12 @@ use super::ledger_truth::Truth;
 use crate::lease::{Applied, Book, Receipt, Refused};
 use crate::ledger::{
     Ask, CellKey, Effect, Holder, Input, Ledger, Mark, Policies, Quota, Recall, Recovery, Reopen,
-    Reply, Source,
+    Reply,
 };
-use crate::policy::TimeUnit;
 use crate::window::WindowSpec;
 
 pub(super) const TENANT: &str = "carbon.super";
-const WORLD_EPOCH_MS: i64 = 1_700_000_000_000;
+pub(super) const WORLD_EPOCH_MS: i64 = 1_700_000_000_000;
 /// A request without a unit waits so long at most (L8).
 const PATIENCE_MS: i64 = 3_000;
 
@@ -42,14 +41,14 @@ pub(super) struct Plan {
 }
 
 #[derive(Debug, Clone)]
-enum Message {
+pub(super) enum Message {
     Reply(Reply),
     Recall(Recall),
     Reopen(Reopen),
 }
 
 #[derive(Debug)]
-enum Event {
+pub(super) enum Event {
     Request {
         gateway: usize,
         key: usize,
@@ -78,31 +77,31 @@ enum Event {
 }
 
 #[derive(Debug)]
-struct Gateway {
-    life: u64,
-    leases: u64,
-    offset_ms: i64,
+pub(super) struct Gateway {
+    pub(super) life: u64,
+    pub(super) leases: u64,
+    pub(super) offset_ms: i64,
     /// Its clock's error in parts per million.
-    drift_ppm: i64,
-    books: BTreeMap<usize, Book>,
+    pub(super) drift_ppm: i64,
+    pub(super) books: BTreeMap<usize, Book>,
     /// Requests that wait: when each came.
-    waiting: BTreeMap<usize, Vec<i64>>,
+    pub(super) waiting: BTreeMap<usize, Vec<i64>>,
     /// What a planted bug has to remember: the last count sent by key and window.
-    sent: BTreeMap<(usize, i64), u64>,
+    pub(super) sent: BTreeMap<(usize, i64), u64>,
 }
 
 pub(super) struct World {
-    plan: Plan,
-    rng: Rng,
-    queue: Queue<Event>,
-    now_ms: i64,
-    owner: Ledger,
-    epoch: u64,
+    pub(super) plan: Plan,
+    pub(super) rng: Rng,
+    pub(super) queue: Queue<Event>,
+    pub(super) now_ms: i64,
+    pub(super) owner: Ledger,
+    pub(super) epoch: u64,
     /// What T lies before the world's time, after steps of the clock.
-    t_step_ms: i64,
-    disk: Vec<Mark>,
-    policies: Policies,
-    gateways: Vec<Gateway>,
+    pub(super) t_step_ms: i64,
+    pub(super) disk: Vec<Mark>,
+    pub(super) policies: Policies,
+    pub(super) gateways: Vec<Gateway>,
     pub(super) truth: Truth,
 }
 
@@ -222,7 +221,7 @@ impl World {
     // --- clocks ---
 
     /// T as the owner's machine gives it; the ledger keeps it from going back.
-    fn t_ms(&self) -> i64 {
+    pub(super) fn t_ms(&self) -> i64 {
         WORLD_EPOCH_MS + self.now_ms - self.t_step_ms
     }
 
@@ -397,7 +396,7 @@ impl World {
         }
     }
 
-    fn owner(&mut self, input: Input) {
+    pub(super) fn owner(&mut self, input: Input) {
         let touched = match &input {
             Input::Ask(ask) => Some(ask.clone()),
             _ => None,
@@ -462,100 +461,9 @@ impl World {
         }
         reply
     }
-
-    // --- what goes wrong ---
-
-    fn second(&mut self) {
-        for gateway in 0..self.plan.gateways {
-            if self.rng.chance(self.plan.gateway_crashes) {
-                self.crash_gateway(gateway);
-            }
-        }
-        if self.rng.chance(self.plan.clock_steps_back) {
-            self.t_step_ms += self.rng.between(1, 3_000);
-        }
-        if self.rng.chance(self.plan.limit_changes) {
-            self.change_limit();
-        }
-        if self.rng.chance(self.plan.owner_restarts) {
-            self.restart_owner();
-        }
-        self.queue.at(self.now_ms + 1_000, Event::Second);
-    }
-
-    fn crash_gateway(&mut self, gateway: usize) {
-        let at = &mut self.gateways[gateway];
-        at.life += 1;
-        at.leases = 0;
-        at.waiting.clear();
-        at.sent.clear();
-        let dead = std::mem::take(&mut at.books);
-        if self.plan.planted != Some(Planted::RefundDeadGateway) {
-            return;
-        }
-        for book in dead.into_values() {
-            let image = self.owner.image(book.cell());
-            let count = image.as_ref().and_then(|image| {
-                image
-                    .holders
-                    .iter()
-                    .find(|(node, _)| *node == book.holder().node)
-            });
-            if let (Some((_, count)), Some(image)) = (count, &image) {
-                let mut refund = book_report(&book, image.window.id);
-                refund.have = count.granted;
-                refund.returned = count.granted;
-                self.owner(Input::Ask(refund));
-            }
-        }
-    }
-
-    fn change_limit(&mut self) {
-        let key = self.rng.index(self.plan.keys.len());
-        let (first, window) = self.plan.keys[key];
-        let limit = u64::try_from(self.rng.between(1, i64::try_from(first).unwrap() * 2)).unwrap();
-        self.policies
-            .set(TENANT, &policy(key), Quota { limit, window });
-        self.truth.limit(key, limit);
-        self.owner(Input::Policies(Arc::new(self.policies.clone())));
-    }
-
-    /// The owner dies with all it knew, and comes back with its disk.
-    fn restart_owner(&mut self) {
-        self.epoch += 1;
-        let forgets = self.plan.planted == Some(Planted::RestartForgets);
-        let recovery = Recovery {
-            epoch: self.epoch,
-            // Every T it has ever used lies behind it (L10).
-            t0_ms: if forgets {
-                None
-            } else {
-                Some(self.truth.highest_t(self.t_ms()))
-            },
-            source: Source::Disk,
-            marks: self.disk.clone(),
-        };
-        self.owner = Ledger::new(64, recovery, Arc::new(self.policies.clone()));
-        self.owner.planted = self.plan.planted;
-    }
 }
 
-fn book_report(book: &Book, window: crate::window::WindowId) -> Ask {
-    Ask {
-        holder: book.holder().clone(),
-        cell: book.cell().clone(),
-        policies: 1,
-        epoch: 0,
-        asked_at_ms: 0,
-        window: Some(window),
-        have: 0,
-        returned: 0,
-        want: 0,
-        emptied: true,
-    }
-}
-
-fn policy(key: usize) -> String {
+pub(super) fn policy(key: usize) -> String {
     format!("subscription:{key}")
 }
 
@@ -568,49 +476,4 @@ fn key_of(cell: &CellKey) -> usize {
         .trim_start_matches("subscription:")
         .parse()
         .unwrap()
-}
-
-impl Plan {
-    /// Everything goes wrong, not too often.
-    pub(super) fn stormy() -> Self {
-        Self {
-            gateways: 3,
-            keys: vec![
-                (1, WindowSpec::new(TimeUnit::Sec, 10)),
-                (7, WindowSpec::new(TimeUnit::Sec, 5)),
-                (400, WindowSpec::new(TimeUnit::Sec, 10)),
-                (300, WindowSpec::new(TimeUnit::Hour, 1)),
-            ],
-            length_ms: 60_000,
-            pace_ms: 30,
-            network: Network::BAD,
-            gateway_crashes: 30,
-            owner_restarts: 30,
-            limit_changes: 50,
-            clock_steps_back: 20,
-            pauses: 20,
-            put_backs: 50,
-            planted: None,
-        }
-    }
-
-    /// Nothing goes wrong, and demand is twice the limit.
-    pub(super) fn calm(limit: u64, window: WindowSpec, windows: i64) -> Self {
-        let length_ms = window.at(WORLD_EPOCH_MS).length_ms();
-        let pace_ms = (length_ms / i64::try_from(limit * 2).unwrap()).max(1);
-        Self {
-            gateways: 3,
-            keys: vec![(limit, window)],
-            length_ms: length_ms * windows,
-            pace_ms,
-            network: Network::GOOD,
-            gateway_crashes: 0,
-            owner_restarts: 0,
-            limit_changes: 0,
-            clock_steps_back: 0,
-            pauses: 0,
-            put_backs: 20,
-            planted: None,
-        }
-    }
 }

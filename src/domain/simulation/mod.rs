@@ -3,6 +3,8 @@
 //! A run is a function of its seed alone. [`Planted`] bugs prove that it would notice.
 
 mod kernel;
+mod ledger_faults;
+mod ledger_plans;
 mod ledger_truth;
 mod ledger_world;
 mod tests;
