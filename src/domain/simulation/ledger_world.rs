@@ -304,7 +304,7 @@ impl World {
             .map_or(0, |waiting| u32::try_from(waiting.len()).unwrap());
         if let Some(book) = at.books.get_mut(&key) {
             let ask = book.ask(1, waiting, clock_ms);
-            self.to_owner(ask);
+            self.send_ask(ask);
         }
     }
 
@@ -348,7 +348,7 @@ impl World {
                     .get_mut(&key_of(&recall.cell))
                     .and_then(|book| book.recall(&recall, 1, clock_ms));
                 if let Some(ask) = answer {
-                    self.to_owner(ask);
+                    self.send_ask(ask);
                 }
             }
             Message::Reopen(reopen) => {
@@ -381,7 +381,7 @@ impl World {
             }
             books.retain(|key, book| waiting.contains_key(key) || !book.is_over(clock_ms));
             for ask in asks {
-                self.to_owner(ask);
+                self.send_ask(ask);
             }
         }
         self.queue
@@ -390,7 +390,7 @@ impl World {
 
     // --- the owner ---
 
-    fn to_owner(&mut self, ask: Ask) {
+    fn send_ask(&mut self, ask: Ask) {
         for at in self.plan.network.deliveries(self.now_ms, &mut self.rng) {
             self.queue.at(at, Event::ToOwner(ask.clone()));
         }
