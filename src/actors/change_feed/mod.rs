@@ -15,7 +15,7 @@ mod tests;
 
 use std::sync::{Arc, Mutex};
 
-use cluster::{Child, Door, System, branch, child};
+use cluster::{Address, Child, Door, System, branch, child};
 use storage::Database;
 
 use actor::{Feed, FeedArguments, FeedMessage};
@@ -81,36 +81,33 @@ pub fn component(
             retention: settings.retention,
         },
     );
-    let handle = ChangeFeedHandle::new(
-        Door::local(
-            system,
-            feed.clone(),
-            FeedMessage::Pull,
-            |message| match message {
+    let handle = handle(system, feed, snapshots);
+    let children = vec![feed_child, snapshots_child, pruner_child];
+    (handle, branch(system, "change-feed", children))
+}
+
+fn handle(
+    system: &System,
+    feed: Address<FeedMessage>,
+    snapshots: Address<SnapshotMessage>,
+) -> ChangeFeedHandle {
+    ChangeFeedHandle::new(
+        Door::local(system, feed.clone(), FeedMessage::Pull, |message| {
+            match message {
                 FeedMessage::Pull(asked) => Some(asked),
                 _ => None,
-            },
-        ),
-        Door::local(
-            system,
-            snapshots,
-            SnapshotMessage,
-            |SnapshotMessage(asked)| Some(asked),
-        ),
-        Door::local(
-            system,
-            feed.clone(),
-            FeedMessage::Acknowledge,
-            |message| match message {
+            }
+        }),
+        Door::local(system, snapshots, SnapshotMessage, |SnapshotMessage(asked)| Some(asked)),
+        Door::local(system, feed.clone(), FeedMessage::Acknowledge, |message| {
+            match message {
                 FeedMessage::Acknowledge(asked) => Some(asked),
                 _ => None,
-            },
-        ),
+            }
+        }),
         Door::local(system, feed, FeedMessage::Wait, |message| match message {
             FeedMessage::Wait(asked) => Some(asked),
             _ => None,
         }),
-    );
-    let children = vec![feed_child, snapshots_child, pruner_child];
-    (handle, branch(system, "change-feed", children))
+    )
 }

@@ -1,0 +1,200 @@
+//! Follows the change log for the traffic manager: throttling policies, and the position they are
+//! true at (L12). Acknowledges what is in force, so that whoever changes a plan can wait for it (C6).
+//!
+//! A pull runs beside the actor and tells it what came, so that an orderly stop never waits for a
+//! long poll. After a restart it takes a snapshot; what was published before stays in force till then.
+
+use std::time::Duration;
+
+use cluster::{Actor, Address, AskError, BoxError, spawn_named};
+use domain::change::{Change, Entry};
+use domain::change_log::Position;
+use tokio::task::JoinHandle;
+
+use super::Published;
+use super::view::PolicyBook;
+use crate::change_feed::ChangeFeedHandle;
+use crate::change_feed::message::{Piece, Pull, Pulled};
+
+/// A long poll of the feed, milliseconds.
+const POLL_MS: u32 = 5_000;
+/// Entries asked for at once.
+const MOST: u32 = 500;
+/// The pause after something went wrong.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// What it is started with.
+#[derive(Clone)]
+pub(super) struct PoliciesArguments {
+    pub(super) feed: ChangeFeedHandle,
+    pub(super) published: Published,
+    /// Its name among the followers.
+    pub(super) follower: String,
+}
+
+/// What it is told.
+pub(super) enum PoliciesMessage {
+    Snapshot(Result<(Vec<(String, String)>, Position), AskError>),
+    Pulled(Result<Pulled, AskError>),
+}
+
+/// The follower.
+pub(super) struct PolicyFollower {
+    arguments: PoliciesArguments,
+    me: Address<PoliciesMessage>,
+    book: PolicyBook,
+    position: Position,
+    under_way: JoinHandle<()>,
+}
+
+// === impl Actor ===
+
+impl Actor for PolicyFollower {
+    type Message = PoliciesMessage;
+    type Arguments = PoliciesArguments;
+    const KIND: &'static str = "traffic_manager.policies";
+
+    async fn start(
+        arguments: PoliciesArguments,
+        me: Address<PoliciesMessage>,
+    ) -> Result<Self, BoxError> {
+        let under_way = take_snapshot(arguments.feed.clone(), me.clone(), Duration::ZERO);
+        Ok(Self {
+            arguments,
+            me,
+            book: PolicyBook::default(),
+            position: Position::default(),
+            under_way,
+        })
+    }
+
+    async fn handle(&mut self, message: PoliciesMessage) -> Result<(), BoxError> {
+        match message {
+            PoliciesMessage::Snapshot(Ok((changes, position))) => {
+                self.restore(changes, position).await;
+            }
+            PoliciesMessage::Snapshot(Err(error)) => {
+                tracing::warn!(%error, "traffic manager cannot read the policies, trying again");
+                self.snapshot(PAUSE);
+            }
+            PoliciesMessage::Pulled(Ok(Pulled::Entries { entries, .. })) => {
+                self.apply(entries).await;
+            }
+            PoliciesMessage::Pulled(Ok(Pulled::Resync { reason })) => {
+                tracing::warn!(reason, "traffic manager reads all policies anew");
+                self.snapshot(Duration::ZERO);
+            }
+            PoliciesMessage::Pulled(Ok(Pulled::Unavailable) | Err(_)) => self.pull(PAUSE),
+        }
+        Ok(())
+    }
+}
+
+impl Drop for PolicyFollower {
+    fn drop(&mut self) {
+        self.under_way.abort();
+    }
+}
+
+// === impl PolicyFollower ===
+
+impl PolicyFollower {
+    async fn restore(&mut self, changes: Vec<(String, String)>, position: Position) {
+        self.book = PolicyBook::default();
+        for (tenant, change) in changes {
+            match serde_json::from_str::<Change>(&change) {
+                Ok(change) => self.book.apply(&tenant, change),
+                Err(error) => tracing::warn!(%error, "a change of another version is skipped"),
+            }
+        }
+        self.position = position;
+        self.publish().await;
+    }
+
+    async fn apply(&mut self, entries: Vec<Entry>) {
+        if entries.is_empty() {
+            return self.pull(Duration::ZERO);
+        }
+        for entry in entries {
+            if entry.n != self.position.n + 1 {
+                tracing::error!(n = entry.n, "entries do not follow one another");
+                return self.snapshot(PAUSE);
+            }
+            if let Some(change) = entry.change() {
+                self.book.apply(&entry.tenant, change);
+            }
+            self.position = Position::of(&entry);
+        }
+        self.publish().await;
+    }
+
+    /// In force first, then acknowledged.
+    async fn publish(&mut self) {
+        let view = self.book.view(self.position.n);
+        self.arguments.published.store(Some(view.into()));
+        let PoliciesArguments { feed, follower, .. } = &self.arguments;
+        if let Err(error) = feed.acknowledge(follower.clone(), self.position.n).await {
+            tracing::warn!(%error, "the change feed did not take an acknowledgement");
+        }
+        self.pull(Duration::ZERO);
+    }
+
+    fn pull(&mut self, pause: Duration) {
+        let (feed, me) = (self.arguments.feed.clone(), self.me.clone());
+        let pull = Pull {
+            follower: self.arguments.follower.clone(),
+            n: self.position.n,
+            uuid: self.position.uuid.clone(),
+            most: MOST,
+            wait_ms: POLL_MS,
+        };
+        self.under_way = spawn_named("policies pull", async move {
+            tokio::time::sleep(pause).await;
+            let pulled = feed.pull(pull).await;
+            let _ = me.tell(PoliciesMessage::Pulled(pulled));
+        });
+    }
+
+    fn snapshot(&mut self, pause: Duration) {
+        self.under_way = take_snapshot(self.arguments.feed.clone(), self.me.clone(), pause);
+    }
+}
+
+fn take_snapshot(
+    feed: ChangeFeedHandle,
+    me: Address<PoliciesMessage>,
+    pause: Duration,
+) -> JoinHandle<()> {
+    spawn_named("policies snapshot", async move {
+        tokio::time::sleep(pause).await;
+        let mut message = PoliciesMessage::Snapshot(whole(&feed).await);
+        // The first one may be ready before the actor can be reached.
+        while let Err(cluster::Undelivered(back)) = me.tell(message) {
+            message = back;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+}
+
+async fn whole(feed: &ChangeFeedHandle) -> Result<(Vec<(String, String)>, Position), AskError> {
+    let (mut all, mut asked) = (Vec::new(), String::new());
+    loop {
+        let piece = feed.snapshot(asked).await?;
+        let Piece::Part {
+            changes,
+            cursor,
+            n,
+            uuid,
+        } = piece
+        else {
+            return Err(AskError::Unavailable);
+        };
+        // Of the rest, such as artifacts, nothing is kept.
+        let of_policies = |(_, change): &(String, String)| change.contains("\"policy_saved\"");
+        all.extend(changes.into_iter().filter(of_policies));
+        match cursor {
+            Some(next) => asked = next,
+            None => return Ok((all, Position::new(n, uuid))),
+        }
+    }
+}
