@@ -92,19 +92,30 @@ fn handle(
     snapshots: Address<SnapshotMessage>,
 ) -> ChangeFeedHandle {
     ChangeFeedHandle::new(
-        Door::local(system, feed.clone(), FeedMessage::Pull, |message| {
-            match message {
+        Door::local(
+            system,
+            feed.clone(),
+            FeedMessage::Pull,
+            |message| match message {
                 FeedMessage::Pull(asked) => Some(asked),
                 _ => None,
-            }
-        }),
-        Door::local(system, snapshots, SnapshotMessage, |SnapshotMessage(asked)| Some(asked)),
-        Door::local(system, feed.clone(), FeedMessage::Acknowledge, |message| {
-            match message {
+            },
+        ),
+        Door::local(
+            system,
+            snapshots,
+            SnapshotMessage,
+            |SnapshotMessage(asked)| Some(asked),
+        ),
+        Door::local(
+            system,
+            feed.clone(),
+            FeedMessage::Acknowledge,
+            |message| match message {
                 FeedMessage::Acknowledge(asked) => Some(asked),
                 _ => None,
-            }
-        }),
+            },
+        ),
         Door::local(system, feed, FeedMessage::Wait, |message| match message {
             FeedMessage::Wait(asked) => Some(asked),
             _ => None,

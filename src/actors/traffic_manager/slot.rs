@@ -69,7 +69,10 @@ impl Slots {
                 *slot = Some(broken);
                 return;
             }
-            tracing::error!(shard, "a step of the ledger failed, its short windows are full to their end");
+            tracing::error!(
+                shard,
+                "a step of the ledger failed, its short windows are full to their end"
+            );
             marks.extend(broken.unwritten);
         }
         let start = self.start.get().copied();

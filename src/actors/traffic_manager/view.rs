@@ -108,9 +108,18 @@ mod tests {
         }
         let gold = limit_name(PolicyLevel::Subscription, "Gold", 0);
         let first = book.view(5);
-        assert_eq!(first.table.get("t", &gold).map(|quota| quota.limit), Some(5_000));
+        assert_eq!(
+            first.table.get("t", &gold).map(|quota| quota.limit),
+            Some(5_000)
+        );
         let user = "u".to_owned();
-        book.apply("t", Change::UserChanged { user, removed: true });
+        book.apply(
+            "t",
+            Change::UserChanged {
+                user,
+                removed: true,
+            },
+        );
         let second = book.view(6);
         assert!(Arc::ptr_eq(&first.table, &second.table));
         book.apply(
