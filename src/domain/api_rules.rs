@@ -282,7 +282,8 @@ mod tests {
 
     #[test]
     fn each_broken_rule_names_its_member() {
-        let broken: [(&str, fn(&mut Api)); 14] = [
+        type Break = fn(&mut Api);
+        let broken: [(&str, Break); 14] = [
             ("name", |api| api.name = "a/b".to_owned()),
             ("name", |api| api.name = "x".repeat(61)),
             ("version", |api| api.version = "1 0".to_owned()),

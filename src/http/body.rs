@@ -85,6 +85,18 @@ impl Fields {
         self.members
     }
 
+    /// Puts a member in, in place of what is there.
+    pub fn put(&mut self, name: &str, value: Value) {
+        self.members.insert(name.to_owned(), value);
+    }
+
+    /// Puts a member in unless it is there.
+    pub fn put_missing(&mut self, name: &str, value: Value) {
+        if self.members.get(name).is_none_or(Value::is_null) {
+            self.put(name, value);
+        }
+    }
+
     /// Takes a member out; `null` counts as absent.
     pub fn take(&mut self, name: &str) -> Option<Value> {
         self.members.remove(name).filter(|value| !value.is_null())

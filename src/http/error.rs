@@ -71,6 +71,20 @@ impl ApiError {
         error
     }
 
+    /// 400: several members, each with its problem; the first one is the description.
+    #[must_use]
+    pub fn bad_fields(faults: impl IntoIterator<Item = (String, String)>) -> Self {
+        let items = faults
+            .into_iter()
+            .map(|(code, message)| ErrorItem { code, message });
+        let items: Vec<_> = items.collect();
+        let first = items.first();
+        let first = first.map(|item| format!("{}: {}", item.code, item.message));
+        let mut error = Self::bad_request(first.unwrap_or_default());
+        error.items = items;
+        error
+    }
+
     /// 400: the request as a whole is wrong.
     #[must_use]
     pub fn bad_request(description: impl Into<String>) -> Self {

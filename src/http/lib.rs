@@ -10,6 +10,7 @@ pub mod key_manager;
 pub mod management;
 pub mod operation;
 pub mod page;
+pub mod publisher;
 mod readiness;
 pub mod server;
 mod services;

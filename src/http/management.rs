@@ -19,15 +19,21 @@ pub fn operations() -> Vec<&'static Operation> {
     let lists: &[&[&Operation]] = &[
         crate::inspection::OPERATIONS,
         crate::key_manager::OPERATIONS,
+        crate::publisher::OPERATIONS,
     ];
     lists.concat()
 }
 
 /// The router of the management port.
 pub fn router(services: Services) -> Router {
+    let mut roles = Router::new();
+    if services.publisher.is_some() {
+        roles = roles.merge(crate::publisher::router());
+    }
     Router::new()
         .merge(crate::inspection::router())
         .merge(crate::key_manager::router())
+        .merge(roles)
         .fallback(|uri: Uri| async move { ApiError::not_found("path", uri.path()) })
         .layer(Extension(services.clone()))
         .with_state(services)

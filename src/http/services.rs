@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use actors::change_feed::ChangeFeedHandle;
 use actors::key_manager::{KeyManagerHandle, hash_hex};
+use actors::publisher::PublisherHandle;
 use cluster::System;
 
 use crate::readiness::Readiness;
@@ -24,6 +25,8 @@ pub struct Services {
     pub key_manager: KeyManagerHandle,
     /// Who has applied which change.
     pub change_feed: ChangeFeedHandle,
+    /// The publisher, where its role runs.
+    pub publisher: Option<PublisherHandle>,
 }
 
 // === impl Services ===

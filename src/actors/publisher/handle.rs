@@ -1,6 +1,6 @@
 //! The typed client of the publisher, the only door to it.
 
-use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
+use std::hash::BuildHasher as _;
 use std::time::Duration;
 
 use cluster::Address;
@@ -141,7 +141,7 @@ impl PublisherHandle {
     pub async fn delete_revision(&self, edition: Edition, id: String) -> Outcome<()> {
         let key = edition.api_id.clone();
         let order = |reply| Order::DeleteRevision(edition, id, reply);
-        Ok(self.order(&key, order).await?.value)
+        self.order(&key, order).await.map(drop)
     }
 
     /// Makes the API what its revision froze (`POST /apis/{apiId}/restore-revision`).
@@ -205,10 +205,9 @@ impl PublisherHandle {
         key: &str,
         order: impl FnOnce(Answer<T>) -> Order,
     ) -> Outcome<Saved<T>> {
-        let mut hasher = foldhash::fast::FixedState::default().build_hasher();
-        key.hash(&mut hasher);
+        let hash = foldhash::fast::FixedState::default().hash_one(key);
         let count = u64::try_from(self.writers.len().max(1)).unwrap_or(1);
-        let chosen = usize::try_from(hasher.finish() % count).unwrap_or(0);
+        let chosen = usize::try_from(hash % count).unwrap_or(0);
         match self.writers.get(chosen) {
             Some(writer) => writer.ask(DEADLINE, order).await?,
             None => Err(PublisherError::Ask(cluster::AskError::Unavailable)),

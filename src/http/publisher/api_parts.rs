@@ -1,0 +1,81 @@
+//! Scopes and cross-origin answers of an API, from the contract's members and back.
+
+use serde_json::{Value, json};
+
+use domain::api::{ApiScope, Cors};
+
+use crate::body::Fields;
+use crate::error::ApiError;
+
+/// Reads a list of `APIScope`.
+pub(super) fn scopes(list: Vec<Value>) -> Result<Vec<ApiScope>, ApiError> {
+    let mut scopes = Vec::with_capacity(list.len());
+    for item in list {
+        let Value::Object(members) = item else {
+            return Err(ApiError::bad_field("scopes", "must hold objects"));
+        };
+        let mut outer = Fields::from_map(members);
+        let shared = outer.flag("shared")?.unwrap_or(false);
+        let Some(mut scope) = outer.object("scope")? else {
+            return Err(ApiError::bad_field("scopes", "each needs the member scope"));
+        };
+        let name = scope.required_text("name", 255)?;
+        let display_name = scope.text("displayName", 255)?;
+        scopes.push(ApiScope {
+            display_name: display_name.unwrap_or_else(|| name.clone()),
+            description: scope.text("description", 512)?.unwrap_or_default(),
+            roles: scope.texts("bindings", 255)?.unwrap_or_default(),
+            name,
+            shared,
+        });
+    }
+    Ok(scopes)
+}
+
+/// Writes a scope as the contract's `APIScope`.
+pub(super) fn scope_value(scope: &ApiScope) -> Value {
+    json!({
+        "scope": {
+            "name": scope.name,
+            "displayName": scope.display_name,
+            "description": scope.description,
+            "bindings": scope.roles,
+        },
+        "shared": scope.shared,
+    })
+}
+
+/// Reads `APICorsConfiguration`; WSO2's defaults where it says nothing.
+pub(super) fn cors(fields: Option<Fields>) -> Result<Cors, ApiError> {
+    let mut cors = Cors::default();
+    let Some(mut fields) = fields else {
+        return Ok(cors);
+    };
+    let enabled = fields.flag("corsConfigurationEnabled")?;
+    cors.enabled = enabled.unwrap_or(cors.enabled);
+    let credentials = fields.flag("accessControlAllowCredentials")?;
+    cors.allow_credentials = credentials.unwrap_or(cors.allow_credentials);
+    let mut list = |name: &str, kept: &mut Vec<String>| -> Result<(), ApiError> {
+        if let Some(texts) = fields.texts(name, 500)? {
+            *kept = texts;
+        }
+        Ok(())
+    };
+    list("accessControlAllowOrigins", &mut cors.allow_origins)?;
+    list("accessControlAllowHeaders", &mut cors.allow_headers)?;
+    list("accessControlAllowMethods", &mut cors.allow_methods)?;
+    list("accessControlExposeHeaders", &mut cors.expose_headers)?;
+    Ok(cors)
+}
+
+/// Writes cross-origin answers as the contract's `APICorsConfiguration`.
+pub(super) fn cors_value(cors: &Cors) -> Value {
+    json!({
+        "corsConfigurationEnabled": cors.enabled,
+        "accessControlAllowOrigins": cors.allow_origins,
+        "accessControlAllowCredentials": cors.allow_credentials,
+        "accessControlAllowHeaders": cors.allow_headers,
+        "accessControlAllowMethods": cors.allow_methods,
+        "accessControlExposeHeaders": cors.expose_headers,
+    })
+}

@@ -1,0 +1,295 @@
+//! `/apis`: list, create, get, update, delete, validate, copy.
+
+use axum::Router;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use actors::publisher::{ApiRow, ApiSearch, NewApi, PublisherError, SortBy};
+use domain::api::Api;
+
+use super::{
+    api_document, applied, author, edition, json as answer, publisher, query_flag, required,
+    search, tagged, with_location,
+};
+use crate::auth::Caller;
+use crate::body::Fields;
+use crate::error::ApiError;
+use crate::operation::{Access, BodyKind, Operation};
+use crate::page::Page;
+use crate::services::Services;
+
+pub(super) static LIST: Operation = Operation::new(
+    "GET",
+    "/api/am/publisher/v4/apis",
+    Access::Scopes(&[
+        "apim:api_view",
+        "apim:api_manage",
+        "apim:api_import_export",
+        "apim:api_list_view",
+    ]),
+    BodyKind::Empty,
+);
+pub(super) static CREATE: Operation = Operation::new(
+    "POST",
+    "/api/am/publisher/v4/apis",
+    Access::Scopes(&["apim:api_create", "apim:api_manage"]),
+    BodyKind::Json,
+);
+pub(super) static GET: Operation = Operation::new(
+    "GET",
+    "/api/am/publisher/v4/apis/{apiId}",
+    Access::Scopes(&[
+        "apim:api_view",
+        "apim:api_manage",
+        "apim:api_import_export",
+        "apim:api_product_import_export",
+    ]),
+    BodyKind::Empty,
+);
+pub(super) static UPDATE: Operation = Operation::new(
+    "PUT",
+    "/api/am/publisher/v4/apis/{apiId}",
+    Access::Scopes(&["apim:api_create", "apim:api_manage", "apim:api_publish"]),
+    BodyKind::Json,
+);
+pub(super) static DELETE: Operation = Operation::new(
+    "DELETE",
+    "/api/am/publisher/v4/apis/{apiId}",
+    Access::Scopes(&[
+        "apim:api_delete",
+        "apim:api_manage",
+        "apim:api_import_export",
+    ]),
+    BodyKind::Empty,
+);
+pub(super) static VALIDATE: Operation = Operation::new(
+    "POST",
+    "/api/am/publisher/v4/apis/validate",
+    Access::Scopes(&["apim:api_create", "apim:api_manage"]),
+    BodyKind::Empty,
+);
+pub(super) static COPY: Operation = Operation::new(
+    "POST",
+    "/api/am/publisher/v4/apis/copy-api",
+    Access::Scopes(&["apim:api_create", "apim:api_manage"]),
+    BodyKind::Empty,
+);
+
+pub(super) fn routes(router: Router<Services>) -> Router<Services> {
+    let router = LIST.mount(router, list);
+    let router = CREATE.mount(router, create);
+    let router = GET.mount(router, get);
+    let router = UPDATE.mount(router, update);
+    let router = DELETE.mount(router, delete);
+    let router = VALIDATE.mount(router, validate);
+    COPY.mount(router, copy)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ListQuery {
+    query: Option<String>,
+    sort_by: Option<String>,
+    sort_order: Option<String>,
+}
+
+async fn list(
+    State(services): State<Services>,
+    caller: Caller,
+    page: Page,
+    Query(asked): Query<ListQuery>,
+) -> Result<Response, ApiError> {
+    let found = search::read(asked.query.as_deref().unwrap_or_default())?;
+    let order = search::order(asked.sort_by.as_deref(), asked.sort_order.as_deref())?;
+    let (rows, total) = publisher(&services)?
+        .list(&caller.tenant, &found, order, (page.limit, page.offset))
+        .await?;
+    let rows: Vec<Value> = rows.iter().map(info).collect();
+    let mut path = String::from("/apis?");
+    for (name, value) in [
+        ("query", &asked.query),
+        ("sortBy", &asked.sort_by),
+        ("sortOrder", &asked.sort_order),
+    ] {
+        if let Some(value) = value {
+            path.push_str(&format!("{name}={}&", escaped(value)));
+        }
+    }
+    Ok(answer(page.answer(&rows, total, &path)))
+}
+
+async fn create(
+    State(services): State<Services>,
+    caller: Caller,
+    fields: Fields,
+) -> Result<Response, ApiError> {
+    let (mut api, has_operations) = api_document::read(fields, &caller)?;
+    if !has_operations || api.operations.is_empty() {
+        api.operations = api_document::catch_all();
+    }
+    let new = NewApi {
+        api,
+        definition: None,
+    };
+    let saved = publisher(&services)?.create(author(&caller), new).await?;
+    let response = created(&saved.value);
+    Ok(applied(response, saved.applied.as_ref()))
+}
+
+async fn get(
+    State(services): State<Services>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    let api = publisher(&services)?.get(&caller.tenant, &id).await?;
+    Ok(tagged(answer(api_document::write(&api)), api.row_version))
+}
+
+async fn update(
+    State(services): State<Services>,
+    caller: Caller,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    fields: Fields,
+) -> Result<Response, ApiError> {
+    let edition = edition(&caller, &id, &headers)?;
+    let publisher = publisher(&services)?;
+    let (mut api, has_operations) = api_document::read(fields, &caller)?;
+    if !has_operations {
+        api.operations = publisher.get(&caller.tenant, &id).await?.operations;
+    }
+    let saved = publisher.update(edition, api).await?;
+    let api = saved.value;
+    let response = tagged(answer(api_document::write(&api)), api.row_version);
+    Ok(applied(response, saved.applied.as_ref()))
+}
+
+async fn delete(
+    State(services): State<Services>,
+    caller: Caller,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let edition = edition(&caller, &id, &headers)?;
+    let saved = publisher(&services)?.delete(edition).await?;
+    Ok(applied(
+        StatusCode::OK.into_response(),
+        saved.applied.as_ref(),
+    ))
+}
+
+#[derive(Deserialize)]
+struct ValidateQuery {
+    query: Option<String>,
+}
+
+/// 200 when an API with this name or context exists, 404 when none does.
+async fn validate(
+    State(services): State<Services>,
+    caller: Caller,
+    Query(asked): Query<ValidateQuery>,
+) -> Result<Response, ApiError> {
+    let query = required("query", asked.query.as_deref())?;
+    let exact = |text: &str| Some(format!("\"{}\"", text.trim_matches('"')));
+    let search = match query.split_once(':') {
+        Some(("name", name)) => ApiSearch {
+            name: exact(name),
+            ..ApiSearch::default()
+        },
+        Some(("context", context)) => ApiSearch {
+            context: exact(context),
+            ..ApiSearch::default()
+        },
+        _ => ApiSearch {
+            name: exact(query),
+            ..ApiSearch::default()
+        },
+    };
+    let order = (SortBy::default(), true);
+    let publisher = publisher(&services)?;
+    let (_, total) = publisher
+        .list(&caller.tenant, &search, order, (1, 0))
+        .await?;
+    if total == 0 {
+        return Err(ApiError::not_found("API", query));
+    }
+    Ok(StatusCode::OK.into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CopyQuery {
+    api_id: Option<String>,
+    new_version: Option<String>,
+    default_version: Option<String>,
+}
+
+async fn copy(
+    State(services): State<Services>,
+    caller: Caller,
+    Query(asked): Query<CopyQuery>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let api_id = required("apiId", asked.api_id.as_deref())?;
+    let version = required("newVersion", asked.new_version.as_deref())?;
+    let default = query_flag("defaultVersion", asked.default_version.as_deref())?;
+    let edition = edition(&caller, api_id, &headers)?;
+    let copied = publisher(&services)?.copy(edition, version.to_owned(), default);
+    let saved = match copied.await {
+        // The copy keeps all but its version, so a fault there is the parameter's.
+        Err(PublisherError::Invalid(faults))
+            if faults.iter().all(|fault| fault.field == "version") =>
+        {
+            let problem = faults.first().map(|fault| fault.problem.clone());
+            return Err(ApiError::bad_field(
+                "newVersion",
+                problem.unwrap_or_default(),
+            ));
+        }
+        outcome => outcome?,
+    };
+    let response = created(&saved.value);
+    Ok(applied(response, saved.applied.as_ref()))
+}
+
+/// 201 with the API, its address and its tag.
+pub(super) fn created(api: &Api) -> Response {
+    let body = axum::Json(api_document::write(api));
+    let response = (StatusCode::CREATED, body).into_response();
+    let location = format!("/api/am/publisher/v4/apis/{}", api.id);
+    with_location(tagged(response, api.row_version), &location)
+}
+
+fn info(row: &ApiRow) -> Value {
+    json!({
+        "id": row.id,
+        "name": row.name,
+        "description": row.description,
+        "context": row.context,
+        "version": row.version,
+        "provider": row.provider,
+        "type": row.kind,
+        "lifeCycleStatus": row.state.as_str(),
+        "workflowStatus": "APPROVED",
+        "hasThumbnail": false,
+        "createdTime": row.created_at_ms.to_string(),
+        "updatedTime": row.updated_at_ms.to_string(),
+        "gatewayVendor": "wso2",
+        "advertiseOnly": false,
+    })
+}
+
+/// Percent-encodes what may not stand in a query (RFC 3986 §3.4).
+fn escaped(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                char::from(byte).to_string()
+            }
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
+}

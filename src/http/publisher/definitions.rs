@@ -1,0 +1,231 @@
+//! Definitions: import, validate, get, put. The uploaded bytes are kept and given back as they came.
+
+use axum::Router;
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{IntoResponse as _, Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use actors::publisher::{DefinitionDocument, NewApi};
+use domain::api::{ApiScope, Operation as ApiOperation};
+use domain::openapi::{Definition, DefinitionError, Media, ValidationReport};
+
+use super::form::Form;
+use super::{
+    api_document, apis, applied, author, edition, json as answer, publisher, query_flag, tagged,
+};
+use crate::auth::Caller;
+use crate::body::Fields;
+use crate::error::ApiError;
+use crate::operation::{Access, BodyKind, Operation};
+use crate::services::Services;
+
+pub(super) static IMPORT: Operation = Operation::new(
+    "POST",
+    "/api/am/publisher/v4/apis/import-openapi",
+    Access::Scopes(&["apim:api_create", "apim:api_manage"]),
+    BodyKind::Multipart,
+);
+pub(super) static VALIDATE: Operation = Operation::new(
+    "POST",
+    "/api/am/publisher/v4/apis/validate-openapi",
+    Access::Scopes(&["apim:api_create", "apim:api_manage"]),
+    BodyKind::Multipart,
+);
+pub(super) static GET: Operation = Operation::new(
+    "GET",
+    "/api/am/publisher/v4/apis/{apiId}/swagger",
+    Access::Scopes(&[
+        "apim:api_view",
+        "apim:api_manage",
+        "apim:api_definition_view",
+    ]),
+    BodyKind::Empty,
+);
+pub(super) static PUT: Operation = Operation::new(
+    "PUT",
+    "/api/am/publisher/v4/apis/{apiId}/swagger",
+    Access::Scopes(&["apim:api_create", "apim:api_manage"]),
+    BodyKind::Multipart,
+);
+
+pub(super) fn routes(router: Router<Services>) -> Router<Services> {
+    let router = IMPORT.mount(router, import);
+    let router = VALIDATE.mount(router, validate);
+    let router = GET.mount(router, get);
+    PUT.mount(router, put)
+}
+
+async fn import(
+    State(services): State<Services>,
+    caller: Caller,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let mut form = Form::read(request).await?;
+    let bytes = form.definition()?;
+    let publisher = publisher(&services)?;
+    let (definition, bytes) = publisher.read_definition(bytes).await?;
+    let fields = form.properties.take();
+    let mut fields = fields.unwrap_or_else(|| Fields::from_map(serde_json::Map::new()));
+    for (member, value) in [
+        ("name", &definition.title),
+        ("version", &definition.api_version),
+    ] {
+        fields.put_missing(member, Value::from(value.as_str()));
+    }
+    if let Some(description) = &definition.description {
+        fields.put_missing("description", Value::from(description.as_str()));
+    }
+    let (mut api, _) = api_document::read(fields, &caller)?;
+    api.operations = definition.operations.iter().map(Into::into).collect();
+    for scope in scopes(&definition) {
+        if api.scopes.iter().all(|known| known.name != scope.name) {
+            api.scopes.push(scope);
+        }
+    }
+    let new = NewApi {
+        api,
+        definition: Some(document(&definition, bytes)),
+    };
+    let saved = publisher.create(author(&caller), new).await?;
+    let response = apis::created(&saved.value);
+    Ok(applied(response, saved.applied.as_ref()))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ValidateQuery {
+    return_content: Option<String>,
+}
+
+async fn validate(
+    State(services): State<Services>,
+    _caller: Caller,
+    Query(asked): Query<ValidateQuery>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let content = query_flag("returnContent", asked.return_content.as_deref())?;
+    let bytes = Form::read(request).await?.definition()?;
+    let text = content.then(|| String::from_utf8_lossy(&bytes).into_owned());
+    let report = publisher(&services)?.validate_definition(bytes).await?;
+    let text = text.filter(|_| report.valid);
+    Ok(answer(report_value(&report, text)))
+}
+
+async fn get(
+    State(services): State<Services>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    let found = publisher(&services)?.definition(&caller.tenant, &id);
+    let (row, definition) = found.await?;
+    Ok(tagged(content(definition), row.row_version))
+}
+
+async fn put(
+    State(services): State<Services>,
+    caller: Caller,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let edition = edition(&caller, &id, &headers)?;
+    let bytes = Form::read(request).await?.definition()?;
+    let publisher = publisher(&services)?;
+    let before = publisher.get(&caller.tenant, &id).await?;
+    let (definition, bytes) = publisher.read_definition(bytes).await?;
+    let operations = operations(&definition, &before.operations);
+    let document = document(&definition, bytes);
+    let saved = publisher
+        .save_definition(edition, document.clone(), operations, scopes(&definition))
+        .await?;
+    let response = tagged(content(document), saved.value.row_version);
+    Ok(applied(response, saved.applied.as_ref()))
+}
+
+fn document(definition: &Definition, bytes: Vec<u8>) -> DefinitionDocument {
+    let media_type = match definition.media {
+        Media::Json => "application/json",
+        Media::Yaml => "application/yaml",
+    };
+    DefinitionDocument {
+        bytes,
+        media_type: media_type.to_owned(),
+        generated: false,
+    }
+}
+
+fn content(definition: DefinitionDocument) -> Response {
+    let mut response = definition.bytes.into_response();
+    if let Ok(value) = HeaderValue::try_from(definition.media_type) {
+        response.headers_mut().insert(header::CONTENT_TYPE, value);
+    }
+    response
+}
+
+/// The definition's operations; what it does not say of one stays as the API has it.
+fn operations(definition: &Definition, before: &[ApiOperation]) -> Vec<ApiOperation> {
+    let described = definition.operations.iter().map(|described| {
+        let mut operation = ApiOperation::from(described);
+        let same =
+            |old: &&ApiOperation| old.target == operation.target && old.verb == operation.verb;
+        if let Some(old) = before.iter().find(same) {
+            operation.id.clone_from(&old.id);
+            if described.x_auth_type.is_none() {
+                operation.auth_type = old.auth_type;
+            }
+            if described.x_throttling_tier.is_none() {
+                operation
+                    .throttling_policy
+                    .clone_from(&old.throttling_policy);
+            }
+        }
+        operation
+    });
+    described.collect()
+}
+
+/// The scopes that the definition declares, and those that its operations only name.
+fn scopes(definition: &Definition) -> Vec<ApiScope> {
+    let mut scopes: Vec<ApiScope> = definition.scopes.iter().map(Into::into).collect();
+    let mut known: std::collections::HashSet<String> =
+        scopes.iter().map(|scope| scope.name.clone()).collect();
+    for name in definition.operations.iter().flat_map(|one| &one.scopes) {
+        if known.insert(name.clone()) {
+            scopes.push(ApiScope {
+                name: name.clone(),
+                display_name: name.clone(),
+                ..ApiScope::default()
+            });
+        }
+    }
+    scopes
+}
+
+fn report_value(report: &ValidationReport, content: Option<String>) -> Value {
+    let error = |fault: &DefinitionError| {
+        json!({
+            "code": "900754",
+            "message": fault.message,
+            "description": fault.to_string(),
+        })
+    };
+    let errors: Vec<Value> = report.errors.iter().map(error).collect();
+    let info = report.info.as_ref().filter(|_| report.valid);
+    let info = info.map(|info| {
+        json!({
+            "name": info.title,
+            "version": info.api_version,
+            "context": info.base_path,
+            "description": info.description,
+            "openAPIVersion": info.spec_version,
+            "endpoints": info.servers,
+        })
+    });
+    let mut value = json!({ "isValid": report.valid, "info": info, "errors": errors });
+    if let (Some(content), Some(members)) = (content, value.as_object_mut()) {
+        members.insert("content".to_owned(), Value::from(content));
+    }
+    value
+}

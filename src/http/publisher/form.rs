@@ -1,0 +1,76 @@
+//! `multipart/form-data` with a definition in it, as import and validation take it.
+
+use axum::extract::{DefaultBodyLimit, FromRequest as _, Multipart, Request};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+
+use crate::body::{DEFINITION_LIMIT, Fields, JSON_LIMIT};
+use crate::error::ApiError;
+
+/// What a form may hold beside the definition itself, in bytes.
+const OVERHEAD: usize = JSON_LIMIT;
+
+/// The parts of the form.
+#[derive(Debug, Default)]
+pub(super) struct Form {
+    /// `file`, `inlineAPIDefinition` or `apiDefinition`.
+    pub(super) definition: Option<Vec<u8>>,
+    /// `additionalProperties`
+    pub(super) properties: Option<Fields>,
+}
+
+// === impl Form ===
+
+impl Form {
+    /// Reads the form.
+    pub(super) async fn read(mut request: Request) -> Result<Self, ApiError> {
+        let kind = request.headers().get(CONTENT_TYPE);
+        let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        if !kind.to_ascii_lowercase().starts_with("multipart/form-data") {
+            return Err(ApiError::unsupported_media("multipart/form-data"));
+        }
+        DefaultBodyLimit::max(DEFINITION_LIMIT + OVERHEAD).apply(&mut request);
+        let mut parts = Multipart::from_request(request, &())
+            .await
+            .map_err(|error| ApiError::bad_request(error.to_string()))?;
+        let mut form = Self::default();
+        while let Some(part) = parts.next_field().await.map_err(|error| broken(&error))? {
+            let name = part.name().unwrap_or_default().to_owned();
+            let bytes = part.bytes().await.map_err(|error| broken(&error))?;
+            match name.as_str() {
+                "file" | "inlineAPIDefinition" | "apiDefinition" if !bytes.is_empty() => {
+                    if bytes.len() > DEFINITION_LIMIT {
+                        return Err(ApiError::too_large(DEFINITION_LIMIT));
+                    }
+                    if form.definition.replace(bytes.to_vec()).is_some() {
+                        return Err(ApiError::bad_field(&name, "the form holds two definitions"));
+                    }
+                }
+                "url" if !bytes.is_empty() => {
+                    let problem = "is not fetched, send the definition as file";
+                    return Err(ApiError::bad_field("url", problem));
+                }
+                "additionalProperties" if !bytes.is_empty() => {
+                    form.properties = Some(Fields::parse(&bytes)?);
+                }
+                _ => {}
+            }
+        }
+        Ok(form)
+    }
+
+    /// The definition, which must be there.
+    pub(super) fn definition(&mut self) -> Result<Vec<u8>, ApiError> {
+        let definition = self.definition.take();
+        definition.ok_or_else(|| {
+            ApiError::bad_field("file", "send a definition as file or inlineAPIDefinition")
+        })
+    }
+}
+
+fn broken(error: &axum::extract::multipart::MultipartError) -> ApiError {
+    if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        return ApiError::too_large(DEFINITION_LIMIT);
+    }
+    ApiError::bad_request(format!("the form cannot be read: {}", error.body_text()))
+}

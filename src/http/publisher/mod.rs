@@ -1,0 +1,173 @@
+//! Publisher v4: APIs under `/api/am/publisher/v4`, as WSO2's contract shapes them.
+//!
+//! One file per resource; `api_document` maps the contract's `API` to the domain's and back,
+//! `fault` turns the publisher's refusals into answers.
+
+mod api_document;
+mod api_parts;
+mod apis;
+mod definitions;
+mod deployments;
+mod endpoint_config;
+mod fault;
+mod form;
+mod lifecycle;
+mod policies;
+mod promises;
+mod revisions;
+mod search;
+mod settings;
+mod subscriptions;
+
+use axum::Router;
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{IntoResponse as _, Response};
+use serde_json::Value;
+
+use actors::change_feed::Applied;
+use actors::publisher::{Author, Edition, PublisherHandle};
+
+use crate::auth::Caller;
+use crate::error::ApiError;
+use crate::management::with_applied;
+use crate::operation::Operation;
+use crate::services::Services;
+
+/// Every operation of the publisher.
+pub const OPERATIONS: &[&Operation] = &[
+    &apis::LIST,
+    &apis::CREATE,
+    &apis::GET,
+    &apis::UPDATE,
+    &apis::DELETE,
+    &apis::VALIDATE,
+    &apis::COPY,
+    &definitions::IMPORT,
+    &definitions::VALIDATE,
+    &definitions::GET,
+    &definitions::PUT,
+    &lifecycle::CHANGE,
+    &lifecycle::STATE,
+    &lifecycle::HISTORY,
+    &revisions::LIST,
+    &revisions::CREATE,
+    &revisions::GET,
+    &revisions::DELETE,
+    &revisions::RESTORE,
+    &deployments::LIST,
+    &deployments::DEPLOY,
+    &deployments::UNDEPLOY,
+    &subscriptions::LIST,
+    &subscriptions::BLOCK,
+    &subscriptions::UNBLOCK,
+    &policies::LIST,
+    &policies::GET,
+    &policies::OF_API,
+    &settings::GET,
+];
+
+/// The publisher's routes.
+pub fn router() -> Router<Services> {
+    let parts: [fn(Router<Services>) -> Router<Services>; 8] = [
+        apis::routes,
+        definitions::routes,
+        lifecycle::routes,
+        revisions::routes,
+        deployments::routes,
+        subscriptions::routes,
+        policies::routes,
+        settings::routes,
+    ];
+    parts
+        .into_iter()
+        .fold(Router::new(), |router, routes| routes(router))
+}
+
+/// The publisher of this node.
+fn publisher(services: &Services) -> Result<&PublisherHandle, ApiError> {
+    let publisher = services.publisher.as_ref();
+    publisher.ok_or_else(|| ApiError::unavailable(&"this node has no publisher"))
+}
+
+fn author(caller: &Caller) -> Author {
+    Author {
+        tenant: caller.tenant.clone(),
+        user: caller.user.clone(),
+    }
+}
+
+fn edition(caller: &Caller, api_id: &str, headers: &HeaderMap) -> Result<Edition, ApiError> {
+    Ok(Edition {
+        author: author(caller),
+        api_id: api_id.to_owned(),
+        expected: if_match(headers)?,
+    })
+}
+
+/// The row version that `If-Match` names; none when it is absent or `*`. What cannot be one of
+/// our tags matches nothing (RFC 9110 §13.1.1).
+fn if_match(headers: &HeaderMap) -> Result<Option<i64>, ApiError> {
+    let Some(value) = headers.get(header::IF_MATCH) else {
+        return Ok(None);
+    };
+    let text = value.to_str().unwrap_or_default().trim();
+    if text == "*" {
+        return Ok(None);
+    }
+    let version = text
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'))
+        .unwrap_or(text)
+        .parse();
+    version
+        .map(Some)
+        .map_err(|_| ApiError::precondition_failed())
+}
+
+/// Adds the entity tag of a row version.
+fn tagged(mut response: Response, row_version: i64) -> Response {
+    if let Ok(value) = HeaderValue::try_from(format!("\"{row_version}\"")) {
+        response.headers_mut().insert(header::ETAG, value);
+    }
+    response
+}
+
+fn with_location(mut response: Response, location: &str) -> Response {
+    if let Ok(value) = HeaderValue::try_from(location) {
+        response.headers_mut().insert(header::LOCATION, value);
+    }
+    response
+}
+
+fn applied(response: Response, applied: Option<&Applied>) -> Response {
+    match applied {
+        Some(applied) => with_applied(response, applied),
+        None => response,
+    }
+}
+
+fn json(value: Value) -> Response {
+    axum::Json(value).into_response()
+}
+
+/// A moment as the contract's `date-time` (RFC 3339, UTC).
+fn timestamp(at_ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(at_ms).map_or_else(|_| String::new(), |at| at.to_string())
+}
+
+/// Reads a query flag; absent is false.
+fn query_flag(name: &str, text: Option<&str>) -> Result<bool, ApiError> {
+    match text {
+        None | Some("" | "false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(ApiError::bad_field(name, "must be true or false")),
+    }
+}
+
+/// Reads a query parameter that must be there.
+fn required<'a>(name: &str, text: Option<&'a str>) -> Result<&'a str, ApiError> {
+    match text {
+        Some(text) if !text.trim().is_empty() => Ok(text),
+        _ => Err(ApiError::bad_field(name, "is required")),
+    }
+}

@@ -1,0 +1,136 @@
+//! `/subscriptions`: list, block, unblock.
+
+use axum::Router;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use actors::publisher::Subscriber;
+use domain::subscription::SubscriptionStatus;
+
+use super::{applied, author, json as answer, publisher, required};
+use crate::auth::Caller;
+use crate::error::ApiError;
+use crate::operation::{Access, BodyKind, Operation};
+use crate::page::Page;
+use crate::services::Services;
+
+pub(super) static LIST: Operation = Operation::new(
+    "GET",
+    "/api/am/publisher/v4/subscriptions",
+    Access::Scopes(&[
+        "apim:api_view",
+        "apim:subscription_view",
+        "apim:subscription_manage",
+    ]),
+    BodyKind::Empty,
+);
+pub(super) static BLOCK: Operation = Operation::new(
+    "POST",
+    "/api/am/publisher/v4/subscriptions/block-subscription",
+    Access::Scopes(&["apim:subscription_block", "apim:subscription_manage"]),
+    BodyKind::Empty,
+);
+pub(super) static UNBLOCK: Operation = Operation::new(
+    "POST",
+    "/api/am/publisher/v4/subscriptions/unblock-subscription",
+    Access::Scopes(&["apim:subscription_block", "apim:subscription_manage"]),
+    BodyKind::Empty,
+);
+
+pub(super) fn routes(router: Router<Services>) -> Router<Services> {
+    let router = LIST.mount(router, list);
+    let router = BLOCK.mount(router, block);
+    UNBLOCK.mount(router, unblock)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ListQuery {
+    api_id: Option<String>,
+}
+
+async fn list(
+    State(services): State<Services>,
+    caller: Caller,
+    page: Page,
+    Query(asked): Query<ListQuery>,
+) -> Result<Response, ApiError> {
+    let api_id = asked.api_id.unwrap_or_default();
+    let (rows, total) = publisher(&services)?
+        .subscriptions(&caller.tenant, &api_id, (page.limit, page.offset))
+        .await?;
+    let rows: Vec<Value> = rows.iter().map(subscription_value).collect();
+    let path = if api_id.is_empty() {
+        "/subscriptions?".to_owned()
+    } else {
+        format!("/subscriptions?apiId={api_id}&")
+    };
+    Ok(answer(page.answer(&rows, total, &path)))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct BlockQuery {
+    subscription_id: Option<String>,
+    block_state: Option<String>,
+}
+
+async fn block(
+    State(services): State<Services>,
+    caller: Caller,
+    Query(asked): Query<BlockQuery>,
+) -> Result<Response, ApiError> {
+    let status = match required("blockState", asked.block_state.as_deref())? {
+        "BLOCKED" => SubscriptionStatus::Blocked,
+        "PROD_ONLY_BLOCKED" => SubscriptionStatus::ProdOnlyBlocked,
+        _ => {
+            let problem = "must be BLOCKED or PROD_ONLY_BLOCKED";
+            return Err(ApiError::bad_field("blockState", problem));
+        }
+    };
+    set(&services, &caller, asked.subscription_id.as_deref(), status).await
+}
+
+async fn unblock(
+    State(services): State<Services>,
+    caller: Caller,
+    Query(asked): Query<BlockQuery>,
+) -> Result<Response, ApiError> {
+    let status = SubscriptionStatus::Unblocked;
+    set(&services, &caller, asked.subscription_id.as_deref(), status).await
+}
+
+async fn set(
+    services: &Services,
+    caller: &Caller,
+    id: Option<&str>,
+    status: SubscriptionStatus,
+) -> Result<Response, ApiError> {
+    let id = required("subscriptionId", id)?.to_owned();
+    let publisher = publisher(services)?;
+    let saved = publisher
+        .set_subscription(author(caller), id, status)
+        .await?;
+    Ok(applied(
+        StatusCode::OK.into_response(),
+        saved.applied.as_ref(),
+    ))
+}
+
+fn subscription_value(one: &Subscriber) -> Value {
+    let subscription = &one.subscription;
+    json!({
+        "subscriptionId": subscription.id,
+        "applicationInfo": {
+            "applicationId": subscription.application_id,
+            "name": one.application,
+            "subscriber": one.owner,
+            "description": one.description,
+        },
+        "throttlingPolicy": subscription.policy,
+        "subscriptionStatus": subscription.status.as_str(),
+    })
+}
