@@ -1,11 +1,15 @@
 //! API-M: what the control plane decides. Shared by all control-plane nodes.
 
 pub mod api_deployments;
+pub mod api_keys;
 pub mod api_lifecycle;
 pub mod api_revisions;
 pub mod apis;
+pub mod application_keys;
+pub mod applications;
 pub mod blob_references;
 pub mod change_log;
+pub mod deny_policies;
 pub mod grants;
 pub mod oauth_clients;
 pub mod policies;

@@ -65,6 +65,105 @@ pub async fn find(
     row.map(|row| map(&row)).transpose()
 }
 
+/// The policy with this id.
+///
+/// # Errors
+/// [`StoreError::Unavailable`], [`StoreError::Damaged`].
+pub async fn find_by_id(
+    read: &mut Read,
+    tenant: &str,
+    level: PolicyLevel,
+    id: &str,
+) -> Result<Option<Policy>, StoreError> {
+    let query = sqlx::query("SELECT * FROM policies WHERE tenant = $1 AND level = $2 AND id = $3")
+        .bind(tenant.to_owned())
+        .bind(level.as_str())
+        .bind(id.to_owned());
+    let row = read.optional(query).await?;
+    row.map(|row| map(&row)).transpose()
+}
+
+/// Stores a new policy.
+///
+/// # Errors
+/// [`StoreError::Duplicate`] when its level has one of that name.
+pub async fn create(write: &mut Write, policy: &Policy) -> Result<(), StoreError> {
+    let document =
+        serde_json::to_string(policy).map_err(StoreError::damaged("throttling policy"))?;
+    let query = sqlx::query(
+        "INSERT INTO policies (id, tenant, level, name, document, row_version) \
+         VALUES ($1, $2, $3, $4, $5, 1)",
+    )
+    .bind(policy.id.clone())
+    .bind(policy.tenant.clone())
+    .bind(policy.level.as_str())
+    .bind(policy.name.clone())
+    .bind(document);
+    let what = format!("throttling policy {}", policy.name);
+    write.execute(query, &what).await.map(drop)
+}
+
+/// Replaces a policy's document; its name stays. Gives the new row version.
+///
+/// # Errors
+/// [`StoreError::Stale`] when `policy.row_version` is not 0 and not the stored one.
+pub async fn update(write: &mut Write, policy: &Policy) -> Result<i64, StoreError> {
+    let document =
+        serde_json::to_string(policy).map_err(StoreError::damaged("throttling policy"))?;
+    let query = sqlx::query(
+        "UPDATE policies SET document = $1, row_version = row_version + 1 WHERE tenant = $2 \
+         AND id = $3 AND (CAST($4 AS BIGINT) = 0 OR row_version = $4) RETURNING row_version",
+    )
+    .bind(document)
+    .bind(policy.tenant.clone())
+    .bind(policy.id.clone())
+    .bind(policy.row_version);
+    match write.optional(query).await? {
+        Some(row) => row.integer("row_version"),
+        None => Err(StoreError::Stale),
+    }
+}
+
+/// Removes a policy that nothing uses.
+///
+/// # Errors
+/// [`StoreError::Forbidden`] while an application or a subscription uses it,
+/// [`StoreError::NotFound`].
+pub async fn delete(write: &mut Write, policy: &Policy) -> Result<(), StoreError> {
+    let (query, users) = match policy.level {
+        PolicyLevel::Subscription => (
+            "SELECT id FROM subscriptions WHERE tenant = $1 AND policy = $2 LIMIT 1",
+            "subscriptions",
+        ),
+        // APIs name their policies inside of their documents; who deletes one looks there first.
+        PolicyLevel::Application | PolicyLevel::Api => (
+            "SELECT id FROM applications WHERE tenant = $1 AND throttling_policy = $2 LIMIT 1",
+            "applications",
+        ),
+    };
+    if policy.level != PolicyLevel::Api {
+        let query = sqlx::query(query)
+            .bind(policy.tenant.clone())
+            .bind(policy.name.clone());
+        if write.optional(query).await?.is_some() {
+            return Err(StoreError::Forbidden(format!(
+                "throttling policy {} is used by {users}",
+                policy.name
+            )));
+        }
+    }
+    let query = sqlx::query("DELETE FROM policies WHERE tenant = $1 AND id = $2")
+        .bind(policy.tenant.clone())
+        .bind(policy.id.clone());
+    match write.execute(query, "throttling policy").await? {
+        0 => Err(StoreError::NotFound(format!(
+            "throttling policy {}",
+            policy.id
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// The names of a level's policies, read inside a write.
 ///
 /// # Errors

@@ -37,6 +37,99 @@ pub async fn lock(write: &mut Write, tenant: &str, id: &str) -> Result<Subscript
     }
 }
 
+/// The subscription with this id.
+///
+/// # Errors
+/// [`StoreError::Unavailable`], [`StoreError::Damaged`].
+pub async fn find(
+    read: &mut Read,
+    tenant: &str,
+    id: &str,
+) -> Result<Option<Subscription>, StoreError> {
+    let query = sqlx::query("SELECT * FROM subscriptions WHERE tenant = $1 AND id = $2")
+        .bind(tenant.to_owned())
+        .bind(id.to_owned());
+    read.optional(query).await?.map(|row| map(&row)).transpose()
+}
+
+/// An application's subscriptions, oldest first.
+///
+/// # Errors
+/// [`StoreError::Unavailable`], [`StoreError::Damaged`].
+pub async fn list_by_application(
+    read: &mut Read,
+    tenant: &str,
+    application_id: &str,
+) -> Result<Vec<Subscription>, StoreError> {
+    let query = sqlx::query(
+        "SELECT * FROM subscriptions WHERE tenant = $1 AND application_id = $2 \
+         ORDER BY created_at_ms, id",
+    )
+    .bind(tenant.to_owned())
+    .bind(application_id.to_owned());
+    read.all(query).await?.iter().map(map).collect()
+}
+
+/// Stores a new subscription.
+///
+/// # Errors
+/// [`StoreError::Duplicate`] when the application has subscribed to the API already.
+pub async fn create(write: &mut Write, subscription: &Subscription) -> Result<(), StoreError> {
+    let query = sqlx::query(
+        "INSERT INTO subscriptions (id, tenant, api_id, application_id, policy, \
+         requested_policy, status, subscriber, created_at_ms) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    )
+    .bind(subscription.id.clone())
+    .bind(subscription.tenant.clone())
+    .bind(subscription.api_id.clone())
+    .bind(subscription.application_id.clone())
+    .bind(subscription.policy.clone())
+    .bind(subscription.requested_policy.clone())
+    .bind(subscription.status.as_str())
+    .bind(subscription.subscriber.clone())
+    .bind(subscription.created_at_ms);
+    let what = "a subscription of this application to this API";
+    write.execute(query, what).await.map(drop)
+}
+
+/// Changes a subscription's plan.
+///
+/// # Errors
+/// [`StoreError::NotFound`].
+pub async fn update_policy(
+    write: &mut Write,
+    tenant: &str,
+    id: &str,
+    policy: &str,
+) -> Result<Subscription, StoreError> {
+    let query = sqlx::query(
+        "UPDATE subscriptions SET policy = $1, requested_policy = $1 \
+         WHERE tenant = $2 AND id = $3 RETURNING *",
+    )
+    .bind(policy.to_owned())
+    .bind(tenant.to_owned())
+    .bind(id.to_owned());
+    match write.optional(query).await? {
+        Some(row) => map(&row),
+        None => Err(StoreError::NotFound(format!("subscription {id}"))),
+    }
+}
+
+/// Removes a subscription; gives it as it was.
+///
+/// # Errors
+/// [`StoreError::NotFound`].
+pub async fn delete(write: &mut Write, tenant: &str, id: &str) -> Result<Subscription, StoreError> {
+    let query = sqlx::query("DELETE FROM subscriptions WHERE tenant = $1 AND id = $2 RETURNING *")
+        .bind(tenant.to_owned())
+        .bind(id.to_owned());
+    match write.optional(query).await? {
+        Some(row) => map(&row),
+        None => Err(StoreError::NotFound(format!("subscription {id}"))),
+    }
+}
+
 /// Sets what a subscription allows.
 ///
 /// # Errors

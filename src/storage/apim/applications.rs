@@ -1,0 +1,198 @@
+//! Applications of the Developer Portal.
+
+use sqlx::any::AnyRow;
+
+use domain::application::{Application, ApplicationStatus, TokenType};
+
+use crate::database::{Read, Write};
+use crate::error::StoreError;
+use crate::row::Columns as _;
+
+/// An application with how many subscriptions it has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Counted {
+    /// The application.
+    pub application: Application,
+    /// Its subscriptions.
+    pub subscriptions: i64,
+}
+
+/// The application with this id.
+///
+/// # Errors
+/// [`StoreError::Unavailable`], [`StoreError::Damaged`].
+pub async fn find(
+    read: &mut Read,
+    tenant: &str,
+    id: &str,
+) -> Result<Option<Application>, StoreError> {
+    let query = sqlx::query("SELECT * FROM applications WHERE tenant = $1 AND id = $2")
+        .bind(tenant.to_owned())
+        .bind(id.to_owned());
+    read.optional(query).await?.map(|row| map(&row)).transpose()
+}
+
+/// An owner's applications by name, a page of those whose name contains `part`, and how many
+/// there are in all.
+///
+/// # Errors
+/// [`StoreError::Unavailable`], [`StoreError::Damaged`].
+pub async fn list(
+    read: &mut Read,
+    tenant: &str,
+    owner: &str,
+    part: &str,
+    (limit, offset): (usize, usize),
+) -> Result<(Vec<Counted>, usize), StoreError> {
+    let pattern = format!("%{}%", escaped(&part.to_lowercase()));
+    let count = sqlx::query(
+        "SELECT CAST(COUNT(*) AS BIGINT) AS total FROM applications \
+         WHERE tenant = $1 AND owner = $2 AND name_key LIKE $3 ESCAPE '!'",
+    )
+    .bind(tenant.to_owned())
+    .bind(owner.to_owned())
+    .bind(pattern.clone());
+    let total = match read.optional(count).await? {
+        Some(row) => usize::try_from(row.integer("total")?).unwrap_or(0),
+        None => 0,
+    };
+    let page = sqlx::query(
+        "SELECT a.*, (SELECT CAST(COUNT(*) AS BIGINT) FROM subscriptions s \
+         WHERE s.application_id = a.id) AS subscriptions FROM applications a \
+         WHERE a.tenant = $1 AND a.owner = $2 AND a.name_key LIKE $3 ESCAPE '!' \
+         ORDER BY a.name_key LIMIT $4 OFFSET $5",
+    )
+    .bind(tenant.to_owned())
+    .bind(owner.to_owned())
+    .bind(pattern)
+    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+    .bind(i64::try_from(offset).unwrap_or(i64::MAX));
+    let rows = read.all(page).await?;
+    let counted = rows.iter().map(|row| {
+        Ok(Counted {
+            application: map(row)?,
+            subscriptions: row.integer("subscriptions")?,
+        })
+    });
+    Ok((counted.collect::<Result<_, StoreError>>()?, total))
+}
+
+/// Stores a new application.
+///
+/// # Errors
+/// [`StoreError::Duplicate`] when its owner has one of that name.
+pub async fn create(write: &mut Write, application: &Application) -> Result<(), StoreError> {
+    let query = sqlx::query(
+        "INSERT INTO applications (id, tenant, name, name_key, owner, throttling_policy, \
+         token_type, description, status, attributes, created_at_ms, updated_at_ms, row_version) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 1)",
+    )
+    .bind(application.id.clone())
+    .bind(application.tenant.clone())
+    .bind(application.name.clone())
+    .bind(application.name.to_lowercase())
+    .bind(application.owner.clone())
+    .bind(application.throttling_policy.clone())
+    .bind(application.token_type.as_str())
+    .bind(application.description.clone())
+    .bind(application.status.as_str())
+    .bind(application.attributes.clone())
+    .bind(application.created_at_ms)
+    .bind(application.updated_at_ms);
+    let what = format!("application {}", application.name);
+    write.execute(query, &what).await.map(drop)
+}
+
+/// Replaces what an owner may choose. Gives the application as it is then.
+///
+/// # Errors
+/// [`StoreError::Stale`] when `row_version` is not 0 and not the stored one,
+/// [`StoreError::Duplicate`] when the owner has another one of that name.
+pub async fn update(
+    write: &mut Write,
+    application: &Application,
+) -> Result<Application, StoreError> {
+    let query = sqlx::query(
+        "UPDATE applications SET name = $1, name_key = $2, throttling_policy = $3, \
+         token_type = $4, description = $5, attributes = $6, updated_at_ms = $7, \
+         row_version = row_version + 1 WHERE tenant = $8 AND id = $9 \
+         AND (CAST($10 AS BIGINT) = 0 OR row_version = $10)",
+    )
+    .bind(application.name.clone())
+    .bind(application.name.to_lowercase())
+    .bind(application.throttling_policy.clone())
+    .bind(application.token_type.as_str())
+    .bind(application.description.clone())
+    .bind(application.attributes.clone())
+    .bind(application.updated_at_ms)
+    .bind(application.tenant.clone())
+    .bind(application.id.clone())
+    .bind(application.row_version);
+    let what = format!("application {}", application.name);
+    if write.execute(query, &what).await? == 0 {
+        return Err(StoreError::Stale);
+    }
+    let query = sqlx::query("SELECT * FROM applications WHERE tenant = $1 AND id = $2")
+        .bind(application.tenant.clone())
+        .bind(application.id.clone());
+    match write.optional(query).await? {
+        Some(row) => map(&row),
+        None => Err(StoreError::NotFound(what)),
+    }
+}
+
+/// Removes an application with its subscriptions and key mappings; API keys lose their
+/// association. Gives the consumer keys that served it.
+///
+/// # Errors
+/// [`StoreError::NotFound`].
+pub async fn delete(write: &mut Write, tenant: &str, id: &str) -> Result<Vec<String>, StoreError> {
+    let keys = sqlx::query("SELECT consumer_key FROM application_keys WHERE application_id = $1");
+    let rows = write.all(keys.bind(id.to_owned())).await?;
+    let keys = rows.iter().map(|row| row.text("consumer_key"));
+    let keys = keys.collect::<Result<Vec<_>, _>>()?;
+    for query in [
+        "DELETE FROM subscriptions WHERE application_id = $1",
+        "DELETE FROM application_keys WHERE application_id = $1",
+        "UPDATE api_keys SET application_id = NULL WHERE application_id = $1",
+    ] {
+        let query = sqlx::query(query).bind(id.to_owned());
+        write.execute(query, "application").await?;
+    }
+    let query = sqlx::query("DELETE FROM applications WHERE tenant = $1 AND id = $2")
+        .bind(tenant.to_owned())
+        .bind(id.to_owned());
+    match write.execute(query, "application").await? {
+        0 => Err(StoreError::NotFound(format!("application {id}"))),
+        _ => Ok(keys),
+    }
+}
+
+/// A text in which `LIKE … ESCAPE '!'` finds itself alone.
+fn escaped(text: &str) -> String {
+    text.replace('!', "!!")
+        .replace('%', "!%")
+        .replace('_', "!_")
+}
+
+fn map(row: &AnyRow) -> Result<Application, StoreError> {
+    let (status, kind) = (row.text("status")?, row.text("token_type")?);
+    let unknown = |what: &'static str, word: &str| StoreError::Damaged {
+        what,
+        reason: format!("{word:?} is not known"),
+    };
+    Ok(Application {
+        id: row.text("id")?,
+        tenant: row.text("tenant")?,
+        name: row.text("name")?,
+        owner: row.text("owner")?,
+        throttling_policy: row.text("throttling_policy")?,
+        token_type: TokenType::parse(&kind).ok_or_else(|| unknown("token type", &kind))?,
+        description: row.text("description")?,
+        status: ApplicationStatus::parse(&status).ok_or_else(|| unknown("status", &status))?,
+        attributes: row.text("attributes")?,
+        created_at_ms: row.integer("created_at_ms")?,
+        updated_at_ms: row.integer("updated_at_ms")?,
+        row_version: row.integer("row_version")?,
+    })
+}
