@@ -3,7 +3,9 @@
 //! A component reaches another only through that handle, which hides whether the other lives in
 //! this process or on another node.
 
+pub mod admin;
 pub mod change_feed;
+pub mod devportal;
 pub mod key_manager;
 pub mod publisher;
 mod ticker;

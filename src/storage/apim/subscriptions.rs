@@ -70,29 +70,6 @@ pub async fn list_by_application(
     read.all(query).await?.iter().map(map).collect()
 }
 
-/// Stores a new subscription.
-///
-/// # Errors
-/// [`StoreError::Duplicate`] when the application has subscribed to the API already.
-pub async fn create(write: &mut Write, subscription: &Subscription) -> Result<(), StoreError> {
-    let query = sqlx::query(
-        "INSERT INTO subscriptions (id, tenant, api_id, application_id, policy, \
-         requested_policy, status, subscriber, created_at_ms) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-    )
-    .bind(subscription.id.clone())
-    .bind(subscription.tenant.clone())
-    .bind(subscription.api_id.clone())
-    .bind(subscription.application_id.clone())
-    .bind(subscription.policy.clone())
-    .bind(subscription.requested_policy.clone())
-    .bind(subscription.status.as_str())
-    .bind(subscription.subscriber.clone())
-    .bind(subscription.created_at_ms);
-    let what = "a subscription of this application to this API";
-    write.execute(query, what).await.map(drop)
-}
-
 /// Changes a subscription's plan.
 ///
 /// # Errors

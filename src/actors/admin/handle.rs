@@ -1,0 +1,239 @@
+//! The typed client of the administration, the only door to it. Reads run in the caller's task.
+
+use std::hash::BuildHasher as _;
+use std::time::Duration;
+
+use cluster::{Address, AskError};
+use domain::deny_policy::DenyPolicy;
+use domain::policy::{Policy, PolicyLevel};
+use storage::apim::apis::{self, ApiSearch, SortBy};
+use storage::apim::{deny_policies, policies};
+use storage::shared::blobs;
+use storage::{Database, StoreError};
+
+use super::message::{AdminError, AdminMessage, Answer};
+use crate::change_feed::Changed;
+
+/// The deadline of a change: it may wait for followers.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// APIs looked through at once for the use of a policy.
+const PAGE: usize = 500;
+
+/// Asks the administration.
+#[derive(Debug, Clone)]
+pub struct AdminHandle {
+    apim: Database,
+    shared: Database,
+    writers: Vec<Address<AdminMessage>>,
+}
+
+// === impl AdminHandle ===
+
+impl AdminHandle {
+    pub(super) const fn new(
+        apim: Database,
+        shared: Database,
+        writers: Vec<Address<AdminMessage>>,
+    ) -> Self {
+        Self {
+            apim,
+            shared,
+            writers,
+        }
+    }
+
+    /// The policies of a level, by name.
+    ///
+    /// # Errors
+    /// [`AdminError::Store`].
+    pub async fn policies(
+        &self,
+        tenant: &str,
+        level: PolicyLevel,
+    ) -> Result<Vec<Policy>, AdminError> {
+        let mut read = self.apim.read().await?;
+        Ok(policies::list(&mut read, tenant, level).await?)
+    }
+
+    /// A policy by id.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn policy(
+        &self,
+        tenant: &str,
+        level: PolicyLevel,
+        id: &str,
+    ) -> Result<Policy, AdminError> {
+        let mut read = self.apim.read().await?;
+        let found = policies::find_by_id(&mut read, tenant, level, id).await?;
+        let gone = || StoreError::NotFound(format!("throttling policy {id}"));
+        Ok(found.ok_or_else(gone)?)
+    }
+
+    /// Makes a policy.
+    ///
+    /// # Errors
+    /// [`StoreError::Duplicate`] when its level has one of that name.
+    pub async fn create_policy(&self, policy: Policy) -> Result<Changed<Policy>, AdminError> {
+        let key = policy.name.clone();
+        self.tell(&key, |answer| {
+            AdminMessage::CreatePolicy(Box::new(policy), answer)
+        })
+        .await
+    }
+
+    /// Changes a policy; its `row_version` must be the stored one, or 0 for any.
+    ///
+    /// # Errors
+    /// [`StoreError::Stale`].
+    pub async fn update_policy(&self, policy: Policy) -> Result<Changed<Policy>, AdminError> {
+        let key = policy.name.clone();
+        self.tell(&key, |answer| {
+            AdminMessage::UpdatePolicy(Box::new(policy), answer)
+        })
+        .await
+    }
+
+    /// Removes a policy that nothing uses.
+    ///
+    /// # Errors
+    /// [`StoreError::Forbidden`] naming what uses it.
+    pub async fn delete_policy(&self, policy: Policy) -> Result<Changed<()>, AdminError> {
+        if let Some(api) = self.api_with(&policy).await? {
+            let problem = format!("throttling policy {} is used by API {api}", policy.name);
+            return Err(StoreError::Forbidden(problem).into());
+        }
+        let key = policy.name.clone();
+        self.tell(&key, |answer| {
+            AdminMessage::DeletePolicy(Box::new(policy), answer)
+        })
+        .await
+    }
+
+    /// The first API whose document names a policy. APIs keep their policies inside of their
+    /// documents, so all are looked through: deleting a policy is rare.
+    async fn api_with(&self, policy: &Policy) -> Result<Option<String>, AdminError> {
+        if policy.level == PolicyLevel::Application {
+            return Ok(None);
+        }
+        let (tenant, all) = (policy.tenant.as_str(), ApiSearch::default());
+        let mut offset = 0;
+        loop {
+            let mut read = self.apim.read().await?;
+            let order = (SortBy::Name, false);
+            let (rows, _) = apis::list(&mut read, tenant, &all, order, (PAGE, offset)).await?;
+            drop(read);
+            if rows.is_empty() {
+                return Ok(None);
+            }
+            offset += rows.len();
+            let mut read = self.shared.read().await?;
+            for row in rows {
+                let blob = blobs::find(&mut read, tenant, &row.document_blob).await?;
+                let Some(blob) = blob else { continue };
+                let api: domain::api::Api =
+                    serde_json::from_slice(&blob.bytes).map_err(|error| StoreError::Damaged {
+                        what: "API",
+                        reason: error.to_string(),
+                    })?;
+                let named = match policy.level {
+                    PolicyLevel::Subscription => api.policies.contains(&policy.name),
+                    _ => {
+                        api.api_throttling_policy.as_ref() == Some(&policy.name)
+                            || api
+                                .operations
+                                .iter()
+                                .any(|operation| operation.throttling_policy == policy.name)
+                    }
+                };
+                if named {
+                    return Ok(Some(format!("{}:{}", row.name, row.version)));
+                }
+            }
+        }
+    }
+
+    /// All deny policies.
+    ///
+    /// # Errors
+    /// [`AdminError::Store`].
+    pub async fn deny_policies(&self, tenant: &str) -> Result<Vec<DenyPolicy>, AdminError> {
+        let mut read = self.apim.read().await?;
+        Ok(deny_policies::list(&mut read, tenant).await?)
+    }
+
+    /// A deny policy by id.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn deny_policy(&self, tenant: &str, id: &str) -> Result<DenyPolicy, AdminError> {
+        let mut read = self.apim.read().await?;
+        let found = deny_policies::find(&mut read, tenant, id).await?;
+        let gone = || StoreError::NotFound(format!("deny policy {id}"));
+        Ok(found.ok_or_else(gone)?)
+    }
+
+    /// Makes a deny policy.
+    ///
+    /// # Errors
+    /// [`StoreError::Duplicate`] when the same is denied already.
+    pub async fn create_deny_policy(
+        &self,
+        policy: DenyPolicy,
+    ) -> Result<Changed<DenyPolicy>, AdminError> {
+        let key = policy.id.clone();
+        self.tell(&key, |answer| {
+            AdminMessage::CreateDenyPolicy(Box::new(policy), answer)
+        })
+        .await
+    }
+
+    /// Puts a deny policy in or out of force.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn set_deny_policy(
+        &self,
+        tenant: &str,
+        id: &str,
+        active: bool,
+    ) -> Result<Changed<DenyPolicy>, AdminError> {
+        self.tell(id, |answer| AdminMessage::SetDenyPolicy {
+            tenant: tenant.to_owned(),
+            id: id.to_owned(),
+            active,
+            answer,
+        })
+        .await
+    }
+
+    /// Removes a deny policy.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn delete_deny_policy(
+        &self,
+        tenant: &str,
+        id: &str,
+    ) -> Result<Changed<()>, AdminError> {
+        self.tell(id, |answer| AdminMessage::DeleteDenyPolicy {
+            tenant: tenant.to_owned(),
+            id: id.to_owned(),
+            answer,
+        })
+        .await
+    }
+
+    async fn tell<T: Send + 'static>(
+        &self,
+        key: &str,
+        message: impl FnOnce(Answer<T>) -> AdminMessage,
+    ) -> Result<Changed<T>, AdminError> {
+        let hash = foldhash::fast::FixedState::default().hash_one(key);
+        let of = u64::try_from(self.writers.len().max(1)).unwrap_or(1);
+        let chosen = usize::try_from(hash % of).unwrap_or(0);
+        let writer = self.writers.get(chosen).ok_or(AskError::Unavailable)?;
+        writer.ask(DEADLINE, message).await?
+    }
+}

@@ -1,0 +1,450 @@
+//! The typed client of the Developer Portal, the only door to it. Reads run in the caller's task;
+//! what belongs to somebody else is not found.
+
+use std::hash::BuildHasher as _;
+use std::time::Duration;
+
+use cluster::{Address, AskError};
+use domain::api::Api;
+use domain::application::{Application, KeyType};
+use domain::policy::{Policy, PolicyLevel};
+use domain::subscription::Subscription;
+use storage::apim::api_keys::{self, ApiKey};
+use storage::apim::apis::{self, ApiRow, ApiSearch, SortBy};
+use storage::apim::application_keys::{self, ApplicationKey};
+use storage::apim::applications::{self, Counted};
+use storage::apim::policies;
+use storage::apim::subscriptions::{self, Subscriber};
+use storage::shared::blobs::{self, Blob};
+use storage::{Database, StoreError};
+
+use super::message::{Answer, DevPortalError, NewApiKey, PortalMessage};
+use crate::change_feed::Changed;
+use crate::key_manager::KeyManagerHandle;
+use crate::key_manager::command::{Client, NewClient};
+
+/// The deadline of a change: it may wait for followers, more than once.
+const DEADLINE: Duration = Duration::from_secs(15);
+
+type Outcome<T> = Result<T, DevPortalError>;
+
+/// Asks the Developer Portal.
+#[derive(Debug, Clone)]
+pub struct DevPortalHandle {
+    apim: Database,
+    shared: Database,
+    key_manager: KeyManagerHandle,
+    writers: Vec<Address<PortalMessage>>,
+}
+
+// === impl DevPortalHandle ===
+
+impl DevPortalHandle {
+    pub(super) const fn new(
+        apim: Database,
+        shared: Database,
+        key_manager: KeyManagerHandle,
+        writers: Vec<Address<PortalMessage>>,
+    ) -> Self {
+        Self {
+            apim,
+            shared,
+            key_manager,
+            writers,
+        }
+    }
+
+    /// The key manager that serves this portal's keys.
+    #[must_use]
+    pub const fn key_manager(&self) -> &KeyManagerHandle {
+        &self.key_manager
+    }
+
+    async fn tell<T: Send + 'static>(
+        &self,
+        key: &str,
+        message: impl FnOnce(cluster::Reply<T>) -> PortalMessage,
+    ) -> Result<T, AskError> {
+        let hash = foldhash::fast::FixedState::default().hash_one(key);
+        let of = u64::try_from(self.writers.len().max(1)).unwrap_or(1);
+        let chosen = usize::try_from(hash % of).unwrap_or(0);
+        let writer = self.writers.get(chosen).ok_or(AskError::Unavailable)?;
+        writer.ask(DEADLINE, message).await
+    }
+
+    async fn change<T: Send + 'static>(
+        &self,
+        key: &str,
+        message: impl FnOnce(Answer<T>) -> PortalMessage,
+    ) -> Outcome<Changed<T>> {
+        self.tell(key, message).await?
+    }
+}
+
+// APIs.
+impl DevPortalHandle {
+    /// A page of the APIs that the portal shows.
+    ///
+    /// # Errors
+    /// [`DevPortalError::Store`].
+    pub async fn apis(
+        &self,
+        tenant: &str,
+        mut search: ApiSearch,
+        page: (usize, usize),
+    ) -> Outcome<(Vec<ApiRow>, usize)> {
+        search.listed_only = true;
+        let mut read = self.apim.read().await?;
+        Ok(apis::list(&mut read, tenant, &search, (SortBy::Name, false), page).await?)
+    }
+
+    /// An API that the portal shows.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] also for one that is there but not shown.
+    pub async fn api(&self, tenant: &str, id: &str) -> Outcome<Api> {
+        let row = self.shown(tenant, id).await?;
+        let blob = self.blob(tenant, &row.document_blob).await?;
+        let api = serde_json::from_slice(&blob.bytes).map_err(|error| StoreError::Damaged {
+            what: "API",
+            reason: error.to_string(),
+        });
+        let mut api: Api = api?;
+        api.state = row.state;
+        api.is_default_version = row.is_default_version;
+        Ok(api)
+    }
+
+    /// The definition of an API that the portal shows, byte for byte as it was uploaded.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn definition(&self, tenant: &str, id: &str) -> Outcome<Blob> {
+        let row = self.shown(tenant, id).await?;
+        self.blob(tenant, &row.definition_blob).await
+    }
+
+    async fn shown(&self, tenant: &str, id: &str) -> Outcome<ApiRow> {
+        let mut read = self.apim.read().await?;
+        let row = apis::find(&mut read, tenant, id).await?;
+        let row = row.filter(|row| row.state.is_listed());
+        Ok(row.ok_or_else(|| StoreError::NotFound(format!("API {id}")))?)
+    }
+
+    async fn blob(&self, tenant: &str, id: &str) -> Outcome<Blob> {
+        let mut read = self.shared.read().await?;
+        let blob = blobs::find(&mut read, tenant, id).await?;
+        let missing = || StoreError::Damaged {
+            what: "API",
+            reason: format!("blob {id} is missing"),
+        };
+        Ok(blob.ok_or_else(missing)?)
+    }
+
+    /// The policies of a level, by name.
+    ///
+    /// # Errors
+    /// [`DevPortalError::Store`].
+    pub async fn policies(&self, tenant: &str, level: PolicyLevel) -> Outcome<Vec<Policy>> {
+        let mut read = self.apim.read().await?;
+        Ok(policies::list(&mut read, tenant, level).await?)
+    }
+}
+
+// Applications.
+impl DevPortalHandle {
+    /// A page of a user's applications.
+    ///
+    /// # Errors
+    /// [`DevPortalError::Store`].
+    pub async fn applications(
+        &self,
+        tenant: &str,
+        owner: &str,
+        part: &str,
+        page: (usize, usize),
+    ) -> Outcome<(Vec<Counted>, usize)> {
+        let mut read = self.apim.read().await?;
+        Ok(applications::list(&mut read, tenant, owner, part, page).await?)
+    }
+
+    /// A user's application.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] also for another's.
+    pub async fn application(&self, tenant: &str, owner: &str, id: &str) -> Outcome<Application> {
+        let mut read = self.apim.read().await?;
+        let found = applications::find(&mut read, tenant, id).await?;
+        let found = found.filter(|application| application.owner == owner);
+        Ok(found.ok_or_else(|| StoreError::NotFound(format!("application {id}")))?)
+    }
+
+    /// Makes an application.
+    ///
+    /// # Errors
+    /// [`StoreError::Duplicate`], [`DevPortalError::BadField`].
+    pub async fn create_application(&self, new: Application) -> Outcome<Changed<Application>> {
+        let key = new.name.clone();
+        self.change(&key, |answer| PortalMessage::CreateApplication(new, answer))
+            .await
+    }
+
+    /// Changes an application; `row_version` must be the stored one, or 0 for any.
+    ///
+    /// # Errors
+    /// [`StoreError::Stale`], [`StoreError::Duplicate`], [`DevPortalError::BadField`].
+    pub async fn update_application(&self, new: Application) -> Outcome<Changed<Application>> {
+        let key = new.id.clone();
+        self.change(&key, |answer| PortalMessage::UpdateApplication(new, answer))
+            .await
+    }
+
+    /// Removes an application with subscriptions and keys.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn delete_application(&self, old: Application) -> Outcome<Changed<()>> {
+        let key = old.id.clone();
+        self.change(&key, |answer| PortalMessage::DeleteApplication(old, answer))
+            .await
+    }
+}
+
+// Subscriptions.
+impl DevPortalHandle {
+    /// An application's subscriptions.
+    ///
+    /// # Errors
+    /// [`DevPortalError::Store`].
+    pub async fn subscriptions(
+        &self,
+        tenant: &str,
+        application_id: &str,
+    ) -> Outcome<Vec<Subscription>> {
+        let mut read = self.apim.read().await?;
+        Ok(subscriptions::list_by_application(&mut read, tenant, application_id).await?)
+    }
+
+    /// The subscriptions to an API that a user's applications hold.
+    ///
+    /// # Errors
+    /// [`DevPortalError::Store`].
+    pub async fn subscriptions_of_api(
+        &self,
+        tenant: &str,
+        api_id: &str,
+        owner: &str,
+    ) -> Outcome<Vec<Subscriber>> {
+        let mut read = self.apim.read().await?;
+        let all = (usize::MAX, 0);
+        let (rows, _) = subscriptions::list_by_api(&mut read, tenant, api_id, all).await?;
+        Ok(rows.into_iter().filter(|row| row.owner == owner).collect())
+    }
+
+    /// A subscription of one of a user's applications, with that application.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] also for another's.
+    pub async fn subscription(
+        &self,
+        tenant: &str,
+        owner: &str,
+        id: &str,
+    ) -> Outcome<(Subscription, Application)> {
+        let gone = || StoreError::NotFound(format!("subscription {id}"));
+        let mut read = self.apim.read().await?;
+        let found = subscriptions::find(&mut read, tenant, id).await?;
+        let found = found.ok_or_else(gone)?;
+        let application = applications::find(&mut read, tenant, &found.application_id).await?;
+        let application = application.filter(|application| application.owner == owner);
+        Ok((found, application.ok_or_else(gone)?))
+    }
+
+    /// Subscribes.
+    ///
+    /// # Errors
+    /// [`StoreError::Duplicate`], [`StoreError::NotFound`], [`DevPortalError::BadField`].
+    pub async fn create_subscription(&self, new: Subscription) -> Outcome<Changed<Subscription>> {
+        let key = new.application_id.clone();
+        self.change(&key, |answer| {
+            PortalMessage::CreateSubscription(new, answer)
+        })
+        .await
+    }
+
+    /// Changes a subscription's plan.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`DevPortalError::BadField`].
+    pub async fn update_subscription(
+        &self,
+        subscription: Subscription,
+        policy: String,
+    ) -> Outcome<Changed<Subscription>> {
+        let key = subscription.application_id.clone();
+        self.change(&key, |answer| PortalMessage::UpdateSubscription {
+            subscription,
+            policy,
+            answer,
+        })
+        .await
+    }
+
+    /// Unsubscribes.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn delete_subscription(&self, old: Subscription) -> Outcome<Changed<()>> {
+        let key = old.application_id.clone();
+        self.change(&key, |answer| {
+            PortalMessage::DeleteSubscription(old, answer)
+        })
+        .await
+    }
+}
+
+// Keys.
+impl DevPortalHandle {
+    /// An application's keys, each with its client.
+    ///
+    /// # Errors
+    /// [`DevPortalError::Store`], [`DevPortalError::KeyManager`].
+    pub async fn keys(&self, application: &Application) -> Outcome<Vec<(ApplicationKey, Client)>> {
+        let mut read = self.apim.read().await?;
+        let keys = application_keys::list(&mut read, &application.tenant, &application.id).await?;
+        drop(read);
+        let mut found = Vec::with_capacity(keys.len());
+        for key in keys {
+            let client = self.key_manager.find_client(&key.consumer_key).await?;
+            found.push((key, client));
+        }
+        Ok(found)
+    }
+
+    /// Makes keys; gives the secret, shown this once.
+    ///
+    /// # Errors
+    /// [`StoreError::Duplicate`] when the application has keys of that type.
+    pub async fn create_keys(
+        &self,
+        application: Application,
+        key_type: KeyType,
+        client: NewClient,
+        properties: String,
+    ) -> Outcome<(ApplicationKey, Client, String)> {
+        let key = application.id.clone();
+        let made = self.tell(&key, |answer| PortalMessage::CreateKeys {
+            application,
+            key_type,
+            client,
+            properties,
+            answer,
+        });
+        made.await?
+    }
+
+    /// Changes what may be chosen of keys.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn update_keys(
+        &self,
+        key: ApplicationKey,
+        client: Client,
+    ) -> Outcome<(ApplicationKey, Client)> {
+        let id = key.application_id.clone();
+        let changed = self.tell(&id, |answer| PortalMessage::UpdateKeys {
+            key,
+            client,
+            answer,
+        });
+        changed.await?
+    }
+
+    /// Removes keys; what was issued to them ends.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn delete_keys(&self, key: ApplicationKey) -> Outcome<()> {
+        let id = key.application_id.clone();
+        let done = self.tell(&id, |answer| PortalMessage::DeleteKeys(key, answer));
+        done.await?
+    }
+
+    /// A user's API keys for an API.
+    ///
+    /// # Errors
+    /// [`DevPortalError::Store`].
+    pub async fn api_keys(&self, api_id: &str, owner: &str) -> Outcome<Vec<ApiKey>> {
+        let mut read = self.apim.read().await?;
+        Ok(api_keys::list_by_api(&mut read, api_id, owner).await?)
+    }
+
+    /// The API keys that are associated with an application.
+    ///
+    /// # Errors
+    /// [`DevPortalError::Store`].
+    pub async fn api_keys_of_application(&self, application_id: &str) -> Outcome<Vec<ApiKey>> {
+        let mut read = self.apim.read().await?;
+        Ok(api_keys::list_by_application(&mut read, application_id).await?)
+    }
+
+    /// A user's API key.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] also for another's.
+    pub async fn api_key(&self, tenant: &str, owner: &str, id: &str) -> Outcome<ApiKey> {
+        let mut read = self.apim.read().await?;
+        let found = api_keys::find(&mut read, tenant, id).await?;
+        let found = found.filter(|key| key.owner == owner);
+        Ok(found.ok_or_else(|| StoreError::NotFound(format!("API key {id}")))?)
+    }
+
+    /// Makes an API key; gives it, shown this once.
+    ///
+    /// # Errors
+    /// [`StoreError::Duplicate`].
+    pub async fn create_api_key(&self, new: NewApiKey) -> Outcome<Changed<String>> {
+        let key = new.api_id.clone();
+        self.change(&key, |answer| PortalMessage::CreateApiKey(new, answer))
+            .await
+    }
+
+    /// Replaces an API key; gives the new one, shown this once.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn regenerate_api_key(&self, key: ApiKey) -> Outcome<Changed<String>> {
+        let id = key.api_id.clone();
+        self.change(&id, |answer| PortalMessage::RegenerateApiKey(key, answer))
+            .await
+    }
+
+    /// Revokes an API key.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn revoke_api_key(&self, key: ApiKey) -> Outcome<Changed<()>> {
+        let id = key.api_id.clone();
+        self.change(&id, |answer| PortalMessage::RevokeApiKey(key, answer))
+            .await
+    }
+
+    /// Associates an API key with an application, or with none.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn associate_api_key(
+        &self,
+        key: ApiKey,
+        application_id: Option<String>,
+    ) -> Outcome<Changed<()>> {
+        let id = key.api_id.clone();
+        self.change(&id, |answer| PortalMessage::AssociateApiKey {
+            key,
+            application_id,
+            answer,
+        })
+        .await
+    }
+}

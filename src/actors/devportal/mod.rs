@@ -1,0 +1,42 @@
+//! The Developer Portal: applications, subscriptions, keys; each change through the change log,
+//! so that gateways know it before the answer leaves.
+
+mod applications;
+mod handle;
+mod keys;
+mod message;
+mod subscriptions;
+mod writer;
+
+pub use handle::DevPortalHandle;
+pub use message::{DevPortalError, NewApiKey};
+
+use cluster::{Child, System, branch, pool};
+use storage::Database;
+
+use crate::change_feed::ChangeFeedHandle;
+use crate::key_manager::KeyManagerHandle;
+use writer::{Writer, WriterArguments};
+
+/// Writers: changes of one noun go to one of them, in order.
+const WRITERS: usize = 4;
+
+/// Describes the component's subtree.
+#[must_use]
+pub fn component(
+    system: &System,
+    (apim, shared): (&Database, &Database),
+    feed: &ChangeFeedHandle,
+    key_manager: &KeyManagerHandle,
+) -> (DevPortalHandle, Child) {
+    let arguments = WriterArguments {
+        apim: apim.clone(),
+        shared: shared.clone(),
+        feed: feed.clone(),
+        key_manager: key_manager.clone(),
+        clock: system.clock.clone(),
+    };
+    let (writers, children) = pool::<Writer>(system, "devportal/writer", WRITERS, &arguments);
+    let handle = DevPortalHandle::new(apim.clone(), shared.clone(), key_manager.clone(), writers);
+    (handle, branch(system, "devportal", children))
+}
