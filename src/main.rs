@@ -1,9 +1,11 @@
 //! Headgate: API management on a cluster of actors, in one binary.
 
 mod cli;
+mod client;
 mod config;
 mod data_dir;
 mod listeners;
+mod sample_backend;
 mod telemetry;
 mod tls;
 

@@ -1,6 +1,8 @@
 //! The command line: one file per subcommand.
 
 mod check;
+pub(crate) mod sample_backend;
+pub(crate) mod signals;
 mod version;
 
 use std::process::ExitCode;
@@ -28,6 +30,8 @@ pub(crate) enum Output {
 enum Command {
     /// Read the configuration and print each value with where it comes from
     Check(check::Check),
+    /// Run the sample service that demo calls are forwarded to
+    SampleBackend(sample_backend::Sample),
     /// Print the version
     Version,
 }
@@ -36,6 +40,7 @@ enum Command {
 pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Check(check) => check::run(&check),
+        Command::SampleBackend(sample) => sample_backend::run(&sample),
         Command::Version => version::run(),
     }
 }
