@@ -88,7 +88,9 @@ impl Client {
 
     /// Sends a call and reads its answer to the end.
     pub(crate) async fn send(&self, call: &Call) -> anyhow::Result<Answer> {
-        let mut request = Request::builder().method(call.method.as_str()).uri(&call.url);
+        let mut request = Request::builder()
+            .method(call.method.as_str())
+            .uri(&call.url);
         for (name, value) in &call.headers {
             request = request.header(*name, value);
         }
@@ -106,7 +108,10 @@ impl Client {
         };
         let what = || format!("{} {} failed", call.method, call.url);
         let answered = tokio::time::timeout(DEADLINE, exchange).await;
-        answered.context("no answer in time").with_context(what)?.with_context(what)
+        answered
+            .context("no answer in time")
+            .with_context(what)?
+            .with_context(what)
     }
 
     /// The curl line that repeats a call.
@@ -144,8 +149,10 @@ impl Call {
 
     /// Sends a bearer token, shown as the shell variable `variable`.
     pub(crate) fn bearer(mut self, token: &str, variable: &str) -> Self {
-        self.headers.push(("authorization", format!("Bearer {token}")));
-        self.shown.push(format!("-H \"Authorization: Bearer ${variable}\""));
+        self.headers
+            .push(("authorization", format!("Bearer {token}")));
+        self.shown
+            .push(format!("-H \"Authorization: Bearer ${variable}\""));
         self
     }
 
@@ -160,8 +167,10 @@ impl Call {
     /// Sends JSON.
     pub(crate) fn json(mut self, body: &Value) -> Self {
         let text = body.to_string();
-        self.headers.push(("content-type", "application/json".to_owned()));
-        self.shown.push("-H 'Content-Type: application/json'".to_owned());
+        self.headers
+            .push(("content-type", "application/json".to_owned()));
+        self.shown
+            .push("-H 'Content-Type: application/json'".to_owned());
         self.shown.push(format!("-d {}", quoted(&text)));
         self.body = Bytes::from(text);
         self
@@ -175,9 +184,10 @@ impl Call {
                 text.push('&');
             }
             let _ = write!(text, "{name}={}", percent_encoded(value));
-            let shown = shown.map_or_else(|| quoted(&format!("{name}={value}")), |words| {
-                format!("\"{name}={words}\"")
-            });
+            let shown = shown.map_or_else(
+                || quoted(&format!("{name}={value}")),
+                |words| format!("\"{name}={words}\""),
+            );
             self.shown.push(format!("--data-urlencode {shown}"));
         }
         let kind = "application/x-www-form-urlencoded".to_owned();
@@ -193,13 +203,17 @@ impl Call {
             "--{BOUNDARY}\r\ncontent-disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\
              content-type: application/yaml\r\n\r\n{file}\r\n"
         );
-        self.shown.push(format!("-F {}", quoted(&format!("file=@{}", path.display()))));
+        self.shown.push(format!(
+            "-F {}",
+            quoted(&format!("file=@{}", path.display()))
+        ));
         for (name, value) in texts {
             let _ = write!(
                 text,
                 "--{BOUNDARY}\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"
             );
-            self.shown.push(format!("-F {}", quoted(&format!("{name}={value}"))));
+            self.shown
+                .push(format!("-F {}", quoted(&format!("{name}={value}"))));
         }
         let _ = write!(text, "--{BOUNDARY}--\r\n");
         let kind = format!("multipart/form-data; boundary={BOUNDARY}");
@@ -236,9 +250,15 @@ impl Answer {
     /// Why a call was refused: the description of an error body, or the body's beginning.
     pub(crate) fn reason(&self) -> String {
         let body = self.json().unwrap_or_default();
-        let told = ["description", "detail", "error_description", "message", "error"]
-            .iter()
-            .find_map(|name| body.get(name)?.as_str());
+        let told = [
+            "description",
+            "detail",
+            "error_description",
+            "message",
+            "error",
+        ]
+        .iter()
+        .find_map(|name| body.get(name)?.as_str());
         match told {
             Some(told) => told.to_owned(),
             None => self.text().chars().take(300).collect(),
@@ -287,10 +307,16 @@ mod tests {
         );
         let call = Call::new("POST", "http://localhost:1/t".to_owned())
             .basic("a:s3cret", "\"$(cat client)\"")
-            .form(&[("grant_type", "password", None), ("password", "s3cret", Some("$(cat p)"))]);
+            .form(&[
+                ("grant_type", "password", None),
+                ("password", "s3cret", Some("$(cat p)")),
+            ]);
         let line = client.curl(&call);
         assert!(!line.contains("s3cret"), "{line}");
-        assert!(line.contains("--data-urlencode \"password=$(cat p)\""), "{line}");
+        assert!(
+            line.contains("--data-urlencode \"password=$(cat p)\""),
+            "{line}"
+        );
     }
 
     #[test]

@@ -29,9 +29,15 @@ pub(super) fn run(sample: &Sample) -> anyhow::Result<ExitCode> {
     };
     super::runtime()?.block_on(async {
         let backend = SampleBackend::bind(address).await?;
-        println!("sample backend on http://{}, description at /openapi.yaml", backend.address());
+        println!(
+            "sample backend on http://{}, description at /openapi.yaml",
+            backend.address()
+        );
         let stop = CancellationToken::new();
-        let serving = spawn_named("sample backend", backend.serve(Clock::system(), stop.clone()));
+        let serving = spawn_named(
+            "sample backend",
+            backend.serve(Clock::system(), stop.clone()),
+        );
         signals::stop_asked().await?;
         stop.cancel();
         serving.await.context("the sample backend ended")?;
@@ -41,6 +47,8 @@ pub(super) fn run(sample: &Sample) -> anyhow::Result<ExitCode> {
 
 /// The default address with an offset.
 pub(crate) fn address(offset: u16) -> anyhow::Result<SocketAddr> {
-    let port = PORT.checked_add(offset).context("--port-offset moves the port beyond 65535")?;
+    let port = PORT
+        .checked_add(offset)
+        .context("--port-offset moves the port beyond 65535")?;
     Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
 }

@@ -117,7 +117,9 @@ fn rows(limit: Option<u32>) -> usize {
 
 async fn list(State(service): State<Service>, asked: Given) -> Result<Json<Vec<Station>>, Problem> {
     let Query(asked) = asked?;
-    let list = service.stations().list(asked.region.as_deref(), rows(asked.limit));
+    let list = service
+        .stations()
+        .list(asked.region.as_deref(), rows(asked.limit));
     Ok(Json(list))
 }
 

@@ -98,7 +98,8 @@ impl Stations {
     /// The first `limit` stations, of one region or of all.
     pub(crate) fn list(&self, region: Option<&str>, limit: usize) -> Vec<Station> {
         let all = self.stations.values().map(|(station, _)| station);
-        let wanted = all.filter(|station| region.is_none_or(|region| station.facts.region == region));
+        let wanted =
+            all.filter(|station| region.is_none_or(|region| station.facts.region == region));
         wanted.take(limit).cloned().collect()
     }
 

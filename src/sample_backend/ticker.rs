@@ -48,7 +48,11 @@ impl Body for Ticker {
         }
         ready!(this.interval.poll_tick(cx));
         this.sent += 1;
-        let line = format!("{{\"tick\":{},\"at\":{}}}\n", this.sent, this.clock.now_ms());
+        let line = format!(
+            "{{\"tick\":{},\"at\":{}}}\n",
+            this.sent,
+            this.clock.now_ms()
+        );
         Poll::Ready(Some(Ok(Frame::data(Bytes::from(line)))))
     }
 }
