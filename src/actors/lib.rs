@@ -10,3 +10,4 @@ pub mod key_manager;
 pub mod publisher;
 mod ticker;
 pub mod traffic_manager;
+pub mod usage;

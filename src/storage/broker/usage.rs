@@ -96,10 +96,11 @@ pub async fn close(write: &mut Write, incarnation: u64) -> Result<(), StoreError
 }
 
 /// Records a batch, once; without room in the queue only its number of events is kept, as dropped.
-/// Gives whether there was room.
+/// Gives whether there was room (or it was recorded before).
 ///
 /// # Errors
-/// [`StoreError::Unavailable`], [`StoreError::Damaged`].
+/// [`StoreError::NotFound`] when the incarnation never reserved, [`StoreError::Unavailable`],
+/// [`StoreError::Damaged`].
 pub async fn create(write: &mut Write, batch: &Batch, most: u64) -> Result<bool, StoreError> {
     let Batch {
         incarnation,
@@ -124,8 +125,16 @@ pub async fn create(write: &mut Write, batch: &Batch, most: u64) -> Result<bool,
     .bind(signed(*incarnation))
     .bind(signed(*last))
     .bind(signed(dropped));
-    if write.execute(recorded, "reservation").await? == 0 || !room {
-        return Ok(room);
+    if write.execute(recorded, "reservation").await? == 0 {
+        let known = sqlx::query("SELECT recorded FROM usage_reservations WHERE incarnation = $1");
+        let known = write.optional(known.bind(signed(*incarnation))).await?;
+        return match known {
+            Some(_) => Ok(true),
+            None => Err(StoreError::NotFound("reservation".to_owned())),
+        };
+    }
+    if !room {
+        return Ok(false);
     }
     let text = serde_json::to_string(counts).map_err(StoreError::damaged("usage batch"))?;
     let insert = sqlx::query(

@@ -1,0 +1,154 @@
+//! The typed clients of usage: [`UsageHandle`] for the gateway's recorder, [`UsageIntakeHandle`] for
+//! the delivery and for whoever reads the counts.
+
+use std::time::Duration;
+
+use cluster::{Address, AskError, Door};
+use domain::usage::UsageCount;
+use storage::{Database, StoreError, apim};
+
+use super::message::{DeliverUnknown, DeliverUsage, Delivered};
+use super::queue::QueueMessage;
+
+/// The deadline of one question.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// Why something about usage could not be done. All may be repeated.
+#[derive(Debug, thiserror::Error)]
+pub enum UsageError {
+    /// The queue did not answer.
+    #[error("the usage queue did not answer: {0}")]
+    Ask(#[from] AskError),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Writes the gateway's counts into its queue on disk.
+#[derive(Debug, Clone)]
+pub struct UsageHandle {
+    queue: Address<QueueMessage>,
+}
+
+/// Delivers to API-M and reads from it.
+#[derive(Debug, Clone)]
+pub struct UsageIntakeHandle {
+    counts: Door<DeliverUsage>,
+    unknown: Door<DeliverUnknown>,
+    apim: Database,
+}
+
+// === impl UsageHandle ===
+
+impl UsageHandle {
+    pub(super) const fn new(queue: Address<QueueMessage>) -> Self {
+        Self { queue }
+    }
+
+    /// Reserves event numbers; gives the first and the last of them. They are on disk before this
+    /// answers, and may be used only then. A repeat after an error may leave a gap to the numbers
+    /// before, which means nothing once something after it is recorded.
+    ///
+    /// # Errors
+    /// When it is not certain that they are reserved.
+    pub async fn reserve(&self, block: u64) -> Result<(u64, u64), UsageError> {
+        let ask = |reply| QueueMessage::Reserve { block, reply };
+        Ok(self.queue.ask(DEADLINE, ask).await??)
+    }
+
+    /// Records the counts of the events numbered `first` to `last`; batches come in order, and every
+    /// number up to `last` that is in none counts as used for nothing. A repeat changes nothing.
+    /// False when the queue was full: then only their number is kept.
+    ///
+    /// # Errors
+    /// When it is not certain that they are recorded: keep them and repeat.
+    pub async fn record(
+        &self,
+        first: u64,
+        last: u64,
+        counts: Vec<UsageCount>,
+    ) -> Result<bool, UsageError> {
+        let ask = |reply| QueueMessage::Record {
+            first,
+            last,
+            counts,
+            reply,
+        };
+        Ok(self.queue.ask(DEADLINE, ask).await??)
+    }
+
+    /// Gives back the numbers after `last`, which must not be used any more: a gateway that is idle
+    /// and has recorded everything leaves nothing unknown even when it is killed. The next
+    /// reservation begins after `last`.
+    ///
+    /// # Errors
+    /// When it is not certain that they are given back: reserve anew and use only those.
+    pub async fn release(&self, last: u64) -> Result<(), UsageError> {
+        let ask = |reply| QueueMessage::Release { last, reply };
+        Ok(self.queue.ask(DEADLINE, ask).await??)
+    }
+
+    /// The last word of an orderly stop: everything used is recorded.
+    ///
+    /// # Errors
+    /// When it is not certain that it was written.
+    pub async fn close(&self) -> Result<(), UsageError> {
+        let ask = |reply| QueueMessage::Close { reply };
+        Ok(self.queue.ask(DEADLINE, ask).await??)
+    }
+}
+
+// === impl UsageIntakeHandle ===
+
+impl UsageIntakeHandle {
+    pub(super) const fn new(
+        counts: Door<DeliverUsage>,
+        unknown: Door<DeliverUnknown>,
+        apim: Database,
+    ) -> Self {
+        Self {
+            counts,
+            unknown,
+            apim,
+        }
+    }
+
+    /// The counts of the minutes that begin from `from_ms` to before `to_ms`.
+    ///
+    /// # Errors
+    /// When API-M cannot be read.
+    pub async fn counts(&self, from_ms: i64, to_ms: i64) -> Result<Vec<UsageCount>, UsageError> {
+        let mut read = self.apim.read().await?;
+        Ok(apim::usage::list(&mut read, from_ms, to_ms).await?)
+    }
+
+    /// Calls that may have happened and are in no count.
+    ///
+    /// # Errors
+    /// When API-M cannot be read.
+    pub async fn unknown(&self) -> Result<u64, UsageError> {
+        let mut read = self.apim.read().await?;
+        Ok(apim::usage::unknown(&mut read).await?)
+    }
+
+    /// Delivers a batch; true when API-M has it.
+    pub(super) async fn deliver(&self, batch: DeliverUsage) -> bool {
+        taken(self.counts.ask(batch, DEADLINE).await)
+    }
+
+    /// Delivers what is unknown; true when API-M has it.
+    pub(super) async fn deliver_unknown(&self, told: DeliverUnknown) -> bool {
+        taken(self.unknown.ask(told, DEADLINE).await)
+    }
+}
+
+fn taken(answer: Result<Delivered, AskError>) -> bool {
+    match answer {
+        Ok(Delivered::Taken) => true,
+        Ok(Delivered::Unavailable) => false,
+        Err(error) => {
+            tracing::debug!(%error, "no control-plane node takes usage now");
+            false
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Usage on its way from gateways to API-M, counted once (PROTOCOLS M4).
+//!
+//! On a gateway: `queue` writes batches into Broker for the recorder, `delivery` sends them in
+//! order. On the control plane: `intake` adds them to the minutes of API-M. A batch leaves Broker
+//! only after API-M has it, and API-M takes each number once, so a crash anywhere loses and doubles
+//! nothing; what was never written down is told as unknown.
+
+mod delivery;
+mod handle;
+mod intake;
+pub mod message;
+mod queue;
+#[cfg(test)]
+mod tests;
+
+use cluster::{Child, Door, System, branch, child};
+use storage::Database;
+
+use delivery::{Delivery, DeliveryArguments};
+use intake::{Intake, IntakeArguments, IntakeMessage};
+use queue::{Queue, QueueArguments};
+
+pub use handle::{UsageError, UsageHandle, UsageIntakeHandle};
+
+/// What of the queue may be set.
+#[derive(Debug, Clone, Copy)]
+pub struct UsageSettings {
+    /// Batches on disk at most; those beyond are dropped and counted.
+    pub most_batches: u64,
+}
+
+// === impl UsageSettings ===
+
+impl Default for UsageSettings {
+    fn default() -> Self {
+        Self {
+            most_batches: 10_000,
+        }
+    }
+}
+
+/// The intake of a control-plane node over API-M.
+#[must_use]
+pub fn intake(system: &System, apim: &Database) -> (UsageIntakeHandle, Child) {
+    let arguments = IntakeArguments { apim: apim.clone() };
+    let (address, child) = child::<Intake>(system, "usage-intake", arguments);
+    let counts = Door::local(system, address.clone(), IntakeMessage::Counts, |message| {
+        match message {
+            IntakeMessage::Counts(asked) => Some(asked),
+            IntakeMessage::Unknown(_) => None,
+        }
+    });
+    let unknown = Door::local(system, address, IntakeMessage::Unknown, |message| {
+        match message {
+            IntakeMessage::Unknown(asked) => Some(asked),
+            IntakeMessage::Counts(_) => None,
+        }
+    });
+    let handle = UsageIntakeHandle::new(counts, unknown, apim.clone());
+    (handle, child)
+}
+
+/// The queue and the delivery of gateway `node` in its `incarnation` (W1), through Broker.
+#[must_use]
+pub fn component(
+    system: &System,
+    broker: &Database,
+    intake: &UsageIntakeHandle,
+    node: &str,
+    incarnation: u64,
+    settings: UsageSettings,
+) -> (UsageHandle, Child) {
+    let (queue, queue_child) = child::<Queue>(
+        system,
+        "usage/queue",
+        QueueArguments {
+            broker: broker.clone(),
+            incarnation,
+            most: settings.most_batches,
+        },
+    );
+    let (_, delivery_child) = child::<Delivery>(
+        system,
+        "usage/delivery",
+        DeliveryArguments {
+            broker: broker.clone(),
+            intake: intake.clone(),
+            node: node.to_owned(),
+            incarnation,
+        },
+    );
+    let children = vec![queue_child, delivery_child];
+    (UsageHandle::new(queue), branch(system, "usage", children))
+}

@@ -1,0 +1,118 @@
+//! Writes what the gateway's recorder counts into Broker: reservations before their numbers are
+//! used, batches before they are forgotten in memory (M4). Asked through [`super::UsageHandle`].
+
+use cluster::{Actor, Address, BoxError, Reply};
+use domain::usage::UsageCount;
+use storage::broker::usage::{self, Batch};
+use storage::{Database, StoreError};
+
+/// What it is started with.
+#[derive(Clone)]
+pub(super) struct QueueArguments {
+    pub(super) broker: Database,
+    pub(super) incarnation: u64,
+    pub(super) most: u64,
+}
+
+/// What it is told; all may be repeated, except `Reserve`, of which a repeat only reserves more.
+pub(super) enum QueueMessage {
+    Reserve {
+        block: u64,
+        reply: Reply<Result<(u64, u64), StoreError>>,
+    },
+    Record {
+        first: u64,
+        last: u64,
+        counts: Vec<UsageCount>,
+        reply: Reply<Result<bool, StoreError>>,
+    },
+    Release {
+        last: u64,
+        reply: Reply<Result<(), StoreError>>,
+    },
+    Close {
+        reply: Reply<Result<(), StoreError>>,
+    },
+}
+
+/// The queue; Broker is its memory.
+pub(super) struct Queue {
+    arguments: QueueArguments,
+}
+
+// === impl Actor ===
+
+impl Actor for Queue {
+    type Message = QueueMessage;
+    type Arguments = QueueArguments;
+    const KIND: &'static str = "usage.queue";
+
+    async fn start(
+        arguments: QueueArguments,
+        _me: Address<QueueMessage>,
+    ) -> Result<Self, BoxError> {
+        Ok(Self { arguments })
+    }
+
+    async fn handle(&mut self, message: QueueMessage) -> Result<(), BoxError> {
+        match message {
+            QueueMessage::Reserve { block, reply } => reply.send(self.reserve(block).await),
+            QueueMessage::Record {
+                first,
+                last,
+                counts,
+                reply,
+            } => reply.send(self.record(first, last, counts).await),
+            QueueMessage::Release { last, reply } => reply.send(self.release(last).await),
+            QueueMessage::Close { reply } => reply.send(self.close().await),
+        }
+        Ok(())
+    }
+}
+
+// === impl Queue ===
+
+impl Queue {
+    async fn reserve(&self, block: u64) -> Result<(u64, u64), StoreError> {
+        let mut write = self.arguments.broker.write("broker.usage.reserve").await?;
+        let (before, after) =
+            usage::reserve(&mut write, self.arguments.incarnation, block.max(1)).await?;
+        write.commit().await?;
+        Ok((before + 1, after))
+    }
+
+    async fn record(
+        &self,
+        first: u64,
+        last: u64,
+        counts: Vec<UsageCount>,
+    ) -> Result<bool, StoreError> {
+        let batch = Batch {
+            incarnation: self.arguments.incarnation,
+            first,
+            last,
+            counts,
+        };
+        let mut write = self.arguments.broker.write("broker.usage.record").await?;
+        let kept = usage::create(&mut write, &batch, self.arguments.most).await?;
+        write.commit().await?;
+        if !kept {
+            let events = (last + 1).saturating_sub(first);
+            metrics::counter!("headgate_usage_dropped_total").increment(events);
+            tracing::warn!(events, "usage queue is full, events are dropped and counted");
+        }
+        Ok(kept)
+    }
+
+    async fn release(&self, last: u64) -> Result<(), StoreError> {
+        let mut write = self.arguments.broker.write("broker.usage.release").await?;
+        usage::release(&mut write, self.arguments.incarnation, last).await?;
+        write.commit().await
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        let mut write = self.arguments.broker.write("broker.usage.close").await?;
+        usage::close(&mut write, self.arguments.incarnation).await?;
+        write.commit().await
+    }
+}

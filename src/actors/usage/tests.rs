@@ -1,0 +1,176 @@
+//! Usage from a gateway's queue to API-M, over files: counted once, lost nothing, unknown told.
+
+use std::path::Path;
+use std::time::Duration;
+
+use cluster::{Clock, Root, System, start_root};
+use domain::usage::{Histogram, UsageCount};
+use storage::{Database, apim, broker};
+
+use super::message::DeliverUsage;
+use super::{UsageHandle, UsageIntakeHandle, UsageSettings, component, intake};
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+struct Node {
+    system: System,
+    broker: Database,
+    usage: UsageHandle,
+    intake: UsageIntakeHandle,
+    root: Root,
+}
+
+async fn node(dir: &Path, incarnation: u64, most_batches: u64) -> Node {
+    let url = format!("sqlite:{}", dir.join("apim.db").display());
+    let apim = apim::open(&url).await.unwrap();
+    let broker = broker::open(dir).await.unwrap();
+    let system = System::new(Clock::system(), true);
+    let (intake, intake_child) = intake(&system, &apim);
+    let settings = UsageSettings { most_batches };
+    let (usage, child) = component(&system, &broker, &intake, "gw1", incarnation, settings);
+    let root = start_root(&system, vec![intake_child, child]).await.unwrap();
+    Node {
+        system,
+        broker,
+        usage,
+        intake,
+        root,
+    }
+}
+
+fn count(calls: u64) -> UsageCount {
+    let mut latency = Histogram::default();
+    (0..calls).for_each(|_| latency.record(150));
+    UsageCount {
+        minute_ms: 60_000,
+        tenant: "carbon.super".to_owned(),
+        api_id: "api".to_owned(),
+        application_id: String::new(),
+        status: 200,
+        calls,
+        forwarded: calls,
+        bytes_in: 0,
+        bytes_out: 10 * calls,
+        latency,
+    }
+}
+
+async fn calls(node: &Node) -> u64 {
+    let counts = node.intake.counts(0, 120_000).await.unwrap();
+    let in_histograms: u64 = counts.iter().flat_map(|count| &count.latency.counts).sum();
+    let calls = counts.iter().map(|count| count.calls).sum();
+    assert_eq!(in_histograms, calls);
+    calls
+}
+
+/// Waits until everything is delivered and settled.
+async fn delivered(node: &Node, incarnations: usize) {
+    let until = node.system.clock.monotonic() + DEADLINE;
+    loop {
+        let mut read = node.broker.read().await.unwrap();
+        let waiting = broker::usage::first(&mut read).await.unwrap();
+        let unsettled = broker::usage::reservations(&mut read).await.unwrap();
+        drop(read);
+        if waiting.is_none() && unsettled.len() <= incarnations {
+            return;
+        }
+        assert!(node.system.clock.monotonic() < until, "not delivered in time");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn what_was_recorded_is_counted_once_whatever_is_repeated_or_killed() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = node(dir.path(), 1, 100).await;
+    assert_eq!(node.usage.reserve(100).await.unwrap(), (1, 100));
+    for (first, last) in [(1, 10), (11, 20), (21, 40)] {
+        let counts = vec![count(last + 1 - first)];
+        assert!(node.usage.record(first, last, counts.clone()).await.unwrap());
+        // The answer was lost: the recorder repeats.
+        assert!(node.usage.record(first, last, counts).await.unwrap());
+        for actor in ["usage/delivery", "usage/queue", "usage-intake"] {
+            assert!(node.system.registry.restart(actor));
+        }
+        tokio::task::yield_now().await;
+    }
+    delivered(&node, 1).await;
+    assert_eq!(calls(&node).await, 40);
+    assert_eq!(node.intake.unknown().await.unwrap(), 0);
+    // A batch that was taken before comes again.
+    let again = DeliverUsage {
+        node: "gw1".to_owned(),
+        incarnation: 1,
+        first: 21,
+        last: 40,
+        counts: vec![count(20)],
+    };
+    assert!(node.intake.deliver(again).await);
+    assert_eq!(calls(&node).await, 40);
+    node.root.stop(DEADLINE).await;
+}
+
+#[tokio::test]
+async fn a_crash_between_record_and_delete_counts_once_and_the_rest_is_unknown() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = node(dir.path(), 1, 100).await;
+    first.usage.reserve(50).await.unwrap();
+    first.usage.record(1, 30, vec![count(30)]).await.unwrap();
+    delivered(&first, 1).await;
+    first.root.stop(DEADLINE).await;
+    // API-M has it, but the crash came before it left the queue.
+    let batch = broker::usage::Batch {
+        incarnation: 1,
+        first: 1,
+        last: 30,
+        counts: vec![count(30)],
+    };
+    let mut write = first.broker.write("test.again").await.unwrap();
+    broker::usage::settle(&mut write, 1).await.unwrap();
+    broker::usage::reserve(&mut write, 1, 50).await.unwrap();
+    broker::usage::create(&mut write, &batch, 100).await.unwrap();
+    write.commit().await.unwrap();
+
+    let second = node(dir.path(), 2, 100).await;
+    delivered(&second, 0).await;
+    assert_eq!(calls(&second).await, 30);
+    assert_eq!(second.intake.unknown().await.unwrap(), 20);
+    second.root.stop(DEADLINE).await;
+}
+
+#[tokio::test]
+async fn nothing_is_unknown_after_a_release_or_an_orderly_close() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = node(dir.path(), 1, 100).await;
+    first.usage.reserve(50).await.unwrap();
+    first.usage.record(1, 5, vec![count(5)]).await.unwrap();
+    first.usage.release(5).await.unwrap();
+    assert_eq!(first.usage.reserve(10).await.unwrap(), (6, 15));
+    first.usage.release(5).await.unwrap();
+    first.root.stop(DEADLINE).await;
+    let second = node(dir.path(), 2, 100).await;
+    second.usage.reserve(50).await.unwrap();
+    second.usage.record(1, 5, vec![count(5)]).await.unwrap();
+    second.usage.close().await.unwrap();
+    second.root.stop(DEADLINE).await;
+    let third = node(dir.path(), 3, 100).await;
+    delivered(&third, 0).await;
+    assert_eq!(calls(&third).await, 10);
+    assert_eq!(third.intake.unknown().await.unwrap(), 0);
+    third.root.stop(DEADLINE).await;
+}
+
+#[tokio::test]
+async fn what_a_full_queue_drops_is_told_as_unknown() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = node(dir.path(), 1, 0).await;
+    node.usage.reserve(50).await.unwrap();
+    assert!(!node.usage.record(1, 7, vec![count(7)]).await.unwrap());
+    let until = node.system.clock.monotonic() + DEADLINE;
+    while node.intake.unknown().await.unwrap() != 7 {
+        assert!(node.system.clock.monotonic() < until, "not told in time");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(calls(&node).await, 0);
+    node.root.stop(DEADLINE).await;
+}
