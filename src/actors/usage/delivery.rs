@@ -59,7 +59,9 @@ impl Actor for Delivery {
                 }
             }
             Ok(false) => {}
-            Err(error) => tracing::warn!(%error, "usage cannot be read from the queue, trying again"),
+            Err(error) => {
+                tracing::warn!(%error, "usage cannot be read from the queue, trying again")
+            }
         }
         Ok(())
     }
@@ -109,7 +111,9 @@ impl Delivery {
             let is_over = reservation.incarnation < self.arguments.incarnation;
             if is_over {
                 self.settle_one(reservation).await?;
-            } else if reservation.dropped > self.told && self.tell(reservation, reservation.dropped).await {
+            } else if reservation.dropped > self.told
+                && self.tell(reservation, reservation.dropped).await
+            {
                 self.told = reservation.dropped;
             }
         }
@@ -123,7 +127,8 @@ impl Delivery {
                 return Ok(());
             }
             tracing::warn!(
-                unknown, incarnation = over.incarnation,
+                unknown,
+                incarnation = over.incarnation,
                 "an earlier start ended without a word, so many calls may be missing from the usage"
             );
         }

@@ -44,18 +44,24 @@ impl Default for UsageSettings {
 pub fn intake(system: &System, apim: &Database) -> (UsageIntakeHandle, Child) {
     let arguments = IntakeArguments { apim: apim.clone() };
     let (address, child) = child::<Intake>(system, "usage-intake", arguments);
-    let counts = Door::local(system, address.clone(), IntakeMessage::Counts, |message| {
-        match message {
+    let counts = Door::local(
+        system,
+        address.clone(),
+        IntakeMessage::Counts,
+        |message| match message {
             IntakeMessage::Counts(asked) => Some(asked),
             IntakeMessage::Unknown(_) => None,
-        }
-    });
-    let unknown = Door::local(system, address, IntakeMessage::Unknown, |message| {
-        match message {
+        },
+    );
+    let unknown = Door::local(
+        system,
+        address,
+        IntakeMessage::Unknown,
+        |message| match message {
             IntakeMessage::Unknown(asked) => Some(asked),
             IntakeMessage::Counts(_) => None,
-        }
-    });
+        },
+    );
     let handle = UsageIntakeHandle::new(counts, unknown, apim.clone());
     (handle, child)
 }

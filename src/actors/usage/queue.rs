@@ -99,7 +99,10 @@ impl Queue {
         if !kept {
             let events = (last + 1).saturating_sub(first);
             metrics::counter!("headgate_usage_dropped_total").increment(events);
-            tracing::warn!(events, "usage queue is full, events are dropped and counted");
+            tracing::warn!(
+                events,
+                "usage queue is full, events are dropped and counted"
+            );
         }
         Ok(kept)
     }

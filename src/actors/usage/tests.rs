@@ -28,7 +28,9 @@ async fn node(dir: &Path, incarnation: u64, most_batches: u64) -> Node {
     let (intake, intake_child) = intake(&system, &apim);
     let settings = UsageSettings { most_batches };
     let (usage, child) = component(&system, &broker, &intake, "gw1", incarnation, settings);
-    let root = start_root(&system, vec![intake_child, child]).await.unwrap();
+    let root = start_root(&system, vec![intake_child, child])
+        .await
+        .unwrap();
     Node {
         system,
         broker,
@@ -74,7 +76,10 @@ async fn delivered(node: &Node, incarnations: usize) {
         if waiting.is_none() && unsettled.len() <= incarnations {
             return;
         }
-        assert!(node.system.clock.monotonic() < until, "not delivered in time");
+        assert!(
+            node.system.clock.monotonic() < until,
+            "not delivered in time"
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -86,7 +91,12 @@ async fn what_was_recorded_is_counted_once_whatever_is_repeated_or_killed() {
     assert_eq!(node.usage.reserve(100).await.unwrap(), (1, 100));
     for (first, last) in [(1, 10), (11, 20), (21, 40)] {
         let counts = vec![count(last + 1 - first)];
-        assert!(node.usage.record(first, last, counts.clone()).await.unwrap());
+        assert!(
+            node.usage
+                .record(first, last, counts.clone())
+                .await
+                .unwrap()
+        );
         // The answer was lost: the recorder repeats.
         assert!(node.usage.record(first, last, counts).await.unwrap());
         for actor in ["usage/delivery", "usage/queue", "usage-intake"] {
@@ -128,7 +138,9 @@ async fn a_crash_between_record_and_delete_counts_once_and_the_rest_is_unknown()
     let mut write = first.broker.write("test.again").await.unwrap();
     broker::usage::settle(&mut write, 1).await.unwrap();
     broker::usage::reserve(&mut write, 1, 50).await.unwrap();
-    broker::usage::create(&mut write, &batch, 100).await.unwrap();
+    broker::usage::create(&mut write, &batch, 100)
+        .await
+        .unwrap();
     write.commit().await.unwrap();
 
     let second = node(dir.path(), 2, 100).await;
