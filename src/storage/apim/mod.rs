@@ -5,6 +5,8 @@ pub mod api_keys;
 pub mod api_lifecycle;
 pub mod api_revisions;
 pub mod apis;
+#[cfg(test)]
+mod apis_tests;
 pub mod application_keys;
 pub mod applications;
 pub mod blob_references;

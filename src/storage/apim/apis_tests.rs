@@ -1,0 +1,200 @@
+//! Conformance of the APIs' rows, on SQLite and on the PostgreSQL of `HEADGATE_TEST_POSTGRES`.
+
+use domain::lifecycle::LifecycleState;
+use sqlx::Executor as _;
+
+use super::apis::{self, ApiRow, ApiSearch, SortBy};
+use super::{api_deployments, api_lifecycle, api_revisions, blob_references, subscriptions};
+use crate::{Database, StoreError};
+
+const TENANT: &str = "carbon.super";
+
+async fn databases(directory: &std::path::Path) -> Vec<Database> {
+    let file = format!("sqlite:{}", directory.join("apim.db").display());
+    let mut databases = vec![super::open(&file).await.unwrap()];
+    if let Ok(server) = std::env::var("HEADGATE_TEST_POSTGRES") {
+        sqlx::any::install_default_drivers();
+        let name = format!("apis_{}", uuid::Uuid::new_v4().simple());
+        let pool = sqlx::AnyPool::connect(&server).await.unwrap();
+        let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
+        pool.execute(sqlx::query(create)).await.unwrap();
+        let base = server.rsplit_once('/').unwrap().0;
+        databases.push(super::open(&format!("{base}/{name}")).await.unwrap());
+    }
+    databases
+}
+
+fn row(id: &str, name: &str, version: &str) -> ApiRow {
+    ApiRow {
+        id: id.to_owned(),
+        tenant: TENANT.to_owned(),
+        name: name.to_owned(),
+        version: version.to_owned(),
+        context: format!("/{name}"),
+        full_context: format!("/{name}/{version}"),
+        provider: "ann".to_owned(),
+        description: "Bakes 100%".to_owned(),
+        kind: "HTTP".to_owned(),
+        state: LifecycleState::Created,
+        is_default_version: true,
+        tags: vec!["Oven".to_owned()],
+        document_blob: format!("document {id}"),
+        definition_blob: format!("definition {id}"),
+        created_at_ms: 1,
+        updated_at_ms: 1,
+        row_version: 1,
+    }
+}
+
+#[tokio::test]
+async fn equal_names_and_stale_rows_are_refused_on_every_backend() {
+    let dir = tempfile::tempdir().unwrap();
+    for database in databases(dir.path()).await {
+        let mut write = database.write("test.apis").await.unwrap();
+        apis::claim(&mut write, TENANT).await.unwrap();
+        apis::claim(&mut write, TENANT).await.unwrap();
+        apis::create(&mut write, &row("1", "Pizza", "1"))
+            .await
+            .unwrap();
+        write.commit().await.unwrap();
+        let mut write = database.write("test.apis").await.unwrap();
+        let second = apis::create(&mut write, &row("2", "PIZZA", "1")).await;
+        assert!(matches!(second, Err(StoreError::Duplicate(_))));
+        drop(write);
+        let mut write = database.write("test.apis").await.unwrap();
+        let mut found = apis::lock(&mut write, TENANT, "1").await.unwrap();
+        assert_eq!(found.tags, ["oven"]);
+        found.state = LifecycleState::Published;
+        assert_eq!(apis::save(&mut write, &found).await.unwrap(), 2);
+        let stale = apis::save(&mut write, &found).await;
+        assert!(matches!(stale, Err(StoreError::Stale)));
+        assert_eq!(
+            apis::versions(&mut write, TENANT, "pizza")
+                .await
+                .unwrap()
+                .len(),
+            1
+        );
+        assert_eq!(
+            apis::at_context(&mut write, TENANT, "/PIZZA")
+                .await
+                .unwrap()
+                .len(),
+            1
+        );
+        let nobody = subscriptions::count_of_api(&mut write, TENANT, "1").await;
+        assert_eq!(nobody.unwrap(), 0);
+        write.commit().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn searches_find_the_same_on_every_backend() {
+    let dir = tempfile::tempdir().unwrap();
+    for database in databases(dir.path()).await {
+        let mut write = database.write("test.apis").await.unwrap();
+        for (id, name) in [("1", "Pizza"), ("2", "pasta"), ("3", "Bread")] {
+            apis::create(&mut write, &row(id, name, "1")).await.unwrap();
+        }
+        write.commit().await.unwrap();
+        let mut read = database.read().await.unwrap();
+        let free = |text: &str| ApiSearch {
+            free: Some(text.to_owned()),
+            ..ApiSearch::default()
+        };
+        let cases = [
+            ("", 3),
+            ("PI", 1),
+            ("100%", 3),
+            ("1_0", 0),
+            ("oven", 3),
+            ("\"/bread\"", 1),
+        ];
+        for (text, count) in cases {
+            let order = (SortBy::Name, false);
+            let found = apis::list(&mut read, TENANT, &free(text), order, (2, 0)).await;
+            let (rows, total) = found.unwrap();
+            assert_eq!((total, rows.len()), (count, count.min(2)), "{text}");
+        }
+        let order = (SortBy::Name, true);
+        let all = ApiSearch::default();
+        let found = apis::list(&mut read, TENANT, &all, order, (1, 1)).await;
+        assert_eq!(found.unwrap().0[0].name, "pasta");
+        let blobs = blob_references::list(&mut read).await.unwrap();
+        assert_eq!(blobs.len(), 6);
+    }
+}
+
+#[tokio::test]
+async fn an_environment_serves_one_revision_and_all_goes_with_the_api() {
+    let dir = tempfile::tempdir().unwrap();
+    for database in databases(dir.path()).await {
+        let mut write = database.write("test.apis").await.unwrap();
+        apis::create(&mut write, &row("1", "Pizza", "1"))
+            .await
+            .unwrap();
+        for number in 1..=2 {
+            let revision = api_revisions::RevisionRow {
+                id: format!("r{number}"),
+                tenant: TENANT.to_owned(),
+                api_id: "1".to_owned(),
+                number,
+                description: String::new(),
+                document_blob: "d".to_owned(),
+                definition_blob: "e".to_owned(),
+                created_by: "ann".to_owned(),
+                created_at_ms: 1,
+            };
+            api_revisions::create(&mut write, &revision).await.unwrap();
+            let deployment = api_deployments::DeploymentRow {
+                id: format!("d{number}"),
+                tenant: TENANT.to_owned(),
+                api_id: "1".to_owned(),
+                revision_id: revision.id,
+                environment: "Default".to_owned(),
+                vhost: "localhost".to_owned(),
+                display_on_devportal: true,
+                deployed_at_ms: number,
+            };
+            api_deployments::save(&mut write, &deployment)
+                .await
+                .unwrap();
+        }
+        let step = api_lifecycle::LifecycleRow {
+            id: "s".to_owned(),
+            tenant: TENANT.to_owned(),
+            api_id: "1".to_owned(),
+            previous: None,
+            post: LifecycleState::Created,
+            changed_by: "ann".to_owned(),
+            changed_at_ms: 1,
+        };
+        api_lifecycle::create(&mut write, &step).await.unwrap();
+        write.commit().await.unwrap();
+        let mut read = database.read().await.unwrap();
+        let deployed = api_deployments::list(&mut read, TENANT, "1").await.unwrap();
+        assert_eq!(
+            (deployed.len(), deployed[0].revision_id.as_str()),
+            (1, "r2")
+        );
+        assert_eq!(
+            api_revisions::list(&mut read, TENANT, "1")
+                .await
+                .unwrap()
+                .len(),
+            2
+        );
+        assert_eq!(
+            api_lifecycle::list(&mut read, TENANT, "1").await.unwrap(),
+            [step]
+        );
+        drop(read);
+        let mut write = database.write("test.apis").await.unwrap();
+        apis::delete(&mut write, TENANT, "1").await.unwrap();
+        let left = api_revisions::list_for_change(&mut write, TENANT, "1").await;
+        assert_eq!(left.unwrap(), []);
+        let gone = apis::lock(&mut write, TENANT, "1").await;
+        assert!(matches!(gone, Err(StoreError::NotFound(_))));
+        write.commit().await.unwrap();
+    }
+}
