@@ -11,6 +11,8 @@ pub mod application_keys;
 pub mod applications;
 pub mod blob_references;
 pub mod change_log;
+#[cfg(test)]
+mod feed_tests;
 pub mod deny_policies;
 pub mod grants;
 pub mod oauth_clients;

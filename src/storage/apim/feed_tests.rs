@@ -1,0 +1,160 @@
+//! Conformance of what the change feed and usage read and write, on SQLite and on the PostgreSQL of
+//! `HEADGATE_TEST_POSTGRES`.
+
+use domain::change::{Change, MarkedSubject};
+use domain::policy::Policy;
+use domain::usage::{Histogram, UsageCount};
+use sqlx::Executor as _;
+
+use super::revocations::{Mark, Revocation};
+use super::snapshots::{Section, list};
+use super::{change_log, policies, revocations, usage};
+use crate::Database;
+
+const TENANT: &str = "carbon.super";
+
+/// API-M and Shared on each backend.
+async fn databases(directory: &std::path::Path) -> Vec<(Database, Database)> {
+    let file = |name: &str| format!("sqlite:{}", directory.join(name).display());
+    let apim = super::open(&file("apim.db")).await.unwrap();
+    let shared = crate::shared::open(&file("shared.db")).await.unwrap();
+    let mut databases = vec![(apim, shared)];
+    if let Ok(server) = std::env::var("HEADGATE_TEST_POSTGRES") {
+        sqlx::any::install_default_drivers();
+        let pool = sqlx::AnyPool::connect(&server).await.unwrap();
+        let base = server.rsplit_once('/').unwrap().0;
+        let mut urls = Vec::new();
+        for part in ["apim", "shared"] {
+            let name = format!("feed_{part}_{}", uuid::Uuid::new_v4().simple());
+            let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
+            pool.execute(sqlx::query(create)).await.unwrap();
+            urls.push(format!("{base}/{name}"));
+        }
+        let apim = super::open(&urls[0]).await.unwrap();
+        databases.push((apim, crate::shared::open(&urls[1]).await.unwrap()));
+    }
+    databases
+}
+
+fn keys(jwks: &str) -> Change {
+    Change::VerificationKeysChanged {
+        jwks: jwks.to_owned(),
+    }
+}
+
+async fn commit(database: &Database, changes: &[Change]) -> u64 {
+    let write = database.write("test.feed").await.unwrap();
+    let uuid = || uuid::Uuid::new_v4().to_string();
+    write.commit_with(TENANT, changes, uuid, 1).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_log_is_read_and_pruned_alike_on_every_backend() {
+    let dir = tempfile::tempdir().unwrap();
+    for (apim, shared) in databases(dir.path()).await {
+        let mut read = apim.read().await.unwrap();
+        assert_eq!(change_log::head(&mut read).await.unwrap().n, 0);
+        assert_eq!(change_log::find(&mut read, 0).await.unwrap().tail, 1);
+        drop(read);
+        let n = commit(&apim, &[keys("old"), keys("new"), keys("newest")]).await;
+        assert_eq!(n, 3);
+        let mut write = apim.write("test.feed").await.unwrap();
+        let gone = change_log::delete_before(&mut write, 9).await.unwrap();
+        write.commit().await.unwrap();
+        assert_eq!(gone, 2);
+        let mut read = apim.read().await.unwrap();
+        let log = change_log::find(&mut read, 3).await.unwrap();
+        assert_eq!((log.head, log.tail), (3, 3));
+        let kept = change_log::list(&mut read, 1, 9).await.unwrap();
+        assert_eq!(kept[0].change(), Some(keys("newest")));
+        assert_eq!(log.uuid_at_follower.as_ref(), Some(&kept[0].uuid));
+        let mut documents = shared.read().await.unwrap();
+        let found = list(&mut read, &mut documents, Section::Keys, &[], 9, 0).await;
+        let found = found.unwrap();
+        assert_eq!((found.len(), &found[0].change), (1, &keys("newest")));
+    }
+}
+
+#[tokio::test]
+async fn sections_are_paged_without_a_gap_on_every_backend() {
+    let dir = tempfile::tempdir().unwrap();
+    for (apim, shared) in databases(dir.path()).await {
+        let mut write = apim.write("test.feed").await.unwrap();
+        let defaults = Policy::defaults(TENANT, || uuid::Uuid::new_v4().to_string());
+        policies::seed(&mut write, &defaults).await.unwrap();
+        for number in 0..9 {
+            let revocation = Revocation {
+                tenant: TENANT.to_owned(),
+                issuer: format!("issuer{}", number % 2),
+                token_id: number.to_string(),
+                // The first two are over.
+                expires_at_ms: 90 + number * 10,
+            };
+            revocations::save(&mut write, &revocation).await.unwrap();
+        }
+        let mark = Mark {
+            tenant: TENANT.to_owned(),
+            subject: MarkedSubject::User,
+            subject_id: "ann".to_owned(),
+            before_ms: 5,
+            until_ms: 500,
+        };
+        revocations::save_mark(&mut write, &mark).await.unwrap();
+        write.commit().await.unwrap();
+
+        let mut found = Vec::new();
+        for section in Section::ALL {
+            let (mut after, mut items) = (Vec::new(), 0);
+            loop {
+                let (mut read, mut documents) =
+                    (apim.read().await.unwrap(), shared.read().await.unwrap());
+                let page = list(&mut read, &mut documents, section, &after, 2, 100).await;
+                let page = page.unwrap();
+                items += page.len();
+                match page.last() {
+                    Some(last) if page.len() == 2 => after.clone_from(&last.key),
+                    _ => break,
+                }
+            }
+            found.push(items);
+        }
+        assert_eq!(found, [defaults.len(), 0, 7, 1, 0, 0]);
+    }
+}
+
+#[tokio::test]
+async fn a_usage_batch_counts_once_on_every_backend() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut latency = Histogram::default();
+    latency.record(150);
+    let count = UsageCount {
+        minute_ms: 60_000,
+        tenant: TENANT.to_owned(),
+        api_id: "api".to_owned(),
+        application_id: String::new(),
+        status: 200,
+        calls: 1,
+        forwarded: 1,
+        bytes_in: 2,
+        bytes_out: 3,
+        latency,
+    };
+    for (apim, _) in databases(dir.path()).await {
+        for (node, last, taken) in [("a", 4, true), ("a", 4, false), ("a", 3, false), ("b", 4, true)]
+        {
+            let mut write = apim.write("test.usage").await.unwrap();
+            let batch = std::slice::from_ref(&count);
+            let saved = usage::save(&mut write, node, 1, last, batch).await;
+            assert_eq!(saved.unwrap(), taken);
+            usage::save_unknown(&mut write, node, 1, 7).await.unwrap();
+            write.commit().await.unwrap();
+        }
+        let mut read = apim.read().await.unwrap();
+        let counts = usage::list(&mut read, 0, 60_001).await.unwrap();
+        assert_eq!(counts.len(), 1);
+        assert_eq!((counts[0].calls, counts[0].bytes_out), (2, 6));
+        assert_eq!(counts[0].latency.counts.iter().sum::<u64>(), 2);
+        assert_eq!(usage::unknown(&mut read).await.unwrap(), 14);
+        assert!(usage::list(&mut read, 0, 60_000).await.unwrap().is_empty());
+    }
+}
