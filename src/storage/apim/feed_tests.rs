@@ -140,8 +140,12 @@ async fn a_usage_batch_counts_once_on_every_backend() {
         latency,
     };
     for (apim, _) in databases(dir.path()).await {
-        for (node, last, taken) in [("a", 4, true), ("a", 4, false), ("a", 3, false), ("b", 4, true)]
-        {
+        for (node, last, taken) in [
+            ("a", 4, true),
+            ("a", 4, false),
+            ("a", 3, false),
+            ("b", 4, true),
+        ] {
             let mut write = apim.write("test.usage").await.unwrap();
             let batch = std::slice::from_ref(&count);
             let saved = usage::save(&mut write, node, 1, last, batch).await;

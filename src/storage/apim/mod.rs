@@ -11,9 +11,9 @@ pub mod application_keys;
 pub mod applications;
 pub mod blob_references;
 pub mod change_log;
+pub mod deny_policies;
 #[cfg(test)]
 mod feed_tests;
-pub mod deny_policies;
 pub mod grants;
 pub mod oauth_clients;
 pub mod policies;
