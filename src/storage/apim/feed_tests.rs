@@ -1,7 +1,9 @@
 //! Conformance of what the change feed and usage read and write, on SQLite and on the PostgreSQL of
 //! `HEADGATE_TEST_POSTGRES`.
 
+use domain::api::{Api, Cors, Endpoints};
 use domain::change::{Change, MarkedSubject};
+use domain::lifecycle::LifecycleState;
 use domain::policy::Policy;
 use domain::usage::{Histogram, UsageCount};
 use sqlx::Executor as _;
@@ -10,6 +12,7 @@ use super::revocations::{Mark, Revocation};
 use super::snapshots::{Section, list};
 use super::{change_log, policies, revocations, usage};
 use crate::Database;
+use crate::shared::blobs::{self, Blob};
 
 const TENANT: &str = "carbon.super";
 
@@ -160,5 +163,79 @@ async fn a_usage_batch_counts_once_on_every_backend() {
         assert_eq!(counts[0].latency.counts.iter().sum::<u64>(), 2);
         assert_eq!(usage::unknown(&mut read).await.unwrap(), 14);
         assert!(usage::list(&mut read, 0, 60_000).await.unwrap().is_empty());
+    }
+}
+
+fn document() -> Api {
+    Api {
+        id: "a".to_owned(),
+        tenant: TENANT.to_owned(),
+        name: "Pizza".to_owned(),
+        version: "1".to_owned(),
+        context: "/pizza".to_owned(),
+        provider: "ann".to_owned(),
+        description: String::new(),
+        kind: "HTTP".to_owned(),
+        state: LifecycleState::Created,
+        is_default_version: false,
+        transports: vec!["https".to_owned()],
+        security_schemes: vec!["oauth2".to_owned()],
+        authorization_header: String::new(),
+        api_key_header: String::new(),
+        audiences: Vec::new(),
+        policies: vec!["Gold".to_owned()],
+        api_throttling_policy: None,
+        tags: Vec::new(),
+        operations: Vec::new(),
+        scopes: Vec::new(),
+        endpoints: Endpoints {
+            production: Some("http://10.0.0.1".to_owned()),
+            sandbox: None,
+        },
+        cors: Cors::default(),
+        created_at_ms: 0,
+        updated_at_ms: 0,
+        row_version: 1,
+        extra: "{}".to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn a_deployed_revision_is_given_as_frozen_with_the_state_of_now_on_every_backend() {
+    let dir = tempfile::tempdir().unwrap();
+    for (apim, shared) in databases(dir.path()).await {
+        let mut write = shared.write("test.blob").await.unwrap();
+        let blob = Blob {
+            id: "frozen".to_owned(),
+            tenant: TENANT.to_owned(),
+            kind: "document".to_owned(),
+            media_type: "application/json".to_owned(),
+            bytes: serde_json::to_vec(&document()).unwrap(),
+            created_at_ms: 1,
+        };
+        blobs::create(&mut write, &blob).await.unwrap();
+        write.commit().await.unwrap();
+        let mut write = apim.write("test.deployed").await.unwrap();
+        for sql in [
+            "INSERT INTO apis VALUES ('a', 'carbon.super', 'Pizza', 'pizza', '1', '/pizza', \
+             '/pizza/1', 'ann', '', 'HTTP', 'BLOCKED', 1, ',', 'later', 'later', 1, 1, 2)",
+            "INSERT INTO api_revisions VALUES ('r', 'carbon.super', 'a', 1, '', 'frozen', 'x', \
+             'ann', 1)",
+            "INSERT INTO api_deployments VALUES ('d', 'carbon.super', 'a', 'r', 'Default', \
+             'localhost', 1, 1)",
+        ] {
+            write.execute(sqlx::query(sql), "row").await.unwrap();
+        }
+        write.commit().await.unwrap();
+        let (mut read, mut documents) = (apim.read().await.unwrap(), shared.read().await.unwrap());
+        let found = list(&mut read, &mut documents, Section::Artifacts, &[], 9, 0).await;
+        let found = found.unwrap();
+        let Change::ApiDeployed { artifact } = &found[0].change else {
+            panic!("no artifact but {found:?}");
+        };
+        assert_eq!((found.len(), artifact.revision_id.as_str()), (1, "r"));
+        assert_eq!(artifact.state, LifecycleState::Blocked);
+        assert_eq!(artifact.context, "/pizza/1");
+        assert_eq!(artifact.default_context.as_deref(), Some("/pizza"));
     }
 }
