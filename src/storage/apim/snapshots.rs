@@ -187,8 +187,8 @@ async fn keys(read: &mut Read, after: &[String]) -> Result<Vec<Item>, StoreError
     newest.into_iter().filter(rest).map(of).collect()
 }
 
-/// Deployed revisions as they were frozen, with what changes without a deployment (state, default
-/// version) as it is now.
+/// Deployed revisions as they were frozen, with what the API's row decides (state, default
+/// version, owner) as it is now.
 async fn artifacts(
     read: &mut Read,
     shared: &mut Read,
@@ -197,6 +197,7 @@ async fn artifacts(
 ) -> Result<Vec<Item>, StoreError> {
     let query = sqlx::query(
         "SELECT d.id, d.tenant, d.revision_id, d.environment, d.vhost, r.document_blob, a.state, \
+         a.name, a.version, a.context, a.provider, \
          a.is_default_version FROM api_deployments d JOIN api_revisions r ON r.id = d.revision_id \
          JOIN apis a ON a.id = d.api_id WHERE d.id > $1 ORDER BY d.id LIMIT $2",
     );
@@ -214,6 +215,10 @@ async fn artifacts(
             .map_err(StoreError::damaged("revision"))?;
         api.state = word(&row, "state", LifecycleState::parse)?;
         api.is_default_version = row.flag("is_default_version")?;
+        api.name = row.text("name")?;
+        api.version = row.text("version")?;
+        api.context = row.text("context")?;
+        api.provider = row.text("provider")?;
         let artifact = Artifact::of(
             &api,
             &row.text("revision_id")?,
