@@ -359,6 +359,27 @@ async fn an_api_with_an_unknown_plan_or_a_loopback_endpoint_is_refused_by_member
     }
 }
 
+/// Searches and how many APIs they find.
+fn searches() -> Vec<(ApiSearch, usize)> {
+    let with = |set: fn(&mut ApiSearch, Option<String>), wanted: &str| {
+        let mut search = ApiSearch::default();
+        set(&mut search, Some(wanted.to_owned()));
+        search
+    };
+    vec![
+        (with(|search, text| search.name = text, "pizza"), 2),
+        (with(|search, text| search.name = text, "\"pizza\""), 1),
+        (with(|search, text| search.name = text, "a_1"), 1),
+        (with(|search, text| search.name = text, "%"), 0),
+        (with(|search, text| search.tag = text, "\"oven\""), 3),
+        (with(|search, text| search.tag = text, "\"ove\""), 0),
+        (with(|search, text| search.free = text, "SHACK"), 1),
+        (with(|search, text| search.context = text, "/past"), 1),
+        (with(|search, text| search.state = text, "created"), 3),
+        (with(|search, _| search.listed_only = true, ""), 0),
+    ]
+}
+
 #[tokio::test]
 async fn a_search_narrows_by_member_and_exactly_when_quoted() {
     let bench = bench().await;
@@ -370,81 +391,7 @@ async fn a_search_narrows_by_member_and_exactly_when_quoted() {
         let new = new_api(name, "1", context);
         bench.publisher.create(author(), new).await.unwrap();
     }
-    let text = |text: &str| Some(text.to_owned());
-    let search = ApiSearch::default;
-    let cases = [
-        (
-            ApiSearch {
-                name: text("pizza"),
-                ..search()
-            },
-            2,
-        ),
-        (
-            ApiSearch {
-                name: text("\"pizza\""),
-                ..search()
-            },
-            1,
-        ),
-        (
-            ApiSearch {
-                name: text("a_1"),
-                ..search()
-            },
-            1,
-        ),
-        (
-            ApiSearch {
-                name: text("%"),
-                ..search()
-            },
-            0,
-        ),
-        (
-            ApiSearch {
-                tag: text("\"oven\""),
-                ..search()
-            },
-            3,
-        ),
-        (
-            ApiSearch {
-                tag: text("\"ove\""),
-                ..search()
-            },
-            0,
-        ),
-        (
-            ApiSearch {
-                free: text("SHACK"),
-                ..search()
-            },
-            1,
-        ),
-        (
-            ApiSearch {
-                context: text("/past"),
-                ..search()
-            },
-            1,
-        ),
-        (
-            ApiSearch {
-                listed_only: true,
-                ..search()
-            },
-            0,
-        ),
-        (
-            ApiSearch {
-                state: text("created"),
-                ..search()
-            },
-            3,
-        ),
-    ];
-    for (search, count) in cases {
+    for (search, count) in searches() {
         let order = (SortBy::Name, true);
         let (rows, total) = bench
             .publisher

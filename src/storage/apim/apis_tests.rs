@@ -46,6 +46,33 @@ fn row(id: &str, name: &str, version: &str) -> ApiRow {
     }
 }
 
+fn revision(number: i64) -> api_revisions::RevisionRow {
+    api_revisions::RevisionRow {
+        id: format!("r{number}"),
+        tenant: TENANT.to_owned(),
+        api_id: "1".to_owned(),
+        number,
+        description: String::new(),
+        document_blob: "d".to_owned(),
+        definition_blob: "e".to_owned(),
+        created_by: "ann".to_owned(),
+        created_at_ms: 1,
+    }
+}
+
+fn deployment(number: i64) -> api_deployments::DeploymentRow {
+    api_deployments::DeploymentRow {
+        id: format!("d{number}"),
+        tenant: TENANT.to_owned(),
+        api_id: "1".to_owned(),
+        revision_id: format!("r{number}"),
+        environment: "Default".to_owned(),
+        vhost: "localhost".to_owned(),
+        display_on_devportal: true,
+        deployed_at_ms: number,
+    }
+}
+
 #[tokio::test]
 async fn equal_names_and_stale_rows_are_refused_on_every_backend() {
     let dir = tempfile::tempdir().unwrap();
@@ -134,28 +161,9 @@ async fn an_environment_serves_one_revision_and_all_goes_with_the_api() {
             .await
             .unwrap();
         for number in 1..=2 {
-            let revision = api_revisions::RevisionRow {
-                id: format!("r{number}"),
-                tenant: TENANT.to_owned(),
-                api_id: "1".to_owned(),
-                number,
-                description: String::new(),
-                document_blob: "d".to_owned(),
-                definition_blob: "e".to_owned(),
-                created_by: "ann".to_owned(),
-                created_at_ms: 1,
-            };
+            let revision = revision(number);
             api_revisions::create(&mut write, &revision).await.unwrap();
-            let deployment = api_deployments::DeploymentRow {
-                id: format!("d{number}"),
-                tenant: TENANT.to_owned(),
-                api_id: "1".to_owned(),
-                revision_id: revision.id,
-                environment: "Default".to_owned(),
-                vhost: "localhost".to_owned(),
-                display_on_devportal: true,
-                deployed_at_ms: number,
-            };
+            let deployment = deployment(number);
             api_deployments::save(&mut write, &deployment)
                 .await
                 .unwrap();
