@@ -6,8 +6,11 @@
 pub mod admin;
 pub mod change_feed;
 pub mod devportal;
+mod failure;
 pub mod key_manager;
 pub mod publisher;
 mod ticker;
 pub mod traffic_manager;
 pub mod usage;
+
+pub use failure::{Failure, failure};

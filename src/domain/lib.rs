@@ -2,6 +2,7 @@
 //!
 //! Time and randomness are parameters. Every other layer shares these words.
 
+pub mod address;
 pub mod api;
 pub mod api_rules;
 pub mod application;

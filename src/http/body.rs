@@ -4,6 +4,7 @@
 //! and gives back as it came.
 
 use axum::extract::{FromRequest, Request};
+use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -39,18 +40,22 @@ pub async fn read(request: Request, limit: usize) -> Result<Bytes, ApiError> {
     }
 }
 
+/// Whether the body's media type is JSON or ends in `+json`.
+pub(crate) fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    kind.eq_ignore_ascii_case("application/json")
+        || (kind.starts_with("application/") && kind.ends_with("+json"))
+}
+
 // === impl Fields ===
 
 impl<S: Sync> FromRequest<S> for Fields {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, ApiError> {
-        let kind = request.headers().get(CONTENT_TYPE);
-        let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-        let kind = kind.split(';').next().unwrap_or_default().trim();
-        let is_json = kind.eq_ignore_ascii_case("application/json")
-            || (kind.starts_with("application/") && kind.ends_with("+json"));
-        if !is_json {
+        if !is_json(request.headers()) {
             return Err(ApiError::unsupported_media("application/json"));
         }
         let bytes = read(request, JSON_LIMIT).await?;

@@ -126,6 +126,14 @@ impl ApiError {
         )
     }
 
+    /// 404: `what` is not there, or is another's.
+    #[must_use]
+    pub fn missing(what: &str) -> Self {
+        let shown: String = what.chars().take(150).collect();
+        let description = format!("{shown} does not exist");
+        Self::new(StatusCode::NOT_FOUND, 404, "Not Found", description)
+    }
+
     /// 409: the name or state is taken.
     #[must_use]
     pub fn conflict(description: impl Into<String>) -> Self {

@@ -2,9 +2,13 @@
 //!
 //! Handlers reach the rest of Headgate through the handles in [`Services`] alone.
 
+pub mod admin;
 pub mod auth;
 pub mod body;
+pub mod devportal;
+mod entity_tag;
 pub mod error;
+mod failure;
 pub mod inspection;
 pub mod key_manager;
 pub mod management;
@@ -12,6 +16,7 @@ pub mod operation;
 pub mod page;
 pub mod publisher;
 mod readiness;
+mod search;
 pub mod server;
 mod services;
 

@@ -20,6 +20,8 @@ pub fn operations() -> Vec<&'static Operation> {
         crate::inspection::OPERATIONS,
         crate::key_manager::OPERATIONS,
         crate::publisher::OPERATIONS,
+        crate::devportal::OPERATIONS,
+        crate::admin::OPERATIONS,
     ];
     lists.concat()
 }
@@ -29,6 +31,12 @@ pub fn router(services: Services) -> Router {
     let mut roles = Router::new();
     if services.publisher.is_some() {
         roles = roles.merge(crate::publisher::router());
+    }
+    if services.devportal.is_some() {
+        roles = roles.merge(crate::devportal::router());
+    }
+    if services.admin.is_some() {
+        roles = roles.merge(crate::admin::router());
     }
     Router::new()
         .merge(crate::inspection::router())

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use actors::admin::AdminHandle;
 use actors::change_feed::ChangeFeedHandle;
+use actors::devportal::DevPortalHandle;
 use actors::key_manager::{KeyManagerHandle, hash_hex};
 use actors::publisher::PublisherHandle;
 use cluster::System;
@@ -23,6 +25,10 @@ pub struct Services {
     pub operator_hash: Option<String>,
     /// Token validation; every role has one, wherever the key manager lives.
     pub key_manager: KeyManagerHandle,
+    /// The Developer Portal, where this node has the role.
+    pub devportal: Option<DevPortalHandle>,
+    /// Throttling and deny policies, where this node has the role.
+    pub admin: Option<AdminHandle>,
     /// Who has applied which change.
     pub change_feed: ChangeFeedHandle,
     /// The publisher, where its role runs.

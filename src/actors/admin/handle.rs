@@ -183,10 +183,8 @@ impl AdminHandle {
         policy: DenyPolicy,
     ) -> Result<Changed<DenyPolicy>, AdminError> {
         let key = policy.id.clone();
-        self.tell(&key, |answer| {
-            AdminMessage::CreateDenyPolicy(Box::new(policy), answer)
-        })
-        .await
+        self.tell(&key, |answer| AdminMessage::Deny(Box::new(policy), answer))
+            .await
     }
 
     /// Puts a deny policy in or out of force.
@@ -199,7 +197,7 @@ impl AdminHandle {
         id: &str,
         active: bool,
     ) -> Result<Changed<DenyPolicy>, AdminError> {
-        self.tell(id, |answer| AdminMessage::SetDenyPolicy {
+        self.tell(id, |answer| AdminMessage::SetDenial {
             tenant: tenant.to_owned(),
             id: id.to_owned(),
             active,
@@ -217,7 +215,7 @@ impl AdminHandle {
         tenant: &str,
         id: &str,
     ) -> Result<Changed<()>, AdminError> {
-        self.tell(id, |answer| AdminMessage::DeleteDenyPolicy {
+        self.tell(id, |answer| AdminMessage::LiftDenial {
             tenant: tenant.to_owned(),
             id: id.to_owned(),
             answer,

@@ -16,16 +16,16 @@ pub(super) enum AdminMessage {
     /// A policy removed.
     DeletePolicy(Box<Policy>, Answer<()>),
     /// A new deny policy.
-    CreateDenyPolicy(Box<DenyPolicy>, Answer<DenyPolicy>),
+    Deny(Box<DenyPolicy>, Answer<DenyPolicy>),
     /// A deny policy in or out of force.
-    SetDenyPolicy {
+    SetDenial {
         tenant: String,
         id: String,
         active: bool,
         answer: Answer<DenyPolicy>,
     },
     /// A deny policy removed.
-    DeleteDenyPolicy {
+    LiftDenial {
         tenant: String,
         id: String,
         answer: Answer<()>,

@@ -46,16 +46,16 @@ impl Actor for Writer {
             AdminMessage::DeletePolicy(policy, answer) => {
                 answer.send(self.delete_policy(&policy).await);
             }
-            AdminMessage::CreateDenyPolicy(policy, answer) => {
+            AdminMessage::Deny(policy, answer) => {
                 answer.send(self.create_deny_policy(*policy).await);
             }
-            AdminMessage::SetDenyPolicy {
+            AdminMessage::SetDenial {
                 tenant,
                 id,
                 active,
                 answer,
             } => answer.send(self.set_deny_policy(&tenant, &id, active).await),
-            AdminMessage::DeleteDenyPolicy { tenant, id, answer } => {
+            AdminMessage::LiftDenial { tenant, id, answer } => {
                 answer.send(self.delete_deny_policy(&tenant, &id).await);
             }
         }

@@ -10,6 +10,9 @@ mod writer;
 
 pub use handle::DevPortalHandle;
 pub use message::{DevPortalError, NewApiKey};
+pub use storage::apim::api_keys::ApiKey;
+pub use storage::apim::apis::ApiRow;
+pub use storage::apim::application_keys::ApplicationKey;
 
 use cluster::{Child, System, branch, pool};
 use storage::Database;

@@ -12,13 +12,14 @@ use domain::api::Api;
 
 use super::{
     api_document, applied, author, edition, json as answer, publisher, query_flag, required,
-    search, tagged, with_location,
+    tagged, with_location,
 };
 use crate::auth::Caller;
 use crate::body::Fields;
 use crate::error::ApiError;
 use crate::operation::{Access, BodyKind, Operation};
 use crate::page::Page;
+use crate::search;
 use crate::services::Services;
 
 pub(super) static LIST: Operation = Operation::new(

@@ -15,7 +15,6 @@ mod lifecycle;
 mod policies;
 mod promises;
 mod revisions;
-mod search;
 mod settings;
 mod subscriptions;
 

@@ -6,7 +6,7 @@ use crate::error::ApiError;
 
 /// Reads `name:pizza version:"1.0.0" shack`: terms with a prefix narrow a member, the others are
 /// looked for together in name, context, description and tags.
-pub(super) fn read(query: &str) -> Result<ApiSearch, ApiError> {
+pub(crate) fn read(query: &str) -> Result<ApiSearch, ApiError> {
     if query.chars().count() > 1_000 {
         return Err(ApiError::bad_field(
             "query",
@@ -47,7 +47,7 @@ pub(super) fn read(query: &str) -> Result<ApiSearch, ApiError> {
 }
 
 /// Reads `sortBy` and `sortOrder`; the second is whether it is descending.
-pub(super) fn order(by: Option<&str>, order: Option<&str>) -> Result<(SortBy, bool), ApiError> {
+pub(crate) fn order(by: Option<&str>, order: Option<&str>) -> Result<(SortBy, bool), ApiError> {
     let by = match by {
         None | Some("createdTime") => SortBy::Created,
         Some("apiName") => SortBy::Name,

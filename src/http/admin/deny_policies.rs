@@ -1,0 +1,98 @@
+//! `/throttling/deny-policies` and `/throttling/deny-policy/{conditionId}`.
+
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::{Json, Router};
+use serde_json::{Value, json};
+
+use super::admin;
+use super::deny_document::{read, write};
+use crate::auth::Caller;
+use crate::body::Fields;
+use crate::error::ApiError;
+use crate::failure::answer;
+use crate::management::with_applied;
+use crate::operation::{Access, BodyKind, Operation};
+use crate::services::Services;
+
+const VIEW: Access = Access::Scopes(&["apim:admin", "apim:bl_view"]);
+const MANAGE: Access = Access::Scopes(&["apim:admin", "apim:bl_manage"]);
+const ALL: &str = "/api/am/admin/v4/throttling/deny-policies";
+const ONE: &str = "/api/am/admin/v4/throttling/deny-policy/{conditionId}";
+
+pub(super) static LIST: Operation = Operation::new("GET", ALL, VIEW, BodyKind::Empty);
+pub(super) static CREATE: Operation = Operation::new("POST", ALL, MANAGE, BodyKind::Json);
+pub(super) static GET: Operation = Operation::new("GET", ONE, VIEW, BodyKind::Empty);
+pub(super) static PATCH: Operation = Operation::new("PATCH", ONE, MANAGE, BodyKind::Json);
+pub(super) static DELETE: Operation = Operation::new("DELETE", ONE, MANAGE, BodyKind::Empty);
+
+pub(super) fn mount(router: Router<Services>) -> Router<Services> {
+    let router = LIST.mount(router, list);
+    let router = CREATE.mount(router, create);
+    let router = GET.mount(router, get);
+    let router = PATCH.mount(router, patch);
+    DELETE.mount(router, delete)
+}
+
+async fn list(State(services): State<Services>, caller: Caller) -> Result<Json<Value>, ApiError> {
+    let found = admin(&services)?.deny_policies(&caller.tenant).await;
+    let list: Vec<_> = found.map_err(answer)?.iter().map(write).collect();
+    Ok(Json(json!({ "count": list.len(), "list": list })))
+}
+
+async fn create(
+    State(services): State<Services>,
+    caller: Caller,
+    fields: Fields,
+) -> Result<Response, ApiError> {
+    let policy = read(&caller.tenant, fields)?;
+    let changed = admin(&services)?.create_deny_policy(policy).await;
+    let changed = changed.map_err(answer)?;
+    let location = format!(
+        "/api/am/admin/v4/throttling/deny-policy/{}",
+        changed.value.id
+    );
+    let headers = [(header::LOCATION, location)];
+    let response = (StatusCode::CREATED, headers, Json(write(&changed.value))).into_response();
+    Ok(with_applied(response, &changed.applied))
+}
+
+async fn get(
+    State(services): State<Services>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, ApiError> {
+    let found = admin(&services)?.deny_policy(&caller.tenant, &id).await;
+    Ok(Json(write(&found.map_err(answer)?)))
+}
+
+async fn patch(
+    State(services): State<Services>,
+    caller: Caller,
+    Path(id): Path<String>,
+    mut fields: Fields,
+) -> Result<Response, ApiError> {
+    let active = fields.flag("conditionStatus")?;
+    let active = active.ok_or_else(|| ApiError::bad_field("conditionStatus", "is required"))?;
+    let handle = admin(&services)?;
+    let changed = handle.set_deny_policy(&caller.tenant, &id, active).await;
+    let changed = changed.map_err(answer)?;
+    let response = Json(write(&changed.value)).into_response();
+    Ok(with_applied(response, &changed.applied))
+}
+
+async fn delete(
+    State(services): State<Services>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    let changed = admin(&services)?
+        .delete_deny_policy(&caller.tenant, &id)
+        .await;
+    let changed = changed.map_err(answer)?;
+    Ok(with_applied(
+        StatusCode::OK.into_response(),
+        &changed.applied,
+    ))
+}

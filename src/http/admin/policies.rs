@@ -1,0 +1,170 @@
+//! `/throttling/policies/{subscription,application,advanced}`: the same five operations at each
+//! level, with the level's own members.
+
+use axum::Json;
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use serde_json::json;
+
+use domain::policy::{Policy, PolicyLevel};
+
+use super::admin;
+use super::policy_document::{read, write};
+use crate::auth::Caller;
+use crate::body::Fields;
+use crate::entity_tag;
+use crate::error::ApiError;
+use crate::failure::answer;
+use crate::management::with_applied;
+use crate::operation::{Access, BodyKind, Operation};
+use crate::services::Services;
+
+const VIEW: Access = Access::Scopes(&["apim:admin", "apim:tier_view", "apim:admin_tier_view"]);
+const MANAGE: Access =
+    Access::Scopes(&["apim:admin", "apim:tier_manage", "apim:admin_tier_manage"]);
+
+macro_rules! level {
+    ($name:ident, $level:expr, $path:literal) => {
+        pub(super) mod $name {
+            use super::*;
+
+            const LEVEL: PolicyLevel = $level;
+            const ONE: &str = concat!(
+                "/api/am/admin/v4/throttling/policies/",
+                $path,
+                "/{policyId}"
+            );
+            const ALL: &str = concat!("/api/am/admin/v4/throttling/policies/", $path);
+
+            pub(in super::super) static LIST: Operation =
+                Operation::new("GET", ALL, VIEW, BodyKind::Empty);
+            pub(in super::super) static CREATE: Operation =
+                Operation::new("POST", ALL, MANAGE, BodyKind::Json);
+            pub(in super::super) static GET: Operation =
+                Operation::new("GET", ONE, VIEW, BodyKind::Empty);
+            pub(in super::super) static UPDATE: Operation =
+                Operation::new("PUT", ONE, MANAGE, BodyKind::Json);
+            pub(in super::super) static DELETE: Operation =
+                Operation::new("DELETE", ONE, MANAGE, BodyKind::Empty);
+
+            pub(super) fn mount(router: Router<Services>) -> Router<Services> {
+                let router = LIST.mount(router, |services, caller| list(LEVEL, services, caller));
+                let router = CREATE.mount(router, |services, caller, fields| {
+                    create(LEVEL, services, caller, fields)
+                });
+                let router = GET.mount(router, |services, caller, id| {
+                    get(LEVEL, services, caller, id)
+                });
+                let router = UPDATE.mount(router, |services, caller, id, headers, fields| {
+                    update(LEVEL, services, caller, id, headers, fields)
+                });
+                DELETE.mount(router, |services, caller, id, headers| {
+                    delete(LEVEL, services, caller, id, headers)
+                })
+            }
+        }
+    };
+}
+
+level!(subscription, PolicyLevel::Subscription, "subscription");
+level!(application, PolicyLevel::Application, "application");
+level!(advanced, PolicyLevel::Api, "advanced");
+
+pub(super) fn mount(router: Router<Services>) -> Router<Services> {
+    advanced::mount(application::mount(subscription::mount(router)))
+}
+
+async fn list(
+    level: PolicyLevel,
+    State(services): State<Services>,
+    caller: Caller,
+) -> Result<Response, ApiError> {
+    let found = admin(&services)?.policies(&caller.tenant, level).await;
+    let list: Vec<_> = found.map_err(answer)?.iter().map(write).collect();
+    Ok(Json(json!({ "count": list.len(), "list": list })).into_response())
+}
+
+async fn create(
+    level: PolicyLevel,
+    State(services): State<Services>,
+    caller: Caller,
+    fields: Fields,
+) -> Result<Response, ApiError> {
+    let policy = read(level, &caller.tenant, fields)?;
+    let changed = admin(&services)?.create_policy(policy).await;
+    let changed = changed.map_err(answer)?;
+    let policy = &changed.value;
+    let level = match level {
+        PolicyLevel::Api => "advanced",
+        level => level.as_str(),
+    };
+    let location = format!("/api/am/admin/v4/throttling/policies/{level}/{}", policy.id);
+    let headers = [
+        (header::LOCATION, location),
+        (header::ETAG, entity_tag::of(policy.row_version)),
+    ];
+    let response = (StatusCode::CREATED, headers, Json(write(policy))).into_response();
+    Ok(with_applied(response, &changed.applied))
+}
+
+async fn get(
+    level: PolicyLevel,
+    State(services): State<Services>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    let policy = find(level, &services, &caller, &id).await?;
+    let tag = [(header::ETAG, entity_tag::of(policy.row_version))];
+    Ok((tag, Json(write(&policy))).into_response())
+}
+
+async fn update(
+    level: PolicyLevel,
+    State(services): State<Services>,
+    caller: Caller,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    fields: Fields,
+) -> Result<Response, ApiError> {
+    let known = find(level, &services, &caller, &id).await?;
+    let mut policy = read(level, &caller.tenant, fields)?;
+    if policy.name != known.name {
+        return Err(ApiError::bad_field("policyName", "cannot be changed"));
+    }
+    policy.id = known.id;
+    policy.row_version = entity_tag::wanted(&headers)?.unwrap_or(0);
+    let changed = admin(&services)?.update_policy(policy).await;
+    let changed = changed.map_err(answer)?;
+    let tag = [(header::ETAG, entity_tag::of(changed.value.row_version))];
+    let response = (tag, Json(write(&changed.value))).into_response();
+    Ok(with_applied(response, &changed.applied))
+}
+
+async fn delete(
+    level: PolicyLevel,
+    State(services): State<Services>,
+    caller: Caller,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let known = find(level, &services, &caller, &id).await?;
+    entity_tag::check(&headers, known.row_version)?;
+    let changed = admin(&services)?.delete_policy(known).await;
+    let changed = changed.map_err(answer)?;
+    Ok(with_applied(
+        StatusCode::OK.into_response(),
+        &changed.applied,
+    ))
+}
+
+async fn find(
+    level: PolicyLevel,
+    services: &Services,
+    caller: &Caller,
+    id: &str,
+) -> Result<Policy, ApiError> {
+    let found = admin(services)?.policy(&caller.tenant, level, id).await;
+    found.map_err(answer)
+}

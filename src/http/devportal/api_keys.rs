@@ -1,0 +1,251 @@
+//! `/apis/{apiId}/api-keys`: opaque keys that open one API, shown once.
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use axum::{Json, Router};
+use serde_json::{Value, json};
+
+use actors::devportal::{ApiKey, NewApiKey};
+use domain::address::AddressRange;
+use domain::application::KeyType;
+
+use super::applications::own;
+use super::key_document::parse_key_type;
+use super::{portal, time};
+use crate::auth::Caller;
+use crate::body::Fields;
+use crate::error::ApiError;
+use crate::failure::answer;
+use crate::management::with_applied;
+use crate::operation::{Access, BodyKind, Operation};
+use crate::services::Services;
+
+const MANAGE: Access = Access::Scopes(&["apim:subscribe", "apim:api_key"]);
+
+macro_rules! operations {
+    ($($name:ident: $method:literal $path:literal $body:ident;)*) => {$(
+        pub(super) static $name: Operation = Operation::new(
+            $method,
+            concat!("/api/am/devportal/v3/apis/{apiId}/api-keys", $path),
+            MANAGE,
+            BodyKind::$body,
+        );
+    )*};
+}
+
+operations! {
+    LIST: "GET" "" Empty;
+    GENERATE: "POST" "/generate" Json;
+    REGENERATE: "POST" "/regenerate" Json;
+    REVOKE: "POST" "/revoke" Json;
+    ASSOCIATE: "POST" "/associate" Json;
+    DISSOCIATE: "POST" "/dissociate" Json;
+}
+
+pub(super) fn mount(router: Router<Services>) -> Router<Services> {
+    let router = LIST.mount(router, list);
+    let router = GENERATE.mount(router, generate);
+    let router = REGENERATE.mount(router, regenerate);
+    let router = REVOKE.mount(router, revoke);
+    let router = ASSOCIATE.mount(router, associate);
+    DISSOCIATE.mount(router, dissociate)
+}
+
+async fn list(
+    State(services): State<Services>,
+    caller: Caller,
+    Path(api): Path<String>,
+) -> Result<Json<Value>, ApiError> {
+    let handle = portal(&services)?;
+    handle.api(&caller.tenant, &api).await.map_err(answer)?;
+    let keys = handle.api_keys(&api, &caller.user).await.map_err(answer)?;
+    let list: Vec<_> = keys.iter().map(write).collect();
+    Ok(Json(json!({ "count": list.len(), "list": list })))
+}
+
+async fn generate(
+    State(services): State<Services>,
+    caller: Caller,
+    Path(api): Path<String>,
+    mut fields: Fields,
+) -> Result<Response, ApiError> {
+    let handle = portal(&services)?;
+    handle.api(&caller.tenant, &api).await.map_err(answer)?;
+    let name = fields.required_text("keyName", 100)?;
+    let key_type = match fields.text("keyType", 20)?.as_deref() {
+        None => KeyType::Production,
+        Some(word) => parse_key_type(word)?,
+    };
+    let validity_seconds = fields.number("validityPeriod")?.unwrap_or(-1);
+    if validity_seconds != -1 && !(1..=i64::from(i32::MAX)).contains(&validity_seconds) {
+        let problem = "must be a number of seconds from 1 to 2147483647, or -1 for no end";
+        return Err(ApiError::bad_field("validityPeriod", problem));
+    }
+    let (permitted_ips, permitted_referers) = permitted(&mut fields)?;
+    let new = NewApiKey {
+        tenant: caller.tenant,
+        name: name.clone(),
+        key_type,
+        api_id: api,
+        application_id: None,
+        owner: caller.user,
+        permitted_ips,
+        permitted_referers,
+        validity_seconds,
+    };
+    let changed = handle.create_api_key(new).await.map_err(answer)?;
+    let body = shown(&name, &changed.value, validity_seconds);
+    Ok(with_applied(Json(body).into_response(), &changed.applied))
+}
+
+async fn regenerate(
+    State(services): State<Services>,
+    caller: Caller,
+    Path(api): Path<String>,
+    mut fields: Fields,
+) -> Result<Response, ApiError> {
+    let key = find(&services, &caller, &api, &mut fields).await?;
+    let (name, validity) = (key.name.clone(), key.validity_seconds);
+    let changed = portal(&services)?.regenerate_api_key(key).await;
+    let changed = changed.map_err(answer)?;
+    let body = shown(&name, &changed.value, validity);
+    Ok(with_applied(Json(body).into_response(), &changed.applied))
+}
+
+async fn revoke(
+    State(services): State<Services>,
+    caller: Caller,
+    Path(api): Path<String>,
+    mut fields: Fields,
+) -> Result<Response, ApiError> {
+    let key = find(&services, &caller, &api, &mut fields).await?;
+    let changed = portal(&services)?.revoke_api_key(key).await;
+    let changed = changed.map_err(answer)?;
+    Ok(with_applied(
+        StatusCode::OK.into_response(),
+        &changed.applied,
+    ))
+}
+
+async fn associate(
+    State(services): State<Services>,
+    caller: Caller,
+    Path(api): Path<String>,
+    mut fields: Fields,
+) -> Result<Response, ApiError> {
+    let application = fields.required_text("applicationUUID", 60)?;
+    let key = find(&services, &caller, &api, &mut fields).await?;
+    bind(&services, &caller, key, application).await
+}
+
+/// Associates a key with the caller's application, which must have subscribed to the key's API.
+pub(super) async fn bind(
+    services: &Services,
+    caller: &Caller,
+    key: ApiKey,
+    application: String,
+) -> Result<Response, ApiError> {
+    let application = own(services, caller, &application).await?;
+    let handle = portal(services)?;
+    let held = handle.subscriptions(&caller.tenant, &application.id).await;
+    if !held
+        .map_err(answer)?
+        .iter()
+        .any(|held| held.api_id == key.api_id)
+    {
+        let problem = "the application has no subscription to the API";
+        return Err(ApiError::bad_field("applicationUUID", problem));
+    }
+    let body = json!({
+        "keyName": key.name, "apiName": key.api_id, "applicationName": application.name,
+    });
+    let changed = handle.associate_api_key(key, Some(application.id)).await;
+    let changed = changed.map_err(answer)?;
+    Ok(with_applied(Json(body).into_response(), &changed.applied))
+}
+
+async fn dissociate(
+    State(services): State<Services>,
+    caller: Caller,
+    Path(api): Path<String>,
+    mut fields: Fields,
+) -> Result<Response, ApiError> {
+    let key = find(&services, &caller, &api, &mut fields).await?;
+    unbind(&services, key).await
+}
+
+/// Ends a key's association.
+pub(super) async fn unbind(services: &Services, key: ApiKey) -> Result<Response, ApiError> {
+    let changed = portal(services)?.associate_api_key(key, None).await;
+    let changed = changed.map_err(answer)?;
+    Ok(with_applied(
+        StatusCode::OK.into_response(),
+        &changed.applied,
+    ))
+}
+
+/// The caller's key that the body names; it must be one of this API.
+async fn find(
+    services: &Services,
+    caller: &Caller,
+    api: &str,
+    fields: &mut Fields,
+) -> Result<ApiKey, ApiError> {
+    let id = fields.required_text("keyUUID", 60)?;
+    let found = portal(services)?
+        .api_key(&caller.tenant, &caller.user, &id)
+        .await;
+    let key = found.map_err(answer)?;
+    if key.api_id == api {
+        Ok(key)
+    } else {
+        Err(ApiError::not_found("API key", &id))
+    }
+}
+
+fn permitted(fields: &mut Fields) -> Result<(String, String), ApiError> {
+    let Some(mut properties) = fields.object("additionalProperties")? else {
+        return Ok((String::new(), String::new()));
+    };
+    let addresses = properties.text("permittedIP", 2_000)?.unwrap_or_default();
+    let referers = properties
+        .text("permittedReferer", 2_000)?
+        .unwrap_or_default();
+    let words = |text: &str| {
+        let words = text
+            .split(',')
+            .map(str::trim)
+            .filter(|word| !word.is_empty());
+        words.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let addresses = words(&addresses);
+    if let Some(bad) = addresses
+        .iter()
+        .find(|word| AddressRange::parse(word).is_none())
+    {
+        let problem = format!("{bad} is no address or network, write 10.0.0.1 or 10.0.0.0/8");
+        return Err(ApiError::bad_field(
+            "additionalProperties.permittedIP",
+            problem,
+        ));
+    }
+    Ok((addresses.join(","), words(&referers).join(",")))
+}
+
+fn shown(name: &str, key: &str, validity: i64) -> Value {
+    json!({ "keyName": name, "apikey": key, "validityPeriod": validity })
+}
+
+/// A key as lists show it: never the key itself.
+pub(super) fn write(key: &ApiKey) -> Value {
+    json!({
+        "keyUUID": key.id,
+        "keyName": key.name,
+        "keyType": key.key_type.as_str(),
+        "associatedApp": key.application_id,
+        "issuedOn": time(key.issued_at_ms),
+        "validityPeriod": key.validity_seconds,
+        "lastUsed": key.last_used_at_ms.map_or_else(|| "NOT_USED".to_owned(), time),
+    })
+}

@@ -1,0 +1,187 @@
+//! `/apis`: what the portal shows, to anybody who looks.
+
+use axum::extract::{Path, Query, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse as _, Response};
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use actors::devportal::ApiRow;
+use domain::api::{Api, SUPER_TENANT};
+use domain::policy::PolicyLevel;
+
+use super::policies::write as write_policy;
+use super::{portal, time};
+use crate::auth::MaybeCaller;
+use crate::error::ApiError;
+use crate::failure::answer;
+use crate::operation::{Access, BodyKind, Operation};
+use crate::page::Page;
+use crate::search;
+use crate::services::Services;
+
+const VIEW: Access = Access::Optional(&["apim:subscribe"]);
+
+pub(super) static LIST: Operation =
+    Operation::new("GET", "/api/am/devportal/v3/apis", VIEW, BodyKind::Empty);
+pub(super) static GET: Operation = Operation::new(
+    "GET",
+    "/api/am/devportal/v3/apis/{apiId}",
+    VIEW,
+    BodyKind::Empty,
+);
+pub(super) static SWAGGER: Operation = Operation::new(
+    "GET",
+    "/api/am/devportal/v3/apis/{apiId}/swagger",
+    VIEW,
+    BodyKind::Empty,
+);
+pub(super) static PLANS: Operation = Operation::new(
+    "GET",
+    "/api/am/devportal/v3/apis/{apiId}/subscription-policies",
+    VIEW,
+    BodyKind::Empty,
+);
+
+pub(super) fn mount(router: Router<Services>) -> Router<Services> {
+    let router = LIST.mount(router, list);
+    let router = GET.mount(router, get);
+    let router = SWAGGER.mount(router, swagger);
+    PLANS.mount(router, plans)
+}
+
+#[derive(Deserialize)]
+struct Searched {
+    query: Option<String>,
+}
+
+fn tenant(caller: MaybeCaller) -> String {
+    caller
+        .0
+        .map_or_else(|| SUPER_TENANT.to_owned(), |caller| caller.tenant)
+}
+
+async fn list(
+    State(services): State<Services>,
+    caller: MaybeCaller,
+    page: Page,
+    Query(Searched { query }): Query<Searched>,
+) -> Result<Json<Value>, ApiError> {
+    let query = query.unwrap_or_default();
+    let search = search::read(&query)?;
+    let span = (page.limit, page.offset);
+    let found = portal(&services)?.apis(&tenant(caller), search, span).await;
+    let (rows, total) = found.map_err(answer)?;
+    let list: Vec<_> = rows.iter().map(write_row).collect();
+    let query: String = form_urlencoded::byte_serialize(query.as_bytes()).collect();
+    let path = format!("/api/am/devportal/v3/apis?query={query}&");
+    Ok(Json(page.answer(&list, total, &path)))
+}
+
+async fn get(
+    State(services): State<Services>,
+    caller: MaybeCaller,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, ApiError> {
+    let found = portal(&services)?.api(&tenant(caller), &id).await;
+    Ok(Json(write(&found.map_err(answer)?)))
+}
+
+async fn swagger(
+    State(services): State<Services>,
+    caller: MaybeCaller,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    let found = portal(&services)?.definition(&tenant(caller), &id).await;
+    let blob = found.map_err(answer)?;
+    Ok(([(CONTENT_TYPE, blob.media_type)], blob.bytes).into_response())
+}
+
+async fn plans(
+    State(services): State<Services>,
+    caller: MaybeCaller,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, ApiError> {
+    let (handle, tenant) = (portal(&services)?, tenant(caller));
+    let api = handle.api(&tenant, &id).await.map_err(answer)?;
+    let policies = handle.policies(&tenant, PolicyLevel::Subscription).await;
+    let policies = policies.map_err(answer)?;
+    let offered = policies
+        .iter()
+        .filter(|policy| api.policies.contains(&policy.name));
+    Ok(Json(offered.map(write_policy).collect()))
+}
+
+fn write_row(row: &ApiRow) -> Value {
+    json!({
+        "id": row.id,
+        "name": row.name,
+        "description": row.description,
+        "context": row.full_context,
+        "version": row.version,
+        "type": row.kind,
+        "createdTime": row.created_at_ms.to_string(),
+        "provider": row.provider,
+        "lifeCycleStatus": row.state.as_str(),
+        "thumbnailUri": null,
+        "avgRating": "0.0",
+        "throttlingPolicies": [],
+        "advertiseInfo": {"advertised": false},
+        "isSubscriptionAvailable": row.state.takes_subscriptions(),
+        "monetizationLabel": "FREE",
+    })
+}
+
+fn write(api: &Api) -> Value {
+    let context = api.context_with_version();
+    let scopes = api.scopes.iter().map(|scope| {
+        json!({
+            "key": scope.name, "name": scope.display_name, "roles": scope.roles,
+            "description": scope.description,
+        })
+    });
+    let operations = api.operations.iter().map(
+        |operation| json!({"id": operation.id, "target": operation.target, "verb": operation.verb}),
+    );
+    let tiers = api
+        .policies
+        .iter()
+        .map(|name| json!({"tierName": name, "tierPlan": "FREE"}));
+    json!({
+        "id": api.id,
+        "name": api.name,
+        "description": api.description,
+        "context": context,
+        "version": api.version,
+        "provider": api.provider,
+        "lifeCycleStatus": api.state.as_str(),
+        "isDefaultVersion": api.is_default_version,
+        "type": api.kind,
+        "transport": api.transports,
+        "operations": operations.collect::<Vec<_>>(),
+        "authorizationHeader": api.authorization_header,
+        "apiKeyHeader": api.api_key_header,
+        "securityScheme": api.security_schemes,
+        "tags": api.tags,
+        "tiers": tiers.collect::<Vec<_>>(),
+        "hasThumbnail": false,
+        "additionalProperties": [],
+        "endpointURLs": [{
+            "environmentName": "Default",
+            "environmentDisplayName": "Default",
+            "environmentType": "hybrid",
+            "URLs": {
+                "http": format!("http://localhost:8280{context}"),
+                "https": format!("https://localhost:8243{context}"),
+            },
+        }],
+        "scopes": scopes.collect::<Vec<_>>(),
+        "avgRating": "0.0",
+        "subscriptions": 0,
+        "isSubscriptionAvailable": api.state.takes_subscriptions() && !api.policies.is_empty(),
+        "createdTime": time(api.created_at_ms),
+        "lastUpdatedTime": time(api.updated_at_ms),
+        "keyManagers": ["all"],
+    })
+}

@@ -1,0 +1,174 @@
+//! `/applications`: each user's own.
+
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use actors::Failure;
+use actors::failure;
+use domain::application::{Application, DEFAULT_APPLICATION};
+use domain::policy::UNLIMITED;
+
+use super::application_document::{read, write, write_info};
+use super::portal;
+use crate::auth::Caller;
+use crate::body::Fields;
+use crate::entity_tag;
+use crate::error::ApiError;
+use crate::failure::answer;
+use crate::management::with_applied;
+use crate::operation::{Access, BodyKind, Operation};
+use crate::page::Page;
+use crate::services::Services;
+
+const MANAGE: Access = Access::Scopes(&[
+    "apim:subscribe",
+    "apim:app_manage",
+    "apim:app_import_export",
+]);
+const ALL: &str = "/api/am/devportal/v3/applications";
+const ONE: &str = "/api/am/devportal/v3/applications/{applicationId}";
+
+pub(super) static LIST: Operation = Operation::new("GET", ALL, MANAGE, BodyKind::Empty);
+pub(super) static CREATE: Operation = Operation::new("POST", ALL, MANAGE, BodyKind::Json);
+pub(super) static GET: Operation = Operation::new("GET", ONE, MANAGE, BodyKind::Empty);
+pub(super) static UPDATE: Operation = Operation::new("PUT", ONE, MANAGE, BodyKind::Json);
+pub(super) static DELETE: Operation = Operation::new("DELETE", ONE, MANAGE, BodyKind::Empty);
+
+pub(super) fn mount(router: Router<Services>) -> Router<Services> {
+    let router = LIST.mount(router, list);
+    let router = CREATE.mount(router, create);
+    let router = GET.mount(router, get);
+    let router = UPDATE.mount(router, update);
+    DELETE.mount(router, delete)
+}
+
+#[derive(Deserialize)]
+struct Searched {
+    query: Option<String>,
+}
+
+async fn list(
+    State(services): State<Services>,
+    caller: Caller,
+    page: Page,
+    Query(Searched { query }): Query<Searched>,
+) -> Result<Json<Value>, ApiError> {
+    let handle = portal(&services)?;
+    let part = query.unwrap_or_default();
+    let span = (page.limit, page.offset);
+    let found = handle
+        .applications(&caller.tenant, &caller.user, &part, span)
+        .await;
+    let (mut rows, mut total) = found.map_err(answer)?;
+    if total == 0 && part.is_empty() {
+        ensure_default(&services, &caller).await?;
+        let found = handle
+            .applications(&caller.tenant, &caller.user, &part, span)
+            .await;
+        (rows, total) = found.map_err(answer)?;
+    }
+    let list = rows
+        .iter()
+        .map(|row| write_info(&row.application, row.subscriptions));
+    let part: String = form_urlencoded::byte_serialize(part.as_bytes()).collect();
+    let path = format!("{ALL}?query={part}&");
+    Ok(Json(page.answer(&list.collect::<Vec<_>>(), total, &path)))
+}
+
+/// Every subscriber has an application from the start; it is made when they first look.
+async fn ensure_default(services: &Services, caller: &Caller) -> Result<(), ApiError> {
+    let members = json!({ "name": DEFAULT_APPLICATION, "throttlingPolicy": UNLIMITED });
+    let fields = Fields::from_map(members.as_object().cloned().unwrap_or_default());
+    let application = read(caller, fields, services.system.clock.now_ms())?;
+    match portal(services)?
+        .create_application(application)
+        .await
+        .map_err(failure)
+    {
+        // Two first looks at once: the other one made it.
+        Ok(_) | Err(Failure::Duplicate(_)) => Ok(()),
+        Err(error) => Err(answer(error)),
+    }
+}
+
+async fn create(
+    State(services): State<Services>,
+    caller: Caller,
+    fields: Fields,
+) -> Result<Response, ApiError> {
+    let application = read(&caller, fields, services.system.clock.now_ms())?;
+    let changed = portal(&services)?.create_application(application).await;
+    let changed = changed.map_err(answer)?;
+    let application = &changed.value;
+    let headers = [
+        (header::LOCATION, format!("{ALL}/{}", application.id)),
+        (header::ETAG, entity_tag::of(application.row_version)),
+    ];
+    let response = (StatusCode::CREATED, headers, Json(write(application, 0))).into_response();
+    Ok(with_applied(response, &changed.applied))
+}
+
+async fn get(
+    State(services): State<Services>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    let application = own(&services, &caller, &id).await?;
+    let held = portal(&services)?.subscriptions(&caller.tenant, &id).await;
+    let count = i64::try_from(held.map_err(answer)?.len()).unwrap_or(i64::MAX);
+    let tag = [(header::ETAG, entity_tag::of(application.row_version))];
+    Ok((tag, Json(write(&application, count))).into_response())
+}
+
+async fn update(
+    State(services): State<Services>,
+    caller: Caller,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    fields: Fields,
+) -> Result<Response, ApiError> {
+    let known = own(&services, &caller, &id).await?;
+    let mut application = read(&caller, fields, services.system.clock.now_ms())?;
+    application.id = known.id;
+    application.created_at_ms = known.created_at_ms;
+    application.row_version = entity_tag::wanted(&headers)?.unwrap_or(0);
+    let changed = portal(&services)?.update_application(application).await;
+    let changed = changed.map_err(answer)?;
+    let held = portal(&services)?.subscriptions(&caller.tenant, &id).await;
+    let count = i64::try_from(held.map_err(answer)?.len()).unwrap_or(i64::MAX);
+    let tag = [(header::ETAG, entity_tag::of(changed.value.row_version))];
+    let response = (tag, Json(write(&changed.value, count))).into_response();
+    Ok(with_applied(response, &changed.applied))
+}
+
+async fn delete(
+    State(services): State<Services>,
+    caller: Caller,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let known = own(&services, &caller, &id).await?;
+    entity_tag::check(&headers, known.row_version)?;
+    let changed = portal(&services)?.delete_application(known).await;
+    let changed = changed.map_err(answer)?;
+    Ok(with_applied(
+        StatusCode::OK.into_response(),
+        &changed.applied,
+    ))
+}
+
+/// The caller's own application; another's is not found.
+pub(super) async fn own(
+    services: &Services,
+    caller: &Caller,
+    id: &str,
+) -> Result<Application, ApiError> {
+    let found = portal(services)?
+        .application(&caller.tenant, &caller.user, id)
+        .await;
+    found.map_err(answer)
+}

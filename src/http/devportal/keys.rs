@@ -1,0 +1,251 @@
+//! Keys of applications: `/applications/{id}/generate-keys`, `/oauth-keys/{keyMappingId}/…` and
+//! the older `/keys/{keyType}/…`, which name the same keys.
+
+use axum::extract::{Path, State};
+use axum::{Json, Router};
+use serde_json::{Value, json};
+
+use actors::devportal::ApplicationKey;
+use actors::key_manager::command::{Client, ClientSecret, GrantType, Issued, TokenRequest};
+use domain::application::Application;
+
+use super::applications::own;
+use super::key_document::{parse_key_type, read, write};
+use super::portal;
+use crate::auth::Caller;
+use crate::body::Fields;
+use crate::error::ApiError;
+use crate::failure::answer;
+use crate::operation::{Access, BodyKind, Operation};
+use crate::services::Services;
+
+const MANAGE: Access = Access::Scopes(&["apim:subscribe", "apim:app_manage"]);
+
+macro_rules! operations {
+    ($($name:ident: $method:literal $path:literal $body:ident;)*) => {$(
+        pub(super) static $name: Operation = Operation::new(
+            $method,
+            concat!("/api/am/devportal/v3/applications/{applicationId}", $path),
+            MANAGE,
+            BodyKind::$body,
+        );
+    )*};
+}
+
+operations! {
+    GENERATE: "POST" "/generate-keys" Json;
+    LIST: "GET" "/oauth-keys" Empty;
+    LIST_OLD: "GET" "/keys" Empty;
+    GET: "GET" "/oauth-keys/{keyMappingId}" Empty;
+    GET_OLD: "GET" "/keys/{keyType}" Empty;
+    UPDATE: "PUT" "/oauth-keys/{keyMappingId}" Json;
+    UPDATE_OLD: "PUT" "/keys/{keyType}" Json;
+    REGENERATE: "POST" "/oauth-keys/{keyMappingId}/regenerate-secret" Empty;
+    REGENERATE_OLD: "POST" "/keys/{keyType}/regenerate-secret" Empty;
+    CLEAN_UP: "POST" "/oauth-keys/{keyMappingId}/clean-up" Empty;
+    CLEAN_UP_OLD: "POST" "/keys/{keyType}/clean-up" Empty;
+    TOKEN: "POST" "/oauth-keys/{keyMappingId}/generate-token" Json;
+    TOKEN_OLD: "POST" "/keys/{keyType}/generate-token" Json;
+}
+
+pub(super) fn mount(router: Router<Services>) -> Router<Services> {
+    let mut router = GENERATE.mount(router, generate);
+    for operation in [&LIST, &LIST_OLD] {
+        router = operation.mount(router, list);
+    }
+    for operation in [&GET, &GET_OLD] {
+        router = operation.mount(router, get);
+    }
+    for operation in [&UPDATE, &UPDATE_OLD] {
+        router = operation.mount(router, update);
+    }
+    for operation in [&REGENERATE, &REGENERATE_OLD] {
+        router = operation.mount(router, regenerate);
+    }
+    for operation in [&CLEAN_UP, &CLEAN_UP_OLD] {
+        router = operation.mount(router, clean_up);
+    }
+    for operation in [&TOKEN, &TOKEN_OLD] {
+        router = operation.mount(router, token);
+    }
+    router
+}
+
+async fn generate(
+    State(services): State<Services>,
+    caller: Caller,
+    Path(id): Path<String>,
+    fields: Fields,
+) -> Result<Json<Value>, ApiError> {
+    let application = own(&services, &caller, &id).await?;
+    let chosen = read(&application, None, "grantTypesToBeSupported", fields)?;
+    let key_type = chosen.key_type;
+    let key_type = key_type.ok_or_else(|| ApiError::bad_field("keyType", "is required"))?;
+    let served = chosen
+        .client
+        .grant_types
+        .iter()
+        .any(|grant| grant == "client_credentials");
+    let made = portal(&services)?
+        .create_keys(application, key_type, chosen.client, chosen.properties)
+        .await;
+    let (key, client, secret) = made.map_err(answer)?;
+    let first = if served {
+        let issued = issue(&services, &client, &secret, chosen.scopes, None).await?;
+        Some(shown(&issued))
+    } else {
+        None
+    };
+    Ok(Json(write(&key, &client, Some(&secret), first)))
+}
+
+async fn list(
+    State(services): State<Services>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, ApiError> {
+    let application = own(&services, &caller, &id).await?;
+    let keys = portal(&services)?
+        .keys(&application)
+        .await
+        .map_err(answer)?;
+    let list = keys
+        .iter()
+        .map(|(key, client)| write(key, client, None, None));
+    let list: Vec<_> = list.collect();
+    Ok(Json(json!({ "count": list.len(), "list": list })))
+}
+
+async fn get(
+    State(services): State<Services>,
+    caller: Caller,
+    Path((id, named)): Path<(String, String)>,
+) -> Result<Json<Value>, ApiError> {
+    let (_, key, client) = find(&services, &caller, &id, &named).await?;
+    Ok(Json(write(&key, &client, None, None)))
+}
+
+async fn update(
+    State(services): State<Services>,
+    caller: Caller,
+    Path((id, named)): Path<(String, String)>,
+    fields: Fields,
+) -> Result<Json<Value>, ApiError> {
+    let (application, mut key, client) = find(&services, &caller, &id, &named).await?;
+    let chosen = read(
+        &application,
+        Some(key.key_type),
+        "supportedGrantTypes",
+        fields,
+    )?;
+    key.properties = chosen.properties;
+    let changed = Client {
+        consumer_key: client.consumer_key,
+        details: chosen.client,
+    };
+    let changed = portal(&services)?.update_keys(key, changed).await;
+    let (key, client) = changed.map_err(answer)?;
+    Ok(Json(write(&key, &client, None, None)))
+}
+
+async fn regenerate(
+    State(services): State<Services>,
+    caller: Caller,
+    Path((id, named)): Path<(String, String)>,
+) -> Result<Json<Value>, ApiError> {
+    let (_, _, client) = find(&services, &caller, &id, &named).await?;
+    let secret = services
+        .key_manager
+        .regenerate_secret(&client.consumer_key)
+        .await;
+    let secret = secret.map_err(answer)?;
+    Ok(Json(
+        json!({ "consumerKey": client.consumer_key, "consumerSecret": secret }),
+    ))
+}
+
+async fn clean_up(
+    State(services): State<Services>,
+    caller: Caller,
+    Path((id, named)): Path<(String, String)>,
+) -> Result<(), ApiError> {
+    let (_, key, _) = find(&services, &caller, &id, &named).await?;
+    portal(&services)?.delete_keys(key).await.map_err(answer)
+}
+
+async fn token(
+    State(services): State<Services>,
+    caller: Caller,
+    Path((id, named)): Path<(String, String)>,
+    mut fields: Fields,
+) -> Result<Json<Value>, ApiError> {
+    let (_, _, client) = find(&services, &caller, &id, &named).await?;
+    match fields.text("grantType", 40)?.as_deref() {
+        None | Some("CLIENT_CREDENTIALS") => {}
+        Some(_) => {
+            return Err(ApiError::bad_field(
+                "grantType",
+                "must be CLIENT_CREDENTIALS",
+            ));
+        }
+    }
+    let secret = fields.required_text("consumerSecret", 200)?;
+    let scopes = fields.texts("scopes", 200)?.unwrap_or_default();
+    let validity = fields.number("validityPeriod")?;
+    let key_manager = &services.key_manager;
+    if let Some(old) = fields
+        .text("revokeToken", 8_192)?
+        .filter(|old| !old.is_empty())
+    {
+        let client = ClientSecret {
+            consumer_key: client.consumer_key.clone(),
+            consumer_secret: secret.clone(),
+        };
+        key_manager.revoke(client, old).await.map_err(answer)?;
+    }
+    let issued = issue(&services, &client, &secret, scopes, validity).await?;
+    Ok(Json(shown(&issued)))
+}
+
+async fn issue(
+    services: &Services,
+    client: &Client,
+    secret: &str,
+    scopes: Vec<String>,
+    validity_seconds: Option<i64>,
+) -> Result<Issued, ApiError> {
+    let request = TokenRequest {
+        client: ClientSecret {
+            consumer_key: client.consumer_key.clone(),
+            consumer_secret: secret.to_owned(),
+        },
+        grant: GrantType::ClientCredentials,
+        scopes,
+        validity_seconds,
+    };
+    services.key_manager.issue(request).await.map_err(answer)
+}
+
+fn shown(issued: &Issued) -> Value {
+    json!({
+        "accessToken": issued.access_token,
+        "tokenScopes": issued.scopes,
+        "validityTime": issued.expires_in,
+    })
+}
+
+/// The caller's keys by mapping id or key type.
+async fn find(
+    services: &Services,
+    caller: &Caller,
+    id: &str,
+    named: &str,
+) -> Result<(Application, ApplicationKey, Client), ApiError> {
+    let application = own(services, caller, id).await?;
+    let keys = portal(services)?.keys(&application).await.map_err(answer)?;
+    let wanted = parse_key_type(named).ok();
+    let mut keys = keys.into_iter();
+    let found = keys.find(|(key, _)| key.id == named || Some(key.key_type) == wanted);
+    let (key, client) = found.ok_or_else(|| ApiError::not_found("key", named))?;
+    Ok((application, key, client))
+}

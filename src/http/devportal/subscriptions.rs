@@ -1,0 +1,209 @@
+//! `/subscriptions`: those of the caller's own applications.
+
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::applications::own;
+use super::portal;
+use super::subscription_document::{read, write};
+use crate::auth::Caller;
+use crate::body::{self, Fields};
+use crate::error::ApiError;
+use crate::failure::answer;
+use crate::management::with_applied;
+use crate::operation::{Access, BodyKind, Operation};
+use crate::page::Page;
+use crate::services::Services;
+
+const MANAGE: Access = Access::Scopes(&["apim:subscribe", "apim:sub_manage"]);
+const ALL: &str = "/api/am/devportal/v3/subscriptions";
+const ONE: &str = "/api/am/devportal/v3/subscriptions/{subscriptionId}";
+/// The most subscriptions made at once.
+const MOST: usize = 100;
+
+pub(super) static LIST: Operation = Operation::new("GET", ALL, MANAGE, BodyKind::Empty);
+pub(super) static CREATE: Operation = Operation::new("POST", ALL, MANAGE, BodyKind::Json);
+pub(super) static CREATE_MANY: Operation = Operation::new(
+    "POST",
+    "/api/am/devportal/v3/subscriptions/multiple",
+    MANAGE,
+    BodyKind::Json,
+);
+pub(super) static GET: Operation = Operation::new("GET", ONE, MANAGE, BodyKind::Empty);
+pub(super) static UPDATE: Operation = Operation::new("PUT", ONE, MANAGE, BodyKind::Json);
+pub(super) static DELETE: Operation = Operation::new("DELETE", ONE, MANAGE, BodyKind::Empty);
+
+pub(super) fn mount(router: Router<Services>) -> Router<Services> {
+    let router = LIST.mount(router, list);
+    let router = CREATE.mount(router, create);
+    let router = CREATE_MANY.mount(router, create_many);
+    let router = GET.mount(router, get);
+    let router = UPDATE.mount(router, update);
+    DELETE.mount(router, delete)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Of {
+    api_id: Option<String>,
+    application_id: Option<String>,
+}
+
+async fn list(
+    State(services): State<Services>,
+    caller: Caller,
+    page: Page,
+    Query(of): Query<Of>,
+) -> Result<Json<Value>, ApiError> {
+    let handle = portal(&services)?;
+    let all: Vec<Value> = match (&of.application_id, &of.api_id) {
+        (Some(id), api) => {
+            let application = own(&services, &caller, id).await?;
+            let held = handle
+                .subscriptions(&caller.tenant, id)
+                .await
+                .map_err(answer)?;
+            let held = held
+                .iter()
+                .filter(|held| api.as_ref().is_none_or(|api| *api == held.api_id));
+            held.map(|held| write(held, Some(&application))).collect()
+        }
+        (None, Some(id)) => {
+            let held = handle
+                .subscriptions_of_api(&caller.tenant, id, &caller.user)
+                .await;
+            let held = held.map_err(answer)?;
+            held.iter()
+                .map(|row| write(&row.subscription, None))
+                .collect()
+        }
+        (None, None) => {
+            return Err(ApiError::bad_field("apiId", "or applicationId is required"));
+        }
+    };
+    let total = all.len();
+    let list: Vec<Value> = all.into_iter().skip(page.offset).take(page.limit).collect();
+    let (api, application) = (
+        of.api_id.unwrap_or_default(),
+        of.application_id.unwrap_or_default(),
+    );
+    let path = format!("{ALL}?apiId={api}&applicationId={application}&");
+    Ok(Json(page.answer(&list, total, &path)))
+}
+
+async fn create(
+    State(services): State<Services>,
+    caller: Caller,
+    fields: Fields,
+) -> Result<Response, ApiError> {
+    let new = read(&caller, fields, services.system.clock.now_ms())?;
+    let application = own(&services, &caller, &new.application_id).await?;
+    let changed = portal(&services)?.create_subscription(new).await;
+    let changed = changed.map_err(answer)?;
+    let location = [(header::LOCATION, format!("{ALL}/{}", changed.value.id))];
+    let body = Json(write(&changed.value, Some(&application)));
+    let response = (StatusCode::CREATED, location, body).into_response();
+    Ok(with_applied(response, &changed.applied))
+}
+
+/// Each on its own: those that fail say so in their place, the others are made.
+async fn create_many(
+    State(services): State<Services>,
+    caller: Caller,
+    request: Request,
+) -> Result<Json<Value>, ApiError> {
+    if !body::is_json(request.headers()) {
+        return Err(ApiError::unsupported_media("application/json"));
+    }
+    let bytes = body::read(request, body::JSON_LIMIT).await?;
+    let listed: Vec<Value> = serde_json::from_slice(&bytes)
+        .map_err(|error| ApiError::bad_request(format!("the body is not a JSON list: {error}")))?;
+    if listed.len() > MOST {
+        let problem = format!("the body must not list more than {MOST} subscriptions");
+        return Err(ApiError::bad_request(problem));
+    }
+    let mut made = Vec::with_capacity(listed.len());
+    for (index, one) in listed.into_iter().enumerate() {
+        let Value::Object(members) = one else {
+            return Err(ApiError::bad_field(
+                &format!("[{index}]"),
+                "must be an object",
+            ));
+        };
+        let now = services.system.clock.now_ms();
+        let new = read(&caller, Fields::from_map(members), now)?;
+        let application = own(&services, &caller, &new.application_id).await?;
+        made.push(
+            match portal(&services)?.create_subscription(new.clone()).await {
+                Ok(changed) => write(&changed.value, Some(&application)),
+                Err(error) => {
+                    let mut refused = write(&new, Some(&application));
+                    if let Some(members) = refused.as_object_mut() {
+                        members.insert("status".to_owned(), "REJECTED".into());
+                        members.insert("subscriptionId".to_owned(), Value::Null);
+                        let why = answer(error).description().to_owned();
+                        members.insert("redirectionParams".to_owned(), json!(why));
+                    }
+                    refused
+                }
+            },
+        );
+    }
+    Ok(Json(Value::Array(made)))
+}
+
+async fn get(
+    State(services): State<Services>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, ApiError> {
+    let found = portal(&services)?
+        .subscription(&caller.tenant, &caller.user, &id)
+        .await;
+    let (subscription, application) = found.map_err(answer)?;
+    Ok(Json(write(&subscription, Some(&application))))
+}
+
+async fn update(
+    State(services): State<Services>,
+    caller: Caller,
+    Path(id): Path<String>,
+    mut fields: Fields,
+) -> Result<Response, ApiError> {
+    let found = portal(&services)?
+        .subscription(&caller.tenant, &caller.user, &id)
+        .await;
+    let (subscription, application) = found.map_err(answer)?;
+    let wanted = fields.text("requestedThrottlingPolicy", 60)?;
+    let policy = match wanted.filter(|wanted| !wanted.is_empty()) {
+        Some(policy) => policy,
+        None => fields.required_text("throttlingPolicy", 60)?,
+    };
+    let changed = portal(&services)?
+        .update_subscription(subscription, policy)
+        .await;
+    let changed = changed.map_err(answer)?;
+    let response = Json(write(&changed.value, Some(&application))).into_response();
+    Ok(with_applied(response, &changed.applied))
+}
+
+async fn delete(
+    State(services): State<Services>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    let found = portal(&services)?
+        .subscription(&caller.tenant, &caller.user, &id)
+        .await;
+    let (subscription, _) = found.map_err(answer)?;
+    let changed = portal(&services)?.delete_subscription(subscription).await;
+    let changed = changed.map_err(answer)?;
+    Ok(with_applied(
+        StatusCode::OK.into_response(),
+        &changed.applied,
+    ))
+}
