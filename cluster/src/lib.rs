@@ -8,7 +8,7 @@ mod actor;
 mod address;
 mod ask;
 mod clock;
-mod codec;
+pub mod codec;
 mod door;
 mod registry;
 mod supervisor;

@@ -1,8 +1,13 @@
 //! The command line: one file per subcommand.
 
+mod actors;
 mod check;
+mod remote;
 pub(crate) mod sample_backend;
 pub(crate) mod signals;
+mod status;
+mod table;
+mod user;
 mod version;
 
 use std::process::ExitCode;
@@ -30,6 +35,12 @@ pub(crate) enum Output {
 enum Command {
     /// Read the configuration and print each value with where it comes from
     Check(check::Check),
+    /// List the actors of a running node with their counters
+    Actors(actors::Actors),
+    /// Say whether a running node may take requests, check by check
+    Status(status::Status),
+    /// Add, list and delete people of a running node
+    User(user::User),
     /// Run the sample service that demo calls are forwarded to
     SampleBackend(sample_backend::Sample),
     /// Print the version
@@ -40,6 +51,9 @@ enum Command {
 pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Check(check) => check::run(&check),
+        Command::Actors(actors) => actors::run(&actors),
+        Command::Status(status) => status::run(&status),
+        Command::User(user) => user::run(&user),
         Command::SampleBackend(sample) => sample_backend::run(&sample),
         Command::Version => version::run(),
     }
