@@ -1,5 +1,6 @@
 //! Headgate: API management on a cluster of actors, in one binary.
 
+mod app;
 mod cli;
 mod client;
 mod config;

@@ -1,7 +1,11 @@
-//! Logs: one subscriber for the process. Standard error is JSON unless a person is watching.
+//! Logs and metrics: one subscriber and one recorder for the process. Standard error is JSON
+//! unless a person is watching.
 
 use std::io::IsTerminal as _;
+use std::sync::Arc;
 
+use anyhow::Context as _;
+use metrics_exporter_prometheus::PrometheusBuilder;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 
@@ -26,4 +30,12 @@ pub(crate) fn start(log: &Log) {
     } else {
         builder.with_target(false).try_init()
     };
+}
+
+/// Begins recording metrics; gives the function that renders them.
+pub(crate) fn metrics() -> anyhow::Result<Arc<dyn Fn() -> String + Send + Sync>> {
+    let handle = PrometheusBuilder::new()
+        .install_recorder()
+        .context("metrics are recorded already")?;
+    Ok(Arc::new(move || handle.render()))
 }

@@ -5,6 +5,7 @@ mod check;
 mod remote;
 pub(crate) mod sample_backend;
 pub(crate) mod signals;
+mod start;
 mod status;
 mod table;
 mod user;
@@ -13,6 +14,8 @@ mod version;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::config::Flags;
 
 /// API management in one binary: publisher, developer portal, key manager, gateway, traffic manager
 #[derive(Debug, Parser)]
@@ -33,6 +36,8 @@ pub(crate) enum Output {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Start a node
+    Start(Flags),
     /// Read the configuration and print each value with where it comes from
     Check(check::Check),
     /// List the actors of a running node with their counters
@@ -50,6 +55,7 @@ enum Command {
 /// Runs one command.
 pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
+        Command::Start(flags) => start::run(&flags),
         Command::Check(check) => check::run(&check),
         Command::Actors(actors) => actors::run(&actors),
         Command::Status(status) => status::run(&status),

@@ -17,7 +17,7 @@ pub(crate) use database::Databases;
 pub(crate) use gateway::Gateway;
 pub(crate) use listen::Listen;
 pub(crate) use log::{Log, LogFormat};
-pub(crate) use node::{Node, Role};
+pub(crate) use node::Node;
 pub(crate) use oauth2::Oauth2;
 pub(crate) use source::{ConfigError, Effective, Origin};
 

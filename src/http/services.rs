@@ -7,6 +7,7 @@ use actors::change_feed::ChangeFeedHandle;
 use actors::devportal::DevPortalHandle;
 use actors::key_manager::{KeyManagerHandle, hash_hex};
 use actors::publisher::PublisherHandle;
+use actors::usage::UsageIntakeHandle;
 use cluster::System;
 
 use crate::readiness::Readiness;
@@ -31,6 +32,8 @@ pub struct Services {
     pub admin: Option<AdminHandle>,
     /// Who has applied which change.
     pub change_feed: ChangeFeedHandle,
+    /// Counts of calls, where this node takes them in.
+    pub usage: Option<UsageIntakeHandle>,
     /// The publisher, where its role runs.
     pub publisher: Option<PublisherHandle>,
 }

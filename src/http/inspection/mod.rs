@@ -3,6 +3,7 @@
 mod actors;
 mod health;
 mod metrics;
+mod usage;
 
 use axum::Router;
 
@@ -16,6 +17,7 @@ pub const OPERATIONS: &[&Operation] = &[
     &metrics::METRICS,
     &actors::LIST_ACTORS,
     &actors::RESTART_ACTOR,
+    &usage::USAGE,
 ];
 
 /// The routes of inspection, on every node.
@@ -24,5 +26,6 @@ pub(crate) fn router() -> Router<Services> {
     let router = health::READY.mount(router, health::ready);
     let router = metrics::METRICS.mount(router, metrics::metrics);
     let router = actors::LIST_ACTORS.mount(router, actors::list);
-    actors::RESTART_ACTOR.mount(router, actors::restart)
+    let router = actors::RESTART_ACTOR.mount(router, actors::restart);
+    usage::USAGE.mount(router, usage::usage)
 }

@@ -150,9 +150,13 @@ async fn revision(
 
 /// Reads a list of `APIRevisionDeployment`; an empty body is an empty list.
 async fn targets(request: Request) -> Result<Vec<Target>, ApiError> {
+    let is_json = body::is_json(request.headers());
     let bytes = body::read(request, JSON_LIMIT).await?;
     if bytes.is_empty() {
         return Ok(Vec::new());
+    }
+    if !is_json {
+        return Err(ApiError::unsupported_media("application/json"));
     }
     let list: Vec<Value> = serde_json::from_slice(&bytes)
         .map_err(|error| ApiError::bad_request(format!("the body is not a JSON list: {error}")))?;

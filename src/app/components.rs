@@ -1,0 +1,175 @@
+//! The components of a node, described in the order in which they start: what others ask comes
+//! first, what asks comes last. They stop in reverse.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+
+use actors::admin::AdminHandle;
+use actors::change_feed::{ChangeFeedHandle, FeedSettings};
+use actors::devportal::DevPortalHandle;
+use actors::key_manager::{Desk, KeyManagerHandle, Keys, Passwords, Settings, SigningAlgorithm};
+use actors::publisher::{PublisherHandle, PublisherSettings};
+use actors::traffic_manager::TrafficManagerHandle;
+use actors::usage::{UsageHandle, UsageIntakeHandle, UsageSettings};
+use actors::{admin, change_feed, devportal, key_manager, publisher, traffic_manager, usage};
+use cluster::{Child, System};
+use domain::api::SUPER_TENANT;
+use domain::policy::Policy;
+use domain::role;
+use headgate_http::{Readiness, Services};
+use storage::carbon::identity::{self, Identity};
+
+use super::databases::Databases;
+use crate::config::Config;
+use crate::data_dir::DataDir;
+
+/// The handles of a node's components and the tree that they live in.
+pub(crate) struct Components {
+    pub(crate) children: Vec<Child>,
+    pub(crate) key_manager: KeyManagerHandle,
+    feed: ChangeFeedHandle,
+    publisher: PublisherHandle,
+    devportal: DevPortalHandle,
+    admin: AdminHandle,
+    intake: UsageIntakeHandle,
+    usage: UsageHandle,
+    traffic_manager: TrafficManagerHandle,
+}
+
+// === impl Components ===
+
+impl Components {
+    /// Prepares what the components start from and describes them; nothing runs yet.
+    pub(crate) async fn describe(
+        system: &System,
+        config: &Config,
+        data: &DataDir,
+        databases: &Databases,
+    ) -> anyhow::Result<Self> {
+        seed(system, databases).await?;
+        let me = raise(databases, &config.node.name).await?;
+        let (apim, shared) = (&databases.apim, &databases.shared);
+        let (feed, feed_child) =
+            change_feed::component(system, apim, shared, FeedSettings::default());
+        let desk = desk(system, config, data, databases, &feed).await?;
+        let (key_manager, key_manager_child) = key_manager::component(system, &desk);
+        let (publisher, publisher_child) = publisher::component(
+            system,
+            apim.clone(),
+            shared.clone(),
+            feed.clone(),
+            PublisherSettings {
+                allow_loopback_endpoints: config.gateway.allow_loopback_endpoints,
+            },
+        );
+        let (devportal, devportal_child) =
+            devportal::component(system, (apim, shared), &feed, &key_manager);
+        let (admin, admin_child) = admin::component(system, (apim, shared), &feed);
+        let (node, incarnation) = (me.node_id.as_str(), me.incarnation);
+        let broker = &databases.broker;
+        let (traffic_manager, traffic_manager_child) =
+            traffic_manager::component(system, broker, &feed, node, incarnation);
+        let (intake, intake_child) = usage::intake(system, apim);
+        let settings = UsageSettings::default();
+        let (usage, usage_child) =
+            usage::component(system, broker, &intake, node, incarnation, settings);
+        Ok(Self {
+            children: vec![
+                feed_child,
+                key_manager_child,
+                publisher_child,
+                devportal_child,
+                admin_child,
+                intake_child,
+                traffic_manager_child,
+                usage_child,
+            ],
+            key_manager,
+            feed,
+            publisher,
+            devportal,
+            admin,
+            intake,
+            usage,
+            traffic_manager,
+        })
+    }
+
+    /// The doors for the management port.
+    pub(crate) fn services(
+        &self,
+        system: &System,
+        readiness: Readiness,
+        metrics: Arc<dyn Fn() -> String + Send + Sync>,
+        operator_hash: String,
+    ) -> Services {
+        Services {
+            system: system.clone(),
+            readiness: Arc::new(readiness),
+            metrics: Some(metrics),
+            operator_hash: Some(operator_hash),
+            key_manager: self.key_manager.clone(),
+            change_feed: self.feed.clone(),
+            publisher: Some(self.publisher.clone()),
+            devportal: Some(self.devportal.clone()),
+            admin: Some(self.admin.clone()),
+            usage: Some(self.intake.clone()),
+        }
+    }
+}
+
+/// What must be there before anything starts: the tenant, its roles, its policies.
+async fn seed(system: &System, databases: &Databases) -> anyhow::Result<()> {
+    let now = system.clock.now_ms();
+    let mut write = databases.shared.write("shared.seed").await?;
+    storage::shared::users::seed(&mut write, SUPER_TENANT, &role::BUILT_IN, now).await?;
+    write.commit().await?;
+    let id = || uuid::Uuid::new_v4().to_string();
+    let policies = Policy::defaults(SUPER_TENANT, id);
+    let mut write = databases.apim.write("apim.seed").await?;
+    storage::apim::policies::seed(&mut write, &policies).await?;
+    write.commit().await?;
+    Ok(())
+}
+
+/// This start's identity: the incarnation is on disk before anybody hears of it (W1).
+async fn raise(databases: &Databases, name: &str) -> anyhow::Result<Identity> {
+    let mut write = databases.carbon.write("carbon.identity.raise").await?;
+    let me = identity::raise(&mut write, name, || uuid::Uuid::new_v4().to_string()).await?;
+    write.commit().await?;
+    Ok(me)
+}
+
+/// The key manager's tools. Making keys and the decoy hash takes a moment: off the runtime.
+async fn desk(
+    system: &System,
+    config: &Config,
+    data: &DataDir,
+    databases: &Databases,
+    feed: &ChangeFeedHandle,
+) -> anyhow::Result<Desk> {
+    let algorithm = match config.oauth2.signing_algorithm.as_str() {
+        "ES256" => SigningAlgorithm::Es256,
+        _ => SigningAlgorithm::Rs256,
+    };
+    let directory = data.join("keys");
+    let made = tokio::task::spawn_blocking(move || {
+        anyhow::Ok((Keys::load(&directory, algorithm)?, Passwords::new()?))
+    });
+    let (keys, passwords) = made.await.context("keys could not be made")??;
+    let seconds = |seconds: u64| i64::try_from(seconds).unwrap_or(i64::MAX);
+    let settings = Settings {
+        issuer: config.oauth2.issuer.clone(),
+        access_token_seconds: seconds(config.oauth2.access_token_seconds),
+        refresh_token_seconds: seconds(config.oauth2.refresh_token_seconds),
+    };
+    Ok(Desk::new(
+        (databases.apim.clone(), databases.shared.clone()),
+        feed.clone(),
+        system.clock.clone(),
+        settings,
+        keys,
+        passwords,
+    ))
+}

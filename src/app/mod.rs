@@ -1,0 +1,112 @@
+//! Boot as a list, shutdown the same list reversed.
+
+mod components;
+mod databases;
+mod operator;
+mod ready;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use cluster::{Clock, Root, System, spawn_named};
+use headgate_http::{management, server};
+
+use crate::config::Config;
+use crate::data_dir::{DataDir, write_file};
+use crate::listeners::{Listeners, Ports};
+use crate::{telemetry, tls};
+
+use components::Components;
+use databases::Databases;
+
+/// How long actors may take to finish what they have.
+const STOP: Duration = Duration::from_secs(15);
+
+/// A running node.
+pub(crate) struct Node {
+    /// Where it listens.
+    pub(crate) ports: Ports,
+    stop: CancellationToken,
+    servers: Vec<JoinHandle<()>>,
+    tree: Root,
+    databases: Databases,
+    data: DataDir,
+}
+
+/// Starts a node; returns when it takes requests.
+pub(crate) async fn start(config: Config) -> anyhow::Result<Node> {
+    // Before anything is written: a busy port must leave no trace.
+    let listeners = Listeners::bind(&config.listen).await?;
+    let data = DataDir::open(&config.node.data_dir)?;
+    telemetry::start(&config.log);
+    let metrics = telemetry::metrics()?;
+    let system = System::new(Clock::system(), config.node.encode_asks);
+    let tls = tls::server_config(&data)?;
+    let databases = Databases::open(&config, &data).await?;
+    let components = Components::describe(&system, &config, &data, &databases).await?;
+    let tree = cluster::start_root(&system, components.children.clone())
+        .await
+        .map_err(|error| anyhow::anyhow!("an actor did not start: {error}"))?;
+    operator::ensure_administrator(&components.key_manager, &data).await?;
+    let operator_hash = operator::credential(&data)?;
+    let readiness = ready::checks(&databases);
+    let services = components.services(&system, readiness, metrics, operator_hash);
+
+    let ports = listeners.ports()?;
+    let stop = CancellationToken::new();
+    let router = management::router(services);
+    let mut servers = vec![spawn_named(
+        "management",
+        server::serve(
+            listeners.management,
+            Some(Arc::clone(&tls)),
+            router.clone(),
+            stop.clone(),
+        ),
+    )];
+    if let Some(listener) = listeners.management_http {
+        let serving = server::serve(listener, None, router, stop.clone());
+        servers.push(spawn_named("management http", serving));
+    }
+    ports.write(&data.join("run/ports.json"))?;
+    tracing::info!(management = %ports.management, ingress_http = ?ports.ingress_http,
+        ingress_https = ?ports.ingress_https, data = %data.path().display(), "node is ready");
+    Ok(Node {
+        ports,
+        stop,
+        servers,
+        tree,
+        databases,
+        data,
+    })
+}
+
+// === impl Node ===
+
+impl Node {
+    /// Stops in order: no new requests, open ones end, actors finish, databases close.
+    pub(crate) async fn stop(self) {
+        self.stop.cancel();
+        for server in self.servers {
+            let _ = tokio::time::timeout(STOP, server).await;
+        }
+        self.tree.stop(STOP).await;
+        self.databases.close().await;
+        let _ = std::fs::remove_file(self.data.join("run/ports.json"));
+        tracing::info!("node has stopped");
+    }
+}
+
+impl Ports {
+    /// Writes the ports in use, for commands and tests.
+    fn write(&self, path: &std::path::Path) -> anyhow::Result<()> {
+        let mut ports = serde_json::to_value(self)?;
+        if let Some(members) = ports.as_object_mut() {
+            members.insert("pid".to_owned(), std::process::id().into());
+        }
+        write_file(path, 0o600, ports.to_string().as_bytes())
+    }
+}

@@ -1,0 +1,127 @@
+//! Bad input, driven from the list of operations: each is refused with the right status and a
+//! body that says what is wrong.
+
+use headgate_http::management::operations;
+use headgate_http::operation::{Access, BodyKind, Operation};
+use serde_json::Value;
+
+use crate::support::http::{Answer, Call};
+use crate::support::node::Node;
+
+/// An id that nothing has.
+const NOBODY: &str = "00000000-0000-4000-8000-000000000000";
+
+fn path_of(operation: &Operation) -> String {
+    let parts = operation
+        .path
+        .split('/')
+        .map(|part| if part.starts_with('{') { NOBODY } else { part });
+    parts.collect::<Vec<_>>().join("/")
+}
+
+fn call(node: &Node, operation: &Operation) -> Call {
+    node.call(operation.method, &path_of(operation))
+}
+
+/// The five members that every refusal of a management API has.
+#[track_caller]
+fn assert_error_body(operation: &Operation, answer: &Answer) {
+    let place = format!("{} {}: {}", operation.method, operation.path, answer.text());
+    let body: Value = serde_json::from_slice(&answer.body).expect(&place);
+    let (description, code) = (&body["description"], &body["code"]);
+    assert!(code.is_u64(), "{place}");
+    assert!(
+        body["message"]
+            .as_str()
+            .is_some_and(|text| !text.is_empty()),
+        "{place}"
+    );
+    assert!(
+        description.as_str().is_some_and(|text| !text.is_empty()),
+        "{place}"
+    );
+    assert!(
+        body["moreInfo"].is_string() && body["error"].is_array(),
+        "{place}"
+    );
+}
+
+/// Operations with WSO2's error body: OAuth2 and SCIM have bodies of their own standards.
+fn of_management(operation: &&&'static Operation) -> bool {
+    operation.path.starts_with("/api/am/") || operation.path.starts_with("/admin/")
+}
+
+#[tokio::test]
+async fn every_guarded_operation_refuses_nobody_a_forged_token_and_a_token_without_its_scope() {
+    let node = Node::start().await;
+    let weak = node
+        .user_token("admin", &node.admin_password, "device_tests")
+        .await;
+    let list = operations();
+    assert!(
+        list.len() > 60,
+        "the list of operations is not complete: {}",
+        list.len()
+    );
+    for operation in &list {
+        let open = matches!(operation.access, Access::Own);
+        if open {
+            continue;
+        }
+        let anonymous = call(&node, operation).send().await;
+        if !matches!(operation.access, Access::Optional(_)) {
+            assert_eq!(anonymous.status, 401, "{operation:?}: {}", anonymous.text());
+            assert!(
+                !anonymous.header("www-authenticate").is_empty(),
+                "{operation:?}"
+            );
+        }
+        let forged = call(&node, operation).bearer("a.b.c").send().await;
+        assert_eq!(forged.status, 401, "{operation:?}: {}", forged.text());
+        let scopeless = call(&node, operation).bearer(&weak).send().await;
+        assert_eq!(scopeless.status, 403, "{operation:?}: {}", scopeless.text());
+        assert_error_body(operation, &scopeless);
+    }
+}
+
+#[tokio::test]
+async fn every_operation_with_a_json_body_refuses_what_is_not_json_too_large_or_of_another_type() {
+    let node = Node::start().await;
+    let token = node.admin_token().await;
+    let list = operations();
+    let with_json = list.iter().filter(of_management);
+    for operation in with_json.filter(|operation| operation.body == BodyKind::Json) {
+        let with = |kind: &str, body: Vec<u8>| {
+            call(&node, operation)
+                .bearer(&token)
+                .bytes(kind, body)
+                .send()
+        };
+        let malformed = with("application/json", b"{\"a\":".to_vec()).await;
+        assert_eq!(malformed.status, 400, "{operation:?}: {}", malformed.text());
+        assert_error_body(operation, &malformed);
+        let other = with("text/plain", b"{}".to_vec()).await;
+        assert_eq!(other.status, 415, "{operation:?}: {}", other.text());
+        assert_error_body(operation, &other);
+        let deep = with("application/json", "[".repeat(100_000).into_bytes()).await;
+        assert_eq!(deep.status, 400, "{operation:?}: {}", deep.text());
+        let large = with("application/json", vec![b' '; 2 * 1024 * 1024]).await;
+        assert_eq!(large.status, 413, "{operation:?}: {}", large.text());
+        assert_error_body(operation, &large);
+    }
+}
+
+#[tokio::test]
+async fn every_read_or_delete_of_an_unknown_id_is_404_and_names_it() {
+    let node = Node::start().await;
+    let token = node.admin_token().await;
+    for operation in operations().iter().filter(of_management) {
+        let by_id = operation.path.contains('{') && !operation.path.contains("{policyLevel}");
+        if !by_id || !matches!(operation.method, "GET" | "DELETE") {
+            continue;
+        }
+        let answer = call(&node, operation).bearer(&token).send().await;
+        assert_eq!(answer.status, 404, "{operation:?}: {}", answer.text());
+        assert_error_body(operation, &answer);
+    }
+}

@@ -1,0 +1,8 @@
+//! Black box: the real binary through HTTP. One binary, one module per noun.
+
+#![allow(missing_docs, reason = "tests are read by their names")]
+
+mod support;
+
+mod bad_input;
+mod start;

@@ -1,0 +1,32 @@
+//! What black-box tests share: a node as a child process on ports of its own, an HTTP client, an
+//! upstream that remembers, and the way from an OpenAPI document to a token.
+
+pub mod http;
+pub mod node;
+pub mod platform;
+pub mod upstream;
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+/// Waits until `condition` gives something, at most `seconds`.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a test measures its own deadline"
+)]
+pub async fn eventually<T, F>(seconds: u64, what: &str, mut condition: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Option<T>>,
+{
+    let began = Instant::now();
+    loop {
+        if let Some(found) = condition().await {
+            return found;
+        }
+        assert!(
+            began.elapsed() < Duration::from_secs(seconds),
+            "not within {seconds} s: {what}"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

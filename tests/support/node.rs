@@ -1,0 +1,197 @@
+//! The real binary as a child process, on port 0, in a directory of its own.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::eventually;
+use super::http::{Call, Client};
+
+/// A running node; killed when dropped.
+pub struct Node {
+    pub dir: PathBuf,
+    pub client: Client,
+    pub management: String,
+    pub http: String,
+    pub https: String,
+    pub admin_password: String,
+    child: Child,
+    _owned: Option<tempfile::TempDir>,
+}
+
+/// How to start one.
+#[derive(Default)]
+pub struct Options {
+    /// Lines added to the configuration file.
+    pub toml: String,
+    /// Environment variables.
+    pub environment: Vec<(String, String)>,
+    /// An existing directory to start in.
+    pub dir: Option<PathBuf>,
+}
+
+impl Node {
+    pub async fn start() -> Self {
+        Self::start_with(Options::default()).await
+    }
+
+    pub async fn start_with(options: Options) -> Self {
+        let (dir, owned) = match options.dir.clone() {
+            Some(dir) => (dir, None),
+            None => {
+                let owned = tempfile::tempdir().expect("a directory");
+                (owned.path().to_owned(), Some(owned))
+            }
+        };
+        let child = launch(&dir, &options);
+        Self::ready(dir, owned, child).await
+    }
+
+    async fn ready(dir: PathBuf, owned: Option<tempfile::TempDir>, mut child: Child) -> Self {
+        let data = dir.join("data");
+        let ports: Value = eventually(30, "the node is ready", || {
+            if let Ok(Some(status)) = child.try_wait() {
+                let log = std::fs::read_to_string(dir.join("log")).unwrap_or_default();
+                panic!("the node ended with {status}: {log}");
+            }
+            let ports = std::fs::read_to_string(data.join("run/ports.json")).ok();
+            let ours = ports
+                .and_then(|text| serde_json::from_str::<Value>(&text).ok())
+                .filter(|ports| ports["pid"] == child.id());
+            async move { ours }
+        })
+        .await;
+        let url = |scheme: &str, name: &str| {
+            let address = ports[name].as_str().expect("a listener");
+            let port = address.rsplit(':').next().expect("a port");
+            format!("{scheme}://localhost:{port}")
+        };
+        let node = Self {
+            client: Client::trusting(&data.join("ca.pem")),
+            management: url("https", "management"),
+            http: url("http", "ingress_http"),
+            https: url("https", "ingress_https"),
+            admin_password: std::fs::read_to_string(data.join("admin-password"))
+                .unwrap_or_default()
+                .trim()
+                .to_owned(),
+            dir,
+            child,
+            _owned: owned,
+        };
+        eventually(30, "readyz answers 200", || async {
+            let answer = node.get("/readyz").try_send().await.ok()?;
+            answer.status.is_success().then_some(())
+        })
+        .await;
+        node
+    }
+
+    pub fn call(&self, method: &str, path: &str) -> Call {
+        self.client
+            .call(method, &format!("{}{path}", self.management))
+    }
+
+    pub fn get(&self, path: &str) -> Call {
+        self.call("GET", path)
+    }
+
+    pub fn post(&self, path: &str) -> Call {
+        self.call("POST", path)
+    }
+
+    pub fn put(&self, path: &str) -> Call {
+        self.call("PUT", path)
+    }
+
+    pub fn delete(&self, path: &str) -> Call {
+        self.call("DELETE", path)
+    }
+
+    /// A call through the gateway over plain HTTP.
+    pub fn api(&self, method: &str, path: &str) -> Call {
+        self.client.call(method, &format!("{}{path}", self.http))
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The bearer token that the data directory holds for the operator.
+    pub fn operator(&self) -> String {
+        let path = self.dir.join("data/run/operator-credential");
+        std::fs::read_to_string(path)
+            .expect("credential")
+            .trim()
+            .to_owned()
+    }
+
+    /// Everything the node has written to standard error.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.join("log")).unwrap_or_default()
+    }
+
+    /// SIGKILL, then the same directory again.
+    pub async fn crash_and_restart(mut self, options: Options) -> Self {
+        self.child.kill().expect("kill");
+        self.child.wait().expect("wait");
+        let child = launch(&self.dir, &options);
+        let (dir, owned) = (self.dir.clone(), self._owned.take());
+        Self::ready(dir, owned, child).await
+    }
+
+    /// SIGTERM; gives the exit code.
+    pub async fn terminate(&mut self) -> Option<i32> {
+        let killed = Command::new("kill")
+            .arg(self.child.id().to_string())
+            .status();
+        assert!(killed.expect("kill").success());
+        for _ in 0..1_500 {
+            if let Some(status) = self.child.try_wait().expect("wait") {
+                return status.code();
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("the node did not end within 30 s of SIGTERM");
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let log = self.log();
+            let from = log.len().saturating_sub(6_000);
+            eprintln!("--- node log ---\n{}", log.get(from..).unwrap_or(&log));
+        }
+    }
+}
+
+fn launch(dir: &Path, options: &Options) -> Child {
+    let config = dir.join("headgate.toml");
+    let text = format!(
+        "[node]\ndata_dir = \"data\"\nencode_asks = {}\n[listen]\nmanagement = \"127.0.0.1:0\"\n\
+         ingress_http = \"127.0.0.1:0\"\ningress_https = \"127.0.0.1:0\"\n[log]\nfilter = \
+         \"info\"\n[gateway]\nallow_loopback_endpoints = true\n{}",
+        std::env::var("HEADGATE_ENCODE_ASKS").is_ok_and(|value| value == "1"),
+        options.toml
+    );
+    std::fs::write(&config, text).expect("a configuration file");
+    let log = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(dir.join("log"))
+        .expect("a log file");
+    Command::new(env!("CARGO_BIN_EXE_headgate"))
+        .args(["start", "--config"])
+        .arg(&config)
+        .envs(options.environment.iter().cloned())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .expect("the node starts")
+}

@@ -1,0 +1,143 @@
+//! Usage: every call is counted once, whatever happens to the node.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::support::eventually;
+use crate::support::node::{Node, Options};
+use crate::support::upstream::Upstream;
+
+async fn usage(node: &Node) -> Value {
+    let answer = node
+        .get("/admin/usage")
+        .bearer(&node.operator())
+        .send()
+        .await
+        .expect(200);
+    answer.json()
+}
+
+/// Calls that reached the upstream, as counted.
+fn forwarded(usage: &Value) -> u64 {
+    let rows = usage["list"].as_array().expect("a list");
+    rows.iter()
+        .map(|row| row["forwarded"].as_u64().expect("a number"))
+        .sum()
+}
+
+#[tokio::test]
+async fn every_call_is_counted_once_by_api_application_and_status() {
+    let (node, upstream) = (Node::start().await, Upstream::start().await);
+    let token = node.admin_token().await;
+    let api = node.published(&token, "Shop", "/shop", &upstream.url).await;
+    let subscribed = node.subscribed(&token, &api, "one", "JWT").await;
+    for _ in 0..7 {
+        node.api("GET", "/shop/1.0.0/items")
+            .bearer(&subscribed.access)
+            .send()
+            .await
+            .expect(200);
+    }
+    for _ in 0..3 {
+        node.api("GET", "/shop/1.0.0/nothing")
+            .bearer(&subscribed.access)
+            .send()
+            .await
+            .expect(404);
+        node.api("GET", "/shop/1.0.0/items")
+            .send()
+            .await
+            .expect(401);
+    }
+    eventually(10, "thirteen calls are counted", || async {
+        let usage = usage(&node).await;
+        let of = |status: u64| -> u64 {
+            let rows = usage["list"].as_array().expect("a list").iter();
+            let rows = rows.filter(|row| row["status"] == status && row["apiId"] == api.as_str());
+            rows.map(|row| row["calls"].as_u64().expect("a number"))
+                .sum()
+        };
+        (of(200) == 7 && of(404) == 3 && of(401) == 3).then_some(())
+    })
+    .await;
+    let usage = usage(&node).await;
+    assert_eq!(usage["unknownCalls"], 0);
+    let served = usage["list"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .find(|row| row["status"] == 200);
+    let served = served.expect("a row");
+    assert_eq!(served["applicationId"], subscribed.application.as_str());
+    assert_eq!(forwarded(&usage), 7);
+    let latency: u64 = served["latency"]["counts"]
+        .as_array()
+        .expect("a histogram")
+        .iter()
+        .map(|count| count.as_u64().expect("a number"))
+        .sum();
+    assert_eq!(latency, served["calls"].as_u64().expect("a number"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_kill_9_under_load_the_counts_and_the_unknown_bound_what_the_upstream_got() {
+    let (node, upstream) = (Arc::new(Node::start().await), Upstream::start().await);
+    let token = node.admin_token().await;
+    let api = node.published(&token, "Shop", "/shop", &upstream.url).await;
+    let subscribed = node.subscribed(&token, &api, "one", "JWT").await;
+    let mut load = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let (client, url) = (
+            node.client.clone(),
+            format!("{}/shop/1.0.0/items", node.http),
+        );
+        let access = subscribed.access.clone();
+        load.spawn(async move {
+            while client
+                .call("GET", &url)
+                .bearer(&access)
+                .try_send()
+                .await
+                .is_ok()
+            {}
+        });
+    }
+    eventually(20, "the upstream got 300 requests", || async {
+        (upstream.count() >= 300).then_some(())
+    })
+    .await;
+    let killed = std::process::Command::new("kill")
+        .args(["-9", &node.pid().to_string()])
+        .status();
+    assert!(killed.expect("kill").success());
+    while load.join_next().await.is_some() {}
+    let reached = upstream.count() as u64;
+    let node = Arc::into_inner(node).expect("the load has ended");
+    let node = node.crash_and_restart(Options::default()).await;
+    eventually(
+        20,
+        "counted plus unknown covers what the upstream got",
+        || async {
+            let usage = usage(&node).await;
+            let (counted, unknown) = (forwarded(&usage), usage["unknownCalls"].as_u64()?);
+            assert!(
+                counted <= reached,
+                "{counted} counted, {reached} reached the upstream"
+            );
+            (counted + unknown >= reached).then_some(())
+        },
+    )
+    .await;
+    let usage = usage(&node).await;
+    let unknown = usage["unknownCalls"].as_u64().expect("a number");
+    assert!(
+        unknown < reached,
+        "{unknown} of {reached} are unknown: that says nothing"
+    );
+    assert_eq!(
+        upstream.count() as u64,
+        reached,
+        "a restart repeats no call"
+    );
+}
