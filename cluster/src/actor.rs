@@ -12,7 +12,7 @@ use ractor::{ActorProcessingErr, ActorRef};
 
 use crate::Clock;
 use crate::address::Address;
-use crate::registry::Stats;
+use crate::registry::{Stats, Waiting};
 
 /// An error of any kind, as actors report it to their supervisor.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -52,7 +52,11 @@ pub trait Actor: Send + Sync + Sized + 'static {
 }
 
 /// What travels in a mailbox; a type of our own, so that the wire can be added in one place.
-pub(crate) struct Envelope<M>(pub(crate) M);
+pub(crate) struct Envelope<M> {
+    pub(crate) message: M,
+    /// Counted as waiting until this is dropped: handled, or gone with a dead mailbox.
+    pub(crate) waiting: Waiting,
+}
 
 /// The ractor side of an [`Actor`].
 pub(crate) struct Instrumented<A> {
@@ -92,18 +96,20 @@ impl<A: Actor> ractor::Actor for Instrumented<A> {
     async fn handle(
         &self,
         _myself: ActorRef<Self::Msg>,
-        Envelope(message): Self::Msg,
+        Envelope { message, waiting }: Self::Msg,
         state: &mut A,
     ) -> Result<(), ActorProcessingErr> {
         let began = self.clock.monotonic();
         let outcome = state.handle(message).await;
         let spent = self.clock.monotonic().saturating_sub(began);
         self.stats.handled.fetch_add(1, Ordering::Relaxed);
+        drop(waiting);
         self.stats.busy_ns.fetch_add(
             u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX),
             Ordering::Relaxed,
         );
-        outcome.inspect_err(|error| self.stats.failed(error.to_string()))
+        // Its supervisor counts the failure, as it counts panics and kills.
+        outcome
     }
 
     async fn post_stop(

@@ -2,7 +2,7 @@
 //! actor is being started again waits for the next incarnation, within the asker's deadline.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 use crate::actor::Envelope;
 use crate::ask::{AskError, Reply, reply_pair};
-use crate::registry::Stats;
+use crate::registry::{Stats, Waiting};
 
 /// Messages one mailbox may hold before senders are told at once that it is full (M2).
 pub const MAILBOX_LIMIT: u64 = 16_384;
@@ -25,6 +25,14 @@ struct Slot<M> {
     current: ArcSwapOption<ActorRef<Envelope<M>>>,
     started: Notify,
     stats: Arc<Stats>,
+}
+
+/// Why a message was not taken.
+pub(crate) enum Refusal<M> {
+    /// Nobody runs here now; the next incarnation may take it.
+    Absent(M),
+    /// As many wait as may.
+    Full(M),
 }
 
 /// A message that could not be delivered, given back to its sender.
@@ -59,14 +67,6 @@ impl<M: Send + 'static> Address<M> {
     }
 
     pub(crate) fn publish(&self, actor: ActorRef<Envelope<M>>) {
-        // What the last incarnation left unread died with it.
-        let stats = &self.slot.stats;
-        let handled = stats.handled.load(Ordering::Relaxed);
-        let sent = stats.received.load(Ordering::Relaxed);
-        stats.lost.fetch_add(
-            sent.saturating_sub(handled + stats.lost.load(Ordering::Relaxed)),
-            Ordering::Relaxed,
-        );
         self.slot.current.store(Some(Arc::new(actor)));
         self.slot.started.notify_waiters();
     }
@@ -88,23 +88,32 @@ impl<M: Send + 'static> Address<M> {
     /// # Errors
     /// Gives the message back when the actor is not running or its mailbox is full.
     pub fn tell(&self, message: M) -> Result<(), Undelivered<M>> {
-        let Some(actor) = self.slot.current.load_full() else {
-            return Err(Undelivered(message));
-        };
-        if self.depth() >= MAILBOX_LIMIT {
-            return Err(Undelivered(message));
-        }
-        self.slot.stats.received.fetch_add(1, Ordering::Relaxed);
-        actor.send_message(Envelope(message)).map_err(|error| {
-            self.slot.stats.received.fetch_sub(1, Ordering::Relaxed);
-            match error {
-                MessagingErr::SendErr(Envelope(message)) => Undelivered(message),
-                // Neither a closed channel nor a wrong type can follow from a typed reference.
-                MessagingErr::ChannelClosed | MessagingErr::InvalidActorType => {
-                    unreachable!("a typed local send returns its message")
-                }
-            }
+        self.offer(message).map_err(|refusal| match refusal {
+            Refusal::Absent(message) | Refusal::Full(message) => Undelivered(message),
         })
+    }
+
+    pub(crate) fn offer(&self, message: M) -> Result<(), Refusal<M>> {
+        let Some(actor) = self.slot.current.load_full() else {
+            return Err(Refusal::Absent(message));
+        };
+        let stats = &self.slot.stats;
+        let Some(waiting) = Waiting::take(stats, MAILBOX_LIMIT) else {
+            return Err(Refusal::Full(message));
+        };
+        stats.received.fetch_add(1, Ordering::Relaxed);
+        actor
+            .send_message(Envelope { message, waiting })
+            .map_err(|error| {
+                stats.received.fetch_sub(1, Ordering::Relaxed);
+                match error {
+                    MessagingErr::SendErr(Envelope { message, .. }) => Refusal::Absent(message),
+                    // Neither a closed channel nor a wrong type can follow from a typed reference.
+                    MessagingErr::ChannelClosed | MessagingErr::InvalidActorType => {
+                        unreachable!("a typed local send returns its message")
+                    }
+                }
+            })
     }
 
     /// Asks and waits for the answer, at most `deadline`.
@@ -120,24 +129,24 @@ impl<M: Send + 'static> Address<M> {
     ) -> Result<T, AskError> {
         let (reply, answer) = reply_pair();
         let mut message = question(reply);
+        let taken = AtomicBool::new(false);
         let asking = async {
             loop {
-                if self.depth() >= MAILBOX_LIMIT {
-                    return Err(AskError::Overloaded);
-                }
                 let started = self.slot.started.notified();
-                match self.tell(message) {
+                match self.offer(message) {
                     Ok(()) => break,
-                    Err(Undelivered(back)) => message = back,
+                    Err(Refusal::Full(_)) => return Err(AskError::Overloaded),
+                    Err(Refusal::Absent(back)) => message = back,
                 }
                 // A restart takes milliseconds; the short wait covers one between tell and notified.
                 let _ = tokio::time::timeout(Duration::from_millis(20), started).await;
             }
+            taken.store(true, Ordering::Relaxed);
             answer.await.map_err(|_| AskError::Dropped)
         };
         match tokio::time::timeout(deadline, asking).await {
             Ok(outcome) => outcome,
-            Err(_) if self.slot.current.load().is_none() => Err(AskError::Unavailable),
+            Err(_) if !taken.load(Ordering::Relaxed) => Err(AskError::Unavailable),
             Err(_) => Err(AskError::Timeout),
         }
     }

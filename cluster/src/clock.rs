@@ -18,6 +18,7 @@ pub struct Clock(Arc<Inner>);
 struct Inner {
     offset_ms: AtomicI64,
     slewed_at_ms: AtomicI64,
+    latest_ms: AtomicI64,
 }
 
 // === impl Clock ===
@@ -26,19 +27,24 @@ impl Clock {
     /// A clock whose offset starts at the machine's wall clock.
     #[must_use]
     pub fn system() -> Self {
-        let boot = boot().as_millis();
-        let boot = i64::try_from(boot).unwrap_or(i64::MAX);
+        let boot = boot_ms();
         Self(Arc::new(Inner {
             offset_ms: AtomicI64::new(wall_ms() - boot),
             slewed_at_ms: AtomicI64::new(boot),
+            latest_ms: AtomicI64::new(i64::MIN),
         }))
     }
 
     /// Milliseconds since the Unix epoch, by T.
     #[must_use]
     pub fn now_ms(&self) -> i64 {
-        i64::try_from(boot().as_millis()).unwrap_or(i64::MAX)
-            + self.0.offset_ms.load(Ordering::Relaxed)
+        let now = boot_ms().saturating_add(self.0.offset_ms.load(Ordering::Relaxed));
+        // A slew toward an earlier wall clock must not show as a step back (L10): T waits.
+        let latest = self.0.latest_ms.load(Ordering::Relaxed);
+        if now <= latest {
+            return latest;
+        }
+        self.0.latest_ms.fetch_max(now, Ordering::Relaxed).max(now)
     }
 
     /// Time since boot, suspension included: for durations and deadlines.
@@ -50,18 +56,33 @@ impl Clock {
     /// Moves T toward the wall clock, at most 500 ppm of the time since the last call.
     /// Returns how far apart the two still are, in milliseconds.
     pub fn slew(&self) -> i64 {
-        let boot = i64::try_from(boot().as_millis()).unwrap_or(i64::MAX);
-        let since = boot - self.0.slewed_at_ms.load(Ordering::Relaxed);
-        let most = since.max(0) * SLEW_PER_1000_S_MS / 1_000_000;
-        let apart = wall_ms() - boot - self.0.offset_ms.load(Ordering::Relaxed);
-        if most > 0 {
+        self.slew_at(boot_ms(), wall_ms())
+    }
+
+    fn slew_at(&self, boot: i64, wall: i64) -> i64 {
+        let last = self.0.slewed_at_ms.load(Ordering::Relaxed);
+        let most = boot.saturating_sub(last).max(0) / 1_000 * SLEW_PER_1000_S_MS / 1_000;
+        let apart = wall
+            .saturating_sub(boot)
+            .saturating_sub(self.0.offset_ms.load(Ordering::Relaxed));
+        // Of two callers at once, one moves the clock.
+        let mine = most > 0
+            && self
+                .0
+                .slewed_at_ms
+                .compare_exchange(last, boot, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok();
+        if mine {
             self.0
                 .offset_ms
                 .fetch_add(apart.clamp(-most, most), Ordering::Relaxed);
-            self.0.slewed_at_ms.store(boot, Ordering::Relaxed);
         }
         apart
     }
+}
+
+fn boot_ms() -> i64 {
+    i64::try_from(boot().as_millis()).unwrap_or(i64::MAX)
 }
 
 fn boot() -> Duration {
@@ -97,6 +118,32 @@ mod tests {
             let now = clock.now_ms();
             assert!(now >= last);
             last = now;
+        }
+    }
+
+    #[test]
+    fn a_wall_clock_set_back_or_ahead_moves_time_500_ppm_at_most_and_never_back() {
+        for jump in [-3_600_000_i64, 3_600_000] {
+            let clock = Clock::system();
+            let (boot, before) = (boot_ms(), clock.0.offset_ms.load(Ordering::Relaxed));
+            let mut read = clock.now_ms();
+            let mut moved = 0;
+            for second in (0..1_000).step_by(10) {
+                let at = boot + second * 1_000;
+                clock.slew_at(at, at + before + jump);
+                let now = clock.now_ms();
+                assert!(now >= read, "time went back by {}", read - now);
+                read = now;
+                let total = clock.0.offset_ms.load(Ordering::Relaxed) - before;
+                assert!(total.abs() <= second / 2 + 1, "{total} ms in {second} s");
+                moved = total;
+            }
+            assert_eq!(
+                moved.signum(),
+                jump.signum(),
+                "it must follow the wall clock"
+            );
+            assert!(moved.abs() >= 400);
         }
     }
 }

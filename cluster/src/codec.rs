@@ -81,6 +81,9 @@ pub fn decode<T: DeserializeOwned>(kind: u16, version: u16, bytes: &[u8]) -> Res
             version: got.1,
         });
     }
+    if body.len() > MESSAGE_LIMIT {
+        return Err(CodecError::TooLarge);
+    }
     let length = u32::from_be_bytes([l0, l1, l2, l3]);
     if usize::try_from(length).map_err(|_| CodecError::TooLarge)? != body.len() {
         return Err(malformed("length differs from its envelope"));
@@ -93,3 +96,7 @@ pub fn decode<T: DeserializeOwned>(kind: u16, version: u16, bytes: &[u8]) -> Res
     }
     Ok(value)
 }
+
+#[cfg(test)]
+#[path = "codec_tests.rs"]
+mod tests;

@@ -6,12 +6,13 @@
 //! that the wire can come behind the door without touching a caller.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::address::{Address, Undelivered};
+use crate::address::{Address, Refusal};
 use crate::ask::{AskError, Reply, reply_pair};
 use crate::codec::{decode, encode};
 use crate::registry::System;
@@ -35,7 +36,7 @@ pub struct Asked<R: Request> {
     pub reply: Reply<R::Reply>,
 }
 
-type SendTo<R> = dyn Fn(Asked<R>) -> Result<(), Asked<R>> + Send + Sync;
+type SendTo<R> = dyn Fn(Asked<R>) -> Result<(), Refusal<Asked<R>>> + Send + Sync;
 
 /// A typed way to an actor, wherever it lives.
 pub struct Door<R: Request> {
@@ -70,25 +71,32 @@ impl<R: Request> Door<R> {
         unwrap: fn(M) -> Option<Asked<R>>,
     ) -> Self {
         Self {
-            send: Arc::new(move |asked| match address.tell(wrap(asked)) {
-                Ok(()) => Ok(()),
-                // An undelivered message is the one just wrapped, so it unwraps again; were it
-                // not, its reply port is dropped and the asker learns that.
-                Err(Undelivered(message)) => unwrap(message).map_or(Ok(()), Err),
+            send: Arc::new(move |asked| {
+                // A refused message is the one just wrapped, so it unwraps again; were it not,
+                // its reply port is dropped and the asker learns that.
+                address.offer(wrap(asked)).or_else(|refusal| match refusal {
+                    Refusal::Absent(message) => {
+                        unwrap(message).map_or(Ok(()), |asked| Err(Refusal::Absent(asked)))
+                    }
+                    Refusal::Full(message) => {
+                        unwrap(message).map_or(Ok(()), |asked| Err(Refusal::Full(asked)))
+                    }
+                })
             }),
             encoded: system.encode_asks,
         }
     }
 
-    /// A door that sends to the first of several equal actors, chosen per request by `pick`.
+    /// A door to several equal actors: `pick` gets the request and their number and says which
+    /// one takes it; what it says is taken modulo their number.
     pub fn balanced(doors: Vec<Self>, pick: fn(&R, usize) -> usize) -> Self {
         let encoded = doors.iter().any(|door| door.encoded);
         Self {
             send: Arc::new(move |asked| {
-                let chosen = pick(&asked.request, doors.len().max(1));
-                match doors.get(chosen) {
+                let size = doors.len().max(1);
+                match doors.get(pick(&asked.request, size) % size) {
                     Some(door) => (door.send)(asked),
-                    None => Err(asked),
+                    None => Err(Refusal::Absent(asked)),
                 }
             }),
             encoded,
@@ -103,16 +111,25 @@ impl<R: Request> Door<R> {
         let request = self.through_the_wire(request)?;
         let (reply, answer) = reply_pair();
         let mut asked = Asked { request, reply };
+        let taken = AtomicBool::new(false);
         let asking = async {
-            while let Err(back) = (self.send)(asked) {
-                asked = back;
+            loop {
+                match (self.send)(asked) {
+                    Ok(()) => break,
+                    Err(Refusal::Full(_)) => return Err(AskError::Overloaded),
+                    Err(Refusal::Absent(back)) => asked = back,
+                }
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
+            taken.store(true, Ordering::Relaxed);
             answer.await.map_err(|_| AskError::Dropped)
         };
-        let reply = tokio::time::timeout(deadline, asking)
-            .await
-            .map_err(|_| AskError::Timeout)??;
+        let reply = tokio::time::timeout(deadline, asking).await.map_err(|_| {
+            match taken.load(Ordering::Relaxed) {
+                true => AskError::Timeout,
+                false => AskError::Unavailable,
+            }
+        })??;
         if !self.encoded {
             return Ok(reply);
         }

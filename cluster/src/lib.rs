@@ -25,3 +25,6 @@ pub use registry::{ActorReport, Registry, System};
 pub use supervisor::{Child, RestartRule, Root, branch, child, pool, start_root};
 pub use task::spawn_named;
 pub use ticker::Ticker;
+
+#[cfg(test)]
+mod tests;

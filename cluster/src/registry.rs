@@ -36,12 +36,16 @@ pub(crate) struct Stats {
     pub(crate) kind: &'static str,
     pub(crate) received: AtomicU64,
     pub(crate) handled: AtomicU64,
-    pub(crate) lost: AtomicU64,
+    waiting: AtomicU64,
     pub(crate) errors: AtomicU64,
     pub(crate) restarts: AtomicU64,
     pub(crate) busy_ns: AtomicU64,
     last_error: Mutex<Option<String>>,
 }
+
+/// One place in a mailbox; dropping it frees the place.
+#[derive(Debug)]
+pub(crate) struct Waiting(Arc<Stats>);
 
 /// One actor as inspection shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,9 +58,9 @@ pub struct ActorReport {
     pub received: u64,
     /// Messages it has handled.
     pub handled: u64,
-    /// Messages sent and not handled yet.
+    /// Messages in its mailbox and in its hands; those that died with an incarnation do not count.
     pub depth: u64,
-    /// Handlers that failed or panicked.
+    /// Incarnations that failed, panicked or were killed, and starts that failed.
     pub errors: u64,
     /// Times it was started again.
     pub restarts: u64,
@@ -97,7 +101,7 @@ impl Registry {
                 kind,
                 received: AtomicU64::new(0),
                 handled: AtomicU64::new(0),
-                lost: AtomicU64::new(0),
+                waiting: AtomicU64::new(0),
                 errors: AtomicU64::new(0),
                 restarts: AtomicU64::new(0),
                 busy_ns: AtomicU64::new(0),
@@ -127,12 +131,28 @@ impl Registry {
     }
 }
 
+// === impl Waiting ===
+
+impl Waiting {
+    /// Takes a place; none when `limit` are taken. Exact under any number of senders.
+    pub(crate) fn take(stats: &Arc<Stats>, limit: u64) -> Option<Self> {
+        let place = Self(Arc::clone(stats));
+        let before = stats.waiting.fetch_add(1, Ordering::Relaxed);
+        (before < limit).then_some(place)
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 // === impl Stats ===
 
 impl Stats {
     pub(crate) fn depth(&self) -> u64 {
-        let done = self.handled.load(Ordering::Relaxed) + self.lost.load(Ordering::Relaxed);
-        self.received.load(Ordering::Relaxed).saturating_sub(done)
+        self.waiting.load(Ordering::Relaxed)
     }
 
     pub(crate) fn failed(&self, error: String) {

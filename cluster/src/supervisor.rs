@@ -5,8 +5,8 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ractor::{ActorCell, ActorProcessingErr, ActorRef, SupervisionEvent};
@@ -33,7 +33,15 @@ type Spawned = Pin<Box<dyn Future<Output = Result<ActorCell, BoxError>> + Send>>
 pub struct Child {
     stats: Arc<Stats>,
     spawn: Arc<dyn Fn(ActorCell) -> Spawned + Send + Sync>,
+    present: Arc<Present>,
 }
+
+/// The incarnation that runs, or that ran last.
+#[derive(Default)]
+struct Present(Mutex<Option<ActorCell>>);
+
+/// How long the next incarnation waits for the end of the last one.
+const LAST_END: Duration = Duration::from_secs(10);
 
 /// The running tree.
 #[derive(Debug)]
@@ -45,6 +53,9 @@ struct Supervisor {
     system: System,
     children: Vec<Child>,
     rule: RestartRule,
+    /// Whether a child that does not start fails the supervisor's own start: only the first time,
+    /// when somebody waits for it. Later it is tried again like any other.
+    strict: bool,
 }
 
 #[derive(Default)]
@@ -77,10 +88,6 @@ pub fn child<A: Actor>(
 ) -> (Address<A::Message>, Child) {
     let stats = system.registry.register(name, A::KIND);
     let address = Address::new(Arc::clone(&stats));
-    let killed = address.clone();
-    system
-        .registry
-        .register_kill(name, Arc::new(move || killed.kill()));
     let clock = system.clock.clone();
     let (held, counted) = (address.clone(), Arc::clone(&stats));
     let spawn = move |supervisor: ActorCell| -> Spawned {
@@ -92,8 +99,8 @@ pub fn child<A: Actor>(
             Ok(actor.get_cell())
         })
     };
-    let spawn = Arc::new(spawn);
-    (address, Child { stats, spawn })
+    let child = Child::new(system, stats, Arc::new(spawn));
+    (address, child)
 }
 
 /// Describes `size` equal children, named `name/0` and so on.
@@ -112,24 +119,25 @@ pub fn pool<A: Actor>(
 #[must_use]
 pub fn branch(system: &System, name: &str, children: Vec<Child>) -> Child {
     let stats = system.registry.register(name, "supervisor");
-    let system = system.clone();
+    let (node, system) = (system, system.clone());
+    let started = Arc::new(AtomicBool::new(false));
     let spawn = move |supervisor: ActorCell| -> Spawned {
         let (system, children) = (system.clone(), children.clone());
+        let started = Arc::clone(&started);
         Box::pin(async move {
             let handler = Supervisor {
                 system,
                 children,
                 rule: RestartRule::default(),
+                strict: !started.load(Ordering::Relaxed),
             };
             let (actor, _) =
                 ractor::ActorRuntime::spawn_linked(None, handler, (), supervisor).await?;
+            started.store(true, Ordering::Relaxed);
             Ok(actor.get_cell())
         })
     };
-    Child {
-        stats,
-        spawn: Arc::new(spawn),
-    }
+    Child::new(node, stats, Arc::new(spawn))
 }
 
 /// Starts the tree: children in the order given, each ready before the next.
@@ -141,6 +149,7 @@ pub async fn start_root(system: &System, children: Vec<Child>) -> Result<Root, B
         system: system.clone(),
         children,
         rule: RestartRule::default(),
+        strict: true,
     };
     let (actor, _) = ractor::ActorRuntime::spawn(None, handler, ()).await?;
     Ok(Root {
@@ -148,12 +157,72 @@ pub async fn start_root(system: &System, children: Vec<Child>) -> Result<Root, B
     })
 }
 
+// === impl Child ===
+
+impl std::fmt::Debug for Child {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Child({})", self.stats.name)
+    }
+}
+
+impl Child {
+    fn new(
+        system: &System,
+        stats: Arc<Stats>,
+        spawn: Arc<dyn Fn(ActorCell) -> Spawned + Send + Sync>,
+    ) -> Self {
+        let present = Arc::new(Present::default());
+        let kill = {
+            let present = Arc::clone(&present);
+            move || present.get().iter().for_each(ActorCell::kill)
+        };
+        system.registry.register_kill(&stats.name, Arc::new(kill));
+        Self {
+            stats,
+            spawn,
+            present,
+        }
+    }
+
+    /// Starts the next incarnation. The last one has ended by then, even when the supervisor
+    /// between them was killed: state never has two owners.
+    async fn start(&self, supervisor: ActorCell) -> Result<ActorCell, BoxError> {
+        if let Some(last) = self.present.get() {
+            last.wait(Some(LAST_END))
+                .await
+                .map_err(|_| "its last incarnation has not ended yet")?;
+        }
+        let cell = (self.spawn)(supervisor).await?;
+        self.present.set(cell.clone());
+        Ok(cell)
+    }
+}
+
+// === impl Present ===
+
+impl Present {
+    fn get(&self) -> Option<ActorCell> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn set(&self, cell: ActorCell) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(cell);
+    }
+}
+
 // === impl Root ===
 
 impl Root {
-    /// Stops the tree, last child first, each with time to finish.
+    /// Stops the tree, last child first, each with time to finish; kills what has not ended by
+    /// the deadline.
     pub async fn stop(self, deadline: Duration) {
-        let _ = self.cell.stop_and_wait(None, Some(deadline)).await;
+        if self.cell.stop_and_wait(None, Some(deadline)).await.is_err() {
+            tracing::warn!("the actors did not stop in time, killing them");
+            self.cell.kill();
+        }
     }
 }
 
@@ -170,12 +239,19 @@ impl ractor::Actor for Supervisor {
         (): (),
     ) -> Result<Running, ActorProcessingErr> {
         let mut running = Running::default();
-        for child in &self.children {
-            let cell = (child.spawn)(myself.get_cell()).await.map_err(|error| {
-                tracing::error!(actor = %child.stats.name, %error, "actor did not start");
-                error
-            })?;
-            running.cells.push(Some(cell));
+        for (index, child) in self.children.iter().enumerate() {
+            let cell = match child.start(myself.get_cell()).await {
+                Ok(cell) => Some(cell),
+                Err(error) if self.strict => {
+                    tracing::error!(actor = %child.stats.name, %error, "actor did not start");
+                    return Err(error);
+                }
+                Err(error) => {
+                    self.try_again(&myself, child, index, &error);
+                    None
+                }
+            };
+            running.cells.push(cell);
             running.restarts.push(VecDeque::new());
         }
         Ok(running)
@@ -191,17 +267,13 @@ impl ractor::Actor for Supervisor {
         else {
             return Ok(());
         };
-        match (child.spawn)(myself.get_cell()).await {
+        match child.start(myself.get_cell()).await {
             Ok(cell) => {
                 child.stats.restarts.fetch_add(1, Ordering::Relaxed);
                 *slot = Some(cell);
                 tracing::warn!(actor = %child.stats.name, "actor restarted");
             }
-            Err(error) => {
-                child.stats.failed(error.to_string());
-                tracing::error!(actor = %child.stats.name, %error, "actor did not start, trying again");
-                myself.send_after(self.rule.pause, move || Order::Restart(index));
-            }
+            Err(error) => self.try_again(&myself, child, index, &error),
         }
         Ok(())
     }
@@ -244,6 +316,12 @@ impl ractor::Actor for Supervisor {
 }
 
 impl Supervisor {
+    fn try_again(&self, myself: &ActorRef<Order>, child: &Child, index: usize, error: &BoxError) {
+        child.stats.failed(error.to_string());
+        tracing::error!(actor = %child.stats.name, %error, "actor did not start, trying again");
+        myself.send_after(self.rule.pause, move || Order::Restart(index));
+    }
+
     fn restart_later(
         &self,
         myself: &ActorRef<Order>,
