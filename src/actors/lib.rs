@@ -7,6 +7,7 @@ pub mod admin;
 pub mod change_feed;
 pub mod devportal;
 mod failure;
+pub mod gateway;
 pub mod key_manager;
 pub mod publisher;
 mod ticker;

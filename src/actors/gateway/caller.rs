@@ -1,0 +1,107 @@
+//! Who is calling: a key manager's verdict as the token cache keeps it.
+
+use domain::api::SUPER_TENANT;
+use domain::subscription::SubscriptionStatus;
+use domain::validation::{
+    Credential, Grant, GrantKind, GrantedSubscription, RefusalReason, Verdict,
+};
+use domain::validation_cache::{Subject, SubjectKind};
+
+/// A refusal is believed for so long at most; a change that touches it ends it earlier (V2).
+const REFUSED_FOR_MS: i64 = 2_000;
+/// A grant is asked for anew after so long.
+const GRANTED_FOR_MS: i64 = 15 * 60 * 1_000;
+
+/// A validated credential.
+#[derive(Debug)]
+pub enum Caller {
+    /// It is good.
+    Granted(Box<Grant>),
+    /// It is not.
+    Refused(RefusalReason),
+}
+
+/// What an entry of the cache is made of.
+pub(super) struct Known {
+    pub(super) number: u64,
+    pub(super) subjects: Vec<Subject>,
+    pub(super) until_ms: i64,
+    pub(super) caller: Caller,
+}
+
+// === impl Caller ===
+
+impl Caller {
+    /// The subscription of a grant to an API.
+    #[must_use]
+    pub fn subscription<'g>(grant: &'g Grant, api_id: &str) -> Option<&'g GrantedSubscription> {
+        let found = grant.subscriptions.iter().filter(|held| held.api_id == api_id);
+        // One that was refused does not hide another.
+        found.min_by_key(|held| held.status == SubscriptionStatus::Rejected)
+    }
+}
+
+// === impl Known ===
+
+impl Known {
+    pub(super) fn of(credential: &Credential, verdict: Verdict, now_ms: i64) -> Self {
+        match verdict {
+            Verdict::Granted(mut grant) => {
+                grant.subscriptions.sort_by(|a, b| a.api_id.cmp(&b.api_id));
+                let longest = now_ms.saturating_add(GRANTED_FOR_MS);
+                Self {
+                    number: grant.at,
+                    subjects: subjects_of(&grant),
+                    until_ms: grant.expires_at_ms.unwrap_or(i64::MAX).min(longest),
+                    caller: Caller::Granted(grant),
+                }
+            }
+            Verdict::Refused {
+                at,
+                reason,
+                token_id,
+            } => Self {
+                number: at,
+                subjects: refused_subjects(credential, token_id),
+                until_ms: now_ms.saturating_add(REFUSED_FOR_MS),
+                caller: Caller::Refused(reason),
+            },
+        }
+    }
+}
+
+fn refused_subjects(credential: &Credential, token_id: Option<String>) -> Vec<Subject> {
+    let (kind, own) = match credential {
+        Credential::Jwt(_) => (SubjectKind::Token, None),
+        Credential::Opaque(hash) => (SubjectKind::Token, Some(hash.clone())),
+        Credential::ApiKey(hash) => (SubjectKind::Key, Some(hash.clone())),
+    };
+    let ids = own.into_iter().chain(token_id);
+    ids.map(|id| Subject::new(kind, SUPER_TENANT, id)).collect()
+}
+
+/// Everything that a grant rests on (V2).
+fn subjects_of(grant: &Grant) -> Vec<Subject> {
+    let tenant = grant.tenant.as_str();
+    let kind = match grant.kind {
+        GrantKind::ApiKey => SubjectKind::Key,
+        GrantKind::Jwt | GrantKind::Opaque => SubjectKind::Token,
+    };
+    let mut subjects = vec![
+        Subject::new(kind, tenant, grant.token_id.clone()),
+        Subject::new(SubjectKind::User, tenant, grant.user.clone()),
+        Subject::new(SubjectKind::KeyManager, tenant, ""),
+    ];
+    if !grant.consumer_key.is_empty() {
+        let client = grant.consumer_key.clone();
+        subjects.push(Subject::new(SubjectKind::Client, tenant, client));
+    }
+    if let Some(session) = &grant.session {
+        subjects.push(Subject::new(SubjectKind::Session, tenant, session.clone()));
+    }
+    if let Some(application) = &grant.application {
+        let id = application.id.clone();
+        subjects.push(Subject::new(SubjectKind::Application, tenant, id));
+    }
+    subjects
+}

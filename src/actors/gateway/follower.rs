@@ -1,0 +1,330 @@
+//! Follows the change log: pulls, applies in order, makes it visible to requests, writes Carbon,
+//! then acknowledges (C4). The rules are `domain::change_log`'s; this moves the messages.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use cluster::{Actor, Address, AskError, BoxError, Ticker, spawn_named};
+use domain::change::{Change, Entry};
+use domain::change_log::{Effect, Follower as Machine, Input, Position, ResyncReason};
+use storage::carbon::projection::{self as rows, Item};
+use storage::Database;
+
+use super::projection::{Kept, Projection, tenant_of};
+use super::state::State;
+use super::touched::touched;
+use super::validator;
+use crate::change_feed::ChangeFeedHandle;
+use crate::change_feed::message::{Piece, Pull, Pulled};
+
+/// How long the feed may hold a pull; below the machine's own patience with one.
+const LONG_POLL_MS: u32 = 800;
+/// An empty answer that came faster than this is not asked for again at once.
+const QUICK: Duration = Duration::from_millis(100);
+
+pub(super) enum Message {
+    Pulled {
+        after: Position,
+        answer: Result<Pulled, AskError>,
+        took: Duration,
+    },
+    Snapshot {
+        transfer: u64,
+        changes: Vec<(String, String)>,
+        at: Position,
+    },
+    Tick,
+}
+
+#[derive(Clone)]
+pub(super) struct Arguments {
+    pub(super) state: Arc<State>,
+    pub(super) feed: ChangeFeedHandle,
+    pub(super) carbon: Database,
+    pub(super) validator: Address<validator::Message>,
+    /// The stable name under which it acknowledges.
+    pub(super) name: String,
+}
+
+pub(super) struct Follower {
+    arguments: Arguments,
+    me: Address<Message>,
+    machine: Machine,
+    projection: Projection,
+    /// Not yet in Carbon.
+    unsaved: Vec<Kept>,
+    replace: bool,
+    /// A snapshot that is complete, until the machine asks for it to be put in place.
+    snapshot: Vec<(String, String)>,
+    _ticker: Ticker,
+}
+
+impl Actor for Follower {
+    type Message = Message;
+    type Arguments = Arguments;
+    const KIND: &'static str = "gateway.follower";
+
+    async fn start(arguments: Arguments, me: Address<Message>) -> Result<Self, BoxError> {
+        let state = &arguments.state;
+        let mut read = arguments.carbon.read().await?;
+        let position = rows::applied(&mut read).await?;
+        let position = position.map(|applied| applied.position).unwrap_or_default();
+        // Published only once complete: a restart must not make APIs vanish for a moment.
+        let aside = State::new(state.clock.clone());
+        let mut projection = Projection::new();
+        for item in rows::list(&mut read, state.clock.now_ms()).await? {
+            match serde_json::from_str::<Change>(&item.body) {
+                Ok(change) => drop(projection.apply(tenant_of(&item.item), &change, &aside)),
+                Err(error) => tracing::warn!(section = %item.section, %error, "kept change skipped"),
+            }
+        }
+        projection.publish(state);
+        state.applied.store(position.n, Ordering::Release);
+        let ticker = Ticker::start(me.clone(), Duration::from_millis(100), || Message::Tick);
+        me_first(&me);
+        Ok(Self {
+            machine: Machine::resume(position),
+            arguments,
+            me,
+            projection,
+            unsaved: Vec::new(),
+            replace: false,
+            snapshot: Vec::new(),
+            _ticker: ticker,
+        })
+    }
+
+    async fn handle(&mut self, message: Message) -> Result<(), BoxError> {
+        match message {
+            Message::Tick => self.step(Input::Tick).await,
+            Message::Pulled {
+                after,
+                answer,
+                took,
+            } => self.pulled(after, answer, took).await,
+            Message::Snapshot {
+                transfer,
+                changes,
+                at,
+            } => {
+                self.snapshot = changes;
+                self.step(Input::SnapshotChunk { transfer, index: 0 }).await?;
+                let chunks = 1;
+                let done = Input::SnapshotDone {
+                    transfer,
+                    at,
+                    chunks,
+                };
+                self.step(done).await
+            }
+        }
+    }
+}
+
+// === impl Follower ===
+
+impl Follower {
+    async fn pulled(
+        &mut self,
+        after: Position,
+        answer: Result<Pulled, AskError>,
+        took: Duration,
+    ) -> Result<(), BoxError> {
+        match answer {
+            Ok(Pulled::Entries { entries, head }) => {
+                let idle = entries.is_empty();
+                self.step(Input::Entries {
+                    after,
+                    entries,
+                    head,
+                })
+                .await?;
+                if self.machine.applied().n >= head {
+                    self.arguments.state.caught_up.store(true, Ordering::Release);
+                }
+                if idle && took < QUICK {
+                    return Ok(());
+                }
+                // Long polls follow one another without a pause.
+                let n = self.machine.applied().n.saturating_add(1);
+                self.step(Input::HeadHint { n }).await
+            }
+            Ok(Pulled::Resync { reason }) => {
+                tracing::info!(%reason, "change log asks for a snapshot");
+                let reason = ResyncReason::TooOld;
+                self.step(Input::NeedsSnapshot { after, reason }).await
+            }
+            Ok(Pulled::Unavailable) | Err(_) => self.step(Input::PullFailed).await,
+        }
+    }
+
+    /// One step of the machine with its effects, and the steps that follow from them.
+    async fn step(&mut self, input: Input<Entry>) -> Result<(), BoxError> {
+        let now_ms = self.arguments.state.clock.now_ms();
+        let mut inputs = vec![input];
+        while let Some(input) = inputs.pop() {
+            for effect in self.machine.step(input, now_ms) {
+                match effect {
+                    Effect::Pull { after } => self.pull(after),
+                    Effect::Apply(entry) => self.apply(&entry).await?,
+                    Effect::Persist { at } => {
+                        self.persist(&at, now_ms).await?;
+                        inputs.push(Input::Persisted { at });
+                    }
+                    Effect::Acknowledge { n } => self.acknowledge(n),
+                    Effect::Resync { reason } if reason.is_alarming() => {
+                        tracing::error!(?reason, "the change log is of another history, taking a snapshot");
+                    }
+                    Effect::PullSnapshot { transfer } => self.pull_snapshot(transfer),
+                    Effect::InstallSnapshot { at } => self.install(&at).await?,
+                    Effect::Resync { .. }
+                    | Effect::StoreChunk { .. }
+                    | Effect::AcknowledgeChunks { .. } => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn pull(&self, after: Position) {
+        let (feed, me) = (self.arguments.feed.clone(), self.me.clone());
+        let clock = self.arguments.state.clock.clone();
+        let pull = Pull {
+            follower: self.arguments.name.clone(),
+            n: after.n,
+            most: 512,
+            uuid: after.uuid.clone(),
+            wait_ms: LONG_POLL_MS,
+        };
+        spawn_named("pull changes", async move {
+            let began = clock.monotonic();
+            let answer = feed.pull(pull).await;
+            let took = clock.monotonic().saturating_sub(began);
+            let _ = me.tell(Message::Pulled {
+                after,
+                answer,
+                took,
+            });
+        });
+    }
+
+    async fn apply(&mut self, entry: &Entry) -> Result<(), BoxError> {
+        let state = &self.arguments.state;
+        match entry.change() {
+            Some(change) => {
+                let kept = self.projection.apply(&entry.tenant, &change, state);
+                self.unsaved.extend(kept);
+                let subjects = touched(&entry.tenant, &change);
+                let n = entry.n;
+                self.arguments
+                    .validator
+                    .ask(Duration::from_secs(5), |done| {
+                        validator::Message::Applied(n, subjects, done)
+                    })
+                    .await?;
+            }
+            None => tracing::warn!(n = entry.n, kind = %entry.kind, "change of an unknown kind skipped"),
+        }
+        state.applied.store(entry.n, Ordering::Release);
+        Ok(())
+    }
+
+    /// One transaction: what the entries made, and that they are applied.
+    async fn persist(&mut self, at: &Position, now_ms: i64) -> Result<(), BoxError> {
+        let mut write = self.arguments.carbon.write("carbon.projection").await?;
+        if self.replace {
+            rows::delete_all(&mut write).await?;
+        }
+        for kept in &self.unsaved {
+            match &kept.body {
+                Some(body) => {
+                    let item = Item {
+                        section: kept.section.to_owned(),
+                        item: kept.item.clone(),
+                        body: body.clone(),
+                        until_ms: kept.until_ms,
+                    };
+                    rows::save(&mut write, &item).await?;
+                }
+                None => rows::delete(&mut write, kept.section, &kept.item).await?,
+            }
+        }
+        rows::save_applied(&mut write, at, now_ms).await?;
+        write.commit().await?;
+        self.unsaved.clear();
+        self.replace = false;
+        Ok(())
+    }
+
+    fn acknowledge(&self, n: u64) {
+        let (feed, name) = (self.arguments.feed.clone(), self.arguments.name.clone());
+        spawn_named("acknowledge changes", async move {
+            if let Err(error) = feed.acknowledge(name, n).await {
+                tracing::warn!(n, %error, "change could not be acknowledged");
+            }
+        });
+    }
+
+    fn pull_snapshot(&self, transfer: u64) {
+        let (feed, me) = (self.arguments.feed.clone(), self.me.clone());
+        spawn_named("pull snapshot", async move {
+            let (mut changes, mut cursor) = (Vec::new(), String::new());
+            let mut first = None;
+            // A piece that does not come ends the transfer; the machine starts another.
+            while let Ok(Piece::Part {
+                changes: part,
+                cursor: next,
+                n,
+                uuid,
+            }) = feed.snapshot(cursor).await
+            {
+                changes.extend(part);
+                // True at least at the first piece's position; later entries come again, in order.
+                let at = first.get_or_insert_with(|| Position::new(n, uuid)).clone();
+                let Some(next) = next else {
+                    let _ = me.tell(Message::Snapshot {
+                        transfer,
+                        changes,
+                        at,
+                    });
+                    return;
+                };
+                cursor = next;
+            }
+        });
+    }
+
+    async fn install(&mut self, at: &Position) -> Result<(), BoxError> {
+        let state = &self.arguments.state;
+        let aside = State::new(state.clock.clone());
+        let mut projection = Projection::new();
+        self.unsaved.clear();
+        for (tenant, text) in std::mem::take(&mut self.snapshot) {
+            match serde_json::from_str::<Change>(&text) {
+                Ok(change) => {
+                    self.unsaved.extend(projection.apply(&tenant, &change, &aside));
+                }
+                Err(error) => tracing::warn!(%error, "change of an unknown kind skipped"),
+            }
+        }
+        projection.publish(state);
+        self.projection = projection;
+        self.replace = true;
+        let n = at.n;
+        self.arguments
+            .validator
+            .ask(Duration::from_secs(5), |done| validator::Message::Installed(n, done))
+            .await?;
+        state.applied.store(n, Ordering::Release);
+        Ok(())
+    }
+}
+
+fn me_first(me: &Address<Message>) {
+    let me = me.clone();
+    spawn_named("first pull", async move {
+        tokio::task::yield_now().await;
+        let _ = me.tell(Message::Tick);
+    });
+}

@@ -1,0 +1,150 @@
+//! What the data plane reads: snapshots and caches directly, an actor only on a miss.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::Guard;
+use cluster::{Address, AskError, Clock};
+use domain::route_table::{Shard, Vhosts, shard_of};
+use domain::usage::UsageEvent;
+use domain::validation::Credential;
+use domain::validation_cache::{Entry, Refusal};
+use domain::window::WindowSpec;
+
+use super::caller::Caller;
+use super::lease_cache::{KeyParts, Slot};
+use super::route::ApiRoute;
+use super::rules::Rules;
+use super::state::{State, token_key};
+use super::usage_recorder::Tally;
+use super::{refiller, validator};
+use crate::key_manager::hash_hex;
+
+/// What a request waits for a validation at most.
+const VALIDATION: Duration = Duration::from_secs(5);
+/// What a request waits for a new lease's account.
+const OPENING: Duration = Duration::from_secs(1);
+
+/// Reads the gateway's state. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct GatewayHandle {
+    pub(super) state: Arc<State>,
+    pub(super) validator: Address<validator::Message>,
+    pub(super) refiller: Address<refiller::Message>,
+    pub(super) tally: Arc<Tally>,
+}
+
+/// Which kind of credential a text is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presented {
+    /// A bearer token.
+    Bearer,
+    /// An API key.
+    ApiKey,
+}
+
+// === impl GatewayHandle ===
+
+impl GatewayHandle {
+    /// The node's time.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.state.clock
+    }
+
+    /// The virtual hosts.
+    #[must_use]
+    pub fn vhosts(&self) -> Guard<Arc<Vhosts>> {
+        self.state.vhosts.load()
+    }
+
+    /// The shard of routes that a canonical path belongs to.
+    #[must_use]
+    pub fn shard(&self, path: &str) -> Option<Guard<Arc<Shard<ApiRoute>>>> {
+        Some(self.state.shards.get(shard_of(path))?.load())
+    }
+
+    /// Throttling and deny policies.
+    #[must_use]
+    pub fn rules(&self) -> Guard<Arc<Rules>> {
+        self.state.rules.load()
+    }
+
+    /// The number of the last change that requests see.
+    #[must_use]
+    pub fn applied(&self) -> u64 {
+        self.state.applied()
+    }
+
+    /// Whether the change log was followed to its head since the start.
+    #[must_use]
+    pub fn is_caught_up(&self) -> bool {
+        self.state.caught_up.load(std::sync::atomic::Ordering::Acquire)
+    }
+
+    /// Who presents a credential: from the cache, else from the key manager.
+    ///
+    /// # Errors
+    /// A [`Refusal`] when nobody can tell now; 503, never 401.
+    pub async fn look_up(
+        &self,
+        presented: Presented,
+        text: &str,
+        now_ms: i64,
+    ) -> Result<Arc<Entry<Caller>>, Refusal> {
+        let question = token_key(presented as u8, text);
+        if let Some(entry) = self.state.tokens.current(&question, now_ms) {
+            return Ok(entry);
+        }
+        let credential = match presented {
+            Presented::Bearer => crate::key_manager::bearer(text),
+            Presented::ApiKey => Credential::ApiKey(hash_hex(text)),
+        };
+        let ask = |reply| validator::Message::Ask(question, credential, reply);
+        match self.validator.ask(VALIDATION, ask).await {
+            Ok(looked) => looked,
+            Err(AskError::Overloaded) => Err(Refusal::Overloaded),
+            Err(_) => Err(Refusal::Unreachable),
+        }
+    }
+
+    /// The lease of a key, opened on its first use.
+    ///
+    /// # Errors
+    /// When the accounts cannot be reached; then the request is held or refused (L8).
+    pub async fn lease(
+        &self,
+        parts: KeyParts<'_>,
+        window: WindowSpec,
+    ) -> Result<Arc<Slot>, AskError> {
+        if let Some(slot) = self.state.leases.get(&parts, window) {
+            return Ok(slot);
+        }
+        let key = parts.to_key();
+        let open = |reply| refiller::Message::Open(key, window, reply);
+        self.refiller.ask(OPENING, open).await
+    }
+
+    /// Asks for more units; never waits.
+    pub fn refill(&self, slot: &Arc<Slot>, waiting: bool) {
+        let slot = Arc::clone(slot);
+        let _ = self.refiller.tell(refiller::Message::Refill { slot, waiting });
+    }
+
+    /// Milliseconds of the boot clock, on which leases run (L7).
+    #[must_use]
+    pub fn boot_ms(&self) -> i64 {
+        super::boot_ms(&self.state.clock)
+    }
+
+    /// A sequence number for a call's usage; none while none is reserved.
+    #[must_use]
+    pub fn begin_usage(&self) -> Option<u64> {
+        self.tally.begin()
+    }
+
+    /// Leaves what a call was; never waits.
+    pub fn record_usage(&self, event: UsageEvent) {
+        self.tally.record(event);
+    }
+}

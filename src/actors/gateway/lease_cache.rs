@@ -1,0 +1,105 @@
+//! Leases as requests find them, by the key that is counted: no mailbox, one shared look.
+
+use std::hash::Hash;
+use std::sync::Arc;
+
+use domain::lease::Lease;
+use domain::policy::PolicyLevel;
+use domain::window::WindowSpec;
+use foldhash::fast::RandomState;
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{Equivalent, UnitWeighter};
+use tokio::sync::Notify;
+
+use crate::traffic_manager::message::ThrottleKey;
+
+/// Leases that requests find without asking; the refiller keeps the accounts of all.
+const LEASES: usize = 65_536;
+
+/// One lease and who waits for it.
+#[derive(Debug)]
+pub struct Slot {
+    /// What is counted.
+    pub key: ThrottleKey,
+    /// The window of the limit.
+    pub window: WindowSpec,
+    /// The units at hand.
+    pub lease: Arc<Lease>,
+    /// Woken when the owner answered.
+    pub changed: Notify,
+}
+
+/// A key by its parts, so that a look allocates nothing.
+#[derive(Debug, Clone, Copy, Hash)]
+pub struct KeyParts<'a> {
+    /// Tenant domain.
+    pub tenant: &'a str,
+    /// Level of the policy.
+    pub level: PolicyLevel,
+    /// Name of the policy.
+    pub policy: &'a str,
+    /// Which of its limits.
+    pub limit: u16,
+    /// Who is counted.
+    pub subject: &'a str,
+}
+
+type Slots = Cache<ThrottleKey, Arc<Slot>, UnitWeighter, RandomState>;
+
+#[derive(Debug)]
+pub(super) struct LeaseCache(Slots);
+
+// === impl LeaseCache ===
+
+impl LeaseCache {
+    pub(super) fn new() -> Self {
+        Self(Cache::with(
+            LEASES,
+            LEASES as u64,
+            UnitWeighter,
+            RandomState::default(),
+            DefaultLifecycle::default(),
+        ))
+    }
+
+    pub(super) fn get(&self, parts: &KeyParts<'_>, window: WindowSpec) -> Option<Arc<Slot>> {
+        self.0.get(parts).filter(|slot| slot.window == window)
+    }
+
+    pub(super) fn insert(&self, slot: &Arc<Slot>) {
+        self.0.insert(slot.key.clone(), Arc::clone(slot));
+    }
+
+    pub(super) fn remove(&self, key: &ThrottleKey) {
+        self.0.remove(key);
+    }
+
+    pub(super) fn clear(&self) {
+        self.0.clear();
+    }
+}
+
+// === impl KeyParts ===
+
+impl KeyParts<'_> {
+    pub(super) fn to_key(self) -> ThrottleKey {
+        ThrottleKey {
+            tenant: self.tenant.to_owned(),
+            level: self.level,
+            policy: self.policy.to_owned(),
+            limit: self.limit,
+            subject: self.subject.to_owned(),
+        }
+    }
+}
+
+// Hashes as `ThrottleKey` does: the same fields in the same order, texts as texts.
+impl Equivalent<ThrottleKey> for KeyParts<'_> {
+    fn equivalent(&self, key: &ThrottleKey) -> bool {
+        self.subject == key.subject
+            && self.policy == key.policy
+            && self.level == key.level
+            && self.limit == key.limit
+            && self.tenant == key.tenant
+    }
+}

@@ -1,0 +1,115 @@
+//! The gateway: follows the change log, answers requests from snapshots, asks the key manager and
+//! the traffic managers for what the snapshots lack, and counts calls.
+//!
+//! | actor | state |
+//! |---|---|
+//! | `gateway/follower` | the projection of the change log, written to Carbon |
+//! | `gateway/validator` | questions to the key manager, the token cache |
+//! | `gateway/refiller` | the accounts of leases |
+//! | `gateway/usage` | events on their way to the usage store |
+
+mod caller;
+mod follower;
+mod handle;
+mod lease_cache;
+mod projection;
+mod refiller;
+mod route;
+mod rules;
+mod state;
+mod touched;
+mod usage_recorder;
+mod validator;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use cluster::{Child, Clock, System, branch, child};
+use storage::Database;
+
+use crate::change_feed::ChangeFeedHandle;
+use crate::key_manager::KeyManagerHandle;
+use crate::traffic_manager::TrafficManagerHandle;
+
+pub use caller::Caller;
+pub use handle::{GatewayHandle, Presented};
+pub use lease_cache::{KeyParts, Slot};
+pub use route::{ApiRoute, Upstream};
+pub use rules::{Facts, PolicyRule, Rules, window_of};
+pub use usage_recorder::{Stored, UsageSink};
+
+/// What a gateway is made of.
+pub struct Parts {
+    /// The node's Carbon database.
+    pub carbon: Database,
+    /// The change log.
+    pub feed: ChangeFeedHandle,
+    /// Who validates credentials.
+    pub key_manager: KeyManagerHandle,
+    /// Who grants leases.
+    pub traffic_manager: TrafficManagerHandle,
+    /// Where usage goes.
+    pub usage: Arc<dyn UsageSink>,
+    /// The node's stable name, under which it acknowledges changes.
+    pub name: String,
+    /// The node's stable id and incarnation, such as `gw1.7`, under which it holds leases.
+    pub gateway: String,
+}
+
+/// The gateway's subtree and the handle to it.
+#[must_use]
+pub fn component(system: &System, parts: Parts) -> (GatewayHandle, Child) {
+    let state = Arc::new(state::State::new(system.clock.clone()));
+    let (validator, first) = child::<validator::Validator>(
+        system,
+        "gateway/validator",
+        validator::Arguments {
+            state: Arc::clone(&state),
+            key_manager: parts.key_manager,
+        },
+    );
+    let (refiller, second) = child::<refiller::Refiller>(
+        system,
+        "gateway/refiller",
+        refiller::Arguments {
+            state: Arc::clone(&state),
+            traffic_manager: parts.traffic_manager,
+            gateway: parts.gateway,
+            lives: Arc::new(AtomicU64::new(0)),
+        },
+    );
+    let (tally, events) = usage_recorder::Tally::new();
+    let (_, third) = child::<usage_recorder::UsageRecorder>(
+        system,
+        "gateway/usage",
+        usage_recorder::Arguments {
+            tally: Arc::clone(&tally),
+            sink: parts.usage,
+            events,
+        },
+    );
+    let (_, fourth) = child::<follower::Follower>(
+        system,
+        "gateway/follower",
+        follower::Arguments {
+            state: Arc::clone(&state),
+            feed: parts.feed,
+            carbon: parts.carbon,
+            validator: validator.clone(),
+            name: parts.name,
+        },
+    );
+    let handle = GatewayHandle {
+        state,
+        validator,
+        refiller,
+        tally,
+    };
+    let children = vec![first, second, third, fourth];
+    (handle, branch(system, "gateway", children))
+}
+
+/// Milliseconds of the boot clock.
+fn boot_ms(clock: &Clock) -> i64 {
+    i64::try_from(clock.monotonic().as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,212 @@
+//! The gateway's state as changes make it, and as Carbon keeps it: pure but for publishing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use domain::api::SUPER_TENANT;
+use domain::artifact::{Artifact, DEFAULT_VHOST};
+use domain::change::Change;
+use domain::policy::PolicyLevel;
+use domain::route_table::{RouteTable, Vhosts};
+
+use super::route::ApiRoute;
+use super::rules::Rules;
+use super::state::State;
+
+/// What Carbon is to hold after a change: section, item, and the change as JSON; none to forget it.
+pub(super) struct Kept {
+    pub(super) section: &'static str,
+    pub(super) item: String,
+    pub(super) body: Option<String>,
+    pub(super) until_ms: Option<i64>,
+}
+
+/// Everything deployed and every policy.
+pub(super) struct Projection {
+    artifacts: BTreeMap<String, Artifact>,
+    table: RouteTable<ApiRoute>,
+    rules: Rules,
+}
+
+// === impl Projection ===
+
+impl Projection {
+    pub(super) fn new() -> Self {
+        Self {
+            artifacts: BTreeMap::new(),
+            table: RouteTable::empty(),
+            rules: Rules::seeded(),
+        }
+    }
+
+    /// Applies a change, publishes what requests read of it, and says what to keep.
+    pub(super) fn apply(&mut self, tenant: &str, change: &Change, state: &State) -> Vec<Kept> {
+        match change {
+            Change::ApiDeployed { artifact } => vec![self.deploy((**artifact).clone(), state)],
+            Change::ApiUndeployed {
+                api_id,
+                environment,
+            } => {
+                let item = place(tenant, api_id, environment);
+                self.undeploy(&item, state);
+                vec![forget("artifact", item)]
+            }
+            Change::ApiStateChanged { api_id, state: to } => {
+                self.alter(tenant, api_id, state, |artifact| artifact.state = *to)
+            }
+            Change::DefaultVersionChanged {
+                api_id,
+                default_context,
+            } => self.alter(tenant, api_id, state, |artifact| {
+                artifact.default_context.clone_from(default_context);
+            }),
+            Change::TokenRevoked {
+                token_id,
+                expires_at_ms,
+                ..
+            } => vec![kept("revoked_token", token_id.clone(), change, Some(*expires_at_ms))],
+            Change::IssuedBefore { id, until_ms, .. } => {
+                vec![kept("mark", id.clone(), change, Some(*until_ms))]
+            }
+            Change::VerificationKeysChanged { .. } => {
+                vec![kept("keys", tenant.to_owned(), change, None)]
+            }
+            _ => self.rule(tenant, change, state).into_iter().collect(),
+        }
+    }
+
+    /// Publishes everything anew, after a snapshot or a start from Carbon.
+    pub(super) fn publish(&self, state: &State) {
+        for shard in &state.shards {
+            let index = shard.load().index();
+            if let Some(fresh) = self.table.shard(index) {
+                shard.store(Arc::clone(fresh));
+            }
+        }
+        self.publish_vhosts(state);
+        state.rules.store(Arc::new(self.rules.clone()));
+    }
+
+    fn rule(&mut self, tenant: &str, change: &Change, state: &State) -> Option<Kept> {
+        let kept = match change {
+            Change::PolicySaved { policy } => {
+                self.rules.save((**policy).clone());
+                let item = policy_item(tenant, policy.level, &policy.name);
+                kept("policy", item, change, None)
+            }
+            Change::PolicyRemoved { level, name } => {
+                self.rules.remove(tenant, *level, name);
+                forget("policy", policy_item(tenant, *level, name))
+            }
+            Change::DenyPolicySaved { policy } => {
+                self.rules.deny(policy.clone());
+                kept("deny_policy", policy.id.clone(), change, None)
+            }
+            Change::DenyPolicyRemoved { id } => {
+                self.rules.undeny(id);
+                forget("deny_policy", id.clone())
+            }
+            _ => return None,
+        };
+        state.rules.store(Arc::new(self.rules.clone()));
+        Some(kept)
+    }
+
+    fn alter(
+        &mut self,
+        tenant: &str,
+        api_id: &str,
+        state: &State,
+        change: impl Fn(&mut Artifact),
+    ) -> Vec<Kept> {
+        let of_api = |artifact: &&Artifact| artifact.api_id == api_id && artifact.tenant == tenant;
+        let found: Vec<Artifact> = self.artifacts.values().filter(of_api).cloned().collect();
+        let altered = found.into_iter().map(|mut artifact| {
+            change(&mut artifact);
+            artifact
+        });
+        altered.map(|artifact| self.deploy(artifact, state)).collect()
+    }
+
+    fn deploy(&mut self, artifact: Artifact, state: &State) -> Kept {
+        let item = place(&artifact.tenant, &artifact.api_id, &artifact.environment);
+        let change = Change::ApiDeployed {
+            artifact: Box::new(artifact.clone()),
+        };
+        let moved = self.artifacts.get(&item).is_some_and(|before| {
+            before.vhost != artifact.vhost || before.context != artifact.context
+        });
+        if moved {
+            self.undeploy(&item, state);
+        }
+        match ApiRoute::compile(artifact.clone()) {
+            Ok(route) => {
+                let new_vhost = !self.artifacts.values().any(|known| known.vhost == artifact.vhost);
+                self.artifacts.insert(item.clone(), artifact);
+                for shard in self.table.deploy(&Arc::new(route)) {
+                    store(state, shard);
+                }
+                if new_vhost {
+                    self.publish_vhosts(state);
+                }
+            }
+            Err(reason) => {
+                tracing::error!(api = %artifact.api_id, %reason, "deployed api cannot be served");
+            }
+        }
+        kept("artifact", item, &change, None)
+    }
+
+    fn undeploy(&mut self, item: &str, state: &State) {
+        if let Some(artifact) = self.artifacts.remove(item) {
+            let context = domain::path::canonical(&artifact.context);
+            let context = context.unwrap_or_default();
+            for shard in self.table.undeploy(&artifact.vhost, &context) {
+                store(state, shard);
+            }
+        }
+    }
+
+    fn publish_vhosts(&self, state: &State) {
+        let hosts = self.artifacts.values().map(|artifact| artifact.vhost.as_str());
+        let vhosts = Vhosts::new(DEFAULT_VHOST, hosts.chain([DEFAULT_VHOST]));
+        state.vhosts.store(Arc::new(vhosts));
+    }
+}
+
+fn store(state: &State, shard: Arc<domain::route_table::Shard<ApiRoute>>) {
+    if let Some(slot) = state.shards.get(shard.index()) {
+        slot.store(shard);
+    }
+}
+
+fn place(tenant: &str, api_id: &str, environment: &str) -> String {
+    format!("{tenant}/{api_id}/{environment}")
+}
+
+fn policy_item(tenant: &str, level: PolicyLevel, name: &str) -> String {
+    format!("{tenant}/{}/{name}", level.as_str())
+}
+
+fn kept(section: &'static str, item: String, change: &Change, until_ms: Option<i64>) -> Kept {
+    Kept {
+        section,
+        item,
+        body: serde_json::to_string(change).ok(),
+        until_ms,
+    }
+}
+
+const fn forget(section: &'static str, item: String) -> Kept {
+    Kept {
+        section,
+        item,
+        body: None,
+        until_ms: None,
+    }
+}
+
+/// The tenant of a stored change: the part of its item in front of the first slash, where it has one.
+pub(super) fn tenant_of(item: &str) -> &str {
+    item.split_once('/').map_or(SUPER_TENANT, |(tenant, _)| tenant)
+}

@@ -1,0 +1,83 @@
+//! A deployed API as requests find it: its artifact with the endpoints read.
+
+use domain::artifact::Artifact;
+use domain::route_table::{Resources, Route};
+use domain::template::Template;
+use domain::verb::Verb;
+use http::uri::{Authority, Scheme, Uri};
+
+/// What the gateway serves an API with.
+#[derive(Debug, Clone)]
+pub struct ApiRoute {
+    /// The deployed revision.
+    pub artifact: Artifact,
+    /// Where calls with production keys go.
+    pub production: Option<Upstream>,
+    /// Where calls with sandbox keys go.
+    pub sandbox: Option<Upstream>,
+    /// `operations` of the artifact by the positions that the resources count.
+    pub positions: Vec<usize>,
+}
+
+/// The base URL of an upstream, read once.
+#[derive(Debug, Clone)]
+pub struct Upstream {
+    /// `http` or `https`.
+    pub scheme: Scheme,
+    /// Host and port.
+    pub authority: Authority,
+    /// The path in front of every resource, without a slash at the end.
+    pub base: String,
+}
+
+// === impl ApiRoute ===
+
+impl ApiRoute {
+    /// Compiles an artifact. Operations that no request can reach are left out and logged.
+    ///
+    /// # Errors
+    /// Why no request could reach the API, in words.
+    pub fn compile(artifact: Artifact) -> Result<Route<Self>, String> {
+        let mut templates = Vec::with_capacity(artifact.operations.len());
+        let mut positions = Vec::with_capacity(artifact.operations.len());
+        for (position, operation) in artifact.operations.iter().enumerate() {
+            let (Ok(template), Some(verb)) = (
+                Template::parse(&operation.target),
+                Verb::from_method(&operation.verb),
+            ) else {
+                tracing::warn!(api = %artifact.api_id, target = %operation.target, "resource cannot be matched");
+                continue;
+            };
+            templates.push((template, verb));
+            positions.push(position);
+        }
+        let pairs = templates.iter().map(|(template, verb)| (template, *verb));
+        let resources = Resources::compile(pairs).map_err(|fault| fault.to_string())?;
+        let vhost = artifact.vhost.clone();
+        let context = artifact.context.clone();
+        let default_context = artifact.default_context.clone();
+        let api = Self {
+            production: Upstream::parse(artifact.endpoints.production.as_deref()),
+            sandbox: Upstream::parse(artifact.endpoints.sandbox.as_deref()),
+            positions,
+            artifact,
+        };
+        Route::new(&vhost, &context, default_context.as_deref(), resources, api)
+            .map_err(|fault| fault.to_string())
+    }
+}
+
+// === impl Upstream ===
+
+impl Upstream {
+    fn parse(url: Option<&str>) -> Option<Self> {
+        let uri: Uri = url?.parse().ok()?;
+        let parts = uri.into_parts();
+        let path = parts.path_and_query.as_ref().map_or("", |path| path.path());
+        Some(Self {
+            scheme: parts.scheme?,
+            authority: parts.authority?,
+            base: path.trim_end_matches('/').to_owned(),
+        })
+    }
+}

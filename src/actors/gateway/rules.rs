@@ -1,0 +1,215 @@
+//! Throttling and deny policies as requests read them: one immutable table, replaced whole.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use domain::address::AddressRange;
+use domain::api::SUPER_TENANT;
+use domain::deny_policy::{DenyPolicy, DenyTarget};
+use domain::policy::{Limit, Policy, PolicyLevel, UNLIMITED};
+use domain::window::WindowSpec;
+use foldhash::fast::FixedState;
+
+/// All policies of all tenants.
+#[derive(Debug, Clone, Default)]
+pub struct Rules {
+    tenants: HashMap<String, TenantRules, FixedState>,
+    denials: BTreeMap<String, DenyPolicy>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct TenantRules {
+    levels: [HashMap<String, Arc<PolicyRule>, FixedState>; 3],
+    denied: Denied,
+}
+
+/// A policy with what requests need of it, computed once.
+#[derive(Debug)]
+pub struct PolicyRule {
+    /// The policy.
+    pub policy: Policy,
+    /// `"Gold";q=5000;w=60` (draft-ietf-httpapi-ratelimit-headers), none when unlimited.
+    pub advertised: Option<http::HeaderValue>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Denied {
+    apis: HashSet<String, FixedState>,
+    applications: HashSet<String, FixedState>,
+    users: HashSet<String, FixedState>,
+    addresses: Vec<(AddressRange, bool)>,
+    any: bool,
+}
+
+/// What a call is, for deny policies.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'a> {
+    /// Context with version.
+    pub api: &'a str,
+    /// Owner and name of the application.
+    pub application: Option<(&'a str, &'a str)>,
+    /// The user.
+    pub user: Option<&'a str>,
+    /// The caller's address.
+    pub address: IpAddr,
+}
+
+// === impl Rules ===
+
+impl Rules {
+    /// The policies that every tenant starts with.
+    #[must_use]
+    pub fn seeded() -> Self {
+        let mut rules = Self::default();
+        for policy in Policy::defaults(SUPER_TENANT, String::new) {
+            rules.save(policy);
+        }
+        rules
+    }
+
+    /// Sets a policy.
+    pub fn save(&mut self, policy: Policy) {
+        let tenant = self.tenants.entry(policy.tenant.clone()).or_default();
+        let rule = Arc::new(PolicyRule {
+            advertised: policy
+                .limit
+                .as_ref()
+                .and_then(|limit| advertised(&policy.name, limit)),
+            policy,
+        });
+        if let Some(level) = tenant.levels.get_mut(index(rule.policy.level)) {
+            level.insert(rule.policy.name.clone(), rule);
+        }
+    }
+
+    /// Takes a policy out.
+    pub fn remove(&mut self, tenant: &str, level: PolicyLevel, name: &str) {
+        if let Some(tenant) = self.tenants.get_mut(tenant)
+            && let Some(level) = tenant.levels.get_mut(index(level))
+        {
+            level.remove(name);
+        }
+    }
+
+    /// Sets a deny policy.
+    pub fn deny(&mut self, policy: DenyPolicy) {
+        let tenant = policy.tenant.clone();
+        self.denials.insert(policy.id.clone(), policy);
+        self.compile(&tenant);
+    }
+
+    /// Takes a deny policy out.
+    pub fn undeny(&mut self, id: &str) {
+        if let Some(policy) = self.denials.remove(id) {
+            self.compile(&policy.tenant);
+        }
+    }
+
+    /// A policy by its name.
+    #[must_use]
+    pub fn policy(&self, tenant: &str, level: PolicyLevel, name: &str) -> Option<&Arc<PolicyRule>> {
+        self.tenants.get(tenant)?.levels.get(index(level))?.get(name)
+    }
+
+    /// Whether a deny policy is against the call.
+    #[must_use]
+    pub fn denies(&self, tenant: &str, facts: &Facts<'_>) -> bool {
+        let Some(denied) = self.tenants.get(tenant).map(|tenant| &tenant.denied) else {
+            return false;
+        };
+        denied.any && denied.matches(facts)
+    }
+
+    fn compile(&mut self, tenant: &str) {
+        let mut denied = Denied::default();
+        let active = self.denials.values();
+        for policy in active.filter(|policy| policy.active && policy.tenant == tenant) {
+            denied.add(&policy.target);
+        }
+        self.tenants.entry(tenant.to_owned()).or_default().denied = denied;
+    }
+}
+
+// === impl Denied ===
+
+impl Denied {
+    fn add(&mut self, target: &DenyTarget) {
+        self.any = true;
+        match target {
+            DenyTarget::Api(context) => drop(self.apis.insert(context.clone())),
+            DenyTarget::Application(name) => drop(self.applications.insert(name.clone())),
+            DenyTarget::User(name) => drop(self.users.insert(name.clone())),
+            DenyTarget::Address { address, invert } => {
+                self.addresses
+                    .extend(AddressRange::parse(address).map(|range| (range, *invert)));
+            }
+            DenyTarget::AddressRange { from, to, invert } => {
+                self.addresses
+                    .extend(AddressRange::between(from, to).map(|range| (range, *invert)));
+            }
+        }
+    }
+
+    fn matches(&self, facts: &Facts<'_>) -> bool {
+        let application = || {
+            !self.applications.is_empty()
+                && facts.application.is_some_and(|(owner, name)| {
+                    self.applications.contains(&format!("{owner}:{name}"))
+                })
+        };
+        self.apis.contains(facts.api)
+            || application()
+            || facts.user.is_some_and(|user| self.users.contains(user))
+            || self
+                .addresses
+                .iter()
+                .any(|(range, invert)| range.contains(facts.address) != *invert)
+    }
+}
+
+// === impl PolicyRule ===
+
+impl PolicyRule {
+    /// Whether nothing is counted by it.
+    #[must_use]
+    pub fn is_unlimited(&self) -> bool {
+        self.policy.name == UNLIMITED
+            || (self.policy.limit.is_none() && self.policy.burst.is_none())
+    }
+}
+
+/// The window of a limit.
+#[must_use]
+pub const fn window_of(limit: &Limit) -> WindowSpec {
+    WindowSpec::new(limit.time_unit, limit.unit_time)
+}
+
+const fn index(level: PolicyLevel) -> usize {
+    match level {
+        PolicyLevel::Subscription => 0,
+        PolicyLevel::Application => 1,
+        PolicyLevel::Api => 2,
+    }
+}
+
+fn advertised(name: &str, limit: &Limit) -> Option<http::HeaderValue> {
+    let seconds = window_of(limit).at(0).length_ms() / 1_000;
+    let quoted = quoted(name);
+    http::HeaderValue::try_from(format!("{quoted};q={};w={seconds}", limit.units)).ok()
+}
+
+/// A name as a string of structured fields (RFC 9651 §3.3.3).
+#[must_use]
+fn quoted(name: &str) -> String {
+    let plain = name.chars().filter(|c| matches!(c, ' '..='~'));
+    let mut text = String::from("\"");
+    for c in plain {
+        if matches!(c, '"' | '\\') {
+            text.push('\\');
+        }
+        text.push(c);
+    }
+    text.push('"');
+    text
+}

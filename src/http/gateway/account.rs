@@ -1,0 +1,60 @@
+//! The last phase: when the last byte went to the client, or the client went away, the call is
+//! left with the usage recorder, the access log and the metrics. It never waits.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use actors::gateway::GatewayHandle;
+use domain::usage::UsageEvent;
+
+/// What is known of a call; recorded when dropped.
+#[derive(Debug)]
+pub struct Account {
+    pub(super) gateway: GatewayHandle,
+    pub(super) event: UsageEvent,
+    pub(super) began: Duration,
+    pub(super) bytes_in: Arc<AtomicU64>,
+    pub(super) bytes_out: u64,
+    pub(super) broken: bool,
+}
+
+// === impl Account ===
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        let spent = self.gateway.clock().monotonic().saturating_sub(self.began);
+        self.event.latency_us = u64::try_from(spent.as_micros()).unwrap_or(u64::MAX);
+        self.event.bytes_in = self.bytes_in.load(Ordering::Relaxed);
+        self.event.bytes_out = self.bytes_out;
+        tracing::info!(
+            target: "headgate::access",
+            api = %self.event.api_id,
+            application = %self.event.application_id,
+            status = self.event.status,
+            fault = self.event.fault,
+            latency_us = self.event.latency_us,
+            bytes_in = self.event.bytes_in,
+            bytes_out = self.event.bytes_out,
+            broken = self.broken,
+            "call"
+        );
+        if self.event.sequence > 0 {
+            let empty = UsageEvent {
+                sequence: 0,
+                at_ms: 0,
+                tenant: String::new(),
+                api_id: String::new(),
+                application_id: String::new(),
+                status: 0,
+                fault: 0,
+                forwarded: false,
+                latency_us: 0,
+                upstream_us: 0,
+                bytes_in: 0,
+                bytes_out: 0,
+            };
+            self.gateway.record_usage(std::mem::replace(&mut self.event, empty));
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! One request on its way: what each phase found out and decided.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actors::gateway::{ApiRoute, Caller, Rules};
+use domain::artifact::ArtifactOperation;
+use domain::lease::{Basket, Lease, QuotaHint};
+use domain::route_table::Route;
+use domain::validation::Grant;
+use domain::validation_cache::{Entry, Hit};
+use http::HeaderValue;
+use http::request::Parts;
+
+use super::fault::Fault;
+use super::ingress::Ingress;
+
+/// A request and its state.
+pub struct Exchange {
+    /// What serves it.
+    pub ingress: Arc<Ingress>,
+    /// The request's head.
+    pub head: Parts,
+    /// The caller's address, by trusted proxies.
+    pub address: IpAddr,
+    /// Whether it came over TLS.
+    pub secure: bool,
+    /// When it came, milliseconds since the epoch.
+    pub at_ms: i64,
+    /// When it came, on the boot clock.
+    pub began: Duration,
+    /// Names it in logs, at the upstream and to the caller.
+    pub request_id: HeaderValue,
+    /// The throttling and deny policies of its moment.
+    pub rules: Arc<Rules>,
+    /// What it matched.
+    pub matched: Option<Matched>,
+    /// Who calls.
+    pub caller: Option<Arc<Entry<Caller>>>,
+    /// Units taken so far; put back when it is refused.
+    pub basket: Basket<Arc<Lease>>,
+    /// What was decided.
+    pub decision: Decision,
+}
+
+/// The API and resource of a request.
+pub struct Matched {
+    /// The API.
+    pub route: Arc<Route<ApiRoute>>,
+    /// What follows the context in the canonical path.
+    pub rest: String,
+    /// The operation's position in the artifact.
+    pub operation: usize,
+    /// The `Origin` answers, when the API does cross-origin.
+    pub cors: Option<CorsAnswer>,
+}
+
+/// Answers for a cross-origin caller.
+#[derive(Debug, Clone)]
+pub struct CorsAnswer {
+    /// `Access-Control-Allow-Origin`.
+    pub origin: HeaderValue,
+    /// Whether credentials may be sent.
+    pub credentials: bool,
+    /// `Access-Control-Expose-Headers`.
+    pub expose: Option<HeaderValue>,
+}
+
+/// What the phases decided, for the access log, usage and the explanation.
+#[derive(Debug, Default)]
+pub struct Decision {
+    /// The tightest policy: its advertisement, name and quota.
+    pub quota: Option<(Arc<actors::gateway::PolicyRule>, QuotaHint)>,
+    /// The usage sequence, 0 when none was taken.
+    pub sequence: u64,
+    /// Whether it was handed to the upstream.
+    pub forwarded: bool,
+    /// The upstream's time to its head, microseconds.
+    pub upstream_us: u64,
+}
+
+// === impl Exchange ===
+
+impl Exchange {
+    /// What matched.
+    ///
+    /// # Errors
+    /// 404 when nothing did.
+    pub fn matched(&self) -> Result<&Matched, Fault> {
+        self.matched.as_ref().ok_or_else(Fault::not_found)
+    }
+
+    /// The caller's grant, tested once more (V2); none when anonymous.
+    ///
+    /// # Errors
+    /// 401 when it was ended or ran out since.
+    pub fn grant(&self) -> Result<Option<&Grant>, Fault> {
+        let Some(entry) = &self.caller else {
+            return Ok(None);
+        };
+        match entry.hit(self.at_ms) {
+            Hit::Current(Caller::Granted(grant)) => Ok(Some(grant)),
+            _ => Err(Fault::invalid_credentials()),
+        }
+    }
+
+    /// A header as text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.headers.get(name)?.to_str().ok()
+    }
+}
+
+// === impl Matched ===
+
+impl Matched {
+    /// The matched operation.
+    pub fn operation(&self) -> Option<&ArtifactOperation> {
+        self.route.api.artifact.operations.get(self.operation)
+    }
+}
