@@ -9,6 +9,7 @@ pub mod devportal;
 mod entity_tag;
 pub mod error;
 mod failure;
+pub mod gateway;
 pub mod inspection;
 pub mod key_manager;
 pub mod management;

@@ -137,10 +137,9 @@ impl GatewayHandle {
         super::boot_ms(&self.state.clock)
     }
 
-    /// A sequence number for a call's usage; none while none is reserved.
-    #[must_use]
-    pub fn begin_usage(&self) -> Option<u64> {
-        self.tally.begin()
+    /// A call begins that will leave its usage.
+    pub fn begin_usage(&self) {
+        self.tally.begin();
     }
 
     /// Leaves what a call was; never waits.

@@ -30,13 +30,13 @@ use storage::Database;
 use crate::change_feed::ChangeFeedHandle;
 use crate::key_manager::KeyManagerHandle;
 use crate::traffic_manager::TrafficManagerHandle;
+use crate::usage::UsageHandle;
 
 pub use caller::Caller;
 pub use handle::{GatewayHandle, Presented};
 pub use lease_cache::{KeyParts, Slot};
 pub use route::{ApiRoute, Upstream};
 pub use rules::{Facts, PolicyRule, Rules, window_of};
-pub use usage_recorder::{Stored, UsageSink};
 
 /// What a gateway is made of.
 pub struct Parts {
@@ -49,7 +49,7 @@ pub struct Parts {
     /// Who grants leases.
     pub traffic_manager: TrafficManagerHandle,
     /// Where usage goes.
-    pub usage: Arc<dyn UsageSink>,
+    pub usage: UsageHandle,
     /// The node's stable name, under which it acknowledges changes.
     pub name: String,
     /// The node's stable id and incarnation, such as `gw1.7`, under which it holds leases.
@@ -84,7 +84,7 @@ pub fn component(system: &System, parts: Parts) -> (GatewayHandle, Child) {
         "gateway/usage",
         usage_recorder::Arguments {
             tally: Arc::clone(&tally),
-            sink: parts.usage,
+            usage: parts.usage,
             events,
         },
     );

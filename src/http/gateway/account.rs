@@ -10,7 +10,7 @@ use domain::usage::UsageEvent;
 
 /// What is known of a call; recorded when dropped.
 #[derive(Debug)]
-pub struct Account {
+pub(super) struct Account {
     pub(super) gateway: GatewayHandle,
     pub(super) event: UsageEvent,
     pub(super) began: Duration,
@@ -39,22 +39,6 @@ impl Drop for Account {
             broken = self.broken,
             "call"
         );
-        if self.event.sequence > 0 {
-            let empty = UsageEvent {
-                sequence: 0,
-                at_ms: 0,
-                tenant: String::new(),
-                api_id: String::new(),
-                application_id: String::new(),
-                status: 0,
-                fault: 0,
-                forwarded: false,
-                latency_us: 0,
-                upstream_us: 0,
-                bytes_in: 0,
-                bytes_out: 0,
-            };
-            self.gateway.record_usage(std::mem::replace(&mut self.event, empty));
-        }
+        self.gateway.record_usage(self.event.clone());
     }
 }

@@ -14,7 +14,7 @@ use super::account::Account;
 
 /// The body of an answer.
 #[derive(Debug)]
-pub enum GatewayBody {
+pub(super) enum GatewayBody {
     /// Known whole.
     Full(Option<Bytes>),
     /// Passed through from the upstream; the account closes when it is dropped.
@@ -28,7 +28,7 @@ pub enum GatewayBody {
 
 /// The body of a request on its way to the upstream.
 #[derive(Debug)]
-pub struct RequestBody {
+pub(super) struct RequestBody {
     inner: Incoming,
     counted: Arc<AtomicU64>,
     limit: u64,
@@ -36,7 +36,7 @@ pub struct RequestBody {
 
 /// Why a request body ended early.
 #[derive(Debug, thiserror::Error)]
-pub enum BodyFault {
+pub(super) enum BodyFault {
     /// More bytes than the gateway takes.
     #[error("the body is larger than gateway.body_limit")]
     TooLarge,
@@ -49,12 +49,12 @@ pub enum BodyFault {
 
 impl GatewayBody {
     /// A known body.
-    pub const fn full(bytes: Bytes) -> Self {
+    pub(super) const fn full(bytes: Bytes) -> Self {
         Self::Full(Some(bytes))
     }
 
     /// No body.
-    pub const fn empty() -> Self {
+    pub(super) const fn empty() -> Self {
         Self::Full(None)
     }
 }

@@ -17,67 +17,67 @@ use super::fault::Fault;
 use super::ingress::Ingress;
 
 /// A request and its state.
-pub struct Exchange {
+pub(super) struct Exchange {
     /// What serves it.
-    pub ingress: Arc<Ingress>,
+    pub(super) ingress: Arc<Ingress>,
     /// The request's head.
-    pub head: Parts,
+    pub(super) head: Parts,
     /// The caller's address, by trusted proxies.
-    pub address: IpAddr,
+    pub(super) address: IpAddr,
+    /// The address at the other end of the connection.
+    pub(super) peer: IpAddr,
     /// Whether it came over TLS.
-    pub secure: bool,
+    pub(super) secure: bool,
     /// When it came, milliseconds since the epoch.
-    pub at_ms: i64,
+    pub(super) at_ms: i64,
     /// When it came, on the boot clock.
-    pub began: Duration,
+    pub(super) began: Duration,
     /// Names it in logs, at the upstream and to the caller.
-    pub request_id: HeaderValue,
+    pub(super) request_id: HeaderValue,
     /// The throttling and deny policies of its moment.
-    pub rules: Arc<Rules>,
+    pub(super) rules: Arc<Rules>,
     /// What it matched.
-    pub matched: Option<Matched>,
+    pub(super) matched: Option<Matched>,
     /// Who calls.
-    pub caller: Option<Arc<Entry<Caller>>>,
+    pub(super) caller: Option<Arc<Entry<Caller>>>,
     /// Units taken so far; put back when it is refused.
-    pub basket: Basket<Arc<Lease>>,
+    pub(super) basket: Basket<Arc<Lease>>,
     /// What was decided.
-    pub decision: Decision,
+    pub(super) decision: Decision,
 }
 
 /// The API and resource of a request.
-pub struct Matched {
+pub(super) struct Matched {
     /// The API.
-    pub route: Arc<Route<ApiRoute>>,
+    pub(super) route: Arc<Route<ApiRoute>>,
     /// What follows the context in the canonical path.
-    pub rest: String,
+    pub(super) rest: String,
     /// The operation's position in the artifact.
-    pub operation: usize,
+    pub(super) operation: usize,
     /// The `Origin` answers, when the API does cross-origin.
-    pub cors: Option<CorsAnswer>,
+    pub(super) cors: Option<CorsAnswer>,
 }
 
 /// Answers for a cross-origin caller.
 #[derive(Debug, Clone)]
-pub struct CorsAnswer {
+pub(super) struct CorsAnswer {
     /// `Access-Control-Allow-Origin`.
-    pub origin: HeaderValue,
+    pub(super) origin: HeaderValue,
     /// Whether credentials may be sent.
-    pub credentials: bool,
+    pub(super) credentials: bool,
     /// `Access-Control-Expose-Headers`.
-    pub expose: Option<HeaderValue>,
+    pub(super) expose: Option<HeaderValue>,
 }
 
 /// What the phases decided, for the access log, usage and the explanation.
 #[derive(Debug, Default)]
-pub struct Decision {
+pub(super) struct Decision {
     /// The tightest policy: its advertisement, name and quota.
-    pub quota: Option<(Arc<actors::gateway::PolicyRule>, QuotaHint)>,
-    /// The usage sequence, 0 when none was taken.
-    pub sequence: u64,
+    pub(super) quota: Option<(Arc<actors::gateway::PolicyRule>, QuotaHint)>,
     /// Whether it was handed to the upstream.
-    pub forwarded: bool,
+    pub(super) forwarded: bool,
     /// The upstream's time to its head, microseconds.
-    pub upstream_us: u64,
+    pub(super) upstream_us: u64,
 }
 
 // === impl Exchange ===
@@ -87,7 +87,7 @@ impl Exchange {
     ///
     /// # Errors
     /// 404 when nothing did.
-    pub fn matched(&self) -> Result<&Matched, Fault> {
+    pub(super) fn matched(&self) -> Result<&Matched, Fault> {
         self.matched.as_ref().ok_or_else(Fault::not_found)
     }
 
@@ -95,7 +95,7 @@ impl Exchange {
     ///
     /// # Errors
     /// 401 when it was ended or ran out since.
-    pub fn grant(&self) -> Result<Option<&Grant>, Fault> {
+    pub(super) fn grant(&self) -> Result<Option<&Grant>, Fault> {
         let Some(entry) = &self.caller else {
             return Ok(None);
         };
@@ -106,7 +106,7 @@ impl Exchange {
     }
 
     /// A header as text.
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.head.headers.get(name)?.to_str().ok()
     }
 }
@@ -115,7 +115,7 @@ impl Exchange {
 
 impl Matched {
     /// The matched operation.
-    pub fn operation(&self) -> Option<&ArtifactOperation> {
+    pub(super) fn operation(&self) -> Option<&ArtifactOperation> {
         self.route.api.artifact.operations.get(self.operation)
     }
 }

@@ -12,7 +12,7 @@ use super::body::GatewayBody;
 
 /// Who is at fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
+pub(super) enum Source {
     /// The caller.
     Client,
     /// Headgate.
@@ -23,26 +23,26 @@ pub enum Source {
 
 /// Why a request is refused.
 #[derive(Debug, Clone)]
-pub struct Fault {
+pub(super) struct Fault {
     /// WSO2's code.
-    pub code: u32,
+    pub(super) code: u32,
     /// HTTP status.
-    pub status: StatusCode,
+    pub(super) status: StatusCode,
     /// Short text.
-    pub message: &'static str,
+    pub(super) message: &'static str,
     /// What to do.
-    pub description: Cow<'static, str>,
+    pub(super) description: Cow<'static, str>,
     /// Who is at fault.
-    pub source: Source,
+    pub(super) source: Source,
     /// Whether the same request may succeed later, and when, in seconds.
-    pub retry_after: Option<u64>,
+    pub(super) retry_after: Option<u64>,
     /// What the answer carries besides.
-    pub extra: Extra,
+    pub(super) extra: Extra,
 }
 
 /// Fields of some refusals.
 #[derive(Debug, Clone, Default)]
-pub enum Extra {
+pub(super) enum Extra {
     /// Nothing.
     #[default]
     None,
@@ -59,13 +59,13 @@ pub enum Extra {
 }
 
 /// The challenge of a missing or bad token.
-pub const OAUTH2: &str = "OAuth2 realm=\"WSO2 API Manager\"";
+pub(super) const OAUTH2: &str = "OAuth2 realm=\"WSO2 API Manager\"";
 
 // === impl Fault ===
 
 impl Fault {
     /// A refusal that is the caller's fault.
-    pub const fn client(
+    pub(super) const fn client(
         code: u32,
         status: StatusCode,
         message: &'static str,
@@ -83,7 +83,7 @@ impl Fault {
     }
 
     /// A refusal that Headgate cannot help now; worth trying again.
-    pub const fn platform(description: &'static str) -> Self {
+    pub(super) const fn platform(description: &'static str) -> Self {
         Self {
             code: 900_900,
             status: StatusCode::SERVICE_UNAVAILABLE,
@@ -96,7 +96,7 @@ impl Fault {
     }
 
     /// A fault of the upstream.
-    pub const fn upstream(code: u32, status: StatusCode, description: &'static str) -> Self {
+    pub(super) const fn upstream(code: u32, status: StatusCode, description: &'static str) -> Self {
         Self {
             code,
             status,
@@ -109,13 +109,13 @@ impl Fault {
     }
 
     /// A request that breaks the protocol; the connection is of no more use.
-    pub fn bad_request(description: &'static str) -> Self {
+    pub(super) fn bad_request(description: &'static str) -> Self {
         Self::client(400, StatusCode::BAD_REQUEST, "Bad Request", description)
             .with(Extra::Close)
     }
 
     /// No API answers there.
-    pub fn not_found() -> Self {
+    pub(super) fn not_found() -> Self {
         Self::client(
             404,
             StatusCode::NOT_FOUND,
@@ -126,7 +126,7 @@ impl Fault {
     }
 
     /// The credential is no good.
-    pub fn invalid_credentials() -> Self {
+    pub(super) fn invalid_credentials() -> Self {
         Self::client(
             900_901,
             StatusCode::UNAUTHORIZED,
@@ -138,13 +138,13 @@ impl Fault {
 
     /// With something besides.
     #[must_use]
-    pub fn with(mut self, extra: Extra) -> Self {
+    pub(super) fn with(mut self, extra: Extra) -> Self {
         self.extra = extra;
         self
     }
 
     /// The answer. XML for requests that spoke it, unless the method forces JSON as WSO2 does.
-    pub fn response(&self, xml: bool, method: &Method) -> Response<GatewayBody> {
+    pub(super) fn response(&self, xml: bool, method: &Method) -> Response<GatewayBody> {
         let xml = xml && matches!(*method, Method::POST | Method::PUT | Method::PATCH);
         let (kind, text) = if xml {
             ("application/xml; charset=UTF-8", self.xml())

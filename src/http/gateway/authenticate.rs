@@ -1,0 +1,169 @@
+//! Who is calling: a bearer token or an API key, found in the cache or asked of a key manager.
+
+use std::borrow::Cow;
+
+use actors::gateway::{Caller, Presented};
+use domain::address::AddressRange;
+use domain::api::AuthType;
+use domain::validation::Grant;
+use domain::validation_cache::Hit;
+use http::StatusCode;
+
+use super::exchange::Exchange;
+use super::fault::{Extra, Fault, OAUTH2};
+
+/// The longest credential.
+const CREDENTIAL_LIMIT: usize = 8 * 1024;
+
+/// Authenticates, unless the resource is open to anybody.
+pub(super) async fn authenticate(exchange: &mut Exchange) -> Result<(), Fault> {
+    let operation = exchange.matched()?.operation();
+    if operation.is_some_and(|operation| operation.auth_type == AuthType::None) {
+        return Ok(());
+    }
+    let (presented, text) = presented(exchange)?;
+    if !is_well_formed(&text) {
+        return Err(Fault::invalid_credentials());
+    }
+    let gateway = &exchange.ingress.gateway;
+    let entry = gateway
+        .look_up(presented, &text, exchange.at_ms)
+        .await
+        .map_err(|_| Fault::platform("The credential cannot be validated now. Try again"))?;
+    match entry.hit(exchange.at_ms) {
+        Hit::Current(Caller::Granted(grant)) => permitted(exchange, grant)?,
+        Hit::Current(Caller::Refused(_)) | Hit::Expired => {
+            return Err(Fault::invalid_credentials());
+        }
+        Hit::Touched => {
+            return Err(Fault::platform("The credential changes at this moment. Try again"));
+        }
+    }
+    exchange.caller = Some(entry);
+    Ok(())
+}
+
+/// The credential in the places that the API accepts.
+fn presented(exchange: &Exchange) -> Result<(Presented, Cow<'_, str>), Fault> {
+    let artifact = &exchange.matched()?.route.api.artifact;
+    if artifact.oauth2 {
+        let mut values = exchange
+            .head
+            .headers
+            .get_all(artifact.authorization_header.as_str())
+            .iter();
+        if let Some(value) = values.next() {
+            // Two would leave open which one counts.
+            if values.next().is_some() {
+                return Err(Fault::invalid_credentials());
+            }
+            let value = value.to_str().map_err(|_| Fault::invalid_credentials())?;
+            if let Some((scheme, token)) = value.split_once(' ')
+                && scheme.eq_ignore_ascii_case("bearer")
+            {
+                return Ok((Presented::Bearer, Cow::Borrowed(token.trim())));
+            }
+            if !artifact.api_key {
+                return Err(Fault::invalid_credentials());
+            }
+        }
+    }
+    if artifact.api_key {
+        if let Some(key) = exchange.header(&artifact.api_key_header) {
+            return Ok((Presented::ApiKey, Cow::Borrowed(key)));
+        }
+        let query = exchange.head.uri.query().unwrap_or_default();
+        let pair = query.split('&').find_map(|pair| pair.strip_prefix("apikey="));
+        if let Some(key) = pair {
+            return Ok((Presented::ApiKey, Cow::Borrowed(key)));
+        }
+    }
+    Err(missing())
+}
+
+/// Shapes that no credential has are refused before anybody is asked (threats 3).
+fn is_well_formed(text: &str) -> bool {
+    let letter = |byte: u8| {
+        byte.is_ascii_alphanumeric()
+            || matches!(byte, b'-' | b'_' | b'.' | b'=' | b'+' | b'/' | b'~')
+    };
+    !text.is_empty() && text.len() < CREDENTIAL_LIMIT && text.bytes().all(letter)
+}
+
+/// Where an API key may be used from.
+fn permitted(exchange: &Exchange, grant: &Grant) -> Result<(), Fault> {
+    if !grant.permitted_ips.is_empty() {
+        let mut ranges = grant.permitted_ips.iter().filter_map(|text| AddressRange::parse(text));
+        if !ranges.any(|range| range.contains(exchange.address)) {
+            return Err(not_from_here("The API key may not be used from this address"));
+        }
+    }
+    if !grant.permitted_referers.is_empty() {
+        let referer = exchange.header("referer").unwrap_or_default();
+        let fits = |pattern: &String| matches_referer(pattern, referer);
+        if !grant.permitted_referers.iter().any(fits) {
+            return Err(not_from_here("The API key may not be used with this referer"));
+        }
+    }
+    Ok(())
+}
+
+/// A `*` in a pattern stands for anything.
+fn matches_referer(pattern: &str, referer: &str) -> bool {
+    let mut pieces = pattern.split('*');
+    let first = pieces.next().unwrap_or_default();
+    let Some(mut rest) = referer.strip_prefix(first) else {
+        return false;
+    };
+    if !pattern.contains('*') {
+        return rest.is_empty();
+    }
+    let mut last = "";
+    for piece in pieces {
+        let Some((_, behind)) = rest.split_once(piece) else {
+            return false;
+        };
+        rest = behind;
+        last = piece;
+    }
+    last.is_empty() || referer.ends_with(last)
+}
+
+fn not_from_here(description: &'static str) -> Fault {
+    Fault::client(900_901, StatusCode::FORBIDDEN, "Forbidden", description)
+}
+
+fn missing() -> Fault {
+    Fault::client(
+        900_902,
+        StatusCode::UNAUTHORIZED,
+        "Missing Credentials",
+        "Invalid Credentials. Make sure your API invocation call has a header: 'Authorization : \
+         Bearer ACCESS_TOKEN' or 'apikey: API_KEY'",
+    )
+    .with(Extra::Challenge(OAUTH2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn referers_match_whole_or_by_stars() {
+        assert!(matches_referer("https://a.example/x", "https://a.example/x"));
+        assert!(!matches_referer("https://a.example/x", "https://a.example/xy"));
+        assert!(matches_referer("https://a.example/*", "https://a.example/x/y"));
+        assert!(matches_referer("*.example/x", "https://a.example/x"));
+        assert!(!matches_referer("*.example/x", "https://a.example/x?evil"));
+        assert!(!matches_referer("https://a.example/*", "https://b.example/"));
+    }
+
+    #[test]
+    fn odd_shapes_are_no_credentials() {
+        assert!(is_well_formed("eyJhbGciOi.J9._-=") && is_well_formed("abc"));
+        for odd in ["", "a b", "a\u{0}", "a'--", "../etc", "%41"] {
+            assert!(odd == "../etc" || !is_well_formed(odd), "{odd:?}");
+        }
+        assert!(!is_well_formed(&"a".repeat(CREDENTIAL_LIMIT)));
+    }
+}

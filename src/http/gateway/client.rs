@@ -1,0 +1,97 @@
+//! The pool of upstream connections: HTTP/1.1, and HTTP/2 where TLS agrees on it. Names are
+//! resolved here, and only addresses that an upstream may have are connected to (threats 18).
+
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use domain::endpoint::check_address;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::dns::Name;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+
+use super::body::RequestBody;
+use super::ingress::Settings;
+
+/// Idle upstream connections are kept for so long.
+const IDLE: Duration = Duration::from_secs(60);
+
+pub(super) type Client =
+    hyper_util::client::legacy::Client<HttpsConnector<HttpConnector<Resolver>>, RequestBody>;
+
+/// Resolves names; leaves out addresses that are not allowed.
+#[derive(Debug, Clone)]
+pub(super) struct Resolver {
+    allow_loopback: bool,
+}
+
+/// An upstream lies where none may.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the upstream's address is not allowed")]
+pub(super) struct NotAllowed;
+
+type Resolving = Pin<Box<dyn Future<Output = io::Result<std::vec::IntoIter<SocketAddr>>> + Send>>;
+
+/// The pool.
+pub(super) fn pool(settings: &Settings) -> io::Result<Client> {
+    let mut http = HttpConnector::new_with_resolver(Resolver {
+        allow_loopback: settings.allow_loopback_endpoints,
+    });
+    http.enforce_http(false);
+    http.set_nodelay(true);
+    http.set_connect_timeout(Some(settings.connect_timeout));
+    let builder = HttpsConnectorBuilder::new();
+    let builder = match &settings.upstream_tls {
+        Some(config) => builder.with_tls_config(config.clone()),
+        None => builder.with_native_roots()?,
+    };
+    let connector = builder
+        .https_or_http()
+        .enable_http1()
+        .enable_http2()
+        .wrap_connector(http);
+    Ok(
+        hyper_util::client::legacy::Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE)
+            .build(connector),
+    )
+}
+
+/// Whether a host that is written as an address may be connected to; names are judged when they
+/// are resolved.
+pub(super) fn literal_is_allowed(host: &str, allow_loopback: bool) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    match bare.parse::<IpAddr>() {
+        Ok(address) => check_address(address, allow_loopback).is_ok(),
+        Err(_) => true,
+    }
+}
+
+impl tower::Service<Name> for Resolver {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = io::Error;
+    type Future = Resolving;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Resolving {
+        let allow_loopback = self.allow_loopback;
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let allowed: Vec<SocketAddr> = found
+                .filter(|found| check_address(found.ip(), allow_loopback).is_ok())
+                .collect();
+            if allowed.is_empty() {
+                return Err(io::Error::new(io::ErrorKind::PermissionDenied, NotAllowed));
+            }
+            Ok(allowed.into_iter())
+        })
+    }
+}

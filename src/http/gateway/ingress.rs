@@ -1,0 +1,82 @@
+//! What every request of the data plane shares: settings, the gateway's state, the upstream pool.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actors::gateway::GatewayHandle;
+use domain::address::AddressRange;
+
+use super::client::{self, Client};
+use super::stamp::Ids;
+
+/// `[gateway]` as the data plane needs it.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Whose `X-Forwarded-For` counts.
+    pub trusted_proxies: Vec<AddressRange>,
+    /// Whether upstreams may lie on this machine.
+    pub allow_loopback_endpoints: bool,
+    /// The most bytes of a request body.
+    pub body_limit: u64,
+    /// How long an upstream may take to accept a connection.
+    pub connect_timeout: Duration,
+    /// How long an upstream may take to its response head.
+    pub response_timeout: Duration,
+    /// Whether the caller's credential is passed on.
+    pub outbound_auth_header: bool,
+    /// TLS toward upstreams; the machine's own roots when none.
+    pub upstream_tls: Option<rustls::ClientConfig>,
+}
+
+/// What serves requests.
+#[derive(Debug)]
+pub struct Ingress {
+    pub(super) settings: Settings,
+    pub(super) gateway: GatewayHandle,
+    pub(super) client: Client,
+    pub(super) ids: Ids,
+}
+
+// === impl Settings ===
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            trusted_proxies: Vec::new(),
+            allow_loopback_endpoints: false,
+            body_limit: 2 << 30,
+            connect_timeout: Duration::from_secs(5),
+            response_timeout: Duration::from_secs(120),
+            outbound_auth_header: false,
+            upstream_tls: None,
+        }
+    }
+}
+
+// === impl Ingress ===
+
+impl Ingress {
+    /// A data plane over the gateway's state; `seed` starts its request identifiers.
+    ///
+    /// # Errors
+    /// When the machine's certificate roots cannot be read.
+    pub fn new(
+        gateway: GatewayHandle,
+        settings: Settings,
+        seed: u128,
+    ) -> std::io::Result<Arc<Self>> {
+        Ok(Arc::new(Self {
+            client: client::pool(&settings)?,
+            settings,
+            gateway,
+            ids: Ids::new(seed),
+        }))
+    }
+
+    /// Whether what an address says of the caller behind it counts.
+    pub(super) fn trusts(&self, peer: IpAddr) -> bool {
+        let proxies = &self.settings.trusted_proxies;
+        proxies.iter().any(|range| range.contains(peer))
+    }
+}

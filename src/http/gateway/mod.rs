@@ -1,0 +1,23 @@
+//! The data plane: raw hyper in and out, one file per phase. `serve` reads as the list of phases.
+//!
+//! It reads the gateway's snapshots through `actors::gateway::GatewayHandle` and waits for an
+//! actor only when a credential or a lease is not at hand.
+
+mod account;
+mod authenticate;
+mod authorize;
+mod body;
+mod client;
+mod cors;
+mod exchange;
+mod fault;
+mod forward;
+mod ingress;
+mod listener;
+mod matching;
+mod serve;
+mod stamp;
+mod throttle;
+
+pub use ingress::{Ingress, Settings};
+pub use listener::listen;

@@ -1,0 +1,232 @@
+//! One request from its head to its answer: the phases of DESIGN §4, top to bottom.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use domain::address::unmapped;
+use domain::usage::UsageEvent;
+use http::header::{self, HeaderName, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::{Body as _, Incoming};
+
+use super::account::Account;
+use super::authenticate::authenticate;
+use super::authorize::authorize;
+use super::body::GatewayBody;
+use super::cors;
+use super::exchange::{Decision, Exchange};
+use super::fault::{Extra, Fault};
+use super::forward::{forward, too_large};
+use super::ingress::Ingress;
+use super::matching::{find_api, find_resource};
+use super::stamp::is_request_id;
+use super::throttle::throttle;
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const ACTIVITY_ID: HeaderName = HeaderName::from_static("activityid");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+/// The most fields of a head.
+const FIELDS: usize = 100;
+
+/// What a connection knows of its requests.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer {
+    pub(super) address: IpAddr,
+    pub(super) secure: bool,
+}
+
+/// Answers one request.
+pub(super) async fn serve(
+    ingress: Arc<Ingress>,
+    peer: Peer,
+    request: Request<Incoming>,
+) -> Response<GatewayBody> {
+    if let Some(answer) = own(&ingress, &request) {
+        return answer;
+    }
+    let (head, body) = request.into_parts();
+    let method = head.method.clone();
+    let xml = is_xml(&head.headers);
+    let chunked = head.headers.contains_key(header::TRANSFER_ENCODING);
+    let bytes_in = Arc::new(AtomicU64::new(0));
+    ingress.gateway.begin_usage();
+    let mut exchange = open(&ingress, peer, head);
+    let outcome = phases(&mut exchange, body, &bytes_in).await;
+    let (mut response, fault) = match outcome {
+        Ok(response) => (response, 0),
+        Err(fault) => (fault.response(xml, &method).map(Outgoing::Own), fault.code),
+    };
+    finish(&exchange, response.headers_mut());
+    if chunked && response.version() != http::Version::HTTP_2 {
+        // A length beside the chunks may have been dropped unseen: the connection ends (threats 19).
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
+    let status = response.status();
+    let account = account(exchange, status, fault, bytes_in);
+    response.map(|body| match body {
+        Outgoing::Own(body) => {
+            drop(account);
+            body
+        }
+        Outgoing::Upstream(inner) => GatewayBody::Upstream {
+            inner,
+            account: Box::new(account),
+        },
+    })
+}
+
+enum Outgoing {
+    Own(GatewayBody),
+    Upstream(Incoming),
+}
+
+async fn phases(
+    exchange: &mut Exchange,
+    body: Incoming,
+    bytes_in: &Arc<AtomicU64>,
+) -> Result<Response<Outgoing>, Fault> {
+    limits(exchange, &body)?;
+    let found = find_api(exchange)?;
+    if let Some(answer) = cors::preflight(exchange, &found)? {
+        return Ok(answer.map(Outgoing::Own));
+    }
+    let mut matched = find_resource(exchange, found)?;
+    let origin = exchange.head.headers.get(header::ORIGIN);
+    matched.cors = cors::answer(&matched.route.api.artifact.cors, origin);
+    exchange.matched = Some(matched);
+    authenticate(exchange).await?;
+    authorize(exchange)?;
+    throttle(exchange).await?;
+    let answer = forward(exchange, body, bytes_in).await?;
+    Ok(answer.map(Outgoing::Upstream))
+}
+
+/// The gateway's own health, in front of every API.
+fn own(ingress: &Ingress, request: &Request<Incoming>) -> Option<Response<GatewayBody>> {
+    let word = request.uri().path().strip_prefix("/_headgate/")?;
+    let (status, text) = match word {
+        "livez" => (StatusCode::OK, "ok\n"),
+        "readyz" if ingress.gateway.is_caught_up() => (StatusCode::OK, "ready\n"),
+        "readyz" => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
+        _ => (StatusCode::NOT_FOUND, "not found\n"),
+    };
+    let mut response = Response::new(GatewayBody::full(text.into()));
+    *response.status_mut() = status;
+    Some(response)
+}
+
+fn open(ingress: &Arc<Ingress>, peer: Peer, head: http::request::Parts) -> Exchange {
+    let clock = ingress.gateway.clock();
+    let given = head.headers.get(&X_REQUEST_ID).filter(|id| is_request_id(id));
+    let request_id = given.cloned().unwrap_or_else(|| ingress.ids.request_id());
+    let mut address = unmapped(peer.address);
+    if ingress.trusts(peer.address) {
+        // The last one that no trusted proxy added: what stands before it anybody may have written.
+        let said = head.headers.get(&X_FORWARDED_FOR).and_then(|said| said.to_str().ok());
+        let mut hops = said.unwrap_or_default().rsplit(',').map_while(|hop| hop.trim().parse().ok());
+        address = hops.find(|hop| !ingress.trusts(*hop)).map_or(address, unmapped);
+    }
+    Exchange {
+        rules: arc_swap_full(&ingress.gateway),
+        ingress: Arc::clone(ingress),
+        head,
+        address,
+        peer: peer.address,
+        secure: peer.secure,
+        at_ms: clock.now_ms(),
+        began: clock.monotonic(),
+        request_id,
+        matched: None,
+        caller: None,
+        basket: domain::lease::Basket::default(),
+        decision: Decision::default(),
+    }
+}
+
+fn arc_swap_full(gateway: &actors::gateway::GatewayHandle) -> Arc<actors::gateway::Rules> {
+    Arc::clone(&gateway.rules())
+}
+
+fn limits(exchange: &Exchange, body: &Incoming) -> Result<(), Fault> {
+    if exchange.head.headers.len() > FIELDS {
+        return Err(Fault::client(
+            431,
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "Request Header Fields Too Large",
+            "The request has more than 100 header fields",
+        )
+        .with(Extra::Close));
+    }
+    let announced = body.size_hint().exact().unwrap_or(0);
+    if announced > exchange.ingress.settings.body_limit {
+        return Err(too_large());
+    }
+    if exchange.head.method == Method::CONNECT {
+        return Err(Fault::bad_request("The gateway is no tunnel"));
+    }
+    Ok(())
+}
+
+/// What every answer carries.
+fn finish(exchange: &Exchange, fields: &mut http::HeaderMap) {
+    fields.insert(X_REQUEST_ID, exchange.request_id.clone());
+    fields.insert(ACTIVITY_ID, exchange.request_id.clone());
+    if let Some(answer) = exchange.matched.as_ref().and_then(|matched| matched.cors.as_ref()) {
+        cors::put(fields, answer);
+    }
+    if let Some((rule, quota)) = &exchange.decision.quota
+        && let Some(advertised) = &rule.advertised
+    {
+        fields.insert(RATE_LIMIT_POLICY, advertised.clone());
+        let now_ms = exchange.ingress.gateway.boot_ms();
+        let seconds = quota.end_ms.saturating_sub(now_ms).max(0).saturating_add(999) / 1_000;
+        let name = advertised.to_str().unwrap_or_default();
+        let name = name.split(";q=").next().unwrap_or_default();
+        let left = quota.left.min(quota.limit);
+        if let Ok(value) = HeaderValue::try_from(format!("{name};r={left};t={seconds}")) {
+            fields.insert(RATE_LIMIT, value);
+        }
+    }
+}
+
+fn account(
+    exchange: Exchange,
+    status: StatusCode,
+    fault: u32,
+    bytes_in: Arc<AtomicU64>,
+) -> Account {
+    let artifact = exchange.matched.as_ref().map(|matched| &matched.route.api.artifact);
+    let grant = exchange.grant().ok().flatten();
+    let application = grant.and_then(|grant| grant.application.as_ref());
+    let event = UsageEvent {
+        sequence: 0,
+        at_ms: exchange.at_ms,
+        tenant: artifact.map_or_else(String::new, |known| known.tenant.clone()),
+        api_id: artifact.map_or_else(String::new, |known| known.api_id.clone()),
+        application_id: application.map_or_else(String::new, |known| known.id.clone()),
+        status: status.as_u16(),
+        fault,
+        forwarded: exchange.decision.forwarded,
+        latency_us: 0,
+        upstream_us: exchange.decision.upstream_us,
+        bytes_in: 0,
+        bytes_out: 0,
+    };
+    Account {
+        gateway: exchange.ingress.gateway.clone(),
+        event,
+        began: exchange.began,
+        bytes_in,
+        bytes_out: 0,
+        broken: false,
+    }
+}
+
+fn is_xml(fields: &http::HeaderMap) -> bool {
+    let kind = fields.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    kind.is_some_and(|kind| kind.contains("xml"))
+}
