@@ -35,7 +35,10 @@ impl Caller {
     /// The subscription of a grant to an API.
     #[must_use]
     pub fn subscription<'g>(grant: &'g Grant, api_id: &str) -> Option<&'g GrantedSubscription> {
-        let found = grant.subscriptions.iter().filter(|held| held.api_id == api_id);
+        let found = grant
+            .subscriptions
+            .iter()
+            .filter(|held| held.api_id == api_id);
         // One that was refused does not hide another.
         found.min_by_key(|held| held.status == SubscriptionStatus::Rejected)
     }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use cluster::{Actor, Address, AskError, BoxError, Ticker, spawn_named};
 use domain::change::{Change, Entry};
 use domain::change_log::{Effect, Follower as Machine, Input, Position, ResyncReason};
-use storage::carbon::projection::{self as rows, Item};
 use storage::Database;
+use storage::carbon::projection::{self as rows, Item};
 
 use super::projection::{Kept, Projection, tenant_of};
 use super::state::State;
@@ -76,7 +76,9 @@ impl Actor for Follower {
         for item in rows::list(&mut read, state.clock.now_ms()).await? {
             match serde_json::from_str::<Change>(&item.body) {
                 Ok(change) => drop(projection.apply(tenant_of(&item.item), &change, &aside)),
-                Err(error) => tracing::warn!(section = %item.section, %error, "kept change skipped"),
+                Err(error) => {
+                    tracing::warn!(section = %item.section, %error, "kept change skipped")
+                }
             }
         }
         projection.publish(state);
@@ -109,7 +111,8 @@ impl Actor for Follower {
                 at,
             } => {
                 self.snapshot = changes;
-                self.step(Input::SnapshotChunk { transfer, index: 0 }).await?;
+                self.step(Input::SnapshotChunk { transfer, index: 0 })
+                    .await?;
                 let chunks = 1;
                 let done = Input::SnapshotDone {
                     transfer,
@@ -141,7 +144,10 @@ impl Follower {
                 })
                 .await?;
                 if self.machine.applied().n >= head {
-                    self.arguments.state.caught_up.store(true, Ordering::Release);
+                    self.arguments
+                        .state
+                        .caught_up
+                        .store(true, Ordering::Release);
                 }
                 if idle && took < QUICK {
                     return Ok(());
@@ -174,7 +180,10 @@ impl Follower {
                     }
                     Effect::Acknowledge { n } => self.acknowledge(n),
                     Effect::Resync { reason } if reason.is_alarming() => {
-                        tracing::error!(?reason, "the change log is of another history, taking a snapshot");
+                        tracing::error!(
+                            ?reason,
+                            "the change log is of another history, taking a snapshot"
+                        );
                     }
                     Effect::PullSnapshot { transfer } => self.pull_snapshot(transfer),
                     Effect::InstallSnapshot { at } => self.install(&at).await?,
@@ -224,7 +233,9 @@ impl Follower {
                     })
                     .await?;
             }
-            None => tracing::warn!(n = entry.n, kind = %entry.kind, "change of an unknown kind skipped"),
+            None => {
+                tracing::warn!(n = entry.n, kind = %entry.kind, "change of an unknown kind skipped")
+            }
         }
         state.applied.store(entry.n, Ordering::Release);
         Ok(())
@@ -303,7 +314,8 @@ impl Follower {
         for (tenant, text) in std::mem::take(&mut self.snapshot) {
             match serde_json::from_str::<Change>(&text) {
                 Ok(change) => {
-                    self.unsaved.extend(projection.apply(&tenant, &change, &aside));
+                    self.unsaved
+                        .extend(projection.apply(&tenant, &change, &aside));
                 }
                 Err(error) => tracing::warn!(%error, "change of an unknown kind skipped"),
             }
@@ -314,7 +326,9 @@ impl Follower {
         let n = at.n;
         self.arguments
             .validator
-            .ask(Duration::from_secs(5), |done| validator::Message::Installed(n, done))
+            .ask(Duration::from_secs(5), |done| {
+                validator::Message::Installed(n, done)
+            })
             .await?;
         state.applied.store(n, Ordering::Release);
         Ok(())

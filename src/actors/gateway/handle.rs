@@ -79,7 +79,9 @@ impl GatewayHandle {
     /// Whether the change log was followed to its head since the start.
     #[must_use]
     pub fn is_caught_up(&self) -> bool {
-        self.state.caught_up.load(std::sync::atomic::Ordering::Acquire)
+        self.state
+            .caught_up
+            .load(std::sync::atomic::Ordering::Acquire)
     }
 
     /// Who presents a credential: from the cache, else from the key manager.
@@ -128,7 +130,9 @@ impl GatewayHandle {
     /// Asks for more units; never waits.
     pub fn refill(&self, slot: &Arc<Slot>, waiting: bool) {
         let slot = Arc::clone(slot);
-        let _ = self.refiller.tell(refiller::Message::Refill { slot, waiting });
+        let _ = self
+            .refiller
+            .tell(refiller::Message::Refill { slot, waiting });
     }
 
     /// Milliseconds of the boot clock, on which leases run (L7).

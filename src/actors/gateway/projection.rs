@@ -64,7 +64,12 @@ impl Projection {
                 token_id,
                 expires_at_ms,
                 ..
-            } => vec![kept("revoked_token", token_id.clone(), change, Some(*expires_at_ms))],
+            } => vec![kept(
+                "revoked_token",
+                token_id.clone(),
+                change,
+                Some(*expires_at_ms),
+            )],
             Change::IssuedBefore { id, until_ms, .. } => {
                 vec![kept("mark", id.clone(), change, Some(*until_ms))]
             }
@@ -125,7 +130,9 @@ impl Projection {
             change(&mut artifact);
             artifact
         });
-        altered.map(|artifact| self.deploy(artifact, state)).collect()
+        altered
+            .map(|artifact| self.deploy(artifact, state))
+            .collect()
     }
 
     fn deploy(&mut self, artifact: Artifact, state: &State) -> Kept {
@@ -141,7 +148,10 @@ impl Projection {
         }
         match ApiRoute::compile(artifact.clone()) {
             Ok(route) => {
-                let new_vhost = !self.artifacts.values().any(|known| known.vhost == artifact.vhost);
+                let new_vhost = !self
+                    .artifacts
+                    .values()
+                    .any(|known| known.vhost == artifact.vhost);
                 self.artifacts.insert(item.clone(), artifact);
                 for shard in self.table.deploy(&Arc::new(route)) {
                     store(state, shard);
@@ -168,7 +178,10 @@ impl Projection {
     }
 
     fn publish_vhosts(&self, state: &State) {
-        let hosts = self.artifacts.values().map(|artifact| artifact.vhost.as_str());
+        let hosts = self
+            .artifacts
+            .values()
+            .map(|artifact| artifact.vhost.as_str());
         let vhosts = Vhosts::new(DEFAULT_VHOST, hosts.chain([DEFAULT_VHOST]));
         state.vhosts.store(Arc::new(vhosts));
     }
@@ -208,5 +221,6 @@ const fn forget(section: &'static str, item: String) -> Kept {
 
 /// The tenant of a stored change: the part of its item in front of the first slash, where it has one.
 pub(super) fn tenant_of(item: &str) -> &str {
-    item.split_once('/').map_or(SUPER_TENANT, |(tenant, _)| tenant)
+    item.split_once('/')
+        .map_or(SUPER_TENANT, |(tenant, _)| tenant)
 }

@@ -155,7 +155,8 @@ impl Refiller {
             self.arguments.state.leases.insert(&account.slot);
             return Arc::clone(&account.slot);
         }
-        let cell = ledger::CellKey::new(key.tenant.clone(), key.policy.clone(), key.subject.clone());
+        let cell =
+            ledger::CellKey::new(key.tenant.clone(), key.policy.clone(), key.subject.clone());
         let book = Book::open(Holder::new(self.holder.clone(), 0, 0), cell);
         let slot = Arc::new(Slot {
             key: key.clone(),
@@ -230,7 +231,12 @@ impl Refiller {
         });
     }
 
-    fn answered(&mut self, number: u16, questions: Vec<Question>, answer: Result<Leased, AskError>) {
+    fn answered(
+        &mut self,
+        number: u16,
+        questions: Vec<Question>,
+        answer: Result<Leased, AskError>,
+    ) {
         if let Some(shard) = self.shards.get_mut(&number) {
             shard.under_way = false;
         }
@@ -292,7 +298,8 @@ impl Refiller {
         for question in idle {
             self.give_back(question);
         }
-        self.shards.retain(|_, shard| shard.under_way || !shard.due.is_empty());
+        self.shards
+            .retain(|_, shard| shard.under_way || !shard.due.is_empty());
     }
 
     fn give_back(&self, question: Question) {

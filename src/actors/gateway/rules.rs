@@ -109,7 +109,11 @@ impl Rules {
     /// A policy by its name.
     #[must_use]
     pub fn policy(&self, tenant: &str, level: PolicyLevel, name: &str) -> Option<&Arc<PolicyRule>> {
-        self.tenants.get(tenant)?.levels.get(index(level))?.get(name)
+        self.tenants
+            .get(tenant)?
+            .levels
+            .get(index(level))?
+            .get(name)
     }
 
     /// Whether a deny policy is against the call.

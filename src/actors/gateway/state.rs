@@ -10,8 +10,8 @@ use domain::artifact::DEFAULT_VHOST;
 use domain::route_table::{SHARDS, Shard, Vhosts};
 use domain::validation_cache::{Entry, Hit};
 use foldhash::fast::FixedState;
-use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::UnitWeighter;
+use quick_cache::sync::{Cache, DefaultLifecycle};
 
 use super::caller::Caller;
 use super::lease_cache::LeaseCache;

@@ -36,7 +36,9 @@ pub(super) async fn authenticate(exchange: &mut Exchange) -> Result<(), Fault> {
             return Err(Fault::invalid_credentials());
         }
         Hit::Touched => {
-            return Err(Fault::platform("The credential changes at this moment. Try again"));
+            return Err(Fault::platform(
+                "The credential changes at this moment. Try again",
+            ));
         }
     }
     exchange.caller = Some(entry);
@@ -73,7 +75,9 @@ fn presented(exchange: &Exchange) -> Result<(Presented, Cow<'_, str>), Fault> {
             return Ok((Presented::ApiKey, Cow::Borrowed(key)));
         }
         let query = exchange.head.uri.query().unwrap_or_default();
-        let pair = query.split('&').find_map(|pair| pair.strip_prefix("apikey="));
+        let pair = query
+            .split('&')
+            .find_map(|pair| pair.strip_prefix("apikey="));
         if let Some(key) = pair {
             return Ok((Presented::ApiKey, Cow::Borrowed(key)));
         }
@@ -93,16 +97,23 @@ fn is_well_formed(text: &str) -> bool {
 /// Where an API key may be used from.
 fn permitted(exchange: &Exchange, grant: &Grant) -> Result<(), Fault> {
     if !grant.permitted_ips.is_empty() {
-        let mut ranges = grant.permitted_ips.iter().filter_map(|text| AddressRange::parse(text));
+        let mut ranges = grant
+            .permitted_ips
+            .iter()
+            .filter_map(|text| AddressRange::parse(text));
         if !ranges.any(|range| range.contains(exchange.address)) {
-            return Err(not_from_here("The API key may not be used from this address"));
+            return Err(not_from_here(
+                "The API key may not be used from this address",
+            ));
         }
     }
     if !grant.permitted_referers.is_empty() {
         let referer = exchange.header("referer").unwrap_or_default();
         let fits = |pattern: &String| matches_referer(pattern, referer);
         if !grant.permitted_referers.iter().any(fits) {
-            return Err(not_from_here("The API key may not be used with this referer"));
+            return Err(not_from_here(
+                "The API key may not be used with this referer",
+            ));
         }
     }
     Ok(())
@@ -150,12 +161,24 @@ mod tests {
 
     #[test]
     fn referers_match_whole_or_by_stars() {
-        assert!(matches_referer("https://a.example/x", "https://a.example/x"));
-        assert!(!matches_referer("https://a.example/x", "https://a.example/xy"));
-        assert!(matches_referer("https://a.example/*", "https://a.example/x/y"));
+        assert!(matches_referer(
+            "https://a.example/x",
+            "https://a.example/x"
+        ));
+        assert!(!matches_referer(
+            "https://a.example/x",
+            "https://a.example/xy"
+        ));
+        assert!(matches_referer(
+            "https://a.example/*",
+            "https://a.example/x/y"
+        ));
         assert!(matches_referer("*.example/x", "https://a.example/x"));
         assert!(!matches_referer("*.example/x", "https://a.example/x?evil"));
-        assert!(!matches_referer("https://a.example/*", "https://b.example/"));
+        assert!(!matches_referer(
+            "https://a.example/*",
+            "https://b.example/"
+        ));
     }
 
     #[test]

@@ -43,9 +43,8 @@ pub(super) fn upstream(exchange: &Exchange) -> Result<&Upstream, Fault> {
             "Sandbox key offered to the API with no sandbox endpoint",
         ),
     };
-    endpoint.ok_or_else(|| {
-        Fault::client(900_901, StatusCode::FORBIDDEN, "Invalid Credentials", text)
-    })
+    endpoint
+        .ok_or_else(|| Fault::client(900_901, StatusCode::FORBIDDEN, "Invalid Credentials", text))
 }
 
 fn of_this_api(matched: &Matched, grant: &Grant) -> Result<(), Fault> {
@@ -67,8 +66,7 @@ fn subscribed(matched: &Matched, grant: &Grant) -> Result<(), Fault> {
     if artifact.plans.is_empty() {
         return Ok(());
     }
-    let subscription =
-        Caller::subscription(grant, &artifact.api_id).ok_or_else(no_subscription)?;
+    let subscription = Caller::subscription(grant, &artifact.api_id).ok_or_else(no_subscription)?;
     match subscription.status {
         SubscriptionStatus::Unblocked | SubscriptionStatus::TierUpdatePending => Ok(()),
         SubscriptionStatus::ProdOnlyBlocked if grant.key_type == KeyType::Sandbox => Ok(()),

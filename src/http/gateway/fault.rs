@@ -110,8 +110,7 @@ impl Fault {
 
     /// A request that breaks the protocol; the connection is of no more use.
     pub(super) fn bad_request(description: &'static str) -> Self {
-        Self::client(400, StatusCode::BAD_REQUEST, "Bad Request", description)
-            .with(Extra::Close)
+        Self::client(400, StatusCode::BAD_REQUEST, "Bad Request", description).with(Extra::Close)
     }
 
     /// No API answers there.

@@ -92,8 +92,7 @@ fn target(exchange: &Exchange) -> Result<Uri, Fault> {
     }
     let rest = &exchange.matched()?.rest;
     let query = exchange.head.uri.query();
-    let mut path =
-        String::with_capacity(base.len() + rest.len() + 2 + query.map_or(0, str::len));
+    let mut path = String::with_capacity(base.len() + rest.len() + 2 + query.map_or(0, str::len));
     path.push_str(base);
     path.push_str(rest);
     if path.is_empty() {
@@ -134,9 +133,9 @@ fn fields(exchange: &mut Exchange) -> Result<HeaderMap, Fault> {
     let anonymous = exchange.caller.is_none();
     let mut fields = std::mem::take(&mut exchange.head.headers);
     let authority = exchange.head.uri.authority();
-    let host = fields.remove(header::HOST).or_else(|| {
-        authority.and_then(|authority| HeaderValue::from_str(authority.as_str()).ok())
-    });
+    let host = fields
+        .remove(header::HOST)
+        .or_else(|| authority.and_then(|authority| HeaderValue::from_str(authority.as_str()).ok()));
     let came_through = forwarded_for(exchange, &fields);
     let trace = ingress.ids.traceparent(fields.get(&TRACEPARENT));
     strip_hop_by_hop(&mut fields);
@@ -151,7 +150,10 @@ fn fields(exchange: &mut Exchange) -> Result<HeaderMap, Fault> {
     }
     let forged = |name: &&HeaderName| {
         let name = name.as_str();
-        name.starts_with("x-") && FORGED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+        name.starts_with("x-")
+            && FORGED_PREFIXES
+                .iter()
+                .any(|prefix| name.starts_with(prefix))
     };
     let found: Vec<HeaderName> = fields.keys().filter(forged).cloned().collect();
     for name in found {
@@ -173,7 +175,10 @@ fn fields(exchange: &mut Exchange) -> Result<HeaderMap, Fault> {
 /// What a trusted proxy said, with the caller as we know it behind.
 fn forwarded_for(exchange: &Exchange, fields: &HeaderMap) -> HeaderValue {
     let address = exchange.address.to_string();
-    let text = match fields.get(&X_FORWARDED_FOR).and_then(|said| said.to_str().ok()) {
+    let text = match fields
+        .get(&X_FORWARDED_FOR)
+        .and_then(|said| said.to_str().ok())
+    {
         Some(said) if exchange.ingress.trusts(exchange.peer) => {
             format!("{said}, {}", exchange.peer)
         }

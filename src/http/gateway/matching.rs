@@ -23,7 +23,9 @@ pub(super) struct Found {
 /// Finds the API; for preflights this is all that is asked.
 pub(super) fn find_api(exchange: &Exchange) -> Result<Found, Fault> {
     let uri = &exchange.head.uri;
-    let length = uri.path_and_query().map_or(0, |target| target.as_str().len());
+    let length = uri
+        .path_and_query()
+        .map_or(0, |target| target.as_str().len());
     if length > URI_LIMIT {
         return Err(Fault::client(
             414,
@@ -123,9 +125,15 @@ fn host_of(exchange: &Exchange) -> Result<&str, Fault> {
     let mut hosts = exchange.head.headers.get_all(header::HOST).iter();
     let named = hosts.next().map(|host| host.to_str().unwrap_or("\u{0}"));
     if hosts.next().is_some() || named == Some("\u{0}") {
-        return Err(Fault::bad_request("The request names more than one host or an odd one"));
+        return Err(Fault::bad_request(
+            "The request names more than one host or an odd one",
+        ));
     }
-    let authority = exchange.head.uri.authority().map(http::uri::Authority::as_str);
+    let authority = exchange
+        .head
+        .uri
+        .authority()
+        .map(http::uri::Authority::as_str);
     match (authority, named) {
         (Some(authority), Some(named)) if !authority.eq_ignore_ascii_case(named) => Err(
             Fault::bad_request("The request target and the Host header name different hosts"),

@@ -121,14 +121,25 @@ fn own(ingress: &Ingress, request: &Request<Incoming>) -> Option<Response<Gatewa
 
 fn open(ingress: &Arc<Ingress>, peer: Peer, head: http::request::Parts) -> Exchange {
     let clock = ingress.gateway.clock();
-    let given = head.headers.get(&X_REQUEST_ID).filter(|id| is_request_id(id));
+    let given = head
+        .headers
+        .get(&X_REQUEST_ID)
+        .filter(|id| is_request_id(id));
     let request_id = given.cloned().unwrap_or_else(|| ingress.ids.request_id());
     let mut address = unmapped(peer.address);
     if ingress.trusts(peer.address) {
         // The last one that no trusted proxy added: what stands before it anybody may have written.
-        let said = head.headers.get(&X_FORWARDED_FOR).and_then(|said| said.to_str().ok());
-        let mut hops = said.unwrap_or_default().rsplit(',').map_while(|hop| hop.trim().parse().ok());
-        address = hops.find(|hop| !ingress.trusts(*hop)).map_or(address, unmapped);
+        let said = head
+            .headers
+            .get(&X_FORWARDED_FOR)
+            .and_then(|said| said.to_str().ok());
+        let mut hops = said
+            .unwrap_or_default()
+            .rsplit(',')
+            .map_while(|hop| hop.trim().parse().ok());
+        address = hops
+            .find(|hop| !ingress.trusts(*hop))
+            .map_or(address, unmapped);
     }
     Exchange {
         rules: arc_swap_full(&ingress.gateway),
@@ -175,7 +186,11 @@ fn limits(exchange: &Exchange, body: &Incoming) -> Result<(), Fault> {
 fn finish(exchange: &Exchange, fields: &mut http::HeaderMap) {
     fields.insert(X_REQUEST_ID, exchange.request_id.clone());
     fields.insert(ACTIVITY_ID, exchange.request_id.clone());
-    if let Some(answer) = exchange.matched.as_ref().and_then(|matched| matched.cors.as_ref()) {
+    if let Some(answer) = exchange
+        .matched
+        .as_ref()
+        .and_then(|matched| matched.cors.as_ref())
+    {
         cors::put(fields, answer);
     }
     if let Some((rule, quota)) = &exchange.decision.quota
@@ -183,7 +198,12 @@ fn finish(exchange: &Exchange, fields: &mut http::HeaderMap) {
     {
         fields.insert(RATE_LIMIT_POLICY, advertised.clone());
         let now_ms = exchange.ingress.gateway.boot_ms();
-        let seconds = quota.end_ms.saturating_sub(now_ms).max(0).saturating_add(999) / 1_000;
+        let seconds = quota
+            .end_ms
+            .saturating_sub(now_ms)
+            .max(0)
+            .saturating_add(999)
+            / 1_000;
         let name = advertised.to_str().unwrap_or_default();
         let name = name.split(";q=").next().unwrap_or_default();
         let left = quota.left.min(quota.limit);
@@ -199,7 +219,10 @@ fn account(
     fault: u32,
     bytes_in: Arc<AtomicU64>,
 ) -> Account {
-    let artifact = exchange.matched.as_ref().map(|matched| &matched.route.api.artifact);
+    let artifact = exchange
+        .matched
+        .as_ref()
+        .map(|matched| &matched.route.api.artifact);
     let grant = exchange.grant().ok().flatten();
     let application = grant.and_then(|grant| grant.application.as_ref());
     let event = UsageEvent {
@@ -227,6 +250,8 @@ fn account(
 }
 
 fn is_xml(fields: &http::HeaderMap) -> bool {
-    let kind = fields.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let kind = fields
+        .get(header::CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok());
     kind.is_some_and(|kind| kind.contains("xml"))
 }

@@ -49,7 +49,9 @@ impl Ids {
         let mut text = *b"00-00000000000000000000000000000000-0000000000000000-01";
         let mut digits = [0; 32];
         hex(&mut digits, high, low);
-        let given = from.map(HeaderValue::as_bytes).filter(|text| is_traceparent(text));
+        let given = from
+            .map(HeaderValue::as_bytes)
+            .filter(|text| is_traceparent(text));
         let (trace, span) = text.split_at_mut(36);
         for (place, digit) in trace.iter_mut().skip(3).zip(digits) {
             *place = digit;
@@ -76,8 +78,7 @@ pub(super) fn next_access(at_ms: i64) -> String {
     let days = at_ms.div_euclid(DAY_MS) + 719_468;
     let second = at_ms.rem_euclid(DAY_MS) / 1_000;
     let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year + year / 4 - year / 100);
     let from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * from_march + 2) / 5 + 1;
@@ -117,7 +118,11 @@ fn hex(text: &mut [u8; 32], high: u64, low: u64) {
     let number = (u128::from(high) << 64) | u128::from(low);
     for (at, place) in text.iter_mut().enumerate() {
         let digit = (number >> (124 - 4 * at)) as u8 & 0x0f;
-        *place = if digit < 10 { b'0' + digit } else { b'a' + digit - 10 };
+        *place = if digit < 10 {
+            b'0' + digit
+        } else {
+            b'a' + digit - 10
+        };
     }
 }
 
@@ -135,9 +140,15 @@ mod tests {
 
     #[test]
     fn the_end_of_a_window_is_written_as_wso2_does() {
-        assert_eq!(next_access(1_770_740_400_000), "2026-Feb-10 16:20:00+0000 UTC");
+        assert_eq!(
+            next_access(1_770_740_400_000),
+            "2026-Feb-10 16:20:00+0000 UTC"
+        );
         assert_eq!(next_access(0), "1970-Jan-01 00:00:00+0000 UTC");
-        assert_eq!(next_access(1_709_251_199_000), "2024-Feb-29 23:59:59+0000 UTC");
+        assert_eq!(
+            next_access(1_709_251_199_000),
+            "2024-Feb-29 23:59:59+0000 UTC"
+        );
     }
 
     #[test]

@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use actors::gateway::{Caller, Facts, KeyParts, PolicyRule, Slot, window_of};
 use domain::lease::Refused;
-use domain::policy::{
-    Limit, PolicyLevel, QuotaUnit, SUBSCRIPTIONLESS, UNAUTHENTICATED, UNLIMITED,
-};
+use domain::policy::{Limit, PolicyLevel, QuotaUnit, SUBSCRIPTIONLESS, UNAUTHENTICATED, UNLIMITED};
 use http::StatusCode;
 
 use super::exchange::Exchange;
@@ -75,7 +73,10 @@ fn levels(exchange: &Exchange) -> Result<[Option<Level>; 3], Fault> {
         (None, Some(operation)) => operation.policy.as_ref().map(|policy| Level {
             level: PolicyLevel::Api,
             policy: policy.clone(),
-            subject: format!("{}:{}:{}", artifact.context, operation.target, operation.verb),
+            subject: format!(
+                "{}:{}:{}",
+                artifact.context, operation.target, operation.verb
+            ),
             codes: (900_802, 900_802),
         }),
         (None, None) => None,
@@ -91,11 +92,17 @@ fn levels(exchange: &Exchange) -> Result<[Option<Level>; 3], Fault> {
     };
     let application = grant.application.as_ref();
     let who = application.map_or(grant.consumer_key.as_str(), |known| known.id.as_str());
-    let who = if who.is_empty() { grant.token_id.as_str() } else { who };
+    let who = if who.is_empty() {
+        grant.token_id.as_str()
+    } else {
+        who
+    };
     let plan = Caller::subscription(grant, &artifact.api_id);
     let subscription = Level {
         level: PolicyLevel::Subscription,
-        policy: plan.map_or(SUBSCRIPTIONLESS, |plan| plan.policy.as_str()).to_owned(),
+        policy: plan
+            .map_or(SUBSCRIPTIONLESS, |plan| plan.policy.as_str())
+            .to_owned(),
         subject: format!("{who}:{}", artifact.api_id),
         codes: (900_804, 900_807),
     };
@@ -112,7 +119,9 @@ async fn take(exchange: &mut Exchange, level: &Level) -> Result<(), Fault> {
     let tenant = exchange.matched()?.route.api.artifact.tenant.clone();
     let Some(rule) = exchange.rules.policy(&tenant, level.level, &level.policy) else {
         // Its change is under way, or it was deleted with things still resting on it.
-        return Err(Fault::platform("A throttling policy of this call is not known here yet"));
+        return Err(Fault::platform(
+            "A throttling policy of this call is not known here yet",
+        ));
     };
     let rule = Arc::clone(rule);
     let limits = [
@@ -206,7 +215,8 @@ fn exhausted(code: u32, now_ms: i64, wait_ms: i64) -> Fault {
         "Message throttled out",
         "",
     );
-    fault.description = format!("You have exceeded your quota .You can access API after {next}").into();
+    fault.description =
+        format!("You have exceeded your quota .You can access API after {next}").into();
     let seconds = wait_ms.max(0).saturating_add(999) / 1_000;
     fault.retry_after = Some(u64::try_from(seconds).unwrap_or(1).max(1));
     fault.with(Extra::NextAccess(next))
