@@ -2,6 +2,7 @@
 
 mod actors;
 mod check;
+mod demo;
 mod remote;
 pub(crate) mod sample_backend;
 pub(crate) mod signals;
@@ -46,6 +47,8 @@ enum Command {
     Status(status::Status),
     /// Add, list and delete people of a running node
     User(user::User),
+    /// Show an API's whole life on a node of its own, and stay up
+    Demo(demo::Demo),
     /// Run the sample service that demo calls are forwarded to
     SampleBackend(sample_backend::Sample),
     /// Print the version
@@ -60,6 +63,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Actors(actors) => actors::run(&actors),
         Command::Status(status) => status::run(&status),
         Command::User(user) => user::run(&user),
+        Command::Demo(demo) => demo::run(&demo),
         Command::SampleBackend(sample) => sample_backend::run(&sample),
         Command::Version => version::run(),
     }

@@ -1,0 +1,109 @@
+//! The gateway's whole path (cached token, subscription, three throttle levels, usage event) beside
+//! a bare proxy: CPU time a request of the two processes, at most one and a half times.
+
+mod floor;
+mod measure;
+mod node;
+#[path = "../src/client.rs"]
+#[allow(dead_code, reason = "the set-up uses a part of the command line's client")]
+mod client;
+mod setting;
+
+use std::io::BufRead as _;
+use std::net::SocketAddr;
+use std::process::{Child, Command, ExitCode, Stdio};
+
+use anyhow::Context as _;
+use http::Request;
+use http_body_util::{BodyExt as _, Empty};
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+
+use measure::{median, verdict};
+use node::{Node, cpu_ns};
+
+const RUNS: usize = 5;
+const CONNECTIONS: usize = 8;
+/// Requests of each connection in one run.
+const REQUESTS: usize = 2_500;
+const LIMIT: f64 = 1.5;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<ExitCode> {
+    let words: Vec<String> = std::env::args().collect();
+    if let [_, word, upstream, ..] = words.as_slice()
+        && word == floor::WORD
+    {
+        floor::run(upstream.parse()?).await?;
+    }
+    let echo = TcpListener::bind("127.0.0.1:0").await?;
+    let upstream = echo.local_addr()?;
+    cluster::spawn_named("echo", floor::echo(echo));
+    let (mut bare, bare_address) = start_floor(upstream)?;
+    let data = tempfile::tempdir()?;
+    let node = Node::start(data.path()).await?;
+    let token = setting::deploy(&node, &format!("http://{upstream}")).await?;
+    let gateway: SocketAddr = node.address("ingress_http")?.parse()?;
+    let path = format!("{}/echo", setting::BASE);
+    load(gateway, &path, &token).await?;
+    load(bare_address, "/echo", &token).await?;
+    let (mut ours, mut floor) = (Vec::new(), Vec::new());
+    for _ in 0..RUNS {
+        ours.push(cost(node.pid(), gateway, &path, &token).await?);
+        floor.push(cost(bare.id(), bare_address, "/echo", &token).await?);
+    }
+    bare.kill()?;
+    bare.wait()?;
+    node.stop()?;
+    let (ours, floor) = (median(ours), median(floor));
+    println!("gateway {:.1} µs, bare proxy {:.1} µs CPU a request", ours / 1e3, floor / 1e3);
+    Ok(verdict("the whole path beside a bare proxy", ours / floor, LIMIT, "times"))
+}
+
+fn start_floor(upstream: SocketAddr) -> anyhow::Result<(Child, SocketAddr)> {
+    let mut child = Command::new(std::env::current_exe()?)
+        .args([floor::WORD, &upstream.to_string()])
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut line = String::new();
+    let output = child.stdout.take().context("the bare proxy says nothing")?;
+    std::io::BufReader::new(output).read_line(&mut line)?;
+    Ok((child, line.trim().parse()?))
+}
+
+/// CPU nanoseconds of the process for each request of one run.
+async fn cost(pid: u32, address: SocketAddr, path: &str, token: &str) -> anyhow::Result<f64> {
+    let before = cpu_ns(pid)?;
+    load(address, path, token).await?;
+    let used = cpu_ns(pid)?.saturating_sub(before);
+    Ok(used as f64 / (CONNECTIONS * REQUESTS) as f64)
+}
+
+async fn load(address: SocketAddr, path: &str, token: &str) -> anyhow::Result<()> {
+    let mut running = Vec::new();
+    for _ in 0..CONNECTIONS {
+        let (path, token) = (path.to_owned(), format!("Bearer {token}"));
+        running.push(cluster::spawn_named("load", async move {
+            let stream = TcpStream::connect(address).await?;
+            stream.set_nodelay(true)?;
+            let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+            cluster::spawn_named("load connection", connection);
+            for _ in 0..REQUESTS {
+                let request = Request::get(&path)
+                    .header("host", "localhost")
+                    .header("authorization", &token)
+                    .body(Empty::<Bytes>::new())?;
+                let response = sender.send_request(request).await?;
+                anyhow::ensure!(response.status() == 200, "status {}", response.status());
+                response.into_body().collect().await?;
+            }
+            anyhow::Ok(())
+        }));
+    }
+    for one in running {
+        one.await??;
+    }
+    Ok(())
+}

@@ -1,0 +1,115 @@
+//! What the gateway benchmarks call: an API on three throttle levels that never refuse, an
+//! application that is subscribed to it, and its token.
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+
+use crate::client::{Call, Client};
+use crate::node::Node;
+
+/// Where the API answers.
+pub(crate) const BASE: &str = "/bench/1.0.0";
+/// The plan of all three levels, and its calls an hour.
+const PLAN: &str = "BenchPlan";
+const CALLS: u64 = 1_000_000_000;
+
+const DESCRIPTION: &str = "openapi: 3.0.3\n\
+    info: {title: Bench, version: 1.0.0}\n\
+    paths:\n  /echo:\n    get: {responses: {'200': {description: ok}}}\n    \
+    post: {responses: {'200': {description: ok}}}\n";
+
+struct Operator<'n> {
+    node: &'n Node,
+    client: Client,
+    credential: String,
+}
+
+/// Deploys the API over `upstream`; gives back a token that may call it.
+pub(crate) async fn deploy(node: &Node, upstream: &str) -> anyhow::Result<String> {
+    let operator = Operator {
+        node,
+        client: Client::plain(),
+        credential: node.credential()?,
+    };
+    for level in ["application", "subscription", "advanced"] {
+        let path = format!("/api/am/admin/v4/throttling/policies/{level}");
+        operator.post(&path, &plan()).await?;
+    }
+    let api = operator.api(upstream).await?;
+    let application = json!({ "name": "Bench", "throttlingPolicy": PLAN, "tokenType": "JWT" });
+    let application = operator.post("/api/am/devportal/v3/applications", &application).await?;
+    let application = text(&application, "/applicationId")?;
+    let subscription = json!({
+        "applicationId": application, "apiId": api, "throttlingPolicy": PLAN,
+    });
+    operator.post("/api/am/devportal/v3/subscriptions", &subscription).await?;
+    let keys = json!({
+        "keyType": "PRODUCTION", "grantTypesToBeSupported": ["client_credentials"],
+    });
+    let path = format!("/api/am/devportal/v3/applications/{application}/generate-keys");
+    text(&operator.post(&path, &keys).await?, "/token/accessToken")
+}
+
+fn plan() -> Value {
+    json!({
+        "policyName": PLAN,
+        "displayName": PLAN,
+        "description": "never refuses",
+        "stopOnQuotaReach": true,
+        "billingPlan": "FREE",
+        "defaultLimit": {
+            "type": "REQUESTCOUNTLIMIT",
+            "requestCount": { "timeUnit": "hour", "unitTime": 1, "requestCount": CALLS },
+        },
+    })
+}
+
+fn text(value: &Value, pointer: &str) -> anyhow::Result<String> {
+    let found = value.pointer(pointer).and_then(Value::as_str);
+    Ok(found.with_context(|| format!("an answer came without {pointer}"))?.to_owned())
+}
+
+// === impl Operator ===
+
+impl Operator<'_> {
+    async fn api(&self, upstream: &str) -> anyhow::Result<String> {
+        let properties = json!({
+            "name": "Bench", "version": "1.0.0", "context": "/bench",
+            "policies": [PLAN], "apiThrottlingPolicy": PLAN,
+            "endpointConfig": {
+                "endpoint_type": "http", "production_endpoints": { "url": upstream },
+            },
+        });
+        let publisher = "/api/am/publisher/v4/apis";
+        let call = self.call("POST", &format!("{publisher}/import-openapi"))?;
+        let file = std::path::Path::new("bench.yaml");
+        let properties = [("additionalProperties", &*properties.to_string())];
+        let api = self.send(&call.upload(DESCRIPTION, file, &properties)).await?;
+        let id = text(&api, "/id")?;
+        let revision = json!({ "description": "benchmark" });
+        let revision = self.post(&format!("{publisher}/{id}/revisions"), &revision).await?;
+        let revision = text(&revision, "/id")?;
+        let path = format!("{publisher}/{id}/deploy-revision?revisionId={revision}");
+        let places = json!([
+            { "name": "Default", "vhost": "localhost", "displayOnDevportal": true },
+        ]);
+        self.post(&path, &places).await?;
+        let path = format!("{publisher}/change-lifecycle?action=Publish&apiId={id}");
+        self.send(&self.call("POST", &path)?).await?;
+        Ok(id)
+    }
+
+    fn call(&self, method: &str, path: &str) -> anyhow::Result<Call> {
+        let address = self.node.address("management_http")?;
+        let call = Call::new(method, format!("http://{address}{path}"));
+        Ok(call.bearer(&self.credential, "TOKEN"))
+    }
+
+    async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        self.send(&self.call("POST", path)?.json(body)).await
+    }
+
+    async fn send(&self, call: &Call) -> anyhow::Result<Value> {
+        self.client.send(call).await?.success("the set-up failed")
+    }
+}

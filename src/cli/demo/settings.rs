@@ -1,0 +1,77 @@
+//! The demo's `headgate.toml`: loopback only, endpoints on loopback allowed, its ports shifted.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+
+use crate::config::{Config, Flags};
+
+/// The configuration file in the demo's directory.
+pub(super) fn file(directory: &Path) -> PathBuf {
+    directory.join("headgate.toml")
+}
+
+/// Writes the file where it is missing and reads the configuration that it makes.
+pub(super) fn load(directory: &Path, offset: Option<u16>) -> anyhow::Result<Config> {
+    let file = file(directory);
+    if !file.exists() {
+        let cannot = || format!("{} cannot be written", file.display());
+        std::fs::create_dir_all(directory).with_context(cannot)?;
+        std::fs::write(&file, text(offset.unwrap_or(0))).with_context(cannot)?;
+    }
+    let flags = Flags {
+        config: Some(file.clone()),
+        ..Flags::default()
+    };
+    let config = Config::load(&flags, std::env::vars())?;
+    match offset {
+        // The API made on the first run points at the sample service's port of then.
+        Some(offset) if offset != config.listen.port_offset => bail!(
+            "{} says port_offset = {}: leave --port-offset out, or use another --data-dir",
+            file.display(),
+            config.listen.port_offset
+        ),
+        _ => Ok(config),
+    }
+}
+
+fn text(offset: u16) -> String {
+    format!(
+        "# Made by headgate demo; headgate start --config FILE runs the same node again.\n\
+         [node]\n\
+         data_dir = \".\"\n\
+         \n\
+         [listen]\n\
+         port_offset = {offset}\n\
+         management = \"127.0.0.1:9443\"\n\
+         ingress_http = \"127.0.0.1:8280\"\n\
+         ingress_https = \"127.0.0.1:8243\"\n\
+         \n\
+         [gateway]\n\
+         # The sample service listens on loopback.\n\
+         allow_loopback_endpoints = true\n\
+         \n\
+         [log]\n\
+         filter = \"warn\"\n\
+         access = false\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_run_writes_a_loopback_configuration_and_later_runs_keep_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = load(directory.path(), Some(40)).unwrap();
+        assert_eq!(config.listen.management.port(), 9483);
+        assert!(config.gateway.allow_loopback_endpoints);
+        for address in [config.listen.ingress_http, config.listen.ingress_https] {
+            assert!(address.unwrap().ip().is_loopback());
+        }
+        assert_eq!(load(directory.path(), None).unwrap().listen.port_offset, 40);
+        let refused = load(directory.path(), Some(41)).unwrap_err().to_string();
+        assert!(refused.contains("port_offset = 40"), "{refused}");
+    }
+}
