@@ -1,12 +1,15 @@
 //! The gateway's whole path (cached token, subscription, three throttle levels, usage event) beside
 //! a bare proxy: CPU time a request of the two processes, at most one and a half times.
 
+#[path = "../src/client.rs"]
+#[allow(
+    dead_code,
+    reason = "the set-up uses a part of the command line's client"
+)]
+mod client;
 mod floor;
 mod measure;
 mod node;
-#[path = "../src/client.rs"]
-#[allow(dead_code, reason = "the set-up uses a part of the command line's client")]
-mod client;
 mod setting;
 
 use std::io::BufRead as _;
@@ -58,8 +61,17 @@ async fn main() -> anyhow::Result<ExitCode> {
     bare.wait()?;
     node.stop()?;
     let (ours, floor) = (median(ours), median(floor));
-    println!("gateway {:.1} µs, bare proxy {:.1} µs CPU a request", ours / 1e3, floor / 1e3);
-    Ok(verdict("the whole path beside a bare proxy", ours / floor, LIMIT, "times"))
+    println!(
+        "gateway {:.1} µs, bare proxy {:.1} µs CPU a request",
+        ours / 1e3,
+        floor / 1e3
+    );
+    Ok(verdict(
+        "the whole path beside a bare proxy",
+        ours / floor,
+        LIMIT,
+        "times",
+    ))
 }
 
 fn start_floor(upstream: SocketAddr) -> anyhow::Result<(Child, SocketAddr)> {

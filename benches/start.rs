@@ -41,7 +41,11 @@ async fn main() -> anyhow::Result<ExitCode> {
     let time = verdict("a start to ready", median(times), READY_MS, "ms");
     let size = verdict("resident once ready", median(sizes), RESIDENT_MB, "MB");
     let failed = ExitCode::FAILURE;
-    Ok(if time == failed || size == failed { failed } else { ExitCode::SUCCESS })
+    Ok(if time == failed || size == failed {
+        failed
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 async fn wait_until_ready(node: &Node) -> anyhow::Result<()> {

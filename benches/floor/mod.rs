@@ -34,7 +34,8 @@ pub(crate) async fn run(upstream: SocketAddr) -> anyhow::Result<()> {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
         let (upstreams, authority) = (upstreams.clone(), authority.clone());
-        let serve = service_fn(move |request| forward(upstreams.clone(), authority.clone(), request));
+        let serve =
+            service_fn(move |request| forward(upstreams.clone(), authority.clone(), request));
         cluster::spawn_named("floor connection", async move {
             let builder = auto::Builder::new(TokioExecutor::new());
             let _ = builder.serve_connection(TokioIo::new(stream), serve).await;
@@ -51,7 +52,9 @@ async fn forward(
         let path = request.uri().path_and_query().cloned();
         let path = path.unwrap_or_else(|| PathAndQuery::from_static("/"));
         let host = HeaderValue::from_str(authority.as_str())?;
-        let uri = Uri::builder().scheme(Scheme::HTTP).authority(authority.clone());
+        let uri = Uri::builder()
+            .scheme(Scheme::HTTP)
+            .authority(authority.clone());
         Ok((uri.path_and_query(path).build().context("no URI")?, host))
     };
     if let Ok((uri, host)) = moved() {

@@ -65,13 +65,19 @@ impl Node {
     /// One of its addresses: `management_http`, `ingress_http` …
     pub(crate) fn address(&self, name: &str) -> anyhow::Result<String> {
         let address = self.ports.get(name).and_then(Value::as_str);
-        Ok(address.with_context(|| format!("{name} is off"))?.to_owned())
+        Ok(address
+            .with_context(|| format!("{name} is off"))?
+            .to_owned())
     }
 
     /// The credential of whoever can read its data directory.
     #[allow(dead_code, reason = "each benchmark uses its part")]
     pub(crate) fn credential(&self) -> anyhow::Result<String> {
-        Ok(std::fs::read_to_string(self.data.join("run/operator-credential"))?.trim().to_owned())
+        Ok(
+            std::fs::read_to_string(self.data.join("run/operator-credential"))?
+                .trim()
+                .to_owned(),
+        )
     }
 
     /// Its process.

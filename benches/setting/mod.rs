@@ -37,12 +37,16 @@ pub(crate) async fn deploy(node: &Node, upstream: &str) -> anyhow::Result<String
     }
     let api = operator.api(upstream).await?;
     let application = json!({ "name": "Bench", "throttlingPolicy": PLAN, "tokenType": "JWT" });
-    let application = operator.post("/api/am/devportal/v3/applications", &application).await?;
+    let application = operator
+        .post("/api/am/devportal/v3/applications", &application)
+        .await?;
     let application = text(&application, "/applicationId")?;
     let subscription = json!({
         "applicationId": application, "apiId": api, "throttlingPolicy": PLAN,
     });
-    operator.post("/api/am/devportal/v3/subscriptions", &subscription).await?;
+    operator
+        .post("/api/am/devportal/v3/subscriptions", &subscription)
+        .await?;
     let keys = json!({
         "keyType": "PRODUCTION", "grantTypesToBeSupported": ["client_credentials"],
     });
@@ -66,7 +70,9 @@ fn plan() -> Value {
 
 fn text(value: &Value, pointer: &str) -> anyhow::Result<String> {
     let found = value.pointer(pointer).and_then(Value::as_str);
-    Ok(found.with_context(|| format!("an answer came without {pointer}"))?.to_owned())
+    Ok(found
+        .with_context(|| format!("an answer came without {pointer}"))?
+        .to_owned())
 }
 
 // === impl Operator ===
@@ -84,10 +90,14 @@ impl Operator<'_> {
         let call = self.call("POST", &format!("{publisher}/import-openapi"))?;
         let file = std::path::Path::new("bench.yaml");
         let properties = [("additionalProperties", &*properties.to_string())];
-        let api = self.send(&call.upload(DESCRIPTION, file, &properties)).await?;
+        let api = self
+            .send(&call.upload(DESCRIPTION, file, &properties))
+            .await?;
         let id = text(&api, "/id")?;
         let revision = json!({ "description": "benchmark" });
-        let revision = self.post(&format!("{publisher}/{id}/revisions"), &revision).await?;
+        let revision = self
+            .post(&format!("{publisher}/{id}/revisions"), &revision)
+            .await?;
         let revision = text(&revision, "/id")?;
         let path = format!("{publisher}/{id}/deploy-revision?revisionId={revision}");
         let places = json!([

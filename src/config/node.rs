@@ -87,7 +87,9 @@ impl Node {
         })?;
         // A relative directory in a file is meant beside that file, wherever the command runs.
         let data_dir = match file.and_then(Path::parent) {
-            Some(parent) if source.was_from_file("node.data_dir") => parent.join(data_dir).components().collect(),
+            Some(parent) if source.was_from_file("node.data_dir") => {
+                parent.join(data_dir).components().collect()
+            }
             _ => data_dir,
         };
         Ok(Self {

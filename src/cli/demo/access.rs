@@ -22,11 +22,17 @@ pub(super) async fn register_client(journey: &mut Journey<'_>) -> anyhow::Result
         "callbackUrl": "",
         "saasApp": true,
     });
-    let call = Call::new("POST", journey.management("/client-registration/v0.17/register"))
-        .basic(&format!("{}:{}", journey.user, journey.password), &shown)
-        .json(&body);
+    let call = Call::new(
+        "POST",
+        journey.management("/client-registration/v0.17/register"),
+    )
+    .basic(&format!("{}:{}", journey.user, journey.password), &shown)
+    .json(&body);
     let client = journey.make(&call).await?;
-    let (id, secret) = (member(&client, "clientId")?, member(&client, "clientSecret")?);
+    let (id, secret) = (
+        member(&client, "clientId")?,
+        member(&client, "clientSecret")?,
+    );
     journey.keep(CLIENT, &format!("{id}:{secret}"))
 }
 
@@ -48,6 +54,8 @@ pub(super) async fn sign_in(journey: &mut Journey<'_>) -> anyhow::Result<()> {
     let answer = journey.capture(&call, "TOKEN", "access_token").await?;
     journey.token = member(&answer, "access_token")?;
     let scopes = answer.get("scope").and_then(serde_json::Value::as_str);
-    journey.console.say(&format!("granted: {}", scopes.unwrap_or("no scope")));
+    journey
+        .console
+        .say(&format!("granted: {}", scopes.unwrap_or("no scope")));
     Ok(())
 }

@@ -20,7 +20,9 @@ pub(super) fn base() -> String {
 
 /// Imports the description; gives back the API's id.
 pub(super) async fn import(journey: &mut Journey<'_>, upstream: &str) -> anyhow::Result<String> {
-    journey.console.step("create an API from the service's OpenAPI description");
+    journey
+        .console
+        .step("create an API from the service's OpenAPI description");
     let query = percent_encoded(&format!("name:{NAME}"));
     let known = journey.publisher("GET", &format!("/apis?query={query}&limit=100"));
     let known = journey.list(&known).await?;
@@ -48,11 +50,15 @@ pub(super) async fn import(journey: &mut Journey<'_>, upstream: &str) -> anyhow:
     });
     let properties = [("additionalProperties", &*properties.to_string())];
     let call = journey.publisher("POST", "/apis/import-openapi");
-    let api = journey.make(&call.upload(DESCRIPTION, &file, &properties)).await?;
+    let api = journey
+        .make(&call.upload(DESCRIPTION, &file, &properties))
+        .await?;
     let id = member(&api, "id")?;
     let operations = api.get("operations").and_then(Value::as_array);
     let operations = operations.map_or(0, Vec::len);
-    journey.console.say(&format!("made: API {id} with {operations} operations"));
+    journey
+        .console
+        .say(&format!("made: API {id} with {operations} operations"));
     Ok(id)
 }
 
@@ -63,13 +69,17 @@ pub(super) async fn revision(journey: &mut Journey<'_>, api: &str) -> anyhow::Re
     let known = journey.list(&known).await?;
     let deployed = known.iter().find(|revision| is_deployed(revision));
     if let Some(revision) = deployed.or(known.last()) {
-        journey.console.say(&format!("found: revision {}", member(revision, "id")?));
+        journey
+            .console
+            .say(&format!("found: revision {}", member(revision, "id")?));
         return Ok(revision.clone());
     }
     let call = journey.publisher("POST", &format!("/apis/{api}/revisions"));
     let call = call.json(&json!({ "description": "made by headgate demo" }));
     let revision = journey.make(&call).await?;
-    journey.console.say(&format!("made: revision {}", member(&revision, "id")?));
+    journey
+        .console
+        .say(&format!("made: revision {}", member(&revision, "id")?));
     Ok(revision)
 }
 
@@ -91,7 +101,9 @@ pub(super) async fn deploy(
     ]);
     let call = journey.publisher("POST", &path).json(&environments);
     journey.make(&call).await?;
-    journey.console.say(&format!("deployed at {}", journey.gateway(&base())));
+    journey
+        .console
+        .say(&format!("deployed at {}", journey.gateway(&base())));
     Ok(())
 }
 
@@ -100,14 +112,19 @@ pub(super) async fn publish(journey: &mut Journey<'_>, api: &str) -> anyhow::Res
     journey.console.step("publish it in the Developer Portal");
     let call = journey.publisher("GET", &format!("/apis/{api}"));
     let answer = journey.client.send(&call).await?;
-    let status = member(&answer.success("the API cannot be read")?, "lifeCycleStatus")?;
+    let status = member(
+        &answer.success("the API cannot be read")?,
+        "lifeCycleStatus",
+    )?;
     if status == "PUBLISHED" {
         journey.console.say("found: it is published");
         return Ok(());
     }
     let path = format!("/apis/change-lifecycle?action=Publish&apiId={api}");
     let changed = journey.make(&journey.publisher("POST", &path)).await?;
-    let state = changed.pointer("/lifecycleState/state").and_then(Value::as_str);
+    let state = changed
+        .pointer("/lifecycleState/state")
+        .and_then(Value::as_str);
     let state = state.context("the lifecycle's state is missing")?;
     journey.console.say(&format!("its state is {state}"));
     Ok(())

@@ -15,7 +15,9 @@ const CLIENT: &str = "demo-application-client";
 
 /// Makes the plan of a few calls a minute, unless it is there.
 pub(super) async fn plan(journey: &mut Journey<'_>) -> anyhow::Result<()> {
-    journey.console.step(&format!("make a plan of {CALLS} calls a minute"));
+    journey
+        .console
+        .step(&format!("make a plan of {CALLS} calls a minute"));
     let path = "/throttling/policies/application";
     let known = journey.list(&journey.admin("GET", path)).await?;
     if by(&known, "policyName", PLAN).is_some() {
@@ -31,7 +33,9 @@ pub(super) async fn plan(journey: &mut Journey<'_>) -> anyhow::Result<()> {
             "requestCount": { "timeUnit": "min", "unitTime": 1, "requestCount": CALLS },
         },
     });
-    journey.make(&journey.admin("POST", path).json(&body)).await?;
+    journey
+        .make(&journey.admin("POST", path).json(&body))
+        .await?;
     journey.console.say(&format!("made: {PLAN}"));
     Ok(())
 }
@@ -88,13 +92,17 @@ pub(super) async fn generate_keys(
     journey: &mut Journey<'_>,
     application: &str,
 ) -> anyhow::Result<()> {
-    journey.console.step("generate the application's production keys");
+    journey
+        .console
+        .step("generate the application's production keys");
     let path = format!("/applications/{application}/oauth-keys");
     let known = journey.list(&journey.devportal("GET", &path)).await?;
     let keys = match by(&known, "keyType", "PRODUCTION") {
         Some(keys) if is_kept(journey, keys)? => {
             let (path, _) = journey.secret(CLIENT);
-            journey.console.say(&format!("found: keys in {}", path.display()));
+            journey
+                .console
+                .say(&format!("found: keys in {}", path.display()));
             return Ok(());
         }
         Some(keys) => {
@@ -111,10 +119,15 @@ pub(super) async fn generate_keys(
                 "validityTime": "3600",
             });
             let path = format!("/applications/{application}/generate-keys");
-            journey.make(&journey.devportal("POST", &path).json(&body)).await?
+            journey
+                .make(&journey.devportal("POST", &path).json(&body))
+                .await?
         }
     };
-    let (key, secret) = (member(&keys, "consumerKey")?, member(&keys, "consumerSecret")?);
+    let (key, secret) = (
+        member(&keys, "consumerKey")?,
+        member(&keys, "consumerSecret")?,
+    );
     journey.keep(CLIENT, &format!("{key}:{secret}"))
 }
 
@@ -128,7 +141,9 @@ pub(super) async fn token(journey: &mut Journey<'_>) -> anyhow::Result<String> {
         .form(&[("grant_type", "client_credentials", None)]);
     let answer = journey.capture(&call, "CALL_TOKEN", "access_token").await?;
     let seconds = answer.get("expires_in").and_then(Value::as_i64);
-    journey.console.say(&format!("good for {} s", seconds.unwrap_or_default()));
+    journey
+        .console
+        .say(&format!("good for {} s", seconds.unwrap_or_default()));
     member(&answer, "access_token")
 }
 
@@ -137,5 +152,7 @@ fn is_kept(journey: &Journey<'_>, keys: &Value) -> anyhow::Result<bool> {
     let key = member(keys, "consumerKey")?;
     let (path, _) = journey.secret(CLIENT);
     let kept = std::fs::read_to_string(path).unwrap_or_default();
-    Ok(kept.split_once(':').is_some_and(|(kept, secret)| kept == key && !secret.is_empty()))
+    Ok(kept
+        .split_once(':')
+        .is_some_and(|(kept, secret)| kept == key && !secret.is_empty()))
 }

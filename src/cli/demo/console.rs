@@ -47,7 +47,10 @@ impl Console {
     /// All steps are done and the node stays up.
     pub(super) fn finish(&self, directory: &Path, upstream: &str) {
         self.spinner.finish_and_clear();
-        println!("\nThe node stays up until Ctrl-C. Its data is in {}.", directory.display());
+        println!(
+            "\nThe node stays up until Ctrl-C. Its data is in {}.",
+            directory.display()
+        );
         println!("The sample service behind it is {upstream} (description at /openapi.yaml).");
     }
 

@@ -41,7 +41,10 @@ impl<'a> Journey<'a> {
         let password = match std::fs::read_to_string(&kept) {
             Ok(text) => text.trim().to_owned(),
             Err(_) => std::env::var("HEADGATE_ADMIN_PASSWORD").with_context(|| {
-                format!("{} is not there and HEADGATE_ADMIN_PASSWORD is not set", kept.display())
+                format!(
+                    "{} is not there and HEADGATE_ADMIN_PASSWORD is not set",
+                    kept.display()
+                )
             })?,
         };
         Ok(Self {
@@ -87,7 +90,11 @@ impl<'a> Journey<'a> {
 
     /// The list of an answer to a reading call; not shown, because it only finds out.
     pub(super) async fn list(&self, call: &Call) -> anyhow::Result<Vec<Value>> {
-        let mut answer = self.client.send(call).await?.success("the list cannot be read")?;
+        let mut answer = self
+            .client
+            .send(call)
+            .await?
+            .success("the list cannot be read")?;
         match answer.get_mut("list").map(Value::take) {
             Some(Value::Array(list)) => Ok(list),
             _ => anyhow::bail!("an answer came without its list"),

@@ -59,7 +59,10 @@ async fn play(demo: &Demo) -> anyhow::Result<ExitCode> {
     console.step("start an all-in-one node and the sample service");
     let node = app::start(config.clone()).await?;
     let stop = CancellationToken::new();
-    let serving = spawn_named("sample backend", backend.serve(Clock::system(), stop.clone()));
+    let serving = spawn_named(
+        "sample backend",
+        backend.serve(Clock::system(), stop.clone()),
+    );
     let asked = signals::stop_asked();
     tokio::pin!(asked);
     let outcome = tokio::select! {

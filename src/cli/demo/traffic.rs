@@ -18,7 +18,9 @@ pub(super) async fn call_until_refused(
     journey: &mut Journey<'_>,
     token: &str,
 ) -> anyhow::Result<()> {
-    journey.console.step("call the API through the gateway until its plan refuses");
+    journey
+        .console
+        .step("call the API through the gateway until its plan refuses");
     let url = journey.gateway(&format!("{}/stations?region=coast", api::base()));
     let call = Call::new("GET", url).bearer(token, "CALL_TOKEN");
     journey.console.command(&journey.client.curl(&call));
@@ -56,13 +58,18 @@ async fn exhaust(journey: &Journey<'_>, call: &Call) -> anyhow::Result<(u64, Ans
             status => bail!("the gateway answered {status}: {}", answer.reason()),
         }
     }
-    bail!("{passed} calls passed a plan of {} a minute", application::CALLS)
+    bail!(
+        "{passed} calls passed a plan of {} a minute",
+        application::CALLS
+    )
 }
 
 async fn wait(journey: &Journey<'_>, seconds: u64) {
     // One second more, so that the window is over by any clock.
     for left in (0..=seconds).rev() {
-        journey.console.wait(format!("a fresh window begins in {left} s"));
+        journey
+            .console
+            .wait(format!("a fresh window begins in {left} s"));
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
