@@ -60,7 +60,7 @@ pub(super) async fn serve(
         Err(fault) => (fault.response(xml, &method).map(Outgoing::Own), fault.code),
     };
     finish(&exchange, response.headers_mut());
-    if chunked && response.version() != http::Version::HTTP_2 {
+    if chunked {
         // A length beside the chunks may have been dropped unseen: the connection ends (threats 19).
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(header::CONNECTION, close);
