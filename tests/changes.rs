@@ -100,7 +100,7 @@ async fn a_deployed_api_answers_and_an_undeployed_one_does_not_at_once() {
         .json(&environment)
         .send()
         .await
-        .expect(201);
+        .expect(200);
         call().send().await.expect(200);
     }
 }

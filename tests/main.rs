@@ -5,4 +5,8 @@
 mod support;
 
 mod bad_input;
+mod changes;
 mod start;
+mod supervision;
+mod usage;
+mod whole_life;

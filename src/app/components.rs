@@ -8,11 +8,13 @@ use anyhow::Context as _;
 use actors::admin::AdminHandle;
 use actors::change_feed::{ChangeFeedHandle, FeedSettings};
 use actors::devportal::DevPortalHandle;
+use actors::gateway::{GatewayHandle, Parts};
 use actors::key_manager::{Desk, KeyManagerHandle, Keys, Passwords, Settings, SigningAlgorithm};
 use actors::publisher::{PublisherHandle, PublisherSettings};
-use actors::traffic_manager::TrafficManagerHandle;
-use actors::usage::{UsageHandle, UsageIntakeHandle, UsageSettings};
-use actors::{admin, change_feed, devportal, key_manager, publisher, traffic_manager, usage};
+use actors::usage::{UsageIntakeHandle, UsageSettings};
+use actors::{
+    admin, change_feed, devportal, gateway, key_manager, publisher, traffic_manager, usage,
+};
 use cluster::{Child, System};
 use domain::api::SUPER_TENANT;
 use domain::policy::Policy;
@@ -33,8 +35,7 @@ pub(crate) struct Components {
     devportal: DevPortalHandle,
     admin: AdminHandle,
     intake: UsageIntakeHandle,
-    usage: UsageHandle,
-    traffic_manager: TrafficManagerHandle,
+    pub(crate) gateway: GatewayHandle,
 }
 
 // === impl Components ===
@@ -74,6 +75,18 @@ impl Components {
         let settings = UsageSettings::default();
         let (usage, usage_child) =
             usage::component(system, broker, &intake, node, incarnation, settings);
+        let (gateway, gateway_child) = gateway::component(
+            system,
+            Parts {
+                carbon: databases.carbon.clone(),
+                feed: feed.clone(),
+                key_manager: key_manager.clone(),
+                traffic_manager,
+                usage,
+                name: format!("gateway@{}", me.node_id),
+                gateway: format!("{}.{}", me.node_id, me.incarnation),
+            },
+        );
         Ok(Self {
             children: vec![
                 feed_child,
@@ -84,6 +97,7 @@ impl Components {
                 intake_child,
                 traffic_manager_child,
                 usage_child,
+                gateway_child,
             ],
             key_manager,
             feed,
@@ -91,8 +105,7 @@ impl Components {
             devportal,
             admin,
             intake,
-            usage,
-            traffic_manager,
+            gateway,
         })
     }
 

@@ -2,6 +2,7 @@
 
 mod components;
 mod databases;
+mod ingress;
 mod operator;
 mod ready;
 
@@ -52,7 +53,7 @@ pub(crate) async fn start(config: Config) -> anyhow::Result<Node> {
         .map_err(|error| anyhow::anyhow!("an actor did not start: {error}"))?;
     operator::ensure_administrator(&components.key_manager, &data).await?;
     let operator_hash = operator::credential(&data)?;
-    let readiness = ready::checks(&databases);
+    let readiness = ready::checks(&databases, &components.gateway);
     let services = components.services(&system, readiness, metrics, operator_hash);
 
     let ports = listeners.ports()?;
@@ -71,6 +72,9 @@ pub(crate) async fn start(config: Config) -> anyhow::Result<Node> {
         let serving = server::serve(listener, None, router, stop.clone());
         servers.push(spawn_named("management http", serving));
     }
+    let ingress = ingress::ingress(&config.gateway, components.gateway.clone())?;
+    let (plain, encrypted) = (listeners.ingress_http, listeners.ingress_https);
+    servers.extend(ingress::serve(&ingress, plain, encrypted, &tls, &stop));
     ports.write(&data.join("run/ports.json"))?;
     tracing::info!(management = %ports.management, ingress_http = ?ports.ingress_http,
         ingress_https = ?ports.ingress_https, data = %data.path().display(), "node is ready");

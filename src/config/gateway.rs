@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use domain::address::AddressRange;
+
 use super::read;
 use super::source::{ConfigError, Source};
 
@@ -9,7 +11,7 @@ use super::source::{ConfigError, Source};
 #[derive(Debug, Clone)]
 pub(crate) struct Gateway {
     /// Addresses and networks whose `X-Forwarded-For` counts.
-    pub(crate) trusted_proxies: Vec<String>,
+    pub(crate) trusted_proxies: Vec<AddressRange>,
     /// Whether endpoint URLs may name loopback addresses.
     pub(crate) allow_loopback_endpoints: bool,
     /// The most bytes of a request body.
@@ -36,7 +38,7 @@ impl Gateway {
         let connect_timeout = wait("gateway.connect_timeout_ms", "5000")?;
         let response_timeout = wait("gateway.response_timeout_ms", "120000")?;
         Ok(Self {
-            trusted_proxies: source.take("gateway.trusted_proxies", "", read::list)?,
+            trusted_proxies: source.take("gateway.trusted_proxies", "", networks)?,
             allow_loopback_endpoints,
             body_limit: source.take("gateway.body_limit", "2GB", read::bytes)?,
             connect_timeout,
@@ -45,4 +47,12 @@ impl Gateway {
             legacy_rate_limit_headers,
         })
     }
+}
+
+fn networks(text: &str) -> Result<Vec<AddressRange>, String> {
+    let wrong = |text: &str| format!("{text:?} is no address or network, write 10.0.0.0/8");
+    read::list(text)?
+        .iter()
+        .map(|text| AddressRange::parse(text).ok_or_else(|| wrong(text)))
+        .collect()
 }

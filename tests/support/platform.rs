@@ -120,7 +120,7 @@ impl Node {
         .json(&json!([{"name": "Default", "vhost": "localhost", "displayOnDevportal": true}]))
         .send()
         .await
-        .expect(201);
+        .expect(200);
         revision
     }
 

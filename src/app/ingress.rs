@@ -1,0 +1,48 @@
+//! The gateway's listeners: configuration in, running data plane out.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use actors::gateway::GatewayHandle;
+use cluster::spawn_named;
+use domain::address::AddressRange;
+use headgate_http::gateway::{Ingress, Settings, listen};
+
+use crate::config::Gateway;
+
+/// The data plane of a node.
+pub(super) fn ingress(config: &Gateway, gateway: GatewayHandle) -> anyhow::Result<Arc<Ingress>> {
+    let settings = Settings {
+        trusted_proxies: config.trusted_proxies.clone(),
+        allow_loopback_endpoints: config.allow_loopback_endpoints,
+        body_limit: config.body_limit,
+        connect_timeout: config.connect_timeout,
+        response_timeout: config.response_timeout,
+        outbound_auth_header: config.outbound_auth_header,
+        upstream_tls: None,
+    };
+    let seed = uuid::Uuid::new_v4().as_u128();
+    Ingress::new(gateway, settings, seed).context("the machine's certificate roots cannot be read")
+}
+
+/// Serves API calls on the listeners that are configured.
+pub(super) fn serve(
+    ingress: &Arc<Ingress>,
+    plain: Option<TcpListener>,
+    encrypted: Option<TcpListener>,
+    tls: &Arc<rustls::ServerConfig>,
+    stop: &CancellationToken,
+) -> Vec<JoinHandle<()>> {
+    let plain = plain.map(|listener| (listener, None));
+    let encrypted = encrypted.map(|listener| (listener, Some(Arc::clone(tls))));
+    let both = plain.into_iter().chain(encrypted);
+    both.map(|(listener, tls)| {
+        let serving = listen(listener, tls, Arc::clone(ingress), stop.clone());
+        spawn_named("ingress", serving)
+    })
+    .collect()
+}
