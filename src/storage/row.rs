@@ -55,6 +55,12 @@ pub(crate) fn word<T>(
     })
 }
 
+/// Whether a text can stand in a column: PostgreSQL's cannot hold a NUL, so nothing is ever found
+/// under one, and looking for it is no failure of the database.
+pub(crate) fn is_storable(text: &str) -> bool {
+    !text.contains('\0')
+}
+
 fn damaged(error: sqlx::Error) -> StoreError {
     StoreError::Damaged {
         what: "row",

@@ -12,6 +12,12 @@ use super::handle::hash_hex;
 impl Desk {
     /// Makes a client with a secret that is shown this once.
     pub(super) async fn create_client(&self, details: NewClient) -> Result<Outcome, Refused> {
+        if details.name.contains(char::is_control) {
+            return Err(Refused::BadField {
+                field: "name".to_owned(),
+                problem: "must not hold control characters".to_owned(),
+            });
+        }
         let secret = new_secret()?;
         let client = Client {
             // A consumer key is public and only has to be unique.

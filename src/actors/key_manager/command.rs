@@ -82,6 +82,15 @@ pub enum Command {
         /// UUID.
         id: String,
     },
+    /// Replaces a user's password and ends the user's sessions.
+    SetPassword {
+        /// Tenant domain.
+        tenant: String,
+        /// UUID.
+        id: String,
+        /// The new password.
+        password: String,
+    },
     /// Whether a tenant has an active administrator.
     HasAdministrator(String),
 }

@@ -15,6 +15,9 @@ use super::keys::Keys;
 use super::passwords::Passwords;
 use crate::change_feed::ChangeFeedHandle;
 
+/// The longest life that a client may choose for its tokens, seconds: thirty days.
+const LONGEST_CHOSEN_SECONDS: i64 = 30 * 24 * 3_600;
+
 /// How the resident key manager issues tokens.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -62,19 +65,46 @@ impl Desk {
         }
     }
 
-    /// The longest that anything issued now can live, milliseconds since the epoch.
+    /// When everything issued until now will have expired, milliseconds since the epoch: as long
+    /// as a mark has to be kept (S4).
     pub(super) fn everything_expired_by(&self, now_ms: i64) -> i64 {
-        let longest = self
-            .settings
-            .access_token_seconds
-            .max(self.settings.refresh_token_seconds)
-            .max(LONGEST_SECONDS);
-        now_ms + longest * 1_000
+        after(now_ms, self.settings.longest_seconds())
     }
 }
 
-/// The longest life that a client may choose for its tokens, seconds: ten years.
-pub(super) const LONGEST_SECONDS: i64 = 10 * 365 * 24 * 3_600;
+// === impl Settings ===
+
+impl Settings {
+    /// The life of an access token, seconds: what was chosen, if anything, within bounds.
+    pub(super) fn access_life(&self, chosen: Option<i64>) -> i64 {
+        within(chosen, self.access_token_seconds)
+    }
+
+    /// The life of a refresh token, seconds: what was chosen, if anything, within bounds.
+    pub(super) fn refresh_life(&self, chosen: Option<i64>) -> i64 {
+        within(chosen, self.refresh_token_seconds)
+    }
+
+    /// The longest life that a token of either kind can have, seconds.
+    fn longest_seconds(&self) -> i64 {
+        self.access_token_seconds
+            .max(self.refresh_token_seconds)
+            .max(LONGEST_CHOSEN_SECONDS)
+    }
+}
+
+/// A moment so many seconds later, both in milliseconds since the epoch; never overflows.
+pub(super) const fn after(ms: i64, seconds: i64) -> i64 {
+    ms.saturating_add(seconds.saturating_mul(1_000))
+}
+
+/// A configured life may be any; one that a client or a request chooses is bounded.
+fn within(chosen: Option<i64>, configured: i64) -> i64 {
+    let chosen = chosen.filter(|seconds| *seconds > 0);
+    chosen.map_or(configured, |seconds| {
+        seconds.min(configured.max(LONGEST_CHOSEN_SECONDS))
+    })
+}
 
 /// A fresh id for an entry or row.
 pub(super) fn new_id() -> String {
@@ -88,8 +118,10 @@ pub(super) fn new_secret() -> Result<String, Refused> {
     Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 
-/// A user name without the tenant it may carry.
-pub(super) fn bare_name(name: &str) -> &str {
+/// A user name without the tenant it may carry: only the tenant's own suffix is cut off, a name
+/// may hold an `@` of its own.
+#[must_use]
+pub fn bare_name(name: &str) -> &str {
     name.strip_suffix(SUPER_TENANT)
         .and_then(|name| name.strip_suffix('@'))
         .unwrap_or(name)

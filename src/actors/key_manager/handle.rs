@@ -298,6 +298,25 @@ impl KeyManagerHandle {
         ))
     }
 
+    /// Replaces a user's password and ends the user's sessions.
+    ///
+    /// # Errors
+    /// [`Refused::NotFound`]; [`Refused::BadField`] for a password that is too short or long.
+    pub async fn set_password(
+        &self,
+        tenant: &str,
+        id: &str,
+        password: String,
+    ) -> Result<Option<Applied>, Refused> {
+        let (tenant, id) = (tenant.to_owned(), id.to_owned());
+        let command = Command::SetPassword {
+            tenant,
+            id,
+            password,
+        };
+        Ok(applied(self.command(command).await?))
+    }
+
     /// Whether a tenant has an active administrator.
     ///
     /// # Errors

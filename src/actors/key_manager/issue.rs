@@ -10,13 +10,20 @@ use serde_json::json;
 use storage::apim::tokens::{AccessToken, RefreshToken};
 use storage::apim::{oauth_clients, revocations, tokens};
 use storage::shared::{scope_roles, users};
+use subtle::ConstantTimeEq as _;
 
 use super::clients;
 use super::command::{
     Client, ClientSecret, GrantType, Issued, OauthRefusal, Outcome, Refused, TokenRequest,
 };
-use super::desk::{Desk, bare_name, new_id, new_secret};
+use super::desk::{Desk, after, bare_name, new_id, new_secret};
 use super::handle::hash_hex;
+
+/// The key type of a client that serves no application.
+pub(super) const UNMAPPED: KeyType = KeyType::Production;
+
+/// As long as a hash, and none.
+const NO_HASH: &str = "----------------------------------------------------------------";
 
 /// What a token is made of.
 struct Ground {
@@ -31,12 +38,15 @@ struct Ground {
     used: Option<String>,
     /// Scopes that may be asked for at most; none for no bound.
     within: Option<Vec<String>>,
+    /// When it was issued: from before the user's roles and marks were read, so that a mark set
+    /// meanwhile covers it. Milliseconds since the epoch.
+    issued_at_ms: i64,
 }
 
 // === impl Ground ===
 
 impl Ground {
-    fn access_row(&self, token: &str, scopes: &[String], now_ms: i64, life: i64) -> AccessToken {
+    fn access_row(&self, token: &str, scopes: &[String], life: i64) -> AccessToken {
         AccessToken {
             token_hash: hash_hex(token),
             tenant: self.client.details.tenant.clone(),
@@ -45,12 +55,12 @@ impl Ground {
             username: self.user.clone(),
             user_type: kind(self.for_user).to_owned(),
             scopes: scopes.join(" "),
-            issued_at_ms: now_ms,
-            expires_at_ms: now_ms + life * 1_000,
+            issued_at_ms: self.issued_at_ms,
+            expires_at_ms: after(self.issued_at_ms, life),
         }
     }
 
-    fn refresh_row(&self, token: &str, scopes: &[String], now_ms: i64, life: i64) -> RefreshToken {
+    fn refresh_row(&self, token: &str, scopes: &[String], life: i64) -> RefreshToken {
         RefreshToken {
             token_hash: hash_hex(token),
             tenant: self.client.details.tenant.clone(),
@@ -59,8 +69,8 @@ impl Ground {
             username: self.user.clone(),
             scopes: scopes.join(" "),
             used: false,
-            issued_at_ms: now_ms,
-            expires_at_ms: now_ms + life * 1_000,
+            issued_at_ms: self.issued_at_ms,
+            expires_at_ms: after(self.issued_at_ms, life),
         }
     }
 }
@@ -83,10 +93,7 @@ impl Desk {
         let scopes = self.granted(&ground, &asked).await?;
         let details = &ground.client.details;
         let chosen = request.validity_seconds.or(details.access_token_seconds);
-        let life = chosen
-            .filter(|seconds| *seconds > 0)
-            .unwrap_or(self.settings.access_token_seconds)
-            .min(super::desk::LONGEST_SECONDS);
+        let life = self.settings.access_life(chosen);
         self.write_tokens(&ground, scopes, life).await
     }
 
@@ -118,19 +125,23 @@ impl Desk {
                 session: String::new(),
                 used: None,
                 within: None,
+                issued_at_ms: self.clock.now_ms(),
             }),
             GrantType::Password { username, password } => {
                 let tenant = client.details.tenant.clone();
                 let name = self.checked_user(&tenant, &username, &password).await?;
                 let name = name.ok_or_else(|| invalid_grant("the user's credentials are wrong"))?;
+                let issued_at_ms = self.clock.now_ms();
+                let roles = self.roles_of(&tenant, &name).await?;
                 Ok(Ground {
-                    roles: self.roles_of(&tenant, &name).await?.unwrap_or_default(),
+                    roles: roles.ok_or_else(|| invalid_grant("the user is gone"))?,
                     user: name,
                     client,
                     for_user: true,
                     session: new_id(),
                     used: None,
                     within: None,
+                    issued_at_ms,
                 })
             }
             GrantType::RefreshToken(text) => self.refreshed(client, &text).await,
@@ -157,12 +168,7 @@ impl Desk {
         }
         drop(read);
         if found.used {
-            // Somebody holds a copy: nobody may go on with this session (threat 7, RFC 9700).
-            tracing::warn!(client = %client.consumer_key, user = %found.username,
-                "refresh token was used twice, its session is ended");
-            self.end_access(&tenant, MarkedSubject::Session, &found.session)
-                .await?;
-            return Err(gone());
+            return Err(self.replayed(&client, &found.session).await);
         }
         if ended || found.expires_at_ms <= now {
             return Err(gone());
@@ -176,7 +182,21 @@ impl Desk {
             session: found.session,
             used: Some(hash),
             within: Some(found.scopes.split_whitespace().map(str::to_owned).collect()),
+            issued_at_ms: now,
         })
+    }
+
+    /// A refresh token came twice: somebody holds a copy, so nobody may go on with this session
+    /// (threat 7, RFC 9700 §4.14.2). Gives the refusal.
+    async fn replayed(&self, client: &Client, session: &str) -> Refused {
+        tracing::warn!(client = %client.consumer_key,
+            "refresh token was used twice, its session is ended");
+        let tenant = &client.details.tenant;
+        let ended = self.end_access(tenant, MarkedSubject::Session, session);
+        match ended.await {
+            Ok(_) => invalid_grant("the refresh token is not valid"),
+            Err(refused) => refused,
+        }
     }
 
     async fn granted(&self, ground: &Ground, asked: &[String]) -> Result<Vec<String>, Refused> {
@@ -202,7 +222,7 @@ impl Desk {
         scopes: Vec<String>,
         life: i64,
     ) -> Result<Outcome, Refused> {
-        let now = self.clock.now_ms();
+        let now = ground.issued_at_ms;
         let details = &ground.client.details;
         let opaque = details.token_type == TokenType::Oauth;
         let access_token = if opaque {
@@ -222,16 +242,17 @@ impl Desk {
             if let Some(used) = &ground.used
                 && !tokens::use_refresh(&mut write, used).await?
             {
-                return Err(invalid_grant("the refresh token is not valid"));
+                // Another node was faster with the same token.
+                drop(write);
+                return Err(self.replayed(&ground.client, &ground.session).await);
             }
             if opaque {
-                let token = ground.access_row(&access_token, &scopes, now, life);
+                let token = ground.access_row(&access_token, &scopes, life);
                 tokens::create_access(&mut write, &token).await?;
             }
             if let Some(refresh) = &refresh_token {
-                let life = details.refresh_token_seconds.filter(|seconds| *seconds > 0);
-                let life = life.unwrap_or(self.settings.refresh_token_seconds);
-                let token = ground.refresh_row(refresh, &scopes, now, life);
+                let life = self.settings.refresh_life(details.refresh_token_seconds);
+                let token = ground.refresh_row(refresh, &scopes, life);
                 tokens::create_refresh(&mut write, &token).await?;
             }
             write.commit().await?;
@@ -276,7 +297,7 @@ impl Desk {
             sid: ground.session.clone(),
             iat: now_ms / 1_000,
             nbf: Some(now_ms / 1_000),
-            exp: now_ms / 1_000 + life,
+            exp: (now_ms / 1_000).saturating_add(life),
         };
         self.sign("at+jwt", claims.write()).await
     }
@@ -286,7 +307,7 @@ impl Desk {
             "iss": self.settings.issuer,
             "sub": format!("{}@{}", ground.user, ground.client.details.tenant),
             "aud": [ground.client.consumer_key], "azp": ground.client.consumer_key,
-            "iat": now_ms / 1_000, "exp": now_ms / 1_000 + life, "jti": new_id(),
+            "iat": now_ms / 1_000, "exp": (now_ms / 1_000).saturating_add(life), "jti": new_id(),
         });
         self.sign("JWT", claims).await
     }
@@ -306,9 +327,11 @@ impl Desk {
         let mut read = self.apim.read().await?;
         let found = oauth_clients::find(&mut read, &secret.consumer_key).await?;
         let given = hash_hex(&secret.consumer_secret);
+        // The same work for a client that is not there (threats 13, 15).
+        let known = found.as_ref().map_or(NO_HASH, |client| &client.secret_hash);
+        let right = bool::from(known.as_bytes().ct_eq(given.as_bytes()));
         match found {
-            // Hashes of random secrets: how long it takes to compare them tells nothing.
-            Some(client) if client.secret_hash == given => Ok(clients::shown(&client)),
+            Some(client) if right => Ok(clients::shown(&client)),
             _ => Err(Refused::Oauth(
                 OauthRefusal::InvalidClient,
                 "the client is unknown or its secret is wrong".to_owned(),
@@ -348,9 +371,6 @@ impl Desk {
         }
     }
 }
-
-/// The key type of a client that serves no application.
-pub(super) const UNMAPPED: KeyType = KeyType::Production;
 
 const fn kind(for_user: bool) -> &'static str {
     if for_user {

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use aws_lc_rs::encoding::AsDer as _;
@@ -15,9 +15,12 @@ use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use jsonwebtoken::jwk::{Jwk, ThumbprintHash};
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, ThumbprintHash};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
 use serde_json::{Value, json};
+
+/// The least size of an RSA modulus.
+const RSA_BITS: usize = 2_048;
 
 /// With which algorithm new tokens are signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +79,13 @@ impl Keys {
             };
             let private = private.map_err(failed)?;
             let jwk = Jwk::from_encoding_key(&private, algorithm).map_err(failed)?;
+            if !is_strong(&jwk) {
+                return Err(KeyError {
+                    file: file.to_owned(),
+                    reason: "is too weak or of another kind, use RSA of 2048 bits or P-256"
+                        .to_owned(),
+                });
+            }
             let id = jwk.thumbprint(ThumbprintHash::SHA256).map_err(failed)?;
             let public = DecodingKey::from_jwk(&jwk).map_err(failed)?;
             list.push(published(&jwk, &id, algorithm, file)?);
@@ -163,6 +173,23 @@ const fn name(algorithm: Algorithm) -> &'static str {
     }
 }
 
+/// Whether a key may sign at all (threat 5).
+fn is_strong(jwk: &Jwk) -> bool {
+    match &jwk.algorithm {
+        AlgorithmParameters::RSA(rsa) => {
+            let modulus = URL_SAFE_NO_PAD.decode(&rsa.n).unwrap_or_default();
+            let bytes = modulus.iter().skip_while(|byte| **byte == 0);
+            let spare = bytes
+                .clone()
+                .next()
+                .map_or(0, |first| first.leading_zeros());
+            bytes.count() * 8 >= RSA_BITS + usize::try_from(spare).unwrap_or(0)
+        }
+        AlgorithmParameters::EllipticCurve(ec) => ec.curve == EllipticCurve::P256,
+        _ => false,
+    }
+}
+
 fn published(jwk: &Jwk, id: &str, algorithm: Algorithm, file: &str) -> Result<Value, KeyError> {
     let mut value = serde_json::to_value(jwk).map_err(|error| KeyError {
         file: file.to_owned(),
@@ -183,7 +210,14 @@ fn pem(path: &Path, make: fn() -> Option<Vec<u8>>) -> Result<Vec<u8>, KeyError> 
         reason,
     };
     match fs::read(path) {
-        Ok(bytes) => return Ok(bytes),
+        Ok(bytes) => {
+            let mode = fs::metadata(path).map_err(|error| failed(error.to_string()))?;
+            if mode.permissions().mode() & 0o077 != 0 {
+                let reason = "may be read by others, chmod 600 it or remove it";
+                return Err(failed(reason.to_owned()));
+            }
+            return Ok(bytes);
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => return Err(failed(error.to_string())),
     }
@@ -224,4 +258,45 @@ fn ec_pkcs8() -> Option<Vec<u8>> {
     let random = SystemRandom::new();
     let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).ok()?;
     Some(document.as_ref().to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rsa(bytes: usize, first: u8) -> Jwk {
+        let mut modulus = vec![0xff; bytes];
+        modulus[0] = first;
+        let n = URL_SAFE_NO_PAD.encode(modulus);
+        serde_json::from_value(json!({ "kty": "RSA", "n": n, "e": "AQAB" })).unwrap()
+    }
+
+    #[test]
+    fn keys_under_2048_bits_or_of_another_curve_do_not_sign() {
+        assert!(is_strong(&rsa(256, 0x80)));
+        assert!(!is_strong(&rsa(256, 0x7f)), "2047 bits");
+        assert!(!is_strong(&rsa(256, 0)), "zeros in front are no bits");
+        assert!(!is_strong(&rsa(128, 0xff)));
+        let curve = |name: &str| -> Jwk {
+            serde_json::from_value(json!({ "kty": "EC", "crv": name, "x": "AA", "y": "AA" }))
+                .unwrap()
+        };
+        assert!(is_strong(&curve("P-256")));
+        assert!(!is_strong(&curve("P-384")));
+    }
+
+    #[test]
+    fn keys_are_made_once_and_refused_when_others_may_read_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = Keys::load(dir.path(), SigningAlgorithm::Rs256).unwrap();
+        let again = Keys::load(dir.path(), SigningAlgorithm::Es256).unwrap();
+        assert_eq!(made.jwks(), again.jwks());
+        let path = dir.path().join("es256.pem");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        let error = Keys::load(dir.path(), SigningAlgorithm::Rs256).unwrap_err();
+        assert!(error.to_string().contains("chmod 600"), "{error}");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::write(&path, "no key").unwrap();
+        assert!(Keys::load(dir.path(), SigningAlgorithm::Rs256).is_err());
+    }
 }

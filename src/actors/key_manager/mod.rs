@@ -1,8 +1,10 @@
 //! The key manager: people, OAuth2 clients, tokens, and what gateways ask about credentials.
 //!
-//! Validators answer gateways out of one snapshot; clerks carry out commands; the keeper relays
-//! and purges. All work at one [`Desk`]; none owns state that a restart would lose.
+//! Validators answer gateways out of one snapshot; clerks carry out commands; doorkeepers do what
+//! costs a password hash, so that a flood of logins delays nothing else; the keeper relays and
+//! purges. All work at one [`Desk`]; none owns state that a restart would lose.
 
+mod attempts;
 mod clients;
 pub mod command;
 mod desk;
@@ -12,11 +14,14 @@ mod keys;
 pub mod message;
 mod passwords;
 mod people;
+mod relay;
 mod revoke;
+#[cfg(test)]
+mod tests;
 mod validate;
 mod worker;
 
-pub use desk::{Desk, Settings};
+pub use desk::{Desk, Settings, bare_name};
 pub use handle::{KeyManagerHandle, bearer, hash_hex};
 pub use keys::{KeyError, Keys, SigningAlgorithm};
 pub use passwords::Passwords;
@@ -25,45 +30,51 @@ use std::hash::BuildHasher as _;
 
 use cluster::{Child, Door, System, branch, child, pool};
 
-use command::Command;
+use command::{Command, GrantType, TokenRequest};
 use message::ValidateMany;
-use worker::{Clerk, ClerkMessage, Keeper, Validator};
+use worker::{Clerk, DoorKeeper, DoorMessage, Keeper, Validator};
 
-/// Validators and clerks: enough to keep two cores and a database busy.
+/// Validators, clerks and doorkeepers: enough of each to keep two cores and a database busy.
 const WORKERS: usize = 4;
 
 /// Describes the key manager's subtree.
 #[must_use]
 pub fn component(system: &System, desk: &Desk) -> (KeyManagerHandle, Child) {
     let (validators, mut children) =
-        pool::<Validator>(system, "key_manager/validator", WORKERS, desk);
-    let (clerks, more) = pool::<Clerk>(system, "key_manager/clerk", WORKERS, desk);
-    let (_, keeper) = child::<Keeper>(system, "key_manager/keeper", desk.clone());
+        pool::<Validator>(system, "key-manager/validator", WORKERS, desk);
+    let (clerks, more) = pool::<Clerk>(system, "key-manager/clerk", WORKERS, desk);
     children.extend(more);
+    let (doorkeepers, more) = pool::<DoorKeeper>(system, "key-manager/door", WORKERS, desk);
+    children.extend(more);
+    let (_, keeper) = child::<Keeper>(system, "key-manager/keeper", desk.clone());
     children.push(keeper);
     let validate = validators
         .into_iter()
         .map(|address| Door::local(system, address, |asked| asked, Some))
         .collect();
-    let commands = clerks.iter().map(|address| {
+    let mut commands: Vec<_> = clerks
+        .into_iter()
+        .map(|address| Door::local(system, address, |asked| asked, Some))
+        .collect();
+    commands.extend(doorkeepers.iter().map(|address| {
         Door::local(
             system,
             address.clone(),
-            ClerkMessage::Command,
+            DoorMessage::Command,
             |message| match message {
-                ClerkMessage::Command(asked) => Some(asked),
-                ClerkMessage::Basic(_) => None,
+                DoorMessage::Command(asked) => Some(asked),
+                DoorMessage::Basic(_) => None,
             },
         )
-    });
-    let basics = clerks.iter().map(|address| {
+    }));
+    let basics = doorkeepers.iter().map(|address| {
         Door::local(
             system,
             address.clone(),
-            ClerkMessage::Basic,
+            DoorMessage::Basic,
             |message| match message {
-                ClerkMessage::Basic(asked) => Some(asked),
-                ClerkMessage::Command(_) => None,
+                DoorMessage::Basic(asked) => Some(asked),
+                DoorMessage::Command(_) => None,
             },
         )
     });
@@ -72,14 +83,28 @@ pub fn component(system: &System, desk: &Desk) -> (KeyManagerHandle, Child) {
             spread(&asked.credentials, of)
         }),
         Door::balanced(basics.collect(), |asked, of| spread(&asked.credential, of)),
-        Door::balanced(commands.collect(), by_noun),
+        Door::balanced(commands, by_noun),
         desk,
     );
-    (handle, branch(system, "key_manager", children))
+    (handle, branch(system, "key-manager", children))
 }
 
-/// Commands about one thing go to one clerk, so that they happen one after the other.
+/// Commands about one thing go to one worker, so that they happen one after the other; the first
+/// half of the workers are clerks, the second half doorkeepers.
 fn by_noun(command: &Command, of: usize) -> usize {
+    let half = of / 2;
+    match command {
+        Command::Issue(TokenRequest {
+            grant: GrantType::Password { username, .. },
+            ..
+        }) => half + spread(username, half),
+        Command::CreateUser(user) => half + spread(&user.name, half),
+        Command::SetPassword { id, .. } => half + spread(id, half),
+        command => by_clerk(command, half),
+    }
+}
+
+fn by_clerk(command: &Command, of: usize) -> usize {
     match command {
         Command::Issue(request) => spread(&request.client.consumer_key, of),
         Command::Revoke { client, .. } | Command::Authenticate(client) => {
@@ -94,6 +119,7 @@ fn by_noun(command: &Command, of: usize) -> usize {
         Command::DeleteClients(keys) => spread(keys, of),
         Command::EndAccess { id, .. }
         | Command::FindUser { id, .. }
+        | Command::SetPassword { id, .. }
         | Command::DeleteUser { id, .. } => spread(id, of),
         Command::CreateUser(user) => spread(&user.name, of),
         Command::ListUsers { offset, .. } => spread(offset, of),

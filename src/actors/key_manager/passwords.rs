@@ -1,24 +1,19 @@
 //! Passwords: Argon2id off the runtime's threads, two at once, and the same work for a name that
-//! nobody has (threats 14, 15). Failures are counted per account.
+//! nobody has (threats 14, 15). Failures are counted per account, and a locked one costs no work.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
 use argon2::{Algorithm, Argon2, Params, Version};
 use tokio::sync::Semaphore;
 
+use super::attempts::Attempts;
+
 /// Memory of one hash in KiB: 19 MiB.
 const MEMORY_KIB: u32 = 19 * 1024;
 /// Hashes computed at once: 38 MiB in all.
 const AT_ONCE: usize = 2;
-/// Failures within [`SPAN_MS`] after which an account is locked for as long.
-const FAILURES: u32 = 10;
-const SPAN_MS: i64 = 5 * 60 * 1_000;
-/// Accounts whose failures are remembered.
-const REMEMBERED: usize = 10_000;
-
 /// Hashes and checks passwords.
 #[derive(Debug, Clone)]
 pub struct Passwords {
@@ -26,12 +21,6 @@ pub struct Passwords {
     /// A hash that no password has: checked when there is no user.
     decoy: Arc<str>,
     attempts: Arc<Mutex<Attempts>>,
-}
-
-/// Failed attempts per account: pure, time is a parameter.
-#[derive(Debug, Default)]
-struct Attempts {
-    failures: HashMap<String, (u32, i64)>,
 }
 
 /// A password could not be hashed.
@@ -78,6 +67,9 @@ impl Passwords {
         let Ok(_permit) = self.gate.acquire().await else {
             return false;
         };
+        if self.attempts().is_locked(account, now_ms) {
+            return false;
+        }
         let known = hash.is_some();
         let hash = hash.unwrap_or(&self.decoy).to_owned();
         let password = password.to_owned();
@@ -86,37 +78,11 @@ impl Passwords {
                 .is_ok_and(|hash| argon2().verify_password(password.as_bytes(), &hash).is_ok())
         });
         let right = right.await.unwrap_or(false) && known;
-        let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
-        attempts.admit(account, right, now_ms)
+        self.attempts().admit(account, right, now_ms)
     }
-}
 
-// === impl Attempts ===
-
-impl Attempts {
-    /// Notes an attempt; gives whether it is let through: right, and the account not locked.
-    fn admit(&mut self, account: &str, right: bool, now_ms: i64) -> bool {
-        let (count, since) = self.failures.get(account).copied().unwrap_or((0, now_ms));
-        let (count, since) = if now_ms - since >= SPAN_MS {
-            (0, now_ms)
-        } else {
-            (count, since)
-        };
-        if count >= FAILURES {
-            return false;
-        }
-        if right {
-            self.failures.remove(account);
-            return true;
-        }
-        if self.failures.len() >= REMEMBERED {
-            self.failures
-                .retain(|_, (_, since)| now_ms - *since < SPAN_MS);
-        }
-        if self.failures.len() < REMEMBERED || self.failures.contains_key(account) {
-            self.failures.insert(account.to_owned(), (count + 1, since));
-        }
-        false
+    fn attempts(&self) -> MutexGuard<'_, Attempts> {
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -133,20 +99,6 @@ fn hash_now(password: &str) -> Result<String, HashError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_account_is_locked_after_too_many_failures_and_opens_again_later() {
-        let mut attempts = Attempts::default();
-        for _ in 0..FAILURES {
-            assert!(!attempts.admit("ann", false, 0));
-        }
-        assert!(
-            !attempts.admit("ann", true, 1),
-            "locked even for the right password"
-        );
-        assert!(attempts.admit("bob", true, 1), "others are not");
-        assert!(attempts.admit("ann", true, SPAN_MS));
-    }
 
     #[tokio::test]
     async fn only_the_right_password_of_a_user_who_exists_is_let_through() {

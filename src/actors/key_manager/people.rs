@@ -3,15 +3,12 @@
 
 use domain::change::{Change, MarkedSubject};
 use domain::role;
-use storage::apim::revocations;
-use storage::shared::outbox::{self, Pending};
-use storage::shared::users;
+use storage::apim::tokens;
+use storage::shared::{outbox, users};
+use storage::{StoreError, Write};
 
 use super::command::{NewUser, Outcome, Refused, User};
 use super::desk::{Desk, new_id};
-
-/// Changes relayed in one go.
-const RELAY_BATCH: i64 = 100;
 
 impl Desk {
     /// Makes a user.
@@ -19,7 +16,7 @@ impl Desk {
         check(&new)?;
         let mut read = self.shared.read().await?;
         for role in &new.roles {
-            if !users::role_exists(&mut read, &new.tenant, role).await? {
+            if role.contains('\0') || !users::role_exists(&mut read, &new.tenant, role).await? {
                 return Err(bad("roles", format!("role {role} does not exist")));
             }
         }
@@ -47,11 +44,12 @@ impl Desk {
             user: user.name.clone(),
             removed: false,
         };
+        let row = new_id();
         let mut write = self.shared.write("shared.users.create").await?;
         users::create(&mut write, &user, &roles).await?;
-        outbox::create(&mut write, &new_id(), &user.tenant, &change, now).await?;
+        outbox::create(&mut write, &row, &user.tenant, &change, now).await?;
         write.commit().await?;
-        self.relay().await?;
+        self.relay(&[row]).await?;
         Ok(Outcome::User(shown(user, roles)))
     }
 
@@ -60,12 +58,6 @@ impl Desk {
         let mut read = self.shared.read().await?;
         let user = users::find(&mut read, tenant, id).await?;
         let user = user.ok_or_else(|| Refused::NotFound("user".to_owned()))?;
-        let roles = users::roles(&mut read, tenant, id).await?;
-        if roles.iter().any(|role| role == role::ADMIN)
-            && users::count_with_role(&mut read, tenant, role::ADMIN).await? <= 1
-        {
-            return Err(bad("id", "is the last administrator's".to_owned()));
-        }
         drop(read);
         let now = self.clock.now_ms();
         let changes = [
@@ -81,14 +73,67 @@ impl Desk {
             },
         ];
         let mut write = self.shared.write("shared.users.delete").await?;
-        if !users::delete(&mut write, tenant, id).await? {
+        match users::delete(&mut write, tenant, id, role::ADMIN).await {
+            Ok(true) => {}
+            Ok(false) => return Err(Refused::NotFound("user".to_owned())),
+            Err(StoreError::Forbidden(reason)) => return Err(bad("id", reason)),
+            Err(error) => return Err(error.into()),
+        }
+        self.commit_with_outbox(write, tenant, &changes, now).await
+    }
+
+    /// Replaces a user's password and ends the user's sessions; API keys and what clients got for
+    /// themselves go on.
+    pub(super) async fn set_password(
+        &self,
+        tenant: &str,
+        id: &str,
+        password: &str,
+    ) -> Result<Outcome, Refused> {
+        check_password(password)?;
+        let hash = self.passwords.hash(password).await;
+        let hash = hash.map_err(|_| Refused::Unavailable)?;
+        let mut read = self.shared.read().await?;
+        let user = users::find(&mut read, tenant, id).await?;
+        let user = user.ok_or_else(|| Refused::NotFound("user".to_owned()))?;
+        drop(read);
+        let now = self.clock.now_ms();
+        let mut changes = vec![Change::UserChanged {
+            user: user.name.clone(),
+            removed: false,
+        }];
+        let mut read = self.apim.read().await?;
+        let sessions = tokens::list_sessions(&mut read, tenant, &user.name).await?;
+        drop(read);
+        changes.extend(sessions.into_iter().map(|id| Change::IssuedBefore {
+            subject: MarkedSubject::Session,
+            id,
+            before_ms: now + 1,
+            until_ms: self.everything_expired_by(now),
+        }));
+        let mut write = self.shared.write("shared.users.set_password").await?;
+        if !users::update_password(&mut write, tenant, id, &hash, now).await? {
             return Err(Refused::NotFound("user".to_owned()));
         }
-        for change in &changes {
-            outbox::create(&mut write, &new_id(), tenant, change, now).await?;
+        self.commit_with_outbox(write, tenant, &changes, now).await
+    }
+
+    /// Commits a change of Shared together with what it says to the change log, and relays that.
+    async fn commit_with_outbox(
+        &self,
+        mut write: Write,
+        tenant: &str,
+        changes: &[Change],
+        now_ms: i64,
+    ) -> Result<Outcome, Refused> {
+        let mut rows = Vec::with_capacity(changes.len());
+        for change in changes {
+            let row = new_id();
+            outbox::create(&mut write, &row, tenant, change, now_ms).await?;
+            rows.push(row);
         }
         write.commit().await?;
-        let applied = self.relay().await?;
+        let applied = self.relay(&rows).await?;
         Ok(applied.map_or(Outcome::Yes, Outcome::Applied))
     }
 
@@ -138,63 +183,6 @@ impl Desk {
         let count = users::count_with_role(&mut read, tenant, role::ADMIN).await?;
         Ok(if count > 0 { Outcome::Yes } else { Outcome::No })
     }
-
-    /// Relays everything pending from Shared into the change log, oldest first; relaying what is
-    /// there already changes nothing, so any number of relays may run.
-    pub(super) async fn relay(&self) -> Result<Option<crate::change_feed::Applied>, Refused> {
-        let mut last = None;
-        loop {
-            let mut read = self.shared.read().await?;
-            let pending = outbox::list(&mut read, RELAY_BATCH).await?;
-            drop(read);
-            if pending.is_empty() {
-                break;
-            }
-            for one in pending {
-                if let Some(n) = self.relay_one(&one).await? {
-                    last = Some(n);
-                }
-            }
-        }
-        match last {
-            Some(n) => Ok(Some(self.feed.committed(n).await)),
-            None => Ok(None),
-        }
-    }
-
-    async fn relay_one(&self, one: &Pending) -> Result<Option<u64>, Refused> {
-        let now = self.clock.now_ms();
-        let mut write = self.apim.write("apim.outbox.relay").await?;
-        if let Change::IssuedBefore {
-            subject,
-            id,
-            before_ms,
-            until_ms,
-        } = &one.change
-        {
-            let mark = revocations::Mark {
-                tenant: one.tenant.clone(),
-                subject: *subject,
-                subject_id: id.clone(),
-                before_ms: *before_ms,
-                until_ms: *until_ms,
-            };
-            revocations::save_mark(&mut write, &mark).await?;
-        }
-        let relayed = write
-            .relay(&one.tenant, &one.change, &one.id, &new_id(), now)
-            .await;
-        let n = match relayed {
-            Ok(n) => Some(n),
-            // Relayed before a crash kept the row from being removed.
-            Err(storage::StoreError::Duplicate(_)) => None,
-            Err(error) => return Err(error.into()),
-        };
-        let mut write = self.shared.write("shared.outbox.delete").await?;
-        outbox::delete(&mut write, &one.id).await?;
-        write.commit().await?;
-        Ok(n)
-    }
 }
 
 fn shown(user: users::User, roles: Vec<String>) -> User {
@@ -218,19 +206,25 @@ fn check(new: &NewUser) -> Result<(), Refused> {
         let rule = "must be 3 to 64 letters, digits or . _ - @ +";
         return Err(bad("userName", rule.to_owned()));
     }
-    if !(5..=128).contains(&new.password.chars().count()) {
-        return Err(bad("password", "must have 5 to 128 characters".to_owned()));
-    }
+    check_password(&new.password)?;
     for (field, text) in [
         ("emails", &new.email),
         ("givenName", &new.given_name),
         ("familyName", &new.family_name),
     ] {
-        if text.chars().count() > 255 {
-            return Err(bad(field, "must not exceed 255 characters".to_owned()));
+        if text.chars().count() > 255 || text.contains(char::is_control) {
+            let rule = "must be at most 255 characters, none of them a control character";
+            return Err(bad(field, rule.to_owned()));
         }
     }
     Ok(())
+}
+
+fn check_password(password: &str) -> Result<(), Refused> {
+    if (5..=128).contains(&password.chars().count()) {
+        return Ok(());
+    }
+    Err(bad("password", "must have 5 to 128 characters".to_owned()))
 }
 
 fn bad(field: &str, problem: String) -> Refused {

@@ -6,7 +6,7 @@ use domain::token::{self, Claims};
 use storage::apim::{revocations, tokens};
 
 use super::command::{ClientSecret, Outcome, Refused};
-use super::desk::{Desk, new_id};
+use super::desk::{Desk, after, new_id};
 use super::handle::hash_hex;
 
 impl Desk {
@@ -24,7 +24,13 @@ impl Desk {
                 return Ok(Outcome::Yes);
             };
             return self
-                .revoke_one(&tenant, &claims.iss, &claims.jti, claims.exp * 1_000, false)
+                .revoke_one(
+                    &tenant,
+                    &claims.iss,
+                    &claims.jti,
+                    after(0, claims.exp),
+                    false,
+                )
                 .await;
         }
         let hash = hash_hex(text);
@@ -96,12 +102,21 @@ impl Desk {
         subject: MarkedSubject,
         id: &str,
     ) -> Result<Outcome, Refused> {
-        let now = self.clock.now_ms();
-        let until_ms = self.everything_expired_by(now);
+        if id.is_empty() {
+            // What belongs to no session has the empty one: it must not end together.
+            return Err(Refused::BadField {
+                field: "id".to_owned(),
+                problem: "must not be empty".to_owned(),
+            });
+        }
         let mut write = self.apim.write("apim.tokens.end_access").await?;
         if subject == MarkedSubject::Session {
             tokens::delete_session(&mut write, id).await?;
         }
+        revocations::delete_api_keys(&mut write, tenant, subject, id).await?;
+        // Read late: what a write that was faster has issued meanwhile ends as well.
+        let now = self.clock.now_ms();
+        let until_ms = self.everything_expired_by(now);
         // One more: what was issued within this very millisecond ends as well.
         let mark = revocations::Mark {
             tenant: tenant.to_owned(),

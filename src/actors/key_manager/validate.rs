@@ -7,7 +7,7 @@ use domain::validation::{Credential, Grant, GrantKind, RefusalReason, UserType, 
 use storage::apim::{grants, oauth_clients, revocations, tokens};
 use storage::{Read, StoreError};
 
-use super::desk::{Desk, bare_name};
+use super::desk::{Desk, after, bare_name};
 use super::issue::UNMAPPED;
 use super::message::{ValidateMany, Validated};
 
@@ -109,19 +109,14 @@ impl Desk {
         }
         let mapped = grants::application_of_client(read, &holder.consumer_key).await?;
         let application_id = mapped.as_ref().map_or("", |(id, _)| id.as_str());
-        for (subject, id) in [
+        let subjects = [
             (MarkedSubject::User, holder.user.as_str()),
             (MarkedSubject::Client, holder.consumer_key.as_str()),
             (MarkedSubject::Session, holder.session.as_str()),
             (MarkedSubject::Application, application_id),
-        ] {
-            let mark = match id {
-                "" => None,
-                id => revocations::find_mark(read, tenant, subject, id).await?,
-            };
-            if mark.is_some_and(|before| holder.issued_at_ms < before) {
-                return Ok(refuse(RefusalReason::Revoked));
-            }
+        ];
+        if is_ended(read, tenant, holder.issued_at_ms, &subjects).await? {
+            return Ok(refuse(RefusalReason::Revoked));
         }
         let (application, subscriptions, key_type) = match mapped {
             None => (None, Vec::new(), UNMAPPED),
@@ -159,10 +154,21 @@ impl Desk {
         let Some(key) = grants::api_key(read, hash).await? else {
             return Ok(refused(at, RefusalReason::Unknown, Some(hash.to_owned())));
         };
+        let refuse = |reason| refused(at, reason, Some(hash.to_owned()));
         let expires_at_ms =
-            (key.validity_seconds >= 0).then(|| key.issued_at_ms + key.validity_seconds * 1_000);
+            (key.validity_seconds >= 0).then(|| after(key.issued_at_ms, key.validity_seconds));
         if expires_at_ms.is_some_and(|end| end <= self.clock.now_ms()) {
-            return Ok(refused(at, RefusalReason::Expired, Some(hash.to_owned())));
+            return Ok(refuse(RefusalReason::Expired));
+        }
+        let application_id = key.application_id.as_deref().unwrap_or_default();
+        let subjects = [
+            (MarkedSubject::User, key.owner.as_str()),
+            (MarkedSubject::Application, application_id),
+        ];
+        if revocations::is_revoked(read, &key.tenant, "", hash).await?
+            || is_ended(read, &key.tenant, key.issued_at_ms, &subjects).await?
+        {
+            return Ok(refuse(RefusalReason::Revoked));
         }
         let (application, subscriptions) = match &key.application_id {
             None => (None, Vec::new()),
@@ -196,6 +202,25 @@ impl Desk {
     }
 }
 
+/// Whether one of the subjects bears a mark that covers what was issued then (S4).
+async fn is_ended(
+    read: &mut Read,
+    tenant: &str,
+    issued_at_ms: i64,
+    subjects: &[(MarkedSubject, &str)],
+) -> Result<bool, StoreError> {
+    for (subject, id) in subjects {
+        let mark = match *id {
+            "" => None,
+            id => revocations::find_mark(read, tenant, *subject, id).await?,
+        };
+        if mark.is_some_and(|before| issued_at_ms < before) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 fn holder(claims: Claims, tenant: String) -> Holder {
     // Our ids are version 7 and know the millisecond; others count from the start of the second.
     let issued_at_ms = uuid::Uuid::parse_str(&claims.jti)
@@ -215,9 +240,9 @@ fn holder(claims: Claims, tenant: String) -> Holder {
         audiences: claims.aud,
         user: bare_name(&claims.sub).to_owned(),
         user_type: user_type(&claims.aut),
-        issued_at_ms: issued_at_ms.unwrap_or(claims.iat * 1_000),
-        not_before_ms: claims.nbf.map(|seconds| seconds * 1_000),
-        expires_at_ms: claims.exp.saturating_mul(1_000),
+        issued_at_ms: issued_at_ms.unwrap_or_else(|| after(0, claims.iat)),
+        not_before_ms: claims.nbf.map(|seconds| after(0, seconds)),
+        expires_at_ms: after(0, claims.exp),
         token_id: claims.jti,
     }
 }

@@ -1,5 +1,5 @@
-//! The key manager's actors: validators and clerks answer questions, the keeper does what no one
-//! asks for (relaying what a crash left in the outbox, purging what has expired).
+//! The key manager's actors: validators, clerks and doorkeepers answer questions, the keeper does
+//! what no one asks for (relaying what a crash left in the outbox, purging what has expired).
 
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use cluster::{Actor, Address, Asked, BoxError, Ticker};
 use domain::api::SUPER_TENANT;
+use storage::StoreError;
 use storage::apim::tokens;
 
 use super::command::{Command, Outcome, Refused};
@@ -16,17 +17,22 @@ use super::message::{BasicChecked, CheckBasic, ValidateMany};
 
 /// Rows removed by one purge statement.
 const PURGE_BATCH: i64 = 500;
+/// Purge statements of one round: what is left waits for the next one.
+const PURGES: u32 = 100;
 /// How often the keeper looks.
 const ROUND: Duration = Duration::from_secs(30);
 
 /// Answers questions about credentials.
 pub(super) struct Validator(Desk);
 
-/// Carries out commands and checks passwords.
+/// Carries out commands.
 pub(super) struct Clerk(Desk);
 
-/// What a clerk understands.
-pub(super) enum ClerkMessage {
+/// Does what costs a password hash: HTTP Basic, password grants, new users.
+pub(super) struct DoorKeeper(Desk);
+
+/// What a doorkeeper understands.
+pub(super) enum DoorMessage {
     Command(Asked<Command>),
     Basic(Asked<CheckBasic>),
 }
@@ -64,7 +70,7 @@ impl Actor for Validator {
 // === impl Clerk ===
 
 impl Actor for Clerk {
-    type Message = ClerkMessage;
+    type Message = Asked<Command>;
     type Arguments = Desk;
     const KIND: &'static str = "key_manager.clerk";
 
@@ -72,17 +78,34 @@ impl Actor for Clerk {
         Ok(Self(desk))
     }
 
-    async fn handle(&mut self, message: ClerkMessage) -> Result<(), BoxError> {
+    async fn handle(&mut self, asked: Self::Message) -> Result<(), BoxError> {
+        asked.reply.send(self.0.carry_out(asked.request).await);
+        Ok(())
+    }
+}
+
+// === impl DoorKeeper ===
+
+impl Actor for DoorKeeper {
+    type Message = DoorMessage;
+    type Arguments = Desk;
+    const KIND: &'static str = "key_manager.door";
+
+    async fn start(desk: Desk, _me: Address<Self::Message>) -> Result<Self, BoxError> {
+        Ok(Self(desk))
+    }
+
+    // Whoever gave up waiting costs no hash: a flood is worked off at the speed of its refusals.
+    async fn handle(&mut self, message: DoorMessage) -> Result<(), BoxError> {
         match message {
-            ClerkMessage::Command(asked) => {
-                let outcome = self.0.carry_out(asked.request).await;
-                asked.reply.send(outcome);
+            DoorMessage::Command(asked) if !asked.reply.is_abandoned() => {
+                asked.reply.send(self.0.carry_out(asked.request).await);
             }
-            ClerkMessage::Basic(asked) => {
-                asked
-                    .reply
-                    .send(self.0.basic(&asked.request.credential).await);
+            DoorMessage::Basic(asked) if !asked.reply.is_abandoned() => {
+                let checked = self.0.basic(&asked.request.credential).await;
+                asked.reply.send(checked);
             }
+            DoorMessage::Command(_) | DoorMessage::Basic(_) => {}
         }
         Ok(())
     }
@@ -97,9 +120,7 @@ impl Actor for Keeper {
 
     async fn start(desk: Desk, me: Address<KeeperMessage>) -> Result<Self, BoxError> {
         // What a crash left behind is relayed before anybody asks.
-        if let Err(error) = desk.relay().await {
-            tracing::warn!(%error, "outbox could not be relayed, trying again later");
-        }
+        desk.sweep_outbox().await;
         Ok(Self {
             desk,
             _rounds: Ticker::start(me, ROUND, || KeeperMessage::Round),
@@ -107,22 +128,36 @@ impl Actor for Keeper {
     }
 
     async fn handle(&mut self, KeeperMessage::Round: KeeperMessage) -> Result<(), BoxError> {
-        if let Err(error) = self.desk.relay().await {
-            tracing::warn!(%error, "outbox could not be relayed, trying again later");
+        self.desk.sweep_outbox().await;
+        // Databases come and go; the next round looks again.
+        if let Err(error) = self.desk.purge(PURGES).await {
+            tracing::warn!(%error, "expired tokens could not be removed, trying again later");
         }
-        let now = self.desk.clock.now_ms();
-        loop {
-            let mut write = self.desk.apim.write("apim.tokens.purge").await?;
-            let removed = tokens::delete_expired(&mut write, now, PURGE_BATCH).await?;
-            write.commit().await?;
-            if removed < PURGE_BATCH.unsigned_abs() {
-                return Ok(());
-            }
-        }
+        Ok(())
     }
 }
 
 impl Desk {
+    async fn sweep_outbox(&self) {
+        if let Err(error) = self.relay(&[]).await {
+            tracing::warn!(%error, "outbox could not be relayed, trying again later");
+        }
+    }
+
+    /// Removes what has expired, in at most `most` small transactions.
+    pub(super) async fn purge(&self, most: u32) -> Result<(), StoreError> {
+        let now = self.clock.now_ms();
+        for _ in 0..most {
+            let mut write = self.apim.write("apim.tokens.purge").await?;
+            let removed = tokens::delete_expired(&mut write, now, PURGE_BATCH).await?;
+            write.commit().await?;
+            if removed < PURGE_BATCH.unsigned_abs() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     async fn carry_out(&self, command: Command) -> Result<Outcome, Refused> {
         match command {
             Command::Issue(request) => self.issue(request).await,
@@ -157,6 +192,11 @@ impl Desk {
                 offset,
             } => self.list_users(&tenant, limit, offset).await,
             Command::DeleteUser { tenant, id } => self.delete_user(&tenant, &id).await,
+            Command::SetPassword {
+                tenant,
+                id,
+                password,
+            } => self.set_password(&tenant, &id, &password).await,
             Command::HasAdministrator(tenant) => self.has_administrator(&tenant).await,
         }
     }

@@ -7,6 +7,7 @@ use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use serde_json::{Value, json};
 
+use actors::key_manager::command::{OauthRefusal, Refused};
 use domain::validation::{Grant, GrantKind, UserType, Verdict};
 
 use super::client_credentials::{Form, client};
@@ -48,25 +49,35 @@ async fn asker(
         auth::administrator(services, header).await?;
         return Ok(None);
     }
-    if let Some(credential) = text.strip_prefix("Basic ") {
-        let user = services.key_manager.basic(credential).await;
-        let user = user.map_err(|error| ApiError::unavailable(&error))?;
-        if let Some((tenant, name)) = user {
-            let found = services
-                .key_manager
-                .find_user_by_name(&tenant, &name)
-                .await?;
-            if found.roles.iter().any(|role| role == domain::role::ADMIN) {
-                return Ok(None);
-            }
-            return Err(OauthError::invalid_client());
+    // The client first: an ordinary call costs no password hash.
+    let authenticated = match client(headers, form) {
+        Ok(secret) => services.key_manager.authenticate(secret).await,
+        Err(error) if text.is_empty() => return Err(error),
+        Err(_) => Err(Refused::Oauth(OauthRefusal::InvalidClient, String::new())),
+    };
+    match (authenticated, text.strip_prefix("Basic ")) {
+        (Ok(client), _) => Ok(Some(client.consumer_key)),
+        (Err(Refused::Oauth(OauthRefusal::InvalidClient, _)), Some(credential))
+            if is_administrator(services, credential).await? =>
+        {
+            Ok(None)
         }
+        (Err(refused), _) => Err(refused.into()),
     }
-    let client = services
+}
+
+/// Whether this is an administrator's name and password.
+async fn is_administrator(services: &Services, credential: &str) -> Result<bool, OauthError> {
+    let user = services.key_manager.basic(credential).await;
+    let user = user.map_err(|error| ApiError::unavailable(&error))?;
+    let Some((tenant, name)) = user else {
+        return Ok(false);
+    };
+    let found = services
         .key_manager
-        .authenticate(client(headers, form)?)
+        .find_user_by_name(&tenant, &name)
         .await?;
-    Ok(Some(client.consumer_key))
+    Ok(found.roles.iter().any(|role| role == domain::role::ADMIN))
 }
 
 fn shown(grant: &Grant) -> Value {

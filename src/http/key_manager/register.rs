@@ -6,6 +6,7 @@ use axum::extract::State;
 use serde_json::{Value, json};
 
 use actors::key_manager::command::{Client, NewClient, Refused};
+use actors::key_manager::{KeyManagerHandle, bare_name};
 use domain::application::TokenType;
 
 use crate::auth::Caller;
@@ -39,31 +40,38 @@ pub(super) async fn register(
 ) -> Result<Json<Value>, ApiError> {
     let wanted = wanted(&caller, fields)?;
     let km = &services.key_manager;
+    let (client, secret) = match changed(km, wanted.clone()).await {
+        Err(Refused::NotFound(_)) => match km.create_client(wanted.clone()).await {
+            // Somebody registered the same name in between: then it is changed as well.
+            Err(Refused::Duplicate(_)) => changed(km, wanted).await,
+            created => created,
+        },
+        known => known,
+    }
+    .map_err(refused)?;
+    Ok(Json(shown(&client, &secret)))
+}
+
+/// Changes the client of that name; secrets are kept as hashes, so the one to be shown again is a
+/// new one.
+async fn changed(km: &KeyManagerHandle, wanted: NewClient) -> Result<(Client, String), Refused> {
     let known = km
         .find_client_by_name(&wanted.tenant, &wanted.owner, &wanted.name)
-        .await;
-    let (client, secret) = match known {
-        Ok(client) => {
-            let changed = Client {
-                consumer_key: client.consumer_key,
-                details: wanted,
-            };
-            let client = km.update_client(changed).await.map_err(refused)?;
-            // Secrets are kept as hashes: the one to be shown again is a new one.
-            let secret = km.regenerate_secret(&client.consumer_key).await;
-            (client, secret.map_err(refused)?)
-        }
-        Err(Refused::NotFound(_)) => km.create_client(wanted).await.map_err(refused)?,
-        Err(error) => return Err(refused(error)),
+        .await?;
+    let changed = Client {
+        consumer_key: known.consumer_key,
+        details: wanted,
     };
-    Ok(Json(shown(&client, &secret)))
+    let client = km.update_client(changed).await?;
+    let secret = km.regenerate_secret(&client.consumer_key).await?;
+    Ok((client, secret))
 }
 
 fn wanted(caller: &Caller, mut fields: Fields) -> Result<NewClient, ApiError> {
     let name = fields.required_text("clientName", 255)?;
     let owner = fields.text("owner", 255)?;
     let owner = owner.unwrap_or_else(|| caller.user.clone());
-    let bare = owner.split('@').next().unwrap_or_default();
+    let bare = bare_name(&owner);
     if !bare.eq_ignore_ascii_case(&caller.user) && !caller.has("apim:admin") {
         return Err(ApiError::bad_field("owner", "must be the caller"));
     }

@@ -6,6 +6,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use actors::key_manager::bare_name;
 use actors::key_manager::command::{NewUser, Refused, User};
 
 use super::scim_error::ScimError;
@@ -171,7 +172,7 @@ pub(super) fn new_user(tenant: &str, mut fields: Fields) -> Result<NewUser, Scim
     }
     Ok(NewUser {
         tenant: tenant.to_owned(),
-        name: name.split('@').next().unwrap_or_default().to_owned(),
+        name: bare_name(&name).to_owned(),
         password,
         email,
         given_name,
@@ -218,7 +219,7 @@ fn name_of(filter: &str) -> Result<String, ScimError> {
             if attribute.eq_ignore_ascii_case("userName")
                 && operator.eq_ignore_ascii_case("eq") =>
         {
-            Ok(value.trim().trim_matches('"').to_owned())
+            Ok(bare_name(value.trim().trim_matches('"')).to_owned())
         }
         _ => Err(ScimError::invalid_filter("use: userName eq \"name\"")),
     }

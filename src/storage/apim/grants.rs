@@ -4,6 +4,7 @@ use domain::application::{ApplicationStatus, KeyType};
 use domain::subscription::SubscriptionStatus;
 use domain::validation::{GrantedApplication, GrantedSubscription};
 
+use super::change_log::unsigned;
 use crate::database::Read;
 use crate::error::StoreError;
 use crate::row::Columns as _;
@@ -41,6 +42,17 @@ pub async fn head(read: &mut Read) -> Result<u64, StoreError> {
         .await?;
     let n = row.map(|row| row.integer("n")).transpose()?.unwrap_or(0);
     Ok(u64::try_from(n).unwrap_or(0))
+}
+
+/// The number of the entry that a change of Shared was relayed as, by the id of its outbox row.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn find_relayed(read: &mut Read, outbox_id: &str) -> Result<Option<u64>, StoreError> {
+    let query = sqlx::query("SELECT n FROM change_log WHERE source = $1");
+    let row = read.optional(query.bind(outbox_id.to_owned())).await?;
+    let n = row.map(|row| row.integer("n")).transpose()?;
+    n.map(unsigned).transpose()
 }
 
 /// The application that a consumer key serves, and for which kind of keys.

@@ -4,7 +4,7 @@ use sqlx::any::AnyRow;
 
 use crate::database::{Read, Write};
 use crate::error::StoreError;
-use crate::row::Columns as _;
+use crate::row::{Columns as _, is_storable};
 
 /// A client as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +40,9 @@ const SELECT: &str = "SELECT * FROM oauth_clients WHERE consumer_key = $1";
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn find(read: &mut Read, consumer_key: &str) -> Result<Option<OauthClient>, StoreError> {
+    if !is_storable(consumer_key) {
+        return Ok(None);
+    }
     let query = sqlx::query(SELECT).bind(consumer_key.to_owned());
     read.optional(query).await?.map(|row| of(&row)).transpose()
 }
@@ -54,6 +57,9 @@ pub async fn find_by_name(
     owner: &str,
     name: &str,
 ) -> Result<Option<OauthClient>, StoreError> {
+    if !is_storable(owner) || !is_storable(name) {
+        return Ok(None);
+    }
     let query =
         sqlx::query("SELECT * FROM oauth_clients WHERE tenant = $1 AND owner = $2 AND name = $3")
             .bind(tenant.to_owned())

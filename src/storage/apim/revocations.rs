@@ -58,7 +58,9 @@ pub async fn save_mark(write: &mut Write, mark: &Mark) -> Result<(), StoreError>
     let query = sqlx::query(
         "INSERT INTO issued_before_marks (tenant, subject, subject_id, before_ms, until_ms) \
          VALUES ($1, $2, $3, $4, $5) ON CONFLICT (tenant, subject, subject_id) DO UPDATE SET \
-         before_ms = excluded.before_ms, until_ms = excluded.until_ms \
+         before_ms = excluded.before_ms, until_ms = CASE \
+         WHEN excluded.until_ms > issued_before_marks.until_ms THEN excluded.until_ms \
+         ELSE issued_before_marks.until_ms END \
          WHERE excluded.before_ms > issued_before_marks.before_ms",
     )
     .bind(mark.tenant.clone())
@@ -67,6 +69,29 @@ pub async fn save_mark(write: &mut Write, mark: &Mark) -> Result<(), StoreError>
     .bind(mark.before_ms)
     .bind(mark.until_ms);
     write.execute(query, "mark").await.map(drop)
+}
+
+/// Removes the API keys that rest on a user or an application: a mark lapses when the last token
+/// has expired, a key may have no end.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn delete_api_keys(
+    write: &mut Write,
+    tenant: &str,
+    subject: MarkedSubject,
+    subject_id: &str,
+) -> Result<(), StoreError> {
+    let query = match subject {
+        MarkedSubject::User => "DELETE FROM api_keys WHERE tenant = $1 AND owner = $2",
+        MarkedSubject::Application => {
+            "DELETE FROM api_keys WHERE tenant = $1 AND application_id = $2"
+        }
+        MarkedSubject::Client | MarkedSubject::Session => return Ok(()),
+    };
+    let query = sqlx::query(query).bind(tenant.to_owned());
+    let query = query.bind(subject_id.to_owned());
+    write.execute(query, "API key").await.map(drop)
 }
 
 /// Whether a token is revoked.

@@ -139,6 +139,24 @@ pub async fn delete_session(write: &mut Write, session: &str) -> Result<(), Stor
     Ok(())
 }
 
+/// The sessions of a user that could still be refreshed.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn list_sessions(
+    read: &mut Read,
+    tenant: &str,
+    username: &str,
+) -> Result<Vec<String>, StoreError> {
+    let query = sqlx::query(
+        "SELECT DISTINCT session FROM refresh_tokens \
+         WHERE tenant = $1 AND username = $2 AND used = 0 ORDER BY session",
+    );
+    let query = query.bind(tenant.to_owned()).bind(username.to_owned());
+    let rows = read.all(query).await?;
+    rows.iter().map(|row| row.text("session")).collect()
+}
+
 /// Removes an opaque access token.
 ///
 /// # Errors
@@ -162,10 +180,12 @@ pub async fn delete_expired(write: &mut Write, now_ms: i64, most: i64) -> Result
          WHERE expires_at_ms <= $1 ORDER BY expires_at_ms LIMIT $2)",
         "DELETE FROM refresh_tokens WHERE token_hash IN (SELECT token_hash FROM refresh_tokens \
          WHERE expires_at_ms <= $1 ORDER BY expires_at_ms LIMIT $2)",
-        "DELETE FROM revoked_tokens WHERE token_id IN (SELECT token_id FROM revoked_tokens \
-         WHERE expires_at_ms <= $1 ORDER BY expires_at_ms LIMIT $2) AND expires_at_ms <= $1",
-        "DELETE FROM issued_before_marks WHERE until_ms <= $1 AND subject_id IN \
-         (SELECT subject_id FROM issued_before_marks WHERE until_ms <= $1 LIMIT $2)",
+        "DELETE FROM revoked_tokens WHERE (tenant, issuer, token_id) IN \
+         (SELECT tenant, issuer, token_id FROM revoked_tokens \
+         WHERE expires_at_ms <= $1 ORDER BY expires_at_ms LIMIT $2)",
+        "DELETE FROM issued_before_marks WHERE (tenant, subject, subject_id) IN \
+         (SELECT tenant, subject, subject_id FROM issued_before_marks \
+         WHERE until_ms <= $1 ORDER BY until_ms LIMIT $2)",
     ] {
         let query = sqlx::query(query).bind(now_ms).bind(most);
         removed += write.execute(query, "token").await?;

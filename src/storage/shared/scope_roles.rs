@@ -2,7 +2,7 @@
 
 use crate::database::{Read, Write};
 use crate::error::StoreError;
-use crate::row::Columns as _;
+use crate::row::{Columns as _, is_storable};
 
 /// The role that stands for "anybody" in a row of its own, so that a scope without roles is known.
 const ANYBODY: &str = "";
@@ -17,6 +17,9 @@ pub async fn find(
     tenant: &str,
     scope: &str,
 ) -> Result<Option<Vec<String>>, StoreError> {
+    if !is_storable(scope) {
+        return Ok(None);
+    }
     let query = sqlx::query(
         "SELECT DISTINCT role FROM scope_roles WHERE tenant = $1 AND scope = $2 ORDER BY role",
     );

@@ -4,7 +4,11 @@ use sqlx::any::AnyRow;
 
 use crate::database::{Read, Write};
 use crate::error::StoreError;
-use crate::row::Columns as _;
+use crate::row::{Columns as _, is_storable};
+
+const COUNT_WITH_ROLE: &str = "SELECT COUNT(*) AS n FROM user_roles r \
+     JOIN users u ON u.tenant = r.tenant AND u.id = r.user_id \
+     WHERE r.tenant = $1 AND r.role = $2 AND u.active = 1";
 
 /// A user as stored; roles are kept beside.
 #[derive(Clone, PartialEq, Eq)]
@@ -47,6 +51,9 @@ impl std::fmt::Debug for User {
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn find(read: &mut Read, tenant: &str, id: &str) -> Result<Option<User>, StoreError> {
+    if !is_storable(id) {
+        return Ok(None);
+    }
     let query = sqlx::query("SELECT * FROM users WHERE tenant = $1 AND id = $2");
     let query = query.bind(tenant.to_owned()).bind(id.to_owned());
     read.optional(query).await?.map(|row| of(&row)).transpose()
@@ -61,6 +68,9 @@ pub async fn find_by_name(
     tenant: &str,
     name: &str,
 ) -> Result<Option<User>, StoreError> {
+    if !is_storable(name) {
+        return Ok(None);
+    }
     let query = sqlx::query("SELECT * FROM users WHERE tenant = $1 AND name_key = $2");
     let query = query.bind(tenant.to_owned()).bind(name.to_lowercase());
     read.optional(query).await?.map(|row| of(&row)).transpose()
@@ -107,10 +117,7 @@ pub async fn roles(read: &mut Read, tenant: &str, id: &str) -> Result<Vec<String
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn count_with_role(read: &mut Read, tenant: &str, role: &str) -> Result<i64, StoreError> {
-    let query = sqlx::query(
-        "SELECT COUNT(*) AS n FROM user_roles r JOIN users u ON u.id = r.user_id \
-         WHERE r.tenant = $1 AND r.role = $2 AND u.active = 1",
-    );
+    let query = sqlx::query(COUNT_WITH_ROLE);
     let row = read
         .optional(query.bind(tenant.to_owned()).bind(role.to_owned()))
         .await?;
@@ -199,17 +206,68 @@ pub async fn create(write: &mut Write, user: &User, roles: &[String]) -> Result<
     Ok(())
 }
 
-/// Removes a user with roles; false when there was none.
+/// Replaces a user's password; false when there is no such user.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
-pub async fn delete(write: &mut Write, tenant: &str, id: &str) -> Result<bool, StoreError> {
+pub async fn update_password(
+    write: &mut Write,
+    tenant: &str,
+    id: &str,
+    password_hash: &str,
+    now_ms: i64,
+) -> Result<bool, StoreError> {
+    let query = sqlx::query(
+        "UPDATE users SET password_hash = $1, updated_at_ms = $2, row_version = row_version + 1 \
+         WHERE tenant = $3 AND id = $4",
+    )
+    .bind(password_hash.to_owned())
+    .bind(now_ms)
+    .bind(tenant.to_owned())
+    .bind(id.to_owned());
+    Ok(write.execute(query, "user").await? == 1)
+}
+
+/// Removes a user with roles, unless no active user would hold `kept_role` any more; false when
+/// there was none.
+///
+/// # Errors
+/// [`StoreError::Forbidden`] for the last holder of `kept_role`; then the write must be dropped.
+pub async fn delete(
+    write: &mut Write,
+    tenant: &str,
+    id: &str,
+    kept_role: &str,
+) -> Result<bool, StoreError> {
+    // Two removals in one tenant come one after the other: each counts what the other has left.
+    let lock = sqlx::query("UPDATE tenants SET active = active WHERE domain = $1");
+    write
+        .execute(lock.bind(tenant.to_owned()), "tenant")
+        .await?;
+    let held =
+        sqlx::query("DELETE FROM user_roles WHERE tenant = $1 AND user_id = $2 AND role = $3");
+    let held = held
+        .bind(tenant.to_owned())
+        .bind(id.to_owned())
+        .bind(kept_role.to_owned());
+    let held = write.execute(held, "role").await? > 0;
     let roles = sqlx::query("DELETE FROM user_roles WHERE tenant = $1 AND user_id = $2");
     let roles = roles.bind(tenant.to_owned()).bind(id.to_owned());
     write.execute(roles, "role").await?;
     let user = sqlx::query("DELETE FROM users WHERE tenant = $1 AND id = $2");
     let user = user.bind(tenant.to_owned()).bind(id.to_owned());
-    Ok(write.execute(user, "user").await? == 1)
+    let removed = write.execute(user, "user").await? == 1;
+    if held {
+        let left = sqlx::query(COUNT_WITH_ROLE)
+            .bind(tenant.to_owned())
+            .bind(kept_role.to_owned());
+        let row = write.optional(left).await?;
+        if row.map_or(Ok(0), |row| row.integer("n"))? == 0 {
+            let reason = format!("is the last one with the role {kept_role}");
+            return Err(StoreError::Forbidden(reason));
+        }
+    }
+    Ok(removed)
 }
 
 fn of(row: &AnyRow) -> Result<User, StoreError> {
