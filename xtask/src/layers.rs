@@ -1,8 +1,10 @@
 //! `layers`: who may import whom, where cargo cannot see it.
 //!
-//! Inside `src/actors` a component is reached from another one only through its handle, its messages or an item that
-//! its `mod.rs` exports; `src/http` sees components the same way. Folders of `src/http` do not import each other.
+//! Inside `src/actors` a component is reached from another one only through its handle, its messages or an item of its
+//! `mod.rs`; `src/http` sees components the same way. Folders of `src/http` do not import each other.
 //! Between crates the manifests are compared with the allowed graph (`edges`).
+
+use std::collections::BTreeSet;
 
 use anyhow::Result;
 
@@ -30,8 +32,8 @@ const HTTP_FOLDERS: [&str; 6] = [
     "key_manager",
     "inspection",
 ];
-/// Modules of a component that are its door.
-const DOORS: [&str; 2] = ["handle", "message"];
+/// Modules of a component that are its door: the typed client, and what travels through it.
+const DOORS: [&str; 3] = ["handle", "message", "command"];
 
 /// Prints what breaks the layers.
 ///
@@ -41,15 +43,34 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let mut components: Vec<String> = COMPONENTS.iter().map(|name| (*name).to_owned()).collect();
     components.extend(workspace.folders_with("src/actors", "handle")?);
     let mut findings = edges::findings(&workspace.manifests()?);
-    for source in workspace.sources()? {
-        findings.extend(between_components(&source, &components));
+    let sources = workspace.sources()?;
+    let modules = modules(&sources);
+    for source in sources {
+        findings.extend(between_components(&source, &components, &modules));
         findings.extend(between_http_folders(&source));
     }
     report(&findings)
 }
 
+/// Every module of a component that has a file: `(component, module)`.
+fn modules(sources: &[Source]) -> BTreeSet<(String, String)> {
+    sources
+        .iter()
+        .filter_map(|source| source.path.strip_prefix("src/actors/")?.split_once('/'))
+        .map(|(component, inside)| {
+            let module = inside.split_once('/').map_or(inside, |(folder, _)| folder);
+            let module = module.strip_suffix(".rs").unwrap_or(module);
+            (component.to_owned(), module.to_owned())
+        })
+        .collect()
+}
+
 /// Uses of a component past its door, from other components and from http.
-fn between_components(source: &Source, components: &[String]) -> Vec<Finding> {
+fn between_components(
+    source: &Source,
+    components: &[String],
+    modules: &BTreeSet<(String, String)>,
+) -> Vec<Finding> {
     let (own, root, depth) = if let Some(inside) = source.path.strip_prefix("src/actors/") {
         match inside.split_once('/') {
             Some((own, _)) if components.iter().any(|name| name == own) => {
@@ -74,7 +95,10 @@ fn between_components(source: &Source, components: &[String]) -> Vec<Finding> {
         let open = rest.first().is_some_and(|next| {
             DOORS.contains(&next.as_str())
                 || next.starts_with(char::is_uppercase)
-                || (path.called && rest.len() == 1)
+                // an item of its mod.rs: whatever has this one name and no file of its own
+                || (rest.len() == 1
+                    && next != "*"
+                    && !modules.contains(&(other.clone(), next.clone())))
         });
         if !open {
             let shown = path.segments.join("::");
@@ -141,7 +165,13 @@ mod tests {
     fn refused(path: &str, text: &str) -> usize {
         let components: Vec<String> = COMPONENTS.iter().map(|name| (*name).to_owned()).collect();
         let source = Source::of(path, text);
-        between_components(&source, &components).len() + between_http_folders(&source).len()
+        let files = [
+            "src/actors/key_manager/actor.rs",
+            "src/actors/key_manager/tokens/mod.rs",
+        ];
+        let modules = modules(&files.map(|file| Source::of(file, "")));
+        between_components(&source, &components, &modules).len()
+            + between_http_folders(&source).len()
     }
 
     #[test]
@@ -150,7 +180,8 @@ mod tests {
         for text in [
             "use crate::key_manager::handle::KeyManagerHandle;",
             "use crate::key_manager::message::Validate;",
-            "use crate::key_manager::{KeyManagerHandle, Verdict};",
+            "use crate::key_manager::command::Issue;",
+            "use crate::key_manager::{KeyManagerHandle, Verdict, hash_hex};",
             "fn f() { crate::key_manager::spawn(1) }",
             "use crate::gateway::actor::State; use super::routes;",
             "use crate::root::Root;",
@@ -160,6 +191,8 @@ mod tests {
         }
         for text in [
             "use crate::key_manager::actor::State;",
+            "use crate::key_manager::actor;",
+            "use crate::key_manager::tokens;",
             "use crate::{gateway::Routes, key_manager::{handle::H, tokens::Token}};",
             "use crate::key_manager;",
             "use crate::key_manager::*;",

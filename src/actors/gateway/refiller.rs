@@ -22,7 +22,7 @@ use crate::traffic_manager::TrafficManagerHandle;
 use crate::traffic_manager::message::{
     LeaseAnswer, LeaseAsk, LeaseMany, Leased, Outlook, ThrottleKey,
 };
-use crate::traffic_manager::shard::shard_of;
+use crate::traffic_manager::shard_of;
 
 /// Keys counted apart; beyond it new ones share one strict key per policy (L12).
 const KEYS: usize = 100_000;

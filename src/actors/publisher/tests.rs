@@ -10,8 +10,8 @@ use storage::apim::policies;
 
 use super::sweeper::sweep_before;
 use super::*;
+use crate::change_feed::FeedSettings;
 use crate::change_feed::message::{Pull, Pulled};
-use crate::change_feed::{self, FeedSettings};
 
 struct Bench {
     publisher: PublisherHandle,
@@ -31,7 +31,7 @@ async fn bench() -> Bench {
     write.commit().await.unwrap();
     let system = System::new(Clock::system(), true);
     let (feed, feed_child) =
-        change_feed::component(&system, &apim, &shared, FeedSettings::default());
+        crate::change_feed::component(&system, &apim, &shared, FeedSettings::default());
     let settings = PublisherSettings::default();
     let (publisher, child) = component(
         &system,

@@ -8,7 +8,7 @@ mod handle;
 mod keeper;
 pub mod message;
 mod policies;
-pub mod shard;
+mod shard;
 mod shards;
 mod slot;
 #[cfg(test)]
@@ -30,6 +30,7 @@ use slot::Slots;
 use view::PolicyView;
 
 pub use handle::TrafficManagerHandle;
+pub use shard::shard_of;
 
 /// A gateway that gets nothing now asks again after so long, milliseconds (L9).
 const RETRY_MS: u32 = 200;
