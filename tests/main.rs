@@ -6,6 +6,7 @@ mod support;
 
 mod bad_input;
 mod changes;
+mod commands;
 mod start;
 mod supervision;
 mod usage;

@@ -42,7 +42,7 @@ pub(super) fn run(actors: &Actors) -> anyhow::Result<ExitCode> {
                         .each_ref()
                         .map(String::as_str),
                     &rows,
-                );
+                )?;
             }
         }
         Ok(ExitCode::SUCCESS)

@@ -41,8 +41,8 @@ pub(super) fn run(status: &Status) -> anyhow::Result<ExitCode> {
                 table::print(
                     &["CHECK", "STATE", "WHY"],
                     &checks.iter().map(row).collect::<Vec<_>>(),
-                );
-                println!("{}", if ready { "ready" } else { "not ready" });
+                )?;
+                remote::say(if ready { "ready" } else { "not ready" })?;
             }
         }
         Ok(if ready {

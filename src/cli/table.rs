@@ -1,10 +1,14 @@
 //! Plain tables for people: columns as wide as their widest cell.
 
+use std::io::{self, Write as _};
+
 /// Prints a heading and rows.
-pub(crate) fn print(heading: &[&str], rows: &[Vec<String>]) {
+pub(crate) fn print(heading: &[&str], rows: &[Vec<String>]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
     for line in lines(heading, rows) {
-        println!("{line}");
+        writeln!(stdout, "{line}")?;
     }
+    Ok(())
 }
 
 fn lines(heading: &[&str], rows: &[Vec<String>]) -> Vec<String> {

@@ -90,9 +90,9 @@ async fn add(
             remote::print_json(&made)?;
         }
         Output::Table => {
-            println!("added {name} ({})", roles_of(&made));
+            remote::say(&format!("added {name} ({})", roles_of(&made)))?;
             if !from_stdin {
-                println!("password, shown this once: {password}");
+                remote::say(&format!("password, shown this once: {password}"))?;
             }
         }
     }
@@ -117,7 +117,7 @@ async fn list(remote: &Remote, output: Output) -> anyhow::Result<()> {
             table::print(
                 &["NAME", "ROLES", "ID"],
                 &people.iter().map(row).collect::<Vec<_>>(),
-            );
+            )?;
             Ok(())
         }
     }
@@ -138,10 +138,7 @@ async fn delete(remote: &Remote, output: Output, name: &str) -> anyhow::Result<(
     answer.success(&format!("{name} cannot be deleted"))?;
     match output {
         Output::Json => remote::print_json(&json!({ "deleted": name, "id": id })),
-        Output::Table => {
-            println!("deleted {name}");
-            Ok(())
-        }
+        Output::Table => remote::say(&format!("deleted {name}")),
     }
 }
 

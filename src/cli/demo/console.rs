@@ -1,6 +1,7 @@
 //! What a person sees: numbered steps on standard output, and on a terminal a spinner while one
 //! is under way.
 
+use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -47,11 +48,13 @@ impl Console {
     /// All steps are done and the node stays up.
     pub(super) fn finish(&self, directory: &Path, upstream: &str) {
         self.spinner.finish_and_clear();
-        println!(
+        say(&format!(
             "\nThe node stays up until Ctrl-C. Its data is in {}.",
             directory.display()
-        );
-        println!("The sample service behind it is {upstream} (description at /openapi.yaml).");
+        ));
+        say(&format!(
+            "The sample service behind it is {upstream} (description at /openapi.yaml)."
+        ));
     }
 
     /// How to go on after the demo.
@@ -61,12 +64,17 @@ impl Console {
             0 => String::new(),
             offset => format!(" --port-offset {offset}"),
         };
-        println!("\nStopped. To go on with what is there:");
-        println!("    headgate start --config {}", config.display());
-        println!("    headgate sample-backend{shift}");
+        say("\nStopped. To go on with what is there:");
+        say(&format!("    headgate start --config {}", config.display()));
+        say(&format!("    headgate sample-backend{shift}"));
     }
 
     fn print(&self, line: &str) {
-        self.spinner.suspend(|| println!("{line}"));
+        self.spinner.suspend(|| say(line));
     }
+}
+
+/// Prints a line. A closed pipe does not end the demo.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
 }

@@ -1,5 +1,6 @@
 //! The demo's `headgate.toml`: loopback only, endpoints on loopback allowed, its ports shifted.
 
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -16,7 +17,9 @@ pub(super) fn load(directory: &Path, offset: Option<u16>) -> anyhow::Result<Conf
     let file = file(directory);
     if !file.exists() {
         let cannot = || format!("{} cannot be written", file.display());
-        std::fs::create_dir_all(directory).with_context(cannot)?;
+        let mut maker = std::fs::DirBuilder::new();
+        maker.recursive(true).mode(0o700);
+        maker.create(directory).with_context(cannot)?;
         std::fs::write(&file, text(offset.unwrap_or(0))).with_context(cannot)?;
     }
     let flags = Flags {
