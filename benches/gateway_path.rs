@@ -4,10 +4,12 @@
 #[path = "../src/client.rs"]
 #[allow(
     dead_code,
+    unused_imports,
     reason = "the set-up uses a part of the command line's client"
 )]
 mod client;
 mod floor;
+#[allow(dead_code, reason = "each benchmark uses its part")]
 mod measure;
 mod node;
 mod setting;
