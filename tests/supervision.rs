@@ -123,7 +123,7 @@ component_survives! {
     killed_publisher_actors_come_back_and_fail_no_call: "publisher";
     killed_devportal_actors_come_back_and_fail_no_call: "devportal";
     killed_admin_actors_come_back_and_fail_no_call: "admin";
-    killed_key_manager_actors_come_back_and_fail_no_call: "key-manager";
+    killed_key_manager_actors_come_back_and_fail_no_call: "key_manager";
     killed_gateway_actors_come_back_and_fail_no_call: "gateway";
     killed_traffic_manager_actors_come_back_and_fail_no_call: "traffic-manager";
     killed_change_feed_actors_come_back_and_fail_no_call: "change-feed";

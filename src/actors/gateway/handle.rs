@@ -141,9 +141,10 @@ impl GatewayHandle {
         super::boot_ms(&self.state.clock)
     }
 
-    /// A call begins that will leave its usage.
-    pub fn begin_usage(&self) {
-        self.tally.begin();
+    /// A call begins that will leave its usage; waits in the rare case that no number for it is
+    /// reserved yet.
+    pub async fn begin_usage(&self) {
+        self.tally.begin().await;
     }
 
     /// Leaves what a call was; never waits.

@@ -8,17 +8,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use cluster::{Actor, Address, BoxError, Ticker};
+use cluster::{Actor, Address, BoxError, Ticker, spawn_named};
 use domain::usage::{Histogram, UsageCount, UsageEvent};
-use tokio::sync::Mutex;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::sync::{Mutex, Notify};
+use tokio::task::JoinHandle;
 
 use crate::usage::UsageHandle;
 
 /// Events that may wait to be counted.
 const WAITING: usize = 65_536;
-/// Event numbers reserved at a time.
-const BLOCK: u64 = 16_384;
+/// Event numbers kept reserved ahead of the calls that begin: as many as began in the last round,
+/// within these bounds. They bound what is unknown after a crash.
+const LEAST_AHEAD: u64 = 64;
+const MOST_AHEAD: u64 = 16_384;
+/// Rounds without a call after which numbers that nobody uses are given back.
+const IDLE_ROUNDS: u32 = 5;
+/// How long a call waits for a number before it goes on without one.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// Events of one batch.
 const BATCH: u64 = 8_192;
 const FLUSH: Duration = Duration::from_millis(100);
@@ -29,6 +36,14 @@ const MINUTE_MS: i64 = 60_000;
 pub(super) struct Tally {
     /// Calls that began.
     begun: AtomicU64,
+    /// Calls that ended and left their event, or were dropped.
+    ended: AtomicU64,
+    /// Calls that may begin: for so many there are reserved numbers.
+    allowed: AtomicU64,
+    /// Tells the recorder that calls wait for numbers.
+    wanted: Notify,
+    /// Tells calls that there are numbers again.
+    given: Notify,
     dropped: AtomicU64,
     events: Sender<UsageEvent>,
 }
@@ -42,16 +57,25 @@ pub(super) struct Arguments {
 }
 
 pub(super) enum Message {
+    /// Time to record.
     Tick,
+    /// Calls wait for numbers.
+    Wanted,
 }
 
 pub(super) struct UsageRecorder {
     arguments: Arguments,
     /// Reserved numbers, both ends included, in order.
     free: VecDeque<(u64, u64)>,
-    /// Numbers reserved for calls that began since this incarnation did.
+    /// Numbers reserved by this incarnation and not given back.
     reserved: u64,
     begun_before: u64,
+    /// Calls that had begun at the last round, and rounds without one.
+    begun_last: u64,
+    idle: u32,
+    /// The last number that was used.
+    used: u64,
+    _waker: Waker,
     /// Numbered and counted, not yet recorded.
     pending: Option<Batch>,
     _ticker: Ticker,
@@ -70,19 +94,41 @@ impl Tally {
         let (events, receiver) = channel(WAITING);
         let tally = Self {
             begun: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
+            allowed: AtomicU64::new(0),
+            wanted: Notify::new(),
+            given: Notify::new(),
             dropped: AtomicU64::new(0),
             events,
         };
         (Arc::new(tally), Arc::new(Mutex::new(receiver)))
     }
 
-    /// A call begins: room for its event is reserved ahead.
-    pub(super) fn begin(&self) {
-        self.begun.fetch_add(1, Ordering::Relaxed);
+    /// A call begins. A number for its event is reserved before it goes on, so that after a crash
+    /// no call is neither counted nor unknown; nearly always one is there already.
+    pub(super) async fn begin(&self) {
+        let mine = self.begun.fetch_add(1, Ordering::SeqCst);
+        if mine < self.allowed.load(Ordering::SeqCst) {
+            return;
+        }
+        let waiting = async {
+            loop {
+                let given = self.given.notified();
+                self.wanted.notify_one();
+                if mine < self.allowed.load(Ordering::SeqCst) {
+                    return;
+                }
+                given.await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, waiting).await.is_err() {
+            metrics::counter!("headgate_usage_unnumbered_total").increment(1);
+        }
     }
 
     /// The call ended.
     pub(super) fn record(&self, event: UsageEvent) {
+        self.ended.fetch_add(1, Ordering::SeqCst);
         if self.events.try_send(event).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
             metrics::counter!("headgate_usage_dropped_total").increment(1);
@@ -98,19 +144,27 @@ impl Actor for UsageRecorder {
     async fn start(arguments: Arguments, me: Address<Message>) -> Result<Self, BoxError> {
         let begun_before = arguments.tally.begun.load(Ordering::Relaxed);
         let mut recorder = Self {
-            arguments,
             free: VecDeque::new(),
             reserved: 0,
             begun_before,
+            begun_last: begun_before,
+            idle: 0,
+            used: 0,
+            _waker: Waker::start(me.clone(), Arc::clone(&arguments.tally)),
             pending: None,
+            arguments,
             _ticker: Ticker::start(me, FLUSH, || Message::Tick),
         };
         recorder.reserve().await?;
         Ok(recorder)
     }
 
-    async fn handle(&mut self, Message::Tick: Message) -> Result<(), BoxError> {
-        if let Err(error) = self.flush().await {
+    async fn handle(&mut self, message: Message) -> Result<(), BoxError> {
+        let done = match message {
+            Message::Tick => self.round().await,
+            Message::Wanted => self.reserve().await,
+        };
+        if let Err(error) = done {
             tracing::warn!(%error, "usage could not be recorded, trying again");
         }
         Ok(())
@@ -170,6 +224,7 @@ impl UsageRecorder {
             return None;
         }
         let last = first + used - 1;
+        self.used = last;
         self.free.pop_front();
         if last < end {
             self.free.push_front((last + 1, end));
@@ -181,16 +236,85 @@ impl UsageRecorder {
         })
     }
 
-    /// Keeps half a block ahead of the calls that begin.
+    /// Keeps numbers ahead of the calls that begin.
     async fn reserve(&mut self) -> Result<(), BoxError> {
-        let begun = self.arguments.tally.begun.load(Ordering::Relaxed);
-        let begun = begun.saturating_sub(self.begun_before);
-        while self.reserved < begun.saturating_add(BLOCK / 2) || self.free.is_empty() {
-            let (first, last) = self.arguments.usage.reserve(BLOCK).await?;
+        let tally = Arc::clone(&self.arguments.tally);
+        loop {
+            let begun = tally.begun.load(Ordering::SeqCst);
+            let lately = begun.saturating_sub(self.begun_last);
+            let ahead = lately.clamp(LEAST_AHEAD, MOST_AHEAD);
+            let wanted = begun.saturating_sub(self.begun_before) + ahead / 2;
+            if self.reserved >= wanted && !self.free.is_empty() {
+                return Ok(());
+            }
+            let block = (wanted.saturating_sub(self.reserved)).max(ahead);
+            let (first, last) = self.arguments.usage.reserve(block).await?;
             self.free.push_back((first, last));
             self.reserved += last.saturating_sub(first).saturating_add(1);
+            self.allow(self.begun_before + self.reserved);
+        }
+    }
+
+    fn allow(&self, calls: u64) {
+        let tally = &self.arguments.tally;
+        tally.allowed.store(calls, Ordering::SeqCst);
+        tally.given.notify_waiters();
+    }
+
+    /// Records what waits; gives numbers back once nobody has called for a while.
+    async fn round(&mut self) -> Result<(), BoxError> {
+        self.flush().await?;
+        let begun = self.arguments.tally.begun.load(Ordering::SeqCst);
+        self.idle = if begun == self.begun_last {
+            self.idle + 1
+        } else {
+            0
+        };
+        self.begun_last = begun;
+        if self.idle >= IDLE_ROUNDS && !self.free.is_empty() && self.used > 0 {
+            self.give_back().await?;
         }
         Ok(())
+    }
+
+    /// Gives unused numbers back, unless a call began meanwhile: whoever begins counts themself
+    /// before they look at what is allowed, and this looks at the count after it lowered that.
+    async fn give_back(&mut self) -> Result<(), BoxError> {
+        let tally = Arc::clone(&self.arguments.tally);
+        let before = tally.allowed.load(Ordering::SeqCst);
+        let ended = tally.ended.load(Ordering::SeqCst);
+        tally.allowed.store(ended, Ordering::SeqCst);
+        if tally.begun.load(Ordering::SeqCst) != ended || self.pending.is_some() {
+            self.allow(before);
+            return Ok(());
+        }
+        self.free.clear();
+        self.begun_before = ended;
+        self.reserved = 0;
+        self.arguments.usage.release(self.used).await?;
+        Ok(())
+    }
+}
+
+/// Passes the wish for numbers on to the recorder at once; ends with its incarnation.
+struct Waker(JoinHandle<()>);
+
+// === impl Waker ===
+
+impl Waker {
+    fn start(recorder: Address<Message>, tally: Arc<Tally>) -> Self {
+        Self(spawn_named("usage numbers", async move {
+            loop {
+                tally.wanted.notified().await;
+                let _ = recorder.tell(Message::Wanted);
+            }
+        }))
+    }
+}
+
+impl Drop for Waker {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

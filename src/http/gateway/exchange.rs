@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use actors::gateway::{ApiRoute, Caller, Rules};
@@ -10,11 +11,18 @@ use domain::lease::{Basket, Lease, QuotaHint};
 use domain::route_table::Route;
 use domain::validation::Grant;
 use domain::validation_cache::{Entry, Hit};
-use http::HeaderValue;
 use http::request::Parts;
+use http::{HeaderValue, StatusCode};
 
 use super::fault::Fault;
 use super::ingress::Ingress;
+use super::serve::account;
+
+/// What a call is recorded as whose caller went away before its answer.
+const CLIENT_GONE: StatusCode = match StatusCode::from_u16(499) {
+    Ok(status) => status,
+    Err(_) => StatusCode::BAD_REQUEST,
+};
 
 /// A request and its state.
 pub(super) struct Exchange {
@@ -36,6 +44,13 @@ pub(super) struct Exchange {
     pub(super) request_id: HeaderValue,
     /// The throttling and deny policies of its moment.
     pub(super) rules: Arc<Rules>,
+    /// The API it is for, as soon as that is known.
+    pub(super) route: Option<Arc<Route<ApiRoute>>>,
+    /// Body bytes from the caller so far.
+    pub(super) bytes_in: Arc<AtomicU64>,
+    /// Whether its account was opened; a request that is dropped before (the caller went away)
+    /// is accounted then.
+    pub(super) accounted: bool,
     /// What it matched.
     pub(super) matched: Option<Matched>,
     /// Who calls.
@@ -108,6 +123,15 @@ impl Exchange {
     /// A header as text.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.head.headers.get(name)?.to_str().ok()
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if !self.accounted {
+            let mut account = account(self, CLIENT_GONE, 0);
+            account.broken = true;
+        }
     }
 }
 

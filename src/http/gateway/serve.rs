@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use domain::address::unmapped;
 use domain::usage::UsageEvent;
@@ -51,10 +50,9 @@ pub(super) async fn serve(
     let method = head.method.clone();
     let xml = is_xml(&head.headers);
     let chunked = head.headers.contains_key(header::TRANSFER_ENCODING);
-    let bytes_in = Arc::new(AtomicU64::new(0));
-    ingress.gateway.begin_usage();
+    ingress.gateway.begin_usage().await;
     let mut exchange = open(&ingress, peer, head);
-    let outcome = phases(&mut exchange, body, &bytes_in).await;
+    let outcome = phases(&mut exchange, body).await;
     let (mut response, fault) = match outcome {
         Ok(response) => (response, 0),
         Err(fault) => (fault.response(xml, &method).map(Outgoing::Own), fault.code),
@@ -66,7 +64,7 @@ pub(super) async fn serve(
         response.headers_mut().insert(header::CONNECTION, close);
     }
     let status = response.status();
-    let account = account(exchange, status, fault, bytes_in);
+    let account = account(&mut exchange, status, fault);
     response.map(|body| match body {
         Outgoing::Own(body) => {
             drop(account);
@@ -84,13 +82,10 @@ enum Outgoing {
     Upstream(Incoming),
 }
 
-async fn phases(
-    exchange: &mut Exchange,
-    body: Incoming,
-    bytes_in: &Arc<AtomicU64>,
-) -> Result<Response<Outgoing>, Fault> {
+async fn phases(exchange: &mut Exchange, body: Incoming) -> Result<Response<Outgoing>, Fault> {
     limits(exchange, &body)?;
     let found = find_api(exchange)?;
+    exchange.route = Some(Arc::clone(&found.route));
     if let Some(answer) = cors::preflight(exchange, &found)? {
         return Ok(answer.map(Outgoing::Own));
     }
@@ -101,7 +96,8 @@ async fn phases(
     authenticate(exchange).await?;
     authorize(exchange)?;
     throttle(exchange).await?;
-    let answer = forward(exchange, body, bytes_in).await?;
+    let bytes_in = Arc::clone(&exchange.bytes_in);
+    let answer = forward(exchange, body, &bytes_in).await?;
     Ok(answer.map(Outgoing::Upstream))
 }
 
@@ -151,7 +147,10 @@ fn open(ingress: &Arc<Ingress>, peer: Peer, head: http::request::Parts) -> Excha
         at_ms: clock.now_ms(),
         began: clock.monotonic(),
         request_id,
+        route: None,
         matched: None,
+        bytes_in: Arc::default(),
+        accounted: false,
         caller: None,
         basket: domain::lease::Basket::default(),
         decision: Decision::default(),
@@ -213,16 +212,10 @@ fn finish(exchange: &Exchange, fields: &mut http::HeaderMap) {
     }
 }
 
-fn account(
-    exchange: Exchange,
-    status: StatusCode,
-    fault: u32,
-    bytes_in: Arc<AtomicU64>,
-) -> Account {
-    let artifact = exchange
-        .matched
-        .as_ref()
-        .map(|matched| &matched.route.api.artifact);
+/// The call as far as it came, to be recorded when its last byte is gone.
+pub(super) fn account(exchange: &mut Exchange, status: StatusCode, fault: u32) -> Account {
+    exchange.accounted = true;
+    let artifact = exchange.route.as_ref().map(|route| &route.api.artifact);
     let grant = exchange.grant().ok().flatten();
     let application = grant.and_then(|grant| grant.application.as_ref());
     let event = UsageEvent {
@@ -243,7 +236,7 @@ fn account(
         gateway: exchange.ingress.gateway.clone(),
         event,
         began: exchange.began,
-        bytes_in,
+        bytes_in: Arc::clone(&exchange.bytes_in),
         bytes_out: 0,
         broken: false,
     }
