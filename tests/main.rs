@@ -7,6 +7,7 @@ mod support;
 mod bad_input;
 mod changes;
 mod commands;
+mod demo;
 mod start;
 mod supervision;
 mod usage;

@@ -1,0 +1,99 @@
+//! `headgate demo` as a person meets it: all steps, Ctrl-C, and again on what is there.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::eventually;
+
+/// The demo's ports before any offset.
+const PORTS: [u16; 4] = [9443, 8280, 8243, 8290];
+
+struct Demo {
+    child: Child,
+    said: std::path::PathBuf,
+}
+
+impl Demo {
+    fn start(dir: &Path, name: &str, words: &[String]) -> Self {
+        let said = dir.join(name);
+        let child = Command::new(env!("CARGO_BIN_EXE_headgate"))
+            .arg("demo")
+            .args(words)
+            .current_dir(dir)
+            .env_remove("HEADGATE_ADMIN_USER")
+            .env_remove("HEADGATE_ADMIN_PASSWORD")
+            .stdout(std::fs::File::create(&said).expect("a file"))
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the binary");
+        Self { child, said }
+    }
+
+    fn said(&self) -> String {
+        std::fs::read_to_string(&self.said).unwrap_or_default()
+    }
+
+    async fn until_it_says(&mut self, text: &str) -> String {
+        eventually(90, text, || {
+            let said = self.said();
+            if let Ok(Some(status)) = self.child.try_wait() {
+                panic!("the demo ended with {status}: {said}");
+            }
+            async move { said.contains(text).then_some(said) }
+        })
+        .await
+    }
+
+    /// Ctrl-C; its exit code and all it said.
+    fn interrupt(mut self) -> (Option<i32>, String) {
+        let pid = i32::try_from(self.child.id()).expect("a pid");
+        let pid = Pid::from_raw(pid).expect("a pid");
+        kill_process(pid, Signal::INT).expect("SIGINT");
+        let status = self.child.wait().expect("its end");
+        (status.code(), self.said())
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// An offset at which all ports are free.
+fn free_offset() -> u16 {
+    let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    let first = 10_000 + u16::try_from(std::process::id() % 20_000).expect("small");
+    (first..50_000)
+        .step_by(97)
+        .find(|offset| PORTS.iter().all(|port| free(port + offset)))
+        .expect("free ports")
+}
+
+#[tokio::test]
+async fn the_demo_goes_from_a_description_to_a_refused_call_and_finds_everything_again() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let offset = ["--port-offset".to_owned(), free_offset().to_string()];
+    let mut first = Demo::start(dir.path(), "first", &offset);
+    let said = first.until_it_says("The node stays up").await;
+    assert!(said.contains("call 5: 200"), "{said}");
+    assert!(said.contains(": 429"), "{said}");
+    assert!(!said.contains("eyJ"), "no token is printed");
+    let (code, said) = first.interrupt();
+    assert_eq!(code, Some(0));
+    assert!(
+        said.contains("headgate start --config headgate-demo/headgate.toml"),
+        "{said}"
+    );
+    assert!(said.contains("headgate sample-backend"), "{said}");
+    // The second run asks for no offset: the configuration keeps it.
+    let mut second = Demo::start(dir.path(), "second", &[]);
+    let said = second.until_it_says("13. ").await;
+    assert_eq!(said.matches("found: ").count(), 8, "{said}");
+    assert!(!said.contains("made: "), "{said}");
+    assert_eq!(second.interrupt().0, Some(0));
+}
