@@ -6,6 +6,8 @@
 pub mod apim;
 pub mod broker;
 pub mod carbon;
+#[cfg(test)]
+mod conformance;
 mod crash;
 mod database;
 mod error;

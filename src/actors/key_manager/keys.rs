@@ -131,8 +131,13 @@ impl Keys {
         let header = json!({
             "alg": name(self.signing.algorithm), "typ": kind, "kid": self.signing.id,
         });
-        let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let signed = format!("{}.{}", part(&header), part(claims));
+        self.sign_texts(&header.to_string(), &claims.to_string())
+    }
+
+    /// Signs a header and claims as they are.
+    pub(super) fn sign_texts(&self, header: &str, claims: &str) -> Result<String, KeyError> {
+        let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+        let signed = format!("{}.{}", part(header), part(claims));
         let signature = jsonwebtoken::crypto::sign(
             signed.as_bytes(),
             &self.signing.private,

@@ -71,8 +71,8 @@ pub async fn save_mark(write: &mut Write, mark: &Mark) -> Result<(), StoreError>
     write.execute(query, "mark").await.map(drop)
 }
 
-/// Removes the API keys that rest on a user or an application: a mark lapses when the last token
-/// has expired, a key may have no end.
+/// Removes the API keys of a user who is marked: a mark lapses when the last token has expired, a
+/// key may have no end. An application's keys are its keeper's to remove.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -82,15 +82,12 @@ pub async fn delete_api_keys(
     subject: MarkedSubject,
     subject_id: &str,
 ) -> Result<(), StoreError> {
-    let query = match subject {
-        MarkedSubject::User => "DELETE FROM api_keys WHERE tenant = $1 AND owner = $2",
-        MarkedSubject::Application => {
-            "DELETE FROM api_keys WHERE tenant = $1 AND application_id = $2"
-        }
-        MarkedSubject::Client | MarkedSubject::Session => return Ok(()),
-    };
-    let query = sqlx::query(query).bind(tenant.to_owned());
-    let query = query.bind(subject_id.to_owned());
+    if subject != MarkedSubject::User {
+        return Ok(());
+    }
+    let query = sqlx::query("DELETE FROM api_keys WHERE tenant = $1 AND owner = $2")
+        .bind(tenant.to_owned())
+        .bind(subject_id.to_owned());
     write.execute(query, "API key").await.map(drop)
 }
 

@@ -1,0 +1,203 @@
+//! Conformance of Shared's people, scopes and outbox.
+
+use domain::change::Change;
+
+use super::{Fresh, TENANT, everywhere, new_id};
+use crate::StoreError;
+use crate::shared::users::{self, User};
+use crate::shared::{outbox, scope_roles};
+
+const ADMIN: &str = "admin";
+
+fn user(id: &str, name: &str) -> User {
+    User {
+        id: id.to_owned(),
+        tenant: TENANT.to_owned(),
+        name: name.to_owned(),
+        password_hash: "hash".to_owned(),
+        email: String::new(),
+        given_name: "Änn".to_owned(),
+        family_name: String::new(),
+        active: true,
+        created_at_ms: 1,
+        updated_at_ms: 1,
+    }
+}
+
+async fn create(fresh: &Fresh, user: &User, roles: &[&str]) -> Result<(), StoreError> {
+    let roles: Vec<String> = roles.iter().map(|&role| role.to_owned()).collect();
+    let mut write = fresh.shared.write("test.users").await?;
+    users::create(&mut write, user, &roles).await?;
+    write.commit().await
+}
+
+async fn seed(fresh: &Fresh) {
+    for _ in 0..2 {
+        let mut write = fresh.shared.write("test.users").await.unwrap();
+        users::seed(&mut write, TENANT, &[ADMIN, "keeper"], 1)
+            .await
+            .unwrap();
+        users::save_role(&mut write, TENANT, "guest").await.unwrap();
+        write.commit().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn people_are_found_by_id_and_by_name_in_any_case_and_listed_by_name() {
+    everywhere(async |fresh| {
+        seed(&fresh).await;
+        create(&fresh, &user("1", "Zoe"), &["keeper", ADMIN, ADMIN])
+            .await
+            .unwrap();
+        create(&fresh, &user("2", "ann"), &[]).await.unwrap();
+        let taken = create(&fresh, &user("3", "ANN"), &[]).await;
+        assert!(matches!(taken, Err(StoreError::Duplicate(_))));
+        let mut read = fresh.shared.read().await.unwrap();
+        let found = users::find_by_name(&mut read, TENANT, "zOE").await.unwrap();
+        assert_eq!(found, Some(user("1", "Zoe")));
+        assert_eq!(users::find(&mut read, TENANT, "1").await.unwrap(), found);
+        for nobody in ["4", "a\0b"] {
+            assert_eq!(users::find(&mut read, TENANT, nobody).await.unwrap(), None);
+            assert_eq!(
+                users::find_by_name(&mut read, TENANT, nobody)
+                    .await
+                    .unwrap(),
+                None
+            );
+        }
+        assert_eq!(users::find(&mut read, "other", "1").await.unwrap(), None);
+        let (page, total) = users::list(&mut read, TENANT, 1, 1).await.unwrap();
+        assert_eq!((page, total), (vec![user("1", "Zoe")], 2));
+        let roles = users::roles(&mut read, TENANT, "1").await.unwrap();
+        assert_eq!(roles, [ADMIN, "keeper"]);
+        let count = users::count_with_role(&mut read, TENANT, ADMIN).await;
+        assert_eq!(count.unwrap(), 1);
+        assert!(
+            users::role_exists(&mut read, TENANT, "guest")
+                .await
+                .unwrap()
+        );
+        assert!(
+            !users::role_exists(&mut read, TENANT, "ghost")
+                .await
+                .unwrap()
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_last_holder_of_the_kept_role_stays_and_a_password_is_replaced() {
+    everywhere(async |fresh| {
+        seed(&fresh).await;
+        create(&fresh, &user("1", "ann"), &[ADMIN]).await.unwrap();
+        create(&fresh, &user("2", "bob"), &[ADMIN, "keeper"])
+            .await
+            .unwrap();
+        let delete = async |id: &str| {
+            let mut write = fresh.shared.write("test.users").await.unwrap();
+            let removed = users::delete(&mut write, TENANT, id, ADMIN).await?;
+            write.commit().await.unwrap();
+            Ok::<bool, StoreError>(removed)
+        };
+        let (one, other) = tokio::join!(delete("1"), delete("2"));
+        let removed = [&one, &other]
+            .iter()
+            .filter(|gone| matches!(gone, Ok(true)))
+            .count();
+        let kept = [&one, &other];
+        let kept = kept
+            .iter()
+            .filter(|kept| matches!(kept, Err(StoreError::Forbidden(_))));
+        assert_eq!((removed, kept.count()), (1, 1));
+        assert!(!delete("3").await.unwrap());
+        let mut write = fresh.shared.write("test.users").await.unwrap();
+        let mut changed = 0;
+        for id in ["1", "2"] {
+            let done = users::update_password(&mut write, TENANT, id, "new", 7)
+                .await
+                .unwrap();
+            changed += i32::from(done);
+        }
+        write.commit().await.unwrap();
+        assert_eq!(changed, 1);
+        let mut read = fresh.shared.read().await.unwrap();
+        let (left, _) = users::list(&mut read, TENANT, 9, 0).await.unwrap();
+        assert_eq!(
+            (left[0].password_hash.as_str(), left[0].updated_at_ms),
+            ("new", 7)
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn scopes_of_apis_are_replaced_whole_and_joined_over_apis() {
+    everywhere(async |fresh| {
+        let save = async |api: &str, scopes: &[(&str, &[&str])]| {
+            let scopes: Vec<(String, Vec<String>)> = scopes
+                .iter()
+                .map(|(scope, roles)| {
+                    let roles = roles.iter().map(|&role| role.to_owned()).collect();
+                    ((*scope).to_owned(), roles)
+                })
+                .collect();
+            let mut write = fresh.shared.write("test.scopes").await.unwrap();
+            scope_roles::save(&mut write, TENANT, api, &scopes)
+                .await
+                .unwrap();
+            write.commit().await.unwrap();
+        };
+        let find = async |scope: &str| {
+            let mut read = fresh.shared.read().await.unwrap();
+            scope_roles::find(&mut read, TENANT, scope).await.unwrap()
+        };
+        save("1", &[("read", &[]), ("write", &["keeper", "keeper"])]).await;
+        save("2", &[("write", &["guest"])]).await;
+        assert_eq!(find("read").await, Some(Vec::new()));
+        assert_eq!(find("write").await.unwrap(), ["guest", "keeper"]);
+        save("1", &[]).await;
+        assert_eq!(find("read").await, None);
+        assert_eq!(find("write").await.unwrap(), ["guest"]);
+        assert_eq!(find("a\0b").await, None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_outbox_gives_the_oldest_changes_first_and_forgets_what_was_relayed() {
+    everywhere(async |fresh| {
+        let change = |name: &str| Change::UserChanged {
+            user: name.to_owned(),
+            removed: false,
+        };
+        let (first, second) = (new_id(), new_id());
+        let mut write = fresh.shared.write("test.outbox").await.unwrap();
+        outbox::create(&mut write, &second, TENANT, &change("bob"), 2)
+            .await
+            .unwrap();
+        outbox::create(&mut write, &first, TENANT, &change("ann"), 1)
+            .await
+            .unwrap();
+        write.commit().await.unwrap();
+        let list = async |most| {
+            let mut read = fresh.shared.read().await.unwrap();
+            outbox::list(&mut read, most).await.unwrap()
+        };
+        let pending = list(1).await;
+        assert_eq!(
+            (&pending[0].id, &pending[0].change),
+            (&first, &change("ann"))
+        );
+        let mut write = fresh.shared.write("test.outbox").await.unwrap();
+        outbox::delete(&mut write, &first).await.unwrap();
+        write.commit().await.unwrap();
+        let pending = list(9).await;
+        assert_eq!(pending.len(), 1);
+        assert_eq!(
+            (&pending[0].id, pending[0].tenant.as_str()),
+            (&second, TENANT)
+        );
+    })
+    .await;
+}

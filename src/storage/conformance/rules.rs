@@ -1,0 +1,136 @@
+//! The five rules under which one text of SQL means the same on SQLite and PostgreSQL.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::everywhere;
+use crate::row::Columns as _;
+
+/// The types that both read alike (rules 1, 3 and 5).
+const TYPES: [&str; 3] = ["TEXT", "BIGINT", "BYTEA"];
+
+fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path, extension));
+        } else if path.extension().is_some_and(|known| known == extension) {
+            found.push(path);
+        }
+    }
+    found
+}
+
+fn here(below: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(below)
+}
+
+/// The first string of each `sqlx::query("…")` and of each constant in a source text.
+fn statements(source: &str) -> Vec<&str> {
+    source
+        .split('"')
+        .filter(|text| {
+            let first = text.split_whitespace().next().unwrap_or_default();
+            ["SELECT", "INSERT", "UPDATE", "DELETE"].contains(&first)
+        })
+        .collect()
+}
+
+#[test]
+fn columns_have_the_three_types_that_both_backends_read_alike() {
+    let mut columns = 0;
+    for path in files(&here("../../migrations"), "sql") {
+        let text = fs::read_to_string(&path).unwrap();
+        let tables = text.split("CREATE TABLE").skip(1);
+        for line in tables.flat_map(|table| table.split(");").next().unwrap().lines().skip(1)) {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let Some((&name, rest)) = words.split_first() else {
+                continue;
+            };
+            if name.starts_with("--") || ["PRIMARY", "UNIQUE"].contains(&name) {
+                continue;
+            }
+            columns += 1;
+            let kind = rest.first().copied().unwrap_or_default();
+            let kind = kind.trim_end_matches(',');
+            assert!(TYPES.contains(&kind), "{}: {line}", path.display());
+        }
+    }
+    assert!(columns > 100, "{columns} columns found");
+}
+
+#[test]
+fn statements_number_their_parameters_and_cast_their_sums() {
+    let mut count = 0;
+    for path in files(&here("."), "rs") {
+        let source = fs::read_to_string(&path).unwrap();
+        for statement in statements(&source) {
+            count += 1;
+            assert!(!statement.contains('?'), "{}: {statement}", path.display());
+            for aggregate in ["SUM(", "AVG("] {
+                let casts = statement.matches(&format!("CAST({aggregate}")).count();
+                let all = statement.matches(aggregate).count();
+                let wrapped = statement.matches("CAST(COALESCE(SUM(").count();
+                assert!(all <= casts + wrapped, "{}: {statement}", path.display());
+            }
+        }
+    }
+    assert!(count > 100, "{count} statements found");
+}
+
+#[tokio::test]
+async fn values_come_back_as_they_were_bound() {
+    everywhere(async |fresh| {
+        let mut write = fresh.apim.write("test.rules").await.unwrap();
+        for (hash, at) in [
+            ("least", i64::MIN),
+            ("most", i64::MAX),
+            ("größe 🚪 'x' \\", 0),
+        ] {
+            let query = sqlx::query(
+                "INSERT INTO refresh_tokens (token_hash, tenant, consumer_key, session, username, \
+                 scopes, used, issued_at_ms, expires_at_ms) \
+                 VALUES ($1, 't', 'k', 's', 'u', '', $2, $3, $4)",
+            )
+            .bind(hash.to_owned())
+            .bind(i64::from(at == 0))
+            .bind(at)
+            .bind(1_i64);
+            write.execute(query, "row").await.unwrap();
+        }
+        write.commit().await.unwrap();
+        let mut read = fresh.apim.read().await.unwrap();
+        let all = sqlx::query("SELECT * FROM refresh_tokens ORDER BY issued_at_ms");
+        let rows = read.all(all).await.unwrap();
+        let texts: Vec<_> = rows
+            .iter()
+            .map(|row| row.text("token_hash").unwrap())
+            .collect();
+        assert_eq!(texts, ["least", "größe 🚪 'x' \\", "most"]);
+        let numbers = rows.iter().map(|row| row.integer("issued_at_ms").unwrap());
+        assert_eq!(numbers.collect::<Vec<_>>(), [i64::MIN, 0, i64::MAX]);
+        let flags = rows.iter().map(|row| row.flag("used").unwrap());
+        assert_eq!(flags.collect::<Vec<_>>(), [false, true, false]);
+        let sum = sqlx::query("SELECT CAST(SUM(used) AS BIGINT) AS n FROM refresh_tokens");
+        let row = read.optional(sum).await.unwrap().unwrap();
+        assert_eq!(row.integer("n").unwrap(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_write_that_is_dropped_leaves_nothing_and_a_refused_row_is_a_duplicate() {
+    everywhere(async |fresh| {
+        let insert = || sqlx::query("INSERT INTO meta (name, value) VALUES ('a', 'b')");
+        let mut write = fresh.shared.write("test.rules").await.unwrap();
+        write.execute(insert(), "name").await.unwrap();
+        let again = write.execute(insert(), "name").await;
+        assert!(matches!(again, Err(crate::StoreError::Duplicate(what)) if what == "name"));
+        drop(write);
+        let mut read = fresh.shared.read().await.unwrap();
+        let rows = read.all(sqlx::query("SELECT name FROM meta WHERE name = 'a'"));
+        assert!(rows.await.unwrap().is_empty());
+    })
+    .await;
+}
