@@ -1,1 +1,142 @@
-//! The key manager over databases of its own.
+//! The key manager over databases of its own: what no credential can be made to say, what ends
+//! access, and what several nodes do at once.
+
+mod forgery;
+mod people;
+mod sessions;
+
+use cluster::{Child, Clock, Root, System, start_root};
+use domain::api::SUPER_TENANT;
+use domain::application::TokenType;
+use domain::role;
+use domain::validation::{RefusalReason, Verdict};
+use storage::shared::users;
+
+use super::command::{
+    Client, ClientSecret, GrantType, Issued, NewClient, NewUser, Refused, TokenRequest, User,
+};
+use super::*;
+use crate::change_feed::{self, FeedSettings};
+
+/// A key manager, and the means to start it anew or beside itself over the same databases.
+struct Bench {
+    km: KeyManagerHandle,
+    desk: Desk,
+    system: System,
+    _root: Root,
+    _dir: tempfile::TempDir,
+}
+
+const PASSWORD: &str = "sesame";
+
+async fn bench(algorithm: SigningAlgorithm) -> Bench {
+    let (desk, system, feed, dir) = desk(algorithm).await;
+    let (km, child) = component(&system, &desk);
+    let root = start_root(&system, vec![feed, child]).await.unwrap();
+    Bench {
+        km,
+        desk,
+        system,
+        _root: root,
+        _dir: dir,
+    }
+}
+
+async fn desk(algorithm: SigningAlgorithm) -> (Desk, System, Child, tempfile::TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| format!("sqlite:{}", dir.path().join(name).display());
+    let apim = storage::apim::open(&at("apim.db")).await.unwrap();
+    let shared = storage::shared::open(&at("shared.db")).await.unwrap();
+    let mut write = shared.write("test.seed").await.unwrap();
+    users::seed(&mut write, SUPER_TENANT, &role::BUILT_IN, 1)
+        .await
+        .unwrap();
+    write.commit().await.unwrap();
+    let system = System::new(Clock::system(), true);
+    let (feed, child) = change_feed::component(&system, &apim, &shared, FeedSettings::default());
+    let settings = Settings {
+        issuer: "https://keys.example/oauth2/token".to_owned(),
+        access_token_seconds: 3_600,
+        refresh_token_seconds: 86_400,
+    };
+    let keys = Keys::load(dir.path(), algorithm).unwrap();
+    let passwords = Passwords::new().unwrap();
+    let clock = system.clock.clone();
+    let desk = Desk::new((apim, shared), feed, clock, settings, keys, passwords);
+    (desk, system, child, dir)
+}
+
+impl Bench {
+    /// A second node over the same databases.
+    async fn beside(&self) -> (KeyManagerHandle, Root) {
+        let system = System::new(Clock::system(), true);
+        let (km, child) = component(&system, &self.desk);
+        (km, start_root(&system, vec![child]).await.unwrap())
+    }
+
+    async fn user(&self, name: &str, roles: &[&str]) -> User {
+        let new = NewUser {
+            tenant: SUPER_TENANT.to_owned(),
+            name: name.to_owned(),
+            password: PASSWORD.to_owned(),
+            email: String::new(),
+            given_name: String::new(),
+            family_name: String::new(),
+            roles: roles.iter().map(|&role| role.to_owned()).collect(),
+        };
+        self.km.create_user(new).await.unwrap()
+    }
+
+    async fn client(&self, token_type: TokenType) -> (Client, ClientSecret) {
+        let grants = ["password", "refresh_token", "client_credentials"];
+        let new = NewClient {
+            tenant: SUPER_TENANT.to_owned(),
+            name: "shop".to_owned(),
+            owner: "ann".to_owned(),
+            grant_types: grants.map(str::to_owned).to_vec(),
+            callback_url: String::new(),
+            token_type,
+            access_token_seconds: None,
+            refresh_token_seconds: None,
+        };
+        let (client, secret) = self.km.create_client(new).await.unwrap();
+        let secret = ClientSecret {
+            consumer_key: client.consumer_key.clone(),
+            consumer_secret: secret,
+        };
+        (client, secret)
+    }
+
+    async fn log_in(&self, client: &ClientSecret, password: &str) -> Result<Issued, Refused> {
+        let grant = GrantType::Password {
+            username: "ann@carbon.super".to_owned(),
+            password: password.to_owned(),
+        };
+        self.km.issue(request(client, grant, "")).await
+    }
+
+    async fn is_good(&self, token: &str) -> bool {
+        matches!(self.km.validate(token).await.unwrap(), Verdict::Granted(_))
+    }
+
+    async fn refusal(&self, token: &str) -> Option<RefusalReason> {
+        match self.km.validate(token).await.unwrap() {
+            Verdict::Granted(_) => None,
+            Verdict::Refused { reason, .. } => Some(reason),
+        }
+    }
+}
+
+fn request(client: &ClientSecret, grant: GrantType, scopes: &str) -> TokenRequest {
+    TokenRequest {
+        client: client.clone(),
+        grant,
+        scopes: scopes.split_whitespace().map(str::to_owned).collect(),
+        validity_seconds: None,
+    }
+}
+
+fn refresh(client: &ClientSecret, issued: &Issued) -> TokenRequest {
+    let token = issued.refresh_token.clone().unwrap();
+    request(client, GrantType::RefreshToken(token), "")
+}

@@ -1,0 +1,200 @@
+//! People: what the outbox promises, who may go, and that logins disturb nobody.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use cluster::spawn_named;
+use domain::change::Change;
+use storage::apim::change_log;
+use storage::shared::outbox;
+
+use super::*;
+use crate::change_feed::message::Pull;
+
+fn gone(name: &str) -> Change {
+    Change::UserChanged {
+        user: name.to_owned(),
+        removed: true,
+    }
+}
+
+async fn leave_in_outbox(desk: &Desk, row: &str) {
+    let mut write = desk.shared.write("test.outbox").await.unwrap();
+    outbox::create(&mut write, row, SUPER_TENANT, &gone("eve"), 1)
+        .await
+        .unwrap();
+    write.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_crash_left_in_the_outbox_is_relayed_once_at_the_next_start() {
+    let (desk, system, feed, _dir) = desk(SigningAlgorithm::Es256).await;
+    leave_in_outbox(&desk, "row").await;
+    let (_km, child) = component(&system, &desk);
+    let _root = start_root(&system, vec![feed, child]).await.unwrap();
+    let entries = async || {
+        let mut read = desk.apim.read().await.unwrap();
+        change_log::list(&mut read, 1, 99).await.unwrap()
+    };
+    let found = entries().await;
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].change(), Some(gone("eve")));
+    // As after a crash between the entry and the removal of its row.
+    leave_in_outbox(&desk, "row").await;
+    assert!(desk.relay(&[]).await.unwrap().is_none());
+    assert_eq!(entries().await.len(), 1);
+    let mut read = desk.shared.read().await.unwrap();
+    assert_eq!(outbox::list(&mut read, 9).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_change_that_somebody_else_relayed_still_waits_for_its_followers() {
+    let bench = bench(SigningAlgorithm::Es256).await;
+    let pull = Pull {
+        follower: "gateway".to_owned(),
+        n: 0,
+        uuid: String::new(),
+        most: 9,
+        wait_ms: 0,
+    };
+    bench.desk.feed.pull(pull).await.unwrap();
+    leave_in_outbox(&bench.desk, "row").await;
+    bench.desk.relay(&[]).await.unwrap();
+    let applied = bench
+        .desk
+        .relay(&["row".to_owned()])
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(applied.behind, ["gateway"]);
+}
+
+#[tokio::test]
+async fn a_deleted_users_tokens_and_password_are_refused() {
+    let bench = bench(SigningAlgorithm::Es256).await;
+    let user = bench.user("ann", &[role::SUBSCRIBER]).await;
+    let (_, secret) = bench.client(TokenType::Jwt).await;
+    let issued = bench.log_in(&secret, PASSWORD).await.unwrap();
+    assert!(bench.is_good(&issued.access_token).await);
+    let applied = bench.km.delete_user(SUPER_TENANT, &user.id).await.unwrap();
+    assert!(applied.is_some());
+    let refusal = bench.refusal(&issued.access_token).await;
+    assert_eq!(refusal, Some(RefusalReason::Revoked));
+    assert!(bench.km.issue(refresh(&secret, &issued)).await.is_err());
+    assert!(bench.log_in(&secret, PASSWORD).await.is_err());
+    bench.user("ann", &[]).await;
+    assert!(
+        !bench.is_good(&issued.access_token).await,
+        "a namesake inherits nothing"
+    );
+    let new = bench.log_in(&secret, PASSWORD).await.unwrap();
+    assert!(bench.is_good(&new.access_token).await);
+}
+
+#[tokio::test]
+async fn a_tenant_keeps_an_administrator_whoever_is_removed_at_once() {
+    let bench = bench(SigningAlgorithm::Es256).await;
+    let (other, _root) = bench.beside().await;
+    let ann = bench.user("ann", &[role::ADMIN]).await;
+    let bob = bench.user("bob", &[role::ADMIN]).await;
+    let (one, two) = tokio::join!(
+        bench.km.delete_user(SUPER_TENANT, &ann.id),
+        other.delete_user(SUPER_TENANT, &bob.id)
+    );
+    let refused = [&one, &two];
+    let refused = refused
+        .iter()
+        .filter(|gone| matches!(gone, Err(Refused::BadField { .. })));
+    assert_eq!(refused.count(), 1);
+    assert!(bench.km.has_administrator(SUPER_TENANT).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_new_password_replaces_the_old_one_and_ends_the_users_sessions() {
+    let bench = bench(SigningAlgorithm::Es256).await;
+    let user = bench.user("ann", &[]).await;
+    let (_, secret) = bench.client(TokenType::Jwt).await;
+    let issued = bench.log_in(&secret, PASSWORD).await.unwrap();
+    let set = |password: &str| {
+        bench
+            .km
+            .set_password(SUPER_TENANT, &user.id, password.to_owned())
+    };
+    assert!(matches!(set("1234").await, Err(Refused::BadField { .. })));
+    set("open sesame").await.unwrap();
+    assert!(!bench.is_good(&issued.access_token).await);
+    assert!(bench.km.issue(refresh(&secret, &issued)).await.is_err());
+    assert!(bench.log_in(&secret, PASSWORD).await.is_err());
+    assert!(bench.log_in(&secret, "open sesame").await.is_ok());
+}
+
+#[tokio::test]
+async fn scopes_are_granted_by_the_roles_of_the_user() {
+    let bench = bench(SigningAlgorithm::Es256).await;
+    let (_, secret) = bench.client(TokenType::Jwt).await;
+    for (name, role, granted) in [
+        ("sue", role::SUBSCRIBER, "apim:subscribe"),
+        ("cat", role::CREATOR, "apim:api_create apim:api_view"),
+        (
+            "ada",
+            role::ADMIN,
+            "apim:admin apim:subscribe apim:api_create apim:api_view",
+        ),
+    ] {
+        bench.user(name, &[role]).await;
+        let grant = GrantType::Password {
+            username: name.to_owned(),
+            password: PASSWORD.to_owned(),
+        };
+        let asked = "apim:admin apim:subscribe apim:api_create apim:api_view apim:moon";
+        let issued = bench
+            .km
+            .issue(request(&secret, grant, asked))
+            .await
+            .unwrap();
+        assert_eq!(issued.scopes.join(" "), granted);
+    }
+    let own = request(
+        &secret,
+        GrantType::ClientCredentials,
+        "apim:admin apim:subscribe",
+    );
+    assert_eq!(bench.km.issue(own).await.unwrap().scopes, ["default"]);
+}
+
+#[tokio::test]
+async fn a_flood_of_logins_does_not_hold_up_other_tokens() {
+    let bench = bench(SigningAlgorithm::Es256).await;
+    let (_, secret) = bench.client(TokenType::Jwt).await;
+    let mut flood = Vec::new();
+    for number in 0..100 {
+        let km = bench.km.clone();
+        let credential = STANDARD.encode(format!("user{number}:guess"));
+        flood.push(spawn_named(
+            "flood",
+            async move { km.basic(&credential).await },
+        ));
+    }
+    let waiting = || {
+        let reports = bench.system.registry.report();
+        let doors = reports
+            .iter()
+            .filter(|actor| actor.name.contains("key-manager/door"));
+        doors.map(|actor| actor.depth).sum::<u64>()
+    };
+    let started = async {
+        while waiting() < 50 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let deadline = std::time::Duration::from_secs(10);
+    tokio::time::timeout(deadline, started).await.unwrap();
+    let own = request(&secret, GrantType::ClientCredentials, "");
+    assert!(bench.km.issue(own).await.is_ok());
+    assert!(
+        flood.iter().any(|login| !login.is_finished()),
+        "the flood goes on"
+    );
+    for login in flood {
+        login.abort();
+    }
+}
