@@ -8,6 +8,8 @@ pub mod change_feed;
 pub mod devportal;
 mod failure;
 pub mod gateway;
+#[cfg(test)]
+mod golden_tests;
 pub mod key_manager;
 pub mod publisher;
 mod ticker;

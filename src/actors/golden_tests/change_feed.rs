@@ -1,0 +1,87 @@
+//! Kinds 0x0301 to 0x0304.
+
+use domain::change::Entry;
+
+use super::{Frozen, text};
+use crate::change_feed::message::{
+    Acknowledge, Applied, Piece, Pull, Pulled, Snapshot, WaitApplied,
+};
+
+#[test]
+fn pulls_keep_their_bytes() {
+    let entry = Entry {
+        n: 7,
+        uuid: text("u"),
+        kind: text("k"),
+        tenant: text("t"),
+        payload: text("{}"),
+        at_ms: -1,
+    };
+    Frozen::default()
+        .request(
+            &Pull {
+                follower: text("gw1"),
+                n: 300,
+                uuid: text("u"),
+                most: 256,
+                wait_ms: 800,
+            },
+            "030100010000000f03677731fb2c010175fb0001fb2003",
+        )
+        .reply::<Pull>(
+            &Pulled::Entries {
+                entries: vec![entry],
+                head: 70_000,
+            },
+            "03010001000000120001070175016b0174027b7d01fc70110100",
+        )
+        .reply::<Pull>(&Pulled::Resync { reason: text("r") }, "0301000100000003010172")
+        .reply::<Pull>(&Pulled::Unavailable, "030100010000000102")
+        .hold();
+}
+
+#[test]
+fn snapshots_keep_their_bytes() {
+    Frozen::default()
+        .request(&Snapshot { cursor: text("c") }, "03020001000000020163")
+        .reply::<Snapshot>(
+            &Piece::Part {
+                changes: vec![(text("t"), text("{}"))],
+                cursor: Some(text("d")),
+                n: 5_000_000_000,
+                uuid: text("u"),
+            },
+            "030200010000001500010174027b7d010164fd00f2052a010000000175",
+        )
+        .reply::<Snapshot>(&Piece::Unavailable, "030200010000000101")
+        .hold();
+}
+
+#[test]
+fn acknowledgements_keep_their_bytes() {
+    Frozen::default()
+        .request(
+            &Acknowledge {
+                follower: text("gw1"),
+                n: 9,
+            },
+            "03030001000000050367773109",
+        )
+        .reply::<Acknowledge>(&251, "0303000100000003fbfb00")
+        .request(
+            &WaitApplied {
+                n: 9,
+                within_ms: 1_000,
+            },
+            "030400010000000409fbe803",
+        )
+        .reply::<WaitApplied>(
+            &Applied {
+                done: 1,
+                all: 2,
+                behind: vec![text("gw2")],
+            },
+            "030400010000000701020103677732",
+        )
+        .hold();
+}

@@ -1,0 +1,106 @@
+//! Golden bytes (M1): every request and reply that may cross nodes, frozen per kind and version.
+//!
+//! A line here that no longer holds means that nodes of two versions misunderstand each other:
+//! give the message a new version and keep the old struct, do not change the bytes.
+
+mod change_feed;
+mod commands;
+mod traffic_manager;
+mod usage;
+mod validation;
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use cluster::{Request, decode, encode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::change_feed::message::{Acknowledge, Pull, Snapshot, WaitApplied};
+use crate::key_manager::command::Command;
+use crate::key_manager::message::{CheckBasic, ValidateMany};
+use crate::traffic_manager::message::LeaseMany;
+use crate::usage::message::{DeliverUnknown, DeliverUsage};
+
+/// Compares messages with their frozen bytes and tells all that differ at once.
+#[derive(Default)]
+struct Frozen {
+    differ: String,
+}
+
+// === impl Frozen ===
+
+impl Frozen {
+    fn request<R: Request>(mut self, request: &R, hex: &str) -> Self {
+        self.same::<R, R>(request, hex);
+        self
+    }
+
+    fn reply<R: Request>(mut self, reply: &R::Reply, hex: &str) -> Self {
+        self.same::<R, R::Reply>(reply, hex);
+        self
+    }
+
+    fn same<R: Request, T: Serialize + DeserializeOwned>(&mut self, value: &T, hex: &str) {
+        let bytes = encode(R::KIND, R::VERSION, value).unwrap();
+        let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        if text != hex {
+            writeln!(self.differ, "is {text}\nnot {hex}").unwrap();
+        }
+        let read: T = decode(R::KIND, R::VERSION, &bytes).unwrap();
+        assert_eq!(encode(R::KIND, R::VERSION, &read).unwrap(), bytes);
+    }
+
+    fn hold(&self) {
+        assert!(self.differ.is_empty(), "{}", self.differ);
+    }
+}
+
+fn text(text: &str) -> String {
+    text.to_owned()
+}
+
+const KINDS: [u16; 10] = [
+    ValidateMany::KIND,
+    CheckBasic::KIND,
+    Command::KIND,
+    LeaseMany::KIND,
+    Pull::KIND,
+    Snapshot::KIND,
+    Acknowledge::KIND,
+    WaitApplied::KIND,
+    DeliverUsage::KIND,
+    DeliverUnknown::KIND,
+];
+
+#[test]
+fn no_two_requests_share_a_number() {
+    assert_eq!(BTreeSet::from(KINDS).len(), KINDS.len());
+}
+
+#[test]
+fn every_request_of_the_components_is_frozen_here() {
+    let found = numbers_in(Path::new(env!("CARGO_MANIFEST_DIR")));
+    assert_eq!(found, BTreeSet::from(KINDS));
+}
+
+/// What stands behind `const KIND: u16 =` in the sources of this crate.
+fn numbers_in(folder: &Path) -> BTreeSet<u16> {
+    let mut found = BTreeSet::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(numbers_in(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let source = std::fs::read_to_string(&path).unwrap();
+            let numbers = source
+                .lines()
+                .filter_map(|line| line.trim().strip_prefix("const KIND: u16 = 0x"));
+            found.extend(
+                numbers.map(|hex| u16::from_str_radix(hex.trim_end_matches(';'), 16).unwrap()),
+            );
+        }
+    }
+    found
+}
