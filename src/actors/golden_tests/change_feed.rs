@@ -35,7 +35,10 @@ fn pulls_keep_their_bytes() {
             },
             "03010001000000120001070175016b0174027b7d01fc70110100",
         )
-        .reply::<Pull>(&Pulled::Resync { reason: text("r") }, "0301000100000003010172")
+        .reply::<Pull>(
+            &Pulled::Resync { reason: text("r") },
+            "0301000100000003010172",
+        )
         .reply::<Pull>(&Pulled::Unavailable, "030100010000000102")
         .hold();
 }

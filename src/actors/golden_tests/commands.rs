@@ -84,19 +84,46 @@ fn orders_about_tokens_and_clients_keep_their_bytes() {
         name: text("n"),
     };
     Frozen::default()
-        .request(&issue(GrantType::ClientCredentials), "010300010000000b00016b0173000101780178")
-        .request(&issue(by_password), "010300010000000f00016b017301017501700101780178")
-        .request(&issue(GrantType::RefreshToken(text("r"))), "010300010000000d00016b01730201720101780178")
+        .request(
+            &issue(GrantType::ClientCredentials),
+            "010300010000000b00016b0173000101780178",
+        )
+        .request(
+            &issue(by_password),
+            "010300010000000f00016b017301017501700101780178",
+        )
+        .request(
+            &issue(GrantType::RefreshToken(text("r"))),
+            "010300010000000d00016b01730201720101780178",
+        )
         .request(&revoke, "010300010000000701016b01730161")
-        .request(&Command::Authenticate(secret()), "010300010000000502016b0173")
-        .request(&Command::CreateClient(client(TokenType::Jwt)), "0103000100000012030174016e016f01016701630001fb201c00")
+        .request(
+            &Command::Authenticate(secret()),
+            "010300010000000502016b0173",
+        )
+        .request(
+            &Command::CreateClient(client(TokenType::Jwt)),
+            "0103000100000012030174016e016f01016701630001fb201c00",
+        )
         .request(&Command::FindClient(text("k")), "010300010000000304016b")
         .request(&by_name, "0103000100000007050174016f016e")
-        .request(&Command::UpdateClient(known(TokenType::Oauth)), "010300010000001406016b0174016e016f01016701630101fb201c00")
-        .request(&Command::RegenerateSecret(text("k")), "010300010000000307016b")
-        .request(&Command::DeleteClients(vec![text("k")]), "01030001000000040801016b")
+        .request(
+            &Command::UpdateClient(known(TokenType::Oauth)),
+            "010300010000001406016b0174016e016f01016701630101fb201c00",
+        )
+        .request(
+            &Command::RegenerateSecret(text("k")),
+            "010300010000000307016b",
+        )
+        .request(
+            &Command::DeleteClients(vec![text("k")]),
+            "01030001000000040801016b",
+        )
         .request(&end(MarkedSubject::User), "0103000100000006090174000169")
-        .request(&end(MarkedSubject::Application), "0103000100000006090174010169")
+        .request(
+            &end(MarkedSubject::Application),
+            "0103000100000006090174010169",
+        )
         .request(&end(MarkedSubject::Client), "0103000100000006090174020169")
         .request(&end(MarkedSubject::Session), "0103000100000006090174030169")
         .hold();
@@ -143,7 +170,10 @@ fn orders_about_people_keep_their_bytes() {
         .request(&list, "01030001000000070d017419fb2c01")
         .request(&delete, "01030001000000050e01740169")
         .request(&password, "01030001000000070f017401690170")
-        .request(&Command::HasAdministrator(text("t")), "0103000100000003100174")
+        .request(
+            &Command::HasAdministrator(text("t")),
+            "0103000100000003100174",
+        )
         .hold();
 }
 
@@ -174,7 +204,15 @@ fn outcomes_keep_their_bytes() {
         Outcome::Yes,
         Outcome::No,
     ];
-    let bytes = ["010300010000000e0000016101017200010178fb201c", "01030001000000180001016b0174016e016f01016701630001fb201c00010173", "010300010000001200020169016e016501670166010101720204", "01030001000000140003010169016e01650167016601010172020401", "01030001000000050004010100", "01030001000000020005", "01030001000000020006"];
+    let bytes = [
+        "010300010000000e0000016101017200010178fb201c",
+        "01030001000000180001016b0174016e016f01016701630001fb201c00010173",
+        "010300010000001200020169016e016501670166010101720204",
+        "01030001000000140003010169016e01650167016601010172020401",
+        "01030001000000050004010100",
+        "01030001000000020005",
+        "01030001000000020006",
+    ];
     let mut frozen = Frozen::default();
     for (outcome, hex) in outcomes.into_iter().zip(bytes) {
         frozen = frozen.reply::<Command>(&Ok(outcome), hex);
@@ -196,7 +234,15 @@ fn refusals_keep_their_bytes() {
         Refused::NotFound(text("n")),
         Refused::Unavailable,
     ];
-    let bytes = ["01030001000000050100000177", "01030001000000050100010177", "01030001000000050100020177", "0103000100000006010101660170", "010300010000000401020164", "01030001000000040103016e", "01030001000000020104"];
+    let bytes = [
+        "01030001000000050100000177",
+        "01030001000000050100010177",
+        "01030001000000050100020177",
+        "0103000100000006010101660170",
+        "010300010000000401020164",
+        "01030001000000040103016e",
+        "01030001000000020104",
+    ];
     let mut frozen = Frozen::default();
     for (refusal, hex) in refusals.into_iter().zip(bytes) {
         frozen = frozen.reply::<Command>(&Err(refusal), hex);

@@ -4,7 +4,7 @@
 use super::message::ThrottleKey;
 
 /// Virtual shards of a cluster.
-pub const SHARDS: u16 = 256;
+pub(super) const SHARDS: u16 = 256;
 
 const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
 const FNV_PRIME: u64 = 0x0100_0000_01b3;
