@@ -19,12 +19,13 @@ use cluster::{Child, System};
 use domain::api::SUPER_TENANT;
 use domain::policy::Policy;
 use domain::role;
-use headgate_http::{Readiness, Services};
+use headgate_http::{Ingress, Readiness, Services};
 use storage::carbon::identity::{self, Identity};
 
 use super::databases::Databases;
 use crate::config::Config;
 use crate::data_dir::DataDir;
+use crate::listeners::Ports;
 
 /// The handles of a node's components and the tree that they live in.
 pub(crate) struct Components {
@@ -116,6 +117,7 @@ impl Components {
         readiness: Readiness,
         metrics: Arc<dyn Fn() -> String + Send + Sync>,
         operator_hash: String,
+        ports: &Ports,
     ) -> Services {
         Services {
             system: system.clone(),
@@ -128,6 +130,10 @@ impl Components {
             devportal: Some(self.devportal.clone()),
             admin: Some(self.admin.clone()),
             usage: Some(self.intake.clone()),
+            ingress: Ingress {
+                http: ports.ingress_http.map(|address| address.port()),
+                https: ports.ingress_https.map(|address| address.port()),
+            },
         }
     }
 }

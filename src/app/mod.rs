@@ -54,9 +54,8 @@ pub(crate) async fn start(config: Config) -> anyhow::Result<Node> {
     operator::ensure_administrator(&components.key_manager, &data).await?;
     let operator_hash = operator::credential(&data)?;
     let readiness = ready::checks(&databases, &components.gateway);
-    let services = components.services(&system, readiness, metrics, operator_hash);
-
     let ports = listeners.ports()?;
+    let services = components.services(&system, readiness, metrics, operator_hash, &ports);
     let stop = CancellationToken::new();
     let router = management::router(services);
     let mut servers = vec![spawn_named(

@@ -22,4 +22,4 @@ pub mod server;
 mod services;
 
 pub use readiness::{Checked, Readiness};
-pub use services::Services;
+pub use services::{Ingress, Services};

@@ -36,6 +36,31 @@ pub struct Services {
     pub usage: Option<UsageIntakeHandle>,
     /// The publisher, where its role runs.
     pub publisher: Option<PublisherHandle>,
+    /// Where this node's gateway listens.
+    pub ingress: Ingress,
+}
+
+/// The ports on which this node's gateway takes calls; none where it does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Ingress {
+    /// Without TLS.
+    pub http: Option<u16>,
+    /// With TLS.
+    pub https: Option<u16>,
+}
+
+// === impl Ingress ===
+
+impl Ingress {
+    /// The URL of a path on a virtual host, for a scheme that is listened on.
+    #[must_use]
+    pub fn url(self, scheme: &str, host: &str, path: &str) -> Option<String> {
+        let port = match scheme {
+            "https" => self.https,
+            _ => self.http,
+        };
+        port.map(|port| format!("{scheme}://{host}:{port}{path}"))
+    }
 }
 
 // === impl Services ===

@@ -6,9 +6,7 @@ use std::time::Duration;
 use cluster::{Address, AskError};
 use domain::deny_policy::DenyPolicy;
 use domain::policy::{Policy, PolicyLevel};
-use storage::apim::apis::{self, ApiSearch, SortBy};
 use storage::apim::{deny_policies, policies};
-use storage::shared::blobs;
 use storage::{Database, StoreError};
 
 use super::message::{AdminError, AdminMessage, Answer};
@@ -16,14 +14,11 @@ use crate::change_feed::Changed;
 
 /// The deadline of a change: it may wait for followers.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// APIs looked through at once for the use of a policy.
-const PAGE: usize = 500;
 
 /// Asks the administration.
 #[derive(Debug, Clone)]
 pub struct AdminHandle {
     apim: Database,
-    shared: Database,
     writers: Vec<Address<AdminMessage>>,
 }
 
@@ -32,12 +27,10 @@ pub struct AdminHandle {
 impl AdminHandle {
     pub(super) const fn new(
         apim: Database,
-        shared: Database,
-        writers: Vec<Address<AdminMessage>>,
+            writers: Vec<Address<AdminMessage>>,
     ) -> Self {
         Self {
             apim,
-            shared,
             writers,
         }
     }
@@ -100,58 +93,11 @@ impl AdminHandle {
     /// # Errors
     /// [`StoreError::Forbidden`] naming what uses it.
     pub async fn delete_policy(&self, policy: Policy) -> Result<Changed<()>, AdminError> {
-        if let Some(api) = self.api_with(&policy).await? {
-            let problem = format!("throttling policy {} is used by API {api}", policy.name);
-            return Err(StoreError::Forbidden(problem).into());
-        }
         let key = policy.name.clone();
         self.tell(&key, |answer| {
             AdminMessage::DeletePolicy(Box::new(policy), answer)
         })
         .await
-    }
-
-    /// The first API whose document names a policy. APIs keep their policies inside of their
-    /// documents, so all are looked through: deleting a policy is rare.
-    async fn api_with(&self, policy: &Policy) -> Result<Option<String>, AdminError> {
-        if policy.level == PolicyLevel::Application {
-            return Ok(None);
-        }
-        let (tenant, all) = (policy.tenant.as_str(), ApiSearch::default());
-        let mut offset = 0;
-        loop {
-            let mut read = self.apim.read().await?;
-            let order = (SortBy::Name, false);
-            let (rows, _) = apis::list(&mut read, tenant, &all, order, (PAGE, offset)).await?;
-            drop(read);
-            if rows.is_empty() {
-                return Ok(None);
-            }
-            offset += rows.len();
-            let mut read = self.shared.read().await?;
-            for row in rows {
-                let blob = blobs::find(&mut read, tenant, &row.document_blob).await?;
-                let Some(blob) = blob else { continue };
-                let api: domain::api::Api =
-                    serde_json::from_slice(&blob.bytes).map_err(|error| StoreError::Damaged {
-                        what: "API",
-                        reason: error.to_string(),
-                    })?;
-                let named = match policy.level {
-                    PolicyLevel::Subscription => api.policies.contains(&policy.name),
-                    _ => {
-                        api.api_throttling_policy.as_ref() == Some(&policy.name)
-                            || api
-                                .operations
-                                .iter()
-                                .any(|operation| operation.throttling_policy == policy.name)
-                    }
-                };
-                if named {
-                    return Ok(Some(format!("{}:{}", row.name, row.version)));
-                }
-            }
-        }
     }
 
     /// All deny policies.

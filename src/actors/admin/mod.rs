@@ -3,6 +3,7 @@
 
 mod handle;
 mod message;
+mod usage;
 mod writer;
 
 pub use handle::AdminHandle;
@@ -26,10 +27,11 @@ pub fn component(
 ) -> (AdminHandle, Child) {
     let arguments = WriterArguments {
         apim: apim.clone(),
+        shared: shared.clone(),
         feed: feed.clone(),
         clock: system.clock.clone(),
     };
     let (writers, children) = pool::<Writer>(system, "admin/writer", WRITERS, &arguments);
-    let handle = AdminHandle::new(apim.clone(), shared.clone(), writers);
+    let handle = AdminHandle::new(apim.clone(), writers);
     (handle, branch(system, "admin", children))
 }

@@ -4,16 +4,18 @@ use cluster::{Actor, Address, BoxError, Clock};
 use domain::change::Change;
 use domain::deny_policy::DenyPolicy;
 use domain::policy::Policy;
-use storage::apim::{deny_policies, policies};
+use storage::apim::{apis, deny_policies, policies};
 use storage::{Database, StoreError, Write};
 
 use super::message::{AdminError, AdminMessage};
+use super::usage::api_with;
 use crate::change_feed::{ChangeFeedHandle, Changed};
 
 /// What a writer works with.
 #[derive(Clone)]
 pub(super) struct WriterArguments {
     pub(super) apim: Database,
+    pub(super) shared: Database,
     pub(super) feed: ChangeFeedHandle,
     pub(super) clock: Clock,
 }
@@ -86,6 +88,12 @@ impl Writer {
 
     async fn delete_policy(&self, policy: &Policy) -> Result<Changed<()>, AdminError> {
         let mut write = self.0.apim.write("apim.policies.delete").await?;
+        // While the claim is held no API comes to name the policy; its row is locked for the rest.
+        apis::claim(&mut write, &policy.tenant).await?;
+        if let Some(api) = api_with(&self.0.apim, &self.0.shared, policy).await? {
+            let problem = format!("throttling policy {} is used by API {api}", policy.name);
+            return Err(StoreError::Forbidden(problem).into());
+        }
         policies::delete(&mut write, policy).await?;
         let change = Change::PolicyRemoved {
             level: policy.level,

@@ -3,7 +3,9 @@
 use domain::application::Application;
 use domain::change::{Change, MarkedSubject};
 use domain::policy::PolicyLevel;
+use storage::apim::revocations::{self, Mark};
 use storage::apim::{applications, policies};
+use storage::{StoreError, Write};
 
 use super::message::DevPortalError;
 use super::writer::Writer;
@@ -14,8 +16,8 @@ impl Writer {
         &self,
         new: Application,
     ) -> Result<Changed<Application>, DevPortalError> {
-        self.check_policy(&new).await?;
         let mut write = self.0.apim.write("apim.applications.create").await?;
+        lock_policy(&mut write, &new).await?;
         applications::create(&mut write, &new).await?;
         let changes = [changed(&new)];
         let tenant = new.tenant.clone();
@@ -26,42 +28,69 @@ impl Writer {
         &self,
         new: Application,
     ) -> Result<Changed<Application>, DevPortalError> {
-        self.check_policy(&new).await?;
         let mut write = self.0.apim.write("apim.applications.update").await?;
+        lock_policy(&mut write, &new).await?;
         let application = applications::update(&mut write, &new).await?;
         let changes = [changed(&application)];
         self.commit(write, &new.tenant, &changes, application).await
     }
 
-    /// Removes an application and all that rests on it; its clients go last, since a client
-    /// without an application opens nothing.
+    /// Removes an application with all that rests on it and ends what was issued to it (S4), in
+    /// one transaction; its clients go after, since a client without an application opens
+    /// nothing. What a crash leaves of them goes with the sweeper.
     pub(super) async fn delete_application(
         &self,
         old: &Application,
     ) -> Result<Changed<()>, DevPortalError> {
         let mut write = self.0.apim.write("apim.applications.delete").await?;
-        let keys = applications::delete(&mut write, &old.tenant, &old.id).await?;
-        let changes = [Change::ApplicationRemoved {
-            application_id: old.id.clone(),
-        }];
+        let removed = applications::delete(&mut write, &old.tenant, &old.id).await?;
+        let now = self.0.clock.now_ms();
+        let until_ms = self.0.key_manager.everything_expired_by(now);
+        // One more: what was issued within this very millisecond ends as well.
+        let before_ms = now + 1;
+        let mark = Mark {
+            tenant: old.tenant.clone(),
+            subject: MarkedSubject::Application,
+            subject_id: old.id.clone(),
+            before_ms,
+            until_ms,
+        };
+        revocations::save_mark(&mut write, &mark).await?;
+        let mut changes = vec![
+            Change::ApplicationRemoved {
+                application_id: old.id.clone(),
+            },
+            Change::IssuedBefore {
+                subject: MarkedSubject::Application,
+                id: old.id.clone(),
+                before_ms,
+                until_ms,
+            },
+        ];
+        let freed = removed.api_keys.into_iter();
+        changes.extend(freed.map(|(key_hash, api_id)| Change::ApiKeyChanged {
+            key_hash,
+            api_id,
+            revoked: false,
+        }));
         let done = self.commit(write, &old.tenant, &changes, ()).await?;
-        let km = &self.0.key_manager;
-        km.end_access(&old.tenant, MarkedSubject::Application, &old.id)
-            .await?;
-        km.delete_clients(keys).await?;
+        for key in &removed.consumer_keys {
+            self.0.clients.remove_or_leave(&old.tenant, key).await;
+        }
         Ok(done)
     }
+}
 
-    async fn check_policy(&self, new: &Application) -> Result<(), DevPortalError> {
-        let (level, name) = (PolicyLevel::Application, &new.throttling_policy);
-        let mut read = self.0.apim.read().await?;
-        match policies::find(&mut read, &new.tenant, level, name).await? {
-            Some(_) => Ok(()),
-            None => Err(DevPortalError::BadField {
-                field: "throttlingPolicy",
-                problem: format!("application policy {name} does not exist"),
-            }),
-        }
+/// The policy that an application names must be there and stay there.
+async fn lock_policy(write: &mut Write, new: &Application) -> Result<(), DevPortalError> {
+    let (level, name) = (PolicyLevel::Application, &new.throttling_policy);
+    match policies::lock(write, &new.tenant, level, name).await {
+        Ok(_) => Ok(()),
+        Err(StoreError::NotFound(_)) => Err(DevPortalError::BadField {
+            field: "throttlingPolicy",
+            problem: format!("application policy {name} does not exist"),
+        }),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -9,12 +9,13 @@ use domain::api::Api;
 use domain::application::{Application, KeyType};
 use domain::policy::{Policy, PolicyLevel};
 use domain::subscription::Subscription;
+use storage::apim::api_deployments::{self, DeploymentRow};
 use storage::apim::api_keys::{self, ApiKey};
 use storage::apim::apis::{self, ApiRow, ApiSearch, SortBy};
 use storage::apim::application_keys::{self, ApplicationKey};
 use storage::apim::applications::{self, Counted};
 use storage::apim::policies;
-use storage::apim::subscriptions::{self, Subscriber};
+use storage::apim::subscriptions;
 use storage::shared::blobs::{self, Blob};
 use storage::{Database, StoreError};
 
@@ -110,8 +111,7 @@ impl DevPortalHandle {
             reason: error.to_string(),
         });
         let mut api: Api = api?;
-        api.state = row.state;
-        api.is_default_version = row.is_default_version;
+        correct(&mut api, &row);
         Ok(api)
     }
 
@@ -122,6 +122,15 @@ impl DevPortalHandle {
     pub async fn definition(&self, tenant: &str, id: &str) -> Outcome<Blob> {
         let row = self.shown(tenant, id).await?;
         self.blob(tenant, &row.definition_blob).await
+    }
+
+    /// Where an API is deployed.
+    ///
+    /// # Errors
+    /// [`DevPortalError::Store`].
+    pub async fn deployments(&self, tenant: &str, api_id: &str) -> Outcome<Vec<DeploymentRow>> {
+        let mut read = self.apim.read().await?;
+        Ok(api_deployments::list(&mut read, tenant, api_id).await?)
     }
 
     async fn shown(&self, tenant: &str, id: &str) -> Outcome<ApiRow> {
@@ -234,11 +243,9 @@ impl DevPortalHandle {
         tenant: &str,
         api_id: &str,
         owner: &str,
-    ) -> Outcome<Vec<Subscriber>> {
+    ) -> Outcome<Vec<Subscription>> {
         let mut read = self.apim.read().await?;
-        let all = (usize::MAX, 0);
-        let (rows, _) = subscriptions::list_by_api(&mut read, tenant, api_id, all).await?;
-        Ok(rows.into_iter().filter(|row| row.owner == owner).collect())
+        Ok(subscriptions::list_by_owner(&mut read, tenant, api_id, owner).await?)
     }
 
     /// A subscription of one of a user's applications, with that application.
@@ -375,18 +382,27 @@ impl DevPortalHandle {
     ///
     /// # Errors
     /// [`DevPortalError::Store`].
-    pub async fn api_keys(&self, api_id: &str, owner: &str) -> Outcome<Vec<ApiKey>> {
+    pub async fn api_keys(
+        &self,
+        tenant: &str,
+        api_id: &str,
+        owner: &str,
+    ) -> Outcome<Vec<ApiKey>> {
         let mut read = self.apim.read().await?;
-        Ok(api_keys::list_by_api(&mut read, api_id, owner).await?)
+        Ok(api_keys::list_by_api(&mut read, tenant, api_id, owner).await?)
     }
 
     /// The API keys that are associated with an application.
     ///
     /// # Errors
     /// [`DevPortalError::Store`].
-    pub async fn api_keys_of_application(&self, application_id: &str) -> Outcome<Vec<ApiKey>> {
+    pub async fn api_keys_of_application(
+        &self,
+        tenant: &str,
+        application_id: &str,
+    ) -> Outcome<Vec<ApiKey>> {
         let mut read = self.apim.read().await?;
-        Ok(api_keys::list_by_application(&mut read, application_id).await?)
+        Ok(api_keys::list_by_application(&mut read, tenant, application_id).await?)
     }
 
     /// A user's API key.
@@ -447,4 +463,19 @@ impl DevPortalHandle {
         })
         .await
     }
+}
+
+/// What is true in the row alone, whatever the document says.
+fn correct(api: &mut Api, row: &ApiRow) {
+    api.id.clone_from(&row.id);
+    api.tenant.clone_from(&row.tenant);
+    api.name.clone_from(&row.name);
+    api.version.clone_from(&row.version);
+    api.context.clone_from(&row.context);
+    api.provider.clone_from(&row.provider);
+    api.state = row.state;
+    api.is_default_version = row.is_default_version;
+    api.created_at_ms = row.created_at_ms;
+    api.updated_at_ms = row.updated_at_ms;
+    api.row_version = row.row_version;
 }

@@ -2,10 +2,11 @@
 
 use domain::api::Api;
 use domain::change::Change;
+use domain::policy::PolicyLevel;
 use domain::subscription::Subscription;
-use storage::StoreError;
-use storage::apim::{apis, subscriptions};
+use storage::apim::{apis, applications, policies, subscriptions};
 use storage::shared::blobs;
+use storage::{StoreError, Write};
 
 use super::message::DevPortalError;
 use super::writer::Writer;
@@ -16,8 +17,9 @@ impl Writer {
         &self,
         new: Subscription,
     ) -> Result<Changed<Subscription>, DevPortalError> {
-        self.check_plan(&new, &new.policy, true).await?;
         let mut write = self.0.apim.write("apim.subscriptions.create").await?;
+        applications::lock(&mut write, &new.tenant, &new.application_id).await?;
+        self.lock_plan(&mut write, &new, &new.policy, true).await?;
         subscriptions::create(&mut write, &new).await?;
         let changes = [changed(&new)];
         let tenant = new.tenant.clone();
@@ -29,8 +31,8 @@ impl Writer {
         old: &Subscription,
         policy: &str,
     ) -> Result<Changed<Subscription>, DevPortalError> {
-        self.check_plan(old, policy, false).await?;
         let mut write = self.0.apim.write("apim.subscriptions.update").await?;
+        self.lock_plan(&mut write, old, policy, false).await?;
         let new = subscriptions::update_policy(&mut write, &old.tenant, &old.id, policy).await?;
         let changes = [changed(&new)];
         self.commit(write, &old.tenant, &changes, new).await
@@ -46,18 +48,21 @@ impl Writer {
         self.commit(write, &old.tenant, &changes, ()).await
     }
 
-    /// Whether the API is there to be subscribed to, and offers the plan.
-    async fn check_plan(
+    /// Locks API and plan; the API must be there to be subscribed to, and offer the plan. The
+    /// document is the one that the locked row points at.
+    async fn lock_plan(
         &self,
+        write: &mut Write,
         subscription: &Subscription,
         policy: &str,
         new: bool,
     ) -> Result<(), DevPortalError> {
         let (tenant, id) = (&subscription.tenant, &subscription.api_id);
-        let gone = || StoreError::NotFound(format!("API {id}"));
-        let mut read = self.0.apim.read().await?;
-        let row = apis::find(&mut read, tenant, id).await?.ok_or_else(gone)?;
-        drop(read);
+        let row = apis::lock(write, tenant, id).await?;
+        if new && !row.state.is_listed() && !row.state.takes_subscriptions() {
+            // What the portal does not show is not found there.
+            return Err(StoreError::NotFound(format!("API {id}")).into());
+        }
         if new && !row.state.takes_subscriptions() {
             return Err(DevPortalError::BadField {
                 field: "apiId",
@@ -69,20 +74,29 @@ impl Writer {
         }
         let mut read = self.0.shared.read().await?;
         let blob = blobs::find(&mut read, tenant, &row.document_blob).await?;
-        let blob = blob.ok_or_else(gone)?;
+        drop(read);
+        let blob = blob.ok_or_else(|| damaged(format!("blob {} is missing", row.document_blob)))?;
         let api: Api =
-            serde_json::from_slice(&blob.bytes).map_err(|error| StoreError::Damaged {
-                what: "API",
-                reason: error.to_string(),
-            })?;
-        if api.policies.iter().any(|offered| offered == policy) {
-            Ok(())
-        } else {
-            Err(DevPortalError::BadField {
-                field: "throttlingPolicy",
-                problem: format!("the API does not offer the business plan {policy}"),
-            })
+            serde_json::from_slice(&blob.bytes).map_err(|error| damaged(error.to_string()))?;
+        let refused = || DevPortalError::BadField {
+            field: "throttlingPolicy",
+            problem: format!("the API does not offer the business plan {policy}"),
+        };
+        if !api.policies.iter().any(|offered| offered == policy) {
+            return Err(refused());
         }
+        match policies::lock(write, tenant, PolicyLevel::Subscription, policy).await {
+            Ok(_) => Ok(()),
+            Err(StoreError::NotFound(_)) => Err(refused()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+const fn damaged(reason: String) -> StoreError {
+    StoreError::Damaged {
+        what: "API",
+        reason,
     }
 }
 

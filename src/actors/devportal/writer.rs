@@ -4,6 +4,7 @@ use cluster::{Actor, Address, BoxError, Clock};
 use domain::change::Change;
 use storage::{Database, Write};
 
+use super::clients::Clients;
 use super::message::{DevPortalError, PortalMessage};
 use crate::change_feed::{ChangeFeedHandle, Changed};
 use crate::key_manager::KeyManagerHandle;
@@ -16,6 +17,7 @@ pub(super) struct WriterArguments {
     pub(super) feed: ChangeFeedHandle,
     pub(super) key_manager: KeyManagerHandle,
     pub(super) clock: Clock,
+    pub(super) clients: Clients,
 }
 
 /// The actor.

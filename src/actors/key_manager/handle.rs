@@ -31,6 +31,7 @@ pub struct KeyManagerHandle {
     commands: Door<Command>,
     keys: Arc<Keys>,
     issuer: Arc<str>,
+    longest_ms: i64,
 }
 
 // === impl KeyManagerHandle ===
@@ -50,6 +51,7 @@ impl KeyManagerHandle {
             commands,
             keys: Arc::clone(&desk.keys),
             issuer: desk.settings.issuer.as_str().into(),
+            longest_ms: desk.everything_expired_by(0),
         }
     }
 
@@ -69,6 +71,13 @@ impl KeyManagerHandle {
     #[must_use]
     pub fn issuer(&self) -> &str {
         &self.issuer
+    }
+
+    /// The moment by which everything issued until now has expired, milliseconds since the epoch:
+    /// how long an issued-before mark must last (S4).
+    #[must_use]
+    pub const fn everything_expired_by(&self, now_ms: i64) -> i64 {
+        now_ms + self.longest_ms
     }
 
     /// Validates several credentials as one question (V1).

@@ -59,7 +59,8 @@ async fn list(
 ) -> Result<Json<Value>, ApiError> {
     let handle = portal(&services)?;
     handle.api(&caller.tenant, &api).await.map_err(answer)?;
-    let keys = handle.api_keys(&api, &caller.user).await.map_err(answer)?;
+    let keys = handle.api_keys(&caller.tenant, &api, &caller.user).await;
+    let keys = keys.map_err(answer)?;
     let list: Vec<_> = keys.iter().map(write).collect();
     Ok(Json(json!({ "count": list.len(), "list": list })))
 }
@@ -139,7 +140,8 @@ async fn associate(
     bind(&services, &caller, key, application).await
 }
 
-/// Associates a key with the caller's application, which must have subscribed to the key's API.
+/// Associates a key with the caller's application; the writer refuses one that has not subscribed
+/// to the key's API.
 pub(super) async fn bind(
     services: &Services,
     caller: &Caller,
@@ -148,15 +150,6 @@ pub(super) async fn bind(
 ) -> Result<Response, ApiError> {
     let application = own(services, caller, &application).await?;
     let handle = portal(services)?;
-    let held = handle.subscriptions(&caller.tenant, &application.id).await;
-    if !held
-        .map_err(answer)?
-        .iter()
-        .any(|held| held.api_id == key.api_id)
-    {
-        let problem = "the application has no subscription to the API";
-        return Err(ApiError::bad_field("applicationUUID", problem));
-    }
     let body = json!({
         "keyName": key.name, "apiName": key.api_id, "applicationName": application.name,
     });

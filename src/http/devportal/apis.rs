@@ -7,7 +7,7 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use actors::devportal::ApiRow;
+use actors::devportal::{ApiRow, DeploymentRow};
 use domain::api::{Api, SUPER_TENANT};
 use domain::policy::PolicyLevel;
 
@@ -19,7 +19,7 @@ use crate::failure::answer;
 use crate::operation::{Access, BodyKind, Operation};
 use crate::page::Page;
 use crate::search;
-use crate::services::Services;
+use crate::services::{Ingress, Services};
 
 const VIEW: Access = Access::Optional(&["apim:subscribe"]);
 
@@ -84,8 +84,10 @@ async fn get(
     caller: MaybeCaller,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
-    let found = portal(&services)?.api(&tenant(caller), &id).await;
-    Ok(Json(write(&found.map_err(answer)?)))
+    let (handle, tenant) = (portal(&services)?, tenant(caller));
+    let api = handle.api(&tenant, &id).await.map_err(answer)?;
+    let deployed = handle.deployments(&tenant, &id).await.map_err(answer)?;
+    Ok(Json(write(&api, endpoints(services.ingress, &api, &deployed))))
 }
 
 async fn swagger(
@@ -133,7 +135,26 @@ fn write_row(row: &ApiRow) -> Value {
     })
 }
 
-fn write(api: &Api) -> Value {
+/// Where the API is called, for each environment that it is deployed to and shown for.
+fn endpoints(ingress: Ingress, api: &Api, deployed: &[DeploymentRow]) -> Vec<Value> {
+    let context = api.context_with_version();
+    let shown = deployed.iter().filter(|at| at.display_on_devportal);
+    let of = |at: &DeploymentRow| {
+        let url = |scheme: &str| {
+            let offered = api.transports.iter().any(|transport| transport == scheme);
+            offered.then(|| ingress.url(scheme, &at.vhost, &context))?
+        };
+        json!({
+            "environmentName": at.environment,
+            "environmentDisplayName": at.environment,
+            "environmentType": "hybrid",
+            "URLs": { "http": url("http"), "https": url("https") },
+        })
+    };
+    shown.map(of).collect()
+}
+
+fn write(api: &Api, endpoints: Vec<Value>) -> Value {
     let context = api.context_with_version();
     let scopes = api.scopes.iter().map(|scope| {
         json!({
@@ -167,15 +188,7 @@ fn write(api: &Api) -> Value {
         "tiers": tiers.collect::<Vec<_>>(),
         "hasThumbnail": false,
         "additionalProperties": [],
-        "endpointURLs": [{
-            "environmentName": "Default",
-            "environmentDisplayName": "Default",
-            "environmentType": "hybrid",
-            "URLs": {
-                "http": format!("http://localhost:8280{context}"),
-                "https": format!("https://localhost:8243{context}"),
-            },
-        }],
+        "endpointURLs": endpoints,
         "scopes": scopes.collect::<Vec<_>>(),
         "avgRating": "0.0",
         "subscriptions": 0,

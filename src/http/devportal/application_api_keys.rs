@@ -52,7 +52,7 @@ async fn associations(
     own(&services, &caller, &id).await?;
     let key_type = parse_key_type(&key_type)?;
     let keys = portal(&services)?
-        .api_keys_of_application(&id)
+        .api_keys_of_application(&caller.tenant, &id)
         .await
         .map_err(answer)?;
     let keys = keys.iter().filter(|key| key.key_type == key_type);

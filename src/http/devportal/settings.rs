@@ -4,6 +4,8 @@ use axum::extract::State;
 use axum::{Json, Router};
 use serde_json::{Value, json};
 
+use domain::artifact::DEFAULT_VHOST;
+
 use crate::auth::MaybeCaller;
 use crate::operation::{Access, BodyKind, Operation};
 use crate::services::Services;
@@ -29,7 +31,7 @@ pub(super) fn mount(router: Router<Services>) -> Router<Services> {
     KEY_MANAGERS.mount(router, key_managers)
 }
 
-async fn settings(caller: MaybeCaller) -> Json<Value> {
+async fn settings(State(services): State<Services>, caller: MaybeCaller) -> Json<Value> {
     let scopes = caller.0.map(|_| {
         json!([
             "apim:subscribe",
@@ -38,12 +40,14 @@ async fn settings(caller: MaybeCaller) -> Json<Value> {
             "apim:api_key"
         ])
     });
+    let gateways = ["https", "http"].map(|scheme| services.ingress.url(scheme, DEFAULT_VHOST, ""));
+    let gateways: Vec<String> = gateways.into_iter().flatten().collect();
     Json(json!({
         "grantTypes": GRANT_TYPES,
         "scopes": scopes.unwrap_or_else(|| json!([])),
         "applicationSharingEnabled": false,
         "mapExistingAuthApps": false,
-        "apiGatewayEndpoint": "https://localhost:8243, http://localhost:8280",
+        "apiGatewayEndpoint": gateways.join(", "),
         "monetizationEnabled": false,
         "recommendationEnabled": false,
         "IsUnlimitedTierPaid": false,

@@ -7,6 +7,8 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use domain::subscription::Subscription;
+
 use super::applications::own;
 use super::portal;
 use super::subscription_document::{read, write};
@@ -77,9 +79,7 @@ async fn list(
                 .subscriptions_of_api(&caller.tenant, id, &caller.user)
                 .await;
             let held = held.map_err(answer)?;
-            held.iter()
-                .map(|row| write(&row.subscription, None))
-                .collect()
+            held.iter().map(|held| write(held, None)).collect()
         }
         (None, None) => {
             return Err(ApiError::bad_field("apiId", "or applicationId is required"));
@@ -110,7 +110,8 @@ async fn create(
     Ok(with_applied(response, &changed.applied))
 }
 
-/// Each on its own: those that fail say so in their place, the others are made.
+/// All are read before the first is made; then each is made on its own: those that are refused say
+/// so in their place.
 async fn create_many(
     State(services): State<Services>,
     caller: Caller,
@@ -126,34 +127,52 @@ async fn create_many(
         let problem = format!("the body must not list more than {MOST} subscriptions");
         return Err(ApiError::bad_request(problem));
     }
-    let mut made = Vec::with_capacity(listed.len());
-    for (index, one) in listed.into_iter().enumerate() {
-        let Value::Object(members) = one else {
-            return Err(ApiError::bad_field(
-                &format!("[{index}]"),
-                "must be an object",
-            ));
+    let now = services.system.clock.now_ms();
+    let wanted: Vec<(Value, Result<Subscription, ApiError>)> = listed
+        .into_iter()
+        .map(|one| (one.clone(), read_one(&caller, one, now)))
+        .collect();
+    let mut made = Vec::with_capacity(wanted.len());
+    for (asked, new) in wanted {
+        let done = match new {
+            Ok(new) => make_one(&services, &caller, new).await,
+            Err(error) => Err(error),
         };
-        let now = services.system.clock.now_ms();
-        let new = read(&caller, Fields::from_map(members), now)?;
-        let application = own(&services, &caller, &new.application_id).await?;
-        made.push(
-            match portal(&services)?.create_subscription(new.clone()).await {
-                Ok(changed) => write(&changed.value, Some(&application)),
-                Err(error) => {
-                    let mut refused = write(&new, Some(&application));
-                    if let Some(members) = refused.as_object_mut() {
-                        members.insert("status".to_owned(), "REJECTED".into());
-                        members.insert("subscriptionId".to_owned(), Value::Null);
-                        let why = answer(error).description().to_owned();
-                        members.insert("redirectionParams".to_owned(), json!(why));
-                    }
-                    refused
-                }
-            },
-        );
+        made.push(done.unwrap_or_else(|error| refused(&asked, &error)));
     }
     Ok(Json(Value::Array(made)))
+}
+
+fn read_one(caller: &Caller, one: Value, now_ms: i64) -> Result<Subscription, ApiError> {
+    match one {
+        Value::Object(members) => read(caller, Fields::from_map(members), now_ms),
+        _ => Err(ApiError::bad_request("must be an object".to_owned())),
+    }
+}
+
+async fn make_one(
+    services: &Services,
+    caller: &Caller,
+    new: Subscription,
+) -> Result<Value, ApiError> {
+    let application = own(services, caller, &new.application_id).await?;
+    let changed = portal(services)?.create_subscription(new).await;
+    let changed = changed.map_err(answer)?;
+    Ok(write(&changed.value, Some(&application)))
+}
+
+/// A subscription that was not made, with the reason where a workflow would tell what comes next.
+fn refused(asked: &Value, why: &ApiError) -> Value {
+    let member = |name: &str| asked.get(name).cloned().unwrap_or(Value::Null);
+    json!({
+        "subscriptionId": null,
+        "applicationId": member("applicationId"),
+        "apiId": member("apiId"),
+        "throttlingPolicy": member("throttlingPolicy"),
+        "requestedThrottlingPolicy": member("throttlingPolicy"),
+        "status": "REJECTED",
+        "redirectionParams": why.description(),
+    })
 }
 
 async fn get(

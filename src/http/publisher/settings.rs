@@ -27,6 +27,16 @@ pub(super) fn routes(router: Router<Services>) -> Router<Services> {
 
 async fn get(State(services): State<Services>, _caller: Caller) -> Result<Response, ApiError> {
     publisher(&services)?;
+    let mut vhost = json!({ "host": DEFAULT_VHOST, "httpContext": "" });
+    let ports = [
+        ("httpPort", services.ingress.http),
+        ("httpsPort", services.ingress.https),
+    ];
+    if let Some(members) = vhost.as_object_mut() {
+        for (name, port) in ports {
+            members.extend(port.map(|port| (name.to_owned(), port.into())));
+        }
+    }
     Ok(answer(json!({
         "environment": [{
             "id": DEFAULT_ENVIRONMENT,
@@ -36,7 +46,7 @@ async fn get(State(services): State<Services>, _caller: Caller) -> Result<Respon
             "serverUrl": "",
             "provider": "wso2",
             "showInApiConsole": true,
-            "vhosts": [{ "host": DEFAULT_VHOST, "httpContext": "", "httpPort": 8280, "httpsPort": 8243 }],
+            "vhosts": [vhost],
             "endpointURIs": [],
             "additionalProperties": [],
         }],

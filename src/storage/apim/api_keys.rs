@@ -50,19 +50,38 @@ pub async fn find(read: &mut Read, tenant: &str, id: &str) -> Result<Option<ApiK
     read.optional(query).await?.map(|row| map(&row)).transpose()
 }
 
+/// The key with this id, read for a change.
+///
+/// # Errors
+/// [`StoreError::NotFound`], [`StoreError::Unavailable`], [`StoreError::Damaged`].
+pub async fn lock(write: &mut Write, tenant: &str, id: &str) -> Result<ApiKey, StoreError> {
+    let query = sqlx::query(
+        "UPDATE api_keys SET key_hash = key_hash WHERE tenant = $1 AND id = $2 RETURNING *",
+    )
+    .bind(tenant.to_owned())
+    .bind(id.to_owned());
+    match write.optional(query).await? {
+        Some(row) => map(&row),
+        None => Err(StoreError::NotFound(format!("API key {id}"))),
+    }
+}
+
 /// A user's keys for an API, by name.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`], [`StoreError::Damaged`].
 pub async fn list_by_api(
     read: &mut Read,
+    tenant: &str,
     api_id: &str,
     owner: &str,
 ) -> Result<Vec<ApiKey>, StoreError> {
-    let query =
-        sqlx::query("SELECT * FROM api_keys WHERE api_id = $1 AND owner = $2 ORDER BY name")
-            .bind(api_id.to_owned())
-            .bind(owner.to_owned());
+    let query = sqlx::query(
+        "SELECT * FROM api_keys WHERE tenant = $1 AND api_id = $2 AND owner = $3 ORDER BY name",
+    )
+    .bind(tenant.to_owned())
+    .bind(api_id.to_owned())
+    .bind(owner.to_owned());
     read.all(query).await?.iter().map(map).collect()
 }
 
@@ -72,10 +91,14 @@ pub async fn list_by_api(
 /// [`StoreError::Unavailable`], [`StoreError::Damaged`].
 pub async fn list_by_application(
     read: &mut Read,
+    tenant: &str,
     application_id: &str,
 ) -> Result<Vec<ApiKey>, StoreError> {
-    let query = sqlx::query("SELECT * FROM api_keys WHERE application_id = $1 ORDER BY name")
-        .bind(application_id.to_owned());
+    let query = sqlx::query(
+        "SELECT * FROM api_keys WHERE tenant = $1 AND application_id = $2 ORDER BY name, id",
+    )
+    .bind(tenant.to_owned())
+    .bind(application_id.to_owned());
     read.all(query).await?.iter().map(map).collect()
 }
 
@@ -111,14 +134,17 @@ pub async fn create(write: &mut Write, key: &ApiKey) -> Result<(), StoreError> {
 /// [`StoreError::NotFound`].
 pub async fn update_secret(
     write: &mut Write,
-    id: &str,
+    (tenant, id): (&str, &str),
     key_hash: &str,
     issued_at_ms: i64,
 ) -> Result<(), StoreError> {
-    let query = sqlx::query("UPDATE api_keys SET key_hash = $1, issued_at_ms = $2 WHERE id = $3")
-        .bind(key_hash.to_owned())
-        .bind(issued_at_ms)
-        .bind(id.to_owned());
+    let query = sqlx::query(
+        "UPDATE api_keys SET key_hash = $1, issued_at_ms = $2 WHERE tenant = $3 AND id = $4",
+    )
+    .bind(key_hash.to_owned())
+    .bind(issued_at_ms)
+    .bind(tenant.to_owned())
+    .bind(id.to_owned());
     changed(write.execute(query, "API key").await?, id)
 }
 
@@ -128,12 +154,14 @@ pub async fn update_secret(
 /// [`StoreError::NotFound`].
 pub async fn update_application(
     write: &mut Write,
-    id: &str,
+    (tenant, id): (&str, &str),
     application_id: Option<&str>,
 ) -> Result<(), StoreError> {
-    let query = sqlx::query("UPDATE api_keys SET application_id = $1 WHERE id = $2")
-        .bind(application_id.map(str::to_owned))
-        .bind(id.to_owned());
+    let query =
+        sqlx::query("UPDATE api_keys SET application_id = $1 WHERE tenant = $2 AND id = $3")
+            .bind(application_id.map(str::to_owned))
+            .bind(tenant.to_owned())
+            .bind(id.to_owned());
     changed(write.execute(query, "API key").await?, id)
 }
 
@@ -141,8 +169,10 @@ pub async fn update_application(
 ///
 /// # Errors
 /// [`StoreError::NotFound`].
-pub async fn delete(write: &mut Write, id: &str) -> Result<(), StoreError> {
-    let query = sqlx::query("DELETE FROM api_keys WHERE id = $1").bind(id.to_owned());
+pub async fn delete(write: &mut Write, tenant: &str, id: &str) -> Result<(), StoreError> {
+    let query = sqlx::query("DELETE FROM api_keys WHERE tenant = $1 AND id = $2")
+        .bind(tenant.to_owned())
+        .bind(id.to_owned());
     changed(write.execute(query, "API key").await?, id)
 }
 

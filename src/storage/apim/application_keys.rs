@@ -29,6 +29,15 @@ pub struct ApplicationKey {
     pub created_at_ms: i64,
 }
 
+/// A client that was made for an application and serves none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Orphan {
+    /// Tenant domain.
+    pub tenant: String,
+    /// The client.
+    pub consumer_key: String,
+}
+
 /// An application's keys.
 ///
 /// # Errors
@@ -45,6 +54,71 @@ pub async fn list(
     .bind(tenant.to_owned())
     .bind(application_id.to_owned());
     read.all(query).await?.iter().map(map).collect()
+}
+
+/// Reads a client for a change: nobody else maps or removes it until this transaction ends.
+/// False when it is gone.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn lock_client(
+    write: &mut Write,
+    tenant: &str,
+    consumer_key: &str,
+) -> Result<bool, StoreError> {
+    let query = sqlx::query(
+        "UPDATE oauth_clients SET name = name WHERE tenant = $1 AND consumer_key = $2",
+    )
+    .bind(tenant.to_owned())
+    .bind(consumer_key.to_owned());
+    Ok(write.execute(query, "client").await? > 0)
+}
+
+/// Whether a client serves an application, read inside a write that has locked the client.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn is_mapped(
+    write: &mut Write,
+    tenant: &str,
+    consumer_key: &str,
+) -> Result<bool, StoreError> {
+    let query =
+        sqlx::query("SELECT id FROM application_keys WHERE tenant = $1 AND consumer_key = $2")
+            .bind(tenant.to_owned())
+            .bind(consumer_key.to_owned());
+    Ok(write.optional(query).await?.is_some())
+}
+
+/// Clients made before a moment that serve no application although they are named as if they did
+/// (`{owner}_{applicationId}_{type}`): what a crash between client and mapping leaves. Other
+/// clients without an application are somebody's registration.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn list_orphans(
+    read: &mut Read,
+    before_ms: i64,
+) -> Result<Vec<Orphan>, StoreError> {
+    let query = sqlx::query(
+        "SELECT c.tenant, c.consumer_key, c.owner, c.name FROM oauth_clients c \
+         WHERE c.created_at_ms < $1 \
+         AND (c.name LIKE '%!_PRODUCTION' ESCAPE '!' OR c.name LIKE '%!_SANDBOX' ESCAPE '!') \
+         AND NOT EXISTS (SELECT 1 FROM application_keys k WHERE k.tenant = c.tenant \
+         AND k.consumer_key = c.consumer_key) ORDER BY c.created_at_ms LIMIT 500",
+    );
+    let rows = read.all(query.bind(before_ms)).await?;
+    let mut orphans = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let (name, owner) = (row.text("name")?, row.text("owner")?);
+        if names_application(&name, &owner) {
+            orphans.push(Orphan {
+                tenant: row.text("tenant")?,
+                consumer_key: row.text("consumer_key")?,
+            });
+        }
+    }
+    Ok(orphans)
 }
 
 /// Stores a key mapping.
@@ -72,10 +146,17 @@ pub async fn create(write: &mut Write, key: &ApplicationKey) -> Result<(), Store
 ///
 /// # Errors
 /// [`StoreError::NotFound`].
-pub async fn update(write: &mut Write, id: &str, properties: &str) -> Result<(), StoreError> {
-    let query = sqlx::query("UPDATE application_keys SET properties = $1 WHERE id = $2")
-        .bind(properties.to_owned())
-        .bind(id.to_owned());
+pub async fn update(
+    write: &mut Write,
+    tenant: &str,
+    id: &str,
+    properties: &str,
+) -> Result<(), StoreError> {
+    let query =
+        sqlx::query("UPDATE application_keys SET properties = $1 WHERE tenant = $2 AND id = $3")
+            .bind(properties.to_owned())
+            .bind(tenant.to_owned())
+            .bind(id.to_owned());
     match write.execute(query, "key").await? {
         0 => Err(StoreError::NotFound(format!("key {id}"))),
         _ => Ok(()),
@@ -86,12 +167,27 @@ pub async fn update(write: &mut Write, id: &str, properties: &str) -> Result<(),
 ///
 /// # Errors
 /// [`StoreError::NotFound`].
-pub async fn delete(write: &mut Write, id: &str) -> Result<(), StoreError> {
-    let query = sqlx::query("DELETE FROM application_keys WHERE id = $1").bind(id.to_owned());
+pub async fn delete(write: &mut Write, tenant: &str, id: &str) -> Result<(), StoreError> {
+    let query = sqlx::query("DELETE FROM application_keys WHERE tenant = $1 AND id = $2")
+        .bind(tenant.to_owned())
+        .bind(id.to_owned());
     match write.execute(query, "key").await? {
         0 => Err(StoreError::NotFound(format!("key {id}"))),
         _ => Ok(()),
     }
+}
+
+/// Whether a name is `{owner}_{applicationId}_{type}`.
+fn names_application(name: &str, owner: &str) -> bool {
+    let rest = name
+        .strip_prefix(owner)
+        .and_then(|rest| rest.strip_prefix('_'));
+    let parts = rest.and_then(|rest| rest.rsplit_once('_'));
+    parts.is_some_and(|(id, word)| {
+        KeyType::parse(word).is_some()
+            && id.len() == 36
+            && id.chars().all(|c| c.is_ascii_hexdigit() || c == '-')
+    })
 }
 
 fn map(row: &AnyRow) -> Result<ApplicationKey, StoreError> {

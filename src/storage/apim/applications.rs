@@ -17,6 +17,15 @@ pub struct Counted {
     pub subscriptions: i64,
 }
 
+/// What rested on an application that was removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Removed {
+    /// Consumer keys of the clients that served it.
+    pub consumer_keys: Vec<String>,
+    /// Hash and API of the API keys that were associated with it.
+    pub api_keys: Vec<(String, String)>,
+}
+
 /// The application with this id.
 ///
 /// # Errors
@@ -30,6 +39,24 @@ pub async fn find(
         .bind(tenant.to_owned())
         .bind(id.to_owned());
     read.optional(query).await?.map(|row| map(&row)).transpose()
+}
+
+/// The application with this id, read for a change: nobody else changes it, or makes or removes
+/// what rests on it, until this transaction ends.
+///
+/// # Errors
+/// [`StoreError::NotFound`], [`StoreError::Unavailable`], [`StoreError::Damaged`].
+pub async fn lock(write: &mut Write, tenant: &str, id: &str) -> Result<Application, StoreError> {
+    let query = sqlx::query(
+        "UPDATE applications SET row_version = row_version WHERE tenant = $1 AND id = $2 \
+         RETURNING *",
+    )
+    .bind(tenant.to_owned())
+    .bind(id.to_owned());
+    match write.optional(query).await? {
+        Some(row) => map(&row),
+        None => Err(StoreError::NotFound(format!("application {id}"))),
+    }
 }
 
 /// An owner's applications by name, a page of those whose name contains `part`, and how many
@@ -106,17 +133,21 @@ pub async fn create(write: &mut Write, application: &Application) -> Result<(), 
 /// Replaces what an owner may choose. Gives the application as it is then.
 ///
 /// # Errors
-/// [`StoreError::Stale`] when `row_version` is not 0 and not the stored one,
-/// [`StoreError::Duplicate`] when the owner has another one of that name.
+/// [`StoreError::NotFound`] when the row is gone, [`StoreError::Stale`] when `row_version` is not
+/// 0 and not the stored one, [`StoreError::Duplicate`] when the owner has another one of that
+/// name.
 pub async fn update(
     write: &mut Write,
     application: &Application,
 ) -> Result<Application, StoreError> {
+    let stored = lock(write, &application.tenant, &application.id).await?;
+    if application.row_version != 0 && application.row_version != stored.row_version {
+        return Err(StoreError::Stale);
+    }
     let query = sqlx::query(
         "UPDATE applications SET name = $1, name_key = $2, throttling_policy = $3, \
          token_type = $4, description = $5, attributes = $6, updated_at_ms = $7, \
-         row_version = row_version + 1 WHERE tenant = $8 AND id = $9 \
-         AND (CAST($10 AS BIGINT) = 0 OR row_version = $10)",
+         row_version = row_version + 1 WHERE tenant = $8 AND id = $9",
     )
     .bind(application.name.clone())
     .bind(application.name.to_lowercase())
@@ -126,46 +157,52 @@ pub async fn update(
     .bind(application.attributes.clone())
     .bind(application.updated_at_ms)
     .bind(application.tenant.clone())
-    .bind(application.id.clone())
-    .bind(application.row_version);
+    .bind(application.id.clone());
     let what = format!("application {}", application.name);
-    if write.execute(query, &what).await? == 0 {
-        return Err(StoreError::Stale);
-    }
-    let query = sqlx::query("SELECT * FROM applications WHERE tenant = $1 AND id = $2")
-        .bind(application.tenant.clone())
-        .bind(application.id.clone());
-    match write.optional(query).await? {
-        Some(row) => map(&row),
-        None => Err(StoreError::NotFound(what)),
-    }
+    write.execute(query, &what).await?;
+    lock(write, &application.tenant, &application.id).await
 }
 
 /// Removes an application with its subscriptions and key mappings; API keys lose their
-/// association. Gives the consumer keys that served it.
+/// association. Gives what rested on it.
 ///
 /// # Errors
 /// [`StoreError::NotFound`].
-pub async fn delete(write: &mut Write, tenant: &str, id: &str) -> Result<Vec<String>, StoreError> {
-    let keys = sqlx::query("SELECT consumer_key FROM application_keys WHERE application_id = $1");
-    let rows = write.all(keys.bind(id.to_owned())).await?;
+pub async fn delete(write: &mut Write, tenant: &str, id: &str) -> Result<Removed, StoreError> {
+    lock(write, tenant, id).await?;
+    let keys = sqlx::query(
+        "DELETE FROM application_keys WHERE tenant = $1 AND application_id = $2 \
+         RETURNING consumer_key",
+    );
+    let rows = write
+        .all(keys.bind(tenant.to_owned()).bind(id.to_owned()))
+        .await?;
     let keys = rows.iter().map(|row| row.text("consumer_key"));
-    let keys = keys.collect::<Result<Vec<_>, _>>()?;
+    let consumer_keys = keys.collect::<Result<_, _>>()?;
+    let keys = sqlx::query(
+        "UPDATE api_keys SET application_id = NULL WHERE tenant = $1 AND application_id = $2 \
+         RETURNING key_hash, api_id",
+    );
+    let rows = write
+        .all(keys.bind(tenant.to_owned()).bind(id.to_owned()))
+        .await?;
+    let keys = rows
+        .iter()
+        .map(|row| Ok((row.text("key_hash")?, row.text("api_id")?)));
+    let api_keys = keys.collect::<Result<_, StoreError>>()?;
     for query in [
-        "DELETE FROM subscriptions WHERE application_id = $1",
-        "DELETE FROM application_keys WHERE application_id = $1",
-        "UPDATE api_keys SET application_id = NULL WHERE application_id = $1",
+        "DELETE FROM subscriptions WHERE tenant = $1 AND application_id = $2",
+        "DELETE FROM applications WHERE tenant = $1 AND id = $2",
     ] {
-        let query = sqlx::query(query).bind(id.to_owned());
+        let query = sqlx::query(query)
+            .bind(tenant.to_owned())
+            .bind(id.to_owned());
         write.execute(query, "application").await?;
     }
-    let query = sqlx::query("DELETE FROM applications WHERE tenant = $1 AND id = $2")
-        .bind(tenant.to_owned())
-        .bind(id.to_owned());
-    match write.execute(query, "application").await? {
-        0 => Err(StoreError::NotFound(format!("application {id}"))),
-        _ => Ok(keys),
-    }
+    Ok(Removed {
+        consumer_keys,
+        api_keys,
+    })
 }
 
 /// A text in which `LIKE … ESCAPE '!'` finds itself alone.

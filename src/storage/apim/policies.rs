@@ -83,6 +83,30 @@ pub async fn find_by_id(
     row.map(|row| map(&row)).transpose()
 }
 
+/// The policy of this name, read for a change: nobody else changes or removes it until this
+/// transaction ends, so what names it can be stored.
+///
+/// # Errors
+/// [`StoreError::NotFound`], [`StoreError::Unavailable`], [`StoreError::Damaged`].
+pub async fn lock(
+    write: &mut Write,
+    tenant: &str,
+    level: PolicyLevel,
+    name: &str,
+) -> Result<Policy, StoreError> {
+    let query = sqlx::query(
+        "UPDATE policies SET row_version = row_version \
+         WHERE tenant = $1 AND level = $2 AND name = $3 RETURNING *",
+    )
+    .bind(tenant.to_owned())
+    .bind(level.as_str())
+    .bind(name.to_owned());
+    match write.optional(query).await? {
+        Some(row) => map(&row),
+        None => Err(StoreError::NotFound(format!("throttling policy {name}"))),
+    }
+}
+
 /// Stores a new policy.
 ///
 /// # Errors
@@ -106,30 +130,39 @@ pub async fn create(write: &mut Write, policy: &Policy) -> Result<(), StoreError
 /// Replaces a policy's document; its name stays. Gives the new row version.
 ///
 /// # Errors
-/// [`StoreError::Stale`] when `policy.row_version` is not 0 and not the stored one.
+/// [`StoreError::NotFound`] when the row is gone, [`StoreError::Stale`] when
+/// `policy.row_version` is not 0 and not the stored one.
 pub async fn update(write: &mut Write, policy: &Policy) -> Result<i64, StoreError> {
     let document =
         serde_json::to_string(policy).map_err(StoreError::damaged("throttling policy"))?;
+    let stored = lock(write, &policy.tenant, policy.level, &policy.name).await?;
+    if stored.id != policy.id {
+        return Err(gone(policy));
+    }
+    if policy.row_version != 0 && policy.row_version != stored.row_version {
+        return Err(StoreError::Stale);
+    }
     let query = sqlx::query(
-        "UPDATE policies SET document = $1, row_version = row_version + 1 WHERE tenant = $2 \
-         AND id = $3 AND (CAST($4 AS BIGINT) = 0 OR row_version = $4) RETURNING row_version",
+        "UPDATE policies SET document = $1, row_version = row_version + 1 \
+         WHERE tenant = $2 AND id = $3",
     )
     .bind(document)
     .bind(policy.tenant.clone())
-    .bind(policy.id.clone())
-    .bind(policy.row_version);
-    match write.optional(query).await? {
-        Some(row) => row.integer("row_version"),
-        None => Err(StoreError::Stale),
-    }
+    .bind(policy.id.clone());
+    write.execute(query, "throttling policy").await?;
+    Ok(stored.row_version + 1)
 }
 
-/// Removes a policy that nothing uses.
+/// Removes a policy that nothing uses; it is locked first, so that nothing begins to use it.
 ///
 /// # Errors
 /// [`StoreError::Forbidden`] while an application or a subscription uses it,
 /// [`StoreError::NotFound`].
 pub async fn delete(write: &mut Write, policy: &Policy) -> Result<(), StoreError> {
+    let stored = lock(write, &policy.tenant, policy.level, &policy.name).await?;
+    if stored.id != policy.id {
+        return Err(gone(policy));
+    }
     let (query, users) = match policy.level {
         PolicyLevel::Subscription => (
             "SELECT id FROM subscriptions WHERE tenant = $1 AND policy = $2 LIMIT 1",
@@ -156,10 +189,7 @@ pub async fn delete(write: &mut Write, policy: &Policy) -> Result<(), StoreError
         .bind(policy.tenant.clone())
         .bind(policy.id.clone());
     match write.execute(query, "throttling policy").await? {
-        0 => Err(StoreError::NotFound(format!(
-            "throttling policy {}",
-            policy.id
-        ))),
+        0 => Err(gone(policy)),
         _ => Ok(()),
     }
 }
@@ -178,6 +208,10 @@ pub async fn names(
         .bind(level.as_str());
     let rows = write.all(query).await?;
     rows.iter().map(|row| row.text("name")).collect()
+}
+
+fn gone(policy: &Policy) -> StoreError {
+    StoreError::NotFound(format!("throttling policy {}", policy.id))
 }
 
 fn map(row: &AnyRow) -> Result<Policy, StoreError> {

@@ -70,6 +70,47 @@ pub async fn list_by_application(
     read.all(query).await?.iter().map(map).collect()
 }
 
+/// Whether an application subscribes to an API, read inside a write that has locked the
+/// application.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn is_held(
+    write: &mut Write,
+    tenant: &str,
+    application_id: &str,
+    api_id: &str,
+) -> Result<bool, StoreError> {
+    let query = sqlx::query(
+        "SELECT id FROM subscriptions WHERE tenant = $1 AND application_id = $2 AND api_id = $3",
+    )
+    .bind(tenant.to_owned())
+    .bind(application_id.to_owned())
+    .bind(api_id.to_owned());
+    Ok(write.optional(query).await?.is_some())
+}
+
+/// The subscriptions to an API that an owner's applications hold, oldest first.
+///
+/// # Errors
+/// [`StoreError::Unavailable`], [`StoreError::Damaged`].
+pub async fn list_by_owner(
+    read: &mut Read,
+    tenant: &str,
+    api_id: &str,
+    owner: &str,
+) -> Result<Vec<Subscription>, StoreError> {
+    let query = sqlx::query(
+        "SELECT s.* FROM subscriptions s \
+         JOIN applications a ON a.tenant = s.tenant AND a.id = s.application_id \
+         WHERE s.tenant = $1 AND s.api_id = $2 AND a.owner = $3 ORDER BY s.created_at_ms, s.id",
+    )
+    .bind(tenant.to_owned())
+    .bind(api_id.to_owned())
+    .bind(owner.to_owned());
+    read.all(query).await?.iter().map(map).collect()
+}
+
 /// Changes a subscription's plan.
 ///
 /// # Errors

@@ -1,0 +1,133 @@
+//! API keys: opaque keys that open one API, known by their hashes alone.
+
+use aws_lc_rs::rand;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use domain::change::Change;
+use storage::apim::api_keys::{self, ApiKey};
+use storage::apim::{apis, applications, subscriptions};
+use storage::{StoreError, Write};
+
+use super::message::{DevPortalError, NewApiKey};
+use super::writer::{Writer, new_id};
+use crate::change_feed::Changed;
+use crate::key_manager::command::Refused;
+use crate::key_manager::hash_hex;
+
+impl Writer {
+    pub(super) async fn create_api_key(
+        &self,
+        new: NewApiKey,
+    ) -> Result<Changed<String>, DevPortalError> {
+        let text = new_key()?;
+        let key = ApiKey {
+            id: new_id(),
+            tenant: new.tenant,
+            name: new.name,
+            key_hash: hash_hex(&text),
+            key_type: new.key_type,
+            api_id: new.api_id,
+            application_id: new.application_id,
+            owner: new.owner,
+            permitted_ips: new.permitted_ips,
+            permitted_referers: new.permitted_referers,
+            issued_at_ms: self.0.clock.now_ms(),
+            validity_seconds: new.validity_seconds,
+            last_used_at_ms: None,
+        };
+        let mut write = self.0.apim.write("apim.api_keys.create").await?;
+        if let Some(id) = &key.application_id {
+            applications::lock(&mut write, &key.tenant, id).await?;
+        }
+        let row = apis::lock(&mut write, &key.tenant, &key.api_id).await?;
+        if !row.state.is_listed() {
+            return Err(StoreError::NotFound(format!("API {}", key.api_id)).into());
+        }
+        let application = key.application_id.as_deref();
+        check_subscribed(&mut write, &key.tenant, application, &key.api_id).await?;
+        api_keys::create(&mut write, &key).await?;
+        let changes = [key_changed(&key, false)];
+        self.commit(write, &key.tenant, &changes, text).await
+    }
+
+    /// Replaces a key: the old one is revoked in the same transaction.
+    pub(super) async fn regenerate_api_key(
+        &self,
+        key: &ApiKey,
+    ) -> Result<Changed<String>, DevPortalError> {
+        let text = new_key()?;
+        let now = self.0.clock.now_ms();
+        let mut write = self.0.apim.write("apim.api_keys.regenerate").await?;
+        // The hash as it is stored now: another regeneration may have come first.
+        let old = api_keys::lock(&mut write, &key.tenant, &key.id).await?;
+        let hash = hash_hex(&text);
+        api_keys::update_secret(&mut write, (&key.tenant, &key.id), &hash, now).await?;
+        let new = ApiKey {
+            key_hash: hash,
+            ..old.clone()
+        };
+        let changes = [key_changed(&old, true), key_changed(&new, false)];
+        self.commit(write, &key.tenant, &changes, text).await
+    }
+
+    pub(super) async fn revoke_api_key(&self, key: &ApiKey) -> Result<Changed<()>, DevPortalError> {
+        let mut write = self.0.apim.write("apim.api_keys.delete").await?;
+        let old = api_keys::lock(&mut write, &key.tenant, &key.id).await?;
+        api_keys::delete(&mut write, &key.tenant, &key.id).await?;
+        let changes = [key_changed(&old, true)];
+        self.commit(write, &key.tenant, &changes, ()).await
+    }
+
+    pub(super) async fn associate_api_key(
+        &self,
+        key: &ApiKey,
+        application_id: Option<String>,
+    ) -> Result<Changed<()>, DevPortalError> {
+        let mut write = self.0.apim.write("apim.api_keys.associate").await?;
+        let (tenant, application) = (key.tenant.as_str(), application_id.as_deref());
+        if let Some(id) = application {
+            applications::lock(&mut write, tenant, id).await?;
+        }
+        let old = api_keys::lock(&mut write, tenant, &key.id).await?;
+        check_subscribed(&mut write, tenant, application, &old.api_id).await?;
+        api_keys::update_application(&mut write, (tenant, &key.id), application).await?;
+        let changes = [key_changed(&old, false)];
+        self.commit(write, tenant, &changes, ()).await
+    }
+
+}
+
+/// An application uses keys of APIs that it subscribes to; it is locked already.
+async fn check_subscribed(
+    write: &mut Write,
+    tenant: &str,
+    application: Option<&str>,
+    api_id: &str,
+) -> Result<(), DevPortalError> {
+    let Some(application) = application else {
+        return Ok(());
+    };
+    if subscriptions::is_held(write, tenant, application, api_id).await? {
+        return Ok(());
+    }
+    Err(DevPortalError::BadField {
+        field: "applicationUUID",
+        problem: "the application has no subscription to the API".to_owned(),
+    })
+}
+
+fn key_changed(key: &ApiKey, revoked: bool) -> Change {
+    Change::ApiKeyChanged {
+        key_hash: key.key_hash.clone(),
+        api_id: key.api_id.clone(),
+        revoked,
+    }
+}
+
+/// 256 random bits as 43 characters.
+fn new_key() -> Result<String, DevPortalError> {
+    let mut bytes = [0_u8; 32];
+    rand::fill(&mut bytes).map_err(|_| Refused::Unavailable)?;
+    Ok(URL_SAFE_NO_PAD.encode(bytes))
+}

@@ -1,0 +1,106 @@
+//! Clients that serve no application any more, or none yet: removing them, with what was issued to
+//! them, unless something maps them. Writers use it after a change, the sweeper after a crash.
+
+use cluster::Clock;
+use domain::change::{Change, MarkedSubject};
+use storage::apim::revocations::{self, Mark};
+use storage::apim::{application_keys, oauth_clients};
+use storage::{Database, StoreError};
+
+use super::writer::new_id;
+use crate::change_feed::ChangeFeedHandle;
+use crate::key_manager::KeyManagerHandle;
+
+/// Age from which a client without an application is taken for an orphan, milliseconds: far more
+/// than the deadline of the change that makes a client and maps it.
+const AGE_MS: i64 = 60_000;
+
+/// The tools, cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Clients {
+    pub(super) apim: Database,
+    pub(super) feed: ChangeFeedHandle,
+    pub(super) key_manager: KeyManagerHandle,
+    pub(super) clock: Clock,
+}
+
+// === impl Clients ===
+
+impl Clients {
+    /// Removes a client that serves no application and ends what was issued to it (S4), in one
+    /// transaction. False when there is nothing to remove or something maps it.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub(super) async fn remove(
+        &self,
+        tenant: &str,
+        consumer_key: &str,
+    ) -> Result<bool, StoreError> {
+        let mut write = self.apim.write("apim.clients.remove").await?;
+        if !application_keys::lock_client(&mut write, tenant, consumer_key).await?
+            || application_keys::is_mapped(&mut write, tenant, consumer_key).await?
+        {
+            return Ok(false);
+        }
+        let now = self.clock.now_ms();
+        let until_ms = self.key_manager.everything_expired_by(now);
+        let mark = Mark {
+            tenant: tenant.to_owned(),
+            subject: MarkedSubject::Client,
+            subject_id: consumer_key.to_owned(),
+            before_ms: now + 1,
+            until_ms,
+        };
+        oauth_clients::delete(&mut write, consumer_key).await?;
+        revocations::save_mark(&mut write, &mark).await?;
+        let changes = [
+            Change::ClientChanged {
+                consumer_key: consumer_key.to_owned(),
+                application_id: None,
+            },
+            Change::IssuedBefore {
+                subject: MarkedSubject::Client,
+                id: consumer_key.to_owned(),
+                before_ms: now + 1,
+                until_ms,
+            },
+        ];
+        let n = write.commit_with(tenant, &changes, new_id, now).await?;
+        self.feed.committed(n).await;
+        Ok(true)
+    }
+
+    /// Removes a client after a change that is committed already: a failure does not undo that
+    /// change, so it is not the caller's, and the sweeper tries again.
+    pub(super) async fn remove_or_leave(&self, tenant: &str, consumer_key: &str) {
+        if let Err(error) = self.remove(tenant, consumer_key).await {
+            tracing::warn!(%error, consumer_key, "client stays until the next sweep");
+        }
+    }
+
+    /// Removes every orphan that is old enough; gives how many.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub(super) async fn sweep(&self) -> Result<usize, StoreError> {
+        self.sweep_before(self.clock.now_ms() - AGE_MS).await
+    }
+
+    /// Removes the orphans made before a moment.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub(super) async fn sweep_before(&self, before_ms: i64) -> Result<usize, StoreError> {
+        let mut removed = 0;
+        let mut read = self.apim.read().await?;
+        let orphans = application_keys::list_orphans(&mut read, before_ms).await?;
+        drop(read);
+        for orphan in orphans {
+            if self.remove(&orphan.tenant, &orphan.consumer_key).await? {
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+}
