@@ -25,14 +25,8 @@ pub struct AdminHandle {
 // === impl AdminHandle ===
 
 impl AdminHandle {
-    pub(super) const fn new(
-        apim: Database,
-            writers: Vec<Address<AdminMessage>>,
-    ) -> Self {
-        Self {
-            apim,
-            writers,
-        }
+    pub(super) const fn new(apim: Database, writers: Vec<Address<AdminMessage>>) -> Self {
+        Self { apim, writers }
     }
 
     /// The policies of a level, by name.

@@ -37,7 +37,8 @@ pub(super) async fn api_with(
         let mut read = shared.read().await?;
         for row in rows {
             let blob = blobs::find(&mut read, tenant, &row.document_blob).await?;
-            let blob = blob.ok_or_else(|| damaged(format!("blob {} is missing", row.document_blob)))?;
+            let blob =
+                blob.ok_or_else(|| damaged(format!("blob {} is missing", row.document_blob)))?;
             let api: Api =
                 serde_json::from_slice(&blob.bytes).map_err(|error| damaged(error.to_string()))?;
             if names(&api, policy) {

@@ -95,7 +95,6 @@ impl Writer {
         let changes = [key_changed(&old, false)];
         self.commit(write, tenant, &changes, ()).await
     }
-
 }
 
 /// An application uses keys of APIs that it subscribes to; it is locked already.

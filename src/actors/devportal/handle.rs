@@ -382,12 +382,7 @@ impl DevPortalHandle {
     ///
     /// # Errors
     /// [`DevPortalError::Store`].
-    pub async fn api_keys(
-        &self,
-        tenant: &str,
-        api_id: &str,
-        owner: &str,
-    ) -> Outcome<Vec<ApiKey>> {
+    pub async fn api_keys(&self, tenant: &str, api_id: &str, owner: &str) -> Outcome<Vec<ApiKey>> {
         let mut read = self.apim.read().await?;
         Ok(api_keys::list_by_api(&mut read, tenant, api_id, owner).await?)
     }

@@ -58,7 +58,9 @@ impl Writer {
         if let Err(error) = self.map_client(&key).await {
             // Not for a duplicate of this very client: what is mapped stays.
             let clients = &self.0.clients;
-            clients.remove_or_leave(&key.tenant, &key.consumer_key).await;
+            clients
+                .remove_or_leave(&key.tenant, &key.consumer_key)
+                .await;
             return Err(error);
         }
         Ok((key, client, secret))
@@ -100,7 +102,9 @@ impl Writer {
         let changes = [client_changed(key)];
         self.commit(write, &key.tenant, &changes, ()).await?;
         let clients = &self.0.clients;
-        clients.remove_or_leave(&key.tenant, &key.consumer_key).await;
+        clients
+            .remove_or_leave(&key.tenant, &key.consumer_key)
+            .await;
         Ok(())
     }
 }

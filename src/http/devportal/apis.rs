@@ -87,7 +87,10 @@ async fn get(
     let (handle, tenant) = (portal(&services)?, tenant(caller));
     let api = handle.api(&tenant, &id).await.map_err(answer)?;
     let deployed = handle.deployments(&tenant, &id).await.map_err(answer)?;
-    Ok(Json(write(&api, endpoints(services.ingress, &api, &deployed))))
+    Ok(Json(write(
+        &api,
+        endpoints(services.ingress, &api, &deployed),
+    )))
 }
 
 async fn swagger(

@@ -66,11 +66,10 @@ pub async fn lock_client(
     tenant: &str,
     consumer_key: &str,
 ) -> Result<bool, StoreError> {
-    let query = sqlx::query(
-        "UPDATE oauth_clients SET name = name WHERE tenant = $1 AND consumer_key = $2",
-    )
-    .bind(tenant.to_owned())
-    .bind(consumer_key.to_owned());
+    let query =
+        sqlx::query("UPDATE oauth_clients SET name = name WHERE tenant = $1 AND consumer_key = $2")
+            .bind(tenant.to_owned())
+            .bind(consumer_key.to_owned());
     Ok(write.execute(query, "client").await? > 0)
 }
 
@@ -96,10 +95,7 @@ pub async fn is_mapped(
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
-pub async fn list_orphans(
-    read: &mut Read,
-    before_ms: i64,
-) -> Result<Vec<Orphan>, StoreError> {
+pub async fn list_orphans(read: &mut Read, before_ms: i64) -> Result<Vec<Orphan>, StoreError> {
     let query = sqlx::query(
         "SELECT c.tenant, c.consumer_key, c.owner, c.name FROM oauth_clients c \
          WHERE c.created_at_ms < $1 \
