@@ -16,7 +16,7 @@ use super::command::{
     Client, ClientSecret, GrantType, Issued, NewClient, NewUser, Refused, TokenRequest, User,
 };
 use super::*;
-use crate::change_feed::{self, FeedSettings};
+use crate::change_feed::FeedSettings;
 
 /// A key manager, and the means to start it anew or beside itself over the same databases.
 struct Bench {
@@ -53,7 +53,7 @@ async fn desk(algorithm: SigningAlgorithm) -> (Desk, System, Child, tempfile::Te
         .unwrap();
     write.commit().await.unwrap();
     let system = System::new(Clock::system(), true);
-    let (feed, child) = change_feed::component(&system, &apim, &shared, FeedSettings::default());
+    let (feed, child) = crate::change_feed::component(&system, &apim, &shared, FeedSettings::default());
     let settings = Settings {
         issuer: "https://keys.example/oauth2/token".to_owned(),
         access_token_seconds: 3_600,
