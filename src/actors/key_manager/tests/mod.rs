@@ -53,7 +53,8 @@ async fn desk(algorithm: SigningAlgorithm) -> (Desk, System, Child, tempfile::Te
         .unwrap();
     write.commit().await.unwrap();
     let system = System::new(Clock::system(), true);
-    let (feed, child) = crate::change_feed::component(&system, &apim, &shared, FeedSettings::default());
+    let (feed, child) =
+        crate::change_feed::component(&system, &apim, &shared, FeedSettings::default());
     let settings = Settings {
         issuer: "https://keys.example/oauth2/token".to_owned(),
         access_token_seconds: 3_600,
