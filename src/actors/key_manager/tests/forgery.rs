@@ -53,7 +53,7 @@ fn without(value: &Value, name: &str) -> Value {
 }
 
 #[tokio::test]
-async fn what_a_token_says_of_its_algorithm_and_key_opens_nothing() {
+async fn what_a_token_says_of_its_algorithm_opens_nothing() {
     let bench = bench(SigningAlgorithm::Rs256).await;
     let (good, _) = sample(&bench).await;
     assert!(bench.is_good(&good.token).await);
@@ -82,6 +82,19 @@ async fn what_a_token_says_of_its_algorithm_and_key_opens_nothing() {
             forged.push(format!("{unsigned}.{}", URL_SAFE_NO_PAD.encode(tag)));
         }
     }
+    all_malformed(&bench, forged).await;
+}
+
+#[tokio::test]
+async fn a_key_id_or_type_that_is_not_ours_opens_nothing() {
+    let bench = bench(SigningAlgorithm::Rs256).await;
+    let (good, _) = sample(&bench).await;
+    let keys = &bench.desk.keys;
+    let signed = |header: &Value, claims: &Value| {
+        keys.sign_texts(&header.to_string(), &claims.to_string())
+            .unwrap()
+    };
+    let mut forged = Vec::new();
     let other: Value = serde_json::from_str(keys.jwks()).unwrap();
     let other_kid = other["keys"][1]["kid"].clone();
     let long = "k".repeat(100 * 1024);
@@ -110,6 +123,11 @@ async fn what_a_token_says_of_its_algorithm_and_key_opens_nothing() {
         &with(&good.header, "crit", json!(["exp"])),
         &good.claims,
     ));
+    all_malformed(&bench, forged).await;
+}
+
+/// None of them is taken for a token at all.
+async fn all_malformed(bench: &Bench, forged: Vec<String>) {
     for token in forged {
         let refusal = bench.refusal(&token).await;
         assert!(
