@@ -1,0 +1,377 @@
+//! Writes of every kind, in parts: each part stands alone on the prepared node, so that a crash
+//! in it costs only the part.
+
+use std::sync::Mutex;
+
+use serde_json::{Value, json};
+
+use crate::support::http::{Answer, Call};
+use crate::support::node::Node;
+use crate::support::platform::{ADMIN, DEVPORTAL, PUBLISHER, text};
+
+/// What the prepared data directory holds.
+#[derive(Clone)]
+pub struct Prepared {
+    /// The administrator's token.
+    pub token: String,
+    /// A published API with a revision that is deployed.
+    pub api: String,
+    /// Its revision.
+    pub revision: String,
+    /// An application that has not subscribed.
+    pub application: String,
+    /// An application that has, with keys.
+    pub subscribed: String,
+    pub subscription: String,
+    pub key: String,
+    pub secret: String,
+    /// The upstream's address.
+    pub backend: String,
+}
+
+/// The node is gone.
+pub struct Gone;
+
+type Step<T> = Result<T, Gone>;
+
+/// A request that can be sent once more.
+#[derive(Clone)]
+pub struct Sent {
+    pub method: String,
+    pub path: String,
+    pub body: Body,
+}
+
+/// A request's body.
+#[derive(Clone)]
+pub enum Body {
+    None,
+    Json(Value),
+    /// `document` and `additionalProperties`.
+    Definition(String, String),
+    /// A form, and client credentials.
+    Form(Vec<(String, String)>, String, String),
+}
+
+/// One way through a node's writes; remembers the request that it sent last.
+pub struct Scenario<'a> {
+    pub node: &'a Node,
+    pub prepared: &'a Prepared,
+    pub last: Mutex<Option<Sent>>,
+}
+
+/// All parts.
+pub const PARTS: [&str; 12] = [
+    "import",
+    "edit",
+    "revisions",
+    "lifecycle",
+    "application",
+    "subscription",
+    "keys",
+    "api_keys",
+    "clients",
+    "tokens",
+    "policies",
+    "people",
+];
+
+// === impl Scenario ===
+
+impl Scenario<'_> {
+    /// Runs one part to its end, or to the node's.
+    pub async fn run(&self, part: &str) -> Step<()> {
+        match part {
+            "import" => self.import().await,
+            "edit" => self.edit().await,
+            "revisions" => self.revisions().await,
+            "lifecycle" => self.lifecycle().await,
+            "application" => self.application().await,
+            "subscription" => self.subscription().await,
+            "keys" => self.keys().await,
+            "api_keys" => self.api_keys().await,
+            "clients" => self.clients().await,
+            "tokens" => self.tokens().await,
+            "policies" => self.policies().await,
+            "people" => self.people().await,
+            other => panic!("no part {other}"),
+        }
+    }
+
+    /// Sends a request; whatever is not a success fails the test.
+    async fn send(&self, method: &str, path: &str, body: Body) -> Step<Answer> {
+        let sent = Sent {
+            method: method.to_owned(),
+            path: path.to_owned(),
+            body,
+        };
+        *self.last.lock().expect("not poisoned") = Some(sent.clone());
+        let call = sent.call(self.node, &self.prepared.token);
+        let answer = call.try_send().await.map_err(|_| Gone)?;
+        let place = format!("{method} {path}: {} {}", answer.status, answer.text());
+        assert!(answer.status.is_success(), "{place}");
+        Ok(answer)
+    }
+
+    async fn post(&self, path: &str, body: Value) -> Step<Answer> {
+        self.send("POST", path, Body::Json(body)).await
+    }
+
+    async fn delete(&self, path: &str) -> Step<Answer> {
+        self.send("DELETE", path, Body::None).await
+    }
+
+    async fn import(&self) -> Step<()> {
+        let document = json!({
+            "openapi": "3.0.1", "info": {"title": "Crash", "version": "1.0.0"},
+            "paths": {"/items": {"get": {
+                "responses": {"200": {"description": "fine"}},
+                "security": [{"default": ["crash:read"]}],
+            }}},
+            "components": {"securitySchemes": {"default": {"type": "oauth2", "flows": {"implicit": {
+                "authorizationUrl": "https://test.com", "scopes": {"crash:read": "Reads"},
+                "x-scopes-bindings": {"crash:read": "admin"},
+            }}}}},
+        });
+        let properties = json!({
+            "name": "Crash", "version": "1.0.0", "context": "/crash", "policies": ["Unlimited"],
+            "endpointConfig": {
+                "endpoint_type": "http", "production_endpoints": {"url": self.prepared.backend},
+            },
+        });
+        let form = Body::Definition(document.to_string(), properties.to_string());
+        let path = format!("{PUBLISHER}/apis/import-openapi");
+        let answer = self.send("POST", &path, form).await?;
+        let api = text(&answer.json(), "id").to_owned();
+        self.delete(&format!("{PUBLISHER}/apis/{api}")).await?;
+        let body = json!({
+            "name": "CrashToo", "version": "1.0.0", "context": "/crash-too",
+            "policies": ["Unlimited"], "scopes": [{"scope": {"name": "crash:write"}}],
+        });
+        let answer = self.post(&format!("{PUBLISHER}/apis"), body).await?;
+        let api = text(&answer.json(), "id").to_owned();
+        self.delete(&format!("{PUBLISHER}/apis/{api}")).await?;
+        Ok(())
+    }
+
+    async fn edit(&self) -> Step<()> {
+        let base = format!("{PUBLISHER}/apis/{}", self.prepared.api);
+        let mut document = self.send("GET", &base, Body::None).await?.json();
+        document["description"] = json!("edited");
+        document["scopes"] = json!([{"scope": {"name": "crash:edit", "bindings": ["admin"]}}]);
+        self.send("PUT", &base, Body::Json(document)).await?;
+        let swagger = format!("{base}/swagger");
+        let definition = self.send("GET", &swagger, Body::None).await?.text();
+        let form = Body::Definition(definition, String::new());
+        self.send("PUT", &swagger, form).await?;
+        Ok(())
+    }
+
+    async fn revisions(&self) -> Step<()> {
+        let base = format!("{PUBLISHER}/apis/{}", self.prepared.api);
+        let revision = self.post(&format!("{base}/revisions"), json!({})).await?;
+        let revision = text(&revision.json(), "id").to_owned();
+        let targets = json!([{"name": "Default", "vhost": "localhost"}]);
+        let by_id = format!("revisionId={revision}");
+        self.post(&format!("{base}/deploy-revision?{by_id}"), targets.clone())
+            .await?;
+        self.post(&format!("{base}/undeploy-revision?{by_id}"), targets)
+            .await?;
+        let restore = format!("{base}/restore-revision?{by_id}");
+        self.send("POST", &restore, Body::None).await?;
+        self.delete(&format!("{base}/revisions/{revision}")).await?;
+        Ok(())
+    }
+
+    async fn lifecycle(&self) -> Step<()> {
+        let api = &self.prepared.api;
+        let of =
+            |word: &str| format!("{PUBLISHER}/apis/change-lifecycle?action={word}&apiId={api}");
+        self.send("POST", &of("Block"), Body::None).await?;
+        self.send("POST", &of("Re-Publish"), Body::None).await?;
+        let copy =
+            format!("{PUBLISHER}/apis/copy-api?newVersion=2.0.0&defaultVersion=true&apiId={api}");
+        self.send("POST", &copy, Body::None).await?;
+        Ok(())
+    }
+
+    async fn application(&self) -> Step<()> {
+        let all = format!("{DEVPORTAL}/applications");
+        let mut body = json!({"name": "crash", "throttlingPolicy": "Unlimited"});
+        let made = self.post(&all, body.clone()).await?.json();
+        body["description"] = json!("edited");
+        let one = format!("{all}/{}", text(&made, "applicationId"));
+        self.send("PUT", &one, Body::Json(body)).await?;
+        self.delete(&one).await?;
+        // One with keys and a subscription takes them along.
+        self.delete(&format!("{all}/{}", self.prepared.subscribed))
+            .await?;
+        Ok(())
+    }
+
+    async fn subscription(&self) -> Step<()> {
+        let (api, application) = (&self.prepared.api, &self.prepared.application);
+        let all = format!("{DEVPORTAL}/subscriptions");
+        let mut body = json!({
+            "apiId": api, "applicationId": application, "throttlingPolicy": "Unlimited",
+        });
+        let made = self.post(&all, body.clone()).await?.json();
+        let id = text(&made, "subscriptionId").to_owned();
+        body["throttlingPolicy"] = json!("Gold");
+        body["subscriptionId"] = json!(id);
+        let one = format!("{all}/{id}");
+        self.send("PUT", &one, Body::Json(body)).await?;
+        for (word, rest) in [("block", "&blockState=BLOCKED"), ("unblock", "")] {
+            let path =
+                format!("{PUBLISHER}/subscriptions/{word}-subscription?subscriptionId={id}{rest}");
+            self.send("POST", &path, Body::None).await?;
+        }
+        self.delete(&one).await?;
+        Ok(())
+    }
+
+    async fn keys(&self) -> Step<()> {
+        let base = format!("{DEVPORTAL}/applications/{}", self.prepared.application);
+        let grants = json!(["client_credentials", "password"]);
+        let body = json!({"keyType": "PRODUCTION", "grantTypesToBeSupported": grants});
+        let made = self.post(&format!("{base}/generate-keys"), body).await?;
+        let made = made.json();
+        let one = format!("{base}/oauth-keys/{}", text(&made, "keyMappingId"));
+        let body = json!({
+            "keyType": "PRODUCTION", "supportedGrantTypes": ["client_credentials"],
+            "callbackUrl": "https://example.com",
+        });
+        self.send("PUT", &one, Body::Json(body)).await?;
+        let regenerate = format!("{one}/regenerate-secret");
+        self.send("POST", &regenerate, Body::None).await?;
+        self.send("POST", &format!("{one}/clean-up"), Body::None)
+            .await?;
+        Ok(())
+    }
+
+    async fn api_keys(&self) -> Step<()> {
+        let base = format!("{DEVPORTAL}/apis/{}/api-keys", self.prepared.api);
+        let body = json!({"keyName": "crash", "keyType": "PRODUCTION", "validityPeriod": -1});
+        self.post(&format!("{base}/generate"), body).await?;
+        let list = self.send("GET", &base, Body::None).await?.json();
+        let id = text(&list["list"][0], "keyUUID").to_owned();
+        let body = json!({"keyUUID": id, "applicationUUID": self.prepared.subscribed});
+        for word in ["associate", "dissociate", "regenerate"] {
+            self.post(&format!("{base}/{word}"), body.clone()).await?;
+        }
+        let list = self.send("GET", &base, Body::None).await?.json();
+        let body = json!({"keyUUID": list["list"][0]["keyUUID"]});
+        self.post(&format!("{base}/revoke"), body).await?;
+        Ok(())
+    }
+
+    async fn clients(&self) -> Step<()> {
+        let path = "/client-registration/v0.17/register";
+        let body = json!({"clientName": "crash", "grantType": "client_credentials"});
+        self.post(path, body.clone()).await?;
+        // The same name once more changes the client and gives it a new secret.
+        self.post(path, body).await?;
+        Ok(())
+    }
+
+    async fn form(&self, path: &str, pairs: &[(&str, &str)]) -> Step<Value> {
+        let pairs = pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let (key, secret) = (self.prepared.key.clone(), self.prepared.secret.clone());
+        let body = Body::Form(pairs.collect(), key, secret);
+        let answer = self.send("POST", path, body).await?;
+        Ok(serde_json::from_slice(&answer.body).unwrap_or_default())
+    }
+
+    async fn tokens(&self) -> Step<()> {
+        let password = &self.node.admin_password;
+        let asked = [
+            ("grant_type", "password"),
+            ("username", "admin"),
+            ("password", password),
+        ];
+        let first = self.form("/oauth2/token", &asked).await?;
+        let asked = [
+            ("grant_type", "refresh_token"),
+            ("refresh_token", text(&first, "refresh_token")),
+        ];
+        let second = self.form("/oauth2/token", &asked).await?;
+        let asked = [("token", text(&second, "access_token"))];
+        self.form("/oauth2/revoke", &asked).await?;
+        let asked = [("token", text(&second, "refresh_token"))];
+        self.form("/oauth2/revoke", &asked).await?;
+        Ok(())
+    }
+
+    async fn policies(&self) -> Step<()> {
+        let all = format!("{ADMIN}/throttling/policies/application");
+        let mut body = json!({
+            "policyName": "Crash", "displayName": "Crash", "description": "crash",
+            "defaultLimit": {"type": "REQUESTCOUNTLIMIT",
+                "requestCount": {"timeUnit": "min", "unitTime": 1, "requestCount": 5}},
+        });
+        let made = self.post(&all, body.clone()).await?.json();
+        let one = format!("{all}/{}", text(&made, "policyId"));
+        body["description"] = json!("edited");
+        self.send("PUT", &one, Body::Json(body)).await?;
+        self.delete(&one).await?;
+        let body =
+            json!({"conditionType": "USER", "conditionValue": "nobody", "conditionStatus": true});
+        let all = format!("{ADMIN}/throttling/deny-policies");
+        let made = self.post(&all, body).await?.json();
+        let one = format!(
+            "{ADMIN}/throttling/deny-policy/{}",
+            text(&made, "conditionId")
+        );
+        let body = Body::Json(json!({"conditionStatus": false}));
+        self.send("PATCH", &one, body).await?;
+        self.delete(&one).await?;
+        Ok(())
+    }
+
+    async fn people(&self) -> Step<()> {
+        let body = json!({
+            "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
+            "userName": "crash", "password": "Crash-landing-1",
+            "roles": [{"value": "Internal/subscriber"}],
+        });
+        let made = self.post("/scim2/Users", body).await?.json();
+        self.delete(&format!("/scim2/Users/{}", text(&made, "id")))
+            .await?;
+        Ok(())
+    }
+}
+
+// === impl Sent ===
+
+impl Sent {
+    /// The request, to any node on the same data.
+    pub fn call(&self, node: &Node, token: &str) -> Call {
+        let call = node.call(&self.method, &self.path);
+        match &self.body {
+            Body::None => call.bearer(token),
+            Body::Json(body) => call.bearer(token).json(body),
+            Body::Definition(document, properties) => {
+                let kind = "application/json";
+                let mut parts: Vec<(&str, Option<&str>, &str, &[u8])> = Vec::new();
+                if properties.is_empty() {
+                    parts.push(("apiDefinition", None, kind, document.as_bytes()));
+                } else {
+                    let file = Some("api.json");
+                    parts.push(("file", file, kind, document.as_bytes()));
+                    let properties = properties.as_bytes();
+                    parts.push(("additionalProperties", None, kind, properties));
+                }
+                call.bearer(token).multipart(&parts)
+            }
+            Body::Form(pairs, key, secret) => {
+                let pairs: Vec<_> = pairs
+                    .iter()
+                    .map(|(name, value)| (name.as_str(), value.as_str()))
+                    .collect();
+                call.basic(key, secret).form(&pairs)
+            }
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! People: made, seen and removed by administrators or by themselves, and what their roles open.
+
+use std::process::{Command, Output, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::support::node::Node;
+use crate::support::platform::{DEVPORTAL, PUBLISHER, text};
+
+const PASSWORD: &str = "Open-sesame-1";
+
+/// Makes a person with roles and gives their id.
+async fn person(node: &Node, token: &str, name: &str, roles: &[&str]) -> String {
+    let roles: Vec<_> = roles.iter().map(|role| json!({"value": role})).collect();
+    let body = json!({
+        "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
+        "userName": name, "password": PASSWORD, "roles": roles,
+        "name": {"givenName": "Given", "familyName": "Family"},
+        "emails": [format!("{name}@example.com")],
+    });
+    let call = node.post("/scim2/Users").bearer(token).json(&body);
+    text(&call.send().await.expect(201).json(), "id").to_owned()
+}
+
+/// Asks for a token for a person and gives the whole answer.
+async fn asked(node: &Node, name: &str, scopes: &str) -> Value {
+    let client = node
+        .post("/client-registration/v0.17/register")
+        .basic(name, PASSWORD)
+        .json(&json!({"clientName": format!("of {name}"), "grantType": "password"}))
+        .send()
+        .await
+        .expect(200)
+        .json();
+    let (key, secret) = (text(&client, "clientId"), text(&client, "clientSecret"));
+    let form = [
+        ("grant_type", "password"),
+        ("username", name),
+        ("password", PASSWORD),
+        ("scope", scopes),
+    ];
+    let call = node.post("/oauth2/token").basic(key, secret).form(&form);
+    call.send().await.expect(200).json()
+}
+
+/// The scopes that were granted, in order.
+fn granted(answer: &Value) -> Vec<&str> {
+    let mut scopes: Vec<_> = text(answer, "scope").split(' ').collect();
+    scopes.sort_unstable();
+    scopes
+}
+
+#[tokio::test]
+async fn a_person_is_made_found_listed_and_removed_over_scim() {
+    let node = Node::start().await;
+    let token = node.admin_token().await;
+    let id = person(&node, &token, "ann", &["Internal/creator"]).await;
+    let get = |path: String| node.get(&path).bearer(&token).send();
+    let seen = get(format!("/scim2/Users/{id}")).await.expect(200);
+    assert_eq!(seen.header("content-type"), "application/scim+json");
+    assert!(!seen.text().contains(PASSWORD));
+    let seen = seen.json();
+    assert_eq!(seen["userName"], "ann");
+    assert_eq!(seen["name"]["familyName"], "Family");
+    assert_eq!(seen["roles"], json!([{"value": "Internal/creator"}]));
+    let found = get("/scim2/Users?filter=userName%20eq%20%22ann%22".to_owned()).await;
+    let found = found.expect(200).json();
+    assert_eq!(found["totalResults"], 1, "{found}");
+    assert_eq!(found["Resources"][0]["id"], json!(id));
+    let page = get("/scim2/Users?startIndex=2&count=1".to_owned()).await;
+    let page = page.expect(200).json();
+    assert_eq!(
+        (&page["totalResults"], &page["itemsPerPage"]),
+        (&json!(2), &json!(1))
+    );
+    let unknown = get("/scim2/Users?filter=age%20gt%205".to_owned()).await;
+    assert_eq!(unknown.expect(400).json()["scimType"], "invalidFilter");
+    let delete = || {
+        node.delete(&format!("/scim2/Users/{id}"))
+            .bearer(&token)
+            .send()
+    };
+    delete().await.expect(204);
+    delete().await.expect(404);
+    get(format!("/scim2/Users/{id}")).await.expect(404);
+    // The name is free again.
+    person(&node, &token, "ann", &[]).await;
+}
+
+#[tokio::test]
+async fn who_signs_up_is_a_subscriber_and_nothing_else_whatever_they_ask_for() {
+    let node = Node::start().await;
+    let body = json!({"user": {
+        "username": "bob", "password": PASSWORD, "realm": "PRIMARY",
+        "roles": [{"value": "admin"}],
+        "claims": [
+            {"uri": "http://wso2.org/claims/emailaddress", "value": "bob@example.com"},
+            {"uri": "http://wso2.org/claims/role", "value": "admin"},
+        ],
+    }});
+    let sign_up = || node.post("/api/identity/user/v1.0/me").json(&body).send();
+    sign_up().await.expect(201);
+    sign_up().await.expect(409);
+    let admin = node.admin_token().await;
+    let found = node
+        .get("/scim2/Users?filter=userName%20eq%20%22bob%22")
+        .bearer(&admin)
+        .send()
+        .await
+        .json();
+    let roles = &found["Resources"][0]["roles"];
+    assert_eq!(*roles, json!([{"value": "Internal/subscriber"}]));
+    let answer = asked(&node, "bob", "apim:subscribe apim:api_create apim:admin").await;
+    assert_eq!(granted(&answer), ["apim:subscribe"]);
+    let token = text(&answer, "access_token");
+    let apps = node.get(&format!("{DEVPORTAL}/applications")).bearer(token);
+    apps.send().await.expect(200);
+    let apis = node.get(&format!("{PUBLISHER}/apis")).bearer(token);
+    apis.send().await.expect(403);
+    node.get("/scim2/Users")
+        .bearer(token)
+        .send()
+        .await
+        .expect(403);
+}
+
+#[tokio::test]
+async fn a_token_holds_the_scopes_of_its_owners_roles_and_drops_all_others() {
+    let node = Node::start().await;
+    let admin = node.admin_token().await;
+    let everything = "apim:api_view apim:api_create apim:api_publish apim:subscribe apim:admin \
+        internal_user_mgt_create openid device_phone no:such_scope";
+    for (name, roles, wanted) in [
+        (
+            "creator",
+            &["Internal/creator"][..],
+            &["apim:api_create", "apim:api_view", "device_phone", "openid"][..],
+        ),
+        (
+            "publisher",
+            &["Internal/publisher"],
+            &[
+                "apim:api_publish",
+                "apim:api_view",
+                "device_phone",
+                "openid",
+            ],
+        ),
+        (
+            "subscriber",
+            &["Internal/subscriber"],
+            &["apim:subscribe", "device_phone", "openid"],
+        ),
+        ("nobody", &[], &["device_phone", "openid"]),
+    ] {
+        person(&node, &admin, name, roles).await;
+        let answer = asked(&node, name, everything).await;
+        assert_eq!(granted(&answer), wanted, "{name}");
+    }
+    let answer = asked(&node, "nobody", "apim:admin no:such_scope").await;
+    assert_eq!(granted(&answer), ["default"]);
+}
+
+#[tokio::test]
+async fn a_role_that_does_not_exist_is_refused_and_nobody_is_made() {
+    let node = Node::start().await;
+    let token = node.admin_token().await;
+    let body = json!({
+        "userName": "eve", "password": PASSWORD, "roles": [{"value": "Internal/emperor"}],
+    });
+    let call = node.post("/scim2/Users").bearer(&token).json(&body);
+    let refused = call.send().await.expect(400);
+    assert!(
+        refused.text().contains("Internal/emperor"),
+        "{}",
+        refused.text()
+    );
+    let found = node
+        .get("/scim2/Users?filter=userName%20eq%20%22eve%22")
+        .bearer(&token)
+        .send()
+        .await
+        .json();
+    assert_eq!(found["totalResults"], 0);
+}
+
+#[tokio::test]
+async fn what_a_removed_person_held_opens_nothing_from_the_answer_on() {
+    let node = Node::start().await;
+    let admin = node.admin_token().await;
+    let id = person(&node, &admin, "carl", &["Internal/subscriber"]).await;
+    let answer = asked(&node, "carl", "apim:subscribe").await;
+    let token = text(&answer, "access_token");
+    let list = || {
+        let call = node.get(&format!("{DEVPORTAL}/applications"));
+        call.bearer(token).send()
+    };
+    list().await.expect(200);
+    let delete = node.delete(&format!("/scim2/Users/{id}")).bearer(&admin);
+    delete.send().await.expect(204);
+    list().await.expect(401);
+    // Somebody else of the same name does not bring the token back.
+    person(&node, &admin, "carl", &["Internal/subscriber"]).await;
+    list().await.expect(401);
+}
+
+#[tokio::test]
+async fn the_last_administrator_cannot_be_removed() {
+    let node = Node::start().await;
+    let token = node.admin_token().await;
+    let found = node
+        .get("/scim2/Users?filter=userName%20eq%20%22admin%22")
+        .bearer(&token)
+        .send()
+        .await
+        .json();
+    let id = text(&found["Resources"][0], "id");
+    let delete = node.delete(&format!("/scim2/Users/{id}")).bearer(&token);
+    delete.send().await.expect(400);
+    assert!(!node.admin_token().await.is_empty());
+}
+
+/// `headgate user …` of the node's own data directory, with this on its standard input.
+fn user(node: &Node, arguments: &[&str], input: &str) -> Output {
+    use std::io::Write as _;
+    let mut child = Command::new(env!("CARGO_BIN_EXE_headgate"))
+        .arg("user")
+        .args(arguments)
+        .args(["--output", "json", "--data-dir"])
+        .arg(node.dir.join("data"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("headgate runs");
+    let mut pipe = child.stdin.take().expect("a pipe");
+    // A command that reads nothing may have closed it.
+    let _ = pipe.write_all(input.as_bytes());
+    drop(pipe);
+    child.wait_with_output().expect("headgate ends")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_are_added_listed_and_deleted_from_the_command_line() {
+    let node = Node::start().await;
+    let add = [
+        "add",
+        "dora",
+        "--roles",
+        "Internal/creator",
+        "--password-stdin",
+    ];
+    let added = user(&node, &add, PASSWORD);
+    let error = String::from_utf8_lossy(&added.stderr);
+    assert!(added.status.success(), "{error}");
+    let answer = asked(&node, "dora", "apim:api_create").await;
+    assert_eq!(granted(&answer), ["apim:api_create"]);
+    assert!(!user(&node, &add, PASSWORD).status.success());
+    let listed = user(&node, &["list"], "");
+    let listed: Value = serde_json::from_slice(&listed.stdout).expect("JSON");
+    let names: Vec<_> = listed.as_array().expect("a list").iter().collect();
+    assert!(
+        names.iter().any(|one| one["userName"] == "dora"),
+        "{listed}"
+    );
+    assert!(user(&node, &["delete", "dora"], "").status.success());
+    let gone = user(&node, &["delete", "dora"], "");
+    assert!(!gone.status.success());
+    assert!(String::from_utf8_lossy(&gone.stderr).contains("dora"));
+}
