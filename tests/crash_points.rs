@@ -199,9 +199,11 @@ impl View<'_> {
                 assert!(known.contains(text(&deployment, "revisionUuid")));
             }
             self.list(&format!("{base}/lifecycle-history")).await;
+            if api["lifeCycleStatus"] == "PUBLISHED" {
+                let id = text(&api, "id");
+                self.list(&format!("{DEVPORTAL}/apis/{id}/api-keys")).await;
+            }
         }
-        let api = &self.prepared.api;
-        self.list(&format!("{DEVPORTAL}/apis/{api}/api-keys")).await;
         for application in self.list(&format!("{DEVPORTAL}/applications")).await {
             let id = text(&application, "applicationId");
             self.get(&format!("{DEVPORTAL}/applications/{id}")).await;
@@ -210,7 +212,7 @@ impl View<'_> {
             let of = format!("{DEVPORTAL}/subscriptions?applicationId={id}");
             for subscription in self.list(&of).await {
                 let api = text(&subscription, "apiId");
-                self.get(&format!("{DEVPORTAL}/apis/{api}")).await;
+                self.get(&format!("{PUBLISHER}/apis/{api}")).await;
             }
         }
         self.list(&format!("{ADMIN}/throttling/policies/application"))

@@ -5,11 +5,13 @@
 mod support;
 
 mod bad_input;
+mod bad_input_rows;
 mod changes;
 mod commands;
 mod conflicts;
 mod crash_points;
 mod demo;
+mod hostile_definitions;
 mod people;
 mod start;
 mod supervision;

@@ -1,0 +1,151 @@
+//! The table's rows of the Developer Portal.
+
+use serde_json::json;
+
+use super::rows::{Row, gone, long, name, wrong};
+use super::world::World;
+
+pub(super) fn applications(world: &World) -> Vec<Row> {
+    let good = json!({"name": "rows", "throttlingPolicy": "Unlimited", "tokenType": "JWT"});
+    let faults = || {
+        let mut faults = name("/name", 100);
+        faults.extend(name("/throttlingPolicy", 60));
+        faults.extend([
+            wrong("/name", json!("<b>")),
+            wrong("/throttlingPolicy", json!("NoSuchPlan")),
+            wrong("/tokenType", json!("PLANET")),
+            wrong("/attributes", json!("x")),
+            wrong("/groups", json!(["a"])),
+            wrong("/visibility", json!("PUBLIC")),
+            long("/description", 513),
+        ]);
+        faults
+    };
+    let every = "/api/am/devportal/v3/applications";
+    let one = "/api/am/devportal/v3/applications/{applicationId}";
+    let mut renamed = good.clone();
+    renamed["name"] = json!("holder");
+    let subscription = json!({
+        "apiId": world.api, "applicationId": world.idle, "throttlingPolicy": "Unlimited",
+    });
+    let sub_faults = |at: &str| {
+        let mut faults = name(&format!("{at}/apiId"), 60);
+        faults.extend(name(&format!("{at}/applicationId"), 60));
+        faults.extend(name(&format!("{at}/throttlingPolicy"), 60));
+        faults
+    };
+    let subscriptions = "/api/am/devportal/v3/subscriptions";
+    let of_subscription = "/api/am/devportal/v3/subscriptions/{subscriptionId}";
+    let multiple = "/api/am/devportal/v3/subscriptions/multiple";
+    let mut plan = name("/throttlingPolicy", 60);
+    plan.push(wrong("/throttlingPolicy", json!("NoSuchPlan")));
+    vec![
+        Row::json("POST", every, good, 201).faults(faults()).once(),
+        Row::json("PUT", one, renamed, 200)
+            .faults(faults())
+            .owned()
+            .tagged(),
+        Row::json("POST", subscriptions, subscription.clone(), 201)
+            .faults(sub_faults(""))
+            .faults([wrong("/throttlingPolicy", json!("NoSuchPlan"))])
+            .owned()
+            .once(),
+        Row::json("POST", multiple, json!([subscription.clone()]), 200)
+            .faults(sub_faults("/0"))
+            .owned(),
+        Row::json("PUT", of_subscription, subscription, 200)
+            .faults(plan)
+            .owned(),
+    ]
+}
+
+pub(super) fn keys(world: &World) -> Vec<Row> {
+    let generate = "/api/am/devportal/v3/applications/{applicationId}/generate-keys";
+    let key_faults = |grants: &str| {
+        vec![
+            gone(grants),
+            wrong(grants, json!("password")),
+            wrong(grants, json!(["magic"])),
+            wrong("/callbackUrl", json!(5)),
+            wrong("/additionalProperties", json!("x")),
+            wrong("/keyManager", json!("Elsewhere")),
+        ]
+    };
+    let grants = json!(["client_credentials"]);
+    let good = json!({"keyType": "PRODUCTION", "grantTypesToBeSupported": grants});
+    let first = Row::json("POST", generate, good, 200)
+        .level("idle")
+        .faults(key_faults("/grantTypesToBeSupported"))
+        .faults([gone("/keyType"), wrong("/keyType", json!("PLANET"))])
+        .owned()
+        .once();
+    let mut rows = vec![first];
+    let update = json!({"supportedGrantTypes": grants});
+    let token = json!({"consumerSecret": world.secret, "scopes": [], "validityPeriod": 60});
+    for path in [
+        "/api/am/devportal/v3/applications/{applicationId}/oauth-keys/{keyMappingId}",
+        "/api/am/devportal/v3/applications/{applicationId}/keys/{keyType}",
+    ] {
+        let row = Row::json("PUT", path, update.clone(), 200);
+        rows.push(row.faults(key_faults("/supportedGrantTypes")).owned());
+    }
+    for path in [
+        "/api/am/devportal/v3/applications/{applicationId}/oauth-keys/{keyMappingId}/generate-token",
+        "/api/am/devportal/v3/applications/{applicationId}/keys/{keyType}/generate-token",
+    ] {
+        let row = Row::json("POST", path, token.clone(), 200);
+        let faults = name("/consumerSecret", 200).into_iter().chain([
+            wrong("/scopes", json!("all")),
+            wrong("/validityPeriod", json!("long")),
+            wrong("/grantType", json!("magic")),
+        ]);
+        rows.push(row.faults(faults).owned());
+    }
+    rows
+}
+
+pub(super) fn api_keys(world: &World) -> Vec<Row> {
+    let generate = "/api/am/devportal/v3/apis/{apiId}/api-keys/generate";
+    let good = json!({
+        "keyName": "rows", "keyType": "PRODUCTION", "validityPeriod": 3_600,
+        "additionalProperties": {"permittedIP": "10.0.0.1"},
+    });
+    let mut faults = name("/keyName", 100);
+    faults.extend([
+        wrong("/keyType", json!("PLANET")),
+        wrong("/validityPeriod", json!("long")),
+        wrong("/validityPeriod", json!(0)),
+        wrong("/additionalProperties", json!("x")),
+        wrong("/additionalProperties/permittedIP", json!("nowhere")),
+    ]);
+    let mut rows = vec![Row::json("POST", generate, good, 200).faults(faults)];
+    let good = json!({
+        "keyUUID": world.api_key, "applicationUUID": world.application, "apiUUID": world.api,
+    });
+    for (path, more) in [
+        (
+            "/api/am/devportal/v3/apis/{apiId}/api-keys/associate",
+            "/applicationUUID",
+        ),
+        ("/api/am/devportal/v3/apis/{apiId}/api-keys/dissociate", ""),
+        (
+            "/api/am/devportal/v3/applications/{applicationId}/api-keys/{keyType}/associate",
+            "/apiUUID",
+        ),
+        (
+            "/api/am/devportal/v3/applications/{applicationId}/api-keys/{keyType}/dissociate",
+            "",
+        ),
+        ("/api/am/devportal/v3/apis/{apiId}/api-keys/regenerate", ""),
+        ("/api/am/devportal/v3/apis/{apiId}/api-keys/revoke", ""),
+    ] {
+        let row = Row::json("POST", path, good.clone(), 200).owned();
+        let row = row.faults(name("/keyUUID", 60));
+        rows.push(if more.is_empty() {
+            row
+        } else {
+            row.faults(name(more, 60))
+        });
+    }
+    rows
+}

@@ -1,0 +1,383 @@
+//! The table: operation, good body, and what is refused in it.
+
+use serde_json::{Value, json};
+
+use super::portal_rows;
+use super::world::{World, policy};
+use crate::support::platform::openapi;
+
+/// One operation.
+pub(super) struct Row {
+    pub(super) method: &'static str,
+    pub(super) path: &'static str,
+    /// Picks ids where a parameter alone does not say which.
+    pub(super) level: &'static str,
+    pub(super) query: String,
+    pub(super) good: Good,
+    /// The status of the good body.
+    pub(super) status: u16,
+    pub(super) faults: Vec<Fault>,
+    /// The path or the body names an object that is its owner's alone.
+    pub(super) owned: bool,
+    /// The contract has `If-Match`.
+    pub(super) tagged: bool,
+    /// Works once; the second time is a conflict.
+    pub(super) once: bool,
+}
+
+/// A body that works.
+pub(super) enum Good {
+    Json(Value),
+    /// Members of a form.
+    Form(Value),
+    /// Parts by name.
+    Multipart(Value),
+}
+
+/// One change to a good body.
+#[derive(Debug)]
+pub(super) struct Fault {
+    pointer: String,
+    value: Option<Value>,
+}
+
+/// Without the member.
+pub(super) fn gone(pointer: &str) -> Fault {
+    Fault {
+        pointer: pointer.to_owned(),
+        value: None,
+    }
+}
+
+/// With another value.
+pub(super) fn wrong(pointer: &str, value: Value) -> Fault {
+    Fault {
+        pointer: pointer.to_owned(),
+        value: Some(value),
+    }
+}
+
+/// With a text of this many characters.
+pub(super) fn long(pointer: &str, characters: usize) -> Fault {
+    wrong(pointer, json!("x".repeat(characters)))
+}
+
+/// Missing, a number, empty, too long.
+pub(super) fn name(pointer: &str, characters: usize) -> Vec<Fault> {
+    vec![
+        gone(pointer),
+        wrong(pointer, json!(5)),
+        wrong(pointer, json!("")),
+        long(pointer, characters + 1),
+    ]
+}
+
+// === impl Good ===
+
+impl Good {
+    /// The same body with a fault.
+    pub(super) fn with(&self, fault: &Fault) -> Self {
+        let changed = |value: &Value| {
+            let mut value = value.clone();
+            fault.apply(&mut value);
+            value
+        };
+        match self {
+            Self::Json(value) => Self::Json(changed(value)),
+            Self::Form(value) => Self::Form(changed(value)),
+            Self::Multipart(value) => Self::Multipart(changed(value)),
+        }
+    }
+}
+
+// === impl Fault ===
+
+impl Fault {
+    fn apply(&self, value: &mut Value) {
+        let (parent, member) = self.pointer.rsplit_once('/').expect("a pointer");
+        let parent = value.pointer_mut(parent).expect("a parent");
+        match (&self.value, parent) {
+            (Some(value), Value::Array(list)) => {
+                list[member.parse::<usize>().expect("an index")] = value.clone();
+            }
+            (Some(value), parent) => parent[member] = value.clone(),
+            (None, parent) => {
+                parent.as_object_mut().expect("an object").remove(member);
+            }
+        }
+    }
+
+    /// The member that the refusal must name.
+    pub(super) fn named(&self) -> &str {
+        let mut parts = self.pointer.rsplit('/');
+        let part = parts.find(|part| part.parse::<usize>().is_err());
+        part.unwrap_or_default()
+    }
+}
+
+// === impl Row ===
+
+impl Row {
+    fn new(method: &'static str, path: &'static str, good: Good, status: u16) -> Self {
+        Self {
+            method,
+            path,
+            level: "",
+            query: String::new(),
+            good,
+            status,
+            faults: Vec::new(),
+            owned: false,
+            tagged: false,
+            once: false,
+        }
+    }
+
+    pub(super) fn json(method: &'static str, path: &'static str, good: Value, status: u16) -> Self {
+        Self::new(method, path, Good::Json(good), status)
+    }
+
+    pub(super) fn faults(mut self, faults: impl IntoIterator<Item = Fault>) -> Self {
+        self.faults.extend(faults);
+        self
+    }
+
+    pub(super) const fn level(mut self, level: &'static str) -> Self {
+        self.level = level;
+        self
+    }
+
+    fn query(mut self, query: String) -> Self {
+        self.query = query;
+        self
+    }
+
+    pub(super) const fn owned(mut self) -> Self {
+        self.owned = true;
+        self
+    }
+
+    pub(super) const fn tagged(mut self) -> Self {
+        self.tagged = true;
+        self
+    }
+
+    pub(super) const fn once(mut self) -> Self {
+        self.once = true;
+        self
+    }
+}
+
+/// The whole table, in an order in which each good body works.
+pub(super) fn all(world: &World) -> Vec<Row> {
+    let mut rows = Vec::new();
+    rows.extend(policies());
+    rows.extend(publisher(world));
+    rows.extend(key_manager(world));
+    rows.extend(portal_rows::applications(world));
+    rows.extend(portal_rows::keys(world));
+    rows.extend(portal_rows::api_keys(world));
+    rows
+}
+
+fn policies() -> Vec<Row> {
+    let faults = || {
+        let mut faults = name("/policyName", 60);
+        faults.extend([
+            wrong("/policyName", json!("two words")),
+            wrong("/description", json!(5)),
+            gone("/defaultLimit"),
+            wrong("/defaultLimit", json!("none")),
+            wrong("/defaultLimit/type", json!("PLANETS")),
+            gone("/defaultLimit/requestCount"),
+            wrong("/defaultLimit/requestCount/requestCount", json!("many")),
+            wrong("/defaultLimit/requestCount/requestCount", json!(-1)),
+            wrong("/defaultLimit/requestCount/timeUnit", json!("fortnight")),
+        ]);
+        faults
+    };
+    let paths = [
+        (
+            "application",
+            "/api/am/admin/v4/throttling/policies/application",
+            "/api/am/admin/v4/throttling/policies/application/{policyId}",
+        ),
+        (
+            "subscription",
+            "/api/am/admin/v4/throttling/policies/subscription",
+            "/api/am/admin/v4/throttling/policies/subscription/{policyId}",
+        ),
+        (
+            "advanced",
+            "/api/am/admin/v4/throttling/policies/advanced",
+            "/api/am/admin/v4/throttling/policies/advanced/{policyId}",
+        ),
+    ];
+    let mut rows = Vec::new();
+    for (level, every, one) in paths {
+        let create = Row::json("POST", every, policy("Fresh"), 201);
+        rows.push(create.faults(faults()).once());
+        let update = Row::json("PUT", one, policy("Known"), 200);
+        rows.push(update.faults(faults()).level(level).tagged());
+    }
+    let every = "/api/am/admin/v4/throttling/deny-policies";
+    let good =
+        json!({"conditionType": "USER", "conditionValue": "somebody", "conditionStatus": true});
+    let mut faults = name("/conditionType", 20);
+    faults.extend([
+        wrong("/conditionType", json!("PLANET")),
+        gone("/conditionValue"),
+        wrong("/conditionValue", json!(5)),
+        wrong("/conditionStatus", json!("yes")),
+    ]);
+    rows.push(Row::json("POST", every, good, 201).faults(faults).once());
+    let one = "/api/am/admin/v4/throttling/deny-policy/{conditionId}";
+    let faults = [
+        gone("/conditionStatus"),
+        wrong("/conditionStatus", json!("yes")),
+    ];
+    rows.push(Row::json("PATCH", one, json!({"conditionStatus": false}), 200).faults(faults));
+    rows
+}
+
+fn api_faults() -> Vec<Fault> {
+    let mut faults = name("/name", 60);
+    faults.extend(name("/version", 30));
+    faults.extend([
+        gone("/context"),
+        wrong("/context", json!(5)),
+        wrong("/type", json!("PLANET")),
+        wrong("/tags", json!("one")),
+        wrong("/isDefaultVersion", json!("yes")),
+        wrong("/endpointConfig", json!("far")),
+        wrong("/policies", json!(["NoSuchPlan"])),
+        wrong("/visibility", json!("RESTRICTED")),
+        wrong("/operations", json!([{"verb": "FLY", "target": "/a"}])),
+        wrong(
+            "/operations",
+            json!([{"verb": "GET", "target": "/a", "authType": "Magic"}]),
+        ),
+        wrong("/description", json!(["x"])),
+        long("/description", 32_767),
+    ]);
+    faults
+}
+
+fn publisher(world: &World) -> Vec<Row> {
+    let good = json!({"name": "RowsToo", "version": "1.0.0", "context": "/rows-too"});
+    let create = Row::json("POST", "/api/am/publisher/v4/apis", good, 201);
+    let one = "/api/am/publisher/v4/apis/{apiId}";
+    let update = Row::json("PUT", one, world.document.clone(), 200);
+    let revisions = "/api/am/publisher/v4/apis/{apiId}/revisions";
+    let revision = Row::json("POST", revisions, json!({"description": "another"}), 201);
+    let targets = json!([{"name": "Default", "vhost": "localhost"}]);
+    let deploy = "/api/am/publisher/v4/apis/{apiId}/deploy-revision";
+    let undeploy = "/api/am/publisher/v4/apis/{apiId}/undeploy-revision";
+    let by_id = format!("?revisionId={}", world.revision);
+    let faults = || {
+        [
+            gone("/0/name"),
+            wrong("/0/name", json!(5)),
+            long("/0/name", 256),
+            wrong("/0/vhost", json!(5)),
+            wrong("/0/displayOnDevportal", json!("yes")),
+        ]
+    };
+    let document = openapi("Row", &[("get", "/a")]);
+    let properties = json!({"name": "RowFile", "version": "1.0.0", "context": "/row-file"});
+    let import = Good::Multipart(json!({
+        "additionalProperties": properties, "file": document,
+    }));
+    let import = Row::new(
+        "POST",
+        "/api/am/publisher/v4/apis/import-openapi",
+        import,
+        201,
+    );
+    let validate = Good::Multipart(json!({"file": document}));
+    let validate = Row::new(
+        "POST",
+        "/api/am/publisher/v4/apis/validate-openapi",
+        validate,
+        200,
+    );
+    let swagger = "/api/am/publisher/v4/apis/{apiId}/swagger";
+    let put = Good::Multipart(json!({"apiDefinition": document}));
+    let definition = [gone("/apiDefinition")];
+    vec![
+        create.faults(api_faults()).once(),
+        revision.faults([wrong("/description", json!(5)), long("/description", 256)]),
+        Row::json("POST", deploy, targets.clone(), 200)
+            .query(by_id.clone())
+            .faults(faults()),
+        Row::json("POST", undeploy, targets, 201)
+            .query(by_id)
+            .faults(faults()),
+        import
+            .faults([
+                gone("/file"),
+                gone("/additionalProperties/context"),
+                wrong("/additionalProperties/name", json!(5)),
+                wrong("/additionalProperties/type", json!("PLANET")),
+            ])
+            .once(),
+        validate.faults([gone("/file")]),
+        Row::new("PUT", swagger, put, 200)
+            .faults(definition)
+            .tagged(),
+        update.faults(api_faults()).tagged(),
+    ]
+}
+
+fn key_manager(world: &World) -> Vec<Row> {
+    let user = json!({"userName": "rower", "password": "Row-row-row-1", "roles": []});
+    let mut faults = name("/userName", 255);
+    faults.extend(name("/password", 128));
+    faults.extend([
+        wrong("/userName", json!("a/b")),
+        wrong("/name", json!("Ann")),
+        wrong("/emails", json!("a@b")),
+        wrong("/roles", json!("admin")),
+        wrong("/roles", json!([{"value": "Internal/emperor"}])),
+    ]);
+    let scim = Row::json("POST", "/scim2/Users", user, 201);
+    let me = json!({"user": {"username": "signer", "password": "Sign-me-up-1", "claims": []}});
+    let mut me_faults = name("/user/username", 255);
+    me_faults.extend(name("/user/password", 128));
+    me_faults.extend([gone("/user"), wrong("/user/claims", json!("admin"))]);
+    let sign_up = Row::json("POST", "/api/identity/user/v1.0/me", me, 201);
+    let client = json!({"clientName": "rows", "grantType": "password", "tokenType": "JWT"});
+    let register = "/client-registration/v0.17/register";
+    let mut client_faults = name("/clientName", 255);
+    client_faults.extend([
+        wrong("/grantType", json!("magic")),
+        wrong("/grantType", json!(5)),
+        wrong("/tokenType", json!("PLANET")),
+        wrong("/owner", json!(5)),
+    ]);
+    let form = |path, members, faults: Vec<Fault>| {
+        Row::new("POST", path, Good::Form(members), 200).faults(faults)
+    };
+    let token = json!({"grant_type": "client_credentials"});
+    let token_faults = vec![
+        gone("/grant_type"),
+        wrong("/grant_type", json!("magic")),
+        wrong("/validity_period", json!("long")),
+    ];
+    let token = form("/oauth2/token", token, token_faults);
+    let shown = json!({"token": world.token});
+    let introspect = form("/oauth2/introspect", shown, vec![gone("/token")]);
+    let revoke = form(
+        "/oauth2/revoke",
+        json!({"token": "none"}),
+        vec![gone("/token")],
+    );
+    vec![
+        scim.faults(faults).once(),
+        sign_up.faults(me_faults).once(),
+        Row::json("POST", register, client, 200).faults(client_faults),
+        token,
+        introspect,
+        revoke,
+    ]
+}

@@ -1,0 +1,186 @@
+//! OpenAPI documents that were made to hurt: refused or bounded, and the node goes on.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::support::http::Answer;
+use crate::support::node::Node;
+use crate::support::platform::{PUBLISHER, openapi};
+use crate::support::upstream::Upstream;
+
+/// Largest definition, in bytes.
+const LIMIT: usize = 10 * 1024 * 1024;
+/// The most that an import may take, in a development build on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+async fn send(node: &Node, token: &str, what: &str, name: &str, document: &[u8]) -> Answer {
+    let properties = json!({
+        "name": name, "version": "1.0.0", "context": format!("/{name}"),
+        "policies": ["Unlimited"],
+    });
+    let file = Some("definition");
+    let properties = properties.to_string();
+    let call = node.post(&format!("{PUBLISHER}/apis/{what}")).bearer(token);
+    let call = call.multipart(&[
+        ("file", file, "application/octet-stream", document),
+        (
+            "additionalProperties",
+            None,
+            "application/json",
+            properties.as_bytes(),
+        ),
+    ]);
+    tokio::time::timeout(PATIENCE, call.send())
+        .await
+        .unwrap_or_else(|_| panic!("{what} of {name} takes longer than {PATIENCE:?}"))
+}
+
+/// A document whose one path answers with this schema, beside these schemas.
+fn with_schemas(schemas: &serde_json::Value) -> Vec<u8> {
+    let document = json!({
+        "openapi": "3.0.1", "info": {"title": "Cycle", "version": "1.0.0"},
+        "paths": {"/a": {"get": {"responses": {"200": {
+            "description": "fine",
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/A"}}},
+        }}}}},
+        "components": {"schemas": schemas},
+    });
+    document.to_string().into_bytes()
+}
+
+fn alias_bomb() -> Vec<u8> {
+    let mut text = "openapi: 3.0.1\ninfo: {title: Bomb, version: 1.0.0}\n".to_owned();
+    text.push_str("x-0: &x0 [boom, boom, boom, boom, boom, boom, boom, boom, boom]\n");
+    for level in 1..12 {
+        let aliases = vec![format!("*x{}", level - 1); 9].join(", ");
+        writeln!(text, "x-{level}: &x{level} [{aliases}]").expect("a text grows");
+    }
+    text.push_str("paths: {/a: {get: {responses: {'200': {description: fine}}}}}\n");
+    text.into_bytes()
+}
+
+#[tokio::test]
+async fn definitions_that_cannot_be_read_are_refused_and_leave_nothing() {
+    let node = Node::start().await;
+    let token = node.admin_token().await;
+    let nested = "{\"openapi\":\"3.0.1\",\"paths\":".to_owned() + &"[".repeat(200_000);
+    let deep_yaml = "openapi: 3.0.1\npaths: ".to_owned() + &"[".repeat(100_000);
+    for (name, document) in [
+        ("nested", nested.into_bytes()),
+        ("deepyaml", deep_yaml.into_bytes()),
+        ("bomb", alias_bomb()),
+        ("empty", b"{}".to_vec()),
+        ("list", b"[1, 2]".to_vec()),
+        ("bytes", vec![0xff, 0xfe, 0x00, 0x01]),
+        ("half", b"{\"openapi\": \"3.0.1\", \"info\"".to_vec()),
+        ("old", b"{\"swagger\": \"1.2\", \"paths\": {}}".to_vec()),
+    ] {
+        let refused = send(&node, &token, "import-openapi", name, &document).await;
+        assert_eq!(refused.status, 400, "{name}: {}", refused.text());
+        assert_eq!(refused.json()["code"], 400, "{name}");
+        let report = send(&node, &token, "validate-openapi", name, &document).await;
+        assert_eq!(report.status, 200, "{name}: {}", report.text());
+        assert_eq!(report.json()["isValid"], false, "{name}: {}", report.text());
+    }
+    let list = node.get(&format!("{PUBLISHER}/apis")).bearer(&token);
+    assert_eq!(list.send().await.json()["count"], 0);
+    node.get("/readyz").send().await.expect(200);
+}
+
+#[tokio::test]
+async fn schemas_that_refer_to_themselves_or_each_other_end_and_cost_nothing() {
+    let node = Node::start().await;
+    let token = node.admin_token().await;
+    let to = |name: &str| json!({"$ref": format!("#/components/schemas/{name}")});
+    for (name, schemas) in [
+        ("itself", json!({"A": to("A")})),
+        ("ring", json!({"A": to("B"), "B": to("C"), "C": to("A")})),
+        (
+            "tree",
+            json!({"A": {"type": "object", "properties": {"left": to("A"), "right": to("A")}}}),
+        ),
+    ] {
+        let answer = send(
+            &node,
+            &token,
+            "import-openapi",
+            name,
+            &with_schemas(&schemas),
+        )
+        .await;
+        let status = answer.status.as_u16();
+        assert!(matches!(status, 201 | 400), "{name}: {}", answer.text());
+    }
+    node.get("/readyz").send().await.expect(200);
+}
+
+#[tokio::test]
+async fn nothing_that_a_definition_refers_to_is_ever_fetched() {
+    let (node, upstream) = (Node::start().await, Upstream::start().await);
+    let token = node.admin_token().await;
+    let far = format!("{}/schema.json", upstream.url);
+    for (name, reference) in [
+        ("remote", format!("{far}#/A")),
+        ("file", "file:///etc/passwd".to_owned()),
+        ("relative", "../secrets.json#/A".to_owned()),
+    ] {
+        let document = with_schemas(&json!({"A": {"$ref": reference}}));
+        for what in ["validate-openapi", "import-openapi"] {
+            let answer = send(&node, &token, what, name, &document).await;
+            let status = answer.status.as_u16();
+            assert!(
+                matches!(status, 200 | 201 | 400),
+                "{name}: {}",
+                answer.text()
+            );
+            assert!(!answer.text().contains("root:"), "{name}");
+        }
+    }
+    let call = node.post(&format!("{PUBLISHER}/apis/import-openapi"));
+    let call = call.bearer(&token);
+    let url = call.multipart(&[("url", None, "text/plain", far.as_bytes())]);
+    url.send().await.expect(400);
+    assert!(upstream.seen().is_empty());
+}
+
+#[tokio::test]
+async fn a_definition_may_have_ten_mebibytes_and_not_one_byte_more() {
+    let node = Node::start().await;
+    let token = node.admin_token().await;
+    let mut document = openapi("Large", &[("get", "/a")]).into_bytes();
+    document.resize(LIMIT, b' ');
+    let fits = send(&node, &token, "import-openapi", "fits", &document).await;
+    assert_eq!(fits.status, 201, "{}", fits.text());
+    document.push(b' ');
+    for what in ["import-openapi", "validate-openapi"] {
+        let large = send(&node, &token, what, "large", &document).await;
+        assert_eq!(large.status, 413, "{what}: {}", large.text());
+    }
+}
+
+#[tokio::test]
+async fn nine_hundred_operations_are_imported_deployed_and_given_back() {
+    let node = Node::start().await;
+    let token = node.admin_token().await;
+    let paths: Vec<_> = (0..300).map(|n| format!("/things{n}/{{id}}")).collect();
+    let verbs = ["get", "put", "delete"];
+    let resources: Vec<_> = paths
+        .iter()
+        .flat_map(|path| verbs.map(|verb| (verb, path.as_str())))
+        .collect();
+    let document = openapi("Wide", &resources).into_bytes();
+    let made = send(&node, &token, "import-openapi", "wide", &document).await;
+    assert_eq!(made.status, 201, "{}", made.text());
+    let made = made.json();
+    assert_eq!(made["operations"].as_array().map(Vec::len), Some(900));
+    let api = made["id"].as_str().expect("id");
+    node.deploy(&token, api).await;
+    let path = format!("{PUBLISHER}/apis/{api}/swagger");
+    let back = node.get(&path).bearer(&token).send().await.json();
+    assert_eq!(
+        back["paths"].as_object().map(serde_json::Map::len),
+        Some(300)
+    );
+}
