@@ -10,19 +10,15 @@ use crate::support::node::Node;
 use crate::support::platform::{ADMIN, DEVPORTAL, PUBLISHER, text};
 
 /// What the prepared data directory holds.
-#[derive(Clone)]
 pub struct Prepared {
     /// The administrator's token.
     pub token: String,
-    /// A published API with a revision that is deployed.
+    /// A published API with a deployed revision.
     pub api: String,
-    /// Its revision.
-    pub revision: String,
     /// An application that has not subscribed.
     pub application: String,
     /// An application that has, with keys.
     pub subscribed: String,
-    pub subscription: String,
     pub key: String,
     pub secret: String,
     /// The upstream's address.

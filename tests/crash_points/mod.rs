@@ -80,7 +80,7 @@ async fn prepare(dir: &Path, backend: &str) -> Prepared {
     .await;
     let token = node.admin_token().await;
     let api = node.import(&token, "Base", "/base", backend).await;
-    let revision = node.deploy(&token, &api).await;
+    node.deploy(&token, &api).await;
     node.lifecycle(&token, &api, "Publish").await;
     let holder = node.subscribed(&token, &api, "holder", "JWT").await;
     let application = node.application(&token, "idle", "Unlimited", "JWT").await;
@@ -88,10 +88,8 @@ async fn prepare(dir: &Path, backend: &str) -> Prepared {
     Prepared {
         token,
         api,
-        revision,
         application,
         subscribed: holder.application,
-        subscription: holder.subscription,
         key: holder.key,
         secret: holder.secret,
         backend: backend.to_owned(),
