@@ -9,6 +9,8 @@ mod keys;
 mod message;
 mod subscriptions;
 mod sweeper;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use handle::DevPortalHandle;

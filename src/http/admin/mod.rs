@@ -4,6 +4,8 @@ mod deny_document;
 mod deny_policies;
 mod policies;
 mod policy_document;
+#[cfg(test)]
+mod policy_tests;
 
 use axum::Router;
 

@@ -17,6 +17,8 @@ mod feed_tests;
 pub mod grants;
 pub mod oauth_clients;
 pub mod policies;
+#[cfg(test)]
+mod portal_tests;
 pub mod revocations;
 pub mod snapshots;
 pub mod subscriptions;

@@ -1,0 +1,393 @@
+//! Conformance of the portal's and the administration's rows: applications, their keys, API keys,
+//! subscriptions, throttling and deny policies, on SQLite and on the PostgreSQL of
+//! `HEADGATE_TEST_POSTGRES`.
+
+use domain::application::{Application, ApplicationStatus, KeyType, TokenType};
+use domain::deny_policy::{DenyPolicy, DenyTarget};
+use domain::policy::{Limit, Policy, PolicyLevel, QuotaUnit, TimeUnit};
+use domain::subscription::{Subscription, SubscriptionStatus};
+use sqlx::Executor as _;
+
+use super::api_keys::{self, ApiKey};
+use super::application_keys::{self, ApplicationKey};
+use super::oauth_clients::{self, OauthClient};
+use super::{applications, deny_policies, policies, subscriptions};
+use crate::{Database, StoreError};
+
+const TENANT: &str = "carbon.super";
+const OTHER: &str = "other.example";
+const ID: &str = "0b8c2a52-7d4e-4a58-9a53-0d8f6b1f2c11";
+
+async fn databases(directory: &std::path::Path) -> Vec<Database> {
+    let file = format!("sqlite:{}", directory.join("apim.db").display());
+    let mut databases = vec![super::open(&file).await.unwrap()];
+    if let Ok(server) = std::env::var("HEADGATE_TEST_POSTGRES") {
+        sqlx::any::install_default_drivers();
+        let name = format!("portal_{}", uuid::Uuid::new_v4().simple());
+        let pool = sqlx::AnyPool::connect(&server).await.unwrap();
+        let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
+        pool.execute(sqlx::query(create)).await.unwrap();
+        let base = server.rsplit_once('/').unwrap().0;
+        databases.push(super::open(&format!("{base}/{name}")).await.unwrap());
+    }
+    databases
+}
+
+fn application(id: &str, name: &str, owner: &str) -> Application {
+    Application {
+        id: id.to_owned(),
+        tenant: TENANT.to_owned(),
+        name: name.to_owned(),
+        owner: owner.to_owned(),
+        throttling_policy: "10PerMin".to_owned(),
+        token_type: TokenType::Jwt,
+        description: String::new(),
+        status: ApplicationStatus::Approved,
+        attributes: "{}".to_owned(),
+        created_at_ms: 1,
+        updated_at_ms: 1,
+        row_version: 1,
+    }
+}
+
+fn subscription(id: &str, api: &str, application: &str) -> Subscription {
+    Subscription {
+        id: id.to_owned(),
+        tenant: TENANT.to_owned(),
+        api_id: api.to_owned(),
+        application_id: application.to_owned(),
+        policy: "Gold".to_owned(),
+        requested_policy: "Gold".to_owned(),
+        status: SubscriptionStatus::Unblocked,
+        subscriber: "ann".to_owned(),
+        created_at_ms: 1,
+    }
+}
+
+fn client(key: &str, name: &str, created_at_ms: i64) -> OauthClient {
+    OauthClient {
+        consumer_key: key.to_owned(),
+        tenant: TENANT.to_owned(),
+        name: name.to_owned(),
+        owner: "ann".to_owned(),
+        secret_hash: "h".to_owned(),
+        grant_types: Vec::new(),
+        callback_url: String::new(),
+        token_type: "JWT".to_owned(),
+        access_token_seconds: None,
+        refresh_token_seconds: None,
+        created_at_ms,
+    }
+}
+
+fn mapping(id: &str, consumer_key: &str, key_type: KeyType) -> ApplicationKey {
+    ApplicationKey {
+        id: id.to_owned(),
+        tenant: TENANT.to_owned(),
+        application_id: ID.to_owned(),
+        key_type,
+        key_manager: "resident".to_owned(),
+        consumer_key: consumer_key.to_owned(),
+        properties: "{}".to_owned(),
+        created_at_ms: 1,
+    }
+}
+
+fn api_key(id: &str, application_id: Option<&str>) -> ApiKey {
+    ApiKey {
+        id: id.to_owned(),
+        tenant: TENANT.to_owned(),
+        name: format!("key {id}"),
+        key_hash: format!("hash {id}"),
+        key_type: KeyType::Sandbox,
+        api_id: "api".to_owned(),
+        application_id: application_id.map(str::to_owned),
+        owner: "ann".to_owned(),
+        permitted_ips: String::new(),
+        permitted_referers: String::new(),
+        issued_at_ms: 1,
+        validity_seconds: -1,
+        last_used_at_ms: None,
+    }
+}
+
+fn policy(name: &str, level: PolicyLevel) -> Policy {
+    Policy {
+        id: format!("id of {name}"),
+        tenant: TENANT.to_owned(),
+        level,
+        name: name.to_owned(),
+        display_name: name.to_owned(),
+        description: String::new(),
+        limit: Some(Limit {
+            units: 10,
+            quota: QuotaUnit::Requests,
+            unit_time: 1,
+            time_unit: TimeUnit::Min,
+        }),
+        burst: None,
+        stop_on_quota_reach: true,
+        groups: Vec::new(),
+        extra: "{}".to_owned(),
+        row_version: 1,
+    }
+}
+
+#[tokio::test]
+async fn an_application_is_its_owners_and_its_tenants_and_a_stale_one_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    for database in databases(dir.path()).await {
+        let mut write = database.write("test.portal").await.unwrap();
+        for new in [
+            application(ID, "Shop", "ann"),
+            application("2", "Shop", "bob"),
+        ] {
+            applications::create(&mut write, &new).await.unwrap();
+        }
+        write.commit().await.unwrap();
+        let mut write = database.write("test.portal").await.unwrap();
+        let again = applications::create(&mut write, &application("3", "SHOP", "ann")).await;
+        assert!(matches!(again, Err(StoreError::Duplicate(_))));
+        drop(write);
+        let mut write = database.write("test.portal").await.unwrap();
+        let foreign = applications::lock(&mut write, OTHER, ID).await;
+        assert!(matches!(foreign, Err(StoreError::NotFound(_))));
+        let mut changed = application(ID, "Store", "ann");
+        let saved = applications::update(&mut write, &changed).await.unwrap();
+        assert_eq!((saved.name.as_str(), saved.row_version), ("Store", 2));
+        let stale = applications::update(&mut write, &changed).await;
+        assert!(matches!(stale, Err(StoreError::Stale)));
+        changed.tenant = OTHER.to_owned();
+        let gone = applications::update(&mut write, &changed).await;
+        assert!(matches!(gone, Err(StoreError::NotFound(_))));
+        write.commit().await.unwrap();
+        let mut read = database.read().await.unwrap();
+        for (tenant, owner, part, count) in [
+            (TENANT, "ann", "sto", 1),
+            (TENANT, "ann", "%", 0),
+            (TENANT, "bob", "", 1),
+            (OTHER, "ann", "", 0),
+        ] {
+            let found = applications::list(&mut read, tenant, owner, part, (10, 0)).await;
+            assert_eq!(found.unwrap().1, count, "{tenant} {owner} {part}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn nothing_that_rests_on_an_application_outlives_it() {
+    let dir = tempfile::tempdir().unwrap();
+    for database in databases(dir.path()).await {
+        let mut write = database.write("test.portal").await.unwrap();
+        let new = application(ID, "Shop", "ann");
+        applications::create(&mut write, &new).await.unwrap();
+        let held = subscription("s", "api", ID);
+        subscriptions::create(&mut write, &held).await.unwrap();
+        let key = mapping("m", "ck", KeyType::Production);
+        application_keys::create(&mut write, &key).await.unwrap();
+        api_keys::create(&mut write, &api_key("k", Some(ID)))
+            .await
+            .unwrap();
+        let foreign = applications::delete(&mut write, OTHER, ID).await;
+        assert!(matches!(foreign, Err(StoreError::NotFound(_))));
+        let is_held = subscriptions::is_held(&mut write, TENANT, ID, "api").await;
+        assert!(is_held.unwrap());
+        let removed = applications::delete(&mut write, TENANT, ID).await.unwrap();
+        assert_eq!(removed.consumer_keys, ["ck"]);
+        let freed = ("hash k".to_owned(), "api".to_owned());
+        assert_eq!(removed.api_keys, [freed]);
+        let again = applications::delete(&mut write, TENANT, ID).await;
+        assert!(matches!(again, Err(StoreError::NotFound(_))));
+        write.commit().await.unwrap();
+        let mut read = database.read().await.unwrap();
+        let held = subscriptions::list_by_application(&mut read, TENANT, ID).await;
+        assert_eq!(held.unwrap(), []);
+        let keys = application_keys::list(&mut read, TENANT, ID).await;
+        assert_eq!(keys.unwrap(), []);
+        let kept = api_keys::find(&mut read, TENANT, "k").await.unwrap();
+        assert_eq!(kept, Some(api_key("k", None)));
+    }
+}
+
+#[tokio::test]
+async fn an_orphan_is_an_old_client_named_for_an_application_that_nothing_maps() {
+    let dir = tempfile::tempdir().unwrap();
+    for database in databases(dir.path()).await {
+        let mut write = database.write("test.portal").await.unwrap();
+        let named = |word: &str| format!("ann_{ID}_{word}");
+        for (key, name, made) in [
+            ("mapped", named("PRODUCTION"), 1),
+            ("orphan", named("SANDBOX"), 1),
+            ("somebodys", "ann_shop_PRODUCTION".to_owned(), 1),
+            ("young", format!("ann_{}_SANDBOX", ID.replace('0', "1")), 10),
+        ] {
+            let client = client(key, &name, made);
+            oauth_clients::create(&mut write, &client).await.unwrap();
+        }
+        let key = mapping("m", "mapped", KeyType::Production);
+        application_keys::create(&mut write, &key).await.unwrap();
+        write.commit().await.unwrap();
+        let mut read = database.read().await.unwrap();
+        let orphans = application_keys::list_orphans(&mut read, 10).await.unwrap();
+        let orphans: Vec<_> = orphans.iter().map(|o| o.consumer_key.as_str()).collect();
+        assert_eq!(orphans, ["orphan"]);
+        drop(read);
+        let mut write = database.write("test.portal").await.unwrap();
+        for (tenant, key, there, mapped) in [
+            (TENANT, "mapped", true, true),
+            (TENANT, "orphan", true, false),
+            (OTHER, "mapped", false, false),
+        ] {
+            let locked = application_keys::lock_client(&mut write, tenant, key).await;
+            assert_eq!(locked.unwrap(), there, "{tenant} {key}");
+            let is_mapped = application_keys::is_mapped(&mut write, tenant, key).await;
+            assert_eq!(is_mapped.unwrap(), mapped, "{tenant} {key}");
+        }
+        let foreign = application_keys::delete(&mut write, OTHER, "m").await;
+        assert!(matches!(foreign, Err(StoreError::NotFound(_))));
+        application_keys::update(&mut write, TENANT, "m", "{\"a\":1}")
+            .await
+            .unwrap();
+        let second = mapping("n", "orphan", KeyType::Production);
+        let second = application_keys::create(&mut write, &second).await;
+        assert!(matches!(second, Err(StoreError::Duplicate(_))));
+    }
+}
+
+#[tokio::test]
+async fn an_api_key_is_changed_within_its_tenant_only() {
+    let dir = tempfile::tempdir().unwrap();
+    for database in databases(dir.path()).await {
+        let mut write = database.write("test.portal").await.unwrap();
+        api_keys::create(&mut write, &api_key("k", None))
+            .await
+            .unwrap();
+        let hash = api_keys::update_secret(&mut write, (OTHER, "k"), "new", 2).await;
+        assert!(matches!(hash, Err(StoreError::NotFound(_))));
+        let bound = api_keys::update_application(&mut write, (OTHER, "k"), Some(ID)).await;
+        assert!(matches!(bound, Err(StoreError::NotFound(_))));
+        let gone = api_keys::delete(&mut write, OTHER, "k").await;
+        assert!(matches!(gone, Err(StoreError::NotFound(_))));
+        let key = (TENANT, "k");
+        api_keys::update_secret(&mut write, key, "new", 2)
+            .await
+            .unwrap();
+        api_keys::update_application(&mut write, key, Some(ID))
+            .await
+            .unwrap();
+        let locked = api_keys::lock(&mut write, TENANT, "k").await.unwrap();
+        assert_eq!((locked.key_hash.as_str(), locked.issued_at_ms), ("new", 2));
+        write.commit().await.unwrap();
+        let mut read = database.read().await.unwrap();
+        for (tenant, owner, count) in [(TENANT, "ann", 1), (TENANT, "bob", 0), (OTHER, "ann", 0)] {
+            let found = api_keys::list_by_api(&mut read, tenant, "api", owner).await;
+            assert_eq!(found.unwrap().len(), count, "{tenant} {owner}");
+        }
+        let used = api_keys::list_by_application(&mut read, TENANT, ID).await;
+        assert_eq!(used.unwrap(), [locked]);
+        drop(read);
+        let mut write = database.write("test.portal").await.unwrap();
+        api_keys::delete(&mut write, TENANT, "k").await.unwrap();
+        let gone = api_keys::lock(&mut write, TENANT, "k").await;
+        assert!(matches!(gone, Err(StoreError::NotFound(_))));
+    }
+}
+
+#[tokio::test]
+async fn a_subscription_is_found_by_the_owner_of_its_application() {
+    let dir = tempfile::tempdir().unwrap();
+    for database in databases(dir.path()).await {
+        let mut write = database.write("test.portal").await.unwrap();
+        for (id, owner) in [("a", "ann"), ("b", "bob")] {
+            let new = application(id, "Shop", owner);
+            applications::create(&mut write, &new).await.unwrap();
+            let new = subscription(&format!("s{id}"), "api", id);
+            subscriptions::create(&mut write, &new).await.unwrap();
+        }
+        let moved = subscriptions::update_policy(&mut write, TENANT, "sa", "Silver").await;
+        assert_eq!(moved.unwrap().policy, "Silver");
+        let foreign = subscriptions::update_policy(&mut write, OTHER, "sa", "Gold").await;
+        assert!(matches!(foreign, Err(StoreError::NotFound(_))));
+        write.commit().await.unwrap();
+        let mut read = database.read().await.unwrap();
+        for (owner, id) in [("ann", "sa"), ("bob", "sb")] {
+            let held = subscriptions::list_by_owner(&mut read, TENANT, "api", owner).await;
+            let held = held.unwrap();
+            let ids: Vec<_> = held.iter().map(|held| held.id.as_str()).collect();
+            assert_eq!(ids, [id]);
+        }
+        drop(read);
+        let mut write = database.write("test.portal").await.unwrap();
+        let twice = subscriptions::create(&mut write, &subscription("t", "api", "a")).await;
+        assert!(matches!(twice, Err(StoreError::Duplicate(_))));
+    }
+}
+
+#[tokio::test]
+async fn a_policy_in_use_stays_and_comes_back_as_it_was_saved() {
+    let dir = tempfile::tempdir().unwrap();
+    for database in databases(dir.path()).await {
+        let mut write = database.write("test.portal").await.unwrap();
+        let mut ten = policy("10PerMin", PolicyLevel::Application);
+        let gold = policy("Gold", PolicyLevel::Subscription);
+        for policy in [&ten, &gold] {
+            policies::create(&mut write, policy).await.unwrap();
+        }
+        let new = application(ID, "Shop", "ann");
+        applications::create(&mut write, &new).await.unwrap();
+        let held = subscription("s", "api", ID);
+        subscriptions::create(&mut write, &held).await.unwrap();
+        for policy in [&ten, &gold] {
+            let used = policies::delete(&mut write, policy).await;
+            assert!(matches!(used, Err(StoreError::Forbidden(_))));
+        }
+        ten.limit.as_mut().unwrap().units = 11;
+        assert_eq!(policies::update(&mut write, &ten).await.unwrap(), 2);
+        let stale = policies::update(&mut write, &ten).await;
+        assert!(matches!(stale, Err(StoreError::Stale)));
+        applications::delete(&mut write, TENANT, ID).await.unwrap();
+        policies::delete(&mut write, &gold).await.unwrap();
+        let again = policies::delete(&mut write, &gold).await;
+        assert!(matches!(again, Err(StoreError::NotFound(_))));
+        let gone = policies::update(&mut write, &gold).await;
+        assert!(matches!(gone, Err(StoreError::NotFound(_))));
+        ten.row_version = 2;
+        let level = PolicyLevel::Application;
+        let locked = policies::lock(&mut write, TENANT, level, "10PerMin").await;
+        assert_eq!(locked.unwrap(), ten);
+        let foreign = policies::lock(&mut write, OTHER, level, "10PerMin").await;
+        assert!(matches!(foreign, Err(StoreError::NotFound(_))));
+    }
+}
+
+#[tokio::test]
+async fn the_same_is_denied_once_and_within_its_tenant_only() {
+    let dir = tempfile::tempdir().unwrap();
+    for database in databases(dir.path()).await {
+        let mut denial = DenyPolicy {
+            id: "d".to_owned(),
+            tenant: TENANT.to_owned(),
+            target: DenyTarget::User("ann".to_owned()),
+            active: true,
+        };
+        let mut write = database.write("test.portal").await.unwrap();
+        deny_policies::create(&mut write, &denial).await.unwrap();
+        let foreign = deny_policies::set_active(&mut write, OTHER, "d", false).await;
+        assert!(matches!(foreign, Err(StoreError::NotFound(_))));
+        let lifted = deny_policies::set_active(&mut write, TENANT, "d", false).await;
+        denial.active = false;
+        assert_eq!(lifted.unwrap(), denial);
+        let foreign = deny_policies::delete(&mut write, OTHER, "d").await;
+        assert!(matches!(foreign, Err(StoreError::NotFound(_))));
+        write.commit().await.unwrap();
+        let mut read = database.read().await.unwrap();
+        let found = deny_policies::list(&mut read, TENANT).await.unwrap();
+        assert_eq!(found, [denial.clone()]);
+        assert_eq!(deny_policies::list(&mut read, OTHER).await.unwrap(), []);
+        drop(read);
+        let mut write = database.write("test.portal").await.unwrap();
+        denial.id = "e".to_owned();
+        let twice = deny_policies::create(&mut write, &denial).await;
+        assert!(matches!(twice, Err(StoreError::Duplicate(_))));
+    }
+}
