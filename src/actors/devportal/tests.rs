@@ -52,7 +52,7 @@ async fn bench() -> Bench {
             access_token_seconds: 3_600,
             refresh_token_seconds: 86_400,
         },
-        Keys::load(&dir.path().join("keys"), SigningAlgorithm::Es256).unwrap(),
+        Keys::load(dir.path(), SigningAlgorithm::Es256).unwrap(),
         Passwords::new().unwrap(),
     );
     let (key_manager, key_manager_child) = key_manager::component(&system, &desk);
