@@ -103,8 +103,8 @@ async fn after_kill_9_under_load_the_counts_and_the_unknown_bound_what_the_upstr
             {}
         });
     }
-    eventually(20, "the upstream got 1500 requests", || async {
-        (upstream.count() >= 1_500).then_some(())
+    eventually(60, "the upstream got 6000 requests", || async {
+        (upstream.count() >= 6_000).then_some(())
     })
     .await;
     let killed = std::process::Command::new("kill")

@@ -28,7 +28,7 @@ const IDLE_ROUNDS: u32 = 5;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Events of one batch.
 const BATCH: u64 = 8_192;
-const FLUSH: Duration = Duration::from_millis(100);
+const FLUSH: Duration = Duration::from_millis(50);
 const MINUTE_MS: i64 = 60_000;
 
 /// What requests hold.
