@@ -13,7 +13,13 @@ use crate::config::{Log, LogFormat};
 
 /// Begins logging. A second call in one process changes nothing.
 pub(crate) fn start(log: &Log) {
-    let filter = EnvFilter::new(&log.filter);
+    // The access log is a target of its own, so that it can be left out without other lines.
+    let access = if log.access {
+        ""
+    } else {
+        ",headgate::access=off"
+    };
+    let filter = EnvFilter::new(format!("{}{access}", log.filter));
     let terminal = std::io::stderr().is_terminal();
     let json = match log.format {
         LogFormat::Auto => !terminal,

@@ -1,6 +1,16 @@
 //! Black box: the real binary through HTTP. One binary, one module per noun.
 
-#![allow(missing_docs, reason = "tests are read by their names")]
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    reason = "tests are read by their names, and nothing outside uses them"
+)]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "what a test does not expect ends it"
+)]
 
 mod support;
 
@@ -11,6 +21,7 @@ mod commands;
 mod conflicts;
 mod crash_points;
 mod demo;
+mod gateway;
 mod hostile_definitions;
 mod people;
 mod start;

@@ -9,7 +9,6 @@ use tokio_util::sync::CancellationToken;
 
 use actors::gateway::GatewayHandle;
 use cluster::spawn_named;
-use domain::address::AddressRange;
 use headgate_http::gateway::{Ingress, Settings, listen};
 
 use crate::config::Gateway;

@@ -28,8 +28,6 @@ const STOP: Duration = Duration::from_secs(15);
 
 /// A running node.
 pub(crate) struct Node {
-    /// Where it listens.
-    pub(crate) ports: Ports,
     stop: CancellationToken,
     servers: Vec<JoinHandle<()>>,
     tree: Root,
@@ -75,10 +73,10 @@ pub(crate) async fn start(config: Config) -> anyhow::Result<Node> {
     let (plain, encrypted) = (listeners.ingress_http, listeners.ingress_https);
     servers.extend(ingress::serve(&ingress, plain, encrypted, &tls, &stop));
     ports.write(&data.join("run/ports.json"))?;
-    tracing::info!(management = %ports.management, ingress_http = ?ports.ingress_http,
+    let roles: Vec<_> = config.node.roles.iter().map(|role| role.as_str()).collect();
+    tracing::info!(roles = roles.join(","), management = %ports.management, ingress_http = ?ports.ingress_http,
         ingress_https = ?ports.ingress_https, data = %data.path().display(), "node is ready");
     Ok(Node {
-        ports,
         stop,
         servers,
         tree,

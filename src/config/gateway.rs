@@ -22,8 +22,6 @@ pub(crate) struct Gateway {
     pub(crate) response_timeout: Duration,
     /// Whether the caller's credential is passed on to the upstream.
     pub(crate) outbound_auth_header: bool,
-    /// Whether the old `X-RateLimit-*` fields are sent as well.
-    pub(crate) legacy_rate_limit_headers: bool,
 }
 
 // === impl Gateway ===
@@ -33,7 +31,6 @@ impl Gateway {
         let mut flag = |key: &str| source.take(key, "false", read::flag);
         let allow_loopback_endpoints = flag("gateway.allow_loopback_endpoints")?;
         let outbound_auth_header = flag("gateway.enable_outbound_auth_header")?;
-        let legacy_rate_limit_headers = flag("gateway.legacy_rate_limit_headers")?;
         let mut wait = |key: &str, default| source.take(key, default, read::milliseconds);
         let connect_timeout = wait("gateway.connect_timeout_ms", "5000")?;
         let response_timeout = wait("gateway.response_timeout_ms", "120000")?;
@@ -44,7 +41,6 @@ impl Gateway {
             connect_timeout,
             response_timeout,
             outbound_auth_header,
-            legacy_rate_limit_headers,
         })
     }
 }
