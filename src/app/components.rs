@@ -77,18 +77,16 @@ impl Components {
         let settings = UsageSettings::default();
         let (usage, usage_child) =
             usage::component(system, broker, &intake, node, incarnation, settings);
-        let (gateway, gateway_child) = gateway::component(
-            system,
-            Parts {
-                carbon: databases.carbon.clone(),
-                feed: feed.clone(),
-                key_manager: key_manager.clone(),
-                traffic_manager,
-                usage,
-                name: format!("gateway@{}", me.node_id),
-                gateway: format!("{}.{}", me.node_id, me.incarnation),
-            },
-        );
+        let parts = Parts {
+            carbon: databases.carbon.clone(),
+            feed: feed.clone(),
+            key_manager: key_manager.clone(),
+            traffic_manager,
+            usage,
+            name: format!("gateway@{node}"),
+            gateway: format!("{node}.{incarnation}"),
+        };
+        let (gateway, gateway_child) = gateway::component(system, parts);
         Ok(Self {
             children: vec![
                 feed_child,

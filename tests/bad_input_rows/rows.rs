@@ -263,6 +263,17 @@ fn api_faults() -> Vec<Fault> {
     faults
 }
 
+/// What may be wrong with where a revision is to be deployed.
+fn target_faults() -> [Fault; 5] {
+    [
+        gone("/0/name"),
+        wrong("/0/name", json!(5)),
+        long("/0/name", 256),
+        wrong("/0/vhost", json!(5)),
+        wrong("/0/displayOnDevportal", json!("yes")),
+    ]
+}
+
 fn publisher(world: &World) -> Vec<Row> {
     let good = json!({"name": "RowsToo", "version": "1.0.0", "context": "/rows-too"});
     let create = Row::json("POST", "/api/am/publisher/v4/apis", good, 201);
@@ -274,15 +285,6 @@ fn publisher(world: &World) -> Vec<Row> {
     let deploy = "/api/am/publisher/v4/apis/{apiId}/deploy-revision";
     let undeploy = "/api/am/publisher/v4/apis/{apiId}/undeploy-revision";
     let by_id = format!("?revisionId={}", world.revision);
-    let faults = || {
-        [
-            gone("/0/name"),
-            wrong("/0/name", json!(5)),
-            long("/0/name", 256),
-            wrong("/0/vhost", json!(5)),
-            wrong("/0/displayOnDevportal", json!("yes")),
-        ]
-    };
     let document = openapi("Row", &[("get", "/a")]);
     let properties = json!({"name": "RowFile", "version": "1.0.0", "context": "/row-file"});
     let import = Good::Multipart(json!({
@@ -309,10 +311,10 @@ fn publisher(world: &World) -> Vec<Row> {
         revision.faults([wrong("/description", json!(5)), long("/description", 256)]),
         Row::json("POST", deploy, targets.clone(), 200)
             .query(by_id.clone())
-            .faults(faults()),
+            .faults(target_faults()),
         Row::json("POST", undeploy, targets, 201)
             .query(by_id)
-            .faults(faults()),
+            .faults(target_faults()),
         import
             .faults([
                 gone("/file"),
