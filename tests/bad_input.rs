@@ -3,10 +3,12 @@
 
 use headgate_http::management::operations;
 use headgate_http::operation::{Access, BodyKind, Operation};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::http::{Answer, Call};
 use crate::support::node::Node;
+use crate::support::platform::DEVPORTAL;
+use crate::support::upstream::Upstream;
 
 /// An id that nothing has.
 const NOBODY: &str = "00000000-0000-4000-8000-000000000000";
@@ -123,5 +125,33 @@ async fn every_read_or_delete_of_an_unknown_id_is_404_and_names_it() {
         let answer = call(&node, operation).bearer(&token).send().await;
         assert_eq!(answer.status, 404, "{operation:?}: {}", answer.text());
         assert_error_body(operation, &answer);
+    }
+}
+
+#[tokio::test]
+async fn a_bad_item_among_many_subscriptions_is_refused_in_its_place_and_the_others_are_made() {
+    let (node, upstream) = (Node::start().await, Upstream::start().await);
+    let token = node.admin_token().await;
+    let api = node.published(&token, "Shop", "/shop", &upstream.url).await;
+    let application = node.application(&token, "many", "Unlimited", "JWT").await;
+    let item = |api: Value, plan: &str| json!({"apiId": api, "applicationId": application, "throttlingPolicy": plan});
+    let body = json!([
+        item(json!(5), "Unlimited"),
+        item(json!(api), "NoSuchPlan"),
+        item(json!(api), "Unlimited"),
+    ]);
+    let answer = node
+        .post(&format!("{DEVPORTAL}/subscriptions/multiple"))
+        .bearer(&token)
+        .json(&body)
+        .send()
+        .await
+        .expect(200)
+        .json();
+    let status: Vec<_> = (0..3).map(|n| answer[n]["status"].clone()).collect();
+    assert_eq!(status, ["REJECTED", "REJECTED", "UNBLOCKED"]);
+    for (n, member) in [(0, "apiId"), (1, "throttlingPolicy")] {
+        let why = answer[n]["redirectionParams"].as_str().expect("a reason");
+        assert!(why.contains(member), "{why}");
     }
 }
