@@ -13,13 +13,11 @@ use storage::apim::{applications, policies, revocations, subscriptions};
 use storage::{Database, StoreError};
 
 use super::*;
-use crate::admin::{self, AdminHandle};
-use crate::change_feed::{self, FeedSettings};
+use crate::admin::AdminHandle;
+use crate::change_feed::FeedSettings;
 use crate::key_manager::command::{ClientSecret, GrantType, NewClient, TokenRequest};
-use crate::key_manager::{self, Desk, Keys, Passwords, Settings, SigningAlgorithm};
-use crate::publisher::{
-    self, Author, Edition, NewApi, PublisherHandle, PublisherSettings, Step, Target,
-};
+use crate::key_manager::{Desk, Keys, Passwords, Settings, SigningAlgorithm};
+use crate::publisher::{Author, Edition, NewApi, PublisherHandle, PublisherSettings, Step, Target};
 
 struct Bench {
     portal: DevPortalHandle,
@@ -42,7 +40,7 @@ async fn bench() -> Bench {
     write.commit().await.unwrap();
     let system = System::new(Clock::system(), true);
     let (feed, feed_child) =
-        change_feed::component(&system, &apim, &shared, FeedSettings::default());
+        crate::change_feed::component(&system, &apim, &shared, FeedSettings::default());
     let desk = Desk::new(
         (apim.clone(), shared.clone()),
         feed.clone(),
@@ -55,13 +53,13 @@ async fn bench() -> Bench {
         Keys::load(dir.path(), SigningAlgorithm::Es256).unwrap(),
         Passwords::new().unwrap(),
     );
-    let (key_manager, key_manager_child) = key_manager::component(&system, &desk);
+    let (key_manager, key_manager_child) = crate::key_manager::component(&system, &desk);
     let settings = PublisherSettings::default();
     let stores = (apim.clone(), shared.clone());
     let (publisher, publisher_child) =
-        publisher::component(&system, stores.0, stores.1, feed.clone(), settings);
+        crate::publisher::component(&system, stores.0, stores.1, feed.clone(), settings);
     let (portal, child) = component(&system, (&apim, &shared), &feed, &key_manager);
-    let (admin, admin_child) = admin::component(&system, (&apim, &shared), &feed);
+    let (admin, admin_child) = crate::admin::component(&system, (&apim, &shared), &feed);
     let children = vec![
         feed_child,
         key_manager_child,
