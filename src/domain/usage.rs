@@ -1,20 +1,21 @@
 //! What is known of a call after it: the event a gateway accounts, and the counts it adds up to.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
-/// One call, as the gateway saw it end.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// One call, as the gateway saw it end. Its texts are shared with what served the call, so that an
+/// event costs no allocation.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UsageEvent {
-    /// Number within the gateway's incarnation, from 1 without a gap (M4).
-    pub sequence: u64,
     /// When the request came, milliseconds since the epoch.
     pub at_ms: i64,
     /// Tenant domain.
-    pub tenant: String,
+    pub tenant: Arc<str>,
     /// The API; empty when none matched.
-    pub api_id: String,
+    pub api_id: Arc<str>,
     /// The application; empty when anonymous or refused before it was known.
-    pub application_id: String,
+    pub application_id: Arc<str>,
     /// The status that the client got.
     pub status: u16,
     /// WSO2's code when the gateway answered itself, else 0.
@@ -62,6 +63,43 @@ pub struct UsageCount {
 pub struct Histogram {
     /// Counts, [`Histogram::BUCKETS`] of them.
     pub counts: Vec<u64>,
+}
+
+// === impl UsageCount ===
+
+impl UsageCount {
+    /// Adds another count of the same minute, API, application and status.
+    pub fn merge(&mut self, other: &Self) {
+        self.calls = self.calls.saturating_add(other.calls);
+        self.forwarded = self.forwarded.saturating_add(other.forwarded);
+        self.bytes_in = self.bytes_in.saturating_add(other.bytes_in);
+        self.bytes_out = self.bytes_out.saturating_add(other.bytes_out);
+        self.latency.merge(&other.latency);
+    }
+
+    /// One count for each minute, tenant, API, application and status, in that order.
+    #[must_use]
+    pub fn merged(mut counts: Vec<Self>) -> Vec<Self> {
+        counts.sort_by(|a, b| a.key().cmp(&b.key()));
+        counts.dedup_by(|next, kept| {
+            let same = next.key() == kept.key();
+            if same {
+                kept.merge(next);
+            }
+            same
+        });
+        counts
+    }
+
+    fn key(&self) -> (i64, &str, &str, &str, u16) {
+        (
+            self.minute_ms,
+            &self.tenant,
+            &self.api_id,
+            &self.application_id,
+            self.status,
+        )
+    }
 }
 
 // === impl Histogram ===
@@ -145,6 +183,34 @@ mod tests {
         assert_eq!(all.counts.iter().sum::<u64>(), 8);
         assert_eq!(all.quantile_us(1.0), Some(u64::MAX));
         assert_eq!(Histogram::default().quantile_us(0.5), None);
+    }
+
+    #[test]
+    fn merged_counts_add_up_and_each_key_comes_once() {
+        let count = |minute_ms, status, calls| UsageCount {
+            minute_ms,
+            tenant: String::new(),
+            api_id: "a".to_owned(),
+            application_id: String::new(),
+            status,
+            calls,
+            forwarded: calls,
+            bytes_in: 1,
+            bytes_out: 2,
+            latency: Histogram::default(),
+        };
+        let all = vec![
+            count(60_000, 200, 3),
+            count(0, 429, 1),
+            count(60_000, 200, 4),
+            count(0, 200, 2),
+        ];
+        let merged = UsageCount::merged(all);
+        let keys: Vec<_> = merged
+            .iter()
+            .map(|count| (count.minute_ms, count.status, count.calls, count.bytes_out))
+            .collect();
+        assert_eq!(keys, [(0, 200, 2, 2), (0, 429, 1, 2), (60_000, 200, 7, 4)]);
     }
 
     #[test]

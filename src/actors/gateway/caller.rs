@@ -1,5 +1,8 @@
 //! Who is calling: a key manager's verdict as the token cache keeps it.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use domain::api::SUPER_TENANT;
 use domain::subscription::SubscriptionStatus;
 use domain::validation::{
@@ -16,9 +19,22 @@ const GRANTED_FOR_MS: i64 = 15 * 60 * 1_000;
 #[derive(Debug)]
 pub enum Caller {
     /// It is good.
-    Granted(Box<Grant>),
+    Granted(Box<Granted>),
     /// It is not.
     Refused(RefusalReason),
+}
+
+/// A grant with the texts that each of its calls needs, made once.
+#[derive(Debug)]
+pub struct Granted {
+    /// Who is calling and what they may do.
+    pub grant: Grant,
+    /// The application, to be shared with what is recorded of its calls; empty when there is none.
+    pub application_id: Arc<str>,
+    /// Whom the application's policy counts; none without an application.
+    pub application_subject: Option<String>,
+    /// Whom each subscription's plan counts, in the order of `grant.subscriptions`.
+    subjects: Vec<String>,
 }
 
 /// What an entry of the cache is made of.
@@ -31,17 +47,45 @@ pub(super) struct Known {
 
 // === impl Caller ===
 
-impl Caller {
-    /// The subscription of a grant to an API.
-    #[must_use]
-    pub fn subscription<'g>(grant: &'g Grant, api_id: &str) -> Option<&'g GrantedSubscription> {
-        let found = grant
-            .subscriptions
-            .iter()
-            .filter(|held| held.api_id == api_id);
-        // One that was refused does not hide another.
-        found.min_by_key(|held| held.status == SubscriptionStatus::Rejected)
+impl Granted {
+    fn new(mut grant: Grant) -> Self {
+        grant.subscriptions.sort_by(|a, b| a.api_id.cmp(&b.api_id));
+        let application = grant.application.as_ref();
+        let who = who(&grant);
+        let subject = |held: &GrantedSubscription| format!("{who}:{}", held.api_id);
+        Self {
+            application_id: application.map_or("", |known| known.id.as_str()).into(),
+            application_subject: application.map(|known| format!("{}:{}", known.id, grant.user)),
+            subjects: grant.subscriptions.iter().map(subject).collect(),
+            grant,
+        }
     }
+
+    /// The subscription to an API, and whom its plan counts.
+    #[must_use]
+    pub fn subscription(&self, api_id: &str) -> Option<(&GrantedSubscription, &str)> {
+        let held = &self.grant.subscriptions;
+        let first = held.partition_point(|held| held.api_id.as_str() < api_id);
+        let found = held.iter().zip(&self.subjects).skip(first);
+        let found = found.take_while(|(held, _)| held.api_id == api_id);
+        // One that was refused does not hide another.
+        found
+            .min_by_key(|(held, _)| held.status == SubscriptionStatus::Rejected)
+            .map(|(held, subject)| (held, subject.as_str()))
+    }
+
+    /// Whom the plan of an API without subscriptions counts.
+    #[must_use]
+    pub fn without_subscription(&self, api_id: &str) -> Cow<'_, str> {
+        Cow::Owned(format!("{}:{api_id}", who(&self.grant)))
+    }
+}
+
+/// The application, or the client or key where there is none.
+fn who(grant: &Grant) -> &str {
+    let application = grant.application.as_ref().map(|known| known.id.as_str());
+    let client = Some(grant.consumer_key.as_str()).filter(|key| !key.is_empty());
+    application.or(client).unwrap_or(&grant.token_id)
 }
 
 // === impl Known ===
@@ -49,14 +93,13 @@ impl Caller {
 impl Known {
     pub(super) fn of(credential: &Credential, verdict: Verdict, now_ms: i64) -> Self {
         match verdict {
-            Verdict::Granted(mut grant) => {
-                grant.subscriptions.sort_by(|a, b| a.api_id.cmp(&b.api_id));
+            Verdict::Granted(grant) => {
                 let longest = now_ms.saturating_add(GRANTED_FOR_MS);
                 Self {
                     number: grant.at,
                     subjects: subjects_of(&grant),
                     until_ms: grant.expires_at_ms.unwrap_or(i64::MAX).min(longest),
-                    caller: Caller::Granted(grant),
+                    caller: Caller::Granted(Box::new(Granted::new(*grant))),
                 }
             }
             Verdict::Refused {

@@ -110,6 +110,12 @@ impl GatewayHandle {
         }
     }
 
+    /// The lease of a key, if it was opened and is still kept.
+    #[must_use]
+    pub fn lease_at_hand(&self, parts: &KeyParts<'_>, window: WindowSpec) -> Option<Arc<Slot>> {
+        self.state.leases.get(parts, window)
+    }
+
     /// The lease of a key, opened on its first use.
     ///
     /// # Errors
@@ -119,7 +125,7 @@ impl GatewayHandle {
         parts: KeyParts<'_>,
         window: WindowSpec,
     ) -> Result<Arc<Slot>, AskError> {
-        if let Some(slot) = self.state.leases.get(&parts, window) {
+        if let Some(slot) = self.lease_at_hand(&parts, window) {
             return Ok(slot);
         }
         let key = parts.to_key();

@@ -32,7 +32,7 @@ use crate::key_manager::KeyManagerHandle;
 use crate::traffic_manager::TrafficManagerHandle;
 use crate::usage::UsageHandle;
 
-pub use caller::Caller;
+pub use caller::{Caller, Granted};
 pub use handle::{GatewayHandle, Presented};
 pub use lease_cache::{KeyParts, Slot};
 pub use route::{ApiRoute, Upstream};

@@ -1,10 +1,12 @@
 //! A deployed API as requests find it: its artifact with the endpoints read.
 
-use domain::artifact::Artifact;
+use domain::artifact::{Artifact, ArtifactOperation};
 use domain::route_table::{Resources, Route};
 use domain::template::Template;
 use domain::verb::Verb;
+use http::HeaderName;
 use http::uri::{Authority, Scheme, Uri};
+use std::sync::Arc;
 
 /// What the gateway serves an API with.
 #[derive(Debug, Clone)]
@@ -17,6 +19,15 @@ pub struct ApiRoute {
     pub sandbox: Option<Upstream>,
     /// `operations` of the artifact by the positions that the resources count.
     pub positions: Vec<usize>,
+    /// Whom each operation's own policy counts, such as `/pizza/1.0.0:/order:POST`; in the order
+    /// of the artifact.
+    pub subjects: Vec<String>,
+    /// The header of bearer tokens.
+    pub bearer: HeaderName,
+    /// The header of API keys.
+    pub api_key: HeaderName,
+    /// Tenant and id of the API, to be shared with what is recorded of its calls.
+    pub ids: (Arc<str>, Arc<str>),
 }
 
 /// The base URL of an upstream, read once.
@@ -56,7 +67,20 @@ impl ApiRoute {
         let vhost = artifact.vhost.clone();
         let context = artifact.context.clone();
         let default_context = artifact.default_context.clone();
+        let subject = |operation: &ArtifactOperation| {
+            format!("{context}:{}:{}", operation.target, operation.verb)
+        };
+        let header = |name: &str| {
+            HeaderName::try_from(name).map_err(|_| format!("{name:?} is no name of a header"))
+        };
         let api = Self {
+            subjects: artifact.operations.iter().map(subject).collect(),
+            bearer: header(&artifact.authorization_header)?,
+            api_key: header(&artifact.api_key_header)?,
+            ids: (
+                artifact.tenant.as_str().into(),
+                artifact.api_id.as_str().into(),
+            ),
             production: Upstream::parse(artifact.endpoints.production.as_deref()),
             sandbox: Upstream::parse(artifact.endpoints.sandbox.as_deref()),
             positions,

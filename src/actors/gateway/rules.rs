@@ -31,6 +31,8 @@ pub struct PolicyRule {
     pub policy: Policy,
     /// `"Gold";q=5000;w=60` (draft-ietf-httpapi-ratelimit-headers), none when unlimited.
     pub advertised: Option<http::HeaderValue>,
+    /// `"Gold"`, the name as those fields write it.
+    pub quoted: String,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -76,6 +78,7 @@ impl Rules {
                 .limit
                 .as_ref()
                 .and_then(|limit| advertised(&policy.name, limit)),
+            quoted: quoted(&policy.name),
             policy,
         });
         if let Some(level) = tenant.levels.get_mut(index(rule.policy.level)) {
@@ -114,6 +117,14 @@ impl Rules {
             .levels
             .get(index(level))?
             .get(name)
+    }
+
+    /// Whether a tenant has deny policies at all.
+    #[must_use]
+    pub fn denies_any(&self, tenant: &str) -> bool {
+        self.tenants
+            .get(tenant)
+            .is_some_and(|tenant| tenant.denied.any)
     }
 
     /// Whether a deny policy is against the call.

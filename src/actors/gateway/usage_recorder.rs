@@ -21,14 +21,16 @@ const WAITING: usize = 65_536;
 /// Event numbers kept reserved ahead of the calls that begin: as many as began in the last round,
 /// within these bounds. They bound what is unknown after a crash.
 const LEAST_AHEAD: u64 = 64;
-const MOST_AHEAD: u64 = 16_384;
+const MOST_AHEAD: u64 = 65_536;
 /// Rounds without a call after which numbers that nobody uses are given back.
 const IDLE_ROUNDS: u32 = 5;
 /// How long a call waits for a number before it goes on without one.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Events of one batch.
 const BATCH: u64 = 8_192;
-const FLUSH: Duration = Duration::from_millis(50);
+/// What is counted is recorded so often: rarely enough that a busy gateway's disk has rest, often
+/// enough that a crash leaves a fraction of a second unknown.
+const FLUSH: Duration = Duration::from_millis(200);
 const MINUTE_MS: i64 = 60_000;
 
 /// What requests hold.
@@ -185,7 +187,9 @@ impl Actor for UsageRecorder {
 
 impl UsageRecorder {
     async fn flush(&mut self) -> Result<(), BoxError> {
-        self.reserve().await?;
+        if self.free.is_empty() {
+            self.reserve().await?;
+        }
         loop {
             if self.pending.is_none() {
                 self.pending = self.next_batch().await;
@@ -194,13 +198,17 @@ impl UsageRecorder {
                 return Ok(());
             };
             let counts = batch.counts.clone();
+            let (first, last) = (batch.first, batch.last);
             let usage = &self.arguments.usage;
-            if !usage.record(batch.first, batch.last, counts).await? {
+            let recorded = usage.record((first, last), counts, self.block()).await?;
+            if !recorded.kept {
                 metrics::counter!("headgate_usage_dropped_total")
-                    .increment(batch.last.saturating_sub(batch.first) + 1);
+                    .increment(last.saturating_sub(first) + 1);
             }
             self.pending = None;
-            self.reserve().await?;
+            if let Some(numbers) = recorded.reserved {
+                self.reserved(numbers);
+            }
         }
     }
 
@@ -238,21 +246,32 @@ impl UsageRecorder {
 
     /// Keeps numbers ahead of the calls that begin.
     async fn reserve(&mut self) -> Result<(), BoxError> {
-        let tally = Arc::clone(&self.arguments.tally);
         loop {
-            let begun = tally.begun.load(Ordering::SeqCst);
-            let lately = begun.saturating_sub(self.begun_last);
-            let ahead = lately.clamp(LEAST_AHEAD, MOST_AHEAD);
-            let wanted = begun.saturating_sub(self.begun_before) + ahead / 2;
-            if self.reserved >= wanted && !self.free.is_empty() {
+            let block = self.block();
+            if block == 0 {
                 return Ok(());
             }
-            let block = (wanted.saturating_sub(self.reserved)).max(ahead);
-            let (first, last) = self.arguments.usage.reserve(block).await?;
-            self.free.push_back((first, last));
-            self.reserved += last.saturating_sub(first).saturating_add(1);
-            self.allow(self.begun_before + self.reserved);
+            let numbers = self.arguments.usage.reserve(block).await?;
+            self.reserved(numbers);
         }
+    }
+
+    /// How many more numbers are to be reserved, so that until the next round no call waits.
+    fn block(&self) -> u64 {
+        let begun = self.arguments.tally.begun.load(Ordering::SeqCst);
+        let lately = begun.saturating_sub(self.begun_last);
+        let ahead = lately.clamp(LEAST_AHEAD, MOST_AHEAD);
+        let wanted = begun.saturating_sub(self.begun_before) + ahead + ahead / 2;
+        if self.reserved >= wanted && !self.free.is_empty() {
+            return 0;
+        }
+        wanted.saturating_sub(self.reserved).max(ahead)
+    }
+
+    fn reserved(&mut self, (first, last): (u64, u64)) {
+        self.free.push_back((first, last));
+        self.reserved += last.saturating_sub(first).saturating_add(1);
+        self.allow(self.begun_before + self.reserved);
     }
 
     fn allow(&self, calls: u64) {
@@ -264,6 +283,7 @@ impl UsageRecorder {
     /// Records what waits; gives numbers back once nobody has called for a while.
     async fn round(&mut self) -> Result<(), BoxError> {
         self.flush().await?;
+        self.reserve().await?;
         let begun = self.arguments.tally.begun.load(Ordering::SeqCst);
         self.idle = if begun == self.begun_last {
             self.idle + 1
@@ -318,22 +338,22 @@ impl Drop for Waker {
     }
 }
 
-type Counts = BTreeMap<(i64, String, String, String, u16), UsageCount>;
+type Counts = BTreeMap<(i64, Arc<str>, Arc<str>, Arc<str>, u16), UsageCount>;
 
 fn count(counts: &mut Counts, event: &UsageEvent) {
     let minute_ms = event.at_ms.div_euclid(MINUTE_MS) * MINUTE_MS;
     let key = (
         minute_ms,
-        event.tenant.clone(),
-        event.api_id.clone(),
-        event.application_id.clone(),
+        Arc::clone(&event.tenant),
+        Arc::clone(&event.api_id),
+        Arc::clone(&event.application_id),
         event.status,
     );
     let sum = counts.entry(key).or_insert_with(|| UsageCount {
         minute_ms,
-        tenant: event.tenant.clone(),
-        api_id: event.api_id.clone(),
-        application_id: event.application_id.clone(),
+        tenant: event.tenant.to_string(),
+        api_id: event.api_id.to_string(),
+        application_id: event.application_id.to_string(),
         status: event.status,
         calls: 0,
         forwarded: 0,

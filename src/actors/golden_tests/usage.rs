@@ -34,6 +34,7 @@ fn deliveries_keep_their_bytes() {
         )
         .reply::<DeliverUsage>(&Delivered::Taken, "040100010000000100")
         .reply::<DeliverUsage>(&Delivered::Unavailable, "040100010000000101")
+        .reply::<DeliverUsage>(&Delivered::Before(5), "04010001000000020205")
         .request(
             &DeliverUnknown {
                 node: text("gw1"),

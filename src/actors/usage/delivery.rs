@@ -1,9 +1,10 @@
-//! Sends batches from Broker to the control plane, in order, one at a time; deletes each once API-M
-//! has it. Then settles incarnations that are over: what they may have lost is told as unknown.
+//! Sends batches from Broker to the control plane, in order, those that wait as one; deletes them
+//! once API-M has them. Then settles incarnations that are over: what they may have lost is told as unknown.
 
 use std::time::Duration;
 
 use cluster::{Actor, Address, BoxError};
+use domain::usage::UsageCount;
 use storage::broker::usage::{self, Reservation};
 use storage::{Database, StoreError};
 
@@ -12,9 +13,11 @@ use super::message::{DeliverUnknown, DeliverUsage};
 use crate::ticker::{Ticker, ticker};
 
 /// The queue is looked at so often.
-const EVERY: Duration = Duration::from_millis(250);
-/// Batches sent at one look, so that an orderly stop is heard in time.
-const AT_ONCE: u32 = 64;
+const EVERY: Duration = Duration::from_secs(1);
+/// Deliveries at one look, so that an orderly stop is heard in time.
+const AT_ONCE: u32 = 16;
+/// Batches that travel as one.
+const BATCHES: u32 = 64;
 
 /// What it is started with.
 #[derive(Clone)]
@@ -80,22 +83,24 @@ impl Delivery {
         } = &self.arguments;
         for _ in 0..AT_ONCE {
             let mut read = broker.read().await?;
-            let Some(batch) = usage::first(&mut read).await? else {
+            let batches = usage::oldest(&mut read, BATCHES).await?;
+            drop(read);
+            let (Some(first), Some(last)) = (batches.first(), batches.last()) else {
                 return Ok(true);
             };
-            drop(read);
-            let (incarnation, last) = (batch.incarnation, batch.last);
+            let (incarnation, first, last) = (first.incarnation, first.first, last.last);
+            let counts = batches.into_iter().flat_map(|batch| batch.counts).collect();
             let delivery = DeliverUsage {
                 node: node.clone(),
                 incarnation,
-                first: batch.first,
+                first,
                 last,
-                counts: batch.counts,
+                counts: UsageCount::merged(counts),
             };
-            if !intake.deliver(delivery).await {
+            let Some(last) = intake.deliver(delivery).await else {
                 return Ok(false);
-            }
-            // A crash before this sends it again, and API-M knows its number (M4).
+            };
+            // A crash before this sends them again, and API-M knows their numbers (M4).
             let mut write = broker.write("broker.usage.delete").await?;
             usage::delete(&mut write, incarnation, last).await?;
             write.commit().await?;

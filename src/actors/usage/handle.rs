@@ -30,6 +30,15 @@ pub struct UsageHandle {
     queue: Address<QueueMessage>,
 }
 
+/// What became of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recorded {
+    /// False when the queue was full: then only the number of its events is kept.
+    pub kept: bool,
+    /// The first and the last of the numbers that were reserved with it.
+    pub reserved: Option<(u64, u64)>,
+}
+
 /// Delivers to API-M and reads from it.
 #[derive(Debug, Clone)]
 pub struct UsageIntakeHandle {
@@ -57,21 +66,23 @@ impl UsageHandle {
     }
 
     /// Records the counts of the events numbered `first` to `last`; batches come in order, and every
-    /// number up to `last` that is in none counts as used for nothing. A repeat changes nothing.
-    /// False when the queue was full: then only their number is kept.
+    /// number up to `last` that is in none counts as used for nothing. A repeat records nothing
+    /// twice. With it, in the same write, come so many more reserved numbers, as by
+    /// [`Self::reserve`]; none when 0.
     ///
     /// # Errors
     /// When it is not certain that they are recorded: keep them and repeat.
     pub async fn record(
         &self,
-        first: u64,
-        last: u64,
+        (first, last): (u64, u64),
         counts: Vec<UsageCount>,
-    ) -> Result<bool, UsageError> {
+        ahead: u64,
+    ) -> Result<Recorded, UsageError> {
         let ask = |reply| QueueMessage::Record {
             first,
             last,
             counts,
+            ahead,
             reply,
         };
         Ok(self.queue.ask(DEADLINE, ask).await??)
@@ -131,24 +142,26 @@ impl UsageIntakeHandle {
         Ok(apim::usage::unknown(&mut read).await?)
     }
 
-    /// Delivers a batch; true when API-M has it.
-    pub(super) async fn deliver(&self, batch: DeliverUsage) -> bool {
-        taken(self.counts.ask(batch, DEADLINE).await)
+    /// Delivers a batch; gives the last number of it that API-M has, none when it takes nothing now.
+    pub(super) async fn deliver(&self, batch: DeliverUsage) -> Option<u64> {
+        let last = batch.last;
+        taken(self.counts.ask(batch, DEADLINE).await, last)
     }
 
     /// Delivers what is unknown; true when API-M has it.
     pub(super) async fn deliver_unknown(&self, told: DeliverUnknown) -> bool {
-        taken(self.unknown.ask(told, DEADLINE).await)
+        taken(self.unknown.ask(told, DEADLINE).await, 0).is_some()
     }
 }
 
-fn taken(answer: Result<Delivered, AskError>) -> bool {
+fn taken(answer: Result<Delivered, AskError>, last: u64) -> Option<u64> {
     match answer {
-        Ok(Delivered::Taken) => true,
-        Ok(Delivered::Unavailable) => false,
+        Ok(Delivered::Taken) => Some(last),
+        Ok(Delivered::Before(number)) => Some(number),
+        Ok(Delivered::Unavailable) => None,
         Err(error) => {
             tracing::debug!(%error, "no control-plane node takes usage now");
-            false
+            None
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Adds delivered batches to API-M, each in one transaction with the number it ends at (M4).
 
 use cluster::{Actor, Address, Asked, BoxError};
-use storage::{Database, StoreError, apim::usage};
+use storage::apim::usage::{self, Taken};
+use storage::{Database, StoreError};
 
 use super::message::{DeliverUnknown, DeliverUsage, Delivered};
 
@@ -41,12 +42,14 @@ impl Actor for Intake {
     async fn handle(&mut self, message: IntakeMessage) -> Result<(), BoxError> {
         match message {
             IntakeMessage::Counts(asked) => {
-                let done = self.counts(&asked.request).await;
-                asked.reply.send(delivered(done));
+                asked
+                    .reply
+                    .send(delivered(self.counts(&asked.request).await));
             }
             IntakeMessage::Unknown(asked) => {
-                let done = self.unknown(&asked.request).await;
-                asked.reply.send(delivered(done));
+                asked
+                    .reply
+                    .send(delivered(self.unknown(&asked.request).await));
             }
         }
         Ok(())
@@ -56,33 +59,37 @@ impl Actor for Intake {
 // === impl Intake ===
 
 impl Intake {
-    async fn counts(&self, batch: &DeliverUsage) -> Result<(), StoreError> {
+    async fn counts(&self, batch: &DeliverUsage) -> Result<Delivered, StoreError> {
         let mut write = self.apim.write("apim.usage.save").await?;
         let DeliverUsage {
             node,
             incarnation,
+            first,
             last,
             counts,
-            ..
         } = batch;
-        let new = usage::save(&mut write, node, *incarnation, *last, counts).await?;
+        let taken = usage::save(&mut write, node, *incarnation, (*first, *last), counts).await?;
         write.commit().await?;
-        if !new {
-            tracing::debug!(%node, incarnation, last, "a usage batch came again");
-        }
-        Ok(())
+        Ok(match taken {
+            Taken::Now => Delivered::Taken,
+            Taken::Before(number) => {
+                tracing::debug!(%node, incarnation, last, number, "a usage batch came again");
+                Delivered::Before(number)
+            }
+        })
     }
 
-    async fn unknown(&self, told: &DeliverUnknown) -> Result<(), StoreError> {
+    async fn unknown(&self, told: &DeliverUnknown) -> Result<Delivered, StoreError> {
         let mut write = self.apim.write("apim.usage.save_unknown").await?;
         usage::save_unknown(&mut write, &told.node, told.incarnation, told.unknown).await?;
-        write.commit().await
+        write.commit().await?;
+        Ok(Delivered::Taken)
     }
 }
 
-fn delivered(done: Result<(), StoreError>) -> Delivered {
+fn delivered(done: Result<Delivered, StoreError>) -> Delivered {
     match done {
-        Ok(()) => Delivered::Taken,
+        Ok(delivered) => delivered,
         Err(error) => {
             tracing::warn!(%error, "usage cannot be taken in, its sender keeps it");
             Delivered::Unavailable

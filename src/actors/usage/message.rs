@@ -1,5 +1,5 @@
 //! What gateways deliver to the control plane (M4). Both may be repeated: what was taken before is
-//! answered as taken, and changes nothing.
+//! answered with how far that is, and changes nothing.
 
 use serde::{Deserialize, Serialize};
 
@@ -35,10 +35,13 @@ pub struct DeliverUnknown {
 /// What became of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Delivered {
-    /// It is in API-M, now or since before: the sender may forget it.
+    /// It is in API-M: the sender may forget it.
     Taken,
     /// API-M cannot be written now.
     Unavailable,
+    /// API-M had everything up to this number before, which is a part of the batch or all of it;
+    /// nothing was added. The sender forgets that part and sends the rest.
+    Before(u64),
 }
 
 impl Request for DeliverUsage {

@@ -20,7 +20,7 @@ use delivery::{Delivery, DeliveryArguments};
 use intake::{Intake, IntakeArguments, IntakeMessage};
 use queue::{Queue, QueueArguments};
 
-pub use handle::{UsageError, UsageHandle, UsageIntakeHandle};
+pub use handle::{Recorded, UsageError, UsageHandle, UsageIntakeHandle};
 
 /// What of the queue may be set.
 #[derive(Debug, Clone, Copy)]

@@ -6,6 +6,8 @@ use domain::usage::UsageCount;
 use storage::broker::usage::{self, Batch};
 use storage::{Database, StoreError};
 
+use super::handle::Recorded;
+
 /// What it is started with.
 #[derive(Clone)]
 pub(super) struct QueueArguments {
@@ -14,7 +16,7 @@ pub(super) struct QueueArguments {
     pub(super) most: u64,
 }
 
-/// What it is told; all may be repeated, except `Reserve`, of which a repeat only reserves more.
+/// What it is told; all may be repeated, a repeat only reserves more.
 pub(super) enum QueueMessage {
     Reserve {
         block: u64,
@@ -24,7 +26,8 @@ pub(super) enum QueueMessage {
         first: u64,
         last: u64,
         counts: Vec<UsageCount>,
-        reply: Reply<Result<bool, StoreError>>,
+        ahead: u64,
+        reply: Reply<Result<Recorded, StoreError>>,
     },
     Release {
         last: u64,
@@ -61,8 +64,9 @@ impl Actor for Queue {
                 first,
                 last,
                 counts,
+                ahead,
                 reply,
-            } => reply.send(self.record(first, last, counts).await),
+            } => reply.send(self.record((first, last), counts, ahead).await),
             QueueMessage::Release { last, reply } => reply.send(self.release(last).await),
             QueueMessage::Close { reply } => reply.send(self.close().await),
         }
@@ -83,10 +87,10 @@ impl Queue {
 
     async fn record(
         &self,
-        first: u64,
-        last: u64,
+        (first, last): (u64, u64),
         counts: Vec<UsageCount>,
-    ) -> Result<bool, StoreError> {
+        ahead: u64,
+    ) -> Result<Recorded, StoreError> {
         let batch = Batch {
             incarnation: self.arguments.incarnation,
             first,
@@ -95,6 +99,10 @@ impl Queue {
         };
         let mut write = self.arguments.broker.write("broker.usage.record").await?;
         let kept = usage::create(&mut write, &batch, self.arguments.most).await?;
+        let reserved = match ahead {
+            0 => None,
+            _ => Some(usage::reserve(&mut write, batch.incarnation, ahead).await?),
+        };
         write.commit().await?;
         if !kept {
             let events = (last + 1).saturating_sub(first);
@@ -104,7 +112,10 @@ impl Queue {
                 "usage queue is full, events are dropped and counted"
             );
         }
-        Ok(kept)
+        Ok(Recorded {
+            kept,
+            reserved: reserved.map(|(before, after)| (before + 1, after)),
+        })
     }
 
     async fn release(&self, last: u64) -> Result<(), StoreError> {

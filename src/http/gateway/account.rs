@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use actors::gateway::GatewayHandle;
 use domain::usage::UsageEvent;
+
+use super::ingress::Ingress;
 
 /// What is known of a call; recorded when dropped.
 #[derive(Debug)]
 pub(super) struct Account {
-    pub(super) gateway: GatewayHandle,
+    pub(super) ingress: Arc<Ingress>,
     pub(super) event: UsageEvent,
     pub(super) began: Duration,
     pub(super) bytes_in: Arc<AtomicU64>,
@@ -23,7 +24,8 @@ pub(super) struct Account {
 
 impl Drop for Account {
     fn drop(&mut self) {
-        let spent = self.gateway.clock().monotonic().saturating_sub(self.began);
+        let gateway = &self.ingress.gateway;
+        let spent = gateway.clock().monotonic().saturating_sub(self.began);
         self.event.latency_us = u64::try_from(spent.as_micros()).unwrap_or(u64::MAX);
         self.event.bytes_in = self.bytes_in.load(Ordering::Relaxed);
         self.event.bytes_out = self.bytes_out;
@@ -39,6 +41,6 @@ impl Drop for Account {
             broken = self.broken,
             "call"
         );
-        self.gateway.record_usage(self.event.clone());
+        gateway.record_usage(std::mem::take(&mut self.event));
     }
 }

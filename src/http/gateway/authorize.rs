@@ -3,22 +3,23 @@
 
 use std::borrow::Cow;
 
-use actors::gateway::{Caller, Upstream};
+use actors::gateway::{Granted, Upstream};
 use domain::api::AuthType;
 use domain::application::{ApplicationStatus, KeyType};
 use domain::subscription::SubscriptionStatus;
 use domain::validation::{Grant, GrantKind, UserType};
 use http::StatusCode;
 
-use super::exchange::{Exchange, Matched};
+use super::exchange::{Exchange, Matched, granted};
 use super::fault::Fault;
 
 /// Authorizes the caller; anonymous resources only need an endpoint.
 pub(super) fn authorize(exchange: &Exchange) -> Result<(), Fault> {
     let matched = exchange.matched()?;
-    if let Some(grant) = exchange.grant()? {
+    if let Some(granted) = granted(exchange.caller.as_ref(), exchange.at_ms)? {
+        let grant = &granted.grant;
         of_this_api(matched, grant)?;
-        subscribed(matched, grant)?;
+        subscribed(matched, granted)?;
         kind_of_token(matched, grant)?;
         scopes(matched, grant)?;
         audience(matched, grant)?;
@@ -61,15 +62,16 @@ fn of_this_api(matched: &Matched, grant: &Grant) -> Result<(), Fault> {
     }
 }
 
-fn subscribed(matched: &Matched, grant: &Grant) -> Result<(), Fault> {
+fn subscribed(matched: &Matched, granted: &Granted) -> Result<(), Fault> {
     let artifact = &matched.route.api.artifact;
     if artifact.plans.is_empty() {
         return Ok(());
     }
-    let subscription = Caller::subscription(grant, &artifact.api_id).ok_or_else(no_subscription)?;
+    let held = granted.subscription(&artifact.api_id);
+    let (subscription, _) = held.ok_or_else(no_subscription)?;
     match subscription.status {
         SubscriptionStatus::Unblocked | SubscriptionStatus::TierUpdatePending => Ok(()),
-        SubscriptionStatus::ProdOnlyBlocked if grant.key_type == KeyType::Sandbox => Ok(()),
+        SubscriptionStatus::ProdOnlyBlocked if granted.grant.key_type == KeyType::Sandbox => Ok(()),
         SubscriptionStatus::Blocked | SubscriptionStatus::ProdOnlyBlocked => Err(Fault::client(
             900_907,
             StatusCode::UNAUTHORIZED,

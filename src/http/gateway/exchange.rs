@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use actors::gateway::{ApiRoute, Caller, Rules};
+use actors::gateway::{ApiRoute, Caller, Granted, Rules};
 use domain::artifact::ArtifactOperation;
 use domain::lease::{Basket, Lease, QuotaHint};
 use domain::route_table::Route;
@@ -16,7 +16,7 @@ use http::{HeaderValue, StatusCode};
 
 use super::fault::Fault;
 use super::ingress::Ingress;
-use super::serve::account;
+use super::serve::{Peer, account};
 
 /// What a call is recorded as whose caller went away before its answer.
 const CLIENT_GONE: StatusCode = match StatusCode::from_u16(499) {
@@ -32,10 +32,8 @@ pub(super) struct Exchange {
     pub(super) head: Parts,
     /// The caller's address, by trusted proxies.
     pub(super) address: IpAddr,
-    /// The address at the other end of the connection.
-    pub(super) peer: IpAddr,
-    /// Whether it came over TLS.
-    pub(super) secure: bool,
+    /// The connection it came over.
+    pub(super) peer: Peer,
     /// When it came, milliseconds since the epoch.
     pub(super) at_ms: i64,
     /// When it came, on the boot clock.
@@ -111,18 +109,30 @@ impl Exchange {
     /// # Errors
     /// 401 when it was ended or ran out since.
     pub(super) fn grant(&self) -> Result<Option<&Grant>, Fault> {
-        let Some(entry) = &self.caller else {
-            return Ok(None);
-        };
-        match entry.hit(self.at_ms) {
-            Hit::Current(Caller::Granted(grant)) => Ok(Some(grant)),
-            _ => Err(Fault::invalid_credentials()),
-        }
+        let granted = granted(self.caller.as_ref(), self.at_ms)?;
+        Ok(granted.map(|granted| &granted.grant))
     }
 
     /// A header as text.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.head.headers.get(name)?.to_str().ok()
+    }
+}
+
+/// What an entry of the token cache grants, tested at this use (V2); none for anonymous calls.
+///
+/// # Errors
+/// 401 when it was ended or ran out since.
+pub(super) fn granted(
+    caller: Option<&Arc<Entry<Caller>>>,
+    now_ms: i64,
+) -> Result<Option<&Granted>, Fault> {
+    let Some(entry) = caller else {
+        return Ok(None);
+    };
+    match entry.hit(now_ms) {
+        Hit::Current(Caller::Granted(granted)) => Ok(Some(granted)),
+        _ => Err(Fault::invalid_credentials()),
     }
 }
 

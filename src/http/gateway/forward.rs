@@ -15,26 +15,6 @@ use super::client::literal_is_allowed;
 use super::exchange::Exchange;
 use super::fault::{Fault, Source};
 
-/// Fields of one connection only (RFC 9110 §7.6.1).
-const HOP_BY_HOP: [HeaderName; 8] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-];
-/// Fields that say what only the gateway may say (threats 23); `x-` ones by their beginning.
-const FORGED: [&str; 6] = [
-    "x-jwt-assertion",
-    "forwarded",
-    "activityid",
-    "x-real-ip",
-    "internal-key",
-    "x-request-id",
-];
 const FORGED_PREFIXES: [&str; 3] = ["x-forwarded-", "x-authenticated-", "x-tenant"];
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -75,7 +55,7 @@ pub(super) async fn forward(
             ));
         }
     };
-    strip_hop_by_hop(answer.headers_mut());
+    strip(answer.headers_mut(), |_| false);
     Ok(answer)
 }
 
@@ -125,12 +105,7 @@ fn push_query(path: &mut String, query: &str, exchange: &Exchange) {
 /// The fields that the upstream gets.
 fn fields(exchange: &mut Exchange) -> Result<HeaderMap, Fault> {
     let ingress = Arc::clone(&exchange.ingress);
-    let artifact = &exchange.matched()?.route.api.artifact;
-    let credentials = [
-        HeaderName::try_from(artifact.authorization_header.as_str()),
-        HeaderName::try_from(artifact.api_key_header.as_str()),
-    ];
-    let anonymous = exchange.caller.is_none();
+    let route = Arc::clone(&exchange.matched()?.route);
     let mut fields = std::mem::take(&mut exchange.head.headers);
     let authority = exchange.head.uri.authority();
     let host = fields
@@ -138,31 +113,20 @@ fn fields(exchange: &mut Exchange) -> Result<HeaderMap, Fault> {
         .or_else(|| authority.and_then(|authority| HeaderValue::from_str(authority.as_str()).ok()));
     let came_through = forwarded_for(exchange, &fields);
     let trace = ingress.ids.traceparent(fields.get(&TRACEPARENT));
-    strip_hop_by_hop(&mut fields);
-    if !ingress.settings.outbound_auth_header && !anonymous {
-        for name in credentials.into_iter().flatten() {
-            fields.remove(name);
-        }
-        fields.remove(header::AUTHORIZATION);
-    }
-    for name in FORGED {
-        fields.remove(name);
-    }
-    let forged = |name: &&HeaderName| {
-        let name = name.as_str();
-        name.starts_with("x-")
-            && FORGED_PREFIXES
-                .iter()
-                .any(|prefix| name.starts_with(prefix))
+    // A credential that the gateway did not look at is the upstream's business.
+    let ours = exchange.caller.is_some() && !ingress.settings.outbound_auth_header;
+    let is_credential = |name: &HeaderName| {
+        name == header::AUTHORIZATION || *name == route.api.bearer || *name == route.api.api_key
     };
-    let found: Vec<HeaderName> = fields.keys().filter(forged).cloned().collect();
-    for name in found {
-        fields.remove(name);
-    }
-    // The client and hyper frame the body anew.
-    fields.remove(header::EXPECT);
+    strip(&mut fields, |name| {
+        is_forged(name.as_str()) || (ours && is_credential(name))
+    });
     fields.insert(X_FORWARDED_FOR, came_through);
-    let scheme = if exchange.secure { "https" } else { "http" };
+    let scheme = if exchange.peer.secure {
+        "https"
+    } else {
+        "http"
+    };
     fields.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
     if let Some(host) = host {
         fields.insert(X_FORWARDED_HOST, host);
@@ -174,21 +138,55 @@ fn fields(exchange: &mut Exchange) -> Result<HeaderMap, Fault> {
 
 /// What a trusted proxy said, with the caller as we know it behind.
 fn forwarded_for(exchange: &Exchange, fields: &HeaderMap) -> HeaderValue {
-    let address = exchange.address.to_string();
-    let text = match fields
+    let peer = &exchange.peer;
+    let said = fields
         .get(&X_FORWARDED_FOR)
-        .and_then(|said| said.to_str().ok())
-    {
-        Some(said) if exchange.ingress.trusts(exchange.peer) => {
-            format!("{said}, {}", exchange.peer)
+        .and_then(|said| said.to_str().ok());
+    match said {
+        Some(said) if exchange.ingress.trusts(peer.address) => {
+            HeaderValue::try_from(format!("{said}, {}", peer.address))
+                .unwrap_or_else(|_| peer.text.clone())
         }
-        _ => address,
-    };
-    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("unknown"))
+        _ => peer.text.clone(),
+    }
 }
 
-/// Takes off what belongs to one connection, and what `Connection` names.
-fn strip_hop_by_hop(fields: &mut HeaderMap) {
+/// Fields of one connection only (RFC 9110 §7.6.1), and those that hyper writes anew.
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "expect"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
+
+/// Fields that say what only the gateway may say (threats 23).
+fn is_forged(name: &str) -> bool {
+    let exact = matches!(
+        name,
+        "activityid"
+            | "forwarded"
+            | "internal-key"
+            | "x-jwt-assertion"
+            | "x-real-ip"
+            | "x-request-id"
+    );
+    exact
+        || FORGED_PREFIXES
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
+}
+
+/// Takes off what belongs to one connection, what `Connection` names, and `others`.
+fn strip(fields: &mut HeaderMap, others: impl Fn(&HeaderName) -> bool) {
     if fields.contains_key(header::CONNECTION) {
         let named: Vec<HeaderName> = fields
             .get_all(header::CONNECTION)
@@ -201,10 +199,11 @@ fn strip_hop_by_hop(fields: &mut HeaderMap) {
             fields.remove(name);
         }
     }
-    for name in &HOP_BY_HOP {
+    let wanted = |name: &&HeaderName| is_hop_by_hop(name.as_str()) || others(name);
+    let found: Vec<HeaderName> = fields.keys().filter(wanted).cloned().collect();
+    for name in found {
         fields.remove(name);
     }
-    fields.remove(header::UPGRADE);
 }
 
 /// WSO2's codes for what can go wrong on the way.

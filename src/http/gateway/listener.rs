@@ -100,11 +100,8 @@ async fn connection(
     watcher: hyper_util::server::graceful::Watcher,
 ) {
     let _ = stream.set_nodelay(true);
-    let peer = Peer {
-        address: peer.ip(),
-        secure: acceptor.is_some(),
-    };
-    let service = service_fn(move |request| answer(Arc::clone(&ingress), peer, request));
+    let peer = Peer::new(peer.ip(), acceptor.is_some());
+    let service = service_fn(move |request| answer(Arc::clone(&ingress), peer.clone(), request));
     let served = match acceptor {
         None => {
             let serving = builder.serve_connection(TokioIo::new(stream), service);

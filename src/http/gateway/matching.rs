@@ -45,7 +45,11 @@ pub(super) fn find_api(exchange: &Exchange) -> Result<Found, Fault> {
         .find(vhosts.resolve(host), &path)
         .ok_or_else(Fault::not_found)?;
     let artifact = &hit.route.api.artifact;
-    let transport = if exchange.secure { "https" } else { "http" };
+    let transport = if exchange.peer.secure {
+        "https"
+    } else {
+        "http"
+    };
     if !artifact.transports.iter().any(|known| known == transport) {
         return Err(Fault::client(
             403,

@@ -14,7 +14,7 @@ use super::authenticate::authenticate;
 use super::authorize::authorize;
 use super::body::GatewayBody;
 use super::cors;
-use super::exchange::{Decision, Exchange};
+use super::exchange::{Decision, Exchange, granted};
 use super::fault::{Extra, Fault};
 use super::forward::{forward, too_large};
 use super::ingress::Ingress;
@@ -31,10 +31,25 @@ const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy"
 const FIELDS: usize = 100;
 
 /// What a connection knows of its requests.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Peer {
     pub(super) address: IpAddr,
+    /// The address as it is passed on, written once.
+    pub(super) text: HeaderValue,
+    /// Whether it speaks TLS.
     pub(super) secure: bool,
+}
+
+impl Peer {
+    pub(super) fn new(address: IpAddr, secure: bool) -> Self {
+        let address = unmapped(address);
+        let text = HeaderValue::try_from(address.to_string());
+        Self {
+            address,
+            text: text.unwrap_or(HeaderValue::from_static("unknown")),
+            secure,
+        }
+    }
 }
 
 /// Answers one request.
@@ -122,7 +137,7 @@ fn open(ingress: &Arc<Ingress>, peer: Peer, head: http::request::Parts) -> Excha
         .get(&X_REQUEST_ID)
         .filter(|id| is_request_id(id));
     let request_id = given.cloned().unwrap_or_else(|| ingress.ids.request_id());
-    let mut address = unmapped(peer.address);
+    let mut address = peer.address;
     if ingress.trusts(peer.address) {
         // The last one that no trusted proxy added: what stands before it anybody may have written.
         let said = head
@@ -142,8 +157,7 @@ fn open(ingress: &Arc<Ingress>, peer: Peer, head: http::request::Parts) -> Excha
         ingress: Arc::clone(ingress),
         head,
         address,
-        peer: peer.address,
-        secure: peer.secure,
+        peer,
         at_ms: clock.now_ms(),
         began: clock.monotonic(),
         request_id,
@@ -203,10 +217,9 @@ fn finish(exchange: &Exchange, fields: &mut http::HeaderMap) {
             .max(0)
             .saturating_add(999)
             / 1_000;
-        let name = advertised.to_str().unwrap_or_default();
-        let name = name.split(";q=").next().unwrap_or_default();
         let left = quota.left.min(quota.limit);
-        if let Ok(value) = HeaderValue::try_from(format!("{name};r={left};t={seconds}")) {
+        let text = format!("{};r={left};t={seconds}", rule.quoted);
+        if let Ok(value) = HeaderValue::try_from(text) {
             fields.insert(RATE_LIMIT, value);
         }
     }
@@ -215,15 +228,16 @@ fn finish(exchange: &Exchange, fields: &mut http::HeaderMap) {
 /// The call as far as it came, to be recorded when its last byte is gone.
 pub(super) fn account(exchange: &mut Exchange, status: StatusCode, fault: u32) -> Account {
     exchange.accounted = true;
-    let artifact = exchange.route.as_ref().map(|route| &route.api.artifact);
-    let grant = exchange.grant().ok().flatten();
-    let application = grant.and_then(|grant| grant.application.as_ref());
+    let ids = exchange.route.as_ref().map(|route| &route.api.ids);
+    let (tenant, api_id) = ids.cloned().unwrap_or_default();
+    let granted = granted(exchange.caller.as_ref(), exchange.at_ms);
+    let granted = granted.ok().flatten();
+    let application_id = granted.map(|known| Arc::clone(&known.application_id));
     let event = UsageEvent {
-        sequence: 0,
         at_ms: exchange.at_ms,
-        tenant: artifact.map_or_else(String::new, |known| known.tenant.clone()),
-        api_id: artifact.map_or_else(String::new, |known| known.api_id.clone()),
-        application_id: application.map_or_else(String::new, |known| known.id.clone()),
+        tenant,
+        api_id,
+        application_id: application_id.unwrap_or_default(),
         status: status.as_u16(),
         fault,
         forwarded: exchange.decision.forwarded,
@@ -233,7 +247,7 @@ pub(super) fn account(exchange: &mut Exchange, status: StatusCode, fault: u32) -
         bytes_out: 0,
     };
     Account {
-        gateway: exchange.ingress.gateway.clone(),
+        ingress: Arc::clone(&exchange.ingress),
         event,
         began: exchange.began,
         bytes_in: Arc::clone(&exchange.bytes_in),

@@ -1,16 +1,17 @@
 //! How often: deny policies first, then a unit at the API or resource, the subscription with its
 //! burst, the application with its burst. What was taken goes back when a later level refuses.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actors::gateway::{Caller, Facts, KeyParts, PolicyRule, Slot, window_of};
+use actors::gateway::{ApiRoute, Facts, Granted, KeyParts, PolicyRule, Slot, window_of};
 use domain::lease::Refused;
 use domain::policy::{Limit, PolicyLevel, QuotaUnit, SUBSCRIPTIONLESS, UNAUTHENTICATED, UNLIMITED};
 use http::StatusCode;
 
-use super::exchange::Exchange;
+use super::exchange::{Exchange, granted};
 use super::fault::{Extra, Fault, Source};
 use super::stamp;
 
@@ -18,10 +19,11 @@ use super::stamp;
 const HELD_MS: i64 = 3_000;
 
 /// A level at which a unit is taken.
-struct Level {
+struct Level<'a> {
+    tenant: &'a str,
     level: PolicyLevel,
-    policy: String,
-    subject: String,
+    policy: &'a str,
+    subject: Cow<'a, str>,
     /// Codes of its limit and of its burst.
     codes: (u32, u32),
 }
@@ -29,9 +31,20 @@ struct Level {
 /// Takes a unit at every level.
 pub(super) async fn throttle(exchange: &mut Exchange) -> Result<(), Fault> {
     deny(exchange)?;
-    for level in levels(exchange)?.into_iter().flatten() {
-        if level.policy != UNLIMITED {
-            take(exchange, &level).await?;
+    let matched = exchange.matched()?;
+    let (route, operation) = (Arc::clone(&matched.route), matched.operation);
+    let caller = exchange.caller.clone();
+    let granted = granted(caller.as_ref(), exchange.at_ms)?;
+    let [subscription, application] = match granted {
+        Some(granted) => levels_of(&route.api, granted),
+        None => [Some(anonymous(&route.api, exchange.address)), None],
+    };
+    let levels = [api_level(&route.api, operation), subscription, application];
+    for level in &levels {
+        if let Some(level) = level
+            && level.policy != UNLIMITED
+        {
+            take(exchange, level).await?;
         }
     }
     Ok(())
@@ -39,6 +52,9 @@ pub(super) async fn throttle(exchange: &mut Exchange) -> Result<(), Fault> {
 
 fn deny(exchange: &Exchange) -> Result<(), Fault> {
     let artifact = &exchange.matched()?.route.api.artifact;
+    if !exchange.rules.denies_any(&artifact.tenant) {
+        return Ok(());
+    }
     let grant = exchange.grant()?;
     let application = grant.and_then(|grant| grant.application.as_ref());
     let facts = Facts {
@@ -58,72 +74,74 @@ fn deny(exchange: &Exchange) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The levels of a call, in WSO2's order.
-fn levels(exchange: &Exchange) -> Result<[Option<Level>; 3], Fault> {
-    let matched = exchange.matched()?;
-    let artifact = &matched.route.api.artifact;
-    let operation = matched.operation();
-    let api = match (&artifact.api_policy, operation) {
-        (Some(policy), _) => Some(Level {
-            level: PolicyLevel::Api,
-            policy: policy.clone(),
-            subject: artifact.context.clone(),
-            codes: (900_800, 900_800),
-        }),
-        (None, Some(operation)) => operation.policy.as_ref().map(|policy| Level {
-            level: PolicyLevel::Api,
-            policy: policy.clone(),
-            subject: format!(
-                "{}:{}:{}",
-                artifact.context, operation.target, operation.verb
-            ),
-            codes: (900_802, 900_802),
-        }),
-        (None, None) => None,
+/// The API's own policy, else that of the operation.
+fn api_level(api: &ApiRoute, operation: usize) -> Option<Level<'_>> {
+    let artifact = &api.artifact;
+    let own = artifact.operations.get(operation);
+    let (policy, subject, code) = match &artifact.api_policy {
+        Some(policy) => (policy, &artifact.context, 900_800),
+        None => {
+            let policy = own.and_then(|operation| operation.policy.as_ref())?;
+            (policy, api.subjects.get(operation)?, 900_802)
+        }
     };
-    let Some(grant) = exchange.grant()? else {
-        let anonymous = Level {
-            level: PolicyLevel::Subscription,
-            policy: UNAUTHENTICATED.to_owned(),
-            subject: network_of(exchange.address),
-            codes: (900_804, 900_807),
-        };
-        return Ok([api, Some(anonymous), None]);
-    };
-    let application = grant.application.as_ref();
-    let who = application.map_or(grant.consumer_key.as_str(), |known| known.id.as_str());
-    let who = if who.is_empty() {
-        grant.token_id.as_str()
-    } else {
-        who
-    };
-    let plan = Caller::subscription(grant, &artifact.api_id);
-    let subscription = Level {
-        level: PolicyLevel::Subscription,
-        policy: plan
-            .map_or(SUBSCRIPTIONLESS, |plan| plan.policy.as_str())
-            .to_owned(),
-        subject: format!("{who}:{}", artifact.api_id),
-        codes: (900_804, 900_807),
-    };
-    let application = application.map(|known| Level {
-        level: PolicyLevel::Application,
-        policy: known.policy.clone(),
-        subject: format!("{}:{}", known.id, grant.user),
-        codes: (900_803, 900_809),
-    });
-    Ok([api, Some(subscription), application])
+    Some(Level {
+        tenant: &artifact.tenant,
+        level: PolicyLevel::Api,
+        policy,
+        subject: Cow::Borrowed(subject),
+        codes: (code, code),
+    })
 }
 
-async fn take(exchange: &mut Exchange, level: &Level) -> Result<(), Fault> {
-    let tenant = exchange.matched()?.route.api.artifact.tenant.clone();
-    let Some(rule) = exchange.rules.policy(&tenant, level.level, &level.policy) else {
+/// Anonymous calls are counted per address.
+fn anonymous(api: &ApiRoute, address: IpAddr) -> Level<'_> {
+    Level {
+        tenant: &api.artifact.tenant,
+        level: PolicyLevel::Subscription,
+        policy: UNAUTHENTICATED,
+        subject: Cow::Owned(network_of(address)),
+        codes: (900_804, 900_807),
+    }
+}
+
+/// The subscription's level, then the application's.
+fn levels_of<'a>(api: &'a ApiRoute, granted: &'a Granted) -> [Option<Level<'a>>; 2] {
+    let artifact = &api.artifact;
+    let (policy, subject) = match granted.subscription(&artifact.api_id) {
+        Some((plan, subject)) => (plan.policy.as_str(), Cow::Borrowed(subject)),
+        None => (
+            SUBSCRIPTIONLESS,
+            granted.without_subscription(&artifact.api_id),
+        ),
+    };
+    let subscription = Level {
+        tenant: &artifact.tenant,
+        level: PolicyLevel::Subscription,
+        policy,
+        subject,
+        codes: (900_804, 900_807),
+    };
+    let application = granted.grant.application.as_ref();
+    let application = application.zip(granted.application_subject.as_deref());
+    let application = application.map(|(application, subject)| Level {
+        tenant: &artifact.tenant,
+        level: PolicyLevel::Application,
+        policy: &application.policy,
+        subject: Cow::Borrowed(subject),
+        codes: (900_803, 900_809),
+    });
+    [Some(subscription), application]
+}
+
+async fn take(exchange: &mut Exchange, level: &Level<'_>) -> Result<(), Fault> {
+    let rules = Arc::clone(&exchange.rules);
+    let Some(rule) = rules.policy(level.tenant, level.level, level.policy) else {
         // Its change is under way, or it was deleted with things still resting on it.
         return Err(Fault::platform(
             "A throttling policy of this call is not known here yet",
         ));
     };
-    let rule = Arc::clone(rule);
     let limits = [
         (0, rule.policy.limit, level.codes.0),
         (1, rule.policy.burst, level.codes.1),
@@ -134,13 +152,13 @@ async fn take(exchange: &mut Exchange, level: &Level) -> Result<(), Fault> {
             continue;
         };
         let parts = KeyParts {
-            tenant: &tenant,
+            tenant: level.tenant,
             level: level.level,
-            policy: &level.policy,
+            policy: level.policy,
             limit: index,
             subject: &level.subject,
         };
-        take_one(exchange, &rule, parts, &limit, code).await?;
+        take_one(exchange, rule, parts, &limit, code).await?;
     }
     Ok(())
 }
@@ -152,24 +170,34 @@ async fn take_one(
     limit: &Limit,
     code: u32,
 ) -> Result<(), Fault> {
-    let gateway = exchange.ingress.gateway.clone();
+    let ingress = Arc::clone(&exchange.ingress);
+    let gateway = &ingress.gateway;
+    let window = window_of(limit);
+    // The usual case: the lease is at hand and has a unit.
+    if let Some(slot) = gateway.lease_at_hand(&parts, window) {
+        let lease = Arc::clone(&slot.lease);
+        match exchange.basket.take(lease, 1, || gateway.boot_ms()) {
+            Ok(low) => {
+                taken(exchange, rule, parts, &slot, low);
+                return Ok(());
+            }
+            // Who is told to ask is told once.
+            Err(Refused::Empty { ask: true }) => gateway.refill(&slot, true),
+            Err(_) => {}
+        }
+    }
     let give_up_ms = gateway.boot_ms() + HELD_MS;
     loop {
-        let slot = gateway.lease(parts, window_of(limit)).await;
+        let slot = gateway.lease(parts, window).await;
         let slot = slot.map_err(|_| held_too_long())?;
         // Made before the take, so that an answer in between is not missed.
         let changed = slot.changed.notified();
-        let taken = exchange
+        let units = exchange
             .basket
             .take(Arc::clone(&slot.lease), 1, || gateway.boot_ms());
-        match taken {
+        match units {
             Ok(low) => {
-                if low {
-                    gateway.refill(&slot, false);
-                }
-                if parts.limit == 0 {
-                    note(exchange, rule, &slot);
-                }
+                taken(exchange, rule, parts, &slot, low);
                 return Ok(());
             }
             Err(Refused::Closed { .. }) if !rule.policy.stop_on_quota_reach => return Ok(()),
@@ -192,6 +220,22 @@ async fn take_one(
                 let _ = tokio::time::timeout(wait, changed).await;
             }
         }
+    }
+}
+
+/// A unit was taken; `low` says that the lease needs more.
+fn taken(
+    exchange: &mut Exchange,
+    rule: &Arc<PolicyRule>,
+    parts: KeyParts<'_>,
+    slot: &Arc<Slot>,
+    low: bool,
+) {
+    if low {
+        exchange.ingress.gateway.refill(slot, false);
+    }
+    if parts.limit == 0 {
+        note(exchange, rule, slot);
     }
 }
 

@@ -143,15 +143,15 @@ async fn a_usage_batch_counts_once_on_every_backend() {
         latency,
     };
     for (apim, _) in databases(dir.path()).await {
-        for (node, last, taken) in [
-            ("a", 4, true),
-            ("a", 4, false),
-            ("a", 3, false),
-            ("b", 4, true),
+        for (node, numbers, taken) in [
+            ("a", (1, 4), usage::Taken::Now),
+            ("a", (1, 4), usage::Taken::Before(4)),
+            ("a", (3, 9), usage::Taken::Before(4)),
+            ("b", (1, 4), usage::Taken::Now),
         ] {
             let mut write = apim.write("test.usage").await.unwrap();
             let batch = std::slice::from_ref(&count);
-            let saved = usage::save(&mut write, node, 1, last, batch).await;
+            let saved = usage::save(&mut write, node, 1, numbers, batch).await;
             assert_eq!(saved.unwrap(), taken);
             usage::save_unknown(&mut write, node, 1, 7).await.unwrap();
             write.commit().await.unwrap();

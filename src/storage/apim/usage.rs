@@ -9,8 +9,18 @@ use crate::database::{Read, Write};
 use crate::error::StoreError;
 use crate::row::Columns as _;
 
-/// Adds the counts of a batch that ends with number `last`; false when it was taken before, then
-/// nothing is changed.
+/// What became of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// All of it is added.
+    Now,
+    /// Everything up to this number was added before, the batch's first number included: nothing
+    /// is changed.
+    Before(u64),
+}
+
+/// Adds the counts of a batch that spans the numbers `first` to `last`, unless a part of it was
+/// added before: then the sender leaves that part out and sends the rest.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`], [`StoreError::Damaged`].
@@ -18,31 +28,37 @@ pub async fn save(
     write: &mut Write,
     node: &str,
     incarnation: u64,
-    last: u64,
+    (first, last): (u64, u64),
     counts: &[UsageCount],
-) -> Result<bool, StoreError> {
+) -> Result<Taken, StoreError> {
     // One at a time, also of several control-plane nodes: histograms are read, added and written.
     let claim = sqlx::query(
         "INSERT INTO meta (name, value) VALUES ('usage', '') \
          ON CONFLICT (name) DO UPDATE SET value = excluded.value",
     );
     write.execute(claim, "usage").await?;
+    let known = sqlx::query(
+        "SELECT taken_sequence FROM usage_sources WHERE node = $1 AND incarnation = $2",
+    );
+    let known = known.bind(node.to_owned()).bind(signed(incarnation));
+    let known = write.optional(known).await?;
+    let before = known.map_or(Ok(0), |row| unsigned(row.integer("taken_sequence")?))?;
+    if before >= first {
+        return Ok(Taken::Before(before));
+    }
     let take = sqlx::query(
         "INSERT INTO usage_sources (node, incarnation, taken_sequence, unknown_calls) \
          VALUES ($1, $2, $3, 0) ON CONFLICT (node, incarnation) DO UPDATE SET \
-         taken_sequence = excluded.taken_sequence \
-         WHERE usage_sources.taken_sequence < excluded.taken_sequence",
+         taken_sequence = excluded.taken_sequence",
     )
     .bind(node.to_owned())
     .bind(signed(incarnation))
     .bind(signed(last));
-    if write.execute(take, "usage source").await? == 0 {
-        return Ok(false);
-    }
+    write.execute(take, "usage source").await?;
     for count in counts {
         add(write, count).await?;
     }
-    Ok(true)
+    Ok(Taken::Now)
 }
 
 /// Says how many calls of an incarnation may have happened and are lost; replaces what was said.
@@ -109,12 +125,7 @@ async fn add(write: &mut Write, count: &UsageCount) -> Result<(), StoreError> {
     .bind(i64::from(count.status));
     let mut sum = count.clone();
     if let Some(row) = write.optional(key).await? {
-        let before = map(&row)?;
-        sum.calls = sum.calls.saturating_add(before.calls);
-        sum.forwarded = sum.forwarded.saturating_add(before.forwarded);
-        sum.bytes_in = sum.bytes_in.saturating_add(before.bytes_in);
-        sum.bytes_out = sum.bytes_out.saturating_add(before.bytes_out);
-        sum.latency.merge(&before.latency);
+        sum.merge(&map(&row)?);
     }
     let latency: Vec<String> = sum.latency.counts.iter().map(u64::to_string).collect();
     let save = sqlx::query(

@@ -149,32 +149,37 @@ pub async fn create(write: &mut Write, batch: &Batch, most: u64) -> Result<bool,
     Ok(true)
 }
 
-/// The oldest batch.
+/// The oldest batches, at most `most`, all of one incarnation.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`], [`StoreError::Damaged`].
-pub async fn first(read: &mut Read) -> Result<Option<Batch>, StoreError> {
-    let query =
-        sqlx::query("SELECT * FROM usage_batches ORDER BY incarnation, last_sequence LIMIT 1");
-    let Some(row) = read.optional(query).await? else {
-        return Ok(None);
+pub async fn oldest(read: &mut Read, most: u32) -> Result<Vec<Batch>, StoreError> {
+    let query = sqlx::query(
+        "SELECT * FROM usage_batches \
+         WHERE incarnation = (SELECT MIN(incarnation) FROM usage_batches) \
+         ORDER BY last_sequence LIMIT $1",
+    )
+    .bind(i64::from(most));
+    let rows = read.all(query).await?;
+    let of = |row: &sqlx::any::AnyRow| {
+        Ok(Batch {
+            incarnation: unsigned(row.integer("incarnation")?)?,
+            first: unsigned(row.integer("first_sequence")?)?,
+            last: unsigned(row.integer("last_sequence")?)?,
+            counts: serde_json::from_str(&row.text("counts")?)
+                .map_err(StoreError::damaged("usage batch"))?,
+        })
     };
-    Ok(Some(Batch {
-        incarnation: unsigned(row.integer("incarnation")?)?,
-        first: unsigned(row.integer("first_sequence")?)?,
-        last: unsigned(row.integer("last_sequence")?)?,
-        counts: serde_json::from_str(&row.text("counts")?)
-            .map_err(StoreError::damaged("usage batch"))?,
-    }))
+    rows.iter().map(of).collect()
 }
 
-/// Removes a delivered batch.
+/// Removes delivered batches, up to the one that ends at `last`.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn delete(write: &mut Write, incarnation: u64, last: u64) -> Result<(), StoreError> {
     let query =
-        sqlx::query("DELETE FROM usage_batches WHERE incarnation = $1 AND last_sequence = $2")
+        sqlx::query("DELETE FROM usage_batches WHERE incarnation = $1 AND last_sequence <= $2")
             .bind(signed(incarnation))
             .bind(signed(last));
     write.execute(query, "usage batch").await.map(drop)
