@@ -6,6 +6,7 @@ use domain::template::Template;
 use domain::verb::Verb;
 use http::HeaderName;
 use http::uri::{Authority, Scheme, Uri};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// What the gateway serves an API with.
@@ -39,6 +40,8 @@ pub struct Upstream {
     pub authority: Authority,
     /// The path in front of every resource, without a slash at the end.
     pub base: String,
+    /// The host, when it is written as an address; names are judged when they are resolved.
+    pub address: Option<IpAddr>,
 }
 
 // === impl ApiRoute ===
@@ -98,9 +101,13 @@ impl Upstream {
         let uri: Uri = url?.parse().ok()?;
         let parts = uri.into_parts();
         let path = parts.path_and_query.as_ref().map_or("", |path| path.path());
+        let authority = parts.authority?;
+        let host = authority.host();
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
         Some(Self {
             scheme: parts.scheme?,
-            authority: parts.authority?,
+            address: bare.parse().ok(),
+            authority,
             base: path.trim_end_matches('/').to_owned(),
         })
     }

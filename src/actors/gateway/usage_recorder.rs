@@ -186,11 +186,16 @@ impl Actor for UsageRecorder {
 // === impl UsageRecorder ===
 
 impl UsageRecorder {
+    /// Records what waits now; what comes meanwhile is the next round's, or a busy gateway would
+    /// write without end.
     async fn flush(&mut self) -> Result<(), BoxError> {
         if self.free.is_empty() {
             self.reserve().await?;
         }
-        loop {
+        let waiting = self.arguments.events.lock().await.len() as u64;
+        let dropped = self.arguments.tally.dropped.load(Ordering::Relaxed);
+        let mut due = waiting.saturating_add(dropped);
+        while due > 0 || self.pending.is_some() {
             if self.pending.is_none() {
                 self.pending = self.next_batch().await;
             }
@@ -209,7 +214,9 @@ impl UsageRecorder {
             if let Some(numbers) = recorded.reserved {
                 self.reserved(numbers);
             }
+            due = due.saturating_sub(last.saturating_sub(first) + 1);
         }
+        Ok(())
     }
 
     /// Numbers what waits, as far as reserved numbers go.
@@ -269,7 +276,10 @@ impl UsageRecorder {
     }
 
     fn reserved(&mut self, (first, last): (u64, u64)) {
-        self.free.push_back((first, last));
+        match self.free.back_mut() {
+            Some(range) if range.1.saturating_add(1) == first => range.1 = last,
+            _ => self.free.push_back((first, last)),
+        }
         self.reserved += last.saturating_sub(first).saturating_add(1);
         self.allow(self.begun_before + self.reserved);
     }

@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -60,16 +60,6 @@ pub(super) fn pool(settings: &Settings) -> io::Result<Client> {
             .pool_idle_timeout(IDLE)
             .build(connector),
     )
-}
-
-/// Whether a host that is written as an address may be connected to; names are judged when they
-/// are resolved.
-pub(super) fn literal_is_allowed(host: &str, allow_loopback: bool) -> bool {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    match bare.parse::<IpAddr>() {
-        Ok(address) => check_address(address, allow_loopback).is_ok(),
-        Err(_) => true,
-    }
 }
 
 impl tower::Service<Name> for Resolver {

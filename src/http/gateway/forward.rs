@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use actors::gateway::Upstream;
+use domain::endpoint::check_address;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 
 use super::authorize::upstream;
 use super::body::{BodyFault, RequestBody};
-use super::client::literal_is_allowed;
 use super::exchange::Exchange;
 use super::fault::{Fault, Source};
 
@@ -65,9 +65,10 @@ fn target(exchange: &Exchange) -> Result<Uri, Fault> {
         scheme,
         authority,
         base,
+        address,
     } = upstream(exchange)?;
     let allow_loopback = exchange.ingress.settings.allow_loopback_endpoints;
-    if !literal_is_allowed(authority.host(), allow_loopback) {
+    if address.is_some_and(|address| check_address(address, allow_loopback).is_err()) {
         return Err(not_allowed());
     }
     let rest = &exchange.matched()?.rest;

@@ -19,7 +19,7 @@ use super::fault::{Extra, Fault};
 use super::forward::{forward, too_large};
 use super::ingress::Ingress;
 use super::matching::{find_api, find_resource};
-use super::stamp::is_request_id;
+use super::stamp::{self, is_request_id};
 use super::throttle::throttle;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -218,8 +218,7 @@ fn finish(exchange: &Exchange, fields: &mut http::HeaderMap) {
             .saturating_add(999)
             / 1_000;
         let left = quota.left.min(quota.limit);
-        let text = format!("{};r={left};t={seconds}", rule.quoted);
-        if let Ok(value) = HeaderValue::try_from(text) {
+        if let Some(value) = stamp::quota(&rule.quoted, left, seconds) {
             fields.insert(RATE_LIMIT, value);
         }
     }

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
 use http::HeaderValue;
 
 const DAY_MS: i64 = 86_400_000;
@@ -94,6 +95,32 @@ pub(super) fn next_access(at_ms: i64) -> String {
     )
 }
 
+/// `"Gold";r=12;t=34` (draft-ietf-httpapi-ratelimit-headers), without the machinery of formatting.
+pub(super) fn quota(name: &str, left: u64, seconds: i64) -> Option<HeaderValue> {
+    let mut text = Vec::with_capacity(name.len() + 48);
+    text.extend_from_slice(name.as_bytes());
+    text.extend_from_slice(b";r=");
+    decimal(&mut text, left);
+    text.extend_from_slice(b";t=");
+    decimal(&mut text, u64::try_from(seconds).unwrap_or(0));
+    HeaderValue::from_maybe_shared(Bytes::from(text)).ok()
+}
+
+fn decimal(text: &mut Vec<u8>, number: u64) {
+    let begin = text.len();
+    let mut rest = number;
+    loop {
+        text.push(b'0' + (rest % 10) as u8);
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if let Some(digits) = text.get_mut(begin..) {
+        digits.reverse();
+    }
+}
+
 /// Whether a request id may be taken over: short, and nothing that a log would trip over.
 pub(super) fn is_request_id(value: &HeaderValue) -> bool {
     let bytes = value.as_bytes();
@@ -162,6 +189,14 @@ mod tests {
         let wrong = HeaderValue::from_static("00-4bf92f3577b34da6a3ce929d0e0e4736-0-00");
         let fresh = ids.traceparent(Some(&wrong));
         assert!(is_traceparent(fresh.as_bytes()) && !fresh.to_str().unwrap().contains("4bf92f"));
+    }
+
+    #[test]
+    fn a_quota_is_written_as_its_draft_says() {
+        for (left, seconds) in [(0, 0), (7, 60), (u64::MAX, 86_400)] {
+            let text = format!("\"Gold\";r={left};t={seconds}");
+            assert_eq!(quota("\"Gold\"", left, seconds).unwrap(), text.as_str());
+        }
     }
 
     #[test]
