@@ -47,6 +47,16 @@ pub(super) struct Known {
 
 // === impl Caller ===
 
+impl Caller {
+    /// A good credential.
+    #[must_use]
+    pub fn granted(grant: Grant) -> Self {
+        Self::Granted(Box::new(Granted::new(grant)))
+    }
+}
+
+// === impl Granted ===
+
 impl Granted {
     fn new(mut grant: Grant) -> Self {
         grant.subscriptions.sort_by(|a, b| a.api_id.cmp(&b.api_id));
@@ -99,7 +109,7 @@ impl Known {
                     number: grant.at,
                     subjects: subjects_of(&grant),
                     until_ms: grant.expires_at_ms.unwrap_or(i64::MAX).min(longest),
-                    caller: Caller::Granted(Box::new(Granted::new(*grant))),
+                    caller: Caller::granted(*grant),
                 }
             }
             Verdict::Refused {

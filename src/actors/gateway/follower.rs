@@ -199,12 +199,14 @@ impl Follower {
     fn pull(&self, after: Position) {
         let (feed, me) = (self.arguments.feed.clone(), self.me.clone());
         let clock = self.arguments.state.clock.clone();
+        // The first answer says whether the head was reached, so it must not wait for a change.
+        let known = self.arguments.state.caught_up.load(Ordering::Acquire);
         let pull = Pull {
             follower: self.arguments.name.clone(),
             n: after.n,
             most: 512,
             uuid: after.uuid.clone(),
-            wait_ms: LONG_POLL_MS,
+            wait_ms: if known { LONG_POLL_MS } else { 0 },
         };
         spawn_named("pull changes", async move {
             let began = clock.monotonic();

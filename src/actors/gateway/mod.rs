@@ -17,6 +17,7 @@ mod refiller;
 mod route;
 mod rules;
 mod state;
+mod token_cache;
 mod touched;
 mod usage_recorder;
 mod validator;
@@ -37,6 +38,7 @@ pub use handle::{GatewayHandle, Presented};
 pub use lease_cache::{KeyParts, Slot};
 pub use route::{ApiRoute, Upstream};
 pub use rules::{Facts, PolicyRule, Rules, window_of};
+pub use token_cache::{TokenCache, TokenKey, token_key};
 
 /// What a gateway is made of.
 pub struct Parts {

@@ -13,7 +13,8 @@ use domain::validation_cache::{Bounds, Effect, Entry, Input, Questions, Refusal,
 use foldhash::fast::FixedState;
 
 use super::caller::{Caller, Known};
-use super::state::{State, TokenKey};
+use super::state::State;
+use super::token_cache::TokenKey;
 use crate::key_manager::KeyManagerHandle;
 use crate::key_manager::message::Validated;
 
