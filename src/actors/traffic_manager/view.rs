@@ -9,7 +9,7 @@ use domain::ledger::{Policies, Quota};
 use domain::policy::{Policy, PolicyLevel, TimeUnit};
 use domain::window::WindowSpec;
 
-use super::message::ThrottleKey;
+use super::translate::limit_name;
 
 /// What a policy without a limit allows in a minute: nobody should ask for it, but a gateway that
 /// has not heard of the change yet must not be stopped by it.
@@ -30,16 +30,6 @@ pub(super) struct PolicyBook {
     policies: BTreeMap<(String, PolicyLevel, String), Policy>,
     /// None when a policy changed since it was built.
     table: Option<Arc<Policies>>,
-}
-
-/// The ledger's name of one limit of a policy.
-pub(super) fn limit_name(level: PolicyLevel, policy: &str, limit: u16) -> String {
-    format!("{}:{policy}#{limit}", level.as_str())
-}
-
-/// The ledger's name of the limit that a key is counted by.
-pub(super) fn name_of(key: &ThrottleKey) -> String {
-    limit_name(key.level, &key.policy, key.limit)
 }
 
 // === impl PolicyBook ===

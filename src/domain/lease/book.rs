@@ -123,7 +123,7 @@ impl Book {
             return Applied::Nothing;
         }
         let Some(window) = reply.window else {
-            self.answered(reply.asked_at_ms);
+            // The ask stays open: whoever waits asks again after a pause, not at once.
             return match reply.outcome {
                 Outcome::Behind { .. } => Applied::Behind,
                 Outcome::UnknownPolicy => Applied::UnknownPolicy,

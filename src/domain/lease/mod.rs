@@ -169,7 +169,8 @@ impl Lease {
         }
     }
 
-    fn is_closed(&self, now_ms: i64) -> bool {
+    /// Whether a no of the owner still holds (L9).
+    pub fn is_closed(&self, now_ms: i64) -> bool {
         now_ms < self.closed_until_ms.load(Ordering::Relaxed)
     }
 
@@ -191,11 +192,18 @@ impl Lease {
         }
     }
 
-    // What follows is for the book alone.
+    /// Whether it had units of a window that is over by this gateway's clock.
+    pub fn has_ended(&self, now_ms: i64) -> bool {
+        let end_ms = self.quota().end_ms;
+        end_ms != NEVER && now_ms >= end_ms
+    }
 
-    fn at_hand(&self) -> u32 {
+    /// Units that are there to be taken, as far as their window lasts.
+    pub fn at_hand(&self) -> u32 {
         split(self.state.load(Ordering::Acquire)).1
     }
+
+    // What follows is for the book alone.
 
     /// Begins the next generation, empty; its end is set before it can be seen.
     fn open(&self, end_ms: i64) {
