@@ -58,15 +58,11 @@ impl Components {
         let desk = desk(system, config, data, databases, &feed).await?;
         let (key_manager, key_manager_child) = key_manager::component(system, &desk);
         let allow_loopback_endpoints = config.gateway.allow_loopback_endpoints;
-        let (publisher, publisher_child) = publisher::component(
-            system,
-            apim.clone(),
-            shared.clone(),
-            feed.clone(),
-            PublisherSettings {
-                allow_loopback_endpoints,
-            },
-        );
+        let settings = PublisherSettings {
+            allow_loopback_endpoints,
+        };
+        let (publisher, publisher_child) =
+            publisher::component(system, apim.clone(), shared.clone(), feed.clone(), settings);
         let (devportal, devportal_child) =
             devportal::component(system, (apim, shared), &feed, &key_manager);
         let (admin, admin_child) = admin::component(system, (apim, shared), &feed);

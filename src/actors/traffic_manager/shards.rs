@@ -150,7 +150,9 @@ impl Shards {
         }
         let view = self.arguments.policies.load_full();
         let view = view.ok_or(Leased::Behind { at: 0 })?;
-        if request.applied > view.applied {
+        // What only gives back is welcome under any policies.
+        let wants = request.asks.iter().any(|ask| ask.want > 0);
+        if wants && request.applied > view.applied {
             return Err(Leased::Behind { at: view.applied });
         }
         let asks = request.asks.iter().zip(keys);
