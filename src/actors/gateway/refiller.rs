@@ -12,6 +12,7 @@ use std::time::Duration;
 use cluster::{Actor, Address, AskError, BoxError, Reply, Ticker, spawn_named};
 use domain::lease::{Applied, Book};
 use domain::ledger::{self, Holder, Outcome, Stamp};
+use domain::policy::PolicyLevel;
 use domain::window::WindowSpec;
 use foldhash::fast::FixedState;
 use tokio::sync::Notify;
@@ -32,14 +33,19 @@ const AGAIN: Duration = Duration::from_millis(100);
 pub(super) enum Message {
     /// A request found no lease for a key.
     Open(ThrottleKey, WindowSpec, Reply<Arc<Slot>>),
-    /// A lease is empty or runs low; `waiting` says that somebody waits.
+    /// A lease is empty, runs low or owes something; so many units are waited for.
     Refill {
         slot: Arc<Slot>,
-        waiting: bool,
+        waited_for: u32,
     },
+    /// The limits of a policy changed, or of all.
+    LimitsChanged(Option<PolicyName>, Reply<()>),
     Answered(u16, Vec<Question>, Result<Leased, AskError>),
     Tick,
 }
+
+/// Tenant, level and name of a policy.
+pub(super) type PolicyName = (String, PolicyLevel, String);
 
 #[derive(Clone)]
 pub(super) struct Arguments {
@@ -61,7 +67,8 @@ pub(super) struct Question {
 struct Account {
     slot: Arc<Slot>,
     book: Book,
-    waiting: u32,
+    /// Units that requests wait for.
+    waited_for: u32,
 }
 
 #[derive(Default)]
@@ -101,7 +108,11 @@ impl Actor for Refiller {
     async fn handle(&mut self, message: Message) -> Result<(), BoxError> {
         match message {
             Message::Open(key, window, reply) => reply.send(self.open(key, window)),
-            Message::Refill { slot, waiting } => self.refill(&slot, waiting),
+            Message::Refill { slot, waited_for } => self.refill(&slot, waited_for),
+            Message::LimitsChanged(policy, reply) => {
+                self.limits_changed(policy.as_ref());
+                reply.send(());
+            }
             Message::Answered(shard, questions, answer) => self.answered(shard, questions, answer),
             Message::Tick => self.tick(),
         }
@@ -167,20 +178,39 @@ impl Refiller {
         let account = Account {
             slot: Arc::clone(&slot),
             book,
-            waiting: 0,
+            waited_for: 0,
         };
-        self.accounts.insert(key, account);
+        if let Some(before) = self.accounts.insert(key, account) {
+            // Another kind of window: what is owed stays owed.
+            slot.lease
+                .overrun(before.slot.lease.take_debt(), self.now_ms());
+        }
         self.arguments.state.leases.insert(&slot);
         slot
     }
 
-    fn refill(&mut self, slot: &Arc<Slot>, waiting: bool) {
-        let Some(account) = self.accounts.get_mut(&slot.key) else {
-            // Of an earlier life: who waits looks the lease up anew.
-            return slot.changed.notify_waiters();
+    fn refill(&mut self, slot: &Arc<Slot>, waited_for: u32) {
+        let known = self.accounts.get_mut(&slot.key);
+        let Some(account) = known.filter(|account| Arc::ptr_eq(&account.slot, slot)) else {
+            return self.refill_lost(slot);
         };
-        account.waiting = account.waiting.saturating_add(u32::from(waiting));
+        account.waited_for = account.waited_for.saturating_add(waited_for);
         self.due(slot.key.clone());
+    }
+
+    /// A lease of an earlier life, or of another kind of window: who waits looks it up anew; what its open streams owe
+    /// is owed by the lease that counts the key now (L11).
+    fn refill_lost(&mut self, slot: &Arc<Slot>) {
+        let debt = slot.lease.take_debt();
+        let rules = Arc::clone(&self.arguments.state.rules.load());
+        if debt > 0
+            && let Some(window) = rules.window_of(&slot.key)
+        {
+            let now = self.open(slot.key.clone(), window);
+            now.lease.overrun(debt, self.now_ms());
+            self.due(now.key.clone());
+        }
+        slot.changed.notify_waiters();
     }
 
     fn due(&mut self, key: ThrottleKey) {
@@ -203,8 +233,8 @@ impl Refiller {
         let mut questions = Vec::with_capacity(shard.due.len());
         for key in shard.due.drain(..) {
             if let Some(account) = self.accounts.get_mut(&key) {
-                let ask = account.book.ask(applied, account.waiting, now_ms);
-                account.waiting = 0;
+                let waited_for = std::mem::take(&mut account.waited_for);
+                let ask = account.book.ask(applied, waited_for, now_ms);
                 questions.push(Question { key, ask });
             }
         }
@@ -263,43 +293,69 @@ impl Refiller {
         let reply = unwire(&question.ask, account.slot.window, answer);
         let applied = account.book.apply(&reply);
         account.slot.changed.notify_waiters();
+        let owes = account.slot.lease.debt() > 0;
         let after_ms = match applied {
             Applied::Retry { after_ms } => after_ms,
             Applied::Behind | Applied::UnknownPolicy => 50,
+            // It was not enough; the next grant may be.
+            Applied::Units if owes => return self.due(question.key),
             _ => return,
         };
         let (me, slot) = (self.me.clone(), Arc::clone(&account.slot));
         spawn_named("lease again", async move {
             tokio::time::sleep(Duration::from_millis(u64::from(after_ms))).await;
-            let _ = me.tell(Message::Refill {
-                slot,
-                waiting: true,
-            });
+            let waited_for = 1;
+            let _ = me.tell(Message::Refill { slot, waited_for });
         });
     }
 
-    /// Forgets what is over; gives idle units back.
+    /// Forgets what is over; gives idle units back; pays in the new window what is owed from the old one (L11).
     fn tick(&mut self) {
         let (applied, now_ms) = (self.arguments.state.applied(), self.now_ms());
-        let leases = &self.arguments.state.leases;
-        let mut idle = Vec::new();
+        let state = Arc::clone(&self.arguments.state);
+        let rules = state.rules.load();
+        let (mut idle, mut owing) = (Vec::new(), Vec::new());
         self.accounts.retain(|key, account| {
-            let over = account.book.granted().0.is_some() && account.book.is_over(now_ms);
-            if over {
-                leases.remove(key);
-            } else if let Some(ask) = account.book.sweep(applied, now_ms) {
-                idle.push(Question {
-                    key: key.clone(),
-                    ask,
-                });
+            if account.book.granted().0.is_none() || !account.book.is_over(now_ms) {
+                let ask = account.book.sweep(applied, now_ms);
+                let key = key.clone();
+                idle.extend(ask.map(|ask| Question { key, ask }));
+                return true;
             }
-            !over
+            state.leases.remove(key);
+            if account.slot.lease.debt() > 0 && rules.window_of(key).is_some() {
+                owing.push(key.clone());
+                return true;
+            }
+            // Streams that are open count on by it.
+            Arc::strong_count(&account.slot) > 1
         });
         for question in idle {
             self.give_back(question);
         }
+        for key in owing {
+            self.due(key);
+        }
         self.shards
             .retain(|_, shard| shard.under_way || !shard.due.is_empty());
+    }
+
+    fn limits_changed(&mut self, policy: Option<&PolicyName>) {
+        let (applied, now_ms) = (self.arguments.state.applied(), self.now_ms());
+        let mut returned = Vec::new();
+        for (key, account) in &mut self.accounts {
+            let concerned = policy.is_none_or(|(tenant, level, name)| {
+                key.policy == *name && key.level == *level && key.tenant == *tenant
+            });
+            if concerned {
+                let (ask, key) = (account.book.policy_changed(applied, now_ms), key.clone());
+                returned.extend(ask.map(|ask| Question { key, ask }));
+                account.slot.changed.notify_waiters();
+            }
+        }
+        for question in returned {
+            self.give_back(question);
+        }
     }
 
     fn give_back(&self, question: Question) {
