@@ -2,6 +2,7 @@
 //! under which number, how it is advertised.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use domain::condition::Conditions;
 use domain::policy::{Limit, Policy, QuotaUnit, UNLIMITED};
@@ -13,9 +14,9 @@ use http::HeaderValue;
 pub struct PolicyRule {
     /// The policy.
     pub policy: Policy,
-    default: Option<CountedLimit>,
-    burst: Option<CountedLimit>,
-    groups: Vec<(Conditions, CountedLimit)>,
+    default: Option<Arc<CountedLimit>>,
+    burst: Option<Arc<CountedLimit>>,
+    groups: Vec<(Conditions, Arc<CountedLimit>)>,
 }
 
 /// One limit of a policy.
@@ -30,7 +31,7 @@ pub struct CountedLimit {
     /// Names its count among those of its policy.
     pub number: u16,
     /// The name it is advertised by, as a string of structured fields: `"Gold"`.
-    pub name: String,
+    pub quoted: String,
     /// `"Gold";q=5000;w=60` (draft-ietf-httpapi-ratelimit-headers).
     pub advertised: Option<HeaderValue>,
 }
@@ -69,7 +70,7 @@ impl PolicyRule {
     /// The limit that counts for a caller at this address: of the first group whose conditions hold, else the default
     /// one.
     #[must_use]
-    pub fn limit(&self, address: IpAddr) -> Option<&CountedLimit> {
+    pub fn limit(&self, address: IpAddr) -> Option<&Arc<CountedLimit>> {
         let group = self
             .groups
             .iter()
@@ -79,13 +80,13 @@ impl PolicyRule {
 
     /// The limit of short bursts, on top of the other.
     #[must_use]
-    pub const fn burst(&self) -> Option<&CountedLimit> {
+    pub const fn burst(&self) -> Option<&Arc<CountedLimit>> {
         self.burst.as_ref()
     }
 
     /// The limit with this number.
     #[must_use]
-    pub fn counted(&self, number: u16) -> Option<&CountedLimit> {
+    pub fn counted(&self, number: u16) -> Option<&Arc<CountedLimit>> {
         let groups = self.groups.iter().map(|(_, limit)| limit);
         let all = self.default.iter().chain(&self.burst).chain(groups);
         all.into_iter().find(|limit| limit.number == number)
@@ -96,23 +97,23 @@ impl PolicyRule {
 
 impl CountedLimit {
     /// None for events: there are no streaming APIs yet that could have any.
-    fn new(name: &str, (number, limit): (u16, &Limit)) -> Option<Self> {
+    fn new(name: &str, (number, limit): (u16, &Limit)) -> Option<Arc<Self>> {
         let window = WindowSpec::new(limit.time_unit, limit.unit_time);
-        let (name, seconds) = (quoted(name), window.at(0).length_ms() / 1_000);
+        let (quoted, seconds) = (quoted(name), window.at(0).length_ms() / 1_000);
         let unit = match limit.quota {
             QuotaUnit::Requests => "",
             QuotaUnit::Bytes => ";qu=\"content-bytes\"",
             QuotaUnit::Events => return None,
         };
-        let advertised = format!("{name};q={}{unit};w={seconds}", limit.units);
-        Some(Self {
+        let advertised = format!("{quoted};q={}{unit};w={seconds}", limit.units);
+        Some(Arc::new(Self {
             units: limit.units,
             quota: limit.quota,
             window,
             number,
-            name,
+            quoted,
             advertised: HeaderValue::try_from(advertised).ok(),
-        })
+        }))
     }
 }
 
@@ -159,7 +160,7 @@ mod tests {
 
     fn counted<'a>(rule: &'a PolicyRule, address: &str) -> (&'a str, u64, u16) {
         let limit = rule.limit(address.parse().unwrap()).unwrap();
-        (limit.name.as_str(), limit.units, limit.number)
+        (limit.quoted.as_str(), limit.units, limit.number)
     }
 
     #[test]

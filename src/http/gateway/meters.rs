@@ -3,13 +3,15 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use actors::gateway::{CountedLimit, GatewayHandle, Slot};
+use actors::gateway::{CountedLimit, Slot};
 use domain::lease::{Lease, Meter, Refused};
+
+use super::ingress::Ingress;
 
 /// The meters of one call.
 #[derive(Debug)]
 pub(super) struct Meters {
-    gateway: GatewayHandle,
+    ingress: Arc<Ingress>,
     each: Mutex<Vec<Metered>>,
 }
 
@@ -25,11 +27,16 @@ struct Metered {
 
 impl Meters {
     /// Counts nothing yet.
-    pub(super) const fn new(gateway: GatewayHandle) -> Self {
+    pub(super) const fn new(ingress: Arc<Ingress>) -> Self {
         Self {
-            gateway,
+            ingress,
             each: Mutex::new(Vec::new()),
         }
+    }
+
+    /// How many bytes are reserved at a time.
+    pub(super) fn chunk(limit: &CountedLimit) -> u32 {
+        Meter::<Arc<Lease>>::chunk_of(limit.units)
     }
 
     /// Reserves for a call that begins and announced so many bytes, by one more policy; `owes` says whether bytes
@@ -44,12 +51,12 @@ impl Meters {
         announced: u64,
         owes: bool,
     ) -> Result<(), Refused> {
-        let chunk = Meter::<Arc<Lease>>::chunk_of(limit.units);
-        let clock = || self.gateway.boot_ms();
+        let (chunk, gateway) = (Self::chunk(limit), &self.ingress.gateway);
+        let clock = || gateway.boot_ms();
         let lease = Arc::clone(&slot.lease);
         let (meter, low) = Meter::open(lease, chunk, announced, owes, clock)?;
         if low {
-            self.gateway.refill(slot, chunk);
+            gateway.refill(slot, chunk);
         }
         let slot = Arc::clone(slot);
         let mut each = self.each.lock().unwrap_or_else(PoisonError::into_inner);
@@ -59,10 +66,11 @@ impl Meters {
 
     /// Counts bytes of a body that passed.
     pub(super) fn count(&self, bytes: u64) {
+        let gateway = &self.ingress.gateway;
         let mut each = self.each.lock().unwrap_or_else(PoisonError::into_inner);
         for metered in &mut *each {
-            if metered.meter.count(bytes, || self.gateway.boot_ms()) {
-                self.gateway.refill(&metered.slot, metered.chunk);
+            if metered.meter.count(bytes, || gateway.boot_ms()) {
+                gateway.refill(&metered.slot, metered.chunk);
             }
         }
     }
@@ -70,11 +78,12 @@ impl Meters {
 
 impl Drop for Meters {
     fn drop(&mut self) {
-        let now_ms = self.gateway.boot_ms();
+        let gateway = &self.ingress.gateway;
+        let now_ms = gateway.boot_ms();
         let each = self.each.get_mut().unwrap_or_else(PoisonError::into_inner);
         for metered in each {
             if metered.meter.close(now_ms) {
-                self.gateway.refill(&metered.slot, 0);
+                gateway.refill(&metered.slot, 0);
             }
         }
     }
