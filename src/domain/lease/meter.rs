@@ -18,7 +18,7 @@ pub struct Meter<L: Deref<Target = Lease>> {
     lease: L,
     reserved: Option<Receipt>,
     chunk: u32,
-    /// Whether bytes beyond an exhausted quota are a debt; not by policies that let everything through.
+    /// Whether bytes beyond the units at hand are a debt; not by policies that let everything through.
     owes: bool,
 }
 
@@ -71,9 +71,10 @@ impl<L: Deref<Target = Lease>> Meter<L> {
                     ask |= receipt.ask;
                     rest = self.spend(receipt, rest);
                 }
-                Err(Refused::Closed { .. }) if !self.owes => return ask,
                 Err(refused) => {
-                    self.lease.overrun(rest, clock());
+                    if self.owes {
+                        self.lease.overrun(rest, clock());
+                    }
                     return ask || refused == (Refused::Empty { ask: true });
                 }
             }
