@@ -16,6 +16,10 @@ use super::fault::{Extra, Fault, OAUTH2};
 const CREDENTIAL_LIMIT: usize = 8 * 1024;
 
 /// The bytes that credentials are made of.
+#[allow(
+    clippy::indexing_slicing,
+    reason = "evaluated when it is compiled, and below the table's length"
+)]
 const LETTERS: [bool; 256] = {
     let mut letters = [false; 256];
     let mut byte = 0_u8;
