@@ -23,6 +23,7 @@ mod crash_points;
 mod demo;
 mod gateway;
 mod hostile_definitions;
+mod limits;
 mod people;
 mod plans;
 mod start;

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use domain::lease::{Applied, Book};
-use domain::ledger::{Ask, Holder, Recall, Reopen, Reply, SHARED_KEY};
+use domain::ledger::{Ask, Holder, Outcome, Recall, Reopen, Reply, SHARED_KEY};
 use domain::window::WindowSpec;
 use foldhash::fast::FixedState;
 use tokio::sync::Notify;
 
 use super::lease_cache::Slot;
+use super::refiller::PolicyName;
 use super::state::State;
 use crate::traffic_manager::message::ThrottleKey;
 use crate::traffic_manager::shard_of;
@@ -36,9 +37,28 @@ pub(super) struct Accounts {
 pub(super) struct Account {
     pub(super) slot: Arc<Slot>,
     pub(super) book: Book,
-    /// Requests that wait since the last ask.
-    pub(super) waiting: u32,
+    /// Units that requests wait for since the last ask.
+    pub(super) waited_for: u32,
     used_at_ms: i64,
+}
+
+/// What follows from an answer.
+pub(super) enum Next {
+    /// Nothing more.
+    Nothing,
+    /// More is owed than was granted: ask again.
+    Ask,
+    /// Who waits is woken after so many milliseconds, to ask again.
+    Wake { slot: Arc<Slot>, after_ms: u32 },
+}
+
+/// What a look at all accounts found.
+#[derive(Default)]
+pub(super) struct Swept {
+    /// What lay idle and is given back, by shard.
+    pub(super) idle: Vec<(u16, Vec<Ask>)>,
+    /// Keys that owe something from a window that is over.
+    pub(super) owing: Vec<(u16, ThrottleKey)>,
 }
 
 // === impl Accounts ===
@@ -110,12 +130,14 @@ impl Accounts {
         let account = Account {
             slot: Arc::clone(&slot),
             book,
-            waiting: 0,
+            waited_for: 0,
             used_at_ms: now_ms,
         };
         let of_shard = self.shards.entry(shard).or_default();
         if let Some(before) = of_shard.insert(key.clone(), account) {
-            // Of another kind of window: who waits looks the lease up anew.
+            // Of another kind of window: who waits looks the lease up anew, and what is owed stays owed (L11).
+            let debt = before.slot.lease.take_debt();
+            slot.lease.overrun(debt, now_ms);
             before.slot.changed.notify_waiters();
         }
         slot
@@ -127,8 +149,9 @@ impl Accounts {
         if of_shard.len() < self.capacity {
             return None;
         }
-        let oldest = of_shard
-            .iter()
+        let accounts = of_shard.iter();
+        let oldest = accounts
+            .filter(|(_, account)| !account.is_of_streams())
             .min_by_key(|(_, account)| account.used_at_ms);
         let key = oldest.map(|(key, _)| key.clone())?;
         let mut account = of_shard.remove(&key)?;
@@ -137,35 +160,45 @@ impl Accounts {
         Some(account.book.give_back(self.state.applied(), now_ms))
     }
 
-    /// The ask of a key, and how many requests wait for its answer.
+    /// The ask of a key, and how many units are waited for.
     pub(super) fn ask(&mut self, shard: u16, key: &ThrottleKey, now_ms: i64) -> Option<(Ask, u32)> {
         let applied = self.state.applied();
         let account = self.get_mut(shard, key)?;
-        let waiting = std::mem::take(&mut account.waiting);
+        let waited_for = std::mem::take(&mut account.waited_for);
         account.used_at_ms = now_ms;
-        Some((account.book.ask(applied, waiting, now_ms), waiting))
+        Some((account.book.ask(applied, waited_for, now_ms), waited_for))
     }
 
-    /// Takes in an answer and wakes whom it concerns; gives after how many milliseconds to wake them again.
+    /// Takes in an answer and wakes whom it concerns.
     pub(super) fn apply(
         &mut self,
         shard: u16,
         key: &ThrottleKey,
         reply: &Reply,
         now_ms: i64,
-    ) -> Option<(Arc<Slot>, u32)> {
-        let account = self.get_mut(shard, key)?;
-        match account.book.apply(reply) {
-            Applied::Units | Applied::Closed { .. } => account.slot.changed.notify_waiters(),
-            Applied::Retry { after_ms } => return Some((Arc::clone(&account.slot), after_ms)),
-            // Held, then 503: neither is a no, and neither means unlimited (L8, L12).
-            Applied::Behind | Applied::UnknownPolicy => {
-                return Some((Arc::clone(&account.slot), 200));
+    ) -> Next {
+        let Some(account) = self.get_mut(shard, key) else {
+            return Next::Nothing;
+        };
+        let slot = &account.slot;
+        let after_ms = match account.book.apply(reply) {
+            Applied::Units | Applied::Closed { .. } => {
+                slot.changed.notify_waiters();
+                // What was granted was not enough; the next grant may be (L11).
+                let owes = reply.outcome == Outcome::Granted && slot.lease.debt() > 0;
+                return if owes { Next::Ask } else { Next::Nothing };
             }
-            Applied::Shared => self.share(shard, key, now_ms),
-            Applied::Nothing => {}
-        }
-        None
+            Applied::Retry { after_ms } => after_ms,
+            // Held, then 503: neither is a no, and neither means unlimited (L8, L12).
+            Applied::Behind | Applied::UnknownPolicy => 200,
+            Applied::Shared => {
+                self.share(shard, key, now_ms);
+                return Next::Nothing;
+            }
+            Applied::Nothing => return Next::Nothing,
+        };
+        let slot = Arc::clone(slot);
+        Next::Wake { slot, after_ms }
     }
 
     /// From now on the key is counted with others beyond the shard's bound (L12). What requests find
@@ -182,6 +215,8 @@ impl Accounts {
             Some(known) if known.slot.window == window => Arc::clone(&known.slot),
             _ => self.begin(shard, &shared, window, now_ms),
         };
+        let debt = account.slot.lease.take_debt();
+        slot.lease.overrun(debt, now_ms);
         metrics::counter!("headgate_throttle_keys_shared_total").increment(1);
         self.state.leases.insert_under(key.clone(), &slot);
         account.slot.changed.notify_waiters();
@@ -195,8 +230,9 @@ impl Accounts {
             .get_mut(slot.shard, &slot.key)
             .is_some_and(|it| over(it));
         if ended {
+            // What they owe together is paid by those who share in the next window (L11).
             for of_shard in self.shards.values_mut() {
-                of_shard.retain(|_, account| !over(account));
+                of_shard.retain(|_, account| !over(account) || account.slot.lease.debt() > 0);
             }
             self.state.leases.part(now_ms);
             slot.changed.notify_waiters();
@@ -226,32 +262,63 @@ impl Accounts {
         }
     }
 
-    /// Forgets what is over; gives what lies idle back, by shard.
-    pub(super) fn sweep(&mut self, now_ms: i64) -> Vec<(u16, Vec<Ask>)> {
+    /// Forgets what is over; says what lay idle and who owes something from a window that is over.
+    pub(super) fn sweep(&mut self, now_ms: i64) -> Swept {
         let (applied, leases) = (self.state.applied(), &self.state.leases);
-        let (mut idle, mut parted) = (Vec::new(), false);
+        let rules = self.state.rules.load();
+        let mut swept = Swept::default();
         for (shard, of_shard) in &mut self.shards {
             let mut asks = Vec::new();
             of_shard.retain(|key, account| {
-                let over = account.is_over(now_ms);
-                if over {
-                    parted |= account.is_shared();
-                    leases.remove(key);
-                    account.slot.changed.notify_waiters();
-                } else {
+                if !account.is_over(now_ms) {
                     asks.extend(account.book.sweep(applied, now_ms));
+                    return true;
                 }
-                !over
+                leases.remove(key);
+                if account.is_shared() {
+                    leases.part(now_ms);
+                }
+                account.slot.changed.notify_waiters();
+                if account.slot.lease.debt() > 0 && rules.window_of(key).is_some() {
+                    swept.owing.push((*shard, key.clone()));
+                    return true;
+                }
+                // Streams that are open count on by it.
+                Arc::strong_count(&account.slot) > 1
             });
             if !asks.is_empty() {
-                idle.push((*shard, asks));
+                swept.idle.push((*shard, asks));
             }
         }
-        if parted {
-            leases.part(now_ms);
-        }
         self.shards.retain(|_, of_shard| !of_shard.is_empty());
-        idle
+        swept
+    }
+
+    /// The limits of a policy changed, or of all: what is at hand goes back and refusals are forgotten; gives what
+    /// goes back, by shard (L9).
+    pub(super) fn limits_changed(
+        &mut self,
+        policy: Option<&PolicyName>,
+        now_ms: i64,
+    ) -> Vec<(u16, Vec<Ask>)> {
+        let applied = self.state.applied();
+        let concerned = |key: &ThrottleKey| {
+            policy.is_none_or(|(tenant, level, name)| {
+                key.policy == *name && key.level == *level && key.tenant == *tenant
+            })
+        };
+        let of = |of_shard: &mut HashMap<ThrottleKey, Account, FixedState>| {
+            let accounts = of_shard.iter_mut().filter(|(key, _)| concerned(key));
+            let asks = accounts.filter_map(|(_, account)| {
+                account.slot.changed.notify_waiters();
+                account.book.policy_changed(applied, now_ms)
+            });
+            asks.collect()
+        };
+        let shards = self.shards.iter_mut();
+        shards
+            .map(|(shard, accounts)| (*shard, of(accounts)))
+            .collect()
     }
 
     /// Gives everything back, by shard: this life ends (M3).
@@ -275,6 +342,12 @@ impl Account {
         self.slot.key.subject == SHARED_KEY
     }
 
+    /// Whether open streams count by it or left a debt. A slot is held by the cache and its account always, by
+    /// requests for a moment.
+    fn is_of_streams(&self) -> bool {
+        Arc::strong_count(&self.slot) > 2 || self.slot.lease.debt() > 0
+    }
+
     fn is_heard(&self) -> bool {
         self.book.granted().0.is_some()
     }
@@ -286,135 +359,5 @@ impl Account {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::gateway::lease_cache::KeyParts;
-    use cluster::Clock;
-    use domain::lease::Refused;
-    use domain::ledger::{Outcome, Stamp};
-    use domain::policy::{PolicyLevel, TimeUnit};
-
-    const MINUTE: WindowSpec = WindowSpec::new(TimeUnit::Min, 1);
-
-    fn accounts(capacity: usize) -> Accounts {
-        let state = Arc::new(State::new(Clock::system()));
-        let leases = Arc::new(AtomicU64::new(0));
-        Accounts::new(state, ("gw", 7), leases, capacity)
-    }
-
-    /// Keys that belong to one shard.
-    fn neighbours() -> impl Iterator<Item = ThrottleKey> {
-        let key = |number: u32| ThrottleKey {
-            tenant: "t".to_owned(),
-            level: PolicyLevel::Application,
-            policy: "p".to_owned(),
-            limit: 0,
-            subject: number.to_string(),
-        };
-        let shard = shard_of(&key(0));
-        (0..).map(key).filter(move |key| shard_of(key) == shard)
-    }
-
-    fn reply(ask: &Ask, outcome: Outcome, granted: u64) -> Reply {
-        let heard = matches!(outcome, Outcome::Granted | Outcome::Final);
-        Reply {
-            holder: ask.holder.clone(),
-            cell: ask.cell.clone(),
-            stamp: Stamp { epoch: 1, seq: 1 },
-            asked_at_ms: ask.asked_at_ms,
-            window: heard.then(|| MINUTE.at(0)),
-            remaining_ms: 10_000,
-            granted,
-            limit: 5,
-            left: 0,
-            outcome,
-        }
-    }
-
-    fn found(accounts: &Accounts, key: &ThrottleKey) -> Option<Arc<Slot>> {
-        let parts = KeyParts {
-            tenant: &key.tenant,
-            level: key.level,
-            policy: &key.policy,
-            limit: key.limit,
-            subject: &key.subject,
-        };
-        accounts.state.leases.get(&parts, MINUTE)
-    }
-
-    /// Asks and hears what the owner says.
-    fn hear(
-        accounts: &mut Accounts,
-        slot: &Slot,
-        outcome: Outcome,
-        granted: u64,
-    ) -> Option<(Arc<Slot>, u32)> {
-        let (ask, _) = accounts.ask(slot.shard, &slot.key, 0).unwrap();
-        accounts.apply(slot.shard, &slot.key, &reply(&ask, outcome, granted), 0)
-    }
-
-    #[test]
-    fn beyond_the_bound_the_account_that_was_of_no_use_for_longest_gives_back_and_is_forgotten() {
-        let mut accounts = accounts(2);
-        let [first, second, third] = std::array::from_fn(|at| neighbours().nth(at).unwrap());
-        let (slot, left) = accounts.open(&first, MINUTE, 0);
-        assert!(left.is_none());
-        accounts.open(&second, MINUTE, 5);
-        hear(&mut accounts, &slot, Outcome::Granted, 3);
-        let (_, left) = accounts.open(&third, MINUTE, 9);
-        let (shard, ask) = left.unwrap();
-        assert_eq!((shard, ask.cell), (shard_of(&first), first.cell()));
-        assert_eq!((ask.returned, ask.emptied), (3, true));
-        assert!(found(&accounts, &first).is_none());
-        // Opened anew, its lease is a later one: what the old one did not return is spent (L7).
-        let (again, _) = accounts.open(&first, MINUTE, 10);
-        let (ask_again, _) = accounts.ask(again.shard, &first, 10).unwrap();
-        assert!(ask_again.holder.lease > ask.holder.lease);
-    }
-
-    #[test]
-    fn a_key_shares_until_the_window_ends_and_not_longer() {
-        let mut accounts = accounts(9);
-        let [first, second, _] = std::array::from_fn(|at| neighbours().nth(at).unwrap());
-        for key in [&first, &second] {
-            let (slot, _) = accounts.open(key, MINUTE, 0);
-            hear(&mut accounts, &slot, Outcome::Shared, 0);
-        }
-        let shared = found(&accounts, &first).unwrap();
-        assert_eq!(shared.key.subject, SHARED_KEY);
-        assert_eq!(shared.shard, shard_of(&first), "the bound is the shard's");
-        assert!(Arc::ptr_eq(&shared, &found(&accounts, &second).unwrap()));
-        hear(&mut accounts, &shared, Outcome::Granted, 1);
-        assert!(!accounts.part(&shared, 9_000));
-        assert!(accounts.part(&shared, 10_000));
-        assert!(found(&accounts, &first).is_none());
-        let (own, _) = accounts.open(&second, MINUTE, 10_000);
-        assert_eq!(own.key, second);
-    }
-
-    #[test]
-    fn who_asks_too_new_or_unknown_policies_is_held_neither_refused_nor_let_through() {
-        let mut accounts = accounts(9);
-        let key = neighbours().next().unwrap();
-        let (slot, _) = accounts.open(&key, MINUTE, 0);
-        for outcome in [Outcome::UnknownPolicy, Outcome::Behind { applied: 1 }] {
-            let again = hear(&mut accounts, &slot, outcome, 0);
-            assert!(again.is_some_and(|(of, _)| Arc::ptr_eq(&of, &slot)));
-            let taken = slot.lease.take(1, || 100);
-            // Nobody asks before a pause.
-            assert_eq!(taken, Err(Refused::Empty { ask: false }));
-        }
-    }
-
-    #[test]
-    fn an_account_nobody_told_a_window_is_forgotten_after_a_while() {
-        let mut accounts = accounts(9);
-        let key = neighbours().next().unwrap();
-        let (slot, _) = accounts.open(&key, MINUTE, 0);
-        hear(&mut accounts, &slot, Outcome::UnknownPolicy, 0);
-        accounts.sweep(5_000);
-        assert!(found(&accounts, &key).is_some());
-        accounts.sweep(20_000);
-        assert!(found(&accounts, &key).is_none());
-    }
-}
+#[path = "accounts_tests.rs"]
+mod tests;

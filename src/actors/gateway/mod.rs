@@ -13,6 +13,7 @@ mod caller;
 mod follower;
 mod handle;
 mod lease_cache;
+mod policy_rule;
 mod projection;
 mod refiller;
 #[cfg(test)]
@@ -38,8 +39,9 @@ use crate::usage::UsageHandle;
 pub use caller::{Caller, Granted};
 pub use handle::{GatewayHandle, Presented};
 pub use lease_cache::{KeyParts, Slot};
+pub use policy_rule::{CountedLimit, PolicyRule};
 pub use route::{ApiRoute, Upstream};
-pub use rules::{Facts, PolicyRule, Rules, window_of};
+pub use rules::{Facts, Rules};
 
 /// What a gateway is made of.
 pub struct Parts {
@@ -101,6 +103,7 @@ pub fn component(system: &System, parts: Parts) -> (GatewayHandle, Child) {
             feed: parts.feed,
             carbon: parts.carbon,
             validator: validator.clone(),
+            refiller: refiller.clone(),
             name: parts.name,
         },
     );

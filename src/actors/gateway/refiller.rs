@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use cluster::{Actor, Address, AskError, Asked, BoxError, Reply, Ticker, spawn_named};
 use domain::ledger::Ask;
+use domain::policy::PolicyLevel;
 use domain::window::WindowSpec;
 use foldhash::fast::FixedState;
 
-use super::accounts::Accounts;
+use super::accounts::{Accounts, Next};
 use super::lease_cache::Slot;
 use super::state::State;
 use crate::traffic_manager::message::{LeaseMany, Leased, TellLeases, ThrottleKey, Told};
@@ -31,16 +32,21 @@ const HELD_MS: i64 = 3_000;
 pub(super) enum Message {
     /// A request found no lease for a key.
     Open(ThrottleKey, WindowSpec, Reply<Arc<Slot>>),
-    /// A lease is empty or runs low; `waiting` says that somebody waits.
+    /// A lease is empty, runs low or owes something; so many units are waited for.
     Refill {
         slot: Arc<Slot>,
-        waiting: bool,
+        waited_for: u32,
     },
+    /// The limits of a policy changed, or of all.
+    LimitsChanged(Option<PolicyName>, Reply<()>),
     Answered(u16, Vec<Question>, Result<Leased, AskError>),
     /// An owner says something unasked.
     Told(Asked<TellLeases>),
     Tick,
 }
+
+/// Tenant, level and name of a policy.
+pub(super) type PolicyName = (String, PolicyLevel, String);
 
 #[derive(Clone)]
 pub(super) struct Arguments {
@@ -59,8 +65,8 @@ pub(super) struct Arguments {
 pub(super) struct Question {
     key: ThrottleKey,
     ask: Ask,
-    /// Requests that waited for it, and since when.
-    waiting: u32,
+    /// Units that were waited for, and since when.
+    waited_for: u32,
     since_ms: i64,
 }
 
@@ -105,25 +111,22 @@ impl Actor for Refiller {
     async fn handle(&mut self, message: Message) -> Result<(), BoxError> {
         match message {
             Message::Open(key, window, reply) => {
-                let (slot, left) = self.accounts.open(&key, window, self.now_ms());
+                let slot = self.open(&key, window);
                 reply.send(slot);
-                if let Some((shard, ask)) = left {
-                    self.give_back(shard, &[ask]);
-                }
             }
-            Message::Refill { slot, waiting } => self.refill(&slot, waiting),
+            Message::Refill { slot, waited_for } => self.refill(&slot, waited_for),
+            Message::LimitsChanged(policy, reply) => {
+                for (shard, asks) in self.accounts.limits_changed(policy.as_ref(), self.now_ms()) {
+                    self.give_back(shard, &asks);
+                }
+                reply.send(());
+            }
             Message::Answered(shard, questions, answer) => self.answered(shard, questions, answer),
             Message::Told(asked) => {
                 let told = self.told(&asked.request);
                 asked.reply.send(told);
             }
-            Message::Tick => {
-                for (shard, asks) in self.accounts.sweep(self.now_ms()) {
-                    self.give_back(shard, &asks);
-                }
-                self.due
-                    .retain(|_, due| due.under_way || !due.keys.is_empty());
-            }
+            Message::Tick => self.tick(),
         }
         Ok(())
     }
@@ -147,20 +150,44 @@ impl Refiller {
         super::boot_ms(&self.arguments.state.clock)
     }
 
-    fn refill(&mut self, slot: &Arc<Slot>, waiting: bool) {
+    fn refill(&mut self, slot: &Arc<Slot>, waited_for: u32) {
         let now_ms = self.now_ms();
         if self.accounts.part(slot, now_ms) {
             return;
         }
         match self.accounts.get_mut(slot.shard, &slot.key) {
             Some(account) if Arc::ptr_eq(&account.slot, slot) => {
-                account.waiting = account.waiting.saturating_add(u32::from(waiting));
+                account.waited_for = account.waited_for.saturating_add(waited_for);
                 self.put(slot.shard, slot.key.clone(), now_ms);
                 self.send(slot.shard);
             }
-            // Of an earlier account: who waits looks the lease up anew.
-            _ => slot.changed.notify_waiters(),
+            _ => self.refill_lost(slot, now_ms),
         }
+    }
+
+    /// A lease of an earlier account: who waits looks it up anew; what its open streams owe is owed by the lease that
+    /// counts the key now (L11).
+    fn refill_lost(&mut self, slot: &Arc<Slot>, now_ms: i64) {
+        let debt = slot.lease.take_debt();
+        let rules = Arc::clone(&self.arguments.state.rules.load());
+        if debt > 0
+            && let Some(window) = rules.window_of(&slot.key)
+        {
+            let now = self.open(&slot.key, window);
+            now.lease.overrun(debt, now_ms);
+            self.put(now.shard, now.key.clone(), now_ms);
+            self.send(now.shard);
+        }
+        slot.changed.notify_waiters();
+    }
+
+    /// The slot of a key; an account that made room for it gives back what it had.
+    fn open(&mut self, key: &ThrottleKey, window: WindowSpec) -> Arc<Slot> {
+        let (slot, left) = self.accounts.open(key, window, self.now_ms());
+        if let Some((shard, ask)) = left {
+            self.give_back(shard, &[ask]);
+        }
+        slot
     }
 
     fn put(&mut self, shard: u16, key: ThrottleKey, since_ms: i64) {
@@ -177,11 +204,11 @@ impl Refiller {
         };
         let mut questions = Vec::with_capacity(due.keys.len());
         for (key, since_ms) in due.keys.drain(..) {
-            if let Some((ask, waiting)) = self.accounts.ask(shard, &key, now_ms) {
+            if let Some((ask, waited_for)) = self.accounts.ask(shard, &key, now_ms) {
                 questions.push(Question {
                     key,
                     ask,
-                    waiting,
+                    waited_for,
                     since_ms,
                 });
             }
@@ -232,22 +259,26 @@ impl Refiller {
 
     fn put_again(&mut self, shard: u16, question: Question, now_ms: i64) {
         let held = now_ms.saturating_sub(question.since_ms) < HELD_MS;
-        if question.waiting == 0 || !held {
+        if question.waited_for == 0 || !held {
             return;
         }
         if let Some(account) = self.accounts.get_mut(shard, &question.key) {
-            account.waiting = account.waiting.saturating_add(question.waiting);
+            account.waited_for = account.waited_for.saturating_add(question.waited_for);
             self.put(shard, question.key, question.since_ms);
         }
     }
 
     fn apply(&mut self, shard: u16, key: &ThrottleKey, reply: &domain::ledger::Reply, now_ms: i64) {
-        if let Some((slot, after_ms)) = self.accounts.apply(shard, key, reply, now_ms) {
-            spawn_named("lease again", async move {
-                tokio::time::sleep(Duration::from_millis(u64::from(after_ms))).await;
-                // Who still waits asks again; where nobody does, nothing is asked for.
-                slot.changed.notify_waiters();
-            });
+        match self.accounts.apply(shard, key, reply, now_ms) {
+            Next::Nothing => {}
+            Next::Ask => self.put(shard, key.clone(), now_ms),
+            Next::Wake { slot, after_ms } => {
+                spawn_named("lease again", async move {
+                    tokio::time::sleep(Duration::from_millis(u64::from(after_ms))).await;
+                    // Who still waits asks again; where nobody does, nothing is asked for.
+                    slot.changed.notify_waiters();
+                });
+            }
         }
     }
 
@@ -268,7 +299,23 @@ impl Refiller {
             }
         }
         self.give_back(shard, &returned);
+        self.send(shard);
         Told::Taken
+    }
+
+    /// Forgets what is over; gives idle units back; pays in the new window what is owed from the old one (L11).
+    fn tick(&mut self) {
+        let now_ms = self.now_ms();
+        let swept = self.accounts.sweep(now_ms);
+        for (shard, asks) in swept.idle {
+            self.give_back(shard, &asks);
+        }
+        for (shard, key) in swept.owing {
+            self.put(shard, key, now_ms);
+            self.send(shard);
+        }
+        self.due
+            .retain(|_, due| due.under_way || !due.keys.is_empty());
     }
 
     /// Says what was given back, beside the questions: a round waits for it.

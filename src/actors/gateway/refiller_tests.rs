@@ -81,14 +81,14 @@ impl Gateway {
         loop {
             let slot = self.slot(key).await;
             let changed = slot.changed.notified();
-            let refill = |waiting| {
+            let refill = |waited_for| {
                 let slot = Arc::clone(&slot);
-                let _ = self.refiller.tell(Message::Refill { slot, waiting });
+                let _ = self.refiller.tell(Message::Refill { slot, waited_for });
             };
             match slot.lease.take(1, || self.now_ms()) {
                 Ok(receipt) => {
                     if receipt.ask {
-                        refill(false);
+                        refill(0);
                     }
                     return Call::Admitted;
                 }
@@ -98,7 +98,7 @@ impl Gateway {
                 }
                 Err(Refused::Empty { ask }) => {
                     if ask {
-                        refill(true);
+                        refill(1);
                     }
                     let _ = tokio::time::timeout(Duration::from_millis(250), changed).await;
                 }

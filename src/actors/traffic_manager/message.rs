@@ -20,7 +20,7 @@ pub struct ThrottleKey {
     pub level: PolicyLevel,
     /// Name of the policy whose limit counts.
     pub policy: String,
-    /// Which of the policy's limits: 0 the default one, 1 its burst, 2 and on its conditional groups.
+    /// Which of the policy's limits: its number (`domain::policy::Policy::numbered_limits`).
     pub limit: u16,
     /// Who or what is counted, such as `application:user` or `/pizza/1.0.0`.
     pub subject: String,

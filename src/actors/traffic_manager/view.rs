@@ -63,21 +63,15 @@ impl PolicyBook {
     fn build(&self, applied: u64) -> Policies {
         let mut table = Policies::new(applied);
         for ((tenant, level, name), policy) in &self.policies {
-            let whole = policy.limit.as_ref().map_or(
-                Quota {
+            if policy.limit.is_none() {
+                let boundless = Quota {
                     limit: BOUNDLESS,
                     window: WindowSpec::new(TimeUnit::Min, 1),
-                },
-                Quota::of,
-            );
-            let burst = policy.burst.as_ref().map(Quota::of);
-            let groups = policy.groups.iter().map(|group| Quota::of(&group.limit));
-            let numbered = [(0, whole)]
-                .into_iter()
-                .chain(burst.map(|quota| (1, quota)))
-                .chain((2..=u16::MAX).zip(groups));
-            for (index, quota) in numbered {
-                table.set(tenant, &limit_name(*level, name, index), quota);
+                };
+                table.set(tenant, &limit_name(*level, name, 0), boundless);
+            }
+            for (number, limit) in policy.numbered_limits() {
+                table.set(tenant, &limit_name(*level, name, number), Quota::of(limit));
             }
         }
         table
@@ -87,6 +81,7 @@ impl PolicyBook {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use domain::policy::{ConditionalGroup, Limit};
 
     #[test]
     fn a_table_stays_the_same_until_a_policy_changes() {
@@ -120,5 +115,30 @@ mod tests {
             },
         );
         assert_eq!(book.view(7).table.get("t", &gold), None);
+    }
+
+    #[test]
+    fn every_conditional_group_has_a_quota_of_its_own() {
+        let mut policy = Policy::defaults("t", String::new).remove(0);
+        let limit = policy.limit.unwrap();
+        policy.level = PolicyLevel::Api;
+        policy.groups = [7, 8]
+            .map(|units| ConditionalGroup {
+                description: String::new(),
+                conditions: Vec::new(),
+                limit: Limit { units, ..limit },
+            })
+            .to_vec();
+        let name = policy.name.clone();
+        let mut book = PolicyBook::default();
+        let policy = Box::new(policy);
+        book.apply("t", Change::PolicySaved { policy });
+        let table = book.view(1).table;
+        let quota = |number| {
+            let name = limit_name(PolicyLevel::Api, &name, number);
+            table.get("t", &name).map(|quota| quota.limit)
+        };
+        let quotas: Vec<_> = (0..5).map(quota).collect();
+        assert_eq!(quotas, [Some(limit.units), None, Some(7), Some(8), None]);
     }
 }
