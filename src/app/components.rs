@@ -11,6 +11,7 @@ use actors::devportal::DevPortalHandle;
 use actors::gateway::{GatewayHandle, Parts};
 use actors::key_manager::{Desk, KeyManagerHandle, Keys, Passwords, Settings, SigningAlgorithm};
 use actors::publisher::{PublisherHandle, PublisherSettings};
+use actors::traffic_manager::{GatewayLeases, LedgerSettings};
 use actors::usage::{UsageIntakeHandle, UsageSettings};
 use actors::{
     admin, change_feed, devportal, gateway, key_manager, publisher, traffic_manager, usage,
@@ -57,22 +58,20 @@ impl Components {
         let desk = desk(system, config, data, databases, &feed).await?;
         let (key_manager, key_manager_child) = key_manager::component(system, &desk);
         let allow_loopback_endpoints = config.gateway.allow_loopback_endpoints;
-        let (publisher, publisher_child) = publisher::component(
-            system,
-            apim.clone(),
-            shared.clone(),
-            feed.clone(),
-            PublisherSettings {
-                allow_loopback_endpoints,
-            },
-        );
+        let settings = PublisherSettings {
+            allow_loopback_endpoints,
+        };
+        let (publisher, publisher_child) =
+            publisher::component(system, apim.clone(), shared.clone(), feed.clone(), settings);
         let (devportal, devportal_child) =
             devportal::component(system, (apim, shared), &feed, &key_manager);
         let (admin, admin_child) = admin::component(system, (apim, shared), &feed);
         let (node, incarnation) = (me.node_id.as_str(), me.incarnation);
         let broker = &databases.broker;
+        let (leases, ledger) = (GatewayLeases::default(), LedgerSettings::default());
+        let me = (node, incarnation);
         let (traffic_manager, traffic_manager_child) =
-            traffic_manager::component(system, broker, &feed, node, incarnation);
+            traffic_manager::component(system, broker, &feed, &leases, me, ledger);
         let (intake, intake_child) = usage::intake(system, apim);
         let settings = UsageSettings::default();
         let (usage, usage_child) =
@@ -82,9 +81,11 @@ impl Components {
             feed: feed.clone(),
             key_manager: key_manager.clone(),
             traffic_manager,
+            leases,
             usage,
             name: format!("gateway@{node}"),
-            gateway: format!("{node}.{incarnation}"),
+            node: node.to_owned(),
+            incarnation,
         };
         let (gateway, gateway_child) = gateway::component(system, parts);
         Ok(Self {

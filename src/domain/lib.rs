@@ -9,6 +9,7 @@ pub mod application;
 pub mod artifact;
 pub mod change;
 pub mod change_log;
+pub mod condition;
 pub mod deny_policy;
 pub mod endpoint;
 pub mod lease;

@@ -53,6 +53,15 @@ pub enum QuotaUnit {
     Events,
 }
 
+/// Which of a policy's limits a key is counted by: the default one, the burst, and from `FIRST_GROUP` on those of the
+/// conditional groups in their order. Numbers name counts in the ledger, so they are the same on every node.
+const DEFAULT: u16 = 0;
+const BURST: u16 = 1;
+const FIRST_GROUP: u16 = 2;
+/// Set in the numbers of limits that count bytes: a policy that goes over from requests to bytes begins another count,
+/// and no request is ever taken for a byte.
+const OF_BYTES: u16 = 1 << 15;
+
 /// So many units in so much time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Limit {
@@ -185,9 +194,51 @@ impl TimeUnit {
     }
 }
 
+// === impl Limit ===
+
+impl Limit {
+    /// The number of this limit when it stands at `place`.
+    const fn number(&self, place: u16) -> u16 {
+        match self.quota {
+            QuotaUnit::Bytes => place | OF_BYTES,
+            QuotaUnit::Requests | QuotaUnit::Events => place,
+        }
+    }
+}
+
 // === impl Policy ===
 
 impl Policy {
+    /// The default limit with its number.
+    #[must_use]
+    pub fn numbered_limit(&self) -> Option<(u16, &Limit)> {
+        let limit = self.limit.as_ref()?;
+        Some((limit.number(DEFAULT), limit))
+    }
+
+    /// The burst limit with its number.
+    #[must_use]
+    pub fn numbered_burst(&self) -> Option<(u16, &Limit)> {
+        let limit = self.burst.as_ref()?;
+        Some((limit.number(BURST), limit))
+    }
+
+    /// The conditional groups with the numbers of their limits.
+    pub fn numbered_groups(&self) -> impl Iterator<Item = (u16, &ConditionalGroup)> {
+        let places = FIRST_GROUP..OF_BYTES;
+        let groups = places.zip(&self.groups);
+        groups.map(|(place, group)| (group.limit.number(place), group))
+    }
+
+    /// Every limit with its number.
+    pub fn numbered_limits(&self) -> impl Iterator<Item = (u16, &Limit)> {
+        let groups = self.numbered_groups();
+        self.numbered_limit()
+            .into_iter()
+            .chain(self.numbered_burst())
+            .chain(groups.map(|(number, group)| (number, &group.limit)))
+    }
+
     /// The policies that a new tenant starts with, as WSO2's; ids are given by `id`.
     pub fn defaults(tenant: &str, mut id: impl FnMut() -> String) -> Vec<Self> {
         let per_minute = |units| {
@@ -237,5 +288,33 @@ impl Policy {
                 row_version: 1,
             })
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_limit_of_a_policy_has_a_number_of_its_own_and_bytes_another_than_requests() {
+        let mut policy = Policy::defaults("t", String::new).remove(0);
+        let limit = policy.limit.unwrap();
+        let bytes = Limit {
+            quota: QuotaUnit::Bytes,
+            ..limit
+        };
+        let group = |limit| ConditionalGroup {
+            description: String::new(),
+            conditions: Vec::new(),
+            limit,
+        };
+        policy.burst = Some(limit);
+        policy.groups = vec![group(limit), group(bytes)];
+        let numbers = |policy: &Policy| -> Vec<u16> {
+            policy.numbered_limits().map(|(number, _)| number).collect()
+        };
+        assert_eq!(numbers(&policy), [0, 1, 2, 3 | 0x8000]);
+        policy.limit = Some(bytes);
+        assert_eq!(numbers(&policy), [0x8000, 1, 2, 3 | 0x8000]);
     }
 }

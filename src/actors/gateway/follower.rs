@@ -12,9 +12,10 @@ use storage::Database;
 use storage::carbon::projection::{self as rows, Item};
 
 use super::projection::{Kept, Projection, tenant_of};
+use super::refiller::PolicyName;
 use super::state::State;
 use super::touched::touched;
-use super::validator;
+use super::{refiller, validator};
 use crate::change_feed::ChangeFeedHandle;
 use crate::change_feed::message::{Piece, Pull, Pulled};
 
@@ -43,6 +44,7 @@ pub(super) struct Arguments {
     pub(super) feed: ChangeFeedHandle,
     pub(super) carbon: Database,
     pub(super) validator: Address<validator::Message>,
+    pub(super) refiller: Address<refiller::Message>,
     /// The stable name under which it acknowledges.
     pub(super) name: String,
 }
@@ -222,11 +224,12 @@ impl Follower {
 
     async fn apply(&mut self, entry: &Entry) -> Result<(), BoxError> {
         let state = &self.arguments.state;
-        match entry.change() {
+        let change = entry.change();
+        match &change {
             Some(change) => {
-                let kept = self.projection.apply(&entry.tenant, &change, state);
+                let kept = self.projection.apply(&entry.tenant, change, state);
                 self.unsaved.extend(kept);
-                let subjects = touched(&entry.tenant, &change);
+                let subjects = touched(&entry.tenant, change);
                 let n = entry.n;
                 self.arguments
                     .validator
@@ -240,7 +243,21 @@ impl Follower {
             }
         }
         state.applied.store(entry.n, Ordering::Release);
-        Ok(())
+        let (level, name) = match change {
+            Some(Change::PolicySaved { policy }) => (policy.level, policy.name),
+            Some(Change::PolicyRemoved { level, name }) => (level, name),
+            _ => return Ok(()),
+        };
+        self.limits_changed(Some((entry.tenant.clone(), level, name)))
+            .await
+    }
+
+    /// The leases of a policy, or of all, are asked for by the limits of now. After the new position is visible, so
+    /// that the owner's older limits do not answer (L12); before the change is acknowledged.
+    async fn limits_changed(&self, policy: Option<PolicyName>) -> Result<(), BoxError> {
+        let changed = |done| refiller::Message::LimitsChanged(policy, done);
+        let refiller = &self.arguments.refiller;
+        Ok(refiller.ask(Duration::from_secs(5), changed).await?)
     }
 
     /// One transaction: what the entries made, and that they are applied.
@@ -333,7 +350,7 @@ impl Follower {
             })
             .await?;
         state.applied.store(n, Ordering::Release);
-        Ok(())
+        self.limits_changed(None).await
     }
 }
 

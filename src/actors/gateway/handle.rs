@@ -134,12 +134,12 @@ impl GatewayHandle {
         self.refiller.ask(OPENING, open).await
     }
 
-    /// Asks for more units; never waits.
-    pub fn refill(&self, slot: &Arc<Slot>, waiting: bool) {
+    /// Asks for more units, as of late and `waited_for` besides; never waits.
+    pub fn refill(&self, slot: &Arc<Slot>, waited_for: u32) {
         let slot = Arc::clone(slot);
         let _ = self
             .refiller
-            .tell(refiller::Message::Refill { slot, waiting });
+            .tell(refiller::Message::Refill { slot, waited_for });
     }
 
     /// Milliseconds of the boot clock, on which leases run (L7).

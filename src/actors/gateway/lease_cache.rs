@@ -4,6 +4,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use domain::lease::Lease;
+use domain::ledger::SHARED_KEY;
 use domain::policy::PolicyLevel;
 use domain::window::WindowSpec;
 use foldhash::fast::RandomState;
@@ -19,6 +20,8 @@ const LEASES: usize = 65_536;
 /// One lease and who waits for it.
 #[derive(Debug)]
 pub struct Slot {
+    /// The shard whose owner counts it; keys beyond a shard's bound share one in their shard.
+    pub shard: u16,
     /// What is counted.
     pub key: ThrottleKey,
     /// The window of the limit.
@@ -67,7 +70,18 @@ impl LeaseCache {
     }
 
     pub(super) fn insert(&self, slot: &Arc<Slot>) {
-        self.0.insert(slot.key.clone(), Arc::clone(slot));
+        self.insert_under(slot.key.clone(), slot);
+    }
+
+    /// A key is counted by another one's lease.
+    pub(super) fn insert_under(&self, key: ThrottleKey, slot: &Arc<Slot>) {
+        self.0.insert(key, Arc::clone(slot));
+    }
+
+    /// Takes out the keys that share a lease whose window is over.
+    pub(super) fn part(&self, now_ms: i64) {
+        self.0
+            .retain(|_, slot| slot.key.subject != SHARED_KEY || !slot.lease.has_ended(now_ms));
     }
 
     pub(super) fn remove(&self, key: &ThrottleKey) {

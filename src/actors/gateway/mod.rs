@@ -8,12 +8,16 @@
 //! | `gateway/refiller` | the accounts of leases |
 //! | `gateway/usage` | events on their way to the usage store |
 
+mod accounts;
 mod caller;
 mod follower;
 mod handle;
 mod lease_cache;
+mod policy_rule;
 mod projection;
 mod refiller;
+#[cfg(test)]
+mod refiller_tests;
 mod route;
 mod rules;
 mod state;
@@ -25,19 +29,20 @@ mod validator;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use cluster::{Child, Clock, System, branch, child};
+use cluster::{Address, Child, Clock, Door, System, branch, child};
 use storage::Database;
 
 use crate::change_feed::ChangeFeedHandle;
 use crate::key_manager::KeyManagerHandle;
-use crate::traffic_manager::TrafficManagerHandle;
+use crate::traffic_manager::{GatewayLeases, TrafficManagerHandle};
 use crate::usage::UsageHandle;
 
 pub use caller::{Caller, Granted};
 pub use handle::{GatewayHandle, Presented};
 pub use lease_cache::{KeyParts, Slot};
+pub use policy_rule::{CountedLimit, PolicyRule};
 pub use route::{ApiRoute, Upstream};
-pub use rules::{Facts, PolicyRule, Rules, window_of};
+pub use rules::{Facts, Rules};
 pub use token_cache::{TokenCache, TokenKey, token_key};
 
 /// What a gateway is made of.
@@ -50,12 +55,16 @@ pub struct Parts {
     pub key_manager: KeyManagerHandle,
     /// Who grants leases.
     pub traffic_manager: TrafficManagerHandle,
+    /// Where those who grant leases find this gateway.
+    pub leases: GatewayLeases,
     /// Where usage goes.
     pub usage: UsageHandle,
     /// The node's stable name, under which it acknowledges changes.
     pub name: String,
-    /// The node's stable id and incarnation, such as `gw1.7`, under which it holds leases.
-    pub gateway: String,
+    /// The node's stable id, under which it holds leases.
+    pub node: String,
+    /// The node's incarnation (W1).
+    pub incarnation: u64,
 }
 
 /// The gateway's subtree and the handle to it.
@@ -70,16 +79,14 @@ pub fn component(system: &System, parts: Parts) -> (GatewayHandle, Child) {
             key_manager: parts.key_manager,
         },
     );
-    let (refiller, second) = child::<refiller::Refiller>(
-        system,
-        "gateway/refiller",
-        refiller::Arguments {
-            state: Arc::clone(&state),
-            traffic_manager: parts.traffic_manager,
-            gateway: parts.gateway,
-            lives: Arc::new(AtomicU64::new(0)),
-        },
-    );
+    let accounts = refiller::Arguments {
+        state: Arc::clone(&state),
+        traffic_manager: parts.traffic_manager,
+        node: parts.node,
+        incarnation: parts.incarnation,
+        leases: Arc::new(AtomicU64::new(0)),
+    };
+    let (refiller, second) = leases(system, "gateway/refiller", accounts, &parts.leases);
     let (tally, events) = usage_recorder::Tally::new();
     let (_, third) = child::<usage_recorder::UsageRecorder>(
         system,
@@ -98,6 +105,7 @@ pub fn component(system: &System, parts: Parts) -> (GatewayHandle, Child) {
             feed: parts.feed,
             carbon: parts.carbon,
             validator: validator.clone(),
+            refiller: refiller.clone(),
             name: parts.name,
         },
     );
@@ -109,6 +117,25 @@ pub fn component(system: &System, parts: Parts) -> (GatewayHandle, Child) {
     };
     let children = vec![first, second, third, fourth];
     (handle, branch(system, "gateway", children))
+}
+
+/// Who keeps the accounts of leases, open to those who grant them (L9).
+fn leases(
+    system: &System,
+    name: &str,
+    arguments: refiller::Arguments,
+    gateways: &GatewayLeases,
+) -> (Address<refiller::Message>, Child) {
+    let node = arguments.node.clone();
+    let (refiller, child) = child::<refiller::Refiller>(system, name, arguments);
+    let unwrap = |message| match message {
+        refiller::Message::Told(asked) => Some(asked),
+        _ => None,
+    };
+    let told = refiller::Message::Told;
+    let door = Door::local(system, refiller.clone(), told, unwrap);
+    gateways.admit(&node, door);
+    (refiller, child)
 }
 
 /// Milliseconds of the boot clock.

@@ -1,81 +1,88 @@
-//! Keeps the accounts of this gateway's leases (PROTOCOLS L7): opens them, asks the owner of the
-//! shard for more before they run out, and wakes who waits.
+//! Keeps the accounts of this gateway's leases (PROTOCOLS L7, L9): opens them, asks the owner of the
+//! shard for more before they run out, wakes who waits, and hears what owners say unasked.
 //!
 //! Requests send to it (through the handle) only when a lease is new or runs low. Asks of a shard
-//! gather while one is under way and travel as one message.
+//! gather while one is under way and travel as one message; what gives back travels at once.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use cluster::{Actor, Address, AskError, BoxError, Reply, Ticker, spawn_named};
-use domain::lease::{Applied, Book};
-use domain::ledger::{self, Holder, Outcome, Stamp};
+use cluster::{Actor, Address, AskError, Asked, BoxError, Reply, Ticker, spawn_named};
+use domain::ledger::Ask;
+use domain::policy::PolicyLevel;
 use domain::window::WindowSpec;
 use foldhash::fast::FixedState;
-use tokio::sync::Notify;
 
+use super::accounts::{Accounts, Next};
 use super::lease_cache::Slot;
 use super::state::State;
-use crate::traffic_manager::TrafficManagerHandle;
-use crate::traffic_manager::message::{
-    LeaseAnswer, LeaseAsk, LeaseMany, Leased, Outlook, ThrottleKey,
-};
-use crate::traffic_manager::shard_of;
+use crate::traffic_manager::message::{LeaseMany, Leased, TellLeases, ThrottleKey, Told};
+use crate::traffic_manager::{Tidings, TrafficManagerHandle};
 
-/// Keys counted apart; beyond it new ones share one strict key per policy (L12).
-const KEYS: usize = 100_000;
+/// Keys of one shard that have an account at most: beyond it the one that was of no use for longest
+/// gives back what it has, and is opened anew when it is needed.
+const KEYS: usize = 512;
 /// A question that failed is put again after so long.
 const AGAIN: Duration = Duration::from_millis(100);
+/// As long as somebody may still wait for its answer (L8), milliseconds.
+const HELD_MS: i64 = 3_000;
 
 pub(super) enum Message {
     /// A request found no lease for a key.
     Open(ThrottleKey, WindowSpec, Reply<Arc<Slot>>),
-    /// A lease is empty or runs low; `waiting` says that somebody waits.
+    /// A lease is empty, runs low or owes something; so many units are waited for.
     Refill {
         slot: Arc<Slot>,
-        waiting: bool,
+        waited_for: u32,
     },
+    /// The limits of a policy changed, or of all.
+    LimitsChanged(Option<PolicyName>, Reply<()>),
     Answered(u16, Vec<Question>, Result<Leased, AskError>),
+    /// An owner says something unasked.
+    Told(Asked<TellLeases>),
     Tick,
 }
+
+/// Tenant, level and name of a policy.
+pub(super) type PolicyName = (String, PolicyLevel, String);
 
 #[derive(Clone)]
 pub(super) struct Arguments {
     pub(super) state: Arc<State>,
     pub(super) traffic_manager: TrafficManagerHandle,
-    /// Stable id and incarnation of this gateway.
-    pub(super) gateway: String,
-    /// Grows with every start of this actor: an earlier one's leases are lost with its accounts.
-    pub(super) lives: Arc<AtomicU64>,
+    /// Stable id of this gateway.
+    pub(super) node: String,
+    /// Its incarnation (W1).
+    pub(super) incarnation: u64,
+    /// The number of the last lease that any start of this actor opened.
+    pub(super) leases: Arc<AtomicU64>,
 }
 
 /// An ask under way.
 #[derive(Debug, Clone)]
 pub(super) struct Question {
     key: ThrottleKey,
-    ask: ledger::Ask,
+    ask: Ask,
+    /// Units that were waited for, and since when.
+    waited_for: u32,
+    since_ms: i64,
 }
 
-struct Account {
-    slot: Arc<Slot>,
-    book: Book,
-    waiting: u32,
-}
-
+/// What is due to be asked of a shard's owner.
 #[derive(Default)]
-struct Shard {
-    due: Vec<ThrottleKey>,
+struct Due {
+    /// Keys, and since when somebody has waited for their answer.
+    keys: Vec<(ThrottleKey, i64)>,
     under_way: bool,
 }
 
 pub(super) struct Refiller {
     arguments: Arguments,
     me: Address<Message>,
-    holder: String,
-    accounts: HashMap<ThrottleKey, Account, FixedState>,
-    shards: HashMap<u16, Shard, FixedState>,
+    accounts: Accounts,
+    due: HashMap<u16, Due, FixedState>,
     _ticker: Ticker,
 }
 
@@ -86,13 +93,16 @@ impl Actor for Refiller {
 
     async fn start(arguments: Arguments, me: Address<Message>) -> Result<Self, BoxError> {
         arguments.state.leases.clear();
-        let life = arguments.lives.fetch_add(1, Ordering::Relaxed);
-        let holder = format!("{}.{life}", arguments.gateway);
+        let accounts = Accounts::new(
+            Arc::clone(&arguments.state),
+            (&arguments.node, arguments.incarnation),
+            Arc::clone(&arguments.leases),
+            KEYS,
+        );
         Ok(Self {
             arguments,
-            holder,
-            accounts: HashMap::default(),
-            shards: HashMap::default(),
+            accounts,
+            due: HashMap::default(),
             _ticker: Ticker::start(me.clone(), Duration::from_secs(1), || Message::Tick),
             me,
         })
@@ -100,9 +110,22 @@ impl Actor for Refiller {
 
     async fn handle(&mut self, message: Message) -> Result<(), BoxError> {
         match message {
-            Message::Open(key, window, reply) => reply.send(self.open(key, window)),
-            Message::Refill { slot, waiting } => self.refill(&slot, waiting),
+            Message::Open(key, window, reply) => {
+                let slot = self.open(&key, window);
+                reply.send(slot);
+            }
+            Message::Refill { slot, waited_for } => self.refill(&slot, waited_for),
+            Message::LimitsChanged(policy, reply) => {
+                for (shard, asks) in self.accounts.limits_changed(policy.as_ref(), self.now_ms()) {
+                    self.give_back(shard, &asks);
+                }
+                reply.send(());
+            }
             Message::Answered(shard, questions, answer) => self.answered(shard, questions, answer),
+            Message::Told(asked) => {
+                let told = self.told(&asked.request);
+                asked.reply.send(told);
+            }
             Message::Tick => self.tick(),
         }
         Ok(())
@@ -110,23 +133,11 @@ impl Actor for Refiller {
 
     async fn stop(&mut self) {
         // Units come back only by our own word (L7); without it they are spent.
-        let (applied, now_ms) = (self.arguments.state.applied(), self.now_ms());
-        let mut shards: HashMap<u16, Vec<LeaseAsk>, FixedState> = HashMap::default();
-        for (key, account) in &mut self.accounts {
-            let ask = account.book.give_back(applied, now_ms);
-            let asks = shards.entry(shard_of(key)).or_default();
-            asks.push(wire(key, &ask));
-        }
-        for (shard, asks) in shards {
-            let gateway = self.holder.clone();
-            let request = LeaseMany {
-                shard,
-                gateway,
-                applied,
-                asks,
-            };
-            let returned = self.arguments.traffic_manager.lease(request);
-            let _ = tokio::time::timeout(AGAIN, returned).await;
+        for (shard, asks) in self.accounts.give_all_back(self.now_ms()) {
+            if let Some(request) = LeaseMany::of(shard, &asks) {
+                let returned = self.arguments.traffic_manager.lease(request);
+                let _ = tokio::time::timeout(AGAIN, returned).await;
+            }
         }
     }
 }
@@ -139,217 +150,183 @@ impl Refiller {
         super::boot_ms(&self.arguments.state.clock)
     }
 
-    fn open(&mut self, key: ThrottleKey, window: WindowSpec) -> Arc<Slot> {
-        let key = if self.accounts.len() >= KEYS && !self.accounts.contains_key(&key) {
-            metrics::counter!("headgate_throttle_keys_shared_total").increment(1);
-            ThrottleKey {
-                subject: ledger::SHARED_KEY.to_owned(),
-                ..key
-            }
-        } else {
-            key
-        };
-        if let Some(account) = self.accounts.get(&key)
-            && account.slot.window == window
-        {
-            self.arguments.state.leases.insert(&account.slot);
-            return Arc::clone(&account.slot);
+    fn refill(&mut self, slot: &Arc<Slot>, waited_for: u32) {
+        let now_ms = self.now_ms();
+        if self.accounts.part(slot, now_ms) {
+            return;
         }
-        let cell =
-            ledger::CellKey::new(key.tenant.clone(), key.policy.clone(), key.subject.clone());
-        let book = Book::open(Holder::new(self.holder.clone(), 0, 0), cell);
-        let slot = Arc::new(Slot {
-            key: key.clone(),
-            window,
-            lease: Arc::clone(book.lease()),
-            changed: Notify::new(),
-        });
-        let account = Account {
-            slot: Arc::clone(&slot),
-            book,
-            waiting: 0,
-        };
-        self.accounts.insert(key, account);
-        self.arguments.state.leases.insert(&slot);
+        match self.accounts.get_mut(slot.shard, &slot.key) {
+            Some(account) if Arc::ptr_eq(&account.slot, slot) => {
+                account.waited_for = account.waited_for.saturating_add(waited_for);
+                self.put(slot.shard, slot.key.clone(), now_ms);
+                self.send(slot.shard);
+            }
+            _ => self.refill_lost(slot, now_ms),
+        }
+    }
+
+    /// A lease of an earlier account: who waits looks it up anew; what its open streams owe is owed by the lease that
+    /// counts the key now (L11).
+    fn refill_lost(&mut self, slot: &Arc<Slot>, now_ms: i64) {
+        let debt = slot.lease.take_debt();
+        let rules = Arc::clone(&self.arguments.state.rules.load());
+        if debt > 0
+            && let Some(window) = rules.window_of(&slot.key)
+        {
+            let now = self.open(&slot.key, window);
+            now.lease.overrun(debt, now_ms);
+            self.put(now.shard, now.key.clone(), now_ms);
+            self.send(now.shard);
+        }
+        slot.changed.notify_waiters();
+    }
+
+    /// The slot of a key; an account that made room for it gives back what it had.
+    fn open(&mut self, key: &ThrottleKey, window: WindowSpec) -> Arc<Slot> {
+        let (slot, left) = self.accounts.open(key, window, self.now_ms());
+        if let Some((shard, ask)) = left {
+            self.give_back(shard, &[ask]);
+        }
         slot
     }
 
-    fn refill(&mut self, slot: &Arc<Slot>, waiting: bool) {
-        let Some(account) = self.accounts.get_mut(&slot.key) else {
-            // Of an earlier life: who waits looks the lease up anew.
-            return slot.changed.notify_waiters();
-        };
-        account.waiting = account.waiting.saturating_add(u32::from(waiting));
-        self.due(slot.key.clone());
+    fn put(&mut self, shard: u16, key: ThrottleKey, since_ms: i64) {
+        let due = self.due.entry(shard).or_default();
+        if !due.keys.iter().any(|(known, _)| *known == key) {
+            due.keys.push((key, since_ms));
+        }
     }
 
-    fn due(&mut self, key: ThrottleKey) {
-        let number = shard_of(&key);
-        let shard = self.shards.entry(number).or_default();
-        if !shard.due.contains(&key) {
-            shard.due.push(key);
-        }
-        self.send(number);
-    }
-
-    fn send(&mut self, number: u16) {
-        let (applied, now_ms) = (self.arguments.state.applied(), self.now_ms());
-        let Some(shard) = self.shards.get_mut(&number) else {
+    fn send(&mut self, shard: u16) {
+        let now_ms = self.now_ms();
+        let Some(due) = self.due.get_mut(&shard).filter(|due| !due.under_way) else {
             return;
         };
-        if shard.under_way || shard.due.is_empty() {
-            return;
-        }
-        let mut questions = Vec::with_capacity(shard.due.len());
-        for key in shard.due.drain(..) {
-            if let Some(account) = self.accounts.get_mut(&key) {
-                let ask = account.book.ask(applied, account.waiting, now_ms);
-                account.waiting = 0;
-                questions.push(Question { key, ask });
+        let mut questions = Vec::with_capacity(due.keys.len());
+        for (key, since_ms) in due.keys.drain(..) {
+            if let Some((ask, waited_for)) = self.accounts.ask(shard, &key, now_ms) {
+                questions.push(Question {
+                    key,
+                    ask,
+                    waited_for,
+                    since_ms,
+                });
             }
         }
-        if questions.is_empty() {
+        let asks: Vec<Ask> = questions
+            .iter()
+            .map(|question| question.ask.clone())
+            .collect();
+        let Some(request) = LeaseMany::of(shard, &asks) else {
             return;
-        }
-        shard.under_way = true;
-        let request = LeaseMany {
-            shard: number,
-            gateway: self.holder.clone(),
-            applied,
-            asks: questions
-                .iter()
-                .map(|question| wire(&question.key, &question.ask))
-                .collect(),
         };
+        due.under_way = true;
         let (me, traffic_manager) = (self.me.clone(), self.arguments.traffic_manager.clone());
         spawn_named("lease", async move {
             let answer = traffic_manager.lease(request).await;
             if !matches!(answer, Ok(Leased::Leases(_))) {
                 tokio::time::sleep(AGAIN).await;
             }
-            let _ = me.tell(Message::Answered(number, questions, answer));
+            let _ = me.tell(Message::Answered(shard, questions, answer));
         });
     }
 
-    fn answered(
-        &mut self,
-        number: u16,
-        questions: Vec<Question>,
-        answer: Result<Leased, AskError>,
-    ) {
-        if let Some(shard) = self.shards.get_mut(&number) {
-            shard.under_way = false;
+    fn answered(&mut self, shard: u16, questions: Vec<Question>, answer: Result<Leased, AskError>) {
+        if let Some(due) = self.due.get_mut(&shard) {
+            due.under_way = false;
         }
+        let now_ms = self.now_ms();
         match answer {
             Ok(Leased::Leases(answers)) if answers.len() == questions.len() => {
                 for (question, answer) in questions.into_iter().zip(answers) {
-                    self.apply(question, &answer);
+                    let Question { key, ask, .. } = question;
+                    if let Some(answer) = answer {
+                        let reply = answer.reply(ask.holder, ask.cell, ask.asked_at_ms);
+                        self.apply(shard, &key, &reply, now_ms);
+                    }
                 }
             }
-            // Nobody could say: ask again for who still waits; they give up by themselves (L8).
+            // Nobody could say, or the owner is behind (L12): ask again for who still waits; they give up by
+            // themselves (L8).
             _ => {
                 for question in questions {
-                    self.due(question.key);
+                    self.put_again(shard, question, now_ms);
                 }
             }
         }
-        self.send(number);
+        self.send(shard);
     }
 
-    fn apply(&mut self, question: Question, answer: &LeaseAnswer) {
-        let Some(account) = self.accounts.get_mut(&question.key) else {
+    fn put_again(&mut self, shard: u16, question: Question, now_ms: i64) {
+        let held = now_ms.saturating_sub(question.since_ms) < HELD_MS;
+        if question.waited_for == 0 || !held {
             return;
-        };
-        let reply = unwire(&question.ask, account.slot.window, answer);
-        let applied = account.book.apply(&reply);
-        account.slot.changed.notify_waiters();
-        let after_ms = match applied {
-            Applied::Retry { after_ms } => after_ms,
-            Applied::Behind | Applied::UnknownPolicy => 50,
-            _ => return,
-        };
-        let (me, slot) = (self.me.clone(), Arc::clone(&account.slot));
-        spawn_named("lease again", async move {
-            tokio::time::sleep(Duration::from_millis(u64::from(after_ms))).await;
-            let _ = me.tell(Message::Refill {
-                slot,
-                waiting: true,
-            });
-        });
+        }
+        if let Some(account) = self.accounts.get_mut(shard, &question.key) {
+            account.waited_for = account.waited_for.saturating_add(question.waited_for);
+            self.put(shard, question.key, question.since_ms);
+        }
     }
 
-    /// Forgets what is over; gives idle units back.
-    fn tick(&mut self) {
-        let (applied, now_ms) = (self.arguments.state.applied(), self.now_ms());
-        let leases = &self.arguments.state.leases;
-        let mut idle = Vec::new();
-        self.accounts.retain(|key, account| {
-            let over = account.book.granted().0.is_some() && account.book.is_over(now_ms);
-            if over {
-                leases.remove(key);
-            } else if let Some(ask) = account.book.sweep(applied, now_ms) {
-                idle.push(Question {
-                    key: key.clone(),
-                    ask,
+    fn apply(&mut self, shard: u16, key: &ThrottleKey, reply: &domain::ledger::Reply, now_ms: i64) {
+        match self.accounts.apply(shard, key, reply, now_ms) {
+            Next::Nothing => {}
+            Next::Ask => self.put(shard, key.clone(), now_ms),
+            Next::Wake { slot, after_ms } => {
+                spawn_named("lease again", async move {
+                    tokio::time::sleep(Duration::from_millis(u64::from(after_ms))).await;
+                    // Who still waits asks again; where nobody does, nothing is asked for.
+                    slot.changed.notify_waiters();
                 });
             }
-            !over
-        });
-        for question in idle {
-            self.give_back(question);
         }
-        self.shards
-            .retain(|_, shard| shard.under_way || !shard.due.is_empty());
     }
 
-    fn give_back(&self, question: Question) {
-        let shard = shard_of(&question.key);
-        let request = LeaseMany {
-            shard,
-            gateway: self.holder.clone(),
-            applied: self.arguments.state.applied(),
-            asks: vec![wire(&question.key, &question.ask)],
+    /// What an owner says unasked (L9).
+    fn told(&mut self, news: &TellLeases) -> Told {
+        if !self.accounts.are_of(&news.node, news.incarnation) {
+            return Told::Elsewhere;
+        }
+        let (shard, now_ms) = (news.shard, self.now_ms());
+        let mut returned = Vec::new();
+        for (key, tidings) in news.tidings() {
+            match tidings {
+                Tidings::Answer(reply) => self.apply(shard, &key, &reply, now_ms),
+                Tidings::Recall(recall) => {
+                    returned.extend(self.accounts.recall(shard, &key, &recall, now_ms));
+                }
+                Tidings::Reopen(reopen) => self.accounts.reopen(shard, &key, &reopen, now_ms),
+            }
+        }
+        self.give_back(shard, &returned);
+        self.send(shard);
+        Told::Taken
+    }
+
+    /// Forgets what is over; gives idle units back; pays in the new window what is owed from the old one (L11).
+    fn tick(&mut self) {
+        let now_ms = self.now_ms();
+        let swept = self.accounts.sweep(now_ms);
+        for (shard, asks) in swept.idle {
+            self.give_back(shard, &asks);
+        }
+        for (shard, key) in swept.owing {
+            self.put(shard, key, now_ms);
+            self.send(shard);
+        }
+        self.due
+            .retain(|_, due| due.under_way || !due.keys.is_empty());
+    }
+
+    /// Says what was given back, beside the questions: a round waits for it.
+    fn give_back(&self, shard: u16, asks: &[Ask]) {
+        let Some(request) = LeaseMany::of(shard, asks) else {
+            return;
         };
         let traffic_manager = self.arguments.traffic_manager.clone();
         spawn_named("lease return", async move {
             // The counts are cumulative: what is lost here is said by the next ask.
             let _ = traffic_manager.lease(request).await;
         });
-    }
-}
-
-fn wire(key: &ThrottleKey, ask: &ledger::Ask) -> LeaseAsk {
-    LeaseAsk {
-        key: key.clone(),
-        window: ask
-            .window
-            .map_or(0, |window| u64::try_from(window.number).unwrap_or(0)),
-        have: ask.have,
-        returned: ask.returned,
-        want: ask.want,
-    }
-}
-
-fn unwire(ask: &ledger::Ask, spec: WindowSpec, answer: &LeaseAnswer) -> ledger::Reply {
-    let number = i64::try_from(answer.window).unwrap_or(i64::MAX);
-    ledger::Reply {
-        holder: ask.holder.clone(),
-        cell: ask.cell.clone(),
-        // A key's window number never decreases (L10), so it orders the answers.
-        stamp: Stamp {
-            epoch: 0,
-            seq: answer.window,
-        },
-        asked_at_ms: ask.asked_at_ms,
-        window: Some(spec.numbered(number)),
-        remaining_ms: i64::try_from(answer.remaining_ms).unwrap_or(i64::MAX),
-        granted: answer.granted,
-        limit: answer.limit,
-        left: answer.left,
-        outcome: match answer.outlook {
-            Outlook::Open => Outcome::Granted,
-            Outlook::Retry(after_ms) => Outcome::Retry { after_ms },
-            Outlook::Exhausted => Outcome::Final,
-        },
     }
 }

@@ -7,9 +7,12 @@ use std::sync::Arc;
 use domain::address::AddressRange;
 use domain::api::SUPER_TENANT;
 use domain::deny_policy::{DenyPolicy, DenyTarget};
-use domain::policy::{Limit, Policy, PolicyLevel, UNLIMITED};
+use domain::policy::{Policy, PolicyLevel};
 use domain::window::WindowSpec;
 use foldhash::fast::FixedState;
+
+use super::policy_rule::PolicyRule;
+use crate::traffic_manager::message::ThrottleKey;
 
 /// All policies of all tenants.
 #[derive(Debug, Clone, Default)]
@@ -22,17 +25,6 @@ pub struct Rules {
 struct TenantRules {
     levels: [HashMap<String, Arc<PolicyRule>, FixedState>; 3],
     denied: Denied,
-}
-
-/// A policy with what requests need of it, computed once.
-#[derive(Debug)]
-pub struct PolicyRule {
-    /// The policy.
-    pub policy: Policy,
-    /// `"Gold";q=5000;w=60` (draft-ietf-httpapi-ratelimit-headers), none when unlimited.
-    pub advertised: Option<http::HeaderValue>,
-    /// `"Gold"`, the name as those fields write it.
-    pub quoted: String,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -73,14 +65,7 @@ impl Rules {
     /// Sets a policy.
     pub fn save(&mut self, policy: Policy) {
         let tenant = self.tenants.entry(policy.tenant.clone()).or_default();
-        let rule = Arc::new(PolicyRule {
-            advertised: policy
-                .limit
-                .as_ref()
-                .and_then(|limit| advertised(&policy.name, limit)),
-            quoted: quoted(&policy.name),
-            policy,
-        });
+        let rule = Arc::new(PolicyRule::compile(policy));
         if let Some(level) = tenant.levels.get_mut(index(rule.policy.level)) {
             level.insert(rule.policy.name.clone(), rule);
         }
@@ -125,6 +110,12 @@ impl Rules {
         self.tenants
             .get(tenant)
             .is_some_and(|tenant| tenant.denied.any)
+    }
+
+    /// The window in which a key is counted; none when no policy counts it any more.
+    pub(super) fn window_of(&self, key: &ThrottleKey) -> Option<WindowSpec> {
+        let rule = self.policy(&key.tenant, key.level, &key.policy)?;
+        rule.counted(key.limit).map(|limit| limit.window)
     }
 
     /// Whether a deny policy is against the call.
@@ -183,48 +174,10 @@ impl Denied {
     }
 }
 
-// === impl PolicyRule ===
-
-impl PolicyRule {
-    /// Whether nothing is counted by it.
-    #[must_use]
-    pub fn is_unlimited(&self) -> bool {
-        self.policy.name == UNLIMITED
-            || (self.policy.limit.is_none() && self.policy.burst.is_none())
-    }
-}
-
-/// The window of a limit.
-#[must_use]
-pub const fn window_of(limit: &Limit) -> WindowSpec {
-    WindowSpec::new(limit.time_unit, limit.unit_time)
-}
-
 const fn index(level: PolicyLevel) -> usize {
     match level {
         PolicyLevel::Subscription => 0,
         PolicyLevel::Application => 1,
         PolicyLevel::Api => 2,
     }
-}
-
-fn advertised(name: &str, limit: &Limit) -> Option<http::HeaderValue> {
-    let seconds = window_of(limit).at(0).length_ms() / 1_000;
-    let quoted = quoted(name);
-    http::HeaderValue::try_from(format!("{quoted};q={};w={seconds}", limit.units)).ok()
-}
-
-/// A name as a string of structured fields (RFC 9651 §3.3.3).
-#[must_use]
-fn quoted(name: &str) -> String {
-    let plain = name.chars().filter(|c| matches!(c, ' '..='~'));
-    let mut text = String::from("\"");
-    for c in plain {
-        if matches!(c, '"' | '\\') {
-            text.push('\\');
-        }
-        text.push(c);
-    }
-    text.push('"');
-    text
 }

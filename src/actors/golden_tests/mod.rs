@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 use crate::change_feed::message::{Acknowledge, Pull, Snapshot, WaitApplied};
 use crate::key_manager::command::Command;
 use crate::key_manager::message::{CheckBasic, ValidateMany};
-use crate::traffic_manager::message::LeaseMany;
+use crate::traffic_manager::message::{LeaseMany, TellLeases};
 use crate::usage::message::{DeliverUnknown, DeliverUsage};
 
 /// Compares messages with their frozen bytes and tells all that differ at once.
@@ -61,11 +61,12 @@ fn text(text: &str) -> String {
     text.to_owned()
 }
 
-const KINDS: [u16; 10] = [
+const KINDS: [u16; 11] = [
     ValidateMany::KIND,
     CheckBasic::KIND,
     Command::KIND,
     LeaseMany::KIND,
+    TellLeases::KIND,
     Pull::KIND,
     Snapshot::KIND,
     Acknowledge::KIND,

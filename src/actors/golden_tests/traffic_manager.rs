@@ -1,59 +1,143 @@
-//! Kind 0x0201.
+//! Kinds 0x0201 and 0x0202. The first version of 0x0201 knew neither leases nor epochs; it was
+//! replaced before any node was released that speaks it.
 
-use domain::policy::PolicyLevel;
+use domain::ledger::{Outcome, Stamp};
+use domain::policy::{PolicyLevel, TimeUnit};
+use domain::window::{WindowId, WindowSpec};
 
 use super::{Frozen, text};
 use crate::traffic_manager::message::{
-    LeaseAnswer, LeaseAsk, LeaseMany, Leased, Outlook, ThrottleKey,
+    LeaseAnswer, LeaseAsk, LeaseMany, LeaseNews, Leased, LimitName, News, TellLeases, Told,
 };
 
-fn ask(level: PolicyLevel) -> LeaseAsk {
-    LeaseAsk {
-        key: ThrottleKey {
-            tenant: text("t"),
-            level,
-            policy: text("p"),
-            limit: 1,
-            subject: text("s"),
-        },
-        window: 3,
-        have: 250,
-        returned: 251,
-        want: 65_536,
+const STAMP: Stamp = Stamp {
+    epoch: 65_536,
+    seq: 9,
+};
+
+fn limit(level: PolicyLevel) -> LimitName {
+    LimitName {
+        tenant: text("t"),
+        level,
+        policy: text("p"),
+        limit: 1,
     }
 }
 
-fn answer(outlook: Outlook) -> LeaseAnswer {
-    LeaseAnswer {
-        window: 3,
-        granted: 300,
-        remaining_ms: 60_000,
-        limit: 5_000,
-        left: 0,
-        outlook,
-    }
-}
-
-#[test]
-fn leases_keep_their_bytes() {
+fn limits() -> Vec<LimitName> {
     let levels = [
         PolicyLevel::Subscription,
         PolicyLevel::Application,
         PolicyLevel::Api,
     ];
-    let outlooks = [Outlook::Open, Outlook::Retry(200), Outlook::Exhausted];
+    levels.map(limit).to_vec()
+}
+
+fn window(unit: TimeUnit) -> WindowId {
+    let spec = WindowSpec::new(unit, 2);
+    WindowId { spec, number: 3 }
+}
+
+fn ask(limit: u16, window: Option<WindowId>) -> LeaseAsk {
+    LeaseAsk {
+        limit,
+        subject: text("s"),
+        lease: 8,
+        epoch: 65_536,
+        window,
+        have: 250,
+        returned: 251,
+        want: 65_536,
+        emptied: limit > 0,
+    }
+}
+
+fn answer(outcome: Outcome, window: Option<WindowId>) -> LeaseAnswer {
+    LeaseAnswer {
+        stamp: STAMP,
+        window,
+        remaining_ms: 60_000,
+        granted: 300,
+        limit: 5_000,
+        left: 0,
+        outcome,
+    }
+}
+
+#[test]
+fn leases_keep_their_bytes() {
+    let units = [
+        TimeUnit::Sec,
+        TimeUnit::Min,
+        TimeUnit::Hour,
+        TimeUnit::Day,
+        TimeUnit::Week,
+        TimeUnit::Month,
+        TimeUnit::Year,
+    ];
+    let asks = units.map(|unit| ask(1, Some(window(unit))));
+    let outcomes = [
+        Outcome::Granted,
+        Outcome::Retry { after_ms: 200 },
+        Outcome::Final,
+        Outcome::Behind { applied: 11 },
+        Outcome::UnknownPolicy,
+        Outcome::Shared,
+    ];
+    let answers = outcomes.map(|outcome| Some(answer(outcome, None)));
+    let of_window = answer(Outcome::Granted, Some(window(TimeUnit::Min)));
+    let answers = answers.into_iter().chain([Some(of_window), None]);
     Frozen::default()
         .request(
             &LeaseMany {
                 shard: 255,
-                gateway: text("gw1.7"),
+                node: text("gw1"),
+                incarnation: 7,
                 applied: 12,
-                asks: levels.map(ask).to_vec(),
+                asked_at_ms: 5,
+                limits: limits(),
+                asks: [ask(0, None)].into_iter().chain(asks).collect(),
             },
-            "0201000100000041fbff00056777312e370c03017400017001017303fafbfb00fc00000100017401017001017303fafbfb00fc00000100017402017001017303fafbfb00fc00000100",
+            "02010002000000d3fbff0003677731070c0a030174000170010174010170010174020170010800017308fc0000010000fafbfb00fc000001000001017308fc0000010001000206fafbfb00fc000001000101017308fc0000010001010206fafbfb00fc000001000101017308fc0000010001020206fafbfb00fc000001000101017308fc0000010001030206fafbfb00fc000001000101017308fc0000010001040206fafbfb00fc000001000101017308fc0000010001050206fafbfb00fc000001000101017308fc0000010001060206fafbfb00fc0000010001",
         )
-        .reply::<LeaseMany>(&Leased::Leases(outlooks.map(answer).to_vec()), "0201000100000027000303fb2c01fb60eafb8813000003fb2c01fb60eafb88130001c803fb2c01fb60eafb88130002")
-        .reply::<LeaseMany>(&Leased::Behind { at: 11 }, "0201000100000002010b")
-        .reply::<LeaseMany>(&Leased::NotOwner, "020100010000000102")
+        .reply::<LeaseMany>(&Leased::Leases(answers.collect()), "020100020000009b000801fc000001000900fcc0d40100fb2c01fb8813000001fc000001000900fcc0d40100fb2c01fb88130001c801fc000001000900fcc0d40100fb2c01fb8813000201fc000001000900fcc0d40100fb2c01fb881300030b01fc000001000900fcc0d40100fb2c01fb8813000401fc000001000900fcc0d40100fb2c01fb8813000501fc000001000901010206fcc0d40100fb2c01fb8813000000")
+        .reply::<LeaseMany>(&Leased::Behind { at: 11 }, "0201000200000002010b")
+        .reply::<LeaseMany>(&Leased::NotOwner, "020100020000000102")
+        .hold();
+}
+
+#[test]
+fn news_of_leases_keeps_its_bytes() {
+    let news = [
+        News::Answer {
+            asked_at_ms: 5,
+            answer: answer(Outcome::Final, Some(window(TimeUnit::Day))),
+        },
+        News::Recall {
+            stamp: STAMP,
+            window: window(TimeUnit::Month),
+            granted: 300,
+        },
+        News::Reopen { stamp: STAMP },
+    ];
+    let told = |news| LeaseNews {
+        limit: 2,
+        subject: text("s"),
+        lease: 8,
+        news,
+    };
+    Frozen::default()
+        .request(
+            &TellLeases {
+                shard: 255,
+                node: text("gw1"),
+                incarnation: 7,
+                limits: limits(),
+                news: news.map(told).to_vec(),
+            },
+            "0202000100000055fbff000367773107030174000170010174010170010174020170010302017308000afc000001000901030206fcc0d40100fb2c01fb881300020201730801fc0000010009050206fb2c010201730802fc0000010009",
+        )
+        .reply::<TellLeases>(&Told::Taken, "020200010000000100")
+        .reply::<TellLeases>(&Told::Elsewhere, "020200010000000101")
         .hold();
 }

@@ -1,9 +1,15 @@
-//! What may be asked of the traffic manager that owns a shard, from wherever (L7).
+//! What travels between gateways and the traffic manager that owns a shard, from wherever (L7, L9).
+//!
+//! The machines speak `domain::ledger`'s words; `translate` turns those into these and back. A
+//! message names each limit once, however many of its keys it speaks of, and what all its parts
+//! share stands in front of them.
 
 use serde::{Deserialize, Serialize};
 
 use cluster::Request;
+use domain::ledger::{Outcome, Stamp};
 use domain::policy::PolicyLevel;
+use domain::window::WindowId;
 
 /// What a lease is counted on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -14,10 +20,23 @@ pub struct ThrottleKey {
     pub level: PolicyLevel,
     /// Name of the policy whose limit counts.
     pub policy: String,
-    /// Which of the policy's limits: 0 the default one, 1 its burst, 2 and on its conditional groups.
+    /// Which of the policy's limits: its number (`domain::policy::Policy::numbered_limits`).
     pub limit: u16,
     /// Who or what is counted, such as `application:user` or `/pizza/1.0.0`.
     pub subject: String,
+}
+
+/// One limit of one policy, as a message names it once for all keys that are counted by it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct LimitName {
+    /// Tenant domain.
+    pub tenant: String,
+    /// Level of the policy.
+    pub level: PolicyLevel,
+    /// Name of the policy.
+    pub policy: String,
+    /// Which of its limits, as in [`ThrottleKey::limit`].
+    pub limit: u16,
 }
 
 /// One gateway asks for units of several keys at once; all keys belong to `shard`.
@@ -25,10 +44,16 @@ pub struct ThrottleKey {
 pub struct LeaseMany {
     /// The shard of the keys.
     pub shard: u16,
-    /// The asking gateway's stable id and incarnation, such as `gw1.7`.
-    pub gateway: String,
+    /// The asking gateway's stable id.
+    pub node: String,
+    /// Its incarnation (W1).
+    pub incarnation: u64,
     /// The change-log number that the asker has applied; policies are read at it (L12).
     pub applied: u64,
+    /// The asker's own clock, milliseconds.
+    pub asked_at_ms: i64,
+    /// The limits that the questions are about.
+    pub limits: Vec<LimitName>,
     /// The questions.
     pub asks: Vec<LeaseAsk>,
 }
@@ -36,23 +61,32 @@ pub struct LeaseMany {
 /// A question about one key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaseAsk {
-    /// The key.
-    pub key: ThrottleKey,
-    /// Window that `have` and `returned` speak of; 0 when the gateway knows none yet.
-    pub window: u64,
-    /// Units granted to this gateway in that window, cumulative, as far as it knows.
+    /// Its limit's place in the message.
+    pub limit: u16,
+    /// Who or what is counted, or [`domain::ledger::SHARED_KEY`] for all beyond the bound (L12).
+    pub subject: String,
+    /// The number of the asker's lease; it grows with every lease of an incarnation.
+    pub lease: u64,
+    /// The epoch of the last owner the asker heard of this key from; 0 when of none.
+    pub epoch: u64,
+    /// Window that the counts speak of; none when the asker knows of none yet.
+    pub window: Option<WindowId>,
+    /// Units granted to this lease in that window, cumulative, as far as the asker knows.
     pub have: u64,
     /// Units it gives back in that window, cumulative.
     pub returned: u64,
-    /// Units it would like in addition.
+    /// Units it would like beyond `have`; 0 when it only gives back.
     pub want: u64,
+    /// Whether it holds nothing unused of what it has.
+    pub emptied: bool,
 }
 
 /// The answer to [`LeaseMany`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Leased {
-    /// One answer per question, in order.
-    Leases(Vec<LeaseAnswer>),
+    /// One place per question, in order; none where there is nothing to say: it only gave back, it
+    /// is of a lease that is over, or it cannot be answered now.
+    Leases(Vec<Option<LeaseAnswer>>),
     /// The owner knows older policies than the asker has applied; ask again (L12).
     Behind {
         /// What it has applied.
@@ -65,33 +99,93 @@ pub enum Leased {
 /// The answer about one key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaseAnswer {
-    /// Number of the current window.
-    pub window: u64,
-    /// Units granted to this gateway in the window, cumulative: repeats and late replies are harmless.
-    pub granted: u64,
+    /// When the owner made it; a gateway follows the highest from window to window.
+    pub stamp: Stamp,
+    /// The current window; none when the owner could not tell.
+    pub window: Option<WindowId>,
     /// Milliseconds until the window ends, by the owner's clock when it answered.
-    pub remaining_ms: u64,
+    pub remaining_ms: i64,
+    /// Units granted to this lease in the window, cumulative: repeats and late replies are harmless.
+    pub granted: u64,
     /// The limit in force, units per window.
     pub limit: u64,
     /// Units of the window that nobody holds.
     pub left: u64,
-    /// What a gateway without units should do.
-    pub outlook: Outlook,
+    /// What was decided.
+    pub outcome: Outcome,
 }
 
-/// What follows from an answer that grants nothing.
+/// What the owner of a shard tells a gateway unasked (L9).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TellLeases {
+    /// The shard of the keys.
+    pub shard: u16,
+    /// The gateway's stable id.
+    pub node: String,
+    /// The incarnation whose leases it is about.
+    pub incarnation: u64,
+    /// The limits that the news is about.
+    pub limits: Vec<LimitName>,
+    /// The news.
+    pub news: Vec<LeaseNews>,
+}
+
+/// News of one lease.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseNews {
+    /// Its limit's place in the message.
+    pub limit: u16,
+    /// Who or what is counted.
+    pub subject: String,
+    /// The number of the lease.
+    pub lease: u64,
+    /// What there is to say.
+    pub news: News,
+}
+
+/// What the owner says about a lease unasked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum News {
+    /// The late answer to a question that had to wait.
+    Answer {
+        /// The asker's clock when it asked.
+        asked_at_ms: i64,
+        /// The answer.
+        answer: LeaseAnswer,
+    },
+    /// Others need what lies unused: give it back with an ask that says `emptied`.
+    Recall {
+        /// When the owner made it.
+        stamp: Stamp,
+        /// Of which window.
+        window: WindowId,
+        /// All that was granted to this lease in that window.
+        granted: u64,
+    },
+    /// There may be units again where there were none: forget the refusal.
+    Reopen {
+        /// When the owner made it.
+        stamp: Stamp,
+    },
+}
+
+/// The answer to [`TellLeases`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Outlook {
-    /// Units may be had.
-    Open,
-    /// Others may give units back: ask again after so many milliseconds (L9).
-    Retry(u32),
-    /// None until the window ends (L9).
-    Exhausted,
+pub enum Told {
+    /// It was heard; what it asks for comes by itself.
+    Taken,
+    /// This is another gateway, or another life of it.
+    Elsewhere,
 }
 
 impl Request for LeaseMany {
     type Reply = Leased;
     const KIND: u16 = 0x0201;
+    const VERSION: u16 = 2;
+}
+
+impl Request for TellLeases {
+    type Reply = Told;
+    const KIND: u16 = 0x0202;
     const VERSION: u16 = 1;
 }

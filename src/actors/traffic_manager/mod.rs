@@ -1,18 +1,23 @@
 //! The traffic manager: sharded counters that hand out leases (PROTOCOLS L).
 //!
-//! `shards` are the actors that answer gateways, each for every sixteenth shard; `slot` holds the
-//! ledgers they drive; `keeper` begins and ends the ledger's life on disk; `policies` follows the
-//! change log. `shard` and `view` are pure.
+//! `shards` are the actors that answer gateways, each for every sixteenth shard; `news` takes to
+//! gateways what they did not ask for; `slot` holds the ledgers they drive; `keeper` begins and ends
+//! the ledger's life on disk; `policies` follows the change log. `shard`, `translate` and `view` are
+//! pure.
 
 mod handle;
 mod keeper;
 pub mod message;
+mod news;
 mod policies;
 mod shard;
 mod shards;
 mod slot;
 #[cfg(test)]
+mod test_node;
+#[cfg(test)]
 mod tests;
+mod translate;
 mod view;
 
 use std::sync::Arc;
@@ -29,27 +34,45 @@ use shards::{Shards, ShardsArguments, ShardsMessage};
 use slot::Slots;
 use view::PolicyView;
 
-pub use handle::TrafficManagerHandle;
+pub use handle::{GatewayLeases, TrafficManagerHandle};
 pub use shard::shard_of;
+#[cfg(test)]
+pub(crate) use test_node::{DEADLINE, Node, key};
+pub(crate) use translate::Tidings;
 
-/// A gateway that gets nothing now asks again after so long, milliseconds (L9).
-const RETRY_MS: u32 = 200;
 /// Actors that share the shards.
 const ACTORS: u16 = 16;
 
 /// The policies in force; none before they were read for the first time.
 type Published = Arc<ArcSwapOption<PolicyView>>;
 
-/// The traffic manager of node `node` in its `incarnation` (W1), with its marks in `broker`.
+/// What of the ledger may be set.
+#[derive(Debug, Clone, Copy)]
+pub struct LedgerSettings {
+    /// Keys of one shard that are counted apart at most (L12).
+    pub keys: usize,
+}
+
+// === impl LedgerSettings ===
+
+impl Default for LedgerSettings {
+    fn default() -> Self {
+        Self { keys: 16_384 }
+    }
+}
+
+/// The traffic manager of node `node` in its `incarnation` (W1), with its marks in `broker`. Tells
+/// `gateways` what they did not ask for.
 #[must_use]
 pub fn component(
     system: &System,
     broker: &Database,
     feed: &ChangeFeedHandle,
-    node: &str,
-    incarnation: u64,
+    gateways: &GatewayLeases,
+    (node, incarnation): (&str, u64),
+    settings: LedgerSettings,
 ) -> (TrafficManagerHandle, Child) {
-    let slots = Arc::new(Slots::new(SHARDS));
+    let slots = Arc::new(Slots::new(SHARDS, settings.keys));
     let published = Published::default();
     let (_, keeper) = child::<Keeper>(
         system,
@@ -60,36 +83,40 @@ pub fn component(
             slots: Arc::clone(&slots),
         },
     );
-    let (_, follower) = child::<PolicyFollower>(
-        system,
-        "traffic-manager/policies",
-        PoliciesArguments {
-            feed: feed.clone(),
-            published: Arc::clone(&published),
-            follower: format!("traffic-manager@{node}"),
-        },
-    );
-    let mut children = vec![keeper, follower];
-    let mut doors = Vec::new();
+    let mut children = vec![keeper];
+    let (mut doors, mut shards) = (Vec::new(), Vec::new());
     for first in 0..ACTORS {
         let arguments = ShardsArguments {
             clock: system.clock.clone(),
             broker: broker.clone(),
             slots: Arc::clone(&slots),
             policies: Arc::clone(&published),
+            gateways: gateways.clone(),
             incarnation,
             first,
             step: ACTORS,
         };
         let name = format!("traffic-manager/shards/{first}");
-        let (address, shards) = child::<Shards>(system, &name, arguments);
-        children.push(shards);
+        let (address, actor) = child::<Shards>(system, &name, arguments);
+        children.push(actor);
+        shards.push(address.clone());
         let unwrap = |message| match message {
             ShardsMessage::Lease(asked) => Some(asked),
-            ShardsMessage::Tick => None,
+            ShardsMessage::Follow(_) | ShardsMessage::Tick => None,
         };
         doors.push(Door::local(system, address, ShardsMessage::Lease, unwrap));
     }
+    let (_, follower) = child::<PolicyFollower>(
+        system,
+        "traffic-manager/policies",
+        PoliciesArguments {
+            feed: feed.clone(),
+            published,
+            shards,
+            follower: format!("traffic-manager@{node}"),
+        },
+    );
+    children.push(follower);
     let door = Door::balanced(doors, |request, actors| usize::from(request.shard) % actors);
     let handle = TrafficManagerHandle::new(door);
     (handle, branch(system, "traffic-manager", children))

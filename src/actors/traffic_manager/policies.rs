@@ -1,9 +1,11 @@
 //! Follows the change log for the traffic manager: throttling policies, and the position they are
-//! true at (L12). Acknowledges what is in force, so that whoever changes a plan can wait for it (C6).
+//! true at (L12). Acknowledges what is in force, so that whoever changes a plan can wait for it (C6):
+//! every shard goes by it by then, and has begun to tell gateways what follows for their leases.
 //!
 //! A pull runs beside the actor and tells it what came, so that an orderly stop never waits for a
 //! long poll. After a restart it takes a snapshot; what was published before stays in force till then.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::{Actor, Address, AskError, BoxError, spawn_named};
@@ -12,6 +14,7 @@ use domain::change_log::Position;
 use tokio::task::JoinHandle;
 
 use super::Published;
+use super::shards::ShardsMessage;
 use super::view::PolicyBook;
 use crate::change_feed::ChangeFeedHandle;
 use crate::change_feed::message::{Piece, Pull, Pulled};
@@ -22,12 +25,16 @@ const POLL_MS: u32 = 5_000;
 const MOST: u32 = 500;
 /// The pause after something went wrong.
 const PAUSE: Duration = Duration::from_millis(200);
+/// What shards may take to go by other policies; one that takes longer does it with its next tick.
+const FOLLOWING: Duration = Duration::from_secs(1);
 
 /// What it is started with.
 #[derive(Clone)]
 pub(super) struct PoliciesArguments {
     pub(super) feed: ChangeFeedHandle,
     pub(super) published: Published,
+    /// Who goes by what is published.
+    pub(super) shards: Vec<Address<ShardsMessage>>,
     /// Its name among the followers.
     pub(super) follower: String,
 }
@@ -131,8 +138,22 @@ impl PolicyFollower {
     /// In force first, then acknowledged.
     async fn publish(&mut self) {
         let view = self.book.view(self.position.n);
-        self.arguments.published.store(Some(view.into()));
-        let PoliciesArguments { feed, follower, .. } = &self.arguments;
+        let PoliciesArguments {
+            feed,
+            published,
+            shards,
+            follower,
+        } = &self.arguments;
+        let table = Arc::clone(&view.table);
+        let before = published.swap(Some(view.into()));
+        // Before the first ones nothing was granted.
+        if before.is_some_and(|before| !Arc::ptr_eq(&before.table, &table)) {
+            for actor in shards {
+                if let Err(error) = actor.ask(FOLLOWING, ShardsMessage::Follow).await {
+                    tracing::warn!(actor = actor.name(), %error, "a shard was not told of other policies");
+                }
+            }
+        }
         if let Err(error) = feed.acknowledge(follower.clone(), self.position.n).await {
             tracing::warn!(%error, "the change feed did not take an acknowledgement");
         }

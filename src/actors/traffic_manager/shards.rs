@@ -1,30 +1,30 @@
 //! One actor that serves every sixteenth shard: takes gateways' questions, drives the ledgers, and
 //! writes marks before it answers (L5). Asked by gateways through the handle; reads the policies
-//! that `policies` publishes. The counts themselves lie in [`super::slot`].
+//! that `policies` publishes, and follows them when it is told. The counts themselves lie in
+//! [`super::slot`].
 //!
-//! In the one-node form nobody is pushed anything: a gateway that was told `Retry` asks again, and
-//! what came free meanwhile is granted then; a recall round ends by its time (L9).
+//! What a step says to who did not just ask (recalls, reopenings, answers that had to wait) goes
+//! through [`super::news`] (L9).
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster::{Actor, Address, Asked, BoxError, Clock};
-use domain::ledger::{Ask, CellKey, Effect, Holder, Input, Outcome, Reply};
-use domain::policy::TimeUnit;
-use domain::window::{WindowId, WindowSpec};
+use cluster::{Actor, Address, Asked, BoxError, Clock, Reply};
+use domain::ledger::{Ask, CellKey, Effect, Input, Outcome, SHARED_KEY};
 use storage::{Database, StoreError, broker::ledger};
 
-use super::message::{LeaseAnswer, LeaseAsk, LeaseMany, Leased, Outlook};
+use super::Published;
+use super::handle::GatewayLeases;
+use super::message::{LeaseAnswer, LeaseMany, Leased, ThrottleKey};
+use super::news;
 use super::shard::shard_of;
 use super::slot::Slots;
-use super::view::{PolicyView, name_of};
-use super::{Published, RETRY_MS};
+use super::view::PolicyView;
 use crate::ticker::{Ticker, ticker};
 
 /// Recall rounds and ends of windows are looked at so often.
 const TICK: Duration = Duration::from_millis(50);
-/// A window number that begins so far in the future is of another kind of window, milliseconds.
-const NOT_YET_MS: i64 = 60_000;
 
 /// What it is started with.
 #[derive(Clone)]
@@ -33,6 +33,7 @@ pub(super) struct ShardsArguments {
     pub(super) broker: Database,
     pub(super) slots: Arc<Slots>,
     pub(super) policies: Published,
+    pub(super) gateways: GatewayLeases,
     pub(super) incarnation: u64,
     /// It serves this shard and every `step`-th after it.
     pub(super) first: u16,
@@ -42,20 +43,17 @@ pub(super) struct ShardsArguments {
 /// What it is told.
 pub(super) enum ShardsMessage {
     Lease(Asked<LeaseMany>),
+    /// Other policies were published; answered when its shards go by them.
+    Follow(Reply<()>),
     Tick,
 }
 
 /// The actor; it can be replaced at any moment.
 pub(super) struct Shards {
     arguments: ShardsArguments,
+    /// Limits that were asked for and do not exist, each told in the log once.
+    unknown: BTreeSet<(String, String)>,
     _ticker: Ticker,
-}
-
-/// Who asks, and what about.
-struct Question<'a> {
-    request: &'a LeaseMany,
-    node: &'a str,
-    incarnation: u64,
 }
 
 // === impl Actor ===
@@ -71,12 +69,14 @@ impl Actor for Shards {
     ) -> Result<Self, BoxError> {
         let mut shards = Self {
             arguments,
+            unknown: BTreeSet::new(),
             _ticker: ticker("shard ticks", TICK, me, || ShardsMessage::Tick),
         };
         for shard in shards.mine() {
             shards.recover(shard).await?;
             // What the last incarnation of this actor was about to write.
-            shards.write_marks(shard).await?;
+            let released = shards.write_marks(shard).await?;
+            shards.tell(shard, released);
         }
         Ok(shards)
     }
@@ -84,8 +84,19 @@ impl Actor for Shards {
     async fn handle(&mut self, message: ShardsMessage) -> Result<(), BoxError> {
         match message {
             ShardsMessage::Lease(asked) => self.lease(asked).await,
-            ShardsMessage::Tick => self.tick().await,
+            ShardsMessage::Follow(reply) => {
+                self.look(false).await;
+                self.unknown.clear();
+                reply.send(());
+            }
+            ShardsMessage::Tick => {
+                for shard in self.mine() {
+                    self.recover(shard).await?;
+                }
+                self.look(true).await;
+            }
         }
+        Ok(())
     }
 }
 
@@ -112,58 +123,84 @@ impl Shards {
         Ok(())
     }
 
-    async fn lease(&mut self, asked: Asked<LeaseMany>) -> Result<(), BoxError> {
-        let answer = self.answer(&asked.request).await;
-        asked.reply.send(answer);
-        Ok(())
+    async fn lease(&mut self, asked: Asked<LeaseMany>) {
+        let Asked { request, reply } = asked;
+        let (view, asks) = match self.readable(&request) {
+            Ok(readable) => readable,
+            Err(refusal) => return reply.send(refusal),
+        };
+        let effects = self.step(request.shard, &asks, &view);
+        let effects = self.settled(request.shard, effects).await;
+        let (answers, rest) = sort_out(&asks, effects);
+        for (ask, answer) in asks.iter().zip(&answers) {
+            self.note(&ask.cell, answer.as_ref());
+        }
+        reply.send(Leased::Leases(answers));
+        self.tell(request.shard, rest);
     }
 
-    async fn answer(&mut self, request: &LeaseMany) -> Leased {
-        let foreign = |ask: &LeaseAsk| shard_of(&ask.key) != request.shard;
-        if !self.mine().contains(&request.shard) || request.asks.iter().any(foreign) {
-            return Leased::NotOwner;
+    /// The policies in force and the questions, if they may be answered here and now.
+    fn readable(&self, request: &LeaseMany) -> Result<(Arc<PolicyView>, Vec<Ask>), Leased> {
+        // The keys beyond a shard's bound are counted in that shard, whatever the shared key's own one is (L12).
+        let foreign =
+            |key: &ThrottleKey| key.subject != SHARED_KEY && shard_of(key) != request.shard;
+        let keys = request.keys().ok_or(Leased::NotOwner)?;
+        if !self.mine().contains(&request.shard) || keys.iter().any(foreign) {
+            return Err(Leased::NotOwner);
         }
-        let Some(view) = self.arguments.policies.load_full() else {
-            return Leased::Behind { at: 0 };
-        };
-        if request.applied > view.applied {
-            return Leased::Behind { at: view.applied };
+        let view = self.arguments.policies.load_full();
+        let view = view.ok_or(Leased::Behind { at: 0 })?;
+        // What only gives back is welcome under any policies.
+        let wants = request.asks.iter().any(|ask| ask.want > 0);
+        if wants && request.applied > view.applied {
+            return Err(Leased::Behind { at: view.applied });
         }
-        let Some(question) = Question::of(request) else {
-            tracing::warn!(gateway = %request.gateway, "lease asked by a gateway without an incarnation");
-            return Leased::NotOwner;
-        };
-        let mut effects = self.step(&question, &view);
-        match self.write_marks(request.shard).await {
-            Ok(released) => effects.extend(released),
-            // Nothing that waits for a mark is released; the gateway asks again.
-            Err(error) => tracing::error!(%error, "marks of long windows cannot be written"),
-        }
-        let now_ms = self.arguments.clock.now_ms();
-        let answers = request.asks.iter();
-        Leased::Leases(
-            answers
-                .map(|ask| question.answer(ask, &effects, now_ms))
-                .collect(),
-        )
+        let asks = request.asks.iter().zip(keys);
+        let asks = asks.map(|(ask, key)| request.ask(ask, key.cell()));
+        Ok((view, asks.collect()))
     }
 
     /// The pure part, under the shard's lock.
-    fn step(&self, question: &Question<'_>, view: &PolicyView) -> Vec<Effect> {
+    fn step(&self, shard: u16, asks: &[Ask], view: &PolicyView) -> Vec<Effect> {
         let now_ms = self.arguments.clock.now_ms();
-        let asked = self.arguments.slots.with(question.request.shard, |slot| {
-            slot.follow(&view.table, now_ms);
-            let mut effects = Vec::new();
-            for ask in &question.request.asks {
-                let name = name_of(&ask.key);
-                let quota = view.table.get(&ask.key.tenant, &name);
-                let spec = quota.map(|quota| quota.window);
-                let input = Input::Ask(question.ask(ask, spec, now_ms));
-                effects.extend(slot.step(input, now_ms));
+        let asked = self.arguments.slots.with(shard, |slot| {
+            let mut effects = slot.follow(&view.table, now_ms);
+            for ask in asks {
+                effects.extend(slot.step(Input::Ask(ask.clone()), now_ms));
             }
             effects
         });
         asked.unwrap_or_default()
+    }
+
+    /// Goes by the policies in force, and by the time if it `ticks`.
+    async fn look(&self, ticks: bool) {
+        let view = self.arguments.policies.load_full();
+        for shard in self.mine() {
+            let now_ms = self.arguments.clock.now_ms();
+            let effects = self.arguments.slots.with(shard, |slot| {
+                let mut effects = match &view {
+                    Some(view) => slot.follow(&view.table, now_ms),
+                    None => Vec::new(),
+                };
+                if ticks && slot.ledger.next_wake_ms().is_some_and(|at| at <= now_ms) {
+                    effects.extend(slot.step(Input::Tick, now_ms));
+                }
+                effects
+            });
+            let effects = self.settled(shard, effects.unwrap_or_default()).await;
+            self.tell(shard, effects);
+        }
+    }
+
+    /// What may be said of these effects and of earlier ones, now that the marks are on disk.
+    async fn settled(&self, shard: u16, mut effects: Vec<Effect>) -> Vec<Effect> {
+        match self.write_marks(shard).await {
+            Ok(released) => effects.extend(released),
+            // Nothing that waits for a mark is released; the next tick tries again.
+            Err(error) => tracing::error!(%error, "marks of long windows cannot be written"),
+        }
+        effects
     }
 
     /// Writes what has to be on disk before it is said (L5); gives what that releases.
@@ -182,132 +219,50 @@ impl Shards {
         Ok(released.unwrap_or_default())
     }
 
-    async fn tick(&mut self) -> Result<(), BoxError> {
-        for shard in self.mine() {
-            if !self.arguments.slots.is_ready(shard) {
-                self.recover(shard).await?;
-            }
-            let now_ms = self.arguments.clock.now_ms();
-            self.arguments.slots.with(shard, |slot| {
-                if slot.ledger.next_wake_ms().is_some_and(|at| at <= now_ms) {
-                    slot.step(Input::Tick, now_ms);
+    fn tell(&self, shard: u16, effects: Vec<Effect>) {
+        news::tell(
+            &self.arguments.gateways,
+            &self.arguments.clock,
+            shard,
+            effects,
+        );
+    }
+
+    /// What an operator has to know of an answer.
+    fn note(&mut self, cell: &CellKey, answer: Option<&LeaseAnswer>) {
+        match answer.map(|answer| answer.outcome) {
+            Some(Outcome::UnknownPolicy) => {
+                let limit = (cell.tenant.clone(), cell.policy.clone());
+                if self.unknown.insert(limit) {
+                    tracing::warn!(
+                        tenant = %cell.tenant, limit = %cell.policy,
+                        "calls are counted by a policy that does not exist, they are refused; make it or attach another"
+                    );
                 }
-            });
-        }
-        Ok(())
-    }
-}
-
-// === impl Question ===
-
-impl<'a> Question<'a> {
-    fn of(request: &'a LeaseMany) -> Option<Self> {
-        let (node, incarnation) = request.gateway.rsplit_once('.')?;
-        Some(Self {
-            request,
-            node,
-            incarnation: incarnation.parse().ok()?,
-        })
-    }
-
-    fn cell(ask: &LeaseAsk) -> CellKey {
-        let key = &ask.key;
-        CellKey::new(key.tenant.clone(), name_of(key), key.subject.clone())
-    }
-
-    fn ask(&self, ask: &LeaseAsk, spec: Option<WindowSpec>, now_ms: i64) -> Ask {
-        let number = i64::try_from(ask.window).unwrap_or(i64::MAX);
-        let window = spec
-            .filter(|spec| {
-                // A number of minutes says nothing about hours: the plan changed meanwhile.
-                let begins_ms = spec.numbered(number).start_ms;
-                ask.window > 0 && begins_ms.saturating_sub(now_ms) < NOT_YET_MS
-            })
-            .map(|spec| WindowId { spec, number });
-        Ask {
-            holder: Holder::new(self.node, self.incarnation, 0),
-            cell: Self::cell(ask),
-            // Compared with the view already, which may be newer than its table (L12).
-            policies: 0,
-            asked_at_ms: 0,
-            // Not carried by the question: the careful reading, as if it had heard of no owner.
-            epoch: 0,
-            window,
-            have: ask.have,
-            returned: ask.returned,
-            want: ask.want,
-            emptied: ask.have == ask.returned,
-        }
-    }
-
-    /// The last thing that was said to this gateway about the key: replies are cumulative (L7).
-    fn answer(&self, ask: &LeaseAsk, effects: &[Effect], now_ms: i64) -> LeaseAnswer {
-        let cell = Self::cell(ask);
-        let said = effects.iter().rev().find_map(|effect| match effect {
-            Effect::Reply(reply) if reply.cell == cell && reply.holder.node == self.node => {
-                Some(reply)
             }
-            _ => None,
-        });
-        match said {
-            Some(reply) => Self::translate(ask, reply, now_ms),
-            // It waits for something, or only gave back.
-            None => LeaseAnswer {
-                window: ask.window,
-                granted: ask.have,
-                remaining_ms: 0,
-                limit: 0,
-                left: 0,
-                outlook: if ask.want == 0 {
-                    Outlook::Open
-                } else {
-                    Outlook::Retry(RETRY_MS)
-                },
-            },
-        }
-    }
-
-    fn translate(ask: &LeaseAsk, reply: &Reply, now_ms: i64) -> LeaseAnswer {
-        let outlook = match reply.outcome {
-            Outcome::Granted => Outlook::Open,
-            Outcome::Retry { after_ms } => Outlook::Retry(after_ms),
-            Outcome::Behind { .. } => Outlook::Retry(RETRY_MS),
-            Outcome::Final => Outlook::Exhausted,
-            Outcome::UnknownPolicy => {
-                tracing::warn!(
-                    tenant = %ask.key.tenant, policy = %ask.key.policy, level = ask.key.level.as_str(),
-                    "calls are counted by a policy that does not exist, they are refused; make it or attach another"
-                );
-                Outlook::Exhausted
-            }
-            Outcome::Shared => {
+            Some(Outcome::Shared) => {
                 metrics::counter!("headgate_ledger_full_total").increment(1);
-                Outlook::Exhausted
             }
-        };
-        let Some(window) = reply.window else {
-            // No window of its own: a refusal holds to the end of the minute.
-            let minute = WindowSpec::new(TimeUnit::Min, 1).at(now_ms);
-            return LeaseAnswer {
-                window: ask.window,
-                granted: ask.have,
-                remaining_ms: unsigned(minute.remaining_ms(now_ms)),
-                limit: 0,
-                left: 0,
-                outlook,
-            };
-        };
-        LeaseAnswer {
-            window: unsigned(window.id.number),
-            granted: reply.granted,
-            remaining_ms: unsigned(reply.remaining_ms),
-            limit: reply.limit,
-            left: reply.left,
-            outlook,
+            _ => {}
         }
     }
 }
 
-fn unsigned(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or(0)
+/// The last thing that was said to each ask, as replies are cumulative (L7), and the rest.
+fn sort_out(asks: &[Ask], effects: Vec<Effect>) -> (Vec<Option<LeaseAnswer>>, Vec<Effect>) {
+    let places: BTreeMap<&CellKey, usize> = asks.iter().map(|ask| &ask.cell).zip(0..).collect();
+    let mut answers = vec![None; asks.len()];
+    let mut rest = Vec::new();
+    for effect in effects {
+        if let Effect::Reply(reply) = &effect
+            && let Some(place) = places.get(&reply.cell).copied()
+            && let Some((ask, answer)) = asks.get(place).zip(answers.get_mut(place))
+            && (&ask.holder, ask.asked_at_ms) == (&reply.holder, reply.asked_at_ms)
+        {
+            *answer = Some(LeaseAnswer::of(reply));
+        } else {
+            rest.push(effect);
+        }
+    }
+    (answers, rest)
 }

@@ -5,19 +5,24 @@
 //! panic in a step leaves the slot poisoned, and its state is then trusted no more: the shard starts
 //! as after a crash (L6), so that nothing half-counted is ever granted by.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use domain::ledger::{Effect, Input, Ledger, Mark, Policies, Recovery, Source};
 use storage::broker::ledger::LastStop;
 
-/// Keys of one shard at most (L12).
-const CAPACITY: usize = 16_384;
+/// Epochs that an incarnation may begin: one at its start, another with each recovery of a shard
+/// whose step failed, so that nobody takes the recovered owner for the one it heard before (L5).
+const EPOCHS: u64 = 1 << 16;
 
 /// The ledgers of all shards, and what is known of the last run.
 #[derive(Debug)]
 pub(super) struct Slots {
     /// Set once the last run's end is known.
     pub(super) start: OnceLock<Start>,
+    /// Keys of one shard counted apart at most (L12).
+    capacity: usize,
+    failures: AtomicU64,
     shards: Vec<Mutex<Option<Slot>>>,
 }
 
@@ -41,10 +46,12 @@ pub(super) struct Slot {
 // === impl Slots ===
 
 impl Slots {
-    /// Empty slots for so many shards.
-    pub(super) fn new(shards: u16) -> Self {
+    /// Empty slots for so many shards of so many keys each.
+    pub(super) fn new(shards: u16, capacity: usize) -> Self {
         Self {
             start: OnceLock::new(),
+            capacity,
+            failures: AtomicU64::new(0),
             shards: (0..shards).map(|_| Mutex::new(None)).collect(),
         }
     }
@@ -57,7 +64,7 @@ impl Slots {
     }
 
     /// Fills a slot that is empty or not to be trusted, from the marks on disk.
-    pub(super) fn recover(&self, shard: u16, epoch: u64, mut marks: Vec<Mark>, now_ms: i64) {
+    pub(super) fn recover(&self, shard: u16, incarnation: u64, mut marks: Vec<Mark>, now_ms: i64) {
         let Some(mutex) = self.slot(shard) else {
             return;
         };
@@ -73,9 +80,12 @@ impl Slots {
                 shard,
                 "a step of the ledger failed, its short windows are full to their end"
             );
+            self.failures.fetch_add(1, Ordering::Relaxed);
             marks.extend(broken.unwritten);
         }
         let start = self.start.get().copied();
+        let failures = self.failures.load(Ordering::Relaxed);
+        let epoch = incarnation.saturating_mul(EPOCHS).saturating_add(failures);
         let last_stop = start.map_or(LastStop::Crashed, |start| start.last_stop);
         let t0_ms = start.map_or(now_ms, |start| start.at_ms);
         let recovery = match last_stop {
@@ -99,7 +109,7 @@ impl Slots {
         };
         let table = Arc::<Policies>::default();
         *slot = Some(Slot {
-            ledger: Ledger::new(CAPACITY, recovery, Arc::clone(&table)),
+            ledger: Ledger::new(self.capacity, recovery, Arc::clone(&table)),
             table,
             unwritten: Vec::new(),
         });
@@ -136,13 +146,13 @@ impl Slot {
         others
     }
 
-    /// Goes over to other policies, if these are others.
-    pub(super) fn follow(&mut self, table: &Arc<Policies>, now_ms: i64) {
-        if !Arc::ptr_eq(&self.table, table) {
-            self.table = Arc::clone(table);
-            // Whom a changed limit concerns learns it from the change log and asks.
-            self.step(Input::Policies(Arc::clone(table)), now_ms);
+    /// Goes over to other policies, if these are others; gives what holders have to be told (L9).
+    pub(super) fn follow(&mut self, table: &Arc<Policies>, now_ms: i64) -> Vec<Effect> {
+        if Arc::ptr_eq(&self.table, table) {
+            return Vec::new();
         }
+        self.table = Arc::clone(table);
+        self.step(Input::Policies(Arc::clone(table)), now_ms)
     }
 
     /// These marks are on disk: what waited for them is released.
@@ -190,7 +200,7 @@ mod tests {
 
     #[test]
     fn after_a_failed_step_the_shard_grants_nothing_of_the_windows_that_had_begun() {
-        let slots = Slots::new(1);
+        let slots = Slots::new(1, 16);
         slots.recover(0, 1, Vec::new(), 500);
         let start = Start {
             last_stop: LastStop::Never,
@@ -211,7 +221,7 @@ mod tests {
 
     #[test]
     fn a_shard_whose_actor_was_replaced_keeps_its_counts() {
-        let slots = Slots::new(1);
+        let slots = Slots::new(1, 16);
         let start = Start {
             last_stop: LastStop::Never,
             at_ms: 500,

@@ -1,93 +1,28 @@
 //! The traffic manager over files, with its change feed: limits, kills, restarts, changed plans.
 
-use std::path::Path;
 use std::time::Duration;
 
-use cluster::{Clock, Root, System, start_root};
-use domain::change::Change;
-use domain::policy::{Limit, Policy, PolicyLevel, QuotaUnit, TimeUnit};
-use storage::{Database, apim, broker};
+use domain::ledger::{Ask, Holder, Outcome};
+use domain::policy::TimeUnit;
 
-use super::message::{LeaseAnswer, LeaseAsk, LeaseMany, Leased, Outlook, ThrottleKey};
+use super::message::{LeaseAnswer, LeaseMany, Leased, ThrottleKey};
 use super::shard::shard_of;
-use super::{TrafficManagerHandle, component};
-use crate::change_feed::{ChangeFeedHandle, FeedSettings};
-
-const DEADLINE: Duration = Duration::from_secs(20);
-
-struct Node {
-    system: System,
-    apim: Database,
-    feed: ChangeFeedHandle,
-    traffic: TrafficManagerHandle,
-    root: Root,
-}
-
-async fn node(dir: &Path, incarnation: u64) -> Node {
-    let at = |name: &str| format!("sqlite:{}", dir.join(name).display());
-    let apim = apim::open(&at("apim.db")).await.unwrap();
-    let shared = storage::shared::open(&at("shared.db")).await.unwrap();
-    let broker = broker::open(dir).await.unwrap();
-    let system = System::new(Clock::system(), true);
-    let settings = FeedSettings::default();
-    let (feed, feed_child) = crate::change_feed::component(&system, &apim, &shared, settings);
-    let (traffic, child) = component(&system, &broker, &feed, "n1", incarnation);
-    let root = start_root(&system, vec![feed_child, child]).await.unwrap();
-    Node {
-        system,
-        apim,
-        feed,
-        traffic,
-        root,
-    }
-}
-
-async fn save(node: &Node, name: &str, units: u64, time_unit: TimeUnit) -> u64 {
-    let mut policies = Policy::defaults("t", || uuid::Uuid::new_v4().to_string());
-    let mut policy = policies.remove(0);
-    policy.name = name.to_owned();
-    policy.limit = Some(Limit {
-        units,
-        quota: QuotaUnit::Requests,
-        // Almost an hour is still short, and does not end while a test runs.
-        unit_time: if time_unit == TimeUnit::Min { 59 } else { 1 },
-        time_unit,
-    });
-    let mut write = node.apim.write("test.policy").await.unwrap();
-    let seeded = [policy.clone()];
-    apim::policies::seed(&mut write, &seeded).await.unwrap();
-    let changes = [Change::PolicySaved {
-        policy: Box::new(policy),
-    }];
-    let uuid = || uuid::Uuid::new_v4().to_string();
-    let n = write.commit_with("t", &changes, uuid, 1).await.unwrap();
-    node.feed.committed(n).await;
-    n
-}
-
-fn key(policy: &str, subject: &str) -> ThrottleKey {
-    ThrottleKey {
-        tenant: "t".to_owned(),
-        level: PolicyLevel::Subscription,
-        policy: policy.to_owned(),
-        limit: 0,
-        subject: subject.to_owned(),
-    }
-}
+use super::test_node::{DEADLINE, Node, key};
 
 fn ask(gateway: &str, key: &ThrottleKey, known: Option<&LeaseAnswer>, applied: u64) -> LeaseMany {
-    LeaseMany {
-        shard: shard_of(key),
-        gateway: format!("{gateway}.1"),
-        applied,
-        asks: vec![LeaseAsk {
-            key: key.clone(),
-            window: known.map_or(0, |answer| answer.window),
-            have: known.map_or(0, |answer| answer.granted),
-            returned: 0,
-            want: 1,
-        }],
-    }
+    let ask = Ask {
+        holder: Holder::new(gateway, 1, 1),
+        cell: key.cell(),
+        policies: applied,
+        epoch: known.map_or(0, |answer| answer.stamp.epoch),
+        asked_at_ms: 0,
+        window: known.and_then(|answer| answer.window),
+        have: known.map_or(0, |answer| answer.granted),
+        returned: 0,
+        want: 1,
+        emptied: true,
+    };
+    LeaseMany::of(shard_of(key), &[ask]).unwrap()
 }
 
 /// Asks until there is an answer, as a gateway does: what was lost is asked again.
@@ -96,7 +31,7 @@ async fn answered(node: &Node, request: LeaseMany) -> LeaseAnswer {
     loop {
         assert!(node.system.clock.monotonic() < until, "no answer in time");
         match node.traffic.lease(request.clone()).await {
-            Ok(Leased::Leases(mut answers)) => return answers.remove(0),
+            Ok(Leased::Leases(mut answers)) => return answers.remove(0).unwrap(),
             Ok(Leased::Behind { .. }) | Err(_) => {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
@@ -110,12 +45,13 @@ async fn drain(node: &Node, gateway: &str, key: &ThrottleKey) -> u64 {
     let mut known = None;
     loop {
         let answer = answered(node, ask(gateway, key, known.as_ref(), 0)).await;
-        match answer.outlook {
-            Outlook::Open => known = Some(answer),
-            Outlook::Retry(after_ms) => {
+        match answer.outcome {
+            Outcome::Granted => known = Some(answer),
+            Outcome::Retry { after_ms } => {
                 tokio::time::sleep(Duration::from_millis(u64::from(after_ms) / 4)).await;
             }
-            Outlook::Exhausted => return answer.granted,
+            Outcome::Final => return answer.granted,
+            other => panic!("{other:?}"),
         }
     }
 }
@@ -123,8 +59,8 @@ async fn drain(node: &Node, gateway: &str, key: &ThrottleKey) -> u64 {
 #[tokio::test]
 async fn a_key_gets_its_limit_and_not_one_more() {
     let dir = tempfile::tempdir().unwrap();
-    let node = node(dir.path(), 1).await;
-    save(&node, "day", 50, TimeUnit::Day).await;
+    let node = Node::start(dir.path(), 1).await;
+    node.save("day", 50, TimeUnit::Day).await;
     let key = key("day", "app:api");
     let (one, other) = tokio::join!(drain(&node, "gw1", &key), drain(&node, "gw2", &key));
     assert_eq!(one + other, 50);
@@ -134,8 +70,8 @@ async fn a_key_gets_its_limit_and_not_one_more() {
 #[tokio::test]
 async fn killed_shard_actors_never_let_more_through_than_the_limit() {
     let dir = tempfile::tempdir().unwrap();
-    let node = node(dir.path(), 1).await;
-    save(&node, "day", 300, TimeUnit::Day).await;
+    let node = Node::start(dir.path(), 1).await;
+    node.save("day", 300, TimeUnit::Day).await;
     let (busy, other) = (key("day", "busy"), key("day", "neighbour"));
     let actor = format!("traffic-manager/shards/{}", shard_of(&busy) % 16);
     let killing = async {
@@ -158,22 +94,22 @@ async fn killed_shard_actors_never_let_more_through_than_the_limit() {
 #[tokio::test]
 async fn an_orderly_stop_keeps_short_windows_and_a_crash_makes_them_full() {
     let dir = tempfile::tempdir().unwrap();
-    let first = node(dir.path(), 1).await;
-    save(&first, "month", 10, TimeUnit::Month).await;
-    save(&first, "minute", 10, TimeUnit::Min).await;
+    let first = Node::start(dir.path(), 1).await;
+    first.save("month", 10, TimeUnit::Month).await;
+    first.save("minute", 10, TimeUnit::Min).await;
     let (long, short) = (key("month", "k"), key("minute", "k"));
     let taken = answered(&first, ask("gw1", &long, None, 0)).await;
     assert_eq!(taken.granted, 1);
     first.root.stop(DEADLINE).await;
 
-    let second = node(dir.path(), 2).await;
+    let second = Node::start(dir.path(), 2).await;
     assert_eq!(drain(&second, "gw2", &long).await, 9);
     let taken = answered(&second, ask("gw2", &short, None, 0)).await;
-    assert_eq!((taken.granted, taken.outlook), (1, Outlook::Open));
+    assert_eq!((taken.granted, taken.outcome), (1, Outcome::Granted));
     // A crash: the tree is abandoned without its orderly stop.
     std::mem::forget(second.root);
 
-    let third = node(dir.path(), 3).await;
+    let third = Node::start(dir.path(), 3).await;
     let (gone, full) = tokio::join!(drain(&third, "gw3", &long), drain(&third, "gw3", &short));
     assert_eq!((gone, full), (0, 0));
     let fresh = key("month", "fresh");
@@ -184,9 +120,9 @@ async fn an_orderly_stop_keeps_short_windows_and_a_crash_makes_them_full() {
 #[tokio::test]
 async fn a_changed_plan_is_in_force_when_the_change_is_answered() {
     let dir = tempfile::tempdir().unwrap();
-    let node = node(dir.path(), 1).await;
-    save(&node, "day", 3, TimeUnit::Day).await;
-    let n = save(&node, "hour", 5, TimeUnit::Hour).await;
+    let node = Node::start(dir.path(), 1).await;
+    node.save("day", 3, TimeUnit::Day).await;
+    let n = node.save("hour", 5, TimeUnit::Hour).await;
     let applied = node.feed.committed(n).await;
     assert_eq!(applied.to_string(), "1/1");
     let hour = key("hour", "k");
@@ -196,6 +132,9 @@ async fn a_changed_plan_is_in_force_when_the_change_is_answered() {
     assert_eq!((answer.limit, answer.granted), (5, 1));
     let unknown = key("none", "k");
     let refused = answered(&node, ask("gw1", &unknown, None, n)).await;
-    assert_eq!((refused.outlook, refused.granted), (Outlook::Exhausted, 0));
+    assert_eq!(
+        (refused.outcome, refused.granted),
+        (Outcome::UnknownPolicy, 0)
+    );
     node.root.stop(DEADLINE).await;
 }

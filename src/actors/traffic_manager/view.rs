@@ -9,7 +9,7 @@ use domain::ledger::{Policies, Quota};
 use domain::policy::{Policy, PolicyLevel, TimeUnit};
 use domain::window::WindowSpec;
 
-use super::message::ThrottleKey;
+use super::translate::limit_name;
 
 /// What a policy without a limit allows in a minute: nobody should ask for it, but a gateway that
 /// has not heard of the change yet must not be stopped by it.
@@ -30,16 +30,6 @@ pub(super) struct PolicyBook {
     policies: BTreeMap<(String, PolicyLevel, String), Policy>,
     /// None when a policy changed since it was built.
     table: Option<Arc<Policies>>,
-}
-
-/// The ledger's name of one limit of a policy.
-pub(super) fn limit_name(level: PolicyLevel, policy: &str, limit: u16) -> String {
-    format!("{}:{policy}#{limit}", level.as_str())
-}
-
-/// The ledger's name of the limit that a key is counted by.
-pub(super) fn name_of(key: &ThrottleKey) -> String {
-    limit_name(key.level, &key.policy, key.limit)
 }
 
 // === impl PolicyBook ===
@@ -73,21 +63,15 @@ impl PolicyBook {
     fn build(&self, applied: u64) -> Policies {
         let mut table = Policies::new(applied);
         for ((tenant, level, name), policy) in &self.policies {
-            let whole = policy.limit.as_ref().map_or(
-                Quota {
+            if policy.limit.is_none() {
+                let boundless = Quota {
                     limit: BOUNDLESS,
                     window: WindowSpec::new(TimeUnit::Min, 1),
-                },
-                Quota::of,
-            );
-            let burst = policy.burst.as_ref().map(Quota::of);
-            let groups = policy.groups.iter().map(|group| Quota::of(&group.limit));
-            let numbered = [(0, whole)]
-                .into_iter()
-                .chain(burst.map(|quota| (1, quota)))
-                .chain((2..=u16::MAX).zip(groups));
-            for (index, quota) in numbered {
-                table.set(tenant, &limit_name(*level, name, index), quota);
+                };
+                table.set(tenant, &limit_name(*level, name, 0), boundless);
+            }
+            for (number, limit) in policy.numbered_limits() {
+                table.set(tenant, &limit_name(*level, name, number), Quota::of(limit));
             }
         }
         table
@@ -97,6 +81,7 @@ impl PolicyBook {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use domain::policy::{ConditionalGroup, Limit};
 
     #[test]
     fn a_table_stays_the_same_until_a_policy_changes() {
@@ -130,5 +115,30 @@ mod tests {
             },
         );
         assert_eq!(book.view(7).table.get("t", &gold), None);
+    }
+
+    #[test]
+    fn every_conditional_group_has_a_quota_of_its_own() {
+        let mut policy = Policy::defaults("t", String::new).remove(0);
+        let limit = policy.limit.unwrap();
+        policy.level = PolicyLevel::Api;
+        policy.groups = [7, 8]
+            .map(|units| ConditionalGroup {
+                description: String::new(),
+                conditions: Vec::new(),
+                limit: Limit { units, ..limit },
+            })
+            .to_vec();
+        let name = policy.name.clone();
+        let mut book = PolicyBook::default();
+        let policy = Box::new(policy);
+        book.apply("t", Change::PolicySaved { policy });
+        let table = book.view(1).table;
+        let quota = |number| {
+            let name = limit_name(PolicyLevel::Api, &name, number);
+            table.get("t", &name).map(|quota| quota.limit)
+        };
+        let quotas: Vec<_> = (0..5).map(quota).collect();
+        assert_eq!(quotas, [Some(limit.units), None, Some(7), Some(8), None]);
     }
 }

@@ -92,8 +92,8 @@ impl Book {
         &self.holder
     }
 
-    /// Asks for more: what was used of late, `AHEAD_MS` ahead, and a unit for each that waits. `policies` is the
-    /// change-log number of the policies this gateway knows.
+    /// Asks for more: what was used of late, `AHEAD_MS` ahead, what is owed, and the units that are waited for.
+    /// `policies` is the change-log number of the policies this gateway knows.
     pub fn ask(&mut self, policies: u64, waiting: u32, now_ms: i64) -> Ask {
         self.measure(now_ms);
         self.lease.asked_at_ms.store(now_ms, Ordering::Relaxed);
@@ -105,11 +105,12 @@ impl Book {
             u64::from(self.lease.at_hand())
         };
         let ahead = self.rate.saturating_mul(AHEAD_MS) / 1_000;
-        let debt = self.lease.debt.load(Ordering::Relaxed);
         let target = ahead
             .max(1)
             .saturating_add(u64::from(waiting))
-            .saturating_add(debt);
+            // More cannot be at hand; what is owed never comes to hand.
+            .min(u64::from(u32::MAX))
+            .saturating_add(self.lease.debt());
         let want = target.saturating_sub(at_hand).max(1);
         Ask {
             want,
@@ -123,7 +124,7 @@ impl Book {
             return Applied::Nothing;
         }
         let Some(window) = reply.window else {
-            self.answered(reply.asked_at_ms);
+            // The ask stays open: whoever waits asks again after a pause, not at once.
             return match reply.outcome {
                 Outcome::Behind { .. } => Applied::Behind,
                 Outcome::UnknownPolicy => Applied::UnknownPolicy,
@@ -193,6 +194,15 @@ impl Book {
         self.lease.closed_until_ms.store(NEVER, Ordering::Release);
         self.lease.asked_at_ms.store(NEVER, Ordering::Relaxed);
         true
+    }
+
+    /// The key's policy changed: a refusal that is kept, or under way, says nothing any more, and what is at hand is
+    /// given back, so that a lowered limit is in force at once (L9).
+    pub fn policy_changed(&mut self, policies: u64, now_ms: i64) -> Option<Ask> {
+        self.reopened_at_ms = now_ms;
+        self.lease.closed_until_ms.store(NEVER, Ordering::Release);
+        self.lease.asked_at_ms.store(NEVER, Ordering::Relaxed);
+        (self.lease.at_hand() > 0).then(|| self.give_back(policies, now_ms))
     }
 
     /// Gives everything unused back: before the lease is forgotten and when the gateway leaves (M3).

@@ -1,11 +1,15 @@
 //! The gateway's side of the ledger (PROTOCOLS L7, L9): units at hand, taken by requests without a lock.
 //!
 //! [`Lease`] is what requests share; [`Book`] is its keeper in the gateway's lease actor, which asks the owner and
-//! applies what it says; [`Basket`] takes a unit at every level or puts back what it took. All clocks here are the
-//! gateway's own boot clock in milliseconds.
+//! applies what it says; [`Basket`] takes a unit at every level or puts back what it took; [`Meter`] counts what is
+//! known only as it passes. All clocks here are the gateway's own boot clock in milliseconds.
 
 mod basket;
 mod book;
+mod debt;
+mod meter;
+#[cfg(test)]
+mod meter_tests;
 #[cfg(test)]
 mod tests;
 
@@ -13,6 +17,7 @@ use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 pub use basket::{Basket, LEVELS};
 pub use book::{Applied, Book};
+pub use meter::Meter;
 
 /// An ask without an answer for so long is put again.
 const ASK_AGAIN_MS: i64 = 200;
@@ -94,12 +99,28 @@ impl Default for Lease {
 impl Lease {
     /// Takes units, *then* reads the clock (L7): a thread that was paused in between finds its window over.
     pub fn take(&self, units: u32, clock: impl Fn() -> i64) -> Result<Receipt, Refused> {
+        self.take_between(units, units, clock)
+    }
+
+    /// Takes what is at hand, one unit at least and `most` at most.
+    pub fn take_most(&self, most: u32, clock: impl Fn() -> i64) -> Result<Receipt, Refused> {
+        self.take_between(1, most.max(1), clock)
+    }
+
+    fn take_between(
+        &self,
+        least: u32,
+        most: u32,
+        clock: impl Fn() -> i64,
+    ) -> Result<Receipt, Refused> {
         let mut state = self.state.load(Ordering::Acquire);
         loop {
             let (generation, at_hand) = split(state);
-            let Some(rest) = at_hand.checked_sub(units) else {
+            let units = at_hand.min(most);
+            if units < least {
                 return Err(self.refuse(clock()));
-            };
+            }
+            let rest = at_hand - units;
             let taken = join(generation, rest);
             if let Err(now) =
                 self.state
@@ -140,9 +161,12 @@ impl Lease {
             });
     }
 
-    /// Units that an open stream used without having them; the next ones granted pay for it (L11).
-    pub fn overrun(&self, units: u64) {
-        self.debt.fetch_add(units, Ordering::Relaxed);
+    /// Whether units that were taken may still be used: their window is the current one and not over.
+    fn is_current(&self, receipt: &Receipt, now_ms: i64) -> bool {
+        let end_ms = self.end(receipt.generation).load(Ordering::Acquire);
+        // Looked at last, as in `take`: with another generation the end may be a later window's.
+        let (generation, _) = split(self.state.load(Ordering::Acquire));
+        generation == receipt.generation && now_ms < end_ms
     }
 
     /// What is known about the quota.
@@ -169,7 +193,8 @@ impl Lease {
         }
     }
 
-    fn is_closed(&self, now_ms: i64) -> bool {
+    /// Whether a no of the owner still holds (L9).
+    pub fn is_closed(&self, now_ms: i64) -> bool {
         now_ms < self.closed_until_ms.load(Ordering::Relaxed)
     }
 
@@ -191,11 +216,18 @@ impl Lease {
         }
     }
 
-    // What follows is for the book alone.
+    /// Whether it had units of a window that is over by this gateway's clock.
+    pub fn has_ended(&self, now_ms: i64) -> bool {
+        let end_ms = self.quota().end_ms;
+        end_ms != NEVER && now_ms >= end_ms
+    }
 
-    fn at_hand(&self) -> u32 {
+    /// Units that are there to be taken, as far as their window lasts.
+    pub fn at_hand(&self) -> u32 {
         split(self.state.load(Ordering::Acquire)).1
     }
+
+    // What follows is for the book alone.
 
     /// Begins the next generation, empty; its end is set before it can be seen.
     fn open(&self, end_ms: i64) {
@@ -210,29 +242,6 @@ impl Lease {
     fn prolong(&self, end_ms: i64) {
         let (generation, _) = split(self.state.load(Ordering::Acquire));
         self.end(generation).fetch_max(end_ms, Ordering::AcqRel);
-    }
-
-    /// Adds granted units, after debts are paid; gives how many there are to use.
-    fn add(&self, units: u64) -> u64 {
-        let mut paid = 0;
-        let _ = self
-            .debt
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |debt| {
-                paid = debt.min(units);
-                Some(debt - paid)
-            });
-        let gain = units - paid;
-        let mut added = 0;
-        let _ = self
-            .state
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |state| {
-                let (generation, at_hand) = split(state);
-                let room = u32::MAX - at_hand;
-                let units = u32::try_from(gain).unwrap_or(u32::MAX).min(room);
-                added = u64::from(units);
-                Some(join(generation, at_hand + units))
-            });
-        added
     }
 
     /// Takes everything at hand out, to be given back.

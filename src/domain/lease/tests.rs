@@ -233,7 +233,7 @@ fn an_ask_follows_the_demand() {
 #[test]
 fn what_a_stream_overran_is_paid_by_the_next_units() {
     let mut book = book();
-    book.lease().overrun(5);
+    book.lease().overrun(5, 0);
     assert_eq!(book.ask(1, 0, 0).want, 6);
     book.apply(&reply(1, 1, 6, Outcome::Granted));
     assert_eq!(book.lease().at_hand(), 1);

@@ -402,19 +402,20 @@ impl Ledger {
         if self.planted == Some(crate::simulation::Planted::OldLimitStays) {
             return;
         }
-        let keys: Vec<CellKey> = self.cells.keys().cloned().collect();
-        for key in keys {
-            let Some(quota) = policies.get(&key.tenant, &key.policy) else {
-                continue;
-            };
-            let Some(before) = self.cells.get(&key).map(|cell| cell.quota) else {
-                continue;
-            };
+        let changed: Vec<(CellKey, Quota, Quota)> = self
+            .cells
+            .iter()
+            .filter_map(|(key, cell)| {
+                let quota = policies.get(&key.tenant, &key.policy)?;
+                (quota != cell.quota).then(|| (key.clone(), quota, cell.quota))
+            })
+            .collect();
+        for (key, quota, before) in changed {
             if quota.window != before.window {
                 // Another kind of window is another count: it starts anew.
                 self.change(&key, out, |cell, key, step| cell.reopen(key, step));
                 self.close(&key);
-            } else if quota.limit != before.limit {
+            } else {
                 self.change(&key, out, |cell, key, step| {
                     cell.set_limit(key, quota.limit, step)
                 });

@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
+use domain::address::AddressRange;
 use domain::policy::{
     Condition, ConditionTest, ConditionalGroup, Limit, Policy, PolicyLevel, QuotaUnit, TimeUnit,
 };
@@ -127,9 +128,12 @@ fn read_limit(path: &str, mut fields: Fields) -> Result<Limit, ApiError> {
     let (member, quota) = match kind.as_str() {
         "REQUESTCOUNTLIMIT" => ("requestCount", QuotaUnit::Requests),
         "BANDWIDTHLIMIT" => ("bandwidth", QuotaUnit::Bytes),
-        "EVENTCOUNTLIMIT" => ("eventCount", QuotaUnit::Events),
-        _ => {
-            let problem = "must be REQUESTCOUNTLIMIT, BANDWIDTHLIMIT or EVENTCOUNTLIMIT";
+        other => {
+            let problem = if other == "EVENTCOUNTLIMIT" {
+                "is not in force on this platform, there are no events without streaming APIs"
+            } else {
+                "must be REQUESTCOUNTLIMIT or BANDWIDTHLIMIT"
+            };
             return Err(ApiError::bad_field(&format!("{path}.type"), problem));
         }
     };
@@ -316,7 +320,13 @@ fn read_condition(path: &str, condition: Value) -> Result<Condition, ApiError> {
         Ok(address.to_string())
     };
     let test = if range {
-        ConditionTest::AddressRange(address("startingIP")?, address("endingIP")?)
+        let (from, to) = (address("startingIP")?, address("endingIP")?);
+        if AddressRange::between(&from, &to).is_none() {
+            let field = format!("{path}.endingIP");
+            let problem = "must be of the same kind as startingIP and not lie before it";
+            return Err(ApiError::bad_field(&field, problem));
+        }
+        ConditionTest::AddressRange(from, to)
     } else {
         ConditionTest::Address(address("specificIP")?)
     };

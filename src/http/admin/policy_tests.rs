@@ -123,6 +123,13 @@ fn limits_that_cannot_be_kept_are_refused_naming_the_field() {
         (bandwidth(json!(1_i64 << 40), "GB"), "bandwidth.dataAmount"),
         (bandwidth(json!(1), "PB"), "bandwidth.dataUnit"),
         (json!({"type": "WISHES"}), "type"),
+        (
+            json!({
+                "type": "EVENTCOUNTLIMIT",
+                "eventCount": {"eventCount": 1, "unitTime": 1, "timeUnit": "min"},
+            }),
+            "type",
+        ),
     ] {
         let policy = json!({"policyName": "Ten", "defaultLimit": limit});
         let found = named(PolicyLevel::Application, policy.clone());
@@ -168,6 +175,25 @@ fn addresses_that_are_none_are_refused_naming_the_field() {
             let refused = deny_document::read("carbon.super", fields(denial)).unwrap_err();
             assert_eq!(named_by(&refused), format!("conditionValue.{field}"));
         }
+    }
+}
+
+#[test]
+fn a_range_of_addresses_that_holds_none_is_refused_naming_its_end() {
+    for (from, to) in [
+        ("10.0.0.9", "10.0.0.1"),
+        ("10.0.0.1", "::1"),
+        ("::2", "::1"),
+    ] {
+        let range = json!({"ipConditionType": "IPRANGE", "startingIP": from, "endingIP": to});
+        let condition = json!({"type": "IPCONDITION", "ipCondition": range});
+        let limit = requests(json!(1), json!(1), "min");
+        let policy = json!({
+            "policyName": "Ten", "defaultLimit": limit,
+            "conditionalGroups": [{"conditions": [condition], "limit": limit}],
+        });
+        let found = named(PolicyLevel::Api, policy);
+        assert!(found.ends_with("endingIP"), "{from} to {to}: {found}");
     }
 }
 

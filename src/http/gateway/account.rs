@@ -8,6 +8,7 @@ use std::time::Duration;
 use domain::usage::UsageEvent;
 
 use super::ingress::Ingress;
+use super::meters::Meters;
 
 /// What is known of a call; recorded when dropped.
 #[derive(Debug)]
@@ -17,10 +18,22 @@ pub(super) struct Account {
     pub(super) began: Duration,
     pub(super) bytes_in: Arc<AtomicU64>,
     pub(super) bytes_out: u64,
+    /// Counts the bytes, when a policy limits them.
+    pub(super) meters: Option<Arc<Meters>>,
     pub(super) broken: bool,
 }
 
 // === impl Account ===
+
+impl Account {
+    /// Bytes of the answer's body that passed.
+    pub(super) fn passed(&mut self, bytes: u64) {
+        self.bytes_out += bytes;
+        if let Some(meters) = &self.meters {
+            meters.count(bytes);
+        }
+    }
+}
 
 impl Drop for Account {
     fn drop(&mut self) {

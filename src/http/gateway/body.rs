@@ -11,6 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::account::Account;
+use super::meters::Meters;
 
 /// The body of an answer.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub(super) struct RequestBody {
     inner: Incoming,
     counted: Arc<AtomicU64>,
     limit: u64,
+    /// Counts the bytes, when a policy limits them.
+    meters: Option<Arc<Meters>>,
 }
 
 /// Why a request body ended early.
@@ -74,7 +77,7 @@ impl Body for GatewayBody {
                 match &frame {
                     Some(Ok(frame)) => {
                         let bytes = frame.data_ref().map_or(0, Bytes::len);
-                        account.bytes_out += bytes as u64;
+                        account.passed(bytes as u64);
                     }
                     Some(Err(_)) => account.broken = true,
                     None => {}
@@ -104,11 +107,17 @@ impl Body for GatewayBody {
 // === impl RequestBody ===
 
 impl RequestBody {
-    pub(super) const fn new(inner: Incoming, counted: Arc<AtomicU64>, limit: u64) -> Self {
+    pub(super) const fn new(
+        inner: Incoming,
+        counted: Arc<AtomicU64>,
+        limit: u64,
+        meters: Option<Arc<Meters>>,
+    ) -> Self {
         Self {
             inner,
             counted,
             limit,
+            meters,
         }
     }
 }
@@ -134,6 +143,9 @@ impl Body for RequestBody {
         };
         let bytes = data.len() as u64;
         let sum = self.counted.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if let Some(meters) = &self.meters {
+            meters.count(bytes);
+        }
         if sum > self.limit {
             return Poll::Ready(Some(Err(BodyFault::TooLarge)));
         }

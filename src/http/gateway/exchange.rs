@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use actors::gateway::{ApiRoute, Caller, Granted, Rules};
+use actors::gateway::{ApiRoute, Caller, CountedLimit, Granted, Rules};
 use domain::artifact::ArtifactOperation;
 use domain::lease::{Basket, Lease, QuotaHint};
 use domain::route_table::Route;
@@ -16,6 +16,7 @@ use http::{HeaderValue, StatusCode};
 
 use super::fault::Fault;
 use super::ingress::Ingress;
+use super::meters::Meters;
 use super::serve::{Peer, account};
 
 /// What a call is recorded as whose caller went away before its answer.
@@ -55,6 +56,8 @@ pub(super) struct Exchange {
     pub(super) caller: Option<Arc<Entry<Caller>>>,
     /// Units taken so far; put back when it is refused.
     pub(super) basket: Basket<Arc<Lease>>,
+    /// Counts its bytes, when a policy limits them.
+    pub(super) meters: Option<Arc<Meters>>,
     /// What was decided.
     pub(super) decision: Decision,
 }
@@ -85,8 +88,8 @@ pub(super) struct CorsAnswer {
 /// What the phases decided, for the access log, usage and the explanation.
 #[derive(Debug, Default)]
 pub(super) struct Decision {
-    /// The tightest policy: its advertisement, name and quota.
-    pub(super) quota: Option<(Arc<actors::gateway::PolicyRule>, QuotaHint)>,
+    /// The tightest limit and what is left of it.
+    pub(super) quota: Option<(Arc<CountedLimit>, QuotaHint)>,
     /// Whether it was handed to the upstream.
     pub(super) forwarded: bool,
     /// The upstream's time to its head, microseconds.

@@ -30,7 +30,9 @@ pub(super) async fn forward(
 ) -> Result<Response<Incoming>, Fault> {
     let ingress = Arc::clone(&exchange.ingress);
     let uri = target(exchange)?;
-    let body = RequestBody::new(body, Arc::clone(bytes_in), ingress.settings.body_limit);
+    let limit = ingress.settings.body_limit;
+    let meters = exchange.meters.clone();
+    let body = RequestBody::new(body, Arc::clone(bytes_in), limit, meters);
     let mut request = Request::new(body);
     *request.method_mut() = exchange.head.method.clone();
     *request.uri_mut() = uri;

@@ -15,6 +15,7 @@ mod forward;
 mod ingress;
 mod listener;
 mod matching;
+mod meters;
 mod serve;
 mod stamp;
 mod throttle;

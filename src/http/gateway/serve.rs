@@ -167,6 +167,7 @@ fn open(ingress: &Arc<Ingress>, peer: Peer, head: http::request::Parts) -> Excha
         accounted: false,
         caller: None,
         basket: domain::lease::Basket::default(),
+        meters: None,
         decision: Decision::default(),
     }
 }
@@ -206,8 +207,8 @@ fn finish(exchange: &Exchange, fields: &mut http::HeaderMap) {
     {
         cors::put(fields, answer);
     }
-    if let Some((rule, quota)) = &exchange.decision.quota
-        && let Some(advertised) = &rule.advertised
+    if let Some((limit, quota)) = &exchange.decision.quota
+        && let Some(advertised) = &limit.advertised
     {
         fields.insert(RATE_LIMIT_POLICY, advertised.clone());
         let now_ms = exchange.ingress.gateway.boot_ms();
@@ -218,7 +219,7 @@ fn finish(exchange: &Exchange, fields: &mut http::HeaderMap) {
             .saturating_add(999)
             / 1_000;
         let left = quota.left.min(quota.limit);
-        if let Some(value) = stamp::quota(&rule.quoted, left, seconds) {
+        if let Some(value) = stamp::quota(&limit.quoted, left, seconds) {
             fields.insert(RATE_LIMIT, value);
         }
     }
@@ -251,6 +252,7 @@ pub(super) fn account(exchange: &mut Exchange, status: StatusCode, fault: u32) -
         began: exchange.began,
         bytes_in: Arc::clone(&exchange.bytes_in),
         bytes_out: 0,
+        meters: exchange.meters.take(),
         broken: false,
     }
 }

@@ -1,18 +1,19 @@
-//! How often: deny policies first, then a unit at the API or resource, the subscription with its
-//! burst, the application with its burst. What was taken goes back when a later level refuses.
+//! How often and how much: deny policies first, then a unit, or bytes to begin with, at the API or resource, the
+//! subscription with its burst, the application with its burst. What was taken goes back when a later level refuses.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actors::gateway::{ApiRoute, Facts, Granted, KeyParts, PolicyRule, Slot, window_of};
+use actors::gateway::{ApiRoute, CountedLimit, Facts, Granted, KeyParts, Slot};
 use domain::lease::Refused;
-use domain::policy::{Limit, PolicyLevel, QuotaUnit, SUBSCRIPTIONLESS, UNAUTHENTICATED, UNLIMITED};
-use http::StatusCode;
+use domain::policy::{PolicyLevel, QuotaUnit, SUBSCRIPTIONLESS, UNAUTHENTICATED, UNLIMITED};
+use http::{StatusCode, header};
 
 use super::exchange::{Exchange, granted};
 use super::fault::{Extra, Fault, Source};
+use super::meters::Meters;
 use super::stamp;
 
 /// How long a request is held for units before it is refused with 503 (L8).
@@ -143,70 +144,71 @@ async fn take(exchange: &mut Exchange, level: &Level<'_>) -> Result<(), Fault> {
         ));
     };
     let limits = [
-        (0, rule.policy.limit, level.codes.0),
-        (1, rule.policy.burst, level.codes.1),
+        (rule.limit(exchange.address), level.codes.0, true),
+        (rule.burst(), level.codes.1, false),
     ];
-    for (index, limit, code) in limits {
-        // Bytes and events are counted at their end, by a later issue.
-        let Some(limit) = limit.filter(|limit| limit.quota == QuotaUnit::Requests) else {
+    for (limit, code, noted) in limits {
+        let Some(limit) = limit else {
             continue;
         };
         let parts = KeyParts {
             tenant: level.tenant,
             level: level.level,
             policy: level.policy,
-            limit: index,
+            limit: limit.number,
             subject: &level.subject,
         };
-        take_one(exchange, rule, parts, &limit, code).await?;
+        let wanted = Wanted {
+            parts,
+            limit,
+            code,
+            noted,
+            stops: rule.policy.stop_on_quota_reach,
+        };
+        take_one(exchange, &wanted).await?;
     }
     Ok(())
 }
 
-async fn take_one(
-    exchange: &mut Exchange,
-    rule: &Arc<PolicyRule>,
-    parts: KeyParts<'_>,
-    limit: &Limit,
+/// What a call has to have of one limit.
+struct Wanted<'a> {
+    parts: KeyParts<'a>,
+    limit: &'a Arc<CountedLimit>,
     code: u32,
-) -> Result<(), Fault> {
+    /// Whether the `RateLimit` fields may be about it.
+    noted: bool,
+    /// Whether calls beyond the quota are refused; when not, they are let through.
+    stops: bool,
+}
+
+async fn take_one(exchange: &mut Exchange, wanted: &Wanted<'_>) -> Result<(), Fault> {
     let ingress = Arc::clone(&exchange.ingress);
     let gateway = &ingress.gateway;
-    let window = window_of(limit);
+    let window = wanted.limit.window;
     // The usual case: the lease is at hand and has a unit.
-    if let Some(slot) = gateway.lease_at_hand(&parts, window) {
-        let lease = Arc::clone(&slot.lease);
-        match exchange.basket.take(lease, 1, || gateway.boot_ms()) {
-            Ok(low) => {
-                taken(exchange, rule, parts, &slot, low);
-                return Ok(());
-            }
+    if let Some(slot) = gateway.lease_at_hand(&wanted.parts, window) {
+        match reserve(exchange, wanted, &slot) {
+            Ok(()) => return Ok(()),
             // Who is told to ask is told once.
-            Err(Refused::Empty { ask: true }) => gateway.refill(&slot, true),
+            Err(Refused::Empty { ask: true }) => gateway.refill(&slot, wanted.units()),
             Err(_) => {}
         }
     }
     let give_up_ms = gateway.boot_ms() + HELD_MS;
     loop {
-        let slot = gateway.lease(parts, window).await;
+        let slot = gateway.lease(wanted.parts, window).await;
         let slot = slot.map_err(|_| held_too_long())?;
         // Made before the take, so that an answer in between is not missed.
         let changed = slot.changed.notified();
-        let units = exchange
-            .basket
-            .take(Arc::clone(&slot.lease), 1, || gateway.boot_ms());
-        match units {
-            Ok(low) => {
-                taken(exchange, rule, parts, &slot, low);
-                return Ok(());
-            }
-            Err(Refused::Closed { .. }) if !rule.policy.stop_on_quota_reach => return Ok(()),
+        match reserve(exchange, wanted, &slot) {
+            Ok(()) => return Ok(()),
+            Err(Refused::Closed { .. }) if !wanted.stops => return Ok(()),
             Err(Refused::Closed { until_ms }) => {
-                if parts.limit == 0 {
-                    note(exchange, rule, &slot);
+                if wanted.noted {
+                    note(exchange, wanted.limit, &slot);
                 }
                 let wait_ms = until_ms.saturating_sub(gateway.boot_ms());
-                return Err(exhausted(code, exchange.at_ms, wait_ms));
+                return Err(exhausted(wanted.code, exchange.at_ms, wait_ms));
             }
             Err(Refused::Empty { ask }) => {
                 let left_ms = give_up_ms.saturating_sub(gateway.boot_ms());
@@ -214,7 +216,7 @@ async fn take_one(
                     return Err(held_too_long());
                 }
                 if ask {
-                    gateway.refill(&slot, true);
+                    gateway.refill(&slot, wanted.units());
                 }
                 let wait = Duration::from_millis(u64::try_from(left_ms.min(250)).unwrap_or(1));
                 let _ = tokio::time::timeout(wait, changed).await;
@@ -223,31 +225,63 @@ async fn take_one(
     }
 }
 
-/// A unit was taken; `low` says that the lease needs more.
-fn taken(
+/// Takes a unit of requests, or reserves bytes to begin with; what bodies cost is counted as they pass (L11).
+fn reserve(exchange: &mut Exchange, wanted: &Wanted<'_>, slot: &Arc<Slot>) -> Result<(), Refused> {
+    if wanted.limit.quota == QuotaUnit::Bytes {
+        reserve_bytes(exchange, wanted, slot)?;
+    } else {
+        let gateway = &exchange.ingress.gateway;
+        let lease = Arc::clone(&slot.lease);
+        if exchange.basket.take(lease, 1, || gateway.boot_ms())? {
+            gateway.refill(slot, 0);
+        }
+    }
+    if wanted.noted {
+        note(exchange, wanted.limit, slot);
+    }
+    Ok(())
+}
+
+fn reserve_bytes(
     exchange: &mut Exchange,
-    rule: &Arc<PolicyRule>,
-    parts: KeyParts<'_>,
+    wanted: &Wanted<'_>,
     slot: &Arc<Slot>,
-    low: bool,
-) {
-    if low {
-        exchange.ingress.gateway.refill(slot, false);
-    }
-    if parts.limit == 0 {
-        note(exchange, rule, slot);
-    }
+) -> Result<(), Refused> {
+    let announced = exchange.header(header::CONTENT_LENGTH.as_str());
+    let announced = announced.and_then(|length| length.parse().ok());
+    let ingress = &exchange.ingress;
+    let meters = exchange
+        .meters
+        .get_or_insert_with(|| Arc::new(Meters::new(Arc::clone(ingress))));
+    meters.reserve(slot, wanted.limit, announced.unwrap_or(0), wanted.stops)
 }
 
 /// Remembers the tightest quota for the `RateLimit` fields.
-fn note(exchange: &mut Exchange, rule: &Arc<PolicyRule>, slot: &Slot) {
+fn note(exchange: &mut Exchange, limit: &Arc<CountedLimit>, slot: &Slot) {
     let quota = slot.lease.quota();
     let tighter = match &exchange.decision.quota {
         None => true,
-        Some((_, known)) => quota.left < known.left,
+        Some((known, hint)) if known.quota == limit.quota => quota.left < hint.left,
+        // Requests and bytes compare by how much of each is left.
+        Some((_, hint)) => {
+            let share = |left: u64, of: u64| u128::from(left) * u128::from(of);
+            share(quota.left, hint.limit) < share(hint.left, quota.limit)
+        }
     };
     if tighter {
-        exchange.decision.quota = Some((Arc::clone(rule), quota));
+        exchange.decision.quota = Some((Arc::clone(limit), quota));
+    }
+}
+
+// === impl Wanted ===
+
+impl Wanted<'_> {
+    /// Units that a call waits for when there are none.
+    fn units(&self) -> u32 {
+        match self.limit.quota {
+            QuotaUnit::Bytes => Meters::chunk(self.limit),
+            QuotaUnit::Requests | QuotaUnit::Events => 1,
+        }
     }
 }
 

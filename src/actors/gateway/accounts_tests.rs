@@ -1,0 +1,129 @@
+//! Accounts one by one, without actors: `refiller_tests` drives them against an owner.
+
+use super::*;
+use crate::gateway::lease_cache::KeyParts;
+use cluster::Clock;
+use domain::lease::Refused;
+use domain::ledger::Stamp;
+use domain::policy::{PolicyLevel, TimeUnit};
+
+const MINUTE: WindowSpec = WindowSpec::new(TimeUnit::Min, 1);
+
+fn accounts(capacity: usize) -> Accounts {
+    let state = Arc::new(State::new(Clock::system()));
+    let leases = Arc::new(AtomicU64::new(0));
+    Accounts::new(state, ("gw", 7), leases, capacity)
+}
+
+/// Keys that belong to one shard.
+fn neighbours() -> impl Iterator<Item = ThrottleKey> {
+    let key = |number: u32| ThrottleKey {
+        tenant: "t".to_owned(),
+        level: PolicyLevel::Application,
+        policy: "p".to_owned(),
+        limit: 0,
+        subject: number.to_string(),
+    };
+    let shard = shard_of(&key(0));
+    (0..).map(key).filter(move |key| shard_of(key) == shard)
+}
+
+fn reply(ask: &Ask, outcome: Outcome, granted: u64) -> Reply {
+    let heard = matches!(outcome, Outcome::Granted | Outcome::Final);
+    Reply {
+        holder: ask.holder.clone(),
+        cell: ask.cell.clone(),
+        stamp: Stamp { epoch: 1, seq: 1 },
+        asked_at_ms: ask.asked_at_ms,
+        window: heard.then(|| MINUTE.at(0)),
+        remaining_ms: 10_000,
+        granted,
+        limit: 5,
+        left: 0,
+        outcome,
+    }
+}
+
+fn found(accounts: &Accounts, key: &ThrottleKey) -> Option<Arc<Slot>> {
+    let parts = KeyParts {
+        tenant: &key.tenant,
+        level: key.level,
+        policy: &key.policy,
+        limit: key.limit,
+        subject: &key.subject,
+    };
+    accounts.state.leases.get(&parts, MINUTE)
+}
+
+/// Asks and hears what the owner says.
+fn hear(accounts: &mut Accounts, slot: &Slot, outcome: Outcome, granted: u64) -> Next {
+    let (ask, _) = accounts.ask(slot.shard, &slot.key, 0).unwrap();
+    accounts.apply(slot.shard, &slot.key, &reply(&ask, outcome, granted), 0)
+}
+
+#[test]
+fn beyond_the_bound_the_account_that_was_of_no_use_for_longest_gives_back_and_is_forgotten() {
+    let mut accounts = accounts(2);
+    let [first, second, third] = std::array::from_fn(|at| neighbours().nth(at).unwrap());
+    let (slot, left) = accounts.open(&first, MINUTE, 0);
+    assert!(left.is_none());
+    accounts.open(&second, MINUTE, 5);
+    hear(&mut accounts, &slot, Outcome::Granted, 3);
+    // No stream counts by it any more.
+    drop(slot);
+    let (_, left) = accounts.open(&third, MINUTE, 9);
+    let (shard, ask) = left.unwrap();
+    assert_eq!((shard, ask.cell), (shard_of(&first), first.cell()));
+    assert_eq!((ask.returned, ask.emptied), (3, true));
+    assert!(found(&accounts, &first).is_none());
+    // Opened anew, its lease is a later one: what the old one did not return is spent (L7).
+    let (again, _) = accounts.open(&first, MINUTE, 10);
+    let (ask_again, _) = accounts.ask(again.shard, &first, 10).unwrap();
+    assert!(ask_again.holder.lease > ask.holder.lease);
+}
+
+#[test]
+fn a_key_shares_until_the_window_ends_and_not_longer() {
+    let mut accounts = accounts(9);
+    let [first, second, _] = std::array::from_fn(|at| neighbours().nth(at).unwrap());
+    for key in [&first, &second] {
+        let (slot, _) = accounts.open(key, MINUTE, 0);
+        hear(&mut accounts, &slot, Outcome::Shared, 0);
+    }
+    let shared = found(&accounts, &first).unwrap();
+    assert_eq!(shared.key.subject, SHARED_KEY);
+    assert_eq!(shared.shard, shard_of(&first), "the bound is the shard's");
+    assert!(Arc::ptr_eq(&shared, &found(&accounts, &second).unwrap()));
+    hear(&mut accounts, &shared, Outcome::Granted, 1);
+    assert!(!accounts.part(&shared, 9_000));
+    assert!(accounts.part(&shared, 10_000));
+    assert!(found(&accounts, &first).is_none());
+    let (own, _) = accounts.open(&second, MINUTE, 10_000);
+    assert_eq!(own.key, second);
+}
+
+#[test]
+fn who_asks_too_new_or_unknown_policies_is_held_neither_refused_nor_let_through() {
+    let mut accounts = accounts(9);
+    let key = neighbours().next().unwrap();
+    let (slot, _) = accounts.open(&key, MINUTE, 0);
+    for outcome in [Outcome::UnknownPolicy, Outcome::Behind { applied: 1 }] {
+        let again = hear(&mut accounts, &slot, outcome, 0);
+        assert!(matches!(again, Next::Wake { slot: of, .. } if Arc::ptr_eq(&of, &slot)));
+        let taken = slot.lease.take(1, || 100);
+        // Nobody asks before a pause.
+        assert_eq!(taken, Err(Refused::Empty { ask: false }));
+    }
+}
+
+#[test]
+fn an_account_nobody_told_a_window_is_forgotten_after_a_while() {
+    let mut accounts = accounts(9);
+    let key = neighbours().next().unwrap();
+    let (slot, _) = accounts.open(&key, MINUTE, 0);
+    hear(&mut accounts, &slot, Outcome::UnknownPolicy, 0);
+    accounts.sweep(5_000);
+    assert!(found(&accounts, &key).is_some());
+    accounts.sweep(20_000);
+    assert!(found(&accounts, &key).is_none());
+}

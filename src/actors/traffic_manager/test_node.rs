@@ -1,0 +1,92 @@
+//! A traffic manager over files with its change feed, for the tests of both sides of a lease.
+
+use std::path::Path;
+use std::time::Duration;
+
+use cluster::{Clock, Root, System, start_root};
+use domain::change::Change;
+use domain::policy::{Limit, Policy, PolicyLevel, QuotaUnit, TimeUnit};
+use storage::{Database, apim, broker};
+
+use super::message::ThrottleKey;
+use super::{GatewayLeases, LedgerSettings, TrafficManagerHandle, component};
+use crate::change_feed::{ChangeFeedHandle, FeedSettings};
+
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+
+pub(crate) struct Node {
+    pub(crate) system: System,
+    apim: Database,
+    pub(crate) feed: ChangeFeedHandle,
+    pub(crate) traffic: TrafficManagerHandle,
+    pub(crate) gateways: GatewayLeases,
+    pub(crate) root: Root,
+}
+
+// === impl Node ===
+
+impl Node {
+    pub(crate) async fn start(dir: &Path, incarnation: u64) -> Self {
+        Self::with(dir, incarnation, LedgerSettings::default()).await
+    }
+
+    pub(crate) async fn with(dir: &Path, incarnation: u64, settings: LedgerSettings) -> Self {
+        let at = |name: &str| format!("sqlite:{}", dir.join(name).display());
+        let apim = apim::open(&at("apim.db")).await.unwrap();
+        let shared = storage::shared::open(&at("shared.db")).await.unwrap();
+        let broker = broker::open(dir).await.unwrap();
+        let system = System::new(Clock::system(), true);
+        let of_feed = FeedSettings::default();
+        let (feed, feed_child) = crate::change_feed::component(&system, &apim, &shared, of_feed);
+        let (gateways, me) = (GatewayLeases::default(), ("n1", incarnation));
+        let (traffic, child) = component(&system, &broker, &feed, &gateways, me, settings);
+        let root = start_root(&system, vec![feed_child, child]).await.unwrap();
+        let deadline = system.clock.monotonic() + DEADLINE;
+        while feed.committed(0).await.to_string() != "1/1" {
+            assert!(system.clock.monotonic() < deadline, "policies not read");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        Self {
+            system,
+            apim,
+            feed,
+            traffic,
+            gateways,
+            root,
+        }
+    }
+
+    /// Makes a plan or changes it; gives the number of the change when it is in force.
+    pub(crate) async fn save(&self, name: &str, units: u64, time_unit: TimeUnit) -> u64 {
+        let mut policies = Policy::defaults("t", || uuid::Uuid::new_v4().to_string());
+        let mut policy = policies.remove(0);
+        policy.name = name.to_owned();
+        policy.limit = Some(Limit {
+            units,
+            quota: QuotaUnit::Requests,
+            // Almost an hour is still short, and does not end while a test runs.
+            unit_time: if time_unit == TimeUnit::Min { 59 } else { 1 },
+            time_unit,
+        });
+        let mut write = self.apim.write("test.policy").await.unwrap();
+        let seeded = [policy.clone()];
+        apim::policies::seed(&mut write, &seeded).await.unwrap();
+        let changes = [Change::PolicySaved {
+            policy: Box::new(policy),
+        }];
+        let uuid = || uuid::Uuid::new_v4().to_string();
+        let n = write.commit_with("t", &changes, uuid, 1).await.unwrap();
+        self.feed.committed(n).await;
+        n
+    }
+}
+
+pub(crate) fn key(policy: &str, subject: &str) -> ThrottleKey {
+    ThrottleKey {
+        tenant: "t".to_owned(),
+        level: PolicyLevel::Subscription,
+        policy: policy.to_owned(),
+        limit: 0,
+        subject: subject.to_owned(),
+    }
+}
