@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use domain::condition::Conditions;
-use domain::policy::{Limit, Policy, QuotaUnit, UNLIMITED};
+use domain::policy::{Limit, Policy, QuotaUnit};
 use domain::window::WindowSpec;
 use http::HeaderValue;
 
@@ -58,13 +58,6 @@ impl PolicyRule {
             groups: groups.collect(),
             policy,
         }
-    }
-
-    /// Whether nothing is counted by it.
-    #[must_use]
-    pub fn is_unlimited(&self) -> bool {
-        self.policy.name == UNLIMITED
-            || (self.policy.limit.is_none() && self.policy.burst.is_none())
     }
 
     /// The limit that counts for a caller at this address: of the first group whose conditions hold, else the default

@@ -127,10 +127,15 @@ impl World {
     fn pay(&mut self, gateway: usize) {
         for _ in 0..10_000 {
             let lease = self.lease(gateway);
-            if lease.debt() == 0 || lease.is_closed(self.now_ms) {
+            let owed = lease.debt();
+            if owed == 0 || lease.is_closed(self.now_ms) {
                 return;
             }
             self.ask(gateway, 0);
+            if lease.debt() == owed {
+                // Told to ask again a moment later.
+                self.advance(1);
+            }
         }
         panic!("debts are neither paid nor refused");
     }
