@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use actors::gateway::GatewayHandle;
 use cluster::spawn_named;
-use headgate_http::gateway::{Ingress, Settings, listen};
+use headgate_http::gateway::{Ingress, Patience, Settings, listen};
 
 use crate::config::Gateway;
 
@@ -22,10 +22,15 @@ pub(super) fn ingress(config: &Gateway, gateway: GatewayHandle) -> anyhow::Resul
         connect_timeout: config.connect_timeout,
         response_timeout: config.response_timeout,
         outbound_auth_header: config.outbound_auth_header,
-        upstream_tls: None,
+        upstream_authorities: config.upstream_authorities.clone(),
+        patience: Patience {
+            head: config.head_timeout,
+            idle: config.idle_timeout,
+            body: config.body_timeout,
+        },
     };
     let seed = uuid::Uuid::new_v4().as_u128();
-    Ingress::new(gateway, settings, seed).context("the machine's certificate roots cannot be read")
+    Ingress::new(gateway, settings, seed).context("gateway.upstream_ca cannot be used")
 }
 
 /// Serves API calls on the listeners that are configured.

@@ -1,6 +1,11 @@
 //! `[gateway]`: how API calls are taken in and passed on.
 
+use std::path::Path;
 use std::time::Duration;
+
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 
 use domain::address::AddressRange;
 
@@ -22,18 +27,37 @@ pub(crate) struct Gateway {
     pub(crate) response_timeout: Duration,
     /// Whether the caller's credential is passed on to the upstream.
     pub(crate) outbound_auth_header: bool,
+    /// Authorities that are trusted toward upstreams, beside the machine's own.
+    pub(crate) upstream_authorities: Vec<CertificateDer<'static>>,
+    /// How long a head or a TLS handshake may take.
+    pub(crate) head_timeout: Duration,
+    /// How long a connection may be without a request.
+    pub(crate) idle_timeout: Duration,
+    /// How long a caller may take for the next KiB of a body.
+    pub(crate) body_timeout: Duration,
 }
 
 // === impl Gateway ===
 
 impl Gateway {
-    pub(super) fn read(source: &mut Source) -> Result<Self, ConfigError> {
+    pub(super) fn read(source: &mut Source, file: Option<&Path>) -> Result<Self, ConfigError> {
         let mut flag = |key: &str| source.take(key, "false", read::flag);
         let allow_loopback_endpoints = flag("gateway.allow_loopback_endpoints")?;
         let outbound_auth_header = flag("gateway.enable_outbound_auth_header")?;
         let mut wait = |key: &str, default| source.take(key, default, read::milliseconds);
         let connect_timeout = wait("gateway.connect_timeout_ms", "5000")?;
         let response_timeout = wait("gateway.response_timeout_ms", "120000")?;
+        let head_timeout = wait("gateway.head_timeout_ms", "10000")?;
+        let idle_timeout = wait("gateway.idle_timeout_ms", "60000")?;
+        let body_timeout = wait("gateway.body_timeout_ms", "30000")?;
+        // A relative path in a file is meant beside that file, wherever the command runs.
+        let key = "gateway.upstream_ca";
+        let beside = file
+            .and_then(Path::parent)
+            .filter(|_| source.is_from_file(key));
+        let upstream_authorities = source.take(key, "", |path| {
+            authorities(beside.unwrap_or(Path::new("")), path)
+        })?;
         Ok(Self {
             trusted_proxies: source.take("gateway.trusted_proxies", "", networks)?,
             allow_loopback_endpoints,
@@ -41,6 +65,10 @@ impl Gateway {
             connect_timeout,
             response_timeout,
             outbound_auth_header,
+            upstream_authorities,
+            head_timeout,
+            idle_timeout,
+            body_timeout,
         })
     }
 }
@@ -51,4 +79,24 @@ fn networks(text: &str) -> Result<Vec<AddressRange>, String> {
         .iter()
         .map(|text| AddressRange::parse(text).ok_or_else(|| wrong(text)))
         .collect()
+}
+
+/// The certificates of a PEM file; none when no file is named.
+fn authorities(beside: &Path, path: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+    if path.is_empty() {
+        return Ok(Vec::new());
+    }
+    let path = beside.join(path);
+    let wrong = |problem: String| format!("{}: {problem}", path.display());
+    let found: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&path)
+        .and_then(Iterator::collect)
+        .map_err(|error| wrong(error.to_string()))?;
+    if found.is_empty() {
+        return Err(wrong("holds no certificate".to_owned()));
+    }
+    for certificate in &found {
+        let usable = RootCertStore::empty().add(certificate.clone());
+        usable.map_err(|error| wrong(error.to_string()))?;
+    }
+    Ok(found)
 }

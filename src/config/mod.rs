@@ -86,7 +86,7 @@ impl Config {
         let node = Node::read(&mut source, file)?;
         let listen = Listen::read(&mut source)?;
         let databases = Databases::read(&mut source, &node)?;
-        let gateway = Gateway::read(&mut source)?;
+        let gateway = Gateway::read(&mut source, file)?;
         let oauth2 = Oauth2::read(&mut source, &listen)?;
         let log = Log::read(&mut source)?;
         Ok(Self {

@@ -160,6 +160,12 @@ impl Source {
         taken.is_some_and(|taken| matches!(taken.origin, Origin::File(..)))
     }
 
+    /// Whether the value that `key` will have stands in the file.
+    pub(crate) fn is_from_file(&self, key: &str) -> bool {
+        let value = self.values.get(key);
+        value.is_some_and(|(_, origin)| matches!(origin, Origin::File(..)))
+    }
+
     /// The effective values; fails on the first key that nobody asked for.
     pub(crate) fn finish(self) -> Result<Vec<Effective>, ConfigError> {
         let Some((key, (_, origin))) = self.values.into_iter().next() else {

@@ -2,9 +2,12 @@
 //! upstream that remembers, and the way from an OpenAPI document to a token.
 
 pub mod http;
+pub mod line;
 pub mod node;
 pub mod platform;
+pub mod shop;
 pub mod upstream;
+pub mod wire;
 
 use std::future::Future;
 use std::time::{Duration, Instant};

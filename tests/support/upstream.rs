@@ -1,19 +1,25 @@
-//! An upstream that answers what it was asked and remembers every request.
+//! Upstreams of a test's own: one that answers what it was asked and remembers every request, and
+//! ones that do what a test says.
 
 use std::convert::Infallible;
+use std::future::Future;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use http_body::Body;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
 
 /// One request as the upstream got it.
 #[derive(Debug, Clone)]
 pub struct Seen {
+    pub version: http::Version,
     pub method: String,
     pub path: String,
     pub headers: Vec<(String, String)>,
@@ -27,29 +33,113 @@ pub struct Upstream {
     seen: Arc<Mutex<Vec<Seen>>>,
 }
 
+/// TLS for an upstream: a certificate for `localhost` under an authority of its own.
+pub struct Tls {
+    pub ca: PathBuf,
+    acceptor: TlsAcceptor,
+}
+
+impl Tls {
+    /// Makes both; the authority's certificate is written into `dir`.
+    pub fn new(dir: &Path) -> Self {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let mut params = rcgen::CertificateParams::default();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let authority_key = rcgen::KeyPair::generate().expect("a key");
+        let authority = params.self_signed(&authority_key).expect("an authority");
+        let issuer = rcgen::Issuer::new(params, authority_key);
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let names = vec!["localhost".to_owned()];
+        let leaf = rcgen::CertificateParams::new(names).expect("a name");
+        let leaf = leaf.signed_by(&key, &issuer).expect("a certificate");
+        let key = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
+        let mut config = rustls::ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![leaf.der().clone()], key)
+            .expect("a certificate and its key");
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let ca = dir.join("upstream-ca.pem");
+        std::fs::write(&ca, authority.pem()).expect("a file");
+        Self {
+            ca,
+            acceptor: TlsAcceptor::from(Arc::new(config)),
+        }
+    }
+
+    /// The line of `[gateway]` that trusts it.
+    pub fn setting(&self) -> String {
+        format!("upstream_ca = {:?}\n", self.ca)
+    }
+}
+
+/// Serves `service` on a port of its own; gives its URL.
+#[allow(clippy::disallowed_methods, reason = "tasks of the test's own runtime")]
+pub async fn serve<S, F, B>(tls: Option<&Tls>, service: S) -> String
+where
+    S: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: std::error::Error + Send + Sync + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("a port").port();
+    let acceptor = tls.map(|tls| tls.acceptor.clone());
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (service, acceptor) = (service.clone(), acceptor.clone());
+            tokio::spawn(async move {
+                let service = hyper::service::service_fn(move |request| {
+                    let answer = service(request);
+                    async move { Ok::<_, Infallible>(answer.await) }
+                });
+                let builder = auto::Builder::new(TokioExecutor::new());
+                let _ = match acceptor {
+                    None => {
+                        let io = TokioIo::new(stream);
+                        builder.serve_connection(io, service).await
+                    }
+                    Some(acceptor) => match acceptor.accept(stream).await {
+                        Ok(stream) => {
+                            let io = TokioIo::new(stream);
+                            builder.serve_connection(io, service).await
+                        }
+                        Err(_) => Ok(()),
+                    },
+                };
+            });
+        }
+    });
+    format!("{scheme}://localhost:{port}")
+}
+
+/// Hands each connection to `script`; gives the URL.
+#[allow(clippy::disallowed_methods, reason = "tasks of the test's own runtime")]
+pub async fn scripted<S, F>(script: S) -> String
+where
+    S: Fn(TcpStream) -> F + Send + 'static,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("a port"));
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(script(stream));
+        }
+    });
+    url
+}
+
 impl Upstream {
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "a task of the test's own runtime"
-    )]
     pub async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let url = format!("http://{}", listener.local_addr().expect("a port"));
+        Self::start_with(None).await
+    }
+
+    /// With or without TLS.
+    pub async fn start_with(tls: Option<&Tls>) -> Self {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let remembered = Arc::clone(&seen);
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let seen = Arc::clone(&remembered);
-                tokio::spawn(async move {
-                    let service = hyper::service::service_fn(move |request| {
-                        answer(request, Arc::clone(&seen))
-                    });
-                    let _ = auto::Builder::new(TokioExecutor::new())
-                        .serve_connection(TokioIo::new(stream), service)
-                        .await;
-                });
-            }
-        });
+        let url = serve(tls, move |request| answer(request, Arc::clone(&remembered))).await;
         Self { url, seen }
     }
 
@@ -72,10 +162,7 @@ impl Seen {
     }
 }
 
-async fn answer(
-    request: Request<Incoming>,
-    seen: Arc<Mutex<Vec<Seen>>>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer(request: Request<Incoming>, seen: Arc<Mutex<Vec<Seen>>>) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
     let body = body
         .collect()
@@ -88,6 +175,7 @@ async fn answer(
     });
     let path = head.uri.path_and_query().map_or("", |path| path.as_str());
     let one = Seen {
+        version: head.version,
         method: head.method.to_string(),
         path: path.to_owned(),
         headers: headers.collect(),
@@ -98,5 +186,5 @@ async fn answer(
     let mut response = Response::new(Full::new(Bytes::from(text)));
     let kind = http::HeaderValue::from_static("application/json");
     response.headers_mut().insert("content-type", kind);
-    Ok(response)
+    response
 }

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -12,6 +13,8 @@ use hyper::body::Incoming;
 
 use super::account::Account;
 use super::meters::Meters;
+use super::patience::{PIECE, Waiting};
+use super::turn::Open;
 
 /// The body of an answer.
 #[derive(Debug)]
@@ -24,7 +27,16 @@ pub(super) enum GatewayBody {
         inner: Incoming,
         /// Where the call is accounted.
         account: Box<Account>,
+        /// How long the upstream may say nothing.
+        waiting: Waiting,
     },
+}
+
+/// An answer's body, for as long as its connection is ours.
+#[derive(Debug)]
+pub(super) struct Answering {
+    pub(super) inner: GatewayBody,
+    pub(super) _open: Open,
 }
 
 /// The body of a request on its way to the upstream.
@@ -35,9 +47,10 @@ pub(super) struct RequestBody {
     limit: u64,
     /// Counts the bytes, when a policy limits them.
     meters: Option<Arc<Meters>>,
+    waiting: Waiting,
 }
 
-/// Why a request body ended early.
+/// Why a body ended early.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BodyFault {
     /// More bytes than the gateway takes.
@@ -46,6 +59,15 @@ pub(super) enum BodyFault {
     /// The client did not send it whole.
     #[error("the body did not arrive whole")]
     Broken(#[source] hyper::Error),
+    /// The client sends it too slowly.
+    #[error("the body did not arrive within gateway.body_timeout_ms a KiB")]
+    Slow,
+    /// The upstream ended it.
+    #[error("the upstream did not send its body whole")]
+    Upstream(#[source] hyper::Error),
+    /// The upstream says nothing more.
+    #[error("the upstream sent nothing within gateway.response_timeout_ms")]
+    Stalled,
 }
 
 // === impl GatewayBody ===
@@ -56,6 +78,14 @@ impl GatewayBody {
         Self::Full(Some(bytes))
     }
 
+    /// A known body's bytes.
+    pub(super) fn whole(self) -> Option<Bytes> {
+        match self {
+            Self::Full(bytes) => bytes,
+            Self::Upstream { .. } => None,
+        }
+    }
+
     /// No body.
     pub(super) const fn empty() -> Self {
         Self::Full(None)
@@ -64,25 +94,34 @@ impl GatewayBody {
 
 impl Body for GatewayBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BodyFault;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
         match &mut *self {
             Self::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Upstream { inner, account } => {
-                let frame = ready!(Pin::new(inner).poll_frame(cx));
+            Self::Upstream {
+                inner,
+                account,
+                waiting,
+            } => {
+                let Poll::Ready(frame) = Pin::new(inner).poll_frame(cx) else {
+                    ready!(waiting.poll_over(cx));
+                    account.broken = true;
+                    return Poll::Ready(Some(Err(BodyFault::Stalled)));
+                };
                 match &frame {
                     Some(Ok(frame)) => {
                         let bytes = frame.data_ref().map_or(0, Bytes::len);
                         account.passed(bytes as u64);
+                        waiting.came(bytes as u64);
                     }
                     Some(Err(_)) => account.broken = true,
                     None => {}
                 }
-                Poll::Ready(frame)
+                Poll::Ready(frame.map(|frame| frame.map_err(BodyFault::Upstream)))
             }
         }
     }
@@ -104,20 +143,45 @@ impl Body for GatewayBody {
     }
 }
 
+// === impl Answering ===
+
+impl Body for Answering {
+    type Data = Bytes;
+    type Error = BodyFault;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+        Pin::new(&mut self.inner).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
 // === impl RequestBody ===
 
 impl RequestBody {
+    /// At most `limit` bytes, each KiB within `patience`.
     pub(super) const fn new(
         inner: Incoming,
         counted: Arc<AtomicU64>,
         limit: u64,
         meters: Option<Arc<Meters>>,
+        patience: Duration,
     ) -> Self {
         Self {
             inner,
             counted,
             limit,
             meters,
+            waiting: Waiting::new(patience, PIECE),
         }
     }
 }
@@ -130,7 +194,11 @@ impl Body for RequestBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
-        let Some(frame) = ready!(Pin::new(&mut self.inner).poll_frame(cx)) else {
+        let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) else {
+            ready!(self.waiting.poll_over(cx));
+            return Poll::Ready(Some(Err(BodyFault::Slow)));
+        };
+        let Some(frame) = frame else {
             return Poll::Ready(None);
         };
         let frame = match frame {
@@ -142,6 +210,7 @@ impl Body for RequestBody {
             return Poll::Ready(None);
         };
         let bytes = data.len() as u64;
+        self.waiting.came(bytes);
         let sum = self.counted.fetch_add(bytes, Ordering::Relaxed) + bytes;
         if let Some(meters) = &self.meters {
             meters.count(bytes);

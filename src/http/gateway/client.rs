@@ -13,6 +13,8 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::pki_types::CertificateDer;
+use rustls::{ClientConfig, RootCertStore};
 
 use super::body::RequestBody;
 use super::ingress::Settings;
@@ -44,12 +46,8 @@ pub(super) fn pool(settings: &Settings) -> io::Result<Client> {
     http.enforce_http(false);
     http.set_nodelay(true);
     http.set_connect_timeout(Some(settings.connect_timeout));
-    let builder = HttpsConnectorBuilder::new();
-    let builder = match &settings.upstream_tls {
-        Some(config) => builder.with_tls_config(config.clone()),
-        None => builder.with_native_roots()?,
-    };
-    let connector = builder
+    let connector = HttpsConnectorBuilder::new()
+        .with_tls_config(tls(&settings.upstream_authorities)?)
         .https_or_http()
         .enable_http1()
         .enable_http2()
@@ -60,6 +58,29 @@ pub(super) fn pool(settings: &Settings) -> io::Result<Client> {
             .pool_idle_timeout(IDLE)
             .build(connector),
     )
+}
+
+/// TLS toward upstreams: the machine's roots, and the authorities of the configuration.
+fn tls(authorities: &[CertificateDer<'static>]) -> io::Result<ClientConfig> {
+    let machine = rustls_native_certs::load_native_certs();
+    for error in &machine.errors {
+        tracing::warn!(%error, "a root certificate of the machine cannot be read");
+    }
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(machine.certs);
+    for authority in authorities {
+        roots
+            .add(authority.clone())
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    }
+    if roots.is_empty() {
+        tracing::warn!(
+            "no certificate roots: upstreams with TLS fail until gateway.upstream_ca names some"
+        );
+    }
+    Ok(ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth())
 }
 
 impl tower::Service<Name> for Resolver {

@@ -113,6 +113,38 @@ impl Fault {
         Self::client(400, StatusCode::BAD_REQUEST, "Bad Request", description).with(Extra::Close)
     }
 
+    /// The request target exceeds its limit.
+    pub(super) fn uri_too_long() -> Self {
+        Self::client(
+            414,
+            StatusCode::URI_TOO_LONG,
+            "URI Too Long",
+            "The request target is longer than 8 KiB: send long values in the body",
+        )
+    }
+
+    /// The head exceeds its limits.
+    pub(super) fn too_many_fields() -> Self {
+        Self::client(
+            431,
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "Request Header Fields Too Large",
+            "The request has more than 100 header fields, or more than 64 KiB of them",
+        )
+        .with(Extra::Close)
+    }
+
+    /// The body comes too slowly.
+    pub(super) fn too_slow() -> Self {
+        Self::client(
+            408,
+            StatusCode::REQUEST_TIMEOUT,
+            "Request Timeout",
+            "The body did not arrive in time",
+        )
+        .with(Extra::Close)
+    }
+
     /// No API answers there.
     pub(super) fn not_found() -> Self {
         Self::client(

@@ -30,9 +30,9 @@ pub(super) async fn forward(
 ) -> Result<Response<Incoming>, Fault> {
     let ingress = Arc::clone(&exchange.ingress);
     let uri = target(exchange)?;
-    let limit = ingress.settings.body_limit;
+    let (limit, patience) = (ingress.settings.body_limit, ingress.settings.patience.body);
     let meters = exchange.meters.clone();
-    let body = RequestBody::new(body, Arc::clone(bytes_in), limit, meters);
+    let body = RequestBody::new(body, Arc::clone(bytes_in), limit, meters, patience);
     let mut request = Request::new(body);
     *request.method_mut() = exchange.head.method.clone();
     *request.uri_mut() = uri;
@@ -220,7 +220,8 @@ fn failed(error: &hyper_util::client::legacy::Error) -> Fault {
                 fault.code = 102_511;
                 return fault;
             }
-            None => {}
+            Some(BodyFault::Slow) => return Fault::too_slow(),
+            Some(BodyFault::Upstream(_) | BodyFault::Stalled) | None => {}
         }
         if let Some(io) = inner.downcast_ref::<std::io::Error>() {
             match io.kind() {

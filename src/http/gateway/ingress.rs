@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use actors::gateway::GatewayHandle;
 use domain::address::AddressRange;
+use rustls::pki_types::CertificateDer;
 
 use super::client::{self, Client};
+use super::patience::Patience;
 use super::stamp::Ids;
 
 /// `[gateway]` as the data plane needs it.
@@ -25,8 +27,10 @@ pub struct Settings {
     pub response_timeout: Duration,
     /// Whether the caller's credential is passed on.
     pub outbound_auth_header: bool,
-    /// TLS toward upstreams; the machine's own roots when none.
-    pub upstream_tls: Option<rustls::ClientConfig>,
+    /// Authorities that are trusted toward upstreams, beside the machine's own.
+    pub upstream_authorities: Vec<CertificateDer<'static>>,
+    /// How long callers may take.
+    pub patience: Patience,
 }
 
 /// What serves requests.
@@ -49,7 +53,8 @@ impl Default for Settings {
             connect_timeout: Duration::from_secs(5),
             response_timeout: Duration::from_secs(120),
             outbound_auth_header: false,
-            upstream_tls: None,
+            upstream_authorities: Vec::new(),
+            patience: Patience::default(),
         }
     }
 }
@@ -60,7 +65,7 @@ impl Ingress {
     /// A data plane over the gateway's state; `seed` starts its request identifiers.
     ///
     /// # Errors
-    /// When the machine's certificate roots cannot be read.
+    /// When one of `upstream_authorities` is no certificate.
     pub fn new(
         gateway: GatewayHandle,
         settings: Settings,

@@ -3,7 +3,6 @@
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
-use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
@@ -16,18 +15,19 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-use super::body::GatewayBody;
+use super::body::{Answering, GatewayBody};
 use super::fault::{Fault, Source};
 use super::ingress::Ingress;
 use super::serve::{Peer, serve};
+use super::turn::{End, Open, Turn};
+use super::watched::Watched;
 
-/// A head or a TLS handshake that takes longer ends the connection (threats 33).
-const HEAD_DEADLINE: Duration = Duration::from_secs(10);
 /// The largest head (threats 35).
 const HEAD_BYTES: usize = 64 * 1024;
 const FIELDS: usize = 100;
@@ -35,6 +35,14 @@ const FIELDS: usize = 100;
 const STREAMS: u32 = 200;
 /// How long open requests may go on after a stop.
 const DRAIN: Duration = Duration::from_secs(10);
+
+/// What serving a connection needs.
+struct Connection {
+    peer: Peer,
+    ingress: Arc<Ingress>,
+    builder: Arc<auto::Builder<TokioExecutor>>,
+    stop: CancellationToken,
+}
 
 /// Serves `listener` until `stop`, then lets open requests end.
 pub async fn listen(
@@ -44,8 +52,8 @@ pub async fn listen(
     stop: CancellationToken,
 ) {
     let acceptor = tls.map(TlsAcceptor::from);
-    let graceful = Arc::new(GracefulShutdown::new());
     let builder = Arc::new(builder());
+    let connections = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -59,17 +67,18 @@ pub async fn listen(
                 continue;
             }
         };
-        let (acceptor, ingress) = (acceptor.clone(), Arc::clone(&ingress));
-        let (graceful, builder) = (Arc::clone(&graceful), Arc::clone(&builder));
-        let watcher = graceful.watcher();
-        spawn_named("ingress connection", async move {
-            connection(stream, peer, acceptor, ingress, &builder, watcher).await;
-        });
+        let connection = Connection {
+            peer: Peer::new(peer.ip(), acceptor.is_some()),
+            ingress: Arc::clone(&ingress),
+            builder: Arc::clone(&builder),
+            stop: stop.child_token(),
+        };
+        let serving = connection.accept(stream, acceptor.clone());
+        spawn_named("ingress connection", connections.track_future(serving));
     }
     drop(listener);
-    if let Some(graceful) = Arc::into_inner(graceful) {
-        let _ = tokio::time::timeout(DRAIN, graceful.shutdown()).await;
-    }
+    connections.close();
+    let _ = tokio::time::timeout(DRAIN, connections.wait()).await;
 }
 
 fn builder() -> auto::Builder<TokioExecutor> {
@@ -77,7 +86,8 @@ fn builder() -> auto::Builder<TokioExecutor> {
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_DEADLINE)
+        // It would run while a connection idles as well: `turn` tells the two apart.
+        .header_read_timeout(None)
         .max_buf_size(HEAD_BYTES)
         .max_headers(FIELDS);
     builder
@@ -87,37 +97,67 @@ fn builder() -> auto::Builder<TokioExecutor> {
         .max_header_list_size(HEAD_BYTES as u32)
         .max_pending_accept_reset_streams(20)
         .keep_alive_interval(Duration::from_secs(30))
-        .keep_alive_timeout(HEAD_DEADLINE);
+        .keep_alive_timeout(Duration::from_secs(10));
     builder
 }
 
-async fn connection(
-    stream: TcpStream,
-    peer: SocketAddr,
-    acceptor: Option<TlsAcceptor>,
-    ingress: Arc<Ingress>,
-    builder: &auto::Builder<TokioExecutor>,
-    watcher: hyper_util::server::graceful::Watcher,
-) {
-    let _ = stream.set_nodelay(true);
-    let peer = Peer::new(peer.ip(), acceptor.is_some());
-    let service = service_fn(move |request| answer(Arc::clone(&ingress), peer.clone(), request));
-    let served = match acceptor {
-        None => {
-            let serving = builder.serve_connection(TokioIo::new(stream), service);
-            watcher.watch(serving.into_owned()).await
+// === impl Connection ===
+
+impl Connection {
+    async fn accept(self, stream: TcpStream, acceptor: Option<TlsAcceptor>) {
+        let _ = stream.set_nodelay(true);
+        let Some(acceptor) = acceptor else {
+            return self.serve(stream).await;
+        };
+        let patience = self.ingress.settings.patience.head;
+        let handshake = tokio::time::timeout(patience, acceptor.accept(stream));
+        if let Ok(Ok(stream)) = handshake.await {
+            self.serve(stream).await;
         }
-        Some(acceptor) => {
-            let handshake = tokio::time::timeout(HEAD_DEADLINE, acceptor.accept(stream));
-            let Ok(Ok(stream)) = handshake.await else {
-                return;
-            };
-            let serving = builder.serve_connection(TokioIo::new(stream), service);
-            watcher.watch(serving.into_owned()).await
+    }
+
+    async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let Self {
+            peer,
+            ingress,
+            builder,
+            stop,
+        } = self;
+        let turn = Arc::new(Turn::new(ingress.gateway.clock().clone()));
+        let stream = Watched::new(stream, Arc::clone(&turn), Arc::clone(&ingress));
+        let patience = ingress.settings.patience;
+        let answering = Arc::clone(&turn);
+        let service = service_fn(move |request| {
+            answer(
+                Arc::clone(&ingress),
+                peer.clone(),
+                answering.begin(),
+                request,
+            )
+        });
+        let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), service));
+        let served = tokio::select! {
+            biased;
+            served = &mut serving => Some(served),
+            end = turn.over(&patience) => match end {
+                End::Now => return,
+                End::Gently => None,
+            },
+            () = stop.cancelled() => None,
+        };
+        let served = match served {
+            Some(served) => served,
+            None => {
+                serving.as_mut().graceful_shutdown();
+                match tokio::time::timeout(DRAIN, serving).await {
+                    Ok(served) => served,
+                    Err(_) => return,
+                }
+            }
+        };
+        if let Err(error) = served {
+            tracing::debug!(%error, "connection ended");
         }
-    };
-    if let Err(error) = served {
-        tracing::debug!(%error, "connection ended");
     }
 }
 
@@ -125,9 +165,11 @@ async fn connection(
 async fn answer(
     ingress: Arc<Ingress>,
     peer: Peer,
+    open: Open,
     request: Request<Incoming>,
-) -> Result<Response<GatewayBody>, Infallible> {
-    Ok(caught(serve(ingress, peer, request)).await)
+) -> Result<Response<Answering>, Infallible> {
+    let response = caught(serve(ingress, peer, request)).await;
+    Ok(response.map(|inner| Answering { inner, _open: open }))
 }
 
 async fn caught(serving: impl Future<Output = Response<GatewayBody>>) -> Response<GatewayBody> {

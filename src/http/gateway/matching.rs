@@ -12,7 +12,7 @@ use super::exchange::{Exchange, Matched};
 use super::fault::{Extra, Fault};
 
 /// The longest request target.
-const URI_LIMIT: usize = 8 * 1024;
+pub(super) const URI_LIMIT: usize = 8 * 1024;
 
 /// An API and what follows its context.
 pub(super) struct Found {
@@ -27,12 +27,7 @@ pub(super) fn find_api(exchange: &Exchange) -> Result<Found, Fault> {
         .path_and_query()
         .map_or(0, |target| target.as_str().len());
     if length > URI_LIMIT {
-        return Err(Fault::client(
-            414,
-            StatusCode::URI_TOO_LONG,
-            "URI Too Long",
-            "The request target is longer than 8 KiB: send long values in the body",
-        ));
+        return Err(Fault::uri_too_long());
     }
     let path = canonical(uri.path()).map_err(|_| {
         Fault::bad_request("The path has a form that servers read differently: send it plain")

@@ -16,9 +16,14 @@ mod ingress;
 mod listener;
 mod matching;
 mod meters;
+mod patience;
+mod refusal;
 mod serve;
 mod stamp;
 mod throttle;
+mod turn;
+mod watched;
 
 pub use ingress::{Ingress, Settings};
 pub use listener::listen;
+pub use patience::Patience;

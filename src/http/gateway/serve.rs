@@ -15,15 +15,16 @@ use super::authorize::authorize;
 use super::body::GatewayBody;
 use super::cors;
 use super::exchange::{Decision, Exchange, granted};
-use super::fault::{Extra, Fault};
+use super::fault::Fault;
 use super::forward::{forward, too_large};
 use super::ingress::Ingress;
 use super::matching::{find_api, find_resource};
+use super::patience::Waiting;
 use super::stamp::{self, is_request_id};
 use super::throttle::throttle;
 
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const ACTIVITY_ID: HeaderName = HeaderName::from_static("activityid");
+pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(super) const ACTIVITY_ID: HeaderName = HeaderName::from_static("activityid");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -80,6 +81,7 @@ pub(super) async fn serve(
     }
     let status = response.status();
     let account = account(&mut exchange, status, fault);
+    let upstream_patience = exchange.ingress.settings.response_timeout;
     response.map(|body| match body {
         Outgoing::Own(body) => {
             drop(account);
@@ -88,6 +90,7 @@ pub(super) async fn serve(
         Outgoing::Upstream(inner) => GatewayBody::Upstream {
             inner,
             account: Box::new(account),
+            waiting: Waiting::new(upstream_patience, 1),
         },
     })
 }
@@ -178,13 +181,7 @@ fn arc_swap_full(gateway: &actors::gateway::GatewayHandle) -> Arc<actors::gatewa
 
 fn limits(exchange: &Exchange, body: &Incoming) -> Result<(), Fault> {
     if exchange.head.headers.len() > FIELDS {
-        return Err(Fault::client(
-            431,
-            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            "Request Header Fields Too Large",
-            "The request has more than 100 header fields",
-        )
-        .with(Extra::Close));
+        return Err(Fault::too_many_fields());
     }
     let announced = body.size_hint().exact().unwrap_or(0);
     if announced > exchange.ingress.settings.body_limit {

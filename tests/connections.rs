@@ -1,0 +1,152 @@
+//! Connections of callers: how long one may idle, and how slowly one may speak.
+
+use std::time::{Duration, Instant};
+
+use http::Request;
+
+use crate::support::eventually;
+use crate::support::line::{Line, Version, whole};
+use crate::support::shop::Shop;
+use crate::support::wire::Wire;
+
+/// Short for a head and a piece of a body, longer for an idle connection.
+const LIMITS: &str = "head_timeout_ms = 700\nbody_timeout_ms = 700\nidle_timeout_ms = 2500\n";
+const HEAD: Duration = Duration::from_millis(700);
+const IDLE: Duration = Duration::from_millis(2_500);
+/// What a busy machine may add.
+const SLACK: Duration = Duration::from_secs(8);
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a test measures its own deadline"
+)]
+fn now() -> Instant {
+    Instant::now()
+}
+
+#[tokio::test]
+async fn an_idle_connection_outlives_the_limit_of_a_head_and_ends_at_its_own() {
+    let (shop, _upstream) = Shop::start(LIMITS).await;
+    let mut wire = Wire::open(&shop.address()).await;
+    for _ in 0..2 {
+        tokio::time::sleep(HEAD * 2).await;
+        wire.send(format!("{}\r\n", shop.head("GET", "/items")))
+            .await;
+        assert_eq!(wire.reply().await.status, 200);
+    }
+    let answered = now();
+    assert_eq!(wire.closed().await, "");
+    let lasted = answered.elapsed();
+    assert!(lasted > IDLE - HEAD && lasted < IDLE + SLACK, "{lasted:?}");
+    // One that never says anything is no better.
+    let silent = now();
+    assert_eq!(Wire::open(&shop.address()).await.closed().await, "");
+    assert!(silent.elapsed() < IDLE + SLACK);
+}
+
+#[tokio::test]
+async fn a_head_that_trickles_ends_with_its_limit_on_a_fresh_and_on_a_used_connection() {
+    let (shop, upstream) = Shop::start(LIMITS).await;
+    for used in [false, true] {
+        for beginning in [
+            "GET /shop/1.0.0/items HTTP/1.1\r\nHost: ",
+            "PRI * HTTP/2.0\r\n",
+        ] {
+            let mut wire = Wire::open(&shop.address()).await;
+            if used {
+                wire.send(format!("{}\r\n", shop.head("GET", "/items")))
+                    .await;
+                assert_eq!(wire.reply().await.status, 200);
+            }
+            let began = now();
+            wire.send(beginning).await;
+            let (mut reader, mut writer) = wire.stream.split();
+            let trickle = async {
+                use tokio::io::AsyncWriteExt as _;
+                loop {
+                    if writer.write_all(b"a").await.is_err() {
+                        std::future::pending::<()>().await;
+                    }
+                    tokio::time::sleep(HEAD / 10).await;
+                }
+            };
+            let mut byte = [0; 1];
+            let end = async {
+                use tokio::io::AsyncReadExt as _;
+                while reader.read(&mut byte).await.is_ok_and(|read| read > 0) {}
+            };
+            tokio::select! {
+                () = trickle => {}
+                () = end => {}
+                () = tokio::time::sleep(SLACK) => panic!("{beginning:?} goes on"),
+            }
+            // What is no preface of HTTP/2 after all is refused before the limit.
+            let at_once = beginning.starts_with("PRI");
+            assert!(at_once || began.elapsed() >= HEAD, "{:?}", began.elapsed());
+        }
+    }
+    assert_eq!(upstream.count(), 2, "only the complete heads");
+}
+
+#[tokio::test]
+async fn a_body_that_stalls_or_trickles_is_refused_with_408() {
+    let (shop, upstream) = Shop::start(LIMITS).await;
+    let mut wire = Wire::open(&shop.address()).await;
+    let head = shop.head("POST", "/items");
+    wire.send(format!(
+        "{head}Content-Length: 100000\r\n\r\n{}",
+        "x".repeat(5_000)
+    ))
+    .await;
+    wire.reply().await.refused(408, "408");
+    assert_eq!(wire.closed().await, "");
+    let mut wire = Wire::open(&shop.address()).await;
+    wire.send(format!("{head}Content-Length: 100000\r\n\r\n"))
+        .await;
+    let began = now();
+    let mut more = true;
+    while more && began.elapsed() < SLACK {
+        wire.send("x").await;
+        let waited = tokio::time::timeout(HEAD / 10, wire.more()).await;
+        more = waited.is_err();
+    }
+    wire.reply().await.refused(408, "408");
+    assert!(began.elapsed() >= HEAD);
+    let seen = upstream.seen();
+    assert!(
+        seen.iter().all(|seen| seen.body.is_empty()),
+        "a cut body was taken for a whole one"
+    );
+    // A body that flows may take longer than the limit as a whole.
+    let mut wire = Wire::open(&shop.address()).await;
+    wire.send(format!("{head}Content-Length: 20000\r\n\r\n"))
+        .await;
+    for _ in 0..10 {
+        wire.send("x".repeat(2_000)).await;
+        tokio::time::sleep(HEAD / 7).await;
+    }
+    assert_eq!(wire.reply().await.status, 200);
+}
+
+#[tokio::test]
+async fn an_http2_connection_outlives_the_limit_of_a_head_and_ends_when_it_idles() {
+    let (shop, upstream) = Shop::start(LIMITS).await;
+    let mut line = Line::open(&shop.address(), Version::Http2).await;
+    for _ in 0..2 {
+        tokio::time::sleep(HEAD * 2).await;
+        let request = Request::get("http://localhost/shop/1.0.0/items")
+            .header(
+                "authorization",
+                format!("Bearer {}", shop.subscribed.access),
+            )
+            .body(whole(""))
+            .expect("a request");
+        let answer = line.send(request).await.expect("an answer");
+        assert_eq!(answer.status(), 200);
+    }
+    assert_eq!(upstream.count(), 2);
+    eventually(20, "the idle connection ends", || async {
+        line.is_over().then_some(())
+    })
+    .await;
+}
