@@ -1,8 +1,10 @@
 //! An API with a subscribed application in front of an upstream: where most tests of the data
 //! plane begin.
 
+use serde_json::Value;
+
 use super::node::{Node, Options};
-use super::platform::Subscribed;
+use super::platform::{PUBLISHER, Subscribed};
 use super::upstream::Upstream;
 
 /// `/shop/1.0.0` with `GET` and `POST /items` and `GET /items/{id}`, deployed and subscribed to.
@@ -36,6 +38,17 @@ impl Shop {
     pub async fn start(toml: &str) -> (Self, Upstream) {
         let upstream = Upstream::start().await;
         (Self::before(&upstream.url, toml).await, upstream)
+    }
+
+    /// Changes the API's document and deploys what came of it.
+    pub async fn change(&self, edit: impl FnOnce(&mut Value)) {
+        let base = format!("{PUBLISHER}/apis/{}", self.api);
+        let got = self.node.get(&base).bearer(&self.token).send().await;
+        let mut document = got.expect(200).json();
+        edit(&mut document);
+        let put = self.node.put(&base).bearer(&self.token).json(&document);
+        put.send().await.expect(200);
+        self.node.deploy(&self.token, &self.api).await;
     }
 
     /// The head of a request as it goes over the wire, without its end.

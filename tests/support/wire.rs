@@ -25,7 +25,10 @@ pub struct Reply {
 
 impl Wire {
     pub async fn open(address: &str) -> Self {
-        let stream = TcpStream::connect(address).await.expect("a connection");
+        Self::over(TcpStream::connect(address).await.expect("a connection"))
+    }
+
+    pub fn over(stream: TcpStream) -> Self {
         stream.set_nodelay(true).expect("a socket");
         Self {
             stream,

@@ -133,6 +133,16 @@ fn host_of(exchange: &Exchange) -> Result<&str, Fault> {
         .uri
         .authority()
         .map(http::uri::Authority::as_str);
+    // A user in front of the host is for nobody but phishers (RFC 9110 §4.2.4, RFC 9113 §8.3.1).
+    if [authority, named]
+        .into_iter()
+        .flatten()
+        .any(|host| host.contains('@'))
+    {
+        return Err(Fault::bad_request(
+            "The request names a user before its host",
+        ));
+    }
     match (authority, named) {
         (Some(authority), Some(named)) if !authority.eq_ignore_ascii_case(named) => Err(
             Fault::bad_request("The request target and the Host header name different hosts"),

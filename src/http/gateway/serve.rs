@@ -197,11 +197,17 @@ fn limits(exchange: &Exchange, body: &Incoming) -> Result<(), Fault> {
 fn finish(exchange: &Exchange, fields: &mut http::HeaderMap) {
     fields.insert(X_REQUEST_ID, exchange.request_id.clone());
     fields.insert(ACTIVITY_ID, exchange.request_id.clone());
-    if let Some(answer) = exchange
-        .matched
-        .as_ref()
-        .and_then(|matched| matched.cors.as_ref())
-    {
+    // A refusal before a resource was found is one that a browser shall read as well.
+    let unmatched = match (&exchange.matched, &exchange.route) {
+        (None, Some(route)) => {
+            let origin = exchange.head.headers.get(header::ORIGIN);
+            cors::answer(&route.api.artifact.cors, origin)
+        }
+        _ => None,
+    };
+    let matched = exchange.matched.as_ref();
+    let answer = matched.and_then(|matched| matched.cors.as_ref());
+    if let Some(answer) = answer.or(unmatched.as_ref()) {
         cors::put(fields, answer);
     }
     if let Some((limit, quota)) = &exchange.decision.quota

@@ -1,0 +1,193 @@
+//! Which API, which resource and which endpoint a call belongs to, and what a browser of another
+//! origin may see of the answer.
+
+use serde_json::{Value, json};
+
+use crate::support::http::Call;
+use crate::support::platform::{PUBLISHER, text};
+use crate::support::shop::Shop;
+use crate::support::upstream::Upstream;
+
+fn call(shop: &Shop, method: &str, path: &str) -> Call {
+    let call = shop.node.api(method, path);
+    call.bearer(&shop.subscribed.access)
+}
+
+fn endpoints(production: Option<&str>, sandbox: Option<&str>) -> Value {
+    let mut config = json!({"endpoint_type": "http"});
+    let sides = [
+        ("production_endpoints", production),
+        ("sandbox_endpoints", sandbox),
+    ];
+    for (member, url) in sides {
+        if let Some(url) = url {
+            config[member] = json!({"url": url});
+        }
+    }
+    config
+}
+
+#[tokio::test]
+async fn the_default_version_answers_without_a_version_in_the_path_and_no_other_does() {
+    let (shop, first) = Shop::start("").await;
+    call(&shop, "GET", "/shop/items").send().await.expect(404);
+    let second = Upstream::start().await;
+    let copy = shop
+        .node
+        .post(&format!(
+            "{PUBLISHER}/apis/copy-api?apiId={}&newVersion=2.0.0&defaultVersion=true",
+            shop.api
+        ))
+        .bearer(&shop.token);
+    let copy = copy.send().await.expect(201).json();
+    let copy = Shop {
+        api: text(&copy, "id").to_owned(),
+        ..shop
+    };
+    copy.change(|api| api["endpointConfig"] = endpoints(Some(&second.url), None))
+        .await;
+    copy.node.lifecycle(&copy.token, &copy.api, "Publish").await;
+    // Who is subscribed to the version before is subscribed to the next.
+    for (path, of_first, of_second) in [
+        ("/shop/2.0.0/items", 0, 1),
+        ("/shop/items", 0, 2),
+        ("/shop/1.0.0/items", 1, 2),
+        ("/shop/items/7?q=1", 1, 3),
+    ] {
+        call(&copy, "GET", path).send().await.expect(200);
+        assert_eq!(
+            (first.count(), second.count()),
+            (of_first, of_second),
+            "{path}"
+        );
+    }
+    let seen = second.seen().pop().expect("a request");
+    assert_eq!(seen.path, "/items/7?q=1");
+    call(&copy, "GET", "/shop/3.0.0/items")
+        .send()
+        .await
+        .expect(404);
+}
+
+#[tokio::test]
+async fn a_kind_of_key_leads_to_its_endpoint_and_without_one_is_refused() {
+    let (shop, production) = Shop::start("").await;
+    let sandbox = Upstream::start().await;
+    let (real, play) = (production.url.clone(), sandbox.url.clone());
+    shop.change(|api| api["endpointConfig"] = endpoints(Some(&real), Some(&play)))
+        .await;
+    let application = &shop.subscribed.application;
+    let (key, secret) = shop.node.keys(&shop.token, application, "SANDBOX").await;
+    let playing = shop.node.client_token(&key, &secret).await;
+    let play_call = || shop.node.api("GET", "/shop/1.0.0/items").bearer(&playing);
+    call(&shop, "GET", "/shop/1.0.0/items")
+        .send()
+        .await
+        .expect(200);
+    assert_eq!((production.count(), sandbox.count()), (1, 0));
+    play_call().send().await.expect(200);
+    assert_eq!((production.count(), sandbox.count()), (1, 1));
+
+    shop.change(|api| api["endpointConfig"] = endpoints(Some(&real), None))
+        .await;
+    let refused = play_call().send().await.expect(403).json();
+    assert_eq!(text(&refused, "code"), "900901");
+    let said = text(&refused, "description");
+    assert!(said.contains("no sandbox endpoint"), "{said}");
+    call(&shop, "GET", "/shop/1.0.0/items")
+        .send()
+        .await
+        .expect(200);
+
+    shop.change(|api| api["endpointConfig"] = endpoints(None, Some(&play)))
+        .await;
+    let refused = call(&shop, "GET", "/shop/1.0.0/items").send().await;
+    let refused = refused.expect(403).json();
+    assert_eq!(text(&refused, "code"), "900901");
+    let said = text(&refused, "description");
+    assert!(said.contains("no production endpoint"), "{said}");
+    play_call().send().await.expect(200);
+    assert_eq!((production.count(), sandbox.count()), (2, 2));
+}
+
+#[tokio::test]
+async fn the_most_literal_template_decides_who_may_call() {
+    let (shop, _upstream) = Shop::start("").await;
+    let open = |target: &str| json!({"target": target, "verb": "GET", "authType": "None"});
+    let closed = |target: &str| json!({"target": target, "verb": "GET", "authType": "Any"});
+    shop.change(|api| {
+        api["operations"] = json!([
+            closed("/*"),
+            open("/items/*"),
+            closed("/items/{id}"),
+            open("/items/latest"),
+            closed("/items/{id}/parts"),
+            open("/items/latest/{part}"),
+        ]);
+    })
+    .await;
+    for (path, status) in [
+        ("/other", 401),
+        ("/items/7", 401),
+        ("/items/latest", 200),
+        ("/items/%6Catest", 200),
+        ("/items/latesT", 401),
+        ("/items/7/parts", 401),
+        ("/items/7/others", 200),
+        ("/items/latest/parts", 200),
+    ] {
+        let anonymous = shop.node.api("GET", &format!("/shop/1.0.0{path}"));
+        let answer = anonymous.send().await;
+        assert_eq!(answer.status, status, "{path}: {}", answer.text());
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_carries_the_fields_that_let_a_browser_read_it() {
+    let (shop, upstream) = Shop::start("").await;
+    let origin = "https://portal.example";
+    shop.change(|api| {
+        api["corsConfiguration"] = json!({
+            "corsConfigurationEnabled": true,
+            "accessControlAllowOrigins": [origin],
+            "accessControlAllowCredentials": true,
+            "accessControlAllowHeaders": ["authorization"],
+            "accessControlAllowMethods": ["GET", "POST"],
+        });
+    })
+    .await;
+    let from = |call: Call, origin: &str| call.header("origin", origin);
+    let without = |path: &str| shop.node.api("GET", path);
+    for (asked, status) in [
+        (call(&shop, "GET", "/shop/1.0.0/items"), 200),
+        (without("/shop/1.0.0/items"), 401),
+        (without("/shop/1.0.0/items").bearer("wrong"), 401),
+        (call(&shop, "GET", "/shop/1.0.0/nothing"), 404),
+        (call(&shop, "DELETE", "/shop/1.0.0/items"), 405),
+        (call(&shop, "OPTIONS", "/shop/1.0.0/items"), 405),
+    ] {
+        let answer = from(asked, origin).send().await.expect(status);
+        assert_eq!(
+            answer.header("access-control-allow-origin"),
+            origin,
+            "{status}"
+        );
+        assert_eq!(answer.header("access-control-allow-credentials"), "true");
+        assert_eq!(answer.header("vary"), "origin", "{status}");
+    }
+    let preflight = shop.node.api("OPTIONS", "/shop/1.0.0/items");
+    let preflight = preflight.header("access-control-request-method", "GET");
+    let preflight = from(preflight, origin).send().await.expect(200);
+    assert_eq!(preflight.header("access-control-allow-origin"), origin);
+    assert_eq!(preflight.headers.get_all("vary").iter().count(), 1);
+    for other in [
+        "https://evil.example",
+        "null",
+        "https://portal.example.evil.example",
+    ] {
+        let answer = from(without("/shop/1.0.0/items"), other).send().await;
+        let answer = answer.expect(401);
+        assert_eq!(answer.header("access-control-allow-origin"), "", "{other}");
+    }
+    assert_eq!(upstream.count(), 1);
+}

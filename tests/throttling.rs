@@ -1,0 +1,176 @@
+//! Who is refused with which code when a limit of which level is used up. Windows are days, so
+//! that none ends in the middle of a test.
+
+use serde_json::{Value, json};
+use tokio::net::TcpSocket;
+
+use crate::support::platform::{ADMIN, text};
+use crate::support::shop::Shop;
+use crate::support::wire::Wire;
+
+fn per_day(units: u64) -> Value {
+    json!({
+        "type": "REQUESTCOUNTLIMIT",
+        "requestCount": {"timeUnit": "day", "unitTime": 1, "requestCount": units},
+    })
+}
+
+/// Makes a policy of a level; `more` are the level's own members.
+async fn policy(shop: &Shop, level: &str, name: &str, units: u64, more: Value) {
+    let mut body = json!({"policyName": name, "defaultLimit": per_day(units)});
+    let members = body.as_object_mut().expect("an object");
+    members.extend(more.as_object().expect("an object").clone());
+    let path = format!("{ADMIN}/throttling/policies/{level}");
+    let call = shop.node.post(&path).bearer(&shop.token).json(&body);
+    call.send().await.expect(201);
+}
+
+/// Calls `times` times with success, then is refused with the code.
+async fn refused_after(shop: &Shop, times: usize, method: &str, access: &str, code: &str) {
+    for n in 0..times {
+        let call = shop.node.api(method, "/shop/1.0.0/items").bearer(access);
+        let answer = call.send().await;
+        assert_eq!(answer.status, 200, "call {n}: {}", answer.text());
+    }
+    let call = shop.node.api(method, "/shop/1.0.0/items").bearer(access);
+    let refused = call.send().await.expect(429);
+    let body = refused.json();
+    assert_eq!(text(&body, "code"), code);
+    assert_eq!(text(&body, "message"), "Message throttled out");
+    assert!(
+        text(&body, "nextAccessTime").ends_with("+0000 UTC"),
+        "{body}"
+    );
+    let wait: u64 = refused.header("retry-after").parse().expect("seconds");
+    assert!((1..=86_400).contains(&wait), "{wait}");
+}
+
+/// An access token of an application with these plans, subscribed to the shop.
+async fn subscriber(shop: &Shop, name: &str, application: &str, plan: &str) -> String {
+    let (node, token) = (&shop.node, &shop.token);
+    let application = node.application(token, name, application, "JWT").await;
+    node.subscribe(token, &shop.api, &application, plan).await;
+    let (key, secret) = node.keys(token, &application, "PRODUCTION").await;
+    node.client_token(&key, &secret).await
+}
+
+#[tokio::test]
+async fn an_apis_policy_counts_all_callers_and_resources_together() {
+    let (shop, upstream) = Shop::start("").await;
+    policy(&shop, "advanced", "ThreeADay", 3, json!({})).await;
+    shop.change(|api| api["apiThrottlingPolicy"] = json!("ThreeADay"))
+        .await;
+    let other = subscriber(&shop, "other", "Unlimited", "Unlimited").await;
+    let first = shop.node.api("POST", "/shop/1.0.0/items").bearer(&other);
+    first.send().await.expect(200);
+    refused_after(&shop, 2, "GET", &shop.subscribed.access, "900800").await;
+    refused_after(&shop, 0, "POST", &other, "900800").await;
+    assert_eq!(upstream.count(), 3);
+}
+
+#[tokio::test]
+async fn a_resources_policy_leaves_its_siblings_alone() {
+    let (shop, _upstream) = Shop::start("").await;
+    policy(&shop, "advanced", "TwoADay", 2, json!({})).await;
+    shop.change(|api| {
+        for operation in api["operations"].as_array_mut().expect("operations") {
+            if operation["verb"] == "GET" && operation["target"] == "/items" {
+                operation["throttlingPolicy"] = json!("TwoADay");
+            }
+        }
+    })
+    .await;
+    let access = &shop.subscribed.access;
+    refused_after(&shop, 2, "GET", access, "900802").await;
+    for (method, path) in [
+        ("POST", "/shop/1.0.0/items"),
+        ("GET", "/shop/1.0.0/items/7"),
+    ] {
+        let call = shop.node.api(method, path).bearer(access);
+        call.send().await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn a_subscriptions_burst_and_quota_have_codes_of_their_own() {
+    let (shop, _upstream) = Shop::start("").await;
+    let burst = json!({"rateLimitCount": 2, "rateLimitTimeUnit": "day", "stopOnQuotaReach": true});
+    policy(&shop, "subscription", "Bursty", 100, burst).await;
+    let quota = json!({"stopOnQuotaReach": true});
+    policy(&shop, "subscription", "Small", 3, quota).await;
+    let open = json!({"stopOnQuotaReach": false});
+    policy(&shop, "subscription", "Lenient", 1, open).await;
+    shop.change(|api| api["policies"] = json!(["Unlimited", "Bursty", "Small", "Lenient"]))
+        .await;
+    let bursty = subscriber(&shop, "bursty", "Unlimited", "Bursty").await;
+    refused_after(&shop, 2, "GET", &bursty, "900807").await;
+    let small = subscriber(&shop, "small", "Unlimited", "Small").await;
+    refused_after(&shop, 3, "GET", &small, "900804").await;
+    // A plan that does not stop at its quota lets all through.
+    let lenient = subscriber(&shop, "lenient", "Unlimited", "Lenient").await;
+    for _ in 0..4 {
+        let call = shop.node.api("GET", "/shop/1.0.0/items").bearer(&lenient);
+        call.send().await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn an_applications_burst_and_quota_have_codes_of_their_own() {
+    let (shop, _upstream) = Shop::start("").await;
+    let burst = json!({"burstLimit": {"rateLimitCount": 2, "rateLimitTimeUnit": "day"}});
+    policy(&shop, "application", "Bursty", 100, burst).await;
+    policy(&shop, "application", "Small", 3, json!({})).await;
+    let bursty = subscriber(&shop, "bursty", "Bursty", "Unlimited").await;
+    refused_after(&shop, 2, "GET", &bursty, "900809").await;
+    let small = subscriber(&shop, "small", "Small", "Unlimited").await;
+    refused_after(&shop, 3, "GET", &small, "900803").await;
+}
+
+/// Makes the plan of anonymous calls small.
+async fn two_anonymous_calls_a_day(shop: &Shop) {
+    let base = format!("{ADMIN}/throttling/policies/subscription");
+    let list = shop.node.get(&base).bearer(&shop.token).send().await;
+    let list = list.expect(200).json();
+    let mut plans = list["list"].as_array().expect("a list").iter();
+    let plan = plans.find(|plan| plan["policyName"] == "Unauthenticated");
+    let mut plan = plan.expect("the plan").clone();
+    plan["defaultLimit"] = per_day(2);
+    let path = format!("{base}/{}", text(&plan, "policyId"));
+    let put = shop.node.put(&path).bearer(&shop.token).json(&plan);
+    put.send().await.expect(200);
+}
+
+/// A call without a credential from an address of this machine; gives its status and body.
+async fn anonymous(shop: &Shop, from: &str) -> (u16, String) {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    let from = format!("{from}:0").parse().expect("an address");
+    socket.bind(from).expect("an address of this machine");
+    let address = shop.address().parse().expect("an address");
+    let stream = socket.connect(address).await.expect("a connection");
+    let mut wire = Wire::over(stream);
+    wire.send("GET /shop/1.0.0/items HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await;
+    let reply = wire.reply().await;
+    (reply.status, reply.body)
+}
+
+#[tokio::test]
+async fn anonymous_calls_are_counted_by_address() {
+    let (shop, upstream) = Shop::start("").await;
+    two_anonymous_calls_a_day(&shop).await;
+    shop.change(|api| {
+        for operation in api["operations"].as_array_mut().expect("operations") {
+            operation["authType"] = json!("None");
+        }
+    })
+    .await;
+    for from in ["127.0.0.1", "127.0.0.2"] {
+        for _ in 0..2 {
+            assert_eq!(anonymous(&shop, from).await.0, 200, "{from}");
+        }
+        let (status, body) = anonymous(&shop, from).await;
+        assert_eq!(status, 429, "{from}");
+        assert!(body.contains("900804"), "{body}");
+    }
+    assert_eq!(upstream.count(), 4);
+}
