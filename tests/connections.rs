@@ -89,6 +89,37 @@ async fn a_head_that_trickles_ends_with_its_limit_on_a_fresh_and_on_a_used_conne
 }
 
 #[tokio::test]
+async fn a_tls_handshake_that_does_not_come_ends_with_the_limit_of_a_head() {
+    let (shop, _upstream) = Shop::start(LIMITS).await;
+    let address = shop.node.https.replace("https://localhost", "127.0.0.1");
+    let began = now();
+    let mut wire = Wire::open(&address).await;
+    wire.send(b"\x16\x03\x01").await;
+    wire.closed().await;
+    let lasted = began.elapsed();
+    assert!(lasted >= HEAD && lasted < HEAD + SLACK, "{lasted:?}");
+}
+
+#[tokio::test]
+async fn many_slow_connections_cost_nobody_an_answer() {
+    let (shop, _upstream) = Shop::start("idle_timeout_ms = 60000\n").await;
+    let mut slow = Vec::new();
+    for n in 0..400 {
+        let mut wire = Wire::open(&shop.address()).await;
+        let beginnings = ["", "GET /sh", "PRI * HT"];
+        wire.send(beginnings[n % 3]).await;
+        slow.push(wire);
+        if n % 20 == 0 {
+            let call = shop.node.api("GET", "/shop/1.0.0/items");
+            let call = call.bearer(&shop.subscribed.access);
+            call.send().await.expect(200);
+        }
+    }
+    let probe = shop.node.api("GET", "/_headgate/readyz");
+    probe.send().await.expect(200);
+}
+
+#[tokio::test]
 async fn a_body_that_stalls_or_trickles_is_refused_with_408() {
     let (shop, upstream) = Shop::start(LIMITS).await;
     let mut wire = Wire::open(&shop.address()).await;

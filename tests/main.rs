@@ -21,6 +21,7 @@ mod commands;
 mod conflicts;
 mod connections;
 mod crash_points;
+mod credentials;
 mod demo;
 mod gateway;
 mod heads;

@@ -106,3 +106,33 @@ fn a_database_password_is_not_shown() {
         .find(|value| value.key == "database.apim.url");
     assert_eq!(shown.unwrap().value, "postgres://hg:***@db/apim");
 }
+
+#[test]
+fn authorities_of_upstreams_are_read_beside_the_file_and_what_is_none_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let authority = rcgen::CertificateParams::default();
+    let authority = authority.self_signed(&key).unwrap();
+    std::fs::write(dir.path().join("ca.pem"), authority.pem()).unwrap();
+    std::fs::write(dir.path().join("odd.pem"), "no certificate").unwrap();
+    let load = |name: &str| {
+        let file = dir.path().join("headgate.toml");
+        let mut source = Source::default();
+        let text = format!("[gateway]\nupstream_ca = \"{name}\"\n");
+        source.file(&file, &text)?;
+        Config::read(source, Some(&file))
+    };
+    assert_eq!(
+        load("ca.pem").unwrap().gateway.upstream_authorities.len(),
+        1
+    );
+    assert_eq!(load("").unwrap().gateway.upstream_authorities.len(), 0);
+    for wrong in ["odd.pem", "nowhere.pem"] {
+        let error = load(wrong).unwrap_err().to_string();
+        assert!(
+            error.contains("headgate.toml:2: gateway.upstream_ca"),
+            "{error}"
+        );
+        assert!(error.contains(wrong), "{error}");
+    }
+}

@@ -1,0 +1,96 @@
+//! Credentials that nobody issued: the gateway lets none through, however many come.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::Value;
+
+use crate::support::platform::text;
+use crate::support::shop::Shop;
+use crate::support::wire::Wire;
+
+/// The token with one member of its head (part 0) or claims (part 1) changed.
+fn altered(token: &str, part: usize, member: &str, value: Value) -> String {
+    let mut parts: Vec<String> = token.split('.').map(str::to_owned).collect();
+    let bytes = URL_SAFE_NO_PAD.decode(&parts[part]).expect("base64url");
+    let mut object: Value = serde_json::from_slice(&bytes).expect("JSON");
+    object[member] = value;
+    parts[part] = URL_SAFE_NO_PAD.encode(object.to_string());
+    parts.join(".")
+}
+
+#[tokio::test]
+async fn a_token_that_was_changed_in_any_place_opens_nothing() {
+    let (shop, upstream) = Shop::start("").await;
+    let good = &shop.subscribed.access;
+    let unsigned = good.rsplit_once('.').expect("a signature").0;
+    let none = altered(unsigned, 0, "alg", "none".into());
+    let mut forged = vec![
+        format!("{none}."),
+        none,
+        format!("{unsigned}."),
+        format!("{good}="),
+        format!("{good}A"),
+        format!("{good}.{good}"),
+        good.to_ascii_lowercase(),
+        altered(good, 1, "exp", 4_102_444_800_i64.into()),
+        altered(good, 1, "sub", "admin".into()),
+    ];
+    for alg in ["None", "NONE", "HS256", "ES256", "PS256", ""] {
+        forged.push(altered(good, 0, "alg", alg.into()));
+    }
+    let traversal = "../../../../etc/passwd";
+    for kid in [traversal, "' OR 1=1 --", "\0", &"k".repeat(4_000), ""] {
+        forged.push(altered(good, 0, "kid", kid.into()));
+    }
+    for member in ["jku", "x5u"] {
+        forged.push(altered(good, 0, member, upstream.url.clone().into()));
+    }
+    for token in &forged {
+        let call = shop.node.api("GET", "/shop/1.0.0/items").bearer(token);
+        let refused = call.send().await.expect(401);
+        assert_eq!(text(&refused.json(), "code"), "900901", "{token}");
+    }
+    assert_eq!(upstream.count(), 0, "neither called nor asked for a key");
+    let call = shop.node.api("GET", "/shop/1.0.0/items").bearer(good);
+    call.send().await.expect(200);
+}
+
+/// Resident memory of a process, in KiB.
+fn resident(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let number = line.and_then(|line| line.split_whitespace().nth(1));
+    number.expect("a number").parse().expect("a number")
+}
+
+/// Tokens that look good and are not, each another; an opaque one in between.
+async fn flood(shop: &Shop, from: usize, to: usize) {
+    let mut wire = Wire::open(&shop.address()).await;
+    for n in from..to {
+        let token = match n % 4 {
+            0 => format!("{n:043x}"),
+            _ => altered(&shop.subscribed.access, 1, "jti", n.into()),
+        };
+        wire.send(format!(
+            "GET /shop/1.0.0/items HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \
+             {token}\r\n\r\n"
+        ))
+        .await;
+        let reply = wire.reply().await;
+        assert_eq!(reply.status, 401, "{n}: {reply:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_flood_of_unknown_tokens_is_refused_in_bounded_memory() {
+    let (shop, upstream) = Shop::start("").await;
+    flood(&shop, 0, 2_000).await;
+    let before = resident(shop.node.pid());
+    flood(&shop, 2_000, 12_000).await;
+    let grown = resident(shop.node.pid()).saturating_sub(before);
+    assert!(grown < 16 * 1024, "{grown} KiB more for 10,000 tokens");
+    assert_eq!(upstream.count(), 0);
+    let call = shop.node.api("GET", "/shop/1.0.0/items");
+    let call = call.bearer(&shop.subscribed.access);
+    call.send().await.expect(200);
+}
