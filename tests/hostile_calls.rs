@@ -4,82 +4,11 @@
 use http::Request;
 
 use crate::support::eventually;
-use crate::support::frames::{self, BAD_REQUEST, Ending, OK};
 use crate::support::line::{Line, Version, whole};
 use crate::support::node::{Node, Options};
 use crate::support::shop::Shop;
 use crate::support::upstream::Upstream;
 use crate::support::wire::Wire;
-
-#[tokio::test]
-async fn over_http2_what_http1_could_not_carry_is_reset_before_the_upstream_hears_of_it() {
-    let (shop, upstream) = Shop::start("").await;
-    let bearer = format!("Bearer {}", shop.subscribed.access);
-    let good: [(&[u8], &[u8]); 5] = [
-        (b":method", b"POST"),
-        (b":scheme", b"http"),
-        (b":authority", b"localhost"),
-        (b":path", b"/shop/1.0.0/items"),
-        (b"authorization", bearer.as_bytes()),
-    ];
-    let ended = frames::send(&shop.address(), &good, b"").await;
-    assert_eq!((ended, upstream.count()), (OK, 1), "the frames are sound");
-    let odd: [(&[u8], &[u8]); 14] = [
-        (b"x-a", b"1\r\nx-b: 2"),
-        (b"x-a", b"1\nx-b: 2"),
-        (b"x-a", b"1\0"),
-        (b"x-a\r\nx-b", b"1"),
-        (b"x a", b"1"),
-        (b"x-a:", b"1"),
-        (b"X-A", b"1"),
-        (b"", b"1"),
-        (b"transfer-encoding", b"chunked"),
-        (b"connection", b"close"),
-        (b"content-length", b"4"),
-        (b"content-length", b"+0"),
-        (b":path", b"/shop/1.0.0/items"),
-        (b":unknown", b"1"),
-    ];
-    for field in odd {
-        let fields: Vec<_> = good.iter().copied().chain([field]).collect();
-        let ended = frames::send(&shop.address(), &fields, b"").await;
-        assert_eq!(
-            ended,
-            Ending::Reset,
-            "{:?}",
-            String::from_utf8_lossy(field.0)
-        );
-    }
-    for (at, value) in [
-        (0, &b"PO ST"[..]),
-        (0, b"POST / HTTP/1.1\r\nx: y"),
-        (2, b"localhost\r\nx: y"),
-        (2, b"user@localhost"),
-        (3, b"/shop/1.0.0/items HTTP/1.1\r\nx: y"),
-        (3, b"/shop/1.0.0/items\0"),
-        (3, b"shop/1.0.0/items"),
-        (3, b""),
-    ] {
-        let mut fields = good;
-        fields[at].1 = value;
-        let ended = frames::send(&shop.address(), &fields, b"").await;
-        let named = String::from_utf8_lossy(value);
-        assert!(
-            matches!(ended, Ending::Reset | BAD_REQUEST),
-            "{ended:?} {named:?}"
-        );
-    }
-    let short: [&[u8]; 2] = [b"12", b"123456"];
-    for body in short {
-        let length = [(&b"content-length"[..], &b"4"[..])];
-        let fields: Vec<_> = good.iter().copied().chain(length).collect();
-        let ended = frames::send(&shop.address(), &fields, body).await;
-        assert_eq!(ended, Ending::Reset, "{body:?}");
-    }
-    let whole = upstream.seen().into_iter().skip(1);
-    let whole: Vec<_> = whole.filter(|seen| !seen.body.is_empty()).collect();
-    assert!(whole.is_empty(), "{whole:?}");
-}
 
 #[tokio::test]
 async fn a_request_that_names_two_hosts_is_refused() {

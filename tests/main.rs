@@ -27,6 +27,7 @@ mod gateway;
 mod heads;
 mod hostile_calls;
 mod hostile_definitions;
+mod hostile_frames;
 mod limits;
 mod people;
 mod plans;
