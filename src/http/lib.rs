@@ -5,6 +5,7 @@
 pub mod admin;
 pub mod auth;
 pub mod body;
+mod caller_address;
 pub mod devportal;
 mod entity_tag;
 pub mod error;
