@@ -2,6 +2,7 @@
 //!
 //! Handlers reach the rest of Headgate through the handles in [`Services`] alone.
 
+mod accept;
 pub mod admin;
 pub mod auth;
 pub mod body;
@@ -22,5 +23,6 @@ mod search;
 pub mod server;
 mod services;
 
+pub use accept::Acceptance;
 pub use readiness::{Checked, Readiness};
 pub use services::{Ingress, Services};

@@ -21,6 +21,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use crate::accept::{Acceptance, Accepting};
+
 use super::body::GatewayBody;
 use super::fault::{Fault, Source};
 use super::ingress::Ingress;
@@ -38,7 +40,7 @@ const DRAIN: Duration = Duration::from_secs(10);
 
 /// Serves `listener` until `stop`, then lets open requests end.
 pub async fn listen(
-    listener: TcpListener,
+    (listener, acceptance): (TcpListener, Acceptance),
     tls: Option<Arc<rustls::ServerConfig>>,
     ingress: Arc<Ingress>,
     stop: CancellationToken,
@@ -46,19 +48,8 @@ pub async fn listen(
     let acceptor = tls.map(TlsAcceptor::from);
     let graceful = Arc::new(GracefulShutdown::new());
     let builder = Arc::new(builder());
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = stop.cancelled() => break,
-        };
-        let (stream, peer) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::warn!(%error, "connection could not be accepted");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            }
-        };
+    let accepting = Accepting::begin(listener, acceptance);
+    while let Some((stream, peer)) = accepting.next(&stop).await {
         let (acceptor, ingress) = (acceptor.clone(), Arc::clone(&ingress));
         let (graceful, builder) = (Arc::clone(&graceful), Arc::clone(&builder));
         let watcher = graceful.watcher();
@@ -66,7 +57,7 @@ pub async fn listen(
             connection(stream, peer, acceptor, ingress, &builder, watcher).await;
         });
     }
-    drop(listener);
+    drop(accepting);
     if let Some(graceful) = Arc::into_inner(graceful) {
         let _ = tokio::time::timeout(DRAIN, graceful.shutdown()).await;
     }
