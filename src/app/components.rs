@@ -59,9 +59,8 @@ impl Components {
             change_feed::component(system, apim, shared, FeedSettings::default());
         let desk = desk(system, config, data, databases, &feed).await?;
         let (key_manager, key_manager_child) = key_manager::component(system, &desk);
-        let allow_loopback_endpoints = config.gateway.allow_loopback_endpoints;
         let settings = PublisherSettings {
-            allow_loopback_endpoints,
+            allow_loopback_endpoints: config.gateway.allow_loopback_endpoints,
         };
         let (publisher, publisher_child) =
             publisher::component(system, apim.clone(), shared.clone(), feed.clone(), settings);
