@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::Context as _;
+use headgate_http::Acceptance;
 use tokio::net::TcpListener;
 
 use crate::config::Listen;
@@ -16,6 +17,15 @@ pub(crate) struct Listeners {
     pub(crate) management_http: Option<TcpListener>,
     pub(crate) ingress_http: Option<TcpListener>,
     pub(crate) ingress_https: Option<TcpListener>,
+}
+
+/// Bound, with how accepting goes on each.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    pub(crate) management: (TcpListener, Acceptance),
+    pub(crate) management_http: Option<(TcpListener, Acceptance)>,
+    pub(crate) ingress_http: Option<(TcpListener, Acceptance)>,
+    pub(crate) ingress_https: Option<(TcpListener, Acceptance)>,
 }
 
 /// The ports in use, as `<data>/run/ports.json` holds them.
@@ -52,6 +62,35 @@ impl Listeners {
             ingress_http: of(&self.ingress_http)?,
             ingress_https: of(&self.ingress_https)?,
         })
+    }
+}
+
+impl Listeners {
+    /// The same, each with its word on whether it accepts.
+    pub(crate) fn watched(self) -> Watched {
+        let one = |listener, setting| (listener, Acceptance::new(setting));
+        let some = |listener: Option<_>, setting| listener.map(|listener| one(listener, setting));
+        Watched {
+            management: one(self.management, "listen.management"),
+            management_http: some(self.management_http, "listen.management_http"),
+            ingress_http: some(self.ingress_http, "listen.ingress_http"),
+            ingress_https: some(self.ingress_https, "listen.ingress_https"),
+        }
+    }
+}
+
+// === impl Watched ===
+
+impl Watched {
+    /// What each of them says.
+    pub(crate) fn acceptances(&self) -> Vec<Acceptance> {
+        let optional = [
+            &self.management_http,
+            &self.ingress_http,
+            &self.ingress_https,
+        ];
+        let all = std::iter::once(&self.management).chain(optional.into_iter().flatten());
+        all.map(|(_, acceptance)| acceptance.clone()).collect()
     }
 }
 

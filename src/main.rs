@@ -18,7 +18,9 @@ fn main() -> ExitCode {
     let command = cli::Cli::parse();
     // aws-lc-rs is the one provider; choosing it here keeps a second one from being picked up.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    match cli::run(command) {
+    let outcome = cli::run(command);
+    telemetry::finish();
+    match outcome {
         Ok(code) => code,
         Err(error) => {
             eprintln!("headgate: {error:#}");

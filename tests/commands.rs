@@ -1,18 +1,15 @@
 //! Commands that reach a running node through its data directory, or by address and token.
 
 use std::io::Write as _;
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 
 use serde_json::Value;
 
 use crate::support::node::Node;
 
 fn headgate(node: &Node, words: &[&str], input: &str) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_headgate"))
-        .args(words)
-        .arg("--data-dir")
-        .arg(node.dir.join("data"))
-        .env_remove("HEADGATE_TOKEN")
+    let mut child = node
+        .command(words)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -6,6 +6,7 @@ use tokio::task::JoinSet;
 use crate::support::http::Call;
 use crate::support::node::{Node, Options};
 use crate::support::platform::{ADMIN, DEVPORTAL, PUBLISHER, text};
+use crate::support::postgres;
 
 /// Races of each kind, so that some of them truly overlap.
 const ROUNDS: u32 = 4;
@@ -18,11 +19,11 @@ async fn of_two_equal_wishes_at_once_one_is_granted_on_sqlite() {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_equal_wishes_at_once_one_is_granted_on_postgresql() {
     // Runs where a server is named; the same promises hold on SQLite above.
-    if let Ok(server) = std::env::var("HEADGATE_TEST_POSTGRES") {
+    if let Some(server) = postgres::server() {
         let toml = format!(
             "[database.apim]\nurl = \"{}\"\n[database.shared]\nurl = \"{}\"\n",
-            fresh_database(&server, "apim"),
-            fresh_database(&server, "shared"),
+            postgres::fresh_database(&server, "conflicts_apim"),
+            postgres::fresh_database(&server, "conflicts_shared"),
         );
         let node = Node::start_with(Options {
             toml,
@@ -151,15 +152,4 @@ async fn race(one: Call, other: Call) -> Vec<(u16, Value)> {
 
 fn statuses(answers: &[(u16, Value)]) -> Vec<u16> {
     answers.iter().map(|(status, _)| *status).collect()
-}
-
-/// Makes a database on the server and gives its URL.
-fn fresh_database(server: &str, kind: &str) -> String {
-    let name = format!("conflicts_{kind}_{}", std::process::id());
-    let made = std::process::Command::new("psql")
-        .args([server, "-q", "-c", &format!("CREATE DATABASE {name}")])
-        .status();
-    assert!(made.expect("psql").success());
-    let (base, _) = server.rsplit_once('/').expect("a database's URL");
-    format!("{base}/{name}")
 }

@@ -4,7 +4,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::support::node::Node;
+use crate::support::node::{Node, Options};
 use crate::support::platform::{DEVPORTAL, PUBLISHER, text};
 
 const PASSWORD: &str = "Open-sesame-1";
@@ -267,4 +267,63 @@ async fn people_are_added_listed_and_deleted_from_the_command_line() {
     let gone = user(&node, &["delete", "dora"], "");
     assert!(!gone.status.success());
     assert!(String::from_utf8_lossy(&gone.stderr).contains("dora"));
+}
+
+#[tokio::test]
+async fn a_stranger_who_guesses_locks_himself_out_and_not_the_administrator() {
+    let node = Node::start_with(Options {
+        toml: "trusted_proxies = [\"127.0.0.1\", \"::1\"]\n".to_owned(),
+        ..Options::default()
+    })
+    .await;
+    let sign_in = |address: String, password: String| {
+        let call = node.post("/client-registration/v0.17/register");
+        let call = call.basic("admin", &password);
+        let call = call.header("x-forwarded-for", &address);
+        call.json(&json!({"clientName": "tool", "grantType": "password"}))
+            .send()
+    };
+    let right = || node.admin_password.clone();
+    let mut held = false;
+    // Of a pause that ended before the right password came nothing is left: then once more.
+    for _ in 0..10 {
+        for _ in 0..5 {
+            sign_in("203.0.113.9".to_owned(), "guess".to_owned())
+                .await
+                .expect(401);
+        }
+        held = sign_in("203.0.113.9".to_owned(), right()).await.status == 401;
+        if held {
+            break;
+        }
+    }
+    assert!(held, "the stranger has to wait");
+    sign_in("198.51.100.1".to_owned(), right())
+        .await
+        .expect(200);
+    let lied = sign_in("198.51.100.1, 203.0.113.9".to_owned(), "guess".to_owned());
+    lied.await.expect(401);
+    // From many addresses: the account is braked, but not where its owner signed in before.
+    let mut braked = false;
+    for round in 0..10 {
+        let mut guesses = tokio::task::JoinSet::new();
+        for number in 0..120 {
+            let address = format!("192.0.{round}.{number}");
+            guesses.spawn(sign_in(address, "guess".to_owned()));
+        }
+        while let Some(guess) = guesses.join_next().await {
+            assert!(matches!(
+                guess.expect("an answer").status.as_u16(),
+                401 | 503
+            ));
+        }
+        braked = sign_in(format!("192.0.{round}.200"), right()).await.status == 401;
+        if braked {
+            break;
+        }
+    }
+    assert!(braked, "a new address has to wait");
+    sign_in("198.51.100.1".to_owned(), right())
+        .await
+        .expect(200);
 }

@@ -47,7 +47,9 @@ impl From<StoreError> for Failure {
             StoreError::Stale => Self::Stale,
             StoreError::NotFound(what) => Self::NotFound(what),
             StoreError::Forbidden(why) => Self::Forbidden(why),
-            error @ StoreError::Unavailable { .. } => Self::Unavailable(error.to_string()),
+            error @ (StoreError::Unavailable { .. }
+            | StoreError::Unwritable { .. }
+            | StoreError::Lost { .. }) => Self::Unavailable(error.to_string()),
             error => Self::Internal(error.to_string()),
         }
     }

@@ -17,6 +17,7 @@ use actors::{
     admin, change_feed, devportal, gateway, key_manager, publisher, traffic_manager, usage,
 };
 use cluster::{Child, System};
+use domain::address::AddressRange;
 use domain::api::SUPER_TENANT;
 use domain::policy::Policy;
 use domain::role;
@@ -38,6 +39,7 @@ pub(crate) struct Components {
     admin: AdminHandle,
     intake: UsageIntakeHandle,
     pub(crate) gateway: GatewayHandle,
+    trusted_proxies: Arc<[AddressRange]>,
 }
 
 // === impl Components ===
@@ -57,9 +59,8 @@ impl Components {
             change_feed::component(system, apim, shared, FeedSettings::default());
         let desk = desk(system, config, data, databases, &feed).await?;
         let (key_manager, key_manager_child) = key_manager::component(system, &desk);
-        let allow_loopback_endpoints = config.gateway.allow_loopback_endpoints;
         let settings = PublisherSettings {
-            allow_loopback_endpoints,
+            allow_loopback_endpoints: config.gateway.allow_loopback_endpoints,
         };
         let (publisher, publisher_child) =
             publisher::component(system, apim.clone(), shared.clone(), feed.clone(), settings);
@@ -107,6 +108,7 @@ impl Components {
             admin,
             intake,
             gateway,
+            trusted_proxies: config.gateway.trusted_proxies.clone().into(),
         })
     }
 
@@ -130,6 +132,7 @@ impl Components {
             devportal: Some(self.devportal.clone()),
             admin: Some(self.admin.clone()),
             usage: Some(self.intake.clone()),
+            trusted_proxies: Arc::clone(&self.trusted_proxies),
             ingress: Ingress {
                 http: ports.ingress_http.map(|address| address.port()),
                 https: ports.ingress_https.map(|address| address.port()),

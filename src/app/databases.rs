@@ -35,6 +35,12 @@ impl Databases {
         })
     }
 
+    /// When the last change was logged, if there was one; milliseconds since the epoch.
+    pub(crate) async fn last_change_ms(&self) -> anyhow::Result<Option<i64>> {
+        let mut read = self.apim.read().await?;
+        Ok(storage::apim::change_log::last_at_ms(&mut read).await?)
+    }
+
     /// Closes all four.
     pub(crate) async fn close(self) {
         for database in [self.apim, self.shared, self.carbon, self.broker] {

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use actors::gateway::GatewayHandle;
 use cluster::spawn_named;
+use headgate_http::Acceptance;
 use headgate_http::gateway::{Ingress, Patience, Settings, listen};
 
 use crate::config::Gateway;
@@ -36,8 +37,8 @@ pub(super) fn ingress(config: &Gateway, gateway: GatewayHandle) -> anyhow::Resul
 /// Serves API calls on the listeners that are configured.
 pub(super) fn serve(
     ingress: &Arc<Ingress>,
-    plain: Option<TcpListener>,
-    encrypted: Option<TcpListener>,
+    plain: Option<(TcpListener, Acceptance)>,
+    encrypted: Option<(TcpListener, Acceptance)>,
     tls: &Arc<rustls::ServerConfig>,
     stop: &CancellationToken,
 ) -> Vec<JoinHandle<()>> {

@@ -1,5 +1,6 @@
 //! Boot as a list, shutdown the same list reversed.
 
+mod clock;
 mod components;
 mod databases;
 mod ingress;
@@ -13,11 +14,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use cluster::{Clock, Root, System, spawn_named};
-use headgate_http::{management, server};
+use headgate_http::{Readiness, management, server};
 
 use crate::config::Config;
 use crate::data_dir::{DataDir, write_file};
-use crate::listeners::{Listeners, Ports};
+use crate::listeners::{Listeners, Ports, Watched};
 use crate::{telemetry, tls};
 
 use components::Components;
@@ -40,38 +41,32 @@ pub(crate) async fn start(config: Config) -> anyhow::Result<Node> {
     // Before anything is written: a busy port must leave no trace.
     let listeners = Listeners::bind(&config.listen).await?;
     let data = DataDir::open(&config.node.data_dir)?;
-    telemetry::start(&config.log);
+    telemetry::start(&config.log)?;
     let metrics = telemetry::metrics()?;
     let system = System::new(Clock::system(), config.node.encode_asks);
-    let tls = tls::server_config(&data)?;
+    let tls = tls::server_tls(&data)?;
     let databases = Databases::open(&config, &data).await?;
+    clock::compare_with_last_change(system.clock.now_ms(), databases.last_change_ms().await?);
     let components = Components::describe(&system, &config, &data, &databases).await?;
     let tree = cluster::start_root(&system, components.children.clone())
         .await
         .map_err(|error| anyhow::anyhow!("an actor did not start: {error}"))?;
     operator::ensure_administrator(&components.key_manager, &data).await?;
     let operator_hash = operator::credential(&data)?;
-    let readiness = ready::checks(&databases, &components.gateway);
     let ports = listeners.ports()?;
+    let mut readiness = Readiness::default();
+    ready::configuration(&mut readiness, &tls.certificate, &system.clock);
+    ready::databases(&mut readiness, &databases);
+    ready::change_log(&mut readiness, &components.gateway);
+    let listeners = listeners.watched();
+    ready::listeners(&mut readiness, listeners.acceptances());
     let services = components.services(&system, readiness, metrics, operator_hash, &ports);
     let stop = CancellationToken::new();
-    let router = management::router(services);
-    let mut servers = vec![spawn_named(
-        "management",
-        server::serve(
-            listeners.management,
-            Some(Arc::clone(&tls)),
-            router.clone(),
-            stop.clone(),
-        ),
-    )];
-    if let Some(listener) = listeners.management_http {
-        let serving = server::serve(listener, None, router, stop.clone());
-        servers.push(spawn_named("management http", serving));
-    }
     let ingress = ingress::ingress(&config.gateway, components.gateway.clone())?;
-    let (plain, encrypted) = (listeners.ingress_http, listeners.ingress_https);
-    servers.extend(ingress::serve(&ingress, plain, encrypted, &tls, &stop));
+    let router = management::router(services);
+    let mut servers = serve(listeners, &tls.config, router, &ingress, &stop);
+    let rounds = clock::follow(system.clock.clone(), tls.certificate, stop.clone());
+    servers.push(spawn_named("clock", rounds));
     ports.write(&data.join("run/ports.json"))?;
     let roles: Vec<_> = config.node.roles.iter().map(|role| role.as_str()).collect();
     tracing::info!(roles = roles.join(","), management = %ports.management, ingress_http = ?ports.ingress_http,
@@ -83,6 +78,31 @@ pub(crate) async fn start(config: Config) -> anyhow::Result<Node> {
         databases,
         data,
     })
+}
+
+/// Serves every listener that is configured.
+fn serve(
+    listeners: Watched,
+    tls: &Arc<rustls::ServerConfig>,
+    router: axum::Router,
+    ingress: &Arc<headgate_http::gateway::Ingress>,
+    stop: &CancellationToken,
+) -> Vec<JoinHandle<()>> {
+    let encrypted = Some(Arc::clone(tls));
+    let serving = server::serve(
+        listeners.management,
+        encrypted,
+        router.clone(),
+        stop.clone(),
+    );
+    let mut servers = vec![spawn_named("management", serving)];
+    if let Some(listener) = listeners.management_http {
+        let serving = server::serve(listener, None, router, stop.clone());
+        servers.push(spawn_named("management http", serving));
+    }
+    let (plain, encrypted) = (listeners.ingress_http, listeners.ingress_https);
+    servers.extend(ingress::serve(ingress, plain, encrypted, tls, stop));
+    servers
 }
 
 // === impl Node ===

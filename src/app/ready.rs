@@ -1,13 +1,37 @@
 //! The checks behind `/readyz`: each can fail it alone.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use actors::gateway::GatewayHandle;
-use headgate_http::Readiness;
+use cluster::Clock;
+use headgate_http::{Acceptance, Readiness};
 
 use super::databases::Databases;
+use crate::tls::ServerCertificate;
 
-/// The checks of an all-in-one node.
-pub(super) fn checks(databases: &Databases, gateway: &GatewayHandle) -> Readiness {
-    let mut readiness = Readiness::default();
+/// A gateway that did not reach the change log's head for so long is behind: as long as the
+/// others wait before they take it for gone (S3).
+const BEHIND: Duration = Duration::from_secs(10);
+
+/// Adds what the node is told from outside and cannot do without: a certificate that clients
+/// accept now. Everything else in the configuration is in force, or the node did not start.
+pub(super) fn configuration(
+    readiness: &mut Readiness,
+    certificate: &Arc<ServerCertificate>,
+    clock: &Clock,
+) {
+    let (certificate, clock) = (Arc::clone(certificate), clock.clone());
+    readiness.add("configuration", move || {
+        let now_ms = clock.now_ms();
+        certificate.renew(now_ms);
+        let problem = certificate.problem(now_ms);
+        async move { problem.map_or(Ok(()), Err) }
+    });
+}
+
+/// Adds the four databases, one check each.
+pub(super) fn databases(readiness: &mut Readiness, databases: &Databases) {
     let named = [
         ("database.apim", &databases.apim),
         ("database.shared", &databases.shared),
@@ -21,16 +45,34 @@ pub(super) fn checks(databases: &Databases, gateway: &GatewayHandle) -> Readines
             async move { database.ping().await.map_err(|error| error.to_string()) }
         });
     }
+}
+
+/// Adds whether the gateway has applied the change log.
+pub(super) fn change_log(readiness: &mut Readiness, gateway: &GatewayHandle) {
     let gateway = gateway.clone();
     readiness.add("change log", move || {
-        let caught_up = gateway.is_caught_up();
+        let outcome = match gateway.unconfirmed_for() {
+            None => Err("the gateway has not applied the change log yet".to_owned()),
+            Some(since) if since > BEHIND => Err(format!(
+                "the gateway has not reached its head for {} s",
+                since.as_secs()
+            )),
+            Some(_) => Ok(()),
+        };
+        async move { outcome }
+    });
+}
+
+/// Adds whether every configured listener accepts.
+pub(super) fn listeners(readiness: &mut Readiness, listeners: Vec<Acceptance>) {
+    readiness.add("listeners", move || {
+        let problems: Vec<_> = listeners.iter().filter_map(Acceptance::problem).collect();
         async move {
-            if caught_up {
+            if problems.is_empty() {
                 Ok(())
             } else {
-                Err("the gateway has not applied the change log yet".to_owned())
+                Err(problems.join("; "))
             }
         }
     });
-    readiness
 }

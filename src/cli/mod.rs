@@ -3,6 +3,7 @@
 mod actors;
 mod check;
 mod demo;
+mod password;
 mod remote;
 pub(crate) mod sample_backend;
 pub(crate) mod signals;

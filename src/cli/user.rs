@@ -1,13 +1,13 @@
 //! `headgate user`: people of a running node, over its SCIM operations.
 
-use std::io::Read as _;
+use std::io::{IsTerminal as _, Read as _};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 
 use super::remote::{self, Remote, Target, cell};
-use super::{Output, table};
+use super::{Output, password, table};
 use crate::client::percent_encoded;
 
 /// The most bytes of a password on standard input.
@@ -26,14 +26,14 @@ pub(crate) struct User {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Add a person
+    /// Add a person; asks for a password at a terminal, makes one elsewhere
     Add {
         /// User name
         name: String,
         /// Roles, such as Internal/creator,Internal/publisher
         #[arg(long, value_name = "LIST", value_delimiter = ',')]
         roles: Vec<String>,
-        /// Read the password from standard input instead of making one
+        /// Read the password from standard input instead
         #[arg(long)]
         password_stdin: bool,
     },
@@ -69,10 +69,15 @@ async fn add(
     roles: &[String],
     from_stdin: bool,
 ) -> anyhow::Result<()> {
-    let password = match from_stdin {
-        true => read_password(std::io::stdin().lock())?,
-        false => uuid::Uuid::new_v4().simple().to_string(),
+    let given = if from_stdin {
+        Some(read_password(std::io::stdin().lock())?)
+    } else if std::io::stdin().is_terminal() {
+        password::ask(name).await?
+    } else {
+        None
     };
+    let made_one = given.is_none();
+    let password = given.unwrap_or_else(|| uuid::Uuid::new_v4().simple().to_string());
     let roles: Vec<Value> = roles.iter().map(|role| json!({ "value": role })).collect();
     let body = json!({
         "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
@@ -84,14 +89,14 @@ async fn add(
     let mut made = answer.success(&format!("{name} cannot be added"))?;
     match output {
         Output::Json => {
-            if let (Some(members), false) = (made.as_object_mut(), from_stdin) {
+            if let (Some(members), true) = (made.as_object_mut(), made_one) {
                 members.insert("password".to_owned(), Value::String(password));
             }
             remote::print_json(&made)?;
         }
         Output::Table => {
             remote::say(&format!("added {name} ({})", roles_of(&made)))?;
-            if !from_stdin {
+            if made_one {
                 remote::say(&format!("password, shown this once: {password}"))?;
             }
         }

@@ -64,6 +64,26 @@ pub fn unmapped(address: IpAddr) -> IpAddr {
     }
 }
 
+/// The caller's address: that of the connection, or, when a trusted proxy is at its other end,
+/// the last one in the lines of `X-Forwarded-For` that no trusted proxy added; what stands before it anybody
+/// may have written.
+#[must_use]
+pub fn caller<'a>(
+    peer: IpAddr,
+    forwarded_for: impl DoubleEndedIterator<Item = &'a str>,
+    trusted: &[AddressRange],
+) -> IpAddr {
+    let trusts = |address| trusted.iter().any(|range| range.contains(address));
+    let connected = unmapped(peer);
+    if !trusts(peer) {
+        return connected;
+    }
+    // A proxy may add to the line or add a line.
+    let hops = forwarded_for.rev().flat_map(|line| line.rsplit(','));
+    let mut hops = hops.map_while(|hop| hop.trim().parse().ok());
+    hops.find(|hop| !trusts(*hop)).map_or(connected, unmapped)
+}
+
 fn number(address: IpAddr) -> (bool, u128) {
     match unmapped(address) {
         IpAddr::V4(v4) => (true, u128::from(u32::from(v4))),
@@ -77,6 +97,24 @@ mod tests {
 
     fn ip(text: &str) -> IpAddr {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn only_what_a_trusted_proxy_added_says_who_calls() {
+        let trusted = [AddressRange::parse("10.0.0.0/8").unwrap()];
+        let of = |peer: &str, said: &str| {
+            let lines = said.split('\n');
+            caller(ip(peer), lines, &trusted).to_string()
+        };
+        assert_eq!(of("203.0.113.9", "198.51.100.1"), "203.0.113.9");
+        assert_eq!(of("10.0.0.1", "198.51.100.1"), "198.51.100.1");
+        assert_eq!(
+            of("::ffff:10.0.0.1", "1.1.1.1, 198.51.100.1, 10.0.0.2"),
+            "198.51.100.1"
+        );
+        assert_eq!(of("10.0.0.1", "198.51.100.1, nonsense"), "10.0.0.1");
+        assert_eq!(of("10.0.0.1", ""), "10.0.0.1");
+        assert_eq!(of("10.0.0.1", "1.1.1.1\n198.51.100.1"), "198.51.100.1");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Who calls a management operation, and whether they may (each operation declares its scopes).
 
+use std::net::IpAddr;
+
 use axum::extract::{FromRequestParts, Request};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
@@ -10,6 +12,7 @@ use axum::response::{IntoResponse as _, Response};
 use domain::api::SUPER_TENANT;
 use domain::validation::{Grant, Verdict};
 
+use crate::caller_address;
 use crate::error::ApiError;
 use crate::operation::{Access, Operation};
 use crate::services::Services;
@@ -67,7 +70,8 @@ pub(crate) async fn guard(
     let Some(services) = request.extensions().get::<Services>().cloned() else {
         return ApiError::internal(&"services are not attached to the request").into_response();
     };
-    match admit(operation, &services, request.headers()).await {
+    let address = caller_address::of(&request, &services.trusted_proxies);
+    match admit(operation, &services, request.headers(), address).await {
         Ok(caller) => {
             if let Some(caller) = caller {
                 request.extensions_mut().insert(caller);
@@ -82,6 +86,7 @@ async fn admit(
     operation: &Operation,
     services: &Services,
     headers: &HeaderMap,
+    address: IpAddr,
 ) -> Result<Option<Caller>, ApiError> {
     let (scopes, optional, basic) = match operation.access {
         Access::Own => return Ok(None),
@@ -117,7 +122,7 @@ async fn admit(
         )));
     }
     if basic && scheme.eq_ignore_ascii_case("basic") {
-        let caller = services.key_manager.basic(credential).await;
+        let caller = services.key_manager.basic(credential, address).await;
         let caller = caller.map_err(|error| ApiError::unavailable(&error))?;
         let (tenant, user) =
             caller.ok_or_else(|| ApiError::basic_unauthorized("wrong user name or password"))?;

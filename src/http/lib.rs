@@ -2,9 +2,11 @@
 //!
 //! Handlers reach the rest of Headgate through the handles in [`Services`] alone.
 
+mod accept;
 pub mod admin;
 pub mod auth;
 pub mod body;
+mod caller_address;
 pub mod devportal;
 mod entity_tag;
 pub mod error;
@@ -21,5 +23,6 @@ mod search;
 pub mod server;
 mod services;
 
+pub use accept::Acceptance;
 pub use readiness::{Checked, Readiness};
 pub use services::{Ingress, Services};

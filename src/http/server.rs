@@ -15,6 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use cluster::spawn_named;
 
+use crate::accept::{Acceptance, Accepting};
+
 /// A TLS handshake that takes longer is dropped.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long open requests may go on after a stop.
@@ -22,26 +24,15 @@ const DRAIN: Duration = Duration::from_secs(10);
 
 /// Serves `router` on `listener` until `stop`, then lets open requests end.
 pub async fn serve(
-    listener: TcpListener,
+    (listener, acceptance): (TcpListener, Acceptance),
     tls: Option<Arc<rustls::ServerConfig>>,
     router: Router,
     stop: CancellationToken,
 ) {
     let acceptor = tls.map(TlsAcceptor::from);
     let graceful = Arc::new(GracefulShutdown::new());
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = stop.cancelled() => break,
-        };
-        let (stream, peer) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::warn!(%error, "connection could not be accepted");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            }
-        };
+    let accepting = Accepting::begin(listener, acceptance);
+    while let Some((stream, peer)) = accepting.next(&stop).await {
         let acceptor = acceptor.clone();
         let router = router.clone().layer(Extension(ConnectInfo(peer)));
         let graceful = Arc::clone(&graceful);
@@ -49,7 +40,7 @@ pub async fn serve(
             connection(stream, acceptor, router, &graceful).await;
         });
     }
-    drop(listener);
+    drop(accepting);
     if let Some(graceful) = Arc::into_inner(graceful) {
         let _ = tokio::time::timeout(DRAIN, graceful.shutdown()).await;
     }

@@ -9,6 +9,7 @@ use actors::key_manager::{KeyManagerHandle, hash_hex};
 use actors::publisher::PublisherHandle;
 use actors::usage::UsageIntakeHandle;
 use cluster::System;
+use domain::address::AddressRange;
 
 use crate::readiness::Readiness;
 
@@ -36,6 +37,8 @@ pub struct Services {
     pub usage: Option<UsageIntakeHandle>,
     /// The publisher, where its role runs.
     pub publisher: Option<PublisherHandle>,
+    /// Whose `X-Forwarded-For` counts.
+    pub trusted_proxies: Arc<[AddressRange]>,
     /// Where this node's gateway listens.
     pub ingress: Ingress,
 }

@@ -20,6 +20,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use cluster::Clock;
+use headgate_http::Acceptance;
 
 /// The description that the service serves of itself.
 pub(crate) const DESCRIPTION: &str = include_str!("openapi.yaml");
@@ -57,6 +58,7 @@ impl SampleBackend {
     /// Serves until `stop`.
     pub(crate) async fn serve(self, clock: Clock, stop: CancellationToken) {
         let router = routes::router(clock);
-        headgate_http::server::serve(self.listener, None, router, stop).await;
+        let watched = (self.listener, Acceptance::new("sample backend"));
+        headgate_http::server::serve(watched, None, router, stop).await;
     }
 }

@@ -4,18 +4,20 @@
 //! SQLite has one writer connection beside its readers; `BEGIN IMMEDIATE`, WAL and
 //! `synchronous = FULL` make C1 true there. On PostgreSQL the row lock on `change_head` does.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::any::{AnyArguments, AnyPoolOptions, AnyRow};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::query::Query;
-use sqlx::{Any, AnyPool, Executor as _, Row as _, Transaction};
+use sqlx::{Any, AnyConnection, AnyPool, Connection as _, Executor as _, Row as _, Transaction};
 
 use domain::change::Change;
 
 use crate::crash;
 use crate::error::StoreError;
+use crate::health::{Health, failed};
 
 /// Which engine a database runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +42,7 @@ pub struct Database {
     backend: Backend,
     readers: AnyPool,
     writer: AnyPool,
+    health: Arc<Health>,
 }
 
 /// One consistent view of a database.
@@ -54,6 +57,7 @@ pub struct Write {
     name: &'static str,
     statements: u32,
     transaction: Transaction<'static, Any>,
+    health: Arc<Health>,
 }
 
 type Statement<'q> = Query<'q, Any, AnyArguments>;
@@ -69,16 +73,24 @@ impl Database {
     pub(crate) async fn open(url: &str, schema: &Schema) -> Result<Self, StoreError> {
         sqlx::any::install_default_drivers();
         let backend = Backend::of(url, schema.name)?;
-        let failed = unavailable(schema.name);
+        let unavailable = unavailable(schema.name);
         let (readers, writer) = match backend {
             Backend::Postgres => {
-                let pool = pool(20).connect(url).await.map_err(failed)?;
+                let pool = pool(20).connect(url).await.map_err(unavailable)?;
                 (pool.clone(), pool)
             }
             Backend::Sqlite => {
-                let url = with_create_mode(url);
-                let writer = sqlite(1).connect(&url).await.map_err(&failed)?;
-                (sqlite(8).connect(&url).await.map_err(failed)?, writer)
+                make_file(url).await.map_err(&unavailable)?;
+                let url = with_mode(url, "rw");
+                let writer = sqlite(1).connect(&url).await.map_err(&unavailable)?;
+                (sqlite(8).connect(&url).await.map_err(unavailable)?, writer)
+            }
+        };
+        let file = match backend {
+            Backend::Postgres => None,
+            Backend::Sqlite => {
+                let found = file_of(&writer).await;
+                found.map_err(|error| failed(schema.name, error))?
             }
         };
         let database = Self {
@@ -86,6 +98,7 @@ impl Database {
             backend,
             readers,
             writer,
+            health: Arc::new(Health::new(schema.name, file)),
         };
         database.migrate(schema).await?;
         Ok(database)
@@ -143,31 +156,41 @@ impl Database {
     /// Begins a write; `name` is the name of its crash points, such as `apim.apis.create`.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`].
+    /// [`StoreError::Unavailable`]; [`StoreError::Lost`] when its file is not there any more.
     pub async fn write(&self, name: &'static str) -> Result<Write, StoreError> {
+        self.health.is_in_place()?;
         let begin = match self.backend {
             Backend::Sqlite => "BEGIN IMMEDIATE",
             Backend::Postgres => "BEGIN ISOLATION LEVEL READ COMMITTED",
         };
+        let begun = self.writer.begin_with(begin).await;
         Ok(Write {
             database: self.name,
             name,
             statements: 0,
-            transaction: self
-                .writer
-                .begin_with(begin)
-                .await
-                .map_err(unavailable(self.name))?,
+            transaction: begun.map_err(|error| self.health.write_failed(error))?,
+            health: Arc::clone(&self.health),
         })
     }
 
-    /// Answers whether the database answers.
+    /// Answers whether the database can be used: its file is in place, it answers, and, after a
+    /// write that failed for want of room, whether there is room again.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`].
+    /// [`StoreError::Unavailable`], [`StoreError::Lost`].
     pub async fn ping(&self) -> Result<(), StoreError> {
-        let ping = sqlx::query("SELECT 1").execute(&self.readers).await;
-        ping.map(drop).map_err(unavailable(self.name))
+        self.health.is_in_place()?;
+        if self.health.is_unwritable() {
+            self.health.try_room().await?;
+            // Changes nothing, and is a write all the same.
+            let same = "UPDATE _sqlx_migrations SET execution_time = execution_time";
+            let probe = sqlx::query(same).execute(&self.writer).await;
+            probe.map_err(unavailable(self.name))?;
+            self.health.is_written();
+        }
+        let ping = sqlx::query("SELECT version FROM _sqlx_migrations LIMIT 1");
+        let answer = ping.execute(&self.readers).await;
+        answer.map(drop).map_err(unavailable(self.name))
     }
 
     /// Closes all connections.
@@ -212,7 +235,7 @@ impl Write {
             Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
                 Err(StoreError::Duplicate(what.to_owned()))
             }
-            Err(error) => Err(unavailable(self.database)(error)),
+            Err(error) => Err(self.health.write_failed(error)),
         }
     }
 
@@ -220,7 +243,7 @@ impl Write {
     pub(crate) async fn all(&mut self, query: Statement<'_>) -> Result<Vec<AnyRow>, StoreError> {
         self.pass();
         let rows = query.fetch_all(&mut *self.transaction).await;
-        rows.map_err(unavailable(self.database))
+        rows.map_err(|error| self.health.write_failed(error))
     }
 
     /// The first row of a query, if there is one.
@@ -230,7 +253,7 @@ impl Write {
     ) -> Result<Option<AnyRow>, StoreError> {
         self.pass();
         let row = query.fetch_optional(&mut *self.transaction).await;
-        row.map_err(unavailable(self.database))
+        row.map_err(|error| self.health.write_failed(error))
     }
 
     /// Commits without an entry in the change log.
@@ -240,7 +263,7 @@ impl Write {
     pub async fn commit(mut self) -> Result<(), StoreError> {
         self.pass();
         let done = self.transaction.commit().await;
-        done.map_err(unavailable(self.database))
+        done.map_err(|error| self.health.write_failed(error))
     }
 
     /// Appends `changes` to the change log as the last statements and commits (C1). Gives the
@@ -348,36 +371,58 @@ impl Backend {
 
 /// Turns a driver's error into ours.
 pub(crate) fn unavailable(database: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
-    move |source| StoreError::Unavailable { database, source }
+    move |source| failed(database, source)
 }
 
 fn pool(connections: u32) -> AnyPoolOptions {
     AnyPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(Duration::from_secs(5))
+        // SQLite ends a transaction by itself when the disk is full. The driver does not notice,
+        // and the connection would refuse to begin another one for ever.
+        .before_acquire(|connection, _| {
+            let usable = !connection.is_in_transaction();
+            Box::pin(async move { Ok(usable) })
+        })
 }
 
 fn sqlite(connections: u32) -> AnyPoolOptions {
-    pool(connections).after_connect(|connection, _| {
-        Box::pin(async move {
-            for pragma in [
-                "PRAGMA journal_mode = WAL",
-                "PRAGMA synchronous = FULL",
-                "PRAGMA busy_timeout = 5000",
-                "PRAGMA cache_size = -2000",
-            ] {
-                connection.execute(pragma).await?;
-            }
-            Ok(())
-        })
-    })
+    pool(connections).after_connect(|connection, _| Box::pin(prepare(connection)))
 }
 
-fn with_create_mode(url: &str) -> String {
+async fn prepare(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
+    for pragma in [
+        "PRAGMA journal_mode = WAL",
+        "PRAGMA synchronous = FULL",
+        "PRAGMA busy_timeout = 5000",
+        "PRAGMA cache_size = -2000",
+    ] {
+        connection.execute(pragma).await?;
+    }
+    Ok(())
+}
+
+/// Makes the file where it is missing. Only here: were it to vanish later, a connection that
+/// made a new one would hide the loss. What keeps it from being used is said at once, where a
+/// pool would try until its time is up.
+async fn make_file(url: &str) -> Result<(), sqlx::Error> {
+    let mut made = AnyConnection::connect(&with_mode(url, "rwc")).await?;
+    prepare(&mut made).await?;
+    made.close().await
+}
+
+fn with_mode(url: &str, mode: &str) -> String {
     if url.contains("mode=") {
         url.to_owned()
     } else {
         let joint = if url.contains('?') { '&' } else { '?' };
-        format!("{url}{joint}mode=rwc")
+        format!("{url}{joint}mode={mode}")
     }
+}
+
+/// Where the file behind a connection lies; none for one in memory.
+async fn file_of(writer: &AnyPool) -> Result<Option<PathBuf>, sqlx::Error> {
+    let list = sqlx::query("SELECT file FROM pragma_database_list WHERE name = 'main'");
+    let path: String = list.fetch_one(writer).await?.try_get("file")?;
+    Ok((!path.is_empty()).then(|| path.into()))
 }

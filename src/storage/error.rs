@@ -23,6 +23,22 @@ pub enum StoreError {
         /// What the driver says.
         source: sqlx::Error,
     },
+    /// A write found no room or no right to write.
+    #[error("database {database} cannot be written, is its disk full? {reason}")]
+    Unwritable {
+        /// Which of the four.
+        database: &'static str,
+        /// What the driver or the machine says.
+        reason: String,
+    },
+    /// The database's file is not the one that was opened: whatever would be written is lost.
+    #[error("database {database} is lost: {} was removed or replaced while it was in use", path.display())]
+    Lost {
+        /// Which of the four.
+        database: &'static str,
+        /// Where it was.
+        path: std::path::PathBuf,
+    },
     /// A stored document cannot be read.
     #[error("stored {what} is damaged: {reason}")]
     Damaged {

@@ -11,6 +11,7 @@ mod conformance;
 mod crash;
 mod database;
 mod error;
+mod health;
 mod row;
 pub mod shared;
 

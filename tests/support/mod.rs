@@ -1,11 +1,13 @@
 //! What black-box tests share: a node as a child process on ports of its own, an HTTP client, an
 //! upstream that remembers, and the way from an OpenAPI document to a token.
 
+pub mod faults;
 pub mod frames;
 pub mod http;
 pub mod line;
 pub mod node;
 pub mod platform;
+pub mod postgres;
 pub mod shop;
 pub mod upstream;
 pub mod wire;

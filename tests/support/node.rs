@@ -30,6 +30,8 @@ pub struct Options {
     pub environment: Vec<(String, String)>,
     /// An existing directory to start in.
     pub dir: Option<PathBuf>,
+    /// Standard error is a pipe that nobody reads, instead of the log file.
+    pub unread_log: bool,
 }
 
 impl Node {
@@ -115,6 +117,21 @@ impl Node {
         self.client.call(method, &format!("{}{path}", self.http))
     }
 
+    /// Where management is served without TLS, when it is configured.
+    pub fn management_http(&self) -> String {
+        let ports = std::fs::read(self.dir.join("data/run/ports.json")).expect("ports");
+        let ports: Value = serde_json::from_slice(&ports).expect("JSON");
+        format!(
+            "http://{}",
+            ports["management_http"].as_str().expect("a port")
+        )
+    }
+
+    /// A client that has to connect first.
+    pub fn client_without_connections(&self) -> Client {
+        Client::trusting(&self.dir.join("data/ca.pem"))
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -126,6 +143,17 @@ impl Node {
             .expect("credential")
             .trim()
             .to_owned()
+    }
+
+    /// A command of the binary against this node.
+    pub fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_headgate"));
+        command
+            .args(words)
+            .arg("--data-dir")
+            .arg(self.dir.join("data"))
+            .env_remove("HEADGATE_TOKEN");
+        command
     }
 
     /// Everything the node has written to standard error.
@@ -185,6 +213,11 @@ fn launch(dir: &Path, options: &Options) -> Child {
         .append(true)
         .open(dir.join("log"))
         .expect("a log file");
+    let log = if options.unread_log {
+        Stdio::piped()
+    } else {
+        Stdio::from(log)
+    };
     Command::new(env!("CARGO_BIN_EXE_headgate"))
         .args(["start", "--config"])
         .arg(&config)

@@ -11,6 +11,7 @@ use domain::change_log::{Effect, Follower as Machine, Input, Position, ResyncRea
 use storage::Database;
 use storage::carbon::projection::{self as rows, Item};
 
+use super::boot_ms;
 use super::projection::{Kept, Projection, tenant_of};
 use super::refiller::PolicyName;
 use super::state::State;
@@ -146,10 +147,9 @@ impl Follower {
                 })
                 .await?;
                 if self.machine.applied().n >= head {
-                    self.arguments
-                        .state
-                        .caught_up
-                        .store(true, Ordering::Release);
+                    let state = &self.arguments.state;
+                    let now_ms = boot_ms(&state.clock);
+                    state.current_at_ms.store(now_ms, Ordering::Release);
                 }
                 if idle && took < QUICK {
                     return Ok(());
@@ -202,7 +202,8 @@ impl Follower {
         let (feed, me) = (self.arguments.feed.clone(), self.me.clone());
         let clock = self.arguments.state.clock.clone();
         // The first answer says whether the head was reached, so it must not wait for a change.
-        let known = self.arguments.state.caught_up.load(Ordering::Acquire);
+        let current_at_ms = &self.arguments.state.current_at_ms;
+        let known = current_at_ms.load(Ordering::Acquire) != i64::MIN;
         let pull = Pull {
             follower: self.arguments.name.clone(),
             n: after.n,

@@ -1,6 +1,7 @@
 //! What the data plane reads: snapshots and caches directly, an actor only on a miss.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arc_swap::Guard;
@@ -80,9 +81,16 @@ impl GatewayHandle {
     /// Whether the change log was followed to its head since the start.
     #[must_use]
     pub fn is_caught_up(&self) -> bool {
-        self.state
-            .caught_up
-            .load(std::sync::atomic::Ordering::Acquire)
+        self.unconfirmed_for().is_some()
+    }
+
+    /// How long ago the change log was last known to be applied to its head; none when it was
+    /// not since the start.
+    #[must_use]
+    pub fn unconfirmed_for(&self) -> Option<Duration> {
+        let at_ms = self.state.current_at_ms.load(Ordering::Acquire);
+        let since = (at_ms != i64::MIN).then(|| self.boot_ms().saturating_sub(at_ms))?;
+        Some(Duration::from_millis(u64::try_from(since).unwrap_or(0)))
     }
 
     /// Who presents a credential: from the cache, else from the key manager.

@@ -1,6 +1,6 @@
 //! What requests read: snapshots that the gateway's actors publish. No request waits for a writer.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use cluster::Clock;
@@ -22,7 +22,9 @@ pub(super) struct State {
     pub(super) tokens: TokenCache,
     pub(super) leases: LeaseCache,
     pub(super) applied: AtomicU64,
-    pub(super) caught_up: AtomicBool,
+    /// When the change log was last known to be applied to its head, on the boot clock; before
+    /// the first time the lowest there is.
+    pub(super) current_at_ms: AtomicI64,
 }
 
 // === impl State ===
@@ -39,7 +41,7 @@ impl State {
             tokens: TokenCache::new(),
             leases: LeaseCache::new(),
             applied: AtomicU64::new(0),
-            caught_up: AtomicBool::new(false),
+            current_at_ms: AtomicI64::new(i64::MIN),
         }
     }
 

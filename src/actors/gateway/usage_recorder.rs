@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use cluster::{Actor, Address, BoxError, Ticker, spawn_named};
@@ -47,6 +47,9 @@ pub(super) struct Tally {
     /// Tells calls that there are numbers again.
     given: Notify,
     dropped: AtomicU64,
+    /// Whether a call waited in vain since numbers were last given: then the others do not, so
+    /// that a full disk makes no call slower than the first.
+    stalled: AtomicBool,
     events: Sender<UsageEvent>,
 }
 
@@ -78,6 +81,8 @@ pub(super) struct UsageRecorder {
     /// The last number that was used.
     used: u64,
     _waker: Waker,
+    /// Whether the last try to record failed.
+    failing: bool,
     /// Numbered and counted, not yet recorded.
     pending: Option<Batch>,
     _ticker: Ticker,
@@ -101,6 +106,7 @@ impl Tally {
             wanted: Notify::new(),
             given: Notify::new(),
             dropped: AtomicU64::new(0),
+            stalled: AtomicBool::new(false),
             events,
         };
         (Arc::new(tally), Arc::new(Mutex::new(receiver)))
@@ -123,7 +129,13 @@ impl Tally {
                 given.await;
             }
         };
-        if tokio::time::timeout(PATIENCE, waiting).await.is_err() {
+        let patience = if self.stalled.load(Ordering::Relaxed) {
+            Duration::ZERO
+        } else {
+            PATIENCE
+        };
+        if tokio::time::timeout(patience, waiting).await.is_err() {
+            self.stalled.store(true, Ordering::Relaxed);
             metrics::counter!("headgate_usage_unnumbered_total").increment(1);
         }
     }
@@ -153,6 +165,7 @@ impl Actor for UsageRecorder {
             idle: 0,
             used: 0,
             _waker: Waker::start(me.clone(), Arc::clone(&arguments.tally)),
+            failing: false,
             pending: None,
             arguments,
             _ticker: Ticker::start(me, FLUSH, || Message::Tick),
@@ -166,8 +179,17 @@ impl Actor for UsageRecorder {
             Message::Tick => self.round().await,
             Message::Wanted => self.reserve().await,
         };
-        if let Err(error) = done {
-            tracing::warn!(%error, "usage could not be recorded, trying again");
+        // Said once: it is tried twenty times a second.
+        match done {
+            Err(error) if !self.failing => {
+                tracing::warn!(%error, "usage could not be recorded, trying again");
+                self.failing = true;
+            }
+            Ok(()) if self.failing => {
+                tracing::info!("usage is recorded again");
+                self.failing = false;
+            }
+            Err(_) | Ok(()) => {}
         }
         Ok(())
     }
@@ -287,6 +309,7 @@ impl UsageRecorder {
     fn allow(&self, calls: u64) {
         let tally = &self.arguments.tally;
         tally.allowed.store(calls, Ordering::SeqCst);
+        tally.stalled.store(false, Ordering::Relaxed);
         tally.given.notify_waiters();
     }
 

@@ -73,6 +73,7 @@ fn orders_about_tokens_and_clients_keep_their_bytes() {
     let by_password = GrantType::Password {
         username: text("u"),
         password: text("p"),
+        address: [203, 0, 113, 9].into(),
     };
     let revoke = Command::Revoke {
         client: secret(),
@@ -90,7 +91,7 @@ fn orders_about_tokens_and_clients_keep_their_bytes() {
         )
         .request(
             &issue(by_password),
-            "010300010000000f00016b017301017501700101780178",
+            "010300010000001400016b0173010175017000cb0071090101780178",
         )
         .request(
             &issue(GrantType::RefreshToken(text("r"))),

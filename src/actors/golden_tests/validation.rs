@@ -105,8 +105,9 @@ fn checks_of_passwords_keep_their_bytes() {
         .request(
             &CheckBasic {
                 credential: text("dTpw"),
+                address: [203, 0, 113, 9].into(),
             },
-            "01020001000000050464547077",
+            "010200010000000a046454707700cb007109",
         )
         .reply::<CheckBasic>(
             &BasicChecked::User {

@@ -1,6 +1,8 @@
 //! What may be asked of the key manager beside validation: tokens, clients, people. One request
 //! of plain data, so that it may come from any node.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use cluster::Request;
@@ -193,6 +195,8 @@ pub enum GrantType {
         username: String,
         /// Password.
         password: String,
+        /// Where it was given, by the connection or a trusted proxy.
+        address: IpAddr,
     },
     /// A refresh token.
     RefreshToken(String),

@@ -1,5 +1,6 @@
 //! The typed client of the key manager, the only door to it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -111,13 +112,21 @@ impl KeyManagerHandle {
         }
     }
 
-    /// Whose HTTP Basic credential this is: tenant and user, none when it is nobody's.
+    /// Whose HTTP Basic credential this is: tenant and user, none when it is nobody's or its
+    /// `address` has failed too often.
     ///
     /// # Errors
     /// When no key manager answers in time.
-    pub async fn basic(&self, credential: &str) -> Result<Option<(String, String)>, AskError> {
-        let credential = credential.to_owned();
-        match self.basic.ask(CheckBasic { credential }, DEADLINE).await? {
+    pub async fn basic(
+        &self,
+        credential: &str,
+        address: IpAddr,
+    ) -> Result<Option<(String, String)>, AskError> {
+        let asked = CheckBasic {
+            credential: credential.to_owned(),
+            address,
+        };
+        match self.basic.ask(asked, DEADLINE).await? {
             BasicChecked::User { tenant, name } => Ok(Some((tenant, name))),
             BasicChecked::Refused => Ok(None),
             BasicChecked::Unavailable => Err(AskError::Unavailable),

@@ -1,5 +1,7 @@
 //! Issuing and revoking tokens (RFC 6749, 7009; PROTOCOLS M5, S4).
 
+use std::net::IpAddr;
+
 use uuid::{NoContext, Timestamp, Uuid};
 
 use domain::application::{KeyType, TokenType};
@@ -12,6 +14,7 @@ use storage::apim::{oauth_clients, revocations, tokens};
 use storage::shared::{scope_roles, users};
 use subtle::ConstantTimeEq as _;
 
+use super::attempts::Attempt;
 use super::clients;
 use super::command::{
     Client, ClientSecret, GrantType, Issued, OauthRefusal, Outcome, Refused, TokenRequest,
@@ -127,9 +130,14 @@ impl Desk {
                 within: None,
                 issued_at_ms: self.clock.now_ms(),
             }),
-            GrantType::Password { username, password } => {
+            GrantType::Password {
+                username,
+                password,
+                address,
+            } => {
                 let tenant = client.details.tenant.clone();
-                let name = self.checked_user(&tenant, &username, &password).await?;
+                let name = self.checked_user(&tenant, &username, &password, address);
+                let name = name.await?;
                 let name = name.ok_or_else(|| invalid_grant("the user's credentials are wrong"))?;
                 let issued_at_ms = self.clock.now_ms();
                 let roles = self.roles_of(&tenant, &name).await?;
@@ -345,6 +353,7 @@ impl Desk {
         tenant: &str,
         name: &str,
         password: &str,
+        address: IpAddr,
     ) -> Result<Option<String>, Refused> {
         let name = bare_name(name);
         let mut read = self.shared.read().await?;
@@ -353,8 +362,9 @@ impl Desk {
         let user = user.filter(|user| user.active);
         let hash = user.as_ref().map(|user| user.password_hash.as_str());
         let account = format!("{tenant}/{}", name.to_lowercase());
+        let attempt = Attempt::new(&account, address);
         let now = self.clock.now_ms();
-        let right = self.passwords.check(&account, password, hash, now).await;
+        let right = self.passwords.check(&attempt, password, hash, now).await;
         Ok(user.filter(|_| right).map(|user| user.name))
     }
 

@@ -1,5 +1,7 @@
 //! What may be asked of a key manager, from wherever.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use cluster::Request;
@@ -39,6 +41,8 @@ impl Request for ValidateMany {
 pub struct CheckBasic {
     /// The part after the scheme, base64 of `user:password`.
     pub credential: String,
+    /// Where it was given, by the connection or a trusted proxy.
+    pub address: IpAddr,
 }
 
 /// The answer to [`CheckBasic`].

@@ -8,6 +8,7 @@ mod attempts;
 mod clients;
 pub mod command;
 mod desk;
+mod failures;
 mod handle;
 mod issue;
 mod keys;

@@ -1,5 +1,5 @@
 //! Passwords: Argon2id off the runtime's threads, two at once, and the same work for a name that
-//! nobody has (threats 14, 15). Failures are counted per account, and a locked one costs no work.
+//! nobody has (threats 14, 15). Failures are counted, and an attempt that has to wait costs no work.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,7 +8,7 @@ use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
 use argon2::{Algorithm, Argon2, Params, Version};
 use tokio::sync::Semaphore;
 
-use super::attempts::Attempts;
+use super::attempts::{Attempt, Attempts};
 
 /// Memory of one hash in KiB: 19 MiB.
 const MEMORY_KIB: u32 = 19 * 1024;
@@ -55,11 +55,11 @@ impl Passwords {
             .map_err(|_| HashError)?
     }
 
-    /// Whether `password` is the one behind `hash`; without a hash the same work says no. A
-    /// locked account says no, too.
-    pub async fn check(
+    /// Whether `password` is the one behind `hash`; without a hash the same work says no. An
+    /// attempt that has to wait is told no, too.
+    pub(super) async fn check(
         &self,
-        account: &str,
+        attempt: &Attempt,
         password: &str,
         hash: Option<&str>,
         now_ms: i64,
@@ -67,7 +67,7 @@ impl Passwords {
         let Ok(_permit) = self.gate.acquire().await else {
             return false;
         };
-        if self.attempts().is_locked(account, now_ms) {
+        if self.attempts().is_held(attempt, now_ms) {
             return false;
         }
         let known = hash.is_some();
@@ -78,7 +78,7 @@ impl Passwords {
                 .is_ok_and(|hash| argon2().verify_password(password.as_bytes(), &hash).is_ok())
         });
         let right = right.await.unwrap_or(false) && known;
-        self.attempts().admit(account, right, now_ms)
+        self.attempts().admit(attempt, right, now_ms)
     }
 
     fn attempts(&self) -> MutexGuard<'_, Attempts> {
@@ -105,12 +105,14 @@ mod tests {
         let passwords = Passwords::new().unwrap();
         let hash = passwords.hash("sesame").await.unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
-        assert!(passwords.check("ann", "sesame", Some(&hash), 0).await);
-        assert!(!passwords.check("ann", "other", Some(&hash), 0).await);
-        assert!(
-            !passwords
-                .check("eve", "nobody has this password", None, 0)
-                .await
-        );
+        let (ann, eve) = (attempt("ann"), attempt("eve"));
+        assert!(passwords.check(&ann, "sesame", Some(&hash), 0).await);
+        assert!(!passwords.check(&ann, "other", Some(&hash), 0).await);
+        let decoy = passwords.check(&eve, "nobody has this password", None, 0);
+        assert!(!decoy.await);
+    }
+
+    fn attempt(account: &str) -> Attempt {
+        Attempt::new(account, [203, 0, 113, 9].into())
     }
 }

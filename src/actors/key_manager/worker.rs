@@ -102,7 +102,7 @@ impl Actor for DoorKeeper {
                 asked.reply.send(self.0.carry_out(asked.request).await);
             }
             DoorMessage::Basic(asked) if !asked.reply.is_abandoned() => {
-                let checked = self.0.basic(&asked.request.credential).await;
+                let checked = self.0.basic(&asked.request).await;
                 asked.reply.send(checked);
             }
             DoorMessage::Command(_) | DoorMessage::Basic(_) => {}
@@ -201,13 +201,14 @@ impl Desk {
         }
     }
 
-    async fn basic(&self, credential: &str) -> BasicChecked {
-        let text = STANDARD.decode(credential).ok();
+    async fn basic(&self, asked: &CheckBasic) -> BasicChecked {
+        let text = STANDARD.decode(&asked.credential).ok();
         let text = text.and_then(|bytes| String::from_utf8(bytes).ok());
         let Some((name, password)) = text.as_deref().and_then(|text| text.split_once(':')) else {
             return BasicChecked::Refused;
         };
-        match self.checked_user(SUPER_TENANT, name, password).await {
+        let checked = self.checked_user(SUPER_TENANT, name, password, asked.address);
+        match checked.await {
             Ok(Some(name)) => BasicChecked::User {
                 tenant: SUPER_TENANT.to_owned(),
                 name,

@@ -51,7 +51,7 @@ pub(super) fn run(demo: &Demo) -> anyhow::Result<ExitCode> {
 
 async fn play(demo: &Demo) -> anyhow::Result<ExitCode> {
     let config = settings::load(&demo.data_dir, demo.port_offset)?;
-    crate::telemetry::start(&config.log);
+    crate::telemetry::start(&config.log)?;
     let offset = config.listen.port_offset;
     let backend = SampleBackend::bind(sample_backend::address(offset)?).await?;
     let upstream = format!("http://{}", backend.address());

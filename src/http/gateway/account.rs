@@ -6,14 +6,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use domain::usage::UsageEvent;
+use http::{HeaderValue, Method, Uri};
 
 use super::ingress::Ingress;
 use super::meters::Meters;
+
+/// The most bytes of a path in the access log.
+const SHOWN: usize = 512;
 
 /// What is known of a call; recorded when dropped.
 #[derive(Debug)]
 pub(super) struct Account {
     pub(super) ingress: Arc<Ingress>,
+    pub(super) request_id: HeaderValue,
+    pub(super) method: Method,
+    pub(super) target: Uri,
     pub(super) event: UsageEvent,
     pub(super) began: Duration,
     pub(super) bytes_in: Arc<AtomicU64>,
@@ -44,16 +51,39 @@ impl Drop for Account {
         self.event.bytes_out = self.bytes_out;
         tracing::info!(
             target: "headgate::access",
+            request_id = self.request_id.to_str().unwrap_or_default(),
+            method = self.method.as_str(),
+            path = shown(&self.target),
+            tenant = %self.event.tenant,
             api = %self.event.api_id,
             application = %self.event.application_id,
             status = self.event.status,
             fault = self.event.fault,
             latency_us = self.event.latency_us,
+            upstream_us = self.event.upstream_us,
             bytes_in = self.event.bytes_in,
             bytes_out = self.event.bytes_out,
             broken = self.broken,
             "call"
         );
         gateway.record_usage(std::mem::take(&mut self.event));
+    }
+}
+
+/// The path without its query, which may carry keys, and not longer than a line should be.
+fn shown(target: &Uri) -> &str {
+    let path = target.path();
+    path.get(..path.floor_char_boundary(SHOWN)).unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_logged_without_its_query_and_within_bounds() {
+        assert_eq!(shown(&Uri::from_static("/shop/1?apikey=secret")), "/shop/1");
+        let long: Uri = format!("/{}", "a".repeat(5_000)).parse().unwrap();
+        assert_eq!(shown(&long).len(), SHOWN);
     }
 }

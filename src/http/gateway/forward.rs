@@ -10,6 +10,8 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 
+use crate::caller_address;
+
 use super::authorize::upstream;
 use super::body::{BodyFault, RequestBody};
 use super::exchange::Exchange;
@@ -142,16 +144,15 @@ fn fields(exchange: &mut Exchange) -> Result<HeaderMap, Fault> {
 /// What a trusted proxy said, with the caller as we know it behind.
 fn forwarded_for(exchange: &Exchange, fields: &HeaderMap) -> HeaderValue {
     let peer = &exchange.peer;
-    let said = fields
-        .get(&X_FORWARDED_FOR)
-        .and_then(|said| said.to_str().ok());
-    match said {
-        Some(said) if exchange.ingress.trusts(peer.address) => {
-            HeaderValue::try_from(format!("{said}, {}", peer.address))
-                .unwrap_or_else(|_| peer.text.clone())
-        }
-        _ => peer.text.clone(),
+    let said = fields.contains_key(&X_FORWARDED_FOR) && exchange.ingress.trusts(peer.address);
+    if !said {
+        return peer.text.clone();
     }
+    // A proxy may have added a line of its own: all of them are one list (RFC 9110 §5.3).
+    let mut list: Vec<&str> = caller_address::forwarded_for(fields).collect();
+    let connected = peer.address.to_string();
+    list.push(&connected);
+    HeaderValue::try_from(list.join(", ")).unwrap_or_else(|_| peer.text.clone())
 }
 
 /// Fields of one connection only (RFC 9110 §7.6.1), and those that hyper writes anew.

@@ -21,6 +21,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::accept::{Acceptance, Accepting};
+
 use super::body::{Answering, GatewayBody};
 use super::fault::{Fault, Source};
 use super::ingress::Ingress;
@@ -46,7 +48,7 @@ struct Connection {
 
 /// Serves `listener` until `stop`, then lets open requests end.
 pub async fn listen(
-    listener: TcpListener,
+    (listener, acceptance): (TcpListener, Acceptance),
     tls: Option<Arc<rustls::ServerConfig>>,
     ingress: Arc<Ingress>,
     stop: CancellationToken,
@@ -54,19 +56,8 @@ pub async fn listen(
     let acceptor = tls.map(TlsAcceptor::from);
     let builder = Arc::new(builder());
     let connections = TaskTracker::new();
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = stop.cancelled() => break,
-        };
-        let (stream, peer) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::warn!(%error, "connection could not be accepted");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            }
-        };
+    let accepting = Accepting::begin(listener, acceptance);
+    while let Some((stream, peer)) = accepting.next(&stop).await {
         let connection = Connection {
             peer: Peer::new(peer.ip(), acceptor.is_some()),
             ingress: Arc::clone(&ingress),
@@ -76,7 +67,7 @@ pub async fn listen(
         let serving = connection.accept(stream, acceptor.clone());
         spawn_named("ingress connection", connections.track_future(serving));
     }
-    drop(listener);
+    drop(accepting);
     connections.close();
     let _ = tokio::time::timeout(DRAIN, connections.wait()).await;
 }

@@ -3,11 +3,13 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use domain::address::unmapped;
+use domain::address::{caller, unmapped};
 use domain::usage::UsageEvent;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::{Body as _, Incoming};
+
+use crate::caller_address::forwarded_for;
 
 use super::account::Account;
 use super::authenticate::authenticate;
@@ -25,7 +27,6 @@ use super::throttle::throttle;
 
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(super) const ACTIVITY_ID: HeaderName = HeaderName::from_static("activityid");
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 /// The most fields of a head.
@@ -140,21 +141,8 @@ fn open(ingress: &Arc<Ingress>, peer: Peer, head: http::request::Parts) -> Excha
         .get(&X_REQUEST_ID)
         .filter(|id| is_request_id(id));
     let request_id = given.cloned().unwrap_or_else(|| ingress.ids.request_id());
-    let mut address = peer.address;
-    if ingress.trusts(peer.address) {
-        // The last one that no trusted proxy added: what stands before it anybody may have written.
-        let said = head
-            .headers
-            .get(&X_FORWARDED_FOR)
-            .and_then(|said| said.to_str().ok());
-        let mut hops = said
-            .unwrap_or_default()
-            .rsplit(',')
-            .map_while(|hop| hop.trim().parse().ok());
-        address = hops
-            .find(|hop| !ingress.trusts(*hop))
-            .map_or(address, unmapped);
-    }
+    let trusted = &ingress.settings.trusted_proxies;
+    let address = caller(peer.address, forwarded_for(&head.headers), trusted);
     Exchange {
         rules: arc_swap_full(&ingress.gateway),
         ingress: Arc::clone(ingress),
@@ -251,6 +239,9 @@ pub(super) fn account(exchange: &mut Exchange, status: StatusCode, fault: u32) -
     };
     Account {
         ingress: Arc::clone(&exchange.ingress),
+        request_id: std::mem::replace(&mut exchange.request_id, HeaderValue::from_static("")),
+        method: std::mem::take(&mut exchange.head.method),
+        target: std::mem::take(&mut exchange.head.uri),
         event,
         began: exchange.began,
         bytes_in: Arc::clone(&exchange.bytes_in),

@@ -1,6 +1,8 @@
 //! `POST /oauth2/introspect` (RFC 7662): for administrators, and for clients about their own
 //! tokens.
 
+use std::net::IpAddr;
+
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
@@ -13,6 +15,7 @@ use domain::validation::{Grant, GrantKind, UserType, Verdict};
 use super::client_credentials::{Form, client};
 use super::oauth_error::OauthError;
 use crate::auth;
+use crate::caller_address;
 use crate::error::ApiError;
 use crate::operation::{Access, BodyKind, Operation};
 use crate::services::Services;
@@ -24,9 +27,10 @@ pub(super) async fn introspect(
     State(services): State<Services>,
     request: Request,
 ) -> Result<Json<Value>, OauthError> {
+    let address = caller_address::of(&request, &services.trusted_proxies);
     let (headers, mut form) = Form::read(request).await?;
     let token = form.required("token")?;
-    let own = asker(&services, &headers, &mut form).await?;
+    let own = asker(&services, (&headers, address), &mut form).await?;
     let verdict = services.key_manager.validate(&token).await;
     let verdict = verdict.map_err(|error| ApiError::unavailable(&error))?;
     Ok(Json(match verdict {
@@ -38,7 +42,7 @@ pub(super) async fn introspect(
 /// Who asks: none for an administrator, who may see all, else the client's consumer key.
 async fn asker(
     services: &Services,
-    headers: &HeaderMap,
+    (headers, address): (&HeaderMap, IpAddr),
     form: &mut Form,
 ) -> Result<Option<String>, OauthError> {
     let header = headers.get(AUTHORIZATION);
@@ -58,7 +62,7 @@ async fn asker(
     match (authenticated, text.strip_prefix("Basic ")) {
         (Ok(client), _) => Ok(Some(client.consumer_key)),
         (Err(Refused::Oauth(OauthRefusal::InvalidClient, _)), Some(credential))
-            if is_administrator(services, credential).await? =>
+            if is_administrator(services, credential, address).await? =>
         {
             Ok(None)
         }
@@ -67,8 +71,12 @@ async fn asker(
 }
 
 /// Whether this is an administrator's name and password.
-async fn is_administrator(services: &Services, credential: &str) -> Result<bool, OauthError> {
-    let user = services.key_manager.basic(credential).await;
+async fn is_administrator(
+    services: &Services,
+    credential: &str,
+    address: IpAddr,
+) -> Result<bool, OauthError> {
+    let user = services.key_manager.basic(credential, address).await;
     let user = user.map_err(|error| ApiError::unavailable(&error))?;
     let Some((tenant, name)) = user else {
         return Ok(false);

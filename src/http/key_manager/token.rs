@@ -10,6 +10,7 @@ use actors::key_manager::command::{GrantType, Issued, TokenRequest};
 
 use super::client_credentials::{Form, client};
 use super::oauth_error::OauthError;
+use crate::caller_address;
 use crate::operation::{Access, BodyKind, Operation};
 use crate::services::Services;
 
@@ -20,6 +21,7 @@ pub(super) async fn token(
     State(services): State<Services>,
     request: Request,
 ) -> Result<Response, OauthError> {
+    let address = caller_address::of(&request, &services.trusted_proxies);
     let (headers, mut form) = Form::read(request).await?;
     let grant = form.required("grant_type")?;
     let client = client(&headers, &mut form)?;
@@ -28,6 +30,7 @@ pub(super) async fn token(
         "password" => GrantType::Password {
             username: form.required("username")?,
             password: form.required("password")?,
+            address,
         },
         "refresh_token" => GrantType::RefreshToken(form.required("refresh_token")?),
         _ => {

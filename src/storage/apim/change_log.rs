@@ -21,6 +21,16 @@ pub async fn head(read: &mut Read) -> Result<Position, StoreError> {
     Ok(Position::new(n, uuid))
 }
 
+/// When the last entry was written, milliseconds since the epoch; none before the first one.
+///
+/// # Errors
+/// [`StoreError::Unavailable`], [`StoreError::Damaged`].
+pub async fn last_at_ms(read: &mut Read) -> Result<Option<i64>, StoreError> {
+    let last = sqlx::query("SELECT at_ms FROM change_log ORDER BY n DESC LIMIT 1");
+    let row = read.optional(last).await?;
+    row.map(|row| row.integer("at_ms")).transpose()
+}
+
 /// What there is of the log, for the decision about a follower at `follower_n` (C2).
 ///
 /// # Errors

@@ -243,6 +243,7 @@ async fn an_identity_token_is_no_access_token() {
     let grant = GrantType::Password {
         username: "ann".to_owned(),
         password: PASSWORD.to_owned(),
+        address: HOME,
     };
     let issued = bench
         .km

@@ -5,6 +5,8 @@ mod forgery;
 mod people;
 mod sessions;
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use cluster::{Child, Clock, Root, System, start_root};
 use domain::api::SUPER_TENANT;
 use domain::application::TokenType;
@@ -28,6 +30,8 @@ struct Bench {
 }
 
 const PASSWORD: &str = "sesame";
+/// Where everybody signs in from.
+const HOME: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9));
 
 async fn bench(algorithm: SigningAlgorithm) -> Bench {
     let (desk, system, feed, dir) = desk(algorithm).await;
@@ -112,6 +116,7 @@ impl Bench {
         let grant = GrantType::Password {
             username: "ann@carbon.super".to_owned(),
             password: password.to_owned(),
+            address: HOME,
         };
         self.km.issue(request(client, grant, "")).await
     }

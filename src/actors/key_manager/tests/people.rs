@@ -144,6 +144,7 @@ async fn scopes_are_granted_by_the_roles_of_the_user() {
         let grant = GrantType::Password {
             username: name.to_owned(),
             password: PASSWORD.to_owned(),
+            address: HOME,
         };
         let asked = "apim:admin apim:subscribe apim:api_create apim:api_view apim:moon";
         let issued = bench
@@ -169,10 +170,9 @@ async fn a_flood_of_logins_does_not_hold_up_other_tokens() {
     for number in 0..100 {
         let km = bench.km.clone();
         let credential = STANDARD.encode(format!("user{number}:guess"));
-        flood.push(spawn_named(
-            "flood",
-            async move { km.basic(&credential).await },
-        ));
+        flood.push(spawn_named("flood", async move {
+            km.basic(&credential, HOME).await
+        }));
     }
     let waiting = || {
         let reports = bench.system.registry.report();

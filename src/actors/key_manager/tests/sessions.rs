@@ -67,6 +67,7 @@ async fn chosen_lives_are_bounded_and_so_is_the_time_a_mark_is_kept() {
     let grant = GrantType::Password {
         username: "ann".to_owned(),
         password: PASSWORD.to_owned(),
+        address: HOME,
     };
     let mut request = request(&secret, grant, "");
     request.validity_seconds = Some(i64::MAX);

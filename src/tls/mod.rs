@@ -1,7 +1,10 @@
 //! TLS from the data directory: a certificate authority of the node's own, made once, and a
-//! server certificate under it, made anew when names change or its end is near.
+//! server certificate under it, made anew at a start when the machine's names have changed.
+
+mod certificate;
 
 use std::fs;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -9,24 +12,37 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
 };
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+pub(crate) use certificate::ServerCertificate;
 
 use crate::data_dir::{DataDir, write_file};
 
 /// Names that the server certificate is made for, beside the machine's own.
 const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
-/// TLS for the listeners: HTTP/2 and HTTP/1.1 by ALPN.
-pub(crate) fn server_config(data: &DataDir) -> anyhow::Result<Arc<rustls::ServerConfig>> {
+/// What the listeners speak TLS with.
+#[derive(Debug, Clone)]
+pub(crate) struct ServerTls {
+    /// HTTP/2 and HTTP/1.1 by ALPN.
+    pub(crate) config: Arc<rustls::ServerConfig>,
+    /// The certificate in force.
+    pub(crate) certificate: Arc<ServerCertificate>,
+}
+
+/// TLS for the listeners.
+pub(crate) fn server_tls(data: &DataDir) -> anyhow::Result<ServerTls> {
     let ca = authority(data)?;
     let (chain, key) = server_certificate(data, &ca)?;
+    let certificate = ServerCertificate::load(chain, key)?;
+    let resolver = Arc::clone(&certificate);
     let mut config = rustls::ServerConfig::builder()
         .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .context("tls/server.pem and tls/server-key.pem do not fit together")?;
+        .with_cert_resolver(resolver);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    Ok(ServerTls {
+        config: Arc::new(config),
+        certificate,
+    })
 }
 
 struct Authority {
@@ -56,11 +72,9 @@ fn authority(data: &DataDir) -> anyhow::Result<Authority> {
     Ok(Authority { pem, key: pair })
 }
 
-/// Reads the server certificate, or makes one; it follows the authority and the names.
-fn server_certificate(
-    data: &DataDir,
-    authority: &Authority,
-) -> anyhow::Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)> {
+/// Where the server certificate and its key lie; both are made when they are missing or for
+/// other names than the machine's.
+fn server_certificate(data: &DataDir, authority: &Authority) -> anyhow::Result<(PathBuf, PathBuf)> {
     let (certificate, key) = (data.join("tls/server.pem"), data.join("tls/server-key.pem"));
     let names = data.join("tls/server-names");
     let wanted = names_of_this_machine();
@@ -81,11 +95,7 @@ fn server_certificate(
         write_file(&certificate, 0o644, pem.as_bytes())?;
         write_file(&names, 0o644, wanted.join("\n").as_bytes())?;
     }
-    let chain = CertificateDer::pem_file_iter(&certificate)
-        .and_then(Iterator::collect)
-        .context("tls/server.pem is no certificate")?;
-    let key = PrivateKeyDer::from_pem_file(&key).context("tls/server-key.pem is no private key")?;
-    Ok((chain, key))
+    Ok((certificate, key))
 }
 
 fn names_of_this_machine() -> Vec<String> {

@@ -1,0 +1,91 @@
+//! Logs and metrics: one subscriber and one recorder for the process. Standard error is JSON
+//! unless a person is watching, and no request ever waits for whoever reads it.
+
+mod lines;
+
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::io::IsTerminal as _;
+use std::panic::PanicHookInfo;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use metrics_exporter_prometheus::PrometheusBuilder;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt;
+
+use crate::config::{Log, LogFormat};
+use lines::Lines;
+
+/// How long the end of the process waits for the last lines to be read.
+const FINISH: Duration = Duration::from_secs(1);
+
+/// The lines of this process.
+static LINES: OnceLock<Arc<Lines>> = OnceLock::new();
+
+/// Begins logging. A second call in one process changes nothing.
+pub(crate) fn start(log: &Log) -> anyhow::Result<()> {
+    // The access log is a target of its own, so that it can be left out without other lines.
+    let access = if log.access {
+        ""
+    } else {
+        ",headgate::access=off"
+    };
+    let filter = EnvFilter::new(format!("{}{access}", log.filter));
+    let terminal = std::io::stderr().is_terminal();
+    let json = match log.format {
+        LogFormat::Auto => !terminal,
+        LogFormat::Json => true,
+        LogFormat::Text => false,
+    };
+    if LINES.get().is_some() {
+        return Ok(());
+    }
+    let lines = Lines::start(std::io::stderr()).context("the log's thread did not start")?;
+    let colour = terminal && std::env::var_os("NO_COLOR").is_none();
+    let builder = fmt()
+        .with_env_filter(filter)
+        .with_writer(Arc::clone(&lines))
+        .with_ansi(colour);
+    let begun = if json {
+        builder.json().flatten_event(true).try_init()
+    } else {
+        builder.with_target(false).try_init()
+    };
+    if begun.is_ok() && LINES.set(lines).is_ok() {
+        std::panic::set_hook(Box::new(report_panic));
+    }
+    Ok(())
+}
+
+/// Waits for the last lines to be read, for a moment at most. Called once, at the end.
+pub(crate) fn finish() {
+    if let Some(lines) = LINES.get() {
+        lines.finish(FINISH);
+    }
+}
+
+/// Begins recording metrics; gives the function that renders them.
+pub(crate) fn metrics() -> anyhow::Result<Arc<dyn Fn() -> String + Send + Sync>> {
+    let handle = PrometheusBuilder::new()
+        .install_recorder()
+        .context("metrics are recorded already")?;
+    Ok(Arc::new(move || {
+        let dropped = LINES.get().map_or(0, |lines| lines.dropped());
+        metrics::counter!("headgate_log_lines_dropped_total").absolute(dropped);
+        handle.render()
+    }))
+}
+
+/// A panic is a line as any other: the hook it replaces would wait for whoever reads standard
+/// error, on the thread of a request.
+fn report_panic(info: &PanicHookInfo<'_>) {
+    let said = info.payload_as_str().unwrap_or("no message");
+    let at = info.location().map(ToString::to_string).unwrap_or_default();
+    let backtrace = Backtrace::capture();
+    if backtrace.status() == BacktraceStatus::Captured {
+        tracing::error!(said, at, %backtrace, "a thread panicked");
+    } else {
+        tracing::error!(said, at, "a thread panicked");
+    }
+}

@@ -1,0 +1,187 @@
+//! The server certificate in force: taken from the data directory, and taken anew when its files
+//! are replaced, so that a renewal needs no restart.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use anyhow::{Context as _, ensure};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+
+/// Gives each handshake the certificate in force.
+#[derive(Debug)]
+pub(crate) struct ServerCertificate {
+    chain: PathBuf,
+    key: PathBuf,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    in_force: Arc<CertifiedKey>,
+    validity: Validity,
+    /// The files as they were when they were last looked at.
+    seen: Stamp,
+}
+
+/// When a certificate is good, in seconds since the epoch, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Validity {
+    from: i64,
+    until: i64,
+}
+
+/// Tells a replaced file from the one before.
+type Stamp = [Option<(SystemTime, u64)>; 2];
+
+// === impl ServerCertificate ===
+
+impl ServerCertificate {
+    /// Takes the certificate in `chain` with its `key`, both PEM.
+    pub(super) fn load(chain: PathBuf, key: PathBuf) -> anyhow::Result<Arc<Self>> {
+        let seen = stamp(&chain, &key);
+        let (in_force, validity) = read(&chain, &key)?;
+        let state = Mutex::new(State {
+            in_force,
+            validity,
+            seen,
+        });
+        Ok(Arc::new(Self { chain, key, state }))
+    }
+
+    /// Takes the files anew when they were replaced by others that are good at this moment. Those
+    /// that are not are told about once, and the certificate in force stays.
+    pub(crate) fn renew(&self, now_ms: i64) {
+        let seen = stamp(&self.chain, &self.key);
+        let mut state = self.state();
+        if state.seen == seen {
+            return;
+        }
+        state.seen = seen;
+        let found = read(&self.chain, &self.key).and_then(|(key, validity)| {
+            let problem = validity.problem(now_ms);
+            ensure!(problem.is_none(), problem.unwrap_or_default());
+            Ok((key, validity))
+        });
+        match found {
+            Ok((in_force, validity)) => {
+                tracing::info!("the server's certificate was replaced");
+                (state.in_force, state.validity) = (in_force, validity);
+            }
+            // Two files are never replaced at one moment: the next look may find both.
+            Err(error) => tracing::warn!(
+                error = format!("{error:#}"),
+                "the server's new certificate cannot be used, the old one stays"
+            ),
+        }
+    }
+
+    /// Why clients refuse the certificate in force at this moment, if they do.
+    pub(crate) fn problem(&self, now_ms: i64) -> Option<String> {
+        self.state().validity.problem(now_ms)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ResolvesServerCert for ServerCertificate {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.state().in_force))
+    }
+}
+
+// === impl Validity ===
+
+impl Validity {
+    fn of(certificate: &CertificateDer<'_>) -> anyhow::Result<Self> {
+        let (_, parsed) = x509_parser::parse_x509_certificate(certificate)?;
+        let validity = parsed.validity();
+        Ok(Self {
+            from: validity.not_before.timestamp(),
+            until: validity.not_after.timestamp(),
+        })
+    }
+
+    fn problem(self, now_ms: i64) -> Option<String> {
+        let now = now_ms.div_euclid(1_000);
+        let ahead = self.from.saturating_sub(now);
+        if ahead > 0 {
+            return Some(format!(
+                "the certificate in tls/server.pem is not valid for another {ahead} s: is the \
+                 clock right?"
+            ));
+        }
+        let ago = now.saturating_sub(self.until);
+        (ago > 0).then(|| {
+            format!("the certificate in tls/server.pem expired {ago} s ago: replace it and its key")
+        })
+    }
+}
+
+fn read(chain: &Path, key: &Path) -> anyhow::Result<(Arc<CertifiedKey>, Validity)> {
+    let chain: Vec<_> = CertificateDer::pem_file_iter(chain)
+        .and_then(Iterator::collect)
+        .context("tls/server.pem is no certificate")?;
+    let leaf = chain.first().context("tls/server.pem is empty")?;
+    let validity = Validity::of(leaf).context("tls/server.pem is no certificate")?;
+    let key = PrivateKeyDer::from_pem_file(key).context("tls/server-key.pem is no private key")?;
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    let certified = CertifiedKey::from_der(chain, key, &provider)
+        .context("tls/server.pem and tls/server-key.pem do not fit together")?;
+    Ok((Arc::new(certified), validity))
+}
+
+fn stamp(chain: &Path, key: &Path) -> Stamp {
+    [chain, key].map(|path| {
+        let found = fs::metadata(path).ok()?;
+        Some((found.modified().ok()?, found.len()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_refused_before_and_after_its_time() {
+        let validity = Validity {
+            from: 100,
+            until: 200,
+        };
+        assert_eq!(validity.problem(100_000), None);
+        assert_eq!(validity.problem(200_999), None);
+        assert!(validity.problem(99_999).unwrap().contains("another 1 s"));
+        assert!(validity.problem(201_000).unwrap().contains("expired 1 s"));
+    }
+
+    #[test]
+    fn a_replaced_certificate_is_taken_and_a_broken_one_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let (chain, key) = (dir.path().join("chain"), dir.path().join("key"));
+        let write = |name: &str| {
+            let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+            fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+            fs::write(&chain, made.cert.pem()).unwrap();
+            made.cert.der().clone()
+        };
+        write("first");
+        let certificate = ServerCertificate::load(chain.clone(), key.clone()).unwrap();
+        let in_force = || certificate.state().in_force.cert.first().cloned().unwrap();
+        let now_ms = 1_800_000_000_000;
+        let second = write("the second one");
+        certificate.renew(now_ms);
+        assert_eq!(in_force(), second);
+        fs::write(&chain, "no certificate").unwrap();
+        certificate.renew(now_ms);
+        assert_eq!(in_force(), second);
+        let third = write("third");
+        certificate.renew(now_ms);
+        assert_eq!(in_force(), third);
+    }
+}

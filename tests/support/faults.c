@@ -1,0 +1,65 @@
+/* Faults of the machine below a process, for LD_PRELOAD: no right and no mount is needed.
+ *
+ * FAULTS_FULL=FILE   while FILE exists, no regular file can grow: ENOSPC, as a full disk says.
+ *                    What overwrites bytes that are there goes through, as on a full disk.
+ * FAULTS_CLOCK=FILE  FILE holds the seconds by which the wall clock is ahead (or -behind).
+ *
+ * Standard error is left alone, so that a test can read what the process says about it. */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define REAL(name, type) ((type)dlsym(RTLD_NEXT, name))
+
+static int no_room(int fd, off_t end) {
+    const char *flag = getenv("FAULTS_FULL");
+    struct stat file;
+    if (!flag || fd == 2 || access(flag, F_OK) != 0) return 0;
+    if (fstat(fd, &file) != 0 || !S_ISREG(file.st_mode)) return 0;
+    if (end >= 0 && end <= file.st_size) return 0;
+    errno = ENOSPC;
+    return 1;
+}
+
+ssize_t write(int fd, const void *bytes, size_t count) {
+    int kept = errno;
+    off_t at = lseek(fd, 0, SEEK_CUR);
+    errno = kept;
+    if (at >= 0 && (fcntl(fd, F_GETFL) & O_APPEND)) at = -1;
+    if (no_room(fd, at < 0 ? -1 : at + (off_t)count)) return -1;
+    return REAL("write", ssize_t (*)(int, const void *, size_t))(fd, bytes, count);
+}
+
+ssize_t pwrite(int fd, const void *bytes, size_t count, off_t at) {
+    if (no_room(fd, at + (off_t)count)) return -1;
+    return REAL("pwrite", ssize_t (*)(int, const void *, size_t, off_t))(fd, bytes, count, at);
+}
+
+ssize_t pwrite64(int fd, const void *bytes, size_t count, off64_t at) {
+    if (no_room(fd, at + (off_t)count)) return -1;
+    return REAL("pwrite64", ssize_t (*)(int, const void *, size_t, off64_t))(fd, bytes, count, at);
+}
+
+int clock_gettime(clockid_t clock, struct timespec *now) {
+    static int (*real)(clockid_t, struct timespec *);
+    if (!real) real = REAL("clock_gettime", int (*)(clockid_t, struct timespec *));
+    int outcome = real(clock, now);
+    const char *path = getenv("FAULTS_CLOCK");
+    if (outcome == 0 && clock == CLOCK_REALTIME && path) {
+        int kept = errno;
+        char text[32] = {0};
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd >= 0) {
+            if (read(fd, text, sizeof text - 1) > 0) now->tv_sec += atol(text);
+            close(fd);
+        }
+        errno = kept;
+    }
+    return outcome;
+}

@@ -1,0 +1,24 @@
+//! Databases of a test's own on the PostgreSQL server that `cargo xtask test` starts.
+
+use std::process::Command;
+
+/// The server, where one is named.
+pub fn server() -> Option<String> {
+    std::env::var("HEADGATE_TEST_POSTGRES").ok()
+}
+
+/// A database that no other test has; gives its URL.
+pub fn fresh_database(server: &str, name: &str) -> String {
+    let name = format!("{name}_{}", std::process::id());
+    run(server, &format!("CREATE DATABASE {name}"));
+    let (base, _) = server.rsplit_once('/').expect("a database's URL");
+    format!("{base}/{name}")
+}
+
+/// Runs one statement.
+pub fn run(url: &str, sql: &str) {
+    let psql = Command::new("psql").args([url, "-q", "-c", sql]).output();
+    let output = psql.expect("psql");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{sql}: {error}");
+}
