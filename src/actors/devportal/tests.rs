@@ -15,7 +15,7 @@ use storage::{Database, StoreError};
 use super::*;
 use crate::admin::AdminHandle;
 use crate::change_feed::FeedSettings;
-use crate::key_manager::command::{ClientSecret, GrantType, NewClient, TokenRequest};
+use crate::key_manager::command::{ClientSecret, GrantType, NewClient, NewUser, TokenRequest};
 use crate::key_manager::{Desk, Keys, Passwords, Settings, SigningAlgorithm};
 use crate::publisher::{Author, Edition, NewApi, PublisherHandle, PublisherSettings, Step, Target};
 
@@ -205,6 +205,8 @@ fn client(application: &Application) -> NewClient {
         token_type: TokenType::Jwt,
         access_token_seconds: None,
         refresh_token_seconds: None,
+        user_token_seconds: None,
+        id_token_seconds: None,
     }
 }
 
@@ -236,6 +238,10 @@ async fn what_is_one_owners_is_not_found_by_another() {
     let api = published(&bench, "pizza").await;
     let held = portal.create_subscription(subscription(&api, &made)).await;
     let held = held.unwrap().value;
+    let all = ApplicationListing {
+        limit: 10,
+        ..ApplicationListing::default()
+    };
     for (owner, count) in [("ann", 1), ("bob", 0)] {
         let found = portal.application(SUPER_TENANT, owner, &made.id).await;
         assert_eq!(is_not_found(&found), count == 0, "{owner}");
@@ -243,7 +249,7 @@ async fn what_is_one_owners_is_not_found_by_another() {
         assert_eq!(is_not_found(&found), count == 0, "{owner}");
         let listed = portal.subscriptions_of_api(SUPER_TENANT, &api, owner).await;
         assert_eq!(listed.unwrap().len(), count, "{owner}");
-        let listed = portal.applications(SUPER_TENANT, owner, "", (10, 0)).await;
+        let listed = portal.applications(SUPER_TENANT, owner, all).await;
         assert_eq!(listed.unwrap().1, count, "{owner}");
     }
 }
@@ -278,6 +284,16 @@ async fn a_subscription_and_the_removal_of_its_api_or_application_do_not_cross()
 async fn removing_an_application_ends_its_tokens_and_leaves_no_client() {
     let bench = bench().await;
     let portal = &bench.portal;
+    let ann = NewUser {
+        tenant: SUPER_TENANT.to_owned(),
+        name: "ann".to_owned(),
+        password: "sesame".to_owned(),
+        email: String::new(),
+        given_name: String::new(),
+        family_name: String::new(),
+        roles: Vec::new(),
+    };
+    portal.key_manager().create_user(ann).await.unwrap();
     let made = portal.create_application(application("Shop", "ann")).await;
     let made = made.unwrap().value;
     let keys = portal.create_keys(
@@ -409,6 +425,19 @@ async fn a_policy_that_something_names_cannot_be_removed() {
     let mut read = bench.apim.read().await.unwrap();
     let level = PolicyLevel::Subscription;
     let gold = policies::find(&mut read, SUPER_TENANT, level, "Gold").await;
+    let seeded = Policy::defaults(SUPER_TENANT, String::new);
+    let built_in: Vec<_> = seeded
+        .into_iter()
+        .filter(Policy::is_built_in)
+        .map(|policy| (policy.level, policy.name))
+        .collect();
+    assert_eq!(built_in.len(), 5, "{built_in:?}");
+    for (level, name) in built_in {
+        let policy = policies::find(&mut read, SUPER_TENANT, level, &name).await;
+        let removed = bench.admin.delete_policy(policy.unwrap().unwrap()).await;
+        let problem = removed.unwrap_err().to_string();
+        assert!(problem.contains("built in"), "{problem}");
+    }
     let level = PolicyLevel::Application;
     let ten = policies::find(&mut read, SUPER_TENANT, level, "10PerMin").await;
     drop(read);

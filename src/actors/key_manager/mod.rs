@@ -7,13 +7,16 @@
 mod attempts;
 mod clients;
 pub mod command;
+mod departure;
 mod desk;
 mod handle;
 mod issue;
 mod keys;
 pub mod message;
+mod password_hash;
 mod passwords;
 mod people;
+mod refresh_token;
 mod relay;
 mod revoke;
 #[cfg(test)]
@@ -21,7 +24,7 @@ mod tests;
 mod validate;
 mod worker;
 
-pub use desk::{Desk, Settings, bare_name};
+pub use desk::{Desk, LONGEST_CHOSEN_SECONDS, Settings, bare_name};
 pub use handle::{KeyManagerHandle, bearer, hash_hex};
 pub use keys::{KeyError, Keys, SigningAlgorithm};
 pub use passwords::Passwords;
@@ -111,7 +114,9 @@ fn by_clerk(command: &Command, of: usize) -> usize {
             spread(&client.consumer_key, of)
         }
         Command::CreateClient(client) => spread(&client.name, of),
-        Command::FindClient(key) | Command::RegenerateSecret(key) => spread(key, of),
+        Command::FindClient(key) | Command::RegenerateSecret(key) | Command::FindRefresh(key) => {
+            spread(key, of)
+        }
         Command::FindClientByName { name, .. } | Command::FindUserByName { name, .. } => {
             spread(name, of)
         }

@@ -9,6 +9,7 @@ use storage::shared::outbox;
 
 use super::*;
 use crate::change_feed::message::Pull;
+use crate::key_manager::command::OauthRefusal;
 
 fn gone(name: &str) -> Change {
     Change::UserChanged {
@@ -88,6 +89,41 @@ async fn a_deleted_users_tokens_and_password_are_refused() {
     );
     let new = bench.log_in(&secret, PASSWORD).await.unwrap();
     assert!(bench.is_good(&new.access_token).await);
+}
+
+#[tokio::test]
+async fn a_deleted_users_client_ends_and_a_namesake_inherits_nothing() {
+    let bench = bench(SigningAlgorithm::Es256).await;
+    for token_type in [TokenType::Jwt, TokenType::Oauth] {
+        let (client, secret) = bench.client(token_type).await;
+        let own = || request(&secret, GrantType::ClientCredentials, "");
+        let issued = bench.km.issue(own()).await.unwrap().access_token;
+        assert!(bench.is_good(&issued).await);
+        let olga = bench.km.find_user_by_name(SUPER_TENANT, "olga").await;
+        let id = olga.unwrap().id;
+        let applied = bench.km.delete_user(SUPER_TENANT, &id).await.unwrap();
+        assert!(applied.is_some());
+        assert!(!bench.is_good(&issued).await);
+        assert!(bench.km.issue(own()).await.is_err());
+        // As a registration that was under way when its owner was removed.
+        let late = bench.km.create_client(client.details.clone()).await;
+        let (late, consumer_secret) = late.unwrap();
+        let late = ClientSecret {
+            consumer_key: late.consumer_key,
+            consumer_secret,
+        };
+        let own = request(&late, GrantType::ClientCredentials, "");
+        let refused = bench.km.issue(own).await;
+        assert!(
+            matches!(refused, Err(Refused::Oauth(OauthRefusal::InvalidClient, _))),
+            "a client lives no longer than its owner"
+        );
+        bench.user("olga", &[role::SUBSCRIBER]).await;
+        for key in [&client.consumer_key, &late.consumer_key] {
+            let found = bench.km.find_client(key).await;
+            assert!(matches!(found, Err(Refused::NotFound(_))));
+        }
+    }
 }
 
 #[tokio::test]
