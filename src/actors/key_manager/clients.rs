@@ -173,6 +173,8 @@ pub(super) fn shown(client: &OauthClient) -> Client {
             token_type: TokenType::parse(&client.token_type).unwrap_or_default(),
             access_token_seconds: client.access_token_seconds,
             refresh_token_seconds: client.refresh_token_seconds,
+            user_token_seconds: client.user_token_seconds,
+            id_token_seconds: client.id_token_seconds,
         },
     }
 }
@@ -190,6 +192,8 @@ fn stored(client: &Client, secret_hash: String, created_at_ms: i64) -> OauthClie
         token_type: details.token_type.as_str().to_owned(),
         access_token_seconds: details.access_token_seconds,
         refresh_token_seconds: details.refresh_token_seconds,
+        user_token_seconds: details.user_token_seconds,
+        id_token_seconds: details.id_token_seconds,
         created_at_ms,
     }
 }
