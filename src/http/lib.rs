@@ -6,6 +6,7 @@ pub mod admin;
 pub mod auth;
 pub mod body;
 pub mod devportal;
+mod document;
 mod entity_tag;
 pub mod error;
 mod failure;
@@ -20,6 +21,7 @@ mod readiness;
 mod search;
 pub mod server;
 mod services;
+mod timed_body;
 
 pub use readiness::{Checked, Readiness};
 pub use services::{Ingress, Services};
