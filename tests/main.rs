@@ -14,6 +14,7 @@
 
 mod support;
 
+mod administration;
 mod bad_input;
 mod bad_input_rows;
 mod changes;
@@ -23,7 +24,9 @@ mod crash_points;
 mod demo;
 mod gateway;
 mod hostile_definitions;
+mod oauth;
 mod people;
+mod portal;
 mod start;
 mod supervision;
 mod usage;

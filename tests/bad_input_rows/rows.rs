@@ -186,6 +186,11 @@ fn policies() -> Vec<Row> {
         faults.extend([
             wrong("/policyName", json!("two words")),
             wrong("/description", json!(5)),
+            wrong("/subscriberCount", json!(5)),
+            wrong(
+                "/permissions",
+                json!({"permissionType": "DENY", "roles": ["admin"]}),
+            ),
             gone("/defaultLimit"),
             wrong("/defaultLimit", json!("none")),
             wrong("/defaultLimit/type", json!("PLANETS")),
@@ -341,6 +346,7 @@ fn key_manager(world: &World) -> Vec<Row> {
         wrong("/emails", json!("a@b")),
         wrong("/roles", json!("admin")),
         wrong("/roles", json!([{"value": "Internal/emperor"}])),
+        wrong("/active", json!(false)),
     ]);
     let scim = Row::json("POST", "/scim2/Users", user, 201);
     let me = json!({"user": {"username": "signer", "password": "Sign-me-up-1", "claims": []}});
@@ -356,6 +362,11 @@ fn key_manager(world: &World) -> Vec<Row> {
         wrong("/grantType", json!(5)),
         wrong("/tokenType", json!("PLANET")),
         wrong("/owner", json!(5)),
+        wrong("/owner", json!("nobody-of-this-name")),
+        wrong(
+            "/clientName",
+            json!(format!("admin_{}_PRODUCTION", world.application)),
+        ),
     ]);
     let form = |path, members, faults: Vec<Fault>| {
         Row::new("POST", path, Good::Form(members), 200).faults(faults)
@@ -365,6 +376,8 @@ fn key_manager(world: &World) -> Vec<Row> {
         gone("/grant_type"),
         wrong("/grant_type", json!("magic")),
         wrong("/validity_period", json!("long")),
+        wrong("/validity_period", json!("0")),
+        wrong("/validity_period", json!("-5")),
     ];
     let token = form("/oauth2/token", token, token_faults);
     let shown = json!({"token": world.token});
