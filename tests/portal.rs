@@ -95,37 +95,39 @@ async fn the_lives_and_the_kind_of_tokens_are_those_that_were_chosen() {
     }
 }
 
+/// A subscription, keys and an API key, as they were answered when they were made.
+async fn held(node: &Node, admin: &str, api: &str, application: &str) -> [Value; 3] {
+    let body = json!({"apiId": api, "applicationId": application, "throttlingPolicy": "Unlimited"});
+    let made = post(node, admin, "/subscriptions", &body, 201).await;
+    let body = json!({
+        "keyType": "PRODUCTION", "grantTypesToBeSupported": ["client_credentials"],
+    });
+    let path = format!("/applications/{application}/generate-keys");
+    let keys = post(node, admin, &path, &body, 200).await;
+    let body = json!({"keyName": "first", "keyType": "PRODUCTION"});
+    let of_api = format!("/apis/{api}/api-keys");
+    post(node, admin, &format!("{of_api}/generate"), &body, 200).await;
+    let list = read(node, admin, &of_api).await;
+    assert!(list["list"][0].get("associatedApp").is_none(), "{list}");
+    let body = json!({"keyUUID": list["list"][0]["keyUUID"], "applicationUUID": application});
+    let bound = post(node, admin, &format!("{of_api}/associate"), &body, 200).await;
+    [made, keys, bound]
+}
+
 #[tokio::test]
 async fn documents_name_what_they_point_at_and_hold_no_null() {
     let (node, upstream) = (Node::start().await, Upstream::start().await);
     let admin = node.admin_token().await;
     let api = node.published(&admin, "Shop", "/shop", &upstream.url).await;
     let application = node.application(&admin, "mine", "Unlimited", "JWT").await;
-    let body = json!({"apiId": api, "applicationId": application, "throttlingPolicy": "Unlimited"});
-    let made = post(&node, &admin, "/subscriptions", &body, 201).await;
-    let id = text(&made, "subscriptionId");
-    let body = json!({
-        "keyType": "PRODUCTION", "grantTypesToBeSupported": ["client_credentials"],
-    });
+    let mut documents = held(&node, &admin, &api, &application).await.to_vec();
+    let id = text(&documents[0], "subscriptionId").to_owned();
     let one = format!("/applications/{application}");
-    let keys = post(&node, &admin, &format!("{one}/generate-keys"), &body, 200).await;
-    let body = json!({"keyName": "first", "keyType": "PRODUCTION"});
-    let of_api = format!("/apis/{api}/api-keys");
-    post(&node, &admin, &format!("{of_api}/generate"), &body, 200).await;
-    let list = read(&node, &admin, &of_api).await;
-    assert!(list["list"][0].get("associatedApp").is_none(), "{list}");
-    let body = json!({"keyUUID": list["list"][0]["keyUUID"], "applicationUUID": application});
-    let bound = post(&node, &admin, &format!("{of_api}/associate"), &body, 200).await;
-    assert_eq!(
-        bound,
-        json!({"keyName": "first", "apiName": "Shop", "applicationName": "mine"})
-    );
-    let mut documents = vec![made.clone(), keys, bound];
     for path in [
         format!("/subscriptions/{id}"),
         format!("/subscriptions?applicationId={application}"),
         format!("/subscriptions?apiId={api}"),
-        of_api,
+        format!("/apis/{api}/api-keys"),
         format!("{one}/api-keys/PRODUCTION/associations"),
         format!("{one}/oauth-keys"),
         one.clone(),
@@ -138,53 +140,42 @@ async fn documents_name_what_they_point_at_and_hold_no_null() {
     ] {
         documents.push(read(&node, &admin, &path).await);
     }
-    let [
-        _,
-        _,
-        _,
-        single,
-        by_application,
-        by_api,
-        api_keys,
-        associations,
-        ..,
-    ] = &documents[..]
-    else {
-        panic!("{documents:?}");
-    };
-    for held in [
-        &made,
-        single,
-        &by_application["list"][0],
-        &by_api["list"][0],
-    ] {
+    let (made, bound, single) = (&documents[0], &documents[2], &documents[3]);
+    let (by_application, by_api) = (&documents[4]["list"][0], &documents[5]["list"][0]);
+    let names = json!({"keyName": "first", "apiName": "Shop", "applicationName": "mine"});
+    assert_eq!(*bound, names);
+    for held in [made, single, by_application, by_api] {
         assert_eq!(held["apiInfo"]["name"], "Shop", "{held}");
         assert_eq!(held["apiInfo"]["context"], "/shop/1.0.0");
         assert_eq!(held["applicationInfo"]["name"], "mine", "{held}");
         assert_eq!(held["applicationInfo"]["subscriptionCount"], 1, "{held}");
     }
-    assert_eq!(api_keys["list"][0]["associatedApp"], "mine");
-    assert_eq!(associations["list"][0]["apiName"], "Shop");
-    let listed = read(&node, &admin, "/apis").await;
-    let plans = &listed["list"][0]["throttlingPolicies"];
-    assert_eq!(*plans, json!(["Unlimited", "Gold"]));
-    // As they are after a change.
+    assert_eq!(documents[6]["list"][0]["associatedApp"], "mine");
+    assert_eq!(documents[7]["list"][0]["apiName"], "Shop");
+    let mut found = Vec::new();
+    for (index, document) in documents.iter().enumerate() {
+        nulls(document, &index.to_string(), &mut found);
+    }
+    assert_eq!(found, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn lists_of_apis_say_which_plans_each_offers_as_it_was_changed_last() {
+    let (node, upstream) = (Node::start().await, Upstream::start().await);
+    let admin = node.admin_token().await;
+    let api = node.published(&admin, "Shop", "/shop", &upstream.url).await;
+    let plans = async || {
+        let listed = read(&node, &admin, "/apis").await;
+        listed["list"][0]["throttlingPolicies"].clone()
+    };
+    assert_eq!(plans().await, json!(["Unlimited", "Gold"]));
     let path = format!("{PUBLISHER}/apis/{api}");
     let document = node.get(&path).bearer(&admin).send().await.expect(200);
     let mut document = document.json();
     document["policies"] = json!(["Unlimited"]);
     let put = node.put(&path).bearer(&admin).json(&document);
     put.send().await.expect(200);
-    let listed = read(&node, &admin, "/apis").await;
-    assert_eq!(
-        listed["list"][0]["throttlingPolicies"],
-        json!(["Unlimited"])
-    );
-    let mut found = Vec::new();
-    for (index, document) in documents.iter().enumerate() {
-        nulls(document, &index.to_string(), &mut found);
-    }
-    assert_eq!(found, Vec::<String>::new());
+    assert_eq!(plans().await, json!(["Unlimited"]));
 }
 
 #[tokio::test]

@@ -180,27 +180,28 @@ pub(super) fn all(world: &World) -> Vec<Row> {
     rows
 }
 
+fn policy_faults() -> Vec<Fault> {
+    let mut faults = name("/policyName", 60);
+    faults.extend([
+        wrong("/policyName", json!("two words")),
+        wrong("/description", json!(5)),
+        wrong("/subscriberCount", json!(5)),
+        wrong(
+            "/permissions",
+            json!({"permissionType": "DENY", "roles": ["admin"]}),
+        ),
+        gone("/defaultLimit"),
+        wrong("/defaultLimit", json!("none")),
+        wrong("/defaultLimit/type", json!("PLANETS")),
+        gone("/defaultLimit/requestCount"),
+        wrong("/defaultLimit/requestCount/requestCount", json!("many")),
+        wrong("/defaultLimit/requestCount/requestCount", json!(-1)),
+        wrong("/defaultLimit/requestCount/timeUnit", json!("fortnight")),
+    ]);
+    faults
+}
+
 fn policies() -> Vec<Row> {
-    let faults = || {
-        let mut faults = name("/policyName", 60);
-        faults.extend([
-            wrong("/policyName", json!("two words")),
-            wrong("/description", json!(5)),
-            wrong("/subscriberCount", json!(5)),
-            wrong(
-                "/permissions",
-                json!({"permissionType": "DENY", "roles": ["admin"]}),
-            ),
-            gone("/defaultLimit"),
-            wrong("/defaultLimit", json!("none")),
-            wrong("/defaultLimit/type", json!("PLANETS")),
-            gone("/defaultLimit/requestCount"),
-            wrong("/defaultLimit/requestCount/requestCount", json!("many")),
-            wrong("/defaultLimit/requestCount/requestCount", json!(-1)),
-            wrong("/defaultLimit/requestCount/timeUnit", json!("fortnight")),
-        ]);
-        faults
-    };
     let paths = [
         (
             "application",
@@ -221,9 +222,9 @@ fn policies() -> Vec<Row> {
     let mut rows = Vec::new();
     for (level, every, one) in paths {
         let create = Row::json("POST", every, policy("Fresh"), 201);
-        rows.push(create.faults(faults()).once());
+        rows.push(create.faults(policy_faults()).once());
         let update = Row::json("PUT", one, policy("Known"), 200);
-        rows.push(update.faults(faults()).level(level).tagged());
+        rows.push(update.faults(policy_faults()).level(level).tagged());
     }
     let every = "/api/am/admin/v4/throttling/deny-policies";
     let good =

@@ -33,6 +33,14 @@ impl Desk {
         oauth_clients::create(&mut write, &row).await?;
         let (key, tenant) = (client.consumer_key.clone(), row.tenant);
         self.client_changed(write, &tenant, key).await?;
+        // Asked after the commit: a removal of the owner that came before it has not seen the
+        // client, and any later one will (S3). What cannot be asked undoes nothing.
+        let owner = &client.details.owner;
+        if let Ok(None) = self.roles_of(&tenant, owner).await {
+            self.delete_clients(std::slice::from_ref(&client.consumer_key))
+                .await?;
+            return Err(Refused::NotFound(format!("user {owner}")));
+        }
         Ok(Outcome::Client {
             client,
             secret: Some(secret),

@@ -25,14 +25,7 @@ pub(super) fn read(
     tenant: &str,
     mut fields: Fields,
 ) -> Result<Policy, ApiError> {
-    let name = fields.required_text("policyName", 60)?;
-    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
-    if !name.chars().all(good) {
-        return Err(ApiError::bad_field(
-            "policyName",
-            "must be letters, digits, _ - or .",
-        ));
-    }
+    let name = read_name(&mut fields)?;
     let limit = fields.object("defaultLimit")?;
     let limit = limit.ok_or_else(|| ApiError::bad_field("defaultLimit", "is required"))?;
     let limit = read_limit("defaultLimit", limit)?;
@@ -87,6 +80,16 @@ pub(super) fn read(
         extra: Value::Object(extra).to_string(),
         row_version: 1,
     })
+}
+
+fn read_name(fields: &mut Fields) -> Result<String, ApiError> {
+    let name = fields.required_text("policyName", 60)?;
+    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    if name.chars().all(good) {
+        return Ok(name);
+    }
+    let problem = "must be letters, digits, _ - or .";
+    Err(ApiError::bad_field("policyName", problem))
 }
 
 /// Writes a policy.

@@ -80,6 +80,9 @@ fn is_for_everyone(permissions: &Value) -> bool {
     let everyone = |roles: &Vec<Value>| roles.iter().any(|role| role == role::EVERYONE);
     let kind = permissions.get("permissionType").and_then(Value::as_str);
     let roles = permissions.get("roles").and_then(Value::as_array);
+    if !permissions.is_object() {
+        return false;
+    }
     match kind {
         Some("ALLOW") => roles.is_some_and(everyone),
         Some("NONE") | None => roles.is_none_or(Vec::is_empty),

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use cluster::spawn_named;
 use domain::change::Change;
 use storage::apim::change_log;
+use storage::apim::oauth_clients::{self, OauthClient};
 use storage::shared::outbox;
 
 use super::*;
@@ -105,21 +106,42 @@ async fn a_deleted_users_client_ends_and_a_namesake_inherits_nothing() {
         assert!(applied.is_some());
         assert!(!bench.is_good(&issued).await);
         assert!(bench.km.issue(own()).await.is_err());
-        // As a registration that was under way when its owner was removed.
         let late = bench.km.create_client(client.details.clone()).await;
-        let (late, consumer_secret) = late.unwrap();
+        assert!(
+            matches!(late, Err(Refused::NotFound(_))),
+            "a client lives no longer than its owner"
+        );
+        // As a registration that was cut off between its commit and that look.
+        let row = OauthClient {
+            consumer_key: "late".to_owned(),
+            tenant: SUPER_TENANT.to_owned(),
+            name: "late".to_owned(),
+            owner: "olga".to_owned(),
+            secret_hash: hash_hex("secret"),
+            grant_types: vec!["client_credentials".to_owned()],
+            callback_url: String::new(),
+            token_type: "JWT".to_owned(),
+            access_token_seconds: None,
+            refresh_token_seconds: None,
+            user_token_seconds: None,
+            id_token_seconds: None,
+            created_at_ms: 1,
+        };
+        let mut write = bench.desk.apim.write("test.clients").await.unwrap();
+        oauth_clients::create(&mut write, &row).await.unwrap();
+        write.commit().await.unwrap();
         let late = ClientSecret {
-            consumer_key: late.consumer_key,
-            consumer_secret,
+            consumer_key: "late".to_owned(),
+            consumer_secret: "secret".to_owned(),
         };
         let own = request(&late, GrantType::ClientCredentials, "");
         let refused = bench.km.issue(own).await;
-        assert!(
-            matches!(refused, Err(Refused::Oauth(OauthRefusal::InvalidClient, _))),
-            "a client lives no longer than its owner"
-        );
+        assert!(matches!(
+            refused,
+            Err(Refused::Oauth(OauthRefusal::InvalidClient, _))
+        ));
         bench.user("olga", &[role::SUBSCRIBER]).await;
-        for key in [&client.consumer_key, &late.consumer_key] {
+        for key in [client.consumer_key.as_str(), "late"] {
             let found = bench.km.find_client(key).await;
             assert!(matches!(found, Err(Refused::NotFound(_))));
         }
