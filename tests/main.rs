@@ -14,6 +14,7 @@
 
 mod support;
 
+mod administration;
 mod bad_input;
 mod bad_input_rows;
 mod changes;
@@ -31,8 +32,10 @@ mod hostile_definitions;
 mod hostile_frames;
 mod limits;
 mod logs;
+mod oauth;
 mod people;
 mod plans;
+mod portal;
 mod prompt;
 mod readiness;
 mod routing;

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::node::{Node, Options};
 use crate::support::platform::{DEVPORTAL, PUBLISHER, text};
+use crate::support::upstream::Upstream;
 
 const PASSWORD: &str = "Open-sesame-1";
 
@@ -202,6 +203,56 @@ async fn what_a_removed_person_held_opens_nothing_from_the_answer_on() {
     // Somebody else of the same name does not bring the token back.
     person(&node, &admin, "carl", &["Internal/subscriber"]).await;
     list().await.expect(401);
+}
+
+#[tokio::test]
+async fn what_a_removed_person_owned_ends_with_the_answer_and_no_namesake_inherits_it() {
+    let (node, upstream) = (Node::start().await, Upstream::start().await);
+    let admin = node.admin_token().await;
+    let api = node.published(&admin, "Shop", "/shop", &upstream.url).await;
+    let id = person(&node, &admin, "carl", &["Internal/subscriber"]).await;
+    person(&node, &admin, "dora", &["Internal/subscriber"]).await;
+    let scopes = "apim:subscribe apim:app_manage apim:sub_manage apim:api_key";
+    let own = node.user_token("carl", PASSWORD, scopes).await;
+    let held = node.subscribed(&own, &api, "shop", "JWT").await;
+    let opaque = node.subscribed(&own, &api, "opaque", "OAUTH").await;
+    // Somebody else who logged in through the application.
+    let form = [
+        ("grant_type", "password"),
+        ("username", "dora"),
+        ("password", PASSWORD),
+    ];
+    let login = || {
+        node.post("/oauth2/token")
+            .basic(&held.key, &held.secret)
+            .form(&form)
+    };
+    let through = login().send().await.expect(200).json();
+    let tokens = [&held.access, &opaque.access, text(&through, "access_token")];
+    for token in tokens {
+        let call = node.api("GET", "/shop/1.0.0/items").bearer(token);
+        call.send().await.expect(200);
+    }
+    let delete = node.delete(&format!("/scim2/Users/{id}")).bearer(&admin);
+    let gone = delete.send().await.expect(204);
+    assert!(gone.header("headgate-applied").contains('/'));
+    let refused = async || {
+        for token in tokens {
+            let call = node.api("GET", "/shop/1.0.0/items").bearer(token);
+            call.send().await.expect(401);
+        }
+        login().send().await.expect(401);
+    };
+    refused().await;
+    person(&node, &admin, "carl", &["Internal/subscriber"]).await;
+    refused().await;
+    let new = node.user_token("carl", PASSWORD, scopes).await;
+    let list = node.get(&format!("{DEVPORTAL}/applications")).bearer(&new);
+    let list = list.send().await.expect(200).json();
+    assert_eq!(list["count"], 1, "{list}");
+    assert_eq!(list["list"][0]["name"], "DefaultApplication");
+    let one = node.get(&format!("{DEVPORTAL}/applications/{}", held.application));
+    one.bearer(&new).send().await.expect(404);
 }
 
 #[tokio::test]

@@ -81,6 +81,10 @@ impl From<AdminError> for Failure {
         match error {
             AdminError::Store(error) => error.into(),
             AdminError::Ask(error) => error.into(),
+            AdminError::BadField { field, problem } => Self::BadField {
+                field: field.to_owned(),
+                problem,
+            },
         }
     }
 }

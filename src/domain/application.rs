@@ -134,3 +134,22 @@ impl KeyType {
             .find(|kind| kind.as_str() == word)
     }
 }
+/// The name of the client that serves an owner's application for one kind of keys.
+#[must_use]
+pub fn client_name(owner: &str, application_id: &str, key_type: &str) -> String {
+    format!("{owner}_{application_id}_{key_type}")
+}
+
+/// Whether a client of this owner is named as if it served an application.
+#[must_use]
+pub fn names_application(client: &str, owner: &str) -> bool {
+    let rest = client
+        .strip_prefix(owner)
+        .and_then(|rest| rest.strip_prefix('_'));
+    let parts = rest.and_then(|rest| rest.rsplit_once('_'));
+    parts.is_some_and(|(id, word)| {
+        KeyType::parse(word).is_some()
+            && id.len() == 36
+            && id.chars().all(|c| c.is_ascii_hexdigit() || c == '-')
+    })
+}

@@ -239,6 +239,15 @@ impl Policy {
             .chain(groups.map(|(number, group)| (number, &group.limit)))
     }
 
+    /// Whether requests rest on it without anything that names it: anonymous calls, calls without
+    /// a subscription, and everything that is unlimited.
+    #[must_use]
+    pub fn is_built_in(&self) -> bool {
+        self.name == UNLIMITED
+            || (self.level == PolicyLevel::Subscription
+                && [SUBSCRIPTIONLESS, UNAUTHENTICATED].contains(&self.name.as_str()))
+    }
+
     /// The policies that a new tenant starts with, as WSO2's; ids are given by `id`.
     pub fn defaults(tenant: &str, mut id: impl FnMut() -> String) -> Vec<Self> {
         let per_minute = |units| {

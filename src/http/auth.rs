@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use axum::extract::{FromRequestParts, Request};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::{HeaderMap, HeaderValue, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
@@ -70,6 +70,9 @@ pub(crate) async fn guard(
     let Some(services) = request.extensions().get::<Services>().cloned() else {
         return ApiError::internal(&"services are not attached to the request").into_response();
     };
+    if let Err(error) = known_tenant(request.uri(), request.headers()) {
+        return error.into_response();
+    }
     let address = caller_address::of(&request, &services.trusted_proxies);
     match admit(operation, &services, request.headers(), address).await {
         Ok(caller) => {
@@ -82,6 +85,22 @@ pub(crate) async fn guard(
     }
 }
 
+/// Refuses what is asked of a tenant that is not served: the answer would be another one's.
+fn known_tenant(uri: &Uri, headers: &HeaderMap) -> Result<(), ApiError> {
+    let query = uri.query().unwrap_or_default();
+    let named = form_urlencoded::parse(query.as_bytes())
+        .find(|(name, _)| name == "requestedTenant")
+        .map(|(_, tenant)| tenant.into_owned());
+    let header = headers.get("x-wso2-tenant");
+    let header = header.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    for tenant in [named, header].into_iter().flatten() {
+        if !tenant.is_empty() && tenant != SUPER_TENANT {
+            return Err(ApiError::not_found("tenant", &tenant));
+        }
+    }
+    Ok(())
+}
+
 async fn admit(
     operation: &Operation,
     services: &Services,
@@ -91,7 +110,7 @@ async fn admit(
     let (scopes, optional, basic) = match operation.access {
         Access::Own => return Ok(None),
         Access::Scopes(scopes) => (scopes, false, false),
-        Access::Optional(scopes) => (scopes, true, false),
+        Access::Anybody => (&[][..], true, false),
         Access::BasicOr(scopes) => (scopes, false, true),
     };
     let Some(header) = headers.get(AUTHORIZATION) else {
@@ -113,7 +132,7 @@ async fn admit(
             return Ok(Some(operator()));
         }
         let caller = by_token(services, credential).await?;
-        if scopes.iter().any(|scope| caller.has(scope)) {
+        if optional || scopes.iter().any(|scope| caller.has(scope)) {
             return Ok(Some(caller));
         }
         return Err(ApiError::forbidden(format!(
@@ -144,7 +163,9 @@ pub(crate) async fn administrator(
     header: Option<&HeaderValue>,
 ) -> Result<(), ApiError> {
     let text = header.and_then(|header| header.to_str().ok()).unwrap_or("");
-    let Some(token) = text.strip_prefix("Bearer ") else {
+    let credential = text.split_once(' ');
+    let credential = credential.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    let Some(token) = credential.map(|(_, token)| token.trim()) else {
         return Err(ApiError::unauthorized(
             "send an administrator's bearer token",
         ));

@@ -11,6 +11,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde_json::{Map, Value};
 
 use crate::error::ApiError;
+use crate::timed_body;
 
 /// The most bytes of a JSON body.
 pub const JSON_LIMIT: usize = 1024 * 1024;
@@ -26,7 +27,7 @@ pub struct Fields {
 /// Reads a whole body of at most `limit` bytes.
 ///
 /// # Errors
-/// 413 beyond the limit, 400 when the body ends early.
+/// 413 beyond the limit, 408 when the body comes too slowly, 400 when it ends early.
 pub async fn read(request: Request, limit: usize) -> Result<Bytes, ApiError> {
     let collected = Limited::new(request.into_body(), limit).collect().await;
     match collected {
@@ -34,6 +35,7 @@ pub async fn read(request: Request, limit: usize) -> Result<Bytes, ApiError> {
         Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => {
             Err(ApiError::too_large(limit))
         }
+        Err(error) if timed_body::is_late(&*error) => Err(ApiError::late()),
         Err(_) => Err(ApiError::bad_request(
             "the body could not be read to its end",
         )),

@@ -151,6 +151,17 @@ impl ApiError {
         )
     }
 
+    /// 408: the body did not come in time.
+    #[must_use]
+    pub fn late() -> Self {
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            408,
+            "Request Timeout",
+            "the body did not come in time",
+        )
+    }
+
     /// 413: the body exceeds `limit` bytes.
     #[must_use]
     pub fn too_large(limit: usize) -> Self {

@@ -8,6 +8,7 @@ pub mod auth;
 pub mod body;
 mod caller_address;
 pub mod devportal;
+mod document;
 mod entity_tag;
 pub mod error;
 mod failure;
@@ -22,6 +23,7 @@ mod readiness;
 mod search;
 pub mod server;
 mod services;
+mod timed_body;
 
 pub use accept::Acceptance;
 pub use readiness::{Checked, Readiness};

@@ -28,8 +28,8 @@ pub enum BodyKind {
 pub enum Access {
     /// A bearer token with any one of these scopes.
     Scopes(&'static [&'static str]),
-    /// A bearer token with any one of these scopes, or nobody in particular (anonymous browsing).
-    Optional(&'static [&'static str]),
+    /// Anybody: nobody in particular, or the holder of any valid token (anonymous browsing).
+    Anybody,
     /// A user's HTTP Basic credentials, or a bearer token with one of these scopes.
     BasicOr(&'static [&'static str]),
     /// The operation checks its caller itself (OAuth2 client authentication) or is public.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{ConnectInfo, Extension};
+use axum::extract::{ConnectInfo, Extension, Request};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -12,13 +12,17 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+use tower::util::MapRequestLayer;
 
 use cluster::spawn_named;
 
 use crate::accept::{Acceptance, Accepting};
+use crate::timed_body::TimedBody;
 
 /// A TLS handshake that takes longer is dropped.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// The most bytes of a request's head; beyond it 431 (RFC 6585 §5).
+const HEADER_LIMIT: usize = 64 * 1024;
 /// How long open requests may go on after a stop.
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -34,7 +38,13 @@ pub async fn serve(
     let accepting = Accepting::begin(listener, acceptance);
     while let Some((stream, peer)) = accepting.next(&stop).await {
         let acceptor = acceptor.clone();
-        let router = router.clone().layer(Extension(ConnectInfo(peer)));
+        let router =
+            router
+                .clone()
+                .layer(Extension(ConnectInfo(peer)))
+                .layer(MapRequestLayer::new(|request: Request| {
+                    request.map(TimedBody::wrap)
+                }));
         let graceful = Arc::clone(&graceful);
         spawn_named("management connection", async move {
             connection(stream, acceptor, router, &graceful).await;
@@ -57,8 +67,12 @@ async fn connection(
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HANDSHAKE);
-    builder.http2().timer(TokioTimer::new());
+        .header_read_timeout(HANDSHAKE)
+        .max_buf_size(HEADER_LIMIT);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(u32::try_from(HEADER_LIMIT).unwrap_or(u32::MAX));
     let service = TowerToHyperService::new(router);
     match acceptor {
         None => {

@@ -288,21 +288,25 @@ impl Write {
         Ok(last)
     }
 
-    /// Appends one change that was relayed from Shared and commits (C5). `source` is the id of its
-    /// outbox row.
+    /// Appends one change that was relayed from Shared, after those that it brings with it in
+    /// API-M, and commits (C5). `source` is the id of its outbox row.
     ///
     /// # Errors
     /// [`StoreError::Duplicate`] when it was relayed before; then nothing was written.
     pub async fn relay(
         mut self,
-        tenant: &str,
+        (tenant, source): (&str, &str),
+        with_it: &[Change],
         change: &Change,
-        source: &str,
-        uuid: &str,
+        new_uuid: impl Fn() -> String,
         now_ms: i64,
     ) -> Result<u64, StoreError> {
+        for brought in with_it {
+            self.append(tenant, brought, None, &new_uuid(), now_ms)
+                .await?;
+        }
         let n = self
-            .append(tenant, change, Some(source), uuid, now_ms)
+            .append(tenant, change, Some(source), &new_uuid(), now_ms)
             .await?;
         self.commit().await?;
         Ok(n)

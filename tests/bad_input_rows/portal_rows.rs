@@ -12,6 +12,7 @@ pub(super) fn applications(world: &World) -> Vec<Row> {
         faults.extend(name("/throttlingPolicy", 60));
         faults.extend([
             wrong("/name", json!("<b>")),
+            wrong("/name", json!("a\u{202e}b")),
             wrong("/throttlingPolicy", json!("NoSuchPlan")),
             wrong("/tokenType", json!("PLANET")),
             wrong("/attributes", json!("x")),
@@ -64,6 +65,15 @@ pub(super) fn keys(world: &World) -> Vec<Row> {
             wrong(grants, json!(["magic"])),
             wrong("/callbackUrl", json!(5)),
             wrong("/additionalProperties", json!("x")),
+            wrong(
+                "/additionalProperties",
+                json!({"user_access_token_expiry_time": -1}),
+            ),
+            wrong(
+                "/additionalProperties",
+                json!({"id_token_expiry_time": "100000000"}),
+            ),
+            wrong("/validityTime", json!("soon")),
             wrong("/keyManager", json!("Elsewhere")),
         ]
     };
@@ -93,6 +103,8 @@ pub(super) fn keys(world: &World) -> Vec<Row> {
         let faults = name("/consumerSecret", 200).into_iter().chain([
             wrong("/scopes", json!("all")),
             wrong("/validityPeriod", json!("long")),
+            wrong("/validityPeriod", json!(0)),
+            wrong("/validityPeriod", json!(-1)),
             wrong("/grantType", json!("magic")),
         ]);
         rows.push(row.faults(faults).owned());
@@ -108,6 +120,7 @@ pub(super) fn api_keys(world: &World) -> Vec<Row> {
     });
     let mut faults = name("/keyName", 100);
     faults.extend([
+        wrong("/keyName", json!("a\nb")),
         wrong("/keyType", json!("PLANET")),
         wrong("/validityPeriod", json!("long")),
         wrong("/validityPeriod", json!(0)),

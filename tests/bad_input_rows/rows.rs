@@ -180,22 +180,28 @@ pub(super) fn all(world: &World) -> Vec<Row> {
     rows
 }
 
+fn policy_faults() -> Vec<Fault> {
+    let mut faults = name("/policyName", 60);
+    faults.extend([
+        wrong("/policyName", json!("two words")),
+        wrong("/description", json!(5)),
+        wrong("/subscriberCount", json!(5)),
+        wrong(
+            "/permissions",
+            json!({"permissionType": "DENY", "roles": ["admin"]}),
+        ),
+        gone("/defaultLimit"),
+        wrong("/defaultLimit", json!("none")),
+        wrong("/defaultLimit/type", json!("PLANETS")),
+        gone("/defaultLimit/requestCount"),
+        wrong("/defaultLimit/requestCount/requestCount", json!("many")),
+        wrong("/defaultLimit/requestCount/requestCount", json!(-1)),
+        wrong("/defaultLimit/requestCount/timeUnit", json!("fortnight")),
+    ]);
+    faults
+}
+
 fn policies() -> Vec<Row> {
-    let faults = || {
-        let mut faults = name("/policyName", 60);
-        faults.extend([
-            wrong("/policyName", json!("two words")),
-            wrong("/description", json!(5)),
-            gone("/defaultLimit"),
-            wrong("/defaultLimit", json!("none")),
-            wrong("/defaultLimit/type", json!("PLANETS")),
-            gone("/defaultLimit/requestCount"),
-            wrong("/defaultLimit/requestCount/requestCount", json!("many")),
-            wrong("/defaultLimit/requestCount/requestCount", json!(-1)),
-            wrong("/defaultLimit/requestCount/timeUnit", json!("fortnight")),
-        ]);
-        faults
-    };
     let paths = [
         (
             "application",
@@ -216,9 +222,9 @@ fn policies() -> Vec<Row> {
     let mut rows = Vec::new();
     for (level, every, one) in paths {
         let create = Row::json("POST", every, policy("Fresh"), 201);
-        rows.push(create.faults(faults()).once());
+        rows.push(create.faults(policy_faults()).once());
         let update = Row::json("PUT", one, policy("Known"), 200);
-        rows.push(update.faults(faults()).level(level).tagged());
+        rows.push(update.faults(policy_faults()).level(level).tagged());
     }
     let every = "/api/am/admin/v4/throttling/deny-policies";
     let good =
@@ -341,6 +347,7 @@ fn key_manager(world: &World) -> Vec<Row> {
         wrong("/emails", json!("a@b")),
         wrong("/roles", json!("admin")),
         wrong("/roles", json!([{"value": "Internal/emperor"}])),
+        wrong("/active", json!(false)),
     ]);
     let scim = Row::json("POST", "/scim2/Users", user, 201);
     let me = json!({"user": {"username": "signer", "password": "Sign-me-up-1", "claims": []}});
@@ -356,6 +363,11 @@ fn key_manager(world: &World) -> Vec<Row> {
         wrong("/grantType", json!(5)),
         wrong("/tokenType", json!("PLANET")),
         wrong("/owner", json!(5)),
+        wrong("/owner", json!("nobody-of-this-name")),
+        wrong(
+            "/clientName",
+            json!(format!("admin_{}_PRODUCTION", world.application)),
+        ),
     ]);
     let form = |path, members, faults: Vec<Fault>| {
         Row::new("POST", path, Good::Form(members), 200).faults(faults)
@@ -365,6 +377,8 @@ fn key_manager(world: &World) -> Vec<Row> {
         gone("/grant_type"),
         wrong("/grant_type", json!("magic")),
         wrong("/validity_period", json!("long")),
+        wrong("/validity_period", json!("0")),
+        wrong("/validity_period", json!("-5")),
     ];
     let token = form("/oauth2/token", token, token_faults);
     let shown = json!({"token": world.token});

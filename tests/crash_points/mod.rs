@@ -23,7 +23,8 @@ const AT_ONCE: usize = 4;
 
 /// Writes that no request makes: those of start, of timers, and of traffic. Their durability is
 /// the subject of tests of their own.
-const BACKGROUND: [&str; 11] = [
+const BACKGROUND: [&str; 12] = [
+    "apim.api_keys.note_used",
     "apim.change_log.prune",
     "apim.seed",
     "apim.tokens.purge",

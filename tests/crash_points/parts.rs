@@ -43,6 +43,8 @@ pub struct Sent {
 pub enum Body {
     None,
     Json(Value),
+    /// Sent with another one's token.
+    JsonBy(Value, String),
     /// `document` and `additionalProperties`.
     Definition(String, String),
     /// A form, and client credentials.
@@ -333,6 +335,26 @@ impl Scenario<'_> {
             "roles": [{"value": "Internal/subscriber"}],
         });
         let made = self.post("/scim2/Users", body).await?.json();
+        // What a user owns goes with them.
+        let asked = [
+            ("grant_type", "password"),
+            ("username", "crash"),
+            ("password", "Crash-landing-1"),
+            ("scope", "apim:subscribe apim:app_manage apim:api_key"),
+        ];
+        let token = self.form("/oauth2/token", &asked).await?;
+        let by = |body: Value| Body::JsonBy(body, text(&token, "access_token").to_owned());
+        let all = format!("{DEVPORTAL}/applications");
+        let body = by(json!({"name": "theirs", "throttlingPolicy": "Unlimited"}));
+        let application = self.send("POST", &all, body).await?.json();
+        let one = format!("{all}/{}", text(&application, "applicationId"));
+        let grants = json!(["client_credentials"]);
+        let body = by(json!({"keyType": "PRODUCTION", "grantTypesToBeSupported": grants}));
+        self.send("POST", &format!("{one}/generate-keys"), body)
+            .await?;
+        let keys = format!("{DEVPORTAL}/apis/{}/api-keys", self.prepared.api);
+        let body = by(json!({"keyName": "theirs", "keyType": "PRODUCTION"}));
+        self.send("POST", &format!("{keys}/generate"), body).await?;
         self.delete(&format!("/scim2/Users/{}", text(&made, "id")))
             .await?;
         Ok(())
@@ -348,6 +370,7 @@ impl Sent {
         match &self.body {
             Body::None => call.bearer(token),
             Body::Json(body) => call.bearer(token).json(body),
+            Body::JsonBy(body, token) => call.bearer(token).json(body),
             Body::Definition(document, properties) => {
                 let kind = "application/json";
                 let mut parts: Vec<(&str, Option<&str>, &str, &[u8])> = Vec::new();

@@ -43,4 +43,12 @@ pub enum AdminError {
     /// The writer does not answer.
     #[error(transparent)]
     Ask(#[from] AskError),
+    /// A member of the request is wrong.
+    #[error("{field}: {problem}")]
+    BadField {
+        /// The member.
+        field: &'static str,
+        /// What is wrong.
+        problem: String,
+    },
 }

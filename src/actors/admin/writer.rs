@@ -87,6 +87,10 @@ impl Writer {
     }
 
     async fn delete_policy(&self, policy: &Policy) -> Result<Changed<()>, AdminError> {
+        if policy.is_built_in() {
+            let problem = format!("throttling policy {} is built in", policy.name);
+            return Err(StoreError::Forbidden(problem).into());
+        }
         let mut write = self.0.apim.write("apim.policies.delete").await?;
         // While the claim is held no API comes to name the policy; its row is locked for the rest.
         apis::claim(&mut write, &policy.tenant).await?;
@@ -107,6 +111,13 @@ impl Writer {
         policy: DenyPolicy,
     ) -> Result<Changed<DenyPolicy>, AdminError> {
         let mut write = self.0.apim.write("apim.deny_policies.create").await?;
+        if !deny_policies::is_known(&mut write, &policy).await? {
+            let what = policy.target.kind();
+            return Err(AdminError::BadField {
+                field: "conditionValue",
+                problem: format!("there is no such {what}, so it would deny nothing"),
+            });
+        }
         deny_policies::create(&mut write, &policy).await?;
         let change = Change::DenyPolicySaved {
             policy: policy.clone(),

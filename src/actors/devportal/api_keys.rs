@@ -48,7 +48,12 @@ impl Writer {
         check_subscribed(&mut write, &key.tenant, application, &key.api_id).await?;
         api_keys::create(&mut write, &key).await?;
         let changes = [key_changed(&key, false)];
-        self.commit(write, &key.tenant, &changes, text).await
+        let done = self.commit(write, &key.tenant, &changes, text).await?;
+        if let Some(error) = self.owner_gone(&key.tenant, &key.owner).await {
+            self.revoke_api_key(&key).await?;
+            return Err(error);
+        }
+        Ok(done)
     }
 
     /// Replaces a key: the old one is revoked in the same transaction.

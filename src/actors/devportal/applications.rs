@@ -21,7 +21,12 @@ impl Writer {
         applications::create(&mut write, &new).await?;
         let changes = [changed(&new)];
         let tenant = new.tenant.clone();
-        self.commit(write, &tenant, &changes, new).await
+        let done = self.commit(write, &tenant, &changes, new).await?;
+        if let Some(error) = self.owner_gone(&tenant, &done.value.owner).await {
+            self.delete_application(&done.value).await?;
+            return Err(error);
+        }
+        Ok(done)
     }
 
     pub(super) async fn update_application(

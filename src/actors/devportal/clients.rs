@@ -8,7 +8,7 @@ use storage::apim::{application_keys, oauth_clients};
 use storage::{Database, StoreError};
 
 use super::writer::new_id;
-use crate::change_feed::ChangeFeedHandle;
+use crate::change_feed::{Applied, ChangeFeedHandle};
 use crate::key_manager::KeyManagerHandle;
 
 /// Age from which a client without an application is taken for an orphan, milliseconds: far more
@@ -28,7 +28,8 @@ pub(super) struct Clients {
 
 impl Clients {
     /// Removes a client that serves no application and ends what was issued to it (S4), in one
-    /// transaction. False when there is nothing to remove or something maps it.
+    /// transaction. Gives who has applied it; none when there is nothing to remove or something
+    /// maps it.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
@@ -36,12 +37,12 @@ impl Clients {
         &self,
         tenant: &str,
         consumer_key: &str,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Option<Applied>, StoreError> {
         let mut write = self.apim.write("apim.clients.remove").await?;
         if !application_keys::lock_client(&mut write, tenant, consumer_key).await?
             || application_keys::is_mapped(&mut write, tenant, consumer_key).await?
         {
-            return Ok(false);
+            return Ok(None);
         }
         let now = self.clock.now_ms();
         let until_ms = self.key_manager.everything_expired_by(now);
@@ -67,15 +68,22 @@ impl Clients {
             },
         ];
         let n = write.commit_with(tenant, &changes, new_id, now).await?;
-        self.feed.committed(n).await;
-        Ok(true)
+        Ok(Some(self.feed.committed(n).await))
     }
 
     /// Removes a client after a change that is committed already: a failure does not undo that
     /// change, so it is not the caller's, and the sweeper tries again.
-    pub(super) async fn remove_or_leave(&self, tenant: &str, consumer_key: &str) {
-        if let Err(error) = self.remove(tenant, consumer_key).await {
-            tracing::warn!(%error, consumer_key, "client stays until the next sweep");
+    pub(super) async fn remove_or_leave(
+        &self,
+        tenant: &str,
+        consumer_key: &str,
+    ) -> Option<Applied> {
+        match self.remove(tenant, consumer_key).await {
+            Ok(applied) => applied,
+            Err(error) => {
+                tracing::warn!(%error, consumer_key, "client stays until the next sweep");
+                None
+            }
         }
     }
 
@@ -97,9 +105,8 @@ impl Clients {
         let orphans = application_keys::list_orphans(&mut read, before_ms).await?;
         drop(read);
         for orphan in orphans {
-            if self.remove(&orphan.tenant, &orphan.consumer_key).await? {
-                removed += 1;
-            }
+            let gone = self.remove(&orphan.tenant, &orphan.consumer_key).await?;
+            removed += usize::from(gone.is_some());
         }
         Ok(removed)
     }

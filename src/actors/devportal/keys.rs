@@ -8,6 +8,7 @@ use storage::apim::applications;
 
 use super::message::DevPortalError;
 use super::writer::{Writer, new_id};
+use crate::change_feed::Changed;
 use crate::key_manager::command::{Client, NewClient, Refused};
 
 /// The one key manager there is.
@@ -96,16 +97,20 @@ impl Writer {
 
     /// Unmaps a client in one transaction; the client and what was issued to it go in the next,
     /// or with the sweeper. Without its mapping it opens nothing.
-    pub(super) async fn delete_keys(&self, key: &ApplicationKey) -> Result<(), DevPortalError> {
+    pub(super) async fn delete_keys(
+        &self,
+        key: &ApplicationKey,
+    ) -> Result<Changed<()>, DevPortalError> {
         let mut write = self.0.apim.write("apim.application_keys.delete").await?;
         application_keys::delete(&mut write, &key.tenant, &key.id).await?;
         let changes = [client_changed(key)];
-        self.commit(write, &key.tenant, &changes, ()).await?;
+        let mut done = self.commit(write, &key.tenant, &changes, ()).await?;
         let clients = &self.0.clients;
-        clients
-            .remove_or_leave(&key.tenant, &key.consumer_key)
-            .await;
-        Ok(())
+        let gone = clients.remove_or_leave(&key.tenant, &key.consumer_key);
+        if let Some(applied) = gone.await {
+            done.applied = applied;
+        }
+        Ok(done)
     }
 }
 

@@ -36,7 +36,7 @@ pub(super) enum PortalMessage {
         client: Client,
         answer: Reply<Result<(ApplicationKey, Client), DevPortalError>>,
     },
-    DeleteKeys(ApplicationKey, Reply<Result<(), DevPortalError>>),
+    DeleteKeys(ApplicationKey, Answer<()>),
     /// Makes an API key; answers the key itself, shown this once.
     CreateApiKey(NewApiKey, Answer<String>),
     RegenerateApiKey(ApiKey, Answer<String>),

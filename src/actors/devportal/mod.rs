@@ -19,6 +19,9 @@ pub use storage::apim::api_deployments::DeploymentRow;
 pub use storage::apim::api_keys::ApiKey;
 pub use storage::apim::apis::ApiRow;
 pub use storage::apim::application_keys::ApplicationKey;
+pub use storage::apim::applications::{
+    Counted as CountedApplication, Listing as ApplicationListing, SortBy as ApplicationSort,
+};
 
 use cluster::{Child, System, branch, child, pool};
 use storage::Database;

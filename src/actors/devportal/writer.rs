@@ -2,7 +2,8 @@
 
 use cluster::{Actor, Address, BoxError, Clock};
 use domain::change::Change;
-use storage::{Database, Write};
+use storage::shared::users;
+use storage::{Database, StoreError, Write};
 
 use super::clients::Clients;
 use super::message::{DevPortalError, PortalMessage};
@@ -93,6 +94,22 @@ impl Writer {
         let now = self.0.clock.now_ms();
         let n = write.commit_with(tenant, changes, new_id, now).await?;
         Ok(self.0.feed.changed(n, value).await)
+    }
+}
+
+impl Writer {
+    /// Refuses what was made for an owner who is gone. Asked after the commit: a removal that came
+    /// before it has not seen what was made, and any later one will (S3).
+    pub(super) async fn owner_gone(&self, tenant: &str, owner: &str) -> Option<DevPortalError> {
+        let found = async {
+            let mut read = self.0.shared.read().await?;
+            users::find_by_name(&mut read, tenant, owner).await
+        };
+        match found.await {
+            Ok(None) => Some(StoreError::NotFound(format!("user {owner}")).into()),
+            // What cannot be asked does not undo what is committed.
+            Ok(Some(_)) | Err(_) => None,
+        }
     }
 }
 

@@ -144,8 +144,9 @@ impl Denied {
         self.any = true;
         match target {
             DenyTarget::Api(context) => drop(self.apis.insert(context.clone())),
-            DenyTarget::Application(name) => drop(self.applications.insert(name.clone())),
-            DenyTarget::User(name) => drop(self.users.insert(name.clone())),
+            // Names of users and applications differ by more than case.
+            DenyTarget::Application(name) => drop(self.applications.insert(name.to_lowercase())),
+            DenyTarget::User(name) => drop(self.users.insert(name.to_lowercase())),
             DenyTarget::Address { address, invert } => {
                 self.addresses
                     .extend(AddressRange::parse(address).map(|range| (range, *invert)));
@@ -161,12 +162,19 @@ impl Denied {
         let application = || {
             !self.applications.is_empty()
                 && facts.application.is_some_and(|(owner, name)| {
-                    self.applications.contains(&format!("{owner}:{name}"))
+                    let name = format!("{owner}:{name}").to_lowercase();
+                    self.applications.contains(&name)
                 })
+        };
+        let user = || {
+            !self.users.is_empty()
+                && facts
+                    .user
+                    .is_some_and(|user| self.users.contains(&user.to_lowercase()))
         };
         self.apis.contains(facts.api)
             || application()
-            || facts.user.is_some_and(|user| self.users.contains(user))
+            || user()
             || self
                 .addresses
                 .iter()

@@ -7,7 +7,7 @@ use super::{Frozen, text};
 use crate::change_feed::Applied;
 use crate::key_manager::command::{
     Client, ClientSecret, Command, GrantType, Issued, NewClient, NewUser, OauthRefusal, Outcome,
-    Refused, TokenRequest, User,
+    Refresh, Refused, TokenRequest, User,
 };
 
 fn secret() -> ClientSecret {
@@ -36,6 +36,8 @@ fn client(token_type: TokenType) -> NewClient {
         token_type,
         access_token_seconds: Some(3_600),
         refresh_token_seconds: None,
+        user_token_seconds: None,
+        id_token_seconds: None,
     }
 }
 
@@ -104,13 +106,13 @@ fn orders_about_tokens_and_clients_keep_their_bytes() {
         )
         .request(
             &Command::CreateClient(client(TokenType::Jwt)),
-            "0103000100000012030174016e016f01016701630001fb201c00",
+            "0103000100000014030174016e016f01016701630001fb201c000000",
         )
         .request(&Command::FindClient(text("k")), "010300010000000304016b")
         .request(&by_name, "0103000100000007050174016f016e")
         .request(
             &Command::UpdateClient(known(TokenType::Oauth)),
-            "010300010000001406016b0174016e016f01016701630101fb201c00",
+            "010300010000001606016b0174016e016f01016701630101fb201c000000",
         )
         .request(
             &Command::RegenerateSecret(text("k")),
@@ -175,6 +177,7 @@ fn orders_about_people_keep_their_bytes() {
             &Command::HasAdministrator(text("t")),
             "0103000100000003100174",
         )
+        .request(&Command::FindRefresh(text("a")), "0103000100000003110161")
         .hold();
 }
 
@@ -204,15 +207,24 @@ fn outcomes_keep_their_bytes() {
         }),
         Outcome::Yes,
         Outcome::No,
+        Outcome::Refresh(Refresh {
+            consumer_key: text("k"),
+            tenant: text("t"),
+            user: text("u"),
+            scopes: text("x"),
+            issued_at_ms: 1,
+            expires_at_ms: 2,
+        }),
     ];
     let bytes = [
         "010300010000000e0000016101017200010178fb201c",
-        "01030001000000180001016b0174016e016f01016701630001fb201c00010173",
+        "010300010000001a0001016b0174016e016f01016701630001fb201c000000010173",
         "010300010000001200020169016e016501670166010101720204",
         "01030001000000140003010169016e01650167016601010172020401",
         "01030001000000050004010100",
         "01030001000000020005",
         "01030001000000020006",
+        "010300010000000c0007016b0174017501780204",
     ];
     let mut frozen = Frozen::default();
     for (outcome, hex) in outcomes.into_iter().zip(bytes) {

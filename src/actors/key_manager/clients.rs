@@ -33,6 +33,14 @@ impl Desk {
         oauth_clients::create(&mut write, &row).await?;
         let (key, tenant) = (client.consumer_key.clone(), row.tenant);
         self.client_changed(write, &tenant, key).await?;
+        // Asked after the commit: a removal of the owner that came before it has not seen the
+        // client, and any later one will (S3). What cannot be asked undoes nothing.
+        let owner = &client.details.owner;
+        if let Ok(None) = self.roles_of(&tenant, owner).await {
+            self.delete_clients(std::slice::from_ref(&client.consumer_key))
+                .await?;
+            return Err(Refused::NotFound(format!("user {owner}")));
+        }
         Ok(Outcome::Client {
             client,
             secret: Some(secret),
@@ -173,6 +181,8 @@ pub(super) fn shown(client: &OauthClient) -> Client {
             token_type: TokenType::parse(&client.token_type).unwrap_or_default(),
             access_token_seconds: client.access_token_seconds,
             refresh_token_seconds: client.refresh_token_seconds,
+            user_token_seconds: client.user_token_seconds,
+            id_token_seconds: client.id_token_seconds,
         },
     }
 }
@@ -190,6 +200,8 @@ fn stored(client: &Client, secret_hash: String, created_at_ms: i64) -> OauthClie
         token_type: details.token_type.as_str().to_owned(),
         access_token_seconds: details.access_token_seconds,
         refresh_token_seconds: details.refresh_token_seconds,
+        user_token_seconds: details.user_token_seconds,
+        id_token_seconds: details.id_token_seconds,
         created_at_ms,
     }
 }

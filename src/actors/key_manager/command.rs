@@ -95,6 +95,8 @@ pub enum Command {
     },
     /// Whether a tenant has an active administrator.
     HasAdministrator(String),
+    /// A refresh token by its text, looked at without using it.
+    FindRefresh(String),
 }
 
 /// What comes of a [`Command`].
@@ -124,6 +126,8 @@ pub enum Outcome {
     Yes,
     /// No.
     No,
+    /// A refresh token that would work now.
+    Refresh(Refresh),
 }
 
 /// Why a [`Command`] was not carried out.
@@ -217,6 +221,23 @@ pub struct Issued {
     pub expires_in: i64,
 }
 
+/// A refresh token, as introspection shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refresh {
+    /// The client it was issued to.
+    pub consumer_key: String,
+    /// Tenant domain.
+    pub tenant: String,
+    /// The user it stands for.
+    pub user: String,
+    /// Scopes, separated by spaces.
+    pub scopes: String,
+    /// Milliseconds since the epoch.
+    pub issued_at_ms: i64,
+    /// Milliseconds since the epoch.
+    pub expires_at_ms: i64,
+}
+
 /// A client to be made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewClient {
@@ -232,10 +253,14 @@ pub struct NewClient {
     pub callback_url: String,
     /// Kind of access tokens.
     pub token_type: domain::application::TokenType,
-    /// Life of access tokens, seconds.
+    /// Life of the client's own access tokens, seconds.
     pub access_token_seconds: Option<i64>,
     /// Life of refresh tokens, seconds.
     pub refresh_token_seconds: Option<i64>,
+    /// Life of users' access tokens, seconds.
+    pub user_token_seconds: Option<i64>,
+    /// Life of identity tokens, seconds; that of the access token when none.
+    pub id_token_seconds: Option<i64>,
 }
 
 /// A client.

@@ -16,7 +16,7 @@ use super::passwords::Passwords;
 use crate::change_feed::ChangeFeedHandle;
 
 /// The longest life that a client may choose for its tokens, seconds: thirty days.
-const LONGEST_CHOSEN_SECONDS: i64 = 30 * 24 * 3_600;
+pub const LONGEST_CHOSEN_SECONDS: i64 = 30 * 24 * 3_600;
 
 /// How the resident key manager issues tokens.
 #[derive(Debug, Clone)]
@@ -78,6 +78,12 @@ impl Settings {
     /// The life of an access token, seconds: what was chosen, if anything, within bounds.
     pub(super) fn access_life(&self, chosen: Option<i64>) -> i64 {
         within(chosen, self.access_token_seconds)
+    }
+
+    /// The life of an identity token, seconds: what was chosen, within bounds, or that of the
+    /// access token beside it.
+    pub(super) fn identity_life(&self, chosen: Option<i64>, access: i64) -> i64 {
+        chosen.map_or(access, |_| within(chosen, self.access_token_seconds))
     }
 
     /// The life of a refresh token, seconds: what was chosen, if anything, within bounds.

@@ -12,7 +12,8 @@ use cluster::{AskError, Door};
 use domain::validation::{Credential, Verdict};
 
 use super::command::{
-    Client, ClientSecret, Command, Issued, NewClient, NewUser, Outcome, Refused, TokenRequest, User,
+    Client, ClientSecret, Command, Issued, NewClient, NewUser, Outcome, Refresh, Refused,
+    TokenRequest, User,
 };
 use super::desk::Desk;
 use super::keys::Keys;
@@ -260,6 +261,17 @@ impl KeyManagerHandle {
     /// [`Refused::Duplicate`], [`Refused::BadField`].
     pub async fn create_user(&self, new: NewUser) -> Result<User, Refused> {
         user(self.command(Command::CreateUser(new)).await?)
+    }
+
+    /// A refresh token that would work now, looked at without using it.
+    ///
+    /// # Errors
+    /// [`Refused::NotFound`].
+    pub async fn find_refresh(&self, token: &str) -> Result<Refresh, Refused> {
+        match self.command(Command::FindRefresh(token.to_owned())).await? {
+            Outcome::Refresh(refresh) => Ok(refresh),
+            _ => Err(Refused::Unavailable),
+        }
     }
 
     /// A user by id.

@@ -10,7 +10,7 @@ use domain::scope;
 use domain::token::Claims;
 use serde_json::json;
 use storage::apim::tokens::{AccessToken, RefreshToken};
-use storage::apim::{oauth_clients, revocations, tokens};
+use storage::apim::{oauth_clients, tokens};
 use storage::shared::{scope_roles, users};
 use subtle::ConstantTimeEq as _;
 
@@ -21,6 +21,7 @@ use super::command::{
 };
 use super::desk::{Desk, after, bare_name, new_id, new_secret};
 use super::handle::hash_hex;
+use super::refresh_token;
 
 /// The key type of a client that serves no application.
 pub(super) const UNMAPPED: KeyType = KeyType::Production;
@@ -95,7 +96,12 @@ impl Desk {
         };
         let scopes = self.granted(&ground, &asked).await?;
         let details = &ground.client.details;
-        let chosen = request.validity_seconds.or(details.access_token_seconds);
+        let chosen = if ground.for_user {
+            details.user_token_seconds
+        } else {
+            details.access_token_seconds
+        };
+        let chosen = request.validity_seconds.or(chosen);
         let life = self.settings.access_life(chosen);
         self.write_tokens(&ground, scopes, life).await
     }
@@ -119,6 +125,16 @@ impl Desk {
                 description,
             ));
         }
+        // A client lives no longer than its owner. Before anything else is read, so that a mark set
+        // meanwhile covers the token.
+        let issued_at_ms = self.clock.now_ms();
+        let (tenant, owner) = (&client.details.tenant, &client.details.owner);
+        if self.roles_of(tenant, owner).await?.is_none() {
+            return Err(Refused::Oauth(
+                OauthRefusal::InvalidClient,
+                "the client's owner is gone".to_owned(),
+            ));
+        }
         match grant {
             GrantType::ClientCredentials => Ok(Ground {
                 user: client.details.owner.clone(),
@@ -128,7 +144,7 @@ impl Desk {
                 session: String::new(),
                 used: None,
                 within: None,
-                issued_at_ms: self.clock.now_ms(),
+                issued_at_ms,
             }),
             GrantType::Password {
                 username,
@@ -165,15 +181,7 @@ impl Desk {
         let found = found.filter(|found| found.consumer_key == client.consumer_key);
         let found = found.ok_or_else(gone)?;
         let tenant = found.tenant.clone();
-        let mut ended = false;
-        for (subject, id) in [
-            (MarkedSubject::User, &found.username),
-            (MarkedSubject::Client, &found.consumer_key),
-            (MarkedSubject::Session, &found.session),
-        ] {
-            let mark = revocations::find_mark(&mut read, &tenant, subject, id).await?;
-            ended |= mark.is_some_and(|before| found.issued_at_ms < before);
-        }
+        let ended = refresh_token::is_ended(&mut read, &found).await?;
         drop(read);
         if found.used {
             return Err(self.replayed(&client, &found.session).await);
@@ -267,6 +275,7 @@ impl Desk {
         }
         let wants_identity = ground.for_user && scopes.iter().any(|scope| scope == scope::OPENID);
         let id_token = if wants_identity {
+            let life = self.settings.identity_life(details.id_token_seconds, life);
             Some(self.identity(ground, now, life).await?)
         } else {
             None

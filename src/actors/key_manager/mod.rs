@@ -7,14 +7,17 @@
 mod attempts;
 mod clients;
 pub mod command;
+mod departure;
 mod desk;
 mod failures;
 mod handle;
 mod issue;
 mod keys;
 pub mod message;
+mod password_hash;
 mod passwords;
 mod people;
+mod refresh_token;
 mod relay;
 mod revoke;
 #[cfg(test)]
@@ -22,7 +25,7 @@ mod tests;
 mod validate;
 mod worker;
 
-pub use desk::{Desk, Settings, bare_name};
+pub use desk::{Desk, LONGEST_CHOSEN_SECONDS, Settings, bare_name};
 pub use handle::{KeyManagerHandle, bearer, hash_hex};
 pub use keys::{KeyError, Keys, SigningAlgorithm};
 pub use passwords::Passwords;
@@ -112,7 +115,9 @@ fn by_clerk(command: &Command, of: usize) -> usize {
             spread(&client.consumer_key, of)
         }
         Command::CreateClient(client) => spread(&client.name, of),
-        Command::FindClient(key) | Command::RegenerateSecret(key) => spread(key, of),
+        Command::FindClient(key) | Command::RegenerateSecret(key) | Command::FindRefresh(key) => {
+            spread(key, of)
+        }
         Command::FindClientByName { name, .. } | Command::FindUserByName { name, .. } => {
             spread(name, of)
         }

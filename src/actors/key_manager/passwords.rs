@@ -3,21 +3,18 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use argon2::password_hash::phc::PasswordHash;
-use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
-use argon2::{Algorithm, Argon2, Params, Version};
 use tokio::sync::Semaphore;
 
 use super::attempts::{Attempt, Attempts};
+use super::password_hash::{self, Memory};
 
-/// Memory of one hash in KiB: 19 MiB.
-const MEMORY_KIB: u32 = 19 * 1024;
 /// Hashes computed at once: 38 MiB in all.
 const AT_ONCE: usize = 2;
 /// Hashes and checks passwords.
 #[derive(Debug, Clone)]
 pub struct Passwords {
     gate: Arc<Semaphore>,
+    memory: Arc<Memory>,
     /// A hash that no password has: checked when there is no user.
     decoy: Arc<str>,
     attempts: Arc<Mutex<Attempts>>,
@@ -38,7 +35,9 @@ impl Passwords {
     pub fn new() -> Result<Self, HashError> {
         Ok(Self {
             gate: Arc::new(Semaphore::new(AT_ONCE)),
-            decoy: hash_now("nobody has this password")?.into(),
+            memory: Arc::default(),
+            // In memory of its own: a node that nobody logs in to keeps none.
+            decoy: password_hash::hash(&Memory::default(), "nobody has this password")?.into(),
             attempts: Arc::default(),
         })
     }
@@ -48,11 +47,15 @@ impl Passwords {
     /// # Errors
     /// [`HashError`].
     pub async fn hash(&self, password: &str) -> Result<String, HashError> {
-        let _permit = self.gate.acquire().await.map_err(|_| HashError)?;
-        let password = password.to_owned();
-        tokio::task::spawn_blocking(move || hash_now(&password))
-            .await
-            .map_err(|_| HashError)?
+        let permit = Arc::clone(&self.gate).acquire_owned().await;
+        let permit = permit.map_err(|_| HashError)?;
+        let (memory, password) = (Arc::clone(&self.memory), password.to_owned());
+        let hash = tokio::task::spawn_blocking(move || {
+            // Held by the work, which goes on when nobody waits for it any more.
+            let _permit = permit;
+            password_hash::hash(&memory, &password)
+        });
+        hash.await.map_err(|_| HashError)?
     }
 
     /// Whether `password` is the one behind `hash`; without a hash the same work says no. An
@@ -64,7 +67,7 @@ impl Passwords {
         hash: Option<&str>,
         now_ms: i64,
     ) -> bool {
-        let Ok(_permit) = self.gate.acquire().await else {
+        let Ok(permit) = Arc::clone(&self.gate).acquire_owned().await else {
             return false;
         };
         if self.attempts().is_held(attempt, now_ms) {
@@ -72,10 +75,10 @@ impl Passwords {
         }
         let known = hash.is_some();
         let hash = hash.unwrap_or(&self.decoy).to_owned();
-        let password = password.to_owned();
+        let (memory, password) = (Arc::clone(&self.memory), password.to_owned());
         let right = tokio::task::spawn_blocking(move || {
-            PasswordHash::new(&hash)
-                .is_ok_and(|hash| argon2().verify_password(password.as_bytes(), &hash).is_ok())
+            let _permit = permit;
+            password_hash::verify(&memory, &password, &hash)
         });
         let right = right.await.unwrap_or(false) && known;
         self.attempts().admit(attempt, right, now_ms)
@@ -84,16 +87,6 @@ impl Passwords {
     fn attempts(&self) -> MutexGuard<'_, Attempts> {
         self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn argon2() -> Argon2<'static> {
-    let params = Params::new(MEMORY_KIB, 2, 1, None).unwrap_or_default();
-    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-}
-
-fn hash_now(password: &str) -> Result<String, HashError> {
-    let hash = argon2().hash_password(password.as_bytes());
-    hash.map(|hash| hash.to_string()).map_err(|_| HashError)
 }
 
 #[cfg(test)]
@@ -114,5 +107,22 @@ mod tests {
 
     fn attempt(account: &str) -> Attempt {
         Attempt::new(account, [203, 0, 113, 9].into())
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_logins_takes_the_memory_of_two() {
+        let passwords = Passwords::new().unwrap();
+        let mut flood = tokio::task::JoinSet::new();
+        for number in 0..20_u8 {
+            let passwords = passwords.clone();
+            flood.spawn(async move {
+                passwords
+                    .check(&attempt(&number.to_string()), "guess", None, 0)
+                    .await
+            });
+        }
+        assert!(flood.join_all().await.iter().all(|let_in| !let_in));
+        let held = passwords.memory.held();
+        assert!((1..=AT_ONCE * 19 * 1024).contains(&held), "{held} KiB");
     }
 }

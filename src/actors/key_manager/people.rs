@@ -40,20 +40,21 @@ impl Desk {
             .into_iter()
             .filter(|role| role != role::EVERYONE)
             .collect();
-        let change = Change::UserChanged {
+        // A name begins with nothing: what a write that outlived a namesake's removal has left is
+        // cleared away before the newcomer is told of.
+        let changes = [true, false].map(|removed| Change::UserChanged {
             user: user.name.clone(),
-            removed: false,
-        };
-        let row = new_id();
+            removed,
+        });
         let mut write = self.shared.write("shared.users.create").await?;
         users::create(&mut write, &user, &roles).await?;
-        outbox::create(&mut write, &row, &user.tenant, &change, now).await?;
-        write.commit().await?;
-        self.relay(&[row]).await?;
+        let tenant = user.tenant.clone();
+        self.commit_with_outbox(write, &tenant, &changes, now)
+            .await?;
         Ok(Outcome::User(shown(user, roles)))
     }
 
-    /// Removes a user and ends what was issued to them.
+    /// Removes a user with everything they own and ends what was issued to them or for it.
     pub(super) async fn delete_user(&self, tenant: &str, id: &str) -> Result<Outcome, Refused> {
         let mut read = self.shared.read().await?;
         let user = users::find(&mut read, tenant, id).await?;

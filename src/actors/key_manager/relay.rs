@@ -49,6 +49,14 @@ impl Desk {
         let now = self.clock.now_ms();
         let change = self.not_before(one.change, now);
         let mut write = self.apim.write("apim.outbox.relay").await?;
+        let mut with_it = Vec::new();
+        if let Change::UserChanged {
+            user,
+            removed: true,
+        } = &change
+        {
+            with_it = self.clear(&mut write, &one.tenant, user, now).await?;
+        }
         if let Change::IssuedBefore {
             subject,
             id,
@@ -67,7 +75,7 @@ impl Desk {
             revocations::delete_api_keys(&mut write, &one.tenant, *subject, id).await?;
         }
         let relayed = write
-            .relay(&one.tenant, &change, &one.id, &new_id(), now)
+            .relay((&one.tenant, &one.id), &with_it, &change, new_id, now)
             .await;
         let n = match relayed {
             Ok(n) => Some(n),

@@ -29,13 +29,17 @@ struct Holder {
 }
 
 impl Desk {
-    /// Answers a batch of questions out of one snapshot.
-    pub(super) async fn validate_many(&self, asked: ValidateMany) -> Validated {
+    /// Answers a batch of questions out of one snapshot; beside it the hashes of the API keys that
+    /// were used.
+    pub(super) async fn validate_many(&self, asked: ValidateMany) -> (Validated, Vec<String>) {
         match self.verdicts(&asked).await {
-            Ok(validated) => validated,
+            Ok(validated) => {
+                let used = used_keys(&validated);
+                (validated, used)
+            }
             Err(error) => {
                 tracing::error!(%error, "credentials cannot be validated");
-                Validated::Unavailable
+                (Validated::Unavailable, Vec::new())
             }
         }
     }
@@ -200,6 +204,17 @@ impl Desk {
             permitted_referers: words(&key.permitted_referers, ','),
         })))
     }
+}
+
+fn used_keys(validated: &Validated) -> Vec<String> {
+    let Validated::Verdicts(verdicts) = validated else {
+        return Vec::new();
+    };
+    let used = verdicts.iter().filter_map(|verdict| match verdict {
+        Verdict::Granted(grant) if grant.kind == GrantKind::ApiKey => Some(grant.token_id.clone()),
+        _ => None,
+    });
+    used.collect()
 }
 
 /// Whether one of the subjects bears a mark that covers what was issued then (S4).

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use cluster::{Actor, Address, Asked, BoxError, Ticker};
 use domain::api::SUPER_TENANT;
 use storage::StoreError;
-use storage::apim::tokens;
+use storage::apim::{api_keys, tokens};
 
 use super::command::{Command, Outcome, Refused};
 use super::desk::Desk;
@@ -19,6 +19,8 @@ use super::message::{BasicChecked, CheckBasic, ValidateMany};
 const PURGE_BATCH: i64 = 500;
 /// Purge statements of one round: what is left waits for the next one.
 const PURGES: u32 = 100;
+/// An API key's use is noted once in so long.
+const USED_AGAIN_MS: i64 = 60_000;
 /// How often the keeper looks.
 const ROUND: Duration = Duration::from_secs(30);
 
@@ -61,7 +63,9 @@ impl Actor for Validator {
 
     async fn handle(&mut self, asked: Self::Message) -> Result<(), BoxError> {
         if !asked.reply.is_abandoned() {
-            asked.reply.send(self.0.validate_many(asked.request).await);
+            let (answer, used) = self.0.validate_many(asked.request).await;
+            asked.reply.send(answer);
+            self.0.note_used(&used).await;
         }
         Ok(())
     }
@@ -138,6 +142,25 @@ impl Actor for Keeper {
 }
 
 impl Desk {
+    /// Notes that API keys were used. Gateways ask again when what they know has aged, so this is
+    /// as exact as that; it is for people, and a failure costs nothing else.
+    async fn note_used(&self, keys: &[String]) {
+        if keys.is_empty() {
+            return;
+        }
+        let now = self.clock.now_ms();
+        let noted = async {
+            let mut write = self.apim.write("apim.api_keys.note_used").await?;
+            for key in keys {
+                api_keys::note_used(&mut write, key, now, now - USED_AGAIN_MS).await?;
+            }
+            write.commit().await
+        };
+        if let Err(error) = noted.await {
+            tracing::debug!(%error, "the use of API keys could not be noted");
+        }
+    }
+
     async fn sweep_outbox(&self) {
         if let Err(error) = self.relay(&[]).await {
             tracing::warn!(%error, "outbox could not be relayed, trying again later");
@@ -198,6 +221,7 @@ impl Desk {
                 password,
             } => self.set_password(&tenant, &id, &password).await,
             Command::HasAdministrator(tenant) => self.has_administrator(&tenant).await,
+            Command::FindRefresh(token) => self.find_refresh(&token).await,
         }
     }
 

@@ -47,6 +47,7 @@ pub(super) async fn create(stores: &Stores, author: &Author, new: NewApi) -> Don
         state: api.state,
         is_default_version: api.is_default_version,
         tags: api.tags.clone(),
+        policies: api.policies.clone(),
         document_blob: blobs.document,
         definition_blob: blobs.definition,
         created_at_ms: now,
@@ -145,6 +146,7 @@ async fn replace(
     let changes = set_default(&mut write, &mut row, api.is_default_version).await?;
     row.description.clone_from(&api.description);
     row.tags.clone_from(&api.tags);
+    row.policies.clone_from(&api.policies);
     row.document_blob = blobs.document;
     row.definition_blob = blobs.definition;
     row.updated_at_ms = now;

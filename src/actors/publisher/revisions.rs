@@ -76,6 +76,7 @@ pub(super) async fn restore(stores: &Stores, edition: &Edition, id: &str) -> Don
     let row = revision(&mut write, edition, id).await?;
     api_row.description.clone_from(&frozen.description);
     api_row.tags.clone_from(&frozen.tags);
+    api_row.policies.clone_from(&frozen.policies);
     api_row.document_blob = row.document_blob;
     api_row.definition_blob = row.definition_blob;
     api_row.updated_at_ms = stores.system.clock.now_ms();

@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
+use actors::key_manager::bare_name;
+use domain::address::AddressRange;
 use domain::deny_policy::{DenyPolicy, DenyTarget};
 
 use crate::body::Fields;
@@ -15,13 +17,9 @@ pub(super) fn read(tenant: &str, mut fields: Fields) -> Result<DenyPolicy, ApiEr
     let value = fields.take("conditionValue");
     let value = value.ok_or_else(|| ApiError::bad_field("conditionValue", "is required"))?;
     let target = match kind.as_str() {
-        "API" => DenyTarget::Api(named(&value, "/context/version", |text| {
-            text.starts_with('/')
-        })?),
-        "APPLICATION" => DenyTarget::Application(named(&value, "owner:application", |text| {
-            text.contains(':')
-        })?),
-        "USER" => DenyTarget::User(named(&value, "a user name", |_| true)?),
+        "API" => DenyTarget::Api(named(&value, "/context/version", api)?),
+        "APPLICATION" => DenyTarget::Application(named(&value, "owner:application", application)?),
+        "USER" => DenyTarget::User(named(&value, "a user name", user)?),
         "IP" => {
             let mut parts = parts(value)?;
             DenyTarget::Address {
@@ -31,9 +29,15 @@ pub(super) fn read(tenant: &str, mut fields: Fields) -> Result<DenyPolicy, ApiEr
         }
         "IPRANGE" => {
             let mut parts = parts(value)?;
+            let from = address(&mut parts, "startingIp")?;
+            let to = address(&mut parts, "endingIp")?;
+            if AddressRange::between(&from, &to).is_none() {
+                let problem = "must be of the same kind as startingIp and not lie before it";
+                return Err(ApiError::bad_field("conditionValue.endingIp", problem));
+            }
             DenyTarget::AddressRange {
-                from: address(&mut parts, "startingIp")?,
-                to: address(&mut parts, "endingIp")?,
+                from,
+                to,
                 invert: parts.flag("invert")?.unwrap_or(false),
             }
         }
@@ -69,14 +73,36 @@ pub(super) fn write(policy: &DenyPolicy) -> Value {
     })
 }
 
-fn named(value: &Value, form: &str, good: impl Fn(&str) -> bool) -> Result<String, ApiError> {
-    match value.as_str() {
-        Some(text) if !text.is_empty() && text.len() <= 512 && good(text) => Ok(text.to_owned()),
-        _ => Err(ApiError::bad_field(
-            "conditionValue",
-            format!("must be {form}"),
-        )),
-    }
+/// A name in the form that calls are compared with.
+fn named(
+    value: &Value,
+    form: &str,
+    read: impl Fn(&str) -> Option<String>,
+) -> Result<String, ApiError> {
+    let text = value.as_str().map(str::trim);
+    let short = text.filter(|text| text.len() <= 512 && !text.contains(char::is_control));
+    let bad = || ApiError::bad_field("conditionValue", format!("must be {form}"));
+    short.and_then(read).ok_or_else(bad)
+}
+
+/// A context with its version, without a slash at the end.
+fn api(text: &str) -> Option<String> {
+    let text = text.trim_end_matches('/');
+    let parts = text.strip_prefix('/')?.split('/').count();
+    (parts >= 2).then(|| text.to_owned())
+}
+
+/// An owner, without the tenant, and a name.
+fn application(text: &str) -> Option<String> {
+    let (owner, name) = text.split_once(':')?;
+    let owner = user(owner)?;
+    (!name.is_empty()).then(|| format!("{owner}:{name}"))
+}
+
+/// A user name without the tenant, which tokens write beside it.
+fn user(text: &str) -> Option<String> {
+    let name = bare_name(text);
+    (!name.is_empty()).then(|| name.to_owned())
 }
 
 fn parts(value: Value) -> Result<Fields, ApiError> {

@@ -1,13 +1,15 @@
 //! `/throttling/deny-policies` and `/throttling/deny-policy/{conditionId}`.
 
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Json, Router};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::admin;
 use super::deny_document::{read, write};
+use super::deny_search::Wanted;
 use crate::auth::Caller;
 use crate::body::Fields;
 use crate::error::ApiError;
@@ -35,9 +37,21 @@ pub(super) fn mount(router: Router<Services>) -> Router<Services> {
     DELETE.mount(router, delete)
 }
 
-async fn list(State(services): State<Services>, caller: Caller) -> Result<Json<Value>, ApiError> {
+#[derive(Deserialize)]
+struct Searched {
+    query: Option<String>,
+}
+
+async fn list(
+    State(services): State<Services>,
+    caller: Caller,
+    Query(Searched { query }): Query<Searched>,
+) -> Result<Json<Value>, ApiError> {
+    let wanted = Wanted::read(query.as_deref().unwrap_or_default())?;
     let found = admin(&services)?.deny_policies(&caller.tenant).await;
-    let list: Vec<_> = found.map_err(answer)?.iter().map(write).collect();
+    let found = found.map_err(answer)?;
+    let found = found.iter().filter(|policy| wanted.admits(&policy.target));
+    let list: Vec<_> = found.map(write).collect();
     Ok(Json(json!({ "count": list.len(), "list": list })))
 }
 

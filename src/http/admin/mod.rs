@@ -2,10 +2,12 @@
 
 mod deny_document;
 mod deny_policies;
+mod deny_search;
 mod policies;
 mod policy_document;
 #[cfg(test)]
 mod policy_tests;
+mod promises;
 
 use axum::Router;
 

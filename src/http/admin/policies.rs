@@ -21,9 +21,8 @@ use crate::management::with_applied;
 use crate::operation::{Access, BodyKind, Operation};
 use crate::services::Services;
 
-const VIEW: Access = Access::Scopes(&["apim:admin", "apim:tier_view", "apim:admin_tier_view"]);
-const MANAGE: Access =
-    Access::Scopes(&["apim:admin", "apim:tier_manage", "apim:admin_tier_manage"]);
+const VIEW: Access = Access::Scopes(&["apim:admin", "apim:tier_view"]);
+const MANAGE: Access = Access::Scopes(&["apim:admin", "apim:tier_manage"]);
 
 macro_rules! level {
     ($name:ident, $level:expr, $path:literal) => {

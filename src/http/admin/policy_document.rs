@@ -6,8 +6,10 @@ use serde_json::{Map, Value, json};
 use domain::address::AddressRange;
 use domain::policy::{
     Condition, ConditionTest, ConditionalGroup, Limit, Policy, PolicyLevel, QuotaUnit, TimeUnit,
+    UNLIMITED,
 };
 
+use super::promises;
 use crate::body::Fields;
 use crate::error::ApiError;
 
@@ -24,14 +26,7 @@ pub(super) fn read(
     tenant: &str,
     mut fields: Fields,
 ) -> Result<Policy, ApiError> {
-    let name = fields.required_text("policyName", 60)?;
-    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
-    if !name.chars().all(good) {
-        return Err(ApiError::bad_field(
-            "policyName",
-            "must be letters, digits, _ - or .",
-        ));
-    }
+    let name = read_name(&mut fields)?;
     let limit = fields.object("defaultLimit")?;
     let limit = limit.ok_or_else(|| ApiError::bad_field("defaultLimit", "is required"))?;
     let limit = read_limit("defaultLimit", limit)?;
@@ -64,6 +59,14 @@ pub(super) fn read(
     for read_only in ["policyId", "isDeployed", "type"] {
         fields.take(read_only);
     }
+    let limit = if name == UNLIMITED {
+        promises::refuse_limit(&limit, burst.as_ref())?;
+        None
+    } else {
+        Some(limit)
+    };
+    let extra = fields.rest();
+    promises::refuse(level, &extra)?;
     Ok(Policy {
         id: uuid::Uuid::new_v4().to_string(),
         tenant: tenant.to_owned(),
@@ -71,13 +74,23 @@ pub(super) fn read(
         display_name: display_name.unwrap_or_else(|| name.clone()),
         name,
         description,
-        limit: Some(limit),
+        limit,
         burst,
         stop_on_quota_reach,
         groups,
-        extra: Value::Object(fields.rest()).to_string(),
+        extra: Value::Object(extra).to_string(),
         row_version: 1,
     })
+}
+
+fn read_name(fields: &mut Fields) -> Result<String, ApiError> {
+    let name = fields.required_text("policyName", 60)?;
+    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    if name.chars().all(good) {
+        return Ok(name);
+    }
+    let problem = "must be letters, digits, _ - or .";
+    Err(ApiError::bad_field("policyName", problem))
 }
 
 /// Writes a policy.
@@ -103,7 +116,9 @@ pub(super) fn write(policy: &Policy) -> Value {
     match (level, policy.burst.as_ref().map(burst)) {
         ("subscription", burst) => {
             put("rateLimitCount", burst.map_or(0, |(units, _)| units).into());
-            put("rateLimitTimeUnit", burst.map(|(_, unit)| unit).into());
+            if let Some((_, unit)) = burst {
+                put("rateLimitTimeUnit", unit.into());
+            }
             put("stopOnQuotaReach", policy.stop_on_quota_reach.into());
         }
         ("application", Some((units, unit))) => {
@@ -220,11 +235,12 @@ fn read_burst(path: &str, fields: &mut Fields) -> Result<Option<Limit>, ApiError
 }
 
 fn write_limit(limit: Option<&Limit>) -> Value {
-    // WSO2 shows "no limit" as the largest number of requests a minute.
     let Some(limit) = limit else {
         return json!({
             "type": "REQUESTCOUNTLIMIT",
-            "requestCount": {"timeUnit": "min", "unitTime": 1, "requestCount": 2_147_483_647},
+            "requestCount": {
+                "timeUnit": "min", "unitTime": 1, "requestCount": promises::SHOWN_UNLIMITED,
+            },
         });
     };
     let time = limit.time_unit.as_str();

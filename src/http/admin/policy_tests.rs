@@ -219,3 +219,94 @@ fn a_denial_is_written_as_it_was_read() {
         }
     }
 }
+
+#[test]
+fn what_a_policy_would_promise_in_vain_is_refused_naming_the_field() {
+    let everyone = json!({"permissionType": "ALLOW", "roles": ["Internal/everyone"]});
+    let some = json!({"permissionType": "ALLOW", "roles": ["Internal/creator"]});
+    let deny = json!({"permissionType": "DENY", "roles": ["Internal/subscriber"]});
+    let burst = json!({"rateLimitCount": 3, "rateLimitTimeUnit": "sec"});
+    let none = json!({"rateLimitCount": 0, "rateLimitTimeUnit": null});
+    let (plan, application, api) = (
+        PolicyLevel::Subscription,
+        PolicyLevel::Application,
+        PolicyLevel::Api,
+    );
+    for (level, member, value, fine) in [
+        (plan, "permissions", everyone, true),
+        (plan, "permissions", some, false),
+        (plan, "permissions", deny, false),
+        (plan, "permissions", json!(["all"]), false),
+        (plan, "subscriberCount", json!(0), true),
+        (plan, "subscriberCount", json!(5), false),
+        (plan, "graphQLMaxDepth", json!(5), false),
+        (plan, "graphQLMaxComplexity", json!("5"), false),
+        (plan, "burstLimit", burst.clone(), false),
+        (application, "burstLimit", burst.clone(), true),
+        (application, "rateLimitCount", json!(3), false),
+        (api, "burstLimit", burst, false),
+        (api, "burstLimit", none, true),
+        (api, "rateLimitCount", json!(3), false),
+        (api, "rateLimitCount", json!(-1), true),
+    ] {
+        let limit = requests(json!(1), json!(1), "min");
+        let mut policy = json!({"policyName": "Ten", "defaultLimit": limit});
+        policy[member] = value;
+        let read = policy_document::read(level, "carbon.super", fields(policy.clone()));
+        let named = read.err().map(|error| named_by(&error));
+        let wanted = (!fine).then(|| member.to_owned());
+        assert_eq!(named, wanted, "{level:?} {policy}");
+    }
+}
+
+#[test]
+fn the_unlimited_policy_takes_no_limit_but_what_it_shows() {
+    for level in [
+        PolicyLevel::Subscription,
+        PolicyLevel::Application,
+        PolicyLevel::Api,
+    ] {
+        let shown = requests(json!(2_147_483_647), json!(1), "min");
+        let policy = json!({"policyName": "Unlimited", "defaultLimit": shown});
+        let read = policy_document::read(level, "carbon.super", fields(policy)).unwrap();
+        assert_eq!((read.limit, read.burst), (None, None));
+        let written = policy_document::write(&read);
+        assert_eq!(written["defaultLimit"], shown);
+        let limit = requests(json!(5), json!(1), "min");
+        let policy = json!({"policyName": "Unlimited", "defaultLimit": limit});
+        assert_eq!(named(level, policy), "defaultLimit");
+    }
+}
+
+#[test]
+fn a_denial_that_could_never_match_is_refused_and_names_lose_what_calls_do_not_bear() {
+    let read = |kind: &str, value: Value| {
+        let denial = json!({"conditionType": kind, "conditionValue": value});
+        let read = deny_document::read("carbon.super", fields(denial));
+        read.map(|read| deny_document::write(&read)["conditionValue"].clone())
+    };
+    for (kind, given, kept) in [
+        ("API", "/pets/1.0.0/", "/pets/1.0.0"),
+        ("USER", "Ann@carbon.super", "Ann"),
+        ("USER", "ann@home", "ann@home"),
+        ("APPLICATION", "ann@carbon.super:My: Shop", "ann:My: Shop"),
+    ] {
+        assert_eq!(read(kind, json!(given)).unwrap(), kept);
+    }
+    let range = |from: &str, to: &str, invert: bool| json!({"startingIp": from, "endingIp": to, "invert": invert});
+    for (kind, value) in [
+        ("API", json!("/pets")),
+        ("API", json!("/pets/")),
+        ("API", json!("pets/1.0.0")),
+        ("USER", json!("@carbon.super")),
+        ("USER", json!(" ")),
+        ("APPLICATION", json!("ann:")),
+        ("APPLICATION", json!(":Shop")),
+        ("IPRANGE", range("10.0.0.9", "10.0.0.1", false)),
+        ("IPRANGE", range("10.0.0.9", "10.0.0.1", true)),
+        ("IPRANGE", range("10.0.0.1", "::1", true)),
+    ] {
+        let refused = named_by(&read(kind, value.clone()).unwrap_err());
+        assert!(refused.starts_with("conditionValue"), "{value}: {refused}");
+    }
+}

@@ -10,6 +10,7 @@ use actors::devportal::{ApiKey, NewApiKey};
 use domain::address::AddressRange;
 use domain::application::KeyType;
 
+use super::application_document::is_format;
 use super::applications::own;
 use super::key_document::parse_key_type;
 use super::{portal, time};
@@ -21,7 +22,7 @@ use crate::management::with_applied;
 use crate::operation::{Access, BodyKind, Operation};
 use crate::services::Services;
 
-const MANAGE: Access = Access::Scopes(&["apim:subscribe", "apim:api_key"]);
+const MANAGE: Access = Access::Scopes(&["apim:subscribe", "apim:app_manage", "apim:api_key"]);
 
 macro_rules! operations {
     ($($name:ident: $method:literal $path:literal $body:ident;)*) => {$(
@@ -61,7 +62,18 @@ async fn list(
     handle.api(&caller.tenant, &api).await.map_err(answer)?;
     let keys = handle.api_keys(&caller.tenant, &api, &caller.user).await;
     let keys = keys.map_err(answer)?;
-    let list: Vec<_> = keys.iter().map(write).collect();
+    let ids = keys.iter().filter_map(|key| key.application_id.as_deref());
+    let applications = handle.applications_by_id(&caller.tenant, ids.collect());
+    let applications = applications.await.map_err(answer)?;
+    let list: Vec<_> = keys
+        .iter()
+        .map(|key| {
+            let known = key.application_id.as_ref();
+            let known = known.and_then(|id| applications.get(id));
+            let name = known.map(|known| known.application.name.as_str());
+            write(key, &[("associatedApp", name)])
+        })
+        .collect();
     Ok(Json(json!({ "count": list.len(), "list": list })))
 }
 
@@ -74,6 +86,10 @@ async fn generate(
     let handle = portal(&services)?;
     handle.api(&caller.tenant, &api).await.map_err(answer)?;
     let name = fields.required_text("keyName", 100)?;
+    if name.contains(|c: char| c.is_control() || is_format(c)) {
+        let problem = "must not hold control or invisible characters";
+        return Err(ApiError::bad_field("keyName", problem));
+    }
     let key_type = match fields.text("keyType", 20)?.as_deref() {
         None => KeyType::Production,
         Some(word) => parse_key_type(word)?,
@@ -150,8 +166,9 @@ pub(super) async fn bind(
 ) -> Result<Response, ApiError> {
     let application = own(services, caller, &application).await?;
     let handle = portal(services)?;
+    let api = api_name(services, caller, &key.api_id).await?;
     let body = json!({
-        "keyName": key.name, "apiName": key.api_id, "applicationName": application.name,
+        "keyName": key.name, "apiName": api, "applicationName": application.name,
     });
     let changed = handle.associate_api_key(key, Some(application.id)).await;
     let changed = changed.map_err(answer)?;
@@ -230,15 +247,29 @@ fn shown(name: &str, key: &str, validity: i64) -> Value {
     json!({ "keyName": name, "apikey": key, "validityPeriod": validity })
 }
 
-/// A key as lists show it: never the key itself.
-pub(super) fn write(key: &ApiKey) -> Value {
-    json!({
+/// The name of the API that a key opens.
+async fn api_name(services: &Services, caller: &Caller, id: &str) -> Result<String, ApiError> {
+    let found = portal(services)?.apis_by_id(&caller.tenant, [id].into());
+    let row = found.await.map_err(answer)?.remove(id);
+    Ok(row.ok_or_else(|| ApiError::not_found("API", id))?.name)
+}
+
+/// A key as lists show it, with what stands beside it there: never the key itself.
+pub(super) fn write(key: &ApiKey, beside: &[(&str, Option<&str>)]) -> Value {
+    let used = key.last_used_at_ms.map(|at| at.to_string());
+    let mut value = json!({
         "keyUUID": key.id,
         "keyName": key.name,
         "keyType": key.key_type.as_str(),
-        "associatedApp": key.application_id,
         "issuedOn": time(key.issued_at_ms),
         "validityPeriod": key.validity_seconds,
-        "lastUsed": key.last_used_at_ms.map_or_else(|| "NOT_USED".to_owned(), time),
-    })
+        "lastUsed": used.as_deref().unwrap_or("NOT_USED"),
+    });
+    if let Some(members) = value.as_object_mut() {
+        let beside = beside
+            .iter()
+            .filter_map(|(name, text)| Some((name, (*text)?)));
+        members.extend(beside.map(|(name, text)| ((*name).to_owned(), text.into())));
+    }
+    value
 }

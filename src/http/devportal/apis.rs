@@ -14,6 +14,7 @@ use domain::policy::PolicyLevel;
 use super::policies::write as write_policy;
 use super::{portal, time};
 use crate::auth::MaybeCaller;
+use crate::document::present;
 use crate::error::ApiError;
 use crate::failure::answer;
 use crate::operation::{Access, BodyKind, Operation};
@@ -21,26 +22,28 @@ use crate::page::Page;
 use crate::search;
 use crate::services::{Ingress, Services};
 
-const VIEW: Access = Access::Optional(&["apim:subscribe"]);
-
-pub(super) static LIST: Operation =
-    Operation::new("GET", "/api/am/devportal/v3/apis", VIEW, BodyKind::Empty);
+pub(super) static LIST: Operation = Operation::new(
+    "GET",
+    "/api/am/devportal/v3/apis",
+    Access::Anybody,
+    BodyKind::Empty,
+);
 pub(super) static GET: Operation = Operation::new(
     "GET",
     "/api/am/devportal/v3/apis/{apiId}",
-    VIEW,
+    Access::Anybody,
     BodyKind::Empty,
 );
 pub(super) static SWAGGER: Operation = Operation::new(
     "GET",
     "/api/am/devportal/v3/apis/{apiId}/swagger",
-    VIEW,
+    Access::Anybody,
     BodyKind::Empty,
 );
 pub(super) static PLANS: Operation = Operation::new(
     "GET",
     "/api/am/devportal/v3/apis/{apiId}/subscription-policies",
-    VIEW,
+    Access::Anybody,
     BodyKind::Empty,
 );
 
@@ -56,7 +59,7 @@ struct Searched {
     query: Option<String>,
 }
 
-fn tenant(caller: MaybeCaller) -> String {
+pub(super) fn tenant(caller: MaybeCaller) -> String {
     caller
         .0
         .map_or_else(|| SUPER_TENANT.to_owned(), |caller| caller.tenant)
@@ -118,7 +121,8 @@ async fn plans(
     Ok(Json(offered.map(write_policy).collect()))
 }
 
-fn write_row(row: &ApiRow) -> Value {
+/// Writes an API as lists show it (`APIInfo`).
+pub(super) fn write_row(row: &ApiRow) -> Value {
     json!({
         "id": row.id,
         "name": row.name,
@@ -129,9 +133,8 @@ fn write_row(row: &ApiRow) -> Value {
         "createdTime": row.created_at_ms.to_string(),
         "provider": row.provider,
         "lifeCycleStatus": row.state.as_str(),
-        "thumbnailUri": null,
         "avgRating": "0.0",
-        "throttlingPolicies": [],
+        "throttlingPolicies": row.policies,
         "advertiseInfo": {"advertised": false},
         "isSubscriptionAvailable": row.state.takes_subscriptions(),
         "monetizationLabel": "FREE",
@@ -151,7 +154,7 @@ fn endpoints(ingress: Ingress, api: &Api, deployed: &[DeploymentRow]) -> Vec<Val
             "environmentName": at.environment,
             "environmentDisplayName": at.environment,
             "environmentType": "hybrid",
-            "URLs": { "http": url("http"), "https": url("https") },
+            "URLs": present(json!({ "http": url("http"), "https": url("https") })),
         })
     };
     shown.map(of).collect()

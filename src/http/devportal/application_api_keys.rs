@@ -16,7 +16,7 @@ use crate::failure::answer;
 use crate::operation::{Access, BodyKind, Operation};
 use crate::services::Services;
 
-const MANAGE: Access = Access::Scopes(&["apim:subscribe", "apim:api_key"]);
+const MANAGE: Access = Access::Scopes(&["apim:subscribe", "apim:app_manage", "apim:api_key"]);
 
 macro_rules! operations {
     ($($name:ident: $method:literal $path:literal $body:ident;)*) => {$(
@@ -55,14 +55,14 @@ async fn associations(
         .api_keys_of_application(&caller.tenant, &id)
         .await
         .map_err(answer)?;
+    let apis = keys.iter().map(|key| key.api_id.as_str()).collect();
+    let apis = portal(&services)?.apis_by_id(&caller.tenant, apis).await;
+    let apis = apis.map_err(answer)?;
     let keys = keys.iter().filter(|key| key.key_type == key_type);
     let list: Vec<_> = keys
         .map(|key| {
-            let mut value = write(key);
-            if let Some(members) = value.as_object_mut() {
-                members.insert("apiUUID".to_owned(), key.api_id.as_str().into());
-            }
-            value
+            let name = apis.get(&key.api_id).map(|row| row.name.as_str());
+            write(key, &[("apiUUID", Some(&key.api_id)), ("apiName", name)])
         })
         .collect();
     Ok(Json(json!({ "count": list.len(), "list": list })))

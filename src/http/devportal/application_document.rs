@@ -1,6 +1,7 @@
 //! Applications as the contract shows them (`Application`, `ApplicationInfo`).
 
 use serde_json::{Map, Value, json};
+use unicode_normalization::UnicodeNormalization as _;
 
 use domain::application::{Application, ApplicationStatus, TokenType};
 
@@ -18,14 +19,15 @@ pub(super) fn read(
     mut fields: Fields,
     now_ms: i64,
 ) -> Result<Application, ApiError> {
-    let name = fields.required_text("name", 100)?;
+    // Composed: two names that look the same are the same.
+    let name: String = fields.required_text("name", 100)?.nfc().collect();
     if name.trim() != name
         || name
             .chars()
-            .any(|c| c.is_control() || "<>&\"/\\".contains(c))
+            .any(|c| c.is_control() || is_format(c) || "<>&\"/\\".contains(c))
     {
-        let problem =
-            "must not begin or end with a space nor hold control characters or < > & \" / \\";
+        let problem = "must not begin or end with a space nor hold control or invisible \
+                       characters or < > & \" / \\";
         return Err(ApiError::bad_field("name", problem));
     }
     let token_type = match fields.text("tokenType", 20)?.as_deref() {
@@ -103,4 +105,21 @@ fn attributes(fields: &mut Fields) -> Result<String, ApiError> {
         return Err(ApiError::bad_field("attributes", problem));
     }
     Ok(Value::Object(given).to_string())
+}
+
+/// Whether a character is not seen, or turns the order of those that are: names that look the same
+/// must not differ by it.
+pub(super) const fn is_format(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}'
+            | '\u{61c}'
+            | '\u{180e}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}'
+    )
 }

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use actors::Failure;
+use actors::devportal::{ApplicationListing, ApplicationSort};
 use actors::failure;
 use domain::application::{Application, DEFAULT_APPLICATION};
 use domain::policy::UNLIMITED;
@@ -24,7 +25,9 @@ use crate::operation::{Access, BodyKind, Operation};
 use crate::page::Page;
 use crate::services::Services;
 
-const MANAGE: Access = Access::Scopes(&[
+const MANAGE: Access = Access::Scopes(&["apim:subscribe", "apim:app_manage"]);
+/// Who carries applications from one platform to another may see and remove them.
+const CARRY: Access = Access::Scopes(&[
     "apim:subscribe",
     "apim:app_manage",
     "apim:app_import_export",
@@ -32,11 +35,11 @@ const MANAGE: Access = Access::Scopes(&[
 const ALL: &str = "/api/am/devportal/v3/applications";
 const ONE: &str = "/api/am/devportal/v3/applications/{applicationId}";
 
-pub(super) static LIST: Operation = Operation::new("GET", ALL, MANAGE, BodyKind::Empty);
+pub(super) static LIST: Operation = Operation::new("GET", ALL, CARRY, BodyKind::Empty);
 pub(super) static CREATE: Operation = Operation::new("POST", ALL, MANAGE, BodyKind::Json);
 pub(super) static GET: Operation = Operation::new("GET", ONE, MANAGE, BodyKind::Empty);
 pub(super) static UPDATE: Operation = Operation::new("PUT", ONE, MANAGE, BodyKind::Json);
-pub(super) static DELETE: Operation = Operation::new("DELETE", ONE, MANAGE, BodyKind::Empty);
+pub(super) static DELETE: Operation = Operation::new("DELETE", ONE, CARRY, BodyKind::Empty);
 
 pub(super) fn mount(router: Router<Services>) -> Router<Services> {
     let router = LIST.mount(router, list);
@@ -47,36 +50,86 @@ pub(super) fn mount(router: Router<Services>) -> Router<Services> {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Searched {
     query: Option<String>,
+    group_id: Option<String>,
+    sort_by: Option<String>,
+    sort_order: Option<String>,
 }
 
 async fn list(
     State(services): State<Services>,
     caller: Caller,
     page: Page,
-    Query(Searched { query }): Query<Searched>,
+    Query(searched): Query<Searched>,
 ) -> Result<Json<Value>, ApiError> {
+    no_groups(searched.group_id.as_deref())?;
     let handle = portal(&services)?;
-    let part = query.unwrap_or_default();
-    let span = (page.limit, page.offset);
+    let part = searched.query.as_deref().unwrap_or_default();
+    let (sort, descending) = order(searched.sort_by.as_deref(), searched.sort_order.as_deref())?;
+    let listing = ApplicationListing {
+        part,
+        sort,
+        descending,
+        limit: page.limit,
+        offset: page.offset,
+    };
     let found = handle
-        .applications(&caller.tenant, &caller.user, &part, span)
+        .applications(&caller.tenant, &caller.user, listing)
         .await;
     let (mut rows, mut total) = found.map_err(answer)?;
     if total == 0 && part.is_empty() {
         ensure_default(&services, &caller).await?;
         let found = handle
-            .applications(&caller.tenant, &caller.user, &part, span)
+            .applications(&caller.tenant, &caller.user, listing)
             .await;
         (rows, total) = found.map_err(answer)?;
     }
     let list = rows
         .iter()
         .map(|row| write_info(&row.application, row.subscriptions));
-    let part: String = form_urlencoded::byte_serialize(part.as_bytes()).collect();
-    let path = format!("{ALL}?query={part}&");
+    let mut path = form_urlencoded::Serializer::new(format!("{ALL}?"));
+    path.append_pair("query", part);
+    for (name, value) in [
+        ("sortBy", &searched.sort_by),
+        ("sortOrder", &searched.sort_order),
+    ] {
+        if let Some(value) = value {
+            path.append_pair(name, value);
+        }
+    }
+    let path = format!("{}&", path.finish());
     Ok(Json(page.answer(&list.collect::<Vec<_>>(), total, &path)))
+}
+
+/// Reads `sortBy` and `sortOrder`; the second is whether it is descending.
+fn order(by: Option<&str>, order: Option<&str>) -> Result<(ApplicationSort, bool), ApiError> {
+    let by = match by {
+        None | Some("name") => ApplicationSort::Name,
+        Some("throttlingPolicy") => ApplicationSort::Policy,
+        Some("status") => ApplicationSort::Status,
+        Some(_) => {
+            let problem = "must be name, throttlingPolicy or status";
+            return Err(ApiError::bad_field("sortBy", problem));
+        }
+    };
+    match order {
+        None | Some("asc") => Ok((by, false)),
+        Some("desc") => Ok((by, true)),
+        Some(_) => Err(ApiError::bad_field("sortOrder", "must be asc or desc")),
+    }
+}
+
+/// Refuses a group: there are none, so its list would be another one than was asked for.
+pub(super) fn no_groups(group: Option<&str>) -> Result<(), ApiError> {
+    match group {
+        None | Some("") => Ok(()),
+        Some(_) => {
+            let problem = "sharing by groups is not in force on this platform, leave it out";
+            Err(ApiError::bad_field("groupId", problem))
+        }
+    }
 }
 
 /// Every subscriber has an application from the start; it is made when they first look.

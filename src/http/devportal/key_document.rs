@@ -3,16 +3,16 @@
 use serde_json::{Map, Value, json};
 
 use actors::devportal::ApplicationKey;
+use actors::key_manager::LONGEST_CHOSEN_SECONDS;
 use actors::key_manager::command::{Client, NewClient};
-use domain::application::{Application, KeyType};
+use domain::application::{Application, KeyType, client_name};
 
 use crate::body::Fields;
+use crate::document::present;
 use crate::error::ApiError;
 
 /// Grant types that keys may be made for.
 const GRANT_TYPES: [&str; 3] = ["client_credentials", "password", "refresh_token"];
-/// The longest life of a token that may be chosen, seconds: ten years.
-const LONGEST: i64 = 10 * 365 * 24 * 3_600;
 
 /// What is chosen of keys.
 pub(super) struct Chosen {
@@ -22,6 +22,8 @@ pub(super) struct Chosen {
     pub(super) properties: String,
     /// Scopes of the first token.
     pub(super) scopes: Vec<String>,
+    /// Life of the first token, when the application's own does not suit.
+    pub(super) validity_seconds: Option<i64>,
 }
 
 /// Reads what is chosen; `grants` is the member that names the grant types.
@@ -59,23 +61,33 @@ pub(super) fn read(
     let scopes = fields.texts("scopes", 200)?.unwrap_or_default();
     let properties = fields.object("additionalProperties")?;
     let properties = properties.map_or_else(Map::new, Fields::rest);
-    let access = life(&properties, "application_access_token_expiry_time")?;
-    let refresh = life(&properties, "refresh_token_expiry_time")?;
+    let chosen = |name: &str| {
+        let field = format!("additionalProperties.{name}");
+        life(&field, properties.get(name))
+    };
+    let access = chosen("application_access_token_expiry_time")?;
+    let refresh = chosen("refresh_token_expiry_time")?;
+    let user = chosen("user_access_token_expiry_time")?;
+    let identity = chosen("id_token_expiry_time")?;
+    let validity_seconds = life("validityTime", fields.take("validityTime").as_ref())?;
     let suffix = key_type.map_or("", KeyType::as_str);
     Ok(Chosen {
         key_type,
         client: NewClient {
             tenant: application.tenant.clone(),
-            name: format!("{}_{}_{suffix}", application.owner, application.id),
+            name: client_name(&application.owner, &application.id, suffix),
             owner: application.owner.clone(),
             grant_types,
             callback_url,
             token_type: application.token_type,
             access_token_seconds: access,
             refresh_token_seconds: refresh,
+            user_token_seconds: user,
+            id_token_seconds: identity,
         },
         properties: Value::Object(properties).to_string(),
         scopes,
+        validity_seconds,
     })
 }
 
@@ -93,7 +105,7 @@ pub(super) fn write(
     token: Option<Value>,
 ) -> Value {
     let properties: Value = serde_json::from_str(&key.properties).unwrap_or_else(|_| json!({}));
-    json!({
+    present(json!({
         "keyMappingId": key.id,
         "keyManager": key.key_manager,
         "consumerKey": client.consumer_key,
@@ -104,14 +116,14 @@ pub(super) fn write(
         "keyState": "APPROVED",
         "keyType": key.key_type.as_str(),
         "mode": "CREATED",
-        "groupId": null,
         "token": token,
         "additionalProperties": properties,
-    })
+    }))
 }
 
-fn life(properties: &Map<String, Value>, name: &str) -> Result<Option<i64>, ApiError> {
-    let number = match properties.get(name) {
+/// A life that is chosen for tokens, in seconds.
+fn life(field: &str, chosen: Option<&Value>) -> Result<Option<i64>, ApiError> {
+    let number = match chosen {
         None | Some(Value::Null) => return Ok(None),
         // WSO2's clients send numbers as texts, and N/A for "the default".
         Some(Value::String(text)) if text == "N/A" || text.is_empty() => return Ok(None),
@@ -119,11 +131,10 @@ fn life(properties: &Map<String, Value>, name: &str) -> Result<Option<i64>, ApiE
         Some(value) => value.as_i64(),
     };
     match number {
-        Some(seconds) if (1..=LONGEST).contains(&seconds) => Ok(Some(seconds)),
+        Some(seconds) if (1..=LONGEST_CHOSEN_SECONDS).contains(&seconds) => Ok(Some(seconds)),
         _ => {
-            let field = format!("additionalProperties.{name}");
-            let problem = format!("must be a number of seconds from 1 to {LONGEST}");
-            Err(ApiError::bad_field(&field, problem))
+            let problem = format!("must be a number of seconds from 1 to {LONGEST_CHOSEN_SECONDS}");
+            Err(ApiError::bad_field(field, problem))
         }
     }
 }

@@ -2,6 +2,7 @@
 //! the older `/keys/{keyType}/…`, which name the same keys.
 
 use axum::extract::{Path, State};
+use axum::response::{IntoResponse as _, Response};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 
@@ -16,6 +17,7 @@ use crate::auth::Caller;
 use crate::body::Fields;
 use crate::error::ApiError;
 use crate::failure::answer;
+use crate::management::with_applied;
 use crate::operation::{Access, BodyKind, Operation};
 use crate::services::Services;
 
@@ -91,7 +93,14 @@ async fn generate(
         .await;
     let (key, client, secret) = made.map_err(answer)?;
     let first = if served {
-        let issued = issue(&services, &client, &secret, chosen.scopes, None).await?;
+        let issued = issue(
+            &services,
+            &client,
+            &secret,
+            chosen.scopes,
+            chosen.validity_seconds,
+        )
+        .await?;
         Some(shown(&issued))
     } else {
         None
@@ -168,9 +177,11 @@ async fn clean_up(
     State(services): State<Services>,
     caller: Caller,
     Path((id, named)): Path<(String, String)>,
-) -> Result<(), ApiError> {
+) -> Result<Response, ApiError> {
     let (_, key, _) = find(&services, &caller, &id, &named).await?;
-    portal(&services)?.delete_keys(key).await.map_err(answer)
+    let changed = portal(&services)?.delete_keys(key).await;
+    let changed = changed.map_err(answer)?;
+    Ok(with_applied(().into_response(), &changed.applied))
 }
 
 async fn token(
@@ -192,6 +203,10 @@ async fn token(
     let secret = fields.required_text("consumerSecret", 200)?;
     let scopes = fields.texts("scopes", 200)?.unwrap_or_default();
     let validity = fields.number("validityPeriod")?;
+    if validity.is_some_and(|seconds| seconds < 1) {
+        let problem = "must be a number of seconds of at least 1";
+        return Err(ApiError::bad_field("validityPeriod", problem));
+    }
     let key_manager = &services.key_manager;
     if let Some(old) = fields
         .text("revokeToken", 8_192)?

@@ -8,6 +8,7 @@ mod applications;
 mod key_document;
 mod keys;
 mod policies;
+mod search;
 mod settings;
 mod subscription_document;
 mod subscriptions;
@@ -59,6 +60,7 @@ pub const OPERATIONS: &[&Operation] = &[
     &application_api_keys::ASSOCIATIONS,
     &application_api_keys::ASSOCIATE,
     &application_api_keys::DISSOCIATE,
+    &search::SEARCH,
     &policies::LIST,
     &policies::GET,
     &settings::SETTINGS,
@@ -73,6 +75,7 @@ pub(crate) fn router() -> Router<Services> {
     let router = subscriptions::mount(router);
     let router = api_keys::mount(router);
     let router = application_api_keys::mount(router);
+    let router = search::mount(router);
     let router = policies::mount(router);
     settings::mount(router)
 }

@@ -9,24 +9,23 @@ use domain::policy::{Policy, PolicyLevel, QuotaUnit, SUBSCRIPTIONLESS, UNAUTHENT
 
 use super::portal;
 use crate::auth::MaybeCaller;
+use crate::document::present;
 use crate::error::ApiError;
 use crate::failure::answer;
 use crate::operation::{Access, BodyKind, Operation};
 use crate::page::Page;
 use crate::services::Services;
 
-const VIEW: Access = Access::Optional(&["apim:subscribe"]);
-
 pub(super) static LIST: Operation = Operation::new(
     "GET",
     "/api/am/devportal/v3/throttling-policies/{policyLevel}",
-    VIEW,
+    Access::Anybody,
     BodyKind::Empty,
 );
 pub(super) static GET: Operation = Operation::new(
     "GET",
     "/api/am/devportal/v3/throttling-policies/{policyLevel}/{policyId}",
-    VIEW,
+    Access::Anybody,
     BodyKind::Empty,
 );
 
@@ -86,28 +85,36 @@ async fn offered(
 
 /// Writes a policy (`ThrottlingPolicy`).
 pub(super) fn write(policy: &Policy) -> Value {
-    let (units, time, unit, kind) =
-        policy
-            .limit
-            .as_ref()
-            .map_or((2_147_483_647, 1, "min", "REQUESTCOUNT"), |limit| {
-                let kind = match limit.quota {
-                    QuotaUnit::Bytes => "BANDWIDTHVOLUME",
-                    QuotaUnit::Requests | QuotaUnit::Events => "REQUESTCOUNT",
-                };
-                (limit.units, limit.unit_time, limit.time_unit.as_str(), kind)
-            });
+    let (units, time, unit) = policy
+        .limit
+        .as_ref()
+        .map_or((2_147_483_647, 1, "min"), |limit| {
+            (limit.units, limit.unit_time, limit.time_unit.as_str())
+        });
+    let quota = policy
+        .limit
+        .map_or(QuotaUnit::Requests, |limit| limit.quota);
+    let (amount, data_unit, kind) = match quota {
+        QuotaUnit::Bytes => {
+            let (amount, data_unit) = in_data_units(units);
+            (amount, Some(data_unit), Some("BANDWIDTHVOLUME"))
+        }
+        QuotaUnit::Requests => (units, None, Some("REQUESTCOUNT")),
+        // The contract has no word for events.
+        QuotaUnit::Events => (units, None, None),
+    };
     let level = match policy.level {
         PolicyLevel::Application => "application",
         PolicyLevel::Subscription | PolicyLevel::Api => "subscription",
     };
-    json!({
+    present(json!({
         "name": policy.name,
         "displayName": policy.display_name,
         "description": policy.description,
         "policyLevel": level,
         "attributes": {},
-        "requestCount": units,
+        "requestCount": amount,
+        "dataUnit": data_unit,
         "unitTime": time,
         "timeUnit": unit,
         "rateLimitCount": policy.burst.as_ref().map_or(0, |burst| burst.units),
@@ -115,7 +122,58 @@ pub(super) fn write(policy: &Policy) -> Value {
         "quotaPolicyType": kind,
         "tierPlan": "FREE",
         "stopOnQuotaReach": policy.stop_on_quota_reach,
-        "monetizationAttributes": null,
-        "throttlingPolicyPermissions": null,
-    })
+    }))
+}
+
+/// Bytes in the largest unit that holds them whole; the contract knows none under KB.
+const fn in_data_units(bytes: u64) -> (u64, &'static str) {
+    match bytes {
+        bytes if bytes % (1 << 30) == 0 => (bytes >> 30, "GB"),
+        bytes if bytes % (1 << 20) == 0 => (bytes >> 20, "MB"),
+        bytes if bytes % (1 << 10) == 0 => (bytes >> 10, "KB"),
+        bytes => (bytes, "B"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::policy::{Limit, TimeUnit};
+
+    use super::*;
+
+    #[test]
+    fn a_plan_of_bytes_says_its_unit_and_no_plan_holds_a_null() {
+        let mut plan = Policy::defaults("t", String::new).remove(0);
+        for (quota, units, shown) in [
+            (QuotaUnit::Requests, 5, json!([5, null, "REQUESTCOUNT"])),
+            (
+                QuotaUnit::Bytes,
+                1 << 10,
+                json!([1, "KB", "BANDWIDTHVOLUME"]),
+            ),
+            (
+                QuotaUnit::Bytes,
+                3 << 30,
+                json!([3, "GB", "BANDWIDTHVOLUME"]),
+            ),
+            (
+                QuotaUnit::Bytes,
+                1_025,
+                json!([1_025, "B", "BANDWIDTHVOLUME"]),
+            ),
+            (QuotaUnit::Events, 7, json!([7, null, null])),
+        ] {
+            plan.limit = Some(Limit {
+                units,
+                quota,
+                unit_time: 1,
+                time_unit: TimeUnit::Min,
+            });
+            let written = write(&plan);
+            let found = ["requestCount", "dataUnit", "quotaPolicyType"];
+            assert_eq!(json!(found.map(|name| written[name].clone())), shown);
+            let members = written.as_object().unwrap();
+            assert!(!members.values().any(Value::is_null), "{written}");
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! `/settings` and `/key-managers`: what a portal in a browser asks before anything else.
+//! `/settings` and `/key-managers`: what a portal in a browser asks after its login.
 
 use axum::extract::State;
 use axum::{Json, Router};
@@ -6,11 +6,10 @@ use serde_json::{Value, json};
 
 use domain::artifact::DEFAULT_VHOST;
 
-use crate::auth::MaybeCaller;
 use crate::operation::{Access, BodyKind, Operation};
 use crate::services::Services;
 
-const VIEW: Access = Access::Optional(&["apim:subscribe", "apim:store_settings"]);
+const VIEW: Access = Access::Scopes(&["apim:subscribe", "apim:store_settings"]);
 const GRANT_TYPES: [&str; 3] = ["client_credentials", "password", "refresh_token"];
 
 pub(super) static SETTINGS: Operation = Operation::new(
@@ -22,7 +21,7 @@ pub(super) static SETTINGS: Operation = Operation::new(
 pub(super) static KEY_MANAGERS: Operation = Operation::new(
     "GET",
     "/api/am/devportal/v3/key-managers",
-    VIEW,
+    Access::Scopes(&["apim:subscribe"]),
     BodyKind::Empty,
 );
 
@@ -31,20 +30,18 @@ pub(super) fn mount(router: Router<Services>) -> Router<Services> {
     KEY_MANAGERS.mount(router, key_managers)
 }
 
-async fn settings(State(services): State<Services>, caller: MaybeCaller) -> Json<Value> {
-    let scopes = caller.0.map(|_| {
-        json!([
-            "apim:subscribe",
-            "apim:app_manage",
-            "apim:sub_manage",
-            "apim:api_key"
-        ])
-    });
+async fn settings(State(services): State<Services>) -> Json<Value> {
+    let scopes = [
+        "apim:subscribe",
+        "apim:app_manage",
+        "apim:sub_manage",
+        "apim:api_key",
+    ];
     let gateways = ["https", "http"].map(|scheme| services.ingress.url(scheme, DEFAULT_VHOST, ""));
     let gateways: Vec<String> = gateways.into_iter().flatten().collect();
     Json(json!({
         "grantTypes": GRANT_TYPES,
-        "scopes": scopes.unwrap_or_else(|| json!([])),
+        "scopes": scopes,
         "applicationSharingEnabled": false,
         "mapExistingAuthApps": false,
         "apiGatewayEndpoint": gateways.join(", "),

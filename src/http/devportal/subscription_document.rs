@@ -1,13 +1,17 @@
 //! Subscriptions as the contract shows them (`Subscription`).
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
-use domain::application::Application;
+use actors::devportal::{ApiRow, CountedApplication};
 use domain::subscription::{Subscription, SubscriptionStatus};
 
+use super::apis::write_row;
 use super::application_document::write_info;
 use crate::auth::Caller;
 use crate::body::Fields;
+use crate::document::present;
 use crate::error::ApiError;
 
 /// Reads a subscription; its id is new.
@@ -30,17 +34,25 @@ pub(super) fn read(
     })
 }
 
+/// What subscriptions name, by id.
+#[derive(Debug, Default)]
+pub(super) struct Named {
+    pub(super) apis: BTreeMap<String, ApiRow>,
+    pub(super) applications: BTreeMap<String, CountedApplication>,
+}
+
 /// Writes a subscription.
-pub(super) fn write(subscription: &Subscription, application: Option<&Application>) -> Value {
-    json!({
+pub(super) fn write(subscription: &Subscription, named: &Named) -> Value {
+    let application = named.applications.get(&subscription.application_id);
+    let application = application.map(|known| write_info(&known.application, known.subscriptions));
+    present(json!({
         "subscriptionId": subscription.id,
         "applicationId": subscription.application_id,
         "apiId": subscription.api_id,
-        "apiInfo": null,
-        "applicationInfo": application.map(|application| write_info(application, 0)),
+        "apiInfo": named.apis.get(&subscription.api_id).map(write_row),
+        "applicationInfo": application,
         "throttlingPolicy": subscription.policy,
         "requestedThrottlingPolicy": subscription.requested_policy,
         "status": subscription.status.as_str(),
-        "redirectionParams": null,
-    })
+    }))
 }

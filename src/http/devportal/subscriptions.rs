@@ -9,11 +9,12 @@ use serde_json::{Value, json};
 
 use domain::subscription::Subscription;
 
-use super::applications::own;
+use super::applications::{no_groups, own};
 use super::portal;
-use super::subscription_document::{read, write};
+use super::subscription_document::{Named, read, write};
 use crate::auth::Caller;
 use crate::body::{self, Fields};
+use crate::document::present;
 use crate::error::ApiError;
 use crate::failure::answer;
 use crate::management::with_applied;
@@ -53,6 +54,7 @@ pub(super) fn mount(router: Router<Services>) -> Router<Services> {
 struct Of {
     api_id: Option<String>,
     application_id: Option<String>,
+    group_id: Option<String>,
 }
 
 async fn list(
@@ -61,38 +63,66 @@ async fn list(
     page: Page,
     Query(of): Query<Of>,
 ) -> Result<Json<Value>, ApiError> {
+    no_groups(of.group_id.as_deref())?;
     let handle = portal(&services)?;
-    let all: Vec<Value> = match (&of.application_id, &of.api_id) {
-        (Some(id), api) => {
-            let application = own(&services, &caller, id).await?;
-            let held = handle
-                .subscriptions(&caller.tenant, id)
-                .await
-                .map_err(answer)?;
-            let held = held
-                .iter()
-                .filter(|held| api.as_ref().is_none_or(|api| *api == held.api_id));
-            held.map(|held| write(held, Some(&application))).collect()
+    let mut all = match (&of.application_id, &of.api_id) {
+        (Some(id), _) => {
+            own(&services, &caller, id).await?;
+            handle.subscriptions(&caller.tenant, id).await
         }
         (None, Some(id)) => {
-            let held = handle
+            handle
                 .subscriptions_of_api(&caller.tenant, id, &caller.user)
-                .await;
-            let held = held.map_err(answer)?;
-            held.iter().map(|held| write(held, None)).collect()
+                .await
         }
         (None, None) => {
             return Err(ApiError::bad_field("apiId", "or applicationId is required"));
         }
-    };
+    }
+    .map_err(answer)?;
+    if let Some(api) = &of.api_id {
+        all.retain(|held| *api == held.api_id);
+    }
     let total = all.len();
-    let list: Vec<Value> = all.into_iter().skip(page.offset).take(page.limit).collect();
-    let (api, application) = (
-        of.api_id.unwrap_or_default(),
-        of.application_id.unwrap_or_default(),
-    );
+    let shown: Vec<_> = all.into_iter().skip(page.offset).take(page.limit).collect();
+    let named = named(&services, &caller, &shown).await?;
+    let list: Vec<Value> = shown.iter().map(|held| write(held, &named)).collect();
+    let query = |text: Option<String>| -> String {
+        form_urlencoded::byte_serialize(text.unwrap_or_default().as_bytes()).collect()
+    };
+    let (api, application) = (query(of.api_id), query(of.application_id));
     let path = format!("{ALL}?apiId={api}&applicationId={application}&");
     Ok(Json(page.answer(&list, total, &path)))
+}
+
+/// The APIs and applications that subscriptions name.
+async fn named(
+    services: &Services,
+    caller: &Caller,
+    subscriptions: &[Subscription],
+) -> Result<Named, ApiError> {
+    let handle = portal(services)?;
+    let apis = subscriptions.iter().map(|held| held.api_id.as_str());
+    let applications = subscriptions
+        .iter()
+        .map(|held| held.application_id.as_str());
+    let apis = handle.apis_by_id(&caller.tenant, apis.collect());
+    let apis = apis.await.map_err(answer)?;
+    let applications = handle.applications_by_id(&caller.tenant, applications.collect());
+    Ok(Named {
+        apis,
+        applications: applications.await.map_err(answer)?,
+    })
+}
+
+/// One subscription with what it names.
+async fn shown(
+    services: &Services,
+    caller: &Caller,
+    subscription: &Subscription,
+) -> Result<Value, ApiError> {
+    let named = named(services, caller, std::slice::from_ref(subscription)).await?;
+    Ok(write(subscription, &named))
 }
 
 async fn create(
@@ -101,11 +131,11 @@ async fn create(
     fields: Fields,
 ) -> Result<Response, ApiError> {
     let new = read(&caller, fields, services.system.clock.now_ms())?;
-    let application = own(&services, &caller, &new.application_id).await?;
+    own(&services, &caller, &new.application_id).await?;
     let changed = portal(&services)?.create_subscription(new).await;
     let changed = changed.map_err(answer)?;
     let location = [(header::LOCATION, format!("{ALL}/{}", changed.value.id))];
-    let body = Json(write(&changed.value, Some(&application)));
+    let body = Json(shown(&services, &caller, &changed.value).await?);
     let response = (StatusCode::CREATED, location, body).into_response();
     Ok(with_applied(response, &changed.applied))
 }
@@ -155,24 +185,23 @@ async fn make_one(
     caller: &Caller,
     new: Subscription,
 ) -> Result<Value, ApiError> {
-    let application = own(services, caller, &new.application_id).await?;
+    own(services, caller, &new.application_id).await?;
     let changed = portal(services)?.create_subscription(new).await;
     let changed = changed.map_err(answer)?;
-    Ok(write(&changed.value, Some(&application)))
+    shown(services, caller, &changed.value).await
 }
 
 /// A subscription that was not made, with the reason where a workflow would tell what comes next.
 fn refused(asked: &Value, why: &ApiError) -> Value {
     let member = |name: &str| asked.get(name).cloned().unwrap_or(Value::Null);
-    json!({
-        "subscriptionId": null,
+    present(json!({
         "applicationId": member("applicationId"),
         "apiId": member("apiId"),
         "throttlingPolicy": member("throttlingPolicy"),
         "requestedThrottlingPolicy": member("throttlingPolicy"),
         "status": "REJECTED",
         "redirectionParams": why.description(),
-    })
+    }))
 }
 
 async fn get(
@@ -183,8 +212,8 @@ async fn get(
     let found = portal(&services)?
         .subscription(&caller.tenant, &caller.user, &id)
         .await;
-    let (subscription, application) = found.map_err(answer)?;
-    Ok(Json(write(&subscription, Some(&application))))
+    let (subscription, _) = found.map_err(answer)?;
+    Ok(Json(shown(&services, &caller, &subscription).await?))
 }
 
 async fn update(
@@ -196,7 +225,7 @@ async fn update(
     let found = portal(&services)?
         .subscription(&caller.tenant, &caller.user, &id)
         .await;
-    let (subscription, application) = found.map_err(answer)?;
+    let (subscription, _) = found.map_err(answer)?;
     let wanted = fields.text("requestedThrottlingPolicy", 60)?;
     let policy = match wanted.filter(|wanted| !wanted.is_empty()) {
         Some(policy) => policy,
@@ -206,7 +235,7 @@ async fn update(
         .update_subscription(subscription, policy)
         .await;
     let changed = changed.map_err(answer)?;
-    let response = Json(write(&changed.value, Some(&application))).into_response();
+    let response = Json(shown(&services, &caller, &changed.value).await?).into_response();
     Ok(with_applied(response, &changed.applied))
 }
 

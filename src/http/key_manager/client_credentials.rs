@@ -67,7 +67,7 @@ pub(super) fn client(headers: &HeaderMap, form: &mut Form) -> Result<ClientSecre
         .and_then(|value| value.to_str().ok());
     let in_header = header.and_then(|header| header.split_once(' '));
     let in_header = in_header.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"));
-    match (in_header, in_form) {
+    match (in_header, &in_form) {
         (Some(_), (_, Some(_))) => Err(OauthError::invalid_request(
             "the client proves itself twice, by header and by form",
         )),
@@ -76,14 +76,20 @@ pub(super) fn client(headers: &HeaderMap, form: &mut Form) -> Result<ClientSecre
             let text = text.and_then(|bytes| String::from_utf8(bytes).ok());
             let pair = text.as_deref().and_then(|text| text.split_once(':'));
             let (key, secret) = pair.ok_or_else(OauthError::invalid_client)?;
+            let key = decoded(key);
+            if in_form.0.is_some_and(|named| named != key) {
+                return Err(OauthError::invalid_request(
+                    "client_id is not the client of the header",
+                ));
+            }
             Ok(ClientSecret {
-                consumer_key: decoded(key),
+                consumer_key: key,
                 consumer_secret: decoded(secret),
             })
         }
-        (None, (Some(consumer_key), Some(consumer_secret))) => Ok(ClientSecret {
-            consumer_key,
-            consumer_secret,
+        (None, (Some(key), Some(secret))) => Ok(ClientSecret {
+            consumer_key: key.clone(),
+            consumer_secret: secret.clone(),
         }),
         (None, _) => Err(OauthError::invalid_client()),
     }

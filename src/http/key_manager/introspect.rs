@@ -9,13 +9,14 @@ use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use serde_json::{Value, json};
 
-use actors::key_manager::command::{OauthRefusal, Refused};
+use actors::key_manager::command::{OauthRefusal, Refresh, Refused};
 use domain::validation::{Grant, GrantKind, UserType, Verdict};
 
 use super::client_credentials::{Form, client};
 use super::oauth_error::OauthError;
 use crate::auth;
 use crate::caller_address;
+use crate::document::present;
 use crate::error::ApiError;
 use crate::operation::{Access, BodyKind, Operation};
 use crate::services::Services;
@@ -31,11 +32,21 @@ pub(super) async fn introspect(
     let (headers, mut form) = Form::read(request).await?;
     let token = form.required("token")?;
     let own = asker(&services, (&headers, address), &mut form).await?;
+    let may_see = |key: &str| own.as_ref().is_none_or(|own| own == key);
     let verdict = services.key_manager.validate(&token).await;
     let verdict = verdict.map_err(|error| ApiError::unavailable(&error))?;
     Ok(Json(match verdict {
-        Verdict::Granted(grant) if own.is_none_or(|key| key == grant.consumer_key) => shown(&grant),
-        _ => json!({ "active": false }),
+        Verdict::Granted(grant) if may_see(&grant.consumer_key) => {
+            shown(&grant, services.key_manager.issuer())
+        }
+        Verdict::Refused { .. } => match services.key_manager.find_refresh(&token).await {
+            Ok(refresh) if may_see(&refresh.consumer_key) => {
+                shown_refresh(&refresh, services.key_manager.issuer())
+            }
+            Ok(_) | Err(Refused::NotFound(_)) => json!({ "active": false }),
+            Err(refused) => return Err(refused.into()),
+        },
+        Verdict::Granted(_) => json!({ "active": false }),
     }))
 }
 
@@ -49,7 +60,8 @@ async fn asker(
     let text = header
         .and_then(|header| header.to_str().ok())
         .unwrap_or_default();
-    if text.starts_with("Bearer ") {
+    let (scheme, credential) = text.split_once(' ').unwrap_or((text, ""));
+    if scheme.eq_ignore_ascii_case("bearer") {
         auth::administrator(services, header).await?;
         return Ok(None);
     }
@@ -59,7 +71,10 @@ async fn asker(
         Err(error) if text.is_empty() => return Err(error),
         Err(_) => Err(Refused::Oauth(OauthRefusal::InvalidClient, String::new())),
     };
-    match (authenticated, text.strip_prefix("Basic ")) {
+    let basic = scheme
+        .eq_ignore_ascii_case("basic")
+        .then_some(credential.trim());
+    match (authenticated, basic) {
         (Ok(client), _) => Ok(Some(client.consumer_key)),
         (Err(Refused::Oauth(OauthRefusal::InvalidClient, _)), Some(credential))
             if is_administrator(services, credential, address).await? =>
@@ -88,12 +103,19 @@ async fn is_administrator(
     Ok(found.roles.iter().any(|role| role == domain::role::ADMIN))
 }
 
-fn shown(grant: &Grant) -> Value {
+/// Opaque tokens carry no claims: they are ours, and meant for the client that they were issued to.
+fn shown(grant: &Grant, issuer: &str) -> Value {
+    let signed = grant.kind == GrantKind::Jwt;
+    let audiences = if signed {
+        grant.audiences.clone()
+    } else {
+        vec![grant.consumer_key.clone()]
+    };
     let aut = match grant.user_type {
         UserType::Application => "APPLICATION",
         UserType::ApplicationUser => "APPLICATION_USER",
     };
-    json!({
+    present(json!({
         "active": true,
         "scope": grant.scopes.join(" "),
         "client_id": grant.consumer_key,
@@ -103,9 +125,27 @@ fn shown(grant: &Grant) -> Value {
         "iat": grant.issued_at_ms / 1_000,
         "nbf": grant.not_before_ms.map_or(grant.issued_at_ms / 1_000, |at| at / 1_000),
         "sub": format!("{}@{}", grant.user, grant.tenant),
-        "aud": grant.audiences,
-        "iss": grant.issuer,
-        "jti": if grant.kind == GrantKind::Jwt { grant.token_id.as_str() } else { "" },
+        "aud": audiences,
+        "iss": if signed { grant.issuer.as_str() } else { issuer },
+        "jti": signed.then_some(&grant.token_id),
         "aut": aut,
+    }))
+}
+
+fn shown_refresh(refresh: &Refresh, issuer: &str) -> Value {
+    let subject = format!("{}@{}", refresh.user, refresh.tenant);
+    json!({
+        "active": true,
+        "scope": refresh.scopes,
+        "client_id": refresh.consumer_key,
+        "username": subject,
+        "token_type": "Refresh",
+        "exp": refresh.expires_at_ms / 1_000,
+        "iat": refresh.issued_at_ms / 1_000,
+        "nbf": refresh.issued_at_ms / 1_000,
+        "sub": subject,
+        "aud": [refresh.consumer_key],
+        "iss": issuer,
+        "aut": "APPLICATION_USER",
     })
 }

@@ -23,6 +23,7 @@ pub const OPERATIONS: &[&Operation] = &[
     &revoke::REVOKE,
     &introspect::INTROSPECT,
     &userinfo::USERINFO,
+    &userinfo::USERINFO_POST,
     &discovery::JWKS,
     &discovery::CONFIGURATION,
     &register::REGISTER,
@@ -39,6 +40,7 @@ pub(crate) fn router() -> Router<Services> {
     let router = revoke::REVOKE.mount(router, revoke::revoke);
     let router = introspect::INTROSPECT.mount(router, introspect::introspect);
     let router = userinfo::USERINFO.mount(router, userinfo::userinfo);
+    let router = userinfo::USERINFO_POST.mount(router, userinfo::userinfo);
     let router = discovery::JWKS.mount(router, discovery::jwks);
     let router = discovery::CONFIGURATION.mount(router, discovery::configuration);
     let router = register::REGISTER.mount(router, register::register);

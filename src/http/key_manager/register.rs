@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use actors::key_manager::command::{Client, NewClient, Refused};
 use actors::key_manager::{KeyManagerHandle, bare_name};
-use domain::application::TokenType;
+use domain::application::{TokenType, names_application};
 
 use crate::auth::Caller;
 use crate::body::Fields;
@@ -38,8 +38,8 @@ pub(super) async fn register(
     caller: Caller,
     fields: Fields,
 ) -> Result<Json<Value>, ApiError> {
-    let wanted = wanted(&caller, fields)?;
     let km = &services.key_manager;
+    let wanted = wanted(km, &caller, fields).await?;
     let (client, secret) = match changed(km, wanted.clone()).await {
         Err(Refused::NotFound(_)) => match km.create_client(wanted.clone()).await {
             // Somebody registered the same name in between: then it is changed as well.
@@ -67,13 +67,16 @@ async fn changed(km: &KeyManagerHandle, wanted: NewClient) -> Result<(Client, St
     Ok((client, secret))
 }
 
-fn wanted(caller: &Caller, mut fields: Fields) -> Result<NewClient, ApiError> {
+async fn wanted(
+    km: &KeyManagerHandle,
+    caller: &Caller,
+    mut fields: Fields,
+) -> Result<NewClient, ApiError> {
     let name = fields.required_text("clientName", 255)?;
-    let owner = fields.text("owner", 255)?;
-    let owner = owner.unwrap_or_else(|| caller.user.clone());
-    let bare = bare_name(&owner);
-    if !bare.eq_ignore_ascii_case(&caller.user) && !caller.has("apim:admin") {
-        return Err(ApiError::bad_field("owner", "must be the caller"));
+    let owner = owner(km, caller, fields.text("owner", 255)?).await?;
+    if names_application(&name, &owner) {
+        let problem = "names the keys of an application, which the Developer Portal makes";
+        return Err(ApiError::bad_field("clientName", problem));
     }
     let grants = fields.text("grantType", 1_024)?.unwrap_or_default();
     let mut grant_types = Vec::new();
@@ -97,13 +100,33 @@ fn wanted(caller: &Caller, mut fields: Fields) -> Result<NewClient, ApiError> {
     Ok(NewClient {
         tenant: caller.tenant.clone(),
         name,
-        owner: bare.to_owned(),
+        owner,
         grant_types,
         callback_url: fields.text("callbackUrl", 2_048)?.unwrap_or_default(),
         token_type,
         access_token_seconds: None,
         refresh_token_seconds: None,
+        user_token_seconds: None,
+        id_token_seconds: None,
     })
+}
+
+/// Whose client it is to be, as the owner spells the name: two spellings would be two owners.
+async fn owner(
+    km: &KeyManagerHandle,
+    caller: &Caller,
+    named: Option<String>,
+) -> Result<String, ApiError> {
+    let named = named.unwrap_or_else(|| caller.user.clone());
+    let bare = bare_name(&named);
+    if bare.to_lowercase() != caller.user.to_lowercase() && !caller.has("apim:admin") {
+        return Err(ApiError::bad_field("owner", "must be the caller"));
+    }
+    match km.find_user_by_name(&caller.tenant, bare).await {
+        Ok(user) => Ok(user.name),
+        Err(Refused::NotFound(_)) => Err(ApiError::bad_field("owner", "there is no such user")),
+        Err(other) => Err(refused(other)),
+    }
 }
 
 fn shown(client: &Client, secret: &str) -> Value {
@@ -115,11 +138,10 @@ fn shown(client: &Client, secret: &str) -> Value {
         "clientName": details.name,
         "callBackURL": details.callback_url,
         "callbackUrl": details.callback_url,
-        "isSaasApplication": true,
+        "isSaasApplication": "true",
         "appOwner": details.owner,
         "jsonString": json!({ "grant_types": grants }).to_string(),
         "jsonAppAttribute": "{}",
-        "applicationUUID": null,
         "tokenType": details.token_type.as_str(),
     })
 }

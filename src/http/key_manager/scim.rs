@@ -42,6 +42,12 @@ pub(super) static DELETE: Operation = Operation::new(
 );
 
 const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
+/// Where WSO2's clients say that an account is locked.
+const EXTENSIONS: [&str; 3] = [
+    "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User",
+    "urn:scim:wso2:schema",
+    "urn:scim:schemas:extension:custom:User",
+];
 const LIST_RESPONSE: &str = "urn:ietf:params:scim:api:messages:2.0:ListResponse";
 /// The most users of a page.
 const PAGE: u32 = 1_000;
@@ -138,6 +144,7 @@ pub(super) async fn delete(
 
 /// Reads a user out of SCIM's members; shared with self sign-up.
 pub(super) fn new_user(tenant: &str, mut fields: Fields) -> Result<NewUser, ScimError> {
+    refuse_inactive(&mut fields)?;
     let name = fields.required_text("userName", 255)?;
     let password = fields.required_text("password", 128)?;
     let (mut given_name, mut family_name) = (String::new(), String::new());
@@ -179,6 +186,30 @@ pub(super) fn new_user(tenant: &str, mut fields: Fields) -> Result<NewUser, Scim
         family_name,
         roles,
     })
+}
+
+/// A user who is made may sign in: an account that is to be shut would be open.
+fn refuse_inactive(fields: &mut Fields) -> Result<(), ScimError> {
+    if fields.flag("active")? == Some(false) {
+        let problem = "active: must be true, users who may not sign in are not in force here";
+        return Err(ScimError::invalid_value(problem));
+    }
+    for extension in EXTENSIONS {
+        let Some(mut members) = fields.object(extension)? else {
+            continue;
+        };
+        for lock in ["accountLocked", "accountDisabled"] {
+            match members.take(lock) {
+                None | Some(Value::Bool(false)) => {}
+                Some(Value::String(text)) if text == "false" => {}
+                Some(_) => {
+                    let problem = "must be false, locked accounts are not in force here";
+                    return Err(ScimError::invalid_value(format!("{lock}: {problem}")));
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn shown(user: &User) -> Value {

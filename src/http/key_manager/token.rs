@@ -17,6 +17,10 @@ use crate::services::Services;
 pub(super) static TOKEN: Operation =
     Operation::new("POST", "/oauth2/token", Access::Own, BodyKind::Form);
 
+/// The most bytes of the scopes asked for: they travel in each signed token, which has to fit into
+/// a request's head.
+const SCOPE_LIMIT: usize = 8 * 1024;
+
 pub(super) async fn token(
     State(services): State<Services>,
     request: Request,
@@ -42,11 +46,17 @@ pub(super) async fn token(
     };
     let validity_seconds = match form.take("validity_period") {
         None => None,
-        Some(text) => Some(text.parse::<i64>().map_err(|_| {
-            OauthError::invalid_request("validity_period must be a number of seconds")
-        })?),
+        Some(text) => {
+            let seconds = text.parse::<i64>().ok().filter(|seconds| *seconds >= 1);
+            let rule = "validity_period must be a number of seconds of at least 1";
+            Some(seconds.ok_or_else(|| OauthError::invalid_request(rule))?)
+        }
     };
     let scopes = form.take("scope").unwrap_or_default();
+    if scopes.len() > SCOPE_LIMIT {
+        let rule = format!("scope must not exceed {SCOPE_LIMIT} bytes");
+        return Err(OauthError::bad("invalid_scope", &rule));
+    }
     let request = TokenRequest {
         client,
         grant,

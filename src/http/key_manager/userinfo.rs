@@ -1,4 +1,4 @@
-//! `GET /oauth2/userinfo` (OpenID Connect Core §5.3).
+//! `/oauth2/userinfo`, by GET or POST (OpenID Connect Core §5.3).
 
 use axum::Json;
 use axum::extract::State;
@@ -13,6 +13,13 @@ use crate::services::Services;
 
 pub(super) static USERINFO: Operation = Operation::new(
     "GET",
+    "/oauth2/userinfo",
+    Access::Scopes(&["openid"]),
+    BodyKind::Empty,
+);
+/// The same by POST; the token is in the header.
+pub(super) static USERINFO_POST: Operation = Operation::new(
+    "POST",
     "/oauth2/userinfo",
     Access::Scopes(&["openid"]),
     BodyKind::Empty,

@@ -6,6 +6,7 @@ use axum::http::header::CONTENT_TYPE;
 
 use crate::body::{DEFINITION_LIMIT, Fields, JSON_LIMIT};
 use crate::error::ApiError;
+use crate::timed_body;
 
 /// What a form may hold beside the definition itself, in bytes.
 const OVERHEAD: usize = JSON_LIMIT;
@@ -71,6 +72,9 @@ impl Form {
 fn broken(error: &axum::extract::multipart::MultipartError) -> ApiError {
     if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
         return ApiError::too_large(DEFINITION_LIMIT);
+    }
+    if timed_body::is_late(error) {
+        return ApiError::late();
     }
     ApiError::bad_request(format!("the form cannot be read: {}", error.body_text()))
 }

@@ -165,6 +165,26 @@ pub async fn update_application(
     changed(write.execute(query, "API key").await?, id)
 }
 
+/// Notes that a key was used, unless that was noted after `recent_ms`.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn note_used(
+    write: &mut Write,
+    key_hash: &str,
+    now_ms: i64,
+    recent_ms: i64,
+) -> Result<(), StoreError> {
+    let query = sqlx::query(
+        "UPDATE api_keys SET last_used_at_ms = $1 WHERE key_hash = $2 \
+         AND (last_used_at_ms IS NULL OR last_used_at_ms <= $3)",
+    )
+    .bind(now_ms)
+    .bind(key_hash.to_owned())
+    .bind(recent_ms);
+    write.execute(query, "API key").await.map(drop)
+}
+
 /// Removes a key.
 ///
 /// # Errors

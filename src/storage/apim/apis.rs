@@ -38,6 +38,8 @@ pub struct ApiRow {
     pub is_default_version: bool,
     /// Search words.
     pub tags: Vec<String>,
+    /// Business plans that it offers.
+    pub policies: Vec<String>,
     /// Blob of the document (the API as JSON).
     pub document_blob: String,
     /// Blob of the definition.
@@ -236,8 +238,9 @@ pub async fn create(write: &mut Write, api: &ApiRow) -> Result<(), StoreError> {
     let query = sqlx::query(
         "INSERT INTO apis (id, tenant, name, name_key, version, context, full_context, provider, \
          description, kind, state, is_default_version, tags, document_blob, definition_blob, \
-         created_at_ms, updated_at_ms, row_version) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, 1)",
+         created_at_ms, updated_at_ms, row_version, policies) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, 1, \
+         $18)",
     )
     .bind(api.id.clone())
     .bind(api.tenant.clone())
@@ -255,7 +258,8 @@ pub async fn create(write: &mut Write, api: &ApiRow) -> Result<(), StoreError> {
     .bind(api.document_blob.clone())
     .bind(api.definition_blob.clone())
     .bind(api.created_at_ms)
-    .bind(api.updated_at_ms);
+    .bind(api.updated_at_ms)
+    .bind(api.policies.join(","));
     let what = format!("api {} {} or its context", api.name, api.version);
     write.execute(query, &what).await.map(drop)
 }
@@ -268,7 +272,8 @@ pub async fn save(write: &mut Write, api: &ApiRow) -> Result<i64, StoreError> {
     let query = sqlx::query(
         "UPDATE apis SET description = $1, state = $2, is_default_version = $3, tags = $4, \
          document_blob = $5, definition_blob = $6, updated_at_ms = $7, \
-         row_version = row_version + 1 WHERE tenant = $8 AND id = $9 AND row_version = $10",
+         row_version = row_version + 1, policies = $8 \
+         WHERE tenant = $9 AND id = $10 AND row_version = $11",
     )
     .bind(api.description.clone())
     .bind(api.state.as_str())
@@ -277,6 +282,7 @@ pub async fn save(write: &mut Write, api: &ApiRow) -> Result<i64, StoreError> {
     .bind(api.document_blob.clone())
     .bind(api.definition_blob.clone())
     .bind(api.updated_at_ms)
+    .bind(api.policies.join(","))
     .bind(api.tenant.clone())
     .bind(api.id.clone())
     .bind(api.row_version);
@@ -372,10 +378,13 @@ fn joined(tags: &[String]) -> String {
 }
 
 fn map(row: &AnyRow) -> Result<ApiRow, StoreError> {
-    let tags = row.text("tags")?;
-    let tags = tags.split(',').filter(|tag| !tag.is_empty());
+    let parted = |text: String| {
+        let parts = text.split(',').filter(|part| !part.is_empty());
+        parts.map(str::to_owned).collect()
+    };
     Ok(ApiRow {
-        tags: tags.map(str::to_owned).collect(),
+        tags: parted(row.text("tags")?),
+        policies: parted(row.text("policies")?),
         id: row.text("id")?,
         tenant: row.text("tenant")?,
         name: row.text("name")?,

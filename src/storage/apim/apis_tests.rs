@@ -38,6 +38,7 @@ fn row(id: &str, name: &str, version: &str) -> ApiRow {
         state: LifecycleState::Created,
         is_default_version: true,
         tags: vec!["Oven".to_owned()],
+        policies: vec!["Gold".to_owned(), "Unlimited".to_owned()],
         document_blob: format!("document {id}"),
         definition_blob: format!("definition {id}"),
         created_at_ms: 1,

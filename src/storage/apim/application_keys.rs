@@ -2,7 +2,7 @@
 
 use sqlx::any::AnyRow;
 
-use domain::application::KeyType;
+use domain::application::{KeyType, names_application};
 
 use crate::database::{Read, Write};
 use crate::error::StoreError;
@@ -171,19 +171,6 @@ pub async fn delete(write: &mut Write, tenant: &str, id: &str) -> Result<(), Sto
         0 => Err(StoreError::NotFound(format!("key {id}"))),
         _ => Ok(()),
     }
-}
-
-/// Whether a name is `{owner}_{applicationId}_{type}`.
-fn names_application(name: &str, owner: &str) -> bool {
-    let rest = name
-        .strip_prefix(owner)
-        .and_then(|rest| rest.strip_prefix('_'));
-    let parts = rest.and_then(|rest| rest.rsplit_once('_'));
-    parts.is_some_and(|(id, word)| {
-        KeyType::parse(word).is_some()
-            && id.len() == 36
-            && id.chars().all(|c| c.is_ascii_hexdigit() || c == '-')
-    })
 }
 
 fn map(row: &AnyRow) -> Result<ApplicationKey, StoreError> {

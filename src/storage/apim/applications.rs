@@ -17,6 +17,33 @@ pub struct Counted {
     pub subscriptions: i64,
 }
 
+/// What a list of applications is sorted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SortBy {
+    /// `name`
+    #[default]
+    Name,
+    /// `throttlingPolicy`
+    Policy,
+    /// `status`
+    Status,
+}
+
+/// What is asked for of a list of applications.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Listing<'a> {
+    /// Part of the name, ignoring case.
+    pub part: &'a str,
+    /// What it is sorted by; then by name.
+    pub sort: SortBy,
+    /// Whether the last come first.
+    pub descending: bool,
+    /// Most rows.
+    pub limit: usize,
+    /// Rows passed over.
+    pub offset: usize,
+}
+
 /// What rested on an application that was removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Removed {
@@ -59,8 +86,28 @@ pub async fn lock(write: &mut Write, tenant: &str, id: &str) -> Result<Applicati
     }
 }
 
-/// An owner's applications by name, a page of those whose name contains `part`, and how many
-/// there are in all.
+/// The application with this id, with how many subscriptions it has.
+///
+/// # Errors
+/// [`StoreError::Unavailable`], [`StoreError::Damaged`].
+pub async fn find_counted(
+    read: &mut Read,
+    tenant: &str,
+    id: &str,
+) -> Result<Option<Counted>, StoreError> {
+    let query = sqlx::query(
+        "SELECT a.*, (SELECT CAST(COUNT(*) AS BIGINT) FROM subscriptions s \
+         WHERE s.application_id = a.id) AS subscriptions FROM applications a \
+         WHERE a.tenant = $1 AND a.id = $2",
+    )
+    .bind(tenant.to_owned())
+    .bind(id.to_owned());
+    let row = read.optional(query).await?;
+    row.map(|row| counted(&row)).transpose()
+}
+
+/// A page of an owner's applications whose name contains `listing.part`, and how many there are
+/// in all.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`], [`StoreError::Damaged`].
@@ -68,10 +115,9 @@ pub async fn list(
     read: &mut Read,
     tenant: &str,
     owner: &str,
-    part: &str,
-    (limit, offset): (usize, usize),
+    listing: Listing<'_>,
 ) -> Result<(Vec<Counted>, usize), StoreError> {
-    let pattern = format!("%{}%", escaped(&part.to_lowercase()));
+    let pattern = format!("%{}%", escaped(&listing.part.to_lowercase()));
     let count = sqlx::query(
         "SELECT CAST(COUNT(*) AS BIGINT) AS total FROM applications \
          WHERE tenant = $1 AND owner = $2 AND name_key LIKE $3 ESCAPE '!'",
@@ -83,25 +129,15 @@ pub async fn list(
         Some(row) => usize::try_from(row.integer("total")?).unwrap_or(0),
         None => 0,
     };
-    let page = sqlx::query(
-        "SELECT a.*, (SELECT CAST(COUNT(*) AS BIGINT) FROM subscriptions s \
-         WHERE s.application_id = a.id) AS subscriptions FROM applications a \
-         WHERE a.tenant = $1 AND a.owner = $2 AND a.name_key LIKE $3 ESCAPE '!' \
-         ORDER BY a.name_key LIMIT $4 OFFSET $5",
-    )
-    .bind(tenant.to_owned())
-    .bind(owner.to_owned())
-    .bind(pattern)
-    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-    .bind(i64::try_from(offset).unwrap_or(i64::MAX));
+    let page = sqlx::query(listing.statement())
+        .bind(tenant.to_owned())
+        .bind(owner.to_owned())
+        .bind(pattern)
+        .bind(i64::try_from(listing.limit).unwrap_or(i64::MAX))
+        .bind(i64::try_from(listing.offset).unwrap_or(i64::MAX));
     let rows = read.all(page).await?;
-    let counted = rows.iter().map(|row| {
-        Ok(Counted {
-            application: map(row)?,
-            subscriptions: row.integer("subscriptions")?,
-        })
-    });
-    Ok((counted.collect::<Result<_, StoreError>>()?, total))
+    let rows = rows.iter().map(counted);
+    Ok((rows.collect::<Result<_, StoreError>>()?, total))
 }
 
 /// Stores a new application.
@@ -160,6 +196,15 @@ pub async fn update(
     .bind(application.id.clone());
     let what = format!("application {}", application.name);
     write.execute(query, &what).await?;
+    // The clients that serve it issue its kind of tokens.
+    let clients = sqlx::query(
+        "UPDATE oauth_clients SET token_type = $1 WHERE tenant = $2 AND consumer_key IN \
+         (SELECT consumer_key FROM application_keys WHERE application_id = $3)",
+    )
+    .bind(application.token_type.as_str())
+    .bind(application.tenant.clone())
+    .bind(application.id.clone());
+    write.execute(clients, "client").await?;
     lock(write, &application.tenant, &application.id).await
 }
 
@@ -202,6 +247,40 @@ pub async fn delete(write: &mut Write, tenant: &str, id: &str) -> Result<Removed
     Ok(Removed {
         consumer_keys,
         api_keys,
+    })
+}
+
+// === impl Listing ===
+
+impl Listing<'_> {
+    const fn statement(&self) -> &'static str {
+        macro_rules! ordered {
+            ($order:literal) => {
+                concat!(
+                    "SELECT a.*, (SELECT CAST(COUNT(*) AS BIGINT) FROM subscriptions s \
+                     WHERE s.application_id = a.id) AS subscriptions FROM applications a \
+                     WHERE a.tenant = $1 AND a.owner = $2 AND a.name_key LIKE $3 ESCAPE '!' \
+                     ORDER BY ",
+                    $order,
+                    " LIMIT $4 OFFSET $5"
+                )
+            };
+        }
+        match (self.sort, self.descending) {
+            (SortBy::Name, false) => ordered!("a.name_key"),
+            (SortBy::Name, true) => ordered!("a.name_key DESC"),
+            (SortBy::Policy, false) => ordered!("a.throttling_policy, a.name_key"),
+            (SortBy::Policy, true) => ordered!("a.throttling_policy DESC, a.name_key"),
+            (SortBy::Status, false) => ordered!("a.status, a.name_key"),
+            (SortBy::Status, true) => ordered!("a.status DESC, a.name_key"),
+        }
+    }
+}
+
+fn counted(row: &AnyRow) -> Result<Counted, StoreError> {
+    Ok(Counted {
+        application: map(row)?,
+        subscriptions: row.integer("subscriptions")?,
     })
 }
 

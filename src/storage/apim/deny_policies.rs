@@ -2,7 +2,7 @@
 
 use sqlx::any::AnyRow;
 
-use domain::deny_policy::DenyPolicy;
+use domain::deny_policy::{DenyPolicy, DenyTarget};
 
 use crate::database::{Read, Write};
 use crate::error::StoreError;
@@ -31,6 +31,39 @@ pub async fn find(
         .bind(tenant.to_owned())
         .bind(id.to_owned());
     read.optional(query).await?.map(|row| map(&row)).transpose()
+}
+
+/// Whether what a policy denies is there, read inside a write: the API by its context with
+/// version, the application by its owner and name, ignoring case. Users and addresses may come.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn is_known(write: &mut Write, policy: &DenyPolicy) -> Result<bool, StoreError> {
+    match &policy.target {
+        DenyTarget::Api(context) => {
+            let query = sqlx::query("SELECT id FROM apis WHERE tenant = $1 AND full_context = $2")
+                .bind(policy.tenant.clone())
+                .bind(context.clone());
+            Ok(write.optional(query).await?.is_some())
+        }
+        DenyTarget::Application(text) => {
+            let (owner, name) = text.split_once(':').unwrap_or_default();
+            let query =
+                sqlx::query("SELECT owner FROM applications WHERE tenant = $1 AND name_key = $2")
+                    .bind(policy.tenant.clone())
+                    .bind(name.to_lowercase());
+            let rows = write.all(query).await?;
+            let owners: Vec<_> = rows
+                .iter()
+                .map(|row| row.text("owner"))
+                .collect::<Result<_, _>>()?;
+            let owner = owner.to_lowercase();
+            Ok(owners.iter().any(|known| known.to_lowercase() == owner))
+        }
+        DenyTarget::Address { .. } | DenyTarget::AddressRange { .. } | DenyTarget::User(_) => {
+            Ok(true)
+        }
+    }
 }
 
 /// Stores a new deny policy.

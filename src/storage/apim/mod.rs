@@ -9,6 +9,7 @@ pub mod apis;
 mod apis_tests;
 pub mod application_keys;
 pub mod applications;
+pub mod belongings;
 pub mod blob_references;
 pub mod change_log;
 pub mod deny_policies;
@@ -70,6 +71,11 @@ const SCHEMA: Schema = Schema {
             8,
             "usage",
             include_str!("../../../migrations/apim/0008_usage.sql"),
+        ),
+        (
+            9,
+            "names and lives",
+            include_str!("../../../migrations/apim/0009_names_and_lives.sql"),
         ),
     ],
 };

@@ -25,10 +25,14 @@ pub struct OauthClient {
     pub callback_url: String,
     /// `JWT` or `OAUTH`.
     pub token_type: String,
-    /// Life of its access tokens, seconds; the key manager's default when none.
+    /// Life of its own access tokens, seconds; the key manager's default when none.
     pub access_token_seconds: Option<i64>,
     /// Life of its refresh tokens, seconds; the key manager's default when none.
     pub refresh_token_seconds: Option<i64>,
+    /// Life of users' access tokens, seconds; the key manager's default when none.
+    pub user_token_seconds: Option<i64>,
+    /// Life of identity tokens, seconds; that of the access token when none.
+    pub id_token_seconds: Option<i64>,
     /// Created, milliseconds since the epoch.
     pub created_at_ms: i64,
 }
@@ -75,8 +79,9 @@ pub async fn find_by_name(
 pub async fn create(write: &mut Write, client: &OauthClient) -> Result<(), StoreError> {
     let query = sqlx::query(
         "INSERT INTO oauth_clients (consumer_key, tenant, name, owner, secret_hash, grant_types, \
-         callback_url, token_type, access_token_seconds, refresh_token_seconds, created_at_ms) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+         callback_url, token_type, access_token_seconds, refresh_token_seconds, created_at_ms, \
+         user_token_seconds, id_token_seconds) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
     )
     .bind(client.consumer_key.clone())
     .bind(client.tenant.clone())
@@ -88,7 +93,9 @@ pub async fn create(write: &mut Write, client: &OauthClient) -> Result<(), Store
     .bind(client.token_type.clone())
     .bind(client.access_token_seconds)
     .bind(client.refresh_token_seconds)
-    .bind(client.created_at_ms);
+    .bind(client.created_at_ms)
+    .bind(client.user_token_seconds)
+    .bind(client.id_token_seconds);
     write.execute(query, "client").await.map(drop)
 }
 
@@ -99,8 +106,8 @@ pub async fn create(write: &mut Write, client: &OauthClient) -> Result<(), Store
 pub async fn update(write: &mut Write, client: &OauthClient) -> Result<(), StoreError> {
     let query = sqlx::query(
         "UPDATE oauth_clients SET secret_hash = $1, grant_types = $2, callback_url = $3, \
-         token_type = $4, access_token_seconds = $5, refresh_token_seconds = $6 \
-         WHERE consumer_key = $7",
+         token_type = $4, access_token_seconds = $5, refresh_token_seconds = $6, \
+         user_token_seconds = $7, id_token_seconds = $8 WHERE consumer_key = $9",
     )
     .bind(client.secret_hash.clone())
     .bind(client.grant_types.join(" "))
@@ -108,6 +115,8 @@ pub async fn update(write: &mut Write, client: &OauthClient) -> Result<(), Store
     .bind(client.token_type.clone())
     .bind(client.access_token_seconds)
     .bind(client.refresh_token_seconds)
+    .bind(client.user_token_seconds)
+    .bind(client.id_token_seconds)
     .bind(client.consumer_key.clone());
     match write.execute(query, "client").await? {
         0 => Err(StoreError::NotFound("client".to_owned())),
@@ -144,6 +153,8 @@ fn of(row: &AnyRow) -> Result<OauthClient, StoreError> {
         token_type: row.text("token_type")?,
         access_token_seconds: row.optional_integer("access_token_seconds")?,
         refresh_token_seconds: row.optional_integer("refresh_token_seconds")?,
+        user_token_seconds: row.optional_integer("user_token_seconds")?,
+        id_token_seconds: row.optional_integer("id_token_seconds")?,
         created_at_ms: row.integer("created_at_ms")?,
     })
 }

@@ -18,7 +18,7 @@ pub async fn seed(write: &mut Write, policies: &[Policy]) -> Result<(), StoreErr
             serde_json::to_string(policy).map_err(StoreError::damaged("throttling policy"))?;
         let query = sqlx::query(
             "INSERT INTO policies (id, tenant, level, name, document, row_version) \
-             VALUES ($1, $2, $3, $4, $5, 1) ON CONFLICT (tenant, level, name) DO NOTHING",
+             VALUES ($1, $2, $3, $4, $5, 1) ON CONFLICT DO NOTHING",
         )
         .bind(policy.id.clone())
         .bind(policy.tenant.clone())

@@ -76,6 +76,8 @@ fn client(key: &str, name: &str, created_at_ms: i64) -> OauthClient {
         token_type: "JWT".to_owned(),
         access_token_seconds: None,
         refresh_token_seconds: None,
+        user_token_seconds: None,
+        id_token_seconds: None,
         created_at_ms,
     }
 }
@@ -168,7 +170,17 @@ async fn an_application_is_its_owners_and_its_tenants_and_a_stale_one_is_refused
             (TENANT, "bob", "", 1),
             (OTHER, "ann", "", 0),
         ] {
-            let found = applications::list(&mut read, tenant, owner, part, (10, 0)).await;
+            let found = applications::list(
+                &mut read,
+                tenant,
+                owner,
+                applications::Listing {
+                    part,
+                    limit: 10,
+                    ..applications::Listing::default()
+                },
+            )
+            .await;
             assert_eq!(found.unwrap().1, count, "{tenant} {owner} {part}");
         }
     }

@@ -21,6 +21,8 @@ fn client(key: &str, name: &str) -> OauthClient {
         token_type: "JWT".to_owned(),
         access_token_seconds: None,
         refresh_token_seconds: Some(60),
+        user_token_seconds: Some(50),
+        id_token_seconds: Some(40),
         created_at_ms: 1,
     }
 }
@@ -97,6 +99,8 @@ async fn clients_are_made_changed_and_removed_with_their_tokens() {
             secret_hash: "other".to_owned(),
             access_token_seconds: Some(5),
             refresh_token_seconds: None,
+            user_token_seconds: None,
+            id_token_seconds: Some(5),
             ..client("k", "shop")
         };
         let mut write = fresh.apim.write("test.clients").await.unwrap();
@@ -267,7 +271,9 @@ async fn a_relayed_change_is_found_by_its_source_and_never_stands_twice() {
         let source = new_id();
         let relay = async || {
             let write = fresh.apim.write("test.relay").await.unwrap();
-            write.relay(TENANT, &change, &source, &new_id(), 1).await
+            write
+                .relay((TENANT, &source), &[], &change, new_id, 1)
+                .await
         };
         let (one, other) = tokio::join!(relay(), relay());
         let outcomes = [&one, &other];

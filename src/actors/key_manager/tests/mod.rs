@@ -92,17 +92,28 @@ impl Bench {
         self.km.create_user(new).await.unwrap()
     }
 
+    /// A client named `shop` of Olga, who is made when she is missing.
     async fn client(&self, token_type: TokenType) -> (Client, ClientSecret) {
+        if self
+            .km
+            .find_user_by_name(SUPER_TENANT, "olga")
+            .await
+            .is_err()
+        {
+            self.user("olga", &[role::SUBSCRIBER]).await;
+        }
         let grants = ["password", "refresh_token", "client_credentials"];
         let new = NewClient {
             tenant: SUPER_TENANT.to_owned(),
             name: "shop".to_owned(),
-            owner: "ann".to_owned(),
+            owner: "olga".to_owned(),
             grant_types: grants.map(str::to_owned).to_vec(),
             callback_url: String::new(),
             token_type,
             access_token_seconds: None,
             refresh_token_seconds: None,
+            user_token_seconds: None,
+            id_token_seconds: None,
         };
         let (client, secret) = self.km.create_client(new).await.unwrap();
         let secret = ClientSecret {

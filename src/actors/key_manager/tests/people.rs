@@ -5,10 +5,12 @@ use base64::engine::general_purpose::STANDARD;
 use cluster::spawn_named;
 use domain::change::Change;
 use storage::apim::change_log;
+use storage::apim::oauth_clients::{self, OauthClient};
 use storage::shared::outbox;
 
 use super::*;
 use crate::change_feed::message::Pull;
+use crate::key_manager::command::OauthRefusal;
 
 fn gone(name: &str) -> Change {
     Change::UserChanged {
@@ -88,6 +90,62 @@ async fn a_deleted_users_tokens_and_password_are_refused() {
     );
     let new = bench.log_in(&secret, PASSWORD).await.unwrap();
     assert!(bench.is_good(&new.access_token).await);
+}
+
+#[tokio::test]
+async fn a_deleted_users_client_ends_and_a_namesake_inherits_nothing() {
+    let bench = bench(SigningAlgorithm::Es256).await;
+    for token_type in [TokenType::Jwt, TokenType::Oauth] {
+        let (client, secret) = bench.client(token_type).await;
+        let own = || request(&secret, GrantType::ClientCredentials, "");
+        let issued = bench.km.issue(own()).await.unwrap().access_token;
+        assert!(bench.is_good(&issued).await);
+        let olga = bench.km.find_user_by_name(SUPER_TENANT, "olga").await;
+        let id = olga.unwrap().id;
+        let applied = bench.km.delete_user(SUPER_TENANT, &id).await.unwrap();
+        assert!(applied.is_some());
+        assert!(!bench.is_good(&issued).await);
+        assert!(bench.km.issue(own()).await.is_err());
+        let late = bench.km.create_client(client.details.clone()).await;
+        assert!(
+            matches!(late, Err(Refused::NotFound(_))),
+            "a client lives no longer than its owner"
+        );
+        // As a registration that was cut off between its commit and that look.
+        let row = OauthClient {
+            consumer_key: "late".to_owned(),
+            tenant: SUPER_TENANT.to_owned(),
+            name: "late".to_owned(),
+            owner: "olga".to_owned(),
+            secret_hash: hash_hex("secret"),
+            grant_types: vec!["client_credentials".to_owned()],
+            callback_url: String::new(),
+            token_type: "JWT".to_owned(),
+            access_token_seconds: None,
+            refresh_token_seconds: None,
+            user_token_seconds: None,
+            id_token_seconds: None,
+            created_at_ms: 1,
+        };
+        let mut write = bench.desk.apim.write("test.clients").await.unwrap();
+        oauth_clients::create(&mut write, &row).await.unwrap();
+        write.commit().await.unwrap();
+        let late = ClientSecret {
+            consumer_key: "late".to_owned(),
+            consumer_secret: "secret".to_owned(),
+        };
+        let own = request(&late, GrantType::ClientCredentials, "");
+        let refused = bench.km.issue(own).await;
+        assert!(matches!(
+            refused,
+            Err(Refused::Oauth(OauthRefusal::InvalidClient, _))
+        ));
+        bench.user("olga", &[role::SUBSCRIBER]).await;
+        for key in [client.consumer_key.as_str(), "late"] {
+            let found = bench.km.find_client(key).await;
+            assert!(matches!(found, Err(Refused::NotFound(_))));
+        }
+    }
 }
 
 #[tokio::test]

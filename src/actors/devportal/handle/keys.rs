@@ -1,0 +1,160 @@
+//! Keys of applications, and API keys.
+
+use domain::application::{Application, KeyType};
+use storage::StoreError;
+use storage::apim::api_keys::{self, ApiKey};
+use storage::apim::application_keys::{self, ApplicationKey};
+
+use super::{DevPortalHandle, Outcome};
+use crate::change_feed::Changed;
+use crate::devportal::message::{NewApiKey, PortalMessage};
+use crate::key_manager::command::{Client, NewClient};
+
+impl DevPortalHandle {
+    /// An application's keys, each with its client.
+    ///
+    /// # Errors
+    /// [`DevPortalError::Store`], [`DevPortalError::KeyManager`].
+    pub async fn keys(&self, application: &Application) -> Outcome<Vec<(ApplicationKey, Client)>> {
+        let mut read = self.apim.read().await?;
+        let keys = application_keys::list(&mut read, &application.tenant, &application.id).await?;
+        drop(read);
+        let mut found = Vec::with_capacity(keys.len());
+        for key in keys {
+            let client = self.key_manager.find_client(&key.consumer_key).await?;
+            found.push((key, client));
+        }
+        Ok(found)
+    }
+
+    /// Makes keys; gives the secret, shown this once.
+    ///
+    /// # Errors
+    /// [`StoreError::Duplicate`] when the application has keys of that type.
+    pub async fn create_keys(
+        &self,
+        application: Application,
+        key_type: KeyType,
+        client: NewClient,
+        properties: String,
+    ) -> Outcome<(ApplicationKey, Client, String)> {
+        let key = application.id.clone();
+        let made = self.tell(&key, |answer| PortalMessage::CreateKeys {
+            application,
+            key_type,
+            client,
+            properties,
+            answer,
+        });
+        made.await?
+    }
+
+    /// Changes what may be chosen of keys.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn update_keys(
+        &self,
+        key: ApplicationKey,
+        client: Client,
+    ) -> Outcome<(ApplicationKey, Client)> {
+        let id = key.application_id.clone();
+        let changed = self.tell(&id, |answer| PortalMessage::UpdateKeys {
+            key,
+            client,
+            answer,
+        });
+        changed.await?
+    }
+
+    /// Removes keys; what was issued to them ends.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn delete_keys(&self, key: ApplicationKey) -> Outcome<Changed<()>> {
+        let id = key.application_id.clone();
+        self.change(&id, |answer| PortalMessage::DeleteKeys(key, answer))
+            .await
+    }
+
+    /// A user's API keys for an API.
+    ///
+    /// # Errors
+    /// [`DevPortalError::Store`].
+    pub async fn api_keys(&self, tenant: &str, api_id: &str, owner: &str) -> Outcome<Vec<ApiKey>> {
+        let mut read = self.apim.read().await?;
+        Ok(api_keys::list_by_api(&mut read, tenant, api_id, owner).await?)
+    }
+
+    /// The API keys that are associated with an application.
+    ///
+    /// # Errors
+    /// [`DevPortalError::Store`].
+    pub async fn api_keys_of_application(
+        &self,
+        tenant: &str,
+        application_id: &str,
+    ) -> Outcome<Vec<ApiKey>> {
+        let mut read = self.apim.read().await?;
+        Ok(api_keys::list_by_application(&mut read, tenant, application_id).await?)
+    }
+
+    /// A user's API key.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] also for another's.
+    pub async fn api_key(&self, tenant: &str, owner: &str, id: &str) -> Outcome<ApiKey> {
+        let mut read = self.apim.read().await?;
+        let found = api_keys::find(&mut read, tenant, id).await?;
+        let found = found.filter(|key| key.owner == owner);
+        Ok(found.ok_or_else(|| StoreError::NotFound(format!("API key {id}")))?)
+    }
+
+    /// Makes an API key; gives it, shown this once.
+    ///
+    /// # Errors
+    /// [`StoreError::Duplicate`].
+    pub async fn create_api_key(&self, new: NewApiKey) -> Outcome<Changed<String>> {
+        let key = new.api_id.clone();
+        self.change(&key, |answer| PortalMessage::CreateApiKey(new, answer))
+            .await
+    }
+
+    /// Replaces an API key; gives the new one, shown this once.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn regenerate_api_key(&self, key: ApiKey) -> Outcome<Changed<String>> {
+        let id = key.api_id.clone();
+        self.change(&id, |answer| PortalMessage::RegenerateApiKey(key, answer))
+            .await
+    }
+
+    /// Revokes an API key.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn revoke_api_key(&self, key: ApiKey) -> Outcome<Changed<()>> {
+        let id = key.api_id.clone();
+        self.change(&id, |answer| PortalMessage::RevokeApiKey(key, answer))
+            .await
+    }
+
+    /// Associates an API key with an application, or with none.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn associate_api_key(
+        &self,
+        key: ApiKey,
+        application_id: Option<String>,
+    ) -> Outcome<Changed<()>> {
+        let id = key.api_id.clone();
+        self.change(&id, |answer| PortalMessage::AssociateApiKey {
+            key,
+            application_id,
+            answer,
+        })
+        .await
+    }
+}

@@ -1,0 +1,76 @@
+//! What a user owns in API-M, across the nouns: it goes when the user goes.
+
+use crate::database::Write;
+use crate::error::StoreError;
+use crate::row::Columns as _;
+
+use super::applications;
+use super::oauth_clients;
+
+/// What was removed with a user.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Belongings {
+    /// Ids of the user's applications.
+    pub applications: Vec<String>,
+    /// Consumer keys of the user's clients, and of those that served the applications.
+    pub clients: Vec<String>,
+    /// Hash and API of the user's API keys.
+    pub api_keys: Vec<(String, String)>,
+    /// Hash and API of others' API keys that were associated with the applications.
+    pub freed_keys: Vec<(String, String)>,
+}
+
+/// Removes a user's API keys, applications with all that rests on them, and clients with their
+/// tokens.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn delete(
+    write: &mut Write,
+    tenant: &str,
+    owner: &str,
+) -> Result<Belongings, StoreError> {
+    let mut removed = Belongings::default();
+    let keys = sqlx::query(
+        "DELETE FROM api_keys WHERE tenant = $1 AND owner = $2 RETURNING key_hash, api_id",
+    )
+    .bind(tenant.to_owned())
+    .bind(owner.to_owned());
+    for row in write.all(keys).await? {
+        let key = (row.text("key_hash")?, row.text("api_id")?);
+        removed.api_keys.push(key);
+    }
+    let owned =
+        sqlx::query("SELECT id FROM applications WHERE tenant = $1 AND owner = $2 ORDER BY id")
+            .bind(tenant.to_owned())
+            .bind(owner.to_owned());
+    for row in write.all(owned).await? {
+        let id = row.text("id")?;
+        match applications::delete(write, tenant, &id).await {
+            Ok(rested) => {
+                removed.clients.extend(rested.consumer_keys);
+                removed.freed_keys.extend(rested.api_keys);
+                removed.applications.push(id);
+            }
+            // Its owner's own last order was faster.
+            Err(StoreError::NotFound(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let owned = sqlx::query(
+        "SELECT consumer_key FROM oauth_clients WHERE tenant = $1 AND owner = $2 \
+         ORDER BY consumer_key",
+    )
+    .bind(tenant.to_owned())
+    .bind(owner.to_owned());
+    for row in write.all(owned).await? {
+        let key = row.text("consumer_key")?;
+        if !removed.clients.contains(&key) {
+            removed.clients.push(key);
+        }
+    }
+    for key in &removed.clients {
+        oauth_clients::delete(write, key).await?;
+    }
+    Ok(removed)
+}
