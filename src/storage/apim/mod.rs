@@ -71,6 +71,11 @@ const SCHEMA: Schema = Schema {
             "usage",
             include_str!("../../../migrations/apim/0008_usage.sql"),
         ),
+        (
+            10,
+            "default version",
+            include_str!("../../../migrations/apim/0010_default_version.sql"),
+        ),
     ],
 };
 
