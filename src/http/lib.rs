@@ -16,10 +16,12 @@ pub mod management;
 pub mod operation;
 pub mod page;
 pub mod publisher;
+mod query;
 mod readiness;
 mod search;
 pub mod server;
 mod services;
+mod target;
 
 pub use readiness::{Checked, Readiness};
 pub use services::{Ingress, Services};
