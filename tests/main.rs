@@ -24,6 +24,7 @@ mod demo;
 mod gateway;
 mod hostile_definitions;
 mod people;
+mod publisher;
 mod start;
 mod supervision;
 mod usage;
