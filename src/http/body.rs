@@ -33,6 +33,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fields {
     members: Map<String, Value>,
+    /// Where it stands in the body, with a dot at its end; empty for the body itself.
+    path: String,
 }
 
 /// Reads a whole body of at most `limit` bytes. Of a longer one the rest is read and dropped, as
@@ -110,7 +112,7 @@ impl Fields {
     /// 400 with line and column when it is not JSON, or not an object.
     pub fn parse(bytes: &[u8]) -> Result<Self, ApiError> {
         match serde_json::from_slice(bytes) {
-            Ok(Value::Object(members)) => Ok(Self { members }),
+            Ok(Value::Object(members)) => Ok(Self::from_map(members)),
             Ok(_) => Err(ApiError::bad_request("the body must be a JSON object")),
             Err(error) => Err(ApiError::bad_request(format!(
                 "the body is not JSON: {error}"
@@ -121,7 +123,22 @@ impl Fields {
     /// An object that is a member of another one.
     #[must_use]
     pub const fn from_map(members: Map<String, Value>) -> Self {
-        Self { members }
+        Self {
+            members,
+            path: String::new(),
+        }
+    }
+
+    /// The same, standing at `path` in the body, such as `groups[1]`: errors name members from
+    /// there.
+    #[must_use]
+    pub fn at(mut self, path: &str) -> Self {
+        self.path = format!("{path}.");
+        self
+    }
+
+    fn bad(&self, name: &str, problem: impl Into<String>) -> ApiError {
+        ApiError::bad_field(&format!("{}{name}", self.path), problem)
     }
 
     /// What has not been taken.
@@ -155,14 +172,13 @@ impl Fields {
         match self.take(name) {
             None => Ok(None),
             Some(Value::String(text)) if text.contains('\0') => {
-                Err(ApiError::bad_field(name, "must not contain NUL"))
+                Err(self.bad(name, "must not contain NUL"))
             }
             Some(Value::String(text)) if text.chars().count() <= most => Ok(Some(text)),
-            Some(Value::String(_)) => Err(ApiError::bad_field(
-                name,
-                format!("must not exceed {most} characters"),
-            )),
-            Some(_) => Err(ApiError::bad_field(name, "must be a string")),
+            Some(Value::String(_)) => {
+                Err(self.bad(name, format!("must not exceed {most} characters")))
+            }
+            Some(_) => Err(self.bad(name, "must be a string")),
         }
     }
 
@@ -173,8 +189,8 @@ impl Fields {
     pub fn required_text(&mut self, name: &str, most: usize) -> Result<String, ApiError> {
         match self.text(name, most)? {
             Some(text) if !text.trim().is_empty() => Ok(text),
-            Some(_) => Err(ApiError::bad_field(name, "must not be empty")),
-            None => Err(ApiError::bad_field(name, "is required")),
+            Some(_) => Err(self.bad(name, "must not be empty")),
+            None => Err(self.bad(name, "is required")),
         }
     }
 
@@ -186,7 +202,7 @@ impl Fields {
         match self.take(name) {
             None => Ok(None),
             Some(Value::Bool(flag)) => Ok(Some(flag)),
-            Some(_) => Err(ApiError::bad_field(name, "must be true or false")),
+            Some(_) => Err(self.bad(name, "must be true or false")),
         }
     }
 
@@ -199,7 +215,7 @@ impl Fields {
             None => Ok(None),
             Some(value) => match value.as_i64() {
                 Some(number) => Ok(Some(number)),
-                None => Err(ApiError::bad_field(name, "must be a whole number")),
+                None => Err(self.bad(name, "must be a whole number")),
             },
         }
     }
@@ -217,7 +233,7 @@ impl Fields {
                 Err(ApiError::bad_field(name, "must not contain NUL"))
             }
             Value::String(text) if text.chars().count() <= most => Ok(text),
-            _ => Err(ApiError::bad_field(
+            _ => Err(self.bad(
                 name,
                 format!("must be a list of strings of at most {most} characters"),
             )),
@@ -233,7 +249,7 @@ impl Fields {
         match self.take(name) {
             None => Ok(None),
             Some(Value::Array(list)) => Ok(Some(list)),
-            Some(_) => Err(ApiError::bad_field(name, "must be a list")),
+            Some(_) => Err(self.bad(name, "must be a list")),
         }
     }
 
@@ -244,8 +260,33 @@ impl Fields {
     pub fn object(&mut self, name: &str) -> Result<Option<Self>, ApiError> {
         match self.take(name) {
             None => Ok(None),
-            Some(Value::Object(members)) => Ok(Some(Self { members })),
-            Some(_) => Err(ApiError::bad_field(name, "must be an object")),
+            Some(Value::Object(members)) => {
+                let path = format!("{}{name}.", self.path);
+                Ok(Some(Self { members, path }))
+            }
+            Some(_) => Err(self.bad(name, "must be an object")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn errors_name_members_from_the_body_on() {
+        let body = json!({"a": {"b": {"c": 5}, "d": []}});
+        let mut fields = Fields::parse(body.to_string().as_bytes()).unwrap();
+        let mut inner = fields.object("a").unwrap().unwrap();
+        let error = inner.text("d", 1).unwrap_err();
+        assert_eq!(error.description(), "a.d: must be a string");
+        let mut deep = inner.object("b").unwrap().unwrap();
+        let error = deep.required_text("c", 1).unwrap_err();
+        assert_eq!(error.description(), "a.b.c: must be a string");
+        let mut listed = Fields::from_map(Map::new()).at("e[3]");
+        let error = listed.required_text("f", 1).unwrap_err();
+        assert_eq!(error.description(), "e[3].f: is required");
     }
 }

@@ -107,7 +107,7 @@ fn user(text: &str) -> Option<String> {
 
 fn parts(value: Value) -> Result<Fields, ApiError> {
     match value {
-        Value::Object(members) => Ok(Fields::from_map(members)),
+        Value::Object(members) => Ok(Fields::from_map(members).at("conditionValue")),
         _ => Err(ApiError::bad_field("conditionValue", "must be an object")),
     }
 }

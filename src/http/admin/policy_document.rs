@@ -278,7 +278,7 @@ fn read_group(path: &str, group: Value) -> Result<ConditionalGroup, ApiError> {
     let Value::Object(members) = group else {
         return Err(ApiError::bad_field(path, "must be an object"));
     };
-    let mut fields = Fields::from_map(members);
+    let mut fields = Fields::from_map(members).at(path);
     let listed = fields.list("conditions")?.unwrap_or_default();
     if listed.is_empty() || listed.len() > MOST_GROUPS {
         let problem = format!("must hold 1 to {MOST_GROUPS} conditions");
@@ -302,7 +302,7 @@ fn read_condition(path: &str, condition: Value) -> Result<Condition, ApiError> {
     let Value::Object(members) = condition else {
         return Err(ApiError::bad_field(path, "must be an object"));
     };
-    let mut fields = Fields::from_map(members);
+    let mut fields = Fields::from_map(members).at(path);
     let kind = fields.required_text("type", 50)?;
     if kind != "IPCONDITION" {
         let known = [

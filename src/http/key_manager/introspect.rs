@@ -68,7 +68,7 @@ async fn asker(
     // The client first: an ordinary call costs no password hash.
     let authenticated = match client(headers, form) {
         Ok(secret) => services.key_manager.authenticate(secret).await,
-        Err(error) if text.is_empty() => return Err(error),
+        Err(error) if text.is_empty() || error.is_bad_request() => return Err(error),
         Err(_) => Err(Refused::Oauth(OauthRefusal::InvalidClient, String::new())),
     };
     let basic = scheme

@@ -25,6 +25,11 @@ pub(super) enum OauthError {
 // === impl OauthError ===
 
 impl OauthError {
+    /// Whether the request itself is wrong, whoever sends it.
+    pub(super) fn is_bad_request(&self) -> bool {
+        matches!(self, Self::Body { status, .. } if *status == StatusCode::BAD_REQUEST)
+    }
+
     pub(super) fn invalid_request(description: impl Into<String>) -> Self {
         Self::bad("invalid_request", description)
     }
