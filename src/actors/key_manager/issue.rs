@@ -125,16 +125,9 @@ impl Desk {
                 description,
             ));
         }
-        // A client lives no longer than its owner. Before anything else is read, so that a mark set
-        // meanwhile covers the token.
+        // Before anything else is read, so that a mark set meanwhile covers the token.
         let issued_at_ms = self.clock.now_ms();
-        let (tenant, owner) = (&client.details.tenant, &client.details.owner);
-        if self.roles_of(tenant, owner).await?.is_none() {
-            return Err(Refused::Oauth(
-                OauthRefusal::InvalidClient,
-                "the client's owner is gone".to_owned(),
-            ));
-        }
+        self.require_owner(&client).await?;
         match grant {
             GrantType::ClientCredentials => Ok(Ground {
                 user: client.details.owner.clone(),
@@ -169,6 +162,18 @@ impl Desk {
                 })
             }
             GrantType::RefreshToken(text) => self.refreshed(client, &text).await,
+        }
+    }
+
+    /// A client lives no longer than its owner.
+    async fn require_owner(&self, client: &Client) -> Result<(), Refused> {
+        let (tenant, owner) = (&client.details.tenant, &client.details.owner);
+        match self.roles_of(tenant, owner).await? {
+            Some(_) => Ok(()),
+            None => Err(Refused::Oauth(
+                OauthRefusal::InvalidClient,
+                "the client's owner is gone".to_owned(),
+            )),
         }
     }
 
