@@ -8,6 +8,8 @@ pub const DEFAULT: &str = "default";
 pub const OPENID: &str = "openid";
 /// Scopes with this prefix are passed on unchecked (WSO2's allow-list `^device_.*`).
 const DEVICE_PREFIX: &str = "device_";
+/// Scopes of the platform's own REST APIs have this prefix, those to come as well.
+const PLATFORM_PREFIX: &str = "apim:";
 
 /// Who builds APIs.
 const CREATORS: &[&str] = &[ADMIN, CREATOR];
@@ -159,6 +161,18 @@ pub fn rest_scope_roles(scope: &str) -> Option<&'static [&'static str]> {
         .map(|(roles, _)| *roles)
 }
 
+/// Whether a scope is granted to whoever asks for it, whatever an API binds it to.
+#[must_use]
+pub fn is_everybodys(scope: &str) -> bool {
+    scope == OPENID || scope == DEFAULT || scope.starts_with(DEVICE_PREFIX)
+}
+
+/// Whether a scope belongs to the platform's own REST APIs, now or one day.
+#[must_use]
+pub fn is_of_platform(scope: &str) -> bool {
+    scope.starts_with(PLATFORM_PREFIX) || rest_scope_roles(scope).is_some()
+}
+
 /// The scopes granted out of those asked for (wso2-behaviour §3): REST scopes and API scopes to
 /// holders of their roles, `openid` and device scopes to anybody, unknown ones dropped;
 /// [`DEFAULT`] when nothing is left. `roles` are none for an application that stands for itself.
@@ -171,7 +185,7 @@ pub fn grant<'a>(
     let holds = |wanted: &str| wanted == EVERYONE || roles.iter().any(|role| role == wanted);
     let mut granted: Vec<String> = Vec::new();
     for scope in asked {
-        let allowed = if scope == OPENID || scope.starts_with(DEVICE_PREFIX) {
+        let allowed = if is_everybodys(scope) {
             true
         } else if let Some(wanted) = rest_scope_roles(scope) {
             wanted.iter().any(|role| holds(role))
@@ -217,6 +231,18 @@ mod tests {
         assert_eq!(granted("write:pets", &["keeper"]), "write:pets");
         assert_eq!(granted("moon apim:moon", &[ADMIN]), "default");
         assert_eq!(granted("openid device_1 openid", &[]), "openid device_1");
+    }
+
+    #[test]
+    fn what_the_platform_grants_by_its_own_rules_is_known_as_such() {
+        for scope in ["openid", "default", "device_1"] {
+            assert!(is_everybodys(scope) && !is_of_platform(scope), "{scope}");
+            assert_eq!(granted(scope, &[]), scope);
+        }
+        for scope in ["apim:moon", "internal_user_mgt_view"] {
+            assert!(is_of_platform(scope) && !is_everybodys(scope), "{scope}");
+        }
+        assert!(!is_of_platform("read:pets") && !is_everybodys("openid2"));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use domain::token::Claims;
 use serde_json::json;
 use storage::apim::tokens::{AccessToken, RefreshToken};
 use storage::apim::{oauth_clients, tokens};
-use storage::shared::{scope_roles, users};
+use storage::shared::users;
 use subtle::ConstantTimeEq as _;
 
 use super::attempts::Attempt;
@@ -217,15 +217,7 @@ impl Desk {
 
     async fn granted(&self, ground: &Ground, asked: &[String]) -> Result<Vec<String>, Refused> {
         let tenant = &ground.client.details.tenant;
-        let mut of_apis = std::collections::HashMap::new();
-        let unknown = asked
-            .iter()
-            .filter(|scope| scope::rest_scope_roles(scope).is_none());
-        let mut read = self.shared.read().await?;
-        for scope in unknown {
-            let roles = scope_roles::find(&mut read, tenant, scope).await?;
-            of_apis.insert(scope.clone(), roles);
-        }
+        let of_apis = self.roles_of_api_scopes(tenant, asked).await?;
         let asked = asked.iter().map(String::as_str);
         Ok(scope::grant(asked, &ground.roles, |scope| {
             of_apis.get(scope).cloned().flatten()

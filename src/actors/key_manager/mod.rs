@@ -4,6 +4,7 @@
 //! costs a password hash, so that a flood of logins delays nothing else; the keeper relays and
 //! purges. All work at one [`Desk`]; none owns state that a restart would lose.
 
+mod api_scopes;
 mod attempts;
 mod clients;
 pub mod command;

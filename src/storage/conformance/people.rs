@@ -132,9 +132,9 @@ async fn the_last_holder_of_the_kept_role_stays_and_a_password_is_replaced() {
 }
 
 #[tokio::test]
-async fn scopes_of_apis_are_replaced_whole_and_joined_over_apis() {
+async fn scopes_of_apis_are_kept_by_version_and_joined_over_those_that_count() {
     everywhere(async |fresh| {
-        let save = async |api: &str, scopes: &[(&str, &[&str])]| {
+        let save = async |version: &str, scopes: &[(&str, &[&str])]| {
             let scopes: Vec<(String, Vec<String>)> = scopes
                 .iter()
                 .map(|(scope, roles)| {
@@ -143,23 +143,35 @@ async fn scopes_of_apis_are_replaced_whole_and_joined_over_apis() {
                 })
                 .collect();
             let mut write = fresh.shared.write("test.scopes").await.unwrap();
-            scope_roles::save(&mut write, TENANT, api, &scopes)
+            scope_roles::create(&mut write, TENANT, "api", version, &scopes)
                 .await
                 .unwrap();
             write.commit().await.unwrap();
         };
-        let find = async |scope: &str| {
+        let find = async |scope: &str, counts: &[&str]| {
             let mut read = fresh.shared.read().await.unwrap();
-            scope_roles::find(&mut read, TENANT, scope).await.unwrap()
+            let all = scope_roles::list(&mut read, TENANT, scope).await.unwrap();
+            let all = all.iter();
+            scope_roles::joined(all.filter(|one| counts.contains(&one.version.as_str())))
         };
         save("1", &[("read", &[]), ("write", &["keeper", "keeper"])]).await;
         save("2", &[("write", &["guest"])]).await;
-        assert_eq!(find("read").await, Some(Vec::new()));
-        assert_eq!(find("write").await.unwrap(), ["guest", "keeper"]);
-        save("1", &[]).await;
-        assert_eq!(find("read").await, None);
-        assert_eq!(find("write").await.unwrap(), ["guest"]);
-        assert_eq!(find("a\0b").await, None);
+        save("3", &[("write", &[])]).await;
+        assert_eq!(find("read", &["1"]).await, Some(Vec::new()));
+        assert_eq!(find("read", &["2"]).await, None);
+        assert_eq!(find("write", &["1"]).await.unwrap(), ["keeper"]);
+        assert_eq!(
+            find("write", &["1", "2"]).await.unwrap(),
+            ["guest", "keeper"]
+        );
+        // An API that names no role does not open what another one closes.
+        assert_eq!(find("write", &["2", "3"]).await.unwrap(), ["guest"]);
+        assert_eq!(find("write", &["3"]).await, Some(Vec::new()));
+        assert_eq!(find("a\0b", &["1"]).await, None);
+        let mut write = fresh.shared.write("test.scopes").await.unwrap();
+        scope_roles::delete(&mut write, "2").await.unwrap();
+        write.commit().await.unwrap();
+        assert_eq!(find("write", &["1", "2"]).await.unwrap(), ["keeper"]);
     })
     .await;
 }

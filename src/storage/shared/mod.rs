@@ -26,6 +26,11 @@ const SCHEMA: Schema = Schema {
             "outbox",
             include_str!("../../../migrations/shared/0003_outbox.sql"),
         ),
+        (
+            4,
+            "scope versions",
+            include_str!("../../../migrations/shared/0004_scope_versions.sql"),
+        ),
     ],
 };
 

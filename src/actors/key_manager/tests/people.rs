@@ -35,7 +35,7 @@ async fn what_a_crash_left_in_the_outbox_is_relayed_once_at_the_next_start() {
     let _root = start_root(&system, vec![feed, child]).await.unwrap();
     let entries = async || {
         let mut read = desk.apim.read().await.unwrap();
-        change_log::list(&mut read, 1, 99).await.unwrap()
+        change_log::list(&mut read, 1, 99, 1_000_000).await.unwrap()
     };
     let found = entries().await;
     assert_eq!(found.len(), 1);
