@@ -97,7 +97,7 @@ pub struct Api {
     pub context: String,
     /// User who owns it.
     pub provider: String,
-    /// What it does, at most 20,000 characters.
+    /// What it does, at most 32,766 characters.
     pub description: String,
     /// Always `HTTP` today.
     pub kind: String,
@@ -137,6 +137,22 @@ pub struct Api {
     pub row_version: i64,
     /// The members of the contract that have no effect yet, as a JSON object.
     pub extra: String,
+}
+
+// === impl AuthType ===
+
+impl AuthType {
+    /// Reads the word of the contract, or of a definition (`x-auth-type`).
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        match word {
+            "None" => Some(Self::None),
+            "Any" | "Application & Application User" => Some(Self::Any),
+            "Application" => Some(Self::Application),
+            "Application User" => Some(Self::ApplicationUser),
+            _ => None,
+        }
+    }
 }
 
 // === impl Cors ===

@@ -3,42 +3,53 @@
 //! The publisher stores it when an API is created from scratch or its operations change. Members
 //! are in a fixed order, so equal APIs have equal definitions.
 
+use std::collections::{HashMap, HashSet};
+
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use super::security::WSO2_SCHEME;
-use crate::api::Operation;
+use super::security::{SCOPE_BINDINGS, WSO2_SCHEME};
+use crate::api::{ApiScope, Operation};
 use crate::template::Template;
 
 /// Where WSO2 points the scheme that stands for the gateway's own check.
 const PLACEHOLDER_AUTHORIZATION_URL: &str = "https://test.com";
 
-/// The OpenAPI 3.0 document of an API with these operations, as pretty JSON.
-pub fn default_definition(name: &str, version: &str, operations: &[Operation]) -> String {
+/// The OpenAPI 3.0 document of an API with these operations and scopes, as pretty JSON.
+pub fn default_definition(
+    name: &str,
+    version: &str,
+    operations: &[Operation],
+    scopes: &[ApiScope],
+) -> String {
     let mut paths: Vec<(String, Ordered<Described>)> = Vec::new();
+    let mut places: HashMap<&str, usize> = HashMap::new();
     for operation in operations {
         let described = (
             operation.verb.to_ascii_lowercase(),
             Described::of(operation),
         );
-        match paths
-            .iter_mut()
-            .find(|(target, _)| *target == operation.target)
-        {
+        let place = *places.entry(&operation.target).or_insert(paths.len());
+        match paths.get_mut(place) {
             Some((_, item)) => item.0.push(described),
             None => paths.push((operation.target.clone(), Ordered(vec![described]))),
-        }
-    }
-    let mut scopes: Vec<(String, &str)> = Vec::new();
-    for scope in operations.iter().flat_map(|operation| &operation.scopes) {
-        if scopes.iter().all(|(known, _)| known != scope) {
-            scopes.push((scope.clone(), ""));
         }
     }
     let flow = one(
         "authorizationUrl",
         Either::Text(PLACEHOLDER_AUTHORIZATION_URL.to_owned()),
     );
-    let flow = flow.and("scopes", Either::Map(Ordered(scopes)));
+    let flow = flow.and("scopes", Either::Map(described_scopes(operations, scopes)));
+    let bindings: Vec<(String, String)> = scopes
+        .iter()
+        .filter(|scope| !scope.roles.is_empty())
+        .map(|scope| (scope.name.clone(), scope.roles.join(",")))
+        .collect();
+    // Without them an import of this definition would leave the scopes to anybody.
+    let flow = if bindings.is_empty() {
+        flow
+    } else {
+        flow.and(SCOPE_BINDINGS, Either::Map(Ordered(bindings)))
+    };
     let document = Document {
         openapi: "3.0.1",
         info: Info {
@@ -63,6 +74,21 @@ pub fn default_definition(name: &str, version: &str, operations: &[Operation]) -
     serde_json::to_string_pretty(&document).unwrap_or_default()
 }
 
+/// The scopes that are defined, then those that operations only name, with what they allow.
+fn described_scopes(operations: &[Operation], scopes: &[ApiScope]) -> Ordered<String> {
+    let defined = scopes.iter().map(|scope| (&scope.name, &scope.description));
+    let mut described: Vec<(String, String)> = defined
+        .map(|(name, description)| (name.clone(), description.clone()))
+        .collect();
+    let mut known: HashSet<&str> = scopes.iter().map(|scope| scope.name.as_str()).collect();
+    for name in operations.iter().flat_map(|operation| &operation.scopes) {
+        if known.insert(name) {
+            described.push((name.clone(), String::new()));
+        }
+    }
+    Ordered(described)
+}
+
 /// An object whose members keep their order.
 struct Ordered<V>(Vec<(String, V)>);
 
@@ -73,7 +99,7 @@ struct Document<'d> {
     servers: [Server; 1],
     security: [Ordered<Vec<String>>; 1],
     paths: Ordered<Ordered<Described>>,
-    components: Ordered<Ordered<Scheme<'d>>>,
+    components: Ordered<Ordered<Scheme>>,
 }
 
 #[derive(serde::Serialize)]
@@ -88,17 +114,17 @@ struct Server {
 }
 
 #[derive(serde::Serialize)]
-struct Scheme<'d> {
+struct Scheme {
     #[serde(rename = "type")]
     kind: &'static str,
-    flows: Ordered<Ordered<Either<'d>>>,
+    flows: Ordered<Ordered<Either>>,
 }
 
 #[derive(serde::Serialize)]
 #[serde(untagged)]
-enum Either<'d> {
+enum Either {
     Text(String),
-    Map(Ordered<&'d str>),
+    Map(Ordered<String>),
 }
 
 #[derive(serde::Serialize)]

@@ -4,6 +4,7 @@
 
 use thiserror::Error;
 
+use super::node::{Place, clip};
 use crate::api::{ApiScope, AuthType, Operation};
 use crate::verb::Verb;
 
@@ -190,17 +191,34 @@ impl SpecVersion {
     }
 }
 
+// === impl Definition ===
+
+impl Definition {
+    /// A fault for each operation whose throttling policy does not exist, as many as a validation
+    /// collects.
+    #[must_use]
+    pub fn unknown_tiers(&self, is_known: impl Fn(&str) -> bool) -> Vec<DefinitionError> {
+        let unknown = self.operations.iter().filter_map(|operation| {
+            let tier = operation.x_throttling_tier.as_deref()?;
+            let verb = operation.verb.as_str().to_ascii_lowercase();
+            let path = Place::base("/paths");
+            let (path, name) = (path.member(&operation.target), "x-throttling-tier");
+            (!tier.is_empty() && !is_known(tier)).then(|| DefinitionError {
+                pointer: path.member(&verb).member(name).pointer(),
+                message: format!("the throttling policy \"{}\" does not exist", clip(tier)),
+                kind: FaultKind::Wrong,
+            })
+        });
+        unknown.take(Limits::default().faults).collect()
+    }
+}
+
 // === impl DescribedOperation ===
 
 /// As the publisher stores it; an unknown `x-auth-type` asks for any token, the safe reading.
 impl From<&DescribedOperation> for Operation {
     fn from(described: &DescribedOperation) -> Self {
-        let auth_type = match described.x_auth_type.as_deref() {
-            Some("None") => AuthType::None,
-            Some("Application") => AuthType::Application,
-            Some("Application User") => AuthType::ApplicationUser,
-            _ => AuthType::Any,
-        };
+        let auth_type = described.x_auth_type.as_deref().and_then(AuthType::parse);
         let tier = described
             .x_throttling_tier
             .as_deref()
@@ -209,7 +227,7 @@ impl From<&DescribedOperation> for Operation {
             id: String::new(),
             target: described.target.clone(),
             verb: described.verb.as_str().to_owned(),
-            auth_type,
+            auth_type: auth_type.unwrap_or_default(),
             throttling_policy: tier.to_owned(),
             scopes: described.scopes.clone(),
         }

@@ -1,7 +1,8 @@
 //! Reads uploaded API descriptions (Swagger 2.0, OpenAPI 3.0 and 3.1, JSON and YAML) and writes the
 //! default one.
 //!
-//! The publisher calls [`read`] on import and [`validate`] for its validation operations. Documents
+//! The publisher calls [`read`] on import, [`validate`] for its validation operations and
+//! [`with_operations`] when a person changes an API's operations. Documents
 //! are hostile until read: size, depth, values and aliases are bounded, nothing is fetched, no
 //! document can exhaust the stack. Members that the platform does not know are not looked at.
 //!
@@ -13,6 +14,7 @@
 //! | `reader` | the tree into the definition; `paths`, `security`, `reference` are its parts |
 //! | `findings` | collects faults and oddities |
 //! | `default` | writes the definition of an API made from scratch |
+//! | `rewrite`, `write` | an uploaded definition with other operations |
 
 mod default;
 mod definition;
@@ -23,9 +25,11 @@ mod parse;
 mod paths;
 mod reader;
 mod reference;
+mod rewrite;
 mod security;
 #[cfg(test)]
 mod tests;
+mod write;
 mod yaml;
 
 pub use default::default_definition;
@@ -34,3 +38,4 @@ pub use definition::{
     SpecVersion, ValidationReport,
 };
 pub use reader::{read, validate};
+pub use rewrite::with_operations;

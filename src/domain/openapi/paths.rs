@@ -9,6 +9,7 @@ use super::findings::Findings;
 use super::node::{Members, Node, Place, clip};
 use super::reference::follow;
 use super::security::Schemes;
+use crate::api::AuthType;
 use crate::template::Template;
 use crate::verb::Verb;
 
@@ -26,8 +27,8 @@ pub(super) struct Operations<'d, 'a> {
     /// The scopes of operations that say nothing of security.
     default_scopes: Vec<String>,
     limits: &'d Limits,
-    /// The normal forms of the templates seen, with the templates.
-    templates: HashMap<String, &'d str>,
+    /// By the normal form of a template: the verbs described, each with the template as written.
+    templates: HashMap<String, Vec<(Verb, &'d str)>>,
     ids: HashSet<String>,
     found: Vec<DescribedOperation>,
     /// How much more may be looked at and copied, in values and bytes. A document that repeats
@@ -68,8 +69,9 @@ impl<'d, 'a> Operations<'d, 'a> {
         let top = Place::base("/paths");
         for (path, item) in paths.iter().filter(|(path, _)| !path.starts_with("x-")) {
             let place = top.member(path);
-            if self.accepts(path, &place, findings) {
-                self.item(path, item, &place, findings);
+            match Template::parse(path) {
+                Ok(template) => self.item((path, &template.normal()), item, &place, findings),
+                Err(fault) => findings.error(&place, FaultKind::Path, fault.to_string()),
             }
             if self.found.len() > self.limits.operations {
                 let message = format!("more than {} operations", self.limits.operations);
@@ -86,29 +88,39 @@ impl<'d, 'a> Operations<'d, 'a> {
         self.found
     }
 
-    /// Whether the path is a template that no path before it is the same as.
-    fn accepts(&mut self, path: &'d str, place: &Place<'_>, findings: &mut Findings) -> bool {
-        let template = match Template::parse(path) {
-            Ok(template) => template,
-            Err(fault) => {
-                findings.error(place, FaultKind::Path, fault.to_string());
-                return false;
-            }
+    /// Whether no operation before this one answers the same requests: names of parameters tell
+    /// no paths apart, but two spellings of one path may have different verbs (GitHub's have).
+    fn accepts(
+        &mut self,
+        verb: Verb,
+        (path, normal): (&'d str, &str),
+        place: &Place<'_>,
+        findings: &mut Findings,
+    ) -> bool {
+        let described = self.templates.entry(normal.to_owned()).or_default();
+        let Some((_, before)) = described.iter().find(|(known, _)| *known == verb) else {
+            described.push((verb, path));
+            return true;
         };
-        match self.templates.insert(template.normal(), path) {
-            None => true,
-            Some(before) => {
-                let message = format!(
-                    "the same path as \"{}\": names of parameters tell no paths apart",
-                    clip(before)
-                );
-                findings.error(place, FaultKind::DuplicateOperation, message);
-                false
-            }
-        }
+        let message = if *before == path {
+            format!("{verb} of the path is described twice")
+        } else {
+            format!(
+                "{verb} of the same path as \"{}\": names of parameters tell no paths apart",
+                clip(before)
+            )
+        };
+        findings.error(place, FaultKind::DuplicateOperation, message);
+        false
     }
 
-    fn item(&mut self, path: &str, item: &'d Node<'a>, place: &Place<'_>, findings: &mut Findings) {
+    fn item(
+        &mut self,
+        path: (&'d str, &str),
+        item: &'d Node<'a>,
+        place: &Place<'_>,
+        findings: &mut Findings,
+    ) {
         if matches!(item, Node::Null) {
             return;
         }
@@ -128,7 +140,7 @@ impl<'d, 'a> Operations<'d, 'a> {
 
     fn operations(
         &mut self,
-        path: &str,
+        path: (&'d str, &str),
         members: &'d Members<'a>,
         place: &Place<'_>,
         findings: &mut Findings,
@@ -150,18 +162,10 @@ impl<'d, 'a> Operations<'d, 'a> {
             let Some(operation) = findings.map(&here, node) else {
                 continue;
             };
-            if self
-                .found
-                .iter()
-                .rev()
-                .take_while(|one| one.target == path)
-                .any(|one| one.verb == verb)
-            {
-                let message = format!("{verb} of the path is described twice");
-                findings.error(&here, FaultKind::DuplicateOperation, message);
+            if !self.accepts(verb, path, &here, findings) {
                 continue;
             }
-            let described = self.operation(path, verb, operation, &here, findings);
+            let described = self.operation(path.0, verb, operation, &here, findings);
             self.spend(weight(&described));
             self.found.push(described);
         }
@@ -209,7 +213,7 @@ impl<'d, 'a> Operations<'d, 'a> {
             summary: findings.optional_text(members, "summary", place),
             tags: findings.texts(tags, &place.member("tags")),
             scopes: asked.unwrap_or_else(|| self.default_scopes.clone()),
-            x_auth_type: auth_type(members),
+            x_auth_type: auth_type(members, place, findings),
             x_throttling_tier: tier.into_iter().find_map(|name| vendor_text(members, name)),
         }
     }
@@ -269,11 +273,16 @@ fn weight(operation: &DescribedOperation) -> usize {
     bytes + texts.into_iter().flatten().map(String::len).sum::<usize>() + operation.target.len()
 }
 
-fn auth_type(members: &Members<'_>) -> Option<String> {
-    match members.get("x-wso2-disable-security") {
-        Some(Node::Bool(true)) => Some("None".to_owned()),
-        _ => vendor_text(members, "x-auth-type"),
+fn auth_type(members: &Members<'_>, place: &Place<'_>, findings: &mut Findings) -> Option<String> {
+    if let Some(Node::Bool(true)) = members.get("x-wso2-disable-security") {
+        return Some("None".to_owned());
     }
+    let written = vendor_text(members, "x-auth-type").filter(|written| !written.is_empty())?;
+    if AuthType::parse(&written).is_none() {
+        let message = format!("\"{}\" is no type of authentication", clip(&written));
+        findings.error(&place.member("x-auth-type"), FaultKind::Wrong, message);
+    }
+    Some(written)
 }
 
 fn vendor_text(members: &Members<'_>, name: &str) -> Option<String> {

@@ -12,28 +12,40 @@ use super::findings::Findings;
 use super::node::{Members, Node, Place};
 use super::parse::parse;
 use super::paths::Operations;
-use super::security::Schemes;
+use super::security::{Schemes, refuse_promises};
 
 /// Reads a document.
 ///
 /// # Errors
 /// The first fault that hinders its import.
 pub fn read(bytes: &[u8], limits: &Limits) -> Result<Definition, DefinitionError> {
+    open(bytes, limits).map(|(_, definition)| definition)
+}
+
+/// Reads a document; gives the tree as well.
+pub(super) fn open<'a>(
+    bytes: &'a [u8],
+    limits: &Limits,
+) -> Result<(Node<'a>, Definition), DefinitionError> {
     let (root, media) = parse(bytes, limits)?;
     let mut findings = Findings::new(limits.faults);
     let definition = describe(&root, media, limits, &mut findings);
-    match (findings.errors.into_iter().next(), definition) {
-        (None, Some(definition)) => Ok(Definition {
-            warnings: findings.warnings,
-            ..definition
-        }),
-        (Some(fault), _) => Err(fault),
-        (None, None) => Err(DefinitionError {
+    let Some(definition) = definition.filter(|_| findings.errors.is_empty()) else {
+        let none = || DefinitionError {
             pointer: String::new(),
             message: "the document is no API description".to_owned(),
             kind: FaultKind::Version,
-        }),
-    }
+        };
+        return Err(findings.errors.into_iter().next().unwrap_or_else(none));
+    };
+    let warnings = findings.warnings;
+    Ok((
+        root,
+        Definition {
+            warnings,
+            ..definition
+        },
+    ))
 }
 
 /// Reads a document and collects its faults.
@@ -77,6 +89,7 @@ fn describe(
     let members = findings.map(&top, root)?;
     let (version, spec_version) = spec_version(members, &top, findings)?;
     let (title, api_version, description) = info(members, &top, findings);
+    refuse_promises(members, findings);
     let schemes = Schemes::read(root, version, findings);
     let default_scopes = schemes
         .required(members, &top, findings)

@@ -9,17 +9,33 @@ use super::definition::{FaultKind, ScopeDef, SpecVersion};
 use super::findings::Findings;
 use super::node::{Members, Node, Place, clip};
 use super::reference::follow;
+use crate::api::ApiScope;
+use crate::api_rules::scope_fault;
 
 /// The scheme that WSO2 writes into its definitions.
 pub(super) const WSO2_SCHEME: &str = "default";
 
+/// Where WSO2 keeps the roles of scopes, beside them.
+pub(super) const SCOPE_BINDINGS: &str = "x-scopes-bindings";
+
 /// The declared schemes.
 #[derive(Default)]
 pub(super) struct Schemes {
-    /// Whether requirements of a scheme list scopes, by the scheme's name.
-    scoped: BTreeMap<String, bool>,
+    /// By name.
+    declared: BTreeMap<String, Sort>,
     /// The declared scopes, each name once.
     pub(super) scopes: Vec<ScopeDef>,
+}
+
+/// What the gateway can make of a scheme.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sort {
+    /// A token whose requirement lists scopes.
+    Scoped,
+    /// A key, or a token without scopes.
+    Plain,
+    /// A proof that the gateway does not ask for: mutual TLS, HTTP Basic and the like.
+    Unserved,
 }
 
 /// The scopes that requirements ask, each once, in order.
@@ -62,10 +78,9 @@ impl Schemes {
                 continue;
             };
             let kind = findings.text(scheme, "type", &here).unwrap_or_default();
-            schemes.scoped.insert(
-                name.to_owned(),
-                matches!(kind.as_str(), "oauth2" | "openIdConnect"),
-            );
+            schemes
+                .declared
+                .insert(name.to_owned(), sort(&kind, scheme));
             if kind == "oauth2" {
                 schemes.read_scopes(scheme, version, &here, &mut seen, findings);
             }
@@ -105,7 +120,7 @@ impl Schemes {
         seen: &mut BTreeSet<String>,
         findings: &mut Findings,
     ) {
-        let bindings = flow.get("x-scopes-bindings").and_then(Node::map);
+        let bindings = flow.get(SCOPE_BINDINGS).and_then(Node::map);
         let scopes = findings.optional_map(flow, "scopes", place);
         for (name, description) in scopes.into_iter().flat_map(Members::iter) {
             if name.starts_with("x-") || !seen.insert(name.to_owned()) {
@@ -119,11 +134,16 @@ impl Schemes {
                 .split(',')
                 .map(str::trim)
                 .filter(|role| !role.is_empty());
-            self.scopes.push(ScopeDef {
+            let scope = ScopeDef {
                 name: name.to_owned(),
                 description: description.scalar().unwrap_or_default().to_owned(),
                 roles: roles.map(str::to_owned).collect(),
-            });
+            };
+            if let Some(problem) = scope_fault(&ApiScope::from(&scope)) {
+                let here = place.member("scopes");
+                findings.error(&here.member(name), FaultKind::Wrong, problem);
+            }
+            self.scopes.push(scope);
         }
     }
 
@@ -138,19 +158,59 @@ impl Schemes {
         members
             .get("security")
             .filter(|node| !matches!(node, Node::Null))?;
-        let mut scopes = Asked::default();
         let requirements = findings.optional_list(members, "security", place);
         let place = place.member("security");
+        let mut scopes = Asked::default();
+        let (mut served, mut unserved) = (false, None);
         for (position, requirement) in requirements.iter().enumerate() {
             let here = place.item(position);
             let Some(requirement) = findings.map(&here, requirement) else {
                 continue;
             };
-            for (name, asked) in requirement.iter() {
-                self.ask(name, asked, &here.member(name), &mut scopes, findings);
+            let refused = requirement.iter().find(|(name, _)| !self.is_served(name));
+            let mut asked = Asked::default();
+            for (name, list) in requirement.iter() {
+                // Of alternatives, those that the gateway can ask for are asked for.
+                let kept = if refused.is_none() {
+                    &mut scopes
+                } else {
+                    &mut asked
+                };
+                self.ask(name, list, &here.member(name), kept, findings);
+            }
+            match refused {
+                None => served = true,
+                Some((name, _)) if unserved.is_none() => {
+                    unserved = Some((here.member(name).pointer(), name));
+                }
+                Some(_) => {}
             }
         }
+        if let (Some((pointer, name)), false) = (unserved, served) {
+            let (kind, problem) = match self.declared.get(name) {
+                None => (FaultKind::Missing, "is not declared"),
+                Some(_) => (
+                    FaultKind::Wrong,
+                    "is not enforced yet: use oauth2, openIdConnect, apiKey or http bearer",
+                ),
+            };
+            let message = format!("the security scheme \"{}\" {problem}", clip(name));
+            findings.error(&Place::base(&pointer), kind, message);
+        }
         Some(scopes.list)
+    }
+
+    /// Whether a scheme carries scopes; none when it is not declared.
+    pub(super) fn carries_scopes(&self, name: &str) -> Option<bool> {
+        let sort = self.declared.get(name)?;
+        Some(*sort == Sort::Scoped)
+    }
+
+    fn is_served(&self, name: &str) -> bool {
+        match self.declared.get(name) {
+            Some(sort) => *sort != Sort::Unserved,
+            None => name == WSO2_SCHEME,
+        }
     }
 
     fn ask(
@@ -170,15 +230,35 @@ impl Schemes {
                 return;
             }
         };
-        let declared = self.scoped.get(name).copied();
-        if declared.is_none() && name != WSO2_SCHEME {
-            let message = format!("the security scheme \"{}\" is not declared", clip(name));
-            findings.warning(place, FaultKind::Missing, message);
-        }
-        if declared.unwrap_or(name == WSO2_SCHEME) {
+        if self.carries_scopes(name).unwrap_or(name == WSO2_SCHEME) {
             let seen = &mut scopes.seen;
             let new = asked.into_iter().filter(|scope| seen.insert(scope.clone()));
             scopes.list.extend(new);
         }
+    }
+}
+
+/// Refuses what WSO2's own members promise and the gateway does not keep yet.
+pub(super) fn refuse_promises(members: &Members<'_>, findings: &mut Findings) {
+    let name = "x-wso2-mutual-ssl";
+    let wanted = members.get(name).and_then(Node::scalar);
+    if wanted.is_some_and(|wanted| wanted.eq_ignore_ascii_case("mandatory")) {
+        let top = Place::base("");
+        findings.error(&top.member(name), FaultKind::Wrong, "is not enforced yet");
+    }
+}
+
+fn sort(kind: &str, scheme: &Members<'_>) -> Sort {
+    match kind {
+        "oauth2" | "openIdConnect" => Sort::Scoped,
+        "apiKey" => Sort::Plain,
+        "http" => {
+            let scheme = scheme.get("scheme").and_then(Node::scalar);
+            match scheme {
+                Some(scheme) if scheme.eq_ignore_ascii_case("bearer") => Sort::Plain,
+                _ => Sort::Unserved,
+            }
+        }
+        _ => Sort::Unserved,
     }
 }

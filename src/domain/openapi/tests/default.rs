@@ -2,7 +2,7 @@
 
 use super::super::default_definition;
 use super::good;
-use crate::api::{AuthType, Operation};
+use crate::api::{ApiScope, AuthType, Operation};
 use crate::verb::Verb;
 
 fn operation(target: &str, verb: &str, scopes: &[&str]) -> Operation {
@@ -24,10 +24,18 @@ fn it_is_read_back_as_the_same_operations() {
         operation("/menu", "POST", &[]),
         operation("/*", "DELETE", &[]),
     ];
-    let text = default_definition("Pizza \"Shack\"", "1.0", &operations);
+    let bound = ApiScope {
+        name: "write".to_owned(),
+        display_name: "write".to_owned(),
+        description: "Orders".to_owned(),
+        roles: vec!["admin".to_owned(), "cook".to_owned()],
+        shared: false,
+    };
+    let bound = [bound];
+    let text = default_definition("Pizza \"Shack\"", "1.0", &operations, &bound);
     assert_eq!(
         text,
-        default_definition("Pizza \"Shack\"", "1.0", &operations),
+        default_definition("Pizza \"Shack\"", "1.0", &operations, &bound),
         "deterministic"
     );
     let definition = good(&text);
@@ -40,7 +48,9 @@ fn it_is_read_back_as_the_same_operations() {
         .iter()
         .map(|scope| scope.name.as_str())
         .collect();
-    assert_eq!(scopes, ["read", "write"]);
+    assert_eq!(scopes, ["write", "read"]);
+    let again: Vec<ApiScope> = definition.scopes.iter().map(Into::into).collect();
+    assert_eq!(again.first(), bound.first(), "roles and words come back");
     let read: Vec<_> = definition.operations.iter().map(Operation::from).collect();
     let order = [0, 2, 1, 3].map(|at: usize| operations[at].clone());
     assert_eq!(
@@ -60,6 +70,7 @@ fn it_has_the_shape_that_wso2_gives_it() {
         "A",
         "1",
         &[operation("/a/{b}", "POST", &["s"])],
+        &[],
     ))
     .unwrap();
     let at = |pointer: &str| document.pointer(pointer).cloned().unwrap_or_default();
@@ -82,5 +93,5 @@ fn it_has_the_shape_that_wso2_gives_it() {
 
 #[test]
 fn an_api_without_operations_has_a_definition_too() {
-    assert_eq!(good(&default_definition("A", "1", &[])).operations, []);
+    assert_eq!(good(&default_definition("A", "1", &[], &[])).operations, []);
 }

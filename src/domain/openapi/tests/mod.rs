@@ -5,6 +5,8 @@ mod documents;
 mod hostile;
 mod large;
 mod pointers;
+mod rewrite;
+mod security;
 
 use super::{Definition, DefinitionError, FaultKind, Limits, read, validate};
 

@@ -46,9 +46,9 @@ const PATHS: &[(&str, FaultKind, &str)] = &[
     (r#"{"/a/{b":{}}"#, Path, "/paths/~1a~1{b"),
     (r#"{"/a~b/../c":{}}"#, Path, "/paths/~1a~0b~1..~1c"),
     (
-        r#"{"/a/{b}":{},"/a/{c}":{}}"#,
+        r#"{"/a/{b}":{"get":{}},"/a/{c}":{"put":{},"get":{}}}"#,
         DuplicateOperation,
-        "/paths/~1a~1{c}",
+        "/paths/~1a~1{c}/get",
     ),
     (r#"{"/a":[]}"#, Wrong, "/paths/~1a"),
     (r#"{"/a":{"GET":{}}}"#, Wrong, "/paths/~1a/GET"),
