@@ -3,10 +3,11 @@
 
 use std::collections::HashSet;
 
-use crate::api::Api;
+use crate::api::{Api, ApiScope, Cors};
 use crate::artifact::undefined_scope;
 use crate::endpoint;
 use crate::path;
+use crate::scope;
 use crate::template::Template;
 use crate::verb::Verb;
 
@@ -17,7 +18,7 @@ pub const VERSION_MAX: usize = 30;
 /// The longest context, in characters.
 pub const CONTEXT_MAX: usize = 232;
 /// The longest description, in characters.
-pub const DESCRIPTION_MAX: usize = 20_000;
+pub const DESCRIPTION_MAX: usize = 32_766;
 /// The most operations of an API.
 pub const OPERATIONS_MAX: usize = 10_000;
 
@@ -50,7 +51,8 @@ pub fn faults(api: &Api, allow_loopback: bool) -> Vec<Fault> {
         "authorizationHeader",
         header_problem(&api.authorization_header),
     );
-    note("apiKeyHeader", header_problem(&api.api_key_header));
+    note("apiKeyHeader", key_header_problem(api));
+    note("corsConfiguration", cors_problem(&api.cors));
     note("transport", transport_problem(&api.transports));
     note("securityScheme", scheme_problem(&api.security_schemes));
     note("tags", tag_problem(&api.tags));
@@ -133,7 +135,58 @@ fn header_problem(header: &str) -> Option<String> {
     if header.contains(odd) {
         return Some("must be the name of a header".to_owned());
     }
+    if TAKEN_HEADERS.contains(&header.to_ascii_lowercase().as_str()) {
+        return Some(format!(
+            "must not be {header}, which has a meaning of its own"
+        ));
+    }
     too_long(header, 100)
+}
+
+/// Headers that say how a message travels, or whose it is: a credential in one of them would be
+/// taken away by those who read it for what it says.
+const TAKEN_HEADERS: [&str; 14] = [
+    "accept",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "keep-alive",
+    "origin",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// An API key must not be looked for where the bearer token is.
+fn key_header_problem(api: &Api) -> Option<String> {
+    let or = |header: &str, otherwise: &str| match header {
+        "" => otherwise.to_owned(),
+        header => header.to_ascii_lowercase(),
+    };
+    let key = or(&api.api_key_header, "apikey");
+    if key == "authorization" || key == or(&api.authorization_header, "authorization") {
+        return Some("must not be the header of bearer tokens".to_owned());
+    }
+    header_problem(&api.api_key_header)
+}
+
+/// What is written into headers of answers must be able to stand there.
+fn cors_problem(cors: &Cors) -> Option<String> {
+    let lists = [
+        ("accessControlAllowOrigins", &cors.allow_origins),
+        ("accessControlAllowHeaders", &cors.allow_headers),
+        ("accessControlAllowMethods", &cors.allow_methods),
+        ("accessControlExposeHeaders", &cors.expose_headers),
+    ];
+    let odd =
+        |text: &String| text.contains(|letter: char| !letter.is_ascii_graphic() && letter != ' ');
+    let (name, _) = lists.into_iter().find(|(_, list)| list.iter().any(odd))?;
+    Some(format!("{name} must hold printable ASCII"))
 }
 
 fn transport_problem(transports: &[String]) -> Option<String> {
@@ -154,8 +207,10 @@ fn scheme_problem(schemes: &[String]) -> Option<String> {
 }
 
 fn tag_problem(tags: &[String]) -> Option<String> {
-    let odd =
-        |tag: &String| tag.trim().is_empty() || tag.contains(',') || tag.chars().count() > 100;
+    let odd = |tag: &String| {
+        let odd = |letter: char| letter == ',' || letter.is_control();
+        tag.trim().is_empty() || tag.contains(odd) || tag.chars().count() > 100
+    };
     tags.iter()
         .any(odd)
         .then(|| "must be words of at most 100 characters without a comma".to_owned())
@@ -164,21 +219,38 @@ fn tag_problem(tags: &[String]) -> Option<String> {
 fn scope_problem(api: &Api) -> Option<String> {
     let mut seen = HashSet::new();
     for scope in &api.scopes {
-        let name = &scope.name;
-        let odd = |letter: char| !letter.is_ascii_graphic() || matches!(letter, '"' | '\\');
-        if name.is_empty() || name.contains(odd) || name.chars().count() > 255 {
-            return Some("must have names without spaces, of at most 255 characters".to_owned());
+        if let Some(problem) = scope_fault(scope) {
+            return Some(problem);
         }
-        if name.starts_with("apim:") {
-            return Some(format!(
-                "{name} belongs to the platform, choose another name"
-            ));
-        }
-        if !seen.insert(name) {
-            return Some(format!("defines {name} twice"));
+        if !seen.insert(&scope.name) {
+            return Some(format!("defines {} twice", scope.name));
         }
     }
     None
+}
+
+/// What is wrong with a scope, whatever others there are.
+pub(crate) fn scope_fault(scope: &ApiScope) -> Option<String> {
+    let name = &scope.name;
+    let odd = |letter: char| !letter.is_ascii_graphic() || matches!(letter, '"' | '\\');
+    if name.is_empty() || name.contains(odd) || name.chars().count() > 255 {
+        return Some("must have names without spaces, of at most 255 characters".to_owned());
+    }
+    if scope::is_everybodys(name) && !scope.roles.is_empty() {
+        return Some(format!(
+            "{name} is granted to everybody, roles would protect nothing: choose another name"
+        ));
+    }
+    if scope::is_of_platform(name) {
+        return Some(format!(
+            "{name} belongs to the platform, choose another name"
+        ));
+    }
+    let odd = |letter: char| letter == ',' || letter.is_control();
+    let odd =
+        |role: &String| role.trim().is_empty() || role.contains(odd) || role.chars().count() > 255;
+    let is_bound_to_none = scope.roles.iter().any(odd);
+    is_bound_to_none.then(|| format!("{name} is bound to what is no name of a role"))
 }
 
 fn operation_faults(api: &Api) -> Vec<Fault> {
@@ -219,7 +291,7 @@ fn operation_faults(api: &Api) -> Vec<Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{ApiScope, AuthType, Cors, Endpoints, Operation};
+    use crate::api::{AuthType, Endpoints, Operation};
     use crate::lifecycle::LifecycleState;
 
     fn pizza() -> Api {
@@ -264,6 +336,14 @@ mod tests {
         }
     }
 
+    fn bound(name: &str) -> ApiScope {
+        ApiScope {
+            name: name.to_owned(),
+            roles: vec!["admin".to_owned()],
+            ..ApiScope::default()
+        }
+    }
+
     fn first(api: &Api) -> String {
         let faults = faults(api, false);
         faults
@@ -283,7 +363,7 @@ mod tests {
     #[test]
     fn each_broken_rule_names_its_member() {
         type Break = fn(&mut Api);
-        let broken: [(&str, Break); 14] = [
+        let broken: [(&str, Break); 23] = [
             ("name", |api| api.name = "a/b".to_owned()),
             ("name", |api| api.name = "x".repeat(61)),
             ("version", |api| api.version = "1 0".to_owned()),
@@ -311,6 +391,27 @@ mod tests {
                     ..ApiScope::default()
                 }];
             }),
+            ("apiKeyHeader", |api| {
+                api.api_key_header = "Authorization".to_owned()
+            }),
+            ("authorizationHeader", |api| {
+                api.authorization_header = "Host".to_owned()
+            }),
+            ("authorizationHeader", |api| {
+                api.authorization_header = "content-length".to_owned()
+            }),
+            ("corsConfiguration", |api| {
+                api.cors.allow_origins = vec!["https://a\r\nx: y".to_owned()];
+            }),
+            ("tags", |api| api.tags = vec!["a\0b".to_owned()]),
+            ("scopes", |api| {
+                let mut scope = bound("eat");
+                scope.roles.push("a\0b".to_owned());
+                api.scopes = vec![scope];
+            }),
+            ("scopes", |api| api.scopes = vec![bound("openid")]),
+            ("scopes", |api| api.scopes = vec![bound("device_1")]),
+            ("scopes", |api| api.scopes = vec![bound("default")]),
         ];
         for (member, make) in broken {
             let mut api = pizza();

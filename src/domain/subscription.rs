@@ -44,6 +44,27 @@ pub struct Subscription {
     pub created_at_ms: i64,
 }
 
+// === impl Subscription ===
+
+impl Subscription {
+    /// What a reader has seen of it, as a number for `ETag`: the same exactly as long as plans and
+    /// status are.
+    #[must_use]
+    pub fn seen_version(&self) -> i64 {
+        let parts = [
+            self.policy.as_str(),
+            self.requested_policy.as_str(),
+            self.status.as_str(),
+        ];
+        // FNV-1a: the same in every process and version.
+        let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+        for byte in parts.join("\n").bytes() {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+        i64::try_from(hash >> 1).unwrap_or(1).max(1)
+    }
+}
+
 // === impl SubscriptionStatus ===
 
 impl SubscriptionStatus {

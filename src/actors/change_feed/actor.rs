@@ -6,7 +6,6 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use cluster::{Actor, Address, Asked, BoxError, Clock};
-use domain::change::Entry;
 use domain::change_log::{Answer, Position, answer};
 use storage::apim::change_log;
 use storage::{Database, StoreError};
@@ -188,7 +187,7 @@ impl Feed {
         let limit = u64::from(pull.most).clamp(1, MOST);
         let entries = match answer(&log, &follower, limit) {
             Answer::UpToDate => Vec::new(),
-            Answer::Entries { from, to } => change_log::list(&mut read, from, to).await?,
+            Answer::Entries { from, to } => change_log::list(&mut read, from, to, BYTES).await?,
             Answer::Snapshot { reason } => {
                 if reason.is_alarming() {
                     tracing::error!(
@@ -202,7 +201,7 @@ impl Feed {
             }
         };
         Ok(Pulled::Entries {
-            entries: within_bytes(entries),
+            entries,
             head: log.head,
         })
     }
@@ -230,18 +229,4 @@ impl Feed {
         let mut followers = shared.lock().unwrap_or_else(PoisonError::into_inner);
         use_them(&mut followers)
     }
-}
-
-/// As many of the entries as fit into one answer, at least one.
-fn within_bytes(mut entries: Vec<Entry>) -> Vec<Entry> {
-    let mut bytes = 0;
-    let fitting = entries
-        .iter()
-        .take_while(|entry| {
-            bytes += entry.payload.len();
-            bytes <= BYTES
-        })
-        .count();
-    entries.truncate(fitting.max(1));
-    entries
 }

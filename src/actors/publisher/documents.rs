@@ -22,7 +22,8 @@ pub(super) struct Blobs {
     pub(super) definition: String,
 }
 
-/// Saves document, definition and the roles of the API's scopes in one Shared transaction.
+/// Saves document, definition and the roles of the API's scopes in one Shared transaction. They
+/// count from the moment that a row of API-M points at them, and are swept when none ever does.
 pub(super) async fn save(
     stores: &Stores,
     api: &Api,
@@ -48,7 +49,8 @@ pub(super) async fn save(
     let mut write = stores.shared.write("shared.blobs.create").await?;
     blobs::create(&mut write, &document).await?;
     blobs::create(&mut write, &definition).await?;
-    scope_roles::save(&mut write, &api.tenant, &api.id, &bindings(api)).await?;
+    let scopes = bindings(api);
+    scope_roles::create(&mut write, &api.tenant, &api.id, &document.id, &scopes).await?;
     write.commit().await?;
     Ok(Blobs {
         document: document.id,
@@ -56,20 +58,8 @@ pub(super) async fn save(
     })
 }
 
-/// Sets the roles of an API's scopes; none when the API is gone.
-pub(super) async fn save_scopes(
-    stores: &Stores,
-    tenant: &str,
-    api_id: &str,
-    scopes: &[(String, Vec<String>)],
-) -> Result<(), PublisherError> {
-    let mut write = stores.shared.write("shared.scope_roles.save").await?;
-    scope_roles::save(&mut write, tenant, api_id, scopes).await?;
-    Ok(write.commit().await?)
-}
-
 /// `(scope, roles)` of an API.
-pub(super) fn bindings(api: &Api) -> Vec<(String, Vec<String>)> {
+fn bindings(api: &Api) -> Vec<(String, Vec<String>)> {
     let scopes = api.scopes.iter();
     scopes
         .map(|scope| (scope.name.clone(), scope.roles.clone()))
@@ -130,7 +120,7 @@ pub(super) fn correct(api: &mut Api, row: &ApiRow) {
 
 /// The definition that the publisher writes for an API without one.
 pub(super) fn generate(api: &Api) -> DefinitionDocument {
-    let text = default_definition(&api.name, &api.version, &api.operations);
+    let text = default_definition(&api.name, &api.version, &api.operations, &api.scopes);
     DefinitionDocument {
         bytes: text.into_bytes(),
         media_type: "application/json".to_owned(),

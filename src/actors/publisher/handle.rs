@@ -4,9 +4,9 @@ use std::hash::BuildHasher as _;
 use std::time::Duration;
 
 use cluster::Address;
-use domain::api::{Api, ApiScope, Operation};
-use domain::openapi::{self, Definition, DefinitionError, Limits, ValidationReport};
-use domain::policy::{Policy, PolicyLevel};
+use domain::api::{Api, ApiScope};
+use domain::openapi::{Definition, DefinitionError, DescribedOperation, ValidationReport};
+use domain::policy::{Policy, PolicyLevel, UNLIMITED};
 use domain::subscription::SubscriptionStatus;
 use storage::apim::api_deployments::DeploymentRow;
 use storage::apim::api_lifecycle::LifecycleRow;
@@ -18,7 +18,7 @@ use storage::apim::{api_deployments, api_lifecycle, api_revisions, apis, policie
 use super::error::PublisherError;
 use super::message::{
     Answer, Author, DefinitionDocument, Edition, NewApi, Order, RevisionDeployments, Saved, Step,
-    Target,
+    Target, Wanted,
 };
 use super::{PublisherSettings, Stores, documents};
 
@@ -60,15 +60,17 @@ impl PublisherHandle {
     /// Replaces an API (`PUT /apis/{apiId}`).
     ///
     /// # Errors
-    /// [`PublisherError::NotFound`], [`PublisherError::Stale`], [`PublisherError::Invalid`].
-    pub async fn update(&self, edition: Edition, api: Api) -> Outcome<Saved<Api>> {
+    /// [`PublisherError::NotFound`], [`PublisherError::Stale`], [`PublisherError::Invalid`],
+    /// [`PublisherError::Definition`] when its definition cannot take the operations.
+    pub async fn update(&self, edition: Edition, wanted: Wanted) -> Outcome<Saved<Api>> {
         let key = edition.api_id.clone();
-        self.order(&key, |reply| Order::Update(edition, Box::new(api), reply))
+        let wanted = Box::new(wanted);
+        self.order(&key, |reply| Order::Update(edition, wanted, reply))
             .await
     }
 
-    /// Replaces an API's definition and with it its operations (`PUT /apis/{apiId}/swagger`);
-    /// `scopes` are added to those that the API has.
+    /// Replaces an API's definition and with it its operations (`PUT /apis/{apiId}/swagger`); what
+    /// it does not say of an operation stays, and `scopes` are added to those that the API has.
     ///
     /// # Errors
     /// As [`PublisherHandle::update`].
@@ -76,11 +78,11 @@ impl PublisherHandle {
         &self,
         edition: Edition,
         definition: DefinitionDocument,
-        operations: Vec<Operation>,
+        described: Vec<DescribedOperation>,
         scopes: Vec<ApiScope>,
     ) -> Outcome<Saved<Api>> {
         let key = edition.api_id.clone();
-        let content = Box::new((definition, operations, scopes));
+        let content = Box::new((definition, described, scopes));
         self.order(&key, |reply| Order::SaveDefinition(edition, content, reply))
             .await
     }
@@ -173,30 +175,34 @@ impl PublisherHandle {
     /// API is still deployed.
     ///
     /// # Errors
-    /// [`PublisherError::NotFound`].
+    /// [`PublisherError::NotFound`] for an environment that it is not deployed to.
     pub async fn undeploy(
         &self,
         edition: Edition,
         id: Option<String>,
-        environments: Option<Vec<String>>,
+        targets: Option<Vec<Target>>,
     ) -> Outcome<Saved<Vec<DeploymentRow>>> {
         let key = edition.api_id.clone();
-        let order = |reply| Order::Undeploy(edition, id, environments, reply);
+        let order = |reply| Order::Undeploy(edition, id, targets, reply);
         self.order(&key, order).await
     }
 
-    /// Sets what a subscription allows.
+    /// Sets what a subscription allows, if it is one of those that the person has seen (`expected`,
+    /// empty when any will do); gives its new [`seen_version`].
     ///
     /// # Errors
-    /// [`PublisherError::NotFound`].
+    /// [`PublisherError::NotFound`], [`PublisherError::Stale`].
+    ///
+    /// [`seen_version`]: domain::subscription::Subscription::seen_version
     pub async fn set_subscription(
         &self,
         author: Author,
         id: String,
         status: SubscriptionStatus,
-    ) -> Outcome<Saved<()>> {
+        expected: Vec<i64>,
+    ) -> Outcome<Saved<i64>> {
         let key = id.clone();
-        let order = |reply| Order::SetSubscription(author, id, status, reply);
+        let order = |reply| Order::SetSubscription(author, id, status, expected, reply);
         self.order(&key, order).await
     }
 
@@ -301,7 +307,8 @@ impl PublisherHandle {
         Ok(revisions.collect())
     }
 
-    /// One page of the subscriptions of an API (of all when `api_id` is empty), and their number.
+    /// One page of the subscriptions of an API (of all when `api_id` is empty) whose application,
+    /// owner or plan contains `words`, and their number.
     ///
     /// # Errors
     /// [`PublisherError::NotFound`] when there is no such API.
@@ -309,13 +316,14 @@ impl PublisherHandle {
         &self,
         tenant: &str,
         api_id: &str,
+        words: &str,
         page: (usize, usize),
     ) -> Outcome<(Vec<Subscriber>, usize)> {
         let mut read = self.stores.apim.read().await?;
         if !api_id.is_empty() && apis::find(&mut read, tenant, api_id).await?.is_none() {
             return Err(PublisherError::no_api(api_id));
         }
-        Ok(subscriptions::list_by_api(&mut read, tenant, api_id, page).await?)
+        Ok(subscriptions::list_by_api(&mut read, tenant, api_id, words, page).await?)
     }
 
     /// The throttling policies of a level.
@@ -327,29 +335,49 @@ impl PublisherHandle {
         Ok(policies::list(&mut read, tenant, level).await?)
     }
 
-    /// Reads a definition, away from the threads that serve requests.
+    /// Reads a definition.
     ///
     /// # Errors
     /// [`PublisherError::Definition`] with the first fault and where it is.
-    pub async fn read_definition(&self, bytes: Vec<u8>) -> Outcome<(Definition, Vec<u8>)> {
-        let reading = tokio::task::spawn_blocking(move || {
-            openapi::read(&bytes, &Limits::default()).map(|definition| (definition, bytes))
-        });
-        let outcome = reading.await.map_err(|error| parser_died(&error))?;
-        outcome.map_err(|fault: DefinitionError| PublisherError::Definition(vec![fault]))
+    pub async fn read_definition(
+        &self,
+        tenant: &str,
+        bytes: Vec<u8>,
+    ) -> Outcome<(Definition, Vec<u8>)> {
+        let (definition, bytes) = self.stores.reading.read(bytes).await?;
+        match self.unknown_tiers(tenant, &definition).await? {
+            faults if faults.is_empty() => Ok((definition, bytes)),
+            faults => Err(PublisherError::Definition(faults)),
+        }
     }
 
-    /// Validates a definition, away from the threads that serve requests.
+    /// Validates a definition.
     ///
     /// # Errors
-    /// [`PublisherError::Internal`].
-    pub async fn validate_definition(&self, bytes: Vec<u8>) -> Outcome<ValidationReport> {
-        let limits = Limits::default();
-        let validating = tokio::task::spawn_blocking(move || openapi::validate(&bytes, &limits));
-        validating.await.map_err(|error| parser_died(&error))
+    /// [`PublisherError::Store`], [`PublisherError::Internal`].
+    pub async fn validate_definition(
+        &self,
+        tenant: &str,
+        bytes: Vec<u8>,
+    ) -> Outcome<ValidationReport> {
+        let mut report = self.stores.reading.validate(bytes).await?;
+        if let Some(definition) = &report.info {
+            let faults = self.unknown_tiers(tenant, definition).await?;
+            report.valid &= faults.is_empty();
+            report.errors.extend(faults);
+        }
+        Ok(report)
     }
-}
 
-fn parser_died(error: &tokio::task::JoinError) -> PublisherError {
-    PublisherError::Internal(format!("reading a definition ended early: {error}"))
+    /// The operations whose throttling policy does not exist.
+    async fn unknown_tiers(
+        &self,
+        tenant: &str,
+        definition: &Definition,
+    ) -> Outcome<Vec<DefinitionError>> {
+        let known = self.policies(tenant, PolicyLevel::Api).await?;
+        let is_known =
+            |name: &str| name == UNLIMITED || known.iter().any(|policy| policy.name == name);
+        Ok(definition.unknown_tiers(is_known))
+    }
 }

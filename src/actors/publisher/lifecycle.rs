@@ -8,9 +8,10 @@ use storage::apim::apis::ApiRow;
 use storage::apim::{api_deployments, api_lifecycle, apis};
 
 use super::apis::{commit, find, lock, step};
+use super::default_version::Event;
 use super::error::PublisherError;
 use super::message::{Author, Committed, Edition, Step};
-use super::{Stores, documents, subscriptions};
+use super::{Stores, default_version, documents, subscriptions};
 
 /// Takes one step.
 pub(super) async fn take(
@@ -42,10 +43,13 @@ pub(super) async fn take(
             changes.extend(subscriptions::carry_over(&mut write, last, &api, now).await?);
         }
         if wanted.deprecate_old_versions {
-            for mut old in older {
+            for old in older {
+                // Read anew: the step of the one before may have moved the default version.
+                let mut old = apis::lock(&mut write, &old.tenant, &old.id).await?;
                 let state = LifecycleState::Deprecated;
                 changes.extend(shift(&mut write, &mut old, state, author, now).await?);
             }
+            row = apis::lock(&mut write, &row.tenant, &row.id).await?;
         }
     }
     let n = commit(stores, write, &author.tenant, &changes).await?;
@@ -69,6 +73,7 @@ async fn shift(
     }];
     if after == LifecycleState::Retired {
         row.is_default_version = false;
+        changes.extend(default_version::fall_back(write, row).await?);
         for deployment in api_deployments::list_for_change(write, &row.tenant, &row.id).await? {
             let environment = deployment.environment;
             api_deployments::delete(write, &row.tenant, &row.id, &environment).await?;
@@ -77,6 +82,8 @@ async fn shift(
                 environment,
             });
         }
+    } else {
+        changes.extend(default_version::hand_over(write, row, Event::Moved).await?);
     }
     row.row_version = apis::save(write, row).await?;
     let step = step(row, Some(before), author, now_ms);

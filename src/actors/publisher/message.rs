@@ -1,7 +1,8 @@
 //! What the writers are ordered to do, and what they answer.
 
 use cluster::Reply;
-use domain::api::{Api, ApiScope, Operation};
+use domain::api::{Api, ApiScope};
+use domain::openapi::DescribedOperation;
 use domain::subscription::SubscriptionStatus;
 use storage::apim::api_deployments::DeploymentRow;
 use storage::apim::api_revisions::RevisionRow;
@@ -38,6 +39,15 @@ pub struct NewApi {
     pub definition: Option<DefinitionDocument>,
 }
 
+/// What an API is to become.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// Everything but what stays as it is.
+    pub api: Api,
+    /// Whether `api` names operations; those of before stay when it does not.
+    pub has_operations: bool,
+}
+
 /// A change of an API as the person sees it: which, and at which row version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Edition {
@@ -45,8 +55,17 @@ pub struct Edition {
     pub author: Author,
     /// The API.
     pub api_id: String,
-    /// The row version it must still have (`If-Match`).
-    pub expected: Option<i64>,
+    /// The row versions of which it must have one (`If-Match`); empty when any will do.
+    pub expected: Vec<i64>,
+}
+
+// === impl Edition ===
+
+impl Edition {
+    /// Whether the row version is one that the person has seen, or they did not say.
+    pub(super) fn meets(&self, row_version: i64) -> bool {
+        self.expected.is_empty() || self.expected.contains(&row_version)
+    }
 }
 
 /// A step in the lifecycle.
@@ -96,14 +115,14 @@ pub(crate) struct Committed<T> {
 }
 
 /// A definition, the operations it describes and the scopes it declares.
-pub(crate) type DefinitionContent = (DefinitionDocument, Vec<Operation>, Vec<ApiScope>);
+pub(crate) type DefinitionContent = (DefinitionDocument, Vec<DescribedOperation>, Vec<ApiScope>);
 
 pub(crate) type Answer<T> = Reply<Result<Saved<T>, PublisherError>>;
 
 /// An order to a writer.
 pub(crate) enum Order {
     Create(Author, Box<NewApi>, Answer<Api>),
-    Update(Edition, Box<Api>, Answer<Api>),
+    Update(Edition, Box<Wanted>, Answer<Api>),
     SaveDefinition(Edition, Box<DefinitionContent>, Answer<Api>),
     Copy(Edition, String, bool, Answer<Api>),
     Delete(Edition, Answer<()>),
@@ -115,8 +134,8 @@ pub(crate) enum Order {
     Undeploy(
         Edition,
         Option<String>,
-        Option<Vec<String>>,
+        Option<Vec<Target>>,
         Answer<Vec<DeploymentRow>>,
     ),
-    SetSubscription(Author, String, SubscriptionStatus, Answer<()>),
+    SetSubscription(Author, String, SubscriptionStatus, Vec<i64>, Answer<i64>),
 }

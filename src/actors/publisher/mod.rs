@@ -2,23 +2,29 @@
 //!
 //! Changes are orders to a pool of writers, so that a caller who hangs up cannot cut one in half;
 //! all orders about one API go to the same writer. Reads run in the caller's task. A change
-//! first saves immutable blobs in Shared, then the API-M row that points at them, together with
-//! its entries of the change log (PROTOCOLS C1, C5).
+//! first saves immutable blobs in Shared, with what they bind scopes to, then the API-M row that
+//! points at them, together with its entries of the change log (PROTOCOLS C1, C5): that commit is
+//! the change, and before it nothing of what was saved counts.
 //!
 //! | file | what it does |
 //! |---|---|
 //! | `handle` | the only door |
 //! | `message`, `error` | orders, answers, refusals |
-//! | `writer` | the actor; `apis`, `lifecycle`, `revisions`, `subscriptions` are its work |
+//! | `writer` | the actor; `apis`, `edit`, `lifecycle`, `revisions`, `subscriptions` are its work |
+//! | `default_version` | who answers without a version in the path |
 //! | `documents` | documents and definitions as blobs |
+//! | `reading` | reading definitions, few at a time |
 //! | `sweeper` | removes blobs that nothing points at |
 
 mod apis;
+mod default_version;
 mod documents;
+mod edit;
 mod error;
 mod handle;
 mod lifecycle;
 mod message;
+mod reading;
 mod revisions;
 mod subscriptions;
 mod sweeper;
@@ -34,7 +40,7 @@ use crate::change_feed::ChangeFeedHandle;
 pub use error::PublisherError;
 pub use handle::PublisherHandle;
 pub use message::{
-    Author, DefinitionDocument, Edition, NewApi, RevisionDeployments, Saved, Step, Target,
+    Author, DefinitionDocument, Edition, NewApi, RevisionDeployments, Saved, Step, Target, Wanted,
 };
 pub use storage::apim::api_deployments::DeploymentRow;
 pub use storage::apim::api_lifecycle::LifecycleRow;
@@ -60,6 +66,7 @@ pub(crate) struct Stores {
     pub(crate) shared: Database,
     pub(crate) feed: ChangeFeedHandle,
     pub(crate) settings: PublisherSettings,
+    pub(crate) reading: reading::Reading,
 }
 
 /// Describes the publisher's subtree and the handle that reaches it.
@@ -77,6 +84,7 @@ pub fn component(
         shared,
         feed,
         settings,
+        reading: reading::Reading::default(),
     };
     let (writers, mut children) =
         pool::<writer::Writer>(system, "publisher/writer", WRITERS, &stores);

@@ -1,5 +1,7 @@
 //! Revisions: freezing an API, restoring it, deploying what was frozen.
 
+use std::collections::HashSet;
+
 use uuid::Uuid;
 
 use domain::api::Api;
@@ -12,9 +14,10 @@ use storage::apim::api_revisions::RevisionRow;
 use storage::apim::{api_deployments, api_revisions, apis};
 
 use super::apis::{commit, find, lock};
+use super::default_version::Event;
 use super::error::PublisherError;
 use super::message::{Committed, Edition, Target};
-use super::{Stores, documents};
+use super::{Stores, default_version, documents};
 
 /// The most revisions that an API may have.
 const MOST: usize = 5;
@@ -68,9 +71,7 @@ pub(super) async fn delete(stores: &Stores, edition: &Edition, id: &str) -> Done
 
 /// Makes the API what it was when the revision was made.
 pub(super) async fn restore(stores: &Stores, edition: &Edition, id: &str) -> Done<Api> {
-    let (row, frozen) = frozen(stores, edition, id).await?;
-    let scopes = documents::bindings(&frozen);
-    documents::save_scopes(stores, &row.tenant, &edition.api_id, &scopes).await?;
+    let (_, frozen) = frozen(stores, edition, id).await?;
     let mut write = stores.apim.write("apim.apis.restore").await?;
     let mut api_row = lock(&mut write, edition).await?;
     let row = revision(&mut write, edition, id).await?;
@@ -98,33 +99,38 @@ pub(super) async fn deploy(
     targets: &[Target],
 ) -> Done<Vec<DeploymentRow>> {
     let (_, mut api) = frozen(stores, edition, id).await?;
+    check_targets(targets)?;
     let mut write = stores.apim.write("apim.api_deployments.save").await?;
-    let row = lock(&mut write, edition).await?;
+    apis::claim(&mut write, &edition.author.tenant).await?;
+    let mut row = lock(&mut write, edition).await?;
     revision(&mut write, edition, id).await?;
     if row.state == LifecycleState::Retired {
         let problem = "the API is retired and cannot be deployed any more".to_owned();
         return Err(PublisherError::Conflict(problem));
     }
-    documents::correct(&mut api, &row);
-    let mut changes = Vec::new();
     for target in targets {
-        let vhost = target.vhost.as_deref().unwrap_or(DEFAULT_VHOST);
-        check_target(target, vhost)?;
         let deployment = DeploymentRow {
             id: Uuid::new_v4().to_string(),
             tenant: row.tenant.clone(),
             api_id: row.id.clone(),
             revision_id: id.to_owned(),
             environment: target.environment.clone(),
-            vhost: vhost.to_owned(),
+            vhost: vhost(target).to_owned(),
             display_on_devportal: target.display_on_devportal,
             deployed_at_ms: stores.system.clock.now_ms(),
         };
         api_deployments::save(&mut write, &deployment).await?;
-        changes.push(Change::ApiDeployed {
-            artifact: Box::new(Artifact::of(&api, id, &target.environment, vhost)),
-        });
     }
+    let handed = default_version::hand_over(&mut write, &mut row, Event::Deployed).await?;
+    if !handed.is_empty() {
+        row.row_version = apis::save(&mut write, &row).await?;
+    }
+    documents::correct(&mut api, &row);
+    api.is_default_version = row.serves_default;
+    let deployed = targets.iter().map(|target| Change::ApiDeployed {
+        artifact: Box::new(Artifact::of(&api, id, &target.environment, vhost(target))),
+    });
+    let changes: Vec<Change> = deployed.chain(handed).collect();
     let mut value = api_deployments::list_for_change(&mut write, &row.tenant, &row.id).await?;
     value.retain(|one| one.revision_id == id);
     let n = commit(stores, write, &row.tenant, &changes).await?;
@@ -137,21 +143,34 @@ pub(super) async fn undeploy(
     stores: &Stores,
     edition: &Edition,
     id: Option<&str>,
-    environments: Option<Vec<String>>,
+    targets: Option<Vec<Target>>,
 ) -> Done<Vec<DeploymentRow>> {
+    if let Some(targets) = &targets {
+        check_targets(targets)?;
+    }
     let mut write = stores.apim.write("apim.api_deployments.delete").await?;
-    let row = lock(&mut write, edition).await?;
+    apis::claim(&mut write, &edition.author.tenant).await?;
+    let mut row = lock(&mut write, edition).await?;
     if let Some(id) = id {
         revision(&mut write, edition, id).await?;
     }
     let deployed = api_deployments::list_for_change(&mut write, &row.tenant, &row.id).await?;
-    let named = |environment: &String| {
-        let wanted = environments.as_ref();
-        wanted.is_none_or(|wanted| wanted.contains(environment))
+    let meant = |one: &DeploymentRow, target: &Target| {
+        one.environment == target.environment && one.vhost.eq_ignore_ascii_case(vhost(target))
     };
-    let (gone, left): (Vec<_>, Vec<_>) = deployed
-        .into_iter()
-        .partition(|one| id.is_none_or(|id| id == one.revision_id) && named(&one.environment));
+    let (gone, left): (Vec<_>, Vec<_>) = deployed.into_iter().partition(|one| {
+        let named = targets.as_ref();
+        id.is_none_or(|id| id == one.revision_id)
+            && named.is_none_or(|targets| targets.iter().any(|target| meant(one, target)))
+    });
+    for target in targets.iter().flatten() {
+        if !gone.iter().any(|one| meant(one, target)) {
+            return Err(PublisherError::NotFound {
+                what: "deployment to the environment",
+                id: target.environment.clone(),
+            });
+        }
+    }
     let mut changes = Vec::new();
     for deployment in gone {
         let environment = deployment.environment;
@@ -160,6 +179,10 @@ pub(super) async fn undeploy(
             api_id: row.id.clone(),
             environment,
         });
+    }
+    if left.is_empty() && row.serves_default {
+        changes.extend(default_version::fall_back(&mut write, &mut row).await?);
+        apis::save(&mut write, &row).await?;
     }
     let n = commit(stores, write, &row.tenant, &changes).await?;
     Ok(Committed { value: left, n })
@@ -192,7 +215,26 @@ async fn revision(
     found.ok_or_else(|| PublisherError::no_revision(id))
 }
 
-fn check_target(target: &Target, vhost: &str) -> Result<(), PublisherError> {
+/// The virtual host that a target means: the environment's own when it names none.
+fn vhost(target: &Target) -> &str {
+    target.vhost.as_deref().unwrap_or(DEFAULT_VHOST)
+}
+
+/// Each environment once, and each with its virtual host: a list that repeats one would write what
+/// an API is, at its full size, once for every repetition.
+fn check_targets(targets: &[Target]) -> Result<(), PublisherError> {
+    let mut seen = HashSet::new();
+    for target in targets {
+        check_target(target)?;
+        if !seen.insert(target.environment.as_str()) {
+            let problem = format!("the environment {} occurs twice", target.environment);
+            return Err(PublisherError::invalid("name", problem));
+        }
+    }
+    Ok(())
+}
+
+fn check_target(target: &Target) -> Result<(), PublisherError> {
     if target.environment != DEFAULT_ENVIRONMENT {
         let problem = format!(
             "the environment {} does not exist, use {DEFAULT_ENVIRONMENT}",
@@ -200,6 +242,7 @@ fn check_target(target: &Target, vhost: &str) -> Result<(), PublisherError> {
         );
         return Err(PublisherError::invalid("name", problem));
     }
+    let vhost = vhost(target);
     if !vhost.eq_ignore_ascii_case(DEFAULT_VHOST) {
         let problem = format!(
             "the environment {DEFAULT_ENVIRONMENT} has no virtual host {vhost}, use {DEFAULT_VHOST}"

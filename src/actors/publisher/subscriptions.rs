@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use domain::api::Api;
 use domain::change::Change;
-use domain::subscription::SubscriptionStatus;
+use domain::subscription::{Subscription, SubscriptionStatus};
 use storage::apim::apis::ApiRow;
 use storage::apim::subscriptions;
 use storage::{StoreError, Write};
@@ -14,13 +14,15 @@ use super::apis::commit;
 use super::error::PublisherError;
 use super::message::{Author, Committed};
 
-/// Sets what a subscription allows: blocked, blocked for production keys, or everything.
+/// Sets what a subscription allows: blocked, blocked for production keys, or everything. Gives
+/// what is to be seen of it then ([`Subscription::seen_version`]).
 pub(super) async fn set(
     stores: &Stores,
     author: &Author,
     id: &str,
     status: SubscriptionStatus,
-) -> Result<Committed<()>, PublisherError> {
+    expected: &[i64],
+) -> Result<Committed<i64>, PublisherError> {
     let mut write = stores.apim.write("apim.subscriptions.block").await?;
     let found = subscriptions::lock(&mut write, &author.tenant, id).await;
     let found = found.map_err(|error| match error {
@@ -30,6 +32,14 @@ pub(super) async fn set(
         },
         other => other.into(),
     })?;
+    if !expected.is_empty() && !expected.contains(&found.seen_version()) {
+        return Err(PublisherError::Stale);
+    }
+    let seen_version = Subscription {
+        status,
+        ..found.clone()
+    }
+    .seen_version();
     subscriptions::set_status(&mut write, &author.tenant, id, status).await?;
     let change = Change::SubscriptionChanged {
         subscription_id: found.id,
@@ -37,7 +47,10 @@ pub(super) async fn set(
         application_id: found.application_id,
     };
     let n = commit(stores, write, &author.tenant, &[change]).await?;
-    Ok(Committed { value: (), n })
+    Ok(Committed {
+        value: seen_version,
+        n,
+    })
 }
 
 /// Gives the subscribers of the version before the same subscription to `api`, as far as it

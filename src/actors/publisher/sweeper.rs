@@ -1,4 +1,5 @@
-//! The sweeper: removes blobs that nothing points at and that are older than an hour (C5).
+//! The sweeper: removes blobs that nothing points at and that are older than an hour, and the
+//! bindings of scopes that came with them (C5).
 //!
 //! A blob that something will point at is younger, or something points at it already and is
 //! locked while a new row takes it over; so what is unreferenced after an hour stays so.
@@ -8,7 +9,7 @@ use std::time::Duration;
 use cluster::{Actor, Address, BoxError};
 use storage::StoreError;
 use storage::apim::blob_references;
-use storage::shared::blobs;
+use storage::shared::{blobs, scope_roles};
 
 use super::Stores;
 use crate::ticker::{Ticker, ticker};
@@ -80,6 +81,7 @@ pub(super) async fn sweep_before(stores: &Stores, before: i64) -> Result<usize, 
         let mut write = stores.shared.write("shared.blobs.sweep").await?;
         for id in &garbage {
             blobs::delete(&mut write, id).await?;
+            scope_roles::delete(&mut write, id).await?;
         }
         write.commit().await?;
         removed += garbage.len();

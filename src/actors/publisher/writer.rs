@@ -4,7 +4,7 @@ use cluster::{Actor, Address, BoxError, spawn_named};
 
 use super::error::PublisherError;
 use super::message::{Answer, Committed, Order, Saved};
-use super::{Stores, apis, lifecycle, revisions, subscriptions};
+use super::{Stores, apis, edit, lifecycle, revisions, subscriptions};
 
 /// One of the pool.
 pub(crate) struct Writer {
@@ -28,14 +28,12 @@ impl Actor for Writer {
             Order::Create(author, new, reply) => {
                 self.answer(apis::create(stores, &author, *new).await, reply);
             }
-            Order::Update(edition, api, reply) => {
-                self.answer(apis::update(stores, &edition, *api).await, reply);
+            Order::Update(edition, wanted, reply) => {
+                self.answer(edit::update(stores, &edition, &wanted).await, reply);
             }
             Order::SaveDefinition(edition, content, reply) => {
-                self.answer(
-                    apis::save_definition(stores, &edition, *content).await,
-                    reply,
-                );
+                let work = edit::save_definition(stores, &edition, &content);
+                self.answer(work.await, reply);
             }
             Order::Copy(edition, version, default, reply) => {
                 self.answer(apis::copy(stores, &edition, version, default).await, reply);
@@ -64,15 +62,13 @@ impl Actor for Writer {
                     reply,
                 );
             }
-            Order::Undeploy(edition, id, environments, reply) => {
-                let work = revisions::undeploy(stores, &edition, id.as_deref(), environments);
+            Order::Undeploy(edition, id, targets, reply) => {
+                let work = revisions::undeploy(stores, &edition, id.as_deref(), targets);
                 self.answer(work.await, reply);
             }
-            Order::SetSubscription(author, id, status, reply) => {
-                self.answer(
-                    subscriptions::set(stores, &author, &id, status).await,
-                    reply,
-                );
+            Order::SetSubscription(author, id, status, expected, reply) => {
+                let work = subscriptions::set(stores, &author, &id, status, &expected);
+                self.answer(work.await, reply);
             }
         }
         Ok(())

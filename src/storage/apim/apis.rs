@@ -34,8 +34,11 @@ pub struct ApiRow {
     pub kind: String,
     /// Where it stands in its lifecycle.
     pub state: LifecycleState,
-    /// Whether it also answers without its version.
+    /// Whether it is the version that is to answer without its version.
     pub is_default_version: bool,
+    /// Whether it is the version that does: the wanted one takes over when it can (deployed and
+    /// published).
+    pub serves_default: bool,
     /// Search words.
     pub tags: Vec<String>,
     /// Business plans that it offers.
@@ -67,7 +70,8 @@ pub enum SortBy {
 }
 
 /// What a list is narrowed to; members that are none narrow nothing. A text that begins and ends
-/// with a double quote must equal the column, any other text must occur in it; case is ignored.
+/// with a double quote must equal the column, one with `*` must match it with anything in its
+/// place, any other text must occur in it; case is ignored.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ApiSearch {
     /// `name:`
@@ -84,13 +88,17 @@ pub struct ApiSearch {
     pub tag: Option<String>,
     /// `status:`
     pub state: Option<String>,
+    /// `type:`
+    pub kind: Option<String>,
+    /// `doc:`, what documents of the API say: none has any yet, so this finds nothing.
+    pub document: Option<String>,
     /// Words without a prefix: name, context, description or tag.
     pub free: Option<String>,
     /// Only what the portal shows ([`LifecycleState::is_listed`]).
     pub listed_only: bool,
 }
 
-/// `$1` tenant, `$2`–`$9` patterns, `$10` whether only listed ones.
+/// `$1` tenant, `$2`–`$10` patterns, `$11` whether only listed ones.
 macro_rules! filtered {
     ($head:literal, $tail:literal) => {
         concat!(
@@ -102,7 +110,7 @@ macro_rules! filtered {
              AND tags LIKE $7 ESCAPE '!' AND LOWER(state) LIKE $8 ESCAPE '!' \
              AND (name_key LIKE $9 ESCAPE '!' OR LOWER(context) LIKE $9 ESCAPE '!' \
                   OR LOWER(description) LIKE $9 ESCAPE '!' OR tags LIKE $9 ESCAPE '!') \
-             AND (CAST($10 AS BIGINT) = 0 \
+             AND LOWER(kind) LIKE $10 ESCAPE '!' AND (CAST($11 AS BIGINT) = 0 \
                   OR state IN ('PUBLISHED', 'PROTOTYPED', 'DEPRECATED')) ",
             $tail
         )
@@ -113,15 +121,15 @@ const COUNT: &str = filtered!("SELECT CAST(COUNT(*) AS BIGINT) AS total", "");
 const LIST: &str = filtered!(
     "SELECT *",
     "ORDER BY \
-     CASE WHEN $11 = 'name asc' THEN name_key END ASC, \
-     CASE WHEN $11 = 'name desc' THEN name_key END DESC, \
-     CASE WHEN $11 = 'version asc' THEN version END ASC, \
-     CASE WHEN $11 = 'version desc' THEN version END DESC, \
-     CASE WHEN $11 = 'state asc' THEN state END ASC, \
-     CASE WHEN $11 = 'state desc' THEN state END DESC, \
-     CASE WHEN $11 = 'created asc' THEN created_at_ms END ASC, \
-     CASE WHEN $11 = 'created desc' THEN created_at_ms END DESC, \
-     name_key ASC, version ASC, id ASC LIMIT $12 OFFSET $13"
+     CASE WHEN $12 = 'name asc' THEN name_key END ASC, \
+     CASE WHEN $12 = 'name desc' THEN name_key END DESC, \
+     CASE WHEN $12 = 'version asc' THEN version END ASC, \
+     CASE WHEN $12 = 'version desc' THEN version END DESC, \
+     CASE WHEN $12 = 'state asc' THEN state END ASC, \
+     CASE WHEN $12 = 'state desc' THEN state END DESC, \
+     CASE WHEN $12 = 'created asc' THEN created_at_ms END ASC, \
+     CASE WHEN $12 = 'created desc' THEN created_at_ms END DESC, \
+     name_key ASC, version ASC, id ASC LIMIT $13 OFFSET $14"
 );
 
 /// The API with this id.
@@ -135,6 +143,22 @@ pub async fn find(read: &mut Read, tenant: &str, id: &str) -> Result<Option<ApiR
     read.optional(query).await?.map(|row| map(&row)).transpose()
 }
 
+/// The blob of an API's document: the version of its bindings that counts.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn document(
+    read: &mut Read,
+    tenant: &str,
+    id: &str,
+) -> Result<Option<String>, StoreError> {
+    let query = sqlx::query("SELECT document_blob FROM apis WHERE tenant = $1 AND id = $2")
+        .bind(tenant.to_owned())
+        .bind(id.to_owned());
+    let row = read.optional(query).await?;
+    row.map(|row| row.text("document_blob")).transpose()
+}
+
 /// One page of the APIs that `search` finds, and how many there are in all.
 ///
 /// # Errors
@@ -146,6 +170,9 @@ pub async fn list(
     (sort, descending): (SortBy, bool),
     (limit, offset): (usize, usize),
 ) -> Result<(Vec<ApiRow>, usize), StoreError> {
+    if search.document.is_some() {
+        return Ok((Vec::new(), 0));
+    }
     let patterns = search.patterns();
     let mut count = sqlx::query(COUNT).bind(tenant.to_owned());
     let mut page = sqlx::query(LIST).bind(tenant.to_owned());
@@ -238,9 +265,9 @@ pub async fn create(write: &mut Write, api: &ApiRow) -> Result<(), StoreError> {
     let query = sqlx::query(
         "INSERT INTO apis (id, tenant, name, name_key, version, context, full_context, provider, \
          description, kind, state, is_default_version, tags, document_blob, definition_blob, \
-         created_at_ms, updated_at_ms, row_version, policies) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, 1, \
-         $18)",
+         created_at_ms, updated_at_ms, serves_default, row_version, policies) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, 1, \
+         $19)",
     )
     .bind(api.id.clone())
     .bind(api.tenant.clone())
@@ -259,6 +286,7 @@ pub async fn create(write: &mut Write, api: &ApiRow) -> Result<(), StoreError> {
     .bind(api.definition_blob.clone())
     .bind(api.created_at_ms)
     .bind(api.updated_at_ms)
+    .bind(i64::from(api.serves_default))
     .bind(api.policies.join(","));
     let what = format!("api {} {} or its context", api.name, api.version);
     write.execute(query, &what).await.map(drop)
@@ -271,9 +299,9 @@ pub async fn create(write: &mut Write, api: &ApiRow) -> Result<(), StoreError> {
 pub async fn save(write: &mut Write, api: &ApiRow) -> Result<i64, StoreError> {
     let query = sqlx::query(
         "UPDATE apis SET description = $1, state = $2, is_default_version = $3, tags = $4, \
-         document_blob = $5, definition_blob = $6, updated_at_ms = $7, \
-         row_version = row_version + 1, policies = $8 \
-         WHERE tenant = $9 AND id = $10 AND row_version = $11",
+         document_blob = $5, definition_blob = $6, updated_at_ms = $7, serves_default = $8, \
+         row_version = row_version + 1, policies = $9 \
+         WHERE tenant = $10 AND id = $11 AND row_version = $12",
     )
     .bind(api.description.clone())
     .bind(api.state.as_str())
@@ -282,6 +310,7 @@ pub async fn save(write: &mut Write, api: &ApiRow) -> Result<i64, StoreError> {
     .bind(api.document_blob.clone())
     .bind(api.definition_blob.clone())
     .bind(api.updated_at_ms)
+    .bind(i64::from(api.serves_default))
     .bind(api.policies.join(","))
     .bind(api.tenant.clone())
     .bind(api.id.clone())
@@ -330,7 +359,7 @@ impl SortBy {
 // === impl ApiSearch ===
 
 impl ApiSearch {
-    fn patterns(&self) -> [String; 8] {
+    fn patterns(&self) -> [String; 9] {
         let column = |wanted: &Option<String>| pattern(wanted.as_deref(), "");
         [
             column(&self.name),
@@ -341,13 +370,15 @@ impl ApiSearch {
             pattern(self.tag.as_deref(), ","),
             column(&self.state),
             pattern(self.free.as_deref(), "%"),
+            column(&self.kind),
         ]
     }
 }
 
-/// A LIKE pattern in lower case. `border` stands around an exact text: a tag lies between commas,
-/// and quoted free words must occur as they stand.
-fn pattern(wanted: Option<&str>, border: &str) -> String {
+/// A LIKE pattern in lower case. Between double quotes a text stands for itself; else it must
+/// occur, or where it has `*` match as a whole with anything in their place. `border` stands
+/// around an exact text: a tag lies between commas, and quoted free words must occur as they stand.
+pub(super) fn pattern(wanted: Option<&str>, border: &str) -> String {
     let Some(wanted) = wanted else {
         return "%".to_owned();
     };
@@ -356,15 +387,18 @@ fn pattern(wanted: Option<&str>, border: &str) -> String {
         .and_then(|rest| rest.strip_suffix('"'));
     let mut escaped = String::with_capacity(wanted.len());
     for letter in exact.unwrap_or(wanted).to_lowercase().chars() {
-        if matches!(letter, '%' | '_' | '!') {
-            escaped.push('!');
+        match letter {
+            '*' if exact.is_none() => escaped.push('%'),
+            '%' | '_' | '!' => escaped.extend(['!', letter]),
+            letter => escaped.push(letter),
         }
-        escaped.push(letter);
     }
-    match exact {
-        Some(_) if border == "," => format!("%,{escaped},%"),
-        Some(_) => format!("{border}{escaped}{border}"),
-        None => format!("%{escaped}%"),
+    let is_whole = exact.is_some() || wanted.contains('*');
+    match is_whole {
+        true if border == "," => format!("%,{escaped},%"),
+        true if exact.is_some() => format!("{border}{escaped}{border}"),
+        true => escaped,
+        false => format!("%{escaped}%"),
     }
 }
 
@@ -396,6 +430,7 @@ fn map(row: &AnyRow) -> Result<ApiRow, StoreError> {
         kind: row.text("kind")?,
         state: word(row, "state", LifecycleState::parse)?,
         is_default_version: row.flag("is_default_version")?,
+        serves_default: row.flag("serves_default")?,
         document_blob: row.text("document_blob")?,
         definition_blob: row.text("definition_blob")?,
         created_at_ms: row.integer("created_at_ms")?,

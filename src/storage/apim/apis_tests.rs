@@ -37,6 +37,7 @@ fn row(id: &str, name: &str, version: &str) -> ApiRow {
         kind: "HTTP".to_owned(),
         state: LifecycleState::Created,
         is_default_version: true,
+        serves_default: true,
         tags: vec!["Oven".to_owned()],
         policies: vec!["Gold".to_owned(), "Unlimited".to_owned()],
         document_blob: format!("document {id}"),

@@ -11,6 +11,9 @@ use crate::row::Columns as _;
 /// Name in `meta` under which the last pruned verification keys of a tenant are kept.
 pub(crate) const PRUNED_KEYS: &str = "verification keys of ";
 
+/// Entries that are read before anything is known of their size.
+const FIRST_STEP: u64 = 4;
+
 /// The last entry's position; [`Position::default`] when nothing was ever written.
 ///
 /// # Errors
@@ -50,26 +53,56 @@ pub async fn find(read: &mut Read, follower_n: u64) -> Result<Log, StoreError> {
     })
 }
 
-/// The entries from `from` to `to`, both included, in order.
+/// The entries from `from` to `to`, both included, in order; fewer when they exceed `most_bytes` of
+/// payload, but at least one. Only a few more than those are read: an entry can be a whole API.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`], [`StoreError::Damaged`].
-pub async fn list(read: &mut Read, from: u64, to: u64) -> Result<Vec<Entry>, StoreError> {
-    let query = sqlx::query("SELECT * FROM change_log WHERE n >= $1 AND n <= $2 ORDER BY n")
-        .bind(signed(from))
-        .bind(signed(to));
-    let rows = read.all(query).await?;
-    let of = |row: &sqlx::any::AnyRow| {
-        Ok(Entry {
-            n: unsigned(row.integer("n")?)?,
-            uuid: row.text("uuid")?,
-            kind: row.text("kind")?,
-            tenant: row.text("tenant")?,
-            payload: row.text("payload")?,
-            at_ms: row.integer("at_ms")?,
-        })
-    };
-    rows.iter().map(of).collect()
+pub async fn list(
+    read: &mut Read,
+    from: u64,
+    to: u64,
+    most_bytes: usize,
+) -> Result<Vec<Entry>, StoreError> {
+    let (mut entries, mut bytes): (Vec<Entry>, usize) = (Vec::new(), 0);
+    let mut next = from;
+    let mut step = FIRST_STEP;
+    while next <= to {
+        let query =
+            sqlx::query("SELECT * FROM change_log WHERE n >= $1 AND n <= $2 ORDER BY n LIMIT $3")
+                .bind(signed(next))
+                .bind(signed(to))
+                .bind(signed(step));
+        let rows = read.all(query).await?;
+        let Some(last) = rows.last() else {
+            break;
+        };
+        next = unsigned(last.integer("n")?)?.saturating_add(1);
+        for row in &rows {
+            let entry = entry(row)?;
+            bytes = bytes.saturating_add(entry.payload.len());
+            if bytes > most_bytes && !entries.is_empty() {
+                return Ok(entries);
+            }
+            entries.push(entry);
+        }
+        // As many as fit when they are as large as those before.
+        let average = bytes.div_ceil(entries.len().max(1)).max(1);
+        let fitting = most_bytes.saturating_sub(bytes) / average;
+        step = u64::try_from(fitting).unwrap_or(u64::MAX).max(1);
+    }
+    Ok(entries)
+}
+
+fn entry(row: &sqlx::any::AnyRow) -> Result<Entry, StoreError> {
+    Ok(Entry {
+        n: unsigned(row.integer("n")?)?,
+        uuid: row.text("uuid")?,
+        kind: row.text("kind")?,
+        tenant: row.text("tenant")?,
+        payload: row.text("payload")?,
+        at_ms: row.integer("at_ms")?,
+    })
 }
 
 /// Forgets the entries before `keep_from`, never the last one. What only the log knows (the

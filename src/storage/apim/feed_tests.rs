@@ -68,13 +68,39 @@ async fn the_log_is_read_and_pruned_alike_on_every_backend() {
         let mut read = apim.read().await.unwrap();
         let log = change_log::find(&mut read, 3).await.unwrap();
         assert_eq!((log.head, log.tail), (3, 3));
-        let kept = change_log::list(&mut read, 1, 9).await.unwrap();
+        let kept = change_log::list(&mut read, 1, 9, 1_000_000).await.unwrap();
         assert_eq!(kept[0].change(), Some(keys("newest")));
         assert_eq!(log.uuid_at_follower.as_ref(), Some(&kept[0].uuid));
         let mut documents = shared.read().await.unwrap();
         let found = list(&mut read, &mut documents, Section::Keys, &[], 9, 0).await;
         let found = found.unwrap();
         assert_eq!((found.len(), &found[0].change), (1, &keys("newest")));
+    }
+}
+
+#[tokio::test]
+async fn entries_are_read_by_their_bytes_and_one_at_least_on_every_backend() {
+    let dir = tempfile::tempdir().unwrap();
+    for (database, _) in databases(dir.path()).await {
+        let large = keys(&"x".repeat(10_000));
+        commit(&database, &vec![keys("{}"); 10]).await;
+        commit(&database, &vec![large; 10]).await;
+        let mut read = database.read().await.unwrap();
+        for (from, most_bytes, count) in [
+            (1, 1_000_000, 20),
+            (1, 25_000, 12),
+            (1, 1, 1),
+            (11, 1, 1),
+            (11, 35_000, 3),
+            (21, 35_000, 0),
+        ] {
+            let entries = change_log::list(&mut read, from, 99, most_bytes)
+                .await
+                .unwrap();
+            let numbers: Vec<u64> = entries.iter().map(|entry| entry.n).collect();
+            let wanted: Vec<u64> = (from..from + count).collect();
+            assert_eq!(numbers, wanted, "from {from}, {most_bytes} bytes");
+        }
     }
 }
 
@@ -218,7 +244,7 @@ async fn a_deployed_revision_is_given_as_frozen_with_the_state_of_now_on_every_b
         let mut write = apim.write("test.deployed").await.unwrap();
         for sql in [
             "INSERT INTO apis VALUES ('a', 'carbon.super', 'Pizza', 'pizza', '1', '/pizza', \
-             '/pizza/1', 'ann', '', 'HTTP', 'BLOCKED', 1, ',', 'later', 'later', 1, 1, 2)",
+             '/pizza/1', 'ann', '', 'HTTP', 'BLOCKED', 0, ',', 'later', 'later', 1, 1, 2, 'Gold', 1)",
             "INSERT INTO api_revisions VALUES ('r', 'carbon.super', 'a', 1, '', 'frozen', 'x', \
              'ann', 1)",
             "INSERT INTO api_deployments VALUES ('d', 'carbon.super', 'a', 'r', 'Default', \

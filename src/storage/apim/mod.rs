@@ -77,6 +77,11 @@ const SCHEMA: Schema = Schema {
             "names and lives",
             include_str!("../../../migrations/apim/0009_names_and_lives.sql"),
         ),
+        (
+            10,
+            "default version",
+            include_str!("../../../migrations/apim/0010_default_version.sql"),
+        ),
     ],
 };
 

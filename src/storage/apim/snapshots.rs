@@ -198,7 +198,7 @@ async fn artifacts(
     let query = sqlx::query(
         "SELECT d.id, d.tenant, d.revision_id, d.environment, d.vhost, r.document_blob, a.state, \
          a.name, a.version, a.context, a.provider, \
-         a.is_default_version FROM api_deployments d JOIN api_revisions r ON r.id = d.revision_id \
+         a.serves_default FROM api_deployments d JOIN api_revisions r ON r.id = d.revision_id \
          JOIN apis a ON a.id = d.api_id WHERE d.id > $1 ORDER BY d.id LIMIT $2",
     );
     let mut items = Vec::new();
@@ -214,7 +214,7 @@ async fn artifacts(
         let mut api: Api = serde_json::from_slice(&found.bytes("bytes")?)
             .map_err(StoreError::damaged("revision"))?;
         api.state = word(&row, "state", LifecycleState::parse)?;
-        api.is_default_version = row.flag("is_default_version")?;
+        api.is_default_version = row.flag("serves_default")?;
         api.name = row.text("name")?;
         api.version = row.text("version")?;
         api.context = row.text("context")?;

@@ -4,6 +4,7 @@ use sqlx::any::AnyRow;
 
 use domain::subscription::{Subscription, SubscriptionStatus};
 
+use crate::apim::apis::pattern;
 use crate::database::{Read, Write};
 use crate::error::StoreError;
 use crate::row::{Columns as _, word};
@@ -224,7 +225,7 @@ pub async fn count_of_api(
 }
 
 /// One page of the subscriptions of an API, or of all APIs when `api_id` is empty, and how many
-/// there are in all.
+/// there are in all. `words` must occur in the name of the application, its owner or the plan.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`], [`StoreError::Damaged`].
@@ -232,15 +233,20 @@ pub async fn list_by_api(
     read: &mut Read,
     tenant: &str,
     api_id: &str,
+    words: &str,
     (limit, offset): (usize, usize),
 ) -> Result<(Vec<Subscriber>, usize), StoreError> {
+    let words = pattern(Some(words), "");
     let count = sqlx::query(
         "SELECT CAST(COUNT(*) AS BIGINT) AS total FROM subscriptions s \
          JOIN applications a ON a.id = s.application_id \
-         WHERE s.tenant = $1 AND ($2 = '' OR s.api_id = $2)",
+         WHERE s.tenant = $1 AND ($2 = '' OR s.api_id = $2) \
+         AND (LOWER(a.name) LIKE $3 ESCAPE '!' OR LOWER(a.owner) LIKE $3 ESCAPE '!' \
+              OR LOWER(s.policy) LIKE $3 ESCAPE '!')",
     )
     .bind(tenant.to_owned())
-    .bind(api_id.to_owned());
+    .bind(api_id.to_owned())
+    .bind(words.clone());
     let total = match read.optional(count).await? {
         Some(row) => usize::try_from(row.integer("total")?).unwrap_or(0),
         None => 0,
@@ -249,10 +255,13 @@ pub async fn list_by_api(
         "SELECT s.*, a.name AS application, a.owner AS owner, a.description AS description \
          FROM subscriptions s JOIN applications a ON a.id = s.application_id \
          WHERE s.tenant = $1 AND ($2 = '' OR s.api_id = $2) \
-         ORDER BY s.created_at_ms DESC, s.id LIMIT $3 OFFSET $4",
+         AND (LOWER(a.name) LIKE $3 ESCAPE '!' OR LOWER(a.owner) LIKE $3 ESCAPE '!' \
+              OR LOWER(s.policy) LIKE $3 ESCAPE '!') \
+         ORDER BY s.created_at_ms DESC, s.id LIMIT $4 OFFSET $5",
     )
     .bind(tenant.to_owned())
     .bind(api_id.to_owned())
+    .bind(words)
     .bind(i64::try_from(limit).unwrap_or(i64::MAX))
     .bind(i64::try_from(offset).unwrap_or(i64::MAX));
     let rows = read.all(page).await?;

@@ -141,7 +141,7 @@ fn edition(api_id: &str) -> Edition {
             user: "ann".to_owned(),
         },
         api_id: api_id.to_owned(),
-        expected: None,
+        expected: Vec::new(),
     }
 }
 

@@ -8,10 +8,12 @@ use domain::lifecycle::LifecycleState;
 use domain::policy::Policy;
 use storage::apim::policies;
 
-use super::sweeper::sweep_before;
 use super::*;
 use crate::change_feed::FeedSettings;
 use crate::change_feed::message::{Pull, Pulled};
+
+mod default_version;
+mod definitions;
 
 struct Bench {
     publisher: PublisherHandle,
@@ -49,6 +51,7 @@ async fn bench() -> Bench {
             shared,
             feed,
             settings,
+            reading: super::reading::Reading::default(),
         },
         _root: root,
         _dir: dir,
@@ -66,7 +69,7 @@ fn edition(api_id: &str) -> Edition {
     Edition {
         author: author(),
         api_id: api_id.to_owned(),
-        expected: None,
+        expected: Vec::new(),
     }
 }
 
@@ -112,6 +115,13 @@ fn new_api(name: &str, version: &str, context: &str) -> NewApi {
     NewApi {
         api,
         definition: None,
+    }
+}
+
+fn wanted(api: &Api) -> Wanted {
+    Wanted {
+        api: api.clone(),
+        has_operations: true,
     }
 }
 
@@ -190,11 +200,11 @@ async fn an_update_of_a_row_version_that_is_gone_is_refused() {
     let mut changed = api.clone();
     changed.description = "Bakes well".to_owned();
     let at = |expected| Edition {
-        expected: Some(expected),
+        expected: vec![expected],
         ..edition(&api.id)
     };
     let saved = publisher
-        .update(at(1), changed.clone())
+        .update(at(1), wanted(&changed))
         .await
         .unwrap()
         .value;
@@ -202,14 +212,14 @@ async fn an_update_of_a_row_version_that_is_gone_is_refused() {
         (saved.row_version, saved.description.as_str()),
         (2, "Bakes well")
     );
-    let stale = publisher.update(at(1), changed.clone()).await;
+    let stale = publisher.update(at(1), wanted(&changed)).await;
     assert!(matches!(stale, Err(PublisherError::Stale)));
     assert!(matches!(
         publisher.delete(at(1)).await,
         Err(PublisherError::Stale)
     ));
     changed.context = "/other".to_owned();
-    let moved = publisher.update(at(2), changed).await;
+    let moved = publisher.update(at(2), wanted(&changed)).await;
     assert!(matches!(moved, Err(PublisherError::Invalid(_))));
     publisher.delete(at(2)).await.unwrap();
     let gone = publisher.get(SUPER_TENANT, &api.id).await;
@@ -252,7 +262,10 @@ async fn a_deployment_serves_what_the_revision_froze() {
     let revision = revision.await.unwrap();
     let mut changed = api.clone();
     changed.endpoints.production = Some("http://10.0.0.2".to_owned());
-    publisher.update(edition(&api.id), changed).await.unwrap();
+    publisher
+        .update(edition(&api.id), wanted(&changed))
+        .await
+        .unwrap();
     let deploy = publisher.deploy(edition(&api.id), revision.id.clone(), default_target());
     deploy.await.unwrap();
     let Some(Change::ApiDeployed { artifact }) = log(&bench).await.pop() else {
@@ -270,78 +283,49 @@ async fn a_deployment_serves_what_the_revision_froze() {
         publisher.get(SUPER_TENANT, &api.id).await.unwrap(),
         restored
     );
-    let mut elsewhere = default_target();
-    elsewhere[0].environment = "Moon".to_owned();
-    let refused = publisher.deploy(edition(&api.id), "x".to_owned(), elsewhere);
+    let unknown = publisher.deploy(edition(&api.id), "x".to_owned(), default_target());
     assert!(matches!(
-        refused.await,
+        unknown.await,
         Err(PublisherError::NotFound { .. })
     ));
 }
 
 #[tokio::test]
-async fn the_default_version_moves_and_a_published_version_deprecates_older_ones() {
+async fn environments_are_named_once_and_as_they_are_and_left_only_when_deployed_to() {
     let bench = bench().await;
     let publisher = &bench.publisher;
-    let mut new = new_api("Pizza", "1", "/pizza");
-    new.api.is_default_version = true;
-    let first = deployed(&bench, new).await;
-    let publish = publisher.change_lifecycle(edition(&first.id), step("Publish"));
-    publish.await.unwrap();
-    let second = publisher.copy(edition(&first.id), "2".to_owned(), true);
-    let second = second.await.unwrap().value;
-    assert_eq!(second.state, LifecycleState::Created);
-    let old = publisher.get(SUPER_TENANT, &first.id).await.unwrap();
-    assert!(!old.is_default_version && second.is_default_version);
-    let publish = publisher.change_lifecycle(edition(&second.id), step("Publish"));
-    publish.await.unwrap();
-    let old = publisher.get(SUPER_TENANT, &first.id).await.unwrap();
-    assert_eq!(old.state, LifecycleState::Deprecated);
-    let wrong = publisher.change_lifecycle(edition(&first.id), step("Publish"));
-    assert!(matches!(wrong.await, Err(PublisherError::Invalid(_))));
-    let retire = publisher.change_lifecycle(edition(&first.id), step("Retire"));
-    retire.await.unwrap();
-    let changes = log(&bench).await;
-    let lost = Change::DefaultVersionChanged {
-        api_id: first.id.clone(),
-        default_context: None,
+    let api = deployed(&bench, new_api("Pizza", "1", "/pizza")).await;
+    let revisions = publisher.revisions(SUPER_TENANT, &api.id).await.unwrap();
+    let id = revisions[0].revision.id.clone();
+    let before = log(&bench).await.len();
+    let target = |change: fn(&mut Target)| {
+        let mut targets = default_target();
+        change(&mut targets[0]);
+        targets
     };
-    let gone = Change::ApiUndeployed {
-        api_id: first.id.clone(),
-        environment: "Default".to_owned(),
+    let refused = [
+        (vec![default_target().remove(0); 1_200], "name"),
+        (target(|one| one.environment = "Moon".to_owned()), "name"),
+        (target(|one| one.vhost = Some("moon".to_owned())), "vhost"),
+    ];
+    for (targets, field) in refused {
+        let deploy = publisher.deploy(edition(&api.id), id.clone(), targets.clone());
+        let undeploy = publisher.undeploy(edition(&api.id), Some(id.clone()), Some(targets));
+        for refused in [deploy.await, undeploy.await] {
+            match refused {
+                Err(PublisherError::Invalid(faults)) => assert_eq!(faults[0].field, field),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    assert_eq!(log(&bench).await.len(), before, "nothing was written");
+    let undeploy = || {
+        let targets = Some(default_target());
+        publisher.undeploy(edition(&api.id), Some(id.clone()), targets)
     };
-    assert!(changes.contains(&lost) && changes.last() == Some(&gone));
-    let steps = publisher.history(SUPER_TENANT, &first.id).await.unwrap().1;
-    let states: Vec<_> = steps.iter().map(|step| step.post.as_str()).collect();
-    assert_eq!(states, ["CREATED", "PUBLISHED", "DEPRECATED", "RETIRED"]);
-}
-
-#[tokio::test]
-async fn a_definition_comes_back_byte_for_byte_and_the_sweeper_leaves_it_alone() {
-    let bench = bench().await;
-    let publisher = &bench.publisher;
-    let bytes = b"openapi: 3.0.1 # as it came\n".to_vec();
-    let mut new = new_api("Pizza", "1", "/pizza");
-    new.definition = Some(DefinitionDocument {
-        bytes: bytes.clone(),
-        media_type: "application/yaml".to_owned(),
-        generated: false,
-    });
-    let api = publisher.create(author(), new).await.unwrap().value;
-    publisher
-        .update(edition(&api.id), api.clone())
-        .await
-        .unwrap();
-    let far = bench.stores.system.clock.now_ms() + 1;
-    // The blobs of before the update, and no others.
-    assert_eq!(sweep_before(&bench.stores, far).await.unwrap(), 2);
-    let (_, kept) = publisher.definition(SUPER_TENANT, &api.id).await.unwrap();
-    assert_eq!(
-        (kept.bytes, kept.media_type.as_str()),
-        (bytes, "application/yaml")
-    );
-    publisher.delete(edition(&api.id)).await.unwrap();
-    assert_eq!(sweep_before(&bench.stores, far).await.unwrap(), 2);
+    undeploy().await.unwrap();
+    let again = undeploy().await;
+    assert!(matches!(again, Err(PublisherError::NotFound { .. })));
 }
 
 #[tokio::test]

@@ -1,0 +1,180 @@
+//! Changing what an API is: its document, its definition, or both as a revision froze them.
+//!
+//! Document and definition agree about the operations: who changes the ones in the document has
+//! them written into the definition, who changes the definition has its operations. A change is
+//! worked out from the API as it was read and made only if it is still that row; one that names
+//! no row version of its own begins anew when another change came in between.
+
+use std::collections::HashMap;
+
+use domain::api::{Api, Operation};
+use domain::openapi::DescribedOperation;
+use storage::apim::apis;
+use storage::apim::apis::ApiRow;
+
+use super::apis::{check, check_policies, find, lock, name_operations};
+use super::error::PublisherError;
+use super::message::{Committed, DefinitionContent, DefinitionDocument, Edition, Wanted};
+use super::{Stores, default_version, documents};
+
+/// How often a change begins anew before it gives up.
+const ATTEMPTS: u32 = 8;
+
+type Done<T> = Result<Committed<T>, PublisherError>;
+
+/// What is to stand in place of the API that was read.
+struct Change {
+    api: Api,
+    definition: DefinitionDocument,
+}
+
+/// Replaces what of an API may change; name, version, context, provider and state stay.
+pub(super) async fn update(stores: &Stores, edition: &Edition, wanted: &Wanted) -> Done<Api> {
+    for _ in 0..ATTEMPTS {
+        let (row, before) = find(stores, edition).await?;
+        let change = updated(stores, &row, &before, wanted.clone()).await?;
+        if let Some(done) = replace(stores, edition, &row, change).await? {
+            return Ok(done);
+        }
+    }
+    Err(overtaken())
+}
+
+/// Replaces an API's definition, and its operations by those of the definition.
+pub(super) async fn save_definition(
+    stores: &Stores,
+    edition: &Edition,
+    (definition, described, scopes): &DefinitionContent,
+) -> Done<Api> {
+    for _ in 0..ATTEMPTS {
+        let (row, mut api) = find(stores, edition).await?;
+        api.operations = merged(described, &api.operations);
+        for scope in scopes {
+            if api.scopes.iter().all(|known| known.name != scope.name) {
+                api.scopes.push(scope.clone());
+            }
+        }
+        name_operations(&mut api.operations);
+        check(stores, &api)?;
+        let definition = definition.clone();
+        let change = Change { api, definition };
+        if let Some(done) = replace(stores, edition, &row, change).await? {
+            return Ok(done);
+        }
+    }
+    Err(overtaken())
+}
+
+async fn updated(
+    stores: &Stores,
+    row: &ApiRow,
+    before: &Api,
+    wanted: Wanted,
+) -> Result<Change, PublisherError> {
+    let Wanted {
+        mut api,
+        has_operations,
+    } = wanted;
+    for (field, new, old) in [
+        ("name", &api.name, &before.name),
+        ("version", &api.version, &before.version),
+        ("context", &api.context, &before.context),
+    ] {
+        if new != old {
+            let problem = format!("cannot be changed from {old}, copy the API to a new version");
+            return Err(PublisherError::invalid(field, problem));
+        }
+    }
+    if !has_operations {
+        api.operations.clone_from(&before.operations);
+    }
+    let default = api.is_default_version;
+    documents::correct(&mut api, row);
+    api.is_default_version = default;
+    name_operations(&mut api.operations);
+    check(stores, &api)?;
+    let kept = documents::load_definition(stores, &row.tenant, &row.definition_blob).await?;
+    let definition = if kept.generated {
+        documents::generate(&api)
+    } else if said(&api.operations) == said(&before.operations) {
+        kept
+    } else {
+        stores.reading.rewrite(kept, &api).await?
+    };
+    Ok(Change { api, definition })
+}
+
+/// What a definition can say of operations: all but their ids.
+fn said(operations: &[Operation]) -> Vec<Operation> {
+    let without_id = |operation: &Operation| Operation {
+        id: String::new(),
+        ..operation.clone()
+    };
+    operations.iter().map(without_id).collect()
+}
+
+/// The definition's operations; what it does not say of one stays as the API has it.
+fn merged(described: &[DescribedOperation], before: &[Operation]) -> Vec<Operation> {
+    let before: HashMap<(&str, &str), &Operation> = before
+        .iter()
+        .map(|old| ((old.verb.as_str(), old.target.as_str()), old))
+        .collect();
+    let merged = described.iter().map(|described| {
+        let mut operation = Operation::from(described);
+        let key = (operation.verb.as_str(), operation.target.as_str());
+        if let Some(old) = before.get(&key) {
+            operation.id.clone_from(&old.id);
+            if described.x_auth_type.is_none() {
+                operation.auth_type = old.auth_type;
+            }
+            if described.x_throttling_tier.is_none() {
+                operation
+                    .throttling_policy
+                    .clone_from(&old.throttling_policy);
+            }
+        }
+        operation
+    });
+    merged.collect()
+}
+
+/// Makes the change if the API is still the row that it was worked out from; none when it is not.
+async fn replace(
+    stores: &Stores,
+    edition: &Edition,
+    seen: &ApiRow,
+    change: Change,
+) -> Result<Option<Committed<Api>>, PublisherError> {
+    let Change {
+        mut api,
+        definition,
+    } = change;
+    let now = stores.system.clock.now_ms();
+    api.updated_at_ms = now;
+    let blobs = documents::save(stores, &api, &definition).await?;
+    let mut write = stores.apim.write("apim.apis.update").await?;
+    apis::claim(&mut write, &api.tenant).await?;
+    let mut row = lock(&mut write, edition).await?;
+    if row.row_version != seen.row_version {
+        return Ok(None);
+    }
+    check_policies(&mut write, &api).await?;
+    default_version::want(&mut write, &mut row, api.is_default_version).await?;
+    row.description.clone_from(&api.description);
+    row.tags.clone_from(&api.tags);
+    row.policies.clone_from(&api.policies);
+    row.document_blob = blobs.document;
+    row.definition_blob = blobs.definition;
+    row.updated_at_ms = now;
+    row.row_version = apis::save(&mut write, &row).await?;
+    write.commit().await?;
+    documents::correct(&mut api, &row);
+    Ok(Some(Committed {
+        value: api,
+        n: None,
+    }))
+}
+
+fn overtaken() -> PublisherError {
+    PublisherError::Conflict("the API is being changed by others, try again".to_owned())
+}

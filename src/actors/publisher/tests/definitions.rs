@@ -1,0 +1,145 @@
+//! Definitions: kept byte for byte, and never at odds with the operations.
+
+use domain::openapi::{self, Limits};
+
+use super::*;
+use crate::publisher::sweeper::sweep_before;
+
+const UPLOADED: &str = r#"{"openapi":"3.0.1","info":{"title":"Pizza","version":"1"},
+    "paths":{"/a":{"get":{"summary":"As it came","responses":{}}},"/b":{"get":{"responses":{}}}}}"#;
+
+/// An API that came with a definition.
+fn uploaded() -> NewApi {
+    let mut new = new_api("Pizza", "1", "/pizza");
+    new.api.operations = described(UPLOADED);
+    new.definition = Some(document(UPLOADED));
+    new
+}
+
+fn document(text: &str) -> DefinitionDocument {
+    DefinitionDocument {
+        bytes: text.as_bytes().to_vec(),
+        media_type: "application/json".to_owned(),
+        generated: false,
+    }
+}
+
+fn described(text: &str) -> Vec<Operation> {
+    let definition = openapi::read(text.as_bytes(), &Limits::default()).unwrap();
+    definition.operations.iter().map(Into::into).collect()
+}
+
+async fn kept(bench: &Bench, id: &str) -> String {
+    let (_, kept) = bench.publisher.definition(SUPER_TENANT, id).await.unwrap();
+    String::from_utf8(kept.bytes).unwrap()
+}
+
+fn targets(operations: &[Operation]) -> Vec<&str> {
+    operations.iter().map(|one| one.target.as_str()).collect()
+}
+
+#[tokio::test]
+async fn a_definition_comes_back_byte_for_byte_and_the_sweeper_leaves_it_alone() {
+    let bench = bench().await;
+    let publisher = &bench.publisher;
+    let bytes = b"openapi: 3.0.1 # as it came\n".to_vec();
+    let mut new = new_api("Pizza", "1", "/pizza");
+    new.definition = Some(DefinitionDocument {
+        bytes: bytes.clone(),
+        media_type: "application/yaml".to_owned(),
+        generated: false,
+    });
+    let api = publisher.create(author(), new).await.unwrap().value;
+    publisher
+        .update(edition(&api.id), wanted(&api))
+        .await
+        .unwrap();
+    let far = bench.stores.system.clock.now_ms() + 1;
+    // The blobs of before the update, and no others.
+    assert_eq!(sweep_before(&bench.stores, far).await.unwrap(), 2);
+    let (_, kept) = publisher.definition(SUPER_TENANT, &api.id).await.unwrap();
+    assert_eq!(
+        (kept.bytes, kept.media_type.as_str()),
+        (bytes, "application/yaml")
+    );
+    publisher.delete(edition(&api.id)).await.unwrap();
+    assert_eq!(sweep_before(&bench.stores, far).await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn other_operations_are_written_into_the_uploaded_definition() {
+    let bench = bench().await;
+    let publisher = &bench.publisher;
+    let api = publisher.create(author(), uploaded()).await.unwrap().value;
+    let mut words = api.clone();
+    words.description = "Bakes well".to_owned();
+    let saved = publisher.update(edition(&api.id), wanted(&words));
+    saved.await.unwrap();
+    assert_eq!(
+        kept(&bench, &api.id).await,
+        UPLOADED,
+        "nothing of it changed"
+    );
+    let mut changed = api.clone();
+    changed.operations[1].target = "/zzz".to_owned();
+    let saved = publisher.update(edition(&api.id), wanted(&changed));
+    let saved = saved.await.unwrap().value;
+    let text = kept(&bench, &api.id).await;
+    assert_eq!(targets(&described(&text)), ["/a", "/zzz"]);
+    assert_eq!(targets(&saved.operations), ["/a", "/zzz"]);
+    assert!(text.contains("As it came"));
+}
+
+#[tokio::test]
+async fn an_update_without_operations_and_a_new_definition_at_once_agree_in_the_end() {
+    let bench = bench().await;
+    let publisher = &bench.publisher;
+    let api = publisher.create(author(), uploaded()).await.unwrap().value;
+    for round in 0..8 {
+        let text = UPLOADED.replace("/b", &format!("/round{round}"));
+        let definition = openapi::read(text.as_bytes(), &Limits::default()).unwrap();
+        let none = Wanted {
+            api: Api {
+                operations: Vec::new(),
+                description: format!("round {round}"),
+                ..api.clone()
+            },
+            has_operations: false,
+        };
+        let save = publisher.save_definition(
+            edition(&api.id),
+            document(&text),
+            definition.operations,
+            Vec::new(),
+        );
+        let (saved, updated) = tokio::join!(save, publisher.update(edition(&api.id), none));
+        assert!(saved.is_ok() && updated.is_ok());
+        let now = publisher.get(SUPER_TENANT, &api.id).await.unwrap();
+        let said = kept(&bench, &api.id).await;
+        assert_eq!(targets(&now.operations), targets(&described(&said)));
+        assert_eq!(now.operations[1].target, format!("/round{round}"));
+        assert_eq!(now.description, format!("round {round}"));
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_throttling_policy_is_refused_where_it_stands_by_import_and_validation() {
+    let bench = bench().await;
+    let text = UPLOADED.replace(
+        "\"summary\":\"As it came\"",
+        "\"x-throttling-tier\":\"Nope\"",
+    );
+    let pointer = "/paths/~1a/get/x-throttling-tier";
+    let read = bench
+        .publisher
+        .read_definition(SUPER_TENANT, text.clone().into_bytes());
+    match read.await {
+        Err(PublisherError::Definition(faults)) => assert_eq!(faults[0].pointer, pointer),
+        other => panic!("{other:?}"),
+    }
+    let report = bench
+        .publisher
+        .validate_definition(SUPER_TENANT, text.into_bytes());
+    let report = report.await.unwrap();
+    assert!(!report.valid && report.errors[0].pointer == pointer);
+}
