@@ -13,9 +13,11 @@ use domain::api::SUPER_TENANT;
 use domain::validation::{Grant, Verdict};
 
 use crate::caller_address;
+use crate::entity_tag;
 use crate::error::ApiError;
 use crate::operation::{Access, Operation};
 use crate::services::Services;
+use crate::target;
 
 /// The authenticated caller of a management operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,15 +76,19 @@ pub(crate) async fn guard(
         return error.into_response();
     }
     let address = caller_address::of(&request, &services.trusted_proxies);
-    match admit(operation, &services, request.headers(), address).await {
-        Ok(caller) => {
-            if let Some(caller) = caller {
-                request.extensions_mut().insert(caller);
-            }
-            next.run(request).await
-        }
-        Err(error) => error.into_response(),
+    let admitted = admit(operation, &services, request.headers(), address).await;
+    let caller = match admitted.and_then(|caller| target::check(request.uri()).map(|()| caller)) {
+        Ok(caller) => caller,
+        Err(error) => return error.into_response(),
+    };
+    if let Some(caller) = caller {
+        request.extensions_mut().insert(caller);
     }
+    request.extensions_mut().insert(operation);
+    let method = request.method().clone();
+    let known = request.headers().get(entity_tag::KNOWN).cloned();
+    let response = next.run(request).await;
+    entity_tag::unless_known(&method, known.as_ref(), response)
 }
 
 /// Refuses what is asked of a tenant that is not served: the answer would be another one's.

@@ -3,20 +3,31 @@
 //! [`Fields`] walks an object member by member; what a handler does not take is what it stores
 //! and gives back as it came.
 
+use std::time::Duration;
+
+use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt as _;
 use serde_json::{Map, Value};
 
 use crate::error::ApiError;
+use crate::operation::Operation;
 use crate::timed_body;
 
-/// The most bytes of a JSON body.
+/// The most bytes of a JSON body, unless its operation says otherwise.
 pub const JSON_LIMIT: usize = 1024 * 1024;
+/// The most bytes of an API as JSON: an imported one may have thousands of operations.
+pub const API_LIMIT: usize = 4 * 1024 * 1024;
 /// The most bytes of an uploaded definition (DESIGN §8), form overhead not counted.
 pub const DEFINITION_LIMIT: usize = 10 * 1024 * 1024;
+
+/// The most bytes that are read and dropped of a body that exceeds its limit.
+const DRAINED: usize = 64 * 1024 * 1024;
+/// The longest that this may take.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A JSON object from a request body.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,22 +35,50 @@ pub struct Fields {
     members: Map<String, Value>,
 }
 
-/// Reads a whole body of at most `limit` bytes.
+/// Reads a whole body of at most `limit` bytes. Of a longer one the rest is read and dropped, as
+/// far as that is bounded: whoever still sends does not listen, and would see a broken connection
+/// where the answer says why.
 ///
 /// # Errors
 /// 413 beyond the limit, 408 when the body comes too slowly, 400 when it ends early.
 pub async fn read(request: Request, limit: usize) -> Result<Bytes, ApiError> {
-    let collected = Limited::new(request.into_body(), limit).collect().await;
-    match collected {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => {
-            Err(ApiError::too_large(limit))
+    let mut body = request.into_body();
+    let mut kept = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|error| unread(&error))?.into_data() else {
+            continue;
+        };
+        if kept.len().saturating_add(data.len()) > limit {
+            drop(kept);
+            drain(body).await;
+            return Err(ApiError::too_large(limit));
         }
-        Err(error) if timed_body::is_late(&*error) => Err(ApiError::late()),
-        Err(_) => Err(ApiError::bad_request(
-            "the body could not be read to its end",
-        )),
+        kept.extend_from_slice(&data);
     }
+    Ok(kept.freeze())
+}
+
+fn unread(error: &axum::Error) -> ApiError {
+    if timed_body::is_late(error) {
+        ApiError::late()
+    } else {
+        ApiError::bad_request("the body could not be read to its end")
+    }
+}
+
+/// Reads and drops the rest of a body, not for ever.
+async fn drain(mut body: Body) {
+    let rest = async {
+        let mut left = DRAINED;
+        while let Some(Ok(frame)) = body.frame().await {
+            let length = frame.data_ref().map_or(0, Bytes::len);
+            left = left.saturating_sub(length);
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(PATIENCE, rest).await;
 }
 
 /// Whether the body's media type is JSON or ends in `+json`.
@@ -60,8 +99,9 @@ impl<S: Sync> FromRequest<S> for Fields {
         if !is_json(request.headers()) {
             return Err(ApiError::unsupported_media("application/json"));
         }
-        let bytes = read(request, JSON_LIMIT).await?;
-        Self::parse(&bytes)
+        let operation = request.extensions().get::<&'static Operation>();
+        let limit = operation.map_or(JSON_LIMIT, |operation| operation.json_limit);
+        Self::parse(&read(request, limit).await?)
     }
 }
 
@@ -175,10 +215,13 @@ impl Fields {
             return Ok(None);
         };
         let texts = list.into_iter().map(|item| match item {
+            Value::String(text) if text.contains('\0') => {
+                Err(ApiError::bad_field(name, "must not contain NUL"))
+            }
             Value::String(text) if text.chars().count() <= most => Ok(text),
             _ => Err(ApiError::bad_field(
                 name,
-                format!("must hold strings of at most {most} characters"),
+                format!("must be a list of strings of at most {most} characters"),
             )),
         });
         texts.collect::<Result<_, _>>().map(Some)

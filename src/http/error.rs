@@ -134,6 +134,18 @@ impl ApiError {
         Self::new(StatusCode::NOT_FOUND, 404, "Not Found", description)
     }
 
+    /// 405: the path is known, but not with this method.
+    #[must_use]
+    pub fn method_not_allowed(method: &str) -> Self {
+        let shown: String = method.chars().take(20).collect();
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            405,
+            "Method Not Allowed",
+            format!("the path has no {shown}, the header Allow lists what it has"),
+        )
+    }
+
     /// 409: the name or state is taken.
     #[must_use]
     pub fn conflict(description: impl Into<String>) -> Self {

@@ -19,10 +19,12 @@ pub mod management;
 pub mod operation;
 pub mod page;
 pub mod publisher;
+mod query;
 mod readiness;
 mod search;
 pub mod server;
 mod services;
+mod target;
 mod timed_body;
 
 pub use accept::Acceptance;

@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::extract::Extension;
-use axum::http::{HeaderName, HeaderValue, Uri};
+use axum::http::{HeaderName, HeaderValue, Method, Uri};
 use axum::response::Response;
 
 use actors::change_feed::Applied;
@@ -43,6 +43,9 @@ pub fn router(services: Services) -> Router {
         .merge(crate::key_manager::router())
         .merge(roles)
         .fallback(|uri: Uri| async move { ApiError::not_found("path", uri.path()) })
+        .method_not_allowed_fallback(|method: Method| async move {
+            ApiError::method_not_allowed(method.as_str())
+        })
         .layer(Extension(services.clone()))
         .with_state(services)
 }

@@ -8,6 +8,7 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use axum::{Router, middleware};
 
 use crate::auth;
+use crate::body::JSON_LIMIT;
 use crate::services::Services;
 
 /// What an operation takes as its body.
@@ -47,6 +48,8 @@ pub struct Operation {
     pub access: Access,
     /// Its body.
     pub body: BodyKind,
+    /// The most bytes of a JSON body.
+    pub json_limit: usize,
 }
 
 // === impl Operation ===
@@ -65,7 +68,15 @@ impl Operation {
             path,
             access,
             body,
+            json_limit: JSON_LIMIT,
         }
+    }
+
+    /// The same with another limit for its JSON body.
+    #[must_use]
+    pub const fn json_limit(mut self, bytes: usize) -> Self {
+        self.json_limit = bytes;
+        self
     }
 
     /// Mounts `handler` under this declaration: its access rule runs before the handler does.

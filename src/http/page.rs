@@ -1,11 +1,12 @@
 //! Paging of lists: `limit`, `offset` and the `pagination` block of WSO2's answers.
 
-use axum::extract::{FromRequestParts, Query};
+use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::error::ApiError;
+use crate::query::Query;
 
 /// Rows of a page when the caller names no number.
 const DEFAULT_LIMIT: usize = 25;
@@ -33,9 +34,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Page {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let Query(raw) = Query::<Raw>::from_request_parts(parts, state)
-            .await
-            .map_err(|error| ApiError::bad_request(error.to_string()))?;
+        let Query(raw) = Query::<Raw>::from_request_parts(parts, state).await?;
         let number = |name: &str, text: Option<String>, otherwise: usize| match text {
             None => Ok(otherwise),
             Some(text) => text
@@ -55,8 +54,8 @@ impl Page {
     #[must_use]
     pub fn answer(self, list: &[Value], total: usize, path: &str) -> Value {
         let link = |offset: usize| format!("{path}limit={}&offset={offset}", self.limit);
-        let next = (self.limit > 0 && self.offset + list.len() < total)
-            .then(|| link(self.offset + self.limit));
+        let next = (self.limit > 0 && self.offset.saturating_add(list.len()) < total)
+            .then(|| link(self.offset.saturating_add(self.limit)));
         let previous = (self.limit > 0 && self.offset > 0)
             .then(|| link(self.offset.saturating_sub(self.limit)));
         json!({

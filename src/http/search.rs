@@ -28,10 +28,12 @@ pub(crate) fn read(query: &str) -> Result<ApiSearch, ApiError> {
             "description" => &mut search.description,
             "tag" | "tags" => &mut search.tag,
             "status" | "lcstate" => &mut search.state,
+            "type" => &mut search.kind,
+            "doc" => &mut search.document,
             _ => {
                 let problem = format!(
                     "{prefix}: cannot be searched, use name, version, context, provider, \
-                     description, tag or status"
+                     description, tag, status, type or doc"
                 );
                 return Err(ApiError::bad_field("query", problem));
             }
@@ -92,6 +94,11 @@ mod tests {
         assert_eq!(found.name.as_deref(), Some("\"Pizza Shack\""));
         assert_eq!(found.tag.as_deref(), Some("oven"));
         assert_eq!(found.free.as_deref(), Some("best one"));
+        assert_eq!(read("type:HTTP").unwrap().kind.as_deref(), Some("HTTP"));
+        assert_eq!(
+            read("doc:guide").unwrap().document.as_deref(),
+            Some("guide")
+        );
         assert!(read("name:a name:b").is_err() && read("moon:1").is_err());
         assert_eq!(read("").unwrap(), ApiSearch::default());
     }

@@ -133,7 +133,7 @@ async fn update(
         return Err(ApiError::bad_field("policyName", "cannot be changed"));
     }
     policy.id = known.id;
-    policy.row_version = entity_tag::wanted(&headers)?.unwrap_or(0);
+    policy.row_version = entity_tag::met(&headers, known.row_version)?.unwrap_or(0);
     let changed = admin(&services)?.update_policy(policy).await;
     let changed = changed.map_err(answer)?;
     let tag = [(header::ETAG, entity_tag::of(changed.value.row_version))];

@@ -1,6 +1,6 @@
 //! `/apis`: what the portal shows, to anybody who looks.
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
 use axum::{Json, Router};
@@ -19,6 +19,7 @@ use crate::error::ApiError;
 use crate::failure::answer;
 use crate::operation::{Access, BodyKind, Operation};
 use crate::page::Page;
+use crate::query::Query;
 use crate::search;
 use crate::services::{Ingress, Services};
 

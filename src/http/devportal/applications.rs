@@ -1,6 +1,6 @@
 //! `/applications`: each user's own.
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Json, Router};
@@ -23,6 +23,7 @@ use crate::failure::answer;
 use crate::management::with_applied;
 use crate::operation::{Access, BodyKind, Operation};
 use crate::page::Page;
+use crate::query::Query;
 use crate::services::Services;
 
 const MANAGE: Access = Access::Scopes(&["apim:subscribe", "apim:app_manage"]);
@@ -188,7 +189,7 @@ async fn update(
     let mut application = read(&caller, fields, services.system.clock.now_ms())?;
     application.id = known.id;
     application.created_at_ms = known.created_at_ms;
-    application.row_version = entity_tag::wanted(&headers)?.unwrap_or(0);
+    application.row_version = entity_tag::met(&headers, known.row_version)?.unwrap_or(0);
     let changed = portal(&services)?.update_application(application).await;
     let changed = changed.map_err(answer)?;
     let held = portal(&services)?.subscriptions(&caller.tenant, &id).await;

@@ -1,6 +1,6 @@
 //! `/subscriptions`: those of the caller's own applications.
 
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Json, Router};
@@ -20,6 +20,7 @@ use crate::failure::answer;
 use crate::management::with_applied;
 use crate::operation::{Access, BodyKind, Operation};
 use crate::page::Page;
+use crate::query::Query;
 use crate::services::Services;
 
 const MANAGE: Access = Access::Scopes(&["apim:subscribe", "apim:sub_manage"]);

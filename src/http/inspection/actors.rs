@@ -1,13 +1,14 @@
 //! `/admin/actors`: every actor of this node with its counters, and the way to start one anew.
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::operation::{Access, BodyKind, Operation};
+use crate::query::Query;
 use crate::services::Services;
 
 pub(super) static LIST_ACTORS: Operation = Operation::new(

@@ -1,12 +1,13 @@
 //! `/admin/usage`: calls by minute, API, application and status, and how many are unknown.
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::error::ApiError;
 use crate::operation::{Access, BodyKind, Operation};
+use crate::query::Query;
 use crate::services::Services;
 
 pub(super) static USAGE: Operation = Operation::new(

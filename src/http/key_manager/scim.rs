@@ -1,6 +1,6 @@
 //! `/scim2/Users` (RFC 7643, 7644): create, list, get, delete; for administrators.
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
@@ -14,6 +14,7 @@ use crate::auth::Caller;
 use crate::body::Fields;
 use crate::management::with_applied;
 use crate::operation::{Access, BodyKind, Operation};
+use crate::query::Query;
 use crate::services::Services;
 
 pub(super) static CREATE: Operation = Operation::new(

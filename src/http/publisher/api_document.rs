@@ -10,7 +10,7 @@ use domain::policy::UNLIMITED;
 use domain::verb::Verb;
 
 use super::api_parts::{cors, cors_value, scope_value, scopes};
-use super::{endpoint_config, promises};
+use super::{endpoint_config, kept, promises};
 use crate::auth::Caller;
 use crate::body::Fields;
 use crate::error::ApiError;
@@ -34,22 +34,24 @@ const READ_ONLY: [&str; 13] = [
     OPERATION_EXTRAS,
 ];
 
-/// Reads an API from a body. Operations are those of the body; none when it names none.
+/// Reads an API from a body, and whether it names operations: an empty list names none, as a
+/// missing one.
 pub(super) fn read(mut fields: Fields, caller: &Caller) -> Result<(Api, bool), ApiError> {
+    kept::check_api(&mut fields)?;
     promises::refuse(&mut fields)?;
     let name = fields.required_text("name", NAME_MAX)?;
     let version = fields.required_text("version", VERSION_MAX)?;
     let context = fields.required_text("context", 300)?;
     let provider = fields.text("provider", 50)?;
-    let endpoint_config = fields.object("endpointConfig")?.map(Fields::rest);
-    let endpoints = match &endpoint_config {
+    let mut endpoint_config = fields.object("endpointConfig")?.map(Fields::rest);
+    let endpoints = match &mut endpoint_config {
         Some(config) => endpoint_config::read(config)?,
         None => Endpoints::default(),
     };
     let mut extras = Map::new();
-    let listed = fields.list("operations")?;
-    let has_operations = listed.is_some();
-    let operations = operations(listed.unwrap_or_default(), &mut extras)?;
+    let listed = fields.list("operations")?.unwrap_or_default();
+    let has_operations = !listed.is_empty();
+    let operations = operations(listed, &mut extras)?;
     let scopes = scopes(fields.list("scopes")?.unwrap_or_default())?;
     let cors = cors(fields.object("corsConfiguration")?)?;
     let mut api = Api {
@@ -106,6 +108,7 @@ fn extra(
     for member in READ_ONLY {
         extra.remove(member);
     }
+    extra.retain(|_, value| !value.is_null());
     if let Some(config) = endpoint_config {
         extra.insert("endpointConfig".to_owned(), Value::Object(config));
     }
@@ -168,7 +171,6 @@ pub(super) fn write(api: &Api) -> Value {
         "apiKeyHeader": or(&api.api_key_header, "ApiKey"),
         "audiences": api.audiences,
         "policies": api.policies,
-        "apiThrottlingPolicy": api.api_throttling_policy,
         "tags": api.tags,
         "operations": operations,
         "scopes": api.scopes.iter().map(scope_value).collect::<Vec<_>>(),
@@ -179,6 +181,12 @@ pub(super) fn write(api: &Api) -> Value {
     });
     if let Value::Object(typed) = typed {
         members.extend(typed);
+    }
+    if let Some(policy) = &api.api_throttling_policy {
+        members.insert(
+            "apiThrottlingPolicy".to_owned(),
+            Value::from(policy.as_str()),
+        );
     }
     Value::Object(members)
 }
@@ -238,15 +246,11 @@ fn operations(
         let mut fields = Fields::from_map(members);
         let verb = fields.required_text("verb", 20)?.to_ascii_uppercase();
         let target = fields.required_text("target", 2_048)?;
-        let auth_type = match fields.text("authType", 50)?.as_deref() {
-            None | Some("" | "Any" | "Application & Application User") => AuthType::Any,
-            Some("None") => AuthType::None,
-            Some("Application") => AuthType::Application,
-            Some("Application User") => AuthType::ApplicationUser,
-            Some(other) => {
-                let problem = format!("authType {other} is unknown");
-                return Err(ApiError::bad_field("operations", problem));
-            }
+        let auth_type = match fields.text("authType", 50)?.filter(|word| !word.is_empty()) {
+            None => AuthType::Any,
+            Some(word) => AuthType::parse(&word).ok_or_else(|| {
+                ApiError::bad_field("operations", format!("authType {word} is unknown"))
+            })?,
         };
         let policy = fields.text("throttlingPolicy", 255)?;
         let operation = Operation {
@@ -259,12 +263,7 @@ fn operations(
                 .unwrap_or_else(|| UNLIMITED.to_owned()),
             scopes: fields.texts("scopes", 255)?.unwrap_or_default(),
         };
-        let rest = fields.rest();
-        let policies = rest.get("operationPolicies");
-        if policies.is_some_and(|policies| !promises::is_hollow(policies)) {
-            let problem = "operationPolicies are not supported yet, leave them empty";
-            return Err(ApiError::bad_field("operations", problem));
-        }
+        let rest = kept::operation(fields)?;
         if !rest.is_empty() {
             extras.insert(key(&operation), Value::Object(rest));
         }
@@ -331,6 +330,7 @@ mod tests {
             "operations": [{"verb": "get", "target": "/menu", "scopes": ["eat"], "payloadSchema": "x"}],
             "securityScheme": ["oauth2", "api_key"],
             "id": "mine",
+            "displayName": null,
         })
     }
 
@@ -353,6 +353,12 @@ mod tests {
         assert_eq!(back["operations"][0]["verb"], "GET");
         assert_eq!(back["scopes"][0]["scope"]["bindings"], json!(["admin"]));
         assert!(back.get(OPERATION_EXTRAS).is_none());
+        assert!(
+            back.as_object()
+                .unwrap()
+                .values()
+                .all(|value| !value.is_null())
+        );
         // What was given back can be sent again and says the same.
         let (again, _) = read(body(back), &caller()).unwrap();
         assert_eq!(write(&again)["operations"], write(&api)["operations"]);
@@ -363,10 +369,26 @@ mod tests {
         for (member, value) in [
             ("type", json!("GRAPHQL")),
             ("visibility", json!("RESTRICTED")),
+            ("visibleRoles", json!(["admin"])),
+            ("visibleTenants", json!(["a.com"])),
+            ("visibleOrganizations", json!(["x"])),
+            ("organizationPolicies", json!([{"organizationID": "x"}])),
             ("accessControl", json!("RESTRICTED")),
+            ("accessControlRoles", json!(["admin"])),
+            ("subscriptionAvailability", json!("SPECIFIC_TENANTS")),
+            ("subscriptionAvailability", json!("bogus")),
+            ("subscriptionAvailableTenants", json!(["a.com"])),
             ("enableSchemaValidation", json!(true)),
+            ("enableSubscriberVerification", json!(true)),
+            ("audience", json!("SINGLE")),
             ("maxTps", json!({"production": 5})),
             ("keyManagers", json!(["Okta"])),
+            ("keyManagers", json!([])),
+            ("gatewayType", json!("wso2/apk")),
+            ("gatewayVendor", json!("aws")),
+            ("primaryProductionEndpointId", json!("x")),
+            ("monetization", json!({"enabled": true})),
+            ("advertiseInfo", json!({"advertised": true})),
             ("endpointConfig", json!({"endpoint_type": "load_balance"})),
             (
                 "endpointConfig",

@@ -1,24 +1,27 @@
 //! `/apis`: list, create, get, update, delete, validate, copy.
 
 use axum::Router;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use actors::publisher::{ApiRow, ApiSearch, NewApi, PublisherError, SortBy};
+use actors::publisher::{
+    ApiRow, ApiSearch, Edition, NewApi, PublisherError, PublisherHandle, Saved, SortBy, Wanted,
+};
 use domain::api::Api;
 
 use super::{
-    api_document, applied, author, edition, json as answer, publisher, query_flag, required,
-    tagged, with_location,
+    api_document, applied, author, edition, escaped, json as answer, modified, publisher,
+    publisher_part, query_flag, required, tagged, with_location,
 };
 use crate::auth::Caller;
-use crate::body::Fields;
+use crate::body::{API_LIMIT, Fields};
 use crate::error::ApiError;
 use crate::operation::{Access, BodyKind, Operation};
 use crate::page::Page;
+use crate::query::Query;
 use crate::search;
 use crate::services::Services;
 
@@ -38,7 +41,8 @@ pub(super) static CREATE: Operation = Operation::new(
     "/api/am/publisher/v4/apis",
     Access::Scopes(&["apim:api_create", "apim:api_manage"]),
     BodyKind::Json,
-);
+)
+.json_limit(API_LIMIT);
 pub(super) static GET: Operation = Operation::new(
     "GET",
     "/api/am/publisher/v4/apis/{apiId}",
@@ -55,7 +59,8 @@ pub(super) static UPDATE: Operation = Operation::new(
     "/api/am/publisher/v4/apis/{apiId}",
     Access::Scopes(&["apim:api_create", "apim:api_manage", "apim:api_publish"]),
     BodyKind::Json,
-);
+)
+.json_limit(API_LIMIT);
 pub(super) static DELETE: Operation = Operation::new(
     "DELETE",
     "/api/am/publisher/v4/apis/{apiId}",
@@ -78,6 +83,9 @@ pub(super) static COPY: Operation = Operation::new(
     Access::Scopes(&["apim:api_create", "apim:api_manage"]),
     BodyKind::Empty,
 );
+
+/// How often a publisher's change begins anew when others change the same API.
+const PART_ATTEMPTS: u32 = 8;
 
 pub(super) fn routes(router: Router<Services>) -> Router<Services> {
     let router = LIST.mount(router, list);
@@ -128,7 +136,7 @@ async fn create(
     fields: Fields,
 ) -> Result<Response, ApiError> {
     let (mut api, has_operations) = api_document::read(fields, &caller)?;
-    if !has_operations || api.operations.is_empty() {
+    if !has_operations {
         api.operations = api_document::catch_all();
     }
     let new = NewApi {
@@ -146,7 +154,7 @@ async fn get(
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     let api = publisher(&services)?.get(&caller.tenant, &id).await?;
-    Ok(tagged(answer(api_document::write(&api)), api.row_version))
+    Ok(whole(StatusCode::OK, &api))
 }
 
 async fn update(
@@ -158,14 +166,49 @@ async fn update(
 ) -> Result<Response, ApiError> {
     let edition = edition(&caller, &id, &headers)?;
     let publisher = publisher(&services)?;
-    let (mut api, has_operations) = api_document::read(fields, &caller)?;
-    if !has_operations {
-        api.operations = publisher.get(&caller.tenant, &id).await?.operations;
-    }
-    let saved = publisher.update(edition, api).await?;
-    let api = saved.value;
-    let response = tagged(answer(api_document::write(&api)), api.row_version);
+    let saved = if publisher_part::is_all_of(&caller) {
+        update_part(publisher, &caller, edition, fields).await?
+    } else {
+        let (api, has_operations) = api_document::read(fields, &caller)?;
+        let wanted = Wanted {
+            api,
+            has_operations,
+        };
+        publisher.update(edition, wanted).await?
+    };
+    let response = located(whole(StatusCode::OK, &saved.value), &saved.value);
     Ok(applied(response, saved.applied.as_ref()))
+}
+
+/// Changes what belongs to publishers, of the API as it is at that moment.
+async fn update_part(
+    publisher: &PublisherHandle,
+    caller: &Caller,
+    edition: Edition,
+    fields: Fields,
+) -> Result<Saved<Api>, ApiError> {
+    for _ in 0..PART_ATTEMPTS {
+        let current = publisher.get(&caller.tenant, &edition.api_id).await?;
+        let merged = publisher_part::merged(api_document::write(&current), fields.clone());
+        let (mut api, _) = api_document::read(merged, caller)?;
+        api.provider.clone_from(&current.provider);
+        let mut exact = edition.clone();
+        if exact.expected.is_empty() {
+            exact.expected.push(current.row_version);
+        }
+        let wanted = Wanted {
+            api,
+            has_operations: false,
+        };
+        match publisher.update(exact, wanted).await {
+            // Another change came in between; who named no version gets theirs on top of it.
+            Err(PublisherError::Stale) if edition.expected.is_empty() => {}
+            outcome => return Ok(outcome?),
+        }
+    }
+    Err(ApiError::conflict(
+        "the API is being changed by others, try again",
+    ))
 }
 
 async fn delete(
@@ -258,10 +301,18 @@ async fn copy(
 
 /// 201 with the API, its address and its tag.
 pub(super) fn created(api: &Api) -> Response {
+    located(whole(StatusCode::CREATED, api), api)
+}
+
+/// The API with its tag and the moment of its last change.
+fn whole(status: StatusCode, api: &Api) -> Response {
     let body = axum::Json(api_document::write(api));
-    let response = (StatusCode::CREATED, body).into_response();
-    let location = format!("/api/am/publisher/v4/apis/{}", api.id);
-    with_location(tagged(response, api.row_version), &location)
+    let response = tagged((status, body).into_response(), api.row_version);
+    modified(response, api.updated_at_ms)
+}
+
+fn located(response: Response, api: &Api) -> Response {
+    with_location(response, &format!("/api/am/publisher/v4/apis/{}", api.id))
 }
 
 fn info(row: &ApiRow) -> Value {
@@ -281,16 +332,4 @@ fn info(row: &ApiRow) -> Value {
         "gatewayVendor": "wso2",
         "advertiseOnly": false,
     })
-}
-
-/// Percent-encodes what may not stand in a query (RFC 3986 §3.4).
-fn escaped(text: &str) -> String {
-    text.bytes()
-        .map(|byte| match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
-                char::from(byte).to_string()
-            }
-            _ => format!("%{byte:02X}"),
-        })
-        .collect()
 }

@@ -1,24 +1,26 @@
 //! Definitions: import, validate, get, put. The uploaded bytes are kept and given back as they came.
 
 use axum::Router;
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use actors::publisher::{DefinitionDocument, NewApi};
-use domain::api::{ApiScope, Operation as ApiOperation};
+use domain::api::ApiScope;
 use domain::openapi::{Definition, DefinitionError, Media, ValidationReport};
 
 use super::form::Form;
 use super::{
-    api_document, apis, applied, author, edition, json as answer, publisher, query_flag, tagged,
+    api_document, apis, applied, author, edition, json as answer, modified, publisher, query_flag,
+    tagged, without_nulls,
 };
 use crate::auth::Caller;
 use crate::body::Fields;
 use crate::error::ApiError;
 use crate::operation::{Access, BodyKind, Operation};
+use crate::query::Query;
 use crate::services::Services;
 
 pub(super) static IMPORT: Operation = Operation::new(
@@ -65,7 +67,7 @@ async fn import(
     let mut form = Form::read(request).await?;
     let bytes = form.definition()?;
     let publisher = publisher(&services)?;
-    let (definition, bytes) = publisher.read_definition(bytes).await?;
+    let (definition, bytes) = publisher.read_definition(&caller.tenant, bytes).await?;
     let fields = form.properties.take();
     let mut fields = fields.unwrap_or_else(|| Fields::from_map(serde_json::Map::new()));
     for (member, value) in [
@@ -77,7 +79,11 @@ async fn import(
     if let Some(description) = &definition.description {
         fields.put_missing("description", Value::from(description.as_str()));
     }
-    let (mut api, _) = api_document::read(fields, &caller)?;
+    let (mut api, has_operations) = api_document::read(fields, &caller)?;
+    if has_operations {
+        let problem = "are those of the definition, leave them out of additionalProperties";
+        return Err(ApiError::bad_field("operations", problem));
+    }
     api.operations = definition.operations.iter().map(Into::into).collect();
     for scope in scopes(&definition) {
         if api.scopes.iter().all(|known| known.name != scope.name) {
@@ -101,14 +107,15 @@ struct ValidateQuery {
 
 async fn validate(
     State(services): State<Services>,
-    _caller: Caller,
+    caller: Caller,
     Query(asked): Query<ValidateQuery>,
     request: Request,
 ) -> Result<Response, ApiError> {
     let content = query_flag("returnContent", asked.return_content.as_deref())?;
     let bytes = Form::read(request).await?.definition()?;
     let text = content.then(|| String::from_utf8_lossy(&bytes).into_owned());
-    let report = publisher(&services)?.validate_definition(bytes).await?;
+    let report = publisher(&services)?.validate_definition(&caller.tenant, bytes);
+    let report = report.await?;
     let text = text.filter(|_| report.valid);
     Ok(answer(report_value(&report, text)))
 }
@@ -120,7 +127,8 @@ async fn get(
 ) -> Result<Response, ApiError> {
     let found = publisher(&services)?.definition(&caller.tenant, &id);
     let (row, definition) = found.await?;
-    Ok(tagged(content(definition), row.row_version))
+    let response = tagged(content(definition), row.row_version);
+    Ok(modified(response, row.updated_at_ms))
 }
 
 async fn put(
@@ -133,14 +141,15 @@ async fn put(
     let edition = edition(&caller, &id, &headers)?;
     let bytes = Form::read(request).await?.definition()?;
     let publisher = publisher(&services)?;
-    let before = publisher.get(&caller.tenant, &id).await?;
-    let (definition, bytes) = publisher.read_definition(bytes).await?;
-    let operations = operations(&definition, &before.operations);
+    publisher.row(&caller.tenant, &id).await?;
+    let (definition, bytes) = publisher.read_definition(&caller.tenant, bytes).await?;
     let document = document(&definition, bytes);
+    let scopes = scopes(&definition);
     let saved = publisher
-        .save_definition(edition, document.clone(), operations, scopes(&definition))
+        .save_definition(edition, document.clone(), definition.operations, scopes)
         .await?;
     let response = tagged(content(document), saved.value.row_version);
+    let response = modified(response, saved.value.updated_at_ms);
     Ok(applied(response, saved.applied.as_ref()))
 }
 
@@ -162,28 +171,6 @@ fn content(definition: DefinitionDocument) -> Response {
         response.headers_mut().insert(header::CONTENT_TYPE, value);
     }
     response
-}
-
-/// The definition's operations; what it does not say of one stays as the API has it.
-fn operations(definition: &Definition, before: &[ApiOperation]) -> Vec<ApiOperation> {
-    let described = definition.operations.iter().map(|described| {
-        let mut operation = ApiOperation::from(described);
-        let same =
-            |old: &&ApiOperation| old.target == operation.target && old.verb == operation.verb;
-        if let Some(old) = before.iter().find(same) {
-            operation.id.clone_from(&old.id);
-            if described.x_auth_type.is_none() {
-                operation.auth_type = old.auth_type;
-            }
-            if described.x_throttling_tier.is_none() {
-                operation
-                    .throttling_policy
-                    .clone_from(&old.throttling_policy);
-            }
-        }
-        operation
-    });
-    described.collect()
 }
 
 /// The scopes that the definition declares, and those that its operations only name.
@@ -214,16 +201,17 @@ fn report_value(report: &ValidationReport, content: Option<String>) -> Value {
     let errors: Vec<Value> = report.errors.iter().map(error).collect();
     let info = report.info.as_ref().filter(|_| report.valid);
     let info = info.map(|info| {
-        json!({
+        without_nulls(json!({
             "name": info.title,
             "version": info.api_version,
             "context": info.base_path,
             "description": info.description,
             "openAPIVersion": info.spec_version,
             "endpoints": info.servers,
-        })
+        }))
     });
-    let mut value = json!({ "isValid": report.valid, "info": info, "errors": errors });
+    let value = json!({ "isValid": report.valid, "info": info, "errors": errors });
+    let mut value = without_nulls(value);
     if let (Some(content), Some(members)) = (content, value.as_object_mut()) {
         members.insert("content".to_owned(), Value::from(content));
     }

@@ -1,7 +1,7 @@
 //! Deploying and undeploying revisions, and what of an API is deployed.
 
 use axum::Router;
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
@@ -14,6 +14,7 @@ use crate::auth::Caller;
 use crate::body::{self, Fields, JSON_LIMIT};
 use crate::error::ApiError;
 use crate::operation::{Access, BodyKind, Operation};
+use crate::query::Query;
 use crate::services::Services;
 
 pub(super) static LIST: Operation = Operation::new(
@@ -107,8 +108,7 @@ async fn undeploy(
     if revision.is_none() && !everywhere {
         return Err(ApiError::bad_field("revisionId", "is required"));
     }
-    let named = targets.into_iter().map(|target| target.environment);
-    let named = (!everywhere).then(|| named.collect::<Vec<_>>());
+    let named = (!everywhere).then_some(targets);
     if named.as_ref().is_some_and(Vec::is_empty) {
         let problem = "name the environments in the body, or set allEnvironments";
         return Err(ApiError::bad_field("name", problem));

@@ -7,12 +7,13 @@ use serde_json::{Map, Value};
 
 use domain::api::Endpoints;
 
+use super::promises::is_hollow;
 use crate::error::ApiError;
 
 const FIELD: &str = "endpointConfig";
 
-/// Reads the endpoints.
-pub(super) fn read(config: &Map<String, Value>) -> Result<Endpoints, ApiError> {
+/// Reads the endpoints; secrets are taken out of what is kept.
+pub(super) fn read(config: &mut Map<String, Value>) -> Result<Endpoints, ApiError> {
     match config.get("endpoint_type") {
         None | Some(Value::Null) => {}
         Some(Value::String(kind)) if kind == "http" || kind == "address" => {}
@@ -21,18 +22,12 @@ pub(super) fn read(config: &Map<String, Value>) -> Result<Endpoints, ApiError> {
             return Err(ApiError::bad_field(FIELD, problem));
         }
     }
-    if let Some(security) = config.get("endpoint_security") {
-        for side in ["production", "sandbox"] {
-            let enabled = security.get(side).and_then(|side| side.get("enabled"));
-            if enabled == Some(&Value::Bool(true)) {
-                let problem = format!("endpoint_security of {side} is not supported yet");
-                return Err(ApiError::bad_field(FIELD, problem));
-            }
-        }
+    if let Some(security) = config.remove("endpoint_security") {
+        let off = endpoint_security(security)?;
+        config.insert("endpoint_security".to_owned(), off);
     }
     for member in ["production_failovers", "sandbox_failovers"] {
-        let used = config.get(member).and_then(Value::as_array);
-        if used.is_some_and(|list| !list.is_empty()) {
+        if config.get(member).is_some_and(|list| !is_hollow(list)) {
             let problem = format!("{member} are not served yet");
             return Err(ApiError::bad_field(FIELD, problem));
         }
@@ -41,6 +36,31 @@ pub(super) fn read(config: &Map<String, Value>) -> Result<Endpoints, ApiError> {
         production: url(config, "production_endpoints")?,
         sandbox: url(config, "sandbox_endpoints")?,
     })
+}
+
+/// What is kept of the security of endpoints: for each side that it is off. A user name or password
+/// beside it is never stored, and whatever is not clearly off is refused.
+fn endpoint_security(security: Value) -> Result<Value, ApiError> {
+    let refused = |what: &str| {
+        let problem = format!("endpoint_security{what} is not supported yet, set enabled to false");
+        Err(ApiError::bad_field(FIELD, problem))
+    };
+    let sides = match security {
+        Value::Null => return Ok(Value::Object(Map::new())),
+        Value::Object(sides) => sides,
+        _ => return refused(""),
+    };
+    let mut off = Map::new();
+    for (side, value) in sides {
+        let is_off = value.get("enabled") == Some(&Value::Bool(false));
+        if !matches!(side.as_str(), "production" | "sandbox") || !(is_off || is_hollow(&value)) {
+            return refused(&format!(" of {side}"));
+        }
+        if is_off {
+            off.insert(side, serde_json::json!({ "enabled": false }));
+        }
+    }
+    Ok(Value::Object(off))
 }
 
 /// The configuration that says the same as `endpoints`, for an API that came without one.
@@ -84,5 +104,50 @@ fn url(config: &Map<String, Value>, member: &str) -> Result<Option<String>, ApiE
             let problem = format!("{member} must be an object with the text member url");
             Err(ApiError::bad_field(FIELD, problem))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn config(member: &str, value: Value) -> Map<String, Value> {
+        Map::from_iter([(member.to_owned(), value)])
+    }
+
+    #[test]
+    fn whatever_is_not_clearly_off_is_refused_and_no_secret_is_kept() {
+        for (member, value) in [
+            (
+                "endpoint_security",
+                json!({"production": {"enabled": "true", "type": "BASIC"}}),
+            ),
+            (
+                "endpoint_security",
+                json!({"production": {"enabled": true}}),
+            ),
+            (
+                "endpoint_security",
+                json!({"production": {"type": "BASIC", "password": "x"}}),
+            ),
+            ("endpoint_security", json!({"enabled": true})),
+            ("endpoint_security", json!({"enabled": false})),
+            ("endpoint_security", json!("x")),
+            ("production_failovers", json!({"url": "http://10.0.0.1"})),
+            ("sandbox_failovers", json!([{"url": "http://10.0.0.1"}])),
+        ] {
+            let refused = read(&mut config(member, value.clone()));
+            assert_eq!(refused.unwrap_err().status(), 400, "{value}");
+        }
+        let security = json!({
+            "production": {"enabled": false, "type": "BASIC", "username": "a", "password": "s3cret"},
+            "sandbox": {"enabled": null, "password": ""},
+        });
+        let mut kept = config("endpoint_security", security);
+        read(&mut kept).unwrap();
+        let wanted = json!({"production": {"enabled": false}});
+        assert_eq!(kept["endpoint_security"], wanted);
     }
 }

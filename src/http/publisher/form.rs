@@ -1,12 +1,11 @@
 //! `multipart/form-data` with a definition in it, as import and validation take it.
 
+use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, FromRequest as _, Multipart, Request};
-use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 
-use crate::body::{DEFINITION_LIMIT, Fields, JSON_LIMIT};
+use crate::body::{self, DEFINITION_LIMIT, Fields, JSON_LIMIT};
 use crate::error::ApiError;
-use crate::timed_body;
 
 /// What a form may hold beside the definition itself, in bytes.
 const OVERHEAD: usize = JSON_LIMIT;
@@ -24,14 +23,18 @@ pub(super) struct Form {
 
 impl Form {
     /// Reads the form.
-    pub(super) async fn read(mut request: Request) -> Result<Self, ApiError> {
-        let kind = request.headers().get(CONTENT_TYPE);
-        let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-        if !kind.to_ascii_lowercase().starts_with("multipart/form-data") {
+    pub(super) async fn read(request: Request) -> Result<Self, ApiError> {
+        let kind = request.headers().get(CONTENT_TYPE).cloned();
+        let text = kind.as_ref().and_then(|kind| kind.to_str().ok());
+        let text = text.unwrap_or_default().to_ascii_lowercase();
+        let Some(kind) = kind.filter(|_| text.starts_with("multipart/form-data")) else {
             return Err(ApiError::unsupported_media("multipart/form-data"));
-        }
-        DefaultBodyLimit::max(DEFINITION_LIMIT + OVERHEAD).apply(&mut request);
-        let mut parts = Multipart::from_request(request, &())
+        };
+        let whole = body::read(request, DEFINITION_LIMIT + OVERHEAD).await?;
+        let mut whole = Request::new(Body::from(whole));
+        whole.headers_mut().insert(CONTENT_TYPE, kind);
+        DefaultBodyLimit::disable().apply(&mut whole);
+        let mut parts = Multipart::from_request(whole, &())
             .await
             .map_err(|error| ApiError::bad_request(error.to_string()))?;
         let mut form = Self::default();
@@ -70,11 +73,5 @@ impl Form {
 }
 
 fn broken(error: &axum::extract::multipart::MultipartError) -> ApiError {
-    if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        return ApiError::too_large(DEFINITION_LIMIT);
-    }
-    if timed_body::is_late(error) {
-        return ApiError::late();
-    }
     ApiError::bad_request(format!("the form cannot be read: {}", error.body_text()))
 }

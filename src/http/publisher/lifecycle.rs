@@ -1,7 +1,7 @@
 //! The lifecycle of an API: change, state, history.
 
 use axum::Router;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::Deserialize;
@@ -10,10 +10,14 @@ use serde_json::{Value, json};
 use actors::publisher::{LifecycleRow, Step};
 use domain::lifecycle::{DEPRECATE_OLD_VERSIONS, LifecycleState, REQUIRE_RESUBSCRIPTION};
 
-use super::{applied, edition, json as answer, publisher, required, tagged, timestamp};
+use super::{
+    applied, edition, json as answer, modified, publisher, required, tagged, timestamp,
+    without_nulls,
+};
 use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::operation::{Access, BodyKind, Operation};
+use crate::query::Query;
 use crate::services::Services;
 
 pub(super) static CHANGE: Operation = Operation::new(
@@ -91,7 +95,8 @@ async fn state(
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     let row = publisher(&services)?.row(&caller.tenant, &id).await?;
-    Ok(tagged(answer(state_value(row.state)), row.row_version))
+    let response = tagged(answer(state_value(row.state)), row.row_version);
+    Ok(modified(response, row.updated_at_ms))
 }
 
 async fn history(
@@ -102,7 +107,8 @@ async fn history(
     let (row, steps) = publisher(&services)?.history(&caller.tenant, &id).await?;
     let steps: Vec<Value> = steps.iter().map(step_value).collect();
     let body = json!({ "count": steps.len(), "list": steps });
-    Ok(tagged(answer(body), row.row_version))
+    let response = tagged(answer(body), row.row_version);
+    Ok(modified(response, row.updated_at_ms))
 }
 
 /// Whether `name:true` stands in a checklist of items parted by commas.
@@ -147,12 +153,12 @@ fn state_value(state: LifecycleState) -> Value {
 }
 
 fn step_value(step: &LifecycleRow) -> Value {
-    json!({
+    without_nulls(json!({
         "previousState": step.previous.map(LifecycleState::as_str),
         "postState": step.post.as_str(),
         "user": step.changed_by,
         "updatedTime": timestamp(step.changed_at_ms),
-    })
+    }))
 }
 
 #[cfg(test)]

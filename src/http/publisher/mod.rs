@@ -11,9 +11,11 @@ mod deployments;
 mod endpoint_config;
 mod fault;
 mod form;
+mod kept;
 mod lifecycle;
 mod policies;
 mod promises;
+mod publisher_part;
 mod revisions;
 mod settings;
 mod subscriptions;
@@ -27,6 +29,7 @@ use actors::change_feed::Applied;
 use actors::publisher::{Author, Edition, PublisherHandle};
 
 use crate::auth::Caller;
+use crate::entity_tag::{self, modified, tagged};
 use crate::error::ApiError;
 use crate::management::with_applied;
 use crate::operation::Operation;
@@ -99,36 +102,8 @@ fn edition(caller: &Caller, api_id: &str, headers: &HeaderMap) -> Result<Edition
     Ok(Edition {
         author: author(caller),
         api_id: api_id.to_owned(),
-        expected: if_match(headers)?,
+        expected: entity_tag::wanted(headers)?,
     })
-}
-
-/// The row version that `If-Match` names; none when it is absent or `*`. What cannot be one of
-/// our tags matches nothing (RFC 9110 §13.1.1).
-fn if_match(headers: &HeaderMap) -> Result<Option<i64>, ApiError> {
-    let Some(value) = headers.get(header::IF_MATCH) else {
-        return Ok(None);
-    };
-    let text = value.to_str().unwrap_or_default().trim();
-    if text == "*" {
-        return Ok(None);
-    }
-    let version = text
-        .strip_prefix('"')
-        .and_then(|rest| rest.strip_suffix('"'))
-        .unwrap_or(text)
-        .parse();
-    version
-        .map(Some)
-        .map_err(|_| ApiError::precondition_failed())
-}
-
-/// Adds the entity tag of a row version.
-fn tagged(mut response: Response, row_version: i64) -> Response {
-    if let Ok(value) = HeaderValue::try_from(format!("\"{row_version}\"")) {
-        response.headers_mut().insert(header::ETAG, value);
-    }
-    response
 }
 
 fn with_location(mut response: Response, location: &str) -> Response {
@@ -147,6 +122,14 @@ fn applied(response: Response, applied: Option<&Applied>) -> Response {
 
 fn json(value: Value) -> Response {
     axum::Json(value).into_response()
+}
+
+/// Without the members that have no value: the contract has no `null`.
+fn without_nulls(mut value: Value) -> Value {
+    if let Value::Object(members) = &mut value {
+        members.retain(|_, member| !member.is_null());
+    }
+    value
 }
 
 /// A moment as the contract's `date-time` (RFC 3339, UTC).
@@ -169,4 +152,16 @@ fn required<'a>(name: &str, text: Option<&'a str>) -> Result<&'a str, ApiError> 
         Some(text) if !text.trim().is_empty() => Ok(text),
         _ => Err(ApiError::bad_field(name, "is required")),
     }
+}
+
+/// Percent-encodes what may not stand in a query (RFC 3986 §3.4).
+fn escaped(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                char::from(byte).to_string()
+            }
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use domain::policy::{Limit, Policy, PolicyLevel, QuotaUnit, SUBSCRIPTIONLESS, UNAUTHENTICATED};
 
-use super::{json as answer, publisher, tagged};
+use super::{json as answer, publisher, tagged, without_nulls};
 use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::operation::{Access, BodyKind, Operation};
@@ -98,7 +98,7 @@ async fn offered(
 fn policy_value(policy: &Policy) -> Value {
     let requests = |limit: &Limit| limit.quota != QuotaUnit::Bytes;
     let limit = policy.limit.as_ref();
-    json!({
+    without_nulls(json!({
         "name": policy.name,
         "displayName": policy.display_name,
         "description": policy.description,
@@ -114,5 +114,5 @@ fn policy_value(policy: &Policy) -> Value {
         "tierPlan": "FREE",
         "stopOnQuotaReach": policy.stop_on_quota_reach,
         "monetizationProperties": {},
-    })
+    }))
 }

@@ -1,7 +1,7 @@
 //! `/apis/{apiId}/revisions`: list, create, get, delete, restore.
 
 use axum::Router;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
@@ -15,6 +15,7 @@ use crate::auth::Caller;
 use crate::body::Fields;
 use crate::error::ApiError;
 use crate::operation::{Access, BodyKind, Operation};
+use crate::query::Query;
 use crate::services::Services;
 
 pub(super) static LIST: Operation = Operation::new(

@@ -1,8 +1,8 @@
 //! `/subscriptions`: list, block, unblock.
 
 use axum::Router;
-use axum::extract::{Query, State};
-use axum::http::StatusCode;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -10,11 +10,13 @@ use serde_json::{Value, json};
 use actors::publisher::Subscriber;
 use domain::subscription::SubscriptionStatus;
 
-use super::{applied, author, json as answer, publisher, required};
+use super::{applied, author, escaped, json as answer, publisher, required};
 use crate::auth::Caller;
+use crate::entity_tag::{self, tagged};
 use crate::error::ApiError;
 use crate::operation::{Access, BodyKind, Operation};
 use crate::page::Page;
+use crate::query::Query;
 use crate::services::Services;
 
 pub(super) static LIST: Operation = Operation::new(
@@ -50,6 +52,7 @@ pub(super) fn routes(router: Router<Services>) -> Router<Services> {
 #[serde(rename_all = "camelCase")]
 struct ListQuery {
     api_id: Option<String>,
+    query: Option<String>,
 }
 
 async fn list(
@@ -59,15 +62,22 @@ async fn list(
     Query(asked): Query<ListQuery>,
 ) -> Result<Response, ApiError> {
     let api_id = asked.api_id.unwrap_or_default();
+    let words = asked.query.unwrap_or_default();
+    if words.contains(':') {
+        let problem =
+            "has no modifiers: give a part of an application's name, of its owner or of a plan";
+        return Err(ApiError::bad_field("query", problem));
+    }
     let (rows, total) = publisher(&services)?
-        .subscriptions(&caller.tenant, &api_id, (page.limit, page.offset))
+        .subscriptions(&caller.tenant, &api_id, &words, (page.limit, page.offset))
         .await?;
     let rows: Vec<Value> = rows.iter().map(subscription_value).collect();
-    let path = if api_id.is_empty() {
-        "/subscriptions?".to_owned()
-    } else {
-        format!("/subscriptions?apiId={api_id}&")
-    };
+    let mut path = "/subscriptions?".to_owned();
+    for (name, value) in [("apiId", &api_id), ("query", &words)] {
+        if !value.is_empty() {
+            path.push_str(&format!("{name}={}&", escaped(value)));
+        }
+    }
     Ok(answer(page.answer(&rows, total, &path)))
 }
 
@@ -82,6 +92,7 @@ async fn block(
     State(services): State<Services>,
     caller: Caller,
     Query(asked): Query<BlockQuery>,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let status = match required("blockState", asked.block_state.as_deref())? {
         "BLOCKED" => SubscriptionStatus::Blocked,
@@ -91,33 +102,32 @@ async fn block(
             return Err(ApiError::bad_field("blockState", problem));
         }
     };
-    set(&services, &caller, asked.subscription_id.as_deref(), status).await
+    set(&services, &caller, &asked, &headers, status).await
 }
 
 async fn unblock(
     State(services): State<Services>,
     caller: Caller,
     Query(asked): Query<BlockQuery>,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let status = SubscriptionStatus::Unblocked;
-    set(&services, &caller, asked.subscription_id.as_deref(), status).await
+    set(&services, &caller, &asked, &headers, status).await
 }
 
 async fn set(
     services: &Services,
     caller: &Caller,
-    id: Option<&str>,
+    asked: &BlockQuery,
+    headers: &HeaderMap,
     status: SubscriptionStatus,
 ) -> Result<Response, ApiError> {
-    let id = required("subscriptionId", id)?.to_owned();
-    let publisher = publisher(services)?;
-    let saved = publisher
-        .set_subscription(author(caller), id, status)
-        .await?;
-    Ok(applied(
-        StatusCode::OK.into_response(),
-        saved.applied.as_ref(),
-    ))
+    let id = required("subscriptionId", asked.subscription_id.as_deref())?.to_owned();
+    let expected = entity_tag::wanted(headers)?;
+    let saved = publisher(services)?.set_subscription(author(caller), id, status, expected);
+    let saved = saved.await?;
+    let response = tagged(StatusCode::OK.into_response(), saved.value);
+    Ok(applied(response, saved.applied.as_ref()))
 }
 
 fn subscription_value(one: &Subscriber) -> Value {
