@@ -111,9 +111,61 @@ async fn every_operation_with_a_json_body_refuses_what_is_not_json_too_large_or_
         assert_error_body(operation, &other);
         let deep = with("application/json", "[".repeat(100_000).into_bytes()).await;
         assert_eq!(deep.status, 400, "{operation:?}: {}", deep.text());
-        let large = with("application/json", vec![b' '; 2 * 1024 * 1024]).await;
+        let large = with("application/json", vec![b' '; operation.json_limit + 1]).await;
         assert_eq!(large.status, 413, "{operation:?}: {}", large.text());
         assert_error_body(operation, &large);
+    }
+}
+
+#[tokio::test]
+async fn every_operation_refuses_nul_and_every_path_refuses_a_method_that_it_has_not() {
+    let node = Node::start().await;
+    let token = node.admin_token().await;
+    let list = operations();
+    for operation in list.iter().filter(of_management) {
+        let with = |path: &str| node.call(operation.method, path).bearer(&token).send();
+        let query = with(&format!("{}?query=%00", path_of(operation))).await;
+        assert_eq!(query.status, 400, "{operation:?}: {}", query.text());
+        assert!(query.text().contains("query"), "{}", query.text());
+        assert_error_body(operation, &query);
+        for odd in ["%00", "a%ff"] {
+            let path = path_of(operation).replace(NOBODY, odd);
+            if operation.path.contains('{') {
+                let refused = with(&path).await;
+                assert_eq!(refused.status, 400, "{path}: {}", refused.text());
+                assert_error_body(operation, &refused);
+            }
+        }
+        let path = path_of(operation);
+        let other = node.call("TRACE", &path).bearer(&token).send().await;
+        assert_eq!(other.status, 405, "{path}: {}", other.text());
+        assert!(other.header("allow").contains(operation.method), "{path}");
+        assert_error_body(operation, &other);
+    }
+}
+
+#[tokio::test]
+async fn a_form_that_is_too_large_is_told_so_however_large_it_is() {
+    let node = Node::start().await;
+    let token = node.admin_token().await;
+    let body = vec![b' '; 24 * 1024 * 1024];
+    for operation in operations() {
+        if operation.body != BodyKind::Multipart {
+            continue;
+        }
+        for _ in 0..3 {
+            let call = call(&node, operation).bearer(&token);
+            let parts = [(
+                "file",
+                Some("api.json"),
+                "application/json",
+                body.as_slice(),
+            )];
+            let large = call.multipart(&parts).try_send().await;
+            let large = large.expect("an answer and no broken connection");
+            assert_eq!(large.status, 413, "{operation:?}: {}", large.text());
+            assert_error_body(operation, &large);
+        }
     }
 }
 

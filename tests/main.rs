@@ -37,6 +37,7 @@ mod people;
 mod plans;
 mod portal;
 mod prompt;
+mod publisher;
 mod readiness;
 mod routing;
 mod start;

@@ -266,12 +266,72 @@ fn api_faults() -> Vec<Fault> {
         wrong("/description", json!(["x"])),
         long("/description", 32_767),
     ]);
+    faults.extend(dangers());
+    faults.extend(promises());
     faults
 }
 
-/// What may be wrong with where a revision is to be deployed.
-fn target_faults() -> [Fault; 5] {
+/// Members that would be stored and do harm, or protect nothing.
+fn dangers() -> [Fault; 9] {
     [
+        wrong("/tags", json!(["a\0b"])),
+        wrong("/authorizationHeader", json!("Host")),
+        wrong("/apiKeyHeader", json!("Authorization")),
+        wrong(
+            "/scopes",
+            json!([{"scope": {"name": "eat", "bindings": ["a\0b"]}}]),
+        ),
+        wrong(
+            "/scopes",
+            json!([{"scope": {"name": "openid", "bindings": ["admin"]}}]),
+        ),
+        wrong(
+            "/corsConfiguration",
+            json!({"accessControlAllowOrigins": ["https://a\r\nx: y"]}),
+        ),
+        wrong(
+            "/endpointConfig",
+            json!({"endpoint_security": {"production": {"enabled": "true", "type": "BASIC"}}}),
+        ),
+        wrong(
+            "/endpointConfig",
+            json!({"production_failovers": {"url": "http://a"}}),
+        ),
+        wrong(
+            "/operations",
+            json!([{"verb": "GET", "target": "/a", "usedProductIds": 5}]),
+        ),
+    ]
+}
+
+/// Members that promise what is not there, or are of another type than the contract's.
+fn promises() -> Vec<Fault> {
+    let members = [
+        ("subscriptionAvailability", json!("SPECIFIC_TENANTS")),
+        ("visibleRoles", json!(["admin"])),
+        ("enableSubscriberVerification", json!(true)),
+        ("audience", json!("SINGLE")),
+        ("keyManagers", json!([])),
+        ("gatewayType", json!("wso2/apk")),
+        ("monetization", json!({"enabled": true})),
+        ("advertiseInfo", json!({"advertised": true})),
+        ("categories", json!(5)),
+        ("additionalProperties", json!("x")),
+        ("businessInformation", json!("me")),
+        ("cacheTimeout", json!("x")),
+        ("displayName", json!(7)),
+    ];
+    let members = members.into_iter();
+    members
+        .map(|(member, value)| wrong(&format!("/{member}"), value))
+        .collect()
+}
+
+/// What may be wrong with where a revision is to be deployed.
+fn target_faults() -> [Fault; 7] {
+    [
+        wrong("/0/name", json!("Moon")),
+        wrong("/0/vhost", json!("moon.example")),
         gone("/0/name"),
         wrong("/0/name", json!(5)),
         long("/0/name", 256),
@@ -327,6 +387,10 @@ fn publisher(world: &World) -> Vec<Row> {
                 gone("/additionalProperties/context"),
                 wrong("/additionalProperties/name", json!(5)),
                 wrong("/additionalProperties/type", json!("PLANET")),
+                wrong(
+                    "/additionalProperties/operations",
+                    json!([{"verb": "GET", "target": "/other"}]),
+                ),
             ])
             .once(),
         validate.faults([gone("/file")]),

@@ -30,6 +30,14 @@ pub struct Gone;
 
 type Step<T> = Result<T, Gone>;
 
+/// Two scopes of the prepared API, bound to these roles.
+pub fn scopes(one: &[&str], other: &[&str]) -> Value {
+    json!([
+        {"scope": {"name": "crash:one", "bindings": one}},
+        {"scope": {"name": "crash:other", "bindings": other}},
+    ])
+}
+
 /// A request that can be sent once more.
 #[derive(Clone)]
 pub struct Sent {
@@ -156,7 +164,8 @@ impl Scenario<'_> {
         let base = format!("{PUBLISHER}/apis/{}", self.prepared.api);
         let mut document = self.send("GET", &base, Body::None).await?.json();
         document["description"] = json!("edited");
-        document["scopes"] = json!([{"scope": {"name": "crash:edit", "bindings": ["admin"]}}]);
+        // One scope is opened and one is closed: a crash must not leave one without the other.
+        document["scopes"] = scopes(&["admin"], &[]);
         self.send("PUT", &base, Body::Json(document)).await?;
         let swagger = format!("{base}/swagger");
         let definition = self.send("GET", &swagger, Body::None).await?.text();
@@ -175,6 +184,9 @@ impl Scenario<'_> {
             .await?;
         self.post(&format!("{base}/undeploy-revision?{by_id}"), targets)
             .await?;
+        let mut document = self.send("GET", &base, Body::None).await?.json();
+        document["scopes"] = scopes(&["admin"], &[]);
+        self.send("PUT", &base, Body::Json(document)).await?;
         let restore = format!("{base}/restore-revision?{by_id}");
         self.send("POST", &restore, Body::None).await?;
         self.delete(&format!("{base}/revisions/{revision}")).await?;
@@ -189,7 +201,16 @@ impl Scenario<'_> {
         self.send("POST", &of("Re-Publish"), Body::None).await?;
         let copy =
             format!("{PUBLISHER}/apis/copy-api?newVersion=2.0.0&defaultVersion=true&apiId={api}");
-        self.send("POST", &copy, Body::None).await?;
+        let second = self.send("POST", &copy, Body::None).await?.json();
+        // The default version moves to the copy when it is published.
+        let base = format!("{PUBLISHER}/apis/{}", text(&second, "id"));
+        let revision = self.post(&format!("{base}/revisions"), json!({})).await?;
+        let by_id = format!("revisionId={}", text(&revision.json(), "id"));
+        let targets = json!([{"name": "Default", "vhost": "localhost"}]);
+        self.post(&format!("{base}/deploy-revision?{by_id}"), targets)
+            .await?;
+        let publish = of("Publish").replace(api.as_str(), text(&second, "id"));
+        self.send("POST", &publish, Body::None).await?;
         Ok(())
     }
 
