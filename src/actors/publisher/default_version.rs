@@ -92,6 +92,11 @@ pub(super) async fn fall_back(
     Ok(Vec::new())
 }
 
+/// Whether an entry gives the path to `row`, or takes it away.
+pub(super) fn is_of(change: &Change, row: &ApiRow) -> bool {
+    matches!(change, Change::DefaultVersionChanged { api_id, .. } if *api_id == row.id)
+}
+
 async fn others(write: &mut Write, row: &ApiRow) -> Result<Vec<ApiRow>, PublisherError> {
     let mut versions = apis::versions(write, &row.tenant, &row.name).await?;
     versions.retain(|other| other.id != row.id);

@@ -161,8 +161,8 @@ async fn replace(
     check_policies(&mut write, &api).await?;
     default_version::want(&mut write, &mut row, api.is_default_version).await?;
     row.description.clone_from(&api.description);
-    row.policies.clone_from(&api.policies);
     row.tags.clone_from(&api.tags);
+    row.policies.clone_from(&api.policies);
     row.document_blob = blobs.document;
     row.definition_blob = blobs.definition;
     row.updated_at_ms = now;

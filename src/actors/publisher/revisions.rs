@@ -121,10 +121,13 @@ pub(super) async fn deploy(
         };
         api_deployments::save(&mut write, &deployment).await?;
     }
-    let handed = default_version::hand_over(&mut write, &mut row, Event::Deployed).await?;
-    if !handed.is_empty() {
+    let served = row.serves_default;
+    let mut handed = default_version::hand_over(&mut write, &mut row, Event::Deployed).await?;
+    if row.serves_default != served {
         row.row_version = apis::save(&mut write, &row).await?;
     }
+    // Of this API itself, the artifact says it.
+    handed.retain(|change| !default_version::is_of(change, &row));
     documents::correct(&mut api, &row);
     api.is_default_version = row.serves_default;
     let deployed = targets.iter().map(|target| Change::ApiDeployed {

@@ -15,7 +15,7 @@ use super::parse::parse;
 use super::reader::open;
 use super::reference::follow;
 use super::security::{Schemes, WSO2_SCHEME};
-use super::write::to_json;
+use super::write::{Layout, to_json};
 use crate::api::{ApiScope, Operation};
 use crate::verb::Verb;
 
@@ -70,7 +70,13 @@ pub fn with_operations(
         return Ok(None);
     }
     let fresh = default_definition("", "", operations, scopes);
-    let (fresh, _) = parse(fresh.as_bytes(), limits)?;
+    // Written here a moment ago, so its size is no danger.
+    let unbounded = Limits {
+        bytes: usize::MAX,
+        values: usize::MAX,
+        ..Limits::default()
+    };
+    let (fresh, _) = parse(fresh.as_bytes(), &unbounded)?;
     let empty = Members::default();
     let paths = fresh.map().and_then(|fresh| fresh.get("paths"));
     let rewriter = Rewriter {
@@ -82,7 +88,10 @@ pub fn with_operations(
         scheme: scheme(&root, definition.version),
     };
     let document = rewriter.document(&fresh)?;
-    let text = to_json(&document);
+    let mut text = to_json(&document, Layout::Indented);
+    if text.len() > limits.bytes {
+        text = to_json(&document, Layout::Compact);
+    }
     if text.len() > limits.bytes {
         let message = format!("would exceed {} bytes with these operations", limits.bytes);
         return Err(fault("", FaultKind::TooLarge, message));

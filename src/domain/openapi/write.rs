@@ -4,69 +4,97 @@ use std::borrow::Cow;
 
 use super::node::Node;
 
-/// The document as pretty JSON.
-pub(super) fn to_json(root: &Node<'_>) -> String {
-    let mut out = String::new();
-    value(&mut out, root, 0);
-    out
+/// How a document is laid out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Layout {
+    /// For people.
+    Indented,
+    /// Without a space.
+    Compact,
 }
 
-fn value(out: &mut String, node: &Node<'_>, depth: usize) {
-    match node {
-        Node::Null => out.push_str("null"),
-        Node::Bool(flag) => out.push_str(if *flag { "true" } else { "false" }),
-        Node::Number(written) => match number(written) {
-            Some(number) => out.push_str(&number),
-            None => text(out, written),
-        },
-        Node::Text(written) => text(out, written),
-        Node::List(items) => {
-            let items = items.iter().map(|item| (None, item));
-            sequence(out, items, ('[', ']'), depth);
-        }
-        Node::Map(members) => {
-            let members = members.iter().map(|(name, node)| (Some(name), node));
-            sequence(out, members, ('{', '}'), depth);
+/// A text that grows.
+struct Writer {
+    out: String,
+    layout: Layout,
+}
+
+/// The document as JSON.
+pub(super) fn to_json(root: &Node<'_>, layout: Layout) -> String {
+    let mut writer = Writer {
+        out: String::new(),
+        layout,
+    };
+    writer.value(root, 0);
+    writer.out
+}
+
+// === impl Writer ===
+
+impl Writer {
+    fn value(&mut self, node: &Node<'_>, depth: usize) {
+        match node {
+            Node::Null => self.out.push_str("null"),
+            Node::Bool(flag) => self.out.push_str(if *flag { "true" } else { "false" }),
+            Node::Number(written) => match number(written) {
+                Some(number) => self.out.push_str(&number),
+                None => self.text(written),
+            },
+            Node::Text(written) => self.text(written),
+            Node::List(items) => {
+                let items = items.iter().map(|item| (None, item));
+                self.sequence(items, ('[', ']'), depth);
+            }
+            Node::Map(members) => {
+                let members = members.iter().map(|(name, node)| (Some(name), node));
+                self.sequence(members, ('{', '}'), depth);
+            }
         }
     }
-}
 
-fn sequence<'n, 'a: 'n>(
-    out: &mut String,
-    parts: impl Iterator<Item = (Option<&'n str>, &'n Node<'a>)>,
-    (open, close): (char, char),
-    depth: usize,
-) {
-    let mut is_empty = true;
-    out.push(open);
-    for (name, node) in parts {
+    fn sequence<'n, 'a: 'n>(
+        &mut self,
+        parts: impl Iterator<Item = (Option<&'n str>, &'n Node<'a>)>,
+        (open, close): (char, char),
+        depth: usize,
+    ) {
+        let mut is_empty = true;
+        self.out.push(open);
+        for (name, node) in parts {
+            if !is_empty {
+                self.out.push(',');
+            }
+            is_empty = false;
+            self.line(depth + 1);
+            if let Some(name) = name {
+                self.text(name);
+                self.out.push(':');
+                if self.layout == Layout::Indented {
+                    self.out.push(' ');
+                }
+            }
+            self.value(node, depth + 1);
+        }
         if !is_empty {
-            out.push(',');
+            self.line(depth);
         }
-        is_empty = false;
-        line(out, depth + 1);
-        if let Some(name) = name {
-            text(out, name);
-            out.push_str(": ");
+        self.out.push(close);
+    }
+
+    fn line(&mut self, depth: usize) {
+        if self.layout == Layout::Indented {
+            self.out.push('\n');
+            for _ in 0..depth {
+                self.out.push_str("  ");
+            }
         }
-        value(out, node, depth + 1);
     }
-    if !is_empty {
-        line(out, depth);
-    }
-    out.push(close);
-}
 
-fn line(out: &mut String, depth: usize) {
-    out.push('\n');
-    for _ in 0..depth {
-        out.push_str("  ");
+    fn text(&mut self, text: &str) {
+        // a text is always writable
+        self.out
+            .push_str(&serde_json::to_string(text).unwrap_or_default());
     }
-}
-
-fn text(out: &mut String, text: &str) {
-    // a text is always writable
-    out.push_str(&serde_json::to_string(text).unwrap_or_default());
 }
 
 /// A number in JSON's notation; none for what has none, such as `.inf`.
@@ -98,9 +126,15 @@ mod tests {
         let yaml = "a: [1.10, 0x1F, .5, +3, .inf, 007, 12345678901234567890]\n\
                     b: {c: \"x\\ty\", d: ~, e: [], f: {}}\ng: true\n";
         let (root, _) = parse(yaml.as_bytes(), &Limits::default()).unwrap();
-        let json = to_json(&root);
-        assert!(json.contains("1.10,"), "{json}");
+        let json = to_json(&root, Layout::Indented);
+        assert!(json.contains("1.10,\n"), "{json}");
         let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let compact = to_json(&root, Layout::Compact);
+        assert!(!compact.contains([' ', '\n']), "{compact}");
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&compact).unwrap(),
+            value
+        );
         let wanted = serde_json::json!({
             "a": [1.10, 31, 0.5, 3.0, ".inf", 7.0, 12_345_678_901_234_567_890_u64],
             "b": {"c": "x\ty", "d": null, "e": [], "f": {}}, "g": true,

@@ -1,6 +1,6 @@
 //! `/throttling/deny-policies` and `/throttling/deny-policy/{conditionId}`.
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Json, Router};
@@ -16,6 +16,7 @@ use crate::error::ApiError;
 use crate::failure::answer;
 use crate::management::with_applied;
 use crate::operation::{Access, BodyKind, Operation};
+use crate::query::Query;
 use crate::services::Services;
 
 const VIEW: Access = Access::Scopes(&["apim:admin", "apim:bl_view"]);

@@ -1,6 +1,6 @@
 //! `/search`: APIs and their documents by content. There are no documents beside APIs yet.
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -14,6 +14,7 @@ use crate::error::ApiError;
 use crate::failure::answer;
 use crate::operation::{Access, BodyKind, Operation};
 use crate::page::Page;
+use crate::query::Query;
 use crate::search;
 use crate::services::Services;
 

@@ -9,27 +9,28 @@ use crate::error::ApiError;
 
 /// Reads a list of `APIScope`.
 pub(super) fn scopes(list: Vec<Value>) -> Result<Vec<ApiScope>, ApiError> {
-    let mut scopes = Vec::with_capacity(list.len());
-    for item in list {
-        let Value::Object(members) = item else {
-            return Err(ApiError::bad_field("scopes", "must hold objects"));
-        };
-        let mut outer = Fields::from_map(members);
-        let shared = outer.flag("shared")?.unwrap_or(false);
-        let Some(mut scope) = outer.object("scope")? else {
-            return Err(ApiError::bad_field("scopes", "each needs the member scope"));
-        };
-        let name = scope.required_text("name", 255)?;
-        let display_name = scope.text("displayName", 255)?;
-        scopes.push(ApiScope {
-            display_name: display_name.unwrap_or_else(|| name.clone()),
-            description: scope.text("description", 512)?.unwrap_or_default(),
-            roles: scope.texts("bindings", 255)?.unwrap_or_default(),
-            name,
-            shared,
-        });
-    }
-    Ok(scopes)
+    let of_scopes = |error: ApiError| ApiError::bad_field("scopes", error.description().to_owned());
+    let scopes = list.into_iter().map(|item| match item {
+        Value::Object(members) => scope(Fields::from_map(members)).map_err(of_scopes),
+        _ => Err(ApiError::bad_field("scopes", "must hold objects")),
+    });
+    scopes.collect()
+}
+
+fn scope(mut outer: Fields) -> Result<ApiScope, ApiError> {
+    let shared = outer.flag("shared")?.unwrap_or(false);
+    let Some(mut scope) = outer.object("scope")? else {
+        return Err(ApiError::bad_field("scope", "is required"));
+    };
+    let name = scope.required_text("name", 255)?;
+    let display_name = scope.text("displayName", 255)?;
+    Ok(ApiScope {
+        display_name: display_name.unwrap_or_else(|| name.clone()),
+        description: scope.text("description", 512)?.unwrap_or_default(),
+        roles: scope.texts("bindings", 255)?.unwrap_or_default(),
+        name,
+        shared,
+    })
 }
 
 /// Writes a scope as the contract's `APIScope`.

@@ -244,7 +244,7 @@ async fn a_deployed_revision_is_given_as_frozen_with_the_state_of_now_on_every_b
         let mut write = apim.write("test.deployed").await.unwrap();
         for sql in [
             "INSERT INTO apis VALUES ('a', 'carbon.super', 'Pizza', 'pizza', '1', '/pizza', \
-             '/pizza/1', 'ann', '', 'HTTP', 'BLOCKED', 0, ',', 'later', 'later', 1, 1, 2, 1)",
+             '/pizza/1', 'ann', '', 'HTTP', 'BLOCKED', 0, ',', 'later', 'later', 1, 1, 2, 'Gold', 1)",
             "INSERT INTO api_revisions VALUES ('r', 'carbon.super', 'a', 1, '', 'frozen', 'x', \
              'ann', 1)",
             "INSERT INTO api_deployments VALUES ('d', 'carbon.super', 'a', 'r', 'Default', \

@@ -97,7 +97,8 @@ async fn giving_the_default_up_acts_with_the_next_deployment() {
     assert!(!update.await.unwrap().value.is_default_version);
     assert_eq!(log(&bench).await.len(), quiet, "nothing changes at runtime");
     redeploy(&bench, &first).await;
-    let Change::ApiDeployed { artifact } = &log(&bench).await[quiet] else {
+    let changes = log(&bench).await;
+    let Change::ApiDeployed { artifact } = &changes[quiet] else {
         panic!("not deployed");
     };
     assert_eq!(artifact.default_context, None);

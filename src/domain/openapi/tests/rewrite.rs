@@ -94,6 +94,13 @@ fn what_agrees_is_kept_what_is_gone_is_left_out_and_what_is_new_is_described() {
         before["components"]["schemas"]
     );
     assert_eq!(rewritten(&text, &wanted), None, "it agrees now");
+    // What would be too large with its indentation is written without.
+    let limits = Limits {
+        bytes: text.len() - 1,
+        ..Limits::default()
+    };
+    let compact = with_operations(UPLOADED.as_bytes(), &limits, &wanted, &[eat()]);
+    assert!(compact.unwrap().unwrap().len() < limits.bytes);
 }
 
 #[test]
