@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::eventually;
 use crate::support::faults::Faults;
+use crate::support::http::Answer;
 use crate::support::node::Node;
 use crate::support::platform::{DEVPORTAL, text};
 use crate::support::upstream::Upstream;
@@ -25,20 +26,8 @@ async fn a_node_on_a_full_disk_says_so_refuses_changes_loses_nothing_and_recover
     };
     call().await.expect(200);
     faults.fill_disk();
-    // What is free inside the files is used up first; every 201 until then is a promise.
-    let mut kept = Vec::new();
-    let refused = loop {
-        let name = format!("application {}", kept.len());
-        let body = json!({"name": name, "throttlingPolicy": "Unlimited", "tokenType": "JWT"});
-        let create = node.post(&format!("{DEVPORTAL}/applications"));
-        let answer = create.bearer(&token).json(&body).send().await;
-        if answer.status != 201 {
-            break answer;
-        }
-        kept.push(name);
-        assert!(kept.len() < 1_000, "the disk is full");
-    };
-    let body = refused.clone().expect(503).json();
+    let (kept, refused) = until_refused(&node, &token).await;
+    let body = refused.expect(503).json();
     assert_eq!(body["code"], 503, "{body}");
     assert!(body["description"].is_string(), "{body}");
     let unready = node.get("/readyz?verbose").send().await.expect(503).text();
@@ -78,6 +67,23 @@ async fn a_node_on_a_full_disk_says_so_refuses_changes_loses_nothing_and_recover
         (served(&usage) == upstream.count() as u64 && usage["unknownCalls"] == 0).then_some(())
     })
     .await;
+}
+
+/// Makes applications until one is refused; gives the names of those that were promised, and the
+/// refusal. What is free inside the files is used up first.
+async fn until_refused(node: &Node, token: &str) -> (Vec<String>, Answer) {
+    let mut kept = Vec::new();
+    loop {
+        let name = format!("application {}", kept.len());
+        let body = json!({"name": name, "throttlingPolicy": "Unlimited", "tokenType": "JWT"});
+        let create = node.post(&format!("{DEVPORTAL}/applications"));
+        let answer = create.bearer(token).json(&body).send().await;
+        if answer.status != 201 {
+            return (kept, answer);
+        }
+        kept.push(name);
+        assert!(kept.len() < 1_000, "the disk is full");
+    }
 }
 
 fn served(usage: &Value) -> u64 {
