@@ -146,20 +146,7 @@ impl Desk {
             } => {
                 let tenant = client.details.tenant.clone();
                 let name = self.checked_user(&tenant, &username, &password, address);
-                let name = name.await?;
-                let name = name.ok_or_else(|| invalid_grant("the user's credentials are wrong"))?;
-                let issued_at_ms = self.clock.now_ms();
-                let roles = self.roles_of(&tenant, &name).await?;
-                Ok(Ground {
-                    roles: roles.ok_or_else(|| invalid_grant("the user is gone"))?,
-                    user: name,
-                    client,
-                    for_user: true,
-                    session: new_id(),
-                    used: None,
-                    within: None,
-                    issued_at_ms,
-                })
+                self.signed_in(client, name.await?).await
             }
             GrantType::RefreshToken(text) => self.refreshed(client, &text).await,
         }
@@ -175,6 +162,23 @@ impl Desk {
                 "the client's owner is gone".to_owned(),
             )),
         }
+    }
+
+    /// The ground of a user whose password was right, if it was.
+    async fn signed_in(&self, client: Client, name: Option<String>) -> Result<Ground, Refused> {
+        let name = name.ok_or_else(|| invalid_grant("the user's credentials are wrong"))?;
+        let issued_at_ms = self.clock.now_ms();
+        let roles = self.roles_of(&client.details.tenant, &name).await?;
+        Ok(Ground {
+            roles: roles.ok_or_else(|| invalid_grant("the user is gone"))?,
+            user: name,
+            client,
+            for_user: true,
+            session: new_id(),
+            used: None,
+            within: None,
+            issued_at_ms,
+        })
     }
 
     async fn refreshed(&self, client: Client, text: &str) -> Result<Ground, Refused> {
