@@ -179,6 +179,49 @@ async fn lists_of_apis_say_which_plans_each_offers_as_it_was_changed_last() {
 }
 
 #[tokio::test]
+async fn who_knows_a_document_gets_304_and_who_saw_another_one_changes_nothing() {
+    let (node, upstream) = (Node::start().await, Upstream::start().await);
+    let admin = node.admin_token().await;
+    let api = node.published(&admin, "Shop", "/shop", &upstream.url).await;
+    let held = node.subscribed(&admin, &api, "mine", "JWT").await;
+    let (application, subscription) = (&held.application, &held.subscription);
+    let get = async |path: &str, known: &str| {
+        let call = node.get(&format!("{DEVPORTAL}{path}")).bearer(&admin);
+        call.header("if-none-match", known).send().await
+    };
+    for path in [
+        format!("/apis/{api}"),
+        format!("/apis/{api}/swagger"),
+        format!("/apis/{api}/subscription-policies"),
+        "/apis".to_owned(),
+        "/applications".to_owned(),
+        format!("/applications/{application}"),
+        format!("/subscriptions?apiId={api}"),
+        format!("/subscriptions/{subscription}"),
+        "/throttling-policies/application".to_owned(),
+    ] {
+        let first = get(&path, "\"0\"").await.expect(200);
+        let tag = first.header("etag").to_owned();
+        get(&path, &tag).await.expect(304);
+    }
+    let one = format!("{DEVPORTAL}/subscriptions/{subscription}");
+    let path = format!("/subscriptions/{subscription}");
+    let old = get(&path, "\"0\"").await.header("etag").to_owned();
+    let body = json!({
+        "apiId": api, "applicationId": application, "throttlingPolicy": "Gold",
+    });
+    let put = node.put(&one).bearer(&admin).header("if-match", &old);
+    let changed = put.json(&body).send().await.expect(200);
+    assert!(changed.header("location").ends_with(&path));
+    assert_ne!(changed.header("etag"), old);
+    let stale = node.delete(&one).bearer(&admin).header("if-match", &old);
+    stale.send().await.expect(412);
+    let new = changed.header("etag");
+    let delete = node.delete(&one).bearer(&admin).header("if-match", new);
+    delete.send().await.expect(200);
+}
+
+#[tokio::test]
 async fn lists_are_sorted_and_narrowed_as_asked_and_what_cannot_be_is_refused() {
     let node = Node::start().await;
     let admin = node.admin_token().await;

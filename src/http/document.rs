@@ -1,7 +1,11 @@
 //! Documents as the contracts show them: a member that has no value is not there; `null` is not a
 //! value of any of their types.
 
+use axum::Json;
+use axum::response::{IntoResponse as _, Response};
 use serde_json::Value;
+
+use crate::entity_tag::tagged_as_seen;
 
 /// The object without the members that have no value.
 pub(crate) fn present(mut document: Value) -> Value {
@@ -9,4 +13,10 @@ pub(crate) fn present(mut document: Value) -> Value {
         members.retain(|_, value| !value.is_null());
     }
     document
+}
+
+/// A document with the tag of what it says.
+pub(crate) fn seen(document: Value) -> Response {
+    let text = document.to_string();
+    tagged_as_seen(Json(document).into_response(), text.as_bytes())
 }

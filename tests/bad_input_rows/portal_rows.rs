@@ -52,7 +52,8 @@ pub(super) fn applications(world: &World) -> Vec<Row> {
         Row::json("POST", multiple, json!([subscription.clone()]), 200),
         Row::json("PUT", of_subscription, subscription, 200)
             .faults(plan)
-            .owned(),
+            .owned()
+            .tagged(),
     ]
 }
 

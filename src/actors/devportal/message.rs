@@ -17,12 +17,18 @@ pub(super) enum PortalMessage {
     UpdateApplication(Application, Answer<Application>),
     DeleteApplication(Application, Answer<()>),
     CreateSubscription(Subscription, Answer<Subscription>),
+    /// What is stored must be as it was read where `as_read` says so.
     UpdateSubscription {
         subscription: Subscription,
         policy: String,
+        as_read: bool,
         answer: Answer<Subscription>,
     },
-    DeleteSubscription(Subscription, Answer<()>),
+    DeleteSubscription {
+        subscription: Subscription,
+        as_read: bool,
+        answer: Answer<()>,
+    },
     /// Makes a client and maps it to an application.
     CreateKeys {
         application: Application,

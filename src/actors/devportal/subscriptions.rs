@@ -30,9 +30,11 @@ impl Writer {
         &self,
         old: &Subscription,
         policy: &str,
+        as_read: bool,
     ) -> Result<Changed<Subscription>, DevPortalError> {
         let mut write = self.0.apim.write("apim.subscriptions.update").await?;
         self.lock_plan(&mut write, old, policy, false).await?;
+        lock_as_read(&mut write, old, as_read).await?;
         let new = subscriptions::update_policy(&mut write, &old.tenant, &old.id, policy).await?;
         let changes = [changed(&new)];
         self.commit(write, &old.tenant, &changes, new).await
@@ -41,8 +43,10 @@ impl Writer {
     pub(super) async fn delete_subscription(
         &self,
         old: &Subscription,
+        as_read: bool,
     ) -> Result<Changed<()>, DevPortalError> {
         let mut write = self.0.apim.write("apim.subscriptions.delete").await?;
+        lock_as_read(&mut write, old, as_read).await?;
         subscriptions::delete(&mut write, &old.tenant, &old.id).await?;
         let changes = [changed(old)];
         self.commit(write, &old.tenant, &changes, ()).await
@@ -91,6 +95,19 @@ impl Writer {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// Locks a subscription; where `as_read` says so it must be what its reader has seen.
+async fn lock_as_read(
+    write: &mut Write,
+    old: &Subscription,
+    as_read: bool,
+) -> Result<(), StoreError> {
+    let stored = subscriptions::lock(write, &old.tenant, &old.id).await?;
+    if as_read && stored.seen_version() != old.seen_version() {
+        return Err(StoreError::Stale);
+    }
+    Ok(())
 }
 
 const fn damaged(reason: String) -> StoreError {

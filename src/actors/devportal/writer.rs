@@ -48,11 +48,17 @@ impl Actor for Writer {
             M::UpdateSubscription {
                 subscription,
                 policy,
+                as_read,
                 answer,
-            } => answer.send(self.update_subscription(&subscription, &policy).await),
-            M::DeleteSubscription(old, answer) => {
-                answer.send(self.delete_subscription(&old).await);
+            } => {
+                let changed = self.update_subscription(&subscription, &policy, as_read);
+                answer.send(changed.await);
             }
+            M::DeleteSubscription {
+                subscription,
+                as_read,
+                answer,
+            } => answer.send(self.delete_subscription(&subscription, as_read).await),
             M::CreateKeys {
                 application,
                 key_type,

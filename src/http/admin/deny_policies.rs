@@ -1,17 +1,18 @@
 //! `/throttling/deny-policies` and `/throttling/deny-policy/{conditionId}`.
 
+use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use axum::{Json, Router};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::admin;
 use super::deny_document::{read, write};
 use super::deny_search::Wanted;
 use crate::auth::Caller;
 use crate::body::Fields;
+use crate::document::seen;
 use crate::error::ApiError;
 use crate::failure::answer;
 use crate::management::with_applied;
@@ -47,13 +48,13 @@ async fn list(
     State(services): State<Services>,
     caller: Caller,
     Query(Searched { query }): Query<Searched>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Response, ApiError> {
     let wanted = Wanted::read(query.as_deref().unwrap_or_default())?;
     let found = admin(&services)?.deny_policies(&caller.tenant).await;
     let found = found.map_err(answer)?;
     let found = found.iter().filter(|policy| wanted.admits(&policy.target));
     let list: Vec<_> = found.map(write).collect();
-    Ok(Json(json!({ "count": list.len(), "list": list })))
+    Ok(seen(json!({ "count": list.len(), "list": list })))
 }
 
 async fn create(
@@ -69,7 +70,7 @@ async fn create(
         changed.value.id
     );
     let headers = [(header::LOCATION, location)];
-    let response = (StatusCode::CREATED, headers, Json(write(&changed.value))).into_response();
+    let response = (StatusCode::CREATED, headers, seen(write(&changed.value))).into_response();
     Ok(with_applied(response, &changed.applied))
 }
 
@@ -77,9 +78,9 @@ async fn get(
     State(services): State<Services>,
     caller: Caller,
     Path(id): Path<String>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Response, ApiError> {
     let found = admin(&services)?.deny_policy(&caller.tenant, &id).await;
-    Ok(Json(write(&found.map_err(answer)?)))
+    Ok(seen(write(&found.map_err(answer)?)))
 }
 
 async fn patch(
@@ -93,7 +94,7 @@ async fn patch(
     let handle = admin(&services)?;
     let changed = handle.set_deny_policy(&caller.tenant, &id, active).await;
     let changed = changed.map_err(answer)?;
-    let response = Json(write(&changed.value)).into_response();
+    let response = seen(write(&changed.value));
     Ok(with_applied(response, &changed.applied))
 }
 

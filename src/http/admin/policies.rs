@@ -14,6 +14,7 @@ use super::admin;
 use super::policy_document::{read, write};
 use crate::auth::Caller;
 use crate::body::Fields;
+use crate::document::seen;
 use crate::entity_tag;
 use crate::error::ApiError;
 use crate::failure::answer;
@@ -82,7 +83,7 @@ async fn list(
 ) -> Result<Response, ApiError> {
     let found = admin(&services)?.policies(&caller.tenant, level).await;
     let list: Vec<_> = found.map_err(answer)?.iter().map(write).collect();
-    Ok(Json(json!({ "count": list.len(), "list": list })).into_response())
+    Ok(seen(json!({ "count": list.len(), "list": list })))
 }
 
 async fn create(
@@ -94,18 +95,20 @@ async fn create(
     let policy = read(level, &caller.tenant, fields)?;
     let changed = admin(&services)?.create_policy(policy).await;
     let changed = changed.map_err(answer)?;
-    let policy = &changed.value;
+    let mut response = located(level, &changed.value);
+    *response.status_mut() = StatusCode::CREATED;
+    Ok(with_applied(response, &changed.applied))
+}
+
+/// A policy with where it is and its tag.
+fn located(level: PolicyLevel, policy: &Policy) -> Response {
     let level = match level {
         PolicyLevel::Api => "advanced",
         level => level.as_str(),
     };
     let location = format!("/api/am/admin/v4/throttling/policies/{level}/{}", policy.id);
-    let headers = [
-        (header::LOCATION, location),
-        (header::ETAG, entity_tag::of(policy.row_version)),
-    ];
-    let response = (StatusCode::CREATED, headers, Json(write(policy))).into_response();
-    Ok(with_applied(response, &changed.applied))
+    let response = ([(header::LOCATION, location)], Json(write(policy))).into_response();
+    entity_tag::tagged(response, policy.row_version)
 }
 
 async fn get(
@@ -115,8 +118,8 @@ async fn get(
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     let policy = find(level, &services, &caller, &id).await?;
-    let tag = [(header::ETAG, entity_tag::of(policy.row_version))];
-    Ok((tag, Json(write(&policy))).into_response())
+    let response = Json(write(&policy)).into_response();
+    Ok(entity_tag::tagged(response, policy.row_version))
 }
 
 async fn update(
@@ -136,8 +139,7 @@ async fn update(
     policy.row_version = entity_tag::met(&headers, known.row_version)?.unwrap_or(0);
     let changed = admin(&services)?.update_policy(policy).await;
     let changed = changed.map_err(answer)?;
-    let tag = [(header::ETAG, entity_tag::of(changed.value.row_version))];
-    let response = (tag, Json(write(&changed.value))).into_response();
+    let response = located(level, &changed.value);
     Ok(with_applied(response, &changed.applied))
 }
 

@@ -1,9 +1,9 @@
 //! `/apis`: what the portal shows, to anybody who looks.
 
+use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
-use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -14,7 +14,8 @@ use domain::policy::PolicyLevel;
 use super::policies::write as write_policy;
 use super::{portal, time};
 use crate::auth::MaybeCaller;
-use crate::document::present;
+use crate::document::{present, seen};
+use crate::entity_tag::{modified, tagged_as_seen};
 use crate::error::ApiError;
 use crate::failure::answer;
 use crate::operation::{Access, BodyKind, Operation};
@@ -71,7 +72,7 @@ async fn list(
     caller: MaybeCaller,
     page: Page,
     Query(Searched { query }): Query<Searched>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Response, ApiError> {
     let query = query.unwrap_or_default();
     let search = search::read(&query)?;
     let span = (page.limit, page.offset);
@@ -80,21 +81,19 @@ async fn list(
     let list: Vec<_> = rows.iter().map(write_row).collect();
     let query: String = form_urlencoded::byte_serialize(query.as_bytes()).collect();
     let path = format!("/api/am/devportal/v3/apis?query={query}&");
-    Ok(Json(page.answer(&list, total, &path)))
+    Ok(seen(page.answer(&list, total, &path)))
 }
 
 async fn get(
     State(services): State<Services>,
     caller: MaybeCaller,
     Path(id): Path<String>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Response, ApiError> {
     let (handle, tenant) = (portal(&services)?, tenant(caller));
     let api = handle.api(&tenant, &id).await.map_err(answer)?;
     let deployed = handle.deployments(&tenant, &id).await.map_err(answer)?;
-    Ok(Json(write(
-        &api,
-        endpoints(services.ingress, &api, &deployed),
-    )))
+    let document = write(&api, endpoints(services.ingress, &api, &deployed));
+    Ok(modified(seen(document), api.updated_at_ms))
 }
 
 async fn swagger(
@@ -104,14 +103,17 @@ async fn swagger(
 ) -> Result<Response, ApiError> {
     let found = portal(&services)?.definition(&tenant(caller), &id).await;
     let blob = found.map_err(answer)?;
-    Ok(([(CONTENT_TYPE, blob.media_type)], blob.bytes).into_response())
+    let kind = [(CONTENT_TYPE, blob.media_type)];
+    let response = (kind, blob.bytes.clone()).into_response();
+    let response = tagged_as_seen(response, &blob.bytes);
+    Ok(modified(response, blob.created_at_ms))
 }
 
 async fn plans(
     State(services): State<Services>,
     caller: MaybeCaller,
     Path(id): Path<String>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Response, ApiError> {
     let (handle, tenant) = (portal(&services)?, tenant(caller));
     let api = handle.api(&tenant, &id).await.map_err(answer)?;
     let policies = handle.policies(&tenant, PolicyLevel::Subscription).await;
@@ -119,7 +121,7 @@ async fn plans(
     let offered = policies
         .iter()
         .filter(|policy| api.policies.contains(&policy.name));
-    Ok(Json(offered.map(write_policy).collect()))
+    Ok(seen(offered.map(write_policy).collect()))
 }
 
 /// Writes an API as lists show it (`APIInfo`).

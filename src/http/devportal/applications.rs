@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Json, Router};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use actors::Failure;
 use actors::devportal::{ApplicationListing, ApplicationSort};
@@ -17,6 +17,7 @@ use super::application_document::{read, write, write_info};
 use super::portal;
 use crate::auth::Caller;
 use crate::body::Fields;
+use crate::document::seen;
 use crate::entity_tag;
 use crate::error::ApiError;
 use crate::failure::answer;
@@ -64,7 +65,7 @@ async fn list(
     caller: Caller,
     page: Page,
     Query(searched): Query<Searched>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Response, ApiError> {
     no_groups(searched.group_id.as_deref())?;
     let handle = portal(&services)?;
     let part = searched.query.as_deref().unwrap_or_default();
@@ -101,7 +102,7 @@ async fn list(
         }
     }
     let path = format!("{}&", path.finish());
-    Ok(Json(page.answer(&list.collect::<Vec<_>>(), total, &path)))
+    Ok(seen(page.answer(&list.collect::<Vec<_>>(), total, &path)))
 }
 
 /// Reads `sortBy` and `sortOrder`; the second is whether it is descending.
@@ -174,8 +175,9 @@ async fn get(
     let application = own(&services, &caller, &id).await?;
     let held = portal(&services)?.subscriptions(&caller.tenant, &id).await;
     let count = i64::try_from(held.map_err(answer)?.len()).unwrap_or(i64::MAX);
-    let tag = [(header::ETAG, entity_tag::of(application.row_version))];
-    Ok((tag, Json(write(&application, count))).into_response())
+    let response = Json(write(&application, count)).into_response();
+    let response = entity_tag::tagged(response, application.row_version);
+    Ok(entity_tag::modified(response, application.updated_at_ms))
 }
 
 async fn update(
@@ -194,8 +196,11 @@ async fn update(
     let changed = changed.map_err(answer)?;
     let held = portal(&services)?.subscriptions(&caller.tenant, &id).await;
     let count = i64::try_from(held.map_err(answer)?.len()).unwrap_or(i64::MAX);
-    let tag = [(header::ETAG, entity_tag::of(changed.value.row_version))];
-    let response = (tag, Json(write(&changed.value, count))).into_response();
+    let application = &changed.value;
+    let location = [(header::LOCATION, format!("{ALL}/{}", application.id))];
+    let response = (location, Json(write(application, count))).into_response();
+    let response = entity_tag::tagged(response, application.row_version);
+    let response = entity_tag::modified(response, application.updated_at_ms);
     Ok(with_applied(response, &changed.applied))
 }
 

@@ -1,7 +1,8 @@
 //! `/throttling-policies/{policyLevel}`: the plans that may be chosen.
 
+use axum::Router;
 use axum::extract::{Path, State};
-use axum::{Json, Router};
+use axum::response::Response;
 use serde_json::{Value, json};
 
 use domain::api::SUPER_TENANT;
@@ -9,7 +10,7 @@ use domain::policy::{Policy, PolicyLevel, QuotaUnit, SUBSCRIPTIONLESS, UNAUTHENT
 
 use super::portal;
 use crate::auth::MaybeCaller;
-use crate::document::present;
+use crate::document::{present, seen};
 use crate::error::ApiError;
 use crate::failure::answer;
 use crate::operation::{Access, BodyKind, Operation};
@@ -39,25 +40,25 @@ async fn list(
     caller: MaybeCaller,
     page: Page,
     Path(level): Path<String>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Response, ApiError> {
     let all = offered(&services, caller, &level).await?;
     let total = all.len();
     let shown = all.iter().skip(page.offset).take(page.limit).map(write);
     let path = format!("/api/am/devportal/v3/throttling-policies/{level}?");
-    Ok(Json(page.answer(&shown.collect::<Vec<_>>(), total, &path)))
+    Ok(seen(page.answer(&shown.collect::<Vec<_>>(), total, &path)))
 }
 
 async fn get(
     State(services): State<Services>,
     caller: MaybeCaller,
     Path((level, name)): Path<(String, String)>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Response, ApiError> {
     let all = offered(&services, caller, &level).await?;
     let found = all
         .iter()
         .find(|policy| policy.name == name || policy.id == name);
     let found = found.ok_or_else(|| ApiError::not_found("throttling policy", &name))?;
-    Ok(Json(write(found)))
+    Ok(seen(write(found)))
 }
 
 async fn offered(

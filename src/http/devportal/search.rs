@@ -1,7 +1,8 @@
 //! `/search`: APIs and their documents by content. There are no documents beside APIs yet.
 
+use axum::Router;
 use axum::extract::State;
-use axum::{Json, Router};
+use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -10,6 +11,7 @@ use actors::devportal::ApiRow;
 use super::apis::tenant;
 use super::portal;
 use crate::auth::MaybeCaller;
+use crate::document::seen;
 use crate::error::ApiError;
 use crate::failure::answer;
 use crate::operation::{Access, BodyKind, Operation};
@@ -36,7 +38,7 @@ async fn find(
     caller: MaybeCaller,
     page: Page,
     Query(Searched { query }): Query<Searched>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Response, ApiError> {
     let query = query.unwrap_or_default();
     let wanted = search::read(&query)?;
     let span = (page.limit, page.offset);
@@ -44,7 +46,7 @@ async fn find(
     let (rows, total) = found.map_err(answer)?;
     let list: Vec<_> = rows.iter().map(write).collect();
     let query: String = form_urlencoded::byte_serialize(query.as_bytes()).collect();
-    Ok(Json(page.answer(
+    Ok(seen(page.answer(
         &list,
         total,
         &format!("{ALL}?query={query}&"),

@@ -1,7 +1,7 @@
 //! `/subscriptions`: those of the caller's own applications.
 
 use axum::extract::{Path, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Json, Router};
 use serde::Deserialize;
@@ -14,7 +14,8 @@ use super::portal;
 use super::subscription_document::{Named, read, write};
 use crate::auth::Caller;
 use crate::body::{self, Fields};
-use crate::document::present;
+use crate::document::{present, seen};
+use crate::entity_tag::{met, tagged};
 use crate::error::ApiError;
 use crate::failure::answer;
 use crate::management::with_applied;
@@ -63,7 +64,7 @@ async fn list(
     caller: Caller,
     page: Page,
     Query(of): Query<Of>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Response, ApiError> {
     no_groups(of.group_id.as_deref())?;
     let handle = portal(&services)?;
     let mut all = match (&of.application_id, &of.api_id) {
@@ -93,7 +94,7 @@ async fn list(
     };
     let (api, application) = (query(of.api_id), query(of.application_id));
     let path = format!("{ALL}?apiId={api}&applicationId={application}&");
-    Ok(Json(page.answer(&list, total, &path)))
+    Ok(seen(page.answer(&list, total, &path)))
 }
 
 /// The APIs and applications that subscriptions name.
@@ -135,9 +136,8 @@ async fn create(
     own(&services, &caller, &new.application_id).await?;
     let changed = portal(&services)?.create_subscription(new).await;
     let changed = changed.map_err(answer)?;
-    let location = [(header::LOCATION, format!("{ALL}/{}", changed.value.id))];
-    let body = Json(shown(&services, &caller, &changed.value).await?);
-    let response = (StatusCode::CREATED, location, body).into_response();
+    let mut response = located(&services, &caller, &changed.value).await?;
+    *response.status_mut() = StatusCode::CREATED;
     Ok(with_applied(response, &changed.applied))
 }
 
@@ -209,34 +209,49 @@ async fn get(
     State(services): State<Services>,
     caller: Caller,
     Path(id): Path<String>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Response, ApiError> {
     let found = portal(&services)?
         .subscription(&caller.tenant, &caller.user, &id)
         .await;
     let (subscription, _) = found.map_err(answer)?;
-    Ok(Json(shown(&services, &caller, &subscription).await?))
+    let body = Json(shown(&services, &caller, &subscription).await?);
+    Ok(tagged(body.into_response(), subscription.seen_version()))
+}
+
+/// A subscription with where it is and the tag of what is seen of it.
+async fn located(
+    services: &Services,
+    caller: &Caller,
+    subscription: &Subscription,
+) -> Result<Response, ApiError> {
+    let location = [(header::LOCATION, format!("{ALL}/{}", subscription.id))];
+    let body = Json(shown(services, caller, subscription).await?);
+    let response = (location, body).into_response();
+    Ok(tagged(response, subscription.seen_version()))
 }
 
 async fn update(
     State(services): State<Services>,
     caller: Caller,
     Path(id): Path<String>,
+    headers: HeaderMap,
     mut fields: Fields,
 ) -> Result<Response, ApiError> {
     let found = portal(&services)?
         .subscription(&caller.tenant, &caller.user, &id)
         .await;
     let (subscription, _) = found.map_err(answer)?;
+    let as_read = met(&headers, subscription.seen_version())?.is_some();
     let wanted = fields.text("requestedThrottlingPolicy", 60)?;
     let policy = match wanted.filter(|wanted| !wanted.is_empty()) {
         Some(policy) => policy,
         None => fields.required_text("throttlingPolicy", 60)?,
     };
     let changed = portal(&services)?
-        .update_subscription(subscription, policy)
+        .update_subscription(subscription, policy, as_read)
         .await;
     let changed = changed.map_err(answer)?;
-    let response = Json(shown(&services, &caller, &changed.value).await?).into_response();
+    let response = located(&services, &caller, &changed.value).await?;
     Ok(with_applied(response, &changed.applied))
 }
 
@@ -244,12 +259,16 @@ async fn delete(
     State(services): State<Services>,
     caller: Caller,
     Path(id): Path<String>,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let found = portal(&services)?
         .subscription(&caller.tenant, &caller.user, &id)
         .await;
     let (subscription, _) = found.map_err(answer)?;
-    let changed = portal(&services)?.delete_subscription(subscription).await;
+    let as_read = met(&headers, subscription.seen_version())?.is_some();
+    let changed = portal(&services)?
+        .delete_subscription(subscription, as_read)
+        .await;
     let changed = changed.map_err(answer)?;
     Ok(with_applied(
         StatusCode::OK.into_response(),

@@ -316,32 +316,40 @@ impl DevPortalHandle {
         .await
     }
 
-    /// Changes a subscription's plan.
+    /// Changes a subscription's plan; what is stored must be as it was read where `as_read` says so.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`], [`DevPortalError::BadField`].
+    /// [`StoreError::NotFound`], [`StoreError::Stale`], [`DevPortalError::BadField`].
     pub async fn update_subscription(
         &self,
         subscription: Subscription,
         policy: String,
+        as_read: bool,
     ) -> Outcome<Changed<Subscription>> {
         let key = subscription.application_id.clone();
         self.change(&key, |answer| PortalMessage::UpdateSubscription {
             subscription,
             policy,
+            as_read,
             answer,
         })
         .await
     }
 
-    /// Unsubscribes.
+    /// Unsubscribes; what is stored must be as it was read where `as_read` says so.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`].
-    pub async fn delete_subscription(&self, old: Subscription) -> Outcome<Changed<()>> {
-        let key = old.application_id.clone();
-        self.change(&key, |answer| {
-            PortalMessage::DeleteSubscription(old, answer)
+    /// [`StoreError::NotFound`], [`StoreError::Stale`].
+    pub async fn delete_subscription(
+        &self,
+        subscription: Subscription,
+        as_read: bool,
+    ) -> Outcome<Changed<()>> {
+        let key = subscription.application_id.clone();
+        self.change(&key, |answer| PortalMessage::DeleteSubscription {
+            subscription,
+            as_read,
+            answer,
         })
         .await
     }
