@@ -230,7 +230,7 @@ impl Fields {
         };
         let texts = list.into_iter().map(|item| match item {
             Value::String(text) if text.contains('\0') => {
-                Err(ApiError::bad_field(name, "must not contain NUL"))
+                Err(self.bad(name, "must not contain NUL"))
             }
             Value::String(text) if text.chars().count() <= most => Ok(text),
             _ => Err(self.bad(

@@ -239,11 +239,11 @@ fn operations(
     extras: &mut Map<String, Value>,
 ) -> Result<Vec<Operation>, ApiError> {
     let mut operations = Vec::with_capacity(list.len());
-    for item in list {
+    for (index, item) in list.into_iter().enumerate() {
         let Value::Object(members) = item else {
             return Err(ApiError::bad_field("operations", "must hold objects"));
         };
-        let mut fields = Fields::from_map(members);
+        let mut fields = Fields::from_map(members).at(&format!("operations[{index}]"));
         let verb = fields.required_text("verb", 20)?.to_ascii_uppercase();
         let target = fields.required_text("target", 2_048)?;
         let auth_type = match fields.text("authType", 50)?.filter(|word| !word.is_empty()) {

@@ -9,18 +9,20 @@ use crate::error::ApiError;
 
 /// Reads a list of `APIScope`.
 pub(super) fn scopes(list: Vec<Value>) -> Result<Vec<ApiScope>, ApiError> {
-    let of_scopes = |error: ApiError| ApiError::bad_field("scopes", error.description().to_owned());
-    let scopes = list.into_iter().map(|item| match item {
-        Value::Object(members) => scope(Fields::from_map(members)).map_err(of_scopes),
-        _ => Err(ApiError::bad_field("scopes", "must hold objects")),
+    let scopes = list.into_iter().enumerate().map(|(index, item)| {
+        let path = format!("scopes[{index}]");
+        match item {
+            Value::Object(members) => scope(Fields::from_map(members).at(&path), &path),
+            _ => Err(ApiError::bad_field(&path, "must be an object")),
+        }
     });
     scopes.collect()
 }
 
-fn scope(mut outer: Fields) -> Result<ApiScope, ApiError> {
+fn scope(mut outer: Fields, path: &str) -> Result<ApiScope, ApiError> {
     let shared = outer.flag("shared")?.unwrap_or(false);
     let Some(mut scope) = outer.object("scope")? else {
-        return Err(ApiError::bad_field("scope", "is required"));
+        return Err(ApiError::bad_field(&format!("{path}.scope"), "is required"));
     };
     let name = scope.required_text("name", 255)?;
     let display_name = scope.text("displayName", 255)?;

@@ -107,8 +107,7 @@ pub(super) fn check_api(fields: &mut Fields) -> Result<(), ApiError> {
 /// Refuses members of an operation that are of another type than the contract's; gives what is
 /// kept of it.
 pub(super) fn operation(mut fields: Fields) -> Result<Map<String, Value>, ApiError> {
-    check(&mut fields, OPERATION)
-        .map_err(|error| ApiError::bad_field("operations", error.description().to_owned()))?;
+    check(&mut fields, OPERATION)?;
     let rest = fields.rest();
     let policies = rest.get("operationPolicies");
     if policies.is_some_and(|policies| !is_hollow(policies)) {
@@ -135,11 +134,6 @@ fn check(fields: &mut Fields, kinds: &[(&str, Kind)]) -> Result<(), ApiError> {
 impl Kind {
     /// Takes the member out if it is of this type.
     fn check(self, fields: &mut Fields, name: &str) -> Result<(), ApiError> {
-        let inner = |inner: Fields, kinds| {
-            let mut inner = inner;
-            check(&mut inner, kinds)
-                .map_err(|error| ApiError::bad_field(name, error.description().to_owned()))
-        };
         match self {
             Self::Text(most) => fields.text(name, most).map(drop),
             Self::Flag => fields.flag(name).map(drop),
@@ -147,25 +141,30 @@ impl Kind {
             Self::Texts => fields.texts(name, SHORT).map(drop),
             Self::Object(kinds) => {
                 let object = fields.object(name)?;
-                object.map_or(Ok(()), |object| inner(object, kinds))
+                object.map_or(Ok(()), |mut object| check(&mut object, kinds))
             }
             Self::Objects(kinds) => {
                 let members = fields.object(name)?.map(Fields::rest).unwrap_or_default();
-                let mut objects = members.into_iter().map(|(_, value)| value);
-                objects.try_for_each(|value| inner(of(name, value)?, kinds))
+                let mut members = members.into_iter();
+                members.try_for_each(|(member, value)| {
+                    check(&mut of(&format!("{name}.{member}"), value)?, kinds)
+                })
             }
             Self::List(kinds) => {
-                let mut objects = fields.list(name)?.unwrap_or_default().into_iter();
-                objects.try_for_each(|value| inner(of(name, value)?, kinds))
+                let list = fields.list(name)?.unwrap_or_default();
+                let mut items = list.into_iter().enumerate();
+                items.try_for_each(|(index, value)| {
+                    check(&mut of(&format!("{name}[{index}]"), value)?, kinds)
+                })
             }
         }
     }
 }
 
-fn of(name: &str, value: Value) -> Result<Fields, ApiError> {
+fn of(path: &str, value: Value) -> Result<Fields, ApiError> {
     match value {
-        Value::Object(members) => Ok(Fields::from_map(members)),
-        _ => Err(ApiError::bad_field(name, "must hold objects")),
+        Value::Object(members) => Ok(Fields::from_map(members).at(path)),
+        _ => Err(ApiError::bad_field(path, "must be an object")),
     }
 }
 
@@ -214,11 +213,9 @@ mod tests {
             Value::Object(members) => Fields::from_map(members),
             other => panic!("{other}"),
         };
-        let refused = operation(members(json!({"usedProductIds": 5}))).unwrap_err();
-        assert!(
-            refused
-                .description()
-                .starts_with("operations: usedProductIds")
-        );
+        let wrong = members(json!({"usedProductIds": 5})).at("operations[0]");
+        let refused = operation(wrong).unwrap_err();
+        let place = "operations[0].usedProductIds: ";
+        assert!(refused.description().starts_with(place), "{refused:?}");
     }
 }
