@@ -17,7 +17,7 @@ mod people;
 mod relay;
 mod revoke;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod validate;
 mod worker;
 
