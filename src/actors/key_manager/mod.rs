@@ -17,7 +17,7 @@ mod people;
 mod relay;
 mod revoke;
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;
 mod validate;
 mod worker;
 
@@ -25,6 +25,8 @@ pub use desk::{Desk, Settings, bare_name};
 pub use handle::{KeyManagerHandle, bearer, hash_hex};
 pub use keys::{KeyError, Keys, SigningAlgorithm};
 pub use passwords::Passwords;
+#[cfg(test)]
+pub(crate) use tests::desk as test_desk;
 
 use std::hash::BuildHasher as _;
 
