@@ -83,29 +83,25 @@ async fn every_call_is_counted_once_by_api_application_and_status() {
     assert_eq!(latency, served["calls"].as_u64().expect("a number"));
 }
 
+/// Eight callers that call until nobody answers.
+fn load(node: &Node, access: &str) -> tokio::task::JoinSet<()> {
+    let mut load = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let (client, access) = (node.client.clone(), access.to_owned());
+        let url = format!("{}/shop/1.0.0/items", node.http);
+        let call = move || client.call("GET", &url).bearer(&access);
+        load.spawn(async move { while call().try_send().await.is_ok() {} });
+    }
+    load
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn after_kill_9_under_load_the_counts_and_the_unknown_bound_what_the_upstream_got() {
     let (node, upstream) = (Arc::new(Node::start().await), Upstream::start().await);
     let token = node.admin_token().await;
     let api = node.published(&token, "Shop", "/shop", &upstream.url).await;
     let subscribed = node.subscribed(&token, &api, "one", "JWT").await;
-    let mut load = tokio::task::JoinSet::new();
-    for _ in 0..8 {
-        let (client, url) = (
-            node.client.clone(),
-            format!("{}/shop/1.0.0/items", node.http),
-        );
-        let access = subscribed.access.clone();
-        load.spawn(async move {
-            while client
-                .call("GET", &url)
-                .bearer(&access)
-                .try_send()
-                .await
-                .is_ok()
-            {}
-        });
-    }
+    let mut load = load(&node, &subscribed.access);
     eventually(60, "the upstream got 6000 requests", || async {
         (upstream.count() >= 6_000).then_some(())
     })

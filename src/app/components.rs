@@ -73,7 +73,7 @@ impl Components {
         let me = (node, incarnation);
         let (traffic_manager, traffic_manager_child) =
             traffic_manager::component(system, broker, &feed, &leases, me, ledger);
-        let (intake, intake_child) = usage::intake(system, apim);
+        let (intake, intake_child) = usage::intake_component(system, apim);
         let settings = UsageSettings::default();
         let (usage, usage_child) =
             usage::component(system, broker, &intake, node, incarnation, settings);

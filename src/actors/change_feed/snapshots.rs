@@ -144,7 +144,9 @@ impl Snapshots {
         let most = u64::try_from(MOST).unwrap_or(u64::MAX);
         let entries = match answer(&log, &cursor.at, most) {
             Answer::UpToDate => Vec::new(),
-            Answer::Entries { from, to } => change_log::list(read, from, to).await?,
+            Answer::Entries { from, to } => {
+                change_log::list(read, from, to, BYTES.saturating_sub(bytes)).await?
+            }
             Answer::Snapshot { .. } => return Ok(Piece::Unavailable),
         };
         for entry in entries {

@@ -8,7 +8,7 @@ use domain::usage::UsageEvent;
 use storage::{apim, broker};
 
 use super::usage_recorder::{Arguments, PATIENCE, Tally, UsageRecorder};
-use crate::usage::{UsageSettings, component, intake};
+use crate::usage::{UsageSettings, component, intake_component};
 
 const CALLS: u64 = 500;
 
@@ -29,13 +29,13 @@ async fn while_the_queue_is_stuck_one_call_waits_and_afterwards_all_are_counted(
     let apim = apim::open(&url).await.unwrap();
     let broker = broker::open(dir.path()).await.unwrap();
     let system = System::new(Clock::system(), true);
-    let (intake, first) = intake(&system, &apim);
+    let (intake, first) = intake_component(&system, &apim);
     let settings = UsageSettings::default();
-    let (usage, second) = component(&system, &broker, &intake, "gw1", 1, settings);
+    let (queue, second) = component(&system, &broker, &intake, "gw1", 1, settings);
     let (tally, inbox) = Tally::new();
     let arguments = Arguments {
         tally: Arc::clone(&tally),
-        usage,
+        usage: queue,
         inbox,
     };
     let (_, third) = child::<UsageRecorder>(&system, "gateway/usage", arguments);

@@ -41,7 +41,7 @@ impl Default for UsageSettings {
 
 /// The intake of a control-plane node over API-M.
 #[must_use]
-pub fn intake(system: &System, apim: &Database) -> (UsageIntakeHandle, Child) {
+pub fn intake_component(system: &System, apim: &Database) -> (UsageIntakeHandle, Child) {
     let arguments = IntakeArguments { apim: apim.clone() };
     let (address, child) = child::<Intake>(system, "usage-intake", arguments);
     let counts = Door::local(

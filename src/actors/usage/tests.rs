@@ -8,7 +8,7 @@ use domain::usage::{Histogram, UsageCount};
 use storage::{Database, apim, broker};
 
 use super::message::DeliverUsage;
-use super::{UsageHandle, UsageIntakeHandle, UsageSettings, component, intake};
+use super::{UsageHandle, UsageIntakeHandle, UsageSettings, component, intake_component};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -25,7 +25,7 @@ async fn node(dir: &Path, incarnation: u64, most_batches: u64) -> Node {
     let apim = apim::open(&url).await.unwrap();
     let broker = broker::open(dir).await.unwrap();
     let system = System::new(Clock::system(), true);
-    let (intake, intake_child) = intake(&system, &apim);
+    let (intake, intake_child) = intake_component(&system, &apim);
     let settings = UsageSettings { most_batches };
     let (usage, child) = component(&system, &broker, &intake, "gw1", incarnation, settings);
     let root = start_root(&system, vec![intake_child, child])
