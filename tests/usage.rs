@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::support::eventually;
 use crate::support::node::{Node, Options};
+use crate::support::scripted::Scripted;
 use crate::support::upstream::Upstream;
 
 async fn usage(node: &Node) -> Value {
@@ -140,4 +143,38 @@ async fn after_kill_9_under_load_the_counts_and_the_unknown_bound_what_the_upstr
         reached,
         "a restart repeats no call"
     );
+    let log = node.log();
+    let warned = log.matches("the last run did not stop in order").count();
+    assert_eq!(warned, 1, "that plans may be used up is said once");
+}
+
+#[tokio::test]
+async fn a_call_that_a_stop_cuts_short_is_counted() {
+    let begun = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhello".to_vec();
+    let upstream = Scripted::start(vec![("/items", begun, true)]);
+    let (mut node, upstream) = (Node::start().await, upstream.await);
+    let token = node.admin_token().await;
+    let api = node.published(&token, "Shop", "/shop", &upstream.url).await;
+    let subscribed = node.subscribed(&token, &api, "one", "JWT").await;
+    let address = node.http.trim_start_matches("http://");
+    let address = address.replace("localhost", "127.0.0.1");
+    let mut stream = TcpStream::connect(address).await.expect("a connection");
+    let call = format!(
+        "GET /shop/1.0.0/items HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\r\n",
+        subscribed.access
+    );
+    stream.write_all(call.as_bytes()).await.expect("written");
+    let mut came = Vec::new();
+    while !String::from_utf8_lossy(&came).contains("hello") {
+        assert!(stream.read_buf(&mut came).await.expect("an answer") > 0);
+    }
+    assert_eq!(node.terminate().await, Some(0));
+    let node = node.crash_and_restart(Options::default()).await;
+    let counted = eventually(10, "the call is counted", || async {
+        let usage = usage(&node).await;
+        (forwarded(&usage) > 0).then_some(usage)
+    });
+    let counted = counted.await;
+    assert_eq!(forwarded(&counted), 1);
+    assert_eq!(counted["unknownCalls"], 0);
 }

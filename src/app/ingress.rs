@@ -12,10 +12,12 @@ use cluster::spawn_named;
 use headgate_http::Acceptance;
 use headgate_http::gateway::{Ingress, Patience, Settings, listen};
 
-use crate::config::Gateway;
+use crate::config::Config;
 
 /// The data plane of a node.
-pub(super) fn ingress(config: &Gateway, gateway: GatewayHandle) -> anyhow::Result<Arc<Ingress>> {
+pub(super) fn ingress(config: &Config, gateway: GatewayHandle) -> anyhow::Result<Arc<Ingress>> {
+    let issuer = config.oauth2.issuer.clone();
+    let config = &config.gateway;
     let settings = Settings {
         trusted_proxies: config.trusted_proxies.clone(),
         allow_loopback_endpoints: config.allow_loopback_endpoints,
@@ -23,6 +25,7 @@ pub(super) fn ingress(config: &Gateway, gateway: GatewayHandle) -> anyhow::Resul
         connect_timeout: config.connect_timeout,
         response_timeout: config.response_timeout,
         outbound_auth_header: config.outbound_auth_header,
+        issuer,
         upstream_authorities: config.upstream_authorities.clone(),
         patience: Patience {
             head: config.head_timeout,

@@ -4,6 +4,7 @@ mod clock;
 mod components;
 mod databases;
 mod ingress;
+mod metrics;
 mod operator;
 mod ready;
 
@@ -13,8 +14,9 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use actors::gateway::GatewayHandle;
 use cluster::{Clock, Root, System, spawn_named};
-use headgate_http::{Readiness, management, server};
+use headgate_http::{Checked, Readiness, management, server};
 
 use crate::config::Config;
 use crate::data_dir::{DataDir, write_file};
@@ -26,23 +28,26 @@ use databases::Databases;
 
 /// How long actors may take to finish what they have.
 const STOP: Duration = Duration::from_secs(15);
+/// How long calls that were cut may take to be accounted.
+const CUT: Duration = Duration::from_secs(2);
 
 /// A running node.
 pub(crate) struct Node {
     stop: CancellationToken,
     servers: Vec<JoinHandle<()>>,
+    gateway: GatewayHandle,
     tree: Root,
     databases: Databases,
     data: DataDir,
 }
 
-/// Starts a node; returns when it takes requests.
+/// Starts a node; returns when it listens. That it is ready it says later, by itself.
 pub(crate) async fn start(config: Config) -> anyhow::Result<Node> {
     // Before anything is written: a busy port must leave no trace.
     let listeners = Listeners::bind(&config.listen).await?;
     let data = DataDir::open(&config.node.data_dir)?;
     telemetry::start(&config.log)?;
-    let metrics = telemetry::metrics()?;
+    let recorded = telemetry::metrics()?;
     let system = System::new(Clock::system(), config.node.encode_asks);
     let tls = tls::server_tls(&data)?;
     let databases = Databases::open(&config, &data).await?;
@@ -60,9 +65,16 @@ pub(crate) async fn start(config: Config) -> anyhow::Result<Node> {
     ready::change_log(&mut readiness, &components.gateway);
     let listeners = listeners.watched();
     ready::listeners(&mut readiness, listeners.acceptances());
+    let looked = metrics::Looked {
+        gateway: components.gateway.clone(),
+        clock: system.clock.clone(),
+        certificate: Arc::clone(&tls.certificate),
+    };
+    let metrics = metrics::scrape(recorded, looked);
     let services = components.services(&system, readiness, metrics, operator_hash, &ports);
+    let readiness = Arc::clone(&services.readiness);
     let stop = CancellationToken::new();
-    let ingress = ingress::ingress(&config.gateway, components.gateway.clone())?;
+    let ingress = ingress::ingress(&config, components.gateway.clone())?;
     let router = management::router(services);
     let mut servers = serve(listeners, &tls.config, router, &ingress, &stop);
     let rounds = clock::follow(system.clock.clone(), tls.certificate, stop.clone());
@@ -70,10 +82,12 @@ pub(crate) async fn start(config: Config) -> anyhow::Result<Node> {
     ports.write(&data.join("run/ports.json"))?;
     let roles: Vec<_> = config.node.roles.iter().map(|role| role.as_str()).collect();
     tracing::info!(roles = roles.join(","), management = %ports.management, ingress_http = ?ports.ingress_http,
-        ingress_https = ?ports.ingress_https, data = %data.path().display(), "node is ready");
+        ingress_https = ?ports.ingress_https, data = %data.path().display(), "node is listening");
+    servers.push(spawn_named("readiness", announce(readiness, stop.clone())));
     Ok(Node {
         stop,
         servers,
+        gateway: components.gateway,
         tree,
         databases,
         data,
@@ -105,6 +119,18 @@ fn serve(
     servers
 }
 
+/// Says once that the node is ready, when `/readyz` says so too.
+async fn announce(readiness: Arc<Readiness>, stop: CancellationToken) {
+    let passed = |checked: &Checked| checked.problem.is_none();
+    while !readiness.run().await.iter().all(passed) {
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(50)) => {}
+            () = stop.cancelled() => return,
+        }
+    }
+    tracing::info!("node is ready");
+}
+
 // === impl Node ===
 
 impl Node {
@@ -113,6 +139,16 @@ impl Node {
         self.stop.cancel();
         for server in self.servers {
             let _ = tokio::time::timeout(STOP, server).await;
+        }
+        // Calls that were cut leave their usage before its recorder goes.
+        let accounted = async {
+            while self.gateway.open_calls() > 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        if tokio::time::timeout(CUT, accounted).await.is_err() {
+            let calls = self.gateway.open_calls();
+            tracing::warn!(calls, "calls did not end, they are not counted");
         }
         self.tree.stop(STOP).await;
         self.databases.close().await;

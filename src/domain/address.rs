@@ -3,7 +3,7 @@
 //! The gateway matches callers with them (trusted proxies, permitted addresses of API keys, deny
 //! policies). IPv4 addresses mapped into IPv6 are taken for what they are.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// A span of addresses of one family, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,8 +65,8 @@ pub fn unmapped(address: IpAddr) -> IpAddr {
 }
 
 /// The caller's address: that of the connection, or, when a trusted proxy is at its other end,
-/// the last one in the lines of `X-Forwarded-For` that no trusted proxy added; what stands before it anybody
-/// may have written.
+/// the last one in the lines of `X-Forwarded-For` that no trusted proxy added; what stands before
+/// it anybody may have written.
 #[must_use]
 pub fn caller<'a>(
     peer: IpAddr,
@@ -80,8 +80,18 @@ pub fn caller<'a>(
     }
     // A proxy may add to the line or add a line.
     let hops = forwarded_for.rev().flat_map(|line| line.rsplit(','));
-    let mut hops = hops.map_while(|hop| hop.trim().parse().ok());
+    let mut hops = hops.map_while(hop);
     hops.find(|hop| !trusts(*hop)).map_or(connected, unmapped)
+}
+
+/// One hop as proxies write it: an address, an IPv6 one in brackets or not, with a port or not.
+fn hop(text: &str) -> Option<IpAddr> {
+    let text = text.trim();
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'));
+    let address = bare.unwrap_or(text).parse().ok();
+    address.or_else(|| text.parse::<SocketAddr>().ok().map(|socket| socket.ip()))
 }
 
 fn number(address: IpAddr) -> (bool, u128) {
@@ -115,6 +125,20 @@ mod tests {
         assert_eq!(of("10.0.0.1", "198.51.100.1, nonsense"), "10.0.0.1");
         assert_eq!(of("10.0.0.1", ""), "10.0.0.1");
         assert_eq!(of("10.0.0.1", "1.1.1.1\n198.51.100.1"), "198.51.100.1");
+    }
+
+    #[test]
+    fn a_hop_may_carry_a_port_and_brackets() {
+        let trusted = [AddressRange::parse("10.0.0.0/8").unwrap()];
+        let of = |said: &str| caller(ip("10.0.0.1"), [said].into_iter(), &trusted).to_string();
+        assert_eq!(
+            of("1.1.1.1, 198.51.100.1:4433, 10.0.0.2:80"),
+            "198.51.100.1"
+        );
+        assert_eq!(of("1.1.1.1, [2001:db8::7]:1"), "2001:db8::7");
+        assert_eq!(of("1.1.1.1, [2001:db8::7]"), "2001:db8::7");
+        assert_eq!(of("1.1.1.1, 2001:db8::7"), "2001:db8::7");
+        assert_eq!(of("1.1.1.1, [2001:db8::7"), "10.0.0.1");
     }
 
     #[test]

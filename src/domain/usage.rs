@@ -10,6 +10,10 @@ use serde::{Deserialize, Serialize};
 pub struct UsageEvent {
     /// When the request came, milliseconds since the epoch.
     pub at_ms: i64,
+    /// The request's method, `other` for those that are not common.
+    pub method: &'static str,
+    /// The throttling policy that refused it.
+    pub policy: Option<Arc<str>>,
     /// Tenant domain.
     pub tenant: Arc<str>,
     /// The API; empty when none matched.

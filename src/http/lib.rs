@@ -21,6 +21,7 @@ pub mod page;
 pub mod publisher;
 mod query;
 mod readiness;
+mod received;
 mod search;
 pub mod server;
 mod services;

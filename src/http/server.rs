@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Extension, Request};
+use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -12,11 +13,13 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
 use tower::util::MapRequestLayer;
 
 use cluster::spawn_named;
 
 use crate::accept::{Acceptance, Accepting};
+use crate::received::Received;
 use crate::timed_body::TimedBody;
 
 /// A TLS handshake that takes longer is dropped.
@@ -73,6 +76,7 @@ async fn connection(
         .http2()
         .timer(TokioTimer::new())
         .max_header_list_size(u32::try_from(HEADER_LIMIT).unwrap_or(u32::MAX));
+    let router = router.map_request(Received::<Incoming>::of);
     let service = TowerToHyperService::new(router);
     match acceptor {
         None => {

@@ -85,6 +85,11 @@ impl ServerCertificate {
         self.state().validity.problem(now_ms)
     }
 
+    /// When the certificate in force ends, seconds since the epoch.
+    pub(crate) fn ends(&self) -> i64 {
+        self.state().validity.until
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

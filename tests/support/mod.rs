@@ -8,6 +8,7 @@ pub mod line;
 pub mod node;
 pub mod platform;
 pub mod postgres;
+pub mod scripted;
 pub mod shop;
 pub mod upstream;
 pub mod wire;

@@ -156,10 +156,21 @@ impl GatewayHandle {
         super::boot_ms(&self.state.clock)
     }
 
+    /// Appends what is known of calls to the metrics, as Prometheus text.
+    pub fn write_metrics(&self, text: &mut String) {
+        self.tally.write_metrics(text);
+    }
+
     /// A call begins that will leave its usage; waits in the rare case that no number for it is
     /// reserved yet.
     pub async fn begin_usage(&self) {
         self.tally.begin().await;
+    }
+
+    /// Calls that began and have not left their usage yet.
+    #[must_use]
+    pub fn open_calls(&self) -> u64 {
+        self.tally.open()
     }
 
     /// Leaves what a call was; never waits.

@@ -9,9 +9,11 @@
 //! | `gateway/usage` | events on their way to the usage store |
 
 mod accounts;
+mod call_sums;
 mod caller;
 mod follower;
 mod handle;
+mod inbox;
 mod lease_cache;
 mod policy_rule;
 mod projection;
@@ -24,6 +26,8 @@ mod state;
 mod token_cache;
 mod touched;
 mod usage_recorder;
+#[cfg(test)]
+mod usage_recorder_tests;
 mod validator;
 
 use std::sync::Arc;
@@ -87,14 +91,14 @@ pub fn component(system: &System, parts: Parts) -> (GatewayHandle, Child) {
         leases: Arc::new(AtomicU64::new(0)),
     };
     let (refiller, second) = leases(system, "gateway/refiller", accounts, &parts.leases);
-    let (tally, events) = usage_recorder::Tally::new();
+    let (tally, inbox) = usage_recorder::Tally::new();
     let (_, third) = child::<usage_recorder::UsageRecorder>(
         system,
         "gateway/usage",
         usage_recorder::Arguments {
             tally: Arc::clone(&tally),
             usage: parts.usage,
-            events,
+            inbox,
         },
     );
     let (_, fourth) = child::<follower::Follower>(

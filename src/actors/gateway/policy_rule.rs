@@ -54,7 +54,7 @@ impl PolicyRule {
         });
         Self {
             default: limit.and_then(|limit| CountedLimit::new(name, limit)),
-            burst: burst.and_then(|limit| CountedLimit::new(name, limit)),
+            burst: burst.and_then(|limit| CountedLimit::new(&format!("{name}_burst"), limit)),
             groups: groups.collect(),
             policy,
         }

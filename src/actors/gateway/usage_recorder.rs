@@ -10,14 +10,14 @@ use std::time::Duration;
 
 use cluster::{Actor, Address, BoxError, Ticker, spawn_named};
 use domain::usage::{Histogram, UsageCount, UsageEvent};
-use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::sync::mpsc::Sender;
 use tokio::sync::{Mutex, Notify};
 use tokio::task::JoinHandle;
 
+use super::call_sums::CallSums;
+use super::inbox::Inbox;
 use crate::usage::UsageHandle;
 
-/// Events that may wait to be counted.
-const WAITING: usize = 65_536;
 /// Event numbers kept reserved ahead of the calls that begin: as many as began in the last round,
 /// within these bounds. They bound what is unknown after a crash.
 const LEAST_AHEAD: u64 = 64;
@@ -25,7 +25,7 @@ const MOST_AHEAD: u64 = 65_536;
 /// Rounds without a call after which numbers that nobody uses are given back.
 const IDLE_ROUNDS: u32 = 5;
 /// How long a call waits for a number before it goes on without one.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 /// Events of one batch.
 const BATCH: u64 = 8_192;
 /// What is counted is recorded so often: rarely enough that a busy gateway's disk has rest, often
@@ -51,6 +51,8 @@ pub(super) struct Tally {
     /// that a full disk makes no call slower than the first.
     stalled: AtomicBool,
     events: Sender<UsageEvent>,
+    /// What is told of calls in the metrics.
+    sums: Arc<CallSums>,
 }
 
 #[derive(Clone)]
@@ -58,7 +60,7 @@ pub(super) struct Arguments {
     pub(super) tally: Arc<Tally>,
     pub(super) usage: UsageHandle,
     /// Outlives the actor's incarnations.
-    pub(super) events: Arc<Mutex<Receiver<UsageEvent>>>,
+    pub(super) inbox: Arc<Mutex<Inbox>>,
 }
 
 pub(super) enum Message {
@@ -97,8 +99,9 @@ struct Batch {
 // === impl Tally ===
 
 impl Tally {
-    pub(super) fn new() -> (Arc<Self>, Arc<Mutex<Receiver<UsageEvent>>>) {
-        let (events, receiver) = channel(WAITING);
+    pub(super) fn new() -> (Arc<Self>, Arc<Mutex<Inbox>>) {
+        let sums = Arc::new(CallSums::default());
+        let (inbox, events) = Inbox::new(Arc::clone(&sums));
         let tally = Self {
             begun: AtomicU64::new(0),
             ended: AtomicU64::new(0),
@@ -108,8 +111,9 @@ impl Tally {
             dropped: AtomicU64::new(0),
             stalled: AtomicBool::new(false),
             events,
+            sums,
         };
-        (Arc::new(tally), Arc::new(Mutex::new(receiver)))
+        (Arc::new(tally), Arc::new(Mutex::new(inbox)))
     }
 
     /// A call begins. A number for its event is reserved before it goes on, so that after a crash
@@ -117,6 +121,10 @@ impl Tally {
     pub(super) async fn begin(&self) {
         let mine = self.begun.fetch_add(1, Ordering::SeqCst);
         if mine < self.allowed.load(Ordering::SeqCst) {
+            return;
+        }
+        if self.stalled.load(Ordering::Relaxed) {
+            metrics::counter!("headgate_usage_unnumbered_total").increment(1);
             return;
         }
         let waiting = async {
@@ -129,15 +137,26 @@ impl Tally {
                 given.await;
             }
         };
-        let patience = if self.stalled.load(Ordering::Relaxed) {
-            Duration::ZERO
-        } else {
-            PATIENCE
-        };
-        if tokio::time::timeout(patience, waiting).await.is_err() {
-            self.stalled.store(true, Ordering::Relaxed);
+        if tokio::time::timeout(PATIENCE, waiting).await.is_err() {
+            if !self.stalled.swap(true, Ordering::Relaxed) {
+                tracing::warn!(
+                    "usage cannot be written to the broker database: calls go on and wait in \
+                     memory to be counted, a crash would lose them untold"
+                );
+            }
             metrics::counter!("headgate_usage_unnumbered_total").increment(1);
         }
+    }
+
+    /// Calls that began and did not end yet.
+    pub(super) fn open(&self) -> u64 {
+        let ended = self.ended.load(Ordering::SeqCst);
+        self.begun.load(Ordering::SeqCst).saturating_sub(ended)
+    }
+
+    /// Appends what is known of calls, as Prometheus text.
+    pub(super) fn write_metrics(&self, text: &mut String) {
+        self.sums.write(text);
     }
 
     /// The call ended.
@@ -179,6 +198,9 @@ impl Actor for UsageRecorder {
             Message::Tick => self.round().await,
             Message::Wanted => self.reserve().await,
         };
+        if done.is_err() {
+            self.arguments.inbox.lock().await.look_at_all();
+        }
         // Said once: it is tried twenty times a second.
         match done {
             Err(error) if !self.failing => {
@@ -200,7 +222,12 @@ impl Actor for UsageRecorder {
             Err(error) => Err(error),
         };
         if let Err(error) = last_word {
-            tracing::warn!(%error, "usage of the last moments is not recorded");
+            let waiting = self.arguments.inbox.lock().await.len();
+            let calls = self
+                .pending
+                .as_ref()
+                .map_or(waiting, |batch| waiting + batch.len());
+            tracing::warn!(%error, calls, "usage of the last moments is not recorded");
         }
     }
 }
@@ -214,7 +241,7 @@ impl UsageRecorder {
         if self.free.is_empty() {
             self.reserve().await?;
         }
-        let waiting = self.arguments.events.lock().await.len() as u64;
+        let waiting = self.arguments.inbox.lock().await.len();
         let dropped = self.arguments.tally.dropped.load(Ordering::Relaxed);
         let mut due = waiting.saturating_add(dropped);
         while due > 0 || self.pending.is_some() {
@@ -236,7 +263,7 @@ impl UsageRecorder {
             if let Some(numbers) = recorded.reserved {
                 self.reserved(numbers);
             }
-            due = due.saturating_sub(last.saturating_sub(first) + 1);
+            due = due.saturating_sub((last + 1).saturating_sub(first));
         }
         Ok(())
     }
@@ -245,18 +272,15 @@ impl UsageRecorder {
     async fn next_batch(&mut self) -> Option<Batch> {
         let (first, end) = *self.free.front()?;
         let most = BATCH.min(end.saturating_sub(first).saturating_add(1));
-        // What was dropped has a number too, so that the sums tell of it.
+        // What was dropped has a number too, and in no count it is told as unknown.
         let tally = &self.arguments.tally;
         let dropped = tally.dropped.swap(0, Ordering::Relaxed);
         let mut used = dropped.min(most);
         tally.dropped.fetch_add(dropped - used, Ordering::Relaxed);
         let mut counts = BTreeMap::new();
-        let mut events = self.arguments.events.lock().await;
-        while used < most {
-            let Ok(event) = events.try_recv() else { break };
-            count(&mut counts, &event);
-            used += 1;
-        }
+        let mut inbox = self.arguments.inbox.lock().await;
+        used += inbox.take(most - used, |event| count(&mut counts, event));
+        drop(inbox);
         if used == 0 {
             return None;
         }
@@ -346,6 +370,14 @@ impl UsageRecorder {
         self.reserved = 0;
         self.arguments.usage.release(self.used).await?;
         Ok(())
+    }
+}
+
+// === impl Batch ===
+
+impl Batch {
+    const fn len(&self) -> u64 {
+        (self.last + 1).saturating_sub(self.first)
     }
 }
 

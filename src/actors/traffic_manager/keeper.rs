@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::{Actor, Address, BoxError, Clock};
-use storage::{Database, StoreError, broker::ledger};
+use storage::broker::ledger::{self, LastStop};
+use storage::{Database, StoreError};
 
 use super::slot::{Slots, Start};
 use crate::ticker::{Ticker, ticker};
@@ -46,6 +47,12 @@ impl Actor for Keeper {
             // Set once a process: a restart of this actor is no restart of the ledger.
             let _ = arguments.slots.start.set(Start { last_stop, at_ms });
             tracing::info!(?last_stop, "lease ledger begins");
+            if last_stop == LastStop::Crashed {
+                tracing::warn!(
+                    "the last run did not stop in order, what it granted is not known: plans by the \
+                     minute or second count as used up (429) until their running windows end"
+                );
+            }
         }
         Ok(Self {
             arguments,

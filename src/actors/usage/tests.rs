@@ -208,3 +208,20 @@ async fn what_a_full_queue_drops_is_told_as_unknown() {
     assert_eq!(calls(&node).await, 0);
     node.root.stop(DEADLINE).await;
 }
+
+#[tokio::test]
+async fn numbers_that_are_in_no_count_of_their_batch_are_told_as_unknown() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = node(dir.path(), 1, 100).await;
+    node.usage.reserve(50).await.unwrap();
+    let recorded = node.usage.record((1, 10), vec![count(7)], 0).await.unwrap();
+    assert!(recorded.kept);
+    let until = node.system.clock.monotonic() + DEADLINE;
+    while node.intake.unknown().await.unwrap() != 3 {
+        assert!(node.system.clock.monotonic() < until, "not told in time");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    delivered(&node, 1).await;
+    assert_eq!(calls(&node).await, 7);
+    node.root.stop(DEADLINE).await;
+}

@@ -2,13 +2,13 @@
 //! left with the usage recorder, the access log and the metrics. It never waits.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use domain::usage::UsageEvent;
 use http::{HeaderValue, Method, Uri};
 
 use super::ingress::Ingress;
+use super::intake::Intake;
 use super::meters::Meters;
 
 /// The most bytes of a path in the access log.
@@ -23,10 +23,11 @@ pub(super) struct Account {
     pub(super) target: Uri,
     pub(super) event: UsageEvent,
     pub(super) began: Duration,
-    pub(super) bytes_in: Arc<AtomicU64>,
+    pub(super) intake: Arc<Intake>,
     pub(super) bytes_out: u64,
     /// Counts the bytes, when a policy limits them.
     pub(super) meters: Option<Arc<Meters>>,
+    /// Whether the answer has not gone out whole.
     pub(super) broken: bool,
 }
 
@@ -47,7 +48,7 @@ impl Drop for Account {
         let gateway = &self.ingress.gateway;
         let spent = gateway.clock().monotonic().saturating_sub(self.began);
         self.event.latency_us = u64::try_from(spent.as_micros()).unwrap_or(u64::MAX);
-        self.event.bytes_in = self.bytes_in.load(Ordering::Relaxed);
+        self.event.bytes_in = self.intake.bytes();
         self.event.bytes_out = self.bytes_out;
         tracing::info!(
             target: "headgate::access",

@@ -5,12 +5,13 @@ use std::borrow::Cow;
 use actors::gateway::{Caller, Presented};
 use domain::address::AddressRange;
 use domain::api::AuthType;
+use domain::artifact::Artifact;
 use domain::validation::Grant;
 use domain::validation_cache::Hit;
 use http::StatusCode;
 
 use super::exchange::Exchange;
-use super::fault::{Extra, Fault, OAUTH2};
+use super::fault::{API_KEY, EITHER, Extra, Fault, OAUTH2};
 
 /// The longest credential.
 const CREDENTIAL_LIMIT: usize = 8 * 1024;
@@ -22,8 +23,14 @@ pub(super) async fn authenticate(exchange: &mut Exchange) -> Result<(), Fault> {
         return Ok(());
     }
     let (presented, text) = presented(exchange)?;
+    let wrong = || {
+        Fault::invalid_credentials().with(Extra::Challenge(match presented {
+            Presented::Bearer => OAUTH2,
+            Presented::ApiKey => API_KEY,
+        }))
+    };
     if !is_well_formed(&text) {
-        return Err(Fault::invalid_credentials());
+        return Err(wrong());
     }
     let gateway = &exchange.ingress.gateway;
     let entry = gateway
@@ -32,9 +39,7 @@ pub(super) async fn authenticate(exchange: &mut Exchange) -> Result<(), Fault> {
         .map_err(|_| Fault::platform("The credential cannot be validated now. Try again"))?;
     match entry.hit(exchange.at_ms) {
         Hit::Current(Caller::Granted(granted)) => permitted(exchange, &granted.grant)?,
-        Hit::Current(Caller::Refused(_)) | Hit::Expired => {
-            return Err(Fault::invalid_credentials());
-        }
+        Hit::Current(Caller::Refused(_)) | Hit::Expired => return Err(wrong()),
         Hit::Touched => {
             return Err(Fault::platform(
                 "The credential changes at this moment. Try again",
@@ -80,7 +85,7 @@ fn presented(exchange: &Exchange) -> Result<(Presented, Cow<'_, str>), Fault> {
             return Ok((Presented::ApiKey, Cow::Borrowed(key)));
         }
     }
-    Err(missing())
+    Err(missing(artifact))
 }
 
 /// Shapes that no credential has are refused before anybody is asked (threats 3).
@@ -152,7 +157,12 @@ fn not_from_here(description: &'static str) -> Fault {
     Fault::client(900_901, StatusCode::FORBIDDEN, "Forbidden", description)
 }
 
-fn missing() -> Fault {
+fn missing(artifact: &Artifact) -> Fault {
+    let challenge = match (artifact.oauth2, artifact.api_key) {
+        (true, true) => EITHER,
+        (false, true) => API_KEY,
+        (_, false) => OAUTH2,
+    };
     Fault::client(
         900_902,
         StatusCode::UNAUTHORIZED,
@@ -160,7 +170,7 @@ fn missing() -> Fault {
         "Invalid Credentials. Make sure your API invocation call has a header: 'Authorization : \
          Bearer ACCESS_TOKEN' or 'apikey: API_KEY'",
     )
-    .with(Extra::Challenge(OAUTH2))
+    .with(Extra::Challenge(challenge))
 }
 
 #[cfg(test)]

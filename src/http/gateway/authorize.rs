@@ -11,7 +11,7 @@ use domain::validation::{Grant, GrantKind, UserType};
 use http::StatusCode;
 
 use super::exchange::{Exchange, Matched, granted};
-use super::fault::Fault;
+use super::fault::{API_KEY, Extra, Fault, OAUTH2};
 
 /// Authorizes the caller; anonymous resources only need an endpoint.
 pub(super) fn authorize(exchange: &Exchange) -> Result<(), Fault> {
@@ -56,7 +56,7 @@ fn of_this_api(matched: &Matched, grant: &Grant) -> Result<(), Fault> {
     }
     match &grant.application {
         Some(application) if application.status != ApplicationStatus::Approved => {
-            Err(Fault::invalid_credentials())
+            Err(Fault::invalid_credentials().with(challenge(grant)))
         }
         _ => Ok(()),
     }
@@ -77,7 +77,8 @@ fn subscribed(matched: &Matched, granted: &Granted) -> Result<(), Fault> {
             StatusCode::UNAUTHORIZED,
             "The requested API is temporarily blocked",
             "Access failure for API: the subscription is blocked",
-        )),
+        )
+        .with(challenge(&granted.grant))),
         SubscriptionStatus::OnHold => Err(Fault::client(
             900_909,
             StatusCode::FORBIDDEN,
@@ -106,7 +107,8 @@ fn kind_of_token(matched: &Matched, grant: &Grant) -> Result<(), Fault> {
         StatusCode::UNAUTHORIZED,
         "Incorrect Access Token Type is provided",
         "The access token type used is not supported when invoking the API",
-    ))
+    )
+    .with(challenge(grant)))
 }
 
 fn scopes(matched: &Matched, grant: &Grant) -> Result<(), Fault> {
@@ -142,6 +144,14 @@ fn audience(matched: &Matched, grant: &Grant) -> Result<(), Fault> {
         "The access token does not allow you to access the requested resource",
         "The access token does not name an audience that the API accepts",
     ))
+}
+
+/// What a 401 asks for in place of the credential that was good and did not do.
+fn challenge(grant: &Grant) -> Extra {
+    Extra::Challenge(match grant.kind {
+        GrantKind::ApiKey => API_KEY,
+        _ => OAUTH2,
+    })
 }
 
 fn no_subscription() -> Fault {

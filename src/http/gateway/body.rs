@@ -3,15 +3,19 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use cluster::Clock;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use crate::received::Received;
+
 use super::account::Account;
+use super::ingress::Settings;
+use super::intake::Intake;
 use super::meters::Meters;
 use super::patience::{PIECE, Waiting};
 use super::turn::Open;
@@ -42,8 +46,10 @@ pub(super) struct Answering {
 /// The body of a request on its way to the upstream.
 #[derive(Debug)]
 pub(super) struct RequestBody {
-    inner: Incoming,
-    counted: Arc<AtomicU64>,
+    inner: Received,
+    intake: Arc<Intake>,
+    /// None when there is no body.
+    clock: Option<Clock>,
     limit: u64,
     /// Counts the bytes, when a policy limits them.
     meters: Option<Arc<Meters>>,
@@ -107,7 +113,7 @@ impl Body for GatewayBody {
                 account,
                 waiting,
             } => {
-                let Poll::Ready(frame) = Pin::new(inner).poll_frame(cx) else {
+                let Poll::Ready(frame) = Pin::new(&mut *inner).poll_frame(cx) else {
                     ready!(waiting.poll_over(cx));
                     account.broken = true;
                     return Poll::Ready(Some(Err(BodyFault::Stalled)));
@@ -116,10 +122,11 @@ impl Body for GatewayBody {
                     Some(Ok(frame)) => {
                         let bytes = frame.data_ref().map_or(0, Bytes::len);
                         account.passed(bytes as u64);
+                        account.broken = !inner.is_end_stream();
                         waiting.came(bytes as u64);
                     }
                     Some(Err(_)) => account.broken = true,
-                    None => {}
+                    None => account.broken = false,
                 }
                 Poll::Ready(frame.map(|frame| frame.map_err(BodyFault::Upstream)))
             }
@@ -168,20 +175,29 @@ impl Body for Answering {
 // === impl RequestBody ===
 
 impl RequestBody {
-    /// At most `limit` bytes, each KiB within `patience`.
-    pub(super) const fn new(
-        inner: Incoming,
-        counted: Arc<AtomicU64>,
-        limit: u64,
+    /// At most `body_limit` bytes, each KiB within the patience for bodies.
+    pub(super) fn new(
+        inner: Received,
+        intake: Arc<Intake>,
+        clock: &Clock,
+        settings: &Settings,
         meters: Option<Arc<Meters>>,
-        patience: Duration,
     ) -> Self {
+        let clock = (!inner.is_end_stream()).then(|| clock.clone());
         Self {
             inner,
-            counted,
-            limit,
+            intake,
+            clock,
+            limit: settings.body_limit,
             meters,
-            waiting: Waiting::new(patience, PIECE),
+            waiting: Waiting::new(settings.patience.body, PIECE),
+        }
+    }
+
+    /// It is somebody else's turn from now on.
+    fn turn(&self, told: impl FnOnce(&Intake, Duration)) {
+        if let Some(clock) = &self.clock {
+            told(&self.intake, clock.monotonic());
         }
     }
 }
@@ -195,9 +211,11 @@ impl Body for RequestBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
         let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) else {
+            self.turn(Intake::wanting);
             ready!(self.waiting.poll_over(cx));
             return Poll::Ready(Some(Err(BodyFault::Slow)));
         };
+        self.turn(Intake::handed_on);
         let Some(frame) = frame else {
             return Poll::Ready(None);
         };
@@ -211,11 +229,10 @@ impl Body for RequestBody {
         };
         let bytes = data.len() as u64;
         self.waiting.came(bytes);
-        let sum = self.counted.fetch_add(bytes, Ordering::Relaxed) + bytes;
         if let Some(meters) = &self.meters {
             meters.count(bytes);
         }
-        if sum > self.limit {
+        if self.intake.came(bytes) > self.limit {
             return Poll::Ready(Some(Err(BodyFault::TooLarge)));
         }
         Poll::Ready(Some(Ok(Frame::data(data))))

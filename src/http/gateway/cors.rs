@@ -8,7 +8,7 @@ use http::{Method, Response, StatusCode};
 use super::body::GatewayBody;
 use super::exchange::{CorsAnswer, Exchange};
 use super::fault::Fault;
-use super::matching::Found;
+use super::matching::{Found, no_resource};
 
 /// The answer to a preflight; none when the request is not one that the gateway answers.
 pub(super) fn preflight(
@@ -19,6 +19,9 @@ pub(super) fn preflight(
         return Ok(None);
     }
     let offered = found.route.resources.verbs(&found.rest);
+    if offered.is_empty() {
+        return Err(no_resource());
+    }
     // An API that offers OPTIONS itself and does no cross-origin of its own gets the request.
     let cors = &found.route.api.artifact.cors;
     if offered.contains(domain::verb::Verb::Options) && !cors.enabled {

@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use actors::gateway::{ApiRoute, Caller, CountedLimit, Granted, Rules};
@@ -16,6 +15,7 @@ use http::{HeaderValue, StatusCode};
 
 use super::fault::Fault;
 use super::ingress::Ingress;
+use super::intake::Intake;
 use super::meters::Meters;
 use super::serve::{Peer, account};
 
@@ -45,8 +45,8 @@ pub(super) struct Exchange {
     pub(super) rules: Arc<Rules>,
     /// The API it is for, as soon as that is known.
     pub(super) route: Option<Arc<Route<ApiRoute>>>,
-    /// Body bytes from the caller so far.
-    pub(super) bytes_in: Arc<AtomicU64>,
+    /// How far its body has come.
+    pub(super) intake: Arc<Intake>,
     /// Whether its account was opened; a request that is dropped before (the caller went away)
     /// is accounted then.
     pub(super) accounted: bool,
@@ -94,6 +94,8 @@ pub(super) struct Decision {
     pub(super) forwarded: bool,
     /// The upstream's time to its head, microseconds.
     pub(super) upstream_us: u64,
+    /// The throttling policy that refused it.
+    pub(super) refused_by: Option<Arc<str>>,
 }
 
 // === impl Exchange ===

@@ -60,6 +60,11 @@ pub(super) enum Extra {
 
 /// The challenge of a missing or bad token.
 pub(super) const OAUTH2: &str = "OAuth2 realm=\"WSO2 API Manager\"";
+/// The challenge of a bad API key.
+pub(super) const API_KEY: &str = "API Key realm=\"WSO2 API Manager\"";
+/// The challenge where either would do.
+pub(super) const EITHER: &str =
+    "OAuth2 realm=\"WSO2 API Manager\", API Key realm=\"WSO2 API Manager\"";
 
 // === impl Fault ===
 
@@ -106,6 +111,11 @@ impl Fault {
             retry_after: None,
             extra: Extra::Report,
         }
+    }
+
+    /// An upstream that breaks the protocol.
+    pub(super) const fn not_http(description: &'static str) -> Self {
+        Self::upstream(101_506, StatusCode::BAD_GATEWAY, description)
     }
 
     /// A request that breaks the protocol; the connection is of no more use.
@@ -165,6 +175,11 @@ impl Fault {
             "Invalid Credentials. Make sure you have provided the correct security credentials",
         )
         .with(Extra::Challenge(OAUTH2))
+    }
+
+    /// Whether a throttling policy refuses.
+    pub(super) fn is_throttling(&self) -> bool {
+        self.status == StatusCode::TOO_MANY_REQUESTS
     }
 
     /// With something besides.
@@ -238,14 +253,28 @@ impl Fault {
             900_900..=900_999 => ("ams", "http://wso2.org/apimanager/security"),
             _ => ("am", "http://wso2.org/apimanager"),
         };
-        format!(
-            "<{prefix}:fault xmlns:{prefix}=\"{space}\"><{prefix}:code>{}</{prefix}:code>\
-             <{prefix}:message>{}</{prefix}:message>\
-             <{prefix}:description>{}</{prefix}:description></{prefix}:fault>",
-            self.code,
-            escaped(self.message),
-            escaped(&self.description)
-        )
+        let mut text = format!("<{prefix}:fault xmlns:{prefix}=\"{space}\">");
+        let code = self.code.to_string();
+        let report = matches!(self.extra, Extra::Report).then_some("Status report");
+        let next = match &self.extra {
+            Extra::NextAccess(time) => Some(time.as_str()),
+            _ => None,
+        };
+        let members = [
+            ("code", Some(code.as_str())),
+            ("type", report),
+            ("message", Some(self.message)),
+            ("description", Some(&*self.description)),
+            ("nextAccessTime", next),
+        ];
+        for (name, value) in members {
+            if let Some(value) = value {
+                let value = escaped(value);
+                text.push_str(&format!("<{prefix}:{name}>{value}</{prefix}:{name}>"));
+            }
+        }
+        text.push_str(&format!("</{prefix}:fault>"));
+        text
     }
 }
 
@@ -253,4 +282,30 @@ fn escaped(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn xml_tells_what_json_tells() {
+        let missing = Fault::not_found().xml();
+        assert_eq!(
+            missing,
+            "<am:fault xmlns:am=\"http://wso2.org/apimanager\"><am:code>404</am:code>\
+             <am:type>Status report</am:type><am:message>Not Found</am:message>\
+             <am:description>The requested resource is not available.</am:description></am:fault>"
+        );
+        let throttled = Fault::client(900_804, StatusCode::TOO_MANY_REQUESTS, "Out", "a < b");
+        let throttled = throttled.with(Extra::NextAccess("soon".to_owned())).xml();
+        assert!(
+            throttled.ends_with(
+                "<amt:description>a &lt; b</amt:description>\
+                 <amt:nextAccessTime>soon</amt:nextAccessTime></amt:fault>"
+            ),
+            "{throttled}"
+        );
+        assert!(!throttled.contains("amt:type"), "{throttled}");
+    }
 }

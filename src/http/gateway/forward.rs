@@ -1,66 +1,98 @@
-//! Passes the request on and the answer back: bodies as streams, hop-by-hop fields and everything
-//! that a caller could forge taken off, one framing of ours.
+//! Passes the request on and the answer back: bodies as streams, one framing of ours; what of the
+//! fields goes along is decided in [`super::fields`].
 
+use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use actors::gateway::Upstream;
+use cluster::Clock;
 use domain::endpoint::check_address;
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 
-use crate::caller_address;
+use crate::received::Received;
 
 use super::authorize::upstream;
 use super::body::{BodyFault, RequestBody};
 use super::exchange::Exchange;
 use super::fault::{Fault, Source};
+use super::fields;
+use super::intake::{Intake, Turn};
 
-const FORGED_PREFIXES: [&str; 3] = ["x-forwarded-", "x-authenticated-", "x-tenant"];
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+type Answered = Result<Response<Incoming>, hyper_util::client::legacy::Error>;
 
 /// Sends the request; gives the upstream's answer with its body still flowing.
 pub(super) async fn forward(
     exchange: &mut Exchange,
-    body: Incoming,
-    bytes_in: &Arc<AtomicU64>,
+    body: Received,
 ) -> Result<Response<Incoming>, Fault> {
     let ingress = Arc::clone(&exchange.ingress);
     let uri = target(exchange)?;
-    let (limit, patience) = (ingress.settings.body_limit, ingress.settings.patience.body);
+    let clock = ingress.gateway.clock();
+    let intake = Arc::clone(&exchange.intake);
     let meters = exchange.meters.clone();
-    let body = RequestBody::new(body, Arc::clone(bytes_in), limit, meters, patience);
+    let body = RequestBody::new(body, Arc::clone(&intake), clock, &ingress.settings, meters);
     let mut request = Request::new(body);
     *request.method_mut() = exchange.head.method.clone();
     *request.uri_mut() = uri;
     *request.version_mut() = Version::HTTP_11;
-    *request.headers_mut() = fields(exchange)?;
+    *request.headers_mut() = fields::to_upstream(exchange)?;
     // From here on the units are spent, whatever the upstream answers.
     std::mem::take(&mut exchange.basket).keep();
     exchange.decision.forwarded = true;
-    let began = ingress.gateway.clock().monotonic();
+    intake.handed_on(clock.monotonic());
     let answer = ingress.client.request(request);
-    let answer = tokio::time::timeout(ingress.settings.response_timeout, answer).await;
-    let took = ingress.gateway.clock().monotonic().saturating_sub(began);
+    let answer = in_time(answer, &intake, clock, ingress.settings.response_timeout).await;
+    let (_, since) = intake.turn();
+    let took = clock.monotonic().saturating_sub(since);
     exchange.decision.upstream_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-    let mut answer = match answer {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(error)) => return Err(failed(&error)),
-        Err(_) => {
+    let answer = answer.inspect_err(|fault| tell(exchange, fault, "no answer in time"))?;
+    let mut answer = answer.map_err(|error| {
+        let fault = failed(&error);
+        tell(exchange, &fault, &chain(&error));
+        fault
+    })?;
+    if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+        // Its caller was never told that it may, and both would read on in different ways.
+        let fault =
+            Fault::not_http("The endpoint switched to a protocol that it was not asked for");
+        tell(exchange, &fault, "101 Switching Protocols");
+        return Err(fault);
+    }
+    fields::from_upstream(answer.headers_mut()).inspect_err(|fault| {
+        tell(exchange, fault, "a transfer coding besides chunked");
+    })?;
+    Ok(answer)
+}
+
+/// Waits for the answer. The upstream's time begins when it has the last byte of the request; while
+/// the caller has more to send, the body itself knows how long.
+async fn in_time(
+    answer: impl Future<Output = Answered>,
+    intake: &Intake,
+    clock: &Clock,
+    limit: Duration,
+) -> Result<Answered, Fault> {
+    let mut answer = pin!(answer);
+    let mut wait = limit;
+    loop {
+        if let Ok(answer) = tokio::time::timeout(wait, &mut answer).await {
+            return Ok(answer);
+        }
+        wait = match intake.turn() {
+            (Turn::Caller, _) => limit,
+            (Turn::Upstream, since) => (since + limit).saturating_sub(clock.monotonic()),
+        };
+        if wait.is_zero() {
             return Err(Fault::upstream(
                 101_504,
                 StatusCode::GATEWAY_TIMEOUT,
                 "Send timeout: the endpoint did not answer in time",
             ));
         }
-    };
-    strip(answer.headers_mut(), |_| false);
-    Ok(answer)
+    }
 }
 
 /// The upstream's URL: its base, the canonical path that was matched, the query as it came.
@@ -107,109 +139,6 @@ fn push_query(path: &mut String, query: &str, exchange: &Exchange) {
     }
 }
 
-/// The fields that the upstream gets.
-fn fields(exchange: &mut Exchange) -> Result<HeaderMap, Fault> {
-    let ingress = Arc::clone(&exchange.ingress);
-    let route = Arc::clone(&exchange.matched()?.route);
-    let mut fields = std::mem::take(&mut exchange.head.headers);
-    let authority = exchange.head.uri.authority();
-    let host = fields
-        .remove(header::HOST)
-        .or_else(|| authority.and_then(|authority| HeaderValue::from_str(authority.as_str()).ok()));
-    let came_through = forwarded_for(exchange, &fields);
-    let trace = ingress.ids.traceparent(fields.get(&TRACEPARENT));
-    // A credential that the gateway did not look at is the upstream's business.
-    let ours = exchange.caller.is_some() && !ingress.settings.outbound_auth_header;
-    let is_credential = |name: &HeaderName| {
-        name == header::AUTHORIZATION || *name == route.api.bearer || *name == route.api.api_key
-    };
-    strip(&mut fields, |name| {
-        is_forged(name.as_str()) || (ours && is_credential(name))
-    });
-    fields.insert(X_FORWARDED_FOR, came_through);
-    let scheme = if exchange.peer.secure {
-        "https"
-    } else {
-        "http"
-    };
-    fields.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
-    if let Some(host) = host {
-        fields.insert(X_FORWARDED_HOST, host);
-    }
-    fields.insert(X_REQUEST_ID, exchange.request_id.clone());
-    fields.insert(TRACEPARENT, trace);
-    Ok(fields)
-}
-
-/// What a trusted proxy said, with the caller as we know it behind.
-fn forwarded_for(exchange: &Exchange, fields: &HeaderMap) -> HeaderValue {
-    let peer = &exchange.peer;
-    let said = fields.contains_key(&X_FORWARDED_FOR) && exchange.ingress.trusts(peer.address);
-    if !said {
-        return peer.text.clone();
-    }
-    // A proxy may have added a line of its own: all of them are one list (RFC 9110 §5.3).
-    let mut list: Vec<&str> = caller_address::forwarded_for(fields).collect();
-    let connected = peer.address.to_string();
-    list.push(&connected);
-    HeaderValue::try_from(list.join(", ")).unwrap_or_else(|_| peer.text.clone())
-}
-
-/// Fields of one connection only (RFC 9110 §7.6.1), and those that hyper writes anew.
-fn is_hop_by_hop(name: &str) -> bool {
-    matches!(
-        name,
-        "connection"
-            | "expect"
-            | "keep-alive"
-            | "proxy-authenticate"
-            | "proxy-authorization"
-            | "proxy-connection"
-            | "te"
-            | "trailer"
-            | "transfer-encoding"
-            | "upgrade"
-    )
-}
-
-/// Fields that say what only the gateway may say (threats 23).
-fn is_forged(name: &str) -> bool {
-    let exact = matches!(
-        name,
-        "activityid"
-            | "forwarded"
-            | "internal-key"
-            | "x-jwt-assertion"
-            | "x-real-ip"
-            | "x-request-id"
-    );
-    exact
-        || FORGED_PREFIXES
-            .iter()
-            .any(|prefix| name.starts_with(prefix))
-}
-
-/// Takes off what belongs to one connection, what `Connection` names, and `others`.
-fn strip(fields: &mut HeaderMap, others: impl Fn(&HeaderName) -> bool) {
-    if fields.contains_key(header::CONNECTION) {
-        let named: Vec<HeaderName> = fields
-            .get_all(header::CONNECTION)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .filter_map(|name| HeaderName::try_from(name.trim()).ok())
-            .collect();
-        for name in named {
-            fields.remove(name);
-        }
-    }
-    let wanted = |name: &&HeaderName| is_hop_by_hop(name.as_str()) || others(name);
-    let found: Vec<HeaderName> = fields.keys().filter(wanted).cloned().collect();
-    for name in found {
-        fields.remove(name);
-    }
-}
-
 /// WSO2's codes for what can go wrong on the way.
 fn failed(error: &hyper_util::client::legacy::Error) -> Fault {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
@@ -224,22 +153,14 @@ fn failed(error: &hyper_util::client::legacy::Error) -> Fault {
             Some(BodyFault::Slow) => return Fault::too_slow(),
             Some(BodyFault::Upstream(_) | BodyFault::Stalled) | None => {}
         }
-        if let Some(io) = inner.downcast_ref::<std::io::Error>() {
-            match io.kind() {
-                std::io::ErrorKind::PermissionDenied => return not_allowed(),
-                std::io::ErrorKind::TimedOut => {
-                    return Fault::upstream(
-                        101_508,
-                        StatusCode::GATEWAY_TIMEOUT,
-                        "Connection timeout: the endpoint did not accept a connection in time",
-                    );
-                }
-                _ => {}
-            }
+        if let Some(fault) = inner.downcast_ref().and_then(not_connected) {
+            return fault;
+        }
+        if let Some(fault) = inner.downcast_ref().and_then(not_understood) {
+            return fault;
         }
         cause = inner.source();
     }
-    tracing::warn!(%error, "upstream failed");
     if error.is_connect() {
         return Fault::upstream(
             101_503,
@@ -252,6 +173,63 @@ fn failed(error: &hyper_util::client::legacy::Error) -> Fault {
         StatusCode::BAD_GATEWAY,
         "The connection to the back end was closed before it answered",
     )
+}
+
+fn not_connected(error: &std::io::Error) -> Option<Fault> {
+    match error.kind() {
+        std::io::ErrorKind::PermissionDenied => Some(not_allowed()),
+        std::io::ErrorKind::TimedOut => Some(Fault::upstream(
+            101_508,
+            StatusCode::GATEWAY_TIMEOUT,
+            "Connection timeout: the endpoint did not accept a connection in time",
+        )),
+        _ => None,
+    }
+}
+
+fn not_understood(error: &hyper::Error) -> Option<Fault> {
+    if error.is_parse_too_large() {
+        return Some(Fault::not_http(
+            "The endpoint's answer has a head of more than 100 fields or 400 KiB",
+        ));
+    }
+    error
+        .is_parse()
+        .then(|| Fault::not_http("The endpoint's answer is not well-formed HTTP"))
+}
+
+/// Logs what an upstream did wrong, for whoever looks after it: which one, in which call, why.
+fn tell(exchange: &Exchange, fault: &Fault, cause: &str) {
+    if fault.source == Source::Client {
+        return;
+    }
+    let api = exchange.route.as_ref().map(|route| &route.api.artifact);
+    let upstream = upstream(exchange).ok();
+    tracing::warn!(
+        request_id = exchange.request_id.to_str().unwrap_or_default(),
+        api = api.map_or("", |api| api.api_id.as_str()),
+        context = api.map_or("", |api| api.context.as_str()),
+        upstream = upstream.map(|upstream| format!("{}://{}", upstream.scheme, upstream.authority)),
+        fault = fault.code,
+        cause,
+        "upstream failed"
+    );
+}
+
+/// What went wrong, down to the first cause.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        // Some repeat what their cause says.
+        if !text.ends_with(&inner_text) {
+            text.push_str(": ");
+            text.push_str(&inner_text);
+        }
+        cause = inner.source();
+    }
+    text
 }
 
 /// More bytes than `gateway.body_limit`.
@@ -273,4 +251,22 @@ fn not_allowed() -> Fault {
     );
     fault.source = Source::Platform;
     fault
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{0}")]
+    struct Layer(&'static str, #[source] Option<Box<Layer>>);
+
+    #[test]
+    fn a_cause_is_told_down_to_the_first_and_nothing_twice() {
+        let first = Layer("connection refused", None);
+        let second = Layer("tcp connect error", Some(Box::new(first)));
+        let third = Layer("tcp connect error", Some(Box::new(second)));
+        let told = chain(&Layer("client error", Some(Box::new(third))));
+        assert_eq!(told, "client error: tcp connect error: connection refused");
+    }
 }

@@ -27,6 +27,8 @@ pub struct Settings {
     pub response_timeout: Duration,
     /// Whether the caller's credential is passed on.
     pub outbound_auth_header: bool,
+    /// Who issues the tokens that callers present, as they name it.
+    pub issuer: String,
     /// Authorities that are trusted toward upstreams, beside the machine's own.
     pub upstream_authorities: Vec<CertificateDer<'static>>,
     /// How long callers may take.
@@ -53,6 +55,7 @@ impl Default for Settings {
             connect_timeout: Duration::from_secs(5),
             response_timeout: Duration::from_secs(120),
             outbound_auth_header: false,
+            issuer: String::new(),
             upstream_authorities: Vec::new(),
             patience: Patience::default(),
         }

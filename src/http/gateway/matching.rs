@@ -110,7 +110,7 @@ pub(super) fn find_resource(exchange: &Exchange, found: Found) -> Result<Matched
     }
 }
 
-fn no_resource() -> Fault {
+pub(super) fn no_resource() -> Fault {
     Fault::client(
         900_906,
         StatusCode::NOT_FOUND,

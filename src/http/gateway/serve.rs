@@ -10,6 +10,7 @@ use http::{Method, Request, Response, StatusCode};
 use hyper::body::{Body as _, Incoming};
 
 use crate::caller_address::forwarded_for;
+use crate::received::Received;
 
 use super::account::Account;
 use super::authenticate::authenticate;
@@ -63,7 +64,7 @@ pub(super) async fn serve(
     if let Some(answer) = own(&ingress, &request) {
         return answer;
     }
-    let (head, body) = request.into_parts();
+    let (head, body) = Received::of(request).into_parts();
     let method = head.method.clone();
     let xml = is_xml(&head.headers);
     let chunked = head.headers.contains_key(header::TRANSFER_ENCODING);
@@ -81,18 +82,22 @@ pub(super) async fn serve(
         response.headers_mut().insert(header::CONNECTION, close);
     }
     let status = response.status();
-    let account = account(&mut exchange, status, fault);
+    let mut account = account(&mut exchange, status, fault);
     let upstream_patience = exchange.ingress.settings.response_timeout;
     response.map(|body| match body {
         Outgoing::Own(body) => {
             drop(account);
             body
         }
-        Outgoing::Upstream(inner) => GatewayBody::Upstream {
-            inner,
-            account: Box::new(account),
-            waiting: Waiting::new(upstream_patience, 1),
-        },
+        Outgoing::Upstream(inner) => {
+            // Until its end has gone by, a caller who leaves has not got it whole.
+            account.broken = !inner.is_end_stream();
+            GatewayBody::Upstream {
+                inner,
+                account: Box::new(account),
+                waiting: Waiting::new(upstream_patience, 1),
+            }
+        }
     })
 }
 
@@ -101,7 +106,7 @@ enum Outgoing {
     Upstream(Incoming),
 }
 
-async fn phases(exchange: &mut Exchange, body: Incoming) -> Result<Response<Outgoing>, Fault> {
+async fn phases(exchange: &mut Exchange, body: Received) -> Result<Response<Outgoing>, Fault> {
     limits(exchange, &body)?;
     let found = find_api(exchange)?;
     exchange.route = Some(Arc::clone(&found.route));
@@ -115,8 +120,7 @@ async fn phases(exchange: &mut Exchange, body: Incoming) -> Result<Response<Outg
     authenticate(exchange).await?;
     authorize(exchange)?;
     throttle(exchange).await?;
-    let bytes_in = Arc::clone(&exchange.bytes_in);
-    let answer = forward(exchange, body, &bytes_in).await?;
+    let answer = forward(exchange, body).await?;
     Ok(answer.map(Outgoing::Upstream))
 }
 
@@ -154,7 +158,7 @@ fn open(ingress: &Arc<Ingress>, peer: Peer, head: http::request::Parts) -> Excha
         request_id,
         route: None,
         matched: None,
-        bytes_in: Arc::default(),
+        intake: Arc::default(),
         accounted: false,
         caller: None,
         basket: domain::lease::Basket::default(),
@@ -167,7 +171,7 @@ fn arc_swap_full(gateway: &actors::gateway::GatewayHandle) -> Arc<actors::gatewa
     Arc::clone(&gateway.rules())
 }
 
-fn limits(exchange: &Exchange, body: &Incoming) -> Result<(), Fault> {
+fn limits(exchange: &Exchange, body: &Received) -> Result<(), Fault> {
     if exchange.head.headers.len() > FIELDS {
         return Err(Fault::too_many_fields());
     }
@@ -226,6 +230,8 @@ pub(super) fn account(exchange: &mut Exchange, status: StatusCode, fault: u32) -
     let application_id = granted.map(|known| Arc::clone(&known.application_id));
     let event = UsageEvent {
         at_ms: exchange.at_ms,
+        method: known_method(&exchange.head.method),
+        policy: exchange.decision.refused_by.take(),
         tenant,
         api_id,
         application_id: application_id.unwrap_or_default(),
@@ -244,11 +250,18 @@ pub(super) fn account(exchange: &mut Exchange, status: StatusCode, fault: u32) -
         target: std::mem::take(&mut exchange.head.uri),
         event,
         began: exchange.began,
-        bytes_in: Arc::clone(&exchange.bytes_in),
+        intake: Arc::clone(&exchange.intake),
         bytes_out: 0,
         meters: exchange.meters.take(),
         broken: false,
     }
+}
+
+/// A method's name, of a few: callers make up others, and metrics keep each.
+fn known_method(method: &Method) -> &'static str {
+    let known = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
+    let known = known.into_iter().find(|known| *known == method.as_str());
+    known.unwrap_or("other")
 }
 
 fn is_xml(fields: &http::HeaderMap) -> bool {

@@ -74,8 +74,10 @@ impl Ids {
     }
 }
 
-/// `2026-Feb-10 16:20:00+0000 UTC`, as WSO2 writes the end of a window.
+/// `2026-Feb-10 16:20:00+0000 UTC`, as WSO2 writes the end of a window; the first whole second
+/// that is not before it.
 pub(super) fn next_access(at_ms: i64) -> String {
+    let at_ms = at_ms.saturating_add(999);
     let days = at_ms.div_euclid(DAY_MS) + 719_468;
     let second = at_ms.rem_euclid(DAY_MS) / 1_000;
     let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
@@ -175,6 +177,18 @@ mod tests {
         assert_eq!(
             next_access(1_709_251_199_000),
             "2024-Feb-29 23:59:59+0000 UTC"
+        );
+    }
+
+    #[test]
+    fn the_next_access_is_never_named_before_its_time() {
+        assert_eq!(
+            next_access(1_770_740_399_001),
+            "2026-Feb-10 16:20:00+0000 UTC"
+        );
+        assert_eq!(
+            next_access(1_770_740_400_001),
+            "2026-Feb-10 16:20:01+0000 UTC"
         );
     }
 

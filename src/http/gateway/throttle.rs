@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::gateway::{ApiRoute, CountedLimit, Facts, Granted, KeyParts, Slot};
-use domain::lease::Refused;
+use domain::lease::{QuotaHint, Refused};
 use domain::policy::{PolicyLevel, QuotaUnit, SUBSCRIPTIONLESS, UNAUTHENTICATED, UNLIMITED};
 use http::{StatusCode, header};
 
@@ -45,7 +45,11 @@ pub(super) async fn throttle(exchange: &mut Exchange) -> Result<(), Fault> {
         if let Some(level) = level
             && level.policy != UNLIMITED
         {
-            take(exchange, level).await?;
+            let taken = take(exchange, level).await;
+            if taken.as_ref().is_err_and(Fault::is_throttling) {
+                exchange.decision.refused_by = Some(level.policy.into());
+            }
+            taken?;
         }
     }
     Ok(())
@@ -175,7 +179,7 @@ struct Wanted<'a> {
     parts: KeyParts<'a>,
     limit: &'a Arc<CountedLimit>,
     code: u32,
-    /// Whether the `RateLimit` fields may be about it.
+    /// Whether the `RateLimit` fields may be about it while it lets calls through.
     noted: bool,
     /// Whether calls beyond the quota are refused; when not, they are let through.
     stops: bool,
@@ -204,9 +208,13 @@ async fn take_one(exchange: &mut Exchange, wanted: &Wanted<'_>) -> Result<(), Fa
             Ok(()) => return Ok(()),
             Err(Refused::Closed { .. }) if !wanted.stops => return Ok(()),
             Err(Refused::Closed { until_ms }) => {
-                if wanted.noted {
-                    note(exchange, wanted.limit, &slot);
-                }
+                // What refuses is what the fields are about, however tight another limit is.
+                let hint = QuotaHint {
+                    left: 0,
+                    end_ms: until_ms,
+                    ..slot.lease.quota()
+                };
+                exchange.decision.quota = Some((Arc::clone(wanted.limit), hint));
                 let wait_ms = until_ms.saturating_sub(gateway.boot_ms());
                 return Err(exhausted(wanted.code, exchange.at_ms, wait_ms));
             }

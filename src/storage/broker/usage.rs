@@ -31,7 +31,7 @@ pub struct Reservation {
     pub recorded: u64,
     /// Whether it ended in order: nothing beyond `recorded` was used.
     pub closed: bool,
-    /// Events whose batches found the queue full.
+    /// Events that found no room, in memory or in the queue.
     pub dropped: u64,
 }
 
@@ -112,10 +112,14 @@ pub async fn create(write: &mut Write, batch: &Batch, most: u64) -> Result<bool,
     let queued = write.optional(queued).await?;
     let queued = queued.map_or(Ok(0), |row| unsigned(row.integer("queued")?))?;
     let room = queued < most;
+    // Numbers of a batch that are in none of its counts belong to events that found no room in
+    // memory.
+    let numbers = (last + 1).saturating_sub(*first);
+    let counted: u64 = counts.iter().map(|count| count.calls).sum();
     let dropped = if room {
-        0
+        numbers.saturating_sub(counted)
     } else {
-        (last + 1).saturating_sub(*first)
+        numbers
     };
     // The condition makes a repeated batch (the answer was lost) change nothing.
     let recorded = sqlx::query(

@@ -1,0 +1,122 @@
+//! What `/metrics` tells besides what was recorded: calls, the change log, the certificate, the
+//! build and the process.
+
+use std::fmt::{Display, Write as _};
+use std::fs;
+use std::sync::Arc;
+
+use actors::gateway::GatewayHandle;
+use cluster::Clock;
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::tls::ServerCertificate;
+
+/// Renders the metrics.
+pub(super) type Render = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// What is looked at for each scrape.
+pub(super) struct Looked {
+    pub(super) gateway: GatewayHandle,
+    pub(super) clock: Clock,
+    pub(super) certificate: Arc<ServerCertificate>,
+}
+
+/// `recorded`, and what is looked at for each scrape.
+pub(super) fn scrape(recorded: Render, looked: Looked) -> Render {
+    let started = looked.clock.now_ms() as f64 / 1e3;
+    Arc::new(move || {
+        let mut text = recorded();
+        looked.gateway.write_metrics(&mut text);
+        node(&mut text, &looked);
+        process(&mut text, started);
+        text
+    })
+}
+
+fn node(text: &mut String, looked: &Looked) {
+    let version = env!("CARGO_PKG_VERSION");
+    let name = "headgate_build_info";
+    kind(text, name, "gauge", "The version that runs.");
+    let _ = writeln!(text, "{name}{{version=\"{version}\"}} 1");
+    let gateway = &looked.gateway;
+    gauge(
+        text,
+        "headgate_config_version",
+        "Number of the last change in the change log that calls see.",
+        gateway.applied(),
+    );
+    gauge(
+        text,
+        "headgate_config_unconfirmed_seconds",
+        "Time since the change log was last known to be applied to its head.",
+        gateway
+            .unconfirmed_for()
+            .map_or("+Inf".to_owned(), |since| since.as_secs_f64().to_string()),
+    );
+    gauge(
+        text,
+        "headgate_cert_expiry_seconds",
+        "When the server's certificate ends, seconds since the epoch.",
+        looked.certificate.ends(),
+    );
+}
+
+/// The series that Prometheus' own clients give of a process.
+fn process(text: &mut String, started: f64) {
+    let spent = clock_gettime(ClockId::ProcessCPUTime);
+    let name = "process_cpu_seconds_total";
+    kind(text, name, "counter", "Processor time spent.");
+    let spent = spent.tv_sec as f64 + spent.tv_nsec as f64 / 1e9;
+    let _ = writeln!(text, "{name} {spent}");
+    gauge(
+        text,
+        "process_start_time_seconds",
+        "When it started, seconds since the epoch.",
+        started,
+    );
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    for (line, unit, name, help) in [
+        (
+            "VmRSS:",
+            1024,
+            "process_resident_memory_bytes",
+            "Memory resident.",
+        ),
+        (
+            "VmSize:",
+            1024,
+            "process_virtual_memory_bytes",
+            "Memory mapped.",
+        ),
+        ("Threads:", 1, "process_threads", "Threads."),
+    ] {
+        let mut lines = status.lines();
+        if let Some(value) = lines.find_map(|known| number(known.strip_prefix(line)?)) {
+            gauge(text, name, help, value * unit);
+        }
+    }
+    if let Ok(open) = fs::read_dir("/proc/self/fd") {
+        let help = "File descriptors in use.";
+        gauge(text, "process_open_fds", help, open.count());
+    }
+    let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let mut limits = limits.lines();
+    if let Some(most) = limits.find_map(|line| number(line.strip_prefix("Max open files")?)) {
+        let help = "File descriptors that may be in use.";
+        gauge(text, "process_max_fds", help, most);
+    }
+}
+
+/// The first number of a line.
+fn number(line: &str) -> Option<u64> {
+    line.split_whitespace().next()?.parse().ok()
+}
+
+fn gauge(text: &mut String, name: &str, help: &str, value: impl Display) {
+    kind(text, name, "gauge", help);
+    let _ = writeln!(text, "{name} {value}");
+}
+
+fn kind(text: &mut String, name: &str, kind: &str, help: &str) {
+    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+}

@@ -1,0 +1,85 @@
+//! How far the body of a request has come, and whose turn it is: shared by the body, by who waits
+//! for the answer, and by the account.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// The state of one request's body.
+#[derive(Debug, Default)]
+pub(super) struct Intake {
+    bytes: AtomicU64,
+    /// Microseconds of the boot clock since which it is somebody's turn; twice, plus one for the
+    /// caller.
+    turn: AtomicU64,
+}
+
+/// Whom the gateway waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// The caller has more to send.
+    Caller,
+    /// The upstream has something to take or to answer.
+    Upstream,
+}
+
+// === impl Intake ===
+
+impl Intake {
+    /// Bytes from the caller so far.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// So many bytes more; gives the sum.
+    pub(super) fn came(&self, bytes: u64) -> u64 {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes
+    }
+
+    /// Everything that came is the upstream's, which has its time from now on.
+    pub(super) fn handed_on(&self, now: Duration) {
+        self.set(now, 0);
+    }
+
+    /// The caller is waited for from now on, if not before.
+    pub(super) fn wanting(&self, now: Duration) {
+        if self.turn.load(Ordering::Relaxed) & 1 == 0 {
+            self.set(now, 1);
+        }
+    }
+
+    /// Whose turn it is, and since when.
+    pub(super) fn turn(&self) -> (Turn, Duration) {
+        let turn = self.turn.load(Ordering::Relaxed);
+        let whose = if turn & 1 == 1 {
+            Turn::Caller
+        } else {
+            Turn::Upstream
+        };
+        (whose, Duration::from_micros(turn >> 1))
+    }
+
+    fn set(&self, now: Duration, caller: u64) {
+        let now = u64::try_from(now.as_micros()).unwrap_or(u64::MAX >> 1);
+        self.turn.store(now << 1 | caller, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_upstreams_time_begins_with_the_last_byte_and_the_callers_with_the_first_wait() {
+        let at = Duration::from_millis;
+        let intake = Intake::default();
+        intake.handed_on(at(10));
+        assert_eq!(intake.turn(), (Turn::Upstream, at(10)));
+        intake.wanting(at(20));
+        intake.wanting(at(30));
+        assert_eq!(intake.turn(), (Turn::Caller, at(20)));
+        assert_eq!((intake.came(3), intake.came(4)), (3, 7));
+        intake.handed_on(at(40));
+        assert_eq!(intake.turn(), (Turn::Upstream, at(40)));
+        assert_eq!(intake.bytes(), 7);
+    }
+}

@@ -1,0 +1,231 @@
+//! What upstreams and callers get to see of each other, and how long they wait for each other.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::support::eventually;
+use crate::support::node::{Node, Options};
+use crate::support::platform::{ADMIN, PUBLISHER, text};
+use crate::support::scripted::Scripted;
+use crate::support::upstream::{Seen, Upstream};
+
+const CHUNKED: &[u8] =
+    b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n\
+    5\r\nhello\r\n0\r\n\r\n";
+const SWITCH: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: \
+    websocket\r\n\r\n";
+const BEGUN: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhello";
+
+async fn node(toml: &str) -> Node {
+    Node::start_with(Options {
+        toml: toml.to_owned(),
+        ..Options::default()
+    })
+    .await
+}
+
+/// Opens `GET /items` to anybody and the whole API to keys as well.
+async fn open_items(node: &Node, token: &str, api: &str) {
+    let base = format!("{PUBLISHER}/apis/{api}");
+    let document = node.get(&base).bearer(token).send().await.expect(200);
+    let mut document = document.json();
+    document["securityScheme"] = json!(["oauth2", "api_key"]);
+    let operations = document["operations"].as_array_mut().expect("operations");
+    for operation in operations {
+        if operation["target"] == "/items" && operation["verb"] == "GET" {
+            operation["authType"] = json!("None");
+        }
+    }
+    let put = node.put(&base).bearer(token).json(&document);
+    put.send().await.expect(200);
+    node.deploy(token, api).await;
+}
+
+#[tokio::test]
+async fn upstreams_learn_where_a_call_comes_from_and_no_credential_of_ours() {
+    let (node, upstream) = (
+        node("trusted_proxies = \"127.0.0.1\"\n").await,
+        Upstream::start().await,
+    );
+    let token = node.admin_token().await;
+    let api = node.published(&token, "Shop", "/shop", &upstream.url).await;
+    let subscribed = node.subscribed(&token, &api, "one", "JWT").await;
+    let last = || -> Seen { upstream.seen().pop().expect("a request") };
+
+    let call = node.api("GET", "/shop/1.0.0/items/7");
+    let call = call
+        .bearer(&subscribed.access)
+        .header("connection", "cookie, x-hop, authorization")
+        .header("cookie", "a=b")
+        .header("x-hop", "1")
+        .header("x-forwarded-for", "6.6.6.6")
+        .header("x-forwarded-for", "198.51.100.7:4433");
+    call.send().await.expect(200);
+    assert_eq!(last().header("cookie"), Some("a=b"));
+    assert_eq!(last().header("x-hop"), None);
+    assert_eq!(last().header("authorization"), None);
+    let through = "6.6.6.6, 198.51.100.7:4433, 127.0.0.1";
+    assert_eq!(last().header("x-forwarded-for"), Some(through));
+
+    open_items(&node, &token, &api).await;
+    let call = || node.api("GET", "/shop/1.0.0/items");
+    let ours = call().bearer(&subscribed.access).header("apikey", "k");
+    ours.send().await.expect(200);
+    assert_eq!(last().header("authorization"), None);
+    assert_eq!(last().header("apikey"), None);
+    let theirs = call().basic("upstreams", "own");
+    theirs.send().await.expect(200);
+    assert!(last().header("authorization").is_some());
+
+    let deny = json!({
+        "conditionType": "IP", "conditionStatus": true,
+        "conditionValue": {"fixedIp": "198.51.100.7", "invert": false},
+    });
+    let deny = node
+        .post(&format!("{ADMIN}/throttling/deny-policies"))
+        .bearer(&token)
+        .json(&deny);
+    deny.send().await.expect(201);
+    let hidden = call()
+        .header("x-forwarded-for", "6.6.6.6")
+        .header("x-forwarded-for", "198.51.100.7:4433");
+    let hidden = hidden.send().await.expect(403);
+    assert_eq!(text(&hidden.json(), "code"), "900805");
+    call().send().await.expect(200);
+}
+
+/// A connection to the gateway, after these bytes.
+async fn begin(node: &Node, bytes: &str) -> TcpStream {
+    let address = node.http.trim_start_matches("http://");
+    let address = address.replace("localhost", "127.0.0.1");
+    let mut stream = TcpStream::connect(address).await.expect("a connection");
+    stream.write_all(bytes.as_bytes()).await.expect("written");
+    stream
+}
+
+/// What has come by the time that it ends or holds `until`.
+async fn read_until(stream: &mut TcpStream, until: &str) -> String {
+    let mut came = Vec::new();
+    let reading = async {
+        while !String::from_utf8_lossy(&came).contains(until) {
+            if stream.read_buf(&mut came).await.unwrap_or(0) == 0 {
+                break;
+            }
+        }
+    };
+    let in_time = tokio::time::timeout(Duration::from_secs(10), reading).await;
+    let came = String::from_utf8_lossy(&came).into_owned();
+    assert!(in_time.is_ok(), "no {until:?} within 10 s: {came}");
+    came
+}
+
+#[tokio::test]
+async fn what_an_upstream_may_not_say_is_a_502_that_says_so_and_is_logged_with_its_cause() {
+    let mut many = b"HTTP/1.1 200 OK\r\n".to_vec();
+    for field in 0..150 {
+        many.extend_from_slice(format!("x-{field}: 1\r\n").as_bytes());
+    }
+    many.extend_from_slice(b"Content-Length: 0\r\n\r\n");
+    let upstream = Scripted::start(vec![
+        ("/items/chunked", CHUNKED.to_vec(), false),
+        ("/items/switch", SWITCH.to_vec(), true),
+        ("/items/many", many, false),
+        ("/items/gone", Vec::new(), false),
+        ("/items/odd", b"HELLO\r\n\r\n".to_vec(), false),
+        ("/items/begun", BEGUN.to_vec(), true),
+    ]);
+    let (node, upstream) = (Node::start().await, upstream.await);
+    let token = node.admin_token().await;
+    let api = node.published(&token, "Shop", "/shop", &upstream.url).await;
+    let subscribed = node.subscribed(&token, &api, "one", "JWT").await;
+    let call = |path: &str| {
+        let path = format!("/shop/1.0.0/items/{path}");
+        node.api("GET", &path).bearer(&subscribed.access)
+    };
+    let whole = call("chunked").send().await.expect(200);
+    assert_eq!(
+        (whole.text().as_str(), whole.header("content-length")),
+        ("hello", "")
+    );
+    for (path, code, said) in [
+        ("switch", "101506", "protocol"),
+        ("many", "101506", "100 fields"),
+        ("odd", "101506", "HTTP"),
+        ("gone", "101505", "closed"),
+    ] {
+        let call = call(path).header("connection", "upgrade");
+        let answer = call.header("upgrade", "websocket").send().await.expect(502);
+        let fault = answer.json();
+        assert_eq!(text(&fault, "code"), code, "{path}");
+        assert!(text(&fault, "description").contains(said), "{fault}");
+        let id = answer.header("x-request-id").to_owned();
+        let line = eventually(5, "the failure is logged", || async {
+            let log = node.log();
+            let mut lines = log.lines().filter(|line| line.contains("upstream failed"));
+            lines.find(|line| line.contains(&id)).map(str::to_owned)
+        });
+        let line = line.await;
+        for part in [&api, &upstream.url, "\"cause\":\""] {
+            assert!(line.contains(part), "{part} in {line}");
+        }
+    }
+
+    let leave = format!(
+        "GET /shop/1.0.0/items/begun HTTP/1.1\r\nHost: localhost\r\nx-request-id: \
+         left-early\r\nAuthorization: Bearer {}\r\n\r\n",
+        subscribed.access
+    );
+    let mut stream = begin(&node, &leave).await;
+    read_until(&mut stream, "hello").await;
+    drop(stream);
+    eventually(5, "the call is logged as broken", || async {
+        let log = node.log();
+        let mut lines = log.lines().filter(|line| line.contains("headgate::access"));
+        lines
+            .any(|line| line.contains("\"bytes_out\":5,") && line.contains("\"broken\":true"))
+            .then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_upstreams_time_begins_when_it_has_the_whole_request() {
+    let done = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone".to_vec();
+    let upstream = Scripted::start(vec![
+        ("/items", done, false),
+        ("/items/silent", Vec::new(), true),
+    ]);
+    let node = node("response_timeout_ms = 600\nbody_timeout_ms = 2500\n").await;
+    let upstream = upstream.await;
+    let token = node.admin_token().await;
+    let api = node.published(&token, "Shop", "/shop", &upstream.url).await;
+    let subscribed = node.subscribed(&token, &api, "one", "JWT").await;
+    let head = format!(
+        "POST /shop/1.0.0/items HTTP/1.1\r\nHost: localhost\r\nConnection: \
+         close\r\nContent-Length: 4\r\nAuthorization: Bearer {}\r\n\r\n",
+        subscribed.access
+    );
+    let slow = async {
+        let mut stream = begin(&node, &head).await;
+        for byte in [b"s", b"l", b"o", b"w"] {
+            // Together more than the upstream's time, each less.
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            stream.write_all(byte).await.expect("written");
+        }
+        read_until(&mut stream, "done").await
+    };
+    let stalled = async {
+        let mut stream = begin(&node, &format!("{head}s")).await;
+        read_until(&mut stream, "}").await
+    };
+    let silent = node.api("GET", "/shop/1.0.0/items/silent");
+    let silent = silent.bearer(&subscribed.access).send();
+    let (slow, stalled, silent) = tokio::join!(slow, stalled, silent);
+    assert!(slow.starts_with("HTTP/1.1 200"), "{slow}");
+    assert!(upstream.bodies().contains(&b"slow".to_vec()));
+    assert!(stalled.starts_with("HTTP/1.1 408"), "{stalled}");
+    assert_eq!(text(&silent.expect(504).json(), "code"), "101504");
+}
