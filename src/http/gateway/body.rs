@@ -194,8 +194,11 @@ impl RequestBody {
         }
     }
 
-    fn now(&self) -> Duration {
-        self.clock.as_ref().map_or(Duration::ZERO, Clock::monotonic)
+    /// It is somebody else's turn from now on.
+    fn turn(&self, told: impl FnOnce(&Intake, Duration)) {
+        if let Some(clock) = &self.clock {
+            told(&self.intake, clock.monotonic());
+        }
     }
 }
 
@@ -208,11 +211,11 @@ impl Body for RequestBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
         let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) else {
-            self.intake.wanting(self.now());
+            self.turn(Intake::wanting);
             ready!(self.waiting.poll_over(cx));
             return Poll::Ready(Some(Err(BodyFault::Slow)));
         };
-        self.intake.handed_on(self.now());
+        self.turn(Intake::handed_on);
         let Some(frame) = frame else {
             return Poll::Ready(None);
         };
