@@ -55,7 +55,7 @@ pub enum Piece {
         changes: Vec<(String, String)>,
         /// What to ask with next; none when this was the last piece.
         cursor: Option<String>,
-        /// The position that the whole snapshot is at least true at; entries after it follow.
+        /// Of the last piece: the position that the whole snapshot is true at.
         n: u64,
         /// That position's uuid.
         uuid: String,

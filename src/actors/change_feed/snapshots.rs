@@ -1,14 +1,17 @@
 //! Gives snapshots piece by piece (C3), beside the feed so that they never delay it. Keeps nothing:
 //! the cursor says where a transfer stands, so that a restart of this actor interrupts none.
 //!
-//! All pieces carry the head as it was before the first was read. Things that change meanwhile may
-//! be sent newer than that; the entries after it bring everybody to the same end.
+//! Things that change meanwhile are sent as they are when their piece is read. After them come the
+//! entries that were committed since the first piece, up to the head that the last piece names: with
+//! them the whole is what the log had made of everything at that head, and nothing newer. So a
+//! restored backup leaves nothing behind that no entry would take back. One that is restored
+//! between two pieces ends the transfer.
 
 use cluster::{Actor, Address, Asked, BoxError, Clock};
-use domain::change_log::Position;
+use domain::change_log::{Answer, Position, answer};
 use serde::{Deserialize, Serialize};
 use storage::apim::snapshots::{Section, list};
-use storage::{Database, StoreError, apim::change_log};
+use storage::{Database, Read, StoreError, apim::change_log};
 
 use super::message::{Piece, Snapshot};
 
@@ -36,8 +39,10 @@ pub(super) struct Snapshots {
 /// Where a transfer stands; travels as JSON text.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Cursor {
-    n: u64,
-    uuid: String,
+    /// The last entry whose effect the pieces so far have for certain.
+    at: Position,
+    /// The head when the last piece was read.
+    seen: Position,
     section: usize,
     after: Vec<String>,
 }
@@ -74,19 +79,26 @@ impl Actor for Snapshots {
 impl Snapshots {
     async fn piece(&self, cursor: &str) -> Result<Piece, StoreError> {
         let mut read = self.arguments.apim.read().await?;
+        let head = change_log::head(&mut read).await?;
         let mut cursor = match serde_json::from_str::<Cursor>(cursor) {
             Ok(cursor) => cursor,
             // The first piece; a cursor that cannot be read begins anew as well.
-            Err(_) => {
-                let Position { n, uuid } = change_log::head(&mut read).await?;
-                Cursor {
-                    n,
-                    uuid,
-                    section: 0,
-                    after: Vec::new(),
-                }
-            }
+            Err(_) => Cursor {
+                at: head.clone(),
+                seen: head.clone(),
+                section: 0,
+                after: Vec::new(),
+            },
         };
+        let log = change_log::find(&mut read, cursor.seen.n).await?;
+        if let Answer::Snapshot { reason } = answer(&log, &cursor.seen, 1) {
+            tracing::warn!(
+                ?reason,
+                "the log does not go on from the pieces of a snapshot"
+            );
+            return Ok(Piece::Unavailable);
+        }
+        cursor.seen = head;
         let mut shared = self.arguments.shared.read().await?;
         let now_ms = self.arguments.clock.now_ms();
         let (mut changes, mut bytes) = (Vec::new(), 0);
@@ -106,7 +118,7 @@ impl Snapshots {
                 let change = serde_json::to_string(&item.change).unwrap_or_default();
                 let full = changes.len() >= MOST || bytes + change.len() > BYTES;
                 if full && !changes.is_empty() {
-                    return Ok(cursor.part(changes));
+                    return Ok(cursor.part(changes, false));
                 }
                 bytes += change.len();
                 changes.push((item.tenant, change));
@@ -117,25 +129,48 @@ impl Snapshots {
                 cursor.after = Vec::new();
             }
         }
-        Ok(Piece::Part {
-            changes,
-            cursor: None,
-            n: cursor.n,
-            uuid: cursor.uuid,
-        })
+        self.since(&mut read, cursor, changes, bytes).await
+    }
+
+    /// What was committed since the first piece, as far as it fits; the piece that reaches the head is the last.
+    async fn since(
+        &self,
+        read: &mut Read,
+        mut cursor: Cursor,
+        mut changes: Vec<(String, String)>,
+        mut bytes: usize,
+    ) -> Result<Piece, StoreError> {
+        let log = change_log::find(read, cursor.at.n).await?;
+        let most = u64::try_from(MOST).unwrap_or(u64::MAX);
+        let entries = match answer(&log, &cursor.at, most) {
+            Answer::UpToDate => Vec::new(),
+            Answer::Entries { from, to } => change_log::list(read, from, to).await?,
+            Answer::Snapshot { .. } => return Ok(Piece::Unavailable),
+        };
+        for entry in entries {
+            let full = changes.len() >= MOST || bytes + entry.payload.len() > BYTES;
+            if full && !changes.is_empty() {
+                break;
+            }
+            cursor.at = Position::of(&entry);
+            bytes += entry.payload.len();
+            changes.push((entry.tenant, entry.payload));
+        }
+        let done = cursor.at.n == log.head;
+        Ok(cursor.part(changes, done))
     }
 }
 
 // === impl Cursor ===
 
 impl Cursor {
-    fn part(self, changes: Vec<(String, String)>) -> Piece {
+    fn part(self, changes: Vec<(String, String)>, done: bool) -> Piece {
         let next = serde_json::to_string(&self).unwrap_or_default();
         Piece::Part {
             changes,
-            cursor: Some(next),
-            n: self.n,
-            uuid: self.uuid,
+            cursor: (!done).then_some(next),
+            n: self.at.n,
+            uuid: self.at.uuid,
         }
     }
 }

@@ -181,3 +181,71 @@ async fn a_snapshot_has_everything_in_bounded_pieces_after_the_log_was_pruned() 
     assert_eq!(found.iter().filter(saved).count(), 14 * tenants.len());
     assert!(found.contains(&keys));
 }
+
+/// A snapshot's pieces until one is not followed by another, and the position that it is true at.
+async fn rest_of_snapshot(feed: &ChangeFeedHandle, mut cursor: String) -> (Vec<String>, u64) {
+    let mut found = Vec::new();
+    loop {
+        match feed.snapshot(cursor).await.unwrap() {
+            Piece::Part {
+                changes,
+                cursor: next,
+                n,
+                ..
+            } => {
+                found.extend(changes.into_iter().map(|(_, change)| change));
+                match next {
+                    Some(next) => cursor = next,
+                    None => return (found, n),
+                }
+            }
+            Piece::Unavailable => panic!("no piece"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_snapshot_is_true_at_the_head_of_its_last_piece() {
+    let bench = bench().await;
+    let mut write = bench.apim.write("test.policies").await.unwrap();
+    for tenant in (0..20).map(|number| format!("tenant{number}")) {
+        let policies = Policy::defaults(&tenant, || uuid::Uuid::new_v4().to_string());
+        apim::policies::seed(&mut write, &policies).await.unwrap();
+    }
+    write.commit().await.unwrap();
+    commit(&bench.apim, &[user_changed("before")]).await;
+    let first = bench.feed.snapshot(String::new()).await.unwrap();
+    let Piece::Part {
+        cursor: Some(cursor),
+        ..
+    } = first
+    else {
+        panic!("one piece only");
+    };
+    let meanwhile: Vec<Change> = (0..100)
+        .map(|number| user_changed(&number.to_string()))
+        .collect();
+    let n = commit(&bench.apim, &meanwhile).await;
+    let (found, at) = rest_of_snapshot(&bench.feed, cursor).await;
+    assert_eq!(at, n);
+    let meanwhile: Vec<String> = meanwhile
+        .iter()
+        .map(|change| serde_json::to_string(change).unwrap())
+        .collect();
+    assert!(found.ends_with(&meanwhile), "each once, in order");
+}
+
+#[tokio::test]
+async fn a_snapshot_does_not_go_on_in_another_history() {
+    let bench = bench().await;
+    let n = commit(&bench.apim, &[user_changed("a")]).await;
+    let seen = |uuid: &str| {
+        let at = serde_json::json!({ "n": n, "uuid": uuid });
+        serde_json::json!({ "at": at, "seen": at, "section": 0, "after": [] }).to_string()
+    };
+    let own = entries(&bench.feed, pull(0, "", 0)).await[0].1.clone();
+    let (_, at) = rest_of_snapshot(&bench.feed, seen(&own)).await;
+    assert_eq!(at, n);
+    let other = bench.feed.snapshot(seen("of-another-history")).await;
+    assert_eq!(other.unwrap(), Piece::Unavailable);
+}

@@ -211,7 +211,9 @@ async fn whole(feed: &ChangeFeedHandle) -> Result<(Vec<(String, String)>, Positi
             return Err(AskError::Unavailable);
         };
         // Of the rest, such as artifacts, nothing is kept.
-        let of_policies = |(_, change): &(String, String)| change.contains("\"policy_saved\"");
+        let of_policies = |(_, change): &(String, String)| {
+            change.contains("\"policy_saved\"") || change.contains("\"policy_removed\"")
+        };
         all.extend(changes.into_iter().filter(of_policies));
         match cursor {
             Some(next) => asked = next,
