@@ -2,7 +2,7 @@
 //! then acknowledges (C4). The rules are `domain::change_log`'s; this moves the messages.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use cluster::{Actor, Address, AskError, BoxError, Ticker, spawn_named};
@@ -48,6 +48,8 @@ pub(super) struct Arguments {
     pub(super) refiller: Address<refiller::Message>,
     /// The stable name under which it acknowledges.
     pub(super) name: String,
+    /// How many lives this actor has begun.
+    pub(super) lives: Arc<AtomicU64>,
 }
 
 pub(super) struct Follower {
@@ -88,8 +90,10 @@ impl Actor for Follower {
         state.applied.store(position.n, Ordering::Release);
         let ticker = Ticker::start(me.clone(), Duration::from_millis(100), || Message::Tick);
         me_first(&me);
+        // A snapshot that an earlier life asked for may still come.
+        let transfers = arguments.lives.fetch_add(1, Ordering::Relaxed) << 32;
         Ok(Self {
-            machine: Machine::resume(position),
+            machine: Machine::resume(position, transfers),
             arguments,
             me,
             projection,
@@ -301,7 +305,6 @@ impl Follower {
         let (feed, me) = (self.arguments.feed.clone(), self.me.clone());
         spawn_named("pull snapshot", async move {
             let (mut changes, mut cursor) = (Vec::new(), String::new());
-            let mut first = None;
             // A piece that does not come ends the transfer; the machine starts another.
             while let Ok(Piece::Part {
                 changes: part,
@@ -311,13 +314,11 @@ impl Follower {
             }) = feed.snapshot(cursor).await
             {
                 changes.extend(part);
-                // True at least at the first piece's position; later entries come again, in order.
-                let at = first.get_or_insert_with(|| Position::new(n, uuid)).clone();
                 let Some(next) = next else {
                     let _ = me.tell(Message::Snapshot {
                         transfer,
                         changes,
-                        at,
+                        at: Position::new(n, uuid),
                     });
                     return;
                 };

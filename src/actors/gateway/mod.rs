@@ -21,6 +21,8 @@ mod refiller_tests;
 mod route;
 mod rules;
 mod state;
+#[cfg(test)]
+mod tests;
 mod token_cache;
 mod touched;
 mod usage_recorder;
@@ -77,6 +79,7 @@ pub fn component(system: &System, parts: Parts) -> (GatewayHandle, Child) {
         validator::Arguments {
             state: Arc::clone(&state),
             key_manager: parts.key_manager,
+            lives: Arc::new(AtomicU64::new(0)),
         },
     );
     let accounts = refiller::Arguments {
@@ -107,6 +110,7 @@ pub fn component(system: &System, parts: Parts) -> (GatewayHandle, Child) {
             validator: validator.clone(),
             refiller: refiller.clone(),
             name: parts.name,
+            lives: Arc::new(AtomicU64::new(0)),
         },
     );
     let handle = GatewayHandle {

@@ -5,11 +5,12 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use cluster::{Actor, Address, AskError, BoxError, Reply, Ticker, spawn_named};
 use domain::validation::{Credential, Verdict};
-use domain::validation_cache::{Bounds, Effect, Entry, Input, Questions, Refusal, Subject};
+use domain::validation_cache::{Asked, Bounds, Effect, Entry, Input, Questions, Refusal, Subject};
 use foldhash::fast::FixedState;
 
 use super::caller::{Caller, Known};
@@ -20,7 +21,7 @@ use crate::key_manager::message::Validated;
 
 /// The most credentials of one batch.
 const BATCH: usize = 256;
-const BOUNDS: Bounds = Bounds {
+pub(super) const BOUNDS: Bounds = Bounds {
     questions: 4_096,
     waiters: 1_024,
     subjects: 200_000,
@@ -30,6 +31,9 @@ const BOUNDS: Bounds = Bounds {
 /// What a waiter gets.
 pub(super) type Looked = Result<Arc<Entry<Caller>>, Refusal>;
 
+/// A question and what it was sent with; whichever life of this actor the answer reaches, it can tell.
+pub(super) type Sent = (TokenKey, Asked);
+
 pub(super) enum Message {
     /// A request missed the cache.
     Ask(TokenKey, Credential, Reply<Looked>),
@@ -38,7 +42,7 @@ pub(super) enum Message {
     /// The follower replaced its state.
     Installed(u64, Reply<()>),
     /// A key manager answered a batch.
-    Answered(Vec<TokenKey>, Result<Validated, AskError>),
+    Answered(Vec<Sent>, Result<Validated, AskError>),
     Tick,
 }
 
@@ -46,6 +50,8 @@ pub(super) enum Message {
 pub(super) struct Arguments {
     pub(super) state: Arc<State>,
     pub(super) key_manager: KeyManagerHandle,
+    /// How many lives this actor has begun.
+    pub(super) lives: Arc<AtomicU64>,
 }
 
 type Machine = Questions<TokenKey, Reply<Looked>, Caller>;
@@ -56,7 +62,7 @@ pub(super) struct Validator {
     questions: Machine,
     credentials: HashMap<TokenKey, Credential, FixedState>,
     /// To be sent with the next batch.
-    due: Vec<TokenKey>,
+    due: Vec<Sent>,
     in_flight: usize,
     _ticker: Ticker,
 }
@@ -70,8 +76,9 @@ impl Actor for Validator {
         // What an earlier incarnation cached rests on touches that nobody raises any more.
         arguments.state.tokens.clear();
         let applied = arguments.state.applied();
+        let life = arguments.lives.fetch_add(1, Ordering::Relaxed);
         Ok(Self {
-            questions: Questions::new(BOUNDS, applied),
+            questions: Questions::new(BOUNDS, applied, life),
             arguments,
             credentials: HashMap::default(),
             due: Vec::new(),
@@ -93,7 +100,7 @@ impl Actor for Validator {
                 self.arguments.state.tokens.clear();
                 done.send(());
             }
-            Message::Answered(questions, answer) => self.answered(questions, answer),
+            Message::Answered(sent, answer) => self.answered(sent, answer),
             Message::Tick => self.step(Input::Tick),
         }
         self.send_due();
@@ -118,34 +125,35 @@ impl Validator {
         self.step(Input::Ask { question, waiter });
     }
 
-    fn answered(&mut self, questions: Vec<TokenKey>, answer: Result<Validated, AskError>) {
+    fn answered(&mut self, sent: Vec<Sent>, answer: Result<Validated, AskError>) {
         self.in_flight = self.in_flight.saturating_sub(1);
         match answer {
-            Ok(Validated::Verdicts(verdicts)) if verdicts.len() == questions.len() => {
-                for (question, verdict) in questions.into_iter().zip(verdicts) {
-                    self.verdict(question, verdict);
+            Ok(Validated::Verdicts(verdicts)) if verdicts.len() == sent.len() => {
+                for ((question, asked), verdict) in sent.into_iter().zip(verdicts) {
+                    self.verdict(question, asked, verdict);
                 }
             }
             Ok(Validated::Behind { .. }) => {
-                for question in questions {
-                    self.step(Input::Behind { question });
+                for (question, asked) in sent {
+                    self.step(Input::Behind { question, asked });
                 }
             }
             Ok(Validated::Verdicts(_) | Validated::Unavailable) | Err(_) => {
-                for question in questions {
-                    self.step(Input::Failed { question });
+                for (question, asked) in sent {
+                    self.step(Input::Failed { question, asked });
                 }
             }
         }
     }
 
-    fn verdict(&mut self, question: TokenKey, verdict: Verdict) {
+    fn verdict(&mut self, question: TokenKey, asked: Asked, verdict: Verdict) {
         let Some(credential) = self.credentials.get(&question) else {
             return;
         };
         let known = Known::of(credential, verdict, self.now_ms());
         self.step(Input::Reply {
             question,
+            asked,
             number: known.number,
             subjects: known.subjects,
             until_ms: known.until_ms,
@@ -160,7 +168,7 @@ impl Validator {
         while let Some(input) = inputs.pop() {
             for effect in self.questions.step(input, now_ms) {
                 match effect {
-                    Effect::Send { question, .. } => self.due.push(question),
+                    Effect::Send { question, asked } => self.due.push((question, asked)),
                     Effect::Insert { question, entry } => {
                         self.arguments.state.tokens.insert(question, entry);
                         inputs.push(Input::Inserted { question });
@@ -189,23 +197,23 @@ impl Validator {
         while !self.due.is_empty() && self.in_flight < 4 {
             let rest = self.due.split_off(self.due.len().min(BATCH));
             let wanted = std::mem::replace(&mut self.due, rest);
-            let (questions, credentials): (Vec<_>, Vec<_>) = wanted
+            let (sent, credentials): (Vec<_>, Vec<_>) = wanted
                 .into_iter()
-                .filter_map(|question| Some((question, self.credentials.get(&question)?.clone())))
+                .filter_map(|sent| Some((sent, self.credentials.get(&sent.0)?.clone())))
                 .unzip();
-            if questions.is_empty() {
+            // The key manager must have applied what each of the questions was sent with (V1).
+            let Some(applied) = sent.iter().map(|(_, asked)| asked.applied()).max() else {
                 continue;
-            }
+            };
             self.in_flight += 1;
             let (me, key_manager) = (self.me.clone(), self.arguments.key_manager.clone());
-            let applied = self.arguments.state.applied();
             spawn_named("validate", async move {
                 let answer = key_manager.validate_many(applied, credentials).await;
                 if !matches!(answer, Ok(Validated::Verdicts(_))) {
                     // The machine asks again at once; a key manager that is behind needs a moment.
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
-                let _ = me.tell(Message::Answered(questions, answer));
+                let _ = me.tell(Message::Answered(sent, answer));
             });
         }
     }

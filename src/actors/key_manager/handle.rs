@@ -57,6 +57,12 @@ impl KeyManagerHandle {
         }
     }
 
+    /// The same handle with another way to those who validate.
+    #[cfg(test)]
+    pub(crate) fn answered_by(self, validate: Door<ValidateMany>) -> Self {
+        Self { validate, ..self }
+    }
+
     /// The published key set (RFC 7517) as JSON text.
     #[must_use]
     pub fn jwks(&self) -> &str {

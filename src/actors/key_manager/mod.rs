@@ -22,7 +22,7 @@ mod refresh_token;
 mod relay;
 mod revoke;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod validate;
 mod worker;
 

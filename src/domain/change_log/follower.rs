@@ -7,6 +7,8 @@
 use std::collections::VecDeque;
 
 use super::{Numbered, Position, ResyncReason};
+#[cfg(test)]
+use crate::simulation::Planted;
 
 /// A pull without an answer for so long has failed.
 const PULL_TIMEOUT_MS: i64 = 1_000;
@@ -130,6 +132,8 @@ pub struct Follower {
     failures: u32,
     transfers: u64,
     snapshot: Option<Transfer>,
+    #[cfg(test)]
+    pub(crate) planted: Option<crate::simulation::Planted>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,8 +145,9 @@ struct Transfer {
 // === impl Follower ===
 
 impl Follower {
-    /// A follower that starts from what Carbon holds; `Position::default()` when it holds nothing.
-    pub fn resume(persisted: Position) -> Self {
+    /// A follower that starts from what Carbon holds; `Position::default()` when it holds nothing. Its transfers are
+    /// numbered from `transfers + 1`: above those of every earlier life whose chunks may still arrive.
+    pub fn resume(persisted: Position, transfers: u64) -> Self {
         Self {
             acknowledged: persisted.n,
             head: persisted.n,
@@ -151,8 +156,10 @@ impl Follower {
             pull_sent_ms: None,
             next_pull_ms: i64::MIN,
             failures: 0,
-            transfers: 0,
+            transfers,
             snapshot: None,
+            #[cfg(test)]
+            planted: None,
         }
     }
 
@@ -229,7 +236,7 @@ impl Follower {
         out: &mut Vec<Effect<E>>,
     ) {
         // Only the answer to where we stand now moves us: late and repeated answers say nothing new (exactly once, C4).
-        if self.snapshot.is_some() || *after != self.applied {
+        if self.snapshot.is_some() || !self.asked_after(after) {
             return;
         }
         self.pull_sent_ms = None;
@@ -237,7 +244,7 @@ impl Follower {
         let before = self.applied.n;
         let mut gap = false;
         for entry in entries {
-            if entry.n() != self.applied.n.saturating_add(1) {
+            if !self.is_next(&entry) {
                 gap = true;
                 break;
             }
@@ -249,6 +256,10 @@ impl Follower {
             out.push(Effect::Persist {
                 at: self.applied.clone(),
             });
+            #[cfg(test)]
+            if self.planted == Some(Planted::AcknowledgeBeforePersisted) {
+                out.push(Effect::Acknowledge { n: self.applied.n });
+            }
         }
         if gap {
             return self.resync(ResyncReason::Gap, now_ms, out);
@@ -259,6 +270,28 @@ impl Follower {
         if self.head > self.applied.n {
             self.pull(now_ms, out);
         }
+    }
+
+    /// Whether this is where the follower stands.
+    fn asked_after(&self, after: &Position) -> bool {
+        #[cfg(test)]
+        if matches!(
+            self.planted,
+            Some(Planted::SkipEntries | Planted::ApplyTwice)
+        ) {
+            return true;
+        }
+        *after == self.applied
+    }
+
+    fn is_next(&self, entry: &impl Numbered) -> bool {
+        #[cfg(test)]
+        match self.planted {
+            Some(Planted::SkipEntries) => return entry.n() > self.applied.n,
+            Some(Planted::ApplyTwice) => return true,
+            _ => {}
+        }
+        entry.n() == self.applied.n.saturating_add(1)
     }
 
     fn resync<E>(&mut self, reason: ResyncReason, now_ms: i64, out: &mut Vec<Effect<E>>) {
@@ -286,7 +319,11 @@ impl Follower {
         else {
             return;
         };
-        if index == state.next {
+        #[cfg(test)]
+        let any = self.planted == Some(Planted::ChunksInAnyOrder);
+        #[cfg(not(test))]
+        let any = false;
+        if any || index == state.next {
             state.next += 1;
             state.moved_at_ms = now_ms;
             out.push(Effect::StoreChunk { index });

@@ -6,6 +6,8 @@
 //! `actors` move the messages, entries travel as whatever type implements [`Numbered`].
 
 mod follower;
+#[cfg(test)]
+mod properties;
 mod snapshot;
 mod source;
 #[cfg(test)]

@@ -20,7 +20,7 @@ fn step(follower: &mut Follower, input: Input<Position>) -> Vec<Effect<Position>
 
 #[test]
 fn a_hint_pulls_and_entries_are_applied_persisted_then_acknowledged() {
-    let mut follower = Follower::resume(position(2));
+    let mut follower = Follower::resume(position(2), 0);
     assert_eq!(
         step(&mut follower, Input::HeadHint { n: 4 }),
         vec![Effect::Pull { after: position(2) }]
@@ -55,7 +55,7 @@ fn a_hint_pulls_and_entries_are_applied_persisted_then_acknowledged() {
 
 #[test]
 fn a_repeated_answer_is_applied_once() {
-    let mut follower = Follower::resume(position(0));
+    let mut follower = Follower::resume(position(0), 0);
     step(&mut follower, Input::HeadHint { n: 2 });
     let answer = Input::Entries {
         after: position(0),
@@ -69,7 +69,7 @@ fn a_repeated_answer_is_applied_once() {
 
 #[test]
 fn entries_with_a_gap_lead_to_a_resync_and_nothing_beyond_the_gap_is_applied() {
-    let mut follower = Follower::resume(position(0));
+    let mut follower = Follower::resume(position(0), 0);
     step(&mut follower, Input::HeadHint { n: 3 });
     let effects = step(
         &mut follower,
@@ -88,7 +88,7 @@ fn entries_with_a_gap_lead_to_a_resync_and_nothing_beyond_the_gap_is_applied() {
 
 #[test]
 fn a_late_lower_hint_asks_the_log_and_changes_nothing_by_itself() {
-    let mut follower = Follower::resume(position(5));
+    let mut follower = Follower::resume(position(5), 0);
     assert_eq!(
         step(&mut follower, Input::HeadHint { n: 3 }),
         vec![Effect::Pull { after: position(5) }]
@@ -109,7 +109,7 @@ fn a_late_lower_hint_asks_the_log_and_changes_nothing_by_itself() {
 
 #[test]
 fn a_restored_backup_replaces_everything_by_a_snapshot() {
-    let mut follower = Follower::resume(position(5));
+    let mut follower = Follower::resume(position(5), 0);
     step(&mut follower, Input::HeadHint { n: 3 });
     let reason = ResyncReason::HeadBelow;
     let effects = step(
@@ -173,7 +173,7 @@ fn a_restored_backup_replaces_everything_by_a_snapshot() {
 
 #[test]
 fn a_persistence_report_of_the_old_history_acknowledges_nothing() {
-    let mut follower = Follower::resume(position(0));
+    let mut follower = Follower::resume(position(0), 0);
     step(&mut follower, Input::HeadHint { n: 2 });
     step(
         &mut follower,
@@ -214,7 +214,7 @@ fn a_persistence_report_of_the_old_history_acknowledges_nothing() {
 
 #[test]
 fn a_pull_without_an_answer_is_tried_again_with_growing_pauses() {
-    let mut follower = Follower::resume(position(0));
+    let mut follower = Follower::resume(position(0), 0);
     let mut pulls = Vec::new();
     for now in (0..20_000).step_by(100) {
         if !follower.step::<Position>(Input::Tick, now).is_empty() {

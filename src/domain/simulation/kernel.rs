@@ -1,6 +1,10 @@
 //! Randomness from a seed, and a queue of events in time: all a simulated world needs to be repeatable.
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::hash::{BuildHasher, Hasher};
+
+use foldhash::fast::FixedState;
 
 /// SplitMix64: small, and the same everywhere.
 #[derive(Debug, Clone)]
@@ -12,6 +16,10 @@ pub(super) struct Queue<E> {
     events: BTreeMap<(i64, u64), E>,
     count: u64,
 }
+
+/// Everything that happens goes into it: two runs of a seed agree in all of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Digest(u64);
 
 /// How badly messages travel; chances in thousandths.
 #[derive(Debug, Clone, Copy)]
@@ -70,6 +78,16 @@ impl<E> Queue<E> {
         self.events
             .pop_first()
             .map(|((time_ms, _), event)| (time_ms, event))
+    }
+}
+
+impl Digest {
+    pub(super) fn add(&mut self, now_ms: i64, event: &impl Debug) {
+        let mut hasher = FixedState::default().build_hasher();
+        hasher.write_u64(self.0);
+        hasher.write_i64(now_ms);
+        hasher.write(format!("{event:?}").as_bytes());
+        self.0 = hasher.finish();
     }
 }
 

@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::hash::{BuildHasher, Hasher};
 
-use foldhash::fast::FixedState;
-
+use super::kernel::Digest;
 use super::ledger_world::{TENANT, cell};
 use crate::ledger::{Ask, CellImage, Policies};
 use crate::window::WindowId;
@@ -18,7 +16,7 @@ pub(super) struct Truth {
     highest: BTreeMap<(usize, i64), u64>,
     admitted: BTreeMap<(usize, i64), u64>,
     t_ms: i64,
-    digest: u64,
+    digest: Digest,
     pub(super) broken: Vec<String>,
 }
 
@@ -38,21 +36,16 @@ impl Truth {
             highest: BTreeMap::new(),
             admitted: BTreeMap::new(),
             t_ms: i64::MIN,
-            digest: 0,
+            digest: Digest::default(),
             broken: Vec::new(),
         }
     }
 
-    /// Everything that happens goes into the digest: two runs of a seed agree in all of it.
     pub(super) fn happened(&mut self, now_ms: i64, event: &impl Debug) {
-        let mut hasher = FixedState::default().build_hasher();
-        hasher.write_u64(self.digest);
-        hasher.write_i64(now_ms);
-        hasher.write(format!("{event:?}").as_bytes());
-        self.digest = hasher.finish();
+        self.digest.add(now_ms, event);
     }
 
-    pub(super) fn digest(&self) -> u64 {
+    pub(super) fn digest(&self) -> Digest {
         self.digest
     }
 

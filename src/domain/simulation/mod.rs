@@ -2,12 +2,23 @@
 //! repetitions, reorderings, crashes, pauses and clock errors, against the invariants of `docs/invariants.md`.
 //! A run is a function of its seed alone. [`Planted`] bugs prove that it would notice.
 
+mod change_log_database;
+mod change_log_faults;
+mod change_log_source;
+mod change_log_tests;
+mod change_log_truth;
+mod change_log_world;
 mod kernel;
 mod ledger_faults;
 mod ledger_plans;
 mod ledger_truth;
 mod ledger_world;
 mod tests;
+mod validation_faults;
+mod validation_history;
+mod validation_tests;
+mod validation_truth;
+mod validation_world;
 
 /// A bug put in on purpose; each breaks one rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,4 +35,38 @@ pub(crate) enum Planted {
     RestartForgets,
     /// Replies of long windows do not wait for the mark (L5).
     ReleaseBeforeMark,
+    /// A writer takes its number when it begins, not as it commits (C1).
+    NumberBeforeCommit,
+    /// A follower takes entries that do not follow its own (C4).
+    SkipEntries,
+    /// A follower takes an answer that it has taken before (C4).
+    ApplyTwice,
+    /// A follower acknowledges what is on its way to the disk (C4).
+    AcknowledgeBeforePersisted,
+    /// A restarted follower goes on from where it was, with the state that its disk has (C4).
+    ResumeUnpersisted,
+    /// The source does not compare the follower's uuid with its own (C2).
+    IgnoreUuid,
+    /// A follower counts whatever chunk comes (C3).
+    ChunksInAnyOrder,
+    /// A snapshot's pieces may be of two histories (C3).
+    PiecesOfTwoHistories,
+    /// A snapshot that is read piece by piece has the position of its first piece (C3).
+    PositionOfFirstPiece,
+    /// A restarted follower numbers its transfers from 1 again (C3).
+    TransfersStartAnew,
+    /// A key manager reads the data, then the head (V1).
+    HeadAfterData,
+    /// Answers are compared with the touches, then inserted (V2).
+    CompareBeforeInsert,
+    /// Hits are not compared with the touches (V2).
+    HitsAreNotCompared,
+    /// Forgetting a subject does not raise the floor (V2).
+    ForgetWithoutFloor,
+    /// Negative answers rest on no subject (V2).
+    NegativesAreExempt,
+    /// Answers to questions from before a snapshot are used (V2).
+    AnswersOutliveSnapshots,
+    /// Answers count as true at all that the key manager knew (V2).
+    AnswersCountInFull,
 }

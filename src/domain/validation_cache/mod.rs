@@ -7,6 +7,8 @@
 //! credential, is the driver's: a hash may only find an entry, the entry decides (V3).
 
 mod entry;
+#[cfg(test)]
+mod properties;
 mod questions;
 mod subject;
 #[cfg(test)]
@@ -14,6 +16,6 @@ mod tests;
 mod touches;
 
 pub use entry::{Entry, Hit, is_current};
-pub use questions::{Bounds, Effect, Input, Questions, Refusal};
+pub use questions::{Asked, Bounds, Effect, Input, Questions, Refusal};
 pub use subject::{Subject, SubjectKind};
 pub use touches::{Touch, Touches};

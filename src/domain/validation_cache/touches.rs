@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use foldhash::fast::FixedState;
 
 use super::Subject;
+#[cfg(test)]
+use crate::simulation::Planted;
 
 /// A subject's last change, shared between the writer and the entries that rest on the subject.
 #[derive(Debug, Clone)]
@@ -21,6 +23,10 @@ pub struct Touches {
     queue: VecDeque<Subject>,
     capacity: usize,
     floor: u64,
+    /// What an answer about no subject at all rests on: that the state is not replaced.
+    state: Touch,
+    #[cfg(test)]
+    pub(super) planted: Option<Planted>,
 }
 
 #[derive(Debug)]
@@ -58,6 +64,9 @@ impl Touches {
             queue: VecDeque::new(),
             capacity: capacity.max(1),
             floor,
+            state: Touch::new(0),
+            #[cfg(test)]
+            planted: None,
         }
     }
 
@@ -83,6 +92,9 @@ impl Touches {
 
     /// The touches an entry about these subjects has to hold.
     pub fn watch(&mut self, subjects: &[Subject]) -> Vec<Touch> {
+        if subjects.is_empty() {
+            return vec![self.state.clone()];
+        }
         subjects.iter().map(|subject| self.slot(subject)).collect()
     }
 
@@ -92,6 +104,8 @@ impl Touches {
             slot.touch.raise(u64::MAX);
         }
         self.queue.clear();
+        self.state.raise(u64::MAX);
+        self.state = Touch::new(0);
         self.floor = n;
     }
 
@@ -125,11 +139,19 @@ impl Touches {
                 continue;
             }
             if let Some(slot) = self.slots.remove(&subject) {
-                self.floor = self.floor.max(slot.touch.number());
+                self.raise_floor(slot.touch.number());
                 // Later changes will raise another atomic: entries that point at this one must not live on.
                 slot.touch.raise(u64::MAX);
                 return;
             }
         }
+    }
+
+    fn raise_floor(&mut self, number: u64) {
+        #[cfg(test)]
+        if self.planted == Some(Planted::ForgetWithoutFloor) {
+            return;
+        }
+        self.floor = self.floor.max(number);
     }
 }

@@ -46,7 +46,8 @@ async fn bench(algorithm: SigningAlgorithm) -> Bench {
     }
 }
 
-async fn desk(algorithm: SigningAlgorithm) -> (Desk, System, Child, tempfile::TempDir) {
+/// What key managers work at, over databases of its own.
+pub(crate) async fn desk(algorithm: SigningAlgorithm) -> (Desk, System, Child, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| format!("sqlite:{}", dir.path().join(name).display());
     let apim = storage::apim::open(&at("apim.db")).await.unwrap();

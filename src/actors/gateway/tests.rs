@@ -1,0 +1,175 @@
+//! The validator between requests, the follower and a key manager that answers when it is told to (V1, V2).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use cluster::{Actor, Address, Asked, BoxError, Clock, Door, Root, System, child, start_root};
+use domain::api::SUPER_TENANT;
+use domain::validation::{Credential, RefusalReason, Verdict};
+use domain::validation_cache::{self, Effect, Entry, Hit, Input, Questions, Subject, SubjectKind};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::caller::Caller;
+use super::state::State;
+use super::token_cache::TokenKey;
+use super::validator::{self, Looked, Message, Validator};
+use crate::key_manager::message::{ValidateMany, Validated};
+use crate::key_manager::{SigningAlgorithm, tests};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+const KEY: TokenKey = [7; 32];
+const TOKEN: &str = "a-hash";
+
+/// Gives every question to the test.
+struct Front(UnboundedSender<Asked<ValidateMany>>);
+
+impl Actor for Front {
+    type Message = Asked<ValidateMany>;
+    type Arguments = UnboundedSender<Asked<ValidateMany>>;
+    const KIND: &'static str = "test.front";
+
+    async fn start(
+        questions: Self::Arguments,
+        _me: Address<Self::Message>,
+    ) -> Result<Self, BoxError> {
+        Ok(Self(questions))
+    }
+
+    async fn handle(&mut self, asked: Self::Message) -> Result<(), BoxError> {
+        Ok(self.0.send(asked)?)
+    }
+}
+
+struct Bench {
+    state: Arc<State>,
+    validator: Address<Message>,
+    questions: UnboundedReceiver<Asked<ValidateMany>>,
+    _root: Root,
+    _dir: tempfile::TempDir,
+}
+
+/// A validator of a gateway that has applied everything up to `applied`.
+async fn bench(applied: u64) -> Bench {
+    let (desk, _, _, dir) = tests::desk(SigningAlgorithm::Es256).await;
+    let system = System::new(Clock::system(), true);
+    let (sender, questions) = unbounded_channel();
+    let (address, front) = child::<Front>(&system, "front", sender);
+    let (km, _) = crate::key_manager::component(&system, &desk);
+    let state = Arc::new(State::new(system.clock.clone()));
+    state.applied.store(applied, Ordering::Release);
+    let (validator, second) = child::<Validator>(
+        &system,
+        "validator",
+        validator::Arguments {
+            state: Arc::clone(&state),
+            key_manager: km.answered_by(Door::local(&system, address, |asked| asked, Some)),
+            lives: Arc::new(AtomicU64::new(0)),
+        },
+    );
+    let root = start_root(&system, vec![front, second]).await.unwrap();
+    Bench {
+        state,
+        validator,
+        questions,
+        _root: root,
+        _dir: dir,
+    }
+}
+
+impl Bench {
+    fn look_up(&self) -> tokio::task::JoinHandle<Looked> {
+        let validator = self.validator.clone();
+        cluster::spawn_named("test look up", async move {
+            let credential = Credential::Opaque(TOKEN.to_owned());
+            let ask = |reply| Message::Ask(KEY, credential, reply);
+            validator.ask(PATIENCE, ask).await.unwrap()
+        })
+    }
+
+    async fn question(&mut self) -> Asked<ValidateMany> {
+        let next = tokio::time::timeout(PATIENCE, self.questions.recv());
+        next.await.unwrap().unwrap()
+    }
+
+    async fn applied(&self, n: u64) {
+        let touched = vec![Subject::new(SubjectKind::Token, SUPER_TENANT, TOKEN)];
+        let apply = |done| Message::Applied(n, touched, done);
+        self.validator.ask(PATIENCE, apply).await.unwrap();
+    }
+
+    async fn installed(&self, n: u64) {
+        let install = |done| Message::Installed(n, done);
+        self.validator.ask(PATIENCE, install).await.unwrap();
+    }
+}
+
+fn verdict(at: u64, reason: RefusalReason) -> Validated {
+    Validated::Verdicts(vec![Verdict::Refused {
+        at,
+        reason,
+        token_id: None,
+    }])
+}
+
+fn reason(entry: &Entry<Caller>) -> Option<RefusalReason> {
+    match entry.hit(i64::MIN) {
+        Hit::Current(Caller::Refused(reason)) => Some(*reason),
+        _ => None,
+    }
+}
+
+/// What the first question of a first life is sent with.
+fn first_asked(applied: u64) -> validation_cache::Asked {
+    let mut machine: Questions<TokenKey, (), Caller> =
+        Questions::new(validator::BOUNDS, applied, 0);
+    let ask = Input::Ask {
+        question: KEY,
+        waiter: (),
+    };
+    match machine.step(ask, 0).pop() {
+        Some(Effect::Send { asked, .. }) => asked,
+        other => panic!("no question but {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn an_answer_out_of_a_history_that_a_backup_replaced_is_not_used() {
+    let mut bench = bench(100).await;
+    let looked = bench.look_up();
+    let before = bench.question().await;
+    assert_eq!(before.request.applied, 100);
+    // The backup's log ends at 52, and what it says at 53 is not what the old one said.
+    bench.installed(52).await;
+    let after = bench.question().await;
+    assert_eq!(after.request.applied, 52);
+    bench.applied(53).await;
+    let late = Message::Answered(
+        vec![(KEY, first_asked(100))],
+        Ok(verdict(100, RefusalReason::Unknown)),
+    );
+    assert!(bench.validator.tell(late).is_ok());
+    after.reply.send(verdict(53, RefusalReason::Revoked));
+    // Applied while it was under way, so asked once more.
+    let again = bench.question().await;
+    assert_eq!(again.request.applied, 53);
+    again.reply.send(verdict(53, RefusalReason::Revoked));
+    let entry = looked.await.unwrap().unwrap();
+    assert_eq!(reason(&entry), Some(RefusalReason::Revoked));
+    let kept = bench.state.tokens.current(&KEY, i64::MIN).unwrap();
+    assert_eq!(reason(&kept), Some(RefusalReason::Revoked));
+    drop(before);
+}
+
+#[tokio::test]
+async fn what_a_key_manager_knows_beyond_the_gateway_does_not_outlive_the_changes_there() {
+    let mut bench = bench(50).await;
+    let looked = bench.look_up();
+    let asked = bench.question().await;
+    asked.reply.send(verdict(100, RefusalReason::Unknown));
+    let entry = looked.await.unwrap().unwrap();
+    assert_eq!(reason(&entry), Some(RefusalReason::Unknown));
+    bench.applied(60).await;
+    assert!(matches!(entry.hit(i64::MIN), Hit::Touched));
+    assert!(bench.state.tokens.current(&KEY, i64::MIN).is_none());
+}

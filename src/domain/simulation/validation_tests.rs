@@ -1,0 +1,127 @@
+//! The validation world: seeds against invariants, and planted bugs against seeds.
+
+use super::Planted;
+use super::validation_truth::{Seen, Truth};
+use super::validation_world::{Plan, World};
+
+const SEEDS: u64 = 20;
+/// A planted bug shows within so many seeds.
+const NOTICED_WITHIN: u64 = 20;
+
+fn run(plan: &Plan, seed: u64) -> Truth {
+    World::new(plan.clone(), seed).run()
+}
+
+/// In the order of the fields.
+fn counts(seen: &Seen) -> [u64; 9] {
+    [
+        seen.hits,
+        seen.answered,
+        seen.refused,
+        seen.overtaken,
+        seen.negative,
+        seen.installed,
+        seen.restarts,
+        seen.restores,
+        seen.forgotten,
+    ]
+}
+
+#[test]
+fn no_request_is_judged_by_an_answer_older_than_what_was_acknowledged_before_it() {
+    let mut all = [0; 9];
+    for seed in 0..SEEDS {
+        let truth = run(&Plan::stormy(), seed);
+        let broken = truth.broken;
+        assert!(broken.is_empty(), "seed {seed}: {:?}", broken.first());
+        for (sum, count) in all.iter_mut().zip(counts(&truth.seen)) {
+            *sum += count;
+        }
+    }
+    let enough = Seen {
+        hits: 100 * SEEDS,
+        answered: 100 * SEEDS,
+        refused: SEEDS,
+        overtaken: 5 * SEEDS,
+        negative: 50 * SEEDS,
+        installed: 2 * SEEDS,
+        restarts: SEEDS,
+        restores: SEEDS,
+        forgotten: SEEDS,
+    };
+    let reached = all.iter().zip(counts(&enough));
+    assert!(
+        reached.into_iter().all(|(all, enough)| *all >= enough),
+        "too little happens: {all:?} of {enough:?}"
+    );
+}
+
+#[test]
+fn a_seed_replays_bit_for_bit() {
+    let digest = |seed| run(&Plan::stormy(), seed).digest();
+    assert_eq!(digest(7), digest(7));
+    assert_ne!(digest(7), digest(8));
+}
+
+/// One of the first seeds shows the bug, and none of them up to it shows anything without it.
+fn notices(planted: Planted, change: impl Fn(&mut Plan)) {
+    let mut plan = Plan::stormy();
+    change(&mut plan);
+    let with_bug = Plan {
+        planted: Some(planted),
+        ..plan.clone()
+    };
+    let found = (0..NOTICED_WITHIN).find(|seed| !run(&with_bug, *seed).broken.is_empty());
+    let seed = found.unwrap_or_else(|| panic!("{planted:?} goes unnoticed"));
+    for seed in 0..=seed {
+        let broken = run(&plan, seed).broken;
+        assert_eq!(
+            broken,
+            Vec::<String>::new(),
+            "{planted:?} was not the cause"
+        );
+    }
+}
+
+#[test]
+fn planted_a_head_read_after_the_data_is_noticed() {
+    notices(Planted::HeadAfterData, |_| {});
+}
+
+#[test]
+fn planted_comparing_before_inserting_is_noticed() {
+    notices(Planted::CompareBeforeInsert, |_| {});
+}
+
+#[test]
+fn planted_hits_without_comparison_are_noticed() {
+    notices(Planted::HitsAreNotCompared, |_| {});
+}
+
+#[test]
+fn planted_forgetting_without_a_floor_is_noticed() {
+    notices(Planted::ForgetWithoutFloor, |_| {});
+}
+
+#[test]
+fn planted_negative_answers_that_no_change_touches_are_noticed() {
+    notices(Planted::NegativesAreExempt, |_| {});
+}
+
+#[test]
+fn planted_answers_that_outlive_a_snapshot_are_noticed() {
+    notices(Planted::AnswersOutliveSnapshots, |plan| {
+        plan.network.slow = 300
+    });
+}
+
+#[test]
+fn planted_answers_that_count_in_full_are_noticed() {
+    // Gateways so far behind that they have not seen what a restore undoes.
+    notices(Planted::AnswersCountInFull, |plan| {
+        plan.follow_pace_ms = 1_500;
+        plan.most = 30;
+        plan.backups = 500;
+        plan.restores = 300;
+    });
+}
