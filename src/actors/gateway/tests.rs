@@ -15,7 +15,7 @@ use super::state::State;
 use super::token_cache::TokenKey;
 use super::validator::{self, Looked, Message, Validator};
 use crate::key_manager::message::{ValidateMany, Validated};
-use crate::key_manager::{SigningAlgorithm, tests};
+use crate::key_manager::{SigningAlgorithm, test_desk};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const KEY: TokenKey = [7; 32];
@@ -51,7 +51,7 @@ struct Bench {
 
 /// A validator of a gateway that has applied everything up to `applied`.
 async fn bench(applied: u64) -> Bench {
-    let (desk, _, _, dir) = tests::desk(SigningAlgorithm::Es256).await;
+    let (desk, _, _, dir) = test_desk(SigningAlgorithm::Es256).await;
     let system = System::new(Clock::system(), true);
     let (sender, questions) = unbounded_channel();
     let (address, front) = child::<Front>(&system, "front", sender);

@@ -22,7 +22,7 @@ mod refresh_token;
 mod relay;
 mod revoke;
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;
 mod validate;
 mod worker;
 
@@ -30,6 +30,8 @@ pub use desk::{Desk, LONGEST_CHOSEN_SECONDS, Settings, bare_name};
 pub use handle::{KeyManagerHandle, bearer, hash_hex};
 pub use keys::{KeyError, Keys, SigningAlgorithm};
 pub use passwords::Passwords;
+#[cfg(test)]
+pub(crate) use tests::desk as test_desk;
 
 use std::hash::BuildHasher as _;
 
