@@ -187,6 +187,7 @@ mod tests {
             returned: 0,
             want: 1,
             emptied: true,
+            owed: 0,
         };
         let effects = slots.with(0, |slot| {
             slot.follow(&Arc::new(table), 1_000);

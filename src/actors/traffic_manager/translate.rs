@@ -97,6 +97,7 @@ impl LeaseMany {
                     returned: ask.returned,
                     want: ask.want,
                     emptied: ask.emptied,
+                    owed: ask.owed,
                 })
             })
             .collect::<Option<_>>()?;
@@ -134,6 +135,7 @@ impl LeaseMany {
             returned: ask.returned,
             want: ask.want,
             emptied: ask.emptied,
+            owed: ask.owed,
         }
     }
 }
@@ -299,6 +301,7 @@ mod tests {
             returned: 2,
             want: 1,
             emptied: false,
+            owed: 7,
         }
     }
 

@@ -105,15 +105,17 @@ impl Book {
             u64::from(self.lease.at_hand())
         };
         let ahead = self.rate.saturating_mul(AHEAD_MS) / 1_000;
+        let owed = self.lease.debt();
         let target = ahead
             .max(1)
             .saturating_add(u64::from(waiting))
             // More cannot be at hand; what is owed never comes to hand.
             .min(u64::from(u32::MAX))
-            .saturating_add(self.lease.debt());
+            .saturating_add(owed);
         let want = target.saturating_sub(at_hand).max(1);
         Ask {
             want,
+            owed: owed.min(want),
             ..self.report(policies, now_ms)
         }
     }
@@ -210,6 +212,7 @@ impl Book {
         self.returned = self.returned.saturating_add(u64::from(self.lease.empty()));
         Ask {
             emptied: true,
+            owed: 0,
             ..self.report(policies, now_ms)
         }
     }
@@ -248,6 +251,7 @@ impl Book {
             returned: self.returned,
             want: 0,
             emptied: self.lease.at_hand() == 0,
+            owed: 0,
         }
     }
 

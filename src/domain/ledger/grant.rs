@@ -160,7 +160,11 @@ impl Cell {
         // Up to what it wants beyond what it has: a repeated ask finds it granted already (L7).
         let need = have.saturating_add(ask.want).saturating_sub(granted);
         let size = need
-            .min(self.lease_size(granted, step.now_ms))
+            // What is owed is spent already: it is no lease.
+            .min(
+                self.lease_size(granted, step.now_ms)
+                    .saturating_add(ask.owed),
+            )
             .min(self.free());
         if size > 0 {
             self.grant(&ask.holder, size);

@@ -72,6 +72,9 @@ pub struct Ask {
     /// True when the gateway holds nothing unused of what it knows to be granted: after a [`Recall`], or when it asks
     /// empty-handed. Counts only if `have` is all that was granted.
     pub emptied: bool,
+    /// Units of `want` that were used without having been granted: streams overran (PROTOCOLS L11). They are spent
+    /// already, so that no bound of a lease keeps them back.
+    pub owed: u64,
 }
 
 /// What the owner decided.
