@@ -63,6 +63,8 @@ pub(crate) enum Planted {
     HitsAreNotCompared,
     /// Forgetting a subject does not raise the floor (V2).
     ForgetWithoutFloor,
+    /// Touches are raised and not counted, so that nobody looks at them (V2).
+    TouchesAreNotCounted,
     /// Negative answers rest on no subject (V2).
     NegativesAreExempt,
     /// Answers to questions from before a snapshot are used (V2).

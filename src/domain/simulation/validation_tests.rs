@@ -99,6 +99,11 @@ fn planted_hits_without_comparison_are_noticed() {
 }
 
 #[test]
+fn planted_touches_that_are_not_counted_are_noticed() {
+    notices(Planted::TouchesAreNotCounted, |_| {});
+}
+
+#[test]
 fn planted_forgetting_without_a_floor_is_noticed() {
     notices(Planted::ForgetWithoutFloor, |_| {});
 }

@@ -1,6 +1,6 @@
 //! What the cache holds for a credential, and the test of every hit (PROTOCOLS V2).
 
-use super::Touch;
+use super::Watched;
 
 /// A key manager's answer, positive or negative, with what it rests on.
 #[derive(Debug, Clone)]
@@ -8,7 +8,7 @@ pub struct Entry<T> {
     value: T,
     number: u64,
     until_ms: i64,
-    touches: Box<[Touch]>,
+    watched: Watched,
 }
 
 /// What a look at an entry gives.
@@ -22,28 +22,22 @@ pub enum Hit<'a, T> {
     Touched,
 }
 
-/// Whether an answer that was true at change-log number `number` is still true: none of its subjects was touched by a
-/// later change.
-pub fn is_current(number: u64, touches: &[Touch]) -> bool {
-    touches.iter().all(|touch| touch.number() <= number)
-}
-
 // === impl Entry ===
 
 impl<T> Entry<T> {
-    /// An answer that was true at `number`, rests on `touches` and may be used before `until_ms`.
-    pub fn new(value: T, number: u64, until_ms: i64, touches: Vec<Touch>) -> Self {
+    /// An answer that was true at `number`, rests on what is `watched` and may be used before `until_ms`.
+    pub fn new(value: T, number: u64, until_ms: i64, watched: Watched) -> Self {
         Self {
             value,
             number,
             until_ms,
-            touches: touches.into_boxed_slice(),
+            watched,
         }
     }
 
-    /// The test of every use, and of everyone who waited for it: a few atomic loads.
+    /// The test of every use, and of everyone who waited for it: two atomic loads while nothing changes.
     pub fn hit(&self, now_ms: i64) -> Hit<'_, T> {
-        if !is_current(self.number, &self.touches) {
+        if !self.watched.is_untouched_since(self.number) {
             Hit::Touched
         } else if now_ms >= self.until_ms {
             Hit::Expired

@@ -14,8 +14,10 @@ mod subject;
 #[cfg(test)]
 mod tests;
 mod touches;
+mod watched;
 
-pub use entry::{Entry, Hit, is_current};
+pub use entry::{Entry, Hit};
 pub use questions::{Asked, Bounds, Effect, Input, Questions, Refusal};
 pub use subject::{Subject, SubjectKind};
 pub use touches::{Touch, Touches};
+pub use watched::Watched;

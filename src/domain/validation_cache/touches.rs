@@ -7,13 +7,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use foldhash::fast::FixedState;
 
-use super::Subject;
+use super::{Subject, Watched};
 #[cfg(test)]
 use crate::simulation::Planted;
 
 /// A subject's last change, shared between the writer and the entries that rest on the subject.
 #[derive(Debug, Clone)]
 pub struct Touch(Arc<AtomicU64>);
+
+/// How many touches were raised, of whatever subject: while it stands still, what was current is current.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Raised(Arc<AtomicU64>);
 
 /// All subjects known, at most `capacity`.
 #[derive(Debug)]
@@ -25,6 +29,7 @@ pub struct Touches {
     floor: u64,
     /// What an answer about no subject at all rests on: that the state is not replaced.
     state: Touch,
+    raised: Raised,
     #[cfg(test)]
     pub(super) planted: Option<Planted>,
 }
@@ -53,6 +58,20 @@ impl Touch {
     }
 }
 
+// === impl Raised ===
+
+impl Raised {
+    pub(super) fn number(&self) -> u64 {
+        // Pairs with `count`: who sees a number sees every touch that was raised before it.
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// After a touch was raised, and before anybody is told that its change is applied.
+    fn count(&self) {
+        self.0.fetch_add(1, Ordering::Release);
+    }
+}
+
 // === impl Touches ===
 
 impl Touches {
@@ -65,6 +84,7 @@ impl Touches {
             capacity: capacity.max(1),
             floor,
             state: Touch::new(0),
+            raised: Raised::default(),
             #[cfg(test)]
             planted: None,
         }
@@ -88,14 +108,21 @@ impl Touches {
     /// Change `n` touched `subject`.
     pub fn touch(&mut self, subject: &Subject, n: u64) {
         self.slot(subject).raise(n);
+        #[cfg(test)]
+        if self.planted == Some(Planted::TouchesAreNotCounted) {
+            return;
+        }
+        self.raised.count();
     }
 
     /// The touches an entry about these subjects has to hold.
-    pub fn watch(&mut self, subjects: &[Subject]) -> Vec<Touch> {
-        if subjects.is_empty() {
-            return vec![self.state.clone()];
-        }
-        subjects.iter().map(|subject| self.slot(subject)).collect()
+    pub fn watch(&mut self, subjects: &[Subject]) -> Watched {
+        let touches = if subjects.is_empty() {
+            vec![self.state.clone()]
+        } else {
+            subjects.iter().map(|subject| self.slot(subject)).collect()
+        };
+        Watched::new(touches, self.raised.clone())
     }
 
     /// The state was replaced by a snapshot true at `n`: every entry dies, and nothing older is believed.
@@ -106,6 +133,7 @@ impl Touches {
         self.queue.clear();
         self.state.raise(u64::MAX);
         self.state = Touch::new(0);
+        self.raised.count();
         self.floor = n;
     }
 
@@ -142,6 +170,7 @@ impl Touches {
                 self.raise_floor(slot.touch.number());
                 // Later changes will raise another atomic: entries that point at this one must not live on.
                 slot.touch.raise(u64::MAX);
+                self.raised.count();
                 return;
             }
         }
