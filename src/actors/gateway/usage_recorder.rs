@@ -4,8 +4,8 @@
 //! order in which calls end, so that after a crash what is not recorded is known as unknown (M4).
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cluster::{Actor, Address, BoxError, Ticker, spawn_named};
@@ -51,6 +51,9 @@ pub(super) struct Tally {
     /// that a full disk makes no call slower than the first.
     stalled: AtomicBool,
     events: Sender<UsageEvent>,
+    /// Numbered and counted, not yet recorded; outlives the actor's incarnations, as these calls are
+    /// in no inbox any more.
+    pending: StdMutex<Option<Batch>>,
     /// What is told of calls in the metrics.
     sums: Arc<CallSums>,
 }
@@ -85,11 +88,10 @@ pub(super) struct UsageRecorder {
     _waker: Waker,
     /// Whether the last try to record failed.
     failing: bool,
-    /// Numbered and counted, not yet recorded.
-    pending: Option<Batch>,
     _ticker: Ticker,
 }
 
+#[derive(Debug, Clone)]
 struct Batch {
     first: u64,
     last: u64,
@@ -111,6 +113,7 @@ impl Tally {
             dropped: AtomicU64::new(0),
             stalled: AtomicBool::new(false),
             events,
+            pending: StdMutex::new(None),
             sums,
         };
         (Arc::new(tally), Arc::new(Mutex::new(inbox)))
@@ -159,6 +162,16 @@ impl Tally {
         self.sums.write(text);
     }
 
+    fn pending(&self) -> MutexGuard<'_, Option<Batch>> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a batch waits to be recorded.
+    #[cfg(test)]
+    pub(super) fn has_pending(&self) -> bool {
+        self.pending().is_some()
+    }
+
     /// The call ended.
     pub(super) fn record(&self, event: UsageEvent) {
         self.ended.fetch_add(1, Ordering::SeqCst);
@@ -185,7 +198,6 @@ impl Actor for UsageRecorder {
             used: 0,
             _waker: Waker::start(me.clone(), Arc::clone(&arguments.tally)),
             failing: false,
-            pending: None,
             arguments,
             _ticker: Ticker::start(me, FLUSH, || Message::Tick),
         };
@@ -223,10 +235,9 @@ impl Actor for UsageRecorder {
         };
         if let Err(error) = last_word {
             let waiting = self.arguments.inbox.lock().await.len();
-            let calls = self
-                .pending
-                .as_ref()
-                .map_or(waiting, |batch| waiting + batch.len());
+            let pending = self.arguments.tally.pending();
+            let calls = waiting + pending.as_ref().map_or(0, Batch::len);
+            drop(pending);
             tracing::warn!(%error, calls, "usage of the last moments is not recorded");
         }
     }
@@ -244,28 +255,32 @@ impl UsageRecorder {
         let waiting = self.arguments.inbox.lock().await.len();
         let dropped = self.arguments.tally.dropped.load(Ordering::Relaxed);
         let mut due = waiting.saturating_add(dropped);
-        while due > 0 || self.pending.is_some() {
-            if self.pending.is_none() {
-                self.pending = self.next_batch().await;
-            }
-            let Some(batch) = &self.pending else {
+        loop {
+            // Of an earlier try, or of an earlier incarnation.
+            let known = self.arguments.tally.pending().clone();
+            let batch = match known {
+                None if due == 0 => return Ok(()),
+                None => self.next_batch().await,
+                known => known,
+            };
+            let Some(batch) = batch else {
                 return Ok(());
             };
-            let counts = batch.counts.clone();
             let (first, last) = (batch.first, batch.last);
             let usage = &self.arguments.usage;
-            let recorded = usage.record((first, last), counts, self.block()).await?;
+            let recorded = usage.record((first, last), batch.counts, self.block());
+            let recorded = recorded.await?;
             if !recorded.kept {
                 metrics::counter!("headgate_usage_dropped_total")
                     .increment(last.saturating_sub(first) + 1);
             }
-            self.pending = None;
+            self.used = self.used.max(last);
+            *self.arguments.tally.pending() = None;
             if let Some(numbers) = recorded.reserved {
                 self.reserved(numbers);
             }
             due = due.saturating_sub((last + 1).saturating_sub(first));
         }
-        Ok(())
     }
 
     /// Numbers what waits, as far as reserved numbers go.
@@ -290,11 +305,14 @@ impl UsageRecorder {
         if last < end {
             self.free.push_front((last + 1, end));
         }
-        Some(Batch {
+        let batch = Batch {
             first,
             last,
             counts: counts.into_values().collect(),
-        })
+        };
+        // Nothing waits between the taking and this: no kill can come in between.
+        *self.arguments.tally.pending() = Some(batch.clone());
+        Some(batch)
     }
 
     /// Keeps numbers ahead of the calls that begin.
@@ -361,7 +379,7 @@ impl UsageRecorder {
         let before = tally.allowed.load(Ordering::SeqCst);
         let ended = tally.ended.load(Ordering::SeqCst);
         tally.allowed.store(ended, Ordering::SeqCst);
-        if tally.begun.load(Ordering::SeqCst) != ended || self.pending.is_some() {
+        if tally.begun.load(Ordering::SeqCst) != ended || tally.pending().is_some() {
             self.allow(before);
             return Ok(());
         }
