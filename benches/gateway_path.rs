@@ -46,7 +46,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     let echo = TcpListener::bind("127.0.0.1:0").await?;
     let upstream = echo.local_addr()?;
     cluster::spawn_named("echo", floor::echo(echo));
-    let (mut bare, bare_address) = start_floor(upstream)?;
+    let (bare, bare_address) = start_floor(upstream)?;
     let data = tempfile::tempdir()?;
     let node = Node::start(data.path()).await?;
     let token = setting::deploy(&node, &format!("http://{upstream}")).await?;
@@ -64,10 +64,9 @@ async fn main() -> anyhow::Result<ExitCode> {
     let (mut ours, mut floor) = (Vec::new(), Vec::new());
     for _ in 0..RUNS {
         ours.push(cost(node.pid(), gateway, &path, &token).await?);
-        floor.push(cost(bare.id(), bare_address, "/echo", &token).await?);
+        floor.push(cost(bare.0.id(), bare_address, "/echo", &token).await?);
     }
-    bare.kill()?;
-    bare.wait()?;
+    drop(bare);
     node.stop()?;
     let (ours, floor) = (median(ours), median(floor));
     println!(
@@ -83,7 +82,17 @@ async fn main() -> anyhow::Result<ExitCode> {
     ))
 }
 
-fn start_floor(upstream: SocketAddr) -> anyhow::Result<(Child, SocketAddr)> {
+/// The bare proxy; ends with the benchmark, however that ends.
+struct Floor(Child);
+
+impl Drop for Floor {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn start_floor(upstream: SocketAddr) -> anyhow::Result<(Floor, SocketAddr)> {
     let mut child = Command::new(std::env::current_exe()?)
         .args([floor::WORD, &upstream.to_string()])
         .stdout(Stdio::piped())
@@ -91,7 +100,7 @@ fn start_floor(upstream: SocketAddr) -> anyhow::Result<(Child, SocketAddr)> {
     let mut line = String::new();
     let output = child.stdout.take().context("the bare proxy says nothing")?;
     std::io::BufReader::new(output).read_line(&mut line)?;
-    Ok((child, line.trim().parse()?))
+    Ok((Floor(child), line.trim().parse()?))
 }
 
 /// CPU nanoseconds of the process for each request of one run.

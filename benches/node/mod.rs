@@ -70,14 +70,12 @@ impl Node {
             .to_owned())
     }
 
-    /// The credential of whoever can read its data directory.
+    /// The password that its first start made for `admin`.
     #[allow(dead_code, reason = "each benchmark uses its part")]
-    pub(crate) fn credential(&self) -> anyhow::Result<String> {
-        Ok(
-            std::fs::read_to_string(self.data.join("run/operator-credential"))?
-                .trim()
-                .to_owned(),
-        )
+    pub(crate) fn password(&self) -> anyhow::Result<String> {
+        Ok(std::fs::read_to_string(self.data.join("admin-password"))?
+            .trim()
+            .to_owned())
     }
 
     /// Its process.

@@ -9,6 +9,8 @@ use crate::node::Node;
 
 /// Where the API answers.
 pub(crate) const BASE: &str = "/bench/1.0.0";
+const SCOPES: &str = "apim:api_view apim:api_create apim:api_publish apim:api_manage \
+                      apim:subscribe apim:app_manage apim:sub_manage apim:admin";
 /// The plan of all three levels, and its calls an hour.
 const PLAN: &str = "BenchPlan";
 const CALLS: u64 = 1_000_000_000;
@@ -21,16 +23,17 @@ const DESCRIPTION: &str = "openapi: 3.0.3\n\
 struct Operator<'n> {
     node: &'n Node,
     client: Client,
-    credential: String,
+    token: String,
 }
 
 /// Deploys the API over `upstream`; gives back a token that may call it.
 pub(crate) async fn deploy(node: &Node, upstream: &str) -> anyhow::Result<String> {
-    let operator = Operator {
+    let mut operator = Operator {
         node,
         client: Client::plain(),
-        credential: node.credential()?,
+        token: String::new(),
     };
+    operator.sign_in().await?;
     for level in ["application", "subscription", "advanced"] {
         let path = format!("/api/am/admin/v4/throttling/policies/{level}");
         operator.post(&path, &plan()).await?;
@@ -78,6 +81,32 @@ fn text(value: &Value, pointer: &str) -> anyhow::Result<String> {
 // === impl Operator ===
 
 impl Operator<'_> {
+    /// Gets the administrator's token, by a client of its own.
+    async fn sign_in(&mut self) -> anyhow::Result<()> {
+        let address = self.node.address("management_http")?;
+        let password = self.node.password()?;
+        let body = json!({
+            "clientName": "bench", "owner": "admin", "grantType": "password", "callbackUrl": "",
+            "saasApp": true,
+        });
+        let path = "/client-registration/v0.17/register";
+        let call = Call::new("POST", format!("http://{address}{path}"))
+            .basic(&format!("admin:{password}"), "ADMIN")
+            .json(&body);
+        let client = self.send(&call).await?;
+        let (id, secret) = (text(&client, "/clientId")?, text(&client, "/clientSecret")?);
+        let call = Call::new("POST", format!("http://{address}/oauth2/token"))
+            .basic(&format!("{id}:{secret}"), "CLIENT")
+            .form(&[
+                ("grant_type", "password", None),
+                ("username", "admin", None),
+                ("password", &password, None),
+                ("scope", SCOPES, None),
+            ]);
+        self.token = text(&self.send(&call).await?, "/access_token")?;
+        Ok(())
+    }
+
     async fn api(&self, upstream: &str) -> anyhow::Result<String> {
         let properties = json!({
             "name": "Bench", "version": "1.0.0", "context": "/bench",
@@ -112,7 +141,7 @@ impl Operator<'_> {
     fn call(&self, method: &str, path: &str) -> anyhow::Result<Call> {
         let address = self.node.address("management_http")?;
         let call = Call::new(method, format!("http://{address}{path}"));
-        Ok(call.bearer(&self.credential, "TOKEN"))
+        Ok(call.bearer(&self.token, "TOKEN"))
     }
 
     async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
