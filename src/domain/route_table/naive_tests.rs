@@ -40,7 +40,14 @@ fn naive(operations: &[(Template, Verb)], path: &str, verb: Verb) -> Match {
 }
 
 fn template() -> impl Strategy<Value = String> {
-    let segment = prop_oneof![Just("a"), Just("b"), Just("{x}"), Just("a{x}")];
+    let segment = prop_oneof![
+        Just("a"),
+        Just("b"),
+        Just("aaaaaaaaa"),
+        Just("aaaaaaaab"),
+        Just("{x}"),
+        Just("a{x}")
+    ];
     let tail = prop_oneof![Just(""), Just("/"), Just("/*")];
     (prop::collection::vec(segment, 0..4), tail).prop_map(|(segments, tail)| {
         match segments.as_slice() {
@@ -59,7 +66,7 @@ proptest! {
     #[test]
     fn the_tree_finds_what_a_naive_matcher_finds(
         texts in prop::collection::vec((template(), verb()), 0..24),
-        path in "(/[ab]{1,2}){0,4}/?",
+        path in "(/([ab]{1,2}|aaaaaaaa[ab]?)){0,4}/?",
         wanted in verb(),
     ) {
         let mut operations: Vec<(Template, Verb)> = Vec::new();
@@ -72,6 +79,21 @@ proptest! {
         }
         let compiled = Resources::compile(operations.iter().map(|(template, verb)| (template, *verb))).unwrap();
         prop_assert_eq!(compiled.find(&path, wanted), naive(&operations, &path, wanted));
+    }
+
+    #[test]
+    fn many_literals_of_one_place_are_told_apart(
+        literals in prop::collection::btree_set("[ab]{1,3}|aaaaaaa[ab]{1,3}", 9..40),
+        others in prop::collection::vec("[ab]{1,3}|aaaaaaa[ab]{1,3}", 8),
+    ) {
+        let templates: Vec<Template> =
+            literals.iter().map(|literal| Template::parse(&format!("/{literal}")).unwrap()).collect();
+        let compiled = Resources::compile(templates.iter().map(|template| (template, Verb::Get))).unwrap();
+        for wanted in literals.iter().chain(&others) {
+            let expected = literals.iter().position(|literal| literal == wanted);
+            let found = compiled.find(&format!("/{wanted}"), Verb::Get);
+            prop_assert_eq!(found, expected.map_or(Match::NotFound, Match::Found));
+        }
     }
 
     #[test]

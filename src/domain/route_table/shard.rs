@@ -3,7 +3,6 @@
 //! Contexts are sharded by their first segment (of tenants: the first two), because a request must
 //! find all contexts that could be a prefix of its path in one shard.
 
-use std::collections::HashMap;
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
@@ -47,12 +46,16 @@ struct Host<T> {
     segments: usize,
 }
 
-type Part<T> = HashMap<Arc<str>, Slot<T>, FixedState>;
+/// Slots by the hash of their context. A sorted list and no map: with few contexts to a part it is found in one cache
+/// line or two.
+type Part<T> = Vec<Slot<T>>;
 
 /// Who answers at a context: the API with that very context and version, else the default version
 /// that was deployed last.
 #[derive(Debug)]
 struct Slot<T> {
+    hash: u64,
+    context: Arc<str>,
     exact: Option<Arc<Route<T>>>,
     defaults: Vec<Arc<Route<T>>>,
 }
@@ -147,8 +150,8 @@ impl<T> Shard<T> {
             |slot: &Slot<T>| slot.defaults.iter().any(|route| route.is(vhost, context));
         let found: Vec<Arc<str>> = host
             .slots()
-            .filter(|(_, slot)| is_default(slot))
-            .map(|(at, _)| Arc::clone(at))
+            .filter(|slot| is_default(slot))
+            .map(|slot| Arc::clone(&slot.context))
             .collect();
         for at in found {
             host.change(&at, forget);
@@ -182,7 +185,7 @@ impl<T> Shard<T> {
         self.hosts
             .iter()
             .flat_map(Host::slots)
-            .flat_map(move |(_, slot)| {
+            .flat_map(move |slot| {
                 let strangers = slot.defaults.iter();
                 let strangers = strangers.filter(|route| shard_of(route.context()) != self.index);
                 slot.exact.iter().chain(strangers)
@@ -222,29 +225,41 @@ impl<T> Host<T> {
     }
 
     fn slot(&self, context: &str) -> Option<&Slot<T>> {
-        self.parts.get(part_of(context))?.get(context)
+        let hash = hash_of(context);
+        let part = self.parts.get(part_of(hash))?;
+        part.get(place(part, hash, context).ok()?)
     }
 
-    fn slots(&self) -> impl Iterator<Item = (&Arc<str>, &Slot<T>)> {
+    fn slots(&self) -> impl Iterator<Item = &Slot<T>> {
         self.parts.iter().flat_map(|part| part.iter())
     }
 
     fn put(&mut self, context: &str, fill: impl FnOnce(&mut Slot<T>)) {
         self.segments = self.segments.max(ends_of_segments(context).count());
-        if let Some(part) = self.parts.get_mut(part_of(context)) {
-            fill(Arc::make_mut(part).entry(context.into()).or_default());
+        let hash = hash_of(context);
+        let Some(part) = self.parts.get_mut(part_of(hash)) else {
+            return;
+        };
+        let part = Arc::make_mut(part);
+        let at = place(part, hash, context).unwrap_or_else(|at| {
+            part.insert(at, Slot::new(hash, context));
+            at
+        });
+        if let Some(slot) = part.get_mut(at) {
+            fill(slot);
         }
     }
 
     /// Changes the slot of a context, if there is one; a slot where nobody answers any more goes.
     fn change<R>(&mut self, context: &str, change: impl FnOnce(&mut Slot<T>) -> R) -> Option<R> {
-        let part = self.parts.get_mut(part_of(context))?;
-        part.get(context)?;
+        let hash = hash_of(context);
+        let part = self.parts.get_mut(part_of(hash))?;
+        let at = place(part, hash, context).ok()?;
         let part = Arc::make_mut(part);
-        let slot = part.get_mut(context)?;
+        let slot = part.get_mut(at)?;
         let result = change(slot);
         if slot.answering().is_none() {
-            part.remove(context);
+            part.remove(at);
         }
         Some(result)
     }
@@ -263,6 +278,15 @@ impl<T> Clone for Host<T> {
 // === impl Slot ===
 
 impl<T> Slot<T> {
+    fn new(hash: u64, context: &str) -> Self {
+        Self {
+            hash,
+            context: context.into(),
+            exact: None,
+            defaults: Vec::new(),
+        }
+    }
+
     fn answering(&self) -> Option<(&Arc<Route<T>>, bool)> {
         let exact = self.exact.as_ref().map(|route| (route, false));
         exact.or_else(|| self.defaults.last().map(|route| (route, true)))
@@ -272,25 +296,31 @@ impl<T> Slot<T> {
 impl<T> Clone for Slot<T> {
     fn clone(&self) -> Self {
         Self {
+            hash: self.hash,
+            context: Arc::clone(&self.context),
             exact: self.exact.clone(),
             defaults: self.defaults.clone(),
         }
     }
 }
 
-impl<T> Default for Slot<T> {
-    fn default() -> Self {
-        Self {
-            exact: None,
-            defaults: Vec::new(),
-        }
-    }
+fn hash_of(context: &str) -> u64 {
+    FixedState::default().hash_one(context)
 }
 
-/// The part of a context, from bits of its hash that the maps themselves do not go by.
-fn part_of(context: &str) -> usize {
-    let [_, _, _, _, middle, ..] = FixedState::default().hash_one(context).to_le_bytes();
-    usize::from(middle) % PARTS
+/// The part of a context, from bits of its hash that the order within the part does not begin with.
+fn part_of(hash: u64) -> usize {
+    let [lowest, ..] = hash.to_le_bytes();
+    usize::from(lowest) % PARTS
+}
+
+/// Where the slot of a context is in a part, or belongs.
+fn place<T>(part: &[Slot<T>], hash: u64, context: &str) -> Result<usize, usize> {
+    part.binary_search_by(|slot| {
+        slot.hash
+            .cmp(&hash)
+            .then_with(|| (*slot.context).cmp(context))
+    })
 }
 
 /// The offsets at which the segments of a path end, from the first on.

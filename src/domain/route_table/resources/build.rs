@@ -2,19 +2,20 @@
 //!
 //! `Resources::compile` alone uses it.
 
-use super::{Edge, Node, Pattern, ResourceFault, Resources, Span};
+use super::place::{Draft, number, order};
+use super::{ResourceFault, Resources};
 use crate::template::{Part, Segment, Tail, Template};
 use crate::verb::Verb;
 
 /// A growing tree; the first place is the root.
 pub(super) struct Builder {
-    places: Vec<Place>,
+    places: Vec<Branch>,
 }
 
 /// The segments so far.
 #[derive(Default)]
-struct Place {
-    /// By text, sorted.
+struct Branch {
+    /// In the order of [`order`].
     literals: Vec<(String, u32)>,
     /// The most literal first.
     mixed: Vec<Pattern>,
@@ -22,6 +23,12 @@ struct Place {
     exact: Operations,
     slash: Operations,
     wildcard: Operations,
+}
+
+/// A mixed segment and where it leads.
+struct Pattern {
+    parts: Box<[Part]>,
+    child: u32,
 }
 
 /// The operations that end at a place in one way, with their positions in the list.
@@ -33,7 +40,7 @@ struct Operations(Vec<(Verb, u32)>);
 impl Builder {
     pub(super) fn new() -> Self {
         Self {
-            places: vec![Place::default()],
+            places: vec![Branch::default()],
         }
     }
 
@@ -66,33 +73,29 @@ impl Builder {
 
     /// Lays the tree out: what one place needs lies together.
     pub(super) fn finish(self) -> Resources {
-        let mut nodes = Vec::with_capacity(self.places.len());
-        let (mut edges, mut text) = (Vec::new(), Vec::new());
-        let (mut mixed, mut ends) = (Vec::new(), Vec::new());
-        for place in self.places {
-            let literals = place.literals.into_iter().map(|(literal, child)| {
-                let own = Span {
-                    start: number(text.len()),
-                    length: number(literal.len()),
-                };
-                text.extend_from_slice(literal.as_bytes());
-                Edge { text: own, child }
-            });
-            nodes.push(Node {
-                literals: append(&mut edges, literals.collect::<Vec<_>>()),
-                mixed: append(&mut mixed, place.mixed),
-                parameter: place.parameter,
-                exact: append(&mut ends, place.exact.0),
-                slash: append(&mut ends, place.slash.0),
-                wildcard: append(&mut ends, place.wildcard.0),
-            });
+        let mut patterns = Vec::new();
+        let drafts: Vec<Draft> = self
+            .places
+            .into_iter()
+            .map(|place| place.draft(&mut patterns))
+            .collect();
+        let offsets: Vec<u32> = drafts
+            .iter()
+            .scan(0_u32, |next, draft| {
+                let own = *next;
+                *next = next.saturating_add(draft.words());
+                Some(own)
+            })
+            .collect();
+        let offset = |place: u32| offsets.get(place as usize).copied().unwrap_or_default();
+        let (mut words, mut text) = (Vec::new(), Vec::new());
+        for draft in drafts {
+            draft.write(&mut words, &mut text, offset);
         }
         Resources {
-            nodes: nodes.into(),
-            edges: edges.into(),
+            words: words.into(),
             text: text.into(),
-            mixed: mixed.into(),
-            ends: ends.into(),
+            patterns: patterns.into(),
         }
     }
 
@@ -108,23 +111,39 @@ impl Builder {
             Segment::Mixed(parts) => place.mixed(parts, new),
         };
         if child == new {
-            self.places.push(Place::default());
+            self.places.push(Branch::default());
         }
         child
     }
 
-    fn place(&mut self, at: u32) -> Option<&mut Place> {
+    fn place(&mut self, at: u32) -> Option<&mut Branch> {
         self.places.get_mut(usize::try_from(at).ok()?)
     }
 }
 
-// === impl Place ===
+// === impl Branch ===
 
-impl Place {
+impl Branch {
+    /// As it will be written down; its patterns join those of the others.
+    fn draft(self, patterns: &mut Vec<Box<[Part]>>) -> Draft {
+        let own = self.mixed.into_iter().map(|Pattern { parts, child }| {
+            patterns.push(parts);
+            [number(patterns.len() - 1), child]
+        });
+        Draft {
+            patterns: own.collect(),
+            literals: self.literals,
+            parameter: self.parameter.unwrap_or_default(),
+            exact: self.exact.0,
+            slash: self.slash.0,
+            wildcard: self.wildcard.0,
+        }
+    }
+
     fn literal(&mut self, text: &str, new: u32) -> u32 {
         let found = self
             .literals
-            .binary_search_by(|(known, _)| known.as_str().cmp(text));
+            .binary_search_by(|(known, _)| order(known, text));
         match found {
             Ok(at) => self.literals.get(at).map_or(new, |(_, child)| *child),
             Err(at) => {
@@ -163,20 +182,6 @@ impl Operations {
         }
         new
     }
-}
-
-fn append<T>(all: &mut Vec<T>, own: Vec<T>) -> Span {
-    let span = Span {
-        start: number(all.len()),
-        length: number(own.len()),
-    };
-    all.extend(own);
-    span
-}
-
-/// A count as the flat layout keeps it; templates are far fewer and shorter than would not fit.
-fn number(count: usize) -> u32 {
-    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 /// Whether two mixed segments match the same texts.
