@@ -1,6 +1,7 @@
 //! Usage: every call is counted once, whatever happens to the node.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -10,6 +11,14 @@ use crate::support::eventually;
 use crate::support::node::{Node, Options};
 use crate::support::scripted::Scripted;
 use crate::support::upstream::Upstream;
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a test measures how fast its own load is"
+)]
+fn now() -> Instant {
+    Instant::now()
+}
 
 async fn usage(node: &Node) -> Value {
     let answer = node
@@ -101,6 +110,7 @@ async fn after_kill_9_under_load_the_counts_and_the_unknown_bound_what_the_upstr
     let token = node.admin_token().await;
     let api = node.published(&token, "Shop", "/shop", &upstream.url).await;
     let subscribed = node.subscribed(&token, &api, "one", "JWT").await;
+    let began = now();
     let mut load = load(&node, &subscribed.access);
     eventually(60, "the upstream got 6000 requests", || async {
         (upstream.count() >= 6_000).then_some(())
@@ -110,6 +120,7 @@ async fn after_kill_9_under_load_the_counts_and_the_unknown_bound_what_the_upstr
         .args(["-9", &node.pid().to_string()])
         .status();
     assert!(killed.expect("kill").success());
+    let took = began.elapsed();
     while load.join_next().await.is_some() {}
     let reached = upstream.count() as u64;
     let node = Arc::into_inner(node).expect("the load has ended");
@@ -130,9 +141,13 @@ async fn after_kill_9_under_load_the_counts_and_the_unknown_bound_what_the_upstr
     .await;
     let usage = usage(&node).await;
     let unknown = usage["unknownCalls"].as_u64().expect("a number");
+    // What one round of the recorder left unwritten and what it kept ahead for the next: rounds come
+    // five times a second, and a slow disk makes them longer.
+    let two_seconds = reached as f64 / took.as_secs_f64() * 2.0;
+    let most = (two_seconds as u64 + 200).min(reached / 2);
     assert!(
-        unknown < reached,
-        "{unknown} of {reached} are unknown: that says nothing"
+        unknown <= most,
+        "{unknown} of {reached} in {took:?} are unknown, {most} at most may be"
     );
     assert_eq!(
         upstream.count() as u64,

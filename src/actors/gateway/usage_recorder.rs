@@ -40,6 +40,11 @@ pub(super) struct Tally {
     begun: AtomicU64,
     /// Calls that ended and left their event, or were dropped.
     ended: AtomicU64,
+    /// Calls whose events have numbers. Those that began and are not among them, open ones too,
+    /// need theirs also of a recorder that begins anew.
+    numbered: AtomicU64,
+    /// The last number that was used.
+    used: AtomicU64,
     /// Calls that may begin: for so many there are reserved numbers.
     allowed: AtomicU64,
     /// Tells the recorder that calls wait for numbers.
@@ -83,8 +88,9 @@ pub(super) struct UsageRecorder {
     /// Calls that had begun at the last round, and rounds without one.
     begun_last: u64,
     idle: u32,
-    /// The last number that was used.
-    used: u64,
+    /// Whether numbers were given back: until a call begins none are reserved, so that an idle
+    /// node's disk has rest and a crash leaves nothing unknown.
+    resting: bool,
     _waker: Waker,
     /// Whether the last try to record failed.
     failing: bool,
@@ -107,6 +113,8 @@ impl Tally {
         let tally = Self {
             begun: AtomicU64::new(0),
             ended: AtomicU64::new(0),
+            numbered: AtomicU64::new(0),
+            used: AtomicU64::new(0),
             allowed: AtomicU64::new(0),
             wanted: Notify::new(),
             given: Notify::new(),
@@ -172,13 +180,14 @@ impl Tally {
         self.pending().is_some()
     }
 
-    /// The call ended.
+    /// The call ended. Its event lies there before the call counts as ended, so that whoever finds
+    /// all calls ended finds all events.
     pub(super) fn record(&self, event: UsageEvent) {
-        self.ended.fetch_add(1, Ordering::SeqCst);
         if self.events.try_send(event).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
             metrics::counter!("headgate_usage_dropped_total").increment(1);
         }
+        self.ended.fetch_add(1, Ordering::SeqCst);
     }
 }
 
@@ -188,14 +197,16 @@ impl Actor for UsageRecorder {
     const KIND: &'static str = "gateway.usage_recorder";
 
     async fn start(arguments: Arguments, me: Address<Message>) -> Result<Self, BoxError> {
-        let begun_before = arguments.tally.begun.load(Ordering::Relaxed);
+        let tally = &arguments.tally;
+        let begun_before = tally.numbered.load(Ordering::SeqCst);
+        let begun_last = tally.begun.load(Ordering::SeqCst);
         let mut recorder = Self {
             free: VecDeque::new(),
             reserved: 0,
             begun_before,
-            begun_last: begun_before,
+            begun_last,
             idle: 0,
-            used: 0,
+            resting: false,
             _waker: Waker::start(me.clone(), Arc::clone(&arguments.tally)),
             failing: false,
             arguments,
@@ -208,12 +219,15 @@ impl Actor for UsageRecorder {
     async fn handle(&mut self, message: Message) -> Result<(), BoxError> {
         let done = match message {
             Message::Tick => self.round().await,
-            Message::Wanted => self.reserve().await,
+            Message::Wanted => {
+                self.resting = false;
+                self.reserve().await
+            }
         };
         if done.is_err() {
             self.arguments.inbox.lock().await.look_at_all();
         }
-        // Said once: it is tried twenty times a second.
+        // Said once: it is tried five times a second.
         match done {
             Err(error) if !self.failing => {
                 tracing::warn!(%error, "usage could not be recorded, trying again");
@@ -248,13 +262,11 @@ impl Actor for UsageRecorder {
 impl UsageRecorder {
     /// Records what waits now; what comes meanwhile is the next round's, or a busy gateway would
     /// write without end.
-    async fn flush(&mut self) -> Result<(), BoxError> {
-        if self.free.is_empty() {
+    pub(super) async fn flush(&mut self) -> Result<(), BoxError> {
+        let mut due = self.due().await;
+        if due > 0 && self.free.is_empty() {
             self.reserve().await?;
         }
-        let waiting = self.arguments.inbox.lock().await.len();
-        let dropped = self.arguments.tally.dropped.load(Ordering::Relaxed);
-        let mut due = waiting.saturating_add(dropped);
         loop {
             // Of an earlier try, or of an earlier incarnation.
             let known = self.arguments.tally.pending().clone();
@@ -270,17 +282,18 @@ impl UsageRecorder {
             let usage = &self.arguments.usage;
             let recorded = usage.record((first, last), batch.counts, self.block());
             let recorded = recorded.await?;
-            if !recorded.kept {
-                metrics::counter!("headgate_usage_dropped_total")
-                    .increment(last.saturating_sub(first) + 1);
-            }
-            self.used = self.used.max(last);
             *self.arguments.tally.pending() = None;
             if let Some(numbers) = recorded.reserved {
                 self.reserved(numbers);
             }
             due = due.saturating_sub((last + 1).saturating_sub(first));
         }
+    }
+
+    /// Events that have no number yet, those that were dropped included.
+    async fn due(&self) -> u64 {
+        let waiting = self.arguments.inbox.lock().await.len();
+        waiting.saturating_add(self.arguments.tally.dropped.load(Ordering::SeqCst))
     }
 
     /// Numbers what waits, as far as reserved numbers go.
@@ -300,7 +313,6 @@ impl UsageRecorder {
             return None;
         }
         let last = first + used - 1;
-        self.used = last;
         self.free.pop_front();
         if last < end {
             self.free.push_front((last + 1, end));
@@ -311,7 +323,10 @@ impl UsageRecorder {
             counts: counts.into_values().collect(),
         };
         // Nothing waits between the taking and this: no kill can come in between.
-        *self.arguments.tally.pending() = Some(batch.clone());
+        let tally = &self.arguments.tally;
+        *tally.pending() = Some(batch.clone());
+        tally.numbered.fetch_add(used, Ordering::SeqCst);
+        tally.used.store(last, Ordering::SeqCst);
         Some(batch)
     }
 
@@ -355,38 +370,49 @@ impl UsageRecorder {
         tally.given.notify_waiters();
     }
 
-    /// Records what waits; gives numbers back once nobody has called for a while.
+    /// Records what waits; gives numbers back once nobody has called for a while, and then rests.
     async fn round(&mut self) -> Result<(), BoxError> {
+        let begun = self.arguments.tally.begun.load(Ordering::SeqCst);
+        if self.resting && begun == self.begun_last && self.due().await == 0 {
+            return Ok(());
+        }
+        self.resting = false;
         self.flush().await?;
         self.reserve().await?;
         let begun = self.arguments.tally.begun.load(Ordering::SeqCst);
         self.idle = if begun == self.begun_last {
-            self.idle + 1
+            self.idle.saturating_add(1)
         } else {
             0
         };
         self.begun_last = begun;
-        if self.idle >= IDLE_ROUNDS && !self.free.is_empty() && self.used > 0 {
+        if self.idle >= IDLE_ROUNDS {
             self.give_back().await?;
         }
         Ok(())
     }
 
-    /// Gives unused numbers back, unless a call began meanwhile: whoever begins counts themself
-    /// before they look at what is allowed, and this looks at the count after it lowered that.
-    async fn give_back(&mut self) -> Result<(), BoxError> {
+    /// Gives unused numbers back, unless a call began meanwhile or an event waits for one: whoever
+    /// begins counts themself before they look at what is allowed, and this looks at the counts
+    /// after it lowered that.
+    pub(super) async fn give_back(&mut self) -> Result<(), BoxError> {
         let tally = Arc::clone(&self.arguments.tally);
         let before = tally.allowed.load(Ordering::SeqCst);
         let ended = tally.ended.load(Ordering::SeqCst);
         tally.allowed.store(ended, Ordering::SeqCst);
-        if tally.begun.load(Ordering::SeqCst) != ended || tally.pending().is_some() {
+        let under_way = tally.begun.load(Ordering::SeqCst) != ended;
+        if under_way || self.due().await > 0 || tally.pending().is_some() {
             self.allow(before);
             return Ok(());
         }
         self.free.clear();
         self.begun_before = ended;
         self.reserved = 0;
-        self.arguments.usage.release(self.used).await?;
+        // Nobody is left who needs a number.
+        tally.numbered.store(ended, Ordering::SeqCst);
+        let used = tally.used.load(Ordering::SeqCst);
+        self.arguments.usage.release(used).await?;
+        self.resting = true;
         Ok(())
     }
 }

@@ -97,6 +97,8 @@ impl Queue {
             last,
             counts,
         };
+        // What found no room in memory was counted there.
+        let events: u64 = batch.counts.iter().map(|count| count.calls).sum();
         let mut write = self.arguments.broker.write("broker.usage.record").await?;
         let kept = usage::create(&mut write, &batch, self.arguments.most).await?;
         let reserved = match ahead {
@@ -105,7 +107,6 @@ impl Queue {
         };
         write.commit().await?;
         if !kept {
-            let events = (last + 1).saturating_sub(first);
             metrics::counter!("headgate_usage_dropped_total").increment(events);
             tracing::warn!(
                 events,
