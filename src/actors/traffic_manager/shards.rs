@@ -53,6 +53,8 @@ pub(super) struct Shards {
     arguments: ShardsArguments,
     /// Limits that were asked for and do not exist, each told in the log once.
     unknown: BTreeSet<(String, String)>,
+    /// Whether marks could not be written at the last try.
+    failing: bool,
     _ticker: Ticker,
 }
 
@@ -70,13 +72,14 @@ impl Actor for Shards {
         let mut shards = Self {
             arguments,
             unknown: BTreeSet::new(),
+            failing: false,
             _ticker: ticker("shard ticks", TICK, me, || ShardsMessage::Tick),
         };
         for shard in shards.mine() {
             shards.recover(shard).await?;
             // What the last incarnation of this actor was about to write.
             let released = shards.write_marks(shard).await?;
-            shards.tell(shard, released);
+            shards.tell(shard, released.unwrap_or_default());
         }
         Ok(shards)
     }
@@ -130,7 +133,12 @@ impl Shards {
             Err(refusal) => return reply.send(refusal),
         };
         let effects = self.step(request.shard, &asks, &view);
-        let effects = self.settled(request.shard, effects).await;
+        // While nothing can be written the ticks try, not every ask.
+        let effects = if self.failing {
+            effects
+        } else {
+            self.settled(request.shard, effects).await
+        };
         let (answers, rest) = sort_out(&asks, effects);
         for (ask, answer) in asks.iter().zip(&answers) {
             self.note(&ask.cell, answer.as_ref());
@@ -174,7 +182,7 @@ impl Shards {
     }
 
     /// Goes by the policies in force, and by the time if it `ticks`.
-    async fn look(&self, ticks: bool) {
+    async fn look(&mut self, ticks: bool) {
         let view = self.arguments.policies.load_full();
         for shard in self.mine() {
             let now_ms = self.arguments.clock.now_ms();
@@ -194,29 +202,40 @@ impl Shards {
     }
 
     /// What may be said of these effects and of earlier ones, now that the marks are on disk.
-    async fn settled(&self, shard: u16, mut effects: Vec<Effect>) -> Vec<Effect> {
+    async fn settled(&mut self, shard: u16, mut effects: Vec<Effect>) -> Vec<Effect> {
         match self.write_marks(shard).await {
-            Ok(released) => effects.extend(released),
-            // Nothing that waits for a mark is released; the next tick tries again.
-            Err(error) => tracing::error!(%error, "marks of long windows cannot be written"),
+            Ok(Some(released)) => {
+                effects.extend(released);
+                if std::mem::take(&mut self.failing) {
+                    tracing::info!("marks of long windows are written again");
+                }
+            }
+            Ok(None) => {}
+            // Nothing that waits for a mark is released; the next tick tries again. Said once.
+            Err(error) => {
+                if !std::mem::replace(&mut self.failing, true) {
+                    tracing::error!(%error, "marks of long windows cannot be written, trying again");
+                }
+            }
         }
         effects
     }
 
-    /// Writes what has to be on disk before it is said (L5); gives what that releases.
-    async fn write_marks(&self, shard: u16) -> Result<Vec<Effect>, StoreError> {
+    /// Writes what has to be on disk before it is said (L5); gives what that releases, none when
+    /// there is nothing to write.
+    async fn write_marks(&self, shard: u16) -> Result<Option<Vec<Effect>>, StoreError> {
         let slots = &self.arguments.slots;
         let marks = slots.with(shard, |slot| slot.unwritten.clone());
         let marks = marks.unwrap_or_default();
         if marks.is_empty() {
-            return Ok(Vec::new());
+            return Ok(None);
         }
         let mut write = self.arguments.broker.write("broker.ledger.mark").await?;
         ledger::save(&mut write, shard, &marks).await?;
         write.commit().await?;
         let now_ms = self.arguments.clock.now_ms();
         let released = slots.with(shard, |slot| slot.written(&marks, now_ms));
-        Ok(released.unwrap_or_default())
+        Ok(Some(released.unwrap_or_default()))
     }
 
     fn tell(&self, shard: u16, effects: Vec<Effect>) {

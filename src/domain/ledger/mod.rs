@@ -7,6 +7,7 @@
 
 mod cell;
 mod grant;
+mod held_back;
 mod message;
 mod owner;
 mod policy;

@@ -4,11 +4,12 @@
 //! In the one-node form the driver answers every [`Effect::Replicate`] at once with [`Input::Replicated`];
 //! [`Ledger::step_alone`] does that.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::cell::{Cell, CellImage, Mark};
 use super::grant::{Message, RETRY_MS, Step};
+use super::held_back::HeldBack;
 use super::message::{Ask, CellKey, Outcome, Recall, Reopen, Reply, Stamp};
 use super::policy::{Policies, Quota};
 use super::recovery::{Past, Recovery, Source};
@@ -105,19 +106,11 @@ pub struct Ledger {
     rounds: BTreeSet<(i64, CellKey)>,
     ends: BTreeSet<(i64, CellKey)>,
     past: Past,
-    held: VecDeque<HeldBack>,
+    pub(super) held: HeldBack,
     replicated: Stamp,
     marked: Stamp,
     #[cfg(test)]
     pub(crate) planted: Option<crate::simulation::Planted>,
-}
-
-/// A message that waits for replication and marks.
-#[derive(Debug)]
-struct HeldBack {
-    replicated: Stamp,
-    marked: Stamp,
-    message: Message,
 }
 
 // === impl Ledger ===
@@ -141,7 +134,7 @@ impl Ledger {
             rounds: BTreeSet::new(),
             ends: BTreeSet::new(),
             past,
-            held: VecDeque::new(),
+            held: HeldBack::default(),
             replicated: stamp,
             marked: stamp,
             #[cfg(test)]
@@ -371,29 +364,17 @@ impl Ledger {
     }
 
     fn hold(&mut self, message: Message, replicated: Stamp, marked: Stamp) {
-        self.held.push_back(HeldBack {
-            replicated,
-            marked,
-            message,
-        });
+        self.held.hold(message, replicated, marked);
     }
 
-    /// Releases what no longer waits. A message passes others only if they are about other cells' marks.
+    /// Releases what no longer waits.
     fn release(&mut self, out: &mut Vec<Effect>) {
-        let (replicated, marked) = (self.replicated, self.marked);
-        let mut waiting = VecDeque::new();
-        for held in self.held.drain(..) {
-            if held.replicated > replicated || held.marked > marked {
-                waiting.push_back(held);
-                continue;
-            }
-            out.push(match held.message {
-                Message::Reply(reply) => Effect::Reply(reply),
-                Message::Recall(recall) => Effect::Recall(recall),
-                Message::Reopen(reopen) => Effect::Reopen(reopen),
-            });
-        }
-        self.held = waiting;
+        let free = self.held.release(self.replicated, self.marked);
+        out.extend(free.into_iter().map(|message| match message {
+            Message::Reply(reply) => Effect::Reply(reply),
+            Message::Recall(recall) => Effect::Recall(recall),
+            Message::Reopen(reopen) => Effect::Reopen(reopen),
+        }));
     }
 
     fn set_policies(&mut self, policies: Arc<Policies>, out: &mut Vec<Effect>) {
