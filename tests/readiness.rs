@@ -54,6 +54,7 @@ async fn a_ready_node_names_every_check_and_a_lost_database_fails_alone_until_it
         "database.carbon",
         "database.broker",
         "change log",
+        "policies",
         "listeners",
     ];
     assert_eq!(marked(&answer, "[+] "), all);

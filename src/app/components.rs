@@ -11,7 +11,7 @@ use actors::devportal::DevPortalHandle;
 use actors::gateway::{GatewayHandle, Parts};
 use actors::key_manager::{Desk, KeyManagerHandle, Keys, Passwords, Settings, SigningAlgorithm};
 use actors::publisher::{PublisherHandle, PublisherSettings};
-use actors::traffic_manager::{GatewayLeases, LedgerSettings};
+use actors::traffic_manager::{GatewayLeases, LedgerSettings, TrafficManagerHandle};
 use actors::usage::{UsageIntakeHandle, UsageSettings};
 use actors::{
     admin, change_feed, devportal, gateway, key_manager, publisher, traffic_manager, usage,
@@ -39,6 +39,7 @@ pub(crate) struct Components {
     admin: AdminHandle,
     intake: UsageIntakeHandle,
     pub(crate) gateway: GatewayHandle,
+    pub(crate) traffic_manager: TrafficManagerHandle,
     trusted_proxies: Arc<[AddressRange]>,
 }
 
@@ -70,9 +71,8 @@ impl Components {
         let (node, incarnation) = (me.node_id.as_str(), me.incarnation);
         let broker = &databases.broker;
         let (leases, ledger) = (GatewayLeases::default(), LedgerSettings::default());
-        let me = (node, incarnation);
         let (traffic_manager, traffic_manager_child) =
-            traffic_manager::component(system, broker, &feed, &leases, me, ledger);
+            traffic_manager::component(system, broker, &feed, &leases, (node, incarnation), ledger);
         let (intake, intake_child) = usage::intake_component(system, apim);
         let settings = UsageSettings::default();
         let (usage, usage_child) =
@@ -81,7 +81,7 @@ impl Components {
             carbon: databases.carbon.clone(),
             feed: feed.clone(),
             key_manager: key_manager.clone(),
-            traffic_manager,
+            traffic_manager: traffic_manager.clone(),
             leases,
             usage,
             name: format!("gateway@{node}"),
@@ -108,6 +108,7 @@ impl Components {
             admin,
             intake,
             gateway,
+            traffic_manager,
             trusted_proxies: config.gateway.trusted_proxies.clone().into(),
         })
     }

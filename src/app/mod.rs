@@ -63,6 +63,7 @@ pub(crate) async fn start(config: Config) -> anyhow::Result<Node> {
     ready::configuration(&mut readiness, &tls.certificate, &system.clock);
     ready::databases(&mut readiness, &databases);
     ready::change_log(&mut readiness, &components.gateway);
+    ready::policies(&mut readiness, &components.traffic_manager);
     let listeners = listeners.watched();
     ready::listeners(&mut readiness, listeners.acceptances());
     let looked = metrics::Looked {

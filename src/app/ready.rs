@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::gateway::GatewayHandle;
+use actors::traffic_manager::TrafficManagerHandle;
 use cluster::Clock;
 use headgate_http::{Acceptance, Readiness};
 
@@ -58,6 +59,20 @@ pub(super) fn change_log(readiness: &mut Readiness, gateway: &GatewayHandle) {
                 since.as_secs()
             )),
             Some(_) => Ok(()),
+        };
+        async move { outcome }
+    });
+}
+
+/// Adds whether the traffic manager has read the policies that calls are counted by: before that
+/// each call waits in vain.
+pub(super) fn policies(readiness: &mut Readiness, traffic_manager: &TrafficManagerHandle) {
+    let traffic_manager = traffic_manager.clone();
+    readiness.add("policies", move || {
+        let outcome = if traffic_manager.has_policies() {
+            Ok(())
+        } else {
+            Err("the traffic manager has not read the throttling policies yet".to_owned())
         };
         async move { outcome }
     });

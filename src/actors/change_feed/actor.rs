@@ -196,7 +196,7 @@ impl Feed {
                     );
                 }
                 return Ok(Pulled::Resync {
-                    reason: format!("{reason:?}"),
+                    reason: reason.word().to_owned(),
                 });
             }
         };

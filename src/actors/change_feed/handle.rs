@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use cluster::{AskError, Door};
 
-use super::message::{Acknowledge, Applied, Piece, Pull, Pulled, Snapshot, WaitApplied};
+use super::message::{
+    Acknowledge, Applied, Piece, Pull, Pulled, Snapshot, SnapshotOf, WaitApplied,
+};
 
 /// How long a change waits for its followers before the answer names who is behind (C6).
 pub const WAIT: Duration = Duration::from_secs(1);
@@ -85,8 +87,8 @@ impl ChangeFeedHandle {
     ///
     /// # Errors
     /// When no feed answers in time.
-    pub async fn snapshot(&self, cursor: String) -> Result<Piece, AskError> {
-        self.snapshot.ask(Snapshot { cursor }, GRACE * 5).await
+    pub async fn snapshot(&self, of: SnapshotOf, cursor: String) -> Result<Piece, AskError> {
+        self.snapshot.ask(Snapshot { cursor, of }, GRACE * 5).await
     }
 
     /// Tells how far a follower is; gives the head.

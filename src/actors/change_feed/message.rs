@@ -32,7 +32,7 @@ pub enum Pulled {
     },
     /// The position is older than what is kept, or not of this log: take a snapshot (C2, C3).
     Resync {
-        /// Why, for the log.
+        /// Why: the word of a [`domain::change_log::ResyncReason`].
         reason: String,
     },
     /// The feed cannot read its database now.
@@ -44,6 +44,17 @@ pub enum Pulled {
 pub struct Snapshot {
     /// Where the last piece ended; empty for the first.
     pub cursor: String,
+    /// Of what; the same for every piece of one snapshot.
+    pub of: SnapshotOf,
+}
+
+/// What a snapshot is to hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SnapshotOf {
+    /// All that a gateway needs.
+    Everything,
+    /// Throttling policies.
+    Policies,
 }
 
 /// The answer to [`Snapshot`].
@@ -82,7 +93,8 @@ impl Request for Pull {
 impl Request for Snapshot {
     type Reply = Piece;
     const KIND: u16 = 0x0302;
-    const VERSION: u16 = 1;
+    // Version 1 did not say of what and was never released.
+    const VERSION: u16 = 2;
 }
 
 impl Request for Acknowledge {

@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 use storage::apim::snapshots::{Section, list};
 use storage::{Database, Read, StoreError, apim::change_log};
 
-use super::message::{Piece, Snapshot};
+use super::message::{Piece, Snapshot, SnapshotOf};
 
 /// Things in one piece at most.
-const MOST: usize = 64;
+const MOST: u32 = 64;
 /// Bytes in one piece, unless one thing alone is larger.
 const BYTES: usize = 1024 * 1024;
 
@@ -62,7 +62,7 @@ impl Actor for Snapshots {
     }
 
     async fn handle(&mut self, SnapshotMessage(asked): SnapshotMessage) -> Result<(), BoxError> {
-        let piece = match self.piece(&asked.request.cursor).await {
+        let piece = match self.piece(&asked.request).await {
             Ok(piece) => piece,
             Err(error) => {
                 tracing::warn!(%error, "change feed cannot read a snapshot");
@@ -77,10 +77,10 @@ impl Actor for Snapshots {
 // === impl Snapshots ===
 
 impl Snapshots {
-    async fn piece(&self, cursor: &str) -> Result<Piece, StoreError> {
+    async fn piece(&self, asked: &Snapshot) -> Result<Piece, StoreError> {
         let mut read = self.arguments.apim.read().await?;
         let head = change_log::head(&mut read).await?;
-        let mut cursor = match serde_json::from_str::<Cursor>(cursor) {
+        let mut cursor = match serde_json::from_str::<Cursor>(&asked.cursor) {
             Ok(cursor) => cursor,
             // The first piece; a cursor that cannot be read begins anew as well.
             Err(_) => Cursor {
@@ -102,47 +102,39 @@ impl Snapshots {
         let mut shared = self.arguments.shared.read().await?;
         let now_ms = self.arguments.clock.now_ms();
         let (mut changes, mut bytes) = (Vec::new(), 0);
-        let most = i64::try_from(MOST).unwrap_or(i64::MAX);
-        while let Some(section) = Section::ALL.get(cursor.section) {
-            let items = list(
-                &mut read,
-                &mut shared,
-                *section,
-                &cursor.after,
-                most,
-                now_ms,
-            )
-            .await?;
-            let last = items.len() < MOST;
-            for item in items {
+        while let Some(section) = sections(asked.of).get(cursor.section) {
+            let bounds = (MOST, BYTES.saturating_sub(bytes));
+            let after = &cursor.after;
+            let page = list(&mut read, &mut shared, *section, after, bounds, now_ms).await?;
+            for item in page.items {
                 let change = serde_json::to_string(&item.change).unwrap_or_default();
-                let full = changes.len() >= MOST || bytes + change.len() > BYTES;
-                if full && !changes.is_empty() {
+                if is_full(&changes, bytes, change.len()) {
                     return Ok(cursor.part(changes, false));
                 }
                 bytes += change.len();
                 changes.push((item.tenant, change));
                 cursor.after = item.key;
             }
-            if last {
+            if page.is_last {
                 cursor.section += 1;
                 cursor.after = Vec::new();
             }
         }
-        self.since(&mut read, cursor, changes, bytes).await
+        self.since(&mut read, asked.of, cursor, changes, bytes)
+            .await
     }
 
     /// What was committed since the first piece, as far as it fits; the piece that reaches the head is the last.
     async fn since(
         &self,
         read: &mut Read,
+        of: SnapshotOf,
         mut cursor: Cursor,
         mut changes: Vec<(String, String)>,
         mut bytes: usize,
     ) -> Result<Piece, StoreError> {
         let log = change_log::find(read, cursor.at.n).await?;
-        let most = u64::try_from(MOST).unwrap_or(u64::MAX);
-        let entries = match answer(&log, &cursor.at, most) {
+        let entries = match answer(&log, &cursor.at, u64::from(MOST)) {
             Answer::UpToDate => Vec::new(),
             Answer::Entries { from, to } => {
                 change_log::list(read, from, to, BYTES.saturating_sub(bytes)).await?
@@ -150,17 +142,40 @@ impl Snapshots {
             Answer::Snapshot { .. } => return Ok(Piece::Unavailable),
         };
         for entry in entries {
-            let full = changes.len() >= MOST || bytes + entry.payload.len() > BYTES;
-            if full && !changes.is_empty() {
+            if is_full(&changes, bytes, entry.payload.len()) {
                 break;
             }
             cursor.at = Position::of(&entry);
+            if !holds(of, &entry.kind) {
+                continue;
+            }
             bytes += entry.payload.len();
             changes.push((entry.tenant, entry.payload));
         }
         let done = cursor.at.n == log.head;
         Ok(cursor.part(changes, done))
     }
+}
+
+const fn sections(of: SnapshotOf) -> &'static [Section] {
+    match of {
+        SnapshotOf::Everything => &Section::ALL,
+        SnapshotOf::Policies => &[Section::Policies],
+    }
+}
+
+/// Whether a snapshot of this wants entries of a kind.
+fn holds(of: SnapshotOf, kind: &str) -> bool {
+    match of {
+        SnapshotOf::Everything => true,
+        SnapshotOf::Policies => matches!(kind, "policy_saved" | "policy_removed"),
+    }
+}
+
+/// Whether a change of `more` bytes has to wait for the next piece.
+fn is_full(changes: &[(String, String)], bytes: usize, more: usize) -> bool {
+    let most = usize::try_from(MOST).unwrap_or(usize::MAX);
+    !changes.is_empty() && (changes.len() >= most || bytes.saturating_add(more) > BYTES)
 }
 
 // === impl Cursor ===

@@ -7,7 +7,7 @@ use domain::change::Change;
 use domain::policy::Policy;
 use storage::{Database, apim};
 
-use super::message::{Piece, Pull, Pulled};
+use super::message::{Piece, Pull, Pulled, SnapshotOf};
 use super::{ChangeFeedHandle, FeedSettings, component};
 
 struct Bench {
@@ -156,7 +156,11 @@ async fn a_snapshot_has_everything_in_bounded_pieces_after_the_log_was_pruned() 
 
     let (mut cursor, mut found) = (String::new(), Vec::new());
     loop {
-        let piece = bench.feed.snapshot(cursor.clone()).await.unwrap();
+        let piece = bench
+            .feed
+            .snapshot(SnapshotOf::Everything, cursor.clone())
+            .await
+            .unwrap();
         let Piece::Part {
             changes,
             cursor: next,
@@ -180,13 +184,19 @@ async fn a_snapshot_has_everything_in_bounded_pieces_after_the_log_was_pruned() 
     let saved = |change: &&Change| matches!(change, Change::PolicySaved { .. });
     assert_eq!(found.iter().filter(saved).count(), 14 * tenants.len());
     assert!(found.contains(&keys));
+    let policies = bench.feed.snapshot(SnapshotOf::Policies, String::new());
+    let Piece::Part { changes, .. } = policies.await.unwrap() else {
+        panic!("no piece");
+    };
+    let only_policies = |(_, change): &(String, String)| change.contains("policy_saved");
+    assert!(changes.iter().all(only_policies));
 }
 
 /// A snapshot's pieces until one is not followed by another, and the position that it is true at.
 async fn rest_of_snapshot(feed: &ChangeFeedHandle, mut cursor: String) -> (Vec<String>, u64) {
     let mut found = Vec::new();
     loop {
-        match feed.snapshot(cursor).await.unwrap() {
+        match feed.snapshot(SnapshotOf::Everything, cursor).await.unwrap() {
             Piece::Part {
                 changes,
                 cursor: next,
@@ -214,7 +224,11 @@ async fn a_snapshot_is_true_at_the_head_of_its_last_piece() {
     }
     write.commit().await.unwrap();
     commit(&bench.apim, &[user_changed("before")]).await;
-    let first = bench.feed.snapshot(String::new()).await.unwrap();
+    let first = bench
+        .feed
+        .snapshot(SnapshotOf::Everything, String::new())
+        .await
+        .unwrap();
     let Piece::Part {
         cursor: Some(cursor),
         ..
@@ -246,6 +260,7 @@ async fn a_snapshot_does_not_go_on_in_another_history() {
     let own = entries(&bench.feed, pull(0, "", 0)).await[0].1.clone();
     let (_, at) = rest_of_snapshot(&bench.feed, seen(&own)).await;
     assert_eq!(at, n);
-    let other = bench.feed.snapshot(seen("of-another-history")).await;
+    let cursor = seen("of-another-history");
+    let other = bench.feed.snapshot(SnapshotOf::Everything, cursor).await;
     assert_eq!(other.unwrap(), Piece::Unavailable);
 }

@@ -8,8 +8,9 @@ use std::time::Duration;
 use cluster::{Actor, Address, AskError, BoxError, Ticker, spawn_named};
 use domain::change::{Change, Entry};
 use domain::change_log::{Effect, Follower as Machine, Input, Position, ResyncReason};
-use storage::Database;
 use storage::carbon::projection::{self as rows, Item};
+use storage::{Database, StoreError};
+use tokio::task::JoinHandle;
 
 use super::boot_ms;
 use super::projection::{Kept, Projection, tenant_of};
@@ -18,23 +19,30 @@ use super::state::State;
 use super::touched::touched;
 use super::{refiller, validator};
 use crate::change_feed::ChangeFeedHandle;
-use crate::change_feed::message::{Piece, Pull, Pulled};
+use crate::change_feed::message::{Piece, Pull, Pulled, SnapshotOf};
 
 /// How long the feed may hold a pull; below the machine's own patience with one.
 const LONG_POLL_MS: u32 = 800;
 /// An empty answer that came faster than this is not asked for again at once.
 const QUICK: Duration = Duration::from_millis(100);
+/// What is over is removed from Carbon so often.
+const SWEEP_MS: i64 = 60_000;
 
 pub(super) enum Message {
     Pulled {
         after: Position,
         answer: Result<Pulled, AskError>,
         took: Duration,
+        /// Whether it did not wait for a change.
+        at_once: bool,
     },
-    Snapshot {
+    /// A piece of a snapshot.
+    Piece {
         transfer: u64,
+        index: u32,
         changes: Vec<(String, String)>,
-        at: Position,
+        /// With the last piece: what the whole is true at.
+        at: Option<Position>,
     },
     Tick,
 }
@@ -60,8 +68,14 @@ pub(super) struct Follower {
     /// Not yet in Carbon.
     unsaved: Vec<Kept>,
     replace: bool,
-    /// A snapshot that is complete, until the machine asks for it to be put in place.
+    /// The piece that came, until the machine says that it is to be kept.
+    piece: Vec<(String, String)>,
+    /// What came of a snapshot, until the machine asks for it to be put in place.
     snapshot: Vec<(String, String)>,
+    /// Brings the pieces; of one transfer at a time.
+    transfer: Option<JoinHandle<()>>,
+    /// When what is over was removed from Carbon.
+    swept_ms: i64,
     _ticker: Ticker,
 }
 
@@ -99,28 +113,36 @@ impl Actor for Follower {
             projection,
             unsaved: Vec::new(),
             replace: false,
+            piece: Vec::new(),
             snapshot: Vec::new(),
+            transfer: None,
+            swept_ms: i64::MIN,
             _ticker: ticker,
         })
     }
 
     async fn handle(&mut self, message: Message) -> Result<(), BoxError> {
         match message {
-            Message::Tick => self.step(Input::Tick).await,
+            Message::Tick => {
+                self.sweep().await;
+                self.step(Input::Tick).await
+            }
             Message::Pulled {
                 after,
                 answer,
                 took,
-            } => self.pulled(after, answer, took).await,
-            Message::Snapshot {
+                at_once,
+            } => self.pulled(after, answer, took, at_once).await,
+            Message::Piece {
                 transfer,
+                index,
                 changes,
                 at,
             } => {
-                self.snapshot = changes;
-                self.step(Input::SnapshotChunk { transfer, index: 0 })
-                    .await?;
-                let chunks = 1;
+                self.piece = changes;
+                self.step(Input::SnapshotChunk { transfer, index }).await?;
+                let Some(at) = at else { return Ok(()) };
+                let chunks = index.saturating_add(1);
                 let done = Input::SnapshotDone {
                     transfer,
                     at,
@@ -128,6 +150,14 @@ impl Actor for Follower {
                 };
                 self.step(done).await
             }
+        }
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        if let Some(transfer) = &self.transfer {
+            transfer.abort();
         }
     }
 }
@@ -140,6 +170,7 @@ impl Follower {
         after: Position,
         answer: Result<Pulled, AskError>,
         took: Duration,
+        at_once: bool,
     ) -> Result<(), BoxError> {
         match answer {
             Ok(Pulled::Entries { entries, head }) => {
@@ -150,12 +181,14 @@ impl Follower {
                     head,
                 })
                 .await?;
-                if self.machine.applied().n >= head {
+                let at_head = self.machine.applied().n >= head;
+                if at_head {
                     let state = &self.arguments.state;
                     let now_ms = boot_ms(&state.clock);
                     state.current_at_ms.store(now_ms, Ordering::Release);
                 }
-                if idle && took < QUICK {
+                // A first answer was not to wait; the next ones are, now that the head is known.
+                if idle && took < QUICK && !(at_once && at_head) {
                     return Ok(());
                 }
                 // Long polls follow one another without a pause.
@@ -164,7 +197,7 @@ impl Follower {
             }
             Ok(Pulled::Resync { reason }) => {
                 tracing::info!(%reason, "change log asks for a snapshot");
-                let reason = ResyncReason::TooOld;
+                let reason = ResyncReason::parse(&reason).unwrap_or(ResyncReason::TooOld);
                 self.step(Input::NeedsSnapshot { after, reason }).await
             }
             Ok(Pulled::Unavailable) | Err(_) => self.step(Input::PullFailed).await,
@@ -192,10 +225,9 @@ impl Follower {
                         );
                     }
                     Effect::PullSnapshot { transfer } => self.pull_snapshot(transfer),
+                    Effect::StoreChunk { .. } => self.snapshot.append(&mut self.piece),
                     Effect::InstallSnapshot { at } => self.install(&at).await?,
-                    Effect::Resync { .. }
-                    | Effect::StoreChunk { .. }
-                    | Effect::AcknowledgeChunks { .. } => {}
+                    Effect::Resync { .. } => {}
                 }
             }
         }
@@ -207,13 +239,13 @@ impl Follower {
         let clock = self.arguments.state.clock.clone();
         // The first answer says whether the head was reached, so it must not wait for a change.
         let current_at_ms = &self.arguments.state.current_at_ms;
-        let known = current_at_ms.load(Ordering::Acquire) != i64::MIN;
+        let at_once = current_at_ms.load(Ordering::Acquire) == i64::MIN;
         let pull = Pull {
             follower: self.arguments.name.clone(),
             n: after.n,
             most: 512,
             uuid: after.uuid.clone(),
-            wait_ms: if known { LONG_POLL_MS } else { 0 },
+            wait_ms: if at_once { 0 } else { LONG_POLL_MS },
         };
         spawn_named("pull changes", async move {
             let began = clock.monotonic();
@@ -223,6 +255,7 @@ impl Follower {
                 after,
                 answer,
                 took,
+                at_once,
             });
         });
     }
@@ -301,30 +334,51 @@ impl Follower {
         });
     }
 
-    fn pull_snapshot(&self, transfer: u64) {
+    /// Begins a transfer; the one before is given up, so that they never ask side by side.
+    fn pull_snapshot(&mut self, transfer: u64) {
+        self.snapshot.clear();
         let (feed, me) = (self.arguments.feed.clone(), self.me.clone());
-        spawn_named("pull snapshot", async move {
-            let (mut changes, mut cursor) = (Vec::new(), String::new());
-            // A piece that does not come ends the transfer; the machine starts another.
-            while let Ok(Piece::Part {
-                changes: part,
-                cursor: next,
-                n,
-                uuid,
-            }) = feed.snapshot(cursor).await
-            {
-                changes.extend(part);
-                let Some(next) = next else {
-                    let _ = me.tell(Message::Snapshot {
-                        transfer,
-                        changes,
-                        at: Position::new(n, uuid),
-                    });
+        let task = spawn_named("pull snapshot", async move {
+            let mut asked = String::new();
+            for index in 0.. {
+                // A piece that does not come ends the transfer; the machine starts another.
+                let piece = feed.snapshot(SnapshotOf::Everything, asked).await;
+                let Ok(Piece::Part {
+                    changes,
+                    cursor,
+                    n,
+                    uuid,
+                }) = piece
+                else {
                     return;
                 };
-                cursor = next;
+                let at = cursor.is_none().then(|| Position::new(n, uuid));
+                let _ = me.tell(Message::Piece {
+                    transfer,
+                    index,
+                    changes,
+                    at,
+                });
+                let Some(next) = cursor else { return };
+                asked = next;
             }
         });
+        if let Some(before) = self.transfer.replace(task) {
+            before.abort();
+        }
+    }
+
+    /// Once a minute removes from Carbon what is over, such as revocations of tokens that have
+    /// ended. What cannot be removed now is the next minute's.
+    async fn sweep(&mut self) {
+        let now_ms = self.arguments.state.clock.now_ms();
+        if now_ms < self.swept_ms.saturating_add(SWEEP_MS) {
+            return;
+        }
+        self.swept_ms = now_ms;
+        if let Err(error) = delete_ended(&self.arguments.carbon, now_ms).await {
+            tracing::warn!(%error, "what is over could not be removed from Carbon");
+        }
     }
 
     async fn install(&mut self, at: &Position) -> Result<(), BoxError> {
@@ -354,6 +408,12 @@ impl Follower {
         state.applied.store(n, Ordering::Release);
         self.limits_changed(None).await
     }
+}
+
+async fn delete_ended(carbon: &Database, now_ms: i64) -> Result<(), StoreError> {
+    let mut write = carbon.write("carbon.projection.sweep").await?;
+    rows::delete_ended(&mut write, now_ms).await?;
+    write.commit().await
 }
 
 fn me_first(me: &Address<Message>) {

@@ -4,7 +4,7 @@ use domain::change::Entry;
 
 use super::{Frozen, text};
 use crate::change_feed::message::{
-    Acknowledge, Applied, Piece, Pull, Pulled, Snapshot, WaitApplied,
+    Acknowledge, Applied, Piece, Pull, Pulled, Snapshot, SnapshotOf, WaitApplied,
 };
 
 #[test]
@@ -46,7 +46,13 @@ fn pulls_keep_their_bytes() {
 #[test]
 fn snapshots_keep_their_bytes() {
     Frozen::default()
-        .request(&Snapshot { cursor: text("c") }, "03020001000000020163")
+        .request(
+            &Snapshot {
+                cursor: text("c"),
+                of: SnapshotOf::Policies,
+            },
+            "0302000200000003016301",
+        )
         .reply::<Snapshot>(
             &Piece::Part {
                 changes: vec![(text("t"), text("{}"))],
@@ -54,9 +60,9 @@ fn snapshots_keep_their_bytes() {
                 n: 5_000_000_000,
                 uuid: text("u"),
             },
-            "030200010000001500010174027b7d010164fd00f2052a010000000175",
+            "030200020000001500010174027b7d010164fd00f2052a010000000175",
         )
-        .reply::<Snapshot>(&Piece::Unavailable, "030200010000000101")
+        .reply::<Snapshot>(&Piece::Unavailable, "030200020000000101")
         .hold();
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use cluster::{AskError, Door};
 
+use super::Published;
 use super::message::{LeaseMany, Leased, TellLeases, Told};
 
 /// The deadline of one question; requests are held at most 3 s in all (L8).
@@ -16,6 +17,7 @@ const DEADLINE: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub struct TrafficManagerHandle {
     lease: Door<LeaseMany>,
+    policies: Published,
 }
 
 /// Tells gateways what concerns their leases, wherever they live. Each is known by its stable id,
@@ -28,10 +30,15 @@ pub struct GatewayLeases {
 // === impl TrafficManagerHandle ===
 
 impl TrafficManagerHandle {
-    /// A handle that asks through this door.
+    /// A handle that asks through this door, of an owner who goes by these policies.
+    pub(super) const fn new(lease: Door<LeaseMany>, policies: Published) -> Self {
+        Self { lease, policies }
+    }
+
+    /// Whether the policies were read: until then nothing is granted (L12).
     #[must_use]
-    pub const fn new(lease: Door<LeaseMany>) -> Self {
-        Self { lease }
+    pub fn has_policies(&self) -> bool {
+        self.policies.load().is_some()
     }
 
     /// Asks for units of several keys of one shard (L7). May be repeated: replies are cumulative.

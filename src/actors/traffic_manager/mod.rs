@@ -111,13 +111,13 @@ pub fn component(
         "traffic-manager/policies",
         PoliciesArguments {
             feed: feed.clone(),
-            published,
+            published: Arc::clone(&published),
             shards,
             follower: format!("traffic-manager@{node}"),
         },
     );
     children.push(follower);
     let door = Door::balanced(doors, |request, actors| usize::from(request.shard) % actors);
-    let handle = TrafficManagerHandle::new(door);
+    let handle = TrafficManagerHandle::new(door, published);
     (handle, branch(system, "traffic-manager", children))
 }

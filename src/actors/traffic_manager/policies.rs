@@ -3,7 +3,8 @@
 //! every shard goes by it by then, and has begun to tell gateways what follows for their leases.
 //!
 //! A pull runs beside the actor and tells it what came, so that an orderly stop never waits for a
-//! long poll. After a restart it takes a snapshot; what was published before stays in force till then.
+//! long poll. After a restart it takes a snapshot, of policies alone, so that it is there in a moment however many APIs
+//! there are; what was published before stays in force till then.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use super::Published;
 use super::shards::ShardsMessage;
 use super::view::PolicyBook;
 use crate::change_feed::ChangeFeedHandle;
-use crate::change_feed::message::{Piece, Pull, Pulled};
+use crate::change_feed::message::{Piece, Pull, Pulled, SnapshotOf};
 
 /// A long poll of the feed, milliseconds.
 const POLL_MS: u32 = 5_000;
@@ -200,7 +201,7 @@ fn take_snapshot(
 async fn whole(feed: &ChangeFeedHandle) -> Result<(Vec<(String, String)>, Position), AskError> {
     let (mut all, mut asked) = (Vec::new(), String::new());
     loop {
-        let piece = feed.snapshot(asked).await?;
+        let piece = feed.snapshot(SnapshotOf::Policies, asked).await?;
         let Piece::Part {
             changes,
             cursor,
@@ -210,11 +211,7 @@ async fn whole(feed: &ChangeFeedHandle) -> Result<(Vec<(String, String)>, Positi
         else {
             return Err(AskError::Unavailable);
         };
-        // Of the rest, such as artifacts, nothing is kept.
-        let of_policies = |(_, change): &(String, String)| {
-            change.contains("\"policy_saved\"") || change.contains("\"policy_removed\"")
-        };
-        all.extend(changes.into_iter().filter(of_policies));
+        all.extend(changes);
         match cursor {
             Some(next) => asked = next,
             None => return Ok((all, Position::new(n, uuid))),

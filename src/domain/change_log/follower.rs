@@ -43,7 +43,7 @@ pub enum Input<E> {
         /// Why.
         reason: ResyncReason,
     },
-    /// A chunk of a snapshot came.
+    /// A piece of a snapshot came.
     SnapshotChunk {
         /// Echo of the transfer's number.
         transfer: u64,
@@ -104,13 +104,6 @@ pub enum Effect<E> {
     StoreChunk {
         /// Its place.
         index: u32,
-    },
-    /// Tell the sender that all chunks below `next` are here.
-    AcknowledgeChunks {
-        /// The transfer.
-        transfer: u64,
-        /// The first chunk that is not here.
-        next: u32,
     },
     /// Replace the whole state by the chunks kept aside, which are true at `at`.
     InstallSnapshot {
@@ -328,10 +321,6 @@ impl Follower {
             state.moved_at_ms = now_ms;
             out.push(Effect::StoreChunk { index });
         }
-        out.push(Effect::AcknowledgeChunks {
-            transfer,
-            next: state.next,
-        });
     }
 
     fn snapshot_done<E>(

@@ -2,13 +2,12 @@
 //! entry, and number order is commit order.
 //!
 //! `follower` is what a gateway, a traffic manager or a portal's cache runs; `source` is the decision of whoever
-//! answers a pull from the database; `snapshot` paces the transfer of a whole state. All three are pure: drivers in
-//! `actors` move the messages, entries travel as whatever type implements [`Numbered`].
+//! answers a pull from the database. Both are pure: drivers in `actors` move the messages, entries travel as whatever
+//! type implements [`Numbered`].
 
 mod follower;
 #[cfg(test)]
 mod properties;
-mod snapshot;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -18,7 +17,6 @@ use serde::{Deserialize, Serialize};
 use crate::change::Entry;
 
 pub use follower::{Effect, Follower, Input};
-pub use snapshot::{CHUNK_BYTES, SnapshotSender, UNACKNOWLEDGED_CHUNKS};
 pub use source::{Answer, Log, answer};
 
 /// A place in one history: the number of an entry and its UUID (PROTOCOLS C2). The same number with another UUID is
@@ -95,6 +93,25 @@ impl Numbered for Entry {
 // === impl ResyncReason ===
 
 impl ResyncReason {
+    const ALL: [Self; 4] = [Self::TooOld, Self::UuidMismatch, Self::HeadBelow, Self::Gap];
+
+    /// Its word, which travels.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::TooOld => "TooOld",
+            Self::UuidMismatch => "UuidMismatch",
+            Self::HeadBelow => "HeadBelow",
+            Self::Gap => "Gap",
+        }
+    }
+
+    /// The reason with this word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.word() == word)
+    }
+
     /// Whether it hints at a lost or replaced history, and so belongs in the log as an error.
     pub fn is_alarming(self) -> bool {
         self != Self::TooOld

@@ -134,21 +134,9 @@ fn a_restored_backup_replaces_everything_by_a_snapshot() {
     );
     assert_eq!(
         step(&mut follower, chunk(1, 0)),
-        vec![
-            Effect::StoreChunk { index: 0 },
-            Effect::AcknowledgeChunks {
-                transfer: 1,
-                next: 1
-            }
-        ]
+        vec![Effect::StoreChunk { index: 0 }]
     );
-    assert_eq!(
-        step(&mut follower, chunk(1, 2)),
-        vec![Effect::AcknowledgeChunks {
-            transfer: 1,
-            next: 1
-        }]
-    );
+    assert_eq!(step(&mut follower, chunk(1, 2)), vec![]);
     let done = Input::SnapshotDone {
         transfer: 1,
         at: Position::new(3, "other"),
@@ -271,15 +259,34 @@ fn the_source_sends_entries_only_to_followers_of_its_own_history() {
 }
 
 #[test]
-fn a_snapshot_has_sixteen_chunks_under_way_and_sends_again_what_was_lost() {
-    let mut sender = SnapshotSender::new(CHUNK_BYTES * 20 + 1, 0);
-    assert_eq!(sender.chunks(), 21);
-    assert_eq!(sender.due(0), 0..16);
-    assert_eq!(sender.due(1), 16..16);
-    sender.acknowledge(3, 10);
-    assert_eq!(sender.due(10), 16..19);
-    assert_eq!(sender.due(1_010), 3..19);
-    sender.acknowledge(21, 1_020);
-    assert!(sender.is_done());
-    assert_eq!(SnapshotSender::new(0, 0).chunks(), 1);
+fn a_snapshot_whose_pieces_keep_coming_is_not_begun_anew_however_long_it_takes() {
+    let mut follower = Follower::resume(position(5), 0);
+    step(&mut follower, Input::HeadHint { n: 3 });
+    let reason = ResyncReason::TooOld;
+    let after = position(5);
+    step(&mut follower, Input::NeedsSnapshot { after, reason });
+    let begun_anew = |effects: Vec<Effect<Position>>| {
+        let anew = |effect: &Effect<Position>| matches!(effect, Effect::PullSnapshot { .. });
+        effects.iter().any(anew)
+    };
+    for index in 0..100 {
+        let now_ms = i64::from(index) * 4_000;
+        let piece = Input::SnapshotChunk { transfer: 1, index };
+        follower.step::<Position>(piece, now_ms);
+        assert!(!begun_anew(follower.step(Input::Tick, now_ms + 3_900)));
+    }
+    assert!(begun_anew(follower.step(Input::Tick, 99 * 4_000 + 5_000)));
+}
+
+#[test]
+fn a_reason_to_resync_is_read_back_from_its_word() {
+    for reason in [
+        ResyncReason::TooOld,
+        ResyncReason::UuidMismatch,
+        ResyncReason::HeadBelow,
+        ResyncReason::Gap,
+    ] {
+        assert_eq!(ResyncReason::parse(reason.word()), Some(reason));
+    }
+    assert_eq!(ResyncReason::parse("of another version"), None);
 }

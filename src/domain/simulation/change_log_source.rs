@@ -3,8 +3,9 @@
 
 use super::Planted;
 use super::change_log_database::{Change, Database, Rows};
+use super::change_log_sender::SnapshotSender;
 use super::change_log_world::{Event, World};
-use crate::change_log::{Answer, CHUNK_BYTES, Input, Position, SnapshotSender};
+use crate::change_log::{Answer, Input, Position};
 
 /// A piece of a snapshot.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -101,14 +102,14 @@ impl World {
             return;
         }
         // One for each row, and one for the entries.
-        let pieces = self.plan.rows + 1;
+        let pieces = u32::try_from(self.plan.rows).unwrap() + 1;
         let head = &self.database.stored.head;
         let sending = Sending {
             transfer,
             first: head.clone(),
             seen: head.clone(),
             pieces: Vec::new(),
-            sender: SnapshotSender::new(pieces * CHUNK_BYTES, self.now_ms),
+            sender: SnapshotSender::new(pieces, self.now_ms),
             ends: 0,
         };
         self.sending.insert(follower, sending);

@@ -1,5 +1,5 @@
-//! Writers, a database, and followers: the real `Follower`, `answer` and `SnapshotSender`, with everything between them
-//! going wrong. After the storm comes a calm in which everybody has to reach the head.
+//! Writers, a database, and followers: the real `Follower` and `answer`, with everything between them going
+//! wrong. After the storm comes a calm in which everybody has to reach the head.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -357,11 +357,6 @@ impl World {
                 at.aside.clear();
                 self.send(Event::PullSnapshot { follower, transfer });
             }
-            Effect::AcknowledgeChunks { transfer, next } => self.send(Event::ChunksHere {
-                follower,
-                transfer,
-                next,
-            }),
             Effect::InstallSnapshot { at: position } => {
                 at.seen = position;
                 at.rows = Rows::new();
@@ -389,6 +384,12 @@ impl World {
                 self.effect(follower, effect);
             }
         }
+        let next = u32::try_from(self.followers[follower].aside.len()).unwrap();
+        self.send(Event::ChunksHere {
+            follower,
+            transfer,
+            next,
+        });
     }
 
     /// One write at a time, of all that is queued when it starts.

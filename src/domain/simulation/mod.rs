@@ -4,6 +4,7 @@
 
 mod change_log_database;
 mod change_log_faults;
+mod change_log_sender;
 mod change_log_source;
 mod change_log_tests;
 mod change_log_truth;

@@ -15,6 +15,8 @@ use crate::Database;
 use crate::shared::blobs::{self, Blob};
 
 const TENANT: &str = "carbon.super";
+/// More than there is.
+const ALL: (u32, usize) = (9, usize::MAX);
 
 /// API-M and Shared on each backend.
 async fn databases(directory: &std::path::Path) -> Vec<(Database, Database)> {
@@ -72,8 +74,8 @@ async fn the_log_is_read_and_pruned_alike_on_every_backend() {
         assert_eq!(kept[0].change(), Some(keys("newest")));
         assert_eq!(log.uuid_at_follower.as_ref(), Some(&kept[0].uuid));
         let mut documents = shared.read().await.unwrap();
-        let found = list(&mut read, &mut documents, Section::Keys, &[], 9, 0).await;
-        let found = found.unwrap();
+        let found = list(&mut read, &mut documents, Section::Keys, &[], ALL, 0).await;
+        let found = found.unwrap().items;
         assert_eq!((found.len(), &found[0].change), (1, &keys("newest")));
     }
 }
@@ -137,11 +139,12 @@ async fn sections_are_paged_without_a_gap_on_every_backend() {
             loop {
                 let (mut read, mut documents) =
                     (apim.read().await.unwrap(), shared.read().await.unwrap());
-                let page = list(&mut read, &mut documents, section, &after, 2, 100).await;
+                let bounds = (2, usize::MAX);
+                let page = list(&mut read, &mut documents, section, &after, bounds, 100).await;
                 let page = page.unwrap();
-                items += page.len();
-                match page.last() {
-                    Some(last) if page.len() == 2 => after.clone_from(&last.key),
+                items += page.items.len();
+                match page.items.last() {
+                    Some(last) if !page.is_last => after.clone_from(&last.key),
                     _ => break,
                 }
             }
@@ -254,8 +257,10 @@ async fn a_deployed_revision_is_given_as_frozen_with_the_state_of_now_on_every_b
         }
         write.commit().await.unwrap();
         let (mut read, mut documents) = (apim.read().await.unwrap(), shared.read().await.unwrap());
-        let found = list(&mut read, &mut documents, Section::Artifacts, &[], 9, 0).await;
+        let found = list(&mut read, &mut documents, Section::Artifacts, &[], ALL, 0).await;
         let found = found.unwrap();
+        assert!(found.is_last);
+        let found = found.items;
         let Change::ApiDeployed { artifact } = &found[0].change else {
             panic!("no artifact but {found:?}");
         };

@@ -43,6 +43,15 @@ pub struct Item {
     pub change: Change,
 }
 
+/// Some things of a section, in their order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// The things.
+    pub items: Vec<Item>,
+    /// Whether the section has none after them.
+    pub is_last: bool,
+}
+
 // === impl Section ===
 
 impl Section {
@@ -58,7 +67,8 @@ impl Section {
 }
 
 /// At most `most` things of a section after `after` (empty for the first). `shared` is a view of
-/// the Shared database, where the frozen documents lie. Fewer than `most` are the last.
+/// the Shared database, where the frozen documents lie: no more of them are read once those that
+/// were have `bytes` together.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`], [`StoreError::Damaged`].
@@ -67,20 +77,21 @@ pub async fn list(
     shared: &mut Read,
     section: Section,
     after: &[String],
-    most: i64,
+    (most, bytes): (u32, usize),
     now_ms: i64,
-) -> Result<Vec<Item>, StoreError> {
+) -> Result<Page, StoreError> {
+    let limit = i64::from(most);
     let part = |index: usize| after.get(index).cloned().unwrap_or_default();
     let query = match section {
         Section::Policies => {
             sqlx::query("SELECT * FROM policies WHERE id > $1 ORDER BY id LIMIT $2")
                 .bind(part(0))
-                .bind(most)
+                .bind(limit)
         }
         Section::DenyPolicies => {
             sqlx::query("SELECT * FROM deny_policies WHERE id > $1 ORDER BY id LIMIT $2")
                 .bind(part(0))
-                .bind(most)
+                .bind(limit)
         }
         Section::Revocations => sqlx::query(
             "SELECT * FROM revoked_tokens WHERE (tenant, issuer, token_id) > ($1, $2, $3) \
@@ -90,7 +101,7 @@ pub async fn list(
         .bind(part(1))
         .bind(part(2))
         .bind(now_ms)
-        .bind(most),
+        .bind(limit),
         Section::Marks => sqlx::query(
             "SELECT * FROM issued_before_marks WHERE (tenant, subject, subject_id) > ($1, $2, $3) \
              AND until_ms > $4 ORDER BY tenant, subject, subject_id LIMIT $5",
@@ -99,12 +110,29 @@ pub async fn list(
         .bind(part(1))
         .bind(part(2))
         .bind(now_ms)
-        .bind(most),
-        Section::Keys => return keys(read, after).await,
-        Section::Artifacts => return artifacts(read, shared, part(0), most).await,
+        .bind(limit),
+        Section::Keys => {
+            let items = keys(read, after).await?;
+            return Ok(Page {
+                items,
+                is_last: true,
+            });
+        }
+        Section::Artifacts => {
+            return artifacts(read, shared, part(0), (limit, bytes)).await;
+        }
     };
     let rows = read.all(query).await?;
-    rows.iter().map(|row| item(section, row)).collect()
+    let items: Result<Vec<Item>, StoreError> = rows.iter().map(|row| item(section, row)).collect();
+    Ok(Page {
+        items: items?,
+        is_last: is_last(rows.len(), limit),
+    })
+}
+
+/// Whether a page of so many rows out of `limit` is the last.
+fn is_last(rows: usize, limit: i64) -> bool {
+    i64::try_from(rows).is_ok_and(|rows| rows < limit)
 }
 
 fn item(section: Section, row: &AnyRow) -> Result<Item, StoreError> {
@@ -193,16 +221,23 @@ async fn artifacts(
     read: &mut Read,
     shared: &mut Read,
     after: String,
-    most: i64,
-) -> Result<Vec<Item>, StoreError> {
+    (most, bytes): (i64, usize),
+) -> Result<Page, StoreError> {
     let query = sqlx::query(
         "SELECT d.id, d.tenant, d.revision_id, d.environment, d.vhost, r.document_blob, a.state, \
          a.name, a.version, a.context, a.provider, \
          a.serves_default FROM api_deployments d JOIN api_revisions r ON r.id = d.revision_id \
          JOIN apis a ON a.id = d.api_id WHERE d.id > $1 ORDER BY d.id LIMIT $2",
     );
-    let mut items = Vec::new();
-    for row in read.all(query.bind(after).bind(most)).await? {
+    let (mut items, mut read_bytes) = (Vec::new(), 0_usize);
+    let rows = read.all(query.bind(after).bind(most)).await?;
+    for row in &rows {
+        if read_bytes >= bytes && !items.is_empty() {
+            return Ok(Page {
+                items,
+                is_last: false,
+            });
+        }
         let blob = row.text("document_blob")?;
         let find = sqlx::query("SELECT bytes FROM blobs WHERE id = $1").bind(blob);
         let Some(found) = shared.optional(find).await? else {
@@ -211,9 +246,11 @@ async fn artifacts(
                 reason: "its document is missing".to_owned(),
             });
         };
-        let mut api: Api = serde_json::from_slice(&found.bytes("bytes")?)
-            .map_err(StoreError::damaged("revision"))?;
-        api.state = word(&row, "state", LifecycleState::parse)?;
+        let document = found.bytes("bytes")?;
+        read_bytes = read_bytes.saturating_add(document.len());
+        let mut api: Api =
+            serde_json::from_slice(&document).map_err(StoreError::damaged("revision"))?;
+        api.state = word(row, "state", LifecycleState::parse)?;
         api.is_default_version = row.flag("serves_default")?;
         api.name = row.text("name")?;
         api.version = row.text("version")?;
@@ -233,5 +270,8 @@ async fn artifacts(
             },
         });
     }
-    Ok(items)
+    Ok(Page {
+        items,
+        is_last: is_last(rows.len(), most),
+    })
 }
