@@ -1,5 +1,6 @@
 //! Usage: every call is counted once, whatever happens to the node.
 
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -92,6 +93,33 @@ async fn every_call_is_counted_once_by_api_application_and_status() {
     assert_eq!(latency, served["calls"].as_u64().expect("a number"));
 }
 
+#[tokio::test]
+async fn a_question_beyond_its_bounds_is_refused_by_the_name_of_its_parameter() {
+    let node = Node::start().await;
+    let operator = node.operator();
+    for (query, parameter) in [
+        ("from=0", None),
+        ("from=0&to=86400000", None),
+        ("from=0&to=86400001", Some("to")),
+        ("to=9999999999999", Some("to")),
+        ("from=x", Some("from")),
+        ("limit=10000&offset=5", None),
+        ("limit=10001", Some("limit")),
+        ("limit=0", Some("limit")),
+        ("offset=-1", Some("offset")),
+    ] {
+        let path = format!("/admin/usage?{query}");
+        let answer = node.get(&path).bearer(&operator).send().await;
+        match parameter {
+            None => assert_eq!(answer.status, 200, "{query}"),
+            Some(parameter) => {
+                assert_eq!(answer.status, 400, "{query}");
+                assert_eq!(answer.json()["error"][0]["code"], parameter, "{query}");
+            }
+        }
+    }
+}
+
 /// Eight callers that call until nobody answers.
 fn load(node: &Node, access: &str) -> tokio::task::JoinSet<()> {
     let mut load = tokio::task::JoinSet::new();
@@ -157,6 +185,60 @@ async fn after_kill_9_under_load_the_counts_and_the_unknown_bound_what_the_upstr
     let log = node.log();
     let warned = log.matches("the last run did not stop in order").count();
     assert_eq!(warned, 1, "that plans may be used up is said once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_lost_carbon_stays_who_it_is_and_tells_what_the_crash_lost() {
+    let (node, upstream) = (Arc::new(Node::start().await), Upstream::start().await);
+    let token = node.admin_token().await;
+    let api = node.published(&token, "Shop", "/shop", &upstream.url).await;
+    let subscribed = node.subscribed(&token, &api, "one", "JWT").await;
+    let mut load = load(&node, &subscribed.access);
+    eventually(60, "the upstream got 500 requests", || async {
+        (upstream.count() >= 500).then_some(())
+    })
+    .await;
+    let killed = std::process::Command::new("kill")
+        .args(["-9", &node.pid().to_string()])
+        .status();
+    assert!(killed.expect("kill").success());
+    while load.join_next().await.is_some() {}
+    let reached = upstream.count() as u64;
+    let node = Arc::into_inner(node).expect("the load has ended");
+    for name in ["carbon.db", "carbon.db-wal", "carbon.db-shm"] {
+        let removed = std::fs::remove_file(node.dir.join("data").join(name));
+        assert!(removed.is_ok() || name != "carbon.db");
+    }
+    let node = node.crash_and_restart(Options::default()).await;
+    eventually(20, "what the crash lost is told", || async {
+        let usage = usage(&node).await;
+        let (counted, unknown) = (forwarded(&usage), usage["unknownCalls"].as_u64()?);
+        assert!(counted <= reached, "{counted} counted of {reached}");
+        (counted + unknown >= reached).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn files_of_two_nodes_are_refused_at_the_start() {
+    let (mut one, mut other) = (Node::start().await, Node::start().await);
+    assert_eq!(one.terminate().await, Some(0));
+    assert_eq!(other.terminate().await, Some(0));
+    let carbon = |node: &Node| node.dir.join("data/carbon.db");
+    std::fs::copy(carbon(&other), carbon(&one)).expect("copied");
+    let config = one.dir.join("headgate.toml");
+    let told = one.dir.join("told");
+    let mut command = one.command(&["start"]);
+    let command = command.arg("--config").arg(config).stdin(Stdio::null());
+    let stderr = std::fs::File::create(&told).expect("a file");
+    let mut child = command.stderr(stderr).spawn().expect("the binary");
+    let status = eventually(20, "the start is refused", || {
+        std::future::ready(child.try_wait().expect("wait"))
+    })
+    .await;
+    assert_eq!(status.code(), Some(1));
+    let told = std::fs::read_to_string(&told).expect("what it told");
+    assert!(told.contains("carbon.db is of node"), "{told}");
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use actors::gateway::{GatewayHandle, Parts};
 use actors::key_manager::{Desk, KeyManagerHandle, Keys, Passwords, Settings, SigningAlgorithm};
 use actors::publisher::{PublisherHandle, PublisherSettings};
 use actors::traffic_manager::{GatewayLeases, LedgerSettings, TrafficManagerHandle};
-use actors::usage::{UsageIntakeHandle, UsageSettings};
+use actors::usage::{RetentionSettings, UsageIntakeHandle, UsageSettings};
 use actors::{
     admin, change_feed, devportal, gateway, key_manager, publisher, traffic_manager, usage,
 };
@@ -22,6 +22,7 @@ use domain::api::SUPER_TENANT;
 use domain::policy::Policy;
 use domain::role;
 use headgate_http::{Ingress, Readiness, Services};
+use storage::broker::node::{self, Owner};
 use storage::carbon::identity::{self, Identity};
 
 use super::databases::Databases;
@@ -55,7 +56,7 @@ impl Components {
     ) -> anyhow::Result<Self> {
         seed(system, databases).await?;
         let me = raise(databases, &config.node.name).await?;
-        let (apim, shared) = (&databases.apim, &databases.shared);
+        let (apim, shared, broker) = (&databases.apim, &databases.shared, &databases.broker);
         let (feed, feed_child) =
             change_feed::component(system, apim, shared, FeedSettings::default());
         let desk = desk(system, config, data, databases, &feed).await?;
@@ -69,11 +70,11 @@ impl Components {
             devportal::component(system, (apim, shared), &feed, &key_manager);
         let (admin, admin_child) = admin::component(system, (apim, shared), &feed);
         let (node, incarnation) = (me.node_id.as_str(), me.incarnation);
-        let broker = &databases.broker;
         let (leases, ledger) = (GatewayLeases::default(), LedgerSettings::default());
         let (traffic_manager, traffic_manager_child) =
             traffic_manager::component(system, broker, &feed, &leases, (node, incarnation), ledger);
-        let (intake, intake_child) = usage::intake_component(system, apim);
+        let retention = RetentionSettings::days(config.usage.retention_days);
+        let (intake, intake_child) = usage::intake_component(system, apim, retention);
         let settings = UsageSettings::default();
         let (usage, usage_child) =
             usage::component(system, broker, &intake, node, incarnation, settings);
@@ -156,10 +157,33 @@ async fn seed(system: &System, databases: &Databases) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// This start's identity: the incarnation is on disk before anybody hears of it (W1).
+/// This start's identity: the incarnation is on disk before anybody hears of it (W1). When Carbon was
+/// lost the node is still whom Broker belongs to: under another id what waits there would be counted
+/// twice, and a lower incarnation would neither end what earlier ones began nor outrank their marks.
 async fn raise(databases: &Databases, name: &str) -> anyhow::Result<Identity> {
+    let mut read = databases.broker.read().await?;
+    let owner = node::find(&mut read).await?;
+    drop(read);
+    let above = owner.as_ref().map_or(0, |owner| owner.incarnation);
+    let known_id = owner.map(|owner| owner.node_id);
+    let new_id = known_id.clone();
+    let new_id = || new_id.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
     let mut write = databases.carbon.write("carbon.identity.raise").await?;
-    let me = identity::raise(&mut write, name, || uuid::Uuid::new_v4().to_string()).await?;
+    let me = identity::raise(&mut write, name, above, new_id).await?;
+    if let Some(known_id) = known_id.filter(|id| *id != me.node_id) {
+        anyhow::bail!(
+            "carbon.db is of node {} and broker.db of node {known_id}: put back the files that belong \
+             together, or move carbon.db away, which is made anew for the node of broker.db",
+            me.node_id
+        );
+    }
+    write.commit().await?;
+    let mut write = databases.broker.write("broker.node.save").await?;
+    let owner = Owner {
+        node_id: me.node_id.clone(),
+        incarnation: me.incarnation,
+    };
+    node::save(&mut write, &owner).await?;
     write.commit().await?;
     Ok(me)
 }

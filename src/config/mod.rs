@@ -10,6 +10,7 @@ mod read;
 mod source;
 #[cfg(test)]
 mod tests;
+mod usage;
 
 use std::path::{Path, PathBuf};
 
@@ -20,6 +21,7 @@ pub(crate) use log::{Log, LogFormat};
 pub(crate) use node::Node;
 pub(crate) use oauth2::Oauth2;
 pub(crate) use source::{ConfigError, Effective, Origin};
+pub(crate) use usage::Usage;
 
 use source::Source;
 
@@ -31,6 +33,7 @@ pub(crate) struct Config {
     pub(crate) databases: Databases,
     pub(crate) gateway: Gateway,
     pub(crate) oauth2: Oauth2,
+    pub(crate) usage: Usage,
     pub(crate) log: Log,
     /// Each value with its origin, for `headgate check`.
     pub(crate) effective: Vec<Effective>,
@@ -88,6 +91,7 @@ impl Config {
         let databases = Databases::read(&mut source, &node)?;
         let gateway = Gateway::read(&mut source, file)?;
         let oauth2 = Oauth2::read(&mut source, &listen)?;
+        let usage = Usage::read(&mut source)?;
         let log = Log::read(&mut source)?;
         Ok(Self {
             node,
@@ -95,6 +99,7 @@ impl Config {
             databases,
             gateway,
             oauth2,
+            usage,
             log,
             effective: source.finish()?,
         })

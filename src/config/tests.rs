@@ -76,6 +76,7 @@ fn wrong_values_name_the_key_and_what_would_be_right() {
     for (toml, key) in [
         ("[node]\nroles = \"gatway\"\n", "node.roles"),
         ("[log]\nformat = 3\n", "log.format"),
+        ("[usage]\nretention_days = 0\n", "usage.retention_days"),
         (
             "[database.apim]\nurl = \"mysql://x\"\n",
             "database.apim.url",

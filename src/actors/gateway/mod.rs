@@ -12,6 +12,8 @@ mod accounts;
 mod call_sums;
 mod caller;
 mod follower;
+#[cfg(test)]
+mod follower_tests;
 mod handle;
 mod inbox;
 mod lease_cache;

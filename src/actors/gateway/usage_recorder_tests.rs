@@ -10,7 +10,9 @@ use storage::broker::usage::Reservation;
 use storage::{Database, apim, broker};
 
 use super::usage_recorder::{Arguments, PATIENCE, Tally, UsageRecorder};
-use crate::usage::{UsageIntakeHandle, UsageSettings, component, intake_component};
+use crate::usage::{
+    RetentionSettings, UsageIntakeHandle, UsageSettings, component, intake_component,
+};
 
 const CALLS: u64 = 500;
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -48,7 +50,7 @@ impl Bench {
         let apim = apim::open(&url).await.unwrap();
         let broker = broker::open(dir.path()).await.unwrap();
         let system = System::new(Clock::system(), true);
-        let (intake, first) = intake_component(&system, &apim);
+        let (intake, first) = intake_component(&system, &apim, RetentionSettings::days(1_000_000));
         let (usage, second) = component(&system, &broker, &intake, "gw1", 1, settings);
         let (tally, inbox) = Tally::new();
         let arguments = Arguments {
@@ -81,10 +83,10 @@ impl Bench {
         all.into_iter().next().unwrap()
     }
 
-    fn handled(&self, actor: &str) -> u64 {
+    fn received(&self, actor: &str) -> u64 {
         let report = self.system.registry.report();
         let actor = report.into_iter().find(|one| one.name == actor);
-        actor.unwrap().handled
+        actor.unwrap().received
     }
 
     async fn until(&self, what: &str, mut holds: impl AsyncFnMut() -> bool) {
@@ -96,7 +98,7 @@ impl Bench {
     }
 
     async fn counted(&self) -> u64 {
-        let counts = self.intake.counts(0, 60_000).await.unwrap();
+        let counts = self.intake.counts(0, 60_000, (0, 9)).await.unwrap();
         counts.iter().map(|count| count.calls).sum()
     }
 }
@@ -143,14 +145,14 @@ async fn an_idle_gateway_leaves_nothing_unknown_and_writes_nothing_until_it_is_c
                 reservation.recorded == calls && reservation.unknown() == 0
             })
             .await;
-        let ticks = bench.handled("gateway/usage");
-        let writes = bench.handled("usage/queue");
+        let ticks = bench.received("gateway/usage");
+        let writes = bench.received("usage/queue");
         bench
             .until("ten rounds", async || {
-                bench.handled("gateway/usage") >= ticks + 10
+                bench.received("gateway/usage") >= ticks + 10
             })
             .await;
-        assert_eq!(bench.handled("usage/queue"), writes);
+        assert_eq!(bench.received("usage/queue"), writes);
         assert_eq!(bench.reservation().await.unknown(), 0);
         bench.tally.begin().await;
         assert!(

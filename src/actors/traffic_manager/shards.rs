@@ -113,12 +113,16 @@ impl Shards {
             .collect()
     }
 
+    fn t_ms(&self) -> i64 {
+        self.arguments.slots.t_ms(&self.arguments.clock)
+    }
+
     async fn recover(&mut self, shard: u16) -> Result<(), StoreError> {
         let arguments = &self.arguments;
         if arguments.slots.is_ready(shard) {
             return Ok(());
         }
-        let now_ms = arguments.clock.now_ms();
+        let now_ms = arguments.slots.t_ms(&arguments.clock);
         let mut read = arguments.broker.read().await?;
         let marks = ledger::list(&mut read, shard, now_ms).await?;
         let slots = &arguments.slots;
@@ -170,7 +174,8 @@ impl Shards {
 
     /// The pure part, under the shard's lock.
     fn step(&self, shard: u16, asks: &[Ask], view: &PolicyView) -> Vec<Effect> {
-        let now_ms = self.arguments.clock.now_ms();
+        let now_ms = self.t_ms();
+        self.arguments.slots.asked();
         let asked = self.arguments.slots.with(shard, |slot| {
             let mut effects = slot.follow(&view.table, now_ms);
             for ask in asks {
@@ -185,7 +190,7 @@ impl Shards {
     async fn look(&mut self, ticks: bool) {
         let view = self.arguments.policies.load_full();
         for shard in self.mine() {
-            let now_ms = self.arguments.clock.now_ms();
+            let now_ms = self.t_ms();
             let effects = self.arguments.slots.with(shard, |slot| {
                 let mut effects = match &view {
                     Some(view) => slot.follow(&view.table, now_ms),
@@ -233,7 +238,7 @@ impl Shards {
         let mut write = self.arguments.broker.write("broker.ledger.mark").await?;
         ledger::save(&mut write, shard, &marks).await?;
         write.commit().await?;
-        let now_ms = self.arguments.clock.now_ms();
+        let now_ms = self.t_ms();
         let released = slots.with(shard, |slot| slot.written(&marks, now_ms));
         Ok(Some(released.unwrap_or_default()))
     }

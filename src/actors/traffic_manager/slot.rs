@@ -5,15 +5,18 @@
 //! panic in a step leaves the slot poisoned, and its state is then trusted no more: the shard starts
 //! as after a crash (L6), so that nothing half-counted is ever granted by.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use cluster::Clock;
 use domain::ledger::{Effect, Input, Ledger, Mark, Policies, Recovery, Source};
 use storage::broker::ledger::LastStop;
 
 /// Epochs that an incarnation may begin: one at its start, another with each recovery of a shard
 /// whose step failed, so that nobody takes the recovered owner for the one it heard before (L5).
 const EPOCHS: u64 = 1 << 16;
+/// T is noted on disk once a second while anybody asks: what a crash left unnoted is less than this.
+const NOTED_WITHIN_MS: i64 = 2_000;
 
 /// The ledgers of all shards, and what is known of the last run.
 #[derive(Debug)]
@@ -23,6 +26,8 @@ pub(super) struct Slots {
     /// Keys of one shard counted apart at most (L12).
     capacity: usize,
     failures: AtomicU64,
+    /// Whether anybody asked since T was last noted on disk.
+    asked: AtomicBool,
     shards: Vec<Mutex<Option<Slot>>>,
 }
 
@@ -30,8 +35,10 @@ pub(super) struct Slots {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Start {
     pub(super) last_stop: LastStop,
-    /// T when it began.
-    pub(super) at_ms: i64,
+    /// Windows that had begun by then may have been used before (L6).
+    pub(super) t0_ms: i64,
+    /// How far T lies ahead of the node's clock.
+    ahead_ms: i64,
 }
 
 /// One shard.
@@ -43,6 +50,32 @@ pub(super) struct Slot {
     pub(super) unwritten: Vec<Mark>,
 }
 
+// === impl Start ===
+
+impl Start {
+    /// A run that begins when the node's clock shows `now_ms`, after one that noted T last at
+    /// `noted_ms`. The clock may have been set back in between: T goes on from where it was, so that
+    /// no window comes twice (L10), and evenly, so that none lasts until the clock is there again.
+    pub(super) fn new(last_stop: LastStop, noted_ms: i64, now_ms: i64) -> Self {
+        let ahead_ms = noted_ms.saturating_sub(now_ms).max(0);
+        let t_ms = now_ms.saturating_add(ahead_ms);
+        let t0_ms = match last_stop {
+            LastStop::Never | LastStop::Clean => t_ms,
+            LastStop::Crashed => t_ms.max(noted_ms.saturating_add(NOTED_WITHIN_MS)),
+        };
+        Self {
+            last_stop,
+            t0_ms,
+            ahead_ms,
+        }
+    }
+
+    /// T when the node's clock shows `now_ms`.
+    pub(super) const fn t_ms(&self, now_ms: i64) -> i64 {
+        now_ms.saturating_add(self.ahead_ms)
+    }
+}
+
 // === impl Slots ===
 
 impl Slots {
@@ -52,8 +85,25 @@ impl Slots {
             start: OnceLock::new(),
             capacity,
             failures: AtomicU64::new(0),
+            asked: AtomicBool::new(false),
             shards: (0..shards).map(|_| Mutex::new(None)).collect(),
         }
+    }
+
+    /// T, by which all windows are counted (L10).
+    pub(super) fn t_ms(&self, clock: &Clock) -> i64 {
+        let now_ms = clock.now_ms();
+        self.start.get().map_or(now_ms, |start| start.t_ms(now_ms))
+    }
+
+    /// Somebody asks.
+    pub(super) fn asked(&self) {
+        self.asked.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether anybody asked since the last time that this was looked at.
+    pub(super) fn take_asked(&self) -> bool {
+        self.asked.swap(false, Ordering::Relaxed)
     }
 
     /// Whether a shard has a state that can be trusted.
@@ -87,7 +137,7 @@ impl Slots {
         let failures = self.failures.load(Ordering::Relaxed);
         let epoch = incarnation.saturating_mul(EPOCHS).saturating_add(failures);
         let last_stop = start.map_or(LastStop::Crashed, |start| start.last_stop);
-        let t0_ms = start.map_or(now_ms, |start| start.at_ms);
+        let t0_ms = start.map_or(now_ms, |start| start.t0_ms);
         let recovery = match last_stop {
             LastStop::Never if !poisoned => Recovery::founding(epoch),
             LastStop::Clean if !poisoned => Recovery {
@@ -173,11 +223,15 @@ mod tests {
     use domain::window::WindowSpec;
 
     fn asked(slots: &Slots) -> (u64, Outcome) {
+        asked_at(slots, 1_000, "gw")
+    }
+
+    fn asked_at(slots: &Slots, t_ms: i64, gateway: &str) -> (u64, Outcome) {
         let mut table = Policies::new(1);
         let window = WindowSpec::new(TimeUnit::Min, 1);
         table.set("t", "p", Quota { limit: 5, window });
         let ask = Ask {
-            holder: Holder::new("gw", 1, 0),
+            holder: Holder::new(gateway, 1, 0),
             cell: CellKey::new("t", "p", "k"),
             policies: 0,
             asked_at_ms: 0,
@@ -190,8 +244,8 @@ mod tests {
             owed: 0,
         };
         let effects = slots.with(0, |slot| {
-            slot.follow(&Arc::new(table), 1_000);
-            slot.step(Input::Ask(ask), 1_000)
+            slot.follow(&Arc::new(table), t_ms);
+            slot.step(Input::Ask(ask), t_ms)
         });
         match effects.unwrap().pop() {
             Some(Effect::Reply(reply)) => (reply.granted, reply.outcome),
@@ -203,11 +257,10 @@ mod tests {
     fn after_a_failed_step_the_shard_grants_nothing_of_the_windows_that_had_begun() {
         let slots = Slots::new(1, 16);
         slots.recover(0, 1, Vec::new(), 500);
-        let start = Start {
-            last_stop: LastStop::Never,
-            at_ms: 500,
-        };
-        slots.start.set(start).unwrap();
+        slots
+            .start
+            .set(Start::new(LastStop::Never, 0, 500))
+            .unwrap();
         slots.with(0, |_| ());
         let failing = std::panic::AssertUnwindSafe(|| {
             slots.with(0, |_| panic!("a step fails"));
@@ -223,15 +276,56 @@ mod tests {
     #[test]
     fn a_shard_whose_actor_was_replaced_keeps_its_counts() {
         let slots = Slots::new(1, 16);
-        let start = Start {
-            last_stop: LastStop::Never,
-            at_ms: 500,
-        };
-        slots.start.set(start).unwrap();
+        slots
+            .start
+            .set(Start::new(LastStop::Never, 0, 500))
+            .unwrap();
         slots.recover(0, 1, Vec::new(), 500);
         assert_eq!(asked(&slots), (1, Outcome::Granted));
         slots.recover(0, 1, Vec::new(), 900);
         // The same question again: cumulative, so nothing more is granted (L7).
         assert_eq!(asked(&slots), (1, Outcome::Granted));
+    }
+
+    /// Slots of a run that began when the node's clock showed `now_ms`.
+    fn begun(last_stop: LastStop, noted_ms: i64, now_ms: i64, marks: Vec<Mark>) -> (Slots, Start) {
+        let (slots, start) = (Slots::new(1, 16), Start::new(last_stop, noted_ms, now_ms));
+        slots.start.set(start).unwrap();
+        slots.recover(0, 1, marks, start.t_ms(now_ms));
+        (slots, start)
+    }
+
+    #[test]
+    fn a_clock_set_back_over_a_restart_repeats_no_window_and_stretches_none() {
+        const HOUR: i64 = 3_600_000;
+        const MINUTE: i64 = 60_000;
+        let noon = 400_000 * HOUR;
+        let (first, start) = begun(LastStop::Never, 0, noon, Vec::new());
+        assert_eq!(start.t_ms(noon), noon);
+        let gateways: Vec<String> = (0..5).map(|number| format!("gw{number}")).collect();
+        for gateway in &gateways {
+            assert_eq!(asked_at(&first, noon, gateway), (1, Outcome::Granted));
+        }
+        let marks = first.with(0, |slot| slot.ledger.final_marks()).unwrap();
+
+        let back = noon - HOUR;
+        for (last_stop, marks) in [(LastStop::Clean, marks), (LastStop::Crashed, Vec::new())] {
+            let (next, start) = begun(last_stop, noon, back, marks);
+            assert_eq!(start.t_ms(back), noon);
+            let refused = asked_at(&next, start.t_ms(back + 1_000), "gw9");
+            assert_eq!(refused, (0, Outcome::Final), "the window is used");
+            let fresh = asked_at(&next, start.t_ms(back + MINUTE), "gw9");
+            assert_eq!(fresh, (1, Outcome::Granted), "the next one begins in time");
+        }
+    }
+
+    #[test]
+    fn what_was_granted_after_t_was_last_noted_is_not_granted_again_after_a_crash() {
+        let noted = 400_000 * 3_600_000 - 500;
+        // Granted half a second later, in the window that had begun meanwhile; then the clock was set
+        // back by two seconds.
+        let (next, start) = begun(LastStop::Crashed, noted, noted - 1_000, Vec::new());
+        let refused = asked_at(&next, start.t_ms(noted), "gw");
+        assert_eq!(refused, (0, Outcome::Final));
     }
 }

@@ -124,13 +124,19 @@ impl UsageIntakeHandle {
         }
     }
 
-    /// The counts of the minutes that begin from `from_ms` to before `to_ms`.
+    /// The counts of the minutes that begin from `from_ms` to before `to_ms`: at most `most` of them
+    /// after the first `offset`.
     ///
     /// # Errors
     /// When API-M cannot be read.
-    pub async fn counts(&self, from_ms: i64, to_ms: i64) -> Result<Vec<UsageCount>, UsageError> {
+    pub async fn counts(
+        &self,
+        from_ms: i64,
+        to_ms: i64,
+        (offset, most): (u32, u32),
+    ) -> Result<Vec<UsageCount>, UsageError> {
         let mut read = self.apim.read().await?;
-        Ok(apim::usage::list(&mut read, from_ms, to_ms).await?)
+        Ok(apim::usage::list(&mut read, from_ms, to_ms, (offset, most)).await?)
     }
 
     /// Calls that may have happened and are in no count.

@@ -1,26 +1,43 @@
-//! Adds delivered batches to API-M, each in one transaction with the number it ends at (M4).
+//! Adds delivered batches to API-M, each in one transaction with the number it ends at (M4), and
+//! removes minutes that were kept for long enough.
 
-use cluster::{Actor, Address, Asked, BoxError};
+use std::time::Duration;
+
+use cluster::{Actor, Address, Asked, BoxError, Clock};
 use storage::apim::usage::{self, Taken};
 use storage::{Database, StoreError};
 
+use super::RetentionSettings;
 use super::message::{DeliverUnknown, DeliverUsage, Delivered};
+use crate::ticker::{Ticker, ticker};
+
+/// Old minutes are looked for so often.
+const SWEEP: Duration = Duration::from_secs(60);
+/// Rows that are removed in one transaction.
+pub(super) const BATCH: u32 = 1_000;
+/// Transactions of one look, so that deliveries do not wait for long.
+const BATCHES: u32 = 32;
 
 /// What it is started with.
 #[derive(Clone)]
 pub(super) struct IntakeArguments {
+    pub(super) clock: Clock,
     pub(super) apim: Database,
+    pub(super) retention: RetentionSettings,
 }
 
 /// What it is told.
 pub(super) enum IntakeMessage {
     Counts(Asked<DeliverUsage>),
     Unknown(Asked<DeliverUnknown>),
+    /// Time to look for old minutes.
+    Sweep,
 }
 
 /// The intake; API-M is its memory.
 pub(super) struct Intake {
-    apim: Database,
+    arguments: IntakeArguments,
+    _ticker: Ticker,
 }
 
 // === impl Actor ===
@@ -32,10 +49,11 @@ impl Actor for Intake {
 
     async fn start(
         arguments: IntakeArguments,
-        _me: Address<IntakeMessage>,
+        me: Address<IntakeMessage>,
     ) -> Result<Self, BoxError> {
         Ok(Self {
-            apim: arguments.apim,
+            arguments,
+            _ticker: ticker("usage retention", SWEEP, me, || IntakeMessage::Sweep),
         })
     }
 
@@ -51,6 +69,17 @@ impl Actor for Intake {
                     .reply
                     .send(delivered(self.unknown(&asked.request).await));
             }
+            IntakeMessage::Sweep => {
+                let IntakeArguments {
+                    clock,
+                    apim,
+                    retention,
+                } = &self.arguments;
+                let before_ms = clock.now_ms().saturating_sub(retention.keep_ms);
+                if let Err(error) = forget_before(apim, before_ms).await {
+                    tracing::warn!(%error, "old usage could not be removed, trying again");
+                }
+            }
         }
         Ok(())
     }
@@ -60,7 +89,7 @@ impl Actor for Intake {
 
 impl Intake {
     async fn counts(&self, batch: &DeliverUsage) -> Result<Delivered, StoreError> {
-        let mut write = self.apim.write("apim.usage.save").await?;
+        let mut write = self.arguments.apim.write("apim.usage.save").await?;
         let DeliverUsage {
             node,
             incarnation,
@@ -80,11 +109,25 @@ impl Intake {
     }
 
     async fn unknown(&self, told: &DeliverUnknown) -> Result<Delivered, StoreError> {
-        let mut write = self.apim.write("apim.usage.save_unknown").await?;
+        let mut write = self.arguments.apim.write("apim.usage.save_unknown").await?;
         usage::save_unknown(&mut write, &told.node, told.incarnation, told.unknown).await?;
         write.commit().await?;
         Ok(Delivered::Taken)
     }
+}
+
+/// Removes minutes that began before `before_ms`, in bounded batches; what is left after many of them
+/// is the next look's.
+pub(super) async fn forget_before(apim: &Database, before_ms: i64) -> Result<(), StoreError> {
+    for _ in 0..BATCHES {
+        let mut write = apim.write("apim.usage.delete").await?;
+        let gone = usage::delete_before(&mut write, before_ms, BATCH).await?;
+        write.commit().await?;
+        if gone < u64::from(BATCH) {
+            break;
+        }
+    }
+    Ok(())
 }
 
 fn delivered(done: Result<Delivered, StoreError>) -> Delivered {

@@ -1,7 +1,8 @@
 //! Usage on its way from gateways to API-M, counted once (PROTOCOLS M4).
 //!
 //! On a gateway: `queue` writes batches into Broker for the recorder, `delivery` sends them in
-//! order. On the control plane: `intake` adds them to the minutes of API-M. A batch leaves Broker
+//! order. On the control plane: `intake` adds them to the minutes of API-M, and removes those that
+//! are kept for long enough. A batch leaves Broker
 //! only after API-M has it, and API-M takes each number once, so a crash anywhere loses and doubles
 //! nothing; what was never written down is told as unknown.
 
@@ -39,10 +40,36 @@ impl Default for UsageSettings {
     }
 }
 
+/// How long counts are kept in API-M.
+#[derive(Debug, Clone, Copy)]
+pub struct RetentionSettings {
+    keep_ms: i64,
+}
+
+// === impl RetentionSettings ===
+
+impl RetentionSettings {
+    /// So many days.
+    #[must_use]
+    pub const fn days(days: u32) -> Self {
+        Self {
+            keep_ms: days as i64 * 86_400_000,
+        }
+    }
+}
+
 /// The intake of a control-plane node over API-M.
 #[must_use]
-pub fn intake_component(system: &System, apim: &Database) -> (UsageIntakeHandle, Child) {
-    let arguments = IntakeArguments { apim: apim.clone() };
+pub fn intake_component(
+    system: &System,
+    apim: &Database,
+    retention: RetentionSettings,
+) -> (UsageIntakeHandle, Child) {
+    let arguments = IntakeArguments {
+        clock: system.clock.clone(),
+        apim: apim.clone(),
+        retention,
+    };
     let (address, child) = child::<Intake>(system, "usage-intake", arguments);
     let counts = Door::local(
         system,
@@ -50,7 +77,7 @@ pub fn intake_component(system: &System, apim: &Database) -> (UsageIntakeHandle,
         IntakeMessage::Counts,
         |message| match message {
             IntakeMessage::Counts(asked) => Some(asked),
-            IntakeMessage::Unknown(_) => None,
+            IntakeMessage::Unknown(_) | IntakeMessage::Sweep => None,
         },
     );
     let unknown = Door::local(
@@ -59,7 +86,7 @@ pub fn intake_component(system: &System, apim: &Database) -> (UsageIntakeHandle,
         IntakeMessage::Unknown,
         |message| match message {
             IntakeMessage::Unknown(asked) => Some(asked),
-            IntakeMessage::Counts(_) => None,
+            IntakeMessage::Counts(_) | IntakeMessage::Sweep => None,
         },
     );
     let handle = UsageIntakeHandle::new(counts, unknown, apim.clone());

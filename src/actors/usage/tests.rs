@@ -7,13 +7,20 @@ use cluster::{Clock, Root, System, start_root};
 use domain::usage::{Histogram, UsageCount};
 use storage::{Database, apim, broker};
 
+use super::intake::{BATCH, forget_before};
 use super::message::DeliverUsage;
-use super::{UsageHandle, UsageIntakeHandle, UsageSettings, component, intake_component};
+use super::{
+    RetentionSettings, UsageHandle, UsageIntakeHandle, UsageSettings, component, intake_component,
+};
 
 const DEADLINE: Duration = Duration::from_secs(20);
+const ALL: (u32, u32) = (0, 10_000);
+/// These tests count at the beginning of time.
+const FOR_EVER: RetentionSettings = RetentionSettings::days(1_000_000);
 
 struct Node {
     system: System,
+    apim: Database,
     broker: Database,
     usage: UsageHandle,
     intake: UsageIntakeHandle,
@@ -25,7 +32,7 @@ async fn node(dir: &Path, incarnation: u64, most_batches: u64) -> Node {
     let apim = apim::open(&url).await.unwrap();
     let broker = broker::open(dir).await.unwrap();
     let system = System::new(Clock::system(), true);
-    let (intake, intake_child) = intake_component(&system, &apim);
+    let (intake, intake_child) = intake_component(&system, &apim, FOR_EVER);
     let settings = UsageSettings { most_batches };
     let (usage, child) = component(&system, &broker, &intake, "gw1", incarnation, settings);
     let root = start_root(&system, vec![intake_child, child])
@@ -33,6 +40,7 @@ async fn node(dir: &Path, incarnation: u64, most_batches: u64) -> Node {
         .unwrap();
     Node {
         system,
+        apim,
         broker,
         usage,
         intake,
@@ -58,7 +66,7 @@ fn count(calls: u64) -> UsageCount {
 }
 
 async fn calls(node: &Node) -> u64 {
-    let counts = node.intake.counts(0, 120_000).await.unwrap();
+    let counts = node.intake.counts(0, 120_000, ALL).await.unwrap();
     let in_histograms: u64 = counts.iter().flat_map(|count| &count.latency.counts).sum();
     let calls = counts.iter().map(|count| count.calls).sum();
     assert_eq!(in_histograms, calls);
@@ -223,5 +231,33 @@ async fn numbers_that_are_in_no_count_of_their_batch_are_told_as_unknown() {
     }
     delivered(&node, 1).await;
     assert_eq!(calls(&node).await, 7);
+    node.root.stop(DEADLINE).await;
+}
+
+#[tokio::test]
+async fn minutes_that_were_kept_for_long_enough_are_removed_and_no_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = node(dir.path(), 1, 100).await;
+    let mut write = node.apim.write("test.usage").await.unwrap();
+    let many = i64::from(BATCH) + 10;
+    let counts: Vec<UsageCount> = (0..many)
+        .map(|minute| UsageCount {
+            minute_ms: minute * 60_000,
+            ..count(1)
+        })
+        .collect();
+    let numbers = (1, counts.len() as u64);
+    apim::usage::save(&mut write, "gw1", 1, numbers, &counts)
+        .await
+        .unwrap();
+    write.commit().await.unwrap();
+    let kept_from = (many - 3) * 60_000;
+    forget_before(&node.apim, kept_from).await.unwrap();
+    let kept = node.intake.counts(0, i64::MAX, ALL).await.unwrap();
+    let kept: Vec<i64> = kept.iter().map(|count| count.minute_ms).collect();
+    assert_eq!(kept, [kept_from, kept_from + 60_000, kept_from + 120_000]);
+    let part = node.intake.counts(0, i64::MAX, (1, 1)).await.unwrap();
+    assert_eq!(part.len(), 1);
+    assert_eq!(part[0].minute_ms, kept_from + 60_000);
     node.root.stop(DEADLINE).await;
 }

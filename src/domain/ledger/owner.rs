@@ -221,6 +221,8 @@ impl Ledger {
         let cells = self
             .cells
             .iter()
+            // The mark of a later window says more than that of one before it.
+            .filter(|(key, cell)| !self.past.is_ahead(key, cell.window.id))
             .map(|(key, cell)| cell.mark_of(key, used(cell)));
         self.past.unclaimed().cloned().chain(cells).collect()
     }

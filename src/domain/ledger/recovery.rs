@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::cell::{Cell, Mark};
 use super::message::CellKey;
 use super::policy::Quota;
-use crate::window::Window;
+use crate::window::{Window, WindowId};
 
 /// How far the marks reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +92,9 @@ impl Past {
             cell.coverage = mark.used;
             cell.mark = mark.used;
             self.marks.remove(key);
+        } else if self.is_ahead(key, window.id) {
+            // T went back over what was granted before: nobody knows how much of this one is used (L10).
+            cell.lost = true;
         } else if self.t0_ms.is_some_and(|t0| window.start_ms <= t0) {
             cell.lost = match self.source {
                 Source::Lost => true,
@@ -100,6 +103,13 @@ impl Past {
             };
         }
         cell
+    }
+
+    /// Whether a key has a mark of a later window of the same kind.
+    pub(super) fn is_ahead(&self, key: &CellKey, window: WindowId) -> bool {
+        self.marks.get(key).is_some_and(|mark| {
+            mark.window.spec == window.spec && mark.window.number > window.number
+        })
     }
 
     /// Whether a key has a mark in the window that holds `now_ms`.
@@ -125,5 +135,33 @@ impl Past {
     /// Marks that no cell has claimed, for the next clean stop.
     pub(super) fn unclaimed(&self) -> impl Iterator<Item = &Mark> {
         self.marks.values()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::TimeUnit;
+    use crate::window::WindowSpec;
+
+    #[test]
+    fn a_window_before_one_that_has_a_mark_is_full() {
+        let minute = WindowSpec::new(TimeUnit::Min, 1);
+        let marked = minute.numbered(100);
+        let key = CellKey::new("t", "p", "k");
+        let quota = Quota {
+            limit: 5,
+            window: minute,
+        };
+        let mark = Cell::new(marked, quota).mark_of(&key, 3);
+        let mut past = Past::new(Recovery {
+            marks: vec![mark],
+            ..Recovery::founding(1)
+        });
+        assert!(past.open(&key, minute.numbered(99), quota).lost);
+        let other_kind = WindowSpec::new(TimeUnit::Sec, 1);
+        assert!(!past.open(&key, other_kind.numbered(99), quota).lost);
+        let claimed = past.open(&key, marked, quota);
+        assert_eq!((claimed.lost, claimed.spent), (false, 3));
     }
 }

@@ -82,7 +82,8 @@ pub async fn save_unknown(
     write.execute(query, "usage source").await.map(drop)
 }
 
-/// The counts of the minutes that begin from `from_ms` to before `to_ms`.
+/// The counts of the minutes that begin from `from_ms` to before `to_ms`: at most `most` of them
+/// after the first `offset`.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`], [`StoreError::Damaged`].
@@ -90,15 +91,38 @@ pub async fn list(
     read: &mut Read,
     from_ms: i64,
     to_ms: i64,
+    (offset, most): (u32, u32),
 ) -> Result<Vec<UsageCount>, StoreError> {
     let query = sqlx::query(
         "SELECT * FROM usage_minutes WHERE minute_ms >= $1 AND minute_ms < $2 \
-         ORDER BY minute_ms, tenant, api_id, application_id, status",
+         ORDER BY minute_ms, tenant, api_id, application_id, status LIMIT $3 OFFSET $4",
     )
     .bind(from_ms)
-    .bind(to_ms);
+    .bind(to_ms)
+    .bind(i64::from(most))
+    .bind(i64::from(offset));
     let rows = read.all(query).await?;
     rows.iter().map(map).collect()
+}
+
+/// Removes counts of minutes that began before `before_ms`, the oldest first and at most `most`;
+/// gives how many.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn delete_before(
+    write: &mut Write,
+    before_ms: i64,
+    most: u32,
+) -> Result<u64, StoreError> {
+    let query = sqlx::query(
+        "DELETE FROM usage_minutes WHERE (minute_ms, tenant, api_id, application_id, status) IN \
+         (SELECT minute_ms, tenant, api_id, application_id, status FROM usage_minutes \
+         WHERE minute_ms < $1 ORDER BY minute_ms LIMIT $2)",
+    )
+    .bind(before_ms)
+    .bind(i64::from(most));
+    write.execute(query, "usage").await
 }
 
 /// Calls of all gateways that may have happened and are lost.

@@ -17,27 +17,35 @@ pub enum LastStop {
     Crashed,
 }
 
-/// Marks the ledger as running; gives how it ended before.
+/// Marks the ledger as running; gives how it ended before, and the highest T that it noted.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`].
-pub async fn begin(write: &mut Write) -> Result<LastStop, StoreError> {
-    let query = sqlx::query("SELECT clean FROM ledger_state WHERE id = 1");
-    let last = match write.optional(query).await? {
-        None => LastStop::Never,
-        Some(row) if row.flag("clean")? => LastStop::Clean,
-        Some(_) => LastStop::Crashed,
+/// [`StoreError::Unavailable`], [`StoreError::Damaged`].
+pub async fn begin(write: &mut Write) -> Result<(LastStop, i64), StoreError> {
+    let query = sqlx::query("SELECT clean, t_ms FROM ledger_state WHERE id = 1");
+    let (last, t_ms) = match write.optional(query).await? {
+        None => (LastStop::Never, 0),
+        Some(row) if row.flag("clean")? => (LastStop::Clean, row.integer("t_ms")?),
+        Some(row) => (LastStop::Crashed, row.integer("t_ms")?),
     };
-    set_clean(write, false).await?;
-    Ok(last)
+    set(write, false, t_ms).await?;
+    Ok((last, t_ms))
 }
 
-/// Marks an orderly stop; the marks of all cells are in the same transaction.
+/// Notes the T that the running ledger counts by; a lower one changes nothing.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
-pub async fn end(write: &mut Write) -> Result<(), StoreError> {
-    set_clean(write, true).await
+pub async fn note(write: &mut Write, t_ms: i64) -> Result<(), StoreError> {
+    set(write, false, t_ms).await
+}
+
+/// Marks an orderly stop at `t_ms`; the marks of all cells are in the same transaction.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn end(write: &mut Write, t_ms: i64) -> Result<(), StoreError> {
+    set(write, true, t_ms).await
 }
 
 /// Saves the marks of a shard; each replaces its cell's row.
@@ -88,11 +96,12 @@ pub async fn delete_ended(write: &mut Write, now_ms: i64) -> Result<u64, StoreEr
     write.execute(query.bind(now_ms), "mark").await
 }
 
-async fn set_clean(write: &mut Write, clean: bool) -> Result<(), StoreError> {
+async fn set(write: &mut Write, clean: bool, t_ms: i64) -> Result<(), StoreError> {
     let query = sqlx::query(
-        "INSERT INTO ledger_state (id, clean) VALUES (1, $1) \
-         ON CONFLICT (id) DO UPDATE SET clean = excluded.clean",
+        "INSERT INTO ledger_state (id, clean, t_ms) VALUES (1, $1, $2) \
+         ON CONFLICT (id) DO UPDATE SET clean = excluded.clean, \
+         t_ms = MAX(ledger_state.t_ms, excluded.t_ms)",
     );
-    let query = query.bind(i64::from(clean));
+    let query = query.bind(i64::from(clean)).bind(t_ms);
     write.execute(query, "ledger state").await.map(drop)
 }

@@ -1,6 +1,7 @@
 //! Broker: what must be delivered or remembered later. A file of the node alone.
 
 pub mod ledger;
+pub mod node;
 pub mod usage;
 
 use std::path::Path;
@@ -20,6 +21,16 @@ const SCHEMA: Schema = Schema {
             2,
             "ledger",
             include_str!("../../../migrations/broker/0002_ledger.sql"),
+        ),
+        (
+            3,
+            "ledger time",
+            include_str!("../../../migrations/broker/0003_ledger_time.sql"),
+        ),
+        (
+            4,
+            "node",
+            include_str!("../../../migrations/broker/0004_node.sql"),
         ),
     ],
 };

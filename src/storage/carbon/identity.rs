@@ -1,6 +1,6 @@
 //! Who this node is (W1): a stable id, and an incarnation that rises with each start.
 
-use crate::apim::change_log::unsigned;
+use crate::apim::change_log::{signed, unsigned};
 use crate::database::{Read, Write};
 use crate::error::StoreError;
 use crate::row::Columns as _;
@@ -16,23 +16,25 @@ pub struct Identity {
     pub incarnation: u64,
 }
 
-/// Raises the incarnation for a start; the first start makes the identity with `new_id`. On disk
-/// once the write is committed.
+/// Raises the incarnation for a start, above `above` too; the first start makes the identity with
+/// `new_id`. On disk once the write is committed.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`], [`StoreError::Damaged`].
 pub async fn raise(
     write: &mut Write,
     node_name: &str,
+    above: u64,
     new_id: impl FnOnce() -> String,
 ) -> Result<Identity, StoreError> {
     let query = sqlx::query(
-        "INSERT INTO identity (id, node_id, node_name, incarnation) VALUES (1, $1, $2, 1) \
+        "INSERT INTO identity (id, node_id, node_name, incarnation) VALUES (1, $1, $2, $3 + 1) \
          ON CONFLICT (id) DO UPDATE SET node_name = excluded.node_name, \
-         incarnation = identity.incarnation + 1 RETURNING *",
+         incarnation = MAX(identity.incarnation, $3) + 1 RETURNING *",
     )
     .bind(new_id())
-    .bind(node_name.to_owned());
+    .bind(node_name.to_owned())
+    .bind(signed(above));
     match write.optional(query).await? {
         Some(row) => map(&row),
         None => Err(StoreError::NotFound("identity".to_owned())),

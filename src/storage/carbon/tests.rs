@@ -11,7 +11,7 @@ async fn each_start_raises_the_incarnation_and_keeps_the_id() {
     for start in 1..4 {
         let carbon = open(dir.path()).await.unwrap();
         let mut write = carbon.write("test.identity").await.unwrap();
-        let raised = identity::raise(&mut write, "gw", || format!("id{start}")).await;
+        let raised = identity::raise(&mut write, "gw", 0, || format!("id{start}")).await;
         let raised = raised.unwrap();
         write.commit().await.unwrap();
         assert_eq!(
@@ -23,6 +23,10 @@ async fn each_start_raises_the_incarnation_and_keeps_the_id() {
         drop(read);
         carbon.close().await;
     }
+    let carbon = open(dir.path()).await.unwrap();
+    let mut write = carbon.write("test.identity").await.unwrap();
+    let raised = identity::raise(&mut write, "gw", 40, || "id5".to_owned()).await;
+    assert_eq!(raised.unwrap().incarnation, 41);
 }
 
 #[tokio::test]

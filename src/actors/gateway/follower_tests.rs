@@ -1,0 +1,227 @@
+//! The follower over Carbon and a feed whose answers are the test's.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use cluster::{Actor, Address, Asked, BoxError, Child, Clock, Door, Root, System};
+use cluster::{child, start_root};
+use domain::change::Change;
+use domain::change_log::{Position, ResyncReason};
+use domain::policy::Policy;
+use storage::carbon::projection::{self as rows, Item};
+use storage::{Database, carbon};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::follower::{Arguments, Follower};
+use super::state::State;
+use super::{refiller, validator};
+use crate::change_feed::ChangeFeedHandle;
+use crate::change_feed::message::{
+    Acknowledge, Applied, Piece, Pull, Pulled, Snapshot, SnapshotOf, WaitApplied,
+};
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// What the follower asks and tells.
+enum Said {
+    Pull(Asked<Pull>),
+    Snapshot(Asked<Snapshot>),
+    Acknowledge(Asked<Acknowledge>),
+    Wait(Asked<WaitApplied>),
+    Validator(validator::Message),
+    Refiller(refiller::Message),
+}
+
+/// Hands everything to the test; answers at once what is not the test's to answer.
+struct Front<M>(UnboundedSender<Said>, fn(M) -> Said);
+
+impl<M: Send + 'static> Actor for Front<M> {
+    type Message = M;
+    type Arguments = (UnboundedSender<Said>, fn(M) -> Said);
+    const KIND: &'static str = "test.front";
+
+    async fn start((said, of): Self::Arguments, _me: Address<M>) -> Result<Self, BoxError> {
+        Ok(Self(said, of))
+    }
+
+    async fn handle(&mut self, message: M) -> Result<(), BoxError> {
+        match (self.1)(message) {
+            Said::Acknowledge(asked) => asked.reply.send(asked.request.n),
+            Said::Validator(
+                validator::Message::Applied(_, _, done) | validator::Message::Installed(_, done),
+            )
+            | Said::Refiller(refiller::Message::LimitsChanged(_, done)) => done.send(()),
+            Said::Wait(asked) => asked.reply.send(Applied {
+                done: 0,
+                all: 0,
+                behind: Vec::new(),
+            }),
+            said => drop(self.0.send(said)),
+        }
+        Ok(())
+    }
+}
+
+struct Bench {
+    clock: Clock,
+    carbon: Database,
+    state: Arc<State>,
+    said: UnboundedReceiver<Said>,
+    _root: Root,
+    _dir: tempfile::TempDir,
+}
+
+// === impl Bench ===
+
+impl Bench {
+    async fn start(kept: &[Item]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let carbon = carbon::open(dir.path()).await.unwrap();
+        let mut write = carbon.write("test.kept").await.unwrap();
+        for item in kept {
+            rows::save(&mut write, item).await.unwrap();
+        }
+        write.commit().await.unwrap();
+        let system = System::new(Clock::system(), true);
+        let (said, heard) = unbounded_channel();
+        let mut children = Vec::new();
+        let (pull, one) = front(&system, "pull", &said, Said::Pull);
+        let (snapshot, two) = front(&system, "snapshot", &said, Said::Snapshot);
+        let (acknowledge, three) = front(&system, "acknowledge", &said, Said::Acknowledge);
+        let (wait, four) = front(&system, "wait", &said, Said::Wait);
+        let (validator, five) = front(&system, "validator", &said, Said::Validator);
+        let (refiller, six) = front(&system, "refiller", &said, Said::Refiller);
+        children.extend([one, two, three, four, five, six]);
+        let state = Arc::new(State::new(system.clock.clone()));
+        let arguments = Arguments {
+            state: Arc::clone(&state),
+            feed: ChangeFeedHandle::new(
+                Door::local(&system, pull, |asked| asked, Some),
+                Door::local(&system, snapshot, |asked| asked, Some),
+                Door::local(&system, acknowledge, |asked| asked, Some),
+                Door::local(&system, wait, |asked| asked, Some),
+            ),
+            carbon: carbon.clone(),
+            validator,
+            refiller,
+            name: "gateway@gw1".to_owned(),
+            lives: Arc::new(AtomicU64::new(0)),
+        };
+        children.push(child::<Follower>(&system, "follower", arguments).1);
+        let root = start_root(&system, children).await.unwrap();
+        Self {
+            clock: system.clock.clone(),
+            carbon,
+            state,
+            said: heard,
+            _root: root,
+            _dir: dir,
+        }
+    }
+
+    async fn next(&mut self) -> Said {
+        let next = tokio::time::timeout(DEADLINE, self.said.recv());
+        next.await.unwrap().unwrap()
+    }
+
+    async fn pull(&mut self) -> Asked<Pull> {
+        match self.next().await {
+            Said::Pull(asked) => asked,
+            _ => panic!("no pull"),
+        }
+    }
+
+    async fn snapshot(&mut self) -> Asked<Snapshot> {
+        match self.next().await {
+            Said::Snapshot(asked) => asked,
+            _ => panic!("no question for a snapshot"),
+        }
+    }
+
+    async fn kept(&self) -> Vec<Item> {
+        let mut read = self.carbon.read().await.unwrap();
+        rows::list(&mut read, i64::MIN).await.unwrap()
+    }
+}
+
+fn front<M: Send + 'static>(
+    system: &System,
+    name: &str,
+    said: &UnboundedSender<Said>,
+    of: fn(M) -> Said,
+) -> (Address<M>, Child) {
+    child::<Front<M>>(system, name, (said.clone(), of))
+}
+
+fn policies() -> Vec<(String, String)> {
+    let policies = Policy::defaults("t", || uuid::Uuid::new_v4().to_string());
+    let saved = policies.into_iter().map(|policy| Change::PolicySaved {
+        policy: Box::new(policy),
+    });
+    let text = saved.map(|change| serde_json::to_string(&change).unwrap());
+    text.map(|change| ("t".to_owned(), change)).collect()
+}
+
+#[tokio::test]
+async fn a_snapshot_is_put_together_from_its_pieces_and_the_log_is_followed_at_once() {
+    let mut bench = Bench::start(&[]).await;
+    let first = bench.pull().await;
+    assert_eq!(first.request.wait_ms, 0, "the head is not known yet");
+    let reason = ResyncReason::UuidMismatch.word().to_owned();
+    first.reply.send(Pulled::Resync { reason });
+    let policies = policies();
+    let mut parts = policies.chunks(5).peekable();
+    let mut cursor = String::new();
+    while let Some(part) = parts.next() {
+        let asked = bench.snapshot().await;
+        assert_eq!(asked.request.cursor, cursor);
+        assert_eq!(asked.request.of, SnapshotOf::Everything);
+        cursor.push('x');
+        asked.reply.send(Piece::Part {
+            changes: part.to_vec(),
+            cursor: parts.peek().map(|_| cursor.clone()),
+            n: 9,
+            uuid: "u9".to_owned(),
+        });
+    }
+    let after = bench.pull().await;
+    let stands = (after.request.n, after.request.uuid.as_str());
+    assert_eq!((stands, after.request.wait_ms), ((9, "u9"), 0));
+    assert_eq!(bench.state.applied.load(Ordering::Acquire), 9);
+    assert_eq!(bench.kept().await.len(), policies.len());
+    let mut read = bench.carbon.read().await.unwrap();
+    let applied = rows::applied(&mut read).await.unwrap().unwrap();
+    assert_eq!(applied.position, Position::new(9, "u9"));
+    drop(read);
+    let answered = bench.clock.monotonic();
+    after.reply.send(Pulled::Entries {
+        entries: Vec::new(),
+        head: 9,
+    });
+    let long = bench.pull().await;
+    assert!(long.request.wait_ms > 0, "now it waits for a change");
+    let took = bench.clock.monotonic() - answered;
+    assert!(took < Duration::from_millis(900), "{took:?} without a poll");
+}
+
+#[tokio::test]
+async fn what_is_over_leaves_carbon() {
+    let item = |name: &str, until_ms| Item {
+        section: "revoked_token".to_owned(),
+        item: name.to_owned(),
+        body: "{}".to_owned(),
+        until_ms,
+    };
+    let kept = [
+        item("ended", Some(1)),
+        item("lasts", Some(i64::MAX)),
+        item("stays", None),
+    ];
+    let bench = Bench::start(&kept).await;
+    let until = bench.clock.monotonic() + DEADLINE;
+    while bench.kept().await != kept[1..] {
+        assert!(bench.clock.monotonic() < until, "not removed in time");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
