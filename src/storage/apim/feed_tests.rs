@@ -253,6 +253,8 @@ async fn a_deployed_revision_is_given_as_frozen_with_the_state_of_now_on_every_b
              'ann', 1)",
             "INSERT INTO api_deployments VALUES ('d', 'carbon.super', 'a', 'r', 'Default', \
              'localhost', 1, 1)",
+            "INSERT INTO api_deployments VALUES ('e', 'carbon.super', 'a', 'r', 'Other', \
+             'localhost', 1, 1)",
         ] {
             write.execute(sqlx::query(sql), "row").await.unwrap();
         }
@@ -265,9 +267,27 @@ async fn a_deployed_revision_is_given_as_frozen_with_the_state_of_now_on_every_b
         let Change::ApiDeployed { artifact } = &found[0].change else {
             panic!("no artifact but {found:?}");
         };
-        assert_eq!((found.len(), artifact.revision_id.as_str()), (1, "r"));
+        assert_eq!((found.len(), artifact.revision_id.as_str()), (2, "r"));
         assert_eq!(artifact.state, LifecycleState::Blocked);
         assert_eq!(artifact.context, "/pizza/1");
         assert_eq!(artifact.default_context.as_deref(), Some("/pizza"));
+        // One document is more than there is room for: the next page has the next.
+        let mut after = Vec::new();
+        for (number, is_last) in [(0, false), (1, true)] {
+            let page = list(
+                &mut read,
+                &mut documents,
+                Section::Artifacts,
+                &after,
+                (9, 1),
+                0,
+            );
+            let page = page.await.unwrap();
+            assert_eq!(
+                (&page.items[..], page.is_last),
+                (&found[number..=number], is_last)
+            );
+            after.clone_from(&found[number].key);
+        }
     }
 }
