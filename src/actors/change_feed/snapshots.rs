@@ -62,6 +62,10 @@ impl Actor for Snapshots {
     }
 
     async fn handle(&mut self, SnapshotMessage(asked): SnapshotMessage) -> Result<(), BoxError> {
+        // Of a transfer that was given up: nobody reads it.
+        if asked.reply.is_abandoned() {
+            return Ok(());
+        }
         let piece = match self.piece(&asked.request).await {
             Ok(piece) => piece,
             Err(error) => {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use domain::ledger::{Ask, Holder, Outcome};
 use domain::policy::TimeUnit;
+use storage::broker::ledger::{self, LastStop};
 
 use super::message::{LeaseAnswer, LeaseMany, Leased, ThrottleKey};
 use super::shard::shard_of;
@@ -138,4 +139,51 @@ async fn a_changed_plan_is_in_force_when_the_change_is_answered() {
         (Outcome::UnknownPolicy, 0)
     );
     node.root.stop(DEADLINE).await;
+}
+
+#[tokio::test]
+async fn a_replaced_policy_follower_leaves_policies_in_force_and_follows_the_next_change() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::start(dir.path(), 1).await;
+    let n = node.save("day", 5, TimeUnit::Day).await;
+    assert!(node.traffic.has_policies());
+    assert!(node.system.registry.restart("traffic-manager/policies"));
+    let key = key("day", "k");
+    let asked = node.traffic.lease(ask("gw1", &key, None, n)).await;
+    assert!(matches!(asked, Ok(Leased::Leases(_))), "{asked:?}");
+    let next = node.save("day2", 7, TimeUnit::Day).await;
+    let other = self::key("day2", "k");
+    let answer = answered(&node, ask("gw1", &other, None, next)).await;
+    assert_eq!((answer.limit, answer.granted), (7, 1));
+    node.root.stop(DEADLINE).await;
+}
+
+#[tokio::test]
+async fn a_start_goes_on_from_the_time_that_the_last_run_noted() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = Node::start(dir.path(), 1).await;
+    first.save("minute", 10, TimeUnit::Min).await;
+    let key = key("minute", "k");
+    let began_ms = first.system.clock.now_ms();
+    answered(&first, ask("gw1", &key, None, 0)).await;
+    first.root.stop(DEADLINE).await;
+    let broker = storage::broker::open(dir.path()).await.unwrap();
+    let mut write = broker.write("test.noted").await.unwrap();
+    let (last_stop, noted_ms) = ledger::begin(&mut write).await.unwrap();
+    assert_eq!(last_stop, LastStop::Clean);
+    assert!(noted_ms >= began_ms);
+    // As if the clock had been set back by a day since.
+    let ahead_ms = noted_ms + 86_400_000;
+    ledger::end(&mut write, ahead_ms).await.unwrap();
+    write.commit().await.unwrap();
+
+    let second = Node::start(dir.path(), 2).await;
+    let answer = answered(&second, ask("gw1", &key, None, 0)).await;
+    let window = answer.window.unwrap();
+    let window = window.spec.numbered(window.number);
+    assert!(
+        window.end_ms > ahead_ms,
+        "{window:?} lies before {ahead_ms}"
+    );
+    second.root.stop(DEADLINE).await;
 }
