@@ -162,6 +162,8 @@ impl Projection {
             }
             Err(reason) => {
                 tracing::error!(api = %artifact.api_id, %reason, "deployed api cannot be served");
+                // What is served is what Carbon says, now and after a restart.
+                self.undeploy(&item, state);
             }
         }
         kept("artifact", item, &change, None)

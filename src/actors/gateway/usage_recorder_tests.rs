@@ -75,3 +75,14 @@ async fn while_the_queue_is_stuck_one_call_waits_and_afterwards_all_are_counted_
     root.unwrap().stop(Duration::from_secs(5)).await;
     assert_eq!(intake.unknown().await.unwrap(), 0);
 }
+
+#[tokio::test]
+async fn a_caller_who_leaves_before_there_is_a_number_is_no_open_call() {
+    let (tally, _inbox) = Tally::new();
+    // Nobody gives numbers.
+    let waiting = tokio::time::timeout(Duration::from_millis(50), tally.begin());
+    assert!(waiting.await.is_err());
+    assert_eq!(tally.open(), 0);
+    tally.begin().await;
+    assert_eq!(tally.open(), 1, "one that went on without");
+}
