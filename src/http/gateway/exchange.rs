@@ -153,6 +153,7 @@ impl Exchange {
         self.basket = Basket::default();
         self.meters = None;
         self.decision.quota = None;
+        self.decision.refused_by = None;
     }
 
     /// A header as text.

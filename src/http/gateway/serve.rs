@@ -108,15 +108,16 @@ async fn phases(exchange: &mut Exchange, body: Received) -> Result<Response<Outg
     if let Some(answer) = cors::preflight(exchange, &found)? {
         return Ok(answer.map(Outgoing::Own));
     }
-    admit(exchange, found).await?;
+    let mut admitted = admit(exchange, found).await;
     if exchange.is_overtaken() {
         // Most likely while it was held. The change may be acknowledged by now: what was found and
         // granted before it counts no more. Once; what changes again is a 503.
         exchange.begin_anew();
         let found = find_api(exchange)?;
         exchange.route = Some(Arc::clone(&found.route));
-        admit(exchange, found).await?;
+        admitted = admit(exchange, found).await;
     }
+    admitted?;
     let answer = forward(exchange, body).await?;
     Ok(answer.map(Outgoing::Upstream))
 }
