@@ -63,13 +63,29 @@ fn resident(pid: u32) -> u64 {
     number.expect("a number").parse().expect("a number")
 }
 
+/// Callers of the flood at a time: their questions overlap, so that at no moment none is open.
+const CALLERS: usize = 64;
+
 /// Tokens that look good and are not, each another; an opaque one in between.
+#[allow(clippy::disallowed_methods, reason = "tasks of the test's own runtime")]
 async fn flood(shop: &Shop, from: usize, to: usize) {
-    let mut wire = Wire::open(&shop.address()).await;
-    for n in from..to {
+    let mut callers = tokio::task::JoinSet::new();
+    for caller in 0..CALLERS {
+        let (address, good) = (shop.address(), shop.subscribed.access.clone());
+        let numbers = (from + caller..to).step_by(CALLERS);
+        callers.spawn(async move { refused(&address, &good, numbers).await });
+    }
+    while let Some(caller) = callers.join_next().await {
+        caller.expect("every token is refused");
+    }
+}
+
+async fn refused(address: &str, good: &str, numbers: impl Iterator<Item = usize>) {
+    let mut wire = Wire::open(address).await;
+    for n in numbers {
         let token = match n % 4 {
             0 => format!("{n:043x}"),
-            _ => altered(&shop.subscribed.access, 1, "jti", n.into()),
+            _ => altered(good, 1, "jti", n.into()),
         };
         wire.send(format!(
             "GET /shop/1.0.0/items HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \

@@ -1,12 +1,15 @@
 //! The data plane as callers and upstreams meet it.
 
+use http::Request;
+use http_body_util::BodyExt as _;
 use serde_json::json;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 
+use crate::support::line::{Line, Version, whole};
 use crate::support::node::Node;
 use crate::support::platform::{ADMIN, DEVPORTAL, PUBLISHER, Subscribed, text};
+use crate::support::shop::Shop;
 use crate::support::upstream::Upstream;
+use crate::support::wire::Wire;
 
 async fn shop() -> (Node, Upstream, String, String, Subscribed) {
     let (node, upstream) = (Node::start().await, Upstream::start().await);
@@ -207,56 +210,66 @@ async fn an_api_key_opens_its_api_from_permitted_addresses_until_it_is_revoked()
     call(&here).send().await.expect(401);
 }
 
-/// Sends raw bytes on one connection; gives everything that comes back until it closes.
-async fn raw(node: &Node, bytes: &[u8]) -> String {
-    let address = node
-        .http
-        .trim_start_matches("http://")
-        .replace("localhost", "127.0.0.1");
-    let mut stream = TcpStream::connect(address).await.expect("a connection");
-    stream.write_all(bytes).await.expect("written");
-    let mut answer = Vec::new();
-    let reading = stream.read_to_end(&mut answer);
-    let _ = tokio::time::timeout(std::time::Duration::from_secs(3), reading).await;
-    String::from_utf8_lossy(&answer).into_owned()
+#[tokio::test]
+async fn ambiguous_framing_never_smuggles_a_second_request_to_the_upstream() {
+    let (shop, upstream) = Shop::start("").await;
+    let head = shop.head("POST", "/items");
+    let inner = "GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let chunked = "Transfer-Encoding: chunked\r\n";
+    let end = format!("\r\n0\r\n\r\n{inner}");
+    let refused = [
+        format!("Content-Length: 4\r\nContent-Length: 5\r\n\r\nabcde{inner}"),
+        format!("Content-Length: +4\r\n\r\nabcd{inner}"),
+        format!("Transfer-Encoding: chunked, identity\r\n{end}"),
+        format!("Transfer-Encoding: gzip, chunked\r\n{end}"),
+        format!("Transfer-Encoding: chunked, chunked\r\n{end}"),
+        format!("Transfer-Encoding: gzip\r\n{chunked}{end}"),
+        format!("{chunked}{chunked}{end}"),
+        format!("Transfer-Encoding: \x0bchunked\r\n{end}"),
+        "X: a\r\n b\r\nContent-Length: 0\r\n\r\n".to_owned(),
+        "X: a\0b\r\nContent-Length: 0\r\n\r\n".to_owned(),
+    ];
+    for rest in refused {
+        let mut wire = Wire::open(&shop.address()).await;
+        wire.send(format!("{head}{rest}")).await;
+        let reply = wire.reply().await;
+        assert_eq!(reply.status, 400, "{rest:?}: {reply:?}");
+        reply.refused(400, "400");
+        assert_eq!(wire.closed().await, "", "{rest:?}");
+    }
+    assert_eq!(upstream.count(), 0);
+    // Chunks count, not the length beside them, and the connection is of no more use.
+    let mut wire = Wire::open(&shop.address()).await;
+    wire.send(format!("{head}Content-Length: 4\r\n{chunked}{end}"))
+        .await;
+    let reply = wire.reply().await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+    assert_eq!(reply.field("connection"), Some("close"));
+    assert_eq!(wire.closed().await, "");
+    let seen = upstream.seen().pop().expect("a request");
+    assert_eq!((seen.path.as_str(), seen.body.len()), ("/items", 0));
+    let both = ["content-length", "transfer-encoding"].map(|name| seen.header(name).is_some());
+    assert_ne!(both, [true, true], "forwarded with two framings");
+    assert_eq!(upstream.count(), 1);
 }
 
 #[tokio::test]
-async fn ambiguous_framing_never_smuggles_a_second_request_to_the_upstream() {
-    let (node, upstream, _, _, subscribed) = shop().await;
-    let head = format!(
-        "POST /shop/1.0.0/items HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n",
-        subscribed.access
-    );
-    let inner = "GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n";
-    let corpus = [
-        format!("{head}Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{inner}"),
-        format!("{head}Content-Length: 4\r\nContent-Length: 5\r\n\r\nabcde{inner}"),
-        format!("{head}Content-Length: +4\r\n\r\nabcd{inner}"),
-        format!("{head}Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n{inner}"),
-        format!("{head}Transfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n{inner}"),
-        format!("{head}X: a\r\n b\r\nContent-Length: 0\r\n\r\n"),
-        format!("{head}X: a\0b\r\nContent-Length: 0\r\n\r\n"),
-    ];
-    for bytes in corpus {
-        raw(&node, bytes.as_bytes()).await;
-        let seen = upstream.seen();
-        let smuggled = seen
-            .iter()
-            .filter(|seen| seen.path.contains("smuggled"))
-            .count();
-        assert_eq!(smuggled, 0, "{bytes}");
-        for seen in &seen {
-            let both = seen.header("content-length").is_some()
-                && seen.header("transfer-encoding").is_some();
-            assert!(!both, "forwarded with two framings: {bytes}");
-        }
+async fn the_gateways_own_paths_keep_the_rules_of_framing_as_well() {
+    let (shop, _upstream) = Shop::start("").await;
+    for word in ["livez", "nothing"] {
+        let mut wire = Wire::open(&shop.address()).await;
+        let head = format!("POST /_headgate/{word} HTTP/1.1\r\nHost: localhost\r\n");
+        let framing = "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+        wire.send(format!("{head}{framing}")).await;
+        assert_eq!(wire.reply().await.field("connection"), Some("close"));
+        assert_eq!(wire.closed().await, "");
+        let mut line = Line::open(&shop.address(), Version::Http2).await;
+        let request = Request::head(format!("http://localhost/_headgate/{word}"));
+        let request = request.body(whole("")).expect("a request");
+        let answer = line.send(request).await.expect("an answer").into_body();
+        let body = answer.collect().await.expect("no stream error").to_bytes();
+        assert!(body.is_empty(), "{body:?}");
     }
-    assert!(upstream.count() <= 1, "{:?}", upstream.seen());
-    let good = node
-        .api("GET", "/shop/1.0.0/items")
-        .bearer(&subscribed.access);
-    good.send().await.expect(200);
 }
 
 #[tokio::test]

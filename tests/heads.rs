@@ -12,6 +12,7 @@ async fn a_head_that_is_not_http_is_refused_with_a_body_and_the_connection_ends(
         "GET /shop/1.0.0/items HTTP/1.1\r\nHost: localhost\r\nX: a\0b\r\n\r\n",
         "GET /shop/1.0.0/items HTTP/1.1\r\nHost: localhost\r\nX : a\r\n\r\n",
         "GET /shop/1.0.0/items HTTP/3.7\r\nHost: localhost\r\n\r\n",
+        "GET /shop/1.0.0/items HTTP/1.1\r\n\r\n",
         "G(T /shop/1.0.0/items HTTP/1.1\r\nHost: localhost\r\n\r\n",
         "POST /shop/1.0.0/items HTTP/1.1\r\nHost: localhost\r\nContent-Length: +4\r\n\r\nabcd",
         "POST /shop/1.0.0/items HTTP/1.1\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\nabcde",

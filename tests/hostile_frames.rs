@@ -89,3 +89,12 @@ async fn a_body_of_another_length_than_announced_resets_the_request() {
     let seen = upstream.seen();
     assert!(seen.iter().all(|seen| seen.body.is_empty()), "{seen:?}");
 }
+
+#[tokio::test]
+async fn a_window_that_never_opens_ends_the_connection_after_the_idle_timeout() {
+    let (shop, upstream) = Shop::start("idle_timeout_ms = 1000\n").await;
+    let (address, bearer) = (shop.address(), format!("Bearer {}", shop.subscribed.access));
+    let ended = frames::ends_by_itself(&address, &frames::NO_WINDOW, &sound(&bearer)).await;
+    assert!(ended, "its answer is held for ever");
+    assert_eq!(upstream.count(), 1);
+}

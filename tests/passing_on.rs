@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
+use http::Request;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::support::eventually;
+use crate::support::line::{Line, Version, whole};
 use crate::support::node::{Node, Options};
 use crate::support::platform::{ADMIN, PUBLISHER, text};
 use crate::support::scripted::Scripted;
+use crate::support::shop::Shop;
 use crate::support::upstream::{Seen, Upstream};
 
 const CHUNKED: &[u8] =
@@ -229,4 +232,67 @@ async fn an_upstreams_time_begins_when_it_has_the_whole_request() {
     assert!(upstream.bodies().contains(&b"slow".to_vec()));
     assert!(stalled.starts_with("HTTP/1.1 408"), "{stalled}");
     assert_eq!(text(&silent.expect(504).json(), "code"), "101504");
+}
+
+#[tokio::test]
+async fn what_is_not_the_gateways_reaches_the_upstream_and_what_is_forged_does_not() {
+    let (shop, upstream) = Shop::start("").await;
+    let last = || -> Seen { upstream.seen().pop().expect("a request") };
+    let call = |path: &str| {
+        let call = shop.node.api("GET", &format!("/shop/1.0.0{path}"));
+        call.bearer(&shop.subscribed.access)
+    };
+    // The API takes no keys: what is named like one is the upstream's.
+    let keys = call("/items/7?apikey=theirs&x=1").header("apikey", "theirs");
+    keys.send().await.expect(200);
+    assert_eq!(last().path, "/items/7?apikey=theirs&x=1");
+    assert_eq!(last().header("apikey"), Some("theirs"));
+
+    let forged = call("/items")
+        .header("x_forwarded_for", "6.6.6.6")
+        .header("x_request_id", "forged")
+        .header("x_custom", "1");
+    forged.send().await.expect(200);
+    assert_eq!(last().header("x_forwarded_for"), None);
+    assert_eq!(last().header("x_request_id"), None);
+    assert_eq!(last().header("x_custom"), Some("1"));
+
+    let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    for (parent, state) in [(good, Some("vendor=1")), ("00-0-0-0", None)] {
+        let traced = call("/items").header("traceparent", parent);
+        let traced = traced.header("tracestate", "vendor=1");
+        traced.send().await.expect(200);
+        assert_eq!(last().header("tracestate"), state, "{parent}");
+    }
+
+    let mut line = Line::open(&shop.address(), Version::Http2).await;
+    let crumbs = Request::get("http://localhost/shop/1.0.0/items")
+        .header("cookie", "a=1")
+        .header("cookie", "b=2")
+        .header(
+            "authorization",
+            format!("Bearer {}", shop.subscribed.access),
+        )
+        .body(whole(""))
+        .expect("a request");
+    let answer = line.send(crumbs).await.expect("an answer");
+    assert_eq!(answer.status(), 200);
+    let seen = last();
+    let cookies = seen.headers.iter().filter(|(name, _)| name == "cookie");
+    let cookies: Vec<_> = cookies.map(|(_, value)| value.as_str()).collect();
+    assert_eq!(cookies, ["a=1; b=2"]);
+
+    let url = format!("{}/base/?code=k", upstream.url);
+    shop.change(|api| {
+        api["endpointConfig"] =
+            json!({"endpoint_type": "http", "production_endpoints": {"url": url}});
+    })
+    .await;
+    for (path, reached) in [
+        ("/items/7", "/base/items/7?code=k"),
+        ("/items/7?q=1&code=x", "/base/items/7?code=k&q=1&code=x"),
+    ] {
+        call(path).send().await.expect(200);
+        assert_eq!(last().path, reached);
+    }
 }

@@ -1,12 +1,15 @@
 //! Which API, which resource and which endpoint a call belongs to, and what a browser of another
 //! origin may see of the answer.
 
+use bytes::Bytes;
+use http::Response;
+use http_body_util::Full;
 use serde_json::{Value, json};
 
 use crate::support::http::Call;
 use crate::support::platform::{PUBLISHER, text};
 use crate::support::shop::Shop;
-use crate::support::upstream::Upstream;
+use crate::support::upstream::{Upstream, serve};
 
 fn call(shop: &Shop, method: &str, path: &str) -> Call {
     let call = shop.node.api(method, path);
@@ -190,4 +193,46 @@ async fn a_refusal_carries_the_fields_that_let_a_browser_read_it() {
         assert_eq!(answer.header("access-control-allow-origin"), "", "{other}");
     }
     assert_eq!(upstream.count(), 1);
+}
+
+#[tokio::test]
+async fn what_an_upstream_says_of_origins_does_not_pass_where_the_api_says_it() {
+    let url = serve(None, |_| async {
+        let answer = Response::builder()
+            .header("access-control-allow-origin", "*")
+            .header("access-control-allow-credentials", "true")
+            .header("access-control-expose-headers", "x-secret");
+        answer.body(Full::new(Bytes::new())).expect("an answer")
+    })
+    .await;
+    let shop = Shop::before(&url, "").await;
+    let origin = "https://portal.example";
+    shop.change(|api| {
+        api["corsConfiguration"] = json!({
+            "corsConfigurationEnabled": true,
+            "accessControlAllowOrigins": [origin],
+            "accessControlAllowCredentials": false,
+            "accessControlAllowHeaders": ["authorization"],
+            "accessControlAllowMethods": ["GET"],
+        });
+    })
+    .await;
+    for (from, allowed) in [
+        (Some(origin), origin),
+        (Some("https://evil.example"), ""),
+        (None, ""),
+    ] {
+        let call = call(&shop, "GET", "/shop/1.0.0/items");
+        let call = match from {
+            Some(from) => call.header("origin", from),
+            None => call,
+        };
+        let answer = call.send().await.expect(200);
+        let named = |name: &str| answer.header(&format!("access-control-{name}")).to_owned();
+        assert_eq!(named("allow-origin"), allowed, "{from:?}");
+        assert_eq!(named("allow-credentials"), "", "{from:?}");
+        assert_eq!(named("expose-headers"), "", "{from:?}");
+        // A cache must not give one origin's answer to another.
+        assert_eq!(answer.header("vary"), "origin", "{from:?}");
+    }
 }

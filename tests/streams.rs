@@ -13,11 +13,18 @@ use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use crate::support::eventually;
 use crate::support::line::{Line, Pieces, Version, next, pieces, whole};
 use crate::support::shop::Shop;
 use crate::support::upstream::{Tls, serve};
+use crate::support::wire::Wire;
 
 fn request(shop: &Shop, method: &str, body: Pieces) -> Request<Pieces> {
     Request::builder()
@@ -125,6 +132,80 @@ async fn a_slow_reader_stalls_the_upstream_and_sets_it_free_again() {
         assert!(sent.load(Ordering::Relaxed) > held);
         eventually(30, "it stalls again", stalled).await;
     }
+}
+
+/// A body without end that counts when it is let go.
+struct Held(Endless, Arc<AtomicU64>);
+
+impl Body for Held {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Pin::new(&mut self.0).poll_frame(cx)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.1.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A connection over TLS that speaks HTTP/1.1, after these bytes.
+async fn over_tls(shop: &Shop, bytes: &str) -> TlsStream<TcpStream> {
+    let mut roots = rustls::RootCertStore::empty();
+    let pem = shop.node.dir.join("data/ca.pem");
+    for certificate in CertificateDer::pem_file_iter(pem).expect("ca.pem") {
+        roots.add(certificate.expect("ca.pem")).expect("ca.pem");
+    }
+    let config = rustls::ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let address = shop.node.https.replace("https://localhost", "127.0.0.1");
+    let stream = TcpStream::connect(address).await.expect("a connection");
+    let name = "localhost".try_into().expect("a name");
+    let connecting = TlsConnector::from(Arc::new(config)).connect(name, stream);
+    let mut stream = connecting.await.expect("a handshake");
+    stream.write_all(bytes.as_bytes()).await.expect("sent");
+    stream.flush().await.expect("sent");
+    stream
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_that_takes_nothing_of_its_answer_loses_it_after_the_idle_timeout() {
+    let (sent, freed) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let counted = (Arc::clone(&sent), Arc::clone(&freed));
+    let url = serve(None, move |_| {
+        let body = Held(Endless(Arc::clone(&counted.0)), Arc::clone(&counted.1));
+        async move { Response::new(body) }
+    })
+    .await;
+    let shop = Shop::before(&url, "idle_timeout_ms = 1500\n").await;
+    let free = |expected: u64| {
+        let freed = Arc::clone(&freed);
+        // Well before HTTP/2's own look whether anybody is there.
+        eventually(25, "the upstream is set free", move || {
+            let now = freed.load(Ordering::Relaxed);
+            async move { (now == expected).then_some(()) }
+        })
+    };
+    let plain = shop.address();
+    let bytes = format!("{}\r\n", shop.head("GET", "/items"));
+    let mut wire = Wire::open(&plain).await;
+    wire.send(&bytes).await;
+    free(1).await;
+    let _stream = over_tls(&shop, &bytes).await;
+    free(2).await;
+    // One stream of HTTP/2 is left while its connection goes on.
+    let mut line = Line::open(&plain, Version::Http2).await;
+    let answer = line.send(request(&shop, "GET", whole(""))).await;
+    let _body = answer.expect("an answer").into_body();
+    free(3).await;
+    assert!(sent.load(Ordering::Relaxed) > 0);
 }
 
 /// Pieces that come with pauses.

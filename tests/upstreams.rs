@@ -4,13 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::Response;
+use http_body_util::Full;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::Notify;
 
 use crate::support::eventually;
-use crate::support::platform::text;
+use crate::support::platform::{DEVPORTAL, text};
 use crate::support::shop::Shop;
-use crate::support::upstream::{Tls, Upstream, scripted};
+use crate::support::upstream::{Tls, Upstream, scripted, serve};
 use crate::support::wire::Wire;
 
 /// Reads a request's head.
@@ -209,4 +213,47 @@ async fn a_caller_that_waits_for_100_is_told_to_go_on_once_its_call_is_let_throu
     wire.send(format!("{head}{fields}")).await;
     assert_eq!(wire.reply().await.status, 401);
     assert_eq!(upstream.count(), 1);
+}
+
+#[tokio::test]
+async fn a_change_of_the_application_during_the_answer_leaves_the_call_with_its_application() {
+    let (asked, release) = (Arc::new(AtomicBool::new(false)), Arc::new(Notify::new()));
+    let told = (Arc::clone(&asked), Arc::clone(&release));
+    let url = serve(None, move |_| {
+        let (asked, release) = (Arc::clone(&told.0), Arc::clone(&told.1));
+        async move {
+            asked.store(true, Ordering::Relaxed);
+            release.notified().await;
+            Response::new(Full::new(Bytes::new()))
+        }
+    })
+    .await;
+    let shop = Shop::before(&url, "").await;
+    let call = shop.node.api("GET", "/shop/1.0.0/items");
+    let call = call
+        .bearer(&shop.subscribed.access)
+        .header("x-request-id", "changed-meanwhile");
+    let changing = async {
+        let there = || async { asked.load(Ordering::Relaxed).then_some(()) };
+        eventually(10, "the upstream is asked", there).await;
+        let application = format!("{DEVPORTAL}/applications/{}", shop.subscribed.application);
+        let got = shop.node.get(&application).bearer(&shop.token).send().await;
+        let mut document = got.expect(200).json();
+        document["description"] = "another".into();
+        let put = shop.node.put(&application).bearer(&shop.token);
+        put.json(&document).send().await.expect(200);
+        release.notify_one();
+    };
+    let (answer, ()) = tokio::join!(call.send(), changing);
+    answer.expect(200);
+    let line = eventually(5, "the call is logged", || async {
+        let log = shop.node.log();
+        let mut lines = log.lines().filter(|line| line.contains("headgate::access"));
+        lines
+            .find(|line| line.contains("changed-meanwhile"))
+            .map(str::to_owned)
+    });
+    let line = line.await;
+    let application = format!("\"application\":\"{}\"", shop.subscribed.application);
+    assert!(line.contains(&application), "{line}");
 }

@@ -28,9 +28,32 @@ pub const BAD_REQUEST: Ending = Ending::Answered(0x8c);
 
 /// Sends one request on a connection of its own: its fields as they are, then its body.
 pub async fn send(address: &str, fields: &[(&[u8], &[u8])], body: &[u8]) -> Ending {
+    let mut stream = begin(address, &[], fields, body).await;
+    let ending = tokio::time::timeout(Duration::from_secs(20), ending(&mut stream));
+    ending.await.expect("the request ends")
+}
+
+/// The setting of a window that lets no byte of any answer through.
+pub const NO_WINDOW: [u8; 6] = [0, 4, 0, 0, 0, 0];
+
+/// Sends one request and reads until the connection ends; whether that was within 20 s.
+pub async fn ends_by_itself(address: &str, settings: &[u8], fields: &[(&[u8], &[u8])]) -> bool {
+    let mut stream = begin(address, settings, fields, &[]).await;
+    let mut scratch = Vec::new();
+    let reading = stream.read_to_end(&mut scratch);
+    let read = tokio::time::timeout(Duration::from_secs(20), reading);
+    read.await.is_ok()
+}
+
+async fn begin(
+    address: &str,
+    settings: &[u8],
+    fields: &[(&[u8], &[u8])],
+    body: &[u8],
+) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.expect("a connection");
     let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-    frame(&mut bytes, SETTINGS, 0, 0, &[]);
+    frame(&mut bytes, SETTINGS, 0, 0, settings);
     let mut block = Vec::new();
     for (name, value) in fields {
         // A literal without indexing, neither name nor value compressed.
@@ -44,8 +67,7 @@ pub async fn send(address: &str, fields: &[(&[u8], &[u8])], body: &[u8]) -> Endi
         frame(&mut bytes, DATA, END_STREAM, 1, body);
     }
     stream.write_all(&bytes).await.expect("sent");
-    let ending = tokio::time::timeout(Duration::from_secs(20), ending(&mut stream));
-    ending.await.expect("the request ends")
+    stream
 }
 
 async fn ending(stream: &mut TcpStream) -> Ending {

@@ -29,6 +29,7 @@ mod state;
 mod tests;
 mod token_cache;
 mod touched;
+mod under_way;
 mod usage_recorder;
 #[cfg(test)]
 mod usage_recorder_tests;
@@ -85,7 +86,7 @@ pub fn component(system: &System, parts: Parts) -> (GatewayHandle, Child) {
         validator::Arguments {
             state: Arc::clone(&state),
             key_manager: parts.key_manager,
-            lives: Arc::new(AtomicU64::new(0)),
+            lives: Arc::default(),
         },
     );
     let accounts = refiller::Arguments {

@@ -162,6 +162,8 @@ impl Projection {
             }
             Err(reason) => {
                 tracing::error!(api = %artifact.api_id, %reason, "deployed api cannot be served");
+                // What is served is what Carbon says, now and after a restart.
+                self.undeploy(&item, state);
             }
         }
         kept("artifact", item, &change, None)
@@ -223,4 +225,62 @@ const fn forget(section: &'static str, item: String) -> Kept {
 pub(super) fn tenant_of(item: &str) -> &str {
     item.split_once('/')
         .map_or(SUPER_TENANT, |(tenant, _)| tenant)
+}
+
+#[cfg(test)]
+mod tests {
+    use cluster::Clock;
+    use domain::api::{Cors, Endpoints};
+    use domain::artifact::DEFAULT_ENVIRONMENT;
+    use domain::lifecycle::LifecycleState;
+
+    use super::*;
+
+    fn artifact(revision: &str, api_key_header: &str) -> Artifact {
+        Artifact {
+            tenant: SUPER_TENANT.to_owned(),
+            api_id: "one".to_owned(),
+            name: "One".to_owned(),
+            version: "1.0.0".to_owned(),
+            context: "/one/1.0.0".to_owned(),
+            default_context: None,
+            provider: "admin".to_owned(),
+            environment: DEFAULT_ENVIRONMENT.to_owned(),
+            vhost: DEFAULT_VHOST.to_owned(),
+            revision_id: revision.to_owned(),
+            state: LifecycleState::Published,
+            transports: vec!["https".to_owned()],
+            oauth2: true,
+            api_key: false,
+            authorization_header: "authorization".to_owned(),
+            api_key_header: api_key_header.to_owned(),
+            audiences: Vec::new(),
+            plans: Vec::new(),
+            api_policy: None,
+            cors: Cors::default(),
+            endpoints: Endpoints::default(),
+            operations: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_revision_that_cannot_be_served_takes_the_one_before_out_of_service() {
+        let state = State::new(Clock::system());
+        let mut projection = Projection::new();
+        let path = "/one/1.0.0/items";
+        let served = || {
+            let shard = state.shards[domain::route_table::shard_of(path)].load();
+            let vhosts = state.vhosts.load();
+            let hit = shard.find(vhosts.resolve(DEFAULT_VHOST), path);
+            hit.map(|hit| hit.route.api.artifact.revision_id.clone())
+        };
+        projection.deploy(artifact("first", "apikey"), &state);
+        assert_eq!(served().as_deref(), Some("first"));
+        let kept = projection.deploy(artifact("second", "no name"), &state);
+        // What is served is what Carbon keeps: after a restart it could not be served either.
+        assert!(kept.body.unwrap().contains("second"));
+        assert_eq!(served(), None);
+        projection.deploy(artifact("third", "apikey"), &state);
+        assert_eq!(served().as_deref(), Some("third"));
+    }
 }

@@ -18,6 +18,7 @@ use foldhash::fast::FixedState;
 use super::accounts::{Accounts, Next};
 use super::lease_cache::Slot;
 use super::state::State;
+use super::under_way::UnderWay;
 use crate::traffic_manager::message::{LeaseMany, Leased, TellLeases, ThrottleKey, Told};
 use crate::traffic_manager::{Tidings, TrafficManagerHandle};
 
@@ -26,6 +27,8 @@ use crate::traffic_manager::{Tidings, TrafficManagerHandle};
 const KEYS: usize = 512;
 /// A question that failed is put again after so long.
 const AGAIN: Duration = Duration::from_millis(100);
+/// Longer than an owner is waited for: the answer to a question of this age is lost.
+const LOST_MS: i64 = 2_500;
 /// As long as somebody may still wait for its answer (L8), milliseconds.
 const HELD_MS: i64 = 3_000;
 
@@ -39,7 +42,8 @@ pub(super) enum Message {
     },
     /// The limits of a policy changed, or of all.
     LimitsChanged(Option<PolicyName>, Reply<()>),
-    Answered(u16, Vec<Question>, Result<Leased, AskError>),
+    /// The owner of a shard answered what it was asked under this number.
+    Answered((u16, u64), Vec<Question>, Result<Leased, AskError>),
     /// An owner says something unasked.
     Told(Asked<TellLeases>),
     Tick,
@@ -75,7 +79,7 @@ pub(super) struct Question {
 struct Due {
     /// Keys, and since when somebody has waited for their answer.
     keys: Vec<(ThrottleKey, i64)>,
-    under_way: bool,
+    under_way: UnderWay,
 }
 
 pub(super) struct Refiller {
@@ -121,7 +125,12 @@ impl Actor for Refiller {
                 }
                 reply.send(());
             }
-            Message::Answered(shard, questions, answer) => self.answered(shard, questions, answer),
+            Message::Answered((shard, number), questions, answer) => {
+                if let Some(due) = self.due.get_mut(&shard) {
+                    due.under_way.end(number);
+                }
+                self.answered(shard, questions, answer);
+            }
             Message::Told(asked) => {
                 let told = self.told(&asked.request);
                 asked.reply.send(told);
@@ -199,7 +208,11 @@ impl Refiller {
 
     fn send(&mut self, shard: u16) {
         let now_ms = self.now_ms();
-        let Some(due) = self.due.get_mut(&shard).filter(|due| !due.under_way) else {
+        let Some(due) = self
+            .due
+            .get_mut(&shard)
+            .filter(|due| due.under_way.is_empty())
+        else {
             return;
         };
         let mut questions = Vec::with_capacity(due.keys.len());
@@ -220,21 +233,19 @@ impl Refiller {
         let Some(request) = LeaseMany::of(shard, &asks) else {
             return;
         };
-        due.under_way = true;
+        let number = due.under_way.begin(now_ms);
         let (me, traffic_manager) = (self.me.clone(), self.arguments.traffic_manager.clone());
         spawn_named("lease", async move {
             let answer = traffic_manager.lease(request).await;
             if !matches!(answer, Ok(Leased::Leases(_))) {
                 tokio::time::sleep(AGAIN).await;
             }
-            let _ = me.tell(Message::Answered(shard, questions, answer));
+            // A full mailbox loses it; then the tick gives it up, and who still waits asks again.
+            let _ = me.tell(Message::Answered((shard, number), questions, answer));
         });
     }
 
     fn answered(&mut self, shard: u16, questions: Vec<Question>, answer: Result<Leased, AskError>) {
-        if let Some(due) = self.due.get_mut(&shard) {
-            due.under_way = false;
-        }
         let now_ms = self.now_ms();
         match answer {
             Ok(Leased::Leases(answers)) if answers.len() == questions.len() => {
@@ -314,8 +325,15 @@ impl Refiller {
             self.put(shard, key, now_ms);
             self.send(shard);
         }
+        let shards = self.due.iter_mut();
+        let lost: Vec<u16> = shards
+            .filter_map(|(shard, due)| due.under_way.expire(now_ms, LOST_MS).then_some(*shard))
+            .collect();
+        for shard in lost {
+            self.send(shard);
+        }
         self.due
-            .retain(|_, due| due.under_way || !due.keys.is_empty());
+            .retain(|_, due| !due.under_way.is_empty() || !due.keys.is_empty());
     }
 
     /// Says what was given back, beside the questions: a round waits for it.

@@ -40,6 +40,8 @@ pub struct Upstream {
     pub authority: Authority,
     /// The path in front of every resource, without a slash at the end.
     pub base: String,
+    /// The endpoint's own query, in front of the caller's; mostly empty.
+    pub query: String,
     /// The host, when it is written as an address; names are judged when they are resolved.
     pub address: Option<IpAddr>,
 }
@@ -100,7 +102,9 @@ impl Upstream {
     fn parse(url: Option<&str>) -> Option<Self> {
         let uri: Uri = url?.parse().ok()?;
         let parts = uri.into_parts();
-        let path = parts.path_and_query.as_ref().map_or("", |path| path.path());
+        let target = parts.path_and_query.as_ref();
+        let path = target.map_or("", |target| target.path());
+        let query = target.and_then(|target| target.query());
         let authority = parts.authority?;
         let host = authority.host();
         let bare = host.trim_start_matches('[').trim_end_matches(']');
@@ -109,6 +113,7 @@ impl Upstream {
             address: bare.parse().ok(),
             authority,
             base: path.trim_end_matches('/').to_owned(),
+            query: query.unwrap_or_default().to_owned(),
         })
     }
 }

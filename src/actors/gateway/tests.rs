@@ -1,7 +1,7 @@
 //! The validator between requests, the follower and a key manager that answers when it is told to (V1, V2).
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use cluster::{Actor, Address, Asked, BoxError, Clock, Door, Root, System, child, start_root};
@@ -64,7 +64,7 @@ async fn bench(applied: u64) -> Bench {
         validator::Arguments {
             state: Arc::clone(&state),
             key_manager: km.answered_by(Door::local(&system, address, |asked| asked, Some)),
-            lives: Arc::new(AtomicU64::new(0)),
+            lives: Arc::default(),
         },
     );
     let root = start_root(&system, vec![front, second]).await.unwrap();
@@ -83,6 +83,18 @@ impl Bench {
         cluster::spawn_named("test look up", async move {
             let credential = Credential::Opaque(TOKEN.to_owned());
             let ask = |reply| Message::Ask(KEY, credential, reply);
+            validator.ask(PATIENCE, ask).await.unwrap()
+        })
+    }
+
+    /// Asks about a credential of its own, and gives up when the answer is not there in time.
+    fn look_up_another(&self, n: u32) -> tokio::task::JoinHandle<Looked> {
+        let validator = self.validator.clone();
+        let mut key = [0; 32];
+        key[..4].copy_from_slice(&n.to_be_bytes());
+        cluster::spawn_named("test look up", async move {
+            let credential = Credential::Opaque(format!("{n}"));
+            let ask = |reply| Message::Ask(key, credential, reply);
             validator.ask(PATIENCE, ask).await.unwrap()
         })
     }
@@ -145,6 +157,7 @@ async fn an_answer_out_of_a_history_that_a_backup_replaced_is_not_used() {
     assert_eq!(after.request.applied, 52);
     bench.applied(53).await;
     let late = Message::Answered(
+        0,
         vec![(KEY, first_asked(100))],
         Ok(verdict(100, RefusalReason::Unknown)),
     );
@@ -172,4 +185,63 @@ async fn what_a_key_manager_knows_beyond_the_gateway_does_not_outlive_the_change
     bench.applied(60).await;
     assert!(matches!(entry.hit(i64::MIN), Hit::Touched));
     assert!(bench.state.tokens.current(&KEY, i64::MIN).is_none());
+}
+
+#[tokio::test]
+async fn a_flood_of_questions_that_overlap_leaves_no_credential_behind() {
+    let mut bench = bench(50).await;
+    // One question stays open throughout, and the others come faster than they are answered.
+    let open = bench.look_up();
+    let first = bench.question().await;
+    let most = u32::try_from(validator::BOUNDS.questions).unwrap();
+    let asked: Vec<_> = (0..most + 1_000)
+        .map(|n| bench.look_up_another(n))
+        .collect();
+    let (mut answered, mut overloaded) = (0, 0);
+    let counting = cluster::spawn_named("test flood", async move {
+        for one in asked {
+            match one.await.unwrap() {
+                Ok(_) => answered += 1,
+                Err(refusal) => {
+                    assert_eq!(refusal, validation_cache::Refusal::Overloaded);
+                    overloaded += 1;
+                }
+            }
+        }
+        (answered, overloaded)
+    });
+    while !counting.is_finished() {
+        let next = tokio::time::timeout(Duration::from_millis(20), bench.questions.recv());
+        if let Ok(Some(batch)) = next.await {
+            let refused = |_| Verdict::Refused {
+                at: 50,
+                reason: RefusalReason::Unknown,
+                token_id: None,
+            };
+            let verdicts = batch.request.credentials.iter().map(refused).collect();
+            batch.reply.send(Validated::Verdicts(verdicts));
+        }
+    }
+    let (answered, overloaded) = counting.await.unwrap();
+    assert!(answered > 0 && overloaded > 0, "{answered} {overloaded}");
+    let kept = bench.validator.ask(PATIENCE, Message::Kept).await.unwrap();
+    assert!(kept <= 1, "{kept}");
+    drop(first);
+    open.abort();
+}
+
+#[tokio::test]
+async fn what_a_request_holds_from_an_earlier_life_ends_before_a_change_is_acknowledged() {
+    let mut bench = bench(50).await;
+    let looked = bench.look_up();
+    let asked = bench.question().await;
+    asked.reply.send(verdict(50, RefusalReason::Unknown));
+    let entry = looked.await.unwrap().unwrap();
+    assert_eq!(reason(&entry), Some(RefusalReason::Unknown));
+    bench.validator.kill();
+    // The next life has never heard of what the entry is about. A life that ends with the news in
+    // its mailbox acknowledges nothing.
+    let apply = |done| Message::Applied(51, Vec::new(), done);
+    while bench.validator.ask(PATIENCE, apply).await.is_err() {}
+    assert!(matches!(entry.hit(i64::MIN), Hit::Touched));
 }

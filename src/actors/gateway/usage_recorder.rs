@@ -97,6 +97,9 @@ pub(super) struct UsageRecorder {
     _ticker: Ticker,
 }
 
+/// A call that waits for its number; dropped, it has ended.
+struct Leaving<'a>(&'a Tally);
+
 #[derive(Debug, Clone)]
 struct Batch {
     first: u64,
@@ -138,6 +141,8 @@ impl Tally {
             metrics::counter!("headgate_usage_unnumbered_total").increment(1);
             return;
         }
+        // Whoever waits here may go away: then the call is over before it left anything.
+        let leaving = Leaving(self);
         let waiting = async {
             loop {
                 let given = self.given.notified();
@@ -157,6 +162,7 @@ impl Tally {
             }
             metrics::counter!("headgate_usage_unnumbered_total").increment(1);
         }
+        std::mem::forget(leaving);
     }
 
     /// Calls that began and did not end yet.
@@ -188,6 +194,14 @@ impl Tally {
             metrics::counter!("headgate_usage_dropped_total").increment(1);
         }
         self.ended.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+// === impl Leaving ===
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        self.0.ended.fetch_add(1, Ordering::SeqCst);
     }
 }
 

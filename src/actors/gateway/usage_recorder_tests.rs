@@ -228,3 +228,14 @@ async fn a_call_that_finds_no_room_on_disk_counts_as_dropped_once() {
     assert!(text.contains("headgate_usage_dropped_total 7\n"), "{text}");
     root.stop(Duration::from_secs(5)).await;
 }
+
+#[tokio::test]
+async fn a_caller_who_leaves_before_there_is_a_number_is_no_open_call() {
+    let (tally, _inbox) = Tally::new();
+    // Nobody gives numbers.
+    let waiting = tokio::time::timeout(Duration::from_millis(50), tally.begin());
+    assert!(waiting.await.is_err());
+    assert_eq!(tally.open(), 0);
+    tally.begin().await;
+    assert_eq!(tally.open(), 1, "one that went on without");
+}

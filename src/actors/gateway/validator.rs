@@ -4,23 +4,29 @@
 //! Requests and the follower send to it; it alone writes the token cache.
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use cluster::{Actor, Address, AskError, BoxError, Reply, Ticker, spawn_named};
 use domain::validation::{Credential, Verdict};
-use domain::validation_cache::{Asked, Bounds, Effect, Entry, Input, Questions, Refusal, Subject};
+use domain::validation_cache::{
+    Asked, Bounds, Effect, Entry, Input, Life, Questions, Refusal, Subject,
+};
 use foldhash::fast::FixedState;
 
 use super::caller::{Caller, Known};
 use super::state::State;
 use super::token_cache::TokenKey;
+use super::under_way::UnderWay;
 use crate::key_manager::KeyManagerHandle;
 use crate::key_manager::message::Validated;
 
 /// The most credentials of one batch.
 const BATCH: usize = 256;
+/// Batches under way at most; further misses gather for the next one.
+const BATCHES: usize = 4;
+/// Longer than a key manager is waited for: the answer to a batch of this age is lost.
+const LOST_MS: i64 = 5_000;
 pub(super) const BOUNDS: Bounds = Bounds {
     questions: 4_096,
     waiters: 1_024,
@@ -41,17 +47,28 @@ pub(super) enum Message {
     Applied(u64, Vec<Subject>, Reply<()>),
     /// The follower replaced its state.
     Installed(u64, Reply<()>),
-    /// A key manager answered a batch.
-    Answered(Vec<Sent>, Result<Validated, AskError>),
+    /// A key manager answered the batch of this number.
+    Answered(u64, Vec<Sent>, Result<Validated, AskError>),
     Tick,
+    /// How many credentials are kept.
+    #[cfg(test)]
+    Kept(Reply<usize>),
 }
 
 #[derive(Clone)]
 pub(super) struct Arguments {
     pub(super) state: Arc<State>,
     pub(super) key_manager: KeyManagerHandle,
-    /// How many lives this actor has begun.
-    pub(super) lives: Arc<AtomicU64>,
+    /// What outlives this actor's lives.
+    pub(super) lives: Arc<Mutex<Lives>>,
+}
+
+/// The lives of the validator.
+#[derive(Debug, Default)]
+pub(super) struct Lives {
+    /// How many were begun.
+    begun: u64,
+    last: Option<Life>,
 }
 
 type Machine = Questions<TokenKey, Reply<Looked>, Caller>;
@@ -60,10 +77,11 @@ pub(super) struct Validator {
     arguments: Arguments,
     me: Address<Message>,
     questions: Machine,
+    /// Of the questions that are open, and of no others: a flood leaves nothing behind.
     credentials: HashMap<TokenKey, Credential, FixedState>,
     /// To be sent with the next batch.
     due: Vec<Sent>,
-    in_flight: usize,
+    under_way: UnderWay,
     _ticker: Ticker,
 }
 
@@ -73,16 +91,13 @@ impl Actor for Validator {
     const KIND: &'static str = "gateway.validator";
 
     async fn start(arguments: Arguments, me: Address<Message>) -> Result<Self, BoxError> {
-        // What an earlier incarnation cached rests on touches that nobody raises any more.
-        arguments.state.tokens.clear();
-        let applied = arguments.state.applied();
-        let life = arguments.lives.fetch_add(1, Ordering::Relaxed);
+        let questions = Self::live(&arguments);
         Ok(Self {
-            questions: Questions::new(BOUNDS, applied, life),
+            questions,
             arguments,
             credentials: HashMap::default(),
             due: Vec::new(),
-            in_flight: 0,
+            under_way: UnderWay::default(),
             _ticker: Ticker::start(me.clone(), Duration::from_millis(250), || Message::Tick),
             me,
         })
@@ -100,8 +115,16 @@ impl Actor for Validator {
                 self.arguments.state.tokens.clear();
                 done.send(());
             }
-            Message::Answered(sent, answer) => self.answered(sent, answer),
-            Message::Tick => self.step(Input::Tick),
+            Message::Answered(batch, sent, answer) => {
+                self.under_way.end(batch);
+                self.answered(sent, answer);
+            }
+            Message::Tick => {
+                self.under_way.expire(self.boot_ms(), LOST_MS);
+                self.step(Input::Tick);
+            }
+            #[cfg(test)]
+            Message::Kept(reply) => reply.send(self.credentials.len()),
         }
         self.send_due();
         Ok(())
@@ -111,8 +134,28 @@ impl Actor for Validator {
 // === impl Validator ===
 
 impl Validator {
+    /// The machine of a new life. What an earlier one cached, or gave to requests that still hold it, rests on touches
+    /// that nobody raises any more: it ends here, before a change of this life is acknowledged.
+    fn live(arguments: &Arguments) -> Machine {
+        let mut lives = arguments
+            .lives
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let questions = Questions::new(BOUNDS, arguments.state.applied(), lives.begun);
+        lives.begun += 1;
+        if let Some(last) = lives.last.replace(questions.touches().life()) {
+            last.end();
+        }
+        arguments.state.tokens.clear();
+        questions
+    }
+
     fn now_ms(&self) -> i64 {
         self.arguments.state.clock.now_ms()
+    }
+
+    fn boot_ms(&self) -> i64 {
+        super::boot_ms(&self.arguments.state.clock)
     }
 
     fn ask(&mut self, question: TokenKey, credential: Credential, waiter: Reply<Looked>) {
@@ -121,12 +164,13 @@ impl Validator {
         if let Some(entry) = self.arguments.state.tokens.current(&question, now_ms) {
             return waiter.send(Ok(entry));
         }
-        self.credentials.insert(question, credential);
         self.step(Input::Ask { question, waiter });
+        if self.questions.is_open(&question) {
+            self.credentials.entry(question).or_insert(credential);
+        }
     }
 
     fn answered(&mut self, sent: Vec<Sent>, answer: Result<Validated, AskError>) {
-        self.in_flight = self.in_flight.saturating_sub(1);
         match answer {
             Ok(Validated::Verdicts(verdicts)) if verdicts.len() == sent.len() => {
                 for ((question, asked), verdict) in sent.into_iter().zip(verdicts) {
@@ -174,12 +218,22 @@ impl Validator {
                         inputs.push(Input::Inserted { question });
                     }
                     Effect::Remove { question } => self.arguments.state.tokens.remove(&question),
-                    Effect::Answer { waiters, entry } => {
+                    Effect::Answer {
+                        question,
+                        waiters,
+                        entry,
+                    } => {
+                        self.forget(&question);
                         for waiter in waiters {
                             waiter.send(Ok(Arc::clone(&entry)));
                         }
                     }
-                    Effect::Refuse { waiters, refusal } => {
+                    Effect::Refuse {
+                        question,
+                        waiters,
+                        refusal,
+                    } => {
+                        self.forget(&question);
                         for waiter in waiters {
                             waiter.send(Err(refusal));
                         }
@@ -187,14 +241,18 @@ impl Validator {
                 }
             }
         }
-        if self.questions.is_empty() {
-            self.credentials.clear();
+    }
+
+    /// Lets go of a credential that nobody waits for any more.
+    fn forget(&mut self, question: &TokenKey) {
+        if !self.questions.is_open(question) {
+            self.credentials.remove(question);
         }
     }
 
     /// Sends what is due; while batches are under way, misses gather for the next one.
     fn send_due(&mut self) {
-        while !self.due.is_empty() && self.in_flight < 4 {
+        while !self.due.is_empty() && self.under_way.len() < BATCHES {
             let rest = self.due.split_off(self.due.len().min(BATCH));
             let wanted = std::mem::replace(&mut self.due, rest);
             let (sent, credentials): (Vec<_>, Vec<_>) = wanted
@@ -205,7 +263,7 @@ impl Validator {
             let Some(applied) = sent.iter().map(|(_, asked)| asked.applied()).max() else {
                 continue;
             };
-            self.in_flight += 1;
+            let batch = self.under_way.begin(self.boot_ms());
             let (me, key_manager) = (self.me.clone(), self.arguments.key_manager.clone());
             spawn_named("validate", async move {
                 let answer = key_manager.validate_many(applied, credentials).await;
@@ -213,7 +271,8 @@ impl Validator {
                     // The machine asks again at once; a key manager that is behind needs a moment.
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
-                let _ = me.tell(Message::Answered(sent, answer));
+                // A full mailbox loses it; then its questions run out of time, and so does the batch.
+                let _ = me.tell(Message::Answered(batch, sent, answer));
             });
         }
     }

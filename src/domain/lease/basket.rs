@@ -36,6 +36,13 @@ impl<L: Deref<Target = Lease>> Basket<L> {
         Ok(receipt.ask)
     }
 
+    /// Whether everything that was taken may still be used: a request that was held at one level may have outlasted the
+    /// window of a unit that it took before at another (L7).
+    pub fn is_current(&self, clock: impl Fn() -> i64) -> bool {
+        let mut taken = self.taken.iter().flatten();
+        taken.all(|(lease, receipt)| lease.is_current(receipt, clock()))
+    }
+
     /// The request goes on: the units are spent.
     pub fn keep(mut self) {
         self.taken = [const { None }; LEVELS];

@@ -144,6 +144,17 @@ fn a_basket_that_is_dropped_puts_everything_back() {
 }
 
 #[test]
+fn a_unit_of_a_window_that_ended_while_the_call_was_held_is_not_used() {
+    let mut book = book();
+    book.apply(&reply(1, 1, 1, Outcome::Granted));
+    let mut basket = Basket::default();
+    assert!(basket.is_current(|| 0), "an empty one");
+    assert!(basket.take(Arc::clone(book.lease()), 1, || 0).is_ok());
+    assert!(basket.is_current(|| 9_988));
+    assert!(!basket.is_current(|| 9_989));
+}
+
+#[test]
 fn a_final_no_is_kept_until_the_window_ends_or_reopens() {
     let mut book = book();
     assert_eq!(

@@ -330,7 +330,7 @@ impl World {
                 self.truth.seen.overtaken += 1;
                 at.cache.remove(&question);
             }
-            Effect::Answer { waiters, entry } => {
+            Effect::Answer { waiters, entry, .. } => {
                 if matches!(entry.hit(i64::MIN), Hit::Touched) {
                     let request = waiters.first().and_then(|first| self.truth.request(*first));
                     self.truth
@@ -343,7 +343,9 @@ impl World {
                     self.queue.at(wake_ms, Event::Wake { request, entry });
                 }
             }
-            Effect::Refuse { waiters, refusal } => {
+            Effect::Refuse {
+                waiters, refusal, ..
+            } => {
                 self.truth.over(&waiters, Some(refusal));
                 for request in waiters {
                     self.truth.seen.refused += 1;

@@ -19,5 +19,5 @@ mod watched;
 pub use entry::{Entry, Hit};
 pub use questions::{Asked, Bounds, Effect, Input, Questions, Refusal};
 pub use subject::{Subject, SubjectKind};
-pub use touches::{Touch, Touches};
+pub use touches::{Life, Touch, Touches};
 pub use watched::Watched;

@@ -141,7 +141,7 @@ impl Watched {
                 }
                 Effect::Insert { entry, .. } => self.entries.push(entry),
                 Effect::Remove { .. } => {}
-                Effect::Answer { waiters, entry } => {
+                Effect::Answer { waiters, entry, .. } => {
                     prop_assert_eq!(entry.hit(0), Hit::Current(&()));
                     self.over(&waiters);
                 }

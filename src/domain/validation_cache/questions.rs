@@ -140,6 +140,8 @@ pub enum Effect<Q, W, T> {
     },
     /// Give the waiters the entry; each tests it once more with [`Entry::hit`] when it wakes.
     Answer {
+        /// What they asked; it is closed.
+        question: Q,
         /// To whom.
         waiters: Vec<W>,
         /// What.
@@ -147,6 +149,8 @@ pub enum Effect<Q, W, T> {
     },
     /// Tell the waiters that there is no answer.
     Refuse {
+        /// What they asked; others may still wait for its answer.
+        question: Q,
         /// Whom.
         waiters: Vec<W>,
         /// Why.
@@ -224,6 +228,11 @@ impl<Q: Ord + Clone, W, T> Questions<Q, W, T> {
         self.open.is_empty()
     }
 
+    /// Whether somebody waits for the answer to this one.
+    pub fn is_open(&self, question: &Q) -> bool {
+        self.open.contains_key(question)
+    }
+
     /// The touches, to look at.
     pub fn touches(&self) -> &Touches {
         &self.touches
@@ -289,6 +298,7 @@ impl<Q: Ord + Clone, W, T> Questions<Q, W, T> {
                 out.push(Effect::Send { question, asked });
             }
             _ => out.push(Effect::Refuse {
+                question,
                 waiters: vec![waiter],
                 refusal: Refusal::Overloaded,
             }),
@@ -360,6 +370,7 @@ impl<Q: Ord + Clone, W, T> Questions<Q, W, T> {
             self.failed(&question, &asked, now_ms, Refusal::Unsettled, out);
         } else if let Some(open) = self.open.remove(&question) {
             out.push(Effect::Answer {
+                question,
                 waiters: open.waiters,
                 entry,
             });
@@ -422,6 +433,7 @@ impl<Q: Ord + Clone, W, T> Questions<Q, W, T> {
         if attempt >= ATTEMPTS {
             if let Some(open) = self.open.remove(question) {
                 out.push(Effect::Refuse {
+                    question: question.clone(),
                     waiters: open.waiters,
                     refusal,
                 });

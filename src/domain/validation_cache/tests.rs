@@ -70,7 +70,7 @@ fn concurrent_misses_are_one_question_and_one_answer() {
     assert!(machine.step(ask(1, 11), 0).is_empty());
     let refused = machine.step(ask(1, 12), 0);
     assert!(
-        matches!(&refused[..], [Effect::Refuse { waiters, refusal: Refusal::Overloaded }] if waiters == &[12])
+        matches!(&refused[..], [Effect::Refuse { question: 1, waiters, refusal: Refusal::Overloaded }] if waiters == &[12])
     );
     let entry = inserted(&machine.step(reply(1, asked, 5, &["a"]), 1));
     assert_eq!(entry.hit(1), Hit::Current(&"yes"));
@@ -230,6 +230,20 @@ fn a_snapshot_kills_every_entry_even_without_subjects() {
 }
 
 #[test]
+fn when_a_life_ends_no_entry_of_it_holds_any_longer() {
+    let mut touches = Touches::new(8, 0);
+    let about = Entry::new("no", 3, 100, touches.watch(&[subject("a")]));
+    let nothing = Entry::new("no", 3, 100, touches.watch(&[]));
+    assert_eq!(about.hit(1), Hit::Current(&"no"));
+    assert_eq!(nothing.hit(1), Hit::Current(&"no"));
+    touches.life().end();
+    assert_eq!(about.hit(1), Hit::Touched);
+    assert_eq!(nothing.hit(1), Hit::Touched);
+    let next = Touches::new(8, 3).watch(&[subject("a")]);
+    assert_eq!(Entry::new("yes", 3, 100, next).hit(1), Hit::Current(&"yes"));
+}
+
+#[test]
 fn a_question_that_nobody_answers_ends_with_a_refusal() {
     let mut machine = Machine::new(BOUNDS, 0, 0);
     machine.step(ask(1, 10), 0);
@@ -238,7 +252,9 @@ fn a_question_that_nobody_answers_ends_with_a_refusal() {
         for effect in machine.step(Input::Tick, now) {
             match effect {
                 Effect::Send { .. } => sent += 1,
-                Effect::Refuse { waiters, refusal } => {
+                Effect::Refuse {
+                    waiters, refusal, ..
+                } => {
                     assert_eq!(
                         (waiters, refusal, sent),
                         (vec![10], Refusal::Unreachable, 3)

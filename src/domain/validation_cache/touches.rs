@@ -19,6 +19,14 @@ pub struct Touch(Arc<AtomicU64>);
 #[derive(Debug, Clone, Default)]
 pub(super) struct Raised(Arc<AtomicU64>);
 
+/// Ends every entry that watches touches of one life of a gateway's validation: whoever keeps the touches of the next
+/// one raises no others.
+#[derive(Debug, Clone)]
+pub struct Life {
+    touch: Touch,
+    raised: Raised,
+}
+
 /// All subjects known, at most `capacity`.
 #[derive(Debug)]
 pub struct Touches {
@@ -29,6 +37,8 @@ pub struct Touches {
     floor: u64,
     /// What an answer about no subject at all rests on: that the state is not replaced.
     state: Touch,
+    /// What every answer rests on: that its touches are still raised.
+    life: Life,
     raised: Raised,
     #[cfg(test)]
     pub(super) planted: Option<Planted>,
@@ -72,19 +82,34 @@ impl Raised {
     }
 }
 
+// === impl Life ===
+
+impl Life {
+    /// Nobody raises its touches from now on, so nothing rests on them any more.
+    pub fn end(&self) {
+        self.touch.raise(u64::MAX);
+        self.raised.count();
+    }
+}
+
 // === impl Touches ===
 
 impl Touches {
     /// Keeps at most `capacity` subjects (at least one). `floor` is the number the gateway's state is true at when it
     /// starts: what touched anything before is not known.
     pub fn new(capacity: usize, floor: u64) -> Self {
+        let raised = Raised::default();
         Self {
             slots: HashMap::with_hasher(FixedState::default()),
             queue: VecDeque::new(),
             capacity: capacity.max(1),
             floor,
             state: Touch::new(0),
-            raised: Raised::default(),
+            life: Life {
+                touch: Touch::new(0),
+                raised: raised.clone(),
+            },
+            raised,
             #[cfg(test)]
             planted: None,
         }
@@ -93,6 +118,11 @@ impl Touches {
     /// A reply true at a number below this says nothing about what was forgotten.
     pub fn floor(&self) -> u64 {
         self.floor
+    }
+
+    /// Ends all entries that watch these touches.
+    pub fn life(&self) -> Life {
+        self.life.clone()
     }
 
     /// How many subjects are kept.
@@ -117,11 +147,12 @@ impl Touches {
 
     /// The touches an entry about these subjects has to hold.
     pub fn watch(&mut self, subjects: &[Subject]) -> Watched {
-        let touches = if subjects.is_empty() {
+        let mut touches: Vec<Touch> = if subjects.is_empty() {
             vec![self.state.clone()]
         } else {
             subjects.iter().map(|subject| self.slot(subject)).collect()
         };
+        touches.push(self.life.touch.clone());
         Watched::new(touches, self.raised.clone())
     }
 

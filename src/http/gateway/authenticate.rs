@@ -1,6 +1,7 @@
 //! Who is calling: a bearer token or an API key, found in the cache or asked of a key manager.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use actors::gateway::{Caller, Presented};
 use domain::address::AddressRange;
@@ -38,13 +39,12 @@ pub(super) async fn authenticate(exchange: &mut Exchange) -> Result<(), Fault> {
         .await
         .map_err(|_| Fault::platform("The credential cannot be validated now. Try again"))?;
     match entry.hit(exchange.at_ms) {
-        Hit::Current(Caller::Granted(granted)) => permitted(exchange, &granted.grant)?,
-        Hit::Current(Caller::Refused(_)) | Hit::Expired => return Err(wrong()),
-        Hit::Touched => {
-            return Err(Fault::platform(
-                "The credential changes at this moment. Try again",
-            ));
+        Hit::Current(Caller::Granted(granted)) => {
+            permitted(exchange, &granted.grant)?;
+            exchange.application_id = Some(Arc::clone(&granted.application_id));
         }
+        Hit::Current(Caller::Refused(_)) | Hit::Expired => return Err(wrong()),
+        Hit::Touched => return Err(Fault::credential_changes()),
     }
     exchange.caller = Some(entry);
     Ok(())

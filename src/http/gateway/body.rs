@@ -39,8 +39,8 @@ pub(super) enum GatewayBody {
 /// An answer's body, for as long as its connection is ours.
 #[derive(Debug)]
 pub(super) struct Answering {
-    pub(super) inner: GatewayBody,
-    pub(super) _open: Open,
+    inner: GatewayBody,
+    open: Open,
 }
 
 /// The body of a request on its way to the upstream.
@@ -152,6 +152,14 @@ impl Body for GatewayBody {
 
 // === impl Answering ===
 
+impl Answering {
+    /// An answer that is ready to be taken.
+    pub(super) fn new(inner: GatewayBody, mut open: Open) -> Self {
+        open.asked(true);
+        Self { inner, open }
+    }
+}
+
 impl Body for Answering {
     type Data = Bytes;
     type Error = BodyFault;
@@ -160,7 +168,9 @@ impl Body for Answering {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
-        Pin::new(&mut self.inner).poll_frame(cx)
+        let frame = Pin::new(&mut self.inner).poll_frame(cx);
+        self.open.asked(frame.is_ready());
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

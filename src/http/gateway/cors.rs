@@ -76,12 +76,15 @@ pub(super) fn answer(cors: &Cors, origin: Option<&HeaderValue>) -> Option<CorsAn
     })
 }
 
+/// Whether another origin, or none, would get other fields: caches have to know, whoever asked.
+pub(super) fn varies(cors: &Cors) -> bool {
+    let origins = &cors.allow_origins;
+    !origins.is_empty() && !origins.iter().any(|allowed| allowed == "*")
+}
+
 /// Writes the fields; the gateway's word counts, not the upstream's.
 pub(super) fn put(fields: &mut HeaderMap, answer: &CorsAnswer) {
     fields.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, answer.origin.clone());
-    if answer.origin != "*" {
-        fields.append(header::VARY, HeaderValue::from_static("origin"));
-    }
     if answer.credentials {
         let yes = HeaderValue::from_static("true");
         fields.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, yes);

@@ -1,5 +1,6 @@
 //! One request on its way: what each phase found out and decided.
 
+use std::cell::Cell;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +26,14 @@ const CLIENT_GONE: StatusCode = match StatusCode::from_u16(499) {
     Err(_) => StatusCode::BAD_REQUEST,
 };
 
+/// What a call is recorded as whose handler panicked.
+const PANICKED: (StatusCode, u32) = (StatusCode::INTERNAL_SERVER_ERROR, 900_900);
+
+thread_local! {
+    /// The request whose handler panicked on this thread just now.
+    static LOST: Cell<Option<HeaderValue>> = const { Cell::new(None) };
+}
+
 /// A request and its state.
 pub(super) struct Exchange {
     /// What serves it.
@@ -41,6 +50,8 @@ pub(super) struct Exchange {
     pub(super) began: Duration,
     /// Names it in logs, at the upstream and to the caller.
     pub(super) request_id: HeaderValue,
+    /// A change that its rules, its route and its matches know of, if not of later ones.
+    pub(super) applied: u64,
     /// The throttling and deny policies of its moment.
     pub(super) rules: Arc<Rules>,
     /// The API it is for, as soon as that is known.
@@ -54,6 +65,10 @@ pub(super) struct Exchange {
     pub(super) matched: Option<Matched>,
     /// Who calls.
     pub(super) caller: Option<Arc<Entry<Caller>>>,
+    /// The caller's application, for the account: whatever happens to the entry while the answer flows.
+    pub(super) application_id: Option<Arc<str>>,
+    /// When it has waited long enough for units of all its levels, once it waits (L8).
+    pub(super) held_until_ms: Option<i64>,
     /// Units taken so far; put back when it is refused.
     pub(super) basket: Basket<Arc<Lease>>,
     /// Counts its bytes, when a policy limits them.
@@ -112,10 +127,33 @@ impl Exchange {
     /// The caller's grant, tested once more (V2); none when anonymous.
     ///
     /// # Errors
-    /// 401 when it was ended or ran out since.
+    /// 503 when a change touched it since, 401 when it ran out.
     pub(super) fn grant(&self) -> Result<Option<&Grant>, Fault> {
         let granted = granted(self.caller.as_ref(), self.at_ms)?;
         Ok(granted.map(|granted| &granted.grant))
+    }
+
+    /// Whether a change was applied, or touched the caller, since the call was judged.
+    pub(super) fn is_overtaken(&self) -> bool {
+        let touched = |entry: &Arc<Entry<Caller>>| matches!(entry.hit(self.at_ms), Hit::Touched);
+        self.ingress.gateway.applied() != self.applied || self.caller.as_ref().is_some_and(touched)
+    }
+
+    /// Forgets what was judged and gives back what was taken, to be judged by the state of now.
+    pub(super) fn begin_anew(&mut self) {
+        let gateway = &self.ingress.gateway;
+        self.applied = gateway.applied();
+        self.rules = Arc::clone(&gateway.rules());
+        self.caller = None;
+        self.give_back();
+    }
+
+    /// Gives back units and bytes that were taken.
+    pub(super) fn give_back(&mut self) {
+        self.basket = Basket::default();
+        self.meters = None;
+        self.decision.quota = None;
+        self.decision.refused_by = None;
     }
 
     /// A header as text.
@@ -127,7 +165,7 @@ impl Exchange {
 /// What an entry of the token cache grants, tested at this use (V2); none for anonymous calls.
 ///
 /// # Errors
-/// 401 when it was ended or ran out since.
+/// 503 when a change touched it since: whether it still holds is not known. 401 when it ran out.
 pub(super) fn granted(
     caller: Option<&Arc<Entry<Caller>>>,
     now_ms: i64,
@@ -137,14 +175,26 @@ pub(super) fn granted(
     };
     match entry.hit(now_ms) {
         Hit::Current(Caller::Granted(granted)) => Ok(Some(granted)),
-        _ => Err(Fault::invalid_credentials()),
+        Hit::Touched => Err(Fault::credential_changes()),
+        Hit::Current(Caller::Refused(_)) | Hit::Expired => Err(Fault::invalid_credentials()),
     }
+}
+
+/// The id of the request whose handler panicked on this thread just now.
+pub(super) fn lost() -> Option<HeaderValue> {
+    LOST.take()
 }
 
 impl Drop for Exchange {
     fn drop(&mut self) {
         if !self.accounted {
-            let mut account = account(self, CLIENT_GONE, 0);
+            let (status, fault) = if std::thread::panicking() {
+                LOST.set(Some(self.request_id.clone()));
+                PANICKED
+            } else {
+                (CLIENT_GONE, 0)
+            };
+            let mut account = account(self, status, fault);
             account.broken = true;
         }
     }
@@ -156,5 +206,42 @@ impl Matched {
     /// The matched operation.
     pub(super) fn operation(&self) -> Option<&ArtifactOperation> {
         self.route.api.artifact.operations.get(self.operation)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::validation::RefusalReason;
+    use domain::validation_cache::{Subject, SubjectKind, Touches};
+
+    use super::*;
+
+    #[test]
+    fn a_caller_whom_a_change_touches_during_the_call_is_not_called_invalid() {
+        let mut touches = Touches::new(8, 0);
+        let subject = Subject::new(SubjectKind::Application, "carbon.super", "one");
+        let watched = touches.watch(std::slice::from_ref(&subject));
+        let refused = Caller::Refused(RefusalReason::Revoked);
+        let entry = Arc::new(Entry::new(refused, 1, 100, watched));
+        let status = |now_ms| {
+            let judged = granted(Some(&entry), now_ms).map(|known| known.is_some());
+            judged.map_err(|fault| fault.status.as_u16())
+        };
+        assert_eq!((status(1), status(100)), (Err(401), Err(401)));
+        touches.touch(&subject, 2);
+        assert_eq!(status(1), Err(503));
+        assert!(matches!(granted(None, 1), Ok(None)));
+    }
+
+    #[test]
+    fn the_answer_to_a_request_that_panicked_names_it_and_no_later_one() {
+        let id = HeaderValue::from_static("the-one");
+        std::thread::spawn(move || {
+            assert_eq!(lost(), None);
+            LOST.set(Some(id.clone()));
+            assert_eq!((lost(), lost()), (Some(id), None));
+        })
+        .join()
+        .unwrap();
     }
 }

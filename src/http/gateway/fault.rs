@@ -177,6 +177,11 @@ impl Fault {
         .with(Extra::Challenge(OAUTH2))
     }
 
+    /// The credential was good and a change is touching it.
+    pub(super) const fn credential_changes() -> Self {
+        Self::platform("The credential changes at this moment. Try again")
+    }
+
     /// Whether a throttling policy refuses.
     pub(super) fn is_throttling(&self) -> bool {
         self.status == StatusCode::TOO_MANY_REQUESTS

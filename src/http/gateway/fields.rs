@@ -7,17 +7,21 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
+use domain::api::Cors;
+
 use crate::caller_address;
 
 use super::exchange::Exchange;
 use super::fault::Fault;
 
 const FORGED_PREFIXES: [&str; 3] = ["x-forwarded-", "x-authenticated-", "x-tenant"];
+const CROSS_ORIGIN: &str = "access-control-";
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 /// The length of an opaque token: 256 bits in base64.
 const OPAQUE: usize = 43;
 
@@ -31,15 +35,21 @@ pub(super) fn to_upstream(exchange: &mut Exchange) -> Result<HeaderMap, Fault> {
         .remove(header::HOST)
         .or_else(|| authority.and_then(|authority| HeaderValue::from_str(authority.as_str()).ok()));
     let came_through = forwarded_for(exchange, &fields);
-    let trace = ingress.ids.traceparent(fields.get(&TRACEPARENT));
+    let (trace, goes_on) = ingress.ids.traceparent(fields.get(&TRACEPARENT));
     let api = &route.api;
     let is_credential = |name: &HeaderName| {
-        name == header::AUTHORIZATION || *name == api.bearer || *name == api.api_key
+        // Where no API keys are taken the header of their name is the upstream's business.
+        name == header::AUTHORIZATION
+            || *name == api.bearer
+            || (api.artifact.api_key && *name == api.api_key)
     };
     let hidden = !ingress.settings.outbound_auth_header;
     let known = exchange.caller.is_some();
     strip(&mut fields, is_credential, |name| {
-        is_forged(name.as_str()) || (hidden && known && is_credential(name))
+        is_forged(name.as_str())
+            || (hidden && known && is_credential(name))
+            // It says more of a trace that is not gone on with.
+            || (!goes_on && *name == TRACESTATE)
     });
     if hidden && !known {
         // Nobody was asked who calls, and yet what we issued is not for the upstream. Another
@@ -72,7 +82,7 @@ pub(super) fn to_upstream(exchange: &mut Exchange) -> Result<HeaderMap, Fault> {
 ///
 /// # Errors
 /// When the body has a coding that the caller would not know of.
-pub(super) fn from_upstream(fields: &mut HeaderMap) -> Result<(), Fault> {
+pub(super) fn from_upstream(fields: &mut HeaderMap, cors: &Cors) -> Result<(), Fault> {
     if fields.contains_key(header::TRANSFER_ENCODING) {
         let mut codings = fields.get_all(header::TRANSFER_ENCODING).iter();
         if !codings.all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
@@ -83,7 +93,9 @@ pub(super) fn from_upstream(fields: &mut HeaderMap) -> Result<(), Fault> {
         // Chunks end by themselves: a length beside them is wrong (RFC 9112 §6.3).
         fields.remove(header::CONTENT_LENGTH);
     }
-    strip(fields, |_| false, |_| false);
+    // Where the API says who may read its answers the upstream does not.
+    let said_here = |name: &HeaderName| cors.enabled && name.as_str().starts_with(CROSS_ORIGIN);
+    strip(fields, |_| false, said_here);
     Ok(())
 }
 
@@ -169,8 +181,15 @@ fn is_end_to_end(name: &str) -> bool {
     exact || name.starts_with("content-") || name.starts_with("if-")
 }
 
-/// Fields that say what only the gateway may say (threats 23).
+/// Fields that say what only the gateway may say (threats 23). Many upstreams read `_` as `-`.
 fn is_forged(name: &str) -> bool {
+    if name.contains('_') {
+        return is_forged_plainly(&name.replace('_', "-"));
+    }
+    is_forged_plainly(name)
+}
+
+fn is_forged_plainly(name: &str) -> bool {
     let exact = matches!(
         name,
         "activityid"
@@ -255,18 +274,51 @@ mod tests {
     #[test]
     fn an_answer_in_chunks_has_no_length_and_no_other_coding() {
         let mut both = fields(&[("transfer-encoding", "chunked"), ("content-length", "7")]);
-        from_upstream(&mut both).unwrap();
+        let cors = Cors::default();
+        from_upstream(&mut both, &cors).unwrap();
         assert!(both.is_empty(), "{both:?}");
         let mut whole = fields(&[("content-length", "7")]);
-        from_upstream(&mut whole).unwrap();
+        from_upstream(&mut whole, &cors).unwrap();
         assert!(whole.contains_key("content-length"));
         for coding in ["gzip, chunked", "gzip"] {
             let mut odd = fields(&[("transfer-encoding", coding)]);
             assert_eq!(
-                from_upstream(&mut odd).unwrap_err().code,
+                from_upstream(&mut odd, &cors).unwrap_err().code,
                 101_506,
                 "{coding}"
             );
+        }
+    }
+
+    #[test]
+    fn what_only_the_gateway_may_say_is_told_however_it_is_spelt() {
+        for forged in ["x-forwarded-for", "x_forwarded_for", "x-forwarded_for"] {
+            assert!(is_forged(forged), "{forged}");
+        }
+        for forged in ["x_request_id", "x_real_ip", "x_tenant_id", "activityid"] {
+            assert!(is_forged(forged), "{forged}");
+        }
+        for other in ["x_forward", "x-custom", "x_custom", "accept"] {
+            assert!(!is_forged(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn an_upstream_says_nothing_of_origins_where_the_api_does() {
+        let said = [
+            ("access-control-allow-origin", "https://evil.example"),
+            ("access-control-allow-credentials", "true"),
+            ("access-control-expose-headers", "x-secret"),
+            ("etag", "1"),
+        ];
+        for enabled in [true, false] {
+            let cors = Cors {
+                enabled,
+                ..Cors::default()
+            };
+            let mut fields = fields(&said);
+            from_upstream(&mut fields, &cors).unwrap();
+            assert_eq!(fields.len(), if enabled { 1 } else { 4 });
         }
     }
 

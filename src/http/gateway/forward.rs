@@ -61,7 +61,8 @@ pub(super) async fn forward(
         tell(exchange, &fault, "101 Switching Protocols");
         return Err(fault);
     }
-    fields::from_upstream(answer.headers_mut()).inspect_err(|fault| {
+    let cors = &exchange.matched()?.route.api.artifact.cors;
+    fields::from_upstream(answer.headers_mut(), cors).inspect_err(|fault| {
         tell(exchange, fault, "a transfer coding besides chunked");
     })?;
     Ok(answer)
@@ -101,6 +102,7 @@ fn target(exchange: &Exchange) -> Result<Uri, Fault> {
         scheme,
         authority,
         base,
+        query: own,
         address,
     } = upstream(exchange)?;
     let allow_loopback = exchange.ingress.settings.allow_loopback_endpoints;
@@ -109,14 +111,20 @@ fn target(exchange: &Exchange) -> Result<Uri, Fault> {
     }
     let rest = &exchange.matched()?.rest;
     let query = exchange.head.uri.query();
-    let mut path = String::with_capacity(base.len() + rest.len() + 2 + query.map_or(0, str::len));
+    let length = base.len() + rest.len() + own.len() + query.map_or(0, str::len);
+    let mut path = String::with_capacity(length + 3);
     path.push_str(base);
     path.push_str(rest);
     if path.is_empty() {
         path.push('/');
     }
+    if !own.is_empty() {
+        path.push('?');
+        path.push_str(own);
+    }
     if let Some(query) = query {
-        push_query(&mut path, query, exchange);
+        let mark = if own.is_empty() { '?' } else { '&' };
+        push_query(&mut path, mark, query, exchange)?;
     }
     Uri::builder()
         .scheme(scheme.clone())
@@ -127,9 +135,15 @@ fn target(exchange: &Exchange) -> Result<Uri, Fault> {
 }
 
 /// The query without an API key that was taken from it.
-fn push_query(path: &mut String, query: &str, exchange: &Exchange) {
-    let keep = exchange.ingress.settings.outbound_auth_header || !query.contains("apikey=");
-    let mut mark = '?';
+fn push_query(
+    path: &mut String,
+    mut mark: char,
+    query: &str,
+    exchange: &Exchange,
+) -> Result<(), Fault> {
+    let takes_keys = exchange.matched()?.route.api.artifact.api_key;
+    let outbound = exchange.ingress.settings.outbound_auth_header;
+    let keep = outbound || !takes_keys || !query.contains("apikey=");
     for pair in query.split('&') {
         if keep || !pair.starts_with("apikey=") {
             path.push(mark);
@@ -137,6 +151,7 @@ fn push_query(path: &mut String, query: &str, exchange: &Exchange) {
             mark = '&';
         }
     }
+    Ok(())
 }
 
 /// WSO2's codes for what can go wrong on the way.

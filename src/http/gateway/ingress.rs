@@ -7,10 +7,12 @@ use std::time::Duration;
 use actors::gateway::GatewayHandle;
 use domain::address::AddressRange;
 use rustls::pki_types::CertificateDer;
+use tokio::sync::Semaphore;
 
 use super::client::{self, Client};
 use super::patience::Patience;
 use super::stamp::Ids;
+use super::throttle::HELD;
 
 /// `[gateway]` as the data plane needs it.
 #[derive(Debug, Clone)]
@@ -42,6 +44,8 @@ pub struct Ingress {
     pub(super) gateway: GatewayHandle,
     pub(super) client: Client,
     pub(super) ids: Ids,
+    /// Places of requests that wait for units.
+    pub(super) held: Semaphore,
 }
 
 // === impl Settings ===
@@ -79,6 +83,7 @@ impl Ingress {
             settings,
             gateway,
             ids: Ids::new(seed),
+            held: Semaphore::new(HELD),
         }))
     }
 

@@ -10,8 +10,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use cluster::spawn_named;
+use http::header::{self, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -24,9 +25,11 @@ use tokio_util::task::TaskTracker;
 use crate::accept::{Acceptance, Accepting};
 
 use super::body::{Answering, GatewayBody};
+use super::exchange::lost;
 use super::fault::{Fault, Source};
 use super::ingress::Ingress;
-use super::serve::{Peer, serve};
+use super::serve::{ACTIVITY_ID, Peer, X_REQUEST_ID, serve};
+use super::socket::Socket;
 use super::turn::{End, Open, Turn};
 use super::watched::Watched;
 
@@ -97,24 +100,30 @@ fn builder() -> auto::Builder<TokioExecutor> {
 impl Connection {
     async fn accept(self, stream: TcpStream, acceptor: Option<TlsAcceptor>) {
         let _ = stream.set_nodelay(true);
+        let turn = Arc::new(Turn::new(self.ingress.gateway.clock().clone()));
+        let stream = Socket::new(stream, Arc::clone(&turn));
         let Some(acceptor) = acceptor else {
-            return self.serve(stream).await;
+            return self.serve(stream, turn).await;
         };
         let patience = self.ingress.settings.patience.head;
         let handshake = tokio::time::timeout(patience, acceptor.accept(stream));
         if let Ok(Ok(stream)) = handshake.await {
-            self.serve(stream).await;
+            turn.shaken();
+            self.serve(stream, turn).await;
         }
     }
 
-    async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+    async fn serve(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        turn: Arc<Turn>,
+    ) {
         let Self {
             peer,
             ingress,
             builder,
             stop,
         } = self;
-        let turn = Arc::new(Turn::new(ingress.gateway.clock().clone()));
         let stream = Watched::new(stream, Arc::clone(&turn), Arc::clone(&ingress));
         let patience = ingress.settings.patience;
         let answering = Arc::clone(&turn);
@@ -159,11 +168,23 @@ async fn answer(
     open: Open,
     request: Request<Incoming>,
 ) -> Result<Response<Answering>, Infallible> {
-    let response = caught(serve(ingress, peer, request)).await;
-    Ok(response.map(|inner| Answering { inner, _open: open }))
+    // What is chunked has no length, and a look at the fields is spared for the others.
+    let chunked = request.body().size_hint().exact().is_none()
+        && request.headers().contains_key(header::TRANSFER_ENCODING);
+    let bodiless = request.method() == Method::HEAD;
+    let mut response = caught(serve(ingress, peer, request), bodiless).await;
+    if chunked {
+        // A length beside the chunks may have been dropped unseen: the connection ends (threats 19).
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
+    Ok(response.map(|inner| Answering::new(inner, open)))
 }
 
-async fn caught(serving: impl Future<Output = Response<GatewayBody>>) -> Response<GatewayBody> {
+async fn caught(
+    serving: impl Future<Output = Response<GatewayBody>>,
+    bodiless: bool,
+) -> Response<GatewayBody> {
     let mut serving = pin!(serving);
     poll_fn(|cx| {
         // Nothing of a serving that panicked is looked at again.
@@ -171,19 +192,31 @@ async fn caught(serving: impl Future<Output = Response<GatewayBody>>) -> Respons
             Ok(poll) => poll,
             Err(_) => {
                 metrics::counter!("headgate_gateway_panics_total").increment(1);
-                tracing::error!("a request made its handler panic");
-                let mut fault = Fault::client(
-                    900_900,
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    "Internal Server Error",
-                    "The gateway could not serve the request",
-                );
-                fault.source = Source::Platform;
-                Poll::Ready(fault.response(false, &Method::GET))
+                Poll::Ready(broken(lost(), bodiless))
             }
         }
     })
     .await
+}
+
+/// The answer to a request whose handler panicked; it names the request when that had a name already.
+fn broken(id: Option<HeaderValue>, bodiless: bool) -> Response<GatewayBody> {
+    let named = id.as_ref().and_then(|id| id.to_str().ok());
+    tracing::error!(request_id = named, "a request made its handler panic");
+    let mut fault = Fault::client(
+        900_900,
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "Internal Server Error",
+        "The gateway could not serve the request",
+    );
+    fault.source = Source::Platform;
+    let method = if bodiless { Method::HEAD } else { Method::GET };
+    let mut response = fault.response(false, &method);
+    if let Some(id) = id {
+        response.headers_mut().insert(X_REQUEST_ID, id.clone());
+        response.headers_mut().insert(ACTIVITY_ID, id);
+    }
+    response
 }
 
 #[cfg(test)]
@@ -192,7 +225,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_costs_its_request_a_500() {
-        let response = caught(async { panic!("planted") }).await;
-        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        for bodiless in [false, true] {
+            let response = caught(async { panic!("planted") }, bodiless).await;
+            assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+            assert_eq!(response.body().is_end_stream(), bodiless);
+        }
     }
 }

@@ -5,7 +5,7 @@ use domain::lifecycle::LifecycleState;
 use domain::path::canonical;
 use domain::route_table::{Match, Route};
 use domain::verb::Verb;
-use http::{Method, StatusCode, header};
+use http::{Method, StatusCode, Version, header};
 use std::sync::Arc;
 
 use super::exchange::{Exchange, Matched};
@@ -149,6 +149,10 @@ fn host_of(exchange: &Exchange) -> Result<&str, Fault> {
         ),
         (Some(authority), _) => Ok(authority),
         (None, Some(named)) => Ok(named),
+        (None, None) if exchange.head.version == Version::HTTP_11 => {
+            // RFC 9112 §3.2.
+            Err(Fault::bad_request("The request names no host"))
+        }
         (None, None) => Ok(""),
     }
 }

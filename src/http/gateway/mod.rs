@@ -21,9 +21,11 @@ mod meters;
 mod patience;
 mod refusal;
 mod serve;
+mod socket;
 mod stamp;
 mod throttle;
 mod turn;
+mod untaken;
 mod watched;
 
 pub use ingress::{Ingress, Settings};

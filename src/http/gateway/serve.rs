@@ -3,10 +3,11 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use domain::address::{caller, unmapped};
 use domain::usage::UsageEvent;
 use http::header::{self, HeaderName, HeaderValue};
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use hyper::body::{Body as _, Incoming};
 
 use crate::caller_address::forwarded_for;
@@ -17,11 +18,11 @@ use super::authenticate::authenticate;
 use super::authorize::authorize;
 use super::body::GatewayBody;
 use super::cors;
-use super::exchange::{Decision, Exchange, granted};
+use super::exchange::{Decision, Exchange};
 use super::fault::Fault;
 use super::forward::{forward, too_large};
 use super::ingress::Ingress;
-use super::matching::{find_api, find_resource};
+use super::matching::{Found, find_api, find_resource};
 use super::patience::Waiting;
 use super::stamp::{self, is_request_id};
 use super::throttle::throttle;
@@ -67,7 +68,6 @@ pub(super) async fn serve(
     let (head, body) = Received::of(request).into_parts();
     let method = head.method.clone();
     let xml = is_xml(&head.headers);
-    let chunked = head.headers.contains_key(header::TRANSFER_ENCODING);
     ingress.gateway.begin_usage().await;
     let mut exchange = open(&ingress, peer, head);
     let outcome = phases(&mut exchange, body).await;
@@ -76,11 +76,6 @@ pub(super) async fn serve(
         Err(fault) => (fault.response(xml, &method).map(Outgoing::Own), fault.code),
     };
     finish(&exchange, response.headers_mut());
-    if chunked {
-        // A length beside the chunks may have been dropped unseen: the connection ends (threats 19).
-        let close = HeaderValue::from_static("close");
-        response.headers_mut().insert(header::CONNECTION, close);
-    }
     let status = response.status();
     let mut account = account(&mut exchange, status, fault);
     let upstream_patience = exchange.ingress.settings.response_timeout;
@@ -113,15 +108,29 @@ async fn phases(exchange: &mut Exchange, body: Received) -> Result<Response<Outg
     if let Some(answer) = cors::preflight(exchange, &found)? {
         return Ok(answer.map(Outgoing::Own));
     }
+    let mut admitted = admit(exchange, found).await;
+    if exchange.is_overtaken() {
+        // Most likely while it was held. The change may be acknowledged by now: what was found and
+        // granted before it counts no more. Once; what changes again is a 503.
+        exchange.begin_anew();
+        let found = find_api(exchange)?;
+        exchange.route = Some(Arc::clone(&found.route));
+        admitted = admit(exchange, found).await;
+    }
+    admitted?;
+    let answer = forward(exchange, body).await?;
+    Ok(answer.map(Outgoing::Upstream))
+}
+
+/// Finds the resource and judges the caller.
+async fn admit(exchange: &mut Exchange, found: Found) -> Result<(), Fault> {
     let mut matched = find_resource(exchange, found)?;
     let origin = exchange.head.headers.get(header::ORIGIN);
     matched.cors = cors::answer(&matched.route.api.artifact.cors, origin);
     exchange.matched = Some(matched);
     authenticate(exchange).await?;
     authorize(exchange)?;
-    throttle(exchange).await?;
-    let answer = forward(exchange, body).await?;
-    Ok(answer.map(Outgoing::Upstream))
+    throttle(exchange).await
 }
 
 /// The gateway's own health, in front of every API.
@@ -133,12 +142,23 @@ fn own(ingress: &Ingress, request: &Request<Incoming>) -> Option<Response<Gatewa
         "readyz" => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
         _ => (StatusCode::NOT_FOUND, "not found\n"),
     };
-    let mut response = Response::new(GatewayBody::full(text.into()));
+    // Over HTTP/2 nobody else would leave it out.
+    let body = if request.method() == Method::HEAD {
+        GatewayBody::empty()
+    } else {
+        GatewayBody::full(text.into())
+    };
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     Some(response)
 }
 
-fn open(ingress: &Arc<Ingress>, peer: Peer, head: http::request::Parts) -> Exchange {
+fn open(ingress: &Arc<Ingress>, peer: Peer, mut head: http::request::Parts) -> Exchange {
+    // Before anything that changes with it is read.
+    let applied = ingress.gateway.applied();
+    if head.version == Version::HTTP_2 {
+        join_crumbs(&mut head.headers);
+    }
     let clock = ingress.gateway.clock();
     let given = head
         .headers
@@ -148,7 +168,8 @@ fn open(ingress: &Arc<Ingress>, peer: Peer, head: http::request::Parts) -> Excha
     let trusted = &ingress.settings.trusted_proxies;
     let address = caller(peer.address, forwarded_for(&head.headers), trusted);
     Exchange {
-        rules: arc_swap_full(&ingress.gateway),
+        applied,
+        rules: Arc::clone(&ingress.gateway.rules()),
         ingress: Arc::clone(ingress),
         head,
         address,
@@ -161,23 +182,45 @@ fn open(ingress: &Arc<Ingress>, peer: Peer, head: http::request::Parts) -> Excha
         intake: Arc::default(),
         accounted: false,
         caller: None,
+        application_id: None,
+        held_until_ms: None,
         basket: domain::lease::Basket::default(),
         meters: None,
         decision: Decision::default(),
     }
 }
 
-fn arc_swap_full(gateway: &actors::gateway::GatewayHandle) -> Arc<actors::gateway::Rules> {
-    Arc::clone(&gateway.rules())
+/// HTTP/2 callers may send a cookie in crumbs; an upstream gets it as one field (RFC 9113 §8.2.3).
+fn join_crumbs(fields: &mut HeaderMap) {
+    let mut crumbs = fields.get_all(header::COOKIE).iter();
+    let (Some(first), Some(second)) = (crumbs.next(), crumbs.next()) else {
+        return;
+    };
+    let mut whole = first.as_bytes().to_vec();
+    for crumb in std::iter::once(second).chain(crumbs) {
+        whole.extend_from_slice(b"; ");
+        whole.extend_from_slice(crumb.as_bytes());
+    }
+    // What two fields may hold one may as well.
+    if let Ok(whole) = HeaderValue::from_maybe_shared(Bytes::from(whole)) {
+        fields.insert(header::COOKIE, whole);
+    }
 }
 
 fn limits(exchange: &Exchange, body: &Received) -> Result<(), Fault> {
     if exchange.head.headers.len() > FIELDS {
         return Err(Fault::too_many_fields());
     }
-    let announced = body.size_hint().exact().unwrap_or(0);
-    if announced > exchange.ingress.settings.body_limit {
-        return Err(too_large());
+    match body.size_hint().exact() {
+        Some(announced) if announced > exchange.ingress.settings.body_limit => {
+            return Err(too_large());
+        }
+        None if !is_at_most_chunked(&exchange.head.headers) => {
+            return Err(Fault::bad_request(
+                "A body may come in chunks, once, and in no other transfer coding",
+            ));
+        }
+        _ => {}
     }
     if exchange.head.method == Method::CONNECT {
         return Err(Fault::bad_request("The gateway is no tunnel"));
@@ -185,8 +228,15 @@ fn limits(exchange: &Exchange, body: &Received) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Whether the body came as it is: hyper undoes chunks, and nobody any other coding (RFC 9112 §6.1).
+fn is_at_most_chunked(fields: &HeaderMap) -> bool {
+    let mut codings = fields.get_all(header::TRANSFER_ENCODING).iter();
+    let chunked = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+    codings.next().is_none_or(chunked) && codings.next().is_none()
+}
+
 /// What every answer carries.
-fn finish(exchange: &Exchange, fields: &mut http::HeaderMap) {
+fn finish(exchange: &Exchange, fields: &mut HeaderMap) {
     fields.insert(X_REQUEST_ID, exchange.request_id.clone());
     fields.insert(ACTIVITY_ID, exchange.request_id.clone());
     // A refusal before a resource was found is one that a browser shall read as well.
@@ -201,6 +251,10 @@ fn finish(exchange: &Exchange, fields: &mut http::HeaderMap) {
     let answer = matched.and_then(|matched| matched.cors.as_ref());
     if let Some(answer) = answer.or(unmatched.as_ref()) {
         cors::put(fields, answer);
+    }
+    let route = exchange.route.as_ref();
+    if route.is_some_and(|route| cors::varies(&route.api.artifact.cors)) {
+        fields.append(header::VARY, HeaderValue::from_static("origin"));
     }
     if let Some((limit, quota)) = &exchange.decision.quota
         && let Some(advertised) = &limit.advertised
@@ -225,16 +279,13 @@ pub(super) fn account(exchange: &mut Exchange, status: StatusCode, fault: u32) -
     exchange.accounted = true;
     let ids = exchange.route.as_ref().map(|route| &route.api.ids);
     let (tenant, api_id) = ids.cloned().unwrap_or_default();
-    let granted = granted(exchange.caller.as_ref(), exchange.at_ms);
-    let granted = granted.ok().flatten();
-    let application_id = granted.map(|known| Arc::clone(&known.application_id));
     let event = UsageEvent {
         at_ms: exchange.at_ms,
         method: known_method(&exchange.head.method),
         policy: exchange.decision.refused_by.take(),
         tenant,
         api_id,
-        application_id: application_id.unwrap_or_default(),
+        application_id: exchange.application_id.take().unwrap_or_default(),
         status: status.as_u16(),
         fault,
         forwarded: exchange.decision.forwarded,
@@ -264,7 +315,7 @@ fn known_method(method: &Method) -> &'static str {
     known.unwrap_or("other")
 }
 
-fn is_xml(fields: &http::HeaderMap) -> bool {
+fn is_xml(fields: &HeaderMap) -> bool {
     let kind = fields
         .get(header::CONTENT_TYPE)
         .and_then(|kind| kind.to_str().ok());

@@ -44,8 +44,8 @@ impl Ids {
     }
 
     /// A `traceparent` (W3C Trace Context) of the caller's trace, or of a new one, with a span of
-    /// our own.
-    pub(super) fn traceparent(&self, from: Option<&HeaderValue>) -> HeaderValue {
+    /// our own; and whether it is the caller's.
+    pub(super) fn traceparent(&self, from: Option<&HeaderValue>) -> (HeaderValue, bool) {
         let (high, low) = self.number();
         let mut text = *b"00-00000000000000000000000000000000-0000000000000000-01";
         let mut digits = [0; 32];
@@ -70,7 +70,9 @@ impl Ids {
                 *place = *byte;
             }
         }
-        HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("00"))
+        let text = HeaderValue::from_bytes(&text);
+        let text = text.unwrap_or(HeaderValue::from_static("00"));
+        (text, given.is_some())
     }
 }
 
@@ -196,12 +198,14 @@ mod tests {
     fn a_callers_trace_goes_on_with_a_span_of_ours() {
         let ids = Ids::new(7);
         let given = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
-        let ours = ids.traceparent(Some(&HeaderValue::from_static(given)));
+        let (ours, goes_on) = ids.traceparent(Some(&HeaderValue::from_static(given)));
+        assert!(goes_on);
         let ours = ours.to_str().unwrap();
         assert!(ours.starts_with("00-4bf92f3577b34da6a3ce929d0e0e4736-") && ours.ends_with("-00"));
         assert_ne!(ours, given);
         let wrong = HeaderValue::from_static("00-4bf92f3577b34da6a3ce929d0e0e4736-0-00");
-        let fresh = ids.traceparent(Some(&wrong));
+        let (fresh, goes_on) = ids.traceparent(Some(&wrong));
+        assert!(!goes_on);
         assert!(is_traceparent(fresh.as_bytes()) && !fresh.to_str().unwrap().contains("4bf92f"));
     }
 

@@ -10,14 +10,21 @@ use actors::gateway::{ApiRoute, CountedLimit, Facts, Granted, KeyParts, Slot};
 use domain::lease::{QuotaHint, Refused};
 use domain::policy::{PolicyLevel, QuotaUnit, SUBSCRIPTIONLESS, UNAUTHENTICATED, UNLIMITED};
 use http::{StatusCode, header};
+use tokio::sync::SemaphorePermit;
 
 use super::exchange::{Exchange, granted};
-use super::fault::{Extra, Fault, Source};
+use super::fault::{Extra, Fault};
+use super::ingress::Ingress;
 use super::meters::Meters;
 use super::stamp;
 
-/// How long a request is held for units before it is refused with 503 (L8).
+/// How long a request is held for units, of all its levels together, before it is refused with 503 (L8).
 const HELD_MS: i64 = 3_000;
+/// Requests that are held at once; more would only wait for one another.
+pub(super) const HELD: usize = 8_192;
+
+/// Who waits looks again so often, in case a wake was for another.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// A level at which a unit is taken.
 struct Level<'a> {
@@ -27,6 +34,12 @@ struct Level<'a> {
     subject: Cow<'a, str>,
     /// Codes of its limit and of its burst.
     codes: (u32, u32),
+}
+
+/// A request's place among those that are held, as soon as it has to wait.
+struct Hold<'a> {
+    ingress: &'a Ingress,
+    place: Option<SemaphorePermit<'a>>,
 }
 
 /// Takes a unit at every level.
@@ -41,18 +54,30 @@ pub(super) async fn throttle(exchange: &mut Exchange) -> Result<(), Fault> {
         None => [Some(anonymous(&route.api, exchange.address)), None],
     };
     let levels = [api_level(&route.api, operation), subscription, application];
-    for level in &levels {
-        if let Some(level) = level
-            && level.policy != UNLIMITED
-        {
-            let taken = take(exchange, level).await;
-            if taken.as_ref().is_err_and(Fault::is_throttling) {
-                exchange.decision.refused_by = Some(level.policy.into());
+    let ingress = Arc::clone(&exchange.ingress);
+    let mut hold = Hold {
+        ingress: &ingress,
+        place: None,
+    };
+    loop {
+        for level in &levels {
+            if let Some(level) = level
+                && level.policy != UNLIMITED
+            {
+                let taken = take(exchange, level, &mut hold).await;
+                if taken.as_ref().is_err_and(Fault::is_throttling) {
+                    exchange.decision.refused_by = Some(level.policy.into());
+                }
+                taken?;
             }
-            taken?;
         }
+        // While it was held at one level, the window of what it took at another may have ended.
+        if hold.place.is_none() || exchange.basket.is_current(|| ingress.gateway.boot_ms()) {
+            return Ok(());
+        }
+        exchange.give_back();
+        hold.left(exchange)?;
     }
-    Ok(())
 }
 
 fn deny(exchange: &Exchange) -> Result<(), Fault> {
@@ -139,7 +164,11 @@ fn levels_of<'a>(api: &'a ApiRoute, granted: &'a Granted) -> [Option<Level<'a>>;
     [Some(subscription), application]
 }
 
-async fn take(exchange: &mut Exchange, level: &Level<'_>) -> Result<(), Fault> {
+async fn take(
+    exchange: &mut Exchange,
+    level: &Level<'_>,
+    hold: &mut Hold<'_>,
+) -> Result<(), Fault> {
     let rules = Arc::clone(&exchange.rules);
     let Some(rule) = rules.policy(level.tenant, level.level, level.policy) else {
         // Its change is under way, or it was deleted with things still resting on it.
@@ -169,7 +198,7 @@ async fn take(exchange: &mut Exchange, level: &Level<'_>) -> Result<(), Fault> {
             noted,
             stops: rule.policy.stop_on_quota_reach,
         };
-        take_one(exchange, &wanted).await?;
+        take_one(exchange, &wanted, hold).await?;
     }
     Ok(())
 }
@@ -185,9 +214,12 @@ struct Wanted<'a> {
     stops: bool,
 }
 
-async fn take_one(exchange: &mut Exchange, wanted: &Wanted<'_>) -> Result<(), Fault> {
-    let ingress = Arc::clone(&exchange.ingress);
-    let gateway = &ingress.gateway;
+async fn take_one(
+    exchange: &mut Exchange,
+    wanted: &Wanted<'_>,
+    hold: &mut Hold<'_>,
+) -> Result<(), Fault> {
+    let gateway = &hold.ingress.gateway;
     let window = wanted.limit.window;
     // The usual case: the lease is at hand and has a unit.
     if let Some(slot) = gateway.lease_at_hand(&wanted.parts, window) {
@@ -198,10 +230,15 @@ async fn take_one(exchange: &mut Exchange, wanted: &Wanted<'_>) -> Result<(), Fa
             Err(_) => {}
         }
     }
-    let give_up_ms = gateway.boot_ms() + HELD_MS;
     loop {
-        let slot = gateway.lease(wanted.parts, window).await;
-        let slot = slot.map_err(|_| held_too_long())?;
+        let slot = match gateway.lease_at_hand(&wanted.parts, window) {
+            Some(slot) => slot,
+            None => {
+                let left = hold.left(exchange)?;
+                let opened = tokio::time::timeout(left, gateway.lease(wanted.parts, window)).await;
+                opened.ok().and_then(Result::ok).ok_or_else(held_too_long)?
+            }
+        };
         // Made before the take, so that an answer in between is not missed.
         let changed = slot.changed.notified();
         match reserve(exchange, wanted, &slot) {
@@ -216,18 +253,16 @@ async fn take_one(exchange: &mut Exchange, wanted: &Wanted<'_>) -> Result<(), Fa
                 };
                 exchange.decision.quota = Some((Arc::clone(wanted.limit), hint));
                 let wait_ms = until_ms.saturating_sub(gateway.boot_ms());
-                return Err(exhausted(wanted.code, exchange.at_ms, wait_ms));
+                // It may have been held: from now on, not from when it came.
+                let now_ms = gateway.clock().now_ms();
+                return Err(exhausted(wanted.code, now_ms, wait_ms));
             }
             Err(Refused::Empty { ask }) => {
-                let left_ms = give_up_ms.saturating_sub(gateway.boot_ms());
-                if left_ms <= 0 {
-                    return Err(held_too_long());
-                }
+                let left = hold.left(exchange)?;
                 if ask {
                     gateway.refill(&slot, wanted.units());
                 }
-                let wait = Duration::from_millis(u64::try_from(left_ms.min(250)).unwrap_or(1));
-                let _ = tokio::time::timeout(wait, changed).await;
+                let _ = tokio::time::timeout(left.min(LOOK_AGAIN), changed).await;
             }
         }
     }
@@ -281,6 +316,27 @@ fn note(exchange: &mut Exchange, limit: &Arc<CountedLimit>, slot: &Slot) {
     }
 }
 
+// === impl Hold ===
+
+impl Hold<'_> {
+    /// How much longer the request may wait; its time begins with the first wait.
+    ///
+    /// # Errors
+    /// 503 when that is over, or when too many wait already.
+    fn left(&mut self, exchange: &mut Exchange) -> Result<Duration, Fault> {
+        if self.place.is_none() {
+            let place = self.ingress.held.try_acquire();
+            self.place = Some(place.map_err(|_| too_many_held())?);
+        }
+        let now_ms = self.ingress.gateway.boot_ms();
+        let until_ms = *exchange.held_until_ms.get_or_insert(now_ms + HELD_MS);
+        match u64::try_from(until_ms.saturating_sub(now_ms)) {
+            Ok(left_ms) if left_ms > 0 => Ok(Duration::from_millis(left_ms)),
+            _ => Err(held_too_long()),
+        }
+    }
+}
+
 // === impl Wanted ===
 
 impl Wanted<'_> {
@@ -309,9 +365,11 @@ fn exhausted(code: u32, now_ms: i64, wait_ms: i64) -> Fault {
 }
 
 fn held_too_long() -> Fault {
-    let mut fault = Fault::platform("Nobody could grant this call in time. Try again");
-    fault.source = Source::Platform;
-    fault
+    Fault::platform("Nobody could grant this call in time. Try again")
+}
+
+fn too_many_held() -> Fault {
+    Fault::platform("Too many calls wait for their limits. Try again")
 }
 
 /// An address as it is counted: an IPv6 network of 64 bits is one caller.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use cluster::Clock;
 
 use super::patience::Patience;
+use super::untaken::{Place, Untaken};
 
 /// The state of one connection.
 #[derive(Debug)]
@@ -25,11 +26,16 @@ pub(super) struct Turn {
     since_ms: AtomicU64,
     /// Since when the caller takes nothing of what is written; 0 when it does.
     stuck_ms: AtomicU64,
+    /// Answers whose caller takes nothing of them, on HTTP/2.
+    untaken: Untaken,
 }
 
 /// A request that is being answered.
 #[derive(Debug)]
-pub(super) struct Open(Arc<Turn>);
+pub(super) struct Open {
+    turn: Arc<Turn>,
+    place: Place,
+}
 
 /// How a connection that has lasted too long ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +60,13 @@ impl Turn {
             quiet: AtomicBool::new(true),
             since_ms: AtomicU64::new(now),
             stuck_ms: AtomicU64::new(0),
+            untaken: Untaken::new(now),
         }
+    }
+
+    /// Hands were shaken: the caller's time for its first head begins.
+    pub(super) fn shaken(&self) {
+        self.since_ms.store(self.now_ms(), Ordering::Relaxed);
     }
 
     /// A head is complete.
@@ -62,7 +74,10 @@ impl Turn {
         self.open.fetch_add(1, Ordering::Relaxed);
         self.in_head.store(false, Ordering::Relaxed);
         self.quiet.store(false, Ordering::Relaxed);
-        Open(Arc::clone(self))
+        Open {
+            turn: Arc::clone(self),
+            place: Place::default(),
+        }
     }
 
     /// Bytes came; whether they begin a head.
@@ -136,7 +151,10 @@ impl Turn {
             return left(stuck, idle, End::Now);
         }
         if self.open.load(Ordering::Relaxed) > 0 {
-            return Ok(step);
+            if self.is_http2() && self.untaken.is_over(now_ms, idle) {
+                return Err(End::Now);
+            }
+            return Ok(step.min(idle / 2));
         }
         let since = self.since_ms.load(Ordering::Relaxed);
         if self.is_http2() {
@@ -158,10 +176,26 @@ impl Turn {
 
 // === impl Open ===
 
+impl Open {
+    /// The answer was asked for a piece, and had one or not. Over HTTP/1.1 the socket tells whether it is taken.
+    pub(super) fn asked(&mut self, had: bool) {
+        if !self.turn.is_http2() {
+            return;
+        }
+        if had {
+            self.turn.untaken.offered(&mut self.place);
+        } else {
+            self.turn.untaken.withdrawn(&mut self.place);
+        }
+    }
+}
+
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.since_ms.store(self.0.now_ms(), Ordering::Relaxed);
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
+        let turn = &self.turn;
+        turn.untaken.withdrawn(&mut self.place);
+        turn.since_ms.store(turn.now_ms(), Ordering::Relaxed);
+        turn.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -215,6 +249,25 @@ mod tests {
         let since = turn.since_ms.load(Ordering::Relaxed);
         assert!(turn.is_quiet());
         assert_eq!(judge(&turn, since + 60_000), Err(End::Gently));
+    }
+
+    #[test]
+    fn on_http2_an_answer_that_is_never_taken_ends_the_connection() {
+        let (turn, now) = turn();
+        turn.is_preface();
+        let mut left = turn.begin();
+        let mut others = turn.begin();
+        let step = 10_000;
+        for at in 1..20 {
+            others.asked(true);
+            assert!(judge(&turn, now + at * step).is_ok());
+        }
+        left.asked(true);
+        let mut looks = (20..40).map(|at| {
+            others.asked(true);
+            judge(&turn, now + at * step)
+        });
+        assert_eq!(looks.find(Result::is_err), Some(Err(End::Now)));
     }
 
     #[test]

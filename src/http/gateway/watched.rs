@@ -1,5 +1,5 @@
 //! The stream of a connection, between the socket (or TLS) and hyper. It notes when the first byte
-//! of a head came and whether the caller takes its answer (`turn`), gives hyper's bare refusals
+//! of a head came and when everything was written out (`turn`), gives hyper's bare refusals
 //! their body (`refusal`), and reads on for a moment after the end, so that the last answer is not
 //! lost to a reset.
 
@@ -148,9 +148,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         if self.is_replaced(bytes) {
             return Poll::Ready(Ok(bytes.len()));
         }
-        let written = Pin::new(&mut self.inner).poll_write(cx, bytes);
-        self.turn.taken(written.is_ready());
-        written
+        Pin::new(&mut self.inner).poll_write(cx, bytes)
     }
 
     fn poll_write_vectored(
@@ -162,9 +160,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         if first.is_some_and(|first| self.is_replaced(first)) {
             return Poll::Ready(Ok(pieces.iter().map(|piece| piece.len()).sum()));
         }
-        let written = Pin::new(&mut self.inner).poll_write_vectored(cx, pieces);
-        self.turn.taken(written.is_ready());
-        written
+        Pin::new(&mut self.inner).poll_write_vectored(cx, pieces)
     }
 
     fn is_write_vectored(&self) -> bool {
