@@ -4,8 +4,8 @@ use domain::artifact::{Artifact, ArtifactOperation};
 use domain::route_table::{Resources, Route};
 use domain::template::Template;
 use domain::verb::Verb;
-use http::HeaderName;
 use http::uri::{Authority, Scheme, Uri};
+use http::{HeaderName, HeaderValue};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -38,6 +38,8 @@ pub struct Upstream {
     pub scheme: Scheme,
     /// Host and port.
     pub authority: Authority,
+    /// The same as a `Host` field says it: without a port that the scheme implies. Written once, not for each call.
+    pub host: HeaderValue,
     /// The path in front of every resource, without a slash at the end.
     pub base: String,
     /// The endpoint's own query, in front of the caller's; mostly empty.
@@ -107,9 +109,14 @@ impl Upstream {
         let query = target.and_then(|target| target.query());
         let authority = parts.authority?;
         let host = authority.host();
+        let scheme = parts.scheme?;
+        let implied = if scheme == Scheme::HTTPS { 443 } else { 80 };
+        let port = authority.port_u16().filter(|port| *port != implied);
+        let said = port.map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         Some(Self {
-            scheme: parts.scheme?,
+            scheme,
+            host: HeaderValue::try_from(said).ok()?,
             address: bare.parse().ok(),
             authority,
             base: path.trim_end_matches('/').to_owned(),

@@ -25,8 +25,11 @@ const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 /// The length of an opaque token: 256 bits in base64.
 const OPAQUE: usize = 43;
 
-/// The fields that the upstream gets.
-pub(super) fn to_upstream(exchange: &mut Exchange) -> Result<HeaderMap, Fault> {
+/// The fields that the upstream gets, which is called by this host.
+pub(super) fn to_upstream(
+    exchange: &mut Exchange,
+    upstream: HeaderValue,
+) -> Result<HeaderMap, Fault> {
     let ingress = Arc::clone(&exchange.ingress);
     let route = Arc::clone(&exchange.matched()?.route);
     let mut fields = std::mem::take(&mut exchange.head.headers);
@@ -63,6 +66,7 @@ pub(super) fn to_upstream(exchange: &mut Exchange) -> Result<HeaderMap, Fault> {
             fields.remove(&api.bearer);
         }
     }
+    fields.insert(header::HOST, upstream);
     fields.insert(X_FORWARDED_FOR, came_through);
     let scheme = if exchange.peer.secure {
         "https"

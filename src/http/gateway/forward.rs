@@ -9,7 +9,7 @@ use std::time::Duration;
 use actors::gateway::Upstream;
 use cluster::Clock;
 use domain::endpoint::check_address;
-use http::{Request, Response, StatusCode, Uri, Version};
+use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 
 use crate::received::Received;
@@ -29,7 +29,7 @@ pub(super) async fn forward(
     body: Received,
 ) -> Result<Response<Incoming>, Fault> {
     let ingress = Arc::clone(&exchange.ingress);
-    let uri = target(exchange)?;
+    let (uri, host) = target(exchange)?;
     let clock = ingress.gateway.clock();
     let intake = Arc::clone(&exchange.intake);
     let meters = exchange.meters.clone();
@@ -38,7 +38,7 @@ pub(super) async fn forward(
     *request.method_mut() = exchange.head.method.clone();
     *request.uri_mut() = uri;
     *request.version_mut() = Version::HTTP_11;
-    *request.headers_mut() = fields::to_upstream(exchange)?;
+    *request.headers_mut() = fields::to_upstream(exchange, host)?;
     // From here on the units are spent, whatever the upstream answers.
     std::mem::take(&mut exchange.basket).keep();
     exchange.decision.forwarded = true;
@@ -96,14 +96,15 @@ async fn in_time(
     }
 }
 
-/// The upstream's URL: its base, the canonical path that was matched, the query as it came.
-fn target(exchange: &Exchange) -> Result<Uri, Fault> {
+/// The upstream's URL: its base, the canonical path that was matched, the query as it came; and its host.
+fn target(exchange: &Exchange) -> Result<(Uri, HeaderValue), Fault> {
     let Upstream {
         scheme,
         authority,
         base,
         query: own,
         address,
+        host,
     } = upstream(exchange)?;
     let allow_loopback = exchange.ingress.settings.allow_loopback_endpoints;
     if address.is_some_and(|address| check_address(address, allow_loopback).is_err()) {
@@ -131,6 +132,7 @@ fn target(exchange: &Exchange) -> Result<Uri, Fault> {
         .authority(authority.clone())
         .path_and_query(path)
         .build()
+        .map(|uri| (uri, host.clone()))
         .map_err(|_| Fault::bad_request("The request target cannot be passed on"))
 }
 
