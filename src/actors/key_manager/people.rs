@@ -1,6 +1,7 @@
 //! People: written in Shared together with an outbox row, and relayed into the change log of
 //! API-M before the answer leaves (C5).
 
+use domain::api::SUPER_TENANT;
 use domain::change::{Change, MarkedSubject};
 use domain::role;
 use storage::apim::tokens;
@@ -8,7 +9,7 @@ use storage::shared::{outbox, users};
 use storage::{StoreError, Write};
 
 use super::command::{NewUser, Outcome, Refused, User};
-use super::desk::{Desk, new_id};
+use super::desk::{Desk, bare_name, new_id};
 
 impl Desk {
     /// Makes a user.
@@ -206,6 +207,11 @@ fn check(new: &NewUser) -> Result<(), Refused> {
     if !(3..=64).contains(&length) || !new.name.chars().all(good) {
         let rule = "must be 3 to 64 letters, digits or . _ - @ +";
         return Err(bad("userName", rule.to_owned()));
+    }
+    // Whoever signs in may add the tenant, and it is cut off: such a name would be another one's.
+    if bare_name(&new.name) != new.name {
+        let rule = format!("must not end in @{SUPER_TENANT}");
+        return Err(bad("userName", rule));
     }
     check_password(&new.password)?;
     for (field, text) in [
