@@ -75,6 +75,11 @@ impl Client {
         let tls = rustls::ClientConfig::builder()
             .with_root_certificates(roots)
             .with_no_client_auth();
+        Self::with_tls(tls, ca)
+    }
+
+    /// A client that trusts as `tls` says; curl would trust the authority in the file `ca`.
+    pub(crate) fn with_tls(tls: rustls::ClientConfig, ca: Option<String>) -> Self {
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(tls)
             .https_or_http()

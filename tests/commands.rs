@@ -1,10 +1,11 @@
 //! Commands that reach a running node through its data directory, or by address and token.
 
 use std::io::Write as _;
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
+use crate::support::eventually;
 use crate::support::node::Node;
 
 fn headgate(node: &Node, words: &[&str], input: &str) -> Output {
@@ -97,4 +98,39 @@ async fn status_and_actors_tell_about_the_node_and_exit_codes_tell_scripts() {
     assert_eq!(headgate(&node, &["status"], "").status.code(), Some(3));
     let elsewhere = ["status", "--server", &management, "--token", "any"];
     assert_eq!(headgate(&node, &elsewhere, "").status.code(), Some(3));
+}
+
+#[tokio::test]
+async fn commands_reach_a_node_at_a_certain_address_with_a_certificate_of_the_operators_own() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let data = dir.path().join("data");
+    std::fs::create_dir_all(data.join("tls")).expect("a directory");
+    let own = rcgen::generate_simple_self_signed(["elsewhere.example".to_owned()]);
+    let own = own.expect("a certificate");
+    std::fs::write(data.join("tls/server.pem"), own.cert.pem()).expect("written");
+    let key = own.signing_key.serialize_pem();
+    std::fs::write(data.join("tls/server-key.pem"), key).expect("written");
+    let mut node = Command::new(env!("CARGO_BIN_EXE_headgate"))
+        .args(["start", "--data-dir"])
+        .arg(&data)
+        .env("HEADGATE__LISTEN__MANAGEMENT", "127.0.0.9:0")
+        .env("HEADGATE__LISTEN__INGRESS_HTTP", "off")
+        .env("HEADGATE__LISTEN__INGRESS_HTTPS", "127.0.0.1:0")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the binary");
+    let status = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_headgate"));
+        let command = command.args(["status", "--data-dir"]).arg(&data);
+        command.output().expect("its end")
+    };
+    eventually(30, "the node is ready", || async {
+        status().status.success().then_some(())
+    })
+    .await;
+    let kept = std::fs::read_to_string(data.join("tls/server.pem")).expect("a certificate");
+    assert_eq!(kept, own.cert.pem());
+    node.kill().expect("its end");
+    node.wait().expect("its end");
 }

@@ -2,9 +2,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::support::platform::text;
+use crate::support::platform::{DEVPORTAL, text};
 use crate::support::shop::Shop;
 use crate::support::wire::Wire;
 
@@ -109,4 +109,67 @@ async fn a_flood_of_unknown_tokens_is_refused_in_bounded_memory() {
     let call = shop.node.api("GET", "/shop/1.0.0/items");
     let call = call.bearer(&shop.subscribed.access);
     call.send().await.expect(200);
+}
+
+/// Secrets of every kind that a node hands out or is told.
+async fn secrets(shop: &Shop) -> Vec<(&'static str, String)> {
+    let (node, admin) = (&shop.node, &shop.token);
+    let application = node
+        .application(admin, "opaque", "Unlimited", "OAUTH")
+        .await;
+    let (key, secret) = node.keys(admin, &application, "PRODUCTION").await;
+    let login = [
+        ("grant_type", "password"),
+        ("username", "admin"),
+        ("password", &node.admin_password),
+    ];
+    let call = node.post("/oauth2/token").basic(&key, &secret);
+    let issued = call.form(&login).send().await.expect(200).json();
+    let body = json!({"keyName": "first", "keyType": "PRODUCTION", "validityPeriod": -1});
+    let call = node.post(&format!("{DEVPORTAL}/apis/{}/api-keys/generate", shop.api));
+    let made = call
+        .bearer(admin)
+        .json(&body)
+        .send()
+        .await
+        .expect(200)
+        .json();
+    let person = json!({"userName": "hazel", "password": "a-password-of-hazel"});
+    let call = node.post("/scim2/Users").bearer(admin).json(&person);
+    call.send().await.expect(201);
+    vec![
+        ("opaque token", text(&issued, "access_token").to_owned()),
+        ("refresh token", text(&issued, "refresh_token").to_owned()),
+        ("signed token", admin.clone()),
+        ("client secret", secret),
+        ("API key", text(&made, "apikey").to_owned()),
+        ("administrator's password", node.admin_password.clone()),
+        ("password", "a-password-of-hazel".to_owned()),
+    ]
+}
+
+#[tokio::test]
+async fn no_secret_lies_in_any_database_of_a_node_that_was_used() {
+    let (mut shop, _upstream) = Shop::start("").await;
+    let secrets = secrets(&shop).await;
+    let (_, api_key) = &secrets[4];
+    let call = shop.node.api("GET", "/shop/1.0.0/items");
+    call.header("apikey", api_key).send().await;
+    assert_eq!(shop.node.terminate().await, Some(0));
+    let entries = shop.node.dir.join("data").read_dir().expect("a directory");
+    let mut looked = 0;
+    for path in entries.map(|entry| entry.expect("an entry").path()) {
+        if !path.to_string_lossy().contains(".db") {
+            continue;
+        }
+        looked += 1;
+        let bytes = std::fs::read(&path).expect("a database");
+        for (kind, secret) in &secrets {
+            let found = bytes
+                .windows(secret.len())
+                .any(|found| found == secret.as_bytes());
+            assert!(!found, "{kind} in {}", path.display());
+        }
+    }
+    assert!(looked >= 4, "{looked} files");
 }

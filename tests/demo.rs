@@ -83,6 +83,13 @@ async fn the_demo_goes_from_a_description_to_a_refused_call_and_finds_everything
     assert!(said.contains("call 5: 200"), "{said}");
     assert!(said.contains(": 429"), "{said}");
     assert!(!said.contains("eyJ"), "no token is printed");
+    for (number, step) in steps(&said) {
+        let calls: Vec<_> = step.lines().filter(|line| line.contains("curl ")).collect();
+        let repeatable = |line: &&str| line.contains("--cacert headgate-demo/ca.pem");
+        assert!(calls.iter().all(repeatable), "{step}");
+        // The first one starts the node.
+        assert_eq!(calls.is_empty(), number == 1, "{step}");
+    }
     let (code, said) = first.interrupt();
     assert_eq!(code, Some(0));
     assert!(
@@ -92,8 +99,82 @@ async fn the_demo_goes_from_a_description_to_a_refused_call_and_finds_everything
     assert!(said.contains("headgate sample-backend"), "{said}");
     // The second run asks for no offset: the configuration keeps it.
     let mut second = Demo::start(dir.path(), "second", &[]);
-    let said = second.until_it_says("13. ").await;
+    let said = second.until_it_says("The node stays up").await;
     assert_eq!(said.matches("found: ").count(), 8, "{said}");
     assert!(!said.contains("made: "), "{said}");
+    // What the first run called in the same minute counts: then a fresh window is waited for.
+    assert!(said.contains("call 5: 200"), "{said}");
+    assert!(said.contains(": 429"), "{said}");
+    let (code, said) = second.interrupt();
+    assert_eq!(code, Some(0));
+    the_printed_commands_run(dir.path(), &said).await;
+}
+
+/// The numbered steps of what a demo said.
+fn steps(said: &str) -> Vec<(usize, &str)> {
+    let mut steps = Vec::new();
+    let mut rest = said;
+    for number in 1..=13 {
+        let heading = format!("\n{number:>2}. ");
+        let at = rest
+            .find(&heading)
+            .unwrap_or_else(|| panic!("no step {number}: {said}"));
+        rest = &rest[at + heading.len()..];
+        let next = format!("\n{:>2}. ", number + 1);
+        steps.push((number, &rest[..rest.find(&next).unwrap_or(rest.len())]));
+    }
+    steps
+}
+
+/// What is left runs on as the demo's last words say.
+async fn the_printed_commands_run(dir: &Path, said: &str) {
+    let commands = said
+        .lines()
+        .filter_map(|line| line.strip_prefix("    headgate "));
+    let mut running: Vec<Child> = commands
+        .map(|words| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_headgate"));
+            let command = command.args(words.split(' ')).current_dir(dir);
+            let command = command.stdout(Stdio::null()).stderr(Stdio::null());
+            command.spawn().expect("the binary")
+        })
+        .collect();
+    assert_eq!(running.len(), 2, "{said}");
+    eventually(30, "the node is ready again", || async {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_headgate"));
+        let command = command.args(["status", "--data-dir", "headgate-demo"]);
+        let status = command.current_dir(dir).output().expect("its end").status;
+        status.success().then_some(())
+    })
+    .await;
+    for child in &mut running {
+        assert!(child.try_wait().expect("its state").is_none(), "it goes on");
+        let pid = i32::try_from(child.id()).expect("a pid");
+        let pid = Pid::from_raw(pid).expect("a pid");
+        kill_process(pid, Signal::TERM).expect("SIGTERM");
+        assert_eq!(child.wait().expect("its end").code(), Some(0));
+    }
+}
+
+#[tokio::test]
+async fn a_first_run_that_finds_a_port_busy_leaves_the_offset_open() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let offset = free_offset();
+    // Not the first of its ports: the demo's own service has one as well.
+    let _taken = TcpListener::bind(("127.0.0.1", 9443 + offset)).expect("a port");
+    let run = |offset: u16| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_headgate"));
+        command.args(["demo", "--port-offset", &offset.to_string()]);
+        command.current_dir(dir.path());
+        command.output().expect("its end")
+    };
+    let refused = run(offset);
+    assert!(!refused.status.success());
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(told.contains(&(9443 + offset).to_string()), "{told}");
+    assert!(!dir.path().join("headgate-demo").exists());
+    let other = ["--port-offset".to_owned(), (offset + 1).to_string()];
+    let mut second = Demo::start(dir.path(), "second", &other);
+    second.until_it_says(" 2. ").await;
     assert_eq!(second.interrupt().0, Some(0));
 }

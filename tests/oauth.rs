@@ -2,8 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::support::node::Node;
-use crate::support::platform::text;
+use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
+
+use crate::support::node::{Node, Options};
+use crate::support::platform::{DEVPORTAL, text};
 
 const REGISTER: &str = "/client-registration/v0.17/register";
 
@@ -88,4 +90,72 @@ async fn a_request_whose_head_is_too_long_is_refused() {
     let call = |bytes: usize| node.get("/livez").header("x-long", &"x".repeat(bytes));
     call(16 * 1024).send().await.expect(200);
     call(70 * 1024).send().await.expect(431);
+}
+
+#[tokio::test]
+async fn tokens_are_verified_by_what_discovery_names_whatever_algorithm_is_configured() {
+    for (name, algorithm) in [("RS256", Algorithm::RS256), ("ES256", Algorithm::ES256)] {
+        let issuer = "https://keys.example/oauth2/token";
+        let node = Node::start_with(Options {
+            toml: format!("[oauth2]\nissuer = \"{issuer}\"\nsigning_algorithm = \"{name}\"\n"),
+            ..Options::default()
+        })
+        .await;
+        let path = "/oauth2/token/.well-known/openid-configuration";
+        let told = node.get(path).send().await.expect(200).json();
+        assert_eq!(told["issuer"], issuer);
+        assert_eq!(told["id_token_signing_alg_values_supported"], json!([name]));
+        let jwks = text(&told, "jwks_uri").strip_prefix("https://keys.example");
+        let jwks = node.get(jwks.expect("a key set")).send().await.expect(200);
+        let admin = node.admin_token().await;
+        let application = node.application(&admin, name, "Unlimited", "JWT").await;
+        let (key, secret) = node.keys(&admin, &application, "PRODUCTION").await;
+        let token = node.client_token(&key, &secret).await;
+        let head = decode_header(&token).expect("a head");
+        assert_eq!(head.alg, algorithm);
+        let keys: jsonwebtoken::jwk::JwkSet = serde_json::from_slice(&jwks.body).expect("keys");
+        let public = keys.find(head.kid.as_deref().expect("a key id"));
+        let public = DecodingKey::from_jwk(public.expect("the key")).expect("a key");
+        let mut rules = Validation::new(algorithm);
+        rules.set_issuer(&[issuer]);
+        rules.set_audience(&[&key]);
+        let claims = decode::<Value>(&token, &public, &rules).expect("a good signature");
+        assert_eq!(claims.claims["azp"], key.as_str());
+    }
+}
+
+#[tokio::test]
+async fn a_regenerated_secret_works_and_the_one_before_does_not() {
+    let node = Node::start().await;
+    let admin = node.admin_token().await;
+    let application = node.application(&admin, "one", "Unlimited", "JWT").await;
+    let (key, old) = node.keys(&admin, &application, "PRODUCTION").await;
+    let base = format!("{DEVPORTAL}/applications/{application}/oauth-keys");
+    let list = node.get(&base).bearer(&admin).send().await.expect(200);
+    let id = text(&list.json()["list"][0], "keyMappingId").to_owned();
+    let call = node.post(&format!("{base}/{id}/regenerate-secret"));
+    let made = call.bearer(&admin).send().await.expect(200).json();
+    let ask = async |secret: &str, status: u16| {
+        let call = node.post("/oauth2/token").basic(&key, secret);
+        let call = call.form(&[("grant_type", "client_credentials")]);
+        call.send().await.expect(status);
+    };
+    ask(&old, 401).await;
+    ask(text(&made, "consumerSecret"), 200).await;
+}
+
+#[tokio::test]
+async fn whoever_registers_a_client_again_takes_it_from_nobody() {
+    let node = Node::start().await;
+    let register = async || {
+        let body = json!({"clientName": "agents", "grantType": "client_credentials"});
+        let call = node.post(REGISTER).basic("admin", &node.admin_password);
+        call.json(&body).send().await.expect(200).json()
+    };
+    let (first, second) = tokio::join!(register(), register());
+    for agent in [first, second] {
+        let key = text(&agent, "clientId");
+        let token = node.client_token(key, text(&agent, "clientSecret")).await;
+        assert!(!token.is_empty());
+    }
 }

@@ -1,9 +1,12 @@
 //! Starting and stopping a node.
 
 use std::net::TcpListener;
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
+use crate::support::eventually;
 use crate::support::node::{Node, Options};
+use crate::support::wire::Wire;
 
 #[tokio::test]
 async fn a_node_ends_with_status_zero_on_sigterm_and_starts_again_on_its_data() {
@@ -19,6 +22,120 @@ async fn a_node_ends_with_status_zero_on_sigterm_and_starts_again_on_its_data() 
     let second = Node::start_with(options()).await;
     assert_eq!(second.admin_password, password);
     assert!(!second.admin_token().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_management_request_that_is_open_when_the_node_is_stopped_gets_its_answer() {
+    let mut node = Node::start_with(Options {
+        environment: vec![(
+            "HEADGATE__LISTEN__MANAGEMENT_HTTP".to_owned(),
+            "127.0.0.1:0".to_owned(),
+        )],
+        ..Options::default()
+    })
+    .await;
+    let address = node.management_http().replace("http://", "");
+    let form = "grant_type=client_credentials&client_id=a&client_secret=b";
+    let mut wire = Wire::open(&address).await;
+    wire.send(format!(
+        "POST /oauth2/token HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n",
+        form.len()
+    ))
+    .await;
+    assert_eq!(wire.reply().await.status, 100, "its handler reads the body");
+    let answered = async {
+        eventually(10, "no more connections", || async {
+            let connected = tokio::net::TcpStream::connect(&address).await;
+            connected.is_err().then_some(())
+        })
+        .await;
+        wire.send(form).await;
+        wire.reply().await
+    };
+    let (code, reply) = tokio::join!(node.terminate(), answered);
+    assert_eq!(reply.status, 401, "{reply:?}");
+    assert!(reply.body.contains("invalid_client"), "{reply:?}");
+    assert_eq!(code, Some(0));
+}
+
+/// A node that is started by hand: whatever it says goes to a file.
+fn by_hand(dir: &Path) -> Command {
+    let said = std::fs::File::create(dir.join("said")).expect("a file");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_headgate"));
+    command
+        .args(["start", "--data-dir"])
+        .arg(dir.join("data"))
+        .env("HEADGATE__LISTEN__MANAGEMENT", "127.0.0.1:0")
+        .env("HEADGATE__LISTEN__INGRESS_HTTP", "off")
+        .env("HEADGATE__LISTEN__INGRESS_HTTPS", "127.0.0.1:0")
+        .stdout(Stdio::null())
+        .stderr(said);
+    command
+}
+
+#[tokio::test]
+async fn a_node_that_is_asked_to_stop_while_it_starts_ends_with_status_zero() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut child = by_hand(dir.path()).spawn().expect("the binary");
+    // The directory is there long before the keys that a first start makes.
+    let data = dir.path().join("data");
+    eventually(30, "the start is under way", || async {
+        data.exists().then_some(())
+    })
+    .await;
+    let killed = Command::new("kill").arg(child.id().to_string()).status();
+    assert!(killed.expect("kill").success());
+    let status = child.wait().expect("its end");
+    let said = std::fs::read_to_string(dir.path().join("said")).unwrap_or_default();
+    assert_eq!(status.code(), Some(0), "{said}");
+}
+
+#[tokio::test]
+async fn a_second_process_on_a_data_directory_is_refused_and_names_it() {
+    let node = Node::start().await;
+    let mut second = by_hand(&node.dir);
+    let status = second.status().expect("the binary");
+    assert!(!status.success());
+    let said = std::fs::read_to_string(node.dir.join("said")).expect("what it said");
+    let named = node.dir.join("data").display().to_string();
+    assert!(
+        said.contains(&named) && said.contains("in use by another process"),
+        "{said}"
+    );
+    node.get("/readyz").send().await.expect(200);
+}
+
+#[tokio::test]
+async fn the_administrator_of_the_environment_is_made_once_and_ignored_from_then_on() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let options = |user: &str, password: &str| Options {
+        dir: Some(dir.path().to_owned()),
+        environment: vec![
+            ("HEADGATE_ADMIN_USER".to_owned(), user.to_owned()),
+            ("HEADGATE_ADMIN_PASSWORD".to_owned(), password.to_owned()),
+        ],
+        ..Options::default()
+    };
+    // With the tenant, as it is typed elsewhere.
+    let mut first = Node::start_with(options("root@carbon.super", "open-sesame")).await;
+    let token = first.user_token("root", "open-sesame", "apim:admin").await;
+    assert!(!token.is_empty());
+    assert!(!dir.path().join("data/admin-password").exists());
+    assert_eq!(first.terminate().await, Some(0));
+    drop(first);
+    let second = Node::start_with(options("other", "another-word")).await;
+    for (user, password, status) in [
+        ("root", "open-sesame", 200),
+        ("root", "another-word", 401),
+        ("other", "another-word", 401),
+    ] {
+        let call = second.post("/client-registration/v0.17/register");
+        let call = call.basic(user, password);
+        let body = serde_json::json!({"clientName": "again"});
+        call.json(&body).send().await.expect(status);
+    }
+    assert!(!dir.path().join("data/admin-password").exists());
 }
 
 #[tokio::test]

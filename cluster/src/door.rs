@@ -1,9 +1,9 @@
 //! The location-transparent way to ask: a typed request goes in, its reply comes out, and the
 //! caller never learns on which node the actor lives.
 //!
-//! Today every door opens to an actor of this process. With `HEADGATE_ENCODE_ASKS=1` (and in the
-//! second pass of the test command) each request and reply is encoded and decoded on the way, so
-//! that the wire can come behind the door without touching a caller.
+//! Today every door opens to an actor of this process. With the setting `node.encode_asks`, as in
+//! the second pass of the test command, each request and reply is encoded and decoded on the way,
+//! so that the wire can come behind the door without touching a caller.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

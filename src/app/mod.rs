@@ -45,11 +45,18 @@ pub(crate) struct Node {
 pub(crate) async fn start(config: Config) -> anyhow::Result<Node> {
     // Before anything is written: a busy port must leave no trace.
     let listeners = Listeners::bind(&config.listen).await?;
-    let data = DataDir::open(&config.node.data_dir)?;
+    start_on(listeners, config).await
+}
+
+/// Starts a node on listeners that are bound.
+pub(crate) async fn start_on(listeners: Listeners, config: Config) -> anyhow::Result<Node> {
+    // Whatever is made from now on, the databases among it, is its owner's alone.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     telemetry::start(&config.log)?;
+    let data = DataDir::open(&config.node.data_dir)?;
     let recorded = telemetry::metrics()?;
     let system = System::new(Clock::system(), config.node.encode_asks);
-    let tls = tls::server_tls(&data)?;
+    let tls = tls::server_tls(&data, &config.listen.addresses())?;
     let databases = Databases::open(&config, &data).await?;
     clock::compare_with_last_change(system.clock.now_ms(), databases.last_change_ms().await?);
     let components = Components::describe(&system, &config, &data, &databases).await?;

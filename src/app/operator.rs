@@ -1,11 +1,12 @@
 //! The first administrator, and the credential by which commands on this machine reach the node.
 
+use std::env::VarError;
 use std::io::Write as _;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 
-use actors::key_manager::KeyManagerHandle;
 use actors::key_manager::command::NewUser;
+use actors::key_manager::{KeyManagerHandle, bare_name};
 use domain::api::SUPER_TENANT;
 use domain::role;
 
@@ -21,8 +22,9 @@ pub(super) async fn ensure_administrator(
     if key_manager.has_administrator(SUPER_TENANT).await? {
         return Ok(());
     }
-    let name = std::env::var("HEADGATE_ADMIN_USER").unwrap_or_else(|_| "admin".to_owned());
-    let given = std::env::var("HEADGATE_ADMIN_PASSWORD").ok();
+    let name = variable("HEADGATE_ADMIN_USER")?.unwrap_or_else(|| "admin".to_owned());
+    let name = bare_name(&name).to_owned();
+    let given = variable("HEADGATE_ADMIN_PASSWORD")?;
     let generated = given.is_none();
     let password = given.unwrap_or_else(random_secret);
     let kept = data.join("admin-password");
@@ -52,6 +54,15 @@ pub(super) async fn ensure_administrator(
         );
     }
     Ok(())
+}
+
+/// A variable of the environment; one that is no text is not as good as none.
+fn variable(name: &str) -> anyhow::Result<Option<String>> {
+    match std::env::var(name) {
+        Ok(text) => Ok(Some(text)),
+        Err(VarError::NotPresent) => Ok(None),
+        Err(VarError::NotUnicode(_)) => bail!("environment {name}: is no text (UTF-8)"),
+    }
 }
 
 /// Writes a fresh credential for commands on this machine; gives its hash.

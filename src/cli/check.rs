@@ -16,7 +16,7 @@ pub(crate) struct Check {
 }
 
 pub(super) fn run(check: &Check) -> anyhow::Result<ExitCode> {
-    let config = Config::load(&check.flags, std::env::vars())?;
+    let config = Config::load(&check.flags, std::env::vars_os())?;
     match check.output {
         Output::Json => {
             let values = config.effective.iter().map(|value| {

@@ -4,6 +4,7 @@ mod actors;
 mod check;
 mod demo;
 mod password;
+mod pinned;
 mod remote;
 pub(crate) mod sample_backend;
 pub(crate) mod signals;

@@ -3,13 +3,14 @@
 //! Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no node answers, 4 not ready.
 
 use std::io::{self, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use serde_json::Value;
 
-use super::Output;
+use super::{Output, pinned};
 use crate::client::{Answer, Call, Client};
 use crate::listeners::Ports;
 
@@ -87,16 +88,17 @@ impl Target {
         let file = self.data_dir.join(CREDENTIAL);
         let token = std::fs::read_to_string(&file)
             .with_context(|| format!("{} cannot be read", file.display()))?;
-        let address = ports.management;
-        let base = match address.ip() {
-            ip if ip.is_loopback() || ip.is_unspecified() => {
-                format!("https://localhost:{}", address.port())
-            }
-            _ => format!("https://{address}"),
-        };
+        let mut address = ports.management;
+        // Listening everywhere is listening on loopback, of the same family.
+        match address.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+            IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+            _ => {}
+        }
+        let server = self.data_dir.join("tls/server.pem");
         Ok(Remote {
-            client: Client::trusting(&ca)?,
-            base,
+            client: Client::with_tls(pinned::config(&ca, &server)?, None),
+            base: format!("https://{address}"),
             token: token.trim().to_owned(),
         })
     }

@@ -2,15 +2,21 @@
 
 use std::process::ExitCode;
 
-use super::signals::stop_asked;
+use super::signals::Asked;
 use crate::app;
 use crate::config::{Config, Flags};
 
 pub(super) fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
-    let config = Config::load(flags, std::env::vars())?;
+    let config = Config::load(flags, std::env::vars_os())?;
     super::runtime()?.block_on(async {
-        let node = app::start(config).await?;
-        stop_asked().await?;
+        // Before the start, which may take a while: being asked to stop is no failure.
+        let mut asked = std::pin::pin!(Asked::listen()?.stop());
+        let node = tokio::select! {
+            node = app::start(config) => node?,
+            // What a start leaves half done the next one finishes, as after a crash.
+            () = &mut asked => return Ok(ExitCode::SUCCESS),
+        };
+        asked.await;
         tracing::info!("stopping: no new requests, open ones may end");
         node.stop().await;
         Ok(ExitCode::SUCCESS)

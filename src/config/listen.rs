@@ -1,6 +1,6 @@
 //! `[listen]`: addresses and ports. `port_offset` shifts every port that is not 0.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::read;
 use super::source::{ConfigError, Source};
@@ -37,6 +37,12 @@ impl Listen {
             ingress_https: source.take("listen.ingress_https", "0.0.0.0:8243", some)?,
             port_offset: offset,
         })
+    }
+
+    /// The addresses where TLS is spoken.
+    pub(crate) fn addresses(&self) -> Vec<IpAddr> {
+        let all = std::iter::once(self.management).chain(self.ingress_https);
+        all.map(|address| address.ip()).collect()
     }
 }
 

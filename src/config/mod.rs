@@ -12,6 +12,7 @@ mod source;
 mod tests;
 mod usage;
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 pub(crate) use database::Databases;
@@ -65,18 +66,30 @@ impl Config {
     /// Reads the configuration that `flags`, the environment and the file make together.
     pub(crate) fn load(
         flags: &Flags,
-        environment: impl Iterator<Item = (String, String)>,
+        environment: impl Iterator<Item = (OsString, OsString)>,
     ) -> Result<Self, ConfigError> {
-        let mut source = Source::default();
-        if let Some(path) = &flags.config {
-            let text = std::fs::read_to_string(path).map_err(|error| ConfigError {
+        let text = match &flags.config {
+            None => String::new(),
+            Some(path) => std::fs::read_to_string(path).map_err(|error| ConfigError {
                 origin: Origin::Flag("--config"),
                 key: path.display().to_string(),
                 problem: error.to_string(),
-            })?;
-            source.file(path, &text)?;
+            })?,
+        };
+        Self::load_text(flags, &text, environment)
+    }
+
+    /// The same with a file that holds `text`, whether it is there or not.
+    pub(crate) fn load_text(
+        flags: &Flags,
+        text: &str,
+        environment: impl Iterator<Item = (OsString, OsString)>,
+    ) -> Result<Self, ConfigError> {
+        let mut source = Source::default();
+        if let Some(path) = &flags.config {
+            source.file(path, text)?;
         }
-        source.environment(environment);
+        source.environment(environment)?;
         source.flag("--data-dir", "node.data_dir", flags.data_dir.clone());
         source.flag("--roles", "node.roles", flags.roles.clone());
         source.flag("--node", "node.name", flags.node.clone());

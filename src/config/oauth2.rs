@@ -21,7 +21,11 @@ pub(crate) struct Oauth2 {
 
 impl Oauth2 {
     pub(super) fn read(source: &mut Source, listen: &Listen) -> Result<Self, ConfigError> {
-        let port = 9443_u16.saturating_add(listen.port_offset);
+        // A port that the system chooses is not known yet: then the issuer keeps the usual one.
+        let port = match listen.management.port() {
+            0 => 9443_u16.saturating_add(listen.port_offset),
+            port => port,
+        };
         let issuer = format!("https://localhost:{port}/oauth2/token");
         let mut seconds = |key: &str, default| source.take(key, default, read::seconds);
         let access_token_seconds = seconds("oauth2.access_token_seconds", "3600")?;

@@ -2,6 +2,7 @@
 //! Every value remembers its origin, and a key that no section asked for is an error.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -103,13 +104,33 @@ impl Source {
     }
 
     /// Adds the variables that begin with `HEADGATE__`.
-    pub(crate) fn environment(&mut self, variables: impl Iterator<Item = (String, String)>) {
+    /// Others may be no text; these must be.
+    pub(crate) fn environment(
+        &mut self,
+        variables: impl Iterator<Item = (OsString, OsString)>,
+    ) -> Result<(), ConfigError> {
         for (name, value) in variables {
-            if let Some(key) = name.strip_prefix(PREFIX) {
-                let key = key.to_ascii_lowercase().replace("__", ".");
-                self.values.insert(key, (value, Origin::Environment(name)));
+            if !name.as_encoded_bytes().starts_with(PREFIX.as_bytes()) {
+                continue;
+            }
+            let shown = name.to_string_lossy().into_owned();
+            let key = shown.strip_prefix(PREFIX).unwrap_or_default();
+            let key = key.to_ascii_lowercase().replace("__", ".");
+            let origin = Origin::Environment(shown);
+            match (name.into_string(), value.into_string()) {
+                (Ok(_), Ok(value)) => {
+                    self.values.insert(key, (value, origin));
+                }
+                _ => {
+                    return Err(ConfigError {
+                        origin,
+                        key,
+                        problem: "is no text (UTF-8)".to_owned(),
+                    });
+                }
             }
         }
+        Ok(())
     }
 
     /// Adds a flag's value.
@@ -205,15 +226,32 @@ fn line_of(text: &str, at: usize) -> usize {
     before.bytes().filter(|&byte| byte == b'\n').count() + 1
 }
 
-/// A database URL without its password: what `headgate check` prints is copied into tickets.
+/// A database URL without its passwords, before the host and among the parameters: what `headgate
+/// check` prints is copied into tickets.
 fn without_password(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return text.to_owned();
+    };
+    let (rest, parameters) = match rest.split_once('?') {
+        Some((rest, parameters)) => (rest, Some(parameters)),
+        None => (rest, None),
+    };
     let hidden = || {
-        let (scheme, rest) = text.split_once("://")?;
         let (user, host) = rest.rsplit_once('@')?;
         let (user, _) = user.split_once(':')?;
-        Some(format!("{scheme}://{user}:***@{host}"))
+        Some(format!("{user}:***@{host}"))
     };
-    hidden().unwrap_or_else(|| text.to_owned())
+    let mut shown = format!("{scheme}://{}", hidden().unwrap_or_else(|| rest.to_owned()));
+    for (n, parameter) in parameters.iter().flat_map(|all| all.split('&')).enumerate() {
+        shown.push(if n == 0 { '?' } else { '&' });
+        match parameter.split_once('=') {
+            Some((name, _)) if name.to_ascii_lowercase().contains("password") => {
+                shown.push_str(&format!("{name}=***"));
+            }
+            _ => shown.push_str(parameter),
+        }
+    }
+    shown
 }
 
 /// Edit distance (insertions, deletions, substitutions).

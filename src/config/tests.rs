@@ -7,8 +7,8 @@ fn load(toml: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError>
     source.file(Path::new("conf/headgate.toml"), toml)?;
     let pairs = environment
         .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-    source.environment(pairs);
+        .map(|(name, value)| (OsString::from(name), OsString::from(value)));
+    source.environment(pairs)?;
     Config::read(source, Some(Path::new("conf/headgate.toml")))
 }
 
@@ -66,6 +66,25 @@ fn the_offset_shifts_every_port_but_zero_and_never_beyond_the_last() {
 }
 
 #[test]
+fn the_issuer_is_where_management_is_configured_to_listen() {
+    let config = load("[listen]\nmanagement = \"127.0.0.1:7443\"\n", &[]).unwrap();
+    assert_eq!(config.oauth2.issuer, "https://localhost:7443/oauth2/token");
+}
+
+#[test]
+fn a_variable_of_ours_that_is_no_text_is_named_and_another_is_passed_over() {
+    use std::os::unix::ffi::OsStringExt as _;
+    let odd = || OsString::from_vec(vec![0xff]);
+    let read = |name: &str| {
+        let mut source = Source::default();
+        source.environment(std::iter::once((OsString::from(name), odd())))
+    };
+    assert_eq!(read("LS_COLORS"), Ok(()));
+    let error = read("HEADGATE__NODE__NAME").unwrap_err().to_string();
+    assert!(error.contains("HEADGATE__NODE__NAME: node.name"), "{error}");
+}
+
+#[test]
 fn a_relative_data_directory_in_a_file_lies_beside_that_file() {
     let config = load("[node]\ndata_dir = \"data\"\n", &[]).unwrap();
     assert_eq!(config.node.data_dir, Path::new("conf/data"));
@@ -106,6 +125,13 @@ fn a_database_password_is_not_shown() {
         .iter()
         .find(|value| value.key == "database.apim.url");
     assert_eq!(shown.unwrap().value, "postgres://hg:***@db/apim");
+    let config = load(
+        "[database.apim]\nurl = \"postgres://db/apim?user=hg&password=sesame&sslmode=require\"\n",
+        &[],
+    )
+    .unwrap();
+    let shown: String = config.effective.iter().map(|v| v.value.as_str()).collect();
+    assert!(shown.contains("postgres://db/apim?user=hg&password=***&sslmode=require"));
 }
 
 #[test]

@@ -1,13 +1,17 @@
 //! TLS from the data directory: a certificate authority of the node's own, made once, and a
-//! server certificate under it, made anew at a start when the machine's names have changed.
+//! server certificate under it, made anew at a start when the machine's names have changed. What an
+//! operator has put there is used as it is.
 
 mod certificate;
 
 use std::fs;
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use actors::key_manager::hash_hex;
+use anyhow::{Context as _, ensure};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
@@ -29,10 +33,10 @@ pub(crate) struct ServerTls {
     pub(crate) certificate: Arc<ServerCertificate>,
 }
 
-/// TLS for the listeners.
-pub(crate) fn server_tls(data: &DataDir) -> anyhow::Result<ServerTls> {
+/// TLS for the listeners at `addresses`.
+pub(crate) fn server_tls(data: &DataDir, addresses: &[IpAddr]) -> anyhow::Result<ServerTls> {
     let ca = authority(data)?;
-    let (chain, key) = server_certificate(data, &ca)?;
+    let (chain, key) = server_certificate(data, &ca, &names_of_this_machine(addresses))?;
     let certificate = ServerCertificate::load(chain, key)?;
     let resolver = Arc::clone(&certificate);
     let mut config = rustls::ServerConfig::builder()
@@ -47,17 +51,24 @@ pub(crate) fn server_tls(data: &DataDir) -> anyhow::Result<ServerTls> {
 
 struct Authority {
     pem: String,
-    key: KeyPair,
+    /// None when `ca.pem` is there alone: it can be trusted, but nothing can be made under it.
+    key: Option<KeyPair>,
 }
 
-/// Reads the authority, or makes it on the first start.
+/// Reads the authority, or makes it on the first start. A `ca.pem` that is there is what clients
+/// trust, so it is never replaced.
 fn authority(data: &DataDir) -> anyhow::Result<Authority> {
     let (certificate, key) = (data.join("ca.pem"), data.join("tls/ca-key.pem"));
-    if certificate.exists() && key.exists() {
+    let known = match key.exists() {
+        true => Some(
+            KeyPair::from_pem(&fs::read_to_string(&key)?)
+                .context("tls/ca-key.pem is no private key")?,
+        ),
+        false => None,
+    };
+    if certificate.exists() {
         let pem = fs::read_to_string(&certificate)?;
-        let key = KeyPair::from_pem(&fs::read_to_string(&key)?)
-            .context("tls/ca-key.pem is no private key")?;
-        return Ok(Authority { pem, key });
+        return Ok(Authority { pem, key: known });
     }
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -65,41 +76,118 @@ fn authority(data: &DataDir) -> anyhow::Result<Authority> {
     params
         .distinguished_name
         .push(DnType::CommonName, "Headgate node authority");
-    let pair = KeyPair::generate()?;
+    // A key that is there is kept: what it has signed stays good.
+    let pair = match known {
+        Some(pair) => pair,
+        None => {
+            let pair = KeyPair::generate()?;
+            write_file(&key, 0o600, pair.serialize_pem().as_bytes())?;
+            pair
+        }
+    };
     let pem = params.self_signed(&pair)?.pem();
-    write_file(&key, 0o600, pair.serialize_pem().as_bytes())?;
     write_file(&certificate, 0o644, pem.as_bytes())?;
-    Ok(Authority { pem, key: pair })
+    Ok(Authority {
+        pem,
+        key: Some(pair),
+    })
 }
 
-/// Where the server certificate and its key lie; both are made when they are missing or for
-/// other names than the machine's.
-fn server_certificate(data: &DataDir, authority: &Authority) -> anyhow::Result<(PathBuf, PathBuf)> {
+/// Where the server certificate and its key lie. Both are made when they are missing, and made
+/// anew for other names, unless somebody else has put one of them there.
+fn server_certificate(
+    data: &DataDir,
+    authority: &Authority,
+    names: &[String],
+) -> anyhow::Result<(PathBuf, PathBuf)> {
     let (certificate, key) = (data.join("tls/server.pem"), data.join("tls/server-key.pem"));
-    let names = data.join("tls/server-names");
-    let wanted = names_of_this_machine();
-    let stands = certificate.exists()
-        && key.exists()
-        && fs::read_to_string(&names).is_ok_and(|made_for| made_for == wanted.join("\n"));
-    if !stands {
-        let mut params = CertificateParams::new(wanted.clone())?;
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "Headgate node");
-        let pair = KeyPair::generate()?;
-        let issuer = Issuer::from_ca_cert_pem(&authority.pem, &authority.key)
-            .context("ca.pem is no certificate")?;
-        let pem = params.signed_by(&pair, &issuer)?.pem();
-        write_file(&key, 0o600, pair.serialize_pem().as_bytes())?;
-        write_file(&certificate, 0o644, pem.as_bytes())?;
-        write_file(&names, 0o644, wanted.join("\n").as_bytes())?;
+    let made_for = data.join("tls/server-names");
+    let (made, names_text) = (Made::read(data), names.join("\n"));
+    if !made.is_ours(&certificate) || !made.is_ours(&key) {
+        return Ok((certificate, key));
     }
+    let complete = certificate.exists() && key.exists();
+    if complete && fs::read_to_string(&made_for).is_ok_and(|made_for| made_for == names_text) {
+        return Ok((certificate, key));
+    }
+    let Some(signer) = &authority.key else {
+        ensure!(
+            complete,
+            "tls/ca-key.pem is gone, so that no server certificate can be made under ca.pem: put \
+             it back, or put a certificate of your own into tls/server.pem and its key into \
+             tls/server-key.pem"
+        );
+        tracing::warn!(
+            "the server's certificate is not for the machine's names of now, and no other can be \
+             made: tls/ca-key.pem is gone"
+        );
+        return Ok((certificate, key));
+    };
+    let mut params = CertificateParams::new(names.to_vec())?;
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "Headgate node");
+    let pair = KeyPair::generate()?;
+    let issuer =
+        Issuer::from_ca_cert_pem(&authority.pem, signer).context("ca.pem is no certificate")?;
+    let (pem, secret) = (
+        params.signed_by(&pair, &issuer)?.pem(),
+        pair.serialize_pem(),
+    );
+    // First what tells them as ours: a crash in between must not make them somebody else's.
+    made.with([&pem, &secret]).write(data)?;
+    write_file(&key, 0o600, secret.as_bytes())?;
+    write_file(&certificate, 0o644, pem.as_bytes())?;
+    write_file(&made_for, 0o644, names_text.as_bytes())?;
     Ok((certificate, key))
 }
 
-fn names_of_this_machine() -> Vec<String> {
+/// The fingerprints of what this node has made, latest last: other files are an operator's own.
+struct Made(Vec<String>);
+
+// === impl Made ===
+
+impl Made {
+    const FILE: &str = "tls/server-made";
+    /// The last pair, the one before, and what crashes have left.
+    const KEPT: usize = 16;
+
+    fn read(data: &DataDir) -> Self {
+        let text = fs::read_to_string(data.join(Self::FILE)).unwrap_or_default();
+        Self(text.lines().map(str::to_owned).collect())
+    }
+
+    fn with(mut self, files: [&str; 2]) -> Self {
+        self.0.extend(files.map(hash_hex));
+        let surplus = self.0.len().saturating_sub(Self::KEPT);
+        self.0.drain(..surplus);
+        self
+    }
+
+    fn write(&self, data: &DataDir) -> anyhow::Result<()> {
+        write_file(&data.join(Self::FILE), 0o600, self.0.join("\n").as_bytes())
+    }
+
+    /// Whether a file is not there or as it was made.
+    fn is_ours(&self, path: &Path) -> bool {
+        match fs::read_to_string(path) {
+            Ok(text) => self.0.contains(&hash_hex(&text)),
+            Err(error) => error.kind() == ErrorKind::NotFound,
+        }
+    }
+}
+
+/// What callers may call this machine by: `localhost`, its own name, and the `addresses` it listens
+/// at, as far as they are certain ones.
+fn names_of_this_machine(addresses: &[IpAddr]) -> Vec<String> {
     let mut names: Vec<String> = NAMES.map(str::to_owned).to_vec();
+    for address in addresses.iter().filter(|ip| !ip.is_unspecified()) {
+        let address = address.to_string();
+        if !names.contains(&address) {
+            names.push(address);
+        }
+    }
     let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host = host.trim().to_ascii_lowercase();
     let usable = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
@@ -107,4 +195,69 @@ fn names_of_this_machine() -> Vec<String> {
         names.push(host);
     }
     names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    fn contents(data: &DataDir) -> [String; 2] {
+        ["tls/server.pem", "tls/server-key.pem"]
+            .map(|name| fs::read_to_string(data.join(name)).unwrap_or_default())
+    }
+
+    fn own_pair(data: &DataDir) -> [String; 2] {
+        let made = rcgen::generate_simple_self_signed(["own".to_owned()]).unwrap();
+        let pair = [made.cert.pem(), made.signing_key.serialize_pem()];
+        fs::write(data.join("tls/server.pem"), &pair[0]).unwrap();
+        fs::write(data.join("tls/server-key.pem"), &pair[1]).unwrap();
+        pair
+    }
+
+    #[test]
+    fn what_was_made_follows_the_names_and_what_an_operator_put_there_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::open(&dir.path().join("data")).unwrap();
+        let ca = authority(&data).unwrap();
+        server_certificate(&data, &ca, &names(&["first"])).unwrap();
+        let first = contents(&data);
+        server_certificate(&data, &ca, &names(&["first"])).unwrap();
+        assert_eq!(contents(&data), first);
+        server_certificate(&data, &ca, &names(&["second"])).unwrap();
+        assert_ne!(contents(&data), first);
+        let own = own_pair(&data);
+        server_certificate(&data, &ca, &names(&["third"])).unwrap();
+        assert_eq!(contents(&data), own);
+    }
+
+    #[test]
+    fn a_certificate_placed_before_the_first_start_is_used() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::open(&dir.path().join("data")).unwrap();
+        let own = own_pair(&data);
+        server_tls(&data, &[]).unwrap();
+        assert_eq!(contents(&data), own);
+    }
+
+    #[test]
+    fn an_authority_without_its_key_is_never_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::open(&dir.path().join("data")).unwrap();
+        server_tls(&data, &[]).unwrap();
+        let (pem, made) = (
+            fs::read_to_string(data.join("ca.pem")).unwrap(),
+            contents(&data),
+        );
+        fs::remove_file(data.join("tls/ca-key.pem")).unwrap();
+        server_tls(&data, &["192.0.2.7".parse().unwrap()]).unwrap();
+        assert_eq!(fs::read_to_string(data.join("ca.pem")).unwrap(), pem);
+        assert_eq!(contents(&data), made);
+        fs::remove_file(data.join("tls/server.pem")).unwrap();
+        let refused = server_tls(&data, &[]).unwrap_err().to_string();
+        assert!(refused.contains("tls/ca-key.pem is gone"), "{refused}");
+    }
 }

@@ -133,6 +133,16 @@ fn orders_about_tokens_and_clients_keep_their_bytes() {
 }
 
 #[test]
+fn a_registration_keeps_its_bytes() {
+    Frozen::default()
+        .request(
+            &Command::RegisterClient(client(TokenType::Jwt)),
+            "0103000100000014120174016e016f01016701630001fb201c000000",
+        )
+        .hold();
+}
+
+#[test]
 fn orders_about_people_keep_their_bytes() {
     let (tenant, id) = (text("t"), text("i"));
     let create = Command::CreateUser(NewUser {
@@ -239,6 +249,7 @@ fn refusals_keep_their_bytes() {
         Refused::Oauth(OauthRefusal::InvalidClient, text("w")),
         Refused::Oauth(OauthRefusal::InvalidGrant, text("w")),
         Refused::Oauth(OauthRefusal::UnauthorizedClient, text("w")),
+        Refused::Oauth(OauthRefusal::InvalidScope, text("w")),
         Refused::BadField {
             field: text("f"),
             problem: text("p"),
@@ -251,6 +262,7 @@ fn refusals_keep_their_bytes() {
         "01030001000000050100000177",
         "01030001000000050100010177",
         "01030001000000050100020177",
+        "01030001000000050100030177",
         "0103000100000006010101660170",
         "010300010000000401020164",
         "01030001000000040103016e",

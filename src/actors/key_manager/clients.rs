@@ -8,15 +8,19 @@ use storage::apim::{grants, revocations};
 use super::command::{Client, NewClient, Outcome, Refused};
 use super::desk::{Desk, new_id, new_secret};
 use super::handle::hash_hex;
+use super::settled::{Done, Halt};
+
+/// How long the secret before goes on when a client is registered again, milliseconds: whoever else
+/// goes by that registration has a day to fetch the new one.
+const PREVIOUS_SECRET_MS: i64 = 24 * 3_600 * 1_000;
 
 impl Desk {
     /// Makes a client with a secret that is shown this once.
-    pub(super) async fn create_client(&self, details: NewClient) -> Result<Outcome, Refused> {
+    pub(super) async fn create_client(&self, details: NewClient) -> Result<Done, Halt> {
         if details.name.contains(char::is_control) {
-            return Err(Refused::BadField {
-                field: "name".to_owned(),
-                problem: "must not hold control characters".to_owned(),
-            });
+            let problem = "must not hold control characters".to_owned();
+            let field = "name".to_owned();
+            return Err(Refused::BadField { field, problem }.into());
         }
         let secret = new_secret()?;
         let client = Client {
@@ -31,20 +35,64 @@ impl Desk {
         let row = stored(&client, hash_hex(&secret), self.clock.now_ms());
         let mut write = self.apim.write("apim.clients.create").await?;
         oauth_clients::create(&mut write, &row).await?;
-        let (key, tenant) = (client.consumer_key.clone(), row.tenant);
-        self.client_changed(write, &tenant, key).await?;
+        let n = self.commit_client(write, &client).await?;
         // Asked after the commit: a removal of the owner that came before it has not seen the
         // client, and any later one will (S3). What cannot be asked undoes nothing.
         let owner = &client.details.owner;
-        if let Ok(None) = self.roles_of(&tenant, owner).await {
-            self.delete_clients(std::slice::from_ref(&client.consumer_key))
-                .await?;
-            return Err(Refused::NotFound(format!("user {owner}")));
+        if let Ok(None) = self.roles_of(&row.tenant, owner).await {
+            let removed = self.delete_clients(std::slice::from_ref(&client.consumer_key));
+            return Err(Halt {
+                refused: Refused::NotFound(format!("user {owner}")),
+                n: removed.await?.n,
+            });
         }
-        Ok(Outcome::Client {
-            client,
-            secret: Some(secret),
-        })
+        Ok(with_secret(client, secret, n))
+    }
+
+    /// Makes a client, or changes the owner's one of that name, in one transaction with a new
+    /// secret: of two that register at once, each is told a secret that works.
+    pub(super) async fn register_client(&self, details: NewClient) -> Result<Done, Halt> {
+        match self.renew_client(&details).await? {
+            Some(done) => Ok(done),
+            None => match self.create_client(details.clone()).await {
+                // Another node registered the same name in between.
+                Err(Halt {
+                    refused: Refused::Duplicate(_),
+                    ..
+                }) => {
+                    let renewed = self.renew_client(&details).await?;
+                    renewed.ok_or_else(|| Refused::Unavailable.into())
+                }
+                created => created,
+            },
+        }
+    }
+
+    /// Changes the client of that name and gives it a new secret; none when there is none.
+    async fn renew_client(&self, details: &NewClient) -> Result<Option<Done>, Halt> {
+        let (tenant, owner, name) = (&details.tenant, &details.owner, &details.name);
+        let mut read = self.apim.read().await?;
+        let known = oauth_clients::find_by_name(&mut read, tenant, owner, name).await?;
+        drop(read);
+        if known.is_none() {
+            return Ok(None);
+        }
+        let secret = new_secret()?;
+        let mut write = self.apim.write("apim.clients.register").await?;
+        let known = oauth_clients::lock_by_name(&mut write, tenant, owner, name).await?;
+        let Some(consumer_key) = known else {
+            return Ok(None);
+        };
+        let client = Client {
+            consumer_key,
+            details: details.clone(),
+        };
+        let (key, now) = (client.consumer_key.as_str(), self.clock.now_ms());
+        oauth_clients::update(&mut write, &stored(&client, String::new(), now)).await?;
+        let until = Some(now.saturating_add(PREVIOUS_SECRET_MS));
+        oauth_clients::update_secret(&mut write, key, &hash_hex(&secret), until).await?;
+        let n = self.commit_client(write, &client).await?;
+        Ok(Some(with_secret(client, secret, n)))
     }
 
     /// A client by consumer key.
@@ -64,43 +112,37 @@ impl Desk {
         found(oauth_clients::find_by_name(&mut read, tenant, owner, name).await?)
     }
 
-    /// Changes what may be chosen of a client.
-    pub(super) async fn update_client(&self, client: Client) -> Result<Outcome, Refused> {
-        let mut read = self.apim.read().await?;
-        let known = oauth_clients::find(&mut read, &client.consumer_key).await?;
-        drop(read);
-        let known = known.ok_or_else(|| Refused::NotFound("client".to_owned()))?;
-        let row = stored(&client, known.secret_hash, known.created_at_ms);
+    /// Changes what may be chosen of a client; its secret stays.
+    pub(super) async fn update_client(&self, client: Client) -> Result<Done, Halt> {
+        let row = stored(&client, String::new(), self.clock.now_ms());
         let mut write = self.apim.write("apim.clients.update").await?;
         oauth_clients::update(&mut write, &row).await?;
-        let key = client.consumer_key.clone();
-        self.client_changed(write, &known.tenant, key).await?;
-        Ok(Outcome::Client {
-            client,
-            secret: None,
+        let n = self.commit_client(write, &client).await?;
+        Ok(Done {
+            outcome: Outcome::Client {
+                client,
+                secret: None,
+            },
+            n: Some(n),
         })
     }
 
-    /// Replaces a client's secret; tokens that were issued go on.
-    pub(super) async fn regenerate_secret(&self, key: &str) -> Result<Outcome, Refused> {
+    /// Replaces a client's secret, and with it the one before; tokens that were issued go on.
+    pub(super) async fn regenerate_secret(&self, key: &str) -> Result<Done, Halt> {
         let mut read = self.apim.read().await?;
         let known = oauth_clients::find(&mut read, key).await?;
         drop(read);
-        let mut known = known.ok_or_else(|| Refused::NotFound("client".to_owned()))?;
+        let client = known.as_ref().map(shown);
+        let client = client.ok_or_else(|| Refused::NotFound("client".to_owned()))?;
         let secret = new_secret()?;
-        known.secret_hash = hash_hex(&secret);
         let mut write = self.apim.write("apim.clients.regenerate_secret").await?;
-        oauth_clients::update(&mut write, &known).await?;
-        self.client_changed(write, &known.tenant, key.to_owned())
-            .await?;
-        Ok(Outcome::Client {
-            client: shown(&known),
-            secret: Some(secret),
-        })
+        oauth_clients::update_secret(&mut write, key, &hash_hex(&secret), None).await?;
+        let n = self.commit_client(write, &client).await?;
+        Ok(with_secret(client, secret, n))
     }
 
     /// Removes clients and ends what was issued to them, in one transaction.
-    pub(super) async fn delete_clients(&self, keys: &[String]) -> Result<Outcome, Refused> {
+    pub(super) async fn delete_clients(&self, keys: &[String]) -> Result<Done, Halt> {
         let now = self.clock.now_ms();
         let until_ms = self.everything_expired_by(now);
         let mut read = self.apim.read().await?;
@@ -123,7 +165,7 @@ impl Desk {
         }
         drop(read);
         let Some(tenant) = known.first().map(|client| client.tenant.clone()) else {
-            return Ok(Outcome::Yes);
+            return Ok(Outcome::Yes.into());
         };
         let mut write = self.apim.write("apim.clients.delete").await?;
         for client in &known {
@@ -137,24 +179,28 @@ impl Desk {
             };
             revocations::save_mark(&mut write, &mark).await?;
         }
-        let n = write.commit_with(&tenant, &changes, new_id, now).await?;
-        Ok(Outcome::Applied(self.feed.committed(n).await))
+        Ok(Done::at(
+            write.commit_with(&tenant, &changes, new_id, now).await?,
+        ))
     }
 
-    async fn client_changed(
-        &self,
-        write: storage::Write,
-        tenant: &str,
-        consumer_key: String,
-    ) -> Result<(), Refused> {
+    async fn commit_client(&self, write: storage::Write, client: &Client) -> Result<u64, Refused> {
         let change = Change::ClientChanged {
-            consumer_key,
+            consumer_key: client.consumer_key.clone(),
             application_id: None,
         };
-        let now = self.clock.now_ms();
-        let n = write.commit_with(tenant, &[change], new_id, now).await?;
-        self.feed.committed(n).await;
-        Ok(())
+        let (tenant, now) = (&client.details.tenant, self.clock.now_ms());
+        Ok(write.commit_with(tenant, &[change], new_id, now).await?)
+    }
+}
+
+fn with_secret(client: Client, secret: String, n: u64) -> Done {
+    Done {
+        outcome: Outcome::Client {
+            client,
+            secret: Some(secret),
+        },
+        n: Some(n),
     }
 }
 

@@ -97,6 +97,8 @@ pub enum Command {
     HasAdministrator(String),
     /// A refresh token by its text, looked at without using it.
     FindRefresh(String),
+    /// Makes a client, or changes the owner's one of that name; a new secret either way.
+    RegisterClient(NewClient),
 }
 
 /// What comes of a [`Command`].
@@ -164,6 +166,8 @@ pub enum OauthRefusal {
     InvalidGrant,
     /// The client may not use this grant type.
     UnauthorizedClient,
+    /// None of the scopes may be had.
+    InvalidScope,
 }
 
 /// A client and its secret.
@@ -332,6 +336,7 @@ impl std::fmt::Display for OauthRefusal {
             Self::InvalidClient => "invalid_client",
             Self::InvalidGrant => "invalid_grant",
             Self::UnauthorizedClient => "unauthorized_client",
+            Self::InvalidScope => "invalid_scope",
         })
     }
 }

@@ -13,6 +13,7 @@ use storage::{Database, StoreError};
 use super::command::Refused;
 use super::keys::Keys;
 use super::passwords::Passwords;
+use super::used_keys::UsedKeys;
 use crate::change_feed::ChangeFeedHandle;
 
 /// The longest life that a client may choose for its tokens, seconds: thirty days.
@@ -39,6 +40,7 @@ pub struct Desk {
     pub(super) settings: Arc<Settings>,
     pub(super) keys: Arc<Keys>,
     pub(super) passwords: Passwords,
+    pub(super) used_keys: Arc<UsedKeys>,
 }
 
 // === impl Desk ===
@@ -62,6 +64,7 @@ impl Desk {
             settings: Arc::new(settings),
             keys: Arc::new(keys),
             passwords,
+            used_keys: Arc::default(),
         }
     }
 

@@ -190,6 +190,16 @@ impl KeyManagerHandle {
         Ok((client, secret.ok_or(Refused::Unavailable)?))
     }
 
+    /// Makes a client, or changes the owner's one of that name; gives it with a new secret, which is
+    /// shown this once. The secret before goes on for a day.
+    ///
+    /// # Errors
+    /// [`Refused::BadField`], [`Refused::NotFound`] when the owner is gone.
+    pub async fn register_client(&self, wanted: NewClient) -> Result<(Client, String), Refused> {
+        let (client, secret) = client(self.command(Command::RegisterClient(wanted)).await?)?;
+        Ok((client, secret.ok_or(Refused::Unavailable)?))
+    }
+
     /// A client by consumer key.
     ///
     /// # Errors

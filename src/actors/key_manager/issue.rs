@@ -7,7 +7,7 @@ use uuid::{NoContext, Timestamp, Uuid};
 use domain::application::{KeyType, TokenType};
 use domain::change::MarkedSubject;
 use domain::scope;
-use domain::token::Claims;
+use domain::token::{Claims, TOKEN_LIMIT};
 use serde_json::json;
 use storage::apim::tokens::{AccessToken, RefreshToken};
 use storage::apim::{oauth_clients, tokens};
@@ -22,6 +22,7 @@ use super::command::{
 use super::desk::{Desk, after, bare_name, new_id, new_secret};
 use super::handle::hash_hex;
 use super::refresh_token;
+use super::settled::{Done, Halt};
 
 /// The key type of a client that serves no application.
 pub(super) const UNMAPPED: KeyType = KeyType::Production;
@@ -83,14 +84,19 @@ impl Ground {
 
 impl Desk {
     /// Issues a token.
-    pub(super) async fn issue(&self, request: TokenRequest) -> Result<Outcome, Refused> {
+    pub(super) async fn issue(&self, request: TokenRequest) -> Result<Done, Halt> {
         let client = self.authenticated(&request.client).await?;
         let ground = self.ground(client, request.grant).await?;
         let asked = match &ground.within {
             Some(within) if request.scopes.is_empty() => within.clone(),
             Some(within) => {
-                let within = |scope: &String| within.contains(scope);
-                request.scopes.into_iter().filter(within).collect()
+                let may = |scope: &String| within.contains(scope);
+                let asked: Vec<_> = request.scopes.into_iter().filter(may).collect();
+                if asked.is_empty() {
+                    let description = "none of the scopes belongs to the refresh token";
+                    return Err(invalid_scope(description).into());
+                }
+                asked
             }
             None => request.scopes,
         };
@@ -101,13 +107,15 @@ impl Desk {
         } else {
             details.access_token_seconds
         };
-        let chosen = request.validity_seconds.or(chosen);
-        let life = self.settings.access_life(chosen);
+        let configured = self.settings.access_life(chosen);
+        // What was configured for the client is its owner's bound: a request may only shorten it.
+        let asked_life = request.validity_seconds.filter(|seconds| *seconds > 0);
+        let life = asked_life.map_or(configured, |seconds| seconds.min(configured));
         self.write_tokens(&ground, scopes, life).await
     }
 
     /// Checks who asks, and on what ground.
-    async fn ground(&self, client: Client, grant: GrantType) -> Result<Ground, Refused> {
+    async fn ground(&self, client: Client, grant: GrantType) -> Result<Ground, Halt> {
         let wanted = match &grant {
             GrantType::ClientCredentials => "client_credentials",
             GrantType::Password { .. } => "password",
@@ -120,10 +128,8 @@ impl Desk {
             .any(|known| known == wanted)
         {
             let description = format!("the client may not use the grant type {wanted}");
-            return Err(Refused::Oauth(
-                OauthRefusal::UnauthorizedClient,
-                description,
-            ));
+            let refusal = OauthRefusal::UnauthorizedClient;
+            return Err(Refused::Oauth(refusal, description).into());
         }
         // Before anything else is read, so that a mark set meanwhile covers the token.
         let issued_at_ms = self.clock.now_ms();
@@ -146,7 +152,7 @@ impl Desk {
             } => {
                 let tenant = client.details.tenant.clone();
                 let name = self.checked_user(&tenant, &username, &password, address);
-                self.signed_in(client, name.await?).await
+                Ok(self.signed_in(client, name.await?).await?)
             }
             GrantType::RefreshToken(text) => self.refreshed(client, &text).await,
         }
@@ -181,7 +187,7 @@ impl Desk {
         })
     }
 
-    async fn refreshed(&self, client: Client, text: &str) -> Result<Ground, Refused> {
+    async fn refreshed(&self, client: Client, text: &str) -> Result<Ground, Halt> {
         let hash = hash_hex(text);
         let now = self.clock.now_ms();
         let gone = || invalid_grant("the refresh token is not valid");
@@ -196,7 +202,7 @@ impl Desk {
             return Err(self.replayed(&client, &found.session).await);
         }
         if ended || found.expires_at_ms <= now {
-            return Err(gone());
+            return Err(gone().into());
         }
         let roles = self.roles_of(&tenant, &found.username).await?;
         Ok(Ground {
@@ -213,14 +219,17 @@ impl Desk {
 
     /// A refresh token came twice: somebody holds a copy, so nobody may go on with this session
     /// (threat 7, RFC 9700 §4.14.2). Gives the refusal.
-    async fn replayed(&self, client: &Client, session: &str) -> Refused {
+    async fn replayed(&self, client: &Client, session: &str) -> Halt {
         tracing::warn!(client = %client.consumer_key,
             "refresh token was used twice, its session is ended");
         let tenant = &client.details.tenant;
         let ended = self.end_access(tenant, MarkedSubject::Session, session);
         match ended.await {
-            Ok(_) => invalid_grant("the refresh token is not valid"),
-            Err(refused) => refused,
+            Ok(done) => Halt {
+                refused: invalid_grant("the refresh token is not valid"),
+                n: done.n,
+            },
+            Err(halt) => halt,
         }
     }
 
@@ -238,7 +247,7 @@ impl Desk {
         ground: &Ground,
         scopes: Vec<String>,
         life: i64,
-    ) -> Result<Outcome, Refused> {
+    ) -> Result<Done, Halt> {
         let now = ground.issued_at_ms;
         let details = &ground.client.details;
         let opaque = details.token_type == TokenType::Oauth;
@@ -269,7 +278,9 @@ impl Desk {
             }
             if let Some(refresh) = &refresh_token {
                 let life = self.settings.refresh_life(details.refresh_token_seconds);
-                let token = ground.refresh_row(refresh, &scopes, life);
+                // As much as the one before, however little was asked for this time (RFC 6749 §6).
+                let kept = ground.within.as_ref().unwrap_or(&scopes);
+                let token = ground.refresh_row(refresh, kept, life);
                 tokens::create_refresh(&mut write, &token).await?;
             }
             write.commit().await?;
@@ -287,7 +298,8 @@ impl Desk {
             id_token,
             scopes,
             expires_in: life,
-        }))
+        })
+        .into())
     }
 
     async fn access_token(
@@ -317,7 +329,12 @@ impl Desk {
             nbf: Some(now_ms / 1_000),
             exp: (now_ms / 1_000).saturating_add(life),
         };
-        self.sign("at+jwt", claims.write()).await
+        let token = self.sign("at+jwt", claims.write()).await?;
+        if token.len() > TOKEN_LIMIT {
+            // Nobody would take it.
+            return Err(invalid_scope("the scopes do not fit into a token"));
+        }
+        Ok(token)
     }
 
     async fn identity(&self, ground: &Ground, now_ms: i64, life: i64) -> Result<String, Refused> {
@@ -347,7 +364,13 @@ impl Desk {
         let given = hash_hex(&secret.consumer_secret);
         // The same work for a client that is not there (threats 13, 15).
         let known = found.as_ref().map_or(NO_HASH, |client| &client.secret_hash);
-        let right = bool::from(known.as_bytes().ct_eq(given.as_bytes()));
+        let mut right = bool::from(known.as_bytes().ct_eq(given.as_bytes()));
+        if !right {
+            let (key, now) = (&secret.consumer_key, self.clock.now_ms());
+            let previous = oauth_clients::find_previous_secret(&mut read, key, now).await?;
+            let known = previous.as_deref().unwrap_or(NO_HASH);
+            right = bool::from(known.as_bytes().ct_eq(given.as_bytes()));
+        }
         match found {
             Some(client) if right => Ok(clients::shown(&client)),
             _ => Err(Refused::Oauth(
@@ -398,6 +421,10 @@ const fn kind(for_user: bool) -> &'static str {
     } else {
         "APPLICATION"
     }
+}
+
+fn invalid_scope(description: &str) -> Refused {
+    Refused::Oauth(OauthRefusal::InvalidScope, description.to_owned())
 }
 
 fn invalid_grant(description: &str) -> Refused {

@@ -21,8 +21,10 @@ mod people;
 mod refresh_token;
 mod relay;
 mod revoke;
+mod settled;
 #[cfg(test)]
 mod tests;
+mod used_keys;
 mod validate;
 mod worker;
 
@@ -117,7 +119,7 @@ fn by_clerk(command: &Command, of: usize) -> usize {
         Command::Revoke { client, .. } | Command::Authenticate(client) => {
             spread(&client.consumer_key, of)
         }
-        Command::CreateClient(client) => spread(&client.name, of),
+        Command::CreateClient(client) | Command::RegisterClient(client) => spread(&client.name, of),
         Command::FindClient(key) | Command::RegenerateSecret(key) | Command::FindRefresh(key) => {
             spread(key, of)
         }

@@ -1,6 +1,7 @@
 //! People: written in Shared together with an outbox row, and relayed into the change log of
 //! API-M before the answer leaves (C5).
 
+use domain::api::SUPER_TENANT;
 use domain::change::{Change, MarkedSubject};
 use domain::role;
 use storage::apim::tokens;
@@ -8,16 +9,17 @@ use storage::shared::{outbox, users};
 use storage::{StoreError, Write};
 
 use super::command::{NewUser, Outcome, Refused, User};
-use super::desk::{Desk, new_id};
+use super::desk::{Desk, bare_name, new_id};
+use super::settled::{Done, Halt};
 
 impl Desk {
     /// Makes a user.
-    pub(super) async fn create_user(&self, new: NewUser) -> Result<Outcome, Refused> {
+    pub(super) async fn create_user(&self, new: NewUser) -> Result<Done, Halt> {
         check(&new)?;
         let mut read = self.shared.read().await?;
         for role in &new.roles {
             if role.contains('\0') || !users::role_exists(&mut read, &new.tenant, role).await? {
-                return Err(bad("roles", format!("role {role} does not exist")));
+                return Err(bad("roles", format!("role {role} does not exist")).into());
             }
         }
         drop(read);
@@ -49,13 +51,15 @@ impl Desk {
         let mut write = self.shared.write("shared.users.create").await?;
         users::create(&mut write, &user, &roles).await?;
         let tenant = user.tenant.clone();
-        self.commit_with_outbox(write, &tenant, &changes, now)
-            .await?;
-        Ok(Outcome::User(shown(user, roles)))
+        let done = self.commit_with_outbox(write, &tenant, &changes, now);
+        Ok(Done {
+            n: done.await?.n,
+            outcome: Outcome::User(shown(user, roles)),
+        })
     }
 
     /// Removes a user with everything they own and ends what was issued to them or for it.
-    pub(super) async fn delete_user(&self, tenant: &str, id: &str) -> Result<Outcome, Refused> {
+    pub(super) async fn delete_user(&self, tenant: &str, id: &str) -> Result<Done, Halt> {
         let mut read = self.shared.read().await?;
         let user = users::find(&mut read, tenant, id).await?;
         let user = user.ok_or_else(|| Refused::NotFound("user".to_owned()))?;
@@ -76,8 +80,8 @@ impl Desk {
         let mut write = self.shared.write("shared.users.delete").await?;
         match users::delete(&mut write, tenant, id, role::ADMIN).await {
             Ok(true) => {}
-            Ok(false) => return Err(Refused::NotFound("user".to_owned())),
-            Err(StoreError::Forbidden(reason)) => return Err(bad("id", reason)),
+            Ok(false) => return Err(Refused::NotFound("user".to_owned()).into()),
+            Err(StoreError::Forbidden(reason)) => return Err(bad("id", reason).into()),
             Err(error) => return Err(error.into()),
         }
         self.commit_with_outbox(write, tenant, &changes, now).await
@@ -90,7 +94,7 @@ impl Desk {
         tenant: &str,
         id: &str,
         password: &str,
-    ) -> Result<Outcome, Refused> {
+    ) -> Result<Done, Halt> {
         check_password(password)?;
         let hash = self.passwords.hash(password).await;
         let hash = hash.map_err(|_| Refused::Unavailable)?;
@@ -114,7 +118,7 @@ impl Desk {
         }));
         let mut write = self.shared.write("shared.users.set_password").await?;
         if !users::update_password(&mut write, tenant, id, &hash, now).await? {
-            return Err(Refused::NotFound("user".to_owned()));
+            return Err(Refused::NotFound("user".to_owned()).into());
         }
         self.commit_with_outbox(write, tenant, &changes, now).await
     }
@@ -126,7 +130,7 @@ impl Desk {
         tenant: &str,
         changes: &[Change],
         now_ms: i64,
-    ) -> Result<Outcome, Refused> {
+    ) -> Result<Done, Halt> {
         let mut rows = Vec::with_capacity(changes.len());
         for change in changes {
             let row = new_id();
@@ -134,8 +138,10 @@ impl Desk {
             rows.push(row);
         }
         write.commit().await?;
-        let applied = self.relay(&rows).await?;
-        Ok(applied.map_or(Outcome::Yes, Outcome::Applied))
+        Ok(Done {
+            outcome: Outcome::Yes,
+            n: self.relay(&rows).await?,
+        })
     }
 
     /// A user by id.
@@ -206,6 +212,11 @@ fn check(new: &NewUser) -> Result<(), Refused> {
     if !(3..=64).contains(&length) || !new.name.chars().all(good) {
         let rule = "must be 3 to 64 letters, digits or . _ - @ +";
         return Err(bad("userName", rule.to_owned()));
+    }
+    // Whoever signs in may add the tenant, and it is cut off: such a name would be another one's.
+    if bare_name(&new.name) != new.name {
+        let rule = format!("must not end in @{SUPER_TENANT}");
+        return Err(bad("userName", rule));
     }
     check_password(&new.password)?;
     for (field, text) in [

@@ -8,30 +8,16 @@ use storage::apim::{revocations, tokens};
 use super::command::{ClientSecret, Outcome, Refused};
 use super::desk::{Desk, after, new_id};
 use super::handle::hash_hex;
+use super::settled::{Done, Halt};
 
 impl Desk {
     /// Revokes a token of a client; a text that is no token of it is no error (RFC 7009 §2.2).
-    pub(super) async fn revoke(
-        &self,
-        secret: &ClientSecret,
-        text: &str,
-    ) -> Result<Outcome, Refused> {
+    pub(super) async fn revoke(&self, secret: &ClientSecret, text: &str) -> Result<Done, Halt> {
         let client = self.authenticated(secret).await?;
         let tenant = client.details.tenant.clone();
         let (now, key) = (self.clock.now_ms(), client.consumer_key);
         if text.split('.').count() == 3 {
-            let Some(claims) = self.own_claims(text).filter(|claims| claims.azp == key) else {
-                return Ok(Outcome::Yes);
-            };
-            return self
-                .revoke_one(
-                    &tenant,
-                    &claims.iss,
-                    &claims.jti,
-                    after(0, claims.exp),
-                    false,
-                )
-                .await;
+            return self.revoke_signed(&tenant, &key, text, now).await;
         }
         let hash = hash_hex(text);
         let mut read = self.apim.read().await?;
@@ -47,8 +33,33 @@ impl Desk {
                 self.end_access(&tenant, MarkedSubject::Session, &token.session)
                     .await
             }
-            _ => Ok(Outcome::Yes),
+            _ => Ok(Outcome::Yes.into()),
         }
+    }
+
+    /// Nothing is written for a token that is over or revoked already: whoever holds one could have
+    /// every gateway told of it again and again.
+    async fn revoke_signed(
+        &self,
+        tenant: &str,
+        consumer_key: &str,
+        text: &str,
+        now_ms: i64,
+    ) -> Result<Done, Halt> {
+        let claims = self.own_claims(text);
+        let claims =
+            claims.filter(|claims| claims.azp == consumer_key && after(0, claims.exp) > now_ms);
+        let Some(claims) = claims else {
+            return Ok(Outcome::Yes.into());
+        };
+        let mut read = self.apim.read().await?;
+        if revocations::is_revoked(&mut read, tenant, &claims.iss, &claims.jti).await? {
+            return Ok(Outcome::Yes.into());
+        }
+        drop(read);
+        let expires_at_ms = after(0, claims.exp);
+        self.revoke_one(tenant, &claims.iss, &claims.jti, expires_at_ms, false)
+            .await
     }
 
     async fn revoke_one(
@@ -58,7 +69,7 @@ impl Desk {
         token_id: &str,
         expires_at_ms: i64,
         stored: bool,
-    ) -> Result<Outcome, Refused> {
+    ) -> Result<Done, Halt> {
         let mut write = self.apim.write("apim.tokens.revoke").await?;
         let revocation = revocations::Revocation {
             tenant: tenant.to_owned(),
@@ -78,7 +89,7 @@ impl Desk {
         let n = write
             .commit_with(tenant, &[change], new_id, self.clock.now_ms())
             .await?;
-        Ok(Outcome::Applied(self.feed.committed(n).await))
+        Ok(Done::at(n))
     }
 
     /// The claims of a token that this key manager has signed, whatever its times.
@@ -101,13 +112,11 @@ impl Desk {
         tenant: &str,
         subject: MarkedSubject,
         id: &str,
-    ) -> Result<Outcome, Refused> {
+    ) -> Result<Done, Halt> {
         if id.is_empty() {
             // What belongs to no session has the empty one: it must not end together.
-            return Err(Refused::BadField {
-                field: "id".to_owned(),
-                problem: "must not be empty".to_owned(),
-            });
+            let (field, problem) = ("id".to_owned(), "must not be empty".to_owned());
+            return Err(Refused::BadField { field, problem }.into());
         }
         let mut write = self.apim.write("apim.tokens.end_access").await?;
         if subject == MarkedSubject::Session {
@@ -133,6 +142,6 @@ impl Desk {
             until_ms,
         };
         let n = write.commit_with(tenant, &[change], new_id, now).await?;
-        Ok(Outcome::Applied(self.feed.committed(n).await))
+        Ok(Done::at(n))
     }
 }

@@ -9,20 +9,21 @@ use base64::engine::general_purpose::STANDARD;
 use cluster::{Actor, Address, Asked, BoxError, Ticker};
 use domain::api::SUPER_TENANT;
 use storage::StoreError;
-use storage::apim::{api_keys, tokens};
+use storage::apim::tokens;
 
-use super::command::{Command, Outcome, Refused};
+use super::command::{Command, Outcome};
 use super::desk::Desk;
 use super::message::{BasicChecked, CheckBasic, ValidateMany};
+use super::settled::{self, Done, Halt};
 
 /// Rows removed by one purge statement.
 const PURGE_BATCH: i64 = 500;
 /// Purge statements of one round: what is left waits for the next one.
 const PURGES: u32 = 100;
-/// An API key's use is noted once in so long.
-const USED_AGAIN_MS: i64 = 60_000;
 /// How often the keeper looks.
 const ROUND: Duration = Duration::from_secs(30);
+/// How often it notes which API keys were used.
+const NOTES: Duration = Duration::from_secs(2);
 
 /// Answers questions about credentials.
 pub(super) struct Validator(Desk);
@@ -42,12 +43,13 @@ pub(super) enum DoorMessage {
 /// Relays and purges.
 pub(super) struct Keeper {
     desk: Desk,
-    _rounds: Ticker,
+    _tickers: [Ticker; 2],
 }
 
 /// What the keeper understands.
 pub(super) enum KeeperMessage {
     Round,
+    Notes,
 }
 
 // === impl Validator ===
@@ -65,7 +67,7 @@ impl Actor for Validator {
         if !asked.reply.is_abandoned() {
             let (answer, used) = self.0.validate_many(asked.request).await;
             asked.reply.send(answer);
-            self.0.note_used(&used).await;
+            self.0.used_keys.add(used);
         }
         Ok(())
     }
@@ -83,7 +85,7 @@ impl Actor for Clerk {
     }
 
     async fn handle(&mut self, asked: Self::Message) -> Result<(), BoxError> {
-        asked.reply.send(self.0.carry_out(asked.request).await);
+        self.0.attend(asked).await;
         Ok(())
     }
 }
@@ -103,7 +105,7 @@ impl Actor for DoorKeeper {
     async fn handle(&mut self, message: DoorMessage) -> Result<(), BoxError> {
         match message {
             DoorMessage::Command(asked) if !asked.reply.is_abandoned() => {
-                asked.reply.send(self.0.carry_out(asked.request).await);
+                self.0.attend(asked).await;
             }
             DoorMessage::Basic(asked) if !asked.reply.is_abandoned() => {
                 let checked = self.0.basic(&asked.request).await;
@@ -127,43 +129,36 @@ impl Actor for Keeper {
         desk.sweep_outbox().await;
         Ok(Self {
             desk,
-            _rounds: Ticker::start(me, ROUND, || KeeperMessage::Round),
+            _tickers: [
+                Ticker::start(me.clone(), ROUND, || KeeperMessage::Round),
+                Ticker::start(me, NOTES, || KeeperMessage::Notes),
+            ],
         })
     }
 
-    async fn handle(&mut self, KeeperMessage::Round: KeeperMessage) -> Result<(), BoxError> {
-        self.desk.sweep_outbox().await;
-        // Databases come and go; the next round looks again.
-        if let Err(error) = self.desk.purge(PURGES).await {
-            tracing::warn!(%error, "expired tokens could not be removed, trying again later");
+    async fn handle(&mut self, message: KeeperMessage) -> Result<(), BoxError> {
+        match message {
+            KeeperMessage::Notes => self.desk.note_used().await,
+            KeeperMessage::Round => {
+                self.desk.sweep_outbox().await;
+                // Databases come and go; the next round looks again.
+                if let Err(error) = self.desk.purge(PURGES).await {
+                    tracing::warn!(%error, "expired tokens could not be removed, trying again later");
+                }
+            }
         }
         Ok(())
     }
 }
 
 impl Desk {
-    /// Notes that API keys were used. Gateways ask again when what they know has aged, so this is
-    /// as exact as that; it is for people, and a failure costs nothing else.
-    async fn note_used(&self, keys: &[String]) {
-        if keys.is_empty() {
-            return;
-        }
-        let now = self.clock.now_ms();
-        let noted = async {
-            let mut write = self.apim.write("apim.api_keys.note_used").await?;
-            for key in keys {
-                api_keys::note_used(&mut write, key, now, now - USED_AGAIN_MS).await?;
-            }
-            write.commit().await
-        };
-        if let Err(error) = noted.await {
-            tracing::debug!(%error, "the use of API keys could not be noted");
-        }
-    }
-
     async fn sweep_outbox(&self) {
-        if let Err(error) = self.relay(&[]).await {
-            tracing::warn!(%error, "outbox could not be relayed, trying again later");
+        match self.relay(&[]).await {
+            Ok(None) => {}
+            Ok(Some(n)) => drop(self.feed.committed(n).await),
+            Err(error) => {
+                tracing::warn!(%error, "outbox could not be relayed, trying again later");
+            }
         }
     }
 
@@ -181,48 +176,55 @@ impl Desk {
         Ok(())
     }
 
-    async fn carry_out(&self, command: Command) -> Result<Outcome, Refused> {
-        match command {
-            Command::Issue(request) => self.issue(request).await,
-            Command::Revoke { client, token } => self.revoke(&client, &token).await,
-            Command::Authenticate(secret) => Ok(Outcome::Client {
-                client: self.authenticated(&secret).await?,
-                secret: None,
-            }),
-            Command::CreateClient(client) => self.create_client(client).await,
-            Command::FindClient(key) => self.find_client(&key).await,
-            Command::FindClientByName {
-                tenant,
-                owner,
-                name,
-            } => self.find_client_by_name(&tenant, &owner, &name).await,
-            Command::UpdateClient(client) => self.update_client(client).await,
-            Command::RegenerateSecret(key) => self.regenerate_secret(&key).await,
-            Command::DeleteClients(keys) => self.delete_clients(&keys).await,
+    async fn attend(&self, asked: Asked<Command>) {
+        let Asked { request, reply } = asked;
+        settled::answer(&self.feed, reply, self.carry_out(request).await);
+    }
+
+    async fn carry_out(&self, command: Command) -> Result<Done, Halt> {
+        let outcome = match command {
+            Command::Issue(request) => return self.issue(request).await,
+            Command::Revoke { client, token } => return self.revoke(&client, &token).await,
+            Command::CreateClient(client) => return self.create_client(client).await,
+            Command::RegisterClient(client) => return self.register_client(client).await,
+            Command::UpdateClient(client) => return self.update_client(client).await,
+            Command::RegenerateSecret(key) => return self.regenerate_secret(&key).await,
+            Command::DeleteClients(keys) => return self.delete_clients(&keys).await,
             Command::EndAccess {
                 tenant,
                 subject,
                 id,
-            } => self.end_access(&tenant, subject, &id).await,
-            Command::CreateUser(user) => self.create_user(user).await,
-            Command::FindUser { tenant, id } => self.find_user(&tenant, &id).await,
+            } => return self.end_access(&tenant, subject, &id).await,
+            Command::CreateUser(user) => return self.create_user(user).await,
+            Command::DeleteUser { tenant, id } => return self.delete_user(&tenant, &id).await,
+            Command::SetPassword {
+                tenant,
+                id,
+                password,
+            } => return self.set_password(&tenant, &id, &password).await,
+            Command::Authenticate(secret) => Outcome::Client {
+                client: self.authenticated(&secret).await?,
+                secret: None,
+            },
+            Command::FindClient(key) => self.find_client(&key).await?,
+            Command::FindClientByName {
+                tenant,
+                owner,
+                name,
+            } => self.find_client_by_name(&tenant, &owner, &name).await?,
+            Command::FindUser { tenant, id } => self.find_user(&tenant, &id).await?,
             Command::FindUserByName { tenant, name } => {
-                self.find_user_by_name(&tenant, &name).await
+                self.find_user_by_name(&tenant, &name).await?
             }
             Command::ListUsers {
                 tenant,
                 limit,
                 offset,
-            } => self.list_users(&tenant, limit, offset).await,
-            Command::DeleteUser { tenant, id } => self.delete_user(&tenant, &id).await,
-            Command::SetPassword {
-                tenant,
-                id,
-                password,
-            } => self.set_password(&tenant, &id, &password).await,
-            Command::HasAdministrator(tenant) => self.has_administrator(&tenant).await,
-            Command::FindRefresh(token) => self.find_refresh(&token).await,
-        }
+            } => self.list_users(&tenant, limit, offset).await?,
+            Command::HasAdministrator(tenant) => self.has_administrator(&tenant).await?,
+            Command::FindRefresh(token) => self.find_refresh(&token).await?,
+        };
+        Ok(outcome.into())
     }
 
     async fn basic(&self, asked: &CheckBasic) -> BasicChecked {

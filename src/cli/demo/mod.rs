@@ -30,6 +30,7 @@ use cluster::{Clock, spawn_named};
 use super::{sample_backend, signals};
 use crate::app;
 use crate::config::Config;
+use crate::listeners::Listeners;
 use crate::sample_backend::SampleBackend;
 use console::Console;
 use journey::Journey;
@@ -50,28 +51,32 @@ pub(super) fn run(demo: &Demo) -> anyhow::Result<ExitCode> {
 }
 
 async fn play(demo: &Demo) -> anyhow::Result<ExitCode> {
+    let asked = signals::Asked::listen()?;
     let config = settings::load(&demo.data_dir, demo.port_offset)?;
     crate::telemetry::start(&config.log)?;
     let offset = config.listen.port_offset;
     let backend = SampleBackend::bind(sample_backend::address(offset)?).await?;
+    let listeners = Listeners::bind(&config.listen).await?;
+    // Only now: a port that is busy must not decide the offset of later runs.
+    settings::keep(&demo.data_dir, offset)?;
     let upstream = format!("http://{}", backend.address());
     let mut console = Console::new();
     console.step("start an all-in-one node and the sample service");
-    let node = app::start(config.clone()).await?;
+    let node = app::start_on(listeners, config.clone()).await?;
     let stop = CancellationToken::new();
     let serving = spawn_named(
         "sample backend",
         backend.serve(Clock::system(), stop.clone()),
     );
-    let asked = signals::stop_asked();
-    tokio::pin!(asked);
+    let stopped = asked.stop();
+    tokio::pin!(stopped);
     let outcome = tokio::select! {
         outcome = visit(demo, &config, &upstream, &mut console) => outcome,
-        stopped = &mut asked => stopped.map(|()| false),
+        () = &mut stopped => Ok(false),
     };
     if matches!(outcome, Ok(true)) {
         console.finish(&demo.data_dir, &upstream);
-        asked.await?;
+        stopped.await;
     }
     console.say("stopping");
     node.stop().await;

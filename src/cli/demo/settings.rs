@@ -12,21 +12,18 @@ pub(super) fn file(directory: &Path) -> PathBuf {
     directory.join("headgate.toml")
 }
 
-/// Writes the file where it is missing and reads the configuration that it makes.
+/// The configuration that the file makes, or the one that a first run would write.
 pub(super) fn load(directory: &Path, offset: Option<u16>) -> anyhow::Result<Config> {
     let file = file(directory);
-    if !file.exists() {
-        let cannot = || format!("{} cannot be written", file.display());
-        let mut maker = std::fs::DirBuilder::new();
-        maker.recursive(true).mode(0o700);
-        maker.create(directory).with_context(cannot)?;
-        std::fs::write(&file, text(offset.unwrap_or(0))).with_context(cannot)?;
-    }
     let flags = Flags {
         config: Some(file.clone()),
         ..Flags::default()
     };
-    let config = Config::load(&flags, std::env::vars())?;
+    if !file.exists() {
+        let text = text(offset.unwrap_or(0));
+        return Ok(Config::load_text(&flags, &text, std::env::vars_os())?);
+    }
+    let config = Config::load(&flags, std::env::vars_os())?;
     match offset {
         // The API made on the first run points at the sample service's port of then.
         Some(offset) if offset != config.listen.port_offset => bail!(
@@ -36,6 +33,19 @@ pub(super) fn load(directory: &Path, offset: Option<u16>) -> anyhow::Result<Conf
         ),
         _ => Ok(config),
     }
+}
+
+/// Writes the file where it is missing.
+pub(super) fn keep(directory: &Path, offset: u16) -> anyhow::Result<()> {
+    let file = file(directory);
+    if file.exists() {
+        return Ok(());
+    }
+    let cannot = || format!("{} cannot be written", file.display());
+    let mut maker = std::fs::DirBuilder::new();
+    maker.recursive(true).mode(0o700);
+    maker.create(directory).with_context(cannot)?;
+    std::fs::write(&file, text(offset)).with_context(cannot)
 }
 
 fn text(offset: u16) -> String {
@@ -68,6 +78,8 @@ mod tests {
     fn the_first_run_writes_a_loopback_configuration_and_later_runs_keep_it() {
         let directory = tempfile::tempdir().unwrap();
         let config = load(directory.path(), Some(40)).unwrap();
+        assert!(!file(directory.path()).exists(), "its ports may be busy");
+        keep(directory.path(), config.listen.port_offset).unwrap();
         assert_eq!(config.listen.management.port(), 9483);
         assert!(config.gateway.allow_loopback_endpoints);
         for address in [config.listen.ingress_http, config.listen.ingress_https] {

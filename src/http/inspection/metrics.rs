@@ -1,11 +1,10 @@
 //! `/metrics`: Prometheus text, for administrators, or anyone on loopback.
 
-use std::net::SocketAddr;
-
-use axum::extract::{ConnectInfo, Extension, Request, State};
+use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::response::{IntoResponse as _, Response};
 
+use super::is_local;
 use crate::auth;
 use crate::error::ApiError;
 use crate::operation::{Access, BodyKind, Operation};
@@ -15,14 +14,8 @@ use crate::services::Services;
 pub(super) static METRICS: Operation =
     Operation::new("GET", "/metrics", Access::Own, BodyKind::Empty);
 
-pub(super) async fn metrics(
-    State(services): State<Services>,
-    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
-    request: Request,
-) -> Response {
-    let local =
-        peer.is_some_and(|Extension(ConnectInfo(peer))| peer.ip().to_canonical().is_loopback());
-    if !local {
+pub(super) async fn metrics(State(services): State<Services>, request: Request) -> Response {
+    if !is_local(&request) {
         let headers = request.headers().get(AUTHORIZATION).cloned();
         if let Err(error) = auth::administrator(&services, headers.as_ref()).await {
             return error.into_response();

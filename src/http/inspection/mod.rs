@@ -5,7 +5,10 @@ mod health;
 mod metrics;
 mod usage;
 
+use std::net::SocketAddr;
+
 use axum::Router;
+use axum::extract::{ConnectInfo, Request};
 
 use crate::operation::Operation;
 use crate::services::Services;
@@ -28,4 +31,39 @@ pub(crate) fn router() -> Router<Services> {
     let router = actors::LIST_ACTORS.mount(router, actors::list);
     let router = actors::RESTART_ACTOR.mount(router, actors::restart);
     usage::USAGE.mount(router, usage::usage)
+}
+
+/// Whether a request comes from this machine: over loopback, and not through a proxy that stands
+/// here and speaks for somebody elsewhere.
+fn is_local(request: &Request) -> bool {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let headers = request.headers();
+    let passed_on = ["x-forwarded-for", "forwarded", "x-real-ip"];
+    peer.is_some_and(|ConnectInfo(peer)| peer.ip().to_canonical().is_loopback())
+        && !passed_on.iter().any(|name| headers.contains_key(*name))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+
+    use super::*;
+
+    #[test]
+    fn who_comes_through_a_proxy_on_this_machine_is_not_local() {
+        let from = |peer: &str, header: Option<&'static str>| {
+            let mut request = Request::new(Body::empty());
+            let peer: SocketAddr = peer.parse().unwrap();
+            request.extensions_mut().insert(ConnectInfo(peer));
+            if let Some(header) = header {
+                let value = axum::http::HeaderValue::from_static("192.0.2.7");
+                request.headers_mut().insert(header, value);
+            }
+            is_local(&request)
+        };
+        assert!(from("127.0.0.1:1", None) && from("[::ffff:127.0.0.1]:1", None));
+        assert!(!from("192.0.2.7:1", None));
+        assert!(!from("127.0.0.1:1", Some("x-forwarded-for")));
+        assert!(!from("127.0.0.1:1", Some("forwarded")));
+    }
 }

@@ -61,6 +61,9 @@ impl From<Refused> for OauthError {
             Refused::Oauth(OauthRefusal::UnauthorizedClient, description) => {
                 Self::bad("unauthorized_client", description)
             }
+            Refused::Oauth(OauthRefusal::InvalidScope, description) => {
+                Self::bad("invalid_scope", description)
+            }
             refused => Self::Platform(ApiError::unavailable(&refused)),
         }
     }

@@ -39,32 +39,10 @@ pub(super) async fn register(
     fields: Fields,
 ) -> Result<Json<Value>, ApiError> {
     let km = &services.key_manager;
+    // Secrets are kept as hashes: the one that is shown for a known client is a new one.
     let wanted = wanted(km, &caller, fields).await?;
-    let (client, secret) = match changed(km, wanted.clone()).await {
-        Err(Refused::NotFound(_)) => match km.create_client(wanted.clone()).await {
-            // Somebody registered the same name in between: then it is changed as well.
-            Err(Refused::Duplicate(_)) => changed(km, wanted).await,
-            created => created,
-        },
-        known => known,
-    }
-    .map_err(refused)?;
+    let (client, secret) = km.register_client(wanted).await.map_err(refused)?;
     Ok(Json(shown(&client, &secret)))
-}
-
-/// Changes the client of that name; secrets are kept as hashes, so the one to be shown again is a
-/// new one.
-async fn changed(km: &KeyManagerHandle, wanted: NewClient) -> Result<(Client, String), Refused> {
-    let known = km
-        .find_client_by_name(&wanted.tenant, &wanted.owner, &wanted.name)
-        .await?;
-    let changed = Client {
-        consumer_key: known.consumer_key,
-        details: wanted,
-    };
-    let client = km.update_client(changed).await?;
-    let secret = km.regenerate_secret(&client.consumer_key).await?;
-    Ok((client, secret))
 }
 
 async fn wanted(

@@ -19,7 +19,7 @@ pub(super) static TOKEN: Operation =
 
 /// The most bytes of the scopes asked for: they travel in each signed token, which has to fit into
 /// a request's head.
-const SCOPE_LIMIT: usize = 8 * 1024;
+const SCOPE_LIMIT: usize = 4 * 1024;
 
 pub(super) async fn token(
     State(services): State<Services>,

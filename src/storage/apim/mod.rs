@@ -82,6 +82,11 @@ const SCHEMA: Schema = Schema {
             "default version",
             include_str!("../../../migrations/apim/0010_default_version.sql"),
         ),
+        (
+            15,
+            "client secrets",
+            include_str!("../../../migrations/apim/0015_client_secrets.sql"),
+        ),
     ],
 };
 

@@ -99,17 +99,16 @@ pub async fn create(write: &mut Write, client: &OauthClient) -> Result<(), Store
     write.execute(query, "client").await.map(drop)
 }
 
-/// Replaces everything but key, tenant, owner and name.
+/// Replaces everything but key, tenant, owner, name and secret.
 ///
 /// # Errors
 /// [`StoreError::NotFound`] when there is no such client.
 pub async fn update(write: &mut Write, client: &OauthClient) -> Result<(), StoreError> {
     let query = sqlx::query(
-        "UPDATE oauth_clients SET secret_hash = $1, grant_types = $2, callback_url = $3, \
-         token_type = $4, access_token_seconds = $5, refresh_token_seconds = $6, \
-         user_token_seconds = $7, id_token_seconds = $8 WHERE consumer_key = $9",
+        "UPDATE oauth_clients SET grant_types = $1, callback_url = $2, token_type = $3, \
+         access_token_seconds = $4, refresh_token_seconds = $5, user_token_seconds = $6, \
+         id_token_seconds = $7 WHERE consumer_key = $8",
     )
-    .bind(client.secret_hash.clone())
     .bind(client.grant_types.join(" "))
     .bind(client.callback_url.clone())
     .bind(client.token_type.clone())
@@ -118,7 +117,83 @@ pub async fn update(write: &mut Write, client: &OauthClient) -> Result<(), Store
     .bind(client.user_token_seconds)
     .bind(client.id_token_seconds)
     .bind(client.consumer_key.clone());
-    match write.execute(query, "client").await? {
+    there(write.execute(query, "client").await?)
+}
+
+/// Replaces a client's secret; the one before works until then, or no more. Milliseconds since the
+/// epoch.
+///
+/// # Errors
+/// [`StoreError::NotFound`] when there is no such client.
+pub async fn update_secret(
+    write: &mut Write,
+    consumer_key: &str,
+    secret_hash: &str,
+    previous_until_ms: Option<i64>,
+) -> Result<(), StoreError> {
+    let query = match previous_until_ms {
+        Some(_) => {
+            "UPDATE oauth_clients SET previous_secret_hash = secret_hash, \
+             previous_secret_until_ms = $1, secret_hash = $2 WHERE consumer_key = $3"
+        }
+        None => {
+            "UPDATE oauth_clients SET previous_secret_hash = NULL, \
+             previous_secret_until_ms = $1, secret_hash = $2 WHERE consumer_key = $3"
+        }
+    };
+    let query = sqlx::query(query)
+        .bind(previous_until_ms)
+        .bind(secret_hash.to_owned())
+        .bind(consumer_key.to_owned());
+    there(write.execute(query, "client").await?)
+}
+
+/// The hash of the secret before a client's present one, while it still works.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn find_previous_secret(
+    read: &mut Read,
+    consumer_key: &str,
+    now_ms: i64,
+) -> Result<Option<String>, StoreError> {
+    if !is_storable(consumer_key) {
+        return Ok(None);
+    }
+    let query = sqlx::query(
+        "SELECT previous_secret_hash FROM oauth_clients WHERE consumer_key = $1 \
+         AND previous_secret_hash IS NOT NULL AND previous_secret_until_ms > $2",
+    )
+    .bind(consumer_key.to_owned())
+    .bind(now_ms);
+    let row = read.optional(query).await?;
+    row.map(|row| row.text("previous_secret_hash")).transpose()
+}
+
+/// The consumer key of the client of this name that a user owns; nobody else changes or removes it
+/// until the write ends.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn lock_by_name(
+    write: &mut Write,
+    tenant: &str,
+    owner: &str,
+    name: &str,
+) -> Result<Option<String>, StoreError> {
+    let query = sqlx::query(
+        "UPDATE oauth_clients SET name = name WHERE tenant = $1 AND owner = $2 AND name = $3 \
+         RETURNING consumer_key",
+    )
+    .bind(tenant.to_owned())
+    .bind(owner.to_owned())
+    .bind(name.to_owned());
+    let row = write.optional(query).await?;
+    row.map(|row| row.text("consumer_key")).transpose()
+}
+
+fn there(changed: u64) -> Result<(), StoreError> {
+    match changed {
         0 => Err(StoreError::NotFound("client".to_owned())),
         _ => Ok(()),
     }

@@ -96,7 +96,6 @@ async fn clients_are_made_changed_and_removed_with_their_tokens() {
         assert!(matches!(taken, Err(StoreError::Duplicate(_))));
         store(&fresh, 1, 9).await;
         let changed = OauthClient {
-            secret_hash: "other".to_owned(),
             access_token_seconds: Some(5),
             refresh_token_seconds: None,
             user_token_seconds: None,
@@ -106,6 +105,8 @@ async fn clients_are_made_changed_and_removed_with_their_tokens() {
         let mut write = fresh.apim.write("test.clients").await.unwrap();
         oauth_clients::update(&mut write, &changed).await.unwrap();
         let unknown = oauth_clients::update(&mut write, &client("m", "x")).await;
+        let locked = oauth_clients::lock_by_name(&mut write, TENANT, "ann", "shop").await;
+        assert_eq!(locked.unwrap().as_deref(), Some("k"));
         assert!(matches!(unknown, Err(StoreError::NotFound(_))));
         write.commit().await.unwrap();
         let mut read = fresh.apim.read().await.unwrap();
@@ -124,6 +125,36 @@ async fn clients_are_made_changed_and_removed_with_their_tokens() {
         assert_eq!(find_client(&mut read, "k").await.unwrap(), None);
         assert_eq!(tokens::find_access(&mut read, "1").await.unwrap(), None);
         assert_eq!(tokens::find_refresh(&mut read, "1").await.unwrap(), None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_new_secret_leaves_the_one_before_for_as_long_as_it_is_told() {
+    everywhere(async |fresh| {
+        let mut write = fresh.apim.write("test.clients").await.unwrap();
+        let made = client("k", "shop");
+        oauth_clients::create(&mut write, &made).await.unwrap();
+        let renewed = oauth_clients::update_secret(&mut write, "k", "second", Some(9)).await;
+        renewed.unwrap();
+        let unknown = oauth_clients::update_secret(&mut write, "m", "second", None).await;
+        assert!(matches!(unknown, Err(StoreError::NotFound(_))));
+        write.commit().await.unwrap();
+        let previous = async |now_ms| {
+            let mut read = fresh.apim.read().await.unwrap();
+            let found = oauth_clients::find_previous_secret(&mut read, "k", now_ms).await;
+            found.unwrap()
+        };
+        assert_eq!(previous(8).await, Some(made.secret_hash));
+        assert_eq!(previous(9).await, None);
+        let mut write = fresh.apim.write("test.clients").await.unwrap();
+        let replaced = oauth_clients::update_secret(&mut write, "k", "third", None).await;
+        replaced.unwrap();
+        write.commit().await.unwrap();
+        assert_eq!(previous(8).await, None);
+        let mut read = fresh.apim.read().await.unwrap();
+        let found = find_client(&mut read, "k").await.unwrap().unwrap();
+        assert_eq!(found.secret_hash, "third");
     })
     .await;
 }

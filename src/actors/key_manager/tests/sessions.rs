@@ -63,16 +63,21 @@ async fn chosen_lives_are_bounded_and_so_is_the_time_a_mark_is_kept() {
     bench.user("ann", &[]).await;
     let (mut client, secret) = bench.client(TokenType::Jwt).await;
     client.details.refresh_token_seconds = Some(i64::MAX);
+    client.details.user_token_seconds = Some(i64::MAX);
     bench.km.update_client(client).await.unwrap();
     let grant = GrantType::Password {
         username: "ann".to_owned(),
         password: PASSWORD.to_owned(),
         address: HOME,
     };
-    let mut request = request(&secret, grant, "");
-    request.validity_seconds = Some(i64::MAX);
-    let issued = bench.km.issue(request).await.unwrap();
+    let issued = bench.km.issue(request(&secret, grant, "")).await.unwrap();
     assert_eq!(issued.expires_in, 30 * 24 * 3_600);
+    // A request may ask for less than what was configured, never for more.
+    for (asked, given) in [(60, 60), (i64::MAX, 3_600)] {
+        let mut own = request(&secret, GrantType::ClientCredentials, "");
+        own.validity_seconds = Some(asked);
+        assert_eq!(bench.km.issue(own).await.unwrap().expires_in, given);
+    }
     let now = bench.desk.clock.now_ms();
     let mut read = bench.desk.apim.read().await.unwrap();
     let hash = hash_hex(issued.refresh_token.as_deref().unwrap());

@@ -1,0 +1,80 @@
+//! What a command has come to. A worker's part ends with the commit: that the followers have applied
+//! it is waited for beside the worker, which carries out the next command meanwhile.
+
+use cluster::{Reply, spawn_named};
+use storage::StoreError;
+
+use super::command::{Outcome, Refused};
+use crate::change_feed::ChangeFeedHandle;
+
+/// A command that was carried out.
+pub(super) struct Done {
+    pub(super) outcome: Outcome,
+    /// The entry that its answer waits for.
+    pub(super) n: Option<u64>,
+}
+
+/// A command that was refused.
+#[derive(Debug)]
+pub(super) struct Halt {
+    pub(super) refused: Refused,
+    /// What was changed all the same: the refusal waits for it.
+    pub(super) n: Option<u64>,
+}
+
+// === impl Done ===
+
+impl Done {
+    /// Done with an entry, which the answer tells who has applied it.
+    pub(super) const fn at(n: u64) -> Self {
+        Self {
+            outcome: Outcome::Yes,
+            n: Some(n),
+        }
+    }
+}
+
+impl From<Outcome> for Done {
+    fn from(outcome: Outcome) -> Self {
+        Self { outcome, n: None }
+    }
+}
+
+// === impl Halt ===
+
+impl From<Refused> for Halt {
+    fn from(refused: Refused) -> Self {
+        Self { refused, n: None }
+    }
+}
+
+impl From<StoreError> for Halt {
+    fn from(error: StoreError) -> Self {
+        Refused::from(error).into()
+    }
+}
+
+/// Answers at once, or when the followers have applied the entry; the wait goes on when the asker
+/// has given up, so that the feed learns of it.
+pub(super) fn answer(
+    feed: &ChangeFeedHandle,
+    reply: Reply<Result<Outcome, Refused>>,
+    settled: Result<Done, Halt>,
+) {
+    let (answer, n) = match settled {
+        Ok(done) => (Ok(done.outcome), done.n),
+        Err(halt) => (Err(halt.refused), halt.n),
+    };
+    let Some(n) = n else {
+        reply.send(answer);
+        return;
+    };
+    let feed = feed.clone();
+    spawn_named("key-manager.applied", async move {
+        let applied = feed.committed(n).await;
+        reply.send(match answer {
+            Ok(Outcome::Yes) => Ok(Outcome::Applied(applied)),
+            answer => answer,
+        });
+    });
+}

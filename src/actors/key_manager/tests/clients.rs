@@ -1,0 +1,179 @@
+//! Clients over their lives, and what they may ask of a refresh token.
+
+use super::*;
+use crate::change_feed::message::Pull;
+
+fn shop() -> NewClient {
+    NewClient {
+        tenant: SUPER_TENANT.to_owned(),
+        name: "shop".to_owned(),
+        owner: "olga".to_owned(),
+        grant_types: vec!["client_credentials".to_owned()],
+        callback_url: String::new(),
+        token_type: TokenType::Jwt,
+        access_token_seconds: None,
+        refresh_token_seconds: None,
+        user_token_seconds: None,
+        id_token_seconds: None,
+    }
+}
+
+impl Bench {
+    async fn works(&self, key: &str, secret: &str) -> bool {
+        let secret = ClientSecret {
+            consumer_key: key.to_owned(),
+            consumer_secret: secret.to_owned(),
+        };
+        self.km.authenticate(secret).await.is_ok()
+    }
+
+    async fn head(&self) -> u64 {
+        let mut read = self.desk.apim.read().await.unwrap();
+        storage::apim::grants::head(&mut read).await.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_client_registered_again_gets_a_new_secret_and_the_one_before_goes_on() {
+    let bench = bench(SigningAlgorithm::Es256).await;
+    bench.user("olga", &[]).await;
+    let (first, one) = bench.km.register_client(shop()).await.unwrap();
+    let (second, two) = bench.km.register_client(shop()).await.unwrap();
+    let key = first.consumer_key.as_str();
+    assert_eq!(second.consumer_key, key);
+    assert_ne!(one, two);
+    assert!(bench.works(key, &one).await && bench.works(key, &two).await);
+    let (_, three) = bench.km.register_client(shop()).await.unwrap();
+    assert!(!bench.works(key, &one).await, "only the last one before");
+    assert!(bench.works(key, &two).await && bench.works(key, &three).await);
+    // Whoever regenerates a secret means the ones before to end.
+    let four = bench.km.regenerate_secret(key).await.unwrap();
+    assert!(bench.works(key, &four).await);
+    assert!(!bench.works(key, &two).await && !bench.works(key, &three).await);
+}
+
+#[tokio::test]
+async fn of_two_registrations_at_once_on_two_nodes_each_gets_a_secret_that_works() {
+    let bench = bench(SigningAlgorithm::Es256).await;
+    bench.user("olga", &[]).await;
+    let (other, _root) = bench.beside().await;
+    let (one, two) = tokio::join!(
+        bench.km.register_client(shop()),
+        other.register_client(shop())
+    );
+    let ((client, one), (same, two)) = (one.unwrap(), two.unwrap());
+    assert_eq!(client.consumer_key, same.consumer_key);
+    for secret in [one, two] {
+        assert!(bench.works(&client.consumer_key, &secret).await);
+    }
+}
+
+#[tokio::test]
+async fn a_clerk_takes_the_next_command_while_followers_are_waited_for() {
+    let bench = bench(SigningAlgorithm::Es256).await;
+    let (client, secret) = bench.client(TokenType::Jwt).await;
+    // A follower that lives and does not get on.
+    let pull = Pull {
+        follower: "gateway".to_owned(),
+        n: 0,
+        uuid: String::new(),
+        most: 9,
+        wait_ms: 0,
+    };
+    bench.desk.feed.pull(pull).await.unwrap();
+    let changed = bench.km.update_client(client);
+    tokio::pin!(changed);
+    // Both are questions to the same clerk.
+    tokio::select! {
+        biased;
+        _ = &mut changed => panic!("it did not wait for its follower"),
+        found = bench.km.authenticate(secret) => assert!(found.is_ok()),
+    }
+    changed.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_signed_token_is_revoked_once_however_often_it_is_asked_for() {
+    let bench = bench(SigningAlgorithm::Es256).await;
+    let (_, secret) = bench.client(TokenType::Jwt).await;
+    let own = request(&secret, GrantType::ClientCredentials, "");
+    let issued = bench.km.issue(own).await.unwrap();
+    let revoke = || bench.km.revoke(secret.clone(), issued.access_token.clone());
+    assert!(revoke().await.unwrap().is_some());
+    let head = bench.head().await;
+    assert!(revoke().await.unwrap().is_none());
+    assert_eq!(bench.head().await, head);
+    assert_eq!(
+        bench.refusal(&issued.access_token).await,
+        Some(RefusalReason::Revoked)
+    );
+}
+
+#[tokio::test]
+async fn a_refresh_may_ask_for_less_and_the_next_one_has_all_again() {
+    let bench = bench(SigningAlgorithm::Es256).await;
+    bench.user("ann", &[role::CREATOR]).await;
+    let (_, secret) = bench.client(TokenType::Jwt).await;
+    let grant = GrantType::Password {
+        username: "ann".to_owned(),
+        password: PASSWORD.to_owned(),
+        address: HOME,
+    };
+    let asked = "apim:api_create apim:api_view";
+    let issued = bench
+        .km
+        .issue(request(&secret, grant, asked))
+        .await
+        .unwrap();
+    let mut less = refresh(&secret, &issued);
+    less.scopes = vec!["apim:api_view".to_owned(), "apim:admin".to_owned()];
+    let less = bench.km.issue(less).await.unwrap();
+    assert_eq!(less.scopes, ["apim:api_view"]);
+    // Nothing of what is asked for: the token is not used up by a wrong question.
+    let mut none = refresh(&secret, &less);
+    none.scopes = vec!["apim:subscribe".to_owned()];
+    let refused = bench.km.issue(none).await.err();
+    assert!(matches!(
+        refused,
+        Some(Refused::Oauth(command::OauthRefusal::InvalidScope, _))
+    ));
+    let all = bench.km.issue(refresh(&secret, &less)).await.unwrap();
+    assert_eq!(all.scopes.join(" "), asked);
+}
+
+#[tokio::test]
+async fn no_token_is_issued_that_is_too_long_to_be_taken() {
+    let bench = bench(SigningAlgorithm::Es256).await;
+    let (_, secret) = bench.client(TokenType::Jwt).await;
+    // Each quotation mark takes two bytes within a claim.
+    for (marks, fits) in [(1_000, true), (4_000, false)] {
+        let scope = format!("device_{}", "\"".repeat(marks));
+        let own = request(&secret, GrantType::ClientCredentials, &scope);
+        match bench.km.issue(own).await {
+            Ok(issued) => assert!(fits && bench.is_good(&issued.access_token).await),
+            Err(refused) => assert!(
+                !fits
+                    && matches!(
+                        refused,
+                        Refused::Oauth(command::OauthRefusal::InvalidScope, _)
+                    )
+            ),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_ends_in_the_tenant_is_nobodys() {
+    let bench = bench(SigningAlgorithm::Es256).await;
+    let new = NewUser {
+        tenant: SUPER_TENANT.to_owned(),
+        name: format!("alice@{SUPER_TENANT}"),
+        password: PASSWORD.to_owned(),
+        email: String::new(),
+        given_name: String::new(),
+        family_name: String::new(),
+        roles: Vec::new(),
+    };
+    let refused = bench.km.create_user(new).await;
+    assert!(matches!(refused, Err(Refused::BadField { field, .. }) if field == "userName"));
+}

@@ -1,0 +1,95 @@
+//! API keys that were used: validators say so in memory, and the keeper writes it once a round, so
+//! that no question waits for the one writer of a database.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use storage::apim::api_keys;
+
+use super::desk::Desk;
+
+/// An API key's use is noted once in so long.
+const USED_AGAIN_MS: i64 = 60_000;
+/// Keys that are remembered at most: of more, some are noted later.
+const MOST: usize = 10_000;
+
+/// Hashes of used keys, each with the moment at which it was noted, none when it still has to be.
+#[derive(Debug, Default)]
+pub(super) struct UsedKeys(Mutex<HashMap<String, Option<i64>>>);
+
+// === impl UsedKeys ===
+
+impl UsedKeys {
+    /// Remembers that keys were used.
+    pub(super) fn add(&self, keys: Vec<String>) {
+        if keys.is_empty() {
+            return;
+        }
+        let mut used = self.state();
+        for key in keys {
+            if used.len() < MOST {
+                used.entry(key).or_default();
+            }
+        }
+    }
+
+    /// The keys to note now; from here on they count as noted.
+    fn take(&self, now_ms: i64) -> Vec<String> {
+        let mut used = self.state();
+        used.retain(|_, noted| noted.is_none_or(|at| at > now_ms - USED_AGAIN_MS));
+        let waiting = used.iter_mut().filter(|(_, noted)| noted.is_none());
+        waiting
+            .map(|(key, noted)| {
+                *noted = Some(now_ms);
+                key.clone()
+            })
+            .collect()
+    }
+
+    fn state(&self) -> MutexGuard<'_, HashMap<String, Option<i64>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Desk {
+    /// Notes which API keys were used. Gateways ask again when what they know has aged, so this is
+    /// as exact as that; it is for people, and a failure costs nothing else.
+    pub(super) async fn note_used(&self) {
+        let now = self.clock.now_ms();
+        let keys = self.used_keys.take(now);
+        if keys.is_empty() {
+            return;
+        }
+        let noted = async {
+            let mut write = self.apim.write("apim.api_keys.note_used").await?;
+            for key in &keys {
+                api_keys::note_used(&mut write, key, now, now - USED_AGAIN_MS).await?;
+            }
+            write.commit().await
+        };
+        if let Err(error) = noted.await {
+            tracing::debug!(%error, "the use of API keys could not be noted");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_noted_once_a_minute_and_only_so_many_are_remembered() {
+        let used = UsedKeys::default();
+        let key = || vec!["k".to_owned()];
+        used.add(key());
+        used.add(key());
+        assert_eq!(used.take(1_000), key());
+        used.add(key());
+        assert!(used.take(2_000).is_empty());
+        assert!(used.take(1_000 + USED_AGAIN_MS).is_empty());
+        used.add(key());
+        assert_eq!(used.take(1_000 + USED_AGAIN_MS), key());
+        used.add((0..2 * MOST).map(|n| n.to_string()).collect());
+        assert_eq!(used.take(1_000 + USED_AGAIN_MS).len(), MOST - 1);
+    }
+}
