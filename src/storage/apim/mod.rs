@@ -82,6 +82,11 @@ const SCHEMA: Schema = Schema {
             "default version",
             include_str!("../../../migrations/apim/0010_default_version.sql"),
         ),
+        (
+            12,
+            "publisher",
+            include_str!("../../../migrations/apim/0012_publisher.sql"),
+        ),
     ],
 };
 
