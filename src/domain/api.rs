@@ -1,6 +1,8 @@
 //! An API as the Publisher keeps it (publisher v4, schema `API`): what Headgate understands as
 //! typed members, everything else of the contract stored and given back as it came.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::lifecycle::LifecycleState;
@@ -192,6 +194,13 @@ impl Api {
     pub fn context_without_version(&self) -> String {
         unversioned_context(&self.context)
     }
+}
+
+/// Adds the scopes that are not defined yet by their names.
+pub fn add_scopes(scopes: &mut Vec<ApiScope>, more: &[ApiScope]) {
+    let mut known: HashSet<String> = scopes.iter().map(|scope| scope.name.clone()).collect();
+    let new = more.iter().filter(|scope| known.insert(scope.name.clone()));
+    scopes.extend(new.cloned());
 }
 
 /// A context with its version: `{version}` replaced, else `/version` appended.

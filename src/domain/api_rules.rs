@@ -3,10 +3,10 @@
 
 use std::collections::HashSet;
 
-use crate::api::{Api, ApiScope, Cors};
+use crate::api::{Api, ApiScope, Cors, unversioned_context, versioned_context};
 use crate::artifact::undefined_scope;
 use crate::endpoint;
-use crate::path;
+use crate::route_table::check_context;
 use crate::scope;
 use crate::template::Template;
 use crate::verb::Verb;
@@ -21,6 +21,10 @@ pub const CONTEXT_MAX: usize = 232;
 pub const DESCRIPTION_MAX: usize = 32_766;
 /// The most operations of an API.
 pub const OPERATIONS_MAX: usize = 10_000;
+/// The most scopes of an API.
+pub const SCOPES_MAX: usize = 1_000;
+/// The most roles that an API's scopes are bound to in all; a scope without any counts as one.
+pub const BINDINGS_MAX: usize = 5_000;
 
 const NAME_FORBIDDEN: &str = "~!@#;:%^*()+={}|\\<>\"',&$[]/";
 const HEADER_FORBIDDEN: &str = "~!@#;:%^*()+={}|\\<>\"',&$";
@@ -96,11 +100,14 @@ fn version_problem(version: &str) -> Option<String> {
         return Some("must be a version such as 1.0.0".to_owned());
     }
     let odd = |letter: char| {
-        NAME_FORBIDDEN.contains(letter) || letter.is_control() || letter.is_whitespace()
+        NAME_FORBIDDEN.contains(letter)
+            || letter == '?'
+            || letter.is_control()
+            || letter.is_whitespace()
     };
     if version.contains(odd) {
         return Some(format!(
-            "must not contain spaces or any of {NAME_FORBIDDEN}"
+            "must not contain spaces or any of {NAME_FORBIDDEN}?"
         ));
     }
     too_long(version, VERSION_MAX)
@@ -121,11 +128,20 @@ fn context_problem(context: &str, version: &str) -> Option<String> {
     if body.contains("{version}") && !body.split('/').any(|segment| segment == "{version}") {
         return Some("must have {version} as a segment of its own".to_owned());
     }
-    if body == "{version}" || body.split('/').next() == Some("_headgate") {
-        return Some("must begin with a segment of its own, other than _headgate".to_owned());
+    let first = body.split('/').next().unwrap_or_default();
+    if body == "{version}" || first == "_headgate" || first.eq_ignore_ascii_case("t") {
+        return Some(
+            "must begin with a segment of its own, other than _headgate and t (tenants)".to_owned(),
+        );
     }
-    if let Err(fault) = path::canonical(&context.replace("{version}", version)) {
-        return Some(fault.to_string());
+    // A gateway answers at both, the second for the default version.
+    for served in [
+        versioned_context(context, version),
+        unversioned_context(context),
+    ] {
+        if let Err(fault) = check_context(&served) {
+            return Some(format!("cannot be served: {fault}"));
+        }
     }
     too_long(context, CONTEXT_MAX)
 }
@@ -217,6 +233,15 @@ fn tag_problem(tags: &[String]) -> Option<String> {
 }
 
 fn scope_problem(api: &Api) -> Option<String> {
+    if api.scopes.len() > SCOPES_MAX {
+        return Some(format!("must not hold more than {SCOPES_MAX} scopes"));
+    }
+    let bound = api.scopes.iter().map(|scope| scope.roles.len().max(1));
+    if bound.sum::<usize>() > BINDINGS_MAX {
+        return Some(format!(
+            "must not be bound to more than {BINDINGS_MAX} roles in all"
+        ));
+    }
     let mut seen = HashSet::new();
     for scope in &api.scopes {
         if let Some(problem) = scope_fault(scope) {
@@ -418,6 +443,41 @@ mod tests {
             make(&mut api);
             assert_eq!(first(&api), member);
         }
+    }
+
+    #[test]
+    fn what_no_gateway_could_serve_is_no_api() {
+        type Break = fn(&mut Api);
+        let broken: [(&str, Break); 5] = [
+            ("version", |api| api.version = "1?0".to_owned()),
+            ("context", |api| api.context = "/t".to_owned()),
+            ("context", |api| api.context = "/t/pizza".to_owned()),
+            ("context", |api| api.context = "/{version}/t".to_owned()),
+            ("context", |api| api.context = "/a".repeat(16)),
+        ];
+        for (member, make) in broken {
+            let mut api = pizza();
+            make(&mut api);
+            assert_eq!(first(&api), member, "{} {}", api.context, api.version);
+        }
+        let mut long = pizza();
+        long.context = "/a".repeat(15);
+        assert_eq!(first(&long), "");
+    }
+
+    #[test]
+    fn scopes_and_their_roles_are_counted() {
+        let mut api = pizza();
+        let scopes = |count: usize| (0..count).map(|n| bound(&format!("s{n}"))).collect();
+        api.scopes = scopes(SCOPES_MAX);
+        assert_eq!(first(&api), "");
+        api.scopes = scopes(SCOPES_MAX + 1);
+        assert_eq!(first(&api), "scopes");
+        api.scopes = vec![bound("eat")];
+        for scope in &mut api.scopes {
+            scope.roles = vec!["cook".to_owned(); BINDINGS_MAX + 1];
+        }
+        assert_eq!(first(&api), "scopes");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What a gateway serves: one deployed revision of an API in one environment, as plain data.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::api::{Api, ApiScope, AuthType, Cors, Endpoints, Operation};
@@ -134,9 +136,10 @@ impl ArtifactOperation {
 /// Whether a scope list names only scopes that the API defines; gives the first that is not.
 #[must_use]
 pub fn undefined_scope<'a>(operations: &'a [Operation], scopes: &[ApiScope]) -> Option<&'a str> {
+    let defined: HashSet<&str> = scopes.iter().map(|scope| scope.name.as_str()).collect();
     operations
         .iter()
         .flat_map(|operation| &operation.scopes)
-        .find(|wanted| !scopes.iter().any(|scope| scope.name == **wanted))
         .map(String::as_str)
+        .find(|wanted| !defined.contains(wanted))
 }

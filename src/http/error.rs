@@ -243,6 +243,10 @@ impl IntoResponse for ApiError {
             error: &self.items,
         };
         let mut response = (self.status, Json(body)).into_response();
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            let soon = HeaderValue::from_static("5");
+            response.headers_mut().insert(header::RETRY_AFTER, soon);
+        }
         if let Some(challenge) = self.challenge {
             let challenge = HeaderValue::from_static(challenge);
             response

@@ -1,50 +1,99 @@
 //! Which API uses a policy. APIs keep the names of their policies inside of their documents, so all
-//! are looked through: a policy is rarely removed.
+//! are looked through, and those that deployed revisions froze: a policy is rarely removed.
+//!
+//! Documents are immutable: those that are looked through before the transaction need no second
+//! look inside of it, where only the few are read that came in between.
+
+use std::collections::HashSet;
 
 use domain::api::Api;
 use domain::policy::{Policy, PolicyLevel};
-use storage::apim::apis::{self, ApiSearch, SortBy};
+use storage::apim::blob_references::{self, Document};
 use storage::shared::blobs;
-use storage::{Database, StoreError};
+use storage::{Database, StoreError, Write};
 
-/// APIs looked through at once.
-const PAGE: usize = 500;
+/// The documents of a tenant that do not name a policy.
+pub(super) struct Users<'p> {
+    policy: &'p Policy,
+    free: HashSet<String>,
+}
 
-/// The first API whose document names a policy, as `name:version`.
-///
-/// # Errors
-/// [`StoreError::Unavailable`]; [`StoreError::Damaged`] also when a document is missing, since
-/// nobody knows then what it names.
-pub(super) async fn api_with(
-    apim: &Database,
-    shared: &Database,
-    policy: &Policy,
-) -> Result<Option<String>, StoreError> {
-    if policy.level == PolicyLevel::Application {
-        return Ok(None);
+// === impl Users ===
+
+impl<'p> Users<'p> {
+    pub(super) fn of(policy: &'p Policy) -> Self {
+        Self {
+            policy,
+            free: HashSet::new(),
+        }
     }
-    let (tenant, all) = (policy.tenant.as_str(), ApiSearch::default());
-    let mut offset = 0;
-    loop {
-        let mut read = apim.read().await?;
-        let order = (SortBy::Name, false);
-        let (rows, _) = apis::list(&mut read, tenant, &all, order, (PAGE, offset)).await?;
-        drop(read);
-        if rows.is_empty() {
+
+    /// The first API that uses the policy, as `name:version`; before the transaction.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]; [`StoreError::Damaged`] when a document cannot be read, since
+    /// nobody knows then what it names.
+    pub(super) async fn look(
+        &mut self,
+        apim: &Database,
+        shared: &Database,
+    ) -> Result<Option<String>, StoreError> {
+        if self.policy.level == PolicyLevel::Application {
             return Ok(None);
         }
-        offset += rows.len();
+        let mut read = apim.read().await?;
+        let documents = blob_references::documents(&mut read, &self.policy.tenant).await?;
+        drop(read);
+        self.first(shared, documents, false).await
+    }
+
+    /// The same under the tenant's claim, while which no API comes to name the policy.
+    ///
+    /// # Errors
+    /// As [`Users::look`].
+    pub(super) async fn look_again(
+        &mut self,
+        write: &mut Write,
+        shared: &Database,
+    ) -> Result<Option<String>, StoreError> {
+        if self.policy.level == PolicyLevel::Application {
+            return Ok(None);
+        }
+        let tenant = &self.policy.tenant;
+        let documents = blob_references::documents_for_change(write, tenant).await?;
+        self.first(shared, documents, true).await
+    }
+
+    async fn first(
+        &mut self,
+        shared: &Database,
+        documents: Vec<Document>,
+        is_claimed: bool,
+    ) -> Result<Option<String>, StoreError> {
         let mut read = shared.read().await?;
-        for row in rows {
-            let blob = blobs::find(&mut read, tenant, &row.document_blob).await?;
-            let blob =
-                blob.ok_or_else(|| damaged(format!("blob {} is missing", row.document_blob)))?;
+        for Document {
+            blob: id,
+            name,
+            version,
+        } in documents
+        {
+            if self.free.contains(&id) {
+                continue;
+            }
+            let Some(blob) = blobs::find(&mut read, &self.policy.tenant, &id).await? else {
+                if is_claimed {
+                    return Err(damaged(format!("blob {id} is missing")));
+                }
+                continue; // replaced and swept since: looked for again under the claim
+            };
             let api: Api =
                 serde_json::from_slice(&blob.bytes).map_err(|error| damaged(error.to_string()))?;
-            if names(&api, policy) {
-                return Ok(Some(format!("{}:{}", row.name, row.version)));
+            if names(&api, self.policy) {
+                return Ok(Some(format!("{name}:{version}")));
             }
+            self.free.insert(id);
         }
+        Ok(None)
     }
 }
 

@@ -8,7 +8,7 @@ use storage::apim::{apis, deny_policies, policies};
 use storage::{Database, StoreError, Write};
 
 use super::message::{AdminError, AdminMessage};
-use super::usage::api_with;
+use super::usage::Users;
 use crate::change_feed::{ChangeFeedHandle, Changed};
 
 /// What a writer works with.
@@ -91,13 +91,19 @@ impl Writer {
             let problem = format!("throttling policy {} is built in", policy.name);
             return Err(StoreError::Forbidden(problem).into());
         }
+        let mut users = Users::of(policy);
+        let used = |api: Option<String>| match api {
+            None => Ok(()),
+            Some(api) => Err(StoreError::Forbidden(format!(
+                "throttling policy {} is used by API {api}",
+                policy.name
+            ))),
+        };
+        used(users.look(&self.0.apim, &self.0.shared).await?)?;
         let mut write = self.0.apim.write("apim.policies.delete").await?;
         // While the claim is held no API comes to name the policy; its row is locked for the rest.
         apis::claim(&mut write, &policy.tenant).await?;
-        if let Some(api) = api_with(&self.0.apim, &self.0.shared, policy).await? {
-            let problem = format!("throttling policy {} is used by API {api}", policy.name);
-            return Err(StoreError::Forbidden(problem).into());
-        }
+        used(users.look_again(&mut write, &self.0.shared).await?)?;
         policies::delete(&mut write, policy).await?;
         let change = Change::PolicyRemoved {
             level: policy.level,

@@ -1,16 +1,22 @@
 //! Making, copying and removing APIs, and what every change of one needs.
 
+use std::collections::HashSet;
+
 use uuid::Uuid;
 
-use domain::api::{Api, Operation, versioned_context};
+use domain::api::{Api, Operation, unversioned_context, versioned_context};
 use domain::api_rules::{self, Fault};
 use domain::change::Change;
 use domain::lifecycle::LifecycleState;
 use domain::policy::{PolicyLevel, UNAUTHENTICATED, UNLIMITED};
+use domain::scope;
 use storage::Write;
 use storage::apim::api_lifecycle::LifecycleRow;
 use storage::apim::apis::ApiRow;
-use storage::apim::{api_deployments, api_lifecycle, apis, policies, subscriptions};
+use storage::apim::{
+    api_deployments, api_lifecycle, apis, blob_references, policies, subscriptions,
+};
+use storage::shared::scope_roles;
 
 use super::error::PublisherError;
 use super::message::{Author, Committed, Edition, NewApi};
@@ -71,6 +77,7 @@ async fn insert(
     apis::claim(&mut write, &row.tenant).await?;
     check_neighbours(&mut write, &row).await?;
     check_policies(&mut write, api).await?;
+    check_scopes(stores, &mut write, &row).await?;
     default_version::want(&mut write, &mut row, api.is_default_version).await?;
     apis::create(&mut write, &row).await?;
     let step = step(&row, None, author, row.created_at_ms);
@@ -183,7 +190,8 @@ pub(super) fn step(
     }
 }
 
-/// One name has one context in all its versions, and a context belongs to one name (§1).
+/// One name has one context in all its versions, and a context belongs to one name (§1): with the
+/// version as well as without, since the default version answers without.
 async fn check_neighbours(write: &mut Write, row: &ApiRow) -> Result<(), PublisherError> {
     for other in apis::versions(write, &row.tenant, &row.name).await? {
         if other.name != row.name || !other.context.eq_ignore_ascii_case(&row.context) {
@@ -193,7 +201,8 @@ async fn check_neighbours(write: &mut Write, row: &ApiRow) -> Result<(), Publish
             )));
         }
     }
-    for other in apis::at_context(write, &row.tenant, &row.context).await? {
+    let bare = unversioned_context(&row.context);
+    for other in apis::at_context(write, &row.tenant, &row.full_context, &bare).await? {
         if other.name != row.name {
             return Err(PublisherError::Conflict(format!(
                 "the context {} belongs to the API {}",
@@ -204,6 +213,35 @@ async fn check_neighbours(write: &mut Write, row: &ApiRow) -> Result<(), Publish
     Ok(())
 }
 
+/// A scope belongs to the API that defines it, in any of its versions and revisions: another that
+/// defined it too could give it to whom the first one does not. Rests on the tenant's claim; `row`
+/// points at the document that is to count.
+pub(super) async fn check_scopes(
+    stores: &Stores,
+    write: &mut Write,
+    row: &ApiRow,
+) -> Result<(), PublisherError> {
+    let mut read = stores.shared.read().await?;
+    let blob = &row.document_blob;
+    let shared = scope_roles::defined_elsewhere(&mut read, &row.tenant, &row.id, blob).await?;
+    drop(read);
+    let mut seen = HashSet::new();
+    for (name, version) in shared {
+        // Everybody gets these anyway, and a document is looked up once for all its scopes.
+        if scope::is_everybodys(&name) || !seen.insert(version.clone()) {
+            continue;
+        }
+        let tenant = &row.tenant;
+        let owner = blob_references::owner_of_another_name(write, tenant, &version, &row.name);
+        if let Some(owner) = owner.await? {
+            let problem = format!("the scope {name} belongs to the API {owner}");
+            return Err(PublisherError::invalid("scopes", problem));
+        }
+    }
+    Ok(())
+}
+
+/// Whether the policies that an API names exist; under the tenant's claim none goes away.
 pub(super) async fn check_policies(write: &mut Write, api: &Api) -> Result<(), PublisherError> {
     let plans = policies::names(write, &api.tenant, PolicyLevel::Subscription).await?;
     let advanced = policies::names(write, &api.tenant, PolicyLevel::Api).await?;

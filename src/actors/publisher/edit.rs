@@ -7,12 +7,12 @@
 
 use std::collections::HashMap;
 
-use domain::api::{Api, Operation};
+use domain::api::{Api, Operation, add_scopes};
 use domain::openapi::DescribedOperation;
 use storage::apim::apis;
 use storage::apim::apis::ApiRow;
 
-use super::apis::{check, check_policies, find, lock, name_operations};
+use super::apis::{check, check_policies, check_scopes, find, lock, name_operations};
 use super::error::PublisherError;
 use super::message::{Committed, DefinitionContent, DefinitionDocument, Edition, Wanted};
 use super::{Stores, default_version, documents};
@@ -49,11 +49,7 @@ pub(super) async fn save_definition(
     for _ in 0..ATTEMPTS {
         let (row, mut api) = find(stores, edition).await?;
         api.operations = merged(described, &api.operations);
-        for scope in scopes {
-            if api.scopes.iter().all(|known| known.name != scope.name) {
-                api.scopes.push(scope.clone());
-            }
-        }
+        add_scopes(&mut api.scopes, scopes);
         name_operations(&mut api.operations);
         check(stores, &api)?;
         let definition = definition.clone();
@@ -165,6 +161,7 @@ async fn replace(
     row.policies.clone_from(&api.policies);
     row.document_blob = blobs.document;
     row.definition_blob = blobs.definition;
+    check_scopes(stores, &mut write, &row).await?;
     row.updated_at_ms = now;
     row.row_version = apis::save(&mut write, &row).await?;
     write.commit().await?;

@@ -34,6 +34,9 @@ pub enum PublisherError {
     /// The revision is deployed.
     #[error("the revision is deployed, undeploy it first")]
     Deployed,
+    /// So many definitions are being read that this one must come later.
+    #[error("too many definitions are being read at once, try again in a moment")]
+    Busy,
     /// The writer did not answer; whether the change was made can be read.
     #[error(transparent)]
     Ask(#[from] AskError),

@@ -1,7 +1,9 @@
 //! Reading API descriptions: away from the threads that serve requests, and few at a time, because
-//! a large one takes many times its size in memory while it is read.
+//! a large one takes many times its size in memory while it is read. Few wait for their turn and
+//! none for long: what waits holds its bytes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
@@ -13,11 +15,17 @@ use super::message::DefinitionDocument;
 
 /// Descriptions read at once; the others wait their turn.
 const AT_ONCE: usize = 2;
+/// Descriptions that are read or wait; whoever comes then is to come again.
+const MOST: usize = 18;
+/// The longest that one waits for its turn.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The readers of a node.
 #[derive(Debug, Clone)]
 pub(crate) struct Reading {
+    places: Arc<Semaphore>,
     turns: Arc<Semaphore>,
+    patience: Duration,
 }
 
 // === impl Reading ===
@@ -25,7 +33,9 @@ pub(crate) struct Reading {
 impl Default for Reading {
     fn default() -> Self {
         Self {
+            places: Arc::new(Semaphore::new(MOST)),
             turns: Arc::new(Semaphore::new(AT_ONCE)),
+            patience: PATIENCE,
         }
     }
 }
@@ -76,12 +86,16 @@ impl Reading {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, PublisherError> {
-        let turn = Arc::clone(&self.turns).acquire_owned().await;
+        let place = Arc::clone(&self.places).try_acquire_owned();
+        let place = place.map_err(|_| PublisherError::Busy)?;
+        let turn = Arc::clone(&self.turns).acquire_owned();
+        let turn = tokio::time::timeout(self.patience, turn).await;
+        let turn = turn.map_err(|_| PublisherError::Busy)?;
         let turn = turn.map_err(|error| PublisherError::Internal(error.to_string()))?;
         let done = tokio::task::spawn_blocking(move || {
             let done = work();
             // Kept by the work itself: a caller who hangs up does not end it.
-            drop(turn);
+            drop((turn, place));
             done
         });
         let died = |error| PublisherError::Internal(format!("reading a definition ended: {error}"));
@@ -116,5 +130,21 @@ mod tests {
             assert!(a.is_ok() && b.is_ok() && c.is_ok() && d.is_ok());
         }
         assert!(most.load(Ordering::SeqCst) <= AT_ONCE);
+    }
+
+    #[tokio::test]
+    async fn who_finds_all_places_taken_or_waits_too_long_is_to_come_again() {
+        let reading = Reading {
+            patience: Duration::from_millis(1),
+            ..Reading::default()
+        };
+        let turns = Arc::clone(&reading.turns);
+        let _all = turns.acquire_many(u32::try_from(AT_ONCE).unwrap()).await;
+        let late = reading.apart(|| ()).await;
+        assert!(matches!(late, Err(PublisherError::Busy)), "{late:?}");
+        let places = Arc::clone(&reading.places);
+        let _places = places.acquire_many(u32::try_from(MOST).unwrap()).await;
+        let full = reading.apart(|| ()).await;
+        assert!(matches!(full, Err(PublisherError::Busy)), "{full:?}");
     }
 }

@@ -13,7 +13,7 @@ use storage::apim::api_deployments::DeploymentRow;
 use storage::apim::api_revisions::RevisionRow;
 use storage::apim::{api_deployments, api_revisions, apis};
 
-use super::apis::{commit, find, lock};
+use super::apis::{check_policies, check_scopes, commit, find, lock};
 use super::default_version::Event;
 use super::error::PublisherError;
 use super::message::{Committed, Edition, Target};
@@ -36,11 +36,12 @@ pub(super) async fn create(
     if revisions.len() >= MOST {
         return Err(PublisherError::TooManyRevisions(revisions.len()));
     }
+    let number = api_revisions::next_number(&mut write, &row.tenant, &row.id).await?;
     let revision = RevisionRow {
         id: Uuid::new_v4().to_string(),
         tenant: row.tenant,
         api_id: row.id,
-        number: revisions.last().map_or(1, |last| last.number + 1),
+        number,
         description,
         document_blob: row.document_blob,
         definition_blob: row.definition_blob,
@@ -73,13 +74,16 @@ pub(super) async fn delete(stores: &Stores, edition: &Edition, id: &str) -> Done
 pub(super) async fn restore(stores: &Stores, edition: &Edition, id: &str) -> Done<Api> {
     let (_, frozen) = frozen(stores, edition, id).await?;
     let mut write = stores.apim.write("apim.apis.restore").await?;
+    apis::claim(&mut write, &edition.author.tenant).await?;
     let mut api_row = lock(&mut write, edition).await?;
     let row = revision(&mut write, edition, id).await?;
+    check_policies(&mut write, &frozen).await?;
     api_row.description.clone_from(&frozen.description);
     api_row.tags.clone_from(&frozen.tags);
     api_row.policies.clone_from(&frozen.policies);
     api_row.document_blob = row.document_blob;
     api_row.definition_blob = row.definition_blob;
+    check_scopes(stores, &mut write, &api_row).await?;
     api_row.updated_at_ms = stores.system.clock.now_ms();
     api_row.row_version = apis::save(&mut write, &api_row).await?;
     write.commit().await?;
@@ -108,6 +112,7 @@ pub(super) async fn deploy(
         let problem = "the API is retired and cannot be deployed any more".to_owned();
         return Err(PublisherError::Conflict(problem));
     }
+    check_policies(&mut write, &api).await?;
     for target in targets {
         let deployment = DeploymentRow {
             id: Uuid::new_v4().to_string(),

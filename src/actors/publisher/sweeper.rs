@@ -2,8 +2,11 @@
 //! bindings of scopes that came with them (C5).
 //!
 //! A blob that something will point at is younger, or something points at it already and is
-//! locked while a new row takes it over; so what is unreferenced after an hour stays so.
+//! locked while a new row takes it over; so what is unreferenced after an hour stays so. Who read
+//! the row that pointed at it may still be about to load it: a blob goes when two sweeps in a row
+//! found it unreferenced.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use cluster::{Actor, Address, BoxError};
@@ -27,6 +30,8 @@ pub(crate) struct Sweep;
 /// Sweeps when asked.
 pub(crate) struct Sweeper {
     stores: Stores,
+    /// What the last sweep found unreferenced.
+    suspects: HashSet<String>,
     _ticker: Ticker,
 }
 
@@ -40,12 +45,14 @@ impl Actor for Sweeper {
     async fn start(stores: Stores, me: Address<Sweep>) -> Result<Self, BoxError> {
         Ok(Self {
             stores,
+            suspects: HashSet::new(),
             _ticker: ticker("publisher.sweep", PERIOD, me, || Sweep),
         })
     }
 
     async fn handle(&mut self, Sweep: Sweep) -> Result<(), BoxError> {
-        match sweep(&self.stores).await {
+        let before = self.stores.system.clock.now_ms() - AGE_MS;
+        match sweep_before(&self.stores, before, &mut self.suspects).await {
             Ok(0) => {}
             Ok(removed) => tracing::info!(removed, "unreferenced blobs removed"),
             Err(error) => tracing::warn!(%error, "blobs could not be swept, trying again later"),
@@ -54,13 +61,14 @@ impl Actor for Sweeper {
     }
 }
 
-/// One sweep; gives the number of blobs removed.
-pub(crate) async fn sweep(stores: &Stores) -> Result<usize, StoreError> {
-    sweep_before(stores, stores.system.clock.now_ms() - AGE_MS).await
-}
-
-/// Removes unreferenced blobs made before a moment.
-pub(super) async fn sweep_before(stores: &Stores, before: i64) -> Result<usize, StoreError> {
+/// Removes the blobs made before a moment that nothing points at, now and at the last sweep; gives
+/// their number. What is unreferenced for the first time is suspected until the next sweep.
+pub(super) async fn sweep_before(
+    stores: &Stores,
+    before: i64,
+    suspects: &mut HashSet<String>,
+) -> Result<usize, StoreError> {
+    let last_time = std::mem::take(suspects);
     let mut cursor = String::new();
     let mut removed = 0;
     loop {
@@ -74,7 +82,9 @@ pub(super) async fn sweep_before(stores: &Stores, before: i64) -> Result<usize, 
         let mut read = stores.apim.read().await?;
         let referenced = blob_references::list(&mut read).await?;
         drop(read);
-        let garbage: Vec<_> = old.iter().filter(|id| !referenced.contains(*id)).collect();
+        let unreferenced = old.into_iter().filter(|id| !referenced.contains(id));
+        let (garbage, new): (Vec<_>, Vec<_>) = unreferenced.partition(|id| last_time.contains(id));
+        suspects.extend(new);
         if garbage.is_empty() {
             continue;
         }

@@ -1,6 +1,7 @@
-//! Faults and oddities that the readers of a document's parts collect.
+//! Faults and oddities that the readers of a document's parts collect, and how much they may still
+//! look at.
 
-use super::definition::{DefinitionError, FaultKind};
+use super::definition::{DefinitionError, FaultKind, Limits};
 use super::node::{Members, Node, Place};
 
 /// The collected findings, bounded.
@@ -8,17 +9,39 @@ pub(super) struct Findings {
     pub(super) errors: Vec<DefinitionError>,
     pub(super) warnings: Vec<DefinitionError>,
     most: usize,
+    /// How much more may be looked at and copied, in values and bytes. A document that repeats
+    /// nothing never needs more than its own size; with references a small one could ask for a
+    /// thousand times as much.
+    effort: usize,
 }
 
 // === impl Findings ===
 
 impl Findings {
-    pub(super) const fn new(most: usize) -> Self {
+    /// Nothing found yet; `most` of each sort are kept.
+    pub(super) const fn new(most: usize, limits: &Limits) -> Self {
         Self {
             errors: Vec::new(),
             warnings: Vec::new(),
             most,
+            effort: limits.bytes.saturating_mul(2).saturating_add(limits.values),
         }
+    }
+
+    /// Notes that so much was looked at or copied.
+    pub(super) const fn spend(&mut self, effort: usize) {
+        self.effort = self.effort.saturating_sub(effort);
+    }
+
+    /// Whether no more may be looked at: the document asks for many times its size.
+    pub(super) const fn is_spent(&self) -> bool {
+        self.effort == 0
+    }
+
+    /// The fault of a document that asks for more than may be looked at.
+    pub(super) fn repeats(&mut self, place: &Place<'_>) {
+        let message = "references repeat too much of the document";
+        self.error(place, FaultKind::TooMany, message);
     }
 
     /// Notes a fault that hinders the import.

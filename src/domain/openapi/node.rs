@@ -92,6 +92,24 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// How many values it is, and at least how many bytes they take when they are written.
+    pub(super) fn size(&self) -> (usize, usize) {
+        let mut size = (1_usize, 2_usize);
+        let mut add = |node: &Self, name: usize| {
+            let (values, bytes) = node.size();
+            size = (size.0 + values, size.1 + bytes + name);
+        };
+        match self {
+            Self::List(items) => items.iter().for_each(|item| add(item, 0)),
+            Self::Map(members) => members
+                .iter()
+                .for_each(|(name, node)| add(node, name.len() + 3)),
+            Self::Text(text) | Self::Number(text) => size.1 += text.len(),
+            Self::Null | Self::Bool(_) => {}
+        }
+        size
+    }
+
     /// What it is, for messages.
     pub(super) const fn sort(&self) -> &'static str {
         match self {

@@ -10,6 +10,7 @@ use super::node::{Members, Node, Place, clip};
 use super::reference::follow;
 use super::security::Schemes;
 use crate::api::AuthType;
+use crate::api_rules::SCOPES_MAX;
 use crate::template::Template;
 use crate::verb::Verb;
 
@@ -31,10 +32,8 @@ pub(super) struct Operations<'d, 'a> {
     templates: HashMap<String, Vec<(Verb, &'d str)>>,
     ids: HashSet<String>,
     found: Vec<DescribedOperation>,
-    /// How much more may be looked at and copied, in values and bytes. A document that repeats
-    /// nothing never needs more than its own size; with references a small one could ask for a
-    /// thousand times as much.
-    effort: usize,
+    /// The scopes declared or asked for so far.
+    scopes: HashSet<String>,
 }
 
 // === impl Operations ===
@@ -56,7 +55,11 @@ impl<'d, 'a> Operations<'d, 'a> {
             templates: HashMap::new(),
             ids: HashSet::new(),
             found: Vec::new(),
-            effort: limits.bytes.saturating_mul(2).saturating_add(limits.values),
+            scopes: schemes
+                .scopes
+                .iter()
+                .map(|scope| scope.name.clone())
+                .collect(),
         }
     }
 
@@ -79,13 +82,32 @@ impl<'d, 'a> Operations<'d, 'a> {
                 self.found.truncate(self.limits.operations);
                 break;
             }
-            if self.effort == 0 {
-                let message = "references repeat too much of the document";
-                findings.error(&place, FaultKind::TooMany, message);
+            if findings.is_spent() {
+                findings.repeats(&place);
                 break;
             }
         }
         self.found
+    }
+
+    /// Counts the scopes that an operation asks for: an API may have no more than it can define.
+    fn count_scopes(
+        &mut self,
+        described: &DescribedOperation,
+        place: &Place<'_>,
+        findings: &mut Findings,
+    ) {
+        if self.scopes.len() > SCOPES_MAX {
+            return;
+        }
+        let new = described.scopes.iter();
+        let new = new.filter(|scope| !self.scopes.contains(*scope));
+        let new: Vec<String> = new.cloned().collect();
+        self.scopes.extend(new);
+        if self.scopes.len() > SCOPES_MAX {
+            let message = format!("more than {SCOPES_MAX} scopes");
+            findings.error(place, FaultKind::TooMany, message);
+        }
     }
 
     /// Whether no operation before this one answers the same requests: names of parameters tell
@@ -147,8 +169,8 @@ impl<'d, 'a> Operations<'d, 'a> {
     ) {
         self.parameters(members, place, findings);
         for (name, node) in members.iter() {
-            self.spend(1);
-            if self.effort == 0 {
+            findings.spend(1);
+            if findings.is_spent() {
                 return;
             }
             if name.starts_with("x-") || OTHER_MEMBERS.contains(&name) {
@@ -166,7 +188,8 @@ impl<'d, 'a> Operations<'d, 'a> {
                 continue;
             }
             let described = self.operation(path.0, verb, operation, &here, findings);
-            self.spend(weight(&described));
+            findings.spend(weight(&described));
+            self.count_scopes(&described, &here, findings);
             self.found.push(described);
         }
     }
@@ -203,7 +226,7 @@ impl<'d, 'a> Operations<'d, 'a> {
             );
         }
         let tags = findings.optional_list(members, "tags", place);
-        self.spend(tags.len() + members.get("security").map_or(0, Node::count));
+        findings.spend(tags.len() + members.get("security").map_or(0, Node::count));
         let asked = self.schemes.required(members, place, findings);
         let tier = ["x-throttling-tier", "x-wso2-throttling-tier"];
         DescribedOperation {
@@ -218,15 +241,14 @@ impl<'d, 'a> Operations<'d, 'a> {
         }
     }
 
-    fn spend(&mut self, effort: usize) {
-        self.effort = self.effort.saturating_sub(effort);
-    }
-
-    fn parameters(&mut self, members: &'d Members<'a>, place: &Place<'_>, findings: &mut Findings) {
+    fn parameters(&self, members: &'d Members<'a>, place: &Place<'_>, findings: &mut Findings) {
         let parameters = findings.optional_list(members, "parameters", place);
-        self.spend(parameters.len() * PARAMETER_EFFORT);
+        findings.spend(parameters.len() * PARAMETER_EFFORT);
         let place = place.member("parameters");
         for (position, parameter) in parameters.iter().enumerate() {
+            if findings.is_spent() {
+                return;
+            }
             let here = place.item(position);
             let Some(target) = follow(self.root, parameter, &here, findings) else {
                 continue;

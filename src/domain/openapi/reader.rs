@@ -28,7 +28,7 @@ pub(super) fn open<'a>(
     limits: &Limits,
 ) -> Result<(Node<'a>, Definition), DefinitionError> {
     let (root, media) = parse(bytes, limits)?;
-    let mut findings = Findings::new(limits.faults);
+    let mut findings = Findings::new(limits.faults, limits);
     let definition = describe(&root, media, limits, &mut findings);
     let Some(definition) = definition.filter(|_| findings.errors.is_empty()) else {
         let none = || DefinitionError {
@@ -61,7 +61,7 @@ pub fn validate(bytes: &[u8], limits: &Limits) -> ValidationReport {
             };
         }
     };
-    let mut findings = Findings::new(limits.faults);
+    let mut findings = Findings::new(limits.faults, limits);
     let info = describe(&root, media, limits, &mut findings);
     let Findings {
         errors, warnings, ..

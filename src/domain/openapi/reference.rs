@@ -10,6 +10,9 @@ const MOST_HOPS: usize = 16;
 /// The longest reference that is followed: many that go a long way must not become much work.
 const MAX_REFERENCE: usize = 1024;
 
+/// What it costs to follow a reference, beside its length.
+const HOP_EFFORT: usize = 16;
+
 /// A value that a reference led to, and where it is.
 pub(super) struct Target<'n, 'a> {
     pub(super) node: &'n Node<'a>,
@@ -20,7 +23,7 @@ pub(super) struct Target<'n, 'a> {
 /// Follows the `$ref` of a value, if it has one, until a value without.
 ///
 /// A reference that is remote, circular or leads nowhere is noted as a fault of the place where it
-/// was written.
+/// was written; so is one too many in a document that already asked for many times its size.
 pub(super) fn follow<'n, 'a>(
     root: &'n Node<'a>,
     node: &'n Node<'a>,
@@ -51,6 +54,11 @@ pub(super) fn follow<'n, 'a>(
             findings.error(&here, FaultKind::Reference, message);
             return None;
         };
+        findings.spend(HOP_EFFORT + fragment.len());
+        if findings.is_spent() {
+            findings.repeats(&here);
+            return None;
+        }
         let found = Some(fragment)
             .filter(|fragment| fragment.len() <= MAX_REFERENCE)
             .and_then(unescape)
@@ -79,7 +87,10 @@ fn look_up<'n, 'a>(root: &'n Node<'a>, pointer: &str) -> Option<&'n Node<'a>> {
     let mut node = root;
     for step in pointer.strip_prefix('/')?.split('/') {
         node = match node {
-            Node::Map(members) => members.get(&step.replace("~1", "/").replace("~0", "~"))?,
+            Node::Map(members) if step.contains('~') => {
+                members.get(&step.replace("~1", "/").replace("~0", "~"))?
+            }
+            Node::Map(members) => members.get(step)?,
             Node::List(items) => items.get(step.parse::<usize>().ok()?)?,
             _ => return None,
         };

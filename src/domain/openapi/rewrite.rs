@@ -5,7 +5,8 @@
 //! description, so that description and gateway never contradict each other.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::cell::Cell;
+use std::collections::{HashMap, HashSet};
 
 use super::default::default_definition;
 use super::definition::{DefinitionError, DescribedOperation, FaultKind, Limits, SpecVersion};
@@ -37,6 +38,10 @@ struct Rewriter<'d, 'a> {
     fresh: &'d Members<'a>,
     /// The name of the scheme that carries scopes.
     scheme: String,
+    limits: &'d Limits,
+    /// How many more values and bytes references may repeat: each path item is written out, and a
+    /// small document can name a large item often.
+    repeats: Cell<(usize, usize)>,
 }
 
 /// The description with these operations in place of its own, as JSON; none when it says the same
@@ -85,7 +90,9 @@ pub fn with_operations(
         described,
         wanted,
         fresh: paths.and_then(Node::map).unwrap_or(&empty),
-        scheme: scheme(&root, definition.version),
+        scheme: scheme(&root, definition.version, limits),
+        limits,
+        repeats: Cell::new((limits.values, limits.bytes)),
     };
     let document = rewriter.document(&fresh)?;
     let mut text = to_json(&document, Layout::Indented);
@@ -102,16 +109,15 @@ pub fn with_operations(
 /// Whether a description says of an operation what the API does.
 fn agrees(wanted: &Operation, described: &DescribedOperation) -> bool {
     let said = Operation::from(described);
-    let all_in = |some: &[String], others: &[String]| some.iter().all(|one| others.contains(one));
+    let set = |scopes: &'_ [String]| scopes.iter().cloned().collect::<HashSet<_>>();
     said.auth_type == wanted.auth_type
         && said.throttling_policy == wanted.throttling_policy
-        && all_in(&said.scopes, &wanted.scopes)
-        && all_in(&wanted.scopes, &said.scopes)
+        && (said.scopes == wanted.scopes || set(&said.scopes) == set(&wanted.scopes))
 }
 
 /// A name for the scheme that carries scopes: WSO2's, unless the document means another by it.
-fn scheme(root: &Node<'_>, version: SpecVersion) -> String {
-    let schemes = Schemes::read(root, version, &mut Findings::new(1));
+fn scheme(root: &Node<'_>, version: SpecVersion, limits: &Limits) -> String {
+    let schemes = Schemes::read(root, version, &mut Findings::new(1, limits));
     let mut name = WSO2_SCHEME.to_owned();
     while schemes.carries_scopes(&name) == Some(false) {
         name.push_str("_oauth2");
@@ -174,8 +180,7 @@ impl<'a> Rewriter<'_, 'a> {
                 paths.push((path, item));
             }
         }
-        let known: std::collections::HashSet<String> =
-            paths.iter().map(|(path, _)| path.to_string()).collect();
+        let known: HashSet<String> = paths.iter().map(|(path, _)| path.to_string()).collect();
         for (path, fresh) in self.fresh.iter().filter(|(path, _)| !known.contains(*path)) {
             let item = self.item(path, &Node::Null, fresh)?;
             paths.push((Cow::Owned(path.to_owned()), item));
@@ -186,17 +191,20 @@ impl<'a> Rewriter<'_, 'a> {
     /// One path item, without the reference that may lead to its members.
     fn item(&self, path: &str, item: &Node<'a>, fresh: &Node<'a>) -> Outcome<Node<'a>> {
         let top = Place::base("/paths");
-        let mut findings = Findings::new(1);
+        let mut findings = Findings::new(1, self.limits);
         let target = follow(self.root, item, &top.member(path), &mut findings);
         let Some(target) = target else {
             let unread = || fault(path, FaultKind::Reference, "leads nowhere".to_owned());
             return Err(findings.errors.into_iter().next().unwrap_or_else(unread));
         };
+        if target.pointer.is_some() {
+            self.repeat(path, target.node)?;
+        }
         let mut members = entries(target.node);
         if target.pointer.is_some() {
-            for (name, node) in entries(item) {
-                set(&mut members, &name, node);
-            }
+            let own = item.map();
+            members.retain(|(name, _)| own.is_none_or(|own| own.get(name).is_none()));
+            members.extend(entries(item));
         }
         members.retain(|(name, _)| {
             let verb = Verb::from_member(name);
@@ -216,6 +224,21 @@ impl<'a> Rewriter<'_, 'a> {
             }
         }
         object(members)
+    }
+
+    /// Notes that a path item is written out once more; refused when that would grow the document
+    /// beyond its bounds, before anything is copied.
+    fn repeat(&self, path: &str, item: &Node<'_>) -> Outcome<()> {
+        let ((values, bytes), (more, size)) = (self.repeats.get(), item.size());
+        let left = values.checked_sub(more).zip(bytes.checked_sub(size));
+        let Some(left) = left else {
+            let place = Place::base("/paths");
+            let pointer = place.member(path).member("$ref").pointer();
+            let message = "references repeat too much of the document".to_owned();
+            return Err(fault(&pointer, FaultKind::TooMany, message));
+        };
+        self.repeats.set(left);
+        Ok(())
     }
 
     /// An operation of the document with what is wanted of it.

@@ -10,7 +10,7 @@ use super::findings::Findings;
 use super::node::{Members, Node, Place, clip};
 use super::reference::follow;
 use crate::api::ApiScope;
-use crate::api_rules::scope_fault;
+use crate::api_rules::{BINDINGS_MAX, SCOPES_MAX, scope_fault};
 
 /// The scheme that WSO2 writes into its definitions.
 pub(super) const WSO2_SCHEME: &str = "default";
@@ -25,6 +25,8 @@ pub(super) struct Schemes {
     declared: BTreeMap<String, Sort>,
     /// The declared scopes, each name once.
     pub(super) scopes: Vec<ScopeDef>,
+    /// How many roles they are bound to in all; a scope without any counts as one.
+    bindings: usize,
 }
 
 /// What the gateway can make of a scheme.
@@ -69,6 +71,10 @@ impl Schemes {
         };
         for (name, node) in declared.into_iter().flat_map(Members::iter) {
             let here = place.member(name);
+            if findings.is_spent() {
+                findings.repeats(&here);
+                break;
+            }
             let Some(target) = follow(root, node, &here, findings) else {
                 continue;
             };
@@ -104,6 +110,7 @@ impl Schemes {
         let place = place.member("flows");
         for (name, flow) in flows.into_iter().flat_map(Members::iter) {
             let here = place.member(name);
+            findings.spend(1);
             if name.starts_with("x-") {
                 continue;
             }
@@ -123,6 +130,10 @@ impl Schemes {
         let bindings = flow.get(SCOPE_BINDINGS).and_then(Node::map);
         let scopes = findings.optional_map(flow, "scopes", place);
         for (name, description) in scopes.into_iter().flat_map(Members::iter) {
+            findings.spend(1);
+            if findings.is_spent() {
+                return; // whoever reads the schemes notes it
+            }
             if name.starts_with("x-") || !seen.insert(name.to_owned()) {
                 continue;
             }
@@ -139,9 +150,17 @@ impl Schemes {
                 description: description.scalar().unwrap_or_default().to_owned(),
                 roles: roles.map(str::to_owned).collect(),
             };
+            let (here, roles) = (place.member("scopes"), scope.roles.len());
+            let here = here.member(name);
+            self.bindings = self.bindings.saturating_add(roles.max(1));
+            if self.scopes.len() >= SCOPES_MAX || self.bindings > BINDINGS_MAX {
+                let message =
+                    format!("more than {SCOPES_MAX} scopes, or {BINDINGS_MAX} roles of scopes");
+                findings.error(&here, FaultKind::TooMany, message);
+                return;
+            }
             if let Some(problem) = scope_fault(&ApiScope::from(&scope)) {
-                let here = place.member("scopes");
-                findings.error(&here.member(name), FaultKind::Wrong, problem);
+                findings.error(&here, FaultKind::Wrong, problem);
             }
             self.scopes.push(scope);
         }

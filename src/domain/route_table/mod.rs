@@ -22,7 +22,7 @@ mod tests;
 mod vhosts;
 
 pub use resources::{Match, ResourceFault, Resources};
-pub use route::{MAX_CONTEXT_SEGMENTS, Route, RouteFault};
+pub use route::{MAX_CONTEXT_SEGMENTS, Route, RouteFault, check_context};
 pub use shard::{Hit, SHARDS, Shard, shard_of};
 pub use table::RouteTable;
 pub use vhosts::Vhosts;

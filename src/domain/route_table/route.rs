@@ -98,6 +98,14 @@ impl<T> Route<T> {
     }
 }
 
+/// Whether requests could reach an API at a context, version filled in.
+///
+/// # Errors
+/// A [`RouteFault`] when none could.
+pub fn check_context(context: &str) -> Result<(), RouteFault> {
+    checked(context).map(drop)
+}
+
 /// A context as request paths carry it.
 fn checked(context: &str) -> Result<String, RouteFault> {
     let trimmed = context.strip_suffix('/').unwrap_or(context);

@@ -38,24 +38,17 @@ pub(super) fn read(
         },
         PolicyLevel::Api => None,
     };
-    let mut groups = Vec::new();
-    let listed = fields.list("conditionalGroups")?.unwrap_or_default();
-    if listed.len() > MOST_GROUPS {
-        let problem = format!("must not hold more than {MOST_GROUPS} groups");
-        return Err(ApiError::bad_field("conditionalGroups", problem));
-    }
-    for (index, group) in listed.into_iter().enumerate() {
-        if level != PolicyLevel::Api {
-            return Err(ApiError::bad_field(
-                "conditionalGroups",
-                "are for advanced policies",
-            ));
-        }
-        groups.push(read_group(&format!("conditionalGroups[{index}]"), group)?);
-    }
+    let groups = read_groups(level, &name, &mut fields)?;
     let display_name = fields.text("displayName", 512)?;
     let description = fields.text("description", 1_024)?.unwrap_or_default();
-    let stop_on_quota_reach = fields.flag("stopOnQuotaReach")?.unwrap_or(true);
+    let stop_on_quota_reach = match level {
+        PolicyLevel::Subscription => fields.flag("stopOnQuotaReach")?.unwrap_or(true),
+        // Not of these contracts: their quotas always stop.
+        PolicyLevel::Application | PolicyLevel::Api => {
+            fields.take("stopOnQuotaReach");
+            true
+        }
+    };
     for read_only in ["policyId", "isDeployed", "type"] {
         fields.take(read_only);
     }
@@ -81,6 +74,29 @@ pub(super) fn read(
         extra: Value::Object(extra).to_string(),
         row_version: 1,
     })
+}
+
+/// The conditional groups: of advanced policies that limit something.
+fn read_groups(
+    level: PolicyLevel,
+    name: &str,
+    fields: &mut Fields,
+) -> Result<Vec<ConditionalGroup>, ApiError> {
+    let listed = fields.list("conditionalGroups")?.unwrap_or_default();
+    let refused = |problem: &str| Err(ApiError::bad_field("conditionalGroups", problem));
+    if listed.len() > MOST_GROUPS {
+        return refused(&format!("must not hold more than {MOST_GROUPS} groups"));
+    }
+    if !listed.is_empty() && level != PolicyLevel::Api {
+        return refused("are for advanced policies");
+    }
+    if !listed.is_empty() && name == UNLIMITED {
+        return refused("would never count: Unlimited limits nothing, make a policy of its own");
+    }
+    let groups = listed.into_iter().enumerate();
+    groups
+        .map(|(index, group)| read_group(&format!("conditionalGroups[{index}]"), group))
+        .collect()
 }
 
 fn read_name(fields: &mut Fields) -> Result<String, ApiError> {

@@ -310,3 +310,31 @@ fn a_denial_that_could_never_match_is_refused_and_names_lose_what_calls_do_not_b
         assert!(refused.starts_with("conditionValue"), "{value}: {refused}");
     }
 }
+
+#[test]
+fn unlimited_takes_no_groups_and_only_a_plan_says_what_happens_beyond_its_quota() {
+    let group = json!({
+        "conditions": [{
+            "type": "IPCONDITION", "invertCondition": false,
+            "ipCondition": {"ipConditionType": "IPSPECIFIC", "specificIP": "10.0.0.1"},
+        }],
+        "limit": requests(json!(3), json!(2), "hour"),
+    });
+    let unlimited = json!({
+        "policyName": "Unlimited", "conditionalGroups": [group],
+        "defaultLimit": requests(json!(1), json!(1), "min"),
+    });
+    assert_eq!(named(PolicyLevel::Api, unlimited), "conditionalGroups");
+    for (level, stops) in [
+        (PolicyLevel::Subscription, false),
+        (PolicyLevel::Application, true),
+        (PolicyLevel::Api, true),
+    ] {
+        let policy = json!({
+            "policyName": "Ten", "stopOnQuotaReach": false,
+            "defaultLimit": requests(json!(1), json!(1), "min"),
+        });
+        let read = policy_document::read(level, "carbon.super", fields(policy)).unwrap();
+        assert_eq!(read.stop_on_quota_reach, stops, "{level:?}");
+    }
+}

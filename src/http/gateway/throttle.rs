@@ -196,7 +196,10 @@ async fn take(
             limit,
             code,
             noted,
-            stops: rule.policy.stop_on_quota_reach,
+            // Only a plan may let calls go on beyond its quota; a burst limit always stops.
+            stops: rule.policy.stop_on_quota_reach
+                || level.level != PolicyLevel::Subscription
+                || !noted,
         };
         take_one(exchange, &wanted, hold).await?;
     }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use actors::publisher::{DefinitionDocument, NewApi};
 use domain::api::ApiScope;
+use domain::api::add_scopes;
 use domain::openapi::{Definition, DefinitionError, Media, ValidationReport};
 
 use super::form::Form;
@@ -85,11 +86,7 @@ async fn import(
         return Err(ApiError::bad_field("operations", problem));
     }
     api.operations = definition.operations.iter().map(Into::into).collect();
-    for scope in scopes(&definition) {
-        if api.scopes.iter().all(|known| known.name != scope.name) {
-            api.scopes.push(scope);
-        }
-    }
+    add_scopes(&mut api.scopes, &scopes(&definition));
     let new = NewApi {
         api,
         definition: Some(document(&definition, bytes)),

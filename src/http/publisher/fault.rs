@@ -31,7 +31,9 @@ impl From<PublisherError> for ApiError {
                 "Can not delete API Revision",
                 error.to_string(),
             ),
-            PublisherError::Ask(_) | PublisherError::Store(_) => Self::unavailable(&error),
+            PublisherError::Busy | PublisherError::Ask(_) | PublisherError::Store(_) => {
+                Self::unavailable(&error)
+            }
             PublisherError::Internal(_) => Self::internal(&error),
         }
     }

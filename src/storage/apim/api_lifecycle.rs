@@ -38,21 +38,22 @@ pub async fn list(
 ) -> Result<Vec<LifecycleRow>, StoreError> {
     let query = sqlx::query(
         "SELECT * FROM api_lifecycle WHERE tenant = $1 AND api_id = $2 \
-         ORDER BY changed_at_ms, id",
+         ORDER BY position",
     )
     .bind(tenant.to_owned())
     .bind(api_id.to_owned());
     read.all(query).await?.iter().map(map).collect()
 }
 
-/// Adds a step.
+/// Adds a step after all others; the API's row is locked, or new.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn create(write: &mut Write, step: &LifecycleRow) -> Result<(), StoreError> {
     let query = sqlx::query(
         "INSERT INTO api_lifecycle (id, tenant, api_id, previous_state, post_state, changed_by, \
-         changed_at_ms) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+         changed_at_ms, position) VALUES ($1, $2, $3, $4, $5, $6, $7, \
+         (SELECT COALESCE(MAX(position), 0) + 1 FROM api_lifecycle WHERE api_id = $3))",
     )
     .bind(step.id.clone())
     .bind(step.tenant.clone())

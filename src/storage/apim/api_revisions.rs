@@ -59,6 +59,23 @@ pub async fn list_for_change(
     write.all(query).await?.iter().map(map).collect()
 }
 
+/// The number of an API's next revision: none comes twice, whatever is deleted.
+///
+/// # Errors
+/// [`StoreError::NotFound`] when there is no such API.
+pub async fn next_number(write: &mut Write, tenant: &str, api_id: &str) -> Result<i64, StoreError> {
+    let query = sqlx::query(
+        "UPDATE apis SET revisions_made = revisions_made + 1 WHERE tenant = $1 AND id = $2 \
+         RETURNING revisions_made",
+    )
+    .bind(tenant.to_owned())
+    .bind(api_id.to_owned());
+    match write.optional(query).await? {
+        Some(row) => row.integer("revisions_made"),
+        None => Err(StoreError::NotFound(format!("api {api_id}"))),
+    }
+}
+
 /// Inserts a revision.
 ///
 /// # Errors

@@ -104,12 +104,15 @@ macro_rules! filtered {
         concat!(
             $head,
             " FROM apis WHERE tenant = $1 \
-             AND name_key LIKE $2 ESCAPE '!' AND LOWER(version) LIKE $3 ESCAPE '!' \
+             AND name_key LIKE $2 ESCAPE '!' \
+             AND COALESCE(version_key, LOWER(version)) LIKE $3 ESCAPE '!' \
              AND (LOWER(context) LIKE $4 ESCAPE '!' OR LOWER(full_context) LIKE $4 ESCAPE '!') \
-             AND LOWER(provider) LIKE $5 ESCAPE '!' AND LOWER(description) LIKE $6 ESCAPE '!' \
+             AND COALESCE(provider_key, LOWER(provider)) LIKE $5 ESCAPE '!' \
+             AND COALESCE(description_key, LOWER(description)) LIKE $6 ESCAPE '!' \
              AND tags LIKE $7 ESCAPE '!' AND LOWER(state) LIKE $8 ESCAPE '!' \
              AND (name_key LIKE $9 ESCAPE '!' OR LOWER(context) LIKE $9 ESCAPE '!' \
-                  OR LOWER(description) LIKE $9 ESCAPE '!' OR tags LIKE $9 ESCAPE '!') \
+                  OR COALESCE(description_key, LOWER(description)) LIKE $9 ESCAPE '!' \
+                  OR tags LIKE $9 ESCAPE '!') \
              AND LOWER(kind) LIKE $10 ESCAPE '!' AND (CAST($11 AS BIGINT) = 0 \
                   OR state IN ('PUBLISHED', 'PROTOTYPED', 'DEPRECATED')) ",
             $tail
@@ -143,7 +146,8 @@ pub async fn find(read: &mut Read, tenant: &str, id: &str) -> Result<Option<ApiR
     read.optional(query).await?.map(|row| map(&row)).transpose()
 }
 
-/// The blob of an API's document: the version of its bindings that counts.
+/// An API's name in lower case, which all its versions share, and the blob of its document: the
+/// version of its bindings that counts.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -151,12 +155,14 @@ pub async fn document(
     read: &mut Read,
     tenant: &str,
     id: &str,
-) -> Result<Option<String>, StoreError> {
-    let query = sqlx::query("SELECT document_blob FROM apis WHERE tenant = $1 AND id = $2")
-        .bind(tenant.to_owned())
-        .bind(id.to_owned());
+) -> Result<Option<(String, String)>, StoreError> {
+    let query =
+        sqlx::query("SELECT name_key, document_blob FROM apis WHERE tenant = $1 AND id = $2")
+            .bind(tenant.to_owned())
+            .bind(id.to_owned());
     let row = read.optional(query).await?;
-    row.map(|row| row.text("document_blob")).transpose()
+    row.map(|row| Ok((row.text("name_key")?, row.text("document_blob")?)))
+        .transpose()
 }
 
 /// One page of the APIs that `search` finds, and how many there are in all.
@@ -212,18 +218,25 @@ pub async fn versions(
     write.all(query).await?.iter().map(map).collect()
 }
 
-/// All APIs whose context without version is this one, whatever its case.
+/// All APIs that answer, or could as the default version, at one of two paths: a context with its
+/// version and the same without, whatever their case.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`], [`StoreError::Damaged`].
 pub async fn at_context(
     write: &mut Write,
     tenant: &str,
-    context: &str,
+    full: &str,
+    unversioned: &str,
 ) -> Result<Vec<ApiRow>, StoreError> {
-    let query = sqlx::query("SELECT * FROM apis WHERE tenant = $1 AND LOWER(context) = $2")
-        .bind(tenant.to_owned())
-        .bind(context.to_lowercase());
+    let query = sqlx::query(
+        "SELECT * FROM apis WHERE tenant = $1 \
+         AND (REPLACE(LOWER(context), '/{version}', '') IN ($2, $3) \
+              OR LOWER(full_context) IN ($2, $3)) ORDER BY created_at_ms, id",
+    )
+    .bind(tenant.to_owned())
+    .bind(full.to_lowercase())
+    .bind(unversioned.to_lowercase());
     write.all(query).await?.iter().map(map).collect()
 }
 
@@ -265,9 +278,10 @@ pub async fn create(write: &mut Write, api: &ApiRow) -> Result<(), StoreError> {
     let query = sqlx::query(
         "INSERT INTO apis (id, tenant, name, name_key, version, context, full_context, provider, \
          description, kind, state, is_default_version, tags, document_blob, definition_blob, \
-          created_at_ms, updated_at_ms, serves_default, row_version, policies) \
+          created_at_ms, updated_at_ms, serves_default, row_version, policies, version_key, \
+          provider_key, description_key) \
           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, \
-          1, $19)",
+          1, $19, $20, $21, $22)",
     )
     .bind(api.id.clone())
     .bind(api.tenant.clone())
@@ -287,7 +301,10 @@ pub async fn create(write: &mut Write, api: &ApiRow) -> Result<(), StoreError> {
     .bind(api.created_at_ms)
     .bind(api.updated_at_ms)
     .bind(i64::from(api.serves_default))
-    .bind(api.policies.join(","));
+    .bind(api.policies.join(","))
+    .bind(api.version.to_lowercase())
+    .bind(api.provider.to_lowercase())
+    .bind(api.description.to_lowercase());
     let what = format!("api {} {} or its context", api.name, api.version);
     write.execute(query, &what).await.map(drop)
 }
@@ -300,7 +317,8 @@ pub async fn save(write: &mut Write, api: &ApiRow) -> Result<i64, StoreError> {
     let query = sqlx::query(
         "UPDATE apis SET description = $1, state = $2, is_default_version = $3, tags = $4, \
          document_blob = $5, definition_blob = $6, updated_at_ms = $7, serves_default = $8, \
-         policies = $9, row_version = row_version + 1 \
+         policies = $9, row_version = row_version + 1, version_key = $13, provider_key = $14, \
+         description_key = $15 \
          WHERE tenant = $10 AND id = $11 AND row_version = $12",
     )
     .bind(api.description.clone())
@@ -314,7 +332,10 @@ pub async fn save(write: &mut Write, api: &ApiRow) -> Result<i64, StoreError> {
     .bind(api.policies.join(","))
     .bind(api.tenant.clone())
     .bind(api.id.clone())
-    .bind(api.row_version);
+    .bind(api.row_version)
+    .bind(api.version.to_lowercase())
+    .bind(api.provider.to_lowercase())
+    .bind(api.description.to_lowercase());
     match write.execute(query, "api").await? {
         0 => Err(StoreError::Stale),
         _ => Ok(api.row_version + 1),

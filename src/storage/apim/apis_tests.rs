@@ -1,10 +1,13 @@
 //! Conformance of the APIs' rows, on SQLite and on the PostgreSQL of `HEADGATE_TEST_POSTGRES`.
 
 use domain::lifecycle::LifecycleState;
+use domain::policy::{Policy, PolicyLevel};
 use sqlx::Executor as _;
 
 use super::apis::{self, ApiRow, ApiSearch, SortBy};
-use super::{api_deployments, api_lifecycle, api_revisions, blob_references, subscriptions};
+use super::{
+    api_deployments, api_lifecycle, api_revisions, blob_references, policies, subscriptions,
+};
 use crate::{Database, StoreError};
 
 const TENANT: &str = "carbon.super";
@@ -105,7 +108,7 @@ async fn equal_names_and_stale_rows_are_refused_on_every_backend() {
             1
         );
         assert_eq!(
-            apis::at_context(&mut write, TENANT, "/PIZZA")
+            apis::at_context(&mut write, TENANT, "/PIZZA/2", "/PIZZA")
                 .await
                 .unwrap()
                 .len(),
@@ -206,5 +209,105 @@ async fn an_environment_serves_one_revision_and_all_goes_with_the_api() {
         let gone = apis::lock(&mut write, TENANT, "1").await;
         assert!(matches!(gone, Err(StoreError::NotFound(_))));
         write.commit().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_search_ignores_case_beyond_ascii() {
+    let dir = tempfile::tempdir().unwrap();
+    for database in databases(dir.path()).await {
+        let mut write = database.write("test.apis").await.unwrap();
+        let mut api = row("1", "Pizza", "É1");
+        api.provider = "ÅSA".to_owned();
+        api.description = "ÖFEN".to_owned();
+        apis::create(&mut write, &api).await.unwrap();
+        write.commit().await.unwrap();
+        let found = async |search: ApiSearch| {
+            let mut read = database.read().await.unwrap();
+            let order = (SortBy::Name, false);
+            let found = apis::list(&mut read, TENANT, &search, order, (10, 0)).await;
+            found.unwrap().1
+        };
+        let with = |set: fn(&mut ApiSearch, Option<String>), wanted: &str| {
+            let mut search = ApiSearch::default();
+            set(&mut search, Some(wanted.to_owned()));
+            search
+        };
+        assert_eq!(
+            found(with(|one, text| one.version = text, "\"é1\"")).await,
+            1
+        );
+        assert_eq!(found(with(|one, text| one.provider = text, "Åsa")).await, 1);
+        assert_eq!(
+            found(with(|one, text| one.description = text, "öfen")).await,
+            1
+        );
+        assert_eq!(found(with(|one, text| one.free = text, "Öfen")).await, 1);
+        let mut write = database.write("test.apis").await.unwrap();
+        api.description = "ÄPFEL".to_owned();
+        apis::save(&mut write, &api).await.unwrap();
+        write.commit().await.unwrap();
+        assert_eq!(found(with(|one, text| one.free = text, "öfen")).await, 0);
+        assert_eq!(found(with(|one, text| one.free = text, "äpfel")).await, 1);
+    }
+}
+
+#[tokio::test]
+async fn the_history_of_an_api_is_in_the_order_of_its_steps_whatever_the_clock_says() {
+    let dir = tempfile::tempdir().unwrap();
+    for database in databases(dir.path()).await {
+        let mut write = database.write("test.lifecycle").await.unwrap();
+        apis::create(&mut write, &row("1", "Pizza", "1"))
+            .await
+            .unwrap();
+        for (id, at) in [("z", 20), ("y", 10), ("x", 10)] {
+            let step = api_lifecycle::LifecycleRow {
+                id: id.to_owned(),
+                tenant: TENANT.to_owned(),
+                api_id: "1".to_owned(),
+                previous: None,
+                post: LifecycleState::Created,
+                changed_by: "ann".to_owned(),
+                changed_at_ms: at,
+            };
+            api_lifecycle::create(&mut write, &step).await.unwrap();
+        }
+        write.commit().await.unwrap();
+        let mut read = database.read().await.unwrap();
+        let steps = api_lifecycle::list(&mut read, TENANT, "1").await.unwrap();
+        let ids: Vec<_> = steps.iter().map(|step| step.id.as_str()).collect();
+        assert_eq!(ids, ["z", "y", "x"]);
+    }
+}
+
+#[tokio::test]
+async fn a_policy_of_the_start_that_was_removed_stays_away() {
+    let dir = tempfile::tempdir().unwrap();
+    for database in databases(dir.path()).await {
+        let seed = async || {
+            let mut ids = 0;
+            let defaults = Policy::defaults(TENANT, || {
+                ids += 1;
+                format!("p{ids}")
+            });
+            let mut write = database.write("test.policies").await.unwrap();
+            policies::seed(&mut write, &defaults).await.unwrap();
+            write.commit().await.unwrap();
+        };
+        let names = async || {
+            let mut read = database.read().await.unwrap();
+            let level = PolicyLevel::Subscription;
+            policies::list(&mut read, TENANT, level).await.unwrap()
+        };
+        seed().await;
+        let before = names().await;
+        let removed = before.iter().find(|one| !one.is_built_in()).unwrap();
+        let mut write = database.write("test.policies").await.unwrap();
+        policies::delete(&mut write, removed).await.unwrap();
+        write.commit().await.unwrap();
+        seed().await;
+        let after = names().await;
+        assert_eq!(after.len(), before.len() - 1);
+        assert!(after.iter().all(|one| one.name != removed.name));
     }
 }

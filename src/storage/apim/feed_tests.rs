@@ -247,7 +247,10 @@ async fn a_deployed_revision_is_given_as_frozen_with_the_state_of_now_on_every_b
         write.commit().await.unwrap();
         let mut write = apim.write("test.deployed").await.unwrap();
         for sql in [
-            "INSERT INTO apis VALUES ('a', 'carbon.super', 'Pizza', 'pizza', '1', '/pizza', \
+            "INSERT INTO apis (id, tenant, name, name_key, version, context, full_context, \
+             provider, description, kind, state, is_default_version, tags, document_blob, \
+             definition_blob, created_at_ms, updated_at_ms, row_version, policies, \
+             serves_default) VALUES ('a', 'carbon.super', 'Pizza', 'pizza', '1', '/pizza', \
              '/pizza/1', 'ann', '', 'HTTP', 'BLOCKED', 0, ',', 'later', 'later', 1, 1, 2, 'Gold', 1)",
             "INSERT INTO api_revisions VALUES ('r', 'carbon.super', 'a', 1, '', 'frozen', 'x', \
              'ann', 1)",

@@ -83,6 +83,11 @@ const SCHEMA: Schema = Schema {
             include_str!("../../../migrations/apim/0010_default_version.sql"),
         ),
         (
+            12,
+            "publisher",
+            include_str!("../../../migrations/apim/0012_publisher.sql"),
+        ),
+        (
             15,
             "client secrets",
             include_str!("../../../migrations/apim/0015_client_secrets.sql"),

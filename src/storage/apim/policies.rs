@@ -1,5 +1,7 @@
 //! Throttling policies of every level; the policy lies in its row as JSON.
 
+use std::collections::HashMap;
+
 use sqlx::any::AnyRow;
 
 use domain::policy::{Policy, PolicyLevel};
@@ -8,12 +10,26 @@ use crate::database::{Read, Write};
 use crate::error::StoreError;
 use crate::row::Columns as _;
 
-/// Saves the policies that a tenant starts with; those that exist already stay as they are.
+/// Saves the policies that a tenant starts with, once: one that an administrator removes stays
+/// away. Those that nobody can remove are made good at every start.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn seed(write: &mut Write, policies: &[Policy]) -> Result<(), StoreError> {
+    let mut is_new = HashMap::new();
     for policy in policies {
+        let tenant = policy.tenant.as_str();
+        let is_new = match is_new.get(tenant) {
+            Some(known) => *known,
+            None => {
+                let first = mark_seeded(write, tenant).await?;
+                is_new.insert(tenant, first);
+                first
+            }
+        };
+        if !is_new && !policy.is_built_in() {
+            continue;
+        }
         let document =
             serde_json::to_string(policy).map_err(StoreError::damaged("throttling policy"))?;
         let query = sqlx::query(
@@ -28,6 +44,14 @@ pub async fn seed(write: &mut Write, policies: &[Policy]) -> Result<(), StoreErr
         write.execute(query, "throttling policy").await?;
     }
     Ok(())
+}
+
+/// Notes that a tenant has had its policies; whether it had not before.
+async fn mark_seeded(write: &mut Write, tenant: &str) -> Result<bool, StoreError> {
+    let query =
+        sqlx::query("INSERT INTO meta (name, value) VALUES ($1, '') ON CONFLICT DO NOTHING")
+            .bind(format!("policies of {tenant}"));
+    Ok(write.execute(query, "throttling policies").await? > 0)
 }
 
 /// The policies of a level, by name.

@@ -241,7 +241,7 @@ pub async fn list_by_api(
         "SELECT CAST(COUNT(*) AS BIGINT) AS total FROM subscriptions s \
          JOIN applications a ON a.id = s.application_id \
          WHERE s.tenant = $1 AND ($2 = '' OR s.api_id = $2) \
-         AND (LOWER(a.name) LIKE $3 ESCAPE '!' OR LOWER(a.owner) LIKE $3 ESCAPE '!' \
+         AND (a.name_key LIKE $3 ESCAPE '!' OR LOWER(a.owner) LIKE $3 ESCAPE '!' \
               OR LOWER(s.policy) LIKE $3 ESCAPE '!')",
     )
     .bind(tenant.to_owned())
@@ -255,7 +255,7 @@ pub async fn list_by_api(
         "SELECT s.*, a.name AS application, a.owner AS owner, a.description AS description \
          FROM subscriptions s JOIN applications a ON a.id = s.application_id \
          WHERE s.tenant = $1 AND ($2 = '' OR s.api_id = $2) \
-         AND (LOWER(a.name) LIKE $3 ESCAPE '!' OR LOWER(a.owner) LIKE $3 ESCAPE '!' \
+         AND (a.name_key LIKE $3 ESCAPE '!' OR LOWER(a.owner) LIKE $3 ESCAPE '!' \
               OR LOWER(s.policy) LIKE $3 ESCAPE '!') \
          ORDER BY s.created_at_ms DESC, s.id LIMIT $4 OFFSET $5",
     )

@@ -94,6 +94,30 @@ pub async fn create(
     Ok(())
 }
 
+/// The scopes of a version that other APIs' versions define too: `(scope, version)` of the others.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn defined_elsewhere(
+    read: &mut Read,
+    tenant: &str,
+    api_id: &str,
+    version: &str,
+) -> Result<Vec<(String, String)>, StoreError> {
+    let query = sqlx::query(
+        "SELECT DISTINCT theirs.scope AS scope, theirs.version AS version FROM scope_roles ours \
+         JOIN scope_roles theirs ON theirs.tenant = ours.tenant AND theirs.scope = ours.scope \
+         WHERE ours.tenant = $1 AND ours.version = $2 AND theirs.api_id <> $3 ORDER BY 1, 2",
+    )
+    .bind(tenant.to_owned())
+    .bind(version.to_owned())
+    .bind(api_id.to_owned());
+    let rows = read.all(query).await?;
+    rows.iter()
+        .map(|row| Ok((row.text("scope")?, row.text("version")?)))
+        .collect()
+}
+
 /// Removes a version that nothing points at.
 ///
 /// # Errors

@@ -55,15 +55,23 @@ async fn a_definition_comes_back_byte_for_byte_and_the_sweeper_leaves_it_alone()
         .await
         .unwrap();
     let far = bench.stores.system.clock.now_ms() + 1;
+    let mut suspects = std::collections::HashSet::new();
+    // Who read the row before the update may still load its blobs: the next sweep removes them.
+    let mut sweep = async || {
+        sweep_before(&bench.stores, far, &mut suspects)
+            .await
+            .unwrap()
+    };
+    assert_eq!(sweep().await, 0);
     // The blobs of before the update, and no others.
-    assert_eq!(sweep_before(&bench.stores, far).await.unwrap(), 2);
+    assert_eq!(sweep().await, 2);
     let (_, kept) = publisher.definition(SUPER_TENANT, &api.id).await.unwrap();
     assert_eq!(
         (kept.bytes, kept.media_type.as_str()),
         (bytes, "application/yaml")
     );
     publisher.delete(edition(&api.id)).await.unwrap();
-    assert_eq!(sweep_before(&bench.stores, far).await.unwrap(), 2);
+    assert_eq!((sweep().await, sweep().await), (0, 2));
 }
 
 #[tokio::test]

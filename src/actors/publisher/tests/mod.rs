@@ -14,6 +14,7 @@ use crate::change_feed::message::{Pull, Pulled};
 
 mod default_version;
 mod definitions;
+mod neighbours;
 
 struct Bench {
     publisher: PublisherHandle,

@@ -255,6 +255,71 @@ fn references_that_repeat_the_document_a_thousandfold_are_cut_short() {
 }
 
 #[test]
+fn chains_of_references_cost_no_more_than_the_document_may() {
+    // Each parameter leads through fifteen references of a thousand bytes.
+    let long = "a".repeat(1_000);
+    let hop = |n| format!(r##""{long}{n}":{{"$ref":"#/{long}{}"}},"##, n + 1);
+    let hops = (0..14).map(hop).collect::<String>();
+    let end = format!(r#""{long}14":{{"name":"p","in":"query"}}"#);
+    let first = format!(r##"{{"$ref":"#/{long}0"}},"##);
+    let head = r#""openapi":"3.0.0","info":{"title":"t","version":"1"}"#;
+    let with = |count: usize| {
+        let parameters = first.repeat(count);
+        let parameters = parameters.trim_end_matches(',');
+        format!(
+            r#"{{{head},{hops}{end},"paths":{{"/p":{{"get":{{"parameters":[{parameters}]}}}}}}}}"#
+        )
+    };
+    assert_eq!(good(&with(100)).operations.len(), 1);
+    assert_eq!(fault(with(5_000)).kind, FaultKind::TooMany);
+    // The same where security schemes are declared by reference.
+    let scopes = (0..900)
+        .map(|n| format!(r#""s{n}":"","#))
+        .collect::<String>();
+    let scheme = format!(
+        r#""x-s":{{"type":"oauth2","flows":{{"implicit":{{"scopes":{{{scopes}"z":""}}}}}}}}"#
+    );
+    let one = |n| format!(r##""a{n}":{{"$ref":"#/x-s"}},"##);
+    let all = (0..100_000).map(one).collect::<String>();
+    let all = all.trim_end_matches(',');
+    let schemes =
+        format!(r#"{{{head},{scheme},"components":{{"securitySchemes":{{{all}}}}},"paths":{{}}}}"#);
+    assert_eq!(fault(schemes).kind, FaultKind::TooMany);
+}
+
+#[test]
+fn more_scopes_or_roles_than_an_api_may_have_are_refused_where_they_stand() {
+    let declared = |count: usize, roles: &str| {
+        let scope = |n| format!(r#""s{n}":"""#);
+        let scopes = (0..count).map(scope).collect::<Vec<_>>().join(",");
+        format!(
+            r#"{{"openapi":"3.0.0","info":{{"title":"t","version":"1"}},"paths":{{}},
+            "components":{{"securitySchemes":{{"default":{{"type":"oauth2","flows":{{"implicit":{{
+            "scopes":{{{scopes}}},"x-scopes-bindings":{{"s1":"{roles}"}}}}}}}}}}}}}}"#
+        )
+    };
+    let at =
+        |scope: &str| format!("/components/securitySchemes/default/flows/implicit/scopes/{scope}");
+    assert_eq!(good(&declared(1_000, "cook")).scopes.len(), 1_000);
+    let many = declared(500_000, "cook");
+    assert_fault(many, FaultKind::TooMany, &at("s1000"));
+    let roles = "cook,".repeat(5_001);
+    assert_fault(declared(2, &roles), FaultKind::TooMany, &at("s1"));
+    // Those that operations only name count as well.
+    let asking = |n: usize| {
+        let scopes = (0..100).map(|m| format!(r#""s{n}-{m}""#));
+        let scopes = scopes.collect::<Vec<_>>().join(",");
+        format!(r#""/p{n}":{{"get":{{"responses":{{}},"security":[{{"default":[{scopes}]}}]}}}}"#)
+    };
+    let paths = |count: usize| {
+        let paths = (0..count).map(asking).collect::<Vec<_>>().join(",");
+        with_paths(&format!("{{{paths}}}"))
+    };
+    assert_eq!(good(&paths(10)).operations.len(), 10);
+    assert_fault(paths(12), FaultKind::TooMany, "/paths/~1p10/get");
+}
+
+#[test]
 fn faults_repeat_little_of_huge_names() {
     let name = "n".repeat(1_000_000);
     let asked = "1,{},".repeat(60);

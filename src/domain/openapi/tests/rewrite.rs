@@ -1,6 +1,6 @@
 //! A description whose API gets other operations.
 
-use super::super::{SpecVersion, with_operations};
+use super::super::{FaultKind, SpecVersion, with_operations};
 use super::{Limits, good};
 use crate::api::{ApiScope, AuthType, Operation};
 
@@ -121,4 +121,29 @@ fn swagger_and_yaml_documents_take_other_operations_as_well() {
     let parameter = &json["paths"]["/b/{id}"]["post"]["parameters"][0];
     assert_eq!(parameter["type"], "string");
     assert_eq!(rewritten(&text, &wanted), None);
+}
+
+#[test]
+fn an_item_that_many_paths_name_is_not_written_out_beyond_the_bounds() {
+    let text = "x".repeat(1_000_000);
+    let path = |n| format!(r##""/p{n}":{{"$ref":"#/x-item"}},"##);
+    let document = |count: usize| {
+        let paths = (0..count).map(path).collect::<String>();
+        format!(
+            r#"{{"openapi":"3.0.3","info":{{"title":"t","version":"1"}},
+            "x-item":{{"x-text":"{text}","get":{{"responses":{{}}}}}},
+            "paths":{{{paths}"/last":{{"get":{{"responses":{{}}}}}}}}}}"#
+        )
+    };
+    let changed = |document: &str| {
+        let mut operations = of(document);
+        for operation in &mut operations {
+            operation.auth_type = AuthType::None;
+        }
+        with_operations(document.as_bytes(), &Limits::default(), &operations, &[])
+    };
+    assert!(changed(&document(5)).unwrap().is_some());
+    let refused = changed(&document(9_000)).unwrap_err();
+    assert_eq!(refused.kind, FaultKind::TooMany);
+    assert_eq!(refused.pointer, "/paths/~1p10/$ref");
 }
