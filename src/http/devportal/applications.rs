@@ -13,7 +13,7 @@ use actors::failure;
 use domain::application::{Application, DEFAULT_APPLICATION};
 use domain::policy::UNLIMITED;
 
-use super::application_document::{read, write, write_info};
+use super::application_document::{Holdings, read, write, write_info};
 use super::portal;
 use crate::auth::Caller;
 use crate::body::Fields;
@@ -163,7 +163,12 @@ async fn create(
         (header::LOCATION, format!("{ALL}/{}", application.id)),
         (header::ETAG, entity_tag::of(application.row_version)),
     ];
-    let response = (StatusCode::CREATED, headers, Json(write(application, 0))).into_response();
+    let response = (
+        StatusCode::CREATED,
+        headers,
+        Json(write(application, &Holdings::default())),
+    )
+        .into_response();
     Ok(with_applied(response, &changed.applied))
 }
 
@@ -173,9 +178,8 @@ async fn get(
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     let application = own(&services, &caller, &id).await?;
-    let held = portal(&services)?.subscriptions(&caller.tenant, &id).await;
-    let count = i64::try_from(held.map_err(answer)?.len()).unwrap_or(i64::MAX);
-    let response = Json(write(&application, count)).into_response();
+    let held = holdings(&services, &application).await?;
+    let response = Json(write(&application, &held)).into_response();
     let response = entity_tag::tagged(response, application.row_version);
     Ok(entity_tag::modified(response, application.updated_at_ms))
 }
@@ -194,11 +198,10 @@ async fn update(
     application.row_version = entity_tag::met(&headers, known.row_version)?.unwrap_or(0);
     let changed = portal(&services)?.update_application(application).await;
     let changed = changed.map_err(answer)?;
-    let held = portal(&services)?.subscriptions(&caller.tenant, &id).await;
-    let count = i64::try_from(held.map_err(answer)?.len()).unwrap_or(i64::MAX);
     let application = &changed.value;
+    let held = holdings(&services, application).await?;
     let location = [(header::LOCATION, format!("{ALL}/{}", application.id))];
-    let response = (location, Json(write(application, count))).into_response();
+    let response = (location, Json(write(application, &held))).into_response();
     let response = entity_tag::tagged(response, application.row_version);
     let response = entity_tag::modified(response, application.updated_at_ms);
     Ok(with_applied(response, &changed.applied))
@@ -210,14 +213,25 @@ async fn delete(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let known = own(&services, &caller, &id).await?;
-    entity_tag::check(&headers, known.row_version)?;
+    let mut known = own(&services, &caller, &id).await?;
+    known.row_version = entity_tag::met(&headers, known.row_version)?.unwrap_or(0);
     let changed = portal(&services)?.delete_application(known).await;
     let changed = changed.map_err(answer)?;
     Ok(with_applied(
         StatusCode::OK.into_response(),
         &changed.applied,
     ))
+}
+
+async fn holdings(services: &Services, application: &Application) -> Result<Holdings, ApiError> {
+    let (handle, tenant) = (portal(services)?, &application.tenant);
+    let held = handle.subscriptions(tenant, &application.id).await;
+    let scopes = handle.scopes_of_application(tenant, &application.id).await;
+    Ok(Holdings {
+        subscriptions: i64::try_from(held.map_err(answer)?.len()).unwrap_or(i64::MAX),
+        keys: handle.keys(application).await.map_err(answer)?,
+        scopes: scopes.map_err(answer)?,
+    })
 }
 
 /// The caller's own application; another's is not found.
