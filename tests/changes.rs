@@ -219,3 +219,25 @@ async fn a_deprecated_api_serves_on_and_a_retired_or_deleted_one_is_gone_at_once
     delete.bearer(&token).send().await.expect(200);
     call("/other/1.0.0/items").send().await.expect(404);
 }
+
+#[tokio::test]
+async fn a_sixth_revision_is_a_conflict_until_one_of_the_five_is_gone() {
+    let node = Node::start().await;
+    let token = node.admin_token().await;
+    let api = node.import(&token, "Shop", "/shop", "http://127.0.0.1:9");
+    let revisions = format!("{PUBLISHER}/apis/{}/revisions", api.await);
+    let create = || {
+        let call = node.post(&revisions).bearer(&token);
+        call.json(&json!({"description": "one more"})).send()
+    };
+    let mut last = String::new();
+    for _ in 0..5 {
+        let made = create().await.expect(201).json();
+        last = text(&made, "id").to_owned();
+    }
+    let refused = create().await.expect(409);
+    assert!(refused.text().contains('5'), "{}", refused.text());
+    let delete = node.delete(&format!("{revisions}/{last}")).bearer(&token);
+    delete.send().await.expect(200);
+    create().await.expect(201);
+}

@@ -88,6 +88,15 @@ pub(super) type Answer<T> = Reply<Result<Changed<T>, DevPortalError>>;
 // === impl KeysMessage ===
 
 impl KeysMessage {
+    /// Whether whoever asked has given up before it was begun.
+    pub(super) fn is_abandoned(&self) -> bool {
+        match self {
+            Self::Create { answer, .. } => answer.is_abandoned(),
+            Self::Update { answer, .. } => answer.is_abandoned(),
+            Self::Delete { answer, .. } => answer.is_abandoned(),
+        }
+    }
+
     /// Whose keys are changed.
     pub(super) fn application_id(&self) -> &str {
         match self {

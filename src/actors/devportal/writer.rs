@@ -108,7 +108,9 @@ impl Actor for Writer {
                 let (desk, lane) = (desk.clone(), lanes.of(work.application_id()));
                 spawn_named("devportal.keys", async move {
                     let turn = lane.lock().await;
-                    desk.change_keys(work).await;
+                    if !work.is_abandoned() {
+                        desk.change_keys(work).await;
+                    }
                     drop(turn);
                 });
             }

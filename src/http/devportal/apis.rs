@@ -19,7 +19,7 @@ use crate::entity_tag::{modified, tagged_as_seen};
 use crate::error::ApiError;
 use crate::failure::answer;
 use crate::operation::{Access, BodyKind, Operation};
-use crate::page::Page;
+use crate::page::{Page, listed_at};
 use crate::query::Query;
 use crate::search;
 use crate::services::{Ingress, Services};
@@ -57,7 +57,7 @@ pub(super) fn mount(router: Router<Services>) -> Router<Services> {
 }
 
 #[derive(Deserialize)]
-struct Searched {
+pub(super) struct Searched {
     query: Option<String>,
 }
 
@@ -71,16 +71,26 @@ async fn list(
     State(services): State<Services>,
     caller: MaybeCaller,
     page: Page,
-    Query(Searched { query }): Query<Searched>,
+    Query(searched): Query<Searched>,
 ) -> Result<Response, ApiError> {
-    let query = query.unwrap_or_default();
-    let search = search::read(&query)?;
+    let shown = (LIST.path, write_row as fn(&ApiRow) -> Value);
+    find(&services, caller, page, &searched, shown).await
+}
+
+/// A page of the APIs that are searched for, each written as this list at `path` does.
+pub(super) async fn find(
+    services: &Services,
+    caller: MaybeCaller,
+    page: Page,
+    Searched { query }: &Searched,
+    (path, write): (&str, fn(&ApiRow) -> Value),
+) -> Result<Response, ApiError> {
+    let wanted = search::read(query.as_deref().unwrap_or_default())?;
     let span = (page.limit, page.offset);
-    let found = portal(&services)?.apis(&tenant(caller), search, span).await;
+    let found = portal(services)?.apis(&tenant(caller), wanted, span).await;
     let (rows, total) = found.map_err(answer)?;
-    let list: Vec<_> = rows.iter().map(write_row).collect();
-    let query: String = form_urlencoded::byte_serialize(query.as_bytes()).collect();
-    let path = format!("/api/am/devportal/v3/apis?query={query}&");
+    let list: Vec<_> = rows.iter().map(write).collect();
+    let path = listed_at(path, &[("query", query.as_deref())]);
     Ok(seen(page.answer(&list, total, &path)))
 }
 

@@ -23,7 +23,7 @@ use crate::error::ApiError;
 use crate::failure::answer;
 use crate::management::with_applied;
 use crate::operation::{Access, BodyKind, Operation};
-use crate::page::Page;
+use crate::page::{Page, listed_at};
 use crate::query::Query;
 use crate::services::Services;
 
@@ -91,17 +91,12 @@ async fn list(
     let list = rows
         .iter()
         .map(|row| write_info(&row.application, row.subscriptions));
-    let mut path = form_urlencoded::Serializer::new(format!("{ALL}?"));
-    path.append_pair("query", part);
-    for (name, value) in [
-        ("sortBy", &searched.sort_by),
-        ("sortOrder", &searched.sort_order),
-    ] {
-        if let Some(value) = value {
-            path.append_pair(name, value);
-        }
-    }
-    let path = format!("{}&", path.finish());
+    let parameters = [
+        ("query", searched.query.as_deref()),
+        ("sortBy", searched.sort_by.as_deref()),
+        ("sortOrder", searched.sort_order.as_deref()),
+    ];
+    let path = listed_at(ALL, &parameters);
     Ok(seen(page.answer(&list.collect::<Vec<_>>(), total, &path)))
 }
 

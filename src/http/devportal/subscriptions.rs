@@ -23,7 +23,7 @@ use crate::error::ApiError;
 use crate::failure::answer;
 use crate::management::with_applied;
 use crate::operation::{Access, BodyKind, Operation};
-use crate::page::Page;
+use crate::page::{Page, listed_at};
 use crate::query::Query;
 use crate::services::Services;
 
@@ -92,11 +92,11 @@ async fn list(
     let shown: Vec<_> = all.into_iter().skip(page.offset).take(page.limit).collect();
     let named = named(&services, &caller, &shown).await?;
     let list: Vec<Value> = shown.iter().map(|held| write(held, &named)).collect();
-    let query = |text: Option<String>| -> String {
-        form_urlencoded::byte_serialize(text.unwrap_or_default().as_bytes()).collect()
-    };
-    let (api, application) = (query(of.api_id), query(of.application_id));
-    let path = format!("{ALL}?apiId={api}&applicationId={application}&");
+    let parameters = [
+        ("apiId", of.api_id.as_deref()),
+        ("applicationId", of.application_id.as_deref()),
+    ];
+    let path = listed_at(ALL, &parameters);
     Ok(seen(page.answer(&list, total, &path)))
 }
 
