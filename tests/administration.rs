@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::node::Node;
-use crate::support::platform::{ADMIN, text};
+use crate::support::platform::{ADMIN, DEVPORTAL, text};
 use crate::support::upstream::Upstream;
 
 #[tokio::test]
@@ -89,4 +89,101 @@ async fn a_denial_holds_however_it_is_spelt_and_one_of_nothing_is_refused() {
     }
     let query = format!("{all}?query=moon:1");
     node.get(&query).bearer(&token).send().await.expect(400);
+}
+
+#[tokio::test]
+async fn a_denied_application_stays_denied_by_another_name_and_comes_in_when_it_is_lifted() {
+    let (node, upstream) = (Node::start().await, Upstream::start().await);
+    let token = node.admin_token().await;
+    let api = node.published(&token, "Shop", "/shop", &upstream.url).await;
+    let held = node.subscribed(&token, &api, "Mine", "JWT").await;
+    let call = || node.api("GET", "/shop/1.0.0/items").bearer(&held.access);
+    call().send().await.expect(200);
+    let all = format!("{ADMIN}/throttling/deny-policies");
+    let body = json!({"conditionType": "APPLICATION", "conditionValue": "admin:mine"});
+    let made = node.post(&all).bearer(&token).json(&body).send().await;
+    let made = made.expect(201).json();
+    assert_eq!(made["conditionValue"], "admin:Mine");
+    call().send().await.expect(403);
+    let one = format!(
+        "{ADMIN}/throttling/deny-policy/{}",
+        text(&made, "conditionId")
+    );
+    for name in ["Yours", "Mine too"] {
+        let body = json!({"name": name, "throttlingPolicy": "Unlimited"});
+        let put = node.put(&format!("{DEVPORTAL}/applications/{}", held.application));
+        put.bearer(&token).json(&body).send().await.expect(200);
+        let refused = call().send().await.expect(403);
+        assert_eq!(text(&refused.json(), "code"), "900805", "{name}");
+        let shown = node.get(&one).bearer(&token).send().await.expect(200);
+        assert_eq!(shown.json()["conditionValue"], format!("admin:{name}"));
+    }
+    // Another one that takes the old name is another one.
+    let other = node.subscribed(&token, &api, "Mine", "JWT").await;
+    let other = node.api("GET", "/shop/1.0.0/items").bearer(&other.access);
+    other.send().await.expect(200);
+
+    let known = node.get(&one).bearer(&token).send().await.expect(200);
+    let tag = known.header("etag").to_owned();
+    let switch = |status: bool, tag: &str| {
+        let patch = node.call("PATCH", &one).bearer(&token);
+        let patch = patch.json(&json!({"conditionStatus": status}));
+        patch.header("if-match", tag)
+    };
+    switch(false, "\"7\"").send().await.expect(412);
+    let lifted = switch(false, &tag).send().await.expect(200);
+    assert_eq!(lifted.json()["conditionStatus"], false);
+    call().send().await.expect(200);
+    let delete = |tag: &str| node.delete(&one).bearer(&token).header("if-match", tag);
+    delete(&tag).send().await.expect(412);
+    switch(true, lifted.header("etag")).send().await.expect(200);
+    call().send().await.expect(403);
+    delete(&tag).send().await.expect(200);
+    call().send().await.expect(200);
+}
+
+#[tokio::test]
+async fn a_platform_starts_with_these_policies() {
+    let node = Node::start().await;
+    let token = node.admin_token().await;
+    for (level, wanted) in [
+        (
+            "subscription",
+            json!({
+                "Gold": 5_000, "Silver": 2_000, "Bronze": 1_000, "Unlimited": null,
+                "DefaultSubscriptionless": 10_000, "Unauthenticated": 500,
+            }),
+        ),
+        (
+            "application",
+            json!({"10PerMin": 10, "20PerMin": 20, "50PerMin": 50, "Unlimited": null}),
+        ),
+        (
+            "advanced",
+            json!({
+                "10KPerMin": 10_000, "20KPerMin": 20_000, "50KPerMin": 50_000, "Unlimited": null,
+            }),
+        ),
+    ] {
+        let path = format!("{ADMIN}/throttling/policies/{level}");
+        let list = node.get(&path).bearer(&token).send().await.expect(200);
+        let list = list.json()["list"].as_array().expect("a list").clone();
+        let mut found = json!({});
+        for policy in &list {
+            let name = text(policy, "policyName").to_owned();
+            let limit = &policy["defaultLimit"]["requestCount"];
+            let unlimited = name == "Unlimited";
+            if !unlimited {
+                assert_eq!(
+                    (&limit["timeUnit"], &limit["unitTime"]),
+                    (&json!("min"), &json!(1))
+                );
+            }
+            found[name] = match unlimited {
+                true => Value::Null,
+                false => limit["requestCount"].clone(),
+            };
+        }
+        assert_eq!(found, wanted, "{level}");
+    }
 }

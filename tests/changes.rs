@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::support::node::Node;
-use crate::support::platform::{PUBLISHER, text};
+use crate::support::platform::{DEVPORTAL, PUBLISHER, text};
 use crate::support::upstream::Upstream;
 
 #[tokio::test]
@@ -120,4 +120,124 @@ async fn a_blocked_api_answers_700700_and_a_republished_one_serves() {
     assert_eq!(text(&refused.json(), "code"), "700700");
     node.lifecycle(&token, &api, "Re-Publish").await;
     call().send().await.expect(200);
+}
+
+#[tokio::test]
+async fn a_subscription_lets_the_next_call_in_and_its_removal_keeps_the_next_one_out() {
+    let (node, upstream) = (Node::start().await, Upstream::start().await);
+    let token = node.admin_token().await;
+    let api = node.published(&token, "Shop", "/shop", &upstream.url).await;
+    let application = node.application(&token, "late", "Unlimited", "JWT").await;
+    let (key, secret) = node.keys(&token, &application, "PRODUCTION").await;
+    let access = node.client_token(&key, &secret).await;
+    let refused = async |status: u16, code: &str| {
+        let call = node.api("GET", "/shop/1.0.0/items").bearer(&access);
+        let answer = call.send().await.expect(status).json();
+        assert_eq!(text(&answer, "code"), code);
+    };
+    for _ in 0..2 {
+        // The second time from what the gateway has kept of the first.
+        refused(403, "900908").await;
+        refused(403, "900908").await;
+        let held = node.subscribe(&token, &api, &application, "Gold").await;
+        let call = node.api("GET", "/shop/1.0.0/items").bearer(&access);
+        call.send().await.expect(200);
+        let delete = node.delete(&format!("{DEVPORTAL}/subscriptions/{held}"));
+        delete.bearer(&token).send().await.expect(200);
+    }
+    refused(403, "900908").await;
+    let delete = node.delete(&format!("{DEVPORTAL}/applications/{application}"));
+    delete.bearer(&token).send().await.expect(200);
+    refused(401, "900901").await;
+}
+
+#[tokio::test]
+async fn a_subscription_that_is_blocked_for_production_goes_on_in_the_sandbox() {
+    let (node, upstream) = (Node::start().await, Upstream::start().await);
+    let token = node.admin_token().await;
+    let api = node.published(&token, "Shop", "/shop", &upstream.url).await;
+    let held = node.subscribed(&token, &api, "one", "JWT").await;
+    let (key, secret) = node.keys(&token, &held.application, "SANDBOX").await;
+    let playing = node.client_token(&key, &secret).await;
+    let call = |access: &str| node.api("GET", "/shop/1.0.0/items").bearer(access);
+    for access in [&held.access, &playing] {
+        call(access).send().await.expect(200);
+    }
+    let id = &held.subscription;
+    let block = format!(
+        "{PUBLISHER}/subscriptions/block-subscription?subscriptionId={id}\
+         &blockState=PROD_ONLY_BLOCKED"
+    );
+    node.post(&block).bearer(&token).send().await.expect(200);
+    let refused = call(&held.access).send().await.expect(401).json();
+    assert_eq!(text(&refused, "code"), "900907");
+    call(&playing).send().await.expect(200);
+}
+
+#[tokio::test]
+async fn a_deprecated_api_serves_on_and_a_retired_or_deleted_one_is_gone_at_once() {
+    let (node, upstream) = (Node::start().await, Upstream::start().await);
+    let token = node.admin_token().await;
+    let api = node.published(&token, "Shop", "/shop", &upstream.url).await;
+    let held = node.subscribed(&token, &api, "one", "JWT").await;
+    let call = |path: &str| node.api("GET", path).bearer(&held.access);
+    node.lifecycle(&token, &api, "Deprecate").await;
+    call("/shop/1.0.0/items").send().await.expect(200);
+    let late = node.application(&token, "late", "Unlimited", "JWT").await;
+    let body = json!({"apiId": api, "applicationId": late, "throttlingPolicy": "Gold"});
+    let subscribe = node.post(&format!("{DEVPORTAL}/subscriptions"));
+    let refused = subscribe
+        .bearer(&token)
+        .json(&body)
+        .send()
+        .await
+        .expect(400);
+    assert!(refused.text().contains("apiId"), "{}", refused.text());
+    node.lifecycle(&token, &api, "Retire").await;
+    call("/shop/1.0.0/items").send().await.expect(404);
+    let history = format!("{PUBLISHER}/apis/{api}/lifecycle-history");
+    let history = node.get(&history).bearer(&token).send().await.expect(200);
+    let steps = history.json()["list"].as_array().expect("a list").clone();
+    let mut taken: Vec<_> = steps
+        .iter()
+        .map(|step| text(step, "postState").to_uppercase())
+        .collect();
+    taken.sort();
+    assert_eq!(taken, ["CREATED", "DEPRECATED", "PUBLISHED", "RETIRED"]);
+
+    let other = node
+        .published(&token, "Other", "/other", &upstream.url)
+        .await;
+    let second = node
+        .subscribe(&token, &other, &held.application, "Gold")
+        .await;
+    call("/other/1.0.0/items").send().await.expect(200);
+    let delete = node.delete(&format!("{DEVPORTAL}/subscriptions/{second}"));
+    delete.bearer(&token).send().await.expect(200);
+    call("/other/1.0.0/items").send().await.expect(403);
+    let delete = node.delete(&format!("{PUBLISHER}/apis/{other}"));
+    delete.bearer(&token).send().await.expect(200);
+    call("/other/1.0.0/items").send().await.expect(404);
+}
+
+#[tokio::test]
+async fn a_sixth_revision_is_a_conflict_until_one_of_the_five_is_gone() {
+    let node = Node::start().await;
+    let token = node.admin_token().await;
+    let api = node.import(&token, "Shop", "/shop", "http://127.0.0.1:9");
+    let revisions = format!("{PUBLISHER}/apis/{}/revisions", api.await);
+    let create = || {
+        let call = node.post(&revisions).bearer(&token);
+        call.json(&json!({"description": "one more"})).send()
+    };
+    let mut last = String::new();
+    for _ in 0..5 {
+        let made = create().await.expect(201).json();
+        last = text(&made, "id").to_owned();
+    }
+    let refused = create().await.expect(409);
+    assert!(refused.text().contains('5'), "{}", refused.text());
+    let delete = node.delete(&format!("{revisions}/{last}")).bearer(&token);
+    delete.send().await.expect(200);
+    create().await.expect(201);
 }

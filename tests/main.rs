@@ -15,6 +15,7 @@
 mod support;
 
 mod administration;
+mod api_keys;
 mod bad_input;
 mod bad_input_rows;
 mod changes;
@@ -37,6 +38,7 @@ mod passing_on;
 mod people;
 mod plans;
 mod portal;
+mod portal_documents;
 mod prompt;
 mod publisher;
 mod readiness;

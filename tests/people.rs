@@ -130,7 +130,8 @@ async fn a_token_holds_the_scopes_of_its_owners_roles_and_drops_all_others() {
     let node = Node::start().await;
     let admin = node.admin_token().await;
     let everything = "apim:api_view apim:api_create apim:api_publish apim:subscribe apim:admin \
-        internal_user_mgt_create openid device_phone no:such_scope";
+        apim:environment_read apim:api_import_export internal_user_mgt_create openid \
+        device_phone no:such_scope";
     for (name, roles, wanted) in [
         (
             "creator",
@@ -152,6 +153,17 @@ async fn a_token_holds_the_scopes_of_its_owners_roles_and_drops_all_others() {
             &["Internal/subscriber"],
             &["apim:subscribe", "device_phone", "openid"],
         ),
+        (
+            "operator",
+            &["Internal/devops"],
+            &[
+                "apim:api_import_export",
+                "apim:environment_read",
+                "device_phone",
+                "openid",
+            ],
+        ),
+        // Internal/everyone is everybody's, held or not, and opens nothing of the platform.
         ("nobody", &[], &["device_phone", "openid"]),
     ] {
         person(&node, &admin, name, roles).await;

@@ -352,3 +352,80 @@ async fn keys_that_are_cleaned_up_open_nothing_from_the_answer_on_and_used_ones_
     })
     .await;
 }
+
+/// A page of a list, by what each of its rows is called there.
+async fn page(node: &Node, token: &str, base: &str, path: &str) -> (Vec<Value>, Value) {
+    let call = node.get(&format!("{base}{path}")).bearer(token);
+    let page = call.send().await.expect(200).json();
+    let rows = page["list"].as_array().expect("a list").clone();
+    assert_eq!(page["count"], rows.len(), "{path}");
+    (rows, page["pagination"].clone())
+}
+
+#[tokio::test]
+async fn lists_are_paged() {
+    let (node, upstream) = (Node::start().await, Upstream::start().await);
+    let admin = node.admin_token().await;
+    let first = node.published(&admin, "One", "/one", &upstream.url).await;
+    let second = node.published(&admin, "Two", "/two", &upstream.url).await;
+    let held = node.subscribed(&admin, &first, "mine", "JWT").await;
+    let application = &held.application;
+    let plan = "Unlimited";
+    node.subscribe(&admin, &second, application, plan).await;
+    let other = node.application(&admin, "other", plan, "JWT").await;
+    node.subscribe(&admin, &first, &other, plan).await;
+    for (base, path) in [
+        (PUBLISHER, "/apis?".to_owned()),
+        (
+            PUBLISHER,
+            "/apis?query=name:*&sortBy=apiName&sortOrder=asc&".to_owned(),
+        ),
+        (PUBLISHER, "/subscriptions?".to_owned()),
+        (PUBLISHER, format!("/subscriptions?apiId={first}&")),
+        (PUBLISHER, "/throttling-policies/subscription?".to_owned()),
+        (PUBLISHER, "/throttling-policies/api?".to_owned()),
+        (DEVPORTAL, "/apis?".to_owned()),
+        (DEVPORTAL, "/search?query=name:*&".to_owned()),
+        (
+            DEVPORTAL,
+            "/applications?sortBy=name&sortOrder=desc&".to_owned(),
+        ),
+        (DEVPORTAL, format!("/subscriptions?apiId={first}&")),
+        (
+            DEVPORTAL,
+            format!("/subscriptions?applicationId={application}&"),
+        ),
+        (DEVPORTAL, "/throttling-policies/application?".to_owned()),
+        (DEVPORTAL, "/throttling-policies/subscription?".to_owned()),
+    ] {
+        let (all, whole) = page(&node, &admin, base, &path).await;
+        assert!(all.len() >= 2, "{path}");
+        assert_eq!(whole["total"], all.len(), "{path}");
+        assert_eq!(
+            (&whole["next"], &whole["previous"]),
+            (&json!(""), &json!(""))
+        );
+        let mut next = format!("{path}limit=1&offset=0");
+        for (at, row) in all.iter().enumerate() {
+            let (rows, about) = page(&node, &admin, base, &next).await;
+            assert_eq!(rows, [row.clone()], "{next}");
+            let found = ["total", "offset", "limit"].map(|name| about[name].clone());
+            assert_eq!(found, [json!(all.len()), json!(at), json!(1)], "{next}");
+            let own = |link: &str| link.strip_prefix(base).unwrap_or(link).to_owned();
+            if at > 0 {
+                let before = own(text(&about, "previous"));
+                let (rows, _) = page(&node, &admin, base, &before).await;
+                assert_eq!(rows, [all[at - 1].clone()], "{before}");
+            }
+            next = own(text(&about, "next"));
+            assert_eq!(next.is_empty(), at + 1 == all.len(), "{path} {at}");
+        }
+        let (none, _) = page(&node, &admin, base, &format!("{path}offset=1000")).await;
+        assert_eq!(none, Vec::<Value>::new());
+        for (query, named) in [("limit=-1", "limit"), ("offset=x", "offset")] {
+            let call = node.get(&format!("{base}{path}{query}")).bearer(&admin);
+            let refused = call.send().await.expect(400).json();
+            assert_eq!(refused["error"][0]["code"], named, "{path}{query}");
+        }
+    }
+}

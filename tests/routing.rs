@@ -236,3 +236,91 @@ async fn what_an_upstream_says_of_origins_does_not_pass_where_the_api_says_it() 
         assert_eq!(answer.header("vary"), "origin", "{from:?}");
     }
 }
+
+#[tokio::test]
+async fn a_resource_with_a_scope_wants_one_of_its_tokens() {
+    let (shop, upstream) = Shop::start("").await;
+    shop.change(|api| {
+        api["scopes"] = json!([
+            {"scope": {"name": "items:read", "bindings": []}},
+            {"scope": {"name": "items:write", "bindings": []}},
+        ]);
+        api["operations"] = json!([
+            {"target": "/items", "verb": "GET", "scopes": ["items:read", "items:write"]},
+            {"target": "/items/{id}", "verb": "GET"},
+        ]);
+    })
+    .await;
+    let held = &shop.subscribed;
+    let with = async |scope: &str| {
+        let form = [("grant_type", "client_credentials"), ("scope", scope)];
+        let call = shop.node.post("/oauth2/token");
+        let call = call.basic(&held.key, &held.secret).form(&form);
+        let issued = call.send().await.expect(200).json();
+        text(&issued, "access_token").to_owned()
+    };
+    let without = call(&shop, "GET", "/shop/1.0.0/items").send().await;
+    let refused = without.expect(403).json();
+    assert_eq!(text(&refused, "code"), "900910");
+    assert_eq!(upstream.count(), 0);
+    call(&shop, "GET", "/shop/1.0.0/items/7")
+        .send()
+        .await
+        .expect(200);
+    for scope in ["items:read", "items:write", "items:read other"] {
+        let token = with(scope).await;
+        let call = shop.node.api("GET", "/shop/1.0.0/items").bearer(&token);
+        call.send().await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn a_token_of_another_kind_or_audience_and_another_transport_are_refused() {
+    let (shop, upstream) = Shop::start("").await;
+    let refused = async |path: &str, status: u16, code: &str| {
+        let answer = call(&shop, "GET", path).send().await.expect(status).json();
+        assert_eq!(text(&answer, "code"), code, "{path}");
+    };
+    shop.change(|api| {
+        api["operations"] = json!([
+            {"target": "/people", "verb": "GET", "authType": "Application User"},
+            {"target": "/machines", "verb": "GET", "authType": "Application"},
+        ]);
+    })
+    .await;
+    refused("/shop/1.0.0/people", 401, "900905").await;
+    let password = shop.node.admin_password.clone();
+    let form = [
+        ("grant_type", "password"),
+        ("username", "admin"),
+        ("password", password.as_str()),
+    ];
+    let held = &shop.subscribed;
+    let login = shop.node.post("/oauth2/token");
+    let login = login.basic(&held.key, &held.secret).form(&form);
+    let user = login.send().await.expect(200).json();
+    for (path, status) in [("/people", 200), ("/machines", 401)] {
+        let call = shop.node.api("GET", &format!("/shop/1.0.0{path}"));
+        let call = call.bearer(text(&user, "access_token"));
+        call.send().await.expect(status);
+    }
+    let path = "/shop/1.0.0/machines";
+    call(&shop, "GET", path).send().await.expect(200);
+    let elsewhere = call(&shop, "GET", path).header("host", "elsewhere.example");
+    elsewhere.send().await.expect(404);
+
+    shop.change(|api| api["audiences"] = json!(["somebody else"]))
+        .await;
+    refused(path, 403, "900914").await;
+    shop.change(|api| {
+        api["audiences"] = json!([]);
+        api["transport"] = json!(["https"]);
+    })
+    .await;
+    call(&shop, "GET", path).send().await.expect(403);
+    let secure = format!("{}{path}", shop.node.https);
+    let secure = shop.node.client.call("GET", &secure);
+    let secure = secure.bearer(&shop.subscribed.access);
+    secure.send().await.expect(200);
+    assert_eq!(upstream.count(), 3);
+}

@@ -38,6 +38,9 @@ pub struct DenyPolicy {
     pub tenant: String,
     /// What is denied.
     pub target: DenyTarget,
+    /// The application that the target names: it is denied whatever it is called later.
+    #[serde(default)]
+    pub application_id: Option<String>,
     /// Whether it is in force.
     pub active: bool,
 }

@@ -5,7 +5,7 @@ use axum::Json;
 use axum::response::{IntoResponse as _, Response};
 use serde_json::Value;
 
-use crate::entity_tag::tagged_as_seen;
+use crate::entity_tag::{tagged_as_seen, version_of};
 
 /// The object without the members that have no value.
 pub(crate) fn present(mut document: Value) -> Value {
@@ -13,6 +13,11 @@ pub(crate) fn present(mut document: Value) -> Value {
         members.retain(|_, value| !value.is_null());
     }
     document
+}
+
+/// The version that a document's tag tells of what it says.
+pub(crate) fn seen_version(document: &Value) -> i64 {
+    version_of(document.to_string().as_bytes())
 }
 
 /// A document with the tag of what it says.

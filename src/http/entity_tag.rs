@@ -21,11 +21,16 @@ pub(crate) fn tagged(response: Response, row_version: i64) -> Response {
 
 /// Adds the tag of what a reader sees, for documents that are put together from several rows.
 pub(crate) fn tagged_as_seen(response: Response, seen: &[u8]) -> Response {
+    tagged(response, version_of(seen))
+}
+
+/// What stands for the row version of a document that is put together from several rows.
+pub(crate) fn version_of(seen: &[u8]) -> i64 {
     // FNV-1a: the same in every process and version.
     let hash = seen.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     });
-    tagged(response, i64::try_from(hash >> 1).unwrap_or(1).max(1))
+    i64::try_from(hash >> 1).unwrap_or(1).max(1)
 }
 
 /// Adds the moment of the last change, in milliseconds since the epoch.

@@ -28,6 +28,22 @@ struct Raw {
     offset: Option<String>,
 }
 
+/// A list's own path with those of its parameters that were given, as [`Page::answer`] takes it.
+pub(crate) fn listed_at(path: &str, parameters: &[(&str, Option<&str>)]) -> String {
+    let mut link = form_urlencoded::Serializer::for_suffix(format!("{path}?"), path.len() + 1);
+    for (name, value) in parameters {
+        if let Some(value) = value.filter(|value| !value.is_empty()) {
+            link.append_pair(name, value);
+        }
+    }
+    let link = link.finish();
+    if link.ends_with('?') {
+        link
+    } else {
+        format!("{link}&")
+    }
+}
+
 // === impl Page ===
 
 impl<S: Send + Sync> FromRequestParts<S> for Page {
@@ -69,5 +85,24 @@ impl Page {
                 "previous": previous.unwrap_or_default(),
             },
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_has_the_parameters_that_were_given_and_room_for_more() {
+        assert_eq!(listed_at("/apis", &[("query", None)]), "/apis?");
+        let given = [
+            ("query", Some("name:a b&c")),
+            ("sortBy", Some("")),
+            ("x", Some("1")),
+        ];
+        assert_eq!(
+            listed_at("/apis", &given),
+            "/apis?query=name%3Aa+b%26c&x=1&"
+        );
     }
 }

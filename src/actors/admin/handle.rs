@@ -127,37 +127,40 @@ impl AdminHandle {
             .await
     }
 
-    /// Puts a deny policy in or out of force.
+    /// Puts a deny policy in or out of force; what is stored must be as it was read where `as_read`
+    /// says so.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`].
+    /// [`StoreError::NotFound`], [`StoreError::Stale`].
     pub async fn set_deny_policy(
         &self,
-        tenant: &str,
-        id: &str,
+        policy: DenyPolicy,
         active: bool,
+        as_read: bool,
     ) -> Result<Changed<DenyPolicy>, AdminError> {
-        self.tell(id, |answer| AdminMessage::SetDenial {
-            tenant: tenant.to_owned(),
-            id: id.to_owned(),
+        let key = policy.id.clone();
+        self.tell(&key, |answer| AdminMessage::SetDenial {
+            policy: Box::new(policy),
             active,
+            as_read,
             answer,
         })
         .await
     }
 
-    /// Removes a deny policy.
+    /// Removes a deny policy; what is stored must be as it was read where `as_read` says so.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`].
+    /// [`StoreError::NotFound`], [`StoreError::Stale`].
     pub async fn delete_deny_policy(
         &self,
-        tenant: &str,
-        id: &str,
+        policy: DenyPolicy,
+        as_read: bool,
     ) -> Result<Changed<()>, AdminError> {
-        self.tell(id, |answer| AdminMessage::LiftDenial {
-            tenant: tenant.to_owned(),
-            id: id.to_owned(),
+        let key = policy.id.clone();
+        self.tell(&key, |answer| AdminMessage::LiftDenial {
+            policy: Box::new(policy),
+            as_read,
             answer,
         })
         .await

@@ -17,17 +17,17 @@ pub(super) enum AdminMessage {
     DeletePolicy(Box<Policy>, Answer<()>),
     /// A new deny policy.
     Deny(Box<DenyPolicy>, Answer<DenyPolicy>),
-    /// A deny policy in or out of force.
+    /// A deny policy in or out of force; what is stored must be `policy` where `as_read` says so.
     SetDenial {
-        tenant: String,
-        id: String,
+        policy: Box<DenyPolicy>,
         active: bool,
+        as_read: bool,
         answer: Answer<DenyPolicy>,
     },
-    /// A deny policy removed.
+    /// A deny policy removed; what is stored must be `policy` where `as_read` says so.
     LiftDenial {
-        tenant: String,
-        id: String,
+        policy: Box<DenyPolicy>,
+        as_read: bool,
         answer: Answer<()>,
     },
 }

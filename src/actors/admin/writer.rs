@@ -9,7 +9,7 @@ use storage::{Database, StoreError, Write};
 
 use super::message::{AdminError, AdminMessage};
 use super::usage::Users;
-use crate::change_feed::{ChangeFeedHandle, Changed};
+use crate::change_feed::{ChangeFeedHandle, Committed};
 
 /// What a writer works with.
 #[derive(Clone)]
@@ -38,35 +38,41 @@ impl Actor for Writer {
     }
 
     async fn handle(&mut self, message: AdminMessage) -> Result<(), BoxError> {
+        let feed = &self.0.feed;
         match message {
             AdminMessage::CreatePolicy(policy, answer) => {
-                answer.send(self.create_policy(*policy).await);
+                feed.settle(self.create_policy(*policy).await, answer);
             }
             AdminMessage::UpdatePolicy(policy, answer) => {
-                answer.send(self.update_policy(*policy).await);
+                feed.settle(self.update_policy(*policy).await, answer);
             }
             AdminMessage::DeletePolicy(policy, answer) => {
-                answer.send(self.delete_policy(&policy).await);
+                feed.settle(self.delete_policy(&policy).await, answer);
             }
             AdminMessage::Deny(policy, answer) => {
-                answer.send(self.create_deny_policy(*policy).await);
+                feed.settle(self.create_deny_policy(*policy).await, answer);
             }
             AdminMessage::SetDenial {
-                tenant,
-                id,
+                policy,
                 active,
+                as_read,
                 answer,
-            } => answer.send(self.set_deny_policy(&tenant, &id, active).await),
-            AdminMessage::LiftDenial { tenant, id, answer } => {
-                answer.send(self.delete_deny_policy(&tenant, &id).await);
+            } => {
+                let set = self.set_deny_policy(&policy, active, as_read).await;
+                feed.settle(set, answer);
             }
+            AdminMessage::LiftDenial {
+                policy,
+                as_read,
+                answer,
+            } => feed.settle(self.delete_deny_policy(&policy, as_read).await, answer),
         }
         Ok(())
     }
 }
 
 impl Writer {
-    async fn create_policy(&self, policy: Policy) -> Result<Changed<Policy>, AdminError> {
+    async fn create_policy(&self, policy: Policy) -> Result<Committed<Policy>, AdminError> {
         let mut write = self.0.apim.write("apim.policies.create").await?;
         policies::create(&mut write, &policy).await?;
         let change = Change::PolicySaved {
@@ -76,7 +82,7 @@ impl Writer {
         self.commit(write, &tenant, change, policy).await
     }
 
-    async fn update_policy(&self, mut policy: Policy) -> Result<Changed<Policy>, AdminError> {
+    async fn update_policy(&self, mut policy: Policy) -> Result<Committed<Policy>, AdminError> {
         let mut write = self.0.apim.write("apim.policies.update").await?;
         policy.row_version = policies::update(&mut write, &policy).await?;
         let change = Change::PolicySaved {
@@ -86,7 +92,7 @@ impl Writer {
         self.commit(write, &tenant, change, policy).await
     }
 
-    async fn delete_policy(&self, policy: &Policy) -> Result<Changed<()>, AdminError> {
+    async fn delete_policy(&self, policy: &Policy) -> Result<Committed<()>, AdminError> {
         if policy.is_built_in() {
             let problem = format!("throttling policy {} is built in", policy.name);
             return Err(StoreError::Forbidden(problem).into());
@@ -115,15 +121,15 @@ impl Writer {
     async fn create_deny_policy(
         &self,
         policy: DenyPolicy,
-    ) -> Result<Changed<DenyPolicy>, AdminError> {
+    ) -> Result<Committed<DenyPolicy>, AdminError> {
         let mut write = self.0.apim.write("apim.deny_policies.create").await?;
-        if !deny_policies::is_known(&mut write, &policy).await? {
-            let what = policy.target.kind();
+        let kind = policy.target.kind();
+        let Some(policy) = deny_policies::resolve(&mut write, policy).await? else {
             return Err(AdminError::BadField {
                 field: "conditionValue",
-                problem: format!("there is no such {what}, so it would deny nothing"),
+                problem: format!("there is no such {kind}, so it would deny nothing"),
             });
-        }
+        };
         deny_policies::create(&mut write, &policy).await?;
         let change = Change::DenyPolicySaved {
             policy: policy.clone(),
@@ -134,23 +140,32 @@ impl Writer {
 
     async fn set_deny_policy(
         &self,
-        tenant: &str,
-        id: &str,
+        read: &DenyPolicy,
         active: bool,
-    ) -> Result<Changed<DenyPolicy>, AdminError> {
+        as_read: bool,
+    ) -> Result<Committed<DenyPolicy>, AdminError> {
         let mut write = self.0.apim.write("apim.deny_policies.update").await?;
-        let policy = deny_policies::set_active(&mut write, tenant, id, active).await?;
+        lock_as_read(&mut write, read, as_read).await?;
+        let tenant = &read.tenant;
+        let policy = deny_policies::set_active(&mut write, tenant, &read.id, active).await?;
         let change = Change::DenyPolicySaved {
             policy: policy.clone(),
         };
         self.commit(write, tenant, change, policy).await
     }
 
-    async fn delete_deny_policy(&self, tenant: &str, id: &str) -> Result<Changed<()>, AdminError> {
+    async fn delete_deny_policy(
+        &self,
+        read: &DenyPolicy,
+        as_read: bool,
+    ) -> Result<Committed<()>, AdminError> {
         let mut write = self.0.apim.write("apim.deny_policies.delete").await?;
-        deny_policies::delete(&mut write, tenant, id).await?;
-        let change = Change::DenyPolicyRemoved { id: id.to_owned() };
-        self.commit(write, tenant, change, ()).await
+        lock_as_read(&mut write, read, as_read).await?;
+        deny_policies::delete(&mut write, &read.tenant, &read.id).await?;
+        let change = Change::DenyPolicyRemoved {
+            id: read.id.clone(),
+        };
+        self.commit(write, &read.tenant, change, ()).await
     }
 
     async fn commit<T>(
@@ -159,10 +174,23 @@ impl Writer {
         tenant: &str,
         change: Change,
         value: T,
-    ) -> Result<Changed<T>, AdminError> {
+    ) -> Result<Committed<T>, AdminError> {
         let now = self.0.clock.now_ms();
         let id = || uuid::Uuid::new_v4().to_string();
-        let n: Result<u64, StoreError> = write.commit_with(tenant, &[change], id, now).await;
-        Ok(self.0.feed.changed(n?, value).await)
+        let n = write.commit_with(tenant, &[change], id, now).await?;
+        Ok(Committed { value, n })
     }
+}
+
+/// Locks a deny policy; where `as_read` says so it must be what its reader has seen.
+async fn lock_as_read(
+    write: &mut Write,
+    read: &DenyPolicy,
+    as_read: bool,
+) -> Result<(), StoreError> {
+    let stored = deny_policies::lock(write, &read.tenant, &read.id).await?;
+    if as_read && stored != *read {
+        return Err(StoreError::Stale);
+    }
+    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cluster::{AskError, Door};
+use cluster::{AskError, Door, Reply, spawn_named};
 
 use super::message::{
     Acknowledge, Applied, Piece, Pull, Pulled, Snapshot, SnapshotOf, WaitApplied,
@@ -29,6 +29,15 @@ pub struct Changed<T> {
     pub value: T,
     /// Who has applied it; for the header `Headgate-Applied`.
     pub applied: Applied,
+}
+
+/// A committed change that its followers have yet to apply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committed<T> {
+    /// What the write gives back.
+    pub value: T,
+    /// The last entry that tells of it.
+    pub n: u64,
 }
 
 // === impl ChangeFeedHandle ===
@@ -72,6 +81,34 @@ impl ChangeFeedHandle {
     pub async fn changed<T>(&self, n: u64, value: T) -> Changed<T> {
         let applied = self.committed(n).await;
         Changed { value, applied }
+    }
+
+    /// Answers a refusal at once, and a change when the followers have applied it: that wait is
+    /// not the writer's, and it goes on when the caller has hung up, so that the feed learns of the
+    /// entry.
+    pub(crate) fn settle<T, E>(
+        &self,
+        outcome: Result<Committed<T>, E>,
+        answer: Reply<Result<Changed<T>, E>>,
+    ) where
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        match outcome {
+            Ok(Committed { value, n }) => {
+                let feed = self.clone();
+                spawn_named("change_feed.applied", async move {
+                    answer.send(Ok(feed.changed(n, value).await));
+                });
+            }
+            Err(error) => answer.send(Err(error)),
+        }
+    }
+
+    /// Tells the feed of an entry whose change nobody is answered with.
+    pub(crate) fn tell(&self, n: u64) {
+        let feed = self.clone();
+        spawn_named("change_feed.told", async move { feed.committed(n).await });
     }
 
     /// The entries after a position (C4).

@@ -23,7 +23,7 @@ use followers::Followers;
 use pruner::{Pruner, PrunerArguments};
 use snapshots::{SnapshotArguments, SnapshotMessage, Snapshots};
 
-pub use handle::{ChangeFeedHandle, Changed, WAIT};
+pub use handle::{ChangeFeedHandle, Changed, Committed, WAIT};
 pub use message::Applied;
 
 /// What is known of the followers, shared by the actors of this component.

@@ -9,17 +9,42 @@ use storage::apim::api_keys::{self, ApiKey};
 use storage::apim::{apis, applications, subscriptions};
 use storage::{StoreError, Write};
 
-use super::message::{DevPortalError, NewApiKey};
-use super::writer::{Writer, new_id};
-use crate::change_feed::Changed;
+use super::message::{ApiKeyMessage, DevPortalError, NewApiKey};
+use super::writer::{Desk, Outcome, new_id};
 use crate::key_manager::command::Refused;
 use crate::key_manager::hash_hex;
 
-impl Writer {
-    pub(super) async fn create_api_key(
-        &self,
-        new: NewApiKey,
-    ) -> Result<Changed<String>, DevPortalError> {
+impl Desk {
+    /// Makes one change of API keys and answers it.
+    pub(super) async fn change_api_keys(&self, work: ApiKeyMessage) {
+        let feed = &self.0.feed;
+        match work {
+            ApiKeyMessage::Create(new, answer) => {
+                feed.settle(self.create_api_key(new).await, answer);
+            }
+            ApiKeyMessage::Regenerate {
+                key,
+                as_read,
+                answer,
+            } => feed.settle(self.regenerate_api_key(&key, as_read).await, answer),
+            ApiKeyMessage::Revoke {
+                key,
+                as_read,
+                answer,
+            } => feed.settle(self.revoke_api_key(&key, as_read).await, answer),
+            ApiKeyMessage::Associate {
+                key,
+                application_id,
+                as_read,
+                answer,
+            } => {
+                let bound = self.associate_api_key(&key, application_id, as_read);
+                feed.settle(bound.await, answer);
+            }
+        }
+    }
+
+    async fn create_api_key(&self, new: NewApiKey) -> Outcome<String> {
         let text = new_key()?;
         let key = ApiKey {
             id: new_id(),
@@ -50,22 +75,20 @@ impl Writer {
         let changes = [key_changed(&key, false)];
         let done = self.commit(write, &key.tenant, &changes, text).await?;
         if let Some(error) = self.owner_gone(&key.tenant, &key.owner).await {
-            self.revoke_api_key(&key).await?;
+            let undone = self.revoke_api_key(&key, false).await?;
+            self.0.feed.tell(undone.n);
             return Err(error);
         }
         Ok(done)
     }
 
     /// Replaces a key: the old one is revoked in the same transaction.
-    pub(super) async fn regenerate_api_key(
-        &self,
-        key: &ApiKey,
-    ) -> Result<Changed<String>, DevPortalError> {
+    async fn regenerate_api_key(&self, key: &ApiKey, as_read: bool) -> Outcome<String> {
         let text = new_key()?;
         let now = self.0.clock.now_ms();
         let mut write = self.0.apim.write("apim.api_keys.regenerate").await?;
         // The hash as it is stored now: another regeneration may have come first.
-        let old = api_keys::lock(&mut write, &key.tenant, &key.id).await?;
+        let old = lock_as_read(&mut write, key, as_read).await?;
         let hash = hash_hex(&text);
         api_keys::update_secret(&mut write, (&key.tenant, &key.id), &hash, now).await?;
         let new = ApiKey {
@@ -76,30 +99,49 @@ impl Writer {
         self.commit(write, &key.tenant, &changes, text).await
     }
 
-    pub(super) async fn revoke_api_key(&self, key: &ApiKey) -> Result<Changed<()>, DevPortalError> {
+    async fn revoke_api_key(&self, key: &ApiKey, as_read: bool) -> Outcome<()> {
         let mut write = self.0.apim.write("apim.api_keys.delete").await?;
-        let old = api_keys::lock(&mut write, &key.tenant, &key.id).await?;
+        let old = lock_as_read(&mut write, key, as_read).await?;
         api_keys::delete(&mut write, &key.tenant, &key.id).await?;
         let changes = [key_changed(&old, true)];
         self.commit(write, &key.tenant, &changes, ()).await
     }
 
-    pub(super) async fn associate_api_key(
+    async fn associate_api_key(
         &self,
         key: &ApiKey,
         application_id: Option<String>,
-    ) -> Result<Changed<()>, DevPortalError> {
+        as_read: bool,
+    ) -> Outcome<()> {
         let mut write = self.0.apim.write("apim.api_keys.associate").await?;
         let (tenant, application) = (key.tenant.as_str(), application_id.as_deref());
         if let Some(id) = application {
             applications::lock(&mut write, tenant, id).await?;
         }
-        let old = api_keys::lock(&mut write, tenant, &key.id).await?;
+        let old = lock_as_read(&mut write, key, as_read).await?;
         check_subscribed(&mut write, tenant, application, &old.api_id).await?;
         api_keys::update_application(&mut write, (tenant, &key.id), application).await?;
         let changes = [key_changed(&old, false)];
         self.commit(write, tenant, &changes, ()).await
     }
+}
+
+/// Locks a key; where `as_read` says so it must be what its reader has seen, but for when it was
+/// used last: that is nobody's change.
+async fn lock_as_read(
+    write: &mut Write,
+    key: &ApiKey,
+    as_read: bool,
+) -> Result<ApiKey, StoreError> {
+    let stored = api_keys::lock(write, &key.tenant, &key.id).await?;
+    let seen = ApiKey {
+        last_used_at_ms: stored.last_used_at_ms,
+        ..key.clone()
+    };
+    if as_read && stored != seen {
+        return Err(StoreError::Stale);
+    }
+    Ok(stored)
 }
 
 /// An application uses keys of APIs that it subscribes to; it is locked already.

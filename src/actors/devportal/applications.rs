@@ -4,18 +4,14 @@ use domain::application::Application;
 use domain::change::{Change, MarkedSubject};
 use domain::policy::PolicyLevel;
 use storage::apim::revocations::{self, Mark};
-use storage::apim::{applications, policies};
+use storage::apim::{applications, deny_policies, policies};
 use storage::{StoreError, Write};
 
 use super::message::DevPortalError;
-use super::writer::Writer;
-use crate::change_feed::Changed;
+use super::writer::{Desk, Outcome};
 
-impl Writer {
-    pub(super) async fn create_application(
-        &self,
-        new: Application,
-    ) -> Result<Changed<Application>, DevPortalError> {
+impl Desk {
+    pub(super) async fn create_application(&self, new: Application) -> Outcome<Application> {
         let mut write = self.0.apim.write("apim.applications.create").await?;
         lock_policy(&mut write, &new).await?;
         applications::create(&mut write, &new).await?;
@@ -23,32 +19,38 @@ impl Writer {
         let tenant = new.tenant.clone();
         let done = self.commit(write, &tenant, &changes, new).await?;
         if let Some(error) = self.owner_gone(&tenant, &done.value.owner).await {
-            self.delete_application(&done.value).await?;
+            let made = Application {
+                row_version: 0,
+                ..done.value
+            };
+            let undone = self.delete_application(&made).await?;
+            self.0.feed.tell(undone.n);
             return Err(error);
         }
         Ok(done)
     }
 
-    pub(super) async fn update_application(
-        &self,
-        new: Application,
-    ) -> Result<Changed<Application>, DevPortalError> {
+    pub(super) async fn update_application(&self, new: Application) -> Outcome<Application> {
         let mut write = self.0.apim.write("apim.applications.update").await?;
         lock_policy(&mut write, &new).await?;
-        let application = applications::update(&mut write, &new).await?;
-        let changes = [changed(&application)];
+        let (application, before) = applications::update(&mut write, &new).await?;
+        let mut changes = vec![changed(&application)];
+        if let Some(before) = before {
+            // Deny policies hold for the application, whatever it is called.
+            let carried = deny_policies::carry(&mut write, &application, &before).await?;
+            let saved = carried.into_iter();
+            changes.extend(saved.map(|policy| Change::DenyPolicySaved { policy }));
+        }
         self.commit(write, &new.tenant, &changes, application).await
     }
 
     /// Removes an application with all that rests on it and ends what was issued to it (S4), in
     /// one transaction; its clients go after, since a client without an application opens
     /// nothing. What a crash leaves of them goes with the sweeper.
-    pub(super) async fn delete_application(
-        &self,
-        old: &Application,
-    ) -> Result<Changed<()>, DevPortalError> {
+    pub(super) async fn delete_application(&self, old: &Application) -> Outcome<()> {
         let mut write = self.0.apim.write("apim.applications.delete").await?;
-        let removed = applications::delete(&mut write, &old.tenant, &old.id).await?;
+        let removed =
+            applications::delete(&mut write, &old.tenant, (&old.id, old.row_version)).await?;
         let now = self.0.clock.now_ms();
         let until_ms = self.0.key_manager.everything_expired_by(now);
         // One more: what was issued within this very millisecond ends as well.
@@ -78,9 +80,10 @@ impl Writer {
             api_id,
             revoked: false,
         }));
-        let done = self.commit(write, &old.tenant, &changes, ()).await?;
+        let mut done = self.commit(write, &old.tenant, &changes, ()).await?;
         for key in &removed.consumer_keys {
-            self.0.clients.remove_or_leave(&old.tenant, key).await;
+            let gone = self.0.clients.remove_or_leave(&old.tenant, key).await;
+            done.n = gone.map_or(done.n, |n| n.max(done.n));
         }
         Ok(done)
     }

@@ -8,7 +8,7 @@ use storage::apim::{application_keys, oauth_clients};
 use storage::{Database, StoreError};
 
 use super::writer::new_id;
-use crate::change_feed::{Applied, ChangeFeedHandle};
+use crate::change_feed::ChangeFeedHandle;
 use crate::key_manager::KeyManagerHandle;
 
 /// Age from which a client without an application is taken for an orphan, milliseconds: far more
@@ -28,7 +28,7 @@ pub(super) struct Clients {
 
 impl Clients {
     /// Removes a client that serves no application and ends what was issued to it (S4), in one
-    /// transaction. Gives who has applied it; none when there is nothing to remove or something
+    /// transaction. Gives the entry that tells of it; none when there is nothing to remove or something
     /// maps it.
     ///
     /// # Errors
@@ -37,7 +37,7 @@ impl Clients {
         &self,
         tenant: &str,
         consumer_key: &str,
-    ) -> Result<Option<Applied>, StoreError> {
+    ) -> Result<Option<u64>, StoreError> {
         let mut write = self.apim.write("apim.clients.remove").await?;
         if !application_keys::lock_client(&mut write, tenant, consumer_key).await?
             || application_keys::is_mapped(&mut write, tenant, consumer_key).await?
@@ -67,19 +67,16 @@ impl Clients {
                 until_ms,
             },
         ];
-        let n = write.commit_with(tenant, &changes, new_id, now).await?;
-        Ok(Some(self.feed.committed(n).await))
+        Ok(Some(
+            write.commit_with(tenant, &changes, new_id, now).await?,
+        ))
     }
 
     /// Removes a client after a change that is committed already: a failure does not undo that
     /// change, so it is not the caller's, and the sweeper tries again.
-    pub(super) async fn remove_or_leave(
-        &self,
-        tenant: &str,
-        consumer_key: &str,
-    ) -> Option<Applied> {
+    pub(super) async fn remove_or_leave(&self, tenant: &str, consumer_key: &str) -> Option<u64> {
         match self.remove(tenant, consumer_key).await {
-            Ok(applied) => applied,
+            Ok(n) => n,
             Err(error) => {
                 tracing::warn!(%error, consumer_key, "client stays until the next sweep");
                 None
@@ -100,13 +97,17 @@ impl Clients {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub(super) async fn sweep_before(&self, before_ms: i64) -> Result<usize, StoreError> {
-        let mut removed = 0;
+        let (mut removed, mut last) = (0, None);
         let mut read = self.apim.read().await?;
         let orphans = application_keys::list_orphans(&mut read, before_ms).await?;
         drop(read);
         for orphan in orphans {
             let gone = self.remove(&orphan.tenant, &orphan.consumer_key).await?;
             removed += usize::from(gone.is_some());
+            last = last.max(gone);
+        }
+        if let Some(n) = last {
+            self.feed.committed(n).await;
         }
         Ok(removed)
     }

@@ -1,29 +1,56 @@
 //! Keys: the OAuth2 clients that serve applications.
 
 use domain::application::{Application, KeyType};
-use domain::change::Change;
+use domain::change::{Change, MarkedSubject};
 use storage::StoreError;
 use storage::apim::application_keys::{self, ApplicationKey};
 use storage::apim::applications;
 
-use super::message::DevPortalError;
-use super::writer::{Writer, new_id};
-use crate::change_feed::Changed;
+use super::message::KeysMessage;
+use super::writer::{Desk, Outcome, new_id};
+use crate::change_feed::Committed;
 use crate::key_manager::command::{Client, NewClient, Refused};
 
 /// The one key manager there is.
 const RESIDENT: &str = "Resident Key Manager";
 
-impl Writer {
+impl Desk {
+    /// Makes one change of an application's keys and answers it.
+    pub(super) async fn change_keys(&self, work: KeysMessage) {
+        let feed = &self.0.feed;
+        match work {
+            KeysMessage::Create {
+                application,
+                key_type,
+                client,
+                properties,
+                answer,
+            } => {
+                let made = self.create_keys(&application, key_type, client, properties);
+                feed.settle(made.await, answer);
+            }
+            KeysMessage::Update {
+                key,
+                client,
+                answer,
+            } => feed.settle(self.update_keys(key, client).await, answer),
+            KeysMessage::Delete {
+                key,
+                as_read,
+                answer,
+            } => feed.settle(self.delete_keys(&key, as_read).await, answer),
+        }
+    }
+
     /// Makes a client and maps it. A crash in between leaves a client that nothing maps: the next
     /// try finds it by its name and takes it with a new secret, or the sweeper removes it.
-    pub(super) async fn create_keys(
+    async fn create_keys(
         &self,
         application: &Application,
         key_type: KeyType,
         wanted: NewClient,
         properties: String,
-    ) -> Result<(ApplicationKey, Client, String), DevPortalError> {
+    ) -> Outcome<(ApplicationKey, Client, String)> {
         let mut read = self.0.apim.read().await?;
         let known = application_keys::list(&mut read, &application.tenant, &application.id).await?;
         drop(read);
@@ -33,17 +60,7 @@ impl Writer {
         }
         let km = &self.0.key_manager;
         let (client, secret) = match km.create_client(wanted.clone()).await {
-            Err(Refused::Duplicate(_)) => {
-                let (owner, name) = (&wanted.owner, &wanted.name);
-                let left = km.find_client_by_name(&wanted.tenant, owner, name).await?;
-                let client = Client {
-                    consumer_key: left.consumer_key,
-                    details: wanted,
-                };
-                let client = km.update_client(client).await?;
-                let secret = km.regenerate_secret(&client.consumer_key).await?;
-                (client, secret)
-            }
+            Err(Refused::Duplicate(_)) => self.adopt(wanted).await?,
             made => made?,
         };
         let key = ApplicationKey {
@@ -56,19 +73,42 @@ impl Writer {
             properties,
             created_at_ms: self.0.clock.now_ms(),
         };
-        if let Err(error) = self.map_client(&key).await {
-            // Not for a duplicate of this very client: what is mapped stays.
-            let clients = &self.0.clients;
-            clients
-                .remove_or_leave(&key.tenant, &key.consumer_key)
-                .await;
-            return Err(error);
+        match self.map_client(&key).await {
+            Ok(Committed { n, .. }) => Ok(Committed {
+                value: (key, client, secret),
+                n,
+            }),
+            Err(error) => {
+                // Not for a duplicate of this very client: what is mapped stays.
+                let clients = &self.0.clients;
+                let gone = clients.remove_or_leave(&key.tenant, &key.consumer_key);
+                if let Some(n) = gone.await {
+                    self.0.feed.tell(n);
+                }
+                Err(error)
+            }
         }
-        Ok((key, client, secret))
+    }
+
+    /// Takes a client that a crash left, with a new secret; what was issued to whoever held the
+    /// old one ends.
+    async fn adopt(&self, wanted: NewClient) -> Result<(Client, String), Refused> {
+        let km = &self.0.key_manager;
+        let (owner, name) = (&wanted.owner, &wanted.name);
+        let left = km.find_client_by_name(&wanted.tenant, owner, name).await?;
+        let secret = km.regenerate_secret(&left.consumer_key).await?;
+        // After the secret, with which more might be issued until then.
+        km.end_access(&wanted.tenant, MarkedSubject::Client, &left.consumer_key)
+            .await?;
+        let client = Client {
+            consumer_key: left.consumer_key,
+            details: wanted,
+        };
+        Ok((km.update_client(client).await?, secret))
     }
 
     /// Maps a client to its application; both are there and stay there.
-    async fn map_client(&self, key: &ApplicationKey) -> Result<(), DevPortalError> {
+    async fn map_client(&self, key: &ApplicationKey) -> Outcome<()> {
         let mut write = self.0.apim.write("apim.application_keys.create").await?;
         applications::lock(&mut write, &key.tenant, &key.application_id).await?;
         let client = &key.consumer_key;
@@ -78,38 +118,36 @@ impl Writer {
         }
         application_keys::create(&mut write, key).await?;
         let changes = [client_changed(key)];
-        self.commit(write, &key.tenant, &changes, ()).await?;
-        Ok(())
+        self.commit(write, &key.tenant, &changes, ()).await
     }
 
-    pub(super) async fn update_keys(
+    async fn update_keys(
         &self,
         key: ApplicationKey,
         client: Client,
-    ) -> Result<(ApplicationKey, Client), DevPortalError> {
+    ) -> Outcome<(ApplicationKey, Client)> {
         let client = self.0.key_manager.update_client(client).await?;
         let mut write = self.0.apim.write("apim.application_keys.update").await?;
         application_keys::update(&mut write, &key.tenant, &key.id, &key.properties).await?;
         let changes = [client_changed(&key)];
-        self.commit(write, &key.tenant, &changes, ()).await?;
-        Ok((key, client))
+        let tenant = key.tenant.clone();
+        self.commit(write, &tenant, &changes, (key, client)).await
     }
 
     /// Unmaps a client in one transaction; the client and what was issued to it go in the next,
     /// or with the sweeper. Without its mapping it opens nothing.
-    pub(super) async fn delete_keys(
-        &self,
-        key: &ApplicationKey,
-    ) -> Result<Changed<()>, DevPortalError> {
+    async fn delete_keys(&self, key: &ApplicationKey, as_read: bool) -> Outcome<()> {
         let mut write = self.0.apim.write("apim.application_keys.delete").await?;
+        let stored = application_keys::lock(&mut write, &key.tenant, &key.id).await?;
+        if as_read && stored != *key {
+            return Err(StoreError::Stale.into());
+        }
         application_keys::delete(&mut write, &key.tenant, &key.id).await?;
         let changes = [client_changed(key)];
         let mut done = self.commit(write, &key.tenant, &changes, ()).await?;
         let clients = &self.0.clients;
         let gone = clients.remove_or_leave(&key.tenant, &key.consumer_key);
-        if let Some(applied) = gone.await {
-            done.applied = applied;
-        }
+        done.n = gone.await.map_or(done.n, |n| n.max(done.n));
         Ok(done)
     }
 }

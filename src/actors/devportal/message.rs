@@ -15,8 +15,10 @@ pub(super) enum PortalMessage {
     CreateApplication(Application, Answer<Application>),
     /// `row_version` must be the stored one, 0 for any.
     UpdateApplication(Application, Answer<Application>),
+    /// `row_version` must be the stored one, 0 for any.
     DeleteApplication(Application, Answer<()>),
-    CreateSubscription(Subscription, Answer<Subscription>),
+    /// Makes subscriptions, each on its own; those that are refused say so in their place.
+    CreateSubscriptions(Vec<Subscription>, Answer<Vec<Made>>),
     /// What is stored must be as it was read where `as_read` says so.
     UpdateSubscription {
         subscription: Subscription,
@@ -29,32 +31,80 @@ pub(super) enum PortalMessage {
         as_read: bool,
         answer: Answer<()>,
     },
-    /// Makes a client and maps it to an application.
-    CreateKeys {
+    Keys(KeysMessage),
+    ApiKeys(ApiKeyMessage),
+}
+
+/// A change of an application's keys.
+pub(super) enum KeysMessage {
+    /// Makes a client and maps it to an application; gives its secret, shown this once.
+    Create {
         application: Application,
         key_type: KeyType,
         client: NewClient,
         properties: String,
-        answer: Reply<Result<(ApplicationKey, Client, String), DevPortalError>>,
+        answer: Answer<(ApplicationKey, Client, String)>,
     },
-    UpdateKeys {
+    Update {
         key: ApplicationKey,
         client: Client,
-        answer: Reply<Result<(ApplicationKey, Client), DevPortalError>>,
+        answer: Answer<(ApplicationKey, Client)>,
     },
-    DeleteKeys(ApplicationKey, Answer<()>),
-    /// Makes an API key; answers the key itself, shown this once.
-    CreateApiKey(NewApiKey, Answer<String>),
-    RegenerateApiKey(ApiKey, Answer<String>),
-    RevokeApiKey(ApiKey, Answer<()>),
-    AssociateApiKey {
-        key: ApiKey,
-        application_id: Option<String>,
+    /// What is stored must be `key` where `as_read` says so.
+    Delete {
+        key: ApplicationKey,
+        as_read: bool,
         answer: Answer<()>,
     },
 }
 
+/// A change of API keys. What is stored must be `key` where `as_read` says so.
+pub(super) enum ApiKeyMessage {
+    /// Makes an API key; answers the key itself, shown this once.
+    Create(NewApiKey, Answer<String>),
+    Regenerate {
+        key: ApiKey,
+        as_read: bool,
+        answer: Answer<String>,
+    },
+    Revoke {
+        key: ApiKey,
+        as_read: bool,
+        answer: Answer<()>,
+    },
+    Associate {
+        key: ApiKey,
+        application_id: Option<String>,
+        as_read: bool,
+        answer: Answer<()>,
+    },
+}
+
+/// A subscription that was made, or why not.
+pub type Made = Result<Subscription, DevPortalError>;
+
 pub(super) type Answer<T> = Reply<Result<Changed<T>, DevPortalError>>;
+
+// === impl KeysMessage ===
+
+impl KeysMessage {
+    /// Whether whoever asked has given up before it was begun.
+    pub(super) fn is_abandoned(&self) -> bool {
+        match self {
+            Self::Create { answer, .. } => answer.is_abandoned(),
+            Self::Update { answer, .. } => answer.is_abandoned(),
+            Self::Delete { answer, .. } => answer.is_abandoned(),
+        }
+    }
+
+    /// Whose keys are changed.
+    pub(super) fn application_id(&self) -> &str {
+        match self {
+            Self::Create { application, .. } => &application.id,
+            Self::Update { key, .. } | Self::Delete { key, .. } => &key.application_id,
+        }
+    }
+}
 
 /// An API key to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,4 +149,24 @@ pub enum DevPortalError {
         /// What is wrong.
         problem: String,
     },
+}
+
+// === impl DevPortalError ===
+
+impl DevPortalError {
+    /// Whether the request is at fault, so that it fares the same when it is repeated.
+    pub(super) const fn is_of_request(&self) -> bool {
+        match self {
+            Self::BadField { .. } => true,
+            Self::Store(error) => matches!(
+                error,
+                StoreError::Duplicate(_)
+                    | StoreError::Stale
+                    | StoreError::NotFound(_)
+                    | StoreError::Forbidden(_)
+            ),
+            Self::KeyManager(refused) => !matches!(refused, Refused::Unavailable),
+            Self::Ask(_) => false,
+        }
+    }
 }

@@ -14,7 +14,7 @@ mod tests;
 mod writer;
 
 pub use handle::DevPortalHandle;
-pub use message::{DevPortalError, NewApiKey};
+pub use message::{DevPortalError, Made, NewApiKey};
 pub use storage::apim::api_deployments::DeploymentRow;
 pub use storage::apim::api_keys::ApiKey;
 pub use storage::apim::apis::ApiRow;

@@ -8,15 +8,38 @@ use storage::apim::{apis, applications, policies, subscriptions};
 use storage::shared::blobs;
 use storage::{StoreError, Write};
 
-use super::message::DevPortalError;
-use super::writer::Writer;
-use crate::change_feed::Changed;
+use super::message::{DevPortalError, Made};
+use super::writer::{Desk, Outcome};
+use crate::change_feed::Committed;
 
-impl Writer {
-    pub(super) async fn create_subscription(
-        &self,
-        new: Subscription,
-    ) -> Result<Changed<Subscription>, DevPortalError> {
+impl Desk {
+    /// Makes subscriptions, each in a transaction of its own. A failure that is not the request's
+    /// ends it: those before it stand, and the feed is told of them.
+    pub(super) async fn create_subscriptions(&self, new: Vec<Subscription>) -> Outcome<Vec<Made>> {
+        let (mut made, mut last) = (Vec::with_capacity(new.len()), None);
+        for one in new {
+            match self.create_subscription(one).await {
+                Ok(Committed { value, n }) => {
+                    last = last.max(Some(n));
+                    made.push(Ok(value));
+                }
+                Err(error) if error.is_of_request() => made.push(Err(error)),
+                Err(error) => {
+                    if let Some(n) = last {
+                        self.0.feed.tell(n);
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        Ok(Committed {
+            value: made,
+            // With nothing made there is nothing to wait for: every follower is past 0.
+            n: last.unwrap_or(0),
+        })
+    }
+
+    async fn create_subscription(&self, new: Subscription) -> Outcome<Subscription> {
         let mut write = self.0.apim.write("apim.subscriptions.create").await?;
         applications::lock(&mut write, &new.tenant, &new.application_id).await?;
         self.lock_plan(&mut write, &new, &new.policy, true).await?;
@@ -31,7 +54,7 @@ impl Writer {
         old: &Subscription,
         policy: &str,
         as_read: bool,
-    ) -> Result<Changed<Subscription>, DevPortalError> {
+    ) -> Outcome<Subscription> {
         let mut write = self.0.apim.write("apim.subscriptions.update").await?;
         self.lock_plan(&mut write, old, policy, false).await?;
         lock_as_read(&mut write, old, as_read).await?;
@@ -44,7 +67,7 @@ impl Writer {
         &self,
         old: &Subscription,
         as_read: bool,
-    ) -> Result<Changed<()>, DevPortalError> {
+    ) -> Outcome<()> {
         let mut write = self.0.apim.write("apim.subscriptions.delete").await?;
         lock_as_read(&mut write, old, as_read).await?;
         subscriptions::delete(&mut write, &old.tenant, &old.id).await?;

@@ -1,14 +1,21 @@
 //! The portal's writers: one message is one change, whole or not at all.
 
-use cluster::{Actor, Address, BoxError, Clock};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+
+use cluster::{Actor, Address, BoxError, Clock, spawn_named};
 use domain::change::Change;
 use storage::shared::users;
 use storage::{Database, StoreError, Write};
+use tokio::sync::Mutex;
 
 use super::clients::Clients;
 use super::message::{DevPortalError, PortalMessage};
-use crate::change_feed::{ChangeFeedHandle, Changed};
+use crate::change_feed::{ChangeFeedHandle, Committed};
 use crate::key_manager::KeyManagerHandle;
+
+/// What comes of a change.
+pub(super) type Outcome<T> = Result<Committed<T>, DevPortalError>;
 
 /// What a writer works with.
 #[derive(Clone)]
@@ -22,7 +29,32 @@ pub(super) struct WriterArguments {
 }
 
 /// The actor.
-pub(super) struct Writer(pub(super) WriterArguments);
+pub(super) struct Writer(Desk, Lanes);
+
+/// Changes of keys wait for the key manager, which waits for followers: that is not the writer's
+/// time. Those of one application still come one after another, in its lane.
+#[derive(Default)]
+struct Lanes(BTreeMap<String, Weak<Mutex<()>>>);
+
+/// What a change is made with.
+#[derive(Clone)]
+pub(super) struct Desk(pub(super) WriterArguments);
+
+// === impl Lanes ===
+
+impl Lanes {
+    /// The lane of an application; those that nobody is in are forgotten.
+    fn of(&mut self, application_id: &str) -> Arc<Mutex<()>> {
+        self.0.retain(|_, lane| lane.strong_count() > 0);
+        if let Some(lane) = self.0.get(application_id).and_then(Weak::upgrade) {
+            return lane;
+        }
+        let lane = Arc::new(Mutex::new(()));
+        self.0
+            .insert(application_id.to_owned(), Arc::downgrade(&lane));
+        lane
+    }
+}
 
 // === impl Writer ===
 
@@ -35,75 +67,73 @@ impl Actor for Writer {
         arguments: WriterArguments,
         _me: Address<PortalMessage>,
     ) -> Result<Self, BoxError> {
-        Ok(Self(arguments))
+        Ok(Self(Desk(arguments), Lanes::default()))
     }
 
     async fn handle(&mut self, message: PortalMessage) -> Result<(), BoxError> {
         use PortalMessage as M;
+        let Self(desk, lanes) = self;
+        let feed = &desk.0.feed;
         match message {
-            M::CreateApplication(new, answer) => answer.send(self.create_application(new).await),
-            M::UpdateApplication(new, answer) => answer.send(self.update_application(new).await),
-            M::DeleteApplication(old, answer) => answer.send(self.delete_application(&old).await),
-            M::CreateSubscription(new, answer) => answer.send(self.create_subscription(new).await),
+            M::CreateApplication(new, answer) => {
+                feed.settle(desk.create_application(new).await, answer);
+            }
+            M::UpdateApplication(new, answer) => {
+                feed.settle(desk.update_application(new).await, answer);
+            }
+            M::DeleteApplication(old, answer) => {
+                feed.settle(desk.delete_application(&old).await, answer);
+            }
+            M::CreateSubscriptions(new, answer) => {
+                feed.settle(desk.create_subscriptions(new).await, answer);
+            }
             M::UpdateSubscription {
                 subscription,
                 policy,
                 as_read,
                 answer,
             } => {
-                let changed = self.update_subscription(&subscription, &policy, as_read);
-                answer.send(changed.await);
+                let changed = desk.update_subscription(&subscription, &policy, as_read);
+                feed.settle(changed.await, answer);
             }
             M::DeleteSubscription {
                 subscription,
                 as_read,
                 answer,
-            } => answer.send(self.delete_subscription(&subscription, as_read).await),
-            M::CreateKeys {
-                application,
-                key_type,
-                client,
-                properties,
+            } => feed.settle(
+                desk.delete_subscription(&subscription, as_read).await,
                 answer,
-            } => {
-                let made = self.create_keys(&application, key_type, client, properties);
-                answer.send(made.await);
+            ),
+            M::Keys(work) => {
+                let (desk, lane) = (desk.clone(), lanes.of(work.application_id()));
+                spawn_named("devportal.keys", async move {
+                    let turn = lane.lock().await;
+                    if !work.is_abandoned() {
+                        desk.change_keys(work).await;
+                    }
+                    drop(turn);
+                });
             }
-            M::UpdateKeys {
-                key,
-                client,
-                answer,
-            } => answer.send(self.update_keys(key, client).await),
-            M::DeleteKeys(key, answer) => answer.send(self.delete_keys(&key).await),
-            M::CreateApiKey(new, answer) => answer.send(self.create_api_key(new).await),
-            M::RegenerateApiKey(key, answer) => answer.send(self.regenerate_api_key(&key).await),
-            M::RevokeApiKey(key, answer) => answer.send(self.revoke_api_key(&key).await),
-            M::AssociateApiKey {
-                key,
-                application_id,
-                answer,
-            } => answer.send(self.associate_api_key(&key, application_id).await),
+            M::ApiKeys(work) => desk.change_api_keys(work).await,
         }
         Ok(())
     }
 }
 
-impl Writer {
-    /// Commits with entries in the change log and waits for the followers.
+impl Desk {
+    /// Commits with entries in the change log.
     pub(super) async fn commit<T>(
         &self,
         write: Write,
         tenant: &str,
         changes: &[Change],
         value: T,
-    ) -> Result<Changed<T>, DevPortalError> {
+    ) -> Outcome<T> {
         let now = self.0.clock.now_ms();
         let n = write.commit_with(tenant, changes, new_id, now).await?;
-        Ok(self.0.feed.changed(n, value).await)
+        Ok(Committed { value, n })
     }
-}
 
-impl Writer {
     /// Refuses what was made for an owner who is gone. Asked after the commit: a removal that came
     /// before it has not seen what was made, and any later one will (S3).
     pub(super) async fn owner_gone(&self, tenant: &str, owner: &str) -> Option<DevPortalError> {

@@ -8,6 +8,7 @@ use domain::address::AddressRange;
 use domain::api::SUPER_TENANT;
 use domain::deny_policy::{DenyPolicy, DenyTarget};
 use domain::policy::{Policy, PolicyLevel};
+use domain::validation::GrantedApplication;
 use domain::window::WindowSpec;
 use foldhash::fast::FixedState;
 
@@ -31,6 +32,7 @@ struct TenantRules {
 struct Denied {
     apis: HashSet<String, FixedState>,
     applications: HashSet<String, FixedState>,
+    application_names: HashSet<String, FixedState>,
     users: HashSet<String, FixedState>,
     addresses: Vec<(AddressRange, bool)>,
     any: bool,
@@ -41,8 +43,8 @@ struct Denied {
 pub struct Facts<'a> {
     /// Context with version.
     pub api: &'a str,
-    /// Owner and name of the application.
-    pub application: Option<(&'a str, &'a str)>,
+    /// The application.
+    pub application: Option<&'a GrantedApplication>,
     /// The user.
     pub user: Option<&'a str>,
     /// The caller's address.
@@ -131,7 +133,7 @@ impl Rules {
         let mut denied = Denied::default();
         let active = self.denials.values();
         for policy in active.filter(|policy| policy.active && policy.tenant == tenant) {
-            denied.add(&policy.target);
+            denied.add(policy);
         }
         self.tenants.entry(tenant.to_owned()).or_default().denied = denied;
     }
@@ -140,12 +142,16 @@ impl Rules {
 // === impl Denied ===
 
 impl Denied {
-    fn add(&mut self, target: &DenyTarget) {
+    fn add(&mut self, policy: &DenyPolicy) {
         self.any = true;
-        match target {
+        self.applications.extend(policy.application_id.clone());
+        match &policy.target {
             DenyTarget::Api(context) => drop(self.apis.insert(context.clone())),
             // Names of users and applications differ by more than case.
-            DenyTarget::Application(name) => drop(self.applications.insert(name.to_lowercase())),
+            // By name as well: one that is made again under the name of the denied one is denied.
+            DenyTarget::Application(name) => {
+                self.application_names.insert(name.to_lowercase());
+            }
             DenyTarget::User(name) => drop(self.users.insert(name.to_lowercase())),
             DenyTarget::Address { address, invert } => {
                 self.addresses
@@ -160,10 +166,11 @@ impl Denied {
 
     fn matches(&self, facts: &Facts<'_>) -> bool {
         let application = || {
-            !self.applications.is_empty()
-                && facts.application.is_some_and(|(owner, name)| {
-                    let name = format!("{owner}:{name}").to_lowercase();
-                    self.applications.contains(&name)
+            !self.application_names.is_empty()
+                && facts.application.is_some_and(|known| {
+                    let name = || format!("{}:{}", known.owner, known.name).to_lowercase();
+                    self.applications.contains(&known.id)
+                        || self.application_names.contains(&name())
                 })
         };
         let user = || {

@@ -2,9 +2,10 @@
 //! default one.
 //!
 //! The publisher calls [`read`] on import, [`validate`] for its validation operations and
-//! [`with_operations`] when a person changes an API's operations. Documents
-//! are hostile until read: size, depth, values and aliases are bounded, nothing is fetched, no
-//! document can exhaust the stack. Members that the platform does not know are not looked at.
+//! [`with_operations`] when a person changes an API's operations, the portal [`with_addresses`] to
+//! show a description to callers. Documents are hostile until read: size, depth, values and aliases
+//! are bounded, nothing is fetched, no document can exhaust the stack. Members that the platform
+//! does not know are not looked at.
 //!
 //! | file | what it does |
 //! |---|---|
@@ -15,7 +16,9 @@
 //! | `findings` | collects faults and oddities |
 //! | `default` | writes the definition of an API made from scratch |
 //! | `rewrite`, `write` | an uploaded definition with other operations |
+//! | `address` | an uploaded definition with the gateway's addresses |
 
+mod address;
 mod default;
 mod definition;
 mod findings;
@@ -32,6 +35,7 @@ mod tests;
 mod write;
 mod yaml;
 
+pub use address::with_addresses;
 pub use default::default_definition;
 pub use definition::{
     Definition, DefinitionError, DescribedOperation, FaultKind, Limits, Media, ScopeDef,

@@ -50,6 +50,7 @@ pub(super) fn read(tenant: &str, mut fields: Fields) -> Result<DenyPolicy, ApiEr
         id: uuid::Uuid::new_v4().to_string(),
         tenant: tenant.to_owned(),
         target,
+        application_id: None,
         active: fields.flag("conditionStatus")?.unwrap_or(true),
     })
 }

@@ -2,17 +2,20 @@
 
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use serde_json::json;
+
+use domain::deny_policy::DenyPolicy;
 
 use super::admin;
 use super::deny_document::{read, write};
 use super::deny_search::Wanted;
 use crate::auth::Caller;
 use crate::body::Fields;
-use crate::document::seen;
+use crate::document::{seen, seen_version};
+use crate::entity_tag::met;
 use crate::error::ApiError;
 use crate::failure::answer;
 use crate::management::with_applied;
@@ -87,13 +90,14 @@ async fn patch(
     State(services): State<Services>,
     caller: Caller,
     Path(id): Path<String>,
+    headers: HeaderMap,
     mut fields: Fields,
 ) -> Result<Response, ApiError> {
     let active = fields.flag("conditionStatus")?;
     let active = active.ok_or_else(|| ApiError::bad_field("conditionStatus", "is required"))?;
-    let handle = admin(&services)?;
-    let changed = handle.set_deny_policy(&caller.tenant, &id, active).await;
-    let changed = changed.map_err(answer)?;
+    let (known, as_read) = find(&services, &caller, &id, &headers).await?;
+    let changed = admin(&services)?.set_deny_policy(known, active, as_read);
+    let changed = changed.await.map_err(answer)?;
     let response = seen(write(&changed.value));
     Ok(with_applied(response, &changed.applied))
 }
@@ -102,13 +106,26 @@ async fn delete(
     State(services): State<Services>,
     caller: Caller,
     Path(id): Path<String>,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let changed = admin(&services)?
-        .delete_deny_policy(&caller.tenant, &id)
-        .await;
+    let (known, as_read) = find(&services, &caller, &id, &headers).await?;
+    let changed = admin(&services)?.delete_deny_policy(known, as_read).await;
     let changed = changed.map_err(answer)?;
     Ok(with_applied(
         StatusCode::OK.into_response(),
         &changed.applied,
     ))
+}
+
+/// The policy, and whether a change of it must meet it as it is now because the caller has seen it.
+async fn find(
+    services: &Services,
+    caller: &Caller,
+    id: &str,
+    headers: &HeaderMap,
+) -> Result<(DenyPolicy, bool), ApiError> {
+    let found = admin(services)?.deny_policy(&caller.tenant, id).await;
+    let known = found.map_err(answer)?;
+    let as_read = met(headers, seen_version(&write(&known)))?.is_some();
+    Ok((known, as_read))
 }

@@ -1,7 +1,7 @@
 //! `/apis/{apiId}/api-keys`: opaque keys that open one API, shown once.
 
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Json, Router};
 use serde_json::{Value, json};
@@ -13,9 +13,11 @@ use domain::application::KeyType;
 use super::application_document::is_format;
 use super::applications::own;
 use super::key_document::parse_key_type;
-use super::{portal, time};
+use super::portal;
 use crate::auth::Caller;
 use crate::body::Fields;
+use crate::document::{seen, seen_version};
+use crate::entity_tag::{met, wanted};
 use crate::error::ApiError;
 use crate::failure::answer;
 use crate::management::with_applied;
@@ -57,34 +59,53 @@ async fn list(
     State(services): State<Services>,
     caller: Caller,
     Path(api): Path<String>,
-) -> Result<Json<Value>, ApiError> {
-    let handle = portal(&services)?;
-    handle.api(&caller.tenant, &api).await.map_err(answer)?;
-    let keys = handle.api_keys(&caller.tenant, &api, &caller.user).await;
+) -> Result<Response, ApiError> {
+    Ok(seen(listed(&services, &caller, &api).await?))
+}
+
+/// The caller's keys for an API, whatever became of it: one that holds keys of a blocked or retired
+/// API may see and revoke them.
+async fn listed(services: &Services, caller: &Caller, api: &str) -> Result<Value, ApiError> {
+    let handle = portal(services)?;
+    let keys = handle.api_keys(&caller.tenant, api, &caller.user).await;
     let keys = keys.map_err(answer)?;
+    if keys.is_empty() {
+        handle.api(&caller.tenant, api).await.map_err(answer)?;
+    }
     let ids = keys.iter().filter_map(|key| key.application_id.as_deref());
     let applications = handle.applications_by_id(&caller.tenant, ids.collect());
     let applications = applications.await.map_err(answer)?;
-    let list: Vec<_> = keys
-        .iter()
-        .map(|key| {
-            let known = key.application_id.as_ref();
-            let known = known.and_then(|id| applications.get(id));
-            let name = known.map(|known| known.application.name.as_str());
-            write(key, &[("associatedApp", name)])
-        })
-        .collect();
-    Ok(Json(json!({ "count": list.len(), "list": list })))
+    Ok(write_all(&keys, |key| {
+        let known = key.application_id.as_ref();
+        let known = known.and_then(|id| applications.get(id));
+        vec![("associatedApp", known.map(|known| &*known.application.name))]
+    }))
+}
+
+/// Whether a change must meet the key as it was read because the caller has seen the list it is in.
+async fn as_read(
+    services: &Services,
+    caller: &Caller,
+    api: &str,
+    headers: &HeaderMap,
+) -> Result<bool, ApiError> {
+    if wanted(headers)?.is_empty() {
+        return Ok(false);
+    }
+    let version = seen_version(&listed(services, caller, api).await?);
+    Ok(met(headers, version)?.is_some())
 }
 
 async fn generate(
     State(services): State<Services>,
     caller: Caller,
     Path(api): Path<String>,
+    headers: HeaderMap,
     mut fields: Fields,
 ) -> Result<Response, ApiError> {
     let handle = portal(&services)?;
     handle.api(&caller.tenant, &api).await.map_err(answer)?;
+    as_read(&services, &caller, &api, &headers).await?;
     let name = fields.required_text("keyName", 100)?;
     if name.contains(|c: char| c.is_control() || is_format(c)) {
         let problem = "must not hold control or invisible characters";
@@ -120,11 +141,13 @@ async fn regenerate(
     State(services): State<Services>,
     caller: Caller,
     Path(api): Path<String>,
+    headers: HeaderMap,
     mut fields: Fields,
 ) -> Result<Response, ApiError> {
     let key = find(&services, &caller, &api, &mut fields).await?;
+    let as_read = as_read(&services, &caller, &api, &headers).await?;
     let (name, validity) = (key.name.clone(), key.validity_seconds);
-    let changed = portal(&services)?.regenerate_api_key(key).await;
+    let changed = portal(&services)?.regenerate_api_key(key, as_read).await;
     let changed = changed.map_err(answer)?;
     let body = shown(&name, &changed.value, validity);
     Ok(with_applied(Json(body).into_response(), &changed.applied))
@@ -134,10 +157,12 @@ async fn revoke(
     State(services): State<Services>,
     caller: Caller,
     Path(api): Path<String>,
+    headers: HeaderMap,
     mut fields: Fields,
 ) -> Result<Response, ApiError> {
     let key = find(&services, &caller, &api, &mut fields).await?;
-    let changed = portal(&services)?.revoke_api_key(key).await;
+    let as_read = as_read(&services, &caller, &api, &headers).await?;
+    let changed = portal(&services)?.revoke_api_key(key, as_read).await;
     let changed = changed.map_err(answer)?;
     Ok(with_applied(
         StatusCode::OK.into_response(),
@@ -149,11 +174,13 @@ async fn associate(
     State(services): State<Services>,
     caller: Caller,
     Path(api): Path<String>,
+    headers: HeaderMap,
     mut fields: Fields,
 ) -> Result<Response, ApiError> {
     let application = fields.required_text("applicationUUID", 60)?;
     let key = find(&services, &caller, &api, &mut fields).await?;
-    bind(&services, &caller, key, application).await
+    let as_read = as_read(&services, &caller, &api, &headers).await?;
+    bind(&services, &caller, (key, as_read), application).await
 }
 
 /// Associates a key with the caller's application; the writer refuses one that has not subscribed
@@ -161,7 +188,7 @@ async fn associate(
 pub(super) async fn bind(
     services: &Services,
     caller: &Caller,
-    key: ApiKey,
+    (key, as_read): (ApiKey, bool),
     application: String,
 ) -> Result<Response, ApiError> {
     let application = own(services, caller, &application).await?;
@@ -170,7 +197,8 @@ pub(super) async fn bind(
     let body = json!({
         "keyName": key.name, "apiName": api, "applicationName": application.name,
     });
-    let changed = handle.associate_api_key(key, Some(application.id)).await;
+    let changed = handle.associate_api_key(key, Some(application.id), as_read);
+    let changed = changed.await;
     let changed = changed.map_err(answer)?;
     Ok(with_applied(Json(body).into_response(), &changed.applied))
 }
@@ -179,16 +207,21 @@ async fn dissociate(
     State(services): State<Services>,
     caller: Caller,
     Path(api): Path<String>,
+    headers: HeaderMap,
     mut fields: Fields,
 ) -> Result<Response, ApiError> {
     let key = find(&services, &caller, &api, &mut fields).await?;
-    unbind(&services, key).await
+    let as_read = as_read(&services, &caller, &api, &headers).await?;
+    unbind(&services, (key, as_read)).await
 }
 
 /// Ends a key's association.
-pub(super) async fn unbind(services: &Services, key: ApiKey) -> Result<Response, ApiError> {
-    let changed = portal(services)?.associate_api_key(key, None).await;
-    let changed = changed.map_err(answer)?;
+pub(super) async fn unbind(
+    services: &Services,
+    (key, as_read): (ApiKey, bool),
+) -> Result<Response, ApiError> {
+    let changed = portal(services)?.associate_api_key(key, None, as_read);
+    let changed = changed.await.map_err(answer)?;
     Ok(with_applied(
         StatusCode::OK.into_response(),
         &changed.applied,
@@ -254,14 +287,27 @@ async fn api_name(services: &Services, caller: &Caller, id: &str) -> Result<Stri
     Ok(row.ok_or_else(|| ApiError::not_found("API", id))?.name)
 }
 
-/// A key as lists show it, with what stands beside it there: never the key itself.
-pub(super) fn write(key: &ApiKey, beside: &[(&str, Option<&str>)]) -> Value {
+/// The list of keys, each with what stands beside it there.
+pub(super) fn write_all<'a>(
+    keys: impl IntoIterator<Item = &'a ApiKey>,
+    beside: impl Fn(&'a ApiKey) -> Vec<(&'static str, Option<&'a str>)>,
+) -> Value {
+    let list: Vec<_> = keys
+        .into_iter()
+        .map(|key| write(key, &beside(key)))
+        .collect();
+    json!({ "count": list.len(), "list": list })
+}
+
+/// A key as lists show it, with what stands beside it there: never the key itself. Both moments
+/// are milliseconds since the epoch as a text, the contract's form of `lastUsed`.
+fn write(key: &ApiKey, beside: &[(&str, Option<&str>)]) -> Value {
     let used = key.last_used_at_ms.map(|at| at.to_string());
     let mut value = json!({
         "keyUUID": key.id,
         "keyName": key.name,
         "keyType": key.key_type.as_str(),
-        "issuedOn": time(key.issued_at_ms),
+        "issuedOn": key.issued_at_ms.to_string(),
         "validityPeriod": key.validity_seconds,
         "lastUsed": used.as_deref().unwrap_or("NOT_USED"),
     });

@@ -5,10 +5,10 @@ use axum::extract::{Path, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use actors::devportal::{ApiRow, DeploymentRow};
-use domain::api::{Api, SUPER_TENANT};
+use domain::api::{Api, ApiScope, SUPER_TENANT};
 use domain::policy::PolicyLevel;
 
 use super::policies::write as write_policy;
@@ -19,7 +19,7 @@ use crate::entity_tag::{modified, tagged_as_seen};
 use crate::error::ApiError;
 use crate::failure::answer;
 use crate::operation::{Access, BodyKind, Operation};
-use crate::page::Page;
+use crate::page::{Page, listed_at};
 use crate::query::Query;
 use crate::search;
 use crate::services::{Ingress, Services};
@@ -57,7 +57,7 @@ pub(super) fn mount(router: Router<Services>) -> Router<Services> {
 }
 
 #[derive(Deserialize)]
-struct Searched {
+pub(super) struct Searched {
     query: Option<String>,
 }
 
@@ -71,16 +71,26 @@ async fn list(
     State(services): State<Services>,
     caller: MaybeCaller,
     page: Page,
-    Query(Searched { query }): Query<Searched>,
+    Query(searched): Query<Searched>,
 ) -> Result<Response, ApiError> {
-    let query = query.unwrap_or_default();
-    let search = search::read(&query)?;
+    let shown = (LIST.path, write_row as fn(&ApiRow) -> Value);
+    find(&services, caller, page, &searched, shown).await
+}
+
+/// A page of the APIs that are searched for, each written as this list at `path` does.
+pub(super) async fn find(
+    services: &Services,
+    caller: MaybeCaller,
+    page: Page,
+    Searched { query }: &Searched,
+    (path, write): (&str, fn(&ApiRow) -> Value),
+) -> Result<Response, ApiError> {
+    let wanted = search::read(query.as_deref().unwrap_or_default())?;
     let span = (page.limit, page.offset);
-    let found = portal(&services)?.apis(&tenant(caller), search, span).await;
+    let found = portal(services)?.apis(&tenant(caller), wanted, span).await;
     let (rows, total) = found.map_err(answer)?;
-    let list: Vec<_> = rows.iter().map(write_row).collect();
-    let query: String = form_urlencoded::byte_serialize(query.as_bytes()).collect();
-    let path = format!("/api/am/devportal/v3/apis?query={query}&");
+    let list: Vec<_> = rows.iter().map(write).collect();
+    let path = listed_at(path, &[("query", query.as_deref())]);
     Ok(seen(page.answer(&list, total, &path)))
 }
 
@@ -96,17 +106,41 @@ async fn get(
     Ok(modified(seen(document), api.updated_at_ms))
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Shown {
+    environment_name: Option<String>,
+}
+
+/// The description with the gateway's addresses in place of the backend's: of one environment, or
+/// of all that it is deployed to.
 async fn swagger(
     State(services): State<Services>,
     caller: MaybeCaller,
     Path(id): Path<String>,
+    Query(shown): Query<Shown>,
 ) -> Result<Response, ApiError> {
-    let found = portal(&services)?.definition(&tenant(caller), &id).await;
-    let blob = found.map_err(answer)?;
-    let kind = [(CONTENT_TYPE, blob.media_type)];
-    let response = (kind, blob.bytes.clone()).into_response();
-    let response = tagged_as_seen(response, &blob.bytes);
-    Ok(modified(response, blob.created_at_ms))
+    let (handle, tenant) = (portal(&services)?, tenant(caller));
+    let api = handle.api(&tenant, &id).await.map_err(answer)?;
+    let mut deployed = handle.deployments(&tenant, &id).await.map_err(answer)?;
+    deployed.retain(|at| at.display_on_devportal);
+    if let Some(name) = shown.environment_name.filter(|name| !name.is_empty()) {
+        deployed.retain(|at| at.environment == name);
+        if deployed.is_empty() {
+            return Err(ApiError::not_found("environment", &name));
+        }
+    }
+    let urls = deployed
+        .iter()
+        .flat_map(|at| ["https", "http"].map(|scheme| url(services.ingress, &api, at, scheme)));
+    let urls = urls.flatten().collect();
+    let found = handle.definition(&tenant, &id, urls).await;
+    let (text, stored_at_ms) = found.map_err(answer)?;
+    let changed_at_ms = deployed.iter().map(|at| at.deployed_at_ms);
+    let changed_at_ms = changed_at_ms.fold(stored_at_ms, i64::max);
+    let kind = [(CONTENT_TYPE, "application/json")];
+    let response = tagged_as_seen((kind, text.clone()).into_response(), text.as_bytes());
+    Ok(modified(response, changed_at_ms))
 }
 
 async fn plans(
@@ -146,13 +180,9 @@ pub(super) fn write_row(row: &ApiRow) -> Value {
 
 /// Where the API is called, for each environment that it is deployed to and shown for.
 fn endpoints(ingress: Ingress, api: &Api, deployed: &[DeploymentRow]) -> Vec<Value> {
-    let context = api.context_with_version();
     let shown = deployed.iter().filter(|at| at.display_on_devportal);
     let of = |at: &DeploymentRow| {
-        let url = |scheme: &str| {
-            let offered = api.transports.iter().any(|transport| transport == scheme);
-            offered.then(|| ingress.url(scheme, &at.vhost, &context))?
-        };
+        let url = |scheme: &str| url(ingress, api, at, scheme);
         json!({
             "environmentName": at.environment,
             "environmentDisplayName": at.environment,
@@ -163,14 +193,58 @@ fn endpoints(ingress: Ingress, api: &Api, deployed: &[DeploymentRow]) -> Vec<Val
     shown.map(of).collect()
 }
 
+/// Where the API is called in an environment, for a scheme that it offers and that is listened on.
+fn url(ingress: Ingress, api: &Api, at: &DeploymentRow, scheme: &str) -> Option<String> {
+    let offered = api.transports.iter().any(|transport| transport == scheme);
+    offered.then(|| ingress.url(scheme, &at.vhost, &api.context_with_version()))?
+}
+
+/// Writes a scope (`ScopeInfo`).
+pub(super) fn write_scope(scope: &ApiScope) -> Value {
+    json!({
+        "key": scope.name, "name": scope.display_name, "roles": scope.roles,
+        "description": scope.description,
+    })
+}
+
+/// The members that have no effect and that callers may know, as they were given.
+fn told(api: &Api) -> Map<String, Value> {
+    let extra: Value = serde_json::from_str(&api.extra).unwrap_or_default();
+    let mut told = Map::new();
+    for name in [
+        "businessInformation",
+        "categories",
+        "monetization",
+        "advertiseInfo",
+        "gatewayVendor",
+        "asyncTransportProtocols",
+    ] {
+        if let Some(value) = extra.get(name) {
+            told.insert(name.to_owned(), value.clone());
+        }
+    }
+    // Properties are the publisher's own unless they are for display.
+    let shown = |one: &&Value| one.get("display") == Some(&Value::Bool(true));
+    let list = extra.get("additionalProperties").and_then(Value::as_array);
+    let list = list.into_iter().flatten().filter(shown);
+    let mut properties: Vec<Value> = list.cloned().collect();
+    let map = extra.get("additionalPropertiesMap");
+    for (name, one) in map.and_then(Value::as_object).into_iter().flatten() {
+        let is_new = |known: &Value| known.get("name").and_then(Value::as_str) != Some(name);
+        if shown(&one) && properties.iter().all(is_new) {
+            let value = one.get("value");
+            properties.push(present(
+                json!({ "name": name, "value": value, "display": true }),
+            ));
+        }
+    }
+    told.insert("additionalProperties".to_owned(), properties.into());
+    told
+}
+
 fn write(api: &Api, endpoints: Vec<Value>) -> Value {
     let context = api.context_with_version();
-    let scopes = api.scopes.iter().map(|scope| {
-        json!({
-            "key": scope.name, "name": scope.display_name, "roles": scope.roles,
-            "description": scope.description,
-        })
-    });
+    let scopes = api.scopes.iter().map(write_scope);
     let operations = api.operations.iter().map(
         |operation| json!({"id": operation.id, "target": operation.target, "verb": operation.verb}),
     );
@@ -178,7 +252,8 @@ fn write(api: &Api, endpoints: Vec<Value>) -> Value {
         .policies
         .iter()
         .map(|name| json!({"tierName": name, "tierPlan": "FREE"}));
-    json!({
+    let environments = endpoints.iter().map(|at| at["environmentName"].clone());
+    let mut document = json!({
         "id": api.id,
         "name": api.name,
         "description": api.description,
@@ -196,7 +271,7 @@ fn write(api: &Api, endpoints: Vec<Value>) -> Value {
         "tags": api.tags,
         "tiers": tiers.collect::<Vec<_>>(),
         "hasThumbnail": false,
-        "additionalProperties": [],
+        "environmentList": environments.collect::<Vec<_>>(),
         "endpointURLs": endpoints,
         "scopes": scopes.collect::<Vec<_>>(),
         "avgRating": "0.0",
@@ -205,5 +280,9 @@ fn write(api: &Api, endpoints: Vec<Value>) -> Value {
         "createdTime": time(api.created_at_ms),
         "lastUpdatedTime": time(api.updated_at_ms),
         "keyManagers": ["all"],
-    })
+    });
+    if let Some(members) = document.as_object_mut() {
+        members.extend(told(api));
+    }
+    document
 }

@@ -1,16 +1,19 @@
 //! `/applications/{applicationId}/api-keys/{keyType}`: the API keys that an application uses.
 
+use axum::Router;
 use axum::extract::{Path, State};
+use axum::http::HeaderMap;
 use axum::response::Response;
-use axum::{Json, Router};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::api_keys::{bind, unbind, write};
+use super::api_keys::{bind, unbind, write_all};
 use super::applications::own;
 use super::key_document::parse_key_type;
 use super::portal;
 use crate::auth::Caller;
 use crate::body::Fields;
+use crate::document::{seen, seen_version};
+use crate::entity_tag::{met, wanted};
 use crate::error::ApiError;
 use crate::failure::answer;
 use crate::operation::{Access, BodyKind, Operation};
@@ -48,43 +51,66 @@ async fn associations(
     State(services): State<Services>,
     caller: Caller,
     Path((id, key_type)): Path<(String, String)>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Response, ApiError> {
     own(&services, &caller, &id).await?;
-    let key_type = parse_key_type(&key_type)?;
-    let keys = portal(&services)?
-        .api_keys_of_application(&caller.tenant, &id)
-        .await
-        .map_err(answer)?;
+    Ok(seen(listed(&services, &caller, &id, &key_type).await?))
+}
+
+async fn listed(
+    services: &Services,
+    caller: &Caller,
+    id: &str,
+    key_type: &str,
+) -> Result<Value, ApiError> {
+    let key_type = parse_key_type(key_type)?;
+    let handle = portal(services)?;
+    let keys = handle.api_keys_of_application(&caller.tenant, id).await;
+    let keys = keys.map_err(answer)?;
     let apis = keys.iter().map(|key| key.api_id.as_str()).collect();
-    let apis = portal(&services)?.apis_by_id(&caller.tenant, apis).await;
+    let apis = handle.apis_by_id(&caller.tenant, apis).await;
     let apis = apis.map_err(answer)?;
     let keys = keys.iter().filter(|key| key.key_type == key_type);
-    let list: Vec<_> = keys
-        .map(|key| {
-            let name = apis.get(&key.api_id).map(|row| row.name.as_str());
-            write(key, &[("apiUUID", Some(&key.api_id)), ("apiName", name)])
-        })
-        .collect();
-    Ok(Json(json!({ "count": list.len(), "list": list })))
+    Ok(write_all(keys, |key| {
+        let name = apis.get(&key.api_id).map(|row| row.name.as_str());
+        vec![("apiUUID", Some(key.api_id.as_str())), ("apiName", name)]
+    }))
+}
+
+/// Whether a change must meet the key as it was read because the caller has seen the list.
+async fn as_read(
+    services: &Services,
+    caller: &Caller,
+    (id, key_type): (&str, &str),
+    headers: &HeaderMap,
+) -> Result<bool, ApiError> {
+    if wanted(headers)?.is_empty() {
+        return Ok(false);
+    }
+    let version = seen_version(&listed(services, caller, id, key_type).await?);
+    Ok(met(headers, version)?.is_some())
 }
 
 async fn associate(
     State(services): State<Services>,
     caller: Caller,
     Path((id, key_type)): Path<(String, String)>,
+    headers: HeaderMap,
     mut fields: Fields,
 ) -> Result<Response, ApiError> {
+    own(&services, &caller, &id).await?;
     let key = find(&services, &caller, &key_type, &mut fields).await?;
     if key.api_id != fields.required_text("apiUUID", 60)? {
         return Err(ApiError::bad_field("apiUUID", "is not the API of the key"));
     }
-    bind(&services, &caller, key, id).await
+    let as_read = as_read(&services, &caller, (&id, &key_type), &headers).await?;
+    bind(&services, &caller, (key, as_read), id).await
 }
 
 async fn dissociate(
     State(services): State<Services>,
     caller: Caller,
     Path((id, key_type)): Path<(String, String)>,
+    headers: HeaderMap,
     mut fields: Fields,
 ) -> Result<Response, ApiError> {
     own(&services, &caller, &id).await?;
@@ -92,7 +118,8 @@ async fn dissociate(
     if key.application_id.as_deref() != Some(id.as_str()) {
         return Err(ApiError::not_found("association", &key.id));
     }
-    unbind(&services, key).await
+    let as_read = as_read(&services, &caller, (&id, &key_type), &headers).await?;
+    unbind(&services, (key, as_read)).await
 }
 
 async fn find(

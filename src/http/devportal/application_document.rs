@@ -3,8 +3,13 @@
 use serde_json::{Map, Value, json};
 use unicode_normalization::UnicodeNormalization as _;
 
+use actors::devportal::ApplicationKey;
+use actors::key_manager::command::Client;
+use domain::api::ApiScope;
 use domain::application::{Application, ApplicationStatus, TokenType};
 
+use super::apis::write_scope;
+use super::key_document;
 use crate::auth::Caller;
 use crate::body::Fields;
 use crate::error::ApiError;
@@ -62,16 +67,30 @@ pub(super) fn read(
     })
 }
 
+/// What an application holds.
+#[derive(Debug, Default)]
+pub(super) struct Holdings {
+    pub(super) subscriptions: i64,
+    pub(super) keys: Vec<(ApplicationKey, Client)>,
+    /// Those of the APIs that it subscribes to.
+    pub(super) scopes: Vec<ApiScope>,
+}
+
 /// Writes an application whole.
-pub(super) fn write(application: &Application, subscriptions: i64) -> Value {
-    let mut value = write_info(application, subscriptions);
+pub(super) fn write(application: &Application, holdings: &Holdings) -> Value {
+    let mut value = write_info(application, holdings.subscriptions);
+    let keys = holdings.keys.iter();
+    let keys: Vec<_> = keys
+        .map(|(key, client)| key_document::write(key, client, None, None))
+        .collect();
+    let scopes: Vec<_> = holdings.scopes.iter().map(write_scope).collect();
     if let Some(members) = value.as_object_mut() {
         members.insert(
             "tokenType".to_owned(),
             application.token_type.as_str().into(),
         );
-        members.insert("keys".to_owned(), json!([]));
-        members.insert("subscriptionScopes".to_owned(), json!([]));
+        members.insert("keys".to_owned(), keys.into());
+        members.insert("subscriptionScopes".to_owned(), scopes.into());
         members.insert("hashEnabled".to_owned(), true.into());
         members.insert("visibility".to_owned(), "PRIVATE".into());
     }

@@ -13,7 +13,7 @@ use actors::failure;
 use domain::application::{Application, DEFAULT_APPLICATION};
 use domain::policy::UNLIMITED;
 
-use super::application_document::{read, write, write_info};
+use super::application_document::{Holdings, read, write, write_info};
 use super::portal;
 use crate::auth::Caller;
 use crate::body::Fields;
@@ -23,7 +23,7 @@ use crate::error::ApiError;
 use crate::failure::answer;
 use crate::management::with_applied;
 use crate::operation::{Access, BodyKind, Operation};
-use crate::page::Page;
+use crate::page::{Page, listed_at};
 use crate::query::Query;
 use crate::services::Services;
 
@@ -91,17 +91,12 @@ async fn list(
     let list = rows
         .iter()
         .map(|row| write_info(&row.application, row.subscriptions));
-    let mut path = form_urlencoded::Serializer::new(format!("{ALL}?"));
-    path.append_pair("query", part);
-    for (name, value) in [
-        ("sortBy", &searched.sort_by),
-        ("sortOrder", &searched.sort_order),
-    ] {
-        if let Some(value) = value {
-            path.append_pair(name, value);
-        }
-    }
-    let path = format!("{}&", path.finish());
+    let parameters = [
+        ("query", searched.query.as_deref()),
+        ("sortBy", searched.sort_by.as_deref()),
+        ("sortOrder", searched.sort_order.as_deref()),
+    ];
+    let path = listed_at(ALL, &parameters);
     Ok(seen(page.answer(&list.collect::<Vec<_>>(), total, &path)))
 }
 
@@ -163,7 +158,12 @@ async fn create(
         (header::LOCATION, format!("{ALL}/{}", application.id)),
         (header::ETAG, entity_tag::of(application.row_version)),
     ];
-    let response = (StatusCode::CREATED, headers, Json(write(application, 0))).into_response();
+    let response = (
+        StatusCode::CREATED,
+        headers,
+        Json(write(application, &Holdings::default())),
+    )
+        .into_response();
     Ok(with_applied(response, &changed.applied))
 }
 
@@ -173,9 +173,8 @@ async fn get(
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     let application = own(&services, &caller, &id).await?;
-    let held = portal(&services)?.subscriptions(&caller.tenant, &id).await;
-    let count = i64::try_from(held.map_err(answer)?.len()).unwrap_or(i64::MAX);
-    let response = Json(write(&application, count)).into_response();
+    let held = holdings(&services, &application).await?;
+    let response = Json(write(&application, &held)).into_response();
     let response = entity_tag::tagged(response, application.row_version);
     Ok(entity_tag::modified(response, application.updated_at_ms))
 }
@@ -194,11 +193,10 @@ async fn update(
     application.row_version = entity_tag::met(&headers, known.row_version)?.unwrap_or(0);
     let changed = portal(&services)?.update_application(application).await;
     let changed = changed.map_err(answer)?;
-    let held = portal(&services)?.subscriptions(&caller.tenant, &id).await;
-    let count = i64::try_from(held.map_err(answer)?.len()).unwrap_or(i64::MAX);
     let application = &changed.value;
+    let held = holdings(&services, application).await?;
     let location = [(header::LOCATION, format!("{ALL}/{}", application.id))];
-    let response = (location, Json(write(application, count))).into_response();
+    let response = (location, Json(write(application, &held))).into_response();
     let response = entity_tag::tagged(response, application.row_version);
     let response = entity_tag::modified(response, application.updated_at_ms);
     Ok(with_applied(response, &changed.applied))
@@ -210,14 +208,25 @@ async fn delete(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let known = own(&services, &caller, &id).await?;
-    entity_tag::check(&headers, known.row_version)?;
+    let mut known = own(&services, &caller, &id).await?;
+    known.row_version = entity_tag::met(&headers, known.row_version)?.unwrap_or(0);
     let changed = portal(&services)?.delete_application(known).await;
     let changed = changed.map_err(answer)?;
     Ok(with_applied(
         StatusCode::OK.into_response(),
         &changed.applied,
     ))
+}
+
+async fn holdings(services: &Services, application: &Application) -> Result<Holdings, ApiError> {
+    let (handle, tenant) = (portal(services)?, &application.tenant);
+    let held = handle.subscriptions(tenant, &application.id).await;
+    let scopes = handle.scopes_of_application(tenant, &application.id).await;
+    Ok(Holdings {
+        subscriptions: i64::try_from(held.map_err(answer)?.len()).unwrap_or(i64::MAX),
+        keys: handle.keys(application).await.map_err(answer)?,
+        scopes: scopes.map_err(answer)?,
+    })
 }
 
 /// The caller's own application; another's is not found.

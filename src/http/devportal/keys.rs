@@ -2,6 +2,7 @@
 //! the older `/keys/{keyType}/…`, which name the same keys.
 
 use axum::extract::{Path, State};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Response};
 use axum::{Json, Router};
 use serde_json::{Value, json};
@@ -15,6 +16,8 @@ use super::key_document::{parse_key_type, read, write};
 use super::portal;
 use crate::auth::Caller;
 use crate::body::Fields;
+use crate::document::{seen, seen_version};
+use crate::entity_tag::met;
 use crate::error::ApiError;
 use crate::failure::answer;
 use crate::management::with_applied;
@@ -78,7 +81,7 @@ async fn generate(
     caller: Caller,
     Path(id): Path<String>,
     fields: Fields,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Response, ApiError> {
     let application = own(&services, &caller, &id).await?;
     let chosen = read(&application, None, "grantTypesToBeSupported", fields)?;
     let key_type = chosen.key_type;
@@ -91,21 +94,17 @@ async fn generate(
     let made = portal(&services)?
         .create_keys(application, key_type, chosen.client, chosen.properties)
         .await;
-    let (key, client, secret) = made.map_err(answer)?;
-    let first = if served {
-        let issued = issue(
-            &services,
-            &client,
-            &secret,
-            chosen.scopes,
-            chosen.validity_seconds,
-        )
-        .await?;
-        Some(shown(&issued))
+    let made = made.map_err(answer)?;
+    let (key, client, secret) = made.value;
+    let issued = if served {
+        let (scopes, life) = (chosen.scopes, chosen.validity_seconds);
+        issue(&services, &client, &secret, scopes, life).await.ok()
     } else {
         None
     };
-    Ok(Json(write(&key, &client, Some(&secret), first)))
+    // The secret is shown this once, so it is shown whatever becomes of the first token.
+    let document = write(&key, &client, Some(&secret), issued.as_ref().map(shown));
+    Ok(with_applied(Json(document).into_response(), &made.applied))
 }
 
 async fn list(
@@ -129,9 +128,9 @@ async fn get(
     State(services): State<Services>,
     caller: Caller,
     Path((id, named)): Path<(String, String)>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Response, ApiError> {
     let (_, key, client) = find(&services, &caller, &id, &named).await?;
-    Ok(Json(write(&key, &client, None, None)))
+    Ok(seen(write(&key, &client, None, None)))
 }
 
 async fn update(
@@ -139,7 +138,7 @@ async fn update(
     caller: Caller,
     Path((id, named)): Path<(String, String)>,
     fields: Fields,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Response, ApiError> {
     let (application, mut key, client) = find(&services, &caller, &id, &named).await?;
     let chosen = read(
         &application,
@@ -153,8 +152,10 @@ async fn update(
         details: chosen.client,
     };
     let changed = portal(&services)?.update_keys(key, changed).await;
-    let (key, client) = changed.map_err(answer)?;
-    Ok(Json(write(&key, &client, None, None)))
+    let changed = changed.map_err(answer)?;
+    let (key, client) = changed.value;
+    let response = seen(write(&key, &client, None, None));
+    Ok(with_applied(response, &changed.applied))
 }
 
 async fn regenerate(
@@ -177,9 +178,11 @@ async fn clean_up(
     State(services): State<Services>,
     caller: Caller,
     Path((id, named)): Path<(String, String)>,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let (_, key, _) = find(&services, &caller, &id, &named).await?;
-    let changed = portal(&services)?.delete_keys(key).await;
+    let (_, key, client) = find(&services, &caller, &id, &named).await?;
+    let as_read = is_met(&headers, &key, &client)?;
+    let changed = portal(&services)?.delete_keys(key, as_read).await;
     let changed = changed.map_err(answer)?;
     Ok(with_applied(().into_response(), &changed.applied))
 }
@@ -188,9 +191,11 @@ async fn token(
     State(services): State<Services>,
     caller: Caller,
     Path((id, named)): Path<(String, String)>,
+    headers: HeaderMap,
     mut fields: Fields,
 ) -> Result<Json<Value>, ApiError> {
-    let (_, _, client) = find(&services, &caller, &id, &named).await?;
+    let (_, key, client) = find(&services, &caller, &id, &named).await?;
+    is_met(&headers, &key, &client)?;
     match fields.text("grantType", 40)?.as_deref() {
         None | Some("CLIENT_CREDENTIALS") => {}
         Some(_) => {
@@ -247,6 +252,12 @@ fn shown(issued: &Issued) -> Value {
         "tokenScopes": issued.scopes,
         "validityTime": issued.expires_in,
     })
+}
+
+/// Whether the caller has seen the keys as they are, or did not say: then it is false.
+fn is_met(headers: &HeaderMap, key: &ApplicationKey, client: &Client) -> Result<bool, ApiError> {
+    let version = seen_version(&write(key, client, None, None));
+    Ok(met(headers, version)?.is_some())
 }
 
 /// The caller's keys by mapping id or key type.

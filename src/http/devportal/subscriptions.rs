@@ -1,5 +1,7 @@
 //! `/subscriptions`: those of the caller's own applications.
 
+use std::collections::BTreeSet;
+
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -7,6 +9,7 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use actors::change_feed::Changed;
 use domain::subscription::Subscription;
 
 use super::applications::{no_groups, own};
@@ -20,7 +23,7 @@ use crate::error::ApiError;
 use crate::failure::answer;
 use crate::management::with_applied;
 use crate::operation::{Access, BodyKind, Operation};
-use crate::page::Page;
+use crate::page::{Page, listed_at};
 use crate::query::Query;
 use crate::services::Services;
 
@@ -89,28 +92,28 @@ async fn list(
     let shown: Vec<_> = all.into_iter().skip(page.offset).take(page.limit).collect();
     let named = named(&services, &caller, &shown).await?;
     let list: Vec<Value> = shown.iter().map(|held| write(held, &named)).collect();
-    let query = |text: Option<String>| -> String {
-        form_urlencoded::byte_serialize(text.unwrap_or_default().as_bytes()).collect()
-    };
-    let (api, application) = (query(of.api_id), query(of.application_id));
-    let path = format!("{ALL}?apiId={api}&applicationId={application}&");
+    let parameters = [
+        ("apiId", of.api_id.as_deref()),
+        ("applicationId", of.application_id.as_deref()),
+    ];
+    let path = listed_at(ALL, &parameters);
     Ok(seen(page.answer(&list, total, &path)))
 }
 
 /// The APIs and applications that subscriptions name.
-async fn named(
+async fn named<'a>(
     services: &Services,
     caller: &Caller,
-    subscriptions: &[Subscription],
+    subscriptions: impl IntoIterator<Item = &'a Subscription>,
 ) -> Result<Named, ApiError> {
     let handle = portal(services)?;
-    let apis = subscriptions.iter().map(|held| held.api_id.as_str());
-    let applications = subscriptions
-        .iter()
-        .map(|held| held.application_id.as_str());
-    let apis = handle.apis_by_id(&caller.tenant, apis.collect());
+    let ids = subscriptions
+        .into_iter()
+        .map(|held| (held.api_id.as_str(), held.application_id.as_str()));
+    let (apis, applications): (BTreeSet<_>, BTreeSet<_>) = ids.unzip();
+    let apis = handle.apis_by_id(&caller.tenant, apis);
     let apis = apis.await.map_err(answer)?;
-    let applications = handle.applications_by_id(&caller.tenant, applications.collect());
+    let applications = handle.applications_by_id(&caller.tenant, applications);
     Ok(Named {
         apis,
         applications: applications.await.map_err(answer)?,
@@ -123,7 +126,7 @@ async fn shown(
     caller: &Caller,
     subscription: &Subscription,
 ) -> Result<Value, ApiError> {
-    let named = named(services, caller, std::slice::from_ref(subscription)).await?;
+    let named = named(services, caller, [subscription]).await?;
     Ok(write(subscription, &named))
 }
 
@@ -142,12 +145,12 @@ async fn create(
 }
 
 /// All are read before the first is made; then each is made on its own: those that are refused say
-/// so in their place.
+/// so in their place. A failure of the platform is the answer's.
 async fn create_many(
     State(services): State<Services>,
     caller: Caller,
     request: Request,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Response, ApiError> {
     if !body::is_json(request.headers()) {
         return Err(ApiError::unsupported_media("application/json"));
     }
@@ -158,20 +161,56 @@ async fn create_many(
         let problem = format!("the body must not list more than {MOST} subscriptions");
         return Err(ApiError::bad_request(problem));
     }
-    let now = services.system.clock.now_ms();
-    let wanted: Vec<(Value, Result<Subscription, ApiError>)> = listed
-        .into_iter()
-        .map(|one| (one.clone(), read_one(&caller, one, now)))
-        .collect();
-    let mut made = Vec::with_capacity(wanted.len());
-    for (asked, new) in wanted {
-        let done = match new {
-            Ok(new) => make_one(&services, &caller, new).await,
-            Err(error) => Err(error),
+    let (mut places, mut wanted) = (Vec::with_capacity(listed.len()), Vec::new());
+    for one in &listed {
+        let refused = match wished(&services, &caller, one.clone()).await {
+            Ok(new) => {
+                wanted.push(new);
+                None
+            }
+            Err(error) if error.status().is_server_error() => return Err(error),
+            Err(error) => Some(error),
         };
-        made.push(done.unwrap_or_else(|error| refused(&asked, &error)));
+        places.push(refused);
     }
-    Ok(Json(Value::Array(made)))
+    if wanted.is_empty() {
+        let refused = listed.iter().zip(places.into_iter().flatten());
+        let list = refused.map(|(asked, why)| refusal(asked, &why)).collect();
+        return Ok(Json(Value::Array(list)).into_response());
+    }
+    let changed = portal(&services)?.create_subscriptions(wanted).await;
+    let Changed { value, applied } = changed.map_err(answer)?;
+    let held = value.iter().filter_map(|made| made.as_ref().ok());
+    let named = named(&services, &caller, held).await?;
+    let (mut made, mut list) = (value.into_iter(), Vec::with_capacity(listed.len()));
+    for (asked, refused) in listed.iter().zip(places) {
+        let done = match refused {
+            Some(error) => Err(error),
+            None => match made.next() {
+                Some(made) => made.map_err(answer),
+                None => Err(ApiError::unavailable(&"fewer subscriptions than asked for")),
+            },
+        };
+        list.push(match done {
+            Ok(held) => write(&held, &named),
+            Err(error) => refusal(asked, &error),
+        });
+    }
+    Ok(with_applied(
+        Json(Value::Array(list)).into_response(),
+        &applied,
+    ))
+}
+
+/// A subscription that may be made, to an application of the caller's own.
+async fn wished(
+    services: &Services,
+    caller: &Caller,
+    one: Value,
+) -> Result<Subscription, ApiError> {
+    let new = read_one(caller, one, services.system.clock.now_ms())?;
+    own(services, caller, &new.application_id).await?;
+    Ok(new)
 }
 
 fn read_one(caller: &Caller, one: Value, now_ms: i64) -> Result<Subscription, ApiError> {
@@ -181,19 +220,8 @@ fn read_one(caller: &Caller, one: Value, now_ms: i64) -> Result<Subscription, Ap
     }
 }
 
-async fn make_one(
-    services: &Services,
-    caller: &Caller,
-    new: Subscription,
-) -> Result<Value, ApiError> {
-    own(services, caller, &new.application_id).await?;
-    let changed = portal(services)?.create_subscription(new).await;
-    let changed = changed.map_err(answer)?;
-    shown(services, caller, &changed.value).await
-}
-
 /// A subscription that was not made, with the reason where a workflow would tell what comes next.
-fn refused(asked: &Value, why: &ApiError) -> Value {
+fn refusal(asked: &Value, why: &ApiError) -> Value {
     let member = |name: &str| asked.get(name).cloned().unwrap_or(Value::Null);
     present(json!({
         "applicationId": member("applicationId"),

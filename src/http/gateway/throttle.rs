@@ -89,7 +89,7 @@ fn deny(exchange: &Exchange) -> Result<(), Fault> {
     let application = grant.and_then(|grant| grant.application.as_ref());
     let facts = Facts {
         api: &artifact.context,
-        application: application.map(|known| (known.owner.as_str(), known.name.as_str())),
+        application,
         user: grant.map(|grant| grant.user.as_str()),
         address: exchange.address,
     };

@@ -13,14 +13,14 @@ use actors::publisher::{
 use domain::api::Api;
 
 use super::{
-    api_document, applied, author, edition, escaped, json as answer, modified, publisher,
-    publisher_part, query_flag, required, tagged, with_location,
+    api_document, applied, author, edition, json as answer, modified, publisher, publisher_part,
+    query_flag, required, tagged, with_location,
 };
 use crate::auth::Caller;
 use crate::body::{API_LIMIT, Fields};
 use crate::error::ApiError;
 use crate::operation::{Access, BodyKind, Operation};
-use crate::page::Page;
+use crate::page::{Page, listed_at};
 use crate::query::Query;
 use crate::search;
 use crate::services::Services;
@@ -117,16 +117,12 @@ async fn list(
         .list(&caller.tenant, &found, order, (page.limit, page.offset))
         .await?;
     let rows: Vec<Value> = rows.iter().map(info).collect();
-    let mut path = String::from("/apis?");
-    for (name, value) in [
-        ("query", &asked.query),
-        ("sortBy", &asked.sort_by),
-        ("sortOrder", &asked.sort_order),
-    ] {
-        if let Some(value) = value {
-            path.push_str(&format!("{name}={}&", escaped(value)));
-        }
-    }
+    let parameters = [
+        ("query", asked.query.as_deref()),
+        ("sortBy", asked.sort_by.as_deref()),
+        ("sortOrder", asked.sort_order.as_deref()),
+    ];
+    let path = listed_at("/apis", &parameters);
     Ok(answer(page.answer(&rows, total, &path)))
 }
 

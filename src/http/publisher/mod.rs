@@ -153,15 +153,3 @@ fn required<'a>(name: &str, text: Option<&'a str>) -> Result<&'a str, ApiError> 
         _ => Err(ApiError::bad_field(name, "is required")),
     }
 }
-
-/// Percent-encodes what may not stand in a query (RFC 3986 §3.4).
-fn escaped(text: &str) -> String {
-    text.bytes()
-        .map(|byte| match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
-                char::from(byte).to_string()
-            }
-            _ => format!("%{byte:02X}"),
-        })
-        .collect()
-}

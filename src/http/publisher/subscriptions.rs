@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 use actors::publisher::Subscriber;
 use domain::subscription::SubscriptionStatus;
 
-use super::{applied, author, escaped, json as answer, publisher, required};
+use super::{applied, author, json as answer, publisher, required};
 use crate::auth::Caller;
 use crate::entity_tag::{self, tagged};
 use crate::error::ApiError;
 use crate::operation::{Access, BodyKind, Operation};
-use crate::page::Page;
+use crate::page::{Page, listed_at};
 use crate::query::Query;
 use crate::services::Services;
 
@@ -72,12 +72,10 @@ async fn list(
         .subscriptions(&caller.tenant, &api_id, &words, (page.limit, page.offset))
         .await?;
     let rows: Vec<Value> = rows.iter().map(subscription_value).collect();
-    let mut path = "/subscriptions?".to_owned();
-    for (name, value) in [("apiId", &api_id), ("query", &words)] {
-        if !value.is_empty() {
-            path.push_str(&format!("{name}={}&", escaped(value)));
-        }
-    }
+    let path = listed_at(
+        "/subscriptions",
+        &[("apiId", Some(&api_id)), ("query", Some(&words))],
+    );
     Ok(answer(page.answer(&rows, total, &path)))
 }
 

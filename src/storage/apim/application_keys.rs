@@ -56,6 +56,23 @@ pub async fn list(
     read.all(query).await?.iter().map(map).collect()
 }
 
+/// A key mapping, read for a change.
+///
+/// # Errors
+/// [`StoreError::NotFound`], [`StoreError::Unavailable`], [`StoreError::Damaged`].
+pub async fn lock(write: &mut Write, tenant: &str, id: &str) -> Result<ApplicationKey, StoreError> {
+    let query = sqlx::query(
+        "UPDATE application_keys SET properties = properties WHERE tenant = $1 AND id = $2 \
+         RETURNING *",
+    )
+    .bind(tenant.to_owned())
+    .bind(id.to_owned());
+    match write.optional(query).await? {
+        Some(row) => map(&row),
+        None => Err(StoreError::NotFound(format!("key {id}"))),
+    }
+}
+
 /// Reads a client for a change: nobody else maps or removes it until this transaction ends.
 /// False when it is gone.
 ///

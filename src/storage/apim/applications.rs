@@ -86,6 +86,19 @@ pub async fn lock(write: &mut Write, tenant: &str, id: &str) -> Result<Applicati
     }
 }
 
+/// [`lock`] of the row version that a reader has seen, 0 for any.
+async fn lock_as_read(
+    write: &mut Write,
+    tenant: &str,
+    (id, row_version): (&str, i64),
+) -> Result<Application, StoreError> {
+    let stored = lock(write, tenant, id).await?;
+    if row_version != 0 && row_version != stored.row_version {
+        return Err(StoreError::Stale);
+    }
+    Ok(stored)
+}
+
 /// The application with this id, with how many subscriptions it has.
 ///
 /// # Errors
@@ -166,7 +179,8 @@ pub async fn create(write: &mut Write, application: &Application) -> Result<(), 
     write.execute(query, &what).await.map(drop)
 }
 
-/// Replaces what an owner may choose. Gives the application as it is then.
+/// Replaces what an owner may choose. Gives the application as it is then, and the name that it had
+/// before where that is another one.
 ///
 /// # Errors
 /// [`StoreError::NotFound`] when the row is gone, [`StoreError::Stale`] when `row_version` is not
@@ -175,11 +189,9 @@ pub async fn create(write: &mut Write, application: &Application) -> Result<(), 
 pub async fn update(
     write: &mut Write,
     application: &Application,
-) -> Result<Application, StoreError> {
-    let stored = lock(write, &application.tenant, &application.id).await?;
-    if application.row_version != 0 && application.row_version != stored.row_version {
-        return Err(StoreError::Stale);
-    }
+) -> Result<(Application, Option<String>), StoreError> {
+    let (tenant, id) = (&application.tenant, &application.id);
+    let stored = lock_as_read(write, tenant, (id, application.row_version)).await?;
     let query = sqlx::query(
         "UPDATE applications SET name = $1, name_key = $2, throttling_policy = $3, \
          token_type = $4, description = $5, attributes = $6, updated_at_ms = $7, \
@@ -205,16 +217,23 @@ pub async fn update(
     .bind(application.tenant.clone())
     .bind(application.id.clone());
     write.execute(clients, "client").await?;
-    lock(write, &application.tenant, &application.id).await
+    let changed = lock(write, tenant, id).await?;
+    let before = (stored.name != changed.name).then_some(stored.name);
+    Ok((changed, before))
 }
 
 /// Removes an application with its subscriptions and key mappings; API keys lose their
 /// association. Gives what rested on it.
 ///
 /// # Errors
-/// [`StoreError::NotFound`].
-pub async fn delete(write: &mut Write, tenant: &str, id: &str) -> Result<Removed, StoreError> {
-    lock(write, tenant, id).await?;
+/// [`StoreError::NotFound`], [`StoreError::Stale`] when `row_version` is not 0 and not the stored
+/// one.
+pub async fn delete(
+    write: &mut Write,
+    tenant: &str,
+    (id, row_version): (&str, i64),
+) -> Result<Removed, StoreError> {
+    lock_as_read(write, tenant, (id, row_version)).await?;
     let keys = sqlx::query(
         "DELETE FROM application_keys WHERE tenant = $1 AND application_id = $2 \
          RETURNING consumer_key",

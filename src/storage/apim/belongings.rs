@@ -31,22 +31,13 @@ pub async fn delete(
     owner: &str,
 ) -> Result<Belongings, StoreError> {
     let mut removed = Belongings::default();
-    let keys = sqlx::query(
-        "DELETE FROM api_keys WHERE tenant = $1 AND owner = $2 RETURNING key_hash, api_id",
-    )
-    .bind(tenant.to_owned())
-    .bind(owner.to_owned());
-    for row in write.all(keys).await? {
-        let key = (row.text("key_hash")?, row.text("api_id")?);
-        removed.api_keys.push(key);
-    }
     let owned =
         sqlx::query("SELECT id FROM applications WHERE tenant = $1 AND owner = $2 ORDER BY id")
             .bind(tenant.to_owned())
             .bind(owner.to_owned());
     for row in write.all(owned).await? {
         let id = row.text("id")?;
-        match applications::delete(write, tenant, &id).await {
+        match applications::delete(write, tenant, (&id, 0)).await {
             Ok(rested) => {
                 removed.clients.extend(rested.consumer_keys);
                 removed.freed_keys.extend(rested.api_keys);
@@ -57,6 +48,19 @@ pub async fn delete(
             Err(error) => return Err(error),
         }
     }
+    // After the applications, as everybody locks them who locks both.
+    let keys = sqlx::query(
+        "DELETE FROM api_keys WHERE tenant = $1 AND owner = $2 RETURNING key_hash, api_id",
+    )
+    .bind(tenant.to_owned())
+    .bind(owner.to_owned());
+    for row in write.all(keys).await? {
+        let key = (row.text("key_hash")?, row.text("api_id")?);
+        removed.api_keys.push(key);
+    }
+    // The user's own that were associated with the applications are no others'.
+    let own = &removed.api_keys;
+    removed.freed_keys.retain(|key| !own.contains(key));
     let owned = sqlx::query(
         "SELECT consumer_key FROM oauth_clients WHERE tenant = $1 AND owner = $2 \
          ORDER BY consumer_key",

@@ -2,6 +2,7 @@
 
 use sqlx::any::AnyRow;
 
+use domain::application::Application;
 use domain::deny_policy::{DenyPolicy, DenyTarget};
 
 use crate::database::{Read, Write};
@@ -33,37 +34,109 @@ pub async fn find(
     read.optional(query).await?.map(|row| map(&row)).transpose()
 }
 
-/// Whether what a policy denies is there, read inside a write: the API by its context with
-/// version, the application by its owner and name, ignoring case. Users and addresses may come.
+/// The deny policy with this id, read for a change.
+///
+/// # Errors
+/// [`StoreError::NotFound`], [`StoreError::Unavailable`], [`StoreError::Damaged`].
+pub async fn lock(write: &mut Write, tenant: &str, id: &str) -> Result<DenyPolicy, StoreError> {
+    let query = sqlx::query(
+        "UPDATE deny_policies SET active = active WHERE tenant = $1 AND id = $2 RETURNING *",
+    )
+    .bind(tenant.to_owned())
+    .bind(id.to_owned());
+    match write.optional(query).await? {
+        Some(row) => map(&row),
+        None => Err(StoreError::NotFound(format!("deny policy {id}"))),
+    }
+}
+
+/// The policy with what it denies, read inside a write; none when that is not there: the API by
+/// its context with version, the application by its owner and name, ignoring case. Users and
+/// addresses may come.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
-pub async fn is_known(write: &mut Write, policy: &DenyPolicy) -> Result<bool, StoreError> {
-    match &policy.target {
+pub async fn resolve(
+    write: &mut Write,
+    mut policy: DenyPolicy,
+) -> Result<Option<DenyPolicy>, StoreError> {
+    let is_known = match &policy.target {
         DenyTarget::Api(context) => {
             let query = sqlx::query("SELECT id FROM apis WHERE tenant = $1 AND full_context = $2")
                 .bind(policy.tenant.clone())
                 .bind(context.clone());
-            Ok(write.optional(query).await?.is_some())
+            write.optional(query).await?.is_some()
         }
         DenyTarget::Application(text) => {
             let (owner, name) = text.split_once(':').unwrap_or_default();
-            let query =
-                sqlx::query("SELECT owner FROM applications WHERE tenant = $1 AND name_key = $2")
-                    .bind(policy.tenant.clone())
-                    .bind(name.to_lowercase());
+            let query = sqlx::query(
+                "SELECT id, owner, name FROM applications WHERE tenant = $1 AND name_key = $2",
+            )
+            .bind(policy.tenant.clone())
+            .bind(name.to_lowercase());
             let rows = write.all(query).await?;
-            let owners: Vec<_> = rows
-                .iter()
-                .map(|row| row.text("owner"))
-                .collect::<Result<_, _>>()?;
             let owner = owner.to_lowercase();
-            Ok(owners.iter().any(|known| known.to_lowercase() == owner))
+            let mut found = None;
+            for row in &rows {
+                let known = row.text("owner")?;
+                if known.to_lowercase() == owner {
+                    found = Some((row.text("id")?, format!("{known}:{}", row.text("name")?)));
+                }
+            }
+            if let Some((id, name)) = found {
+                policy.application_id = Some(id);
+                // As it is written: the same policy in other letters is a duplicate.
+                policy.target = DenyTarget::Application(name);
+            }
+            policy.application_id.is_some()
         }
-        DenyTarget::Address { .. } | DenyTarget::AddressRange { .. } | DenyTarget::User(_) => {
-            Ok(true)
+        DenyTarget::Address { .. } | DenyTarget::AddressRange { .. } | DenyTarget::User(_) => true,
+    };
+    Ok(is_known.then_some(policy))
+}
+
+/// Lets the deny policies of an application that was just renamed from `before` name it as it is
+/// called now; gives them. One that has named it by that name alone is bound to it from now on.
+///
+/// # Errors
+/// [`StoreError::Unavailable`], [`StoreError::Damaged`].
+pub async fn carry(
+    write: &mut Write,
+    application: &Application,
+    before: &str,
+) -> Result<Vec<DenyPolicy>, StoreError> {
+    let query =
+        sqlx::query("SELECT * FROM deny_policies WHERE tenant = $1 AND kind = 'APPLICATION'");
+    let rows = write.all(query.bind(application.tenant.clone())).await?;
+    let all = rows.iter().map(map).collect::<Result<Vec<_>, _>>()?;
+    let named = |owner: &str, name: &str| format!("{owner}:{name}");
+    let old = named(&application.owner, before).to_lowercase();
+    let new = DenyTarget::Application(named(&application.owner, &application.name));
+    let mut is_taken = all.iter().any(|policy| policy.target == new);
+    let mut carried = Vec::new();
+    for mut policy in all {
+        let by_name = matches!(&policy.target, DenyTarget::Application(text)
+            if text.to_lowercase() == old);
+        if policy.application_id.as_ref() != Some(&application.id) && !by_name {
+            continue;
         }
+        policy.application_id = Some(application.id.clone());
+        if !is_taken {
+            policy.target = new.clone();
+            is_taken = true;
+        }
+        let query = sqlx::query(
+            "UPDATE deny_policies SET target = $1, application_id = $2 \
+             WHERE tenant = $3 AND id = $4",
+        )
+        .bind(text(&policy.target)?)
+        .bind(policy.application_id.clone())
+        .bind(policy.tenant.clone())
+        .bind(policy.id.clone());
+        write.execute(query, "deny policy").await?;
+        carried.push(policy);
     }
+    Ok(carried)
 }
 
 /// Stores a new deny policy.
@@ -71,15 +144,15 @@ pub async fn is_known(write: &mut Write, policy: &DenyPolicy) -> Result<bool, St
 /// # Errors
 /// [`StoreError::Duplicate`] when the same is denied already.
 pub async fn create(write: &mut Write, policy: &DenyPolicy) -> Result<(), StoreError> {
-    let target =
-        serde_json::to_string(&policy.target).map_err(StoreError::damaged("deny policy"))?;
     let query = sqlx::query(
-        "INSERT INTO deny_policies (id, tenant, kind, target, active) VALUES ($1, $2, $3, $4, $5)",
+        "INSERT INTO deny_policies (id, tenant, kind, target, application_id, active) \
+         VALUES ($1, $2, $3, $4, $5, $6)",
     )
     .bind(policy.id.clone())
     .bind(policy.tenant.clone())
     .bind(policy.target.kind())
-    .bind(target)
+    .bind(text(&policy.target)?)
+    .bind(policy.application_id.clone())
     .bind(i64::from(policy.active));
     write
         .execute(query, "a deny policy for this")
@@ -123,12 +196,18 @@ pub async fn delete(write: &mut Write, tenant: &str, id: &str) -> Result<(), Sto
     }
 }
 
-fn map(row: &AnyRow) -> Result<DenyPolicy, StoreError> {
+fn text(target: &DenyTarget) -> Result<String, StoreError> {
+    serde_json::to_string(target).map_err(StoreError::damaged("deny policy"))
+}
+
+/// Reads a row.
+pub(super) fn map(row: &AnyRow) -> Result<DenyPolicy, StoreError> {
     Ok(DenyPolicy {
         id: row.text("id")?,
         tenant: row.text("tenant")?,
         target: serde_json::from_str(&row.text("target")?)
             .map_err(StoreError::damaged("deny policy"))?,
+        application_id: row.optional_text("application_id")?,
         active: row.flag("active")?,
     })
 }

@@ -11,7 +11,7 @@ use sqlx::Executor as _;
 use super::api_keys::{self, ApiKey};
 use super::application_keys::{self, ApplicationKey};
 use super::oauth_clients::{self, OauthClient};
-use super::{applications, deny_policies, policies, subscriptions};
+use super::{applications, belongings, deny_policies, policies, subscriptions};
 use crate::{Database, StoreError};
 
 const TENANT: &str = "carbon.super";
@@ -155,8 +155,11 @@ async fn an_application_is_its_owners_and_its_tenants_and_a_stale_one_is_refused
         let foreign = applications::lock(&mut write, OTHER, ID).await;
         assert!(matches!(foreign, Err(StoreError::NotFound(_))));
         let mut changed = application(ID, "Store", "ann");
-        let saved = applications::update(&mut write, &changed).await.unwrap();
+        let (saved, before) = applications::update(&mut write, &changed).await.unwrap();
         assert_eq!((saved.name.as_str(), saved.row_version), ("Store", 2));
+        assert_eq!(before.as_deref(), Some("Shop"));
+        let stale = applications::delete(&mut write, TENANT, (ID, 1)).await;
+        assert!(matches!(stale, Err(StoreError::Stale)));
         let stale = applications::update(&mut write, &changed).await;
         assert!(matches!(stale, Err(StoreError::Stale)));
         changed.tenant = OTHER.to_owned();
@@ -200,15 +203,17 @@ async fn nothing_that_rests_on_an_application_outlives_it() {
         api_keys::create(&mut write, &api_key("k", Some(ID)))
             .await
             .unwrap();
-        let foreign = applications::delete(&mut write, OTHER, ID).await;
+        let foreign = applications::delete(&mut write, OTHER, (ID, 0)).await;
         assert!(matches!(foreign, Err(StoreError::NotFound(_))));
         let is_held = subscriptions::is_held(&mut write, TENANT, ID, "api").await;
         assert!(is_held.unwrap());
-        let removed = applications::delete(&mut write, TENANT, ID).await.unwrap();
+        let removed = applications::delete(&mut write, TENANT, (ID, 0))
+            .await
+            .unwrap();
         assert_eq!(removed.consumer_keys, ["ck"]);
         let freed = ("hash k".to_owned(), "api".to_owned());
         assert_eq!(removed.api_keys, [freed]);
-        let again = applications::delete(&mut write, TENANT, ID).await;
+        let again = applications::delete(&mut write, TENANT, (ID, 0)).await;
         assert!(matches!(again, Err(StoreError::NotFound(_))));
         write.commit().await.unwrap();
         let mut read = database.read().await.unwrap();
@@ -357,7 +362,9 @@ async fn a_policy_in_use_stays_and_comes_back_as_it_was_saved() {
         assert_eq!(policies::update(&mut write, &ten).await.unwrap(), 2);
         let stale = policies::update(&mut write, &ten).await;
         assert!(matches!(stale, Err(StoreError::Stale)));
-        applications::delete(&mut write, TENANT, ID).await.unwrap();
+        applications::delete(&mut write, TENANT, (ID, 0))
+            .await
+            .unwrap();
         policies::delete(&mut write, &gold).await.unwrap();
         let again = policies::delete(&mut write, &gold).await;
         assert!(matches!(again, Err(StoreError::NotFound(_))));
@@ -380,6 +387,7 @@ async fn the_same_is_denied_once_and_within_its_tenant_only() {
             id: "d".to_owned(),
             tenant: TENANT.to_owned(),
             target: DenyTarget::User("ann".to_owned()),
+            application_id: None,
             active: true,
         };
         let mut write = database.write("test.portal").await.unwrap();
@@ -401,5 +409,73 @@ async fn the_same_is_denied_once_and_within_its_tenant_only() {
         denial.id = "e".to_owned();
         let twice = deny_policies::create(&mut write, &denial).await;
         assert!(matches!(twice, Err(StoreError::Duplicate(_))));
+    }
+}
+
+#[tokio::test]
+async fn a_denial_goes_with_its_application_to_another_name() {
+    let dir = tempfile::tempdir().unwrap();
+    for database in databases(dir.path()).await {
+        let mut write = database.write("test.portal").await.unwrap();
+        let mut app = application(ID, "Shop", "ann");
+        applications::create(&mut write, &app).await.unwrap();
+        let denial = |id: &str, name: &str| DenyPolicy {
+            id: id.to_owned(),
+            tenant: TENANT.to_owned(),
+            target: DenyTarget::Application(name.to_owned()),
+            application_id: None,
+            active: true,
+        };
+        let unknown = deny_policies::resolve(&mut write, denial("x", "bob:Shop")).await;
+        assert_eq!(unknown.unwrap(), None);
+        let known = deny_policies::resolve(&mut write, denial("d", "ANN:shop")).await;
+        let known = known.unwrap().unwrap();
+        assert_eq!(known.application_id.as_deref(), Some(ID));
+        assert_eq!(known.target, denial("d", "ann:Shop").target);
+        deny_policies::create(&mut write, &known).await.unwrap();
+        // As if the application of that name was removed, or the policy made by an older version.
+        let by_name = denial("e", "ann:Market");
+        deny_policies::create(&mut write, &by_name).await.unwrap();
+        for (before, name, carried) in [("Shop", "Store", 1), ("Store", "Market", 1)] {
+            app.name = name.to_owned();
+            let found = deny_policies::carry(&mut write, &app, before)
+                .await
+                .unwrap();
+            assert_eq!(found.len(), carried, "{name}");
+        }
+        // The name is another policy's already: the first one holds by the application alone.
+        let found = deny_policies::lock(&mut write, TENANT, "d").await.unwrap();
+        assert_eq!(found.target, denial("d", "ann:Store").target);
+        assert_eq!(found.application_id.as_deref(), Some(ID));
+        app.name = "Last".to_owned();
+        let found = deny_policies::carry(&mut write, &app, "Market").await;
+        let found = found.unwrap();
+        assert_eq!(found.len(), 2);
+        let bound = |one: &DenyPolicy| one.application_id.as_deref() == Some(ID);
+        assert!(found.iter().all(bound), "{found:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_user_owned_goes_and_a_key_of_theirs_is_told_of_once() {
+    let dir = tempfile::tempdir().unwrap();
+    for database in databases(dir.path()).await {
+        let mut write = database.write("test.portal").await.unwrap();
+        let app = application(ID, "Shop", "ann");
+        applications::create(&mut write, &app).await.unwrap();
+        let own = api_key("k", Some(ID));
+        let other = ApiKey {
+            owner: "bob".to_owned(),
+            ..api_key("o", Some(ID))
+        };
+        for key in [&own, &other] {
+            api_keys::create(&mut write, key).await.unwrap();
+        }
+        let gone = belongings::delete(&mut write, TENANT, &own.owner).await;
+        let gone = gone.unwrap();
+        assert_eq!(gone.applications, [ID]);
+        let told = |key: &ApiKey| (key.key_hash.clone(), key.api_id.clone());
+        assert_eq!(gone.api_keys, [told(&own)]);
+        assert_eq!(gone.freed_keys, [told(&other)]);
     }
 }

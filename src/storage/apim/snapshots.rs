@@ -4,12 +4,12 @@
 use domain::api::Api;
 use domain::artifact::Artifact;
 use domain::change::Change;
-use domain::deny_policy::DenyPolicy;
 use domain::lifecycle::LifecycleState;
 use domain::policy::Policy;
 use sqlx::any::AnyRow;
 
 use crate::apim::change_log::PRUNED_KEYS;
+use crate::apim::deny_policies;
 use crate::apim::revocations::subject_of;
 use crate::database::Read;
 use crate::error::StoreError;
@@ -146,13 +146,7 @@ fn item(section: Section, row: &AnyRow) -> Result<Item, StoreError> {
             (vec![row.text("id")?], Change::PolicySaved { policy })
         }
         Section::DenyPolicies => {
-            let policy = DenyPolicy {
-                id: row.text("id")?,
-                tenant: tenant.clone(),
-                target: serde_json::from_str(&row.text("target")?)
-                    .map_err(StoreError::damaged("deny policy"))?,
-                active: row.flag("active")?,
-            };
+            let policy = deny_policies::map(row)?;
             (vec![policy.id.clone()], Change::DenyPolicySaved { policy })
         }
         Section::Marks => {

@@ -7,7 +7,7 @@ use storage::apim::application_keys::{self, ApplicationKey};
 
 use super::{DevPortalHandle, Outcome};
 use crate::change_feed::Changed;
-use crate::devportal::message::{NewApiKey, PortalMessage};
+use crate::devportal::message::{ApiKeyMessage, KeysMessage, NewApiKey, PortalMessage};
 use crate::key_manager::command::{Client, NewClient};
 
 impl DevPortalHandle {
@@ -37,16 +37,18 @@ impl DevPortalHandle {
         key_type: KeyType,
         client: NewClient,
         properties: String,
-    ) -> Outcome<(ApplicationKey, Client, String)> {
-        let key = application.id.clone();
-        let made = self.tell(&key, |answer| PortalMessage::CreateKeys {
-            application,
-            key_type,
-            client,
-            properties,
-            answer,
-        });
-        made.await?
+    ) -> Outcome<Changed<(ApplicationKey, Client, String)>> {
+        let id = application.id.clone();
+        self.change(&id, |answer| {
+            PortalMessage::Keys(KeysMessage::Create {
+                application,
+                key_type,
+                client,
+                properties,
+                answer,
+            })
+        })
+        .await
     }
 
     /// Changes what may be chosen of keys.
@@ -57,24 +59,33 @@ impl DevPortalHandle {
         &self,
         key: ApplicationKey,
         client: Client,
-    ) -> Outcome<(ApplicationKey, Client)> {
+    ) -> Outcome<Changed<(ApplicationKey, Client)>> {
         let id = key.application_id.clone();
-        let changed = self.tell(&id, |answer| PortalMessage::UpdateKeys {
-            key,
-            client,
-            answer,
-        });
-        changed.await?
+        self.change(&id, |answer| {
+            PortalMessage::Keys(KeysMessage::Update {
+                key,
+                client,
+                answer,
+            })
+        })
+        .await
     }
 
-    /// Removes keys; what was issued to them ends.
+    /// Removes keys; what was issued to them ends. What is stored must be as it was read where
+    /// `as_read` says so.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`].
-    pub async fn delete_keys(&self, key: ApplicationKey) -> Outcome<Changed<()>> {
+    /// [`StoreError::NotFound`], [`StoreError::Stale`].
+    pub async fn delete_keys(&self, key: ApplicationKey, as_read: bool) -> Outcome<Changed<()>> {
         let id = key.application_id.clone();
-        self.change(&id, |answer| PortalMessage::DeleteKeys(key, answer))
-            .await
+        self.change(&id, |answer| {
+            PortalMessage::Keys(KeysMessage::Delete {
+                key,
+                as_read,
+                answer,
+            })
+        })
+        .await
     }
 
     /// A user's API keys for an API.
@@ -116,44 +127,64 @@ impl DevPortalHandle {
     /// [`StoreError::Duplicate`].
     pub async fn create_api_key(&self, new: NewApiKey) -> Outcome<Changed<String>> {
         let key = new.api_id.clone();
-        self.change(&key, |answer| PortalMessage::CreateApiKey(new, answer))
-            .await
+        self.change(&key, |answer| {
+            PortalMessage::ApiKeys(ApiKeyMessage::Create(new, answer))
+        })
+        .await
     }
 
-    /// Replaces an API key; gives the new one, shown this once.
+    /// Replaces an API key; gives the new one, shown this once. What is stored must be as it was
+    /// read where `as_read` says so.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`].
-    pub async fn regenerate_api_key(&self, key: ApiKey) -> Outcome<Changed<String>> {
+    /// [`StoreError::NotFound`], [`StoreError::Stale`].
+    pub async fn regenerate_api_key(&self, key: ApiKey, as_read: bool) -> Outcome<Changed<String>> {
         let id = key.api_id.clone();
-        self.change(&id, |answer| PortalMessage::RegenerateApiKey(key, answer))
-            .await
+        self.change(&id, |answer| {
+            PortalMessage::ApiKeys(ApiKeyMessage::Regenerate {
+                key,
+                as_read,
+                answer,
+            })
+        })
+        .await
     }
 
-    /// Revokes an API key.
+    /// Revokes an API key; what is stored must be as it was read where `as_read` says so.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`].
-    pub async fn revoke_api_key(&self, key: ApiKey) -> Outcome<Changed<()>> {
+    /// [`StoreError::NotFound`], [`StoreError::Stale`].
+    pub async fn revoke_api_key(&self, key: ApiKey, as_read: bool) -> Outcome<Changed<()>> {
         let id = key.api_id.clone();
-        self.change(&id, |answer| PortalMessage::RevokeApiKey(key, answer))
-            .await
+        self.change(&id, |answer| {
+            PortalMessage::ApiKeys(ApiKeyMessage::Revoke {
+                key,
+                as_read,
+                answer,
+            })
+        })
+        .await
     }
 
-    /// Associates an API key with an application, or with none.
+    /// Associates an API key with an application, or with none; what is stored must be as it was
+    /// read where `as_read` says so.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`].
+    /// [`StoreError::NotFound`], [`StoreError::Stale`].
     pub async fn associate_api_key(
         &self,
         key: ApiKey,
         application_id: Option<String>,
+        as_read: bool,
     ) -> Outcome<Changed<()>> {
         let id = key.api_id.clone();
-        self.change(&id, |answer| PortalMessage::AssociateApiKey {
-            key,
-            application_id,
-            answer,
+        self.change(&id, |answer| {
+            PortalMessage::ApiKeys(ApiKeyMessage::Associate {
+                key,
+                application_id,
+                as_read,
+                answer,
+            })
         })
         .await
     }

@@ -1,10 +1,12 @@
 //! The typed client of the Developer Portal, the only door to it. Reads run in the caller's task;
 //! what belongs to somebody else is not found.
 
+mod documents;
 mod keys;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::BuildHasher as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::{Address, AskError};
@@ -17,12 +19,13 @@ use storage::apim::apis::{self, ApiRow, ApiSearch, SortBy};
 use storage::apim::applications::{self, Counted, Listing};
 use storage::apim::policies;
 use storage::apim::subscriptions;
-use storage::shared::blobs::{self, Blob};
 use storage::{Database, StoreError};
+use tokio::sync::Semaphore;
 
-use super::message::{Answer, DevPortalError, PortalMessage};
+use super::message::{Answer, DevPortalError, Made, PortalMessage};
 use crate::change_feed::Changed;
 use crate::key_manager::KeyManagerHandle;
+use documents::{AT_ONCE, document};
 
 /// The deadline of a change: it may wait for followers, more than once.
 const DEADLINE: Duration = Duration::from_secs(15);
@@ -36,12 +39,13 @@ pub struct DevPortalHandle {
     shared: Database,
     key_manager: KeyManagerHandle,
     writers: Vec<Address<PortalMessage>>,
+    turns: Arc<Semaphore>,
 }
 
 // === impl DevPortalHandle ===
 
 impl DevPortalHandle {
-    pub(super) const fn new(
+    pub(super) fn new(
         apim: Database,
         shared: Database,
         key_manager: KeyManagerHandle,
@@ -52,6 +56,7 @@ impl DevPortalHandle {
             shared,
             key_manager,
             writers,
+            turns: Arc::new(Semaphore::new(AT_ONCE)),
         }
     }
 
@@ -61,24 +66,16 @@ impl DevPortalHandle {
         &self.key_manager
     }
 
-    async fn tell<T: Send + 'static>(
-        &self,
-        key: &str,
-        message: impl FnOnce(cluster::Reply<T>) -> PortalMessage,
-    ) -> Result<T, AskError> {
-        let hash = foldhash::fast::FixedState::default().hash_one(key);
-        let of = u64::try_from(self.writers.len().max(1)).unwrap_or(1);
-        let chosen = usize::try_from(hash % of).unwrap_or(0);
-        let writer = self.writers.get(chosen).ok_or(AskError::Unavailable)?;
-        writer.ask(DEADLINE, message).await
-    }
-
     async fn change<T: Send + 'static>(
         &self,
         key: &str,
         message: impl FnOnce(Answer<T>) -> PortalMessage,
     ) -> Outcome<Changed<T>> {
-        self.tell(key, message).await?
+        let hash = foldhash::fast::FixedState::default().hash_one(key);
+        let of = u64::try_from(self.writers.len().max(1)).unwrap_or(1);
+        let chosen = usize::try_from(hash % of).unwrap_or(0);
+        let writer = self.writers.get(chosen).ok_or(AskError::Unavailable)?;
+        writer.ask(DEADLINE, message).await?
     }
 }
 
@@ -105,23 +102,9 @@ impl DevPortalHandle {
     /// [`StoreError::NotFound`] also for one that is there but not shown.
     pub async fn api(&self, tenant: &str, id: &str) -> Outcome<Api> {
         let row = self.shown(tenant, id).await?;
-        let blob = self.blob(tenant, &row.document_blob).await?;
-        let api = serde_json::from_slice(&blob.bytes).map_err(|error| StoreError::Damaged {
-            what: "API",
-            reason: error.to_string(),
-        });
-        let mut api: Api = api?;
+        let mut api = document(&self.blob(tenant, &row.document_blob).await?)?;
         correct(&mut api, &row);
         Ok(api)
-    }
-
-    /// The definition of an API that the portal shows, byte for byte as it was uploaded.
-    ///
-    /// # Errors
-    /// [`StoreError::NotFound`].
-    pub async fn definition(&self, tenant: &str, id: &str) -> Outcome<Blob> {
-        let row = self.shown(tenant, id).await?;
-        self.blob(tenant, &row.definition_blob).await
     }
 
     /// Where an API is deployed.
@@ -157,16 +140,6 @@ impl DevPortalHandle {
         let row = apis::find(&mut read, tenant, id).await?;
         let row = row.filter(|row| row.state.is_listed());
         Ok(row.ok_or_else(|| StoreError::NotFound(format!("API {id}")))?)
-    }
-
-    async fn blob(&self, tenant: &str, id: &str) -> Outcome<Blob> {
-        let mut read = self.shared.read().await?;
-        let blob = blobs::find(&mut read, tenant, id).await?;
-        let missing = || StoreError::Damaged {
-            what: "API",
-            reason: format!("blob {id} is missing"),
-        };
-        Ok(blob.ok_or_else(missing)?)
     }
 
     /// The policies of a level, by name.
@@ -245,10 +218,11 @@ impl DevPortalHandle {
             .await
     }
 
-    /// Removes an application with subscriptions and keys.
+    /// Removes an application with subscriptions and keys; `row_version` must be the stored one, or
+    /// 0 for any.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`].
+    /// [`StoreError::NotFound`], [`StoreError::Stale`].
     pub async fn delete_application(&self, old: Application) -> Outcome<Changed<()>> {
         let key = old.id.clone();
         self.change(&key, |answer| PortalMessage::DeleteApplication(old, answer))
@@ -309,9 +283,26 @@ impl DevPortalHandle {
     /// # Errors
     /// [`StoreError::Duplicate`], [`StoreError::NotFound`], [`DevPortalError::BadField`].
     pub async fn create_subscription(&self, new: Subscription) -> Outcome<Changed<Subscription>> {
-        let key = new.application_id.clone();
-        self.change(&key, |answer| {
-            PortalMessage::CreateSubscription(new, answer)
+        let Changed { mut value, applied } = self.create_subscriptions(vec![new]).await?;
+        let made = value.pop().ok_or(AskError::Unavailable)?;
+        Ok(Changed {
+            value: made?,
+            applied,
+        })
+    }
+
+    /// Subscribes several times, waiting for the followers once; what is refused says so in its
+    /// place.
+    ///
+    /// # Errors
+    /// A failure that is not the request's; what was made before it stands.
+    pub async fn create_subscriptions(
+        &self,
+        new: Vec<Subscription>,
+    ) -> Outcome<Changed<Vec<Made>>> {
+        let key = new.first().map(|first| first.application_id.clone());
+        self.change(&key.unwrap_or_default(), |answer| {
+            PortalMessage::CreateSubscriptions(new, answer)
         })
         .await
     }

@@ -1,6 +1,7 @@
 //! The portal over databases of its own, beside a publisher and a key manager: what holds when
 //! several change the same at once, whose things are whose, and what ends with an application.
 
+mod changes;
 mod owners;
 
 use cluster::{Clock, Root, System, start_root};
@@ -285,7 +286,7 @@ async fn removing_an_application_ends_its_tokens_and_leaves_no_client() {
         client(&made),
         "{}".to_owned(),
     );
-    let (_, client, secret) = keys.await.unwrap();
+    let (_, client, secret) = keys.await.unwrap().value;
     let request = TokenRequest {
         client: ClientSecret {
             consumer_key: client.consumer_key.clone(),
@@ -340,7 +341,7 @@ async fn the_sweeper_removes_what_a_crash_left_and_nothing_else() {
         client(&made),
         "{}".to_owned(),
     );
-    let (_, mapped, _) = keys.await.unwrap();
+    let (_, mapped, _) = keys.await.unwrap().value;
     let (orphan, _) = key_manager
         .create_client(client(&application("Gone", "ann")))
         .await
@@ -382,7 +383,7 @@ async fn a_key_is_associated_only_with_an_application_that_subscribes() {
     portal.create_api_key(new(&api)).await.unwrap();
     let keys = portal.api_keys(SUPER_TENANT, &api, "ann").await.unwrap();
     let key = keys[0].clone();
-    let bind = || portal.associate_api_key(key.clone(), Some(made.id.clone()));
+    let bind = || portal.associate_api_key(key.clone(), Some(made.id.clone()), false);
     let refused = bind().await;
     assert!(matches!(
         refused,

@@ -1,0 +1,119 @@
+//! API keys at the gateway and in their lists: what they open, from whom, and until when.
+
+use serde_json::{Value, json};
+
+use crate::support::http::Call;
+use crate::support::platform::{DEVPORTAL, text};
+use crate::support::shop::Shop;
+
+/// A shop that API keys open.
+async fn shop() -> (Shop, crate::support::upstream::Upstream) {
+    let (shop, upstream) = Shop::start("").await;
+    shop.change(|api| api["securityScheme"] = json!(["oauth2", "api_key"]))
+        .await;
+    (shop, upstream)
+}
+
+fn keys(shop: &Shop, operation: &str) -> String {
+    format!("{DEVPORTAL}/apis/{}/api-keys{operation}", shop.api)
+}
+
+fn change(shop: &Shop, operation: &str, body: &Value) -> Call {
+    let call = shop.node.post(&keys(shop, operation));
+    call.bearer(&shop.token).json(body)
+}
+
+/// Makes a key that the application uses; gives the key and its id.
+async fn key(shop: &Shop, properties: Value) -> (String, String) {
+    let body = json!({
+        "keyName": "first", "keyType": "PRODUCTION", "additionalProperties": properties,
+    });
+    let made = change(shop, "/generate", &body).send().await.expect(200);
+    let id = text(&list(shop).await["list"][0], "keyUUID").to_owned();
+    let body = json!({"keyUUID": id, "applicationUUID": shop.subscribed.application});
+    let bound = change(shop, "/associate", &body);
+    bound.send().await.expect(200);
+    (text(&made.json(), "apikey").to_owned(), id)
+}
+
+async fn list(shop: &Shop) -> Value {
+    let call = shop.node.get(&keys(shop, "")).bearer(&shop.token);
+    call.send().await.expect(200).json()
+}
+
+fn call(shop: &Shop, key: &str) -> Call {
+    let call = shop.node.api("GET", "/shop/1.0.0/items");
+    call.header("apikey", key)
+}
+
+#[tokio::test]
+async fn a_regenerated_key_opens_in_place_of_the_old_one_and_a_dissociated_one_no_longer() {
+    let (shop, _upstream) = shop().await;
+    let (old, id) = key(&shop, json!({})).await;
+    call(&shop, &old).send().await.expect(200);
+    let body = json!({"keyUUID": id});
+    let new = change(&shop, "/regenerate", &body).send().await;
+    let new = text(&new.expect(200).json(), "apikey").to_owned();
+    call(&shop, &old).send().await.expect(401);
+    call(&shop, &new).send().await.expect(200);
+    let dissociate = change(&shop, "/dissociate", &body);
+    dissociate.send().await.expect(200);
+    let refused = call(&shop, &new).send().await.expect(403).json();
+    assert_eq!(text(&refused, "code"), "900908");
+    let body = json!({"keyUUID": id, "applicationUUID": shop.subscribed.application});
+    change(&shop, "/associate", &body).send().await.expect(200);
+    call(&shop, &new).send().await.expect(200);
+}
+
+#[tokio::test]
+async fn a_key_for_one_referer_opens_for_no_other() {
+    let (shop, upstream) = shop().await;
+    let permitted = json!({"permittedReferer": "portal.example/*"});
+    let (key, _) = key(&shop, permitted).await;
+    let from = |referer: &str| call(&shop, &key).header("referer", referer);
+    call(&shop, &key).send().await.expect(403);
+    from("https://evil.example/").send().await.expect(403);
+    from("portal.example/shop").send().await.expect(200);
+    assert_eq!(upstream.count(), 1);
+}
+
+#[tokio::test]
+async fn keys_of_a_blocked_api_are_listed_and_revoked_and_of_an_unknown_one_not_found() {
+    let (shop, _upstream) = shop().await;
+    let (_, id) = key(&shop, json!({})).await;
+    for action in ["Block", "Deprecate", "Retire"] {
+        shop.node.lifecycle(&shop.token, &shop.api, action).await;
+        assert_eq!(list(&shop).await["list"][0]["keyUUID"], id, "{action}");
+    }
+    let revoke = change(&shop, "/revoke", &json!({"keyUUID": id}));
+    revoke.send().await.expect(200);
+    let unknown = format!("{DEVPORTAL}/apis/nothing/api-keys");
+    let unknown = shop.node.get(&unknown).bearer(&shop.token);
+    unknown.send().await.expect(404);
+}
+
+#[tokio::test]
+async fn a_list_of_keys_has_one_form_of_time_and_a_tag_that_changes_must_meet() {
+    let (shop, _upstream) = shop().await;
+    let (_, id) = key(&shop, json!({})).await;
+    let get = shop.node.get(&keys(&shop, "")).bearer(&shop.token);
+    let seen = get.send().await.expect(200);
+    let issued = text(&seen.json()["list"][0], "issuedOn").parse::<i64>();
+    assert!(issued.expect("milliseconds") > 1_700_000_000_000);
+    let old = seen.header("etag").to_owned();
+    let body = json!({"keyName": "second", "keyType": "PRODUCTION"});
+    let generate = change(&shop, "/generate", &body).header("if-match", &old);
+    generate.send().await.expect(200);
+    let body = json!({"keyUUID": id});
+    for operation in ["/regenerate", "/revoke", "/dissociate"] {
+        let stale = change(&shop, operation, &body).header("if-match", &old);
+        stale.send().await.expect(412);
+    }
+    let body = json!({"keyName": "third", "keyType": "PRODUCTION"});
+    let stale = change(&shop, "/generate", &body).header("if-match", &old);
+    stale.send().await.expect(412);
+    let get = shop.node.get(&keys(&shop, "")).bearer(&shop.token);
+    let new = get.send().await.expect(200).header("etag").to_owned();
+    let revoke = change(&shop, "/revoke", &json!({"keyUUID": id}));
+    revoke.header("if-match", &new).send().await.expect(200);
+}
