@@ -21,7 +21,7 @@ const ID: &str = "0b8c2a52-7d4e-4a58-9a53-0d8f6b1f2c11";
 async fn databases(directory: &std::path::Path) -> Vec<Database> {
     let file = format!("sqlite:{}", directory.join("apim.db").display());
     let mut databases = vec![super::open(&file).await.unwrap()];
-    if let Ok(server) = std::env::var("HEADGATE_TEST_POSTGRES") {
+    if let Some(server) = crate::conformance::server() {
         sqlx::any::install_default_drivers();
         let name = format!("portal_{}", uuid::Uuid::new_v4().simple());
         let pool = sqlx::AnyPool::connect(&server).await.unwrap();
@@ -401,5 +401,92 @@ async fn the_same_is_denied_once_and_within_its_tenant_only() {
         denial.id = "e".to_owned();
         let twice = deny_policies::create(&mut write, &denial).await;
         assert!(matches!(twice, Err(StoreError::Duplicate(_))));
+    }
+}
+
+#[tokio::test]
+async fn an_api_keys_use_is_noted_unless_it_was_just_noted() {
+    let dir = tempfile::tempdir().unwrap();
+    for database in databases(dir.path()).await {
+        let mut write = database.write("test.portal").await.unwrap();
+        for id in ["k", "other"] {
+            let key = api_key(id, None);
+            api_keys::create(&mut write, &key).await.unwrap();
+        }
+        // (now, no later than this before), and what is noted after it.
+        for (now, recent, noted) in [(100, 40, 100), (130, 70, 100), (160, 100, 160)] {
+            let hash = api_key("k", None).key_hash;
+            let done = api_keys::note_used(&mut write, &hash, now, recent).await;
+            done.unwrap();
+            let key = api_keys::lock(&mut write, TENANT, "k").await.unwrap();
+            assert_eq!(key.last_used_at_ms, Some(noted));
+        }
+        let other = api_keys::lock(&mut write, TENANT, "other").await.unwrap();
+        assert_eq!(other.last_used_at_ms, None);
+    }
+}
+
+#[tokio::test]
+async fn a_status_a_count_and_a_name_are_their_tenants() {
+    let dir = tempfile::tempdir().unwrap();
+    for database in databases(dir.path()).await {
+        let mut write = database.write("test.portal").await.unwrap();
+        for id in [ID, "idle"] {
+            let new = application(id, id, "ann");
+            applications::create(&mut write, &new).await.unwrap();
+        }
+        for (id, api) in [("s", "one"), ("t", "two")] {
+            let new = subscription(id, api, ID);
+            subscriptions::create(&mut write, &new).await.unwrap();
+        }
+        let blocked = SubscriptionStatus::Blocked;
+        for (tenant, status) in [(OTHER, SubscriptionStatus::Unblocked), (TENANT, blocked)] {
+            let set = subscriptions::set_status(&mut write, tenant, "s", blocked).await;
+            set.unwrap();
+            let one = subscriptions::lock(&mut write, TENANT, "s").await.unwrap();
+            assert_eq!(one.status, status, "{tenant}");
+        }
+        let gold = policy("Gold", PolicyLevel::Subscription);
+        policies::create(&mut write, &gold).await.unwrap();
+        let level = PolicyLevel::Subscription;
+        for (tenant, level, names) in [
+            (TENANT, level, vec!["Gold"]),
+            (OTHER, level, vec![]),
+            (TENANT, PolicyLevel::Application, vec![]),
+        ] {
+            let found = policies::names(&mut write, tenant, level).await.unwrap();
+            assert_eq!(found, names, "{tenant} {level:?}");
+        }
+        for (target, known) in [("ann:idle", true), ("ann:Idle", true), ("bob:idle", false)] {
+            let denial = |tenant: &str| DenyPolicy {
+                id: "d".to_owned(),
+                tenant: tenant.to_owned(),
+                target: DenyTarget::Application(target.to_owned()),
+                active: true,
+            };
+            for (tenant, known) in [(TENANT, known), (OTHER, false)] {
+                let found = deny_policies::is_known(&mut write, &denial(tenant)).await;
+                assert_eq!(found.unwrap(), known, "{tenant} {target}");
+            }
+        }
+        write.commit().await.unwrap();
+        let mut read = database.read().await.unwrap();
+        for (tenant, id, count) in [
+            (TENANT, ID, Some(2)),
+            (TENANT, "idle", Some(0)),
+            (OTHER, ID, None),
+        ] {
+            let found = applications::find_counted(&mut read, tenant, id).await;
+            let found = found.unwrap().map(|found| found.subscriptions);
+            assert_eq!(found, count, "{tenant} {id}");
+        }
+        for (tenant, level, found) in [
+            (TENANT, level, Some(gold.clone())),
+            (OTHER, level, None),
+            (TENANT, PolicyLevel::Application, None),
+        ] {
+            let by_id = policies::find_by_id(&mut read, tenant, level, &gold.id).await;
+            assert_eq!(by_id.unwrap(), found, "{tenant} {level:?}");
+        }
     }
 }
