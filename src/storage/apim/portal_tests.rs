@@ -14,6 +14,9 @@ use super::oauth_clients::{self, OauthClient};
 use super::{applications, belongings, deny_policies, policies, subscriptions};
 use crate::{Database, StoreError};
 
+#[path = "policy_tests.rs"]
+mod policies_and_denials;
+
 const TENANT: &str = "carbon.super";
 const OTHER: &str = "other.example";
 const ID: &str = "0b8c2a52-7d4e-4a58-9a53-0d8f6b1f2c11";
@@ -21,7 +24,7 @@ const ID: &str = "0b8c2a52-7d4e-4a58-9a53-0d8f6b1f2c11";
 async fn databases(directory: &std::path::Path) -> Vec<Database> {
     let file = format!("sqlite:{}", directory.join("apim.db").display());
     let mut databases = vec![super::open(&file).await.unwrap()];
-    if let Ok(server) = std::env::var("HEADGATE_TEST_POSTGRES") {
+    if let Some(server) = crate::conformance::server() {
         sqlx::any::install_default_drivers();
         let name = format!("portal_{}", uuid::Uuid::new_v4().simple());
         let pool = sqlx::AnyPool::connect(&server).await.unwrap();
@@ -341,118 +344,24 @@ async fn a_subscription_is_found_by_the_owner_of_its_application() {
 }
 
 #[tokio::test]
-async fn a_policy_in_use_stays_and_comes_back_as_it_was_saved() {
+async fn an_api_keys_use_is_noted_unless_it_was_just_noted() {
     let dir = tempfile::tempdir().unwrap();
     for database in databases(dir.path()).await {
         let mut write = database.write("test.portal").await.unwrap();
-        let mut ten = policy("10PerMin", PolicyLevel::Application);
-        let gold = policy("Gold", PolicyLevel::Subscription);
-        for policy in [&ten, &gold] {
-            policies::create(&mut write, policy).await.unwrap();
+        for id in ["k", "other"] {
+            let key = api_key(id, None);
+            api_keys::create(&mut write, &key).await.unwrap();
         }
-        let new = application(ID, "Shop", "ann");
-        applications::create(&mut write, &new).await.unwrap();
-        let held = subscription("s", "api", ID);
-        subscriptions::create(&mut write, &held).await.unwrap();
-        for policy in [&ten, &gold] {
-            let used = policies::delete(&mut write, policy).await;
-            assert!(matches!(used, Err(StoreError::Forbidden(_))));
+        // (now, no later than this before), and what is noted after it.
+        for (now, recent, noted) in [(100, 40, 100), (130, 70, 100), (160, 100, 160)] {
+            let hash = api_key("k", None).key_hash;
+            let done = api_keys::note_used(&mut write, &hash, now, recent).await;
+            done.unwrap();
+            let key = api_keys::lock(&mut write, TENANT, "k").await.unwrap();
+            assert_eq!(key.last_used_at_ms, Some(noted));
         }
-        ten.limit.as_mut().unwrap().units = 11;
-        assert_eq!(policies::update(&mut write, &ten).await.unwrap(), 2);
-        let stale = policies::update(&mut write, &ten).await;
-        assert!(matches!(stale, Err(StoreError::Stale)));
-        applications::delete(&mut write, TENANT, (ID, 0))
-            .await
-            .unwrap();
-        policies::delete(&mut write, &gold).await.unwrap();
-        let again = policies::delete(&mut write, &gold).await;
-        assert!(matches!(again, Err(StoreError::NotFound(_))));
-        let gone = policies::update(&mut write, &gold).await;
-        assert!(matches!(gone, Err(StoreError::NotFound(_))));
-        ten.row_version = 2;
-        let level = PolicyLevel::Application;
-        let locked = policies::lock(&mut write, TENANT, level, "10PerMin").await;
-        assert_eq!(locked.unwrap(), ten);
-        let foreign = policies::lock(&mut write, OTHER, level, "10PerMin").await;
-        assert!(matches!(foreign, Err(StoreError::NotFound(_))));
-    }
-}
-
-#[tokio::test]
-async fn the_same_is_denied_once_and_within_its_tenant_only() {
-    let dir = tempfile::tempdir().unwrap();
-    for database in databases(dir.path()).await {
-        let mut denial = DenyPolicy {
-            id: "d".to_owned(),
-            tenant: TENANT.to_owned(),
-            target: DenyTarget::User("ann".to_owned()),
-            application_id: None,
-            active: true,
-        };
-        let mut write = database.write("test.portal").await.unwrap();
-        deny_policies::create(&mut write, &denial).await.unwrap();
-        let foreign = deny_policies::set_active(&mut write, OTHER, "d", false).await;
-        assert!(matches!(foreign, Err(StoreError::NotFound(_))));
-        let lifted = deny_policies::set_active(&mut write, TENANT, "d", false).await;
-        denial.active = false;
-        assert_eq!(lifted.unwrap(), denial);
-        let foreign = deny_policies::delete(&mut write, OTHER, "d").await;
-        assert!(matches!(foreign, Err(StoreError::NotFound(_))));
-        write.commit().await.unwrap();
-        let mut read = database.read().await.unwrap();
-        let found = deny_policies::list(&mut read, TENANT).await.unwrap();
-        assert_eq!(found, [denial.clone()]);
-        assert_eq!(deny_policies::list(&mut read, OTHER).await.unwrap(), []);
-        drop(read);
-        let mut write = database.write("test.portal").await.unwrap();
-        denial.id = "e".to_owned();
-        let twice = deny_policies::create(&mut write, &denial).await;
-        assert!(matches!(twice, Err(StoreError::Duplicate(_))));
-    }
-}
-
-#[tokio::test]
-async fn a_denial_goes_with_its_application_to_another_name() {
-    let dir = tempfile::tempdir().unwrap();
-    for database in databases(dir.path()).await {
-        let mut write = database.write("test.portal").await.unwrap();
-        let mut app = application(ID, "Shop", "ann");
-        applications::create(&mut write, &app).await.unwrap();
-        let denial = |id: &str, name: &str| DenyPolicy {
-            id: id.to_owned(),
-            tenant: TENANT.to_owned(),
-            target: DenyTarget::Application(name.to_owned()),
-            application_id: None,
-            active: true,
-        };
-        let unknown = deny_policies::resolve(&mut write, denial("x", "bob:Shop")).await;
-        assert_eq!(unknown.unwrap(), None);
-        let known = deny_policies::resolve(&mut write, denial("d", "ANN:shop")).await;
-        let known = known.unwrap().unwrap();
-        assert_eq!(known.application_id.as_deref(), Some(ID));
-        assert_eq!(known.target, denial("d", "ann:Shop").target);
-        deny_policies::create(&mut write, &known).await.unwrap();
-        // As if the application of that name was removed, or the policy made by an older version.
-        let by_name = denial("e", "ann:Market");
-        deny_policies::create(&mut write, &by_name).await.unwrap();
-        for (before, name, carried) in [("Shop", "Store", 1), ("Store", "Market", 1)] {
-            app.name = name.to_owned();
-            let found = deny_policies::carry(&mut write, &app, before)
-                .await
-                .unwrap();
-            assert_eq!(found.len(), carried, "{name}");
-        }
-        // The name is another policy's already: the first one holds by the application alone.
-        let found = deny_policies::lock(&mut write, TENANT, "d").await.unwrap();
-        assert_eq!(found.target, denial("d", "ann:Store").target);
-        assert_eq!(found.application_id.as_deref(), Some(ID));
-        app.name = "Last".to_owned();
-        let found = deny_policies::carry(&mut write, &app, "Market").await;
-        let found = found.unwrap();
-        assert_eq!(found.len(), 2);
-        let bound = |one: &DenyPolicy| one.application_id.as_deref() == Some(ID);
-        assert!(found.iter().all(bound), "{found:?}");
+        let other = api_keys::lock(&mut write, TENANT, "other").await.unwrap();
+        assert_eq!(other.last_used_at_ms, None);
     }
 }
 
@@ -477,5 +386,70 @@ async fn what_a_user_owned_goes_and_a_key_of_theirs_is_told_of_once() {
         let told = |key: &ApiKey| (key.key_hash.clone(), key.api_id.clone());
         assert_eq!(gone.api_keys, [told(&own)]);
         assert_eq!(gone.freed_keys, [told(&other)]);
+    }
+}
+
+#[tokio::test]
+async fn a_status_a_count_and_a_name_are_their_tenants() {
+    let dir = tempfile::tempdir().unwrap();
+    for database in databases(dir.path()).await {
+        let mut write = database.write("test.portal").await.unwrap();
+        for id in [ID, "idle"] {
+            let new = application(id, id, "ann");
+            applications::create(&mut write, &new).await.unwrap();
+        }
+        for (id, api) in [("s", "one"), ("t", "two")] {
+            let new = subscription(id, api, ID);
+            subscriptions::create(&mut write, &new).await.unwrap();
+        }
+        let blocked = SubscriptionStatus::Blocked;
+        for (tenant, status) in [(OTHER, SubscriptionStatus::Unblocked), (TENANT, blocked)] {
+            let set = subscriptions::set_status(&mut write, tenant, "s", blocked).await;
+            set.unwrap();
+            let one = subscriptions::lock(&mut write, TENANT, "s").await.unwrap();
+            assert_eq!(one.status, status, "{tenant}");
+        }
+        let gold = policy("Gold", PolicyLevel::Subscription);
+        policies::create(&mut write, &gold).await.unwrap();
+        let level = PolicyLevel::Subscription;
+        for (tenant, level, names) in [
+            (TENANT, level, vec!["Gold"]),
+            (OTHER, level, vec![]),
+            (TENANT, PolicyLevel::Application, vec![]),
+        ] {
+            let found = policies::names(&mut write, tenant, level).await.unwrap();
+            assert_eq!(found, names, "{tenant} {level:?}");
+        }
+        for (target, known) in [("ann:idle", true), ("ann:Idle", true), ("bob:idle", false)] {
+            let denial = |tenant: &str| DenyPolicy {
+                id: "d".to_owned(),
+                tenant: tenant.to_owned(),
+                target: DenyTarget::Application(target.to_owned()),
+                active: true,
+            };
+            for (tenant, known) in [(TENANT, known), (OTHER, false)] {
+                let found = deny_policies::is_known(&mut write, &denial(tenant)).await;
+                assert_eq!(found.unwrap(), known, "{tenant} {target}");
+            }
+        }
+        write.commit().await.unwrap();
+        let mut read = database.read().await.unwrap();
+        for (tenant, id, count) in [
+            (TENANT, ID, Some(2)),
+            (TENANT, "idle", Some(0)),
+            (OTHER, ID, None),
+        ] {
+            let found = applications::find_counted(&mut read, tenant, id).await;
+            let found = found.unwrap().map(|found| found.subscriptions);
+            assert_eq!(found, count, "{tenant} {id}");
+        }
+        for (tenant, level, found) in [
+            (TENANT, level, Some(gold.clone())),
+            (OTHER, level, None),
+            (TENANT, PolicyLevel::Application, None),
+        ] {
+            let by_id = policies::find_by_id(&mut read, tenant, level, &gold.id).await;
+            assert_eq!(by_id.unwrap(), found, "{tenant} {level:?}");
+        }
     }
 }
