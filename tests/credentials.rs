@@ -85,7 +85,8 @@ async fn refused(address: &str, good: &str, numbers: impl Iterator<Item = usize>
     for n in numbers {
         let token = match n % 4 {
             0 => format!("{n:043x}"),
-            _ => altered(good, 1, "jti", n.into()),
+            // Long, so that tokens which are kept show.
+            _ => altered(good, 1, "jti", format!("{n:03000}").into()),
         };
         wire.send(format!(
             "GET /shop/1.0.0/items HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \
