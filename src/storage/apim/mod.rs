@@ -92,6 +92,11 @@ const SCHEMA: Schema = Schema {
             "client secrets",
             include_str!("../../../migrations/apim/0015_client_secrets.sql"),
         ),
+        (
+            16,
+            "deny policies of applications",
+            include_str!("../../../migrations/apim/0016_deny_policies_of_applications.sql"),
+        ),
     ],
 };
 
