@@ -25,32 +25,31 @@ fn call(node: &Node, operation: &Operation) -> Call {
     node.call(operation.method, &path_of(operation))
 }
 
-/// The five members that every refusal of a management API has.
+/// Whether these are the five members that every refusal of a management API has.
+pub fn is_error_body(body: &Value) -> bool {
+    let says = |member: &str| body[member].as_str().is_some_and(|text| !text.is_empty());
+    body["code"].is_u64()
+        && says("message")
+        && says("description")
+        && body["moreInfo"].is_string()
+        && body["error"].is_array()
+}
+
 #[track_caller]
 fn assert_error_body(operation: &Operation, answer: &Answer) {
     let place = format!("{} {}: {}", operation.method, operation.path, answer.text());
     let body: Value = serde_json::from_slice(&answer.body).expect(&place);
-    let (description, code) = (&body["description"], &body["code"]);
-    assert!(code.is_u64(), "{place}");
-    assert!(
-        body["message"]
-            .as_str()
-            .is_some_and(|text| !text.is_empty()),
-        "{place}"
-    );
-    assert!(
-        description.as_str().is_some_and(|text| !text.is_empty()),
-        "{place}"
-    );
-    assert!(
-        body["moreInfo"].is_string() && body["error"].is_array(),
-        "{place}"
-    );
+    assert!(is_error_body(&body), "{place}");
 }
 
-/// Operations with WSO2's error body: OAuth2 and SCIM have bodies of their own standards.
+/// Whether a path's refusals have WSO2's error body: OAuth2, SCIM and the registrations have
+/// bodies of their own standards.
+pub fn is_management(path: &str) -> bool {
+    path.starts_with("/api/am/") || path.starts_with("/admin/")
+}
+
 fn of_management(operation: &&&'static Operation) -> bool {
-    operation.path.starts_with("/api/am/") || operation.path.starts_with("/admin/")
+    is_management(operation.path)
 }
 
 #[tokio::test]
@@ -60,11 +59,7 @@ async fn every_guarded_operation_refuses_nobody_a_forged_token_and_a_token_witho
         .user_token("admin", &node.admin_password, "device_tests")
         .await;
     let list = operations();
-    assert!(
-        list.len() > 60,
-        "the list of operations is not complete: {}",
-        list.len()
-    );
+    assert_eq!(list.len(), 110, "an operation came or went");
     for operation in &list {
         let open = matches!(operation.access, Access::Own);
         if open {
@@ -95,8 +90,14 @@ async fn every_operation_with_a_json_body_refuses_what_is_not_json_too_large_or_
     let node = Node::start().await;
     let token = node.admin_token().await;
     let list = operations();
-    let with_json = list.iter().filter(of_management);
+    let with_json = list.iter();
     for operation in with_json.filter(|operation| operation.body == BodyKind::Json) {
+        let refused = |wanted: u16, answer: &Answer| {
+            assert_eq!(answer.status, wanted, "{operation:?}: {}", answer.text());
+            if is_management(operation.path) {
+                assert_error_body(operation, answer);
+            }
+        };
         let with = |kind: &str, body: Vec<u8>| {
             call(&node, operation)
                 .bearer(&token)
@@ -104,16 +105,13 @@ async fn every_operation_with_a_json_body_refuses_what_is_not_json_too_large_or_
                 .send()
         };
         let malformed = with("application/json", b"{\"a\":".to_vec()).await;
-        assert_eq!(malformed.status, 400, "{operation:?}: {}", malformed.text());
-        assert_error_body(operation, &malformed);
+        refused(400, &malformed);
         let other = with("text/plain", b"{}".to_vec()).await;
-        assert_eq!(other.status, 415, "{operation:?}: {}", other.text());
-        assert_error_body(operation, &other);
+        refused(415, &other);
         let deep = with("application/json", "[".repeat(100_000).into_bytes()).await;
-        assert_eq!(deep.status, 400, "{operation:?}: {}", deep.text());
+        refused(400, &deep);
         let large = with("application/json", vec![b' '; operation.json_limit + 1]).await;
-        assert_eq!(large.status, 413, "{operation:?}: {}", large.text());
-        assert_error_body(operation, &large);
+        refused(413, &large);
     }
 }
 
@@ -181,6 +179,44 @@ async fn every_read_or_delete_of_an_unknown_id_is_404_and_names_it() {
         let answer = call(&node, operation).bearer(&token).send().await;
         assert_eq!(answer.status, 404, "{operation:?}: {}", answer.text());
         assert_error_body(operation, &answer);
+    }
+}
+
+#[tokio::test]
+async fn a_list_refuses_the_parameter_that_it_cannot_go_by() {
+    let node = Node::start().await;
+    let token = node.admin_token().await;
+    let paged = [
+        "/api/am/publisher/v4/apis",
+        "/api/am/publisher/v4/subscriptions",
+        "/api/am/publisher/v4/throttling-policies/subscription",
+        "/api/am/devportal/v3/apis",
+        "/api/am/devportal/v3/search",
+        "/api/am/devportal/v3/applications",
+        "/api/am/devportal/v3/throttling-policies/application",
+    ];
+    let mut asked = Vec::new();
+    for path in paged {
+        for (parameter, value) in [("limit", "many"), ("offset", "-1"), ("offset", "1.5")] {
+            asked.push((path, parameter, value));
+        }
+    }
+    asked.extend([
+        ("/api/am/publisher/v4/apis", "sortBy", "planet"),
+        ("/api/am/publisher/v4/apis", "sortOrder", "sideways"),
+        ("/api/am/devportal/v3/applications", "sortBy", "planet"),
+        ("/api/am/devportal/v3/applications", "sortOrder", "sideways"),
+        ("/admin/usage", "from", "yesterday"),
+        ("/admin/usage", "to", "tomorrow"),
+    ]);
+    for (path, parameter, value) in asked {
+        let call = node.get(&format!("{path}?{parameter}={value}"));
+        let answer = call.bearer(&token).send().await;
+        let place = format!("{path}?{parameter}={value}: {}", answer.text());
+        assert_eq!(answer.status, 400, "{place}");
+        let body = answer.json();
+        assert!(is_error_body(&body), "{place}");
+        assert_eq!(body["error"][0]["code"], parameter, "{place}");
     }
 }
 

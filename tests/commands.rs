@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::support::eventually;
 use crate::support::node::Node;
+use crate::support::platform::PUBLISHER;
 
 fn headgate(node: &Node, words: &[&str], input: &str) -> Output {
     let mut child = node
@@ -39,21 +40,22 @@ async fn people_are_added_listed_and_deleted_from_the_command_line() {
     let again = headgate(&node, &add, "");
     assert_eq!(again.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&again.stderr).contains("409"));
-    let given = ["user", "add", "drew", "--password-stdin"];
+    let given = ["user", "add", "drew", "--password-stdin", "--roles", roles];
     let given = headgate(&node, &given, "open-sesame-1\n");
     assert!(given.status.success());
     assert!(!String::from_utf8_lossy(&given.stdout).contains("sesame"));
+    // The roles are what a token of theirs is good for.
+    let token = node.user_token("drew", "open-sesame-1", "apim:api_view");
+    let apis = node.get(&format!("{PUBLISHER}/apis")).bearer(&token.await);
+    apis.send().await.expect(200);
     assert!(
         headgate(&node, &["user", "delete", "casey"], "")
             .status
             .success()
     );
-    assert_eq!(
-        headgate(&node, &["user", "delete", "casey"], "")
-            .status
-            .code(),
-        Some(1)
-    );
+    let gone = headgate(&node, &["user", "delete", "casey"], "");
+    assert_eq!(gone.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&gone.stderr).contains("casey"));
     let people = json(&headgate(&node, &["user", "list", "--output", "json"], ""));
     let people = people.as_array().expect("a list").iter();
     let names: Vec<&str> = people

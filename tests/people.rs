@@ -303,35 +303,6 @@ fn user(node: &Node, arguments: &[&str], input: &str) -> Output {
     child.wait_with_output().expect("headgate ends")
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn people_are_added_listed_and_deleted_from_the_command_line() {
-    let node = Node::start().await;
-    let add = [
-        "add",
-        "dora",
-        "--roles",
-        "Internal/creator",
-        "--password-stdin",
-    ];
-    let added = user(&node, &add, PASSWORD);
-    let error = String::from_utf8_lossy(&added.stderr);
-    assert!(added.status.success(), "{error}");
-    let answer = asked(&node, "dora", "apim:api_create").await;
-    assert_eq!(granted(&answer), ["apim:api_create"]);
-    assert!(!user(&node, &add, PASSWORD).status.success());
-    let listed = user(&node, &["list"], "");
-    let listed: Value = serde_json::from_slice(&listed.stdout).expect("JSON");
-    let names: Vec<_> = listed.as_array().expect("a list").iter().collect();
-    assert!(
-        names.iter().any(|one| one["userName"] == "dora"),
-        "{listed}"
-    );
-    assert!(user(&node, &["delete", "dora"], "").status.success());
-    let gone = user(&node, &["delete", "dora"], "");
-    assert!(!gone.status.success());
-    assert!(String::from_utf8_lossy(&gone.stderr).contains("dora"));
-}
-
 #[tokio::test]
 async fn a_stranger_who_guesses_locks_himself_out_and_not_the_administrator() {
     let node = Node::start_with(Options {

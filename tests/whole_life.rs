@@ -2,30 +2,55 @@
 
 use serde_json::json;
 
-use crate::support::node::Node;
+use crate::support::node::{Node, Options};
 use crate::support::platform::{ADMIN, text};
+use crate::support::postgres;
 use crate::support::upstream::Upstream;
 
 #[tokio::test]
 async fn an_imported_published_and_subscribed_api_is_called_until_its_plan_refuses() {
-    let (node, upstream) = (Node::start().await, Upstream::start().await);
+    lives(&Node::start().await).await;
+}
+
+#[tokio::test]
+async fn the_same_life_is_led_with_everything_shared_in_postgresql() {
+    // Runs where a server is named; the same promises hold on SQLite above.
+    if let Some(server) = postgres::server() {
+        let toml = format!(
+            "[database.apim]\nurl = \"{}\"\n[database.shared]\nurl = \"{}\"\n",
+            postgres::fresh_database(&server, "life_apim"),
+            postgres::fresh_database(&server, "life_shared"),
+        );
+        let node = Node::start_with(Options {
+            toml,
+            ..Options::default()
+        })
+        .await;
+        assert!(!node.dir.join("data/apim.db").exists());
+        lives(&node).await;
+    }
+}
+
+/// From the document to the refusal. The plan's window is a day, so that none ends meanwhile.
+async fn lives(node: &Node) {
+    let upstream = Upstream::start().await;
     let token = node.admin_token().await;
     let plan = node
         .post(&format!("{ADMIN}/throttling/policies/application"))
         .bearer(&token)
         .json(&json!({
-            "policyName": "FivePerHour", "displayName": "five", "description": "five an hour",
+            "policyName": "FivePerDay", "displayName": "five", "description": "five a day",
             "defaultLimit": {
                 "type": "REQUESTCOUNTLIMIT",
-                "requestCount": {"timeUnit": "hour", "unitTime": 1, "requestCount": 5},
+                "requestCount": {"timeUnit": "days", "unitTime": 1, "requestCount": 5},
             },
         }))
         .send()
         .await
         .expect(201);
-    assert_eq!(text(&plan.json(), "policyName"), "FivePerHour");
+    assert_eq!(text(&plan.json(), "policyName"), "FivePerDay");
     let api = node.published(&token, "Shop", "/shop", &upstream.url).await;
-    let application = node.application(&token, "five", "FivePerHour", "JWT").await;
+    let application = node.application(&token, "five", "FivePerDay", "JWT").await;
     node.subscribe(&token, &api, &application, "Gold").await;
     let (key, secret) = node.keys(&token, &application, "PRODUCTION").await;
     let access = node.client_token(&key, &secret).await;
@@ -47,7 +72,7 @@ async fn an_imported_published_and_subscribed_api_is_called_until_its_plan_refus
         .expect(429);
     assert_eq!(text(&refused.json(), "code"), "900803");
     let wait: u64 = refused.header("retry-after").parse().expect("seconds");
-    assert!((1..=3_600).contains(&wait), "{wait}");
+    assert!((1..=86_400).contains(&wait), "{wait}");
     assert!(!refused.header("ratelimit").is_empty());
     assert!(!refused.header("ratelimit-policy").is_empty());
     assert_eq!(

@@ -1,7 +1,8 @@
-//! Bad input, row by row: each operation with a body has an entry that says which members it
-//! must refuse, and is shown to work when nothing is wrong.
+//! Bad input, row by row: each operation that takes a body or changes something has an entry that
+//! says which members or parameters it must refuse, and is shown to work when nothing is wrong.
 
 mod portal_rows;
+mod query_rows;
 mod rows;
 mod world;
 
@@ -11,23 +12,28 @@ use headgate_http::management::operations;
 use headgate_http::operation::BodyKind;
 use serde_json::{Value, json};
 
+use crate::bad_input::{is_error_body, is_management};
 use crate::support::http::{Answer, Call};
 use crate::support::node::Node;
-use rows::{Good, Row};
+use rows::{Fault, Good, Row};
 use world::World;
 
+/// An id that nothing has.
+const NOBODY: &str = "00000000-0000-4000-8000-000000000000";
+
 #[tokio::test]
-async fn every_operation_with_a_body_names_the_member_it_refuses() {
+async fn every_operation_that_takes_something_names_the_member_it_refuses() {
     let node = Node::start().await;
     let world = World::new(&node).await;
     let rows = rows::all(&world);
     let known: BTreeSet<(&str, &str)> = rows.iter().map(|row| (row.method, row.path)).collect();
     for operation in operations() {
         let entry = known.contains(&(operation.method, operation.path));
-        assert!(
-            entry || operation.body == BodyKind::Empty,
-            "no row for {operation:?}"
-        );
+        let reads = matches!(operation.method, "GET" | "DELETE");
+        // Whoever asks for their own claims may use POST; there is nothing to get wrong in it.
+        let takes_nothing = reads || operation.path == "/oauth2/userinfo";
+        let excused = takes_nothing && operation.body == BodyKind::Empty;
+        assert!(entry || excused, "no row for {operation:?}");
     }
     let mut wrong = Vec::new();
     for row in &rows {
@@ -47,16 +53,35 @@ async fn check(node: &Node, world: &World, row: &Row, wrong: &mut Vec<String>) {
     };
     for fault in &row.faults {
         let answer = call(node, world, row, &row.good.with(fault)).send().await;
-        let named = answer
-            .text()
-            .to_lowercase()
-            .contains(&fault.named().to_lowercase());
-        if answer.status != 400 || !named {
+        if answer.status != 400 || !names(row, fault, &answer) {
             tell(&format!("{fault:?}"), "400 naming the member", &answer);
         }
     }
+    if row.path.contains("Id}") {
+        let call = request(
+            node,
+            row,
+            |part| match part {
+                "{keyType}" => "PRODUCTION",
+                part if part.starts_with('{') => NOBODY,
+                part => part,
+            },
+            &row.good,
+        );
+        let answer = call.bearer(&world.token).send().await;
+        if answer.status != 404 || !is_error_body(&answer.json()) {
+            tell("an id that nothing has", "404", &answer);
+        }
+    }
+    if row.unknown != "" {
+        let nothing = row.good.with(&rows::wrong(row.unknown, json!(NOBODY)));
+        let answer = call(node, world, row, &nothing).send().await;
+        if answer.status != 404 || !is_error_body(&answer.json()) {
+            tell(row.unknown, "404", &answer);
+        }
+    }
     if row.owned {
-        let answer = request(node, world, row, &row.good)
+        let answer = known(node, world, row, &row.good)
             .bearer(&world.stranger)
             .send()
             .await;
@@ -83,20 +108,63 @@ async fn check(node: &Node, world: &World, row: &Row, wrong: &mut Vec<String>) {
     }
 }
 
+/// Whether a refusal says which member it is about: by its full path where the body is WSO2's,
+/// as a word of its own in others.
+fn names(row: &Row, fault: &Fault, answer: &Answer) -> bool {
+    let member = fault.member();
+    let last = member.last().copied().unwrap_or_default();
+    let word = |text: &str| {
+        let mut words = text.split(|letter: char| !(letter.is_alphanumeric() || letter == '_'));
+        // OAuth2's codes end with the parameter, as in `unsupported_grant_type`.
+        words.any(|word| word.eq_ignore_ascii_case(last) || word.ends_with(&format!("_{last}")))
+    };
+    if !is_management(row.path) {
+        return word(&answer.text());
+    }
+    let body = answer.json();
+    let items = body["error"].as_array().into_iter().flatten();
+    let mut codes = items.filter_map(|item| item["code"].as_str());
+    is_error_body(&body) && codes.any(|code| is_about(code, &member))
+}
+
+/// Whether `code`, such as `operations[0].verb`, is the member's path, lies below it, or is what
+/// the path is called in the part of a form that it lies in.
+fn is_about(code: &str, member: &[&str]) -> bool {
+    let parts = code.split(['.', '[', ']', '/']);
+    let parts = parts.filter(|part| !part.is_empty() && part.parse::<usize>().is_err());
+    let parts: Vec<_> = parts.collect();
+    parts.starts_with(member) || (!parts.is_empty() && member.ends_with(&parts))
+}
+
 /// The row's request by who may make it.
 fn call(node: &Node, world: &World, row: &Row, good: &Good) -> Call {
-    let call = request(node, world, row, good);
+    let call = known(node, world, row, good);
     match good {
         Good::Form(_) => call.basic(&world.key, &world.secret),
         _ => call.bearer(&world.token),
     }
 }
 
-fn request(node: &Node, world: &World, row: &Row, good: &Good) -> Call {
-    let parts = row.path.split('/').map(|part| world.id(row.level, part));
+/// The row's request to what the world holds.
+fn known(node: &Node, world: &World, row: &Row, good: &Good) -> Call {
+    request(node, row, |part| world.id(row.level, part), good)
+}
+
+fn request<'a>(node: &Node, row: &Row, id: impl Fn(&'static str) -> &'a str, good: &Good) -> Call {
+    let parts = row.path.split('/').map(id);
     let path = parts.collect::<Vec<_>>().join("/");
-    let call = node.call(row.method, &format!("{path}{}", row.query));
+    let call = |query: &str| node.call(row.method, &format!("{path}{query}"));
+    if let Good::Query(parameters) = good {
+        let parameters = parameters.as_object().expect("parameters").iter();
+        let pairs = parameters.map(|(name, value)| match value {
+            Value::String(text) => format!("{name}={text}"),
+            value => format!("{name}={value}"),
+        });
+        return call(&format!("?{}", pairs.collect::<Vec<_>>().join("&")));
+    }
+    let call = call(&row.query);
     match good {
+        Good::Query(_) => call,
         Good::Json(body) => call.json(body),
         Good::Form(members) => {
             let pairs: Vec<_> = members
@@ -125,6 +193,40 @@ fn request(node: &Node, world: &World, row: &Row, good: &Good) -> Call {
             call.multipart(&parts)
         }
     }
+}
+
+#[tokio::test]
+async fn what_is_another_owners_is_neither_read_nor_deleted() {
+    let node = Node::start().await;
+    let world = World::new(&node).await;
+    let mut walked = 0;
+    for operation in operations() {
+        let owned = operation.path.contains("{applicationId}")
+            || operation.path.contains("{subscriptionId}");
+        if !owned || !matches!(operation.method, "GET" | "DELETE") {
+            continue;
+        }
+        walked += 1;
+        let parts = operation.path.split('/').map(|part| world.id("", part));
+        let path = parts.collect::<Vec<_>>().join("/");
+        let call = node.call(operation.method, &path).bearer(&world.stranger);
+        let answer = call.send().await;
+        assert_eq!(answer.status, 404, "{operation:?}: {}", answer.text());
+        assert!(is_error_body(&answer.json()), "{operation:?}");
+    }
+    assert!(walked > 4, "{walked}");
+    let mine = format!("/api/am/devportal/v3/applications/{}", world.application);
+    let mine = node.get(&mine).bearer(&world.token).send().await;
+    mine.expect(200);
+}
+
+#[test]
+fn a_member_is_named_by_its_whole_path_and_by_no_part_of_a_word() {
+    assert!(is_about("operations[0].verb", &["operations"]));
+    assert!(is_about("context", &["additionalProperties", "context"]));
+    assert!(!is_about("policyName", &["name"]));
+    assert!(!is_about("name", &["defaultLimit", "type"]));
+    assert!(!is_about("", &["name"]));
 }
 
 #[test]

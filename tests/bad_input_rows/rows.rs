@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::portal_rows;
 use super::world::{World, policy};
+use super::{portal_rows, query_rows};
 use crate::support::platform::openapi;
 
 /// One operation.
@@ -13,6 +13,8 @@ pub(super) struct Row {
     /// Picks ids where a parameter alone does not say which.
     pub(super) level: &'static str,
     pub(super) query: String,
+    /// The parameter that names an object; one of an unknown object is answered with 404.
+    pub(super) unknown: &'static str,
     pub(super) good: Good,
     /// The status of the good body.
     pub(super) status: u16,
@@ -32,6 +34,8 @@ pub(super) enum Good {
     Form(Value),
     /// Parts by name.
     Multipart(Value),
+    /// No body: parameters of the query.
+    Query(Value),
 }
 
 /// One change to a good body.
@@ -86,6 +90,7 @@ impl Good {
             Self::Json(value) => Self::Json(changed(value)),
             Self::Form(value) => Self::Form(changed(value)),
             Self::Multipart(value) => Self::Multipart(changed(value)),
+            Self::Query(value) => Self::Query(changed(value)),
         }
     }
 }
@@ -107,23 +112,25 @@ impl Fault {
         }
     }
 
-    /// The member that the refusal must name.
-    pub(super) fn named(&self) -> &str {
-        let mut parts = self.pointer.rsplit('/');
-        let part = parts.find(|part| part.parse::<usize>().is_err());
-        part.unwrap_or_default()
+    /// The path of the member that the refusal must name, without the places in lists.
+    pub(super) fn member(&self) -> Vec<&str> {
+        let parts = self.pointer.split('/').skip(1);
+        parts
+            .filter(|part| part.parse::<usize>().is_err())
+            .collect()
     }
 }
 
 // === impl Row ===
 
 impl Row {
-    fn new(method: &'static str, path: &'static str, good: Good, status: u16) -> Self {
+    pub(super) fn new(method: &'static str, path: &'static str, good: Good, status: u16) -> Self {
         Self {
             method,
             path,
             level: "",
             query: String::new(),
+            unknown: "",
             good,
             status,
             faults: Vec::new(),
@@ -144,6 +151,11 @@ impl Row {
 
     pub(super) const fn level(mut self, level: &'static str) -> Self {
         self.level = level;
+        self
+    }
+
+    pub(super) const fn unknown(mut self, parameter: &'static str) -> Self {
+        self.unknown = parameter;
         self
     }
 
@@ -177,6 +189,7 @@ pub(super) fn all(world: &World) -> Vec<Row> {
     rows.extend(portal_rows::applications(world));
     rows.extend(portal_rows::keys(world));
     rows.extend(portal_rows::api_keys(world));
+    rows.extend(query_rows::all(world));
     rows
 }
 

@@ -18,7 +18,7 @@ pub(super) struct World {
     pub(super) idle: String,
     /// One with a subscription and keys.
     pub(super) application: String,
-    subscription: String,
+    pub(super) subscription: String,
     pub(super) key: String,
     pub(super) secret: String,
     mapping: String,

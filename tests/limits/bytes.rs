@@ -100,14 +100,16 @@ async fn an_open_stream_is_never_cut_and_what_it_overran_is_paid_by_the_next_win
 
 /// A debt of 45 KB by a limit of 10 KB a second: four windows pay ten each, the fifth the rest.
 async fn paid_after_four(shop: &Shop, access: &str, began: u64) {
+    let owed = second();
     eventually(20, "the debt is paid", || async {
         let answer = shop.get(access).send().await;
         assert!([200, 429].contains(&answer.status.as_u16()), "{answer:?}");
         (answer.status == 200).then_some(())
     })
     .await;
-    let windows = second() - began;
-    assert!(windows >= 4, "let in after {windows} windows");
+    let (now, most) = (second(), 6);
+    assert!(now - began >= 4, "let in after {} windows", now - began);
+    assert!(now - owed <= most, "refused for {} windows", now - owed);
 }
 
 #[tokio::test]

@@ -51,6 +51,17 @@ impl Node {
         Self::ready(dir, owned, child).await
     }
 
+    /// A start in an existing directory that does not come to its end; gives how it ended.
+    pub async fn ends(options: &Options) -> std::process::ExitStatus {
+        let dir = options.dir.as_deref().expect("a directory");
+        let mut child = launch(dir, options);
+        let ended = eventually(30, "the start ends", || {
+            let ended = child.try_wait().expect("wait");
+            async move { ended }
+        });
+        ended.await
+    }
+
     async fn ready(dir: PathBuf, owned: Option<tempfile::TempDir>, mut child: Child) -> Self {
         let data = dir.join("data");
         let ports: Value = eventually(30, "the node is ready", || {

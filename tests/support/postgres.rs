@@ -2,9 +2,12 @@
 
 use std::process::Command;
 
-/// The server, where one is named.
+/// The server, where one is named; where everything is to be tested, one must be.
 pub fn server() -> Option<String> {
-    std::env::var("HEADGATE_TEST_POSTGRES").ok()
+    let server = std::env::var("HEADGATE_TEST_POSTGRES").ok();
+    let needed = std::env::var("HEADGATE_TEST_POSTGRES_NEEDED").is_ok();
+    assert!(server.is_some() || !needed, "no PostgreSQL is named");
+    server
 }
 
 /// A database that no other test has; gives its URL.

@@ -11,6 +11,8 @@ use crate::workspace::Workspace;
 
 /// Set to `1`, handles encode and decode each ask as if it crossed nodes.
 const ENCODE_ASKS: &str = "HEADGATE_ENCODE_ASKS";
+/// Set, a test that finds no PostgreSQL fails instead of leaving its half of the work out.
+const NEEDED: &str = "HEADGATE_TEST_POSTGRES_NEEDED";
 /// Crates without an actor.
 const WITHOUT_ASKS: [&str; 3] = ["headgate-domain", "headgate-storage", "xtask"];
 
@@ -50,7 +52,7 @@ fn tests(
 }
 
 fn first_pass(mut cargo: Command, args: &[String]) -> Command {
-    cargo.arg("test");
+    cargo.arg("test").env(NEEDED, "1");
     if !names_packages(args) {
         cargo.arg("--workspace");
     }
@@ -61,7 +63,8 @@ fn first_pass(mut cargo: Command, args: &[String]) -> Command {
 fn second_pass(mut cargo: Command) -> Command {
     cargo
         .args(["test", "--workspace", "--locked"])
-        .env(ENCODE_ASKS, "1");
+        .env(ENCODE_ASKS, "1")
+        .env(NEEDED, "1");
     for package in WITHOUT_ASKS {
         cargo.args(["--exclude", package]);
     }
@@ -96,6 +99,19 @@ mod tests {
             format!("cargo test --workspace --locked {excluded}")
         );
         assert!(second.get_envs().any(|(name, value)| name == ENCODE_ASKS && value.is_some_and(|value| value == "1")));
+    }
+
+    #[test]
+    fn no_pass_leaves_postgresql_out_silently() {
+        for pass in [
+            first_pass(Command::new("cargo"), &[]),
+            second_pass(Command::new("cargo")),
+        ] {
+            assert!(
+                pass.get_envs()
+                    .any(|(name, value)| name == NEEDED && value.is_some())
+            );
+        }
     }
 
     #[test]

@@ -66,7 +66,7 @@ async fn import(
     request: Request,
 ) -> Result<Response, ApiError> {
     let mut form = Form::read(request).await?;
-    let bytes = form.definition()?;
+    let bytes = form.definition(["file", "inlineAPIDefinition"])?;
     let publisher = publisher(&services)?;
     let (definition, bytes) = publisher.read_definition(&caller.tenant, bytes).await?;
     let fields = form.properties.take();
@@ -109,7 +109,9 @@ async fn validate(
     request: Request,
 ) -> Result<Response, ApiError> {
     let content = query_flag("returnContent", asked.return_content.as_deref())?;
-    let bytes = Form::read(request).await?.definition()?;
+    let bytes = Form::read(request)
+        .await?
+        .definition(["file", "inlineAPIDefinition"])?;
     let text = content.then(|| String::from_utf8_lossy(&bytes).into_owned());
     let report = publisher(&services)?.validate_definition(&caller.tenant, bytes);
     let report = report.await?;
@@ -136,7 +138,9 @@ async fn put(
     request: Request,
 ) -> Result<Response, ApiError> {
     let edition = edition(&caller, &id, &headers)?;
-    let bytes = Form::read(request).await?.definition()?;
+    let bytes = Form::read(request)
+        .await?
+        .definition(["apiDefinition", "file"])?;
     let publisher = publisher(&services)?;
     publisher.row(&caller.tenant, &id).await?;
     let (definition, bytes) = publisher.read_definition(&caller.tenant, bytes).await?;

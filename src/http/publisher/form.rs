@@ -64,11 +64,13 @@ impl Form {
         Ok(form)
     }
 
-    /// The definition, which must be there.
-    pub(super) fn definition(&mut self) -> Result<Vec<u8>, ApiError> {
+    /// The definition, which must be there; `parts` are what the contract calls it, first the one
+    /// that is told when it is missing.
+    pub(super) fn definition(&mut self, parts: [&str; 2]) -> Result<Vec<u8>, ApiError> {
         let definition = self.definition.take();
         definition.ok_or_else(|| {
-            ApiError::bad_field("file", "send a definition as file or inlineAPIDefinition")
+            let problem = format!("send a definition as {}", parts.join(" or "));
+            ApiError::bad_field(parts[0], problem)
         })
     }
 }

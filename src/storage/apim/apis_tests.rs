@@ -15,7 +15,7 @@ const TENANT: &str = "carbon.super";
 async fn databases(directory: &std::path::Path) -> Vec<Database> {
     let file = format!("sqlite:{}", directory.join("apim.db").display());
     let mut databases = vec![super::open(&file).await.unwrap()];
-    if let Ok(server) = std::env::var("HEADGATE_TEST_POSTGRES") {
+    if let Some(server) = crate::conformance::server() {
         sqlx::any::install_default_drivers();
         let name = format!("apis_{}", uuid::Uuid::new_v4().simple());
         let pool = sqlx::AnyPool::connect(&server).await.unwrap();

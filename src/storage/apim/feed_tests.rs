@@ -24,7 +24,7 @@ async fn databases(directory: &std::path::Path) -> Vec<(Database, Database)> {
     let apim = super::open(&file("apim.db")).await.unwrap();
     let shared = crate::shared::open(&file("shared.db")).await.unwrap();
     let mut databases = vec![(apim, shared)];
-    if let Ok(server) = std::env::var("HEADGATE_TEST_POSTGRES") {
+    if let Some(server) = crate::conformance::server() {
         sqlx::any::install_default_drivers();
         let pool = sqlx::AnyPool::connect(&server).await.unwrap();
         let base = server.rsplit_once('/').unwrap().0;

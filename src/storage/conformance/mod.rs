@@ -3,6 +3,7 @@
 //!
 //! Every store function is tested through [`everywhere`], so that one text of SQL stays one.
 
+mod blobs;
 mod credentials;
 mod people;
 mod rules;
@@ -25,13 +26,21 @@ pub(crate) struct Fresh {
     pub(crate) shared: Database,
 }
 
+/// The PostgreSQL server, where one is named; where everything is to be tested, one must be.
+pub(crate) fn server() -> Option<String> {
+    let server = std::env::var("HEADGATE_TEST_POSTGRES").ok();
+    let needed = std::env::var("HEADGATE_TEST_POSTGRES_NEEDED").is_ok();
+    assert!(server.is_some() || !needed, "no PostgreSQL is named");
+    server
+}
+
 /// Runs a test over fresh databases of each backend there is; they are gone afterwards, also when
 /// the test fails.
 pub(crate) async fn everywhere(test: impl AsyncFn(Fresh)) {
     let dir = tempfile::tempdir().unwrap();
     let file = |name: &str| format!("sqlite:{}", dir.path().join(name).display());
     test(Fresh::open(&file("apim.db"), &file("shared.db")).await).await;
-    let Ok(server) = std::env::var("HEADGATE_TEST_POSTGRES") else {
+    let Some(server) = server() else {
         return;
     };
     sqlx::any::install_default_drivers();

@@ -1,0 +1,29 @@
+//! Blobs, on each backend.
+
+use super::{TENANT, everywhere};
+use crate::shared::blobs::{self, Blob};
+
+#[tokio::test]
+async fn old_blobs_are_listed_in_pieces_that_leave_none_out() {
+    everywhere(async |fresh| {
+        let mut write = fresh.shared.write("test.blobs").await.unwrap();
+        for (id, created_at_ms) in [("a", 1), ("b", 9), ("c", 2), ("d", 10), ("e", 3)] {
+            let blob = Blob {
+                id: id.to_owned(),
+                tenant: TENANT.to_owned(),
+                kind: "document".to_owned(),
+                media_type: "application/json".to_owned(),
+                bytes: vec![0, 255],
+                created_at_ms,
+            };
+            blobs::create(&mut write, &blob).await.unwrap();
+        }
+        write.commit().await.unwrap();
+        let mut read = fresh.shared.read().await.unwrap();
+        for (cursor, piece) in [("", vec!["a", "b"]), ("b", vec!["c", "e"]), ("e", vec![])] {
+            let found = blobs::list_before(&mut read, 10, cursor, 2).await;
+            assert_eq!(found.unwrap(), piece, "after {cursor:?}");
+        }
+    })
+    .await;
+}

@@ -1,0 +1,210 @@
+//! A component whose actors end under load comes back by itself; its neighbours notice nothing.
+
+mod load;
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::support::eventually;
+use crate::support::node::Node;
+use crate::support::platform::{ADMIN, text};
+use crate::support::upstream::Upstream;
+use load::{Load, World, policy};
+
+/// Calls of each kind that the killing goes on for, at least.
+const CALLS: usize = 20;
+/// What the half-used plan lets through in a day, and how much of it is used at first.
+const PLAN: u32 = 40;
+const USED: u32 = 10;
+
+async fn actors(node: &Node) -> Vec<Value> {
+    let answer = node
+        .get("/admin/actors")
+        .bearer(&node.operator())
+        .send()
+        .await
+        .expect(200);
+    answer.json()["list"].as_array().expect("a list").clone()
+}
+
+fn restarts(actors: &[Value], name: &str) -> u64 {
+    let found = actors.iter().find(|actor| actor["name"] == name);
+    found.expect(name)["restarts"].as_u64().expect("a number")
+}
+
+/// Whether an actor is the component itself or one of its actors.
+fn is_of(component: &str, actor: &str) -> bool {
+    let rest = actor.strip_prefix(component);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Kills every actor of a component once and waits until all run again; no other one restarts.
+/// Gives how many were killed.
+async fn kill_all(node: &Node, component: &str) -> usize {
+    let before = actors(node).await;
+    let mine: Vec<&str> = before
+        .iter()
+        .filter(|actor| actor["kind"] != "supervisor")
+        .filter_map(|actor| actor["name"].as_str())
+        .filter(|name| is_of(component, name))
+        .collect();
+    assert!(!mine.is_empty(), "{component} has no actors");
+    for name in &mine {
+        let restart = node.post(&format!("/admin/actors/restart?name={name}"));
+        restart.bearer(&node.operator()).send().await.expect(200);
+        // Spread over a while, so that calls meet every one of the restarts.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    eventually(20, "every killed actor runs again", || async {
+        let now = actors(node).await;
+        let back = mine
+            .iter()
+            .all(|name| restarts(&now, name) > restarts(&before, name));
+        back.then_some(())
+    })
+    .await;
+    let now = actors(node).await;
+    for other in now.iter().filter_map(|actor| actor["name"].as_str()) {
+        if !is_of(component, other) {
+            assert_eq!(restarts(&now, other), restarts(&before, other), "{other}");
+        }
+    }
+    eventually(10, "the node is ready again", || async {
+        let answer = node.get("/readyz").send().await;
+        answer.status.is_success().then_some(())
+    })
+    .await;
+    mine.len()
+}
+
+/// A node with everything that the load asks for.
+async fn world(upstream: &Upstream) -> World {
+    let node = Node::start().await;
+    let token = node.admin_token().await;
+    let api = node.published(&token, "Shop", "/shop", &upstream.url).await;
+    let plans = format!("{ADMIN}/throttling/policies/application");
+    let mut ids = Vec::new();
+    for calls in [1_000_000, PLAN] {
+        let made = node.post(&plans).bearer(&token).json(&policy(calls));
+        let made = made.send().await.expect(201).json();
+        ids.push(text(&made, "policyId").to_owned());
+    }
+    let signed = node.subscribed(&token, &api, "signed", "JWT").await;
+    let opaque = node.subscribed(&token, &api, "opaque", "OAUTH").await;
+    World {
+        policy: ids.swap_remove(0),
+        node,
+        token,
+        api,
+        signed,
+        opaque,
+    }
+}
+
+/// A subscriber of the half-used plan.
+async fn half_used(world: &World) -> String {
+    let (node, token) = (&world.node, &world.token);
+    let name = format!("Plan{PLAN}");
+    let few = node.application(token, "few", &name, "JWT").await;
+    node.subscribe(token, &world.api, &few, "Unlimited").await;
+    let (key, secret) = node.keys(token, &few, "PRODUCTION").await;
+    let access = node.client_token(&key, &secret).await;
+    for _ in 0..USED {
+        world.items(&access).send().await.expect(200);
+    }
+    access
+}
+
+/// Calls until the plan refuses; gives how many calls it let through.
+async fn drain(world: &World, access: &str) -> u32 {
+    let mut passed = 0;
+    loop {
+        let answer = world.items(access).send().await;
+        match answer.status.as_u16() {
+            200 => passed += 1,
+            429 => return passed,
+            other => panic!("{other}: {}", answer.text()),
+        }
+    }
+}
+
+/// Kills a component's actors over and over while every kind of call goes on. `waits` are the
+/// kinds whose calls may wait for one of these actors: each that ends may cost each of them one
+/// call, told as 503. No other call fails.
+async fn survives(component: &str, waits: &[&str]) {
+    let upstream = Upstream::start().await;
+    let world = world(&upstream).await;
+    let few = half_used(&world).await;
+    let load = Load::default();
+    let killing = async {
+        let mut killed = 0;
+        while load.least() < CALLS {
+            killed += kill_all(&world.node, component).await;
+        }
+        load.stop();
+        killed
+    };
+    let (told, killed) = tokio::join!(load.run(&world), killing);
+    for (name, kind) in load.kinds() {
+        let failed = kind.failed();
+        let most = if waits.contains(&name) { killed } else { 0 };
+        let place = format!("{name}: {} of {}: {failed:?}", failed.len(), kind.all());
+        assert!(failed.len() <= most, "{killed} killed, {place}");
+        assert!(failed.iter().all(|one| one.starts_with("503 ")), "{place}");
+    }
+    for (path, description) in told {
+        let got = world.node.get(&path).bearer(&world.token).send().await;
+        match description {
+            Some(told) => assert_eq!(got.expect(200).json()["description"], told, "{path}"),
+            None => drop(got.expect(404)),
+        }
+    }
+    let passed = USED + drain(&world, &few).await;
+    if component == "gateway" {
+        // What the leases of the gateway that ended held is spent.
+        assert!((USED..=PLAN).contains(&passed), "{passed}");
+    } else {
+        assert_eq!(passed, PLAN, "the half-used plan was kept");
+    }
+    let called = load.warm.all() + load.fresh.all() + passed as usize + 1;
+    counted(&world, called).await;
+}
+
+/// Every call is counted, and none twice.
+async fn counted(world: &World, called: usize) {
+    eventually(20, "every call is counted", || async {
+        let get = world.node.get("/admin/usage");
+        let usage = get.bearer(&world.node.operator()).send().await;
+        let usage = usage.expect(200).json();
+        let rows = usage["list"].as_array().expect("a list").iter();
+        let calls: u64 = rows.filter_map(|row| row["calls"].as_u64()).sum();
+        assert_eq!(usage["unknownCalls"], 0);
+        assert!(calls <= called as u64, "{calls} counted of {called}");
+        (calls == called as u64).then_some(())
+    })
+    .await;
+}
+
+macro_rules! component_survives {
+    ($($test:ident: $component:literal, $waits:expr;)*) => {$(
+        #[tokio::test]
+        async fn $test() {
+            survives($component, &$waits).await;
+        }
+    )*};
+}
+
+component_survives! {
+    killed_publisher_actors_come_back_and_cost_only_what_waits_for_them: "publisher", ["publisher"];
+    killed_devportal_actors_come_back_and_cost_only_what_waits_for_them: "devportal", ["portal"];
+    killed_admin_actors_come_back_and_cost_only_what_waits_for_them: "admin", ["admin"];
+    // Whoever manages shows a token that a key manager looks at.
+    killed_key_manager_actors_come_back_and_cost_only_what_waits_for_them:
+        "key-manager", ["token", "fresh", "publisher", "portal", "admin"];
+    killed_gateway_actors_come_back_and_cost_only_what_waits_for_them: "gateway", ["fresh"];
+    killed_traffic_manager_actors_come_back_and_fail_no_call: "traffic-manager", [];
+    killed_change_feed_actors_come_back_and_fail_no_call: "change-feed", [];
+    killed_usage_actors_come_back_and_fail_no_call: "usage", [];
+    killed_usage_intake_comes_back_and_fails_no_call: "usage-intake", [];
+}
