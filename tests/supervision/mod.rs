@@ -2,6 +2,8 @@
 
 mod load;
 
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -207,4 +209,36 @@ component_survives! {
     killed_change_feed_actors_come_back_and_fail_no_call: "change-feed", [];
     killed_usage_actors_come_back_and_fail_no_call: "usage", [];
     killed_usage_intake_comes_back_and_fails_no_call: "usage-intake", [];
+}
+
+/// The names in the map's table of actors, `N` counted out.
+fn names_in_the_map() -> BTreeSet<String> {
+    let map = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/ARCHITECTURE.md");
+    let map = std::fs::read_to_string(map).expect("the map");
+    let rows = map
+        .lines()
+        .skip_while(|line| !line.starts_with("| actor |"));
+    let rows = rows.skip(2).take_while(|line| line.starts_with('|'));
+    let mut names = BTreeSet::new();
+    for row in rows {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let name = cells[1].trim_matches('`');
+        let many: usize = cells[3].parse().expect("how many");
+        match name.strip_suffix("/N") {
+            Some(pool) => names.extend((0..many).map(|n| format!("{pool}/{n}"))),
+            None => assert!(names.insert(name.to_owned()), "{name} twice"),
+        }
+    }
+    names
+}
+
+#[tokio::test]
+async fn the_map_names_every_actor_that_runs_and_no_other() {
+    let node = Node::start().await;
+    let running = actors(&node).await.into_iter();
+    let running = running.filter(|actor| actor["kind"] != "supervisor");
+    let running: BTreeSet<_> = running
+        .map(|actor| text(&actor, "name").to_owned())
+        .collect();
+    assert_eq!(running, names_in_the_map());
 }
