@@ -164,6 +164,27 @@ async fn verbose(format: &str) -> (Shop, Upstream) {
     (shop, upstream)
 }
 
+/// Six calls with what a terminal would obey. The first of `odd` is no field's value and ends the
+/// call; the second one is, and goes through.
+async fn odd_calls(shop: &Shop, access: &str, escape: &str) {
+    for odd in [escape, "\u{9b}31mforged"] {
+        for path in [
+            "/items?apikey=sesame-key".to_owned(),
+            format!("/items/{}?q={odd}", "%0d%0a%1b"),
+            "/items?q=%0d%0aforged%20line".to_owned(),
+        ] {
+            let mut wire = Wire::open(&shop.address()).await;
+            wire.send(format!(
+                "GET /shop/1.0.0{path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \
+                 {access}\r\nUser-Agent: {odd}\r\nX-Request-ID: {odd}\r\nConnection: \
+                 close\r\n\r\n"
+            ))
+            .await;
+            wire.closed().await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn no_log_line_is_forged_and_none_holds_a_credential() {
     for format in ["json", "text"] {
@@ -173,24 +194,8 @@ async fn no_log_line_is_forged_and_none_holds_a_credential() {
             .subscribed(&shop.token, &shop.api, "two", "OAUTH")
             .await;
         let escape = "\u{1b}[31mforged\u{9b}31m";
-        // The first is no field's value and ends the call; the second one is, and goes through.
-        for odd in [escape, "\u{9b}31mforged"] {
-            for path in [
-                "/items?apikey=sesame-key".to_owned(),
-                format!("/items/{}?q={odd}", "%0d%0a%1b"),
-                "/items?q=%0d%0aforged%20line".to_owned(),
-            ] {
-                for access in [&shop.subscribed.access, &opaque.access] {
-                    let mut wire = Wire::open(&shop.address()).await;
-                    wire.send(format!(
-                        "GET /shop/1.0.0{path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: \
-                         Bearer {access}\r\nUser-Agent: {odd}\r\nX-Request-ID: \
-                         {odd}\r\nConnection: close\r\n\r\n"
-                    ))
-                    .await;
-                    wire.closed().await;
-                }
-            }
+        for access in [&shop.subscribed.access, &opaque.access] {
+            odd_calls(&shop, access, escape).await;
         }
         assert!(upstream.count() >= 4, "calls went through");
         let name = format!("root\r\nforged line {escape}");

@@ -57,27 +57,10 @@ async fn check(node: &Node, world: &World, row: &Row, wrong: &mut Vec<String>) {
             tell(&format!("{fault:?}"), "400 naming the member", &answer);
         }
     }
-    if row.path.contains("Id}") {
-        let call = request(
-            node,
-            row,
-            |part| match part {
-                "{keyType}" => "PRODUCTION",
-                part if part.starts_with('{') => NOBODY,
-                part => part,
-            },
-            &row.good,
-        );
-        let answer = call.bearer(&world.token).send().await;
+    for (what, call) in to_nothing(node, world, row) {
+        let answer = call.send().await;
         if answer.status != 404 || !is_error_body(&answer.json()) {
-            tell("an id that nothing has", "404", &answer);
-        }
-    }
-    if row.unknown != "" {
-        let nothing = row.good.with(&rows::wrong(row.unknown, json!(NOBODY)));
-        let answer = call(node, world, row, &nothing).send().await;
-        if answer.status != 404 || !is_error_body(&answer.json()) {
-            tell(row.unknown, "404", &answer);
+            tell(what, "404", &answer);
         }
     }
     if row.owned {
@@ -106,6 +89,26 @@ async fn check(node: &Node, world: &World, row: &Row, wrong: &mut Vec<String>) {
             tell("the same once more", "409", &answer);
         }
     }
+}
+
+/// The row's good request, to ids that nothing has.
+fn to_nothing(node: &Node, world: &World, row: &Row) -> Vec<(&'static str, Call)> {
+    let mut calls = Vec::new();
+    if row.path.contains("Id}") {
+        let nothing = |part| match part {
+            "{keyType}" => "PRODUCTION",
+            part if part.starts_with('{') => NOBODY,
+            part => part,
+        };
+        let call = request(node, row, nothing, &row.good).bearer(&world.token);
+        calls.push(("a path's id that nothing has", call));
+    }
+    if !row.unknown.is_empty() {
+        let nothing = row.good.with(&rows::wrong(row.unknown, json!(NOBODY)));
+        let call = call(node, world, row, &nothing);
+        calls.push(("a parameter's id that nothing has", call));
+    }
+    calls
 }
 
 /// Whether a refusal says which member it is about: by its full path where the body is WSO2's,

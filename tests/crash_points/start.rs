@@ -1,6 +1,9 @@
 //! A first start that ends at any statement of what it writes is made up for by the next one.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
 
 use crate::support::node::{Node, Options};
 use crate::support::platform::{ADMIN, PUBLISHER};
@@ -54,7 +57,7 @@ async fn offers(node: &Node) -> BTreeSet<String> {
     offered
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_first_start_that_ends_at_any_statement_is_made_up_for_by_the_next() {
     let dir = tempfile::tempdir().expect("a directory");
     let list = dir.path().join("points");
@@ -72,15 +75,30 @@ async fn a_first_start_that_ends_at_any_statement_is_made_up_for_by_the_next() {
         .collect();
     let writes: BTreeSet<_> = points.iter().map(|point| super::write_of(point)).collect();
     assert!(writes.iter().eq(WRITES.iter()), "{writes:?}");
+    let (mut ends, whole) = (JoinSet::new(), Arc::new(whole));
     for point in points {
-        let dir = tempfile::tempdir().expect("a directory");
-        let ended = Node::ends(&options(dir.path(), "HEADGATE_CRASH_AT", point)).await;
-        assert_eq!(ended.code(), None, "{point}: {ended}");
-        let node = Node::start_with(Options {
-            dir: Some(dir.path().to_owned()),
-            ..Options::default()
-        })
-        .await;
-        assert_eq!(offers(&node).await, whole, "after {point}");
+        if ends.len() == super::AT_ONCE {
+            ends.join_next().await.expect("one of them").expect(WHOLE);
+        }
+        ends.spawn(ended_at(point.to_owned(), Arc::clone(&whole)));
     }
+    while let Some(done) = ends.join_next().await {
+        done.expect(WHOLE);
+    }
+}
+
+/// What every start must come to.
+const WHOLE: &str = "a node that offers everything";
+
+/// Ends a first start at `point`, and starts once more.
+async fn ended_at(point: String, whole: Arc<BTreeSet<String>>) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let ended = Node::ends(&options(dir.path(), "HEADGATE_CRASH_AT", &point)).await;
+    assert_eq!(ended.code(), None, "{point}: {ended}");
+    let node = Node::start_with(Options {
+        dir: Some(dir.path().to_owned()),
+        ..Options::default()
+    })
+    .await;
+    assert_eq!(offers(&node).await, *whole, "after {point}");
 }

@@ -425,11 +425,12 @@ async fn a_status_a_count_and_a_name_are_their_tenants() {
                 id: "d".to_owned(),
                 tenant: tenant.to_owned(),
                 target: DenyTarget::Application(target.to_owned()),
+                application_id: None,
                 active: true,
             };
             for (tenant, known) in [(TENANT, known), (OTHER, false)] {
-                let found = deny_policies::is_known(&mut write, &denial(tenant)).await;
-                assert_eq!(found.unwrap(), known, "{tenant} {target}");
+                let found = deny_policies::resolve(&mut write, denial(tenant)).await;
+                assert_eq!(found.unwrap().is_some(), known, "{tenant} {target}");
             }
         }
         write.commit().await.unwrap();
