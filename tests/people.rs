@@ -1,7 +1,5 @@
 //! People: made, seen and removed by administrators or by themselves, and what their roles open.
 
-use std::process::{Command, Output, Stdio};
-
 use serde_json::{Value, json};
 
 use crate::support::node::{Node, Options};
@@ -281,26 +279,6 @@ async fn the_last_administrator_cannot_be_removed() {
     let delete = node.delete(&format!("/scim2/Users/{id}")).bearer(&token);
     delete.send().await.expect(400);
     assert!(!node.admin_token().await.is_empty());
-}
-
-/// `headgate user …` of the node's own data directory, with this on its standard input.
-fn user(node: &Node, arguments: &[&str], input: &str) -> Output {
-    use std::io::Write as _;
-    let mut child = Command::new(env!("CARGO_BIN_EXE_headgate"))
-        .arg("user")
-        .args(arguments)
-        .args(["--output", "json", "--data-dir"])
-        .arg(node.dir.join("data"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("headgate runs");
-    let mut pipe = child.stdin.take().expect("a pipe");
-    // A command that reads nothing may have closed it.
-    let _ = pipe.write_all(input.as_bytes());
-    drop(pipe);
-    child.wait_with_output().expect("headgate ends")
 }
 
 #[tokio::test]
