@@ -83,19 +83,19 @@ const SCHEMA: Schema = Schema {
             include_str!("../../../migrations/apim/0010_default_version.sql"),
         ),
         (
-            12,
+            11,
             "publisher",
-            include_str!("../../../migrations/apim/0012_publisher.sql"),
+            include_str!("../../../migrations/apim/0011_publisher.sql"),
         ),
         (
-            15,
+            12,
             "client secrets",
-            include_str!("../../../migrations/apim/0015_client_secrets.sql"),
+            include_str!("../../../migrations/apim/0012_client_secrets.sql"),
         ),
         (
-            16,
+            13,
             "deny policies of applications",
-            include_str!("../../../migrations/apim/0016_deny_policies_of_applications.sql"),
+            include_str!("../../../migrations/apim/0013_deny_policies_of_applications.sql"),
         ),
     ],
 };
