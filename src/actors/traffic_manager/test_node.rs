@@ -69,8 +69,14 @@ impl Node {
             time_unit,
         });
         let mut write = self.apim.write("test.policy").await.unwrap();
-        let seeded = [policy.clone()];
-        apim::policies::seed(&mut write, &seeded).await.unwrap();
+        let known = apim::policies::lock(&mut write, "t", policy.level, name).await;
+        if let Ok(known) = known {
+            policy.id = known.id;
+            policy.row_version = known.row_version;
+            apim::policies::update(&mut write, &policy).await.unwrap();
+        } else {
+            apim::policies::create(&mut write, &policy).await.unwrap();
+        }
         let changes = [Change::PolicySaved {
             policy: Box::new(policy),
         }];
