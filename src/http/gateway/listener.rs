@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -172,7 +172,9 @@ async fn answer(
     let chunked = request.body().size_hint().exact().is_none()
         && request.headers().contains_key(header::TRANSFER_ENCODING);
     let bodiless = request.method() == Method::HEAD;
-    let mut response = caught(serve(ingress, peer, request), bodiless).await;
+    // Pinned here and not in `caught`: handed over by value it would lie in this future twice, to be copied twice.
+    let serving = pin!(serve(ingress, peer, request));
+    let mut response = caught(serving, bodiless).await;
     if chunked {
         // A length beside the chunks may have been dropped unseen: the connection ends (threats 19).
         let close = HeaderValue::from_static("close");
@@ -182,10 +184,9 @@ async fn answer(
 }
 
 async fn caught(
-    serving: impl Future<Output = Response<GatewayBody>>,
+    mut serving: Pin<&mut impl Future<Output = Response<GatewayBody>>>,
     bodiless: bool,
 ) -> Response<GatewayBody> {
-    let mut serving = pin!(serving);
     poll_fn(|cx| {
         // Nothing of a serving that panicked is looked at again.
         match catch_unwind(AssertUnwindSafe(|| serving.as_mut().poll(cx))) {
@@ -226,9 +227,23 @@ mod tests {
     #[tokio::test]
     async fn a_panic_costs_its_request_a_500() {
         for bodiless in [false, true] {
-            let response = caught(async { panic!("planted") }, bodiless).await;
+            let serving = pin!(async { panic!("planted") });
+            let response = caught(serving, bodiless).await;
             assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
             assert_eq!(response.body().is_end_stream(), bodiless);
         }
+    }
+
+    /// What a request's way takes on the stack or the heap is copied for each request.
+    #[test]
+    fn a_requests_way_lies_in_its_future_once() {
+        fn size<A, B, C, D, F>(_: fn(A, B, C, D) -> F) -> usize {
+            size_of::<F>()
+        }
+        fn inner<A, B, C, F>(_: fn(A, B, C) -> F) -> usize {
+            size_of::<F>()
+        }
+        let (way, whole) = (inner(serve), size(answer));
+        assert!(whole < way + 1_024, "{whole} around {way}");
     }
 }
