@@ -118,14 +118,16 @@ async fn half_used(world: &World) -> String {
     access
 }
 
-/// Calls until the plan refuses; gives how many calls it let through.
-async fn drain(world: &World, access: &str) -> u32 {
-    let mut passed = 0;
+/// Calls until the plan refuses; gives how many calls it let through, and how many it held too long. Where the disk is busy with everybody else's
+/// tests a grant may be longer in coming than a call is held: that one is not let through, and the next one has it.
+async fn drain(world: &World, access: &str) -> (u32, u32) {
+    let (mut passed, mut held) = (0, 0);
     loop {
         let answer = world.items(access).send().await;
         match answer.status.as_u16() {
             200 => passed += 1,
-            429 => return passed,
+            429 => return (passed, held),
+            503 if held < 3 => held += 1,
             other => panic!("{other}: {}", answer.text()),
         }
     }
@@ -162,14 +164,15 @@ async fn survives(component: &str, waits: &[&str]) {
             None => drop(got.expect(404)),
         }
     }
-    let passed = USED + drain(&world, &few).await;
+    let (passed, held) = drain(&world, &few).await;
+    let passed = USED + passed;
     if component == "gateway" {
         // What the leases of the gateway that ended held is spent.
         assert!((USED..=PLAN).contains(&passed), "{passed}");
     } else {
         assert_eq!(passed, PLAN, "the half-used plan was kept");
     }
-    let called = load.warm.all() + load.fresh.all() + passed as usize + 1;
+    let called = load.warm.all() + load.fresh.all() + (passed + held) as usize + 1;
     counted(&world, called).await;
 }
 
