@@ -48,6 +48,19 @@ async fn people_are_added_listed_and_deleted_from_the_command_line() {
     let token = node.user_token("drew", "open-sesame-1", "apim:api_view");
     let apis = node.get(&format!("{PUBLISHER}/apis")).bearer(&token.await);
     apis.send().await.expect(200);
+    let set = ["user", "password", "drew", "--password-stdin"];
+    let set = headgate(&node, &set, "open-sesame-2\n");
+    assert!(set.status.success());
+    assert!(!String::from_utf8_lossy(&set.stdout).contains("sesame"));
+    node.user_token("drew", "open-sesame-2", "apim:api_view")
+        .await;
+    let made = ["user", "password", "casey", "--output", "json"];
+    let made = json(&headgate(&node, &made, ""));
+    node.user_token("casey", made["password"].as_str().expect("one"), "")
+        .await;
+    let nobody = headgate(&node, &["user", "password", "nobody"], "");
+    assert_eq!(nobody.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&nobody.stderr).contains("nobody"));
     assert!(
         headgate(&node, &["user", "delete", "casey"], "")
             .status

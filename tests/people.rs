@@ -266,6 +266,48 @@ async fn what_a_removed_person_owned_ends_with_the_answer_and_no_namesake_inheri
 }
 
 #[tokio::test]
+async fn who_changes_their_password_ends_their_sessions_and_nothing_else() {
+    let node = Node::start().await;
+    let admin = node.admin_token().await;
+    let id = person(&node, &admin, "ann", &["Internal/subscriber"]).await;
+    let answer = asked(&node, "ann", "apim:subscribe").await;
+    let token = text(&answer, "access_token");
+    let applications = format!("{DEVPORTAL}/applications");
+    let opens = |token: &str| node.get(&applications).bearer(token).send();
+    let change = |current: &str, new: &str| {
+        node.post(&format!("{DEVPORTAL}/me/change-password"))
+            .bearer(token)
+            .json(&json!({"currentPassword": current, "newPassword": new}))
+            .send()
+    };
+    change("A-guess-1", "Shut-sesame-1").await.expect(400);
+    opens(token).await.expect(200);
+    change(PASSWORD, "Shut-sesame-1").await.expect(200);
+    opens(token).await.expect(401);
+    opens(&admin).await.expect(200);
+    let old = node.post("/client-registration/v0.17/register");
+    let old = old.basic("ann", PASSWORD).json(&json!({"clientName": "x"}));
+    old.send().await.expect(401);
+    let scopes = "apim:subscribe";
+    let token = node.user_token("ann", "Shut-sesame-1", scopes).await;
+    opens(&token).await.expect(200);
+    // An administrator's word ends them as well, written without a path here.
+    let body = json!({
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+        "Operations": [{"op": "Replace", "value": {"password": "Open-sesame-3"}}],
+    });
+    let patch = node.call("PATCH", &format!("/scim2/Users/{id}"));
+    let answer = patch.bearer(&admin).json(&body).send().await.expect(200);
+    assert!(!answer.text().contains("sesame"));
+    assert!(!answer.header("headgate-applied").is_empty());
+    opens(&token).await.expect(401);
+    let token = node.user_token("ann", "Open-sesame-3", scopes).await;
+    opens(&token).await.expect(200);
+    let patch = node.call("PATCH", &format!("/scim2/Users/{id}"));
+    patch.bearer(&token).json(&body).send().await.expect(403);
+}
+
+#[tokio::test]
 async fn the_last_administrator_cannot_be_removed() {
     let node = Node::start().await;
     let token = node.admin_token().await;

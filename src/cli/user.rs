@@ -37,6 +37,15 @@ enum Command {
         #[arg(long)]
         password_stdin: bool,
     },
+    /// Give a person another password and end their sessions; asks for it at a terminal, makes one
+    /// elsewhere
+    Password {
+        /// User name
+        name: String,
+        /// Read the password from standard input instead
+        #[arg(long)]
+        password_stdin: bool,
+    },
     /// List the people
     List,
     /// Delete a person; whatever they could do ends with the answer
@@ -55,6 +64,10 @@ pub(super) fn run(user: &User) -> anyhow::Result<ExitCode> {
                 roles,
                 password_stdin,
             } => add(&remote, output, name, roles, *password_stdin).await?,
+            Command::Password {
+                name,
+                password_stdin,
+            } => set_password(&remote, output, name, *password_stdin).await?,
             Command::List => list(&remote, output).await?,
             Command::Delete { name } => delete(&remote, output, name).await?,
         }
@@ -69,15 +82,7 @@ async fn add(
     roles: &[String],
     from_stdin: bool,
 ) -> anyhow::Result<()> {
-    let given = if from_stdin {
-        Some(read_password(std::io::stdin().lock())?)
-    } else if std::io::stdin().is_terminal() {
-        password::ask(name).await?
-    } else {
-        None
-    };
-    let made_one = given.is_none();
-    let password = given.unwrap_or_else(|| uuid::Uuid::new_v4().simple().to_string());
+    let (password, made_one) = chosen(name, from_stdin).await?;
     let roles: Vec<Value> = roles.iter().map(|role| json!({ "value": role })).collect();
     let body = json!({
         "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
@@ -87,21 +92,71 @@ async fn add(
     });
     let answer = remote.ask("POST", "/scim2/Users", Some(&body)).await?;
     let mut made = answer.success(&format!("{name} cannot be added"))?;
+    if made_one {
+        tell(&mut made, &password);
+    }
     match output {
-        Output::Json => {
-            if let (Some(members), true) = (made.as_object_mut(), made_one) {
-                members.insert("password".to_owned(), Value::String(password));
-            }
-            remote::print_json(&made)?;
-        }
+        Output::Json => remote::print_json(&made),
         Output::Table => {
             remote::say(&format!("added {name} ({})", roles_of(&made)))?;
-            if made_one {
-                remote::say(&format!("password, shown this once: {password}"))?;
-            }
+            say_made(&made)
         }
     }
-    Ok(())
+}
+
+async fn set_password(
+    remote: &Remote,
+    output: Output,
+    name: &str,
+    from_stdin: bool,
+) -> anyhow::Result<()> {
+    let id = id_of(remote, name).await?;
+    let (password, made_one) = chosen(name, from_stdin).await?;
+    let body = json!({
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+        "Operations": [{ "op": "replace", "path": "password", "value": password }],
+    });
+    let path = format!("/scim2/Users/{}", percent_encoded(&id));
+    let answer = remote.ask("PATCH", &path, Some(&body)).await?;
+    let mut changed = answer.success(&format!("the password of {name} cannot be changed"))?;
+    if made_one {
+        tell(&mut changed, &password);
+    }
+    match output {
+        Output::Json => remote::print_json(&changed),
+        Output::Table => {
+            remote::say(&format!("{name} has another password"))?;
+            say_made(&changed)
+        }
+    }
+}
+
+/// The password that a person gave, or one that is made, and whether it was.
+async fn chosen(name: &str, from_stdin: bool) -> anyhow::Result<(String, bool)> {
+    let given = if from_stdin {
+        Some(read_password(std::io::stdin().lock())?)
+    } else if std::io::stdin().is_terminal() {
+        password::ask(name).await?
+    } else {
+        None
+    };
+    let made_one = given.is_none();
+    let password = given.unwrap_or_else(|| uuid::Uuid::new_v4().simple().to_string());
+    Ok((password, made_one))
+}
+
+/// Puts a password that was made into what is printed, this once.
+fn tell(user: &mut Value, password: &str) {
+    if let Some(members) = user.as_object_mut() {
+        members.insert("password".to_owned(), Value::String(password.to_owned()));
+    }
+}
+
+fn say_made(user: &Value) -> anyhow::Result<()> {
+    match user.get("password").and_then(Value::as_str) {
+        Some(password) => remote::say(&format!("password, shown this once: {password}")),
+        None => Ok(()),
+    }
 }
 
 async fn list(remote: &Remote, output: Output) -> anyhow::Result<()> {
@@ -129,6 +184,18 @@ async fn list(remote: &Remote, output: Output) -> anyhow::Result<()> {
 }
 
 async fn delete(remote: &Remote, output: Output, name: &str) -> anyhow::Result<()> {
+    let id = id_of(remote, name).await?;
+    let path = format!("/scim2/Users/{}", percent_encoded(&id));
+    let answer = remote.ask("DELETE", &path, None).await?;
+    answer.success(&format!("{name} cannot be deleted"))?;
+    match output {
+        Output::Json => remote::print_json(&json!({ "deleted": name, "id": id })),
+        Output::Table => remote::say(&format!("deleted {name}")),
+    }
+}
+
+/// The id of the person of a name.
+async fn id_of(remote: &Remote, name: &str) -> anyhow::Result<String> {
     if name.contains('"') {
         bail!("there is no user {name}");
     }
@@ -137,14 +204,7 @@ async fn delete(remote: &Remote, output: Output, name: &str) -> anyhow::Result<(
     let user = found
         .first()
         .with_context(|| format!("there is no user {name}"))?;
-    let id = cell(user, "id");
-    let path = format!("/scim2/Users/{}", percent_encoded(&id));
-    let answer = remote.ask("DELETE", &path, None).await?;
-    answer.success(&format!("{name} cannot be deleted"))?;
-    match output {
-        Output::Json => remote::print_json(&json!({ "deleted": name, "id": id })),
-        Output::Table => remote::say(&format!("deleted {name}")),
-    }
+    Ok(cell(user, "id"))
 }
 
 async fn resources(remote: &Remote, path: &str) -> anyhow::Result<Vec<Value>> {

@@ -157,6 +157,8 @@ pub enum MarkedSubject {
     Client,
     /// A chain of refreshed tokens.
     Session,
+    /// Every session of a user: what was issued for the user's password.
+    Login,
 }
 
 // === impl Change ===

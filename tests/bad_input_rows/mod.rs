@@ -1,6 +1,7 @@
 //! Bad input, row by row: each operation that takes a body or changes something has an entry that
 //! says which members or parameters it must refuse, and is shown to work when nothing is wrong.
 
+mod key_manager_rows;
 mod portal_rows;
 mod query_rows;
 mod rows;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::world::{World, policy};
-use super::{portal_rows, query_rows};
+use super::{key_manager_rows, portal_rows, query_rows};
 use crate::support::platform::openapi;
 
 /// One operation.
@@ -185,11 +185,13 @@ pub(super) fn all(world: &World) -> Vec<Row> {
     let mut rows = Vec::new();
     rows.extend(policies());
     rows.extend(publisher(world));
-    rows.extend(key_manager(world));
+    rows.extend(key_manager_rows::all(world));
     rows.extend(portal_rows::applications(world));
     rows.extend(portal_rows::keys(world));
     rows.extend(portal_rows::api_keys(world));
     rows.extend(query_rows::all(world));
+    // What the others are called with ends with it.
+    rows.push(key_manager_rows::change_password(world));
     rows
 }
 
@@ -411,66 +413,5 @@ fn publisher(world: &World) -> Vec<Row> {
             .faults(definition)
             .tagged(),
         update.faults(api_faults()).tagged(),
-    ]
-}
-
-fn key_manager(world: &World) -> Vec<Row> {
-    let user = json!({"userName": "rower", "password": "Row-row-row-1", "roles": []});
-    let mut faults = name("/userName", 255);
-    faults.extend(name("/password", 128));
-    faults.extend([
-        wrong("/userName", json!("a/b")),
-        wrong("/name", json!("Ann")),
-        wrong("/emails", json!("a@b")),
-        wrong("/roles", json!("admin")),
-        wrong("/roles", json!([{"value": "Internal/emperor"}])),
-        wrong("/active", json!(false)),
-    ]);
-    let scim = Row::json("POST", "/scim2/Users", user, 201);
-    let me = json!({"user": {"username": "signer", "password": "Sign-me-up-1", "claims": []}});
-    let mut me_faults = name("/user/username", 255);
-    me_faults.extend(name("/user/password", 128));
-    me_faults.extend([gone("/user"), wrong("/user/claims", json!("admin"))]);
-    let sign_up = Row::json("POST", "/api/identity/user/v1.0/me", me, 201);
-    let client = json!({"clientName": "rows", "grantType": "password", "tokenType": "JWT"});
-    let register = "/client-registration/v0.17/register";
-    let mut client_faults = name("/clientName", 255);
-    client_faults.extend([
-        wrong("/grantType", json!("magic")),
-        wrong("/grantType", json!(5)),
-        wrong("/tokenType", json!("PLANET")),
-        wrong("/owner", json!(5)),
-        wrong("/owner", json!("nobody-of-this-name")),
-        wrong(
-            "/clientName",
-            json!(format!("admin_{}_PRODUCTION", world.application)),
-        ),
-    ]);
-    let form = |path, members, faults: Vec<Fault>| {
-        Row::new("POST", path, Good::Form(members), 200).faults(faults)
-    };
-    let token = json!({"grant_type": "client_credentials"});
-    let token_faults = vec![
-        gone("/grant_type"),
-        wrong("/grant_type", json!("magic")),
-        wrong("/validity_period", json!("long")),
-        wrong("/validity_period", json!("0")),
-        wrong("/validity_period", json!("-5")),
-    ];
-    let token = form("/oauth2/token", token, token_faults);
-    let shown = json!({"token": world.token});
-    let introspect = form("/oauth2/introspect", shown, vec![gone("/token")]);
-    let revoke = form(
-        "/oauth2/revoke",
-        json!({"token": "none"}),
-        vec![gone("/token")],
-    );
-    vec![
-        scim.faults(faults).once(),
-        sign_up.faults(me_faults).once(),
-        Row::json("POST", register, client, 200).faults(client_faults),
-        token,
-        introspect,
-        revoke,
     ]
 }

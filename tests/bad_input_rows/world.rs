@@ -8,6 +8,8 @@ use crate::support::platform::{ADMIN, DEVPORTAL, PUBLISHER, text};
 /// Objects of the administrator, and a stranger's token.
 pub(super) struct World {
     pub(super) token: String,
+    /// The token's owner's.
+    pub(super) password: String,
     /// A token of somebody who owns nothing.
     pub(super) stranger: String,
     pub(super) api: String,
@@ -26,6 +28,7 @@ pub(super) struct World {
     /// Policies by level, and a deny policy.
     policies: [(&'static str, String); 3],
     condition: String,
+    person: String,
 }
 
 /// A policy's body.
@@ -66,6 +69,8 @@ impl World {
         let body = json!({"userName": "stranger", "password": "Passing-by-1",
             "roles": [{"value": "Internal/subscriber"}]});
         made(node, &token, "/scim2/Users".to_owned(), body).await;
+        let body = json!({"userName": "pal", "password": "Passing-by-2", "roles": []});
+        let person = made(node, &token, "/scim2/Users".to_owned(), body).await;
         let scopes = "apim:subscribe apim:app_manage apim:sub_manage apim:api_key";
         let stranger = node.user_token("stranger", "Passing-by-1", scopes).await;
         let mut policies =
@@ -85,6 +90,7 @@ impl World {
         let condition = text(&condition.await, "conditionId").to_owned();
         Self {
             token,
+            password: node.admin_password.clone(),
             stranger,
             api,
             revision,
@@ -98,6 +104,7 @@ impl World {
             api_key,
             policies,
             condition,
+            person: text(&person, "id").to_owned(),
         }
     }
 
@@ -111,6 +118,7 @@ impl World {
             "{keyMappingId}" => &self.mapping,
             "{keyType}" => "PRODUCTION",
             "{conditionId}" => &self.condition,
+            "{userId}" => &self.person,
             "{policyId}" => {
                 let of_level = self.policies.iter().find(|(known, _)| *known == level);
                 of_level.map_or(part, |(_, id)| id)

@@ -376,8 +376,13 @@ impl Scenario<'_> {
         let keys = format!("{DEVPORTAL}/apis/{}/api-keys", self.prepared.api);
         let body = by(json!({"keyName": "theirs", "keyType": "PRODUCTION"}));
         self.send("POST", &format!("{keys}/generate"), body).await?;
-        self.delete(&format!("/scim2/Users/{}", text(&made, "id")))
-            .await?;
+        let one = format!("/scim2/Users/{}", text(&made, "id"));
+        let body = Body::Json(json!({
+            "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+            "Operations": [{"op": "replace", "path": "password", "value": "Crash-landing-2"}],
+        }));
+        self.send("PATCH", &one, body).await?;
+        self.delete(&one).await?;
         Ok(())
     }
 }

@@ -27,7 +27,7 @@ pub(super) fn touched(tenant: &str, change: &Change) -> Vec<Subject> {
         Change::TokenRevoked { token_id, .. } => one(SubjectKind::Token, token_id),
         Change::IssuedBefore { subject, id, .. } => {
             let kind = match subject {
-                MarkedSubject::User => SubjectKind::User,
+                MarkedSubject::User | MarkedSubject::Login => SubjectKind::User,
                 MarkedSubject::Application => SubjectKind::Application,
                 MarkedSubject::Client => SubjectKind::Client,
                 MarkedSubject::Session => SubjectKind::Session,

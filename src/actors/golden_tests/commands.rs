@@ -118,16 +118,13 @@ fn orders_about_tokens_and_clients_keep_their_bytes() {
             &Command::RegenerateSecret(text("k")),
             "010300010000000307016b",
         )
-        .request(
-            &Command::DeleteClients(vec![text("k")]),
-            "01030001000000040801016b",
-        )
         .request(&end(MarkedSubject::User), "0103000100000006090174000169")
         .request(
             &end(MarkedSubject::Application),
             "0103000100000006090174010169",
         )
         .request(&end(MarkedSubject::Client), "0103000100000006090174020169")
+        .request(&end(MarkedSubject::Login), "0103000100000006090174040169")
         .request(&end(MarkedSubject::Session), "0103000100000006090174030169")
         .hold();
 }

@@ -2,8 +2,8 @@
 
 use domain::application::TokenType;
 use domain::change::{Change, MarkedSubject};
+use storage::StoreError;
 use storage::apim::oauth_clients::{self, OauthClient};
-use storage::apim::{grants, revocations};
 
 use super::command::{Client, NewClient, Outcome, Refused};
 use super::desk::{Desk, new_id, new_secret};
@@ -40,10 +40,10 @@ impl Desk {
         // client, and any later one will (S3). What cannot be asked undoes nothing.
         let owner = &client.details.owner;
         if let Ok(None) = self.roles_of(&row.tenant, owner).await {
-            let removed = self.delete_clients(std::slice::from_ref(&client.consumer_key));
+            let n = self.take_back(&client).await;
             return Err(Halt {
                 refused: Refused::NotFound(format!("user {owner}")),
-                n: removed.await?.n,
+                n: Some(n.map_err(Refused::from)?),
             });
         }
         Ok(with_secret(client, secret, n))
@@ -141,47 +141,21 @@ impl Desk {
         Ok(with_secret(client, secret, n))
     }
 
-    /// Removes clients and ends what was issued to them, in one transaction.
-    pub(super) async fn delete_clients(&self, keys: &[String]) -> Result<Done, Halt> {
+    /// Removes a client that was just made, with what was issued to it meanwhile.
+    async fn take_back(&self, client: &Client) -> Result<u64, StoreError> {
+        let (tenant, key) = (&client.details.tenant, &client.consumer_key);
+        let mut write = self.apim.write("apim.clients.take_back").await?;
+        oauth_clients::delete(&mut write, key).await?;
         let now = self.clock.now_ms();
-        let until_ms = self.everything_expired_by(now);
-        let mut read = self.apim.read().await?;
-        let (mut changes, mut known) = (Vec::new(), Vec::new());
-        for key in keys {
-            if let Some(client) = oauth_clients::find(&mut read, key).await? {
-                let application = grants::application_of_client(&mut read, key).await?;
-                changes.push(Change::ClientChanged {
-                    consumer_key: key.clone(),
-                    application_id: application.map(|(id, _)| id),
-                });
-                changes.push(Change::IssuedBefore {
-                    subject: MarkedSubject::Client,
-                    id: key.clone(),
-                    before_ms: now + 1,
-                    until_ms,
-                });
-                known.push(client);
-            }
-        }
-        drop(read);
-        let Some(tenant) = known.first().map(|client| client.tenant.clone()) else {
-            return Ok(Outcome::Yes.into());
-        };
-        let mut write = self.apim.write("apim.clients.delete").await?;
-        for client in &known {
-            oauth_clients::delete(&mut write, &client.consumer_key).await?;
-            let mark = revocations::Mark {
-                tenant: client.tenant.clone(),
-                subject: MarkedSubject::Client,
-                subject_id: client.consumer_key.clone(),
-                before_ms: now + 1,
-                until_ms,
-            };
-            revocations::save_mark(&mut write, &mark).await?;
-        }
-        Ok(Done::at(
-            write.commit_with(&tenant, &changes, new_id, now).await?,
-        ))
+        let ended = self.mark(&mut write, (tenant, MarkedSubject::Client, key), now);
+        let changes = [
+            Change::ClientChanged {
+                consumer_key: key.clone(),
+                application_id: None,
+            },
+            ended.await?,
+        ];
+        Ok(write.commit_with(tenant, &changes, new_id, now).await?)
     }
 
     async fn commit_client(&self, write: storage::Write, client: &Client) -> Result<u64, Refused> {

@@ -41,8 +41,6 @@ pub enum Command {
     UpdateClient(Client),
     /// Replaces a client's secret.
     RegenerateSecret(String),
-    /// Removes clients and ends what was issued to them.
-    DeleteClients(Vec<String>),
     /// Ends everything issued to a subject until now.
     EndAccess {
         /// Tenant domain.

@@ -47,7 +47,8 @@ impl Desk {
         Ok(changes)
     }
 
-    async fn mark(
+    /// Ends what was issued to a subject until now; gives the entry that says so.
+    pub(super) async fn mark(
         &self,
         write: &mut Write,
         (tenant, subject, id): (&str, MarkedSubject, &str),

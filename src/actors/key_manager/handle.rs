@@ -245,14 +245,6 @@ impl KeyManagerHandle {
         secret.ok_or(Refused::Unavailable)
     }
 
-    /// Removes clients and ends what was issued to them.
-    ///
-    /// # Errors
-    /// [`Refused::Unavailable`].
-    pub async fn delete_clients(&self, keys: Vec<String>) -> Result<Option<Applied>, Refused> {
-        Ok(applied(self.command(Command::DeleteClients(keys)).await?))
-    }
-
     /// Ends everything issued to a subject until now (S4).
     ///
     /// # Errors

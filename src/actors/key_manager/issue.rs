@@ -11,7 +11,7 @@ use domain::token::{Claims, TOKEN_LIMIT};
 use serde_json::json;
 use storage::apim::tokens::{AccessToken, RefreshToken};
 use storage::apim::{oauth_clients, tokens};
-use storage::shared::users;
+use storage::shared::users::{self, User};
 use subtle::ConstantTimeEq as _;
 
 use super::attempts::Attempt;
@@ -39,6 +39,8 @@ struct Ground {
     for_user: bool,
     roles: Vec<String>,
     session: String,
+    /// The hash of the password that was right, where one was given.
+    proof: Option<String>,
     /// The refresh token that is used up.
     used: Option<String>,
     /// Scopes that may be asked for at most; none for no bound.
@@ -141,6 +143,7 @@ impl Desk {
                 for_user: false,
                 roles: Vec::new(),
                 session: String::new(),
+                proof: None,
                 used: None,
                 within: None,
                 issued_at_ms,
@@ -151,8 +154,8 @@ impl Desk {
                 address,
             } => {
                 let tenant = client.details.tenant.clone();
-                let name = self.checked_user(&tenant, &username, &password, address);
-                Ok(self.signed_in(client, name.await?).await?)
+                let user = self.checked_user(&tenant, &username, &password, address);
+                Ok(self.signed_in(client, user.await?).await?)
             }
             GrantType::RefreshToken(text) => self.refreshed(client, &text).await,
         }
@@ -171,16 +174,17 @@ impl Desk {
     }
 
     /// The ground of a user whose password was right, if it was.
-    async fn signed_in(&self, client: Client, name: Option<String>) -> Result<Ground, Refused> {
-        let name = name.ok_or_else(|| invalid_grant("the user's credentials are wrong"))?;
+    async fn signed_in(&self, client: Client, user: Option<User>) -> Result<Ground, Refused> {
+        let user = user.ok_or_else(|| invalid_grant("the user's credentials are wrong"))?;
         let issued_at_ms = self.clock.now_ms();
-        let roles = self.roles_of(&client.details.tenant, &name).await?;
+        let roles = self.roles_of(&client.details.tenant, &user.name).await?;
         Ok(Ground {
             roles: roles.ok_or_else(|| invalid_grant("the user is gone"))?,
-            user: name,
+            user: user.name,
             client,
             for_user: true,
             session: new_id(),
+            proof: Some(user.password_hash),
             used: None,
             within: None,
             issued_at_ms,
@@ -211,6 +215,7 @@ impl Desk {
             client,
             for_user: true,
             session: found.session,
+            proof: None,
             used: Some(hash),
             within: Some(found.scopes.split_whitespace().map(str::to_owned).collect()),
             issued_at_ms: now,
@@ -285,6 +290,7 @@ impl Desk {
             }
             write.commit().await?;
         }
+        self.require_proof(ground).await?;
         let wants_identity = ground.for_user && scopes.iter().any(|scope| scope == scope::OPENID);
         let id_token = if wants_identity {
             let life = self.settings.identity_life(details.id_token_seconds, life);
@@ -300,6 +306,26 @@ impl Desk {
             expires_in: life,
         })
         .into())
+    }
+
+    /// A password that was changed while its hash was computed opens nothing: asked after the
+    /// tokens are stored, so that a change that comes later has a mark that covers them.
+    async fn require_proof(&self, ground: &Ground) -> Result<(), Halt> {
+        let Some(proof) = &ground.proof else {
+            return Ok(());
+        };
+        let tenant = &ground.client.details.tenant;
+        let mut read = self.shared.read().await?;
+        let user = users::find_by_name(&mut read, tenant, &ground.user).await?;
+        drop(read);
+        if user.is_some_and(|user| user.password_hash == *proof) {
+            return Ok(());
+        }
+        let ended = self.end_access(tenant, MarkedSubject::Session, &ground.session);
+        Err(Halt {
+            refused: invalid_grant("the user's credentials are wrong"),
+            n: ended.await?.n,
+        })
     }
 
     async fn access_token(
@@ -387,7 +413,7 @@ impl Desk {
         name: &str,
         password: &str,
         address: IpAddr,
-    ) -> Result<Option<String>, Refused> {
+    ) -> Result<Option<User>, Refused> {
         let name = bare_name(name);
         let mut read = self.shared.read().await?;
         let user = users::find_by_name(&mut read, tenant, name).await?;
@@ -398,7 +424,7 @@ impl Desk {
         let attempt = Attempt::new(&account, address);
         let now = self.clock.now_ms();
         let right = self.passwords.check(&attempt, password, hash, now).await;
-        Ok(user.filter(|_| right).map(|user| user.name))
+        Ok(user.filter(|_| right))
     }
 
     /// An active user's roles; none when there is no such user.

@@ -127,7 +127,6 @@ fn by_clerk(command: &Command, of: usize) -> usize {
             spread(name, of)
         }
         Command::UpdateClient(client) => spread(&client.consumer_key, of),
-        Command::DeleteClients(keys) => spread(keys, of),
         Command::EndAccess { id, .. }
         | Command::FindUser { id, .. }
         | Command::SetPassword { id, .. }

@@ -4,7 +4,6 @@
 use domain::api::SUPER_TENANT;
 use domain::change::{Change, MarkedSubject};
 use domain::role;
-use storage::apim::tokens;
 use storage::shared::{outbox, users};
 use storage::{StoreError, Write};
 
@@ -103,19 +102,18 @@ impl Desk {
         let user = user.ok_or_else(|| Refused::NotFound("user".to_owned()))?;
         drop(read);
         let now = self.clock.now_ms();
-        let mut changes = vec![Change::UserChanged {
-            user: user.name.clone(),
-            removed: false,
-        }];
-        let mut read = self.apim.read().await?;
-        let sessions = tokens::list_sessions(&mut read, tenant, &user.name).await?;
-        drop(read);
-        changes.extend(sessions.into_iter().map(|id| Change::IssuedBefore {
-            subject: MarkedSubject::Session,
-            id,
-            before_ms: now + 1,
-            until_ms: self.everything_expired_by(now),
-        }));
+        let changes = [
+            Change::UserChanged {
+                user: user.name.clone(),
+                removed: false,
+            },
+            Change::IssuedBefore {
+                subject: MarkedSubject::Login,
+                id: user.name,
+                before_ms: now + 1,
+                until_ms: self.everything_expired_by(now),
+            },
+        ];
         let mut write = self.shared.write("shared.users.set_password").await?;
         if !users::update_password(&mut write, tenant, id, &hash, now).await? {
             return Err(Refused::NotFound("user".to_owned()).into());

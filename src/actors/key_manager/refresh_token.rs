@@ -37,6 +37,7 @@ impl Desk {
 pub(super) async fn is_ended(read: &mut Read, token: &RefreshToken) -> Result<bool, StoreError> {
     for (subject, id) in [
         (MarkedSubject::User, &token.username),
+        (MarkedSubject::Login, &token.username),
         (MarkedSubject::Client, &token.consumer_key),
         (MarkedSubject::Session, &token.session),
     ] {

@@ -90,7 +90,7 @@ impl Desk {
     fn not_before(&self, change: Change, now_ms: i64) -> Change {
         match change {
             Change::IssuedBefore {
-                subject: subject @ (MarkedSubject::User | MarkedSubject::Session),
+                subject: subject @ (MarkedSubject::User | MarkedSubject::Login),
                 id,
                 before_ms,
                 until_ms,

@@ -113,10 +113,17 @@ impl Desk {
         }
         let mapped = grants::application_of_client(read, &holder.consumer_key).await?;
         let application_id = mapped.as_ref().map_or("", |(id, _)| id.as_str());
+        // What a client got for itself bears its owner's name, and no session.
+        let login = if holder.session.is_empty() {
+            ""
+        } else {
+            holder.user.as_str()
+        };
         let subjects = [
             (MarkedSubject::User, holder.user.as_str()),
             (MarkedSubject::Client, holder.consumer_key.as_str()),
             (MarkedSubject::Session, holder.session.as_str()),
+            (MarkedSubject::Login, login),
             (MarkedSubject::Application, application_id),
         ];
         if is_ended(read, tenant, holder.issued_at_ms, &subjects).await? {

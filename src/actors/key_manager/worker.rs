@@ -189,7 +189,6 @@ impl Desk {
             Command::RegisterClient(client) => return self.register_client(client).await,
             Command::UpdateClient(client) => return self.update_client(client).await,
             Command::RegenerateSecret(key) => return self.regenerate_secret(&key).await,
-            Command::DeleteClients(keys) => return self.delete_clients(&keys).await,
             Command::EndAccess {
                 tenant,
                 subject,
@@ -235,9 +234,9 @@ impl Desk {
         };
         let checked = self.checked_user(SUPER_TENANT, name, password, asked.address);
         match checked.await {
-            Ok(Some(name)) => BasicChecked::User {
+            Ok(Some(user)) => BasicChecked::User {
                 tenant: SUPER_TENANT.to_owned(),
-                name,
+                name: user.name,
             },
             Ok(None) => BasicChecked::Refused,
             Err(_) => BasicChecked::Unavailable,

@@ -7,6 +7,7 @@ mod application_document;
 mod applications;
 mod key_document;
 mod keys;
+mod me;
 mod policies;
 mod search;
 mod settings;
@@ -65,6 +66,7 @@ pub const OPERATIONS: &[&Operation] = &[
     &policies::GET,
     &settings::SETTINGS,
     &settings::KEY_MANAGERS,
+    &me::CHANGE_PASSWORD,
 ];
 
 /// The routes.
@@ -77,6 +79,7 @@ pub(crate) fn router() -> Router<Services> {
     let router = application_api_keys::mount(router);
     let router = search::mount(router);
     let router = policies::mount(router);
+    let router = me::mount(router);
     settings::mount(router)
 }
 

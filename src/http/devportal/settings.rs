@@ -50,7 +50,7 @@ async fn settings(State(services): State<Services>) -> Json<Value> {
         "IsUnlimitedTierPaid": false,
         "identityProvider": {"external": false},
         "IsAnonymousModeEnabled": true,
-        "IsPasswordChangeEnabled": false,
+        "IsPasswordChangeEnabled": true,
         "passwordPolicyMinLength": 5,
         "passwordPolicyMaxLength": 128,
     }))

@@ -8,6 +8,7 @@ mod register;
 mod revoke;
 mod scim;
 mod scim_error;
+mod scim_patch;
 mod sign_up;
 mod token;
 mod userinfo;
@@ -30,6 +31,7 @@ pub const OPERATIONS: &[&Operation] = &[
     &scim::CREATE,
     &scim::LIST,
     &scim::GET,
+    &scim_patch::PATCH,
     &scim::DELETE,
     &sign_up::SIGN_UP,
 ];
@@ -47,6 +49,7 @@ pub(crate) fn router() -> Router<Services> {
     let router = scim::CREATE.mount(router, scim::create);
     let router = scim::LIST.mount(router, scim::list);
     let router = scim::GET.mount(router, scim::get);
+    let router = scim_patch::PATCH.mount(router, scim_patch::patch);
     let router = scim::DELETE.mount(router, scim::delete);
     sign_up::SIGN_UP.mount(router, sign_up::sign_up)
 }

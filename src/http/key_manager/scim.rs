@@ -31,13 +31,13 @@ pub(super) static LIST: Operation = Operation::new(
 );
 pub(super) static GET: Operation = Operation::new(
     "GET",
-    "/scim2/Users/{id}",
+    "/scim2/Users/{userId}",
     Access::Scopes(&["internal_user_mgt_view", "apim:admin"]),
     BodyKind::Empty,
 );
 pub(super) static DELETE: Operation = Operation::new(
     "DELETE",
-    "/scim2/Users/{id}",
+    "/scim2/Users/{userId}",
     Access::Scopes(&["internal_user_mgt_delete", "apim:admin"]),
     BodyKind::Empty,
 );

@@ -27,6 +27,14 @@ impl ScimError {
         }
     }
 
+    pub(super) fn invalid_path(path: &str) -> Self {
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            detail: format!("{path} cannot be changed, only the password can"),
+            kind: Some("invalidPath"),
+        }
+    }
+
     pub(super) fn invalid_filter(detail: impl Into<String>) -> Self {
         Self {
             status: StatusCode::BAD_REQUEST,

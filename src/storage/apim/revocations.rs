@@ -176,6 +176,7 @@ const fn word(subject: MarkedSubject) -> &'static str {
         MarkedSubject::Application => "application",
         MarkedSubject::Client => "client",
         MarkedSubject::Session => "session",
+        MarkedSubject::Login => "login",
     }
 }
 
@@ -185,6 +186,7 @@ pub(crate) fn subject_of(text: &str) -> Result<MarkedSubject, StoreError> {
         MarkedSubject::Application,
         MarkedSubject::Client,
         MarkedSubject::Session,
+        MarkedSubject::Login,
     ]
     .into_iter()
     .find(|subject| word(*subject) == text)

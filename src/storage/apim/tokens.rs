@@ -139,24 +139,6 @@ pub async fn delete_session(write: &mut Write, session: &str) -> Result<(), Stor
     Ok(())
 }
 
-/// The sessions of a user that could still be refreshed.
-///
-/// # Errors
-/// [`StoreError::Unavailable`].
-pub async fn list_sessions(
-    read: &mut Read,
-    tenant: &str,
-    username: &str,
-) -> Result<Vec<String>, StoreError> {
-    let query = sqlx::query(
-        "SELECT DISTINCT session FROM refresh_tokens \
-         WHERE tenant = $1 AND username = $2 AND used = 0 ORDER BY session",
-    );
-    let query = query.bind(tenant.to_owned()).bind(username.to_owned());
-    let rows = read.all(query).await?;
-    rows.iter().map(|row| row.text("session")).collect()
-}
-
 /// Removes an opaque access token.
 ///
 /// # Errors

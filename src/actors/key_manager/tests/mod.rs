@@ -3,6 +3,7 @@
 
 mod clients;
 mod forgery;
+mod new_passwords;
 mod people;
 mod sessions;
 
@@ -94,7 +95,7 @@ impl Bench {
         self.km.create_user(new).await.unwrap()
     }
 
-    /// A client named `shop` of Olga, who is made when she is missing.
+    /// A client of Olga, who is made when she is missing.
     async fn client(&self, token_type: TokenType) -> (Client, ClientSecret) {
         if self
             .km
@@ -105,11 +106,21 @@ impl Bench {
             self.user("olga", &[role::SUBSCRIBER]).await;
         }
         let grants = ["password", "refresh_token", "client_credentials"];
+        self.client_of("olga", token_type, &grants).await
+    }
+
+    /// A client of somebody's, named after its token type.
+    async fn client_of(
+        &self,
+        owner: &str,
+        token_type: TokenType,
+        grants: &[&str],
+    ) -> (Client, ClientSecret) {
         let new = NewClient {
             tenant: SUPER_TENANT.to_owned(),
-            name: "shop".to_owned(),
-            owner: "olga".to_owned(),
-            grant_types: grants.map(str::to_owned).to_vec(),
+            name: format!("shop {}", token_type.as_str()),
+            owner: owner.to_owned(),
+            grant_types: grants.iter().map(|&grant| grant.to_owned()).collect(),
             callback_url: String::new(),
             token_type,
             access_token_seconds: None,

@@ -163,25 +163,6 @@ async fn a_tenant_keeps_an_administrator_whoever_is_removed_at_once() {
 }
 
 #[tokio::test]
-async fn a_new_password_replaces_the_old_one_and_ends_the_users_sessions() {
-    let bench = bench(SigningAlgorithm::Es256).await;
-    let user = bench.user("ann", &[]).await;
-    let (_, secret) = bench.client(TokenType::Jwt).await;
-    let issued = bench.log_in(&secret, PASSWORD).await.unwrap();
-    let set = |password: &str| {
-        bench
-            .km
-            .set_password(SUPER_TENANT, &user.id, password.to_owned())
-    };
-    assert!(matches!(set("1234").await, Err(Refused::BadField { .. })));
-    set("open sesame").await.unwrap();
-    assert!(!bench.is_good(&issued.access_token).await);
-    assert!(bench.km.issue(refresh(&secret, &issued)).await.is_err());
-    assert!(bench.log_in(&secret, PASSWORD).await.is_err());
-    assert!(bench.log_in(&secret, "open sesame").await.is_ok());
-}
-
-#[tokio::test]
 async fn scopes_are_granted_by_the_roles_of_the_user() {
     let bench = bench(SigningAlgorithm::Es256).await;
     let (_, secret) = bench.client(TokenType::Jwt).await;

@@ -33,7 +33,7 @@ async fn a_refresh_token_works_once_and_its_replay_ends_the_session() {
         );
         bench
             .km
-            .delete_clients(vec![client.consumer_key])
+            .end_access(SUPER_TENANT, MarkedSubject::Client, &client.consumer_key)
             .await
             .unwrap();
         assert!(!bench.is_good(&bystander.access_token).await);

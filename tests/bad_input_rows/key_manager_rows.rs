@@ -1,0 +1,100 @@
+//! People, clients and tokens.
+
+use serde_json::json;
+
+use super::rows::{Fault, Good, Row, gone, long, name, wrong};
+use super::world::World;
+
+pub(super) fn all(world: &World) -> Vec<Row> {
+    let user = json!({"userName": "rower", "password": "Row-row-row-1", "roles": []});
+    let mut faults = name("/userName", 255);
+    faults.extend(name("/password", 128));
+    faults.extend([
+        wrong("/userName", json!("a/b")),
+        wrong("/name", json!("Ann")),
+        wrong("/emails", json!("a@b")),
+        wrong("/roles", json!("admin")),
+        wrong("/roles", json!([{"value": "Internal/emperor"}])),
+        wrong("/active", json!(false)),
+    ]);
+    let scim = Row::json("POST", "/scim2/Users", user, 201);
+    let me = json!({"user": {"username": "signer", "password": "Sign-me-up-1", "claims": []}});
+    let mut me_faults = name("/user/username", 255);
+    me_faults.extend(name("/user/password", 128));
+    me_faults.extend([gone("/user"), wrong("/user/claims", json!("admin"))]);
+    let sign_up = Row::json("POST", "/api/identity/user/v1.0/me", me, 201);
+    let client = json!({"clientName": "rows", "grantType": "password", "tokenType": "JWT"});
+    let register = "/client-registration/v0.17/register";
+    let mut client_faults = name("/clientName", 255);
+    client_faults.extend([
+        wrong("/grantType", json!("magic")),
+        wrong("/grantType", json!(5)),
+        wrong("/tokenType", json!("PLANET")),
+        wrong("/owner", json!(5)),
+        wrong("/owner", json!("nobody-of-this-name")),
+        wrong(
+            "/clientName",
+            json!(format!("admin_{}_PRODUCTION", world.application)),
+        ),
+    ]);
+    let form = |path, members, faults: Vec<Fault>| {
+        Row::new("POST", path, Good::Form(members), 200).faults(faults)
+    };
+    let token = json!({"grant_type": "client_credentials"});
+    let token_faults = vec![
+        gone("/grant_type"),
+        wrong("/grant_type", json!("magic")),
+        wrong("/validity_period", json!("long")),
+        wrong("/validity_period", json!("0")),
+        wrong("/validity_period", json!("-5")),
+    ];
+    let token = form("/oauth2/token", token, token_faults);
+    let shown = json!({"token": world.token});
+    let introspect = form("/oauth2/introspect", shown, vec![gone("/token")]);
+    let revoke = form(
+        "/oauth2/revoke",
+        json!({"token": "none"}),
+        vec![gone("/token")],
+    );
+    vec![
+        scim.faults(faults).once(),
+        patch(),
+        sign_up.faults(me_faults).once(),
+        Row::json("POST", register, client, 200).faults(client_faults),
+        token,
+        introspect,
+        revoke,
+    ]
+}
+
+fn patch() -> Row {
+    let new = json!({"op": "replace", "path": "password", "value": "Row-row-row-2"});
+    let body = json!({
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": [new],
+    });
+    Row::json("PATCH", "/scim2/Users/{userId}", body, 200).faults(vec![
+        gone("/schemas"),
+        wrong("/schemas", json!([])),
+        gone("/Operations"),
+        wrong("/Operations", json!("replace")),
+        wrong("/Operations", json!([new, new])),
+        wrong("/Operations/0/op", json!("remove")),
+        wrong("/Operations/0/path", json!(5)),
+        gone("/Operations/0/value"),
+        wrong("/Operations/0/value", json!("1234")),
+        long("/Operations/0/value", 129),
+    ])
+}
+
+/// Of the caller, whose sessions end with it.
+pub(super) fn change_password(world: &World) -> Row {
+    let body = json!({
+        "currentPassword": world.password, "newPassword": "Row-row-row-3",
+    });
+    let mut faults = name("/currentPassword", 128);
+    faults.push(wrong("/currentPassword", json!("not this one")));
+    faults.extend(name("/newPassword", 128));
+    faults.push(wrong("/newPassword", json!("1234")));
+    let path = "/api/am/devportal/v3/me/change-password";
+    Row::json("POST", path, body, 200).faults(faults)
+}
