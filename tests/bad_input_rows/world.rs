@@ -66,11 +66,9 @@ impl World {
         let body = json!({"keyName": "first", "validityPeriod": -1});
         made(node, &token, format!("{keys}/generate"), body).await;
         let api_key = text(&get(keys).await.json()["list"][0], "keyUUID").to_owned();
-        let body = json!({"userName": "stranger", "password": "Passing-by-1",
-            "roles": [{"value": "Internal/subscriber"}]});
-        made(node, &token, "/scim2/Users".to_owned(), body).await;
-        let body = json!({"userName": "pal", "password": "Passing-by-2", "roles": []});
-        let person = made(node, &token, "/scim2/Users".to_owned(), body).await;
+        let roles = json!([{"value": "Internal/subscriber"}]);
+        person(node, &token, "stranger", roles).await;
+        let person = person(node, &token, "pal", json!([])).await;
         let scopes = "apim:subscribe apim:app_manage apim:sub_manage apim:api_key";
         let stranger = node.user_token("stranger", "Passing-by-1", scopes).await;
         let mut policies =
@@ -80,14 +78,7 @@ impl World {
             let policy = made(node, &token, path, policy("Known")).await;
             text(&policy, "policyId").clone_into(id);
         }
-        let body = json!({"conditionType": "USER", "conditionValue": "nobody"});
-        let condition = made(
-            node,
-            &token,
-            format!("{ADMIN}/throttling/deny-policies"),
-            body,
-        );
-        let condition = text(&condition.await, "conditionId").to_owned();
+        let condition = condition(node, &token).await;
         Self {
             token,
             password: node.admin_password.clone(),
@@ -104,7 +95,7 @@ impl World {
             api_key,
             policies,
             condition,
-            person: text(&person, "id").to_owned(),
+            person,
         }
     }
 
@@ -126,6 +117,20 @@ impl World {
             part => part,
         }
     }
+}
+
+/// Makes a deny policy and gives its id.
+async fn condition(node: &Node, token: &str) -> String {
+    let body = json!({"conditionType": "USER", "conditionValue": "nobody"});
+    let path = format!("{ADMIN}/throttling/deny-policies");
+    text(&made(node, token, path, body).await, "conditionId").to_owned()
+}
+
+/// Makes a person and gives the id.
+async fn person(node: &Node, token: &str, name: &str, roles: Value) -> String {
+    let body = json!({"userName": name, "password": "Passing-by-1", "roles": roles});
+    let made = made(node, token, "/scim2/Users".to_owned(), body);
+    text(&made.await, "id").to_owned()
 }
 
 /// Makes something and gives it as it was answered.

@@ -118,14 +118,14 @@ fn orders_about_tokens_and_clients_keep_their_bytes() {
             &Command::RegenerateSecret(text("k")),
             "010300010000000307016b",
         )
-        .request(&end(MarkedSubject::User), "0103000100000006090174000169")
+        .request(&end(MarkedSubject::User), "0103000100000006080174000169")
         .request(
             &end(MarkedSubject::Application),
-            "0103000100000006090174010169",
+            "0103000100000006080174010169",
         )
-        .request(&end(MarkedSubject::Client), "0103000100000006090174020169")
-        .request(&end(MarkedSubject::Login), "0103000100000006090174040169")
-        .request(&end(MarkedSubject::Session), "0103000100000006090174030169")
+        .request(&end(MarkedSubject::Client), "0103000100000006080174020169")
+        .request(&end(MarkedSubject::Login), "0103000100000006080174040169")
+        .request(&end(MarkedSubject::Session), "0103000100000006080174030169")
         .hold();
 }
 
@@ -134,7 +134,7 @@ fn a_registration_keeps_its_bytes() {
     Frozen::default()
         .request(
             &Command::RegisterClient(client(TokenType::Jwt)),
-            "0103000100000014120174016e016f01016701630001fb201c000000",
+            "0103000100000014110174016e016f01016701630001fb201c000000",
         )
         .hold();
 }
@@ -174,17 +174,17 @@ fn orders_about_people_keep_their_bytes() {
         password: text("p"),
     };
     Frozen::default()
-        .request(&create, "01030001000000100a0174016e0170016501670166010172")
-        .request(&find, "01030001000000050b01740169")
-        .request(&by_name, "01030001000000050c0174016e")
-        .request(&list, "01030001000000070d017419fb2c01")
-        .request(&delete, "01030001000000050e01740169")
-        .request(&password, "01030001000000070f017401690170")
+        .request(&create, "0103000100000010090174016e0170016501670166010172")
+        .request(&find, "01030001000000050a01740169")
+        .request(&by_name, "01030001000000050b0174016e")
+        .request(&list, "01030001000000070c017419fb2c01")
+        .request(&delete, "01030001000000050d01740169")
+        .request(&password, "01030001000000070e017401690170")
         .request(
             &Command::HasAdministrator(text("t")),
-            "0103000100000003100174",
+            "01030001000000030f0174",
         )
-        .request(&Command::FindRefresh(text("a")), "0103000100000003110161")
+        .request(&Command::FindRefresh(text("a")), "0103000100000003100161")
         .hold();
 }
 

@@ -155,7 +155,7 @@ impl Desk {
             },
             ended.await?,
         ];
-        Ok(write.commit_with(tenant, &changes, new_id, now).await?)
+        write.commit_with(tenant, &changes, new_id, now).await
     }
 
     async fn commit_client(&self, write: storage::Write, client: &Client) -> Result<u64, Refused> {
