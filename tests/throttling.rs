@@ -1,11 +1,15 @@
 //! Who is refused with which code when a limit of which level is used up. Windows are days, so
 //! that none ends in the middle of a test.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use serde_json::{Value, json};
 use tokio::net::TcpSocket;
 
+use crate::support::node::{Node, Options};
 use crate::support::platform::{ADMIN, text};
 use crate::support::shop::Shop;
+use crate::support::upstream::Upstream;
 use crate::support::wire::Wire;
 
 fn per_day(units: u64) -> Value {
@@ -173,4 +177,70 @@ async fn anonymous_calls_are_counted_by_address() {
         assert!(body.contains("900804"), "{body}");
     }
     assert_eq!(upstream.count(), 4);
+}
+
+/// A limit of a window that is short, below an hour, and does not end while a test runs.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "windows are aligned with the machine's clock"
+)]
+fn per_short_window(units: u64) -> Value {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let minute = now.expect("a time").as_secs() / 60;
+    let minutes = (40..60).find(|minutes| minute % minutes + 3 < *minutes);
+    json!({
+        "type": "REQUESTCOUNTLIMIT",
+        "requestCount": {
+            "timeUnit": "min",
+            "unitTime": minutes.expect("one of twenty"),
+            "requestCount": units,
+        },
+    })
+}
+
+/// A shop whose only subscriber has this plan and has used a part of it.
+async fn used_in_part(limit: Value) -> (Shop, Upstream, String) {
+    let (shop, upstream) = Shop::start("").await;
+    let body = json!({"policyName": "Part", "defaultLimit": limit});
+    let path = format!("{ADMIN}/throttling/policies/subscription");
+    let call = shop.node.post(&path).bearer(&shop.token).json(&body);
+    call.send().await.expect(201);
+    shop.change(|api| api["policies"] = json!(["Unlimited", "Part"]))
+        .await;
+    let access = subscriber(&shop, "part", "Unlimited", "Part").await;
+    for _ in 0..2 {
+        let call = shop.node.api("GET", "/shop/1.0.0/items").bearer(&access);
+        call.send().await.expect(200);
+    }
+    (shop, upstream, access)
+}
+
+async fn status_after_restart(node: &Node, access: &str) -> u16 {
+    let call = node.api("GET", "/shop/1.0.0/items").bearer(access);
+    call.send().await.status.as_u16()
+}
+
+#[tokio::test]
+async fn after_kill_9_short_plans_are_used_up_and_long_ones_go_on() {
+    for (limit, status) in [(per_short_window(1_000), 429), (per_day(1_000), 200)] {
+        let (shop, _upstream, access) = used_in_part(limit).await;
+        let node = shop.node.crash_and_restart(Options::default()).await;
+        assert_eq!(status_after_restart(&node, &access).await, status);
+        let log = node.log();
+        let warned = log.matches("the last run did not stop in order").count();
+        assert_eq!(warned, 1, "why is said once");
+    }
+}
+
+#[tokio::test]
+async fn without_broker_short_plans_are_used_up_long_ones_count_anew_and_the_log_says_so() {
+    for (limit, status) in [(per_short_window(1_000), 429), (per_day(2), 200)] {
+        let (mut shop, _upstream, access) = used_in_part(limit).await;
+        assert_eq!(shop.node.terminate().await, Some(0));
+        std::fs::remove_file(shop.node.dir.join("data/broker.db")).expect("removed");
+        let node = shop.node.crash_and_restart(Options::default()).await;
+        assert_eq!(status_after_restart(&node, &access).await, status);
+        let log = node.log();
+        assert_eq!(log.matches("broker.db was lost").count(), 1);
+    }
 }

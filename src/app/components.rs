@@ -22,8 +22,10 @@ use domain::api::SUPER_TENANT;
 use domain::policy::Policy;
 use domain::role;
 use headgate_http::{Ingress, Readiness, Services};
+use storage::broker::ledger;
 use storage::broker::node::{self, Owner};
 use storage::carbon::identity::{self, Identity};
+use storage::carbon::projection;
 
 use super::databases::Databases;
 use crate::config::Config;
@@ -55,24 +57,21 @@ impl Components {
         databases: &Databases,
     ) -> anyhow::Result<Self> {
         seed(system, databases).await?;
-        let me = raise(databases, &config.node.name).await?;
+        let me = raise(databases, &config.node.name, system.clock.now_ms()).await?;
         let (apim, shared, broker) = (&databases.apim, &databases.shared, &databases.broker);
         let (feed, feed_child) =
             change_feed::component(system, apim, shared, FeedSettings::default());
         let desk = desk(system, config, data, databases, &feed).await?;
         let (key_manager, key_manager_child) = key_manager::component(system, &desk);
-        let settings = PublisherSettings {
-            allow_loopback_endpoints: config.gateway.allow_loopback_endpoints,
-        };
-        let (publisher, publisher_child) =
-            publisher::component(system, apim.clone(), shared.clone(), feed.clone(), settings);
+        let (publisher, publisher_child) = publisher(system, config, databases, &feed);
         let (devportal, devportal_child) =
             devportal::component(system, (apim, shared), &feed, &key_manager);
         let (admin, admin_child) = admin::component(system, (apim, shared), &feed);
         let (node, incarnation) = (me.node_id.as_str(), me.incarnation);
-        let (leases, ledger) = (GatewayLeases::default(), LedgerSettings::default());
+        let leases = GatewayLeases::default();
+        let keys = LedgerSettings::keys(config.traffic_manager.keys);
         let (traffic_manager, traffic_manager_child) =
-            traffic_manager::component(system, broker, &feed, &leases, (node, incarnation), ledger);
+            traffic_manager::component(system, broker, &feed, &leases, (node, incarnation), keys);
         let retention = RetentionSettings::days(config.usage.retention_days);
         let (intake, intake_child) = usage::intake_component(system, apim, retention);
         let settings = UsageSettings::default();
@@ -143,6 +142,19 @@ impl Components {
     }
 }
 
+fn publisher(
+    system: &System,
+    config: &Config,
+    databases: &Databases,
+    feed: &ChangeFeedHandle,
+) -> (PublisherHandle, Child) {
+    let settings = PublisherSettings {
+        allow_loopback_endpoints: config.gateway.allow_loopback_endpoints,
+    };
+    let (apim, shared) = (databases.apim.clone(), databases.shared.clone());
+    publisher::component(system, apim, shared, feed.clone(), settings)
+}
+
 /// What must be there before anything starts: the tenant, its roles, its policies.
 async fn seed(system: &System, databases: &Databases) -> anyhow::Result<()> {
     let now = system.clock.now_ms();
@@ -160,9 +172,15 @@ async fn seed(system: &System, databases: &Databases) -> anyhow::Result<()> {
 /// This start's identity: the incarnation is on disk before anybody hears of it (W1). When Carbon was
 /// lost the node is still whom Broker belongs to: under another id what waits there would be counted
 /// twice, and a lower incarnation would neither end what earlier ones began nor outrank their marks.
-async fn raise(databases: &Databases, name: &str) -> anyhow::Result<Identity> {
+/// When Broker was lost this is no founding (L6): what was granted in running windows is not known.
+async fn raise(databases: &Databases, name: &str, now_ms: i64) -> anyhow::Result<Identity> {
     let mut read = databases.broker.read().await?;
     let owner = node::find(&mut read).await?;
+    let is_new = owner.is_none() && !ledger::has_run(&mut read).await?;
+    drop(read);
+    // Nobody was let in before a change was applied: a first start that was cut short lost nothing.
+    let mut read = databases.carbon.read().await?;
+    let has_served = projection::applied(&mut read).await?.is_some();
     drop(read);
     let above = owner.as_ref().map_or(0, |owner| owner.incarnation);
     let known_id = owner.map(|owner| owner.node_id);
@@ -184,6 +202,14 @@ async fn raise(databases: &Databases, name: &str) -> anyhow::Result<Identity> {
         incarnation: me.incarnation,
     };
     node::save(&mut write, &owner).await?;
+    if is_new && has_served {
+        ledger::begin_without_past(&mut write, now_ms).await?;
+        tracing::error!(
+            incarnation = me.incarnation,
+            "broker.db was lost: plans by the hour and longer count from nothing, shorter ones are \
+             used up (429) until their running windows end, and usage that waited in it is missing"
+        );
+    }
     write.commit().await?;
     Ok(me)
 }

@@ -10,6 +10,7 @@ mod read;
 mod source;
 #[cfg(test)]
 mod tests;
+mod traffic_manager;
 mod usage;
 
 use std::ffi::OsString;
@@ -22,6 +23,7 @@ pub(crate) use log::{Log, LogFormat};
 pub(crate) use node::Node;
 pub(crate) use oauth2::Oauth2;
 pub(crate) use source::{ConfigError, Effective, Origin};
+pub(crate) use traffic_manager::TrafficManager;
 pub(crate) use usage::Usage;
 
 use source::Source;
@@ -34,6 +36,7 @@ pub(crate) struct Config {
     pub(crate) databases: Databases,
     pub(crate) gateway: Gateway,
     pub(crate) oauth2: Oauth2,
+    pub(crate) traffic_manager: TrafficManager,
     pub(crate) usage: Usage,
     pub(crate) log: Log,
     /// Each value with its origin, for `headgate check`.
@@ -104,6 +107,7 @@ impl Config {
         let databases = Databases::read(&mut source, &node)?;
         let gateway = Gateway::read(&mut source, file)?;
         let oauth2 = Oauth2::read(&mut source, &listen)?;
+        let traffic_manager = TrafficManager::read(&mut source)?;
         let usage = Usage::read(&mut source)?;
         let log = Log::read(&mut source)?;
         Ok(Self {
@@ -112,6 +116,7 @@ impl Config {
             databases,
             gateway,
             oauth2,
+            traffic_manager,
             usage,
             log,
             effective: source.finish()?,

@@ -96,6 +96,7 @@ fn wrong_values_name_the_key_and_what_would_be_right() {
         ("[node]\nroles = \"gatway\"\n", "node.roles"),
         ("[log]\nformat = 3\n", "log.format"),
         ("[usage]\nretention_days = 0\n", "usage.retention_days"),
+        ("[traffic_manager]\nkeys = 10\n", "traffic_manager.keys"),
         (
             "[database.apim]\nurl = \"mysql://x\"\n",
             "database.apim.url",

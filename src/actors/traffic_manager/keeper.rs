@@ -9,7 +9,8 @@ use cluster::{Actor, Address, BoxError, Clock};
 use storage::broker::ledger::{self, LastStop};
 use storage::{Database, StoreError};
 
-use super::slot::{Slots, Start};
+use super::slot::Slots;
+use super::time::{self, Start};
 use crate::ticker::{Ticker, ticker};
 
 /// T is noted so often.
@@ -32,8 +33,6 @@ pub(super) struct Sweep;
 pub(super) struct Keeper {
     arguments: KeeperArguments,
     ticks: u32,
-    /// Whether T could not be noted at the last try.
-    failing: bool,
     _ticker: Ticker,
 }
 
@@ -47,20 +46,23 @@ impl Actor for Keeper {
     async fn start(arguments: KeeperArguments, me: Address<Sweep>) -> Result<Self, BoxError> {
         if arguments.slots.start.get().is_none() {
             let mut write = arguments.broker.write("broker.ledger.begin").await?;
-            let (last_stop, noted_ms) = ledger::begin(&mut write).await?;
-            let now_ms = arguments.clock.now_ms();
-            let start = Start::new(last_stop, noted_ms, now_ms);
-            ledger::note(&mut write, start.t_ms(now_ms)).await?;
+            let left = ledger::begin(&mut write).await?;
+            let (last_stop, now_ms) = (left.last_stop, arguments.clock.now_ms());
+            let start = Start::new(last_stop, left.t_ms, now_ms).after_loss(left.lost_ms);
+            let t_ms = start.t_ms(now_ms);
+            ledger::note(&mut write, t_ms).await?;
             write.commit().await?;
+            arguments.slots.noted(t_ms);
             // Set once a process: a restart of this actor is no restart of the ledger.
             let _ = arguments.slots.start.set(start);
-            let ahead_ms = start.t_ms(now_ms).saturating_sub(now_ms);
+            let ahead_ms = start.ahead_ms(now_ms);
             tracing::info!(?last_stop, "lease ledger begins");
             if ahead_ms > 0 {
                 tracing::warn!(
                     ahead_ms,
-                    "the clock stands before the end of the last run: the windows of plans go on from \
-                     there, so far ahead of it, until it is set right and the node started again"
+                    "the clock stands before the time of the last run: if it is wrong now, set it \
+                     right and start the node again; if it was ahead then, the windows of plans begin \
+                     and end so far ahead of it, and come back by half a millisecond a second"
                 );
             }
             if last_stop == LastStop::Crashed {
@@ -73,14 +75,15 @@ impl Actor for Keeper {
         Ok(Self {
             arguments,
             ticks: 0,
-            failing: false,
             _ticker: ticker("ledger sweep", EVERY, me, || Sweep),
         })
     }
 
     async fn handle(&mut self, _: Sweep) -> Result<(), BoxError> {
         let t_ms = self.arguments.slots.t_ms(&self.arguments.clock);
-        self.note(t_ms).await;
+        let ahead_ms = t_ms.saturating_sub(self.arguments.clock.now_ms()).max(0);
+        metrics::gauge!("headgate_plan_windows_ahead_seconds").set(ahead_ms as f64 / 1_000.0);
+        self.note().await;
         self.ticks = self.ticks.wrapping_add(1);
         if self.ticks.is_multiple_of(SWEEP_EVERY)
             && let Err(error) = self.sweep(t_ms).await
@@ -104,26 +107,26 @@ impl Actor for Keeper {
 
 impl Keeper {
     /// Notes T if anybody asked since. What cannot be noted now is the next second's.
-    async fn note(&mut self, t_ms: i64) {
-        if !self.arguments.slots.take_asked() {
+    async fn note(&self) {
+        let KeeperArguments {
+            clock,
+            broker,
+            slots,
+        } = &self.arguments;
+        if !slots.take_asked() {
             return;
         }
-        let noted = self.try_to_note(t_ms).await;
-        if noted.is_err() {
-            self.arguments.slots.asked();
+        let failed = slots.cannot_note();
+        match time::note(broker, slots, clock).await {
+            Ok(()) if failed => tracing::info!("the ledger's time is noted again"),
+            Ok(()) => {}
+            Err(error) => {
+                slots.asked();
+                if slots.not_noted() {
+                    time::tell_not_noted(&error.to_string());
+                }
+            }
         }
-        let failed = std::mem::replace(&mut self.failing, noted.is_err());
-        if let Err(error) = noted
-            && !failed
-        {
-            tracing::warn!(%error, "the ledger's time could not be noted, trying again");
-        }
-    }
-
-    async fn try_to_note(&self, t_ms: i64) -> Result<(), StoreError> {
-        let mut write = self.arguments.broker.write("broker.ledger.note").await?;
-        ledger::note(&mut write, t_ms).await?;
-        write.commit().await
     }
 
     async fn sweep(&self, t_ms: i64) -> Result<(), StoreError> {
@@ -136,14 +139,14 @@ impl Keeper {
         let (slots, mut cells) = (&self.arguments.slots, 0);
         let mut write = self.arguments.broker.write("broker.ledger.end").await?;
         for shard in 0..slots.count() {
-            let Some(marks) = slots.with(shard, |slot| slot.ledger.final_marks()) else {
+            let Some(marks) = slots.with(shard, |slot| slot.ledger.unsaved_marks()) else {
                 return Err(StoreError::Forbidden(format!("shard {shard} has failed")));
             };
             cells += marks.len();
             ledger::save(&mut write, shard, &marks).await?;
         }
         let t_ms = slots.t_ms(&self.arguments.clock);
-        ledger::end(&mut write, t_ms).await?;
+        ledger::end(&mut write, t_ms, slots.lost_ms()).await?;
         write.commit().await?;
         Ok(cells)
     }

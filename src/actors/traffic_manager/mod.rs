@@ -2,7 +2,7 @@
 //!
 //! `shards` are the actors that answer gateways, each for every sixteenth shard; `news` takes to
 //! gateways what they did not ask for; `slot` holds the ledgers they drive; `keeper` begins and ends
-//! the ledger's life on disk; `policies` follows the change log. `shard`, `translate` and `view` are
+//! the ledger's life on disk; `time` is T; `policies` follows the change log. `shard`, `translate` and `view` are
 //! pure.
 
 mod handle;
@@ -17,6 +17,7 @@ mod slot;
 mod test_node;
 #[cfg(test)]
 mod tests;
+mod time;
 mod translate;
 mod view;
 
@@ -49,15 +50,27 @@ type Published = Arc<ArcSwapOption<PolicyView>>;
 /// What of the ledger may be set.
 #[derive(Debug, Clone, Copy)]
 pub struct LedgerSettings {
-    /// Keys of one shard that are counted apart at most (L12).
+    /// Keys of the node that are counted apart at most (L12), the same part of them in each shard.
     pub keys: usize,
 }
 
 // === impl LedgerSettings ===
 
+impl LedgerSettings {
+    /// So many keys of the node.
+    #[must_use]
+    pub const fn keys(keys: usize) -> Self {
+        Self { keys }
+    }
+
+    fn keys_of_a_shard(self) -> usize {
+        self.keys.div_ceil(usize::from(SHARDS)).max(1)
+    }
+}
+
 impl Default for LedgerSettings {
     fn default() -> Self {
-        Self { keys: 16_384 }
+        Self { keys: 1_000_000 }
     }
 }
 
@@ -72,7 +85,7 @@ pub fn component(
     (node, incarnation): (&str, u64),
     settings: LedgerSettings,
 ) -> (TrafficManagerHandle, Child) {
-    let slots = Arc::new(Slots::new(SHARDS, settings.keys));
+    let slots = Arc::new(Slots::new(SHARDS, settings.keys_of_a_shard()));
     let published = Published::default();
     let (_, keeper) = child::<Keeper>(
         system,

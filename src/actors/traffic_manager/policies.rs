@@ -1,6 +1,8 @@
 //! Follows the change log for the traffic manager: throttling policies, and the position they are
 //! true at (L12). Acknowledges what is in force, so that whoever changes a plan can wait for it (C6):
-//! every shard goes by it by then, and has begun to tell gateways what follows for their leases.
+//! nothing is granted by older ones then, for every ask goes by what is published; and every shard
+//! has begun to tell gateways what follows for their leases, but those that wait for the disk, which
+//! do so when they are free.
 //!
 //! A pull runs beside the actor and tells it what came, so that an orderly stop never waits for a
 //! long poll. After a restart it takes a snapshot, of policies alone, so that it is there in a moment however many APIs

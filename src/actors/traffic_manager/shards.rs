@@ -20,6 +20,7 @@ use super::message::{LeaseAnswer, LeaseMany, Leased, ThrottleKey};
 use super::news;
 use super::shard::shard_of;
 use super::slot::Slots;
+use super::time;
 use super::view::PolicyView;
 use crate::ticker::{Ticker, ticker};
 
@@ -78,8 +79,9 @@ impl Actor for Shards {
         for shard in shards.mine() {
             shards.recover(shard).await?;
             // What the last incarnation of this actor was about to write.
-            let released = shards.write_marks(shard).await?;
-            shards.tell(shard, released.unwrap_or_default());
+            let released = shards.write_marks(shard).await?.unwrap_or_default();
+            shards.cover(&released).await;
+            shards.tell(shard, released);
         }
         Ok(shards)
     }
@@ -223,7 +225,22 @@ impl Shards {
                 }
             }
         }
+        self.cover(&effects).await;
         effects
+    }
+
+    /// Nothing is granted that a start after a crash would not know to be granted (L10).
+    async fn cover(&self, effects: &[Effect]) {
+        let grants = |effect: &Effect| matches!(effect, Effect::Reply(reply) if reply.granted > 0);
+        if effects.iter().any(grants) {
+            let ShardsArguments {
+                broker,
+                slots,
+                clock,
+                ..
+            } = &self.arguments;
+            time::cover(broker, slots, clock).await;
+        }
     }
 
     /// Writes what has to be on disk before it is said (L5); gives what that releases, none when

@@ -5,18 +5,18 @@
 //! panic in a step leaves the slot poisoned, and its state is then trusted no more: the shard starts
 //! as after a crash (L6), so that nothing half-counted is ever granted by.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use cluster::Clock;
 use domain::ledger::{Effect, Input, Ledger, Mark, Policies, Recovery, Source};
 use storage::broker::ledger::LastStop;
 
+use super::time::{NOTE_AFTER_MS, Start};
+
 /// Epochs that an incarnation may begin: one at its start, another with each recovery of a shard
 /// whose step failed, so that nobody takes the recovered owner for the one it heard before (L5).
 const EPOCHS: u64 = 1 << 16;
-/// T is noted on disk once a second while anybody asks: what a crash left unnoted is less than this.
-const NOTED_WITHIN_MS: i64 = 2_000;
 
 /// The ledgers of all shards, and what is known of the last run.
 #[derive(Debug)]
@@ -26,19 +26,15 @@ pub(super) struct Slots {
     /// Keys of one shard counted apart at most (L12).
     capacity: usize,
     failures: AtomicU64,
+    /// T at the last failure of a step: short windows of its shard that had begun are full.
+    failed_ms: AtomicI64,
     /// Whether anybody asked since T was last noted on disk.
     asked: AtomicBool,
+    /// The T that was noted on disk last.
+    noted_ms: AtomicI64,
+    /// Whether T could not be noted at the last try.
+    unnoted: AtomicBool,
     shards: Vec<Mutex<Option<Slot>>>,
-}
-
-/// How this run began.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Start {
-    pub(super) last_stop: LastStop,
-    /// Windows that had begun by then may have been used before (L6).
-    pub(super) t0_ms: i64,
-    /// How far T lies ahead of the node's clock.
-    ahead_ms: i64,
 }
 
 /// One shard.
@@ -50,32 +46,6 @@ pub(super) struct Slot {
     pub(super) unwritten: Vec<Mark>,
 }
 
-// === impl Start ===
-
-impl Start {
-    /// A run that begins when the node's clock shows `now_ms`, after one that noted T last at
-    /// `noted_ms`. The clock may have been set back in between: T goes on from where it was, so that
-    /// no window comes twice (L10), and evenly, so that none lasts until the clock is there again.
-    pub(super) fn new(last_stop: LastStop, noted_ms: i64, now_ms: i64) -> Self {
-        let ahead_ms = noted_ms.saturating_sub(now_ms).max(0);
-        let t_ms = now_ms.saturating_add(ahead_ms);
-        let t0_ms = match last_stop {
-            LastStop::Never | LastStop::Clean => t_ms,
-            LastStop::Crashed => t_ms.max(noted_ms.saturating_add(NOTED_WITHIN_MS)),
-        };
-        Self {
-            last_stop,
-            t0_ms,
-            ahead_ms,
-        }
-    }
-
-    /// T when the node's clock shows `now_ms`.
-    pub(super) const fn t_ms(&self, now_ms: i64) -> i64 {
-        now_ms.saturating_add(self.ahead_ms)
-    }
-}
-
 // === impl Slots ===
 
 impl Slots {
@@ -85,7 +55,10 @@ impl Slots {
             start: OnceLock::new(),
             capacity,
             failures: AtomicU64::new(0),
+            failed_ms: AtomicI64::new(i64::MIN),
             asked: AtomicBool::new(false),
+            noted_ms: AtomicI64::new(i64::MIN),
+            unnoted: AtomicBool::new(false),
             shards: (0..shards).map(|_| Mutex::new(None)).collect(),
         }
     }
@@ -104,6 +77,40 @@ impl Slots {
     /// Whether anybody asked since the last time that this was looked at.
     pub(super) fn take_asked(&self) -> bool {
         self.asked.swap(false, Ordering::Relaxed)
+    }
+
+    /// This T is on disk.
+    pub(super) fn noted(&self, t_ms: i64) {
+        self.noted_ms.fetch_max(t_ms, Ordering::SeqCst);
+        self.unnoted.store(false, Ordering::SeqCst);
+    }
+
+    /// T could not be noted; gives whether that is news.
+    pub(super) fn not_noted(&self) -> bool {
+        !self.unnoted.swap(true, Ordering::SeqCst)
+    }
+
+    /// Whether T could not be noted at the last try.
+    pub(super) fn cannot_note(&self) -> bool {
+        self.unnoted.load(Ordering::SeqCst)
+    }
+
+    /// Whether T was noted so lately that a start after a crash counts what is granted at `t_ms`
+    /// among what was granted before it (L6, L10).
+    pub(super) fn covers(&self, t_ms: i64) -> bool {
+        t_ms < self
+            .noted_ms
+            .load(Ordering::SeqCst)
+            .saturating_add(NOTE_AFTER_MS)
+    }
+
+    /// Short windows that had begun by then are full also after a stop in order: nobody knows what
+    /// was granted in those that nobody asked for since.
+    pub(super) fn lost_ms(&self) -> Option<i64> {
+        let failed_ms = self.failed_ms.load(Ordering::Relaxed);
+        let failed_ms = (failed_ms > i64::MIN).then_some(failed_ms);
+        let lost_ms = self.start.get().and_then(|start| start.lost_ms);
+        lost_ms.max(failed_ms)
     }
 
     /// Whether a shard has a state that can be trusted.
@@ -131,6 +138,7 @@ impl Slots {
                 "a step of the ledger failed, its short windows are full to their end"
             );
             self.failures.fetch_add(1, Ordering::Relaxed);
+            self.failed_ms.fetch_max(now_ms, Ordering::Relaxed);
             marks.extend(broken.unwritten);
         }
         let start = self.start.get().copied();
@@ -144,6 +152,7 @@ impl Slots {
                 epoch,
                 t0_ms: Some(t0_ms),
                 source: Source::CleanStop,
+                lost_ms: start.and_then(|start| start.lost_ms),
                 marks,
             },
             _ => {
@@ -153,6 +162,7 @@ impl Slots {
                     epoch,
                     t0_ms: Some(if poisoned { now_ms } else { t0_ms }),
                     source: Source::Disk,
+                    lost_ms: None,
                     marks,
                 }
             }
@@ -207,18 +217,20 @@ impl Slot {
 
     /// These marks are on disk: what waited for them is released.
     pub(super) fn written(&mut self, marks: &[Mark], now_ms: i64) -> Vec<Effect> {
-        self.unwritten.retain(|mark| !marks.contains(mark));
-        match marks.iter().map(|mark| mark.stamp).max() {
-            Some(stamp) => self.step(Input::Marked { stamp }, now_ms),
-            None => Vec::new(),
-        }
+        let Some(stamp) = marks.iter().map(|mark| mark.stamp).max() else {
+            return Vec::new();
+        };
+        // Stamps only rise: what was asked for since has a higher one. One pass, for thousands may
+        // wait after the disk was full.
+        self.unwritten.retain(|mark| mark.stamp > stamp);
+        self.step(Input::Marked { stamp }, now_ms)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::ledger::{Ask, CellKey, Holder, Outcome, Quota};
+    use domain::ledger::{Ask, CellKey, Holder, Outcome, Quota, Stamp};
     use domain::policy::TimeUnit;
     use domain::window::WindowSpec;
 
@@ -314,7 +326,8 @@ mod tests {
             assert_eq!(start.t_ms(back), noon);
             let refused = asked_at(&next, start.t_ms(back + 1_000), "gw9");
             assert_eq!(refused, (0, Outcome::Final), "the window is used");
-            let fresh = asked_at(&next, start.t_ms(back + MINUTE), "gw9");
+            // A minute and what T came back meanwhile.
+            let fresh = asked_at(&next, start.t_ms(back + MINUTE + 60), "gw9");
             assert_eq!(fresh, (1, Outcome::Granted), "the next one begins in time");
         }
     }
@@ -327,5 +340,28 @@ mod tests {
         let (next, start) = begun(LastStop::Crashed, noted, noted - 1_000, Vec::new());
         let refused = asked_at(&next, start.t_ms(noted), "gw");
         assert_eq!(refused, (0, Outcome::Final));
+    }
+
+    #[test]
+    fn what_was_written_waits_no_more_and_what_was_asked_for_since_does() {
+        let slots = Slots::new(1, 16);
+        slots
+            .start
+            .set(Start::new(LastStop::Never, 0, 500))
+            .unwrap();
+        slots.recover(0, 1, Vec::new(), 500);
+        let mark = |seq: u64| Mark {
+            cell: CellKey::new("t", "p", format!("k{seq}")),
+            window: WindowSpec::new(TimeUnit::Day, 1).at(500).id,
+            end_ms: 86_400_000,
+            used: 1,
+            stamp: Stamp { epoch: 1, seq },
+        };
+        let waiting = slots.with(0, |slot| {
+            slot.unwritten = (1..=5).map(mark).collect();
+            slot.written(&[mark(1), mark(2), mark(3)], 600);
+            slot.unwritten.clone()
+        });
+        assert_eq!(waiting.unwrap(), [mark(4), mark(5)]);
     }
 }

@@ -9,6 +9,7 @@ use storage::broker::ledger::{self, LastStop};
 use super::message::{LeaseAnswer, LeaseMany, Leased, ThrottleKey};
 use super::shard::shard_of;
 use super::test_node::{DEADLINE, Node, key};
+use super::time::NOTE_AFTER_MS;
 
 fn ask(gateway: &str, key: &ThrottleKey, known: Option<&LeaseAnswer>, applied: u64) -> LeaseMany {
     let ask = Ask {
@@ -44,11 +45,24 @@ async fn answered(node: &Node, request: LeaseMany) -> LeaseAnswer {
 
 /// One gateway takes units until it is told no; gives how many it got.
 async fn drain(node: &Node, gateway: &str, key: &ThrottleKey) -> u64 {
+    drain_with(node, gateway, key, || ()).await
+}
+
+/// The same, and after every grant something is done.
+async fn drain_with(
+    node: &Node,
+    gateway: &str,
+    key: &ThrottleKey,
+    mut after_grant: impl FnMut(),
+) -> u64 {
     let mut known = None;
     loop {
         let answer = answered(node, ask(gateway, key, known.as_ref(), 0)).await;
         match answer.outcome {
-            Outcome::Granted => known = Some(answer),
+            Outcome::Granted => {
+                known = Some(answer);
+                after_grant();
+            }
             Outcome::Retry { after_ms } => {
                 tokio::time::sleep(Duration::from_millis(u64::from(after_ms) / 4)).await;
             }
@@ -76,20 +90,22 @@ async fn killed_shard_actors_never_let_more_through_than_the_limit() {
     node.save("day", 300, TimeUnit::Day).await;
     let (busy, other) = (key("day", "busy"), key("day", "neighbour"));
     let actor = format!("traffic-manager/shards/{}", shard_of(&busy) % 16);
-    let killing = async {
-        for _ in 0..4 {
-            tokio::time::sleep(Duration::from_millis(30)).await;
+    let mut grants = 0;
+    // In the middle of what the others ask.
+    let kill = || {
+        grants += 1;
+        if grants % 25 == 0 {
             assert!(node.system.registry.restart(&actor));
         }
     };
-    let (one, two, neighbour, ()) = tokio::join!(
-        drain(&node, "gw1", &busy),
+    let (one, two, neighbour) = tokio::join!(
+        drain_with(&node, "gw1", &busy, kill),
         drain(&node, "gw2", &busy),
         drain(&node, "gw1", &other),
-        killing
     );
     // What was granted and not heard of belongs to the gateway that asks again.
     assert_eq!((one + two, neighbour), (300, 300));
+    assert!(grants >= 100, "{grants} grants met too few kills");
     node.root.stop(DEADLINE).await;
 }
 
@@ -102,12 +118,16 @@ async fn an_orderly_stop_keeps_short_windows_and_a_crash_makes_them_full() {
     let (long, short) = (key("month", "k"), key("minute", "k"));
     let taken = answered(&first, ask("gw1", &long, None, 0)).await;
     assert_eq!(taken.granted, 1);
+    let mut taken = None;
+    for _ in 0..3 {
+        taken = Some(answered(&first, ask("gw1", &short, taken.as_ref(), 0)).await);
+    }
+    assert_eq!(taken.unwrap().granted, 3);
     first.root.stop(DEADLINE).await;
 
     let second = Node::start(dir.path(), 2).await;
     assert_eq!(drain(&second, "gw2", &long).await, 9);
-    let taken = answered(&second, ask("gw2", &short, None, 0)).await;
-    assert_eq!((taken.granted, taken.outcome), (1, Outcome::Granted));
+    assert_eq!(drain(&second, "gw2", &short).await, 7);
     // A crash: the tree is abandoned without its orderly stop.
     std::mem::forget(second.root);
 
@@ -117,6 +137,27 @@ async fn an_orderly_stop_keeps_short_windows_and_a_crash_makes_them_full() {
     let fresh = key("month", "fresh");
     assert_eq!(drain(&third, "gw3", &fresh).await, 10);
     third.root.stop(DEADLINE).await;
+}
+
+#[tokio::test]
+async fn what_a_crash_made_full_is_full_after_an_orderly_stop_of_a_run_that_nobody_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = key("minute", "k");
+    let first = Node::start(dir.path(), 1).await;
+    first.save("minute", 10, TimeUnit::Min).await;
+    let taken = answered(&first, ask("gw1", &key, None, 0)).await;
+    assert_eq!(taken.granted, 1);
+    // Its mark lies on disk when more is granted.
+    first.root.stop(DEADLINE).await;
+    let second = Node::start(dir.path(), 2).await;
+    assert_eq!(drain(&second, "gw2", &key).await, 9);
+    std::mem::forget(second.root);
+    let third = Node::start(dir.path(), 3).await;
+    third.root.stop(DEADLINE).await;
+
+    let fourth = Node::start(dir.path(), 4).await;
+    assert_eq!(drain(&fourth, "gw4", &key).await, 0);
+    fourth.root.stop(DEADLINE).await;
 }
 
 #[tokio::test]
@@ -169,12 +210,12 @@ async fn a_start_goes_on_from_the_time_that_the_last_run_noted() {
     first.root.stop(DEADLINE).await;
     let broker = storage::broker::open(dir.path()).await.unwrap();
     let mut write = broker.write("test.noted").await.unwrap();
-    let (last_stop, noted_ms) = ledger::begin(&mut write).await.unwrap();
-    assert_eq!(last_stop, LastStop::Clean);
-    assert!(noted_ms >= began_ms);
+    let left = ledger::begin(&mut write).await.unwrap();
+    assert_eq!(left.last_stop, LastStop::Clean);
+    assert!(left.t_ms >= began_ms);
     // As if the clock had been set back by a day since.
-    let ahead_ms = noted_ms + 86_400_000;
-    ledger::end(&mut write, ahead_ms).await.unwrap();
+    let ahead_ms = left.t_ms + 86_400_000;
+    ledger::end(&mut write, ahead_ms, None).await.unwrap();
     write.commit().await.unwrap();
 
     let second = Node::start(dir.path(), 2).await;
@@ -186,4 +227,29 @@ async fn a_start_goes_on_from_the_time_that_the_last_run_noted() {
         "{window:?} lies before {ahead_ms}"
     );
     second.root.stop(DEADLINE).await;
+}
+
+#[tokio::test]
+async fn time_is_noted_before_the_first_grant_after_an_idle_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::start(dir.path(), 1).await;
+    node.save("minute", 10, TimeUnit::Min).await;
+    let broker = storage::broker::open(dir.path()).await.unwrap();
+    // Nobody asks until the note of the start is too old to cover anything.
+    let idle_until_ms = node.system.clock.now_ms() + NOTE_AFTER_MS;
+    while node.system.clock.now_ms() <= idle_until_ms {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let asked_ms = node.system.clock.now_ms();
+    let answer = answered(&node, ask("gw1", &key("minute", "k"), None, 0)).await;
+    assert_eq!(answer.granted, 1);
+    let mut write = broker.write("test.noted").await.unwrap();
+    let noted_ms = ledger::begin(&mut write).await.unwrap().t_ms;
+    drop(write);
+    assert!(
+        noted_ms >= asked_ms,
+        "noted {} ms before",
+        asked_ms - noted_ms
+    );
+    node.root.stop(DEADLINE).await;
 }

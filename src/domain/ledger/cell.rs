@@ -1,10 +1,11 @@
 //! One cell of the ledger (PROTOCOLS L2): what each gateway was granted and gave back in the current window of a key.
 //! Only the owner's steps change it; a standby replaces it whole by a higher stamp.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::holders::Holders;
 use super::message::{Ask, CellKey, Holder, Stamp};
 use super::policy::Quota;
 use crate::window::{Window, WindowId};
@@ -69,7 +70,7 @@ pub(super) struct Cell {
     pub(super) spent: u64,
     /// How much of `spent` comes from a mark and stands for grants of holders that have not been heard of yet (L5).
     pub(super) coverage: u64,
-    pub(super) holders: BTreeMap<String, Held>,
+    pub(super) holders: Holders,
     /// The last mark asked for, and when.
     pub(super) mark: u64,
     pub(super) mark_stamp: Stamp,
@@ -138,7 +139,7 @@ impl Count {
 // === impl Held ===
 
 impl Held {
-    fn new(holder: &Holder) -> Self {
+    pub(super) fn new(holder: &Holder) -> Self {
         Self {
             count: Count::new(holder),
             covered: 0,
@@ -204,7 +205,7 @@ impl Cell {
             lost: false,
             spent: 0,
             coverage: 0,
-            holders: BTreeMap::new(),
+            holders: Holders::default(),
             mark: 0,
             mark_stamp: Stamp::default(),
             round: None,
@@ -247,9 +248,7 @@ impl Cell {
             denied,
             ..
         } = self;
-        let held = holders
-            .entry(ask.holder.node.clone())
-            .or_insert_with(|| Held::new(&ask.holder));
+        let held = holders.of(&ask.holder);
         let age = (ask.holder.incarnation, ask.holder.lease);
         if age < held.count.age() {
             return Absorbed::Stale;
@@ -310,6 +309,14 @@ impl Cell {
             .min(self.quota.limit.max(used));
         self.mark_stamp = self.stamp;
         Some(self.mark_of(key, self.mark))
+    }
+
+    /// Whether the disk, which has all marks up to `marked`, says of this cell what `mark` says.
+    pub(super) fn is_marked(&self, mark: &Mark, marked: Stamp) -> bool {
+        self.quota.window.is_long()
+            && self.window.id == mark.window
+            && self.mark == mark.used
+            && self.mark_stamp <= marked
     }
 
     pub(super) fn mark_of(&self, key: &CellKey, used: u64) -> Mark {

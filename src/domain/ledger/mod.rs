@@ -8,6 +8,7 @@
 mod cell;
 mod grant;
 mod held_back;
+mod holders;
 mod message;
 mod owner;
 mod policy;

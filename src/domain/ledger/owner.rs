@@ -227,6 +227,17 @@ impl Ledger {
         self.past.unclaimed().cloned().chain(cells).collect()
     }
 
+    /// What of [`Self::final_marks`] a clean stop has to write: long windows whose mark is on disk and says what is
+    /// used are left out.
+    pub fn unsaved_marks(&self) -> Vec<Mark> {
+        let mut marks = self.final_marks();
+        marks.retain(|mark| {
+            let cell = self.cells.get(&mark.cell);
+            !cell.is_some_and(|cell| cell.is_marked(mark, self.marked))
+        });
+        marks
+    }
+
     fn next_step(&mut self) -> Step {
         self.stamp.seq += 1;
         Step {

@@ -30,6 +30,9 @@ pub struct Recovery {
     pub t0_ms: Option<i64>,
     /// How far `marks` reach.
     pub source: Source,
+    /// Short windows that began at or before this are full whatever `source` and `marks` say: a run before the last
+    /// clean stop ended without one, and what it granted is not known (L6).
+    pub lost_ms: Option<i64>,
     /// The rows of the Broker DB; of several for one cell the highest stamp counts.
     pub marks: Vec<Mark>,
 }
@@ -39,6 +42,7 @@ pub struct Recovery {
 pub(super) struct Past {
     t0_ms: Option<i64>,
     source: Source,
+    lost_ms: Option<i64>,
     marks: BTreeMap<CellKey, Mark>,
 }
 
@@ -51,6 +55,7 @@ impl Recovery {
             epoch,
             t0_ms: None,
             source: Source::CleanStop,
+            lost_ms: None,
             marks: Vec::new(),
         }
     }
@@ -62,16 +67,22 @@ impl Past {
     pub(super) fn new(recovery: Recovery) -> Self {
         let mut marks: BTreeMap<CellKey, Mark> = BTreeMap::new();
         for mark in recovery.marks {
+            // Perhaps of a clean stop before what is lost.
+            let lost = is_lost(
+                recovery.lost_ms,
+                mark.window.spec.numbered(mark.window.number),
+            );
             let newer = marks
                 .get(&mark.cell)
                 .is_none_or(|known| known.stamp < mark.stamp);
-            if newer {
+            if newer && !lost {
                 marks.insert(mark.cell.clone(), mark);
             }
         }
         Self {
             t0_ms: recovery.t0_ms,
             source: recovery.source,
+            lost_ms: recovery.lost_ms,
             marks,
         }
     }
@@ -92,8 +103,9 @@ impl Past {
             cell.coverage = mark.used;
             cell.mark = mark.used;
             self.marks.remove(key);
-        } else if self.is_ahead(key, window.id) {
-            // T went back over what was granted before: nobody knows how much of this one is used (L10).
+        } else if self.is_ahead(key, window.id) || is_lost(self.lost_ms, window) {
+            // T went back over what was granted before (L10), or a crash before the last clean stop did: nobody knows
+            // how much of this one is used.
             cell.lost = true;
         } else if self.t0_ms.is_some_and(|t0| window.start_ms <= t0) {
             cell.lost = match self.source {
@@ -120,6 +132,7 @@ impl Past {
     /// An operator says that what is lost is to be forgotten (L6).
     pub(super) fn forget_lost(&mut self) {
         self.t0_ms = None;
+        self.lost_ms = None;
     }
 
     /// Windows that ended need no marks.
@@ -138,9 +151,16 @@ impl Past {
     }
 }
 
+/// Whether a window is a short one that had begun when counts were lost.
+fn is_lost(lost_ms: Option<i64>, window: Window) -> bool {
+    !window.id.spec.is_long() && lost_ms.is_some_and(|lost| window.start_ms <= lost)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::tests::{T, ask, ledger};
+    use crate::ledger::{Ask, Effect, Input};
     use crate::policy::TimeUnit;
     use crate::window::WindowSpec;
 
@@ -163,5 +183,62 @@ mod tests {
         assert!(!past.open(&key, other_kind.numbered(99), quota).lost);
         let claimed = past.open(&key, marked, quota);
         assert_eq!((claimed.lost, claimed.spent), (false, 3));
+    }
+
+    #[test]
+    fn what_a_crash_lost_stays_lost_over_a_clean_stop_of_a_run_that_nobody_asked() {
+        let (minute, hour) = (
+            WindowSpec::new(TimeUnit::Min, 1),
+            WindowSpec::new(TimeUnit::Hour, 1),
+        );
+        let (key, other) = (CellKey::new("t", "p", "k"), CellKey::new("t", "p", "other"));
+        let window = minute.numbered(100);
+        let quota = |window| Quota { limit: 5, window };
+        // The mark of a clean stop before the crash.
+        let mark = Cell::new(window, quota(minute)).mark_of(&key, 3);
+        let mut past = Past::new(Recovery {
+            t0_ms: Some(window.start_ms + 50_000),
+            lost_ms: Some(window.start_ms + 40_000),
+            marks: vec![mark],
+            ..Recovery::founding(3)
+        });
+        assert!(past.open(&key, window, quota(minute)).lost);
+        assert!(past.open(&other, window, quota(minute)).lost);
+        assert!(!past.open(&key, minute.numbered(101), quota(minute)).lost);
+        let long = hour.at(window.start_ms);
+        assert!(!past.open(&other, long, quota(hour)).lost);
+    }
+
+    #[test]
+    fn a_clean_stop_writes_what_the_disk_does_not_say_already() {
+        let mut ledger = ledger(10_000, WindowSpec::new(TimeUnit::Day, 1));
+        let mut asking = ask("g1", 0, 50);
+        asking.window = None;
+        let effects = ledger.step_alone(Input::Ask(asking.clone()), T);
+        let stamp = effects.iter().find_map(|effect| match effect {
+            Effect::Persist { stamp, .. } => Some(*stamp),
+            _ => None,
+        });
+        assert_eq!(ledger.unsaved_marks(), ledger.final_marks());
+        let stamp = stamp.expect("a mark");
+        let told = ledger.step_alone(Input::Marked { stamp }, T);
+        assert_eq!(ledger.unsaved_marks(), []);
+        assert_eq!(ledger.final_marks().len(), 1);
+        let window = told.iter().find_map(|effect| match effect {
+            Effect::Reply(reply) => reply.window,
+            _ => None,
+        });
+        // Some comes back: the mark says more than is used.
+        let back = Ask {
+            window: window.map(|window| window.id),
+            have: 50,
+            returned: 10,
+            want: 0,
+            ..asking
+        };
+        ledger.step_alone(Input::Ask(back), T);
+        let unsaved = ledger.unsaved_marks();
+        assert_eq!(unsaved.len(), 1);
+        assert_eq!(unsaved[0].used, 40);
     }
 }

@@ -292,6 +292,7 @@ fn a_long_window_is_marked_before_release_and_survives_a_restart() {
     let recovery = Recovery {
         epoch: 2,
         t0_ms: Some(T),
+        lost_ms: None,
         source: Source::Disk,
         marks: rows,
     };
@@ -327,6 +328,7 @@ fn a_short_window_from_before_a_restart_is_full_until_it_ends_or_is_forgotten() 
     let recovery = Recovery {
         epoch: 2,
         t0_ms: Some(T),
+        lost_ms: None,
         source: Source::Disk,
         marks: vec![],
     };
@@ -344,6 +346,7 @@ fn a_short_window_from_before_a_restart_is_full_until_it_ends_or_is_forgotten() 
     let recovery = Recovery {
         epoch: 2,
         t0_ms: Some(T),
+        lost_ms: None,
         source: Source::Disk,
         marks: vec![],
     };
@@ -362,6 +365,7 @@ fn a_clean_stop_loses_nothing() {
     let recovery = Recovery {
         epoch: 2,
         t0_ms: Some(T),
+        lost_ms: None,
         source: Source::CleanStop,
         marks: before.final_marks(),
     };

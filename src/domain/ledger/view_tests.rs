@@ -25,6 +25,7 @@ fn nothing_is_granted_while_a_view_is_in_sync_and_what_was_held_back_is_dropped(
         Recovery {
             epoch: 2,
             t0_ms: None,
+            lost_ms: None,
             source: Source::Lost,
             marks: vec![],
         },

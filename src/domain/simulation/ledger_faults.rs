@@ -78,6 +78,7 @@ impl World {
             } else {
                 Some(self.truth.highest_t(self.t_ms()))
             },
+            lost_ms: None,
             source: Source::Disk,
             marks: self.disk.clone(),
         };

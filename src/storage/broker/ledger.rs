@@ -6,6 +6,9 @@ use crate::database::{Read, Write};
 use crate::error::StoreError;
 use crate::row::Columns as _;
 
+/// Marks in one statement.
+const AT_ONCE: usize = 64;
+
 /// How the ledger of this data directory ended last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LastStop {
@@ -17,19 +20,59 @@ pub enum LastStop {
     Crashed,
 }
 
-/// Marks the ledger as running; gives how it ended before, and the highest T that it noted.
+/// What the last run left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Left {
+    /// How it ended.
+    pub last_stop: LastStop,
+    /// The highest T that it noted.
+    pub t_ms: i64,
+    /// Short windows that had begun by then are full, because of a crash before.
+    pub lost_ms: Option<i64>,
+}
+
+/// Marks the ledger as running; gives what the last run left.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`], [`StoreError::Damaged`].
-pub async fn begin(write: &mut Write) -> Result<(LastStop, i64), StoreError> {
-    let query = sqlx::query("SELECT clean, t_ms FROM ledger_state WHERE id = 1");
-    let (last, t_ms) = match write.optional(query).await? {
-        None => (LastStop::Never, 0),
-        Some(row) if row.flag("clean")? => (LastStop::Clean, row.integer("t_ms")?),
-        Some(row) => (LastStop::Crashed, row.integer("t_ms")?),
+pub async fn begin(write: &mut Write) -> Result<Left, StoreError> {
+    let query = sqlx::query("SELECT clean, t_ms, lost_ms FROM ledger_state WHERE id = 1");
+    let left = match write.optional(query).await? {
+        None => Left {
+            last_stop: LastStop::Never,
+            t_ms: 0,
+            lost_ms: None,
+        },
+        Some(row) => Left {
+            last_stop: if row.flag("clean")? {
+                LastStop::Clean
+            } else {
+                LastStop::Crashed
+            },
+            t_ms: row.integer("t_ms")?,
+            lost_ms: row.optional_integer("lost_ms")?,
+        },
     };
-    set(write, false, t_ms).await?;
-    Ok((last, t_ms))
+    set(write, false, left.t_ms).await?;
+    Ok(left)
+}
+
+/// Whether a ledger has ever run here.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn has_run(read: &mut Read) -> Result<bool, StoreError> {
+    let query = sqlx::query("SELECT id FROM ledger_state WHERE id = 1");
+    Ok(read.optional(query).await?.is_some())
+}
+
+/// Says that a ledger ran elsewhere until `t_ms`, and that nothing is left of it: the next one begins
+/// as after a crash.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn begin_without_past(write: &mut Write, t_ms: i64) -> Result<(), StoreError> {
+    set(write, false, t_ms).await
 }
 
 /// Notes the T that the running ledger counts by; a lower one changes nothing.
@@ -40,34 +83,53 @@ pub async fn note(write: &mut Write, t_ms: i64) -> Result<(), StoreError> {
     set(write, false, t_ms).await
 }
 
-/// Marks an orderly stop at `t_ms`; the marks of all cells are in the same transaction.
+/// Marks an orderly stop at `t_ms`; the marks of all cells are in the same transaction. Short
+/// windows that had begun by `lost_ms` stay full.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
-pub async fn end(write: &mut Write, t_ms: i64) -> Result<(), StoreError> {
-    set(write, true, t_ms).await
+pub async fn end(write: &mut Write, t_ms: i64, lost_ms: Option<i64>) -> Result<(), StoreError> {
+    set(write, true, t_ms).await?;
+    let query = sqlx::query("UPDATE ledger_state SET lost_ms = $1 WHERE id = 1");
+    write.execute(query.bind(lost_ms), "ledger state").await?;
+    Ok(())
 }
 
-/// Saves the marks of a shard; each replaces its cell's row.
+/// Saves the marks of a shard; each replaces its cell's row. Many go into one statement: an orderly
+/// stop has seconds for hundreds of thousands.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`], [`StoreError::Damaged`].
 pub async fn save(write: &mut Write, shard: u16, marks: &[Mark]) -> Result<(), StoreError> {
-    for mark in marks {
-        let cell = serde_json::to_string(&mark.cell).map_err(StoreError::damaged("cell"))?;
-        let text = serde_json::to_string(mark).map_err(StoreError::damaged("mark"))?;
-        let query = sqlx::query(
-            "INSERT INTO ledger_cells (shard, cell_key, mark, window_end_ms) \
-             VALUES ($1, $2, $3, $4) ON CONFLICT (shard, cell_key) DO UPDATE SET \
-             mark = excluded.mark, window_end_ms = excluded.window_end_ms",
-        )
-        .bind(i64::from(shard))
-        .bind(cell)
-        .bind(text)
-        .bind(mark.end_ms);
+    let many = marks.chunks_exact(AT_ONCE);
+    let few = many.remainder().chunks(1);
+    for rows in many.chain(few) {
+        let text = if rows.len() == 1 {
+            insert(1)
+        } else {
+            insert(AT_ONCE)
+        };
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(text)).bind(i64::from(shard));
+        for mark in rows {
+            let cell = serde_json::to_string(&mark.cell).map_err(StoreError::damaged("cell"))?;
+            let text = serde_json::to_string(mark).map_err(StoreError::damaged("mark"))?;
+            query = query.bind(cell).bind(text).bind(mark.end_ms);
+        }
         write.execute(query, "mark").await?;
     }
     Ok(())
+}
+
+/// The statement for so many rows of one shard.
+fn insert(rows: usize) -> String {
+    let row = |row: usize| format!("($1, ${}, ${}, ${})", 3 * row + 2, 3 * row + 3, 3 * row + 4);
+    let rows: Vec<String> = (0..rows).map(row).collect();
+    format!(
+        "INSERT INTO ledger_cells (shard, cell_key, mark, window_end_ms) VALUES {} \
+         ON CONFLICT (shard, cell_key) DO UPDATE SET \
+         mark = excluded.mark, window_end_ms = excluded.window_end_ms",
+        rows.join(", ")
+    )
 }
 
 /// The marks of a shard whose windows are not over at `now_ms`.

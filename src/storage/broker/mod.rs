@@ -32,6 +32,11 @@ const SCHEMA: Schema = Schema {
             "node",
             include_str!("../../../migrations/broker/0004_node.sql"),
         ),
+        (
+            5,
+            "ledger lost",
+            include_str!("../../../migrations/broker/0005_ledger_lost.sql"),
+        ),
     ],
 };
 
