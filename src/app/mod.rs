@@ -156,7 +156,7 @@ impl Node {
         };
         if tokio::time::timeout(CUT, accounted).await.is_err() {
             let calls = self.gateway.open_calls();
-            tracing::warn!(calls, "calls did not end, they are not counted");
+            tracing::warn!(calls, "calls did not end, they are told as unknown");
         }
         self.tree.stop(STOP).await;
         self.databases.close().await;

@@ -257,6 +257,9 @@ impl Actor for UsageRecorder {
     }
 
     async fn stop(&mut self) {
+        // Calls that did not end in time may have been served: they are in no count, and told.
+        let tally = &self.arguments.tally;
+        tally.dropped.fetch_add(tally.open(), Ordering::SeqCst);
         let last_word = match self.flush().await {
             Ok(()) => self.arguments.usage.close().await.map_err(BoxError::from),
             Err(error) => Err(error),

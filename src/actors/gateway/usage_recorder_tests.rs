@@ -213,7 +213,11 @@ async fn a_call_that_finds_no_room_on_disk_counts_as_dropped_once() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let metrics = recorder.handle();
     let _recording = metrics::set_default_local_recorder(&recorder);
-    let mut bench = Bench::with(UsageSettings { most_batches: 0 }).await;
+    let mut bench = Bench::with(UsageSettings {
+        most_batches: 0,
+        ..UsageSettings::default()
+    })
+    .await;
     let root = bench.start().await;
     for _ in 0..7 {
         bench.tally.begin().await;
@@ -238,4 +242,19 @@ async fn a_caller_who_leaves_before_there_is_a_number_is_no_open_call() {
     assert_eq!(tally.open(), 0);
     tally.begin().await;
     assert_eq!(tally.open(), 1, "one that went on without");
+}
+
+#[tokio::test]
+async fn calls_that_did_not_end_before_the_stop_are_told_as_unknown() {
+    let mut bench = Bench::new().await;
+    let root = bench.start().await;
+    for _ in 0..3 {
+        bench.tally.begin().await;
+    }
+    bench.tally.record(call());
+    bench.tally.record(call());
+    root.stop(DEADLINE).await;
+    let left = bench.reservation().await;
+    assert!(left.closed, "{left:?}");
+    assert_eq!((left.recorded, left.unknown()), (3, 1), "{left:?}");
 }

@@ -16,8 +16,11 @@ use crate::ticker::{Ticker, ticker};
 const EVERY: Duration = Duration::from_secs(1);
 /// Deliveries at one look, so that an orderly stop is heard in time.
 const AT_ONCE: u32 = 16;
-/// Batches that travel as one.
-const BATCHES: u32 = 64;
+/// Batches that travel as one, at most.
+pub(super) const BATCHES: u32 = 64;
+/// And so much JSON of them, if they are more than one: about 2,000 counts, as one batch may have,
+/// which API-M takes in one short transaction, and less than a message may have.
+const BYTES: u32 = 512 * 1_024;
 
 /// What it is started with.
 #[derive(Clone)]
@@ -83,7 +86,9 @@ impl Delivery {
         } = &self.arguments;
         for _ in 0..AT_ONCE {
             let mut read = broker.read().await?;
-            let batches = usage::oldest(&mut read, BATCHES).await?;
+            let waiting = usage::waiting(&mut read).await?;
+            metrics::gauge!("headgate_usage_batches_waiting").set(waiting as f64);
+            let batches = usage::oldest(&mut read, BATCHES, BYTES).await?;
             drop(read);
             let (Some(first), Some(last)) = (batches.first(), batches.last()) else {
                 return Ok(true);

@@ -165,6 +165,15 @@ fn taken(answer: Result<Delivered, AskError>, last: u64) -> Option<u64> {
         Ok(Delivered::Taken) => Some(last),
         Ok(Delivered::Before(number)) => Some(number),
         Ok(Delivered::Unavailable) => None,
+        // The same message comes again and again, and what waits behind it waits for ever.
+        Err(error @ AskError::Unsupported) => {
+            tracing::error!(
+                %error,
+                "usage cannot be delivered: control plane and gateway do not understand each other, \
+                 all of it waits in the gateway's broker.db"
+            );
+            None
+        }
         Err(error) => {
             tracing::debug!(%error, "no control-plane node takes usage now");
             None

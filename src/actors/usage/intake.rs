@@ -59,6 +59,8 @@ impl Actor for Intake {
 
     async fn handle(&mut self, message: IntakeMessage) -> Result<(), BoxError> {
         match message {
+            // Who gave up asks again, with the same and more.
+            IntakeMessage::Counts(asked) if asked.reply.is_abandoned() => {}
             IntakeMessage::Counts(asked) => {
                 asked
                     .reply

@@ -16,6 +16,7 @@ mod tests;
 
 use cluster::{Child, Door, System, branch, child};
 use storage::Database;
+use storage::broker::usage::Room;
 
 use delivery::{Delivery, DeliveryArguments};
 use intake::{Intake, IntakeArguments, IntakeMessage};
@@ -23,19 +24,36 @@ use queue::{Queue, QueueArguments};
 
 pub use handle::{Recorded, UsageError, UsageHandle, UsageIntakeHandle};
 
-/// What of the queue may be set.
+/// What of the queue may be set. While API-M is away a queue of 1,024 batches grows by one only when
+/// the last one is full, so that hours of few calls take no more room than a minute of many.
 #[derive(Debug, Clone, Copy)]
 pub struct UsageSettings {
     /// Batches on disk at most; those beyond are dropped and counted.
     pub most_batches: u64,
+    /// With so many batches, counts are added to the last one. What one delivery takes is less.
+    pub join_from: u64,
+    /// Counts that a batch has at most by that: it is written anew with each addition.
+    pub join_counts: usize,
 }
 
 // === impl UsageSettings ===
+
+impl UsageSettings {
+    fn room(self) -> Room {
+        Room {
+            most: self.most_batches,
+            join_from: self.join_from.max(2 * u64::from(delivery::BATCHES)),
+            join_counts: self.join_counts,
+        }
+    }
+}
 
 impl Default for UsageSettings {
     fn default() -> Self {
         Self {
             most_batches: 10_000,
+            join_from: 1_024,
+            join_counts: 1_024,
         }
     }
 }
@@ -109,7 +127,7 @@ pub fn component(
         QueueArguments {
             broker: broker.clone(),
             incarnation,
-            most: settings.most_batches,
+            room: settings.room(),
         },
     );
     let (_, delivery_child) = child::<Delivery>(

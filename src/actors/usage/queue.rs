@@ -3,17 +3,20 @@
 
 use cluster::{Actor, Address, BoxError, Reply};
 use domain::usage::UsageCount;
-use storage::broker::usage::{self, Batch};
+use storage::broker::usage::{self, Batch, Room};
 use storage::{Database, StoreError};
 
 use super::handle::Recorded;
+
+/// Counts of one batch on disk: what API-M takes in one short transaction, and a message carries.
+const MOST_COUNTS: usize = 2_048;
 
 /// What it is started with.
 #[derive(Clone)]
 pub(super) struct QueueArguments {
     pub(super) broker: Database,
     pub(super) incarnation: u64,
-    pub(super) most: u64,
+    pub(super) room: Room,
 }
 
 /// What it is told; all may be repeated, a repeat only reserves more.
@@ -97,19 +100,24 @@ impl Queue {
             last,
             counts,
         };
-        // What found no room in memory was counted there.
-        let events: u64 = batch.counts.iter().map(|count| count.calls).sum();
         let mut write = self.arguments.broker.write("broker.usage.record").await?;
-        let kept = usage::create(&mut write, &batch, self.arguments.most).await?;
+        // Events of which only the number is kept. What found no room in memory was counted there.
+        let (mut kept, mut dropped) = (true, 0_u64);
+        for piece in pieces(batch) {
+            if !usage::create(&mut write, &piece, self.arguments.room).await? {
+                kept = false;
+                dropped += piece.counts.iter().map(|count| count.calls).sum::<u64>();
+            }
+        }
         let reserved = match ahead {
             0 => None,
-            _ => Some(usage::reserve(&mut write, batch.incarnation, ahead).await?),
+            _ => Some(usage::reserve(&mut write, self.arguments.incarnation, ahead).await?),
         };
         write.commit().await?;
         if !kept {
-            metrics::counter!("headgate_usage_dropped_total").increment(events);
+            metrics::counter!("headgate_usage_dropped_total").increment(dropped);
             tracing::warn!(
-                events,
+                events = dropped,
                 "usage queue is full, events are dropped and counted"
             );
         }
@@ -130,4 +138,38 @@ impl Queue {
         usage::close(&mut write, self.arguments.incarnation).await?;
         write.commit().await
     }
+}
+
+/// The batch in parts of few enough counts, each with as many numbers as it counts; those that are in
+/// no count go with the last.
+fn pieces(batch: Batch) -> Vec<Batch> {
+    let Batch {
+        incarnation,
+        first: mut next,
+        last,
+        counts,
+    } = batch;
+    let mut pieces: Vec<Batch> = counts
+        .chunks(MOST_COUNTS)
+        .map(|counts| {
+            let first = next;
+            next += counts.iter().map(|count| count.calls).sum::<u64>();
+            Batch {
+                incarnation,
+                first,
+                last: next.saturating_sub(1),
+                counts: counts.to_vec(),
+            }
+        })
+        .collect();
+    match pieces.last_mut() {
+        Some(piece) => piece.last = last,
+        None => pieces.push(Batch {
+            incarnation,
+            first: next,
+            last,
+            counts,
+        }),
+    }
+    pieces
 }

@@ -33,7 +33,10 @@ async fn node(dir: &Path, incarnation: u64, most_batches: u64) -> Node {
     let broker = broker::open(dir).await.unwrap();
     let system = System::new(Clock::system(), true);
     let (intake, intake_child) = intake_component(&system, &apim, FOR_EVER);
-    let settings = UsageSettings { most_batches };
+    let settings = UsageSettings {
+        most_batches,
+        ..UsageSettings::default()
+    };
     let (usage, child) = component(&system, &broker, &intake, "gw1", incarnation, settings);
     let root = start_root(&system, vec![intake_child, child])
         .await
@@ -78,7 +81,7 @@ async fn delivered(node: &Node, incarnations: usize) {
     let until = node.system.clock.monotonic() + DEADLINE;
     loop {
         let mut read = node.broker.read().await.unwrap();
-        let waiting = broker::usage::oldest(&mut read, 1).await.unwrap();
+        let waiting = broker::usage::oldest(&mut read, 1, 0).await.unwrap();
         let unsettled = broker::usage::reservations(&mut read).await.unwrap();
         drop(read);
         if waiting.is_empty() && unsettled.len() <= incarnations {
@@ -157,7 +160,8 @@ async fn a_crash_between_record_and_delete_counts_once_and_the_rest_is_unknown()
     let mut write = first.broker.write("test.again").await.unwrap();
     broker::usage::settle(&mut write, 1).await.unwrap();
     broker::usage::reserve(&mut write, 1, 50).await.unwrap();
-    broker::usage::create(&mut write, &batch, 100)
+    let room = UsageSettings::default().room();
+    broker::usage::create(&mut write, &batch, room)
         .await
         .unwrap();
     write.commit().await.unwrap();
@@ -259,5 +263,119 @@ async fn minutes_that_were_kept_for_long_enough_are_removed_and_no_others() {
     let part = node.intake.counts(0, i64::MAX, (1, 1)).await.unwrap();
     assert_eq!(part.len(), 1);
     assert_eq!(part[0].minute_ms, kept_from + 60_000);
+    node.root.stop(DEADLINE).await;
+}
+
+#[tokio::test]
+async fn a_long_queue_grows_within_its_last_batch_and_every_call_is_counted_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let room = UsageSettings {
+        most_batches: 140,
+        join_from: 1,
+        join_counts: 3,
+    };
+    let room = room.room();
+    let broker = broker::open(dir.path()).await.unwrap();
+    let mut write = broker.write("test.queue").await.unwrap();
+    broker::usage::reserve(&mut write, 1, 10_000).await.unwrap();
+    // Control plane away: three calls a batch, in a minute that changes after each hundredth.
+    for number in 0..900_u64 {
+        let counts = vec![UsageCount {
+            minute_ms: i64::try_from(number / 100).unwrap() * 60_000,
+            ..count(3)
+        }];
+        let batch = broker::usage::Batch {
+            incarnation: 1,
+            first: 3 * number + 1,
+            last: 3 * number + 3,
+            counts,
+        };
+        for _ in 0..2 {
+            let kept = broker::usage::create(&mut write, &batch, room).await;
+            assert!(kept.unwrap(), "batch {number} was dropped");
+        }
+    }
+    write.commit().await.unwrap();
+    let mut read = broker.read().await.unwrap();
+    let waiting = broker::usage::waiting(&mut read).await.unwrap();
+    assert!((128..=132).contains(&waiting), "{waiting} batches");
+    // None that a delivery may have taken ever changed.
+    let oldest = broker::usage::oldest(&mut read, 128, u32::MAX).await;
+    let mut first = oldest.unwrap().into_iter().take(127);
+    assert!(first.all(|batch| batch.last + 1 - batch.first == 3));
+    drop(read);
+    broker.close().await;
+    let node = node(dir.path(), 1, 140).await;
+    delivered(&node, 1).await;
+    let counts = node.intake.counts(0, i64::MAX, ALL).await.unwrap();
+    let calls: Vec<u64> = counts.iter().map(|count| count.calls).collect();
+    assert_eq!(calls, [300; 9]);
+    assert_eq!(node.intake.unknown().await.unwrap(), 0);
+    node.root.stop(DEADLINE).await;
+}
+
+#[tokio::test]
+async fn a_delivery_is_bounded_whatever_waits() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = broker::open(dir.path()).await.unwrap();
+    let mut write = broker.write("test.queue").await.unwrap();
+    broker::usage::reserve(&mut write, 1, 10_000).await.unwrap();
+    for number in 0..10_u64 {
+        // As many applications as there are calls.
+        let counts = (0..500).map(|application| UsageCount {
+            application_id: format!("{application:036}"),
+            api_id: format!("{number:036}"),
+            ..count(1)
+        });
+        let batch = broker::usage::Batch {
+            incarnation: 1,
+            first: 500 * number + 1,
+            last: 500 * number + 500,
+            counts: counts.collect(),
+        };
+        let room = UsageSettings::default().room();
+        broker::usage::create(&mut write, &batch, room)
+            .await
+            .unwrap();
+    }
+    write.commit().await.unwrap();
+    let mut read = broker.read().await.unwrap();
+    let batches = broker::usage::oldest(&mut read, 64, 512 * 1_024)
+        .await
+        .unwrap();
+    let counts: usize = batches.iter().map(|batch| batch.counts.len()).sum();
+    assert!((1_000..=2_500).contains(&counts), "{counts} counts");
+    // One goes in any case, or nothing would ever.
+    let one = broker::usage::oldest(&mut read, 64, 1).await.unwrap();
+    assert_eq!(one.len(), 1);
+    drop(read);
+    broker.close().await;
+    let node = node(dir.path(), 1, 100).await;
+    delivered(&node, 1).await;
+    assert_eq!(calls(&node).await, 5_000);
+    node.root.stop(DEADLINE).await;
+}
+
+#[tokio::test]
+async fn a_batch_of_nothing_but_different_calls_is_delivered() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = node(dir.path(), 1, 100).await;
+    node.usage.reserve(10_000).await.unwrap();
+    // As much as the recorder joins, all texts at their longest, the last two found no room.
+    let counts = (0..8_190_u64).map(|number| UsageCount {
+        tenant: "t".repeat(100),
+        api_id: format!("{number:036}"),
+        application_id: format!("{number:036}"),
+        ..count(1)
+    });
+    let recorded = node.usage.record((1, 8_192), counts.collect(), 0).await;
+    assert!(recorded.unwrap().kept);
+    delivered(&node, 1).await;
+    assert_eq!(calls(&node).await, 8_190);
+    let until = node.system.clock.monotonic() + DEADLINE;
+    while node.intake.unknown().await.unwrap() != 2 {
+        assert!(node.system.clock.monotonic() < until, "not told in time");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     node.root.stop(DEADLINE).await;
 }

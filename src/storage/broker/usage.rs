@@ -7,6 +7,8 @@ use crate::database::{Read, Write};
 use crate::error::StoreError;
 use crate::row::Columns as _;
 
+const WAITING: &str = "SELECT COUNT(*) AS queued FROM usage_batches";
+
 /// A batch that was recorded and not delivered yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
@@ -18,6 +20,18 @@ pub struct Batch {
     pub last: u64,
     /// The counts.
     pub counts: Vec<UsageCount>,
+}
+
+/// How much the queue may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Batches at most.
+    pub most: u64,
+    /// With so many batches, counts are added to the last one while it has room. More than a
+    /// delivery takes at once: a batch that may be under way must not change.
+    pub join_from: u64,
+    /// Counts that a batch has at most by being added to.
+    pub join_counts: usize,
 }
 
 /// How far an incarnation has come.
@@ -95,23 +109,29 @@ pub async fn close(write: &mut Write, incarnation: u64) -> Result<(), StoreError
     write.execute(query, "reservation").await.map(drop)
 }
 
-/// Records a batch, once; without room in the queue only its number of events is kept, as dropped.
+/// Records a batch, once; a long queue takes it into its last batch where that has room. Without
+/// room in the queue only its number of events is kept, as dropped.
 /// Gives whether there was room (or it was recorded before).
 ///
 /// # Errors
 /// [`StoreError::NotFound`] when the incarnation never reserved, [`StoreError::Unavailable`],
 /// [`StoreError::Damaged`].
-pub async fn create(write: &mut Write, batch: &Batch, most: u64) -> Result<bool, StoreError> {
+pub async fn create(write: &mut Write, batch: &Batch, room: Room) -> Result<bool, StoreError> {
     let Batch {
         incarnation,
         first,
         last,
         counts,
     } = batch;
-    let queued = sqlx::query("SELECT COUNT(*) AS queued FROM usage_batches");
+    let queued = sqlx::query(WAITING);
     let queued = write.optional(queued).await?;
     let queued = queued.map_or(Ok(0), |row| unsigned(row.integer("queued")?))?;
-    let room = queued < most;
+    let joined = if queued >= room.join_from {
+        joined(write, batch, room.join_counts).await?
+    } else {
+        None
+    };
+    let room = joined.is_some() || queued < room.most;
     // Numbers of a batch that are in none of its counts belong to events that found no room in
     // memory.
     let numbers = (last + 1).saturating_sub(*first);
@@ -140,41 +160,96 @@ pub async fn create(write: &mut Write, batch: &Batch, most: u64) -> Result<bool,
     if !room {
         return Ok(false);
     }
-    let text = serde_json::to_string(counts).map_err(StoreError::damaged("usage batch"))?;
-    let insert = sqlx::query(
-        "INSERT INTO usage_batches (incarnation, last_sequence, first_sequence, counts) \
-         VALUES ($1, $2, $3, $4)",
-    )
-    .bind(signed(*incarnation))
-    .bind(signed(*last))
-    .bind(signed(*first))
-    .bind(text);
-    write.execute(insert, "usage batch").await?;
+    match joined {
+        Some((end, counts)) => grow(write, batch, end, &counts).await?,
+        None => insert(write, batch).await?,
+    }
     Ok(true)
 }
 
-/// The oldest batches, at most `most`, all of one incarnation.
+async fn insert(write: &mut Write, batch: &Batch) -> Result<(), StoreError> {
+    let text = serde_json::to_string(&batch.counts).map_err(StoreError::damaged("usage batch"))?;
+    let query = sqlx::query(
+        "INSERT INTO usage_batches (incarnation, last_sequence, first_sequence, counts) \
+         VALUES ($1, $2, $3, $4)",
+    )
+    .bind(signed(batch.incarnation))
+    .bind(signed(batch.last))
+    .bind(signed(batch.first))
+    .bind(text);
+    write.execute(query, "usage batch").await.map(drop)
+}
+
+/// The batch that ended at `end` has these counts now, and ends where `batch` does.
+async fn grow(
+    write: &mut Write,
+    batch: &Batch,
+    end: u64,
+    counts: &[UsageCount],
+) -> Result<(), StoreError> {
+    let text = serde_json::to_string(counts).map_err(StoreError::damaged("usage batch"))?;
+    let query = sqlx::query(
+        "UPDATE usage_batches SET last_sequence = $3, counts = $4 \
+         WHERE incarnation = $1 AND last_sequence = $2",
+    )
+    .bind(signed(batch.incarnation))
+    .bind(signed(end))
+    .bind(signed(batch.last))
+    .bind(text);
+    write.execute(query, "usage batch").await.map(drop)
+}
+
+/// The end of the incarnation's last batch, and its counts with those of `batch`; none where they
+/// would be more than `most`.
+async fn joined(
+    write: &mut Write,
+    batch: &Batch,
+    most: usize,
+) -> Result<Option<(u64, Vec<UsageCount>)>, StoreError> {
+    if batch.counts.len() > most {
+        return Ok(None);
+    }
+    let query = sqlx::query(
+        "SELECT * FROM usage_batches WHERE incarnation = $1 ORDER BY last_sequence DESC LIMIT 1",
+    );
+    let query = query.bind(signed(batch.incarnation));
+    let Some(row) = write.optional(query).await? else {
+        return Ok(None);
+    };
+    let last = map(&row)?;
+    let (end, mut counts) = (last.last, last.counts);
+    counts.extend(batch.counts.iter().cloned());
+    let counts = UsageCount::merged(counts);
+    Ok((counts.len() <= most).then_some((end, counts)))
+}
+
+/// How many batches wait.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`], [`StoreError::Damaged`].
-pub async fn oldest(read: &mut Read, most: u32) -> Result<Vec<Batch>, StoreError> {
+pub async fn waiting(read: &mut Read) -> Result<u64, StoreError> {
+    let row = read.optional(sqlx::query(WAITING)).await?;
+    row.map_or(Ok(0), |row| unsigned(row.integer("queued")?))
+}
+
+/// The oldest batches, all of one incarnation: at most `most`, and at most `bytes` of JSON, but one
+/// at least.
+///
+/// # Errors
+/// [`StoreError::Unavailable`], [`StoreError::Damaged`].
+pub async fn oldest(read: &mut Read, most: u32, bytes: u32) -> Result<Vec<Batch>, StoreError> {
     let query = sqlx::query(
-        "SELECT * FROM usage_batches \
+        "SELECT * FROM (SELECT *, \
+         CAST(SUM(LENGTH(counts)) OVER (ORDER BY last_sequence) AS BIGINT) AS so_far \
+         FROM (SELECT * FROM usage_batches \
          WHERE incarnation = (SELECT MIN(incarnation) FROM usage_batches) \
-         ORDER BY last_sequence LIMIT $1",
+         ORDER BY last_sequence LIMIT $1)) \
+         WHERE so_far <= $2 OR so_far = LENGTH(counts) ORDER BY last_sequence",
     )
-    .bind(i64::from(most));
+    .bind(i64::from(most))
+    .bind(i64::from(bytes));
     let rows = read.all(query).await?;
-    let of = |row: &sqlx::any::AnyRow| {
-        Ok(Batch {
-            incarnation: unsigned(row.integer("incarnation")?)?,
-            first: unsigned(row.integer("first_sequence")?)?,
-            last: unsigned(row.integer("last_sequence")?)?,
-            counts: serde_json::from_str(&row.text("counts")?)
-                .map_err(StoreError::damaged("usage batch"))?,
-        })
-    };
-    rows.iter().map(of).collect()
+    rows.iter().map(map).collect()
 }
 
 /// Removes delivered batches, up to the one that ends at `last`.
@@ -216,4 +291,14 @@ pub async fn settle(write: &mut Write, incarnation: u64) -> Result<(), StoreErro
     let query = sqlx::query("DELETE FROM usage_reservations WHERE incarnation = $1");
     let query = query.bind(signed(incarnation));
     write.execute(query, "reservation").await.map(drop)
+}
+
+fn map(row: &sqlx::any::AnyRow) -> Result<Batch, StoreError> {
+    Ok(Batch {
+        incarnation: unsigned(row.integer("incarnation")?)?,
+        first: unsigned(row.integer("first_sequence")?)?,
+        last: unsigned(row.integer("last_sequence")?)?,
+        counts: serde_json::from_str(&row.text("counts")?)
+            .map_err(StoreError::damaged("usage batch"))?,
+    })
 }
