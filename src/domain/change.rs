@@ -161,6 +161,22 @@ pub enum MarkedSubject {
     Login,
 }
 
+// === impl MarkedSubject ===
+
+impl MarkedSubject {
+    /// The word for it, in rows.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Application => "application",
+            Self::Client => "client",
+            Self::Session => "session",
+            Self::Login => "login",
+        }
+    }
+}
+
 // === impl Change ===
 
 impl Change {

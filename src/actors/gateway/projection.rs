@@ -60,18 +60,23 @@ impl Projection {
             } => self.alter(tenant, api_id, state, |artifact| {
                 artifact.default_context.clone_from(default_context);
             }),
+            // Ids are unique only where they were given (S4): one row must not replace another's.
             Change::TokenRevoked {
+                issuer,
                 token_id,
                 expires_at_ms,
+            } => {
+                let item = format!("{tenant}/{issuer}/{token_id}");
+                vec![kept("revoked_token", item, change, Some(*expires_at_ms))]
+            }
+            Change::IssuedBefore {
+                subject,
+                id,
+                until_ms,
                 ..
-            } => vec![kept(
-                "revoked_token",
-                token_id.clone(),
-                change,
-                Some(*expires_at_ms),
-            )],
-            Change::IssuedBefore { id, until_ms, .. } => {
-                vec![kept("mark", id.clone(), change, Some(*until_ms))]
+            } => {
+                let item = format!("{tenant}/{}/{id}", subject.as_str());
+                vec![kept("mark", item, change, Some(*until_ms))]
             }
             Change::VerificationKeysChanged { .. } => {
                 vec![kept("keys", tenant.to_owned(), change, None)]
@@ -232,6 +237,7 @@ mod tests {
     use cluster::Clock;
     use domain::api::{Cors, Endpoints};
     use domain::artifact::DEFAULT_ENVIRONMENT;
+    use domain::change::MarkedSubject;
     use domain::lifecycle::LifecycleState;
 
     use super::*;
@@ -282,5 +288,38 @@ mod tests {
         assert_eq!(served(), None);
         projection.deploy(artifact("third", "apikey"), &state);
         assert_eq!(served().as_deref(), Some("third"));
+    }
+
+    #[test]
+    fn revocations_of_two_issuers_and_marks_of_two_subjects_are_kept_side_by_side() {
+        let state = State::new(Clock::system());
+        let mut projection = Projection::new();
+        let revoked = |issuer: &str| Change::TokenRevoked {
+            issuer: issuer.to_owned(),
+            token_id: "1".to_owned(),
+            expires_at_ms: 7,
+        };
+        let marked = |subject| Change::IssuedBefore {
+            subject,
+            id: "1".to_owned(),
+            before_ms: 5,
+            until_ms: 7,
+        };
+        let changes = [
+            revoked("https://one"),
+            revoked("https://two"),
+            marked(MarkedSubject::User),
+            marked(MarkedSubject::Application),
+        ];
+        let mut items = std::collections::BTreeSet::new();
+        for tenant in ["one", "two"] {
+            for change in &changes {
+                for kept in projection.apply(tenant, change, &state) {
+                    assert_eq!(tenant_of(&kept.item), tenant);
+                    items.insert((kept.section, kept.item));
+                }
+            }
+        }
+        assert_eq!(items.len(), 8, "{items:?}");
     }
 }

@@ -64,7 +64,7 @@ pub async fn save_mark(write: &mut Write, mark: &Mark) -> Result<(), StoreError>
          WHERE excluded.before_ms > issued_before_marks.before_ms",
     )
     .bind(mark.tenant.clone())
-    .bind(word(mark.subject))
+    .bind(mark.subject.as_str())
     .bind(mark.subject_id.clone())
     .bind(mark.before_ms)
     .bind(mark.until_ms);
@@ -126,7 +126,7 @@ pub async fn find_mark(
          WHERE tenant = $1 AND subject = $2 AND subject_id = $3",
     )
     .bind(tenant.to_owned())
-    .bind(word(subject))
+    .bind(subject.as_str())
     .bind(subject_id.to_owned());
     let row = read.optional(query).await?;
     row.map(|row| row.integer("before_ms")).transpose()
@@ -170,16 +170,6 @@ pub async fn list_marks(read: &mut Read, now_ms: i64) -> Result<Vec<Mark>, Store
     rows.iter().map(of).collect()
 }
 
-const fn word(subject: MarkedSubject) -> &'static str {
-    match subject {
-        MarkedSubject::User => "user",
-        MarkedSubject::Application => "application",
-        MarkedSubject::Client => "client",
-        MarkedSubject::Session => "session",
-        MarkedSubject::Login => "login",
-    }
-}
-
 pub(crate) fn subject_of(text: &str) -> Result<MarkedSubject, StoreError> {
     [
         MarkedSubject::User,
@@ -189,7 +179,7 @@ pub(crate) fn subject_of(text: &str) -> Result<MarkedSubject, StoreError> {
         MarkedSubject::Login,
     ]
     .into_iter()
-    .find(|subject| word(*subject) == text)
+    .find(|subject| subject.as_str() == text)
     .ok_or_else(|| StoreError::Damaged {
         what: "mark",
         reason: format!("subject {text:?} is not known"),

@@ -6,6 +6,9 @@ use crate::database::{Read, Write};
 use crate::error::StoreError;
 use crate::row::Columns as _;
 
+/// How long revocations and marks are kept after what they revoke has ended.
+pub const REVOCATIONS_KEPT_MS: i64 = 7 * 86_400_000;
+
 /// An opaque access token as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccessToken {
@@ -151,25 +154,39 @@ pub async fn delete_access(write: &mut Write, hash: &str) -> Result<(), StoreErr
         .map(drop)
 }
 
-/// Removes at most `most` expired rows of each kind; gives how many were removed.
+/// Removes at most `most` expired rows of each kind; gives how many were removed. Revocations stay a
+/// week longer: a clock that was ahead for a while must not have let anything in for good.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn delete_expired(write: &mut Write, now_ms: i64, most: i64) -> Result<u64, StoreError> {
+    let long_ago_ms = now_ms.saturating_sub(REVOCATIONS_KEPT_MS);
     let mut removed = 0;
-    for query in [
-        "DELETE FROM access_tokens WHERE token_hash IN (SELECT token_hash FROM access_tokens \
-         WHERE expires_at_ms <= $1 ORDER BY expires_at_ms LIMIT $2)",
-        "DELETE FROM refresh_tokens WHERE token_hash IN (SELECT token_hash FROM refresh_tokens \
-         WHERE expires_at_ms <= $1 ORDER BY expires_at_ms LIMIT $2)",
-        "DELETE FROM revoked_tokens WHERE (tenant, issuer, token_id) IN \
-         (SELECT tenant, issuer, token_id FROM revoked_tokens \
-         WHERE expires_at_ms <= $1 ORDER BY expires_at_ms LIMIT $2)",
-        "DELETE FROM issued_before_marks WHERE (tenant, subject, subject_id) IN \
-         (SELECT tenant, subject, subject_id FROM issued_before_marks \
-         WHERE until_ms <= $1 ORDER BY until_ms LIMIT $2)",
+    for (query, before_ms) in [
+        (
+            "DELETE FROM access_tokens WHERE token_hash IN (SELECT token_hash FROM access_tokens \
+             WHERE expires_at_ms <= $1 ORDER BY expires_at_ms LIMIT $2)",
+            now_ms,
+        ),
+        (
+            "DELETE FROM refresh_tokens WHERE token_hash IN (SELECT token_hash FROM refresh_tokens \
+             WHERE expires_at_ms <= $1 ORDER BY expires_at_ms LIMIT $2)",
+            now_ms,
+        ),
+        (
+            "DELETE FROM revoked_tokens WHERE (tenant, issuer, token_id) IN \
+             (SELECT tenant, issuer, token_id FROM revoked_tokens \
+             WHERE expires_at_ms <= $1 ORDER BY expires_at_ms LIMIT $2)",
+            long_ago_ms,
+        ),
+        (
+            "DELETE FROM issued_before_marks WHERE (tenant, subject, subject_id) IN \
+             (SELECT tenant, subject, subject_id FROM issued_before_marks \
+             WHERE until_ms <= $1 ORDER BY until_ms LIMIT $2)",
+            long_ago_ms,
+        ),
     ] {
-        let query = sqlx::query(query).bind(now_ms).bind(most);
+        let query = sqlx::query(query).bind(before_ms).bind(most);
         removed += write.execute(query, "token").await?;
     }
     Ok(removed)

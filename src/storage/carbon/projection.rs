@@ -4,6 +4,7 @@
 use domain::change_log::Position;
 
 use crate::apim::change_log::{signed, unsigned};
+use crate::apim::tokens::REVOCATIONS_KEPT_MS;
 use crate::database::{Read, Write};
 use crate::error::StoreError;
 use crate::row::Columns as _;
@@ -102,13 +103,15 @@ pub async fn delete_all(write: &mut Write) -> Result<(), StoreError> {
     write.execute(query, "item").await.map(drop)
 }
 
-/// Removes what is over at `now_ms`; gives how many rows.
+/// Removes what is over at `now_ms`, a week later for the sake of clocks that were ahead for a while;
+/// gives how many rows.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn delete_ended(write: &mut Write, now_ms: i64) -> Result<u64, StoreError> {
     let query = sqlx::query("DELETE FROM projection WHERE until_ms <= $1");
-    write.execute(query.bind(now_ms), "item").await
+    let before_ms = now_ms.saturating_sub(REVOCATIONS_KEPT_MS);
+    write.execute(query.bind(before_ms), "item").await
 }
 
 /// Everything that is not over at `now_ms`.

@@ -208,15 +208,25 @@ async fn a_purge_removes_what_has_expired_and_no_more_than_it_may() {
         }
         store(&fresh, 9, 100).await;
         let mut removed = Vec::new();
-        for _ in 0..4 {
+        let week_later = 10 + tokens::REVOCATIONS_KEPT_MS;
+        for now in [10, 10, 10, 10, week_later, week_later, week_later] {
             let mut write = fresh.apim.write("test.purge").await.unwrap();
-            removed.push(tokens::delete_expired(&mut write, 10, 2).await.unwrap());
+            removed.push(tokens::delete_expired(&mut write, now, 2).await.unwrap());
             write.commit().await.unwrap();
+            if now == 10 {
+                // Perhaps the clock is ahead, and what they revoke is good again when it is right.
+                let mut read = fresh.apim.read().await.unwrap();
+                assert_eq!(revocations::list(&mut read, 9).await.unwrap().len(), 6);
+                assert_eq!(
+                    revocations::list_marks(&mut read, 9).await.unwrap().len(),
+                    6
+                );
+                assert!(tokens::find_access(&mut read, "9").await.unwrap().is_some());
+            }
         }
-        assert_eq!(removed, [8, 8, 4, 0], "two of each of the four kinds");
+        assert_eq!(removed, [4, 4, 2, 0, 6, 4, 2], "two of each kind");
         let mut read = fresh.apim.read().await.unwrap();
         assert_eq!(tokens::find_access(&mut read, "0").await.unwrap(), None);
-        assert!(tokens::find_access(&mut read, "9").await.unwrap().is_some());
         assert_eq!(revocations::list(&mut read, 10).await.unwrap().len(), 1);
         assert_eq!(
             revocations::list_marks(&mut read, 10).await.unwrap().len(),
