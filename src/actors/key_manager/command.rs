@@ -99,6 +99,18 @@ pub enum Command {
     RegisterClient(NewClient),
 }
 
+// === impl Command ===
+
+impl Command {
+    /// Whether it takes access away, and tells its asker nothing that would be lost.
+    pub(super) const fn ends_access(&self) -> bool {
+        matches!(
+            self,
+            Self::Revoke { .. } | Self::EndAccess { .. } | Self::DeleteUser { .. }
+        )
+    }
+}
+
 /// What comes of a [`Command`].
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {

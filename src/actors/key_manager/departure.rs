@@ -9,16 +9,16 @@ use storage::{StoreError, Write};
 use super::desk::Desk;
 
 impl Desk {
-    /// Removes what bears a user's name and ends what was issued to it; gives the entries that
-    /// say so.
+    /// Removes what bears a user's name and was there before a moment, and ends what was issued
+    /// to it; gives the entries that say so.
     pub(super) async fn clear(
         &self,
         write: &mut Write,
         tenant: &str,
-        user: &str,
+        (user, before_ms): (&str, i64),
         now_ms: i64,
     ) -> Result<Vec<Change>, StoreError> {
-        let gone = belongings::delete(write, tenant, user).await?;
+        let gone = belongings::delete(write, tenant, user, before_ms).await?;
         let mut changes = Vec::new();
         for application_id in gone.applications {
             let ended = MarkedSubject::Application;

@@ -1,6 +1,7 @@
 //! What every worker of the key manager works with: databases, clock, keys, settings.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use aws_lc_rs::rand;
 use base64::Engine as _;
@@ -41,6 +42,8 @@ pub struct Desk {
     pub(super) keys: Arc<Keys>,
     pub(super) passwords: Passwords,
     pub(super) used_keys: Arc<UsedKeys>,
+    /// Whether a change of Shared could not be relayed into API-M.
+    pub(super) relay_owed: Arc<AtomicBool>,
 }
 
 // === impl Desk ===
@@ -65,6 +68,7 @@ impl Desk {
             keys: Arc::new(keys),
             passwords,
             used_keys: Arc::default(),
+            relay_owed: Arc::default(),
         }
     }
 

@@ -268,6 +268,14 @@ impl Desk {
                 .any(|known| known == "refresh_token"))
         .then(new_secret)
         .transpose()?;
+        // All that can fail beside the store comes first: a refresh token is used up for an answer.
+        let wants_identity = ground.for_user && scopes.iter().any(|scope| scope == scope::OPENID);
+        let id_token = if wants_identity {
+            let life = self.settings.identity_life(details.id_token_seconds, life);
+            Some(self.identity(ground, now, life).await?)
+        } else {
+            None
+        };
         if opaque || refresh_token.is_some() || ground.used.is_some() {
             let mut write = self.apim.write("apim.tokens.issue").await?;
             if let Some(used) = &ground.used
@@ -291,13 +299,6 @@ impl Desk {
             write.commit().await?;
         }
         self.require_proof(ground).await?;
-        let wants_identity = ground.for_user && scopes.iter().any(|scope| scope == scope::OPENID);
-        let id_token = if wants_identity {
-            let life = self.settings.identity_life(details.id_token_seconds, life);
-            Some(self.identity(ground, now, life).await?)
-        } else {
-            None
-        };
         Ok(Outcome::Issued(Issued {
             access_token,
             refresh_token,

@@ -15,6 +15,7 @@ impl Desk {
     /// Makes a user.
     pub(super) async fn create_user(&self, new: NewUser) -> Result<Done, Halt> {
         check(&new)?;
+        self.settle().await?;
         let mut read = self.shared.read().await?;
         for role in &new.roles {
             if role.contains('\0') || !users::role_exists(&mut read, &new.tenant, role).await? {
@@ -59,9 +60,14 @@ impl Desk {
 
     /// Removes a user with everything they own and ends what was issued to them or for it.
     pub(super) async fn delete_user(&self, tenant: &str, id: &str) -> Result<Done, Halt> {
+        let settled = self.settle().await?;
         let mut read = self.shared.read().await?;
         let user = users::find(&mut read, tenant, id).await?;
-        let user = user.ok_or_else(|| Refused::NotFound("user".to_owned()))?;
+        let user = user.ok_or_else(|| Halt {
+            refused: Refused::NotFound("user".to_owned()),
+            // It may be the removal that is asked for again: everybody knows of it first.
+            n: settled,
+        })?;
         drop(read);
         let now = self.clock.now_ms();
         let changes = [
@@ -95,6 +101,7 @@ impl Desk {
         password: &str,
     ) -> Result<Done, Halt> {
         check_password(password)?;
+        self.settle().await?;
         let hash = self.passwords.hash(password).await;
         let hash = hash.map_err(|_| Refused::Unavailable)?;
         let mut read = self.shared.read().await?;
@@ -138,7 +145,7 @@ impl Desk {
         write.commit().await?;
         Ok(Done {
             outcome: Outcome::Yes,
-            n: self.relay(&rows).await?,
+            n: self.relay_or_owe(&rows).await?,
         })
     }
 

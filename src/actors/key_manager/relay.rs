@@ -1,10 +1,13 @@
 //! From Shared's outbox into the change log of API-M (C5). Any clerk of any node relays whatever it
 //! finds; the entry's source makes a second relay of the same row harmless.
 
+use std::sync::atomic::Ordering;
+
 use domain::change::{Change, MarkedSubject};
 use storage::StoreError;
 use storage::apim::{grants, revocations};
 use storage::shared::outbox::{self, Pending};
+use storage::shared::users;
 
 use super::command::Refused;
 use super::desk::{Desk, new_id};
@@ -51,7 +54,9 @@ impl Desk {
             removed: true,
         } = &change
         {
-            with_it = self.clear(&mut write, &one.tenant, user, now).await?;
+            let older = self.namesake_since(&one.tenant, user).await?;
+            let whose = (user.as_str(), older);
+            with_it = self.clear(&mut write, &one.tenant, whose, now).await?;
         }
         if let Change::IssuedBefore {
             subject,
@@ -83,6 +88,36 @@ impl Desk {
         outbox::delete(&mut write, &one.id).await?;
         write.commit().await?;
         Ok(n)
+    }
+
+    /// When whoever bears this name now began; the end of time when nobody does. A removal may be
+    /// relayed late, and what a namesake has made meanwhile is none of it. Asked while API-M is
+    /// locked: a namesake that comes after has made nothing there yet.
+    async fn namesake_since(&self, tenant: &str, name: &str) -> Result<i64, Refused> {
+        let mut read = self.shared.read().await?;
+        let user = users::find_by_name(&mut read, tenant, name).await?;
+        Ok(user.map_or(i64::MAX, |user| user.created_at_ms))
+    }
+
+    /// Whether a change of Shared still waits because API-M could not be written; asked once.
+    pub(super) fn owes_relay(&self) -> bool {
+        self.relay_owed.swap(false, Ordering::Relaxed)
+    }
+
+    /// Relays what others have left, before a change of one's own: where API-M cannot be written
+    /// it is refused without a trace, and a change that was refused late is finished by the retry.
+    /// Gives the last entry.
+    pub(super) async fn settle(&self) -> Result<Option<u64>, Refused> {
+        self.relay_or_owe(&[]).await
+    }
+
+    /// Relays, and has the keeper try again soon when that fails.
+    pub(super) async fn relay_or_owe(&self, own: &[String]) -> Result<Option<u64>, Refused> {
+        let relayed = self.relay(own).await;
+        if relayed.is_err() {
+            self.relay_owed.store(true, Ordering::Relaxed);
+        }
+        relayed
     }
 
     /// A user's mark counts from now: its moment was chosen before the user was gone, and whoever

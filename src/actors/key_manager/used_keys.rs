@@ -12,6 +12,8 @@ use super::desk::Desk;
 const USED_AGAIN_MS: i64 = 60_000;
 /// Keys that are remembered at most: of more, some are noted later.
 const MOST: usize = 10_000;
+/// Keys that one transaction notes: the one writer of a database is not held for long.
+const LOT: usize = 200;
 
 /// Hashes of used keys, each with the moment at which it was noted, none when it still has to be.
 #[derive(Debug, Default)]
@@ -33,17 +35,21 @@ impl UsedKeys {
         }
     }
 
-    /// The keys to note now; from here on they count as noted.
-    fn take(&self, now_ms: i64) -> Vec<String> {
+    /// The keys to note now, in lots and in order, so that nodes that note the same ones wait for
+    /// each other instead of blocking each other; from here on they count as noted.
+    fn take(&self, now_ms: i64) -> Vec<Vec<String>> {
         let mut used = self.state();
         used.retain(|_, noted| noted.is_none_or(|at| at > now_ms - USED_AGAIN_MS));
         let waiting = used.iter_mut().filter(|(_, noted)| noted.is_none());
-        waiting
+        let mut keys: Vec<String> = waiting
             .map(|(key, noted)| {
                 *noted = Some(now_ms);
                 key.clone()
             })
-            .collect()
+            .collect();
+        drop(used);
+        keys.sort_unstable();
+        keys.chunks(LOT).map(<[String]>::to_vec).collect()
     }
 
     fn state(&self) -> MutexGuard<'_, HashMap<String, Option<i64>>> {
@@ -56,19 +62,18 @@ impl Desk {
     /// as exact as that; it is for people, and a failure costs nothing else.
     pub(super) async fn note_used(&self) {
         let now = self.clock.now_ms();
-        let keys = self.used_keys.take(now);
-        if keys.is_empty() {
-            return;
-        }
-        let noted = async {
-            let mut write = self.apim.write("apim.api_keys.note_used").await?;
-            for key in &keys {
-                api_keys::note_used(&mut write, key, now, now - USED_AGAIN_MS).await?;
+        for keys in self.used_keys.take(now) {
+            let noted = async {
+                let mut write = self.apim.write("apim.api_keys.note_used").await?;
+                for key in &keys {
+                    api_keys::note_used(&mut write, key, now, now - USED_AGAIN_MS).await?;
+                }
+                write.commit().await
+            };
+            if let Err(error) = noted.await {
+                tracing::debug!(%error, "the use of API keys could not be noted");
+                return;
             }
-            write.commit().await
-        };
-        if let Err(error) = noted.await {
-            tracing::debug!(%error, "the use of API keys could not be noted");
         }
     }
 }
@@ -83,13 +88,25 @@ mod tests {
         let key = || vec!["k".to_owned()];
         used.add(key());
         used.add(key());
-        assert_eq!(used.take(1_000), key());
+        assert_eq!(used.take(1_000), [key()]);
         used.add(key());
         assert!(used.take(2_000).is_empty());
         assert!(used.take(1_000 + USED_AGAIN_MS).is_empty());
         used.add(key());
-        assert_eq!(used.take(1_000 + USED_AGAIN_MS), key());
+        assert_eq!(used.take(1_000 + USED_AGAIN_MS), [key()]);
         used.add((0..2 * MOST).map(|n| n.to_string()).collect());
-        assert_eq!(used.take(1_000 + USED_AGAIN_MS).len(), MOST - 1);
+        let taken = used.take(1_000 + USED_AGAIN_MS);
+        assert_eq!(taken.concat().len(), MOST - 1);
+    }
+
+    #[test]
+    fn keys_are_noted_in_small_lots_and_in_one_order() {
+        let used = UsedKeys::default();
+        used.add((0..1_000).map(|n| n.to_string()).collect());
+        let taken = used.take(1_000);
+        assert!(taken.iter().all(|lot| lot.len() <= LOT));
+        let keys = taken.concat();
+        assert_eq!(keys.len(), 1_000);
+        assert!(keys.is_sorted());
     }
 }

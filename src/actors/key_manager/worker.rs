@@ -22,7 +22,7 @@ const PURGE_BATCH: i64 = 500;
 const PURGES: u32 = 100;
 /// How often the keeper looks.
 const ROUND: Duration = Duration::from_secs(30);
-/// How often it notes which API keys were used.
+/// How often it notes which API keys were used, and makes up for a relay that failed.
 const NOTES: Duration = Duration::from_secs(2);
 
 /// Answers questions about credentials.
@@ -84,8 +84,13 @@ impl Actor for Clerk {
         Ok(Self(desk))
     }
 
+    // Whoever gave up would never learn of a secret or a token, and has asked again meanwhile: a
+    // refresh token that is used up for nobody ends the session at the retry. Access that was to
+    // end ends all the same.
     async fn handle(&mut self, asked: Self::Message) -> Result<(), BoxError> {
-        self.0.attend(asked).await;
+        if !asked.reply.is_abandoned() || asked.request.ends_access() {
+            self.0.attend(asked).await;
+        }
         Ok(())
     }
 }
@@ -138,7 +143,12 @@ impl Actor for Keeper {
 
     async fn handle(&mut self, message: KeeperMessage) -> Result<(), BoxError> {
         match message {
-            KeeperMessage::Notes => self.desk.note_used().await,
+            KeeperMessage::Notes => {
+                if self.desk.owes_relay() {
+                    self.desk.sweep_outbox().await;
+                }
+                self.desk.note_used().await;
+            }
             KeeperMessage::Round => {
                 self.desk.sweep_outbox().await;
                 // Databases come and go; the next round looks again.
@@ -153,7 +163,7 @@ impl Actor for Keeper {
 
 impl Desk {
     async fn sweep_outbox(&self) {
-        match self.relay(&[]).await {
+        match self.relay_or_owe(&[]).await {
             Ok(None) => {}
             Ok(Some(n)) => drop(self.feed.committed(n).await),
             Err(error) => {

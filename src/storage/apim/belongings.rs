@@ -6,6 +6,7 @@ use crate::row::Columns as _;
 
 use super::applications;
 use super::oauth_clients;
+use super::tokens;
 
 /// What was removed with a user.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -20,8 +21,8 @@ pub struct Belongings {
     pub freed_keys: Vec<(String, String)>,
 }
 
-/// Removes a user's API keys, applications with all that rests on them, and clients with their
-/// tokens.
+/// Removes what a user had before a moment: API keys, applications with all that rests on them,
+/// clients with their tokens, and the user's own tokens at others' clients.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -29,12 +30,16 @@ pub async fn delete(
     write: &mut Write,
     tenant: &str,
     owner: &str,
+    before_ms: i64,
 ) -> Result<Belongings, StoreError> {
     let mut removed = Belongings::default();
-    let owned =
-        sqlx::query("SELECT id FROM applications WHERE tenant = $1 AND owner = $2 ORDER BY id")
-            .bind(tenant.to_owned())
-            .bind(owner.to_owned());
+    let owned = sqlx::query(
+        "SELECT id FROM applications WHERE tenant = $1 AND owner = $2 AND created_at_ms < $3 \
+         ORDER BY id",
+    )
+    .bind(tenant.to_owned())
+    .bind(owner.to_owned())
+    .bind(before_ms);
     for row in write.all(owned).await? {
         let id = row.text("id")?;
         match applications::delete(write, tenant, (&id, 0)).await {
@@ -50,10 +55,12 @@ pub async fn delete(
     }
     // After the applications, as everybody locks them who locks both.
     let keys = sqlx::query(
-        "DELETE FROM api_keys WHERE tenant = $1 AND owner = $2 RETURNING key_hash, api_id",
+        "DELETE FROM api_keys WHERE tenant = $1 AND owner = $2 AND issued_at_ms < $3 \
+         RETURNING key_hash, api_id",
     )
     .bind(tenant.to_owned())
-    .bind(owner.to_owned());
+    .bind(owner.to_owned())
+    .bind(before_ms);
     for row in write.all(keys).await? {
         let key = (row.text("key_hash")?, row.text("api_id")?);
         removed.api_keys.push(key);
@@ -63,10 +70,11 @@ pub async fn delete(
     removed.freed_keys.retain(|key| !own.contains(key));
     let owned = sqlx::query(
         "SELECT consumer_key FROM oauth_clients WHERE tenant = $1 AND owner = $2 \
-         ORDER BY consumer_key",
+         AND created_at_ms < $3 ORDER BY consumer_key",
     )
     .bind(tenant.to_owned())
-    .bind(owner.to_owned());
+    .bind(owner.to_owned())
+    .bind(before_ms);
     for row in write.all(owned).await? {
         let key = row.text("consumer_key")?;
         if !removed.clients.contains(&key) {
@@ -76,5 +84,6 @@ pub async fn delete(
     for key in &removed.clients {
         oauth_clients::delete(write, key).await?;
     }
+    tokens::delete_of_user(write, tenant, owner, before_ms).await?;
     Ok(removed)
 }

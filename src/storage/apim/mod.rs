@@ -97,6 +97,11 @@ const SCHEMA: Schema = Schema {
             "deny policies of applications",
             include_str!("../../../migrations/apim/0013_deny_policies_of_applications.sql"),
         ),
+        (
+            14,
+            "what users have",
+            include_str!("../../../migrations/apim/0014_what_users_have.sql"),
+        ),
     ],
 };
 

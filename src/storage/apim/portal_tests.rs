@@ -380,7 +380,13 @@ async fn what_a_user_owned_goes_and_a_key_of_theirs_is_told_of_once() {
         for key in [&own, &other] {
             api_keys::create(&mut write, key).await.unwrap();
         }
-        let gone = belongings::delete(&mut write, TENANT, &own.owner).await;
+        let gone = belongings::delete(&mut write, TENANT, &own.owner, 1).await;
+        assert_eq!(
+            gone.unwrap(),
+            belongings::Belongings::default(),
+            "none of it is older"
+        );
+        let gone = belongings::delete(&mut write, TENANT, &own.owner, 2).await;
         let gone = gone.unwrap();
         assert_eq!(gone.applications, [ID]);
         let told = |key: &ApiKey| (key.key_hash.clone(), key.api_id.clone());

@@ -142,6 +142,29 @@ pub async fn delete_session(write: &mut Write, session: &str) -> Result<(), Stor
     Ok(())
 }
 
+/// Removes the tokens that stand in a user's name and were issued before a moment.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn delete_of_user(
+    write: &mut Write,
+    tenant: &str,
+    username: &str,
+    before_ms: i64,
+) -> Result<(), StoreError> {
+    for query in [
+        "DELETE FROM access_tokens WHERE tenant = $1 AND username = $2 AND issued_at_ms < $3",
+        "DELETE FROM refresh_tokens WHERE tenant = $1 AND username = $2 AND issued_at_ms < $3",
+    ] {
+        let query = sqlx::query(query)
+            .bind(tenant.to_owned())
+            .bind(username.to_owned())
+            .bind(before_ms);
+        write.execute(query, "token").await?;
+    }
+    Ok(())
+}
+
 /// Removes an opaque access token.
 ///
 /// # Errors

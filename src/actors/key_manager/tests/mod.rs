@@ -3,6 +3,7 @@
 
 mod clients;
 mod forgery;
+mod interrupted;
 mod new_passwords;
 mod people;
 mod sessions;
