@@ -21,17 +21,20 @@ impl Desk {
         let of_apis = asked
             .iter()
             .filter(|name| !scope::is_everybodys(name) && !scope::is_of_platform(name))
+            .map(String::as_str)
             .collect::<BTreeSet<_>>();
-        let mut apis_that_define = BTreeSet::new();
+        let of_apis: Vec<&str> = of_apis.into_iter().collect();
         let mut read = self.shared.read().await?;
-        for name in &of_apis {
-            let bindings = scope_roles::list(&mut read, tenant, name).await?;
-            apis_that_define.extend(bindings.into_iter().map(|binding| binding.api_id));
-        }
+        let defined = scope_roles::list(&mut read, tenant, &of_apis).await?;
         drop(read);
-        if apis_that_define.is_empty() {
+        if defined.is_empty() {
             return Ok(HashMap::new());
         }
+        let apis_that_define: BTreeSet<_> = defined
+            .values()
+            .flatten()
+            .map(|binding| binding.api_id.clone())
+            .collect();
         let mut counts = HashMap::new();
         let mut read = self.apim.read().await?;
         for api in &apis_that_define {
@@ -42,9 +45,9 @@ impl Desk {
         // What a row of API-M points at was in Shared before it did: this second look misses no
         // version that counts, whatever was saved since the first one.
         let mut read = self.shared.read().await?;
+        let names: Vec<&str> = defined.keys().map(String::as_str).collect();
         let mut roles = HashMap::new();
-        for name in of_apis {
-            let bindings = scope_roles::list(&mut read, tenant, name).await?;
+        for (name, bindings) in scope_roles::list(&mut read, tenant, &names).await? {
             let mut by_api: BTreeMap<&str, Vec<&Binding>> = BTreeMap::new();
             for binding in &bindings {
                 if let Some(api) = counts.get(&binding.version) {
@@ -53,7 +56,7 @@ impl Desk {
             }
             let of_each = by_api.into_values();
             let of_each = of_each.filter_map(|bindings| scope_roles::joined(bindings.into_iter()));
-            roles.insert(name.clone(), agreed(of_each));
+            roles.insert(name, agreed(of_each));
         }
         Ok(roles)
     }

@@ -150,8 +150,10 @@ async fn scopes_of_apis_are_kept_by_version_and_joined_over_those_that_count() {
         };
         let find = async |scope: &str, counts: &[&str]| {
             let mut read = fresh.shared.read().await.unwrap();
-            let all = scope_roles::list(&mut read, TENANT, scope).await.unwrap();
-            let all = all.iter();
+            let found = scope_roles::list(&mut read, TENANT, &[scope])
+                .await
+                .unwrap();
+            let all = found.get(scope).into_iter().flatten();
             scope_roles::joined(all.filter(|one| counts.contains(&one.version.as_str())))
         };
         save("1", &[("read", &[]), ("write", &["keeper", "keeper"])]).await;
@@ -168,6 +170,16 @@ async fn scopes_of_apis_are_kept_by_version_and_joined_over_those_that_count() {
         assert_eq!(find("write", &["2", "3"]).await.unwrap(), ["guest"]);
         assert_eq!(find("write", &["3"]).await, Some(Vec::new()));
         assert_eq!(find("a\0b", &["1"]).await, None);
+        // More than one statement looks for, most of them unknown.
+        let many: Vec<String> = (0..45).map(|n| format!("s{n}")).collect();
+        let mut many: Vec<&str> = many.iter().map(String::as_str).collect();
+        many.insert(21, "read");
+        many.push("write");
+        let mut read = fresh.shared.read().await.unwrap();
+        let found = scope_roles::list(&mut read, TENANT, &many).await.unwrap();
+        drop(read);
+        assert_eq!(found.keys().collect::<Vec<_>>(), ["read", "write"]);
+        assert_eq!(found["write"].len(), 3);
         let mut write = fresh.shared.write("test.scopes").await.unwrap();
         scope_roles::delete(&mut write, "2").await.unwrap();
         write.commit().await.unwrap();

@@ -4,6 +4,8 @@
 //! changed; so whoever asks which roles count takes the versions that API-M points at. A change of
 //! bindings takes effect in the very transaction that changes the API, or not at all.
 
+use std::collections::BTreeMap;
+
 use crate::database::{Read, Write};
 use crate::error::StoreError;
 use crate::row::{Columns as _, is_storable};
@@ -21,29 +23,42 @@ pub struct Binding {
     role: String,
 }
 
-/// What all versions of all APIs bind a scope to.
+/// Scopes that one statement looks for.
+const LOT: usize = 20;
+
+/// What all versions of all APIs bind scopes to, by scope; one that none defines is left out. Whoever
+/// asks for a token names as many scopes as fit in, so they are looked for in lots.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
-pub async fn list(read: &mut Read, tenant: &str, scope: &str) -> Result<Vec<Binding>, StoreError> {
-    if !is_storable(scope) {
-        return Ok(Vec::new());
+pub async fn list(
+    read: &mut Read,
+    tenant: &str,
+    scopes: &[&str],
+) -> Result<BTreeMap<String, Vec<Binding>>, StoreError> {
+    let mut found: BTreeMap<String, Vec<Binding>> = BTreeMap::new();
+    let scopes: Vec<&str> = scopes.iter().copied().filter(|s| is_storable(s)).collect();
+    for lot in scopes.chunks(LOT) {
+        let mut query = sqlx::query(
+            "SELECT scope, api_id, version, role FROM scope_roles WHERE tenant = $1 AND scope IN \
+             ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, \
+             $20, $21) ORDER BY scope, role, version",
+        )
+        .bind(tenant.to_owned());
+        // A lot that is not full names its scopes again.
+        for scope in lot.iter().cycle().take(LOT) {
+            query = query.bind((*scope).to_owned());
+        }
+        for row in read.all(query).await? {
+            let bindings = found.entry(row.text("scope")?).or_default();
+            bindings.push(Binding {
+                api_id: row.text("api_id")?,
+                version: row.text("version")?,
+                role: row.text("role")?,
+            });
+        }
     }
-    let query = sqlx::query(
-        "SELECT api_id, version, role FROM scope_roles WHERE tenant = $1 AND scope = $2 \
-         ORDER BY role, version",
-    );
-    let rows = read
-        .all(query.bind(tenant.to_owned()).bind(scope.to_owned()))
-        .await?;
-    let binding = |row: &sqlx::any::AnyRow| {
-        Ok(Binding {
-            api_id: row.text("api_id")?,
-            version: row.text("version")?,
-            role: row.text("role")?,
-        })
-    };
-    rows.iter().map(binding).collect()
+    Ok(found)
 }
 
 /// The roles of a scope over the bindings that count: none when no API defines it, empty when
