@@ -26,6 +26,8 @@ struct State {
     validity: Validity,
     /// The files as they were when they were last looked at.
     seen: Stamp,
+    /// Files that were told about because their time has not begun.
+    early: Option<Stamp>,
 }
 
 /// When a certificate is good, in seconds since the epoch, both ends included.
@@ -49,6 +51,7 @@ impl ServerCertificate {
             in_force,
             validity,
             seen,
+            early: None,
         });
         Ok(Arc::new(Self { chain, key, state }))
     }
@@ -61,8 +64,22 @@ impl ServerCertificate {
         if state.seen == seen {
             return;
         }
+        let read = read(&self.chain, &self.key);
+        if let Ok((_, validity)) = &read
+            && validity.begins_later(now_ms)
+        {
+            // It will be good without being replaced again: told about once, looked at each time.
+            if state.early != Some(seen) {
+                state.early = Some(seen);
+                tracing::warn!(
+                    problem = validity.problem(now_ms),
+                    "the server's new certificate is taken when its time begins"
+                );
+            }
+            return;
+        }
         state.seen = seen;
-        let found = read(&self.chain, &self.key).and_then(|(key, validity)| {
+        let found = read.and_then(|(key, validity)| {
             let problem = validity.problem(now_ms);
             ensure!(problem.is_none(), problem.unwrap_or_default());
             Ok((key, validity))
@@ -111,6 +128,10 @@ impl Validity {
             from: validity.not_before.timestamp(),
             until: validity.not_after.timestamp(),
         })
+    }
+
+    const fn begins_later(self, now_ms: i64) -> bool {
+        self.from > now_ms.div_euclid(1_000)
     }
 
     fn problem(self, now_ms: i64) -> Option<String> {
@@ -188,5 +209,30 @@ mod tests {
         let third = write("third");
         certificate.renew(now_ms);
         assert_eq!(in_force(), third);
+    }
+
+    #[test]
+    fn a_certificate_that_comes_before_its_time_is_taken_when_its_time_begins() {
+        let dir = tempfile::tempdir().unwrap();
+        let (chain, key) = (dir.path().join("chain"), dir.path().join("key"));
+        let write = |from: i32| {
+            let mut params = rcgen::CertificateParams::new(["own".to_owned()]).unwrap();
+            params.not_before = rcgen::date_time_ymd(from, 1, 1);
+            let pair = rcgen::KeyPair::generate().unwrap();
+            let made = params.self_signed(&pair).unwrap();
+            fs::write(&key, pair.serialize_pem()).unwrap();
+            fs::write(&chain, made.pem()).unwrap();
+            made.der().clone()
+        };
+        write(2020);
+        let certificate = ServerCertificate::load(chain.clone(), key.clone()).unwrap();
+        let in_force = || certificate.state().in_force.cert.first().cloned().unwrap();
+        let first = in_force();
+        let second = write(2030);
+        let begins_ms = Validity::of(&second).unwrap().from * 1_000;
+        certificate.renew(begins_ms - 5_000);
+        assert_eq!(in_force(), first);
+        certificate.renew(begins_ms);
+        assert_eq!(in_force(), second);
     }
 }

@@ -3,6 +3,7 @@
 //! operator has put there is used as it is.
 
 mod certificate;
+mod trust;
 
 use std::fs;
 use std::io::ErrorKind;
@@ -51,7 +52,8 @@ pub(crate) fn server_tls(data: &DataDir, addresses: &[IpAddr]) -> anyhow::Result
 
 struct Authority {
     pem: String,
-    /// None when `ca.pem` is there alone: it can be trusted, but nothing can be made under it.
+    /// None when `ca.pem` is there without a key that fits: it can be trusted, but nothing can be
+    /// made under it.
     key: Option<KeyPair>,
 }
 
@@ -68,7 +70,8 @@ fn authority(data: &DataDir) -> anyhow::Result<Authority> {
     };
     if certificate.exists() {
         let pem = fs::read_to_string(&certificate)?;
-        return Ok(Authority { pem, key: known });
+        let own = known.filter(|pair| trust::fits(&pem, pair));
+        return Ok(Authority { pem, key: own });
     }
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -94,7 +97,7 @@ fn authority(data: &DataDir) -> anyhow::Result<Authority> {
 }
 
 /// Where the server certificate and its key lie. Both are made when they are missing, and made
-/// anew for other names, unless somebody else has put one of them there.
+/// anew for other names or under another authority, unless somebody else has put one of them there.
 fn server_certificate(
     data: &DataDir,
     authority: &Authority,
@@ -102,24 +105,31 @@ fn server_certificate(
 ) -> anyhow::Result<(PathBuf, PathBuf)> {
     let (certificate, key) = (data.join("tls/server.pem"), data.join("tls/server-key.pem"));
     let made_for = data.join("tls/server-names");
-    let (made, names_text) = (Made::read(data), names.join("\n"));
+    let made = Made::read(data, authority)?;
     if !made.is_ours(&certificate) || !made.is_ours(&key) {
+        let file = certificate.display();
+        tracing::info!(%file, "the server's certificate is an operator's, it does not follow the machine's names");
         return Ok((certificate, key));
     }
     let complete = certificate.exists() && key.exists();
-    if complete && fs::read_to_string(&made_for).is_ok_and(|made_for| made_for == names_text) {
+    let names_text = names.join("\n");
+    let is_for_them = fs::read_to_string(&made_for).is_ok_and(|made_for| made_for == names_text);
+    // Under an authority that was replaced it opens nothing, and vouches for a key that may be lost.
+    let is_under_it =
+        || fs::read_to_string(&certificate).is_ok_and(|pem| trust::is_under(&authority.pem, &pem));
+    if complete && is_for_them && is_under_it() {
         return Ok((certificate, key));
     }
     let Some(signer) = &authority.key else {
         ensure!(
             complete,
-            "tls/ca-key.pem is gone, so that no server certificate can be made under ca.pem: put \
-             it back, or put a certificate of your own into tls/server.pem and its key into \
+            "tls/ca-key.pem is gone or not of ca.pem, so that no server certificate can be made \
+             under it: put the right one back, or put a certificate of your own into tls/server.pem and its key into \
              tls/server-key.pem"
         );
         tracing::warn!(
-            "the server's certificate is not for the machine's names of now, and no other can be \
-             made: tls/ca-key.pem is gone"
+            "the server's certificate is not for the machine's names of now or not under ca.pem, and \
+             no other can be made: tls/ca-key.pem is gone or not of ca.pem"
         );
         return Ok((certificate, key));
     };
@@ -127,7 +137,7 @@ fn server_certificate(
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params
         .distinguished_name
-        .push(DnType::CommonName, "Headgate node");
+        .push(DnType::CommonName, trust::NODE);
     let pair = KeyPair::generate()?;
     let issuer =
         Issuer::from_ca_cert_pem(&authority.pem, signer).context("ca.pem is no certificate")?;
@@ -153,9 +163,31 @@ impl Made {
     /// The last pair, the one before, and what crashes have left.
     const KEPT: usize = 16;
 
-    fn read(data: &DataDir) -> Self {
-        let text = fs::read_to_string(data.join(Self::FILE)).unwrap_or_default();
-        Self(text.lines().map(str::to_owned).collect())
+    fn read(data: &DataDir, authority: &Authority) -> anyhow::Result<Self> {
+        match fs::read_to_string(data.join(Self::FILE)) {
+            Ok(text) => Ok(Self(text.lines().map(str::to_owned).collect())),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                Ok(Self::recognized(data, authority))
+            }
+            Err(error) => Err(error).context("tls/server-made cannot be read"),
+        }
+    }
+
+    /// What an older version has made and not noted, or a copy came without the note: it bears a
+    /// node's name, and nobody but this node signs with its authority's key.
+    fn recognized(data: &DataDir, authority: &Authority) -> Self {
+        let [certificate, key] = ["tls/server.pem", "tls/server-key.pem"]
+            .map(|name| fs::read_to_string(data.join(name)).unwrap_or_default());
+        let ours = authority.key.is_some()
+            && trust::is_a_nodes(&certificate)
+            && trust::is_under(&authority.pem, &certificate)
+            && KeyPair::from_pem(&key).is_ok_and(|pair| trust::fits(&certificate, &pair));
+        let none = Self(Vec::new());
+        if ours {
+            none.with([&certificate, &key])
+        } else {
+            none
+        }
     }
 
     fn with(mut self, files: [&str; 2]) -> Self {
@@ -259,5 +291,53 @@ mod tests {
         fs::remove_file(data.join("tls/server.pem")).unwrap();
         let refused = server_tls(&data, &[]).unwrap_err().to_string();
         assert!(refused.contains("tls/ca-key.pem is gone"), "{refused}");
+    }
+
+    fn is_trusted(data: &DataDir) -> bool {
+        let pem = |name: &str| fs::read_to_string(data.join(name)).unwrap();
+        trust::is_under(&pem("ca.pem"), &pem("tls/server.pem"))
+    }
+
+    #[test]
+    fn a_new_authority_signs_a_new_certificate() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::open(&dir.path().join("data")).unwrap();
+        server_tls(&data, &[]).unwrap();
+        assert!(is_trusted(&data));
+        let first = contents(&data);
+        for gone in ["ca.pem", "tls/ca-key.pem"] {
+            fs::remove_file(data.join(gone)).unwrap();
+        }
+        server_tls(&data, &[]).unwrap();
+        assert!(is_trusted(&data));
+        assert_ne!(contents(&data), first);
+    }
+
+    #[test]
+    fn nothing_is_signed_in_the_name_of_an_authority_whose_key_is_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::open(&dir.path().join("data")).unwrap();
+        server_tls(&data, &[]).unwrap();
+        let made = contents(&data);
+        let pair = KeyPair::generate().unwrap();
+        let theirs = CertificateParams::default().self_signed(&pair).unwrap();
+        fs::write(data.join("ca.pem"), theirs.pem()).unwrap();
+        server_tls(&data, &["192.0.2.7".parse().unwrap()]).unwrap();
+        assert_eq!(contents(&data), made);
+        fs::remove_file(data.join("tls/server.pem")).unwrap();
+        let refused = server_tls(&data, &[]).unwrap_err().to_string();
+        assert!(refused.contains("not of ca.pem"), "{refused}");
+    }
+
+    #[test]
+    fn what_was_made_before_it_was_noted_still_follows_the_names() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::open(&dir.path().join("data")).unwrap();
+        server_tls(&data, &[]).unwrap();
+        let made = contents(&data);
+        fs::remove_file(data.join("tls/server-made")).unwrap();
+        server_tls(&data, &["192.0.2.7".parse().unwrap()]).unwrap();
+        assert_ne!(contents(&data), made);
+        assert!(is_trusted(&data));
     }
 }
