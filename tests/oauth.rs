@@ -27,6 +27,15 @@ async fn a_client_is_its_owners_however_the_name_is_spelt() {
 }
 
 #[tokio::test]
+async fn a_refused_registration_names_the_member_of_its_body() {
+    let node = Node::start().await;
+    let body = json!({"clientName": "a\u{7}b", "grantType": "client_credentials"});
+    let call = node.post(REGISTER).basic("admin", &node.admin_password);
+    let refused = call.json(&body).send().await.expect(400).text();
+    assert!(refused.contains("clientName"), "{refused}");
+}
+
+#[tokio::test]
 async fn introspection_tells_of_opaque_tokens_what_it_tells_of_signed_ones() {
     let node = Node::start().await;
     let admin = node.admin_token().await;

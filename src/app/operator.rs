@@ -5,7 +5,7 @@ use std::io::Write as _;
 
 use anyhow::{Context as _, bail};
 
-use actors::key_manager::command::NewUser;
+use actors::key_manager::command::{NewUser, Refused};
 use actors::key_manager::{KeyManagerHandle, bare_name};
 use domain::api::SUPER_TENANT;
 use domain::role;
@@ -42,9 +42,25 @@ pub(super) async fn ensure_administrator(
         family_name: String::new(),
         roles: role::BUILT_IN.map(str::to_owned).to_vec(),
     };
-    key_manager.create_user(administrator).await.context(
-        "the administrator could not be made, see HEADGATE_ADMIN_USER and HEADGATE_ADMIN_PASSWORD",
-    )?;
+    match key_manager.create_user(administrator).await {
+        Ok(_) => {}
+        // Another node over the same databases was faster: its administrator is the one, and the
+        // password that was kept here opens nothing.
+        Err(Refused::Duplicate(_)) if key_manager.has_administrator(SUPER_TENANT).await? => {
+            if generated {
+                std::fs::remove_file(&kept)
+                    .with_context(|| format!("{} cannot be removed", kept.display()))?;
+            }
+            tracing::info!(name, "another node has made the administrator");
+            return Ok(());
+        }
+        Err(error) => {
+            return Err(error).context(
+                "the administrator could not be made, see HEADGATE_ADMIN_USER and \
+             HEADGATE_ADMIN_PASSWORD",
+            );
+        }
+    }
     if generated {
         let mut stderr = std::io::stderr().lock();
         let _ = writeln!(

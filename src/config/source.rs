@@ -93,7 +93,7 @@ impl Source {
                     let value = plain(value).ok_or_else(|| ConfigError {
                         origin: origin.clone(),
                         key: key.clone(),
-                        problem: "must be a string, number, truth value or list of strings"
+                        problem: "must be a string, decimal number, truth value or list of strings"
                             .to_owned(),
                     })?;
                     self.values.insert(key, (value, origin));
@@ -208,7 +208,8 @@ impl Source {
 fn plain(value: &DeValue<'_>) -> Option<String> {
     Some(match value {
         DeValue::String(text) => text.to_string(),
-        DeValue::Integer(number) => number.as_str().to_owned(),
+        // Its digits come without the prefix that says their base.
+        DeValue::Integer(number) if number.radix() == 10 => number.as_str().to_owned(),
         DeValue::Boolean(flag) => flag.to_string(),
         DeValue::Array(list) => {
             let texts = list.iter().map(|item| match item.get_ref() {

@@ -126,6 +126,10 @@ fn shown(client: &Client, secret: &str) -> Value {
 
 fn refused(refused: Refused) -> ApiError {
     match refused {
+        // As this body calls it.
+        Refused::BadField { field, problem } if field == "name" => {
+            ApiError::bad_field("clientName", problem)
+        }
         Refused::BadField { field, problem } => ApiError::bad_field(&field, problem),
         Refused::Duplicate(what) => ApiError::conflict(format!("{what} exists already")),
         refused => ApiError::unavailable(&refused),
