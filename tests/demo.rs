@@ -90,6 +90,7 @@ async fn the_demo_goes_from_a_description_to_a_refused_call_and_finds_everything
         // The first one starts the node.
         assert_eq!(calls.is_empty(), number == 1, "{step}");
     }
+    let shown = said;
     let (code, said) = first.interrupt();
     assert_eq!(code, Some(0));
     assert!(
@@ -105,6 +106,7 @@ async fn the_demo_goes_from_a_description_to_a_refused_call_and_finds_everything
     // What the first run called in the same minute counts: then a fresh window is waited for.
     assert!(said.contains("call 5: 200"), "{said}");
     assert!(said.contains(": 429"), "{said}");
+    the_printed_lines_repeat_the_steps(dir.path(), &shown);
     let (code, said) = second.interrupt();
     assert_eq!(code, Some(0));
     the_printed_commands_run(dir.path(), &said).await;
@@ -124,6 +126,28 @@ fn steps(said: &str) -> Vec<(usize, &str)> {
         steps.push((number, &rest[..rest.find(&next).unwrap_or(rest.len())]));
     }
     steps
+}
+
+/// All lines twice, in one shell: of a client's secrets only the last two work.
+fn the_printed_lines_repeat_the_steps(dir: &Path, said: &str) {
+    let lines = said.lines().filter_map(|line| line.strip_prefix("    $ "));
+    let lines: Vec<&str> = lines.filter(|line| line.contains("curl ")).collect();
+    let script = format!(
+        "{0}\n{0}\necho; echo \"$TOKEN $CALL_TOKEN\"",
+        lines.join("\n")
+    );
+    let mut shell = Command::new("sh");
+    let ended = shell.args(["-c", &script]).current_dir(dir).output();
+    let ended = ended.expect("a shell");
+    let told = String::from_utf8_lossy(&ended.stdout).into_owned();
+    let failed = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert_eq!(failed, "");
+    let tokens: Vec<&str> = told.lines().last().unwrap_or("").split(' ').collect();
+    assert_eq!(tokens.len(), 2, "{told}");
+    assert!(
+        tokens.iter().all(|token| token.starts_with("eyJ")),
+        "{told}"
+    );
 }
 
 /// What is left runs on as the demo's last words say.
@@ -154,6 +178,29 @@ async fn the_printed_commands_run(dir: &Path, said: &str) {
         kill_process(pid, Signal::TERM).expect("SIGTERM");
         assert_eq!(child.wait().expect("its end").code(), Some(0));
     }
+}
+
+#[tokio::test]
+async fn the_demo_can_be_interrupted_while_its_node_starts() {
+    let dir = tempfile::tempdir().expect("a directory");
+    // A database that takes the connection and says nothing: the start waits for it.
+    let database = TcpListener::bind("127.0.0.1:0").expect("a port");
+    database.set_nonblocking(true).expect("an option");
+    let port = database.local_addr().expect("an address").port();
+    let data = dir.path().join("headgate-demo");
+    std::fs::create_dir(&data).expect("a directory");
+    let config = format!(
+        "[node]\ndata_dir = \".\"\n[listen]\nport_offset = {}\n[database.apim]\n\
+         url = \"postgres://hg@127.0.0.1:{port}/apim\"\n",
+        free_offset()
+    );
+    std::fs::write(data.join("headgate.toml"), config).expect("a configuration file");
+    let demo = Demo::start(dir.path(), "said", &[]);
+    let _silent = eventually(30, "the start is under way", || async {
+        database.accept().ok()
+    })
+    .await;
+    assert_eq!(demo.interrupt().0, Some(0));
 }
 
 #[tokio::test]

@@ -77,11 +77,16 @@ fn by_hand(dir: &Path) -> Command {
 #[tokio::test]
 async fn a_node_that_is_asked_to_stop_while_it_starts_ends_with_status_zero() {
     let dir = tempfile::tempdir().expect("a directory");
-    let mut child = by_hand(dir.path()).spawn().expect("the binary");
-    // The directory is there long before the keys that a first start makes.
-    let data = dir.path().join("data");
-    eventually(30, "the start is under way", || async {
-        data.exists().then_some(())
+    // A database that takes the connection and says nothing: the start waits for it.
+    let database = TcpListener::bind("127.0.0.1:0").expect("a port");
+    database.set_nonblocking(true).expect("an option");
+    let port = database.local_addr().expect("an address").port();
+    let mut command = by_hand(dir.path());
+    let url = format!("postgres://hg@127.0.0.1:{port}/apim");
+    command.env("HEADGATE__DATABASE__APIM__URL", url);
+    let mut child = command.spawn().expect("the binary");
+    let _silent = eventually(30, "the start is under way", || async {
+        database.accept().ok()
     })
     .await;
     let killed = Command::new("kill").arg(child.id().to_string()).status();
@@ -89,6 +94,36 @@ async fn a_node_that_is_asked_to_stop_while_it_starts_ends_with_status_zero() {
     let status = child.wait().expect("its end");
     let said = std::fs::read_to_string(dir.path().join("said")).unwrap_or_default();
     assert_eq!(status.code(), Some(0), "{said}");
+}
+
+#[tokio::test]
+async fn who_interrupts_a_node_again_does_not_wait_for_open_requests() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut command = by_hand(dir.path());
+    command.env("HEADGATE__LISTEN__MANAGEMENT_HTTP", "127.0.0.1:0");
+    let mut child = command.spawn().expect("the binary");
+    let address = eventually(30, "the node listens", || async {
+        let ports = std::fs::read(dir.path().join("data/run/ports.json")).ok()?;
+        let ports: serde_json::Value = serde_json::from_slice(&ports).ok()?;
+        ports["management_http"].as_str().map(str::to_owned)
+    })
+    .await;
+    let mut wire = Wire::open(&address).await;
+    wire.send(
+        "POST /oauth2/token HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 9\r\n\r\n",
+    )
+    .await;
+    assert_eq!(wire.reply().await.status, 100, "its handler reads the body");
+    let id = child.id().to_string();
+    let status = eventually(10, "it ends", || {
+        let sent = Command::new("kill").args(["-INT", &id]).status();
+        assert!(sent.expect("kill").success());
+        let ended = child.try_wait().expect("its state");
+        async move { ended }
+    })
+    .await;
+    assert_eq!(status.code(), Some(130));
 }
 
 #[tokio::test]

@@ -1,7 +1,17 @@
 //! How a running command is asked to stop: Ctrl-C or SIGTERM.
 
+use std::time::Duration;
+
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::Instant;
+
+use cluster::spawn_named;
+
+/// One Ctrl-C may come twice, from the terminal and from whatever wraps the command.
+const SAME: Duration = Duration::from_secs(1);
+/// The status of a process that SIGINT has ended.
+const INTERRUPTED: i32 = 130;
 
 /// Hears from its making on that the process is asked to stop: until then a signal just ends it.
 #[derive(Debug)]
@@ -21,12 +31,22 @@ impl Asked {
         })
     }
 
-    /// Returns when the process is asked to stop, or was since it listens.
+    /// Returns when the process is asked to stop, or was since it listens. Whoever presses Ctrl-C
+    /// again after that does not want to wait for a stop in order: the process ends.
     pub(crate) async fn stop(mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
         }
+        let asked = Instant::now();
+        spawn_named("second signal", async move {
+            while self.interrupt.recv().await.is_some() {
+                if asked.elapsed() >= SAME {
+                    tracing::warn!("interrupted again: ending without a stop in order");
+                    std::process::exit(INTERRUPTED);
+                }
+            }
+        });
     }
 }
 

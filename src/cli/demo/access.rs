@@ -13,8 +13,7 @@ const SCOPES: &str = "apim:api_view apim:api_create apim:api_publish apim:api_ma
 /// Registers the client, or takes the one of that name with a new secret.
 pub(super) async fn register_client(journey: &mut Journey<'_>) -> anyhow::Result<()> {
     journey.console.step("register a client for the REST APIs");
-    let password = journey.directory.join("admin-password");
-    let shown = format!("\"{}:$(cat '{}')\"", journey.user, password.display());
+    let shown = format!("\"{}:{}\"", journey.user, journey.password_words);
     let body = json!({
         "clientName": "headgate-demo",
         "owner": journey.user,
@@ -28,12 +27,9 @@ pub(super) async fn register_client(journey: &mut Journey<'_>) -> anyhow::Result
     )
     .basic(&format!("{}:{}", journey.user, journey.password), &shown)
     .json(&body);
-    let client = journey.make(&call).await?;
-    let (id, secret) = (
-        member(&client, "clientId")?,
-        member(&client, "clientSecret")?,
-    );
-    journey.keep(CLIENT, &format!("{id}:{secret}"))
+    journey
+        .renew(&call, CLIENT, ["clientId", "clientSecret"])
+        .await
 }
 
 /// Gets the administrator's token.
@@ -41,14 +37,12 @@ pub(super) async fn sign_in(journey: &mut Journey<'_>) -> anyhow::Result<()> {
     journey.console.step("get a token of the administrator");
     let (path, words) = journey.secret(CLIENT);
     let credential = std::fs::read_to_string(path)?;
-    let file = journey.directory.join("admin-password");
-    let password = format!("$(cat '{}')", file.display());
     let call = Call::new("POST", journey.management("/oauth2/token"))
         .basic(&credential, &words)
         .form(&[
             ("grant_type", "password", None),
             ("username", &journey.user, None),
-            ("password", &journey.password, Some(&password)),
+            ("password", &journey.password, Some(&journey.password_words)),
             ("scope", SCOPES, None),
         ]);
     let answer = journey.capture(&call, "TOKEN", "access_token").await?;

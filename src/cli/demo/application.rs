@@ -108,7 +108,10 @@ pub(super) async fn generate_keys(
         Some(keys) => {
             let mapping = member(keys, "keyMappingId")?;
             let path = format!("{path}/{mapping}/regenerate-secret");
-            journey.make(&journey.devportal("POST", &path)).await?
+            let call = journey.devportal("POST", &path);
+            return journey
+                .renew(&call, CLIENT, ["consumerKey", "consumerSecret"])
+                .await;
         }
         None => {
             let body = json!({

@@ -11,6 +11,9 @@ use crate::config::Config;
 use crate::data_dir::write_file;
 use crate::listeners::Ports;
 
+/// Where an administrator's password comes from that was not generated.
+const ADMIN_PASSWORD: &str = "HEADGATE_ADMIN_PASSWORD";
+
 /// The state that steps share.
 pub(super) struct Journey<'a> {
     pub(super) console: &'a mut Console,
@@ -20,6 +23,8 @@ pub(super) struct Journey<'a> {
     /// The administrator.
     pub(super) user: String,
     pub(super) password: String,
+    /// The same as it stands between double quotes in a curl line.
+    pub(super) password_words: String,
     /// Token for the REST APIs, once there is one.
     pub(super) token: String,
     management: String,
@@ -38,14 +43,20 @@ impl<'a> Journey<'a> {
         let ports = Ports::read(&data.join("run/ports.json"))?;
         let ingress = ports.ingress_https.context("listen.ingress_https is off")?;
         let kept = directory.join("admin-password");
-        let password = match std::fs::read_to_string(&kept) {
-            Ok(text) => text.trim().to_owned(),
-            Err(_) => std::env::var("HEADGATE_ADMIN_PASSWORD").with_context(|| {
-                format!(
-                    "{} is not there and HEADGATE_ADMIN_PASSWORD is not set",
-                    kept.display()
-                )
-            })?,
+        let (password, password_words) = match std::fs::read_to_string(&kept) {
+            Ok(text) => (
+                text.trim().to_owned(),
+                format!("$(cat '{}')", kept.display()),
+            ),
+            Err(_) => {
+                let given = std::env::var(ADMIN_PASSWORD).with_context(|| {
+                    format!(
+                        "{} is not there and {ADMIN_PASSWORD} is not set",
+                        kept.display()
+                    )
+                })?;
+                (given, format!("${ADMIN_PASSWORD}"))
+            }
         };
         Ok(Self {
             console,
@@ -53,6 +64,7 @@ impl<'a> Journey<'a> {
             directory: directory.to_owned(),
             user: std::env::var("HEADGATE_ADMIN_USER").unwrap_or_else(|_| "admin".to_owned()),
             password,
+            password_words,
             token: String::new(),
             management: format!("https://localhost:{}", ports.management.port()),
             gateway: format!("https://localhost:{}", ingress.port()),
@@ -121,6 +133,27 @@ impl<'a> Journey<'a> {
         ));
         let answer = self.client.send(call).await?;
         answer.success("the node refused the call")
+    }
+
+    /// Shows a call that leaves two members of its answer in a file, then makes it: who repeats the
+    /// line has the credential that counts from then on.
+    pub(super) async fn renew(
+        &self,
+        call: &Call,
+        name: &str,
+        [id, secret]: [&str; 2],
+    ) -> anyhow::Result<()> {
+        let (path, _) = self.secret(name);
+        let members = format!(".*\"{id}\":\"([^\"]*)\".*\"{secret}\":\"([^\"]*)\".*");
+        self.console.command(&format!(
+            "{} | sed -nE 's/{members}/\\1:\\2/p' > '{}'",
+            self.client.curl(call),
+            path.display()
+        ));
+        let answer = self.client.send(call).await?;
+        let answer = answer.success("the node refused the call")?;
+        let (id, secret) = (member(&answer, id)?, member(&answer, secret)?);
+        self.keep(name, &format!("{id}:{secret}"))
     }
 
     /// A file in the demo's directory, and the shell words that read it.

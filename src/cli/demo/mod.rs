@@ -30,6 +30,7 @@ use cluster::{Clock, spawn_named};
 use super::{sample_backend, signals};
 use crate::app;
 use crate::config::Config;
+use crate::data_dir;
 use crate::listeners::Listeners;
 use crate::sample_backend::SampleBackend;
 use console::Console;
@@ -51,25 +52,29 @@ pub(super) fn run(demo: &Demo) -> anyhow::Result<ExitCode> {
 }
 
 async fn play(demo: &Demo) -> anyhow::Result<ExitCode> {
-    let asked = signals::Asked::listen()?;
-    let config = settings::load(&demo.data_dir, demo.port_offset)?;
+    let stopped = signals::Asked::listen()?.stop();
+    tokio::pin!(stopped);
+    let config = settings::load(&demo.data_dir, demo.port_offset, std::env::vars_os())?;
     crate::telemetry::start(&config.log)?;
     let offset = config.listen.port_offset;
     let backend = SampleBackend::bind(sample_backend::address(offset)?).await?;
     let listeners = Listeners::bind(&config.listen).await?;
+    data_dir::ensure_ours(&config.node.data_dir)?;
     // Only now: a port that is busy must not decide the offset of later runs.
     settings::keep(&demo.data_dir, offset)?;
     let upstream = format!("http://{}", backend.address());
     let mut console = Console::new();
     console.step("start an all-in-one node and the sample service");
-    let node = app::start_on(listeners, config.clone()).await?;
+    let node = tokio::select! {
+        node = app::start_on(listeners, config.clone()) => node?,
+        // What a start leaves half done the next one finishes, as after a crash.
+        () = &mut stopped => return Ok(ExitCode::SUCCESS),
+    };
     let stop = CancellationToken::new();
     let serving = spawn_named(
         "sample backend",
         backend.serve(Clock::system(), stop.clone()),
     );
-    let stopped = asked.stop();
-    tokio::pin!(stopped);
     let outcome = tokio::select! {
         outcome = visit(demo, &config, &upstream, &mut console) => outcome,
         () = &mut stopped => Ok(false),

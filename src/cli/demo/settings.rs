@@ -1,5 +1,6 @@
 //! The demo's `headgate.toml`: loopback only, endpoints on loopback allowed, its ports shifted.
 
+use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
@@ -13,7 +14,22 @@ pub(super) fn file(directory: &Path) -> PathBuf {
 }
 
 /// The configuration that the file makes, or the one that a first run would write.
-pub(super) fn load(directory: &Path, offset: Option<u16>) -> anyhow::Result<Config> {
+///
+/// Where the node listens, keeps its data and finds its databases is the demo's own: a shell that
+/// serves another node must not have the demo open its ports or write into its databases.
+pub(super) fn load(
+    directory: &Path,
+    offset: Option<u16>,
+    environment: impl Iterator<Item = (OsString, OsString)>,
+) -> anyhow::Result<Config> {
+    let environment: Vec<_> = environment.collect();
+    if let Some((name, _)) = environment.iter().find(|(name, _)| is_the_demos_own(name)) {
+        bail!(
+            "environment {}: the demo has its own node, databases and ports: unset it, or use \
+             headgate start",
+            name.to_string_lossy()
+        );
+    }
     let file = file(directory);
     let flags = Flags {
         config: Some(file.clone()),
@@ -21,9 +37,9 @@ pub(super) fn load(directory: &Path, offset: Option<u16>) -> anyhow::Result<Conf
     };
     if !file.exists() {
         let text = text(offset.unwrap_or(0));
-        return Ok(Config::load_text(&flags, &text, std::env::vars_os())?);
+        return Ok(Config::load_text(&flags, &text, environment.into_iter())?);
     }
-    let config = Config::load(&flags, std::env::vars_os())?;
+    let config = Config::load(&flags, environment.into_iter())?;
     match offset {
         // The API made on the first run points at the sample service's port of then.
         Some(offset) if offset != config.listen.port_offset => bail!(
@@ -33,6 +49,16 @@ pub(super) fn load(directory: &Path, offset: Option<u16>) -> anyhow::Result<Conf
         ),
         _ => Ok(config),
     }
+}
+
+fn is_the_demos_own(name: &OsStr) -> bool {
+    let name = name.to_string_lossy().to_ascii_lowercase();
+    let sections = [
+        "headgate__node__",
+        "headgate__listen__",
+        "headgate__database__",
+    ];
+    sections.iter().any(|section| name.starts_with(section))
 }
 
 /// Writes the file where it is missing.
@@ -73,6 +99,34 @@ fn text(offset: u16) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn load(directory: &Path, offset: Option<u16>) -> anyhow::Result<Config> {
+        super::load(directory, offset, std::iter::empty())
+    }
+
+    #[test]
+    fn what_makes_the_demo_another_node_is_refused_by_its_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let load = |name: &str, value: &str| {
+            let variable = (OsString::from(name), OsString::from(value));
+            super::load(directory.path(), Some(40), std::iter::once(variable))
+        };
+        for (name, value) in [
+            ("HEADGATE__LISTEN__PORT_OFFSET", "0"),
+            ("HEADGATE__DATABASE__APIM__URL", "postgres://db/production"),
+            ("HEADGATE__NODE__DATA_DIR", "/var/lib/headgate"),
+        ] {
+            let refused = load(name, value).unwrap_err().to_string();
+            assert!(refused.contains(name), "{refused}");
+        }
+        assert_eq!(
+            load("HEADGATE__LOG__FORMAT", "json")
+                .unwrap()
+                .listen
+                .port_offset,
+            40
+        );
+    }
 
     #[test]
     fn the_first_run_writes_a_loopback_configuration_and_later_runs_keep_it() {
