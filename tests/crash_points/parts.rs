@@ -238,7 +238,7 @@ impl Scenario<'_> {
         // One with keys and a subscription takes them along.
         let (key, secret) = self.client();
         let token = Credential::Token(self.prepared.access.clone());
-        let ends = vec![token, Credential::Client(key, secret)];
+        let ends = vec![token, Credential::Caller(key, secret)];
         let path = format!("{all}/{}", self.prepared.subscribed);
         self.end("DELETE", &path, Body::None, ends).await?;
         Ok(())
