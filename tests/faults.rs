@@ -39,12 +39,7 @@ async fn a_node_on_a_full_disk_says_so_refuses_changes_loses_nothing_and_recover
     assert!(unready.contains("[-] database.apim: "), "{unready}");
     assert!(unready.contains("No space left"), "{unready}");
     assert!(node.log().contains("database cannot be written"));
-    // A plan over hours cannot be noted: the call is held, and told when to come again.
-    let held = by_day().await.expect(503);
-    assert_eq!(held.header("retry-after"), "1");
-    let body = held.json();
-    assert_eq!(text(&body, "code"), "900900");
-    assert_eq!(text(&body, "message"), "Service Unavailable");
+    is_held(by_day().await);
     // Beyond the numbers that were reserved for calls while there was room.
     let many = async {
         for _ in 0..200 {
@@ -60,8 +55,30 @@ async fn a_node_on_a_full_disk_says_so_refuses_changes_loses_nothing_and_recover
     })
     .await;
     node.application(&token, "after", "Unlimited", "JWT").await;
+    as_promised(&node, &token, &kept).await;
+    call().await.expect(200);
+    by_day().await.expect(200);
+    eventually(30, "every call is counted", || async {
+        let usage = node.get("/admin/usage").bearer(&node.operator());
+        let usage = usage.send().await.expect(200).json();
+        (served(&usage) == upstream.count() as u64 && usage["unknownCalls"] == 0).then_some(())
+    })
+    .await;
+}
+
+/// A plan over hours cannot be noted: a call is held, and told when to come again.
+fn is_held(answer: Answer) {
+    let held = answer.expect(503);
+    assert_eq!(held.header("retry-after"), "1");
+    let body = held.json();
+    assert_eq!(text(&body, "code"), "900900");
+    assert_eq!(text(&body, "message"), "Service Unavailable");
+}
+
+/// The applications that were promised are there, and the one that was refused is not.
+async fn as_promised(node: &Node, token: &str, kept: &[String]) {
     let list = node.get(&format!("{DEVPORTAL}/applications?limit=1000"));
-    let list = list.bearer(&token).send().await.expect(200).json();
+    let list = list.bearer(token).send().await.expect(200).json();
     let names: Vec<&str> = list["list"]
         .as_array()
         .expect("a list")
@@ -76,14 +93,6 @@ async fn a_node_on_a_full_disk_says_so_refuses_changes_loses_nothing_and_recover
         !names.contains(&refused.as_str()),
         "what was refused is there"
     );
-    call().await.expect(200);
-    by_day().await.expect(200);
-    eventually(30, "every call is counted", || async {
-        let usage = node.get("/admin/usage").bearer(&node.operator());
-        let usage = usage.send().await.expect(200).json();
-        (served(&usage) == upstream.count() as u64 && usage["unknownCalls"] == 0).then_some(())
-    })
-    .await;
 }
 
 /// The token of an application that may call a thousand times a day.

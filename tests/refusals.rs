@@ -16,7 +16,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The sources in a directory, without their own tests.
+/// The sources in a directory.
 fn sources(directory: &str) -> String {
     let mut pending: Vec<PathBuf> = vec![root().join(directory)];
     let mut all = String::new();
@@ -25,9 +25,7 @@ fn sources(directory: &str) -> String {
             let entries = path.read_dir().expect("a directory");
             pending.extend(entries.map(|entry| entry.expect("an entry").path()));
         } else if path.extension().is_some_and(|kind| kind == "rs") {
-            let source = std::fs::read_to_string(&path).expect("a source file");
-            let end = source.find("#[cfg(test)]").unwrap_or(source.len());
-            all.push_str(&source[..end]);
+            all.push_str(&std::fs::read_to_string(&path).expect("a source file"));
         }
     }
     all
