@@ -27,7 +27,6 @@ struct Operator<'n> {
 }
 
 /// Deploys the API over `upstream`; gives back a token that may call it.
-#[allow(dead_code, reason = "each benchmark uses its part")]
 pub(crate) async fn deploy(node: &Node, upstream: &str) -> anyhow::Result<String> {
     deploy_beside(node, upstream, 0).await
 }
