@@ -1,5 +1,6 @@
 //! The gateway's whole path (cached token, subscription, three throttle levels, usage event) beside
-//! a bare proxy: CPU time a request of the two processes, at most one and a half times.
+//! a bare proxy: CPU time a request of the two processes, at most one and a half times. Neither
+//! writes a line of a log, so the access log is not part of it.
 
 #[path = "../src/client.rs"]
 #[allow(

@@ -127,7 +127,8 @@ async fn secrets(shop: &Shop) -> Vec<(&'static str, String)> {
     let call = node.post("/oauth2/token").basic(&key, &secret);
     let issued = call.form(&login).send().await.expect(200).json();
     let body = json!({"keyName": "first", "keyType": "PRODUCTION", "validityPeriod": -1});
-    let call = node.post(&format!("{DEVPORTAL}/apis/{}/api-keys/generate", shop.api));
+    let keys = format!("{DEVPORTAL}/apis/{}/api-keys", shop.api);
+    let call = node.post(&format!("{keys}/generate"));
     let made = call
         .bearer(admin)
         .json(&body)
@@ -135,6 +136,11 @@ async fn secrets(shop: &Shop) -> Vec<(&'static str, String)> {
         .await
         .expect(200)
         .json();
+    let list = node.get(&keys).bearer(admin).send().await;
+    let id = list.expect(200).json()["list"][0]["keyUUID"].clone();
+    let body = json!({"keyUUID": id, "applicationUUID": shop.subscribed.application});
+    let bound = node.post(&format!("{keys}/associate")).bearer(admin);
+    bound.json(&body).send().await.expect(200);
     let person = json!({"userName": "hazel", "password": "a-password-of-hazel"});
     let call = node.post("/scim2/Users").bearer(admin).json(&person);
     call.send().await.expect(201);
@@ -152,10 +158,13 @@ async fn secrets(shop: &Shop) -> Vec<(&'static str, String)> {
 #[tokio::test]
 async fn no_secret_lies_in_any_database_of_a_node_that_was_used() {
     let (mut shop, _upstream) = Shop::start("").await;
+    shop.change(|api| api["securityScheme"] = json!(["oauth2", "api_key"]))
+        .await;
     let secrets = secrets(&shop).await;
+    // Used, so that whatever is written of a use is there to be looked at.
     let (_, api_key) = &secrets[4];
     let call = shop.node.api("GET", "/shop/1.0.0/items");
-    call.header("apikey", api_key).send().await;
+    call.header("apikey", api_key).send().await.expect(200);
     assert_eq!(shop.node.terminate().await, Some(0));
     let entries = shop.node.dir.join("data").read_dir().expect("a directory");
     let mut looked = 0;

@@ -3,6 +3,8 @@
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -10,6 +12,8 @@ use crate::support::eventually;
 
 /// The demo's ports before any offset.
 const PORTS: [u16; 4] = [9443, 8280, 8243, 8290];
+/// Offsets to choose from: the highest port stays below 32768.
+const PLACES: usize = 220;
 
 struct Demo {
     child: Child,
@@ -37,7 +41,7 @@ impl Demo {
     }
 
     async fn until_it_says(&mut self, text: &str) -> String {
-        eventually(90, text, || {
+        eventually(180, text, || {
             let said = self.said();
             if let Ok(Some(status)) = self.child.try_wait() {
                 panic!("the demo ended with {status}: {said}");
@@ -64,14 +68,20 @@ impl Drop for Demo {
     }
 }
 
-/// An offset at which all ports are free.
+/// An offset at which all ports are free, that no other test of this process gets: below those that
+/// the machine gives to whoever asks for any.
 fn free_offset() -> u16 {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
     let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
-    let first = 10_000 + u16::try_from(std::process::id() % 20_000).expect("small");
-    (first..50_000)
-        .step_by(97)
-        .find(|offset| PORTS.iter().all(|port| free(port + offset)))
-        .expect("free ports")
+    let mine = usize::try_from(std::process::id()).expect("a number");
+    for _ in 0..PLACES {
+        let place = (mine + NEXT.fetch_add(1, Ordering::Relaxed)) % PLACES;
+        let offset = u16::try_from(1_000 + place * 97).expect("small");
+        if PORTS.iter().all(|port| free(port + offset)) {
+            return offset;
+        }
+    }
+    panic!("no free ports");
 }
 
 #[tokio::test]
@@ -90,6 +100,8 @@ async fn the_demo_goes_from_a_description_to_a_refused_call_and_finds_everything
         // The first one starts the node.
         assert_eq!(calls.is_empty(), number == 1, "{step}");
     }
+    let minute = early_in_a_minute().await;
+    the_printed_lines_repeat_their_steps(dir.path(), &said);
     let shown = said;
     let (code, said) = first.interrupt();
     assert_eq!(code, Some(0));
@@ -100,16 +112,58 @@ async fn the_demo_goes_from_a_description_to_a_refused_call_and_finds_everything
     assert!(said.contains("headgate sample-backend"), "{said}");
     // The second run asks for no offset: the configuration keeps it.
     let mut second = Demo::start(dir.path(), "second", &[]);
+    second.until_it_says(": 429").await;
+    let is_same = minute == since_the_epoch().as_secs() / 60;
     let said = second.until_it_says("The node stays up").await;
+    let waited = said.contains("waiting ") && said.contains(" for a fresh window");
+    assert!(waited || !is_same, "{said}");
     assert_eq!(said.matches("found: ").count(), 8, "{said}");
     assert!(!said.contains("made: "), "{said}");
     // What the first run called in the same minute counts: then a fresh window is waited for.
     assert!(said.contains("call 5: 200"), "{said}");
     assert!(said.contains(": 429"), "{said}");
-    the_printed_lines_repeat_the_steps(dir.path(), &shown);
+    the_printed_lines_can_be_repeated_at_will(dir.path(), &shown);
     let (code, said) = second.interrupt();
     assert_eq!(code, Some(0));
     the_printed_commands_run(dir.path(), &said).await;
+}
+
+#[allow(clippy::disallowed_methods, reason = "windows follow the clock")]
+fn since_the_epoch() -> Duration {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.expect("after 1970")
+}
+
+/// Waits for the first half of a minute, so that what is called now is most likely still in it when
+/// the next run calls; gives its number.
+async fn early_in_a_minute() -> u64 {
+    while since_the_epoch().as_secs() % 60 > 30 {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    since_the_epoch().as_secs() / 60
+}
+
+/// All lines that a demo printed, run one after the other by a shell while its node is up: each
+/// reaches what its step reached, which says of things that exist that they do.
+fn the_printed_lines_repeat_their_steps(dir: &Path, said: &str) {
+    let lines = said.lines().filter_map(|line| line.strip_prefix("    $ "));
+    let lines: Vec<&str> = lines.collect();
+    let script = format!("set -eu\n{}\n", lines.join("\n"));
+    std::fs::write(dir.join("script"), script).expect("a file");
+    let told = "write-out = \"%{stderr}%{http_code}\\n\"\n";
+    std::fs::write(dir.join(".curlrc"), told).expect("a file");
+    let mut shell = Command::new("sh");
+    let shell = shell.arg("script").current_dir(dir).env("CURL_HOME", dir);
+    let output = shell.output().expect("a shell");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{told}");
+    let statuses: Vec<&str> = told.lines().collect();
+    let (last, before) = statuses.split_last().expect("statuses");
+    let wanted = [
+        "200", "200", "409", "201", "200", "200", "409", "409", "409", "409", "200",
+    ];
+    assert_eq!(before, wanted, "{told}");
+    assert!(["200", "429"].contains(last), "{told}");
 }
 
 /// The numbered steps of what a demo said.
@@ -129,7 +183,7 @@ fn steps(said: &str) -> Vec<(usize, &str)> {
 }
 
 /// All lines twice, in one shell: of a client's secrets only the last two work.
-fn the_printed_lines_repeat_the_steps(dir: &Path, said: &str) {
+fn the_printed_lines_can_be_repeated_at_will(dir: &Path, said: &str) {
     let lines = said.lines().filter_map(|line| line.strip_prefix("    $ "));
     let lines: Vec<&str> = lines.filter(|line| line.contains("curl ")).collect();
     let script = format!(

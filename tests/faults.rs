@@ -8,7 +8,7 @@ use crate::support::eventually;
 use crate::support::faults::Faults;
 use crate::support::http::Answer;
 use crate::support::node::Node;
-use crate::support::platform::{DEVPORTAL, text};
+use crate::support::platform::{ADMIN, DEVPORTAL, text};
 use crate::support::upstream::Upstream;
 
 #[tokio::test]
@@ -20,6 +20,11 @@ async fn a_node_on_a_full_disk_says_so_refuses_changes_loses_nothing_and_recover
     let token = node.admin_token().await;
     let api = node.published(&token, "Shop", "/shop", &upstream.url).await;
     let subscribed = node.subscribed(&token, &api, "one", "JWT").await;
+    let counted = a_day(&node, &token, &api).await;
+    let by_day = || async {
+        let call = node.api("GET", "/shop/1.0.0/items");
+        call.bearer(&counted).send().await
+    };
     let call = || async {
         let call = node.api("GET", "/shop/1.0.0/items");
         call.bearer(&subscribed.access).send().await
@@ -34,6 +39,7 @@ async fn a_node_on_a_full_disk_says_so_refuses_changes_loses_nothing_and_recover
     assert!(unready.contains("[-] database.apim: "), "{unready}");
     assert!(unready.contains("No space left"), "{unready}");
     assert!(node.log().contains("database cannot be written"));
+    is_held(by_day().await);
     // Beyond the numbers that were reserved for calls while there was room.
     let many = async {
         for _ in 0..200 {
@@ -49,8 +55,30 @@ async fn a_node_on_a_full_disk_says_so_refuses_changes_loses_nothing_and_recover
     })
     .await;
     node.application(&token, "after", "Unlimited", "JWT").await;
+    as_promised(&node, &token, &kept).await;
+    call().await.expect(200);
+    by_day().await.expect(200);
+    eventually(30, "every call is counted", || async {
+        let usage = node.get("/admin/usage").bearer(&node.operator());
+        let usage = usage.send().await.expect(200).json();
+        (served(&usage) == upstream.count() as u64 && usage["unknownCalls"] == 0).then_some(())
+    })
+    .await;
+}
+
+/// A plan over hours cannot be noted: a call is held, and told when to come again.
+fn is_held(answer: Answer) {
+    let held = answer.expect(503);
+    assert_eq!(held.header("retry-after"), "1");
+    let body = held.json();
+    assert_eq!(text(&body, "code"), "900900");
+    assert_eq!(text(&body, "message"), "Service Unavailable");
+}
+
+/// The applications that were promised are there, and the one that was refused is not.
+async fn as_promised(node: &Node, token: &str, kept: &[String]) {
     let list = node.get(&format!("{DEVPORTAL}/applications?limit=1000"));
-    let list = list.bearer(&token).send().await.expect(200).json();
+    let list = list.bearer(token).send().await.expect(200).json();
     let names: Vec<&str> = list["list"]
         .as_array()
         .expect("a list")
@@ -60,13 +88,25 @@ async fn a_node_on_a_full_disk_says_so_refuses_changes_loses_nothing_and_recover
     for name in kept.iter().map(String::as_str).chain(["one", "after"]) {
         assert!(names.contains(&name), "{name} is lost");
     }
-    call().await.expect(200);
-    eventually(30, "every call is counted", || async {
-        let usage = node.get("/admin/usage").bearer(&node.operator());
-        let usage = usage.send().await.expect(200).json();
-        (served(&usage) == upstream.count() as u64 && usage["unknownCalls"] == 0).then_some(())
-    })
-    .await;
+    let refused = format!("application {}", kept.len());
+    assert!(
+        !names.contains(&refused.as_str()),
+        "what was refused is there"
+    );
+}
+
+/// The token of an application that may call a thousand times a day.
+async fn a_day(node: &Node, token: &str, api: &str) -> String {
+    let plan = json!({
+        "policyName": "ADay", "defaultLimit": {"type": "REQUESTCOUNTLIMIT",
+            "requestCount": {"timeUnit": "day", "unitTime": 1, "requestCount": 1_000}},
+    });
+    let plans = format!("{ADMIN}/throttling/policies/application");
+    let made = node.post(&plans).bearer(token).json(&plan);
+    made.send().await.expect(201);
+    let plans = ("ADay", "Unlimited");
+    let subscribed = node.subscribed_under(token, api, plans, "counted", "JWT");
+    subscribed.await.access
 }
 
 /// Makes applications until one is refused; gives the names of those that were promised, and the

@@ -42,6 +42,7 @@ mod portal_documents;
 mod prompt;
 mod publisher;
 mod readiness;
+mod refusals;
 mod routing;
 mod start;
 mod streams;

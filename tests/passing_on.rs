@@ -202,7 +202,7 @@ async fn an_upstreams_time_begins_when_it_has_the_whole_request() {
         ("/items", done, false),
         ("/items/silent", Vec::new(), true),
     ]);
-    let node = node("response_timeout_ms = 600\nbody_timeout_ms = 2500\n").await;
+    let node = node("response_timeout_ms = 3000\nbody_timeout_ms = 8000\n").await;
     let upstream = upstream.await;
     let token = node.admin_token().await;
     let api = node.published(&token, "Shop", "/shop", &upstream.url).await;
@@ -216,7 +216,7 @@ async fn an_upstreams_time_begins_when_it_has_the_whole_request() {
         let mut stream = begin(&node, &head).await;
         for byte in [b"s", b"l", b"o", b"w"] {
             // Together more than the upstream's time, each less.
-            tokio::time::sleep(Duration::from_millis(300)).await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
             stream.write_all(byte).await.expect("written");
         }
         read_until(&mut stream, "done").await

@@ -9,7 +9,9 @@ use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use crate::support::eventually;
 use crate::support::http::Answer;
 use crate::support::node::{Node, Options};
+use crate::support::platform::text;
 use crate::support::postgres;
+use crate::support::upstream::Upstream;
 
 /// Names of the checks whose lines begin with a mark.
 fn marked(answer: &Answer, mark: &str) -> Vec<String> {
@@ -25,14 +27,6 @@ async fn until_fails(node: &Node, check: &str) {
         let answer = node.get("/readyz?verbose").send().await;
         let alone = answer.status == 503 && marked(&answer, "[-] ") == [check];
         alone.then_some(())
-    })
-    .await;
-}
-
-async fn until_ready(node: &Node) {
-    eventually(40, "ready again", || async {
-        let answer = node.get("/readyz").send().await;
-        answer.status.is_success().then_some(())
     })
     .await;
 }
@@ -67,7 +61,7 @@ async fn a_ready_node_names_every_check_and_a_lost_database_fails_alone_until_it
         assert_eq!(status(&node), Some(4));
         assert!(!file.exists(), "no other one is made in its place");
         std::fs::rename(&aside, &file).expect("moved back");
-        until_ready(&node).await;
+        node.until_ready().await;
     }
     assert_eq!(status(&node), Some(0));
 }
@@ -99,7 +93,7 @@ async fn databases_that_refuse_and_a_log_that_cannot_be_read_fail_alone_on_postg
         postgres::run(&server, &format!("{end} WHERE datname = '{name}'"));
         until_fails(&node, check).await;
         accept("true");
-        until_ready(&node).await;
+        node.until_ready().await;
     }
     postgres::run(apim, "ALTER TABLE change_log RENAME TO elsewhere");
     until_fails(&node, "change log").await;
@@ -107,7 +101,48 @@ async fn databases_that_refuse_and_a_log_that_cannot_be_read_fail_alone_on_postg
     let ingress = node.api("GET", "/_headgate/readyz").send().await;
     assert_eq!(ingress.status, 200, "calls are served from what is known");
     postgres::run(apim, "ALTER TABLE elsewhere RENAME TO change_log");
-    until_ready(&node).await;
+    node.until_ready().await;
+}
+
+#[tokio::test]
+async fn policies_that_cannot_be_read_at_the_start_fail_alone_and_calls_are_told_to_come_back() {
+    // Runs where a server is named: only there a test can damage a row and mend it.
+    let Some(server) = postgres::server() else {
+        return;
+    };
+    let [apim, shared] =
+        ["unread_apim", "unread_shared"].map(|name| postgres::fresh_database(&server, name));
+    let options = |unready| Options {
+        toml: format!("[database.apim]\nurl = \"{apim}\"\n[database.shared]\nurl = \"{shared}\"\n"),
+        unready,
+        ..Options::default()
+    };
+    let mut node = Node::start_with(options(false)).await;
+    let upstream = Upstream::start().await;
+    let token = node.admin_token().await;
+    let api = node.published(&token, "Shop", "/shop", &upstream.url).await;
+    let plans = ("50PerMin", "Unlimited");
+    let caller = node.subscribed_under(&token, &api, plans, "one", "JWT");
+    let caller = caller.await;
+    let call = |node: &Node| {
+        let call = node.api("GET", "/shop/1.0.0/items");
+        call.bearer(&caller.access).send()
+    };
+    call(&node).await.expect(200);
+    assert_eq!(node.terminate().await, Some(0));
+    let gold = "WHERE level = 'subscription' AND name = 'Gold'";
+    let damage = format!("UPDATE policies SET document = '!' || document {gold}");
+    postgres::run(&apim, &damage);
+    let node = node.crash_and_restart(options(true)).await;
+    until_fails(&node, "policies").await;
+    assert_eq!(status(&node), Some(4));
+    let refused = call(&node).await.expect(503);
+    assert_eq!(refused.header("retry-after"), "1");
+    assert_eq!(text(&refused.json(), "code"), "900900");
+    let mend = format!("UPDATE policies SET document = substr(document, 2) {gold}");
+    postgres::run(&apim, &mend);
+    node.until_ready().await;
+    call(&node).await.expect(200);
 }
 
 #[tokio::test]
@@ -135,7 +170,7 @@ async fn a_listener_that_cannot_accept_fails_alone_until_it_can() {
         answer.text()
     );
     limit(before);
-    until_ready(&node).await;
+    node.until_ready().await;
     drop(waiting);
 }
 

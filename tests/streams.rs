@@ -208,6 +208,9 @@ async fn a_caller_that_takes_nothing_of_its_answer_loses_it_after_the_idle_timeo
     assert!(sent.load(Ordering::Relaxed) > 0);
 }
 
+/// Sixty of them last longer than an upstream may be silent, and each is far from it.
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// Pieces that come with pauses.
 struct Slow {
     left: usize,
@@ -226,7 +229,7 @@ impl Body for Slow {
             return Poll::Ready(None);
         }
         std::task::ready!(self.pause.as_mut().poll(cx));
-        self.pause = Box::pin(tokio::time::sleep(Duration::from_millis(20)));
+        self.pause = Box::pin(tokio::time::sleep(PAUSE));
         self.left -= 1;
         let piece = vec![b'0' + (self.left % 10) as u8; 1_000 + self.left];
         Poll::Ready(Some(Ok(Frame::data(Bytes::from(piece)))))
@@ -239,23 +242,24 @@ async fn a_slow_upstream_loses_nothing() {
     let url = serve(None, |_| async {
         Response::new(Slow {
             left: PIECES,
-            pause: Box::pin(tokio::time::sleep(Duration::from_millis(20))),
+            pause: Box::pin(tokio::time::sleep(PAUSE)),
         })
     })
     .await;
     // The whole takes longer than the upstream may be silent: only silence counts.
-    let shop = Shop::before(&url, "response_timeout_ms = 700\n").await;
+    let shop = Shop::before(&url, "response_timeout_ms = 4000\n").await;
     let wanted: Vec<u8> = (0..PIECES)
         .rev()
         .flat_map(|left| vec![b'0' + (left % 10) as u8; 1_000 + left])
         .collect();
-    for version in [Version::Http1, Version::Http2] {
+    let arrives = async |version| {
         let mut line = Line::open(&shop.address(), version).await;
         let answer = line.send(request(&shop, "GET", whole(""))).await;
         let body = answer.expect("an answer").into_body();
         let body = body.collect().await.expect("a whole body").to_bytes();
         assert!(body == wanted, "{version:?}: {} bytes", body.len());
-    }
+    };
+    tokio::join!(arrives(Version::Http1), arrives(Version::Http2));
 }
 
 #[tokio::test]

@@ -164,3 +164,21 @@ async fn metrics_tell_of_calls_refusals_the_node_and_its_process() {
     };
     assert!(at("node is listening") < at("node is ready"));
 }
+
+#[tokio::test]
+async fn what_never_happened_is_told_as_zero_so_that_the_first_event_is_an_increase() {
+    let node = Node::start().await;
+    let told = node.get("/metrics").send().await.expect(200).text();
+    for name in [
+        "headgate_gateway_panics_total",
+        "headgate_management_panics_total",
+        "headgate_usage_unnumbered_total",
+        "headgate_usage_dropped_total",
+        "headgate_ledger_full_total",
+        "headgate_throttle_keys_shared_total",
+        "headgate_log_lines_dropped_total",
+    ] {
+        let line = format!("{name} 0");
+        assert!(told.lines().any(|known| known == line), "{line} in\n{told}");
+    }
+}

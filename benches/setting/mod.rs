@@ -1,5 +1,5 @@
-//! What the gateway benchmarks call: an API on three throttle levels that never refuse, an
-//! application that is subscribed to it, and its token.
+//! What benchmarks find on a node: an API on three throttle levels that never refuse, an
+//! application that is subscribed to it, and its token; and many APIs beside it.
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
@@ -28,6 +28,15 @@ struct Operator<'n> {
 
 /// Deploys the API over `upstream`; gives back a token that may call it.
 pub(crate) async fn deploy(node: &Node, upstream: &str) -> anyhow::Result<String> {
+    deploy_beside(node, upstream, 0).await
+}
+
+/// The same with so many other APIs deployed and published beside it.
+pub(crate) async fn deploy_beside(
+    node: &Node,
+    upstream: &str,
+    others: usize,
+) -> anyhow::Result<String> {
     let mut operator = Operator {
         node,
         client: Client::plain(),
@@ -38,7 +47,10 @@ pub(crate) async fn deploy(node: &Node, upstream: &str) -> anyhow::Result<String
         let path = format!("/api/am/admin/v4/throttling/policies/{level}");
         operator.post(&path, &plan()).await?;
     }
-    let api = operator.api(upstream).await?;
+    let api = operator.api("Bench", upstream).await?;
+    for number in 0..others {
+        operator.api(&format!("Other{number}"), upstream).await?;
+    }
     let application = json!({ "name": "Bench", "throttlingPolicy": PLAN, "tokenType": "JWT" });
     let application = operator
         .post("/api/am/devportal/v3/applications", &application)
@@ -107,9 +119,9 @@ impl Operator<'_> {
         Ok(())
     }
 
-    async fn api(&self, upstream: &str) -> anyhow::Result<String> {
+    async fn api(&self, name: &str, upstream: &str) -> anyhow::Result<String> {
         let properties = json!({
-            "name": "Bench", "version": "1.0.0", "context": "/bench",
+            "name": name, "version": "1.0.0", "context": format!("/{}", name.to_lowercase()),
             "policies": [PLAN], "apiThrottlingPolicy": PLAN,
             "endpointConfig": {
                 "endpoint_type": "http", "production_endpoints": { "url": upstream },

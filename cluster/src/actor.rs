@@ -12,6 +12,7 @@ use ractor::{ActorProcessingErr, ActorRef};
 
 use crate::Clock;
 use crate::address::Address;
+use crate::fault;
 use crate::registry::{Stats, Waiting};
 
 /// An error of any kind, as actors report it to their supervisor.
@@ -99,6 +100,7 @@ impl<A: Actor> ractor::Actor for Instrumented<A> {
         Envelope { message, waiting }: Self::Msg,
         state: &mut A,
     ) -> Result<(), ActorProcessingErr> {
+        fault::point(&self.stats.doomed);
         let began = self.clock.monotonic();
         let outcome = state.handle(message).await;
         let spent = self.clock.monotonic().saturating_sub(began);

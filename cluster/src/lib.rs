@@ -10,6 +10,7 @@ mod ask;
 mod clock;
 pub mod codec;
 mod door;
+mod fault;
 mod registry;
 mod supervisor;
 mod task;

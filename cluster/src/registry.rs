@@ -1,12 +1,12 @@
 //! Every actor of this node with its numbers, for inspection and metrics.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
 
-use crate::Clock;
+use crate::{Clock, fault};
 
 /// What every actor and handle of a node shares.
 #[derive(Debug, Clone)]
@@ -41,6 +41,8 @@ pub(crate) struct Stats {
     pub(crate) restarts: AtomicU64,
     pub(crate) busy_ns: AtomicU64,
     last_error: Mutex<Option<String>>,
+    /// Whether its next message finds it panicking: a test's wish.
+    pub(crate) doomed: AtomicBool,
 }
 
 /// One place in a mailbox; dropping it frees the place.
@@ -106,6 +108,7 @@ impl Registry {
                 restarts: AtomicU64::new(0),
                 busy_ns: AtomicU64::new(0),
                 last_error: Mutex::new(None),
+                doomed: AtomicBool::new(false),
             })
         }))
     }
@@ -119,8 +122,22 @@ impl Registry {
     /// one. An operator's last resort. False when no actor has this name.
     #[must_use]
     pub fn restart(&self, name: &str) -> bool {
+        if fault::by_panic() && self.dooms(name) {
+            return true;
+        }
         let kills = self.kills.read().unwrap_or_else(PoisonError::into_inner);
         kills.get(name).map(|kill| kill()).is_some()
+    }
+
+    /// Has an actor panic at its next message; false when it was to do so already, or is unknown.
+    fn dooms(&self, name: &str) -> bool {
+        let actors = self.actors.read().unwrap_or_else(PoisonError::into_inner);
+        let known = actors.get(name);
+        known.is_some_and(|stats| {
+            let first = !stats.doomed.load(Ordering::Relaxed);
+            stats.doomed.store(first, Ordering::Relaxed);
+            first
+        })
     }
 
     /// All actors, by name.

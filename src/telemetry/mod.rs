@@ -20,6 +20,17 @@ use lines::Lines;
 /// How long the end of the process waits for the last lines to be read.
 const FINISH: Duration = Duration::from_secs(1);
 
+/// Counters of what should never happen. They are there from the start: one that appears with its
+/// first event has not increased for who compares two readings.
+const COUNTED_FROM_THE_START: [&str; 6] = [
+    "headgate_gateway_panics_total",
+    "headgate_ledger_full_total",
+    "headgate_management_panics_total",
+    "headgate_throttle_keys_shared_total",
+    "headgate_usage_dropped_total",
+    "headgate_usage_unnumbered_total",
+];
+
 /// The lines of this process.
 static LINES: OnceLock<Arc<Lines>> = OnceLock::new();
 
@@ -70,6 +81,9 @@ pub(crate) fn metrics() -> anyhow::Result<Arc<dyn Fn() -> String + Send + Sync>>
     let handle = PrometheusBuilder::new()
         .install_recorder()
         .context("metrics are recorded already")?;
+    for name in COUNTED_FROM_THE_START {
+        metrics::counter!(name).increment(0);
+    }
     Ok(Arc::new(move || {
         let dropped = LINES.get().map_or(0, |lines| lines.dropped());
         metrics::counter!("headgate_log_lines_dropped_total").absolute(dropped);

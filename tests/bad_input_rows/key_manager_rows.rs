@@ -81,7 +81,8 @@ fn patch() -> Row {
         wrong("/Operations/0/op", json!("remove")),
         wrong("/Operations/0/path", json!(5)),
         gone("/Operations/0/value"),
-        wrong("/Operations/0/value", json!("1234")),
+        // What the operation is about has a name of its own.
+        wrong("/Operations/0/value", json!("1234")).called("password"),
         long("/Operations/0/value", 129),
     ])
 }

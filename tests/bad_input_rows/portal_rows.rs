@@ -48,8 +48,8 @@ pub(super) fn applications(world: &World) -> Vec<Row> {
             .faults([wrong("/throttlingPolicy", json!("NoSuchPlan"))])
             .owned()
             .once(),
-        // A bad item is answered in its place: `bad_input` has its test.
-        Row::json("POST", multiple, json!([subscription.clone()]), 200),
+        Row::json("POST", multiple, json!([subscription.clone()]), 200)
+            .takes_all("a bad item is answered in its place: `bad_input` has its test"),
         Row::json("PUT", of_subscription, subscription, 200)
             .faults(plan)
             .owned()

@@ -12,13 +12,17 @@ pub(super) struct Row {
     pub(super) path: &'static str,
     /// Picks ids where a parameter alone does not say which.
     pub(super) level: &'static str,
-    pub(super) query: String,
+    /// Parameters beside a body, and what is refused in them.
+    pub(super) query: Value,
+    pub(super) query_faults: Vec<Fault>,
     /// The parameter that names an object; one of an unknown object is answered with 404.
     pub(super) unknown: &'static str,
     pub(super) good: Good,
     /// The status of the good body.
     pub(super) status: u16,
     pub(super) faults: Vec<Fault>,
+    /// Why nothing of it is refused, where nothing is.
+    pub(super) takes_all: &'static str,
     /// The path or the body names an object that is its owner's alone.
     pub(super) owned: bool,
     /// The contract has `If-Match`.
@@ -43,6 +47,8 @@ pub(super) enum Good {
 pub(super) struct Fault {
     pointer: String,
     value: Option<Value>,
+    /// What the refusal calls the member, where that is not its own name.
+    called: &'static str,
 }
 
 /// Without the member.
@@ -50,6 +56,7 @@ pub(super) fn gone(pointer: &str) -> Fault {
     Fault {
         pointer: pointer.to_owned(),
         value: None,
+        called: "",
     }
 }
 
@@ -58,6 +65,7 @@ pub(super) fn wrong(pointer: &str, value: Value) -> Fault {
     Fault {
         pointer: pointer.to_owned(),
         value: Some(value),
+        called: "",
     }
 }
 
@@ -98,6 +106,12 @@ impl Good {
 // === impl Fault ===
 
 impl Fault {
+    /// The refusal calls the member by another name.
+    pub(super) const fn called(mut self, name: &'static str) -> Self {
+        self.called = name;
+        self
+    }
+
     fn apply(&self, value: &mut Value) {
         let (parent, member) = self.pointer.rsplit_once('/').expect("a pointer");
         let parent = value.pointer_mut(parent).expect("a parent");
@@ -112,8 +126,18 @@ impl Fault {
         }
     }
 
+    /// The parameters with this fault.
+    pub(super) fn in_parameters(&self, query: &Value) -> Value {
+        let mut query = query.clone();
+        self.apply(&mut query);
+        query
+    }
+
     /// The path of the member that the refusal must name, without the places in lists.
     pub(super) fn member(&self) -> Vec<&str> {
+        if !self.called.is_empty() {
+            return vec![self.called];
+        }
         let parts = self.pointer.split('/').skip(1);
         parts
             .filter(|part| part.parse::<usize>().is_err())
@@ -129,11 +153,13 @@ impl Row {
             method,
             path,
             level: "",
-            query: String::new(),
+            query: json!({}),
+            query_faults: Vec::new(),
             unknown: "",
             good,
             status,
             faults: Vec::new(),
+            takes_all: "",
             owned: false,
             tagged: false,
             once: false,
@@ -159,8 +185,17 @@ impl Row {
         self
     }
 
-    fn query(mut self, query: String) -> Self {
-        self.query = query;
+    /// A parameter beside the body, which names an object.
+    fn names(mut self, parameter: &'static str, id: &str) -> Self {
+        let pointer = format!("/{parameter}");
+        self.query[parameter] = json!(id);
+        self.query_faults = vec![gone(&pointer), wrong(&pointer, json!(""))];
+        self
+    }
+
+    /// Nothing of it can be refused, for this reason.
+    pub(super) const fn takes_all(mut self, why: &'static str) -> Self {
+        self.takes_all = why;
         self
     }
 
@@ -365,7 +400,6 @@ fn publisher(world: &World) -> Vec<Row> {
     let targets = json!([{"name": "Default", "vhost": "localhost"}]);
     let deploy = "/api/am/publisher/v4/apis/{apiId}/deploy-revision";
     let undeploy = "/api/am/publisher/v4/apis/{apiId}/undeploy-revision";
-    let by_id = format!("?revisionId={}", world.revision);
     let document = openapi("Row", &[("get", "/a")]);
     let properties = json!({"name": "RowFile", "version": "1.0.0", "context": "/row-file"});
     let import = Good::Multipart(json!({
@@ -391,10 +425,10 @@ fn publisher(world: &World) -> Vec<Row> {
         create.faults(api_faults()).once(),
         revision.faults([wrong("/description", json!(5)), long("/description", 256)]),
         Row::json("POST", deploy, targets.clone(), 200)
-            .query(by_id.clone())
+            .names("revisionId", &world.revision)
             .faults(target_faults()),
         Row::json("POST", undeploy, targets, 201)
-            .query(by_id)
+            .names("revisionId", &world.revision)
             .faults(target_faults()),
         import
             .faults([

@@ -103,6 +103,9 @@ impl World {
     pub(super) fn id<'a>(&'a self, level: &str, part: &'a str) -> &'a str {
         match part {
             "{apiId}" => &self.api,
+            "{revisionId}" => &self.revision,
+            "{policyName}" => "Unlimited",
+            "{policyLevel}" => "subscription",
             "{applicationId}" if level == "idle" => &self.idle,
             "{applicationId}" => &self.application,
             "{subscriptionId}" => &self.subscription,
@@ -112,7 +115,8 @@ impl World {
             "{userId}" => &self.person,
             "{policyId}" => {
                 let of_level = self.policies.iter().find(|(known, _)| *known == level);
-                of_level.map_or(part, |(_, id)| id)
+                // The portal calls policies by their names.
+                of_level.map_or("Unlimited", |(_, id)| id)
             }
             part => part,
         }

@@ -3,8 +3,12 @@
 //! One node lists the crash points that the parts of a scenario pass. Then, for each point, a
 //! node on a copy of the same prepared data is ended exactly there and started again.
 
+mod base;
+mod credential;
 mod parts;
+mod sent;
 mod start;
+mod traffic;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -13,20 +17,24 @@ use std::sync::{Arc, Mutex};
 use serde_json::Value;
 use tokio::task::JoinSet;
 
+use crate::support::eventually;
 use crate::support::http::Answer;
-use crate::support::node::{Node, Options};
+use crate::support::node::Node;
 use crate::support::platform::{ADMIN, DEVPORTAL, PUBLISHER, text};
+use crate::support::postgres;
 use crate::support::upstream::Upstream;
-use parts::{Body, PARTS, Prepared, Scenario, Sent};
+use base::Base;
+use credential::Credential;
+use parts::{PARTS, Prepared, Scenario};
+use sent::{Body, Sent};
 
 /// How often a part is run until it passes its point.
 const TRIES: usize = 4;
 /// Nodes that crash side by side.
 const AT_ONCE: usize = 4;
 
-/// Writes that no part makes: those of start, which `start` ends, those of timers and of traffic,
-/// whose durability is the subject of tests of their own, and one that no request can be made to
-/// reach.
+/// Writes that no part makes: those of start, which `start` ends, those of traffic, which `traffic`
+/// ends, those of timers that only remove, and one that no request can be made to reach.
 const BACKGROUND: [&str; 10] = [
     "apim.api_keys.note_used",
     "apim.change_log.prune",
@@ -41,12 +49,16 @@ const BACKGROUND: [&str; 10] = [
     "apim.clients.take_back",
 ];
 
+/// Parts that are ended on PostgreSQL as well, and the writes of theirs that are: documents in one
+/// database and rows in the other, and the outbox between them.
+const ON_A_SERVER: [&str; 2] = ["import", "people"];
+const OVER_TWO_DATABASES: [&str; 3] = ["apim.apis.", "apim.outbox.", "shared."];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_at_any_statement_of_any_write_leaves_a_node_that_starts_again_whole() {
-    let base = tempfile::tempdir().expect("a directory");
     let upstream = Upstream::start().await;
-    let prepared = Arc::new(prepare(base.path(), &upstream.url).await);
-    let points = points(base.path(), &prepared).await;
+    let base = Arc::new(Base::prepare(None, &upstream.url).await);
+    let points = points(&base, &PARTS).await;
     let passed: BTreeSet<&str> = points.keys().map(|point| write_of(point)).collect();
     let written = names_of_writes();
     let missing: Vec<_> = written
@@ -54,13 +66,35 @@ async fn a_crash_at_any_statement_of_any_write_leaves_a_node_that_starts_again_w
         .filter(|name| !is_background(name) && !passed.contains(name.as_str()))
         .collect();
     assert!(missing.is_empty(), "no part passes {missing:?}");
+    crash_at(&base, points).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_at_any_statement_of_apis_and_people_leaves_a_whole_node_on_postgresql() {
+    // Runs where a server is named; the same promise holds on SQLite above.
+    if let Some(server) = postgres::server() {
+        let upstream = Upstream::start().await;
+        let base = Arc::new(Base::prepare(Some(server), &upstream.url).await);
+        let mut points = points(&base, &ON_A_SERVER).await;
+        points.retain(|point, _| {
+            OVER_TWO_DATABASES
+                .iter()
+                .any(|write| point.starts_with(write))
+        });
+        assert!(points.len() > 10, "{points:?}");
+        crash_at(&base, points).await;
+    }
+}
+
+/// Ends a node at each of these points.
+async fn crash_at(base: &Arc<Base>, points: BTreeMap<String, &'static str>) {
     let (mut crashes, mut failed) = (JoinSet::new(), 0);
     for (point, part) in points {
         if crashes.len() == AT_ONCE {
             failed += usize::from(crashes.join_next().await.is_some_and(|done| done.is_err()));
         }
-        let (base, prepared) = (base.path().to_owned(), Arc::clone(&prepared));
-        crashes.spawn(async move { crash(&base, &prepared, &point, part).await });
+        let base = Arc::clone(base);
+        crashes.spawn(async move { crash(&base, &point, part).await });
     }
     while let Some(done) = crashes.join_next().await {
         failed += usize::from(done.is_err());
@@ -77,70 +111,23 @@ fn is_background(name: &str) -> bool {
     BACKGROUND.iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// Makes the data that every crash starts from.
-async fn prepare(dir: &Path, backend: &str) -> Prepared {
-    let mut node = Node::start_with(Options {
-        dir: Some(dir.to_owned()),
-        ..Options::default()
-    })
-    .await;
-    let token = node.admin_token().await;
-    let api = node.import(&token, "Base", "/base", backend).await;
-    let path = format!("{PUBLISHER}/apis/{api}");
-    let mut document = node.get(&path).bearer(&token).send().await.json();
-    document["scopes"] = parts::scopes(&[], &["admin"]);
-    document["isDefaultVersion"] = Value::Bool(true);
-    let put = node.put(&path).bearer(&token).json(&document);
-    put.send().await.expect(200);
-    node.deploy(&token, &api).await;
-    node.lifecycle(&token, &api, "Publish").await;
-    let holder = node.subscribed(&token, &api, "holder", "JWT").await;
-    let application = node.application(&token, "idle", "Unlimited", "JWT").await;
-    assert_eq!(node.terminate().await, Some(0));
-    Prepared {
-        token,
-        api,
-        application,
-        subscribed: holder.application,
-        key: holder.key,
-        secret: holder.secret,
-        backend: backend.to_owned(),
-    }
-}
-
-/// A node on a copy of the prepared data.
-async fn node_on_copy(base: &Path, dir: &Path, variable: (&str, String)) -> Node {
-    let copied = std::process::Command::new("cp")
-        .arg("-a")
-        .arg(base.join("data"))
-        .arg(dir)
-        .status();
-    assert!(copied.expect("cp").success());
-    Node::start_with(Options {
-        dir: Some(dir.to_owned()),
-        environment: vec![(variable.0.to_owned(), variable.1)],
-        ..Options::default()
-    })
-    .await
-}
-
 /// Every crash point that a request passes, with a part of the scenario that passes it.
-async fn points(base: &Path, prepared: &Prepared) -> BTreeMap<String, &'static str> {
+async fn points(base: &Base, parts: &[&'static str]) -> BTreeMap<String, &'static str> {
     let mut points = BTreeMap::new();
-    for part in PARTS {
-        let dir = tempfile::tempdir().expect("a directory");
-        let list = dir.path().join("points");
+    for part in parts {
+        let copy = base.copy();
+        let list = copy.file("points");
         let variable = ("HEADGATE_CRASH_LIST", list.display().to_string());
-        let node = node_on_copy(base, dir.path(), variable).await;
+        let node = Node::start_with(copy.options(Some(variable))).await;
         let scenario = Scenario {
             node: &node,
-            prepared,
+            prepared: &base.prepared,
             last: Mutex::new(None),
         };
         assert!(scenario.run(part).await.is_ok(), "{part} runs to its end");
         let text = std::fs::read_to_string(&list).expect("crash points");
         for point in text.lines().filter(|point| !is_background(point)) {
-            points.entry(point.to_owned()).or_insert(part);
+            points.entry(point.to_owned()).or_insert(*part);
         }
     }
     points
@@ -148,11 +135,12 @@ async fn points(base: &Path, prepared: &Prepared) -> BTreeMap<String, &'static s
 
 /// Ends a node at `point` of `part`, starts it again and looks at what is left. How many statements
 /// a write has may depend on who comes first (two relays of one row): such a point gets more tries.
-async fn crash(base: &Path, prepared: &Prepared, point: &str, part: &str) {
+async fn crash(base: &Base, point: &str, part: &str) {
+    let prepared = &base.prepared;
     for _ in 0..TRIES {
-        let dir = tempfile::tempdir().expect("a directory");
+        let copy = base.copy();
         let variable = ("HEADGATE_CRASH_AT", point.to_owned());
-        let node = node_on_copy(base, dir.path(), variable).await;
+        let node = Node::start_with(copy.options(Some(variable))).await;
         let scenario = Scenario {
             node: &node,
             prepared,
@@ -162,8 +150,8 @@ async fn crash(base: &Path, prepared: &Prepared, point: &str, part: &str) {
             continue;
         }
         let last = scenario.last.into_inner().expect("not poisoned");
-        let interrupted = last.expect("a request was sent");
-        let node = node.crash_and_restart(Options::default()).await;
+        let (interrupted, ended) = last.expect("a request was sent");
+        let node = node.crash_and_restart(copy.options(None)).await;
         let view = View {
             node: &node,
             prepared,
@@ -171,6 +159,7 @@ async fn crash(base: &Path, prepared: &Prepared, point: &str, part: &str) {
         };
         view.assert_whole().await;
         view.assert_again(&interrupted).await;
+        view.assert_ended(&ended).await;
         view.assert_whole().await;
         return;
     }
@@ -286,6 +275,18 @@ impl View<'_> {
             interrupted.path,
             answer.text()
         );
+    }
+
+    /// What the request was to end opens nothing any more.
+    async fn assert_ended(&self, ended: &[Credential]) {
+        for credential in ended {
+            let place = format!("after {}: {credential:?} opens nothing", self.point);
+            eventually(20, &place, || async {
+                let opens = credential.opens(self.node).await;
+                (opens == Some(false)).then_some(())
+            })
+            .await;
+        }
     }
 }
 

@@ -5,7 +5,9 @@ use std::sync::Mutex;
 
 use serde_json::{Value, json};
 
-use crate::support::http::{Answer, Call};
+use super::credential::Credential;
+use super::sent::{Body, Sent};
+use crate::support::http::Answer;
 use crate::support::node::Node;
 use crate::support::platform::{ADMIN, DEVPORTAL, PUBLISHER, text};
 
@@ -21,6 +23,10 @@ pub struct Prepared {
     pub subscribed: String,
     pub key: String,
     pub secret: String,
+    /// A token of it.
+    pub access: String,
+    /// A token of an application under the plan `Few`.
+    pub few: String,
     /// The upstream's address.
     pub backend: String,
 }
@@ -38,36 +44,17 @@ pub fn scopes(one: &[&str], other: &[&str]) -> Value {
     ])
 }
 
-/// A request that can be sent once more.
-#[derive(Clone)]
-pub struct Sent {
-    pub method: String,
-    pub path: String,
-    pub body: Body,
-}
-
-/// A request's body.
-#[derive(Clone)]
-pub enum Body {
-    None,
-    Json(Value),
-    /// Sent with another one's token.
-    JsonBy(Value, String),
-    /// `document` and `additionalProperties`.
-    Definition(String, String),
-    /// A form, and client credentials.
-    Form(Vec<(String, String)>, String, String),
-}
-
-/// One way through a node's writes; remembers the request that it sent last.
+/// One way through a node's writes; remembers the request that it sent last, and what that ends.
 pub struct Scenario<'a> {
     pub node: &'a Node,
     pub prepared: &'a Prepared,
-    pub last: Mutex<Option<Sent>>,
+    pub last: Mutex<Option<(Sent, Vec<Credential>)>>,
 }
 
 /// All parts.
 pub const PARTS: [&str; 12] = [
+    // The first, because the others ask for tokens to look at what they ended.
+    "tokens",
     "import",
     "edit",
     "revisions",
@@ -77,7 +64,6 @@ pub const PARTS: [&str; 12] = [
     "keys",
     "api_keys",
     "clients",
-    "tokens",
     "policies",
     "people",
 ];
@@ -106,17 +92,44 @@ impl Scenario<'_> {
 
     /// Sends a request; whatever is not a success fails the test.
     async fn send(&self, method: &str, path: &str, body: Body) -> Step<Answer> {
+        self.end(method, path, body, Vec::new()).await
+    }
+
+    /// The same with a request that ends what has worked up to now.
+    async fn end(
+        &self,
+        method: &str,
+        path: &str,
+        body: Body,
+        ends: Vec<Credential>,
+    ) -> Step<Answer> {
+        for credential in &ends {
+            let opens = credential.opens(self.node).await.ok_or(Gone)?;
+            assert!(
+                opens,
+                "{method} {path}: {credential:?} opens nothing before"
+            );
+        }
         let sent = Sent {
             method: method.to_owned(),
             path: path.to_owned(),
             body,
         };
-        *self.last.lock().expect("not poisoned") = Some(sent.clone());
+        *self.last.lock().expect("not poisoned") = Some((sent.clone(), ends.clone()));
         let call = sent.call(self.node, &self.prepared.token);
         let answer = call.try_send().await.map_err(|_| Gone)?;
         let place = format!("{method} {path}: {} {}", answer.status, answer.text());
         assert!(answer.status.is_success(), "{place}");
+        for credential in &ends {
+            let opens = credential.opens(self.node).await.ok_or(Gone)?;
+            assert!(!opens, "{place}: {credential:?} opens");
+        }
         Ok(answer)
+    }
+
+    /// The client of the prepared application.
+    fn client(&self) -> (String, String) {
+        (self.prepared.key.clone(), self.prepared.secret.clone())
     }
 
     async fn post(&self, path: &str, body: Value) -> Step<Answer> {
@@ -223,8 +236,11 @@ impl Scenario<'_> {
         self.send("PUT", &one, Body::Json(body)).await?;
         self.delete(&one).await?;
         // One with keys and a subscription takes them along.
-        self.delete(&format!("{all}/{}", self.prepared.subscribed))
-            .await?;
+        let (key, secret) = self.client();
+        let token = Credential::Token(self.prepared.access.clone());
+        let ends = vec![token, Credential::Caller(key, secret)];
+        let path = format!("{all}/{}", self.prepared.subscribed);
+        self.end("DELETE", &path, Body::None, ends).await?;
         Ok(())
     }
 
@@ -262,25 +278,39 @@ impl Scenario<'_> {
         });
         self.send("PUT", &one, Body::Json(body)).await?;
         let regenerate = format!("{one}/regenerate-secret");
-        self.send("POST", &regenerate, Body::None).await?;
-        self.send("POST", &format!("{one}/clean-up"), Body::None)
-            .await?;
+        let key = text(&made, "consumerKey").to_owned();
+        let client = |answer: &Value| {
+            let secret = text(answer, "consumerSecret").to_owned();
+            vec![Credential::Client(key.clone(), secret)]
+        };
+        let ends = client(&made);
+        let anew = self.end("POST", &regenerate, Body::None, ends).await?;
+        let ends = client(&anew.json());
+        let clean_up = format!("{one}/clean-up");
+        self.end("POST", &clean_up, Body::None, ends).await?;
         Ok(())
     }
 
     async fn api_keys(&self) -> Step<()> {
         let base = format!("{DEVPORTAL}/apis/{}/api-keys", self.prepared.api);
         let body = json!({"keyName": "crash", "keyType": "PRODUCTION", "validityPeriod": -1});
-        self.post(&format!("{base}/generate"), body).await?;
+        let made = self.post(&format!("{base}/generate"), body).await?;
+        let key = |answer: Answer| vec![Credential::Key(text(&answer.json(), "apikey").to_owned())];
+        let first = key(made);
         let list = self.send("GET", &base, Body::None).await?.json();
         let id = text(&list["list"][0], "keyUUID").to_owned();
         let body = json!({"keyUUID": id, "applicationUUID": self.prepared.subscribed});
-        for word in ["associate", "dissociate", "regenerate"] {
-            self.post(&format!("{base}/{word}"), body.clone()).await?;
-        }
+        let to = |word: &str| format!("{base}/{word}");
+        let bound = || Body::Json(body.clone());
+        self.send("POST", &to("associate"), bound()).await?;
+        let dissociate = to("dissociate");
+        self.end("POST", &dissociate, bound(), first.clone())
+            .await?;
+        self.send("POST", &to("associate"), bound()).await?;
+        let anew = self.end("POST", &to("regenerate"), bound(), first).await?;
         let list = self.send("GET", &base, Body::None).await?.json();
-        let body = json!({"keyUUID": list["list"][0]["keyUUID"]});
-        self.post(&format!("{base}/revoke"), body).await?;
+        let body = Body::Json(json!({"keyUUID": list["list"][0]["keyUUID"]}));
+        self.end("POST", &to("revoke"), body, key(anew)).await?;
         Ok(())
     }
 
@@ -294,12 +324,21 @@ impl Scenario<'_> {
     }
 
     async fn form(&self, path: &str, pairs: &[(&str, &str)]) -> Step<Value> {
+        self.form_ending(path, pairs, Vec::new()).await
+    }
+
+    async fn form_ending(
+        &self,
+        path: &str,
+        pairs: &[(&str, &str)],
+        ends: Vec<Credential>,
+    ) -> Step<Value> {
         let pairs = pairs
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        let (key, secret) = (self.prepared.key.clone(), self.prepared.secret.clone());
+        let (key, secret) = self.client();
         let body = Body::Form(pairs.collect(), key, secret);
-        let answer = self.send("POST", path, body).await?;
+        let answer = self.end("POST", path, body, ends).await?;
         Ok(serde_json::from_slice(&answer.body).unwrap_or_default())
     }
 
@@ -316,8 +355,10 @@ impl Scenario<'_> {
             ("refresh_token", text(&first, "refresh_token")),
         ];
         let second = self.form("/oauth2/token", &asked).await?;
-        let asked = [("token", text(&second, "access_token"))];
-        self.form("/oauth2/revoke", &asked).await?;
+        let access = text(&second, "access_token");
+        let ends = vec![Credential::Token(access.to_owned())];
+        let asked = [("token", access)];
+        self.form_ending("/oauth2/revoke", &asked, ends).await?;
         let asked = [("token", text(&second, "refresh_token"))];
         self.form("/oauth2/revoke", &asked).await?;
         Ok(())
@@ -356,67 +397,69 @@ impl Scenario<'_> {
             "roles": [{"value": "Internal/subscriber"}],
         });
         let made = self.post("/scim2/Users", body).await?.json();
+        let one = format!("/scim2/Users/{}", text(&made, "id"));
         // What a user owns goes with them.
+        let mut theirs = self.belongings("crash", "Crash-landing-1").await?;
+        let person = |password: &str| {
+            let named = ["crash", password].map(str::to_owned);
+            Credential::Person(self.client(), named)
+        };
+        let body = Body::Json(json!({
+            "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+            "Operations": [{"op": "replace", "path": "password", "value": "Crash-landing-2"}],
+        }));
+        let ends = vec![person("Crash-landing-1")];
+        self.end("PATCH", &one, body, ends).await?;
+        theirs.push(person("Crash-landing-2"));
+        self.end("DELETE", &one, Body::None, theirs).await?;
+        Ok(())
+    }
+
+    /// An application of a user with a subscription and keys, and an API key.
+    async fn belongings(&self, user: &str, password: &str) -> Step<Vec<Credential>> {
         let asked = [
             ("grant_type", "password"),
-            ("username", "crash"),
-            ("password", "Crash-landing-1"),
-            ("scope", "apim:subscribe apim:app_manage apim:api_key"),
+            ("username", user),
+            ("password", password),
+            (
+                "scope",
+                "apim:subscribe apim:app_manage apim:sub_manage apim:api_key",
+            ),
         ];
         let token = self.form("/oauth2/token", &asked).await?;
         let by = |body: Value| Body::JsonBy(body, text(&token, "access_token").to_owned());
         let all = format!("{DEVPORTAL}/applications");
         let body = by(json!({"name": "theirs", "throttlingPolicy": "Unlimited"}));
         let application = self.send("POST", &all, body).await?.json();
-        let one = format!("{all}/{}", text(&application, "applicationId"));
+        let id = text(&application, "applicationId");
+        let body = by(json!({
+            "apiId": self.prepared.api, "applicationId": id, "throttlingPolicy": "Unlimited",
+        }));
+        let subscriptions = format!("{DEVPORTAL}/subscriptions");
+        self.send("POST", &subscriptions, body).await?;
         let grants = json!(["client_credentials"]);
         let body = by(json!({"keyType": "PRODUCTION", "grantTypesToBeSupported": grants}));
-        self.send("POST", &format!("{one}/generate-keys"), body)
-            .await?;
+        let path = format!("{all}/{id}/generate-keys");
+        let client = self.send("POST", &path, body).await?.json();
+        let [key, secret] =
+            ["consumerKey", "consumerSecret"].map(|name| text(&client, name).to_owned());
         let keys = format!("{DEVPORTAL}/apis/{}/api-keys", self.prepared.api);
         let body = by(json!({"keyName": "theirs", "keyType": "PRODUCTION"}));
-        self.send("POST", &format!("{keys}/generate"), body).await?;
-        let one = format!("/scim2/Users/{}", text(&made, "id"));
-        let body = Body::Json(json!({
-            "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
-            "Operations": [{"op": "replace", "path": "password", "value": "Crash-landing-2"}],
-        }));
-        self.send("PATCH", &one, body).await?;
-        self.delete(&one).await?;
-        Ok(())
-    }
-}
-
-// === impl Sent ===
-
-impl Sent {
-    /// The request, to any node on the same data.
-    pub fn call(&self, node: &Node, token: &str) -> Call {
-        let call = node.call(&self.method, &self.path);
-        match &self.body {
-            Body::None => call.bearer(token),
-            Body::Json(body) => call.bearer(token).json(body),
-            Body::JsonBy(body, token) => call.bearer(token).json(body),
-            Body::Definition(document, properties) => {
-                let kind = "application/json";
-                let mut parts: Vec<(&str, Option<&str>, &str, &[u8])> = Vec::new();
-                if properties.is_empty() {
-                    parts.push(("apiDefinition", None, kind, document.as_bytes()));
-                } else {
-                    let file = Some("api.json");
-                    parts.push(("file", file, kind, document.as_bytes()));
-                    let properties = properties.as_bytes();
-                    parts.push(("additionalProperties", None, kind, properties));
-                }
-                call.bearer(token).multipart(&parts)
-            }
-            Body::Form(pairs, key, secret) => {
-                let pairs: Vec<_> = pairs
-                    .iter()
-                    .map(|(name, value)| (name.as_str(), value.as_str()))
-                    .collect();
-                call.basic(key, secret).form(&pairs)
-            }
-        }
+        let path = format!("{keys}/generate");
+        let api_key = self.send("POST", &path, body).await?.json();
+        let list = self.send("GET", &keys, by(json!({}))).await?.json();
+        let bound = json!({"keyUUID": list["list"][0]["keyUUID"], "applicationUUID": id});
+        self.send("POST", &format!("{keys}/associate"), by(bound))
+            .await?;
+        let token = self
+            .node
+            .try_client_token(&key, &secret)
+            .await
+            .ok_or(Gone)?;
+        Ok(vec![
+            Credential::Token(token),
+            Credential::Key(text(&api_key, "apikey").to_owned()),
+            Credential::Client(key, secret),
+        ])
     }
 }

@@ -1,5 +1,6 @@
 //! Limits of bytes: what passes, what goes back, what is owed.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use serde_json::json;
@@ -101,13 +102,17 @@ async fn an_open_stream_is_never_cut_and_what_it_overran_is_paid_by_the_next_win
 /// A debt of 45 KB by a limit of 10 KB a second: four windows pay ten each, the fifth the rest.
 async fn paid_after_four(shop: &Shop, access: &str, began: u64) {
     let owed = second();
-    eventually(20, "the debt is paid", || async {
+    // Windows that passed while an answer was on its way, on a busy machine.
+    let held = AtomicU64::new(0);
+    eventually(40, "the debt is paid", || async {
+        let asked = second();
         let answer = shop.get(access).send().await;
+        held.fetch_add(second() - asked, Ordering::Relaxed);
         assert!([200, 429].contains(&answer.status.as_u16()), "{answer:?}");
         (answer.status == 200).then_some(())
     })
     .await;
-    let (now, most) = (second(), 6);
+    let (now, most) = (second(), 6 + held.into_inner());
     assert!(now - began >= 4, "let in after {} windows", now - began);
     assert!(now - owed <= most, "refused for {} windows", now - owed);
 }

@@ -9,16 +9,26 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::support::eventually;
-use crate::support::node::Node;
-use crate::support::platform::{ADMIN, text};
+use crate::support::node::{Node, Options};
+use crate::support::platform::{ADMIN, PUBLISHER, text};
 use crate::support::upstream::Upstream;
 use load::{Load, World, policy};
 
-/// Calls of each kind that the killing goes on for, at least.
+/// Calls of each kind that succeed while actors end, at least.
 const CALLS: usize = 20;
+/// Longer than that takes anywhere; a component that never works again never gets there.
+const ENDING: Duration = Duration::from_secs(300);
 /// What the half-used plan lets through in a day, and how much of it is used at first.
 const PLAN: u32 = 40;
 const USED: u32 = 10;
+
+/// How actors are made to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Kill,
+    /// At their next message; one that hears nothing for a while is killed.
+    Panic,
+}
 
 async fn actors(node: &Node) -> Vec<Value> {
     let answer = node
@@ -30,9 +40,18 @@ async fn actors(node: &Node) -> Vec<Value> {
     answer.json()["list"].as_array().expect("a list").clone()
 }
 
-fn restarts(actors: &[Value], name: &str) -> u64 {
+fn number(actors: &[Value], name: &str, member: &str) -> u64 {
     let found = actors.iter().find(|actor| actor["name"] == name);
-    found.expect(name)["restarts"].as_u64().expect("a number")
+    found.expect(name)[member].as_u64().expect("a number")
+}
+
+fn restarts(actors: &[Value], name: &str) -> u64 {
+    number(actors, name, "restarts")
+}
+
+async fn restart(node: &Node, name: &str) {
+    let restart = node.post(&format!("/admin/actors/restart?name={name}"));
+    restart.bearer(&node.operator()).send().await.expect(200);
 }
 
 /// Whether an actor is the component itself or one of its actors.
@@ -41,9 +60,9 @@ fn is_of(component: &str, actor: &str) -> bool {
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// Kills every actor of a component once and waits until all run again; no other one restarts.
-/// Gives how many were killed.
-async fn kill_all(node: &Node, component: &str) -> usize {
+/// Ends every actor of a component once and waits until all run again; no other one restarts.
+/// Gives how many were ended.
+async fn end_all(node: &Node, component: &str, end: End) -> usize {
     let before = actors(node).await;
     let mine: Vec<&str> = before
         .iter()
@@ -53,12 +72,14 @@ async fn kill_all(node: &Node, component: &str) -> usize {
         .collect();
     assert!(!mine.is_empty(), "{component} has no actors");
     for name in &mine {
-        let restart = node.post(&format!("/admin/actors/restart?name={name}"));
-        restart.bearer(&node.operator()).send().await.expect(200);
+        restart(node, name).await;
         // Spread over a while, so that calls meet every one of the restarts.
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    eventually(20, "every killed actor runs again", || async {
+    if end == End::Panic {
+        kill_the_idle(node, &mine, &before).await;
+    }
+    eventually(20, "every ended actor runs again", || async {
         let now = actors(node).await;
         let back = mine
             .iter()
@@ -80,20 +101,50 @@ async fn kill_all(node: &Node, component: &str) -> usize {
     mine.len()
 }
 
+/// Kills those that were to panic and have heard nothing for a second.
+async fn kill_the_idle(node: &Node, names: &[&str], before: &[Value]) {
+    let mut left: Vec<&str> = names.to_vec();
+    for _ in 0..20 {
+        let now = actors(node).await;
+        left.retain(|name| number(&now, name, "errors") == number(before, name, "errors"));
+        if left.is_empty() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    for name in left {
+        restart(node, name).await;
+    }
+}
+
 /// A node with everything that the load asks for.
-async fn world(upstream: &Upstream) -> World {
-    let node = Node::start().await;
+async fn world(upstream: &Upstream, end: End) -> World {
+    let by = match end {
+        End::Kill => "kill",
+        End::Panic => "panic",
+    };
+    let node = Node::start_with(Options {
+        toml: "trusted_proxies = [\"127.0.0.1\"]\n".to_owned(),
+        environment: vec![("HEADGATE_RESTART_BY".to_owned(), by.to_owned())],
+        ..Options::default()
+    })
+    .await;
     let token = node.admin_token().await;
     let api = node.published(&token, "Shop", "/shop", &upstream.url).await;
+    anonymous_by_id(&node, &token, &api).await;
     let plans = format!("{ADMIN}/throttling/policies/application");
     let mut ids = Vec::new();
-    for calls in [1_000_000, PLAN] {
+    // One that is edited, one that calls are counted by, one that is half used.
+    for calls in [1_000_000, 2_000_000, PLAN] {
         let made = node.post(&plans).bearer(&token).json(&policy(calls));
         let made = made.send().await.expect(201).json();
         ids.push(text(&made, "policyId").to_owned());
     }
-    let signed = node.subscribed(&token, &api, "signed", "JWT").await;
-    let opaque = node.subscribed(&token, &api, "opaque", "OAUTH").await;
+    let plans = ("Plan2000000", "Unlimited");
+    let signed = node.subscribed_under(&token, &api, plans, "signed", "JWT");
+    let signed = signed.await;
+    let opaque = node.subscribed_under(&token, &api, plans, "opaque", "OAUTH");
+    let opaque = opaque.await;
     World {
         policy: ids.swap_remove(0),
         node,
@@ -102,6 +153,21 @@ async fn world(upstream: &Upstream) -> World {
         signed,
         opaque,
     }
+}
+
+/// Lets everybody call one of the API's resources.
+async fn anonymous_by_id(node: &Node, token: &str, api: &str) {
+    let path = format!("{PUBLISHER}/apis/{api}");
+    let got = node.get(&path).bearer(token).send().await;
+    let mut document = got.expect(200).json();
+    for operation in document["operations"].as_array_mut().expect("operations") {
+        if operation["target"] == "/items/{id}" {
+            operation["authType"] = "None".into();
+        }
+    }
+    let put = node.put(&path).bearer(token).json(&document);
+    put.send().await.expect(200);
+    node.deploy(token, api).await;
 }
 
 /// A subscriber of the half-used plan.
@@ -133,28 +199,43 @@ async fn drain(world: &World, access: &str) -> (u32, u32) {
     }
 }
 
-/// Kills a component's actors over and over while every kind of call goes on. `waits` are the
+/// Ends a component's actors over and over while every kind of call goes on. `waits` are the
 /// kinds whose calls may wait for one of these actors: each that ends may cost each of them one
-/// call, told as 503. No other call fails.
-async fn survives(component: &str, waits: &[&str]) {
+/// call, told as 503. No other call fails, and afterwards every kind succeeds.
+async fn survives(component: &str, waits: &[&str], end: End) {
     let upstream = Upstream::start().await;
-    let world = world(&upstream).await;
+    let world = world(&upstream, end).await;
     let few = half_used(&world).await;
     let load = Load::default();
-    let killing = async {
-        let mut killed = 0;
+    let ending = async {
+        let mut ended = 0;
         while load.least() < CALLS {
-            killed += kill_all(&world.node, component).await;
+            ended += end_all(&world.node, component, end).await;
         }
+        // What runs now stays: one more of each.
+        let before = load.kinds().map(|(_, kind)| kind.succeeded());
+        eventually(60, "every kind of call succeeds again", || async {
+            let mut kinds = load.kinds().into_iter().zip(before);
+            let all = kinds.all(|((_, kind), before)| kind.succeeded() > before + 1);
+            all.then_some(())
+        })
+        .await;
         load.stop();
-        killed
+        ended
     };
-    let (told, killed) = tokio::join!(load.run(&world), killing);
+    let ending = tokio::time::timeout(ENDING, ending);
+    let (told, ended) = tokio::join!(load.run(&world), async {
+        let ended = ending.await;
+        load.stop();
+        ended
+    });
+    let counts = || load.kinds().map(|(name, kind)| (name, kind.failed()));
+    let ended = ended.unwrap_or_else(|_| panic!("calls go on failing: {:?}", counts()));
     for (name, kind) in load.kinds() {
         let failed = kind.failed();
-        let most = if waits.contains(&name) { killed } else { 0 };
+        let most = if waits.contains(&name) { ended } else { 0 };
         let place = format!("{name}: {} of {}: {failed:?}", failed.len(), kind.all());
-        assert!(failed.len() <= most, "{killed} killed, {place}");
+        assert!(failed.len() <= most, "{ended} ended, {place}");
         assert!(failed.iter().all(|one| one.starts_with("503 ")), "{place}");
     }
     for (path, description) in told {
@@ -167,12 +248,13 @@ async fn survives(component: &str, waits: &[&str]) {
     let (passed, held) = drain(&world, &few).await;
     let passed = USED + passed;
     if component == "gateway" {
-        // What the leases of the gateway that ended held is spent.
-        assert!((USED..=PLAN).contains(&passed), "{passed}");
+        // What the leases of the gateway that ended held is spent: all that was left, it may be.
+        assert!(passed <= PLAN, "{passed}");
     } else {
         assert_eq!(passed, PLAN, "the half-used plan was kept");
     }
-    let called = load.warm.all() + load.fresh.all() + (passed + held) as usize + 1;
+    let called = [&load.warm, &load.fresh, &load.asking].map(|kind| kind.all());
+    let called = called.iter().sum::<usize>() + (passed + held) as usize + 1;
     counted(&world, called).await;
 }
 
@@ -192,26 +274,49 @@ async fn counted(world: &World, called: usize) {
 }
 
 macro_rules! component_survives {
-    ($($test:ident: $component:literal, $waits:expr;)*) => {$(
+    ($($killed:ident, $panicking:ident: $component:literal, $waits:expr;)*) => {$(
         #[tokio::test]
-        async fn $test() {
-            survives($component, &$waits).await;
+        async fn $killed() {
+            survives($component, &$waits, End::Kill).await;
+        }
+
+        #[tokio::test]
+        async fn $panicking() {
+            survives($component, &$waits, End::Panic).await;
         }
     )*};
 }
 
 component_survives! {
-    killed_publisher_actors_come_back_and_cost_only_what_waits_for_them: "publisher", ["publisher"];
-    killed_devportal_actors_come_back_and_cost_only_what_waits_for_them: "devportal", ["portal"];
-    killed_admin_actors_come_back_and_cost_only_what_waits_for_them: "admin", ["admin"];
+    killed_publisher_actors_come_back_and_cost_only_what_waits_for_them,
+    panicking_publisher_actors_come_back_and_cost_only_what_waits_for_them:
+        "publisher", ["publisher"];
+    killed_devportal_actors_come_back_and_cost_only_what_waits_for_them,
+    panicking_devportal_actors_come_back_and_cost_only_what_waits_for_them:
+        "devportal", ["portal"];
+    killed_admin_actors_come_back_and_cost_only_what_waits_for_them,
+    panicking_admin_actors_come_back_and_cost_only_what_waits_for_them:
+        "admin", ["admin"];
     // Whoever manages shows a token that a key manager looks at.
-    killed_key_manager_actors_come_back_and_cost_only_what_waits_for_them:
+    killed_key_manager_actors_come_back_and_cost_only_what_waits_for_them,
+    panicking_key_manager_actors_come_back_and_cost_only_what_waits_for_them:
         "key-manager", ["token", "fresh", "publisher", "portal", "admin"];
-    killed_gateway_actors_come_back_and_cost_only_what_waits_for_them: "gateway", ["fresh"];
-    killed_traffic_manager_actors_come_back_and_fail_no_call: "traffic-manager", [];
-    killed_change_feed_actors_come_back_and_fail_no_call: "change-feed", [];
-    killed_usage_actors_come_back_and_fail_no_call: "usage", [];
-    killed_usage_intake_comes_back_and_fails_no_call: "usage-intake", [];
+    // The refiller opens every lease: known callers ask it for theirs after each of its ends.
+    killed_gateway_actors_come_back_and_cost_only_what_waits_for_them,
+    panicking_gateway_actors_come_back_and_cost_only_what_waits_for_them:
+        "gateway", ["warm", "fresh", "asking"];
+    killed_traffic_manager_actors_come_back_and_fail_no_call,
+    panicking_traffic_manager_actors_come_back_and_fail_no_call:
+        "traffic-manager", [];
+    killed_change_feed_actors_come_back_and_fail_no_call,
+    panicking_change_feed_actors_come_back_and_fail_no_call:
+        "change-feed", [];
+    killed_usage_actors_come_back_and_fail_no_call,
+    panicking_usage_actors_come_back_and_fail_no_call:
+        "usage", [];
+    killed_usage_intake_comes_back_and_fails_no_call,
+    panicking_usage_intake_comes_back_and_fails_no_call:
+        "usage-intake", [];
 }
 
 /// The names in the map's table of actors, `N` counted out.

@@ -30,6 +30,8 @@ pub struct Options {
     pub environment: Vec<(String, String)>,
     /// An existing directory to start in.
     pub dir: Option<PathBuf>,
+    /// It is not waited for until it is ready: only until it listens.
+    pub unready: bool,
     /// Standard error is a pipe that nobody reads, instead of the log file.
     pub unread_log: bool,
 }
@@ -48,7 +50,44 @@ impl Node {
             }
         };
         let child = launch(&dir, &options);
-        Self::ready(dir, owned, child).await
+        let node = Self::listening(dir, owned, child).await;
+        if !options.unready {
+            node.until_ready().await;
+        }
+        node
+    }
+
+    /// A start in an existing directory that may end before it is ready: none then.
+    pub async fn start_or_end(options: &Options) -> Option<Self> {
+        let dir = options.dir.clone().expect("a directory");
+        let ports = dir.join("data/run/ports.json");
+        let mut child = launch(&dir, options);
+        let listens = eventually(30, "the node listens or ends", || {
+            let ended = child.try_wait().expect("wait").is_some();
+            let told = std::fs::read_to_string(&ports).unwrap_or_default();
+            let listens = told.contains(&format!("\"pid\":{}", child.id()));
+            async move { (ended || listens).then_some(!ended) }
+        });
+        if !listens.await {
+            return None;
+        }
+        let mut node = Self::listening(dir, None, child).await;
+        eventually(30, "the node is ready or ends", || {
+            let ended = node.has_ended();
+            let ready = node.get("/readyz");
+            async move {
+                let ready = ready.try_send().await;
+                let ready = ready.is_ok_and(|answer| answer.status.is_success());
+                (ended || ready).then_some(!ended)
+            }
+        })
+        .await
+        .then_some(node)
+    }
+
+    /// Whether the process is gone.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("wait").is_some()
     }
 
     /// A start in an existing directory that does not come to its end; gives how it ended.
@@ -62,9 +101,9 @@ impl Node {
         ended.await
     }
 
-    async fn ready(dir: PathBuf, owned: Option<tempfile::TempDir>, mut child: Child) -> Self {
+    async fn listening(dir: PathBuf, owned: Option<tempfile::TempDir>, mut child: Child) -> Self {
         let data = dir.join("data");
-        let ports: Value = eventually(30, "the node is ready", || {
+        let ports: Value = eventually(30, "the node listens", || {
             if let Ok(Some(status)) = child.try_wait() {
                 let log = std::fs::read_to_string(dir.join("log")).unwrap_or_default();
                 panic!("the node ended with {status}: {log}");
@@ -81,7 +120,7 @@ impl Node {
             let port = address.rsplit(':').next().expect("a port");
             format!("{scheme}://localhost:{port}")
         };
-        let node = Self {
+        Self {
             client: Client::trusting(&data.join("ca.pem")),
             management: url("https", "management"),
             http: url("http", "ingress_http"),
@@ -93,13 +132,15 @@ impl Node {
             dir,
             child,
             _owned: owned,
-        };
-        eventually(30, "readyz answers 200", || async {
-            let answer = node.get("/readyz").try_send().await.ok()?;
+        }
+    }
+
+    pub async fn until_ready(&self) {
+        eventually(40, "readyz answers 200", || async {
+            let answer = self.get("/readyz").try_send().await.ok()?;
             answer.status.is_success().then_some(())
         })
         .await;
-        node
     }
 
     pub fn call(&self, method: &str, path: &str) -> Call {
@@ -178,7 +219,11 @@ impl Node {
         self.child.wait().expect("wait");
         let child = launch(&self.dir, &options);
         let (dir, owned) = (self.dir.clone(), self._owned.take());
-        Self::ready(dir, owned, child).await
+        let node = Self::listening(dir, owned, child).await;
+        if !options.unready {
+            node.until_ready().await;
+        }
+        node
     }
 
     /// SIGTERM; gives the exit code.

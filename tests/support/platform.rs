@@ -192,20 +192,35 @@ impl Node {
 
     /// A token of an application for itself.
     pub async fn client_token(&self, key: &str, secret: &str) -> String {
-        let answer = self
-            .post("/oauth2/token")
-            .basic(key, secret)
-            .form(&[("grant_type", "client_credentials")])
-            .send()
-            .await
-            .expect(200);
-        text(&answer.json(), "access_token").to_owned()
+        let token = self.try_client_token(key, secret).await;
+        token.expect("an answer")
+    }
+
+    /// The same of a node that may be gone.
+    pub async fn try_client_token(&self, key: &str, secret: &str) -> Option<String> {
+        let asked = self.post("/oauth2/token").basic(key, secret);
+        let asked = asked.form(&[("grant_type", "client_credentials")]);
+        let answer = asked.try_send().await.ok()?.expect(200);
+        Some(text(&answer.json(), "access_token").to_owned())
     }
 
     /// A subscribed application's access token for an API, from nothing.
     pub async fn subscribed(&self, token: &str, api: &str, name: &str, kind: &str) -> Subscribed {
-        let application = self.application(token, name, "Unlimited", kind).await;
-        let subscription = self.subscribe(token, api, &application, "Unlimited").await;
+        let plans = ("Unlimited", "Unlimited");
+        self.subscribed_under(token, api, plans, name, kind).await
+    }
+
+    /// The same under these plans of the application and the subscription.
+    pub async fn subscribed_under(
+        &self,
+        token: &str,
+        api: &str,
+        (plan, subscription): (&str, &str),
+        name: &str,
+        kind: &str,
+    ) -> Subscribed {
+        let application = self.application(token, name, plan, kind).await;
+        let subscription = self.subscribe(token, api, &application, subscription).await;
         let (key, secret) = self.keys(token, &application, "PRODUCTION").await;
         let access = self.client_token(&key, &secret).await;
         Subscribed {

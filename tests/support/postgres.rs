@@ -18,6 +18,23 @@ pub fn fresh_database(server: &str, name: &str) -> String {
     format!("{base}/{name}")
 }
 
+/// A copy of a database that nobody is connected to; gives its URL.
+pub fn copy_database(server: &str, original: &str, name: &str) -> String {
+    let (base, original) = original.rsplit_once('/').expect("a database's URL");
+    let name = format!("{name}_{}", std::process::id());
+    run(
+        server,
+        &format!("CREATE DATABASE {name} TEMPLATE {original}"),
+    );
+    format!("{base}/{name}")
+}
+
+/// Removes a database, whoever is connected.
+pub fn drop_database(server: &str, url: &str) {
+    let (_, name) = url.rsplit_once('/').expect("a database's URL");
+    run(server, &format!("DROP DATABASE {name} WITH (FORCE)"));
+}
+
 /// Runs one statement.
 pub fn run(url: &str, sql: &str) {
     let psql = Command::new("psql").args([url, "-q", "-c", sql]).output();

@@ -85,7 +85,8 @@ impl Wire {
             .is_ok_and(|read| read > 0)
     }
 
-    fn text(&self) -> String {
+    /// What came and was not taken as an answer yet.
+    pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.buffer).into_owned()
     }
 }

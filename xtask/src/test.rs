@@ -1,5 +1,5 @@
-//! `test`: every test with a PostgreSQL of its own, then once more what sends messages, with every remotable ask
-//! encoded and decoded (PROTOCOLS M).
+//! `test`: every test with a PostgreSQL of its own, then once more those of the whole node, with every remotable ask
+//! encoded and decoded (PROTOCOLS M). Tests of the actors alone choose that by themselves.
 
 use std::process::Command;
 
@@ -13,8 +13,6 @@ use crate::workspace::Workspace;
 const ENCODE_ASKS: &str = "HEADGATE_ENCODE_ASKS";
 /// Set, a test that finds no PostgreSQL fails instead of leaving its half of the work out.
 const NEEDED: &str = "HEADGATE_TEST_POSTGRES_NEEDED";
-/// Crates without an actor.
-const WITHOUT_ASKS: [&str; 3] = ["headgate-domain", "headgate-storage", "xtask"];
 
 /// Runs the tests; `args` narrow them, as for `cargo test`, and leave the second pass out.
 ///
@@ -62,12 +60,9 @@ fn first_pass(mut cargo: Command, args: &[String]) -> Command {
 
 fn second_pass(mut cargo: Command) -> Command {
     cargo
-        .args(["test", "--workspace", "--locked"])
+        .args(["test", "--locked", "-p", "headgate", "--test", "blackbox"])
         .env(ENCODE_ASKS, "1")
         .env(NEEDED, "1");
-    for package in WITHOUT_ASKS {
-        cargo.args(["--exclude", package]);
-    }
     cargo
 }
 
@@ -90,13 +85,12 @@ mod tests {
     }
 
     #[test]
-    fn without_arguments_every_crate_is_tested_twice_where_it_sends_messages() {
+    fn without_arguments_everything_is_tested_and_the_node_once_more_with_asks_encoded() {
         assert_eq!(first(&[]), "cargo test --workspace --locked");
         let second = second_pass(Command::new("cargo"));
-        let excluded = "--exclude headgate-domain --exclude headgate-storage --exclude xtask";
         assert_eq!(
             shown(&second),
-            format!("cargo test --workspace --locked {excluded}")
+            "cargo test --locked -p headgate --test blackbox"
         );
         assert!(second.get_envs().any(|(name, value)| name == ENCODE_ASKS && value.is_some_and(|value| value == "1")));
     }

@@ -311,3 +311,96 @@ async fn a_policy_of_the_start_that_was_removed_stays_away() {
         assert!(after.iter().all(|one| one.name != removed.name));
     }
 }
+
+#[tokio::test]
+async fn documents_in_use_are_those_of_apis_and_of_deployed_revisions_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    for database in databases(dir.path()).await {
+        let mut write = database.write("test.apis").await.unwrap();
+        let pizza = row("1", "Pizza", "1");
+        apis::create(&mut write, &pizza).await.unwrap();
+        for (number, document) in [(1, "deployed"), (2, "idle")] {
+            let revision = api_revisions::RevisionRow {
+                document_blob: document.to_owned(),
+                ..revision(number)
+            };
+            api_revisions::create(&mut write, &revision).await.unwrap();
+        }
+        let deployment = deployment(1);
+        api_deployments::save(&mut write, &deployment)
+            .await
+            .unwrap();
+        let document = |blob: &str| blob_references::Document {
+            blob: blob.to_owned(),
+            name: "Pizza".to_owned(),
+            version: "1".to_owned(),
+        };
+        let wanted = [document("deployed"), document("document 1")];
+        let used = blob_references::documents_for_change(&mut write, TENANT).await;
+        assert_eq!(used.unwrap(), wanted);
+        for (blob, name, owner) in [
+            ("idle", "pasta", Some("Pizza")),
+            ("document 1", "pasta", Some("Pizza")),
+            ("idle", "PIZZA", None),
+            ("nowhere", "pasta", None),
+        ] {
+            let found = blob_references::owner_of_another_name(&mut write, TENANT, blob, name);
+            let found = found.await.unwrap();
+            assert_eq!(found.as_deref(), owner, "{blob} {name}");
+        }
+        let listed = api_deployments::list_for_change(&mut write, TENANT, "1").await;
+        assert_eq!(listed.unwrap(), [deployment]);
+        write.commit().await.unwrap();
+        let mut read = database.read().await.unwrap();
+        let used = blob_references::documents(&mut read, TENANT).await;
+        assert_eq!(used.unwrap(), wanted);
+        let foreign = blob_references::documents(&mut read, "other.example").await;
+        assert_eq!(foreign.unwrap(), []);
+        let found = apis::find(&mut read, TENANT, "1").await.unwrap().unwrap();
+        assert_eq!(found.document_blob, pizza.document_blob);
+        let document = apis::document(&mut read, TENANT, "1").await.unwrap();
+        let wanted = ("pizza".to_owned(), "document 1".to_owned());
+        assert_eq!(document, Some(wanted));
+        for (tenant, id) in [("other.example", "1"), (TENANT, "2")] {
+            assert_eq!(apis::find(&mut read, tenant, id).await.unwrap(), None);
+            assert_eq!(apis::document(&mut read, tenant, id).await.unwrap(), None);
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_number_of_a_revision_comes_twice_though_revisions_go() {
+    let dir = tempfile::tempdir().unwrap();
+    for database in databases(dir.path()).await {
+        let mut write = database.write("test.apis").await.unwrap();
+        let pizza = row("1", "Pizza", "1");
+        apis::create(&mut write, &pizza).await.unwrap();
+        for wanted in 1..=3 {
+            let number = api_revisions::next_number(&mut write, TENANT, "1").await;
+            assert_eq!(number.unwrap(), wanted);
+            let revision = revision(wanted);
+            api_revisions::create(&mut write, &revision).await.unwrap();
+            let id = revision.id.as_str();
+            let foreign = api_revisions::delete(&mut write, "other.example", id).await;
+            assert!(matches!(foreign, Err(StoreError::NotFound(_))));
+            api_revisions::delete(&mut write, TENANT, id).await.unwrap();
+            let again = api_revisions::delete(&mut write, TENANT, id).await;
+            assert!(matches!(again, Err(StoreError::NotFound(_))));
+        }
+        let nobody = api_revisions::next_number(&mut write, TENANT, "2").await;
+        assert!(matches!(nobody, Err(StoreError::NotFound(_))));
+        let deployment = deployment(3);
+        api_deployments::save(&mut write, &deployment)
+            .await
+            .unwrap();
+        for environment in ["Elsewhere", "Default"] {
+            let left = api_deployments::list_for_change(&mut write, TENANT, "1").await;
+            assert_eq!(left.unwrap().len(), 1);
+            api_deployments::delete(&mut write, TENANT, "1", environment)
+                .await
+                .unwrap();
+        }
+        let left = api_deployments::list_for_change(&mut write, TENANT, "1").await;
+        assert_eq!(left.unwrap(), []);
+    }
+}

@@ -60,6 +60,7 @@ async fn the_log_is_read_and_pruned_alike_on_every_backend() {
         let mut read = apim.read().await.unwrap();
         assert_eq!(change_log::head(&mut read).await.unwrap().n, 0);
         assert_eq!(change_log::find(&mut read, 0).await.unwrap().tail, 1);
+        assert_eq!(change_log::last_at_ms(&mut read).await.unwrap(), None);
         drop(read);
         let n = commit(&apim, &[keys("old"), keys("new"), keys("newest")]).await;
         assert_eq!(n, 3);
@@ -68,6 +69,8 @@ async fn the_log_is_read_and_pruned_alike_on_every_backend() {
         write.commit().await.unwrap();
         assert_eq!(gone, 2);
         let mut read = apim.read().await.unwrap();
+        let last = change_log::last_at_ms(&mut read).await.unwrap();
+        assert_eq!(last, Some(1));
         let log = change_log::find(&mut read, 3).await.unwrap();
         assert_eq!((log.head, log.tail), (3, 3));
         let kept = change_log::list(&mut read, 1, 9, 1_000_000).await.unwrap();
@@ -193,6 +196,12 @@ async fn a_usage_batch_counts_once_on_every_backend() {
         assert_eq!(usage::unknown(&mut read).await.unwrap(), 14);
         let before = usage::list(&mut read, 0, 60_000, (0, 9)).await;
         assert!(before.unwrap().is_empty());
+        drop(read);
+        let mut write = apim.write("test.usage").await.unwrap();
+        for (before_ms, most, gone) in [(60_000, 9, 0), (60_001, 0, 0), (60_001, 9, 1)] {
+            let deleted = usage::delete_before(&mut write, before_ms, most).await;
+            assert_eq!(deleted.unwrap(), gone, "{before_ms} {most}");
+        }
     }
 }
 

@@ -38,6 +38,16 @@ async fn a_policy_in_use_stays_and_comes_back_as_it_was_saved() {
         assert_eq!(locked.unwrap(), ten);
         let foreign = policies::lock(&mut write, OTHER, level, "10PerMin").await;
         assert!(matches!(foreign, Err(StoreError::NotFound(_))));
+        write.commit().await.unwrap();
+        let mut read = database.read().await.unwrap();
+        for (tenant, level, wanted) in [
+            (TENANT, level, Some(&ten)),
+            (TENANT, PolicyLevel::Subscription, None),
+            (OTHER, level, None),
+        ] {
+            let found = policies::find(&mut read, tenant, level, "10PerMin").await;
+            assert_eq!(found.unwrap().as_ref(), wanted);
+        }
     }
 }
 
@@ -66,6 +76,10 @@ async fn the_same_is_denied_once_and_within_its_tenant_only() {
         let found = deny_policies::list(&mut read, TENANT).await.unwrap();
         assert_eq!(found, [denial.clone()]);
         assert_eq!(deny_policies::list(&mut read, OTHER).await.unwrap(), []);
+        let found = deny_policies::find(&mut read, TENANT, "d").await.unwrap();
+        assert_eq!(found.as_ref(), Some(&denial));
+        let foreign = deny_policies::find(&mut read, OTHER, "d").await.unwrap();
+        assert_eq!(foreign, None);
         drop(read);
         let mut write = database.write("test.portal").await.unwrap();
         denial.id = "e".to_owned();

@@ -447,3 +447,54 @@ async fn a_status_a_count_and_a_name_are_their_tenants() {
         }
     }
 }
+
+#[tokio::test]
+async fn what_is_found_by_its_id_is_found_in_its_tenant_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    for database in databases(dir.path()).await {
+        let mut write = database.write("test.portal").await.unwrap();
+        let shop = application(ID, "Shop", "ann");
+        applications::create(&mut write, &shop).await.unwrap();
+        let held = subscription("s", "api", ID);
+        subscriptions::create(&mut write, &held).await.unwrap();
+        let key = mapping("m", "ck", KeyType::Production);
+        application_keys::create(&mut write, &key).await.unwrap();
+        let locked = application_keys::lock(&mut write, TENANT, "m").await;
+        assert_eq!(locked.unwrap(), key);
+        let foreign = application_keys::lock(&mut write, OTHER, "m").await;
+        assert!(matches!(foreign, Err(StoreError::NotFound(_))));
+        let listed = subscriptions::list_for_change(&mut write, TENANT, "api").await;
+        assert_eq!(listed.unwrap(), [held.clone()]);
+        write.commit().await.unwrap();
+        let mut read = database.read().await.unwrap();
+        let found = applications::find(&mut read, TENANT, ID).await.unwrap();
+        assert_eq!(found, Some(shop));
+        let found = subscriptions::find(&mut read, TENANT, "s").await.unwrap();
+        assert_eq!(found.as_ref(), Some(&held));
+        let foreign = applications::find(&mut read, OTHER, ID).await.unwrap();
+        assert_eq!(foreign, None);
+        let foreign = subscriptions::find(&mut read, OTHER, "s").await.unwrap();
+        assert_eq!(foreign, None);
+        for (api, words, count) in [
+            ("api", "", 1),
+            ("", "shop", 1),
+            ("", "GOLD", 1),
+            ("", "an", 1),
+            ("another", "", 0),
+            ("api", "ba%", 0),
+        ] {
+            let listed = subscriptions::list_by_api(&mut read, TENANT, api, words, (9, 0));
+            let (listed, total) = listed.await.unwrap();
+            assert_eq!((listed.len(), total), (count, count), "{api} {words}");
+            assert!(listed.iter().all(|one| one.application == "Shop"));
+        }
+        drop(read);
+        let mut write = database.write("test.portal").await.unwrap();
+        let foreign = subscriptions::delete(&mut write, OTHER, "s").await;
+        assert!(matches!(foreign, Err(StoreError::NotFound(_))));
+        let gone = subscriptions::delete(&mut write, TENANT, "s").await;
+        assert_eq!(gone.unwrap(), held);
+        let again = subscriptions::delete(&mut write, TENANT, "s").await;
+        assert!(matches!(again, Err(StoreError::NotFound(_))));
+    }
+}

@@ -24,6 +24,17 @@ async fn old_blobs_are_listed_in_pieces_that_leave_none_out() {
             let found = blobs::list_before(&mut read, 10, cursor, 2).await;
             assert_eq!(found.unwrap(), piece, "after {cursor:?}");
         }
+        let found = blobs::find(&mut read, TENANT, "c").await.unwrap();
+        assert_eq!(found.unwrap().bytes, [0, 255]);
+        let foreign = blobs::find(&mut read, "other.example", "c").await;
+        assert_eq!(foreign.unwrap(), None);
+        drop(read);
+        let mut write = fresh.shared.write("test.blobs").await.unwrap();
+        blobs::delete(&mut write, "c").await.unwrap();
+        write.commit().await.unwrap();
+        let mut read = fresh.shared.read().await.unwrap();
+        let left = blobs::list_before(&mut read, 10, "", 9).await;
+        assert_eq!(left.unwrap(), ["a", "b", "e"]);
     })
     .await;
 }

@@ -1,7 +1,8 @@
 //! Conformance of the stores: a test runs over fresh databases on SQLite and, when
 //! `HEADGATE_TEST_POSTGRES` names a server's administration database, on PostgreSQL.
 //!
-//! Every store function is tested through [`everywhere`], so that one text of SQL stays one.
+//! Every function of a shared store is tested on both, here or in the tests beside it, which `rules`
+//! makes sure of: so one text of SQL stays one.
 
 mod blobs;
 mod credentials;

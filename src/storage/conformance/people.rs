@@ -189,6 +189,51 @@ async fn scopes_of_apis_are_kept_by_version_and_joined_over_those_that_count() {
 }
 
 #[tokio::test]
+async fn a_scope_that_other_apis_define_too_is_found_with_their_versions() {
+    everywhere(async |fresh| {
+        let mut write = fresh.shared.write("test.scopes").await.unwrap();
+        for (api, version, scopes) in [
+            ("pizza", "1", &["eat", "bake"][..]),
+            ("pizza", "2", &["eat"][..]),
+            ("pasta", "3", &["eat", "boil"][..]),
+            ("bread", "4", &["bake"][..]),
+        ] {
+            let roles = ["keeper", "guest"].map(str::to_owned).to_vec();
+            let scopes = scopes
+                .iter()
+                .map(|scope| (scope.to_string(), roles.clone()));
+            let scopes: Vec<_> = scopes.collect();
+            scope_roles::create(&mut write, TENANT, api, version, &scopes)
+                .await
+                .unwrap();
+        }
+        write.commit().await.unwrap();
+        let mut read = fresh.shared.read().await.unwrap();
+        let pair = |scope: &str, version: &str| (scope.to_owned(), version.to_owned());
+        for (tenant, api, version, wanted) in [
+            (
+                TENANT,
+                "pizza",
+                "1",
+                vec![pair("bake", "4"), pair("eat", "3")],
+            ),
+            (TENANT, "bread", "4", vec![pair("bake", "1")]),
+            (
+                TENANT,
+                "pasta",
+                "3",
+                vec![pair("eat", "1"), pair("eat", "2")],
+            ),
+            ("other.example", "pizza", "1", vec![]),
+        ] {
+            let found = scope_roles::defined_elsewhere(&mut read, tenant, api, version).await;
+            assert_eq!(found.unwrap(), wanted, "{tenant} {api}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn the_outbox_gives_the_oldest_changes_first_and_forgets_what_was_relayed() {
     everywhere(async |fresh| {
         let change = |name: &str| Change::UserChanged {

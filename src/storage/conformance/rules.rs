@@ -103,6 +103,51 @@ fn statements_number_their_parameters_and_cast_their_sums() {
     assert!(count > 100, "{count} statements found");
 }
 
+/// What tests say of the stores: their own files, and the tests at the end of others.
+fn tests() -> String {
+    let mut all = String::new();
+    for path in files(&here("."), "rs") {
+        let source = fs::read_to_string(&path).unwrap();
+        let whole = path.ends_with("tests.rs")
+            || path.to_string_lossy().ends_with("_tests.rs")
+            || path
+                .components()
+                .any(|part| part.as_os_str() == "conformance");
+        let from = if whole {
+            Some(0)
+        } else {
+            source.find("#[cfg(test)]\nmod tests")
+        };
+        all.push_str(&source[from.unwrap_or(source.len())..]);
+    }
+    all
+}
+
+#[test]
+fn every_function_of_a_shared_store_is_called_by_a_test_on_both_backends() {
+    let tests = tests();
+    let mut functions = 0;
+    for path in ["apim", "shared"]
+        .map(here)
+        .iter()
+        .flat_map(|folder| files(folder, "rs"))
+    {
+        let store = path.file_stem().unwrap().to_string_lossy().into_owned();
+        if store.ends_with("tests") || store == "mod" {
+            continue;
+        }
+        let source = fs::read_to_string(&path).unwrap();
+        for rest in source.split("\npub async fn ").skip(1) {
+            let name = rest.split(['(', '<']).next().unwrap();
+            functions += 1;
+            let called = tests.contains(&format!("{store}::{name}("))
+                || tests.contains(&format!("{store}::{{")) && tests.contains(&format!(" {name}("));
+            assert!(called, "no test calls {store}::{name}");
+        }
+    }
+    assert!(functions > 90, "{functions} functions found");
+}
+
 #[tokio::test]
 async fn values_come_back_as_they_were_bound() {
     everywhere(async |fresh| {

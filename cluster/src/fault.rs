@@ -1,0 +1,28 @@
+//! A fault point in every actor, so that a test can have any of them panic under load. Development
+//! builds only.
+//!
+//! With `HEADGATE_RESTART_BY=panic` the first wish to start an actor anew has it panic at its next
+//! message; a second one before that ends it at once, as the only one does otherwise.
+
+use std::sync::OnceLock;
+
+/// Whether an actor that is started anew is to panic first.
+pub(crate) fn by_panic() -> bool {
+    if !cfg!(debug_assertions) {
+        return false;
+    }
+    static WISH: OnceLock<bool> = OnceLock::new();
+    *WISH.get_or_init(|| std::env::var("HEADGATE_RESTART_BY").is_ok_and(|by| by == "panic"))
+}
+
+/// Panics when `doomed` asks for it, once.
+pub(crate) fn point(doomed: &std::sync::atomic::AtomicBool) {
+    use std::sync::atomic::Ordering;
+    if cfg!(debug_assertions)
+        && doomed.load(Ordering::Relaxed)
+        && doomed.swap(false, Ordering::Relaxed)
+    {
+        // A panic to whoever catches it.
+        std::panic::resume_unwind(Box::new("a panic was asked for"));
+    }
+}

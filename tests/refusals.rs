@@ -1,0 +1,95 @@
+//! What the gateway answers itself: the table in `docs/errors.md` and the code agree, and each row
+//! is shown by a test.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use crate::support::eventually;
+use crate::support::shop::Shop;
+use crate::support::wire::Wire;
+
+/// A code that no call can be made to meet: there is no approval that a subscription could wait
+/// for.
+const OUT_OF_REACH: u32 = 900_909;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The sources in a directory.
+fn sources(directory: &str) -> String {
+    let mut pending: Vec<PathBuf> = vec![root().join(directory)];
+    let mut all = String::new();
+    while let Some(path) = pending.pop() {
+        if path.is_dir() {
+            let entries = path.read_dir().expect("a directory");
+            pending.extend(entries.map(|entry| entry.expect("an entry").path()));
+        } else if path.extension().is_some_and(|kind| kind == "rs") {
+            all.push_str(&std::fs::read_to_string(&path).expect("a source file"));
+        }
+    }
+    all
+}
+
+/// Words that are codes of the table, with or without an underscore before the last three digits.
+fn codes(text: &str) -> BTreeSet<u32> {
+    let words = text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+    let plain = words.map(|word| word.replace('_', ""));
+    let six = plain.filter(|word| word.len() == 6);
+    let numbers = six.filter_map(|word| word.parse().ok());
+    numbers
+        .filter(|code| {
+            matches!(code, 101_500..=101_599 | 102_500..=102_599 | 700_700 | 900_800..=900_999)
+        })
+        .collect()
+}
+
+/// The first cells of the table's rows.
+fn in_the_table() -> BTreeSet<u32> {
+    let page = std::fs::read_to_string(root().join("docs/errors.md")).expect("the page");
+    let rows = page.lines().filter(|line| line.starts_with("| "));
+    let cells = rows.filter_map(|row| row.split('|').nth(1));
+    cells.flat_map(codes).collect()
+}
+
+#[test]
+fn the_table_of_refusals_has_every_code_of_the_gateway_and_no_other() {
+    let mut used = codes(&sources("src/http/gateway"));
+    // The ends of a range of codes, as XML's namespaces go by them.
+    used.retain(|code| ![900_899, 900_999].contains(code));
+    assert_eq!(used, in_the_table());
+}
+
+#[test]
+fn every_code_of_the_table_is_met_by_a_call_of_some_test() {
+    let met = codes(&sources("tests"));
+    let mut unmet = in_the_table();
+    unmet.retain(|code| !met.contains(code));
+    unmet.remove(&OUT_OF_REACH);
+    assert!(unmet.is_empty(), "{unmet:?}");
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_arrive_whole_is_102511() {
+    let (shop, _upstream) = Shop::start("").await;
+    let head = shop.head("POST", "/items");
+    let mut wire = Wire::open(&shop.address()).await;
+    let chunks = "Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\nno length\r\n";
+    wire.send(format!("{head}X-Request-ID: broken-chunk\r\n{chunks}"))
+        .await;
+    wire.reply().await.refused(400, "102511");
+    // One that nobody is left to be told about.
+    let mut wire = Wire::open(&shop.address()).await;
+    let rest = "X-Request-ID: left-early\r\nContent-Length: 10\r\n\r\nbody";
+    wire.send(format!("{head}{rest}")).await;
+    drop(wire);
+    for name in ["broken-chunk", "left-early"] {
+        let line = eventually(10, "the call is logged", || async {
+            let log = shop.node.log();
+            let mut lines = log.lines().filter(|line| line.contains("headgate::access"));
+            lines.find(|line| line.contains(name)).map(str::to_owned)
+        });
+        let line = line.await;
+        assert!(line.contains("\"fault\":102511"), "{line}");
+    }
+}
