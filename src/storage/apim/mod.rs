@@ -16,6 +16,8 @@ pub mod deny_policies;
 #[cfg(test)]
 mod feed_tests;
 pub mod grants;
+#[cfg(test)]
+mod migration_tests;
 pub mod oauth_clients;
 pub mod policies;
 #[cfg(test)]
@@ -96,6 +98,11 @@ const SCHEMA: Schema = Schema {
             13,
             "deny policies of applications",
             include_str!("../../../migrations/apim/0013_deny_policies_of_applications.sql"),
+        ),
+        (
+            14,
+            "owners",
+            include_str!("../../../migrations/apim/0014_owners.sql"),
         ),
     ],
 };
