@@ -25,9 +25,9 @@ const TRIES: usize = 4;
 const AT_ONCE: usize = 4;
 
 /// Writes that no part makes: those of start, which `start` ends, those of timers and of traffic,
-/// whose durability is the subject of tests of their own, and one that no request can be made to
-/// reach.
-const BACKGROUND: [&str; 10] = [
+/// whose durability is the subject of tests of their own, and those that no request can be made to
+/// reach before a crash.
+const BACKGROUND: [&str; 12] = [
     "apim.api_keys.note_used",
     "apim.change_log.prune",
     "apim.seed",
@@ -39,6 +39,9 @@ const BACKGROUND: [&str; 10] = [
     "shared.seed",
     // A client whose owner is deleted while it is registered.
     "apim.clients.take_back",
+    // A client that a crash left before it was mapped is taken over: the repeated request does.
+    "apim.clients.adopt",
+    "apim.clients.update",
 ];
 
 #[tokio::test(flavor = "multi_thread")]
