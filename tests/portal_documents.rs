@@ -137,6 +137,45 @@ async fn keys_are_cleaned_up_and_used_as_they_were_seen_or_not_at_all() {
 }
 
 #[tokio::test]
+async fn a_document_that_shows_what_others_changed_is_another_one_to_who_knows_the_old() {
+    let (shop, _upstream) = Shop::start("").await;
+    let (node, held) = (&shop.node, &shop.subscribed);
+    let application = format!("{DEVPORTAL}/applications/{}", held.application);
+    let subscription = format!("{DEVPORTAL}/subscriptions/{}", held.subscription);
+    let tag = async |path: &str, known: &str, status: u16| {
+        let call = node.get(path).bearer(&shop.token);
+        let answer = call.header("if-none-match", known).send().await;
+        answer.expect(status).header("etag").to_owned()
+    };
+    let (mine, its) = (
+        tag(&application, "\"0\"", 200).await,
+        tag(&subscription, "\"0\"", 200).await,
+    );
+    tag(&application, &mine, 304).await;
+    tag(&subscription, &its, 304).await;
+    // The application has more keys; of its own row nothing has changed.
+    node.keys(&shop.token, &held.application, "SANDBOX").await;
+    let with_keys = tag(&application, &mine, 200).await;
+    let plan = json!({"name": "one", "throttlingPolicy": "Unlimited"});
+    let put = |tag: &str| {
+        let put = node.put(&application).bearer(&shop.token).json(&plan);
+        put.header("if-match", tag)
+    };
+    put(&mine).send().await.expect(412);
+    put(&with_keys).send().await.expect(200);
+    // The API that is subscribed to is another one to see.
+    node.lifecycle(&shop.token, &shop.api, "Deprecate").await;
+    let deprecated = tag(&subscription, &its, 200).await;
+    let delete = |tag: &str| {
+        let delete = node.delete(&subscription).bearer(&shop.token);
+        delete.header("if-match", tag)
+    };
+    delete(&its).send().await.expect(412);
+    delete(&deprecated).send().await.expect(200);
+    tag(&application, &with_keys, 200).await;
+}
+
+#[tokio::test]
 async fn several_subscriptions_tell_who_has_applied_them() {
     let (shop, _upstream) = Shop::start("").await;
     let late = shop

@@ -95,6 +95,7 @@ impl From<DevPortalError> for Failure {
             DevPortalError::Store(error) => error.into(),
             DevPortalError::Ask(error) => error.into(),
             DevPortalError::KeyManager(refused) => refused.into(),
+            DevPortalError::Busy => Self::Unavailable(error.to_string()),
             DevPortalError::BadField { field, problem } => Self::BadField {
                 field: field.to_owned(),
                 problem,

@@ -73,6 +73,13 @@ pub enum Change {
         /// Its application.
         application_id: String,
     },
+    /// Subscriptions to an API were made for many applications at once.
+    SubscriptionsMade {
+        /// The API.
+        api_id: String,
+        /// The applications.
+        application_ids: Vec<String>,
+    },
     /// A client was made, changed or removed, or its secret was replaced.
     ClientChanged {
         /// The consumer key.
@@ -191,6 +198,7 @@ impl Change {
             Self::ApplicationChanged { .. } => "application_changed",
             Self::ApplicationRemoved { .. } => "application_removed",
             Self::SubscriptionChanged { .. } => "subscription_changed",
+            Self::SubscriptionsMade { .. } => "subscriptions_made",
             Self::ClientChanged { .. } => "client_changed",
             Self::TokenRevoked { .. } => "token_revoked",
             Self::IssuedBefore { .. } => "issued_before",

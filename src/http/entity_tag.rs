@@ -89,14 +89,6 @@ pub(crate) fn met(headers: &HeaderMap, row_version: i64) -> Result<Option<i64>, 
     Err(ApiError::precondition_failed())
 }
 
-/// Whether the caller has seen this row version, or did not say.
-///
-/// # Errors
-/// 412 when it is another one.
-pub(crate) fn check(headers: &HeaderMap, row_version: i64) -> Result<(), ApiError> {
-    met(headers, row_version).map(drop)
-}
-
 /// What a reader who has it already gets in place of a tagged answer: 304.
 pub(crate) fn unless_known(
     method: &Method,

@@ -34,8 +34,9 @@ const TRIES: usize = 4;
 const AT_ONCE: usize = 4;
 
 /// Writes that no part makes: those of start, which `start` ends, those of traffic, which `traffic`
-/// ends, those of timers that only remove, and one that no request can be made to reach.
-const BACKGROUND: [&str; 10] = [
+/// ends, those of timers that only remove, and those that no request can be made to reach before a
+/// crash.
+const BACKGROUND: [&str; 12] = [
     "apim.api_keys.note_used",
     "apim.change_log.prune",
     "apim.seed",
@@ -47,6 +48,9 @@ const BACKGROUND: [&str; 10] = [
     "shared.seed",
     // A client whose owner is deleted while it is registered.
     "apim.clients.take_back",
+    // A client that a crash left before it was mapped is taken over: the repeated request does.
+    "apim.clients.adopt",
+    "apim.clients.update",
 ];
 
 /// Parts that are ended on PostgreSQL as well, and the writes of theirs that are: documents in one

@@ -10,6 +10,7 @@ use storage::apim::{deny_policies, policies};
 use storage::{Database, StoreError};
 
 use super::message::{AdminError, AdminMessage, Answer};
+use super::usage::Users;
 use crate::change_feed::Changed;
 
 /// The deadline of a change: it may wait for followers.
@@ -19,14 +20,23 @@ const DEADLINE: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub struct AdminHandle {
     apim: Database,
+    shared: Database,
     writers: Vec<Address<AdminMessage>>,
 }
 
 // === impl AdminHandle ===
 
 impl AdminHandle {
-    pub(super) const fn new(apim: Database, writers: Vec<Address<AdminMessage>>) -> Self {
-        Self { apim, writers }
+    pub(super) const fn new(
+        apim: Database,
+        shared: Database,
+        writers: Vec<Address<AdminMessage>>,
+    ) -> Self {
+        Self {
+            apim,
+            shared,
+            writers,
+        }
     }
 
     /// The policies of a level, by name.
@@ -82,14 +92,20 @@ impl AdminHandle {
         .await
     }
 
-    /// Removes a policy that nothing uses.
+    /// Removes a policy that nothing uses; its `row_version` must be the stored one, or 0 for any.
     ///
     /// # Errors
-    /// [`StoreError::Forbidden`] naming what uses it.
+    /// [`StoreError::Forbidden`] naming what uses it, [`StoreError::Stale`].
     pub async fn delete_policy(&self, policy: Policy) -> Result<Changed<()>, AdminError> {
+        if policy.is_built_in() {
+            let problem = format!("throttling policy {} is built in", policy.name);
+            return Err(StoreError::Forbidden(problem).into());
+        }
         let key = policy.name.clone();
+        let mut users = Users::of(policy);
+        users.look(&self.apim, &self.shared).await?;
         self.tell(&key, |answer| {
-            AdminMessage::DeletePolicy(Box::new(policy), answer)
+            AdminMessage::DeletePolicy(Box::new(users), answer)
         })
         .await
     }

@@ -5,6 +5,7 @@ use domain::deny_policy::DenyPolicy;
 use domain::policy::Policy;
 use storage::StoreError;
 
+use super::usage::Users;
 use crate::change_feed::Changed;
 
 /// A change of policies.
@@ -13,8 +14,9 @@ pub(super) enum AdminMessage {
     CreatePolicy(Box<Policy>, Answer<Policy>),
     /// A policy changed; its `row_version` is the one that must be stored, 0 for any.
     UpdatePolicy(Box<Policy>, Answer<Policy>),
-    /// A policy removed.
-    DeletePolicy(Box<Policy>, Answer<()>),
+    /// A policy removed, after the documents were looked through; its `row_version` is the one
+    /// that must be stored, 0 for any.
+    DeletePolicy(Box<Users>, Answer<()>),
     /// A new deny policy.
     Deny(Box<DenyPolicy>, Answer<DenyPolicy>),
     /// A deny policy in or out of force; what is stored must be `policy` where `as_read` says so.
@@ -30,6 +32,22 @@ pub(super) enum AdminMessage {
         as_read: bool,
         answer: Answer<()>,
     },
+}
+
+// === impl AdminMessage ===
+
+impl AdminMessage {
+    /// Whether whoever asked has given up before it was begun: they may have decided otherwise
+    /// since.
+    pub(super) fn is_abandoned(&self) -> bool {
+        match self {
+            Self::CreatePolicy(_, answer) | Self::UpdatePolicy(_, answer) => answer.is_abandoned(),
+            Self::DeletePolicy(_, answer) | Self::LiftDenial { answer, .. } => {
+                answer.is_abandoned()
+            }
+            Self::Deny(_, answer) | Self::SetDenial { answer, .. } => answer.is_abandoned(),
+        }
+    }
 }
 
 pub(super) type Answer<T> = Reply<Result<Changed<T>, AdminError>>;

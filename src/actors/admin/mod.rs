@@ -32,6 +32,6 @@ pub fn component(
         clock: system.clock.clone(),
     };
     let (writers, children) = pool::<Writer>(system, "admin/writer", WRITERS, &arguments);
-    let handle = AdminHandle::new(apim.clone(), writers);
+    let handle = AdminHandle::new(apim.clone(), shared.clone(), writers);
     (handle, branch(system, "admin", children))
 }

@@ -13,38 +13,45 @@ use storage::shared::blobs;
 use storage::{Database, StoreError, Write};
 
 /// The documents of a tenant that do not name a policy.
-pub(super) struct Users<'p> {
-    policy: &'p Policy,
+pub(super) struct Users {
+    policy: Policy,
     free: HashSet<String>,
 }
 
 // === impl Users ===
 
-impl<'p> Users<'p> {
-    pub(super) fn of(policy: &'p Policy) -> Self {
+impl Users {
+    pub(super) fn of(policy: Policy) -> Self {
         Self {
             policy,
             free: HashSet::new(),
         }
     }
 
-    /// The first API that uses the policy, as `name:version`; before the transaction.
+    /// The policy.
+    pub(super) const fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Refuses when an API uses the policy, which it names as `name:version`; before the
+    /// transaction, in the caller's time: there may be many documents.
     ///
     /// # Errors
+    /// [`StoreError::Forbidden`] when one does; else
     /// [`StoreError::Unavailable`]; [`StoreError::Damaged`] when a document cannot be read, since
     /// nobody knows then what it names.
     pub(super) async fn look(
         &mut self,
         apim: &Database,
         shared: &Database,
-    ) -> Result<Option<String>, StoreError> {
+    ) -> Result<(), StoreError> {
         if self.policy.level == PolicyLevel::Application {
-            return Ok(None);
+            return Ok(());
         }
         let mut read = apim.read().await?;
         let documents = blob_references::documents(&mut read, &self.policy.tenant).await?;
         drop(read);
-        self.first(shared, documents, false).await
+        self.none_in(shared, documents, false).await
     }
 
     /// The same under the tenant's claim, while which no API comes to name the policy.
@@ -55,21 +62,21 @@ impl<'p> Users<'p> {
         &mut self,
         write: &mut Write,
         shared: &Database,
-    ) -> Result<Option<String>, StoreError> {
+    ) -> Result<(), StoreError> {
         if self.policy.level == PolicyLevel::Application {
-            return Ok(None);
+            return Ok(());
         }
         let tenant = &self.policy.tenant;
         let documents = blob_references::documents_for_change(write, tenant).await?;
-        self.first(shared, documents, true).await
+        self.none_in(shared, documents, true).await
     }
 
-    async fn first(
+    async fn none_in(
         &mut self,
         shared: &Database,
         documents: Vec<Document>,
         is_claimed: bool,
-    ) -> Result<Option<String>, StoreError> {
+    ) -> Result<(), StoreError> {
         let mut read = shared.read().await?;
         for Document {
             blob: id,
@@ -88,12 +95,15 @@ impl<'p> Users<'p> {
             };
             let api: Api =
                 serde_json::from_slice(&blob.bytes).map_err(|error| damaged(error.to_string()))?;
-            if names(&api, self.policy) {
-                return Ok(Some(format!("{name}:{version}")));
+            if names(&api, &self.policy) {
+                return Err(StoreError::Forbidden(format!(
+                    "throttling policy {} is used by API {name}:{version}",
+                    self.policy.name
+                )));
             }
             self.free.insert(id);
         }
-        Ok(None)
+        Ok(())
     }
 }
 

@@ -38,6 +38,9 @@ impl Actor for Writer {
     }
 
     async fn handle(&mut self, message: AdminMessage) -> Result<(), BoxError> {
+        if message.is_abandoned() {
+            return Ok(());
+        }
         let feed = &self.0.feed;
         match message {
             AdminMessage::CreatePolicy(policy, answer) => {
@@ -46,8 +49,8 @@ impl Actor for Writer {
             AdminMessage::UpdatePolicy(policy, answer) => {
                 feed.settle(self.update_policy(*policy).await, answer);
             }
-            AdminMessage::DeletePolicy(policy, answer) => {
-                feed.settle(self.delete_policy(&policy).await, answer);
+            AdminMessage::DeletePolicy(users, answer) => {
+                feed.settle(self.delete_policy(*users).await, answer);
             }
             AdminMessage::Deny(policy, answer) => {
                 feed.settle(self.create_deny_policy(*policy).await, answer);
@@ -92,24 +95,12 @@ impl Writer {
         self.commit(write, &tenant, change, policy).await
     }
 
-    async fn delete_policy(&self, policy: &Policy) -> Result<Committed<()>, AdminError> {
-        if policy.is_built_in() {
-            let problem = format!("throttling policy {} is built in", policy.name);
-            return Err(StoreError::Forbidden(problem).into());
-        }
-        let mut users = Users::of(policy);
-        let used = |api: Option<String>| match api {
-            None => Ok(()),
-            Some(api) => Err(StoreError::Forbidden(format!(
-                "throttling policy {} is used by API {api}",
-                policy.name
-            ))),
-        };
-        used(users.look(&self.0.apim, &self.0.shared).await?)?;
+    async fn delete_policy(&self, mut users: Users) -> Result<Committed<()>, AdminError> {
         let mut write = self.0.apim.write("apim.policies.delete").await?;
         // While the claim is held no API comes to name the policy; its row is locked for the rest.
-        apis::claim(&mut write, &policy.tenant).await?;
-        used(users.look_again(&mut write, &self.0.shared).await?)?;
+        apis::claim(&mut write, &users.policy().tenant).await?;
+        users.look_again(&mut write, &self.0.shared).await?;
+        let policy = users.policy();
         policies::delete(&mut write, policy).await?;
         let change = Change::PolicyRemoved {
             level: policy.level,

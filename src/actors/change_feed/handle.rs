@@ -59,6 +59,12 @@ impl ChangeFeedHandle {
         }
     }
 
+    /// The same handle with another way to those who know how far followers are.
+    #[cfg(test)]
+    pub(crate) fn waiting_at(self, wait: Door<WaitApplied>) -> Self {
+        Self { wait, ..self }
+    }
+
     /// Tells the feed that `n` is committed and waits for the followers, at most [`WAIT`]. The
     /// change stands whatever comes of it, so there is no error: who did not answer is behind.
     pub async fn committed(&self, n: u64) -> Applied {

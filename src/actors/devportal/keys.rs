@@ -1,14 +1,15 @@
 //! Keys: the OAuth2 clients that serve applications.
 
-use domain::application::{Application, KeyType};
+use domain::application::{Application, KeyType, TokenType};
 use domain::change::{Change, MarkedSubject};
-use storage::StoreError;
 use storage::apim::application_keys::{self, ApplicationKey};
-use storage::apim::applications;
+use storage::apim::{applications, oauth_clients};
+use storage::{StoreError, Write};
 
-use super::message::KeysMessage;
+use super::message::{DevPortalError, KeysMessage};
 use super::writer::{Desk, Outcome, new_id};
 use crate::change_feed::Committed;
+use crate::key_manager::client_row;
 use crate::key_manager::command::{Client, NewClient, Refused};
 
 /// The one key manager there is.
@@ -54,13 +55,13 @@ impl Desk {
         let mut read = self.0.apim.read().await?;
         let known = application_keys::list(&mut read, &application.tenant, &application.id).await?;
         drop(read);
+        let taken = format!("a {} key of this application", key_type.as_str());
         if known.iter().any(|key| key.key_type == key_type) {
-            let what = format!("a {} key of this application", key_type.as_str());
-            return Err(StoreError::Duplicate(what).into());
+            return Err(StoreError::Duplicate(taken).into());
         }
         let km = &self.0.key_manager;
-        let (client, secret) = match km.create_client(wanted.clone()).await {
-            Err(Refused::Duplicate(_)) => self.adopt(wanted).await?,
+        let (mut client, secret) = match km.create_client(wanted.clone()).await {
+            Err(Refused::Duplicate(_)) => self.adopt(wanted, taken).await?,
             made => made?,
         };
         let key = ApplicationKey {
@@ -74,10 +75,13 @@ impl Desk {
             created_at_ms: self.0.clock.now_ms(),
         };
         match self.map_client(&key).await {
-            Ok(Committed { n, .. }) => Ok(Committed {
-                value: (key, client, secret),
-                n,
-            }),
+            Ok(Committed { value, n }) => {
+                client.details.token_type = value;
+                Ok(Committed {
+                    value: (key, client, secret),
+                    n,
+                })
+            }
             Err(error) => {
                 // Not for a duplicate of this very client: what is mapped stays.
                 let clients = &self.0.clients;
@@ -91,11 +95,23 @@ impl Desk {
     }
 
     /// Takes a client that a crash left, with a new secret; what was issued to whoever held the
-    /// old one ends.
-    async fn adopt(&self, wanted: NewClient) -> Result<(Client, String), Refused> {
+    /// old one ends. One that is mapped was not left: it is somebody's, who has its secret, and
+    /// `taken` for whoever orders it.
+    async fn adopt(
+        &self,
+        wanted: NewClient,
+        taken: String,
+    ) -> Result<(Client, String), DevPortalError> {
         let km = &self.0.key_manager;
         let (owner, name) = (&wanted.owner, &wanted.name);
         let left = km.find_client_by_name(&wanted.tenant, owner, name).await?;
+        let mut write = self.0.apim.write("apim.clients.adopt").await?;
+        let (tenant, key) = (&wanted.tenant, &left.consumer_key);
+        application_keys::lock_client(&mut write, tenant, key).await?;
+        if application_keys::is_mapped(&mut write, tenant, key).await? {
+            return Err(StoreError::Duplicate(taken).into());
+        }
+        drop(write);
         let secret = km.regenerate_secret(&left.consumer_key).await?;
         // After the secret, with which more might be issued until then.
         km.end_access(&wanted.tenant, MarkedSubject::Client, &left.consumer_key)
@@ -107,28 +123,34 @@ impl Desk {
         Ok((km.update_client(client).await?, secret))
     }
 
-    /// Maps a client to its application; both are there and stay there.
-    async fn map_client(&self, key: &ApplicationKey) -> Outcome<()> {
+    /// Maps a client to its application; both are there and stay there. From then on the client
+    /// issues the application's kind of tokens, which this gives: it may be another one than when
+    /// the client was ordered.
+    async fn map_client(&self, key: &ApplicationKey) -> Outcome<TokenType> {
         let mut write = self.0.apim.write("apim.application_keys.create").await?;
-        applications::lock(&mut write, &key.tenant, &key.application_id).await?;
+        let kind = lock_kind(&mut write, key).await?;
         let client = &key.consumer_key;
         if !application_keys::lock_client(&mut write, &key.tenant, client).await? {
             // Swept while it was taken; the next try makes another.
             return Err(Refused::Unavailable.into());
         }
+        oauth_clients::set_token_type(&mut write, client, kind.as_str()).await?;
         application_keys::create(&mut write, key).await?;
         let changes = [client_changed(key)];
-        self.commit(write, &key.tenant, &changes, ()).await
+        self.commit(write, &key.tenant, &changes, kind).await
     }
 
+    /// Changes client and mapping at once: the mapping's properties repeat what the client goes by.
     async fn update_keys(
         &self,
         key: ApplicationKey,
-        client: Client,
+        mut client: Client,
     ) -> Outcome<(ApplicationKey, Client)> {
-        let client = self.0.key_manager.update_client(client).await?;
         let mut write = self.0.apim.write("apim.application_keys.update").await?;
+        client.details.token_type = lock_kind(&mut write, &key).await?;
         application_keys::update(&mut write, &key.tenant, &key.id, &key.properties).await?;
+        let row = client_row(&client, String::new(), key.created_at_ms);
+        oauth_clients::update(&mut write, &row).await?;
         let changes = [client_changed(&key)];
         let tenant = key.tenant.clone();
         self.commit(write, &tenant, &changes, (key, client)).await
@@ -150,6 +172,13 @@ impl Desk {
         done.n = gone.await.map_or(done.n, |n| n.max(done.n));
         Ok(done)
     }
+}
+
+/// The kind of tokens that the clients of a key's application issue; nobody changes it until this
+/// transaction ends.
+async fn lock_kind(write: &mut Write, key: &ApplicationKey) -> Result<TokenType, StoreError> {
+    let application = applications::lock(write, &key.tenant, &key.application_id).await?;
+    Ok(application.token_type)
 }
 
 fn client_changed(key: &ApplicationKey) -> Change {

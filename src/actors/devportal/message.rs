@@ -85,6 +85,38 @@ pub type Made = Result<Subscription, DevPortalError>;
 
 pub(super) type Answer<T> = Reply<Result<Changed<T>, DevPortalError>>;
 
+// === impl PortalMessage ===
+
+impl PortalMessage {
+    /// Whether whoever asked has given up before it was begun: they may have decided otherwise
+    /// since.
+    pub(super) fn is_abandoned(&self) -> bool {
+        match self {
+            Self::CreateApplication(_, answer) | Self::UpdateApplication(_, answer) => {
+                answer.is_abandoned()
+            }
+            Self::DeleteApplication(_, answer) | Self::DeleteSubscription { answer, .. } => {
+                answer.is_abandoned()
+            }
+            Self::CreateSubscriptions(_, answer) => answer.is_abandoned(),
+            Self::UpdateSubscription { answer, .. } => answer.is_abandoned(),
+            Self::Keys(work) => work.is_abandoned(),
+            Self::ApiKeys(work) => work.is_abandoned(),
+        }
+    }
+}
+
+// === impl ApiKeyMessage ===
+
+impl ApiKeyMessage {
+    fn is_abandoned(&self) -> bool {
+        match self {
+            Self::Create(_, answer) | Self::Regenerate { answer, .. } => answer.is_abandoned(),
+            Self::Revoke { answer, .. } | Self::Associate { answer, .. } => answer.is_abandoned(),
+        }
+    }
+}
+
 // === impl KeysMessage ===
 
 impl KeysMessage {
@@ -141,6 +173,9 @@ pub enum DevPortalError {
     /// What the key manager says.
     #[error(transparent)]
     KeyManager(#[from] Refused),
+    /// So many definitions are being asked for that this one must come later.
+    #[error("too many definitions are being read at once, try again in a moment")]
+    Busy,
     /// A member of the request is wrong.
     #[error("{field}: {problem}")]
     BadField {
@@ -166,7 +201,7 @@ impl DevPortalError {
                     | StoreError::Forbidden(_)
             ),
             Self::KeyManager(refused) => !matches!(refused, Refused::Unavailable),
-            Self::Ask(_) => false,
+            Self::Ask(_) | Self::Busy => false,
         }
     }
 }

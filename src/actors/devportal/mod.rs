@@ -4,6 +4,7 @@
 mod api_keys;
 mod applications;
 mod clients;
+mod definitions;
 mod handle;
 mod keys;
 mod message;
@@ -13,6 +14,7 @@ mod sweeper;
 mod tests;
 mod writer;
 
+pub use definitions::ShownDefinition;
 pub use handle::DevPortalHandle;
 pub use message::{DevPortalError, Made, NewApiKey};
 pub use storage::apim::api_deployments::DeploymentRow;
@@ -30,7 +32,7 @@ use crate::change_feed::ChangeFeedHandle;
 use crate::key_manager::KeyManagerHandle;
 use clients::Clients;
 use sweeper::Sweeper;
-use writer::{Writer, WriterArguments};
+use writer::{Lanes, Writer, WriterArguments};
 
 /// Writers: changes of one noun go to one of them, in order.
 const WRITERS: usize = 4;
@@ -56,6 +58,7 @@ pub fn component(
         key_manager: key_manager.clone(),
         clock: system.clock.clone(),
         clients: clients.clone(),
+        lanes: Lanes::default(),
     };
     let (writers, mut children) = pool::<Writer>(system, "devportal/writer", WRITERS, &arguments);
     let (_, sweeper) = child::<Sweeper>(system, "devportal/sweeper", clients);

@@ -1,7 +1,7 @@
 //! The portal's writers: one message is one change, whole or not at all.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 
 use cluster::{Actor, Address, BoxError, Clock, spawn_named};
 use domain::change::Change;
@@ -26,15 +26,17 @@ pub(super) struct WriterArguments {
     pub(super) key_manager: KeyManagerHandle,
     pub(super) clock: Clock,
     pub(super) clients: Clients,
+    pub(super) lanes: Lanes,
 }
 
 /// The actor.
-pub(super) struct Writer(Desk, Lanes);
+pub(super) struct Writer(Desk);
 
 /// Changes of keys wait for the key manager, which waits for followers: that is not the writer's
-/// time. Those of one application still come one after another, in its lane.
-#[derive(Default)]
-struct Lanes(BTreeMap<String, Weak<Mutex<()>>>);
+/// time. Those of one application still come one after another, in its lane. The lanes lie beside
+/// the writers: what goes on in one goes on when its writer is started again.
+#[derive(Clone, Default)]
+pub(super) struct Lanes(Arc<std::sync::Mutex<BTreeMap<String, Weak<Mutex<()>>>>>);
 
 /// What a change is made with.
 #[derive(Clone)]
@@ -44,14 +46,14 @@ pub(super) struct Desk(pub(super) WriterArguments);
 
 impl Lanes {
     /// The lane of an application; those that nobody is in are forgotten.
-    fn of(&mut self, application_id: &str) -> Arc<Mutex<()>> {
-        self.0.retain(|_, lane| lane.strong_count() > 0);
-        if let Some(lane) = self.0.get(application_id).and_then(Weak::upgrade) {
+    fn of(&self, application_id: &str) -> Arc<Mutex<()>> {
+        let mut lanes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lanes.retain(|_, lane| lane.strong_count() > 0);
+        if let Some(lane) = lanes.get(application_id).and_then(Weak::upgrade) {
             return lane;
         }
         let lane = Arc::new(Mutex::new(()));
-        self.0
-            .insert(application_id.to_owned(), Arc::downgrade(&lane));
+        lanes.insert(application_id.to_owned(), Arc::downgrade(&lane));
         lane
     }
 }
@@ -67,12 +69,15 @@ impl Actor for Writer {
         arguments: WriterArguments,
         _me: Address<PortalMessage>,
     ) -> Result<Self, BoxError> {
-        Ok(Self(Desk(arguments), Lanes::default()))
+        Ok(Self(Desk(arguments)))
     }
 
     async fn handle(&mut self, message: PortalMessage) -> Result<(), BoxError> {
         use PortalMessage as M;
-        let Self(desk, lanes) = self;
+        if message.is_abandoned() {
+            return Ok(());
+        }
+        let Self(desk) = self;
         let feed = &desk.0.feed;
         match message {
             M::CreateApplication(new, answer) => {
@@ -105,7 +110,7 @@ impl Actor for Writer {
                 answer,
             ),
             M::Keys(work) => {
-                let (desk, lane) = (desk.clone(), lanes.of(work.application_id()));
+                let (desk, lane) = (desk.clone(), desk.0.lanes.of(work.application_id()));
                 spawn_named("devportal.keys", async move {
                     let turn = lane.lock().await;
                     if !work.is_abandoned() {
@@ -152,4 +157,18 @@ impl Desk {
 /// A fresh id for a row or entry.
 pub(super) fn new_id() -> String {
     uuid::Uuid::new_v4().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lane_is_the_same_for_a_writer_that_was_started_again() {
+        let lanes = Lanes::default();
+        let arguments = lanes.clone();
+        let lane = lanes.of("shop");
+        assert!(Arc::ptr_eq(&arguments.of("shop"), &lane));
+        assert!(!Arc::ptr_eq(&arguments.of("other"), &lane));
+    }
 }

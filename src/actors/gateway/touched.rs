@@ -13,6 +13,13 @@ pub(super) fn touched(tenant: &str, change: &Change) -> Vec<Subject> {
         | Change::SubscriptionChanged { application_id, .. } => {
             one(SubjectKind::Application, application_id)
         }
+        Change::SubscriptionsMade {
+            application_ids, ..
+        } => {
+            let ids = application_ids.iter();
+            ids.map(|id| Subject::new(SubjectKind::Application, tenant, id.clone()))
+                .collect()
+        }
         Change::ClientChanged {
             consumer_key,
             application_id,

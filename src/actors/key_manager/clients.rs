@@ -207,7 +207,8 @@ pub(super) fn shown(client: &OauthClient) -> Client {
     }
 }
 
-fn stored(client: &Client, secret_hash: String, created_at_ms: i64) -> OauthClient {
+/// A client as it is stored.
+pub(crate) fn stored(client: &Client, secret_hash: String, created_at_ms: i64) -> OauthClient {
     let details = &client.details;
     OauthClient {
         consumer_key: client.consumer_key.clone(),

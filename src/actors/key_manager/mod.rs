@@ -28,6 +28,7 @@ mod used_keys;
 mod validate;
 mod worker;
 
+pub(crate) use clients::stored as client_row;
 pub use desk::{Desk, LONGEST_CHOSEN_SECONDS, Settings, bare_name};
 pub use handle::{KeyManagerHandle, bearer, hash_hex};
 pub use keys::{KeyError, Keys, SigningAlgorithm};

@@ -60,29 +60,34 @@ pub(super) async fn create(stores: &Stores, author: &Author, new: NewApi) -> Don
         updated_at_ms: now,
         row_version: 1,
     };
-    insert(stores, author, &api, row).await?;
+    api.created_at_ms = insert(stores, author, &api, row).await?;
     Ok(Committed {
         value: api,
         n: None,
     })
 }
 
+/// Inserts the row of an API; gives when it counts as made: after all its other versions, whatever
+/// the clock says, since who is older decides what becomes of a version and its subscribers.
 async fn insert(
     stores: &Stores,
     author: &Author,
     api: &Api,
     mut row: ApiRow,
-) -> Result<(), PublisherError> {
+) -> Result<i64, PublisherError> {
     let mut write = stores.apim.write("apim.apis.create").await?;
     apis::claim(&mut write, &row.tenant).await?;
-    check_neighbours(&mut write, &row).await?;
+    if let Some(newest_ms) = check_neighbours(&mut write, &row).await? {
+        row.created_at_ms = row.created_at_ms.max(newest_ms.saturating_add(1));
+    }
     check_policies(&mut write, api).await?;
     check_scopes(stores, &mut write, &row).await?;
     default_version::want(&mut write, &mut row, api.is_default_version).await?;
     apis::create(&mut write, &row).await?;
     let step = step(&row, None, author, row.created_at_ms);
     api_lifecycle::create(&mut write, &step).await?;
-    Ok(write.commit().await?)
+    write.commit().await?;
+    Ok(row.created_at_ms)
 }
 
 /// Makes another version of an API: created, with the same document and definition.
@@ -191,9 +196,12 @@ pub(super) fn step(
 }
 
 /// One name has one context in all its versions, and a context belongs to one name (§1): with the
-/// version as well as without, since the default version answers without.
-async fn check_neighbours(write: &mut Write, row: &ApiRow) -> Result<(), PublisherError> {
-    for other in apis::versions(write, &row.tenant, &row.name).await? {
+/// version as well as without, since the default version answers without. Gives when the newest of
+/// the other versions was made.
+async fn check_neighbours(write: &mut Write, row: &ApiRow) -> Result<Option<i64>, PublisherError> {
+    let versions = apis::versions(write, &row.tenant, &row.name).await?;
+    let newest_ms = versions.last().map(|newest| newest.created_at_ms);
+    for other in versions {
         if other.name != row.name || !other.context.eq_ignore_ascii_case(&row.context) {
             return Err(PublisherError::Conflict(format!(
                 "an API named {} exists already, with the context {}",
@@ -210,7 +218,7 @@ async fn check_neighbours(write: &mut Write, row: &ApiRow) -> Result<(), Publish
             )));
         }
     }
-    Ok(())
+    Ok(newest_ms)
 }
 
 /// A scope belongs to the API that defines it, in any of its versions and revisions: another that

@@ -3,7 +3,9 @@
 //! Document and definition agree about the operations: who changes the ones in the document has
 //! them written into the definition, who changes the definition has its operations. A change is
 //! worked out from the API as it was read and made only if it is still that row; one that names
-//! no row version of its own begins anew when another change came in between.
+//! no row version of its own begins anew when another change came in between. Writing operations
+//! into a definition waits for its turn and takes its time: the caller's, not a writer's, who is
+//! ordered to make the change when it is worked out.
 
 use std::collections::HashMap;
 
@@ -18,26 +20,45 @@ use super::message::{Committed, DefinitionContent, DefinitionDocument, Edition, 
 use super::{Stores, default_version, documents};
 
 /// How often a change begins anew before it gives up.
-const ATTEMPTS: u32 = 8;
+pub(super) const ATTEMPTS: u32 = 8;
 
 type Done<T> = Result<Committed<T>, PublisherError>;
 
 /// What is to stand in place of the API that was read.
-struct Change {
+pub(crate) struct Change {
+    /// The row version that was read.
+    seen: i64,
     api: Api,
     definition: DefinitionDocument,
 }
 
-/// Replaces what of an API may change; name, version, context, provider and state stay.
-pub(super) async fn update(stores: &Stores, edition: &Edition, wanted: &Wanted) -> Done<Api> {
-    for _ in 0..ATTEMPTS {
-        let (row, before) = find(stores, edition).await?;
-        let change = updated(stores, &row, &before, wanted.clone()).await?;
-        if let Some(done) = replace(stores, edition, &row, change).await? {
-            return Ok(done);
-        }
-    }
-    Err(overtaken())
+/// Works out what replaces what of an API may change; name, version, context, provider and state
+/// stay.
+pub(super) async fn work_out(
+    stores: &Stores,
+    edition: &Edition,
+    wanted: Wanted,
+) -> Result<Change, PublisherError> {
+    let (row, before) = find(stores, edition).await?;
+    updated(stores, &row, &before, wanted).await
+}
+
+/// Makes a change that was worked out; none when the API is another row by now.
+pub(super) async fn update(
+    stores: &Stores,
+    edition: &Edition,
+    change: Change,
+) -> Done<Option<Api>> {
+    Ok(match replace(stores, edition, change).await? {
+        Some(Committed { value, n }) => Committed {
+            value: Some(value),
+            n,
+        },
+        None => Committed {
+            value: None,
+            n: None,
+        },
+    })
 }
 
 /// Replaces an API's definition, and its operations by those of the definition.
@@ -53,8 +74,12 @@ pub(super) async fn save_definition(
         name_operations(&mut api.operations);
         check(stores, &api)?;
         let definition = definition.clone();
-        let change = Change { api, definition };
-        if let Some(done) = replace(stores, edition, &row, change).await? {
+        let change = Change {
+            seen: row.row_version,
+            api,
+            definition,
+        };
+        if let Some(done) = replace(stores, edition, change).await? {
             return Ok(done);
         }
     }
@@ -97,7 +122,11 @@ async fn updated(
     } else {
         stores.reading.rewrite(kept, &api).await?
     };
-    Ok(Change { api, definition })
+    Ok(Change {
+        seen: row.row_version,
+        api,
+        definition,
+    })
 }
 
 /// What a definition can say of operations: all but their ids.
@@ -138,10 +167,10 @@ fn merged(described: &[DescribedOperation], before: &[Operation]) -> Vec<Operati
 async fn replace(
     stores: &Stores,
     edition: &Edition,
-    seen: &ApiRow,
     change: Change,
 ) -> Result<Option<Committed<Api>>, PublisherError> {
     let Change {
+        seen,
         mut api,
         definition,
     } = change;
@@ -151,7 +180,7 @@ async fn replace(
     let mut write = stores.apim.write("apim.apis.update").await?;
     apis::claim(&mut write, &api.tenant).await?;
     let mut row = lock(&mut write, edition).await?;
-    if row.row_version != seen.row_version {
+    if row.row_version != seen {
         return Ok(None);
     }
     check_policies(&mut write, &api).await?;
@@ -172,6 +201,7 @@ async fn replace(
     }))
 }
 
-fn overtaken() -> PublisherError {
+/// Others were faster every time.
+pub(super) fn overtaken() -> PublisherError {
     PublisherError::Conflict("the API is being changed by others, try again".to_owned())
 }

@@ -20,7 +20,7 @@ use super::message::{
     Answer, Author, DefinitionDocument, Edition, NewApi, Order, RevisionDeployments, Saved, Step,
     Target, Wanted,
 };
-use super::{PublisherSettings, Stores, documents};
+use super::{PublisherSettings, Stores, documents, edit};
 
 /// The deadline of one change, its wait for followers included.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -30,7 +30,7 @@ type Outcome<T> = Result<T, PublisherError>;
 /// Reads and changes APIs.
 #[derive(Debug, Clone)]
 pub struct PublisherHandle {
-    stores: Stores,
+    pub(super) stores: Stores,
     writers: Vec<Address<Order>>,
 }
 
@@ -61,12 +61,20 @@ impl PublisherHandle {
     ///
     /// # Errors
     /// [`PublisherError::NotFound`], [`PublisherError::Stale`], [`PublisherError::Invalid`],
-    /// [`PublisherError::Definition`] when its definition cannot take the operations.
+    /// [`PublisherError::Definition`] when its definition cannot take the operations,
+    /// [`PublisherError::Busy`] when too many definitions are being read.
     pub async fn update(&self, edition: Edition, wanted: Wanted) -> Outcome<Saved<Api>> {
-        let key = edition.api_id.clone();
-        let wanted = Box::new(wanted);
-        self.order(&key, |reply| Order::Update(edition, wanted, reply))
-            .await
+        for _ in 0..edit::ATTEMPTS {
+            let change = edit::work_out(&self.stores, &edition, wanted.clone()).await?;
+            let (change, edition) = (Box::new(change), edition.clone());
+            let key = edition.api_id.clone();
+            let order = |reply| Order::Update(edition, change, reply);
+            let Saved { value, applied } = self.order(&key, order).await?;
+            if let Some(value) = value {
+                return Ok(Saved { value, applied });
+            }
+        }
+        Err(edit::overtaken())
     }
 
     /// Replaces an API's definition and with it its operations (`PUT /apis/{apiId}/swagger`); what

@@ -7,6 +7,7 @@ use domain::subscription::SubscriptionStatus;
 use storage::apim::api_deployments::DeploymentRow;
 use storage::apim::api_revisions::RevisionRow;
 
+use super::edit::Change;
 use super::error::PublisherError;
 use crate::change_feed::message::Applied;
 
@@ -122,7 +123,8 @@ pub(crate) type Answer<T> = Reply<Result<Saved<T>, PublisherError>>;
 /// An order to a writer.
 pub(crate) enum Order {
     Create(Author, Box<NewApi>, Answer<Api>),
-    Update(Edition, Box<Wanted>, Answer<Api>),
+    /// Answers none when the API is another row than the change was worked out from.
+    Update(Edition, Box<Change>, Answer<Option<Api>>),
     SaveDefinition(Edition, Box<DefinitionContent>, Answer<Api>),
     Copy(Edition, String, bool, Answer<Api>),
     Delete(Edition, Answer<()>),
@@ -138,4 +140,25 @@ pub(crate) enum Order {
         Answer<Vec<DeploymentRow>>,
     ),
     SetSubscription(Author, String, SubscriptionStatus, Vec<i64>, Answer<i64>),
+}
+
+// === impl Order ===
+
+impl Order {
+    /// Whether whoever ordered it has given up before it was begun: they may have decided
+    /// otherwise since.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        match self {
+            Self::Create(.., reply)
+            | Self::SaveDefinition(.., reply)
+            | Self::Copy(.., reply)
+            | Self::Move(.., reply)
+            | Self::RestoreRevision(.., reply) => reply.is_abandoned(),
+            Self::Update(.., reply) => reply.is_abandoned(),
+            Self::Delete(.., reply) | Self::DeleteRevision(.., reply) => reply.is_abandoned(),
+            Self::CreateRevision(.., reply) => reply.is_abandoned(),
+            Self::Deploy(.., reply) | Self::Undeploy(.., reply) => reply.is_abandoned(),
+            Self::SetSubscription(.., reply) => reply.is_abandoned(),
+        }
+    }
 }

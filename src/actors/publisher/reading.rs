@@ -23,8 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The readers of a node.
 #[derive(Debug, Clone)]
 pub(crate) struct Reading {
-    places: Arc<Semaphore>,
-    turns: Arc<Semaphore>,
+    pub(super) places: Arc<Semaphore>,
+    pub(super) turns: Arc<Semaphore>,
     patience: Duration,
 }
 

@@ -1,5 +1,7 @@
 //! Blocking subscriptions, and carrying them over to a new version of their API.
 
+use std::collections::HashSet;
+
 use uuid::Uuid;
 
 use domain::api::Api;
@@ -13,6 +15,9 @@ use super::Stores;
 use super::apis::commit;
 use super::error::PublisherError;
 use super::message::{Author, Committed};
+
+/// The most subscriptions that one entry of the change log tells of.
+const AT_ONCE: usize = 1_000;
 
 /// Sets what a subscription allows: blocked, blocked for production keys, or everything. Gives
 /// what is to be seen of it then ([`Subscription::seen_version`]).
@@ -54,15 +59,16 @@ pub(super) async fn set(
 }
 
 /// Gives the subscribers of the version before the same subscription to `api`, as far as it
-/// offers their plan.
+/// offers their plan. There may be tens of thousands, and nobody else writes meanwhile: one entry
+/// tells of many.
 pub(super) async fn carry_over(
     write: &mut Write,
     from: &ApiRow,
     api: &Api,
     now_ms: i64,
 ) -> Result<Vec<Change>, PublisherError> {
-    let mut changes = Vec::new();
-    let had: Vec<String> = subscriptions::list_for_change(write, &api.tenant, &api.id)
+    let mut carried = Vec::new();
+    let had: HashSet<String> = subscriptions::list_for_change(write, &api.tenant, &api.id)
         .await?
         .into_iter()
         .map(|subscription| subscription.application_id)
@@ -77,11 +83,13 @@ pub(super) async fn carry_over(
         subscription.api_id.clone_from(&api.id);
         subscription.created_at_ms = now_ms;
         subscriptions::create(write, &subscription).await?;
-        changes.push(Change::SubscriptionChanged {
-            subscription_id: subscription.id,
-            api_id: subscription.api_id,
-            application_id: subscription.application_id,
-        });
+        carried.push(subscription.application_id);
     }
-    Ok(changes)
+    let changes = carried
+        .chunks(AT_ONCE)
+        .map(|ids| Change::SubscriptionsMade {
+            api_id: api.id.clone(),
+            application_ids: ids.to_vec(),
+        });
+    Ok(changes.collect())
 }

@@ -23,13 +23,16 @@ impl Actor for Writer {
     }
 
     async fn handle(&mut self, order: Order) -> Result<(), BoxError> {
+        if order.is_abandoned() {
+            return Ok(());
+        }
         let stores = &self.stores;
         match order {
             Order::Create(author, new, reply) => {
                 self.answer(apis::create(stores, &author, *new).await, reply);
             }
-            Order::Update(edition, wanted, reply) => {
-                self.answer(edit::update(stores, &edition, &wanted).await, reply);
+            Order::Update(edition, change, reply) => {
+                self.answer(edit::update(stores, &edition, *change).await, reply);
             }
             Order::SaveDefinition(edition, content, reply) => {
                 let work = edit::save_definition(stores, &edition, &content);

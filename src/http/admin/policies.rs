@@ -150,8 +150,8 @@ async fn delete(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let known = find(level, &services, &caller, &id).await?;
-    entity_tag::check(&headers, known.row_version)?;
+    let mut known = find(level, &services, &caller, &id).await?;
+    known.row_version = entity_tag::met(&headers, known.row_version)?.unwrap_or(0);
     let changed = admin(&services)?.delete_policy(known).await;
     let changed = changed.map_err(answer)?;
     Ok(with_applied(

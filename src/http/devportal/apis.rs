@@ -3,7 +3,9 @@
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -15,7 +17,7 @@ use super::policies::write as write_policy;
 use super::{portal, time};
 use crate::auth::MaybeCaller;
 use crate::document::{present, seen};
-use crate::entity_tag::{modified, tagged_as_seen};
+use crate::entity_tag::{KNOWN, modified, tagged_as_seen, unless_known};
 use crate::error::ApiError;
 use crate::failure::answer;
 use crate::operation::{Access, BodyKind, Operation};
@@ -119,6 +121,7 @@ async fn swagger(
     caller: MaybeCaller,
     Path(id): Path<String>,
     Query(shown): Query<Shown>,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let (handle, tenant) = (portal(&services)?, tenant(caller));
     let api = handle.api(&tenant, &id).await.map_err(answer)?;
@@ -133,14 +136,29 @@ async fn swagger(
     let urls = deployed
         .iter()
         .flat_map(|at| ["https", "http"].map(|scheme| url(services.ingress, &api, at, scheme)));
-    let urls = urls.flatten().collect();
-    let found = handle.definition(&tenant, &id, urls).await;
-    let (text, stored_at_ms) = found.map_err(answer)?;
+    let urls = urls.flatten();
+    let urls: Vec<String> = urls.collect();
+    let blob = handle.definition_blob(&tenant, &id).await;
+    let blob = blob.map_err(answer)?;
+    // A blob never changes: with the addresses and the program that writes them it says what is
+    // seen, before anything is read.
+    let tag = format!("{blob} {} {urls:?}", env!("CARGO_PKG_VERSION"));
+    let bare = tagged_as_seen(().into_response(), tag.as_bytes());
+    let known = unless_known(&Method::GET, headers.get(KNOWN), bare);
+    if known.status() == StatusCode::NOT_MODIFIED {
+        return Ok(known);
+    }
+    let text = handle.definition(&tenant, &blob, urls).await;
+    let text = text.map_err(answer)?;
     let changed_at_ms = deployed.iter().map(|at| at.deployed_at_ms);
-    let changed_at_ms = changed_at_ms.fold(stored_at_ms, i64::max);
+    let changed_at_ms = changed_at_ms.fold(text.stored_at_ms(), i64::max);
     let kind = [(CONTENT_TYPE, "application/json")];
-    let response = tagged_as_seen((kind, text.clone()).into_response(), text.as_bytes());
-    Ok(modified(response, changed_at_ms))
+    // The body holds the text, and with it its room, until it is sent.
+    let response = (kind, Bytes::from_owner(text)).into_response();
+    Ok(modified(
+        tagged_as_seen(response, tag.as_bytes()),
+        changed_at_ms,
+    ))
 }
 
 async fn plans(

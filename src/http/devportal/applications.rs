@@ -1,9 +1,9 @@
 //! `/applications`: each user's own.
 
+use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -17,8 +17,8 @@ use super::application_document::{Holdings, read, write, write_info};
 use super::portal;
 use crate::auth::Caller;
 use crate::body::Fields;
-use crate::document::seen;
-use crate::entity_tag;
+use crate::document::{seen, seen_version};
+use crate::entity_tag::{met, wanted};
 use crate::error::ApiError;
 use crate::failure::answer;
 use crate::management::with_applied;
@@ -154,17 +154,16 @@ async fn create(
     let changed = portal(&services)?.create_application(application).await;
     let changed = changed.map_err(answer)?;
     let application = &changed.value;
-    let headers = [
-        (header::LOCATION, format!("{ALL}/{}", application.id)),
-        (header::ETAG, entity_tag::of(application.row_version)),
-    ];
-    let response = (
-        StatusCode::CREATED,
-        headers,
-        Json(write(application, &Holdings::default())),
-    )
-        .into_response();
+    let mut response = located(application, &Holdings::default());
+    *response.status_mut() = StatusCode::CREATED;
     Ok(with_applied(response, &changed.applied))
+}
+
+/// An application with where it is and the tag of what is seen of it: more than its own row, so
+/// neither the row's version nor the moment of its last change would tell.
+fn located(application: &Application, held: &Holdings) -> Response {
+    let location = [(header::LOCATION, format!("{ALL}/{}", application.id))];
+    (location, seen(write(application, held))).into_response()
 }
 
 async fn get(
@@ -174,9 +173,7 @@ async fn get(
 ) -> Result<Response, ApiError> {
     let application = own(&services, &caller, &id).await?;
     let held = holdings(&services, &application).await?;
-    let response = Json(write(&application, &held)).into_response();
-    let response = entity_tag::tagged(response, application.row_version);
-    Ok(entity_tag::modified(response, application.updated_at_ms))
+    Ok(seen(write(&application, &held)))
 }
 
 async fn update(
@@ -187,19 +184,16 @@ async fn update(
     fields: Fields,
 ) -> Result<Response, ApiError> {
     let known = own(&services, &caller, &id).await?;
+    let expected = expected(&services, &known, &headers).await?;
     let mut application = read(&caller, fields, services.system.clock.now_ms())?;
     application.id = known.id;
     application.created_at_ms = known.created_at_ms;
-    application.row_version = entity_tag::met(&headers, known.row_version)?.unwrap_or(0);
+    application.row_version = expected;
     let changed = portal(&services)?.update_application(application).await;
     let changed = changed.map_err(answer)?;
     let application = &changed.value;
     let held = holdings(&services, application).await?;
-    let location = [(header::LOCATION, format!("{ALL}/{}", application.id))];
-    let response = (location, Json(write(application, &held))).into_response();
-    let response = entity_tag::tagged(response, application.row_version);
-    let response = entity_tag::modified(response, application.updated_at_ms);
-    Ok(with_applied(response, &changed.applied))
+    Ok(with_applied(located(application, &held), &changed.applied))
 }
 
 async fn delete(
@@ -209,13 +203,28 @@ async fn delete(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let mut known = own(&services, &caller, &id).await?;
-    known.row_version = entity_tag::met(&headers, known.row_version)?.unwrap_or(0);
+    known.row_version = expected(&services, &known, &headers).await?;
     let changed = portal(&services)?.delete_application(known).await;
     let changed = changed.map_err(answer)?;
     Ok(with_applied(
         StatusCode::OK.into_response(),
         &changed.applied,
     ))
+}
+
+/// The row version that a change must meet: that of the application whose document the caller has
+/// seen, 0 when they did not say.
+async fn expected(
+    services: &Services,
+    known: &Application,
+    headers: &HeaderMap,
+) -> Result<i64, ApiError> {
+    if wanted(headers)?.is_empty() {
+        return Ok(0);
+    }
+    let held = holdings(services, known).await?;
+    let met = met(headers, seen_version(&write(known, &held)))?;
+    Ok(met.map_or(0, |_| known.row_version))
 }
 
 async fn holdings(services: &Services, application: &Application) -> Result<Holdings, ApiError> {

@@ -17,8 +17,8 @@ use super::portal;
 use super::subscription_document::{Named, read, write};
 use crate::auth::Caller;
 use crate::body::{self, Fields};
-use crate::document::{present, seen};
-use crate::entity_tag::{met, tagged};
+use crate::document::{present, seen, seen_version};
+use crate::entity_tag::{met, wanted};
 use crate::error::ApiError;
 use crate::failure::answer;
 use crate::management::with_applied;
@@ -242,8 +242,7 @@ async fn get(
         .subscription(&caller.tenant, &caller.user, &id)
         .await;
     let (subscription, _) = found.map_err(answer)?;
-    let body = Json(shown(&services, &caller, &subscription).await?);
-    Ok(tagged(body.into_response(), subscription.seen_version()))
+    Ok(seen(shown(&services, &caller, &subscription).await?))
 }
 
 /// A subscription with where it is and the tag of what is seen of it.
@@ -253,9 +252,23 @@ async fn located(
     subscription: &Subscription,
 ) -> Result<Response, ApiError> {
     let location = [(header::LOCATION, format!("{ALL}/{}", subscription.id))];
-    let body = Json(shown(services, caller, subscription).await?);
-    let response = (location, body).into_response();
-    Ok(tagged(response, subscription.seen_version()))
+    let body = seen(shown(services, caller, subscription).await?);
+    Ok((location, body).into_response())
+}
+
+/// Whether a change must find the subscription as it was read here: when the caller has seen the
+/// document as it is; false when they did not say.
+async fn is_met(
+    services: &Services,
+    caller: &Caller,
+    headers: &HeaderMap,
+    subscription: &Subscription,
+) -> Result<bool, ApiError> {
+    if wanted(headers)?.is_empty() {
+        return Ok(false);
+    }
+    let document = shown(services, caller, subscription).await?;
+    Ok(met(headers, seen_version(&document))?.is_some())
 }
 
 async fn update(
@@ -269,7 +282,7 @@ async fn update(
         .subscription(&caller.tenant, &caller.user, &id)
         .await;
     let (subscription, _) = found.map_err(answer)?;
-    let as_read = met(&headers, subscription.seen_version())?.is_some();
+    let as_read = is_met(&services, &caller, &headers, &subscription).await?;
     let wanted = fields.text("requestedThrottlingPolicy", 60)?;
     let policy = match wanted.filter(|wanted| !wanted.is_empty()) {
         Some(policy) => policy,
@@ -293,7 +306,7 @@ async fn delete(
         .subscription(&caller.tenant, &caller.user, &id)
         .await;
     let (subscription, _) = found.map_err(answer)?;
-    let as_read = met(&headers, subscription.seen_version())?.is_some();
+    let as_read = is_met(&services, &caller, &headers, &subscription).await?;
     let changed = portal(&services)?
         .delete_subscription(subscription, as_read)
         .await;

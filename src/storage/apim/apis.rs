@@ -342,7 +342,8 @@ pub async fn save(write: &mut Write, api: &ApiRow) -> Result<i64, StoreError> {
     }
 }
 
-/// Removes an API with its revisions, deployments, API keys and history.
+/// Removes an API with its revisions, deployments, API keys and history, and with subscriptions
+/// whose application is gone: nobody else could remove them.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -352,6 +353,10 @@ pub async fn delete(write: &mut Write, tenant: &str, id: &str) -> Result<(), Sto
         sqlx::query("DELETE FROM api_revisions WHERE tenant = $1 AND api_id = $2"),
         sqlx::query("DELETE FROM api_keys WHERE tenant = $1 AND api_id = $2"),
         sqlx::query("DELETE FROM api_lifecycle WHERE tenant = $1 AND api_id = $2"),
+        sqlx::query(
+            "DELETE FROM subscriptions WHERE tenant = $1 AND api_id = $2 \
+             AND application_id NOT IN (SELECT id FROM applications)",
+        ),
         sqlx::query("DELETE FROM apis WHERE tenant = $1 AND id = $2"),
     ] {
         let query = query.bind(tenant.to_owned()).bind(id.to_owned());

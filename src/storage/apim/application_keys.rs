@@ -113,25 +113,36 @@ pub async fn is_mapped(
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn list_orphans(read: &mut Read, before_ms: i64) -> Result<Vec<Orphan>, StoreError> {
-    let query = sqlx::query(
-        "SELECT c.tenant, c.consumer_key, c.owner, c.name FROM oauth_clients c \
-         WHERE c.created_at_ms < $1 \
-         AND (c.name LIKE '%!_PRODUCTION' ESCAPE '!' OR c.name LIKE '%!_SANDBOX' ESCAPE '!') \
-         AND NOT EXISTS (SELECT 1 FROM application_keys k WHERE k.tenant = c.tenant \
-         AND k.consumer_key = c.consumer_key) ORDER BY c.created_at_ms LIMIT 500",
-    );
-    let rows = read.all(query.bind(before_ms)).await?;
-    let mut orphans = Vec::with_capacity(rows.len());
-    for row in &rows {
-        let (name, owner) = (row.text("name")?, row.text("owner")?);
-        if names_application(&name, &owner) {
-            orphans.push(Orphan {
-                tenant: row.text("tenant")?,
-                consumer_key: row.text("consumer_key")?,
-            });
+    let mut orphans = Vec::new();
+    let mut last = (i64::MIN, String::new());
+    // Anybody may register names that look alike, any number of them: so to the end.
+    loop {
+        let query = sqlx::query(
+            "SELECT c.tenant, c.consumer_key, c.owner, c.name, c.created_at_ms \
+             FROM oauth_clients c WHERE c.created_at_ms < $1 \
+             AND (c.created_at_ms > $2 OR (c.created_at_ms = $2 AND c.consumer_key > $3)) \
+             AND (c.name LIKE '%!_PRODUCTION' ESCAPE '!' OR c.name LIKE '%!_SANDBOX' ESCAPE '!') \
+             AND NOT EXISTS (SELECT 1 FROM application_keys k WHERE k.tenant = c.tenant \
+             AND k.consumer_key = c.consumer_key) \
+             ORDER BY c.created_at_ms, c.consumer_key LIMIT 500",
+        )
+        .bind(before_ms)
+        .bind(last.0)
+        .bind(last.1.clone());
+        let rows = read.all(query).await?;
+        let Some(end) = rows.last() else {
+            return Ok(orphans);
+        };
+        last = (end.integer("created_at_ms")?, end.text("consumer_key")?);
+        for row in &rows {
+            if names_application(&row.text("name")?, &row.text("owner")?) {
+                orphans.push(Orphan {
+                    tenant: row.text("tenant")?,
+                    consumer_key: row.text("consumer_key")?,
+                });
+            }
         }
     }
-    Ok(orphans)
 }
 
 /// Stores a key mapping.

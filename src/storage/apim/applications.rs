@@ -4,6 +4,7 @@ use sqlx::any::AnyRow;
 
 use domain::application::{Application, ApplicationStatus, TokenType};
 
+use crate::apim::apis;
 use crate::database::{Read, Write};
 use crate::error::StoreError;
 use crate::row::Columns as _;
@@ -160,8 +161,8 @@ pub async fn list(
 pub async fn create(write: &mut Write, application: &Application) -> Result<(), StoreError> {
     let query = sqlx::query(
         "INSERT INTO applications (id, tenant, name, name_key, owner, throttling_policy, \
-         token_type, description, status, attributes, created_at_ms, updated_at_ms, row_version) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 1)",
+         token_type, description, status, attributes, created_at_ms, updated_at_ms, row_version, \
+         owner_key) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 1, $13)",
     )
     .bind(application.id.clone())
     .bind(application.tenant.clone())
@@ -174,7 +175,8 @@ pub async fn create(write: &mut Write, application: &Application) -> Result<(), 
     .bind(application.status.as_str())
     .bind(application.attributes.clone())
     .bind(application.created_at_ms)
-    .bind(application.updated_at_ms);
+    .bind(application.updated_at_ms)
+    .bind(application.owner.to_lowercase());
     let what = format!("application {}", application.name);
     write.execute(query, &what).await.map(drop)
 }
@@ -223,7 +225,8 @@ pub async fn update(
 }
 
 /// Removes an application with its subscriptions and key mappings; API keys lose their
-/// association. Gives what rested on it.
+/// association. Gives what rested on it. Under the tenant's claim: a new version of an API takes
+/// subscribers over without locking their applications.
 ///
 /// # Errors
 /// [`StoreError::NotFound`], [`StoreError::Stale`] when `row_version` is not 0 and not the stored
@@ -233,6 +236,7 @@ pub async fn delete(
     tenant: &str,
     (id, row_version): (&str, i64),
 ) -> Result<Removed, StoreError> {
+    apis::claim(write, tenant).await?;
     lock_as_read(write, tenant, (id, row_version)).await?;
     let keys = sqlx::query(
         "DELETE FROM application_keys WHERE tenant = $1 AND application_id = $2 \

@@ -5,6 +5,7 @@ use sqlx::any::AnyRow;
 use domain::application::Application;
 use domain::deny_policy::{DenyPolicy, DenyTarget};
 
+use crate::apim::applications;
 use crate::database::{Read, Write};
 use crate::error::StoreError;
 use crate::row::Columns as _;
@@ -75,17 +76,21 @@ pub async fn resolve(
             .bind(policy.tenant.clone())
             .bind(name.to_lowercase());
             let rows = write.all(query).await?;
-            let owner = owner.to_lowercase();
+            let (owner, name_key) = (owner.to_lowercase(), name.to_lowercase());
             let mut found = None;
             for row in &rows {
-                let known = row.text("owner")?;
-                if known.to_lowercase() == owner {
-                    found = Some((row.text("id")?, format!("{known}:{}", row.text("name")?)));
+                if row.text("owner")?.to_lowercase() == owner {
+                    found = Some(row.text("id")?);
                 }
             }
-            if let Some((id, name)) = found {
-                policy.application_id = Some(id);
+            let found = match found {
+                None => None,
+                Some(id) => named(write, &policy.tenant, &id, &name_key).await?,
+            };
+            if let Some(application) = found {
                 // As it is written: the same policy in other letters is a duplicate.
+                let name = format!("{}:{}", application.owner, application.name);
+                policy.application_id = Some(application.id);
                 policy.target = DenyTarget::Application(name);
             }
             policy.application_id.is_some()
@@ -95,8 +100,23 @@ pub async fn resolve(
     Ok(is_known.then_some(policy))
 }
 
+/// An application if it has this name, in lower case; it keeps it until this transaction ends.
+async fn named(
+    write: &mut Write,
+    tenant: &str,
+    id: &str,
+    name_key: &str,
+) -> Result<Option<Application>, StoreError> {
+    match applications::lock(write, tenant, id).await {
+        Ok(found) => Ok((found.name.to_lowercase() == name_key).then_some(found)),
+        Err(StoreError::NotFound(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Lets the deny policies of an application that was just renamed from `before` name it as it is
-/// called now; gives them. One that has named it by that name alone is bound to it from now on.
+/// called now; gives them. One that has named it by that name alone is bound to it from now on: it
+/// was bound to none, or to one that is gone.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`], [`StoreError::Damaged`].
@@ -117,7 +137,12 @@ pub async fn carry(
     for mut policy in all {
         let by_name = matches!(&policy.target, DenyTarget::Application(text)
             if text.to_lowercase() == old);
-        if policy.application_id.as_ref() != Some(&application.id) && !by_name {
+        let is_carried = match &policy.application_id {
+            Some(bound) if *bound == application.id => true,
+            Some(bound) => by_name && !is_there(write, &application.tenant, bound).await?,
+            None => by_name,
+        };
+        if !is_carried {
             continue;
         }
         policy.application_id = Some(application.id.clone());
@@ -137,6 +162,14 @@ pub async fn carry(
         carried.push(policy);
     }
     Ok(carried)
+}
+
+/// Whether an application is there, read inside a write.
+async fn is_there(write: &mut Write, tenant: &str, id: &str) -> Result<bool, StoreError> {
+    let query = sqlx::query("SELECT id FROM applications WHERE tenant = $1 AND id = $2")
+        .bind(tenant.to_owned())
+        .bind(id.to_owned());
+    Ok(write.optional(query).await?.is_some())
 }
 
 /// Stores a new deny policy.

@@ -16,6 +16,8 @@ pub mod deny_policies;
 #[cfg(test)]
 mod feed_tests;
 pub mod grants;
+#[cfg(test)]
+mod migration_tests;
 pub mod oauth_clients;
 pub mod policies;
 #[cfg(test)]
@@ -101,6 +103,11 @@ const SCHEMA: Schema = Schema {
             14,
             "what users have",
             include_str!("../../../migrations/apim/0014_what_users_have.sql"),
+        ),
+        (
+            15,
+            "owners",
+            include_str!("../../../migrations/apim/0015_owners.sql"),
         ),
     ],
 };

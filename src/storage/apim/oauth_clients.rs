@@ -120,6 +120,21 @@ pub async fn update(write: &mut Write, client: &OauthClient) -> Result<(), Store
     there(write.execute(query, "client").await?)
 }
 
+/// Sets the kind of tokens that a client issues.
+///
+/// # Errors
+/// [`StoreError::NotFound`] when there is no such client.
+pub async fn set_token_type(
+    write: &mut Write,
+    consumer_key: &str,
+    token_type: &str,
+) -> Result<(), StoreError> {
+    let query = sqlx::query("UPDATE oauth_clients SET token_type = $1 WHERE consumer_key = $2")
+        .bind(token_type.to_owned())
+        .bind(consumer_key.to_owned());
+    there(write.execute(query, "client").await?)
+}
+
 /// Replaces a client's secret; the one before works until then, or no more. Milliseconds since the
 /// epoch.
 ///

@@ -181,15 +181,20 @@ pub async fn update(write: &mut Write, policy: &Policy) -> Result<i64, StoreErro
 ///
 /// # Errors
 /// [`StoreError::Forbidden`] while an application or a subscription uses it,
-/// [`StoreError::NotFound`].
+/// [`StoreError::NotFound`], [`StoreError::Stale`] when `policy.row_version` is not 0 and not the
+/// stored one.
 pub async fn delete(write: &mut Write, policy: &Policy) -> Result<(), StoreError> {
     let stored = lock(write, &policy.tenant, policy.level, &policy.name).await?;
     if stored.id != policy.id {
         return Err(gone(policy));
     }
+    if policy.row_version != 0 && policy.row_version != stored.row_version {
+        return Err(StoreError::Stale);
+    }
     let (query, users) = match policy.level {
         PolicyLevel::Subscription => (
-            "SELECT id FROM subscriptions WHERE tenant = $1 AND policy = $2 LIMIT 1",
+            "SELECT s.id FROM subscriptions s JOIN applications a ON a.id = s.application_id \
+             WHERE s.tenant = $1 AND s.policy = $2 LIMIT 1",
             "subscriptions",
         ),
         // APIs name their policies inside of their documents; who deletes one looks there first.

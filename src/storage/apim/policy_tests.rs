@@ -131,3 +131,34 @@ async fn a_denial_goes_with_its_application_to_another_name() {
         assert!(found.iter().all(bound), "{found:?}");
     }
 }
+
+#[tokio::test]
+async fn a_denial_of_one_application_never_goes_to_another_that_had_its_name() {
+    let dir = tempfile::tempdir().unwrap();
+    for database in databases(dir.path()).await {
+        let mut write = database.write("test.portal").await.unwrap();
+        let denied = application(ID, "Market", "ann");
+        let mut other = application("w", "Shop", "ann");
+        for one in [&denied, &other] {
+            applications::create(&mut write, one).await.unwrap();
+        }
+        // It was named so when it was denied.
+        let denial = |id: &str, name: &str, of: &str| DenyPolicy {
+            id: id.to_owned(),
+            tenant: TENANT.to_owned(),
+            target: DenyTarget::Application(name.to_owned()),
+            application_id: Some(of.to_owned()),
+            active: true,
+        };
+        for one in [denial("d", "ann:Shop", ID), denial("e", "ANN:shop", "gone")] {
+            deny_policies::create(&mut write, &one).await.unwrap();
+        }
+        other.name = "Store".to_owned();
+        let carried = deny_policies::carry(&mut write, &other, "Shop").await;
+        let carried = carried.unwrap();
+        let ids: Vec<_> = carried.iter().map(|one| one.id.as_str()).collect();
+        assert_eq!(ids, ["e"], "whose application is gone holds by its name");
+        let kept = deny_policies::lock(&mut write, TENANT, "d").await.unwrap();
+        assert_eq!(kept, denial("d", "ann:Shop", ID));
+    }
+}

@@ -14,6 +14,8 @@ use super::oauth_clients::{self, OauthClient};
 use super::{applications, belongings, deny_policies, policies, subscriptions};
 use crate::{Database, StoreError};
 
+#[path = "crossing_tests.rs"]
+mod crossings;
 #[path = "policy_tests.rs"]
 mod policies_and_denials;
 

@@ -166,7 +166,7 @@ pub async fn set_status(
     write.execute(query, "subscription").await.map(drop)
 }
 
-/// The subscriptions of an API, read inside a write.
+/// The subscriptions of an API that an application holds, read inside a write.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`], [`StoreError::Damaged`].
@@ -175,9 +175,12 @@ pub async fn list_for_change(
     tenant: &str,
     api_id: &str,
 ) -> Result<Vec<Subscription>, StoreError> {
-    let query = sqlx::query("SELECT * FROM subscriptions WHERE tenant = $1 AND api_id = $2")
-        .bind(tenant.to_owned())
-        .bind(api_id.to_owned());
+    let query = sqlx::query(
+        "SELECT s.* FROM subscriptions s JOIN applications a ON a.id = s.application_id \
+         WHERE s.tenant = $1 AND s.api_id = $2",
+    )
+    .bind(tenant.to_owned())
+    .bind(api_id.to_owned());
     write.all(query).await?.iter().map(map).collect()
 }
 
@@ -203,7 +206,7 @@ pub async fn create(write: &mut Write, subscription: &Subscription) -> Result<()
     write.execute(query, "subscription").await.map(drop)
 }
 
-/// How many subscriptions an API has, read inside a write.
+/// How many subscriptions an API has, as they are listed, read inside a write.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -213,8 +216,9 @@ pub async fn count_of_api(
     api_id: &str,
 ) -> Result<i64, StoreError> {
     let query = sqlx::query(
-        "SELECT CAST(COUNT(*) AS BIGINT) AS total FROM subscriptions \
-         WHERE tenant = $1 AND api_id = $2",
+        "SELECT CAST(COUNT(*) AS BIGINT) AS total FROM subscriptions s \
+         JOIN applications a ON a.id = s.application_id \
+         WHERE s.tenant = $1 AND s.api_id = $2",
     )
     .bind(tenant.to_owned())
     .bind(api_id.to_owned());
@@ -241,7 +245,8 @@ pub async fn list_by_api(
         "SELECT CAST(COUNT(*) AS BIGINT) AS total FROM subscriptions s \
          JOIN applications a ON a.id = s.application_id \
          WHERE s.tenant = $1 AND ($2 = '' OR s.api_id = $2) \
-         AND (a.name_key LIKE $3 ESCAPE '!' OR LOWER(a.owner) LIKE $3 ESCAPE '!' \
+         AND (a.name_key LIKE $3 ESCAPE '!' \
+              OR COALESCE(a.owner_key, LOWER(a.owner)) LIKE $3 ESCAPE '!' \
               OR LOWER(s.policy) LIKE $3 ESCAPE '!')",
     )
     .bind(tenant.to_owned())
@@ -255,7 +260,8 @@ pub async fn list_by_api(
         "SELECT s.*, a.name AS application, a.owner AS owner, a.description AS description \
          FROM subscriptions s JOIN applications a ON a.id = s.application_id \
          WHERE s.tenant = $1 AND ($2 = '' OR s.api_id = $2) \
-         AND (a.name_key LIKE $3 ESCAPE '!' OR LOWER(a.owner) LIKE $3 ESCAPE '!' \
+         AND (a.name_key LIKE $3 ESCAPE '!' \
+              OR COALESCE(a.owner_key, LOWER(a.owner)) LIKE $3 ESCAPE '!' \
               OR LOWER(s.policy) LIKE $3 ESCAPE '!') \
          ORDER BY s.created_at_ms DESC, s.id LIMIT $4 OFFSET $5",
     )

@@ -3,42 +3,37 @@
 use std::collections::BTreeMap;
 
 use domain::api::{Api, ApiScope};
-use domain::openapi::{self, Limits};
 use storage::StoreError;
 use storage::apim::{apis, subscriptions};
 use storage::shared::blobs::{self, Blob};
 
 use super::{DevPortalHandle, Outcome};
-
-/// Definitions that are read at once: it is a processor's work, and anybody may ask for it.
-pub(super) const AT_ONCE: usize = 2;
+use crate::devportal::definitions::ShownDefinition;
 
 impl DevPortalHandle {
-    /// The definition of an API that the portal shows, as JSON with these URLs in place of its own
-    /// addresses, and when it was stored.
+    /// The blob of the definition of an API that the portal shows: another definition is another
+    /// blob.
     ///
     /// # Errors
     /// [`StoreError::NotFound`].
+    pub async fn definition_blob(&self, tenant: &str, id: &str) -> Outcome<String> {
+        Ok(self.shown(tenant, id).await?.definition_blob)
+    }
+
+    /// The definition in a blob, as JSON with these URLs in place of its own addresses.
+    ///
+    /// # Errors
+    /// [`DevPortalError::Busy`] when too many are asked for at once.
+    ///
+    /// [`DevPortalError::Busy`]: crate::devportal::DevPortalError::Busy
     pub async fn definition(
         &self,
         tenant: &str,
-        id: &str,
+        blob: &str,
         urls: Vec<String>,
-    ) -> Outcome<(String, i64)> {
-        let row = self.shown(tenant, id).await?;
-        let blob = self.blob(tenant, &row.definition_blob).await?;
-        let stored_at_ms = blob.created_at_ms;
-        let turn = self.turns.clone().acquire_owned().await;
-        let turn = turn.map_err(|error| damaged(&error))?;
-        let read = tokio::task::spawn_blocking(move || {
-            let read = openapi::with_addresses(&blob.bytes, &Limits::default(), &urls);
-            // Kept by the work itself: a caller who hangs up does not end it.
-            drop(turn);
-            read
-        });
-        let text = read.await.map_err(|error| damaged(&error))?;
-        let text = text.map_err(|fault| damaged(&fault.message))?;
-        Ok((text, stored_at_ms))
+    ) -> Outcome<ShownDefinition> {
+        let load = || self.blob(tenant, blob);
+        self.definitions.show(blob, urls, load).await
     }
 
     /// The scopes of the APIs that an application subscribes to, by name.

@@ -8,10 +8,10 @@ use storage::apim::application_keys::{self, ApplicationKey};
 use super::{DevPortalHandle, Outcome};
 use crate::change_feed::Changed;
 use crate::devportal::message::{ApiKeyMessage, KeysMessage, NewApiKey, PortalMessage};
-use crate::key_manager::command::{Client, NewClient};
+use crate::key_manager::command::{Client, NewClient, Refused};
 
 impl DevPortalHandle {
-    /// An application's keys, each with its client.
+    /// An application's keys, each with its client; those whose client is gone are left out.
     ///
     /// # Errors
     /// [`DevPortalError::Store`], [`DevPortalError::KeyManager`].
@@ -21,8 +21,12 @@ impl DevPortalHandle {
         drop(read);
         let mut found = Vec::with_capacity(keys.len());
         for key in keys {
-            let client = self.key_manager.find_client(&key.consumer_key).await?;
-            found.push((key, client));
+            match self.key_manager.find_client(&key.consumer_key).await {
+                Ok(client) => found.push((key, client)),
+                // Cleaned up since the mappings were read.
+                Err(Refused::NotFound(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(found)
     }

@@ -6,7 +6,6 @@ mod keys;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::BuildHasher as _;
-use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::{Address, AskError};
@@ -20,12 +19,12 @@ use storage::apim::applications::{self, Counted, Listing};
 use storage::apim::policies;
 use storage::apim::subscriptions;
 use storage::{Database, StoreError};
-use tokio::sync::Semaphore;
 
+use super::definitions::Definitions;
 use super::message::{Answer, DevPortalError, Made, PortalMessage};
 use crate::change_feed::Changed;
 use crate::key_manager::KeyManagerHandle;
-use documents::{AT_ONCE, document};
+use documents::document;
 
 /// The deadline of a change: it may wait for followers, more than once.
 const DEADLINE: Duration = Duration::from_secs(15);
@@ -39,7 +38,7 @@ pub struct DevPortalHandle {
     shared: Database,
     key_manager: KeyManagerHandle,
     writers: Vec<Address<PortalMessage>>,
-    turns: Arc<Semaphore>,
+    pub(super) definitions: Definitions,
 }
 
 // === impl DevPortalHandle ===
@@ -56,7 +55,7 @@ impl DevPortalHandle {
             shared,
             key_manager,
             writers,
-            turns: Arc::new(Semaphore::new(AT_ONCE)),
+            definitions: Definitions::default(),
         }
     }
 

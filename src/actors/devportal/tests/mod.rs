@@ -2,6 +2,8 @@
 //! several change the same at once, whose things are whose, and what ends with an application.
 
 mod changes;
+mod keys;
+mod orders;
 mod owners;
 
 use cluster::{Clock, Root, System, start_root};
@@ -18,9 +20,12 @@ use storage::{Database, StoreError};
 use super::*;
 use crate::admin::AdminHandle;
 use crate::change_feed::FeedSettings;
-use crate::key_manager::command::{ClientSecret, GrantType, NewClient, NewUser, TokenRequest};
+use crate::key_manager::command::{
+    Client, ClientSecret, GrantType, NewClient, NewUser, TokenRequest,
+};
 use crate::key_manager::{Desk, KeyManagerHandle, Keys, Passwords, Settings, SigningAlgorithm};
 use crate::publisher::{Author, Edition, NewApi, PublisherHandle, PublisherSettings, Step, Target};
+use changes::Waits;
 
 struct Bench {
     portal: DevPortalHandle,
@@ -28,19 +33,22 @@ struct Bench {
     admin: AdminHandle,
     clients: Clients,
     apim: Database,
+    shared: Database,
     _root: Root,
     _dir: tempfile::TempDir,
 }
 
 async fn bench() -> Bench {
+    bench_waiting(None).await
+}
+
+/// A bench whose portal waits for its followers where these are counted.
+async fn bench_waiting(waits: Option<Waits>) -> Bench {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| format!("sqlite:{}", dir.path().join(name).display());
     let apim = storage::apim::open(&at("apim.db")).await.unwrap();
     let shared = storage::shared::open(&at("shared.db")).await.unwrap();
-    let mut write = apim.write("test.policies.seed").await.unwrap();
-    let defaults = Policy::defaults(SUPER_TENANT, || uuid::Uuid::new_v4().to_string());
-    policies::seed(&mut write, &defaults).await.unwrap();
-    write.commit().await.unwrap();
+    seed(&apim).await;
     let system = System::new(Clock::system(), true);
     let (feed, feed_child) =
         crate::change_feed::component(&system, &apim, &shared, FeedSettings::default());
@@ -61,15 +69,20 @@ async fn bench() -> Bench {
     let stores = (apim.clone(), shared.clone());
     let (publisher, publisher_child) =
         crate::publisher::component(&system, stores.0, stores.1, feed.clone(), settings);
-    let (portal, child) = component(&system, (&apim, &shared), &feed, &key_manager);
+    let (waiting, waits) = match waits {
+        Some(waits) => waits.in_front_of(&feed, &system),
+        None => (feed.clone(), None),
+    };
+    let (portal, child) = component(&system, (&apim, &shared), &waiting, &key_manager);
     let (admin, admin_child) = crate::admin::component(&system, (&apim, &shared), &feed);
-    let children = vec![
+    let mut children = vec![
         feed_child,
         key_manager_child,
         publisher_child,
         child,
         admin_child,
     ];
+    children.extend(waits);
     let root = start_root(&system, children).await.unwrap();
     make_owners(&key_manager).await;
     let clients = Clients {
@@ -84,9 +97,17 @@ async fn bench() -> Bench {
         admin,
         clients,
         apim,
+        shared,
         _root: root,
         _dir: dir,
     }
+}
+
+async fn seed(apim: &Database) {
+    let mut write = apim.write("test.policies.seed").await.unwrap();
+    let defaults = Policy::defaults(SUPER_TENANT, || uuid::Uuid::new_v4().to_string());
+    policies::seed(&mut write, &defaults).await.unwrap();
+    write.commit().await.unwrap();
 }
 
 async fn make_owners(key_manager: &KeyManagerHandle) {

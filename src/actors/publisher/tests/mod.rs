@@ -15,6 +15,7 @@ use crate::change_feed::message::{Pull, Pulled};
 mod default_version;
 mod definitions;
 mod neighbours;
+mod orders;
 
 struct Bench {
     publisher: PublisherHandle,
