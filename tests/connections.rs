@@ -104,6 +104,25 @@ async fn a_tls_handshake_that_does_not_come_ends_with_the_limit_of_a_head() {
 }
 
 #[tokio::test]
+async fn a_stop_waits_for_no_handshake() {
+    let (mut shop, _upstream) = Shop::start("").await;
+    let address = shop.node.https.replace("https://localhost", "127.0.0.1");
+    let silent = Wire::open(&address).await;
+    let mut begun = Wire::open(&address).await;
+    begun.send(b"\x16\x03\x01").await;
+    // Whoever came later has been accepted, and so were they.
+    let answered = format!("{}/_headgate/readyz", shop.node.https);
+    let client = shop.node.client_without_connections();
+    client.call("GET", &answered).send().await.expect(200);
+    drop(client);
+    let began = now();
+    assert_eq!(shop.node.terminate().await, Some(0));
+    let lasted = began.elapsed();
+    assert!(lasted < SLACK, "{lasted:?}");
+    drop((silent, begun));
+}
+
+#[tokio::test]
 async fn many_slow_connections_cost_nobody_an_answer() {
     let (shop, _upstream) = Shop::start("idle_timeout_ms = 60000\n").await;
     let mut slow = Vec::new();

@@ -7,7 +7,7 @@ use http_body_util::Full;
 use serde_json::{Value, json};
 
 use crate::support::http::Call;
-use crate::support::platform::{PUBLISHER, text};
+use crate::support::platform::{DEVPORTAL, PUBLISHER, text};
 use crate::support::shop::Shop;
 use crate::support::upstream::{Upstream, serve};
 
@@ -324,4 +324,110 @@ async fn a_token_of_another_kind_or_audience_and_another_transport_are_refused()
     let secure = secure.bearer(&shop.subscribed.access);
     secure.send().await.expect(200);
     assert_eq!(upstream.count(), 4);
+}
+
+#[tokio::test]
+async fn a_header_that_no_gateway_could_look_for_is_refused_and_the_api_goes_on() {
+    let (shop, _upstream) = Shop::start("").await;
+    let path = format!("{PUBLISHER}/apis/{}", shop.api);
+    let got = shop.node.get(&path).bearer(&shop.token).send().await;
+    let document = got.expect(200).json();
+    for member in ["authorizationHeader", "apiKeyHeader"] {
+        for name in ["X/Auth", "X[Auth]", "a?b"] {
+            let mut document = document.clone();
+            document[member] = json!(name);
+            let put = shop.node.put(&path).bearer(&shop.token).json(&document);
+            let refused = put.send().await.expect(400).json();
+            let said = text(&refused, "description");
+            assert!(said.starts_with(member), "{said}");
+        }
+    }
+    shop.node.deploy(&shop.token, &shop.api).await;
+    let call = call(&shop, "GET", "/shop/1.0.0/items");
+    call.send().await.expect(200);
+}
+
+/// An API key of the shop's application.
+async fn api_key(shop: &Shop) -> String {
+    let keys = format!("{DEVPORTAL}/apis/{}/api-keys", shop.api);
+    let post = |operation: &str, body: &Value| {
+        let call = shop.node.post(&format!("{keys}{operation}"));
+        call.bearer(&shop.token).json(body)
+    };
+    let body = json!({"keyName": "first", "keyType": "PRODUCTION"});
+    let made = post("/generate", &body).send().await.expect(200).json();
+    let list = shop.node.get(&keys).bearer(&shop.token).send().await;
+    let list = list.expect(200).json();
+    let id = text(&list["list"][0], "keyUUID");
+    let body = json!({"keyUUID": id, "applicationUUID": shop.subscribed.application});
+    post("/associate", &body).send().await.expect(200);
+    text(&made, "apikey").to_owned()
+}
+
+#[tokio::test]
+async fn a_key_that_is_given_twice_is_refused_wherever_it_stands() {
+    let (shop, upstream) = Shop::start("").await;
+    shop.change(|api| api["securityScheme"] = json!(["api_key"]))
+        .await;
+    let key = api_key(&shop).await;
+    let path = "/shop/1.0.0/items";
+    let call = |path: &str| shop.node.api("GET", path);
+    let in_query = format!("{path}?apikey={key}");
+    let field = call(path).header("apikey", &key);
+    field.send().await.expect(200);
+    call(&in_query).send().await.expect(200);
+    for twice in [
+        call(path).header("apikey", &key).header("apikey", &key),
+        call(path).header("apikey", &key).header("apikey", "other"),
+        call(&in_query).header("apikey", &key),
+        call(&format!("{in_query}&apikey=other")),
+        call(&format!("{in_query}&a=b&apikey={key}")),
+    ] {
+        let refused = twice.send().await.expect(401);
+        assert_eq!(text(&refused.json(), "code"), "900901");
+        assert!(refused.header("www-authenticate").contains("API Key"));
+    }
+    assert_eq!(upstream.count(), 2);
+}
+
+#[tokio::test]
+async fn an_upstreams_own_credential_passes_where_the_api_looks_elsewhere_and_none_of_ours_does() {
+    let (shop, upstream) = Shop::start("").await;
+    let field = |name: &str| {
+        let seen = upstream.seen().pop().expect("a request");
+        let mut fields = seen.headers.into_iter();
+        fields
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value)
+    };
+    let ours = format!("Bearer {}", shop.subscribed.access);
+    shop.change(|api| api["authorizationHeader"] = json!("X-Auth"))
+        .await;
+    let known = || {
+        let call = shop.node.api("GET", "/shop/1.0.0/items");
+        call.header("x-auth", &ours)
+    };
+    known().basic("upstreams", "own").send().await.expect(200);
+    assert!(field("authorization").is_some_and(|value| value.starts_with("Basic ")));
+    assert_eq!(field("x-auth"), None);
+    let both = known().bearer(&shop.subscribed.access);
+    both.send().await.expect(200);
+    assert_eq!((field("authorization"), field("x-auth")), (None, None));
+
+    shop.change(|api| {
+        api["authorizationHeader"] = json!("Authorization");
+        api["securityScheme"] = json!(["api_key"]);
+    })
+    .await;
+    let key = api_key(&shop).await;
+    let keyed = || {
+        let call = shop.node.api("GET", "/shop/1.0.0/items");
+        call.header("apikey", &key)
+    };
+    keyed().basic("upstreams", "own").send().await.expect(200);
+    assert!(field("authorization").is_some_and(|value| value.starts_with("Basic ")));
+    assert_eq!(field("apikey"), None);
+    let both = keyed().bearer(&shop.subscribed.access);
+    both.send().await.expect(200);
+    assert_eq!(field("authorization"), None);
 }

@@ -27,7 +27,8 @@ pub const SCOPES_MAX: usize = 1_000;
 pub const BINDINGS_MAX: usize = 5_000;
 
 const NAME_FORBIDDEN: &str = "~!@#;:%^*()+={}|\\<>\"',&$[]/";
-const HEADER_FORBIDDEN: &str = "~!@#;:%^*()+={}|\\<>\"',&$";
+/// What names of headers may have beside letters and digits: of what is a token (RFC 9110 §5.6.2) what WSO2 takes.
+const HEADER_MARKS: &str = "-._`";
 const SCHEMES: [&str; 3] = ["oauth2", "api_key", "oauth_basic_auth_api_key_mandatory"];
 
 /// A member that breaks a rule.
@@ -128,17 +129,19 @@ fn context_problem(context: &str, version: &str) -> Option<String> {
     if body.contains("{version}") && !body.split('/').any(|segment| segment == "{version}") {
         return Some("must have {version} as a segment of its own".to_owned());
     }
-    let first = body.split('/').next().unwrap_or_default();
-    if body == "{version}" || first == "_headgate" || first.eq_ignore_ascii_case("t") {
-        return Some(
-            "must begin with a segment of its own, other than _headgate and t (tenants)".to_owned(),
-        );
+    let taken = "must begin with a segment of its own, other than _headgate and t (tenants)";
+    if body == "{version}" {
+        return Some(taken.to_owned());
     }
     // A gateway answers at both, the second for the default version.
     for served in [
         versioned_context(context, version),
         unversioned_context(context),
     ] {
+        let first = served.split('/').nth(1).unwrap_or_default();
+        if first == "_headgate" || first.eq_ignore_ascii_case("t") {
+            return Some(taken.to_owned());
+        }
         if let Err(fault) = check_context(&served) {
             return Some(format!("cannot be served: {fault}"));
         }
@@ -147,9 +150,11 @@ fn context_problem(context: &str, version: &str) -> Option<String> {
 }
 
 fn header_problem(header: &str) -> Option<String> {
-    let odd = |letter: char| HEADER_FORBIDDEN.contains(letter) || !letter.is_ascii_graphic();
+    let odd = |letter: char| !letter.is_ascii_alphanumeric() && !HEADER_MARKS.contains(letter);
     if header.contains(odd) {
-        return Some("must be the name of a header".to_owned());
+        return Some(format!(
+            "must be the name of a header, of letters, digits and {HEADER_MARKS}"
+        ));
     }
     if TAKEN_HEADERS.contains(&header.to_ascii_lowercase().as_str()) {
         return Some(format!(
@@ -448,7 +453,21 @@ mod tests {
     #[test]
     fn what_no_gateway_could_serve_is_no_api() {
         type Break = fn(&mut Api);
-        let broken: [(&str, Break); 5] = [
+        let broken: [(&str, Break); 9] = [
+            ("context", |api| {
+                api.context = "/{version}/t/acme".to_owned()
+            }),
+            ("context", |api| {
+                api.context = "/{version}/_headgate".to_owned()
+            }),
+            ("context", |api| {
+                api.version = "T".to_owned();
+                api.context = "/{version}/acme".to_owned();
+            }),
+            ("context", |api| {
+                api.version = "_headgate".to_owned();
+                api.context = "/{version}/acme".to_owned();
+            }),
             ("version", |api| api.version = "1?0".to_owned()),
             ("context", |api| api.context = "/t".to_owned()),
             ("context", |api| api.context = "/t/pizza".to_owned()),
@@ -463,6 +482,30 @@ mod tests {
         let mut long = pizza();
         long.context = "/a".repeat(15);
         assert_eq!(first(&long), "");
+        let mut inside = pizza();
+        inside.version = "t".to_owned();
+        inside.context = "/v/{version}/_headgate".to_owned();
+        assert_eq!(first(&inside), "");
+    }
+
+    #[test]
+    fn a_credentials_header_has_a_name_that_a_gateway_can_look_for() {
+        // RFC 9110 §5.6.2: anything else is no field of a request.
+        let token =
+            |letter: char| letter.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(letter);
+        for letter in ('\0'..='\u{ff}').filter(|letter| !token(*letter)) {
+            let mut api = pizza();
+            api.authorization_header = format!("X{letter}Auth");
+            assert_eq!(first(&api), "authorizationHeader", "{letter:?}");
+            let mut api = pizza();
+            api.api_key_header = format!("X{letter}Auth");
+            assert_eq!(first(&api), "apiKeyHeader", "{letter:?}");
+        }
+        for usual in ["X-Auth", "x_auth.2", "WS02-`key`"] {
+            let mut api = pizza();
+            api.authorization_header = usual.to_owned();
+            assert_eq!(first(&api), "", "{usual}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 mod accept;
 pub mod admin;
+mod answering;
 pub mod auth;
 pub mod body;
 mod caller_address;
@@ -18,6 +19,7 @@ pub mod key_manager;
 pub mod management;
 pub mod operation;
 pub mod page;
+mod patience;
 pub mod publisher;
 mod query;
 mod readiness;
@@ -25,8 +27,13 @@ mod received;
 mod search;
 pub mod server;
 mod services;
+mod serving;
+mod socket;
 mod target;
 mod timed_body;
+mod turn;
+mod untaken;
+mod watched;
 
 pub use accept::Acceptance;
 pub use readiness::{Checked, Readiness};

@@ -1,5 +1,7 @@
-//! Listeners of the management port: TLS or plain, HTTP/1.1 and HTTP/2, stopped in order.
+//! Listeners of the management port: TLS or plain, HTTP/1.1 and HTTP/2, each connection within its
+//! times, stopped in order.
 
+use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
@@ -8,36 +10,58 @@ use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{ConnectInfo, Extension, Request};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse as _, Response};
 use hyper::body::Incoming;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 use tower::util::MapRequestLayer;
 
-use cluster::spawn_named;
+use cluster::{Clock, spawn_named};
 
 use crate::accept::{Acceptance, Accepting};
+use crate::answering::Answering;
 use crate::error::ApiError;
+use crate::patience::Patience;
 use crate::received::Received;
+use crate::serving::{DRAIN, run, shaken};
+use crate::socket::Socket;
 use crate::timed_body::TimedBody;
+use crate::turn::Turn;
+use crate::watched::{Bare, Watched};
 
-/// A TLS handshake that takes longer is dropped.
-const HANDSHAKE: Duration = Duration::from_secs(10);
 /// The most bytes of a request's head; beyond it 431 (RFC 6585 §5).
 const HEADER_LIMIT: usize = 64 * 1024;
-/// How long open requests may go on after a stop.
-const DRAIN: Duration = Duration::from_secs(10);
+
+/// A connection that has been accepted.
+struct Connection {
+    router: Router,
+    turn: Arc<Turn>,
+    patience: Patience,
+    stop: CancellationToken,
+}
 
 /// Serves `router` on `listener` until `stop`, then lets open requests end.
 pub async fn serve(
+    listening: (TcpListener, Acceptance),
+    tls: Option<Arc<rustls::ServerConfig>>,
+    router: Router,
+    stop: CancellationToken,
+) {
+    within(Patience::default(), listening, tls, router, stop).await;
+}
+
+async fn within(
+    patience: Patience,
     (listener, acceptance): (TcpListener, Acceptance),
     tls: Option<Arc<rustls::ServerConfig>>,
     router: Router,
@@ -45,10 +69,11 @@ pub async fn serve(
 ) {
     let acceptor = tls.map(TlsAcceptor::from);
     let router = router.layer(from_fn(answered));
-    let graceful = GracefulShutdown::new();
+    // Only how long things last is read of it.
+    let clock = Clock::system();
+    let connections = TaskTracker::new();
     let accepting = Accepting::begin(listener, acceptance);
     while let Some((stream, peer)) = accepting.next(&stop).await {
-        let acceptor = acceptor.clone();
         let router =
             router
                 .clone()
@@ -56,55 +81,79 @@ pub async fn serve(
                 .layer(MapRequestLayer::new(|request: Request| {
                     request.map(TimedBody::wrap)
                 }));
-        let watcher = graceful.watcher();
-        let stop = stop.clone();
-        spawn_named("management connection", async move {
-            connection(stream, acceptor, router, watcher, &stop).await;
-        });
+        let connection = Connection {
+            router,
+            turn: Arc::new(Turn::new(clock.clone())),
+            patience,
+            stop: stop.clone(),
+        };
+        let serving = connection.accept(stream, acceptor.clone());
+        spawn_named("management connection", connections.track_future(serving));
     }
     drop(accepting);
-    let _ = tokio::time::timeout(DRAIN, graceful.shutdown()).await;
+    connections.close();
+    let _ = tokio::time::timeout(DRAIN, connections.wait()).await;
 }
 
-async fn connection(
-    stream: TcpStream,
-    acceptor: Option<TlsAcceptor>,
-    router: Router,
-    watcher: Watcher,
-    stop: &CancellationToken,
-) {
-    let _ = stream.set_nodelay(true);
+fn builder() -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HANDSHAKE)
+        // `turn` counts from the first byte, also before the version is known.
+        .header_read_timeout(None)
         .max_buf_size(HEADER_LIMIT);
     builder
         .http2()
         .timer(TokioTimer::new())
-        .max_header_list_size(u32::try_from(HEADER_LIMIT).unwrap_or(u32::MAX));
-    let router = router.map_request(Received::<Incoming>::of);
-    let service = TowerToHyperService::new(router);
-    match acceptor {
-        None => {
-            let serving = builder.serve_connection(TokioIo::new(stream), service);
-            let _ = watcher.watch(serving.into_owned()).await;
-        }
-        Some(acceptor) => {
-            let handshake = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream));
-            let stream = tokio::select! {
-                shaken = handshake => match shaken {
-                    Ok(Ok(stream)) => stream,
-                    _ => return,
-                },
-                // No request is open yet: nothing is lost.
-                () = stop.cancelled() => return,
-            };
-            let serving = builder.serve_connection(TokioIo::new(stream), service);
-            let _ = watcher.watch(serving.into_owned()).await;
+        .max_header_list_size(u32::try_from(HEADER_LIMIT).unwrap_or(u32::MAX))
+        .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_timeout(Duration::from_secs(10));
+    builder
+}
+
+// === impl Connection ===
+
+impl Connection {
+    async fn accept(self, stream: TcpStream, acceptor: Option<TlsAcceptor>) {
+        let _ = stream.set_nodelay(true);
+        let stream = Socket::new(stream, Arc::clone(&self.turn));
+        let Some(acceptor) = acceptor else {
+            return self.serve(stream).await;
+        };
+        let handshake = acceptor.accept(stream);
+        if let Some(stream) = shaken(handshake, self.patience.head, &self.stop).await {
+            self.turn.shaken();
+            self.serve(stream).await;
         }
     }
+
+    async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let Self {
+            router,
+            turn,
+            patience,
+            stop,
+        } = self;
+        let stream = Watched::new(stream, Arc::clone(&turn), Bare);
+        let answering = Arc::clone(&turn);
+        let service = service_fn(move |request| {
+            let open = answering.begin();
+            let answer = answer(router.clone(), request);
+            async move {
+                let answer = answer.await;
+                Ok::<_, Infallible>(answer.map(|body| Answering::new(body, open)))
+            }
+        });
+        let builder = builder();
+        let serving = builder.serve_connection(TokioIo::new(stream), service);
+        run(serving, &turn, &patience, &stop).await;
+    }
+}
+
+async fn answer(router: Router, request: Request<Incoming>) -> Response<Body> {
+    let Ok(answer) = router.oneshot(Received::of(request)).await;
+    answer
 }
 
 /// Answers a request whose handler panics: it gets a 500, its connection goes on.
@@ -166,6 +215,76 @@ mod tests {
             said.contains("HTTP/1.1 200") && said.ends_with("on"),
             "{said}"
         );
+    }
+
+    const SHORT: Patience = Patience {
+        head: Duration::from_millis(100),
+        idle: Duration::from_millis(300),
+        body: Duration::from_millis(100),
+    };
+    /// Who waits for so long waits for ever.
+    const LONG: Duration = Duration::from_secs(20);
+
+    async fn in_short(router: Router) -> TcpStream {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let listening = (listener, Acceptance::new("listen.management"));
+        let stop = CancellationToken::new();
+        let serving = within(SHORT, listening, None, router, stop);
+        spawn_named("test server", serving);
+        TcpStream::connect(address).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_says_nothing_more_ends_wherever_it_stopped() {
+        let preface: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+        for said in [
+            b"",
+            b"PRI * HT".as_slice(),
+            b"GET / HT",
+            preface,
+            b"GET / HTTP/1.1\r\nhost: a\r\n\r\n",
+        ] {
+            let mut caller = in_short(Router::new()).await;
+            caller.write_all(said).await.unwrap();
+            let mut heard = Vec::new();
+            let ended = tokio::time::timeout(LONG, caller.read_to_end(&mut heard));
+            ended.await.unwrap().unwrap();
+        }
+    }
+
+    /// Goes on as long as it is taken.
+    struct Endless(Option<oneshot::Sender<()>>);
+
+    impl http_body::Body for Endless {
+        type Data = bytes::Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> Poll<Option<Result<http_body::Frame<bytes::Bytes>, Infallible>>> {
+            let piece = bytes::Bytes::from_static(&[0; 64 * 1024]);
+            Poll::Ready(Some(Ok(http_body::Frame::data(piece))))
+        }
+    }
+
+    impl Drop for Endless {
+        fn drop(&mut self) {
+            let _ = self.0.take().unwrap().send(());
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_nobody_takes_ends_with_its_connection() {
+        let (ended, has_ended) = oneshot::channel();
+        let held = Arc::new(std::sync::Mutex::new(Some(ended)));
+        let handler = move || async move { Body::new(Endless(held.lock().unwrap().take())) };
+        let mut caller = in_short(Router::new().route("/", get(handler))).await;
+        let request = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+        caller.write_all(request).await.unwrap();
+        let ended = tokio::time::timeout(LONG, has_ended);
+        ended.await.unwrap().unwrap();
     }
 
     #[tokio::test]

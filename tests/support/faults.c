@@ -3,6 +3,8 @@
  * FAULTS_FULL=FILE   while FILE exists, no regular file can grow: ENOSPC, as a full disk says.
  *                    What overwrites bytes that are there goes through, as on a full disk.
  * FAULTS_CLOCK=FILE  FILE holds the seconds by which the wall clock is ahead (or -behind).
+ * FAULTS_STUCK=FILE  while FILE exists, writing what holds its text into broker.db waits, as on a
+ *                    disk that hangs; FILE.met is there as soon as somebody waits.
  *
  * Standard error is left alone, so that a test can read what the process says about it. */
 #define _GNU_SOURCE
@@ -11,6 +13,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -27,6 +30,29 @@ static int no_room(int fd, off_t end) {
     return 1;
 }
 
+static int is_broker(int fd) {
+    char link[64], path[512] = {0};
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    return readlink(link, path, sizeof path - 1) > 0 && strstr(path, "/broker.db") != NULL;
+}
+
+static void wait_while_stuck(int fd, const void *bytes, size_t count) {
+    const char *flag = getenv("FAULTS_STUCK");
+    int kept = errno;
+    while (flag) {
+        char text[64] = {0}, met[512];
+        int file = open(flag, O_RDONLY | O_CLOEXEC);
+        if (file < 0) break;
+        ssize_t length = read(file, text, sizeof text - 1);
+        close(file);
+        if (length <= 0 || !memmem(bytes, count, text, (size_t)length) || !is_broker(fd)) break;
+        snprintf(met, sizeof met, "%s.met", flag);
+        close(open(met, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+        usleep(2000);
+    }
+    errno = kept;
+}
+
 ssize_t write(int fd, const void *bytes, size_t count) {
     int kept = errno;
     off_t at = lseek(fd, 0, SEEK_CUR);
@@ -38,11 +64,13 @@ ssize_t write(int fd, const void *bytes, size_t count) {
 
 ssize_t pwrite(int fd, const void *bytes, size_t count, off_t at) {
     if (no_room(fd, at + (off_t)count)) return -1;
+    wait_while_stuck(fd, bytes, count);
     return REAL("pwrite", ssize_t (*)(int, const void *, size_t, off_t))(fd, bytes, count, at);
 }
 
 ssize_t pwrite64(int fd, const void *bytes, size_t count, off64_t at) {
     if (no_room(fd, at + (off_t)count)) return -1;
+    wait_while_stuck(fd, bytes, count);
     return REAL("pwrite64", ssize_t (*)(int, const void *, size_t, off64_t))(fd, bytes, count, at);
 }
 

@@ -1,15 +1,17 @@
-//! Faults of the machine below a node: a full disk, a wrong clock. They are put between the node
+//! Faults of the machine below a node: a full disk, one that hangs, a wrong clock. They are put between the node
 //! and the C library, so they need no rights and no mount (`faults.c`).
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::eventually;
 use super::node::Options;
 
 /// What can go wrong below a node in this directory.
 pub struct Faults {
     full: PathBuf,
     clock: PathBuf,
+    stuck: PathBuf,
     library: PathBuf,
 }
 
@@ -27,6 +29,7 @@ impl Faults {
         Self {
             full: dir.join("full"),
             clock: dir.join("clock"),
+            stuck: dir.join("stuck"),
             library,
         }
     }
@@ -40,6 +43,7 @@ impl Faults {
                 ("LD_PRELOAD".to_owned(), text(&self.library)),
                 ("FAULTS_FULL".to_owned(), text(&self.full)),
                 ("FAULTS_CLOCK".to_owned(), text(&self.clock)),
+                ("FAULTS_STUCK".to_owned(), text(&self.stuck)),
             ],
             ..Options::default()
         }
@@ -53,6 +57,27 @@ impl Faults {
     /// There is room again.
     pub fn make_room(&self) {
         std::fs::remove_file(&self.full).expect("removed");
+    }
+
+    /// From now on what holds this text is not written into `broker.db`, and what held the one
+    /// before is.
+    pub fn stick(&self, text: &str) {
+        let _ = std::fs::remove_file(self.stuck.with_extension("met"));
+        let next = self.stuck.with_extension("next");
+        std::fs::write(&next, text).expect("written");
+        std::fs::rename(next, &self.stuck).expect("renamed");
+    }
+
+    /// Waits until somebody waits for the disk.
+    pub async fn until_met(&self) {
+        let met = self.stuck.with_extension("met");
+        let is_met = || async { met.exists().then_some(()) };
+        eventually(20, "somebody waits for the disk", is_met).await;
+    }
+
+    /// Everything is written again.
+    pub fn unstick(&self) {
+        std::fs::remove_file(&self.stuck).expect("removed");
     }
 
     /// The wall clock is ahead by so many seconds; negative: behind.

@@ -23,6 +23,11 @@ impl Shop {
             ..Options::default()
         })
         .await;
+        Self::on(node, url).await
+    }
+
+    /// In front of `url`, on a node that runs.
+    pub async fn on(node: Node, url: &str) -> Self {
         let token = node.admin_token().await;
         let api = node.published(&token, "Shop", "/shop", url).await;
         let subscribed = node.subscribed(&token, &api, "one", "JWT").await;

@@ -24,8 +24,6 @@ use crate::key_manager::hash_hex;
 
 /// What a request waits for a validation at most.
 const VALIDATION: Duration = Duration::from_secs(5);
-/// What a request waits for a new lease's account.
-const OPENING: Duration = Duration::from_secs(1);
 
 /// Reads the gateway's state. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -125,7 +123,7 @@ impl GatewayHandle {
         self.state.leases.get(parts, window)
     }
 
-    /// The lease of a key, opened on its first use.
+    /// The lease of a key, opened on its first use; waits for that as long as the caller has `patience`.
     ///
     /// # Errors
     /// When the accounts cannot be reached; then the request is held or refused (L8).
@@ -133,13 +131,14 @@ impl GatewayHandle {
         &self,
         parts: KeyParts<'_>,
         window: WindowSpec,
+        patience: Duration,
     ) -> Result<Arc<Slot>, AskError> {
         if let Some(slot) = self.lease_at_hand(&parts, window) {
             return Ok(slot);
         }
         let key = parts.to_key();
         let open = |reply| refiller::Message::Open(key, window, reply);
-        self.refiller.ask(OPENING, open).await
+        self.refiller.ask(patience, open).await
     }
 
     /// Asks for more units, as of late and `waited_for` besides; never waits.

@@ -151,36 +151,40 @@ impl Projection {
         if moved {
             self.undeploy(&item, state);
         }
+        let mut others = self.artifacts.values();
+        let new_vhost = !others.any(|known| known.vhost == artifact.vhost);
         match ApiRoute::compile(artifact.clone()) {
             Ok(route) => {
-                let new_vhost = !self
-                    .artifacts
-                    .values()
-                    .any(|known| known.vhost == artifact.vhost);
-                self.artifacts.insert(item.clone(), artifact);
                 for shard in self.table.deploy(&Arc::new(route)) {
                     store(state, shard);
-                }
-                if new_vhost {
-                    self.publish_vhosts(state);
                 }
             }
             Err(reason) => {
                 tracing::error!(api = %artifact.api_id, %reason, "deployed api cannot be served");
-                // What is served is what Carbon says, now and after a restart.
-                self.undeploy(&item, state);
+                // What is served is what Carbon says, now and after a restart. Later changes of
+                // the API are kept all the same: another version of the gateway may serve it.
+                self.withdraw(&artifact, state);
             }
+        }
+        self.artifacts.insert(item.clone(), artifact);
+        if new_vhost {
+            self.publish_vhosts(state);
         }
         kept("artifact", item, &change, None)
     }
 
     fn undeploy(&mut self, item: &str, state: &State) {
         if let Some(artifact) = self.artifacts.remove(item) {
-            let context = domain::path::canonical(&artifact.context);
-            let context = context.unwrap_or_default();
-            for shard in self.table.undeploy(&artifact.vhost, &context) {
-                store(state, shard);
-            }
+            self.withdraw(&artifact, state);
+        }
+    }
+
+    /// Takes the route of an API out of service.
+    fn withdraw(&mut self, artifact: &Artifact, state: &State) {
+        let context = domain::path::canonical(&artifact.context);
+        let context = context.unwrap_or_default();
+        for shard in self.table.undeploy(&artifact.vhost, &context) {
+            store(state, shard);
         }
     }
 
@@ -321,5 +325,38 @@ mod tests {
             }
         }
         assert_eq!(items.len(), 8, "{items:?}");
+    }
+
+    #[test]
+    fn changes_of_an_api_that_cannot_be_served_are_kept() {
+        let state = State::new(Clock::system());
+        let mut projection = Projection::new();
+        projection.deploy(artifact("first", "no name"), &state);
+        let blocked = Change::ApiStateChanged {
+            api_id: "one".to_owned(),
+            state: LifecycleState::Blocked,
+        };
+        let kept = projection.apply(SUPER_TENANT, &blocked, &state);
+        let [kept] = kept.as_slice() else {
+            panic!("{} kept", kept.len());
+        };
+        let body = kept.body.as_deref().unwrap();
+        let Change::ApiDeployed { artifact } = serde_json::from_str(body).unwrap() else {
+            panic!("{body}");
+        };
+        assert_eq!(artifact.state, LifecycleState::Blocked);
+    }
+
+    #[test]
+    fn a_virtual_host_is_known_when_the_first_api_on_it_that_can_be_served_comes() {
+        let state = State::new(Clock::system());
+        let mut projection = Projection::new();
+        let on = |header: &str| Artifact {
+            vhost: "apis.example".to_owned(),
+            ..artifact("first", header)
+        };
+        projection.deploy(on("no name"), &state);
+        projection.deploy(on("apikey"), &state);
+        assert_eq!(state.vhosts.load().resolve("apis.example"), "apis.example");
     }
 }

@@ -4,10 +4,13 @@
 //! The portal calls it; the publisher shows a description as it was uploaded.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::ptr;
 
 use super::definition::{DefinitionError, FaultKind, Limits};
 use super::node::{Members, Node};
 use super::parse::parse;
+use super::reference::target;
 use super::write::{Layout, to_json};
 
 type Entries<'a> = Vec<(Cow<'a, str>, Node<'a>)>;
@@ -37,6 +40,18 @@ enum Kind {
     Link,
 }
 
+/// What references make of the places that they lead to, wherever in the document these are. A place
+/// is told by its node's address: no node moves between the walk that finds the places and the look
+/// of `cleaned` at each child before it is taken.
+struct Led<'a>(HashMap<*const Node<'a>, Vec<Part>>);
+
+/// The walk that finds them.
+struct Walk<'n, 'a> {
+    root: &'n Node<'a>,
+    led: Led<'a>,
+    due: Vec<(&'n Node<'a>, Part)>,
+}
+
 /// The description with these URLs in place of its own addresses, as JSON; with none it names no
 /// address at all.
 ///
@@ -48,7 +63,8 @@ pub fn with_addresses(
     urls: &[String],
 ) -> Result<String, DefinitionError> {
     let (root, _) = parse(bytes, limits)?;
-    let mut members = match cleaned(root, Part::Document)? {
+    let led = Led::of(&root);
+    let mut members = match cleaned(root, &[Part::Document], &led)? {
         Node::Map(members) => members.into_entries(),
         _ => Vec::new(),
     };
@@ -93,24 +109,72 @@ fn swagger<'a>(urls: &[String]) -> Entries<'a> {
     ]
 }
 
-/// A part without its addresses.
-fn cleaned(node: Node<'_>, part: Part) -> Result<Node<'_>, DefinitionError> {
+/// A node without the addresses that it has as any of these parts.
+fn cleaned<'a>(node: Node<'a>, parts: &[Part], led: &Led<'a>) -> Result<Node<'a>, DefinitionError> {
     match node {
         Node::List(items) => {
-            let items = items.into_iter().map(|item| cleaned(item, Part::Other));
+            let each: Vec<_> = items.iter().map(|item| led.parts(item)).collect();
+            let items = items.into_iter().zip(each);
+            let items = items.map(|(item, parts)| cleaned(item, parts, led));
             items.collect::<Result<_, _>>().map(Node::List)
         }
         Node::Map(members) => {
+            let entries = members.into_entries();
+            let each: Vec<_> = entries.iter().map(|(_, node)| led.parts(node)).collect();
             let mut kept = Entries::new();
-            for (name, node) in members.into_entries() {
-                if !part.hides(&name) {
-                    let node = cleaned(node, part.of(&name))?;
-                    kept.push((name, node));
+            for ((name, node), others) in entries.into_iter().zip(each) {
+                if !Part::Other.hides(&name) && !parts.iter().any(|part| part.hides(&name)) {
+                    let here = parts.iter().map(|part| part.of(&name));
+                    let here = here.filter(|part| *part != Part::Other);
+                    let all: Vec<_> = here.chain(others.iter().copied()).collect();
+                    kept.push((name, cleaned(node, &all, led)?));
                 }
             }
             object(kept)
         }
         scalar => Ok(scalar),
+    }
+}
+
+// === impl Led ===
+
+impl<'a> Led<'a> {
+    fn of(root: &Node<'a>) -> Self {
+        let mut walk = Walk {
+            root,
+            led: Self(HashMap::new()),
+            due: vec![(root, Part::Document)],
+        };
+        while let Some((node, part)) = walk.due.pop() {
+            walk.over(node, part);
+        }
+        walk.led
+    }
+
+    fn parts(&self, node: &Node<'a>) -> &[Part] {
+        self.0.get(&ptr::from_ref(node)).map_or(&[], Vec::as_slice)
+    }
+}
+
+// === impl Walk ===
+
+impl<'a> Walk<'_, 'a> {
+    /// Notes what the references of a part lead to; those places are due once for each part.
+    fn over(&mut self, node: &Node<'a>, part: Part) {
+        let Some(members) = node.map().filter(|_| part != Part::Other) else {
+            return;
+        };
+        let reference = members.get("$ref").and_then(Node::scalar);
+        if let Some(place) = reference.and_then(|reference| target(self.root, reference)) {
+            let known = self.led.0.entry(ptr::from_ref(place)).or_default();
+            if !known.contains(&part) {
+                known.push(part);
+                self.due.push((place, part));
+            }
+        }
+        for (name, node) in members.iter() {
+            self.over(node, part.of(name));
+        }
     }
 }
 
@@ -216,6 +280,42 @@ mod tests {
                 .get("servers")
                 .is_none()
         );
+    }
+
+    #[test]
+    fn no_address_is_left_where_only_references_lead_to() {
+        let back = json!([{"url": "http://back.example/secret"}]);
+        let operation = json!({"operationId": "get", "servers": back, "responses": {
+            "200": {"$ref": "#/x-answers/1"},
+        }, "callbacks": {"done": {"$ref": "#/components/x-any/done%20it"}}});
+        let link = json!({"operationId": "get", "server": {"url": "http://back.example"}});
+        let document = json!({
+            "openapi": "3.0.1", "info": {"title": "a", "version": "1"},
+            "paths": {
+                "/a": {"$ref": "#/x-shared/a~1b"}, "/b": {"$ref": "#/components/x-any/b"},
+                "/c": {"$ref": "#/paths/~1c"}, "/d": {"$ref": "elsewhere.json#/a"}, "/e": {"$ref": "#"},
+            },
+            "x-shared": {"a/b": {"servers": back, "get": operation}, "servers": "of nobody"},
+            "x-answers": [
+                {"servers": "of nobody"},
+                {"description": "fine", "links": {"next": {"$ref": "#/x-links/next"}}},
+            ],
+            "x-links": {"next": link},
+            "components": {"x-any": {
+                "b": {"$ref": "#/components/x-any/c"}, "c": {"servers": back, "get": operation},
+                "done it": {"{$request.body#/url}": {"servers": back, "post": operation}},
+            }},
+        });
+        let found = addressed(&document.to_string(), &["https://localhost:8243/a/1"]);
+        assert!(!found.to_string().contains("back.example"), "{found:#}");
+        assert_eq!(found["x-shared"]["a/b"]["get"]["operationId"], "get");
+        assert_eq!(
+            found["components"]["x-any"]["c"]["get"]["operationId"],
+            "get"
+        );
+        // What nothing leads to as an address is left as it is.
+        assert_eq!(found["x-shared"]["servers"], "of nobody");
+        assert_eq!(found["x-answers"][0]["servers"], "of nobody");
     }
 
     #[test]

@@ -79,6 +79,12 @@ pub(super) fn follow<'n, 'a>(
     None
 }
 
+/// The value of the document that a reference leads to, without the references that it may have
+/// itself.
+pub(super) fn target<'n, 'a>(root: &'n Node<'a>, reference: &str) -> Option<&'n Node<'a>> {
+    look_up(root, &unescape(reference.strip_prefix('#')?)?)
+}
+
 /// The value at a JSON pointer.
 fn look_up<'n, 'a>(root: &'n Node<'a>, pointer: &str) -> Option<&'n Node<'a>> {
     if pointer.is_empty() {

@@ -73,15 +73,15 @@ fn presented(exchange: &Exchange) -> Result<(Presented, Cow<'_, str>), Fault> {
         }
     }
     if artifact.api_key {
-        let key = exchange.head.headers.get(&api.api_key);
-        if let Some(key) = key.and_then(|key| key.to_str().ok()) {
-            return Ok((Presented::ApiKey, Cow::Borrowed(key)));
-        }
+        let values = exchange.head.headers.get_all(&api.api_key).iter();
+        let in_fields = values.map(|value| value.to_str().unwrap_or_default());
         let query = exchange.head.uri.query().unwrap_or_default();
-        let pair = query
-            .split('&')
-            .find_map(|pair| pair.strip_prefix("apikey="));
-        if let Some(key) = pair {
+        let pairs = query.split('&');
+        let mut keys = in_fields.chain(pairs.filter_map(|pair| pair.strip_prefix("apikey=")));
+        if let Some(key) = keys.next() {
+            if keys.next().is_some() {
+                return Err(Fault::invalid_credentials().with(Extra::Challenge(API_KEY)));
+            }
             return Ok((Presented::ApiKey, Cow::Borrowed(key)));
         }
     }

@@ -11,14 +11,13 @@ use cluster::Clock;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use crate::patience::{PIECE, Waiting};
 use crate::received::Received;
 
 use super::account::Account;
 use super::ingress::Settings;
 use super::intake::Intake;
 use super::meters::Meters;
-use super::patience::{PIECE, Waiting};
-use super::turn::Open;
 
 /// The body of an answer.
 #[derive(Debug)]
@@ -34,13 +33,6 @@ pub(super) enum GatewayBody {
         /// How long the upstream may say nothing.
         waiting: Waiting,
     },
-}
-
-/// An answer's body, for as long as its connection is ours.
-#[derive(Debug)]
-pub(super) struct Answering {
-    inner: GatewayBody,
-    open: Open,
 }
 
 /// The body of a request on its way to the upstream.
@@ -147,38 +139,6 @@ impl Body for GatewayBody {
             }
             Self::Upstream { inner, .. } => inner.size_hint(),
         }
-    }
-}
-
-// === impl Answering ===
-
-impl Answering {
-    /// An answer that is ready to be taken.
-    pub(super) fn new(inner: GatewayBody, mut open: Open) -> Self {
-        open.asked(true);
-        Self { inner, open }
-    }
-}
-
-impl Body for Answering {
-    type Data = Bytes;
-    type Error = BodyFault;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
-        let frame = Pin::new(&mut self.inner).poll_frame(cx);
-        self.open.asked(frame.is_ready());
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
     }
 }
 

@@ -144,7 +144,11 @@ impl Exchange {
         let gateway = &self.ingress.gateway;
         self.applied = gateway.applied();
         self.rules = Arc::clone(&gateway.rules());
+        // An answer must not say what a replaced revision would have.
+        self.route = None;
+        self.matched = None;
         self.caller = None;
+        self.application_id = None;
         self.give_back();
     }
 

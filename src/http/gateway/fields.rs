@@ -40,17 +40,26 @@ pub(super) fn to_upstream(
     let came_through = forwarded_for(exchange, &fields);
     let (trace, goes_on) = ingress.ids.traceparent(fields.get(&TRACEPARENT));
     let api = &route.api;
-    let is_credential = |name: &HeaderName| {
-        // Where no API keys are taken the header of their name is the upstream's business.
-        name == header::AUTHORIZATION
-            || *name == api.bearer
+    let issuer = &ingress.settings.issuer;
+    let is_ours = |value: &HeaderValue| is_token_of(issuer, value);
+    // Where the API looks for credentials. Elsewhere they are the upstream's business.
+    let is_read = |name: &HeaderName| {
+        (api.artifact.oauth2 && *name == api.bearer)
             || (api.artifact.api_key && *name == api.api_key)
     };
     let hidden = !ingress.settings.outbound_auth_header;
     let known = exchange.caller.is_some();
-    strip(&mut fields, is_credential, |name| {
+    let strays = hidden
+        && known
+        && !is_read(&header::AUTHORIZATION)
+        && fields.get_all(header::AUTHORIZATION).iter().any(is_ours);
+    let stays =
+        |name: &HeaderName| name == header::AUTHORIZATION || *name == api.bearer || is_read(name);
+    strip(&mut fields, stays, |name| {
         is_forged(name.as_str())
-            || (hidden && known && is_credential(name))
+            || (hidden && known && is_read(name))
+            // The API does not read it, and yet what we issued is not for the upstream.
+            || (strays && name == header::AUTHORIZATION)
             // It says more of a trace that is not gone on with.
             || (!goes_on && *name == TRACESTATE)
     });
@@ -60,9 +69,8 @@ pub(super) fn to_upstream(
         if api.artifact.api_key {
             fields.remove(&api.api_key);
         }
-        let issuer = &ingress.settings.issuer;
         let mut values = fields.get_all(&api.bearer).iter();
-        if api.artifact.oauth2 && values.any(|value| is_token_of(issuer, value)) {
+        if api.artifact.oauth2 && values.any(is_ours) {
             fields.remove(&api.bearer);
         }
     }

@@ -9,8 +9,9 @@ use domain::address::AddressRange;
 use rustls::pki_types::CertificateDer;
 use tokio::sync::Semaphore;
 
+use crate::patience::Patience;
+
 use super::client::{self, Client};
-use super::patience::Patience;
 use super::stamp::Ids;
 use super::throttle::HELD;
 

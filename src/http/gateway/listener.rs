@@ -23,24 +23,24 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::accept::{Acceptance, Accepting};
+use crate::answering::Answering;
+use crate::serving::{DRAIN, run, shaken};
+use crate::socket::Socket;
+use crate::turn::{Open, Turn};
+use crate::watched::Watched;
 
-use super::body::{Answering, GatewayBody};
+use super::body::GatewayBody;
 use super::exchange::lost;
 use super::fault::{Fault, Source};
 use super::ingress::Ingress;
+use super::refusal::Told;
 use super::serve::{ACTIVITY_ID, Peer, X_REQUEST_ID, serve};
-use super::socket::Socket;
-use super::turn::{End, Open, Turn};
-use super::watched::Watched;
 
 /// The largest head (threats 35).
 const HEAD_BYTES: usize = 64 * 1024;
 const FIELDS: usize = 100;
 /// Requests at once on one HTTP/2 connection.
 const STREAMS: u32 = 200;
-/// How long open requests may go on after a stop.
-const DRAIN: Duration = Duration::from_secs(10);
-
 /// What serving a connection needs.
 struct Connection {
     peer: Peer,
@@ -106,8 +106,8 @@ impl Connection {
             return self.serve(stream, turn).await;
         };
         let patience = self.ingress.settings.patience.head;
-        let handshake = tokio::time::timeout(patience, acceptor.accept(stream));
-        if let Ok(Ok(stream)) = handshake.await {
+        let handshake = acceptor.accept(stream);
+        if let Some(stream) = shaken(handshake, patience, &self.stop).await {
             turn.shaken();
             self.serve(stream, turn).await;
         }
@@ -124,7 +124,8 @@ impl Connection {
             builder,
             stop,
         } = self;
-        let stream = Watched::new(stream, Arc::clone(&turn), Arc::clone(&ingress));
+        let refusals = Told(Arc::clone(&ingress));
+        let stream = Watched::new(stream, Arc::clone(&turn), refusals);
         let patience = ingress.settings.patience;
         let answering = Arc::clone(&turn);
         let service = service_fn(move |request| {
@@ -135,29 +136,8 @@ impl Connection {
                 request,
             )
         });
-        let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), service));
-        let served = tokio::select! {
-            biased;
-            served = &mut serving => Some(served),
-            end = turn.over(&patience) => match end {
-                End::Now => return,
-                End::Gently => None,
-            },
-            () = stop.cancelled() => None,
-        };
-        let served = match served {
-            Some(served) => served,
-            None => {
-                serving.as_mut().graceful_shutdown();
-                match tokio::time::timeout(DRAIN, serving).await {
-                    Ok(served) => served,
-                    Err(_) => return,
-                }
-            }
-        };
-        if let Err(error) = served {
-            tracing::debug!(%error, "connection ended");
-        }
+        let serving = builder.serve_connection(TokioIo::new(stream), service);
+        run(serving, &turn, &patience, &stop).await;
     }
 }
 
@@ -167,7 +147,7 @@ async fn answer(
     peer: Peer,
     open: Open,
     request: Request<Incoming>,
-) -> Result<Response<Answering>, Infallible> {
+) -> Result<Response<Answering<GatewayBody>>, Infallible> {
     // What is chunked has no length, and a look at the fields is spared for the others.
     let chunked = request.body().size_hint().exact().is_none()
         && request.headers().contains_key(header::TRANSFER_ENCODING);

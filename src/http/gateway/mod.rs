@@ -18,16 +18,11 @@ mod intake;
 mod listener;
 mod matching;
 mod meters;
-mod patience;
 mod refusal;
 mod serve;
-mod socket;
 mod stamp;
 mod throttle;
-mod turn;
-mod untaken;
-mod watched;
 
+pub use crate::patience::Patience;
 pub use ingress::{Ingress, Settings};
 pub use listener::listen;
-pub use patience::Patience;

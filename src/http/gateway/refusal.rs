@@ -2,17 +2,42 @@
 //! status and nothing else. Here such a bare answer becomes one of `docs/errors.md`.
 
 use std::io::Write as _;
+use std::sync::Arc;
 
+use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 
+use crate::watched::Refusals;
+
 use super::fault::Fault;
+use super::ingress::Ingress;
 use super::matching::URI_LIMIT;
 use super::serve::{ACTIVITY_ID, X_REQUEST_ID};
 
+/// Refusals as the gateway tells them, each in the access log.
+pub(super) struct Told(pub(super) Arc<Ingress>);
+
+// === impl Told ===
+
+impl Refusals for Told {
+    fn in_place_of(&self, bytes: &[u8], line: usize) -> Option<Bytes> {
+        let id = self.0.ids.request_id();
+        let (status, text) = in_place_of(bytes, line, &id)?;
+        tracing::info!(
+            target: "headgate::access",
+            request_id = id.to_str().unwrap_or_default(),
+            status = status.as_u16(),
+            fault = status.as_u16(),
+            "head refused"
+        );
+        Some(text.into())
+    }
+}
+
 /// What goes out in place of a bare answer; none when `bare` is no answer that we know.
 /// `line` is the length of the head's first line, as far as it came.
-pub(super) fn in_place_of(
+fn in_place_of(
     bare: &[u8],
     line: usize,
     request_id: &HeaderValue,

@@ -11,6 +11,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use hyper::body::{Body as _, Incoming};
 
 use crate::caller_address::forwarded_for;
+use crate::patience::Waiting;
 use crate::received::Received;
 
 use super::account::Account;
@@ -23,7 +24,6 @@ use super::fault::Fault;
 use super::forward::{forward, too_large};
 use super::ingress::Ingress;
 use super::matching::{Found, find_api, find_resource};
-use super::patience::Waiting;
 use super::stamp::{self, is_request_id};
 use super::throttle::throttle;
 
@@ -33,6 +33,8 @@ const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 /// The most fields of a head.
 const FIELDS: usize = 100;
+/// How often a call is judged, when changes overtake it each time. Those by which it is held have one deadline together.
+const ROUNDS: usize = 4;
 
 /// What a connection knows of its requests.
 #[derive(Debug, Clone)]
@@ -103,23 +105,25 @@ enum Outgoing {
 
 async fn phases(exchange: &mut Exchange, body: Received) -> Result<Response<Outgoing>, Fault> {
     limits(exchange, &body)?;
-    let found = find_api(exchange)?;
-    exchange.route = Some(Arc::clone(&found.route));
-    if let Some(answer) = cors::preflight(exchange, &found)? {
-        return Ok(answer.map(Outgoing::Own));
-    }
-    let mut admitted = admit(exchange, found).await;
-    if exchange.is_overtaken() {
-        // Most likely while it was held. The change may be acknowledged by now: what was found and
-        // granted before it counts no more. Once; what changes again is a 503.
-        exchange.begin_anew();
+    for _ in 0..ROUNDS {
         let found = find_api(exchange)?;
         exchange.route = Some(Arc::clone(&found.route));
-        admitted = admit(exchange, found).await;
+        if let Some(answer) = cors::preflight(exchange, &found)? {
+            return Ok(answer.map(Outgoing::Own));
+        }
+        let admitted = admit(exchange, found).await;
+        if !exchange.is_overtaken() {
+            admitted?;
+            let answer = forward(exchange, body).await?;
+            return Ok(answer.map(Outgoing::Upstream));
+        }
+        // Most likely while it was held. The change may be acknowledged by now: what was found and
+        // granted before it counts no more.
+        exchange.begin_anew();
     }
-    admitted?;
-    let answer = forward(exchange, body).await?;
-    Ok(answer.map(Outgoing::Upstream))
+    Err(Fault::platform(
+        "What decides about this call changes faster than it can be judged. Try again",
+    ))
 }
 
 /// Finds the resource and judges the caller.

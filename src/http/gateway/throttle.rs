@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::gateway::{ApiRoute, CountedLimit, Facts, Granted, KeyParts, Slot};
+use cluster::AskError;
 use domain::lease::{QuotaHint, Refused};
 use domain::policy::{PolicyLevel, QuotaUnit, SUBSCRIPTIONLESS, UNAUTHENTICATED, UNLIMITED};
 use http::{StatusCode, header};
@@ -25,6 +26,9 @@ pub(super) const HELD: usize = 8_192;
 
 /// Who waits looks again so often, in case a wake was for another.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
+/// Who could not open a lease tries again after so long.
+const OPEN_AGAIN: Duration = Duration::from_millis(20);
 
 /// A level at which a unit is taken.
 struct Level<'a> {
@@ -238,8 +242,15 @@ async fn take_one(
             Some(slot) => slot,
             None => {
                 let left = hold.left(exchange)?;
-                let opened = tokio::time::timeout(left, gateway.lease(wanted.parts, window)).await;
-                opened.ok().and_then(Result::ok).ok_or_else(held_too_long)?
+                match gateway.lease(wanted.parts, window, left).await {
+                    Ok(slot) => slot,
+                    Err(AskError::Overloaded) => return Err(held_too_long()),
+                    // Whoever opens leases starts anew, and opens this one then.
+                    Err(_) => {
+                        tokio::time::sleep(left.min(OPEN_AGAIN)).await;
+                        continue;
+                    }
+                }
             }
         };
         // Made before the take, so that an answer in between is not missed.

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::turn::Turn;
+use crate::turn::Turn;
 
 /// A socket that tells whether it takes what is written.
 #[derive(Debug)]

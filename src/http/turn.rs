@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use cluster::Clock;
 
-use super::patience::Patience;
-use super::untaken::{Place, Untaken};
+use crate::patience::Patience;
+use crate::untaken::{Place, Untaken};
 
 /// The state of one connection.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! The stream of a connection, between the socket (or TLS) and hyper. It notes when the first byte
-//! of a head came and when everything was written out (`turn`), gives hyper's bare refusals
-//! their body (`refusal`), and reads on for a moment after the end, so that the last answer is not
+//! of a head came and when everything was written out (`turn`), can give hyper's bare refusals
+//! a body, and reads on for a moment after the end, so that the last answer is not
 //! lost to a reset.
 
 use std::io::{self, IoSlice};
@@ -12,21 +12,29 @@ use std::time::Duration;
 use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::ingress::Ingress;
-use super::patience::Waiting;
-use super::refusal;
-use super::turn::Turn;
+use crate::patience::Waiting;
+use crate::turn::Turn;
 
 /// How long a caller may go on sending after our end: closing at once would reset the connection,
 /// and the answer could be lost.
 const LINGER: Duration = Duration::from_secs(2);
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// What is said where hyper refuses a head with a bare status.
+pub(super) trait Refusals: Unpin {
+    /// The answer in place of these bytes of hyper's, if they are such a refusal; so many bytes of
+    /// the head's first line had come.
+    fn in_place_of(&self, bytes: &[u8], line: usize) -> Option<Bytes>;
+}
+
+/// Hyper's refusals as they are.
+pub(super) struct Bare;
+
 /// A stream that knows whose turn it is.
-pub(super) struct Watched<S> {
+pub(super) struct Watched<S, R> {
     inner: S,
     turn: Arc<Turn>,
-    ingress: Arc<Ingress>,
+    refusals: R,
     /// How much of HTTP/2's preface has come, while nothing else has.
     preface: Option<usize>,
     /// The first line of the head that is coming: its bytes so far, and whether that is all.
@@ -37,14 +45,22 @@ pub(super) struct Watched<S> {
     lingering: Option<Waiting>,
 }
 
+// === impl Bare ===
+
+impl Refusals for Bare {
+    fn in_place_of(&self, _bytes: &[u8], _line: usize) -> Option<Bytes> {
+        None
+    }
+}
+
 // === impl Watched ===
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Watched<S> {
-    pub(super) const fn new(inner: S, turn: Arc<Turn>, ingress: Arc<Ingress>) -> Self {
+impl<S: AsyncRead + AsyncWrite + Unpin, R: Refusals> Watched<S, R> {
+    pub(super) const fn new(inner: S, turn: Arc<Turn>, refusals: R) -> Self {
         Self {
             inner,
             turn,
-            ingress,
+            refusals,
             preface: Some(0),
             line: (0, false),
             refusal: None,
@@ -80,18 +96,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Watched<S> {
         if !self.turn.is_quiet() || self.turn.is_http2() {
             return false;
         }
-        let id = self.ingress.ids.request_id();
-        let Some((status, text)) = refusal::in_place_of(bytes, self.line.0, &id) else {
+        let Some(text) = self.refusals.in_place_of(bytes, self.line.0) else {
             return false;
         };
-        tracing::info!(
-            target: "headgate::access",
-            request_id = id.to_str().unwrap_or_default(),
-            status = status.as_u16(),
-            fault = status.as_u16(),
-            "head refused"
-        );
-        self.refusal = Some(text.into());
+        self.refusal = Some(text);
         true
     }
 
@@ -123,7 +131,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Watched<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Watched<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin, R: Refusals> AsyncRead for Watched<S, R> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -139,7 +147,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Watched<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin, R: Refusals> AsyncWrite for Watched<S, R> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
