@@ -466,7 +466,7 @@ async fn what_is_found_by_its_id_is_found_in_its_tenant_alone() {
         let foreign = application_keys::lock(&mut write, OTHER, "m").await;
         assert!(matches!(foreign, Err(StoreError::NotFound(_))));
         let listed = subscriptions::list_for_change(&mut write, TENANT, "api").await;
-        assert_eq!(listed.unwrap(), [held.clone()]);
+        assert_eq!(listed.unwrap(), std::slice::from_ref(&held));
         write.commit().await.unwrap();
         let mut read = database.read().await.unwrap();
         let found = applications::find(&mut read, TENANT, ID).await.unwrap();
