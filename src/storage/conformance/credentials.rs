@@ -55,6 +55,64 @@ fn refresh(hash: &str, session: &str, expires_at_ms: i64) -> RefreshToken {
     }
 }
 
+#[tokio::test]
+async fn a_users_tokens_go_up_to_a_moment_and_nobody_elses() {
+    everywhere(async |fresh| {
+        let mut write = fresh.apim.write("test.tokens").await.unwrap();
+        for (hash, user, issued_at_ms) in [("1", "ann", 5), ("2", "ann", 6), ("3", "bob", 5)] {
+            let token = AccessToken {
+                username: user.to_owned(),
+                issued_at_ms,
+                ..access(hash, hash, 99)
+            };
+            tokens::create_access(&mut write, &token).await.unwrap();
+            let token = RefreshToken {
+                username: user.to_owned(),
+                issued_at_ms,
+                ..refresh(hash, hash, 99)
+            };
+            tokens::create_refresh(&mut write, &token).await.unwrap();
+        }
+        let gone = tokens::delete_of_user(&mut write, TENANT, "ann", 6).await;
+        gone.unwrap();
+        let other = tokens::delete_of_user(&mut write, "other.example", "bob", 99).await;
+        other.unwrap();
+        write.commit().await.unwrap();
+        let mut read = fresh.apim.read().await.unwrap();
+        for (hash, stays) in [("1", false), ("2", true), ("3", true)] {
+            let access = tokens::find_access(&mut read, hash).await.unwrap();
+            let refresh = tokens::find_refresh(&mut read, hash).await.unwrap();
+            assert_eq!(
+                (access.is_some(), refresh.is_some()),
+                (stays, stays),
+                "{hash}"
+            );
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_kind_of_tokens_of_a_client_changes_and_nothing_else() {
+    everywhere(async |fresh| {
+        let mut write = fresh.apim.write("test.clients").await.unwrap();
+        let made = client("k", "shop");
+        oauth_clients::create(&mut write, &made).await.unwrap();
+        let set = oauth_clients::set_token_type(&mut write, "k", "OAUTH").await;
+        set.unwrap();
+        let unknown = oauth_clients::set_token_type(&mut write, "m", "OAUTH").await;
+        assert!(matches!(unknown, Err(StoreError::NotFound(_))));
+        write.commit().await.unwrap();
+        let mut read = fresh.apim.read().await.unwrap();
+        let changed = OauthClient {
+            token_type: "OAUTH".to_owned(),
+            ..made
+        };
+        assert_eq!(find_client(&mut read, "k").await.unwrap(), Some(changed));
+    })
+    .await;
+}
+
 async fn store(fresh: &Fresh, number: u32, expires_at_ms: i64) {
     let (hash, session) = (number.to_string(), format!("s{number}"));
     let mut write = fresh.apim.write("test.tokens").await.unwrap();
