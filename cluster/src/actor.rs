@@ -59,6 +59,9 @@ pub(crate) struct Envelope<M> {
     pub(crate) waiting: Waiting,
 }
 
+// Mailboxes are of this process; what crosses nodes goes through the router.
+impl<M: Send + 'static> ractor::Message for Envelope<M> {}
+
 /// The ractor side of an [`Actor`].
 pub(crate) struct Instrumented<A> {
     stats: Arc<Stats>,

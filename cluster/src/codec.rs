@@ -9,7 +9,8 @@ use serde::de::DeserializeOwned;
 /// The largest message body in bytes; larger things travel in chunks.
 pub const MESSAGE_LIMIT: usize = 4 * 1024 * 1024;
 
-const HEAD: usize = 8;
+/// Bytes of an envelope.
+pub(crate) const HEAD: usize = 8;
 
 /// Why bytes are not the message they should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -59,6 +60,17 @@ pub fn encode<T: Serialize>(kind: u16, version: u16, body: &T) -> Result<Vec<u8>
     Ok(bytes)
 }
 
+/// Kind, version and body length of the message that `bytes` begin with.
+pub(crate) fn head(bytes: &[u8]) -> Option<(u16, u16, usize)> {
+    let &[k0, k1, v0, v1, l0, l1, l2, l3] = bytes.get(..HEAD)? else {
+        return None;
+    };
+    let length = u32::from_be_bytes([l0, l1, l2, l3]);
+    let kind = u16::from_be_bytes([k0, k1]);
+    let version = u16::from_be_bytes([v0, v1]);
+    Some((kind, version, usize::try_from(length).ok()?))
+}
+
 /// Reads one message of exactly this kind and version.
 ///
 /// # Errors
@@ -68,24 +80,20 @@ pub fn decode<T: DeserializeOwned>(kind: u16, version: u16, bytes: &[u8]) -> Res
         kind,
         reason: reason.to_owned(),
     };
-    let (head, body) = bytes
-        .split_at_checked(HEAD)
-        .ok_or_else(|| malformed("shorter than its envelope"))?;
-    let &[k0, k1, v0, v1, l0, l1, l2, l3] = head else {
+    let Some((got_kind, got_version, length)) = head(bytes) else {
         return Err(malformed("shorter than its envelope"));
     };
-    let got = (u16::from_be_bytes([k0, k1]), u16::from_be_bytes([v0, v1]));
-    if got != (kind, version) {
+    if (got_kind, got_version) != (kind, version) {
         return Err(CodecError::Unsupported {
-            kind: got.0,
-            version: got.1,
+            kind: got_kind,
+            version: got_version,
         });
     }
+    let body = bytes.get(HEAD..).unwrap_or_default();
     if body.len() > MESSAGE_LIMIT {
         return Err(CodecError::TooLarge);
     }
-    let length = u32::from_be_bytes([l0, l1, l2, l3]);
-    if usize::try_from(length).map_err(|_| CodecError::TooLarge)? != body.len() {
+    if length != body.len() {
         return Err(malformed("length differs from its envelope"));
     }
     let config = bincode::config::standard().with_limit::<MESSAGE_LIMIT>();

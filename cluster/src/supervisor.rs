@@ -68,6 +68,8 @@ enum Order {
     Restart(usize),
 }
 
+impl ractor::Message for Order {}
+
 // === impl RestartRule ===
 
 impl Default for RestartRule {

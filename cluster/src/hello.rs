@@ -1,0 +1,170 @@
+//! The first words on a connection, before anything else may be said: who is there, and whether
+//! they may come in (W1, W6, M1). Short, with a bound and a deadline, so that a stranger costs
+//! nothing.
+
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+
+use crate::codec::{CodecError, HEAD, decode, encode, head};
+use crate::member::Member;
+
+/// The versions of the protocol that this build speaks: its own and the one before (M1).
+pub(crate) const VERSIONS: (u16, u16) = (1, 1);
+/// How long the first words may take, TLS included.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(3);
+
+const HELLO: u16 = 65_000;
+const ANSWER: u16 = 65_001;
+/// The shape of the two never changes; what is added comes behind, in messages of its own.
+const SHAPE: u16 = 1;
+/// The most bytes of either.
+const LIMIT: usize = 64 * 1024;
+
+/// Who dials, or who welcomes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Hello {
+    /// The lowest and the highest version of the protocol that it speaks.
+    pub(crate) versions: (u16, u16),
+    /// The cluster that it belongs to; empty for one that looks for its first.
+    pub(crate) cluster: String,
+    /// Who it is.
+    pub(crate) member: Member,
+    /// The process id of its router among its actors.
+    pub(crate) router: u64,
+    /// Whom else it knows.
+    pub(crate) known: Vec<Member>,
+}
+
+/// What a hello is answered with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Answer {
+    Welcome(Hello),
+    Refused(Refusal),
+}
+
+/// Why a node may not come in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum Refusal {
+    /// No version of the protocol is common to both.
+    #[error("it speaks protocol versions {0} to {1}: run a version next to the cluster's")]
+    Version(u16, u16),
+    /// It belongs to another cluster.
+    #[error(
+        "it belongs to another cluster ({0}): start this node with a data directory of its own"
+    )]
+    Cluster(String),
+    /// Another node of that name is alive.
+    #[error("a node named {0} is a member already: choose another --node")]
+    NameTaken(String),
+    /// The node lives in a later incarnation.
+    #[error("the same node has been started again since, in incarnation {0}")]
+    Superseded(u64),
+    /// The node is alive already, with this very identity.
+    #[error("the same node runs already: two processes have copies of one data directory")]
+    Running,
+    /// A fact that does not agree (W6).
+    #[error("{0}")]
+    Fact(String),
+    /// There is a connection between the two already, or one is being made.
+    #[error("there is a connection already")]
+    Connected,
+    /// The other has not joined a cluster itself yet.
+    #[error("it has not joined a cluster itself yet")]
+    Forming,
+    /// Its last incarnation is asked whether it still lives (W1).
+    #[error("its last incarnation may still live")]
+    Challenged,
+    /// The node has dialed itself.
+    #[error("it is this node itself")]
+    Itself,
+}
+
+/// Why the first words were not understood.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HelloError {
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    #[error("not a node of a headgate cluster")]
+    Stranger,
+    #[error("{0}")]
+    Codec(#[from] CodecError),
+}
+
+// === impl Hello ===
+
+impl Hello {
+    pub(crate) async fn read(from: &mut (impl AsyncRead + Unpin)) -> Result<Self, HelloError> {
+        read(from, HELLO).await
+    }
+
+    pub(crate) async fn write(&self, to: &mut (impl AsyncWrite + Unpin)) -> Result<(), HelloError> {
+        write(to, HELLO, self).await
+    }
+}
+
+// === impl Answer ===
+
+impl Answer {
+    pub(crate) async fn read(from: &mut (impl AsyncRead + Unpin)) -> Result<Self, HelloError> {
+        read(from, ANSWER).await
+    }
+
+    pub(crate) async fn write(&self, to: &mut (impl AsyncWrite + Unpin)) -> Result<(), HelloError> {
+        write(to, ANSWER, self).await
+    }
+}
+
+// === impl Refusal ===
+
+impl Refusal {
+    /// Whether the refused node had better end than try again.
+    #[must_use]
+    pub const fn is_final(&self) -> bool {
+        matches!(
+            self,
+            Self::Version(..)
+                | Self::Cluster(_)
+                | Self::NameTaken(_)
+                | Self::Superseded(_)
+                | Self::Running
+                | Self::Fact(_)
+        )
+    }
+}
+
+async fn read<T: DeserializeOwned>(
+    from: &mut (impl AsyncRead + Unpin),
+    kind: u16,
+) -> Result<T, HelloError> {
+    let mut bytes = vec![0; HEAD];
+    from.read_exact(&mut bytes).await?;
+    let (got, _, length) = head(&bytes).ok_or(HelloError::Stranger)?;
+    if got != kind || length > LIMIT {
+        return Err(HelloError::Stranger);
+    }
+    bytes.resize(HEAD + length, 0);
+    let body = bytes.get_mut(HEAD..).unwrap_or_default();
+    from.read_exact(body).await?;
+    Ok(decode(kind, SHAPE, &bytes)?)
+}
+
+async fn write<T: Serialize>(
+    to: &mut (impl AsyncWrite + Unpin),
+    kind: u16,
+    value: &T,
+) -> Result<(), HelloError> {
+    let bytes = encode(kind, SHAPE, value)?;
+    if bytes.len() > HEAD + LIMIT {
+        return Err(CodecError::TooLarge.into());
+    }
+    to.write_all(&bytes).await?;
+    to.flush().await?;
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "hello_tests.rs"]
+mod tests;

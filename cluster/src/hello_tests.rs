@@ -1,0 +1,72 @@
+use super::*;
+use crate::member::Fact;
+
+fn hello() -> Hello {
+    Hello {
+        versions: (1, 2),
+        cluster: "c".to_owned(),
+        member: Member {
+            id: "i".to_owned(),
+            incarnation: 7,
+            life: 3,
+            name: "n".to_owned(),
+            address: "a:1".to_owned(),
+            roles: vec!["r".to_owned()],
+            facts: vec![Fact {
+                key: "k".to_owned(),
+                value: "v".to_owned(),
+                alone: true,
+            }],
+        },
+        router: 9,
+        known: Vec::new(),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[tokio::test]
+async fn the_first_words_keep_their_bytes() {
+    let mut bytes = Vec::new();
+    hello().write(&mut bytes).await.unwrap();
+    assert_eq!(hex(&bytes), "X310101720101 6b017601 0900".replace(' ', ""));
+    assert_eq!(Hello::read(&mut &bytes[..]).await.unwrap(), hello());
+    for (answer, body) in [
+        (Answer::Refused(Refusal::Version(1, 2)), "01000102"),
+        (Answer::Refused(Refusal::Connected), "0106"),
+        (Answer::Refused(Refusal::Itself), "0107"),
+    ] {
+        let mut bytes = Vec::new();
+        answer.write(&mut bytes).await.unwrap();
+        assert_eq!(hex(&bytes[HEAD..]), body);
+        assert_eq!(Answer::read(&mut &bytes[..]).await.unwrap(), answer);
+    }
+}
+
+#[tokio::test]
+async fn whatever_else_is_said_first_is_refused_without_reading_on() {
+    let mut endless = vec![0xfd, 0xe8, 0, 1, 0xff, 0xff, 0xff, 0xff];
+    endless.extend([0; 100]);
+    for strange in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0; 64], &endless] {
+        let read = Hello::read(&mut &strange[..]).await;
+        assert!(matches!(read, Err(HelloError::Stranger)), "{read:?}");
+    }
+    let mut bytes = Vec::new();
+    hello().write(&mut bytes).await.unwrap();
+    for end in 0..bytes.len() {
+        assert!(Hello::read(&mut &bytes[..end]).await.is_err());
+    }
+    bytes[3] = 9;
+    let read = Hello::read(&mut &bytes[..]).await;
+    assert!(matches!(read, Err(HelloError::Codec(_))));
+}
+
+#[tokio::test]
+async fn a_hello_that_knows_too_many_is_not_sent() {
+    let mut hello = hello();
+    hello.known = vec![hello.member.clone(); 10_000];
+    let sent = hello.write(&mut Vec::new()).await;
+    assert!(matches!(sent, Err(HelloError::Codec(CodecError::TooLarge))));
+}

@@ -1,0 +1,79 @@
+//! Who may come in (W1, W6, M1): pure.
+
+use crate::hello::{Hello, Refusal, VERSIONS};
+
+use super::table::Table;
+
+impl Table {
+    /// Whether whoever says this hello may be connected to at `now_ms`, leaving aside connections
+    /// that there are already.
+    pub(super) fn judge(&mut self, hello: &Hello, now_ms: u64) -> Result<(), Refusal> {
+        let (lowest, highest) = hello.versions;
+        if lowest > VERSIONS.1 || highest < VERSIONS.0 {
+            return Err(Refusal::Version(lowest, highest));
+        }
+        if self.is_other_cluster(&hello.cluster) {
+            return Err(Refusal::Cluster(hello.cluster.clone()));
+        }
+        if self.cluster.is_empty() && hello.cluster.is_empty() {
+            return Err(Refusal::Forming);
+        }
+        let (me, them) = (&self.me, &hello.member);
+        if them.id == me.id {
+            return Err(match (them.life == me.life, them.incarnation) {
+                (true, _) => Refusal::Itself,
+                (false, theirs) if theirs < me.incarnation => Refusal::Superseded(me.incarnation),
+                (false, _) => Refusal::Running,
+            });
+        }
+        let mut alive = self.peers.values().filter(|peer| peer.is_alive());
+        let namesake =
+            alive.find(|peer| peer.member.name == them.name && peer.member.id != them.id);
+        if namesake.is_some() || me.name == them.name {
+            return Err(Refusal::NameTaken(them.name.clone()));
+        }
+        if let Some(conflict) = self.conflict(hello) {
+            return Err(Refusal::Fact(conflict));
+        }
+        self.judge_incarnation(hello, now_ms)
+    }
+
+    fn is_other_cluster(&self, cluster: &str) -> bool {
+        !cluster.is_empty() && !self.cluster.is_empty() && cluster != self.cluster
+    }
+
+    /// A fact that does not agree with this node's or with that of a member who is alive.
+    fn conflict(&self, hello: &Hello) -> Option<String> {
+        let others = self.peers.values();
+        let others = others.filter(|peer| peer.is_alive() && peer.member.id != hello.member.id);
+        let others = others.map(|peer| &peer.member);
+        std::iter::once(&self.me)
+            .chain(others)
+            .find_map(|member| hello.member.conflict(member))
+    }
+
+    /// Of two of one id the later one lives, once the earlier one is silent.
+    fn judge_incarnation(&mut self, hello: &Hello, now_ms: u64) -> Result<(), Refusal> {
+        let Some(peer) = self.peers.get_mut(&hello.member.id) else {
+            return Ok(());
+        };
+        let (known, theirs) = (&peer.member, &hello.member);
+        if theirs.incarnation < known.incarnation {
+            return Err(Refusal::Superseded(known.incarnation));
+        }
+        if theirs.life == known.life || peer.link.is_none() {
+            return Ok(());
+        }
+        match peer.challenge {
+            Some((_, true)) => {
+                peer.challenge = None;
+                Err(Refusal::Running)
+            }
+            Some((_, false)) => Err(Refusal::Challenged),
+            None => {
+                peer.challenge = Some((now_ms, false));
+                Err(Refusal::Challenged)
+            }
+        }
+    }
+}

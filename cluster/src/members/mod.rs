@@ -1,0 +1,79 @@
+//! Membership: who is there, who is connected, who is suspected (W1, W2). Gossip is not truth:
+//! it says whom to ask and whom to dial, never who owns what.
+
+mod judge;
+mod peer;
+mod table;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use table::{Effect, Gossip, Table};
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::member::Member;
+
+/// How often peers are probed, and what silence means.
+#[derive(Debug, Clone, Copy)]
+pub struct Timing {
+    /// Between two probes of a peer.
+    pub probe: Duration,
+    /// Silence after which a peer is avoided.
+    pub suspect: Duration,
+    /// Silence after which a peer is disconnected.
+    pub evict: Duration,
+}
+
+/// How a member is doing, as far as this node knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Health {
+    /// Heard of, and never connected to since.
+    Unmet,
+    /// Answers.
+    Up,
+    /// Connected, and silent for a while.
+    Suspect,
+    /// Was connected, and is not any more.
+    Down,
+}
+
+/// One line of the live map.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberState {
+    /// Who.
+    pub member: Member,
+    /// How.
+    pub health: Health,
+    /// Whether it is about to leave.
+    pub leaving: bool,
+}
+
+/// A change of a member's health, for the log: one line each, with its reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Turn {
+    /// The member's name.
+    pub name: String,
+    /// Its incarnation.
+    pub incarnation: u64,
+    /// Before.
+    pub from: Health,
+    /// After.
+    pub to: Health,
+    /// Why.
+    pub reason: String,
+}
+
+// === impl Timing ===
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            probe: Duration::from_millis(500),
+            suspect: Duration::from_secs(2),
+            evict: Duration::from_secs(5),
+        }
+    }
+}

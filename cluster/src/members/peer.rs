@@ -1,0 +1,95 @@
+//! One other node, as this one sees it: pure.
+
+use crate::member::Member;
+
+use super::{Health, Turn};
+
+/// The first pause before a node is dialed again, milliseconds; doubled by each failure.
+const FIRST_PAUSE_MS: u64 = 250;
+/// The longest.
+const LONGEST_PAUSE_MS: u64 = 5_000;
+
+/// When an address may be dialed again.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Redial {
+    pub(super) not_before_ms: u64,
+    failures: u32,
+}
+
+/// A connection to a peer, from the welcome on.
+#[derive(Debug, Clone)]
+pub(super) struct Link {
+    pub(super) id: u64,
+    /// Whether this node dialed.
+    pub(super) outbound: bool,
+    /// Whether asks can be sent.
+    pub(super) ready: bool,
+    pub(super) since_ms: u64,
+    /// When the peer last answered.
+    pub(super) heard_ms: u64,
+    /// When a probe was sent that is not answered.
+    pub(super) probed_ms: Option<u64>,
+}
+
+/// One other node.
+#[derive(Debug, Clone)]
+pub(super) struct Peer {
+    pub(super) member: Member,
+    pub(super) health: Health,
+    pub(super) leaving: bool,
+    pub(super) link: Option<Link>,
+    pub(super) redial: Redial,
+    /// When it was last connected, or first heard of.
+    pub(super) seen_ms: u64,
+    /// Since when a later incarnation asks to replace it, and whether it has answered since.
+    pub(super) challenge: Option<(u64, bool)>,
+}
+
+// === impl Redial ===
+
+impl Redial {
+    /// Puts the next dial off; `random` spreads nodes that failed together.
+    pub(super) fn failed(&mut self, now_ms: u64, random: u64) {
+        let pause = FIRST_PAUSE_MS << self.failures.min(10);
+        let pause = pause.min(LONGEST_PAUSE_MS);
+        self.failures = self.failures.saturating_add(1);
+        self.not_before_ms = now_ms + pause / 2 + random % (pause / 2 + 1);
+    }
+
+    pub(super) fn succeeded(&mut self) {
+        self.failures = 0;
+    }
+}
+
+// === impl Peer ===
+
+impl Peer {
+    pub(super) fn unmet(member: Member, now_ms: u64) -> Self {
+        Self {
+            member,
+            health: Health::Unmet,
+            leaving: false,
+            link: None,
+            redial: Redial::default(),
+            seen_ms: now_ms,
+            challenge: None,
+        }
+    }
+
+    /// Whether it is or may be alive: its name is taken, its facts count.
+    pub(super) const fn is_alive(&self) -> bool {
+        matches!(self.health, Health::Up | Health::Suspect)
+    }
+
+    /// Takes another health; gives what there is to say of it.
+    pub(super) fn turn(&mut self, to: Health, reason: &str) -> Option<Turn> {
+        let from = std::mem::replace(&mut self.health, to);
+        (from != to).then(|| Turn {
+            name: self.member.name.clone(),
+            incarnation: self.member.incarnation,
+            from,
+            to,
+            reason: reason.to_owned(),
+        })
+    }
+}

@@ -1,0 +1,425 @@
+//! The table of members and what is to be done about it: pure, time and randomness come in.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::hello::{Hello, Refusal};
+use crate::member::Member;
+
+use super::peer::{Link, Peer, Redial};
+use super::{Health, MemberState, Timing, Turn};
+
+/// How long a connection may take from the welcome until asks can be sent, milliseconds.
+const READY_MS: u64 = 3_000;
+/// How long the old incarnation has to answer for itself (W1), milliseconds.
+const CHALLENGE_MS: u64 = 1_000;
+/// How much longer the smaller id waits before it dials, milliseconds: it is dialed.
+const YIELD_MS: u64 = 1_000;
+/// How long somebody who went without a word is looked for, milliseconds.
+const FORGET_MS: u64 = 10 * 60 * 1_000;
+/// Members passed on in a hello or a gossip; more than a full mesh can be.
+const KNOWN_MOST: usize = 256;
+
+/// What a probe is answered with: the peer's own view.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Gossip {
+    pub(crate) member: Member,
+    pub(crate) leaving: bool,
+    pub(crate) known: Vec<Member>,
+}
+
+/// What the table wants done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Effect {
+    Dial(String),
+    Probe(u64),
+    /// Close the connection, whatever it is doing.
+    Kill(u64),
+    Tell(Turn),
+    /// The cluster is known from now on: keep it.
+    Joined(String),
+}
+
+/// All that this node knows of others.
+#[derive(Debug)]
+pub(crate) struct Table {
+    timing: Timing,
+    pub(super) cluster: String,
+    pub(super) me: Member,
+    router: u64,
+    leaving: bool,
+    seeds: BTreeMap<String, Seed>,
+    pub(super) peers: BTreeMap<String, Peer>,
+    dialing: BTreeSet<String>,
+    ticked_ms: u64,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Seed {
+    redial: Redial,
+    /// Who answered there last.
+    met: Option<String>,
+}
+
+// === impl Table ===
+
+impl Table {
+    pub(crate) fn new(
+        me: Member,
+        router: u64,
+        cluster: &str,
+        seeds: &[String],
+        timing: Timing,
+    ) -> Self {
+        let seeds = seeds.iter().map(|seed| (seed.clone(), Seed::default()));
+        Self {
+            timing,
+            cluster: cluster.to_owned(),
+            me,
+            router,
+            leaving: false,
+            seeds: seeds.collect(),
+            peers: BTreeMap::new(),
+            dialing: BTreeSet::new(),
+            ticked_ms: 0,
+        }
+    }
+
+    /// What this node says first.
+    pub(crate) fn hello(&self) -> Hello {
+        Hello {
+            versions: crate::hello::VERSIONS,
+            cluster: self.cluster.clone(),
+            member: self.me.clone(),
+            router: self.router,
+            known: self.known(),
+        }
+    }
+
+    /// What this node answers a probe with.
+    pub(crate) fn gossip(&self) -> Gossip {
+        Gossip {
+            member: self.me.clone(),
+            leaving: self.leaving,
+            known: self.known(),
+        }
+    }
+
+    fn known(&self) -> Vec<Member> {
+        let alive = self.peers.values().filter(|peer| peer.is_alive());
+        let alive = alive.map(|peer| peer.member.clone());
+        alive.take(KNOWN_MOST).collect()
+    }
+
+    /// The live map, this node left out.
+    pub(crate) fn states(&self) -> Vec<MemberState> {
+        let states = self.peers.values().map(|peer| MemberState {
+            member: peer.member.clone(),
+            health: peer.health,
+            leaving: peer.leaving,
+        });
+        states.collect()
+    }
+
+    /// The connection by which a member can be asked.
+    pub(crate) fn link_of(&self, id: &str) -> Option<u64> {
+        let link = self.peers.get(id)?.link.as_ref()?;
+        link.ready.then_some(link.id)
+    }
+
+    /// Says from now on that this node is about to go.
+    pub(crate) fn leave(&mut self) {
+        self.leaving = true;
+    }
+
+    /// Somebody dialed and said hello; gives who is welcomed, or why not.
+    pub(crate) fn offered(
+        &mut self,
+        now_ms: u64,
+        link: u64,
+        hello: &Hello,
+    ) -> Result<Vec<Effect>, Refusal> {
+        self.judge(hello, now_ms)?;
+        let them = &hello.member;
+        if self.dialing.contains(&them.address) && them.id < self.me.id {
+            return Err(Refusal::Connected);
+        }
+        if let Some(peer) = self.peers.get(&them.id)
+            && let Some(open) = &peer.link
+            && peer.member.life == them.life
+            && peer.health != Health::Suspect
+            && (open.outbound == (self.me.id > them.id) || open.ready)
+        {
+            return Err(Refusal::Connected);
+        }
+        Ok(self.connect(now_ms, link, false, hello))
+    }
+
+    /// The node that was dialed at `address` says welcome.
+    pub(crate) fn welcomed(
+        &mut self,
+        now_ms: u64,
+        link: u64,
+        address: &str,
+        hello: &Hello,
+    ) -> Result<Vec<Effect>, Refusal> {
+        self.dialing.remove(address);
+        self.judge(hello, now_ms)?;
+        let them = &hello.member;
+        if let Some(seed) = self.seeds.get_mut(address) {
+            seed.met = Some(them.id.clone());
+            seed.redial.succeeded();
+        }
+        // Both have dialed: the greater one's connection stays, at both ends.
+        if let Some(peer) = self.peers.get(&them.id)
+            && peer.link.is_some()
+            && peer.member.life == them.life
+            && them.id > self.me.id
+        {
+            return Err(Refusal::Connected);
+        }
+        Ok(self.connect(now_ms, link, true, hello))
+    }
+
+    fn connect(&mut self, now_ms: u64, link: u64, outbound: bool, hello: &Hello) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        if self.cluster.is_empty() {
+            self.cluster.clone_from(&hello.cluster);
+            effects.push(Effect::Joined(self.cluster.clone()));
+        }
+        let them = &hello.member;
+        let peer = self.peers.entry(them.id.clone());
+        let peer = peer.or_insert_with(|| Peer::unmet(them.clone(), now_ms));
+        let link = Link {
+            id: link,
+            outbound,
+            ready: false,
+            since_ms: now_ms,
+            heard_ms: now_ms,
+            probed_ms: None,
+        };
+        if let Some(old) = peer.link.replace(link) {
+            effects.push(Effect::Kill(old.id));
+            let turn = peer.turn(Health::Down, "replaced by a new connection");
+            effects.extend(turn.map(Effect::Tell));
+        }
+        peer.member = them.clone();
+        peer.challenge = None;
+        peer.leaving = false;
+        peer.seen_ms = now_ms;
+        self.learn(now_ms, &hello.known);
+        effects
+    }
+
+    /// Members that somebody else knows are dialed by whoever has to.
+    fn learn(&mut self, now_ms: u64, known: &[Member]) {
+        for member in known.iter().take(KNOWN_MOST) {
+            if member.id == self.me.id {
+                continue;
+            }
+            match self.peers.get_mut(&member.id) {
+                None => {
+                    let peer = Peer::unmet(member.clone(), now_ms);
+                    self.peers.insert(member.id.clone(), peer);
+                }
+                Some(peer)
+                    if peer.link.is_none() && member.incarnation > peer.member.incarnation =>
+                {
+                    peer.member = member.clone();
+                    peer.redial = Redial::default();
+                    peer.seen_ms = now_ms;
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// A dial came to nothing.
+    pub(crate) fn not_dialed(&mut self, now_ms: u64, address: &str, random: u64) {
+        self.dialing.remove(address);
+        if let Some(seed) = self.seeds.get_mut(address) {
+            seed.redial.failed(now_ms, random);
+        }
+        let peers = self.peers.values_mut();
+        for peer in peers.filter(|peer| peer.member.address == address) {
+            peer.redial.failed(now_ms, random);
+        }
+    }
+
+    /// A connection can carry asks.
+    pub(crate) fn ready(&mut self, now_ms: u64, link: u64) -> Vec<Effect> {
+        let Some(peer) = self.by_link(link) else {
+            return vec![Effect::Kill(link)];
+        };
+        if let Some(open) = &mut peer.link {
+            open.ready = true;
+            open.heard_ms = now_ms;
+        }
+        peer.redial.succeeded();
+        let turn = peer.turn(Health::Up, "connected");
+        turn.map(Effect::Tell).into_iter().collect()
+    }
+
+    /// A connection has ended.
+    pub(crate) fn lost(&mut self, now_ms: u64, link: u64, random: u64) -> Vec<Effect> {
+        let Some(peer) = self.by_link(link) else {
+            return Vec::new();
+        };
+        let reason = if peer.leaving {
+            "left"
+        } else {
+            "connection lost"
+        };
+        peer.link = None;
+        peer.seen_ms = now_ms;
+        peer.redial.failed(now_ms, random);
+        let turn = peer.turn(Health::Down, reason);
+        turn.map(Effect::Tell).into_iter().collect()
+    }
+
+    /// A peer has answered a probe.
+    pub(crate) fn heard(&mut self, now_ms: u64, link: u64, gossip: &Gossip) -> Vec<Effect> {
+        let Some(peer) = self.by_link(link) else {
+            return Vec::new();
+        };
+        if gossip.member.life != peer.member.life {
+            return vec![Effect::Kill(link)];
+        }
+        if let Some(open) = &mut peer.link {
+            open.heard_ms = now_ms;
+        }
+        peer.leaving = gossip.leaving;
+        peer.seen_ms = now_ms;
+        if let Some((since, answered)) = &mut peer.challenge {
+            *answered |= *since < now_ms;
+        }
+        let turn = peer.turn(Health::Up, "answers again");
+        self.learn(now_ms, &gossip.known);
+        turn.map(Effect::Tell).into_iter().collect()
+    }
+
+    /// Whether this end has the connection.
+    #[cfg(test)]
+    pub(super) fn holds(&self, link: u64) -> bool {
+        let mut links = self.peers.values().filter_map(|peer| peer.link.as_ref());
+        links.any(|open| open.id == link)
+    }
+
+    fn by_link(&mut self, link: u64) -> Option<&mut Peer> {
+        let holds = |peer: &&mut Peer| peer.link.as_ref().is_some_and(|open| open.id == link);
+        self.peers.values_mut().find(holds)
+    }
+
+    /// Time passes: probes, suspicions, evictions, dials.
+    pub(crate) fn tick(&mut self, now_ms: u64, mut random: impl FnMut() -> u64) -> Vec<Effect> {
+        self.forgive_own_pause(now_ms);
+        let mut effects = Vec::new();
+        let timing = self.timing;
+        for peer in self.peers.values_mut() {
+            watch(peer, now_ms, timing, random(), &mut effects);
+        }
+        self.peers.retain(|_, peer| {
+            let silent = now_ms.saturating_sub(peer.seen_ms);
+            let gone = peer.leaving && peer.health == Health::Down;
+            peer.link.is_some() || !(gone || silent > FORGET_MS)
+        });
+        effects.extend(self.dials(now_ms).into_iter().map(Effect::Dial));
+        effects
+    }
+
+    /// Who was silent while this node itself stood still has not been asked.
+    fn forgive_own_pause(&mut self, now_ms: u64) {
+        let since = now_ms.saturating_sub(self.ticked_ms);
+        let own = since.saturating_sub(millis(self.timing.probe));
+        if self.ticked_ms > 0 && own > millis(self.timing.suspect) / 2 {
+            for link in self
+                .peers
+                .values_mut()
+                .filter_map(|peer| peer.link.as_mut())
+            {
+                link.heard_ms = (link.heard_ms + own).min(now_ms);
+                link.since_ms = (link.since_ms + own).min(now_ms);
+            }
+        }
+        self.ticked_ms = now_ms;
+    }
+
+    /// Addresses to be dialed now: seeds, and members that this node has to dial.
+    fn dials(&mut self, now_ms: u64) -> Vec<String> {
+        if self.leaving {
+            return Vec::new();
+        }
+        let mut wanted = BTreeSet::new();
+        for (address, seed) in &self.seeds {
+            let met = seed.met.as_ref().and_then(|id| self.peers.get(id));
+            let open = met.is_some_and(|peer| peer.link.is_some());
+            let own = seed.met.as_ref() == Some(&self.me.id) || *address == self.me.address;
+            if !open && !own && seed.redial.not_before_ms <= now_ms {
+                wanted.insert(address.clone());
+            }
+        }
+        for (id, peer) in &self.peers {
+            let mine = *id < self.me.id;
+            let patience = if mine { 0 } else { YIELD_MS };
+            let due = peer.redial.not_before_ms.max(peer.seen_ms + patience) <= now_ms;
+            // A node that looks for its first cluster is led there by its seeds alone.
+            if peer.link.is_none() && due && !self.cluster.is_empty() {
+                wanted.insert(peer.member.address.clone());
+            }
+        }
+        wanted.retain(|address| !self.dialing.contains(address));
+        self.dialing.extend(wanted.iter().cloned());
+        wanted.into_iter().collect()
+    }
+
+    /// A seed turned out to be this node itself.
+    pub(crate) fn is_own(&mut self, address: &str) {
+        self.dialing.remove(address);
+        if let Some(seed) = self.seeds.get_mut(address) {
+            seed.met = Some(self.me.id.clone());
+        }
+    }
+}
+
+/// What a peer's silence means, and whether it is to be probed.
+fn watch(peer: &mut Peer, now_ms: u64, timing: Timing, random: u64, effects: &mut Vec<Effect>) {
+    let Some(link) = &mut peer.link else { return };
+    let id = link.id;
+    let challenged =
+        matches!(peer.challenge, Some((since, false)) if now_ms >= since + CHALLENGE_MS);
+    let late = !link.ready && now_ms >= link.since_ms + READY_MS;
+    let silent = now_ms.saturating_sub(link.heard_ms);
+    let dead = link.ready && silent >= millis(timing.evict);
+    if challenged || late || dead {
+        let reason = match (challenged, late) {
+            (true, _) => "does not answer, and a later incarnation asks for its place".to_owned(),
+            (_, true) => "did not finish connecting".to_owned(),
+            _ => format!("silent for {silent} ms"),
+        };
+        peer.link = None;
+        peer.challenge = None;
+        peer.redial.failed(now_ms, random);
+        effects.push(Effect::Kill(id));
+        effects.extend(peer.turn(Health::Down, &reason).map(Effect::Tell));
+        return;
+    }
+    if !link.ready {
+        return;
+    }
+    let due = link
+        .probed_ms
+        .is_none_or(|at| now_ms >= at + millis(timing.probe));
+    if due {
+        link.probed_ms = Some(now_ms);
+        effects.push(Effect::Probe(id));
+    }
+    if silent >= millis(timing.suspect) {
+        let turn = peer.turn(Health::Suspect, &format!("silent for {silent} ms"));
+        effects.extend(turn.map(Effect::Tell));
+    }
+}
+
+fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
