@@ -53,17 +53,17 @@ pub struct MemberState {
 
 /// A change of a member's health, for the log: one line each, with its reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Turn {
+pub(crate) struct Turn {
     /// The member's name.
-    pub name: String,
+    pub(crate) name: String,
     /// Its incarnation.
-    pub incarnation: u64,
+    pub(crate) incarnation: u64,
     /// Before.
-    pub from: Health,
+    pub(crate) from: Health,
     /// After.
-    pub to: Health,
+    pub(crate) to: Health,
     /// Why.
-    pub reason: String,
+    pub(crate) reason: String,
 }
 
 // === impl Timing ===

@@ -201,8 +201,10 @@ impl Table {
         };
         if let Some(old) = peer.link.replace(link) {
             effects.push(Effect::Kill(old.id));
-            let turn = peer.turn(Health::Down, "replaced by a new connection");
-            effects.extend(turn.map(Effect::Tell));
+            if peer.is_alive() {
+                let turn = peer.turn(Health::Down, "replaced by a new connection");
+                effects.extend(turn.map(Effect::Tell));
+            }
         }
         peer.member = them.clone();
         peer.challenge = None;

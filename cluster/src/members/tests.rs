@@ -187,53 +187,14 @@ impl World {
             return;
         }
         match event {
-            Event::Tick(at) => {
-                if !self.nodes[at].running || whose != Some(self.nodes[at].life) {
-                    return;
-                }
-                self.after(TICK, Event::Tick(at));
-                if !self.nodes[at].paused {
-                    let random = self.roll();
-                    let effects = self.nodes[at].table.tick(now, || random);
-                    self.act(at, effects);
-                }
-            }
+            Event::Tick(at) => self.tick(at, whose),
             Event::Arrive {
                 from,
                 to,
                 address,
                 link,
                 hello,
-            } => {
-                if !self.works(to) || self.cuts.contains(&(from, to)) {
-                    return;
-                }
-                let answer = match self.nodes[to].table.offered(now, link, &hello) {
-                    Ok(effects) => {
-                        let welcome = self.nodes[to].table.hello();
-                        self.open.insert(link * 2 + 1, (to, from));
-                        self.act(to, effects);
-                        Ok(welcome)
-                    }
-                    Err(refusal) => Err(refusal),
-                };
-                let mut delay = self.delay();
-                let mut answer = answer;
-                if self.cuts.contains(&(to, from)) {
-                    // It never comes, and the dialer gives up.
-                    (delay, answer) = (3_000, Err(Refusal::Connected));
-                }
-                let answer = Box::new(answer);
-                self.after(
-                    delay,
-                    Event::Answer {
-                        at: from,
-                        address,
-                        link,
-                        answer,
-                    },
-                );
-            }
+            } => self.arrive((from, to), address, link, &hello),
             Event::Answer {
                 at,
                 address,
@@ -275,6 +236,50 @@ impl World {
                 }
             }
         }
+    }
+
+    fn tick(&mut self, at: usize, whose: Option<u64>) {
+        // Not of a life that is over.
+        if !self.nodes[at].running || whose != Some(self.nodes[at].life) {
+            return;
+        }
+        self.after(TICK, Event::Tick(at));
+        let (now, random) = (self.now, self.roll());
+        let effects = self.nodes[at].table.tick(now, || random);
+        self.act(at, effects);
+    }
+
+    fn arrive(&mut self, (from, to): (usize, usize), address: String, link: u64, hello: &Hello) {
+        let now = self.now;
+
+        if !self.works(to) || self.cuts.contains(&(from, to)) {
+            return;
+        }
+        let answer = match self.nodes[to].table.offered(now, link, hello) {
+            Ok(effects) => {
+                let welcome = self.nodes[to].table.hello();
+                self.open.insert(link * 2 + 1, (to, from));
+                self.act(to, effects);
+                Ok(welcome)
+            }
+            Err(refusal) => Err(refusal),
+        };
+        let mut delay = self.delay();
+        let mut answer = answer;
+        if self.cuts.contains(&(to, from)) {
+            // It never comes, and the dialer gives up.
+            (delay, answer) = (3_000, Err(Refusal::Connected));
+        }
+        let answer = Box::new(answer);
+        self.after(
+            delay,
+            Event::Answer {
+                at: from,
+                address,
+                link,
+                answer,
+            },
+        );
     }
 
     fn answered(&mut self, at: usize, address: &str, link: u64, answer: Result<Hello, Refusal>) {

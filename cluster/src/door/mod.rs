@@ -1,9 +1,12 @@
 //! The location-transparent way to ask: a typed request goes in, its reply comes out, and the
 //! caller never learns on which node the actor lives.
 //!
-//! Today every door opens to an actor of this process. With the setting `node.encode_asks`, as in
-//! the second pass of the test command, each request and reply is encoded and decoded on the way,
-//! so that the wire can come behind the door without touching a caller.
+//! A door opens to an actor of this process, or to whichever member of the cluster has the role:
+//! the own one first, then others in turn, until one answers or the deadline is there. With the
+//! setting `node.encode_asks`, as in the second pass of the test command, asks inside a process are
+//! encoded and decoded as well.
+
+mod remote;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,6 +17,7 @@ use serde::de::DeserializeOwned;
 
 use crate::address::{Address, Refusal};
 use crate::ask::{AskError, Reply, reply_pair};
+use crate::cluster::Cluster;
 use crate::codec::{decode, encode};
 use crate::registry::System;
 
@@ -25,6 +29,9 @@ pub trait Request: Serialize + DeserializeOwned + Send + Sync + 'static {
     const KIND: u16;
     /// The version of its shape.
     const VERSION: u16;
+    /// Whether asking twice does no more than asking once: then an ask whose answer was lost is
+    /// asked again elsewhere.
+    const IDEMPOTENT: bool = false;
 }
 
 /// A request as its actor receives it.
@@ -42,6 +49,18 @@ type SendTo<R> = dyn Fn(Asked<R>) -> Result<(), Refusal<Asked<R>>> + Send + Sync
 pub struct Door<R: Request> {
     send: Arc<SendTo<R>>,
     encoded: bool,
+    elsewhere: Option<Elsewhere>,
+}
+
+/// Members that may be asked as well, or instead.
+#[derive(Clone)]
+struct Elsewhere {
+    cluster: Cluster,
+    role: &'static str,
+    /// Whether there is an actor of this process at all.
+    here: bool,
+    /// After which silence the next one is asked beside the first, where that does no harm.
+    hedge: Duration,
 }
 
 // === impl Door ===
@@ -51,6 +70,7 @@ impl<R: Request> Clone for Door<R> {
         Self {
             send: Arc::clone(&self.send),
             encoded: self.encoded,
+            elsewhere: self.elsewhere.clone(),
         }
     }
 }
@@ -84,6 +104,46 @@ impl<R: Request> Door<R> {
                 })
             }),
             encoded: system.encode_asks,
+            elsewhere: None,
+        }
+    }
+
+    /// A door that answers by itself, for what needs no actor.
+    pub(crate) fn answering(answer: impl Fn(R) -> R::Reply + Send + Sync + 'static) -> Self {
+        Self {
+            send: Arc::new(move |asked| {
+                asked.reply.send(answer(asked.request));
+                Ok(())
+            }),
+            encoded: false,
+            elsewhere: None,
+        }
+    }
+
+    /// A door to whichever node has `role`: `here`, where this one does, before any other. Another
+    /// is asked when the first is not there, and after `hedge` without a word where asking twice
+    /// does no harm.
+    #[must_use]
+    pub fn anywhere(
+        here: Option<Self>,
+        cluster: &Cluster,
+        role: &'static str,
+        hedge: Duration,
+    ) -> Self {
+        let elsewhere = Elsewhere {
+            cluster: cluster.clone(),
+            role,
+            here: here.is_some(),
+            hedge,
+        };
+        let nobody = || Self {
+            send: Arc::new(|asked| Err(Refusal::Absent(asked))),
+            encoded: false,
+            elsewhere: None,
+        };
+        Self {
+            elsewhere: Some(elsewhere),
+            ..here.unwrap_or_else(nobody)
         }
     }
 
@@ -100,6 +160,7 @@ impl<R: Request> Door<R> {
                 }
             }),
             encoded,
+            elsewhere: None,
         }
     }
 
@@ -108,6 +169,16 @@ impl<R: Request> Door<R> {
     /// # Errors
     /// See [`AskError`].
     pub async fn ask(&self, request: R, deadline: Duration) -> Result<R::Reply, AskError> {
+        match &self.elsewhere {
+            None => self.ask_here(request, deadline).await,
+            Some(elsewhere) => {
+                let here = elsewhere.here.then_some(self);
+                remote::ask(here, elsewhere, request, deadline).await
+            }
+        }
+    }
+
+    async fn ask_here(&self, request: R, deadline: Duration) -> Result<R::Reply, AskError> {
         let request = self.through_the_wire(request)?;
         let (reply, answer) = reply_pair();
         let mut asked = Asked { request, reply };

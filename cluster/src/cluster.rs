@@ -1,0 +1,105 @@
+//! The cluster as the rest of a node sees it: who is there, and how to ask them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+
+use crate::ask::AskError;
+use crate::codec::encode;
+use crate::counters::Counters;
+use crate::door::{Door, Request};
+use crate::member::Member;
+use crate::members::MemberState;
+use crate::path::Path;
+use crate::router::{Served, read_answer};
+use crate::view::View;
+
+/// A node's place among others; cheap to clone.
+#[derive(Clone)]
+pub struct Cluster(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) me: Member,
+    pub(crate) view: ArcSwap<View>,
+    pub(crate) served: Arc<Served>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) changed: watch::Sender<u64>,
+    turn: AtomicUsize,
+}
+
+// === impl Cluster ===
+
+impl std::fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Cluster({})", self.0.me.name)
+    }
+}
+
+impl Cluster {
+    /// A node that knows of no other: until [`crate::node`] runs, or for good.
+    #[must_use]
+    pub fn new(me: Member) -> Self {
+        Self(Arc::new(Inner {
+            me,
+            view: ArcSwap::default(),
+            served: Arc::default(),
+            counters: Arc::default(),
+            changed: watch::Sender::new(0),
+            turn: AtomicUsize::new(0),
+        }))
+    }
+
+    /// This node.
+    #[must_use]
+    pub fn me(&self) -> &Member {
+        &self.0.me
+    }
+
+    /// What happened at the edge.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.0.counters
+    }
+
+    /// All others that this node knows.
+    #[must_use]
+    pub fn members(&self) -> Vec<MemberState> {
+        let view = self.0.view.load();
+        view.seen.iter().map(|seen| seen.state.clone()).collect()
+    }
+
+    /// Rises whenever a member comes, goes, or changes its health.
+    #[must_use]
+    pub fn changed(&self) -> watch::Receiver<u64> {
+        self.0.changed.subscribe()
+    }
+
+    /// Has `door` answer what other nodes ask of its kind.
+    pub fn serve<R: Request>(&self, door: Door<R>) {
+        self.0.served.add(door);
+    }
+
+    /// Asks one member, whatever this node thinks of its health.
+    ///
+    /// # Errors
+    /// See [`AskError`]; [`AskError::Unavailable`] at once when there is no connection.
+    pub async fn ask<R: Request>(
+        &self,
+        id: &str,
+        request: &R,
+        deadline: Duration,
+    ) -> Result<R::Reply, AskError> {
+        let path = self.0.view.load().way_to(id).ok_or(AskError::Unavailable)?;
+        let bytes = encode(R::KIND, R::VERSION, request).map_err(|_| AskError::Unsupported)?;
+        read_answer::<R>(path.ask(bytes, deadline).await?)
+    }
+
+    /// The ways to those with a role, the best first, equals in turn.
+    pub(crate) fn ways(&self, role: &str) -> Vec<Arc<Path>> {
+        let turn = self.0.turn.fetch_add(1, Ordering::Relaxed);
+        self.0.view.load().ways(role, turn)
+    }
+}

@@ -1,0 +1,144 @@
+//! Asking whoever has a role: the own actor first, then members in turn, until one answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::{Door, Elsewhere, Request};
+use crate::ask::AskError;
+use crate::codec::{decode, encode};
+use crate::path::Path;
+use crate::router::read_answer;
+
+/// How long to wait before everybody is asked anew, when none has taken the ask.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// One ask on its way to whoever answers it.
+struct Asking<'a, R: Request> {
+    here: Option<&'a Door<R>>,
+    elsewhere: &'a Elsewhere,
+    bytes: Vec<u8>,
+    end: Instant,
+}
+
+/// Whom to ask next.
+enum Next<R: Request> {
+    Here(Door<R>),
+    There(Arc<Path>),
+}
+
+/// Asks until one answers or the deadline is there.
+pub(super) async fn ask<R: Request>(
+    here: Option<&Door<R>>,
+    elsewhere: &Elsewhere,
+    request: R,
+    deadline: Duration,
+) -> Result<R::Reply, AskError> {
+    if let Some(here) = here
+        && elsewhere.is_alone()
+    {
+        return here.ask_here(request, deadline).await;
+    }
+    let bytes = encode(R::KIND, R::VERSION, &request).map_err(|_| AskError::Unsupported)?;
+    let end = Instant::now() + deadline;
+    let asking = Asking {
+        here,
+        elsewhere,
+        bytes,
+        end,
+    };
+    loop {
+        let error = match asking.everybody().await {
+            Err(error) if is_open::<R>(error) => error,
+            answered => return answered,
+        };
+        if asking.left() <= PAUSE {
+            return Err(error);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Whether somebody else may be asked after this: when nobody has taken the ask, or when asking
+/// twice does no harm.
+const fn is_open<R: Request>(error: AskError) -> bool {
+    match error {
+        // The next may be of a version that understands it.
+        AskError::Unavailable | AskError::Overloaded | AskError::Unsupported => true,
+        AskError::Dropped | AskError::Timeout => R::IDEMPOTENT,
+    }
+}
+
+// === impl Asking ===
+
+impl<R: Request> Asking<'_, R> {
+    fn left(&self) -> Duration {
+        self.end.saturating_duration_since(Instant::now())
+    }
+
+    /// Everybody once: the next as soon as one has failed, and where asking twice does no harm, as
+    /// soon as one is silent for the hedge. The first answer counts.
+    async fn everybody(&self) -> Result<R::Reply, AskError> {
+        let here = self.here.cloned().map(Next::Here);
+        let there = self.elsewhere.cluster.ways(self.elsewhere.role);
+        let mut next = here.into_iter().chain(there.into_iter().map(Next::There));
+        let hedge = if R::IDEMPOTENT {
+            self.elsewhere.hedge
+        } else {
+            Duration::MAX
+        };
+        let (mut asked, mut last) = (JoinSet::new(), AskError::Unavailable);
+        self.begin(&mut asked, next.next());
+        loop {
+            let silent = tokio::time::sleep(hedge.min(self.left()));
+            let answered = tokio::select! {
+                answered = asked.join_next() => answered,
+                () = silent => {
+                    if self.left().is_zero() {
+                        return Err(AskError::Timeout);
+                    }
+                    self.begin(&mut asked, next.next());
+                    continue;
+                }
+            };
+            // Nobody is left to be asked.
+            let Some(answer) = answered else {
+                return Err(last);
+            };
+            match answer.unwrap_or(Err(AskError::Dropped)) {
+                Err(error) if is_open::<R>(error) => {
+                    last = error;
+                    self.begin(&mut asked, next.next());
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    fn begin(&self, asked: &mut JoinSet<Result<R::Reply, AskError>>, next: Option<Next<R>>) {
+        let (bytes, left) = (self.bytes.clone(), self.left());
+        match next {
+            None => {}
+            Some(Next::Here(door)) => {
+                asked.spawn(async move {
+                    let request = decode(R::KIND, R::VERSION, &bytes);
+                    let request = request.map_err(|_| AskError::Unsupported)?;
+                    door.ask_here(request, left).await
+                });
+            }
+            Some(Next::There(path)) => {
+                asked.spawn(async move { read_answer::<R>(path.ask(bytes, left).await?) });
+            }
+        }
+    }
+}
+
+// === impl Elsewhere ===
+
+impl Elsewhere {
+    fn is_alone(&self) -> bool {
+        self.cluster.ways(self.role).is_empty()
+    }
+}

@@ -1,0 +1,101 @@
+//! The connections that a node holds, from the welcome to their end.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::path::Path;
+use crate::transport::Shut;
+
+/// One connection.
+pub(super) struct Link {
+    /// The peer's stable id.
+    pub(super) peer: String,
+    /// Once it carries something.
+    pub(super) shut: Option<Shut>,
+    /// Once asks can be sent.
+    pub(super) path: Option<Arc<Path>>,
+    /// Said when the session below has ended.
+    pub(super) ended: CancellationToken,
+    /// It was to be closed before it had begun.
+    pub(super) unwanted: bool,
+}
+
+/// All of them, by number.
+#[derive(Default)]
+pub(super) struct Links {
+    open: BTreeMap<u64, Link>,
+    last: u64,
+}
+
+// === impl Links ===
+
+impl Links {
+    /// Takes a number for a connection with a peer.
+    pub(super) fn begin(&mut self, number: u64, peer: &str) {
+        let link = Link {
+            peer: peer.to_owned(),
+            shut: None,
+            path: None,
+            ended: CancellationToken::new(),
+            unwanted: false,
+        };
+        self.open.insert(number, link);
+    }
+
+    pub(super) fn next(&mut self) -> u64 {
+        self.last += 1;
+        self.last
+    }
+
+    pub(super) fn get(&self, number: u64) -> Option<&Link> {
+        self.open.get(&number)
+    }
+
+    pub(super) fn get_mut(&mut self, number: u64) -> Option<&mut Link> {
+        self.open.get_mut(&number)
+    }
+
+    /// The ends of a peer's other connections: the session below elects between namesakes, so the
+    /// new one begins when the old ones are over.
+    pub(super) fn others(&self, number: u64, peer: &str) -> Vec<CancellationToken> {
+        let others = self.open.iter();
+        let others = others.filter(|(other, link)| **other != number && link.peer == peer);
+        others.map(|(_, link)| link.ended.clone()).collect()
+    }
+
+    /// Closes a connection, or sees to it that it never begins.
+    pub(super) fn kill(&mut self, number: u64) {
+        if let Some(link) = self.open.get_mut(&number) {
+            link.path = None;
+            link.unwanted = true;
+            match &link.shut {
+                Some(shut) => shut.shut(),
+                None => self.end(number),
+            }
+        }
+    }
+
+    /// It is over.
+    pub(super) fn end(&mut self, number: u64) {
+        if let Some(link) = self.open.remove(&number) {
+            link.ended.cancel();
+        }
+    }
+
+    pub(super) fn kill_all(&mut self) {
+        let numbers: Vec<u64> = self.open.keys().copied().collect();
+        numbers.into_iter().for_each(|number| self.kill(number));
+    }
+}
+
+/// `link-7`.
+pub(super) fn label(number: u64) -> String {
+    format!("link-{number}")
+}
+
+/// The number in a label of ours.
+pub(super) fn number(label: &str) -> Option<u64> {
+    label.strip_prefix("link-")?.parse().ok()
+}

@@ -1,0 +1,423 @@
+//! The node's actor: asks the table what to do, and does it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use ractor::{ActorCell, ActorRef};
+use ractor_cluster::node::NodeConnectionMode;
+use ractor_cluster::{IncomingEncryptionMode, NodeServer, NodeServerMessage};
+use tokio::task::JoinHandle;
+
+use super::events::{Events, Porter};
+use super::links::{Links, label, number};
+use super::probe::Probe;
+use super::{NodeMessage, NodeSettings, Notice};
+use crate::actor::{Actor, BoxError};
+use crate::address::Address;
+use crate::cluster::Cluster;
+use crate::codec::encode;
+use crate::counters::Counters;
+use crate::door::Door;
+use crate::hello::Refusal;
+use crate::members::{Effect, Gossip, Health, Table};
+use crate::path::Path;
+use crate::registry::System;
+use crate::router::{GROUP, Routed, Router, read_answer};
+use crate::task::spawn_named;
+use crate::ticker::Ticker;
+use crate::transport::{AnyStream, DialError, LinkStream, accept, dial};
+use crate::view::{Seen, View};
+
+/// How often the table is asked.
+const TICK: Duration = Duration::from_millis(100);
+/// How long a new session waits for the end of its peer's last one.
+const LAST_END: Duration = Duration::from_secs(1);
+/// What the library below compares; who may come in is decided before.
+const COOKIE: &str = "headgate";
+/// The most bytes of a frame: an ask, and what is around it.
+const FRAME: u64 = 5 * 1024 * 1024;
+
+/// The actor.
+pub(crate) struct Node {
+    me: Address<NodeMessage>,
+    system: System,
+    cluster: Cluster,
+    settings: NodeSettings,
+    table: Table,
+    links: Links,
+    gossip: Arc<ArcSwap<Gossip>>,
+    below: Below,
+    rolls: u64,
+    _ticker: Ticker,
+}
+
+/// What runs below, for as long as the actor does.
+struct Below {
+    router: ActorCell,
+    server: ActorRef<NodeServerMessage>,
+    accepting: JoinHandle<()>,
+}
+
+// === impl Node ===
+
+impl Actor for Node {
+    type Message = NodeMessage;
+    type Arguments = (System, Cluster, NodeSettings);
+    const KIND: &'static str = "cluster.node";
+
+    async fn start(
+        (system, cluster, settings): Self::Arguments,
+        me: Address<NodeMessage>,
+    ) -> Result<Self, BoxError> {
+        let (served, counters) = (
+            Arc::clone(&cluster.0.served),
+            Arc::clone(&cluster.0.counters),
+        );
+        let router = Router::new(served, Arc::clone(&counters));
+        let (router, _) = ractor::ActorRuntime::spawn(None, router, ()).await?;
+        let (name, member) = (&settings.cluster, cluster.me().clone());
+        let table = Table::new(
+            member,
+            router.get_id().pid(),
+            name,
+            &settings.seeds,
+            settings.timing,
+        );
+        let gossip = Arc::new(ArcSwap::from_pointee(table.gossip()));
+        let seen = Arc::clone(&gossip);
+        cluster.serve(Door::<Probe>::answering(move |_| {
+            seen.load().as_ref().clone()
+        }));
+        let below = Below::start(router.get_cell(), &cluster, &settings, &me).await?;
+        let mut node = Self {
+            _ticker: Ticker::start(me.clone(), TICK, || NodeMessage::Tick),
+            me,
+            system,
+            cluster,
+            settings,
+            table,
+            links: Links::default(),
+            gossip,
+            below,
+            rolls: 0,
+        };
+        node.publish();
+        Ok(node)
+    }
+
+    async fn handle(&mut self, message: NodeMessage) -> Result<(), BoxError> {
+        let now = self.now();
+        match message {
+            NodeMessage::Tick => {
+                let random = self.roll();
+                let effects = self.table.tick(now, || random);
+                self.act(effects);
+            }
+            NodeMessage::Judge { hello, answer } => {
+                let link = self.links.next();
+                let offered = self.table.offered(now, link, &hello);
+                if offered.is_ok() {
+                    self.links.begin(link, &hello.member.id);
+                }
+                let judged = offered.map(|effects| self.act(effects));
+                let _ = answer.send(judged.map(|()| (link, self.table.hello())));
+            }
+            NodeMessage::Arrived(arrival) => self.adopt(arrival.link, arrival.stream, true),
+            NodeMessage::Left(link) => self.ended(link),
+            NodeMessage::Dialed { address, result } => self.dialed(&address, result),
+            NodeMessage::Ready { label, session } => {
+                if let Some(link) = number(&label) {
+                    self.ready(link, session);
+                }
+            }
+            NodeMessage::Ended { label } => {
+                if let Some(link) = number(&label) {
+                    self.ended(link);
+                }
+            }
+            NodeMessage::Answered { link, gossip } => match gossip {
+                Ok(gossip) => {
+                    let effects = self.table.heard(now, link, &gossip);
+                    self.act(effects);
+                }
+                Err(error) => {
+                    Counters::add(&self.cluster.0.counters.probes_unanswered);
+                    tracing::debug!(link, %error, "probe was not answered");
+                }
+            },
+            NodeMessage::Leave(told) => self.leave(told),
+        }
+        Ok(())
+    }
+
+    async fn stop(&mut self) {
+        self.links.kill_all();
+    }
+}
+
+impl Node {
+    fn now(&self) -> u64 {
+        u64::try_from(self.system.clock.monotonic().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Numbers that spread nodes which do the same at the same time.
+    fn roll(&mut self) -> u64 {
+        use std::hash::BuildHasher as _;
+        self.rolls += 1;
+        let life = self.cluster.me().life;
+        foldhash::fast::FixedState::with_seed(life).hash_one(self.rolls)
+    }
+
+    fn act(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Dial(address) => self.dial(address),
+                Effect::Probe(link) => self.probe(link),
+                Effect::Kill(link) => self.kill(link),
+                Effect::Joined(cluster) => {
+                    tracing::info!(cluster, "joined the cluster");
+                    (self.settings.told)(Notice::Joined(cluster));
+                }
+                Effect::Tell(turn) => {
+                    let (member, reason) = (turn.name.as_str(), turn.reason.as_str());
+                    let (from, to) = (turn.from, turn.to);
+                    match to {
+                        Health::Up => tracing::info!(
+                            member,
+                            incarnation = turn.incarnation,
+                            ?from,
+                            ?to,
+                            reason,
+                            "member"
+                        ),
+                        _ => tracing::warn!(
+                            member,
+                            incarnation = turn.incarnation,
+                            ?from,
+                            ?to,
+                            reason,
+                            "member"
+                        ),
+                    }
+                }
+            }
+        }
+        self.publish();
+    }
+
+    /// Shows the others to the rest of the node, and this node's view to the others.
+    fn publish(&mut self) {
+        let seen = self.table.states().into_iter().map(|state| {
+            let link = self.table.link_of(&state.member.id);
+            let path = link.and_then(|link| self.links.get(link)?.path.clone());
+            Seen { state, path }
+        });
+        let seen: Vec<Seen> = seen.collect();
+        let before = self.cluster.0.view.load();
+        let same = before.seen.len() == seen.len()
+            && before.seen.iter().zip(&seen).all(|(one, other)| {
+                one.state == other.state && one.path.is_some() == other.path.is_some()
+            });
+        let gossip = self.table.gossip();
+        if **self.gossip.load() != gossip {
+            self.gossip.store(Arc::new(gossip));
+        }
+        if !same {
+            self.cluster.0.view.store(Arc::new(View { seen }));
+            self.cluster.0.changed.send_modify(|count| *count += 1);
+        }
+    }
+
+    fn dial(&mut self, address: String) {
+        let (me, security) = (self.me.clone(), self.settings.security.clone());
+        let hello = self.table.hello();
+        spawn_named("cluster dial", async move {
+            let result = dial(&address, &security, &hello).await.map(Box::new);
+            let _ = me.tell(NodeMessage::Dialed { address, result });
+        });
+    }
+
+    fn dialed(&mut self, address: &str, result: Result<Box<crate::transport::Dialed>, DialError>) {
+        let (now, random) = (self.now(), self.roll());
+        let refusal = match result {
+            Ok(dialed) => {
+                let link = self.links.next();
+                match self.table.welcomed(now, link, address, &dialed.hello) {
+                    Ok(effects) => {
+                        self.links.begin(link, &dialed.hello.member.id);
+                        self.act(effects);
+                        return self.adopt(link, dialed.stream, false);
+                    }
+                    Err(refusal) => Some(refusal),
+                }
+            }
+            Err(DialError::Refused(refusal)) => Some(refusal),
+            Err(error) => {
+                tracing::debug!(address, %error, "node cannot be dialed");
+                None
+            }
+        };
+        if refusal == Some(Refusal::Itself) {
+            self.table.is_own(address);
+        }
+        self.table.not_dialed(now, address, random);
+        if let Some(refusal) = refusal.filter(Refusal::is_final) {
+            tracing::warn!(address, reason = %refusal, "a member refuses this node");
+            (self.settings.told)(Notice::Refused(refusal));
+        }
+    }
+
+    /// Hands a connection to the session layer, after the end of the peer's last one.
+    fn adopt(&mut self, link: u64, stream: AnyStream, is_server: bool) {
+        let peer = match self.links.get(link) {
+            Some(known) if !known.unwanted => known.peer.clone(),
+            _ => return,
+        };
+        let (stream, shut) = LinkStream::new(label(link), stream);
+        let others = self.links.others(link, &peer);
+        if let Some(known) = self.links.get_mut(link) {
+            known.shut = Some(shut);
+        }
+        let (server, me) = (self.below.server.clone(), self.me.clone());
+        spawn_named("cluster session", async move {
+            for other in others {
+                let _ = tokio::time::timeout(LAST_END, other.cancelled()).await;
+            }
+            let stream = Box::new(stream);
+            let opened = NodeServerMessage::ConnectionOpenedExternal { stream, is_server };
+            if server.cast(opened).is_err() {
+                let label = label(link);
+                let _ = me.tell(NodeMessage::Ended { label });
+            }
+        });
+    }
+
+    fn ready(&mut self, link: u64, session: u64) {
+        let routers = ractor::pg::get_members(&GROUP.to_owned());
+        let router = routers.into_iter().find(|cell| {
+            let id = cell.get_id();
+            !id.is_local() && id.node() == session
+        });
+        let Some(router) = router else {
+            tracing::warn!(link, "a node without a router, disconnecting it");
+            return self.kill(link);
+        };
+        let router: ActorRef<Routed> = router.into();
+        let path = Path::new(router, Arc::clone(&self.cluster.0.counters));
+        if let Some(known) = self.links.get_mut(link) {
+            known.path = Some(Arc::new(path));
+        }
+        let now = self.now();
+        let effects = self.table.ready(now, link);
+        self.act(effects);
+    }
+
+    /// Closes a connection. The session below says when it has ended; where there is none, this
+    /// does.
+    fn kill(&mut self, link: u64) {
+        self.links.kill(link);
+        let me = self.me.clone();
+        spawn_named("cluster kill", async move {
+            tokio::time::sleep(LAST_END).await;
+            let label = label(link);
+            let _ = me.tell(NodeMessage::Ended { label });
+        });
+    }
+
+    fn ended(&mut self, link: u64) {
+        self.links.end(link);
+        let (now, random) = (self.now(), self.roll());
+        let effects = self.table.lost(now, link, random);
+        self.act(effects);
+    }
+
+    fn probe(&mut self, link: u64) {
+        let Some(path) = self.links.get(link).and_then(|link| link.path.clone()) else {
+            return;
+        };
+        Counters::add(&self.cluster.0.counters.probes);
+        let (me, deadline) = (self.me.clone(), self.settings.timing.evict);
+        spawn_named("cluster probe", async move {
+            let asked = async {
+                let bytes = encode(<Probe as crate::Request>::KIND, 1, &Probe);
+                let bytes = bytes.map_err(|_| crate::AskError::Unsupported)?;
+                read_answer::<Probe>(path.ask(bytes, deadline).await?)
+            };
+            let gossip = asked.await.map(Box::new);
+            let _ = me.tell(NodeMessage::Answered { link, gossip });
+        });
+    }
+
+    fn leave(&mut self, told: tokio::sync::oneshot::Sender<()>) {
+        self.table.leave();
+        self.publish();
+        let heard = self.settings.timing.probe * 2;
+        spawn_named("cluster leave", async move {
+            tokio::time::sleep(heard).await;
+            let _ = told.send(());
+        });
+    }
+}
+
+// === impl Below ===
+
+impl Below {
+    async fn start(
+        router: ActorCell,
+        cluster: &Cluster,
+        settings: &NodeSettings,
+        me: &Address<NodeMessage>,
+    ) -> Result<Self, BoxError> {
+        let member = cluster.me();
+        // Whoever is there has said so and was judged before the library below sees it; its own
+        // proof of a shared word adds nothing.
+        let server = NodeServer::new(
+            0,
+            COOKIE.to_owned(),
+            format!("{}.{}.{}", member.id, member.incarnation, member.life),
+            "headgate".to_owned(),
+            Some(IncomingEncryptionMode::Tls(nobody()?)),
+            Some(NodeConnectionMode::Isolated),
+        )
+        .with_listen_addr(std::net::Ipv4Addr::LOCALHOST.into())
+        .with_max_inbound_frame_size(FRAME);
+        let (server, _) = ractor::ActorRuntime::spawn(None, server, ()).await?;
+        server.cast(NodeServerMessage::SubscribeToEvents {
+            id: "headgate".to_owned(),
+            subscription: Box::new(Events(me.clone())),
+        })?;
+        let listener = settings.listener.clone();
+        let counters = Arc::clone(&cluster.0.counters);
+        let accepting = accept(
+            listener,
+            settings.security.clone(),
+            counters,
+            Porter(me.clone()),
+        );
+        let accepting = spawn_named("cluster port", accepting);
+        Ok(Self {
+            router,
+            server,
+            accepting,
+        })
+    }
+}
+
+impl Drop for Below {
+    fn drop(&mut self) {
+        self.accepting.abort();
+        self.server.stop(None);
+        self.router.stop(None);
+    }
+}
+
+/// The library's own port cannot be left out: no handshake ever succeeds there.
+fn nobody() -> Result<tokio_rustls::TlsAcceptor, BoxError> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(rustls::server::ResolvesServerCertUsingSni::new()));
+    Ok(Arc::new(config).into())
+}

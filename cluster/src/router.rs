@@ -1,0 +1,189 @@
+//! The one actor of a node that others can reach: it takes an ask as bytes, finds who serves that
+//! kind, and answers with bytes. Unnamed, so that no remote one can take its name's registration.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use ractor::message::{BoxedDowncastErr, SerializedMessage};
+use ractor::{ActorProcessingErr, ActorRef, RpcReplyPort};
+use tokio::sync::Semaphore;
+
+use crate::ask::AskError;
+use crate::codec::{CodecError, decode, encode, head};
+use crate::counters::Counters;
+use crate::door::{Door, Request};
+use crate::task::spawn_named;
+
+/// The group that routers join, by which the session below tells them to its peer.
+pub(crate) const GROUP: &str = "headgate.routers";
+/// Asks of others served at a time; more are told so at once (M2).
+const SERVED_AT_ONCE: usize = 4_096;
+/// How long an ask may take whose asker did not say.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// What a router understands: opaque bytes, so that nothing can fail while it is decoded.
+pub(crate) struct Routed {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) reply: RpcReplyPort<Vec<u8>>,
+}
+
+type Serving = Pin<Box<dyn Future<Output = Vec<u8>> + Send>>;
+type Handler = Arc<dyn Fn(Vec<u8>, Duration) -> Serving + Send + Sync>;
+
+/// Who serves what on this node.
+#[derive(Default)]
+pub(crate) struct Served(RwLock<BTreeMap<u16, Handler>>);
+
+pub(crate) struct Router {
+    pub(crate) served: Arc<Served>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) places: Arc<Semaphore>,
+}
+
+// === impl Routed ===
+
+impl ractor::Message for Routed {
+    fn serializable() -> bool {
+        true
+    }
+
+    fn serialize(self) -> Result<SerializedMessage, BoxedDowncastErr> {
+        Ok(SerializedMessage::Call {
+            variant: String::new(),
+            args: self.bytes,
+            reply: self.reply,
+            metadata: None,
+        })
+    }
+
+    fn deserialize(message: SerializedMessage) -> Result<Self, BoxedDowncastErr> {
+        match message {
+            SerializedMessage::Call { args, reply, .. } => Ok(Self { bytes: args, reply }),
+            SerializedMessage::Cast { .. } | SerializedMessage::CallReply(..) => {
+                Err(BoxedDowncastErr)
+            }
+        }
+    }
+}
+
+// === impl Served ===
+
+impl Served {
+    /// Has `door` answer whatever others ask of this kind.
+    pub(crate) fn add<R: Request>(&self, door: Door<R>) {
+        let handler: Handler = Arc::new(move |bytes, deadline| {
+            let door = door.clone();
+            Box::pin(async move { answer(&door, &bytes, deadline).await })
+        });
+        let mut handlers = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        handlers.insert(R::KIND, handler);
+    }
+
+    fn find(&self, kind: u16) -> Option<Handler> {
+        let handlers = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        handlers.get(&kind).cloned()
+    }
+}
+
+async fn answer<R: Request>(door: &Door<R>, bytes: &[u8], deadline: Duration) -> Vec<u8> {
+    let request = match decode::<R>(R::KIND, R::VERSION, bytes) {
+        Ok(request) => request,
+        Err(error) => {
+            tracing::debug!(%error, "an ask of another node was not understood");
+            return fault(AskError::Unsupported);
+        }
+    };
+    match door.ask(request, deadline).await {
+        Ok(reply) => match encode(R::KIND, R::VERSION, &reply) {
+            Ok(bytes) => good(bytes),
+            Err(error) => {
+                tracing::error!(%error, kind = R::KIND, "an answer cannot be sent to another node");
+                fault(AskError::Unsupported)
+            }
+        },
+        Err(error) => fault(error),
+    }
+}
+
+fn good(mut bytes: Vec<u8>) -> Vec<u8> {
+    bytes.push(0);
+    bytes
+}
+
+/// An answer that is none: one byte that says why.
+fn fault(error: AskError) -> Vec<u8> {
+    vec![match error {
+        AskError::Unavailable => 1,
+        AskError::Overloaded => 2,
+        AskError::Dropped => 3,
+        AskError::Timeout => 4,
+        AskError::Unsupported => 5,
+    }]
+}
+
+/// Reads what a router answered.
+pub(crate) fn read_answer<R: Request>(mut bytes: Vec<u8>) -> Result<R::Reply, AskError> {
+    match bytes.pop() {
+        Some(0) => {
+            decode(R::KIND, R::VERSION, &bytes).map_err(|_: CodecError| AskError::Unsupported)
+        }
+        Some(1) => Err(AskError::Unavailable),
+        Some(2) => Err(AskError::Overloaded),
+        Some(3) => Err(AskError::Dropped),
+        Some(4) => Err(AskError::Timeout),
+        _ => Err(AskError::Unsupported),
+    }
+}
+
+// === impl Router ===
+
+impl Router {
+    pub(crate) fn new(served: Arc<Served>, counters: Arc<Counters>) -> Self {
+        Self {
+            served,
+            counters,
+            places: Arc::new(Semaphore::new(SERVED_AT_ONCE)),
+        }
+    }
+}
+
+impl ractor::Actor for Router {
+    type Msg = Routed;
+    type State = ();
+    type Arguments = ();
+
+    async fn pre_start(&self, myself: ActorRef<Routed>, (): ()) -> Result<(), ActorProcessingErr> {
+        ractor::pg::join(GROUP.to_owned(), vec![myself.get_cell()]);
+        Ok(())
+    }
+
+    async fn handle(
+        &self,
+        _myself: ActorRef<Routed>,
+        Routed { bytes, reply }: Routed,
+        (): &mut (),
+    ) -> Result<(), ActorProcessingErr> {
+        let handler = head(&bytes).and_then(|(kind, _, _)| self.served.find(kind));
+        let Some(handler) = handler else {
+            Counters::add(&self.counters.refused);
+            let _ = reply.send(fault(AskError::Unsupported));
+            return Ok(());
+        };
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            Counters::add(&self.counters.refused);
+            let _ = reply.send(fault(AskError::Overloaded));
+            return Ok(());
+        };
+        Counters::add(&self.counters.served);
+        let deadline = reply.get_timeout().unwrap_or(DEADLINE).min(DEADLINE * 12);
+        // Beside the router: one slow answer holds up no other.
+        spawn_named("remote ask", async move {
+            let _place = place;
+            let _ = reply.send(handler(bytes, deadline).await);
+        });
+        Ok(())
+    }
+}
