@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use headgate_http::Acceptance;
 use tokio::net::TcpListener;
 
-use crate::config::Listen;
+use crate::config::{Config, Role};
 
 /// Bound, not yet served.
 #[derive(Debug)]
@@ -17,6 +17,8 @@ pub(crate) struct Listeners {
     pub(crate) management_http: Option<TcpListener>,
     pub(crate) ingress_http: Option<TcpListener>,
     pub(crate) ingress_https: Option<TcpListener>,
+    /// Where other nodes dial.
+    pub(crate) cluster: Option<TcpListener>,
 }
 
 /// Bound, with how accepting goes on each.
@@ -35,18 +37,24 @@ pub(crate) struct Ports {
     pub(crate) management_http: Option<SocketAddr>,
     pub(crate) ingress_http: Option<SocketAddr>,
     pub(crate) ingress_https: Option<SocketAddr>,
+    #[serde(default)]
+    pub(crate) cluster: Option<SocketAddr>,
 }
 
 // === impl Listeners ===
 
 impl Listeners {
     /// Binds every configured address.
-    pub(crate) async fn bind(listen: &Listen) -> anyhow::Result<Self> {
+    pub(crate) async fn bind(config: &Config) -> anyhow::Result<Self> {
+        let listen = &config.listen;
+        let takes_calls = config.node.roles.contains(&Role::Gateway);
+        let ingress = |address: Option<SocketAddr>| address.filter(|_| takes_calls);
         Ok(Self {
             management: bind(listen.management, "listen.management").await?,
             management_http: optional(listen.management_http, "listen.management_http").await?,
-            ingress_http: optional(listen.ingress_http, "listen.ingress_http").await?,
-            ingress_https: optional(listen.ingress_https, "listen.ingress_https").await?,
+            ingress_http: optional(ingress(listen.ingress_http), "listen.ingress_http").await?,
+            ingress_https: optional(ingress(listen.ingress_https), "listen.ingress_https").await?,
+            cluster: optional(config.cluster.listen, "cluster.listen").await?,
         })
     }
 
@@ -61,6 +69,7 @@ impl Listeners {
             management_http: of(&self.management_http)?,
             ingress_http: of(&self.ingress_http)?,
             ingress_https: of(&self.ingress_https)?,
+            cluster: of(&self.cluster)?,
         })
     }
 }

@@ -12,9 +12,10 @@ use crate::codec::encode;
 use crate::counters::Counters;
 use crate::door::{Door, Request};
 use crate::member::Member;
-use crate::members::MemberState;
+use crate::members::{Health, MemberState};
 use crate::path::Path;
 use crate::router::{Served, read_answer};
+use crate::task::spawn_named;
 use crate::view::View;
 
 /// A node's place among others; cheap to clone.
@@ -95,6 +96,51 @@ impl Cluster {
         let path = self.0.view.load().way_to(id).ok_or(AskError::Unavailable)?;
         let bytes = encode(R::KIND, R::VERSION, request).map_err(|_| AskError::Unsupported)?;
         read_answer::<R>(path.ask(bytes, deadline).await?)
+    }
+
+    /// Like [`Cluster::serve`], unless `instead` has an answer of its own.
+    pub fn serve_unless<R: Request>(
+        &self,
+        door: Door<R>,
+        instead: impl Fn(&R) -> Option<R::Reply> + Send + Sync + 'static,
+    ) {
+        self.0.served.add_unless(door, instead);
+    }
+
+    /// Tells everybody with a role, and waits for no answer.
+    pub fn tell_all<R: Request>(&self, role: &str, request: &R, deadline: Duration) {
+        let ways = self.ways(role);
+        if ways.is_empty() {
+            return;
+        }
+        match encode(R::KIND, R::VERSION, request) {
+            Ok(bytes) => {
+                for way in ways {
+                    let bytes = bytes.clone();
+                    spawn_named("cluster tell", async move {
+                        if let Err(error) = way.ask(bytes, deadline).await {
+                            tracing::debug!(kind = R::KIND, %error, "a member was not told");
+                        }
+                    });
+                }
+            }
+            Err(error) => tracing::error!(kind = R::KIND, %error, "nobody can be told"),
+        }
+    }
+
+    /// The ids of those with a role that can be asked now and stay; this node among them where it
+    /// has it.
+    #[must_use]
+    pub fn with_role(&self, role: &str) -> Vec<String> {
+        let view = self.0.view.load();
+        let others = view.seen.iter().filter(|seen| {
+            let state = &seen.state;
+            let stays = state.health == Health::Up && !state.leaving;
+            stays && seen.path.is_some() && state.member.has_role(role)
+        });
+        let others = others.map(|seen| seen.state.member.id.clone());
+        let me = self.0.me.has_role(role).then(|| self.0.me.id.clone());
+        others.chain(me).collect()
     }
 
     /// The ways to those with a role, the best first, equals in turn.

@@ -74,9 +74,19 @@ impl ractor::Message for Routed {
 impl Served {
     /// Has `door` answer whatever others ask of this kind.
     pub(crate) fn add<R: Request>(&self, door: Door<R>) {
+        self.add_unless(door, |_| None);
+    }
+
+    /// The same, unless `instead` has an answer of its own.
+    pub(crate) fn add_unless<R: Request>(
+        &self,
+        door: Door<R>,
+        instead: impl Fn(&R) -> Option<R::Reply> + Send + Sync + 'static,
+    ) {
+        let (door, instead) = (Arc::new(door), Arc::new(instead));
         let handler: Handler = Arc::new(move |bytes, deadline| {
-            let door = door.clone();
-            Box::pin(async move { answer(&door, &bytes, deadline).await })
+            let (door, instead) = (Arc::clone(&door), Arc::clone(&instead));
+            Box::pin(async move { answer(&door, instead.as_ref(), &bytes, deadline).await })
         });
         let mut handlers = self.0.write().unwrap_or_else(PoisonError::into_inner);
         handlers.insert(R::KIND, handler);
@@ -88,7 +98,12 @@ impl Served {
     }
 }
 
-async fn answer<R: Request>(door: &Door<R>, bytes: &[u8], deadline: Duration) -> Vec<u8> {
+async fn answer<R: Request>(
+    door: &Door<R>,
+    instead: &(impl Fn(&R) -> Option<R::Reply> + Sync),
+    bytes: &[u8],
+    deadline: Duration,
+) -> Vec<u8> {
     let request = match decode::<R>(R::KIND, R::VERSION, bytes) {
         Ok(request) => request,
         Err(error) => {
@@ -96,7 +111,11 @@ async fn answer<R: Request>(door: &Door<R>, bytes: &[u8], deadline: Duration) ->
             return fault(AskError::Unsupported);
         }
     };
-    match door.ask(request, deadline).await {
+    let answered = match instead(&request) {
+        Some(reply) => Ok(reply),
+        None => door.ask(request, deadline).await,
+    };
+    match answered {
         Ok(reply) => match encode(R::KIND, R::VERSION, &reply) {
             Ok(bytes) => good(bytes),
             Err(error) => {

@@ -16,4 +16,7 @@ mod ticker;
 pub mod traffic_manager;
 pub mod usage;
 
+/// The role that every node with the control plane's databases has for other nodes.
+pub const CONTROL_PLANE: &str = "control-plane";
+
 pub use failure::{Failure, failure};

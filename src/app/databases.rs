@@ -1,35 +1,45 @@
-//! The four databases of a node, opened and migrated together.
+//! The databases of a node, opened and migrated together: two of its own, and the control plane's
+//! where it has a role in that.
 
 use anyhow::Context as _;
 
 use storage::Database;
 
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::data_dir::DataDir;
 
 /// Open and migrated.
 pub(crate) struct Databases {
-    pub(crate) apim: Database,
-    pub(crate) shared: Database,
+    pub(crate) control: Option<Control>,
     pub(crate) carbon: Database,
     pub(crate) broker: Database,
+}
+
+/// What the nodes of the control plane share.
+#[derive(Clone)]
+pub(crate) struct Control {
+    pub(crate) apim: Database,
+    pub(crate) shared: Database,
 }
 
 // === impl Databases ===
 
 impl Databases {
-    /// Opens all four; each that cannot be is named with what to look at.
+    /// Opens them; each that cannot be is named with what to look at.
     pub(crate) async fn open(config: &Config, data: &DataDir) -> anyhow::Result<Self> {
-        let urls = &config.databases;
-        let (apim, shared, carbon, broker) = tokio::join!(
-            storage::apim::open(&urls.apim),
-            storage::shared::open(&urls.shared),
+        let control = async {
+            match &config.databases {
+                None => Ok(None),
+                Some(urls) => Control::open(urls).await.map(Some),
+            }
+        };
+        let (control, carbon, broker) = tokio::join!(
+            control,
             storage::carbon::open(data.path()),
             storage::broker::open(data.path()),
         );
         Ok(Self {
-            apim: apim.context("see database.apim.url")?,
-            shared: shared.context("see database.shared.url")?,
+            control: control?,
             carbon: carbon.context("see node.data_dir")?,
             broker: broker.context("see node.data_dir")?,
         })
@@ -37,14 +47,34 @@ impl Databases {
 
     /// When the last change was logged, if there was one; milliseconds since the epoch.
     pub(crate) async fn last_change_ms(&self) -> anyhow::Result<Option<i64>> {
-        let mut read = self.apim.read().await?;
+        let Some(control) = &self.control else {
+            return Ok(None);
+        };
+        let mut read = control.apim.read().await?;
         Ok(storage::apim::change_log::last_at_ms(&mut read).await?)
     }
 
-    /// Closes all four.
+    /// Closes them all.
     pub(crate) async fn close(self) {
-        for database in [self.apim, self.shared, self.carbon, self.broker] {
+        let control = self.control.map(|control| [control.apim, control.shared]);
+        let control = control.into_iter().flatten();
+        for database in control.chain([self.carbon, self.broker]) {
             database.close().await;
         }
+    }
+}
+
+// === impl Control ===
+
+impl Control {
+    async fn open(urls: &config::Databases) -> anyhow::Result<Self> {
+        let (apim, shared) = tokio::join!(
+            storage::apim::open(&urls.apim),
+            storage::shared::open(&urls.shared),
+        );
+        Ok(Self {
+            apim: apim.context("see database.apim.url")?,
+            shared: shared.context("see database.shared.url")?,
+        })
     }
 }

@@ -16,7 +16,7 @@ pub(super) type Render = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// What is looked at for each scrape.
 pub(super) struct Looked {
-    pub(super) gateway: GatewayHandle,
+    pub(super) gateway: Option<GatewayHandle>,
     pub(super) clock: Clock,
     pub(super) certificate: Arc<ServerCertificate>,
 }
@@ -26,7 +26,10 @@ pub(super) fn scrape(recorded: Render, looked: Looked) -> Render {
     let started = looked.clock.now_ms() as f64 / 1e3;
     Arc::new(move || {
         let mut text = recorded();
-        looked.gateway.write_metrics(&mut text);
+        if let Some(gateway) = &looked.gateway {
+            gateway.write_metrics(&mut text);
+            applied(&mut text, gateway);
+        }
         node(&mut text, &looked);
         process(&mut text, started);
         text
@@ -38,7 +41,15 @@ fn node(text: &mut String, looked: &Looked) {
     let name = "headgate_build_info";
     kind(text, name, "gauge", "The version that runs.");
     let _ = writeln!(text, "{name}{{version=\"{version}\"}} 1");
-    let gateway = &looked.gateway;
+    gauge(
+        text,
+        "headgate_cert_expiry_seconds",
+        "When the server's certificate ends, seconds since the epoch.",
+        looked.certificate.ends(),
+    );
+}
+
+fn applied(text: &mut String, gateway: &GatewayHandle) {
     gauge(
         text,
         "headgate_config_version",
@@ -52,12 +63,6 @@ fn node(text: &mut String, looked: &Looked) {
         gateway
             .unconfirmed_for()
             .map_or("+Inf".to_owned(), |since| since.as_secs_f64().to_string()),
-    );
-    gauge(
-        text,
-        "headgate_cert_expiry_seconds",
-        "When the server's certificate ends, seconds since the epoch.",
-        looked.certificate.ends(),
     );
 }
 

@@ -2,8 +2,11 @@
 
 mod clock;
 mod components;
+mod control_plane;
 mod databases;
+mod identity;
 mod ingress;
+mod membership;
 mod metrics;
 mod operator;
 mod ready;
@@ -11,11 +14,12 @@ mod ready;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use actors::gateway::GatewayHandle;
-use cluster::{Clock, Root, System, spawn_named};
+use cluster::{Clock, NodeHandle, Root, System, spawn_named};
 use headgate_http::{Checked, Readiness, management, server};
 
 use crate::config::Config;
@@ -25,6 +29,7 @@ use crate::{telemetry, tls};
 
 use components::Components;
 use databases::Databases;
+use membership::Membership;
 
 /// How long actors may take to finish what they have.
 const STOP: Duration = Duration::from_secs(15);
@@ -35,7 +40,9 @@ const CUT: Duration = Duration::from_secs(2);
 pub(crate) struct Node {
     stop: CancellationToken,
     servers: Vec<JoinHandle<()>>,
-    gateway: GatewayHandle,
+    gateway: Option<GatewayHandle>,
+    cluster: Option<NodeHandle>,
+    refused: watch::Receiver<Option<String>>,
     tree: Root,
     databases: Databases,
     data: DataDir,
@@ -44,12 +51,12 @@ pub(crate) struct Node {
 /// Starts a node; returns when it listens. That it is ready it says later, by itself.
 pub(crate) async fn start(config: Config) -> anyhow::Result<Node> {
     // Before anything is written: a busy port must leave no trace.
-    let listeners = Listeners::bind(&config.listen).await?;
+    let listeners = Listeners::bind(&config).await?;
     start_on(listeners, config).await
 }
 
 /// Starts a node on listeners that are bound.
-pub(crate) async fn start_on(listeners: Listeners, config: Config) -> anyhow::Result<Node> {
+pub(crate) async fn start_on(mut listeners: Listeners, config: Config) -> anyhow::Result<Node> {
     // Whatever is made from now on, the databases among it, is its owner's alone.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     telemetry::start(&config.log)?;
@@ -59,18 +66,31 @@ pub(crate) async fn start_on(listeners: Listeners, config: Config) -> anyhow::Re
     let tls = tls::server_tls(&data, &config.listen.addresses())?;
     let databases = Databases::open(&config, &data).await?;
     clock::compare_with_last_change(system.clock.now_ms(), databases.last_change_ms().await?);
-    let components = Components::describe(&system, &config, &data, &databases).await?;
-    let tree = cluster::start_root(&system, components.children.clone())
+    let me = identity::raise(&databases, &config.node.name, system.clock.now_ms()).await?;
+    let ports = listeners.ports()?;
+    let port = listeners.cluster.take();
+    let membership = Membership::describe(&system, &config, &databases, &me, port).await?;
+    let who = (&me, &membership.cluster);
+    let components = Components::describe(&system, &config, &data, &databases, who).await?;
+    let (handle, child) = membership.node.unzip();
+    let children = child.into_iter().chain(components.children.iter().cloned());
+    let tree = cluster::start_root(&system, children.collect())
         .await
         .map_err(|error| anyhow::anyhow!("an actor did not start: {error}"))?;
-    operator::ensure_administrator(&components.key_manager, &data).await?;
+    if databases.control.is_some() {
+        operator::ensure_administrator(&components.control.key_manager, &data).await?;
+    }
     let operator_hash = operator::credential(&data)?;
-    let ports = listeners.ports()?;
     let mut readiness = Readiness::default();
     ready::configuration(&mut readiness, &tls.certificate, &system.clock);
     ready::databases(&mut readiness, &databases);
-    ready::change_log(&mut readiness, &components.gateway);
-    ready::policies(&mut readiness, &components.traffic_manager);
+    ready::cluster(&mut readiness, &membership.cluster);
+    if let Some(gateway) = &components.gateway {
+        ready::change_log(&mut readiness, gateway);
+    }
+    if let Some(traffic_manager) = &components.traffic_manager {
+        ready::policies(&mut readiness, traffic_manager);
+    }
     let listeners = listeners.watched();
     ready::listeners(&mut readiness, listeners.acceptances());
     let looked = metrics::Looked {
@@ -82,9 +102,11 @@ pub(crate) async fn start_on(listeners: Listeners, config: Config) -> anyhow::Re
     let services = components.services(&system, readiness, metrics, operator_hash, &ports);
     let readiness = Arc::clone(&services.readiness);
     let stop = CancellationToken::new();
-    let ingress = ingress::ingress(&config, components.gateway.clone())?;
+    let gateway = components.gateway.clone();
+    let ingress = gateway.map(|gateway| ingress::ingress(&config, gateway));
+    let ingress = ingress.transpose()?;
     let router = management::router(services);
-    let mut servers = serve(listeners, &tls.config, router, &ingress, &stop);
+    let mut servers = serve(listeners, &tls.config, router, ingress.as_ref(), &stop);
     let rounds = clock::follow(system.clock.clone(), tls.certificate, stop.clone());
     servers.push(spawn_named("clock", rounds));
     ports.write(&data.join("run/ports.json"))?;
@@ -96,6 +118,8 @@ pub(crate) async fn start_on(listeners: Listeners, config: Config) -> anyhow::Re
         stop,
         servers,
         gateway: components.gateway,
+        cluster: handle,
+        refused: membership.refused,
         tree,
         databases,
         data,
@@ -107,7 +131,7 @@ fn serve(
     listeners: Watched,
     tls: &Arc<rustls::ServerConfig>,
     router: axum::Router,
-    ingress: &Arc<headgate_http::gateway::Ingress>,
+    ingress: Option<&Arc<headgate_http::gateway::Ingress>>,
     stop: &CancellationToken,
 ) -> Vec<JoinHandle<()>> {
     let encrypted = Some(Arc::clone(tls));
@@ -122,8 +146,10 @@ fn serve(
         let serving = server::serve(listener, None, router, stop.clone());
         servers.push(spawn_named("management http", serving));
     }
-    let (plain, encrypted) = (listeners.ingress_http, listeners.ingress_https);
-    servers.extend(ingress::serve(ingress, plain, encrypted, tls, stop));
+    if let Some(ingress) = ingress {
+        let (plain, encrypted) = (listeners.ingress_http, listeners.ingress_https);
+        servers.extend(ingress::serve(ingress, plain, encrypted, tls, stop));
+    }
     servers
 }
 
@@ -142,26 +168,45 @@ async fn announce(readiness: Arc<Readiness>, stop: CancellationToken) {
 // === impl Node ===
 
 impl Node {
+    /// Waits until the cluster says that it will not have this node; gives the reason.
+    pub(crate) async fn refused(&mut self) -> String {
+        let refused = self.refused.wait_for(Option::is_some).await;
+        match refused.ok().and_then(|reason| reason.clone()) {
+            Some(reason) => reason,
+            // Nobody is there who could say so.
+            None => std::future::pending().await,
+        }
+    }
+
     /// Stops in order: no new requests, open ones end, actors finish, databases close.
     pub(crate) async fn stop(self) {
+        if let Some(cluster) = &self.cluster {
+            cluster.leave().await;
+        }
         self.stop.cancel();
         for server in self.servers {
             let _ = tokio::time::timeout(STOP, server).await;
         }
-        // Calls that were cut leave their usage before its recorder goes.
-        let accounted = async {
-            while self.gateway.open_calls() > 0 {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        if tokio::time::timeout(CUT, accounted).await.is_err() {
-            let calls = self.gateway.open_calls();
-            tracing::warn!(calls, "calls did not end, they are told as unknown");
+        if let Some(gateway) = &self.gateway {
+            account(gateway).await;
         }
         self.tree.stop(STOP).await;
         self.databases.close().await;
         let _ = std::fs::remove_file(self.data.join("run/ports.json"));
         tracing::info!("node has stopped");
+    }
+}
+
+/// Calls that were cut leave their usage before its recorder goes.
+async fn account(gateway: &GatewayHandle) {
+    let accounted = async {
+        while gateway.open_calls() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    if tokio::time::timeout(CUT, accounted).await.is_err() {
+        let calls = gateway.open_calls();
+        tracing::warn!(calls, "calls did not end, they are told as unknown");
     }
 }
 

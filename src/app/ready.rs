@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use actors::gateway::GatewayHandle;
 use actors::traffic_manager::TrafficManagerHandle;
-use cluster::Clock;
+use cluster::{Clock, Cluster};
 use headgate_http::{Acceptance, Readiness};
 
 use super::databases::Databases;
+use super::membership::CONTROL_PLANE;
 use crate::tls::ServerCertificate;
 
 /// A gateway that did not reach the change log's head for so long is behind: as long as the
@@ -31,15 +32,29 @@ pub(super) fn configuration(
     });
 }
 
-/// Adds the four databases, one check each.
+/// Adds whether a node that needs the control plane of others has found one.
+pub(super) fn cluster(readiness: &mut Readiness, cluster: &Cluster) {
+    let cluster = cluster.clone();
+    readiness.add("cluster", move || {
+        let found = !cluster.with_role(CONTROL_PLANE).is_empty();
+        let problem = "no node of the control plane is connected".to_owned();
+        async move { found.then_some(()).ok_or(problem) }
+    });
+}
+
+/// Adds the node's databases, one check each.
 pub(super) fn databases(readiness: &mut Readiness, databases: &Databases) {
-    let named = [
-        ("database.apim", &databases.apim),
-        ("database.shared", &databases.shared),
+    let own = [
         ("database.carbon", &databases.carbon),
         ("database.broker", &databases.broker),
     ];
-    for (name, database) in named {
+    let control = databases.control.as_ref().map(|control| {
+        [
+            ("database.apim", &control.apim),
+            ("database.shared", &control.shared),
+        ]
+    });
+    for (name, database) in control.into_iter().flatten().chain(own) {
         let database = database.clone();
         readiness.add(name, move || {
             let database = database.clone();

@@ -11,14 +11,20 @@ pub(super) fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
     super::runtime()?.block_on(async {
         // Before the start, which may take a while: being asked to stop is no failure.
         let mut asked = std::pin::pin!(Asked::listen()?.stop());
-        let node = tokio::select! {
+        let mut node = tokio::select! {
             node = app::start(config) => node?,
             // What a start leaves half done the next one finishes, as after a crash.
             () = &mut asked => return Ok(ExitCode::SUCCESS),
         };
-        asked.await;
+        let refused = tokio::select! {
+            () = asked => None,
+            reason = node.refused() => Some(reason),
+        };
         tracing::info!("stopping: no new requests, open ones may end");
         node.stop().await;
-        Ok(ExitCode::SUCCESS)
+        match refused {
+            None => Ok(ExitCode::SUCCESS),
+            Some(reason) => anyhow::bail!("the cluster does not take this node: {reason}"),
+        }
     })
 }

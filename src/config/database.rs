@@ -17,7 +17,8 @@ pub(crate) struct Databases {
 // === impl Databases ===
 
 impl Databases {
-    pub(super) fn read(source: &mut Source, node: &Node) -> Result<Self, ConfigError> {
+    /// None for a node that has no role in the control plane, and none to be given.
+    pub(super) fn read(source: &mut Source, node: &Node) -> Result<Option<Self>, ConfigError> {
         for own in ["carbon", "broker"] {
             for key in ["url", "path", "location"] {
                 source.refuse(
@@ -27,11 +28,21 @@ impl Databases {
                 )?;
             }
         }
+        if !node.roles.iter().any(|role| role.is_control_plane()) {
+            for shared in ["database.apim.url", "database.shared.url"] {
+                source.refuse(
+                    shared,
+                    "gateways and traffic managers work without the control plane's databases, \
+                     remove the setting or give the node a role that uses them",
+                )?;
+            }
+            return Ok(None);
+        }
         let file = |name: &str| format!("sqlite:{}", node.data_dir.join(name).display());
-        Ok(Self {
+        Ok(Some(Self {
             apim: source.take("database.apim.url", &file("apim.db"), url)?,
             shared: source.take("database.shared.url", &file("shared.db"), url)?,
-        })
+        }))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Configuration: one TOML file, environment over it, flags over both; one file per section.
 
+mod cluster;
 mod database;
 mod gateway;
 mod listen;
@@ -16,11 +17,12 @@ mod usage;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+pub(crate) use cluster::Cluster;
 pub(crate) use database::Databases;
 pub(crate) use gateway::Gateway;
 pub(crate) use listen::Listen;
 pub(crate) use log::{Log, LogFormat};
-pub(crate) use node::Node;
+pub(crate) use node::{Node, Role};
 pub(crate) use oauth2::Oauth2;
 pub(crate) use source::{ConfigError, Effective, Origin};
 pub(crate) use traffic_manager::TrafficManager;
@@ -33,7 +35,9 @@ use source::Source;
 pub(crate) struct Config {
     pub(crate) node: Node,
     pub(crate) listen: Listen,
-    pub(crate) databases: Databases,
+    pub(crate) cluster: Cluster,
+    /// None where the node has no role in the control plane.
+    pub(crate) databases: Option<Databases>,
     pub(crate) gateway: Gateway,
     pub(crate) oauth2: Oauth2,
     pub(crate) traffic_manager: TrafficManager,
@@ -58,6 +62,15 @@ pub(crate) struct Flags {
     /// Name of this node [default: headgate]
     #[arg(long, value_name = "NAME")]
     pub(crate) node: Option<String>,
+    /// Where other nodes dial this one [default: alone; with seeds 127.0.0.1:4370]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) listen_cluster: Option<String>,
+    /// Where others are told to dial, when it differs
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) advertise: Option<String>,
+    /// Nodes to dial first, separated by commas
+    #[arg(long, value_name = "LIST")]
+    pub(crate) seeds: Option<String>,
     /// Number added to every default or configured port
     #[arg(long, value_name = "N")]
     pub(crate) port_offset: Option<u16>,
@@ -96,6 +109,13 @@ impl Config {
         source.flag("--data-dir", "node.data_dir", flags.data_dir.clone());
         source.flag("--roles", "node.roles", flags.roles.clone());
         source.flag("--node", "node.name", flags.node.clone());
+        source.flag(
+            "--listen-cluster",
+            "cluster.listen",
+            flags.listen_cluster.clone(),
+        );
+        source.flag("--advertise", "cluster.advertise", flags.advertise.clone());
+        source.flag("--seeds", "cluster.seeds", flags.seeds.clone());
         let offset = flags.port_offset.map(|offset| offset.to_string());
         source.flag("--port-offset", "listen.port_offset", offset);
         Self::read(source, flags.config.as_deref())
@@ -104,6 +124,7 @@ impl Config {
     fn read(mut source: Source, file: Option<&Path>) -> Result<Self, ConfigError> {
         let node = Node::read(&mut source, file)?;
         let listen = Listen::read(&mut source)?;
+        let cluster = Cluster::read(&mut source, listen.port_offset)?;
         let databases = Databases::read(&mut source, &node)?;
         let gateway = Gateway::read(&mut source, file)?;
         let oauth2 = Oauth2::read(&mut source, &listen)?;
@@ -113,6 +134,7 @@ impl Config {
         Ok(Self {
             node,
             listen,
+            cluster,
             databases,
             gateway,
             oauth2,

@@ -41,6 +41,11 @@ impl Role {
         Self::TrafficManager,
     ];
 
+    /// Whether it works on the databases of the control plane.
+    pub(crate) const fn is_control_plane(self) -> bool {
+        !matches!(self, Self::Gateway | Self::TrafficManager)
+    }
+
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Publisher => "publisher",
@@ -68,11 +73,7 @@ impl Role {
         roles.dedup();
         match roles.len() {
             0 => Err("names no role".to_owned()),
-            all if all == Self::ALL.len() => Ok(roles),
-            _ => Err(
-                "a node of some roles needs a cluster, which this version does not have: use all"
-                    .to_owned(),
-            ),
+            _ => Ok(roles),
         }
     }
 }

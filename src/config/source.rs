@@ -181,6 +181,12 @@ impl Source {
         taken.is_some_and(|taken| matches!(taken.origin, Origin::File(..)))
     }
 
+    /// Whether the value taken for `key` is not the default.
+    pub(crate) fn was_given(&self, key: &str) -> bool {
+        let taken = self.effective.iter().find(|taken| taken.key == key);
+        taken.is_some_and(|taken| !matches!(taken.origin, Origin::Default))
+    }
+
     /// Whether the value that `key` will have stands in the file.
     pub(crate) fn is_from_file(&self, key: &str) -> bool {
         let value = self.values.get(key);

@@ -29,6 +29,9 @@ pub fn operations() -> Vec<&'static Operation> {
 /// The router of the management port.
 pub fn router(services: Services) -> Router {
     let mut roles = Router::new();
+    if services.key_manager_here {
+        roles = roles.merge(crate::key_manager::router());
+    }
     if services.publisher.is_some() {
         roles = roles.merge(crate::publisher::router());
     }
@@ -40,7 +43,6 @@ pub fn router(services: Services) -> Router {
     }
     Router::new()
         .merge(crate::inspection::router())
-        .merge(crate::key_manager::router())
         .merge(roles)
         .fallback(|uri: Uri| async move { ApiError::not_found("path", uri.path()) })
         .method_not_allowed_fallback(|method: Method| async move {

@@ -8,7 +8,7 @@ use actors::devportal::DevPortalHandle;
 use actors::key_manager::{KeyManagerHandle, hash_hex};
 use actors::publisher::PublisherHandle;
 use actors::usage::UsageIntakeHandle;
-use cluster::System;
+use cluster::{Cluster, System};
 use domain::address::AddressRange;
 
 use crate::readiness::Readiness;
@@ -18,6 +18,8 @@ use crate::readiness::Readiness;
 pub struct Services {
     /// Clock and registry.
     pub system: System,
+    /// The node's place among others.
+    pub cluster: Cluster,
     /// Whether the node may take requests.
     pub readiness: Arc<Readiness>,
     /// Renders the metrics; none where nobody records them.
@@ -27,6 +29,8 @@ pub struct Services {
     pub operator_hash: Option<String>,
     /// Token validation; every role has one, wherever the key manager lives.
     pub key_manager: KeyManagerHandle,
+    /// Whether this node has the key manager's role, and with it its operations.
+    pub key_manager_here: bool,
     /// The Developer Portal, where this node has the role.
     pub devportal: Option<DevPortalHandle>,
     /// Throttling and deny policies, where this node has the role.

@@ -10,6 +10,7 @@ pub mod carbon;
 mod conformance;
 mod crash;
 mod database;
+pub mod database_identity;
 mod error;
 mod health;
 mod row;

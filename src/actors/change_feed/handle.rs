@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use cluster::{AskError, Door, Reply, spawn_named};
+use cluster::{AskError, Cluster, Door, Reply, Request, spawn_named};
+
+use crate::CONTROL_PLANE;
 
 use super::message::{
     Acknowledge, Applied, Piece, Pull, Pulled, Snapshot, SnapshotOf, WaitApplied,
@@ -20,6 +22,8 @@ pub struct ChangeFeedHandle {
     snapshot: Door<Snapshot>,
     acknowledge: Door<Acknowledge>,
     wait: Door<WaitApplied>,
+    /// Where other nodes of the control plane are told what this one knows.
+    cluster: Option<Cluster>,
 }
 
 /// A committed change: what it made and who has applied it.
@@ -56,6 +60,35 @@ impl ChangeFeedHandle {
             snapshot,
             acknowledge,
             wait,
+            cluster: None,
+        }
+    }
+
+    /// Has this node's feed answer others, and tells theirs what this one learns: where a change
+    /// is committed, and how far followers are.
+    #[must_use]
+    pub fn joined(self, cluster: &Cluster) -> Self {
+        cluster.serve(self.pull.clone());
+        cluster.serve(self.snapshot.clone());
+        cluster.serve(self.acknowledge.clone());
+        cluster.serve(self.wait.clone());
+        Self {
+            cluster: Some(cluster.clone()),
+            ..self
+        }
+    }
+
+    /// The feed of whichever node of the control plane answers.
+    #[must_use]
+    pub fn elsewhere(cluster: &Cluster) -> Self {
+        // Long polls are silent for a while: nobody is asked beside them.
+        let never = Duration::MAX;
+        Self {
+            pull: Door::anywhere(None, cluster, CONTROL_PLANE, never),
+            snapshot: Door::anywhere(None, cluster, CONTROL_PLANE, never),
+            acknowledge: Door::anywhere(None, cluster, CONTROL_PLANE, never),
+            wait: Door::anywhere(None, cluster, CONTROL_PLANE, never),
+            cluster: Some(cluster.clone()),
         }
     }
 
@@ -69,6 +102,8 @@ impl ChangeFeedHandle {
     /// change stands whatever comes of it, so there is no error: who did not answer is behind.
     pub async fn committed(&self, n: u64) -> Applied {
         let within_ms = u32::try_from(WAIT.as_millis()).unwrap_or(u32::MAX);
+        // Whoever follows another node hears of it there.
+        self.tell_others(&WaitApplied { n, within_ms: 0 });
         let asked = WaitApplied { n, within_ms };
         match self.wait.ask(asked, WAIT + GRACE).await {
             Ok(applied) => applied,
@@ -139,8 +174,15 @@ impl ChangeFeedHandle {
     /// # Errors
     /// When no feed answers in time.
     pub async fn acknowledge(&self, follower: String, n: u64) -> Result<u64, AskError> {
-        self.acknowledge
-            .ask(Acknowledge { follower, n }, GRACE)
-            .await
+        let acknowledge = Acknowledge { follower, n };
+        // Whichever of them has made the change waits for this.
+        self.tell_others(&acknowledge);
+        self.acknowledge.ask(acknowledge, GRACE).await
+    }
+
+    fn tell_others<R: Request>(&self, request: &R) {
+        if let Some(cluster) = &self.cluster {
+            cluster.tell_all(CONTROL_PLANE, request, GRACE);
+        }
     }
 }

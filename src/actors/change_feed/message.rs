@@ -88,6 +88,7 @@ impl Request for Pull {
     type Reply = Pulled;
     const KIND: u16 = 0x0301;
     const VERSION: u16 = 1;
+    const IDEMPOTENT: bool = true;
 }
 
 impl Request for Snapshot {
@@ -95,12 +96,14 @@ impl Request for Snapshot {
     const KIND: u16 = 0x0302;
     // Version 1 did not say of what and was never released.
     const VERSION: u16 = 2;
+    const IDEMPOTENT: bool = true;
 }
 
 impl Request for Acknowledge {
     type Reply = u64;
     const KIND: u16 = 0x0303;
     const VERSION: u16 = 1;
+    const IDEMPOTENT: bool = true;
 }
 
 /// Waits until every live follower has acknowledged `n`, at most `within_ms` (C6).
@@ -127,6 +130,7 @@ impl Request for WaitApplied {
     type Reply = Applied;
     const KIND: u16 = 0x0304;
     const VERSION: u16 = 1;
+    const IDEMPOTENT: bool = true;
 }
 
 impl std::fmt::Display for Applied {

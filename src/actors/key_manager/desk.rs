@@ -75,7 +75,7 @@ impl Desk {
     /// When everything issued until now will have expired, milliseconds since the epoch: as long
     /// as a mark has to be kept (S4).
     pub(super) fn everything_expired_by(&self, now_ms: i64) -> i64 {
-        after(now_ms, self.settings.longest_seconds())
+        self.settings.everything_expired_by(now_ms)
     }
 }
 
@@ -96,6 +96,11 @@ impl Settings {
     /// The life of a refresh token, seconds: what was chosen, if anything, within bounds.
     pub(super) fn refresh_life(&self, chosen: Option<i64>) -> i64 {
         within(chosen, self.refresh_token_seconds)
+    }
+
+    /// When everything issued until now will have expired, milliseconds since the epoch.
+    pub(super) fn everything_expired_by(&self, now_ms: i64) -> i64 {
+        after(now_ms, self.longest_seconds())
     }
 
     /// The longest life that a token of either kind can have, seconds.

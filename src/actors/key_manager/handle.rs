@@ -8,18 +8,22 @@ use aws_lc_rs::digest::{SHA256, digest};
 
 use domain::change::MarkedSubject;
 
-use cluster::{AskError, Door};
+use cluster::{AskError, Cluster, Door};
 use domain::validation::{Credential, Verdict};
 
 use super::command::{
     Client, ClientSecret, Command, Issued, NewClient, NewUser, Outcome, Refresh, Refused,
     TokenRequest, User,
 };
-use super::desk::Desk;
+use super::desk::{Desk, Settings};
 use super::keys::Keys;
 use super::message::{BasicChecked, CheckBasic, ValidateMany, Validated};
 use crate::change_feed::Applied;
 
+/// The role of nodes that have a key manager.
+const ROLE: &str = "key-manager";
+/// After which silence another key manager is asked as well (DESIGN 5).
+const HEDGE: Duration = Duration::from_millis(100);
 /// The deadline of one question.
 const DEADLINE: Duration = Duration::from_secs(3);
 /// The deadline of a command: it may hash a password and wait for followers.
@@ -31,7 +35,8 @@ pub struct KeyManagerHandle {
     validate: Door<ValidateMany>,
     basic: Door<CheckBasic>,
     commands: Door<Command>,
-    keys: Arc<Keys>,
+    /// The keys of this node, where it has the role.
+    keys: Option<Arc<Keys>>,
     issuer: Arc<str>,
     longest_ms: i64,
 }
@@ -51,9 +56,34 @@ impl KeyManagerHandle {
             validate,
             basic,
             commands,
-            keys: Arc::clone(&desk.keys),
+            keys: Some(Arc::clone(&desk.keys)),
             issuer: desk.settings.issuer.as_str().into(),
             longest_ms: desk.everything_expired_by(0),
+        }
+    }
+
+    /// Has this node's key manager answer others, and asks theirs where it is silent.
+    #[must_use]
+    pub fn joined(self, cluster: &Cluster) -> Self {
+        cluster.serve(self.validate.clone());
+        cluster.serve(self.basic.clone());
+        cluster.serve(self.commands.clone());
+        Self {
+            validate: Door::anywhere(Some(self.validate), cluster, ROLE, HEDGE),
+            ..self
+        }
+    }
+
+    /// The key manager of whichever node answers.
+    #[must_use]
+    pub fn elsewhere(cluster: &Cluster, settings: &Settings) -> Self {
+        Self {
+            validate: Door::anywhere(None, cluster, ROLE, HEDGE),
+            basic: Door::anywhere(None, cluster, ROLE, HEDGE),
+            commands: Door::anywhere(None, cluster, ROLE, HEDGE),
+            keys: None,
+            issuer: settings.issuer.as_str().into(),
+            longest_ms: settings.everything_expired_by(0),
         }
     }
 
@@ -66,13 +96,14 @@ impl KeyManagerHandle {
     /// The published key set (RFC 7517) as JSON text.
     #[must_use]
     pub fn jwks(&self) -> &str {
-        self.keys.jwks()
+        let keys = self.keys.as_ref();
+        keys.map_or(r#"{"keys":[]}"#, |keys| keys.jwks())
     }
 
     /// The algorithm that tokens are signed with.
     #[must_use]
     pub fn signing_algorithm(&self) -> &'static str {
-        self.keys.algorithm()
+        self.keys.as_ref().map_or("RS256", |keys| keys.algorithm())
     }
 
     /// `iss` of issued tokens.

@@ -34,6 +34,7 @@ impl Request for ValidateMany {
     type Reply = Validated;
     const KIND: u16 = 0x0101;
     const VERSION: u16 = 1;
+    const IDEMPOTENT: bool = true;
 }
 
 /// Checks a user's HTTP Basic credential (RFC 7617).

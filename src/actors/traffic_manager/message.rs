@@ -184,10 +184,12 @@ impl Request for LeaseMany {
     type Reply = Leased;
     const KIND: u16 = 0x0201;
     const VERSION: u16 = 2;
+    const IDEMPOTENT: bool = true;
 }
 
 impl Request for TellLeases {
     type Reply = Told;
     const KIND: u16 = 0x0202;
     const VERSION: u16 = 1;
+    const IDEMPOTENT: bool = true;
 }

@@ -3,9 +3,11 @@
 
 use std::time::Duration;
 
-use cluster::{Address, AskError, Door};
+use cluster::{Address, AskError, Cluster, Door};
 use domain::usage::UsageCount;
-use storage::{Database, StoreError, apim};
+use storage::{Database, Read, StoreError, apim};
+
+use crate::CONTROL_PLANE;
 
 use super::message::{DeliverUnknown, DeliverUsage, Delivered};
 use super::queue::QueueMessage;
@@ -44,7 +46,8 @@ pub struct Recorded {
 pub struct UsageIntakeHandle {
     counts: Door<DeliverUsage>,
     unknown: Door<DeliverUnknown>,
-    apim: Database,
+    /// Where this node reads the counts, if it may.
+    apim: Option<Database>,
 }
 
 // === impl UsageHandle ===
@@ -120,7 +123,26 @@ impl UsageIntakeHandle {
         Self {
             counts,
             unknown,
-            apim,
+            apim: Some(apim),
+        }
+    }
+
+    /// Has this node's intake take what other nodes deliver.
+    #[must_use]
+    pub fn joined(self, cluster: &Cluster) -> Self {
+        cluster.serve(self.counts.clone());
+        cluster.serve(self.unknown.clone());
+        self
+    }
+
+    /// The intake of whichever node of the control plane answers.
+    #[must_use]
+    pub fn elsewhere(cluster: &Cluster) -> Self {
+        let never = Duration::MAX;
+        Self {
+            counts: Door::anywhere(None, cluster, CONTROL_PLANE, never),
+            unknown: Door::anywhere(None, cluster, CONTROL_PLANE, never),
+            apim: None,
         }
     }
 
@@ -135,7 +157,7 @@ impl UsageIntakeHandle {
         to_ms: i64,
         (offset, most): (u32, u32),
     ) -> Result<Vec<UsageCount>, UsageError> {
-        let mut read = self.apim.read().await?;
+        let mut read = self.apim().await?;
         Ok(apim::usage::list(&mut read, from_ms, to_ms, (offset, most)).await?)
     }
 
@@ -144,8 +166,15 @@ impl UsageIntakeHandle {
     /// # Errors
     /// When API-M cannot be read.
     pub async fn unknown(&self) -> Result<u64, UsageError> {
-        let mut read = self.apim.read().await?;
+        let mut read = self.apim().await?;
         Ok(apim::usage::unknown(&mut read).await?)
+    }
+
+    async fn apim(&self) -> Result<Read, UsageError> {
+        match &self.apim {
+            Some(apim) => Ok(apim.read().await?),
+            None => Err(AskError::Unavailable.into()),
+        }
     }
 
     /// Delivers a batch; gives the last number of it that API-M has, none when it takes nothing now.

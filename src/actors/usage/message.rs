@@ -48,10 +48,12 @@ impl Request for DeliverUsage {
     type Reply = Delivered;
     const KIND: u16 = 0x0401;
     const VERSION: u16 = 1;
+    const IDEMPOTENT: bool = true;
 }
 
 impl Request for DeliverUnknown {
     type Reply = Delivered;
     const KIND: u16 = 0x0402;
     const VERSION: u16 = 1;
+    const IDEMPOTENT: bool = true;
 }

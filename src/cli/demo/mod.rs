@@ -58,7 +58,7 @@ async fn play(demo: &Demo) -> anyhow::Result<ExitCode> {
     crate::telemetry::start(&config.log)?;
     let offset = config.listen.port_offset;
     let backend = SampleBackend::bind(sample_backend::address(offset)?).await?;
-    let listeners = Listeners::bind(&config.listen).await?;
+    let listeners = Listeners::bind(&config).await?;
     data_dir::ensure_ours(&config.node.data_dir)?;
     // Only now: a port that is busy must not decide the offset of later runs.
     settings::keep(&demo.data_dir, offset)?;

@@ -1,6 +1,7 @@
 //! What operators and their machines look at: health, metrics, actors.
 
 mod actors;
+mod cluster;
 mod health;
 mod metrics;
 mod usage;
@@ -20,6 +21,7 @@ pub const OPERATIONS: &[&Operation] = &[
     &metrics::METRICS,
     &actors::LIST_ACTORS,
     &actors::RESTART_ACTOR,
+    &cluster::CLUSTER,
     &usage::USAGE,
 ];
 
@@ -30,6 +32,7 @@ pub(crate) fn router() -> Router<Services> {
     let router = metrics::METRICS.mount(router, metrics::metrics);
     let router = actors::LIST_ACTORS.mount(router, actors::list);
     let router = actors::RESTART_ACTOR.mount(router, actors::restart);
+    let router = cluster::CLUSTER.mount(router, cluster::cluster);
     usage::USAGE.mount(router, usage::usage)
 }
 

@@ -109,6 +109,11 @@ const SCHEMA: Schema = Schema {
             "owners",
             include_str!("../../../migrations/apim/0015_owners.sql"),
         ),
+        (
+            16,
+            "database identity",
+            include_str!("../../../migrations/apim/0016_database_identity.sql"),
+        ),
     ],
 };
 

@@ -14,6 +14,8 @@ pub struct Identity {
     pub node_name: String,
     /// Starts so far.
     pub incarnation: u64,
+    /// The cluster it belongs to; empty before it has joined or founded one.
+    pub cluster_id: String,
 }
 
 /// Raises the incarnation for a start, above `above` too; the first start makes the identity with
@@ -41,6 +43,16 @@ pub async fn raise(
     }
 }
 
+/// Keeps the cluster that the node belongs to from now on.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn save_cluster(write: &mut Write, cluster_id: &str) -> Result<(), StoreError> {
+    let query = sqlx::query("UPDATE identity SET cluster_id = $1 WHERE id = 1");
+    let query = query.bind(cluster_id.to_owned());
+    write.execute(query, "identity").await.map(drop)
+}
+
 /// The identity, none before the first start.
 ///
 /// # Errors
@@ -56,5 +68,6 @@ fn map(row: &sqlx::any::AnyRow) -> Result<Identity, StoreError> {
         node_id: row.text("node_id")?,
         node_name: row.text("node_name")?,
         incarnation: unsigned(row.integer("incarnation")?)?,
+        cluster_id: row.text("cluster_id")?,
     })
 }

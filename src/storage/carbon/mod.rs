@@ -12,11 +12,18 @@ use crate::error::StoreError;
 
 const SCHEMA: Schema = Schema {
     name: "carbon",
-    migrations: &[(
-        1,
-        "node",
-        include_str!("../../../migrations/carbon/0001_node.sql"),
-    )],
+    migrations: &[
+        (
+            1,
+            "node",
+            include_str!("../../../migrations/carbon/0001_node.sql"),
+        ),
+        (
+            2,
+            "cluster",
+            include_str!("../../../migrations/carbon/0002_cluster.sql"),
+        ),
+    ],
 };
 
 /// Opens Carbon in the data directory.

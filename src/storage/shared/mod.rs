@@ -31,6 +31,11 @@ const SCHEMA: Schema = Schema {
             "scope versions",
             include_str!("../../../migrations/shared/0004_scope_versions.sql"),
         ),
+        (
+            5,
+            "database identity",
+            include_str!("../../../migrations/shared/0005_database_identity.sql"),
+        ),
     ],
 };
 

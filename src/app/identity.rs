@@ -1,0 +1,57 @@
+//! Who this node is, in this life of it.
+
+use storage::broker::ledger;
+use storage::broker::node::{self, Owner};
+use storage::carbon::identity::{self, Identity};
+use storage::carbon::projection;
+
+use super::databases::Databases;
+
+/// This start's identity: the incarnation is on disk before anybody hears of it (W1). When Carbon was
+/// lost the node is still whom Broker belongs to: under another id what waits there would be counted
+/// twice, and a lower incarnation would neither end what earlier ones began nor outrank their marks.
+/// When Broker was lost this is no founding (L6): what was granted in running windows is not known.
+pub(super) async fn raise(
+    databases: &Databases,
+    name: &str,
+    now_ms: i64,
+) -> anyhow::Result<Identity> {
+    let mut read = databases.broker.read().await?;
+    let owner = node::find(&mut read).await?;
+    let is_new = owner.is_none() && !ledger::has_run(&mut read).await?;
+    drop(read);
+    // Nobody was let in before a change was applied: a first start that was cut short lost nothing.
+    let mut read = databases.carbon.read().await?;
+    let has_served = projection::applied(&mut read).await?.is_some();
+    drop(read);
+    let above = owner.as_ref().map_or(0, |owner| owner.incarnation);
+    let known_id = owner.map(|owner| owner.node_id);
+    let new_id = known_id.clone();
+    let new_id = || new_id.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
+    let mut write = databases.carbon.write("carbon.identity.raise").await?;
+    let me = identity::raise(&mut write, name, above, new_id).await?;
+    if let Some(known_id) = known_id.filter(|id| *id != me.node_id) {
+        anyhow::bail!(
+            "carbon.db is of node {} and broker.db of node {known_id}: put back the files that belong \
+             together, or move carbon.db away, which is made anew for the node of broker.db",
+            me.node_id
+        );
+    }
+    write.commit().await?;
+    let mut write = databases.broker.write("broker.node.save").await?;
+    let owner = Owner {
+        node_id: me.node_id.clone(),
+        incarnation: me.incarnation,
+    };
+    node::save(&mut write, &owner).await?;
+    if is_new && has_served {
+        ledger::begin_without_past(&mut write, now_ms).await?;
+        tracing::error!(
+            incarnation = me.incarnation,
+            "broker.db was lost: plans by the hour and longer count from nothing, shorter ones are \
+             used up (429) until their running windows end, and usage that waited in it is missing"
+        );
+    }
+    write.commit().await?;
+    Ok(me)
+}

@@ -1,0 +1,165 @@
+//! The node's place among others: who it is to them, which cluster it belongs to.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use cluster::{
+    Child, Cluster, Fact, Member, NodeHandle, NodeSettings, Notice, Security, System, Timing,
+};
+use storage::carbon::identity::{self, Identity};
+use storage::{Backend, Database, database_identity};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use super::databases::Databases;
+use crate::config::{Config, Role};
+
+/// The role that every node with the control plane's databases has for the others.
+pub(crate) const CONTROL_PLANE: &str = actors::CONTROL_PLANE;
+
+/// A node's place, described and not taken yet.
+pub(crate) struct Membership {
+    pub(crate) cluster: Cluster,
+    /// None for a node that is alone.
+    pub(crate) node: Option<(NodeHandle, Child)>,
+    /// Why the cluster will not have this node, once it has said so.
+    pub(crate) refused: watch::Receiver<Option<String>>,
+}
+
+// === impl Membership ===
+
+impl Membership {
+    pub(crate) async fn describe(
+        system: &System,
+        config: &Config,
+        databases: &Databases,
+        me: &Identity,
+        listener: Option<TcpListener>,
+    ) -> anyhow::Result<Self> {
+        let settings = &config.cluster;
+        let address = match (&settings.advertise, &listener) {
+            (Some(advertised), _) => advertised.clone(),
+            (None, Some(listener)) => listener.local_addr()?.to_string(),
+            (None, None) => String::new(),
+        };
+        let member = Member {
+            id: me.node_id.clone(),
+            incarnation: me.incarnation,
+            life: u64::from_be_bytes(life()),
+            name: config.node.name.clone(),
+            address,
+            roles: roles(&config.node.roles),
+            facts: facts(databases).await?,
+        };
+        let cluster = Cluster::new(member);
+        let (refusals, refused) = watch::channel(None);
+        let node = match listener {
+            None => None,
+            Some(listener) => {
+                let cluster_id = found(databases, me, &settings.seeds).await?;
+                let settings = NodeSettings {
+                    listener: Arc::new(listener),
+                    cluster: cluster_id,
+                    seeds: settings.seeds.clone(),
+                    security: Security::Plain {
+                        anywhere: settings.plaintext,
+                    },
+                    timing: Timing {
+                        probe: settings.probe,
+                        suspect: settings.suspect,
+                        evict: settings.evict,
+                    },
+                    told: told(databases.carbon.clone(), refusals),
+                };
+                Some(cluster::node(system, &cluster, settings))
+            }
+        };
+        Ok(Self {
+            cluster,
+            node,
+            refused,
+        })
+    }
+}
+
+/// What the node hears of its cluster.
+fn told(
+    carbon: Database,
+    refusals: watch::Sender<Option<String>>,
+) -> Arc<dyn Fn(Notice) + Send + Sync> {
+    Arc::new(move |notice| match notice {
+        Notice::Refused(refusal) => {
+            refusals.send_replace(Some(refusal.to_string()));
+        }
+        Notice::Joined(cluster_id) => {
+            let carbon = carbon.clone();
+            cluster::spawn_named("keep cluster", async move {
+                if let Err(error) = keep(&carbon, &cluster_id).await {
+                    tracing::warn!(%error, "the cluster's id cannot be kept, the next start asks for it anew");
+                }
+            });
+        }
+    })
+}
+
+async fn keep(carbon: &Database, cluster_id: &str) -> Result<(), storage::StoreError> {
+    let mut write = carbon.write("carbon.identity.save_cluster").await?;
+    identity::save_cluster(&mut write, cluster_id).await?;
+    write.commit().await
+}
+
+/// The cluster that the node belongs to. Only one without seeds, that never was in any, founds
+/// one (W1).
+async fn found(databases: &Databases, me: &Identity, seeds: &[String]) -> anyhow::Result<String> {
+    if !me.cluster_id.is_empty() || !seeds.is_empty() {
+        return Ok(me.cluster_id.clone());
+    }
+    let cluster_id = uuid::Uuid::new_v4().to_string();
+    keep(&databases.carbon, &cluster_id).await?;
+    tracing::info!(
+        cluster = cluster_id,
+        "founded a cluster, other nodes join it with --seeds"
+    );
+    Ok(cluster_id)
+}
+
+/// The roles as other nodes read them.
+fn roles(roles: &[Role]) -> Vec<String> {
+    let mut words: Vec<String> = roles.iter().map(|role| role.as_str().to_owned()).collect();
+    if roles.iter().any(|role| role.is_control_plane()) {
+        words.push(CONTROL_PLANE.to_owned());
+    }
+    words
+}
+
+/// The databases that all control-plane nodes must share (W6); SQLite's can be one node's only.
+async fn facts(databases: &Databases) -> anyhow::Result<Vec<Fact>> {
+    let Some(control) = &databases.control else {
+        return Ok(Vec::new());
+    };
+    let mut facts = Vec::new();
+    for (key, database) in [
+        ("API-M database", &control.apim),
+        ("Shared database", &control.shared),
+    ] {
+        let mut write = database.write("database_identity.ensure").await?;
+        let new = uuid::Uuid::new_v4().to_string();
+        let value = database_identity::ensure(&mut write, &new).await?;
+        write
+            .commit()
+            .await
+            .context("the database cannot be marked")?;
+        facts.push(Fact {
+            key: key.to_owned(),
+            value,
+            alone: database.backend() == Backend::Sqlite,
+        });
+    }
+    Ok(facts)
+}
+
+/// Bytes that no other start has.
+fn life() -> [u8; 8] {
+    let [a, b, c, d, e, f, .., g, h] = uuid::Uuid::new_v4().into_bytes();
+    [a, b, c, d, e, f, g, h]
+}

@@ -1,0 +1,114 @@
+//! `[cluster]`: how this node meets others.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::read;
+use super::source::{ConfigError, Source};
+
+/// The port of the cluster, where a node that has seeds names none.
+const DEFAULT: &str = "127.0.0.1:4370";
+
+/// `[cluster]`
+#[derive(Debug, Clone)]
+pub(crate) struct Cluster {
+    /// Where other nodes dial; none for a node that is alone.
+    pub(crate) listen: Option<SocketAddr>,
+    /// Where others are told to dial, when it is not the same.
+    pub(crate) advertise: Option<String>,
+    /// Whom to dial first, `host:port` each.
+    pub(crate) seeds: Vec<String>,
+    /// Whether nodes on other machines are spoken to without TLS.
+    pub(crate) plaintext: bool,
+    /// Between two probes of a member.
+    pub(crate) probe: Duration,
+    /// Silence after which a member is avoided.
+    pub(crate) suspect: Duration,
+    /// Silence after which a member is disconnected.
+    pub(crate) evict: Duration,
+}
+
+// === impl Cluster ===
+
+impl Cluster {
+    pub(super) fn read(source: &mut Source, port_offset: u16) -> Result<Self, ConfigError> {
+        let seeds = source.take("cluster.seeds", "", seeds)?;
+        let default = if seeds.is_empty() { "off" } else { DEFAULT };
+        let listen = source.take("cluster.listen", default, read::optional_address)?;
+        let configured = source.was_given("cluster.listen");
+        let probe = source.take("cluster.probe_ms", "500", read::milliseconds)?;
+        let more_than = |least: Duration| {
+            move |text: &str| match read::milliseconds(text)? {
+                time if time > least => Ok(time),
+                _ => Err(format!("must be more than {} ms", least.as_millis())),
+            }
+        };
+        let suspect = source.take("cluster.suspect_ms", "2000", more_than(probe))?;
+        Ok(Self {
+            // An address that is given in full is meant as it is.
+            listen: listen.map(|mut address| {
+                if !configured {
+                    address.set_port(address.port().saturating_add(port_offset));
+                }
+                address
+            }),
+            advertise: source.take("cluster.advertise", "", advertise)?,
+            seeds,
+            plaintext: source.take("cluster.plaintext", "false", read::flag)?,
+            probe,
+            suspect,
+            evict: source.take("cluster.evict_ms", "5000", more_than(suspect))?,
+        })
+    }
+}
+
+fn seeds(text: &str) -> Result<Vec<String>, String> {
+    let seeds = read::list(text)?;
+    match seeds.iter().find(|seed| !is_host_and_port(seed)) {
+        Some(bad) => Err(format!("{bad:?} is no host:port")),
+        None => Ok(seeds),
+    }
+}
+
+fn advertise(text: &str) -> Result<Option<String>, String> {
+    match text {
+        "" => Ok(None),
+        text if is_host_and_port(text) => Ok(Some(text.to_owned())),
+        text => Err(format!("{text:?} is no host:port")),
+    }
+}
+
+fn is_host_and_port(text: &str) -> bool {
+    let Some((host, port)) = text.rsplit_once(':') else {
+        return false;
+    };
+    let good =
+        |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
+    !host.is_empty()
+        && host.len() <= 255
+        && host.chars().all(good)
+        && port.parse::<u16>().is_ok_and(|port| port > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_is_a_host_and_a_port() {
+        for good in ["127.0.0.1:4370", "[::1]:4370", "cp-1.example:1"] {
+            assert!(is_host_and_port(good), "{good}");
+        }
+        for bad in [
+            "cp1",
+            ":4370",
+            "cp1:",
+            "cp1:0",
+            "cp1:99999",
+            "a b:1",
+            "http://cp1:1",
+        ] {
+            assert!(!is_host_and_port(bad), "{bad}");
+        }
+    }
+}
