@@ -19,6 +19,7 @@ mod api_keys;
 mod bad_input;
 mod bad_input_rows;
 mod changes;
+mod cluster;
 mod commands;
 mod conflicts;
 mod connections;

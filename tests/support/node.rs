@@ -116,7 +116,8 @@ impl Node {
         })
         .await;
         let url = |scheme: &str, name: &str| {
-            let address = ports[name].as_str().expect("a listener");
+            // A node without the gateway's role has no ingress.
+            let address = ports[name].as_str().unwrap_or(":0");
             let port = address.rsplit(':').next().expect("a port");
             format!("{scheme}://localhost:{port}")
         };
@@ -177,6 +178,26 @@ impl Node {
             "http://{}",
             ports["management_http"].as_str().expect("a port")
         )
+    }
+
+    /// Where other nodes dial this one.
+    pub fn cluster_address(&self) -> String {
+        let ports = std::fs::read(self.dir.join("data/run/ports.json")).expect("ports");
+        let ports: Value = serde_json::from_slice(&ports).expect("JSON");
+        ports["cluster"].as_str().expect("a port").to_owned()
+    }
+
+    /// SIGKILL; what was written stays.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("kill");
+        self.child.wait().expect("wait");
+    }
+
+    /// SIGSTOP or SIGCONT.
+    pub fn signal(&self, name: &str) {
+        let pid = self.pid().to_string();
+        let sent = Command::new("kill").args([name, &pid]).status();
+        assert!(sent.expect("kill").success());
     }
 
     /// A client that has to connect first.
