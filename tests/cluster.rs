@@ -174,7 +174,8 @@ async fn known_consumers_are_served_on_while_the_control_plane_is_gone_and_chang
     for _ in 0..20 {
         assert_eq!(trio.call(&access).await, 200);
     }
-    let again = options("cp1", CONTROL, &trio.gateway.cluster_address());
+    // At another address, and without a seed: it remembers where the others were.
+    let again = options("cp1", CONTROL, "");
     trio.control = trio.control.crash_and_restart(again).await;
     let applications = format!("{DEVPORTAL}/applications");
     trio.control
@@ -183,4 +184,68 @@ async fn known_consumers_are_served_on_while_the_control_plane_is_gone_and_chang
         .send()
         .await
         .expect(200);
+}
+
+#[tokio::test]
+async fn a_second_node_of_one_name_and_a_second_control_plane_on_sqlite_are_refused_and_say_so() {
+    let control = Node::start_with(options("cp1", CONTROL, "")).await;
+    let seed = control.cluster_address();
+    let other = tempfile::tempdir().expect("a directory");
+    for (name, roles, reason) in [
+        ("cp1", "gateway", "a node named cp1 is a member already"),
+        ("cp2", CONTROL, "cp1 has another API-M database"),
+    ] {
+        let dir = other.path().join(name).join(roles.len().to_string());
+        std::fs::create_dir_all(&dir).expect("a directory");
+        let options = Options {
+            dir: Some(dir.clone()),
+            ..options(name, roles, &seed)
+        };
+        assert_eq!(Node::ends(&options).await.code(), Some(1), "{name}");
+        let log = std::fs::read_to_string(dir.join("log")).expect("a log");
+        assert!(log.contains(reason), "{log}");
+    }
+    assert_eq!(members(&control).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_gateway_that_is_told_of_the_control_planes_databases_refuses_them() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut options = Options {
+        dir: Some(dir.path().to_owned()),
+        ..options("gw1", "gateway", "127.0.0.1:1")
+    };
+    let url = ("HEADGATE__DATABASE__APIM__URL", "sqlite:elsewhere.db");
+    options
+        .environment
+        .push((url.0.to_owned(), url.1.to_owned()));
+    assert_eq!(Node::ends(&options).await.code(), Some(1));
+    let log = std::fs::read_to_string(dir.path().join("log")).expect("a log");
+    assert!(
+        log.contains("work without the control plane's databases"),
+        "{log}"
+    );
+}
+
+#[tokio::test]
+async fn a_traffic_manager_that_stands_still_is_evicted_and_comes_back_by_itself() {
+    let trio = Trio::start().await;
+    let health = |wanted: &'static str| {
+        let gateway = &trio.gateway;
+        async move {
+            let members = members(gateway).await;
+            let wanted = ("tm1".to_owned(), wanted.to_owned());
+            members.contains(&wanted).then_some(())
+        }
+    };
+    trio.traffic.signal("-STOP");
+    eventually(10, "it is suspected", || health("suspect")).await;
+    eventually(10, "it is evicted", || health("down")).await;
+    trio.traffic.signal("-CONT");
+    eventually(15, "it is back", || health("up")).await;
+    let (_, _, access) = trio.subscriber("Three", 3).await;
+    for _ in 0..3 {
+        assert_eq!(trio.call(&access).await, 200);
+    }
+    assert_eq!(trio.call(&access).await, 429);
 }

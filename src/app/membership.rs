@@ -1,5 +1,6 @@
 //! The node's place among others: who it is to them, which cluster it belongs to.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -7,7 +8,8 @@ use cluster::{
     Child, Cluster, Fact, Member, NodeHandle, NodeSettings, Notice, Security, System, Timing,
 };
 use storage::carbon::identity::{self, Identity};
-use storage::{Backend, Database, database_identity};
+use storage::carbon::known_members;
+use storage::{Backend, Database, StoreError, database_identity};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -57,10 +59,14 @@ impl Membership {
             None => None,
             Some(listener) => {
                 let cluster_id = found(databases, me, &settings.seeds).await?;
+                let mut read = databases.carbon.read().await?;
+                let known = known_members::list(&mut read).await?;
+                drop(read);
+                let seeds = settings.seeds.iter().chain(&known).cloned();
                 let settings = NodeSettings {
                     listener: Arc::new(listener),
                     cluster: cluster_id,
-                    seeds: settings.seeds.clone(),
+                    seeds: seeds.collect(),
                     security: Security::Plain {
                         anywhere: settings.plaintext,
                     },
@@ -99,12 +105,26 @@ fn told(
                 }
             });
         }
+        Notice::Known(addresses) => {
+            let carbon = carbon.clone();
+            cluster::spawn_named("keep members", async move {
+                if let Err(error) = keep_members(&carbon, &addresses).await {
+                    tracing::warn!(%error, "the members' addresses cannot be kept, the next start goes by its seeds");
+                }
+            });
+        }
     })
 }
 
-async fn keep(carbon: &Database, cluster_id: &str) -> Result<(), storage::StoreError> {
+async fn keep(carbon: &Database, cluster_id: &str) -> Result<(), StoreError> {
     let mut write = carbon.write("carbon.identity.save_cluster").await?;
     identity::save_cluster(&mut write, cluster_id).await?;
+    write.commit().await
+}
+
+async fn keep_members(carbon: &Database, addresses: &BTreeSet<String>) -> Result<(), StoreError> {
+    let mut write = carbon.write("carbon.known_members.save").await?;
+    known_members::save(&mut write, addresses).await?;
     write.commit().await
 }
 

@@ -7,6 +7,7 @@ mod links;
 mod probe;
 mod state;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -47,6 +48,9 @@ pub struct NodeSettings {
 pub enum Notice {
     /// The node belongs to this cluster from now on: to be kept.
     Joined(String),
+    /// These members are connected, by the addresses where they are dialed: to be kept, so that a
+    /// start finds the others when no seed is there any more.
+    Known(BTreeSet<String>),
     /// The cluster will not have this node, and trying again is in vain.
     Refused(Refusal),
 }

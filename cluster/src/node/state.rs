@@ -1,5 +1,6 @@
 //! The node's actor: asks the table what to do, and does it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,6 +50,7 @@ pub(crate) struct Node {
     gossip: Arc<ArcSwap<Gossip>>,
     below: Below,
     rolls: u64,
+    known: BTreeSet<String>,
     _ticker: Ticker,
 }
 
@@ -101,6 +103,7 @@ impl Actor for Node {
             gossip,
             below,
             rolls: 0,
+            known: BTreeSet::new(),
         };
         node.publish();
         Ok(node)
@@ -223,6 +226,13 @@ impl Node {
         if **self.gossip.load() != gossip {
             self.gossip.store(Arc::new(gossip));
         }
+        let up = seen.iter().filter(|seen| seen.path.is_some());
+        let up: BTreeSet<String> = up.map(|seen| seen.state.member.address.clone()).collect();
+        // What is kept of a crowd that has gone is where to look for it.
+        if !up.is_subset(&self.known) {
+            self.known.clone_from(&up);
+            (self.settings.told)(Notice::Known(up));
+        }
         if !same {
             self.cluster.0.view.store(Arc::new(View { seen }));
             self.cluster.0.changed.send_modify(|count| *count += 1);
@@ -264,7 +274,11 @@ impl Node {
         self.table.not_dialed(now, address, random);
         if let Some(refusal) = refusal.filter(Refusal::is_final) {
             tracing::warn!(address, reason = %refusal, "a member refuses this node");
-            (self.settings.told)(Notice::Refused(refusal));
+            // One odd member ends no node that others have taken.
+            let replaced = matches!(refusal, Refusal::Superseded(_) | Refusal::Running);
+            if replaced || self.known.is_empty() {
+                (self.settings.told)(Notice::Refused(refusal));
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! Carbon: the node's identity and last known state. A file of the node alone.
 
 pub mod identity;
+pub mod known_members;
 pub mod projection;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,11 @@ const SCHEMA: Schema = Schema {
             2,
             "cluster",
             include_str!("../../../migrations/carbon/0002_cluster.sql"),
+        ),
+        (
+            3,
+            "members",
+            include_str!("../../../migrations/carbon/0003_members.sql"),
         ),
     ],
 };
