@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use actors::gateway::GatewayHandle;
-use cluster::{Clock, NodeHandle, Root, System, spawn_named};
+use cluster::{Clock, Cluster, NodeHandle, Root, System, spawn_named};
 use headgate_http::{Checked, Readiness, management, server};
 
 use crate::config::Config;
@@ -81,17 +81,9 @@ pub(crate) async fn start_on(mut listeners: Listeners, config: Config) -> anyhow
         operator::ensure_administrator(&components.control.key_manager, &data).await?;
     }
     let operator_hash = operator::credential(&data)?;
-    let mut readiness = Readiness::default();
-    ready::configuration(&mut readiness, &tls.certificate, &system.clock);
-    ready::databases(&mut readiness, &databases);
-    ready::cluster(&mut readiness, &membership.cluster);
-    if let Some(gateway) = &components.gateway {
-        ready::change_log(&mut readiness, gateway);
-    }
-    if let Some(traffic_manager) = &components.traffic_manager {
-        ready::policies(&mut readiness, traffic_manager);
-    }
     let listeners = listeners.watched();
+    let mut readiness = readiness(&databases, &components, &membership.cluster);
+    ready::configuration(&mut readiness, &tls.certificate, &system.clock);
     ready::listeners(&mut readiness, listeners.acceptances());
     let looked = metrics::Looked {
         gateway: components.gateway.clone(),
@@ -124,6 +116,20 @@ pub(crate) async fn start_on(mut listeners: Listeners, config: Config) -> anyhow
         databases,
         data,
     })
+}
+
+/// What must be there before a node of these roles takes requests.
+fn readiness(databases: &Databases, components: &Components, cluster: &Cluster) -> Readiness {
+    let mut readiness = Readiness::default();
+    ready::databases(&mut readiness, databases);
+    ready::cluster(&mut readiness, cluster);
+    if let Some(gateway) = &components.gateway {
+        ready::change_log(&mut readiness, gateway);
+    }
+    if let Some(traffic_manager) = &components.traffic_manager {
+        ready::policies(&mut readiness, traffic_manager);
+    }
+    readiness
 }
 
 /// Serves every listener that is configured.

@@ -122,7 +122,10 @@ fn a_database_password_is_not_shown() {
         &[],
     )
     .unwrap();
-    assert_eq!(config.databases.apim, "postgres://hg:sesame@db/apim");
+    assert_eq!(
+        config.databases.unwrap().apim,
+        "postgres://hg:sesame@db/apim"
+    );
     let shown = config
         .effective
         .iter()
