@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::support::eventually;
 use crate::support::node::{Node, Options};
 use crate::support::platform::{ADMIN, DEVPORTAL, PUBLISHER, text};
+use crate::support::postgres;
 use crate::support::upstream::Upstream;
 
 const CONTROL: &str = "publisher,devportal,admin,key-manager";
@@ -248,4 +249,61 @@ async fn a_traffic_manager_that_stands_still_is_evicted_and_comes_back_by_itself
         assert_eq!(trio.call(&access).await, 200);
     }
     assert_eq!(trio.call(&access).await, 429);
+}
+
+#[tokio::test]
+async fn two_control_planes_share_their_databases_and_each_knows_what_the_other_did() {
+    let Some(server) = postgres::server() else {
+        return;
+    };
+    let upstream = Upstream::start().await;
+    let apim = postgres::fresh_database(&server, "cluster_apim");
+    let shared = postgres::fresh_database(&server, "cluster_shared");
+    let control = |name: &str, seeds: &str| {
+        let mut options = options(name, CONTROL, seeds);
+        for (key, url) in [
+            ("HEADGATE__DATABASE__APIM__URL", &apim),
+            ("HEADGATE__DATABASE__SHARED__URL", &shared),
+            (
+                "HEADGATE__OAUTH2__ISSUER",
+                &"https://keys.example/oauth2/token".to_owned(),
+            ),
+        ] {
+            options.environment.push((key.to_owned(), url.clone()));
+        }
+        options
+    };
+    let one = Node::start_with(control("cp1", "")).await;
+    let seed = one.cluster_address();
+    let (two, traffic, gateway) = tokio::join!(
+        Node::start_with(control("cp2", &seed)),
+        Node::start_with(options("tm1", "traffic-manager", &seed)),
+        Node::start_with(options("gw1", "gateway", &seed)),
+    );
+    let token = one.admin_token().await;
+    let api = one.published(&token, "Shop", "/shop", &upstream.url).await;
+    // What one has signed opens the other.
+    let held = two.subscribed(&token, &api, "holder", "JWT").await;
+    let call = || {
+        gateway
+            .api("GET", "/shop/1.0.0/items")
+            .bearer(&held.access)
+            .send()
+    };
+    call().await.expect(200);
+    // What either changes is so on the gateway, whichever of them it follows.
+    for node in [&one, &two] {
+        let path = |verb: &str| {
+            let id = &held.subscription;
+            format!("{PUBLISHER}/subscriptions/{verb}-subscription?subscriptionId={id}")
+        };
+        let block = format!("{}&blockState=BLOCKED", path("block"));
+        let blocked = node.post(&block).bearer(&token).send().await.expect(200);
+        assert_eq!(blocked.header("headgate-applied"), "2/2");
+        call().await.expect(403);
+        let unblock = node.post(&path("unblock")).bearer(&token).send().await;
+        assert_eq!(unblock.expect(200).header("headgate-applied"), "2/2");
+        call().await.expect(200);
+    }
+    drop(traffic);
 }

@@ -158,6 +158,9 @@ impl ChangeFeedHandle {
     /// When no feed answers in time.
     pub async fn pull(&self, pull: Pull) -> Result<Pulled, AskError> {
         let deadline = Duration::from_millis(u64::from(pull.wait_ms)) + GRACE;
+        // One of them answers; the others hear that the follower lives, and of no number.
+        let follower = pull.follower.clone();
+        self.tell_others(&Acknowledge { follower, n: 0 });
         self.pull.ask(pull, deadline).await
     }
 

@@ -95,9 +95,9 @@ impl KeyManagerHandle {
 
     /// The published key set (RFC 7517) as JSON text.
     #[must_use]
-    pub fn jwks(&self) -> &str {
+    pub fn jwks(&self) -> String {
         let keys = self.keys.as_ref();
-        keys.map_or(r#"{"keys":[]}"#, |keys| keys.jwks())
+        keys.map_or_else(|| r#"{"keys":[]}"#.to_owned(), |keys| keys.jwks())
     }
 
     /// The algorithm that tokens are signed with.

@@ -8,7 +8,9 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
+use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
@@ -34,8 +36,16 @@ pub enum SigningAlgorithm {
 /// The keys of the resident key manager.
 pub struct Keys {
     signing: Pair,
+    own: Published,
+    /// Those by which other nodes sign.
+    others: ArcSwap<Published>,
+}
+
+/// Public keys, and how they are told of (RFC 7517).
+#[derive(Default)]
+struct Published {
     verification: HashMap<String, (Algorithm, DecodingKey)>,
-    jwks: String,
+    list: Vec<(String, Value)>,
 }
 
 /// Why keys cannot be used.
@@ -70,8 +80,7 @@ impl Keys {
             "rs256.pem",
         );
         let ec = (EncodingKey::from_ec_pem(&ec), Algorithm::ES256, "es256.pem");
-        let (mut verification, mut list) = (HashMap::new(), Vec::new());
-        let mut pairs = Vec::new();
+        let (mut own, mut pairs) = (Published::default(), Vec::new());
         for (private, algorithm, file) in [rsa, ec] {
             let failed = |error: jsonwebtoken::errors::Error| KeyError {
                 file: file.to_owned(),
@@ -88,8 +97,9 @@ impl Keys {
             }
             let id = jwk.thumbprint(ThumbprintHash::SHA256).map_err(failed)?;
             let public = DecodingKey::from_jwk(&jwk).map_err(failed)?;
-            list.push(published(&jwk, &id, algorithm, file)?);
-            verification.insert(id.clone(), (algorithm, public));
+            let told = published(&jwk, &id, algorithm, file)?;
+            own.list.push((id.clone(), told));
+            own.verification.insert(id.clone(), (algorithm, public));
             pairs.push(Pair {
                 id,
                 algorithm,
@@ -106,15 +116,45 @@ impl Keys {
                 file: directory.display().to_string(),
                 reason: "no key for the configured algorithm".to_owned(),
             })?,
-            verification,
-            jwks: json!({ "keys": list }).to_string(),
+            own,
+            others: ArcSwap::default(),
         })
     }
 
-    /// The published key set (RFC 7517) as JSON text.
+    /// The published key set (RFC 7517) as JSON text: this node's keys and those of the others.
     #[must_use]
-    pub fn jwks(&self) -> &str {
-        &self.jwks
+    pub fn jwks(&self) -> String {
+        let others = self.others.load();
+        let all = self.own.list.iter().chain(&others.list);
+        let all: Vec<&Value> = all.map(|(_, key)| key).collect();
+        json!({ "keys": all }).to_string()
+    }
+
+    /// This node's public keys, each with its id, as JSON texts.
+    pub(super) fn own_public(&self) -> impl Iterator<Item = (&str, String)> {
+        let own = self.own.list.iter();
+        own.map(|(id, key)| (id.as_str(), key.to_string()))
+    }
+
+    /// Whether a key is this node's or known of another.
+    pub(super) fn knows(&self, id: &str) -> bool {
+        self.own.verification.contains_key(id) || self.others.load().verification.contains_key(id)
+    }
+
+    /// From now on these count too, as far as they may sign; each by the id that its own bytes give.
+    pub(super) fn learn(&self, keys: &[String]) {
+        let mut others = Published::default();
+        for text in keys {
+            match read_published(text) {
+                Some((id, algorithm, public, told)) if !self.own.verification.contains_key(&id) => {
+                    others.list.push((id.clone(), told));
+                    others.verification.insert(id, (algorithm, public));
+                }
+                Some(_) => {}
+                None => tracing::warn!("a verification key of another node cannot be used"),
+            }
+        }
+        self.others.store(Arc::new(others));
     }
 
     /// Names of the algorithms that tokens may be signed with.
@@ -154,7 +194,9 @@ impl Keys {
     /// own (threats 1, 2): what a token says of its algorithm chooses nothing.
     #[must_use]
     pub fn verify(&self, id: &str, algorithm: &str, signed: &str, signature: &str) -> bool {
-        let Some((pinned, key)) = self.verification.get(id) else {
+        let others = self.others.load();
+        let known = self.own.verification.get(id);
+        let Some((pinned, key)) = known.or_else(|| others.verification.get(id)) else {
             return false;
         };
         name(*pinned) == algorithm
@@ -206,6 +248,20 @@ fn published(jwk: &Jwk, id: &str, algorithm: Algorithm, file: &str) -> Result<Va
         members.insert("alg".to_owned(), name(algorithm).into());
     }
     Ok(value)
+}
+
+/// Reads a key that [`published`] wrote; none for one that could not sign here either.
+fn read_published(text: &str) -> Option<(String, Algorithm, DecodingKey, Value)> {
+    let told: Value = serde_json::from_str(text).ok()?;
+    let jwk: Jwk = serde_json::from_value(told.clone()).ok()?;
+    let algorithm = match &jwk.algorithm {
+        AlgorithmParameters::RSA(_) => Algorithm::RS256,
+        AlgorithmParameters::EllipticCurve(_) => Algorithm::ES256,
+        _ => return None,
+    };
+    let id = jwk.thumbprint(ThumbprintHash::SHA256).ok()?;
+    let public = DecodingKey::from_jwk(&jwk).ok()?;
+    is_strong(&jwk).then_some((id, algorithm, public, told))
 }
 
 /// Reads a PKCS#8 key in PEM, or makes one.
@@ -288,6 +344,28 @@ mod tests {
         };
         assert!(is_strong(&curve("P-256")));
         assert!(!is_strong(&curve("P-384")));
+    }
+
+    #[test]
+    fn what_another_node_has_signed_counts_once_its_key_is_known_and_by_no_other_name() {
+        let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let mine = Keys::load(here.path(), SigningAlgorithm::Rs256).unwrap();
+        let theirs = Keys::load(there.path(), SigningAlgorithm::Es256).unwrap();
+        let token = theirs.sign("at+jwt", &json!({})).unwrap();
+        let (signed, signature) = token.rsplit_once('.').unwrap();
+        let id = theirs.signing.id.clone();
+        assert!(!mine.knows(&id) && !mine.verify(&id, "ES256", signed, signature));
+        let told: Vec<String> = theirs.own_public().map(|(_, key)| key).collect();
+        mine.learn(&told);
+        assert!(mine.knows(&id) && mine.verify(&id, "ES256", signed, signature));
+        assert!(!mine.verify(&id, "RS256", signed, signature));
+        assert!(mine.jwks().contains(&id));
+        // What a row says of its id, or one too weak, makes no key.
+        let renamed = told.iter().map(|key| key.replace(&id, &mine.signing.id));
+        mine.learn(&renamed.chain(["{}".to_owned()]).collect::<Vec<_>>());
+        let own = mine.sign("at+jwt", &json!({})).unwrap();
+        let (signed, signature) = own.rsplit_once('.').unwrap();
+        assert!(mine.verify(&mine.signing.id, "RS256", signed, signature));
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod refresh_token;
 mod relay;
 mod revoke;
 mod settled;
+mod shared_keys;
 #[cfg(test)]
 mod tests;
 mod used_keys;

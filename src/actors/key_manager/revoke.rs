@@ -46,6 +46,7 @@ impl Desk {
         text: &str,
         now_ms: i64,
     ) -> Result<Done, Halt> {
+        self.learn_key_of(text).await?;
         let claims = self.own_claims(text);
         let claims =
             claims.filter(|claims| claims.azp == consumer_key && after(0, claims.exp) > now_ms);
@@ -92,7 +93,7 @@ impl Desk {
         Ok(Done::at(n))
     }
 
-    /// The claims of a token that this key manager has signed, whatever its times.
+    /// The claims of a token that a key manager of this platform has signed, whatever its times.
     pub(super) fn own_claims(&self, text: &str) -> Option<Claims> {
         let parsed = token::parse(text).ok()?;
         let verified = parsed.kind == "at+jwt"

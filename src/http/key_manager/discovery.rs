@@ -21,7 +21,7 @@ pub(super) static CONFIGURATION: Operation = Operation::new(
 
 pub(super) async fn jwks(State(services): State<Services>) -> impl IntoResponse {
     let kind = [(CONTENT_TYPE, "application/json")];
-    (kind, services.key_manager.jwks().to_owned())
+    (kind, services.key_manager.jwks())
 }
 
 pub(super) async fn configuration(State(services): State<Services>) -> Json<Value> {

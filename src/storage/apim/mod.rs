@@ -27,6 +27,7 @@ pub mod snapshots;
 pub mod subscriptions;
 pub mod tokens;
 pub mod usage;
+pub mod verification_keys;
 
 use crate::database::{Database, Schema};
 use crate::error::StoreError;
@@ -111,8 +112,8 @@ const SCHEMA: Schema = Schema {
         ),
         (
             16,
-            "database identity",
-            include_str!("../../../migrations/apim/0016_database_identity.sql"),
+            "nodes",
+            include_str!("../../../migrations/apim/0016_nodes.sql"),
         ),
     ],
 };

@@ -76,7 +76,7 @@ async fn what_a_token_says_of_its_algorithm_opens_nothing() {
         forged.push(format!("{unsigned}."));
         forged.push(unsigned.clone());
         // The published key as a shared secret.
-        for secret in [keys.jwks(), decoded_key(keys.jwks(), "n").as_str()] {
+        for secret in [keys.jwks(), decoded_key(&keys.jwks(), "n")] {
             let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
             let tag = hmac::sign(&key, unsigned.as_bytes());
             forged.push(format!("{unsigned}.{}", URL_SAFE_NO_PAD.encode(tag)));
@@ -95,7 +95,7 @@ async fn a_key_id_or_type_that_is_not_ours_opens_nothing() {
             .unwrap()
     };
     let mut forged = Vec::new();
-    let other: Value = serde_json::from_str(keys.jwks()).unwrap();
+    let other: Value = serde_json::from_str(&keys.jwks()).unwrap();
     let other_kid = other["keys"][1]["kid"].clone();
     let long = "k".repeat(100 * 1024);
     for kid in [
@@ -157,7 +157,7 @@ async fn keys_that_a_token_brings_along_or_points_to_are_not_looked_at() {
     let (good, _) = sample(&bench).await;
     let dir = tempfile::tempdir().unwrap();
     let foreign = Keys::load(dir.path(), SigningAlgorithm::Rs256).unwrap();
-    let set: Value = serde_json::from_str(foreign.jwks()).unwrap();
+    let set: Value = serde_json::from_str(&foreign.jwks()).unwrap();
     let brought = [
         ("jku", json!("https://192.0.2.1/jwks")),
         ("x5u", json!("https://192.0.2.1/cert")),
