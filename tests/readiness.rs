@@ -47,6 +47,7 @@ async fn a_ready_node_names_every_check_and_a_lost_database_fails_alone_until_it
         "database.shared",
         "database.carbon",
         "database.broker",
+        "cluster",
         "change log",
         "policies",
         "listeners",

@@ -36,14 +36,16 @@ const AT_ONCE: usize = 4;
 /// Writes that no part makes: those of start, which `start` ends, those of traffic, which `traffic`
 /// ends, those of timers that only remove, and those that no request can be made to reach before a
 /// crash.
-const BACKGROUND: [&str; 12] = [
+const BACKGROUND: [&str; 14] = [
     "apim.api_keys.note_used",
     "apim.change_log.prune",
     "apim.seed",
     "apim.tokens.purge",
     "apim.usage.",
+    "apim.verification_keys.save",
     "broker.",
     "carbon.",
+    "database_identity.ensure",
     "shared.blobs.sweep",
     "shared.seed",
     // A client whose owner is deleted while it is registered.

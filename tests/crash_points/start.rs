@@ -9,7 +9,13 @@ use crate::support::node::{Node, Options};
 use crate::support::platform::{ADMIN, PUBLISHER};
 
 /// What a start writes before the node is ready.
-const WRITES: [&str; 3] = ["apim.seed", "carbon.identity.raise", "shared.seed"];
+const WRITES: [&str; 5] = [
+    "apim.seed",
+    "apim.verification_keys.save",
+    "carbon.identity.raise",
+    "database_identity.ensure",
+    "shared.seed",
+];
 
 /// In this directory, with one variable.
 fn options(dir: &std::path::Path, variable: &str, value: &str) -> Options {

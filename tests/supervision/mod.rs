@@ -342,7 +342,12 @@ fn names_in_the_map() -> BTreeSet<String> {
 
 #[tokio::test]
 async fn the_map_names_every_actor_that_runs_and_no_other() {
-    let node = Node::start().await;
+    let listens = ("HEADGATE__CLUSTER__LISTEN", "127.0.0.1:0");
+    let node = Node::start_with(Options {
+        environment: vec![(listens.0.to_owned(), listens.1.to_owned())],
+        ..Options::default()
+    });
+    let node = node.await;
     let running = actors(&node).await.into_iter();
     let running = running.filter(|actor| actor["kind"] != "supervisor");
     let running: BTreeSet<_> = running
