@@ -42,7 +42,10 @@ pub(crate) fn start(log: &Log) -> anyhow::Result<()> {
     } else {
         ",headgate::access=off"
     };
-    let filter = EnvFilter::new(format!("{}{access}", log.filter));
+    // What that library says of connections the node says itself, with names; and it would write
+    // down whole messages, tokens and all, at the levels below.
+    let quiet = ",ractor=warn,ractor_cluster=error";
+    let filter = EnvFilter::new(format!("{}{access}{quiet}", log.filter));
     let terminal = std::io::stderr().is_terminal();
     let json = match log.format {
         LogFormat::Auto => !terminal,
