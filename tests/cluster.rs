@@ -300,7 +300,7 @@ async fn two_control_planes_share_their_databases_and_each_knows_what_the_other_
         let block = format!("{}&blockState=BLOCKED", path("block"));
         let blocked = node.post(&block).bearer(&token).send().await.expect(200);
         assert_eq!(blocked.header("headgate-applied"), "2/2");
-        call().await.expect(403);
+        call().await.expect(401);
         let unblock = node.post(&path("unblock")).bearer(&token).send().await;
         assert_eq!(unblock.expect(200).header("headgate-applied"), "2/2");
         call().await.expect(200);

@@ -6,6 +6,8 @@ mod peer;
 mod table;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod world;
 
 pub(crate) use table::{Effect, Gossip, Table};
 

@@ -7,7 +7,8 @@ use crate::StoreError;
 use crate::apim::oauth_clients::{self, OauthClient};
 use crate::apim::revocations::{self, Mark, Revocation};
 use crate::apim::tokens::{self, AccessToken, RefreshToken};
-use crate::apim::{grants, oauth_clients::find as find_client};
+use crate::apim::{grants, oauth_clients::find as find_client, verification_keys};
+use crate::database_identity;
 
 fn client(key: &str, name: &str) -> OauthClient {
     OauthClient {
@@ -88,6 +89,28 @@ async fn a_users_tokens_go_up_to_a_moment_and_nobody_elses() {
                 "{hash}"
             );
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_nodes_key_is_kept_once_and_a_database_knows_which_it_is() {
+    everywhere(async |fresh| {
+        let mut write = fresh.apim.write("test.keys").await.unwrap();
+        for (kid, jwk) in [("b", "2"), ("a", "1"), ("b", "other")] {
+            let saved = verification_keys::save(&mut write, kid, jwk, 1).await;
+            saved.unwrap();
+        }
+        let one = database_identity::ensure(&mut write, "one").await;
+        let other = database_identity::ensure(&mut write, "other").await;
+        assert_eq!(
+            (one.unwrap(), other.unwrap()),
+            ("one".to_owned(), "one".to_owned())
+        );
+        write.commit().await.unwrap();
+        let mut read = fresh.apim.read().await.unwrap();
+        let keys = verification_keys::list(&mut read).await.unwrap();
+        assert_eq!(keys, ["1", "2"]);
     })
     .await;
 }

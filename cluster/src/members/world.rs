@@ -1,0 +1,396 @@
+//! Many tables in one simulated network: seeded, so that a run can be repeated bit for bit.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher as _, Hasher as _};
+
+use super::*;
+use crate::hello::{Hello, Refusal};
+
+/// Milliseconds between two ticks of a node.
+const TICK: u64 = 100;
+
+pub(super) enum Event {
+    Tick(usize),
+    Arrive {
+        from: usize,
+        to: usize,
+        address: String,
+        link: u64,
+        hello: Box<Hello>,
+    },
+    Answer {
+        at: usize,
+        address: String,
+        link: u64,
+        answer: Box<Result<Hello, Refusal>>,
+    },
+    Ready {
+        at: usize,
+        link: u64,
+    },
+    Lost {
+        at: usize,
+        link: u64,
+    },
+    Probed {
+        from: usize,
+        to: usize,
+        link: u64,
+    },
+    Heard {
+        at: usize,
+        link: u64,
+        gossip: Box<Gossip>,
+    },
+}
+
+pub(super) struct Node {
+    pub(super) table: Table,
+    pub(super) life: u64,
+    pub(super) running: bool,
+    pub(super) paused: bool,
+    pub(super) refused: Vec<Refusal>,
+}
+
+/// The network: what is on its way, by time.
+pub(super) struct World {
+    pub(super) now: u64,
+    pub(super) random: u64,
+    pub(super) order: u64,
+    pub(super) links: u64,
+    pub(super) events: BTreeMap<(u64, u64), (Option<u64>, Event)>,
+    pub(super) nodes: Vec<Node>,
+    pub(super) cuts: BTreeSet<(usize, usize)>,
+    /// Ends of connections: by link, the node and the peer.
+    pub(super) open: BTreeMap<u64, (usize, usize)>,
+    pub(super) turns: Vec<(usize, Turn)>,
+}
+
+pub(super) fn member(index: usize, incarnation: u64, life: u64) -> Member {
+    Member {
+        id: format!("id{index:02}"),
+        incarnation,
+        life,
+        name: format!("n{index}"),
+        address: format!("host{index}:1"),
+        roles: Vec::new(),
+        facts: Vec::new(),
+    }
+}
+
+impl World {
+    /// Node 0 has founded the cluster; the others know it as their seed.
+    pub(super) fn new(nodes: usize, seed: u64) -> Self {
+        let mut world = Self {
+            now: 1_000,
+            random: seed,
+            order: 0,
+            links: 0,
+            events: BTreeMap::new(),
+            nodes: Vec::new(),
+            cuts: BTreeSet::new(),
+            open: BTreeMap::new(),
+            turns: Vec::new(),
+        };
+        for index in 0..nodes {
+            let seeds = if index == 0 {
+                vec![]
+            } else {
+                vec!["host0:1".to_owned()]
+            };
+            let cluster = if index == 0 { "c" } else { "" };
+            world.add(member(index, 1, index as u64), cluster, &seeds);
+        }
+        world
+    }
+
+    pub(super) fn add(&mut self, member: Member, cluster: &str, seeds: &[String]) -> usize {
+        let life = member.life;
+        let table = Table::new(member, 1, cluster, seeds, Timing::default());
+        let running = true;
+        self.nodes.push(Node {
+            table,
+            life,
+            running,
+            paused: false,
+            refused: Vec::new(),
+        });
+        let at = self.nodes.len() - 1;
+        self.after(1, Event::Tick(at));
+        at
+    }
+
+    fn roll(&mut self) -> u64 {
+        let mut hasher = foldhash::fast::FixedState::with_seed(7).build_hasher();
+        hasher.write_u64(self.random);
+        self.random = hasher.finish();
+        self.random
+    }
+
+    fn after(&mut self, ms: u64, event: Event) {
+        self.order += 1;
+        let whose = match &event {
+            Event::Tick(at) => Some(self.nodes[*at].life),
+            _ => None,
+        };
+        self.events
+            .insert((self.now + ms, self.order), (whose, event));
+    }
+
+    fn delay(&mut self) -> u64 {
+        1 + self.roll() % 20
+    }
+
+    pub(super) fn run(&mut self, ms: u64) {
+        let end = self.now + ms;
+        while let Some(entry) = self.events.first_entry() {
+            if entry.key().0 > end {
+                break;
+            }
+            let ((at, _), (whose, event)) = entry.remove_entry();
+            self.now = at;
+            self.step(whose, event);
+        }
+        self.now = end;
+    }
+
+    fn works(&self, at: usize) -> bool {
+        self.nodes[at].running && !self.nodes[at].paused
+    }
+
+    fn at_address(&self, address: &str) -> Option<usize> {
+        let mine = |node: &Node| node.running && node.table.me.address == address;
+        self.nodes.iter().rposition(mine)
+    }
+
+    /// Whose event it is.
+    fn owner(event: &Event) -> usize {
+        match event {
+            Event::Tick(at)
+            | Event::Answer { at, .. }
+            | Event::Ready { at, .. }
+            | Event::Lost { at, .. }
+            | Event::Heard { at, .. } => *at,
+            Event::Arrive { to, .. } | Event::Probed { to, .. } => *to,
+        }
+    }
+
+    fn step(&mut self, whose: Option<u64>, event: Event) {
+        let now = self.now;
+        let owner = Self::owner(&event);
+        if self.nodes[owner].running && self.nodes[owner].paused {
+            // What comes to one who stands still waits in its kernel.
+            self.order += 1;
+            self.events
+                .insert((self.now + 50, self.order), (whose, event));
+            return;
+        }
+        match event {
+            Event::Tick(at) => self.tick(at, whose),
+            Event::Arrive {
+                from,
+                to,
+                address,
+                link,
+                hello,
+            } => self.arrive((from, to), address, link, &hello),
+            Event::Answer {
+                at,
+                address,
+                link,
+                answer,
+            } => self.answered(at, &address, link, *answer),
+            Event::Ready { at, link } => {
+                if self.works(at) && self.open.contains_key(&(link * 2 + 1)) {
+                    let effects = self.nodes[at].table.ready(now, link);
+                    self.act(at, effects);
+                }
+            }
+            Event::Lost { at, link } => {
+                let random = self.roll();
+                if self.works(at) {
+                    let effects = self.nodes[at].table.lost(now, link, random);
+                    self.act(at, effects);
+                }
+            }
+            Event::Probed { from, to, link } => {
+                let cut = self.cuts.contains(&(from, to)) || self.cuts.contains(&(to, from));
+                if self.works(to) && !cut && self.nodes[to].table.holds(link) {
+                    let gossip = Box::new(self.nodes[to].table.gossip());
+                    let delay = self.delay();
+                    self.after(
+                        delay,
+                        Event::Heard {
+                            at: from,
+                            link,
+                            gossip,
+                        },
+                    );
+                }
+            }
+            Event::Heard { at, link, gossip } => {
+                if self.works(at) {
+                    let effects = self.nodes[at].table.heard(now, link, &gossip);
+                    self.act(at, effects);
+                }
+            }
+        }
+    }
+
+    fn tick(&mut self, at: usize, whose: Option<u64>) {
+        // Not of a life that is over.
+        if !self.nodes[at].running || whose != Some(self.nodes[at].life) {
+            return;
+        }
+        self.after(TICK, Event::Tick(at));
+        let (now, random) = (self.now, self.roll());
+        let effects = self.nodes[at].table.tick(now, || random);
+        self.act(at, effects);
+    }
+
+    fn arrive(&mut self, (from, to): (usize, usize), address: String, link: u64, hello: &Hello) {
+        let now = self.now;
+
+        if !self.works(to) || self.cuts.contains(&(from, to)) {
+            return;
+        }
+        let answer = match self.nodes[to].table.offered(now, link, hello) {
+            Ok(effects) => {
+                let welcome = self.nodes[to].table.hello();
+                self.open.insert(link * 2 + 1, (to, from));
+                self.act(to, effects);
+                Ok(welcome)
+            }
+            Err(refusal) => Err(refusal),
+        };
+        let mut delay = self.delay();
+        let mut answer = answer;
+        if self.cuts.contains(&(to, from)) {
+            // It never comes, and the dialer gives up.
+            (delay, answer) = (3_000, Err(Refusal::Connected));
+        }
+        let answer = Box::new(answer);
+        self.after(
+            delay,
+            Event::Answer {
+                at: from,
+                address,
+                link,
+                answer,
+            },
+        );
+    }
+
+    fn answered(&mut self, at: usize, address: &str, link: u64, answer: Result<Hello, Refusal>) {
+        let (now, random) = (self.now, self.roll());
+        let welcomed = answer.and_then(|hello| {
+            let effects = self.nodes[at].table.welcomed(now, link, address, &hello);
+            effects.map(|effects| (hello, effects))
+        });
+        match welcomed {
+            Ok((hello, effects)) => {
+                let to = self.at_address(&hello.member.address).unwrap_or(at);
+                self.open.insert(link * 2, (at, to));
+                self.act(at, effects);
+                let (one, other) = (self.delay() + 5, self.delay() + 5);
+                self.after(one, Event::Ready { at, link });
+                self.after(other, Event::Ready { at: to, link });
+            }
+            Err(refusal) => {
+                if refusal == Refusal::Itself {
+                    self.nodes[at].table.is_own(address);
+                }
+                self.nodes[at].table.not_dialed(now, address, random);
+                self.nodes[at].refused.push(refusal);
+                self.close(link);
+            }
+        }
+    }
+
+    /// Both ends hear of it, unless they cannot.
+    fn close(&mut self, link: u64) {
+        for end in [link * 2, link * 2 + 1] {
+            if let Some((at, peer)) = self.open.remove(&end)
+                && !self.cuts.contains(&(peer, at))
+            {
+                let delay = self.delay();
+                self.after(delay, Event::Lost { at, link });
+            }
+        }
+    }
+
+    fn act(&mut self, at: usize, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Dial(address) => {
+                    self.links += 1;
+                    let (link, hello) = (self.links, Box::new(self.nodes[at].table.hello()));
+                    let to = self.at_address(&address);
+                    let Some(to) = to.filter(|to| !self.cuts.contains(&(at, *to))) else {
+                        let random = self.roll();
+                        let now = self.now;
+                        self.nodes[at].table.not_dialed(now, &address, random);
+                        continue;
+                    };
+                    let delay = self.delay();
+                    self.after(
+                        delay,
+                        Event::Arrive {
+                            from: at,
+                            to,
+                            address,
+                            link,
+                            hello,
+                        },
+                    );
+                }
+                Effect::Probe(link) => {
+                    let ends = [self.open.get(&(link * 2)), self.open.get(&(link * 2 + 1))];
+                    let to = ends
+                        .into_iter()
+                        .flatten()
+                        .find(|end| end.0 == at)
+                        .map(|end| end.1);
+                    if let Some(to) = to {
+                        let delay = self.delay();
+                        self.after(delay, Event::Probed { from: at, to, link });
+                    }
+                }
+                Effect::Kill(link) => self.close(link),
+                Effect::Tell(turn) => self.turns.push((at, turn)),
+                Effect::Joined(_) => {}
+            }
+        }
+    }
+
+    /// Ends a node as `kill -9` does: its connections are reset.
+    pub(super) fn kill(&mut self, at: usize) {
+        self.nodes[at].running = false;
+        let links: BTreeSet<u64> = self
+            .open
+            .iter()
+            .filter(|(_, end)| end.0 == at || end.1 == at)
+            .map(|(key, _)| key / 2)
+            .collect();
+        links.into_iter().for_each(|link| self.close(link));
+    }
+
+    pub(super) fn up(&self, at: usize) -> BTreeSet<String> {
+        let states = self.nodes[at].table.states();
+        let up = states
+            .into_iter()
+            .filter(|state| state.health == Health::Up);
+        up.map(|state| state.member.id).collect()
+    }
+
+    pub(super) fn is_full_mesh(&self) -> bool {
+        let running: Vec<usize> = (0..self.nodes.len()).filter(|at| self.works(*at)).collect();
+        running.iter().all(|at| {
+            let others = running.iter().filter(|other| *other != at);
+            let others: BTreeSet<String> = others
+                .map(|other| self.nodes[*other].table.me.id.clone())
+                .collect();
+            self.up(*at) == others
+        })
+    }
+}
