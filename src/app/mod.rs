@@ -82,8 +82,9 @@ pub(crate) async fn start_on(mut listeners: Listeners, config: Config) -> anyhow
     }
     let operator_hash = operator::credential(&data)?;
     let listeners = listeners.watched();
-    let mut readiness = readiness(&databases, &components, &membership.cluster);
+    let mut readiness = Readiness::default();
     ready::configuration(&mut readiness, &tls.certificate, &system.clock);
+    by_roles(&mut readiness, &databases, &components, &membership.cluster);
     ready::listeners(&mut readiness, listeners.acceptances());
     let looked = metrics::Looked {
         gateway: components.gateway.clone(),
@@ -118,18 +119,21 @@ pub(crate) async fn start_on(mut listeners: Listeners, config: Config) -> anyhow
     })
 }
 
-/// What must be there before a node of these roles takes requests.
-fn readiness(databases: &Databases, components: &Components, cluster: &Cluster) -> Readiness {
-    let mut readiness = Readiness::default();
-    ready::databases(&mut readiness, databases);
-    ready::cluster(&mut readiness, cluster);
+/// Adds what must be there before a node of these roles takes requests.
+fn by_roles(
+    readiness: &mut Readiness,
+    databases: &Databases,
+    components: &Components,
+    cluster: &Cluster,
+) {
+    ready::databases(readiness, databases);
+    ready::cluster(readiness, cluster);
     if let Some(gateway) = &components.gateway {
-        ready::change_log(&mut readiness, gateway);
+        ready::change_log(readiness, gateway);
     }
     if let Some(traffic_manager) = &components.traffic_manager {
-        ready::policies(&mut readiness, traffic_manager);
+        ready::policies(readiness, traffic_manager);
     }
-    readiness
 }
 
 /// Serves every listener that is configured.
