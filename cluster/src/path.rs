@@ -54,6 +54,19 @@ impl Path {
         let (Ok(_ask), Ok(_bytes)) = room else {
             return Err(AskError::Overloaded);
         };
+        self.send(bytes, deadline).await
+    }
+
+    /// The same without a place among the asks: a probe must not wait for what it is to judge.
+    pub(crate) async fn probe(
+        &self,
+        bytes: Vec<u8>,
+        deadline: Duration,
+    ) -> Result<Vec<u8>, AskError> {
+        self.send(bytes, deadline).await
+    }
+
+    async fn send(&self, bytes: Vec<u8>, deadline: Duration) -> Result<Vec<u8>, AskError> {
         Counters::add(&self.counters.asks);
         let called = self
             .router

@@ -19,6 +19,8 @@ use crate::task::spawn_named;
 
 /// The group that routers join, by which the session below tells them to its peer.
 pub(crate) const GROUP: &str = "headgate.routers";
+/// The kind of probes, which are answered however many asks are served.
+pub(crate) const PROBE: u16 = 65_010;
 /// Asks of others served at a time; more are told so at once (M2).
 const SERVED_AT_ONCE: usize = 4_096;
 /// How long an ask may take whose asker did not say.
@@ -185,17 +187,19 @@ impl ractor::Actor for Router {
         Routed { bytes, reply }: Routed,
         (): &mut (),
     ) -> Result<(), ActorProcessingErr> {
-        let handler = head(&bytes).and_then(|(kind, _, _)| self.served.find(kind));
+        let kind = head(&bytes).map(|(kind, _, _)| kind);
+        let handler = kind.and_then(|kind| self.served.find(kind));
         let Some(handler) = handler else {
             Counters::add(&self.counters.refused);
             let _ = reply.send(fault(AskError::Unsupported));
             return Ok(());
         };
-        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+        let place = Arc::clone(&self.places).try_acquire_owned().ok();
+        if place.is_none() && kind != Some(PROBE) {
             Counters::add(&self.counters.refused);
             let _ = reply.send(fault(AskError::Overloaded));
             return Ok(());
-        };
+        }
         Counters::add(&self.counters.served);
         let deadline = reply.get_timeout().unwrap_or(DEADLINE).min(DEADLINE * 12);
         // Beside the router: one slow answer holds up no other.

@@ -6,6 +6,7 @@ CREATE TABLE database_identity (
 -- The public halves of the keys that nodes sign tokens with, as JSON Web Keys: each checks the others'.
 CREATE TABLE verification_keys (
     kid TEXT NOT NULL PRIMARY KEY,
+    node TEXT NOT NULL,
     jwk TEXT NOT NULL,
     started_at_ms BIGINT NOT NULL
 );

@@ -60,7 +60,7 @@ impl ControlPlane {
         let (feed, mut children) = (feed.joined(cluster), vec![child]);
         let key_manager = if has(Role::KeyManager) {
             let desk = desk(system, config, data, databases, &feed).await?;
-            desk.share_keys().await?;
+            desk.share_keys(&cluster.me().id).await?;
             let (key_manager, child) = key_manager::component(system, &desk);
             children.push(child);
             key_manager.joined(cluster)

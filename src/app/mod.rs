@@ -22,7 +22,7 @@ use actors::gateway::GatewayHandle;
 use cluster::{Clock, Cluster, NodeHandle, Root, System, spawn_named};
 use headgate_http::{Checked, Readiness, management, server};
 
-use crate::config::Config;
+use crate::config::{Config, Role};
 use crate::data_dir::{DataDir, write_file};
 use crate::listeners::{Listeners, Ports, Watched};
 use crate::{telemetry, tls};
@@ -77,7 +77,7 @@ pub(crate) async fn start_on(mut listeners: Listeners, config: Config) -> anyhow
     let tree = cluster::start_root(&system, children.collect())
         .await
         .map_err(|error| anyhow::anyhow!("an actor did not start: {error}"))?;
-    if databases.control.is_some() {
+    if config.node.roles.contains(&Role::KeyManager) {
         operator::ensure_administrator(&components.control.key_manager, &data).await?;
     }
     let operator_hash = operator::credential(&data)?;
@@ -103,9 +103,7 @@ pub(crate) async fn start_on(mut listeners: Listeners, config: Config) -> anyhow
     let rounds = clock::follow(system.clock.clone(), tls.certificate, stop.clone());
     servers.push(spawn_named("clock", rounds));
     ports.write(&data.join("run/ports.json"))?;
-    let roles: Vec<_> = config.node.roles.iter().map(|role| role.as_str()).collect();
-    tracing::info!(roles = roles.join(","), management = %ports.management, ingress_http = ?ports.ingress_http,
-        ingress_https = ?ports.ingress_https, data = %data.path().display(), "node is listening");
+    say_listening(&config, &ports, &data);
     servers.push(spawn_named("readiness", announce(readiness, stop.clone())));
     Ok(Node {
         stop,
@@ -117,6 +115,12 @@ pub(crate) async fn start_on(mut listeners: Listeners, config: Config) -> anyhow
         databases,
         data,
     })
+}
+
+fn say_listening(config: &Config, ports: &Ports, data: &DataDir) {
+    let roles: Vec<_> = config.node.roles.iter().map(|role| role.as_str()).collect();
+    tracing::info!(roles = roles.join(","), management = %ports.management, ingress_http = ?ports.ingress_http,
+        ingress_https = ?ports.ingress_https, data = %data.path().display(), "node is listening");
 }
 
 /// Adds what must be there before a node of these roles takes requests.

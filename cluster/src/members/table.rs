@@ -86,6 +86,11 @@ impl Table {
         }
     }
 
+    /// Whether it belongs to a cluster.
+    pub(crate) fn has_cluster(&self) -> bool {
+        !self.cluster.is_empty()
+    }
+
     /// What this node says first.
     pub(crate) fn hello(&self) -> Hello {
         Hello {

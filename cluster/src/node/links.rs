@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio_util::sync::CancellationToken;
 
@@ -26,7 +27,6 @@ pub(super) struct Link {
 #[derive(Default)]
 pub(super) struct Links {
     open: BTreeMap<u64, Link>,
-    last: u64,
 }
 
 // === impl Links ===
@@ -44,9 +44,10 @@ impl Links {
         self.open.insert(number, link);
     }
 
-    pub(super) fn next(&mut self) -> u64 {
-        self.last += 1;
-        self.last
+    /// A number that no connection of this process has had, in no life of its actor.
+    pub(super) fn next(&self) -> u64 {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        LAST.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     pub(super) fn get(&self, number: u64) -> Option<&Link> {
@@ -80,6 +81,9 @@ impl Links {
     /// It is over.
     pub(super) fn end(&mut self, number: u64) {
         if let Some(link) = self.open.remove(&number) {
+            if let Some(shut) = &link.shut {
+                shut.shut();
+            }
             link.ended.cancel();
         }
     }

@@ -11,6 +11,6 @@ pub(super) struct Probe;
 
 impl Request for Probe {
     type Reply = Gossip;
-    const KIND: u16 = 65_010;
+    const KIND: u16 = crate::router::PROBE;
     const VERSION: u16 = 1;
 }

@@ -250,6 +250,8 @@ impl Node {
 
     fn dialed(&mut self, address: &str, result: Result<Box<crate::transport::Dialed>, DialError>) {
         let (now, random) = (self.now(), self.roll());
+        // What the member says of this node; what this node finds of the member ends nobody.
+        let mut theirs = false;
         let refusal = match result {
             Ok(dialed) => {
                 let link = self.links.next();
@@ -259,10 +261,16 @@ impl Node {
                         self.act(effects);
                         return self.adopt(link, dialed.stream, false);
                     }
-                    Err(refusal) => Some(refusal),
+                    Err(refusal) => {
+                        theirs = dialed.hello.member.id == self.cluster.me().id;
+                        Some(refusal)
+                    }
                 }
             }
-            Err(DialError::Refused(refusal)) => Some(refusal),
+            Err(DialError::Refused(refusal)) => {
+                theirs = true;
+                Some(refusal)
+            }
             Err(error) => {
                 tracing::debug!(address, %error, "node cannot be dialed");
                 None
@@ -273,10 +281,12 @@ impl Node {
         }
         self.table.not_dialed(now, address, random);
         if let Some(refusal) = refusal.filter(Refusal::is_final) {
-            tracing::warn!(address, reason = %refusal, "a member refuses this node");
-            // One odd member ends no node that others have taken.
+            tracing::warn!(address, reason = %refusal, "no connection with a node");
             let replaced = matches!(refusal, Refusal::Superseded(_) | Refusal::Running);
-            if replaced || self.known.is_empty() {
+            // An address that is another cluster's now, or one odd member, ends no node that has
+            // a place.
+            let strange = matches!(refusal, Refusal::Cluster(_)) && self.table.has_cluster();
+            if theirs && (replaced || self.known.is_empty() && !strange) {
                 (self.settings.told)(Notice::Refused(refusal));
             }
         }
@@ -356,7 +366,7 @@ impl Node {
             let asked = async {
                 let bytes = encode(<Probe as crate::Request>::KIND, 1, &Probe);
                 let bytes = bytes.map_err(|_| crate::AskError::Unsupported)?;
-                read_answer::<Probe>(path.ask(bytes, deadline).await?)
+                read_answer::<Probe>(path.probe(bytes, deadline).await?)
             };
             let gossip = asked.await.map(Box::new);
             let _ = me.tell(NodeMessage::Answered { link, gossip });

@@ -13,14 +13,16 @@ use super::desk::Desk;
 const LOOK_MS: i64 = 1_000;
 
 impl Desk {
-    /// Tells the others of this node's keys, and learns theirs.
+    /// Tells the others of this node's keys, which are all of its keys, and learns theirs.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn share_keys(&self) -> Result<(), StoreError> {
+    pub async fn share_keys(&self, node: &str) -> Result<(), StoreError> {
         let mut write = self.apim.write("apim.verification_keys.save").await?;
+        verification_keys::delete_of_node(&mut write, node).await?;
         for (id, key) in self.keys.own_public() {
-            verification_keys::save(&mut write, id, &key, self.clock.now_ms()).await?;
+            let now = self.clock.now_ms();
+            verification_keys::save(&mut write, node, (id, &key), now).await?;
         }
         write.commit().await?;
         self.learn_keys().await

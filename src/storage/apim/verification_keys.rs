@@ -4,16 +4,33 @@ use crate::database::{Read, Write};
 use crate::error::StoreError;
 use crate::row::Columns as _;
 
-/// Keeps a node's key, by its id, with when the node was started last.
+/// Forgets a node's keys: what it signed by those that it does not name again is over.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
-pub async fn save(write: &mut Write, kid: &str, jwk: &str, now_ms: i64) -> Result<(), StoreError> {
+pub async fn delete_of_node(write: &mut Write, node: &str) -> Result<(), StoreError> {
+    let query = sqlx::query("DELETE FROM verification_keys WHERE node = $1");
+    let query = query.bind(node.to_owned());
+    write.execute(query, "verification key").await.map(drop)
+}
+
+/// Keeps a node's key, by its id, with when the node was started.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn save(
+    write: &mut Write,
+    node: &str,
+    (kid, jwk): (&str, &str),
+    now_ms: i64,
+) -> Result<(), StoreError> {
     let query = sqlx::query(
-        "INSERT INTO verification_keys (kid, jwk, started_at_ms) VALUES ($1, $2, $3) \
-         ON CONFLICT (kid) DO UPDATE SET started_at_ms = excluded.started_at_ms",
+        "INSERT INTO verification_keys (kid, node, jwk, started_at_ms) VALUES ($1, $2, $3, $4) \
+         ON CONFLICT (kid) DO UPDATE SET node = excluded.node, \
+         started_at_ms = excluded.started_at_ms",
     )
     .bind(kid.to_owned())
+    .bind(node.to_owned())
     .bind(jwk.to_owned())
     .bind(now_ms);
     write.execute(query, "verification key").await.map(drop)

@@ -97,10 +97,19 @@ async fn a_users_tokens_go_up_to_a_moment_and_nobody_elses() {
 async fn a_nodes_key_is_kept_once_and_a_database_knows_which_it_is() {
     everywhere(async |fresh| {
         let mut write = fresh.apim.write("test.keys").await.unwrap();
-        for (kid, jwk) in [("b", "2"), ("a", "1"), ("b", "other")] {
-            let saved = verification_keys::save(&mut write, kid, jwk, 1).await;
+        for (node, kid, jwk) in [
+            ("one", "gone", "0"),
+            ("two", "b", "2"),
+            ("two", "b", "other"),
+        ] {
+            let saved = verification_keys::save(&mut write, node, (kid, jwk), 1).await;
             saved.unwrap();
         }
+        verification_keys::delete_of_node(&mut write, "one")
+            .await
+            .unwrap();
+        let saved = verification_keys::save(&mut write, "one", ("a", "1"), 1).await;
+        saved.unwrap();
         let one = database_identity::ensure(&mut write, "one").await;
         let other = database_identity::ensure(&mut write, "other").await;
         assert_eq!(
