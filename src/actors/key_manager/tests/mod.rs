@@ -7,6 +7,7 @@ mod interrupted;
 mod new_passwords;
 mod people;
 mod sessions;
+mod shared_keys;
 
 use std::net::{IpAddr, Ipv4Addr};
 
