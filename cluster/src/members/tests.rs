@@ -106,6 +106,10 @@ fn of_two_nodes_of_one_name_the_second_is_refused_and_told() {
         Refusal::NameTaken("n1".to_owned())
     );
     assert!(world.nodes[twin].refused[0].is_final());
+    assert!(
+        !world.up(0).contains("id09"),
+        "nor by whoever knows the first"
+    );
     // The name is free once its bearer is gone.
     world.kill(1);
     world.run(12_000);
