@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use crate::support::eventually;
 use crate::support::http::Answer;
@@ -94,18 +94,28 @@ async fn a_crash_at_any_statement_of_apis_and_people_leaves_a_whole_node_on_post
 
 /// Ends a node at each of these points.
 async fn crash_at(base: &Arc<Base>, points: BTreeMap<String, &'static str>) {
-    let (mut crashes, mut failed) = (JoinSet::new(), 0);
+    let (mut crashes, mut failed) = (JoinSet::new(), Vec::new());
     for (point, part) in points {
         if crashes.len() == AT_ONCE {
-            failed += usize::from(crashes.join_next().await.is_some_and(|done| done.is_err()));
+            failed.extend(crashes.join_next().await.and_then(reason));
         }
         let base = Arc::clone(base);
         crashes.spawn(async move { crash(&base, &point, part).await });
     }
     while let Some(done) = crashes.join_next().await {
-        failed += usize::from(done.is_err());
+        failed.extend(reason(done));
     }
-    assert_eq!(failed, 0, "crashes that did not leave a whole node");
+    assert!(
+        failed.is_empty(),
+        "crashes that left no whole node: {failed:#?}"
+    );
+}
+
+/// Why a crash failed, so that the last line of the test says it.
+fn reason(done: Result<(), JoinError>) -> Option<String> {
+    let panic = done.err()?.into_panic();
+    let text = panic.downcast_ref::<String>().cloned();
+    Some(text.unwrap_or_else(|| "a panic without a text".to_owned()))
 }
 
 /// `apim.apis.create` of `apim.apis.create:3`.
