@@ -1,7 +1,7 @@
 //! What every worker of the key manager works with: databases, clock, keys, settings.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64};
+use std::sync::atomic::AtomicBool;
 
 use aws_lc_rs::rand;
 use base64::Engine as _;
@@ -42,8 +42,6 @@ pub struct Desk {
     pub(super) keys: Arc<Keys>,
     pub(super) passwords: Passwords,
     pub(super) used_keys: Arc<UsedKeys>,
-    /// When the other nodes' keys were looked at last for one that was not known.
-    pub(super) keys_looked_ms: Arc<AtomicI64>,
     /// Whether a change of Shared could not be relayed into API-M.
     pub(super) relay_owed: Arc<AtomicBool>,
 }
@@ -70,7 +68,6 @@ impl Desk {
             keys: Arc::new(keys),
             passwords,
             used_keys: Arc::default(),
-            keys_looked_ms: Arc::default(),
             relay_owed: Arc::default(),
         }
     }

@@ -46,6 +46,8 @@ pub struct Keys {
 struct Published {
     verification: HashMap<String, (Algorithm, DecodingKey)>,
     list: Vec<(String, Value)>,
+    /// What the others' were read from, so that they are read once.
+    texts: Vec<String>,
 }
 
 /// Why keys cannot be used.
@@ -143,7 +145,13 @@ impl Keys {
 
     /// From now on these count too, as far as they may sign; each by the id that its own bytes give.
     pub(super) fn learn(&self, keys: &[String]) {
-        let mut others = Published::default();
+        if self.others.load().texts == keys {
+            return;
+        }
+        let mut others = Published {
+            texts: keys.to_vec(),
+            ..Published::default()
+        };
         for text in keys {
             match read_published(text) {
                 Some((id, algorithm, public, told)) if !self.own.verification.contains_key(&id) => {

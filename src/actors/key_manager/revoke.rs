@@ -46,7 +46,9 @@ impl Desk {
         text: &str,
         now_ms: i64,
     ) -> Result<Done, Halt> {
-        self.learn_key_of(text).await?;
+        if self.is_of_unknown_key([text]) {
+            self.learn_keys().await?;
+        }
         let claims = self.own_claims(text);
         let claims =
             claims.filter(|claims| claims.azp == consumer_key && after(0, claims.exp) > now_ms);

@@ -1,16 +1,11 @@
 //! The public halves of all nodes' signing keys lie in API-M: each node signs with keys of its own,
 //! whose private halves never leave it, and checks what the others have signed.
 
-use std::sync::atomic::Ordering;
-
 use domain::token;
-use storage::StoreError;
 use storage::apim::verification_keys;
+use storage::{Read, StoreError};
 
 use super::desk::Desk;
-
-/// A key that nobody knows is looked for at most so often, milliseconds.
-const LOOK_MS: i64 = 1_000;
 
 impl Desk {
     /// Tells the others of this node's keys, which are all of its keys, and learns theirs.
@@ -28,27 +23,28 @@ impl Desk {
         self.learn_keys().await
     }
 
+    /// Learns the others' keys and forgets those that they no longer have.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
     pub(super) async fn learn_keys(&self) -> Result<(), StoreError> {
         let mut read = self.apim.read().await?;
-        let keys = verification_keys::list(&mut read).await?;
-        self.keys.learn(&keys);
-        Ok(())
+        self.learn_keys_in(&mut read).await
     }
 
-    /// A token of a node that came meanwhile: its key is there before its tokens are.
-    pub(super) async fn learn_key_of(&self, text: &str) -> Result<(), StoreError> {
-        let known = token::parse(text).map(|parsed| self.keys.knows(&parsed.key_id));
-        // What is no token, or of a key that is known, needs no look.
-        if known.unwrap_or(true) {
-            return Ok(());
-        }
-        let now = self.clock.now_ms();
-        let last = self.keys_looked_ms.swap(now, Ordering::Relaxed);
-        if (last..last.saturating_add(LOOK_MS)).contains(&now) {
-            // Not this time; the time of the look counts.
-            self.keys_looked_ms.store(last, Ordering::Relaxed);
-            return Ok(());
-        }
-        self.learn_keys().await
+    /// Whether one of these was signed by a key that is not known here: that of a node that came
+    /// meanwhile, whose key was there before its tokens were. Whatever is no token was not.
+    pub(super) fn is_of_unknown_key<'a>(&self, tokens: impl IntoIterator<Item = &'a str>) -> bool {
+        let mut parsed = tokens
+            .into_iter()
+            .filter_map(|text| token::parse(text).ok());
+        parsed.any(|token| !self.keys.knows(&token.key_id))
+    }
+
+    /// The same in a view that is open already.
+    pub(super) async fn learn_keys_in(&self, read: &mut Read) -> Result<(), StoreError> {
+        let keys = verification_keys::list(read).await?;
+        self.keys.learn(&keys);
+        Ok(())
     }
 }

@@ -45,16 +45,21 @@ impl Desk {
     }
 
     async fn verdicts(&self, asked: &ValidateMany) -> Result<Validated, StoreError> {
-        // Before the snapshot: a look must not wait for a second connection while it holds one.
-        for credential in &asked.credentials {
-            if let Credential::Jwt(text) = credential {
-                self.learn_key_of(text).await?;
-            }
-        }
         let mut read = self.apim.read().await?;
         let at = grants::head(&mut read).await?;
         if at < asked.applied {
             return Ok(Validated::Behind { at });
+        }
+        let signed = asked
+            .credentials
+            .iter()
+            .filter_map(|credential| match credential {
+                Credential::Jwt(text) => Some(text.as_str()),
+                Credential::Opaque(_) | Credential::ApiKey(_) => None,
+            });
+        // One look for the batch, as cheap as what the batch reads anyway.
+        if self.is_of_unknown_key(signed) {
+            self.learn_keys_in(&mut read).await?;
         }
         let mut verdicts = Vec::with_capacity(asked.credentials.len());
         for credential in &asked.credentials {

@@ -151,6 +151,10 @@ impl Actor for Keeper {
             }
             KeeperMessage::Round => {
                 self.desk.sweep_outbox().await;
+                // Whatever a node that starts without its keys has signed before is over.
+                if let Err(error) = self.desk.learn_keys().await {
+                    tracing::warn!(%error, "the other nodes' keys could not be read, trying again later");
+                }
                 // Databases come and go; the next round looks again.
                 if let Err(error) = self.desk.purge(PURGES).await {
                     tracing::warn!(%error, "expired tokens could not be removed, trying again later");
