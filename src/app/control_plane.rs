@@ -56,7 +56,11 @@ impl ControlPlane {
         seed(system, databases).await?;
         let has = |role| config.node.roles.contains(&role);
         let (apim, shared) = (&databases.apim, &databases.shared);
-        let (feed, child) = change_feed::component(system, apim, shared, FeedSettings::default());
+        let of_feed = FeedSettings {
+            wait: config.cluster.change_wait,
+            ..FeedSettings::default()
+        };
+        let (feed, child) = change_feed::component(system, apim, shared, of_feed);
         let (feed, mut children) = (feed.joined(cluster), vec![child]);
         let key_manager = if has(Role::KeyManager) {
             let desk = desk(system, config, data, databases, &feed).await?;

@@ -26,6 +26,8 @@ pub(crate) struct Cluster {
     pub(crate) suspect: Duration,
     /// Silence after which a member is disconnected.
     pub(crate) evict: Duration,
+    /// How long the answer of a change waits for whoever has to apply it.
+    pub(crate) change_wait: Duration,
 }
 
 // === impl Cluster ===
@@ -58,7 +60,16 @@ impl Cluster {
             probe,
             suspect,
             evict: source.take("cluster.evict_ms", "5000", more_than(suspect))?,
+            change_wait: source.take("cluster.change_wait_ms", "1000", change_wait)?,
         })
+    }
+}
+
+/// Less than what answers of changes are waited for.
+fn change_wait(text: &str) -> Result<Duration, String> {
+    match read::milliseconds(text)? {
+        time if time <= Duration::from_secs(5) => Ok(time),
+        _ => Err("must be at most 5000 ms".to_owned()),
     }
 }
 

@@ -70,23 +70,26 @@ impl Base {
         }
     }
 
-    pub fn copy(&self) -> Copy {
-        let dir = tempfile::tempdir().expect("a directory");
-        let copied = std::process::Command::new("cp")
-            .arg("-a")
-            .arg(self.dir.path().join("data"))
-            .arg(dir.path())
-            .status();
-        assert!(copied.expect("cp").success());
-        let server = self.server.as_ref().map(|(server, urls)| {
-            let number = self.copies.fetch_add(1, Ordering::Relaxed);
-            let names = ["apim", "shared"].map(|name| format!("crash_{name}_{number}"));
-            let [apim, shared] = urls;
-            let copies = [(apim, &names[0]), (shared, &names[1])]
-                .map(|(url, name)| postgres::copy_database(server, url, name));
-            (server.clone(), copies)
+    /// A copy of its own; what makes it does not stand in the way of other tests' answers.
+    pub async fn copy(&self) -> Copy {
+        let (data, server) = (self.dir.path().join("data"), self.server.clone());
+        let number = self.copies.fetch_add(1, Ordering::Relaxed);
+        let made = tokio::task::spawn_blocking(move || {
+            let dir = tempfile::tempdir().expect("a directory");
+            let copied = std::process::Command::new("cp")
+                .arg("-a")
+                .args([&data, dir.path()])
+                .status();
+            assert!(copied.expect("cp").success());
+            let server = server.map(|(server, [apim, shared])| {
+                let names = ["apim", "shared"].map(|name| format!("crash_{name}_{number}"));
+                let copies = [(apim, &names[0]), (shared, &names[1])]
+                    .map(|(url, name)| postgres::copy_database(&server, &url, name));
+                (server, copies)
+            });
+            Copy { dir, server }
         });
-        Copy { dir, server }
+        made.await.expect("a copy")
     }
 }
 
@@ -114,10 +117,14 @@ impl Copy {
 
 impl Drop for Copy {
     fn drop(&mut self) {
-        if let Some((server, urls)) = self.server.as_ref().filter(|_| !std::thread::panicking()) {
-            for url in urls {
-                postgres::drop_database(server, url);
-            }
+        // A database that cannot be removed costs room and no promise.
+        if let Some((server, urls)) = self.server.take() {
+            let drop = move || {
+                for url in &urls {
+                    postgres::drop_database(&server, url);
+                }
+            };
+            tokio::task::spawn_blocking(drop);
         }
     }
 }

@@ -27,7 +27,7 @@ impl Credential {
         if let Self::Caller(key, secret) = self {
             let asked = node.post("/oauth2/token").basic(key, secret);
             let asked = asked.form(&[("grant_type", "client_credentials")]);
-            let answer = asked.try_send().await.ok()?;
+            let answer = asked.try_patiently().await.ok()?;
             if answer.status != 200 {
                 return Some(false);
             }
@@ -53,7 +53,7 @@ impl Credential {
                 token().basic(key, secret).form(&form)
             }
         };
-        let answer = call.try_send().await.ok()?;
+        let answer = call.try_patiently().await.ok()?;
         match answer.status.as_u16() {
             200 => Some(true),
             400 | 401 | 403 => Some(false),

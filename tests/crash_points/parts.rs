@@ -2,6 +2,7 @@
 //! in it costs only the part.
 
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -44,11 +45,18 @@ pub fn scopes(one: &[&str], other: &[&str]) -> Value {
     ])
 }
 
-/// One way through a node's writes; remembers the request that it sent last, and what that ends.
+/// What a request does to those who want in.
+#[derive(Clone, Default)]
+pub struct Effect {
+    pub ends: Vec<Credential>,
+    pub makes: Vec<Credential>,
+}
+
+/// One way through a node's writes; remembers the request that it sent last, and what that does.
 pub struct Scenario<'a> {
     pub node: &'a Node,
     pub prepared: &'a Prepared,
-    pub last: Mutex<Option<(Sent, Vec<Credential>)>>,
+    pub last: Mutex<Option<(Sent, Effect)>>,
 }
 
 /// All parts.
@@ -92,7 +100,7 @@ impl Scenario<'_> {
 
     /// Sends a request; whatever is not a success fails the test.
     async fn send(&self, method: &str, path: &str, body: Body) -> Step<Answer> {
-        self.end(method, path, body, Vec::new()).await
+        self.change(method, path, body, Effect::default()).await
     }
 
     /// The same with a request that ends what has worked up to now.
@@ -103,7 +111,14 @@ impl Scenario<'_> {
         body: Body,
         ends: Vec<Credential>,
     ) -> Step<Answer> {
-        for credential in &ends {
+        let makes = Vec::new();
+        self.change(method, path, body, Effect { ends, makes })
+            .await
+    }
+
+    /// The same with a request that ends what has worked up to now, and makes what works then.
+    async fn change(&self, method: &str, path: &str, body: Body, effect: Effect) -> Step<Answer> {
+        for credential in &effect.ends {
             let opens = credential.opens(self.node).await.ok_or(Gone)?;
             assert!(
                 opens,
@@ -115,14 +130,23 @@ impl Scenario<'_> {
             path: path.to_owned(),
             body,
         };
-        *self.last.lock().expect("not poisoned") = Some((sent.clone(), ends.clone()));
+        *self.last.lock().expect("not poisoned") = Some((sent.clone(), effect.clone()));
         let call = sent.call(self.node, &self.prepared.token);
-        let answer = call.try_send().await.map_err(|_| Gone)?;
+        let answer = call.try_patiently().await.map_err(|_| Gone)?;
+        let sent_at = Instant::now();
         let place = format!("{method} {path}: {} {}", answer.status, answer.text());
         assert!(answer.status.is_success(), "{place}");
-        for credential in &ends {
+        for credential in &effect.makes {
             let opens = credential.opens(self.node).await.ok_or(Gone)?;
-            assert!(!opens, "{place}: {credential:?} opens");
+            assert!(opens, "{place}: {credential:?} opens nothing");
+        }
+        for credential in &effect.ends {
+            while credential.opens(self.node).await.ok_or(Gone)? {
+                // Whoever has not applied it is named (C6), and does soon.
+                let names_somebody = answer.header("headgate-applied").contains("behind=");
+                let is_late = sent_at.elapsed() > Duration::from_secs(20);
+                assert!(names_somebody && !is_late, "{place}: {credential:?} opens");
+            }
         }
         Ok(answer)
     }
@@ -396,21 +420,30 @@ impl Scenario<'_> {
             "userName": "crash", "password": "Crash-landing-1",
             "roles": [{"value": "Internal/subscriber"}],
         });
-        let made = self.post("/scim2/Users", body).await?.json();
-        let one = format!("/scim2/Users/{}", text(&made, "id"));
-        // What a user owns goes with them.
-        let mut theirs = self.belongings("crash", "Crash-landing-1").await?;
         let person = |password: &str| {
             let named = ["crash", password].map(str::to_owned);
-            Credential::Person(self.client(), named)
+            vec![Credential::Person(self.client(), named)]
         };
+        let makes = person("Crash-landing-1");
+        let effect = Effect {
+            makes,
+            ..Effect::default()
+        };
+        let body = Body::Json(body);
+        let made = self.change("POST", "/scim2/Users", body, effect).await?;
+        let one = format!("/scim2/Users/{}", text(&made.json(), "id"));
+        // What a user owns goes with them.
+        let mut theirs = self.belongings("crash", "Crash-landing-1").await?;
         let body = Body::Json(json!({
             "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
             "Operations": [{"op": "replace", "path": "password", "value": "Crash-landing-2"}],
         }));
-        let ends = vec![person("Crash-landing-1")];
-        self.end("PATCH", &one, body, ends).await?;
-        theirs.push(person("Crash-landing-2"));
+        let effect = Effect {
+            ends: person("Crash-landing-1"),
+            makes: person("Crash-landing-2"),
+        };
+        self.change("PATCH", &one, body, effect).await?;
+        theirs.extend(person("Crash-landing-2"));
         self.end("DELETE", &one, Body::None, theirs).await?;
         Ok(())
     }

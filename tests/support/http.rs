@@ -1,6 +1,7 @@
 //! A client for tests: HTTPS with the node's own authority, plain HTTP, and raw bytes.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
@@ -20,9 +21,12 @@ pub struct Client {
 }
 
 /// A request being put together.
+#[derive(Clone)]
 pub struct Call {
     client: Client,
-    builder: http::request::Builder,
+    method: Method,
+    url: String,
+    fields: Vec<(String, String)>,
     body: Bytes,
 }
 
@@ -58,9 +62,9 @@ impl Client {
     pub fn call(&self, method: &str, url: &str) -> Call {
         Call {
             client: self.clone(),
-            builder: http::Request::builder()
-                .method(Method::from_bytes(method.as_bytes()).expect("method"))
-                .uri(url),
+            method: Method::from_bytes(method.as_bytes()).expect("method"),
+            url: url.to_owned(),
+            fields: Vec::new(),
             body: Bytes::new(),
         }
     }
@@ -68,7 +72,7 @@ impl Client {
 
 impl Call {
     pub fn header(mut self, name: &str, value: &str) -> Self {
-        self.builder = self.builder.header(name, value);
+        self.fields.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -132,9 +136,25 @@ impl Call {
         self.try_send().await.expect("an answer")
     }
 
+    /// The answer that comes when a busy node is asked again as often as it says so: 503 tells
+    /// nothing of what was asked, for 30 s at most.
+    pub async fn try_patiently(self) -> Result<Answer, String> {
+        let until = Instant::now() + Duration::from_secs(30);
+        loop {
+            let answer = self.clone().try_send().await?;
+            if answer.status != 503 || Instant::now() > until {
+                return Ok(answer);
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
     pub async fn try_send(self) -> Result<Answer, String> {
-        let request = self
-            .builder
+        let mut request = http::Request::builder().method(self.method).uri(self.url);
+        for (name, value) in self.fields {
+            request = request.header(name, value);
+        }
+        let request = request
             .body(Full::new(self.body))
             .map_err(|error| error.to_string())?;
         let response = self

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -50,7 +50,7 @@ impl Node {
             }
         };
         let child = launch(&dir, &options);
-        let node = Self::listening(dir, owned, child).await;
+        let node = Self::listening(dir, owned, child).await.expect("it runs");
         if !options.unready {
             node.until_ready().await;
         }
@@ -71,7 +71,7 @@ impl Node {
         if !listens.await {
             return None;
         }
-        let mut node = Self::listening(dir, None, child).await;
+        let mut node = Self::listening(dir, None, child).await.ok()?;
         eventually(30, "the node is ready or ends", || {
             let ended = node.has_ended();
             let ready = node.get("/readyz");
@@ -101,27 +101,33 @@ impl Node {
         ended.await
     }
 
-    async fn listening(dir: PathBuf, owned: Option<tempfile::TempDir>, mut child: Child) -> Self {
+    /// Waits until it listens; when it ends instead, says how.
+    async fn listening(
+        dir: PathBuf,
+        owned: Option<tempfile::TempDir>,
+        mut child: Child,
+    ) -> Result<Self, String> {
         let data = dir.join("data");
-        let ports: Value = eventually(30, "the node listens", || {
-            if let Ok(Some(status)) = child.try_wait() {
+        let ports: Result<Value, String> = eventually(30, "the node listens", || {
+            let ended = child.try_wait().expect("wait").map(|status| {
                 let log = std::fs::read_to_string(dir.join("log")).unwrap_or_default();
-                panic!("the node ended with {status}: {log}");
-            }
+                Err(format!("the node ended with {status}: {log}"))
+            });
             let ports = std::fs::read_to_string(data.join("run/ports.json")).ok();
             let ours = ports
                 .and_then(|text| serde_json::from_str::<Value>(&text).ok())
                 .filter(|ports| ports["pid"] == child.id());
-            async move { ours }
+            async move { ours.map(Ok).or(ended) }
         })
         .await;
+        let ports = ports?;
         let url = |scheme: &str, name: &str| {
             // A node without the gateway's role has no ingress.
             let address = ports[name].as_str().unwrap_or(":0");
             let port = address.rsplit(':').next().expect("a port");
             format!("{scheme}://localhost:{port}")
         };
-        Self {
+        Ok(Self {
             client: Client::trusting(&data.join("ca.pem")),
             management: url("https", "management"),
             http: url("http", "ingress_http"),
@@ -133,7 +139,7 @@ impl Node {
             dir,
             child,
             _owned: owned,
-        }
+        })
     }
 
     pub async fn until_ready(&self) {
@@ -240,11 +246,23 @@ impl Node {
         self.child.wait().expect("wait");
         let child = launch(&self.dir, &options);
         let (dir, owned) = (self.dir.clone(), self._owned.take());
-        let node = Self::listening(dir, owned, child).await;
+        let node = Self::listening(dir, owned, child).await.expect("it runs");
         if !options.unready {
             node.until_ready().await;
         }
         node
+    }
+
+    /// Whether the process ends by itself within `seconds`, as one does that was told to crash.
+    pub async fn aborts_within(&mut self, seconds: u64) -> bool {
+        let until = Instant::now() + Duration::from_secs(seconds);
+        while !self.has_ended() {
+            if Instant::now() > until {
+                return false;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        true
     }
 
     /// SIGTERM; gives the exit code.
@@ -298,6 +316,8 @@ fn launch(dir: &Path, options: &Options) -> Child {
     Command::new(env!("CARGO_BIN_EXE_headgate"))
         .args(["start", "--config"])
         .arg(&config)
+        // A busy machine makes nobody behind.
+        .env("HEADGATE__CLUSTER__CHANGE_WAIT_MS", "5000")
         .envs(options.environment.iter().cloned())
         .stdin(Stdio::null())
         .stdout(Stdio::null())

@@ -6,12 +6,11 @@ use cluster::{AskError, Cluster, Door, Reply, Request, spawn_named};
 
 use crate::CONTROL_PLANE;
 
+use super::FeedSettings;
 use super::message::{
     Acknowledge, Applied, Piece, Pull, Pulled, Snapshot, SnapshotOf, WaitApplied,
 };
 
-/// How long a change waits for its followers before the answer names who is behind (C6).
-pub const WAIT: Duration = Duration::from_secs(1);
 /// What an answer may take beyond the wait that the question itself asks for.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -24,6 +23,8 @@ pub struct ChangeFeedHandle {
     wait: Door<WaitApplied>,
     /// Where other nodes of the control plane are told what this one knows.
     cluster: Option<Cluster>,
+    /// How long a change waits for its followers before the answer names who is behind (C6).
+    patience: Duration,
 }
 
 /// A committed change: what it made and who has applied it.
@@ -49,7 +50,7 @@ pub struct Committed<T> {
 impl ChangeFeedHandle {
     /// A handle that asks through these doors.
     #[must_use]
-    pub const fn new(
+    pub fn new(
         pull: Door<Pull>,
         snapshot: Door<Snapshot>,
         acknowledge: Door<Acknowledge>,
@@ -61,7 +62,14 @@ impl ChangeFeedHandle {
             acknowledge,
             wait,
             cluster: None,
+            patience: FeedSettings::default().wait,
         }
+    }
+
+    /// The same handle, whose changes wait so long for their followers.
+    #[must_use]
+    pub fn patient(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// Has this node's feed answer others, and tells theirs what this one learns: where a change
@@ -89,6 +97,7 @@ impl ChangeFeedHandle {
             acknowledge: Door::anywhere(None, cluster, CONTROL_PLANE, never),
             wait: Door::anywhere(None, cluster, CONTROL_PLANE, never),
             cluster: Some(cluster.clone()),
+            patience: FeedSettings::default().wait,
         }
     }
 
@@ -98,14 +107,14 @@ impl ChangeFeedHandle {
         Self { wait, ..self }
     }
 
-    /// Tells the feed that `n` is committed and waits for the followers, at most [`WAIT`]. The
-    /// change stands whatever comes of it, so there is no error: who did not answer is behind.
+    /// Tells the feed that `n` is committed and waits for the followers, at most as long as
+    /// is set. The change stands whatever comes of it, so there is no error: who did not answer is behind.
     pub async fn committed(&self, n: u64) -> Applied {
-        let within_ms = u32::try_from(WAIT.as_millis()).unwrap_or(u32::MAX);
+        let within_ms = u32::try_from(self.patience.as_millis()).unwrap_or(u32::MAX);
         // Whoever follows another node hears of it there.
         self.tell_others(&WaitApplied { n, within_ms: 0 });
         let asked = WaitApplied { n, within_ms };
-        match self.wait.ask(asked, WAIT + GRACE).await {
+        match self.wait.ask(asked, self.patience + GRACE).await {
             Ok(applied) => applied,
             Err(error) => {
                 tracing::warn!(n, %error, "change feed did not tell who has applied a change");

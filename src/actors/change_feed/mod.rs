@@ -14,6 +14,7 @@ mod snapshots;
 mod tests;
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use cluster::{Address, Child, Door, System, branch, child};
 use storage::Database;
@@ -23,7 +24,7 @@ use followers::Followers;
 use pruner::{Pruner, PrunerArguments};
 use snapshots::{SnapshotArguments, SnapshotMessage, Snapshots};
 
-pub use handle::{ChangeFeedHandle, Changed, Committed, WAIT};
+pub use handle::{ChangeFeedHandle, Changed, Committed};
 pub use message::Applied;
 
 /// What is known of the followers, shared by the actors of this component.
@@ -34,13 +35,18 @@ type SharedFollowers = Arc<Mutex<Followers>>;
 pub struct FeedSettings {
     /// Entries that are kept at least (C3).
     pub retention: u64,
+    /// How long a change waits for its followers before the answer names who is behind (C6).
+    pub wait: Duration,
 }
 
 // === impl FeedSettings ===
 
 impl Default for FeedSettings {
     fn default() -> Self {
-        Self { retention: 10_000 }
+        Self {
+            retention: 10_000,
+            wait: Duration::from_secs(1),
+        }
     }
 }
 
@@ -81,7 +87,7 @@ pub fn component(
             retention: settings.retention,
         },
     );
-    let handle = handle(system, feed, snapshots);
+    let handle = handle(system, feed, snapshots).patient(settings.wait);
     let children = vec![feed_child, snapshots_child, pruner_child];
     (handle, branch(system, "change-feed", children))
 }

@@ -137,9 +137,9 @@ impl Desk {
         now_ms: i64,
     ) -> Result<Done, Halt> {
         let mut rows = Vec::with_capacity(changes.len());
-        for change in changes {
+        for (place, change) in (0..).zip(changes) {
             let row = new_id();
-            outbox::create(&mut write, &row, tenant, change, now_ms).await?;
+            outbox::create(&mut write, &row, tenant, change, (now_ms, place)).await?;
             rows.push(row);
         }
         write.commit().await?;

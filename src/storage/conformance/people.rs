@@ -242,10 +242,10 @@ async fn the_outbox_gives_the_oldest_changes_first_and_forgets_what_was_relayed(
         };
         let (first, second) = (new_id(), new_id());
         let mut write = fresh.shared.write("test.outbox").await.unwrap();
-        outbox::create(&mut write, &second, TENANT, &change("bob"), 2)
+        outbox::create(&mut write, &second, TENANT, &change("bob"), (2, 0))
             .await
             .unwrap();
-        outbox::create(&mut write, &first, TENANT, &change("ann"), 1)
+        outbox::create(&mut write, &first, TENANT, &change("ann"), (1, 0))
             .await
             .unwrap();
         write.commit().await.unwrap();
@@ -267,6 +267,29 @@ async fn the_outbox_gives_the_oldest_changes_first_and_forgets_what_was_relayed(
             (&pending[0].id, pending[0].tenant.as_str()),
             (&second, TENANT)
         );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn changes_of_one_commit_leave_the_outbox_in_the_order_they_were_given() {
+    everywhere(async |fresh| {
+        let change = |name: String| Change::UserChanged {
+            user: name,
+            removed: true,
+        };
+        let mut write = fresh.shared.write("test.outbox").await.unwrap();
+        for place in 0..8 {
+            let change = change(format!("user {place}"));
+            let kept = outbox::create(&mut write, &new_id(), TENANT, &change, (1, place));
+            kept.await.unwrap();
+        }
+        write.commit().await.unwrap();
+        let mut read = fresh.shared.read().await.unwrap();
+        let pending = outbox::list(&mut read, 9).await.unwrap();
+        let given = (0..8).map(|place| change(format!("user {place}")));
+        let left = pending.into_iter().map(|pending| pending.change);
+        assert!(left.eq(given), "in order");
     })
     .await;
 }

@@ -36,6 +36,11 @@ const SCHEMA: Schema = Schema {
             "database identity",
             include_str!("../../../migrations/shared/0005_database_identity.sql"),
         ),
+        (
+            6,
+            "outbox place",
+            include_str!("../../../migrations/shared/0006_outbox_place.sql"),
+        ),
     ],
 };
 

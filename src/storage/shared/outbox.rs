@@ -17,7 +17,8 @@ pub struct Pending {
     pub change: Change,
 }
 
-/// Adds a change in the transaction that makes it true.
+/// Adds a change in the transaction that makes it true, with its time and its place among the
+/// changes of that transaction: they are relayed in this order.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -26,15 +27,17 @@ pub async fn create(
     id: &str,
     tenant: &str,
     change: &Change,
-    now_ms: i64,
+    (now_ms, place): (i64, i64),
 ) -> Result<(), StoreError> {
     let payload = serde_json::to_string(change).map_err(StoreError::damaged("change"))?;
-    let query =
-        sqlx::query("INSERT INTO outbox (id, tenant, payload, at_ms) VALUES ($1, $2, $3, $4)")
-            .bind(id.to_owned())
-            .bind(tenant.to_owned())
-            .bind(payload)
-            .bind(now_ms);
+    let query = sqlx::query(
+        "INSERT INTO outbox (id, tenant, payload, at_ms, place) VALUES ($1, $2, $3, $4, $5)",
+    )
+    .bind(id.to_owned())
+    .bind(tenant.to_owned())
+    .bind(payload)
+    .bind(now_ms)
+    .bind(place);
     write.execute(query, "outbox row").await.map(drop)
 }
 
@@ -43,7 +46,7 @@ pub async fn create(
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn list(read: &mut Read, most: i64) -> Result<Vec<Pending>, StoreError> {
-    let query = sqlx::query("SELECT * FROM outbox ORDER BY at_ms, id LIMIT $1");
+    let query = sqlx::query("SELECT * FROM outbox ORDER BY at_ms, place, id LIMIT $1");
     let rows = read.all(query.bind(most)).await?;
     let of = |row: &sqlx::any::AnyRow| {
         let payload = row.text("payload")?;

@@ -35,9 +35,9 @@ impl Bench {
                 users::create(&mut write, &user, &[]).await.unwrap();
             }
         }
-        for change in changes {
+        for (place, change) in (0..).zip(changes) {
             let row = uuid::Uuid::new_v4().to_string();
-            let left = outbox::create(&mut write, &row, SUPER_TENANT, change, now);
+            let left = outbox::create(&mut write, &row, SUPER_TENANT, change, (now, place));
             left.await.unwrap();
         }
         write.commit().await.unwrap();

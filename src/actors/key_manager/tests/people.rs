@@ -21,7 +21,7 @@ fn gone(name: &str) -> Change {
 
 async fn leave_in_outbox(desk: &Desk, row: &str) {
     let mut write = desk.shared.write("test.outbox").await.unwrap();
-    outbox::create(&mut write, row, SUPER_TENANT, &gone("eve"), 1)
+    outbox::create(&mut write, row, SUPER_TENANT, &gone("eve"), (1, 0))
         .await
         .unwrap();
     write.commit().await.unwrap();
