@@ -95,8 +95,8 @@ async fn a_removal_that_was_cut_off_is_finished_when_it_is_asked_for_again() {
 
 #[tokio::test]
 async fn a_relay_that_failed_is_made_up_for_before_the_next_round() {
-    let bench = bench(SigningAlgorithm::Es256).await;
     let started = tokio::time::Instant::now();
+    let bench = bench(SigningAlgorithm::Es256).await;
     let creation = [changed("bob", true), changed("bob", false)];
     bench.leave("bob", &creation, None).await;
     let held = bench.desk.apim.write("test.held").await.unwrap();
