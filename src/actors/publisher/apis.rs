@@ -38,7 +38,7 @@ pub(super) async fn create(stores: &Stores, author: &Author, new: NewApi) -> Don
     name_operations(&mut api.operations);
     check(stores, &api)?;
     let definition = definition.unwrap_or_else(|| documents::generate(&api));
-    let blobs = documents::save(stores, &api, &definition).await?;
+    let blobs = documents::save(stores, &api, definition).await?;
     let row = ApiRow {
         id: api.id.clone(),
         tenant: api.tenant.clone(),

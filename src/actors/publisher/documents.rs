@@ -27,35 +27,59 @@ pub(super) struct Blobs {
 pub(super) async fn save(
     stores: &Stores,
     api: &Api,
-    definition: &DefinitionDocument,
+    definition: DefinitionDocument,
 ) -> Result<Blobs, PublisherError> {
-    let now = stores.system.clock.now_ms();
-    let document = serde_json::to_vec(api).map_err(|error| internal(&error))?;
-    let blob = |kind: &str, media_type: &str, bytes: Vec<u8>| Blob {
-        id: Uuid::new_v4().to_string(),
-        tenant: api.tenant.clone(),
-        kind: kind.to_owned(),
-        media_type: media_type.to_owned(),
-        bytes,
-        created_at_ms: now,
-    };
     let kind = if definition.generated {
         GENERATED
     } else {
         UPLOADED
     };
-    let document = blob(DOCUMENT, "application/json", document);
-    let definition = blob(kind, &definition.media_type, definition.bytes.clone());
+    let definition = blob(stores, api, kind, definition.media_type, definition.bytes);
+    let document = save_blobs(stores, api, Some(&definition)).await?;
+    Ok(Blobs {
+        document,
+        definition: definition.id,
+    })
+}
+
+/// The same for an API whose definition stays; gives the document's id.
+pub(super) async fn save_document(stores: &Stores, api: &Api) -> Result<String, PublisherError> {
+    save_blobs(stores, api, None).await
+}
+
+async fn save_blobs(
+    stores: &Stores,
+    api: &Api,
+    definition: Option<&Blob>,
+) -> Result<String, PublisherError> {
+    let document = serde_json::to_vec(api).map_err(|error| internal(&error))?;
+    let document = blob(
+        stores,
+        api,
+        DOCUMENT,
+        "application/json".to_owned(),
+        document,
+    );
     let mut write = stores.shared.write("shared.blobs.create").await?;
     blobs::create(&mut write, &document).await?;
-    blobs::create(&mut write, &definition).await?;
+    if let Some(definition) = definition {
+        blobs::create(&mut write, definition).await?;
+    }
     let scopes = bindings(api);
     scope_roles::create(&mut write, &api.tenant, &api.id, &document.id, &scopes).await?;
     write.commit().await?;
-    Ok(Blobs {
-        document: document.id,
-        definition: definition.id,
-    })
+    Ok(document.id)
+}
+
+fn blob(stores: &Stores, api: &Api, kind: &str, media_type: String, bytes: Vec<u8>) -> Blob {
+    Blob {
+        id: Uuid::new_v4().to_string(),
+        tenant: api.tenant.clone(),
+        kind: kind.to_owned(),
+        media_type,
+        bytes,
+        created_at_ms: stores.system.clock.now_ms(),
+    }
 }
 
 /// `(scope, roles)` of an API.
@@ -97,10 +121,26 @@ pub(super) async fn load_definition(
     })
 }
 
+/// Whether the publisher wrote a definition itself; its bytes are not read for that.
+pub(super) async fn is_generated(
+    stores: &Stores,
+    tenant: &str,
+    blob: &str,
+) -> Result<bool, PublisherError> {
+    let mut read = stores.shared.read().await?;
+    let outline = blobs::outline(&mut read, tenant, blob).await?;
+    let outline = outline.ok_or_else(|| missing(blob))?;
+    Ok(outline.kind == GENERATED)
+}
+
 async fn find(stores: &Stores, tenant: &str, id: &str) -> Result<Blob, PublisherError> {
     let mut read = stores.shared.read().await?;
     let blob = blobs::find(&mut read, tenant, id).await?;
-    blob.ok_or_else(|| PublisherError::Internal(format!("blob {id} is missing")))
+    blob.ok_or_else(|| missing(id))
+}
+
+fn missing(blob: &str) -> PublisherError {
+    PublisherError::Internal(format!("blob {blob} is missing"))
 }
 
 /// What is true in the row alone, whatever a document (or a frozen one) says.

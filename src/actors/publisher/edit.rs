@@ -16,7 +16,8 @@ use storage::apim::apis::ApiRow;
 
 use super::apis::{check, check_policies, check_scopes, find, lock, name_operations};
 use super::error::PublisherError;
-use super::message::{Committed, DefinitionContent, DefinitionDocument, Edition, Wanted};
+use super::message::{Committed, DefinitionContent, Edition, Wanted};
+use super::reading::Placed;
 use super::{Stores, default_version, documents};
 
 /// How often a change begins anew before it gives up.
@@ -29,7 +30,8 @@ pub(crate) struct Change {
     /// The row version that was read.
     seen: i64,
     api: Api,
-    definition: DefinitionDocument,
+    /// None when the one that the row points at stays.
+    definition: Option<Placed>,
 }
 
 /// Works out what replaces what of an API may change; name, version, context, provider and state
@@ -73,7 +75,7 @@ pub(super) async fn save_definition(
         add_scopes(&mut api.scopes, scopes);
         name_operations(&mut api.operations);
         check(stores, &api)?;
-        let definition = definition.clone();
+        let definition = Some(definition.clone().into());
         let change = Change {
             seen: row.row_version,
             api,
@@ -114,19 +116,37 @@ async fn updated(
     api.is_default_version = default;
     name_operations(&mut api.operations);
     check(stores, &api)?;
-    let kept = documents::load_definition(stores, &row.tenant, &row.definition_blob).await?;
-    let definition = if kept.generated {
-        documents::generate(&api)
-    } else if said(&api.operations) == said(&before.operations) {
-        kept
-    } else {
-        stores.reading.rewrite(kept, &api).await?
-    };
+    let definition = rewritten(stores, row, before, &api).await?;
     Ok(Change {
         seen: row.row_version,
         api,
         definition,
     })
+}
+
+/// The definition that says what the API has become; none when the kept one does. A kept one may be
+/// large and a change says little, so any number of changes may be on their way: none loads a
+/// definition that stays, and who writes one anew has a place for it.
+async fn rewritten(
+    stores: &Stores,
+    row: &ApiRow,
+    before: &Api,
+    api: &Api,
+) -> Result<Option<Placed>, PublisherError> {
+    let stays = said(&api.operations) == said(&before.operations);
+    if stays && api.scopes == before.scopes {
+        return Ok(None);
+    }
+    let (tenant, blob) = (&row.tenant, &row.definition_blob);
+    if documents::is_generated(stores, tenant, blob).await? {
+        return Ok(Some(documents::generate(api).into()));
+    }
+    if stays {
+        return Ok(None);
+    }
+    let load = || documents::load_definition(stores, tenant, blob);
+    let (operations, scopes) = (&api.operations, &api.scopes);
+    stores.reading.rewrite(operations, scopes, load).await
 }
 
 /// What a definition can say of operations: all but their ids.
@@ -176,7 +196,14 @@ async fn replace(
     } = change;
     let now = stores.system.clock.now_ms();
     api.updated_at_ms = now;
-    let blobs = documents::save(stores, &api, &definition).await?;
+    let (document, definition) = match definition {
+        // Its place is given back with what is left of it, when it is stored.
+        Some(Placed { definition, .. }) => {
+            let blobs = documents::save(stores, &api, definition).await?;
+            (blobs.document, Some(blobs.definition))
+        }
+        None => (documents::save_document(stores, &api).await?, None),
+    };
     let mut write = stores.apim.write("apim.apis.update").await?;
     apis::claim(&mut write, &api.tenant).await?;
     let mut row = lock(&mut write, edition).await?;
@@ -188,8 +215,10 @@ async fn replace(
     row.description.clone_from(&api.description);
     row.tags.clone_from(&api.tags);
     row.policies.clone_from(&api.policies);
-    row.document_blob = blobs.document;
-    row.definition_blob = blobs.definition;
+    row.document_blob = document;
+    if let Some(definition) = definition {
+        row.definition_blob = definition;
+    }
     check_scopes(stores, &mut write, &row).await?;
     row.updated_at_ms = now;
     row.row_version = apis::save(&mut write, &row).await?;

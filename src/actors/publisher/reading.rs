@@ -5,9 +5,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use domain::api::Api;
+use domain::api::{ApiScope, Operation};
 use domain::openapi::{self, Definition, DefinitionError, Limits, ValidationReport};
 
 use super::error::PublisherError;
@@ -26,6 +26,13 @@ pub(crate) struct Reading {
     pub(super) places: Arc<Semaphore>,
     pub(super) turns: Arc<Semaphore>,
     patience: Duration,
+}
+
+/// A definition on its way to be stored, with the place that it takes until then.
+#[derive(Debug)]
+pub(crate) struct Placed {
+    pub(super) definition: DefinitionDocument,
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 // === impl Reading ===
@@ -60,46 +67,88 @@ impl Reading {
             .await
     }
 
-    /// The definition with the operations of `api`: as it is when it says the same already.
-    pub(super) async fn rewrite(
+    /// The definition with these operations, none when it says the same already; `load` is
+    /// asked for the definition when its turn has come. The place is given back with the text: as
+    /// long as that is on its way to be stored it takes up memory.
+    pub(super) async fn rewrite<L>(
         &self,
-        kept: DefinitionDocument,
-        api: &Api,
-    ) -> Result<DefinitionDocument, PublisherError> {
-        let (operations, scopes) = (api.operations.clone(), api.scopes.clone());
+        operations: &[Operation],
+        scopes: &[ApiScope],
+        load: impl FnOnce() -> L,
+    ) -> Result<Option<Placed>, PublisherError>
+    where
+        L: Future<Output = Result<DefinitionDocument, PublisherError>>,
+    {
+        let (operations, scopes) = (operations.to_vec(), scopes.to_vec());
+        let place = self.place()?;
+        let turn = self.turn().await?;
+        let kept = load().await?;
         let rewrite = move || {
             let limits = Limits::default();
-            let rewritten = openapi::with_operations(&kept.bytes, &limits, &operations, &scopes)?;
-            Ok(match rewritten {
-                None => kept,
-                Some(text) => DefinitionDocument {
+            let text = openapi::with_operations(&kept.bytes, &limits, &operations, &scopes)?;
+            Ok(text.map(|text| Placed {
+                definition: DefinitionDocument {
                     bytes: text.into_bytes(),
                     media_type: "application/json".to_owned(),
                     generated: false,
                 },
-            })
+                _place: Some(place),
+            }))
         };
-        self.apart(rewrite).await?.map_err(refused)
+        blocking(turn, rewrite).await?.map_err(refused)
     }
 
     async fn apart<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, PublisherError> {
+        let place = self.place()?;
+        let turn = self.turn().await?;
+        let work = move || {
+            let done = work();
+            drop(place);
+            done
+        };
+        blocking(turn, work).await
+    }
+
+    fn place(&self) -> Result<OwnedSemaphorePermit, PublisherError> {
         let place = Arc::clone(&self.places).try_acquire_owned();
-        let place = place.map_err(|_| PublisherError::Busy)?;
+        place.map_err(|_| PublisherError::Busy)
+    }
+
+    async fn turn(&self) -> Result<OwnedSemaphorePermit, PublisherError> {
         let turn = Arc::clone(&self.turns).acquire_owned();
         let turn = tokio::time::timeout(self.patience, turn).await;
         let turn = turn.map_err(|_| PublisherError::Busy)?;
-        let turn = turn.map_err(|error| PublisherError::Internal(error.to_string()))?;
-        let done = tokio::task::spawn_blocking(move || {
-            let done = work();
-            // Kept by the work itself: a caller who hangs up does not end it.
-            drop((turn, place));
-            done
-        });
-        let died = |error| PublisherError::Internal(format!("reading a definition ended: {error}"));
-        done.await.map_err(died)
+        turn.map_err(|error| PublisherError::Internal(error.to_string()))
+    }
+}
+
+/// Works where it may take its time. The turn is the work's own: a caller who hangs up does not end
+/// it.
+async fn blocking<T: Send + 'static>(
+    turn: OwnedSemaphorePermit,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, PublisherError> {
+    let done = tokio::task::spawn_blocking(move || {
+        let done = work();
+        drop(turn);
+        done
+    });
+    let died = |error| PublisherError::Internal(format!("reading a definition ended: {error}"));
+    done.await.map_err(died)
+}
+
+// === impl Placed ===
+
+impl From<DefinitionDocument> for Placed {
+    /// One that took no place: it came with its request, or is as small as its API.
+    fn from(definition: DefinitionDocument) -> Self {
+        Self {
+            definition,
+            _place: None,
+        }
     }
 }
 
@@ -146,5 +195,39 @@ mod tests {
         let _places = places.acquire_many(u32::try_from(MOST).unwrap()).await;
         let full = reading.apart(|| ()).await;
         assert!(matches!(full, Err(PublisherError::Busy)), "{full:?}");
+    }
+
+    fn definition() -> DefinitionDocument {
+        let text = r#"{"openapi":"3.0.3","info":{"title":"Pizza","version":"1"},"paths":{}}"#;
+        DefinitionDocument {
+            bytes: text.as_bytes().to_vec(),
+            media_type: "application/json".to_owned(),
+            generated: false,
+        }
+    }
+
+    #[tokio::test]
+    async fn who_writes_a_definition_anew_loads_it_when_its_turn_has_come() {
+        let reading = Reading {
+            patience: Duration::from_millis(1),
+            ..Reading::default()
+        };
+        let mut loads = 0;
+        let mut rewrite = async || {
+            let load = || {
+                loads += 1;
+                std::future::ready(Ok(definition()))
+            };
+            (reading.rewrite(&[], &[], load).await.is_err(), loads)
+        };
+        let places = u32::try_from(MOST).unwrap();
+        let places = reading.places.acquire_many(places).await.unwrap();
+        assert_eq!(rewrite().await, (true, 0));
+        drop(places);
+        let turns = u32::try_from(AT_ONCE).unwrap();
+        let turns = reading.turns.acquire_many(turns).await.unwrap();
+        assert_eq!(rewrite().await, (true, 0));
+        drop(turns);
+        assert_eq!(rewrite().await, (false, 1));
     }
 }

@@ -63,6 +63,39 @@ pub async fn find(read: &mut Read, tenant: &str, id: &str) -> Result<Option<Blob
     }))
 }
 
+/// What is known of a blob without its bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outline {
+    /// What it is, such as `document`.
+    pub kind: String,
+    /// How many bytes it has.
+    pub size: usize,
+}
+
+/// The blob with this id, without reading its bytes.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn outline(
+    read: &mut Read,
+    tenant: &str,
+    id: &str,
+) -> Result<Option<Outline>, StoreError> {
+    let query = sqlx::query(
+        "SELECT kind, CAST(LENGTH(bytes) AS BIGINT) AS size FROM blobs \
+         WHERE tenant = $1 AND id = $2",
+    )
+    .bind(tenant.to_owned())
+    .bind(id.to_owned());
+    let Some(row) = read.optional(query).await? else {
+        return Ok(None);
+    };
+    Ok(Some(Outline {
+        kind: row.text("kind")?,
+        size: usize::try_from(row.integer("size")?).unwrap_or(usize::MAX),
+    }))
+}
+
 /// Ids of blobs made before a moment (milliseconds since the epoch) that come after `cursor` in
 /// the order of ids; at most `limit`.
 ///

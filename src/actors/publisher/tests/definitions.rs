@@ -63,8 +63,8 @@ async fn a_definition_comes_back_byte_for_byte_and_the_sweeper_leaves_it_alone()
             .unwrap()
     };
     assert_eq!(sweep().await, 0);
-    // The blobs of before the update, and no others.
-    assert_eq!(sweep().await, 2);
+    // The document of before the update, and nothing else: the definition stayed.
+    assert_eq!(sweep().await, 1);
     let (_, kept) = publisher.definition(SUPER_TENANT, &api.id).await.unwrap();
     assert_eq!(
         (kept.bytes, kept.media_type.as_str()),
@@ -96,6 +96,41 @@ async fn other_operations_are_written_into_the_uploaded_definition() {
     assert_eq!(targets(&described(&text)), ["/a", "/zzz"]);
     assert_eq!(targets(&saved.operations), ["/a", "/zzz"]);
     assert!(text.contains("As it came"));
+}
+
+#[tokio::test]
+async fn a_change_carries_a_definition_only_with_a_place_and_none_when_it_stays() {
+    let bench = bench().await;
+    let publisher = &bench.publisher;
+    let api = publisher.create(author(), uploaded()).await.unwrap().value;
+    let before = publisher.row(SUPER_TENANT, &api.id).await.unwrap();
+    let reading = &publisher.stores.reading;
+    let free = reading.places.available_permits();
+    let places = u32::try_from(free).unwrap();
+    let places = reading.places.acquire_many(places).await.unwrap();
+    let mut words = api.clone();
+    words.description = "Bakes well".to_owned();
+    let saved = publisher.update(edition(&api.id), wanted(&words));
+    saved.await.unwrap();
+    let after = publisher.row(SUPER_TENANT, &api.id).await.unwrap();
+    assert_ne!(after.document_blob, before.document_blob);
+    assert_eq!(after.definition_blob, before.definition_blob);
+    let mut changed = api.clone();
+    changed.operations[1].target = "/zzz".to_owned();
+    let full = publisher.update(edition(&api.id), wanted(&changed)).await;
+    assert!(matches!(full, Err(PublisherError::Busy)), "{full:?}");
+    drop(places);
+    let edition = edition(&api.id);
+    let change = edit::work_out(&publisher.stores, &edition, wanted(&changed));
+    let change = change.await.unwrap();
+    assert_eq!(reading.places.available_permits(), free - 1);
+    let updated = edit::update(&publisher.stores, &edition, change).await;
+    assert!(updated.unwrap().value.is_some());
+    assert_eq!(reading.places.available_permits(), free);
+    assert_eq!(
+        targets(&described(&kept(&bench, &api.id).await)),
+        ["/a", "/zzz"]
+    );
 }
 
 #[tokio::test]
