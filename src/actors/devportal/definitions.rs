@@ -24,6 +24,9 @@ const MOST: usize = 18;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// What the kept texts and those on their way to readers take together.
 const ROOM_KIB: usize = 128 * 1_024;
+/// As much room as the bytes of a definition is taken for its text this many times, until the text
+/// is there and says it: one that had none would be written for nothing.
+const LONGER: usize = 3;
 /// What the kept ones take.
 const KEPT_BYTES: usize = 32 * 1_024 * 1_024;
 /// How many are kept.
@@ -37,7 +40,7 @@ pub struct ShownDefinition(Arc<Shown>);
 struct Shown {
     text: String,
     stored_at_ms: i64,
-    _room: OwnedSemaphorePermit,
+    room: OwnedSemaphorePermit,
 }
 
 /// What decides how a definition reads: its immutable blob and the addresses.
@@ -85,18 +88,20 @@ impl Default for Definitions {
 }
 
 impl Definitions {
-    /// The definition in a blob with these addresses; `load` is asked for the blob when its turn
-    /// has come.
+    /// The definition in a blob with these addresses. When its turn has come, `measure` is asked for
+    /// the blob's size and, if there is room for its text, `load` for the blob.
     ///
     /// # Errors
-    /// [`DevPortalError::Busy`], and what `load` says.
-    pub(super) async fn show<L>(
+    /// [`DevPortalError::Busy`], and what `measure` and `load` say.
+    pub(super) async fn show<M, L>(
         &self,
         blob: &str,
         urls: Vec<String>,
+        measure: impl FnOnce() -> M,
         load: impl FnOnce() -> L,
     ) -> Result<ShownDefinition, DevPortalError>
     where
+        M: Future<Output = Result<usize, DevPortalError>>,
         L: Future<Output = Result<Blob, DevPortalError>>,
     {
         let asked = (blob.to_owned(), urls);
@@ -113,6 +118,7 @@ impl Definitions {
         if let Some(known) = self.find(&asked) {
             return Ok(known);
         }
+        let mut room = self.room_for(measure().await?.saturating_mul(LONGER))?;
         let blob = load().await?;
         let (urls, stored_at_ms) = (asked.1.clone(), blob.created_at_ms);
         let read = tokio::task::spawn_blocking(move || {
@@ -123,7 +129,18 @@ impl Definitions {
         });
         let text = read.await.map_err(|error| damaged(&error))?;
         let text = text.map_err(|fault| damaged(&fault.message))?;
-        self.keep(asked, text, stored_at_ms)
+        let needed = kib(text.len())?;
+        match needed.checked_sub(room.num_permits()) {
+            Some(more) => room.merge(self.room_for(more.saturating_mul(1_024))?),
+            None => drop(room.split(room.num_permits() - needed)),
+        }
+        let shown = ShownDefinition(Arc::new(Shown {
+            text,
+            stored_at_ms,
+            room,
+        }));
+        self.keep(asked, &shown);
+        Ok(shown)
     }
 
     fn find(&self, asked: &Asked) -> Option<ShownDefinition> {
@@ -135,28 +152,29 @@ impl Definitions {
         Some(shown)
     }
 
-    fn keep(
-        &self,
-        asked: Asked,
-        text: String,
-        stored_at_ms: i64,
-    ) -> Result<ShownDefinition, DevPortalError> {
+    /// Room for this many bytes. What nobody is being sent makes room for it if that is enough;
+    /// dropping what readers hold would free nothing.
+    fn room_for(&self, bytes: usize) -> Result<OwnedSemaphorePermit, DevPortalError> {
+        let needed = kib(bytes)?;
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let needed = u32::try_from(text.len().div_ceil(1_024));
-        let needed = needed.map_err(|_| DevPortalError::Busy)?;
-        let room = loop {
-            match Arc::clone(&self.room).try_acquire_many_owned(needed) {
-                Ok(room) => break room,
-                // What nobody is being sent makes room.
-                Err(_) if kept.pop_back().is_some() => {}
-                Err(_) => return Err(DevPortalError::Busy),
+        let is_unread = |one: &ShownDefinition| Arc::strong_count(&one.0) == 1;
+        let unread = kept.iter().filter(|(_, one)| is_unread(one));
+        let unread: usize = unread.map(|(_, one)| one.0.room.num_permits()).sum();
+        if self.room.available_permits() + unread < needed {
+            return Err(DevPortalError::Busy);
+        }
+        let wanted = u32::try_from(needed).map_err(|_| DevPortalError::Busy)?;
+        loop {
+            if let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(wanted) {
+                return Ok(room);
             }
-        };
-        let shown = ShownDefinition(Arc::new(Shown {
-            text,
-            stored_at_ms,
-            _room: room,
-        }));
+            let last = kept.iter().rposition(|(_, one)| is_unread(one));
+            kept.remove(last.ok_or(DevPortalError::Busy)?);
+        }
+    }
+
+    fn keep(&self, asked: Asked, shown: &ShownDefinition) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.push_front((asked, shown.clone()));
         let (mut bytes, mut count) = (0, 0);
         kept.retain(|(_, one)| {
@@ -164,8 +182,16 @@ impl Definitions {
             count += 1;
             bytes <= KEPT_BYTES && count <= KEPT
         });
-        Ok(shown)
     }
+}
+
+/// What this many bytes take of the room; more than all of it for none.
+fn kib(bytes: usize) -> Result<usize, DevPortalError> {
+    let needed = bytes.div_ceil(1_024);
+    if needed > ROOM_KIB {
+        return Err(DevPortalError::Busy);
+    }
+    Ok(needed)
 }
 
 fn damaged(reason: &dyn std::fmt::Display) -> DevPortalError {
@@ -196,11 +222,12 @@ mod tests {
             bytes: TEXT.as_bytes().to_vec(),
             created_at_ms: 7,
         };
+        let measure = || std::future::ready(Ok(TEXT.len()));
         let load = || {
             *loads += 1;
             std::future::ready(Ok(blob))
         };
-        definitions.show("b", url(n), load).await
+        definitions.show("b", url(n), measure, load).await
     }
 
     fn is_busy<T>(outcome: &Result<T, DevPortalError>) -> bool {
@@ -252,7 +279,15 @@ mod tests {
             show(&definitions, 1, &mut loads).await.unwrap(),
             show(&definitions, 2, &mut loads).await.unwrap(),
         ];
-        assert!(is_busy(&show(&definitions, 3, &mut loads).await));
+        for _ in 0..3 {
+            assert!(is_busy(&show(&definitions, 3, &mut loads).await));
+        }
+        assert_eq!(loads, 2, "nothing is loaded for which there is no room");
+        // What readers hold is kept for the next who ask: dropping it would free nothing.
+        for n in [1, 2] {
+            show(&definitions, n, &mut loads).await.unwrap();
+        }
+        assert_eq!(loads, 2);
         drop(held);
         for n in 4..40 {
             show(&definitions, n, &mut loads).await.unwrap();

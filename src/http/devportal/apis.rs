@@ -1,11 +1,11 @@
 //! `/apis`: what the portal shows, to anybody who looks.
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -13,6 +13,7 @@ use actors::devportal::{ApiRow, DeploymentRow};
 use domain::api::{Api, ApiScope, SUPER_TENANT};
 use domain::policy::PolicyLevel;
 
+use super::least_rate::LeastRate;
 use super::policies::write as write_policy;
 use super::{portal, time};
 use crate::auth::MaybeCaller;
@@ -104,7 +105,7 @@ async fn get(
     let (handle, tenant) = (portal(&services)?, tenant(caller));
     let api = handle.api(&tenant, &id).await.map_err(answer)?;
     let deployed = handle.deployments(&tenant, &id).await.map_err(answer)?;
-    let document = write(&api, endpoints(services.ingress, &api, &deployed));
+    let document = write(&api, endpoints(&services.ingress, &api, &deployed));
     Ok(modified(seen(document), api.updated_at_ms))
 }
 
@@ -135,7 +136,7 @@ async fn swagger(
     }
     let urls = deployed
         .iter()
-        .flat_map(|at| ["https", "http"].map(|scheme| url(services.ingress, &api, at, scheme)));
+        .flat_map(|at| ["https", "http"].map(|scheme| url(&services.ingress, &api, at, scheme)));
     let urls = urls.flatten();
     let urls: Vec<String> = urls.collect();
     let blob = handle.definition_blob(&tenant, &id).await;
@@ -153,8 +154,8 @@ async fn swagger(
     let changed_at_ms = deployed.iter().map(|at| at.deployed_at_ms);
     let changed_at_ms = changed_at_ms.fold(text.stored_at_ms(), i64::max);
     let kind = [(CONTENT_TYPE, "application/json")];
-    // The body holds the text, and with it its room, until it is sent.
-    let response = (kind, Bytes::from_owner(text)).into_response();
+    // The body holds the text, and with it its room, until it is sent or its time is over.
+    let response = (kind, Body::new(LeastRate::of(text))).into_response();
     Ok(modified(
         tagged_as_seen(response, tag.as_bytes()),
         changed_at_ms,
@@ -197,7 +198,7 @@ pub(super) fn write_row(row: &ApiRow) -> Value {
 }
 
 /// Where the API is called, for each environment that it is deployed to and shown for.
-fn endpoints(ingress: Ingress, api: &Api, deployed: &[DeploymentRow]) -> Vec<Value> {
+fn endpoints(ingress: &Ingress, api: &Api, deployed: &[DeploymentRow]) -> Vec<Value> {
     let shown = deployed.iter().filter(|at| at.display_on_devportal);
     let of = |at: &DeploymentRow| {
         let url = |scheme: &str| url(ingress, api, at, scheme);
@@ -211,8 +212,8 @@ fn endpoints(ingress: Ingress, api: &Api, deployed: &[DeploymentRow]) -> Vec<Val
     shown.map(of).collect()
 }
 
-/// Where the API is called in an environment, for a scheme that it offers and that is listened on.
-fn url(ingress: Ingress, api: &Api, at: &DeploymentRow, scheme: &str) -> Option<String> {
+/// Where the API is called in an environment, for a scheme that it and the gateways offer.
+fn url(ingress: &Ingress, api: &Api, at: &DeploymentRow, scheme: &str) -> Option<String> {
     let offered = api.transports.iter().any(|transport| transport == scheme);
     offered.then(|| ingress.url(scheme, &at.vhost, &api.context_with_version()))?
 }

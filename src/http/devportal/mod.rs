@@ -7,6 +7,7 @@ mod application_document;
 mod applications;
 mod key_document;
 mod keys;
+mod least_rate;
 mod me;
 mod policies;
 mod search;

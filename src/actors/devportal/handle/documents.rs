@@ -33,7 +33,8 @@ impl DevPortalHandle {
         urls: Vec<String>,
     ) -> Outcome<ShownDefinition> {
         let load = || self.blob(tenant, blob);
-        self.definitions.show(blob, urls, load).await
+        let measure = || self.size(tenant, blob);
+        self.definitions.show(blob, urls, measure, load).await
     }
 
     /// The scopes of the APIs that an application subscribes to, by name.
@@ -62,16 +63,26 @@ impl DevPortalHandle {
         Ok(scopes.into_values().collect())
     }
 
+    async fn size(&self, tenant: &str, id: &str) -> Outcome<usize> {
+        let mut read = self.shared.read().await?;
+        let outline = blobs::outline(&mut read, tenant, id).await?;
+        Ok(outline.ok_or_else(|| missing(id))?.size)
+    }
+
     pub(super) async fn blob(&self, tenant: &str, id: &str) -> Outcome<Blob> {
         let mut read = self.shared.read().await?;
         let blob = blobs::find(&mut read, tenant, id).await?;
-        Ok(blob.ok_or_else(|| damaged(&format!("blob {id} is missing")))?)
+        Ok(blob.ok_or_else(|| missing(id))?)
     }
 }
 
 /// The API that a blob holds.
 pub(super) fn document(blob: &Blob) -> Result<Api, StoreError> {
     serde_json::from_slice(&blob.bytes).map_err(|error| damaged(&error))
+}
+
+fn missing(blob: &str) -> StoreError {
+    damaged(&format!("blob {blob} is missing"))
 }
 
 fn damaged(reason: &dyn std::fmt::Display) -> StoreError {
