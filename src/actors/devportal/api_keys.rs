@@ -172,7 +172,7 @@ fn key_changed(key: &ApiKey, revoked: bool) -> Change {
 }
 
 /// 256 random bits as 43 characters.
-fn new_key() -> Result<String, DevPortalError> {
+pub(super) fn new_key() -> Result<String, DevPortalError> {
     let mut bytes = [0_u8; 32];
     rand::fill(&mut bytes).map_err(|_| Refused::Unavailable)?;
     Ok(URL_SAFE_NO_PAD.encode(bytes))

@@ -98,13 +98,18 @@ impl Clients {
     /// [`StoreError::Unavailable`].
     pub(super) async fn sweep_before(&self, before_ms: i64) -> Result<usize, StoreError> {
         let (mut removed, mut last) = (0, None);
-        let mut read = self.apim.read().await?;
-        let orphans = application_keys::list_orphans(&mut read, before_ms).await?;
-        drop(read);
-        for orphan in orphans {
-            let gone = self.remove(&orphan.tenant, &orphan.consumer_key).await?;
-            removed += usize::from(gone.is_some());
-            last = last.max(gone);
+        let mut after = Some(String::new());
+        while let Some(from) = after {
+            // A view for each page: none stays open for as long as there are pages.
+            let mut read = self.apim.read().await?;
+            let page = application_keys::list_orphans(&mut read, before_ms, &from).await?;
+            drop(read);
+            for orphan in page.0 {
+                let gone = self.remove(&orphan.tenant, &orphan.consumer_key).await?;
+                removed += usize::from(gone.is_some());
+                last = last.max(gone);
+            }
+            after = page.1;
         }
         if let Some(n) = last {
             self.feed.committed(n).await;

@@ -3,14 +3,16 @@
 use domain::application::{Application, KeyType, TokenType};
 use domain::change::{Change, MarkedSubject};
 use storage::apim::application_keys::{self, ApplicationKey};
-use storage::apim::{applications, oauth_clients};
+use storage::apim::applications;
+use storage::apim::oauth_clients::{self, OauthClient};
 use storage::{StoreError, Write};
 
+use super::api_keys::new_key;
 use super::message::{DevPortalError, KeysMessage};
 use super::writer::{Desk, Outcome, new_id};
 use crate::change_feed::Committed;
-use crate::key_manager::client_row;
 use crate::key_manager::command::{Client, NewClient, Refused};
+use crate::key_manager::{client_row, hash_hex};
 
 /// The one key manager there is.
 const RESIDENT: &str = "Resident Key Manager";
@@ -33,8 +35,12 @@ impl Desk {
             KeysMessage::Update {
                 key,
                 client,
+                as_read,
                 answer,
-            } => feed.settle(self.update_keys(key, client).await, answer),
+            } => {
+                let as_read = as_read.as_deref();
+                feed.settle(self.update_keys(key, client, as_read).await, answer);
+            }
             KeysMessage::Delete {
                 key,
                 as_read,
@@ -74,7 +80,7 @@ impl Desk {
             properties,
             created_at_ms: self.0.clock.now_ms(),
         };
-        match self.map_client(&key).await {
+        match self.map_client(&key, &secret).await {
             Ok(Committed { value, n }) => {
                 client.details.token_type = value;
                 Ok(Committed {
@@ -82,6 +88,8 @@ impl Desk {
                     n,
                 })
             }
+            // Somebody else's by now, or gone.
+            Err(error @ DevPortalError::KeyManager(Refused::Unavailable)) => Err(error),
             Err(error) => {
                 // Not for a duplicate of this very client: what is mapped stays.
                 let clients = &self.0.clients;
@@ -96,42 +104,56 @@ impl Desk {
 
     /// Takes a client that a crash left, with a new secret; what was issued to whoever held the
     /// old one ends. One that is mapped was not left: it is somebody's, who has its secret, and
-    /// `taken` for whoever orders it.
-    async fn adopt(
+    /// `taken` for whoever orders it. Whoever made the one that is taken and has not mapped it yet,
+    /// in another process, cannot any more: its secret is another.
+    pub(super) async fn adopt(
         &self,
         wanted: NewClient,
         taken: String,
     ) -> Result<(Client, String), DevPortalError> {
-        let km = &self.0.key_manager;
-        let (owner, name) = (&wanted.owner, &wanted.name);
-        let left = km.find_client_by_name(&wanted.tenant, owner, name).await?;
+        let secret = new_key()?;
+        let hash = hash_hex(&secret);
         let mut write = self.0.apim.write("apim.clients.adopt").await?;
-        let (tenant, key) = (&wanted.tenant, &left.consumer_key);
-        application_keys::lock_client(&mut write, tenant, key).await?;
-        if application_keys::is_mapped(&mut write, tenant, key).await? {
+        let (tenant, owner, name) = (&wanted.tenant, &wanted.owner, &wanted.name);
+        let left = oauth_clients::lock_by_name(&mut write, tenant, owner, name).await?;
+        // Swept since its name was found taken; the next try makes another.
+        let consumer_key = left.ok_or(Refused::Unavailable)?;
+        if application_keys::is_mapped(&mut write, tenant, &consumer_key).await? {
             return Err(StoreError::Duplicate(taken).into());
         }
-        drop(write);
-        let secret = km.regenerate_secret(&left.consumer_key).await?;
-        // After the secret, with which more might be issued until then.
-        km.end_access(&wanted.tenant, MarkedSubject::Client, &left.consumer_key)
-            .await?;
         let client = Client {
-            consumer_key: left.consumer_key,
+            consumer_key,
             details: wanted,
         };
-        Ok((km.update_client(client).await?, secret))
+        let row = client_row(&client, String::new(), self.0.clock.now_ms());
+        oauth_clients::update(&mut write, &row).await?;
+        oauth_clients::update_secret(&mut write, &row.consumer_key, &hash, None).await?;
+        let change = Change::ClientChanged {
+            consumer_key: row.consumer_key.clone(),
+            application_id: None,
+        };
+        self.commit(write, &row.tenant, &[change], ()).await?;
+        // After the secret, with which more might be issued until then.
+        let km = &self.0.key_manager;
+        km.end_access(&row.tenant, MarkedSubject::Client, &row.consumer_key)
+            .await?;
+        Ok((client, secret))
     }
 
     /// Maps a client to its application; both are there and stay there. From then on the client
     /// issues the application's kind of tokens, which this gives: it may be another one than when
-    /// the client was ordered.
-    async fn map_client(&self, key: &ApplicationKey) -> Outcome<TokenType> {
+    /// the client was ordered. A client that was swept meanwhile, or has another secret than the one
+    /// that is to be told, is not mapped: a next try takes or makes one.
+    pub(super) async fn map_client(
+        &self,
+        key: &ApplicationKey,
+        secret: &str,
+    ) -> Outcome<TokenType> {
         let mut write = self.0.apim.write("apim.application_keys.create").await?;
         let kind = lock_kind(&mut write, key).await?;
         let client = &key.consumer_key;
-        if !application_keys::lock_client(&mut write, &key.tenant, client).await? {
-            // Swept while it was taken; the next try makes another.
+        let stored = oauth_clients::lock(&mut write, &key.tenant, client).await?;
+        if stored.is_none_or(|stored| stored.secret_hash != hash_hex(secret)) {
             return Err(Refused::Unavailable.into());
         }
         oauth_clients::set_token_type(&mut write, client, kind.as_str()).await?;
@@ -145,9 +167,13 @@ impl Desk {
         &self,
         key: ApplicationKey,
         mut client: Client,
+        as_read: Option<&(ApplicationKey, Client)>,
     ) -> Outcome<(ApplicationKey, Client)> {
         let mut write = self.0.apim.write("apim.application_keys.update").await?;
         client.details.token_type = lock_kind(&mut write, &key).await?;
+        if let Some(as_read) = as_read {
+            lock_as_read(&mut write, as_read).await?;
+        }
         application_keys::update(&mut write, &key.tenant, &key.id, &key.properties).await?;
         let row = client_row(&client, String::new(), key.created_at_ms);
         oauth_clients::update(&mut write, &row).await?;
@@ -179,6 +205,27 @@ impl Desk {
 async fn lock_kind(write: &mut Write, key: &ApplicationKey) -> Result<TokenType, StoreError> {
     let application = applications::lock(write, &key.tenant, &key.application_id).await?;
     Ok(application.token_type)
+}
+
+/// Refuses when key and client are not what their reader has seen; nobody changes them until this
+/// transaction ends.
+async fn lock_as_read(
+    write: &mut Write,
+    (key, client): &(ApplicationKey, Client),
+) -> Result<(), StoreError> {
+    if application_keys::lock(write, &key.tenant, &key.id).await? != *key {
+        return Err(StoreError::Stale);
+    }
+    let stored = oauth_clients::lock(write, &key.tenant, &key.consumer_key).await?;
+    let is_as_read = |stored: OauthClient| {
+        let seen = client_row(client, stored.secret_hash.clone(), stored.created_at_ms);
+        stored == seen
+    };
+    if stored.is_some_and(is_as_read) {
+        Ok(())
+    } else {
+        Err(StoreError::Stale)
+    }
 }
 
 fn client_changed(key: &ApplicationKey) -> Change {

@@ -45,9 +45,11 @@ pub(super) enum KeysMessage {
         properties: String,
         answer: Answer<(ApplicationKey, Client, String)>,
     },
+    /// What is stored must be as it was read where that is given.
     Update {
         key: ApplicationKey,
         client: Client,
+        as_read: Option<Box<(ApplicationKey, Client)>>,
         answer: Answer<(ApplicationKey, Client)>,
     },
     /// What is stored must be `key` where `as_read` says so.

@@ -25,6 +25,9 @@ pub use storage::apim::applications::{
     Counted as CountedApplication, Listing as ApplicationListing, SortBy as ApplicationSort,
 };
 
+#[cfg(test)]
+pub(crate) use tests::document as test_api;
+
 use cluster::{Child, System, branch, child, pool};
 use storage::Database;
 

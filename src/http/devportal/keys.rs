@@ -137,9 +137,11 @@ async fn update(
     State(services): State<Services>,
     caller: Caller,
     Path((id, named)): Path<(String, String)>,
+    headers: HeaderMap,
     fields: Fields,
 ) -> Result<Response, ApiError> {
     let (application, mut key, client) = find(&services, &caller, &id, &named).await?;
+    let as_read = is_met(&headers, &key, &client)?.then(|| (key.clone(), client.clone()));
     let chosen = read(
         &application,
         Some(key.key_type),
@@ -151,7 +153,7 @@ async fn update(
         consumer_key: client.consumer_key,
         details: chosen.client,
     };
-    let changed = portal(&services)?.update_keys(key, changed).await;
+    let changed = portal(&services)?.update_keys(key, changed, as_read).await;
     let changed = changed.map_err(answer)?;
     let (key, client) = changed.value;
     let response = seen(write(&key, &client, None, None));

@@ -38,6 +38,14 @@ pub struct Orphan {
     pub consumer_key: String,
 }
 
+/// Anybody may register names that look alike, any number of them. So each page begins where the
+/// one before ended in the order that the table is kept in: all pages together read it once.
+pub(crate) const LOOK_ALIKES: &str = "SELECT c.tenant, c.consumer_key, c.owner, c.name \
+     FROM oauth_clients c WHERE c.created_at_ms < $1 AND c.consumer_key > $2 \
+     AND (c.name LIKE '%!_PRODUCTION' ESCAPE '!' OR c.name LIKE '%!_SANDBOX' ESCAPE '!') \
+     AND NOT EXISTS (SELECT 1 FROM application_keys k WHERE k.tenant = c.tenant \
+     AND k.consumer_key = c.consumer_key) ORDER BY c.consumer_key LIMIT 500";
+
 /// An application's keys.
 ///
 /// # Errors
@@ -106,43 +114,33 @@ pub async fn is_mapped(
     Ok(write.optional(query).await?.is_some())
 }
 
-/// Clients made before a moment that serve no application although they are named as if they did
-/// (`{owner}_{applicationId}_{type}`): what a crash between client and mapping leaves. Other
-/// clients without an application are somebody's registration.
+/// One page of the clients made before a moment that serve no application although they are named
+/// as if they did (`{owner}_{applicationId}_{type}`): what a crash between client and mapping
+/// leaves. Other clients without an application are somebody's registration. With the orphans comes
+/// where the next page begins, none after the last; the first begins at the empty text.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
-pub async fn list_orphans(read: &mut Read, before_ms: i64) -> Result<Vec<Orphan>, StoreError> {
-    let mut orphans = Vec::new();
-    let mut last = (i64::MIN, String::new());
-    // Anybody may register names that look alike, any number of them: so to the end.
-    loop {
-        let query = sqlx::query(
-            "SELECT c.tenant, c.consumer_key, c.owner, c.name, c.created_at_ms \
-             FROM oauth_clients c WHERE c.created_at_ms < $1 \
-             AND (c.created_at_ms > $2 OR (c.created_at_ms = $2 AND c.consumer_key > $3)) \
-             AND (c.name LIKE '%!_PRODUCTION' ESCAPE '!' OR c.name LIKE '%!_SANDBOX' ESCAPE '!') \
-             AND NOT EXISTS (SELECT 1 FROM application_keys k WHERE k.tenant = c.tenant \
-             AND k.consumer_key = c.consumer_key) \
-             ORDER BY c.created_at_ms, c.consumer_key LIMIT 500",
-        )
+pub async fn list_orphans(
+    read: &mut Read,
+    before_ms: i64,
+    after: &str,
+) -> Result<(Vec<Orphan>, Option<String>), StoreError> {
+    let query = sqlx::query(LOOK_ALIKES)
         .bind(before_ms)
-        .bind(last.0)
-        .bind(last.1.clone());
-        let rows = read.all(query).await?;
-        let Some(end) = rows.last() else {
-            return Ok(orphans);
-        };
-        last = (end.integer("created_at_ms")?, end.text("consumer_key")?);
-        for row in &rows {
-            if names_application(&row.text("name")?, &row.text("owner")?) {
-                orphans.push(Orphan {
-                    tenant: row.text("tenant")?,
-                    consumer_key: row.text("consumer_key")?,
-                });
-            }
+        .bind(after.to_owned());
+    let rows = read.all(query).await?;
+    let mut orphans = Vec::new();
+    for row in &rows {
+        if names_application(&row.text("name")?, &row.text("owner")?) {
+            orphans.push(Orphan {
+                tenant: row.text("tenant")?,
+                consumer_key: row.text("consumer_key")?,
+            });
         }
     }
+    let end = rows.last().map(|row| row.text("consumer_key"));
+    Ok((orphans, end.transpose()?))
 }
 
 /// Stores a key mapping.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::apim::apis;
+use crate::row::Columns as _;
 
 #[tokio::test]
 async fn an_application_does_not_go_between_the_reading_and_the_carrying_over_of_subscriptions() {
@@ -97,7 +98,6 @@ async fn orphans_are_found_behind_any_number_of_registrations_that_look_alike() 
     for database in databases(dir.path()).await {
         let mut write = database.write("test.portal").await.unwrap();
         for n in 0..600 {
-            // Several of one moment lie on both sides of a page's end.
             let alike = client(&format!("c{n}"), &format!("{n}_PRODUCTION"), n / 300);
             oauth_clients::create(&mut write, &alike).await.unwrap();
         }
@@ -106,10 +106,31 @@ async fn orphans_are_found_behind_any_number_of_registrations_that_look_alike() 
         oauth_clients::create(&mut write, &orphan).await.unwrap();
         write.commit().await.unwrap();
         let mut read = database.read().await.unwrap();
-        let found = application_keys::list_orphans(&mut read, 10).await.unwrap();
-        let found: Vec<_> = found.into_iter().map(|one| one.consumer_key).collect();
+        let (mut found, mut after) = (Vec::new(), Some(String::new()));
+        while let Some(from) = after {
+            let page = application_keys::list_orphans(&mut read, 10, &from).await;
+            let (orphans, end) = page.unwrap();
+            found.extend(orphans.into_iter().map(|one| one.consumer_key));
+            after = end;
+        }
         assert_eq!(found, ["orphan"]);
     }
+}
+
+#[tokio::test]
+async fn a_page_of_look_alikes_begins_where_the_one_before_ended_and_sorts_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let [sqlite, ..] = &databases(dir.path()).await[..] else {
+        panic!("no database");
+    };
+    let plan = format!("EXPLAIN QUERY PLAN {}", application_keys::LOOK_ALIKES);
+    let query = sqlx::query(sqlx::AssertSqlSafe(plan)).bind(10).bind("");
+    let mut read = sqlite.read().await.unwrap();
+    let rows = read.all(query).await.unwrap();
+    let steps: Vec<_> = rows.iter().map(|row| row.text("detail").unwrap()).collect();
+    let steps = steps.join("; ");
+    assert!(steps.contains("(consumer_key>?)"), "{steps}");
+    assert!(!steps.contains("TEMP B-TREE"), "{steps}");
 }
 
 #[tokio::test]

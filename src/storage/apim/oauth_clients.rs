@@ -72,6 +72,23 @@ pub async fn find_by_name(
     read.optional(query).await?.map(|row| of(&row)).transpose()
 }
 
+/// A client read for a change: nobody else maps, changes or removes it until this transaction ends.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn lock(
+    write: &mut Write,
+    tenant: &str,
+    consumer_key: &str,
+) -> Result<Option<OauthClient>, StoreError> {
+    let query = sqlx::query(
+        "UPDATE oauth_clients SET name = name WHERE tenant = $1 AND consumer_key = $2 RETURNING *",
+    )
+    .bind(tenant.to_owned())
+    .bind(consumer_key.to_owned());
+    write.optional(query).await?.map(|row| of(&row)).transpose()
+}
+
 /// Stores a new client.
 ///
 /// # Errors

@@ -252,7 +252,8 @@ async fn an_orphan_is_an_old_client_named_for_an_application_that_nothing_maps()
         application_keys::create(&mut write, &key).await.unwrap();
         write.commit().await.unwrap();
         let mut read = database.read().await.unwrap();
-        let orphans = application_keys::list_orphans(&mut read, 10).await.unwrap();
+        let page = application_keys::list_orphans(&mut read, 10, "").await;
+        let (orphans, _) = page.unwrap();
         let orphans: Vec<_> = orphans.iter().map(|o| o.consumer_key.as_str()).collect();
         assert_eq!(orphans, ["orphan"]);
         drop(read);

@@ -55,20 +55,22 @@ impl DevPortalHandle {
         .await
     }
 
-    /// Changes what may be chosen of keys.
+    /// Changes what may be chosen of keys. What is stored must be `as_read` where that is given.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`].
+    /// [`StoreError::NotFound`], [`StoreError::Stale`].
     pub async fn update_keys(
         &self,
         key: ApplicationKey,
         client: Client,
+        as_read: Option<(ApplicationKey, Client)>,
     ) -> Outcome<Changed<(ApplicationKey, Client)>> {
         let id = key.application_id.clone();
         self.change(&id, |answer| {
             PortalMessage::Keys(KeysMessage::Update {
                 key,
                 client,
+                as_read: as_read.map(Box::new),
                 answer,
             })
         })

@@ -160,7 +160,10 @@ async fn what_was_changed_since_it_was_read_is_not_removed() {
         properties: "{\"a\":1}".to_owned(),
         ..key.clone()
     };
-    portal.update_keys(changed.clone(), served).await.unwrap();
+    portal
+        .update_keys(changed.clone(), served, None)
+        .await
+        .unwrap();
     is_stale(portal.delete_keys(key.clone(), true).await.unwrap_err());
     portal.delete_keys(changed, true).await.unwrap();
     let any = Application {

@@ -3,7 +3,9 @@
 
 use storage::apim::{application_keys, oauth_clients};
 
+use super::writer::{Desk, WriterArguments};
 use super::*;
+use crate::key_manager::command::Refused;
 
 async fn made(bench: &Bench) -> Application {
     let made = bench.portal.create_application(application("Shop", "ann"));
@@ -52,7 +54,11 @@ async fn keys_that_are_changed_keep_what_their_application_came_to_say_meanwhile
     let (key, client) = keys_of(&bench, &read).await;
     assert_eq!(client.details.token_type, TokenType::Jwt);
     turn_opaque(&bench, &read).await;
-    let changed = bench.portal.update_keys(key.clone(), client).await.unwrap();
+    let changed = bench
+        .portal
+        .update_keys(key.clone(), client, None)
+        .await
+        .unwrap();
     assert_eq!(changed.value.1.details.token_type, TokenType::Oauth);
     assert_eq!(kind(&bench, &key.consumer_key).await, TokenType::Oauth);
 }
@@ -69,7 +75,7 @@ async fn a_change_of_keys_that_are_mapped_no_more_changes_nothing_of_their_clien
     write.commit().await.unwrap();
     let mut wanted = before.clone();
     wanted.details.access_token_seconds = Some(60);
-    let refused = bench.portal.update_keys(key.clone(), wanted).await;
+    let refused = bench.portal.update_keys(key.clone(), wanted, None).await;
     assert!(is_not_found(&refused), "{refused:?}");
     let key_manager = bench.portal.key_manager();
     let after = key_manager.find_client(&key.consumer_key).await.unwrap();
@@ -136,4 +142,117 @@ async fn a_client_that_is_mapped_is_not_taken_over_and_its_secret_goes_on() {
         validity_seconds: None,
     };
     bench.portal.key_manager().issue(request).await.unwrap();
+}
+
+/// What another control plane on the same databases works with.
+fn another_desk(bench: &Bench) -> Desk {
+    let tools = &bench.clients;
+    Desk(WriterArguments {
+        apim: bench.apim.clone(),
+        shared: bench.shared.clone(),
+        feed: tools.feed.clone(),
+        key_manager: tools.key_manager.clone(),
+        clock: tools.clock.clone(),
+        clients: tools.clone(),
+        lanes: Lanes::default(),
+    })
+}
+
+fn mapping(application: &Application, client: &Client) -> ApplicationKey {
+    ApplicationKey {
+        id: writer::new_id(),
+        tenant: SUPER_TENANT.to_owned(),
+        application_id: application.id.clone(),
+        key_type: KeyType::Production,
+        key_manager: String::new(),
+        consumer_key: client.consumer_key.clone(),
+        properties: "{}".to_owned(),
+        created_at_ms: 1,
+    }
+}
+
+async fn opens(bench: &Bench, client: &Client, secret: String) -> bool {
+    let secret = ClientSecret {
+        consumer_key: client.consumer_key.clone(),
+        consumer_secret: secret,
+    };
+    let client = bench.portal.key_manager().authenticate(secret).await;
+    client.is_ok()
+}
+
+fn is_unavailable<T>(outcome: &Result<T, DevPortalError>) -> bool {
+    let unavailable = Refused::Unavailable;
+    matches!(outcome, Err(DevPortalError::KeyManager(refused)) if *refused == unavailable)
+}
+
+#[tokio::test]
+async fn of_two_control_planes_that_make_the_same_keys_at_once_none_tells_a_dead_secret() {
+    let bench = bench().await;
+    let read = made(&bench).await;
+    let (first, second) = (another_desk(&bench), another_desk(&bench));
+    let created = bench.portal.key_manager().create_client(client(&read));
+    let (made, old) = created.await.unwrap();
+    let key = mapping(&read, &made);
+    // The second one finds the client that the first one is about to map.
+    let busy = bench.apim.write("test.busy").await.unwrap();
+    let mut adopt = Box::pin(second.adopt(client(&read), "taken".to_owned()));
+    orders::sent(&mut adopt).await;
+    let mut map = Box::pin(first.map_client(&key, &old));
+    orders::sent(&mut map).await;
+    drop(busy);
+    let (adopted, mapped) = tokio::join!(adopt, map);
+    if mapped.is_ok() {
+        assert!(opens(&bench, &made, old).await);
+    } else {
+        let (_, new) = adopted.unwrap();
+        second.map_client(&key, &new).await.map(drop).unwrap();
+        assert!(opens(&bench, &made, new).await);
+    }
+}
+
+#[tokio::test]
+async fn a_client_whose_secret_is_another_by_now_is_not_mapped_and_stays_the_others() {
+    let bench = bench().await;
+    let read = made(&bench).await;
+    let (first, second) = (another_desk(&bench), another_desk(&bench));
+    let created = bench.portal.key_manager().create_client(client(&read));
+    let (made, old) = created.await.unwrap();
+    let adopted = second.adopt(client(&read), "taken".to_owned()).await;
+    let (_, new) = adopted.unwrap();
+    let key = mapping(&read, &made);
+    assert!(is_unavailable(&first.map_client(&key, &old).await));
+    second.map_client(&key, &new).await.map(drop).unwrap();
+    assert!(opens(&bench, &made, new).await);
+}
+
+#[tokio::test]
+async fn a_client_that_is_swept_while_it_is_taken_over_is_no_fault_of_the_application() {
+    let bench = bench().await;
+    let read = made(&bench).await;
+    let desk = another_desk(&bench);
+    let gone = desk.adopt(client(&read), "taken".to_owned()).await;
+    assert!(is_unavailable(&gone), "to be tried again");
+}
+
+#[tokio::test]
+async fn keys_that_were_changed_since_they_were_read_are_not_overwritten() {
+    let bench = bench().await;
+    let read = made(&bench).await;
+    let seen = keys_of(&bench, &read).await;
+    let change = async |seconds, as_read| {
+        let (key, mut wanted) = seen.clone();
+        wanted.details.access_token_seconds = Some(seconds);
+        let changed = bench.portal.update_keys(key, wanted, as_read).await;
+        changed.map(|changed| changed.value)
+    };
+    let latest = change(60, Some(seen.clone())).await.unwrap();
+    let stale = change(90, Some(seen.clone())).await;
+    assert!(
+        matches!(stale, Err(DevPortalError::Store(StoreError::Stale))),
+        "{stale:?}"
+    );
+    let found = bench.portal.keys(&read).await.unwrap();
+    assert_eq!(found, std::slice::from_ref(&latest));
+    change(90, Some(latest)).await.unwrap();
+    change(120, None).await.unwrap();
 }

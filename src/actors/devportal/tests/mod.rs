@@ -167,7 +167,7 @@ fn edition(api_id: &str) -> Edition {
     }
 }
 
-fn document(name: &str) -> Api {
+pub(crate) fn document(name: &str) -> Api {
     Api {
         id: String::new(),
         tenant: SUPER_TENANT.to_owned(),

@@ -9,7 +9,7 @@ use domain::deny_policy::{DenyPolicy, DenyTarget};
 use super::*;
 
 /// Has a future send its order.
-async fn sent<F: Future>(future: &mut Pin<Box<F>>) {
+pub(super) async fn sent<F: Future>(future: &mut Pin<Box<F>>) {
     let mut polled = |context: &mut std::task::Context<'_>| {
         assert!(future.as_mut().poll(context).is_pending());
         Poll::Ready(())
