@@ -81,6 +81,7 @@ impl From<AdminError> for Failure {
         match error {
             AdminError::Store(error) => error.into(),
             AdminError::Ask(error) => error.into(),
+            AdminError::Busy => Self::Unavailable(error.to_string()),
             AdminError::BadField { field, problem } => Self::BadField {
                 field: field.to_owned(),
                 problem,

@@ -1,6 +1,7 @@
 //! The typed client of the administration, the only door to it. Reads run in the caller's task.
 
 use std::hash::BuildHasher as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::{Address, AskError};
@@ -8,6 +9,7 @@ use domain::deny_policy::DenyPolicy;
 use domain::policy::{Policy, PolicyLevel};
 use storage::apim::{deny_policies, policies};
 use storage::{Database, StoreError};
+use tokio::sync::Semaphore;
 
 use super::message::{AdminError, AdminMessage, Answer};
 use super::usage::Users;
@@ -16,18 +18,24 @@ use crate::change_feed::Changed;
 /// The deadline of a change: it may wait for followers.
 const DEADLINE: Duration = Duration::from_secs(10);
 
+/// The longest that a removal waits for another one that looks through all documents.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Asks the administration.
 #[derive(Debug, Clone)]
 pub struct AdminHandle {
     apim: Database,
     shared: Database,
     writers: Vec<Address<AdminMessage>>,
+    /// Looking through all documents is one removal's turn after another's: Shared is everybody's.
+    pub(super) turns: Arc<Semaphore>,
+    pub(super) patience: Duration,
 }
 
 // === impl AdminHandle ===
 
 impl AdminHandle {
-    pub(super) const fn new(
+    pub(super) fn new(
         apim: Database,
         shared: Database,
         writers: Vec<Address<AdminMessage>>,
@@ -36,6 +44,8 @@ impl AdminHandle {
             apim,
             shared,
             writers,
+            turns: Arc::new(Semaphore::new(1)),
+            patience: PATIENCE,
         }
     }
 
@@ -95,7 +105,8 @@ impl AdminHandle {
     /// Removes a policy that nothing uses; its `row_version` must be the stored one, or 0 for any.
     ///
     /// # Errors
-    /// [`StoreError::Forbidden`] naming what uses it, [`StoreError::Stale`].
+    /// [`StoreError::Forbidden`] naming what uses it, [`StoreError::Stale`], [`AdminError::Busy`]
+    /// when others are being removed.
     pub async fn delete_policy(&self, policy: Policy) -> Result<Changed<()>, AdminError> {
         if policy.is_built_in() {
             let problem = format!("throttling policy {} is built in", policy.name);
@@ -103,7 +114,11 @@ impl AdminHandle {
         }
         let key = policy.name.clone();
         let mut users = Users::of(policy);
+        let turn = tokio::time::timeout(self.patience, self.turns.acquire()).await;
+        let turn = turn.map_err(|_| AdminError::Busy)?;
+        let turn = turn.map_err(|_| AskError::Unavailable)?;
         users.look(&self.apim, &self.shared).await?;
+        drop(turn);
         self.tell(&key, |answer| {
             AdminMessage::DeletePolicy(Box::new(users), answer)
         })

@@ -61,6 +61,9 @@ pub enum AdminError {
     /// The writer does not answer.
     #[error(transparent)]
     Ask(#[from] AskError),
+    /// Other policies are being removed, so that this one must come later.
+    #[error("other policies are being removed, try again in a moment")]
+    Busy,
     /// A member of the request is wrong.
     #[error("{field}: {problem}")]
     BadField {

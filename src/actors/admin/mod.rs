@@ -3,6 +3,8 @@
 
 mod handle;
 mod message;
+#[cfg(test)]
+mod tests;
 mod usage;
 mod writer;
 

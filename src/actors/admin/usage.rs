@@ -2,15 +2,19 @@
 //! are looked through, and those that deployed revisions froze: a policy is rarely removed.
 //!
 //! Documents are immutable: those that are looked through before the transaction need no second
-//! look inside of it, where only the few are read that came in between.
+//! look inside of it, where only the few are read that came in between. Nor need they be of one
+//! moment: whoever else wants to read gets a connection between some and the next.
 
 use std::collections::HashSet;
 
 use domain::api::Api;
 use domain::policy::{Policy, PolicyLevel};
 use storage::apim::blob_references::{self, Document};
-use storage::shared::blobs;
+use storage::shared::blobs::{self, Blob};
 use storage::{Database, StoreError, Write};
+
+/// Documents that are read through one connection before it is given back.
+const AT_ONCE: usize = 50;
 
 /// The documents of a tenant that do not name a policy.
 pub(super) struct Users {
@@ -71,38 +75,42 @@ impl Users {
         self.none_in(shared, documents, true).await
     }
 
-    async fn none_in(
+    pub(super) async fn none_in(
         &mut self,
         shared: &Database,
         documents: Vec<Document>,
         is_claimed: bool,
     ) -> Result<(), StoreError> {
-        let mut read = shared.read().await?;
-        for Document {
-            blob: id,
-            name,
-            version,
-        } in documents
-        {
-            if self.free.contains(&id) {
-                continue;
-            }
-            let Some(blob) = blobs::find(&mut read, &self.policy.tenant, &id).await? else {
-                if is_claimed {
-                    return Err(damaged(format!("blob {id} is missing")));
+        let mut unread = documents;
+        unread.retain(|document| !self.free.contains(&document.blob));
+        for some in unread.chunks(AT_ONCE) {
+            let mut read = shared.read().await?;
+            for document in some {
+                let tenant = &self.policy.tenant;
+                match blobs::find(&mut read, tenant, &document.blob).await? {
+                    Some(blob) => self.free_of(document, &blob)?,
+                    None if is_claimed => {
+                        return Err(damaged(format!("blob {} is missing", document.blob)));
+                    }
+                    // Replaced and swept since: looked for again under the claim.
+                    None => {}
                 }
-                continue; // replaced and swept since: looked for again under the claim
-            };
-            let api: Api =
-                serde_json::from_slice(&blob.bytes).map_err(|error| damaged(error.to_string()))?;
-            if names(&api, &self.policy) {
-                return Err(StoreError::Forbidden(format!(
-                    "throttling policy {} is used by API {name}:{version}",
-                    self.policy.name
-                )));
             }
-            self.free.insert(id);
         }
+        Ok(())
+    }
+
+    /// Notes a document that does not name the policy.
+    fn free_of(&mut self, document: &Document, blob: &Blob) -> Result<(), StoreError> {
+        let api: Api =
+            serde_json::from_slice(&blob.bytes).map_err(|error| damaged(error.to_string()))?;
+        if names(&api, &self.policy) {
+            return Err(StoreError::Forbidden(format!(
+                "throttling policy {} is used by API {}:{}",
+                self.policy.name, document.name, document.version
+            )));
+        }
+        self.free.insert(document.blob.clone());
         Ok(())
     }
 }
