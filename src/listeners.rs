@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::Context as _;
-use headgate_http::Acceptance;
+use headgate_http::{Acceptance, Ingress, Reached};
 use tokio::net::TcpListener;
 
-use crate::config::{Config, Role};
+use crate::config::{Config, Endpoint, Role};
 
 /// Bound, not yet served.
 #[derive(Debug)]
@@ -106,6 +106,35 @@ impl Watched {
 // === impl Ports ===
 
 impl Ports {
+    /// Where callers reach the gateways, as far as this node knows: where it is told, else where it
+    /// takes calls itself, else where it would, as nodes are configured alike.
+    pub(crate) fn reached(&self, config: &Config) -> Ingress {
+        let (listen, gateway) = (&config.listen, &config.gateway);
+        let one = |endpoint: &Endpoint, listened: Option<SocketAddr>| match endpoint {
+            Endpoint::Off => None,
+            Endpoint::At { host, port } => Some(Reached {
+                host: Some(host.as_str().into()),
+                port: *port,
+            }),
+            Endpoint::Listened => {
+                // One that the system chooses elsewhere is not known.
+                let port = listened.map(|address| address.port());
+                let port = port.filter(|port| *port != 0);
+                port.map(|port| Reached { host: None, port })
+            }
+        };
+        Ingress {
+            http: one(
+                &gateway.http_endpoint,
+                self.ingress_http.or(listen.ingress_http),
+            ),
+            https: one(
+                &gateway.https_endpoint,
+                self.ingress_https.or(listen.ingress_https),
+            ),
+        }
+    }
+
     /// Reads the ports of the node that runs on a data directory.
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(path)

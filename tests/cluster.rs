@@ -121,6 +121,46 @@ async fn an_api_is_called_and_throttled_through_nodes_that_have_no_database() {
 }
 
 #[tokio::test]
+async fn a_portal_without_a_gateway_of_its_own_names_where_gateways_are_reached() {
+    let mut options = options("cp1", CONTROL, "");
+    for (key, value) in [
+        ("GATEWAY__HTTPS_ENDPOINT", "https://apis.example.com"),
+        ("LISTEN__INGRESS_HTTP", "127.0.0.1:8280"),
+    ] {
+        let pair = (format!("HEADGATE__{key}"), value.to_owned());
+        options.environment.push(pair);
+    }
+    let node = Node::start_with(options).await;
+    let token = node.admin_token().await;
+    let api = node
+        .published(&token, "Shop", "/shop", "http://127.0.0.1:1")
+        .await;
+    let read = async |path: String| {
+        node.get(&path)
+            .bearer(&token)
+            .send()
+            .await
+            .expect(200)
+            .json()
+    };
+    let shown = read(format!("{DEVPORTAL}/apis/{api}")).await;
+    let urls = json!({
+        "https": "https://apis.example.com/shop/1.0.0",
+        "http": "http://localhost:8280/shop/1.0.0",
+    });
+    assert_eq!(shown["endpointURLs"][0]["URLs"], urls);
+    let text = read(format!("{DEVPORTAL}/apis/{api}/swagger")).await;
+    assert_eq!(text["servers"][0]["url"], urls["https"]);
+    assert_eq!(text["servers"][1]["url"], urls["http"]);
+    let settings = read(format!("{PUBLISHER}/settings")).await;
+    let environment = &settings["environment"][0];
+    assert_eq!(environment["vhosts"][0]["httpsPort"], 443);
+    assert_eq!(environment["vhosts"][0]["httpPort"], 8280);
+    let uri = json!({"protocol": "https", "endpointURI": "https://apis.example.com"});
+    assert_eq!(environment["endpointURIs"], json!([uri]));
+}
+
+#[tokio::test]
 async fn what_is_revoked_blocked_or_undeployed_is_refused_on_other_nodes_when_the_answer_leaves() {
     let trio = Trio::start().await;
     let (key, secret, access) = trio.subscriber("Many", 1_000).await;

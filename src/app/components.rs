@@ -16,7 +16,6 @@ use super::control_plane::ControlPlane;
 use super::databases::Databases;
 use crate::config::{Config, Role};
 use crate::data_dir::DataDir;
-use crate::listeners::Ports;
 
 /// The handles of a node's components and the tree that they live in.
 pub(crate) struct Components {
@@ -101,7 +100,7 @@ impl Components {
         readiness: Readiness,
         metrics: Arc<dyn Fn() -> String + Send + Sync>,
         operator_hash: String,
-        ports: &Ports,
+        ingress: Ingress,
     ) -> Services {
         let control = &self.control;
         Services {
@@ -118,10 +117,7 @@ impl Components {
             admin: control.admin.clone(),
             usage: control.intake.clone(),
             trusted_proxies: Arc::clone(&self.trusted_proxies),
-            ingress: Ingress {
-                http: ports.ingress_http.map(|address| address.port()),
-                https: ports.ingress_https.map(|address| address.port()),
-            },
+            ingress,
         }
     }
 }

@@ -92,7 +92,8 @@ pub(crate) async fn start_on(mut listeners: Listeners, config: Config) -> anyhow
         certificate: Arc::clone(&tls.certificate),
     };
     let metrics = metrics::scrape(recorded, looked);
-    let services = components.services(&system, readiness, metrics, operator_hash, &ports);
+    let reached = ports.reached(&config);
+    let services = components.services(&system, readiness, metrics, operator_hash, reached);
     let readiness = Arc::clone(&services.readiness);
     let stop = CancellationToken::new();
     let gateway = components.gateway.clone();

@@ -9,6 +9,7 @@ use rustls::pki_types::pem::PemObject as _;
 
 use domain::address::AddressRange;
 
+use super::endpoint::Endpoint;
 use super::read;
 use super::source::{ConfigError, Source};
 
@@ -17,6 +18,10 @@ use super::source::{ConfigError, Source};
 pub(crate) struct Gateway {
     /// Addresses and networks whose `X-Forwarded-For` counts.
     pub(crate) trusted_proxies: Vec<AddressRange>,
+    /// Where callers reach the gateways without TLS.
+    pub(crate) http_endpoint: Endpoint,
+    /// Where callers reach the gateways over TLS.
+    pub(crate) https_endpoint: Endpoint,
     /// Whether endpoint URLs may name loopback addresses.
     pub(crate) allow_loopback_endpoints: bool,
     /// The most bytes of a request body.
@@ -60,6 +65,12 @@ impl Gateway {
         })?;
         Ok(Self {
             trusted_proxies: source.take("gateway.trusted_proxies", "", networks)?,
+            http_endpoint: source.take("gateway.http_endpoint", "", |text| {
+                Endpoint::read(text, "http", 80)
+            })?,
+            https_endpoint: source.take("gateway.https_endpoint", "", |text| {
+                Endpoint::read(text, "https", 443)
+            })?,
             allow_loopback_endpoints,
             body_limit: source.take("gateway.body_limit", "2GB", read::bytes)?,
             connect_timeout,

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod database;
+mod endpoint;
 mod gateway;
 mod listen;
 mod log;
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use cluster::Cluster;
 pub(crate) use database::Databases;
+pub(crate) use endpoint::Endpoint;
 pub(crate) use gateway::Gateway;
 pub(crate) use listen::Listen;
 pub(crate) use log::{Log, LogFormat};

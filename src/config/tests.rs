@@ -66,6 +66,43 @@ fn the_offset_shifts_every_port_but_zero_and_never_beyond_the_last() {
 }
 
 #[test]
+fn gateways_are_reached_at_their_ports_or_where_it_is_said_and_nothing_else_is_an_address() {
+    let read = |text: &str| {
+        let config = load(&format!("[gateway]\nhttps_endpoint = \"{text}\"\n"), &[]);
+        config.map(|config| config.gateway.https_endpoint)
+    };
+    let at = |host: &str, port| Endpoint::At {
+        host: host.to_owned(),
+        port,
+    };
+    for (text, expected) in [
+        ("", Endpoint::Listened),
+        ("off", Endpoint::Off),
+        ("https://apis.example.com", at("apis.example.com", 443)),
+        (
+            "https://APIs.example.com:8443/",
+            at("apis.example.com", 8443),
+        ),
+        ("https://[2001:db8::1]", at("[2001:db8::1]", 443)),
+        ("https://[2001:db8::1]:8443", at("[2001:db8::1]", 8443)),
+    ] {
+        assert_eq!(read(text).unwrap(), expected, "{text}");
+    }
+    for text in [
+        "apis.example.com",
+        "http://apis.example.com",
+        "https://",
+        "https://apis.example.com/pizza",
+        "https://apis.example.com:0",
+        "https://apis.example.com:x",
+        "https://[::x]",
+    ] {
+        let error = read(text).unwrap_err().to_string();
+        assert!(error.contains("https://apis.example.com or off"), "{error}");
+    }
+}
+
+#[test]
 fn the_issuer_is_where_management_is_configured_to_listen() {
     let config = load("[listen]\nmanagement = \"127.0.0.1:7443\"\n", &[]).unwrap();
     assert_eq!(config.oauth2.issuer, "https://localhost:7443/oauth2/token");

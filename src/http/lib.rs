@@ -37,4 +37,4 @@ mod watched;
 
 pub use accept::Acceptance;
 pub use readiness::{Checked, Readiness};
-pub use services::{Ingress, Services};
+pub use services::{Ingress, Reached, Services};

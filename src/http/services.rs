@@ -43,30 +43,49 @@ pub struct Services {
     pub publisher: Option<PublisherHandle>,
     /// Whose `X-Forwarded-For` counts.
     pub trusted_proxies: Arc<[AddressRange]>,
-    /// Where this node's gateway listens.
+    /// Where callers reach the gateways.
     pub ingress: Ingress,
 }
 
-/// The ports on which this node's gateway takes calls; none where it does not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// Where callers reach the gateways of the environment; none for a scheme that they do not offer.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Ingress {
     /// Without TLS.
-    pub http: Option<u16>,
+    pub http: Option<Reached>,
     /// With TLS.
-    pub https: Option<u16>,
+    pub https: Option<Reached>,
+}
+
+/// Where callers reach gateways by one scheme.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reached {
+    /// Name or address; the virtual host that an API is deployed to when none.
+    pub host: Option<Arc<str>>,
+    /// Port.
+    pub port: u16,
 }
 
 // === impl Ingress ===
 
 impl Ingress {
-    /// The URL of a path on a virtual host, for a scheme that is listened on.
+    /// Where a scheme is reached.
     #[must_use]
-    pub fn url(self, scheme: &str, host: &str, path: &str) -> Option<String> {
-        let port = match scheme {
-            "https" => self.https,
-            _ => self.http,
-        };
-        port.map(|port| format!("{scheme}://{host}:{port}{path}"))
+    pub fn of(&self, scheme: &str) -> Option<&Reached> {
+        match scheme {
+            "https" => self.https.as_ref(),
+            _ => self.http.as_ref(),
+        }
+    }
+
+    /// The URL of a path on a virtual host, for a scheme that is offered.
+    #[must_use]
+    pub fn url(&self, scheme: &str, vhost: &str, path: &str) -> Option<String> {
+        let Reached { host, port } = self.of(scheme)?;
+        let host = host.as_deref().unwrap_or(vhost);
+        Some(match (scheme, *port) {
+            ("https", 443) | ("http", 80) => format!("{scheme}://{host}{path}"),
+            (_, port) => format!("{scheme}://{host}:{port}{path}"),
+        })
     }
 }
 

@@ -28,14 +28,18 @@ pub(super) fn routes(router: Router<Services>) -> Router<Services> {
 async fn get(State(services): State<Services>, _caller: Caller) -> Result<Response, ApiError> {
     publisher(&services)?;
     let mut vhost = json!({ "host": DEFAULT_VHOST, "httpContext": "" });
-    let ports = [
-        ("httpPort", services.ingress.http),
-        ("httpsPort", services.ingress.https),
-    ];
-    if let Some(members) = vhost.as_object_mut() {
-        for (name, port) in ports {
-            members.extend(port.map(|port| (name.to_owned(), port.into())));
+    let schemes = [("http", "httpPort"), ("https", "httpsPort")];
+    let mut uris = Vec::new();
+    for (scheme, member) in schemes {
+        let Some(reached) = services.ingress.of(scheme) else {
+            continue;
+        };
+        if let Some(members) = vhost.as_object_mut() {
+            members.insert(member.to_owned(), reached.port.into());
         }
+        let url = services.ingress.url(scheme, DEFAULT_VHOST, "");
+        let told = url.filter(|_| reached.host.is_some());
+        uris.extend(told.map(|url| json!({ "protocol": scheme, "endpointURI": url })));
     }
     Ok(answer(json!({
         "environment": [{
@@ -47,7 +51,7 @@ async fn get(State(services): State<Services>, _caller: Caller) -> Result<Respon
             "provider": "wso2",
             "showInApiConsole": true,
             "vhosts": [vhost],
-            "endpointURIs": [],
+            "endpointURIs": uris,
             "additionalProperties": [],
         }],
         "gatewayTypes": ["Regular"],
