@@ -132,7 +132,8 @@ mod tests {
         let mut body = LeastRate::within(text, Duration::from_millis(5));
         let first = body.frame().await.unwrap().unwrap();
         assert_eq!(first.into_data().unwrap().len(), PIECE);
-        is_gone.await.unwrap();
+        let gone = tokio::time::timeout(Duration::from_secs(20), is_gone).await;
+        gone.expect("it is let go").unwrap();
         assert!(body.frame().await.unwrap().is_err());
     }
 
