@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::support::eventually;
 use crate::support::node::{Node, Options};
-use crate::support::platform::{ADMIN, PUBLISHER, text};
+use crate::support::platform::{ADMIN, DEVPORTAL, PUBLISHER, text};
 use crate::support::postgres;
 use crate::support::upstream::Upstream;
 
