@@ -2,9 +2,10 @@
 //! in it costs only the part.
 
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::credential::Credential;
 use super::sent::{Body, Sent};

@@ -1,7 +1,7 @@
 //! A client for tests: HTTPS with the node's own authority, plain HTTP, and raw bytes.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
@@ -13,6 +13,7 @@ use hyper_util::rt::TokioExecutor;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde_json::Value;
+use tokio::time::Instant;
 
 /// A client that trusts one authority.
 #[derive(Clone)]

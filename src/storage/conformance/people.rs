@@ -281,7 +281,8 @@ async fn changes_of_one_commit_leave_the_outbox_in_the_order_they_were_given() {
         let mut write = fresh.shared.write("test.outbox").await.unwrap();
         for place in 0..8 {
             let change = change(format!("user {place}"));
-            let kept = outbox::create(&mut write, &new_id(), TENANT, &change, (1, place));
+            let id = new_id();
+            let kept = outbox::create(&mut write, &id, TENANT, &change, (1, place));
             kept.await.unwrap();
         }
         write.commit().await.unwrap();
