@@ -18,6 +18,7 @@ use domain::change::Change;
 use crate::crash;
 use crate::error::StoreError;
 use crate::health::{Health, failed};
+use crate::row::Columns as _;
 
 /// Which engine a database runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,9 +57,13 @@ pub struct Write {
     database: &'static str,
     name: &'static str,
     statements: u32,
+    backend: Backend,
     transaction: Transaction<'static, Any>,
     health: Arc<Health>,
 }
+
+/// Milliseconds since the epoch by the server, whenever in a transaction it is asked.
+const SERVERS_MOMENT: &str = "SELECT (EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::BIGINT AS ms";
 
 type Statement<'q> = Query<'q, Any, AnyArguments>;
 
@@ -168,6 +173,7 @@ impl Database {
             database: self.name,
             name,
             statements: 0,
+            backend: self.backend,
             transaction: begun.map_err(|error| self.health.write_failed(error))?,
             health: Arc::clone(&self.health),
         })
@@ -191,6 +197,21 @@ impl Database {
         let ping = sqlx::query("SELECT version FROM _sqlx_migrations LIMIT 1");
         let answer = ping.execute(&self.readers).await;
         answer.map(drop).map_err(unavailable(self.name))
+    }
+
+    /// Now, by the one clock that all who use this database go by, so that what they write can be
+    /// put in order: the server's. A file has one user, whose own time `own_ms` is.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn moment_ms(&self, own_ms: i64) -> Result<i64, StoreError> {
+        match self.backend {
+            Backend::Sqlite => Ok(own_ms),
+            Backend::Postgres => {
+                let row = sqlx::query(SERVERS_MOMENT).fetch_one(&self.readers).await;
+                row.map_err(unavailable(self.name))?.integer("ms")
+            }
+        }
     }
 
     /// Closes all connections.
@@ -254,6 +275,20 @@ impl Write {
         self.pass();
         let row = query.fetch_optional(&mut *self.transaction).await;
         row.map_err(|error| self.health.write_failed(error))
+    }
+
+    /// The same as [`Database::moment_ms`], within the write: after what it has waited for.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn moment_ms(&mut self, own_ms: i64) -> Result<i64, StoreError> {
+        match self.backend {
+            Backend::Sqlite => Ok(own_ms),
+            Backend::Postgres => {
+                let row = self.optional(sqlx::query(SERVERS_MOMENT)).await?;
+                row.map_or(Ok(own_ms), |row| row.integer("ms"))
+            }
+        }
     }
 
     /// Commits without an entry in the change log.

@@ -97,6 +97,8 @@ pub enum Command {
     FindRefresh(String),
     /// Makes a client, or changes the owner's one of that name; a new secret either way.
     RegisterClient(NewClient),
+    /// Replaces a user's password by the current one and ends the user's sessions.
+    ChangePassword(PasswordChange),
 }
 
 // === impl Command ===
@@ -303,6 +305,21 @@ pub struct NewUser {
     pub family_name: String,
     /// Roles; each must exist.
     pub roles: Vec<String>,
+}
+
+/// A password to be changed by whoever has it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PasswordChange {
+    /// Tenant domain.
+    pub tenant: String,
+    /// The user's name, without tenant.
+    pub name: String,
+    /// The password until now.
+    pub current: String,
+    /// The one from now on.
+    pub new: String,
+    /// Where it was given, by the connection or a trusted proxy.
+    pub address: IpAddr,
 }
 
 /// A user.

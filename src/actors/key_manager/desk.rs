@@ -1,7 +1,7 @@
 //! What every worker of the key manager works with: databases, clock, keys, settings.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 
 use aws_lc_rs::rand;
 use base64::Engine as _;
@@ -44,6 +44,8 @@ pub struct Desk {
     pub(super) used_keys: Arc<UsedKeys>,
     /// Whether a change of Shared could not be relayed into API-M.
     pub(super) relay_owed: Arc<AtomicBool>,
+    /// Whose keys they are, once they were shared.
+    pub(super) node: Arc<OnceLock<String>>,
 }
 
 // === impl Desk ===
@@ -69,7 +71,17 @@ impl Desk {
             passwords,
             used_keys: Arc::default(),
             relay_owed: Arc::default(),
+            node: Arc::default(),
         }
+    }
+
+    /// Now, as what is issued bears it and marks compare it: by a clock that the key managers have
+    /// in common. How long something lives is measured by a node's own.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub(super) async fn moment(&self) -> Result<i64, StoreError> {
+        self.apim.moment_ms(self.clock.now_ms()).await
     }
 
     /// When everything issued until now will have expired, milliseconds since the epoch: as long
@@ -103,11 +115,15 @@ impl Settings {
         after(now_ms, self.longest_seconds())
     }
 
+    /// The longest life that a signed token can have, seconds.
+    pub(super) fn longest_signed_seconds(&self) -> i64 {
+        self.access_token_seconds.max(LONGEST_CHOSEN_SECONDS)
+    }
+
     /// The longest life that a token of either kind can have, seconds.
     fn longest_seconds(&self) -> i64 {
-        self.access_token_seconds
+        self.longest_signed_seconds()
             .max(self.refresh_token_seconds)
-            .max(LONGEST_CHOSEN_SECONDS)
     }
 }
 

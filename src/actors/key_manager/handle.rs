@@ -12,8 +12,8 @@ use cluster::{AskError, Cluster, Door};
 use domain::validation::{Credential, Verdict};
 
 use super::command::{
-    Client, ClientSecret, Command, Issued, NewClient, NewUser, Outcome, Refresh, Refused,
-    TokenRequest, User,
+    Client, ClientSecret, Command, Issued, NewClient, NewUser, Outcome, PasswordChange, Refresh,
+    Refused, TokenRequest, User,
 };
 use super::desk::{Desk, Settings};
 use super::keys::Keys;
@@ -384,6 +384,20 @@ impl KeyManagerHandle {
             password,
         };
         Ok(applied(self.command(command).await?))
+    }
+
+    /// Replaces a user's password by the current one and ends the user's sessions.
+    ///
+    /// # Errors
+    /// [`Refused::BadField`] for `current`, wrong or no longer right, and for a `new` one that is
+    /// too short or long.
+    pub async fn change_password(
+        &self,
+        change: PasswordChange,
+    ) -> Result<Option<Applied>, Refused> {
+        Ok(applied(
+            self.command(Command::ChangePassword(change)).await?,
+        ))
     }
 
     /// Whether a tenant has an active administrator.

@@ -31,14 +31,14 @@ pub(super) const UNMAPPED: KeyType = KeyType::Production;
 const NO_HASH: &str = "----------------------------------------------------------------";
 
 /// What a token is made of.
-struct Ground {
+pub(super) struct Ground {
     client: Client,
     /// The user, or the client's owner.
     user: String,
     /// Whether it stands for a user.
     for_user: bool,
     roles: Vec<String>,
-    session: String,
+    pub(super) session: String,
     /// The hash of the password that was right, where one was given.
     proof: Option<String>,
     /// The refresh token that is used up.
@@ -46,8 +46,10 @@ struct Ground {
     /// Scopes that may be asked for at most; none for no bound.
     within: Option<Vec<String>>,
     /// When it was issued: from before the user's roles and marks were read, so that a mark set
-    /// meanwhile covers it. Milliseconds since the epoch.
-    issued_at_ms: i64,
+    /// meanwhile covers it. Milliseconds since the epoch, by [`Desk::moment`].
+    pub(super) issued_at_ms: i64,
+    /// The same by the node's own clock: what it lives is counted from here.
+    from_ms: i64,
 }
 
 // === impl Ground ===
@@ -63,7 +65,7 @@ impl Ground {
             user_type: kind(self.for_user).to_owned(),
             scopes: scopes.join(" "),
             issued_at_ms: self.issued_at_ms,
-            expires_at_ms: after(self.issued_at_ms, life),
+            expires_at_ms: after(self.from_ms, life),
         }
     }
 
@@ -77,7 +79,7 @@ impl Ground {
             scopes: scopes.join(" "),
             used: false,
             issued_at_ms: self.issued_at_ms,
-            expires_at_ms: after(self.issued_at_ms, life),
+            expires_at_ms: after(self.from_ms, life),
         }
     }
 }
@@ -134,7 +136,7 @@ impl Desk {
             return Err(Refused::Oauth(refusal, description).into());
         }
         // Before anything else is read, so that a mark set meanwhile covers the token.
-        let issued_at_ms = self.clock.now_ms();
+        let (issued_at_ms, from_ms) = (self.moment().await?, self.clock.now_ms());
         self.require_owner(&client).await?;
         match grant {
             GrantType::ClientCredentials => Ok(Ground {
@@ -147,6 +149,7 @@ impl Desk {
                 used: None,
                 within: None,
                 issued_at_ms,
+                from_ms,
             }),
             GrantType::Password {
                 username,
@@ -174,9 +177,13 @@ impl Desk {
     }
 
     /// The ground of a user whose password was right, if it was.
-    async fn signed_in(&self, client: Client, user: Option<User>) -> Result<Ground, Refused> {
+    pub(super) async fn signed_in(
+        &self,
+        client: Client,
+        user: Option<User>,
+    ) -> Result<Ground, Refused> {
         let user = user.ok_or_else(|| invalid_grant("the user's credentials are wrong"))?;
-        let issued_at_ms = self.clock.now_ms();
+        let (issued_at_ms, from_ms) = (self.moment().await?, self.clock.now_ms());
         let roles = self.roles_of(&client.details.tenant, &user.name).await?;
         Ok(Ground {
             roles: roles.ok_or_else(|| invalid_grant("the user is gone"))?,
@@ -188,12 +195,13 @@ impl Desk {
             used: None,
             within: None,
             issued_at_ms,
+            from_ms,
         })
     }
 
-    async fn refreshed(&self, client: Client, text: &str) -> Result<Ground, Halt> {
+    pub(super) async fn refreshed(&self, client: Client, text: &str) -> Result<Ground, Halt> {
         let hash = hash_hex(text);
-        let now = self.clock.now_ms();
+        let (issued_at_ms, from_ms) = (self.moment().await?, self.clock.now_ms());
         let gone = || invalid_grant("the refresh token is not valid");
         let mut read = self.apim.read().await?;
         let found = tokens::find_refresh(&mut read, &hash).await?;
@@ -205,7 +213,7 @@ impl Desk {
         if found.used {
             return Err(self.replayed(&client, &found.session).await);
         }
-        if ended || found.expires_at_ms <= now {
+        if ended || found.expires_at_ms <= from_ms {
             return Err(gone().into());
         }
         let roles = self.roles_of(&tenant, &found.username).await?;
@@ -218,7 +226,8 @@ impl Desk {
             proof: None,
             used: Some(hash),
             within: Some(found.scopes.split_whitespace().map(str::to_owned).collect()),
-            issued_at_ms: now,
+            issued_at_ms,
+            from_ms,
         })
     }
 
@@ -226,7 +235,7 @@ impl Desk {
     /// (threat 7, RFC 9700 §4.14.2). Gives the refusal.
     async fn replayed(&self, client: &Client, session: &str) -> Halt {
         tracing::warn!(client = %client.consumer_key,
-            "refresh token was used twice, its session is ended");
+            "refresh token was used twice, or while its session was ended: it is ended");
         let tenant = &client.details.tenant;
         let ended = self.end_access(tenant, MarkedSubject::Session, session);
         match ended.await {
@@ -247,19 +256,18 @@ impl Desk {
         }))
     }
 
-    async fn write_tokens(
+    pub(super) async fn write_tokens(
         &self,
         ground: &Ground,
         scopes: Vec<String>,
         life: i64,
     ) -> Result<Done, Halt> {
-        let now = ground.issued_at_ms;
         let details = &ground.client.details;
         let opaque = details.token_type == TokenType::Oauth;
         let access_token = if opaque {
             new_secret()?
         } else {
-            self.access_token(ground, &scopes, now, life).await?
+            self.access_token(ground, &scopes, life).await?
         };
         let refresh_token = (ground.for_user
             && details
@@ -272,7 +280,7 @@ impl Desk {
         let wants_identity = ground.for_user && scopes.iter().any(|scope| scope == scope::OPENID);
         let id_token = if wants_identity {
             let life = self.settings.identity_life(details.id_token_seconds, life);
-            Some(self.identity(ground, now, life).await?)
+            Some(self.identity(ground, life).await?)
         } else {
             None
         };
@@ -281,7 +289,7 @@ impl Desk {
             if let Some(used) = &ground.used
                 && !tokens::use_refresh(&mut write, used).await?
             {
-                // Another node was faster with the same token.
+                // Another node was faster with the same token, or its session was ended.
                 drop(write);
                 return Err(self.replayed(&ground.client, &ground.session).await);
             }
@@ -333,14 +341,14 @@ impl Desk {
         &self,
         ground: &Ground,
         scopes: &[String],
-        now_ms: i64,
         life: i64,
     ) -> Result<String, Refused> {
         let details = &ground.client.details;
+        let (issued_at_ms, from_ms) = (ground.issued_at_ms, ground.from_ms);
         let since = Timestamp::from_unix(
             NoContext,
-            u64::try_from(now_ms / 1_000).unwrap_or(0),
-            u32::try_from(now_ms % 1_000 * 1_000_000).unwrap_or(0),
+            u64::try_from(issued_at_ms / 1_000).unwrap_or(0),
+            u32::try_from(issued_at_ms % 1_000 * 1_000_000).unwrap_or(0),
         );
         let claims = Claims {
             iss: self.settings.issuer.clone(),
@@ -352,9 +360,9 @@ impl Desk {
             // Version 7: it carries the milliseconds that `iat` cannot, for issued-before marks.
             jti: Uuid::new_v7(since).to_string(),
             sid: ground.session.clone(),
-            iat: now_ms / 1_000,
-            nbf: Some(now_ms / 1_000),
-            exp: (now_ms / 1_000).saturating_add(life),
+            iat: from_ms / 1_000,
+            nbf: Some(from_ms / 1_000),
+            exp: (from_ms / 1_000).saturating_add(life),
         };
         let token = self.sign("at+jwt", claims.write()).await?;
         if token.len() > TOKEN_LIMIT {
@@ -364,12 +372,13 @@ impl Desk {
         Ok(token)
     }
 
-    async fn identity(&self, ground: &Ground, now_ms: i64, life: i64) -> Result<String, Refused> {
+    async fn identity(&self, ground: &Ground, life: i64) -> Result<String, Refused> {
+        let from = ground.from_ms / 1_000;
         let claims = json!({
             "iss": self.settings.issuer,
             "sub": format!("{}@{}", ground.user, ground.client.details.tenant),
             "aud": [ground.client.consumer_key], "azp": ground.client.consumer_key,
-            "iat": now_ms / 1_000, "exp": (now_ms / 1_000).saturating_add(life), "jti": new_id(),
+            "iat": from, "exp": from.saturating_add(life), "jti": new_id(),
         });
         self.sign("JWT", claims).await
     }

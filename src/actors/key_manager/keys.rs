@@ -42,12 +42,14 @@ pub struct Keys {
 }
 
 /// Public keys, and how they are told of (RFC 7517).
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Published {
     verification: HashMap<String, (Algorithm, DecodingKey)>,
     list: Vec<(String, Value)>,
     /// What the others' were read from, so that they are read once.
     texts: Vec<String>,
+    /// The number of the last change when they were.
+    at: u64,
 }
 
 /// Why keys cannot be used.
@@ -143,16 +145,36 @@ impl Keys {
         self.own.verification.contains_key(id) || self.others.load().verification.contains_key(id)
     }
 
-    /// From now on these count too, as far as they may sign; each by the id that its own bytes give.
-    pub(super) fn learn(&self, keys: &[String]) {
-        if self.others.load().texts == keys {
-            return;
-        }
+    /// Whether something was changed, up to the number `head`, since the others' were read.
+    pub(super) fn are_older_than(&self, head: u64) -> bool {
+        self.others.load().at < head
+    }
+
+    /// The others' keys as of a change: from now on they count too, as far as they may sign, each
+    /// by the id that its own bytes give. What was read before that is known already changes nothing.
+    pub(super) fn learn(&self, head: u64, keys: Vec<String>) {
+        let known = self.others.load();
+        let others = if known.texts == keys {
+            Published {
+                at: head,
+                ..Published::clone(&known)
+            }
+        } else {
+            self.read(head, keys)
+        };
+        let others = Arc::new(others);
+        self.others.rcu(|known| {
+            let newer = if known.at > head { known } else { &others };
+            Arc::clone(newer)
+        });
+    }
+
+    fn read(&self, head: u64, keys: Vec<String>) -> Published {
         let mut others = Published {
-            texts: keys.to_vec(),
+            at: head,
             ..Published::default()
         };
-        for text in keys {
+        for text in &keys {
             match read_published(text) {
                 Some((id, algorithm, public, told)) if !self.own.verification.contains_key(&id) => {
                     others.list.push((id.clone(), told));
@@ -162,7 +184,8 @@ impl Keys {
                 None => tracing::warn!("a verification key of another node cannot be used"),
             }
         }
-        self.others.store(Arc::new(others));
+        others.texts = keys;
+        others
     }
 
     /// Names of the algorithms that tokens may be signed with.
@@ -364,13 +387,16 @@ mod tests {
         let id = theirs.signing.id.clone();
         assert!(!mine.knows(&id) && !mine.verify(&id, "ES256", signed, signature));
         let told: Vec<String> = theirs.own_public().map(|(_, key)| key).collect();
-        mine.learn(&told);
+        mine.learn(2, told.clone());
         assert!(mine.knows(&id) && mine.verify(&id, "ES256", signed, signature));
         assert!(!mine.verify(&id, "RS256", signed, signature));
         assert!(mine.jwks().contains(&id));
         // What a row says of its id, or one too weak, makes no key.
         let renamed = told.iter().map(|key| key.replace(&id, &mine.signing.id));
-        mine.learn(&renamed.chain(["{}".to_owned()]).collect::<Vec<_>>());
+        let renamed = renamed.chain(["{}".to_owned()]).collect();
+        mine.learn(1, Vec::new());
+        assert!(mine.knows(&id), "an older view is none");
+        mine.learn(3, renamed);
         let own = mine.sign("at+jwt", &json!({})).unwrap();
         let (signed, signature) = own.rsplit_once('.').unwrap();
         assert!(mine.verify(&mine.signing.id, "RS256", signed, signature));

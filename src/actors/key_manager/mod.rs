@@ -111,6 +111,7 @@ fn by_noun(command: &Command, of: usize) -> usize {
         }) => half + spread(username, half),
         Command::CreateUser(user) => half + spread(&user.name, half),
         Command::SetPassword { id, .. } => half + spread(id, half),
+        Command::ChangePassword(change) => half + spread(&change.name, half),
         command => by_clerk(command, half),
     }
 }
@@ -134,6 +135,7 @@ fn by_clerk(command: &Command, of: usize) -> usize {
         | Command::SetPassword { id, .. }
         | Command::DeleteUser { id, .. } => spread(id, of),
         Command::CreateUser(user) => spread(&user.name, of),
+        Command::ChangePassword(change) => spread(&change.name, of),
         Command::ListUsers { offset, .. } => spread(offset, of),
         Command::HasAdministrator(tenant) => spread(tenant, of),
     }

@@ -7,7 +7,7 @@ use domain::role;
 use storage::shared::{outbox, users};
 use storage::{StoreError, Write};
 
-use super::command::{NewUser, Outcome, Refused, User};
+use super::command::{NewUser, Outcome, PasswordChange, Refused, User};
 use super::desk::{Desk, bare_name, new_id};
 use super::settled::{Done, Halt};
 
@@ -24,12 +24,16 @@ impl Desk {
         }
         drop(read);
         let hash = self.passwords.hash(&new.password).await;
-        let now = self.clock.now_ms();
+        let hash = hash.map_err(|_| Refused::Unavailable)?;
+        let mut write = self.shared.write("shared.users.create").await?;
+        users::lock(&mut write, &new.tenant).await?;
+        // Read late: a namesake before, and all that was issued to them, is older.
+        let now = self.moment().await?;
         let user = users::User {
             id: new_id(),
             tenant: new.tenant.clone(),
             name: new.name.clone(),
-            password_hash: hash.map_err(|_| Refused::Unavailable)?,
+            password_hash: hash,
             email: new.email,
             given_name: new.given_name,
             family_name: new.family_name,
@@ -48,7 +52,6 @@ impl Desk {
             user: user.name.clone(),
             removed,
         });
-        let mut write = self.shared.write("shared.users.create").await?;
         users::create(&mut write, &user, &roles).await?;
         let tenant = user.tenant.clone();
         let done = self.commit_with_outbox(write, &tenant, &changes, now);
@@ -69,7 +72,7 @@ impl Desk {
             n: settled,
         })?;
         drop(read);
-        let now = self.clock.now_ms();
+        let now = self.moment().await?;
         let changes = [
             Change::UserChanged {
                 user: user.name.clone(),
@@ -100,15 +103,43 @@ impl Desk {
         id: &str,
         password: &str,
     ) -> Result<Done, Halt> {
-        check_password(password)?;
+        check_password("password", password)?;
+        let mut read = self.shared.read().await?;
+        let user = users::find(&mut read, tenant, id).await?;
+        drop(read);
+        let user = user.ok_or_else(|| Refused::NotFound("user".to_owned()))?;
+        match self.replace_password(user, None, password).await? {
+            Some(done) => Ok(done),
+            None => Err(Refused::NotFound("user".to_owned()).into()),
+        }
+    }
+
+    /// The same by the user, who gives the current password; wrong ones are counted like logins.
+    pub(super) async fn change_password(&self, change: PasswordChange) -> Result<Done, Halt> {
+        check_password("new", &change.new)?;
+        let (tenant, name) = (&change.tenant, &change.name);
+        let user = self.checked_user(tenant, name, &change.current, change.address);
+        let wrong = || bad("current", "is wrong".to_owned());
+        let user = user.await?.ok_or_else(wrong)?;
+        let proof = user.password_hash.clone();
+        let replaced = self.replace_password(user, Some(&proof), &change.new);
+        // Somebody was faster: what was right when it was looked at opens nothing any more.
+        replaced.await?.ok_or_else(|| wrong().into())
+    }
+
+    /// Gives a user another password, where one is proved only while it is still the user's; none
+    /// when it is not, or the user is gone.
+    pub(super) async fn replace_password(
+        &self,
+        user: users::User,
+        proof: Option<&str>,
+        password: &str,
+    ) -> Result<Option<Done>, Halt> {
         self.settle().await?;
         let hash = self.passwords.hash(password).await;
         let hash = hash.map_err(|_| Refused::Unavailable)?;
-        let mut read = self.shared.read().await?;
-        let user = users::find(&mut read, tenant, id).await?;
-        let user = user.ok_or_else(|| Refused::NotFound("user".to_owned()))?;
-        drop(read);
-        let now = self.clock.now_ms();
+        let now = self.moment().await?;
+        let (tenant, id) = (user.tenant.as_str(), user.id.as_str());
         let changes = [
             Change::UserChanged {
                 user: user.name.clone(),
@@ -122,10 +153,17 @@ impl Desk {
             },
         ];
         let mut write = self.shared.write("shared.users.set_password").await?;
-        if !users::update_password(&mut write, tenant, id, &hash, now).await? {
-            return Err(Refused::NotFound("user".to_owned()).into());
+        let replaced = match proof {
+            Some(proof) => {
+                users::replace_password(&mut write, (tenant, id), proof, &hash, now).await?
+            }
+            None => users::update_password(&mut write, tenant, id, &hash, now).await?,
+        };
+        if !replaced {
+            return Ok(None);
         }
-        self.commit_with_outbox(write, tenant, &changes, now).await
+        let done = self.commit_with_outbox(write, tenant, &changes, now);
+        Ok(Some(done.await?))
     }
 
     /// Commits a change of Shared together with what it says to the change log, and relays that.
@@ -223,7 +261,7 @@ fn check(new: &NewUser) -> Result<(), Refused> {
         let rule = format!("must not end in @{SUPER_TENANT}");
         return Err(bad("userName", rule));
     }
-    check_password(&new.password)?;
+    check_password("password", &new.password)?;
     for (field, text) in [
         ("emails", &new.email),
         ("givenName", &new.given_name),
@@ -237,11 +275,11 @@ fn check(new: &NewUser) -> Result<(), Refused> {
     Ok(())
 }
 
-fn check_password(password: &str) -> Result<(), Refused> {
+fn check_password(field: &str, password: &str) -> Result<(), Refused> {
     if (5..=128).contains(&password.chars().count()) {
         return Ok(());
     }
-    Err(bad("password", "must have 5 to 128 characters".to_owned()))
+    Err(bad(field, "must have 5 to 128 characters".to_owned()))
 }
 
 fn bad(field: &str, problem: String) -> Refused {

@@ -4,10 +4,10 @@
 use std::sync::atomic::Ordering;
 
 use domain::change::{Change, MarkedSubject};
-use storage::StoreError;
-use storage::apim::{grants, revocations};
+use storage::apim::{grants, revocations, tokens};
 use storage::shared::outbox::{self, Pending};
 use storage::shared::users;
+use storage::{StoreError, Write};
 
 use super::command::Refused;
 use super::desk::{Desk, new_id};
@@ -45,38 +45,40 @@ impl Desk {
     }
 
     async fn relay_one(&self, one: Pending) -> Result<Option<u64>, Refused> {
-        let now = self.clock.now_ms();
-        let change = self.not_before(one.change, now);
         let mut write = self.apim.write("apim.outbox.relay").await?;
-        let mut with_it = Vec::new();
-        if let Change::UserChanged {
-            user,
-            removed: true,
-        } = &change
-        {
-            let older = self.namesake_since(&one.tenant, user).await?;
-            let whose = (user.as_str(), older);
-            with_it = self.clear(&mut write, &one.tenant, whose, now).await?;
-        }
-        if let Change::IssuedBefore {
-            subject,
-            id,
-            before_ms,
-            until_ms,
-        } = &change
-        {
-            let mark = revocations::Mark {
-                tenant: one.tenant.clone(),
-                subject: *subject,
-                subject_id: id.clone(),
-                before_ms: *before_ms,
-                until_ms: *until_ms,
-            };
-            revocations::save_mark(&mut write, &mark).await?;
-            revocations::delete_api_keys(&mut write, &one.tenant, *subject, id).await?;
-        }
+        let tenant = one.tenant.as_str();
+        let (change, with_it) = match one.change {
+            Change::UserChanged {
+                user,
+                removed: true,
+            } => {
+                let older = self.namesake_since(tenant, &user).await?;
+                let whose = (user.as_str(), older);
+                let now = write.moment_ms(self.clock.now_ms()).await?;
+                let with_it = self.clear(&mut write, tenant, whose, now).await?;
+                let removed = true;
+                (Change::UserChanged { user, removed }, with_it)
+            }
+            Change::IssuedBefore {
+                subject,
+                id,
+                before_ms,
+                until_ms,
+            } => {
+                let mark = revocations::Mark {
+                    tenant: tenant.to_owned(),
+                    subject,
+                    subject_id: id,
+                    before_ms,
+                    until_ms,
+                };
+                (self.end_issued(&mut write, mark).await?, Vec::new())
+            }
+            other => (other, Vec::new()),
+        };
+        let now = self.clock.now_ms();
         let relayed = write
-            .relay((&one.tenant, &one.id), &with_it, &change, new_id, now)
+            .relay((tenant, &one.id), &with_it, &change, new_id, now)
             .await;
         let n = match relayed {
             Ok(n) => Some(n),
@@ -88,6 +90,39 @@ impl Desk {
         outbox::delete(&mut write, &one.id).await?;
         write.commit().await?;
         Ok(n)
+    }
+
+    /// Sets a mark on a user or a user's logins as of now, and gives the entry that says so. It was
+    /// asked for before the user was gone or the password another: whoever read the roles in
+    /// between has issued a token that bears a later moment.
+    async fn end_issued(
+        &self,
+        write: &mut Write,
+        mut mark: revocations::Mark,
+    ) -> Result<Change, Refused> {
+        let (tenant, subject) = (mark.tenant.as_str(), mark.subject);
+        let newer = match subject {
+            MarkedSubject::User => self.namesake_since(tenant, &mark.subject_id).await?,
+            _ => i64::MAX,
+        };
+        // Before the moment is read: a refresh that is under way commits before this, and bears an
+        // earlier one, or not at all.
+        if subject == MarkedSubject::Login {
+            tokens::delete_logins(write, tenant, &mark.subject_id).await?;
+        }
+        revocations::delete_api_keys(write, tenant, subject, &mark.subject_id, newer).await?;
+        let own = self.clock.now_ms();
+        // One more: what was issued within this very millisecond ends as well.
+        let now = write.moment_ms(own).await? + 1;
+        mark.before_ms = mark.before_ms.max(now).min(newer);
+        mark.until_ms = mark.until_ms.max(self.everything_expired_by(own));
+        revocations::save_mark(write, &mark).await?;
+        Ok(Change::IssuedBefore {
+            subject,
+            id: mark.subject_id,
+            before_ms: mark.before_ms,
+            until_ms: mark.until_ms,
+        })
     }
 
     /// When whoever bears this name now began; the end of time when nobody does. A removal may be
@@ -118,24 +153,5 @@ impl Desk {
             self.relay_owed.store(true, Ordering::Relaxed);
         }
         relayed
-    }
-
-    /// A user's mark counts from now: its moment was chosen before the user was gone, and whoever
-    /// read the user's roles in between has issued a token that bears a later one.
-    fn not_before(&self, change: Change, now_ms: i64) -> Change {
-        match change {
-            Change::IssuedBefore {
-                subject: subject @ (MarkedSubject::User | MarkedSubject::Login),
-                id,
-                before_ms,
-                until_ms,
-            } => Change::IssuedBefore {
-                subject,
-                id,
-                before_ms: before_ms.max(now_ms + 1),
-                until_ms: until_ms.max(self.everything_expired_by(now_ms)),
-            },
-            other => other,
-        }
     }
 }

@@ -125,10 +125,11 @@ impl Desk {
         if subject == MarkedSubject::Session {
             tokens::delete_session(&mut write, id).await?;
         }
-        revocations::delete_api_keys(&mut write, tenant, subject, id).await?;
+        revocations::delete_api_keys(&mut write, tenant, subject, id, i64::MAX).await?;
+        let own = self.clock.now_ms();
+        let until_ms = self.everything_expired_by(own);
         // Read late: what a write that was faster has issued meanwhile ends as well.
-        let now = self.clock.now_ms();
-        let until_ms = self.everything_expired_by(now);
+        let now = write.moment_ms(own).await?;
         // One more: what was issued within this very millisecond ends as well.
         let mark = revocations::Mark {
             tenant: tenant.to_owned(),
@@ -144,7 +145,7 @@ impl Desk {
             before_ms: now + 1,
             until_ms,
         };
-        let n = write.commit_with(tenant, &[change], new_id, now).await?;
+        let n = write.commit_with(tenant, &[change], new_id, own).await?;
         Ok(Done::at(n))
     }
 }

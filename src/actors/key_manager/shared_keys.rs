@@ -1,11 +1,20 @@
 //! The public halves of all nodes' signing keys lie in API-M: each node signs with keys of its own,
 //! whose private halves never leave it, and checks what the others have signed.
+//!
+//! A change of the set has an entry in the change log: gateways then ask anew for what they have
+//! cached, and a key manager that answers them at that entry has read the keys as they were at it.
 
+use domain::api::SUPER_TENANT;
+use domain::change::Change;
 use domain::token;
-use storage::apim::verification_keys;
+use storage::apim::grants;
+use storage::apim::verification_keys::{self, VerificationKey};
 use storage::{Read, StoreError};
 
-use super::desk::Desk;
+use super::desk::{Desk, new_id};
+
+/// How often a node says that it still has its keys.
+const RENEWED_MS: i64 = 86_400_000;
 
 impl Desk {
     /// Tells the others of this node's keys, which are all of its keys, and learns theirs.
@@ -13,14 +22,42 @@ impl Desk {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn share_keys(&self, node: &str) -> Result<(), StoreError> {
-        let mut write = self.apim.write("apim.verification_keys.save").await?;
-        verification_keys::delete_of_node(&mut write, node).await?;
-        for (id, key) in self.keys.own_public() {
-            let now = self.clock.now_ms();
-            verification_keys::save(&mut write, node, (id, &key), now).await?;
-        }
-        write.commit().await?;
+        // Set once: a node stays who it is.
+        let _ = self.node.set(node.to_owned());
+        self.name_keys(node).await?;
         self.learn_keys().await
+    }
+
+    /// Learns the others' keys, says again that this node has its own before that is forgotten, and
+    /// forgets those whose last tokens have ended since a node named them.
+    pub(super) async fn keep_keys(&self) -> Result<(), StoreError> {
+        let mut read = self.apim.read().await?;
+        let known = self.learn_keys_in(&mut read).await?;
+        drop(read);
+        let Some(node) = self.node.get() else {
+            return Ok(());
+        };
+        if !self.are_keys_due(&known).await? {
+            return Ok(());
+        }
+        if let Some(n) = self.name_keys(node).await? {
+            self.learn_keys().await?;
+            drop(self.feed.committed(n).await);
+        }
+        Ok(())
+    }
+
+    /// Learns the others' keys if anything was changed since that was done last.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub(super) async fn learn_news(&self) -> Result<(), StoreError> {
+        let mut read = self.apim.read().await?;
+        let head = grants::head(&mut read).await?;
+        if self.keys.are_older_than(head) {
+            self.learn_keys_in(&mut read).await?;
+        }
+        Ok(())
     }
 
     /// Learns the others' keys and forgets those that they no longer have.
@@ -29,7 +66,18 @@ impl Desk {
     /// [`StoreError::Unavailable`].
     pub(super) async fn learn_keys(&self) -> Result<(), StoreError> {
         let mut read = self.apim.read().await?;
-        self.learn_keys_in(&mut read).await
+        self.learn_keys_in(&mut read).await.map(drop)
+    }
+
+    /// The same in a view that is open already; gives all keys.
+    pub(super) async fn learn_keys_in(
+        &self,
+        read: &mut Read,
+    ) -> Result<Vec<VerificationKey>, StoreError> {
+        let head = grants::head(read).await?;
+        let keys = verification_keys::list(read).await?;
+        self.keys.learn(head, texts(&keys));
+        Ok(keys)
     }
 
     /// Whether one of these was signed by a key that is not known here: that of a node that came
@@ -41,10 +89,55 @@ impl Desk {
         parsed.any(|token| !self.keys.knows(&token.key_id))
     }
 
-    /// The same in a view that is open already.
-    pub(super) async fn learn_keys_in(&self, read: &mut Read) -> Result<(), StoreError> {
-        let keys = verification_keys::list(read).await?;
-        self.keys.learn(&keys);
-        Ok(())
+    /// Names this node's keys, and forgets those that nobody names any more. Gives the entry when
+    /// that has changed which keys there are.
+    async fn name_keys(&self, node: &str) -> Result<Option<u64>, StoreError> {
+        let mut write = self.apim.write("apim.verification_keys.save").await?;
+        verification_keys::lock(&mut write).await?;
+        let before = texts(&verification_keys::list_locked(&mut write).await?);
+        let own = self.clock.now_ms();
+        let now = write.moment_ms(own).await?;
+        verification_keys::delete_of_node(&mut write, node).await?;
+        for (id, key) in self.keys.own_public() {
+            verification_keys::save(&mut write, node, (id, &key), now).await?;
+        }
+        verification_keys::delete_before(&mut write, self.forgotten_before(now)).await?;
+        let after = texts(&verification_keys::list_locked(&mut write).await?);
+        if before == after {
+            write.commit().await?;
+            return Ok(None);
+        }
+        let jwks = format!(r#"{{"keys":[{}]}}"#, after.join(","));
+        let changes = [Change::VerificationKeysChanged { jwks }];
+        let committed = write.commit_with(SUPER_TENANT, &changes, new_id, own);
+        committed.await.map(Some)
     }
+
+    /// Whether it is time to [`Desk::name_keys`]. A key that two nodes have is named by either.
+    async fn are_keys_due(&self, known: &[VerificationKey]) -> Result<bool, StoreError> {
+        let now = self.moment().await?;
+        let renewed_after = now.saturating_sub(RENEWED_MS);
+        let is_fresh = |id: &str| {
+            known
+                .iter()
+                .any(|key| key.kid == id && key.renewed_at_ms > renewed_after)
+        };
+        let mut own = self.keys.own_public();
+        let forgotten_before = self.forgotten_before(now);
+        Ok(own.any(|(id, _)| !is_fresh(id))
+            || known.iter().any(|key| key.renewed_at_ms < forgotten_before))
+    }
+
+    /// A key that no node has named since then has signed nothing that is still good: a node names
+    /// its own once a day, and has another day for it.
+    fn forgotten_before(&self, now_ms: i64) -> i64 {
+        let signed_ms = self.settings.longest_signed_seconds().saturating_mul(1_000);
+        now_ms
+            .saturating_sub(signed_ms)
+            .saturating_sub(2 * RENEWED_MS)
+    }
+}
+
+fn texts(keys: &[VerificationKey]) -> Vec<String> {
+    keys.iter().map(|key| key.jwk.clone()).collect()
 }

@@ -35,8 +35,7 @@ impl UsedKeys {
         }
     }
 
-    /// The keys to note now, in lots and in order, so that nodes that note the same ones wait for
-    /// each other instead of blocking each other; from here on they count as noted.
+    /// The keys to note now, in lots and in order; from here on they count as noted.
     fn take(&self, now_ms: i64) -> Vec<Vec<String>> {
         let mut used = self.state();
         used.retain(|_, noted| noted.is_none_or(|at| at > now_ms - USED_AGAIN_MS));
@@ -63,13 +62,7 @@ impl Desk {
     pub(super) async fn note_used(&self) {
         let now = self.clock.now_ms();
         for keys in self.used_keys.take(now) {
-            let noted = async {
-                let mut write = self.apim.write("apim.api_keys.note_used").await?;
-                for key in &keys {
-                    api_keys::note_used(&mut write, key, now, now - USED_AGAIN_MS).await?;
-                }
-                write.commit().await
-            };
+            let noted = api_keys::note_used(&self.apim, &keys, now, now - USED_AGAIN_MS);
             if let Err(error) = noted.await {
                 tracing::debug!(%error, "the use of API keys could not be noted");
                 return;

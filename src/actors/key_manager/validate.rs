@@ -57,8 +57,9 @@ impl Desk {
                 Credential::Jwt(text) => Some(text.as_str()),
                 Credential::Opaque(_) | Credential::ApiKey(_) => None,
             });
-        // One look for the batch, as cheap as what the batch reads anyway.
-        if self.is_of_unknown_key(signed) {
+        // One look for the batch, as cheap as what the batch reads anyway: a verdict at this number
+        // is by the keys as they were then.
+        if self.keys.are_older_than(at) || self.is_of_unknown_key(signed) {
             self.learn_keys_in(&mut read).await?;
         }
         let mut verdicts = Vec::with_capacity(asked.credentials.len());

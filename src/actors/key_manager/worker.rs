@@ -148,12 +148,15 @@ impl Actor for Keeper {
                     self.desk.sweep_outbox().await;
                 }
                 self.desk.note_used().await;
+                if let Err(error) = self.desk.learn_news().await {
+                    tracing::debug!(%error, "the other nodes' keys could not be read");
+                }
             }
             KeeperMessage::Round => {
                 self.desk.sweep_outbox().await;
                 // Whatever a node that starts without its keys has signed before is over.
-                if let Err(error) = self.desk.learn_keys().await {
-                    tracing::warn!(%error, "the other nodes' keys could not be read, trying again later");
+                if let Err(error) = self.desk.keep_keys().await {
+                    tracing::warn!(%error, "the nodes' keys could not be looked through, trying again later");
                 }
                 // Databases come and go; the next round looks again.
                 if let Err(error) = self.desk.purge(PURGES).await {
@@ -215,6 +218,7 @@ impl Desk {
                 id,
                 password,
             } => return self.set_password(&tenant, &id, &password).await,
+            Command::ChangePassword(change) => return self.change_password(change).await,
             Command::Authenticate(secret) => Outcome::Client {
                 client: self.authenticated(&secret).await?,
                 secret: None,

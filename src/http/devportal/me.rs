@@ -4,10 +4,8 @@ use axum::Router;
 use axum::extract::{FromRequest as _, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 
-use actors::key_manager::command::Refused;
+use actors::key_manager::command::{PasswordChange, Refused};
 
 use crate::auth::Caller;
 use crate::body::Fields;
@@ -39,19 +37,14 @@ async fn change_password(
     let mut fields = Fields::from_request(request, &services).await?;
     let current = fields.required_text("currentPassword", 128)?;
     let new = fields.required_text("newPassword", 128)?;
-    let km = &services.key_manager;
-    let credential = STANDARD.encode(format!("{}:{current}", caller.user));
-    let known = km.basic(&credential, address).await;
-    if known
-        .map_err(|error| ApiError::unavailable(&error))?
-        .is_none()
-    {
-        let problem = "is wrong, or has been wrong too often: wait, then try again";
-        return Err(ApiError::bad_field("currentPassword", problem));
-    }
-    let user = km.find_user_by_name(&caller.tenant, &caller.user).await;
-    let user = user.map_err(refused)?;
-    let applied = km.set_password(&caller.tenant, &user.id, new).await;
+    let change = PasswordChange {
+        tenant: caller.tenant,
+        name: caller.user,
+        current,
+        new,
+        address,
+    };
+    let applied = services.key_manager.change_password(change).await;
     let response = StatusCode::OK.into_response();
     Ok(match applied.map_err(refused)? {
         Some(applied) => with_applied(response, &applied),
@@ -61,8 +54,11 @@ async fn change_password(
 
 fn refused(refused: Refused) -> ApiError {
     match refused {
+        Refused::BadField { field, .. } if field == "current" => {
+            let problem = "is wrong, or has been wrong too often: wait, then try again";
+            ApiError::bad_field("currentPassword", problem)
+        }
         Refused::BadField { problem, .. } => ApiError::bad_field("newPassword", problem),
-        Refused::NotFound(_) => ApiError::missing("user"),
         other => ApiError::unavailable(&other),
     }
 }

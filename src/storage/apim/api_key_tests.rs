@@ -50,14 +50,17 @@ async fn an_api_keys_use_is_noted_unless_it_was_just_noted() {
             let key = api_key(id, None);
             api_keys::create(&mut write, &key).await.unwrap();
         }
+        write.commit().await.unwrap();
         // (now, no later than this before), and what is noted after it.
         for (now, recent, noted) in [(100, 40, 100), (130, 70, 100), (160, 100, 160)] {
             let hash = api_key("k", None).key_hash;
-            let done = api_keys::note_used(&mut write, &hash, now, recent).await;
+            let done = api_keys::note_used(&database, &[hash], now, recent).await;
             done.unwrap();
+            let mut write = database.write("test.portal").await.unwrap();
             let key = api_keys::lock(&mut write, TENANT, "k").await.unwrap();
             assert_eq!(key.last_used_at_ms, Some(noted));
         }
+        let mut write = database.write("test.portal").await.unwrap();
         let other = api_keys::lock(&mut write, TENANT, "other").await.unwrap();
         assert_eq!(other.last_used_at_ms, None);
     }

@@ -4,7 +4,7 @@ use sqlx::any::AnyRow;
 
 use domain::application::KeyType;
 
-use crate::database::{Read, Write};
+use crate::database::{Backend, Database, Read, Write};
 use crate::error::StoreError;
 use crate::row::Columns as _;
 
@@ -165,11 +165,33 @@ pub async fn update_application(
     changed(write.execute(query, "API key").await?, id)
 }
 
-/// Notes that a key was used, unless that was noted after `recent_ms`.
+/// Notes that keys were used, each unless that was noted after `recent_ms`. A server's transaction
+/// holds one row at a time: others lock several of them, in an order of their own, and whoever held
+/// one and wanted another would block them. A file's writer is alone, and commits all at once.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`].
+/// [`StoreError::Unavailable`]; then some may have been noted.
 pub async fn note_used(
+    database: &Database,
+    key_hashes: &[String],
+    now_ms: i64,
+    recent_ms: i64,
+) -> Result<(), StoreError> {
+    let at_once = match database.backend() {
+        Backend::Sqlite => key_hashes.len().max(1),
+        Backend::Postgres => 1,
+    };
+    for lot in key_hashes.chunks(at_once) {
+        let mut write = database.write("apim.api_keys.note_used").await?;
+        for hash in lot {
+            note_one(&mut write, hash, now_ms, recent_ms).await?;
+        }
+        write.commit().await?;
+    }
+    Ok(())
+}
+
+async fn note_one(
     write: &mut Write,
     key_hash: &str,
     now_ms: i64,

@@ -71,8 +71,8 @@ pub async fn save_mark(write: &mut Write, mark: &Mark) -> Result<(), StoreError>
     write.execute(query, "mark").await.map(drop)
 }
 
-/// Removes the API keys of a user who is marked: a mark lapses when the last token has expired, a
-/// key may have no end. An application's keys are its keeper's to remove.
+/// Removes the API keys, issued before a moment, of a user who is marked: a mark lapses when the
+/// last token has expired, a key may have no end. An application's keys are its keeper's to remove.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -81,13 +81,16 @@ pub async fn delete_api_keys(
     tenant: &str,
     subject: MarkedSubject,
     subject_id: &str,
+    before_ms: i64,
 ) -> Result<(), StoreError> {
     if subject != MarkedSubject::User {
         return Ok(());
     }
-    let query = sqlx::query("DELETE FROM api_keys WHERE tenant = $1 AND owner = $2")
-        .bind(tenant.to_owned())
-        .bind(subject_id.to_owned());
+    let query =
+        sqlx::query("DELETE FROM api_keys WHERE tenant = $1 AND owner = $2 AND issued_at_ms < $3")
+            .bind(tenant.to_owned())
+            .bind(subject_id.to_owned())
+            .bind(before_ms);
     write.execute(query, "API key").await.map(drop)
 }
 

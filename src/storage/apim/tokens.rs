@@ -127,18 +127,41 @@ pub async fn use_refresh(write: &mut Write, hash: &str) -> Result<bool, StoreErr
     Ok(write.execute(query.bind(hash.to_owned()), "token").await? == 1)
 }
 
-/// Ends a chain of refreshed tokens: none of its stored tokens works any more.
+/// Ends a chain of refreshed tokens: none of its stored tokens works any more. What a refresh that
+/// was faster has stored goes as well, see [`delete_logins`].
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn delete_session(write: &mut Write, session: &str) -> Result<(), StoreError> {
-    for query in [
-        "DELETE FROM access_tokens WHERE session = $1",
-        "DELETE FROM refresh_tokens WHERE session = $1",
-    ] {
-        let query = sqlx::query(query).bind(session.to_owned());
-        write.execute(query, "token").await?;
-    }
+    let refresh =
+        || sqlx::query("DELETE FROM refresh_tokens WHERE session = $1").bind(session.to_owned());
+    while write.execute(refresh(), "token").await? > 0 {}
+    let access = sqlx::query("DELETE FROM access_tokens WHERE session = $1");
+    let access = access.bind(session.to_owned());
+    write.execute(access, "token").await.map(drop)
+}
+
+/// Ends all chains of refreshed tokens of a user: no session can be gone on with.
+///
+/// A server lets a refresh commit beside this write, and a statement sees what was there when it
+/// began: it waits for the row that the refresh uses up, and does not see the one that the refresh
+/// stores. So it is repeated until it finds nothing. A refresh that comes later finds its row gone.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn delete_logins(
+    write: &mut Write,
+    tenant: &str,
+    username: &str,
+) -> Result<(), StoreError> {
+    let refresh = || {
+        sqlx::query(
+            "DELETE FROM refresh_tokens WHERE tenant = $1 AND username = $2 AND session <> ''",
+        )
+        .bind(tenant.to_owned())
+        .bind(username.to_owned())
+    };
+    while write.execute(refresh(), "token").await? > 0 {}
     Ok(())
 }
 

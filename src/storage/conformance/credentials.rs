@@ -108,8 +108,12 @@ async fn a_nodes_key_is_kept_once_and_a_database_knows_which_it_is() {
         verification_keys::delete_of_node(&mut write, "one")
             .await
             .unwrap();
-        let saved = verification_keys::save(&mut write, "one", ("a", "1"), 1).await;
-        saved.unwrap();
+        for (kid, jwk, named_at_ms) in [("a", "1", 1), ("old", "3", 0)] {
+            let saved = verification_keys::save(&mut write, "one", (kid, jwk), named_at_ms).await;
+            saved.unwrap();
+        }
+        let old = verification_keys::delete_before(&mut write, 1).await;
+        old.unwrap();
         let one = database_identity::ensure(&mut write, "one").await;
         let other = database_identity::ensure(&mut write, "other").await;
         assert_eq!(
@@ -119,7 +123,21 @@ async fn a_nodes_key_is_kept_once_and_a_database_knows_which_it_is() {
         write.commit().await.unwrap();
         let mut read = fresh.apim.read().await.unwrap();
         let keys = verification_keys::list(&mut read).await.unwrap();
-        assert_eq!(keys, ["1", "2"]);
+        let texts: Vec<_> = keys.iter().map(|key| key.jwk.as_str()).collect();
+        assert_eq!(texts, ["1", "2"]);
+        drop(read);
+        // Of two who change the set at once, the later one sees what the earlier one made of it.
+        let add = async |kid: &str| {
+            let mut write = fresh.apim.write("test.keys").await.unwrap();
+            verification_keys::lock(&mut write).await.unwrap();
+            let before = verification_keys::list_locked(&mut write).await.unwrap();
+            let saved = verification_keys::save(&mut write, kid, (kid, kid), 1).await;
+            saved.unwrap();
+            write.commit().await.unwrap();
+            before.len()
+        };
+        let (one, other) = tokio::join!(add("c"), add("d"));
+        assert_eq!(one + other, 2 + 3);
     })
     .await;
 }
@@ -341,19 +359,20 @@ async fn marks_are_never_weakened_and_keys_of_a_marked_user_go() {
             };
             revocations::save_mark(&mut write, &mark).await.unwrap();
         }
-        for (hash, owner) in [("h", "ann"), ("i", "bob")] {
+        for (hash, owner, issued_at_ms) in [("h", "ann", 1_i64), ("i", "bob", 1), ("j", "ann", 2)] {
             let query = sqlx::query(
                 "INSERT INTO api_keys (id, tenant, name, key_hash, key_type, api_id, owner, \
                  permitted_ips, permitted_referers, issued_at_ms, validity_seconds) \
-                 VALUES ($1, $2, 'n', $1, 'PRODUCTION', 'a', $3, '', '', 1, -1)",
+                 VALUES ($1, $2, $1, $1, 'PRODUCTION', 'a', $3, '', '', $4, -1)",
             )
             .bind(hash.to_owned())
             .bind(TENANT.to_owned())
-            .bind(owner.to_owned());
+            .bind(owner.to_owned())
+            .bind(issued_at_ms);
             write.execute(query, "key").await.unwrap();
         }
         for (subject, id) in [(MarkedSubject::User, "ann"), (MarkedSubject::Client, "bob")] {
-            let deleted = revocations::delete_api_keys(&mut write, TENANT, subject, id);
+            let deleted = revocations::delete_api_keys(&mut write, TENANT, subject, id, 2);
             deleted.await.unwrap();
         }
         write.commit().await.unwrap();
@@ -367,7 +386,9 @@ async fn marks_are_never_weakened_and_keys_of_a_marked_user_go() {
             50
         );
         assert_eq!(grants::api_key(&mut read, "h").await.unwrap(), None);
-        assert!(grants::api_key(&mut read, "i").await.unwrap().is_some());
+        for kept in ["i", "j"] {
+            assert!(grants::api_key(&mut read, kept).await.unwrap().is_some());
+        }
     })
     .await;
 }

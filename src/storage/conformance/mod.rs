@@ -4,6 +4,7 @@
 //! Every function of a shared store is tested on both, here or in the tests beside it, which `rules`
 //! makes sure of: so one text of SQL stays one.
 
+mod beside;
 mod blobs;
 mod credentials;
 mod people;

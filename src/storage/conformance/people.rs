@@ -119,13 +119,23 @@ async fn the_last_holder_of_the_kept_role_stays_and_a_password_is_replaced() {
                 .unwrap();
             changed += i32::from(done);
         }
-        write.commit().await.unwrap();
         assert_eq!(changed, 1);
+        // Who proves a password replaces no other one.
+        users::lock(&mut write, TENANT).await.unwrap();
+        for (proof, replaced) in [("hash", 0), ("new", 1), ("new", 0)] {
+            let mut done = 0;
+            for id in ["1", "2"].map(|id| (TENANT, id)) {
+                let one = users::replace_password(&mut write, id, proof, "newer", 8).await;
+                done += i32::from(one.unwrap());
+            }
+            assert_eq!(done, replaced, "{proof}");
+        }
+        write.commit().await.unwrap();
         let mut read = fresh.shared.read().await.unwrap();
         let (left, _) = users::list(&mut read, TENANT, 9, 0).await.unwrap();
         assert_eq!(
             (left[0].password_hash.as_str(), left[0].updated_at_ms),
-            ("new", 7)
+            ("newer", 8)
         );
     })
     .await;

@@ -228,6 +228,40 @@ pub async fn update_password(
     Ok(write.execute(query, "user").await? == 1)
 }
 
+/// Replaces the password that `proof` is the hash of; false when the user's is another by now, or
+/// the user is gone.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn replace_password(
+    write: &mut Write,
+    (tenant, id): (&str, &str),
+    proof: &str,
+    password_hash: &str,
+    now_ms: i64,
+) -> Result<bool, StoreError> {
+    let query = sqlx::query(
+        "UPDATE users SET password_hash = $1, updated_at_ms = $2, row_version = row_version + 1 \
+         WHERE tenant = $3 AND id = $4 AND password_hash = $5",
+    )
+    .bind(password_hash.to_owned())
+    .bind(now_ms)
+    .bind(tenant.to_owned())
+    .bind(id.to_owned())
+    .bind(proof.to_owned());
+    Ok(write.execute(query, "user").await? == 1)
+}
+
+/// Has all others who make or remove a tenant's users wait for this write.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn lock(write: &mut Write, tenant: &str) -> Result<(), StoreError> {
+    let query = sqlx::query("UPDATE tenants SET active = active WHERE domain = $1");
+    let query = query.bind(tenant.to_owned());
+    write.execute(query, "tenant").await.map(drop)
+}
+
 /// Removes a user with roles, unless no active user would hold `kept_role` any more; false when
 /// there was none.
 ///
@@ -240,10 +274,7 @@ pub async fn delete(
     kept_role: &str,
 ) -> Result<bool, StoreError> {
     // Two removals in one tenant come one after the other: each counts what the other has left.
-    let lock = sqlx::query("UPDATE tenants SET active = active WHERE domain = $1");
-    write
-        .execute(lock.bind(tenant.to_owned()), "tenant")
-        .await?;
+    lock(write, tenant).await?;
     let held =
         sqlx::query("DELETE FROM user_roles WHERE tenant = $1 AND user_id = $2 AND role = $3");
     let held = held

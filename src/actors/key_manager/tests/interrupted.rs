@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use domain::change::{Change, MarkedSubject};
-use storage::apim::oauth_clients;
+use storage::apim::api_keys::{self, ApiKey};
 use storage::apim::tokens::{self, RefreshToken};
+use storage::apim::{grants, oauth_clients};
 use storage::shared::outbox;
 
 use super::*;
@@ -91,6 +92,38 @@ async fn a_removal_that_was_cut_off_is_finished_when_it_is_asked_for_again() {
     assert!(matches!(again, Err(Refused::NotFound(_))));
     assert_eq!(bench.waiting().await, 0);
     assert!(!bench.is_good(&issued.access_token).await);
+}
+
+#[tokio::test]
+async fn what_a_namesake_has_made_outlives_the_rest_of_a_removal() {
+    let bench = bench(SigningAlgorithm::Es256).await;
+    bench.user("olga", &[]).await;
+    let first = bench.user("bob", &[]).await;
+    // That the first one was removed was told of, and that what was issued to them has ended not yet.
+    bench.leave("bob", &[ended("bob")], Some(&first.id)).await;
+    bench.leave("bob", &[], None).await;
+    let own = ["client_credentials"];
+    let (_, secret) = bench.client_of("bob", TokenType::Jwt, &own).await;
+    let asked = request(&secret, GrantType::ClientCredentials, "");
+    let issued = bench.km.issue(asked).await.unwrap();
+    let mut write = bench.desk.apim.write("test.keys").await.unwrap();
+    for (hash, issued_at_ms) in [("first", 1), ("namesake's", bench.desk.clock.now_ms())] {
+        let key = ApiKey {
+            issued_at_ms,
+            owner: "bob".to_owned(),
+            ..sessions::key(hash, -1, None)
+        };
+        api_keys::create(&mut write, &key).await.unwrap();
+    }
+    write.commit().await.unwrap();
+    bench.desk.relay(&[]).await.unwrap();
+    assert_eq!(bench.waiting().await, 0);
+    assert!(bench.is_good(&issued.access_token).await);
+    let mut read = bench.desk.apim.read().await.unwrap();
+    for (hash, stays) in [("first", false), ("namesake's", true)] {
+        let found = grants::api_key(&mut read, hash).await.unwrap();
+        assert_eq!(found.is_some(), stays, "{hash}");
+    }
 }
 
 #[tokio::test]

@@ -1,16 +1,20 @@
 //! Keys of several nodes: what one signs the others take, and only while it has that key.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use domain::change::Change;
+use storage::apim::{change_log, verification_keys};
 use tempfile::TempDir;
 
 use super::*;
 
-/// The same desk with signing keys of its own.
+/// The same desk on another node, with signing keys of its own.
 fn with_keys(desk: &Desk, directory: &std::path::Path) -> Desk {
     let keys = Keys::load(directory, SigningAlgorithm::Es256).unwrap();
     Desk {
         keys: Arc::new(keys),
+        node: Arc::default(),
         ..desk.clone()
     }
 }
@@ -38,8 +42,99 @@ async fn keys_that_a_node_no_longer_has_sign_for_nobody() {
     let after = with_keys(&desk, second.path());
     after.share_keys("one").await.unwrap();
     assert!(!takes(&after, &token));
-    desk.share_keys("two").await.unwrap();
+    desk.learn_news().await.unwrap();
     assert!(!takes(&desk, &token), "nobody takes it any more");
+}
+
+#[tokio::test]
+async fn a_change_of_the_keys_is_told_of_and_nothing_else_is() {
+    let (desk, _system, _feed, _dir) = desk(SigningAlgorithm::Es256).await;
+    let changes = async || {
+        let mut read = desk.apim.read().await.unwrap();
+        let head = change_log::head(&mut read).await.unwrap();
+        let log = change_log::list(&mut read, 1, head.n, usize::MAX).await;
+        let told = log.unwrap().into_iter();
+        told.map(|entry| entry.payload).collect::<Vec<_>>()
+    };
+    desk.share_keys("two").await.unwrap();
+    desk.share_keys("two").await.unwrap();
+    desk.keep_keys().await.unwrap();
+    assert_eq!(changes().await.len(), 1);
+    let dir = tempfile::tempdir().unwrap();
+    let other = with_keys(&desk, dir.path());
+    other.share_keys("one").await.unwrap();
+    let told = changes().await;
+    assert_eq!(told.len(), 2);
+    let change = serde_json::from_str(&told[1]).unwrap();
+    let Change::VerificationKeysChanged { jwks } = change else {
+        panic!("{change:?}");
+    };
+    let ids = |jwks: &str| {
+        let jwks: serde_json::Value = serde_json::from_str(jwks).unwrap();
+        let keys = jwks["keys"].as_array().unwrap().iter();
+        keys.map(|key| key["kid"].to_string())
+            .collect::<BTreeSet<_>>()
+    };
+    assert_eq!(ids(&jwks).len(), 4);
+    assert_eq!(ids(&jwks), ids(&other.keys.jwks()));
+    desk.learn_news().await.unwrap();
+    assert_eq!(ids(&jwks), ids(&desk.keys.jwks()), "published by both");
+}
+
+#[tokio::test]
+async fn a_node_that_is_given_up_leaves_no_keys_for_ever_and_one_that_is_there_keeps_its_own() {
+    let (desk, _system, _feed, _dir) = desk(SigningAlgorithm::Es256).await;
+    let dir = tempfile::tempdir().unwrap();
+    let given_up = with_keys(&desk, dir.path());
+    given_up.share_keys("one").await.unwrap();
+    desk.share_keys("two").await.unwrap();
+    let token = given_up.keys.sign("at+jwt", &serde_json::json!({}));
+    let token = token.unwrap();
+    let (now, day_ms) = (desk.clock.now_ms(), 86_400_000);
+    // As if nobody had named them for so many days.
+    let age = async |of: &Desk, node: &str, days: i64| {
+        let mut write = desk.apim.write("test.keys").await.unwrap();
+        for (id, key) in of.keys.own_public() {
+            let at_ms = now - days * day_ms;
+            let aged = verification_keys::save(&mut write, node, (id, &key), at_ms);
+            aged.await.unwrap();
+        }
+        write.commit().await.unwrap();
+    };
+    let days = LONGEST_CHOSEN_SECONDS * 1_000 / day_ms;
+    age(&given_up, "one", days + 1).await;
+    age(&desk, "two", 2).await;
+    desk.keep_keys().await.unwrap();
+    assert!(takes(&desk, &token), "some of its tokens may still be good");
+    let mut read = desk.apim.read().await.unwrap();
+    let named = verification_keys::list(&mut read).await.unwrap();
+    drop(read);
+    let fresh = named.iter().filter(|key| key.renewed_at_ms >= now);
+    assert_eq!((named.len(), fresh.count()), (4, 2), "its own, again");
+    age(&given_up, "one", days + 3).await;
+    desk.keep_keys().await.unwrap();
+    assert!(!takes(&desk, &token));
+    assert!(!desk.keys.jwks().contains(&token_key(&token)));
+    given_up.keep_keys().await.unwrap();
+    desk.learn_news().await.unwrap();
+    assert!(takes(&desk, &token), "it was there all the same");
+}
+
+fn token_key(token: &str) -> String {
+    domain::token::parse(token).unwrap().key_id
+}
+
+#[tokio::test]
+async fn a_token_of_a_removed_key_opens_nothing_from_the_moment_of_the_entry_on() {
+    let bench = bench(SigningAlgorithm::Es256).await;
+    let (_, client) = bench.client(TokenType::Jwt).await;
+    let (_dir, _root, token) = newcomer(&bench, "one", &client).await;
+    assert!(bench.is_good(&token).await);
+    // The same node after its keys were removed.
+    let again = tempfile::tempdir().unwrap();
+    let again = with_keys(&bench.desk, again.path());
+    again.share_keys("one").await.unwrap();
+    assert!(!bench.is_good(&token).await);
 }
 
 /// A node with keys of its own over the bench's databases, and a token that it has issued.

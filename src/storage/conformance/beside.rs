@@ -1,0 +1,174 @@
+//! What commits beside a write: on a server others' transactions go on meanwhile, on a file they
+//! wait.
+
+use std::time::Duration;
+
+use domain::application::KeyType;
+
+use super::{Fresh, TENANT, everywhere};
+use crate::Write;
+use crate::apim::api_keys::{self, ApiKey};
+use crate::apim::tokens::{self, RefreshToken};
+use crate::database::Backend;
+
+fn refresh(hash: &str, username: &str, session: &str) -> RefreshToken {
+    RefreshToken {
+        token_hash: hash.to_owned(),
+        tenant: TENANT.to_owned(),
+        consumer_key: "k".to_owned(),
+        session: session.to_owned(),
+        username: username.to_owned(),
+        scopes: String::new(),
+        used: false,
+        issued_at_ms: 1,
+        expires_at_ms: 9,
+    }
+}
+
+impl Fresh {
+    /// Waits until a transaction waits for a row; at once on a file, where there is one at a time.
+    async fn until_one_waits(&self) {
+        if self.apim.backend() == Backend::Sqlite {
+            return;
+        }
+        let waiting = "SELECT pid::BIGINT AS pid FROM pg_stat_activity \
+             WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        let seen = async {
+            loop {
+                let mut read = self.apim.read().await.unwrap();
+                if read.optional(sqlx::query(waiting)).await.unwrap().is_some() {
+                    return;
+                }
+                drop(read);
+                tokio::task::yield_now().await;
+            }
+        };
+        let seen = tokio::time::timeout(Duration::from_secs(10), seen).await;
+        seen.expect("somebody waits");
+    }
+}
+
+/// A refresh is under way when sessions are ended, and commits meanwhile: gives the refresh tokens
+/// that are left.
+async fn left_of(fresh: &Fresh, end: impl AsyncFn(&mut Write)) -> Vec<&'static str> {
+    let mut write = fresh.apim.write("test.tokens").await.unwrap();
+    for token in [
+        refresh("before", "ann", "s"),
+        refresh("bob's", "bob", "t"),
+        refresh("of no session", "ann", ""),
+    ] {
+        tokens::create_refresh(&mut write, &token).await.unwrap();
+    }
+    write.commit().await.unwrap();
+    let mut refreshing = fresh.apim.write("test.refresh").await.unwrap();
+    let used = tokens::use_refresh(&mut refreshing, "before").await;
+    assert!(used.unwrap());
+    let after = refresh("after", "ann", "s");
+    let stored = tokens::create_refresh(&mut refreshing, &after).await;
+    stored.unwrap();
+    let ended = async {
+        let mut write = fresh.apim.write("test.end").await.unwrap();
+        end(&mut write).await;
+        write.commit().await.unwrap();
+    };
+    let committed = async {
+        fresh.until_one_waits().await;
+        refreshing.commit().await.unwrap();
+    };
+    tokio::join!(ended, committed);
+    let mut read = fresh.apim.read().await.unwrap();
+    let mut left = Vec::new();
+    for hash in ["before", "after", "bob's", "of no session"] {
+        let found = tokens::find_refresh(&mut read, hash).await.unwrap();
+        left.extend(found.map(|_| hash));
+    }
+    left
+}
+
+#[tokio::test]
+async fn a_refresh_beside_the_end_of_a_users_logins_leaves_nothing_to_go_on_with() {
+    everywhere(async |fresh| {
+        let left = left_of(&fresh, async |write| {
+            tokens::delete_logins(write, TENANT, "ann").await.unwrap();
+        });
+        assert_eq!(left.await, ["bob's", "of no session"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_refresh_beside_the_end_of_its_session_leaves_nothing_to_go_on_with() {
+    everywhere(async |fresh| {
+        let left = left_of(&fresh, async |write| {
+            tokens::delete_session(write, "s").await.unwrap();
+        });
+        assert_eq!(left.await, ["bob's", "of no session"]);
+    })
+    .await;
+}
+
+fn api_key(hash: &str) -> ApiKey {
+    ApiKey {
+        id: hash.to_owned(),
+        tenant: TENANT.to_owned(),
+        name: hash.to_owned(),
+        key_hash: hash.to_owned(),
+        key_type: KeyType::Production,
+        api_id: "api".to_owned(),
+        application_id: None,
+        owner: "ann".to_owned(),
+        permitted_ips: String::new(),
+        permitted_referers: String::new(),
+        issued_at_ms: 1,
+        validity_seconds: -1,
+        last_used_at_ms: None,
+    }
+}
+
+#[tokio::test]
+async fn who_notes_the_use_of_keys_blocks_nobody_who_takes_them_in_another_order() {
+    everywhere(async |fresh| {
+        let hashes = ["a", "b"].map(str::to_owned);
+        let mut write = fresh.apim.write("test.keys").await.unwrap();
+        for hash in &hashes {
+            let created = api_keys::create(&mut write, &api_key(hash)).await;
+            created.unwrap();
+        }
+        write.commit().await.unwrap();
+        let mut other = fresh.apim.write("test.other").await.unwrap();
+        let taken = api_keys::lock(&mut other, TENANT, "b").await;
+        assert_eq!(taken.unwrap().last_used_at_ms, None);
+        let noted = async {
+            let noted = api_keys::note_used(&fresh.apim, &hashes, 100, 40).await;
+            noted.unwrap();
+        };
+        let taken = async {
+            fresh.until_one_waits().await;
+            api_keys::lock(&mut other, TENANT, "a").await.unwrap();
+            other.commit().await.unwrap();
+        };
+        tokio::join!(noted, taken);
+        let mut read = fresh.apim.read().await.unwrap();
+        for hash in ["a", "b"] {
+            let key = api_keys::find(&mut read, TENANT, hash).await.unwrap();
+            assert_eq!(key.unwrap().last_used_at_ms, Some(100), "{hash}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn all_who_share_a_server_go_by_its_clock_and_who_has_a_file_by_their_own() {
+    everywhere(async |fresh| {
+        let first = fresh.apim.moment_ms(5).await.unwrap();
+        let mut write = fresh.apim.write("test.moment").await.unwrap();
+        let second = write.moment_ms(6).await.unwrap();
+        write.commit().await.unwrap();
+        match fresh.apim.backend() {
+            Backend::Sqlite => assert_eq!((first, second), (5, 6)),
+            // Some time after this was written.
+            Backend::Postgres => assert!(1_700_000_000_000 < first && first <= second),
+        }
+    })
+    .await;
+}
