@@ -32,6 +32,7 @@ mod heads;
 mod hostile_calls;
 mod hostile_definitions;
 mod hostile_frames;
+mod key_managers;
 mod limits;
 mod logs;
 mod oauth;

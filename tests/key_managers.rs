@@ -1,0 +1,169 @@
+//! Key managers on nodes of their own over one PostgreSQL: what one has issued the other ends, by
+//! whichever clocks, and what a lost key signed opens nothing anywhere.
+
+use serde_json::{Value, json};
+
+use crate::support::eventually;
+use crate::support::faults::Faults;
+use crate::support::node::{Node, Options};
+use crate::support::platform::{DEVPORTAL, text};
+use crate::support::postgres;
+use crate::support::upstream::Upstream;
+
+const CONTROL: &str = "publisher,devportal,admin,key-manager";
+
+/// Databases of a test's own.
+struct Databases([String; 2]);
+
+// === impl Databases ===
+
+impl Databases {
+    fn fresh(server: &str, test: &str) -> Self {
+        let fresh = |name| postgres::fresh_database(server, &format!("{test}_{name}"));
+        Self(["apim", "shared"].map(fresh))
+    }
+
+    /// What a node over them is started with.
+    fn node(&self, name: &str, seeds: &str, beside: Options) -> Options {
+        let [apim, shared] = &self.0;
+        let mut options = named(name, CONTROL, seeds, beside);
+        for (key, value) in [
+            ("HEADGATE__DATABASE__APIM__URL", apim.as_str()),
+            ("HEADGATE__DATABASE__SHARED__URL", shared),
+            (
+                "HEADGATE__OAUTH2__ISSUER",
+                "https://keys.example/oauth2/token",
+            ),
+        ] {
+            options.environment.push((key.to_owned(), value.to_owned()));
+        }
+        options
+    }
+}
+
+/// What a node of these roles is started with.
+fn named(name: &str, roles: &str, seeds: &str, mut options: Options) -> Options {
+    for (key, value) in [
+        ("HEADGATE__NODE__NAME", name),
+        ("HEADGATE__NODE__ROLES", roles),
+        ("HEADGATE__CLUSTER__LISTEN", "127.0.0.1:0"),
+        ("HEADGATE__CLUSTER__SEEDS", seeds),
+    ] {
+        options.environment.push((key.to_owned(), value.to_owned()));
+    }
+    options
+}
+
+/// Ann, her client and a session of hers.
+struct Session {
+    id: String,
+    client: (String, String),
+    tokens: Value,
+}
+
+// === impl Session ===
+
+impl Session {
+    async fn of_ann(node: &Node, admin: &str) -> Self {
+        let body = json!({
+            "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
+            "userName": "ann", "password": "Open-sesame-1",
+            "roles": [{"value": "Internal/subscriber"}],
+        });
+        let made = node.post("/scim2/Users").bearer(admin).json(&body).send();
+        let made = made.await.expect(201).json();
+        let grants = "password refresh_token";
+        let asked = json!({"clientName": "of ann", "grantType": grants, "tokenType": "JWT"});
+        let client = node.post("/client-registration/v0.17/register");
+        let client = client.basic("ann", "Open-sesame-1").json(&asked).send();
+        let client = client.await.expect(200).json();
+        let client = ["clientId", "clientSecret"].map(|name| text(&client, name).to_owned());
+        let [key, secret] = client;
+        let form = [
+            ("grant_type", "password"),
+            ("username", "ann"),
+            ("password", "Open-sesame-1"),
+            ("scope", "apim:subscribe"),
+        ];
+        let call = node.post("/oauth2/token").basic(&key, &secret);
+        let tokens = call.form(&form).send().await.expect(200).json();
+        Self {
+            id: text(&made, "id").to_owned(),
+            client: (key, secret),
+            tokens,
+        }
+    }
+
+    /// What its tokens get at a node: the access token, and then the refresh token.
+    async fn opens(&self, node: &Node) -> [u16; 2] {
+        let list = node.get(&format!("{DEVPORTAL}/applications"));
+        let list = list.bearer(text(&self.tokens, "access_token")).send().await;
+        let form = [
+            ("grant_type", "refresh_token"),
+            ("refresh_token", text(&self.tokens, "refresh_token")),
+        ];
+        let (key, secret) = &self.client;
+        let call = node.post("/oauth2/token").basic(key, secret).form(&form);
+        [list.status, call.send().await.status]
+    }
+}
+
+#[tokio::test]
+async fn a_session_of_a_key_manager_whose_clock_is_ahead_ends_with_the_password_all_the_same() {
+    let Some(server) = postgres::server() else {
+        return;
+    };
+    let databases = Databases::fresh(&server, "clocks");
+    let dir = tempfile::tempdir().expect("a directory");
+    let faults = Faults::in_directory(dir.path());
+    faults.set_clock(20);
+    let right = Node::start_with(databases.node("cp1", "", Options::default())).await;
+    let seed = right.cluster_address();
+    let ahead = databases.node("cp2", &seed, faults.options(dir.path()));
+    let ahead = Node::start_with(ahead).await;
+    let admin = right.admin_token().await;
+    let session = Session::of_ann(&ahead, &admin).await;
+    let body = json!({
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+        "Operations": [{"op": "replace", "path": "password", "value": "Open-sesame-2"}],
+    });
+    let patch = right.call("PATCH", &format!("/scim2/Users/{}", session.id));
+    patch.bearer(&admin).json(&body).send().await.expect(200);
+    assert_eq!(session.opens(&ahead).await, [401, 400]);
+}
+
+#[tokio::test]
+async fn what_a_removed_key_has_signed_opens_nothing_on_any_node() {
+    let Some(server) = postgres::server() else {
+        return;
+    };
+    let upstream = Upstream::start().await;
+    let databases = Databases::fresh(&server, "removed_keys");
+    let dir = tempfile::tempdir().expect("a directory");
+    let in_dir = || Options {
+        dir: Some(dir.path().to_owned()),
+        ..Options::default()
+    };
+    let one = Node::start_with(databases.node("cp1", "", Options::default())).await;
+    let seed = one.cluster_address();
+    let (mut two, traffic, gateway) = tokio::join!(
+        Node::start_with(databases.node("cp2", &seed, in_dir())),
+        Node::start_with(named("tm1", "traffic-manager", &seed, Options::default())),
+        Node::start_with(named("gw1", "gateway", &seed, Options::default())),
+    );
+    let token = one.admin_token().await;
+    let api = one.published(&token, "Shop", "/shop", &upstream.url).await;
+    let held = two.subscribed(&token, &api, "holder", "JWT").await;
+    let call = || {
+        let call = gateway.api("GET", "/shop/1.0.0/items");
+        call.bearer(&held.access).send()
+    };
+    call().await.expect(200);
+    assert_eq!(two.terminate().await, Some(0));
+    std::fs::remove_dir_all(dir.path().join("data/keys")).expect("removed");
+    let two = Node::start_with(databases.node("cp2", &seed, in_dir())).await;
+    // The gateway had cached what it may do.
+    let refused = || async { (call().await.status == 401).then_some(()) };
+    eventually(10, "what was cached has ended", refused).await;
+    drop((two, traffic));
+}
