@@ -104,7 +104,7 @@ impl Session {
         ];
         let (key, secret) = &self.client;
         let call = node.post("/oauth2/token").basic(key, secret).form(&form);
-        [list.status, call.send().await.status]
+        [list, call.send().await].map(|answer| answer.status.as_u16())
     }
 }
 
