@@ -9,7 +9,9 @@ use super::{Fresh, TENANT, everywhere};
 use crate::Write;
 use crate::apim::api_keys::{self, ApiKey};
 use crate::apim::tokens::{self, RefreshToken};
+use crate::apim::verification_keys;
 use crate::database::Backend;
+use crate::database_identity;
 
 fn refresh(hash: &str, username: &str, session: &str) -> RefreshToken {
     RefreshToken {
@@ -153,6 +155,35 @@ async fn who_notes_the_use_of_keys_blocks_nobody_who_takes_them_in_another_order
             let key = api_keys::find(&mut read, TENANT, hash).await.unwrap();
             assert_eq!(key.unwrap().last_used_at_ms, Some(100), "{hash}");
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_changes_the_keys_of_nodes_sees_what_those_before_have_made_of_them() {
+    everywhere(async |fresh| {
+        let mut write = fresh.apim.write("test.identity").await.unwrap();
+        let named = database_identity::ensure(&mut write, "one").await;
+        assert_eq!(named.unwrap(), "one");
+        write.commit().await.unwrap();
+        let mut first = fresh.apim.write("test.keys").await.unwrap();
+        verification_keys::lock(&mut first).await.unwrap();
+        let saved = verification_keys::save(&mut first, "one", ("a", "1"), 1).await;
+        saved.unwrap();
+        let second = async {
+            let mut write = fresh.apim.write("test.keys").await.unwrap();
+            verification_keys::lock(&mut write).await.unwrap();
+            verification_keys::list_locked(&mut write)
+                .await
+                .unwrap()
+                .len()
+        };
+        let committed = async {
+            fresh.until_one_waits().await;
+            first.commit().await.unwrap();
+        };
+        let (seen, ()) = tokio::join!(second, committed);
+        assert_eq!(seen, 1);
     })
     .await;
 }
