@@ -173,10 +173,8 @@ async fn who_changes_the_keys_of_nodes_sees_what_those_before_have_made_of_them(
         let second = async {
             let mut write = fresh.apim.write("test.keys").await.unwrap();
             verification_keys::lock(&mut write).await.unwrap();
-            verification_keys::list_locked(&mut write)
-                .await
-                .unwrap()
-                .len()
+            let seen = verification_keys::list_locked(&mut write).await;
+            seen.unwrap().len()
         };
         let committed = async {
             fresh.until_one_waits().await;
