@@ -6,6 +6,8 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 /// How long a lease lasts from when it was asked for, milliseconds (D).
 pub const LIFE_MS: i64 = 2_000;
 /// How long a change waits for those who do not answer: D and five hundredths for clocks that
@@ -16,8 +18,28 @@ pub const EVERY_MS: i64 = 500;
 /// So many questions in a row without an answer mean that the gateway is cut off (S5): as long as
 /// a lease lasts, counted by questions, because a gateway that stood still has asked nobody.
 const MISSES: u32 = 3;
+/// And so many since a start: those who start beside it get five seconds to answer.
+const MISSES_AT_START: u32 = 10;
 /// Questions whose answers may still come.
 const UNDER_WAY: usize = 16;
+
+/// What a gateway does while it is cut off from the whole control plane (S5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WhenCutOff {
+    /// It goes on by what it knows, for a bounded time.
+    Serve,
+    /// It answers nothing.
+    Refuse,
+}
+
+/// What a node follows the change log for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FollowerKind {
+    /// To know what plans grant.
+    Policies,
+    /// To answer calls.
+    Calls(WhenCutOff),
+}
 
 /// A gateway's right to serve; time comes in, on its boot clock.
 #[derive(Debug)]
@@ -49,6 +71,48 @@ impl Default for ServingLease {
             until_ms: i64::MIN,
             heard: true,
             misses: 0,
+        }
+    }
+}
+
+// === impl WhenCutOff ===
+
+impl WhenCutOff {
+    /// `serve` or `refuse`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Serve => "serve",
+            Self::Refuse => "refuse",
+        }
+    }
+
+    /// The other way round.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let all = [Self::Serve, Self::Refuse];
+        all.into_iter().find(|one| one.as_str() == text)
+    }
+}
+
+// === impl FollowerKind ===
+
+impl FollowerKind {
+    /// `policies`, or what a gateway does while it is cut off.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Policies => "policies",
+            Self::Calls(when) => when.as_str(),
+        }
+    }
+
+    /// The other way round.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "policies" => Some(Self::Policies),
+            other => WhenCutOff::parse(other).map(Self::Calls),
         }
     }
 }
@@ -115,7 +179,12 @@ impl ServingLease {
     /// Whether nobody answers.
     #[must_use]
     pub const fn is_cut_off(&self) -> bool {
-        self.misses >= MISSES
+        let most = if self.until_ms == i64::MIN {
+            MISSES_AT_START
+        } else {
+            MISSES
+        };
+        self.misses >= most
     }
 
     /// The newest answer whose head is applied counts: a head that runs ahead with every answer

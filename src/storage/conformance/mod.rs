@@ -6,6 +6,7 @@
 
 mod blobs;
 mod credentials;
+mod followers;
 mod people;
 mod rules;
 
