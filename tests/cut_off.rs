@@ -1,7 +1,9 @@
 //! Gateways that stand still or hear of nobody: what was ended is not served once its answer left,
 //! and what is served without the control plane says so.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::cluster::{CONTROL, Trio, options};
 use crate::support::eventually;

@@ -108,25 +108,19 @@ pub fn component(system: &System, parts: Parts) -> (GatewayHandle, Child) {
     };
     let (refiller, second) = leases(system, "gateway/refiller", accounts, &parts.leases);
     let (tally, inbox) = usage_recorder::Tally::new();
-    let (_, third) = child::<usage_recorder::UsageRecorder>(
-        system,
-        "gateway/usage",
-        usage_recorder::Arguments {
-            tally: Arc::clone(&tally),
-            usage: parts.usage,
-            inbox,
-        },
-    );
-    let (keeper, fifth) = child::<keeper::Keeper>(
-        system,
-        "gateway/keeper",
-        keeper::Arguments {
-            state: Arc::clone(&state),
-            feed: parts.feed.clone(),
-            name: parts.name.clone(),
-            kind: FollowerKind::Calls(parts.cut_off.when),
-        },
-    );
+    let recorded = usage_recorder::Arguments {
+        tally: Arc::clone(&tally),
+        usage: parts.usage,
+        inbox,
+    };
+    let (_, third) = child::<usage_recorder::UsageRecorder>(system, "gateway/usage", recorded);
+    let kept = keeper::Arguments {
+        state: Arc::clone(&state),
+        feed: parts.feed.clone(),
+        name: parts.name.clone(),
+        kind: FollowerKind::Calls(parts.cut_off.when),
+    };
+    let (keeper, fifth) = child::<keeper::Keeper>(system, "gateway/keeper", kept);
     let (_, fourth) = child::<follower::Follower>(
         system,
         "gateway/follower",
