@@ -9,10 +9,10 @@ use crate::support::platform::{ADMIN, DEVPORTAL, PUBLISHER, text};
 use crate::support::postgres;
 use crate::support::upstream::Upstream;
 
-const CONTROL: &str = "publisher,devportal,admin,key-manager";
+pub const CONTROL: &str = "publisher,devportal,admin,key-manager";
 
 /// What a node of these roles is started with.
-fn options(name: &str, roles: &str, seeds: &str) -> Options {
+pub fn options(name: &str, roles: &str, seeds: &str) -> Options {
     let pairs = [
         ("HEADGATE__NODE__NAME", name),
         ("HEADGATE__NODE__ROLES", roles),
@@ -28,23 +28,32 @@ fn options(name: &str, roles: &str, seeds: &str) -> Options {
 }
 
 /// One control plane, one traffic manager, one gateway, and an API that is called through them.
-struct Trio {
-    control: Node,
-    traffic: Node,
-    gateway: Node,
-    token: String,
-    api: String,
-    upstream: Upstream,
+pub struct Trio {
+    pub control: Node,
+    pub traffic: Node,
+    pub gateway: Node,
+    pub token: String,
+    pub api: String,
+    pub upstream: Upstream,
 }
 
 impl Trio {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// With a gateway that has these variables as well.
+    pub async fn start_with(of_gateway: &[(&str, &str)]) -> Self {
         let upstream = Upstream::start().await;
         let control = Node::start_with(options("cp1", CONTROL, "")).await;
         let seed = control.cluster_address();
+        let mut gateway = options("gw1", "gateway", &seed);
+        let more = of_gateway.iter();
+        let more = more.map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        gateway.environment.extend(more);
         let (traffic, gateway) = tokio::join!(
             Node::start_with(options("tm1", "traffic-manager", &seed)),
-            Node::start_with(options("gw1", "gateway", &seed)),
+            Node::start_with(gateway),
         );
         let token = control.admin_token().await;
         let api = control
@@ -61,7 +70,7 @@ impl Trio {
     }
 
     /// An access token of a new application whose plan lets `units` calls a day through.
-    async fn subscriber(&self, name: &str, units: u64) -> (String, String, String) {
+    pub async fn subscriber(&self, name: &str, units: u64) -> (String, String, String) {
         let limit = json!({
             "type": "REQUESTCOUNTLIMIT",
             "requestCount": {"timeUnit": "day", "unitTime": 1, "requestCount": units},
@@ -79,13 +88,13 @@ impl Trio {
         (key, secret, access)
     }
 
-    async fn call(&self, access: &str) -> u16 {
+    pub async fn call(&self, access: &str) -> u16 {
         let call = self.gateway.api("GET", "/shop/1.0.0/items").bearer(access);
         call.send().await.status.into()
     }
 }
 
-async fn members(node: &Node) -> Vec<(String, String)> {
+pub async fn members(node: &Node) -> Vec<(String, String)> {
     let path = "/admin/cluster";
     let answer = node
         .get(path)

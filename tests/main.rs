@@ -25,6 +25,7 @@ mod conflicts;
 mod connections;
 mod crash_points;
 mod credentials;
+mod cut_off;
 mod demo;
 mod faults;
 mod gateway;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use actors::gateway::{GatewayHandle, Parts};
+use actors::gateway::{CutOff, GatewayHandle, Parts};
 use actors::traffic_manager::{GatewayLeases, LedgerSettings, TrafficManagerHandle};
 use actors::usage::{UsageIntakeHandle, UsageSettings};
 use actors::{gateway, traffic_manager, usage};
@@ -77,6 +77,10 @@ impl Components {
                 name: format!("gateway@{node}"),
                 node: node.to_owned(),
                 incarnation,
+                cut_off: CutOff {
+                    when: config.gateway.when_cut_off,
+                    max_stale: config.gateway.max_stale,
+                },
             };
             let (gateway, child) = gateway::component(system, parts);
             children.push(child);

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use domain::serving_lease::OVER_MS;
+
 use super::read;
 use super::source::{ConfigError, Source};
 
@@ -60,16 +62,18 @@ impl Cluster {
             probe,
             suspect,
             evict: source.take("cluster.evict_ms", "5000", more_than(suspect))?,
-            change_wait: source.take("cluster.change_wait_ms", "1000", change_wait)?,
+            change_wait: source.take("cluster.change_wait_ms", "2100", change_wait)?,
         })
     }
 }
 
-/// Less than what answers of changes are waited for.
+/// At least as long as a gateway that does not answer may serve on (S3); less than what answers of
+/// changes are waited for.
 fn change_wait(text: &str) -> Result<Duration, String> {
+    let least = Duration::from_millis(OVER_MS.unsigned_abs());
     match read::milliseconds(text)? {
-        time if time <= Duration::from_secs(5) => Ok(time),
-        _ => Err("must be at most 5000 ms".to_owned()),
+        time if (least..=Duration::from_secs(5)).contains(&time) => Ok(time),
+        _ => Err(format!("must be from {} to 5000 ms", least.as_millis())),
     }
 }
 

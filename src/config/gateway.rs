@@ -8,6 +8,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
 use domain::address::AddressRange;
+use domain::serving_lease::WhenCutOff;
 
 use super::endpoint::Endpoint;
 use super::read;
@@ -40,6 +41,10 @@ pub(crate) struct Gateway {
     pub(crate) idle_timeout: Duration,
     /// How long a caller may take for the next KiB of a body.
     pub(crate) body_timeout: Duration,
+    /// What is done while nobody of the control plane answers.
+    pub(crate) when_cut_off: WhenCutOff,
+    /// For how long at most calls are answered without it.
+    pub(crate) max_stale: Duration,
 }
 
 // === impl Gateway ===
@@ -80,7 +85,20 @@ impl Gateway {
             head_timeout,
             idle_timeout,
             body_timeout,
+            when_cut_off: source.take("gateway.when_cut_off", "serve", when_cut_off)?,
+            max_stale: source.take("gateway.max_stale_s", "86400", max_stale)?,
         })
+    }
+}
+
+fn when_cut_off(text: &str) -> Result<WhenCutOff, String> {
+    WhenCutOff::parse(text).ok_or_else(|| "must be serve or refuse".to_owned())
+}
+
+fn max_stale(text: &str) -> Result<Duration, String> {
+    match text.parse::<u64>() {
+        Ok(seconds) if seconds <= 31_536_000 => Ok(Duration::from_secs(seconds)),
+        _ => Err("must be a number of seconds, at most 31536000, which is a year".to_owned()),
     }
 }
 

@@ -20,6 +20,7 @@ pub mod path;
 pub mod policy;
 pub mod role;
 pub mod route_table;
+pub mod serving_lease;
 pub mod subscription;
 pub mod template;
 pub mod usage;

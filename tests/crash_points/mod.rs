@@ -36,9 +36,10 @@ const AT_ONCE: usize = 4;
 /// Writes that no part makes: those of start, which `start` ends, those of traffic, which `traffic`
 /// ends, those of timers that only remove, and those that no request can be made to reach before a
 /// crash.
-const BACKGROUND: [&str; 14] = [
+const BACKGROUND: [&str; 15] = [
     "apim.api_keys.note_used",
     "apim.change_log.prune",
+    "apim.followers.",
     "apim.seed",
     "apim.tokens.purge",
     "apim.usage.",

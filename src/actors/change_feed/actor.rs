@@ -8,16 +8,21 @@ use std::time::Duration;
 use cluster::{Actor, Address, Asked, BoxError, Clock};
 use domain::change_log::{Answer, Position, answer};
 use storage::apim::change_log;
+use storage::apim::followers::Follower as Registered;
 use storage::{Database, StoreError};
 
 use super::SharedFollowers;
-use super::message::{Acknowledge, Pull, Pulled, WaitApplied};
+use super::message::{Applied, Heartbeat, Pull, Pulled, WaitApplied};
 use crate::ticker::{Ticker, ticker};
 
 /// Deadlines are looked at so often.
 const TICK: Duration = Duration::from_millis(50);
 /// The head is looked at in every so many ticks.
 const LOOK_EVERY: u32 = 4;
+/// And at who is silent in every so many.
+const FENCE_EVERY: u32 = 20;
+/// Whoever asks for more is answered after so long, milliseconds.
+const LONGEST_WAIT_MS: u32 = 60_000;
 /// Bytes of payload in one answer at most, unless a single entry is larger.
 const BYTES: usize = 1024 * 1024;
 /// Entries in one answer at most.
@@ -36,18 +41,20 @@ pub(super) struct FeedArguments {
 /// What the feed is told.
 pub(super) enum FeedMessage {
     Pull(Asked<Pull>),
-    Acknowledge(Asked<Acknowledge>),
+    Heartbeat(Asked<Heartbeat>),
     Wait(Asked<WaitApplied>),
     Tick,
 }
 
 /// The feed's state; nothing of it is missed after a restart.
 pub(super) struct Feed {
-    arguments: FeedArguments,
-    head: u64,
+    pub(super) arguments: FeedArguments,
+    pub(super) head: u64,
     ticks: u32,
     polls: Vec<Parked<Pull>>,
-    waits: Vec<Parked<WaitApplied>>,
+    waits: Vec<Wait>,
+    /// Who was registered when it was read last.
+    pub(super) registered: Vec<Registered>,
     _ticker: Ticker,
 }
 
@@ -55,6 +62,12 @@ pub(super) struct Feed {
 struct Parked<R: cluster::Request> {
     asked: Asked<R>,
     until_ms: i64,
+}
+
+/// A change that waits for its followers: those that were registered once it was committed.
+struct Wait {
+    parked: Parked<WaitApplied>,
+    registered: Vec<Registered>,
 }
 
 // === impl Actor ===
@@ -71,6 +84,7 @@ impl Actor for Feed {
             ticks: 0,
             polls: Vec::new(),
             waits: Vec::new(),
+            registered: Vec::new(),
             _ticker: ticker("change feed ticks", TICK, me, || FeedMessage::Tick),
         })
     }
@@ -78,7 +92,7 @@ impl Actor for Feed {
     async fn handle(&mut self, message: FeedMessage) -> Result<(), BoxError> {
         match message {
             FeedMessage::Pull(asked) => self.pull(asked).await,
-            FeedMessage::Acknowledge(asked) => self.acknowledge(asked),
+            FeedMessage::Heartbeat(asked) => self.heartbeat(asked).await,
             FeedMessage::Wait(asked) => self.wait(asked).await,
             FeedMessage::Tick => self.tick().await,
         }
@@ -90,7 +104,7 @@ impl Actor for Feed {
 
 impl Feed {
     async fn pull(&mut self, asked: Asked<Pull>) {
-        let now_ms = self.arguments.clock.now_ms();
+        let now_ms = self.now_ms();
         let pull = &asked.request;
         self.followers(|followers| followers.pulled(&pull.follower, pull.n, now_ms));
         let until_ms = now_ms + i64::from(pull.wait_ms.min(LONGEST_MS));
@@ -98,31 +112,41 @@ impl Feed {
         self.answer_waits();
     }
 
-    fn acknowledge(&mut self, asked: Asked<Acknowledge>) {
-        let now_ms = self.arguments.clock.now_ms();
-        let Acknowledge { follower, n } = asked.request;
-        self.followers(|followers| followers.acknowledged(&follower, n, now_ms));
-        asked.reply.send(self.head.max(n));
+    async fn heartbeat(&mut self, asked: Asked<Heartbeat>) {
+        let heard = self.heard(&asked.request).await;
+        asked.reply.send(heard);
         self.answer_waits();
     }
 
     async fn wait(&mut self, asked: Asked<WaitApplied>) {
-        let now_ms = self.arguments.clock.now_ms();
-        let committed = asked.request.n;
-        let until_ms = now_ms + i64::from(asked.request.within_ms);
-        self.waits.push(Parked { asked, until_ms });
-        self.answer_waits();
-        self.reached(committed).await;
+        let now_ms = self.now_ms();
+        let WaitApplied { n, within_ms } = asked.request;
+        let until_ms = now_ms + i64::from(within_ms.min(LONGEST_WAIT_MS));
+        if within_ms == 0 {
+            // Whoever tells of a change that it made waits by itself.
+            asked.reply.send(Applied::default());
+        } else {
+            // Read after the commit: whoever registers later is told a head that has the change (S3).
+            let registered = self.registered().await;
+            let parked = Parked { asked, until_ms };
+            self.waits.push(Wait { parked, registered });
+            self.answer_waits();
+        }
+        self.reached(n).await;
     }
 
     async fn tick(&mut self) {
-        let now_ms = self.arguments.clock.now_ms();
+        let now_ms = self.now_ms();
+        if self.ticks.is_multiple_of(FENCE_EVERY) {
+            self.fence_silent().await;
+        }
         self.ticks = self.ticks.wrapping_add(1);
         if self.ticks.is_multiple_of(LOOK_EVERY) && !self.polls.is_empty() {
             match self.read_head().await {
                 // Lower means that a backup was restored; whoever polls has to hear of it (C2).
                 Ok(head) if head < self.head => {
                     self.head = head;
+                    self.followers(super::Followers::resync_all);
                     self.wake().await;
                 }
                 Ok(head) => self.reached(head).await,
@@ -169,7 +193,7 @@ impl Feed {
         match &pulled {
             Pulled::Entries { entries, head } => {
                 self.head = self.head.max(*head);
-                let waiting = parked.until_ms > self.arguments.clock.now_ms();
+                let waiting = parked.until_ms > self.now_ms();
                 if entries.is_empty() && waiting {
                     return self.polls.push(parked);
                 }
@@ -212,19 +236,25 @@ impl Feed {
     }
 
     fn answer_waits(&mut self) {
-        let now_ms = self.arguments.clock.now_ms();
-        for parked in std::mem::take(&mut self.waits) {
-            let n = parked.asked.request.n;
-            let applied = self.followers(|followers| followers.applied(n, now_ms));
-            if applied.behind.is_empty() || parked.until_ms <= now_ms {
-                parked.asked.reply.send(applied);
+        let now_ms = self.now_ms();
+        for wait in std::mem::take(&mut self.waits) {
+            let n = wait.parked.asked.request.n;
+            let applied = self.followers(|all| all.applied(&wait.registered, n, now_ms));
+            if applied.missing.is_empty() || wait.parked.until_ms <= now_ms {
+                wait.parked.asked.reply.send(applied);
             } else {
-                self.waits.push(parked);
+                self.waits.push(wait);
             }
         }
     }
 
-    fn followers<T>(&self, use_them: impl FnOnce(&mut super::Followers) -> T) -> T {
+    /// The boot clock: nobody is silent because a clock was set.
+    pub(super) fn now_ms(&self) -> i64 {
+        let now = self.arguments.clock.monotonic().as_millis();
+        i64::try_from(now).unwrap_or(i64::MAX)
+    }
+
+    pub(super) fn followers<T>(&self, use_them: impl FnOnce(&mut super::Followers) -> T) -> T {
         let shared = Arc::clone(&self.arguments.followers);
         let mut followers = shared.lock().unwrap_or_else(PoisonError::into_inner);
         use_them(&mut followers)

@@ -1,10 +1,15 @@
-//! How far each follower is and when it was last heard of (C6): pure, time comes in.
+//! How far each follower is and when it was last heard of (C6, S3): pure, time comes in, on the boot
+//! clock. Who is registered lies in API-M, for all nodes of the control plane; this is what one of
+//! them has heard.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::message::Applied;
+use domain::serving_lease::{FollowerKind, OVER_MS, WhenCutOff};
+use storage::apim::followers::Follower as Registered;
 
-/// A follower that was silent for so long is not waited for, milliseconds (S3).
+use super::message::{Applied, How, Missing};
+
+/// A follower that was silent for so long is fenced, milliseconds (S3).
 const ALIVE_MS: i64 = 10_000;
 /// A follower that was silent for so long is forgotten, milliseconds.
 const FORGET_MS: i64 = 3_600_000;
@@ -13,6 +18,8 @@ const FORGET_MS: i64 = 3_600_000;
 #[derive(Debug, Default)]
 pub(super) struct Followers {
     known: BTreeMap<String, Follower>,
+    /// Since when each registration, or its fence, is known here.
+    seen: BTreeMap<(String, i64, bool), i64>,
 }
 
 #[derive(Debug)]
@@ -44,6 +51,13 @@ impl Followers {
         }
     }
 
+    /// A backup was restored: what anybody acknowledged was of another history (C2).
+    pub(super) fn resync_all(&mut self) {
+        for follower in self.known.values_mut() {
+            follower.acknowledged = 0;
+        }
+    }
+
     /// A long poll of this follower is open: it lives.
     pub(super) fn waits(&mut self, name: &str, now_ms: i64) {
         if let Some(follower) = self.known.get_mut(name) {
@@ -51,25 +65,62 @@ impl Followers {
         }
     }
 
-    /// Who of the living has applied `n`.
-    pub(super) fn applied(&self, n: u64, now_ms: i64) -> Applied {
-        let (mut done, mut behind) = (0, Vec::new());
-        for (name, follower) in self.alive(now_ms) {
-            if follower.acknowledged >= n {
+    /// A follower goes.
+    pub(super) fn forget(&mut self, name: &str) {
+        self.known.remove(name);
+    }
+
+    /// Notes which registrations there are, and since when this node knows of each.
+    pub(super) fn see(&mut self, registered: &[Registered], now_ms: i64) {
+        let there: BTreeSet<_> = registered.iter().map(key).collect();
+        self.seen.retain(|key, _| there.contains(key));
+        for key in there {
+            self.seen.entry(key).or_insert(now_ms);
+        }
+    }
+
+    /// Who of these has applied `n`. Whoever was fenced for as long as a lease lasts counts for
+    /// nothing, before that its lease may still be good.
+    pub(super) fn applied(&self, registered: &[Registered], n: u64, now_ms: i64) -> Applied {
+        let (mut done, mut missing) = (0, Vec::new());
+        for one in registered {
+            let follower = self.known.get(&one.name);
+            if follower.is_some_and(|follower| follower.acknowledged >= n) {
                 done += 1;
-            } else {
-                behind.push(name.clone());
+            } else if one.fenced_at_ms.is_none() || self.age(one, now_ms) < OVER_MS {
+                let how = match one.kind {
+                    FollowerKind::Policies => How::Behind,
+                    FollowerKind::Calls(WhenCutOff::Refuse) => How::Fenced,
+                    FollowerKind::Calls(WhenCutOff::Serve) => How::Unreached,
+                };
+                let name = one.name.clone();
+                missing.push(Missing { name, how });
             }
         }
-        let all = done + u32::try_from(behind.len()).unwrap_or(u32::MAX);
-        Applied { done, all, behind }
+        let all = done + u32::try_from(missing.len()).unwrap_or(u32::MAX);
+        Applied { done, all, missing }
+    }
+
+    /// Those that are to be fenced: silent since they registered, or for long.
+    pub(super) fn silent<'a>(
+        &self,
+        registered: &'a [Registered],
+        now_ms: i64,
+    ) -> Vec<&'a Registered> {
+        let heard = |one: &Registered| self.known.get(&one.name).map(|known| known.heard_ms);
+        let is_silent = |one: &&Registered| {
+            let since = heard(one).map_or(i64::MAX, |heard_ms| now_ms.saturating_sub(heard_ms));
+            since.min(self.age(one, now_ms)) >= ALIVE_MS
+        };
+        let open = registered.iter().filter(|one| one.fenced_at_ms.is_none());
+        open.filter(is_silent).collect()
     }
 
     /// How far the slowest of the living is.
     pub(super) fn slowest(&self, now_ms: i64) -> Option<u64> {
-        self.alive(now_ms)
-            .map(|(_, follower)| follower.acknowledged)
-            .min()
+        let known = self.known.values();
+        let alive = known.filter(|follower| now_ms.saturating_sub(follower.heard_ms) < ALIVE_MS);
+        alive.map(|follower| follower.acknowledged).min()
     }
 
     /// Forgets who has been silent for an hour.
@@ -78,10 +129,10 @@ impl Followers {
             .retain(|_, follower| now_ms.saturating_sub(follower.heard_ms) < FORGET_MS);
     }
 
-    fn alive(&self, now_ms: i64) -> impl Iterator<Item = (&String, &Follower)> {
-        self.known
-            .iter()
-            .filter(move |(_, follower)| now_ms.saturating_sub(follower.heard_ms) < ALIVE_MS)
+    /// How long this registration, or its fence, is known here.
+    fn age(&self, one: &Registered, now_ms: i64) -> i64 {
+        let seen = self.seen.get(&key(one));
+        seen.map_or(0, |since_ms| now_ms.saturating_sub(*since_ms))
     }
 
     fn heard(&mut self, name: &str, n: u64, now_ms: i64) -> &mut Follower {
@@ -94,29 +145,87 @@ impl Followers {
     }
 }
 
+fn key(one: &Registered) -> (String, i64, bool) {
+    let is_fenced = one.fenced_at_ms.is_some();
+    (one.name.clone(), one.registered_at_ms, is_fenced)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn registered(name: &str, kind: FollowerKind, fenced_at_ms: Option<i64>) -> Registered {
+        Registered {
+            name: name.to_owned(),
+            kind,
+            registered_at_ms: 1,
+            fenced_at_ms,
+        }
+    }
+
+    const SERVE: FollowerKind = FollowerKind::Calls(WhenCutOff::Serve);
+    const REFUSE: FollowerKind = FollowerKind::Calls(WhenCutOff::Refuse);
+
     #[test]
-    fn only_the_living_are_waited_for_and_who_is_behind_is_named() {
+    fn whoever_is_registered_is_waited_for_and_told_by_what_its_silence_means() {
         let mut followers = Followers::default();
+        let all = [
+            registered("gw1", SERVE, None),
+            registered("gw2", SERVE, None),
+            registered("gw3", REFUSE, None),
+            registered("tm1", FollowerKind::Policies, None),
+        ];
+        followers.see(&all, 0);
         followers.acknowledged("gw1", 5, 0);
+        followers.acknowledged("nobody", 5, 0);
         followers.pulled("gw2", 3, 0);
         followers.pulled("gw2", 9, 1);
-        let applied = followers.applied(5, 100);
-        assert_eq!(applied.to_string(), "1/2; behind=gw2");
+        let told = |followers: &Followers| followers.applied(&all, 5, 100).to_string();
+        assert_eq!(
+            told(&followers),
+            "1/4; behind=tm1; fenced=gw3; unreached=gw2"
+        );
         assert_eq!(followers.slowest(100), Some(3));
-        followers.acknowledged("gw2", 5, ALIVE_MS);
-        assert_eq!(followers.applied(5, ALIVE_MS).to_string(), "1/1");
-        assert_eq!(followers.applied(5, 9 * ALIVE_MS).to_string(), "0/0");
+        for name in ["gw2", "gw3", "tm1"] {
+            followers.acknowledged(name, 5, 100);
+        }
+        assert_eq!(told(&followers), "4/4");
+    }
+
+    #[test]
+    fn whoever_is_silent_is_fenced_and_waited_for_until_its_lease_is_over() {
+        let mut followers = Followers::default();
+        let open = [
+            registered("gw1", REFUSE, None),
+            registered("gw2", REFUSE, None),
+        ];
+        // One was heard of, the other only ever registered with another node.
+        followers.see(&open, 0);
+        followers.acknowledged("gw1", 5, 3_000);
+        let silent = |followers: &Followers, now_ms| {
+            let silent = followers.silent(&open, now_ms);
+            silent
+                .iter()
+                .map(|one| one.name.clone())
+                .collect::<Vec<_>>()
+        };
+        assert!(silent(&followers, ALIVE_MS - 1).is_empty());
+        assert_eq!(silent(&followers, ALIVE_MS), ["gw2"]);
+        assert_eq!(silent(&followers, 3_000 + ALIVE_MS), ["gw1", "gw2"]);
+        let fenced = [registered("gw2", REFUSE, Some(7))];
+        followers.see(&fenced, 20_000);
+        let applied = |now_ms| followers.applied(&fenced, 5, now_ms).to_string();
+        assert_eq!(applied(20_000 + OVER_MS - 1), "0/1; fenced=gw2");
+        assert_eq!(applied(20_000 + OVER_MS), "0/0");
     }
 
     #[test]
     fn a_follower_of_another_history_has_acknowledged_nothing() {
         let mut followers = Followers::default();
+        let one = [registered("gw1", SERVE, None)];
         followers.acknowledged("gw1", 50, 0);
         followers.resync("gw1");
-        assert_eq!(followers.applied(7, 0).to_string(), "0/1; behind=gw1");
+        let applied = followers.applied(&one, 7, 0).to_string();
+        assert_eq!(applied, "0/1; unreached=gw1");
     }
 }

@@ -8,7 +8,7 @@ use crate::CONTROL_PLANE;
 
 use super::FeedSettings;
 use super::message::{
-    Acknowledge, Applied, Piece, Pull, Pulled, Snapshot, SnapshotOf, WaitApplied,
+    Applied, Heard, Heartbeat, How, Missing, Piece, Pull, Pulled, Snapshot, SnapshotOf, WaitApplied,
 };
 
 /// What an answer may take beyond the wait that the question itself asks for.
@@ -19,7 +19,7 @@ const GRACE: Duration = Duration::from_secs(2);
 pub struct ChangeFeedHandle {
     pull: Door<Pull>,
     snapshot: Door<Snapshot>,
-    acknowledge: Door<Acknowledge>,
+    heartbeat: Door<Heartbeat>,
     wait: Door<WaitApplied>,
     /// Where other nodes of the control plane are told what this one knows.
     cluster: Option<Cluster>,
@@ -53,13 +53,13 @@ impl ChangeFeedHandle {
     pub fn new(
         pull: Door<Pull>,
         snapshot: Door<Snapshot>,
-        acknowledge: Door<Acknowledge>,
+        heartbeat: Door<Heartbeat>,
         wait: Door<WaitApplied>,
     ) -> Self {
         Self {
             pull,
             snapshot,
-            acknowledge,
+            heartbeat,
             wait,
             cluster: None,
             patience: FeedSettings::default().wait,
@@ -78,7 +78,7 @@ impl ChangeFeedHandle {
     pub fn joined(self, cluster: &Cluster) -> Self {
         cluster.serve(self.pull.clone());
         cluster.serve(self.snapshot.clone());
-        cluster.serve(self.acknowledge.clone());
+        cluster.serve(self.heartbeat.clone());
         cluster.serve(self.wait.clone());
         Self {
             cluster: Some(cluster.clone()),
@@ -94,7 +94,7 @@ impl ChangeFeedHandle {
         Self {
             pull: Door::anywhere(None, cluster, CONTROL_PLANE, never),
             snapshot: Door::anywhere(None, cluster, CONTROL_PLANE, never),
-            acknowledge: Door::anywhere(None, cluster, CONTROL_PLANE, never),
+            heartbeat: Door::anywhere(None, cluster, CONTROL_PLANE, never),
             wait: Door::anywhere(None, cluster, CONTROL_PLANE, never),
             cluster: Some(cluster.clone()),
             patience: FeedSettings::default().wait,
@@ -118,10 +118,14 @@ impl ChangeFeedHandle {
             Ok(applied) => applied,
             Err(error) => {
                 tracing::warn!(n, %error, "change feed did not tell who has applied a change");
+                let missing = Missing {
+                    name: "change-feed".to_owned(),
+                    how: How::Unreached,
+                };
                 Applied {
                     done: 0,
                     all: 1,
-                    behind: vec!["change-feed".to_owned()],
+                    missing: vec![missing],
                 }
             }
         }
@@ -167,9 +171,6 @@ impl ChangeFeedHandle {
     /// When no feed answers in time.
     pub async fn pull(&self, pull: Pull) -> Result<Pulled, AskError> {
         let deadline = Duration::from_millis(u64::from(pull.wait_ms)) + GRACE;
-        // One of them answers; the others hear that the follower lives, and of no number.
-        let follower = pull.follower.clone();
-        self.tell_others(&Acknowledge { follower, n: 0 });
         self.pull.ask(pull, deadline).await
     }
 
@@ -181,15 +182,15 @@ impl ChangeFeedHandle {
         self.snapshot.ask(Snapshot { cursor, of }, GRACE * 5).await
     }
 
-    /// Tells how far a follower is; gives the head.
+    /// Tells all nodes of the control plane how far a follower is, and that it lives; one of them
+    /// answers what it may go by.
     ///
     /// # Errors
     /// When no feed answers in time.
-    pub async fn acknowledge(&self, follower: String, n: u64) -> Result<u64, AskError> {
-        let acknowledge = Acknowledge { follower, n };
-        // Whichever of them has made the change waits for this.
-        self.tell_others(&acknowledge);
-        self.acknowledge.ask(acknowledge, GRACE).await
+    pub async fn heartbeat(&self, heartbeat: Heartbeat) -> Result<Heard, AskError> {
+        // Whichever of them has made a change waits for this.
+        self.tell_others(&heartbeat);
+        self.heartbeat.ask(heartbeat, GRACE).await
     }
 
     fn tell_others<R: Request>(&self, request: &R) {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use cluster::Request;
 use domain::change::Entry;
+use domain::serving_lease::FollowerKind;
 
 /// Asks for the entries after a position.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,13 +76,31 @@ pub enum Piece {
     Unavailable,
 }
 
-/// Tells the feed how far a follower is; what waits for that number is answered (C6).
+/// Tells the feed how far a follower is, whenever that changes and every half second: what waits for
+/// that number is answered (C6), and a gateway may serve by the answer (S1).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Acknowledge {
+pub struct Heartbeat {
     /// The follower's stable name.
     pub follower: String,
+    /// What it follows for.
+    pub kind: FollowerKind,
     /// Applied, stored and visible to requests up to here.
     pub n: u64,
+    /// That entry's uuid: an acknowledgement is of one history.
+    pub uuid: String,
+    /// Whether it goes: nobody shall wait for it.
+    pub leaves: bool,
+}
+
+/// The answer to [`Heartbeat`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Heard {
+    /// The head of the change log, read after the follower was heard and is registered.
+    Head(u64),
+    /// What it has applied is not of this log, or too old to tell.
+    Elsewhere,
+    /// The feed cannot read its database now.
+    Unavailable,
 }
 
 impl Request for Pull {
@@ -99,14 +118,15 @@ impl Request for Snapshot {
     const IDEMPOTENT: bool = true;
 }
 
-impl Request for Acknowledge {
-    type Reply = u64;
+impl Request for Heartbeat {
+    type Reply = Heard;
     const KIND: u16 = 0x0303;
-    const VERSION: u16 = 1;
+    // Version 1 named no history and registered nobody; it was never released.
+    const VERSION: u16 = 2;
     const IDEMPOTENT: bool = true;
 }
 
-/// Waits until every live follower has acknowledged `n`, at most `within_ms` (C6).
+/// Waits until every registered follower has acknowledged `n`, at most `within_ms` (C6, S3).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WaitApplied {
     /// The committed number; the feed learns from it that there is something to pull.
@@ -116,28 +136,57 @@ pub struct WaitApplied {
 }
 
 /// Who has applied a change: the header `Headgate-Applied`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Applied {
     /// Followers that have.
     pub done: u32,
-    /// Followers that are registered and neither leaving nor suspect.
+    /// Followers that are registered and not fenced for long.
     pub all: u32,
-    /// Names of those that have not.
-    pub behind: Vec<String>,
+    /// Those that have not.
+    pub missing: Vec<Missing>,
+}
+
+/// A follower that has not acknowledged a change in time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Missing {
+    /// Its name.
+    pub name: String,
+    /// What that means.
+    pub how: How,
+}
+
+/// What it means that a follower has not acknowledged a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum How {
+    /// It goes by what was, for a while.
+    Behind,
+    /// It serves nobody until it has applied the change: its lease is over.
+    Fenced,
+    /// It may be cut off, and serve by what was as long as it is set to.
+    Unreached,
 }
 
 impl Request for WaitApplied {
     type Reply = Applied;
     const KIND: u16 = 0x0304;
-    const VERSION: u16 = 1;
+    // Version 1 did not say what it means to be behind and was never released.
+    const VERSION: u16 = 2;
     const IDEMPOTENT: bool = true;
 }
 
 impl std::fmt::Display for Applied {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}/{}", self.done, self.all)?;
-        if !self.behind.is_empty() {
-            write!(f, "; behind={}", self.behind.join(","))?;
+        for (how, word) in [
+            (How::Behind, "behind"),
+            (How::Fenced, "fenced"),
+            (How::Unreached, "unreached"),
+        ] {
+            let of_this = self.missing.iter().filter(|missing| missing.how == how);
+            let names: Vec<_> = of_this.map(|missing| missing.name.as_str()).collect();
+            if !names.is_empty() {
+                write!(f, "; {word}={}", names.join(","))?;
+            }
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ mod followers;
 mod handle;
 pub mod message;
 mod pruner;
+mod registration;
 mod snapshots;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cluster::{Address, Child, Door, System, branch, child};
+use domain::serving_lease::OVER_MS;
 use storage::Database;
 
 use actor::{Feed, FeedArguments, FeedMessage};
@@ -25,7 +27,7 @@ use pruner::{Pruner, PrunerArguments};
 use snapshots::{SnapshotArguments, SnapshotMessage, Snapshots};
 
 pub use handle::{ChangeFeedHandle, Changed, Committed};
-pub use message::Applied;
+pub use message::{Applied, How, Missing};
 
 /// What is known of the followers, shared by the actors of this component.
 type SharedFollowers = Arc<Mutex<Followers>>;
@@ -35,7 +37,8 @@ type SharedFollowers = Arc<Mutex<Followers>>;
 pub struct FeedSettings {
     /// Entries that are kept at least (C3).
     pub retention: u64,
-    /// How long a change waits for its followers before the answer names who is behind (C6).
+    /// How long a change waits for its followers before the answer names who has not applied it;
+    /// at least [`OVER_MS`], so that no lease from before the change is good by then (C6, S3).
     pub wait: Duration,
 }
 
@@ -45,7 +48,7 @@ impl Default for FeedSettings {
     fn default() -> Self {
         Self {
             retention: 10_000,
-            wait: Duration::from_secs(1),
+            wait: Duration::from_millis(OVER_MS.unsigned_abs()),
         }
     }
 }
@@ -116,9 +119,9 @@ fn handle(
         Door::local(
             system,
             feed.clone(),
-            FeedMessage::Acknowledge,
+            FeedMessage::Heartbeat,
             |message| match message {
-                FeedMessage::Acknowledge(asked) => Some(asked),
+                FeedMessage::Heartbeat(asked) => Some(asked),
                 _ => None,
             },
         ),

@@ -5,14 +5,16 @@ use std::time::Duration;
 use cluster::{Clock, Root, System, start_root};
 use domain::change::Change;
 use domain::policy::Policy;
+use domain::serving_lease::{FollowerKind, WhenCutOff};
 use storage::{Database, apim};
 
-use super::message::{Piece, Pull, Pulled, SnapshotOf};
+use super::message::{Heard, Heartbeat, Piece, Pull, Pulled, SnapshotOf};
 use super::{ChangeFeedHandle, FeedSettings, component};
 
 struct Bench {
     _dir: tempfile::TempDir,
     apim: Database,
+    shared: Database,
     system: System,
     feed: ChangeFeedHandle,
     _root: Root,
@@ -29,6 +31,7 @@ async fn bench() -> Bench {
     Bench {
         _dir: dir,
         apim,
+        shared,
         system,
         feed,
         _root: root,
@@ -100,32 +103,109 @@ async fn a_long_poll_ends_with_a_commit_told_or_of_another_node() {
     assert_eq!(polled[0].0, 2);
 }
 
+/// How far a gateway is, at the entry that bears this number.
+async fn beat(bench: &Bench, name: &str, n: u64) -> Heartbeat {
+    let mut read = bench.apim.read().await.unwrap();
+    let log = apim::change_log::find(&mut read, n).await.unwrap();
+    Heartbeat {
+        follower: name.to_owned(),
+        kind: FollowerKind::Calls(WhenCutOff::Serve),
+        n,
+        uuid: log.uuid_at_follower.unwrap_or_default(),
+        leaves: false,
+    }
+}
+
 #[tokio::test]
-async fn a_change_waits_for_the_living_followers_and_names_who_is_behind() {
+async fn a_change_waits_for_its_followers_and_names_who_was_not_reached() {
     let bench = bench().await;
     let n = commit(&bench.apim, &[user_changed("a")]).await;
     assert_eq!(bench.feed.committed(n).await.to_string(), "0/0");
     let feed = bench.feed.clone();
-    feed.acknowledge("gw1".to_owned(), 0).await.unwrap();
-    assert_eq!(feed.committed(n).await.to_string(), "0/1; behind=gw1");
+    feed.heartbeat(beat(&bench, "gw1", 0).await).await.unwrap();
+    assert_eq!(feed.committed(n).await.to_string(), "0/1; unreached=gw1");
     let waiting = async { bench.feed.committed(n).await };
-    let following = async { feed.acknowledge("gw1".to_owned(), n).await };
-    let (applied, head) = tokio::join!(waiting, following);
-    assert_eq!((applied.to_string(), head), ("1/1".to_owned(), Ok(n)));
+    let applied = beat(&bench, "gw1", n).await;
+    let following = async { feed.heartbeat(applied).await };
+    let (applied, heard) = tokio::join!(waiting, following);
+    assert_eq!(applied.to_string(), "1/1");
+    assert_eq!(heard, Ok(Heard::Head(n)));
+    let leaves = Heartbeat {
+        leaves: true,
+        ..beat(&bench, "gw1", n).await
+    };
+    feed.heartbeat(leaves).await.unwrap();
+    assert_eq!(bench.feed.committed(n).await.to_string(), "0/0");
+}
+
+#[tokio::test]
+async fn a_control_plane_that_has_just_started_waits_for_followers_it_has_never_heard() {
+    let bench = bench().await;
+    let n = commit(&bench.apim, &[user_changed("a")]).await;
+    let feed = bench.feed.clone();
+    feed.heartbeat(beat(&bench, "gw1", n).await).await.unwrap();
+    let system = System::new(Clock::system(), true);
+    let (apim, shared) = (&bench.apim, &bench.shared);
+    let (other, child) = component(&system, apim, shared, FeedSettings::default());
+    let _root = start_root(&system, vec![child]).await.unwrap();
+    let told = other.committed(n).await;
+    assert_eq!(told.to_string(), "0/1; unreached=gw1");
+    let beat = beat(&bench, "gw1", n).await;
+    assert_eq!(other.heartbeat(beat).await, Ok(Heard::Head(n)));
+    assert_eq!(other.committed(n).await.to_string(), "1/1");
+}
+
+#[tokio::test]
+async fn whoever_was_fenced_registers_before_it_hears_a_head() {
+    let bench = bench().await;
+    let n = commit(&bench.apim, &[user_changed("a")]).await;
+    let beat = beat(&bench, "gw1", n).await;
+    let feed = &bench.feed;
+    feed.heartbeat(beat.clone()).await.unwrap();
+    let registered = async || {
+        let mut read = bench.apim.read().await.unwrap();
+        apim::followers::find(&mut read, "gw1")
+            .await
+            .unwrap()
+            .unwrap()
+    };
+    let before = registered().await;
+    let mut write = bench.apim.write("test.fence").await.unwrap();
+    let fenced = apim::followers::fence(&mut write, "gw1", before.registered_at_ms, 1).await;
+    assert!(fenced.unwrap());
+    write.commit().await.unwrap();
+    let newer = commit(&bench.apim, &[user_changed("b")]).await;
+    assert_eq!(feed.heartbeat(beat).await, Ok(Heard::Head(newer)));
+    assert_eq!(registered().await.fenced_at_ms, None);
+}
+
+#[tokio::test]
+async fn what_was_applied_of_another_history_is_no_acknowledgement() {
+    let bench = bench().await;
+    let n = commit(&bench.apim, &[user_changed("a"), user_changed("b")]).await;
+    let feed = &bench.feed;
+    feed.heartbeat(beat(&bench, "gw1", n).await).await.unwrap();
+    let other = Heartbeat {
+        uuid: "another".to_owned(),
+        ..beat(&bench, "gw1", n).await
+    };
+    assert_eq!(feed.heartbeat(other).await, Ok(Heard::Elsewhere));
+    assert_eq!(feed.committed(n).await.to_string(), "0/1; unreached=gw1");
 }
 
 #[tokio::test]
 async fn a_killed_feed_comes_back_and_its_followers_go_on() {
     let bench = bench().await;
     let n = commit(&bench.apim, &[user_changed("a")]).await;
-    bench.feed.acknowledge("gw1".to_owned(), n).await.unwrap();
+    let beat = beat(&bench, "gw1", n).await;
+    bench.feed.heartbeat(beat.clone()).await.unwrap();
     assert!(bench.system.registry.restart("change-feed/feed"));
     // Within the asks' own deadlines; whoever was cut off asks again.
     let deadline = bench.system.clock.monotonic() + Duration::from_secs(10);
     while bench.feed.pull(pull(0, "", 0)).await.is_err() {
         assert!(bench.system.clock.monotonic() < deadline);
     }
-    bench.feed.acknowledge("gw1".to_owned(), n).await.unwrap();
+    bench.feed.heartbeat(beat).await.unwrap();
     assert_eq!(bench.feed.committed(n).await.to_string(), "1/1");
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use cluster::{Actor, Address, AskError, BoxError, Ticker, spawn_named};
 use domain::change::{Change, Entry};
 use domain::change_log::{Effect, Follower as Machine, Input, Position, ResyncReason};
+use domain::serving_lease::ServingLease;
 use storage::carbon::projection::{self as rows, Item};
 use storage::{Database, StoreError};
 use tokio::task::JoinHandle;
@@ -15,9 +16,10 @@ use tokio::task::JoinHandle;
 use super::boot_ms;
 use super::projection::{Kept, Projection, tenant_of};
 use super::refiller::PolicyName;
+use super::standing::Standing;
 use super::state::State;
 use super::touched::touched;
-use super::{refiller, validator};
+use super::{keeper, refiller, validator};
 use crate::change_feed::ChangeFeedHandle;
 use crate::change_feed::message::{Piece, Pull, Pulled, SnapshotOf};
 
@@ -54,7 +56,8 @@ pub(super) struct Arguments {
     pub(super) carbon: Database,
     pub(super) validator: Address<validator::Message>,
     pub(super) refiller: Address<refiller::Message>,
-    /// The stable name under which it acknowledges.
+    pub(super) keeper: Address<keeper::Message>,
+    /// The stable name under which it follows.
     pub(super) name: String,
     /// How many lives this actor has begun.
     pub(super) lives: Arc<AtomicU64>,
@@ -88,6 +91,7 @@ impl Actor for Follower {
         let state = &arguments.state;
         let mut read = arguments.carbon.read().await?;
         let position = rows::applied(&mut read).await?;
+        let kept_at_ms = position.as_ref().map(|applied| applied.at_ms);
         let position = position.map(|applied| applied.position).unwrap_or_default();
         // Published only once complete: a restart must not make APIs vanish for a moment.
         let aside = State::new(state.clock.clone());
@@ -101,7 +105,14 @@ impl Actor for Follower {
             }
         }
         projection.publish(state);
-        state.applied.store(position.n, Ordering::Release);
+        state.has_applied(position.n);
+        state.stored.store(Some(Arc::new(position.clone())));
+        if let Some(at_ms) = kept_at_ms {
+            let age_ms = state.clock.now_ms().saturating_sub(at_ms).max(0);
+            state
+                .stand
+                .was_current(boot_ms(&state.clock).saturating_sub(age_ms));
+        }
         let ticker = Ticker::start(me.clone(), Duration::from_millis(100), || Message::Tick);
         me_first(&me);
         // A snapshot that an earlier life asked for may still come.
@@ -217,8 +228,11 @@ impl Follower {
                         self.persist(&at, now_ms).await?;
                         inputs.push(Input::Persisted { at });
                     }
-                    Effect::Acknowledge { n } => self.acknowledge(n),
+                    Effect::Acknowledge { .. } => {
+                        drop(self.arguments.keeper.tell(keeper::Message::Applied))
+                    }
                     Effect::Resync { reason } if reason.is_alarming() => {
+                        self.arguments.state.stand.step(ServingLease::begin_anew);
                         tracing::error!(
                             ?reason,
                             "the change log is of another history, taking a snapshot"
@@ -280,7 +294,7 @@ impl Follower {
                 tracing::warn!(n = entry.n, kind = %entry.kind, "change of an unknown kind skipped")
             }
         }
-        state.applied.store(entry.n, Ordering::Release);
+        state.has_applied(entry.n);
         let (level, name) = match change {
             Some(Change::PolicySaved { policy }) => (policy.level, policy.name),
             Some(Change::PolicyRemoved { level, name }) => (level, name),
@@ -322,16 +336,9 @@ impl Follower {
         write.commit().await?;
         self.unsaved.clear();
         self.replace = false;
+        let stored = Some(Arc::new(at.clone()));
+        self.arguments.state.stored.store(stored);
         Ok(())
-    }
-
-    fn acknowledge(&self, n: u64) {
-        let (feed, name) = (self.arguments.feed.clone(), self.arguments.name.clone());
-        spawn_named("acknowledge changes", async move {
-            if let Err(error) = feed.acknowledge(name, n).await {
-                tracing::warn!(n, %error, "change could not be acknowledged");
-            }
-        });
     }
 
     /// Begins a transfer; the one before is given up, so that they never ask side by side.
@@ -376,7 +383,11 @@ impl Follower {
             return;
         }
         self.swept_ms = now_ms;
-        if let Err(error) = delete_ended(&self.arguments.carbon, now_ms).await {
+        // As long as it may serve, what it has is so.
+        let state = &self.arguments.state;
+        let is_current = state.stand.now(boot_ms(&state.clock)) == Some(Standing::Current);
+        let stored = state.stored.load_full().filter(|_| is_current);
+        if let Err(error) = sweep(&self.arguments.carbon, stored.as_deref(), now_ms).await {
             tracing::warn!(%error, "what is over could not be removed from Carbon");
         }
     }
@@ -405,13 +416,21 @@ impl Follower {
                 validator::Message::Installed(n, done)
             })
             .await?;
-        state.applied.store(n, Ordering::Release);
+        state.has_applied(n);
         self.limits_changed(None).await
     }
 }
 
-async fn delete_ended(carbon: &Database, now_ms: i64) -> Result<(), StoreError> {
+/// Removes what is over, and notes that the rest is still so.
+async fn sweep(
+    carbon: &Database,
+    stored: Option<&Position>,
+    now_ms: i64,
+) -> Result<(), StoreError> {
     let mut write = carbon.write("carbon.projection.sweep").await?;
+    if let Some(at) = stored {
+        rows::save_applied(&mut write, at, now_ms).await?;
+    }
     rows::delete_ended(&mut write, now_ms).await?;
     write.commit().await
 }

@@ -15,10 +15,10 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::follower::{Arguments, Follower};
 use super::state::State;
-use super::{refiller, validator};
+use super::{keeper, refiller, validator};
 use crate::change_feed::ChangeFeedHandle;
 use crate::change_feed::message::{
-    Acknowledge, Applied, Piece, Pull, Pulled, Snapshot, SnapshotOf, WaitApplied,
+    Applied, Heard, Heartbeat, Piece, Pull, Pulled, Snapshot, SnapshotOf, WaitApplied,
 };
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -27,7 +27,8 @@ const DEADLINE: Duration = Duration::from_secs(20);
 enum Said {
     Pull(Asked<Pull>),
     Snapshot(Asked<Snapshot>),
-    Acknowledge(Asked<Acknowledge>),
+    Heartbeat(Asked<Heartbeat>),
+    Keeper(keeper::Message),
     Wait(Asked<WaitApplied>),
     Validator(validator::Message),
     Refiller(refiller::Message),
@@ -47,16 +48,13 @@ impl<M: Send + 'static> Actor for Front<M> {
 
     async fn handle(&mut self, message: M) -> Result<(), BoxError> {
         match (self.1)(message) {
-            Said::Acknowledge(asked) => asked.reply.send(asked.request.n),
+            Said::Heartbeat(asked) => asked.reply.send(Heard::Head(asked.request.n)),
+            Said::Keeper(keeper::Message::Applied) => {}
             Said::Validator(
                 validator::Message::Applied(_, _, done) | validator::Message::Installed(_, done),
             )
             | Said::Refiller(refiller::Message::LimitsChanged(_, done)) => done.send(()),
-            Said::Wait(asked) => asked.reply.send(Applied {
-                done: 0,
-                all: 0,
-                behind: Vec::new(),
-            }),
+            Said::Wait(asked) => asked.reply.send(Applied::default()),
             said => drop(self.0.send(said)),
         }
         Ok(())
@@ -88,23 +86,25 @@ impl Bench {
         let mut children = Vec::new();
         let (pull, one) = front(&system, "pull", &said, Said::Pull);
         let (snapshot, two) = front(&system, "snapshot", &said, Said::Snapshot);
-        let (acknowledge, three) = front(&system, "acknowledge", &said, Said::Acknowledge);
+        let (heartbeat, three) = front(&system, "heartbeat", &said, Said::Heartbeat);
         let (wait, four) = front(&system, "wait", &said, Said::Wait);
         let (validator, five) = front(&system, "validator", &said, Said::Validator);
         let (refiller, six) = front(&system, "refiller", &said, Said::Refiller);
-        children.extend([one, two, three, four, five, six]);
+        let (keeper, seven) = front(&system, "keeper", &said, Said::Keeper);
+        children.extend([one, two, three, four, five, six, seven]);
         let state = Arc::new(State::new(system.clock.clone()));
         let arguments = Arguments {
             state: Arc::clone(&state),
             feed: ChangeFeedHandle::new(
                 Door::local(&system, pull, |asked| asked, Some),
                 Door::local(&system, snapshot, |asked| asked, Some),
-                Door::local(&system, acknowledge, |asked| asked, Some),
+                Door::local(&system, heartbeat, |asked| asked, Some),
                 Door::local(&system, wait, |asked| asked, Some),
             ),
             carbon: carbon.clone(),
             validator,
             refiller,
+            keeper,
             name: "gateway@gw1".to_owned(),
             lives: Arc::new(AtomicU64::new(0)),
         };

@@ -16,12 +16,15 @@ use super::caller::Caller;
 use super::lease_cache::{KeyParts, Slot};
 use super::route::ApiRoute;
 use super::rules::Rules;
+use super::standing::Standing;
 use super::state::State;
 use super::token_cache::token_key;
 use super::usage_recorder::Tally;
-use super::{refiller, validator};
+use super::{keeper, refiller, validator};
 use crate::key_manager::hash_hex;
 
+/// How long a last word may take.
+const LEAVING: Duration = Duration::from_secs(1);
 /// What a request waits for a validation at most.
 const VALIDATION: Duration = Duration::from_secs(5);
 
@@ -31,6 +34,7 @@ pub struct GatewayHandle {
     pub(super) state: Arc<State>,
     pub(super) validator: Address<validator::Message>,
     pub(super) refiller: Address<refiller::Message>,
+    pub(super) keeper: Address<keeper::Message>,
     pub(super) tally: Arc<Tally>,
 }
 
@@ -76,10 +80,28 @@ impl GatewayHandle {
         self.state.applied()
     }
 
-    /// Whether the change log was followed to its head since the start.
+    /// Whether the change log was followed to its head since the start, or calls are answered
+    /// without it (S5).
     #[must_use]
     pub fn is_caught_up(&self) -> bool {
-        self.unconfirmed_for().is_some()
+        self.unconfirmed_for().is_some() || self.standing().is_some()
+    }
+
+    /// By what a call may be answered now; none when it may not (S2).
+    #[must_use]
+    pub fn standing(&self) -> Option<Standing> {
+        self.state.stand.now(self.boot_ms())
+    }
+
+    /// The same, after waiting a second for it at most.
+    pub async fn standing_soon(&self) -> Option<Standing> {
+        self.state.stand.soon(|| self.boot_ms()).await
+    }
+
+    /// Tells the control plane that this gateway answers no calls any more.
+    pub async fn leave(&self) {
+        // Whoever does not hear of it stops waiting for this gateway after a while.
+        let _ = self.keeper.ask(LEAVING, keeper::Message::Leave).await;
     }
 
     /// How long ago the change log was last known to be applied to its head; none when it was

@@ -3,6 +3,7 @@
 //!
 //! | actor | state |
 //! |---|---|
+//! | `gateway/keeper` | the right to answer calls, kept by heartbeats |
 //! | `gateway/follower` | the projection of the change log, written to Carbon |
 //! | `gateway/validator` | questions to the key manager, the token cache |
 //! | `gateway/refiller` | the accounts of leases |
@@ -16,6 +17,7 @@ mod follower;
 mod follower_tests;
 mod handle;
 mod inbox;
+mod keeper;
 mod lease_cache;
 mod policy_rule;
 mod projection;
@@ -24,6 +26,7 @@ mod refiller;
 mod refiller_tests;
 mod route;
 mod rules;
+mod standing;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -39,6 +42,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use cluster::{Address, Child, Clock, Door, System, branch, child};
+use domain::serving_lease::FollowerKind;
 use storage::Database;
 
 use crate::change_feed::ChangeFeedHandle;
@@ -52,6 +56,7 @@ pub use lease_cache::{KeyParts, Slot};
 pub use policy_rule::{CountedLimit, PolicyRule};
 pub use route::{ApiRoute, Upstream};
 pub use rules::{Facts, Rules};
+pub use standing::{CutOff, Standing};
 pub use token_cache::{TokenCache, TokenKey, token_key};
 
 /// What a gateway is made of.
@@ -74,12 +79,17 @@ pub struct Parts {
     pub node: String,
     /// The node's incarnation (W1).
     pub incarnation: u64,
+    /// What it does while nobody of the control plane answers (S5).
+    pub cut_off: CutOff,
 }
 
 /// The gateway's subtree and the handle to it.
 #[must_use]
 pub fn component(system: &System, parts: Parts) -> (GatewayHandle, Child) {
-    let state = Arc::new(state::State::new(system.clock.clone()));
+    let state = Arc::new(state::State {
+        stand: standing::Stand::new(parts.cut_off),
+        ..state::State::new(system.clock.clone())
+    });
     let (validator, first) = child::<validator::Validator>(
         system,
         "gateway/validator",
@@ -98,15 +108,19 @@ pub fn component(system: &System, parts: Parts) -> (GatewayHandle, Child) {
     };
     let (refiller, second) = leases(system, "gateway/refiller", accounts, &parts.leases);
     let (tally, inbox) = usage_recorder::Tally::new();
-    let (_, third) = child::<usage_recorder::UsageRecorder>(
-        system,
-        "gateway/usage",
-        usage_recorder::Arguments {
-            tally: Arc::clone(&tally),
-            usage: parts.usage,
-            inbox,
-        },
-    );
+    let recorded = usage_recorder::Arguments {
+        tally: Arc::clone(&tally),
+        usage: parts.usage,
+        inbox,
+    };
+    let (_, third) = child::<usage_recorder::UsageRecorder>(system, "gateway/usage", recorded);
+    let kept = keeper::Arguments {
+        state: Arc::clone(&state),
+        feed: parts.feed.clone(),
+        name: parts.name.clone(),
+        kind: FollowerKind::Calls(parts.cut_off.when),
+    };
+    let (keeper, fifth) = child::<keeper::Keeper>(system, "gateway/keeper", kept);
     let (_, fourth) = child::<follower::Follower>(
         system,
         "gateway/follower",
@@ -116,6 +130,7 @@ pub fn component(system: &System, parts: Parts) -> (GatewayHandle, Child) {
             carbon: parts.carbon,
             validator: validator.clone(),
             refiller: refiller.clone(),
+            keeper: keeper.clone(),
             name: parts.name,
             lives: Arc::new(AtomicU64::new(0)),
         },
@@ -124,9 +139,10 @@ pub fn component(system: &System, parts: Parts) -> (GatewayHandle, Child) {
         state,
         validator,
         refiller,
+        keeper,
         tally,
     };
-    let children = vec![first, second, third, fourth];
+    let children = vec![first, second, third, fifth, fourth];
     (handle, branch(system, "gateway", children))
 }
 

@@ -2,14 +2,16 @@
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use cluster::Clock;
 use domain::artifact::DEFAULT_VHOST;
+use domain::change_log::Position;
 use domain::route_table::{SHARDS, Shard, Vhosts};
 
 use super::lease_cache::LeaseCache;
 use super::route::ApiRoute;
 use super::rules::Rules;
+use super::standing::{CutOff, Stand};
 use super::token_cache::TokenCache;
 
 /// The snapshots.
@@ -22,6 +24,10 @@ pub(super) struct State {
     pub(super) tokens: TokenCache,
     pub(super) leases: LeaseCache,
     pub(super) applied: AtomicU64,
+    /// What Carbon holds; none until it was read.
+    pub(super) stored: ArcSwapOption<Position>,
+    /// Whether calls may be answered by all this.
+    pub(super) stand: Stand,
     /// When the change log was last known to be applied to its head, on the boot clock; before
     /// the first time the lowest there is.
     pub(super) current_at_ms: AtomicI64,
@@ -41,11 +47,19 @@ impl State {
             tokens: TokenCache::new(),
             leases: LeaseCache::new(),
             applied: AtomicU64::new(0),
+            stored: ArcSwapOption::empty(),
+            stand: Stand::new(CutOff::default()),
             current_at_ms: AtomicI64::new(i64::MIN),
         }
     }
 
     pub(super) fn applied(&self) -> u64 {
         self.applied.load(Ordering::Acquire)
+    }
+
+    /// Everything up to `n` is visible to requests from now on.
+    pub(super) fn has_applied(&self, n: u64) {
+        self.applied.store(n, Ordering::Release);
+        self.stand.step(|lease| lease.applied(n));
     }
 }

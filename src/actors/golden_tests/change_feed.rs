@@ -1,10 +1,11 @@
 //! Kinds 0x0301 to 0x0304.
 
 use domain::change::Entry;
+use domain::serving_lease::{FollowerKind, WhenCutOff};
 
 use super::{Frozen, text};
 use crate::change_feed::message::{
-    Acknowledge, Applied, Piece, Pull, Pulled, Snapshot, SnapshotOf, WaitApplied,
+    Applied, Heard, Heartbeat, How, Missing, Piece, Pull, Pulled, Snapshot, SnapshotOf, WaitApplied,
 };
 
 #[test]
@@ -70,27 +71,34 @@ fn snapshots_keep_their_bytes() {
 fn acknowledgements_keep_their_bytes() {
     Frozen::default()
         .request(
-            &Acknowledge {
+            &Heartbeat {
                 follower: text("gw1"),
+                kind: FollowerKind::Calls(WhenCutOff::Refuse),
                 n: 9,
+                uuid: text("u"),
+                leaves: false,
             },
-            "03030001000000050367773109",
+            "030300020000000a03677731010109017500",
         )
-        .reply::<Acknowledge>(&251, "0303000100000003fbfb00")
+        .reply::<Heartbeat>(&Heard::Head(251), "030300020000000400fbfb00")
+        .reply::<Heartbeat>(&Heard::Unavailable, "030300020000000102")
         .request(
             &WaitApplied {
                 n: 9,
                 within_ms: 1_000,
             },
-            "030400010000000409fbe803",
+            "030400020000000409fbe803",
         )
         .reply::<WaitApplied>(
             &Applied {
                 done: 1,
                 all: 2,
-                behind: vec![text("gw2")],
+                missing: vec![Missing {
+                    name: text("gw2"),
+                    how: How::Fenced,
+                }],
             },
-            "030400010000000701020103677732",
+            "03040002000000080102010367773201",
         )
         .hold();
 }

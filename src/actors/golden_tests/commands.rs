@@ -210,7 +210,7 @@ fn outcomes_keep_their_bytes() {
         Outcome::Applied(Applied {
             done: 1,
             all: 1,
-            behind: Vec::new(),
+            missing: Vec::new(),
         }),
         Outcome::Yes,
         Outcome::No,

@@ -17,7 +17,7 @@ use cluster::{Request, decode, encode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::change_feed::message::{Acknowledge, Pull, Snapshot, WaitApplied};
+use crate::change_feed::message::{Heartbeat, Pull, Snapshot, WaitApplied};
 use crate::key_manager::command::Command;
 use crate::key_manager::message::{CheckBasic, ValidateMany};
 use crate::traffic_manager::message::{LeaseMany, TellLeases};
@@ -69,7 +69,7 @@ const KINDS: [u16; 11] = [
     TellLeases::KIND,
     Pull::KIND,
     Snapshot::KIND,
-    Acknowledge::KIND,
+    Heartbeat::KIND,
     WaitApplied::KIND,
     DeliverUsage::KIND,
     DeliverUnknown::KIND,

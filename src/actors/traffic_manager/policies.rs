@@ -14,13 +14,14 @@ use std::time::Duration;
 use cluster::{Actor, Address, AskError, BoxError, spawn_named};
 use domain::change::{Change, Entry};
 use domain::change_log::Position;
+use domain::serving_lease::FollowerKind;
 use tokio::task::JoinHandle;
 
 use super::Published;
 use super::shards::ShardsMessage;
 use super::view::PolicyBook;
 use crate::change_feed::ChangeFeedHandle;
-use crate::change_feed::message::{Piece, Pull, Pulled, SnapshotOf};
+use crate::change_feed::message::{Heartbeat, Piece, Pull, Pulled, SnapshotOf};
 
 /// A long poll of the feed, milliseconds.
 const POLL_MS: u32 = 5_000;
@@ -123,6 +124,11 @@ impl PolicyFollower {
 
     async fn apply(&mut self, entries: Vec<Entry>) {
         if entries.is_empty() {
+            let (feed, heartbeat) = (self.arguments.feed.clone(), self.heartbeat());
+            // All nodes of the control plane hear that it lives, at each end of a long poll.
+            spawn_named("policies heartbeat", async move {
+                feed.heartbeat(heartbeat).await
+            });
             return self.pull(Duration::ZERO);
         }
         for entry in entries {
@@ -145,7 +151,7 @@ impl PolicyFollower {
             feed,
             published,
             shards,
-            follower,
+            ..
         } = &self.arguments;
         let table = Arc::clone(&view.table);
         let before = published.swap(Some(view.into()));
@@ -157,10 +163,20 @@ impl PolicyFollower {
                 }
             }
         }
-        if let Err(error) = feed.acknowledge(follower.clone(), self.position.n).await {
+        if let Err(error) = feed.heartbeat(self.heartbeat()).await {
             tracing::warn!(%error, "the change feed did not take an acknowledgement");
         }
         self.pull(Duration::ZERO);
+    }
+
+    fn heartbeat(&self) -> Heartbeat {
+        Heartbeat {
+            follower: self.arguments.follower.clone(),
+            kind: FollowerKind::Policies,
+            n: self.position.n,
+            uuid: self.position.uuid.clone(),
+            leaves: false,
+        }
     }
 
     fn pull(&mut self, pause: Duration) {

@@ -105,6 +105,8 @@ pub(super) struct CorsAnswer {
 pub(super) struct Decision {
     /// The tightest limit and what is left of it.
     pub(super) quota: Option<(Arc<CountedLimit>, QuotaHint)>,
+    /// How old what it was judged by may be, where nobody of the control plane answers (S5).
+    pub(super) stale: Option<Duration>,
     /// Whether it was handed to the upstream.
     pub(super) forwarded: bool,
     /// The upstream's time to its head, microseconds.
@@ -133,8 +135,12 @@ impl Exchange {
         Ok(granted.map(|granted| &granted.grant))
     }
 
-    /// Whether a change was applied, or touched the caller, since the call was judged.
+    /// Whether a change was applied, or touched the caller, since the call was judged, or the right
+    /// to answer it ran out (S2).
     pub(super) fn is_overtaken(&self) -> bool {
+        if self.ingress.gateway.standing().is_none() {
+            return true;
+        }
         let touched = |entry: &Arc<Entry<Caller>>| matches!(entry.hit(self.at_ms), Hit::Touched);
         self.ingress.gateway.applied() != self.applied || self.caller.as_ref().is_some_and(touched)
     }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use actors::gateway::Standing;
 use bytes::Bytes;
 use domain::address::{caller, unmapped};
 use domain::usage::UsageEvent;
@@ -29,6 +30,8 @@ use super::throttle::throttle;
 
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(super) const ACTIVITY_ID: HeaderName = HeaderName::from_static("activityid");
+/// How many seconds ago the gateway last knew that it was up to date.
+const STALE: HeaderName = HeaderName::from_static("headgate-stale");
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 /// The most fields of a head.
@@ -106,6 +109,7 @@ enum Outgoing {
 async fn phases(exchange: &mut Exchange, body: Received) -> Result<Response<Outgoing>, Fault> {
     limits(exchange, &body)?;
     for _ in 0..ROUNDS {
+        stand(exchange).await?;
         let found = find_api(exchange)?;
         exchange.route = Some(Arc::clone(&found.route));
         if let Some(answer) = cors::preflight(exchange, &found)? {
@@ -124,6 +128,26 @@ async fn phases(exchange: &mut Exchange, body: Received) -> Result<Response<Outg
     Err(Fault::platform(
         "What decides about this call changes faster than it can be judged. Try again",
     ))
+}
+
+/// Nothing is answered by what may not be so any more: neither whom it serves nor what there is.
+async fn stand(exchange: &mut Exchange) -> Result<(), Fault> {
+    let gateway = &exchange.ingress.gateway;
+    let standing = match gateway.standing() {
+        Some(standing) => Some(standing),
+        None => gateway.standing_soon().await,
+    };
+    match standing {
+        Some(Standing::Current) => Ok(()),
+        Some(Standing::Stale(age)) => {
+            exchange.decision.stale = Some(age);
+            metrics::counter!("headgate_gateway_stale_calls_total").increment(1);
+            Ok(())
+        }
+        None => Err(Fault::platform(
+            "The gateway cannot tell whether what it knows is still so. Try again",
+        )),
+    }
 }
 
 /// Finds the resource and judges the caller.
@@ -243,6 +267,9 @@ fn is_at_most_chunked(fields: &HeaderMap) -> bool {
 fn finish(exchange: &Exchange, fields: &mut HeaderMap) {
     fields.insert(X_REQUEST_ID, exchange.request_id.clone());
     fields.insert(ACTIVITY_ID, exchange.request_id.clone());
+    if let Some(age) = exchange.decision.stale {
+        fields.insert(STALE, HeaderValue::from(age.as_secs()));
+    }
     // A refusal before a resource was found is one that a browser shall read as well.
     let unmatched = match (&exchange.matched, &exchange.route) {
         (None, Some(route)) => {

@@ -15,6 +15,7 @@ pub mod change_log;
 pub mod deny_policies;
 #[cfg(test)]
 mod feed_tests;
+pub mod followers;
 pub mod grants;
 #[cfg(test)]
 mod migration_tests;
@@ -114,6 +115,11 @@ const SCHEMA: Schema = Schema {
             16,
             "nodes",
             include_str!("../../../migrations/apim/0016_nodes.sql"),
+        ),
+        (
+            17,
+            "followers",
+            include_str!("../../../migrations/apim/0017_followers.sql"),
         ),
     ],
 };

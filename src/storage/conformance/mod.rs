@@ -7,6 +7,7 @@
 mod beside;
 mod blobs;
 mod credentials;
+mod followers;
 mod people;
 mod rules;
 

@@ -61,13 +61,14 @@ fn columns_have_the_three_types_that_both_backends_read_alike() {
 }
 
 /// Rows of the platform itself: everything else that is shared belongs to a tenant.
-const OF_NO_TENANT: [&str; 6] = [
+const OF_NO_TENANT: [&str; 7] = [
     "meta",
     "tenants",
     "change_head",
     "usage_sources",
     "database_identity",
     "verification_keys",
+    "followers",
 ];
 
 #[test]

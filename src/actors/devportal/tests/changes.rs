@@ -8,7 +8,7 @@ use cluster::{Actor, Address, Asked, BoxError, Child, Door, child};
 
 use super::*;
 use crate::change_feed::ChangeFeedHandle;
-use crate::change_feed::message::{Applied, WaitApplied};
+use crate::change_feed::message::{Applied, How, Missing, WaitApplied};
 
 /// How often a portal waited for its followers. All but the last of so many wait until that one
 /// does: a follower that lags, without its time.
@@ -67,11 +67,18 @@ impl Actor for Laggard {
                 asked.reply.send(Applied {
                     done: 0,
                     all: 1,
-                    behind: vec!["laggard".to_owned()],
+                    missing: vec![laggard()],
                 });
             }
         }
         Ok(())
+    }
+}
+
+fn laggard() -> Missing {
+    Missing {
+        name: "laggard".to_owned(),
+        how: How::Unreached,
     }
 }
 
@@ -89,7 +96,7 @@ async fn a_follower_that_lags_holds_up_its_own_change_and_no_other() {
     }
     for one in made {
         let changed = one.await.unwrap().unwrap();
-        assert_eq!(changed.applied.behind, ["laggard"]);
+        assert_eq!(changed.applied.missing, [laggard()]);
     }
 }
 
@@ -126,7 +133,7 @@ async fn several_subscriptions_wait_once_and_say_each_what_became_of_it() {
     let wanted = [&first, &first, &second].map(|api| subscription(api, &made));
     let changed = portal.create_subscriptions(wanted.to_vec()).await.unwrap();
     assert_eq!(waits.count() - before, 1);
-    assert_eq!(changed.applied.behind, ["laggard"]);
+    assert_eq!(changed.applied.missing, [laggard()]);
     let fared: Vec<_> = changed.value.iter().map(Result::is_ok).collect();
     assert_eq!(fared, [true, false, true]);
 }

@@ -1,7 +1,8 @@
 //! Clients over their lives, and what they may ask of a refresh token.
 
 use super::*;
-use crate::change_feed::message::Pull;
+use crate::change_feed::message::Heartbeat;
+use domain::serving_lease::{FollowerKind, WhenCutOff};
 
 fn shop() -> NewClient {
     NewClient {
@@ -73,14 +74,14 @@ async fn a_clerk_takes_the_next_command_while_followers_are_waited_for() {
     let bench = bench(SigningAlgorithm::Es256).await;
     let (client, secret) = bench.client(TokenType::Jwt).await;
     // A follower that lives and does not get on.
-    let pull = Pull {
+    let heartbeat = Heartbeat {
         follower: "gateway".to_owned(),
+        kind: FollowerKind::Calls(WhenCutOff::Serve),
         n: 0,
         uuid: String::new(),
-        most: 9,
-        wait_ms: 0,
+        leaves: false,
     };
-    bench.desk.feed.pull(pull).await.unwrap();
+    bench.desk.feed.heartbeat(heartbeat).await.unwrap();
     let changed = bench.km.update_client(client);
     tokio::pin!(changed);
     // Both are questions to the same clerk.

@@ -9,8 +9,9 @@ use storage::apim::oauth_clients::{self, OauthClient};
 use storage::shared::outbox;
 
 use super::*;
-use crate::change_feed::message::Pull;
+use crate::change_feed::message::Heartbeat;
 use crate::key_manager::command::OauthRefusal;
+use domain::serving_lease::{FollowerKind, WhenCutOff};
 
 fn gone(name: &str) -> Change {
     Change::UserChanged {
@@ -51,19 +52,19 @@ async fn what_a_crash_left_in_the_outbox_is_relayed_once_at_the_next_start() {
 #[tokio::test]
 async fn a_change_that_somebody_else_relayed_still_waits_for_its_followers() {
     let bench = bench(SigningAlgorithm::Es256).await;
-    let pull = Pull {
+    let heartbeat = Heartbeat {
         follower: "gateway".to_owned(),
+        kind: FollowerKind::Calls(WhenCutOff::Serve),
         n: 0,
         uuid: String::new(),
-        most: 9,
-        wait_ms: 0,
+        leaves: false,
     };
-    bench.desk.feed.pull(pull).await.unwrap();
+    bench.desk.feed.heartbeat(heartbeat).await.unwrap();
     leave_in_outbox(&bench.desk, "row").await;
     bench.desk.relay(&[]).await.unwrap();
     let relayed = bench.desk.relay(&["row".to_owned()]).await;
     let applied = bench.desk.feed.committed(relayed.unwrap().unwrap()).await;
-    assert_eq!(applied.behind, ["gateway"]);
+    assert_eq!(applied.to_string(), "0/1; unreached=gateway");
 }
 
 #[tokio::test]

@@ -1,0 +1,128 @@
+//! Who is registered as a follower in API-M (S1): a heartbeat registers, silence fences (S3).
+
+use domain::change_log::{Answer, Position, answer};
+use storage::StoreError;
+use storage::apim::followers::{self, Follower as Registered};
+use storage::apim::{change_log, grants};
+
+use super::actor::Feed;
+use super::message::{Heard, Heartbeat};
+
+/// Followers that were fenced for so long are forgotten, milliseconds.
+const FORGOTTEN_MS: i64 = 86_400_000;
+
+impl Feed {
+    /// What a follower that was heard of may go by.
+    pub(super) async fn heard(&mut self, heartbeat: &Heartbeat) -> Heard {
+        let heard = if heartbeat.leaves {
+            self.leave(&heartbeat.follower).await
+        } else {
+            self.beat(heartbeat).await
+        };
+        heard.unwrap_or_else(|error| {
+            let follower = &heartbeat.follower;
+            tracing::warn!(%error, %follower, "change feed cannot hear a follower");
+            Heard::Unavailable
+        })
+    }
+
+    async fn beat(&mut self, heartbeat: &Heartbeat) -> Result<Heard, StoreError> {
+        let Heartbeat {
+            follower, kind, n, ..
+        } = heartbeat;
+        let mut read = self.arguments.apim.read().await?;
+        let log = change_log::find(&mut read, *n).await?;
+        let known = followers::find(&mut read, follower).await?;
+        drop(read);
+        let at = Position::new(*n, heartbeat.uuid.clone());
+        if let Answer::Snapshot { .. } = answer(&log, &at, 1) {
+            self.followers(|all| all.resync(follower));
+            return Ok(Heard::Elsewhere);
+        }
+        let now_ms = self.now_ms();
+        self.followers(|all| all.acknowledged(follower, *n, now_ms));
+        let stands = known.is_some_and(|known| known.kind == *kind && known.fenced_at_ms.is_none());
+        if stands {
+            return Ok(Heard::Head(log.head));
+        }
+        let mut write = self.arguments.apim.write("apim.followers.save").await?;
+        let now_ms = self.arguments.clock.now_ms();
+        followers::save(&mut write, follower, *kind, now_ms).await?;
+        write.commit().await?;
+        tracing::info!(%follower, kind = kind.as_str(), "follower of the change log is registered");
+        // Once more: changes that were committed before it was registered do not wait for it.
+        let mut read = self.arguments.apim.read().await?;
+        Ok(Heard::Head(grants::head(&mut read).await?))
+    }
+
+    /// It serves nobody any more, so nobody waits for it.
+    async fn leave(&mut self, follower: &str) -> Result<Heard, StoreError> {
+        let mut write = self.arguments.apim.write("apim.followers.delete").await?;
+        followers::delete(&mut write, follower).await?;
+        write.commit().await?;
+        self.followers(|all| all.forget(follower));
+        Ok(Heard::Head(self.head))
+    }
+
+    /// Those that are registered now; those that were heard of last where that cannot be read.
+    pub(super) async fn registered(&mut self) -> Vec<Registered> {
+        match self.read_registered().await {
+            Ok(registered) => {
+                let now_ms = self.now_ms();
+                self.followers(|all| all.see(&registered, now_ms));
+                self.registered = registered;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "change feed cannot read who follows");
+            }
+        }
+        self.registered.clone()
+    }
+
+    async fn read_registered(&self) -> Result<Vec<Registered>, StoreError> {
+        let mut read = self.arguments.apim.read().await?;
+        followers::list(&mut read).await
+    }
+
+    /// Fences who was silent for long: a change waits for nobody that is gone, and whoever comes
+    /// back registers before it serves.
+    pub(super) async fn fence_silent(&mut self) {
+        let registered = self.registered().await;
+        let now_ms = self.now_ms();
+        let silent = self.followers(|all| {
+            let silent = all.silent(&registered, now_ms);
+            silent.into_iter().cloned().collect::<Vec<_>>()
+        });
+        let wall_ms = self.arguments.clock.now_ms();
+        let too_old = wall_ms.saturating_sub(FORGOTTEN_MS);
+        let is_old = |one: &Registered| one.fenced_at_ms.is_some_and(|at_ms| at_ms < too_old);
+        if silent.is_empty() && !registered.iter().any(is_old) {
+            return;
+        }
+        if let Err(error) = self.fence(&silent, wall_ms, too_old).await {
+            tracing::warn!(%error, "silent followers could not be fenced, trying again");
+        }
+    }
+
+    async fn fence(
+        &self,
+        silent: &[Registered],
+        now_ms: i64,
+        too_old: i64,
+    ) -> Result<(), StoreError> {
+        let mut write = self.arguments.apim.write("apim.followers.fence").await?;
+        let mut fenced = Vec::new();
+        for one in silent {
+            if followers::fence(&mut write, &one.name, one.registered_at_ms, now_ms).await? {
+                fenced.push(one.name.as_str());
+            }
+        }
+        followers::delete_fenced(&mut write, too_old).await?;
+        write.commit().await?;
+        if !fenced.is_empty() {
+            let followers = fenced.join(", ");
+            tracing::warn!(%followers, "silent for 10 s, no change waits for them any more");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,115 @@
+//! Followers of the change log as all nodes of the control plane know them (S1, S3).
+
+use domain::serving_lease::FollowerKind;
+
+use crate::database::{Read, Write};
+use crate::error::StoreError;
+use crate::row::Columns as _;
+
+/// A follower that changes are waited for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Follower {
+    /// The name it follows under.
+    pub name: String,
+    /// What it follows for.
+    pub kind: FollowerKind,
+    /// When it registered last, milliseconds since the epoch.
+    pub registered_at_ms: i64,
+    /// Since when nobody waits for it any more, if so.
+    pub fenced_at_ms: Option<i64>,
+}
+
+/// Registers a follower, anew when it is known.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn save(
+    write: &mut Write,
+    name: &str,
+    kind: FollowerKind,
+    now_ms: i64,
+) -> Result<(), StoreError> {
+    let query = sqlx::query(
+        "INSERT INTO followers (name, kind, registered_at_ms, fenced_at_ms) \
+         VALUES ($1, $2, $3, NULL) ON CONFLICT (name) DO UPDATE SET kind = excluded.kind, \
+         registered_at_ms = excluded.registered_at_ms, fenced_at_ms = NULL",
+    )
+    .bind(name.to_owned())
+    .bind(kind.as_str())
+    .bind(now_ms);
+    write.execute(query, "follower").await.map(drop)
+}
+
+/// Fences a follower, unless it has registered since it was read; gives whether it did.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn fence(
+    write: &mut Write,
+    name: &str,
+    registered_at_ms: i64,
+    now_ms: i64,
+) -> Result<bool, StoreError> {
+    let query = sqlx::query(
+        "UPDATE followers SET fenced_at_ms = $3 \
+         WHERE name = $1 AND registered_at_ms = $2 AND fenced_at_ms IS NULL",
+    )
+    .bind(name.to_owned())
+    .bind(registered_at_ms)
+    .bind(now_ms);
+    write.execute(query, "follower").await.map(|rows| rows > 0)
+}
+
+/// Forgets a follower that leaves.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn delete(write: &mut Write, name: &str) -> Result<(), StoreError> {
+    let query = sqlx::query("DELETE FROM followers WHERE name = $1");
+    let query = query.bind(name.to_owned());
+    write.execute(query, "follower").await.map(drop)
+}
+
+/// Forgets those that were fenced before a time.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn delete_fenced(write: &mut Write, before_ms: i64) -> Result<(), StoreError> {
+    let query = sqlx::query("DELETE FROM followers WHERE fenced_at_ms < $1");
+    let query = query.bind(before_ms);
+    write.execute(query, "follower").await.map(drop)
+}
+
+/// All of them, by name.
+///
+/// # Errors
+/// [`StoreError::Unavailable`], [`StoreError::Damaged`].
+pub async fn list(read: &mut Read) -> Result<Vec<Follower>, StoreError> {
+    let rows = read
+        .all(sqlx::query("SELECT * FROM followers ORDER BY name"))
+        .await?;
+    rows.iter().map(of).collect()
+}
+
+/// One of them.
+///
+/// # Errors
+/// [`StoreError::Unavailable`], [`StoreError::Damaged`].
+pub async fn find(read: &mut Read, name: &str) -> Result<Option<Follower>, StoreError> {
+    let query = sqlx::query("SELECT * FROM followers WHERE name = $1");
+    let row = read.optional(query.bind(name.to_owned())).await?;
+    row.as_ref().map(of).transpose()
+}
+
+fn of(row: &sqlx::any::AnyRow) -> Result<Follower, StoreError> {
+    let kind = row.text("kind")?;
+    Ok(Follower {
+        name: row.text("name")?,
+        kind: FollowerKind::parse(&kind).ok_or_else(|| StoreError::Damaged {
+            what: "follower",
+            reason: format!("its kind is {kind:?}"),
+        })?,
+        registered_at_ms: row.integer("registered_at_ms")?,
+        fenced_at_ms: row.optional_integer("fenced_at_ms")?,
+    })
+}

@@ -1,0 +1,120 @@
+//! Gateways that stand still or hear of nobody: what was ended is not served once its answer left,
+//! and what is served without the control plane says so.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::cluster::{CONTROL, Trio, options};
+use crate::support::eventually;
+use crate::support::http::Answer;
+
+const REFUSE: (&str, &str) = ("HEADGATE__GATEWAY__WHEN_CUT_OFF", "refuse");
+
+async fn answer(trio: &Trio, access: &str) -> Answer {
+    let call = trio.gateway.api("GET", "/shop/1.0.0/items").bearer(access);
+    call.send().await
+}
+
+async fn revoke(trio: &Trio, (key, secret): (&str, &str), access: &str) -> Answer {
+    let revoke = trio.control.post("/oauth2/revoke").basic(key, secret);
+    let revoke = revoke.form(&[("token", access)]);
+    revoke.send().await.expect(200)
+}
+
+#[tokio::test]
+async fn a_gateway_that_stood_still_serves_nothing_that_was_revoked_meanwhile() {
+    for (setting, word) in [(None, "unreached"), (Some(REFUSE), "fenced")] {
+        let trio = Trio::start_with(setting.as_slice()).await;
+        let (key, secret, access) = trio.subscriber("Many", 1_000).await;
+        assert_eq!(trio.call(&access).await, 200);
+        trio.gateway.signal("-STOP");
+        let revoked = revoke(&trio, (&key, &secret), &access).await;
+        let applied = revoked.header("headgate-applied");
+        assert!(applied.contains(&format!("; {word}=gateway@")), "{applied}");
+        trio.gateway.signal("-CONT");
+        // Whoever asks before it knows waits, or is told to come again.
+        let until = Instant::now() + Duration::from_secs(3);
+        let mut refused = 0;
+        while Instant::now() < until {
+            match trio.call(&access).await {
+                401 => refused += 1,
+                503 => {}
+                other => panic!("{word}: {other}"),
+            }
+        }
+        assert!(refused > 0, "{word}: it is heard again");
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_that_is_cut_off_fails_no_known_caller_and_says_how_old_its_word_is() {
+    let mut trio = Trio::start().await;
+    let (_, _, access) = trio.subscriber("Many", 100_000).await;
+    let before = answer(&trio, &access).await.expect(200);
+    assert_eq!(before.header("headgate-stale"), "");
+    trio.control.kill();
+    let until = Instant::now() + Duration::from_secs(5);
+    let mut last = before;
+    while Instant::now() < until {
+        last = answer(&trio, &access).await.expect(200);
+    }
+    let age: u64 = last.header("headgate-stale").parse().expect("seconds");
+    assert!((2..60).contains(&age), "{age}");
+    assert!(
+        trio.gateway
+            .log()
+            .contains("nobody of the control plane answers")
+    );
+    let again = options("cp1", CONTROL, "");
+    trio.control = trio.control.crash_and_restart(again).await;
+    eventually(20, "it is heard again", || async {
+        let answer = answer(&trio, &access).await.expect(200);
+        answer.header("headgate-stale").is_empty().then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_gateway_that_is_to_refuse_when_cut_off_does_so_until_it_is_heard_again() {
+    let mut trio = Trio::start_with(&[REFUSE]).await;
+    let (key, secret, access) = trio.subscriber("Many", 1_000).await;
+    assert_eq!(trio.call(&access).await, 200);
+    trio.control.kill();
+    let refused = eventually(20, "it refuses", || async {
+        let answer = answer(&trio, &access).await;
+        (answer.status != 200).then_some(answer)
+    })
+    .await;
+    assert_eq!(refused.header("retry-after"), "1");
+    assert!(refused.expect(503).text().contains("900900"));
+    let again = options("cp1", CONTROL, "");
+    trio.control = trio.control.crash_and_restart(again).await;
+    eventually(20, "it serves again", || async {
+        (trio.call(&access).await == 200).then_some(())
+    })
+    .await;
+    // The control plane that has just started knows whom to wait for.
+    let revoked = revoke(&trio, (&key, &secret), &access).await;
+    assert_eq!(revoked.header("headgate-applied"), "2/2");
+    assert_eq!(trio.call(&access).await, 401);
+}
+
+#[tokio::test]
+async fn a_control_plane_that_has_just_started_does_not_forget_whom_to_wait_for() {
+    let mut trio = Trio::start().await;
+    let (key, secret, access) = trio.subscriber("Many", 1_000).await;
+    assert_eq!(trio.call(&access).await, 200);
+    trio.control.kill();
+    trio.gateway.signal("-STOP");
+    let again = options("cp1", CONTROL, "");
+    trio.control = trio.control.crash_and_restart(again).await;
+    let revoked = revoke(&trio, (&key, &secret), &access).await;
+    let applied = revoked.header("headgate-applied");
+    assert!(applied.contains("unreached=gateway@"), "{applied}");
+    trio.gateway.signal("-CONT");
+    eventually(20, "it is told", || async {
+        (trio.call(&access).await == 401).then_some(())
+    })
+    .await;
+}
