@@ -157,8 +157,18 @@ impl ServingLease {
         self.promote();
     }
 
-    /// Everything up to `n` is applied and visible to requests.
+    /// A control plane has answered that nothing may be gone by yet: nobody is cut off from it.
+    pub const fn refused(&mut self) {
+        self.heard = true;
+        self.misses = 0;
+    }
+
+    /// Everything up to `n` is applied and visible to requests. Less than before, as after a restart
+    /// from what was stored, leaves no right that needed more.
     pub fn applied(&mut self, n: u64) {
+        if n < self.applied {
+            self.begin_anew();
+        }
         self.applied = n;
         self.promote();
     }

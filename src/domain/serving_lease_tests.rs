@@ -191,6 +191,31 @@ fn whoever_stood_still_is_cut_off_only_when_nobody_answers_after() {
 }
 
 #[test]
+fn whoever_forgets_what_it_had_applied_has_no_lease_that_needed_it() {
+    let mut lease = ServingLease::default();
+    lease.applied(7);
+    let number = lease.ask(0);
+    lease.answered(number, 7);
+    assert_eq!(lease.until_ms(), LIFE_MS);
+    lease.applied(6);
+    assert_eq!(lease.until_ms(), i64::MIN);
+    lease.applied(7);
+    assert_eq!(lease.until_ms(), i64::MIN, "it asks anew");
+}
+
+#[test]
+fn whoever_is_told_to_begin_anew_is_not_cut_off_and_has_no_lease() {
+    let mut lease = ServingLease::default();
+    for round in 0..20 {
+        lease.begin_round();
+        lease.ask(round * EVERY_MS);
+        lease.refused();
+    }
+    assert!(!lease.is_cut_off());
+    assert_eq!(lease.until_ms(), i64::MIN);
+}
+
+#[test]
 fn nothing_follows_from_answers_of_another_history() {
     let mut lease = ServingLease::default();
     let number = lease.ask(0);

@@ -96,9 +96,7 @@ impl Keeper {
             match feed.heartbeat(heartbeat).await {
                 Ok(Heard::Head(head)) => state.stand.step(|lease| lease.answered(number, head)),
                 // The next pull says so as well, and a snapshot follows.
-                Ok(Heard::Elsewhere) => {
-                    tracing::debug!("the change log does not know what is applied here");
-                }
+                Ok(Heard::Elsewhere) => state.stand.step(ServingLease::refused),
                 Ok(Heard::Unavailable) | Err(_) => {}
             }
         });

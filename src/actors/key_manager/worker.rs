@@ -172,7 +172,8 @@ impl Desk {
     async fn sweep_outbox(&self) {
         match self.relay_or_owe(&[]).await {
             Ok(None) => {}
-            Ok(Some(n)) => drop(self.feed.committed(n).await),
+            // Nobody is answered, so nobody waits for those who follow.
+            Ok(Some(n)) => self.feed.tell(n),
             Err(error) => {
                 tracing::warn!(%error, "outbox could not be relayed, trying again later");
             }
