@@ -35,6 +35,7 @@ mod hostile_frames;
 mod limits;
 mod logs;
 mod oauth;
+mod overtaken;
 mod passing_on;
 mod people;
 mod plans;
