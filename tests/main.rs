@@ -37,6 +37,7 @@ mod key_managers;
 mod limits;
 mod logs;
 mod oauth;
+mod overtaken;
 mod passing_on;
 mod people;
 mod plans;

@@ -17,15 +17,15 @@ fn root() -> &'static Path {
 }
 
 /// The sources in a directory.
-fn sources(directory: &str) -> String {
+fn sources(directory: &str) -> Vec<String> {
     let mut pending: Vec<PathBuf> = vec![root().join(directory)];
-    let mut all = String::new();
+    let mut all = Vec::new();
     while let Some(path) = pending.pop() {
         if path.is_dir() {
             let entries = path.read_dir().expect("a directory");
             pending.extend(entries.map(|entry| entry.expect("an entry").path()));
         } else if path.extension().is_some_and(|kind| kind == "rs") {
-            all.push_str(&std::fs::read_to_string(&path).expect("a source file"));
+            all.push(std::fs::read_to_string(&path).expect("a source file"));
         }
     }
     all
@@ -44,28 +44,88 @@ fn codes(text: &str) -> BTreeSet<u32> {
         .collect()
 }
 
-/// The first cells of the table's rows.
-fn in_the_table() -> BTreeSet<u32> {
+/// Statuses beside the codes that they go with, as a source has them.
+fn statuses(text: &str) -> BTreeSet<(u32, u16)> {
+    let words = text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+    let words: Vec<_> = words.filter(|word| !word.is_empty()).collect();
+    let (mut found, mut of_others) = (BTreeSet::new(), Vec::new());
+    for place in words.windows(4) {
+        let (code, name) = match *place {
+            [code, "StatusCode", name, _] | [code, "status", "StatusCode", name] => (code, name),
+            ["StatusCode", name, code, _] => (code, name),
+            _ => continue,
+        };
+        let Some(status) = numbered(name) else {
+            continue;
+        };
+        if let Ok(code) = code.replace('_', "").parse() {
+            found.insert((code, status));
+        } else if code == "code" {
+            of_others.push(status);
+        }
+    }
+    // Codes that stand elsewhere in the file, and come to their status as a variable.
+    for code in codes(text) {
+        if !found.iter().any(|(known, _)| *known == code) {
+            found.extend(of_others.iter().map(|status| (code, *status)));
+        }
+    }
+    found
+}
+
+/// The status that a constant of `StatusCode` names.
+fn numbered(name: &str) -> Option<u16> {
+    let words = name.replace('_', " ");
+    (400..600).find(|number| {
+        let status = http::StatusCode::from_u16(*number).expect("a status");
+        let reason = status.canonical_reason().unwrap_or_default();
+        reason.replace('-', " ").eq_ignore_ascii_case(&words)
+    })
+}
+
+/// Code and status of the table's rows.
+fn rows() -> BTreeSet<(u32, u16)> {
     let page = std::fs::read_to_string(root().join("docs/errors.md")).expect("the page");
     let rows = page.lines().filter(|line| line.starts_with("| "));
-    let cells = rows.filter_map(|row| row.split('|').nth(1));
-    cells.flat_map(codes).collect()
+    let pairs = rows.filter_map(|row| {
+        let mut cells = row.split('|').skip(1).map(str::trim);
+        let code = cells.next()?.trim_end_matches(" †").parse().ok()?;
+        Some((code, cells.next()?.parse().expect("a status")))
+    });
+    pairs.collect()
+}
+
+/// The codes among them that are no statuses.
+fn in_the_table() -> BTreeSet<u32> {
+    let codes = rows().into_iter().map(|(code, _)| code);
+    codes.filter(|code| *code >= 1_000).collect()
 }
 
 #[test]
 fn the_table_of_refusals_has_every_code_of_the_gateway_and_no_other() {
-    let mut used = codes(&sources("src/http/gateway"));
+    let mut used = codes(&sources("src/http/gateway").concat());
     // The ends of a range of codes, as XML's namespaces go by them.
     used.retain(|code| ![900_899, 900_999].contains(code));
     assert_eq!(used, in_the_table());
 }
 
 #[test]
+fn the_table_of_refusals_has_each_code_with_the_statuses_that_the_gateway_gives_it() {
+    let sources = sources("src/http/gateway");
+    let given: BTreeSet<_> = sources.iter().flat_map(|text| statuses(text)).collect();
+    assert_eq!(given, rows());
+}
+
+#[test]
 fn every_code_of_the_table_is_met_by_a_call_of_some_test() {
     // Read as text that a test compares an answer with: no comment, and nothing in this file's head.
     let sources = sources("tests");
-    let quoted = sources.split('"').skip(1).step_by(2);
-    let met: BTreeSet<u32> = quoted.flat_map(codes).collect();
+    // Written so that it opens no text here.
+    let quoted = |text: &str| -> BTreeSet<u32> {
+        let texts = text.split('\u{22}').skip(1).step_by(2);
+        texts.flat_map(codes).collect()
+    };
+    let met: BTreeSet<u32> = sources.iter().flat_map(|text| quoted(text)).collect();
     let mut unmet = in_the_table();
     unmet.retain(|code| !met.contains(code));
     unmet.remove(&OUT_OF_REACH);

@@ -431,3 +431,34 @@ async fn an_upstreams_own_credential_passes_where_the_api_looks_elsewhere_and_no
     both.send().await.expect(200);
     assert_eq!(field("authorization"), None);
 }
+
+#[tokio::test]
+async fn an_open_resources_upstream_sees_no_token_of_ours_wherever_the_api_looks_for_credentials() {
+    let (shop, upstream) = Shop::start("").await;
+    let jwt = shop.subscribed.access.clone();
+    let other = shop
+        .node
+        .subscribed(&shop.token, &shop.api, "other", "OAUTH");
+    let opaque = other.await.access;
+    let seen = || {
+        let seen = upstream.seen().pop().expect("a request");
+        seen.header("authorization").map(str::to_owned)
+    };
+    let call = || shop.node.api("GET", "/shop/1.0.0/items");
+    for (header, scheme) in [("X-Auth", "oauth2"), ("Authorization", "api_key")] {
+        shop.change(|api| {
+            api["authorizationHeader"] = json!(header);
+            api["securityScheme"] = json!([scheme]);
+            for operation in api["operations"].as_array_mut().expect("operations") {
+                operation["authType"] = json!("None");
+            }
+        })
+        .await;
+        for ours in [&jwt, &opaque] {
+            call().bearer(ours).send().await.expect(200);
+            assert_eq!(seen(), None, "{header} {scheme}");
+        }
+        call().basic("upstreams", "own").send().await.expect(200);
+        assert!(seen().is_some_and(|value| value.starts_with("Basic ")));
+    }
+}

@@ -164,23 +164,29 @@ fn header_problem(header: &str) -> Option<String> {
     too_long(header, 100)
 }
 
-/// Headers that say how a message travels, or whose it is: a credential in one of them would be
-/// taken away by those who read it for what it says.
-const TAKEN_HEADERS: [&str; 14] = [
+/// Headers that say how a message travels, whose it is, or which it is: a credential in one of them
+/// would be taken away, written down or passed on by those who read it for what it says.
+const TAKEN_HEADERS: [&str; 20] = [
     "accept",
+    "activityid",
     "connection",
     "content-encoding",
     "content-length",
     "content-type",
     "expect",
+    "forwarded",
     "host",
     "keep-alive",
     "origin",
     "proxy-connection",
     "te",
+    "traceparent",
+    "tracestate",
     "trailer",
     "transfer-encoding",
     "upgrade",
+    "x-forwarded-for",
+    "x-request-id",
 ];
 
 /// An API key must not be looked for where the bearer token is.

@@ -186,6 +186,26 @@ fn a_credentials_header_has_a_name_that_a_gateway_can_look_for() {
 }
 
 #[test]
+fn no_credential_is_looked_for_where_a_call_is_named_traced_or_traced_back() {
+    // The value of each is logged, answered or passed on as it came.
+    for name in [
+        "X-Request-ID",
+        "activityid",
+        "Traceparent",
+        "tracestate",
+        "Forwarded",
+        "X-Forwarded-For",
+    ] {
+        let mut api = pizza();
+        api.api_key_header = name.to_owned();
+        assert_eq!(first(&api), "apiKeyHeader", "{name}");
+        let mut api = pizza();
+        api.authorization_header = name.to_owned();
+        assert_eq!(first(&api), "authorizationHeader", "{name}");
+    }
+}
+
+#[test]
 fn scopes_and_their_roles_are_counted() {
     let mut api = pizza();
     let scopes = |count: usize| (0..count).map(|n| bound(&format!("s{n}"))).collect();

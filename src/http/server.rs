@@ -238,18 +238,24 @@ mod tests {
     #[tokio::test]
     async fn a_connection_that_says_nothing_more_ends_wherever_it_stopped() {
         let preface: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
-        for said in [
-            b"",
-            b"PRI * HT".as_slice(),
-            b"GET / HT",
-            preface,
-            b"GET / HTTP/1.1\r\nhost: a\r\n\r\n",
+        // What is answered to what was said: to a whole preface with settings.
+        for (said, answer) in [
+            (b"".as_slice(), b"".as_slice()),
+            (b"PRI * HT", b""),
+            (b"GET / HT", b""),
+            (preface, &[0, 0]),
+            (b"GET / HTTP/1.1\r\nhost: a\r\n\r\n", b"HTTP/1.1 404"),
         ] {
+            let clock = Clock::system();
+            let began = clock.monotonic();
             let mut caller = in_short(Router::new()).await;
             caller.write_all(said).await.unwrap();
             let mut heard = Vec::new();
             let ended = tokio::time::timeout(LONG, caller.read_to_end(&mut heard));
             ended.await.unwrap().unwrap();
+            assert!(clock.monotonic() - began >= SHORT.head, "{said:?}");
+            assert!(heard.starts_with(answer), "{said:?} {heard:?}");
+            assert_eq!(heard.is_empty(), answer.is_empty(), "{said:?} {heard:?}");
         }
     }
 

@@ -12,30 +12,46 @@ use crate::turn::{End, Turn};
 /// How long open requests may go on after a stop.
 pub(crate) const DRAIN: Duration = Duration::from_secs(10);
 
-/// Serves a connection until it ends, has lasted too long or is to stop; then its open requests end.
+/// Serves a connection until it ends, has lasted too long or is to stop; then its open requests end,
+/// at a stop within [`DRAIN`].
 pub(crate) async fn run<C: GracefulConnection<Error: std::fmt::Display>>(
     serving: C,
     turn: &Turn,
     patience: &Patience,
     stop: &CancellationToken,
 ) {
+    run_within(DRAIN, serving, turn, patience, stop).await;
+}
+
+async fn run_within<C: GracefulConnection<Error: std::fmt::Display>>(
+    drain: Duration,
+    serving: C,
+    turn: &Turn,
+    patience: &Patience,
+    stop: &CancellationToken,
+) {
     let mut serving = pin!(serving);
-    let served = tokio::select! {
-        biased;
-        served = &mut serving => Some(served),
-        end = turn.over(patience) => match end {
-            End::Now => return,
-            End::Gently => None,
-        },
-        () = stop.cancelled() => None,
-    };
-    let served = match served {
-        Some(served) => served,
-        None => {
-            serving.as_mut().graceful_shutdown();
-            match tokio::time::timeout(DRAIN, serving).await {
-                Ok(served) => served,
-                Err(_) => return,
+    let mut is_told = false;
+    let served = loop {
+        tokio::select! {
+            biased;
+            served = &mut serving => break served,
+            end = turn.over(patience) => match end {
+                // Requests that were on their way have the time that any have; who is told, asks for nothing and
+                // stays is left.
+                End::Gently if !is_told => {
+                    is_told = true;
+                    turn.told();
+                    serving.as_mut().graceful_shutdown();
+                }
+                End::Gently | End::Now => return,
+            },
+            () = stop.cancelled() => {
+                serving.as_mut().graceful_shutdown();
+                match tokio::time::timeout(drain, serving).await {
+                    Ok(served) => break served,
+                    Err(_) => return,
+                }
             }
         }
     };
@@ -54,5 +70,80 @@ pub(crate) async fn shaken<T, E>(
     tokio::select! {
         shaken = tokio::time::timeout(patience, handshake) => shaken.ok()?.ok(),
         () = stop.cancelled() => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use cluster::Clock;
+    use http::Response;
+    use http_body_util::Full;
+    use hyper::service::service_fn;
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    use hyper_util::server::conn::auto;
+    use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+    use crate::answering::Answering;
+    use crate::watched::{Bare, Watched};
+
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    /// The fields of `GET http://a/` on the first stream, and its end.
+    const REQUEST: &[u8] = b"\0\0\x06\x01\x05\0\0\0\x01\x82\x86\x84\x41\x01a";
+    const HEADERS: u8 = 1;
+    const GOAWAY: u8 = 7;
+
+    /// The next frame of this kind; none when the connection ends before.
+    async fn frame(stream: &mut (impl AsyncRead + Unpin), kind: u8) -> Option<Vec<u8>> {
+        loop {
+            let mut head = [0; 9];
+            stream.read_exact(&mut head).await.ok()?;
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+            let mut payload = vec![0; length as usize];
+            stream.read_exact(&mut payload).await.ok()?;
+            if head[3] == kind {
+                return Some(payload);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_that_crosses_the_end_of_an_idle_connection_has_the_time_that_any_has() {
+        let drain = Duration::from_millis(50);
+        let patience = Patience {
+            idle: Duration::from_secs(1),
+            ..Patience::default()
+        };
+        let turn = Arc::new(Turn::new(Clock::system()));
+        let (mut caller, socket) = tokio::io::duplex(64 * 1024);
+        let stream = Watched::new(socket, Arc::clone(&turn), Bare);
+        let answering = Arc::clone(&turn);
+        let service = service_fn(move |_| {
+            let open = answering.begin();
+            async move {
+                // Longer than anybody has after a stop.
+                tokio::time::sleep(drain * 6).await;
+                let body = Full::new(Bytes::from_static(b"done"));
+                Ok::<_, Infallible>(Response::new(Answering::new(body, open)))
+            }
+        });
+        let builder = auto::Builder::new(TokioExecutor::new());
+        let serving = builder.serve_connection(TokioIo::new(stream), service);
+        let stop = CancellationToken::new();
+        let calling = async move {
+            caller.write_all(PREFACE).await.unwrap();
+            assert!(frame(&mut caller, GOAWAY).await.is_some());
+            // It was sent before the caller heard that.
+            caller.write_all(REQUEST).await.unwrap();
+            frame(&mut caller, HEADERS).await
+        };
+        let served = run_within(drain, serving, &turn, &patience, &stop);
+        let ((), answer) = tokio::join!(served, calling);
+        // `:status: 200`, by HPACK's static table.
+        assert_eq!(answer.unwrap().first(), Some(&0x88));
     }
 }

@@ -69,6 +69,11 @@ impl Turn {
         self.since_ms.store(self.now_ms(), Ordering::Relaxed);
     }
 
+    /// The caller was told that the connection ends: its time to leave begins.
+    pub(super) fn told(&self) {
+        self.since_ms.store(self.now_ms(), Ordering::Relaxed);
+    }
+
     /// A head is complete.
     pub(super) fn begin(self: &Arc<Self>) -> Open {
         self.open.fetch_add(1, Ordering::Relaxed);

@@ -96,8 +96,9 @@ fn authority(data: &DataDir) -> anyhow::Result<Authority> {
     })
 }
 
-/// Where the server certificate and its key lie. Both are made when they are missing, and made
-/// anew for other names or under another authority, unless somebody else has put one of them there.
+/// Where the server certificate and its key lie. Both are made when one is missing or not the
+/// other's, and made anew for other names or under another authority, unless somebody else has put
+/// one of them there.
 fn server_certificate(
     data: &DataDir,
     authority: &Authority,
@@ -111,7 +112,12 @@ fn server_certificate(
         tracing::info!(%file, "the server's certificate is an operator's, it does not follow the machine's names");
         return Ok((certificate, key));
     }
-    let complete = certificate.exists() && key.exists();
+    // A crash between the two writes, or one of two restored, leaves a pair that fits nobody.
+    let complete = fs::read_to_string(&key).is_ok_and(|key| {
+        let pair = KeyPair::from_pem(&key);
+        fs::read_to_string(&certificate)
+            .is_ok_and(|pem| pair.is_ok_and(|pair| trust::fits(&pem, &pair)))
+    });
     let names_text = names.join("\n");
     let is_for_them = fs::read_to_string(&made_for).is_ok_and(|made_for| made_for == names_text);
     // Under an authority that was replaced it opens nothing, and vouches for a key that may be lost.
@@ -327,6 +333,30 @@ mod tests {
         fs::remove_file(data.join("tls/server.pem")).unwrap();
         let refused = server_tls(&data, &[]).unwrap_err().to_string();
         assert!(refused.contains("not of ca.pem"), "{refused}");
+    }
+
+    #[test]
+    fn a_pair_of_which_one_was_lost_in_a_crash_or_restored_is_made_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::open(&dir.path().join("data")).unwrap();
+        server_tls(&data, &[]).unwrap();
+        let first = contents(&data);
+        fs::remove_file(data.join("tls/server-key.pem")).unwrap();
+        server_tls(&data, &[]).unwrap();
+        let second = contents(&data);
+        assert!(first[0] != second[0] && first[1] != second[1]);
+        // As if the power had failed before the second file was written, or before the first.
+        for (name, text) in [
+            ("tls/server.pem", &first[0]),
+            ("tls/server-key.pem", &first[1]),
+        ] {
+            let whole = contents(&data);
+            fs::write(data.join(name), text).unwrap();
+            server_tls(&data, &[]).unwrap();
+            assert!(is_trusted(&data));
+            let made = contents(&data);
+            assert!(made[0] != whole[0] && made[1] != whole[1], "{name}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
  *                    What overwrites bytes that are there goes through, as on a full disk.
  * FAULTS_CLOCK=FILE  FILE holds the seconds by which the wall clock is ahead (or -behind).
  * FAULTS_STUCK=FILE  while FILE exists, writing what holds its text into broker.db waits, as on a
- *                    disk that hangs; FILE.met is there as soon as somebody waits.
+ *                    disk that hangs; FILE.met holds that text as soon as somebody waits.
  *
  * Standard error is left alone, so that a test can read what the process says about it. */
 #define _GNU_SOURCE
@@ -47,7 +47,9 @@ static void wait_while_stuck(int fd, const void *bytes, size_t count) {
         close(file);
         if (length <= 0 || !memmem(bytes, count, text, (size_t)length) || !is_broker(fd)) break;
         snprintf(met, sizeof met, "%s.met", flag);
-        close(open(met, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+        file = open(met, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+        REAL("write", ssize_t (*)(int, const void *, size_t))(file, text, (size_t)length);
+        close(file);
         usleep(2000);
     }
     errno = kept;

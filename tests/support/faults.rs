@@ -62,16 +62,17 @@ impl Faults {
     /// From now on what holds this text is not written into `broker.db`, and what held the one
     /// before is.
     pub fn stick(&self, text: &str) {
-        let _ = std::fs::remove_file(self.stuck.with_extension("met"));
         let next = self.stuck.with_extension("next");
         std::fs::write(&next, text).expect("written");
         std::fs::rename(next, &self.stuck).expect("renamed");
     }
 
-    /// Waits until somebody waits for the disk.
+    /// Waits until somebody waits for the disk with what is stuck now.
     pub async fn until_met(&self) {
         let met = self.stuck.with_extension("met");
-        let is_met = || async { met.exists().then_some(()) };
+        let read = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
+        let stuck = read(&self.stuck);
+        let is_met = || async { (read(&met) == stuck).then_some(()) };
         eventually(20, "somebody waits for the disk", is_met).await;
     }
 

@@ -15,7 +15,7 @@ use cluster::{Actor, Address, AskError, BoxError, spawn_named};
 use domain::change::{Change, Entry};
 use domain::change_log::Position;
 use domain::serving_lease::FollowerKind;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::Published;
 use super::shards::ShardsMessage;
@@ -29,7 +29,7 @@ const POLL_MS: u32 = 5_000;
 const MOST: u32 = 500;
 /// The pause after something went wrong.
 const PAUSE: Duration = Duration::from_millis(200);
-/// What shards may take to go by other policies; one that takes longer does it with its next tick.
+/// What shards may take, all together, to go by other policies; one that takes longer does it with its next tick.
 const FOLLOWING: Duration = Duration::from_secs(1);
 
 /// What it is started with.
@@ -157,11 +157,7 @@ impl PolicyFollower {
         let before = published.swap(Some(view.into()));
         // Before the first ones nothing was granted.
         if before.is_some_and(|before| !Arc::ptr_eq(&before.table, &table)) {
-            for actor in shards {
-                if let Err(error) = actor.ask(FOLLOWING, ShardsMessage::Follow).await {
-                    tracing::warn!(actor = actor.name(), %error, "a shard was not told of other policies");
-                }
-            }
+            tell(shards).await;
         }
         if let Err(error) = feed.heartbeat(self.heartbeat()).await {
             tracing::warn!(%error, "the change feed did not take an acknowledgement");
@@ -200,6 +196,21 @@ impl PolicyFollower {
     }
 }
 
+/// Tells all shards at once: while they are waited for nothing else is followed, and on a disk that hangs each would
+/// take its whole time.
+async fn tell(shards: &[Address<ShardsMessage>]) {
+    let mut told = JoinSet::new();
+    for actor in shards {
+        let actor = actor.clone();
+        told.spawn(async move {
+            if let Err(error) = actor.ask(FOLLOWING, ShardsMessage::Follow).await {
+                tracing::warn!(actor = actor.name(), %error, "a shard was not told of other policies");
+            }
+        });
+    }
+    while told.join_next().await.is_some() {}
+}
+
 fn take_snapshot(
     feed: ChangeFeedHandle,
     me: Address<PoliciesMessage>,
@@ -234,5 +245,56 @@ async fn whole(feed: &ChangeFeedHandle) -> Result<(Vec<(String, String)>, Positi
             Some(next) => asked = next,
             None => return Ok((all, Position::new(n, uuid))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cluster::{Clock, System, child, start_root};
+    use tokio::sync::Barrier;
+
+    use super::*;
+
+    const SHARDS: usize = 16;
+
+    /// Follows when all others are about to.
+    struct Together(Arc<Barrier>);
+
+    impl Actor for Together {
+        type Message = ShardsMessage;
+        type Arguments = Arc<Barrier>;
+        const KIND: &'static str = "test.together";
+
+        async fn start(
+            barrier: Arc<Barrier>,
+            _me: Address<ShardsMessage>,
+        ) -> Result<Self, BoxError> {
+            Ok(Self(barrier))
+        }
+
+        async fn handle(&mut self, message: ShardsMessage) -> Result<(), BoxError> {
+            if let ShardsMessage::Follow(reply) = message {
+                self.0.wait().await;
+                reply.send(());
+            }
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn shards_that_take_long_are_waited_for_together() {
+        let system = System::new(Clock::system(), true);
+        let barrier = Arc::new(Barrier::new(SHARDS));
+        let made = (0..SHARDS).map(|n| {
+            let barrier = Arc::clone(&barrier);
+            child::<Together>(&system, &format!("together/{n}"), barrier)
+        });
+        let (shards, children): (Vec<_>, Vec<_>) = made.unzip();
+        let root = start_root(&system, children).await.unwrap();
+        let began = system.clock.monotonic();
+        tell(&shards).await;
+        let took = system.clock.monotonic() - began;
+        assert!(took < FOLLOWING * 8, "one after another: {took:?}");
+        root.stop(FOLLOWING).await;
     }
 }

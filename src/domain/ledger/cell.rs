@@ -311,10 +311,12 @@ impl Cell {
         Some(self.mark_of(key, self.mark))
     }
 
-    /// Whether the disk, which has all marks up to `marked`, says of this cell what `mark` says.
+    /// Whether the disk, which has all marks up to `marked`, says of this cell what `mark` says. Where none was asked
+    /// for it may say anything: a reset asks for none.
     pub(super) fn is_marked(&self, mark: &Mark, marked: Stamp) -> bool {
         self.quota.window.is_long()
             && self.window.id == mark.window
+            && self.mark > 0
             && self.mark == mark.used
             && self.mark_stamp <= marked
     }

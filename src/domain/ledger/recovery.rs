@@ -159,8 +159,8 @@ fn is_lost(lost_ms: Option<i64>, window: Window) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::tests::{T, ask, ledger};
-    use crate::ledger::{Ask, Effect, Input};
+    use crate::ledger::tests::{T, ask, key, ledger, policies};
+    use crate::ledger::{Ask, Effect, Input, Ledger, Stamp};
     use crate::policy::TimeUnit;
     use crate::window::WindowSpec;
 
@@ -240,5 +240,32 @@ mod tests {
         let unsaved = ledger.unsaved_marks();
         assert_eq!(unsaved.len(), 1);
         assert_eq!(unsaved[0].used, 40);
+    }
+
+    #[test]
+    fn a_clean_stop_does_not_undo_a_reset() {
+        let day = WindowSpec::new(TimeUnit::Day, 1);
+        let marked = Mark {
+            cell: key("a"),
+            window: day.at(T).id,
+            end_ms: day.at(T).end_ms,
+            used: 50,
+            stamp: Stamp { epoch: 1, seq: 9 },
+        };
+        let recovery = Recovery {
+            marks: vec![marked],
+            ..Recovery::founding(2)
+        };
+        let mut ledger = Ledger::new(3, recovery, policies(1, 100, day));
+        // Somebody asks, and nobody has told of what the mark stands for when it is reset.
+        let mut asking = ask("g1", 0, 0);
+        asking.window = None;
+        ledger.step_alone(Input::Ask(asking), T);
+        assert_eq!(ledger.final_marks()[0].used, 50);
+        ledger.step_alone(Input::Reset { cell: key("a") }, T);
+        // The disk still says 50.
+        let unsaved = ledger.unsaved_marks();
+        assert_eq!(unsaved.len(), 1);
+        assert_eq!(unsaved[0].used, 0);
     }
 }

@@ -64,7 +64,9 @@ pub fn with_addresses(
 ) -> Result<String, DefinitionError> {
     let (root, _) = parse(bytes, limits)?;
     let led = Led::of(&root);
-    let mut members = match cleaned(root, &[Part::Document], &led)? {
+    let referred_to = led.parts(&root).iter().copied();
+    let parts: Vec<_> = std::iter::once(Part::Document).chain(referred_to).collect();
+    let mut members = match cleaned(root, &parts, &led)? {
         Node::Map(members) => members.into_entries(),
         _ => Vec::new(),
     };
@@ -293,7 +295,7 @@ mod tests {
             "openapi": "3.0.1", "info": {"title": "a", "version": "1"},
             "paths": {
                 "/a": {"$ref": "#/x-shared/a~1b"}, "/b": {"$ref": "#/components/x-any/b"},
-                "/c": {"$ref": "#/paths/~1c"}, "/d": {"$ref": "elsewhere.json#/a"}, "/e": {"$ref": "#"},
+                "/c": {"$ref": "#/paths/~1c"}, "/d": {"$ref": "elsewhere.json#/a"},
             },
             "x-shared": {"a/b": {"servers": back, "get": operation}, "servers": "of nobody"},
             "x-answers": [
@@ -316,6 +318,22 @@ mod tests {
         // What nothing leads to as an address is left as it is.
         assert_eq!(found["x-shared"]["servers"], "of nobody");
         assert_eq!(found["x-answers"][0]["servers"], "of nobody");
+    }
+
+    #[test]
+    fn no_address_is_left_where_the_document_itself_is_referred_to() {
+        let back = json!([{"url": "http://back.example/secret"}]);
+        let document = json!({
+            "openapi": "3.0.1", "info": {"title": "a", "version": "1"},
+            "paths": {"/a": {"$ref": "#"}},
+            "get": {"operationId": "get", "servers": back},
+        });
+        let found = addressed(&document.to_string(), &["https://localhost:8243/a/1"]);
+        assert_eq!(found["get"], json!({"operationId": "get"}));
+        assert_eq!(
+            found["servers"],
+            json!([{"url": "https://localhost:8243/a/1"}])
+        );
     }
 
     #[test]

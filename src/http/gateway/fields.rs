@@ -50,7 +50,6 @@ pub(super) fn to_upstream(
     let hidden = !ingress.settings.outbound_auth_header;
     let known = exchange.caller.is_some();
     let strays = hidden
-        && known
         && !is_read(&header::AUTHORIZATION)
         && fields.get_all(header::AUTHORIZATION).iter().any(is_ours);
     let stays =
@@ -58,7 +57,7 @@ pub(super) fn to_upstream(
     strip(&mut fields, stays, |name| {
         is_forged(name.as_str())
             || (hidden && known && is_read(name))
-            // The API does not read it, and yet what we issued is not for the upstream.
+            // The API does not read it, whoever calls, and yet what we issued is not for the upstream.
             || (strays && name == header::AUTHORIZATION)
             // It says more of a trace that is not gone on with.
             || (!goes_on && *name == TRACESTATE)

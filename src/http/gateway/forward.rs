@@ -163,9 +163,7 @@ fn failed(error: &hyper_util::client::legacy::Error) -> Fault {
         match inner.downcast_ref::<BodyFault>() {
             Some(BodyFault::TooLarge) => return too_large(),
             Some(BodyFault::Broken(_)) => {
-                let mut fault = Fault::bad_request("The body did not arrive whole");
-                fault.code = 102_511;
-                return fault;
+                return not_whole();
             }
             Some(BodyFault::Slow) => return Fault::too_slow(),
             Some(BodyFault::Upstream(_) | BodyFault::Stalled) | None => {}
@@ -247,6 +245,16 @@ fn chain(error: &dyn std::error::Error) -> String {
         cause = inner.source();
     }
     text
+}
+
+fn not_whole() -> Fault {
+    Fault::client(
+        102_511,
+        StatusCode::BAD_REQUEST,
+        "Bad Request",
+        "The body did not arrive whole",
+    )
+    .with(super::fault::Extra::Close)
 }
 
 /// More bytes than `gateway.body_limit`.

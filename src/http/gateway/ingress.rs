@@ -7,13 +7,12 @@ use std::time::Duration;
 use actors::gateway::GatewayHandle;
 use domain::address::AddressRange;
 use rustls::pki_types::CertificateDer;
-use tokio::sync::Semaphore;
 
 use crate::patience::Patience;
 
 use super::client::{self, Client};
+use super::held::Held;
 use super::stamp::Ids;
-use super::throttle::HELD;
 
 /// `[gateway]` as the data plane needs it.
 #[derive(Debug, Clone)]
@@ -46,7 +45,7 @@ pub struct Ingress {
     pub(super) client: Client,
     pub(super) ids: Ids,
     /// Places of requests that wait for units.
-    pub(super) held: Semaphore,
+    pub(super) held: Held,
 }
 
 // === impl Settings ===
@@ -84,7 +83,7 @@ impl Ingress {
             settings,
             gateway,
             ids: Ids::new(seed),
-            held: Semaphore::new(HELD),
+            held: Held::default(),
         }))
     }
 

@@ -13,6 +13,7 @@ mod exchange;
 mod fault;
 mod fields;
 mod forward;
+mod held;
 mod ingress;
 mod intake;
 mod listener;

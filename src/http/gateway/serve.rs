@@ -125,6 +125,9 @@ async fn phases(exchange: &mut Exchange, body: Received) -> Result<Response<Outg
         // granted before it counts no more.
         exchange.begin_anew();
     }
+    // It was a call to this API, which counts it and says who may read the answer.
+    let found = find_api(exchange)?;
+    exchange.route = Some(found.route);
     Err(Fault::platform(
         "What decides about this call changes faster than it can be judged. Try again",
     ))

@@ -11,18 +11,13 @@ use cluster::AskError;
 use domain::lease::{QuotaHint, Refused};
 use domain::policy::{PolicyLevel, QuotaUnit, SUBSCRIPTIONLESS, UNAUTHENTICATED, UNLIMITED};
 use http::{StatusCode, header};
-use tokio::sync::SemaphorePermit;
 
 use super::exchange::{Exchange, granted};
 use super::fault::{Extra, Fault};
+use super::held::{Place, held_too_long};
 use super::ingress::Ingress;
 use super::meters::Meters;
 use super::stamp;
-
-/// How long a request is held for units, of all its levels together, before it is refused with 503 (L8).
-const HELD_MS: i64 = 3_000;
-/// Requests that are held at once; more would only wait for one another.
-pub(super) const HELD: usize = 8_192;
 
 /// Who waits looks again so often, in case a wake was for another.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
@@ -43,7 +38,7 @@ struct Level<'a> {
 /// A request's place among those that are held, as soon as it has to wait.
 struct Hold<'a> {
     ingress: &'a Ingress,
-    place: Option<SemaphorePermit<'a>>,
+    place: Place<'a>,
 }
 
 /// Takes a unit at every level.
@@ -61,7 +56,7 @@ pub(super) async fn throttle(exchange: &mut Exchange) -> Result<(), Fault> {
     let ingress = Arc::clone(&exchange.ingress);
     let mut hold = Hold {
         ingress: &ingress,
-        place: None,
+        place: ingress.held.place(),
     };
     loop {
         for level in &levels {
@@ -76,7 +71,7 @@ pub(super) async fn throttle(exchange: &mut Exchange) -> Result<(), Fault> {
             }
         }
         // While it was held at one level, the window of what it took at another may have ended.
-        if hold.place.is_none() || exchange.basket.is_current(|| ingress.gateway.boot_ms()) {
+        if !hold.place.is_taken() || exchange.basket.is_current(|| ingress.gateway.boot_ms()) {
             return Ok(());
         }
         exchange.give_back();
@@ -333,21 +328,13 @@ fn note(exchange: &mut Exchange, limit: &Arc<CountedLimit>, slot: &Slot) {
 // === impl Hold ===
 
 impl Hold<'_> {
-    /// How much longer the request may wait; its time begins with the first wait.
+    /// How much longer the request may wait.
     ///
     /// # Errors
     /// 503 when that is over, or when too many wait already.
     fn left(&mut self, exchange: &mut Exchange) -> Result<Duration, Fault> {
-        if self.place.is_none() {
-            let place = self.ingress.held.try_acquire();
-            self.place = Some(place.map_err(|_| too_many_held())?);
-        }
         let now_ms = self.ingress.gateway.boot_ms();
-        let until_ms = *exchange.held_until_ms.get_or_insert(now_ms + HELD_MS);
-        match u64::try_from(until_ms.saturating_sub(now_ms)) {
-            Ok(left_ms) if left_ms > 0 => Ok(Duration::from_millis(left_ms)),
-            _ => Err(held_too_long()),
-        }
+        self.place.left(&mut exchange.held_until_ms, now_ms)
     }
 }
 
@@ -376,14 +363,6 @@ fn exhausted(code: u32, now_ms: i64, wait_ms: i64) -> Fault {
     let seconds = wait_ms.max(0).saturating_add(999) / 1_000;
     fault.retry_after = Some(u64::try_from(seconds).unwrap_or(1).max(1));
     fault.with(Extra::NextAccess(next))
-}
-
-fn held_too_long() -> Fault {
-    Fault::platform("Nobody could grant this call in time. Try again")
-}
-
-fn too_many_held() -> Fault {
-    Fault::platform("Too many calls wait for their limits. Try again")
 }
 
 /// An address as it is counted: an IPv6 network of 64 bits is one caller.
