@@ -170,7 +170,7 @@ impl<R: Request> Door<R> {
     /// See [`AskError`].
     pub async fn ask(&self, request: R, deadline: Duration) -> Result<R::Reply, AskError> {
         match &self.elsewhere {
-            None => self.ask_here(request, deadline).await,
+            None => self.ask_here(request, deadline, true).await,
             Some(elsewhere) => {
                 let here = elsewhere.here.then_some(self);
                 remote::ask(here, elsewhere, request, deadline).await
@@ -178,7 +178,13 @@ impl<R: Request> Door<R> {
         }
     }
 
-    async fn ask_here(&self, request: R, deadline: Duration) -> Result<R::Reply, AskError> {
+    /// Asks the actor of this process; `waits` for it while it is not there.
+    async fn ask_here(
+        &self,
+        request: R,
+        deadline: Duration,
+        waits: bool,
+    ) -> Result<R::Reply, AskError> {
         let request = self.through_the_wire(request)?;
         let (reply, answer) = reply_pair();
         let mut asked = Asked { request, reply };
@@ -188,6 +194,7 @@ impl<R: Request> Door<R> {
                 match (self.send)(asked) {
                     Ok(()) => break,
                     Err(Refusal::Full(_)) => return Err(AskError::Overloaded),
+                    Err(Refusal::Absent(_)) if !waits => return Err(AskError::Unavailable),
                     Err(Refusal::Absent(back)) => asked = back,
                 }
                 tokio::time::sleep(Duration::from_millis(2)).await;

@@ -39,7 +39,7 @@ pub(super) async fn ask<R: Request>(
     if let Some(here) = here
         && elsewhere.is_alone()
     {
-        return here.ask_here(request, deadline).await;
+        return here.ask_here(request, deadline, true).await;
     }
     let bytes = encode(R::KIND, R::VERSION, &request).map_err(|_| AskError::Unsupported)?;
     let end = Instant::now() + deadline;
@@ -51,7 +51,8 @@ pub(super) async fn ask<R: Request>(
     };
     loop {
         let error = match asking.everybody().await {
-            Err(error) if is_open::<R>(error) => error,
+            // Whoever takes no more is not asked all the faster for it: the caller is told (M2).
+            Err(error) if is_open::<R>(error) && !is_an_answer(error) => error,
             answered => return answered,
         };
         if asking.left() <= PAUSE {
@@ -68,6 +69,21 @@ const fn is_open<R: Request>(error: AskError) -> bool {
         // The next may be of a version that understands it.
         AskError::Unavailable | AskError::Overloaded | AskError::Unsupported => true,
         AskError::Dropped | AskError::Timeout => R::IDEMPOTENT,
+    }
+}
+
+/// Whether a node has said this, so that it will say it again.
+const fn is_an_answer(error: AskError) -> bool {
+    matches!(error, AskError::Overloaded | AskError::Unsupported)
+}
+
+/// What of two refusals the caller is told: that there are too many asks before anything else; that
+/// nobody understands this one only when nobody may come who does.
+const fn weightier(one: Option<AskError>, other: AskError) -> AskError {
+    match (one, other) {
+        (Some(AskError::Overloaded), _) => AskError::Overloaded,
+        (Some(one), AskError::Unsupported) => one,
+        (_, other) => other,
     }
 }
 
@@ -89,7 +105,7 @@ impl<R: Request> Asking<'_, R> {
         } else {
             Duration::MAX
         };
-        let (mut asked, mut last) = (JoinSet::new(), AskError::Unavailable);
+        let (mut asked, mut refused) = (JoinSet::new(), None);
         self.begin(&mut asked, next.next());
         loop {
             let silent = tokio::time::sleep(hedge.min(self.left()));
@@ -105,11 +121,11 @@ impl<R: Request> Asking<'_, R> {
             };
             // Nobody is left to be asked.
             let Some(answer) = answered else {
-                return Err(last);
+                return Err(refused.unwrap_or(AskError::Unavailable));
             };
             match answer.unwrap_or(Err(AskError::Dropped)) {
                 Err(error) if is_open::<R>(error) => {
-                    last = error;
+                    refused = Some(weightier(refused, error));
                     self.begin(&mut asked, next.next());
                 }
                 answer => return answer,
@@ -125,7 +141,8 @@ impl<R: Request> Asking<'_, R> {
                 asked.spawn(async move {
                     let request = decode(R::KIND, R::VERSION, &bytes);
                     let request = request.map_err(|_| AskError::Unsupported)?;
-                    door.ask_here(request, left).await
+                    // Others can be asked while it is not there, and it is asked again after them.
+                    door.ask_here(request, left, false).await
                 });
             }
             Some(Next::There(path)) => {
