@@ -155,10 +155,12 @@ async fn optional(
 
 async fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| {
-        format!(
-            "port {} ({address}) cannot be used, choose another with {setting} or shift all with \
-             --port-offset",
-            address.port()
-        )
+        let shifting = match setting {
+            // One that is given is not shifted.
+            "cluster.listen" => "--listen-cluster (cluster.listen)".to_owned(),
+            _ => format!("{setting} or shift all with --port-offset"),
+        };
+        let port = address.port();
+        format!("port {port} ({address}) cannot be used, choose another with {shifting}")
     })
 }

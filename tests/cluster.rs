@@ -4,10 +4,13 @@
 use serde_json::{Value, json};
 
 use crate::support::eventually;
+use crate::support::faults::Faults;
+use crate::support::http::Call;
 use crate::support::node::{Node, Options};
 use crate::support::platform::{ADMIN, DEVPORTAL, PUBLISHER, text};
 use crate::support::postgres;
 use crate::support::upstream::Upstream;
+use crate::throttling::per_short_window;
 
 const CONTROL: &str = "publisher,devportal,admin,key-manager";
 
@@ -25,6 +28,12 @@ fn options(name: &str, roles: &str, seeds: &str) -> Options {
             .to_vec(),
         ..Options::default()
     }
+}
+
+/// With one variable more.
+fn set(options: &mut Options, key: &str, value: &str) {
+    let variable = (key.to_owned(), value.to_owned());
+    options.environment.push(variable);
 }
 
 /// One control plane, one traffic manager, one gateway, and an API that is called through them.
@@ -66,6 +75,11 @@ impl Trio {
             "type": "REQUESTCOUNTLIMIT",
             "requestCount": {"timeUnit": "day", "unitTime": 1, "requestCount": units},
         });
+        self.limited(name, &limit).await
+    }
+
+    /// The same under any limit.
+    async fn limited(&self, name: &str, limit: &Value) -> (String, String, String) {
         let body = json!({"policyName": name, "defaultLimit": limit});
         let path = format!("{ADMIN}/throttling/policies/application");
         let made = self.control.post(&path).bearer(&self.token).json(&body);
@@ -234,25 +248,43 @@ async fn known_consumers_are_served_on_while_the_control_plane_is_gone_and_chang
 }
 
 #[tokio::test]
-async fn a_second_node_of_one_name_and_a_second_control_plane_on_sqlite_are_refused_and_say_so() {
+async fn a_namesake_a_second_control_plane_on_sqlite_and_another_issuer_are_refused_and_say_so() {
     let control = Node::start_with(options("cp1", CONTROL, "")).await;
     let seed = control.cluster_address();
     let other = tempfile::tempdir().expect("a directory");
-    for (name, roles, reason) in [
-        ("cp1", "gateway", "a node named cp1 is a member already"),
-        ("cp2", CONTROL, "cp1 has another API-M database"),
+    let default = "https://localhost:9443/oauth2/token";
+    let another = "https://localhost:9446/oauth2/token";
+    for (name, roles, issuer, reason) in [
+        (
+            "cp1",
+            "gateway",
+            default,
+            "a node named cp1 is a member already",
+        ),
+        ("cp2", CONTROL, default, "cp1 has another API-M database"),
+        ("cp2", CONTROL, default, "give both one on PostgreSQL"),
+        ("gw1", "gateway", another, "cp1 has another oauth2.issuer"),
     ] {
-        let dir = other.path().join(name).join(roles.len().to_string());
+        let dir = other.path().join(name).join(reason.len().to_string());
         std::fs::create_dir_all(&dir).expect("a directory");
-        let options = Options {
+        let mut options = Options {
             dir: Some(dir.clone()),
             ..options(name, roles, &seed)
         };
+        set(&mut options, "HEADGATE__OAUTH2__ISSUER", issuer);
         assert_eq!(Node::ends(&options).await.code(), Some(1), "{name}");
         let log = std::fs::read_to_string(dir.join("log")).expect("a log");
         assert!(log.contains(reason), "{log}");
     }
     assert_eq!(members(&control).await.len(), 1);
+    let metrics = control.get("/metrics").bearer(&control.operator()).send();
+    let metrics = metrics.await.expect(200).text();
+    let refused = "headgate_cluster_newcomers_refused_total 4";
+    assert!(metrics.contains(refused), "{metrics}");
+    assert!(
+        control.log().contains("a node was refused"),
+        "told where it was"
+    );
 }
 
 #[tokio::test]
@@ -262,10 +294,8 @@ async fn a_gateway_that_is_told_of_the_control_planes_databases_refuses_them() {
         dir: Some(dir.path().to_owned()),
         ..options("gw1", "gateway", "127.0.0.1:1")
     };
-    let url = ("HEADGATE__DATABASE__APIM__URL", "sqlite:elsewhere.db");
-    options
-        .environment
-        .push((url.0.to_owned(), url.1.to_owned()));
+    let url = "sqlite:elsewhere.db";
+    set(&mut options, "HEADGATE__DATABASE__APIM__URL", url);
     assert_eq!(Node::ends(&options).await.code(), Some(1));
     let log = std::fs::read_to_string(dir.path().join("log")).expect("a log");
     assert!(
@@ -306,6 +336,109 @@ async fn a_traffic_manager_that_stands_still_is_evicted_and_comes_back_by_itself
 }
 
 #[tokio::test]
+async fn a_gateway_that_sees_no_traffic_manager_is_not_ready_on_either_port() {
+    let mut trio = Trio::start().await;
+    let gateway = &trio.gateway;
+    let status = |call: Call| async move { u16::from(call.send().await.status) };
+    let ingress = || status(gateway.api("GET", "/_headgate/readyz"));
+    assert_eq!(ingress().await, 200);
+    trio.traffic.kill();
+    eventually(10, "it says so", || async {
+        let checks = gateway.get("/readyz?verbose").send().await;
+        let told = checks.text().contains("[-] traffic manager: ");
+        (told && checks.status == 503).then_some(())
+    })
+    .await;
+    assert_eq!(ingress().await, 503);
+    let again = options("tm1", "traffic-manager", &trio.control.cluster_address());
+    let traffic = trio.traffic.crash_and_restart(again).await;
+    gateway.until_ready().await;
+    assert_eq!(ingress().await, 200);
+    drop(traffic);
+}
+
+#[tokio::test]
+async fn a_traffic_manager_alone_on_its_node_that_lost_broker_founds_nothing_anew() {
+    let mut trio = Trio::start().await;
+    let (_, _, access) = trio.limited("Short", &per_short_window(1_000)).await;
+    assert_eq!(trio.call(&access).await, 200);
+    assert_eq!(trio.traffic.terminate().await, Some(0));
+    let broker = trio.traffic.dir.join("data/broker.db");
+    std::fs::remove_file(broker).expect("removed");
+    let again = options("tm1", "traffic-manager", &trio.control.cluster_address());
+    trio.traffic = trio.traffic.crash_and_restart(again).await;
+    trio.gateway.until_ready().await;
+    let mut let_through = 0;
+    // What the gateway holds of before is its own; nothing is added to it.
+    while trio.call(&access).await == 200 {
+        let_through += 1;
+        assert!(let_through < 100, "the window is granted anew");
+    }
+    assert_eq!(trio.call(&access).await, 429);
+    let log = trio.traffic.log();
+    assert_eq!(log.matches("plans by the hour and longer").count(), 1);
+}
+
+#[tokio::test]
+async fn a_gateway_alone_on_its_node_tells_of_a_wrong_clock_and_of_lost_usage_and_of_no_plans() {
+    let roles = format!("{CONTROL},traffic-manager");
+    let control = Node::start_with(options("cp1", &roles, "")).await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let faults = Faults::in_directory(dir.path());
+    let gateway = || {
+        let mut with_faults = faults.options(dir.path());
+        let joined = options("gw1", "gateway", &control.cluster_address());
+        with_faults.environment.extend(joined.environment);
+        with_faults
+    };
+    let mut first = Node::start_with(gateway()).await;
+    let token = control.admin_token().await;
+    let application = control.application(&token, "one", "Unlimited", "JWT");
+    application.await;
+    assert_eq!(first.terminate().await, Some(0));
+    std::fs::remove_file(dir.path().join("data/broker.db")).expect("removed");
+    faults.set_clock(-7_200);
+    let log = Node::start_with(gateway()).await.log();
+    let clock = "the clock stands before the last change";
+    assert!(log.contains(clock), "{log}");
+    assert!(log.contains("broker.db was lost: usage"), "{log}");
+    assert!(!log.contains("plans by the hour"), "none is counted here");
+}
+
+#[tokio::test]
+async fn a_stop_lets_nobody_in_from_its_beginning_and_waits_for_no_probe_without_end() {
+    let slow = |name: &str, roles: &str, seed: &str| {
+        let mut options = options(name, roles, seed);
+        for (key, value) in [("PROBE", "60000"), ("SUSPECT", "60001"), ("EVICT", "60002")] {
+            set(&mut options, &format!("HEADGATE__CLUSTER__{key}_MS"), value);
+        }
+        options
+    };
+    let mut control =
+        Node::start_with(slow("cp1", &format!("{CONTROL},traffic-manager"), "")).await;
+    let seed = control.cluster_address();
+    let mut gateway = Node::start_with(slow("gw1", "gateway", &seed)).await;
+    let address = gateway.http.replace("http://localhost", "127.0.0.1");
+    gateway.signal("-TERM");
+    eventually(10, "it says that it stops", || async {
+        gateway.log().contains("stopping: ").then_some(())
+    })
+    .await;
+    // It stays for the others to hear that it goes, two seconds; no new call comes in meanwhile.
+    eventually(1, "no more connections", || async {
+        let connected = tokio::net::TcpStream::connect(&address).await;
+        connected.is_err().then_some(())
+    })
+    .await;
+    eventually(20, "it ends", || {
+        let ended = gateway.has_ended();
+        async move { ended.then_some(()) }
+    })
+    .await;
+    assert_eq!(control.terminate().await, Some(0));
+}
+
+#[tokio::test]
 async fn two_control_planes_share_their_databases_and_each_knows_what_the_other_did() {
     let Some(server) = postgres::server() else {
         return;
@@ -313,26 +446,22 @@ async fn two_control_planes_share_their_databases_and_each_knows_what_the_other_
     let upstream = Upstream::start().await;
     let apim = postgres::fresh_database(&server, "cluster_apim");
     let shared = postgres::fresh_database(&server, "cluster_shared");
+    let issuer = "https://keys.example/oauth2/token";
     let control = |name: &str, seeds: &str| {
         let mut options = options(name, CONTROL, seeds);
-        for (key, url) in [
-            ("HEADGATE__DATABASE__APIM__URL", &apim),
-            ("HEADGATE__DATABASE__SHARED__URL", &shared),
-            (
-                "HEADGATE__OAUTH2__ISSUER",
-                &"https://keys.example/oauth2/token".to_owned(),
-            ),
-        ] {
-            options.environment.push((key.to_owned(), url.clone()));
-        }
+        set(&mut options, "HEADGATE__DATABASE__APIM__URL", &apim);
+        set(&mut options, "HEADGATE__DATABASE__SHARED__URL", &shared);
+        set(&mut options, "HEADGATE__OAUTH2__ISSUER", issuer);
         options
     };
     let one = Node::start_with(control("cp1", "")).await;
     let seed = one.cluster_address();
+    let mut of_gateway = options("gw1", "gateway", &seed);
+    set(&mut of_gateway, "HEADGATE__OAUTH2__ISSUER", issuer);
     let (two, traffic, gateway) = tokio::join!(
         Node::start_with(control("cp2", &seed)),
         Node::start_with(options("tm1", "traffic-manager", &seed)),
-        Node::start_with(options("gw1", "gateway", &seed)),
+        Node::start_with(of_gateway),
     );
     let token = one.admin_token().await;
     let api = one.published(&token, "Shop", "/shop", &upstream.url).await;
@@ -360,4 +489,14 @@ async fn two_control_planes_share_their_databases_and_each_knows_what_the_other_
         call().await.expect(200);
     }
     drop(traffic);
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut third = control("cp3", &seed);
+    third.dir = Some(dir.path().to_owned());
+    set(&mut third, "HEADGATE__OAUTH2__REFRESH_TOKEN_SECONDS", "60");
+    assert_eq!(Node::ends(&third).await.code(), Some(1));
+    let log = std::fs::read_to_string(dir.path().join("log")).expect("a log");
+    assert!(
+        log.contains("has another oauth2.refresh_token_seconds: give both the same one"),
+        "{log}"
+    );
 }

@@ -66,7 +66,7 @@ pub(crate) async fn start_on(mut listeners: Listeners, config: Config) -> anyhow
     let tls = tls::server_tls(&data, &config.listen.addresses())?;
     let databases = Databases::open(&config, &data).await?;
     clock::compare_with_last_change(system.clock.now_ms(), databases.last_change_ms().await?);
-    let me = identity::raise(&databases, &config.node.name, system.clock.now_ms()).await?;
+    let me = identity::raise(&databases, &config.node, system.clock.now_ms()).await?;
     let ports = listeners.ports()?;
     let port = listeners.cluster.take();
     let membership = Membership::describe(&system, &config, &databases, &me, port).await?;
@@ -88,6 +88,7 @@ pub(crate) async fn start_on(mut listeners: Listeners, config: Config) -> anyhow
     ready::listeners(&mut readiness, listeners.acceptances());
     let looked = metrics::Looked {
         gateway: components.gateway.clone(),
+        cluster: membership.cluster.clone(),
         clock: system.clock.clone(),
         certificate: Arc::clone(&tls.certificate),
     };
@@ -135,6 +136,9 @@ fn by_roles(
     ready::cluster(readiness, cluster);
     if let Some(gateway) = &components.gateway {
         ready::change_log(readiness, gateway);
+        if components.traffic_manager.is_none() {
+            ready::traffic_manager(readiness, gateway);
+        }
     }
     if let Some(traffic_manager) = &components.traffic_manager {
         ready::policies(readiness, traffic_manager);
@@ -195,10 +199,11 @@ impl Node {
 
     /// Stops in order: no new requests, open ones end, actors finish, databases close.
     pub(crate) async fn stop(self) {
+        // At once: what comes from now on has to go elsewhere.
+        self.stop.cancel();
         if let Some(cluster) = &self.cluster {
             cluster.leave().await;
         }
-        self.stop.cancel();
         for server in self.servers {
             let _ = tokio::time::timeout(STOP, server).await;
         }

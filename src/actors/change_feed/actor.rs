@@ -22,6 +22,8 @@ const LOOK_EVERY: u32 = 4;
 const BYTES: usize = 1024 * 1024;
 /// Entries in one answer at most.
 const MOST: u64 = 1_024;
+/// A change waits for its followers so long at most, whatever another node asks for, milliseconds.
+const LONGEST_WAIT_MS: u32 = 5_000;
 /// Long polls are open so long at most, milliseconds.
 const LONGEST_MS: u32 = 30_000;
 
@@ -109,7 +111,7 @@ impl Feed {
     async fn wait(&mut self, asked: Asked<WaitApplied>) {
         let now_ms = self.arguments.clock.now_ms();
         let committed = asked.request.n;
-        let until_ms = now_ms + i64::from(asked.request.within_ms);
+        let until_ms = now_ms + i64::from(asked.request.within_ms.min(LONGEST_WAIT_MS));
         self.waits.push(Parked { asked, until_ms });
         self.answer_waits();
         self.reached(committed).await;
@@ -218,7 +220,7 @@ impl Feed {
             let applied = self.followers(|followers| followers.applied(n, now_ms));
             if applied.behind.is_empty() || parked.until_ms <= now_ms {
                 parked.asked.reply.send(applied);
-            } else {
+            } else if !parked.asked.reply.is_abandoned() {
                 self.waits.push(parked);
             }
         }

@@ -9,6 +9,11 @@ const ALIVE_MS: i64 = 10_000;
 /// A follower that was silent for so long is forgotten, milliseconds.
 const FORGET_MS: i64 = 3_600_000;
 
+/// The most followers that are known at a time; more than a cluster has.
+const MOST: usize = 1_024;
+/// The most bytes of a follower's name.
+const NAME: usize = 128;
+
 /// All followers that were heard of.
 #[derive(Debug, Default)]
 pub(super) struct Followers {
@@ -27,14 +32,16 @@ impl Followers {
     /// A follower pulls from `n`. It says itself what it has applied, so a lower number than the
     /// acknowledged one (a restored data directory) is believed; a higher one only of a newcomer.
     pub(super) fn pulled(&mut self, name: &str, n: u64, now_ms: i64) {
-        let follower = self.heard(name, n, now_ms);
-        follower.acknowledged = follower.acknowledged.min(n);
+        if let Some(follower) = self.heard(name, n, now_ms) {
+            follower.acknowledged = follower.acknowledged.min(n);
+        }
     }
 
     /// A follower has applied, stored and published everything up to `n`.
     pub(super) fn acknowledged(&mut self, name: &str, n: u64, now_ms: i64) {
-        let follower = self.heard(name, n, now_ms);
-        follower.acknowledged = follower.acknowledged.max(n);
+        if let Some(follower) = self.heard(name, n, now_ms) {
+            follower.acknowledged = follower.acknowledged.max(n);
+        }
     }
 
     /// A follower has to begin anew: what it acknowledged was of another history (C2).
@@ -84,13 +91,19 @@ impl Followers {
             .filter(move |(_, follower)| now_ms.saturating_sub(follower.heard_ms) < ALIVE_MS)
     }
 
-    fn heard(&mut self, name: &str, n: u64, now_ms: i64) -> &mut Follower {
+    /// None for a name that no follower of ours has, or one too many: what others say takes a
+    /// bounded room here, and what they are told.
+    fn heard(&mut self, name: &str, n: u64, now_ms: i64) -> Option<&mut Follower> {
+        let is_known = self.known.contains_key(name);
+        if name.len() > NAME || !is_known && self.known.len() >= MOST {
+            return None;
+        }
         let follower = self.known.entry(name.to_owned()).or_insert(Follower {
             acknowledged: n,
             heard_ms: now_ms,
         });
         follower.heard_ms = now_ms;
-        follower
+        Some(follower)
     }
 }
 
@@ -110,6 +123,21 @@ mod tests {
         followers.acknowledged("gw2", 5, ALIVE_MS);
         assert_eq!(followers.applied(5, ALIVE_MS).to_string(), "1/1");
         assert_eq!(followers.applied(5, 9 * ALIVE_MS).to_string(), "0/0");
+    }
+
+    #[test]
+    fn names_without_end_are_not_remembered() {
+        let mut followers = Followers::default();
+        followers.acknowledged("gw1", 5, 0);
+        for n in 0..5_000 {
+            followers.acknowledged(&format!("follower {n}"), 1, 0);
+            followers.pulled(&"long".repeat(n), 1, 0);
+        }
+        assert_eq!(followers.known.len(), MOST);
+        let longest = followers.known.keys().map(String::len).max();
+        assert!(longest <= Some(NAME), "{longest:?}");
+        followers.acknowledged("gw1", 6, 0);
+        assert_eq!(followers.applied(6, 0).done, 1, "who is known goes on");
     }
 
     #[test]

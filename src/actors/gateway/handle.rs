@@ -21,6 +21,7 @@ use super::token_cache::token_key;
 use super::usage_recorder::Tally;
 use super::{refiller, validator};
 use crate::key_manager::hash_hex;
+use crate::traffic_manager::TrafficManagerHandle;
 
 /// What a request waits for a validation at most.
 const VALIDATION: Duration = Duration::from_secs(5);
@@ -32,6 +33,7 @@ pub struct GatewayHandle {
     pub(super) validator: Address<validator::Message>,
     pub(super) refiller: Address<refiller::Message>,
     pub(super) tally: Arc<Tally>,
+    pub(super) owners: TrafficManagerHandle,
 }
 
 /// Which kind of credential a text is.
@@ -80,6 +82,12 @@ impl GatewayHandle {
     #[must_use]
     pub fn is_caught_up(&self) -> bool {
         self.unconfirmed_for().is_some()
+    }
+
+    /// Whether there is anybody to grant units to calls (L8).
+    #[must_use]
+    pub fn has_traffic_manager(&self) -> bool {
+        self.owners.is_there()
     }
 
     /// How long ago the change log was last known to be applied to its head; none when it was

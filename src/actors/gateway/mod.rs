@@ -89,6 +89,7 @@ pub fn component(system: &System, parts: Parts) -> (GatewayHandle, Child) {
             lives: Arc::default(),
         },
     );
+    let owners = parts.traffic_manager.clone();
     let accounts = refiller::Arguments {
         state: Arc::clone(&state),
         traffic_manager: parts.traffic_manager,
@@ -125,6 +126,7 @@ pub fn component(system: &System, parts: Parts) -> (GatewayHandle, Child) {
         validator,
         refiller,
         tally,
+        owners,
     };
     let children = vec![first, second, third, fourth];
     (handle, branch(system, "gateway", children))
