@@ -15,6 +15,10 @@ use crate::router::read_answer;
 /// How long to wait before everybody is asked anew, when none has taken the ask.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// How long an own actor that is not there is waited for before others are asked: one that is being
+/// replaced is back by then.
+const ABSENT: Duration = Duration::from_millis(50);
+
 /// One ask on its way to whoever answers it.
 struct Asking<'a, R: Request> {
     here: Option<&'a Door<R>>,
@@ -39,7 +43,7 @@ pub(super) async fn ask<R: Request>(
     if let Some(here) = here
         && elsewhere.is_alone()
     {
-        return here.ask_here(request, deadline, true).await;
+        return here.ask_here(request, deadline, deadline).await;
     }
     let bytes = encode(R::KIND, R::VERSION, &request).map_err(|_| AskError::Unsupported)?;
     let end = Instant::now() + deadline;
@@ -141,8 +145,8 @@ impl<R: Request> Asking<'_, R> {
                 asked.spawn(async move {
                     let request = decode(R::KIND, R::VERSION, &bytes);
                     let request = request.map_err(|_| AskError::Unsupported)?;
-                    // Others can be asked while it is not there, and it is asked again after them.
-                    door.ask_here(request, left, false).await
+                    // It is asked again after the others.
+                    door.ask_here(request, left, ABSENT.min(left)).await
                 });
             }
             Some(Next::There(path)) => {
