@@ -424,12 +424,16 @@ async fn a_stop_lets_nobody_in_from_its_beginning_and_waits_for_no_probe_without
         gateway.log().contains("stopping: ").then_some(())
     })
     .await;
-    // It stays for the others to hear that it goes, two seconds; no new call comes in meanwhile.
-    eventually(1, "no more connections", || async {
+    // It stays for the others to hear that it goes; no new call comes in meanwhile.
+    let has_left = eventually(10, "no more connections", || async {
+        let has_left = gateway
+            .log()
+            .contains("the time to hear that this one goes");
         let connected = tokio::net::TcpStream::connect(&address).await;
-        connected.is_err().then_some(())
+        connected.is_err().then_some(has_left)
     })
     .await;
+    assert!(!has_left);
     eventually(20, "it ends", || {
         let ended = gateway.has_ended();
         async move { ended.then_some(()) }

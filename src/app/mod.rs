@@ -203,6 +203,7 @@ impl Node {
         self.stop.cancel();
         if let Some(cluster) = &self.cluster {
             cluster.leave().await;
+            tracing::info!("other nodes have had the time to hear that this one goes");
         }
         for server in self.servers {
             let _ = tokio::time::timeout(STOP, server).await;
