@@ -86,12 +86,7 @@ pub(crate) async fn start_on(mut listeners: Listeners, config: Config) -> anyhow
     ready::configuration(&mut readiness, &tls.certificate, &system.clock);
     by_roles(&mut readiness, &databases, &components, &membership.cluster);
     ready::listeners(&mut readiness, listeners.acceptances());
-    let looked = metrics::Looked {
-        gateway: components.gateway.clone(),
-        cluster: membership.cluster.clone(),
-        clock: system.clock.clone(),
-        certificate: Arc::clone(&tls.certificate),
-    };
+    let looked = looked(&system, &components, &membership.cluster, &tls.certificate);
     let metrics = metrics::scrape(recorded, looked);
     let reached = ports.reached(&config);
     let services = components.services(&system, readiness, metrics, operator_hash, reached);
@@ -117,6 +112,21 @@ pub(crate) async fn start_on(mut listeners: Listeners, config: Config) -> anyhow
         databases,
         data,
     })
+}
+
+/// What metrics look at.
+fn looked(
+    system: &System,
+    components: &Components,
+    cluster: &Cluster,
+    certificate: &Arc<tls::ServerCertificate>,
+) -> metrics::Looked {
+    metrics::Looked {
+        gateway: components.gateway.clone(),
+        cluster: cluster.clone(),
+        clock: system.clock.clone(),
+        certificate: Arc::clone(certificate),
+    }
 }
 
 fn say_listening(config: &Config, ports: &Ports, data: &DataDir) {
