@@ -155,10 +155,31 @@ async fn optional(
 
 async fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| {
-        format!(
-            "port {} ({address}) cannot be used, choose another with {setting} or shift all with \
-             --port-offset",
-            address.port()
-        )
+        let shifting = match setting {
+            // One that is given is not shifted.
+            "cluster.listen" => "--listen-cluster (cluster.listen)".to_owned(),
+            _ => format!("{setting} or shift all with --port-offset"),
+        };
+        let port = address.port();
+        format!("port {port} ({address}) cannot be used, choose another with {shifting}")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_busy_port_is_reported_with_what_moves_it() {
+        let busy = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = busy.local_addr().unwrap();
+        for (setting, moved_by, by_offset) in [
+            ("listen.management", "listen.management", true),
+            ("cluster.listen", "--listen-cluster", false),
+        ] {
+            let error = bind(address, setting).await.unwrap_err().to_string();
+            assert!(error.contains(moved_by), "{error}");
+            assert_eq!(error.contains("--port-offset"), by_offset, "{error}");
+        }
+    }
 }

@@ -27,6 +27,12 @@ pub fn options(name: &str, roles: &str, seeds: &str) -> Options {
     }
 }
 
+/// With one variable more.
+pub fn set(options: &mut Options, key: &str, value: &str) {
+    let variable = (key.to_owned(), value.to_owned());
+    options.environment.push(variable);
+}
+
 /// One control plane, one traffic manager, one gateway, and an API that is called through them.
 pub struct Trio {
     pub control: Node,
@@ -75,6 +81,11 @@ impl Trio {
             "type": "REQUESTCOUNTLIMIT",
             "requestCount": {"timeUnit": "day", "unitTime": 1, "requestCount": units},
         });
+        self.limited(name, &limit).await
+    }
+
+    /// The same under any limit.
+    pub async fn limited(&self, name: &str, limit: &Value) -> (String, String, String) {
         let body = json!({"policyName": name, "defaultLimit": limit});
         let path = format!("{ADMIN}/throttling/policies/application");
         let made = self.control.post(&path).bearer(&self.token).json(&body);
@@ -243,25 +254,43 @@ async fn known_consumers_are_served_on_while_the_control_plane_is_gone_and_chang
 }
 
 #[tokio::test]
-async fn a_second_node_of_one_name_and_a_second_control_plane_on_sqlite_are_refused_and_say_so() {
+async fn a_namesake_a_second_control_plane_on_sqlite_and_another_issuer_are_refused_and_say_so() {
     let control = Node::start_with(options("cp1", CONTROL, "")).await;
     let seed = control.cluster_address();
     let other = tempfile::tempdir().expect("a directory");
-    for (name, roles, reason) in [
-        ("cp1", "gateway", "a node named cp1 is a member already"),
-        ("cp2", CONTROL, "cp1 has another API-M database"),
+    let default = "https://localhost:9443/oauth2/token";
+    let another = "https://localhost:9446/oauth2/token";
+    for (name, roles, issuer, reason) in [
+        (
+            "cp1",
+            "gateway",
+            default,
+            "a node named cp1 is a member already",
+        ),
+        ("cp2", CONTROL, default, "cp1 has another API-M database"),
+        ("cp2", CONTROL, default, "give both one on PostgreSQL"),
+        ("gw1", "gateway", another, "cp1 has another oauth2.issuer"),
     ] {
-        let dir = other.path().join(name).join(roles.len().to_string());
+        let dir = other.path().join(name).join(reason.len().to_string());
         std::fs::create_dir_all(&dir).expect("a directory");
-        let options = Options {
+        let mut options = Options {
             dir: Some(dir.clone()),
             ..options(name, roles, &seed)
         };
+        set(&mut options, "HEADGATE__OAUTH2__ISSUER", issuer);
         assert_eq!(Node::ends(&options).await.code(), Some(1), "{name}");
         let log = std::fs::read_to_string(dir.join("log")).expect("a log");
         assert!(log.contains(reason), "{log}");
     }
     assert_eq!(members(&control).await.len(), 1);
+    let metrics = control.get("/metrics").bearer(&control.operator()).send();
+    let metrics = metrics.await.expect(200).text();
+    let refused = "headgate_cluster_newcomers_refused_total 4";
+    assert!(metrics.contains(refused), "{metrics}");
+    assert!(
+        control.log().contains("a node was refused"),
+        "told where it was"
+    );
 }
 
 #[tokio::test]
@@ -271,10 +300,8 @@ async fn a_gateway_that_is_told_of_the_control_planes_databases_refuses_them() {
         dir: Some(dir.path().to_owned()),
         ..options("gw1", "gateway", "127.0.0.1:1")
     };
-    let url = ("HEADGATE__DATABASE__APIM__URL", "sqlite:elsewhere.db");
-    options
-        .environment
-        .push((url.0.to_owned(), url.1.to_owned()));
+    let url = "sqlite:elsewhere.db";
+    set(&mut options, "HEADGATE__DATABASE__APIM__URL", url);
     assert_eq!(Node::ends(&options).await.code(), Some(1));
     let log = std::fs::read_to_string(dir.path().join("log")).expect("a log");
     assert!(
@@ -322,26 +349,22 @@ async fn two_control_planes_share_their_databases_and_each_knows_what_the_other_
     let upstream = Upstream::start().await;
     let apim = postgres::fresh_database(&server, "cluster_apim");
     let shared = postgres::fresh_database(&server, "cluster_shared");
+    let issuer = "https://keys.example/oauth2/token";
     let control = |name: &str, seeds: &str| {
         let mut options = options(name, CONTROL, seeds);
-        for (key, url) in [
-            ("HEADGATE__DATABASE__APIM__URL", &apim),
-            ("HEADGATE__DATABASE__SHARED__URL", &shared),
-            (
-                "HEADGATE__OAUTH2__ISSUER",
-                &"https://keys.example/oauth2/token".to_owned(),
-            ),
-        ] {
-            options.environment.push((key.to_owned(), url.clone()));
-        }
+        set(&mut options, "HEADGATE__DATABASE__APIM__URL", &apim);
+        set(&mut options, "HEADGATE__DATABASE__SHARED__URL", &shared);
+        set(&mut options, "HEADGATE__OAUTH2__ISSUER", issuer);
         options
     };
     let one = Node::start_with(control("cp1", "")).await;
     let seed = one.cluster_address();
+    let mut of_gateway = options("gw1", "gateway", &seed);
+    set(&mut of_gateway, "HEADGATE__OAUTH2__ISSUER", issuer);
     let (two, traffic, gateway) = tokio::join!(
         Node::start_with(control("cp2", &seed)),
         Node::start_with(options("tm1", "traffic-manager", &seed)),
-        Node::start_with(options("gw1", "gateway", &seed)),
+        Node::start_with(of_gateway),
     );
     let token = one.admin_token().await;
     let api = one.published(&token, "Shop", "/shop", &upstream.url).await;
@@ -369,4 +392,14 @@ async fn two_control_planes_share_their_databases_and_each_knows_what_the_other_
         call().await.expect(200);
     }
     drop(traffic);
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut third = control("cp3", &seed);
+    third.dir = Some(dir.path().to_owned());
+    set(&mut third, "HEADGATE__OAUTH2__REFRESH_TOKEN_SECONDS", "60");
+    assert_eq!(Node::ends(&third).await.code(), Some(1));
+    let log = std::fs::read_to_string(dir.path().join("log")).expect("a log");
+    assert!(
+        log.contains("has another oauth2.refresh_token_seconds: give both the same one"),
+        "{log}"
+    );
 }

@@ -20,6 +20,7 @@ mod bad_input;
 mod bad_input_rows;
 mod changes;
 mod cluster;
+mod cluster_losses;
 mod commands;
 mod conflicts;
 mod connections;

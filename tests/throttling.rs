@@ -184,7 +184,7 @@ async fn anonymous_calls_are_counted_by_address() {
     clippy::disallowed_methods,
     reason = "windows are aligned with the machine's clock"
 )]
-fn per_short_window(units: u64) -> Value {
+pub fn per_short_window(units: u64) -> Value {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let minute = now.expect("a time").as_secs() / 60;
     let minutes = (40..60).find(|minutes| minute % minutes + 3 < *minutes);

@@ -2,12 +2,25 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::hello::Refusal;
+
+/// Between two lines about newcomers that were refused: whoever dials without end fills no log.
+const QUIET: Duration = Duration::from_secs(1);
+/// The most characters of a newcomer's name in the log.
+const NAME: usize = 63;
 
 /// Counts of one node.
 #[derive(Debug, Default)]
 pub struct Counters {
     /// Connections that were closed before they were members'.
     pub turned_away: AtomicU64,
+    /// Nodes that said who they are and were refused for good.
+    pub newcomers_refused: AtomicU64,
     /// Probes that were sent.
     pub probes: AtomicU64,
     /// Probes that got no answer.
@@ -20,6 +33,8 @@ pub struct Counters {
     pub served: AtomicU64,
     /// Asks of other nodes that were not understood or too many.
     pub refused: AtomicU64,
+    /// When a newcomer's refusal was told last.
+    told: Mutex<Option<Instant>>,
 }
 
 // === impl Counters ===
@@ -32,6 +47,19 @@ impl Counters {
             tracing::warn!(%peer, reason, count = before + 1, "connection to the cluster port was closed");
         } else {
             tracing::debug!(%peer, reason, "connection to the cluster port was closed");
+        }
+    }
+
+    /// Counts a node that may not come in, and says why, at most once a second.
+    pub(crate) fn newcomer_refused(&self, peer: SocketAddr, name: &str, reason: &Refusal) {
+        let count = self.newcomers_refused.fetch_add(1, Ordering::Relaxed) + 1;
+        let name: String = name.chars().take(NAME).collect();
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.is_none_or(|told| told.elapsed() >= QUIET) {
+            *told = Some(Instant::now());
+            tracing::warn!(%peer, name, %reason, count, "a node was refused");
+        } else {
+            tracing::debug!(%peer, name, %reason, count, "a node was refused");
         }
     }
 

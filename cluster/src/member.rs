@@ -50,13 +50,16 @@ impl Member {
             .flat_map(|one| theirs.iter().map(move |other| (one, other)));
         for (one, another) in pairs.filter(|(one, another)| one.key == another.key) {
             let (key, name) = (&one.key, &other.name);
-            if one.value != another.value {
-                return Some(format!("{name} has another {key}: give both the same one"));
-            }
-            if one.alone || another.alone {
-                return Some(format!(
-                    "{name} has the same {key}, which only one node can use"
-                ));
+            // A copy of what is one node's only would not make it two nodes'.
+            let alone = (one.alone || another.alone)
+                .then_some("and one that only one node can use: give both one on PostgreSQL");
+            match (one.value == another.value, alone) {
+                (true, None) => {}
+                (true, Some(alone)) => return Some(format!("{name} has the same {key}, {alone}")),
+                (false, Some(alone)) => return Some(format!("{name} has another {key}, {alone}")),
+                (false, None) => {
+                    return Some(format!("{name} has another {key}: give both the same one"));
+                }
             }
         }
         None

@@ -1,12 +1,16 @@
 //! The way to another node's router, with a bound on what is under way (M2): what ractor below
 //! would queue without end is refused here at once.
+//!
+//! An ask that its asker has given up still lies below, behind all that was sent before it: its
+//! places stay taken until something is answered that was sent later, for what is sent to a peer
+//! arrives in order.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ractor::ActorRef;
-use ractor::rpc::CallResult;
-use tokio::sync::Semaphore;
+use ractor::{ActorRef, RpcReplyPort};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::ask::AskError;
 use crate::counters::Counters;
@@ -20,9 +24,29 @@ const BYTES: usize = 8 * 1024 * 1024;
 /// The way to one incarnation of one node, while its connection lives.
 pub(crate) struct Path {
     router: ActorRef<Routed>,
-    asks: Semaphore,
-    bytes: Semaphore,
+    asks: Arc<Semaphore>,
+    bytes: Arc<Semaphore>,
+    sent: Mutex<Sent>,
     counters: Arc<Counters>,
+}
+
+/// What was handed to the session below.
+#[derive(Default)]
+struct Sent {
+    /// The number of the last one; they arrive in this order.
+    last: u64,
+    /// Places of those that nobody waits for any more, and that may not have left this node.
+    given_up: BTreeMap<u64, Places>,
+}
+
+/// A place among the asks, and one for the bytes.
+type Places = (OwnedSemaphorePermit, OwnedSemaphorePermit);
+
+/// One that is waited for.
+struct Awaited<'a> {
+    path: &'a Path,
+    number: u64,
+    places: Option<Places>,
 }
 
 // === impl Path ===
@@ -37,8 +61,9 @@ impl Path {
     pub(crate) fn new(router: ActorRef<Routed>, counters: Arc<Counters>) -> Self {
         Self {
             router,
-            asks: Semaphore::new(ASKS),
-            bytes: Semaphore::new(BYTES),
+            asks: Arc::new(Semaphore::new(ASKS)),
+            bytes: Arc::new(Semaphore::new(BYTES)),
+            sent: Mutex::default(),
             counters,
         }
     }
@@ -50,11 +75,14 @@ impl Path {
         deadline: Duration,
     ) -> Result<Vec<u8>, AskError> {
         let size = u32::try_from(bytes.len()).map_err(|_| AskError::Overloaded)?;
-        let room = (self.asks.try_acquire(), self.bytes.try_acquire_many(size));
-        let (Ok(_ask), Ok(_bytes)) = room else {
+        let room = (
+            Arc::clone(&self.asks).try_acquire_owned(),
+            Arc::clone(&self.bytes).try_acquire_many_owned(size),
+        );
+        let (Ok(ask), Ok(room)) = room else {
             return Err(AskError::Overloaded);
         };
-        self.send(bytes, deadline).await
+        self.send(bytes, deadline, Some((ask, room))).await
     }
 
     /// The same without a place among the asks: a probe must not wait for what it is to judge.
@@ -63,25 +91,85 @@ impl Path {
         bytes: Vec<u8>,
         deadline: Duration,
     ) -> Result<Vec<u8>, AskError> {
-        self.send(bytes, deadline).await
+        self.send(bytes, deadline, None).await
     }
 
-    async fn send(&self, bytes: Vec<u8>, deadline: Duration) -> Result<Vec<u8>, AskError> {
+    async fn send(
+        &self,
+        bytes: Vec<u8>,
+        deadline: Duration,
+        places: Option<Places>,
+    ) -> Result<Vec<u8>, AskError> {
         Counters::add(&self.counters.asks);
-        let called = self
-            .router
-            .call(|reply| Routed { bytes, reply }, Some(deadline));
-        let answer = match called.await {
-            Ok(CallResult::Success(answer)) => Ok(answer),
-            Ok(CallResult::Timeout) => Err(AskError::Timeout),
-            // The connection ended: the ask may have been carried out or not.
-            Ok(CallResult::SenderError) => Err(AskError::Dropped),
-            // Nothing was sent.
-            Err(_) => Err(AskError::Unavailable),
+        let answer = match self.hand_down(bytes, deadline, places) {
+            Ok((awaited, answer)) => match tokio::time::timeout(deadline, answer).await {
+                Ok(Ok(answer)) => {
+                    awaited.answered();
+                    Ok(answer)
+                }
+                // The connection ended: the ask may have been carried out or not.
+                Ok(Err(_)) => Err(AskError::Dropped),
+                Err(_) => Err(AskError::Timeout),
+            },
+            Err(error) => Err(error),
         };
         if answer.is_err() {
             Counters::add(&self.counters.asks_failed);
         }
         answer
     }
+
+    fn hand_down(
+        &self,
+        bytes: Vec<u8>,
+        deadline: Duration,
+        places: Option<Places>,
+    ) -> Result<(Awaited<'_>, oneshot::Receiver<Vec<u8>>), AskError> {
+        let (answer, answered) = oneshot::channel();
+        let reply = RpcReplyPort::from((answer, deadline));
+        // Numbered in the order in which they are sent.
+        let mut sent = self.sent();
+        let handed = self.router.cast(Routed { bytes, reply });
+        // Nothing was sent.
+        handed.map_err(|_| AskError::Unavailable)?;
+        sent.last += 1;
+        let number = sent.last;
+        drop(sent);
+        let awaited = Awaited {
+            path: self,
+            number,
+            places,
+        };
+        Ok((awaited, answered))
+    }
+
+    fn sent(&self) -> MutexGuard<'_, Sent> {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
+
+// === impl Awaited ===
+
+impl Awaited<'_> {
+    /// The peer has answered this one: it has all that was sent before.
+    fn answered(mut self) {
+        self.places = None;
+        let mut sent = self.path.sent();
+        if !sent.given_up.is_empty() {
+            let later = sent.given_up.split_off(&self.number);
+            sent.given_up = later;
+        }
+    }
+}
+
+impl Drop for Awaited<'_> {
+    fn drop(&mut self) {
+        if let Some(places) = self.places.take() {
+            self.path.sent().given_up.insert(self.number, places);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "path_tests.rs"]
+mod tests;

@@ -45,13 +45,19 @@ impl Databases {
         })
     }
 
-    /// When the last change was logged, if there was one; milliseconds since the epoch.
+    /// When the last change was logged, or applied on this node, if there was one; milliseconds since
+    /// the epoch.
     pub(crate) async fn last_change_ms(&self) -> anyhow::Result<Option<i64>> {
+        let mut read = self.carbon.read().await?;
+        let applied = storage::carbon::projection::applied(&mut read).await?;
+        let applied_ms = applied.map(|applied| applied.at_ms);
+        drop(read);
         let Some(control) = &self.control else {
-            return Ok(None);
+            return Ok(applied_ms);
         };
         let mut read = control.apim.read().await?;
-        Ok(storage::apim::change_log::last_at_ms(&mut read).await?)
+        let logged_ms = storage::apim::change_log::last_at_ms(&mut read).await?;
+        Ok(logged_ms.max(applied_ms))
     }
 
     /// Closes them all.

@@ -6,6 +6,7 @@ use storage::carbon::identity::{self, Identity};
 use storage::carbon::projection;
 
 use super::databases::Databases;
+use crate::config::{Node, Role};
 
 /// This start's identity: the incarnation is on disk before anybody hears of it (W1). When Carbon was
 /// lost the node is still whom Broker belongs to: under another id what waits there would be counted
@@ -13,14 +14,14 @@ use super::databases::Databases;
 /// When Broker was lost this is no founding (L6): what was granted in running windows is not known.
 pub(super) async fn raise(
     databases: &Databases,
-    name: &str,
+    node: &Node,
     now_ms: i64,
 ) -> anyhow::Result<Identity> {
     let mut read = databases.broker.read().await?;
     let owner = node::find(&mut read).await?;
     let is_new = owner.is_none() && !ledger::has_run(&mut read).await?;
     drop(read);
-    // Nobody was let in before a change was applied: a first start that was cut short lost nothing.
+    // Usage of calls waits there; nobody was let in before a change was applied.
     let mut read = databases.carbon.read().await?;
     let has_served = projection::applied(&mut read).await?.is_some();
     drop(read);
@@ -29,7 +30,7 @@ pub(super) async fn raise(
     let new_id = known_id.clone();
     let new_id = || new_id.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
     let mut write = databases.carbon.write("carbon.identity.raise").await?;
-    let me = identity::raise(&mut write, name, above, new_id).await?;
+    let me = identity::raise(&mut write, &node.name, above, new_id).await?;
     if let Some(known_id) = known_id.filter(|id| *id != me.node_id) {
         anyhow::bail!(
             "carbon.db is of node {} and broker.db of node {known_id}: put back the files that belong \
@@ -44,14 +45,29 @@ pub(super) async fn raise(
         incarnation: me.incarnation,
     };
     node::save(&mut write, &owner).await?;
-    if is_new && has_served {
+    if is_new && me.has_counted {
         ledger::begin_without_past(&mut write, now_ms).await?;
         tracing::error!(
             incarnation = me.incarnation,
             "broker.db was lost: plans by the hour and longer count from nothing, shorter ones are \
              used up (429) until their running windows end, and usage that waited in it is missing"
         );
+    } else if is_new && has_served {
+        tracing::error!(
+            incarnation = me.incarnation,
+            "broker.db was lost: usage that waited in it is missing"
+        );
     }
     write.commit().await?;
+    // After Broker, where this node's mark is by now: a first start that was cut short before has
+    // counted nothing, and is not taken for one that lost what it counted.
+    if node.roles.contains(&Role::TrafficManager) && !me.has_counted {
+        let mut write = databases
+            .carbon
+            .write("carbon.identity.note_counting")
+            .await?;
+        identity::note_counting(&mut write).await?;
+        write.commit().await?;
+    }
     Ok(me)
 }

@@ -13,7 +13,7 @@ use storage::{Backend, Database, StoreError, database_identity};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use super::databases::Databases;
+use super::databases::{Control, Databases};
 use crate::config::{Config, Role};
 
 /// The role that every node with the control plane's databases has for the others.
@@ -51,7 +51,7 @@ impl Membership {
             name: config.node.name.clone(),
             address,
             roles: roles(&config.node.roles),
-            facts: facts(databases).await?,
+            facts: facts(config, databases).await?,
         };
         let cluster = Cluster::new(member);
         let (refusals, refused) = watch::channel(None);
@@ -93,6 +93,8 @@ fn told(
     carbon: Database,
     refusals: watch::Sender<Option<String>>,
 ) -> Arc<dyn Fn(Notice) + Send + Sync> {
+    let (known, latest) = watch::channel(BTreeSet::new());
+    cluster::spawn_named("keep members", keep_latest(carbon.clone(), latest));
     Arc::new(move |notice| match notice {
         Notice::Refused(refusal) => {
             refusals.send_replace(Some(refusal.to_string()));
@@ -106,14 +108,20 @@ fn told(
             });
         }
         Notice::Known(addresses) => {
-            let carbon = carbon.clone();
-            cluster::spawn_named("keep members", async move {
-                if let Err(error) = keep_members(&carbon, &addresses).await {
-                    tracing::warn!(%error, "the members' addresses cannot be kept, the next start goes by its seeds");
-                }
-            });
+            known.send_replace(addresses);
         }
     })
+}
+
+/// Keeps what was heard last of the members' addresses. One after the other, so that nothing older
+/// lands upon it.
+async fn keep_latest(carbon: Database, mut latest: watch::Receiver<BTreeSet<String>>) {
+    while latest.changed().await.is_ok() {
+        let addresses = latest.borrow_and_update().clone();
+        if let Err(error) = keep_members(&carbon, &addresses).await {
+            tracing::warn!(%error, "the members' addresses cannot be kept, the next start goes by its seeds");
+        }
+    }
 }
 
 async fn keep(carbon: &Database, cluster_id: &str) -> Result<(), StoreError> {
@@ -152,11 +160,43 @@ fn roles(roles: &[Role]) -> Vec<String> {
     words
 }
 
-/// The databases that all control-plane nodes must share (W6); SQLite's can be one node's only.
-async fn facts(databases: &Databases) -> anyhow::Result<Vec<Fact>> {
-    let Some(control) = &databases.control else {
-        return Ok(Vec::new());
+/// What all who need it must have alike (W6).
+async fn facts(config: &Config, databases: &Databases) -> anyhow::Result<Vec<Fact>> {
+    let mut facts = settings(config);
+    if let Some(control) = &databases.control {
+        facts.extend(shared(control).await?);
+    }
+    Ok(facts)
+}
+
+/// Settings of tokens, by their keys: gateways tell the cluster's own tokens from others' by the
+/// issuer, and every node of the control plane says until when a revocation has to be kept.
+fn settings(config: &Config) -> Vec<Fact> {
+    let (oauth2, roles) = (&config.oauth2, &config.node.roles);
+    let controls = roles.iter().any(|role| role.is_control_plane());
+    let fact = |key: &str, value: String| Fact {
+        key: key.to_owned(),
+        value,
+        alone: false,
     };
+    let issuer = || fact("oauth2.issuer", oauth2.issuer.clone());
+    let lives = || {
+        let (access, refresh) = (oauth2.access_token_seconds, oauth2.refresh_token_seconds);
+        [
+            fact("oauth2.access_token_seconds", access.to_string()),
+            fact("oauth2.refresh_token_seconds", refresh.to_string()),
+        ]
+    };
+    let issuer = (controls || roles.contains(&Role::Gateway)).then(issuer);
+    let lives = controls.then(lives);
+    issuer
+        .into_iter()
+        .chain(lives.into_iter().flatten())
+        .collect()
+}
+
+/// The databases that all control-plane nodes must share; SQLite's can be one node's only.
+async fn shared(control: &Control) -> anyhow::Result<Vec<Fact>> {
     let mut facts = Vec::new();
     for (key, database) in [
         ("API-M database", &control.apim),
@@ -182,4 +222,36 @@ async fn facts(databases: &Databases) -> anyhow::Result<Vec<Fact>> {
 fn life() -> [u8; 8] {
     let [a, b, c, d, e, f, .., g, h] = uuid::Uuid::new_v4().into_bytes();
     [a, b, c, d, e, f, g, h]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_is_kept_of_the_members_is_what_was_heard_last() {
+        let dir = tempfile::tempdir().unwrap();
+        let carbon = storage::carbon::open(dir.path()).await.unwrap();
+        let (refusals, _refused) = watch::channel(None);
+        let told = told(carbon.clone(), refusals);
+        for round in 0..50 {
+            let address = |n: usize| BTreeSet::from([format!("host{round}-{n}:1")]);
+            (0..8).for_each(|n| told(Notice::Known(address(n))));
+            let kept = async {
+                loop {
+                    let mut read = carbon.read().await.unwrap();
+                    let list = known_members::list(&mut read).await.unwrap();
+                    drop(read);
+                    if list.into_iter().collect::<BTreeSet<_>>() == address(7) {
+                        return;
+                    }
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                }
+            };
+            let kept = tokio::time::timeout(Duration::from_secs(10), kept).await;
+            assert!(kept.is_ok(), "round {round}");
+        }
+    }
 }

@@ -4,9 +4,10 @@
 use std::fmt::{Display, Write as _};
 use std::fs;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use actors::gateway::GatewayHandle;
-use cluster::Clock;
+use cluster::{Clock, Cluster};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::tls::ServerCertificate;
@@ -17,6 +18,7 @@ pub(super) type Render = Arc<dyn Fn() -> String + Send + Sync>;
 /// What is looked at for each scrape.
 pub(super) struct Looked {
     pub(super) gateway: Option<GatewayHandle>,
+    pub(super) cluster: Cluster,
     pub(super) clock: Clock,
     pub(super) certificate: Arc<ServerCertificate>,
 }
@@ -31,6 +33,7 @@ pub(super) fn scrape(recorded: Render, looked: Looked) -> Render {
             applied(&mut text, gateway);
         }
         node(&mut text, &looked);
+        port(&mut text, &looked.cluster);
         process(&mut text, started);
         text
     })
@@ -47,6 +50,26 @@ fn node(text: &mut String, looked: &Looked) {
         "When the server's certificate ends, seconds since the epoch.",
         looked.certificate.ends(),
     );
+}
+
+/// Who did not come in at the cluster's port.
+fn port(text: &mut String, cluster: &Cluster) {
+    let counters = cluster.counters();
+    for (name, help, count) in [
+        (
+            "headgate_cluster_newcomers_refused_total",
+            "Nodes that were refused for good, by their name, cluster, version or settings.",
+            &counters.newcomers_refused,
+        ),
+        (
+            "headgate_cluster_turned_away_total",
+            "Connections to the cluster port that were closed at their first words.",
+            &counters.turned_away,
+        ),
+    ] {
+        kind(text, name, "counter", help);
+        let _ = writeln!(text, "{name} {}", count.load(Ordering::Relaxed));
+    }
 }
 
 fn applied(text: &mut String, gateway: &GatewayHandle) {

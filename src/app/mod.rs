@@ -66,7 +66,7 @@ pub(crate) async fn start_on(mut listeners: Listeners, config: Config) -> anyhow
     let tls = tls::server_tls(&data, &config.listen.addresses())?;
     let databases = Databases::open(&config, &data).await?;
     clock::compare_with_last_change(system.clock.now_ms(), databases.last_change_ms().await?);
-    let me = identity::raise(&databases, &config.node.name, system.clock.now_ms()).await?;
+    let me = identity::raise(&databases, &config.node, system.clock.now_ms()).await?;
     let ports = listeners.ports()?;
     let port = listeners.cluster.take();
     let membership = Membership::describe(&system, &config, &databases, &me, port).await?;
@@ -86,11 +86,7 @@ pub(crate) async fn start_on(mut listeners: Listeners, config: Config) -> anyhow
     ready::configuration(&mut readiness, &tls.certificate, &system.clock);
     by_roles(&mut readiness, &databases, &components, &membership.cluster);
     ready::listeners(&mut readiness, listeners.acceptances());
-    let looked = metrics::Looked {
-        gateway: components.gateway.clone(),
-        clock: system.clock.clone(),
-        certificate: Arc::clone(&tls.certificate),
-    };
+    let looked = looked(&system, &components, &membership.cluster, &tls.certificate);
     let metrics = metrics::scrape(recorded, looked);
     let reached = ports.reached(&config);
     let services = components.services(&system, readiness, metrics, operator_hash, reached);
@@ -118,6 +114,21 @@ pub(crate) async fn start_on(mut listeners: Listeners, config: Config) -> anyhow
     })
 }
 
+/// What metrics look at.
+fn looked(
+    system: &System,
+    components: &Components,
+    cluster: &Cluster,
+    certificate: &Arc<tls::ServerCertificate>,
+) -> metrics::Looked {
+    metrics::Looked {
+        gateway: components.gateway.clone(),
+        cluster: cluster.clone(),
+        clock: system.clock.clone(),
+        certificate: Arc::clone(certificate),
+    }
+}
+
 fn say_listening(config: &Config, ports: &Ports, data: &DataDir) {
     let roles: Vec<_> = config.node.roles.iter().map(|role| role.as_str()).collect();
     tracing::info!(roles = roles.join(","), management = %ports.management, ingress_http = ?ports.ingress_http,
@@ -135,6 +146,9 @@ fn by_roles(
     ready::cluster(readiness, cluster);
     if let Some(gateway) = &components.gateway {
         ready::change_log(readiness, gateway);
+        if components.traffic_manager.is_none() {
+            ready::traffic_manager(readiness, gateway);
+        }
     }
     if let Some(traffic_manager) = &components.traffic_manager {
         ready::policies(readiness, traffic_manager);
@@ -195,10 +209,12 @@ impl Node {
 
     /// Stops in order: no new requests, open ones end, actors finish, databases close.
     pub(crate) async fn stop(self) {
+        // At once: what comes from now on has to go elsewhere.
+        self.stop.cancel();
         if let Some(cluster) = &self.cluster {
             cluster.leave().await;
+            tracing::info!("other nodes have had the time to hear that this one goes");
         }
-        self.stop.cancel();
         for server in self.servers {
             let _ = tokio::time::timeout(STOP, server).await;
         }

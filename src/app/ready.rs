@@ -79,6 +79,17 @@ pub(super) fn change_log(readiness: &mut Readiness, gateway: &GatewayHandle) {
     });
 }
 
+/// Adds whether a gateway without a traffic manager of its own sees another node's: before that each
+/// call of a plan waits in vain.
+pub(super) fn traffic_manager(readiness: &mut Readiness, gateway: &GatewayHandle) {
+    let gateway = gateway.clone();
+    readiness.add("traffic manager", move || {
+        let found = gateway.has_traffic_manager();
+        let problem = "no traffic manager is connected".to_owned();
+        async move { found.then_some(()).ok_or(problem) }
+    });
+}
+
 /// Adds whether the traffic manager has read the policies that calls are counted by: before that
 /// each call waits in vain.
 pub(super) fn policies(readiness: &mut Readiness, traffic_manager: &TrafficManagerHandle) {

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use domain::serving_lease::OVER_MS;
 
+use super::listen::shift;
+use super::node::Node;
 use super::read;
 use super::source::{ConfigError, Source};
 
@@ -35,11 +37,16 @@ pub(crate) struct Cluster {
 // === impl Cluster ===
 
 impl Cluster {
-    pub(super) fn read(source: &mut Source, port_offset: u16) -> Result<Self, ConfigError> {
+    pub(super) fn read(
+        source: &mut Source,
+        node: &Node,
+        port_offset: u16,
+    ) -> Result<Self, ConfigError> {
         let seeds = source.take("cluster.seeds", "", seeds)?;
         let default = if seeds.is_empty() { "off" } else { DEFAULT };
         let listen = source.take("cluster.listen", default, read::optional_address)?;
-        let configured = source.was_given("cluster.listen");
+        let listen = shifted(source, listen, port_offset)?;
+        let advertise = source.take("cluster.advertise", "", advertise)?;
         let probe = source.take("cluster.probe_ms", "500", read::milliseconds)?;
         let more_than = |least: Duration| {
             move |text: &str| match read::milliseconds(text)? {
@@ -48,22 +55,68 @@ impl Cluster {
             }
         };
         let suspect = source.take("cluster.suspect_ms", "2000", more_than(probe))?;
-        Ok(Self {
-            // An address that is given in full is meant as it is.
-            listen: listen.map(|mut address| {
-                if !configured {
-                    address.set_port(address.port().saturating_add(port_offset));
-                }
-                address
-            }),
-            advertise: source.take("cluster.advertise", "", advertise)?,
+        let cluster = Self {
+            listen,
+            advertise,
             seeds,
             plaintext: source.take("cluster.plaintext", "false", read::flag)?,
             probe,
             suspect,
             evict: source.take("cluster.evict_ms", "5000", more_than(suspect))?,
             change_wait: source.take("cluster.change_wait_ms", "2100", change_wait)?,
-        })
+        };
+        cluster.check(source, node)?;
+        Ok(cluster)
+    }
+
+    /// Refuses what would start and never work.
+    fn check(&self, source: &Source, node: &Node) -> Result<(), ConfigError> {
+        let Some(listen) = self.listen else {
+            return self.check_alone(source, node);
+        };
+        if listen.ip().is_unspecified() && self.advertise.is_none() {
+            let problem = format!(
+                "{listen} is no address that others can dial: say which is with cluster.advertise \
+                 (--advertise), or listen on that"
+            );
+            return Err(source.wrong("cluster.listen", problem));
+        }
+        Ok(())
+    }
+
+    /// A node that meets no other does everything itself.
+    fn check_alone(&self, source: &Source, node: &Node) -> Result<(), ConfigError> {
+        if !self.seeds.is_empty() {
+            let problem = "is off, and cluster.seeds names nodes that dial this one as well: give an \
+                           address, or leave one of the two out";
+            return Err(source.wrong("cluster.listen", problem.to_owned()));
+        }
+        match node.lacks() {
+            None => Ok(()),
+            Some((role, need)) => {
+                let (role, need) = (role.as_str(), need.as_str());
+                let problem = format!(
+                    "a node alone needs {need} for {role}: add it, or name other nodes with \
+                     cluster.seeds (--seeds), or where they dial this one with cluster.listen \
+                     (--listen-cluster)"
+                );
+                Err(source.wrong("node.roles", problem))
+            }
+        }
+    }
+}
+
+/// The default moves with the offset; an address that is given in full is meant as it is.
+fn shifted(
+    source: &Source,
+    listen: Option<SocketAddr>,
+    offset: u16,
+) -> Result<Option<SocketAddr>, ConfigError> {
+    match listen {
+        Some(address) if !source.was_given("cluster.listen") => shift(address, offset)
+            .map(Some)
+            .map_err(|problem| source.wrong("cluster.listen", problem)),
+        listen => Ok(listen),
     }
 }
 
@@ -88,9 +141,16 @@ fn seeds(text: &str) -> Result<Vec<String>, String> {
 fn advertise(text: &str) -> Result<Option<String>, String> {
     match text {
         "" => Ok(None),
+        text if is_anywhere(text) => Err(format!("{text:?} is no address that others can dial")),
         text if is_host_and_port(text) => Ok(Some(text.to_owned())),
         text => Err(format!("{text:?} is no host:port")),
     }
+}
+
+/// Whether it names every address of a machine, which is none to dial.
+fn is_anywhere(text: &str) -> bool {
+    let address = text.parse::<SocketAddr>();
+    address.is_ok_and(|address| address.ip().is_unspecified())
 }
 
 fn is_host_and_port(text: &str) -> bool {

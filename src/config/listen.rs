@@ -46,7 +46,8 @@ impl Listen {
     }
 }
 
-fn shift(mut address: SocketAddr, offset: u16) -> Result<SocketAddr, String> {
+/// Adds the offset to the port, unless that is 0.
+pub(super) fn shift(mut address: SocketAddr, offset: u16) -> Result<SocketAddr, String> {
     let port = address.port();
     if port != 0 {
         let beyond = || format!("port {port} with offset {offset} is beyond 65535");

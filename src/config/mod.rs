@@ -73,7 +73,7 @@ pub(crate) struct Flags {
     /// Nodes to dial first, separated by commas
     #[arg(long, value_name = "LIST")]
     pub(crate) seeds: Option<String>,
-    /// Number added to every default or configured port
+    /// Number added to every default or configured port but a cluster.listen that is given
     #[arg(long, value_name = "N")]
     pub(crate) port_offset: Option<u16>,
 }
@@ -126,7 +126,7 @@ impl Config {
     fn read(mut source: Source, file: Option<&Path>) -> Result<Self, ConfigError> {
         let node = Node::read(&mut source, file)?;
         let listen = Listen::read(&mut source)?;
-        let cluster = Cluster::read(&mut source, listen.port_offset)?;
+        let cluster = Cluster::read(&mut source, &node, listen.port_offset)?;
         let databases = Databases::read(&mut source, &node)?;
         let gateway = Gateway::read(&mut source, file)?;
         let oauth2 = Oauth2::read(&mut source, &listen)?;

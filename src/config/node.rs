@@ -46,6 +46,17 @@ impl Role {
         !matches!(self, Self::Gateway | Self::TrafficManager)
     }
 
+    /// Roles that must be somewhere for this one to do its work.
+    const fn needs(self) -> &'static [Self] {
+        match self {
+            Self::Publisher | Self::Devportal | Self::Admin | Self::TrafficManager => {
+                &[Self::KeyManager]
+            }
+            Self::Gateway => &[Self::KeyManager, Self::TrafficManager],
+            Self::KeyManager => &[],
+        }
+    }
+
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Publisher => "publisher",
@@ -81,6 +92,13 @@ impl Role {
 // === impl Node ===
 
 impl Node {
+    /// Roles that this node's need and that it does not have, and which of its own needs them.
+    pub(super) fn lacks(&self) -> Option<(Role, Role)> {
+        let pairs = self.roles.iter();
+        let mut pairs = pairs.flat_map(|role| role.needs().iter().map(move |need| (*role, *need)));
+        pairs.find(|(_, need)| !self.roles.contains(need))
+    }
+
     pub(super) fn read(source: &mut Source, file: Option<&Path>) -> Result<Self, ConfigError> {
         let data_dir = source.take("node.data_dir", "headgate-data", |text| match text {
             "" => Err("must not be empty".to_owned()),

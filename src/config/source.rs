@@ -175,6 +175,16 @@ impl Source {
         }
     }
 
+    /// An error about the value taken for `key`, for what only others make wrong.
+    pub(crate) fn wrong(&self, key: &str, problem: String) -> ConfigError {
+        let taken = self.effective.iter().find(|taken| taken.key == key);
+        ConfigError {
+            origin: taken.map_or(Origin::Default, |taken| taken.origin.clone()),
+            key: key.to_owned(),
+            problem,
+        }
+    }
+
     /// Whether the value taken for `key` stood in the file.
     pub(crate) fn was_from_file(&self, key: &str) -> bool {
         let taken = self.effective.iter().find(|taken| taken.key == key);

@@ -206,3 +206,80 @@ fn authorities_of_upstreams_are_read_beside_the_file_and_what_is_none_is_named()
         assert!(error.contains(wrong), "{error}");
     }
 }
+
+#[test]
+fn what_would_start_and_never_work_is_refused_with_what_to_set() {
+    for (toml, key, words) in [
+        (
+            "[cluster]\nlisten = \"0.0.0.0:4370\"\n",
+            "cluster.listen",
+            "cluster.advertise",
+        ),
+        (
+            "[cluster]\nlisten = \"[::]:4370\"\nseeds = \"cp1:4370\"\n",
+            "cluster.listen",
+            "cluster.advertise",
+        ),
+        (
+            "[cluster]\nlisten = \"[::]:4370\"\nadvertise = \"0.0.0.0:4370\"\n",
+            "cluster.advertise",
+            "dial",
+        ),
+        (
+            "[cluster]\nlisten = \"off\"\nseeds = \"cp1:4370\"\n",
+            "cluster.listen",
+            "cluster.seeds",
+        ),
+        ("[node]\nroles = \"gateway\"\n", "node.roles", "--seeds"),
+        (
+            "[node]\nroles = \"traffic-manager\"\n",
+            "node.roles",
+            "key-manager",
+        ),
+        (
+            "[node]\nroles = \"gateway,key-manager\"\n",
+            "node.roles",
+            "traffic-manager",
+        ),
+        (
+            "[node]\nroles = \"publisher,admin\"\n",
+            "node.roles",
+            "key-manager",
+        ),
+    ] {
+        let error = load(toml, &[]).unwrap_err().to_string();
+        assert!(error.contains(&format!(": {key}: ")), "{error}");
+        assert!(error.contains(words), "{error}");
+    }
+    for toml in [
+        "[cluster]\nlisten = \"0.0.0.0:4370\"\nadvertise = \"cp1:4370\"\n",
+        "[node]\nroles = \"gateway\"\n[cluster]\nseeds = \"cp1:4370\"\n",
+        "[node]\nroles = \"traffic-manager\"\n[cluster]\nlisten = \"127.0.0.1:4370\"\n",
+        "[node]\nroles = \"publisher,devportal,admin,key-manager\"\n",
+    ] {
+        load(toml, &[]).unwrap();
+    }
+}
+
+#[test]
+fn the_clusters_port_moves_with_the_offset_unless_it_is_given() {
+    let port = |toml: &str| {
+        let config = load(&format!("{toml}seeds = \"cp1:4370\"\n"), &[])?;
+        Ok::<_, ConfigError>(config.cluster.listen.unwrap().port())
+    };
+    let offset = "[listen]\nport_offset = 9\n[cluster]\n";
+    assert_eq!(port(offset).unwrap(), 4379);
+    let given = format!("{offset}listen = \"127.0.0.1:4400\"\n");
+    assert_eq!(port(&given).unwrap(), 4400);
+    // Every other port is given or off, and small enough.
+    let beyond = "[listen]\nport_offset = 62000\nmanagement = \"127.0.0.1:1\"\n\
+                  ingress_http = \"off\"\ningress_https = \"off\"\n[cluster]\n";
+    let error = port(beyond).unwrap_err().to_string();
+    assert!(error.contains("cluster.listen: port 4370"), "{error}");
+    let help = <Flags as clap::Args>::augment_args(clap::Command::new("headgate"));
+    let help = help.clone().render_help().to_string();
+    assert!(
+        help.contains("but a cluster.listen that is given"),
+        "{help}"
+    );
+}

@@ -9,9 +9,10 @@ use crate::support::node::{Node, Options};
 use crate::support::platform::{ADMIN, PUBLISHER};
 
 /// What a start writes before the node is ready.
-const WRITES: [&str; 5] = [
+const WRITES: [&str; 6] = [
     "apim.seed",
     "apim.verification_keys.save",
+    "carbon.identity.note_counting",
     "carbon.identity.raise",
     "database_identity.ensure",
     "shared.seed",

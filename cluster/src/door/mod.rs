@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 
 use crate::address::{Address, Refusal};
 use crate::ask::{AskError, Reply, reply_pair};
@@ -170,7 +171,7 @@ impl<R: Request> Door<R> {
     /// See [`AskError`].
     pub async fn ask(&self, request: R, deadline: Duration) -> Result<R::Reply, AskError> {
         match &self.elsewhere {
-            None => self.ask_here(request, deadline).await,
+            None => self.ask_here(request, deadline, deadline).await,
             Some(elsewhere) => {
                 let here = elsewhere.here.then_some(self);
                 remote::ask(here, elsewhere, request, deadline).await
@@ -178,16 +179,25 @@ impl<R: Request> Door<R> {
         }
     }
 
-    async fn ask_here(&self, request: R, deadline: Duration) -> Result<R::Reply, AskError> {
+    /// Asks the actor of this process, and waits so long for it while it is not there.
+    async fn ask_here(
+        &self,
+        request: R,
+        deadline: Duration,
+        patience: Duration,
+    ) -> Result<R::Reply, AskError> {
         let request = self.through_the_wire(request)?;
         let (reply, answer) = reply_pair();
         let mut asked = Asked { request, reply };
-        let taken = AtomicBool::new(false);
+        let (taken, absent) = (AtomicBool::new(false), Instant::now() + patience);
         let asking = async {
             loop {
                 match (self.send)(asked) {
                     Ok(()) => break,
                     Err(Refusal::Full(_)) => return Err(AskError::Overloaded),
+                    Err(Refusal::Absent(_)) if Instant::now() >= absent => {
+                        return Err(AskError::Unavailable);
+                    }
                     Err(Refusal::Absent(back)) => asked = back,
                 }
                 tokio::time::sleep(Duration::from_millis(2)).await;

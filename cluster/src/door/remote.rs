@@ -15,6 +15,10 @@ use crate::router::read_answer;
 /// How long to wait before everybody is asked anew, when none has taken the ask.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// How long an own actor that is not there is waited for before others are asked: one that is being
+/// replaced is back by then.
+const ABSENT: Duration = Duration::from_millis(50);
+
 /// One ask on its way to whoever answers it.
 struct Asking<'a, R: Request> {
     here: Option<&'a Door<R>>,
@@ -39,7 +43,7 @@ pub(super) async fn ask<R: Request>(
     if let Some(here) = here
         && elsewhere.is_alone()
     {
-        return here.ask_here(request, deadline).await;
+        return here.ask_here(request, deadline, deadline).await;
     }
     let bytes = encode(R::KIND, R::VERSION, &request).map_err(|_| AskError::Unsupported)?;
     let end = Instant::now() + deadline;
@@ -51,7 +55,8 @@ pub(super) async fn ask<R: Request>(
     };
     loop {
         let error = match asking.everybody().await {
-            Err(error) if is_open::<R>(error) => error,
+            // Whoever takes no more is not asked all the faster for it: the caller is told (M2).
+            Err(error) if is_open::<R>(error) && !is_an_answer(error) => error,
             answered => return answered,
         };
         if asking.left() <= PAUSE {
@@ -68,6 +73,21 @@ const fn is_open<R: Request>(error: AskError) -> bool {
         // The next may be of a version that understands it.
         AskError::Unavailable | AskError::Overloaded | AskError::Unsupported => true,
         AskError::Dropped | AskError::Timeout => R::IDEMPOTENT,
+    }
+}
+
+/// Whether a node has said this, so that it will say it again.
+const fn is_an_answer(error: AskError) -> bool {
+    matches!(error, AskError::Overloaded | AskError::Unsupported)
+}
+
+/// What of two refusals the caller is told: that there are too many asks before anything else; that
+/// nobody understands this one only when nobody may come who does.
+const fn weightier(one: Option<AskError>, other: AskError) -> AskError {
+    match (one, other) {
+        (Some(AskError::Overloaded), _) => AskError::Overloaded,
+        (Some(one), AskError::Unsupported) => one,
+        (_, other) => other,
     }
 }
 
@@ -89,7 +109,7 @@ impl<R: Request> Asking<'_, R> {
         } else {
             Duration::MAX
         };
-        let (mut asked, mut last) = (JoinSet::new(), AskError::Unavailable);
+        let (mut asked, mut refused) = (JoinSet::new(), None);
         self.begin(&mut asked, next.next());
         loop {
             let silent = tokio::time::sleep(hedge.min(self.left()));
@@ -105,11 +125,11 @@ impl<R: Request> Asking<'_, R> {
             };
             // Nobody is left to be asked.
             let Some(answer) = answered else {
-                return Err(last);
+                return Err(refused.unwrap_or(AskError::Unavailable));
             };
             match answer.unwrap_or(Err(AskError::Dropped)) {
                 Err(error) if is_open::<R>(error) => {
-                    last = error;
+                    refused = Some(weightier(refused, error));
                     self.begin(&mut asked, next.next());
                 }
                 answer => return answer,
@@ -125,7 +145,8 @@ impl<R: Request> Asking<'_, R> {
                 asked.spawn(async move {
                     let request = decode(R::KIND, R::VERSION, &bytes);
                     let request = request.map_err(|_| AskError::Unsupported)?;
-                    door.ask_here(request, left).await
+                    // It is asked again after the others.
+                    door.ask_here(request, left, ABSENT.min(left)).await
                 });
             }
             Some(Next::There(path)) => {

@@ -18,8 +18,12 @@ const CHALLENGE_MS: u64 = 1_000;
 const YIELD_MS: u64 = 1_000;
 /// How long somebody who went without a word is looked for, milliseconds.
 const FORGET_MS: u64 = 10 * 60 * 1_000;
-/// Members passed on in a hello or a gossip; more than a full mesh can be.
+/// Members passed on in a hello or a gossip, and those that somebody else may name; more than a full
+/// mesh can be.
 const KNOWN_MOST: usize = 256;
+/// How long a dial may be under way, milliseconds; longer than its own deadline, so that only what
+/// was lost of it is forgotten.
+const DIAL_MS: u64 = 10_000;
 
 /// What a probe is answered with: the peer's own view.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,7 +55,8 @@ pub(crate) struct Table {
     leaving: bool,
     seeds: BTreeMap<String, Seed>,
     pub(super) peers: BTreeMap<String, Peer>,
-    dialing: BTreeSet<String>,
+    /// Addresses that are being dialed, since when.
+    dialing: BTreeMap<String, u64>,
     ticked_ms: u64,
 }
 
@@ -81,7 +86,7 @@ impl Table {
             leaving: false,
             seeds: seeds.collect(),
             peers: BTreeMap::new(),
-            dialing: BTreeSet::new(),
+            dialing: BTreeMap::new(),
             ticked_ms: 0,
         }
     }
@@ -147,7 +152,7 @@ impl Table {
     ) -> Result<Vec<Effect>, Refusal> {
         self.judge(hello, now_ms)?;
         let them = &hello.member;
-        if self.dialing.contains(&them.address) && them.id < self.me.id {
+        if self.dialing.contains_key(&them.address) && them.id < self.me.id {
             return Err(Refusal::Connected);
         }
         if let Some(peer) = self.peers.get(&them.id)
@@ -215,7 +220,10 @@ impl Table {
         peer.challenge = None;
         peer.leaving = false;
         peer.seen_ms = now_ms;
-        self.learn(now_ms, &hello.known);
+        // Who has no cluster yet knows nobody in it, and is not believed when it names some.
+        if !hello.cluster.is_empty() {
+            self.learn(now_ms, &hello.known);
+        }
         effects
     }
 
@@ -225,11 +233,13 @@ impl Table {
             if member.id == self.me.id {
                 continue;
             }
+            let has_room = self.peers.len() < KNOWN_MOST;
             match self.peers.get_mut(&member.id) {
-                None => {
+                None if has_room => {
                     let peer = Peer::unmet(member.clone(), now_ms);
                     self.peers.insert(member.id.clone(), peer);
                 }
+                None => {}
                 Some(peer)
                     if peer.link.is_none() && member.incarnation > peer.member.incarnation =>
                 {
@@ -375,8 +385,11 @@ impl Table {
                 wanted.insert(peer.member.address.clone());
             }
         }
-        wanted.retain(|address| !self.dialing.contains(address));
-        self.dialing.extend(wanted.iter().cloned());
+        let is_under_way = |since: &u64| now_ms.saturating_sub(*since) < DIAL_MS;
+        self.dialing.retain(|_, since| is_under_way(since));
+        wanted.retain(|address| !self.dialing.contains_key(address));
+        let begun = wanted.iter().map(|address| (address.clone(), now_ms));
+        self.dialing.extend(begun);
         wanted.into_iter().collect()
     }
 

@@ -149,7 +149,9 @@ fn facts_that_do_not_agree_keep_a_node_out() {
         (fact("a", false), fact("a", false), true),
         (fact("a", false), fact("b", false), false),
         (fact("a", true), fact("a", true), false),
+        (fact("a", true), fact("b", true), false),
     ] {
+        let for_one_node = mine.alone;
         let mut world = World::new(1, 5);
         world.nodes[0].table.me.facts.push(mine);
         let mut other = member(1, 1, 8);
@@ -159,7 +161,62 @@ fn facts_that_do_not_agree_keep_a_node_out() {
         assert_eq!(world.is_full_mesh(), good);
         let refused = world.nodes[other].refused.first();
         assert_eq!(refused.is_none(), good, "{refused:?}");
+        if let Some(refused) = refused {
+            let words = refused.to_string();
+            let same = words.contains("give both the same one");
+            assert_eq!(same, !for_one_node, "{words}");
+            assert_eq!(words.contains("PostgreSQL"), for_one_node, "{words}");
+        }
     }
+}
+
+#[test]
+fn a_stranger_without_a_cluster_names_nobody_and_no_hello_names_members_without_end() {
+    let mut world = World::new(1, 7);
+    let table = &mut world.nodes[0].table;
+    let mut hello = Table::new(member(1, 1, 8), 1, "", &[], Timing::default()).hello();
+    let named = |from: usize| {
+        (from..from + 256)
+            .map(|index| member(index, 1, 1))
+            .collect()
+    };
+    hello.known = named(100);
+    table.offered(1, 1, &hello).unwrap();
+    assert_eq!(table.states().len(), 1, "the stranger itself");
+    let dials = table.tick(100, || 0);
+    assert!(
+        !dials.iter().any(|effect| matches!(effect, Effect::Dial(_))),
+        "{dials:?}"
+    );
+    for (link, from) in [(2, 1_000), (3, 2_000), (4, 3_000)] {
+        let mut hello = Table::new(member(link, 1, 8), 1, "c", &[], Timing::default()).hello();
+        hello.known = named(from);
+        table.offered(2, link as u64, &hello).unwrap();
+    }
+    assert!(table.states().len() <= 256 + 2, "{}", table.states().len());
+}
+
+#[test]
+fn an_address_whose_dial_was_lost_is_dialed_again() {
+    let seeds = ["host9:1".to_owned()];
+    let mut table = Table::new(member(0, 1, 1), 1, "c", &seeds, Timing::default());
+    let dials = |table: &mut Table, now_ms| {
+        let effects = table.tick(now_ms, || 0);
+        effects
+            .iter()
+            .filter(|effect| **effect == Effect::Dial("host9:1".to_owned()))
+            .count()
+    };
+    assert_eq!(dials(&mut table, 1_000), 1);
+    // Nobody ever says what came of it.
+    for now_ms in (1_100..5_000).step_by(100) {
+        assert_eq!(dials(&mut table, now_ms), 0, "it may be under way");
+    }
+    let again: usize = (5_000..20_000)
+        .step_by(100)
+        .map(|now_ms| dials(&mut table, now_ms))
+        .sum();
+    assert_eq!(again, 1);
 }
 
 #[test]

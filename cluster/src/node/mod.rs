@@ -10,6 +10,7 @@ mod state;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -83,6 +84,9 @@ pub(crate) enum NodeMessage {
     Leave(oneshot::Sender<()>),
 }
 
+/// The longest that a leaving node waits for the others to hear of it.
+const LEAVING: Duration = Duration::from_secs(2);
+
 /// The way to tell a node that it is about to leave.
 #[derive(Debug, Clone)]
 pub struct NodeHandle(Address<NodeMessage>);
@@ -120,11 +124,12 @@ impl NodeSettings {
 
 impl NodeHandle {
     /// Tells the others that this node is about to leave: they ask it no more, and do not take its
-    /// going for a failure. Returns when they have had the time of two probes to hear it.
+    /// going for a failure. Returns when they have had the time of two probes to hear it, two seconds
+    /// at most, and at once when nobody is there.
     pub async fn leave(&self) {
         let (sender, told) = oneshot::channel();
         if self.0.tell(NodeMessage::Leave(sender)).is_ok() {
-            let _ = told.await;
+            let _ = tokio::time::timeout(LEAVING, told).await;
         }
     }
 }

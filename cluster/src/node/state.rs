@@ -376,6 +376,11 @@ impl Node {
     fn leave(&mut self, told: tokio::sync::oneshot::Sender<()>) {
         self.table.leave();
         self.publish();
+        let view = self.cluster.0.view.load();
+        if !view.seen.iter().any(|seen| seen.path.is_some()) {
+            let _ = told.send(());
+            return;
+        }
         let heard = self.settings.timing.probe * 2;
         spawn_named("cluster leave", async move {
             tokio::time::sleep(heard).await;

@@ -1,4 +1,12 @@
+use ractor::{ActorProcessingErr, ActorRef};
+
 use super::*;
+use crate::cluster::Cluster;
+use crate::member::Member;
+use crate::members::{Health, MemberState};
+use crate::path::Path;
+use crate::router::{Routed, Router, Served};
+use crate::view::{Seen, View};
 use crate::{AskError, Door, start_root};
 
 /// Writes itself as a string and wants a number back: never decodable.
@@ -77,5 +85,86 @@ async fn a_balanced_door_sends_each_request_to_the_actor_its_key_picks() {
     let none = Door::<Add>::balanced(Vec::new(), |_, _| 0);
     let answer = none.ask(Add(1), Duration::from_millis(20)).await;
     assert_eq!(answer, Err(AskError::Unavailable));
+    root.stop(SOON).await;
+}
+
+/// A node that answers every ask with this byte alone.
+struct Says(u8, Arc<AtomicU32>);
+
+impl ractor::Actor for Says {
+    type Msg = Routed;
+    type State = ();
+    type Arguments = ();
+
+    async fn pre_start(&self, _: ActorRef<Routed>, (): ()) -> Result<(), ActorProcessingErr> {
+        Ok(())
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<Routed>,
+        asked: Routed,
+        (): &mut (),
+    ) -> Result<(), ActorProcessingErr> {
+        self.1.fetch_add(1, Ordering::SeqCst);
+        Ok(asked.reply.send(vec![self.0])?)
+    }
+}
+
+fn member(id: &str) -> Member {
+    Member {
+        id: id.to_owned(),
+        incarnation: 1,
+        life: 1,
+        name: id.to_owned(),
+        address: String::new(),
+        roles: vec!["adder".to_owned()],
+        facts: Vec::new(),
+    }
+}
+
+/// A node whose only other member is behind this router.
+fn beside(router: ActorRef<Routed>) -> Cluster {
+    let cluster = Cluster::new(member("here"));
+    let seen = Seen {
+        state: MemberState {
+            member: member("there"),
+            health: Health::Up,
+            leaving: false,
+        },
+        path: Some(Arc::new(Path::new(router, Arc::default()))),
+    };
+    cluster.0.view.store(Arc::new(View { seen: vec![seen] }));
+    cluster
+}
+
+#[tokio::test]
+async fn who_takes_no_more_or_does_not_understand_is_asked_once_and_the_caller_told_at_once() {
+    for (word, error) in [(2, AskError::Overloaded), (5, AskError::Unsupported)] {
+        let asked = Arc::new(AtomicU32::new(0));
+        let says = Says(word, Arc::clone(&asked));
+        let (router, _) = ractor::ActorRuntime::spawn(None, says, ()).await.unwrap();
+        let cluster = beside(router);
+        let door = Door::<Add>::anywhere(None, &cluster, "adder", Duration::MAX);
+        let soon = Duration::from_millis(500);
+        assert_eq!(door.ask(Add(1), soon).await, Err(error));
+        assert_eq!(asked.load(Ordering::SeqCst), 1, "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn while_the_own_actor_is_absent_another_node_is_asked_though_asking_twice_does_harm() {
+    let system = system();
+    let (address, there) = counter(&system, "there", &Plan::default());
+    let root = start_root(&system, vec![there]).await.unwrap();
+    let served = Arc::new(Served::default());
+    served.add(Door::local(&system, address, wrap, unwrap));
+    let router = Router::new(served, Arc::default());
+    let (router, _) = ractor::ActorRuntime::spawn(None, router, ()).await.unwrap();
+    let cluster = beside(router);
+    let (absent, _never_started) = counter(&system, "here", &Plan::default());
+    let here = Door::local(&system, absent, wrap, unwrap);
+    let door = Door::anywhere(Some(here), &cluster, "adder", Duration::MAX);
+    assert_eq!(door.ask(Add(3), Duration::from_secs(1)).await, Ok(3));
     root.stop(SOON).await;
 }

@@ -7,17 +7,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
+use super::places::Places;
 use super::{AnyStream, socket};
 use crate::counters::Counters;
 use crate::hello::{Answer, DEADLINE, Hello, HelloError, Refusal};
 use crate::security::Security;
 use crate::task::spawn_named;
 
-/// Strangers at their first words at a time; more are closed at once.
-const STRANGERS: usize = 128;
 /// The pause after the system has refused to accept.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -44,7 +42,7 @@ pub(crate) async fn accept<D: Gate>(
     counters: Arc<Counters>,
     door: D,
 ) {
-    let places = Arc::new(Semaphore::new(STRANGERS));
+    let places = Places::default();
     loop {
         let (tcp, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -54,13 +52,16 @@ pub(crate) async fn accept<D: Gate>(
                 continue;
             }
         };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            counters.turned_away(peer, "too many connections at their first words");
-            continue;
+        let place = match places.take(peer.ip()) {
+            Ok(place) => place,
+            Err(reason) => {
+                counters.turned_away(peer, reason);
+                continue;
+            }
         };
         let (security, counters, door) = (security.clone(), Arc::clone(&counters), door.clone());
         let greeting = async move {
-            let greeted = greet(tcp, peer, &security, &door);
+            let greeted = greet((tcp, peer), &security, &counters, &door);
             match tokio::time::timeout(DEADLINE, greeted).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => counters.turned_away(peer, &error.to_string()),
@@ -73,9 +74,9 @@ pub(crate) async fn accept<D: Gate>(
 }
 
 async fn greet<D: Gate>(
-    tcp: TcpStream,
-    peer: SocketAddr,
+    (tcp, peer): (TcpStream, SocketAddr),
     security: &Security,
+    counters: &Counters,
     door: &D,
 ) -> Result<(), HelloError> {
     if !security.allows(peer) {
@@ -90,6 +91,7 @@ async fn greet<D: Gate>(
         }
     };
     let hello = Hello::read(&mut stream).await?;
+    let name = hello.member.name.clone();
     match door.judge(hello).await {
         Ok((link, own)) => {
             let mut welcomed = Welcomed {
@@ -101,7 +103,12 @@ async fn greet<D: Gate>(
             door.arrived(Arrival { link, stream });
             Ok(())
         }
-        Err(refusal) => Answer::Refused(refusal).write(&mut stream).await,
+        Err(refusal) => {
+            if refusal.is_final() {
+                counters.newcomer_refused(peer, &name, &refusal);
+            }
+            Answer::Refused(refusal).write(&mut stream).await
+        }
     }
 }
 
@@ -118,3 +125,7 @@ impl<D: Gate> Drop for Welcomed<'_, D> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "accept_tests.rs"]
+mod tests;

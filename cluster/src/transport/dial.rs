@@ -1,6 +1,8 @@
 //! Dialing another node: all of it within one deadline.
 
-use tokio::net::TcpStream;
+use std::net::SocketAddr;
+
+use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
 
 use super::{AnyStream, socket};
@@ -39,10 +41,13 @@ pub(crate) async fn dial(
 }
 
 async fn dialed(address: &str, security: &Security, hello: &Hello) -> Result<Dialed, DialError> {
-    let tcp = TcpStream::connect(address).await?;
-    if !security.allows(tcp.peer_addr()?) {
+    // Before a connection: a seed that is wrong must not be told that this node is there.
+    let found = lookup_host(address).await?;
+    let allowed: Vec<SocketAddr> = found.filter(|found| security.allows(*found)).collect();
+    if allowed.is_empty() {
         return Err(DialError::Plain);
     }
+    let tcp = TcpStream::connect(allowed.as_slice()).await?;
     socket::prepare(&tcp)?;
     let mut stream: AnyStream = match security {
         Security::Plain { .. } => Box::new(tcp),
@@ -55,5 +60,34 @@ async fn dialed(address: &str, security: &Security, hello: &Hello) -> Result<Dia
     match Answer::read(&mut stream).await? {
         Answer::Welcome(hello) => Ok(Dialed { hello, stream }),
         Answer::Refused(refusal) => Err(DialError::Refused(refusal)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::member::Member;
+
+    #[tokio::test]
+    async fn in_the_clear_nothing_beyond_loopback_is_even_connected_to() {
+        let hello = Hello {
+            versions: crate::hello::VERSIONS,
+            cluster: String::new(),
+            member: Member {
+                id: "i".to_owned(),
+                incarnation: 1,
+                life: 1,
+                name: "n".to_owned(),
+                address: "127.0.0.1:1".to_owned(),
+                roles: Vec::new(),
+                facts: Vec::new(),
+            },
+            router: 1,
+            known: Vec::new(),
+        };
+        let plain = Security::Plain { anywhere: false };
+        // An address of documentation: nobody answers there, and a try would end otherwise.
+        let dialed = dial("192.0.2.1:4370", &plain, &hello).await.map(|_| ());
+        assert!(matches!(dialed, Err(DialError::Plain)), "{dialed:?}");
     }
 }

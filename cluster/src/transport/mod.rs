@@ -5,6 +5,7 @@
 mod accept;
 mod dial;
 mod link;
+mod places;
 mod socket;
 
 pub(crate) use accept::{Arrival, Gate, accept};

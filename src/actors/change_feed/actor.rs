@@ -21,12 +21,12 @@ const TICK: Duration = Duration::from_millis(50);
 const LOOK_EVERY: u32 = 4;
 /// And at who is silent in every so many.
 const FENCE_EVERY: u32 = 20;
-/// Whoever asks for more is answered after so long, milliseconds.
-const LONGEST_WAIT_MS: u32 = 60_000;
 /// Bytes of payload in one answer at most, unless a single entry is larger.
 const BYTES: usize = 1024 * 1024;
 /// Entries in one answer at most.
 const MOST: u64 = 1_024;
+/// A change waits for its followers so long at most, whatever another node asks for, milliseconds.
+const LONGEST_WAIT_MS: u32 = 5_000;
 /// Long polls are open so long at most, milliseconds.
 const LONGEST_MS: u32 = 30_000;
 
@@ -242,7 +242,7 @@ impl Feed {
             let applied = self.followers(|all| all.applied(&wait.registered, n, now_ms));
             if applied.missing.is_empty() || wait.parked.until_ms <= now_ms {
                 wait.parked.asked.reply.send(applied);
-            } else {
+            } else if !wait.parked.asked.reply.is_abandoned() {
                 self.waits.push(wait);
             }
         }

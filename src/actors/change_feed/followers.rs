@@ -14,6 +14,11 @@ const ALIVE_MS: i64 = 10_000;
 /// A follower that was silent for so long is forgotten, milliseconds.
 const FORGET_MS: i64 = 3_600_000;
 
+/// The most followers that are known at a time; more than a cluster has.
+const MOST: usize = 1_024;
+/// The most bytes of a follower's name.
+const NAME: usize = 128;
+
 /// All followers that were heard of.
 #[derive(Debug, Default)]
 pub(super) struct Followers {
@@ -34,14 +39,20 @@ impl Followers {
     /// A follower pulls from `n`. It says itself what it has applied, so a lower number than the
     /// acknowledged one (a restored data directory) is believed; a higher one only of a newcomer.
     pub(super) fn pulled(&mut self, name: &str, n: u64, now_ms: i64) {
-        let follower = self.heard(name, n, now_ms);
-        follower.acknowledged = follower.acknowledged.min(n);
+        if let Some(follower) = self.heard(name, n, now_ms) {
+            follower.acknowledged = follower.acknowledged.min(n);
+        }
     }
 
-    /// A follower has applied, stored and published everything up to `n`.
-    pub(super) fn acknowledged(&mut self, name: &str, n: u64, now_ms: i64) {
+    /// A follower has applied, stored and published everything up to `n`; whether there is room to
+    /// remember it.
+    pub(super) fn acknowledged(&mut self, name: &str, n: u64, now_ms: i64) -> bool {
         let follower = self.heard(name, n, now_ms);
-        follower.acknowledged = follower.acknowledged.max(n);
+        if let Some(follower) = follower {
+            follower.acknowledged = follower.acknowledged.max(n);
+            return true;
+        }
+        false
     }
 
     /// A follower has to begin anew: what it acknowledged was of another history (C2).
@@ -135,13 +146,19 @@ impl Followers {
         seen.map_or(0, |since_ms| now_ms.saturating_sub(*since_ms))
     }
 
-    fn heard(&mut self, name: &str, n: u64, now_ms: i64) -> &mut Follower {
+    /// None for a name that no follower of ours has, or one too many: what others say takes a
+    /// bounded room here, and what they are told.
+    fn heard(&mut self, name: &str, n: u64, now_ms: i64) -> Option<&mut Follower> {
+        let is_known = self.known.contains_key(name);
+        if name.len() > NAME || !is_known && self.known.len() >= MOST {
+            return None;
+        }
         let follower = self.known.entry(name.to_owned()).or_insert(Follower {
             acknowledged: n,
             heard_ms: now_ms,
         });
         follower.heard_ms = now_ms;
-        follower
+        Some(follower)
     }
 }
 
@@ -217,6 +234,21 @@ mod tests {
         let applied = |now_ms| followers.applied(&fenced, 5, now_ms).to_string();
         assert_eq!(applied(20_000 + OVER_MS - 1), "0/1; fenced=gw2");
         assert_eq!(applied(20_000 + OVER_MS), "0/0");
+    }
+
+    #[test]
+    fn names_without_end_are_not_remembered() {
+        let mut followers = Followers::default();
+        followers.acknowledged("gw1", 5, 0);
+        for n in 0..5_000 {
+            followers.acknowledged(&format!("follower {n}"), 1, 0);
+            followers.pulled(&"long".repeat(n), 1, 0);
+        }
+        assert_eq!(followers.known.len(), MOST);
+        let longest = followers.known.keys().map(String::len).max();
+        assert!(longest <= Some(NAME), "{longest:?}");
+        assert!(followers.acknowledged("gw1", 6, 0), "who is known goes on");
+        assert!(!followers.acknowledged("gw2", 6, 0));
     }
 
     #[test]

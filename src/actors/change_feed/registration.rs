@@ -40,7 +40,10 @@ impl Feed {
             return Ok(Heard::Elsewhere);
         }
         let now_ms = self.now_ms();
-        self.followers(|all| all.acknowledged(follower, *n, now_ms));
+        if !self.followers(|all| all.acknowledged(follower, *n, now_ms)) {
+            // A name that is none, or one too many: nobody waits for it, so it may go by nothing.
+            return Ok(Heard::Unavailable);
+        }
         let stands = known.is_some_and(|known| known.kind == *kind && known.fenced_at_ms.is_none());
         if stands {
             return Ok(Heard::Head(log.head));

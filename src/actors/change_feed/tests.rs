@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use cluster::{Clock, Root, System, start_root};
+use cluster::{Asked, Clock, Root, System, child, start_root};
 use domain::change::Change;
 use domain::policy::Policy;
 use domain::serving_lease::{FollowerKind, WhenCutOff};
 use storage::{Database, apim};
 
-use super::message::{Heard, Heartbeat, Piece, Pull, Pulled, SnapshotOf};
-use super::{ChangeFeedHandle, FeedSettings, component};
+use super::actor::{Feed, FeedArguments, FeedMessage};
+use super::message::{Heard, Heartbeat, Piece, Pull, Pulled, SnapshotOf, WaitApplied};
+use super::{ChangeFeedHandle, FeedSettings, SharedFollowers, component};
 
 struct Bench {
     _dir: tempfile::TempDir,
@@ -343,4 +344,31 @@ async fn a_snapshot_does_not_go_on_in_another_history() {
     let cursor = seen("of-another-history");
     let other = bench.feed.snapshot(SnapshotOf::Everything, cursor).await;
     assert_eq!(other.unwrap(), Piece::Unavailable);
+}
+
+#[tokio::test]
+async fn however_long_another_node_wants_to_wait_it_is_told_who_is_behind_within_seconds() {
+    let bench = bench().await;
+    let n = commit(&bench.apim, &[user_changed("a")]).await;
+    let arguments = FeedArguments {
+        clock: bench.system.clock.clone(),
+        apim: bench.apim.clone(),
+        followers: SharedFollowers::default(),
+    };
+    let (feed, child) = child::<Feed>(&bench.system, "another feed", arguments);
+    let root = start_root(&bench.system, vec![child]).await.unwrap();
+    let patience = Duration::from_secs(30);
+    let request = beat(&bench, "gw1", 0).await;
+    let heard = feed.ask(patience, |reply| {
+        FeedMessage::Heartbeat(Asked { request, reply })
+    });
+    heard.await.unwrap();
+    let within_ms = u32::MAX;
+    let request = WaitApplied { n, within_ms };
+    let waited = feed.ask(patience, |reply| {
+        FeedMessage::Wait(Asked { request, reply })
+    });
+    // Before the follower counts as gone, ten seconds after it was heard.
+    assert_eq!(waited.await.unwrap().to_string(), "0/1; unreached=gw1");
+    root.stop(patience).await;
 }

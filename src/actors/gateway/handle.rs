@@ -22,6 +22,7 @@ use super::token_cache::token_key;
 use super::usage_recorder::Tally;
 use super::{keeper, refiller, validator};
 use crate::key_manager::hash_hex;
+use crate::traffic_manager::TrafficManagerHandle;
 
 /// How long a last word may take.
 const LEAVING: Duration = Duration::from_secs(1);
@@ -36,6 +37,7 @@ pub struct GatewayHandle {
     pub(super) refiller: Address<refiller::Message>,
     pub(super) keeper: Address<keeper::Message>,
     pub(super) tally: Arc<Tally>,
+    pub(super) owners: TrafficManagerHandle,
 }
 
 /// Which kind of credential a text is.
@@ -102,6 +104,12 @@ impl GatewayHandle {
     pub async fn leave(&self) {
         // Whoever does not hear of it stops waiting for this gateway after a while.
         let _ = self.keeper.ask(LEAVING, keeper::Message::Leave).await;
+    }
+
+    /// Whether there is anybody to grant units to calls (L8).
+    #[must_use]
+    pub fn has_traffic_manager(&self) -> bool {
+        self.owners.is_there()
     }
 
     /// How long ago the change log was last known to be applied to its head; none when it was

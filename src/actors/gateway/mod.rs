@@ -99,6 +99,7 @@ pub fn component(system: &System, parts: Parts) -> (GatewayHandle, Child) {
             lives: Arc::default(),
         },
     );
+    let owners = parts.traffic_manager.clone();
     let accounts = refiller::Arguments {
         state: Arc::clone(&state),
         traffic_manager: parts.traffic_manager,
@@ -141,6 +142,7 @@ pub fn component(system: &System, parts: Parts) -> (GatewayHandle, Child) {
         refiller,
         keeper,
         tally,
+        owners,
     };
     let children = vec![first, second, third, fifth, fourth];
     (handle, branch(system, "gateway", children))

@@ -80,6 +80,13 @@ impl TrafficManagerHandle {
         self.policies.load().is_some()
     }
 
+    /// Whether there is an owner to ask, here or on another node.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        let elsewhere = self.cluster.as_ref();
+        self.lease.is_some() || elsewhere.is_some_and(|all| !all.with_role(ROLE).is_empty())
+    }
+
     /// Asks for units of several keys of one shard (L7). May be repeated: replies are cumulative.
     ///
     /// # Errors

@@ -65,7 +65,7 @@ async fn play(demo: &Demo) -> anyhow::Result<ExitCode> {
     let upstream = format!("http://{}", backend.address());
     let mut console = Console::new();
     console.step("start an all-in-one node and the sample service");
-    let node = tokio::select! {
+    let mut node = tokio::select! {
         node = app::start_on(listeners, config.clone()) => node?,
         // What a start leaves half done the next one finishes, as after a crash.
         () = &mut stopped => return Ok(ExitCode::SUCCESS),
@@ -77,6 +77,7 @@ async fn play(demo: &Demo) -> anyhow::Result<ExitCode> {
     );
     let outcome = tokio::select! {
         outcome = visit(demo, &config, &upstream, &mut console) => outcome,
+        reason = node.refused() => Err(anyhow::anyhow!("the cluster does not take this node: {reason}")),
         () = &mut stopped => Ok(false),
     };
     if matches!(outcome, Ok(true)) {

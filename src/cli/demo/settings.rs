@@ -15,8 +15,9 @@ pub(super) fn file(directory: &Path) -> PathBuf {
 
 /// The configuration that the file makes, or the one that a first run would write.
 ///
-/// Where the node listens, keeps its data and finds its databases is the demo's own: a shell that
-/// serves another node must not have the demo open its ports or write into its databases.
+/// Where the node listens, keeps its data, finds its databases and other nodes is the demo's own: a
+/// shell that serves another node must not have the demo open its ports, write into its databases or
+/// join its cluster.
 pub(super) fn load(
     directory: &Path,
     offset: Option<u16>,
@@ -25,7 +26,7 @@ pub(super) fn load(
     let environment: Vec<_> = environment.collect();
     if let Some((name, _)) = environment.iter().find(|(name, _)| is_the_demos_own(name)) {
         bail!(
-            "environment {}: the demo has its own node, databases and ports: unset it, or use \
+            "environment {}: the demo has its own node, databases and ports, and no cluster: unset it, or use \
              headgate start",
             name.to_string_lossy()
         );
@@ -57,6 +58,7 @@ fn is_the_demos_own(name: &OsStr) -> bool {
         "headgate__node__",
         "headgate__listen__",
         "headgate__database__",
+        "headgate__cluster__",
     ];
     sections.iter().any(|section| name.starts_with(section))
 }
@@ -115,6 +117,7 @@ mod tests {
             ("HEADGATE__LISTEN__PORT_OFFSET", "0"),
             ("HEADGATE__DATABASE__APIM__URL", "postgres://db/production"),
             ("HEADGATE__NODE__DATA_DIR", "/var/lib/headgate"),
+            ("HEADGATE__CLUSTER__SEEDS", "gw1:4370"),
         ] {
             let refused = load(name, value).unwrap_err().to_string();
             assert!(refused.contains(name), "{refused}");

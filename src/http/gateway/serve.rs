@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use actors::gateway::Standing;
+use actors::gateway::{GatewayHandle, Standing};
 use bytes::Bytes;
 use domain::address::{caller, unmapped};
 use domain::usage::UsageEvent;
@@ -169,7 +169,7 @@ fn own(ingress: &Ingress, request: &Request<Incoming>) -> Option<Response<Gatewa
     let word = request.uri().path().strip_prefix("/_headgate/")?;
     let (status, text) = match word {
         "livez" => (StatusCode::OK, "ok\n"),
-        "readyz" if ingress.gateway.is_caught_up() => (StatusCode::OK, "ready\n"),
+        "readyz" if is_ready(&ingress.gateway) => (StatusCode::OK, "ready\n"),
         "readyz" => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
         _ => (StatusCode::NOT_FOUND, "not found\n"),
     };
@@ -182,6 +182,11 @@ fn own(ingress: &Ingress, request: &Request<Incoming>) -> Option<Response<Gatewa
     let mut response = Response::new(body);
     *response.status_mut() = status;
     Some(response)
+}
+
+/// Whether calls are served: by what the change log says, and counted by somebody.
+fn is_ready(gateway: &GatewayHandle) -> bool {
+    gateway.is_caught_up() && gateway.has_traffic_manager()
 }
 
 fn open(ingress: &Arc<Ingress>, peer: Peer, mut head: http::request::Parts) -> Exchange {

@@ -16,6 +16,8 @@ pub struct Identity {
     pub incarnation: u64,
     /// The cluster it belongs to; empty before it has joined or founded one.
     pub cluster_id: String,
+    /// Whether plans were ever counted here.
+    pub has_counted: bool,
 }
 
 /// Raises the incarnation for a start, above `above` too; the first start makes the identity with
@@ -53,6 +55,15 @@ pub async fn save_cluster(write: &mut Write, cluster_id: &str) -> Result<(), Sto
     write.execute(query, "identity").await.map(drop)
 }
 
+/// Notes that plans are counted here, before the first of them is.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn note_counting(write: &mut Write) -> Result<(), StoreError> {
+    let query = sqlx::query("UPDATE identity SET has_counted = 1 WHERE id = 1");
+    write.execute(query, "identity").await.map(drop)
+}
+
 /// The identity, none before the first start.
 ///
 /// # Errors
@@ -69,5 +80,6 @@ fn map(row: &sqlx::any::AnyRow) -> Result<Identity, StoreError> {
         node_name: row.text("node_name")?,
         incarnation: unsigned(row.integer("incarnation")?)?,
         cluster_id: row.text("cluster_id")?,
+        has_counted: row.flag("has_counted")?,
     })
 }

@@ -29,6 +29,11 @@ const SCHEMA: Schema = Schema {
             "members",
             include_str!("../../../migrations/carbon/0003_members.sql"),
         ),
+        (
+            4,
+            "ledger",
+            include_str!("../../../migrations/carbon/0004_ledger.sql"),
+        ),
     ],
 };
 

@@ -27,7 +27,11 @@ async fn each_start_raises_the_incarnation_and_keeps_the_id() {
     let carbon = open(dir.path()).await.unwrap();
     let mut write = carbon.write("test.identity").await.unwrap();
     let raised = identity::raise(&mut write, "gw", 40, || "id5".to_owned()).await;
-    assert_eq!(raised.unwrap().incarnation, 41);
+    let raised = raised.unwrap();
+    assert_eq!((raised.incarnation, raised.has_counted), (41, false));
+    identity::note_counting(&mut write).await.unwrap();
+    let raised = identity::raise(&mut write, "gw", 0, || "id6".to_owned()).await;
+    assert!(raised.unwrap().has_counted, "in every later life");
 }
 
 #[tokio::test]
