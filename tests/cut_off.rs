@@ -118,3 +118,13 @@ async fn a_control_plane_that_has_just_started_does_not_forget_whom_to_wait_for(
     })
     .await;
 }
+
+#[tokio::test]
+async fn no_change_waits_for_a_gateway_that_has_stopped_in_order() {
+    let mut trio = Trio::start().await;
+    let (key, secret, access) = trio.subscriber("Many", 1_000).await;
+    assert_eq!(trio.call(&access).await, 200);
+    assert_eq!(trio.gateway.terminate().await, Some(0));
+    let revoked = revoke(&trio, (&key, &secret), &access).await;
+    assert_eq!(revoked.header("headgate-applied"), "1/1");
+}

@@ -220,6 +220,8 @@ impl Node {
         }
         if let Some(gateway) = &self.gateway {
             account(gateway).await;
+            // The last call has ended, so no change has to wait for this gateway any more.
+            gateway.leave().await;
         }
         self.tree.stop(STOP).await;
         self.databases.close().await;
