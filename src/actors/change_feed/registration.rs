@@ -41,7 +41,8 @@ impl Feed {
         }
         let now_ms = self.now_ms();
         if !self.followers(|all| all.acknowledged(follower, *n, now_ms)) {
-            // A name that is none, or one too many: nobody waits for it, so it may go by nothing.
+            // Nobody could wait for it, so it must not be told a head.
+            tracing::warn!("a follower has no usable name, or there are too many");
             return Ok(Heard::Unavailable);
         }
         let stands = known.is_some_and(|known| known.kind == *kind && known.fenced_at_ms.is_none());

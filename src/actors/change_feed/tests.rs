@@ -372,3 +372,16 @@ async fn however_long_another_node_wants_to_wait_it_is_told_who_is_behind_within
     assert_eq!(waited.await.unwrap().to_string(), "0/1; unreached=gw1");
     root.stop(patience).await;
 }
+
+#[tokio::test]
+async fn a_follower_whose_name_is_no_name_is_neither_registered_nor_told_a_head() {
+    let bench = bench().await;
+    let n = commit(&bench.apim, &[user_changed("a")]).await;
+    let name = "long".repeat(1_000);
+    let beat = beat(&bench, &name, n).await;
+    assert_eq!(bench.feed.heartbeat(beat).await, Ok(Heard::Unavailable));
+    let mut read = bench.apim.read().await.unwrap();
+    let row = apim::followers::find(&mut read, &name).await.unwrap();
+    assert_eq!(row, None);
+    assert_eq!(bench.feed.committed(n).await.to_string(), "0/0");
+}
