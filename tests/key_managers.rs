@@ -30,10 +30,6 @@ impl Databases {
         for (key, value) in [
             ("HEADGATE__DATABASE__APIM__URL", apim.as_str()),
             ("HEADGATE__DATABASE__SHARED__URL", shared),
-            (
-                "HEADGATE__OAUTH2__ISSUER",
-                "https://keys.example/oauth2/token",
-            ),
         ] {
             options.environment.push((key.to_owned(), value.to_owned()));
         }
@@ -48,6 +44,11 @@ fn named(name: &str, roles: &str, seeds: &str, mut options: Options) -> Options 
         ("HEADGATE__NODE__ROLES", roles),
         ("HEADGATE__CLUSTER__LISTEN", "127.0.0.1:0"),
         ("HEADGATE__CLUSTER__SEEDS", seeds),
+        // All nodes have one.
+        (
+            "HEADGATE__OAUTH2__ISSUER",
+            "https://keys.example/oauth2/token",
+        ),
     ] {
         options.environment.push((key.to_owned(), value.to_owned()));
     }

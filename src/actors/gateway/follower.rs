@@ -107,6 +107,8 @@ impl Actor for Follower {
         projection.publish(state);
         state.has_applied(position.n);
         state.stored.store(Some(Arc::new(position.clone())));
+        // Calls wait for a lease from now on.
+        let _ = arguments.keeper.tell(keeper::Message::Applied);
         if let Some(at_ms) = kept_at_ms {
             let age_ms = state.clock.now_ms().saturating_sub(at_ms).max(0);
             state
