@@ -121,10 +121,36 @@ async fn a_control_plane_that_has_just_started_does_not_forget_whom_to_wait_for(
 
 #[tokio::test]
 async fn no_change_waits_for_a_gateway_that_has_stopped_in_order() {
-    let mut trio = Trio::start().await;
+    for (setting, named) in [(None, true), (Some(REFUSE), false)] {
+        let mut trio = Trio::start_with(setting.as_slice()).await;
+        let (key, secret, access) = trio.subscriber("Many", 1_000).await;
+        assert_eq!(trio.call(&access).await, 200);
+        assert_eq!(trio.gateway.terminate().await, Some(0));
+        // One that may start without a control plane, and serve, is named.
+        let revoked = revoke(&trio, (&key, &secret), &access).await;
+        let applied = revoked.header("headgate-applied");
+        assert_eq!(applied.contains("unreached=gateway@"), named, "{applied}");
+        assert!(named || applied == "1/1", "{applied}");
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_that_is_cut_off_for_long_is_named_as_long_as_it_may_serve() {
+    let trio = Trio::start().await;
     let (key, secret, access) = trio.subscriber("Many", 1_000).await;
     assert_eq!(trio.call(&access).await, 200);
-    assert_eq!(trio.gateway.terminate().await, Some(0));
+    trio.gateway.signal("-STOP");
+    eventually(30, "it is waited for no more", || async {
+        let log = trio.control.log();
+        log.contains("silent for 10 s").then_some(())
+    })
+    .await;
     let revoked = revoke(&trio, (&key, &secret), &access).await;
-    assert_eq!(revoked.header("headgate-applied"), "1/1");
+    let applied = revoked.header("headgate-applied");
+    assert!(applied.contains("unreached=gateway@"), "{applied}");
+    trio.gateway.signal("-CONT");
+    eventually(20, "it is told", || async {
+        (trio.call(&access).await == 401).then_some(())
+    })
+    .await;
 }

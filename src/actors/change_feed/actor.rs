@@ -21,6 +21,10 @@ const TICK: Duration = Duration::from_millis(50);
 const LOOK_EVERY: u32 = 4;
 /// And at who is silent in every so many.
 const FENCE_EVERY: u32 = 20;
+/// Whoever ticks later than this has stood still, or waited for a database, milliseconds.
+const STOOD_STILL_MS: i64 = 1_000;
+/// How long one look at the database may take: others wait for their leases behind it.
+const LOOK: Duration = Duration::from_secs(1);
 /// Bytes of payload in one answer at most, unless a single entry is larger.
 const BYTES: usize = 1024 * 1024;
 /// Entries in one answer at most.
@@ -51,10 +55,10 @@ pub(super) struct Feed {
     pub(super) arguments: FeedArguments,
     pub(super) head: u64,
     ticks: u32,
+    /// When it ticked last.
+    ticked_ms: i64,
     polls: Vec<Parked<Pull>>,
     waits: Vec<Wait>,
-    /// Who was registered when it was read last.
-    pub(super) registered: Vec<Registered>,
     _ticker: Ticker,
 }
 
@@ -67,7 +71,8 @@ struct Parked<R: cluster::Request> {
 /// A change that waits for its followers: those that were registered once it was committed.
 struct Wait {
     parked: Parked<WaitApplied>,
-    registered: Vec<Registered>,
+    /// None until that could be read.
+    registered: Option<Vec<Registered>>,
 }
 
 // === impl Actor ===
@@ -79,12 +84,12 @@ impl Actor for Feed {
 
     async fn start(arguments: FeedArguments, me: Address<FeedMessage>) -> Result<Self, BoxError> {
         Ok(Self {
-            arguments,
             head: 0,
             ticks: 0,
+            ticked_ms: super::boot_ms(&arguments.clock),
+            arguments,
             polls: Vec::new(),
             waits: Vec::new(),
-            registered: Vec::new(),
             _ticker: ticker("change feed ticks", TICK, me, || FeedMessage::Tick),
         })
     }
@@ -113,8 +118,13 @@ impl Feed {
     }
 
     async fn heartbeat(&mut self, asked: Asked<Heartbeat>) {
-        let heard = self.heard(&asked.request).await;
-        asked.reply.send(heard);
+        // Whoever gave up has said more since.
+        if asked.reply.is_abandoned() {
+            return;
+        }
+        if let Some(heard) = self.heard(&asked.request).await {
+            asked.reply.send(heard);
+        }
         self.answer_waits();
     }
 
@@ -137,19 +147,29 @@ impl Feed {
 
     async fn tick(&mut self) {
         let now_ms = self.now_ms();
+        if now_ms.saturating_sub(self.ticked_ms) > STOOD_STILL_MS {
+            self.followers(|all| all.forgive(now_ms));
+        }
+        self.ticked_ms = now_ms;
+        for at in 0..self.waits.len() {
+            if self
+                .waits
+                .get(at)
+                .is_some_and(|wait| wait.registered.is_none())
+            {
+                let registered = self.registered().await;
+                if let Some(wait) = self.waits.get_mut(at) {
+                    wait.registered = registered;
+                }
+            }
+        }
         if self.ticks.is_multiple_of(FENCE_EVERY) {
             self.fence_silent().await;
         }
         self.ticks = self.ticks.wrapping_add(1);
         if self.ticks.is_multiple_of(LOOK_EVERY) && !self.polls.is_empty() {
-            match self.read_head().await {
-                // Lower means that a backup was restored; whoever polls has to hear of it (C2).
-                Ok(head) if head < self.head => {
-                    self.head = head;
-                    self.followers(super::Followers::resync_all);
-                    self.wake().await;
-                }
-                Ok(head) => self.reached(head).await,
+            match in_time(self.read_head()).await {
+                Ok(head) => self.look_at(head).await,
                 Err(error) => tracing::warn!(%error, "change feed cannot look at the head"),
             }
         }
@@ -162,6 +182,17 @@ impl Feed {
             }
         }
         self.answer_waits();
+    }
+
+    /// The head is this now. Lower than before means that a backup was restored: whoever polls has
+    /// to hear of it, and nobody has acknowledged anything of it (C2).
+    pub(super) async fn look_at(&mut self, head: u64) {
+        if head < self.head {
+            self.head = head;
+            self.followers(super::Followers::resync_all);
+            return self.wake().await;
+        }
+        self.reached(head).await;
     }
 
     /// The head is at least `n`: whoever polls gets it.
@@ -183,7 +214,7 @@ impl Feed {
     /// Answers a pull, or parks it while there is nothing to say.
     async fn serve(&mut self, parked: Parked<Pull>) {
         let pull = &parked.asked.request;
-        let pulled = match self.read(pull).await {
+        let pulled = match in_time(self.read(pull)).await {
             Ok(pulled) => pulled,
             Err(error) => {
                 tracing::warn!(%error, follower = %pull.follower, "change feed cannot read the log");
@@ -239,8 +270,11 @@ impl Feed {
         let now_ms = self.now_ms();
         for wait in std::mem::take(&mut self.waits) {
             let n = wait.parked.asked.request.n;
-            let applied = self.followers(|all| all.applied(&wait.registered, n, now_ms));
-            if applied.missing.is_empty() || wait.parked.until_ms <= now_ms {
+            let (applied, waits) = match &wait.registered {
+                Some(registered) => self.followers(|all| all.applied(registered, n, now_ms)),
+                None => (Applied::unknown(), true),
+            };
+            if !waits || wait.parked.until_ms <= now_ms {
                 wait.parked.asked.reply.send(applied);
             } else if !wait.parked.asked.reply.is_abandoned() {
                 self.waits.push(wait);
@@ -250,8 +284,7 @@ impl Feed {
 
     /// The boot clock: nobody is silent because a clock was set.
     pub(super) fn now_ms(&self) -> i64 {
-        let now = self.arguments.clock.monotonic().as_millis();
-        i64::try_from(now).unwrap_or(i64::MAX)
+        super::boot_ms(&self.arguments.clock)
     }
 
     pub(super) fn followers<T>(&self, use_them: impl FnOnce(&mut super::Followers) -> T) -> T {
@@ -259,4 +292,11 @@ impl Feed {
         let mut followers = shared.lock().unwrap_or_else(PoisonError::into_inner);
         use_them(&mut followers)
     }
+}
+
+/// What comes of a look at the database, unless it takes too long.
+pub(super) async fn in_time<T>(
+    look: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, BoxError> {
+    Ok(tokio::time::timeout(LOOK, look).await??)
 }

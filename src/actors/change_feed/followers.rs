@@ -44,15 +44,19 @@ impl Followers {
         }
     }
 
-    /// A follower has applied, stored and published everything up to `n`; whether there is room to
-    /// remember it.
-    pub(super) fn acknowledged(&mut self, name: &str, n: u64, now_ms: i64) -> bool {
-        let follower = self.heard(name, n, now_ms);
-        if let Some(follower) = follower {
-            follower.acknowledged = follower.acknowledged.max(n);
-            return true;
-        }
-        false
+    /// A follower has applied, stored and published everything up to `n`, which was compared with
+    /// this history. What it said before is of another one when that is beyond the head. Whether
+    /// there is room to remember it.
+    pub(super) fn acknowledged(&mut self, name: &str, n: u64, head: u64, now_ms: i64) -> bool {
+        let Some(follower) = self.heard(name, n, now_ms) else {
+            return false;
+        };
+        follower.acknowledged = if follower.acknowledged > head {
+            n
+        } else {
+            follower.acknowledged.max(n)
+        };
+        true
     }
 
     /// A follower has to begin anew: what it acknowledged was of another history (C2).
@@ -90,15 +94,33 @@ impl Followers {
         }
     }
 
-    /// Who of these has applied `n`. Whoever was fenced for as long as a lease lasts counts for
-    /// nothing, before that its lease may still be good.
-    pub(super) fn applied(&self, registered: &[Registered], n: u64, now_ms: i64) -> Applied {
-        let (mut done, mut missing) = (0, Vec::new());
+    /// Everybody counts as heard of now: it was this node that stood still (W2).
+    pub(super) fn forgive(&mut self, now_ms: i64) {
+        for follower in self.known.values_mut() {
+            follower.heard_ms = now_ms;
+        }
+        for since_ms in self.seen.values_mut() {
+            *since_ms = now_ms;
+        }
+    }
+
+    /// Who of these has applied `n`, and whether it is worth waiting for the rest. Whoever was
+    /// fenced for as long as a lease lasts is waited for no more. A gateway that serves without
+    /// one is named all the same: it may be cut off, and serve.
+    pub(super) fn applied(
+        &self,
+        registered: &[Registered],
+        n: u64,
+        now_ms: i64,
+    ) -> (Applied, bool) {
+        let (mut done, mut missing, mut waits) = (0, Vec::new(), false);
         for one in registered {
+            let may_serve = one.fenced_at_ms.is_none() || self.age(one, now_ms) < OVER_MS;
             let follower = self.known.get(&one.name);
             if follower.is_some_and(|follower| follower.acknowledged >= n) {
                 done += 1;
-            } else if one.fenced_at_ms.is_none() || self.age(one, now_ms) < OVER_MS {
+            } else if may_serve || one.kind == FollowerKind::Calls(WhenCutOff::Serve) {
+                waits |= may_serve;
                 let how = match one.kind {
                     FollowerKind::Policies => How::Behind,
                     FollowerKind::Calls(WhenCutOff::Refuse) => How::Fenced,
@@ -109,7 +131,7 @@ impl Followers {
             }
         }
         let all = done + u32::try_from(missing.len()).unwrap_or(u32::MAX);
-        Applied { done, all, missing }
+        (Applied { done, all, missing }, waits)
     }
 
     /// Those that are to be fenced: silent since they registered, or for long.
@@ -193,18 +215,18 @@ mod tests {
             registered("tm1", FollowerKind::Policies, None),
         ];
         followers.see(&all, 0);
-        followers.acknowledged("gw1", 5, 0);
-        followers.acknowledged("nobody", 5, 0);
+        followers.acknowledged("gw1", 5, 99, 0);
+        followers.acknowledged("nobody", 5, 99, 0);
         followers.pulled("gw2", 3, 0);
         followers.pulled("gw2", 9, 1);
-        let told = |followers: &Followers| followers.applied(&all, 5, 100).to_string();
+        let told = |followers: &Followers| followers.applied(&all, 5, 100).0.to_string();
         assert_eq!(
             told(&followers),
             "1/4; behind=tm1; fenced=gw3; unreached=gw2"
         );
         assert_eq!(followers.slowest(100), Some(3));
         for name in ["gw2", "gw3", "tm1"] {
-            followers.acknowledged(name, 5, 100);
+            followers.acknowledged(name, 5, 99, 100);
         }
         assert_eq!(told(&followers), "4/4");
     }
@@ -218,7 +240,7 @@ mod tests {
         ];
         // One was heard of, the other only ever registered with another node.
         followers.see(&open, 0);
-        followers.acknowledged("gw1", 5, 3_000);
+        followers.acknowledged("gw1", 5, 99, 3_000);
         let silent = |followers: &Followers, now_ms| {
             let silent = followers.silent(&open, now_ms);
             silent
@@ -231,33 +253,57 @@ mod tests {
         assert_eq!(silent(&followers, 3_000 + ALIVE_MS), ["gw1", "gw2"]);
         let fenced = [registered("gw2", REFUSE, Some(7))];
         followers.see(&fenced, 20_000);
-        let applied = |now_ms| followers.applied(&fenced, 5, now_ms).to_string();
+        let applied = |now_ms| followers.applied(&fenced, 5, now_ms).0.to_string();
         assert_eq!(applied(20_000 + OVER_MS - 1), "0/1; fenced=gw2");
         assert_eq!(applied(20_000 + OVER_MS), "0/0");
+        // One that serves without a lease may do so now.
+        let serving = [registered("gw3", SERVE, Some(7))];
+        followers.see(&serving, 40_000);
+        let (told, waits) = followers.applied(&serving, 5, 40_000 + OVER_MS);
+        assert_eq!(
+            (told.to_string().as_str(), waits),
+            ("0/1; unreached=gw3", false)
+        );
+        assert!(followers.applied(&serving, 5, 40_000).1);
     }
 
     #[test]
     fn names_without_end_are_not_remembered() {
         let mut followers = Followers::default();
-        followers.acknowledged("gw1", 5, 0);
+        followers.acknowledged("gw1", 5, 99, 0);
         for n in 0..5_000 {
-            followers.acknowledged(&format!("follower {n}"), 1, 0);
+            followers.acknowledged(&format!("follower {n}"), 1, 99, 0);
             followers.pulled(&"long".repeat(n), 1, 0);
         }
         assert_eq!(followers.known.len(), MOST);
         let longest = followers.known.keys().map(String::len).max();
         assert!(longest <= Some(NAME), "{longest:?}");
-        assert!(followers.acknowledged("gw1", 6, 0), "who is known goes on");
-        assert!(!followers.acknowledged("gw2", 6, 0));
+        assert!(
+            followers.acknowledged("gw1", 6, 99, 0),
+            "who is known goes on"
+        );
+        assert!(!followers.acknowledged("gw2", 6, 99, 0));
+    }
+
+    #[test]
+    fn what_was_acknowledged_beyond_the_head_was_of_another_history() {
+        let mut followers = Followers::default();
+        let one = [registered("gw1", SERVE, None)];
+        followers.acknowledged("gw1", 50, 50, 0);
+        // A late word takes nothing back, a restored backup does.
+        followers.acknowledged("gw1", 40, 50, 1);
+        assert_eq!(followers.applied(&one, 50, 1).0.to_string(), "1/1");
+        followers.acknowledged("gw1", 40, 40, 2);
+        assert!(followers.applied(&one, 41, 2).1);
     }
 
     #[test]
     fn a_follower_of_another_history_has_acknowledged_nothing() {
         let mut followers = Followers::default();
         let one = [registered("gw1", SERVE, None)];
-        followers.acknowledged("gw1", 50, 0);
+        followers.acknowledged("gw1", 50, 99, 0);
         followers.resync("gw1");
-        let applied = followers.applied(&one, 7, 0).to_string();
+        let applied = followers.applied(&one, 7, 0).0.to_string();
         assert_eq!(applied, "0/1; unreached=gw1");
     }
 }

@@ -8,11 +8,15 @@ use crate::CONTROL_PLANE;
 
 use super::FeedSettings;
 use super::message::{
-    Applied, Heard, Heartbeat, How, Missing, Piece, Pull, Pulled, Snapshot, SnapshotOf, WaitApplied,
+    Applied, Heard, Heartbeat, Piece, Pull, Pulled, Snapshot, SnapshotOf, WaitApplied,
 };
 
 /// What an answer may take beyond the wait that the question itself asks for.
 const GRACE: Duration = Duration::from_secs(2);
+/// The pause before a feed that did not answer is asked again.
+const AGAIN: Duration = Duration::from_millis(50);
+/// When another node of the control plane is asked beside the first for what may be answered at once.
+const HEDGE: Duration = Duration::from_millis(300);
 
 /// Asks the change feed, wherever it lives.
 #[derive(Debug, Clone)]
@@ -94,7 +98,7 @@ impl ChangeFeedHandle {
         Self {
             pull: Door::anywhere(None, cluster, CONTROL_PLANE, never),
             snapshot: Door::anywhere(None, cluster, CONTROL_PLANE, never),
-            heartbeat: Door::anywhere(None, cluster, CONTROL_PLANE, never),
+            heartbeat: Door::anywhere(None, cluster, CONTROL_PLANE, HEDGE),
             wait: Door::anywhere(None, cluster, CONTROL_PLANE, never),
             cluster: Some(cluster.clone()),
             patience: FeedSettings::default().wait,
@@ -114,21 +118,21 @@ impl ChangeFeedHandle {
         // Whoever follows another node hears of it there.
         self.tell_others(&WaitApplied { n, within_ms: 0 });
         let asked = WaitApplied { n, within_ms };
-        match self.wait.ask(asked, self.patience + GRACE).await {
-            Ok(applied) => applied,
-            Err(error) => {
-                tracing::warn!(n, %error, "change feed did not tell who has applied a change");
-                let missing = Missing {
-                    name: "change-feed".to_owned(),
-                    how: How::Unreached,
-                };
-                Applied {
-                    done: 0,
-                    all: 1,
-                    missing: vec![missing],
+        // A feed that is being started again has forgotten who waits; the change has not.
+        let asking = async {
+            loop {
+                match self.wait.ask(asked.clone(), self.patience + GRACE).await {
+                    Ok(applied) => return applied,
+                    Err(error) => {
+                        tracing::warn!(n, %error, "change feed did not tell who has applied a change");
+                    }
                 }
+                tokio::time::sleep(AGAIN).await;
             }
-        }
+        };
+        let most = self.patience + GRACE;
+        let told = tokio::time::timeout(most, asking).await;
+        told.unwrap_or_else(|_| Applied::unknown())
     }
 
     /// [`ChangeFeedHandle::committed`] together with what the write made.

@@ -166,6 +166,23 @@ pub enum How {
     Unreached,
 }
 
+// === impl Applied ===
+
+impl Applied {
+    /// Nobody can say who has applied it.
+    pub(super) fn unknown() -> Self {
+        let missing = Missing {
+            name: "change-feed".to_owned(),
+            how: How::Unreached,
+        };
+        Self {
+            done: 0,
+            all: 1,
+            missing: vec![missing],
+        }
+    }
+}
+
 impl Request for WaitApplied {
     type Reply = Applied;
     const KIND: u16 = 0x0304;

@@ -17,7 +17,7 @@ mod tests;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cluster::{Address, Child, Door, System, branch, child};
+use cluster::{Address, Child, Clock, Door, System, branch, child};
 use domain::serving_lease::OVER_MS;
 use storage::Database;
 
@@ -51,6 +51,11 @@ impl Default for FeedSettings {
             wait: Duration::from_millis(OVER_MS.unsigned_abs()),
         }
     }
+}
+
+/// Milliseconds of the boot clock: nobody is silent because a clock was set.
+fn boot_ms(clock: &Clock) -> i64 {
+    i64::try_from(clock.monotonic().as_millis()).unwrap_or(i64::MAX)
 }
 
 /// The change feed of a control-plane node over API-M and Shared.

@@ -61,7 +61,7 @@ impl Actor for Pruner {
 
 impl Pruner {
     async fn prune(&self) -> Result<u64, StoreError> {
-        let now_ms = self.arguments.clock.now_ms();
+        let now_ms = super::boot_ms(&self.arguments.clock);
         let slowest = {
             let shared = &self.arguments.followers;
             let mut followers = shared.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,11 +1,12 @@
 //! Who is registered as a follower in API-M (S1): a heartbeat registers, silence fences (S3).
 
 use domain::change_log::{Answer, Position, answer};
+use domain::serving_lease::{FollowerKind, WhenCutOff};
 use storage::StoreError;
 use storage::apim::followers::{self, Follower as Registered};
 use storage::apim::{change_log, grants};
 
-use super::actor::Feed;
+use super::actor::{Feed, in_time};
 use super::message::{Heard, Heartbeat};
 
 /// Followers that were fenced for so long are forgotten, milliseconds.
@@ -13,17 +14,19 @@ const FORGOTTEN_MS: i64 = 86_400_000;
 
 impl Feed {
     /// What a follower that was heard of may go by.
-    pub(super) async fn heard(&mut self, heartbeat: &Heartbeat) -> Heard {
+    /// None where this node cannot say: the follower asks another.
+    pub(super) async fn heard(&mut self, heartbeat: &Heartbeat) -> Option<Heard> {
         let heard = if heartbeat.leaves {
-            self.leave(&heartbeat.follower).await
+            in_time(self.leave(heartbeat)).await
         } else {
-            self.beat(heartbeat).await
+            in_time(self.beat(heartbeat)).await
         };
-        heard.unwrap_or_else(|error| {
-            let follower = &heartbeat.follower;
-            tracing::warn!(%error, %follower, "change feed cannot hear a follower");
-            Heard::Unavailable
-        })
+        let follower = &heartbeat.follower;
+        heard
+            .inspect_err(|error| {
+                tracing::warn!(%error, %follower, "change feed cannot hear a follower");
+            })
+            .ok()
     }
 
     async fn beat(&mut self, heartbeat: &Heartbeat) -> Result<Heard, StoreError> {
@@ -40,7 +43,7 @@ impl Feed {
             return Ok(Heard::Elsewhere);
         }
         let now_ms = self.now_ms();
-        if !self.followers(|all| all.acknowledged(follower, *n, now_ms)) {
+        if !self.followers(|all| all.acknowledged(follower, *n, log.head, now_ms)) {
             // Nobody could wait for it, so it must not be told a head.
             tracing::warn!("a follower has no usable name, or there are too many");
             return Ok(Heard::Unavailable);
@@ -59,39 +62,53 @@ impl Feed {
         Ok(Heard::Head(grants::head(&mut read).await?))
     }
 
-    /// It serves nobody any more, so nobody waits for it.
-    async fn leave(&mut self, follower: &str) -> Result<Heard, StoreError> {
+    /// It serves nobody any more, so nobody waits for it. One that may start without a control plane
+    /// and serve by what it kept is named until it is heard again.
+    async fn leave(&mut self, heartbeat: &Heartbeat) -> Result<Heard, StoreError> {
+        let follower = heartbeat.follower.as_str();
         let mut write = self.arguments.apim.write("apim.followers.delete").await?;
-        followers::delete(&mut write, follower).await?;
+        if heartbeat.kind == FollowerKind::Calls(WhenCutOff::Serve) {
+            let now_ms = self.arguments.clock.now_ms();
+            followers::save(&mut write, follower, heartbeat.kind, now_ms).await?;
+            followers::fence(&mut write, follower, now_ms, now_ms).await?;
+        } else {
+            followers::delete(&mut write, follower).await?;
+        }
         write.commit().await?;
         self.followers(|all| all.forget(follower));
         Ok(Heard::Head(self.head))
     }
 
-    /// Those that are registered now; those that were heard of last where that cannot be read.
-    pub(super) async fn registered(&mut self) -> Vec<Registered> {
-        match self.read_registered().await {
-            Ok(registered) => {
+    /// Those that are registered now; none where that cannot be read.
+    pub(super) async fn registered(&mut self) -> Option<Vec<Registered>> {
+        match in_time(self.read_registered()).await {
+            Ok((head, registered)) => {
                 let now_ms = self.now_ms();
                 self.followers(|all| all.see(&registered, now_ms));
-                self.registered = registered;
+                if head < self.head {
+                    self.look_at(head).await;
+                }
+                Some(registered)
             }
             Err(error) => {
                 tracing::warn!(%error, "change feed cannot read who follows");
+                None
             }
         }
-        self.registered.clone()
     }
 
-    async fn read_registered(&self) -> Result<Vec<Registered>, StoreError> {
+    async fn read_registered(&self) -> Result<(u64, Vec<Registered>), StoreError> {
         let mut read = self.arguments.apim.read().await?;
-        followers::list(&mut read).await
+        let head = grants::head(&mut read).await?;
+        Ok((head, followers::list(&mut read).await?))
     }
 
     /// Fences who was silent for long: a change waits for nobody that is gone, and whoever comes
     /// back registers before it serves.
     pub(super) async fn fence_silent(&mut self) {
-        let registered = self.registered().await;
+        let Some(registered) = self.registered().await else {
+            return;
+        };
         let now_ms = self.now_ms();
         let silent = self.followers(|all| {
             let silent = all.silent(&registered, now_ms);
@@ -103,7 +120,7 @@ impl Feed {
         if silent.is_empty() && !registered.iter().any(is_old) {
             return;
         }
-        if let Err(error) = self.fence(&silent, wall_ms, too_old).await {
+        if let Err(error) = in_time(self.fence(&silent, wall_ms, too_old)).await {
             tracing::warn!(%error, "silent followers could not be fenced, trying again");
         }
     }

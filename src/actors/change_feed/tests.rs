@@ -133,6 +133,7 @@ async fn a_change_waits_for_its_followers_and_names_who_was_not_reached() {
     assert_eq!(heard, Ok(Heard::Head(n)));
     let leaves = Heartbeat {
         leaves: true,
+        kind: FollowerKind::Calls(WhenCutOff::Refuse),
         ..beat(&bench, "gw1", n).await
     };
     feed.heartbeat(leaves).await.unwrap();

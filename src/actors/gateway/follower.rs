@@ -104,8 +104,9 @@ impl Actor for Follower {
                 }
             }
         }
-        projection.publish(state);
+        // Before anything older shows: a lease that needs more ends.
         state.has_applied(position.n);
+        projection.publish(state);
         state.stored.store(Some(Arc::new(position.clone())));
         // Calls wait for a lease from now on.
         let _ = arguments.keeper.tell(keeper::Message::Applied);

@@ -82,11 +82,10 @@ impl GatewayHandle {
         self.state.applied()
     }
 
-    /// Whether the change log was followed to its head since the start, or calls are answered
-    /// without it (S5).
+    /// Whether calls are answered, by a lease or, when cut off, without one (S5).
     #[must_use]
     pub fn is_caught_up(&self) -> bool {
-        self.unconfirmed_for().is_some() || self.standing().is_some()
+        self.state.stand.is_lasting(self.boot_ms())
     }
 
     /// By what a call may be answered now; none when it may not (S2).

@@ -10,6 +10,8 @@ use tokio::sync::Notify;
 
 /// How long a call waits for a lease (S2).
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How long after its last lease a gateway still counts as one that answers calls, milliseconds.
+const LASTING_MS: i64 = 3_000;
 
 /// What a gateway does while nobody of the control plane answers.
 #[derive(Debug, Clone, Copy)]
@@ -87,6 +89,13 @@ impl Stand {
             }
         };
         tokio::time::timeout(PATIENCE, waiting).await.ok()
+    }
+
+    /// Whether calls may be answered now, or could be a moment ago: one late answer to a heartbeat
+    /// sends no balancer away.
+    pub(super) fn is_lasting(&self, now_ms: i64) -> bool {
+        let until_ms = self.until_ms.load(Ordering::Acquire);
+        self.now(now_ms).is_some() || now_ms < until_ms.saturating_add(LASTING_MS)
     }
 
     /// Changes the lease; whoever waits for it looks again.

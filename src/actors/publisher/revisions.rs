@@ -21,6 +21,9 @@ use super::{Stores, default_version, documents};
 
 /// The most revisions that an API may have.
 const MOST: usize = 5;
+/// The most bytes of a deployed API as JSON.
+const ENTRY_MAX: usize = 3 * 1_024 * 1_024;
+const _: () = assert!(ENTRY_MAX < cluster::MESSAGE_LIMIT);
 
 type Done<T> = Result<Committed<T>, PublisherError>;
 
@@ -138,11 +141,27 @@ pub(super) async fn deploy(
     let deployed = targets.iter().map(|target| Change::ApiDeployed {
         artifact: Box::new(Artifact::of(&api, id, &target.environment, vhost(target))),
     });
-    let changes: Vec<Change> = deployed.chain(handed).collect();
+    let deployed: Vec<Change> = deployed.collect();
+    deployed.iter().try_for_each(check_size)?;
+    let changes: Vec<Change> = deployed.into_iter().chain(handed).collect();
     let mut value = api_deployments::list_for_change(&mut write, &row.tenant, &row.id).await?;
     value.retain(|one| one.revision_id == id);
     let n = commit(stores, write, &row.tenant, &changes).await?;
     Ok(Committed { value, n })
+}
+
+/// An entry of the change log travels to gateways whole; one that no message can hold would keep
+/// them from everything after it.
+fn check_size(change: &Change) -> Result<(), PublisherError> {
+    let bytes = serde_json::to_vec(change).map_or(usize::MAX, |text| text.len());
+    if bytes <= ENTRY_MAX {
+        return Ok(());
+    }
+    let problem = format!(
+        "with their scopes and policies take {bytes} bytes, a gateway takes at most {ENTRY_MAX}: \
+         split the API, or name scopes only where they are asked for"
+    );
+    Err(PublisherError::invalid("operations", problem))
 }
 
 /// Takes a revision (any, when none is named) out of environments (all, when none are named);

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actors::gateway::{ApiRoute, Caller, CountedLimit, Granted, Rules};
+use actors::gateway::{ApiRoute, Caller, CountedLimit, Granted, Rules, Standing};
 use domain::artifact::ArtifactOperation;
 use domain::lease::{Basket, Lease, QuotaHint};
 use domain::route_table::Route;
@@ -138,8 +138,11 @@ impl Exchange {
     /// Whether a change was applied, or touched the caller, since the call was judged, or the right
     /// to answer it ran out (S2).
     pub(super) fn is_overtaken(&self) -> bool {
-        if self.ingress.gateway.standing().is_none() {
-            return true;
+        let is_marked = self.decision.stale.is_some();
+        match self.ingress.gateway.standing() {
+            Some(Standing::Current) => {}
+            Some(Standing::Stale(_)) if is_marked => {}
+            _ => return true,
         }
         let touched = |entry: &Arc<Entry<Caller>>| matches!(entry.hit(self.at_ms), Hit::Touched);
         self.ingress.gateway.applied() != self.applied || self.caller.as_ref().is_some_and(touched)

@@ -141,7 +141,10 @@ async fn stand(exchange: &mut Exchange) -> Result<(), Fault> {
         None => gateway.standing_soon().await,
     };
     match standing {
-        Some(Standing::Current) => Ok(()),
+        Some(Standing::Current) => {
+            exchange.decision.stale = None;
+            Ok(())
+        }
         Some(Standing::Stale(age)) => {
             exchange.decision.stale = Some(age);
             metrics::counter!("headgate_gateway_stale_calls_total").increment(1);

@@ -293,6 +293,31 @@ async fn a_deployment_serves_what_the_revision_froze() {
 }
 
 #[tokio::test]
+async fn an_api_that_no_message_could_bring_to_a_gateway_is_not_deployed() {
+    let bench = bench().await;
+    let publisher = &bench.publisher;
+    let mut new = new_api("Pizza", "1", "/pizza");
+    let one = new.api.operations.remove(0);
+    let long = "a".repeat(1_600);
+    new.api.operations = (0..2_500)
+        .map(|n| Operation {
+            target: format!("/{n}/{long}"),
+            ..one.clone()
+        })
+        .collect();
+    let api = publisher.create(author(), new).await.unwrap().value;
+    let revision = publisher.create_revision(edition(&api.id), String::new());
+    let revision = revision.await.unwrap();
+    let before = log(&bench).await;
+    let deploy = publisher.deploy(edition(&api.id), revision.id, default_target());
+    let Err(PublisherError::Invalid(faults)) = deploy.await else {
+        panic!("it was deployed");
+    };
+    assert_eq!(faults[0].field, "operations");
+    assert_eq!(log(&bench).await, before);
+}
+
+#[tokio::test]
 async fn environments_are_named_once_and_as_they_are_and_left_only_when_deployed_to() {
     let bench = bench().await;
     let publisher = &bench.publisher;
