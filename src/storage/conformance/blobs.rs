@@ -28,6 +28,11 @@ async fn old_blobs_are_listed_in_pieces_that_leave_none_out() {
         assert_eq!(found.unwrap().bytes, [0, 255]);
         let foreign = blobs::find(&mut read, "other.example", "c").await;
         assert_eq!(foreign.unwrap(), None);
+        let outline = blobs::outline(&mut read, TENANT, "c").await.unwrap();
+        let outline = outline.map(|outline| (outline.kind, outline.size));
+        assert_eq!(outline, Some(("document".to_owned(), 2)));
+        let foreign = blobs::outline(&mut read, "other.example", "c").await;
+        assert!(foreign.unwrap().is_none());
         drop(read);
         let mut write = fresh.shared.write("test.blobs").await.unwrap();
         blobs::delete(&mut write, "c").await.unwrap();

@@ -202,6 +202,10 @@ async fn clients_are_made_changed_and_removed_with_their_tokens() {
         let unknown = oauth_clients::update(&mut write, &client("m", "x")).await;
         let locked = oauth_clients::lock_by_name(&mut write, TENANT, "ann", "shop").await;
         assert_eq!(locked.unwrap().as_deref(), Some("k"));
+        let locked = oauth_clients::lock(&mut write, TENANT, "k").await.unwrap();
+        assert_eq!(locked.as_ref(), Some(&changed));
+        let locked = oauth_clients::lock(&mut write, "other.example", "k").await;
+        assert_eq!(locked.unwrap(), None);
         assert!(matches!(unknown, Err(StoreError::NotFound(_))));
         write.commit().await.unwrap();
         let mut read = fresh.apim.read().await.unwrap();
