@@ -11,6 +11,10 @@ use super::desk::{Desk, after, bare_name};
 use super::issue::UNMAPPED;
 use super::message::{ValidateMany, Validated};
 
+/// How far another node's clock may be ahead of this one's for its tokens to be good at once,
+/// milliseconds (RFC 7519 §4.1.5).
+const LEEWAY_MS: i64 = 5_000;
+
 /// Who a token was issued to, before the application behind it is known.
 struct Holder {
     tenant: String,
@@ -116,7 +120,10 @@ impl Desk {
     async fn held(&self, read: &mut Read, at: u64, holder: Holder) -> Result<Verdict, StoreError> {
         let now = self.clock.now_ms();
         let refuse = |reason| refused(at, reason, Some(holder.token_id.clone()));
-        if holder.expires_at_ms <= now || holder.not_before_ms.is_some_and(|from| now < from) {
+        let begins = holder
+            .not_before_ms
+            .map(|from| from.saturating_sub(LEEWAY_MS));
+        if holder.expires_at_ms <= now || begins.is_some_and(|from| now < from) {
             return Ok(refuse(RefusalReason::Expired));
         }
         let tenant = &holder.tenant;

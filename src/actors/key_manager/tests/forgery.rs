@@ -220,6 +220,10 @@ async fn claims_that_are_missing_doubled_foreign_or_out_of_time_are_refused() {
             RefusalReason::Expired,
         ));
     }
+    // Of a node whose clock is a little ahead.
+    let ahead = with(claims, "nbf", json!(now + 3)).to_string();
+    let ahead = bench.desk.keys.sign_texts(&header, &ahead).unwrap();
+    assert!(bench.is_good(&ahead).await);
     let text = claims.to_string();
     for name in ["exp", "iss", "sub", "scope", "jti"] {
         let doubled = format!("{{\"{name}\":{},{}", claims[name], &text[1..]);
