@@ -81,6 +81,14 @@ impl Cluster {
             );
             return Err(source.wrong("cluster.listen", problem));
         }
+        let is_here = listen.ip().is_loopback() || listen.ip().is_unspecified();
+        if !is_here && !self.plaintext {
+            let problem = format!(
+                "{listen} is reached by other machines alone, and without cluster.plaintext = true \
+                 nobody is heard there: set that on a network of your own, or listen on loopback"
+            );
+            return Err(source.wrong("cluster.listen", problem));
+        }
         Ok(())
     }
 

@@ -226,6 +226,11 @@ fn what_would_start_and_never_work_is_refused_with_what_to_set() {
             "dial",
         ),
         (
+            "[cluster]\nlisten = \"10.0.0.5:4370\"\n",
+            "cluster.listen",
+            "cluster.plaintext",
+        ),
+        (
             "[cluster]\nlisten = \"off\"\nseeds = \"cp1:4370\"\n",
             "cluster.listen",
             "cluster.seeds",
@@ -253,6 +258,7 @@ fn what_would_start_and_never_work_is_refused_with_what_to_set() {
     }
     for toml in [
         "[cluster]\nlisten = \"0.0.0.0:4370\"\nadvertise = \"cp1:4370\"\n",
+        "[cluster]\nlisten = \"10.0.0.5:4370\"\nplaintext = true\n",
         "[node]\nroles = \"gateway\"\n[cluster]\nseeds = \"cp1:4370\"\n",
         "[node]\nroles = \"traffic-manager\"\n[cluster]\nlisten = \"127.0.0.1:4370\"\n",
         "[node]\nroles = \"publisher,devportal,admin,key-manager\"\n",
