@@ -32,6 +32,17 @@ struct Holder {
     expires_at_ms: i64,
 }
 
+// === impl Holder ===
+
+impl Holder {
+    fn is_in_its_time(&self, now_ms: i64) -> bool {
+        let begins = self
+            .not_before_ms
+            .map(|from| from.saturating_sub(LEEWAY_MS));
+        now_ms < self.expires_at_ms && begins.is_none_or(|from| from <= now_ms)
+    }
+}
+
 impl Desk {
     /// Answers a batch of questions out of one snapshot; beside it the hashes of the API keys that
     /// were used.
@@ -120,10 +131,7 @@ impl Desk {
     async fn held(&self, read: &mut Read, at: u64, holder: Holder) -> Result<Verdict, StoreError> {
         let now = self.clock.now_ms();
         let refuse = |reason| refused(at, reason, Some(holder.token_id.clone()));
-        let begins = holder
-            .not_before_ms
-            .map(|from| from.saturating_sub(LEEWAY_MS));
-        if holder.expires_at_ms <= now || begins.is_some_and(|from| now < from) {
+        if !holder.is_in_its_time(now) {
             return Ok(refuse(RefusalReason::Expired));
         }
         let tenant = &holder.tenant;
