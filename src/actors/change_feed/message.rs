@@ -99,7 +99,7 @@ pub enum Heard {
     Head(u64),
     /// What it has applied is not of this log, or too old to tell.
     Elsewhere,
-    /// The feed cannot read its database now.
+    /// Nobody could wait for it: its name is none, or there are too many.
     Unavailable,
 }
 
