@@ -13,6 +13,7 @@ mod layers;
 mod messages;
 mod paths;
 mod postgres;
+mod sim;
 mod sizes;
 mod stage;
 mod test;
@@ -59,6 +60,18 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// The simulated worlds over many seeds; a seed replays bit for bit.
+    Sim {
+        /// How many seeds.
+        #[arg(long, default_value_t = 200)]
+        seeds: u64,
+        /// The first seed.
+        #[arg(long, default_value_t = 0)]
+        from: u64,
+        /// One world only: change-log, lease, ledger, members or validation.
+        #[arg(long)]
+        world: Option<String>,
+    },
     /// Build the release binary and run `headgate demo`.
     Demo {
         /// Arguments for `headgate demo`.
@@ -87,6 +100,9 @@ fn run(task: Task) -> Result<()> {
         Task::Words => stages.keep("words", || words::run(&workspace)),
         Task::Test { args } => test::run(&workspace, &mut stages, &args)?,
         Task::Bench { args } => bench::run(&workspace, &mut stages, &args)?,
+        Task::Sim { seeds, from, world } => {
+            sim::run(&workspace, &mut stages, world.as_deref(), (from, seeds))?;
+        }
         Task::Demo { args } => return demo::run(&workspace, &args),
     }
     stages.finish()

@@ -3,6 +3,8 @@
 
 mod judge;
 mod peer;
+#[cfg(test)]
+mod storm;
 mod table;
 #[cfg(test)]
 mod tests;

@@ -13,6 +13,7 @@
 //! | `resources` | the resources of one API, as a tree of segments |
 //! | `table` | all shards in one value, for those who need no concurrency |
 
+mod context;
 mod resources;
 mod route;
 mod shard;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 
+use super::context::Context;
 use super::route::{MAX_CONTEXT_SEGMENTS, Route};
 
 /// The number of shards.
@@ -41,21 +42,21 @@ pub struct Hit<'s, 'p, T> {
 #[derive(Debug)]
 struct Host<T> {
     name: Arc<str>,
-    parts: Vec<Arc<Part<T>>>,
+    parts: Vec<Part<T>>,
     /// The most segments that one of the contexts has, or had.
     segments: usize,
 }
 
 /// Slots by the hash of their context. A sorted list and no map: with few contexts to a part it is found in one cache
-/// line or two.
-type Part<T> = Vec<Slot<T>>;
+/// line or two. It lies where its pointer leads, with nothing in between.
+type Part<T> = Arc<[Slot<T>]>;
 
 /// Who answers at a context: the API with that very context and version, else the default version
 /// that was deployed last.
 #[derive(Debug)]
 struct Slot<T> {
     hash: u64,
-    context: Arc<str>,
+    context: Context,
     exact: Option<Arc<Route<T>>>,
     defaults: Vec<Arc<Route<T>>>,
 }
@@ -139,22 +140,24 @@ impl<T> Shard<T> {
         };
         let forget = |slot: &mut Slot<T>| slot.defaults.retain(|route| !route.is(vhost, context));
         if shard_of(context) == index {
-            let before = host.change(context, |slot| slot.exact.take()).flatten();
+            let before = host
+                .change(context.as_bytes(), |slot| slot.exact.take())
+                .flatten();
             if let Some(default) = before.as_ref().and_then(|before| before.default_context()) {
-                host.change(default, forget);
+                host.change(default.as_bytes(), forget);
             }
             return;
         }
         // the version leads the context, so this shard may hold the default context alone
         let is_default =
             |slot: &Slot<T>| slot.defaults.iter().any(|route| route.is(vhost, context));
-        let found: Vec<Arc<str>> = host
+        let found: Vec<Context> = host
             .slots()
             .filter(|slot| is_default(slot))
-            .map(|slot| Arc::clone(&slot.context))
+            .map(|slot| slot.context.clone())
             .collect();
         for at in found {
-            host.change(&at, forget);
+            host.change(at.as_bytes(), forget);
         }
     }
 
@@ -216,7 +219,7 @@ impl<T> Clone for Shard<T> {
 
 impl<T> Host<T> {
     fn new(name: &str) -> Self {
-        let empty = Arc::new(Part::default());
+        let empty: Part<T> = Arc::new([]);
         Self {
             name: name.into(),
             parts: vec![empty; PARTS],
@@ -225,6 +228,7 @@ impl<T> Host<T> {
     }
 
     fn slot(&self, context: &str) -> Option<&Slot<T>> {
+        let context = context.as_bytes();
         let hash = hash_of(context);
         let part = self.parts.get(part_of(hash))?;
         part.get(place(part, hash, context).ok()?)
@@ -236,31 +240,33 @@ impl<T> Host<T> {
 
     fn put(&mut self, context: &str, fill: impl FnOnce(&mut Slot<T>)) {
         self.segments = self.segments.max(ends_of_segments(context).count());
-        let hash = hash_of(context);
+        let hash = hash_of(context.as_bytes());
         let Some(part) = self.parts.get_mut(part_of(hash)) else {
             return;
         };
-        let part = Arc::make_mut(part);
-        let at = place(part, hash, context).unwrap_or_else(|at| {
-            part.insert(at, Slot::new(hash, context));
+        let mut slots = part.to_vec();
+        let at = place(&slots, hash, context.as_bytes()).unwrap_or_else(|at| {
+            slots.insert(at, Slot::new(hash, context));
             at
         });
-        if let Some(slot) = part.get_mut(at) {
+        if let Some(slot) = slots.get_mut(at) {
             fill(slot);
         }
+        *part = slots.into();
     }
 
     /// Changes the slot of a context, if there is one; a slot where nobody answers any more goes.
-    fn change<R>(&mut self, context: &str, change: impl FnOnce(&mut Slot<T>) -> R) -> Option<R> {
+    fn change<R>(&mut self, context: &[u8], change: impl FnOnce(&mut Slot<T>) -> R) -> Option<R> {
         let hash = hash_of(context);
         let part = self.parts.get_mut(part_of(hash))?;
         let at = place(part, hash, context).ok()?;
-        let part = Arc::make_mut(part);
-        let slot = part.get_mut(at)?;
+        let mut slots = part.to_vec();
+        let slot = slots.get_mut(at)?;
         let result = change(slot);
         if slot.answering().is_none() {
-            part.remove(at);
+            slots.remove(at);
         }
+        *part = slots.into();
         Some(result)
     }
 }
@@ -281,7 +287,7 @@ impl<T> Slot<T> {
     fn new(hash: u64, context: &str) -> Self {
         Self {
             hash,
-            context: context.into(),
+            context: Context::new(context),
             exact: None,
             defaults: Vec::new(),
         }
@@ -297,14 +303,14 @@ impl<T> Clone for Slot<T> {
     fn clone(&self) -> Self {
         Self {
             hash: self.hash,
-            context: Arc::clone(&self.context),
+            context: self.context.clone(),
             exact: self.exact.clone(),
             defaults: self.defaults.clone(),
         }
     }
 }
 
-fn hash_of(context: &str) -> u64 {
+fn hash_of(context: &[u8]) -> u64 {
     FixedState::default().hash_one(context)
 }
 
@@ -315,11 +321,11 @@ fn part_of(hash: u64) -> usize {
 }
 
 /// Where the slot of a context is in a part, or belongs.
-fn place<T>(part: &[Slot<T>], hash: u64, context: &str) -> Result<usize, usize> {
+fn place<T>(part: &[Slot<T>], hash: u64, context: &[u8]) -> Result<usize, usize> {
     part.binary_search_by(|slot| {
         slot.hash
             .cmp(&hash)
-            .then_with(|| (*slot.context).cmp(context))
+            .then_with(|| slot.context.as_bytes().cmp(context))
     })
 }
 

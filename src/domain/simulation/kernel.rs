@@ -1,7 +1,7 @@
 //! Randomness from a seed, and a queue of events in time: all a simulated world needs to be repeatable.
 
 use std::collections::BTreeMap;
-use std::fmt::Debug;
+use std::fmt::{self, Debug, Display};
 use std::hash::{BuildHasher, Hasher};
 
 use foldhash::fast::FixedState;
@@ -88,6 +88,12 @@ impl Digest {
         hasher.write_i64(now_ms);
         hasher.write(format!("{event:?}").as_bytes());
         self.0 = hasher.finish();
+    }
+}
+
+impl Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "digest {:016x}", self.0)
     }
 }
 

@@ -14,6 +14,7 @@ mod ledger_faults;
 mod ledger_plans;
 mod ledger_truth;
 mod ledger_world;
+mod seeds;
 mod tests;
 mod validation_faults;
 mod validation_history;

@@ -1,0 +1,114 @@
+//! `sim`: the simulated worlds over as many seeds as are asked for. The worlds are tests; this names their seeds, so
+//! that what one seed showed is seen again with `--from SEED --seeds 1`.
+
+use anyhow::{Result, bail};
+
+use crate::stage::{Stages, run as command};
+use crate::workspace::Workspace;
+
+/// A world: what it is called, and the test that runs it.
+struct World {
+    name: &'static str,
+    package: &'static str,
+    test: &'static str,
+}
+
+const WORLDS: [World; 5] = [
+    World {
+        name: "change-log",
+        package: "headgate-domain",
+        test: "simulation::change_log_tests::followers_are_prefixes_of_their_history_and_reach_its_head_in_a_calm",
+    },
+    World {
+        name: "lease",
+        package: "headgate-domain",
+        test: "serving_lease::tests::what_a_change_ended_is_not_served_once_its_answer_left",
+    },
+    World {
+        name: "ledger",
+        package: "headgate-domain",
+        test: "simulation::tests::never_over_the_limit_whatever_goes_wrong",
+    },
+    World {
+        name: "members",
+        package: "headgate-cluster",
+        test: "members::storm::whatever_happened_all_meet_again_and_no_ghost_is_believed",
+    },
+    World {
+        name: "validation",
+        package: "headgate-domain",
+        test: "simulation::validation_tests::no_request_is_judged_by_an_answer_older_than_what_was_acknowledged_before_it",
+    },
+];
+
+/// Runs the worlds, or the one that `world` names, with `seeds` seeds from `from`.
+///
+/// # Errors
+/// When there is no such world.
+pub(crate) fn run(
+    workspace: &Workspace,
+    stages: &mut Stages,
+    world: Option<&str>,
+    (from, seeds): (u64, u64),
+) -> Result<()> {
+    for one in asked(world)? {
+        let stage = format!("sim {}, {seeds} seeds from {from}", one.name);
+        stages.keep(&stage, || {
+            let mut cargo = workspace.cargo();
+            cargo
+                .args(["test", "--release", "--locked", "--lib", "-p", one.package])
+                .args(["--", "--exact", "--nocapture", one.test])
+                .env("HEADGATE_SIM_FROM", from.to_string())
+                .env("HEADGATE_SIM_SEEDS", seeds.to_string())
+                // The world of leases draws its cases from one seed.
+                .env("PROPTEST_RNG_SEED", from.to_string())
+                .env("PROPTEST_CASES", seeds.saturating_mul(100).to_string());
+            command(&mut cargo)
+        });
+    }
+    Ok(())
+}
+
+fn asked(world: Option<&str>) -> Result<Vec<&'static World>> {
+    let Some(name) = world else {
+        return Ok(WORLDS.iter().collect());
+    };
+    match WORLDS.iter().find(|world| world.name == name) {
+        Some(world) => Ok(vec![world]),
+        None => {
+            let names: Vec<&str> = WORLDS.iter().map(|world| world.name).collect();
+            bail!("there is no world {name}: {}", names.join(", "))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_world_is_a_test_that_is_there() {
+        let root = Workspace::locate().unwrap().root().to_owned();
+        for world in WORLDS {
+            let folder = match world.package {
+                "headgate-cluster" => "cluster/src",
+                _ => "src/domain",
+            };
+            let (path, name) = world.test.rsplit_once("::").unwrap();
+            let file = match path {
+                // A file beside its module.
+                "serving_lease::tests" => "serving_lease_tests".to_owned(),
+                path => path.replace("::", "/"),
+            };
+            let text = std::fs::read_to_string(root.join(folder).join(file + ".rs")).unwrap();
+            assert!(text.contains(&format!("fn {name}(")), "{}", world.test);
+        }
+    }
+
+    #[test]
+    fn a_world_that_is_none_is_named_with_those_that_are() {
+        let error = asked(Some("moon")).err().unwrap().to_string();
+        assert!(error.contains("moon") && error.contains("ledger"));
+        assert_eq!(asked(None).unwrap().len(), WORLDS.len());
+    }
+}
