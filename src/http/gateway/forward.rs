@@ -39,8 +39,8 @@ pub(super) async fn forward(
     *request.method_mut() = exchange.head.method.clone();
     *request.uri_mut() = uri;
     *request.version_mut() = Version::HTTP_11;
-    *request.headers_mut() = fields::to_upstream(exchange, host)?;
     exchange.open = Some(Entered::new(exchange));
+    *request.headers_mut() = fields::to_upstream(exchange, host)?;
     // From here on the units are spent, whatever the upstream answers.
     std::mem::take(&mut exchange.basket).keep();
     exchange.decision.forwarded = true;

@@ -11,7 +11,7 @@ use actors::gateway::{Caller, Standing};
 use cluster::spawn_named;
 use domain::lease::Basket;
 use domain::validation_cache::{Entry, Hit};
-use http::Request;
+use http::{HeaderMap, Request, header};
 use tokio::sync::Notify;
 
 use super::authenticate::authenticate;
@@ -130,9 +130,8 @@ impl OpenCalls {
 // === impl Entered ===
 
 impl Entered {
-    /// Enters a call that is about to be handed on. What it was judged by goes along; the fields of
-    /// its head are not needed for it any more.
-    pub(super) fn new(exchange: &mut Exchange) -> Self {
+    /// Enters a call that is about to be handed on, before its fields are.
+    pub(super) fn new(exchange: &Exchange) -> Self {
         let ingress = Arc::clone(&exchange.ingress);
         let open_calls = &ingress.open_calls;
         let number = open_calls.next.fetch_add(1, Ordering::Relaxed);
@@ -161,12 +160,12 @@ impl Drop for Entered {
 }
 
 /// What has to be so for the call to go on, without what it took and what it is accounted with.
-fn resting(exchange: &mut Exchange) -> Exchange {
+fn resting(exchange: &Exchange) -> Exchange {
     let (mut head, ()) = Request::new(()).into_parts();
     head.method = exchange.head.method.clone();
     head.uri = exchange.head.uri.clone();
     head.version = exchange.head.version;
-    head.headers = std::mem::take(&mut exchange.head.headers);
+    head.headers = judged_fields(exchange);
     Exchange {
         ingress: Arc::clone(&exchange.ingress),
         head,
@@ -189,6 +188,23 @@ fn resting(exchange: &mut Exchange) -> Exchange {
         open: None,
         decision: Decision::default(),
     }
+}
+
+/// The fields that a call is judged by, of which there are few: the rest is the upstream's.
+fn judged_fields(exchange: &Exchange) -> HeaderMap {
+    let (mut kept, given) = (HeaderMap::with_capacity(4), &exchange.head.headers);
+    let api = exchange.route.as_ref().map(|route| &route.api);
+    let credentials = api.map(|api| [&api.bearer, &api.api_key]);
+    let names = credentials.into_iter().flatten();
+    for name in names.chain([&header::HOST, &header::REFERER]) {
+        // Two names may be one.
+        if !kept.contains_key(name) {
+            for value in given.get_all(name) {
+                kept.append(name, value.clone());
+            }
+        }
+    }
+    kept
 }
 
 // === impl OpenCall ===
