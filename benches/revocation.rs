@@ -10,6 +10,7 @@
 mod client;
 #[allow(dead_code, reason = "each benchmark uses its part")]
 mod measure;
+#[allow(dead_code, reason = "each benchmark uses its part")]
 mod node;
 
 use std::path::Path;
