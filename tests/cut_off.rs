@@ -3,11 +3,13 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::time::Instant;
 
 use crate::cluster::{CONTROL, Trio, options};
 use crate::support::eventually;
 use crate::support::http::Answer;
+use crate::support::platform::DEVPORTAL;
 
 const REFUSE: (&str, &str) = ("HEADGATE__GATEWAY__WHEN_CUT_OFF", "refuse");
 
@@ -153,4 +155,32 @@ async fn a_gateway_that_is_cut_off_for_long_is_named_as_long_as_it_may_serve() {
         (trio.call(&access).await == 401).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn an_answer_waits_for_no_gateway_where_that_is_declined_unless_access_ends() {
+    let trio = Trio::start().await;
+    let (key, secret, access) = trio.subscriber("Many", 1_000).await;
+    assert_eq!(trio.call(&access).await, 200);
+    trio.gateway.signal("-STOP");
+    let make = |name: &str, wait: &str| {
+        let path = format!("{DEVPORTAL}/applications{wait}");
+        let body = json!({"name": name, "throttlingPolicy": "Unlimited", "tokenType": "JWT"});
+        let call = trio.control.post(&path).bearer(&trio.token).json(&body);
+        call.send()
+    };
+    let made = make("one", "?wait=none").await.expect(201);
+    assert_eq!(made.header("headgate-applied"), "wait=none");
+    for wait in ["", "?wait=all"] {
+        let made = make(&format!("two{wait}"), wait).await.expect(201);
+        let applied = made.header("headgate-applied");
+        assert!(applied.contains("unreached=gateway@"), "{wait}: {applied}");
+    }
+    let revoke = trio.control.post("/oauth2/revoke?wait=none");
+    let revoke = revoke.basic(&key, &secret).form(&[("token", &access)]);
+    let revoked = revoke.send().await.expect(200);
+    let applied = revoked.header("headgate-applied");
+    assert!(applied.contains("unreached=gateway@"), "{applied}");
+    let refused = make("three", "?wait=some").await.expect(400);
+    assert!(refused.text().contains("wait"), "{}", refused.text());
 }

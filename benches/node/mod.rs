@@ -26,6 +26,11 @@ pub(crate) struct Node {
 impl Node {
     /// Starts a node on a data directory, and waits until it says where it listens.
     pub(crate) async fn start(data: &Path) -> anyhow::Result<Self> {
+        Self::start_with(data, &[]).await
+    }
+
+    /// The same with these settings as well.
+    pub(crate) async fn start_with(data: &Path, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
         let ports = data.join("run/ports.json");
         let _ = std::fs::remove_file(&ports);
         let child = Command::new(env!("CARGO_BIN_EXE_headgate"))
@@ -38,6 +43,7 @@ impl Node {
             .env("HEADGATE__GATEWAY__ALLOW_LOOPBACK_ENDPOINTS", "true")
             .env("HEADGATE__LOG__FILTER", "error")
             .env("HEADGATE__LOG__ACCESS", "false")
+            .envs(settings.iter().copied())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()

@@ -25,11 +25,25 @@ pub enum AskError {
 
 /// Where an answer goes. Dropping it tells the asker that there will be none.
 #[derive(Debug)]
-pub struct Reply<T>(oneshot::Sender<T>);
+pub struct Reply<T> {
+    sender: oneshot::Sender<T>,
+    is_hasty: bool,
+}
+
+tokio::task_local! {
+    /// Set while somebody asks who wants no more than the deed.
+    static HASTY: ();
+}
+
+/// Whoever this asks, in this process, learns that the answer shall wait for nothing but the deed.
+pub async fn hastily<T>(asking: impl Future<Output = T>) -> T {
+    HASTY.scope((), asking).await
+}
 
 pub(crate) fn reply_pair<T>() -> (Reply<T>, oneshot::Receiver<T>) {
     let (sender, receiver) = oneshot::channel();
-    (Reply(sender), receiver)
+    let is_hasty = HASTY.try_with(|()| ()).is_ok();
+    (Reply { sender, is_hasty }, receiver)
 }
 
 // === impl Reply ===
@@ -37,12 +51,18 @@ pub(crate) fn reply_pair<T>() -> (Reply<T>, oneshot::Receiver<T>) {
 impl<T> Reply<T> {
     /// Answers. An asker who has gone away misses nothing.
     pub fn send(self, answer: T) {
-        let _ = self.0.send(answer);
+        let _ = self.sender.send(answer);
     }
 
     /// Whether the asker has given up, so that work for it can be spared.
     #[must_use]
     pub fn is_abandoned(&self) -> bool {
-        self.0.is_closed()
+        self.sender.is_closed()
+    }
+
+    /// Whether the asker wants no more than the deed, however much there is to wait for after it.
+    #[must_use]
+    pub const fn is_hasty(&self) -> bool {
+        self.is_hasty
     }
 }

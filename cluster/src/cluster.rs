@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::ask::AskError;
 use crate::codec::encode;
@@ -126,6 +126,38 @@ impl Cluster {
             }
             Err(error) => tracing::error!(kind = R::KIND, %error, "nobody can be told"),
         }
+    }
+
+    /// Asks everybody with a role, once each, and gives the first answer; the others are told all the
+    /// same.
+    ///
+    /// # Errors
+    /// [`AskError::Unavailable`] when there is nobody; else what the last of them came to.
+    pub async fn ask_all<R: Request>(
+        &self,
+        role: &str,
+        request: &R,
+        deadline: Duration,
+    ) -> Result<R::Reply, AskError> {
+        let bytes = encode(R::KIND, R::VERSION, request).map_err(|_| AskError::Unsupported)?;
+        let (sender, mut answers) = mpsc::unbounded_channel();
+        for way in self.ways(role) {
+            let (bytes, sender) = (bytes.clone(), sender.clone());
+            // Not ended by the first answer: whoever is slow shall hear it as well.
+            spawn_named("cluster ask", async move {
+                let answer = way.ask(bytes, deadline).await;
+                let _ = sender.send(answer.and_then(read_answer::<R>));
+            });
+        }
+        drop(sender);
+        let mut failed = AskError::Unavailable;
+        while let Some(answer) = answers.recv().await {
+            match answer {
+                Ok(answer) => return Ok(answer),
+                Err(error) => failed = error,
+            }
+        }
+        Err(failed)
     }
 
     /// The ids of those with a role that can be asked now and stay; this node among them where it

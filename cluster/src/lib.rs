@@ -30,7 +30,7 @@ mod view;
 
 pub use actor::{Actor, BoxError};
 pub use address::{Address, MAILBOX_LIMIT, Undelivered};
-pub use ask::{AskError, Reply};
+pub use ask::{AskError, Reply, hastily};
 pub use clock::Clock;
 pub use cluster::Cluster;
 pub use codec::{CodecError, MESSAGE_LIMIT, decode, encode};

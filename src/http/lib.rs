@@ -33,6 +33,7 @@ mod target;
 mod timed_body;
 mod turn;
 mod untaken;
+mod wait;
 mod watched;
 
 pub use accept::Acceptance;

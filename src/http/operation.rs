@@ -10,6 +10,7 @@ use axum::{Router, middleware};
 use crate::auth;
 use crate::body::JSON_LIMIT;
 use crate::services::Services;
+use crate::wait;
 
 /// What an operation takes as its body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +90,10 @@ impl Operation {
             axum::http::Method::from_bytes(self.method.as_bytes()).unwrap_or_default(),
         )
         .unwrap_or(MethodFilter::GET);
-        let route: MethodRouter<Services> = on(method, handler);
+        let mut route: MethodRouter<Services> = on(method, handler);
+        if self.method != "GET" {
+            route = route.layer(middleware::from_fn(wait::chosen));
+        }
         let guarded =
             route.layer(middleware::from_fn(
                 move |request: Request, next: Next| async move {

@@ -44,7 +44,7 @@ impl Actor for Writer {
         let feed = &self.0.feed;
         match message {
             AdminMessage::CreatePolicy(policy, answer) => {
-                feed.settle(self.create_policy(*policy).await, answer);
+                feed.settle_made(self.create_policy(*policy).await, answer);
             }
             AdminMessage::UpdatePolicy(policy, answer) => {
                 feed.settle(self.update_policy(*policy).await, answer);
@@ -68,7 +68,7 @@ impl Actor for Writer {
                 policy,
                 as_read,
                 answer,
-            } => feed.settle(self.delete_deny_policy(&policy, as_read).await, answer),
+            } => feed.settle_made(self.delete_deny_policy(&policy, as_read).await, answer),
         }
         Ok(())
     }

@@ -12,7 +12,9 @@ use storage::apim::followers::Follower as Registered;
 use storage::{Database, StoreError};
 
 use super::SharedFollowers;
+use super::fitting::fit;
 use super::message::{Applied, Heartbeat, Pull, Pulled, WaitApplied};
+use super::registrar::RegistrarMessage;
 use crate::ticker::{Ticker, ticker};
 
 /// Deadlines are looked at so often.
@@ -40,11 +42,15 @@ pub(super) struct FeedArguments {
     pub(super) clock: Clock,
     pub(super) apim: Database,
     pub(super) followers: SharedFollowers,
+    /// Who writes down who follows.
+    pub(super) registrar: Address<RegistrarMessage>,
 }
 
 /// What the feed is told.
 pub(super) enum FeedMessage {
     Pull(Asked<Pull>),
+    /// By a follower on another node.
+    PullFromAfar(Asked<Pull>),
     Heartbeat(Asked<Heartbeat>),
     Wait(Asked<WaitApplied>),
     Tick,
@@ -66,6 +72,8 @@ pub(super) struct Feed {
 struct Parked<R: cluster::Request> {
     asked: Asked<R>,
     until_ms: i64,
+    /// Whether the answer has to fit into a message.
+    from_afar: bool,
 }
 
 /// A change that waits for its followers: those that were registered once it was committed.
@@ -96,7 +104,8 @@ impl Actor for Feed {
 
     async fn handle(&mut self, message: FeedMessage) -> Result<(), BoxError> {
         match message {
-            FeedMessage::Pull(asked) => self.pull(asked).await,
+            FeedMessage::Pull(asked) => self.pull(asked, false).await,
+            FeedMessage::PullFromAfar(asked) => self.pull(asked, true).await,
             FeedMessage::Heartbeat(asked) => self.heartbeat(asked).await,
             FeedMessage::Wait(asked) => self.wait(asked).await,
             FeedMessage::Tick => self.tick().await,
@@ -108,12 +117,17 @@ impl Actor for Feed {
 // === impl Feed ===
 
 impl Feed {
-    async fn pull(&mut self, asked: Asked<Pull>) {
+    async fn pull(&mut self, asked: Asked<Pull>, from_afar: bool) {
         let now_ms = self.now_ms();
         let pull = &asked.request;
         self.followers(|followers| followers.pulled(&pull.follower, pull.n, now_ms));
         let until_ms = now_ms + i64::from(pull.wait_ms.min(LONGEST_MS));
-        self.serve(Parked { asked, until_ms }).await;
+        let parked = Parked {
+            asked,
+            until_ms,
+            from_afar,
+        };
+        self.serve(parked).await;
         self.answer_waits();
     }
 
@@ -122,9 +136,7 @@ impl Feed {
         if asked.reply.is_abandoned() {
             return;
         }
-        if let Some(heard) = self.heard(&asked.request).await {
-            asked.reply.send(heard);
-        }
+        self.hear(asked).await;
         self.answer_waits();
     }
 
@@ -138,7 +150,11 @@ impl Feed {
         } else {
             // Read after the commit: whoever registers later is told a head that has the change (S3).
             let registered = self.registered().await;
-            let parked = Parked { asked, until_ms };
+            let parked = Parked {
+                asked,
+                until_ms,
+                from_afar: false,
+            };
             self.waits.push(Wait { parked, registered });
             self.answer_waits();
         }
@@ -164,7 +180,8 @@ impl Feed {
             }
         }
         if self.ticks.is_multiple_of(FENCE_EVERY) {
-            self.fence_silent().await;
+            let fence = RegistrarMessage::Fence { said_ms: now_ms };
+            drop(self.arguments.registrar.tell(fence));
         }
         self.ticks = self.ticks.wrapping_add(1);
         if self.ticks.is_multiple_of(LOOK_EVERY) && !self.polls.is_empty() {
@@ -214,15 +231,19 @@ impl Feed {
     /// Answers a pull, or parks it while there is nothing to say.
     async fn serve(&mut self, parked: Parked<Pull>) {
         let pull = &parked.asked.request;
-        let pulled = match in_time(self.read(pull)).await {
+        let mut pulled = match in_time(self.read(pull)).await {
             Ok(pulled) => pulled,
             Err(error) => {
+                // No answer: the follower asks another node.
                 tracing::warn!(%error, follower = %pull.follower, "change feed cannot read the log");
-                Pulled::Unavailable
+                return;
             }
         };
-        match &pulled {
+        match &mut pulled {
             Pulled::Entries { entries, head } => {
+                if parked.from_afar {
+                    fit(entries);
+                }
                 self.head = self.head.max(*head);
                 let waiting = parked.until_ms > self.now_ms();
                 if entries.is_empty() && waiting {

@@ -197,6 +197,7 @@ mod tests {
         Registered {
             name: name.to_owned(),
             kind,
+            incarnation: 1,
             registered_at_ms: 1,
             fenced_at_ms,
         }

@@ -17,16 +17,24 @@ const GRACE: Duration = Duration::from_secs(2);
 const AGAIN: Duration = Duration::from_millis(50);
 /// When another node of the control plane is asked beside the first for what may be answered at once.
 const HEDGE: Duration = Duration::from_millis(300);
+/// A pull that may be held so long at most is put to another node as well, once it is late.
+const SHORT_POLL_MS: u32 = 1_000;
 
 /// Asks the change feed, wherever it lives.
 #[derive(Debug, Clone)]
 pub struct ChangeFeedHandle {
     pull: Door<Pull>,
+    /// For pulls that are answered soon where all is well.
+    short_pull: Option<Door<Pull>>,
     snapshot: Door<Snapshot>,
     heartbeat: Door<Heartbeat>,
     wait: Door<WaitApplied>,
     /// Where other nodes of the control plane are told what this one knows.
     cluster: Option<Cluster>,
+    /// Where other nodes pull from this one's.
+    afar: Option<(Door<Pull>, Door<Snapshot>)>,
+    /// Whether the feed is another node's.
+    is_elsewhere: bool,
     /// How long a change waits for its followers before the answer names who is behind (C6).
     patience: Duration,
 }
@@ -62,10 +70,13 @@ impl ChangeFeedHandle {
     ) -> Self {
         Self {
             pull,
+            short_pull: None,
             snapshot,
             heartbeat,
             wait,
             cluster: None,
+            afar: None,
+            is_elsewhere: false,
             patience: FeedSettings::default().wait,
         }
     }
@@ -76,12 +87,24 @@ impl ChangeFeedHandle {
         Self { patience, ..self }
     }
 
+    /// The same handle, through whose other two doors followers on other nodes pull: what they are
+    /// answered fits into a message.
+    #[must_use]
+    pub(super) fn open_to(self, afar: (Door<Pull>, Door<Snapshot>)) -> Self {
+        Self {
+            afar: Some(afar),
+            ..self
+        }
+    }
+
     /// Has this node's feed answer others, and tells theirs what this one learns: where a change
     /// is committed, and how far followers are.
     #[must_use]
     pub fn joined(self, cluster: &Cluster) -> Self {
-        cluster.serve(self.pull.clone());
-        cluster.serve(self.snapshot.clone());
+        if let Some((pull, snapshot)) = &self.afar {
+            cluster.serve(pull.clone());
+            cluster.serve(snapshot.clone());
+        }
         cluster.serve(self.heartbeat.clone());
         cluster.serve(self.wait.clone());
         Self {
@@ -95,12 +118,17 @@ impl ChangeFeedHandle {
     pub fn elsewhere(cluster: &Cluster) -> Self {
         // Long polls are silent for a while: nobody is asked beside them.
         let never = Duration::MAX;
+        let late = Duration::from_millis(SHORT_POLL_MS.into()) + HEDGE;
+        let short_pull = Door::anywhere(None, cluster, CONTROL_PLANE, late);
         Self {
             pull: Door::anywhere(None, cluster, CONTROL_PLANE, never),
+            short_pull: Some(short_pull),
             snapshot: Door::anywhere(None, cluster, CONTROL_PLANE, never),
             heartbeat: Door::anywhere(None, cluster, CONTROL_PLANE, HEDGE),
             wait: Door::anywhere(None, cluster, CONTROL_PLANE, never),
             cluster: Some(cluster.clone()),
+            afar: None,
+            is_elsewhere: true,
             patience: FeedSettings::default().wait,
         }
     }
@@ -163,6 +191,26 @@ impl ChangeFeedHandle {
         }
     }
 
+    /// The same for a change that ends no access, of which an asker may want no more than that it is
+    /// committed (C6).
+    pub(crate) fn settle_made<T, E>(
+        &self,
+        outcome: Result<Committed<T>, E>,
+        answer: Reply<Result<Changed<T>, E>>,
+    ) where
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        match outcome {
+            Ok(Committed { value, n }) if answer.is_hasty() => {
+                let applied = Applied::not_waited_for();
+                answer.send(Ok(Changed { value, applied }));
+                self.tell(n);
+            }
+            outcome => self.settle(outcome, answer),
+        }
+    }
+
     /// Tells the feed of an entry whose change nobody is answered with.
     pub(crate) fn tell(&self, n: u64) {
         let feed = self.clone();
@@ -175,7 +223,9 @@ impl ChangeFeedHandle {
     /// When no feed answers in time.
     pub async fn pull(&self, pull: Pull) -> Result<Pulled, AskError> {
         let deadline = Duration::from_millis(u64::from(pull.wait_ms)) + GRACE;
-        self.pull.ask(pull, deadline).await
+        let is_short = pull.wait_ms <= SHORT_POLL_MS;
+        let short = self.short_pull.as_ref().filter(|_| is_short);
+        short.unwrap_or(&self.pull).ask(pull, deadline).await
     }
 
     /// One piece of a snapshot (C3).
@@ -186,15 +236,26 @@ impl ChangeFeedHandle {
         self.snapshot.ask(Snapshot { cursor, of }, GRACE * 5).await
     }
 
-    /// Tells all nodes of the control plane how far a follower is, and that it lives; one of them
-    /// answers what it may go by.
+    /// Tells all nodes of the control plane how far a follower is, and that it lives; whichever of
+    /// them answers first says what it may go by.
     ///
     /// # Errors
     /// When no feed answers in time.
     pub async fn heartbeat(&self, heartbeat: Heartbeat) -> Result<Heard, AskError> {
         // Whichever of them has made a change waits for this.
-        self.tell_others(&heartbeat);
-        self.heartbeat.ask(heartbeat, GRACE).await
+        match &self.cluster {
+            Some(cluster) if self.is_elsewhere => {
+                match cluster.ask_all(CONTROL_PLANE, &heartbeat, GRACE).await {
+                    // Nobody is there; somebody may be in a moment.
+                    Err(AskError::Unavailable) => self.heartbeat.ask(heartbeat, GRACE).await,
+                    answered => answered,
+                }
+            }
+            _ => {
+                self.tell_others(&heartbeat);
+                self.heartbeat.ask(heartbeat, GRACE).await
+            }
+        }
     }
 
     fn tell_others<R: Request>(&self, request: &R) {

@@ -82,6 +82,8 @@ pub enum Piece {
 pub struct Heartbeat {
     /// The follower's stable name.
     pub follower: String,
+    /// The life of its node (W1): what a former one still says counts no more.
+    pub incarnation: u64,
     /// What it follows for.
     pub kind: FollowerKind,
     /// Applied, stored and visible to requests up to here.
@@ -99,7 +101,8 @@ pub enum Heard {
     Head(u64),
     /// What it has applied is not of this log, or too old to tell.
     Elsewhere,
-    /// Nobody could wait for it: its name is none, or there are too many.
+    /// Nobody could wait for it: its name is none, there are too many, or a later life of its node
+    /// has registered.
     Unavailable,
 }
 
@@ -121,8 +124,8 @@ impl Request for Snapshot {
 impl Request for Heartbeat {
     type Reply = Heard;
     const KIND: u16 = 0x0303;
-    // Version 1 named no history and registered nobody; it was never released.
-    const VERSION: u16 = 2;
+    // Versions 1 and 2 named no history or no life; they were never released.
+    const VERSION: u16 = 3;
     const IDEMPOTENT: bool = true;
 }
 
@@ -169,6 +172,18 @@ pub enum How {
 // === impl Applied ===
 
 impl Applied {
+    /// Nobody was waited for, as was wished (C6).
+    pub(super) fn not_waited_for() -> Self {
+        let missing = Missing {
+            name: String::new(),
+            how: How::Behind,
+        };
+        Self {
+            missing: vec![missing],
+            ..Self::default()
+        }
+    }
+
     /// Nobody can say who has applied it.
     pub(super) fn unknown() -> Self {
         let missing = Missing {
@@ -193,6 +208,10 @@ impl Request for WaitApplied {
 
 impl std::fmt::Display for Applied {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // No follower is without a name.
+        if self.missing.iter().any(|missing| missing.name.is_empty()) {
+            return f.write_str("wait=none");
+        }
         write!(f, "{}/{}", self.done, self.all)?;
         for (how, word) in [
             (How::Behind, "behind"),

@@ -1,14 +1,16 @@
 //! The change feed: serves the change log to followers and knows how far each of them is.
 //!
 //! `actor` answers pulls, acknowledgements and waits; `snapshots` gives whole states piece by
-//! piece beside it (C3); `pruner` keeps the log bounded. What is known of the followers lies in
-//! one place that outlives a restart of any of the three.
+//! piece beside it (C3); `pruner` keeps the log bounded, `registrar` writes down who follows. What is known of the followers lies in
+//! one place that outlives a restart of any of the four.
 
 mod actor;
+mod fitting;
 mod followers;
 mod handle;
 pub mod message;
 mod pruner;
+mod registrar;
 mod registration;
 mod snapshots;
 #[cfg(test)]
@@ -24,6 +26,7 @@ use storage::Database;
 use actor::{Feed, FeedArguments, FeedMessage};
 use followers::Followers;
 use pruner::{Pruner, PrunerArguments};
+use registrar::{Registrar, RegistrarArguments};
 use snapshots::{SnapshotArguments, SnapshotMessage, Snapshots};
 
 pub use handle::{ChangeFeedHandle, Changed, Committed};
@@ -67,6 +70,15 @@ pub fn component(
     settings: FeedSettings,
 ) -> (ChangeFeedHandle, Child) {
     let followers = SharedFollowers::default();
+    let (registrar, registrar_child) = child::<Registrar>(
+        system,
+        "change-feed/registrar",
+        RegistrarArguments {
+            clock: system.clock.clone(),
+            apim: apim.clone(),
+            followers: Arc::clone(&followers),
+        },
+    );
     let (feed, feed_child) = child::<Feed>(
         system,
         "change-feed/feed",
@@ -74,6 +86,7 @@ pub fn component(
             clock: system.clock.clone(),
             apim: apim.clone(),
             followers: Arc::clone(&followers),
+            registrar,
         },
     );
     let (snapshots, snapshots_child) = child::<Snapshots>(
@@ -96,7 +109,7 @@ pub fn component(
         },
     );
     let handle = handle(system, feed, snapshots).patient(settings.wait);
-    let children = vec![feed_child, snapshots_child, pruner_child];
+    let children = vec![registrar_child, feed_child, snapshots_child, pruner_child];
     (handle, branch(system, "change-feed", children))
 }
 
@@ -105,6 +118,26 @@ fn handle(
     feed: Address<FeedMessage>,
     snapshots: Address<SnapshotMessage>,
 ) -> ChangeFeedHandle {
+    let afar = (
+        Door::local(
+            system,
+            feed.clone(),
+            FeedMessage::PullFromAfar,
+            |message| match message {
+                FeedMessage::PullFromAfar(asked) => Some(asked),
+                _ => None,
+            },
+        ),
+        Door::local(
+            system,
+            snapshots.clone(),
+            SnapshotMessage::PieceFromAfar,
+            |message| match message {
+                SnapshotMessage::PieceFromAfar(asked) => Some(asked),
+                SnapshotMessage::Piece(_) => None,
+            },
+        ),
+    );
     ChangeFeedHandle::new(
         Door::local(
             system,
@@ -118,8 +151,11 @@ fn handle(
         Door::local(
             system,
             snapshots,
-            SnapshotMessage,
-            |SnapshotMessage(asked)| Some(asked),
+            SnapshotMessage::Piece,
+            |message| match message {
+                SnapshotMessage::Piece(asked) => Some(asked),
+                SnapshotMessage::PieceFromAfar(_) => None,
+            },
         ),
         Door::local(
             system,
@@ -135,4 +171,5 @@ fn handle(
             _ => None,
         }),
     )
+    .open_to(afar)
 }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use storage::apim::snapshots::{Section, list};
 use storage::{Database, Read, StoreError, apim::change_log};
 
+use super::fitting::fits;
 use super::message::{Piece, Snapshot, SnapshotOf};
 
 /// Things in one piece at most.
@@ -29,7 +30,11 @@ pub(super) struct SnapshotArguments {
 }
 
 /// What it is told.
-pub(super) struct SnapshotMessage(pub(super) Asked<Snapshot>);
+pub(super) enum SnapshotMessage {
+    Piece(Asked<Snapshot>),
+    /// By a follower on another node.
+    PieceFromAfar(Asked<Snapshot>),
+}
 
 /// Reads snapshots.
 pub(super) struct Snapshots {
@@ -61,18 +66,25 @@ impl Actor for Snapshots {
         Ok(Self { arguments })
     }
 
-    async fn handle(&mut self, SnapshotMessage(asked): SnapshotMessage) -> Result<(), BoxError> {
+    async fn handle(&mut self, message: SnapshotMessage) -> Result<(), BoxError> {
+        let (asked, from_afar) = match message {
+            SnapshotMessage::Piece(asked) => (asked, false),
+            SnapshotMessage::PieceFromAfar(asked) => (asked, true),
+        };
         // Of a transfer that was given up: nobody reads it.
         if asked.reply.is_abandoned() {
             return Ok(());
         }
-        let piece = match self.piece(&asked.request).await {
+        let mut piece = match self.piece(&asked.request).await {
             Ok(piece) => piece,
             Err(error) => {
                 tracing::warn!(%error, "change feed cannot read a snapshot");
                 Piece::Unavailable
             }
         };
+        if let (Piece::Part { changes, .. }, true) = (&mut piece, from_afar) {
+            changes.retain(|(tenant, change)| fits(tenant, change));
+        }
         asked.reply.send(piece);
         Ok(())
     }

@@ -10,6 +10,7 @@ use storage::{Database, apim};
 
 use super::actor::{Feed, FeedArguments, FeedMessage};
 use super::message::{Heard, Heartbeat, Piece, Pull, Pulled, SnapshotOf, WaitApplied};
+use super::registrar::{Registrar, RegistrarArguments};
 use super::{ChangeFeedHandle, FeedSettings, SharedFollowers, component};
 
 struct Bench {
@@ -110,6 +111,7 @@ async fn beat(bench: &Bench, name: &str, n: u64) -> Heartbeat {
     let log = apim::change_log::find(&mut read, n).await.unwrap();
     Heartbeat {
         follower: name.to_owned(),
+        incarnation: 1,
         kind: FollowerKind::Calls(WhenCutOff::Serve),
         n,
         uuid: log.uuid_at_follower.unwrap_or_default(),
@@ -351,13 +353,24 @@ async fn a_snapshot_does_not_go_on_in_another_history() {
 async fn however_long_another_node_wants_to_wait_it_is_told_who_is_behind_within_seconds() {
     let bench = bench().await;
     let n = commit(&bench.apim, &[user_changed("a")]).await;
-    let arguments = FeedArguments {
-        clock: bench.system.clock.clone(),
-        apim: bench.apim.clone(),
-        followers: SharedFollowers::default(),
+    let (clock, apim) = (bench.system.clock.clone(), bench.apim.clone());
+    let followers = SharedFollowers::default();
+    let arguments = RegistrarArguments {
+        clock: clock.clone(),
+        apim: apim.clone(),
+        followers: followers.clone(),
     };
-    let (feed, child) = child::<Feed>(&bench.system, "another feed", arguments);
-    let root = start_root(&bench.system, vec![child]).await.unwrap();
+    let (registrar, first) = child::<Registrar>(&bench.system, "another registrar", arguments);
+    let arguments = FeedArguments {
+        clock,
+        apim,
+        followers,
+        registrar,
+    };
+    let (feed, second) = child::<Feed>(&bench.system, "another feed", arguments);
+    let root = start_root(&bench.system, vec![first, second])
+        .await
+        .unwrap();
     let patience = Duration::from_secs(30);
     let request = beat(&bench, "gw1", 0).await;
     let heard = feed.ask(patience, |reply| {
@@ -385,4 +398,48 @@ async fn a_follower_whose_name_is_no_name_is_neither_registered_nor_told_a_head(
     let row = apim::followers::find(&mut read, &name).await.unwrap();
     assert_eq!(row, None);
     assert_eq!(bench.feed.committed(n).await.to_string(), "0/0");
+}
+
+#[tokio::test]
+async fn a_late_leave_of_a_former_life_takes_nothing_from_the_next_one() {
+    for when in [WhenCutOff::Serve, WhenCutOff::Refuse] {
+        let bench = bench().await;
+        let n = commit(&bench.apim, &[user_changed("a")]).await;
+        let of = async |incarnation, leaves| Heartbeat {
+            incarnation,
+            leaves,
+            kind: FollowerKind::Calls(when),
+            ..beat(&bench, "gw1", n).await
+        };
+        let feed = &bench.feed;
+        assert_eq!(feed.heartbeat(of(2, false).await).await, Ok(Heard::Head(n)));
+        feed.heartbeat(of(1, true).await).await.unwrap();
+        let mut read = bench.apim.read().await.unwrap();
+        let row = apim::followers::find(&mut read, "gw1").await.unwrap();
+        drop(read);
+        assert_eq!(row.map(|row| row.fenced_at_ms), Some(None), "{when:?}");
+        let late = feed.heartbeat(of(1, false).await).await;
+        assert_eq!(late, Ok(Heard::Unavailable));
+        assert_eq!(feed.committed(n).await.to_string(), "1/1", "{when:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_busy_writer_holds_up_nobody_whose_registration_stands() {
+    let bench = bench().await;
+    let n = commit(&bench.apim, &[user_changed("a")]).await;
+    let (one, two) = (beat(&bench, "gw1", n).await, beat(&bench, "gw2", n).await);
+    bench.feed.heartbeat(one.clone()).await.unwrap();
+    let busy = bench.apim.write("test.busy").await.unwrap();
+    let registering = bench.feed.heartbeat(two);
+    let beating = async {
+        for _ in 0..20 {
+            let heard = bench.feed.heartbeat(one.clone());
+            let heard = tokio::time::timeout(Duration::from_millis(500), heard).await;
+            assert_eq!(heard, Ok(Ok(Heard::Head(n))));
+        }
+        drop(busy);
+    };
+    let (registered, ()) = tokio::join!(registering, beating);
+    assert_eq!(registered, Ok(Heard::Head(n)));
 }

@@ -20,7 +20,7 @@ impl Desk {
         let feed = &self.0.feed;
         match work {
             ApiKeyMessage::Create(new, answer) => {
-                feed.settle(self.create_api_key(new).await, answer);
+                feed.settle_made(self.create_api_key(new).await, answer);
             }
             ApiKeyMessage::Regenerate {
                 key,

@@ -30,7 +30,7 @@ impl Desk {
                 answer,
             } => {
                 let made = self.create_keys(&application, key_type, client, properties);
-                feed.settle(made.await, answer);
+                feed.settle_made(made.await, answer);
             }
             KeysMessage::Update {
                 key,

@@ -81,7 +81,7 @@ impl Actor for Writer {
         let feed = &desk.0.feed;
         match message {
             M::CreateApplication(new, answer) => {
-                feed.settle(desk.create_application(new).await, answer);
+                feed.settle_made(desk.create_application(new).await, answer);
             }
             M::UpdateApplication(new, answer) => {
                 feed.settle(desk.update_application(new).await, answer);
@@ -90,7 +90,7 @@ impl Actor for Writer {
                 feed.settle(desk.delete_application(&old).await, answer);
             }
             M::CreateSubscriptions(new, answer) => {
-                feed.settle(desk.create_subscriptions(new).await, answer);
+                feed.settle_made(desk.create_subscriptions(new).await, answer);
             }
             M::UpdateSubscription {
                 subscription,

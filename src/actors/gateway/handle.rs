@@ -11,6 +11,7 @@ use domain::usage::UsageEvent;
 use domain::validation::Credential;
 use domain::validation_cache::{Entry, Refusal};
 use domain::window::WindowSpec;
+use tokio::sync::watch;
 
 use super::caller::Caller;
 use super::lease_cache::{KeyParts, Slot};
@@ -80,6 +81,12 @@ impl GatewayHandle {
     #[must_use]
     pub fn applied(&self) -> u64 {
         self.state.applied()
+    }
+
+    /// Tells whenever changes have become visible to requests.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.state.changes.subscribe()
     }
 
     /// Whether calls are answered, by a lease or, when cut off, without one (S5).

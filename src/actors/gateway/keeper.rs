@@ -28,6 +28,8 @@ pub(super) struct Arguments {
     pub(super) feed: ChangeFeedHandle,
     /// The stable name under which it follows.
     pub(super) name: String,
+    /// The node's incarnation (W1).
+    pub(super) incarnation: u64,
     pub(super) kind: FollowerKind,
 }
 
@@ -77,6 +79,7 @@ impl Keeper {
     fn heartbeat(&self, at: &Position, leaves: bool) -> Heartbeat {
         Heartbeat {
             follower: self.arguments.name.clone(),
+            incarnation: self.arguments.incarnation,
             kind: self.arguments.kind,
             n: at.n,
             uuid: at.uuid.clone(),

@@ -86,10 +86,7 @@ pub struct Parts {
 /// The gateway's subtree and the handle to it.
 #[must_use]
 pub fn component(system: &System, parts: Parts) -> (GatewayHandle, Child) {
-    let state = Arc::new(state::State {
-        stand: standing::Stand::new(parts.cut_off),
-        ..state::State::new(system.clock.clone())
-    });
+    let state = nothing_yet(system, parts.cut_off);
     let (validator, first) = child::<validator::Validator>(
         system,
         "gateway/validator",
@@ -119,6 +116,7 @@ pub fn component(system: &System, parts: Parts) -> (GatewayHandle, Child) {
         state: Arc::clone(&state),
         feed: parts.feed.clone(),
         name: parts.name.clone(),
+        incarnation: parts.incarnation,
         kind: FollowerKind::Calls(parts.cut_off.when),
     };
     let (keeper, fifth) = child::<keeper::Keeper>(system, "gateway/keeper", kept);
@@ -146,6 +144,14 @@ pub fn component(system: &System, parts: Parts) -> (GatewayHandle, Child) {
     };
     let children = vec![first, second, third, fifth, fourth];
     (handle, branch(system, "gateway", children))
+}
+
+/// What requests read before anything is known.
+fn nothing_yet(system: &System, cut_off: CutOff) -> Arc<state::State> {
+    Arc::new(state::State {
+        stand: standing::Stand::new(cut_off),
+        ..state::State::new(system.clock.clone())
+    })
 }
 
 /// Who keeps the accounts of leases, open to those who grant them (L9).

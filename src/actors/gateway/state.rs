@@ -7,6 +7,7 @@ use cluster::Clock;
 use domain::artifact::DEFAULT_VHOST;
 use domain::change_log::Position;
 use domain::route_table::{SHARDS, Shard, Vhosts};
+use tokio::sync::watch;
 
 use super::lease_cache::LeaseCache;
 use super::route::ApiRoute;
@@ -31,6 +32,8 @@ pub(super) struct State {
     /// When the change log was last known to be applied to its head, on the boot clock; before
     /// the first time the lowest there is.
     pub(super) current_at_ms: AtomicI64,
+    /// Told whenever requests see more, or something else.
+    pub(super) changes: watch::Sender<()>,
 }
 
 // === impl State ===
@@ -50,6 +53,7 @@ impl State {
             stored: ArcSwapOption::empty(),
             stand: Stand::new(CutOff::default()),
             current_at_ms: AtomicI64::new(i64::MIN),
+            changes: watch::Sender::new(()),
         }
     }
 
@@ -61,5 +65,6 @@ impl State {
     pub(super) fn has_applied(&self, n: u64) {
         self.applied.store(n, Ordering::Release);
         self.stand.step(|lease| lease.applied(n));
+        self.changes.send_replace(());
     }
 }

@@ -73,15 +73,16 @@ fn acknowledgements_keep_their_bytes() {
         .request(
             &Heartbeat {
                 follower: text("gw1"),
+                incarnation: 300,
                 kind: FollowerKind::Calls(WhenCutOff::Refuse),
                 n: 9,
                 uuid: text("u"),
                 leaves: false,
             },
-            "030300020000000a03677731010109017500",
+            "030300030000000d03677731fb2c01010109017500",
         )
-        .reply::<Heartbeat>(&Heard::Head(251), "030300020000000400fbfb00")
-        .reply::<Heartbeat>(&Heard::Unavailable, "030300020000000102")
+        .reply::<Heartbeat>(&Heard::Head(251), "030300030000000400fbfb00")
+        .reply::<Heartbeat>(&Heard::Unavailable, "030300030000000102")
         .request(
             &WaitApplied {
                 n: 9,

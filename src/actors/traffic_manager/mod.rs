@@ -127,6 +127,7 @@ pub fn component(
             published: Arc::clone(&published),
             shards,
             follower: format!("traffic-manager@{node}"),
+            incarnation,
         },
     );
     children.push(follower);

@@ -41,6 +41,8 @@ pub(super) struct PoliciesArguments {
     pub(super) shards: Vec<Address<ShardsMessage>>,
     /// Its name among the followers.
     pub(super) follower: String,
+    /// The node's incarnation (W1).
+    pub(super) incarnation: u64,
 }
 
 /// What it is told.
@@ -168,6 +170,7 @@ impl PolicyFollower {
     fn heartbeat(&self) -> Heartbeat {
         Heartbeat {
             follower: self.arguments.follower.clone(),
+            incarnation: self.arguments.incarnation,
             kind: FollowerKind::Policies,
             n: self.position.n,
             uuid: self.position.uuid.clone(),

@@ -10,6 +10,7 @@ use http::{HeaderValue, Method, Uri};
 use super::ingress::Ingress;
 use super::intake::Intake;
 use super::meters::Meters;
+use super::open_calls::Entered;
 
 /// The most bytes of a path in the access log.
 const SHOWN: usize = 512;
@@ -27,6 +28,8 @@ pub(super) struct Account {
     pub(super) bytes_out: u64,
     /// Counts the bytes, when a policy limits them.
     pub(super) meters: Option<Arc<Meters>>,
+    /// Its place among the open calls, if it was handed on.
+    pub(super) _open: Option<Entered>,
     /// Whether the answer has not gone out whole.
     pub(super) broken: bool,
 }

@@ -16,7 +16,7 @@ use crate::received::Received;
 
 use super::account::Account;
 use super::ingress::Settings;
-use super::intake::Intake;
+use super::intake::{Intake, Side};
 use super::meters::Meters;
 
 /// The body of an answer.
@@ -63,6 +63,9 @@ pub(super) enum BodyFault {
     /// The upstream ended it.
     #[error("the upstream did not send its body whole")]
     Upstream(#[source] hyper::Error),
+    /// A change ended what the call rests on (S2).
+    #[error("a change ended what the call rests on")]
+    Ended,
     /// The upstream says nothing more.
     #[error("the upstream sent nothing within gateway.response_timeout_ms")]
     Stalled,
@@ -105,10 +108,20 @@ impl Body for GatewayBody {
                 account,
                 waiting,
             } => {
-                let Poll::Ready(frame) = Pin::new(&mut *inner).poll_frame(cx) else {
-                    ready!(waiting.poll_over(cx));
+                if account.intake.is_cut() {
                     account.broken = true;
-                    return Poll::Ready(Some(Err(BodyFault::Stalled)));
+                    return Poll::Ready(Some(Err(BodyFault::Ended)));
+                }
+                let Poll::Ready(frame) = Pin::new(&mut *inner).poll_frame(cx) else {
+                    let fault = match account.intake.poll_cut(cx, Side::Answer) {
+                        Poll::Ready(_) => BodyFault::Ended,
+                        Poll::Pending => {
+                            ready!(waiting.poll_over(cx));
+                            BodyFault::Stalled
+                        }
+                    };
+                    account.broken = true;
+                    return Poll::Ready(Some(Err(fault)));
                 };
                 match &frame {
                     Some(Ok(frame)) => {
@@ -180,7 +193,13 @@ impl Body for RequestBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+        if self.intake.is_cut() {
+            return Poll::Ready(Some(Err(BodyFault::Ended)));
+        }
         let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) else {
+            if self.intake.poll_cut(cx, Side::Request).is_ready() {
+                return Poll::Ready(Some(Err(BodyFault::Ended)));
+            }
             self.turn(Intake::wanting);
             ready!(self.waiting.poll_over(cx));
             return Poll::Ready(Some(Err(BodyFault::Slow)));

@@ -18,6 +18,7 @@ use super::fault::Fault;
 use super::ingress::Ingress;
 use super::intake::Intake;
 use super::meters::Meters;
+use super::open_calls::Entered;
 use super::serve::{Peer, account};
 
 /// What a call is recorded as whose caller went away before its answer.
@@ -73,6 +74,8 @@ pub(super) struct Exchange {
     pub(super) basket: Basket<Arc<Lease>>,
     /// Counts its bytes, when a policy limits them.
     pub(super) meters: Option<Arc<Meters>>,
+    /// Its place among the open calls, once it was handed on.
+    pub(super) open: Option<Entered>,
     /// What was decided.
     pub(super) decision: Decision,
 }

@@ -182,6 +182,11 @@ impl Fault {
         Self::platform("The credential changes at this moment. Try again")
     }
 
+    /// Whether nobody could tell, so that nothing is said about the call.
+    pub(super) fn is_unsure(&self) -> bool {
+        self.source == Source::Platform && self.code == 900_900
+    }
+
     /// Whether a throttling policy refuses.
     pub(super) fn is_throttling(&self) -> bool {
         self.status == StatusCode::TOO_MANY_REQUESTS

@@ -19,7 +19,8 @@ use super::body::{BodyFault, RequestBody};
 use super::exchange::Exchange;
 use super::fault::{Fault, Source};
 use super::fields;
-use super::intake::{Intake, Turn};
+use super::intake::{Intake, Side, Turn};
+use super::open_calls::Entered;
 
 type Answered = Result<Response<Incoming>, hyper_util::client::legacy::Error>;
 
@@ -38,6 +39,7 @@ pub(super) async fn forward(
     *request.method_mut() = exchange.head.method.clone();
     *request.uri_mut() = uri;
     *request.version_mut() = Version::HTTP_11;
+    exchange.open = Some(Entered::new(exchange));
     *request.headers_mut() = fields::to_upstream(exchange, host)?;
     // From here on the units are spent, whatever the upstream answers.
     std::mem::take(&mut exchange.basket).keep();
@@ -79,8 +81,11 @@ async fn in_time(
     let mut answer = pin!(answer);
     let mut wait = limit;
     loop {
-        if let Ok(answer) = tokio::time::timeout(wait, &mut answer).await {
-            return Ok(answer);
+        tokio::select! {
+            biased;
+            fault = intake.ended(Side::Answer) => return Err(fault),
+            answer = &mut answer => return Ok(answer),
+            () = tokio::time::sleep(wait) => {}
         }
         wait = match intake.turn() {
             (Turn::Caller, _) => limit,
@@ -166,7 +171,7 @@ fn failed(error: &hyper_util::client::legacy::Error) -> Fault {
                 return not_whole();
             }
             Some(BodyFault::Slow) => return Fault::too_slow(),
-            Some(BodyFault::Upstream(_) | BodyFault::Stalled) | None => {}
+            Some(BodyFault::Upstream(_) | BodyFault::Stalled | BodyFault::Ended) | None => {}
         }
         if let Some(fault) = inner.downcast_ref().and_then(not_connected) {
             return fault;

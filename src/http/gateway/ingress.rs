@@ -12,6 +12,7 @@ use crate::patience::Patience;
 
 use super::client::{self, Client};
 use super::held::Held;
+use super::open_calls::{self, OpenCalls};
 use super::stamp::Ids;
 
 /// `[gateway]` as the data plane needs it.
@@ -46,6 +47,8 @@ pub struct Ingress {
     pub(super) ids: Ids,
     /// Places of requests that wait for units.
     pub(super) held: Held,
+    /// Calls that a change may end on their way.
+    pub(super) open_calls: OpenCalls,
 }
 
 // === impl Settings ===
@@ -69,7 +72,8 @@ impl Default for Settings {
 // === impl Ingress ===
 
 impl Ingress {
-    /// A data plane over the gateway's state; `seed` starts its request identifiers.
+    /// A data plane over the gateway's state; `seed` starts its request identifiers. Within a
+    /// runtime, which looks after its open calls.
     ///
     /// # Errors
     /// When one of `upstream_authorities` is no certificate.
@@ -78,13 +82,16 @@ impl Ingress {
         settings: Settings,
         seed: u128,
     ) -> std::io::Result<Arc<Self>> {
-        Ok(Arc::new(Self {
+        let ingress = Arc::new(Self {
             client: client::pool(&settings)?,
             settings,
             gateway,
             ids: Ids::new(seed),
             held: Held::default(),
-        }))
+            open_calls: OpenCalls::default(),
+        });
+        open_calls::watch(&ingress);
+        Ok(ingress)
     }
 
     /// Whether what an address says of the caller behind it counts.

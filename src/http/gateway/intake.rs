@@ -1,8 +1,13 @@
-//! How far the body of a request has come, and whose turn it is: shared by the body, by who waits
-//! for the answer, and by the account.
+//! How far the body of a request has come, whose turn it is, and whether a change has ended the call:
+//! shared by the body, by who waits for the answer, and by the account.
 
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
+
+use super::fault::Fault;
 
 /// The state of one request's body.
 #[derive(Debug, Default)]
@@ -11,6 +16,19 @@ pub(super) struct Intake {
     /// Microseconds of the boot clock since which it is somebody's turn; twice, plus one for the
     /// caller.
     turn: AtomicU64,
+    /// What a new call like this one is answered, once a change has ended what it rests on.
+    cut: OnceLock<Box<Fault>>,
+    /// Who waits on either side, to be woken then.
+    wakers: Mutex<[Option<Waker>; 2]>,
+}
+
+/// A side of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    /// Whoever waits for the caller's body.
+    Request,
+    /// Whoever waits for the upstream's answer.
+    Answer,
 }
 
 /// Whom the gateway waits for.
@@ -56,6 +74,46 @@ impl Intake {
             Turn::Upstream
         };
         (whose, Duration::from_micros(turn >> 1))
+    }
+
+    /// Whether a change has ended the call.
+    pub(super) fn is_cut(&self) -> bool {
+        self.cut.get().is_some()
+    }
+
+    /// A change has ended what the call rests on: both sides end.
+    pub(super) fn cut(&self, fault: Fault) {
+        let _ = self.cut.set(Box::new(fault));
+        let mut wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiting = std::mem::take(&mut *wakers);
+        drop(wakers);
+        waiting.into_iter().flatten().for_each(Waker::wake);
+    }
+
+    /// Ready once a change has ended the call.
+    pub(super) fn poll_cut(&self, cx: &Context<'_>, side: Side) -> Poll<&Fault> {
+        {
+            let mut wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
+            let [request, answer] = &mut *wakers;
+            let place = match side {
+                Side::Request => request,
+                Side::Answer => answer,
+            };
+            match place {
+                Some(waker) => waker.clone_from(cx.waker()),
+                None => *place = Some(cx.waker().clone()),
+            }
+        }
+        // After that: who cuts it now either is seen here or finds the waker.
+        match self.cut.get() {
+            Some(fault) => Poll::Ready(fault),
+            None => Poll::Pending,
+        }
+    }
+
+    /// Waits for a change that ends the call.
+    pub(super) async fn ended(&self, side: Side) -> Fault {
+        poll_fn(|cx| self.poll_cut(cx, side).map(Fault::clone)).await
     }
 
     fn set(&self, now: Duration, caller: u64) {

@@ -19,6 +19,7 @@ mod intake;
 mod listener;
 mod matching;
 mod meters;
+mod open_calls;
 mod refusal;
 mod serve;
 mod stamp;

@@ -225,6 +225,7 @@ fn open(ingress: &Arc<Ingress>, peer: Peer, mut head: http::request::Parts) -> E
         held_until_ms: None,
         basket: domain::lease::Basket::default(),
         meters: None,
+        open: None,
         decision: Decision::default(),
     }
 }
@@ -346,6 +347,7 @@ pub(super) fn account(exchange: &mut Exchange, status: StatusCode, fault: u32) -
         intake: Arc::clone(&exchange.intake),
         bytes_out: 0,
         meters: exchange.meters.take(),
+        _open: exchange.open.take(),
         broken: false,
     }
 }

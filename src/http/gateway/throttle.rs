@@ -79,7 +79,8 @@ pub(super) async fn throttle(exchange: &mut Exchange) -> Result<(), Fault> {
     }
 }
 
-fn deny(exchange: &Exchange) -> Result<(), Fault> {
+/// Refuses whom a deny policy is about.
+pub(super) fn deny(exchange: &Exchange) -> Result<(), Fault> {
     let artifact = &exchange.matched()?.route.api.artifact;
     if !exchange.rules.denies_any(&artifact.tenant) {
         return Ok(());

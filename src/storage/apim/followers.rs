@@ -13,13 +13,16 @@ pub struct Follower {
     pub name: String,
     /// What it follows for.
     pub kind: FollowerKind,
+    /// The life of its node that it registered in (W1).
+    pub incarnation: u64,
     /// When it registered last, milliseconds since the epoch.
     pub registered_at_ms: i64,
     /// Since when nobody waits for it any more, if so.
     pub fenced_at_ms: Option<i64>,
 }
 
-/// Registers a follower, anew when it is known.
+/// Registers a follower, anew when it is known; gives whether it did. A life that a later one has
+/// followed registers nobody.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -27,17 +30,20 @@ pub async fn save(
     write: &mut Write,
     name: &str,
     kind: FollowerKind,
+    incarnation: u64,
     now_ms: i64,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let query = sqlx::query(
-        "INSERT INTO followers (name, kind, registered_at_ms, fenced_at_ms) \
-         VALUES ($1, $2, $3, NULL) ON CONFLICT (name) DO UPDATE SET kind = excluded.kind, \
-         registered_at_ms = excluded.registered_at_ms, fenced_at_ms = NULL",
+        "INSERT INTO followers (name, kind, incarnation, registered_at_ms, fenced_at_ms) \
+         VALUES ($1, $2, $3, $4, NULL) ON CONFLICT (name) DO UPDATE SET kind = excluded.kind, \
+         incarnation = excluded.incarnation, registered_at_ms = excluded.registered_at_ms, \
+         fenced_at_ms = NULL WHERE followers.incarnation <= excluded.incarnation",
     )
     .bind(name.to_owned())
     .bind(kind.as_str())
+    .bind(count(incarnation))
     .bind(now_ms);
-    write.execute(query, "follower").await.map(drop)
+    write.execute(query, "follower").await.map(|rows| rows > 0)
 }
 
 /// Fences a follower, unless it has registered since it was read; gives whether it did.
@@ -60,14 +66,15 @@ pub async fn fence(
     write.execute(query, "follower").await.map(|rows| rows > 0)
 }
 
-/// Forgets a follower that leaves.
+/// Forgets a follower that leaves in this life, or has left in an earlier one; gives whether it was
+/// there. A later life stays.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
-pub async fn delete(write: &mut Write, name: &str) -> Result<(), StoreError> {
-    let query = sqlx::query("DELETE FROM followers WHERE name = $1");
-    let query = query.bind(name.to_owned());
-    write.execute(query, "follower").await.map(drop)
+pub async fn delete(write: &mut Write, name: &str, incarnation: u64) -> Result<bool, StoreError> {
+    let query = sqlx::query("DELETE FROM followers WHERE name = $1 AND incarnation <= $2");
+    let query = query.bind(name.to_owned()).bind(count(incarnation));
+    write.execute(query, "follower").await.map(|rows| rows > 0)
 }
 
 /// Forgets those that were fenced before a time.
@@ -101,6 +108,10 @@ pub async fn find(read: &mut Read, name: &str) -> Result<Option<Follower>, Store
     row.as_ref().map(of).transpose()
 }
 
+fn count(incarnation: u64) -> i64 {
+    i64::try_from(incarnation).unwrap_or(i64::MAX)
+}
+
 fn of(row: &sqlx::any::AnyRow) -> Result<Follower, StoreError> {
     let kind = row.text("kind")?;
     Ok(Follower {
@@ -109,6 +120,7 @@ fn of(row: &sqlx::any::AnyRow) -> Result<Follower, StoreError> {
             what: "follower",
             reason: format!("its kind is {kind:?}"),
         })?,
+        incarnation: row.integer("incarnation")?.unsigned_abs(),
         registered_at_ms: row.integer("registered_at_ms")?,
         fenced_at_ms: row.optional_integer("fenced_at_ms")?,
     })

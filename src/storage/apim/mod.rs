@@ -121,6 +121,11 @@ const SCHEMA: Schema = Schema {
             "followers",
             include_str!("../../../migrations/apim/0017_followers.sql"),
         ),
+        (
+            19,
+            "lives of followers",
+            include_str!("../../../migrations/apim/0019_lives_of_followers.sql"),
+        ),
     ],
 };
 

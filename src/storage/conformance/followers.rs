@@ -15,14 +15,16 @@ async fn a_follower_that_registered_meanwhile_is_not_fenced_and_registering_ends
         let follower = |name: &str, kind, registered_at_ms, fenced_at_ms| Follower {
             name: name.to_owned(),
             kind,
+            incarnation: 2,
             registered_at_ms,
             fenced_at_ms,
         };
         let mut write = fresh.apim.write("test.followers").await.unwrap();
         for (name, kind) in [("b", serve), ("c", FollowerKind::Policies), ("a", serve)] {
-            followers::save(&mut write, name, kind, 1).await.unwrap();
+            assert!(followers::save(&mut write, name, kind, 2, 1).await.unwrap());
         }
-        followers::save(&mut write, "a", refuse, 5).await.unwrap();
+        let again = followers::save(&mut write, "a", refuse, 2, 5).await;
+        assert!(again.unwrap());
         assert!(!followers::fence(&mut write, "a", 1, 9).await.unwrap());
         assert!(followers::fence(&mut write, "b", 1, 9).await.unwrap());
         assert!(!followers::fence(&mut write, "b", 1, 10).await.unwrap());
@@ -40,14 +42,39 @@ async fn a_follower_that_registered_meanwhile_is_not_fenced_and_registering_ends
         assert_eq!(one.as_ref(), Some(&wanted[1]));
         drop(read);
         let mut write = fresh.apim.write("test.followers").await.unwrap();
-        followers::save(&mut write, "b", serve, 20).await.unwrap();
+        let again = followers::save(&mut write, "b", serve, 2, 20).await;
+        assert!(again.unwrap());
         followers::delete_fenced(&mut write, 9).await.unwrap();
-        followers::delete(&mut write, "a").await.unwrap();
+        let gone = followers::delete(&mut write, "a", 2).await;
+        assert!(gone.unwrap());
         write.commit().await.unwrap();
         let mut read = fresh.apim.read().await.unwrap();
         let left = followers::list(&mut read).await.unwrap();
         assert_eq!(left, [follower("b", serve, 20, None)]);
         assert_eq!(followers::find(&mut read, "a").await.unwrap(), None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_former_life_says_changes_nothing_about_a_later_one() {
+    everywhere(async |fresh| {
+        let kind = FollowerKind::Calls(WhenCutOff::Serve);
+        let mut write = fresh.apim.write("test.followers").await.unwrap();
+        for (incarnation, counts) in [(3, true), (4, true), (3, false)] {
+            let at_ms = 10 + i64::from(incarnation as u32);
+            let saved = followers::save(&mut write, "a", kind, incarnation, at_ms).await;
+            assert_eq!(saved.unwrap(), counts, "{incarnation}");
+        }
+        assert!(!followers::delete(&mut write, "a", 3).await.unwrap());
+        write.commit().await.unwrap();
+        let mut read = fresh.apim.read().await.unwrap();
+        let left = followers::find(&mut read, "a").await.unwrap().unwrap();
+        assert_eq!((left.incarnation, left.registered_at_ms), (4, 14));
+        drop(read);
+        let mut write = fresh.apim.write("test.followers").await.unwrap();
+        assert!(followers::delete(&mut write, "a", 4).await.unwrap());
+        write.commit().await.unwrap();
     })
     .await;
 }

@@ -76,6 +76,7 @@ async fn a_clerk_takes_the_next_command_while_followers_are_waited_for() {
     // A follower that lives and does not get on.
     let heartbeat = Heartbeat {
         follower: "gateway".to_owned(),
+        incarnation: 1,
         kind: FollowerKind::Calls(WhenCutOff::Serve),
         n: 0,
         uuid: String::new(),

@@ -54,6 +54,7 @@ async fn a_change_that_somebody_else_relayed_still_waits_for_its_followers() {
     let bench = bench(SigningAlgorithm::Es256).await;
     let heartbeat = Heartbeat {
         follower: "gateway".to_owned(),
+        incarnation: 1,
         kind: FollowerKind::Calls(WhenCutOff::Serve),
         n: 0,
         uuid: String::new(),

@@ -1,0 +1,74 @@
+//! What is larger than a message cannot reach another node (M1). It would hold up everything behind
+//! it for good, so it is left out there, and told of: a former version let such things be stored.
+
+use cluster::MESSAGE_LIMIT;
+use domain::change::{Change, Entry};
+
+/// Bytes of one change that fit beside what else a message says.
+const MOST: usize = MESSAGE_LIMIT - 64 * 1024;
+
+/// The kind of an entry that stands for one that was left out; no follower knows it.
+const LEFT_OUT: &str = "left_out";
+
+/// Leaves out of entries what no message can hold. The entry itself stays, for followers count.
+pub(super) fn fit(entries: &mut [Entry]) {
+    for entry in entries {
+        if !fits(&entry.tenant, &entry.payload) {
+            entry.kind = LEFT_OUT.to_owned();
+            entry.payload = "{}".to_owned();
+        }
+    }
+}
+
+/// Whether another node can be told of a change; it is logged and counted when not.
+pub(super) fn fits(tenant: &str, change: &str) -> bool {
+    let bytes = change.len();
+    if bytes <= MOST {
+        return true;
+    }
+    let (kind, api) = match serde_json::from_str::<Change>(change) {
+        Ok(Change::ApiDeployed { artifact }) => {
+            let api = format!("{} {}", artifact.name, artifact.version);
+            ("api_deployed", api)
+        }
+        Ok(change) => (change.kind(), String::new()),
+        Err(_) => ("", String::new()),
+    };
+    tracing::error!(
+        tenant, kind, %api, bytes,
+        "a change is larger than a message: other nodes go on without it, until it is made smaller"
+    );
+    metrics::counter!("headgate_change_log_left_out_total").increment(1);
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_message_can_hold_keeps_its_number_and_loses_its_words() {
+        let entry = |n: u64, payload: String| Entry {
+            n,
+            uuid: n.to_string(),
+            kind: "user_changed".to_owned(),
+            tenant: "carbon.super".to_owned(),
+            payload,
+            at_ms: 1,
+        };
+        let small = r#"{"kind":"user_changed","user":"a","removed":false}"#;
+        let mut entries = [
+            entry(1, "x".repeat(MOST + 1)),
+            entry(2, "x".repeat(MOST)),
+            entry(3, small.to_owned()),
+        ];
+        fit(&mut entries);
+        assert_eq!(entries[0].change(), None);
+        assert_eq!((entries[0].n, entries[0].uuid.as_str()), (1, "1"));
+        for (entry, length) in entries.iter().zip([2, MOST, small.len()]) {
+            assert_eq!(entry.payload.len(), length);
+        }
+        let whole = cluster::encode(1, 1, &vec![entries[1].clone()]);
+        assert!(whole.is_ok(), "the largest that is let through fits");
+    }
+}

@@ -1,0 +1,323 @@
+//! Calls that were handed to their upstream and have not ended. A change that ends what one of them
+//! rests on (its credential, the subscription, the application, the user, the API, that nobody denies
+//! it) cuts it within moments of being applied (S2): each is judged anew as one that comes now.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use actors::gateway::{Caller, Standing};
+use cluster::spawn_named;
+use domain::lease::Basket;
+use domain::validation_cache::{Entry, Hit};
+use http::{HeaderMap, Request, header};
+use tokio::sync::Notify;
+
+use super::authenticate::authenticate;
+use super::authorize::authorize;
+use super::exchange::{Decision, Exchange};
+use super::fault::Fault;
+use super::ingress::Ingress;
+use super::intake::Intake;
+use super::matching::{find_api, find_resource};
+use super::throttle::deny;
+
+/// Calls that begin at once find the register free.
+const PARTS: usize = 16;
+/// Changes that follow one another faster are looked at together.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Whether a credential still holds is asked again after so long, where nobody could tell.
+const AGAIN: Duration = Duration::from_millis(500);
+/// A call of which nobody can tell that for so long is cut.
+const UNSURE: Duration = Duration::from_secs(10);
+
+type Part = Mutex<HashMap<u64, Arc<OpenCall>>>;
+
+/// The register of a gateway's open calls.
+#[derive(Debug)]
+pub(super) struct OpenCalls {
+    parts: [Part; PARTS],
+    next: AtomicU64,
+    /// A call was entered while changes were applied.
+    late: Arc<Notify>,
+}
+
+/// One of them.
+struct OpenCall {
+    intake: Arc<Intake>,
+    /// What it rests on; none while that is being judged.
+    rests_on: Mutex<Option<Box<Exchange>>>,
+    /// Whether it is to be judged once more after that.
+    again: AtomicBool,
+}
+
+/// Keeps a call in the register.
+#[derive(Debug)]
+pub(super) struct Entered {
+    ingress: Arc<Ingress>,
+    number: u64,
+}
+
+/// A call whose judge panics would never be judged again.
+struct CutWhenLost(Arc<Intake>);
+
+/// What comes of judging a call anew.
+enum Judged {
+    Stands,
+    Ended(Fault),
+    /// Nobody can tell now.
+    Unsure(Fault),
+}
+
+/// Looks at the open calls whenever changes were applied, as long as there is a gateway.
+pub(super) fn watch(ingress: &Arc<Ingress>) {
+    let mut changes = ingress.gateway.changes();
+    let late = Arc::clone(&ingress.open_calls.late);
+    let ingress = Arc::downgrade(ingress);
+    spawn_named("open calls", async move {
+        loop {
+            let is_over = tokio::select! {
+                changed = changes.changed() => changed.is_err(),
+                () = late.notified() => false,
+            };
+            let ingress = ingress.upgrade().filter(|_| !is_over);
+            let Some(ingress) = ingress else { return };
+            // One that makes its judge panic must not save the others.
+            let round = spawn_named("open calls judged", async move { round(&ingress).await });
+            if let Err(error) = round.await {
+                tracing::error!(%error, "open calls could not be judged anew");
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    });
+}
+
+async fn round(ingress: &Ingress) {
+    for part in &ingress.open_calls.parts {
+        let calls: Vec<_> = held(part).values().cloned().collect();
+        for call in calls {
+            // Set first: whoever judges it now looks for that at the end.
+            call.again.store(true, Ordering::Release);
+            OpenCall::look(&call);
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+// === impl OpenCalls ===
+
+impl Default for OpenCalls {
+    fn default() -> Self {
+        Self {
+            parts: std::array::from_fn(|_| Part::default()),
+            next: AtomicU64::new(0),
+            late: Arc::default(),
+        }
+    }
+}
+
+impl OpenCalls {
+    fn part(&self, number: u64) -> Option<&Part> {
+        self.parts.get((number % PARTS as u64) as usize)
+    }
+}
+
+// === impl Entered ===
+
+impl Entered {
+    /// Enters a call that is about to be handed on, before its fields are.
+    pub(super) fn new(exchange: &Exchange) -> Self {
+        let ingress = Arc::clone(&exchange.ingress);
+        let open_calls = &ingress.open_calls;
+        let number = open_calls.next.fetch_add(1, Ordering::Relaxed);
+        let call = OpenCall {
+            intake: Arc::clone(&exchange.intake),
+            rests_on: Mutex::new(Some(Box::new(resting(exchange)))),
+            again: AtomicBool::new(false),
+        };
+        if let Some(part) = open_calls.part(number) {
+            held(part).insert(number, Arc::new(call));
+        }
+        // A round may have gone by between its judgement and this.
+        if ingress.gateway.applied() != exchange.applied {
+            open_calls.late.notify_one();
+        }
+        Self { ingress, number }
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let part = self.ingress.open_calls.part(self.number);
+        // What it held is dropped after the lock.
+        drop(part.and_then(|part| held(part).remove(&self.number)));
+    }
+}
+
+/// What has to be so for the call to go on, without what it took and what it is accounted with.
+fn resting(exchange: &Exchange) -> Exchange {
+    let (mut head, ()) = Request::new(()).into_parts();
+    head.method = exchange.head.method.clone();
+    head.uri = exchange.head.uri.clone();
+    head.version = exchange.head.version;
+    head.headers = judged_fields(exchange);
+    Exchange {
+        ingress: Arc::clone(&exchange.ingress),
+        head,
+        address: exchange.address,
+        peer: exchange.peer.clone(),
+        at_ms: exchange.at_ms,
+        began: exchange.began,
+        request_id: exchange.request_id.clone(),
+        applied: exchange.applied,
+        rules: Arc::clone(&exchange.rules),
+        route: exchange.route.clone(),
+        intake: Arc::clone(&exchange.intake),
+        accounted: true,
+        matched: None,
+        caller: exchange.caller.clone(),
+        application_id: None,
+        held_until_ms: None,
+        basket: Basket::default(),
+        meters: None,
+        open: None,
+        decision: Decision::default(),
+    }
+}
+
+/// The fields that a call is judged by, of which there are few: the rest is the upstream's.
+fn judged_fields(exchange: &Exchange) -> HeaderMap {
+    let (mut kept, given) = (HeaderMap::with_capacity(4), &exchange.head.headers);
+    let api = exchange.route.as_ref().map(|route| &route.api);
+    let credentials = api.map(|api| [&api.bearer, &api.api_key]);
+    let names = credentials.into_iter().flatten();
+    for name in names.chain([&header::HOST, &header::REFERER]) {
+        // Two names may be one.
+        if !kept.contains_key(name) {
+            for value in given.get_all(name) {
+                kept.append(name, value.clone());
+            }
+        }
+    }
+    kept
+}
+
+// === impl OpenCall ===
+
+impl std::fmt::Debug for OpenCall {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OpenCall").finish_non_exhaustive()
+    }
+}
+
+impl OpenCall {
+    /// Sees whether anything that the call rests on has changed, and has it judged if so.
+    fn look(call: &Arc<Self>) {
+        let mut rests_on = held(&call.rests_on);
+        let is_moved = rests_on.as_ref().is_some_and(|exchange| moved(exchange));
+        if !is_moved {
+            return;
+        }
+        if let Some(exchange) = rests_on.take() {
+            let call = Arc::clone(call);
+            let lost = CutWhenLost(Arc::clone(&call.intake));
+            spawn_named("open call judged", async move {
+                call.judge(exchange).await;
+                drop(lost);
+            });
+        }
+    }
+
+    /// Judges until nothing is new, or the call is over.
+    async fn judge(self: Arc<Self>, mut exchange: Box<Exchange>) {
+        let clock = exchange.ingress.gateway.clock().clone();
+        let began = clock.monotonic();
+        loop {
+            self.again.store(false, Ordering::Release);
+            match judge(&mut exchange).await {
+                Judged::Ended(fault) => return cut(&exchange, fault),
+                Judged::Unsure(fault) => {
+                    let is_cut_off = exchange.ingress.gateway.standing() != Some(Standing::Current);
+                    // Who is cut off goes on by what is known (S5).
+                    if !is_cut_off && clock.monotonic().saturating_sub(began) > UNSURE {
+                        return cut(&exchange, fault);
+                    }
+                    tokio::time::sleep(AGAIN).await;
+                }
+                Judged::Stands => {
+                    let mut rests_on = held(&self.rests_on);
+                    if !self.again.load(Ordering::Acquire) {
+                        *rests_on = Some(exchange);
+                        return;
+                    }
+                }
+            }
+            // Only this task holds it: the call has ended by itself.
+            if Arc::strong_count(&self) == 1 {
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for CutWhenLost {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.cut(Fault::platform("The call cannot be judged"));
+        }
+    }
+}
+
+/// Whether anything of it is not what it was when the call was judged.
+fn moved(exchange: &Exchange) -> bool {
+    let same_rules = Arc::ptr_eq(&exchange.rules, &exchange.ingress.gateway.rules());
+    if !same_rules || is_touched(exchange) {
+        return true;
+    }
+    match (find_api(exchange), &exchange.route) {
+        (Ok(found), Some(route)) => !Arc::ptr_eq(&found.route, route),
+        _ => true,
+    }
+}
+
+fn is_touched(exchange: &Exchange) -> bool {
+    let touched = |caller: &Arc<Entry<Caller>>| matches!(caller.hit(exchange.at_ms), Hit::Touched);
+    exchange.caller.as_ref().is_some_and(touched)
+}
+
+/// What a call like this one is answered now; nothing is taken for it.
+async fn judge(exchange: &mut Exchange) -> Judged {
+    let outcome = admit(exchange).await;
+    match outcome {
+        Ok(()) => Judged::Stands,
+        Err(fault) if fault.is_unsure() => Judged::Unsure(fault),
+        Err(fault) => Judged::Ended(fault),
+    }
+}
+
+async fn admit(exchange: &mut Exchange) -> Result<(), Fault> {
+    exchange.rules = Arc::clone(&exchange.ingress.gateway.rules());
+    let found = find_api(exchange)?;
+    exchange.route = Some(Arc::clone(&found.route));
+    exchange.matched = Some(find_resource(exchange, found)?);
+    // What has only run out meanwhile was good when the call was judged last.
+    if exchange.caller.is_none() || is_touched(exchange) {
+        exchange.at_ms = exchange.ingress.gateway.clock().now_ms();
+        exchange.caller = None;
+        authenticate(exchange).await?;
+    }
+    authorize(exchange)?;
+    deny(exchange)
+}
+
+fn cut(exchange: &Exchange, fault: Fault) {
+    let request_id = exchange.request_id.to_str().unwrap_or_default();
+    tracing::info!(request_id, fault = fault.code, "open call cut by a change");
+    metrics::counter!("headgate_gateway_cut_calls_total").increment(1);
+    exchange.intake.cut(fault);
+}
