@@ -13,6 +13,7 @@ use storage::{Database, StoreError};
 
 use super::SharedFollowers;
 use super::message::{Applied, Heartbeat, Pull, Pulled, WaitApplied};
+use super::positions::Positions;
 use crate::ticker::{Ticker, ticker};
 
 /// Deadlines are looked at so often.
@@ -26,7 +27,8 @@ const STOOD_STILL_MS: i64 = 1_000;
 /// How long one look at the database may take: others wait for their leases behind it.
 const LOOK: Duration = Duration::from_secs(1);
 /// Bytes of payload in one answer at most, unless a single entry is larger.
-const BYTES: usize = 1024 * 1024;
+// Probes travel behind it on the same connection.
+const BYTES: usize = 256 * 1024;
 /// Entries in one answer at most.
 const MOST: u64 = 1_024;
 /// A change waits for its followers so long at most, whatever another node asks for, milliseconds.
@@ -47,6 +49,7 @@ pub(super) enum FeedMessage {
     Pull(Asked<Pull>),
     Heartbeat(Asked<Heartbeat>),
     Wait(Asked<WaitApplied>),
+    Positions(Asked<Positions>),
     Tick,
 }
 
@@ -99,6 +102,7 @@ impl Actor for Feed {
             FeedMessage::Pull(asked) => self.pull(asked).await,
             FeedMessage::Heartbeat(asked) => self.heartbeat(asked).await,
             FeedMessage::Wait(asked) => self.wait(asked).await,
+            FeedMessage::Positions(asked) => self.tell_positions(asked).await,
             FeedMessage::Tick => self.tick().await,
         }
         Ok(())

@@ -8,6 +8,7 @@ mod actor;
 mod followers;
 mod handle;
 pub mod message;
+mod positions;
 mod pruner;
 mod registration;
 mod snapshots;
@@ -28,6 +29,7 @@ use snapshots::{SnapshotArguments, SnapshotMessage, Snapshots};
 
 pub use handle::{ChangeFeedHandle, Changed, Committed};
 pub use message::{Applied, How, Missing};
+pub use positions::{FollowerAt, Positions, Standing};
 
 /// What is known of the followers, shared by the actors of this component.
 type SharedFollowers = Arc<Mutex<Followers>>;
@@ -67,6 +69,7 @@ pub fn component(
     settings: FeedSettings,
 ) -> (ChangeFeedHandle, Child) {
     let followers = SharedFollowers::default();
+    let followers_shown = Arc::clone(&followers);
     let (feed, feed_child) = child::<Feed>(
         system,
         "change-feed/feed",
@@ -95,7 +98,9 @@ pub fn component(
             retention: settings.retention,
         },
     );
-    let handle = handle(system, feed, snapshots).patient(settings.wait);
+    let handle = handle(system, feed, snapshots)
+        .patient(settings.wait)
+        .showing(followers_shown);
     let children = vec![feed_child, snapshots_child, pruner_child];
     (handle, branch(system, "change-feed", children))
 }
@@ -105,7 +110,17 @@ fn handle(
     feed: Address<FeedMessage>,
     snapshots: Address<SnapshotMessage>,
 ) -> ChangeFeedHandle {
-    ChangeFeedHandle::new(
+    let positions =
+        Door::local(
+            system,
+            feed.clone(),
+            FeedMessage::Positions,
+            |message| match message {
+                FeedMessage::Positions(asked) => Some(asked),
+                _ => None,
+            },
+        );
+    let handle = ChangeFeedHandle::new(
         Door::local(
             system,
             feed.clone(),
@@ -134,5 +149,6 @@ fn handle(
             FeedMessage::Wait(asked) => Some(asked),
             _ => None,
         }),
-    )
+    );
+    handle.told_at(positions)
 }
