@@ -10,6 +10,7 @@ mod dependencies;
 mod edges;
 mod forbidden;
 mod layers;
+mod local_cluster;
 mod messages;
 mod paths;
 mod postgres;
@@ -59,6 +60,13 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// A cluster on this machine: two control planes on PostgreSQL, three traffic managers, three gateways behind a
+    /// balancer.
+    Cluster {
+        /// Make one call and stop, instead of staying until Ctrl-C.
+        #[arg(long)]
+        check: bool,
+    },
     /// Build the release binary and run `headgate demo`.
     Demo {
         /// Arguments for `headgate demo`.
@@ -87,6 +95,7 @@ fn run(task: Task) -> Result<()> {
         Task::Words => stages.keep("words", || words::run(&workspace)),
         Task::Test { args } => test::run(&workspace, &mut stages, &args)?,
         Task::Bench { args } => bench::run(&workspace, &mut stages, &args)?,
+        Task::Cluster { check } => return local_cluster::run(&workspace, check),
         Task::Demo { args } => return demo::run(&workspace, &args),
     }
     stages.finish()
