@@ -16,6 +16,8 @@ pub(crate) struct Untaken {
     /// The number of the last ask before each, and its size.
     answers: VecDeque<(u64, usize)>,
     bytes: usize,
+    /// Whether one was too many since something arrived last.
+    is_full: bool,
     /// Whether something is under way whose answer proves that these have arrived.
     is_asking: bool,
 }
@@ -40,7 +42,7 @@ impl Untaken {
 
     pub(crate) const fn room(&self) -> Room {
         match self.bytes {
-            ..BYTES => Room::Answers,
+            ..BYTES if !self.is_full => Room::Answers,
             bytes if bytes < BYTES + REFUSALS => Room::Refusals,
             _ => Room::Nothing,
         }
@@ -51,6 +53,7 @@ impl Untaken {
         let most = if is_refusal { BYTES + REFUSALS } else { BYTES };
         let size = size + AROUND;
         if self.bytes + size > most {
+            self.is_full = true;
             return false;
         }
         self.bytes += size;
@@ -68,6 +71,7 @@ impl Untaken {
         {
             self.answers.pop_front();
             self.bytes -= size;
+            self.is_full = false;
         }
     }
 

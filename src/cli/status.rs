@@ -76,7 +76,8 @@ fn print(checks: &[(&str, bool, &str)], ready: bool, told: &Value) -> anyhow::Re
     };
     remote::say("")?;
     let now_ms = cluster::Clock::system().now_ms().max(0).unsigned_abs();
-    let rows: Vec<_> = members.iter().map(|one| member(one, now_ms)).collect();
+    let mut rows: Vec<_> = members.iter().map(|one| member(one, now_ms)).collect();
+    rows.sort();
     let heading = [
         "NODE",
         "ROLES",
@@ -92,7 +93,8 @@ fn print(checks: &[(&str, bool, &str)], ready: bool, told: &Value) -> anyhow::Re
         return remote::say("\nno node of the control plane tells where the change log stands");
     };
     remote::say(&format!("\nchange log: {}", cell(log, "head")))?;
-    let rows: Vec<_> = followers.iter().map(follower).collect();
+    let mut rows: Vec<_> = followers.iter().map(follower).collect();
+    rows.sort();
     Ok(table::print(
         &["FOLLOWER", "KIND", "APPLIED", "BEHIND", "LEASE", "HEARD"],
         &rows,
@@ -143,7 +145,7 @@ fn follower(one: &Value) -> Vec<String> {
         node => node,
     };
     let heard = one.get("silentMs").and_then(Value::as_u64);
-    let heard = heard.map_or("never".to_owned(), |silent_ms| ago(silent_ms));
+    let heard = heard.map_or("never".to_owned(), ago);
     let (kind, lease) = (cell(one, "kind"), cell(one, "lease"));
     let (applied, behind) = (cell(one, "applied"), cell(one, "behind"));
     vec![node, kind, applied, behind, lease, heard]
