@@ -281,6 +281,11 @@ async fn a_namesake_a_second_control_plane_on_sqlite_and_another_issuer_are_refu
         assert_eq!(Node::ends(&options).await.code(), Some(1), "{name}");
         let log = std::fs::read_to_string(dir.join("log")).expect("a log");
         assert!(log.contains(reason), "{log}");
+        let password = dir.join("data/admin-password");
+        assert!(
+            !password.exists(),
+            "nobody administers a node that is not taken"
+        );
     }
     assert_eq!(members(&control).await.len(), 1);
     let metrics = control.get("/metrics").bearer(&control.operator()).send();

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 use crate::ask::AskError;
 use crate::codec::encode;
 use crate::counters::Counters;
 use crate::door::{Door, Request};
+use crate::kinds::name;
 use crate::member::Member;
 use crate::members::{Health, MemberState};
 use crate::path::Path;
@@ -29,6 +31,7 @@ pub(crate) struct Inner {
     pub(crate) counters: Arc<Counters>,
     pub(crate) changed: watch::Sender<u64>,
     turn: AtomicUsize,
+    began: Instant,
 }
 
 // === impl Cluster ===
@@ -50,6 +53,7 @@ impl Cluster {
             counters: Arc::default(),
             changed: watch::Sender::new(0),
             turn: AtomicUsize::new(0),
+            began: Instant::now(),
         }))
     }
 
@@ -57,6 +61,12 @@ impl Cluster {
     #[must_use]
     pub fn me(&self) -> &Member {
         &self.0.me
+    }
+
+    /// How long this node has been up.
+    #[must_use]
+    pub fn up_for(&self) -> Duration {
+        self.0.began.elapsed()
     }
 
     /// What happened at the edge.
@@ -95,7 +105,7 @@ impl Cluster {
     ) -> Result<R::Reply, AskError> {
         let path = self.0.view.load().way_to(id).ok_or(AskError::Unavailable)?;
         let bytes = encode(R::KIND, R::VERSION, request).map_err(|_| AskError::Unsupported)?;
-        read_answer::<R>(path.ask(bytes, deadline).await?)
+        ask_on::<R>(&path, bytes, deadline).await
     }
 
     /// Like [`Cluster::serve`], unless `instead` has an answer of its own.
@@ -118,7 +128,7 @@ impl Cluster {
                 for way in ways {
                     let bytes = bytes.clone();
                     spawn_named("cluster tell", async move {
-                        if let Err(error) = way.ask(bytes, deadline).await {
+                        if let Err(error) = ask_on::<R>(&way, bytes, deadline).await {
                             tracing::debug!(kind = R::KIND, %error, "a member was not told");
                         }
                     });
@@ -180,4 +190,28 @@ impl Cluster {
         let turn = self.0.turn.fetch_add(1, Ordering::Relaxed);
         self.0.view.load().ways(role, turn)
     }
+
+    /// Asks under way to others, bytes of them, and bytes of answers that others have not taken yet.
+    #[must_use]
+    pub fn under_way(&self) -> (usize, usize, usize) {
+        let view = self.0.view.load();
+        let paths = view.seen.iter().filter_map(|seen| seen.path.as_ref());
+        paths.fold((0, 0, 0), |sum, path| {
+            let one = path.under_way();
+            (sum.0 + one.0, sum.1 + one.1, sum.2 + one.2)
+        })
+    }
+}
+
+/// Sends an encoded ask, counts it by its kind, and reads what comes back.
+pub(crate) async fn ask_on<R: Request>(
+    path: &Path,
+    bytes: Vec<u8>,
+    deadline: Duration,
+) -> Result<R::Reply, AskError> {
+    let counted = path.counters().kinds.begin(name::<R>());
+    let answer = path.ask(bytes, deadline).await;
+    let answer = answer.and_then(read_answer::<R>);
+    counted.ended(&answer);
+    answer
 }

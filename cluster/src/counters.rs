@@ -8,6 +8,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::hello::Refusal;
+use crate::kinds::Kinds;
+use crate::members::Health;
 
 /// Between two lines about newcomers that were refused: whoever dials without end fills no log.
 const QUIET: Duration = Duration::from_secs(1);
@@ -33,8 +35,77 @@ pub struct Counters {
     pub served: AtomicU64,
     /// Asks of other nodes that were not understood or too many.
     pub refused: AtomicU64,
+    /// Asks by what they are.
+    pub kinds: Kinds,
+    /// How long answered probes took.
+    pub probe_times: Times,
+    /// Changes of members' states, by the new one.
+    pub transitions: Transitions,
     /// When a newcomer's refusal was told last.
     told: Mutex<Option<Instant>>,
+}
+
+/// Changes of members' states, by the new one.
+#[derive(Debug, Default)]
+pub struct Transitions([AtomicU64; 4]);
+
+/// The bounds of [`Times`], milliseconds.
+const BOUNDS_MS: [u64; 8] = [1, 5, 25, 100, 500, 1_000, 2_000, 5_000];
+
+/// Times in buckets, each with all that took no longer.
+#[derive(Debug, Default)]
+pub struct Times {
+    buckets: [AtomicU64; 8],
+    count: AtomicU64,
+    sum_us: AtomicU64,
+}
+
+// === impl Transitions ===
+
+impl Transitions {
+    pub(crate) fn add(&self, to: Health) {
+        if let Some(count) = self.0.get(to as usize) {
+            Counters::add(count);
+        }
+    }
+
+    /// How often a member came into this state.
+    #[must_use]
+    pub fn count_of(&self, to: Health) -> u64 {
+        let count = self.0.get(to as usize);
+        count.map_or(0, |count| count.load(Ordering::Relaxed))
+    }
+}
+
+// === impl Times ===
+
+impl Times {
+    pub(crate) fn add(&self, took: Duration) {
+        for (bucket, bound_ms) in self.buckets.iter().zip(BOUNDS_MS) {
+            if took <= Duration::from_millis(bound_ms) {
+                Counters::add(bucket);
+            }
+        }
+        Counters::add(&self.count);
+        let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.sum_us.fetch_add(us, Ordering::Relaxed);
+    }
+
+    /// How many took no longer than each bound, in milliseconds.
+    pub fn buckets(&self) -> impl Iterator<Item = (u64, u64)> {
+        let counts = self
+            .buckets
+            .iter()
+            .map(|bucket| bucket.load(Ordering::Relaxed));
+        BOUNDS_MS.into_iter().zip(counts)
+    }
+
+    /// All of them, and their sum.
+    #[must_use]
+    pub fn total(&self) -> (u64, Duration) {
+        let sum = Duration::from_micros(self.sum_us.load(Ordering::Relaxed));
+        (self.count.load(Ordering::Relaxed), sum)
+    }
 }
 
 // === impl Counters ===

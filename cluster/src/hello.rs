@@ -80,6 +80,9 @@ pub enum Refusal {
     /// The node has dialed itself.
     #[error("it is this node itself")]
     Itself,
+    /// There is no room for a node that nobody knows.
+    #[error("it knows as many nodes as it can, or as many strangers: try again")]
+    Full,
 }
 
 /// Why the first words were not understood.

@@ -4,8 +4,10 @@
 //! [`Address`] (same process) or a [`Door`] (location-transparent), is supervised by a
 //! [`supervisor`] tree, and is counted by the [`Registry`].
 
+mod about;
 mod actor;
 mod address;
+mod answering;
 mod ask;
 mod clock;
 mod cluster;
@@ -14,6 +16,7 @@ mod counters;
 mod door;
 mod fault;
 mod hello;
+mod kinds;
 mod member;
 mod members;
 mod node;
@@ -26,8 +29,10 @@ mod supervisor;
 mod task;
 mod ticker;
 mod transport;
+mod untaken;
 mod view;
 
+pub use about::{About, AskAbout};
 pub use actor::{Actor, BoxError};
 pub use address::{Address, MAILBOX_LIMIT, Undelivered};
 pub use ask::{AskError, Reply, hastily};
@@ -37,6 +42,7 @@ pub use codec::{CodecError, MESSAGE_LIMIT, decode, encode};
 pub use counters::Counters;
 pub use door::{Asked, Door, Request};
 pub use hello::Refusal as JoinRefusal;
+pub use kinds::{KindCounts, Kinds};
 pub use member::{Fact, Member};
 pub use members::{Health, MemberState, Timing};
 pub use node::{NodeHandle, NodeSettings, Notice, node};

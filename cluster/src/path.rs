@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use crate::ask::AskError;
 use crate::counters::Counters;
 use crate::router::Routed;
+use crate::untaken::{Room, Untaken};
 
 /// Asks under way to one peer.
 const ASKS: usize = 1_024;
@@ -28,6 +29,8 @@ pub(crate) struct Path {
     bytes: Arc<Semaphore>,
     sent: Mutex<Sent>,
     counters: Arc<Counters>,
+    /// By which the peer knows whose asks these are.
+    life: u64,
 }
 
 /// What was handed to the session below.
@@ -37,6 +40,8 @@ struct Sent {
     last: u64,
     /// Places of those that nobody waits for any more, and that may not have left this node.
     given_up: BTreeMap<u64, Places>,
+    /// Answers to the peer's own asks, which travel the same way.
+    untaken: Untaken,
 }
 
 /// A place among the asks, and one for the bytes.
@@ -58,14 +63,49 @@ impl std::fmt::Debug for Path {
 }
 
 impl Path {
-    pub(crate) fn new(router: ActorRef<Routed>, counters: Arc<Counters>) -> Self {
+    /// The way to the peer's `router` for the node that lives this `life`.
+    pub(crate) fn new(router: ActorRef<Routed>, counters: Arc<Counters>, life: u64) -> Self {
         Self {
             router,
             asks: Arc::new(Semaphore::new(ASKS)),
             bytes: Arc::new(Semaphore::new(BYTES)),
             sent: Mutex::default(),
             counters,
+            life,
         }
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// What may be under way to the peer as answers, before it has taken what is.
+    pub(crate) fn room_for_answers(&self) -> Room {
+        self.sent().untaken.room()
+    }
+
+    /// Counts an answer that is about to be sent; false when it is one too many.
+    pub(crate) fn owes(&self, size: usize, is_refusal: bool) -> bool {
+        let mut sent = self.sent();
+        let last = sent.last;
+        sent.untaken.add(last, size, is_refusal)
+    }
+
+    /// Whether the peer is to be probed so that it is known what it has taken; the probe ends with
+    /// [`Path::has_proof`].
+    pub(crate) fn wants_proof(&self) -> bool {
+        self.sent().untaken.begins_to_ask()
+    }
+
+    pub(crate) fn has_proof(&self) {
+        self.sent().untaken.has_asked();
+    }
+
+    /// Asks under way, bytes of them, and bytes of answers to the peer.
+    pub(crate) fn under_way(&self) -> (usize, usize, usize) {
+        let asks = ASKS - self.asks.available_permits().min(ASKS);
+        let bytes = BYTES - self.bytes.available_permits().min(BYTES);
+        (asks, bytes, self.sent().untaken.bytes())
     }
 
     /// Sends an encoded ask and waits for the encoded answer.
@@ -129,7 +169,11 @@ impl Path {
         let reply = RpcReplyPort::from((answer, deadline));
         // Numbered in the order in which they are sent.
         let mut sent = self.sent();
-        let handed = self.router.cast(Routed { bytes, reply });
+        let handed = self.router.cast(Routed {
+            bytes,
+            reply,
+            asker: Some(self.life),
+        });
         // Nothing was sent.
         handed.map_err(|_| AskError::Unavailable)?;
         sent.last += 1;
@@ -155,6 +199,7 @@ impl Awaited<'_> {
     fn answered(mut self) {
         self.places = None;
         let mut sent = self.path.sent();
+        sent.untaken.arrived(self.number);
         if !sent.given_up.is_empty() {
             let later = sent.given_up.split_off(&self.number);
             sent.given_up = later;

@@ -24,7 +24,7 @@ impl ractor::Actor for Silent {
     async fn handle(
         &self,
         _: ActorRef<Routed>,
-        Routed { bytes, reply }: Routed,
+        Routed { bytes, reply, .. }: Routed,
         unanswered: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         match bytes.first() {
@@ -40,7 +40,7 @@ const BRIEFLY: Duration = Duration::from_millis(1);
 
 async fn path() -> Path {
     let (router, _) = ractor::ActorRuntime::spawn(None, Silent, ()).await.unwrap();
-    Path::new(router, Arc::default())
+    Path::new(router, Arc::default(), 1)
 }
 
 #[tokio::test]

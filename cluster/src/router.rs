@@ -11,10 +11,13 @@ use ractor::message::{BoxedDowncastErr, SerializedMessage};
 use ractor::{ActorProcessingErr, ActorRef, RpcReplyPort};
 use tokio::sync::Semaphore;
 
+use crate::answering::Answering;
 use crate::ask::AskError;
+use crate::cluster::{Cluster, Inner};
 use crate::codec::{CodecError, decode, encode, head};
 use crate::counters::Counters;
 use crate::door::{Door, Request};
+use crate::kinds::name;
 use crate::task::spawn_named;
 
 /// The group that routers join, by which the session below tells them to its peer.
@@ -30,6 +33,8 @@ const DEADLINE: Duration = Duration::from_secs(5);
 pub(crate) struct Routed {
     pub(crate) bytes: Vec<u8>,
     pub(crate) reply: RpcReplyPort<Vec<u8>>,
+    /// The life of the node that asks.
+    pub(crate) asker: Option<u64>,
 }
 
 type Serving = Pin<Box<dyn Future<Output = Vec<u8>> + Send>>;
@@ -37,11 +42,13 @@ type Handler = Arc<dyn Fn(Vec<u8>, Duration) -> Serving + Send + Sync>;
 
 /// Who serves what on this node.
 #[derive(Default)]
-pub(crate) struct Served(RwLock<BTreeMap<u16, Handler>>);
+pub(crate) struct Served(RwLock<BTreeMap<u16, Named>>);
+
+/// What answers a kind, and what the kind is called.
+type Named = (&'static str, Handler);
 
 pub(crate) struct Router {
-    pub(crate) served: Arc<Served>,
-    pub(crate) counters: Arc<Counters>,
+    pub(crate) cluster: Cluster,
     pub(crate) places: Arc<Semaphore>,
 }
 
@@ -57,13 +64,22 @@ impl ractor::Message for Routed {
             variant: String::new(),
             args: self.bytes,
             reply: self.reply,
-            metadata: None,
+            metadata: self.asker.map(|life| life.to_be_bytes().to_vec()),
         })
     }
 
     fn deserialize(message: SerializedMessage) -> Result<Self, BoxedDowncastErr> {
         match message {
-            SerializedMessage::Call { args, reply, .. } => Ok(Self { bytes: args, reply }),
+            SerializedMessage::Call {
+                args,
+                reply,
+                metadata,
+                ..
+            } => Ok(Self {
+                bytes: args,
+                reply,
+                asker: metadata.and_then(|life| Some(u64::from_be_bytes(life.try_into().ok()?))),
+            }),
             SerializedMessage::Cast { .. } | SerializedMessage::CallReply(..) => {
                 Err(BoxedDowncastErr)
             }
@@ -91,10 +107,10 @@ impl Served {
             Box::pin(async move { answer(&door, instead.as_ref(), &bytes, deadline).await })
         });
         let mut handlers = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        handlers.insert(R::KIND, handler);
+        handlers.insert(R::KIND, (name::<R>(), handler));
     }
 
-    fn find(&self, kind: u16) -> Option<Handler> {
+    fn find(&self, kind: u16) -> Option<Named> {
         let handlers = self.0.read().unwrap_or_else(PoisonError::into_inner);
         handlers.get(&kind).cloned()
     }
@@ -135,7 +151,7 @@ fn good(mut bytes: Vec<u8>) -> Vec<u8> {
 }
 
 /// An answer that is none: one byte that says why.
-fn fault(error: AskError) -> Vec<u8> {
+pub(crate) fn fault(error: AskError) -> Vec<u8> {
     vec![match error {
         AskError::Unavailable => 1,
         AskError::Overloaded => 2,
@@ -162,10 +178,9 @@ pub(crate) fn read_answer<R: Request>(mut bytes: Vec<u8>) -> Result<R::Reply, As
 // === impl Router ===
 
 impl Router {
-    pub(crate) fn new(served: Arc<Served>, counters: Arc<Counters>) -> Self {
+    pub(crate) fn new(cluster: Cluster) -> Self {
         Self {
-            served,
-            counters,
+            cluster,
             places: Arc::new(Semaphore::new(SERVED_AT_ONCE)),
         }
     }
@@ -184,28 +199,54 @@ impl ractor::Actor for Router {
     async fn handle(
         &self,
         _myself: ActorRef<Routed>,
-        Routed { bytes, reply }: Routed,
+        Routed {
+            bytes,
+            reply,
+            asker,
+        }: Routed,
         (): &mut (),
     ) -> Result<(), ActorProcessingErr> {
+        let Inner {
+            served,
+            counters,
+            view,
+            ..
+        } = &*self.cluster.0;
         let kind = head(&bytes).map(|(kind, _, _)| kind);
-        let handler = kind.and_then(|kind| self.served.find(kind));
-        let Some(handler) = handler else {
-            Counters::add(&self.counters.refused);
-            let _ = reply.send(fault(AskError::Unsupported));
-            return Ok(());
-        };
-        let place = Arc::clone(&self.places).try_acquire_owned().ok();
-        if place.is_none() && kind != Some(PROBE) {
-            Counters::add(&self.counters.refused);
-            let _ = reply.send(fault(AskError::Overloaded));
+        let deadline = reply.get_timeout().unwrap_or(DEADLINE).min(DEADLINE * 12);
+        let handler = kind.and_then(|kind| served.find(kind));
+        if kind == Some(PROBE)
+            && let Some((_, handler)) = handler
+        {
+            spawn_named("remote probe", async move {
+                let _ = reply.send(handler(bytes, deadline).await);
+            });
             return Ok(());
         }
-        Counters::add(&self.counters.served);
-        let deadline = reply.get_timeout().unwrap_or(DEADLINE).min(DEADLINE * 12);
+        // Who is not seen from here yet, or not any more, asks again.
+        let Some(asker) = asker.and_then(|life| view.load().way_of(life)) else {
+            let _ = reply.send(fault(AskError::Unavailable));
+            return Ok(());
+        };
+        let answering = Answering { asker, reply };
+        let refused = |answering: Answering, error| {
+            Counters::add(&counters.refused);
+            answering.refuse(error);
+            Ok(())
+        };
+        let Some((name, handler)) = handler else {
+            return refused(answering, AskError::Unsupported);
+        };
+        let place = Arc::clone(&self.places).try_acquire_owned().ok();
+        let Some(place) = place.filter(|_| answering.has_room()) else {
+            return refused(answering, AskError::Overloaded);
+        };
+        Counters::add(&counters.served);
+        counters.kinds.count(name, |kind| &kind.served);
         // Beside the router: one slow answer holds up no other.
         spawn_named("remote ask", async move {
             let _place = place;
-            let _ = reply.send(handler(bytes, deadline).await);
+            answering.send(handler(bytes, deadline).await);
         });
         Ok(())
     }

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use cluster::{
-    Child, Cluster, Fact, Member, NodeHandle, NodeSettings, Notice, Security, System, Timing,
+    About, Child, Cluster, Fact, Member, NodeHandle, NodeSettings, Notice, Security, System, Timing,
 };
 use storage::carbon::identity::{self, Identity};
 use storage::carbon::known_members;
@@ -24,9 +25,21 @@ pub(crate) struct Membership {
     pub(crate) cluster: Cluster,
     /// None for a node that is alone.
     pub(crate) node: Option<(NodeHandle, Child)>,
-    /// Why the cluster will not have this node, once it has said so.
-    pub(crate) refused: watch::Receiver<Option<String>>,
+    /// What the cluster says of this node.
+    pub(crate) word: Word,
 }
+
+/// What the cluster says of a node that wants to join it.
+#[derive(Clone)]
+pub(crate) struct Word {
+    /// Whether the node belongs to a cluster, or to none.
+    joined: watch::Receiver<bool>,
+    /// Why the cluster will not have it, once it has said so.
+    refused: watch::Receiver<Option<String>>,
+}
+
+/// How long a start waits for the cluster's first word.
+const FIRST_WORD: Duration = Duration::from_secs(2);
 
 // === impl Membership ===
 
@@ -54,11 +67,16 @@ impl Membership {
             facts: facts(config, databases).await?,
         };
         let cluster = Cluster::new(member);
+        cluster.tell_about(About {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        });
         let (refusals, refused) = watch::channel(None);
+        let (joins, joined) = watch::channel(listener.is_none());
         let node = match listener {
             None => None,
             Some(listener) => {
                 let cluster_id = found(databases, me, &settings.seeds).await?;
+                joins.send_replace(!cluster_id.is_empty());
                 let mut read = databases.carbon.read().await?;
                 let known = known_members::list(&mut read).await?;
                 drop(read);
@@ -75,7 +93,7 @@ impl Membership {
                         suspect: settings.suspect,
                         evict: settings.evict,
                     },
-                    told: told(databases.carbon.clone(), refusals),
+                    told: told(databases.carbon.clone(), joins, refusals),
                 };
                 Some(cluster::node(system, &cluster, settings))
             }
@@ -83,14 +101,40 @@ impl Membership {
         Ok(Self {
             cluster,
             node,
-            refused,
+            word: Word { joined, refused },
         })
     }
+}
+
+// === impl Word ===
+
+impl Word {
+    /// Waits until the cluster says that it will not have this node; gives the reason.
+    pub(crate) async fn refused(&mut self) -> String {
+        let refused = self.refused.wait_for(Option::is_some).await;
+        match refused.ok().and_then(|reason| reason.clone()) {
+            Some(reason) => reason,
+            // Nobody is there who could say so.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Waits until the node belongs to a cluster; where nobody answers it begins without.
+    pub(crate) async fn first(&mut self) {
+        let joined = self.joined.wait_for(|joined| *joined);
+        let _ = tokio::time::timeout(FIRST_WORD, joined).await;
+    }
+}
+
+/// How a start ends that the cluster refused.
+pub(crate) fn not_taken(reason: &str) -> anyhow::Error {
+    anyhow::anyhow!("the cluster does not take this node: {reason}")
 }
 
 /// What the node hears of its cluster.
 fn told(
     carbon: Database,
+    joins: watch::Sender<bool>,
     refusals: watch::Sender<Option<String>>,
 ) -> Arc<dyn Fn(Notice) + Send + Sync> {
     let (known, latest) = watch::channel(BTreeSet::new());
@@ -100,6 +144,7 @@ fn told(
             refusals.send_replace(Some(refusal.to_string()));
         }
         Notice::Joined(cluster_id) => {
+            joins.send_replace(true);
             let carbon = carbon.clone();
             cluster::spawn_named("keep cluster", async move {
                 if let Err(error) = keep(&carbon, &cluster_id).await {
@@ -235,7 +280,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let carbon = storage::carbon::open(dir.path()).await.unwrap();
         let (refusals, _refused) = watch::channel(None);
-        let told = told(carbon.clone(), refusals);
+        let (joins, _joined) = watch::channel(false);
+        let told = told(carbon.clone(), joins, refusals);
         for round in 0..50 {
             let address = |n: usize| BTreeSet::from([format!("host{round}-{n}:1")]);
             (0..8).for_each(|n| told(Notice::Known(address(n))));

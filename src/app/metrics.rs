@@ -6,10 +6,12 @@ use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use actors::change_feed::ChangeFeedHandle;
 use actors::gateway::GatewayHandle;
 use cluster::{Clock, Cluster};
 use rustix::time::{ClockId, clock_gettime};
 
+use super::member_metrics;
 use crate::tls::ServerCertificate;
 
 /// Renders the metrics.
@@ -19,6 +21,7 @@ pub(super) type Render = Arc<dyn Fn() -> String + Send + Sync>;
 pub(super) struct Looked {
     pub(super) gateway: Option<GatewayHandle>,
     pub(super) cluster: Cluster,
+    pub(super) feed: ChangeFeedHandle,
     pub(super) clock: Clock,
     pub(super) certificate: Arc<ServerCertificate>,
 }
@@ -34,6 +37,7 @@ pub(super) fn scrape(recorded: Render, looked: Looked) -> Render {
         }
         node(&mut text, &looked);
         port(&mut text, &looked.cluster);
+        member_metrics::write(&mut text, &looked.cluster, &looked.feed);
         process(&mut text, started);
         text
     })
@@ -140,11 +144,11 @@ fn number(line: &str) -> Option<u64> {
     line.split_whitespace().next()?.parse().ok()
 }
 
-fn gauge(text: &mut String, name: &str, help: &str, value: impl Display) {
+pub(super) fn gauge(text: &mut String, name: &str, help: &str, value: impl Display) {
     kind(text, name, "gauge", help);
     let _ = writeln!(text, "{name} {value}");
 }
 
-fn kind(text: &mut String, name: &str, kind: &str, help: &str) {
+pub(super) fn kind(text: &mut String, name: &str, kind: &str, help: &str) {
     let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
 }

@@ -6,6 +6,7 @@ mod control_plane;
 mod databases;
 mod identity;
 mod ingress;
+mod member_metrics;
 mod membership;
 mod metrics;
 mod operator;
@@ -14,7 +15,6 @@ mod ready;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -29,7 +29,7 @@ use crate::{telemetry, tls};
 
 use components::Components;
 use databases::Databases;
-use membership::Membership;
+use membership::{Membership, Word};
 
 /// How long actors may take to finish what they have.
 const STOP: Duration = Duration::from_secs(15);
@@ -42,7 +42,7 @@ pub(crate) struct Node {
     servers: Vec<JoinHandle<()>>,
     gateway: Option<GatewayHandle>,
     cluster: Option<NodeHandle>,
-    refused: watch::Receiver<Option<String>>,
+    word: Word,
     tree: Root,
     databases: Databases,
     data: DataDir,
@@ -77,8 +77,12 @@ pub(crate) async fn start_on(mut listeners: Listeners, config: Config) -> anyhow
     let tree = cluster::start_root(&system, children.collect())
         .await
         .map_err(|error| anyhow::anyhow!("an actor did not start: {error}"))?;
-    if config.node.roles.contains(&Role::KeyManager) {
-        operator::ensure_administrator(&components.control.key_manager, &data).await?;
+    if config.node.roles.contains(&Role::KeyManager)
+        && let Err(error) = administrator(&components, &data, &membership.word).await
+    {
+        tree.stop(STOP).await;
+        databases.close().await;
+        return Err(error);
     }
     let operator_hash = operator::credential(&data)?;
     let listeners = listeners.watched();
@@ -107,11 +111,25 @@ pub(crate) async fn start_on(mut listeners: Listeners, config: Config) -> anyhow
         servers,
         gateway: components.gateway,
         cluster: handle,
-        refused: membership.refused,
+        word: membership.word,
         tree,
         databases,
         data,
     })
+}
+
+/// Makes the administrator, unless the cluster says that it will not have this node.
+async fn administrator(components: &Components, data: &DataDir, word: &Word) -> anyhow::Result<()> {
+    let (mut refused, mut joined) = (word.clone(), word.clone());
+    let made = async {
+        joined.first().await;
+        operator::ensure_administrator(&components.control.key_manager, data).await
+    };
+    tokio::select! {
+        biased;
+        reason = refused.refused() => Err(membership::not_taken(&reason)),
+        made = made => made,
+    }
 }
 
 /// What metrics look at.
@@ -124,6 +142,7 @@ fn looked(
     metrics::Looked {
         gateway: components.gateway.clone(),
         cluster: cluster.clone(),
+        feed: components.control.feed.clone(),
         clock: system.clock.clone(),
         certificate: Arc::clone(certificate),
     }
@@ -197,14 +216,9 @@ async fn announce(readiness: Arc<Readiness>, stop: CancellationToken) {
 // === impl Node ===
 
 impl Node {
-    /// Waits until the cluster says that it will not have this node; gives the reason.
-    pub(crate) async fn refused(&mut self) -> String {
-        let refused = self.refused.wait_for(Option::is_some).await;
-        match refused.ok().and_then(|reason| reason.clone()) {
-            Some(reason) => reason,
-            // Nobody is there who could say so.
-            None => std::future::pending().await,
-        }
+    /// Waits until the cluster says that it will not have this node; gives what to say of it.
+    pub(crate) async fn refused(&mut self) -> anyhow::Error {
+        membership::not_taken(&self.word.refused().await)
     }
 
     /// Stops in order: no new requests, open ones end, actors finish, databases close.

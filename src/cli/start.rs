@@ -18,13 +18,13 @@ pub(super) fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
         };
         let refused = tokio::select! {
             () = asked => None,
-            reason = node.refused() => Some(reason),
+            refused = node.refused() => Some(refused),
         };
         tracing::info!("stopping: no new requests, open ones may end");
         node.stop().await;
         match refused {
             None => Ok(ExitCode::SUCCESS),
-            Some(reason) => anyhow::bail!("the cluster does not take this node: {reason}"),
+            Some(refused) => Err(refused),
         }
     })
 }

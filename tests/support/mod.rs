@@ -5,6 +5,7 @@ pub mod faults;
 pub mod frames;
 pub mod http;
 pub mod line;
+pub mod net;
 pub mod node;
 pub mod platform;
 pub mod postgres;

@@ -10,6 +10,7 @@ mod dependencies;
 mod edges;
 mod forbidden;
 mod layers;
+mod local_cluster;
 mod messages;
 mod paths;
 mod postgres;
@@ -72,6 +73,13 @@ enum Task {
         #[arg(long)]
         world: Option<String>,
     },
+    /// A cluster on this machine: two control planes on PostgreSQL, three traffic managers, three gateways behind a
+    /// balancer.
+    Cluster {
+        /// Make one call and stop, instead of staying until Ctrl-C.
+        #[arg(long)]
+        check: bool,
+    },
     /// Build the release binary and run `headgate demo`.
     Demo {
         /// Arguments for `headgate demo`.
@@ -103,6 +111,7 @@ fn run(task: Task) -> Result<()> {
         Task::Sim { seeds, from, world } => {
             sim::run(&workspace, &mut stages, world.as_deref(), (from, seeds))?;
         }
+        Task::Cluster { check } => return local_cluster::run(&workspace, check),
         Task::Demo { args } => return demo::run(&workspace, &args),
     }
     stages.finish()

@@ -8,9 +8,9 @@ use tokio::time::Instant;
 
 use super::{Door, Elsewhere, Request};
 use crate::ask::AskError;
+use crate::cluster::ask_on;
 use crate::codec::{decode, encode};
 use crate::path::Path;
-use crate::router::read_answer;
 
 /// How long to wait before everybody is asked anew, when none has taken the ask.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -150,7 +150,7 @@ impl<R: Request> Asking<'_, R> {
                 });
             }
             Some(Next::There(path)) => {
-                asked.spawn(async move { read_answer::<R>(path.ask(bytes, left).await?) });
+                asked.spawn(async move { ask_on::<R>(&path, bytes, left).await });
             }
         }
     }

@@ -1,10 +1,13 @@
 //! Membership: who is there, who is connected, who is suspected (W1, W2). Gossip is not truth:
 //! it says whom to ask and whom to dial, never who owns what.
 
+mod dials;
 mod judge;
 mod peer;
 #[cfg(test)]
 mod storm;
+#[cfg(test)]
+mod strangers_tests;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -53,6 +56,8 @@ pub struct MemberState {
     pub health: Health,
     /// Whether it is about to leave.
     pub leaving: bool,
+    /// Since when it is so, milliseconds of this node's boot clock.
+    pub since_ms: u64,
 }
 
 /// A change of a member's health, for the log: one line each, with its reason.
@@ -68,6 +73,20 @@ pub(crate) struct Turn {
     pub(crate) to: Health,
     /// Why.
     pub(crate) reason: String,
+}
+
+// === impl Turn ===
+
+impl Turn {
+    /// One line in the log.
+    pub(crate) fn tell(&self) {
+        let (member, reason) = (self.name.as_str(), self.reason.as_str());
+        let (incarnation, from, to) = (self.incarnation, self.from, self.to);
+        match to {
+            Health::Up => tracing::info!(member, incarnation, ?from, ?to, reason, "member"),
+            _ => tracing::warn!(member, incarnation, ?from, ?to, reason, "member"),
+        }
+    }
 }
 
 // === impl Timing ===

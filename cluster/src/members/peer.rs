@@ -24,6 +24,8 @@ pub(super) struct Link {
     pub(super) outbound: bool,
     /// Whether asks can be sent.
     pub(super) ready: bool,
+    /// Whom its first words named; nobody is believed before the connection is ready.
+    pub(super) named: Vec<Member>,
     pub(super) since_ms: u64,
     /// When the peer last answered.
     pub(super) heard_ms: u64,
@@ -37,6 +39,10 @@ pub(super) struct Peer {
     pub(super) member: Member,
     pub(super) health: Health,
     pub(super) leaving: bool,
+    /// Whether nobody but itself has said that it is there, and no connection with it was ready.
+    pub(super) stranger: bool,
+    /// Since when its health is what it is.
+    pub(super) turned_ms: u64,
     pub(super) link: Option<Link>,
     pub(super) redial: Redial,
     /// When it was last connected, or first heard of.
@@ -69,6 +75,8 @@ impl Peer {
             member,
             health: Health::Unmet,
             leaving: false,
+            stranger: false,
+            turned_ms: now_ms,
             link: None,
             redial: Redial::default(),
             seen_ms: now_ms,
@@ -82,9 +90,14 @@ impl Peer {
     }
 
     /// Takes another health; gives what there is to say of it.
-    pub(super) fn turn(&mut self, to: Health, reason: &str) -> Option<Turn> {
+    pub(super) fn turn(&mut self, now_ms: u64, to: Health, reason: &str) -> Option<Turn> {
         let from = std::mem::replace(&mut self.health, to);
-        (from != to).then(|| Turn {
+        if from != to {
+            self.turned_ms = now_ms;
+        }
+        // Who is nobody yet fills no log.
+        let is_told = from != to && !self.stranger;
+        is_told.then(|| Turn {
             name: self.member.name.clone(),
             incarnation: self.member.incarnation,
             from,

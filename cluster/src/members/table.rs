@@ -1,6 +1,6 @@
 //! The table of members and what is to be done about it: pure, time and randomness come in.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -14,16 +14,13 @@ use super::{Health, MemberState, Timing, Turn};
 const READY_MS: u64 = 3_000;
 /// How long the old incarnation has to answer for itself (W1), milliseconds.
 const CHALLENGE_MS: u64 = 1_000;
-/// How much longer the smaller id waits before it dials, milliseconds: it is dialed.
-const YIELD_MS: u64 = 1_000;
 /// How long somebody who went without a word is looked for, milliseconds.
 const FORGET_MS: u64 = 10 * 60 * 1_000;
 /// Members passed on in a hello or a gossip, and those that somebody else may name; more than a full
 /// mesh can be.
 const KNOWN_MOST: usize = 256;
-/// How long a dial may be under way, milliseconds; longer than its own deadline, so that only what
-/// was lost of it is forgotten.
-const DIAL_MS: u64 = 10_000;
+/// Nodes at a time that nobody has named and that are not connected yet, beside the members.
+const STRANGERS_MOST: usize = 64;
 
 /// What a probe is answered with: the peer's own view.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,19 +49,19 @@ pub(crate) struct Table {
     pub(super) cluster: String,
     pub(super) me: Member,
     router: u64,
-    leaving: bool,
-    seeds: BTreeMap<String, Seed>,
+    pub(super) leaving: bool,
+    pub(super) seeds: BTreeMap<String, Seed>,
     pub(super) peers: BTreeMap<String, Peer>,
     /// Addresses that are being dialed, since when.
-    dialing: BTreeMap<String, u64>,
+    pub(super) dialing: BTreeMap<String, u64>,
     ticked_ms: u64,
 }
 
 #[derive(Debug, Clone, Default)]
-struct Seed {
-    redial: Redial,
+pub(super) struct Seed {
+    pub(super) redial: Redial,
     /// Who answered there last.
-    met: Option<String>,
+    pub(super) met: Option<String>,
 }
 
 // === impl Table ===
@@ -124,10 +121,12 @@ impl Table {
 
     /// The live map, this node left out.
     pub(crate) fn states(&self) -> Vec<MemberState> {
-        let states = self.peers.values().map(|peer| MemberState {
+        let known = self.peers.values().filter(|peer| !peer.stranger);
+        let states = known.map(|peer| MemberState {
             member: peer.member.clone(),
             health: peer.health,
             leaving: peer.leaving,
+            since_ms: peer.turned_ms,
         });
         states.collect()
     }
@@ -163,7 +162,22 @@ impl Table {
         {
             return Err(Refusal::Connected);
         }
+        if !self.peers.contains_key(&them.id) && !self.has_room_for_strangers() {
+            return Err(Refusal::Full);
+        }
         Ok(self.connect(now_ms, link, false, hello))
+    }
+
+    /// Whether somebody may come who is named by nobody: neither takes a member's place.
+    fn has_room_for_strangers(&self) -> bool {
+        let strangers = self.peers.values().filter(|peer| peer.stranger).count();
+        self.has_room() && strangers < STRANGERS_MOST
+    }
+
+    /// Whether one more member can be known.
+    fn has_room(&self) -> bool {
+        let members = self.peers.values().filter(|peer| !peer.stranger).count();
+        members < KNOWN_MOST
     }
 
     /// The node that was dialed at `address` says welcome.
@@ -179,7 +193,6 @@ impl Table {
         let them = &hello.member;
         if let Some(seed) = self.seeds.get_mut(address) {
             seed.met = Some(them.id.clone());
-            seed.redial.succeeded();
         }
         // Both have dialed: the greater one's connection stays, at both ends.
         if let Some(peer) = self.peers.get(&them.id)
@@ -200,11 +213,21 @@ impl Table {
         }
         let them = &hello.member;
         let peer = self.peers.entry(them.id.clone());
-        let peer = peer.or_insert_with(|| Peer::unmet(them.clone(), now_ms));
+        let peer = peer.or_insert_with(|| Peer {
+            stranger: true,
+            ..Peer::unmet(them.clone(), now_ms)
+        });
+        // Who has no cluster yet knows nobody in it, and is not believed when it names some.
+        let is_member = !hello.cluster.is_empty();
         let link = Link {
             id: link,
             outbound,
             ready: false,
+            named: if is_member {
+                hello.known.clone()
+            } else {
+                Vec::new()
+            },
             since_ms: now_ms,
             heard_ms: now_ms,
             probed_ms: None,
@@ -212,7 +235,7 @@ impl Table {
         if let Some(old) = peer.link.replace(link) {
             effects.push(Effect::Kill(old.id));
             if peer.is_alive() {
-                let turn = peer.turn(Health::Down, "replaced by a new connection");
+                let turn = peer.turn(now_ms, Health::Down, "replaced by a new connection");
                 effects.extend(turn.map(Effect::Tell));
             }
         }
@@ -220,10 +243,6 @@ impl Table {
         peer.challenge = None;
         peer.leaving = false;
         peer.seen_ms = now_ms;
-        // Who has no cluster yet knows nobody in it, and is not believed when it names some.
-        if !hello.cluster.is_empty() {
-            self.learn(now_ms, &hello.known);
-        }
         effects
     }
 
@@ -233,13 +252,15 @@ impl Table {
             if member.id == self.me.id {
                 continue;
             }
-            let has_room = self.peers.len() < KNOWN_MOST;
+            let has_room = self.has_room();
             match self.peers.get_mut(&member.id) {
                 None if has_room => {
                     let peer = Peer::unmet(member.clone(), now_ms);
                     self.peers.insert(member.id.clone(), peer);
                 }
                 None => {}
+                // It is the stranger's own word as well, and that is kept.
+                Some(peer) if peer.stranger => peer.stranger = !has_room,
                 Some(peer)
                     if peer.link.is_none() && member.incarnation > peer.member.incarnation =>
                 {
@@ -252,29 +273,30 @@ impl Table {
         }
     }
 
-    /// A dial came to nothing.
-    pub(crate) fn not_dialed(&mut self, now_ms: u64, address: &str, random: u64) {
-        self.dialing.remove(address);
-        if let Some(seed) = self.seeds.get_mut(address) {
-            seed.redial.failed(now_ms, random);
-        }
-        let peers = self.peers.values_mut();
-        for peer in peers.filter(|peer| peer.member.address == address) {
-            peer.redial.failed(now_ms, random);
-        }
-    }
-
     /// A connection can carry asks.
     pub(crate) fn ready(&mut self, now_ms: u64, link: u64) -> Vec<Effect> {
+        let has_room = self.has_room();
         let Some(peer) = self.by_link(link) else {
             return vec![Effect::Kill(link)];
         };
+        if peer.stranger && !has_room {
+            return vec![Effect::Kill(link)];
+        }
+        peer.stranger = false;
+        let mut named = Vec::new();
         if let Some(open) = &mut peer.link {
             open.ready = true;
             open.heard_ms = now_ms;
+            named = std::mem::take(&mut open.named);
         }
         peer.redial.succeeded();
-        let turn = peer.turn(Health::Up, "connected");
+        let id = peer.member.id.clone();
+        let turn = peer.turn(now_ms, Health::Up, "connected");
+        let seeds = self.seeds.values_mut();
+        for seed in seeds.filter(|seed| seed.met.as_ref() == Some(&id)) {
+            seed.redial.succeeded();
+        }
+        self.learn(now_ms, &named);
         turn.map(Effect::Tell).into_iter().collect()
     }
 
@@ -291,8 +313,21 @@ impl Table {
         peer.link = None;
         peer.seen_ms = now_ms;
         peer.redial.failed(now_ms, random);
-        let turn = peer.turn(Health::Down, reason);
+        let id = peer.member.id.clone();
+        let turn = peer.turn(now_ms, Health::Down, reason);
+        if peer.stranger {
+            self.forget(now_ms, &id, random);
+        }
         turn.map(Effect::Tell).into_iter().collect()
+    }
+
+    /// Somebody who was never connected is gone; where that was a seed, it is dialed again later.
+    fn forget(&mut self, now_ms: u64, id: &str, random: u64) {
+        self.peers.remove(id);
+        let seeds = self.seeds.values_mut();
+        for seed in seeds.filter(|seed| seed.met.as_deref() == Some(id)) {
+            seed.redial.failed(now_ms, random);
+        }
     }
 
     /// A peer has answered a probe.
@@ -311,7 +346,7 @@ impl Table {
         if let Some((since, answered)) = &mut peer.challenge {
             *answered |= *since < now_ms;
         }
-        let turn = peer.turn(Health::Up, "answers again");
+        let turn = peer.turn(now_ms, Health::Up, "answers again");
         self.learn(now_ms, &gossip.known);
         turn.map(Effect::Tell).into_iter().collect()
     }
@@ -335,6 +370,12 @@ impl Table {
         let timing = self.timing;
         for peer in self.peers.values_mut() {
             watch(peer, now_ms, timing, random(), &mut effects);
+        }
+        let gone = |peer: &Peer| peer.stranger && peer.link.is_none();
+        let strangers = self.peers.iter().filter(|(_, peer)| gone(peer));
+        let strangers: Vec<_> = strangers.map(|(id, _)| id.clone()).collect();
+        for id in strangers {
+            self.forget(now_ms, &id, random());
         }
         self.peers.retain(|_, peer| {
             let silent = now_ms.saturating_sub(peer.seen_ms);
@@ -361,45 +402,6 @@ impl Table {
         }
         self.ticked_ms = now_ms;
     }
-
-    /// Addresses to be dialed now: seeds, and members that this node has to dial.
-    fn dials(&mut self, now_ms: u64) -> Vec<String> {
-        if self.leaving {
-            return Vec::new();
-        }
-        let mut wanted = BTreeSet::new();
-        for (address, seed) in &self.seeds {
-            let met = seed.met.as_ref().and_then(|id| self.peers.get(id));
-            let open = met.is_some_and(|peer| peer.link.is_some());
-            let own = seed.met.as_ref() == Some(&self.me.id) || *address == self.me.address;
-            if !open && !own && seed.redial.not_before_ms <= now_ms {
-                wanted.insert(address.clone());
-            }
-        }
-        for (id, peer) in &self.peers {
-            let mine = *id < self.me.id;
-            let patience = if mine { 0 } else { YIELD_MS };
-            let due = peer.redial.not_before_ms.max(peer.seen_ms + patience) <= now_ms;
-            // A node that looks for its first cluster is led there by its seeds alone.
-            if peer.link.is_none() && due && !self.cluster.is_empty() {
-                wanted.insert(peer.member.address.clone());
-            }
-        }
-        let is_under_way = |since: &u64| now_ms.saturating_sub(*since) < DIAL_MS;
-        self.dialing.retain(|_, since| is_under_way(since));
-        wanted.retain(|address| !self.dialing.contains_key(address));
-        let begun = wanted.iter().map(|address| (address.clone(), now_ms));
-        self.dialing.extend(begun);
-        wanted.into_iter().collect()
-    }
-
-    /// A seed turned out to be this node itself.
-    pub(crate) fn is_own(&mut self, address: &str) {
-        self.dialing.remove(address);
-        if let Some(seed) = self.seeds.get_mut(address) {
-            seed.met = Some(self.me.id.clone());
-        }
-    }
 }
 
 /// What a peer's silence means, and whether it is to be probed.
@@ -421,7 +423,7 @@ fn watch(peer: &mut Peer, now_ms: u64, timing: Timing, random: u64, effects: &mu
         peer.challenge = None;
         peer.redial.failed(now_ms, random);
         effects.push(Effect::Kill(id));
-        effects.extend(peer.turn(Health::Down, &reason).map(Effect::Tell));
+        effects.extend(peer.turn(now_ms, Health::Down, &reason).map(Effect::Tell));
         return;
     }
     if !link.ready {
@@ -435,7 +437,7 @@ fn watch(peer: &mut Peer, now_ms: u64, timing: Timing, random: u64, effects: &mu
         effects.push(Effect::Probe(id));
     }
     if silent >= millis(timing.suspect) {
-        let turn = peer.turn(Health::Suspect, &format!("silent for {silent} ms"));
+        let turn = peer.turn(now_ms, Health::Suspect, &format!("silent for {silent} ms"));
         effects.extend(turn.map(Effect::Tell));
     }
 }

@@ -6,6 +6,7 @@ mod events;
 mod links;
 mod probe;
 mod state;
+mod undialed;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -25,6 +26,7 @@ use crate::security::Security;
 use crate::supervisor::{Child, child};
 use crate::transport::{Arrival, DialError, Dialed};
 
+pub(crate) use probe::Probe;
 use state::Node;
 
 /// What a node needs to join others.

@@ -7,7 +7,7 @@ use crate::members::Gossip;
 
 /// Are you there?
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Probe;
+pub(crate) struct Probe;
 
 impl Request for Probe {
     type Reply = Gossip;

@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use super::events::{Events, Porter};
 use super::links::{Links, label, number};
 use super::probe::Probe;
+use super::undialed::Undialed;
 use super::{NodeMessage, NodeSettings, Notice};
 use crate::actor::{Actor, BoxError};
 use crate::address::Address;
@@ -21,7 +22,7 @@ use crate::codec::encode;
 use crate::counters::Counters;
 use crate::door::Door;
 use crate::hello::Refusal;
-use crate::members::{Effect, Gossip, Health, Table};
+use crate::members::{Effect, Gossip, Table};
 use crate::path::Path;
 use crate::registry::System;
 use crate::router::{GROUP, Routed, Router, read_answer};
@@ -48,6 +49,7 @@ pub(crate) struct Node {
     table: Table,
     links: Links,
     gossip: Arc<ArcSwap<Gossip>>,
+    undialed: Undialed,
     below: Below,
     rolls: u64,
     known: BTreeSet<String>,
@@ -72,11 +74,7 @@ impl Actor for Node {
         (system, cluster, settings): Self::Arguments,
         me: Address<NodeMessage>,
     ) -> Result<Self, BoxError> {
-        let (served, counters) = (
-            Arc::clone(&cluster.0.served),
-            Arc::clone(&cluster.0.counters),
-        );
-        let router = Router::new(served, Arc::clone(&counters));
+        let router = Router::new(cluster.clone());
         let (router, _) = ractor::ActorRuntime::spawn(None, router, ()).await?;
         let (name, member) = (&settings.cluster, cluster.me().clone());
         let table = Table::new(
@@ -101,6 +99,7 @@ impl Actor for Node {
             table,
             links: Links::default(),
             gossip,
+            undialed: Undialed::default(),
             below,
             rolls: 0,
             known: BTreeSet::new(),
@@ -183,26 +182,8 @@ impl Node {
                     (self.settings.told)(Notice::Joined(cluster));
                 }
                 Effect::Tell(turn) => {
-                    let (member, reason) = (turn.name.as_str(), turn.reason.as_str());
-                    let (from, to) = (turn.from, turn.to);
-                    match to {
-                        Health::Up => tracing::info!(
-                            member,
-                            incarnation = turn.incarnation,
-                            ?from,
-                            ?to,
-                            reason,
-                            "member"
-                        ),
-                        _ => tracing::warn!(
-                            member,
-                            incarnation = turn.incarnation,
-                            ?from,
-                            ?to,
-                            reason,
-                            "member"
-                        ),
-                    }
+                    self.cluster.0.counters.transitions.add(turn.to);
+                    turn.tell();
                 }
             }
         }
@@ -258,6 +239,7 @@ impl Node {
                 match self.table.welcomed(now, link, address, &dialed.hello) {
                     Ok(effects) => {
                         self.links.begin(link, &dialed.hello.member.id);
+                        self.undialed.answered(address);
                         self.act(effects);
                         return self.adopt(link, dialed.stream, false);
                     }
@@ -272,10 +254,13 @@ impl Node {
                 Some(refusal)
             }
             Err(error) => {
-                tracing::debug!(address, %error, "node cannot be dialed");
+                self.undialed.failed(address, &error, now);
                 None
             }
         };
+        if refusal.is_some() {
+            self.undialed.answered(address);
+        }
         if refusal == Some(Refusal::Itself) {
             self.table.is_own(address);
         }
@@ -328,7 +313,8 @@ impl Node {
             return self.kill(link);
         };
         let router: ActorRef<Routed> = router.into();
-        let path = Path::new(router, Arc::clone(&self.cluster.0.counters));
+        let life = self.cluster.me().life;
+        let path = Path::new(router, Arc::clone(&self.cluster.0.counters), life);
         if let Some(known) = self.links.get_mut(link) {
             known.path = Some(Arc::new(path));
         }
@@ -362,13 +348,18 @@ impl Node {
         };
         Counters::add(&self.cluster.0.counters.probes);
         let (me, deadline) = (self.me.clone(), self.settings.timing.evict);
+        let counters = Arc::clone(&self.cluster.0.counters);
         spawn_named("cluster probe", async move {
             let asked = async {
                 let bytes = encode(<Probe as crate::Request>::KIND, 1, &Probe);
                 let bytes = bytes.map_err(|_| crate::AskError::Unsupported)?;
                 read_answer::<Probe>(path.probe(bytes, deadline).await?)
             };
+            let sent = tokio::time::Instant::now();
             let gossip = asked.await.map(Box::new);
+            if gossip.is_ok() {
+                counters.probe_times.add(sent.elapsed());
+            }
             let _ = me.tell(NodeMessage::Answered { link, gossip });
         });
     }

@@ -5,7 +5,7 @@ use crate::cluster::Cluster;
 use crate::member::Member;
 use crate::members::{Health, MemberState};
 use crate::path::Path;
-use crate::router::{Routed, Router, Served};
+use crate::router::{Routed, Router};
 use crate::view::{Seen, View};
 use crate::{AskError, Door, start_root};
 
@@ -126,16 +126,22 @@ fn member(id: &str) -> Member {
 /// A node whose only other member is behind this router.
 fn beside(router: ActorRef<Routed>) -> Cluster {
     let cluster = Cluster::new(member("here"));
-    let seen = Seen {
+    let seen = vec![seen("there", router)];
+    cluster.0.view.store(Arc::new(View { seen }));
+    cluster
+}
+
+/// A member that is reached by this router.
+fn seen(id: &str, router: ActorRef<Routed>) -> Seen {
+    Seen {
         state: MemberState {
-            member: member("there"),
+            member: member(id),
             health: Health::Up,
             leaving: false,
+            since_ms: 0,
         },
-        path: Some(Arc::new(Path::new(router, Arc::default()))),
-    };
-    cluster.0.view.store(Arc::new(View { seen: vec![seen] }));
-    cluster
+        path: Some(Arc::new(Path::new(router, Arc::default(), 1))),
+    }
 }
 
 #[tokio::test]
@@ -157,10 +163,13 @@ async fn while_the_own_actor_is_absent_another_node_is_asked_though_asking_twice
     let system = system();
     let (address, there) = counter(&system, "there", &Plan::default());
     let root = start_root(&system, vec![there]).await.unwrap();
-    let served = Arc::new(Served::default());
-    served.add(Door::local(&system, address, wrap, unwrap));
-    let router = Router::new(served, Arc::default());
+    let elsewhere = Cluster::new(member("there"));
+    elsewhere.serve(Door::local(&system, address, wrap, unwrap));
+    let router = Router::new(elsewhere.clone());
     let (router, _) = ractor::ActorRuntime::spawn(None, router, ()).await.unwrap();
+    // Whoever asks is answered where it is seen.
+    let seen = vec![seen("here", router.clone())];
+    elsewhere.0.view.store(Arc::new(View { seen }));
     let cluster = beside(router);
     let (absent, _never_started) = counter(&system, "here", &Plan::default());
     let here = Door::local(&system, absent, wrap, unwrap);

@@ -15,6 +15,7 @@ use super::SharedFollowers;
 use super::fitting::fit;
 use super::message::{Applied, Heartbeat, Pull, Pulled, WaitApplied};
 use super::registrar::RegistrarMessage;
+use super::positions::Positions;
 use crate::ticker::{Ticker, ticker};
 
 /// Deadlines are looked at so often.
@@ -28,7 +29,8 @@ const STOOD_STILL_MS: i64 = 1_000;
 /// How long one look at the database may take: others wait for their leases behind it.
 const LOOK: Duration = Duration::from_secs(1);
 /// Bytes of payload in one answer at most, unless a single entry is larger.
-const BYTES: usize = 1024 * 1024;
+// Probes travel behind it on the same connection.
+const BYTES: usize = 256 * 1024;
 /// Entries in one answer at most.
 const MOST: u64 = 1_024;
 /// A change waits for its followers so long at most, whatever another node asks for, milliseconds.
@@ -53,6 +55,7 @@ pub(super) enum FeedMessage {
     PullFromAfar(Asked<Pull>),
     Heartbeat(Asked<Heartbeat>),
     Wait(Asked<WaitApplied>),
+    Positions(Asked<Positions>),
     Tick,
 }
 
@@ -108,6 +111,7 @@ impl Actor for Feed {
             FeedMessage::PullFromAfar(asked) => self.pull(asked, true).await,
             FeedMessage::Heartbeat(asked) => self.heartbeat(asked).await,
             FeedMessage::Wait(asked) => self.wait(asked).await,
+            FeedMessage::Positions(asked) => self.tell_positions(asked).await,
             FeedMessage::Tick => self.tick().await,
         }
         Ok(())

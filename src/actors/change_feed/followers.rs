@@ -23,6 +23,8 @@ const NAME: usize = 128;
 #[derive(Debug, Default)]
 pub(super) struct Followers {
     known: BTreeMap<String, Follower>,
+    /// The head when somebody was heard last.
+    head: u64,
     /// Since when each registration, or its fence, is known here.
     seen: BTreeMap<(String, i64, bool), i64>,
 }
@@ -48,6 +50,7 @@ impl Followers {
     /// this history. What it said before is of another one when that is beyond the head. Whether
     /// there is room to remember it.
     pub(super) fn acknowledged(&mut self, name: &str, n: u64, head: u64, now_ms: i64) -> bool {
+        self.head = head;
         let Some(follower) = self.heard(name, n, now_ms) else {
             return false;
         };
@@ -78,6 +81,23 @@ impl Followers {
         if let Some(follower) = self.known.get_mut(name) {
             follower.heard_ms = now_ms;
         }
+    }
+
+    /// What it has applied, and how long it has been silent.
+    pub(super) fn standing(&self, name: &str, now_ms: i64) -> Option<(u64, u64)> {
+        let follower = self.known.get(name)?;
+        let silent_ms = now_ms.saturating_sub(follower.heard_ms);
+        Some((follower.acknowledged, silent_ms.max(0).unsigned_abs()))
+    }
+
+    /// How many changes each has yet to apply.
+    pub(super) fn behind(&self) -> Vec<(String, u64)> {
+        let known = self.known.iter();
+        let behind = known.map(|(name, follower)| {
+            let behind = self.head.saturating_sub(follower.acknowledged);
+            (name.clone(), behind)
+        });
+        behind.collect()
     }
 
     /// A follower goes.

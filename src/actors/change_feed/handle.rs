@@ -1,15 +1,17 @@
 //! The typed client of the change feed, the only door to it.
 
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use cluster::{AskError, Cluster, Door, Reply, Request, spawn_named};
 
 use crate::CONTROL_PLANE;
 
-use super::FeedSettings;
 use super::message::{
     Applied, Heard, Heartbeat, Piece, Pull, Pulled, Snapshot, SnapshotOf, WaitApplied,
 };
+use super::positions::{Positions, Standing};
+use super::{FeedSettings, SharedFollowers};
 
 /// What an answer may take beyond the wait that the question itself asks for.
 const GRACE: Duration = Duration::from_secs(2);
@@ -29,6 +31,9 @@ pub struct ChangeFeedHandle {
     snapshot: Door<Snapshot>,
     heartbeat: Door<Heartbeat>,
     wait: Door<WaitApplied>,
+    positions: Option<Door<Positions>>,
+    /// What this node has heard of followers, where it has a feed.
+    followers: Option<SharedFollowers>,
     /// Where other nodes of the control plane are told what this one knows.
     cluster: Option<Cluster>,
     /// Where other nodes pull from this one's.
@@ -74,6 +79,8 @@ impl ChangeFeedHandle {
             snapshot,
             heartbeat,
             wait,
+            positions: None,
+            followers: None,
             cluster: None,
             afar: None,
             is_elsewhere: false,
@@ -97,6 +104,36 @@ impl ChangeFeedHandle {
         }
     }
 
+    pub(super) fn told_at(self, positions: Door<Positions>) -> Self {
+        let positions = Some(positions);
+        Self { positions, ..self }
+    }
+
+    pub(super) fn showing(self, followers: SharedFollowers) -> Self {
+        let followers = Some(followers);
+        Self { followers, ..self }
+    }
+
+    /// Where the change log stands and how far its followers are.
+    ///
+    /// # Errors
+    /// When no feed answers in time.
+    pub async fn positions(&self, deadline: Duration) -> Result<Standing, AskError> {
+        match &self.positions {
+            Some(positions) => positions.ask(Positions, deadline).await,
+            None => Err(AskError::Unavailable),
+        }
+    }
+
+    /// How many changes each follower that this node has heard has yet to apply; none on a node
+    /// without a feed.
+    #[must_use]
+    pub fn behind(&self) -> Option<Vec<(String, u64)>> {
+        let followers = self.followers.as_ref()?;
+        let followers = followers.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(followers.behind())
+    }
+
     /// Has this node's feed answer others, and tells theirs what this one learns: where a change
     /// is committed, and how far followers are.
     #[must_use]
@@ -107,6 +144,9 @@ impl ChangeFeedHandle {
         }
         cluster.serve(self.heartbeat.clone());
         cluster.serve(self.wait.clone());
+        if let Some(positions) = &self.positions {
+            cluster.serve(positions.clone());
+        }
         Self {
             cluster: Some(cluster.clone()),
             ..self
@@ -126,6 +166,8 @@ impl ChangeFeedHandle {
             snapshot: Door::anywhere(None, cluster, CONTROL_PLANE, never),
             heartbeat: Door::anywhere(None, cluster, CONTROL_PLANE, HEDGE),
             wait: Door::anywhere(None, cluster, CONTROL_PLANE, never),
+            positions: Some(Door::anywhere(None, cluster, CONTROL_PLANE, HEDGE)),
+            followers: None,
             cluster: Some(cluster.clone()),
             afar: None,
             is_elsewhere: true,

@@ -9,6 +9,7 @@ mod fitting;
 mod followers;
 mod handle;
 pub mod message;
+mod positions;
 mod pruner;
 mod registrar;
 mod registration;
@@ -31,6 +32,7 @@ use snapshots::{SnapshotArguments, SnapshotMessage, Snapshots};
 
 pub use handle::{ChangeFeedHandle, Changed, Committed};
 pub use message::{Applied, How, Missing};
+pub use positions::{FollowerAt, Positions, Standing};
 
 /// What is known of the followers, shared by the actors of this component.
 type SharedFollowers = Arc<Mutex<Followers>>;
@@ -79,6 +81,7 @@ pub fn component(
             followers: Arc::clone(&followers),
         },
     );
+    let followers_shown = Arc::clone(&followers);
     let (feed, feed_child) = child::<Feed>(
         system,
         "change-feed/feed",
@@ -108,7 +111,9 @@ pub fn component(
             retention: settings.retention,
         },
     );
-    let handle = handle(system, feed, snapshots).patient(settings.wait);
+    let handle = handle(system, feed, snapshots)
+        .patient(settings.wait)
+        .showing(followers_shown);
     let children = vec![registrar_child, feed_child, snapshots_child, pruner_child];
     (handle, branch(system, "change-feed", children))
 }
@@ -138,7 +143,17 @@ fn handle(
             },
         ),
     );
-    ChangeFeedHandle::new(
+    let positions =
+        Door::local(
+            system,
+            feed.clone(),
+            FeedMessage::Positions,
+            |message| match message {
+                FeedMessage::Positions(asked) => Some(asked),
+                _ => None,
+            },
+        );
+    let handle = ChangeFeedHandle::new(
         Door::local(
             system,
             feed.clone(),
@@ -170,6 +185,6 @@ fn handle(
             FeedMessage::Wait(asked) => Some(asked),
             _ => None,
         }),
-    )
-    .open_to(afar)
+    );
+    handle.open_to(afar).told_at(positions)
 }

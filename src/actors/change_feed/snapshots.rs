@@ -19,7 +19,8 @@ use super::message::{Piece, Snapshot, SnapshotOf};
 /// Things in one piece at most.
 const MOST: u32 = 64;
 /// Bytes in one piece, unless one thing alone is larger.
-const BYTES: usize = 1024 * 1024;
+// Probes travel behind it on the same connection.
+const BYTES: usize = 256 * 1024;
 
 /// What it is started with.
 #[derive(Clone)]

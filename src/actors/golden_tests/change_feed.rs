@@ -1,4 +1,4 @@
-//! Kinds 0x0301 to 0x0304.
+//! Kinds 0x0301 to 0x0304, and 0x0310.
 
 use domain::change::Entry;
 use domain::serving_lease::{FollowerKind, WhenCutOff};
@@ -7,6 +7,7 @@ use super::{Frozen, text};
 use crate::change_feed::message::{
     Applied, Heard, Heartbeat, How, Missing, Piece, Pull, Pulled, Snapshot, SnapshotOf, WaitApplied,
 };
+use crate::change_feed::{FollowerAt, Positions, Standing};
 
 #[test]
 fn pulls_keep_their_bytes() {
@@ -101,5 +102,26 @@ fn acknowledgements_keep_their_bytes() {
             },
             "03040002000000080102010367773201",
         )
+        .hold();
+}
+
+#[test]
+fn positions_keep_their_bytes() {
+    Frozen::default()
+        .request(&Positions, "0310000100000000")
+        .reply::<Positions>(
+            &Standing::At {
+                head: 251,
+                followers: vec![FollowerAt {
+                    name: text("gw1"),
+                    kind: FollowerKind::Calls(WhenCutOff::Refuse),
+                    applied: Some(250),
+                    silent_ms: None,
+                    fenced: true,
+                }],
+            },
+            "031000010000000f00fbfb000103677731010101fa0001",
+        )
+        .reply::<Positions>(&Standing::Unavailable, "031000010000000101")
         .hold();
 }

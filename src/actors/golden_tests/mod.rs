@@ -17,6 +17,7 @@ use cluster::{Request, decode, encode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::change_feed::Positions;
 use crate::change_feed::message::{Heartbeat, Pull, Snapshot, WaitApplied};
 use crate::key_manager::command::Command;
 use crate::key_manager::message::{CheckBasic, ValidateMany};
@@ -61,7 +62,7 @@ fn text(text: &str) -> String {
     text.to_owned()
 }
 
-const KINDS: [u16; 11] = [
+const KINDS: [u16; 12] = [
     ValidateMany::KIND,
     CheckBasic::KIND,
     Command::KIND,
@@ -71,6 +72,7 @@ const KINDS: [u16; 11] = [
     Snapshot::KIND,
     Heartbeat::KIND,
     WaitApplied::KIND,
+    Positions::KIND,
     DeliverUsage::KIND,
     DeliverUnknown::KIND,
 ];

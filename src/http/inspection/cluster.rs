@@ -1,11 +1,20 @@
-//! `/admin/cluster`: the members that this node knows, and how they are doing.
+//! `/admin/cluster`: the members that this node knows and how they are doing, and where the change
+//! log and its followers stand.
 
+use std::time::Duration;
+
+use actors::change_feed::{FollowerAt, Standing};
 use axum::Json;
 use axum::extract::State;
+use cluster::{Cluster, Member, MemberState};
+use domain::serving_lease::{FollowerKind, OVER_MS};
 use serde_json::{Value, json};
 
 use crate::operation::{Access, BodyKind, Operation};
 use crate::services::Services;
+
+/// How long others may take to say what they are.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 pub(super) static CLUSTER: Operation = Operation::new(
     "GET",
@@ -15,18 +24,104 @@ pub(super) static CLUSTER: Operation = Operation::new(
 );
 
 pub(super) async fn cluster(State(services): State<Services>) -> Json<Value> {
+    let (members, standing) = tokio::join!(
+        services.cluster.about_members(PATIENCE),
+        services.change_feed.positions(PATIENCE),
+    );
+    let clock = &services.system.clock;
+    // Other nodes are seen by the boot clock, people read the wall's.
+    let ago =
+        |passed: Duration| clock.now_ms() - i64::try_from(passed.as_millis()).unwrap_or(i64::MAX);
     let me = services.cluster.me();
-    let mut list = vec![json!({
-        "name": me.name, "id": me.id, "incarnation": me.incarnation, "address": me.address,
-        "roles": me.roles, "health": "up", "leaving": false, "self": true,
+    let mut list = vec![member(me, |shown| {
+        shown["health"] = "up".into();
+        shown["leaving"] = false.into();
+        shown["self"] = true.into();
+        shown["answers"] = true.into();
+        shown["version"] = env!("CARGO_PKG_VERSION").into();
+        shown["since"] = ago(services.cluster.up_for()).into();
     })];
-    list.extend(services.cluster.members().into_iter().map(|state| {
+    for (state, about) in members {
+        let since = clock.monotonic();
+        let since = since.saturating_sub(Duration::from_millis(state.since_ms));
+        list.push(member(&state.member, |shown| {
+            shown["health"] = json!(state.health);
+            shown["leaving"] = state.leaving.into();
+            shown["self"] = false.into();
+            shown["answers"] = about.is_some().into();
+            shown["version"] = about.map(|about| about.version).into();
+            shown["since"] = ago(since).into();
+        }));
+    }
+    let log = match standing {
+        Ok(Standing::At { head, followers }) => change_log(&services.cluster, head, &followers),
+        Ok(Standing::Unavailable) | Err(_) => Value::Null,
+    };
+    Json(json!({ "count": list.len(), "list": list, "changeLog": log }))
+}
+
+fn member(member: &Member, rest: impl FnOnce(&mut Value)) -> Value {
+    let mut shown = json!({
+        "name": member.name, "id": member.id, "incarnation": member.incarnation,
+        "address": member.address, "roles": member.roles,
+    });
+    rest(&mut shown);
+    shown
+}
+
+fn change_log(cluster: &Cluster, head: u64, followers: &[FollowerAt]) -> Value {
+    let members = cluster.members();
+    let shown = followers.iter().map(|one| {
         json!({
-            "name": state.member.name, "id": state.member.id,
-            "incarnation": state.member.incarnation, "address": state.member.address,
-            "roles": state.member.roles, "health": state.health, "leaving": state.leaving,
-            "self": false,
+            "follower": one.name, "node": node(cluster, &members, &one.name),
+            "kind": one.kind.as_str(), "applied": one.applied,
+            "behind": one.applied.map(|applied| head.saturating_sub(applied)),
+            "silentMs": one.silent_ms, "lease": lease(one),
         })
-    }));
-    Json(json!({ "count": list.len(), "list": list }))
+    });
+    json!({ "head": head, "followers": shown.collect::<Vec<_>>() })
+}
+
+/// The name of the node whose follower this is; followers go by its id.
+fn node<'a>(cluster: &'a Cluster, members: &'a [MemberState], follower: &str) -> Option<&'a str> {
+    let (_, id) = follower.split_once('@')?;
+    let others = members.iter().map(|state| &state.member);
+    let mut all = std::iter::once(cluster.me()).chain(others);
+    let found = all.find(|member| member.id == id)?;
+    Some(&found.name)
+}
+
+/// Whether calls may be served by what it has applied (S1), as far as one node knows.
+fn lease(one: &FollowerAt) -> &'static str {
+    let is_over = one
+        .silent_ms
+        .is_none_or(|silent_ms| silent_ms >= OVER_MS.unsigned_abs());
+    match (one.fenced, is_over, one.kind) {
+        (true, _, _) => "fenced",
+        (false, true, _) => "over",
+        (false, false, FollowerKind::Policies) => "none",
+        (false, false, FollowerKind::Calls(_)) => "held",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::serving_lease::WhenCutOff;
+
+    use super::*;
+
+    #[test]
+    fn a_lease_is_held_by_whoever_is_heard_and_not_fenced() {
+        let at = |fenced, silent_ms| FollowerAt {
+            name: "gateway@g".to_owned(),
+            kind: FollowerKind::Calls(WhenCutOff::Serve),
+            applied: Some(1),
+            silent_ms,
+            fenced,
+        };
+        assert_eq!(lease(&at(false, Some(500))), "held");
+        assert_eq!(lease(&at(false, Some(2_100))), "over");
+        assert_eq!(lease(&at(false, None)), "over");
+        assert_eq!(lease(&at(true, Some(0))), "fenced");
+    }
 }

@@ -1,0 +1,334 @@
+//! Peers that die, stand still, or are cut off in one way or another: suspected, evicted, and back by
+//! themselves, while nobody waits for them.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::cluster::{CONTROL, members, options, set};
+use crate::support::eventually;
+use crate::support::http::Call;
+use crate::support::net::{Fault, Net};
+use crate::support::node::{Node, Options};
+use crate::support::upstream::Upstream;
+
+/// A control plane, a traffic manager and a gateway that reach each other through `net` alone.
+struct Meshed {
+    net: Net,
+    /// Where the control plane is reached.
+    seed: String,
+    control: Node,
+    traffic: Node,
+    gateway: Node,
+}
+
+impl Meshed {
+    async fn start(with: impl Fn(&mut Options)) -> Self {
+        let net = Net::start();
+        let placed = |name: &str, roles: &str, seed: &str| {
+            let mut options = options(name, roles, seed);
+            let address = net.advertise(name, &mut options);
+            with(&mut options);
+            (options, address)
+        };
+        let (control, seed) = placed("cp1", CONTROL, "");
+        let control = Node::start_with(control).await;
+        net.aim(&seed, &control.cluster_address());
+        let start = async |name: &str, roles: &str| {
+            let (mut options, address) = placed(name, roles, &seed);
+            options.unready = true;
+            let node = Node::start_with(options).await;
+            net.aim(&address, &node.cluster_address());
+            node
+        };
+        let (traffic, gateway) =
+            tokio::join!(start("tm1", "traffic-manager"), start("gw1", "gateway"));
+        let meshed = Self {
+            control,
+            traffic,
+            gateway,
+            net,
+            seed,
+        };
+        meshed.until_whole(40).await;
+        meshed.gateway.until_ready().await;
+        meshed
+    }
+
+    fn nodes(&self) -> [&Node; 3] {
+        [&self.control, &self.traffic, &self.gateway]
+    }
+
+    async fn until_whole(&self, seconds: u64) {
+        for node in self.nodes() {
+            eventually(seconds, "all see each other", || async {
+                let members = members(node).await;
+                let up = members.iter().filter(|(_, health)| health == "up");
+                (up.count() == 3).then_some(())
+            })
+            .await;
+        }
+    }
+
+    /// The key and secret of an application that may call an API, under a plan.
+    async fn subscriber(&self, plan: &str) -> (Upstream, String, String) {
+        let upstream = Upstream::start().await;
+        let (control, token) = (&self.control, self.control.admin_token().await);
+        let api = control
+            .published(&token, "Shop", "/shop", &upstream.url)
+            .await;
+        let application = control.application(&token, "app", plan, "JWT").await;
+        control
+            .subscribe(&token, &api, &application, "Unlimited")
+            .await;
+        let (key, secret) = control.keys(&token, &application, "PRODUCTION").await;
+        (upstream, key, secret)
+    }
+
+    fn call(&self, access: &str) -> Call {
+        self.gateway.api("GET", "/shop/1.0.0/items").bearer(access)
+    }
+}
+
+async fn health(node: &Node, of: &str) -> String {
+    let members = members(node).await;
+    let found = members.into_iter().find(|(name, _)| name == of);
+    found.map_or_else(String::new, |(_, health)| health)
+}
+
+async fn until(node: &Node, of: &str, wanted: &str, seconds: u64) {
+    let what = format!("{of} is {wanted}");
+    eventually(seconds, &what, || async {
+        (health(node, of).await == wanted).then_some(())
+    })
+    .await;
+}
+
+/// The states that a node's log tells of another since a length of it, in order.
+fn turns(log: &str, of: &str) -> Vec<String> {
+    let lines = log
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok());
+    let turns = lines.filter_map(|line: Value| {
+        let fields = line.get("fields").unwrap_or(&line);
+        let text = |name: &str| fields.get(name)?.as_str().map(str::to_owned);
+        (text("member")? == of).then(|| text("to")).flatten()
+    });
+    turns.collect()
+}
+
+/// Waits until a node's log tells exactly this of another, since a length of it.
+async fn until_told(node: &Node, length: usize, of: &str, wanted: &[&str]) {
+    eventually(10, "the log tells of it", || async {
+        (turns(&since(node, length), of) == wanted).then_some(())
+    })
+    .await;
+}
+
+fn since(node: &Node, length: usize) -> String {
+    node.log().get(length..).unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn silence_one_way_or_both_is_suspected_then_evicted_at_both_ends_and_over_by_itself() {
+    let meshed = Meshed::start(|_| {}).await;
+    let ends = [(&meshed.control, "tm1"), (&meshed.traffic, "cp1")];
+    for (from, to) in [("cp1", "tm1"), ("tm1", "cp1"), ("both", "ways")] {
+        let logs = ends.map(|(node, _)| node.log().len());
+        let third = meshed.gateway.log().len();
+        if from == "both" {
+            meshed.net.both_ways("cp1", "tm1", Fault::Lost);
+        } else {
+            meshed.net.one_way(from, to, Fault::Lost);
+        }
+        for (node, of) in ends {
+            until(node, of, "down", 30).await;
+        }
+        for ((node, of), length) in ends.into_iter().zip(logs) {
+            let told = turns(&since(node, length), of);
+            assert!(!told.is_empty(), "{from} {to}: {of}");
+            let lines = since(node, length);
+            assert!(
+                lines.contains("silent for") || lines.contains("connection lost"),
+                "why: {lines}"
+            );
+        }
+        // Of the two at least one had to find out by itself, first suspecting the other.
+        let found_out = ends.into_iter().zip(logs).any(|((node, of), length)| {
+            turns(&since(node, length), of).starts_with(&["Suspect".to_owned(), "Down".to_owned()])
+        });
+        assert!(found_out, "{from} {to}");
+        meshed.net.both_ways("cp1", "tm1", Fault::None);
+        meshed.until_whole(60).await;
+        let blamed = turns(&since(&meshed.gateway, third), "cp1");
+        assert_eq!(blamed, Vec::<String>::new(), "others go on");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_one_end_has_lost_is_replaced() {
+    let meshed = Meshed::start(|_| {}).await;
+    for deaf in ["cp1", "tm1"] {
+        let other = if deaf == "cp1" { "tm1" } else { "cp1" };
+        let before = meshed.net.connections();
+        assert!(meshed.net.half_open(deaf, other) > 0, "there was one");
+        eventually(60, "another connection", || async {
+            (meshed.net.connections() > before).then_some(())
+        })
+        .await;
+        meshed.until_whole(60).await;
+    }
+    assert!(meshed.net.close("cp1", "tm1") > 0, "there is one");
+    let again = meshed.net.connections();
+    eventually(60, "another connection", || async {
+        (meshed.net.connections() > again).then_some(())
+    })
+    .await;
+    meshed.until_whole(60).await;
+}
+
+#[tokio::test]
+async fn nobody_waits_on_a_peer_that_is_killed_or_stands_still() {
+    let mut meshed = Meshed::start(|_| {}).await;
+    let (_upstream, key, secret) = meshed.subscriber("Unlimited").await;
+    // With a token that the gateway has not seen a call needs the control plane, and no plan's owner.
+    let call = async |meshed: &Meshed| {
+        let access = meshed.control.client_token(&key, &secret).await;
+        u16::from(meshed.call(&access).send().await.status)
+    };
+    assert_eq!(call(&meshed).await, 200);
+    let length = meshed.gateway.log().len();
+    meshed.traffic.signal("-STOP");
+    let mut slowest = Duration::ZERO;
+    while health(&meshed.gateway, "tm1").await != "down" {
+        let began = Instant::now();
+        assert_eq!(call(&meshed).await, 200);
+        slowest = slowest.max(began.elapsed());
+    }
+    assert!(slowest < Duration::from_secs(3), "{slowest:?}");
+    until_told(&meshed.gateway, length, "tm1", &["Suspect", "Down"]).await;
+    meshed.traffic.signal("-CONT");
+    until(&meshed.gateway, "tm1", "up", 60).await;
+    meshed.until_whole(60).await;
+    let length = meshed.gateway.log().len();
+    meshed.traffic.kill();
+    until(&meshed.gateway, "tm1", "down", 30).await;
+    // Its end is heard of, not waited for.
+    until_told(&meshed.gateway, length, "tm1", &["Down"]).await;
+}
+
+#[tokio::test]
+async fn the_times_of_suspicion_and_eviction_are_configured() {
+    let meshed = Meshed::start(|options| {
+        for (key, value) in [("PROBE", "200"), ("SUSPECT", "1000"), ("EVICT", "600000")] {
+            set(options, &format!("HEADGATE__CLUSTER__{key}_MS"), value);
+        }
+    })
+    .await;
+    meshed
+        .net
+        .both_ways("gw1", "tm1", Fault::Delayed(Duration::from_secs(3)));
+    until(&meshed.gateway, "tm1", "suspect", 30).await;
+    meshed.net.both_ways("gw1", "tm1", Fault::None);
+    until(&meshed.gateway, "tm1", "up", 60).await;
+    let told = turns(&meshed.gateway.log(), "tm1");
+    assert!(!told.contains(&"Down".to_owned()), "{told:?}");
+}
+
+fn resident_kib(node: &Node) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", node.pid()));
+    let status = status.expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let number = line.and_then(|line| line.split_whitespace().next());
+    number.expect("a number").parse().expect("a number")
+}
+
+#[tokio::test]
+async fn memory_does_not_grow_with_a_peer_that_takes_nothing() {
+    let meshed = Meshed::start(|_| {}).await;
+    let (_upstream, key, secret) = meshed.subscriber("50PerMin").await;
+    let access = meshed.control.client_token(&key, &secret).await;
+    for _ in 0..10 {
+        meshed.call(&access).send().await.expect(200);
+    }
+    let before = resident_kib(&meshed.gateway);
+    for (from, to) in [("gw1", "tm1"), ("tm1", "gw1")] {
+        meshed.net.one_way(from, to, Fault::Held);
+    }
+    // What asks the peer in vain is held for a while and told so.
+    let mut calls = JoinSet::new();
+    eventually(60, "it is evicted", || {
+        for _ in 0..2 {
+            let call = meshed.call(&access);
+            calls.spawn(async move { call.send().await.status });
+        }
+        let gateway = &meshed.gateway;
+        async move { (health(gateway, "tm1").await == "down").then_some(()) }
+    })
+    .await;
+    while calls.join_next().await.is_some() {}
+    let grown = resident_kib(&meshed.gateway).saturating_sub(before);
+    assert!(grown < 64 * 1024, "{grown} KiB");
+    meshed.net.both_ways("gw1", "tm1", Fault::None);
+    meshed.until_whole(60).await;
+}
+
+#[tokio::test]
+async fn bulk_over_a_slow_link_makes_nobody_suspected() {
+    let mut meshed = Meshed::start(|_| {}).await;
+    let token = meshed.control.admin_token().await;
+    let wide = |number: usize| {
+        let operations: Vec<_> = (0..500)
+            .map(|index| json!({"verb": "GET", "target": format!("/things/{index}/parts")}))
+            .collect();
+        json!({
+            "name": format!("Wide{number}"), "context": format!("/wide{number}"),
+            "version": "1.0.0", "operations": operations,
+            "endpointConfig": {
+                "endpoint_type": "http",
+                "production_endpoints": {"url": "http://127.0.0.1:1"},
+            },
+        })
+    };
+    for number in 0..16 {
+        let path = format!("{}/apis", crate::support::platform::PUBLISHER);
+        let made = meshed
+            .control
+            .post(&path)
+            .bearer(&token)
+            .json(&wide(number));
+        let made = made.send().await.expect(201).json();
+        let id = made["id"].as_str().expect("an id").to_owned();
+        meshed.control.deploy(&token, &id).await;
+    }
+    // It knows nothing any more, and takes everything over a link of a few hundred KiB a second.
+    let dir = meshed.gateway.dir.clone();
+    assert_eq!(meshed.gateway.terminate().await, Some(0));
+    std::fs::remove_file(dir.join("data/carbon.db")).expect("removed");
+    let told = |node: &Node| turns(&node.log(), "gw1").len();
+    let before = (told(&meshed.control), meshed.net.bytes("cp1", "gw1"));
+    meshed.net.both_ways("cp1", "gw1", Fault::Slow(384 * 1024));
+    let mut again = options("gw1", "gateway", &meshed.seed);
+    let address = meshed.net.advertise("gw1", &mut again);
+    again.dir = Some(dir);
+    again.unready = true;
+    let gateway = Node::start_with(again).await;
+    meshed.net.aim(&address, &gateway.cluster_address());
+    eventually(120, "it has taken everything", || async {
+        let ready = gateway.get("/readyz").send().await;
+        ready.status.is_success().then_some(())
+    })
+    .await;
+    let bulk = meshed.net.bytes("cp1", "gw1") - before.1;
+    assert!(bulk > 512 * 1024, "{bulk} bytes");
+    let suspected = turns(&gateway.log(), "cp1").contains(&"Suspect".to_owned());
+    assert!(!suspected, "{}", gateway.log());
+    let log = meshed.control.log();
+    let told = turns(&log, "gw1");
+    assert!(
+        !told[before.0..].contains(&"Suspect".to_owned()),
+        "{told:?}"
+    );
+}
