@@ -80,6 +80,12 @@ pub enum Refusal {
     /// The node has dialed itself.
     #[error("it is this node itself")]
     Itself,
+    /// Its certificate names another node.
+    #[error(
+        "its certificate is that of node {0}: put back the files that belong together, or join \
+         again with a new data directory"
+    )]
+    Certificate(String),
 }
 
 /// Why the first words were not understood.
@@ -131,11 +137,12 @@ impl Refusal {
                 | Self::Superseded(_)
                 | Self::Running
                 | Self::Fact(_)
+                | Self::Certificate(_)
         )
     }
 }
 
-async fn read<T: DeserializeOwned>(
+pub(crate) async fn read<T: DeserializeOwned>(
     from: &mut (impl AsyncRead + Unpin),
     kind: u16,
 ) -> Result<T, HelloError> {
@@ -151,7 +158,7 @@ async fn read<T: DeserializeOwned>(
     Ok(decode(kind, SHAPE, &bytes)?)
 }
 
-async fn write<T: Serialize>(
+pub(crate) async fn write<T: Serialize>(
     to: &mut (impl AsyncWrite + Unpin),
     kind: u16,
     value: &T,

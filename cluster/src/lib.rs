@@ -7,13 +7,17 @@
 mod actor;
 mod address;
 mod ask;
+mod authority;
+mod certificate;
 mod clock;
 mod cluster;
 pub mod codec;
 mod counters;
+mod credentials;
 mod door;
 mod fault;
 mod hello;
+mod join;
 mod member;
 mod members;
 mod node;
@@ -31,12 +35,18 @@ mod view;
 pub use actor::{Actor, BoxError};
 pub use address::{Address, MAILBOX_LIMIT, Undelivered};
 pub use ask::{AskError, Reply};
+pub use authority::Authority;
+pub use certificate::CredentialError;
 pub use clock::Clock;
 pub use cluster::Cluster;
 pub use codec::{CodecError, MESSAGE_LIMIT, decode, encode};
 pub use counters::Counters;
+pub use credentials::{Credentials, NewKey};
 pub use door::{Asked, Door, Request};
 pub use hello::Refusal as JoinRefusal;
+pub use join::{
+    Admission, Admitted, Admitting, JoinAsk, JoinError, JoinToken, NotAdmitted, TokenError, join,
+};
 pub use member::{Fact, Member};
 pub use members::{Health, MemberState, Timing};
 pub use node::{NodeHandle, NodeSettings, Notice, node};

@@ -19,6 +19,8 @@ pub(super) type Render = Arc<dyn Fn() -> String + Send + Sync>;
 pub(super) struct Looked {
     pub(super) gateway: Option<GatewayHandle>,
     pub(super) cluster: Cluster,
+    /// Where the nodes speak TLS.
+    pub(super) cluster_certificate_ends: Option<i64>,
     pub(super) clock: Clock,
     pub(super) certificate: Arc<ServerCertificate>,
 }
@@ -50,6 +52,14 @@ fn node(text: &mut String, looked: &Looked) {
         "When the server's certificate ends, seconds since the epoch.",
         looked.certificate.ends(),
     );
+    if let Some(ends) = looked.cluster_certificate_ends {
+        gauge(
+            text,
+            "headgate_cluster_certificate_expires_seconds",
+            "When the certificate ends that this node shows to others, seconds since the epoch.",
+            ends,
+        );
+    }
 }
 
 /// Who did not come in at the cluster's port.
@@ -58,7 +68,7 @@ fn port(text: &mut String, cluster: &Cluster) {
     for (name, help, count) in [
         (
             "headgate_cluster_newcomers_refused_total",
-            "Nodes that were refused for good, by their name, cluster, version or settings.",
+            "Nodes that were refused for good, by their certificate, token, name, cluster, version or settings.",
             &counters.newcomers_refused,
         ),
         (

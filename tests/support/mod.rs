@@ -10,6 +10,7 @@ pub mod platform;
 pub mod postgres;
 pub mod scripted;
 pub mod shop;
+pub mod stranger;
 pub mod upstream;
 pub mod wire;
 

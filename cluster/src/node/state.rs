@@ -272,7 +272,12 @@ impl Node {
                 Some(refusal)
             }
             Err(error) => {
-                tracing::debug!(address, %error, "node cannot be dialed");
+                if error.is_about_certificates() {
+                    let counters = &self.cluster.0.counters;
+                    counters.certificate_dialed(address, &error);
+                } else {
+                    tracing::debug!(address, %error, "node cannot be dialed");
+                }
                 None
             }
         };
