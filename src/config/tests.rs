@@ -312,6 +312,6 @@ fn a_join_token_makes_a_member_and_is_shown_nowhere() {
     assert!(!format!("{config:?}").contains(&text), "not in any form");
     let mangled = load(&toml.replace(&text, &text[..40]), &[]).unwrap_err();
     assert!(!mangled.to_string().contains(&text[..40]), "{mangled}");
-    let off = load(&toml.replace("join", "listen = \"off\"\njoin"), &[]);
+    let off = load(&toml.replace("join =", "listen = \"off\"\njoin ="), &[]);
     assert!(off.unwrap_err().to_string().contains("cluster.join"));
 }
