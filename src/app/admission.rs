@@ -16,7 +16,7 @@ use super::credential_files::CredentialFiles;
 use super::membership::CONTROL_PLANE;
 use crate::listeners::Ports;
 
-/// The most characters of a node's id.
+/// The most characters of a node's id, and of its name.
 const ID: usize = 64;
 
 /// A token for one node, as an operator gets it.
@@ -119,7 +119,8 @@ impl Admits {
 
     fn refusal(&self, ask: &JoinAsk) -> Option<NotAdmitted> {
         let good = |c: char| c.is_ascii_alphanumeric() || c == '-';
-        if ask.id.is_empty() || ask.id.len() > ID || !ask.id.chars().all(good) {
+        let has_good_id = (1..=ID).contains(&ask.id.len()) && ask.id.chars().all(good);
+        if !has_good_id || ask.name.len() > ID {
             return Some(NotAdmitted::Malformed);
         }
         if !ask.cluster.is_empty() && ask.cluster != self.authority.cluster() {
