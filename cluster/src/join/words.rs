@@ -143,7 +143,7 @@ mod tests {
         let mut bytes = Vec::new();
         write(&mut bytes, ASK, &ask).await.unwrap();
         let secret = "09".repeat(32);
-        let expected = format!("fdea00010000002e0174{secret}00016901 6e0101720201 02");
+        let expected = format!("fdea00010000002d0174{secret}00016901 6e0101720201 02");
         assert_eq!(hex(&bytes), expected.replace(' ', ""));
         assert_eq!(heard(&mut &bytes[..]).await.unwrap(), ask);
         let admitted = Admitted {
