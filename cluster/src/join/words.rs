@@ -143,8 +143,8 @@ mod tests {
         let mut bytes = Vec::new();
         write(&mut bytes, ASK, &ask).await.unwrap();
         let secret = "09".repeat(32);
-        let expected = format!("fdea00010000002d0174{secret}00016901 6e0101720201 02");
-        assert_eq!(hex(&bytes), expected.replace(' ', ""));
+        let expected = format!("fdea00010000002d0174{secret}000169016e010172020102");
+        assert_eq!(hex(&bytes), expected);
         assert_eq!(heard(&mut &bytes[..]).await.unwrap(), ask);
         let admitted = Admitted {
             certificate: vec![1],
@@ -152,7 +152,7 @@ mod tests {
             authority_key: Some(vec![3]),
         };
         for (said, body) in [
-            (Ok(admitted), "00010101020103"),
+            (Ok(admitted), "0001010102010103"),
             (Err(NotAdmitted::Unknown), "0100"),
             (Err(NotAdmitted::Expired), "0101"),
             (Err(NotAdmitted::Cluster("c".to_owned())), "01020163"),
