@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 
 /// Directories of a data directory.
-const DIRECTORIES: [&str; 4] = ["keys", "tls", "run", "logs"];
+const DIRECTORIES: [&str; 5] = ["keys", "tls", "cluster", "run", "logs"];
 /// The bit of a directory in which nobody may remove what is others'.
 const STICKY: u32 = 0o1000;
 

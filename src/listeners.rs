@@ -39,6 +39,9 @@ pub(crate) struct Ports {
     pub(crate) ingress_https: Option<SocketAddr>,
     #[serde(default)]
     pub(crate) cluster: Option<SocketAddr>,
+    /// Where other nodes are told to dial this one.
+    #[serde(default)]
+    pub(crate) cluster_address: Option<String>,
 }
 
 // === impl Listeners ===
@@ -70,6 +73,7 @@ impl Listeners {
             ingress_http: of(&self.ingress_http)?,
             ingress_https: of(&self.ingress_https)?,
             cluster: of(&self.cluster)?,
+            cluster_address: None,
         })
     }
 }

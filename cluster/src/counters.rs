@@ -1,5 +1,6 @@
 //! What happened at the cluster's edge, for metrics; and one line of it in the log at a time.
 
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -7,12 +8,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::hello::Refusal;
 use crate::kinds::Kinds;
 use crate::members::Health;
 
 /// Between two lines about newcomers that were refused: whoever dials without end fills no log.
 const QUIET: Duration = Duration::from_secs(1);
+/// The same about certificates.
+const QUIET_CERTIFICATES: Duration = Duration::from_secs(60);
 /// The most characters of a newcomer's name in the log.
 const NAME: usize = 63;
 
@@ -42,7 +44,9 @@ pub struct Counters {
     /// Changes of members' states, by the new one.
     pub transitions: Transitions,
     /// When a newcomer's refusal was told last.
-    told: Mutex<Option<Instant>>,
+    told: Told,
+    /// When a certificate's was, of those who dial and of those who are dialed.
+    told_certificates: [Told; 2],
 }
 
 /// Changes of members' states, by the new one.
@@ -107,6 +111,9 @@ impl Times {
         (self.count.load(Ordering::Relaxed), sum)
     }
 }
+/// When something was told last.
+#[derive(Debug, Default)]
+struct Told(Mutex<Option<Instant>>);
 
 // === impl Counters ===
 
@@ -122,19 +129,53 @@ impl Counters {
     }
 
     /// Counts a node that may not come in, and says why, at most once a second.
-    pub(crate) fn newcomer_refused(&self, peer: SocketAddr, name: &str, reason: &Refusal) {
+    pub(crate) fn newcomer_refused(&self, peer: SocketAddr, name: &str, reason: &dyn Display) {
         let count = self.newcomers_refused.fetch_add(1, Ordering::Relaxed) + 1;
         let name: String = name.chars().take(NAME).collect();
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.is_none_or(|told| told.elapsed() >= QUIET) {
-            *told = Some(Instant::now());
+        if self.told.may(QUIET) {
             tracing::warn!(%peer, name, %reason, count, "a node was refused");
         } else {
             tracing::debug!(%peer, name, %reason, count, "a node was refused");
         }
     }
 
+    /// Counts one whose certificate is refused, or who refuses this node's: such as a node of another
+    /// cluster. It tries again without end, so it is told of once in a while.
+    pub(crate) fn certificate_refused(&self, peer: SocketAddr, reason: &dyn Display) {
+        let count = self.newcomers_refused.fetch_add(1, Ordering::Relaxed) + 1;
+        let [dialing, _] = &self.told_certificates;
+        if dialing.may(QUIET_CERTIFICATES) {
+            tracing::warn!(%peer, %reason, count, "a node of another authority was refused");
+        } else {
+            tracing::debug!(%peer, %reason, count, "a node of another authority was refused");
+        }
+    }
+
+    /// Says, once in a while, that a certificate stands between this node and one that it dials.
+    pub(crate) fn certificate_dialed(&self, address: &str, reason: &dyn Display) {
+        let [_, dialed] = &self.told_certificates;
+        if dialed.may(QUIET_CERTIFICATES) {
+            tracing::warn!(address, %reason, "no connection with a node of another authority");
+        } else {
+            tracing::debug!(address, %reason, "no connection with a node of another authority");
+        }
+    }
+
     pub(crate) fn add(counter: &AtomicU64) {
         counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+// === impl Told ===
+
+impl Told {
+    /// Whether it may be told again.
+    fn may(&self, quiet: Duration) -> bool {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let may = told.is_none_or(|told| told.elapsed() >= quiet);
+        if may {
+            *told = Some(Instant::now());
+        }
+        may
     }
 }

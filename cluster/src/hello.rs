@@ -83,6 +83,12 @@ pub enum Refusal {
     /// There is no room for a node that nobody knows.
     #[error("it knows as many nodes as it can, or as many strangers: try again")]
     Full,
+    /// Its certificate names another node.
+    #[error(
+        "its certificate is that of node {0}: put back the files that belong together, or join \
+         again with a new data directory"
+    )]
+    Certificate(String),
 }
 
 /// Why the first words were not understood.
@@ -134,11 +140,12 @@ impl Refusal {
                 | Self::Superseded(_)
                 | Self::Running
                 | Self::Fact(_)
+                | Self::Certificate(_)
         )
     }
 }
 
-async fn read<T: DeserializeOwned>(
+pub(crate) async fn read<T: DeserializeOwned>(
     from: &mut (impl AsyncRead + Unpin),
     kind: u16,
 ) -> Result<T, HelloError> {
@@ -154,7 +161,7 @@ async fn read<T: DeserializeOwned>(
     Ok(decode(kind, SHAPE, &bytes)?)
 }
 
-async fn write<T: Serialize>(
+pub(crate) async fn write<T: Serialize>(
     to: &mut (impl AsyncWrite + Unpin),
     kind: u16,
     value: &T,

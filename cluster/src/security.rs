@@ -3,7 +3,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{AlertDescription, CertificateError, Error};
+
+use crate::certificate::Named;
+use crate::join::Admission;
 
 /// How nodes speak.
 #[derive(Debug, Clone)]
@@ -17,15 +21,17 @@ pub enum Security {
     Mutual(Mutual),
 }
 
-/// The two sides of mutual TLS.
-#[derive(Debug, Clone)]
+/// The two sides of mutual TLS, as [`crate::Credentials::mutual`] makes them.
+#[derive(Clone)]
 pub struct Mutual {
-    /// For those who dial in; requires their certificate.
-    pub server: Arc<rustls::ServerConfig>,
+    /// For those who dial in.
+    pub(crate) server: Arc<rustls::ServerConfig>,
     /// For dialing; shows this node's certificate.
-    pub client: Arc<rustls::ClientConfig>,
+    pub(crate) client: Arc<rustls::ClientConfig>,
     /// The name that every node's certificate bears.
-    pub name: ServerName<'static>,
+    pub(crate) name: ServerName<'static>,
+    /// Asked for certificates by those who have none.
+    pub(crate) admission: Option<Arc<dyn Admission>>,
 }
 
 // === impl Security ===
@@ -38,4 +44,52 @@ impl Security {
             Self::Plain { anywhere: false } => peer.ip().to_canonical().is_loopback(),
         }
     }
+}
+
+// === impl Mutual ===
+
+impl std::fmt::Debug for Mutual {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Mutual")
+            .field("admits", &self.admission.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whom the peer's certificate names, which was verified already.
+pub(crate) fn shown(certificates: Option<&[CertificateDer<'_>]>) -> Option<Named> {
+    Named::of(certificates?.first()?)
+}
+
+/// What is wrong with the certificate of whoever is at the other end, when that is why this end has
+/// ended the handshake.
+pub(crate) fn refused_certificate(error: &std::io::Error) -> Option<&CertificateError> {
+    match inner(error)? {
+        Error::InvalidCertificate(problem) => Some(problem),
+        _ => None,
+    }
+}
+
+/// Whether one end refused the other's certificate.
+pub(crate) fn is_about_certificates(error: &std::io::Error) -> bool {
+    let by_the_other = |alert: &AlertDescription| {
+        matches!(
+            alert,
+            AlertDescription::UnknownCA
+                | AlertDescription::BadCertificate
+                | AlertDescription::CertificateUnknown
+                | AlertDescription::CertificateExpired
+                | AlertDescription::CertificateRequired
+                | AlertDescription::DecryptError
+        )
+    };
+    match inner(error) {
+        Some(Error::InvalidCertificate(_)) => true,
+        Some(Error::AlertReceived(alert)) => by_the_other(alert),
+        _ => false,
+    }
+}
+
+fn inner(error: &std::io::Error) -> Option<&Error> {
+    error.get_ref()?.downcast_ref()
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use cluster::{
-    About, Child, Cluster, Fact, Member, NodeHandle, NodeSettings, Notice, Security, System, Timing,
+    About, Child, Cluster, Fact, Member, NodeHandle, NodeSettings, Notice, System, Timing,
 };
 use storage::carbon::identity::{self, Identity};
 use storage::carbon::known_members;
@@ -15,7 +15,9 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::databases::{Control, Databases};
+use super::security::{Place, Secured};
 use crate::config::{Config, Role};
+use crate::data_dir::DataDir;
 
 /// The role that every node with the control plane's databases has for the others.
 pub(crate) const CONTROL_PLANE: &str = actors::CONTROL_PLANE;
@@ -27,6 +29,8 @@ pub(crate) struct Membership {
     pub(crate) node: Option<(NodeHandle, Child)>,
     /// What the cluster says of this node.
     pub(crate) word: Word,
+    /// When the certificate ends that it shows to others, seconds since the epoch.
+    pub(crate) certificate_ends: Option<i64>,
 }
 
 /// What the cluster says of a node that wants to join it.
@@ -47,7 +51,7 @@ impl Membership {
     pub(crate) async fn describe(
         system: &System,
         config: &Config,
-        databases: &Databases,
+        (data, databases): (&DataDir, &Databases),
         me: &Identity,
         listener: Option<TcpListener>,
     ) -> anyhow::Result<Self> {
@@ -72,29 +76,24 @@ impl Membership {
         });
         let (refusals, refused) = watch::channel(None);
         let (joins, joined) = watch::channel(listener.is_none());
+        let mut certificate_ends = None;
         let node = match listener {
             None => None,
             Some(listener) => {
-                let cluster_id = found(databases, me, &settings.seeds).await?;
-                joins.send_replace(!cluster_id.is_empty());
-                let mut read = databases.carbon.read().await?;
-                let known = known_members::list(&mut read).await?;
-                drop(read);
-                let seeds = settings.seeds.iter().chain(&known).cloned();
-                let settings = NodeSettings {
-                    listener: Arc::new(listener),
-                    cluster: cluster_id,
-                    seeds: seeds.collect(),
-                    security: Security::Plain {
-                        anywhere: settings.plaintext,
-                    },
-                    timing: Timing {
-                        probe: settings.probe,
-                        suspect: settings.suspect,
-                        evict: settings.evict,
-                    },
-                    told: told(databases.carbon.clone(), joins, refusals),
+                let place = Place {
+                    data,
+                    config,
+                    databases,
+                    me,
+                    cluster: &cluster,
+                    clock: &system.clock,
+                    listen: listener.local_addr()?,
                 };
+                let secured = place.secure().await?;
+                certificate_ends = secured.ends;
+                let told = told(databases.carbon.clone(), joins.clone(), refusals);
+                let settings = node_settings(&place, listener, secured, told).await?;
+                joins.send_replace(!settings.cluster.is_empty());
                 Some(cluster::node(system, &cluster, settings))
             }
         };
@@ -102,8 +101,44 @@ impl Membership {
             cluster,
             node,
             word: Word { joined, refused },
+            certificate_ends,
         })
     }
+
+    /// Where others are told to dial this node, if they may.
+    pub(crate) fn address(&self) -> Option<String> {
+        let address = &self.cluster.me().address;
+        (!address.is_empty()).then(|| address.clone())
+    }
+}
+
+/// Whom the node meets, and how.
+async fn node_settings(
+    place: &Place<'_>,
+    listener: TcpListener,
+    secured: Secured,
+    told: Arc<dyn Fn(Notice) + Send + Sync>,
+) -> anyhow::Result<NodeSettings> {
+    let (settings, databases) = (&place.config.cluster, place.databases);
+    let cluster = match secured.cluster {
+        Some(cluster) => cluster,
+        None => found(databases, place.me, &settings.seeds).await?,
+    };
+    let mut read = databases.carbon.read().await?;
+    let known = known_members::list(&mut read).await?;
+    drop(read);
+    Ok(NodeSettings {
+        listener: Arc::new(listener),
+        cluster,
+        seeds: settings.seeds.iter().chain(&known).cloned().collect(),
+        security: secured.security,
+        timing: Timing {
+            probe: settings.probe,
+            suspect: settings.suspect,
+            evict: settings.evict,
+        },
+        told,
+    })
 }
 
 // === impl Word ===
@@ -183,7 +218,11 @@ async fn keep_members(carbon: &Database, addresses: &BTreeSet<String>) -> Result
 
 /// The cluster that the node belongs to. Only one without seeds, that never was in any, founds
 /// one (W1).
-async fn found(databases: &Databases, me: &Identity, seeds: &[String]) -> anyhow::Result<String> {
+pub(super) async fn found(
+    databases: &Databases,
+    me: &Identity,
+    seeds: &[String],
+) -> anyhow::Result<String> {
     if !me.cluster_id.is_empty() || !seeds.is_empty() {
         return Ok(me.cluster_id.clone());
     }

@@ -22,6 +22,8 @@ pub(super) struct Looked {
     pub(super) gateway: Option<GatewayHandle>,
     pub(super) cluster: Cluster,
     pub(super) feed: ChangeFeedHandle,
+    /// Where the nodes speak TLS.
+    pub(super) cluster_certificate_ends: Option<i64>,
     pub(super) clock: Clock,
     pub(super) certificate: Arc<ServerCertificate>,
 }
@@ -54,6 +56,14 @@ fn node(text: &mut String, looked: &Looked) {
         "When the server's certificate ends, seconds since the epoch.",
         looked.certificate.ends(),
     );
+    if let Some(ends) = looked.cluster_certificate_ends {
+        gauge(
+            text,
+            "headgate_cluster_certificate_expires_seconds",
+            "When the certificate ends that this node shows to others, seconds since the epoch.",
+            ends,
+        );
+    }
 }
 
 /// Who did not come in at the cluster's port.
@@ -62,7 +72,7 @@ fn port(text: &mut String, cluster: &Cluster) {
     for (name, help, count) in [
         (
             "headgate_cluster_newcomers_refused_total",
-            "Nodes that were refused for good, by their name, cluster, version or settings.",
+            "Nodes that were refused for good, by their certificate, token, name, cluster, version or settings.",
             &counters.newcomers_refused,
         ),
         (

@@ -1,8 +1,10 @@
 //! Boot as a list, shutdown the same list reversed.
 
+mod admission;
 mod clock;
 mod components;
 mod control_plane;
+mod credential_files;
 mod databases;
 mod identity;
 mod ingress;
@@ -11,6 +13,7 @@ mod membership;
 mod metrics;
 mod operator;
 mod ready;
+mod security;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +30,7 @@ use crate::data_dir::{DataDir, write_file};
 use crate::listeners::{Listeners, Ports, Watched};
 use crate::{telemetry, tls};
 
+pub(crate) use admission::issue_token;
 use components::Components;
 use databases::Databases;
 use membership::{Membership, Word};
@@ -67,12 +71,14 @@ pub(crate) async fn start_on(mut listeners: Listeners, config: Config) -> anyhow
     let databases = Databases::open(&config, &data).await?;
     clock::compare_with_last_change(system.clock.now_ms(), databases.last_change_ms().await?);
     let me = identity::raise(&databases, &config.node, system.clock.now_ms()).await?;
-    let ports = listeners.ports()?;
+    let mut ports = listeners.ports()?;
     let port = listeners.cluster.take();
-    let membership = Membership::describe(&system, &config, &databases, &me, port).await?;
+    let places = (&data, &databases);
+    let membership = Membership::describe(&system, &config, places, &me, port).await?;
+    ports.cluster_address = membership.address();
     let who = (&me, &membership.cluster);
     let components = Components::describe(&system, &config, &data, &databases, who).await?;
-    let (handle, child) = membership.node.unzip();
+    let (handle, child) = membership.node.clone().unzip();
     let children = child.into_iter().chain(components.children.iter().cloned());
     let tree = cluster::start_root(&system, children.collect())
         .await
@@ -90,7 +96,7 @@ pub(crate) async fn start_on(mut listeners: Listeners, config: Config) -> anyhow
     ready::configuration(&mut readiness, &tls.certificate, &system.clock);
     by_roles(&mut readiness, &databases, &components, &membership.cluster);
     ready::listeners(&mut readiness, listeners.acceptances());
-    let looked = looked(&system, &components, &membership.cluster, &tls.certificate);
+    let looked = looked(&system, &components, &membership, &tls.certificate);
     let metrics = metrics::scrape(recorded, looked);
     let reached = ports.reached(&config);
     let services = components.services(&system, readiness, metrics, operator_hash, reached);
@@ -136,13 +142,14 @@ async fn administrator(components: &Components, data: &DataDir, word: &Word) -> 
 fn looked(
     system: &System,
     components: &Components,
-    cluster: &Cluster,
+    membership: &Membership,
     certificate: &Arc<tls::ServerCertificate>,
 ) -> metrics::Looked {
     metrics::Looked {
         gateway: components.gateway.clone(),
-        cluster: cluster.clone(),
+        cluster: membership.cluster.clone(),
         feed: components.control.feed.clone(),
+        cluster_certificate_ends: membership.certificate_ends,
         clock: system.clock.clone(),
         certificate: Arc::clone(certificate),
     }

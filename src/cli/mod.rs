@@ -2,6 +2,7 @@
 
 mod actors;
 mod check;
+mod cluster;
 mod demo;
 mod password;
 mod pinned;
@@ -47,6 +48,8 @@ enum Command {
     Actors(actors::Actors),
     /// Say whether a running node may take requests, check by check
     Status(status::Status),
+    /// Print a token by which another node joins the cluster of a running one
+    Cluster(cluster::Cluster),
     /// Add, list and delete people of a running node
     User(user::User),
     /// Show an API's whole life on a node of its own, and stay up
@@ -64,6 +67,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Check(check) => check::run(&check),
         Command::Actors(actors) => actors::run(&actors),
         Command::Status(status) => status::run(&status),
+        Command::Cluster(cluster) => cluster::run(&cluster),
         Command::User(user) => user::run(&user),
         Command::Demo(demo) => demo::run(&demo),
         Command::SampleBackend(sample) => sample_backend::run(&sample),

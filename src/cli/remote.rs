@@ -55,7 +55,7 @@ pub(crate) struct Remote {
 /// No node answers.
 #[derive(Debug, thiserror::Error)]
 #[error("no node answers")]
-struct Unreachable;
+pub(super) struct Unreachable;
 
 // === impl Target ===
 

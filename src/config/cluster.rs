@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use cluster::{JoinToken, TokenError};
 use domain::serving_lease::OVER_MS;
 
 use super::listen::shift;
@@ -24,6 +25,10 @@ pub(crate) struct Cluster {
     pub(crate) seeds: Vec<String>,
     /// Whether nodes on other machines are spoken to without TLS.
     pub(crate) plaintext: bool,
+    /// When TLS is spoken by a node that has no certificate yet.
+    pub(crate) tls: Tls,
+    /// What a node without a certificate joins with.
+    pub(crate) join: Option<JoinToken>,
     /// Between two probes of a member.
     pub(crate) probe: Duration,
     /// Silence after which a member is avoided.
@@ -32,6 +37,15 @@ pub(crate) struct Cluster {
     pub(crate) evict: Duration,
     /// How long the answer of a change waits for whoever has to apply it.
     pub(crate) change_wait: Duration,
+}
+
+/// When nodes speak TLS; one that has a certificate always does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tls {
+    /// Wherever others than this machine's are heard.
+    Auto,
+    /// On loopback too.
+    Always,
 }
 
 // === impl Cluster ===
@@ -43,7 +57,9 @@ impl Cluster {
         port_offset: u16,
     ) -> Result<Self, ConfigError> {
         let seeds = source.take("cluster.seeds", "", seeds)?;
-        let default = if seeds.is_empty() { "off" } else { DEFAULT };
+        let join = source.take_secret("cluster.join", join)?;
+        let is_alone = seeds.is_empty() && join.is_none();
+        let default = if is_alone { "off" } else { DEFAULT };
         let listen = source.take("cluster.listen", default, read::optional_address)?;
         let listen = shifted(source, listen, port_offset)?;
         let advertise = source.take("cluster.advertise", "", advertise)?;
@@ -60,6 +76,8 @@ impl Cluster {
             advertise,
             seeds,
             plaintext: source.take("cluster.plaintext", "false", read::flag)?,
+            tls: source.take("cluster.tls", "auto", tls)?,
+            join,
             probe,
             suspect,
             evict: source.take("cluster.evict_ms", "5000", more_than(suspect))?,
@@ -81,19 +99,20 @@ impl Cluster {
             );
             return Err(source.wrong("cluster.listen", problem));
         }
-        let is_here = listen.ip().is_loopback() || listen.ip().is_unspecified();
-        if !is_here && !self.plaintext {
-            let problem = format!(
-                "{listen} is reached by other machines alone, and without cluster.plaintext = true \
-                 nobody is heard there: set that on a network of your own, or listen on loopback"
-            );
-            return Err(source.wrong("cluster.listen", problem));
+        if self.plaintext && self.tls == Tls::Always {
+            let problem = "is true, and cluster.tls = always means the contrary: leave one out";
+            return Err(source.wrong("cluster.plaintext", problem.to_owned()));
         }
         Ok(())
     }
 
     /// A node that meets no other does everything itself.
     fn check_alone(&self, source: &Source, node: &Node) -> Result<(), ConfigError> {
+        if self.join.is_some() {
+            let problem =
+                "is off, and cluster.join is for a node that others dial: give an address";
+            return Err(source.wrong("cluster.listen", problem.to_owned()));
+        }
         if !self.seeds.is_empty() {
             let problem = "is off, and cluster.seeds names nodes that dial this one as well: give an \
                            address, or leave one of the two out";
@@ -135,6 +154,29 @@ fn change_wait(text: &str) -> Result<Duration, String> {
     match read::milliseconds(text)? {
         time if (least..=Duration::from_secs(5)).contains(&time) => Ok(time),
         _ => Err(format!("must be from {} to 5000 ms", least.as_millis())),
+    }
+}
+
+fn tls(text: &str) -> Result<Tls, String> {
+    match text {
+        "auto" => Ok(Tls::Auto),
+        "always" => Ok(Tls::Always),
+        _ => Err("must be auto or always".to_owned()),
+    }
+}
+
+fn join(text: &str) -> Result<Option<JoinToken>, String> {
+    match text {
+        "" => Ok(None),
+        text => {
+            let token: JoinToken = text
+                .parse()
+                .map_err(|error: TokenError| error.to_string())?;
+            match is_host_and_port(&token.address) {
+                true => Ok(Some(token)),
+                false => Err(TokenError.to_string()),
+            }
+        }
     }
 }
 

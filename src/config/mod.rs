@@ -18,7 +18,7 @@ mod usage;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-pub(crate) use cluster::Cluster;
+pub(crate) use cluster::{Cluster, Tls};
 pub(crate) use database::Databases;
 pub(crate) use endpoint::Endpoint;
 pub(crate) use gateway::Gateway;
@@ -73,6 +73,10 @@ pub(crate) struct Flags {
     /// Nodes to dial first, separated by commas
     #[arg(long, value_name = "LIST")]
     pub(crate) seeds: Option<String>,
+    /// Token of a member (headgate cluster token), for a node that has no certificate yet; better in
+    /// the environment, HEADGATE__CLUSTER__JOIN, where no other user of the machine sees it
+    #[arg(long, value_name = "TOKEN")]
+    pub(crate) join: Option<String>,
     /// Number added to every default or configured port but a cluster.listen that is given
     #[arg(long, value_name = "N")]
     pub(crate) port_offset: Option<u16>,
@@ -118,6 +122,7 @@ impl Config {
         );
         source.flag("--advertise", "cluster.advertise", flags.advertise.clone());
         source.flag("--seeds", "cluster.seeds", flags.seeds.clone());
+        source.flag("--join", "cluster.join", flags.join.clone());
         let offset = flags.port_offset.map(|offset| offset.to_string());
         source.flag("--port-offset", "listen.port_offset", offset);
         Self::read(source, flags.config.as_deref())

@@ -163,6 +163,23 @@ impl Source {
         Ok(value)
     }
 
+    /// The same for a value that is shown nowhere; empty where there is none.
+    pub(crate) fn take_secret<T>(
+        &mut self,
+        key: &str,
+        read: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Result<T, ConfigError> {
+        let value = self.take(key, "", read)?;
+        if let Some(taken) = self
+            .effective
+            .last_mut()
+            .filter(|taken| !taken.value.is_empty())
+        {
+            taken.value = "***".to_owned();
+        }
+        Ok(value)
+    }
+
     /// Refuses a key that exists elsewhere but not here, with the reason.
     pub(crate) fn refuse(&mut self, key: &str, problem: &str) -> Result<(), ConfigError> {
         match self.values.remove(key) {

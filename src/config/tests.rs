@@ -226,11 +226,6 @@ fn what_would_start_and_never_work_is_refused_with_what_to_set() {
             "dial",
         ),
         (
-            "[cluster]\nlisten = \"10.0.0.5:4370\"\n",
-            "cluster.listen",
-            "cluster.plaintext",
-        ),
-        (
             "[cluster]\nlisten = \"off\"\nseeds = \"cp1:4370\"\n",
             "cluster.listen",
             "cluster.seeds",
@@ -259,6 +254,7 @@ fn what_would_start_and_never_work_is_refused_with_what_to_set() {
     for toml in [
         "[cluster]\nlisten = \"0.0.0.0:4370\"\nadvertise = \"cp1:4370\"\n",
         "[cluster]\nlisten = \"10.0.0.5:4370\"\nplaintext = true\n",
+        "[cluster]\nlisten = \"10.0.0.5:4370\"\n",
         "[node]\nroles = \"gateway\"\n[cluster]\nseeds = \"cp1:4370\"\n",
         "[node]\nroles = \"traffic-manager\"\n[cluster]\nlisten = \"127.0.0.1:4370\"\n",
         "[node]\nroles = \"publisher,devportal,admin,key-manager\"\n",
@@ -288,4 +284,34 @@ fn the_clusters_port_moves_with_the_offset_unless_it_is_given() {
         help.contains("but a cluster.listen that is given"),
         "{help}"
     );
+}
+
+#[test]
+fn tls_between_nodes_is_auto_or_always_and_not_beside_plaintext() {
+    for (lines, words) in [
+        ("tls = \"never\"", "cluster.tls: must be auto or always"),
+        ("join = \"hgjoin_QUJD\"", "headgate cluster token"),
+        (
+            "listen = \"10.0.0.5:4370\"\nplaintext = true\ntls = \"always\"",
+            "cluster.plaintext: is true, and cluster.tls",
+        ),
+    ] {
+        let error = load(&format!("[cluster]\n{lines}\n"), &[]).unwrap_err();
+        assert!(error.to_string().contains(words), "{error}");
+    }
+}
+
+#[test]
+fn a_join_token_makes_a_member_and_is_shown_nowhere() {
+    let token = ::cluster::JoinToken::generate("cp1:4370", [7; 32]).unwrap();
+    let text = token.to_text();
+    let toml = format!("[node]\nroles = \"gateway\"\n[cluster]\njoin = \"{text}\"\n");
+    let config = load(&toml, &[]).unwrap();
+    assert_eq!(config.cluster.join, Some(token));
+    assert_eq!(config.cluster.listen.unwrap().port(), 4370);
+    assert!(!format!("{config:?}").contains(&text), "not in any form");
+    let mangled = load(&toml.replace(&text, &text[..40]), &[]).unwrap_err();
+    assert!(!mangled.to_string().contains(&text[..40]), "{mangled}");
+    let off = load(&toml.replace("join =", "listen = \"off\"\njoin ="), &[]);
+    assert!(off.unwrap_err().to_string().contains("cluster.join"));
 }

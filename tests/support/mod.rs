@@ -11,6 +11,7 @@ pub mod platform;
 pub mod postgres;
 pub mod scripted;
 pub mod shop;
+pub mod stranger;
 pub mod upstream;
 pub mod wire;
 

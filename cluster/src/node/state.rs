@@ -254,7 +254,12 @@ impl Node {
                 Some(refusal)
             }
             Err(error) => {
-                self.undialed.failed(address, &error, now);
+                if error.is_about_certificates() {
+                    let counters = &self.cluster.0.counters;
+                    counters.certificate_dialed(address, &error);
+                } else {
+                    self.undialed.failed(address, &error, now);
+                }
                 None
             }
         };

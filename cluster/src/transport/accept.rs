@@ -6,14 +6,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 use super::places::Places;
 use super::{AnyStream, socket};
+use crate::certificate::Named;
 use crate::counters::Counters;
 use crate::hello::{Answer, DEADLINE, Hello, HelloError, Refusal};
-use crate::security::Security;
+use crate::join;
+use crate::security::{Mutual, Security, is_about_certificates, shown};
 use crate::task::spawn_named;
 
 /// The pause after the system has refused to accept.
@@ -83,16 +86,44 @@ async fn greet<D: Gate>(
         return Err(HelloError::Stranger);
     }
     socket::prepare(&tcp)?;
-    let mut stream: AnyStream = match security {
-        Security::Plain { .. } => Box::new(tcp),
+    match security {
+        Security::Plain { .. } => welcome((Box::new(tcp), peer), None, counters, door).await,
         Security::Mutual(mutual) => {
             let acceptor = TlsAcceptor::from(mutual.server.clone());
-            Box::new(acceptor.accept(tcp).await?)
+            let mut stream = match acceptor.accept(tcp).await {
+                Ok(stream) => stream,
+                Err(error) if is_about_certificates(&error) => {
+                    counters.certificate_refused(peer, &error);
+                    return Ok(());
+                }
+                Err(error) => return Err(error.into()),
+            };
+            let certificates = stream.get_ref().1.peer_certificates();
+            match (certificates.is_some(), shown(certificates)) {
+                (_, Some(named)) => {
+                    welcome((Box::new(stream), peer), Some(named), counters, door).await
+                }
+                (true, None) => Err(HelloError::Stranger),
+                (false, None) => admit(&mut stream, peer, mutual, counters).await,
+            }
         }
-    };
+    }
+}
+
+/// Hears a node out; over TLS it is the one that its certificate names.
+async fn welcome<D: Gate>(
+    (mut stream, peer): (AnyStream, SocketAddr),
+    named: Option<Named>,
+    counters: &Counters,
+    door: &D,
+) -> Result<(), HelloError> {
     let hello = Hello::read(&mut stream).await?;
     let name = hello.member.name.clone();
-    match door.judge(hello).await {
+    let judged = match named {
+        Some(named) if named.node != hello.member.id => Err(Refusal::Certificate(named.node)),
+        _ => door.judge(hello).await,
+    };
+    match judged {
         Ok((link, own)) => {
             let mut welcomed = Welcomed {
                 door,
@@ -110,6 +141,26 @@ async fn greet<D: Gate>(
             Answer::Refused(refusal).write(&mut stream).await
         }
     }
+}
+
+/// Whoever shows no certificate may ask for one, and for nothing else.
+async fn admit(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    peer: SocketAddr,
+    mutual: &Mutual,
+    counters: &Counters,
+) -> Result<(), HelloError> {
+    let admission = mutual.admission.as_ref().ok_or(HelloError::Stranger)?;
+    let ask = join::heard(stream).await?;
+    let (id, name) = (ask.id.clone(), ask.name.clone());
+    let answer = admission.admit(ask).await;
+    match &answer {
+        Ok(_) => tracing::info!(%peer, id, name, "a node was admitted with a token"),
+        Err(reason) => counters.newcomer_refused(peer, &name, reason),
+    }
+    join::answer(stream, answer).await?;
+    stream.shutdown().await?;
+    Ok(())
 }
 
 /// A welcome that is not said in full is taken back, also when its deadline cuts it.

@@ -7,7 +7,7 @@ use tokio_rustls::TlsConnector;
 
 use super::{AnyStream, socket};
 use crate::hello::{Answer, DEADLINE, Hello, HelloError, Refusal};
-use crate::security::Security;
+use crate::security::{Security, is_about_certificates, shown};
 
 /// A node that wants this one.
 pub(crate) struct Dialed {
@@ -28,6 +28,21 @@ pub(crate) enum DialError {
     Hello(#[from] HelloError),
     #[error("refused: {0}")]
     Refused(Refusal),
+    #[error("it says that it is another node than its certificate names")]
+    Certificate,
+}
+
+// === impl DialError ===
+
+impl DialError {
+    /// Whether a certificate stands between the two.
+    pub(crate) fn is_about_certificates(&self) -> bool {
+        match self {
+            Self::Io(error) | Self::Hello(HelloError::Io(error)) => is_about_certificates(error),
+            Self::Certificate => true,
+            _ => false,
+        }
+    }
 }
 
 /// Dials `address`, says `hello` and hears the answer.
@@ -49,16 +64,24 @@ async fn dialed(address: &str, security: &Security, hello: &Hello) -> Result<Dia
     }
     let tcp = TcpStream::connect(allowed.as_slice()).await?;
     socket::prepare(&tcp)?;
-    let mut stream: AnyStream = match security {
-        Security::Plain { .. } => Box::new(tcp),
+    let (mut stream, named): (AnyStream, _) = match security {
+        Security::Plain { .. } => (Box::new(tcp), None),
         Security::Mutual(mutual) => {
             let connector = TlsConnector::from(mutual.client.clone());
-            Box::new(connector.connect(mutual.name.clone(), tcp).await?)
+            let stream = connector.connect(mutual.name.clone(), tcp).await?;
+            let named = shown(stream.get_ref().1.peer_certificates());
+            (Box::new(stream), Some(named))
         }
     };
     hello.write(&mut stream).await?;
     match Answer::read(&mut stream).await? {
-        Answer::Welcome(hello) => Ok(Dialed { hello, stream }),
+        Answer::Welcome(hello) => match named {
+            // Over TLS it is the node that its certificate names.
+            Some(named) if named.as_ref().map(|named| &named.node) != Some(&hello.member.id) => {
+                Err(DialError::Certificate)
+            }
+            _ => Ok(Dialed { hello, stream }),
+        },
         Answer::Refused(refusal) => Err(DialError::Refused(refusal)),
     }
 }

@@ -14,8 +14,8 @@ use storage::{Database, StoreError};
 use super::SharedFollowers;
 use super::fitting::fit;
 use super::message::{Applied, Heartbeat, Pull, Pulled, WaitApplied};
-use super::registrar::RegistrarMessage;
 use super::positions::Positions;
+use super::registrar::RegistrarMessage;
 use crate::ticker::{Ticker, ticker};
 
 /// Deadlines are looked at so often.

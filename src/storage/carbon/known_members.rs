@@ -29,3 +29,14 @@ pub async fn save(write: &mut Write, addresses: &BTreeSet<String>) -> Result<(),
     }
     Ok(())
 }
+
+/// One more.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn add(write: &mut Write, address: &str) -> Result<(), StoreError> {
+    let query =
+        sqlx::query("INSERT INTO known_members (address) VALUES ($1) ON CONFLICT DO NOTHING");
+    let query = query.bind(address.to_owned());
+    write.execute(query, "member").await.map(drop)
+}

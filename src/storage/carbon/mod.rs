@@ -1,6 +1,7 @@
 //! Carbon: the node's identity and last known state. A file of the node alone.
 
 pub mod identity;
+pub mod join_tokens;
 pub mod known_members;
 pub mod projection;
 #[cfg(test)]
@@ -33,6 +34,11 @@ const SCHEMA: Schema = Schema {
             4,
             "ledger",
             include_str!("../../../migrations/carbon/0004_ledger.sql"),
+        ),
+        (
+            6,
+            "join_tokens",
+            include_str!("../../../migrations/carbon/0006_join_tokens.sql"),
         ),
     ],
 };

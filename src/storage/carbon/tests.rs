@@ -2,6 +2,7 @@
 
 use domain::change_log::Position;
 
+use super::join_tokens::{self, JoinToken, Taken};
 use super::projection::Item;
 use super::{identity, open, projection};
 use crate::apim::tokens::REVOCATIONS_KEPT_MS;
@@ -78,4 +79,42 @@ async fn a_batch_and_its_position_are_kept_together_or_not_at_all() {
     let mut read = carbon.read().await.unwrap();
     let kept = projection::list(&mut read, 0).await.unwrap();
     assert_eq!(kept, [item("c", Some(500))]);
+}
+
+#[tokio::test]
+async fn a_join_token_is_good_once_in_its_time_and_with_its_secret() {
+    let dir = tempfile::tempdir().unwrap();
+    let carbon = open(dir.path()).await.unwrap();
+    let token = |id: &str, expires_ms| JoinToken {
+        id: id.to_owned(),
+        secret_hash: format!("hash of {id}"),
+        expires_ms,
+    };
+    let mut write = carbon.write("test.join").await.unwrap();
+    for made in [token("a", 100), token("b", 100)] {
+        join_tokens::create(&mut write, &made, 50).await.unwrap();
+    }
+    write.commit().await.unwrap();
+    let take = async |id: &str, hash: &str, now_ms| {
+        let mut write = carbon.write("test.join").await.unwrap();
+        let taken = join_tokens::take(&mut write, id, hash, now_ms).await;
+        write.commit().await.unwrap();
+        taken.unwrap()
+    };
+    assert_eq!(take("a", "hash of b", 60).await, Taken::Unknown);
+    let (one, two) = tokio::join!(take("a", "hash of a", 60), take("a", "hash of a", 60));
+    assert!(
+        [(one, two), (two, one)].contains(&(Taken::Good, Taken::Unknown)),
+        "{one:?} {two:?}"
+    );
+    assert_eq!(take("b", "hash of b", 100).await, Taken::Expired);
+    let mut write = carbon.write("test.join").await.unwrap();
+    let old = token("c", 100);
+    join_tokens::create(&mut write, &old, 50).await.unwrap();
+    let later = 101 + 24 * 60 * 60 * 1_000;
+    let new = token("d", later + 1);
+    join_tokens::create(&mut write, &new, later).await.unwrap();
+    write.commit().await.unwrap();
+    assert_eq!(take("c", "hash of c", 60).await, Taken::Unknown);
+    assert_eq!(take("d", "hash of d", later).await, Taken::Good);
 }

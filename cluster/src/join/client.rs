@@ -1,0 +1,160 @@
+//! The newcomer's side: one connection, one question.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::token::JoinToken;
+use super::words::{Admitted, JoinAsk, NotAdmitted, ask};
+use crate::authority::EVERY_NODE;
+use crate::certificate::fingerprint;
+use crate::hello::HelloError;
+use crate::security::refused_certificate;
+
+/// How long all of it may take.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Why a node could not join.
+#[derive(Debug, thiserror::Error)]
+pub enum JoinError {
+    /// Nobody is there.
+    #[error("the member at {0} cannot be reached: {1}")]
+    Unreachable(String, std::io::Error),
+    /// It says nothing.
+    #[error("the member at {0} does not answer within {seconds} s", seconds = DEADLINE.as_secs())]
+    Late(String),
+    /// Somebody else is there.
+    #[error(
+        "at {0} is a node of another cluster than the token's: its authority has another \
+         fingerprint"
+    )]
+    Fingerprint(String),
+    /// Its certificate is good at another time.
+    #[error(
+        "the certificate of the member at {0} is not valid now: is this machine's clock right?"
+    )]
+    Clock(String),
+    /// It does not speak as it should.
+    #[error(
+        "the member at {0} does not speak as one that admits others: is that its cluster port, \
+         does it speak TLS? ({1})"
+    )]
+    Strange(String, String),
+    /// It will not have this node.
+    #[error("{0}")]
+    Refused(#[from] NotAdmitted),
+}
+
+/// Believes one authority, whom it knows by its fingerprint alone.
+#[derive(Debug)]
+struct Pinned {
+    fingerprint: [u8; 32],
+    provider: Arc<CryptoProvider>,
+}
+
+/// Asks the member that the token names.
+///
+/// # Errors
+/// See [`JoinError`].
+pub async fn join(token: &JoinToken, asked: &JoinAsk) -> Result<Admitted, JoinError> {
+    let joining = tokio::time::timeout(DEADLINE, joined(token, asked));
+    let late = |_| JoinError::Late(token.address.clone());
+    joining.await.map_err(late)?
+}
+
+async fn joined(token: &JoinToken, asked: &JoinAsk) -> Result<Admitted, JoinError> {
+    let at = || token.address.clone();
+    let strange = |error: &dyn std::fmt::Display| JoinError::Strange(at(), error.to_string());
+    let tcp = TcpStream::connect(&token.address).await;
+    let tcp = tcp.map_err(|error| JoinError::Unreachable(at(), error))?;
+    let config = config(token.fingerprint).map_err(|error| strange(&error))?;
+    let name = ServerName::try_from(EVERY_NODE).map_err(|error| strange(&error))?;
+    let connecting = TlsConnector::from(Arc::new(config)).connect(name, tcp);
+    let mut stream = connecting
+        .await
+        .map_err(|error| match refused_certificate(&error) {
+            Some(CertificateError::UnknownIssuer) => JoinError::Fingerprint(at()),
+            Some(
+                CertificateError::NotValidYet
+                | CertificateError::NotValidYetContext { .. }
+                | CertificateError::Expired
+                | CertificateError::ExpiredContext { .. },
+            ) => JoinError::Clock(at()),
+            _ => strange(&error),
+        })?;
+    match ask(&mut stream, asked).await {
+        Ok(answer) => Ok(answer?),
+        Err(HelloError::Io(error)) => Err(strange(&error)),
+        Err(error) => Err(strange(&error)),
+    }
+}
+
+fn config(fingerprint: [u8; 32]) -> Result<ClientConfig, rustls::Error> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let pinned = Pinned {
+        fingerprint,
+        provider: provider.clone(),
+    };
+    Ok(ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(pinned))
+        .with_no_client_auth())
+}
+
+// === impl Pinned ===
+
+impl ServerCertVerifier for Pinned {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let mut shown = intermediates.iter();
+        let authority = shown.find(|shown| fingerprint(shown) == self.fingerprint);
+        let authority = authority.ok_or(CertificateError::UnknownIssuer)?;
+        let mut roots = RootCertStore::empty();
+        roots.add(authority.clone().into_owned())?;
+        WebPkiServerVerifier::builder_with_provider(Arc::new(roots), self.provider.clone())
+            .build()
+            .map_err(|error| rustls::Error::General(error.to_string()))?
+            .verify_server_cert(end_entity, &[], server_name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let known = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, cert, dss, known)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let known = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, cert, dss, known)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        let known = &self.provider.signature_verification_algorithms;
+        known.supported_schemes()
+    }
+}

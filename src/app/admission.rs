@@ -1,0 +1,138 @@
+//! Who is admitted to the cluster: tokens, which Carbon keeps as hashes, and what is given for them.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use cluster::{
+    Admission, Admitted, Admitting, Authority, Clock, Cluster, Health, JoinAsk, JoinToken,
+    NotAdmitted,
+};
+use storage::carbon::join_tokens::{self, Taken};
+use storage::{Database, StoreError};
+
+use super::credential_files::CredentialFiles;
+use super::membership::CONTROL_PLANE;
+use crate::listeners::Ports;
+
+/// The most characters of a node's id, and of its name.
+const ID: usize = 64;
+
+/// A token for one node, as an operator gets it.
+#[derive(Debug, Clone)]
+pub(crate) struct Issued {
+    pub(crate) token: JoinToken,
+    /// Milliseconds since the epoch.
+    pub(crate) expires_ms: i64,
+}
+
+/// Admits nodes in the name of an authority.
+#[derive(Clone)]
+pub(super) struct Admitter(pub(super) Arc<Admits>);
+
+/// What that takes.
+pub(super) struct Admits {
+    pub(super) authority: Authority,
+    pub(super) carbon: Database,
+    pub(super) cluster: Cluster,
+    pub(super) clock: Clock,
+}
+
+/// Makes a token of the node that runs on a data directory. The row is written beside the node, which
+/// looks at it when it is shown; of two who ask at a time each gets a row of its own.
+pub(crate) async fn issue_token(
+    data_dir: &Path,
+    ports: &Ports,
+    life: Duration,
+) -> anyhow::Result<Issued> {
+    let authority = CredentialFiles::of(data_dir).authority()?.context(
+        "this node does not hold the authority of a cluster over TLS: ask on a node with a role of \
+         the control plane (cluster/authority.pem in its data directory)",
+    )?;
+    let address = ports.cluster_address.as_deref();
+    let address = address.context("this node has no cluster port that others could dial")?;
+    let token = JoinToken::generate(address, authority.fingerprint());
+    let token = token.context("the system gives no random numbers")?;
+    let now_ms = Clock::system().now_ms();
+    let life_ms = i64::try_from(life.as_millis()).unwrap_or(i64::MAX);
+    let expires_ms = now_ms.saturating_add(life_ms);
+    let kept = join_tokens::JoinToken {
+        id: token.id.clone(),
+        secret_hash: JoinToken::hash(&token.secret),
+        expires_ms,
+    };
+    let carbon = storage::carbon::open(data_dir).await?;
+    let mut write = carbon.write("carbon.join_tokens.create").await?;
+    join_tokens::create(&mut write, &kept, now_ms).await?;
+    write.commit().await?;
+    carbon.close().await;
+    Ok(Issued { token, expires_ms })
+}
+
+// === impl Admitter ===
+
+impl Admission for Admitter {
+    fn admit(&self, ask: JoinAsk) -> Admitting {
+        let admits = Arc::clone(&self.0);
+        Box::pin(async move { admits.admit(ask).await })
+    }
+}
+
+// === impl Admits ===
+
+impl Admits {
+    async fn admit(&self, ask: JoinAsk) -> Result<Admitted, NotAdmitted> {
+        let taken = self.take(&ask).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "a join token cannot be looked at");
+            Err(NotAdmitted::Unavailable)
+        });
+        taken?;
+        let now_ms = self.clock.now_ms();
+        let certificate = self.authority.sign(&ask.request, &ask.id, now_ms);
+        let certificate = certificate.map_err(|_| NotAdmitted::Malformed)?;
+        let admits_others = ask.roles.iter().any(|role| role == CONTROL_PLANE);
+        Ok(Admitted {
+            certificate: certificate.to_vec(),
+            authority: self.authority.certificate().to_vec(),
+            authority_key: admits_others.then(|| self.authority.key().to_vec()),
+        })
+    }
+
+    /// Uses the token up, unless the node could do nothing with what it would get.
+    async fn take(&self, ask: &JoinAsk) -> Result<Result<(), NotAdmitted>, StoreError> {
+        let hash = JoinToken::hash(&ask.secret);
+        let now_ms = self.clock.now_ms();
+        let mut write = self.carbon.write("carbon.join_tokens.take").await?;
+        let taken = join_tokens::take(&mut write, &ask.token, &hash, now_ms).await?;
+        let refused = match taken {
+            Taken::Unknown => Some(NotAdmitted::Unknown),
+            Taken::Expired => Some(NotAdmitted::Expired),
+            Taken::Good => self.refusal(ask),
+        };
+        match refused {
+            // Not committed: the token stays good for another node.
+            Some(refused) => Ok(Err(refused)),
+            None => write.commit().await.map(Ok),
+        }
+    }
+
+    fn refusal(&self, ask: &JoinAsk) -> Option<NotAdmitted> {
+        let good = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        let has_good_id = (1..=ID).contains(&ask.id.len()) && ask.id.chars().all(good);
+        if !has_good_id || ask.name.len() > ID {
+            return Some(NotAdmitted::Malformed);
+        }
+        if !ask.cluster.is_empty() && ask.cluster != self.authority.cluster() {
+            return Some(NotAdmitted::Cluster(ask.cluster.clone()));
+        }
+        // Nobody gets a certificate in the name of one that is there.
+        let members = self.cluster.members();
+        let mut alive = members
+            .iter()
+            .filter(|state| matches!(state.health, Health::Up | Health::Suspect));
+        let runs = self.cluster.me().id == ask.id
+            || alive.any(|state| state.member.id == ask.id && !state.leaving);
+        runs.then(|| NotAdmitted::Running(ask.id.clone()))
+    }
+}

@@ -1,0 +1,134 @@
+//! `headgate cluster`: what is done at a member for others.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde_json::json;
+
+use super::Output;
+use super::remote::{self, Unreachable};
+use crate::app;
+use crate::config::{Config, Flags};
+use crate::listeners::Ports;
+
+/// The longest life of a token.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// `headgate cluster`
+#[derive(Debug, clap::Args)]
+pub(crate) struct Cluster {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Print a token by which one other node joins (headgate start --join TOKEN)
+    Token(Token),
+}
+
+#[derive(Debug, clap::Args)]
+struct Token {
+    /// Configuration file of the node on this machine, for its data directory
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Data directory of a running node that has a role of the control plane
+    /// [default: ./headgate-data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<String>,
+    /// How long the token is good, such as 90s, 15m or 2h; 24h at most
+    #[arg(long, value_name = "TIME", default_value = "15m", value_parser = life)]
+    ttl: Duration,
+    /// How to print: the token alone, or JSON
+    #[arg(long, value_enum, default_value = "table")]
+    output: Output,
+}
+
+pub(super) fn run(cluster: &Cluster) -> anyhow::Result<ExitCode> {
+    match &cluster.command {
+        Command::Token(token) => remote::run(issue(token)),
+    }
+}
+
+async fn issue(token: &Token) -> anyhow::Result<ExitCode> {
+    // What is made beside the node's databases is its owner's alone.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    let data_dir = match (&token.config, &token.data_dir) {
+        (None, dir) => PathBuf::from(dir.as_deref().unwrap_or("headgate-data")),
+        (Some(_), dir) => {
+            let flags = Flags {
+                config: token.config.clone(),
+                data_dir: dir.clone(),
+                ..Flags::default()
+            };
+            Config::load(&flags, std::env::vars_os())?.node.data_dir
+        }
+    };
+    let ports = Ports::read(&data_dir.join("run/ports.json")).context(Unreachable)?;
+    let issued = app::issue_token(&data_dir, &ports, token.ttl).await?;
+    let text = issued.token.to_text();
+    match token.output {
+        Output::Table => {
+            eprintln!(
+                "good once within {} s: on the other node start headgate with --join and this, or \
+                 with it in HEADGATE__CLUSTER__JOIN",
+                token.ttl.as_secs()
+            );
+            remote::say(&text)?;
+        }
+        Output::Json => {
+            let fingerprint = issued.token.fingerprint.iter();
+            let fingerprint: String = fingerprint.map(|byte| format!("{byte:02x}")).collect();
+            remote::print_json(&json!({
+                "token": text,
+                "address": issued.token.address,
+                "fingerprint": fingerprint,
+                "expires": issued.expires_ms.div_euclid(1_000),
+            }))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn life(text: &str) -> Result<Duration, String> {
+    let wrong = || "must be a time from 1s to 24h, such as 90s, 15m or 2h".to_owned();
+    let units = [('s', 1), ('m', 60), ('h', 3_600)];
+    let found = units
+        .iter()
+        .find_map(|(unit, seconds)| Some((text.strip_suffix(*unit)?, *seconds)));
+    let (digits, seconds) = found.ok_or_else(wrong)?;
+    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    let life = Duration::from_secs(number.saturating_mul(seconds));
+    match life {
+        Duration::ZERO => Err(wrong()),
+        life if life > LONGEST => Err(wrong()),
+        life => Ok(life),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_life_has_a_unit_and_a_day_at_most() {
+        for (text, seconds) in [("1s", 1), ("15m", 900), ("24h", 86_400), ("86400s", 86_400)] {
+            assert_eq!(life(text), Ok(Duration::from_secs(seconds)));
+        }
+        for bad in [
+            "",
+            "15",
+            "0s",
+            "-1m",
+            "25h",
+            "86401s",
+            "1d",
+            "h",
+            "99999999999999999999h",
+        ] {
+            assert!(life(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! The cluster port in front of whoever is no node: each is closed within seconds and counted, the log
+//! tells of the first, members do not notice, and nothing of them stays.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::cluster::{CONTROL, members, options};
+use crate::cluster_tls::{founder, joining, metric, token};
+use crate::support::node::Node;
+use crate::support::stranger::{HELLO, JOIN, Stranger, hello, message};
+
+/// Connections at a time that say nothing.
+const IDLE: usize = 1_000;
+/// Resident memory that all strangers together may leave behind, KiB. An allocator keeps some.
+const KEPT_KIB: u64 = 16 * 1024;
+
+/// Two members, one of which is dialed by strangers.
+struct Pair {
+    control: Node,
+    traffic: Node,
+    /// Whose certificate strangers show; none in the clear.
+    stolen: Option<PathBuf>,
+}
+
+impl Pair {
+    async fn in_the_clear() -> Self {
+        let control = Node::start_with(options("cp1", CONTROL, "")).await;
+        let seed = control.cluster_address();
+        let traffic = Node::start_with(options("tm1", "traffic-manager", &seed)).await;
+        Self {
+            control,
+            traffic,
+            stolen: None,
+        }
+    }
+
+    async fn over_tls() -> Self {
+        let control = founder("cp1").await;
+        let join = joining("tm1", "traffic-manager", &token(&control));
+        let traffic = Node::start_with(join).await;
+        let stolen = Some(traffic.dir.clone());
+        Self {
+            control,
+            traffic,
+            stolen,
+        }
+    }
+
+    /// One that gets as far as a member's first words.
+    async fn greeted(&self) -> Stranger {
+        let address = self.control.cluster_address();
+        match &self.stolen {
+            None => Stranger::plain(&address).await,
+            Some(node) => Stranger::over_tls(&address, node, Some(node))
+                .await
+                .expect("TLS"),
+        }
+    }
+
+    fn resident_kib(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.control.pid());
+        let status = std::fs::read_to_string(path).expect("a process");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.expect("its memory").trim().trim_end_matches(" kB");
+        kib.parse().expect("a number")
+    }
+
+    async fn turned_away(&self) -> u64 {
+        metric(&self.control, "headgate_cluster_turned_away_total").await
+    }
+
+    /// What is promised of the node, whatever strangers `attack`: at least `strangers` are counted.
+    async fn withstands(&self, strangers: u64, attack: impl Future<Output = ()>) {
+        let (counted, resident) = (self.turned_away().await, self.resident_kib());
+        attack.await;
+        // What has ended there is counted there; closing is the last of it.
+        crate::support::eventually(10, "all are counted", || async {
+            (self.turned_away().await >= counted + strangers).then_some(())
+        })
+        .await;
+        let kept = self.resident_kib().saturating_sub(resident);
+        assert!(kept < KEPT_KIB, "{kept} KiB more");
+        for node in [&self.control, &self.traffic] {
+            let members = members(node).await;
+            assert!(
+                members.len() == 2 && members.iter().all(|(_, health)| health == "up"),
+                "{members:?}"
+            );
+            let log = node.log();
+            for word in ["Suspect", "Down"] {
+                assert!(!log.contains(word), "{log}");
+            }
+        }
+    }
+
+    /// What came at the port is told once, not for each.
+    fn tells_once(&self) {
+        let told = "connection to the cluster port was closed";
+        let count = self.control.log().matches(told).count();
+        assert!((1..=3).contains(&count), "told {count} times");
+    }
+}
+
+/// Bytes that look like nothing, the same in each run.
+fn noise() -> Vec<u8> {
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut byte = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_be_bytes()[0]
+    };
+    (0..4_096).map(|_| byte()).collect()
+}
+
+/// Nothing that is said before the first words have been understood.
+async fn unheard(pair: &Pair) {
+    let address = &pair.control.cluster_address();
+    pair.withstands(8, async {
+        for bytes in noise().chunks(512) {
+            let mut stranger = Stranger::plain(address).await;
+            stranger.send(bytes).await;
+            stranger.closed().await;
+        }
+    })
+    .await;
+    pair.withstands(1, async {
+        let mut stranger = Stranger::plain(address).await;
+        let words = hello("slow", [1, 1]);
+        // A TLS record of a client's first words where that is spoken.
+        let bytes = match pair.stolen {
+            None => &words[..4],
+            Some(_) => &[0x16, 3, 1, 1],
+        };
+        for byte in bytes {
+            stranger.send(&[*byte]).await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        stranger.closed().await;
+    })
+    .await;
+    pair.withstands(u64::try_from(IDLE).expect("a number"), async {
+        let mut idle = Vec::new();
+        for _ in 0..IDLE {
+            idle.push(Stranger::plain(address).await);
+        }
+        for stranger in &mut idle {
+            stranger.closed().await;
+        }
+    })
+    .await;
+    pair.tells_once();
+}
+
+/// First words that are not what they should be.
+async fn misheard(pair: &Pair) {
+    let good = hello("stranger", [1, 1]);
+    let body = &good[8..];
+    let mut oversized = HELLO.to_be_bytes().to_vec();
+    oversized.extend([0, 1, 0x7f, 0xff, 0xff, 0xff]);
+    let malformed = message(HELLO, 1, &[0xff; 64]);
+    let followed = message(HELLO, 1, &[body, b"more"].concat());
+    let cut = good[..good.len() - 1].to_vec();
+    let of_the_future = message(HELLO, 9, body);
+    let unknown = message(HELLO + 400, 1, body);
+    let rows = [oversized, malformed, followed, cut, of_the_future, unknown];
+    let count = u64::try_from(rows.len()).expect("a number");
+    pair.withstands(count, async {
+        for row in rows {
+            let mut stranger = pair.greeted().await;
+            stranger.send(&row).await;
+            let said = stranger.closed().await;
+            assert!(said.is_empty(), "{row:?} is answered with {said:?}");
+        }
+    })
+    .await;
+    pair.tells_once();
+    let refused = "headgate_cluster_newcomers_refused_total";
+    let before = metric(&pair.control, refused).await;
+    if pair.stolen.is_none() {
+        // It says itself that it is newer: it is told so, and is none of a flood.
+        let mut newer = pair.greeted().await;
+        newer.send(&hello("newer", [7, 9])).await;
+        let answer = newer.closed().await;
+        assert_eq!(answer.get(8..), Some(&[1, 0, 7, 9][..]));
+        assert_eq!(metric(&pair.control, refused).await, before + 1);
+    }
+}
+
+#[tokio::test]
+async fn strangers_at_a_cluster_port_in_the_clear_are_closed_and_counted_and_disturb_nobody() {
+    let pair = Pair::in_the_clear().await;
+    unheard(&pair).await;
+    misheard(&pair).await;
+}
+
+#[tokio::test]
+async fn strangers_at_a_cluster_port_over_tls_are_closed_and_counted_and_disturb_nobody() {
+    let pair = Pair::over_tls().await;
+    unheard(&pair).await;
+    misheard(&pair).await;
+}
+
+#[tokio::test]
+async fn without_a_certificate_nothing_but_joining_is_heard() {
+    let pair = Pair::over_tls().await;
+    let address = pair.control.cluster_address();
+    let stolen = pair.stolen.clone().expect("credentials");
+    let mut oversized = JOIN.to_be_bytes().to_vec();
+    oversized.extend([0, 1, 0x7f, 0xff, 0xff, 0xff]);
+    let rows = [
+        hello("stranger", [1, 1]),
+        oversized,
+        message(JOIN, 1, &[0xff; 64]),
+        message(JOIN, 2, &[0; 64]),
+        Vec::new(),
+    ];
+    let count = u64::try_from(rows.len()).expect("a number");
+    pair.withstands(count, async {
+        for row in rows {
+            let stranger = Stranger::over_tls(&address, &stolen, None).await;
+            let mut stranger = stranger.expect("TLS");
+            stranger.send(&row).await;
+            let said = stranger.closed().await;
+            assert!(said.is_empty(), "{row:?} is answered with {said:?}");
+        }
+    })
+    .await;
+    // A gateway or traffic manager admits nobody: there it ends with the handshake.
+    let stranger = Stranger::over_tls(&pair.traffic.cluster_address(), &stolen, None).await;
+    if let Ok(mut stranger) = stranger {
+        stranger.send(&hello("stranger", [1, 1])).await;
+        assert!(stranger.closed().await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_member_that_sends_a_frame_without_end_or_nothing_at_all_is_let_go() {
+    let pair = Pair::in_the_clear().await;
+    let resident = pair.resident_kib();
+    for (id, bytes) in [
+        ("endless", &u64::MAX.to_be_bytes()[..]),
+        ("noisy", &noise()),
+        ("silent", &[]),
+    ] {
+        let mut member = pair.greeted().await;
+        member.send(&hello(id, [1, 1])).await;
+        let answer = member.next().await;
+        assert_eq!(answer.get(8), Some(&0), "welcome: {answer:?}");
+        member.send(bytes).await;
+        member.closed().await;
+    }
+    let kept = pair.resident_kib().saturating_sub(resident);
+    assert!(kept < KEPT_KIB, "{kept} KiB more");
+    for node in [&pair.control, &pair.traffic] {
+        let members = members(node).await;
+        let up = members.iter().filter(|(_, health)| health == "up");
+        assert_eq!(up.count(), 2, "{members:?}");
+    }
+}

@@ -1,0 +1,128 @@
+//! Whoever dials a cluster port without being a node: in the clear, over TLS without a certificate, or
+//! with one that was taken from a node's data directory.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+/// The kinds of first words.
+pub const HELLO: u16 = 65_000;
+pub const JOIN: u16 = 65_002;
+
+/// What nobody keeps open longer; a busy machine has time.
+const CLOSED: Duration = Duration::from_secs(10);
+
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+/// One connection.
+pub struct Stranger(Box<dyn Stream>);
+
+impl Stranger {
+    pub async fn plain(address: &str) -> Self {
+        Self(Box::new(connected(address).await))
+    }
+
+    /// Over TLS, by the authority of `node`, a directory; with the certificate of another one.
+    pub async fn over_tls(
+        address: &str,
+        node: &Path,
+        shown: Option<&Path>,
+    ) -> std::io::Result<Self> {
+        let mut roots = rustls::RootCertStore::empty();
+        let authority = certificates(node).remove(1);
+        roots.add(authority).expect("an authority");
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(roots);
+        let config = match shown {
+            Some(node) => {
+                let key = PrivateKeyDer::from_pem_slice(&pem(node)).expect("a key");
+                builder
+                    .with_client_auth_cert(vec![certificates(node).remove(0)], key)
+                    .expect("a pair")
+            }
+            None => builder.with_no_client_auth(),
+        };
+        let name = "node.headgate.internal".try_into().expect("a name");
+        let tcp = connected(address).await;
+        let stream = TlsConnector::from(Arc::new(config)).connect(name, tcp);
+        Ok(Self(Box::new(stream.await?)))
+    }
+
+    /// Whoever is closed on meanwhile has said enough.
+    pub async fn send(&mut self, bytes: &[u8]) {
+        let _ = self.0.write_all(bytes).await;
+        let _ = self.0.flush().await;
+    }
+
+    /// Waits for the end; gives what came before.
+    pub async fn closed(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let ended = tokio::time::timeout(CLOSED, self.0.read_to_end(&mut bytes)).await;
+        // However it ends: a reset is an end.
+        let _ = ended.expect("closed within seconds");
+        bytes
+    }
+
+    /// The next bytes.
+    pub async fn next(&mut self) -> Vec<u8> {
+        let mut bytes = vec![0; 64 * 1024];
+        let read = tokio::time::timeout(CLOSED, self.0.read(&mut bytes)).await;
+        let length = read.expect("an answer in time").unwrap_or_default();
+        bytes.truncate(length);
+        bytes
+    }
+}
+
+fn pem(node: &Path) -> Vec<u8> {
+    std::fs::read(node.join("data/cluster/node.pem")).expect("credentials")
+}
+
+/// A node's own, then its authority's.
+fn certificates(node: &Path) -> Vec<CertificateDer<'static>> {
+    CertificateDer::pem_slice_iter(&pem(node))
+        .map(|certificate| certificate.expect("a certificate"))
+        .collect()
+}
+
+async fn connected(address: &str) -> TcpStream {
+    TcpStream::connect(address).await.expect("a connection")
+}
+
+/// An envelope and what is in it.
+pub fn message(kind: u16, version: u16, body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(body.len()).expect("a length");
+    let mut bytes = kind.to_be_bytes().to_vec();
+    bytes.extend(version.to_be_bytes());
+    bytes.extend(length.to_be_bytes());
+    bytes.extend(body);
+    bytes
+}
+
+/// The first words of a node of this id, which speaks these versions of the protocol.
+pub fn hello(id: &str, versions: [u8; 2]) -> Vec<u8> {
+    let mut body = versions.to_vec();
+    text(&mut body, "");
+    text(&mut body, id);
+    body.extend([1, 7]);
+    text(&mut body, &format!("name-of-{id}"));
+    text(&mut body, "127.0.0.1:1");
+    // Roles, facts, the router, others.
+    body.extend([0, 0, 1, 0]);
+    message(HELLO, 1, &body)
+}
+
+fn text(bytes: &mut Vec<u8>, text: &str) {
+    bytes.push(u8::try_from(text.len()).expect("a short text"));
+    bytes.extend(text.as_bytes());
+}
