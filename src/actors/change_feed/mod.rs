@@ -12,6 +12,8 @@ mod pruner;
 mod registration;
 mod snapshots;
 #[cfg(test)]
+mod standing_still_tests;
+#[cfg(test)]
 mod tests;
 
 use std::sync::{Arc, Mutex};

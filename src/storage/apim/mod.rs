@@ -121,6 +121,11 @@ const SCHEMA: Schema = Schema {
             "followers",
             include_str!("../../../migrations/apim/0017_followers.sql"),
         ),
+        (
+            18,
+            "token_lives",
+            include_str!("../../../migrations/apim/0018_token_lives.sql"),
+        ),
     ],
 };
 
