@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::eventually;
 use crate::support::faults::Faults;
 use crate::support::node::{Node, Options};
-use crate::support::platform::{DEVPORTAL, PUBLISHER, text};
+use crate::support::platform::{DEVPORTAL, PUBLISHER, SCOPES, text};
 use crate::support::postgres;
 use crate::support::upstream::Upstream;
 
@@ -174,7 +174,8 @@ async fn what_a_removed_key_has_signed_opens_nothing_on_any_node() {
         call.bearer(&held.access).send()
     };
     call().await.expect(200);
-    let signed = two.admin_token().await;
+    // The first node to start has made the administrator.
+    let signed = two.user_token("admin", &one.admin_password, SCOPES).await;
     let list = || {
         let list = one.get(&format!("{DEVPORTAL}/applications"));
         list.bearer(&signed).send()
@@ -217,6 +218,20 @@ async fn api_key(node: &Node, token: &str, api: &str) -> String {
     text(&made.json(), "apikey").to_owned()
 }
 
+/// An API that API keys open, published.
+async fn keyed(node: &Node, admin: &str, backend: &str) -> String {
+    let api = node.import(admin, "Shop", "/shop", backend).await;
+    let path = format!("{PUBLISHER}/apis/{api}");
+    let read = node.get(&path).bearer(admin).send().await;
+    let mut document = read.expect(200).json();
+    document["securityScheme"] = json!(["oauth2", "api_key"]);
+    let put = node.put(&path).bearer(admin).json(&document).send();
+    put.await.expect(200);
+    node.deploy(admin, &api).await;
+    node.lifecycle(admin, &api, "Publish").await;
+    api
+}
+
 #[tokio::test]
 async fn what_a_portal_makes_or_ends_bears_the_databases_moment_and_a_namesakes_key_is_good() {
     let Some(server) = postgres::server() else {
@@ -231,20 +246,7 @@ async fn what_a_portal_makes_or_ends_bears_the_databases_moment_and_a_namesakes_
         faults.set_clock(seconds);
         let node = Node::start_with(databases.under(faults.options(dir.path()))).await;
         let admin = node.admin_token().await;
-        let api = node.import(&admin, "Shop", "/shop", &upstream.url).await;
-        let path = format!("{PUBLISHER}/apis/{api}");
-        let mut document = node
-            .get(&path)
-            .bearer(&admin)
-            .send()
-            .await
-            .expect(200)
-            .json();
-        document["securityScheme"] = json!(["oauth2", "api_key"]);
-        let put = node.put(&path).bearer(&admin).json(&document).send();
-        put.await.expect(200);
-        node.deploy(&admin, &api).await;
-        node.lifecycle(&admin, &api, "Publish").await;
+        let api = keyed(&node, &admin, &upstream.url).await;
         let bob = subscriber(&node, &admin, "bob").await;
         let held = node.subscribed(&bob, &api, "removed", "JWT").await;
         let gone = node.delete(&format!("{DEVPORTAL}/applications/{}", held.application));
@@ -272,6 +274,13 @@ async fn what_a_portal_makes_or_ends_bears_the_databases_moment_and_a_namesakes_
         gone.send().await.expect(204);
         let namesake = subscriber(&node, &admin, "bob").await;
         let key = api_key(&node, &namesake, &api).await;
+        let held = node.subscribed(&namesake, &api, "anew", "JWT").await;
+        let keys = format!("{DEVPORTAL}/apis/{api}/api-keys");
+        let list = node.get(&keys).bearer(&namesake).send().await;
+        let id = list.expect(200).json()["list"][0]["keyUUID"].clone();
+        let body = json!({"keyUUID": id, "applicationUUID": held.application});
+        let bound = node.post(&format!("{keys}/associate")).bearer(&namesake);
+        bound.json(&body).send().await.expect(200);
         let call = node.api("GET", "/shop/1.0.0/items").header("apikey", &key);
         call.send().await.expect(200);
     }

@@ -4,7 +4,6 @@
 //! node on a copy of the same prepared data is ended exactly there and started again.
 
 mod base;
-mod clients;
 mod credential;
 mod parts;
 mod sent;
@@ -37,7 +36,7 @@ const AT_ONCE: usize = 4;
 /// Writes that no part makes: those of start, which `start` ends, those of traffic, which `traffic`
 /// ends, those of timers that only remove, and those that no request can be made to reach before a
 /// crash.
-const BACKGROUND: [&str; 14] = [
+const BACKGROUND: [&str; 15] = [
     "apim.api_keys.note_used",
     "apim.change_log.prune",
     "apim.followers.",
@@ -52,6 +51,9 @@ const BACKGROUND: [&str; 14] = [
     "shared.seed",
     // A client whose owner is deleted while it is registered.
     "apim.clients.take_back",
+    // A client that a crash left before it was mapped is taken over: the repeated request does, in
+    // one transaction. None but a crash leaves one, for a registration of such a name is refused.
+    "apim.clients.adopt",
     // No request of this version reaches it: a portal changes a client with its mapping, in one
     // write that `keys` passes. Nodes of before may ask for it; it is one statement and its entry.
     "apim.clients.update",

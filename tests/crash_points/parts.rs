@@ -36,7 +36,7 @@ pub struct Prepared {
 /// The node is gone.
 pub struct Gone;
 
-pub(super) type Step<T> = Result<T, Gone>;
+type Step<T> = Result<T, Gone>;
 
 /// Two scopes of the prepared API, bound to these roles.
 pub fn scopes(one: &[&str], other: &[&str]) -> Value {
@@ -157,7 +157,7 @@ impl Scenario<'_> {
         (self.prepared.key.clone(), self.prepared.secret.clone())
     }
 
-    pub(super) async fn post(&self, path: &str, body: Value) -> Step<Answer> {
+    async fn post(&self, path: &str, body: Value) -> Step<Answer> {
         self.send("POST", path, Body::Json(body)).await
     }
 
@@ -336,6 +336,15 @@ impl Scenario<'_> {
         let list = self.send("GET", &base, Body::None).await?.json();
         let body = Body::Json(json!({"keyUUID": list["list"][0]["keyUUID"]}));
         self.end("POST", &to("revoke"), body, key(anew)).await?;
+        Ok(())
+    }
+
+    async fn clients(&self) -> Step<()> {
+        let path = "/client-registration/v0.17/register";
+        let body = json!({"clientName": "crash", "grantType": "client_credentials"});
+        self.post(path, body.clone()).await?;
+        // The same name once more changes the client and gives it a new secret.
+        self.post(path, body).await?;
         Ok(())
     }
 
