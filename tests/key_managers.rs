@@ -1,12 +1,13 @@
 //! Key managers on nodes of their own over one PostgreSQL: what one has issued the other ends, by
-//! whichever clocks, and what a lost key signed opens nothing anywhere.
+//! whichever clocks, what a portal makes bears the same clock's moments, and what a lost key signed
+//! opens nothing anywhere.
 
 use serde_json::{Value, json};
 
 use crate::support::eventually;
 use crate::support::faults::Faults;
 use crate::support::node::{Node, Options};
-use crate::support::platform::{DEVPORTAL, text};
+use crate::support::platform::{DEVPORTAL, PUBLISHER, SCOPES, text};
 use crate::support::postgres;
 use crate::support::upstream::Upstream;
 
@@ -25,8 +26,12 @@ impl Databases {
 
     /// What a node over them is started with.
     fn node(&self, name: &str, seeds: &str, beside: Options) -> Options {
+        self.under(named(name, CONTROL, seeds, beside))
+    }
+
+    /// The same for a node that is whatever these say.
+    fn under(&self, mut options: Options) -> Options {
         let [apim, shared] = &self.0;
-        let mut options = named(name, CONTROL, seeds, beside);
         for (key, value) in [
             ("HEADGATE__DATABASE__APIM__URL", apim.as_str()),
             ("HEADGATE__DATABASE__SHARED__URL", shared),
@@ -80,19 +85,26 @@ impl Session {
         let client = client.await.expect(200).json();
         let client = ["clientId", "clientSecret"].map(|name| text(&client, name).to_owned());
         let [key, secret] = client;
+        let mut session = Self {
+            id: text(&made, "id").to_owned(),
+            client: (key, secret),
+            tokens: Value::Null,
+        };
+        session.log_in(node).await;
+        session
+    }
+
+    /// Another session begins.
+    async fn log_in(&mut self, node: &Node) {
         let form = [
             ("grant_type", "password"),
             ("username", "ann"),
             ("password", "Open-sesame-1"),
             ("scope", "apim:subscribe"),
         ];
-        let call = node.post("/oauth2/token").basic(&key, &secret);
-        let tokens = call.form(&form).send().await.expect(200).json();
-        Self {
-            id: text(&made, "id").to_owned(),
-            client: (key, secret),
-            tokens,
-        }
+        let (key, secret) = &self.client;
+        let call = node.post("/oauth2/token").basic(key, secret);
+        self.tokens = call.form(&form).send().await.expect(200).json();
     }
 
     /// What its tokens get at a node: the access token, and then the refresh token.
@@ -123,7 +135,9 @@ async fn a_session_of_a_key_manager_whose_clock_is_ahead_ends_with_the_password_
     let ahead = databases.node("cp2", &seed, faults.options(dir.path()));
     let ahead = Node::start_with(ahead).await;
     let admin = right.admin_token().await;
-    let session = Session::of_ann(&ahead, &admin).await;
+    let mut session = Session::of_ann(&ahead, &admin).await;
+    assert_eq!(session.opens(&ahead).await, [200, 200]);
+    session.log_in(&ahead).await;
     let body = json!({
         "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
         "Operations": [{"op": "replace", "path": "password", "value": "Open-sesame-2"}],
@@ -160,11 +174,114 @@ async fn what_a_removed_key_has_signed_opens_nothing_on_any_node() {
         call.bearer(&held.access).send()
     };
     call().await.expect(200);
+    // The first node to start has made the administrator.
+    let signed = two.user_token("admin", &one.admin_password, SCOPES).await;
+    let list = || {
+        let list = one.get(&format!("{DEVPORTAL}/applications"));
+        list.bearer(&signed).send()
+    };
+    list().await.expect(200);
     assert_eq!(two.terminate().await, Some(0));
     std::fs::remove_dir_all(dir.path().join("data/keys")).expect("removed");
     let two = Node::start_with(databases.node("cp2", &seed, in_dir())).await;
     // The gateway had cached what it may do.
     let refused = || async { (call().await.status == 401).then_some(()) };
     eventually(10, "what was cached has ended", refused).await;
+    let refused = || async { (list().await.status == 401).then_some(()) };
+    eventually(10, "the other control plane takes it no more", refused).await;
     drop((two, traffic));
+}
+
+/// What a portal makes and ends, each with its moment.
+const MOMENTS: &str = "SELECT 'application' AS what, created_at_ms AS at FROM applications \
+    UNION ALL SELECT 'client', created_at_ms FROM oauth_clients \
+    UNION ALL SELECT 'API key', issued_at_ms FROM api_keys \
+    UNION ALL SELECT 'mark of ' || subject, before_ms FROM issued_before_marks";
+
+/// Makes a user who subscribes; gives their token.
+async fn subscriber(node: &Node, admin: &str, name: &str) -> String {
+    let body = json!({
+        "userName": name, "password": "Open-sesame-1",
+        "roles": [{"value": "Internal/subscriber"}],
+    });
+    let made = node.post("/scim2/Users").bearer(admin).json(&body).send();
+    made.await.expect(201);
+    let scopes = "apim:subscribe apim:app_manage apim:sub_manage apim:api_key";
+    node.user_token(name, "Open-sesame-1", scopes).await
+}
+
+/// Makes a user's API key; gives it.
+async fn api_key(node: &Node, token: &str, api: &str) -> String {
+    let body = json!({"keyName": "first", "keyType": "PRODUCTION", "validityPeriod": -1});
+    let made = node.post(&format!("{DEVPORTAL}/apis/{api}/api-keys/generate"));
+    let made = made.bearer(token).json(&body).send().await.expect(200);
+    text(&made.json(), "apikey").to_owned()
+}
+
+/// An API that API keys open, published.
+async fn keyed(node: &Node, admin: &str, backend: &str) -> String {
+    let api = node.import(admin, "Shop", "/shop", backend).await;
+    let path = format!("{PUBLISHER}/apis/{api}");
+    let read = node.get(&path).bearer(admin).send().await;
+    let mut document = read.expect(200).json();
+    document["securityScheme"] = json!(["oauth2", "api_key"]);
+    let put = node.put(&path).bearer(admin).json(&document).send();
+    put.await.expect(200);
+    node.deploy(admin, &api).await;
+    node.lifecycle(admin, &api, "Publish").await;
+    api
+}
+
+#[tokio::test]
+async fn what_a_portal_makes_or_ends_bears_the_databases_moment_and_a_namesakes_key_is_good() {
+    let Some(server) = postgres::server() else {
+        return;
+    };
+    for seconds in [-120, 120] {
+        let upstream = Upstream::start().await;
+        let name = format!("moments_{}", seconds > 0);
+        let databases = Databases::fresh(&server, &name);
+        let dir = tempfile::tempdir().expect("a directory");
+        let faults = Faults::in_directory(dir.path());
+        faults.set_clock(seconds);
+        let node = Node::start_with(databases.under(faults.options(dir.path()))).await;
+        let admin = node.admin_token().await;
+        let api = keyed(&node, &admin, &upstream.url).await;
+        let bob = subscriber(&node, &admin, "bob").await;
+        let held = node.subscribed(&bob, &api, "removed", "JWT").await;
+        let gone = node.delete(&format!("{DEVPORTAL}/applications/{}", held.application));
+        gone.bearer(&bob).send().await.expect(200);
+        node.subscribed(&bob, &api, "kept", "JWT").await;
+        api_key(&node, &bob, &api).await;
+        let [apim, _] = &databases.0;
+        let now = "(EXTRACT(EPOCH FROM clock_timestamp()) * 1000)";
+        let strange = format!("SELECT * FROM ({MOMENTS}) AS made WHERE ABS({now} - at) > 60000");
+        assert_eq!(postgres::ask(apim, &strange), "", "{seconds}");
+        let marks = format!("SELECT COUNT(*) FROM ({MOMENTS}) AS made WHERE what LIKE 'mark%'");
+        assert_eq!(
+            postgres::ask(apim, &marks),
+            "2",
+            "of application and client"
+        );
+        let list = node
+            .get("/scim2/Users?startIndex=1&count=99")
+            .bearer(&admin);
+        let list = list.send().await.expect(200).json();
+        let users = list["Resources"].as_array().expect("users").iter();
+        let mut bobs = users.filter(|user| user["userName"] == "bob");
+        let id = text(bobs.next().expect("bob"), "id");
+        let gone = node.delete(&format!("/scim2/Users/{id}")).bearer(&admin);
+        gone.send().await.expect(204);
+        let namesake = subscriber(&node, &admin, "bob").await;
+        let key = api_key(&node, &namesake, &api).await;
+        let held = node.subscribed(&namesake, &api, "anew", "JWT").await;
+        let keys = format!("{DEVPORTAL}/apis/{api}/api-keys");
+        let list = node.get(&keys).bearer(&namesake).send().await;
+        let id = list.expect(200).json()["list"][0]["keyUUID"].clone();
+        let body = json!({"keyUUID": id, "applicationUUID": held.application});
+        let bound = node.post(&format!("{keys}/associate")).bearer(&namesake);
+        bound.json(&body).send().await.expect(200);
+        let call = node.api("GET", "/shop/1.0.0/items").header("apikey", &key);
+        call.send().await.expect(200);
+    }
 }

@@ -13,7 +13,7 @@ pub enum SubscriptionStatus {
     Blocked,
     /// Only sandbox keys.
     ProdOnlyBlocked,
-    /// Waits for a workflow; 900909 at the gateway.
+    /// Waits for a workflow: none yet. There are no workflows here, so that none gets into this.
     OnHold,
     /// Refused by a workflow.
     Rejected,

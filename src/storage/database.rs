@@ -65,6 +65,9 @@ pub struct Write {
 /// Milliseconds since the epoch by the server, whenever in a transaction it is asked.
 const SERVERS_MOMENT: &str = "SELECT (EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::BIGINT AS ms";
 
+/// The longest that a server is asked for its moment: whoever asks may hold what others wait for.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 type Statement<'q> = Query<'q, Any, AnyArguments>;
 
 // === impl Database ===
@@ -203,12 +206,14 @@ impl Database {
     /// put in order: the server's. A file has one user, whose own time `own_ms` is.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`].
+    /// [`StoreError::Unavailable`], also of a server that says nothing.
     pub async fn moment_ms(&self, own_ms: i64) -> Result<i64, StoreError> {
         match self.backend {
             Backend::Sqlite => Ok(own_ms),
             Backend::Postgres => {
-                let row = sqlx::query(SERVERS_MOMENT).fetch_one(&self.readers).await;
+                let row = sqlx::query(SERVERS_MOMENT).fetch_one(&self.readers);
+                let row = tokio::time::timeout(PATIENCE, row).await;
+                let row = row.unwrap_or_else(|_| Err(silent()));
                 row.map_err(unavailable(self.name))?.integer("ms")
             }
         }
@@ -411,6 +416,11 @@ impl Backend {
 /// Turns a driver's error into ours.
 pub(crate) fn unavailable(database: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
     move |source| failed(database, source)
+}
+
+fn silent() -> sqlx::Error {
+    let what = "the server says nothing";
+    sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, what))
 }
 
 fn pool(connections: u32) -> AnyPoolOptions {

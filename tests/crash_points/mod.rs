@@ -51,8 +51,11 @@ const BACKGROUND: [&str; 15] = [
     "shared.seed",
     // A client whose owner is deleted while it is registered.
     "apim.clients.take_back",
-    // A client that a crash left before it was mapped is taken over: the repeated request does.
+    // A client that a crash left before it was mapped is taken over: the repeated request does, in
+    // one transaction. None but a crash leaves one, for a registration of such a name is refused.
     "apim.clients.adopt",
+    // No request of this version reaches it: a portal changes a client with its mapping, in one
+    // write that `keys` passes. Nodes of before may ask for it; it is one statement and its entry.
     "apim.clients.update",
 ];
 

@@ -37,8 +37,14 @@ pub fn drop_database(server: &str, url: &str) {
 
 /// Runs one statement.
 pub fn run(url: &str, sql: &str) {
-    let psql = Command::new("psql").args([url, "-q", "-c", sql]).output();
+    ask(url, sql);
+}
+
+/// Runs one query; gives its rows, a line each, columns separated by `|`.
+pub fn ask(url: &str, sql: &str) -> String {
+    let psql = Command::new("psql").args([url, "-qAt", "-c", sql]).output();
     let output = psql.expect("psql");
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{sql}: {error}");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }

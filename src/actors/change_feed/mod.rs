@@ -15,6 +15,8 @@ mod registrar;
 mod registration;
 mod snapshots;
 #[cfg(test)]
+mod standing_still_tests;
+#[cfg(test)]
 mod tests;
 
 use std::sync::{Arc, Mutex};

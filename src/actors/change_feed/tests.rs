@@ -13,16 +13,16 @@ use super::message::{Heard, Heartbeat, Piece, Pull, Pulled, SnapshotOf, WaitAppl
 use super::registrar::{Registrar, RegistrarArguments};
 use super::{ChangeFeedHandle, FeedSettings, SharedFollowers, component};
 
-struct Bench {
+pub(super) struct Bench {
     _dir: tempfile::TempDir,
-    apim: Database,
+    pub(super) apim: Database,
     shared: Database,
-    system: System,
-    feed: ChangeFeedHandle,
+    pub(super) system: System,
+    pub(super) feed: ChangeFeedHandle,
     _root: Root,
 }
 
-async fn bench() -> Bench {
+pub(super) async fn bench() -> Bench {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| format!("sqlite:{}", dir.path().join(name).display());
     let apim = apim::open(&at("apim.db")).await.unwrap();
@@ -40,21 +40,21 @@ async fn bench() -> Bench {
     }
 }
 
-fn user_changed(name: &str) -> Change {
+pub(super) fn user_changed(name: &str) -> Change {
     Change::UserChanged {
         user: name.to_owned(),
         removed: false,
     }
 }
 
-async fn commit(apim: &Database, changes: &[Change]) -> u64 {
+pub(super) async fn commit(apim: &Database, changes: &[Change]) -> u64 {
     let write = apim.write("test.commit").await.unwrap();
     let uuid = || uuid::Uuid::new_v4().to_string();
     let done = write.commit_with("carbon.super", changes, uuid, 1).await;
     done.unwrap()
 }
 
-fn pull(n: u64, uuid: &str, wait_ms: u32) -> Pull {
+pub(super) fn pull(n: u64, uuid: &str, wait_ms: u32) -> Pull {
     Pull {
         follower: "gw1".to_owned(),
         n,
@@ -64,7 +64,7 @@ fn pull(n: u64, uuid: &str, wait_ms: u32) -> Pull {
     }
 }
 
-async fn entries(feed: &ChangeFeedHandle, asked: Pull) -> Vec<(u64, String)> {
+pub(super) async fn entries(feed: &ChangeFeedHandle, asked: Pull) -> Vec<(u64, String)> {
     match feed.pull(asked).await.unwrap() {
         Pulled::Entries { entries, .. } => entries
             .into_iter()

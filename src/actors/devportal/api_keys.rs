@@ -46,7 +46,7 @@ impl Desk {
 
     async fn create_api_key(&self, new: NewApiKey) -> Outcome<String> {
         let text = new_key()?;
-        let key = ApiKey {
+        let mut key = ApiKey {
             id: new_id(),
             tenant: new.tenant,
             name: new.name,
@@ -57,7 +57,8 @@ impl Desk {
             owner: new.owner,
             permitted_ips: new.permitted_ips,
             permitted_referers: new.permitted_referers,
-            issued_at_ms: self.0.clock.now_ms(),
+            // Said by the database, when everything else is in order.
+            issued_at_ms: 0,
             validity_seconds: new.validity_seconds,
             last_used_at_ms: None,
         };
@@ -71,6 +72,7 @@ impl Desk {
         }
         let application = key.application_id.as_deref();
         check_subscribed(&mut write, &key.tenant, application, &key.api_id).await?;
+        key.issued_at_ms = self.moment(&mut write).await?;
         api_keys::create(&mut write, &key).await?;
         let changes = [key_changed(&key, false)];
         let done = self.commit(write, &key.tenant, &changes, text).await?;
@@ -85,11 +87,11 @@ impl Desk {
     /// Replaces a key: the old one is revoked in the same transaction.
     async fn regenerate_api_key(&self, key: &ApiKey, as_read: bool) -> Outcome<String> {
         let text = new_key()?;
-        let now = self.0.clock.now_ms();
         let mut write = self.0.apim.write("apim.api_keys.regenerate").await?;
         // The hash as it is stored now: another regeneration may have come first.
         let old = lock_as_read(&mut write, key, as_read).await?;
         let hash = hash_hex(&text);
+        let now = self.moment(&mut write).await?;
         api_keys::update_secret(&mut write, (&key.tenant, &key.id), &hash, now).await?;
         let new = ApiKey {
             key_hash: hash,

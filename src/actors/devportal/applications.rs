@@ -11,9 +11,11 @@ use super::message::DevPortalError;
 use super::writer::{Desk, Outcome};
 
 impl Desk {
-    pub(super) async fn create_application(&self, new: Application) -> Outcome<Application> {
+    pub(super) async fn create_application(&self, mut new: Application) -> Outcome<Application> {
         let mut write = self.0.apim.write("apim.applications.create").await?;
         lock_policy(&mut write, &new).await?;
+        new.created_at_ms = self.moment(&mut write).await?;
+        new.updated_at_ms = new.created_at_ms;
         applications::create(&mut write, &new).await?;
         let changes = [changed(&new)];
         let tenant = new.tenant.clone();
@@ -51,18 +53,16 @@ impl Desk {
         let mut write = self.0.apim.write("apim.applications.delete").await?;
         let removed =
             applications::delete(&mut write, &old.tenant, (&old.id, old.row_version)).await?;
-        let now = self.0.clock.now_ms();
-        let until_ms = self.0.key_manager.everything_expired_by(now);
         // One more: what was issued within this very millisecond ends as well.
-        let before_ms = now + 1;
+        let before_ms = self.moment(&mut write).await? + 1;
         let mark = Mark {
             tenant: old.tenant.clone(),
             subject: MarkedSubject::Application,
             subject_id: old.id.clone(),
             before_ms,
-            until_ms,
+            until_ms: self.0.key_manager.everything_expired_by(before_ms),
         };
-        revocations::save_mark(&mut write, &mark).await?;
+        let until_ms = revocations::save_mark(&mut write, &mark).await?;
         let mut changes = vec![
             Change::ApplicationRemoved {
                 application_id: old.id.clone(),

@@ -44,17 +44,19 @@ impl Clients {
         {
             return Ok(None);
         }
-        let now = self.clock.now_ms();
-        let until_ms = self.key_manager.everything_expired_by(now);
+        oauth_clients::delete(&mut write, consumer_key).await?;
+        // By the clock that what was issued bears, and one more: what was issued within this very
+        // millisecond ends as well.
+        let own = self.clock.now_ms();
+        let before_ms = write.moment_ms(own).await? + 1;
         let mark = Mark {
             tenant: tenant.to_owned(),
             subject: MarkedSubject::Client,
             subject_id: consumer_key.to_owned(),
-            before_ms: now + 1,
-            until_ms,
+            before_ms,
+            until_ms: self.key_manager.everything_expired_by(before_ms),
         };
-        oauth_clients::delete(&mut write, consumer_key).await?;
-        revocations::save_mark(&mut write, &mark).await?;
+        let until_ms = revocations::save_mark(&mut write, &mark).await?;
         let changes = [
             Change::ClientChanged {
                 consumer_key: consumer_key.to_owned(),
@@ -63,12 +65,12 @@ impl Clients {
             Change::IssuedBefore {
                 subject: MarkedSubject::Client,
                 id: consumer_key.to_owned(),
-                before_ms: now + 1,
+                before_ms,
                 until_ms,
             },
         ];
         Ok(Some(
-            write.commit_with(tenant, &changes, new_id, now).await?,
+            write.commit_with(tenant, &changes, new_id, own).await?,
         ))
     }
 
@@ -89,7 +91,8 @@ impl Clients {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub(super) async fn sweep(&self) -> Result<usize, StoreError> {
-        self.sweep_before(self.clock.now_ms() - AGE_MS).await
+        let now = self.apim.moment_ms(self.clock.now_ms()).await?;
+        self.sweep_before(now - AGE_MS).await
     }
 
     /// Removes the orphans made before a moment.

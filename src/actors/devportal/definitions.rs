@@ -27,9 +27,9 @@ const ROOM_KIB: usize = 128 * 1_024;
 /// As much room as the bytes of a definition is taken for its text this many times, until the text
 /// is there and says it: one that had none would be written for nothing.
 const LONGER: usize = 3;
-/// What the kept ones take.
+/// What the kept ones take that nobody is being sent.
 const KEPT_BYTES: usize = 32 * 1_024 * 1_024;
-/// How many are kept.
+/// How many of them are kept.
 const KEPT: usize = 16;
 
 /// A definition with these addresses. Its readers share one text; the last of them frees its room.
@@ -149,6 +149,7 @@ impl Definitions {
         let found = kept.remove(at)?;
         let shown = found.1.clone();
         kept.push_front(found);
+        trim(&mut kept);
         Some(shown)
     }
 
@@ -157,7 +158,6 @@ impl Definitions {
     fn room_for(&self, bytes: usize) -> Result<OwnedSemaphorePermit, DevPortalError> {
         let needed = kib(bytes)?;
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_unread = |one: &ShownDefinition| Arc::strong_count(&one.0) == 1;
         let unread = kept.iter().filter(|(_, one)| is_unread(one));
         let unread: usize = unread.map(|(_, one)| one.0.room.num_permits()).sum();
         if self.room.available_permits() + unread < needed {
@@ -176,13 +176,27 @@ impl Definitions {
     fn keep(&self, asked: Asked, shown: &ShownDefinition) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.push_front((asked, shown.clone()));
-        let (mut bytes, mut count) = (0, 0);
-        kept.retain(|(_, one)| {
-            bytes += one.0.text.len();
-            count += 1;
-            bytes <= KEPT_BYTES && count <= KEPT
-        });
+        trim(&mut kept);
     }
+}
+
+/// Drops the ones asked for longest ago of those that nobody is being sent, as far as they are too
+/// many. What readers hold stays for the next who ask: its room is taken either way, and a second
+/// copy would take as much again.
+fn trim(kept: &mut VecDeque<(Asked, ShownDefinition)>) {
+    let (mut bytes, mut count) = (0, 0);
+    kept.retain(|(_, one)| {
+        if !is_unread(one) {
+            return true;
+        }
+        bytes += one.0.text.len();
+        count += 1;
+        bytes <= KEPT_BYTES && count <= KEPT
+    });
+}
+
+fn is_unread(one: &ShownDefinition) -> bool {
+    Arc::strong_count(&one.0) == 1
 }
 
 /// What this many bytes take of the room; more than all of it for none.
@@ -293,5 +307,24 @@ mod tests {
             show(&definitions, n, &mut loads).await.unwrap();
         }
         assert!(definitions.kept.lock().unwrap().len() <= 2);
+    }
+
+    #[tokio::test]
+    async fn what_readers_hold_is_written_once_however_many_they_are() {
+        let definitions = Definitions::default();
+        let mut loads = 0;
+        let mut held = Vec::new();
+        for n in 0..=2 * KEPT {
+            held.push(show(&definitions, n, &mut loads).await.unwrap());
+        }
+        let written = loads;
+        for n in 0..=2 * KEPT {
+            show(&definitions, n, &mut loads).await.unwrap();
+        }
+        assert_eq!(loads, written);
+        drop(held);
+        show(&definitions, 0, &mut loads).await.unwrap();
+        assert_eq!(loads, written);
+        assert!(definitions.kept.lock().unwrap().len() <= KEPT + 1);
     }
 }

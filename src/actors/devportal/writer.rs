@@ -139,6 +139,12 @@ impl Desk {
         Ok(Committed { value, n })
     }
 
+    /// Now, by the clock of those who write into this database: what is made bears it, and is
+    /// compared with when its owner began and with the marks of what has ended.
+    pub(super) async fn moment(&self, write: &mut Write) -> Result<i64, StoreError> {
+        write.moment_ms(self.0.clock.now_ms()).await
+    }
+
     /// Refuses what was made for an owner who is gone. Asked after the commit: a removal that came
     /// before it has not seen what was made, and any later one will (S3).
     pub(super) async fn owner_gone(&self, tenant: &str, owner: &str) -> Option<DevPortalError> {

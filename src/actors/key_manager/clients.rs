@@ -32,8 +32,9 @@ impl Desk {
                 .collect(),
             details,
         };
-        let row = stored(&client, hash_hex(&secret), self.clock.now_ms());
         let mut write = self.apim.write("apim.clients.create").await?;
+        let made_at = write.moment_ms(self.clock.now_ms()).await?;
+        let row = stored(&client, hash_hex(&secret), made_at);
         oauth_clients::create(&mut write, &row).await?;
         let n = self.commit_client(write, &client).await?;
         // Asked after the commit: a removal of the owner that came before it has not seen the
@@ -146,7 +147,8 @@ impl Desk {
         let (tenant, key) = (&client.details.tenant, &client.consumer_key);
         let mut write = self.apim.write("apim.clients.take_back").await?;
         oauth_clients::delete(&mut write, key).await?;
-        let now = self.clock.now_ms();
+        let own = self.clock.now_ms();
+        let now = write.moment_ms(own).await?;
         let ended = self.mark(&mut write, (tenant, MarkedSubject::Client, key), now);
         let changes = [
             Change::ClientChanged {
@@ -155,7 +157,7 @@ impl Desk {
             },
             ended.await?,
         ];
-        write.commit_with(tenant, &changes, new_id, now).await
+        write.commit_with(tenant, &changes, new_id, own).await
     }
 
     async fn commit_client(&self, write: storage::Write, client: &Client) -> Result<u64, Refused> {

@@ -62,12 +62,12 @@ impl Desk {
             before_ms: now_ms + 1,
             until_ms: self.everything_expired_by(now_ms),
         };
-        revocations::save_mark(write, &mark).await?;
+        let until_ms = revocations::save_mark(write, &mark).await?;
         Ok(Change::IssuedBefore {
             subject,
             id: mark.subject_id,
             before_ms: mark.before_ms,
-            until_ms: mark.until_ms,
+            until_ms,
         })
     }
 }

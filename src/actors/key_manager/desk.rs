@@ -121,7 +121,7 @@ impl Settings {
     }
 
     /// The longest life that a token of either kind can have, seconds.
-    fn longest_seconds(&self) -> i64 {
+    pub(super) fn longest_seconds(&self) -> i64 {
         self.longest_signed_seconds()
             .max(self.refresh_token_seconds)
     }

@@ -116,12 +116,12 @@ impl Desk {
         let now = write.moment_ms(own).await? + 1;
         mark.before_ms = mark.before_ms.max(now).min(newer);
         mark.until_ms = mark.until_ms.max(self.everything_expired_by(own));
-        revocations::save_mark(write, &mark).await?;
+        let until_ms = revocations::save_mark(write, &mark).await?;
         Ok(Change::IssuedBefore {
             subject,
             id: mark.subject_id,
             before_ms: mark.before_ms,
-            until_ms: mark.until_ms,
+            until_ms,
         })
     }
 

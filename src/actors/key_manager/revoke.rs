@@ -127,7 +127,6 @@ impl Desk {
         }
         revocations::delete_api_keys(&mut write, tenant, subject, id, i64::MAX).await?;
         let own = self.clock.now_ms();
-        let until_ms = self.everything_expired_by(own);
         // Read late: what a write that was faster has issued meanwhile ends as well.
         let now = write.moment_ms(own).await?;
         // One more: what was issued within this very millisecond ends as well.
@@ -136,9 +135,9 @@ impl Desk {
             subject,
             subject_id: id.to_owned(),
             before_ms: now + 1,
-            until_ms,
+            until_ms: self.everything_expired_by(own),
         };
-        revocations::save_mark(&mut write, &mark).await?;
+        let until_ms = revocations::save_mark(&mut write, &mark).await?;
         let change = Change::IssuedBefore {
             subject,
             id: id.to_owned(),

@@ -7,8 +7,8 @@
 use domain::api::SUPER_TENANT;
 use domain::change::Change;
 use domain::token;
-use storage::apim::grants;
 use storage::apim::verification_keys::{self, VerificationKey};
+use storage::apim::{grants, revocations};
 use storage::{Read, StoreError};
 
 use super::desk::{Desk, new_id};
@@ -97,6 +97,9 @@ impl Desk {
         let before = texts(&verification_keys::list_locked(&mut write).await?);
         let own = self.clock.now_ms();
         let now = write.moment_ms(own).await?;
+        // Before a token is signed with the key, or has its life from this configuration.
+        let longest = self.settings.longest_seconds();
+        revocations::raise_longest_life(&mut write, longest).await?;
         verification_keys::delete_of_node(&mut write, node).await?;
         for (id, key) in self.keys.own_public() {
             verification_keys::save(&mut write, node, (id, &key), now).await?;

@@ -147,7 +147,7 @@ impl Actor for Keeper {
                 if self.desk.owes_relay() {
                     self.desk.sweep_outbox().await;
                 }
-                self.desk.note_used().await;
+                self.desk.begin_noting();
                 if let Err(error) = self.desk.learn_news().await {
                     tracing::debug!(%error, "the other nodes' keys could not be read");
                 }

@@ -20,6 +20,7 @@ use storage::shared::scope_roles;
 
 use super::error::PublisherError;
 use super::message::{Author, Committed, Edition, NewApi};
+use super::reading::Placed;
 use super::{Stores, default_version, documents};
 
 type Done<T> = Result<Committed<T>, PublisherError>;
@@ -37,7 +38,9 @@ pub(super) async fn create(stores: &Stores, author: &Author, new: NewApi) -> Don
     (api.created_at_ms, api.updated_at_ms, api.row_version) = (now, now, 1);
     name_operations(&mut api.operations);
     check(stores, &api)?;
-    let definition = definition.unwrap_or_else(|| documents::generate(&api));
+    // Its place is given back with what is left of it, when it is stored.
+    let placed = definition.unwrap_or_else(|| documents::generate(&api).into());
+    let Placed { definition, .. } = placed;
     let blobs = documents::save(stores, &api, definition).await?;
     let row = ApiRow {
         id: api.id.clone(),
@@ -102,7 +105,7 @@ pub(super) async fn copy(
     api.version = version;
     api.provider.clone_from(&edition.author.user);
     api.is_default_version = default;
-    let definition = (!kept.generated).then_some(kept);
+    let definition = (!kept.generated).then(|| kept.into());
     create(stores, &edition.author, NewApi { api, definition }).await
 }
 

@@ -75,7 +75,8 @@ pub(super) async fn save_definition(
         add_scopes(&mut api.scopes, scopes);
         name_operations(&mut api.operations);
         check(stores, &api)?;
-        let definition = Some(definition.clone().into());
+        // Its place is the content's, which lasts until this is done.
+        let definition = Some(definition.document().clone().into());
         let change = Change {
             seen: row.row_version,
             api,

@@ -20,6 +20,7 @@ use super::message::{
     Answer, Author, DefinitionDocument, Edition, NewApi, Order, RevisionDeployments, Saved, Step,
     Target, Wanted,
 };
+use super::reading::Placed;
 use super::{PublisherSettings, Stores, documents, edit};
 
 /// The deadline of one change, its wait for followers included.
@@ -85,7 +86,7 @@ impl PublisherHandle {
     pub async fn save_definition(
         &self,
         edition: Edition,
-        definition: DefinitionDocument,
+        definition: Placed,
         described: Vec<DescribedOperation>,
         scopes: Vec<ApiScope>,
     ) -> Outcome<Saved<Api>> {
@@ -343,18 +344,19 @@ impl PublisherHandle {
         Ok(policies::list(&mut read, tenant, level).await?)
     }
 
-    /// Reads a definition.
+    /// Reads a definition; gives it with the place that it takes until it is stored.
     ///
     /// # Errors
-    /// [`PublisherError::Definition`] with the first fault and where it is.
+    /// [`PublisherError::Definition`] with the first fault and where it is,
+    /// [`PublisherError::Busy`] when too many are being read or on their way to be stored.
     pub async fn read_definition(
         &self,
         tenant: &str,
         bytes: Vec<u8>,
-    ) -> Outcome<(Definition, Vec<u8>)> {
-        let (definition, bytes) = self.stores.reading.read(bytes).await?;
+    ) -> Outcome<(Definition, Placed)> {
+        let (definition, placed) = self.stores.reading.read(bytes).await?;
         match self.unknown_tiers(tenant, &definition).await? {
-            faults if faults.is_empty() => Ok((definition, bytes)),
+            faults if faults.is_empty() => Ok((definition, placed)),
             faults => Err(PublisherError::Definition(faults)),
         }
     }

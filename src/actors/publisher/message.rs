@@ -9,6 +9,7 @@ use storage::apim::api_revisions::RevisionRow;
 
 use super::edit::Change;
 use super::error::PublisherError;
+use super::reading::Placed;
 use crate::change_feed::message::Applied;
 
 /// Who orders a change.
@@ -32,12 +33,12 @@ pub struct DefinitionDocument {
 }
 
 /// An API to be made.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct NewApi {
     /// Everything but id, times and row version.
     pub api: Api,
     /// The uploaded definition; one is written when there is none.
-    pub definition: Option<DefinitionDocument>,
+    pub definition: Option<Placed>,
 }
 
 /// What an API is to become.
@@ -116,7 +117,7 @@ pub(crate) struct Committed<T> {
 }
 
 /// A definition, the operations it describes and the scopes it declares.
-pub(crate) type DefinitionContent = (DefinitionDocument, Vec<DescribedOperation>, Vec<ApiScope>);
+pub(crate) type DefinitionContent = (Placed, Vec<DescribedOperation>, Vec<ApiScope>);
 
 pub(crate) type Answer<T> = Reply<Result<Saved<T>, PublisherError>>;
 

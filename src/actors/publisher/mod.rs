@@ -42,6 +42,7 @@ pub use handle::PublisherHandle;
 pub use message::{
     Author, DefinitionDocument, Edition, NewApi, RevisionDeployments, Saved, Step, Target, Wanted,
 };
+pub use reading::Placed;
 pub use storage::apim::api_deployments::DeploymentRow;
 pub use storage::apim::api_lifecycle::LifecycleRow;
 pub use storage::apim::api_revisions::RevisionRow;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use domain::api::{ApiScope, Operation};
-use domain::openapi::{self, Definition, DefinitionError, Limits, ValidationReport};
+use domain::openapi::{self, Definition, DefinitionError, Limits, Media, ValidationReport};
 
 use super::error::PublisherError;
 use super::message::DefinitionDocument;
@@ -30,7 +30,7 @@ pub(crate) struct Reading {
 
 /// A definition on its way to be stored, with the place that it takes until then.
 #[derive(Debug)]
-pub(crate) struct Placed {
+pub struct Placed {
     pub(super) definition: DefinitionDocument,
     _place: Option<OwnedSemaphorePermit>,
 }
@@ -48,14 +48,31 @@ impl Default for Reading {
 }
 
 impl Reading {
-    /// Reads a definition; gives its bytes back.
+    /// Reads a definition; gives it back as it is to be stored. The place goes with it: as long as
+    /// its bytes are on their way they take up memory.
     pub(super) async fn read(
         &self,
         bytes: Vec<u8>,
-    ) -> Result<(Definition, Vec<u8>), PublisherError> {
-        let read =
-            move || openapi::read(&bytes, &Limits::default()).map(|definition| (definition, bytes));
-        self.apart(read).await?.map_err(refused)
+    ) -> Result<(Definition, Placed), PublisherError> {
+        let place = self.place()?;
+        let turn = self.turn().await?;
+        let read = move || {
+            let definition = openapi::read(&bytes, &Limits::default())?;
+            let media_type = match definition.media {
+                Media::Json => "application/json",
+                Media::Yaml => "application/yaml",
+            };
+            let placed = Placed {
+                definition: DefinitionDocument {
+                    bytes,
+                    media_type: media_type.to_owned(),
+                    generated: false,
+                },
+                _place: Some(place),
+            };
+            Ok((definition, placed))
+        };
+        blocking(turn, read).await?.map_err(refused)
     }
 
     /// Validates a definition.
@@ -142,8 +159,16 @@ async fn blocking<T: Send + 'static>(
 
 // === impl Placed ===
 
+impl Placed {
+    /// What is to be stored.
+    #[must_use]
+    pub const fn document(&self) -> &DefinitionDocument {
+        &self.definition
+    }
+}
+
 impl From<DefinitionDocument> for Placed {
-    /// One that took no place: it came with its request, or is as small as its API.
+    /// One that takes no place: a writer has it already, or it is as small as its API.
     fn from(definition: DefinitionDocument) -> Self {
         Self {
             definition,

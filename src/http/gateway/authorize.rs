@@ -79,13 +79,7 @@ fn subscribed(matched: &Matched, granted: &Granted) -> Result<(), Fault> {
             "Access failure for API: the subscription is blocked",
         )
         .with(challenge(&granted.grant))),
-        SubscriptionStatus::OnHold => Err(Fault::client(
-            900_909,
-            StatusCode::FORBIDDEN,
-            "The subscription to the API is inactive",
-            "Access failure for API: the subscription is inactive",
-        )),
-        SubscriptionStatus::Rejected => Err(no_subscription()),
+        SubscriptionStatus::OnHold | SubscriptionStatus::Rejected => Err(no_subscription()),
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use actors::publisher::{DefinitionDocument, NewApi};
 use domain::api::ApiScope;
 use domain::api::add_scopes;
-use domain::openapi::{Definition, DefinitionError, Media, ValidationReport};
+use domain::openapi::{Definition, DefinitionError, ValidationReport};
 
 use super::form::Form;
 use super::{
@@ -68,7 +68,7 @@ async fn import(
     let mut form = Form::read(request).await?;
     let bytes = form.definition(["file", "inlineAPIDefinition"])?;
     let publisher = publisher(&services)?;
-    let (definition, bytes) = publisher.read_definition(&caller.tenant, bytes).await?;
+    let (definition, placed) = publisher.read_definition(&caller.tenant, bytes).await?;
     let fields = form.properties.take();
     let mut fields = fields.unwrap_or_else(|| Fields::from_map(serde_json::Map::new()));
     for (member, value) in [
@@ -89,7 +89,7 @@ async fn import(
     add_scopes(&mut api.scopes, &scopes(&definition));
     let new = NewApi {
         api,
-        definition: Some(document(&definition, bytes)),
+        definition: Some(placed),
     };
     let saved = publisher.create(author(&caller), new).await?;
     let response = apis::created(&saved.value);
@@ -143,27 +143,15 @@ async fn put(
         .definition(["apiDefinition", "file"])?;
     let publisher = publisher(&services)?;
     publisher.row(&caller.tenant, &id).await?;
-    let (definition, bytes) = publisher.read_definition(&caller.tenant, bytes).await?;
-    let document = document(&definition, bytes);
+    let (definition, placed) = publisher.read_definition(&caller.tenant, bytes).await?;
+    let document = placed.document().clone();
     let scopes = scopes(&definition);
     let saved = publisher
-        .save_definition(edition, document.clone(), definition.operations, scopes)
+        .save_definition(edition, placed, definition.operations, scopes)
         .await?;
     let response = tagged(content(document), saved.value.row_version);
     let response = modified(response, saved.value.updated_at_ms);
     Ok(applied(response, saved.applied.as_ref()))
-}
-
-fn document(definition: &Definition, bytes: Vec<u8>) -> DefinitionDocument {
-    let media_type = match definition.media {
-        Media::Json => "application/json",
-        Media::Yaml => "application/yaml",
-    };
-    DefinitionDocument {
-        bytes,
-        media_type: media_type.to_owned(),
-        generated: false,
-    }
 }
 
 fn content(definition: DefinitionDocument) -> Response {

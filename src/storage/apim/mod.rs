@@ -122,6 +122,11 @@ const SCHEMA: Schema = Schema {
             include_str!("../../../migrations/apim/0017_followers.sql"),
         ),
         (
+            18,
+            "token_lives",
+            include_str!("../../../migrations/apim/0018_token_lives.sql"),
+        ),
+        (
             19,
             "lives of followers",
             include_str!("../../../migrations/apim/0019_lives_of_followers.sql"),

@@ -50,11 +50,40 @@ pub async fn save(write: &mut Write, revocation: &Revocation) -> Result<(), Stor
     write.execute(query, "revocation").await.map(drop)
 }
 
-/// Sets a mark; an older one is replaced, never weakened.
+/// Says how long tokens may live, before any is given such a life; what was said before stays true
+/// of those that were issued then.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
-pub async fn save_mark(write: &mut Write, mark: &Mark) -> Result<(), StoreError> {
+pub async fn raise_longest_life(write: &mut Write, seconds: i64) -> Result<(), StoreError> {
+    let query = sqlx::query(
+        "INSERT INTO token_lives (id, longest_seconds) VALUES (1, $1) \
+         ON CONFLICT (id) DO UPDATE SET longest_seconds = excluded.longest_seconds \
+         WHERE excluded.longest_seconds > token_lives.longest_seconds",
+    );
+    let query = query.bind(seconds);
+    write.execute(query, "longest life").await.map(drop)
+}
+
+/// When the last token that a mark covers will have expired at the latest, whatever lives are
+/// configured now.
+async fn kept_until(write: &mut Write, mark: &Mark) -> Result<i64, StoreError> {
+    let query = sqlx::query("SELECT longest_seconds FROM token_lives WHERE id = 1");
+    let longest = match write.optional(query).await? {
+        Some(row) => row.integer("longest_seconds")?,
+        None => 0,
+    };
+    let longest_ms = longest.saturating_mul(1_000);
+    Ok(mark.until_ms.max(mark.before_ms.saturating_add(longest_ms)))
+}
+
+/// Sets a mark; an older one is replaced, never weakened. Gives until when it is kept: as `mark`
+/// says, or longer where tokens were given a longer life once.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn save_mark(write: &mut Write, mark: &Mark) -> Result<i64, StoreError> {
+    let until_ms = kept_until(write, mark).await?;
     let query = sqlx::query(
         "INSERT INTO issued_before_marks (tenant, subject, subject_id, before_ms, until_ms) \
          VALUES ($1, $2, $3, $4, $5) ON CONFLICT (tenant, subject, subject_id) DO UPDATE SET \
@@ -67,8 +96,9 @@ pub async fn save_mark(write: &mut Write, mark: &Mark) -> Result<(), StoreError>
     .bind(mark.subject.as_str())
     .bind(mark.subject_id.clone())
     .bind(mark.before_ms)
-    .bind(mark.until_ms);
-    write.execute(query, "mark").await.map(drop)
+    .bind(until_ms);
+    write.execute(query, "mark").await?;
+    Ok(until_ms)
 }
 
 /// Removes the API keys, issued before a moment, of a user who is marked: a mark lapses when the

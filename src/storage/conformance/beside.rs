@@ -8,6 +8,8 @@ use domain::application::KeyType;
 use super::{Fresh, TENANT, everywhere};
 use crate::Write;
 use crate::apim::api_keys::{self, ApiKey};
+use crate::apim::application_keys::{self, ApplicationKey};
+use crate::apim::oauth_clients::{self, OauthClient};
 use crate::apim::tokens::{self, RefreshToken};
 use crate::apim::verification_keys;
 use crate::database::Backend;
@@ -155,6 +157,87 @@ async fn who_notes_the_use_of_keys_blocks_nobody_who_takes_them_in_another_order
             let key = api_keys::find(&mut read, TENANT, hash).await.unwrap();
             assert_eq!(key.unwrap().last_used_at_ms, Some(100), "{hash}");
         }
+    })
+    .await;
+}
+
+async fn make_client(fresh: &Fresh) {
+    let client = OauthClient {
+        consumer_key: "k".to_owned(),
+        tenant: TENANT.to_owned(),
+        name: "shop".to_owned(),
+        owner: "ann".to_owned(),
+        secret_hash: "first".to_owned(),
+        grant_types: Vec::new(),
+        callback_url: String::new(),
+        token_type: "JWT".to_owned(),
+        access_token_seconds: None,
+        refresh_token_seconds: None,
+        user_token_seconds: None,
+        id_token_seconds: None,
+        created_at_ms: 1,
+    };
+    let mut write = fresh.apim.write("test.client").await.unwrap();
+    oauth_clients::create(&mut write, &client).await.unwrap();
+    write.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn who_maps_a_client_beside_another_who_takes_it_over_sees_the_others_secret() {
+    everywhere(async |fresh| {
+        make_client(&fresh).await;
+        let mut taking = fresh.apim.write("test.taking").await.unwrap();
+        let found = oauth_clients::lock_by_name(&mut taking, TENANT, "ann", "shop").await;
+        assert_eq!(found.unwrap().as_deref(), Some("k"));
+        let other = oauth_clients::update_secret(&mut taking, "k", "second", None);
+        other.await.unwrap();
+        let mapping = async {
+            let mut write = fresh.apim.write("test.mapping").await.unwrap();
+            let found = oauth_clients::lock(&mut write, TENANT, "k").await.unwrap();
+            found.unwrap().secret_hash
+        };
+        let committed = async {
+            fresh.until_one_waits().await;
+            taking.commit().await.unwrap();
+        };
+        let (secret, ()) = tokio::join!(mapping, committed);
+        assert_eq!(secret, "second");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_takes_a_client_over_beside_another_who_maps_it_sees_that_it_is_mapped() {
+    everywhere(async |fresh| {
+        make_client(&fresh).await;
+        let mut mapping = fresh.apim.write("test.mapping").await.unwrap();
+        let found = oauth_clients::lock(&mut mapping, TENANT, "k")
+            .await
+            .unwrap();
+        assert_eq!(found.unwrap().secret_hash, "first");
+        let key = ApplicationKey {
+            id: "m".to_owned(),
+            tenant: TENANT.to_owned(),
+            application_id: "shop".to_owned(),
+            key_type: KeyType::Production,
+            key_manager: String::new(),
+            consumer_key: "k".to_owned(),
+            properties: "{}".to_owned(),
+            created_at_ms: 1,
+        };
+        application_keys::create(&mut mapping, &key).await.unwrap();
+        let taking = async {
+            let mut write = fresh.apim.write("test.taking").await.unwrap();
+            let found = oauth_clients::lock_by_name(&mut write, TENANT, "ann", "shop").await;
+            let key = found.unwrap().unwrap();
+            application_keys::is_mapped(&mut write, TENANT, &key).await
+        };
+        let committed = async {
+            fresh.until_one_waits().await;
+            mapping.commit().await.unwrap();
+        };
+        let (mapped, ()) = tokio::join!(taking, committed);
+        assert!(mapped.unwrap());
     })
     .await;
 }

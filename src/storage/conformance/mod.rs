@@ -8,8 +8,10 @@ mod beside;
 mod blobs;
 mod credentials;
 mod followers;
+mod marks;
 mod people;
 mod rules;
+mod silent;
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

@@ -61,7 +61,7 @@ fn columns_have_the_three_types_that_both_backends_read_alike() {
 }
 
 /// Rows of the platform itself: everything else that is shared belongs to a tenant.
-const OF_NO_TENANT: [&str; 7] = [
+const OF_NO_TENANT: [&str; 8] = [
     "meta",
     "tenants",
     "change_head",
@@ -69,6 +69,7 @@ const OF_NO_TENANT: [&str; 7] = [
     "database_identity",
     "verification_keys",
     "followers",
+    "token_lives",
 ];
 
 #[test]

@@ -187,6 +187,12 @@ fn is_unavailable<T>(outcome: &Result<T, DevPortalError>) -> bool {
 
 #[tokio::test]
 async fn of_two_control_planes_that_make_the_same_keys_at_once_none_tells_a_dead_secret() {
+    for adopts_first in [true, false] {
+        make_the_same_keys_at_once(adopts_first).await;
+    }
+}
+
+async fn make_the_same_keys_at_once(adopts_first: bool) {
     let bench = bench().await;
     let read = made(&bench).await;
     let (first, second) = (another_desk(&bench), another_desk(&bench));
@@ -196,14 +202,24 @@ async fn of_two_control_planes_that_make_the_same_keys_at_once_none_tells_a_dead
     // The second one finds the client that the first one is about to map.
     let busy = bench.apim.write("test.busy").await.unwrap();
     let mut adopt = Box::pin(second.adopt(client(&read), "taken".to_owned()));
-    orders::sent(&mut adopt).await;
     let mut map = Box::pin(first.map_client(&key, &old));
-    orders::sent(&mut map).await;
+    // Whoever asks for the one writer first gets it first.
+    if adopts_first {
+        orders::sent(&mut adopt).await;
+        orders::sent(&mut map).await;
+    } else {
+        orders::sent(&mut map).await;
+        orders::sent(&mut adopt).await;
+    }
     drop(busy);
     let (adopted, mapped) = tokio::join!(adopt, map);
+    assert_eq!(mapped.is_ok(), !adopts_first);
     if mapped.is_ok() {
+        let taken = DevPortalError::Store(StoreError::Duplicate("taken".to_owned()));
+        assert_eq!(adopted.unwrap_err().to_string(), taken.to_string());
         assert!(opens(&bench, &made, old).await);
     } else {
+        assert!(is_unavailable(&mapped));
         let (_, new) = adopted.unwrap();
         second.map_client(&key, &new).await.map(drop).unwrap();
         assert!(opens(&bench, &made, new).await);

@@ -176,6 +176,40 @@ async fn a_namesake_gets_nothing_for_a_refresh_token_that_outlived_the_mark() {
     assert!(bench.km.issue(request(&secret, grant, "")).await.is_err());
 }
 
+#[tokio::test]
+async fn what_has_ended_stays_so_as_long_as_a_token_of_a_longer_life_could_open_something() {
+    let bench = bench(SigningAlgorithm::Es256).await;
+    let day = 24 * 3_600;
+    let before = Desk {
+        settings: Settings {
+            issuer: bench.desk.settings.issuer.clone(),
+            access_token_seconds: 90 * day,
+            refresh_token_seconds: 90 * day,
+        }
+        .into(),
+        ..bench.desk.clone()
+    };
+    before.share_keys("one").await.unwrap();
+    let (client, secret) = bench.client(TokenType::Jwt).await;
+    let (km, child) = component(&bench.system, &before);
+    let root = start_root(&bench.system, vec![child]).await.unwrap();
+    let asked = request(&secret, GrantType::ClientCredentials, "");
+    let issued = km.issue(asked).await.unwrap();
+    assert!(issued.expires_in > 89 * day);
+    root.stop(Duration::from_secs(9)).await;
+    // The configuration is shorter since, and this key manager has read it.
+    bench.desk.share_keys("one").await.unwrap();
+    let ended = bench
+        .km
+        .end_access(SUPER_TENANT, MarkedSubject::Client, &client.consumer_key);
+    ended.await.unwrap();
+    let mut write = bench.desk.apim.write("test.purge").await.unwrap();
+    let far = bench.desk.clock.now_ms() + 80 * day * 1_000;
+    tokens::delete_expired(&mut write, far, 99).await.unwrap();
+    write.commit().await.unwrap();
+    assert!(!bench.is_good(&issued.access_token).await);
+}
+
 /// Asks and gives up before anybody has looked.
 async fn abandon<T>(asked: impl Future<Output = T>) {
     tokio::select! {

@@ -6,7 +6,7 @@ mod forgery;
 mod interrupted;
 mod new_passwords;
 mod people;
-mod sessions;
+pub(super) mod sessions;
 mod shared_keys;
 
 use std::net::{IpAddr, Ipv4Addr};

@@ -127,7 +127,11 @@ async fn a_purge_takes_small_steps_and_leaves_what_is_still_good() {
     }
 }
 
-pub(super) fn key(hash: &str, validity_seconds: i64, application_id: Option<&str>) -> ApiKey {
+pub(in crate::key_manager) fn key(
+    hash: &str,
+    validity_seconds: i64,
+    application_id: Option<&str>,
+) -> ApiKey {
     ApiKey {
         id: hash.to_owned(),
         tenant: SUPER_TENANT.to_owned(),

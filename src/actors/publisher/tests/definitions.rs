@@ -12,7 +12,7 @@ const UPLOADED: &str = r#"{"openapi":"3.0.1","info":{"title":"Pizza","version":"
 fn uploaded() -> NewApi {
     let mut new = new_api("Pizza", "1", "/pizza");
     new.api.operations = described(UPLOADED);
-    new.definition = Some(document(UPLOADED));
+    new.definition = Some(document(UPLOADED).into());
     new
 }
 
@@ -44,11 +44,12 @@ async fn a_definition_comes_back_byte_for_byte_and_the_sweeper_leaves_it_alone()
     let publisher = &bench.publisher;
     let bytes = b"openapi: 3.0.1 # as it came\n".to_vec();
     let mut new = new_api("Pizza", "1", "/pizza");
-    new.definition = Some(DefinitionDocument {
+    let yaml = DefinitionDocument {
         bytes: bytes.clone(),
         media_type: "application/yaml".to_owned(),
         generated: false,
-    });
+    };
+    new.definition = Some(yaml.into());
     let api = publisher.create(author(), new).await.unwrap().value;
     publisher
         .update(edition(&api.id), wanted(&api))
@@ -133,6 +134,52 @@ async fn a_change_carries_a_definition_only_with_a_place_and_none_when_it_stays(
     );
 }
 
+/// Waits until so many are on their way.
+async fn until_placed(bench: &Bench, free: usize) {
+    let places = &bench.publisher.stores.reading.places;
+    while places.available_permits() != free {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn an_uploaded_definition_has_its_place_until_it_is_stored_whoever_gave_up_on_it() {
+    let bench = bench().await;
+    let publisher = &bench.publisher;
+    let api = publisher.create(author(), uploaded()).await.unwrap().value;
+    let reading = &publisher.stores.reading;
+    let free = reading.places.available_permits();
+    let read = || publisher.read_definition(SUPER_TENANT, UPLOADED.as_bytes().to_vec());
+    let mut new = new_api("Pasta", "1", "/pasta");
+    let busy = bench.stores.shared.write("test.busy").await.unwrap();
+    let (definition, placed) = read().await.unwrap();
+    let described = definition.operations;
+    let save = publisher.save_definition(edition(&api.id), placed, described, Vec::new());
+    let mut save = Box::pin(save);
+    orders::sent(&mut save).await;
+    new.definition = Some(read().await.unwrap().1);
+    let mut create = Box::pin(publisher.create(author(), new));
+    orders::sent(&mut create).await;
+    assert_eq!(reading.places.available_permits(), free - 2);
+    let others = u32::try_from(free - 2).unwrap();
+    let others = reading.places.acquire_many(others).await.unwrap();
+    let full = read().await;
+    assert!(matches!(full, Err(PublisherError::Busy)), "{full:?}");
+    drop(others);
+    drop(busy);
+    let (saved, created) = tokio::join!(save, create);
+    assert!(saved.is_ok() && created.is_ok());
+    assert_eq!(reading.places.available_permits(), free);
+    let (definition, placed) = read().await.unwrap();
+    let described = definition.operations;
+    let save = publisher.save_definition(edition(&api.id), placed, described, Vec::new());
+    let mut given_up = Box::pin(save);
+    orders::sent(&mut given_up).await;
+    drop(given_up);
+    assert_eq!(reading.places.available_permits(), free - 1);
+    until_placed(&bench, free).await;
+}
+
 #[tokio::test]
 async fn an_update_without_operations_and_a_new_definition_at_once_agree_in_the_end() {
     let bench = bench().await;
@@ -151,7 +198,7 @@ async fn an_update_without_operations_and_a_new_definition_at_once_agree_in_the_
         };
         let save = publisher.save_definition(
             edition(&api.id),
-            document(&text),
+            document(&text).into(),
             definition.operations,
             Vec::new(),
         );

@@ -12,7 +12,7 @@ use storage::apim::{apis as rows, applications, subscriptions};
 use super::*;
 
 /// Has a future send its order.
-async fn sent<F: Future>(future: &mut Pin<Box<F>>) {
+pub(super) async fn sent<F: Future>(future: &mut Pin<Box<F>>) {
     let mut polled = |context: &mut std::task::Context<'_>| {
         assert!(future.as_mut().poll(context).is_pending());
         Poll::Ready(())
@@ -27,11 +27,12 @@ async fn a_definition_that_waits_to_be_written_anew_holds_up_no_other_change() {
     let mut new = new_api("Pizza", "1", "/pizza");
     let text = r#"{"openapi":"3.0.3","info":{"title":"Pizza","version":"1"},
         "paths":{"/menu":{"get":{"responses":{"200":{"description":"ok"}}}}}}"#;
-    new.definition = Some(DefinitionDocument {
+    let definition = DefinitionDocument {
         bytes: text.as_bytes().to_vec(),
         media_type: "application/json".to_owned(),
         generated: false,
-    });
+    };
+    new.definition = Some(definition.into());
     let api = publisher.create(author(), new).await.unwrap().value;
     let reading = &publisher.stores.reading;
     let turns = Arc::clone(&reading.turns);
