@@ -73,8 +73,7 @@ pub(crate) async fn start_on(mut listeners: Listeners, config: Config) -> anyhow
     let me = identity::raise(&databases, &config.node, system.clock.now_ms()).await?;
     let mut ports = listeners.ports()?;
     let port = listeners.cluster.take();
-    let places = (&data, &databases);
-    let membership = Membership::describe(&system, &config, places, &me, port).await?;
+    let membership = Membership::describe(&system, &config, (&data, &databases), &me, port).await?;
     ports.cluster_address = membership.address();
     let who = (&me, &membership.cluster);
     let components = Components::describe(&system, &config, &data, &databases, who).await?;
@@ -83,9 +82,8 @@ pub(crate) async fn start_on(mut listeners: Listeners, config: Config) -> anyhow
     let tree = cluster::start_root(&system, children.collect())
         .await
         .map_err(|error| anyhow::anyhow!("an actor did not start: {error}"))?;
-    if config.node.roles.contains(&Role::KeyManager)
-        && let Err(error) = administrator(&components, &data, &membership.word).await
-    {
+    let makes = config.node.roles.contains(&Role::KeyManager);
+    if makes && let Err(error) = administrator(&components, &data, &membership.word).await {
         tree.stop(STOP).await;
         databases.close().await;
         return Err(error);
@@ -102,9 +100,7 @@ pub(crate) async fn start_on(mut listeners: Listeners, config: Config) -> anyhow
     let services = components.services(&system, readiness, metrics, operator_hash, reached);
     let readiness = Arc::clone(&services.readiness);
     let stop = CancellationToken::new();
-    let gateway = components.gateway.clone();
-    let ingress = gateway.map(|gateway| ingress::ingress(&config, gateway));
-    let ingress = ingress.transpose()?;
+    let ingress = ingress(&config, &components)?;
     let router = management::router(services);
     let mut servers = serve(listeners, &tls.config, router, ingress.as_ref(), &stop);
     let rounds = clock::follow(system.clock.clone(), tls.certificate, stop.clone());
@@ -179,6 +175,16 @@ fn by_roles(
     if let Some(traffic_manager) = &components.traffic_manager {
         ready::policies(readiness, traffic_manager);
     }
+}
+
+/// Where calls come in, on a node with a gateway.
+fn ingress(
+    config: &Config,
+    components: &Components,
+) -> anyhow::Result<Option<Arc<headgate_http::gateway::Ingress>>> {
+    let gateway = components.gateway.clone();
+    let ingress = gateway.map(|gateway| ingress::ingress(config, gateway));
+    ingress.transpose()
 }
 
 /// Serves every listener that is configured.

@@ -113,7 +113,9 @@ pub fn component(
             retention: settings.retention,
         },
     );
+    let afar = afar(system, feed.clone(), snapshots.clone());
     let handle = handle(system, feed, snapshots)
+        .open_to(afar)
         .patient(settings.wait)
         .showing(followers_shown);
     let children = vec![registrar_child, feed_child, snapshots_child, pruner_child];
@@ -125,26 +127,6 @@ fn handle(
     feed: Address<FeedMessage>,
     snapshots: Address<SnapshotMessage>,
 ) -> ChangeFeedHandle {
-    let afar = (
-        Door::local(
-            system,
-            feed.clone(),
-            FeedMessage::PullFromAfar,
-            |message| match message {
-                FeedMessage::PullFromAfar(asked) => Some(asked),
-                _ => None,
-            },
-        ),
-        Door::local(
-            system,
-            snapshots.clone(),
-            SnapshotMessage::PieceFromAfar,
-            |message| match message {
-                SnapshotMessage::PieceFromAfar(asked) => Some(asked),
-                SnapshotMessage::Piece(_) => None,
-            },
-        ),
-    );
     let positions =
         Door::local(
             system,
@@ -188,5 +170,33 @@ fn handle(
             _ => None,
         }),
     );
-    handle.open_to(afar).told_at(positions)
+    handle.told_at(positions)
+}
+
+/// The doors through which followers on other nodes pull.
+fn afar(
+    system: &System,
+    feed: Address<FeedMessage>,
+    snapshots: Address<SnapshotMessage>,
+) -> (Door<message::Pull>, Door<message::Snapshot>) {
+    (
+        Door::local(
+            system,
+            feed,
+            FeedMessage::PullFromAfar,
+            |message| match message {
+                FeedMessage::PullFromAfar(asked) => Some(asked),
+                _ => None,
+            },
+        ),
+        Door::local(
+            system,
+            snapshots,
+            SnapshotMessage::PieceFromAfar,
+            |message| match message {
+                SnapshotMessage::PieceFromAfar(asked) => Some(asked),
+                SnapshotMessage::Piece(_) => None,
+            },
+        ),
+    )
 }

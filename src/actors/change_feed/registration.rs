@@ -44,8 +44,10 @@ impl Feed {
         let known = followers::find(&mut read, follower).await?;
         drop(read);
         let life = heartbeat.incarnation;
-        if known.as_ref().is_some_and(|known| known.incarnation > life) {
-            // What it has applied is not what the later life has.
+        let is_over = |known: &Registered| known.incarnation > life && known.fenced_at_ms.is_none();
+        if known.as_ref().is_some_and(is_over) {
+            // What it has applied is not what the later life has. Of a node that lost its data
+            // directory the later life is silent, and fenced soon.
             return Ok(Some(Heard::Unavailable));
         }
         let at = Position::new(*n, heartbeat.uuid.clone());

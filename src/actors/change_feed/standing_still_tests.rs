@@ -15,6 +15,7 @@ use super::actor::{Feed, FeedArguments, FeedMessage};
 use super::followers::Followers;
 use super::message::{Applied, Pulled, WaitApplied};
 use super::pruner::{Prune, Pruner, PrunerArguments};
+use super::registrar::{Registrar, RegistrarArguments};
 use super::tests::{Bench, bench, commit, entries, pull, user_changed};
 use super::{SharedFollowers, boot_ms};
 
@@ -41,7 +42,11 @@ async fn ticks(feed: &Address<FeedMessage>, count: usize) {
 /// Registers a follower as another node of the control plane would.
 async fn register(bench: &Bench, name: &str) -> Follower {
     let mut write = bench.apim.write("test.register").await.unwrap();
-    followers::save(&mut write, name, SERVE, 1).await.unwrap();
+    assert!(
+        followers::save(&mut write, name, SERVE, 1, 1)
+            .await
+            .unwrap()
+    );
     write.commit().await.unwrap();
     stored(bench, name).await
 }
@@ -57,13 +62,23 @@ async fn a_feed_that_stood_still_fences_nobody_whom_it_could_not_hear() {
         let bench = bench().await;
         let row = register(&bench, "gw2").await;
         let shared = SharedFollowers::default();
-        let arguments = FeedArguments {
+        let arguments = RegistrarArguments {
             clock: bench.system.clock.clone(),
             apim: bench.apim.clone(),
             followers: Arc::clone(&shared),
         };
+        let (registrar, fences) =
+            child::<Registrar>(&bench.system, "another registrar", arguments.clone());
+        let arguments = FeedArguments {
+            clock: arguments.clock,
+            apim: arguments.apim,
+            followers: Arc::clone(&shared),
+            registrar,
+        };
         let (feed, child) = child::<Feed>(&bench.system, "another feed", arguments);
-        let root = start_root(&bench.system, vec![child]).await.unwrap();
+        let root = start_root(&bench.system, vec![fences, child])
+            .await
+            .unwrap();
         ticks(&feed, 1).await;
         // Nothing else runs on this thread until the next wait.
         let began_ms = now_ms(&bench);
@@ -78,8 +93,15 @@ async fn a_feed_that_stood_still_fences_nobody_whom_it_could_not_hear() {
         }
         // It looks at who is silent in one of so many.
         ticks(&feed, 25).await;
-        let is_fenced = stored(&bench, "gw2").await.fenced_at_ms.is_some();
-        assert_eq!(is_fenced, !stands_still);
+        let fenced = async {
+            while stored(&bench, "gw2").await.fenced_at_ms.is_none() {
+                tokio::task::yield_now().await;
+            }
+        };
+        // Another actor fences; who was forgiven is not within ten seconds.
+        let within = Duration::from_secs(if stands_still { 2 } else { 20 });
+        let fenced = tokio::time::timeout(within, fenced).await;
+        assert_eq!(fenced.is_err(), stands_still);
         root.stop(Duration::from_secs(9)).await;
     }
 }
@@ -90,6 +112,7 @@ fn whoever_is_forgiven_has_its_time_from_then_on_heard_of_or_only_registered() {
     let registered = |name: &str| Follower {
         name: name.to_owned(),
         kind: SERVE,
+        incarnation: 1,
         registered_at_ms: 1,
         fenced_at_ms: None,
     };

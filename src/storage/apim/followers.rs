@@ -22,7 +22,8 @@ pub struct Follower {
 }
 
 /// Registers a follower, anew when it is known; gives whether it did. A life that a later one has
-/// followed registers nobody.
+/// followed registers nobody, unless that one is fenced: the node may have lost its data directory,
+/// and counts its lives from one again.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -37,7 +38,8 @@ pub async fn save(
         "INSERT INTO followers (name, kind, incarnation, registered_at_ms, fenced_at_ms) \
          VALUES ($1, $2, $3, $4, NULL) ON CONFLICT (name) DO UPDATE SET kind = excluded.kind, \
          incarnation = excluded.incarnation, registered_at_ms = excluded.registered_at_ms, \
-         fenced_at_ms = NULL WHERE followers.incarnation <= excluded.incarnation",
+         fenced_at_ms = NULL WHERE followers.incarnation <= excluded.incarnation \
+         OR followers.fenced_at_ms IS NOT NULL",
     )
     .bind(name.to_owned())
     .bind(kind.as_str())
