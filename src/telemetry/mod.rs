@@ -24,6 +24,7 @@ const FINISH: Duration = Duration::from_secs(1);
 /// first event has not increased for who compares two readings.
 const COUNTED_FROM_THE_START: [&str; 7] = [
     "headgate_gateway_panics_total",
+    "headgate_gateway_local_verifications_total",
     "headgate_gateway_stale_calls_total",
     "headgate_ledger_full_total",
     "headgate_management_panics_total",
