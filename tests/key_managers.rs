@@ -364,7 +364,7 @@ async fn any_key_manager_killed_under_load_fails_no_request_of_a_known_consumer(
         two.kill();
         sees(&gateway, "cp2", "down").await;
         load.goes_on(100).await;
-        two = two
+        let _two = two
             .crash_and_restart(databases.node("cp2", &seed, in_dir()))
             .await;
         sees(&gateway, "cp2", "up").await;
