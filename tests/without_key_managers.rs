@@ -77,7 +77,7 @@ impl World {
         let holder = node.subscribed(token, api, "holder", "JWT").await;
         let blocked = node.subscribed(token, api, "blocked", "JWT").await;
         let stranger = node.subscribed(token, api, "stranger", "JWT").await;
-        let opaque = node.subscribed(token, api, "opaque", "OPAQUE").await;
+        let opaque = node.subscribed(token, api, "opaque", "OAUTH").await;
         for known in [&holder, &blocked] {
             call(&trio.gateway, &known.access).await.expect(200);
         }
