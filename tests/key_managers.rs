@@ -2,8 +2,12 @@
 //! whichever clocks, what a portal makes bears the same clock's moments, and what a lost key signed
 //! opens nothing anywhere.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
 use serde_json::{Value, json};
 
+use crate::cluster::members;
 use crate::support::eventually;
 use crate::support::faults::Faults;
 use crate::support::node::{Node, Options};
@@ -284,4 +288,92 @@ async fn what_a_portal_makes_or_ends_bears_the_databases_moment_and_a_namesakes_
         let call = node.api("GET", "/shop/1.0.0/items").header("apikey", &key);
         call.send().await.expect(200);
     }
+}
+
+/// A known consumer's calls, one after the other, without a pause: each of its tokens ten times.
+struct Load {
+    calls: AtomicUsize,
+    ends: AtomicBool,
+    tokens: Vec<String>,
+}
+
+// === impl Load ===
+
+impl Load {
+    async fn run(&self, gateway: &Node) {
+        while !self.ends.load(Ordering::Relaxed) {
+            let n = self.calls.fetch_add(1, Ordering::Relaxed) / 10;
+            let token = &self.tokens[n % self.tokens.len()];
+            let call = gateway.api("GET", "/shop/1.0.0/items").bearer(token);
+            call.send().await.expect(200);
+        }
+    }
+
+    /// So many more calls were answered, and so a tenth as many tokens asked about.
+    async fn goes_on(&self, more: usize) {
+        let until = self.calls.load(Ordering::Relaxed) + more;
+        eventually(60, "calls are answered", || async {
+            (self.calls.load(Ordering::Relaxed) >= until).then_some(())
+        })
+        .await;
+    }
+}
+
+/// A gateway sees a member like this.
+async fn sees(gateway: &Node, name: &str, health: &str) {
+    let wanted = (name.to_owned(), health.to_owned());
+    eventually(30, "a member is seen as it is", || async {
+        members(gateway).await.contains(&wanted).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn any_key_manager_killed_under_load_fails_no_request_of_a_known_consumer() {
+    let Some(server) = postgres::server() else {
+        return;
+    };
+    let upstream = Upstream::start().await;
+    let databases = Databases::fresh(&server, "killed");
+    let dir = tempfile::tempdir().expect("a directory");
+    let in_dir = || Options {
+        dir: Some(dir.path().to_owned()),
+        ..Options::default()
+    };
+    let mut one = Node::start_with(databases.node("cp1", "", Options::default())).await;
+    let seed = one.cluster_address();
+    let (mut two, _traffic, gateway) = tokio::join!(
+        Node::start_with(databases.node("cp2", &seed, in_dir())),
+        Node::start_with(named("tm1", "traffic-manager", &seed, Options::default())),
+        Node::start_with(named("gw1", "gateway", &seed, Options::default())),
+    );
+    let token = one.admin_token().await;
+    let api = one.published(&token, "Shop", "/shop", &upstream.url).await;
+    let held = one.subscribed(&token, &api, "holder", "JWT").await;
+    let mut tokens = Vec::new();
+    for node in (0..100).flat_map(|_| [&one, &two]) {
+        tokens.push(node.client_token(&held.key, &held.secret).await);
+    }
+    let load = Arc::new(Load {
+        calls: AtomicUsize::new(0),
+        ends: AtomicBool::new(false),
+        tokens,
+    });
+    let killing = async {
+        load.goes_on(100).await;
+        two.kill();
+        sees(&gateway, "cp2", "down").await;
+        load.goes_on(100).await;
+        let _two = two
+            .crash_and_restart(databases.node("cp2", &seed, in_dir()))
+            .await;
+        sees(&gateway, "cp2", "up").await;
+        load.goes_on(100).await;
+        one.kill();
+        sees(&gateway, "cp1", "down").await;
+        load.goes_on(100).await;
+        load.ends.store(true, Ordering::Relaxed);
+    };
+    tokio::join!(killing, load.run(&gateway), load.run(&gateway));
+    assert!(upstream.count() >= 400);
 }

@@ -65,3 +65,4 @@ mod throttling;
 mod upstreams;
 mod usage;
 mod whole_life;
+mod without_key_managers;

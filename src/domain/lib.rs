@@ -10,6 +10,7 @@ pub mod artifact;
 pub mod change;
 pub mod change_log;
 pub mod condition;
+pub mod consumer;
 pub mod deny_policy;
 pub mod endpoint;
 pub mod lease;

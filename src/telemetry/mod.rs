@@ -22,8 +22,9 @@ const FINISH: Duration = Duration::from_secs(1);
 
 /// Counters of what should never happen. They are there from the start: one that appears with its
 /// first event has not increased for who compares two readings.
-const COUNTED_FROM_THE_START: [&str; 7] = [
+const COUNTED_FROM_THE_START: [&str; 8] = [
     "headgate_gateway_panics_total",
+    "headgate_gateway_local_verifications_total",
     "headgate_gateway_stale_calls_total",
     "headgate_ledger_full_total",
     "headgate_management_panics_total",

@@ -165,6 +165,13 @@ impl<R: Request> Door<R> {
         }
     }
 
+    /// Whether there is anybody behind it, here or on a node that is connected.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        let elsewhere = self.elsewhere.as_ref();
+        elsewhere.is_none_or(|elsewhere| elsewhere.here || !elsewhere.is_alone())
+    }
+
     /// Asks and waits for the answer, at most `deadline`.
     ///
     /// # Errors

@@ -159,7 +159,7 @@ impl<R: Request> Asking<'_, R> {
 // === impl Elsewhere ===
 
 impl Elsewhere {
-    fn is_alone(&self) -> bool {
+    pub(super) fn is_alone(&self) -> bool {
         self.cluster.ways(self.role).is_empty()
     }
 }

@@ -9,6 +9,8 @@ use cluster::{Actor, Address, AskError, BoxError, Ticker, spawn_named};
 use domain::change::{Change, Entry};
 use domain::change_log::{Effect, Follower as Machine, Input, Position, ResyncReason};
 use domain::serving_lease::ServingLease;
+use domain::validation_cache::Subject;
+use storage::apim::tokens::REVOCATIONS_KEPT_MS;
 use storage::carbon::projection::{self as rows, Item};
 use storage::{Database, StoreError};
 use tokio::task::JoinHandle;
@@ -19,14 +21,18 @@ use super::refiller::PolicyName;
 use super::standing::Standing;
 use super::state::State;
 use super::touched::touched;
-use super::{keeper, refiller, validator};
+use super::{consumers, keeper, locked, refiller, validator};
 use crate::change_feed::ChangeFeedHandle;
 use crate::change_feed::message::{Piece, Pull, Pulled, SnapshotOf};
 
+/// How long another actor of this gateway is waited for.
+const DEADLINE: Duration = Duration::from_secs(5);
 /// How long the feed may hold a pull; below the machine's own patience with one.
 const LONG_POLL_MS: u32 = 800;
 /// An empty answer that came faster than this is not asked for again at once.
 const QUICK: Duration = Duration::from_millis(100);
+/// Whom key managers have told of is written to Carbon so often.
+const SAVED_MS: i64 = 1_000;
 /// What is over is removed from Carbon so often.
 const SWEEP_MS: i64 = 60_000;
 
@@ -70,6 +76,8 @@ pub(super) struct Follower {
     projection: Projection,
     /// Not yet in Carbon.
     unsaved: Vec<Kept>,
+    /// What changes have touched that are not in Carbon yet, each with its change.
+    touched: Vec<(u64, Subject)>,
     replace: bool,
     /// The piece that came, until the machine says that it is to be kept.
     piece: Vec<(String, String)>,
@@ -79,6 +87,8 @@ pub(super) struct Follower {
     transfer: Option<JoinHandle<()>>,
     /// When what is over was removed from Carbon.
     swept_ms: i64,
+    /// When whom key managers have told of was written there.
+    saved_ms: i64,
     _ticker: Ticker,
 }
 
@@ -96,7 +106,9 @@ impl Actor for Follower {
         // Published only once complete: a restart must not make APIs vanish for a moment.
         let aside = State::new(state.clock.clone());
         let mut projection = Projection::new();
-        for item in rows::list(&mut read, state.clock.now_ms()).await? {
+        // What is over by a clock that is ahead for a while may not be.
+        let now_ms = state.clock.now_ms().saturating_sub(REVOCATIONS_KEPT_MS);
+        for item in rows::list(&mut read, now_ms).await? {
             match serde_json::from_str::<Change>(&item.body) {
                 Ok(change) => drop(projection.apply(tenant_of(&item.item), &change, &aside)),
                 Err(error) => {
@@ -107,6 +119,10 @@ impl Actor for Follower {
         // Before anything older shows: a lease that needs more ends.
         state.has_applied(position.n);
         projection.publish(state);
+        let said = consumers::read(&mut read, position.n).await?;
+        locked(&state.consumers).load(said);
+        let resumed = |done| validator::Message::Resumed(position.n, done);
+        arguments.validator.ask(DEADLINE, resumed).await?;
         state.stored.store(Some(Arc::new(position.clone())));
         // Calls wait for a lease from now on.
         let _ = arguments.keeper.tell(keeper::Message::Applied);
@@ -126,11 +142,13 @@ impl Actor for Follower {
             me,
             projection,
             unsaved: Vec::new(),
+            touched: Vec::new(),
             replace: false,
             piece: Vec::new(),
             snapshot: Vec::new(),
             transfer: None,
             swept_ms: i64::MIN,
+            saved_ms: i64::MIN,
             _ticker: ticker,
         })
     }
@@ -139,6 +157,7 @@ impl Actor for Follower {
         match message {
             Message::Tick => {
                 self.sweep().await;
+                self.save_consumers().await;
                 self.step(Input::Tick).await
             }
             Message::Pulled {
@@ -286,9 +305,11 @@ impl Follower {
                 self.unsaved.extend(kept);
                 let subjects = touched(&entry.tenant, change);
                 let n = entry.n;
+                let touched = subjects.iter().map(|subject| (n, subject.clone()));
+                self.touched.extend(touched);
                 self.arguments
                     .validator
-                    .ask(Duration::from_secs(5), |done| {
+                    .ask(DEADLINE, |done| {
                         validator::Message::Applied(n, subjects, done)
                     })
                     .await?;
@@ -312,7 +333,7 @@ impl Follower {
     async fn limits_changed(&self, policy: Option<PolicyName>) -> Result<(), BoxError> {
         let changed = |done| refiller::Message::LimitsChanged(policy, done);
         let refiller = &self.arguments.refiller;
-        Ok(refiller.ask(Duration::from_secs(5), changed).await?)
+        Ok(refiller.ask(DEADLINE, changed).await?)
     }
 
     /// One transaction: what the entries made, and that they are applied.
@@ -320,7 +341,9 @@ impl Follower {
         let mut write = self.arguments.carbon.write("carbon.projection").await?;
         if self.replace {
             rows::delete_all(&mut write).await?;
+            consumers::delete_all(&mut write).await?;
         }
+        consumers::delete_touched(&mut write, &self.touched).await?;
         for kept in &self.unsaved {
             match &kept.body {
                 Some(body) => {
@@ -338,6 +361,7 @@ impl Follower {
         rows::save_applied(&mut write, at, now_ms).await?;
         write.commit().await?;
         self.unsaved.clear();
+        self.touched.clear();
         self.replace = false;
         let stored = Some(Arc::new(at.clone()));
         self.arguments.state.stored.store(stored);
@@ -386,6 +410,7 @@ impl Follower {
             return;
         }
         self.swept_ms = now_ms;
+        self.projection.sweep(now_ms);
         // As long as it may serve, what it has is so.
         let state = &self.arguments.state;
         let is_current = state.stand.now(boot_ms(&state.clock)) == Some(Standing::Current);
@@ -395,11 +420,27 @@ impl Follower {
         }
     }
 
+    /// Writes whom key managers have told of since the last time, between two changes: so nothing is
+    /// written that was touched by one which Carbon does not have. What cannot be written now is the
+    /// next time's.
+    async fn save_consumers(&mut self) {
+        let now_ms = boot_ms(&self.arguments.state.clock);
+        if now_ms < self.saved_ms.saturating_add(SAVED_MS) {
+            return;
+        }
+        self.saved_ms = now_ms;
+        let Arguments { carbon, state, .. } = &self.arguments;
+        if let Err(error) = consumers::save(carbon, &state.consumers).await {
+            tracing::warn!(%error, "whom key managers have told of could not be kept in Carbon");
+        }
+    }
+
     async fn install(&mut self, at: &Position) -> Result<(), BoxError> {
         let state = &self.arguments.state;
         let aside = State::new(state.clock.clone());
         let mut projection = Projection::new();
         self.unsaved.clear();
+        self.touched.clear();
         for (tenant, text) in std::mem::take(&mut self.snapshot) {
             match serde_json::from_str::<Change>(&text) {
                 Ok(change) => {
@@ -415,9 +456,7 @@ impl Follower {
         let n = at.n;
         self.arguments
             .validator
-            .ask(Duration::from_secs(5), |done| {
-                validator::Message::Installed(n, done)
-            })
+            .ask(DEADLINE, |done| validator::Message::Installed(n, done))
             .await?;
         state.has_applied(n);
         self.limits_changed(None).await
@@ -435,6 +474,7 @@ async fn sweep(
         rows::save_applied(&mut write, at, now_ms).await?;
     }
     rows::delete_ended(&mut write, now_ms).await?;
+    consumers::delete_old(&mut write, now_ms).await?;
     write.commit().await
 }
 

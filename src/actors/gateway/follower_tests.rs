@@ -51,7 +51,9 @@ impl<M: Send + 'static> Actor for Front<M> {
             Said::Heartbeat(asked) => asked.reply.send(Heard::Head(asked.request.n)),
             Said::Keeper(keeper::Message::Applied) => {}
             Said::Validator(
-                validator::Message::Applied(_, _, done) | validator::Message::Installed(_, done),
+                validator::Message::Applied(_, _, done)
+                | validator::Message::Installed(_, done)
+                | validator::Message::Resumed(_, done),
             )
             | Said::Refiller(refiller::Message::LimitsChanged(_, done)) => done.send(()),
             Said::Wait(asked) => asked.reply.send(Applied::default()),

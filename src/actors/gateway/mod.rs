@@ -5,13 +5,15 @@
 //! |---|---|
 //! | `gateway/keeper` | the right to answer calls, kept by heartbeats |
 //! | `gateway/follower` | the projection of the change log, written to Carbon |
-//! | `gateway/validator` | questions to the key manager, the token cache |
+//! | `gateway/validator` | questions to the key manager, the token cache, who was heard of |
 //! | `gateway/refiller` | the accounts of leases |
 //! | `gateway/usage` | events on their way to the usage store |
 
 mod accounts;
 mod call_sums;
 mod caller;
+mod consumers;
+mod ended;
 mod follower;
 #[cfg(test)]
 mod follower_tests;
@@ -19,8 +21,12 @@ mod handle;
 mod inbox;
 mod keeper;
 mod lease_cache;
+mod local;
+#[cfg(test)]
+mod local_tests;
 mod policy_rule;
 mod projection;
+mod reach;
 mod refiller;
 #[cfg(test)]
 mod refiller_tests;
@@ -38,8 +44,8 @@ mod usage_recorder;
 mod usage_recorder_tests;
 mod validator;
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cluster::{Address, Child, Clock, Door, System, branch, child};
 use domain::serving_lease::FollowerKind;
@@ -171,6 +177,11 @@ fn leases(
     let door = Door::local(system, refiller.clone(), told, unwrap);
     gateways.admit(&node, door);
     (refiller, child)
+}
+
+/// What a lock guards; whoever panicked meanwhile has left it whole.
+fn locked<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Milliseconds of the boot clock.

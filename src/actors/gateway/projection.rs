@@ -1,7 +1,7 @@
 //! The gateway's state as changes make it, and as Carbon keeps it: pure but for publishing.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use domain::api::SUPER_TENANT;
 use domain::artifact::{Artifact, DEFAULT_VHOST};
@@ -9,9 +9,12 @@ use domain::change::Change;
 use domain::policy::PolicyLevel;
 use domain::route_table::{RouteTable, Vhosts};
 
+use super::ended::Ended;
+use super::locked;
 use super::route::ApiRoute;
 use super::rules::Rules;
 use super::state::State;
+use crate::key_manager::PublicKeys;
 
 /// What Carbon is to hold after a change: section, item, and the change as JSON; none to forget it.
 pub(super) struct Kept {
@@ -26,6 +29,8 @@ pub(super) struct Projection {
     artifacts: BTreeMap<String, Artifact>,
     table: RouteTable<ApiRoute>,
     rules: Rules,
+    keys: Arc<PublicKeys>,
+    ended: Arc<Mutex<Ended>>,
 }
 
 // === impl Projection ===
@@ -36,6 +41,8 @@ impl Projection {
             artifacts: BTreeMap::new(),
             table: RouteTable::empty(),
             rules: Rules::seeded(),
+            keys: Arc::default(),
+            ended: Arc::default(),
         }
     }
 
@@ -66,6 +73,7 @@ impl Projection {
                 token_id,
                 expires_at_ms,
             } => {
+                locked(&self.ended).apply(tenant, change);
                 let item = format!("{tenant}/{issuer}/{token_id}");
                 vec![kept("revoked_token", item, change, Some(*expires_at_ms))]
             }
@@ -75,10 +83,15 @@ impl Projection {
                 until_ms,
                 ..
             } => {
+                locked(&self.ended).apply(tenant, change);
                 let item = format!("{tenant}/{}/{id}", subject.as_str());
                 vec![kept("mark", item, change, Some(*until_ms))]
             }
-            Change::VerificationKeysChanged { .. } => {
+            Change::VerificationKeysChanged { jwks } => {
+                if tenant == SUPER_TENANT {
+                    self.keys = Arc::new(PublicKeys::of_set(jwks));
+                    state.keys.store(Arc::clone(&self.keys));
+                }
                 vec![kept("keys", tenant.to_owned(), change, None)]
             }
             _ => self.rule(tenant, change, state).into_iter().collect(),
@@ -95,6 +108,13 @@ impl Projection {
         }
         self.publish_vhosts(state);
         state.rules.store(Arc::new(self.rules.clone()));
+        state.keys.store(Arc::clone(&self.keys));
+        state.ended.store(Arc::clone(&self.ended));
+    }
+
+    /// Forgets revocations and marks that are over.
+    pub(super) fn sweep(&self, now_ms: i64) {
+        locked(&self.ended).sweep(now_ms);
     }
 
     fn rule(&mut self, tenant: &str, change: &Change, state: &State) -> Option<Kept> {

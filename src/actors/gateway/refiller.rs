@@ -127,7 +127,7 @@ impl Actor for Refiller {
             }
             Message::Answered((shard, number), questions, answer) => {
                 if let Some(due) = self.due.get_mut(&shard) {
-                    due.under_way.end(number);
+                    let _ = due.under_way.end(number);
                 }
                 self.answered(shard, questions, answer);
             }

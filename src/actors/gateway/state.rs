@@ -1,5 +1,6 @@
 //! What requests read: snapshots that the gateway's actors publish. No request waits for a writer.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -9,11 +10,14 @@ use domain::change_log::Position;
 use domain::route_table::{SHARDS, Shard, Vhosts};
 use tokio::sync::watch;
 
+use super::consumers::Consumers;
+use super::ended::Ended;
 use super::lease_cache::LeaseCache;
 use super::route::ApiRoute;
 use super::rules::Rules;
 use super::standing::{CutOff, Stand};
 use super::token_cache::TokenCache;
+use crate::key_manager::PublicKeys;
 
 /// The snapshots.
 #[derive(Debug)]
@@ -24,6 +28,12 @@ pub(super) struct State {
     pub(super) rules: ArcSwap<Rules>,
     pub(super) tokens: TokenCache,
     pub(super) leases: LeaseCache,
+    /// The keys that tokens are verified by, where no key manager answers.
+    pub(super) keys: ArcSwap<PublicKeys>,
+    /// What ended before its time.
+    pub(super) ended: ArcSwap<Mutex<Ended>>,
+    /// Whom key managers have told of.
+    pub(super) consumers: Mutex<Consumers>,
     pub(super) applied: AtomicU64,
     /// What Carbon holds; none until it was read.
     pub(super) stored: ArcSwapOption<Position>,
@@ -49,6 +59,9 @@ impl State {
             rules: ArcSwap::from_pointee(Rules::seeded()),
             tokens: TokenCache::new(),
             leases: LeaseCache::new(),
+            keys: ArcSwap::default(),
+            ended: ArcSwap::default(),
+            consumers: Mutex::default(),
             applied: AtomicU64::new(0),
             stored: ArcSwapOption::empty(),
             stand: Stand::new(CutOff::default()),

@@ -245,3 +245,46 @@ async fn what_a_request_holds_from_an_earlier_life_ends_before_a_change_is_ackno
     while bench.validator.ask(PATIENCE, apply).await.is_err() {}
     assert!(matches!(entry.hit(i64::MIN), Hit::Touched));
 }
+
+#[tokio::test]
+async fn many_tokens_at_once_are_asked_about_in_few_messages_and_each_gets_its_own_answer() {
+    let mut bench = bench(50).await;
+    let most = 1_000_u32;
+    let asked: Vec<_> = (0..most).map(|n| bench.look_up_another(n)).collect();
+    let answering = async {
+        let (mut messages, mut credentials) = (0, 0);
+        while credentials < most as usize {
+            let batch = bench.question().await;
+            messages += 1;
+            credentials += batch.request.credentials.len();
+            let verdict = |credential: &Credential| {
+                let Credential::Opaque(hash) = credential else {
+                    panic!("{credential:?}");
+                };
+                // Every third is no good, and nobody suffers for it.
+                let is_bad = hash.parse::<u32>().unwrap() % 3 == 0;
+                Verdict::Refused {
+                    at: 50,
+                    reason: match is_bad {
+                        true => RefusalReason::Malformed,
+                        false => RefusalReason::Unknown,
+                    },
+                    token_id: Some(hash.clone()),
+                }
+            };
+            let verdicts = batch.request.credentials.iter().map(verdict).collect();
+            batch.reply.send(Validated::Verdicts(verdicts));
+        }
+        messages
+    };
+    let messages = answering.await;
+    assert!(messages < most / 3, "{messages} messages");
+    for (n, one) in (0..most).zip(asked) {
+        let entry = one.await.unwrap().unwrap();
+        let wanted = match n % 3 {
+            0 => RefusalReason::Malformed,
+            _ => RefusalReason::Unknown,
+        };
+        assert_eq!(reason(&entry), Some(wanted), "{n}");
+    }
+}

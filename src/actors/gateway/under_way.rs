@@ -29,9 +29,10 @@ impl UnderWay {
         self.next
     }
 
-    /// An answer came, perhaps after its question was given up.
-    pub(super) fn end(&mut self, number: u64) {
-        self.sent.retain(|(known, _)| *known != number);
+    /// An answer came, perhaps after its question was given up; gives when that was sent, if not.
+    pub(super) fn end(&mut self, number: u64) -> Option<i64> {
+        let place = self.sent.iter().position(|(known, _)| *known == number)?;
+        Some(self.sent.swap_remove(place).1)
     }
 
     /// Gives up what is out for so long; whether there was any.
@@ -52,13 +53,13 @@ mod tests {
         let mut under_way = UnderWay::default();
         let lost = under_way.begin(0);
         let answered = under_way.begin(500);
-        under_way.end(answered);
+        assert_eq!(under_way.end(answered), Some(500));
         assert_eq!(under_way.len(), 1);
         assert!(!under_way.expire(999, 1_000));
         assert!(under_way.expire(1_000, 1_000) && under_way.is_empty());
         let again = under_way.begin(1_000);
         // It came after all; what was sent since is still under way.
-        under_way.end(lost);
+        assert_eq!(under_way.end(lost), None);
         assert_eq!(under_way.len(), 1);
         under_way.end(again);
         assert!(under_way.is_empty());

@@ -1,23 +1,26 @@
 //! Asks the key manager about credentials that the cache does not hold: concurrent misses for one
-//! credential become one question, misses that meet travel as one batch (V1, V2).
+//! credential become one question, misses that meet travel as one batch (V1, V2). While no key
+//! manager answers it judges signed tokens itself, as far as it can.
 //!
 //! Requests and the follower send to it; it alone writes the token cache.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cluster::{Actor, Address, AskError, BoxError, Reply, Ticker, spawn_named};
 use domain::validation::{Credential, Verdict};
 use domain::validation_cache::{
-    Asked, Bounds, Effect, Entry, Input, Life, Questions, Refusal, Subject,
+    Asked, Bounds, Effect, Entry, Hit, Input, Life, Questions, Refusal, Subject,
 };
 use foldhash::fast::FixedState;
 
 use super::caller::{Caller, Known};
+use super::reach::Reach;
 use super::state::State;
 use super::token_cache::TokenKey;
 use super::under_way::UnderWay;
+use super::{local, locked};
 use crate::key_manager::KeyManagerHandle;
 use crate::key_manager::message::Validated;
 
@@ -25,6 +28,8 @@ use crate::key_manager::message::Validated;
 const BATCH: usize = 256;
 /// Batches under way at most; further misses gather for the next one.
 const BATCHES: usize = 4;
+/// What was judged here is asked of a key manager after so long.
+const LOCAL_FOR_MS: i64 = 5_000;
 /// Longer than a key manager is waited for: the answer to a batch of this age is lost.
 const LOST_MS: i64 = 5_000;
 pub(super) const BOUNDS: Bounds = Bounds {
@@ -47,6 +52,8 @@ pub(super) enum Message {
     Applied(u64, Vec<Subject>, Reply<()>),
     /// The follower replaced its state.
     Installed(u64, Reply<()>),
+    /// The follower has read what Carbon has, and goes on from there.
+    Resumed(u64, Reply<()>),
     /// A key manager answered the batch of this number.
     Answered(u64, Vec<Sent>, Result<Validated, AskError>),
     Tick,
@@ -82,6 +89,7 @@ pub(super) struct Validator {
     /// To be sent with the next batch.
     due: Vec<Sent>,
     under_way: UnderWay,
+    reach: Reach,
     _ticker: Ticker,
 }
 
@@ -98,6 +106,7 @@ impl Actor for Validator {
             credentials: HashMap::default(),
             due: Vec::new(),
             under_way: UnderWay::default(),
+            reach: Reach::default(),
             _ticker: Ticker::start(me.clone(), Duration::from_millis(250), || Message::Tick),
             me,
         })
@@ -107,21 +116,32 @@ impl Actor for Validator {
         match message {
             Message::Ask(question, credential, waiter) => self.ask(question, credential, waiter),
             Message::Applied(n, subjects, done) => {
+                locked(&self.arguments.state.consumers).touch(&subjects, n);
                 self.step(Input::Applied { n, subjects });
                 done.send(());
             }
             Message::Installed(n, done) => {
+                locked(&self.arguments.state.consumers).clear();
                 self.step(Input::Installed { n });
                 self.arguments.state.tokens.clear();
                 done.send(());
             }
+            Message::Resumed(n, done) => {
+                // After another life of the follower alone everything here is as new, or newer.
+                if self.questions.applied() < n {
+                    self.step(Input::Installed { n });
+                }
+                done.send(());
+            }
             Message::Answered(batch, sent, answer) => {
-                self.under_way.end(batch);
+                let sent_ms = self.under_way.end(batch);
+                self.heard(sent_ms, &answer);
                 self.answered(sent, answer);
             }
             Message::Tick => {
                 self.under_way.expire(self.boot_ms(), LOST_MS);
                 self.step(Input::Tick);
+                self.knock();
             }
             #[cfg(test)]
             Message::Kept(reply) => reply.send(self.credentials.len()),
@@ -137,10 +157,7 @@ impl Validator {
     /// The machine of a new life. What an earlier one cached, or gave to requests that still hold it, rests on touches
     /// that nobody raises any more: it ends here, before a change of this life is acknowledged.
     fn live(arguments: &Arguments) -> Machine {
-        let mut lives = arguments
-            .lives
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut lives = locked(&arguments.lives);
         let questions = Questions::new(BOUNDS, arguments.state.applied(), lives.begun);
         lives.begun += 1;
         if let Some(last) = lives.last.replace(questions.touches().life()) {
@@ -164,10 +181,69 @@ impl Validator {
         if let Some(entry) = self.arguments.state.tokens.current(&question, now_ms) {
             return waiter.send(Ok(entry));
         }
+        self.credentials.entry(question).or_insert(credential);
         self.step(Input::Ask { question, waiter });
-        if self.questions.is_open(&question) {
-            self.credentials.entry(question).or_insert(credential);
+        self.forget(&question);
+    }
+
+    /// Notes whether key managers answer.
+    fn heard(&mut self, sent_ms: Option<i64>, answer: &Result<Validated, AskError>) {
+        match answer {
+            Ok(Validated::Verdicts(_) | Validated::Behind { .. }) => {
+                if self.reach.answered(self.boot_ms()) {
+                    tracing::info!("key managers answer again");
+                    tell_of_silence(false);
+                }
+            }
+            // There is somebody.
+            Err(AskError::Overloaded | AskError::Unsupported) => {}
+            Ok(Validated::Unavailable) | Err(_) => {
+                if sent_ms.is_some_and(|sent_ms| self.reach.failed(sent_ms)) {
+                    tell_of_silence(true);
+                }
+            }
         }
+    }
+
+    /// Asks whether there is somebody again; whatever else is under way asks as well.
+    fn knock(&mut self) {
+        if self.reach.is_silent() && self.under_way.is_empty() {
+            self.send(self.questions.applied(), Vec::new(), Vec::new());
+        }
+    }
+
+    /// The answer to a question that this gateway can give itself while no key manager does, as
+    /// long as no change touches it, and for a short while (V2).
+    fn judged(
+        &mut self,
+        question: TokenKey,
+        asked: Asked,
+    ) -> Option<Input<TokenKey, Reply<Looked>, Caller>> {
+        if !self.arguments.key_manager.is_there() && self.reach.is_alone() {
+            tell_of_silence(true);
+        }
+        if !self.reach.is_silent() {
+            return None;
+        }
+        let credential = self.credentials.get(&question)?;
+        let Credential::Jwt(text) = credential else {
+            return None;
+        };
+        let state = &self.arguments.state;
+        let issuer = self.arguments.key_manager.issuer();
+        let verdict = local::judge(state, issuer, text, asked.applied())?;
+        metrics::counter!("headgate_gateway_local_verifications_total").increment(1);
+        let now_ms = self.now_ms();
+        let known = Known::of(credential, verdict, now_ms);
+        Some(Input::Reply {
+            question,
+            asked,
+            // Not beyond what Carbon gave back, where the follower has begun anew meanwhile.
+            number: known.number.min(state.applied()),
+            subjects: known.subjects,
+            until_ms: known.until_ms.min(now_ms.saturating_add(LOCAL_FOR_MS)),
+            value: known.caller,
+        })
     }
 
     fn answered(&mut self, sent: Vec<Sent>, answer: Result<Validated, AskError>) {
@@ -184,7 +260,9 @@ impl Validator {
             }
             Ok(Validated::Verdicts(_) | Validated::Unavailable) | Err(_) => {
                 for (question, asked) in sent {
-                    self.step(Input::Failed { question, asked });
+                    let failed = Input::Failed { question, asked };
+                    let input = self.judged(question, asked).unwrap_or(failed);
+                    self.step(input);
                 }
             }
         }
@@ -194,8 +272,9 @@ impl Validator {
         let Some(credential) = self.credentials.get(&question) else {
             return;
         };
-        let known = Known::of(credential, verdict, self.now_ms());
-        self.step(Input::Reply {
+        let now_ms = self.now_ms();
+        let known = Known::of(credential, verdict, now_ms);
+        let answered = self.step(Input::Reply {
             question,
             asked,
             number: known.number,
@@ -203,16 +282,31 @@ impl Validator {
             until_ms: known.until_ms,
             value: known.caller,
         });
+        // It stood the comparison, so it is true at what is applied here.
+        if let Some(entry) = answered
+            && let Hit::Current(Caller::Granted(granted)) = entry.hit(now_ms)
+        {
+            let mut consumers = locked(&self.arguments.state.consumers);
+            consumers.learn(&granted.grant, entry.number(), now_ms);
+        }
     }
 
-    /// One step of the machine with its effects, and the steps that follow from them.
-    fn step(&mut self, input: Input<TokenKey, Reply<Looked>, Caller>) {
+    /// One step of the machine with its effects, and the steps that follow from them; gives what
+    /// was answered last.
+    fn step(
+        &mut self,
+        input: Input<TokenKey, Reply<Looked>, Caller>,
+    ) -> Option<Arc<Entry<Caller>>> {
         let now_ms = self.now_ms();
         let mut inputs = vec![input];
+        let mut answered = None;
         while let Some(input) = inputs.pop() {
             for effect in self.questions.step(input, now_ms) {
                 match effect {
-                    Effect::Send { question, asked } => self.due.push((question, asked)),
+                    Effect::Send { question, asked } => match self.judged(question, asked) {
+                        Some(input) => inputs.push(input),
+                        None => self.due.push((question, asked)),
+                    },
                     Effect::Insert { question, entry } => {
                         self.arguments.state.tokens.insert(question, entry);
                         inputs.push(Input::Inserted { question });
@@ -227,6 +321,7 @@ impl Validator {
                         for waiter in waiters {
                             waiter.send(Ok(Arc::clone(&entry)));
                         }
+                        answered = Some(entry);
                     }
                     Effect::Refuse {
                         question,
@@ -241,6 +336,7 @@ impl Validator {
                 }
             }
         }
+        answered
     }
 
     /// Lets go of a credential that nobody waits for any more.
@@ -252,6 +348,9 @@ impl Validator {
 
     /// Sends what is due; while batches are under way, misses gather for the next one.
     fn send_due(&mut self) {
+        if self.reach.is_silent() {
+            self.judge_due();
+        }
         while !self.due.is_empty() && self.under_way.len() < BATCHES {
             let rest = self.due.split_off(self.due.len().min(BATCH));
             let wanted = std::mem::replace(&mut self.due, rest);
@@ -263,17 +362,42 @@ impl Validator {
             let Some(applied) = sent.iter().map(|(_, asked)| asked.applied()).max() else {
                 continue;
             };
-            let batch = self.under_way.begin(self.boot_ms());
-            let (me, key_manager) = (self.me.clone(), self.arguments.key_manager.clone());
-            spawn_named("validate", async move {
-                let answer = key_manager.validate_many(applied, credentials).await;
-                if !matches!(answer, Ok(Validated::Verdicts(_))) {
-                    // The machine asks again at once; a key manager that is behind needs a moment.
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                }
-                // A full mailbox loses it; then its questions run out of time, and so does the batch.
-                let _ = me.tell(Message::Answered(batch, sent, answer));
-            });
+            self.send(applied, sent, credentials);
         }
+    }
+
+    /// What gathered before key managers fell silent waits no longer than it has to.
+    fn judge_due(&mut self) {
+        for (question, asked) in std::mem::take(&mut self.due) {
+            match self.judged(question, asked) {
+                Some(input) => drop(self.step(input)),
+                None => self.due.push((question, asked)),
+            }
+        }
+    }
+
+    /// Sends a batch.
+    fn send(&mut self, applied: u64, sent: Vec<Sent>, credentials: Vec<Credential>) {
+        metrics::counter!("headgate_gateway_validation_asks_total").increment(1);
+        let batch = self.under_way.begin(self.boot_ms());
+        let (me, key_manager) = (self.me.clone(), self.arguments.key_manager.clone());
+        spawn_named("validate", async move {
+            let answer = key_manager.validate_many(applied, credentials).await;
+            if !matches!(answer, Ok(Validated::Verdicts(_))) {
+                // The machine asks again at once; a key manager that is behind needs a moment.
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            // A full mailbox loses it; then its questions run out of time, and so does the batch.
+            let _ = me.tell(Message::Answered(batch, sent, answer));
+        });
+    }
+}
+
+fn tell_of_silence(is_silent: bool) {
+    metrics::gauge!("headgate_gateway_key_managers_silent").set(f64::from(u8::from(is_silent)));
+    if is_silent {
+        tracing::error!(
+            "no key manager answers, verifying here the signed tokens of consumers that are known"
+        );
     }
 }

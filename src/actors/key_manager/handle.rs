@@ -26,6 +26,8 @@ const ROLE: &str = "key-manager";
 const HEDGE: Duration = Duration::from_millis(100);
 /// The deadline of one question.
 const DEADLINE: Duration = Duration::from_secs(3);
+/// The deadline of a gateway's: calls wait for it.
+const GATEWAY_DEADLINE: Duration = Duration::from_secs(2);
 /// The deadline of a command: it may hash a password and wait for followers.
 const COMMAND_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -119,7 +121,14 @@ impl KeyManagerHandle {
         now_ms + self.longest_ms
     }
 
-    /// Validates several credentials as one question (V1).
+    /// Whether there is a key manager to ask, here or on a node that is connected.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        self.validate.is_there()
+    }
+
+    /// Validates several credentials as one question of a gateway (V1); of none, asks whether there
+    /// is somebody who can.
     ///
     /// # Errors
     /// When no key manager answers in time.
@@ -132,7 +141,7 @@ impl KeyManagerHandle {
             applied,
             credentials,
         };
-        self.validate.ask(request, DEADLINE).await
+        self.validate.ask(request, GATEWAY_DEADLINE).await
     }
 
     /// Validates one bearer token as it came, for the management APIs: nothing is cached, so
@@ -142,7 +151,11 @@ impl KeyManagerHandle {
     /// When no key manager answers in time.
     pub async fn validate(&self, token: &str) -> Result<Verdict, AskError> {
         let credential = bearer(token);
-        match self.validate_many(0, vec![credential]).await? {
+        let request = ValidateMany {
+            applied: 0,
+            credentials: vec![credential],
+        };
+        match self.validate.ask(request, DEADLINE).await? {
             Validated::Verdicts(verdicts) => {
                 verdicts.into_iter().next().ok_or(AskError::Unsupported)
             }

@@ -3,7 +3,6 @@
 //! A token's `kid` is only ever looked up in the map built here; nothing in a token leads to a
 //! file, a database or the network (threats 3, 4).
 
-use std::collections::HashMap;
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
@@ -17,12 +16,11 @@ use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, ThumbprintHash};
+use jsonwebtoken::jwk::{Jwk, ThumbprintHash};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
 use serde_json::{Value, json};
 
-/// The least size of an RSA modulus.
-const RSA_BITS: usize = 2_048;
+use super::public_keys::{PublicKeys, is_strong, name};
 
 /// With which algorithm new tokens are signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,17 +34,16 @@ pub enum SigningAlgorithm {
 /// The keys of the resident key manager.
 pub struct Keys {
     signing: Pair,
-    own: Published,
+    own: PublicKeys,
     /// Those by which other nodes sign.
-    others: ArcSwap<Published>,
+    others: ArcSwap<Others>,
 }
 
-/// Public keys, and how they are told of (RFC 7517).
+/// The keys of other nodes.
 #[derive(Clone, Default)]
-struct Published {
-    verification: HashMap<String, (Algorithm, DecodingKey)>,
-    list: Vec<(String, Value)>,
-    /// What the others' were read from, so that they are read once.
+struct Others {
+    keys: PublicKeys,
+    /// What they were read from, so that they are read once.
     texts: Vec<String>,
     /// The number of the last change when they were.
     at: u64,
@@ -84,7 +81,7 @@ impl Keys {
             "rs256.pem",
         );
         let ec = (EncodingKey::from_ec_pem(&ec), Algorithm::ES256, "es256.pem");
-        let (mut own, mut pairs) = (Published::default(), Vec::new());
+        let (mut own, mut pairs) = (PublicKeys::default(), Vec::new());
         for (private, algorithm, file) in [rsa, ec] {
             let failed = |error: jsonwebtoken::errors::Error| KeyError {
                 file: file.to_owned(),
@@ -102,8 +99,7 @@ impl Keys {
             let id = jwk.thumbprint(ThumbprintHash::SHA256).map_err(failed)?;
             let public = DecodingKey::from_jwk(&jwk).map_err(failed)?;
             let told = published(&jwk, &id, algorithm, file)?;
-            own.list.push((id.clone(), told));
-            own.verification.insert(id.clone(), (algorithm, public));
+            own.add(id.clone(), algorithm, public, told);
             pairs.push(Pair {
                 id,
                 algorithm,
@@ -129,20 +125,20 @@ impl Keys {
     #[must_use]
     pub fn jwks(&self) -> String {
         let others = self.others.load();
-        let all = self.own.list.iter().chain(&others.list);
+        let all = self.own.told().iter().chain(others.keys.told());
         let all: Vec<&Value> = all.map(|(_, key)| key).collect();
         json!({ "keys": all }).to_string()
     }
 
     /// This node's public keys, each with its id, as JSON texts.
     pub(super) fn own_public(&self) -> impl Iterator<Item = (&str, String)> {
-        let own = self.own.list.iter();
+        let own = self.own.told().iter();
         own.map(|(id, key)| (id.as_str(), key.to_string()))
     }
 
     /// Whether a key is this node's or known of another.
     pub(super) fn knows(&self, id: &str) -> bool {
-        self.own.verification.contains_key(id) || self.others.load().verification.contains_key(id)
+        self.own.knows(id) || self.others.load().keys.knows(id)
     }
 
     /// Whether something was changed, up to the number `head`, since the others' were read.
@@ -155,9 +151,9 @@ impl Keys {
     pub(super) fn learn(&self, head: u64, keys: Vec<String>) {
         let known = self.others.load();
         let others = if known.texts == keys {
-            Published {
+            Others {
                 at: head,
-                ..Published::clone(&known)
+                ..Others::clone(&known)
             }
         } else {
             self.read(head, keys)
@@ -169,23 +165,18 @@ impl Keys {
         });
     }
 
-    fn read(&self, head: u64, keys: Vec<String>) -> Published {
-        let mut others = Published {
-            at: head,
-            ..Published::default()
-        };
-        for text in &keys {
-            match read_published(text) {
-                Some((id, algorithm, public, told)) if !self.own.verification.contains_key(&id) => {
-                    others.list.push((id.clone(), told));
-                    others.verification.insert(id, (algorithm, public));
-                }
-                Some(_) => {}
-                None => tracing::warn!("a verification key of another node cannot be used"),
+    fn read(&self, head: u64, texts: Vec<String>) -> Others {
+        let mut keys = PublicKeys::default();
+        for text in &texts {
+            if !serde_json::from_str(text).is_ok_and(|told| keys.add_told(told)) {
+                tracing::warn!("a verification key of another node cannot be used");
             }
         }
-        others.texts = keys;
-        others
+        Others {
+            keys: keys.without(&self.own),
+            texts,
+            at: head,
+        }
     }
 
     /// Names of the algorithms that tokens may be signed with.
@@ -225,14 +216,12 @@ impl Keys {
     /// own (threats 1, 2): what a token says of its algorithm chooses nothing.
     #[must_use]
     pub fn verify(&self, id: &str, algorithm: &str, signed: &str, signature: &str) -> bool {
-        let others = self.others.load();
-        let known = self.own.verification.get(id);
-        let Some((pinned, key)) = known.or_else(|| others.verification.get(id)) else {
-            return false;
-        };
-        name(*pinned) == algorithm
-            && jsonwebtoken::crypto::verify(signature, signed.as_bytes(), key, *pinned)
-                .unwrap_or(false)
+        self.own.verify(id, algorithm, signed, signature)
+            || self
+                .others
+                .load()
+                .keys
+                .verify(id, algorithm, signed, signature)
     }
 }
 
@@ -241,30 +230,6 @@ impl std::fmt::Debug for Keys {
         f.debug_struct("Keys")
             .field("signing", &self.signing.id)
             .finish_non_exhaustive()
-    }
-}
-
-const fn name(algorithm: Algorithm) -> &'static str {
-    match algorithm {
-        Algorithm::ES256 => "ES256",
-        _ => "RS256",
-    }
-}
-
-/// Whether a key may sign at all (threat 5).
-fn is_strong(jwk: &Jwk) -> bool {
-    match &jwk.algorithm {
-        AlgorithmParameters::RSA(rsa) => {
-            let modulus = URL_SAFE_NO_PAD.decode(&rsa.n).unwrap_or_default();
-            let bytes = modulus.iter().skip_while(|byte| **byte == 0);
-            let spare = bytes
-                .clone()
-                .next()
-                .map_or(0, |first| first.leading_zeros());
-            bytes.count() * 8 >= RSA_BITS + usize::try_from(spare).unwrap_or(0)
-        }
-        AlgorithmParameters::EllipticCurve(ec) => ec.curve == EllipticCurve::P256,
-        _ => false,
     }
 }
 
@@ -279,20 +244,6 @@ fn published(jwk: &Jwk, id: &str, algorithm: Algorithm, file: &str) -> Result<Va
         members.insert("alg".to_owned(), name(algorithm).into());
     }
     Ok(value)
-}
-
-/// Reads a key that [`published`] wrote; none for one that could not sign here either.
-fn read_published(text: &str) -> Option<(String, Algorithm, DecodingKey, Value)> {
-    let told: Value = serde_json::from_str(text).ok()?;
-    let jwk: Jwk = serde_json::from_value(told.clone()).ok()?;
-    let algorithm = match &jwk.algorithm {
-        AlgorithmParameters::RSA(_) => Algorithm::RS256,
-        AlgorithmParameters::EllipticCurve(_) => Algorithm::ES256,
-        _ => return None,
-    };
-    let id = jwk.thumbprint(ThumbprintHash::SHA256).ok()?;
-    let public = DecodingKey::from_jwk(&jwk).ok()?;
-    is_strong(&jwk).then_some((id, algorithm, public, told))
 }
 
 /// Reads a PKCS#8 key in PEM, or makes one.
@@ -355,27 +306,6 @@ fn ec_pkcs8() -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn rsa(bytes: usize, first: u8) -> Jwk {
-        let mut modulus = vec![0xff; bytes];
-        modulus[0] = first;
-        let n = URL_SAFE_NO_PAD.encode(modulus);
-        serde_json::from_value(json!({ "kty": "RSA", "n": n, "e": "AQAB" })).unwrap()
-    }
-
-    #[test]
-    fn keys_under_2048_bits_or_of_another_curve_do_not_sign() {
-        assert!(is_strong(&rsa(256, 0x80)));
-        assert!(!is_strong(&rsa(256, 0x7f)), "2047 bits");
-        assert!(!is_strong(&rsa(256, 0)), "zeros in front are no bits");
-        assert!(!is_strong(&rsa(128, 0xff)));
-        let curve = |name: &str| -> Jwk {
-            serde_json::from_value(json!({ "kty": "EC", "crv": name, "x": "AA", "y": "AA" }))
-                .unwrap()
-        };
-        assert!(is_strong(&curve("P-256")));
-        assert!(!is_strong(&curve("P-384")));
-    }
 
     #[test]
     fn what_another_node_has_signed_counts_once_its_key_is_known_and_by_no_other_name() {

@@ -12,12 +12,14 @@ mod departure;
 mod desk;
 mod failures;
 mod handle;
+mod holder;
 mod issue;
 mod keys;
 pub mod message;
 mod password_hash;
 mod passwords;
 mod people;
+mod public_keys;
 mod refresh_token;
 mod relay;
 mod revoke;
@@ -32,8 +34,10 @@ mod worker;
 pub(crate) use clients::stored as client_row;
 pub use desk::{Desk, LONGEST_CHOSEN_SECONDS, Settings, bare_name};
 pub use handle::{KeyManagerHandle, bearer, hash_hex};
+pub(crate) use holder::Holder;
 pub use keys::{KeyError, Keys, SigningAlgorithm};
 pub use passwords::Passwords;
+pub(crate) use public_keys::PublicKeys;
 #[cfg(test)]
 pub(crate) use tests::desk as test_desk;
 

@@ -7,6 +7,7 @@
 use domain::api::SUPER_TENANT;
 use domain::change::Change;
 use domain::token;
+use storage::apim::snapshots::{self, Section};
 use storage::apim::verification_keys::{self, VerificationKey};
 use storage::apim::{grants, revocations};
 use storage::{Read, StoreError};
@@ -24,23 +25,25 @@ impl Desk {
     pub async fn share_keys(&self, node: &str) -> Result<(), StoreError> {
         // Set once: a node stays who it is.
         let _ = self.node.set(node.to_owned());
-        self.name_keys(node).await?;
+        self.name_keys(node, false).await?;
         self.learn_keys().await
     }
 
     /// Learns the others' keys, says again that this node has its own before that is forgotten, and
-    /// forgets those whose last tokens have ended since a node named them.
+    /// forgets those whose last tokens have ended since a node named them. Keys that somebody has
+    /// deleted by hand are told of as well: gateways verify by what the log says.
     pub(super) async fn keep_keys(&self) -> Result<(), StoreError> {
         let mut read = self.apim.read().await?;
         let known = self.learn_keys_in(&mut read).await?;
+        let is_told = self.told(&mut read).await?.as_ref() == Some(&key_set(&texts(&known)));
         drop(read);
         let Some(node) = self.node.get() else {
             return Ok(());
         };
-        if !self.are_keys_due(&known).await? {
+        if is_told && !self.are_keys_due(&known).await? {
             return Ok(());
         }
-        if let Some(n) = self.name_keys(node).await? {
+        if let Some(n) = self.name_keys(node, !is_told).await? {
             self.learn_keys().await?;
             drop(self.feed.committed(n).await);
         }
@@ -89,9 +92,25 @@ impl Desk {
         parsed.any(|token| !self.keys.knows(&token.key_id))
     }
 
+    /// Which keys the log says there are.
+    async fn told(&self, read: &mut Read) -> Result<Option<String>, StoreError> {
+        let mut documents = self.shared.read().await?;
+        // There is one set a tenant.
+        let bounds = (1, 1);
+        let told = snapshots::list(read, &mut documents, Section::Keys, &[], bounds, 0).await?;
+        let mut ours = told
+            .items
+            .into_iter()
+            .filter(|item| item.tenant == SUPER_TENANT);
+        Ok(ours.find_map(|item| match item.change {
+            Change::VerificationKeysChanged { jwks } => Some(jwks),
+            _ => None,
+        }))
+    }
+
     /// Names this node's keys, and forgets those that nobody names any more. Gives the entry when
-    /// that has changed which keys there are.
-    async fn name_keys(&self, node: &str) -> Result<Option<u64>, StoreError> {
+    /// that has changed which keys there are, or the log does not say it as it is.
+    async fn name_keys(&self, node: &str, untold: bool) -> Result<Option<u64>, StoreError> {
         let mut write = self.apim.write("apim.verification_keys.save").await?;
         verification_keys::lock(&mut write).await?;
         let before = texts(&verification_keys::list_locked(&mut write).await?);
@@ -106,11 +125,11 @@ impl Desk {
         }
         verification_keys::delete_before(&mut write, self.forgotten_before(now)).await?;
         let after = texts(&verification_keys::list_locked(&mut write).await?);
-        if before == after {
+        if before == after && !untold {
             write.commit().await?;
             return Ok(None);
         }
-        let jwks = format!(r#"{{"keys":[{}]}}"#, after.join(","));
+        let jwks = key_set(&after);
         let changes = [Change::VerificationKeysChanged { jwks }];
         let committed = write.commit_with(SUPER_TENANT, &changes, new_id, own);
         committed.await.map(Some)
@@ -139,6 +158,10 @@ impl Desk {
             .saturating_sub(signed_ms)
             .saturating_sub(2 * RENEWED_MS)
     }
+}
+
+fn key_set(keys: &[String]) -> String {
+    format!(r#"{{"keys":[{}]}}"#, keys.join(","))
 }
 
 fn texts(keys: &[VerificationKey]) -> Vec<String> {

@@ -2,46 +2,15 @@
 //! data, in one snapshot, so that the verdict is true at the number it names.
 
 use domain::change::MarkedSubject;
-use domain::token::Claims;
+use domain::consumer::Consumer;
 use domain::validation::{Credential, Grant, GrantKind, RefusalReason, UserType, Verdict};
 use storage::apim::{grants, oauth_clients, revocations, tokens};
 use storage::{Read, StoreError};
 
-use super::desk::{Desk, after, bare_name};
+use super::desk::{Desk, after};
+use super::holder::{Holder, user_type, words};
 use super::issue::UNMAPPED;
 use super::message::{ValidateMany, Validated};
-
-/// How far another node's clock may be ahead of this one's for its tokens to be good at once,
-/// milliseconds (RFC 7519 §4.1.5).
-const LEEWAY_MS: i64 = 5_000;
-
-/// Who a token was issued to, before the application behind it is known.
-struct Holder {
-    tenant: String,
-    kind: GrantKind,
-    issuer: String,
-    token_id: String,
-    session: String,
-    consumer_key: String,
-    scopes: String,
-    audiences: Vec<String>,
-    user: String,
-    user_type: UserType,
-    issued_at_ms: i64,
-    not_before_ms: Option<i64>,
-    expires_at_ms: i64,
-}
-
-// === impl Holder ===
-
-impl Holder {
-    fn is_in_its_time(&self, now_ms: i64) -> bool {
-        let begins = self
-            .not_before_ms
-            .map(|from| from.saturating_sub(LEEWAY_MS));
-        now_ms < self.expires_at_ms && begins.is_none_or(|from| from <= now_ms)
-    }
-}
 
 impl Desk {
     /// Answers a batch of questions out of one snapshot; beside it the hashes of the API keys that
@@ -96,7 +65,7 @@ impl Desk {
         let Some(client) = client else {
             return Ok(refused(at, RefusalReason::Inactive, Some(claims.jti)));
         };
-        self.held(read, at, holder(claims, client.tenant)).await
+        self.held(read, at, Holder::of(claims, client.tenant)).await
     }
 
     async fn opaque(&self, read: &mut Read, at: u64, hash: &str) -> Result<Verdict, StoreError> {
@@ -140,19 +109,7 @@ impl Desk {
         }
         let mapped = grants::application_of_client(read, &holder.consumer_key).await?;
         let application_id = mapped.as_ref().map_or("", |(id, _)| id.as_str());
-        // What a client got for itself bears its owner's name, and no session.
-        let login = if holder.session.is_empty() {
-            ""
-        } else {
-            holder.user.as_str()
-        };
-        let subjects = [
-            (MarkedSubject::User, holder.user.as_str()),
-            (MarkedSubject::Client, holder.consumer_key.as_str()),
-            (MarkedSubject::Session, holder.session.as_str()),
-            (MarkedSubject::Login, login),
-            (MarkedSubject::Application, application_id),
-        ];
+        let subjects = holder.marked_subjects(application_id);
         if is_ended(read, tenant, holder.issued_at_ms, &subjects).await? {
             return Ok(refuse(RefusalReason::Revoked));
         }
@@ -164,28 +121,14 @@ impl Desk {
                 key_type,
             ),
         };
-        Ok(Verdict::Granted(Box::new(Grant {
-            at,
-            tenant: holder.tenant,
-            kind: holder.kind,
-            issuer: holder.issuer,
-            token_id: holder.token_id,
-            session: (!holder.session.is_empty()).then_some(holder.session),
-            consumer_key: holder.consumer_key,
+        let consumer = Consumer {
+            tenant: holder.tenant.clone(),
+            consumer_key: holder.consumer_key.clone(),
             key_type,
-            scopes: words(&holder.scopes, ' '),
-            audiences: holder.audiences,
-            user: holder.user,
-            user_type: holder.user_type,
-            issued_at_ms: holder.issued_at_ms,
-            not_before_ms: holder.not_before_ms,
-            expires_at_ms: Some(holder.expires_at_ms),
             application,
             subscriptions,
-            bound_api_id: None,
-            permitted_ips: Vec::new(),
-            permitted_referers: Vec::new(),
-        })))
+        };
+        Ok(Verdict::Granted(Box::new(holder.granted(at, consumer))))
     }
 
     async fn api_key(&self, read: &mut Read, at: u64, hash: &str) -> Result<Verdict, StoreError> {
@@ -268,48 +211,6 @@ async fn is_ended(
         }
     }
     Ok(false)
-}
-
-fn holder(claims: Claims, tenant: String) -> Holder {
-    // Our ids are version 7 and know the millisecond; others count from the start of the second.
-    let issued_at_ms = uuid::Uuid::parse_str(&claims.jti)
-        .ok()
-        .and_then(|id| id.get_timestamp())
-        .and_then(|at| {
-            let (seconds, nanoseconds) = at.to_unix();
-            i64::try_from(seconds * 1_000 + u64::from(nanoseconds) / 1_000_000).ok()
-        });
-    Holder {
-        tenant,
-        kind: GrantKind::Jwt,
-        issuer: claims.iss,
-        session: claims.sid,
-        consumer_key: claims.azp,
-        scopes: claims.scope,
-        audiences: claims.aud,
-        user: bare_name(&claims.sub).to_owned(),
-        user_type: user_type(&claims.aut),
-        issued_at_ms: issued_at_ms.unwrap_or_else(|| after(0, claims.iat)),
-        not_before_ms: claims.nbf.map(|seconds| after(0, seconds)),
-        expires_at_ms: after(0, claims.exp),
-        token_id: claims.jti,
-    }
-}
-
-fn user_type(text: &str) -> UserType {
-    if text == "APPLICATION_USER" {
-        UserType::ApplicationUser
-    } else {
-        UserType::Application
-    }
-}
-
-fn words(text: &str, separator: char) -> Vec<String> {
-    text.split(separator)
-        .map(str::trim)
-        .filter(|word| !word.is_empty())
-        .map(str::to_owned)
-        .collect()
 }
 
 const fn refused(at: u64, reason: RefusalReason, token_id: Option<String>) -> Verdict {

@@ -218,6 +218,11 @@ impl<Q: Ord + Clone, W, T> Questions<Q, W, T> {
         self.touches.planted = planted;
     }
 
+    /// The number that the gateway has applied, as far as the machine was told.
+    pub fn applied(&self) -> u64 {
+        self.applied
+    }
+
     /// How many questions are under way.
     pub fn len(&self) -> usize {
         self.open.len()

@@ -1,5 +1,6 @@
 //! Carbon: the node's identity and last known state. A file of the node alone.
 
+pub mod consumers;
 pub mod identity;
 pub mod join_tokens;
 pub mod known_members;
@@ -34,6 +35,11 @@ const SCHEMA: Schema = Schema {
             4,
             "ledger",
             include_str!("../../../migrations/carbon/0004_ledger.sql"),
+        ),
+        (
+            5,
+            "consumers",
+            include_str!("../../../migrations/carbon/0005_consumers.sql"),
         ),
         (
             6,

@@ -1,7 +1,11 @@
 //! Carbon over a file: identity and projection.
 
+use domain::application::{ApplicationStatus, KeyType};
 use domain::change_log::Position;
+use domain::consumer::Consumer;
+use domain::validation::GrantedApplication;
 
+use super::consumers::{self, Said};
 use super::join_tokens::{self, JoinToken, Taken};
 use super::projection::Item;
 use super::{identity, open, projection};
@@ -117,4 +121,66 @@ async fn a_join_token_is_good_once_in_its_time_and_with_its_secret() {
     write.commit().await.unwrap();
     assert_eq!(take("c", "hash of c", 60).await, Taken::Unknown);
     assert_eq!(take("d", "hash of d", later).await, Taken::Good);
+}
+
+fn said(key: &str, application: &str, n: u64, said_at_ms: i64) -> Said {
+    let application = GrantedApplication {
+        id: application.to_owned(),
+        name: "shop".to_owned(),
+        owner: "ann".to_owned(),
+        policy: "Unlimited".to_owned(),
+        status: ApplicationStatus::Approved,
+    };
+    Said {
+        consumer: Consumer {
+            tenant: "carbon.super".to_owned(),
+            consumer_key: key.to_owned(),
+            key_type: KeyType::Production,
+            application: Some(application),
+            subscriptions: Vec::new(),
+        },
+        n,
+        said_at_ms,
+    }
+}
+
+#[tokio::test]
+async fn what_is_kept_of_clients_ends_with_what_touches_them_with_age_and_beyond_its_bound() {
+    let dir = tempfile::tempdir().unwrap();
+    let carbon = open(dir.path()).await.unwrap();
+    let mut write = carbon.write("test.consumers").await.unwrap();
+    for kept in [
+        said("a", "one", 5, 100),
+        said("b", "one", 9, 200),
+        said("c", "two", 5, 300),
+        said("d", "three", 5, 400),
+        said("e", "four", 12, 500),
+    ] {
+        consumers::save(&mut write, &kept).await.unwrap();
+    }
+    // It knew of the change already.
+    consumers::delete_of_application(&mut write, "one", 9)
+        .await
+        .unwrap();
+    consumers::delete_client(&mut write, "c", 6).await.unwrap();
+    write.commit().await.unwrap();
+    let mut read = carbon.read().await.unwrap();
+    let kept = consumers::list(&mut read, 11, 10).await.unwrap();
+    // What is true beyond the position is of no use to whoever is there.
+    assert_eq!(kept, [said("d", "three", 5, 400), said("b", "one", 9, 200)]);
+    assert_eq!(consumers::list(&mut read, 20, 1).await.unwrap().len(), 1);
+    drop(read);
+    let mut write = carbon.write("test.consumers").await.unwrap();
+    let gone = consumers::delete_old(&mut write, 201, 1).await.unwrap();
+    assert_eq!(gone, 2);
+    write.commit().await.unwrap();
+    let mut read = carbon.read().await.unwrap();
+    let kept = consumers::list(&mut read, 20, 10).await.unwrap();
+    assert_eq!(kept, [said("e", "four", 12, 500)]);
+    drop(read);
+    let mut write = carbon.write("test.consumers").await.unwrap();
+    consumers::delete_all(&mut write).await.unwrap();
+    write.commit().await.unwrap();
+    let mut read = carbon.read().await.unwrap();
+    assert!(consumers::list(&mut read, 20, 10).await.unwrap().is_empty());
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use domain::change::Change;
+use domain::change::{Change, Entry};
 use storage::apim::{change_log, verification_keys};
 use tempfile::TempDir;
 
@@ -118,6 +118,33 @@ async fn a_node_that_is_given_up_leaves_no_keys_for_ever_and_one_that_is_there_k
     given_up.keep_keys().await.unwrap();
     desk.learn_news().await.unwrap();
     assert!(takes(&desk, &token), "it was there all the same");
+}
+
+#[tokio::test]
+async fn a_key_that_somebody_deleted_by_hand_is_told_of_once() {
+    let (desk, _system, _feed, _dir) = desk(SigningAlgorithm::Es256).await;
+    let dir = tempfile::tempdir().unwrap();
+    let other = with_keys(&desk, dir.path());
+    other.share_keys("one").await.unwrap();
+    desk.share_keys("two").await.unwrap();
+    let mut write = desk.apim.write("test.keys").await.unwrap();
+    verification_keys::delete_of_node(&mut write, "one")
+        .await
+        .unwrap();
+    write.commit().await.unwrap();
+    desk.keep_keys().await.unwrap();
+    desk.keep_keys().await.unwrap();
+    let mut read = desk.apim.read().await.unwrap();
+    let head = change_log::head(&mut read).await.unwrap();
+    let log = change_log::list(&mut read, 1, head.n, usize::MAX).await;
+    let told: Vec<_> = log.unwrap().iter().filter_map(Entry::change).collect();
+    let [.., Change::VerificationKeysChanged { jwks }] = told.as_slice() else {
+        panic!("{told:?}");
+    };
+    assert_eq!(told.len(), 3);
+    let (gone, kept) = (other.keys.own_public(), desk.keys.own_public());
+    assert!(gone.into_iter().all(|(id, _)| !jwks.contains(id)));
+    assert!(kept.into_iter().all(|(id, _)| jwks.contains(id)));
 }
 
 fn token_key(token: &str) -> String {
