@@ -171,16 +171,12 @@ impl Feed {
             self.followers(|all| all.forgive(now_ms));
         }
         self.ticked_ms = now_ms;
-        for at in 0..self.waits.len() {
-            if self
-                .waits
-                .get(at)
-                .is_some_and(|wait| wait.registered.is_none())
-            {
-                let registered = self.registered().await;
-                if let Some(wait) = self.waits.get_mut(at) {
-                    wait.registered = registered;
-                }
+        // One look for all of them: leases wait behind it.
+        if self.waits.iter().any(|wait| wait.registered.is_none())
+            && let Some(registered) = self.registered().await
+        {
+            for wait in &mut self.waits {
+                wait.registered.get_or_insert_with(|| registered.clone());
             }
         }
         if self.ticks.is_multiple_of(FENCE_EVERY) {
