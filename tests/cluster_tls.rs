@@ -317,8 +317,8 @@ async fn a_node_that_says_it_is_another_than_its_certificate_is_refused() {
         .expect("TLS");
     stranger.send(&hello("somebody-else", [1, 1])).await;
     let answer = stranger.closed().await;
-    // Refused, and for the reason that comes tenth.
-    assert_eq!(answer.get(8..10), Some(&[1, 10][..]), "{answer:?}");
+    // Refused, and for the reason that comes eleventh.
+    assert_eq!(answer.get(8..10), Some(&[1, 11][..]), "{answer:?}");
     eventually(10, "it is told", || async {
         let told = control.log();
         told.contains("its certificate is that of node")

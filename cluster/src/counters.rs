@@ -15,6 +15,8 @@ use crate::members::Health;
 const QUIET: Duration = Duration::from_secs(1);
 /// The same about certificates.
 const QUIET_CERTIFICATES: Duration = Duration::from_secs(60);
+/// The most characters of the reason for which a newcomer was refused, in the log.
+const REASON: usize = 300;
 /// The most characters of a newcomer's name in the log.
 const NAME: usize = 63;
 
@@ -132,6 +134,8 @@ impl Counters {
     pub(crate) fn newcomer_refused(&self, peer: SocketAddr, name: &str, reason: &dyn Display) {
         let count = self.newcomers_refused.fetch_add(1, Ordering::Relaxed) + 1;
         let name: String = name.chars().take(NAME).collect();
+        // Strangers' words may be part of it.
+        let reason: String = reason.to_string().chars().take(REASON).collect();
         if self.told.may(QUIET) {
             tracing::warn!(%peer, name, %reason, count, "a node was refused");
         } else {

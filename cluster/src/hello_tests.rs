@@ -40,9 +40,10 @@ async fn the_first_words_keep_their_bytes() {
         (Answer::Refused(Refusal::Version(1, 2)), "01000102"),
         (Answer::Refused(Refusal::Connected), "0106"),
         (Answer::Refused(Refusal::Itself), "0109"),
+        (Answer::Refused(Refusal::Full), "010a"),
         (
             Answer::Refused(Refusal::Certificate("i".to_owned())),
-            "010a0169",
+            "010b0169",
         ),
     ] {
         let mut bytes = Vec::new();

@@ -93,7 +93,10 @@ impl Membership {
                 certificate_ends = secured.ends;
                 let told = told(databases.carbon.clone(), joins.clone(), refusals);
                 let settings = node_settings(&place, listener, secured, told).await?;
-                joins.send_replace(!settings.cluster.is_empty());
+                // One that is new to a cluster waits for its first word, also with a certificate.
+                let mine = &config.cluster;
+                let is_new = me.cluster_id.is_empty();
+                joins.send_replace(!is_new || mine.seeds.is_empty() && mine.join.is_none());
                 Some(cluster::node(system, &cluster, settings))
             }
         };

@@ -78,6 +78,17 @@ impl Place<'_> {
                 held
             }
             (_, Some(authority), _) => self.sign_own(authority, &files)?,
+            // It may have been there since the node joined; the certificate is good as yet.
+            (Held::Ending(held), None, Some(token)) => match self.join(token, &files).await {
+                Ok((credentials, received)) => {
+                    authority = received;
+                    credentials
+                }
+                Err(error) => {
+                    tracing::warn!("{NODE} ends within a month, and it is not renewed: {error:#}");
+                    held
+                }
+            },
             (_, None, Some(token)) => {
                 let (credentials, received) = self.join(token, &files).await?;
                 authority = received;
@@ -236,18 +247,19 @@ impl Place<'_> {
         let authority = match admitted.authority_key {
             Some(key) if self.may_admit() => {
                 let authority = Authority::from_der(&admitted.authority, &key);
-                let authority = authority.context("the authority that was given")?;
-                files.save_authority(&authority)?;
-                Some(authority)
+                Some(authority.context("the authority that was given")?)
             }
             _ => None,
         };
-        // Before the certificate, after which no token is used: whom to dial then.
+        // Before the authority and the certificate, after which no token is used: whom to dial then.
         let carbon = &self.databases.carbon;
         let mut write = carbon.write("carbon.identity.save_cluster").await?;
         identity::save_cluster(&mut write, credentials.cluster()).await?;
         known_members::add(&mut write, &token.address).await?;
         write.commit().await?;
+        if let Some(authority) = &authority {
+            files.save_authority(authority)?;
+        }
         files.save_credentials(&credentials)?;
         tracing::info!(
             cluster = credentials.cluster(),

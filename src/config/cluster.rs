@@ -99,6 +99,22 @@ impl Cluster {
             );
             return Err(source.wrong("cluster.listen", problem));
         }
+        let beyond = |address: &str| {
+            let ip = address.parse::<SocketAddr>().map(|address| address.ip());
+            ip.is_ok_and(|ip| !ip.to_canonical().is_loopback())
+        };
+        let joined = self.join.iter().map(|token| token.address.as_str());
+        let mut others = self.seeds.iter().map(String::as_str).chain(joined);
+        if listen.ip().is_loopback()
+            && self.advertise.is_none()
+            && let Some(other) = others.find(|other| beyond(other))
+        {
+            let problem = format!(
+                "{listen} is reached from this machine alone, and {other} is another: listen on an \
+                 address that the others can dial (--listen-cluster)"
+            );
+            return Err(source.wrong("cluster.listen", problem));
+        }
         if self.plaintext && self.tls == Tls::Always {
             let problem = "is true, and cluster.tls = always means the contrary: leave one out";
             return Err(source.wrong("cluster.plaintext", problem.to_owned()));

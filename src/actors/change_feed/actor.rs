@@ -94,7 +94,7 @@ impl Actor for Feed {
     const KIND: &'static str = "change_feed.feed";
 
     async fn start(arguments: FeedArguments, me: Address<FeedMessage>) -> Result<Self, BoxError> {
-        Ok(Self {
+        let feed = Self {
             head: 0,
             ticks: 0,
             ticked_ms: super::boot_ms(&arguments.clock),
@@ -102,7 +102,11 @@ impl Actor for Feed {
             polls: Vec::new(),
             waits: Vec::new(),
             _ticker: ticker("change feed ticks", TICK, me, || FeedMessage::Tick),
-        })
+        };
+        // While there was none nobody could be heard.
+        let now_ms = feed.now_ms();
+        feed.followers(|all| all.forgive(now_ms));
+        Ok(feed)
     }
 
     async fn handle(&mut self, message: FeedMessage) -> Result<(), BoxError> {

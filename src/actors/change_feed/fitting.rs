@@ -10,13 +10,29 @@ const MOST: usize = MESSAGE_LIMIT - 64 * 1024;
 /// The kind of an entry that stands for one that was left out; no follower knows it.
 const LEFT_OUT: &str = "left_out";
 
-/// Leaves out of entries what no message can hold. The entry itself stays, for followers count.
+/// Leaves out of entries what no message can hold. The entry itself stays, for followers count. An
+/// API whose new revision cannot be told of is served no more: by the old one it would be wrongly.
 pub(super) fn fit(entries: &mut [Entry]) {
     for entry in entries {
-        if !fits(&entry.tenant, &entry.payload) {
-            entry.kind = LEFT_OUT.to_owned();
-            entry.payload = "{}".to_owned();
+        if fits(&entry.tenant, &entry.payload) {
+            continue;
         }
+        let instead = undeployed(&entry.payload).and_then(|change| {
+            let payload = serde_json::to_string(&change).ok()?;
+            Some((change.kind().to_owned(), payload))
+        });
+        let nothing = || (LEFT_OUT.to_owned(), "{}".to_owned());
+        (entry.kind, entry.payload) = instead.unwrap_or_else(nothing);
+    }
+}
+
+fn undeployed(payload: &str) -> Option<Change> {
+    match serde_json::from_str(payload) {
+        Ok(Change::ApiDeployed { artifact }) => Some(Change::ApiUndeployed {
+            api_id: artifact.api_id.clone(),
+            environment: artifact.environment.clone(),
+        }),
+        _ => None,
     }
 }
 

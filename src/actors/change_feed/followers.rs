@@ -33,6 +33,9 @@ pub(super) struct Followers {
 struct Follower {
     acknowledged: u64,
     heard_ms: i64,
+    /// A life before the one that is registered speaks under this name, so that nothing it says is
+    /// a word of that one: if that one is silent, it is fenced.
+    is_disputed: bool,
 }
 
 // === impl Followers ===
@@ -41,6 +44,10 @@ impl Followers {
     /// A follower pulls from `n`. It says itself what it has applied, so a lower number than the
     /// acknowledged one (a restored data directory) is believed; a higher one only of a newcomer.
     pub(super) fn pulled(&mut self, name: &str, n: u64, now_ms: i64) {
+        // Whose pull it is nobody can tell.
+        if self.known.get(name).is_some_and(|known| known.is_disputed) {
+            return;
+        }
         if let Some(follower) = self.heard(name, n, now_ms) {
             follower.acknowledged = follower.acknowledged.min(n);
         }
@@ -54,12 +61,25 @@ impl Followers {
         let Some(follower) = self.heard(name, n, now_ms) else {
             return false;
         };
-        follower.acknowledged = if follower.acknowledged > head {
+        let is_anew = std::mem::take(&mut follower.is_disputed);
+        follower.acknowledged = if is_anew || follower.acknowledged > head {
             n
         } else {
             follower.acknowledged.max(n)
         };
         true
+    }
+
+    /// Somebody says that it is an earlier life of this follower than the one that is registered: a
+    /// late word, or a node that was put back from a backup.
+    pub(super) fn dispute(&mut self, name: &str, now_ms: i64) {
+        let follower = match self.known.get_mut(name) {
+            Some(follower) => Some(follower),
+            None => self.heard(name, 0, now_ms),
+        };
+        if let Some(follower) = follower {
+            follower.is_disputed = true;
+        }
     }
 
     /// A follower has to begin anew: what it acknowledged was of another history (C2).
@@ -78,7 +98,7 @@ impl Followers {
 
     /// A long poll of this follower is open: it lives.
     pub(super) fn waits(&mut self, name: &str, now_ms: i64) {
-        if let Some(follower) = self.known.get_mut(name) {
+        if let Some(follower) = self.known.get_mut(name).filter(|known| !known.is_disputed) {
             follower.heard_ms = now_ms;
         }
     }
@@ -198,6 +218,7 @@ impl Followers {
         let follower = self.known.entry(name.to_owned()).or_insert(Follower {
             acknowledged: n,
             heard_ms: now_ms,
+            is_disputed: false,
         });
         follower.heard_ms = now_ms;
         Some(follower)
@@ -304,6 +325,23 @@ mod tests {
             "who is known goes on"
         );
         assert!(!followers.acknowledged("gw2", 6, 99, 0));
+    }
+
+    #[test]
+    fn a_life_that_another_speaks_for_is_silent_until_one_of_them_is_heard() {
+        let mut followers = Followers::default();
+        let one = [registered("gw1", SERVE, None)];
+        followers.see(&one, 0);
+        followers.acknowledged("gw1", 9, 99, 0);
+        for now_ms in [1_000, ALIVE_MS / 2, ALIVE_MS] {
+            followers.dispute("gw1", now_ms);
+            followers.pulled("gw1", 3, now_ms);
+            followers.waits("gw1", now_ms);
+        }
+        assert_eq!(followers.silent(&one, ALIVE_MS).len(), 1);
+        followers.acknowledged("gw1", 3, 99, ALIVE_MS);
+        assert!(followers.silent(&one, ALIVE_MS).is_empty());
+        assert!(followers.applied(&one, 4, ALIVE_MS).1, "it is what it says");
     }
 
     #[test]

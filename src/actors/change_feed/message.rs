@@ -36,7 +36,8 @@ pub enum Pulled {
         /// Why: the word of a [`domain::change_log::ResyncReason`].
         reason: String,
     },
-    /// The feed cannot read its database now.
+    /// The feed cannot read its database now; said by a former version, this one leaves the asker to
+    /// ask another node.
     Unavailable,
 }
 

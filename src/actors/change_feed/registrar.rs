@@ -60,7 +60,7 @@ impl Actor for Registrar {
             RegistrarMessage::Heard(asked) => self.heard(asked).await,
             // The feed stood still since, or this waited: the next word is better.
             RegistrarMessage::Fence { said_ms } if self.now_ms() - said_ms > FRESH_MS => {}
-            RegistrarMessage::Fence { .. } => self.fence_silent().await,
+            RegistrarMessage::Fence { said_ms } => self.fence_silent(said_ms).await,
         }
         Ok(())
     }
@@ -127,20 +127,21 @@ impl Registrar {
 
     /// Fences who was silent for long: a change waits for nobody that is gone, and whoever comes
     /// back registers before it serves.
-    async fn fence_silent(&self) {
-        if let Err(error) = in_time(self.try_fence()).await {
+    async fn fence_silent(&self, said_ms: i64) {
+        if let Err(error) = in_time(self.try_fence(said_ms)).await {
             tracing::warn!(%error, "silent followers could not be fenced, trying again");
         }
     }
 
-    async fn try_fence(&self) -> Result<(), StoreError> {
+    async fn try_fence(&self, said_ms: i64) -> Result<(), StoreError> {
         let mut read = self.arguments.apim.read().await?;
         let registered = followers::list(&mut read).await?;
         drop(read);
         let now_ms = self.now_ms();
         let silent: Vec<Registered> = self.followers(|all| {
             all.see(&registered, now_ms);
-            let silent = all.silent(&registered, now_ms);
+            // As it was said: what came since is not heard yet.
+            let silent = all.silent(&registered, said_ms);
             silent.into_iter().cloned().collect()
         });
         let wall_ms = self.arguments.clock.now_ms();

@@ -22,7 +22,16 @@ impl Feed {
             in_time(self.beat(heartbeat)).await
         };
         match heard {
-            Ok(Some(heard)) => asked.reply.send(heard),
+            Ok(Some(heard)) => {
+                let head = match &heard {
+                    Heard::Head(head) => Some(*head),
+                    _ => None,
+                };
+                asked.reply.send(heard);
+                if let Some(head) = head {
+                    self.look_at(head).await;
+                }
+            }
             // A write may take its time, and nobody else's heartbeat waits for it.
             Ok(None) => drop(
                 self.arguments
@@ -46,8 +55,10 @@ impl Feed {
         let life = heartbeat.incarnation;
         let is_over = |known: &Registered| known.incarnation > life && known.fenced_at_ms.is_none();
         if known.as_ref().is_some_and(is_over) {
-            // What it has applied is not what the later life has. Of a node that lost its data
-            // directory the later life is silent, and fenced soon.
+            // What it has applied is not what the later life has. Of a node that was put back from a
+            // backup the later life is silent, and fenced soon.
+            let now_ms = self.now_ms();
+            self.followers(|all| all.dispute(follower, now_ms));
             return Ok(Some(Heard::Unavailable));
         }
         let at = Position::new(*n, heartbeat.uuid.clone());
@@ -74,9 +85,7 @@ impl Feed {
             Ok((head, registered)) => {
                 let now_ms = self.now_ms();
                 self.followers(|all| all.see(&registered, now_ms));
-                if head < self.head {
-                    self.look_at(head).await;
-                }
+                self.look_at(head).await;
                 Some(registered)
             }
             Err(error) => {

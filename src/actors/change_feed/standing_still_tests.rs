@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use std::time::Duration;
 
-use cluster::{Actor, Address, Asked, BoxError, Door, child, start_root};
+use cluster::{Actor, Address, AskError, Asked, BoxError, Door, child, start_root};
 use domain::serving_lease::{FollowerKind, WhenCutOff};
 use storage::apim::change_log;
 use storage::apim::followers::{self, Follower};
@@ -139,7 +139,11 @@ async fn a_feed_waits_a_second_for_a_database_that_does_not_answer() {
     }
     let began_ms = now_ms(&bench);
     let polled = bench.feed.pull(pull(0, "", 0)).await;
-    assert_eq!(polled, Ok(Pulled::Unavailable));
+    assert_eq!(
+        polled,
+        Err(AskError::Dropped),
+        "the follower asks another node"
+    );
     // Behind one look at who is silent, at the most.
     assert!(now_ms(&bench) - began_ms < 4_000);
     drop(readers);

@@ -30,7 +30,8 @@ impl Desk {
                 answer,
             } => {
                 let made = self.create_keys(&application, key_type, client, properties);
-                feed.settle_made(made.await, answer);
+                // One that was left by a crash gets a new secret, which ends what rests on the old one.
+                feed.settle(made.await, answer);
             }
             KeysMessage::Update {
                 key,

@@ -22,8 +22,8 @@ pub struct Follower {
 }
 
 /// Registers a follower, anew when it is known; gives whether it did. A life that a later one has
-/// followed registers nobody, unless that one is fenced: the node may have lost its data directory,
-/// and counts its lives from one again.
+/// followed registers nobody, unless that one is fenced: the node may have been put back from a
+/// backup, and counts its lives from there.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].

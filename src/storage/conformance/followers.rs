@@ -73,7 +73,7 @@ async fn what_a_former_life_says_changes_nothing_about_a_later_one() {
         assert_eq!((left.incarnation, left.registered_at_ms), (4, 14));
         drop(read);
         let mut write = fresh.apim.write("test.followers").await.unwrap();
-        // A node that lost its data directory counts from one again, once the last life is fenced.
+        // A node that was put back from a backup counts from there, once the last life is fenced.
         assert!(followers::fence(&mut write, "a", 14, 20).await.unwrap());
         let saved = followers::save(&mut write, "a", kind, 1, 30).await;
         assert!(saved.unwrap());
