@@ -32,6 +32,8 @@ const PASSWORD: &str = "Open-sesame-1";
 struct Noticed {
     /// Downloads that were let go.
     freed: AtomicU64,
+    /// Uploads that have begun.
+    begun: AtomicU64,
     /// Uploads that broke off.
     broken: AtomicU64,
 }
@@ -67,6 +69,9 @@ async fn upstream() -> (String, Arc<Noticed>) {
         let noticed = Arc::clone(&shared);
         async move {
             let is_upload = request.method() == Method::POST;
+            if is_upload {
+                noticed.begun.fetch_add(1, Ordering::Relaxed);
+            }
             if is_upload && request.into_body().collect().await.is_err() {
                 noticed.broken.fetch_add(1, Ordering::Relaxed);
             }
@@ -359,6 +364,10 @@ async fn an_upload_that_rests_on_a_revoked_token_ends_and_is_counted() {
             for _ in 0..5 {
                 sender.send(piece()).await.expect("it is taken");
             }
+            eventually(10, "the upstream has begun", || async {
+                (noticed.begun.load(Ordering::Relaxed) == broken).then_some(())
+            })
+            .await;
             let revoke = node.post("/oauth2/revoke").basic(&held.key, &held.secret);
             let revoke = revoke.form(&[("token", &held.access)]);
             revoke.send().await.expect(200);

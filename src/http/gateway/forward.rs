@@ -220,7 +220,8 @@ fn not_understood(error: &hyper::Error) -> Option<Fault> {
 
 /// Logs what an upstream did wrong, for whoever looks after it: which one, in which call, why.
 fn tell(exchange: &Exchange, fault: &Fault, cause: &str) {
-    if fault.source == Source::Client {
+    // One that a change cut is told of where it was cut.
+    if fault.source != Source::Upstream {
         return;
     }
     let api = exchange.route.as_ref().map(|route| &route.api.artifact);

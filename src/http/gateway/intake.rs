@@ -81,13 +81,14 @@ impl Intake {
         self.cut.get().is_some()
     }
 
-    /// A change has ended what the call rests on: both sides end.
-    pub(super) fn cut(&self, fault: Fault) {
-        let _ = self.cut.set(Box::new(fault));
+    /// A change has ended what the call rests on: both sides end. Whether it is the first to do so.
+    pub(super) fn cut(&self, fault: Fault) -> bool {
+        let is_first = self.cut.set(Box::new(fault)).is_ok();
         let mut wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
         let waiting = std::mem::take(&mut *wakers);
         drop(wakers);
         waiting.into_iter().flatten().for_each(Waker::wake);
+        is_first
     }
 
     /// Ready once a change has ended the call.

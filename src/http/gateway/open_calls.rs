@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use actors::gateway::{Caller, Standing};
+use actors::gateway::Caller;
 use cluster::spawn_named;
 use domain::lease::Basket;
 use domain::validation_cache::{Entry, Hit};
@@ -29,8 +29,13 @@ const PARTS: usize = 16;
 const PAUSE: Duration = Duration::from_millis(100);
 /// Whether a credential still holds is asked again after so long, where nobody could tell.
 const AGAIN: Duration = Duration::from_millis(500);
-/// A call of which nobody can tell that for so long is cut.
-const UNSURE: Duration = Duration::from_secs(10);
+/// A call of which nobody can tell that for so long is cut, cut off or not: what it rests on was
+/// touched, and a new call would be refused at once.
+const UNSURE: Duration = Duration::from_secs(5);
+/// How often it is looked at whether calls may be served at all (S1, S5).
+const LOOK: Duration = Duration::from_secs(1);
+/// Looks that find that they may not, after which no open call goes on.
+const LOOKS: u32 = 4;
 
 type Part = Mutex<HashMap<u64, Arc<OpenCall>>>;
 
@@ -76,13 +81,26 @@ pub(super) fn watch(ingress: &Arc<Ingress>) {
     let late = Arc::clone(&ingress.open_calls.late);
     let ingress = Arc::downgrade(ingress);
     spawn_named("open calls", async move {
+        let mut looks = tokio::time::interval(LOOK);
+        let mut unserved = 0;
         loop {
-            let is_over = tokio::select! {
-                changed = changes.changed() => changed.is_err(),
-                () = late.notified() => false,
+            let (is_over, is_look) = tokio::select! {
+                changed = changes.changed() => (changed.is_err(), false),
+                () = late.notified() => (false, false),
+                _ = looks.tick() => (false, true),
             };
             let ingress = ingress.upgrade().filter(|_| !is_over);
             let Some(ingress) = ingress else { return };
+            if is_look {
+                unserved = match ingress.gateway.standing() {
+                    Some(_) => 0,
+                    None => unserved + 1,
+                };
+                if unserved >= LOOKS {
+                    cut_all(&ingress);
+                }
+                continue;
+            }
             // One that makes its judge panic must not save the others.
             let round = spawn_named("open calls judged", async move { round(&ingress).await });
             if let Err(error) = round.await {
@@ -91,6 +109,21 @@ pub(super) fn watch(ingress: &Arc<Ingress>) {
             tokio::time::sleep(PAUSE).await;
         }
     });
+}
+
+/// Nobody is served any more, neither those who came before.
+fn cut_all(ingress: &Ingress) {
+    for part in &ingress.open_calls.parts {
+        let calls: Vec<_> = held(part).values().cloned().collect();
+        for call in calls {
+            let fault = Fault::platform(
+                "The gateway cannot tell whether what it knows is still so. Try again",
+            );
+            if call.intake.cut(fault) {
+                metrics::counter!("headgate_gateway_cut_calls_total").increment(1);
+            }
+        }
+    }
 }
 
 async fn round(ingress: &Ingress) {
@@ -236,20 +269,21 @@ impl OpenCall {
     /// Judges until nothing is new, or the call is over.
     async fn judge(self: Arc<Self>, mut exchange: Box<Exchange>) {
         let clock = exchange.ingress.gateway.clock().clone();
-        let began = clock.monotonic();
+        let mut unsure_since = None;
         loop {
             self.again.store(false, Ordering::Release);
             match judge(&mut exchange).await {
                 Judged::Ended(fault) => return cut(&exchange, fault),
                 Judged::Unsure(fault) => {
-                    let is_cut_off = exchange.ingress.gateway.standing() != Some(Standing::Current);
-                    // Who is cut off goes on by what is known (S5).
-                    if !is_cut_off && clock.monotonic().saturating_sub(began) > UNSURE {
+                    let now = clock.monotonic();
+                    let since = *unsure_since.get_or_insert(now);
+                    if now.saturating_sub(since) > UNSURE {
                         return cut(&exchange, fault);
                     }
                     tokio::time::sleep(AGAIN).await;
                 }
                 Judged::Stands => {
+                    unsure_since = None;
                     let mut rests_on = held(&self.rests_on);
                     if !self.again.load(Ordering::Acquire) {
                         *rests_on = Some(exchange);
