@@ -31,7 +31,7 @@ async fn plans_go_on_at_a_new_owner_and_grant_no_more_than_each_owner_may() {
     let mut trio = Trio::start().await;
     let (_, _, access) = trio.subscriber("Forty", LIMIT as u64).await;
     for _ in 0..10 {
-        assert_eq!(trio.call(&access).await, 200);
+        assert_eq!(settled(&trio, &access).await, 200);
     }
     let seed = trio.control.cluster_address();
     // It joins, and some of what the first one owned is its.
