@@ -30,10 +30,6 @@ use tokio::net::{TcpListener, TcpStream};
 use measure::{median, verdict};
 use node::{Node, cpu_ns};
 
-/// The bare proxy has what the gateway has.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 const RUNS: usize = 5;
 const CONNECTIONS: usize = 8;
 /// A run's turns of each of the two: how fast the machine is changes within a run as well.

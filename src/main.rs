@@ -14,10 +14,6 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-/// A call makes and drops some hundred small things; this one costs least for them.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let command = cli::Cli::parse();
     // aws-lc-rs is the one provider; choosing it here keeps a second one from being picked up.
