@@ -10,7 +10,7 @@ use actors::gateway::Upstream;
 use cluster::Clock;
 use domain::endpoint::check_address;
 use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 
 use crate::received::Received;
 
@@ -20,9 +20,14 @@ use super::exchange::Exchange;
 use super::fault::{Fault, Source};
 use super::fields;
 use super::intake::{Intake, Side, Turn};
-use super::open_calls::Entered;
+use super::open_calls::{Entered, JudgedFields};
 
 type Answered = Result<Response<Incoming>, hyper_util::client::legacy::Error>;
+
+/// A call without a body that is answered sooner is not entered among the open ones for its wait.
+const QUICK: Duration = Duration::from_millis(10);
+/// Nor for an answer that is not longer, bytes.
+const SHORT: u64 = 16 * 1024;
 
 /// Sends the request; gives the upstream's answer with its body still flowing.
 pub(super) async fn forward(
@@ -34,19 +39,32 @@ pub(super) async fn forward(
     let clock = ingress.gateway.clock();
     let intake = Arc::clone(&exchange.intake);
     let meters = exchange.meters.clone();
+    let has_body = !body.is_end_stream();
     let body = RequestBody::new(body, Arc::clone(&intake), clock, &ingress.settings, meters);
     let mut request = Request::new(body);
     *request.method_mut() = exchange.head.method.clone();
     *request.uri_mut() = uri;
     *request.version_mut() = Version::HTTP_11;
-    exchange.open = Some(Entered::new(exchange));
+    let judged = JudgedFields::of(exchange);
+    if has_body {
+        exchange.open = Some(Entered::new(exchange, &judged));
+    }
     *request.headers_mut() = fields::to_upstream(exchange, host)?;
     // From here on the units are spent, whatever the upstream answers.
     std::mem::take(&mut exchange.basket).keep();
     exchange.decision.forwarded = true;
     intake.handed_on(clock.monotonic());
-    let answer = ingress.client.request(request);
-    let answer = in_time(answer, &intake, clock, ingress.settings.response_timeout).await;
+    let mut answer = pin!(ingress.client.request(request));
+    let limit = ingress.settings.response_timeout;
+    let answer = match tokio::time::timeout(QUICK.min(limit), &mut answer).await {
+        Ok(answer) => Ok(answer),
+        Err(_) => {
+            if exchange.open.is_none() {
+                exchange.open = Some(Entered::new(exchange, &judged));
+            }
+            in_time(answer, &intake, clock, limit).await
+        }
+    };
     let (_, since) = intake.turn();
     let took = clock.monotonic().saturating_sub(since);
     exchange.decision.upstream_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
@@ -67,7 +85,15 @@ pub(super) async fn forward(
     fields::from_upstream(answer.headers_mut(), cors).inspect_err(|fault| {
         tell(exchange, fault, "a transfer coding besides chunked");
     })?;
+    if exchange.open.is_none() && !is_short(answer.body()) {
+        exchange.open = Some(Entered::new(exchange, &judged));
+    }
     Ok(answer)
+}
+
+/// Whether an answer is over by itself.
+fn is_short(body: &Incoming) -> bool {
+    body.size_hint().upper().is_some_and(|most| most <= SHORT)
 }
 
 /// Waits for the answer. The upstream's time begins when it has the last byte of the request; while

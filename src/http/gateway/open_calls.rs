@@ -11,7 +11,8 @@ use actors::gateway::Caller;
 use cluster::spawn_named;
 use domain::lease::Basket;
 use domain::validation_cache::{Entry, Hit};
-use http::{HeaderMap, Request, header};
+use http::header::{self, HeaderName, HeaderValue};
+use http::{HeaderMap, Request};
 use tokio::sync::Notify;
 
 use super::authenticate::authenticate;
@@ -56,6 +57,9 @@ struct OpenCall {
     /// Whether it is to be judged once more after that.
     again: AtomicBool,
 }
+
+/// The fields that a call is judged by, of which there are few: the rest is the upstream's.
+pub(super) struct JudgedFields(Vec<(HeaderName, HeaderValue)>);
 
 /// Keeps a call in the register.
 #[derive(Debug)]
@@ -163,14 +167,14 @@ impl OpenCalls {
 // === impl Entered ===
 
 impl Entered {
-    /// Enters a call that is about to be handed on, before its fields are.
-    pub(super) fn new(exchange: &Exchange) -> Self {
+    /// Enters a call that is handed on, with what was kept of its fields.
+    pub(super) fn new(exchange: &Exchange, fields: &JudgedFields) -> Self {
         let ingress = Arc::clone(&exchange.ingress);
         let open_calls = &ingress.open_calls;
         let number = open_calls.next.fetch_add(1, Ordering::Relaxed);
         let call = OpenCall {
             intake: Arc::clone(&exchange.intake),
-            rests_on: Mutex::new(Some(Box::new(resting(exchange)))),
+            rests_on: Mutex::new(Some(Box::new(resting(exchange, fields)))),
             again: AtomicBool::new(false),
         };
         if let Some(part) = open_calls.part(number) {
@@ -193,12 +197,15 @@ impl Drop for Entered {
 }
 
 /// What has to be so for the call to go on, without what it took and what it is accounted with.
-fn resting(exchange: &Exchange) -> Exchange {
+fn resting(exchange: &Exchange, fields: &JudgedFields) -> Exchange {
     let (mut head, ()) = Request::new(()).into_parts();
     head.method = exchange.head.method.clone();
     head.uri = exchange.head.uri.clone();
     head.version = exchange.head.version;
-    head.headers = judged_fields(exchange);
+    head.headers = HeaderMap::with_capacity(fields.0.len());
+    for (name, value) in &fields.0 {
+        head.headers.append(name, value.clone());
+    }
     Exchange {
         ingress: Arc::clone(&exchange.ingress),
         head,
@@ -223,21 +230,24 @@ fn resting(exchange: &Exchange) -> Exchange {
     }
 }
 
-/// The fields that a call is judged by, of which there are few: the rest is the upstream's.
-fn judged_fields(exchange: &Exchange) -> HeaderMap {
-    let (mut kept, given) = (HeaderMap::with_capacity(4), &exchange.head.headers);
-    let api = exchange.route.as_ref().map(|route| &route.api);
-    let credentials = api.map(|api| [&api.bearer, &api.api_key]);
-    let names = credentials.into_iter().flatten();
-    for name in names.chain([&header::HOST, &header::REFERER]) {
-        // Two names may be one.
-        if !kept.contains_key(name) {
-            for value in given.get_all(name) {
-                kept.append(name, value.clone());
+// === impl JudgedFields ===
+
+impl JudgedFields {
+    /// Keeps them, before the others are handed on.
+    pub(super) fn of(exchange: &Exchange) -> Self {
+        let (mut kept, given) = (Vec::new(), &exchange.head.headers);
+        let api = exchange.route.as_ref().map(|route| &route.api);
+        let credentials = api.map(|api| [&api.bearer, &api.api_key]);
+        let names = credentials.into_iter().flatten();
+        for name in names.chain([&header::HOST, &header::REFERER]) {
+            // Two names may be one.
+            if kept.iter().all(|(known, _)| known != name) {
+                let values = given.get_all(name).iter();
+                kept.extend(values.map(|value| (name.clone(), value.clone())));
             }
         }
+        Self(kept)
     }
-    kept
 }
 
 // === impl OpenCall ===
