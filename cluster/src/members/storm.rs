@@ -20,6 +20,8 @@ struct Storm {
     incarnations: Vec<u64>,
     /// When each of the world's nodes ended.
     ended: Vec<Option<u64>>,
+    /// When each went on last after it stood still: it forgives the others that time (W2).
+    resumed: Vec<u64>,
     random: u64,
     digest: u64,
 }
@@ -33,6 +35,7 @@ impl Storm {
             lives: (0..NODES).collect(),
             incarnations: vec![1; NODES],
             ended: vec![None; NODES],
+            resumed: vec![0; NODES],
             random: seed ^ 0x5eed,
             digest: 0,
         }
@@ -51,11 +54,17 @@ impl Storm {
             0 if self.world.nodes[at].running => self.end(at),
             1 | 2 if !self.world.nodes[at].running => self.begin(name),
             3 => self.world.nodes[at].paused = true,
-            4 | 5 => self.world.nodes[at].paused = false,
+            4 | 5 => self.resume(at),
             6 if at != peer => {
                 self.world.cuts.insert((at, peer));
             }
             _ => self.world.cuts.clear(),
+        }
+    }
+
+    fn resume(&mut self, at: usize) {
+        if std::mem::take(&mut self.world.nodes[at].paused) {
+            self.resumed[at] = self.world.now;
         }
     }
 
@@ -72,6 +81,7 @@ impl Storm {
         let seeds: Vec<String> = (0..NODES).map(|index| format!("host{index}:1")).collect();
         self.lives[name] = self.world.add(member(name, incarnation, life), "c", &seeds);
         self.ended.push(None);
+        self.resumed.push(0);
     }
 
     /// Whoever is named as up by one that runs is in that life, or was until a moment ago.
@@ -89,7 +99,9 @@ impl Storm {
                     .iter()
                     .position(|node| node.life == state.member.life)
                     .unwrap();
-                let ended = self.ended[life].filter(|ended| ended + GHOST_MS < self.world.now);
+                let since = |ended: &u64| (*ended).max(self.resumed[*at]);
+                let ended =
+                    self.ended[life].filter(|ended| since(ended) + GHOST_MS < self.world.now);
                 assert!(
                     !is_up || ended.is_none(),
                     "seed {seed}: {} names a life of {} that is over",
