@@ -60,6 +60,10 @@ pub(super) fn fits(tenant: &str, change: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use domain::api::{Cors, Endpoints};
+    use domain::artifact::Artifact;
+    use domain::lifecycle::LifecycleState;
+
     use super::*;
 
     #[test]
@@ -86,5 +90,54 @@ mod tests {
         }
         let whole = cluster::encode(1, 1, &vec![entries[1].clone()]);
         assert!(whole.is_ok(), "the largest that is let through fits");
+    }
+
+    #[test]
+    fn a_revision_that_no_message_can_hold_takes_the_one_before_out_of_service() {
+        let artifact = Artifact {
+            tenant: "carbon.super".to_owned(),
+            api_id: "one".to_owned(),
+            name: "One".to_owned(),
+            version: "1.0.0".to_owned(),
+            context: "/one/1.0.0".to_owned(),
+            default_context: None,
+            provider: "admin".to_owned(),
+            environment: "Default".to_owned(),
+            vhost: "localhost".to_owned(),
+            revision_id: "r2".to_owned(),
+            state: LifecycleState::Published,
+            transports: vec!["https".to_owned()],
+            oauth2: true,
+            api_key: false,
+            authorization_header: "authorization".to_owned(),
+            api_key_header: "apikey".to_owned(),
+            audiences: Vec::new(),
+            plans: vec!["p".repeat(MOST)],
+            api_policy: None,
+            cors: Cors::default(),
+            endpoints: Endpoints::default(),
+            operations: Vec::new(),
+        };
+        let change = Change::ApiDeployed {
+            artifact: Box::new(artifact),
+        };
+        let mut entries = [Entry {
+            n: 7,
+            uuid: "u".to_owned(),
+            kind: change.kind().to_owned(),
+            tenant: "carbon.super".to_owned(),
+            payload: serde_json::to_string(&change).unwrap(),
+            at_ms: 1,
+        }];
+        fit(&mut entries);
+        let undeployed = Change::ApiUndeployed {
+            api_id: "one".to_owned(),
+            environment: "Default".to_owned(),
+        };
+        assert_eq!(entries[0].change(), Some(undeployed));
+        assert_eq!(
+            (entries[0].n, entries[0].kind.as_str()),
+            (7, "api_undeployed")
+        );
     }
 }
