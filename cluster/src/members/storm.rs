@@ -9,8 +9,8 @@ use super::*;
 
 const NODES: usize = 5;
 const ROUNDS: usize = 30;
-/// How long a life may be told of as up after it ended, milliseconds: eviction, and a tick.
-const GHOST_MS: u64 = 6_500;
+/// How long a life may be told of as up after it ended, milliseconds: a suspicion, a probe, some ticks.
+const GHOST_MS: u64 = 3_500;
 
 /// Nodes by what they are called, whatever life they are in.
 struct Storm {
