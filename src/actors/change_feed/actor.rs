@@ -136,6 +136,7 @@ impl Feed {
             from_afar,
         };
         self.serve(parked).await;
+        self.wake_those_behind().await;
         self.answer_waits();
     }
 
@@ -202,6 +203,7 @@ impl Feed {
                 self.polls.push(parked);
             }
         }
+        self.wake_those_behind().await;
         self.answer_waits();
     }
 
@@ -218,9 +220,26 @@ impl Feed {
 
     /// The head is at least `n`: whoever polls gets it.
     async fn reached(&mut self, n: u64) {
-        if n > self.head {
-            self.head = n;
-            self.wake().await;
+        self.head = self.head.max(n);
+        self.wake_those_behind().await;
+    }
+
+    /// Whoever polls from below the head gets what lies between. The head also rises by what one pull reads: the
+    /// others must not sleep on then, for nobody tells of that change any more.
+    async fn wake_those_behind(&mut self) {
+        let mut head = None;
+        // What is committed meanwhile is read by some and not by others, so once more, as long as the head rises.
+        while head.replace(self.head) != Some(self.head) {
+            let n = self.head;
+            let (behind, level): (Vec<_>, Vec<_>) = std::mem::take(&mut self.polls)
+                .into_iter()
+                .partition(|parked| parked.asked.request.n < n);
+            self.polls = level;
+            for parked in behind {
+                if !parked.asked.reply.is_abandoned() {
+                    self.serve(parked).await;
+                }
+            }
         }
     }
 

@@ -105,6 +105,24 @@ async fn a_long_poll_ends_with_a_commit_told_or_of_another_node() {
     assert_eq!(polled[0].0, 2);
 }
 
+#[tokio::test]
+async fn what_one_pull_reads_ends_the_polls_of_all_others() {
+    let bench = bench().await;
+    let feed = bench.feed.clone();
+    let parked = || entries(&feed, pull(0, "", 20_000));
+    let reading = async {
+        // The two polls most likely lie there by now. Nobody tells of the commit, the third pull is the first to read it.
+        let parked = tokio::time::sleep(Duration::from_millis(50));
+        parked.await;
+        commit(&bench.apim, &[user_changed("a")]).await;
+        entries(&feed, pull(0, "", 0)).await
+    };
+    let all = async { tokio::join!(parked(), parked(), reading) };
+    let all = tokio::time::timeout(Duration::from_secs(10), all).await;
+    let (one, other, third) = all.expect("nobody sleeps on");
+    assert_eq!((one.len(), other.len(), third.len()), (1, 1, 1));
+}
+
 /// How far a gateway is, at the entry that bears this number.
 async fn beat(bench: &Bench, name: &str, n: u64) -> Heartbeat {
     let mut read = bench.apim.read().await.unwrap();
