@@ -28,6 +28,7 @@ pub mod usage;
 pub mod validation;
 pub mod validation_cache;
 pub mod verb;
+pub mod view;
 pub mod window;
 
 pub mod scope;

@@ -13,7 +13,7 @@ struct World {
     test: &'static str,
 }
 
-const WORLDS: [World; 5] = [
+const WORLDS: [World; 6] = [
     World {
         name: "change-log",
         package: "headgate-domain",
@@ -38,6 +38,11 @@ const WORLDS: [World; 5] = [
         name: "validation",
         package: "headgate-domain",
         test: "simulation::validation_tests::no_request_is_judged_by_an_answer_older_than_what_was_acknowledged_before_it",
+    },
+    World {
+        name: "view",
+        package: "headgate-domain",
+        test: "simulation::view_tests::never_over_the_limit_whoever_dies_hangs_or_is_cut_off",
     },
 ];
 

@@ -2,7 +2,8 @@
 //! is lost, repeated, late or restarted.
 //!
 //! `owner` is the machine of a shard's owner and its one `step`; `grant` decides about a cell, `cell` holds its
-//! counts, `recovery` is what a new owner starts from, `policy` the limits, `message` what gateways and owner say to
+//! counts, `recovery` is what a new owner starts from, `share` what it has in common with
+//! the other members, `policy` the limits, `message` what gateways and owner say to
 //! each other. The gateway's side is [`crate::lease`].
 
 mod cell;
@@ -13,6 +14,7 @@ mod message;
 mod owner;
 mod policy;
 mod recovery;
+mod share;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -22,4 +24,5 @@ pub use cell::{CellImage, Count, Mark};
 pub use message::{Ask, CellKey, Holder, Outcome, Recall, Reopen, Reply, SHARED_KEY, Stamp};
 pub use owner::{Effect, Input, Ledger};
 pub use policy::{Policies, Quota};
-pub use recovery::{Recovery, Source};
+pub use recovery::{PastImage, Recovery, Source};
+pub use share::ShardImage;

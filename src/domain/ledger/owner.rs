@@ -12,7 +12,7 @@ use super::grant::{Message, RETRY_MS, Step};
 use super::held_back::HeldBack;
 use super::message::{Ask, CellKey, Outcome, Recall, Reopen, Reply, Stamp};
 use super::policy::{Policies, Quota};
-use super::recovery::{Past, Recovery, Source};
+use super::recovery::{Past, Recovery};
 use crate::window::WindowId;
 
 /// What the owner is told.
@@ -29,21 +29,6 @@ pub enum Input {
     },
     /// An administrator gives up what is lost: lost windows count from nothing (L6).
     ForgetLost,
-    /// The agreed view changed (L3, L4): grants in phase Active only.
-    View {
-        /// The view's epoch.
-        epoch: u64,
-        /// Phase Active; false in Sync.
-        active: bool,
-        /// Whether there is a standby that needs the cells' state.
-        standby: bool,
-        /// The highest T fenced before this view.
-        t0_ms: Option<i64>,
-        /// What this owner has of windows that began before.
-        source: Source,
-    },
-    /// Cells copied from the last owner or standby (L4); each counts if its stamp is higher.
-    Adopt(Vec<CellImage>),
     /// Standby and a majority of voters have everything up to this stamp (L3).
     Replicated {
         /// Echo of the highest stamp acknowledged.
@@ -96,18 +81,18 @@ pub enum Effect {
 pub struct Ledger {
     /// Cells at most (L12).
     capacity: usize,
-    stamp: Stamp,
+    pub(super) stamp: Stamp,
     /// T, which never goes back (L10).
-    t_ms: i64,
-    active: bool,
-    standby: bool,
+    pub(super) t_ms: i64,
+    pub(super) active: bool,
+    pub(super) standby: bool,
     policies: Arc<Policies>,
-    cells: BTreeMap<CellKey, Cell>,
-    rounds: BTreeSet<(i64, CellKey)>,
-    ends: BTreeSet<(i64, CellKey)>,
-    past: Past,
+    pub(super) cells: BTreeMap<CellKey, Cell>,
+    pub(super) rounds: BTreeSet<(i64, CellKey)>,
+    pub(super) ends: BTreeSet<(i64, CellKey)>,
+    pub(super) past: Past,
     pub(super) held: HeldBack,
-    replicated: Stamp,
+    pub(super) replicated: Stamp,
     marked: Stamp,
     #[cfg(test)]
     pub(crate) planted: Option<crate::simulation::Planted>,
@@ -151,18 +136,6 @@ impl Ledger {
             Input::Policies(policies) => self.set_policies(policies, &mut out),
             Input::Reset { cell } => self.change(&cell, &mut out, Cell::reset),
             Input::ForgetLost => self.forget_lost(&mut out),
-            Input::View {
-                epoch,
-                active,
-                standby,
-                t0_ms,
-                source,
-            } => {
-                self.set_view(epoch, active, standby);
-                self.past.fence(t0_ms, source);
-                self.t_ms = self.t_ms.max(t0_ms.unwrap_or(i64::MIN));
-            }
-            Input::Adopt(images) => self.adopt(images),
             Input::Replicated { stamp } => self.replicated = self.replicated.max(stamp),
             Input::Marked { stamp } => self.marked = self.marked.max(stamp),
             Input::Tick => self.tick(&mut out),
@@ -320,7 +293,7 @@ impl Ledger {
         id
     }
 
-    fn close(&mut self, key: &CellKey) {
+    pub(super) fn close(&mut self, key: &CellKey) {
         if let Some(cell) = self.cells.remove(key) {
             self.ends.remove(&(cell.window.end_ms, key.clone()));
             if let Some(round) = cell.round {
@@ -431,39 +404,6 @@ impl Ledger {
                 cell.stamp = step.stamp;
                 cell.reopen(key, step);
             });
-        }
-    }
-
-    fn set_view(&mut self, epoch: u64, active: bool, standby: bool) {
-        if epoch > self.stamp.epoch {
-            self.stamp = Stamp { epoch, seq: 0 };
-            // What was not released is never released: whoever asked asks the owner of the new view (L3).
-            self.held.clear();
-            self.rounds.clear();
-            for cell in self.cells.values_mut() {
-                cell.round = None;
-            }
-        }
-        self.active = active;
-        self.standby = standby;
-        if active {
-            // Sync is complete: everybody who has to has all that is older than this view (L4).
-            self.replicated = self.replicated.max(Stamp { epoch, seq: 0 });
-        }
-    }
-
-    fn adopt(&mut self, images: Vec<CellImage>) {
-        for image in images {
-            let newer = self
-                .cells
-                .get(&image.cell)
-                .is_none_or(|cell| cell.stamp < image.stamp);
-            if newer && self.t_ms < image.window.end_ms {
-                let key = image.cell.clone();
-                self.close(&key);
-                self.ends.insert((image.window.end_ms, key.clone()));
-                self.cells.insert(key, Cell::from_image(image));
-            }
         }
     }
 

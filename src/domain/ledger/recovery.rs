@@ -3,20 +3,21 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::cell::{Cell, Mark};
 use super::message::CellKey;
 use super::policy::Quota;
 use crate::window::{Window, WindowId};
 
 /// How far the marks reach.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Source {
-    /// No holder of the last view and none of its disks: every window that began at or before t0 is full (L6).
-    Lost,
     /// The disk of a holder of the last view: its marks are all that was granted in long windows; short windows that
     /// began at or before t0 are full.
     Disk,
     /// The marks of a clean stop, of all windows, long and short.
+    #[default]
     CleanStop,
 }
 
@@ -43,7 +44,28 @@ pub(super) struct Past {
     t0_ms: Option<i64>,
     source: Source,
     lost_ms: Option<i64>,
+    /// All windows that had begun by this are full: nobody is left who knows of them (L6).
+    gone_ms: Option<i64>,
+    /// It comes from a disk, and the T up to which the view of this epoch was fenced is still to be said.
+    unfenced: Option<u64>,
     marks: BTreeMap<CellKey, Mark>,
+}
+
+/// What a member knows of windows that began before it counted, as it travels (PROTOCOLS L4).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PastImage {
+    /// See [`Recovery::t0_ms`].
+    pub t0_ms: Option<i64>,
+    /// See [`Recovery::source`].
+    pub source: Source,
+    /// See [`Recovery::lost_ms`].
+    pub lost_ms: Option<i64>,
+    /// All windows that had begun by this are full.
+    pub gone_ms: Option<i64>,
+    /// It comes from a disk for the view of this epoch, and counts up to the T that was fenced before that view.
+    pub unfenced: Option<u64>,
+    /// Marks that no cell has claimed.
+    pub marks: Vec<Mark>,
 }
 
 // === impl Recovery ===
@@ -83,20 +105,64 @@ impl Past {
             t0_ms: recovery.t0_ms,
             source: recovery.source,
             lost_ms: recovery.lost_ms,
+            gone_ms: None,
+            unfenced: None,
             marks,
         }
     }
 
-    /// A new view begins: windows that began up to its t0 and have no source are lost.
-    pub(super) fn fence(&mut self, t0_ms: Option<i64>, source: Source) {
-        self.t0_ms = self.t0_ms.max(t0_ms);
-        self.source = source;
+    /// It is what a disk had, for the view of this epoch.
+    pub(super) fn goes_on_from_disk(&mut self, epoch: u64) {
+        self.unfenced = Some(epoch);
+    }
+
+    /// The view of this epoch became active, with this T fenced before it. If that is the view that went on from a
+    /// disk, what was granted up to there and is not on disk is lost.
+    pub(super) fn fence(&mut self, epoch: u64, t0_ms: Option<i64>) {
+        if self.unfenced == Some(epoch) {
+            self.unfenced = None;
+            self.t0_ms = self.t0_ms.max(t0_ms);
+        }
+    }
+
+    /// Windows that had begun by this T are full, none if nothing was lost with all its holders (L6). Gives whether
+    /// an operator gave up what was lost before.
+    pub(super) fn gone(&mut self, gone_ms: Option<i64>) -> bool {
+        let given_up = self.gone_ms.is_some() && gone_ms.is_none();
+        self.gone_ms = gone_ms;
+        given_up
+    }
+
+    /// For another member.
+    pub(super) fn image(&self) -> PastImage {
+        PastImage {
+            t0_ms: self.t0_ms,
+            source: self.source,
+            lost_ms: self.lost_ms,
+            gone_ms: self.gone_ms,
+            unfenced: self.unfenced,
+            marks: self.marks.values().cloned().collect(),
+        }
+    }
+
+    pub(super) fn from_image(image: PastImage) -> Self {
+        let marks = image.marks.into_iter();
+        Self {
+            t0_ms: image.t0_ms,
+            source: image.source,
+            lost_ms: image.lost_ms,
+            gone_ms: image.gone_ms,
+            unfenced: image.unfenced,
+            marks: marks.map(|mark| (mark.cell.clone(), mark)).collect(),
+        }
     }
 
     /// The cell of a key at the start of its use in this window.
     pub(super) fn open(&mut self, key: &CellKey, window: Window, quota: Quota) -> Cell {
         let mut cell = Cell::new(window, quota);
-        if let Some(mark) = self.marks.get(key)
+        if self.gone_ms.is_some_and(|gone| window.start_ms <= gone) {
+            cell.lost = true;
+        } else if let Some(mark) = self.marks.get(key)
             && mark.window == window.id
         {
             cell.spent = mark.used;
@@ -109,7 +175,6 @@ impl Past {
             cell.lost = true;
         } else if self.t0_ms.is_some_and(|t0| window.start_ms <= t0) {
             cell.lost = match self.source {
-                Source::Lost => true,
                 Source::Disk => !quota.window.is_long(),
                 Source::CleanStop => false,
             };
@@ -133,6 +198,7 @@ impl Past {
     pub(super) fn forget_lost(&mut self) {
         self.t0_ms = None;
         self.lost_ms = None;
+        self.gone_ms = None;
     }
 
     /// Windows that ended need no marks.

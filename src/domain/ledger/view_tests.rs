@@ -7,35 +7,41 @@ use super::*;
 fn nothing_is_granted_while_a_view_is_in_sync_and_what_was_held_back_is_dropped() {
     let mut ledger = ledger(5, MINUTE);
     ledger.step(Input::Ask(ask("g1", 0, 1)), T);
-    let view = |active| Input::View {
-        epoch: 2,
-        active,
-        standby: true,
-        t0_ms: Some(T),
-        source: Source::Lost,
-    };
-    assert!(ledger.step(view(false), T).is_empty());
+    ledger.stand_by(2);
     assert_eq!(
         replies(&ledger.step(Input::Ask(ask("g1", 0, 1)), T)),
         [("g1", 0, RETRY)]
     );
-    let images = ledger.images();
-    let mut heir = Ledger::new(
-        3,
-        Recovery {
-            epoch: 2,
-            t0_ms: None,
-            lost_ms: None,
-            source: Source::Lost,
-            marks: vec![],
-        },
-        policies(1, 5, MINUTE),
+    let mut heir = Ledger::new(3, Recovery::founding(1), policies(1, 5, MINUTE));
+    heir.stand_by(2);
+    assert_eq!(
+        heir.take(ledger.shard_image()),
+        [],
+        "a short window has no mark"
     );
-    heir.step(Input::Adopt(images), T);
-    heir.step(view(true), T);
+    heir.activate(2, true);
     assert_eq!(
         replies(&heir.step(Input::Ask(ask("g1", 0, 1)), T)),
         [("g1", 1, Outcome::Granted)],
         "granted before"
+    );
+}
+
+#[test]
+fn a_shard_that_nobody_has_is_full_until_its_windows_end_or_an_operator_gives_it_up() {
+    let mut heir = Ledger::new(3, Recovery::founding(1), policies(1, 5, MINUTE));
+    heir.take(ShardImage::default());
+    heir.gone(Some(T));
+    heir.activate(2, false);
+    let full = [("g1", 0, Outcome::Final)];
+    assert_eq!(
+        replies(&heir.step_alone(Input::Ask(ask("g1", 0, 1)), T)),
+        full
+    );
+    heir.gone(None);
+    let granted = [("g1", 1, Outcome::Granted)];
+    assert_eq!(
+        replies(&heir.step_alone(Input::Ask(ask("g1", 0, 1)), T)),
+        granted
     );
 }

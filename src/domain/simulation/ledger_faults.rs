@@ -7,6 +7,7 @@ use super::Planted;
 use super::ledger_world::{Event, TENANT, World, policy};
 use crate::lease::Book;
 use crate::ledger::{Ask, Input, Ledger, Quota, Recovery, Source};
+use crate::view::Event as SeatEvent;
 
 // === impl World ===
 
@@ -23,7 +24,9 @@ impl World {
         if self.rng.chance(self.plan.limit_changes) {
             self.change_limit();
         }
-        if self.rng.chance(self.plan.owner_restarts) {
+        if self.is_clustered() {
+            self.node_faults();
+        } else if self.rng.chance(self.plan.owner_restarts) {
             self.restart_owner();
         }
         self.queue.at(self.now_ms + 1_000, Event::Second);
@@ -63,7 +66,14 @@ impl World {
         self.policies
             .set(TENANT, &policy(key), Quota { limit, window });
         self.truth.limit(key, limit);
-        self.owner(Input::Policies(Arc::new(self.policies.clone())));
+        let policies = Arc::new(self.policies.clone());
+        for node in 0..self.nodes.all.len() {
+            for shard in 0..u16::try_from(self.plan.keys.len()).unwrap() {
+                let policies = Arc::clone(&policies);
+                self.seat(node, shard, SeatEvent::Policies(policies));
+            }
+        }
+        self.owner(Input::Policies(policies));
     }
 
     /// The owner dies with all it knew, and comes back with its disk.

@@ -64,6 +64,12 @@ impl Truth {
         }
     }
 
+    /// An owner grants in this window, by the limit of now.
+    pub(super) fn opened(&mut self, key: usize, window: WindowId) {
+        let limit = self.limits[&key];
+        self.highest.entry((key, window.number)).or_insert(limit);
+    }
+
     /// A request was admitted with a unit of this window, at T = `t_ms`.
     pub(super) fn admitted(&mut self, key: usize, window: WindowId, t_ms: i64) {
         let t_ms = self.highest_t(t_ms);

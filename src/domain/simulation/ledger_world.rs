@@ -7,7 +7,8 @@ use std::sync::Arc;
 use super::Planted;
 use super::kernel::{Network, Queue, Rng};
 use super::ledger_truth::Truth;
-use crate::lease::{Applied, Book, Receipt, Refused};
+use super::view_world::{NodeEvent, Nodes, Saying};
+use crate::lease::{Book, Receipt, Refused};
 use crate::ledger::{
     Ask, CellKey, Effect, Holder, Input, Ledger, Mark, Policies, Quota, Recall, Recovery, Reopen,
     Reply,
@@ -37,6 +38,16 @@ pub(super) struct Plan {
     /// Chances in a thousand, each request.
     pub(super) pauses: u64,
     pub(super) put_backs: u64,
+    /// Traffic managers; none where one owner stands for all of them.
+    pub(super) members: usize,
+    /// Voters of the view register, the members first.
+    pub(super) voters: usize,
+    /// Chances in a thousand, each second.
+    pub(super) node_crashes: u64,
+    pub(super) node_pauses: u64,
+    pub(super) cuts: u64,
+    /// Milliseconds that a write takes at most.
+    pub(super) disk_ms: i64,
     pub(super) planted: Option<Planted>,
 }
 
@@ -71,6 +82,8 @@ pub(super) enum Event {
     },
     OwnerTick,
     Second,
+    Node(NodeEvent),
+    Register,
     GatewayTick {
         gateway: usize,
     },
@@ -102,6 +115,7 @@ pub(super) struct World {
     pub(super) disk: Vec<Mark>,
     pub(super) policies: Policies,
     pub(super) gateways: Vec<Gateway>,
+    pub(super) nodes: Nodes,
     pub(super) truth: Truth,
 }
 
@@ -146,8 +160,10 @@ impl World {
             disk: Vec::new(),
             policies,
             gateways,
+            nodes: Nodes::default(),
             truth,
         };
+        world.start_nodes();
         world.schedule();
         world
     }
@@ -215,6 +231,8 @@ impl World {
             }
             Event::GatewayTick { gateway } => self.gateway_tick(gateway),
             Event::Second => self.second(),
+            Event::Node(event) => self.node_event(event),
+            Event::Register => self.register_ticks(),
         }
     }
 
@@ -225,7 +243,17 @@ impl World {
         WORLD_EPOCH_MS + self.now_ms - self.t_step_ms
     }
 
-    fn clock_ms(&self, gateway: usize, world_ms: i64) -> i64 {
+    /// T as the truth is told it. Among several members there is none that all agree on; what each window admits
+    /// counts there, whenever.
+    fn t_admitted(&self) -> i64 {
+        if self.is_clustered() {
+            i64::MIN
+        } else {
+            self.t_ms()
+        }
+    }
+
+    pub(super) fn clock_ms(&self, gateway: usize, world_ms: i64) -> i64 {
         let at = &self.gateways[gateway];
         at.offset_ms + world_ms + world_ms * at.drift_ppm / 1_000_000
     }
@@ -269,7 +297,8 @@ impl World {
                         },
                     );
                 } else {
-                    self.truth.admitted(key, window, self.t_ms());
+                    let t_ms = self.t_admitted();
+                    self.truth.admitted(key, window, t_ms);
                 }
             }
             Err(Refused::Empty { ask }) => {
@@ -295,7 +324,7 @@ impl World {
         }
     }
 
-    fn ask(&mut self, gateway: usize, key: usize) {
+    pub(super) fn ask(&mut self, gateway: usize, key: usize) {
         let clock_ms = self.clock_ms(gateway, self.now_ms);
         let at = &mut self.gateways[gateway];
         let waiting = at
@@ -308,7 +337,7 @@ impl World {
         }
     }
 
-    fn wake(&mut self, gateway: usize, key: usize) {
+    pub(super) fn wake(&mut self, gateway: usize, key: usize) {
         let waiting = self.gateways[gateway]
             .waiting
             .remove(&key)
@@ -320,77 +349,24 @@ impl World {
         }
     }
 
-    // --- gateways ---
-
-    fn gateway(&mut self, gateway: usize, message: Message) {
-        let clock_ms = self.clock_ms(gateway, self.now_ms);
-        let planted = self.plan.planted;
-        let at = &mut self.gateways[gateway];
-        match message {
-            Message::Reply(mut reply) => {
-                let key = key_of(&reply.cell);
-                let Some(book) = at.books.get_mut(&key) else {
-                    return;
-                };
-                if planted == Some(Planted::ReplyIsIncrement)
-                    && let Some(window) = reply.window
-                {
-                    let (known, have) = book.granted();
-                    reply.granted += if known == Some(window.id) { have } else { 0 };
-                }
-                if !matches!(book.apply(&reply), Applied::Nothing | Applied::Retry { .. }) {
-                    self.wake(gateway, key);
-                }
-            }
-            Message::Recall(recall) => {
-                let answer = at
-                    .books
-                    .get_mut(&key_of(&recall.cell))
-                    .and_then(|book| book.recall(&recall, 1, clock_ms));
-                if let Some(ask) = answer {
-                    self.send_ask(ask);
-                }
-            }
-            Message::Reopen(reopen) => {
-                let key = key_of(&reopen.cell);
-                let waits = at.waiting.contains_key(&key);
-                if at
-                    .books
-                    .get_mut(&key)
-                    .is_some_and(|book| book.reopen(&reopen, clock_ms))
-                    && waits
-                {
-                    self.ask(gateway, key);
-                }
-            }
-        }
-    }
-
-    /// Asks again for those who wait; now and then returns what is idle and forgets what is over.
-    fn gateway_tick(&mut self, gateway: usize) {
-        let clock_ms = self.clock_ms(gateway, self.now_ms);
-        let waiting: Vec<usize> = self.gateways[gateway].waiting.keys().copied().collect();
-        for key in waiting {
-            self.wake(gateway, key);
-        }
-        if self.rng.chance(100) {
-            let mut asks = Vec::new();
-            let Gateway { books, waiting, .. } = &mut self.gateways[gateway];
-            for book in books.values_mut() {
-                asks.extend(book.sweep(1, clock_ms));
-            }
-            books.retain(|key, book| waiting.contains_key(key) || !book.is_over(clock_ms));
-            for ask in asks {
-                self.send_ask(ask);
-            }
-        }
-        self.queue
-            .at(self.now_ms + 100, Event::GatewayTick { gateway });
-    }
-
     // --- the owner ---
 
-    fn send_ask(&mut self, ask: Ask) {
+    pub(super) fn send_ask(&mut self, ask: Ask) {
+        if self.is_clustered() {
+            let to = self.member_for(key_of(&ask.cell));
+            let life = self.nodes.all[to].life;
+            for at in self.plan.network.deliveries(self.now_ms, &mut self.rng) {
+                let (node, from, saying) = (to, to, Saying::Ask(ask.clone()));
+                let hears = NodeEvent::Hears {
+                    node,
+                    life,
+                    from,
+                    saying,
+                };
+                self.queue.at(at, Event::Node(hears));
+            }
+            return;
+        }
         for at in self.plan.network.deliveries(self.now_ms, &mut self.rng) {
             self.queue.at(at, Event::ToOwner(ask.clone()));
         }
@@ -434,15 +410,14 @@ impl World {
             Effect::Reopen(reopen) => (reopen.holder.clone(), Message::Reopen(reopen)),
             Effect::Replicate { .. } | Effect::Shared { .. } => return,
         };
+        self.tell_gateway(&holder, &message);
+    }
+
+    pub(super) fn tell_gateway(&mut self, holder: &Holder, message: &Message) {
         let gateway: usize = holder.node.trim_start_matches('g').parse().unwrap();
         for at in self.plan.network.deliveries(self.now_ms, &mut self.rng) {
-            self.queue.at(
-                at,
-                Event::ToGateway {
-                    gateway,
-                    message: message.clone(),
-                },
-            );
+            let message = message.clone();
+            self.queue.at(at, Event::ToGateway { gateway, message });
         }
     }
 
@@ -471,7 +446,7 @@ pub(super) fn cell(key: usize) -> CellKey {
     CellKey::new(TENANT, policy(key), "k")
 }
 
-fn key_of(cell: &CellKey) -> usize {
+pub(super) fn key_of(cell: &CellKey) -> usize {
     cell.policy
         .trim_start_matches("subscription:")
         .parse()

@@ -11,6 +11,7 @@ mod change_log_truth;
 mod change_log_world;
 mod kernel;
 mod ledger_faults;
+mod ledger_gateways;
 mod ledger_plans;
 mod ledger_truth;
 mod ledger_world;
@@ -21,6 +22,11 @@ mod validation_history;
 mod validation_tests;
 mod validation_truth;
 mod validation_world;
+mod view_faults;
+mod view_nodes;
+mod view_register;
+mod view_tests;
+mod view_world;
 
 /// A bug put in on purpose; each breaks one rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +43,32 @@ pub(crate) enum Planted {
     RestartForgets,
     /// Replies of long windows do not wait for the mark (L5).
     ReleaseBeforeMark,
+    /// Members and voters that know of a later view go on in the one before (W4).
+    SealsNothing,
+    /// Replies do not wait for the standby (L3).
+    GrantBeforeStandby,
+    /// Replies do not wait for the voters' fence (L3).
+    SkipFence,
+    /// Owners grant before the view is active (L3).
+    ServeInSync,
+    /// A view becomes active before its pairs have what was granted (L4).
+    ActiveWithoutCopies,
+    /// The highest fence is asked of one voter (L4).
+    FenceOfOneVoter,
+    /// A shard that nobody has begins with empty windows (L6).
+    LostBeginsEmpty,
+    /// Short windows of a shard that comes from a disk begin empty (L5, L6).
+    DiskBeginsEmpty,
+    /// A standby acknowledges before its marks are on disk (L5).
+    AcknowledgeBeforeMark,
+    /// A voter that was started again has forgotten what it fenced (W4).
+    VoterForgets,
+    /// A node that was started again takes the incarnation that it had (W1).
+    ReuseIncarnation,
+    /// What a standby was filled with comes twice, and overwrites what was changed since (L2).
+    FillTwice,
+    /// An older state of a cell replaces a newer one (L2).
+    OlderReplacesNewer,
     /// A writer takes its number when it begins, not as it commits (C1).
     NumberBeforeCommit,
     /// A follower takes entries that do not follow its own (C4).

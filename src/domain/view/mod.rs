@@ -1,0 +1,22 @@
+//! The agreed view (PROTOCOLS W3, W4, L1 to L6): which traffic managers count, since when, and from whom each shard
+//! goes on, so that counters stay exact while nodes die, hang, are cut off, come and go.
+//!
+//! `register` is the value that a majority of voters agrees on, `placement` who owns what by it, `voter` what a voter
+//! promises, `coordinator` who proposes the next view, `fences` how a member proves that voters know of the time it
+//! grants in, `seat` what one member does for one shard. All pure; the driver gives time, and carries messages.
+
+mod coordinator;
+mod epoch;
+mod fences;
+mod placement;
+mod register;
+mod seat;
+mod voter;
+
+pub use coordinator::{Coordinator, Duty, News};
+pub use epoch::Epoch;
+pub use fences::Fences;
+pub use placement::{Holding, Place, Rank, Role};
+pub use register::{Entry, Life, Loss, Phase, Settled, View};
+pub use seat::{Deed, Event, Origin, Seat, Words};
+pub use voter::{Sealed, Voter};

@@ -1,0 +1,176 @@
+//! Who owns a shard by a view (PROTOCOLS L1), and from whom the owner has it (L4).
+
+use serde::{Deserialize, Serialize};
+
+use super::epoch::Epoch;
+use super::register::{Life, Phase, View};
+
+/// How much a node wants a shard; the same on every node and in every version. The highest owns it, the second stands
+/// by.
+pub type Rank = fn(shard: u16, node: &str) -> u64;
+
+/// What a node is to a shard.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Role {
+    /// Grants its units.
+    Owner {
+        /// Has a copy of everything that is released; none in a view of one.
+        standby: Option<String>,
+    },
+    /// Keeps the copy.
+    Standby {
+        /// Who fills it.
+        owner: String,
+    },
+    /// Nothing, or what it was before.
+    #[default]
+    Apart,
+}
+
+/// Who may have what was granted before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holding {
+    /// The node.
+    pub node: String,
+    /// Whether it is still in the life in which it was granted; else it has what its disk has (L5).
+    pub in_memory: bool,
+}
+
+/// All that a view says of one shard to one node.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The view's epoch.
+    pub epoch: Epoch,
+    /// Whether it is active.
+    pub active: bool,
+    /// What the node is.
+    pub role: Role,
+    /// The last view in which grants were given, and the highest T fenced before that one; none where there is nothing
+    /// to go on from.
+    pub settled: Option<(Epoch, Option<i64>)>,
+    /// Owner and standby of the last active view, as far as they are reachable; those in memory first.
+    pub sources: Vec<Holding>,
+    /// The highest T fenced before the view.
+    pub t0_ms: Option<i64>,
+    /// Windows that had begun by this T are full, whatever anybody has of them (L6).
+    pub lost_ms: Option<i64>,
+}
+
+// === impl Place ===
+
+impl Place {
+    /// What `view` says of `shard` to `me`.
+    pub fn of(view: &View, shard: u16, me: &str, rank: Rank) -> Self {
+        let role = match pair(shard, &view.members, rank) {
+            Some((owner, standby)) if owner.node == me => Role::Owner {
+                standby: standby.map(|life| life.node.clone()),
+            },
+            Some((owner, Some(standby))) if standby.node == me => Role::Standby {
+                owner: owner.node.clone(),
+            },
+            _ => Role::Apart,
+        };
+        let lost = view.lost.iter().filter(|loss| loss.shard == shard);
+        Self {
+            epoch: view.epoch,
+            active: view.phase == Phase::Active,
+            role,
+            settled: view
+                .last_active
+                .as_ref()
+                .map(|last| (last.epoch, last.t0_ms)),
+            sources: sources(view, shard, rank),
+            t0_ms: view.t0_ms,
+            lost_ms: lost.map(|loss| loss.t0_ms).max(),
+        }
+    }
+}
+
+/// Owner and standby of a shard among `members`.
+pub(super) fn pair(shard: u16, members: &[Life], rank: Rank) -> Option<(&Life, Option<&Life>)> {
+    let weight = |life: &&Life| (rank(shard, &life.node), life.node.clone());
+    let owner = members.iter().max_by_key(weight)?;
+    let others = members.iter().filter(|life| life.node != owner.node);
+    Some((owner, others.max_by_key(weight)))
+}
+
+fn sources(view: &View, shard: u16, rank: Rank) -> Vec<Holding> {
+    let before = view.last_active.as_ref();
+    let Some((owner, standby)) = before.and_then(|view| pair(shard, &view.members, rank)) else {
+        return Vec::new();
+    };
+    let there = |life: &Life| {
+        let mut now = view.members.iter().chain(&view.leaving);
+        let now = now.find(|now| now.node == life.node)?;
+        Some(Holding {
+            node: life.node.clone(),
+            in_memory: now.incarnation == life.incarnation,
+        })
+    };
+    let mut found: Vec<Holding> = [Some(owner), standby]
+        .into_iter()
+        .flatten()
+        .filter_map(there)
+        .collect();
+    found.sort_by_key(|holding| !holding.in_memory);
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::register::Entry;
+
+    fn rank(_: u16, node: &str) -> u64 {
+        u64::from(node.bytes().next().unwrap_or(0))
+    }
+
+    fn lives(lives: &[(&str, u64)]) -> Vec<Life> {
+        lives
+            .iter()
+            .map(|(node, life)| Life::new(*node, *life))
+            .collect()
+    }
+
+    #[test]
+    fn the_last_active_pair_is_who_a_shard_is_copied_from() {
+        let at = |index| Epoch::new(1, index).unwrap();
+        let sync = |members, leaving| Entry::Sync {
+            members,
+            leaving,
+            voters: vec!["a".to_owned()],
+        };
+        let mut view = View::default();
+        view.apply(
+            at(1),
+            sync(lives(&[("a", 1), ("b", 1), ("c", 1)]), Vec::new()),
+        );
+        let place = Place::of(&view, 0, "c", rank);
+        let standby = Some("b".to_owned());
+        assert_eq!(place.role, Role::Owner { standby });
+        assert!(place.settled.is_none() && place.sources.is_empty());
+        assert_eq!(Place::of(&view, 0, "a", rank).role, Role::Apart);
+        let (of, t0_ms) = (at(1), Some(7));
+        let lost = Vec::new();
+        view.apply(at(2), Entry::Active { of, t0_ms, lost });
+        // The owner leaves, the standby was started again.
+        view.apply(
+            at(3),
+            sync(lives(&[("a", 1), ("b", 2)]), lives(&[("c", 1)])),
+        );
+        let place = Place::of(&view, 0, "a", rank);
+        let owner = "b".to_owned();
+        assert_eq!(place.role, Role::Standby { owner });
+        let holding = |node: &str, in_memory| Holding {
+            node: node.to_owned(),
+            in_memory,
+        };
+        assert_eq!(place.sources, [holding("c", true), holding("b", false)]);
+        view.apply(at(4), sync(lives(&[("a", 1)]), Vec::new()));
+        assert_eq!(Place::of(&view, 0, "a", rank).sources, []);
+        assert_eq!(
+            Place::of(&view, 0, "a", rank).settled,
+            Some((at(1), Some(7)))
+        );
+    }
+}

@@ -1,0 +1,240 @@
+//! How a new owner comes to what was granted before, and its standby to the same (PROTOCOLS L4, L6): nobody grants
+//! until both have it, in memory and, for long windows, on disk.
+
+use super::{Deed, Origin, Seat, Words};
+use crate::ledger::{ShardImage, Stamp};
+use crate::view::epoch::Epoch;
+use crate::view::placement::{Holding, Role};
+
+/// What may have got lost is said again after so long.
+pub(super) const AGAIN_MS: u64 = 100;
+
+/// How far an owner has come in Sync.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Work {
+    /// It owns nothing.
+    Idle,
+    /// It asks for what was granted before.
+    Copying {
+        /// Whom it asked last, among those it may ask.
+        asked: usize,
+        said_ms: i64,
+    },
+    /// It has that; its disk and its standby may not have it yet.
+    Filling {
+        origin: Origin,
+        filled: bool,
+        said_ms: i64,
+    },
+    /// The pair is complete.
+    Complete { origin: Origin, said_ms: i64 },
+}
+
+// === impl Seat ===
+
+impl Seat {
+    /// Another view: an owner begins to gather what its shard goes on from.
+    pub(super) fn begin_work(&mut self, now_ms: i64, out: &mut Vec<Deed>) {
+        self.work = Work::Idle;
+        if !self.is_owner() || self.place.active {
+            // A view that is active already was made so without this life of the node.
+            return;
+        }
+        let sources = self.may_be_asked();
+        if self.place.settled.is_none() || planted!(self, ActiveWithoutCopies) {
+            return self.begin_filling(Origin::First, now_ms, out);
+        }
+        if sources.is_empty() {
+            self.ledger.take(ShardImage::default());
+            return self.begin_filling(Origin::Lost, now_ms, out);
+        }
+        if let Some(own) = sources.iter().find(|holding| holding.node == self.me) {
+            let origin = Origin::of(own);
+            self.goes_on_from(origin);
+            return self.begin_filling(origin, now_ms, out);
+        }
+        let asked = usize::MAX;
+        let said_ms = now_ms;
+        self.work = Work::Copying { asked, said_ms };
+        self.ask_next(now_ms, out);
+    }
+
+    /// The answer of who has it.
+    pub(super) fn copied(
+        &mut self,
+        from: &str,
+        epoch: Epoch,
+        image: ShardImage,
+        now_ms: i64,
+        out: &mut Vec<Deed>,
+    ) {
+        let sources = self.may_be_asked();
+        let source = sources.iter().find(|holding| holding.node == from);
+        if let (Work::Copying { .. }, Some(source)) = (&self.work, source)
+            && epoch == self.place.epoch
+        {
+            let origin = Origin::of(source);
+            let marks = self.ledger.take(image);
+            self.goes_on_from(origin);
+            self.persist(marks, out);
+            self.begin_filling(origin, now_ms, out);
+        }
+    }
+
+    /// The standby has it.
+    pub(super) fn filled_by(&mut self, from: &str, epoch: Epoch, now_ms: i64, out: &mut Vec<Deed>) {
+        let by_standby = self.standby().is_some_and(|standby| standby == from);
+        if let Work::Filling { filled, .. } = &mut self.work
+            && epoch == self.place.epoch
+            && by_standby
+        {
+            *filled = true;
+            self.work_goes_on(now_ms, out);
+        }
+    }
+
+    /// The view is active: an owner whose pair is complete grants; who is neither forgets.
+    pub(super) fn begin_grants(&mut self, now_ms: i64, out: &mut Vec<Deed>) {
+        let (epoch, lost_ms, t0_ms) = (self.place.epoch, self.place.lost_ms, self.place.t0_ms);
+        match (&self.place.role, &self.work) {
+            (Role::Owner { standby }, Work::Complete { .. }) => {
+                if !planted!(self, DiskBeginsEmpty) {
+                    self.ledger.fence(epoch.number(), t0_ms);
+                }
+                let has_standby = standby.is_some();
+                self.ledger
+                    .gone(lost_ms.filter(|_| !planted!(self, LostBeginsEmpty)));
+                self.ledger.activate(epoch.number(), has_standby);
+                let policies = std::sync::Arc::clone(&self.policies);
+                self.drive(crate::ledger::Input::Policies(policies), now_ms, out);
+            }
+            // It may be the next owner.
+            (Role::Standby { .. }, _) => self.ledger.fence(epoch.number(), t0_ms),
+            (Role::Apart, _) => {
+                self.ledger.take(ShardImage::default());
+            }
+            _ => {}
+        }
+    }
+
+    /// What it holds now is what the view goes on from. Whoever has it in memory may not have heard how the last view
+    /// became active.
+    fn goes_on_from(&mut self, origin: Origin) {
+        match (origin, self.place.settled) {
+            (Origin::Disk, _) => self.ledger.goes_on_from_disk(self.place.epoch.number()),
+            (_, Some((epoch, t0_ms))) => self.ledger.fence(epoch.number(), t0_ms),
+            _ => {}
+        }
+    }
+
+    /// Says what is not answered yet once more.
+    pub(super) fn repeat_work(&mut self, now_ms: i64, out: &mut Vec<Deed>) {
+        let is_due = |said_ms: i64| now_ms.abs_diff(said_ms) >= AGAIN_MS;
+        match self.work.clone() {
+            Work::Copying { said_ms, .. } if is_due(said_ms) => self.ask_next(now_ms, out),
+            Work::Filling { filled, .. } if !filled => self.fill_standby(now_ms, out),
+            Work::Complete { origin, said_ms } if !self.place.active && is_due(said_ms) => {
+                self.tell_complete(origin, now_ms, out);
+            }
+            _ => {}
+        }
+    }
+
+    /// Disk or standby may have been what was waited for.
+    pub(super) fn work_goes_on(&mut self, now_ms: i64, out: &mut Vec<Deed>) {
+        if let Work::Filling {
+            origin,
+            filled: true,
+            ..
+        } = self.work
+            && self.unwritten().is_none()
+        {
+            self.tell_complete(origin, now_ms, out);
+        }
+    }
+
+    /// The stamp of marks that are not on disk yet.
+    pub(super) fn unwritten(&self) -> Option<Stamp> {
+        (self.asked_marks > self.marked).then_some(self.asked_marks)
+    }
+
+    fn begin_filling(&mut self, origin: Origin, now_ms: i64, out: &mut Vec<Deed>) {
+        self.work = Work::Filling {
+            origin,
+            filled: self.standby().is_none(),
+            said_ms: now_ms.saturating_sub(1_000),
+        };
+        self.fill_standby(now_ms, out);
+        self.work_goes_on(now_ms, out);
+    }
+
+    fn fill_standby(&mut self, now_ms: i64, out: &mut Vec<Deed>) {
+        let Some(to) = self.standby().map(str::to_owned) else {
+            return;
+        };
+        let image = Box::new(self.ledger.shard_image());
+        if let Work::Filling { said_ms, .. } = &mut self.work
+            && now_ms.abs_diff(*said_ms) >= AGAIN_MS
+        {
+            *said_ms = now_ms;
+            let epoch = self.place.epoch;
+            out.push(Deed::say(&to, Words::Fill { epoch, image }));
+        }
+    }
+
+    fn ask_next(&mut self, now_ms: i64, out: &mut Vec<Deed>) {
+        let sources = self.may_be_asked();
+        if let Work::Copying { asked, said_ms } = &mut self.work {
+            *asked = asked.wrapping_add(1) % sources.len().max(1);
+            *said_ms = now_ms;
+            if let Some(source) = sources.get(*asked) {
+                let epoch = self.place.epoch;
+                out.push(Deed::say(&source.node, Words::Copy { epoch }));
+            }
+        }
+    }
+
+    fn tell_complete(&mut self, origin: Origin, now_ms: i64, out: &mut Vec<Deed>) {
+        self.work = Work::Complete {
+            origin,
+            said_ms: now_ms,
+        };
+        let epoch = self.place.epoch;
+        if planted!(self, ServeInSync) {
+            let has_standby = self.standby().is_some();
+            self.ledger.activate(epoch.number(), has_standby);
+            let policies = std::sync::Arc::clone(&self.policies);
+            self.drive(crate::ledger::Input::Policies(policies), now_ms, out);
+        }
+        out.push(Deed::Complete { epoch, origin });
+    }
+
+    /// Memory has everything that was released; disks are asked only where nobody's memory is left.
+    fn may_be_asked(&self) -> Vec<Holding> {
+        let sources = &self.place.sources;
+        let in_memory = sources.iter().any(|holding| holding.in_memory);
+        let asked = sources
+            .iter()
+            .filter(|holding| holding.in_memory == in_memory);
+        asked.cloned().collect()
+    }
+
+    fn standby(&self) -> Option<&str> {
+        match &self.place.role {
+            Role::Owner { standby } => standby.as_deref(),
+            _ => None,
+        }
+    }
+}
+
+// === impl Origin ===
+
+impl Origin {
+    fn of(holding: &Holding) -> Self {
+        if holding.in_memory {
+            Self::Memory
+        } else {
+            Self::Disk
+        }
+    }
+}

@@ -1,0 +1,410 @@
+//! What one member does for one shard (PROTOCOLS L3 to L6): it copies what was granted before, fills its standby, and
+//! releases a grant when standby and voters know of it; or it stands by; or it is a source for others.
+//!
+//! Everything said between members bears the epoch of a view. Who knows of a later one is sealed: it acknowledges
+//! nothing of an earlier one any more (W4), so what its owner has not released yet is never released.
+
+/// Whether a bug is planted; never outside of tests.
+macro_rules! planted {
+    ($seat:expr, $bug:ident) => {{
+        #[cfg(test)]
+        let planted = $seat.planted == Some(crate::simulation::Planted::$bug);
+        #[cfg(not(test))]
+        let planted = false;
+        planted
+    }};
+}
+
+mod copying;
+mod owner;
+mod standby;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use self::copying::Work;
+use self::owner::Releases;
+use super::epoch::Epoch;
+use super::placement::{Place, Role};
+use crate::ledger::{self, CellImage, Effect, Ledger, Mark, Policies, ShardImage, Stamp};
+
+/// What members say to each other about a shard.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Words {
+    /// A new owner wants what the other has, sealed at this epoch.
+    Copy {
+        /// The new owner's view.
+        epoch: Epoch,
+    },
+    /// The answer.
+    Copied {
+        /// Echo.
+        epoch: Epoch,
+        /// All it has.
+        image: Box<ShardImage>,
+    },
+    /// A new owner gives its standby what it begins with.
+    Fill {
+        /// The view of both.
+        epoch: Epoch,
+        /// All of it.
+        image: Box<ShardImage>,
+    },
+    /// The standby has it, also on disk as far as that is needed.
+    Filled {
+        /// Echo.
+        epoch: Epoch,
+    },
+    /// What an owner changed; everything up to `stamp` that was not acknowledged yet.
+    Change {
+        /// The view of both.
+        epoch: Epoch,
+        /// The last change in it.
+        stamp: Stamp,
+        /// The cells as they are now.
+        cells: Vec<CellImage>,
+    },
+    /// The standby has it.
+    Changed {
+        /// Echo.
+        epoch: Epoch,
+        /// Echo.
+        stamp: Stamp,
+    },
+    /// Whoever says this knows of a later view than the one that it was spoken to in.
+    Sealed {
+        /// The later view's epoch.
+        at: Epoch,
+    },
+}
+
+/// Where what an owner begins with comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Origin {
+    /// Nothing was granted before.
+    First,
+    /// From the memory of an owner or standby of the last active view.
+    Memory,
+    /// From the disk of one (L5).
+    Disk,
+    /// From nowhere (L6).
+    Lost,
+}
+
+/// What a seat is told.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// What the view says of the shard.
+    Place(Place),
+    /// Another member says something.
+    Heard {
+        /// Who.
+        from: String,
+        /// What.
+        words: Words,
+    },
+    /// A majority of the view's voters has fenced up to this T.
+    Fenced {
+        /// For this view.
+        epoch: Epoch,
+        /// T.
+        t_ms: i64,
+    },
+    /// The policies changed.
+    Policies(Arc<Policies>),
+    /// For the ledger: an ask, a reset, marks that are on disk.
+    Ledger(ledger::Input),
+    /// Time passed.
+    Tick,
+}
+
+/// What a seat wants done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Deed {
+    /// Say this to another member. May get lost: it is said again.
+    Say {
+        /// To whom.
+        to: String,
+        /// What.
+        words: Words,
+    },
+    /// Tell the coordinator that the pair has what it needs. May get lost.
+    Complete {
+        /// In this view.
+        epoch: Epoch,
+        /// From where.
+        origin: Origin,
+    },
+    /// Tell the coordinator that somebody is sealed above the view. May get lost.
+    Refused {
+        /// At this epoch.
+        at: Epoch,
+    },
+    /// Grants wait for voters to fence this T.
+    Fence {
+        /// T.
+        t_ms: i64,
+    },
+    /// For gateways and the disk. Never a `Replicate`.
+    Ledger(Effect),
+}
+
+/// A member's part in a shard.
+#[derive(Debug)]
+pub struct Seat {
+    me: String,
+    pub(super) ledger: Ledger,
+    place: Place,
+    sealed: Epoch,
+    work: Work,
+    releases: Releases,
+    /// The standby was filled for this view.
+    filled: Epoch,
+    /// Acknowledgements that wait until marks up to a stamp are on disk.
+    owed: Vec<(Stamp, String, Words)>,
+    /// The last marks that were asked for, and the last that are on disk.
+    asked_marks: Stamp,
+    marked: Stamp,
+    /// The policies of now; the ledger goes by them while it grants.
+    policies: Arc<Policies>,
+    #[cfg(test)]
+    planted: Option<crate::simulation::Planted>,
+}
+
+// === impl Seat ===
+
+impl Seat {
+    /// A member that has heard of no view; `ledger` is what its disk has.
+    pub fn new(me: impl Into<String>, mut ledger: Ledger, policies: Arc<Policies>) -> Self {
+        ledger.stand_by(Epoch::default().number());
+        Self {
+            me: me.into(),
+            ledger,
+            place: Place::default(),
+            sealed: Epoch::default(),
+            work: Work::Idle,
+            releases: Releases::default(),
+            filled: Epoch::default(),
+            owed: Vec::new(),
+            asked_marks: Stamp::default(),
+            marked: Stamp::default(),
+            policies,
+            #[cfg(test)]
+            planted: None,
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn plant(&mut self, bug: Option<crate::simulation::Planted>) {
+        self.planted = bug;
+        self.ledger.planted = bug;
+    }
+
+    /// One step at T = `now_ms`; the deeds are to be done in order.
+    pub fn step(&mut self, event: Event, now_ms: i64) -> Vec<Deed> {
+        let mut out = Vec::new();
+        match event {
+            Event::Place(place) => self.follow(place, now_ms, &mut out),
+            Event::Heard { from, words } => self.hear(&from, words, now_ms, &mut out),
+            Event::Fenced { epoch, t_ms } => {
+                if epoch == self.place.epoch {
+                    self.releases.fenced(t_ms);
+                    self.settle(now_ms, &mut out);
+                }
+            }
+            Event::Policies(policies) => {
+                self.policies = Arc::clone(&policies);
+                if self.grants() {
+                    self.drive(ledger::Input::Policies(policies), now_ms, &mut out);
+                }
+            }
+            Event::Ledger(input) => self.drive(input, now_ms, &mut out),
+            Event::Tick => {
+                self.drive(ledger::Input::Tick, now_ms, &mut out);
+                self.repeat(now_ms, &mut out);
+            }
+        }
+        out
+    }
+
+    /// Whether it owns the shard in the view that it knows.
+    pub fn is_owner(&self) -> bool {
+        matches!(self.place.role, Role::Owner { .. })
+    }
+
+    /// Whether it grants.
+    pub fn grants(&self) -> bool {
+        self.is_owner() && self.place.active && self.sealed == self.place.epoch
+    }
+
+    /// The counts, for an inspection and a stop in order.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Nothing of an earlier view is acknowledged or released from now on (W4).
+    fn seal(&mut self, epoch: Epoch) {
+        if epoch <= self.sealed {
+            return;
+        }
+        self.sealed = epoch;
+        if planted!(self, SealsNothing) {
+            return;
+        }
+        self.ledger.stand_by(epoch.number());
+        self.releases = Releases::default();
+        self.owed.clear();
+    }
+
+    fn follow(&mut self, place: Place, now_ms: i64, out: &mut Vec<Deed>) {
+        if place.epoch < self.sealed || place.epoch < self.place.epoch {
+            return;
+        }
+        let is_new = place.epoch > self.place.epoch;
+        let begins = place.active && (is_new || !self.place.active);
+        let given_up = !is_new && self.place.lost_ms.is_some() && place.lost_ms.is_none();
+        if !is_new && self.place.active && !place.active {
+            return;
+        }
+        if is_new {
+            self.seal(place.epoch);
+            self.ledger.stand_by(place.epoch.number());
+            self.releases = Releases::default();
+            self.owed.clear();
+        }
+        self.place = place;
+        if is_new {
+            self.begin_work(now_ms, out);
+        }
+        if begins {
+            self.begin_grants(now_ms, out);
+        } else if given_up && self.grants() {
+            self.drive(ledger::Input::ForgetLost, now_ms, out);
+        }
+    }
+
+    fn hear(&mut self, from: &str, words: Words, now_ms: i64, out: &mut Vec<Deed>) {
+        let epoch = words.epoch();
+        if let Words::Sealed { at } = words {
+            self.seal(at);
+            return self.tell_refusal(out);
+        }
+        if epoch < self.sealed && words.wants_an_answer() && !planted!(self, SealsNothing) {
+            let words = Words::Sealed { at: self.sealed };
+            return out.push(Deed::say(from, words));
+        }
+        self.seal(epoch);
+        match words {
+            Words::Copy { epoch } => {
+                let image = Box::new(self.ledger.shard_image());
+                out.push(Deed::say(from, Words::Copied { epoch, image }));
+            }
+            Words::Copied { epoch, image } => self.copied(from, epoch, *image, now_ms, out),
+            Words::Fill { epoch, image } => self.fill(from, epoch, *image, out),
+            Words::Filled { epoch } => self.filled_by(from, epoch, now_ms, out),
+            Words::Change {
+                epoch,
+                stamp,
+                cells,
+            } => self.change(from, epoch, stamp, cells, out),
+            Words::Changed { epoch, stamp } => self.changed(from, epoch, stamp, now_ms, out),
+            Words::Sealed { .. } => {}
+        }
+    }
+
+    /// Somebody knows of a later view, and this node does not: the coordinator has to make one above it.
+    fn tell_refusal(&self, out: &mut Vec<Deed>) {
+        if self.sealed > self.place.epoch {
+            out.push(Deed::Refused { at: self.sealed });
+        }
+    }
+
+    /// What is to be said again because it may have got lost.
+    fn repeat(&mut self, now_ms: i64, out: &mut Vec<Deed>) {
+        self.tell_refusal(out);
+        self.repeat_work(now_ms, out);
+        self.repeat_changes(now_ms, out);
+    }
+
+    /// Asks for marks on disk.
+    fn persist(&mut self, marks: Vec<Mark>, out: &mut Vec<Deed>) {
+        if !marks.is_empty() {
+            let stamp = self.ledger.next_stamp();
+            self.asked_marks = self.asked_marks.max(stamp);
+            out.push(Deed::Ledger(Effect::Persist { stamp, marks }));
+        }
+    }
+
+    /// Steps the ledger, and takes care of what only a seat can do.
+    fn drive(&mut self, input: ledger::Input, now_ms: i64, out: &mut Vec<Deed>) {
+        if let ledger::Input::Marked { stamp } = &input {
+            self.marked = self.marked.max(*stamp);
+            self.disk_has(now_ms, out);
+        }
+        for effect in self.ledger.step(input, now_ms) {
+            match effect {
+                Effect::Replicate {
+                    stamp,
+                    fence_ms,
+                    cells,
+                } => self.releases.wait(stamp, fence_ms, cells),
+                Effect::Persist { stamp, marks } => {
+                    self.asked_marks = self.asked_marks.max(stamp);
+                    out.push(Deed::Ledger(Effect::Persist { stamp, marks }));
+                }
+                other => out.push(Deed::Ledger(other)),
+            }
+        }
+        self.settle(now_ms, out);
+    }
+
+    /// Marks are on disk: what waited for them is said, what is waited for goes on.
+    fn disk_has(&mut self, now_ms: i64, out: &mut Vec<Deed>) {
+        let marked = self.marked;
+        let owed = std::mem::take(&mut self.owed);
+        for (stamp, to, words) in owed {
+            if stamp <= marked {
+                out.push(Deed::Say { to, words });
+            } else {
+                self.owed.push((stamp, to, words));
+            }
+        }
+        self.work_goes_on(now_ms, out);
+    }
+}
+
+// === impl Words ===
+
+impl Words {
+    /// The view that this belongs to.
+    pub fn epoch(&self) -> Epoch {
+        match self {
+            Self::Copy { epoch }
+            | Self::Copied { epoch, .. }
+            | Self::Fill { epoch, .. }
+            | Self::Filled { epoch }
+            | Self::Change { epoch, .. }
+            | Self::Changed { epoch, .. }
+            | Self::Sealed { at: epoch } => *epoch,
+        }
+    }
+
+    fn wants_an_answer(&self) -> bool {
+        matches!(
+            self,
+            Self::Copy { .. } | Self::Fill { .. } | Self::Change { .. }
+        )
+    }
+}
+
+// === impl Deed ===
+
+impl Deed {
+    fn say(to: &str, words: Words) -> Self {
+        let to = to.to_owned();
+        Self::Say { to, words }
+    }
+}

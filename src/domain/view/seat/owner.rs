@@ -1,0 +1,145 @@
+//! When an owner's words may leave (PROTOCOLS L3): the standby has what they speak of, and a majority of voters has
+//! fenced the T in which it was granted.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::copying::AGAIN_MS;
+use super::{Deed, Seat, Words};
+use crate::ledger::{self, CellImage, CellKey, Stamp};
+use crate::view::epoch::Epoch;
+use crate::view::placement::Role;
+
+/// What an owner changed and may not speak of yet.
+#[derive(Debug, Default)]
+pub(super) struct Releases {
+    /// Stamp and T of each change, in order.
+    waiting: VecDeque<(Stamp, i64)>,
+    /// Cells that were not sent yet, as they are now.
+    uncopied: BTreeMap<CellKey, CellImage>,
+    /// What is on its way to the standby.
+    flight: Option<Flight>,
+    /// The standby has everything up to here.
+    copied: Stamp,
+    fenced_ms: Option<i64>,
+}
+
+#[derive(Debug)]
+struct Flight {
+    stamp: Stamp,
+    cells: Vec<CellImage>,
+    said_ms: i64,
+}
+
+// === impl Releases ===
+
+impl Releases {
+    pub(super) fn wait(&mut self, stamp: Stamp, fence_ms: i64, cells: Vec<CellImage>) {
+        self.waiting.push_back((stamp, fence_ms));
+        let cells = cells.into_iter().map(|cell| (cell.cell.clone(), cell));
+        self.uncopied.extend(cells);
+    }
+
+    pub(super) fn fenced(&mut self, t_ms: i64) {
+        self.fenced_ms = self.fenced_ms.max(Some(t_ms));
+    }
+
+    /// The last change that may be spoken of now and could not before.
+    fn pass(&mut self, is_free: impl Fn(&Self, Stamp, i64) -> bool) -> Option<Stamp> {
+        let mut passed = None;
+        while let Some((stamp, fence_ms)) = self.waiting.front().copied()
+            && is_free(self, stamp, fence_ms)
+        {
+            self.waiting.pop_front();
+            passed = Some(stamp);
+        }
+        passed
+    }
+
+    /// What goes to the standby next: all that changed since the last time, once that arrived.
+    fn next_flight(&mut self, now_ms: i64) -> Option<&Flight> {
+        let (stamp, _) = self.waiting.back().copied()?;
+        if self.flight.is_some() || self.uncopied.is_empty() {
+            return None;
+        }
+        let cells = std::mem::take(&mut self.uncopied).into_values().collect();
+        let said_ms = now_ms;
+        self.flight = Some(Flight {
+            stamp,
+            cells,
+            said_ms,
+        });
+        self.flight.as_ref()
+    }
+}
+
+// === impl Seat ===
+
+impl Seat {
+    /// Says what may be said now, and asks for what is missing.
+    pub(super) fn settle(&mut self, now_ms: i64, out: &mut Vec<Deed>) {
+        let Role::Owner { standby } = &self.place.role else {
+            return;
+        };
+        if let Some((_, t_ms)) = self.releases.waiting.back().copied() {
+            out.push(Deed::Fence { t_ms });
+        }
+        let alone = standby.is_none() || planted!(self, GrantBeforeStandby);
+        let unfenced = planted!(self, SkipFence);
+        let passed = self.releases.pass(|releases, stamp, fence_ms| {
+            let fenced = releases.fenced_ms.is_some_and(|reach| fence_ms <= reach);
+            (alone || stamp <= releases.copied) && (fenced || unfenced)
+        });
+        if let (Some(to), Some(flight)) = (standby, self.releases.next_flight(now_ms)) {
+            let words = Words::Change {
+                epoch: self.place.epoch,
+                stamp: flight.stamp,
+                cells: flight.cells.clone(),
+            };
+            out.push(Deed::say(to, words));
+        }
+        if let Some(stamp) = passed {
+            let told = self
+                .ledger
+                .step(ledger::Input::Replicated { stamp }, now_ms);
+            out.extend(told.into_iter().map(Deed::Ledger));
+        }
+    }
+
+    /// The standby has what was sent.
+    pub(super) fn changed(
+        &mut self,
+        from: &str,
+        epoch: Epoch,
+        stamp: Stamp,
+        now_ms: i64,
+        out: &mut Vec<Deed>,
+    ) {
+        let by_standby =
+            matches!(&self.place.role, Role::Owner { standby: Some(by) } if by == from);
+        let flight = self.releases.flight.as_ref();
+        if by_standby && epoch == self.place.epoch && flight.is_some_and(|on| on.stamp == stamp) {
+            self.releases.flight = None;
+            self.releases.copied = stamp;
+            self.settle(now_ms, out);
+        }
+    }
+
+    /// Says once more what the standby has not acknowledged, and what voters have not fenced.
+    pub(super) fn repeat_changes(&mut self, now_ms: i64, out: &mut Vec<Deed>) {
+        let Role::Owner { standby: Some(to) } = &self.place.role else {
+            return;
+        };
+        let epoch = self.place.epoch;
+        if let Some(flight) = self.releases.flight.as_mut()
+            && now_ms.abs_diff(flight.said_ms) >= AGAIN_MS
+        {
+            flight.said_ms = now_ms;
+            let words = Words::Change {
+                epoch,
+                stamp: flight.stamp,
+                cells: flight.cells.clone(),
+            };
+            out.push(Deed::say(to, words));
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! One pair of members, by hand: what waits for what.
+
+use super::*;
+use crate::ledger::{Ask, CellKey, Holder, Outcome, Quota, Recovery, Source};
+use crate::policy::TimeUnit;
+use crate::view::placement::Holding;
+use crate::window::WindowSpec;
+
+const T: i64 = 1_700_000_000_000;
+const DAY: WindowSpec = WindowSpec::new(TimeUnit::Day, 1);
+const MINUTE: WindowSpec = WindowSpec::new(TimeUnit::Min, 1);
+
+fn epoch(index: u64) -> Epoch {
+    Epoch::new(1, index).unwrap()
+}
+
+fn seat(me: &str, window: WindowSpec) -> Seat {
+    let mut policies = Policies::new(1);
+    policies.set("t", "p", Quota { limit: 5, window });
+    let policies = Arc::new(policies);
+    let ledger = Ledger::new(9, Recovery::founding(0), Arc::clone(&policies));
+    Seat::new(me, ledger, policies)
+}
+
+fn place(index: u64, active: bool, role: Role) -> Event {
+    Event::Place(Place {
+        epoch: epoch(index),
+        active,
+        role,
+        ..Place::default()
+    })
+}
+
+fn ask(want: u64) -> Event {
+    Event::Ledger(ledger::Input::Ask(Ask {
+        holder: Holder::new("g", 1, 1),
+        cell: CellKey::new("t", "p", "k"),
+        policies: 1,
+        epoch: 0,
+        asked_at_ms: 0,
+        window: None,
+        have: 0,
+        returned: 0,
+        want,
+        emptied: false,
+        owed: 0,
+    }))
+}
+
+fn owner(standby: Option<&str>) -> Role {
+    Role::Owner {
+        standby: standby.map(str::to_owned),
+    }
+}
+
+/// Carries what is said between the two until nobody says anything; what is for others is left.
+fn talk(pair: &mut [(&str, &mut Seat)], from: &str, deeds: Vec<Deed>) -> Vec<(String, Deed)> {
+    let mut left = Vec::new();
+    let mut open: Vec<_> = deeds
+        .into_iter()
+        .map(|deed| (from.to_owned(), deed))
+        .collect();
+    while !open.is_empty() {
+        let (by, deed) = open.remove(0);
+        let heard = match &deed {
+            Deed::Say { to, words } => {
+                pair.iter_mut()
+                    .find(|(name, _)| name == to)
+                    .map(|(name, seat)| {
+                        let (from, words) = (by.clone(), words.clone());
+                        (
+                            (*name).to_owned(),
+                            seat.step(Event::Heard { from, words }, T),
+                        )
+                    })
+            }
+            _ => None,
+        };
+        match heard {
+            Some((name, deeds)) => open.extend(deeds.into_iter().map(|deed| (name.clone(), deed))),
+            None => left.push((by, deed)),
+        }
+    }
+    left
+}
+
+fn granted(deeds: &[(String, Deed)]) -> Vec<u64> {
+    let granted = deeds.iter().filter_map(|(_, deed)| match deed {
+        Deed::Ledger(Effect::Reply(reply)) => Some(reply.granted),
+        _ => None,
+    });
+    granted.collect()
+}
+
+#[test]
+fn a_grant_leaves_when_the_standby_has_it_and_voters_have_fenced_its_time() {
+    let (mut a, mut b) = (seat("a", MINUTE), seat("b", MINUTE));
+    let standby = Role::Standby {
+        owner: "a".to_owned(),
+    };
+    b.step(place(1, false, standby.clone()), T);
+    let begun = a.step(place(1, false, owner(Some("b"))), T);
+    let told = talk(&mut [("a", &mut a), ("b", &mut b)], "a", begun);
+    let complete = Deed::Complete {
+        epoch: epoch(1),
+        origin: Origin::First,
+    };
+    assert_eq!(told, [("a".to_owned(), complete)]);
+    // In Sync nobody grants.
+    let early = a.step(ask(1), T);
+    assert!(
+        matches!(&early[..], [Deed::Ledger(Effect::Reply(reply))] if matches!(reply.outcome, Outcome::Retry { .. }))
+    );
+    a.step(place(1, true, owner(Some("b"))), T);
+    b.step(place(1, true, standby), T);
+    let asked = a.step(ask(2), T);
+    let told = talk(&mut [("a", &mut a), ("b", &mut b)], "a", asked);
+    assert_eq!(granted(&told), [0; 0], "not fenced");
+    assert!(
+        told.iter()
+            .any(|(_, deed)| *deed == Deed::Fence { t_ms: T })
+    );
+    let fenced = |t_ms| Event::Fenced {
+        epoch: epoch(1),
+        t_ms,
+    };
+    assert_eq!(a.step(fenced(T - 1), T).len(), 1, "not far enough");
+    let told = a.step(fenced(T), T);
+    assert_eq!(
+        granted(&[("a".to_owned(), told[1].clone())]),
+        [1],
+        "a lease of limit / 200"
+    );
+    assert_eq!(a.ledger().images(), b.ledger().images());
+
+    // The standby knows of a later view: nothing of this one is released any more.
+    b.step(place(2, false, Role::Apart), T);
+    let asked = a.step(ask(3), T);
+    let told = talk(&mut [("a", &mut a), ("b", &mut b)], "a", asked);
+    assert_eq!(granted(&told), [0; 0]);
+    let refused = Deed::Refused { at: epoch(2) };
+    assert!(told.contains(&("a".to_owned(), refused)), "{told:?}");
+    assert!(!a.grants());
+}
+
+#[test]
+fn a_standby_has_the_marks_of_long_windows_on_disk_before_it_says_so() {
+    let mut b = seat("b", DAY);
+    b.step(
+        place(
+            1,
+            false,
+            Role::Standby {
+                owner: "a".to_owned(),
+            },
+        ),
+        T,
+    );
+    let mut a = seat("a", DAY);
+    a.step(place(1, false, owner(None)), T);
+    a.step(place(1, true, owner(None)), T);
+    a.step(ask(2), T);
+    let image = Box::new(a.ledger().shard_image());
+    let fill = Words::Fill {
+        epoch: epoch(1),
+        image,
+    };
+    let heard = |words| Event::Heard {
+        from: "a".to_owned(),
+        words,
+    };
+    let deeds = b.step(heard(fill.clone()), T);
+    let [Deed::Ledger(Effect::Persist { stamp, marks })] = &deeds[..] else {
+        panic!("{deeds:?}");
+    };
+    assert_eq!(marks[0].used, 1);
+    assert_eq!(b.step(heard(fill), T), [], "said twice, still not on disk");
+    let written = ledger::Input::Marked { stamp: *stamp };
+    let filled = Deed::say("a", Words::Filled { epoch: epoch(1) });
+    assert_eq!(b.step(Event::Ledger(written), T), [filled]);
+}
+
+#[test]
+fn an_owner_that_comes_new_copies_from_memory_rather_than_from_a_disk() {
+    let mut a = seat("a", MINUTE);
+    let holding = |node: &str, in_memory| Holding {
+        node: node.to_owned(),
+        in_memory,
+    };
+    let deeds = a.step(
+        Event::Place(Place {
+            epoch: epoch(3),
+            role: owner(None),
+            settled: Some((epoch(1), Some(T))),
+            sources: vec![holding("b", true), holding("a", false)],
+            ..Place::default()
+        }),
+        T,
+    );
+    let copy = Words::Copy { epoch: epoch(3) };
+    assert_eq!(deeds, [Deed::say("b", copy.clone())]);
+    assert_eq!(a.step(Event::Tick, T + 99), []);
+    assert_eq!(
+        a.step(Event::Tick, T + 100),
+        [Deed::say("b", copy)],
+        "again"
+    );
+    let mut image = seat("b", MINUTE).ledger().shard_image();
+    image.past.source = Source::Disk;
+    let copied = |from: &str, index| Event::Heard {
+        from: from.to_owned(),
+        words: Words::Copied {
+            epoch: epoch(index),
+            image: Box::new(image.clone()),
+        },
+    };
+    assert_eq!(a.step(copied("x", 3), T), [], "nobody asked it");
+    let complete = Deed::Complete {
+        epoch: epoch(3),
+        origin: Origin::Memory,
+    };
+    assert_eq!(a.step(copied("b", 3), T), [complete]);
+}
