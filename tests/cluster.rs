@@ -50,13 +50,22 @@ impl Trio {
 
     /// With a gateway that has these variables as well.
     pub async fn start_with(of_gateway: &[(&str, &str)]) -> Self {
+        Self::start_both_with(&[], of_gateway).await
+    }
+
+    /// With a control plane and a gateway that have these variables as well.
+    pub async fn start_both_with(of_control: &[(&str, &str)], of_gateway: &[(&str, &str)]) -> Self {
         let upstream = Upstream::start().await;
-        let control = Node::start_with(options("cp1", CONTROL, "")).await;
+        let mut control = options("cp1", CONTROL, "");
+        for (key, value) in of_control {
+            set(&mut control, key, value);
+        }
+        let control = Node::start_with(control).await;
         let seed = control.cluster_address();
         let mut gateway = options("gw1", "gateway", &seed);
-        let more = of_gateway.iter();
-        let more = more.map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
-        gateway.environment.extend(more);
+        for (key, value) in of_gateway {
+            set(&mut gateway, key, value);
+        }
         let (traffic, gateway) = tokio::join!(
             Node::start_with(options("tm1", "traffic-manager", &seed)),
             Node::start_with(gateway),

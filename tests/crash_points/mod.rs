@@ -5,7 +5,9 @@
 
 mod base;
 mod credential;
+mod left;
 mod parts;
+mod people;
 mod sent;
 mod start;
 mod traffic;
@@ -23,8 +25,9 @@ use crate::support::node::Node;
 use crate::support::platform::{ADMIN, DEVPORTAL, PUBLISHER, text};
 use crate::support::postgres;
 use crate::support::upstream::Upstream;
-use base::Base;
+use base::{Base, Copy};
 use credential::Credential;
+use left::LEFT;
 use parts::{PARTS, Prepared, Scenario};
 use sent::{Body, Sent};
 
@@ -36,7 +39,7 @@ const AT_ONCE: usize = 4;
 /// Writes that no part makes: those of start, which `start` ends, those of traffic, which `traffic`
 /// ends, those of timers that only remove, and those that no request can be made to reach before a
 /// crash.
-const BACKGROUND: [&str; 15] = [
+const BACKGROUND: [&str; 14] = [
     "apim.api_keys.note_used",
     "apim.change_log.prune",
     "apim.followers.",
@@ -51,9 +54,6 @@ const BACKGROUND: [&str; 15] = [
     "shared.seed",
     // A client whose owner is deleted while it is registered.
     "apim.clients.take_back",
-    // A client that a crash left before it was mapped is taken over: the repeated request does, in
-    // one transaction. None but a crash leaves one, for a registration of such a name is refused.
-    "apim.clients.adopt",
     // No request of this version reaches it: a portal changes a client with its mapping, in one
     // write that `keys` passes. Nodes of before may ask for it; it is one statement and its entry.
     "apim.clients.update",
@@ -135,7 +135,7 @@ fn is_background(name: &str) -> bool {
 async fn points(base: &Base, parts: &[&'static str]) -> BTreeMap<String, &'static str> {
     let mut points = BTreeMap::new();
     for part in parts {
-        let copy = base.copy().await;
+        let copy = copy_for(base, part).await;
         let list = copy.file("points");
         let variable = ("HEADGATE_CRASH_LIST", list.display().to_string());
         let node = Node::start_with(copy.options(Some(variable))).await;
@@ -168,10 +168,19 @@ async fn crash(base: &Base, point: &str, part: &'static str) {
     );
 }
 
+/// The data that a part begins with.
+async fn copy_for(base: &Base, part: &str) -> Copy {
+    let copy = base.copy().await;
+    if part == LEFT {
+        left::leave(&copy, &base.prepared).await;
+    }
+    copy
+}
+
 /// Whether the node ended there.
 async fn crashes_and_is_whole(base: &Base, point: &str, part: &str) -> bool {
     let prepared = &base.prepared;
-    let copy = base.copy().await;
+    let copy = copy_for(base, part).await;
     let variable = ("HEADGATE_CRASH_AT", point.to_owned());
     let mut node = Node::start_with(copy.options(Some(variable))).await;
     let scenario = Scenario {
