@@ -6,6 +6,7 @@ use crate::artifact::Artifact;
 use crate::deny_policy::DenyPolicy;
 use crate::lifecycle::LifecycleState;
 use crate::policy::{Policy, PolicyLevel};
+use crate::subscription::SubscriptionStatus;
 
 /// One numbered entry of the change log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,6 +73,10 @@ pub enum Change {
         api_id: String,
         /// Its application.
         application_id: String,
+        /// What it lets through no more from this change on; none where it does, or where an older
+        /// version does not say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        closed: Option<Closed>,
     },
     /// Subscriptions to an API were made for many applications at once.
     SubscriptionsMade {
@@ -152,6 +157,18 @@ pub enum Change {
     },
 }
 
+/// How a change closes a subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Closed {
+    /// It is gone.
+    Removed,
+    /// It lets nothing through.
+    Blocked,
+    /// It lets nothing through but calls with sandbox keys.
+    ProductionBlocked,
+}
+
 /// What an issued-before mark is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -166,6 +183,23 @@ pub enum MarkedSubject {
     Session,
     /// Every session of a user: what was issued for the user's password.
     Login,
+}
+
+// === impl Closed ===
+
+impl Closed {
+    /// What a subscription that has this status now is closed by.
+    #[must_use]
+    pub const fn by(status: SubscriptionStatus) -> Option<Self> {
+        match status {
+            SubscriptionStatus::Blocked => Some(Self::Blocked),
+            SubscriptionStatus::ProdOnlyBlocked => Some(Self::ProductionBlocked),
+            SubscriptionStatus::Unblocked
+            | SubscriptionStatus::OnHold
+            | SubscriptionStatus::Rejected
+            | SubscriptionStatus::TierUpdatePending => None,
+        }
+    }
 }
 
 // === impl MarkedSubject ===
@@ -246,5 +280,26 @@ mod tests {
         assert_eq!(entry.change(), Some(change));
         entry.payload = "{\"kind\":\"moon_phase\"}".to_owned();
         assert_eq!(entry.change(), None);
+    }
+
+    #[test]
+    fn what_closes_a_subscription_is_said_and_an_entry_of_an_older_version_says_nothing_of_it() {
+        let change = |closed| Change::SubscriptionChanged {
+            subscription_id: "s".to_owned(),
+            api_id: "a".to_owned(),
+            application_id: "b".to_owned(),
+            closed,
+        };
+        let text = |change: &Change| serde_json::to_string(change).unwrap();
+        let old = r#"{"kind":"subscription_changed","subscription_id":"s","api_id":"a","application_id":"b"}"#;
+        assert_eq!(text(&change(None)), old);
+        assert_eq!(serde_json::from_str::<Change>(old).unwrap(), change(None));
+        let closed = Closed::by(SubscriptionStatus::Blocked);
+        let new = text(&change(closed));
+        assert!(new.ends_with(r#","closed":"blocked"}"#), "{new}");
+        assert_eq!(
+            serde_json::from_str::<Change>(&new).unwrap(),
+            change(closed)
+        );
     }
 }

@@ -22,6 +22,17 @@ pub struct Consumer {
     pub subscriptions: Vec<GrantedSubscription>,
 }
 
+/// A client as a key manager described it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// Who it is and what it may call.
+    pub consumer: Consumer,
+    /// The number of the change log at which it was true.
+    pub n: u64,
+    /// When it was said last, milliseconds since the epoch.
+    pub said_at_ms: i64,
+}
+
 // === impl Consumer ===
 
 impl Consumer {

@@ -1,7 +1,7 @@
 //! Subscriptions: making, changing and removing them.
 
 use domain::api::Api;
-use domain::change::Change;
+use domain::change::{Change, Closed};
 use domain::policy::PolicyLevel;
 use domain::subscription::Subscription;
 use storage::apim::{apis, applications, policies, subscriptions};
@@ -44,7 +44,7 @@ impl Desk {
         applications::lock(&mut write, &new.tenant, &new.application_id).await?;
         self.lock_plan(&mut write, &new, &new.policy, true).await?;
         subscriptions::create(&mut write, &new).await?;
-        let changes = [changed(&new)];
+        let changes = [changed(&new, Closed::by(new.status))];
         let tenant = new.tenant.clone();
         self.commit(write, &tenant, &changes, new).await
     }
@@ -59,7 +59,7 @@ impl Desk {
         self.lock_plan(&mut write, old, policy, false).await?;
         lock_as_read(&mut write, old, as_read).await?;
         let new = subscriptions::update_policy(&mut write, &old.tenant, &old.id, policy).await?;
-        let changes = [changed(&new)];
+        let changes = [changed(&new, Closed::by(new.status))];
         self.commit(write, &old.tenant, &changes, new).await
     }
 
@@ -71,7 +71,7 @@ impl Desk {
         let mut write = self.0.apim.write("apim.subscriptions.delete").await?;
         lock_as_read(&mut write, old, as_read).await?;
         subscriptions::delete(&mut write, &old.tenant, &old.id).await?;
-        let changes = [changed(old)];
+        let changes = [changed(old, Some(Closed::Removed))];
         self.commit(write, &old.tenant, &changes, ()).await
     }
 
@@ -140,10 +140,11 @@ const fn damaged(reason: String) -> StoreError {
     }
 }
 
-fn changed(subscription: &Subscription) -> Change {
+fn changed(subscription: &Subscription, closed: Option<Closed>) -> Change {
     Change::SubscriptionChanged {
         subscription_id: subscription.id.clone(),
         api_id: subscription.api_id.clone(),
         application_id: subscription.application_id.clone(),
+        closed,
     }
 }

@@ -1,23 +1,29 @@
 //! What ended before its time, as far as the change log says so (S4): revoked tokens and
-//! issued-before marks. Asked only where a token is verified here; key managers have their own.
+//! issued-before marks. Asked where a token is verified here, and where a call is open whose
+//! credential was touched; key managers have their own.
 
 use std::collections::HashMap;
 
 use aws_lc_rs::digest::{Context, SHA256};
-use domain::change::{Change, MarkedSubject};
+use domain::application::KeyType;
+use domain::change::{Change, Closed, MarkedSubject};
+use domain::validation::{Grant, GrantKind};
 use foldhash::fast::FixedState;
 use storage::apim::tokens::REVOCATIONS_KEPT_MS;
 
-/// A thing by the start of the hash of its names: two that meet end together, which opens nothing.
-type Name = [u8; 16];
+use super::gone::Gone;
 
-/// Revocations and marks that are not over.
+/// A thing by the start of the hash of its names: two that meet end together, which opens nothing.
+pub(super) type Name = [u8; 16];
+
+/// Revocations and marks that are not over, and what is gone besides.
 #[derive(Debug, Default)]
 pub(super) struct Ended {
     /// Until when each has to be kept.
     revoked: HashMap<Name, i64, FixedState>,
     /// Before which moment everything is over, and until when that has to be kept.
     marks: HashMap<Name, (i64, i64), FixedState>,
+    gone: Gone,
 }
 
 // === impl Ended ===
@@ -50,8 +56,36 @@ impl Ended {
                     .or_insert((*before_ms, *until_ms));
                 *mark = (mark.0.max(*before_ms), mark.1.max(*until_ms));
             }
-            _ => {}
+            _ => self.gone.apply(tenant, change),
         }
+    }
+
+    /// Whether what was granted once has certainly ended since, whoever is there to ask: by the rules
+    /// of key managers, which know more that can end it.
+    pub(super) fn is_over(&self, grant: &Grant) -> bool {
+        let tenant = grant.tenant.as_str();
+        let application = grant.application.as_ref();
+        let application = application.map_or("", |known| known.id.as_str());
+        let session = grant.session.as_deref().unwrap_or_default();
+        let user = grant.user.as_str();
+        let login = if session.is_empty() { "" } else { user };
+        let marked = [
+            (MarkedSubject::User, user),
+            (MarkedSubject::Client, grant.consumer_key.as_str()),
+            (MarkedSubject::Session, session),
+            (MarkedSubject::Login, login),
+            (MarkedSubject::Application, application),
+        ];
+        let is_key = grant.kind == GrantKind::ApiKey;
+        self.is_revoked(tenant, &grant.issuer, &grant.token_id)
+            || self.is_marked(tenant, grant.issued_at_ms, &marked)
+            || self.gone.is_application(tenant, application)
+            || (is_key && self.gone.is_api_key(tenant, &grant.token_id))
+    }
+
+    /// What keeps a subscription from letting calls with such keys through.
+    pub(super) fn closed(&self, tenant: &str, subscription: &str, keys: KeyType) -> Option<Closed> {
+        self.gone.closed(tenant, subscription, keys)
     }
 
     /// Whether this very token was revoked.
@@ -84,7 +118,8 @@ impl Ended {
     }
 }
 
-fn name(parts: [&str; 3]) -> Name {
+/// Names a thing.
+pub(super) fn name(parts: [&str; 3]) -> Name {
     let mut context = Context::new(&SHA256);
     for part in parts {
         context.update(&part.len().to_be_bytes());
@@ -99,7 +134,82 @@ fn name(parts: [&str; 3]) -> Name {
 
 #[cfg(test)]
 mod tests {
+    use domain::api::SUPER_TENANT;
+
+    use super::super::local_tests::granted;
     use super::*;
+
+    fn over(change: &Change, grant: &Grant) -> bool {
+        let mut ended = Ended::default();
+        ended.apply(SUPER_TENANT, change);
+        ended.is_over(grant)
+    }
+
+    #[test]
+    fn what_was_granted_is_known_to_be_over_by_each_thing_that_a_change_can_end() {
+        let known = Grant {
+            issued_at_ms: 100,
+            session: Some("session".to_owned()),
+            ..granted("known", "shop")
+        };
+        let opaque = Grant {
+            kind: GrantKind::Opaque,
+            issuer: String::new(),
+            token_id: "hash".to_owned(),
+            ..known.clone()
+        };
+        let key = Grant {
+            kind: GrantKind::ApiKey,
+            consumer_key: String::new(),
+            session: None,
+            ..opaque.clone()
+        };
+        let revoked = |issuer: &str, token_id: &str| Change::TokenRevoked {
+            issuer: issuer.to_owned(),
+            token_id: token_id.to_owned(),
+            expires_at_ms: i64::MAX,
+        };
+        let of_known = revoked(&known.issuer, &known.token_id);
+        assert!(over(&of_known, &known) && !over(&of_known, &opaque));
+        assert!(over(&revoked("", "hash"), &opaque) && !over(&revoked("", "hash"), &known));
+        let marks = [
+            (MarkedSubject::User, "ann"),
+            (MarkedSubject::Login, "ann"),
+            (MarkedSubject::Client, "known"),
+            (MarkedSubject::Session, "session"),
+            (MarkedSubject::Application, "shop"),
+        ];
+        for (subject, id) in marks {
+            let mark = |before_ms| Change::IssuedBefore {
+                subject,
+                id: id.to_owned(),
+                before_ms,
+                until_ms: i64::MAX,
+            };
+            for grant in [&known, &opaque] {
+                assert!(over(&mark(101), grant), "{subject:?}");
+                assert!(!over(&mark(100), grant), "{subject:?}");
+            }
+            // An API key is no login and was issued to no client.
+            let ends_keys = matches!(subject, MarkedSubject::User | MarkedSubject::Application);
+            assert_eq!(over(&mark(101), &key), ends_keys, "{subject:?}");
+        }
+        let application_id = "shop".to_owned();
+        let removed = Change::ApplicationRemoved { application_id };
+        assert!(over(&removed, &known) && over(&removed, &opaque) && over(&removed, &key));
+        let key_changed = |revoked| Change::ApiKeyChanged {
+            key_hash: "hash".to_owned(),
+            api_id: "api".to_owned(),
+            revoked,
+        };
+        assert!(over(&key_changed(true), &key) && !over(&key_changed(false), &key));
+        assert!(!over(&key_changed(true), &opaque));
+        let application_id = "other".to_owned();
+        assert!(!over(
+            &Change::ApplicationRemoved { application_id },
+            &known
+        ));
+    }
 
     #[test]
     fn what_is_revoked_or_marked_is_over_for_its_tenant_and_issuer_alone_until_it_may_be_forgotten()

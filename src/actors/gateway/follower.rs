@@ -53,6 +53,8 @@ pub(super) enum Message {
         at: Option<Position>,
     },
     Tick,
+    /// There is more of whom key managers have told of to be written.
+    SaveConsumers,
 }
 
 #[derive(Clone)]
@@ -117,7 +119,7 @@ impl Actor for Follower {
             }
         }
         // Before anything older shows: a lease that needs more ends.
-        state.has_applied(position.n);
+        state.resumes_at(position.n);
         projection.publish(state);
         let said = consumers::read(&mut read, position.n).await?;
         locked(&state.consumers).load(said);
@@ -157,8 +159,12 @@ impl Actor for Follower {
         match message {
             Message::Tick => {
                 self.sweep().await;
-                self.save_consumers().await;
+                self.save_soon().await;
                 self.step(Input::Tick).await
+            }
+            Message::SaveConsumers => {
+                self.save_consumers().await;
+                Ok(())
             }
             Message::Pulled {
                 after,
@@ -420,18 +426,23 @@ impl Follower {
         }
     }
 
-    /// Writes whom key managers have told of since the last time, between two changes: so nothing is
-    /// written that was touched by one which Carbon does not have. What cannot be written now is the
-    /// next time's.
-    async fn save_consumers(&mut self) {
+    /// Once a second writes whom key managers have told of.
+    async fn save_soon(&mut self) {
         let now_ms = boot_ms(&self.arguments.state.clock);
-        if now_ms < self.saved_ms.saturating_add(SAVED_MS) {
-            return;
+        if now_ms >= self.saved_ms.saturating_add(SAVED_MS) {
+            self.saved_ms = now_ms;
+            self.save_consumers().await;
         }
-        self.saved_ms = now_ms;
+    }
+
+    /// Writes a lot of them, between two changes: so nothing is written that was touched by one that
+    /// Carbon does not have. The rest comes lot by lot, behind the changes that have come meanwhile.
+    async fn save_consumers(&self) {
         let Arguments { carbon, state, .. } = &self.arguments;
-        if let Err(error) = consumers::save(carbon, &state.consumers).await {
-            tracing::warn!(%error, "whom key managers have told of could not be kept in Carbon");
+        match consumers::save(carbon, &state.consumers).await {
+            Ok(false) => {}
+            Ok(true) => drop(self.me.tell(Message::SaveConsumers)),
+            Err(error) => tracing::warn!(%error, "known consumers could not be kept in Carbon"),
         }
     }
 

@@ -6,16 +6,18 @@ use std::time::Duration;
 
 use cluster::{Actor, Address, Asked, BoxError, Child, Clock, Door, Root, System};
 use cluster::{child, start_root};
-use domain::change::Change;
+use domain::change::{Change, Entry};
 use domain::change_log::{Position, ResyncReason};
 use domain::policy::Policy;
+use storage::carbon::consumers;
 use storage::carbon::projection::{self as rows, Item};
 use storage::{Database, carbon};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::follower::{Arguments, Follower};
+use super::local_tests::granted;
 use super::state::State;
-use super::{keeper, refiller, validator};
+use super::{keeper, locked, refiller, validator};
 use crate::change_feed::ChangeFeedHandle;
 use crate::change_feed::message::{
     Applied, Heard, Heartbeat, Piece, Pull, Pulled, Snapshot, SnapshotOf, WaitApplied,
@@ -224,6 +226,50 @@ async fn what_is_over_leaves_carbon() {
     let until = bench.clock.monotonic() + DEADLINE;
     while bench.kept().await != kept[1..] {
         assert!(bench.clock.monotonic() < until, "not removed in time");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn thousands_that_were_heard_of_at_once_are_soon_on_disk_while_changes_are_applied() {
+    const MANY: usize = 3_000;
+    let mut bench = Bench::start(&[]).await;
+    let first = bench.pull().await;
+    for n in 0..MANY {
+        let grant = granted(&n.to_string(), &n.to_string());
+        locked(&bench.state.consumers).learn(&grant, 0, 0);
+    }
+    let on_disk = async |bench: &Bench| {
+        let mut read = bench.carbon.read().await.unwrap();
+        let all = consumers::list(&mut read, 9, i64::MAX).await.unwrap();
+        all.len()
+    };
+    let until = bench.clock.monotonic() + DEADLINE;
+    while on_disk(&bench).await == 0 {
+        assert!(bench.clock.monotonic() < until, "nothing is written");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let change = Change::ApplicationRemoved {
+        application_id: "none of theirs".to_owned(),
+    };
+    let entry = Entry {
+        n: 1,
+        uuid: "u1".to_owned(),
+        kind: change.kind().to_owned(),
+        tenant: "t".to_owned(),
+        payload: serde_json::to_string(&change).unwrap(),
+        at_ms: 0,
+    };
+    let mut pull = first;
+    while pull.request.n < 1 {
+        pull.reply.send(Pulled::Entries {
+            entries: vec![entry.clone()],
+            head: 1,
+        });
+        pull = bench.pull().await;
+    }
+    while on_disk(&bench).await < MANY {
+        assert!(bench.clock.monotonic() < until, "not written in time");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

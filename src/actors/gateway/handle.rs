@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use arc_swap::Guard;
 use cluster::{Address, AskError, Clock};
+use domain::change::Closed;
 use domain::route_table::{Shard, Vhosts, shard_of};
 use domain::usage::UsageEvent;
-use domain::validation::Credential;
+use domain::validation::{Credential, Grant};
 use domain::validation_cache::{Entry, Refusal};
 use domain::window::WindowSpec;
 use tokio::sync::watch;
@@ -27,9 +28,6 @@ use crate::traffic_manager::TrafficManagerHandle;
 
 /// How long a last word may take.
 const LEAVING: Duration = Duration::from_secs(1);
-/// What a request waits for a validation at most.
-const VALIDATION: Duration = Duration::from_secs(5);
-
 /// Reads the gateway's state. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct GatewayHandle {
@@ -145,12 +143,22 @@ impl GatewayHandle {
             Presented::Bearer => crate::key_manager::bearer(text),
             Presented::ApiKey => Credential::ApiKey(hash_hex(text)),
         };
-        let ask = |reply| validator::Message::Ask(question, credential, reply);
-        match self.validator.ask(VALIDATION, ask).await {
-            Ok(looked) => looked,
-            Err(AskError::Overloaded) => Err(Refusal::Overloaded),
-            Err(_) => Err(Refusal::Unreachable),
-        }
+        validator::ask(&self.validator, question, credential).await
+    }
+
+    /// Whether changes that are applied here say themselves that what was granted once is over: known
+    /// at once, also where nobody is left to ask.
+    #[must_use]
+    pub fn is_over(&self, grant: &Grant) -> bool {
+        let ended = self.state.ended.load();
+        super::locked(&ended).is_over(grant)
+    }
+
+    /// What they say keeps the subscription of a grant from letting its calls through.
+    #[must_use]
+    pub fn closed(&self, grant: &Grant, subscription: &str) -> Option<Closed> {
+        let ended = self.state.ended.load();
+        super::locked(&ended).closed(&grant.tenant, subscription, grant.key_type)
     }
 
     /// The lease of a key, if it was opened and is still kept.

@@ -11,7 +11,9 @@ use crate::key_manager::Holder;
 /// The type of an access token (RFC 9068).
 const ACCESS_TOKEN: &str = "at+jwt";
 
-/// What this gateway can say of a signed token itself, true at `at`; none when it cannot tell.
+/// What this gateway can say of a signed token itself, true at `at`; none when it cannot tell. What
+/// costs little is looked at before the signature is; what is refused by that names nothing that the
+/// token says of itself, for anybody may have written it.
 pub(super) fn judge(state: &State, issuer: &str, text: &str, at: u64) -> Option<Verdict> {
     let refused = |reason, token_id| {
         Some(Verdict::Refused {
@@ -29,25 +31,27 @@ pub(super) fn judge(state: &State, issuer: &str, text: &str, at: u64) -> Option<
     if !keys.knows(&parsed.key_id) {
         return None;
     }
-    let verified = keys.verify(
-        &parsed.key_id,
-        &parsed.algorithm,
-        parsed.signed,
-        parsed.signature,
-    );
     let claims = Claims::read(&parsed.claims).ok();
-    let Some(claims) = claims.filter(|claims| verified && claims.iss == issuer) else {
+    let Some(claims) = claims.filter(|claims| claims.iss == issuer) else {
         return refused(RefusalReason::Malformed, None);
     };
     let now_ms = state.clock.now_ms();
     let consumer = super::locked(&state.consumers).find(&claims.azp, now_ms)?;
     let holder = Holder::of(claims, consumer.tenant.clone());
-    let token_id = Some(holder.token_id.clone());
     if !holder.is_in_its_time(now_ms) {
-        return refused(RefusalReason::Expired, token_id);
+        return refused(RefusalReason::Expired, None);
+    }
+    let is_signed = keys.verify(
+        &parsed.key_id,
+        &parsed.algorithm,
+        parsed.signed,
+        parsed.signature,
+    );
+    if !is_signed {
+        return refused(RefusalReason::Malformed, None);
     }
     if is_ended(state, &holder, consumer.application_id()) {
-        return refused(RefusalReason::Revoked, token_id);
+        return refused(RefusalReason::Revoked, Some(holder.token_id));
     }
     let grant: Grant = holder.granted(at, consumer.as_ref().clone());
     Some(Verdict::Granted(Box::new(grant)))

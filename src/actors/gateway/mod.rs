@@ -17,8 +17,12 @@ mod ended;
 mod follower;
 #[cfg(test)]
 mod follower_tests;
+mod gone;
 mod handle;
 mod inbox;
+mod judging;
+#[cfg(test)]
+mod judging_tests;
 mod keeper;
 mod lease_cache;
 mod local;

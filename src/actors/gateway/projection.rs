@@ -94,6 +94,12 @@ impl Projection {
                 }
                 vec![kept("keys", tenant.to_owned(), change, None)]
             }
+            Change::ApplicationRemoved { .. }
+            | Change::ApiKeyChanged { .. }
+            | Change::SubscriptionChanged { .. } => {
+                locked(&self.ended).apply(tenant, change);
+                Vec::new()
+            }
             _ => self.rule(tenant, change, state).into_iter().collect(),
         }
     }

@@ -7,10 +7,11 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use cluster::Clock;
 use domain::artifact::DEFAULT_VHOST;
 use domain::change_log::Position;
+use domain::known_consumers::KnownConsumers;
 use domain::route_table::{SHARDS, Shard, Vhosts};
 use tokio::sync::watch;
 
-use super::consumers::Consumers;
+use super::consumers;
 use super::ended::Ended;
 use super::lease_cache::LeaseCache;
 use super::route::ApiRoute;
@@ -33,8 +34,10 @@ pub(super) struct State {
     /// What ended before its time.
     pub(super) ended: ArcSwap<Mutex<Ended>>,
     /// Whom key managers have told of.
-    pub(super) consumers: Mutex<Consumers>,
+    pub(super) consumers: Mutex<KnownConsumers>,
     pub(super) applied: AtomicU64,
+    /// How often the follower went back to what Carbon has.
+    pub(super) resumed: AtomicU64,
     /// What Carbon holds; none until it was read.
     pub(super) stored: ArcSwapOption<Position>,
     /// Whether calls may be answered by all this.
@@ -61,8 +64,9 @@ impl State {
             leases: LeaseCache::new(),
             keys: ArcSwap::default(),
             ended: ArcSwap::default(),
-            consumers: Mutex::default(),
+            consumers: Mutex::new(KnownConsumers::new(consumers::MOST)),
             applied: AtomicU64::new(0),
+            resumed: AtomicU64::new(0),
             stored: ArcSwapOption::empty(),
             stand: Stand::new(CutOff::default()),
             current_at_ms: AtomicI64::new(i64::MIN),
@@ -72,6 +76,18 @@ impl State {
 
     pub(super) fn applied(&self) -> u64 {
         self.applied.load(Ordering::Acquire)
+    }
+
+    /// How often the follower went back to what Carbon has: whoever reads the same number before and
+    /// after has seen nothing older than what was applied when it began.
+    pub(super) fn resumed(&self) -> u64 {
+        self.resumed.load(Ordering::Acquire)
+    }
+
+    /// The follower goes back to what Carbon has, before it shows any of that.
+    pub(super) fn resumes_at(&self, n: u64) {
+        self.has_applied(n);
+        self.resumed.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Everything up to `n` is visible to requests from now on.

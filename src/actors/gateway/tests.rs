@@ -17,7 +17,7 @@ use super::validator::{self, Looked, Message, Validator};
 use crate::key_manager::message::{ValidateMany, Validated};
 use crate::key_manager::{SigningAlgorithm, test_desk};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 const KEY: TokenKey = [7; 32];
 const TOKEN: &str = "a-hash";
 
@@ -41,16 +41,16 @@ impl Actor for Front {
     }
 }
 
-struct Bench {
-    state: Arc<State>,
-    validator: Address<Message>,
+pub(super) struct Bench {
+    pub(super) state: Arc<State>,
+    pub(super) validator: Address<Message>,
     questions: UnboundedReceiver<Asked<ValidateMany>>,
     _root: Root,
     _dir: tempfile::TempDir,
 }
 
 /// A validator of a gateway that has applied everything up to `applied`.
-async fn bench(applied: u64) -> Bench {
+pub(super) async fn bench(applied: u64) -> Bench {
     let (desk, _, _, dir) = test_desk(SigningAlgorithm::Es256).await;
     let system = System::new(Clock::system(), true);
     let (sender, questions) = unbounded_channel();
@@ -78,7 +78,7 @@ async fn bench(applied: u64) -> Bench {
 }
 
 impl Bench {
-    fn look_up(&self) -> tokio::task::JoinHandle<Looked> {
+    pub(super) fn look_up(&self) -> tokio::task::JoinHandle<Looked> {
         let validator = self.validator.clone();
         cluster::spawn_named("test look up", async move {
             let credential = Credential::Opaque(TOKEN.to_owned());
@@ -99,12 +99,12 @@ impl Bench {
         })
     }
 
-    async fn question(&mut self) -> Asked<ValidateMany> {
+    pub(super) async fn question(&mut self) -> Asked<ValidateMany> {
         let next = tokio::time::timeout(PATIENCE, self.questions.recv());
         next.await.unwrap().unwrap()
     }
 
-    async fn applied(&self, n: u64) {
+    pub(super) async fn applied(&self, n: u64) {
         let touched = vec![Subject::new(SubjectKind::Token, SUPER_TENANT, TOKEN)];
         let apply = |done| Message::Applied(n, touched, done);
         self.validator.ask(PATIENCE, apply).await.unwrap();

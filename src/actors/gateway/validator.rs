@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cluster::{Actor, Address, AskError, BoxError, Reply, Ticker, spawn_named};
+use cluster::{Actor, Address, AskError, BoxError, MAILBOX_LIMIT, Reply, Ticker, spawn_named};
 use domain::validation::{Credential, Verdict};
 use domain::validation_cache::{
     Asked, Bounds, Effect, Entry, Hit, Input, Life, Questions, Refusal, Subject,
@@ -16,6 +16,7 @@ use domain::validation_cache::{
 use foldhash::fast::FixedState;
 
 use super::caller::{Caller, Known};
+use super::judging::{Judging, Lot};
 use super::reach::Reach;
 use super::state::State;
 use super::token_cache::TokenKey;
@@ -32,6 +33,11 @@ const BATCHES: usize = 4;
 const LOCAL_FOR_MS: i64 = 5_000;
 /// Longer than a key manager is waited for: the answer to a batch of this age is lost.
 const LOST_MS: i64 = 5_000;
+/// What a request waits for a validation at most.
+const VALIDATION: Duration = Duration::from_secs(5);
+/// Questions that may lie in the mailbox. There is room for more, which is that of the changes that
+/// are acknowledged by this actor: no flood of calls takes it from them.
+const QUESTIONS: u64 = MAILBOX_LIMIT / 2;
 pub(super) const BOUNDS: Bounds = Bounds {
     questions: 4_096,
     waiters: 1_024,
@@ -54,6 +60,8 @@ pub(super) enum Message {
     Installed(u64, Reply<()>),
     /// The follower has read what Carbon has, and goes on from there.
     Resumed(u64, Reply<()>),
+    /// A lot of signed tokens was judged here.
+    Judged(Lot),
     /// A key manager answered the batch of this number.
     Answered(u64, Vec<Sent>, Result<Validated, AskError>),
     Tick,
@@ -89,6 +97,8 @@ pub(super) struct Validator {
     /// To be sent with the next batch.
     due: Vec<Sent>,
     under_way: UnderWay,
+    /// To be judged here.
+    judging: Judging,
     reach: Reach,
     _ticker: Ticker,
 }
@@ -106,6 +116,7 @@ impl Actor for Validator {
             credentials: HashMap::default(),
             due: Vec::new(),
             under_way: UnderWay::default(),
+            judging: Judging::default(),
             reach: Reach::default(),
             _ticker: Ticker::start(me.clone(), Duration::from_millis(250), || Message::Tick),
             me,
@@ -138,14 +149,17 @@ impl Actor for Validator {
                 self.heard(sent_ms, &answer);
                 self.answered(sent, answer);
             }
+            Message::Judged(lot) => self.judged(lot),
             Message::Tick => {
                 self.under_way.expire(self.boot_ms(), LOST_MS);
+                self.judging.expire(self.boot_ms(), LOST_MS);
                 self.step(Input::Tick);
                 self.knock();
             }
             #[cfg(test)]
             Message::Kept(reply) => reply.send(self.credentials.len()),
         }
+        self.judge_waiting();
         self.send_due();
         Ok(())
     }
@@ -199,7 +213,7 @@ impl Validator {
             Err(AskError::Overloaded | AskError::Unsupported) => {}
             Ok(Validated::Unavailable) | Err(_) => {
                 if sent_ms.is_some_and(|sent_ms| self.reach.failed(sent_ms)) {
-                    tell_of_silence(true);
+                    self.fell_silent();
                 }
             }
         }
@@ -212,38 +226,91 @@ impl Validator {
         }
     }
 
-    /// The answer to a question that this gateway can give itself while no key manager does, as
-    /// long as no change touches it, and for a short while (V2).
-    fn judged(
-        &mut self,
-        question: TokenKey,
-        asked: Asked,
-    ) -> Option<Input<TokenKey, Reply<Looked>, Caller>> {
+    /// No key manager answers any more: what gathered for them waits no longer than it has to.
+    fn fell_silent(&mut self) {
+        tell_of_silence(true);
+        for (question, asked) in std::mem::take(&mut self.due) {
+            self.put(question, asked);
+        }
+    }
+
+    /// Puts a question to key managers or, while none answers, has it judged here where that is
+    /// possible.
+    fn put(&mut self, question: TokenKey, asked: Asked) {
         if !self.arguments.key_manager.is_there() && self.reach.is_alone() {
-            tell_of_silence(true);
+            self.fell_silent();
         }
-        if !self.reach.is_silent() {
-            return None;
+        if self.reach.is_silent() && self.is_signed(&question) {
+            self.judging.wait((question, asked), false);
+        } else {
+            self.due.push((question, asked));
         }
-        let credential = self.credentials.get(&question)?;
-        let Credential::Jwt(text) = credential else {
-            return None;
-        };
-        let state = &self.arguments.state;
-        let issuer = self.arguments.key_manager.issuer();
-        let verdict = local::judge(state, issuer, text, asked.applied())?;
-        metrics::counter!("headgate_gateway_local_verifications_total").increment(1);
-        let now_ms = self.now_ms();
-        let known = Known::of(credential, verdict, now_ms);
-        Some(Input::Reply {
-            question,
-            asked,
-            // Not beyond what Carbon gave back, where the follower has begun anew meanwhile.
-            number: known.number.min(state.applied()),
-            subjects: known.subjects,
-            until_ms: known.until_ms.min(now_ms.saturating_add(LOCAL_FOR_MS)),
-            value: known.caller,
-        })
+    }
+
+    fn is_signed(&self, question: &TokenKey) -> bool {
+        let credential = self.credentials.get(question);
+        matches!(credential, Some(Credential::Jwt(_)))
+    }
+
+    /// Has what waits for it judged here, off this task.
+    fn judge_waiting(&mut self) {
+        while let Some((number, lot)) = self.judging.begin(self.boot_ms()) {
+            let state = Arc::clone(&self.arguments.state);
+            // In this order: what was published before the follower went back is not read as newer
+            // than what it goes back to.
+            let (resumed, applied) = (state.resumed(), state.applied());
+            let with_text = lot.into_iter().filter_map(|waiting| {
+                match self.credentials.get(&waiting.sent.0) {
+                    Some(Credential::Jwt(text)) => Some((waiting, text.clone())),
+                    // Nobody waits for it any more.
+                    _ => None,
+                }
+            });
+            let lot: Vec<_> = with_text.collect();
+            let (me, key_manager) = (self.me.clone(), self.arguments.key_manager.clone());
+            drop(tokio::task::spawn_blocking(move || {
+                let judged = lot.into_iter().map(|(waiting, text)| {
+                    let at = waiting.sent.1.applied().min(applied);
+                    let verdict = local::judge(&state, key_manager.issuer(), &text, at);
+                    (waiting, verdict)
+                });
+                let judged = judged.collect();
+                let _ = me.tell(Message::Judged(Lot {
+                    number,
+                    resumed,
+                    judged,
+                }));
+            }));
+        }
+    }
+
+    /// Answers what was judged here: as long as no change touches it, and for a short while (V2).
+    fn judged(&mut self, lot: Lot) {
+        self.judging.end(lot.number);
+        let is_whole = lot.resumed == self.arguments.state.resumed();
+        for (waiting, verdict) in lot.judged {
+            let (question, asked) = waiting.sent;
+            let Some(credential) = self.credentials.get(&question) else {
+                continue;
+            };
+            match verdict.filter(|_| is_whole) {
+                Some(verdict) => {
+                    metrics::counter!("headgate_gateway_local_verifications_total").increment(1);
+                    let now_ms = self.now_ms();
+                    let known = Known::of(credential, verdict, now_ms);
+                    self.step(Input::Reply {
+                        question,
+                        asked,
+                        number: known.number,
+                        subjects: known.subjects,
+                        until_ms: known.until_ms.min(now_ms.saturating_add(LOCAL_FOR_MS)),
+                        value: known.caller,
+                    });
+                }
+                None if is_whole && !waiting.was_asked => self.due.push((question, asked)),
+                None => drop(self.step(Input::Failed { question, asked })),
+            }
+        }
     }
 
     fn answered(&mut self, sent: Vec<Sent>, answer: Result<Validated, AskError>) {
@@ -260,9 +327,11 @@ impl Validator {
             }
             Ok(Validated::Verdicts(_) | Validated::Unavailable) | Err(_) => {
                 for (question, asked) in sent {
-                    let failed = Input::Failed { question, asked };
-                    let input = self.judged(question, asked).unwrap_or(failed);
-                    self.step(input);
+                    if self.reach.is_silent() && self.is_signed(&question) {
+                        self.judging.wait((question, asked), true);
+                    } else {
+                        self.step(Input::Failed { question, asked });
+                    }
                 }
             }
         }
@@ -303,10 +372,7 @@ impl Validator {
         while let Some(input) = inputs.pop() {
             for effect in self.questions.step(input, now_ms) {
                 match effect {
-                    Effect::Send { question, asked } => match self.judged(question, asked) {
-                        Some(input) => inputs.push(input),
-                        None => self.due.push((question, asked)),
-                    },
+                    Effect::Send { question, asked } => self.put(question, asked),
                     Effect::Insert { question, entry } => {
                         self.arguments.state.tokens.insert(question, entry);
                         inputs.push(Input::Inserted { question });
@@ -348,9 +414,6 @@ impl Validator {
 
     /// Sends what is due; while batches are under way, misses gather for the next one.
     fn send_due(&mut self) {
-        if self.reach.is_silent() {
-            self.judge_due();
-        }
         while !self.due.is_empty() && self.under_way.len() < BATCHES {
             let rest = self.due.split_off(self.due.len().min(BATCH));
             let wanted = std::mem::replace(&mut self.due, rest);
@@ -363,16 +426,6 @@ impl Validator {
                 continue;
             };
             self.send(applied, sent, credentials);
-        }
-    }
-
-    /// What gathered before key managers fell silent waits no longer than it has to.
-    fn judge_due(&mut self) {
-        for (question, asked) in std::mem::take(&mut self.due) {
-            match self.judged(question, asked) {
-                Some(input) => drop(self.step(input)),
-                None => self.due.push((question, asked)),
-            }
         }
     }
 
@@ -390,6 +443,23 @@ impl Validator {
             // A full mailbox loses it; then its questions run out of time, and so does the batch.
             let _ = me.tell(Message::Answered(batch, sent, answer));
         });
+    }
+}
+
+/// Asks the validator about a credential that the cache does not hold.
+pub(super) async fn ask(
+    validator: &Address<Message>,
+    question: TokenKey,
+    credential: Credential,
+) -> Looked {
+    if validator.depth() >= QUESTIONS {
+        return Err(Refusal::Overloaded);
+    }
+    let ask = |reply| Message::Ask(question, credential, reply);
+    match validator.ask(VALIDATION, ask).await {
+        Ok(looked) => looked,
+        Err(AskError::Overloaded) => Err(Refusal::Overloaded),
+        Err(_) => Err(Refusal::Unreachable),
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use uuid::Uuid;
 
 use domain::api::Api;
-use domain::change::Change;
+use domain::change::{Change, Closed};
 use domain::subscription::{Subscription, SubscriptionStatus};
 use storage::apim::apis::ApiRow;
 use storage::apim::subscriptions;
@@ -50,6 +50,7 @@ pub(super) async fn set(
         subscription_id: found.id,
         api_id: found.api_id,
         application_id: found.application_id,
+        closed: Closed::by(status),
     };
     let n = commit(stores, write, &author.tenant, &[change]).await?;
     Ok(Committed {

@@ -16,6 +16,13 @@ mod ledger_plans;
 mod ledger_truth;
 mod ledger_world;
 mod seeds;
+mod stream_asking;
+mod stream_gateway;
+mod stream_judging;
+mod stream_log;
+mod stream_tests;
+mod stream_truth;
+mod stream_world;
 mod tests;
 mod validation_faults;
 mod validation_history;
@@ -105,4 +112,16 @@ pub(crate) enum Planted {
     AnswersOutliveSnapshots,
     /// Answers count as true at all that the key manager knew (V2).
     AnswersCountInFull,
+    /// What a change touches of whom key managers told of is kept (V2).
+    ConsumersAreNotForgotten,
+    /// Consumers that a change touches stay on the disk (V2).
+    DiskKeepsTheForgotten,
+    /// A stream that nobody can vouch for goes on while its gateway is cut off (S2).
+    UnsureGoesOnCutOff,
+    /// Key managers are asked about a stream that a change itself says is over (S2).
+    CertainEndsAreAsked,
+    /// Streams go on at a gateway that may serve nobody (S1).
+    FencedStreamsGoOn,
+    /// A call that is entered while changes are applied is not looked at (S2).
+    LateCallsAreNotLookedAt,
 }

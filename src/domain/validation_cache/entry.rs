@@ -46,6 +46,11 @@ impl<T> Entry<T> {
         }
     }
 
+    /// What it said when it was true, to find out what has ended since: it decides nothing any more.
+    pub fn said(&self) -> &T {
+        &self.value
+    }
+
     /// The change-log number it was true at.
     pub fn number(&self) -> u64 {
         self.number

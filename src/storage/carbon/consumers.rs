@@ -2,23 +2,12 @@
 //! log at which it was true. What a change touches is deleted in the transaction that notes the
 //! change as applied, so whatever is here is true at the position beside it (V2).
 
-use domain::consumer::Consumer;
+use domain::consumer::Said;
 
 use crate::apim::change_log::{signed, unsigned};
 use crate::database::{Read, Write};
 use crate::error::StoreError;
 use crate::row::Columns as _;
-
-/// A client as a key manager described it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Said {
-    /// Who it is and what it may call.
-    pub consumer: Consumer,
-    /// The number of the change log at which it was true.
-    pub n: u64,
-    /// When it was said last, milliseconds since the epoch.
-    pub said_at_ms: i64,
-}
 
 /// Saves what was said of one client, in the place of what was said before.
 ///

@@ -2,10 +2,10 @@
 
 use domain::application::{ApplicationStatus, KeyType};
 use domain::change_log::Position;
-use domain::consumer::Consumer;
+use domain::consumer::{Consumer, Said};
 use domain::validation::GrantedApplication;
 
-use super::consumers::{self, Said};
+use super::consumers;
 use super::join_tokens::{self, JoinToken, Taken};
 use super::projection::Item;
 use super::{identity, open, projection};
