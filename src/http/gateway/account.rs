@@ -29,7 +29,7 @@ pub(super) struct Account {
     /// Counts the bytes, when a policy limits them.
     pub(super) meters: Option<Arc<Meters>>,
     /// Its place among the open calls, if it was handed on.
-    pub(super) _open: Option<Entered>,
+    pub(super) _open: Option<Arc<Entered>>,
     /// Whether the answer has not gone out whole.
     pub(super) broken: bool,
 }

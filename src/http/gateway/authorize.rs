@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use actors::gateway::{Granted, Upstream};
 use domain::api::AuthType;
 use domain::application::{ApplicationStatus, KeyType};
+use domain::change::Closed;
 use domain::subscription::SubscriptionStatus;
 use domain::validation::{Grant, GrantKind, UserType};
 use http::StatusCode;
@@ -56,7 +57,7 @@ fn of_this_api(matched: &Matched, grant: &Grant) -> Result<(), Fault> {
     }
     match &grant.application {
         Some(application) if application.status != ApplicationStatus::Approved => {
-            Err(Fault::invalid_credentials().with(challenge(grant)))
+            Err(invalid(grant))
         }
         _ => Ok(()),
     }
@@ -72,13 +73,9 @@ fn subscribed(matched: &Matched, granted: &Granted) -> Result<(), Fault> {
     match subscription.status {
         SubscriptionStatus::Unblocked | SubscriptionStatus::TierUpdatePending => Ok(()),
         SubscriptionStatus::ProdOnlyBlocked if granted.grant.key_type == KeyType::Sandbox => Ok(()),
-        SubscriptionStatus::Blocked | SubscriptionStatus::ProdOnlyBlocked => Err(Fault::client(
-            900_907,
-            StatusCode::UNAUTHORIZED,
-            "The requested API is temporarily blocked",
-            "Access failure for API: the subscription is blocked",
-        )
-        .with(challenge(&granted.grant))),
+        SubscriptionStatus::Blocked | SubscriptionStatus::ProdOnlyBlocked => {
+            Err(blocked(&granted.grant))
+        }
         SubscriptionStatus::OnHold | SubscriptionStatus::Rejected => Err(no_subscription()),
     }
 }
@@ -146,6 +143,29 @@ fn challenge(grant: &Grant) -> Extra {
         GrantKind::ApiKey => API_KEY,
         _ => OAUTH2,
     })
+}
+
+/// The credential is none any more.
+pub(super) fn invalid(grant: &Grant) -> Fault {
+    Fault::invalid_credentials().with(challenge(grant))
+}
+
+/// What a call is answered whose subscription a change has closed.
+pub(super) fn not_subscribed(closed: Closed, grant: &Grant) -> Fault {
+    match closed {
+        Closed::Removed => no_subscription(),
+        Closed::Blocked | Closed::ProductionBlocked => blocked(grant),
+    }
+}
+
+fn blocked(grant: &Grant) -> Fault {
+    Fault::client(
+        900_907,
+        StatusCode::UNAUTHORIZED,
+        "The requested API is temporarily blocked",
+        "Access failure for API: the subscription is blocked",
+    )
+    .with(challenge(grant))
 }
 
 fn no_subscription() -> Fault {

@@ -18,6 +18,7 @@ use super::account::Account;
 use super::ingress::Settings;
 use super::intake::{Intake, Side};
 use super::meters::Meters;
+use super::open_calls::Entered;
 
 /// The body of an answer.
 #[derive(Debug)]
@@ -46,6 +47,8 @@ pub(super) struct RequestBody {
     /// Counts the bytes, when a policy limits them.
     meters: Option<Arc<Meters>>,
     waiting: Waiting,
+    /// The call's place among the open ones, which ends no earlier than this.
+    _open: Option<Arc<Entered>>,
 }
 
 /// Why a body ended early.
@@ -165,6 +168,7 @@ impl RequestBody {
         clock: &Clock,
         settings: &Settings,
         meters: Option<Arc<Meters>>,
+        open: Option<Arc<Entered>>,
     ) -> Self {
         let clock = (!inner.is_end_stream()).then(|| clock.clone());
         Self {
@@ -174,6 +178,7 @@ impl RequestBody {
             limit: settings.body_limit,
             meters,
             waiting: Waiting::new(settings.patience.body, PIECE),
+            _open: open,
         }
     }
 

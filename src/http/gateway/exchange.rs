@@ -75,7 +75,7 @@ pub(super) struct Exchange {
     /// Counts its bytes, when a policy limits them.
     pub(super) meters: Option<Arc<Meters>>,
     /// Its place among the open calls, once it was handed on.
-    pub(super) open: Option<Entered>,
+    pub(super) open: Option<Arc<Entered>>,
     /// What was decided.
     pub(super) decision: Decision,
 }

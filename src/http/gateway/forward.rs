@@ -40,15 +40,18 @@ pub(super) async fn forward(
     let intake = Arc::clone(&exchange.intake);
     let meters = exchange.meters.clone();
     let has_body = !body.is_end_stream();
-    let body = RequestBody::new(body, Arc::clone(&intake), clock, &ingress.settings, meters);
-    let mut request = Request::new(body);
-    *request.method_mut() = exchange.head.method.clone();
-    *request.uri_mut() = uri;
-    *request.version_mut() = Version::HTTP_11;
     let judged = JudgedFields::of(exchange);
     if has_body {
         exchange.open = Some(Entered::new(exchange, &judged));
     }
+    // It may outlive the answer, and so the account (RFC 9113 §8.1).
+    let open = exchange.open.clone();
+    let settings = &ingress.settings;
+    let body = RequestBody::new(body, Arc::clone(&intake), clock, settings, meters, open);
+    let mut request = Request::new(body);
+    *request.method_mut() = exchange.head.method.clone();
+    *request.uri_mut() = uri;
+    *request.version_mut() = Version::HTTP_11;
     *request.headers_mut() = fields::to_upstream(exchange, host)?;
     // From here on the units are spent, whatever the upstream answers.
     std::mem::take(&mut exchange.basket).keep();

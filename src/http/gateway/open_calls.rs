@@ -3,20 +3,24 @@
 //! it) cuts it within moments of being applied (S2): each is judged anew as one that comes now.
 
 use std::collections::HashMap;
+use std::future::Future;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use actors::gateway::Caller;
+use actors::gateway::{ApiRoute, Caller};
 use cluster::spawn_named;
 use domain::lease::Basket;
+use domain::open_call::{AGAIN_MS, Judged, LOOK_MS, Next, Patience, Unserved};
+use domain::route_table::Route;
 use domain::validation_cache::{Entry, Hit};
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Request};
 use tokio::sync::Notify;
 
 use super::authenticate::authenticate;
-use super::authorize::authorize;
+use super::authorize::{authorize, invalid, not_subscribed};
 use super::exchange::{Decision, Exchange};
 use super::fault::Fault;
 use super::ingress::Ingress;
@@ -28,16 +32,6 @@ use super::throttle::deny;
 const PARTS: usize = 16;
 /// Changes that follow one another faster are looked at together.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Whether a credential still holds is asked again after so long, where nobody could tell.
-const AGAIN: Duration = Duration::from_millis(500);
-/// A call of which nobody can tell that for so long is cut, cut off or not: what it rests on was
-/// touched, and a new call would be refused at once.
-const UNSURE: Duration = Duration::from_secs(5);
-/// How often it is looked at whether calls may be served at all (S1, S5).
-const LOOK: Duration = Duration::from_secs(1);
-/// Looks that find that they may not, after which no open call goes on.
-const LOOKS: u32 = 4;
-
 type Part = Mutex<HashMap<u64, Arc<OpenCall>>>;
 
 /// The register of a gateway's open calls.
@@ -56,28 +50,29 @@ struct OpenCall {
     rests_on: Mutex<Option<Box<Exchange>>>,
     /// Whether it is to be judged once more after that.
     again: AtomicBool,
+    /// Told whenever that is set: a change may say itself what whoever judges it waits to hear.
+    news: Notify,
 }
 
 /// The fields that a call is judged by, of which there are few: the rest is the upstream's.
 pub(super) struct JudgedFields(Vec<(HeaderName, HeaderValue)>);
 
-/// Keeps a call in the register.
+/// Keeps a call in the register, until both its bodies have ended.
 #[derive(Debug)]
 pub(super) struct Entered {
     ingress: Arc<Ingress>,
     number: u64,
 }
 
+/// What was granted to a call before changes touched it.
+struct RestsOn {
+    ingress: Arc<Ingress>,
+    caller: Option<Arc<Entry<Caller>>>,
+    route: Option<Arc<Route<ApiRoute>>>,
+}
+
 /// A call whose judge panics would never be judged again.
 struct CutWhenLost(Arc<Intake>);
-
-/// What comes of judging a call anew.
-enum Judged {
-    Stands,
-    Ended(Fault),
-    /// Nobody can tell now.
-    Unsure(Fault),
-}
 
 /// Looks at the open calls whenever changes were applied, as long as there is a gateway.
 pub(super) fn watch(ingress: &Arc<Ingress>) {
@@ -85,8 +80,8 @@ pub(super) fn watch(ingress: &Arc<Ingress>) {
     let late = Arc::clone(&ingress.open_calls.late);
     let ingress = Arc::downgrade(ingress);
     spawn_named("open calls", async move {
-        let mut looks = tokio::time::interval(LOOK);
-        let mut unserved = 0;
+        let mut looks = tokio::time::interval(millis(LOOK_MS));
+        let mut unserved = Unserved::default();
         loop {
             let (is_over, is_look) = tokio::select! {
                 changed = changes.changed() => (changed.is_err(), false),
@@ -96,11 +91,7 @@ pub(super) fn watch(ingress: &Arc<Ingress>) {
             let ingress = ingress.upgrade().filter(|_| !is_over);
             let Some(ingress) = ingress else { return };
             if is_look {
-                unserved = match ingress.gateway.standing() {
-                    Some(_) => 0,
-                    None => unserved + 1,
-                };
-                if unserved >= LOOKS {
+                if unserved.look(ingress.gateway.standing().is_some()) {
                     cut_all(&ingress);
                 }
                 continue;
@@ -120,10 +111,7 @@ fn cut_all(ingress: &Ingress) {
     for part in &ingress.open_calls.parts {
         let calls: Vec<_> = held(part).values().cloned().collect();
         for call in calls {
-            let fault = Fault::platform(
-                "The gateway cannot tell whether what it knows is still so. Try again",
-            );
-            if call.intake.cut(fault) {
+            if call.intake.cut(cannot_tell()) {
                 metrics::counter!("headgate_gateway_cut_calls_total").increment(1);
             }
         }
@@ -136,6 +124,7 @@ async fn round(ingress: &Ingress) {
         for call in calls {
             // Set first: whoever judges it now looks for that at the end.
             call.again.store(true, Ordering::Release);
+            call.news.notify_one();
             OpenCall::look(&call);
         }
         tokio::task::yield_now().await;
@@ -168,7 +157,7 @@ impl OpenCalls {
 
 impl Entered {
     /// Enters a call that is handed on, with what was kept of its fields.
-    pub(super) fn new(exchange: &Exchange, fields: &JudgedFields) -> Self {
+    pub(super) fn new(exchange: &Exchange, fields: &JudgedFields) -> Arc<Self> {
         let ingress = Arc::clone(&exchange.ingress);
         let open_calls = &ingress.open_calls;
         let number = open_calls.next.fetch_add(1, Ordering::Relaxed);
@@ -176,6 +165,7 @@ impl Entered {
             intake: Arc::clone(&exchange.intake),
             rests_on: Mutex::new(Some(Box::new(resting(exchange, fields)))),
             again: AtomicBool::new(false),
+            news: Notify::new(),
         };
         if let Some(part) = open_calls.part(number) {
             held(part).insert(number, Arc::new(call));
@@ -184,7 +174,7 @@ impl Entered {
         if ingress.gateway.applied() != exchange.applied {
             open_calls.late.notify_one();
         }
-        Self { ingress, number }
+        Arc::new(Self { ingress, number })
     }
 }
 
@@ -250,6 +240,36 @@ impl JudgedFields {
     }
 }
 
+// === impl RestsOn ===
+
+impl RestsOn {
+    fn of(exchange: &Exchange) -> Self {
+        Self {
+            ingress: Arc::clone(&exchange.ingress),
+            caller: exchange.caller.clone(),
+            route: exchange.route.clone(),
+        }
+    }
+
+    /// Refuses what changes themselves say is over. Nobody needs to be asked for that, and nobody may
+    /// be there: no key manager, or nobody at all.
+    fn is_not_over(&self) -> Result<(), Fault> {
+        let gateway = &self.ingress.gateway;
+        let caller = self.caller.as_ref().map(|entry| entry.said());
+        let (Some(Caller::Granted(granted)), Some(route)) = (caller, &self.route) else {
+            return Ok(());
+        };
+        if gateway.is_over(&granted.grant) {
+            return Err(invalid(&granted.grant));
+        }
+        let artifact = &route.api.artifact;
+        let held = granted.subscription(&artifact.api_id);
+        let held = held.filter(|_| !artifact.plans.is_empty());
+        let closed = held.and_then(|(held, _)| gateway.closed(&granted.grant, &held.id));
+        closed.map_or(Ok(()), |closed| Err(not_subscribed(closed, &granted.grant)))
+    }
+}
+
 // === impl OpenCall ===
 
 impl std::fmt::Debug for OpenCall {
@@ -278,22 +298,25 @@ impl OpenCall {
 
     /// Judges until nothing is new, or the call is over.
     async fn judge(self: Arc<Self>, mut exchange: Box<Exchange>) {
-        let clock = exchange.ingress.gateway.clock().clone();
-        let mut unsure_since = None;
+        let mut patience = Patience::default();
         loop {
             self.again.store(false, Ordering::Release);
-            match judge(&mut exchange).await {
-                Judged::Ended(fault) => return cut(&exchange, fault),
-                Judged::Unsure(fault) => {
-                    let now = clock.monotonic();
-                    let since = *unsure_since.get_or_insert(now);
-                    if now.saturating_sub(since) > UNSURE {
+            let rests_on = RestsOn::of(&exchange);
+            let left = millis(patience.begin(exchange.ingress.gateway.boot_ms()));
+            let judging = tokio::time::timeout(left, judge(&mut exchange));
+            let judged = match self.unless_over(&rests_on, judging).await {
+                Ok(judged) => judged.unwrap_or_else(|_| Judged::Unsure(cannot_tell())),
+                Err(fault) => Judged::Ended(fault),
+            };
+            match patience.step(judged, exchange.ingress.gateway.boot_ms()) {
+                Next::Cut(fault) => return cut(&exchange, fault),
+                Next::Again => {
+                    let pause = tokio::time::sleep(millis(AGAIN_MS));
+                    if let Err(fault) = self.unless_over(&rests_on, pause).await {
                         return cut(&exchange, fault);
                     }
-                    tokio::time::sleep(AGAIN).await;
                 }
-                Judged::Stands => {
-                    unsure_since = None;
+                Next::GoesOn => {
                     let mut rests_on = held(&self.rests_on);
                     if !self.again.load(Ordering::Acquire) {
                         *rests_on = Some(exchange);
@@ -304,6 +327,22 @@ impl OpenCall {
             // Only this task holds it: the call has ended by itself.
             if Arc::strong_count(&self) == 1 {
                 return;
+            }
+        }
+    }
+
+    /// Waits, unless a change that comes meanwhile says itself that the call is over.
+    async fn unless_over<F: Future>(
+        &self,
+        rests_on: &RestsOn,
+        wait: F,
+    ) -> Result<F::Output, Fault> {
+        let mut wait = pin!(wait);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut wait => return Ok(done),
+                () = self.news.notified() => rests_on.is_not_over()?,
             }
         }
     }
@@ -335,7 +374,7 @@ fn is_touched(exchange: &Exchange) -> bool {
 }
 
 /// What a call like this one is answered now; nothing is taken for it.
-async fn judge(exchange: &mut Exchange) -> Judged {
+async fn judge(exchange: &mut Exchange) -> Judged<Fault> {
     let outcome = admit(exchange).await;
     match outcome {
         Ok(()) => Judged::Stands,
@@ -351,12 +390,30 @@ async fn admit(exchange: &mut Exchange) -> Result<(), Fault> {
     exchange.matched = Some(find_resource(exchange, found)?);
     // What has only run out meanwhile was good when the call was judged last.
     if exchange.caller.is_none() || is_touched(exchange) {
+        RestsOn::of(exchange).is_not_over()?;
         exchange.at_ms = exchange.ingress.gateway.clock().now_ms();
-        exchange.caller = None;
+        // Kept until there is another: what it was granted says what ends it.
+        let before = exchange.caller.clone();
         authenticate(exchange).await?;
+        if is_same(&before, &exchange.caller) {
+            // The resource is open to anybody now.
+            exchange.caller = None;
+        }
     }
     authorize(exchange)?;
     deny(exchange)
+}
+
+fn is_same(one: &Option<Arc<Entry<Caller>>>, other: &Option<Arc<Entry<Caller>>>) -> bool {
+    matches!((one, other), (Some(one), Some(other)) if Arc::ptr_eq(one, other))
+}
+
+fn cannot_tell() -> Fault {
+    Fault::platform("The gateway cannot tell whether what it knows is still so. Try again")
+}
+
+fn millis(ms: i64) -> Duration {
+    Duration::from_millis(ms.unsigned_abs())
 }
 
 fn cut(exchange: &Exchange, fault: Fault) {
