@@ -7,8 +7,10 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::cluster::{CONTROL, Trio, options, set};
+use crate::cut_streams::{Flowing, upstream};
 use crate::support::eventually;
 use crate::support::http::Answer;
+use crate::support::line::Version;
 use crate::support::platform::DEVPORTAL;
 
 const REFUSE: (&str, &str) = ("HEADGATE__GATEWAY__WHEN_CUT_OFF", "refuse");
@@ -84,7 +86,17 @@ async fn a_gateway_that_is_to_refuse_when_cut_off_does_so_until_it_is_heard_agai
     let mut trio = Trio::start_with(&[REFUSE]).await;
     let (key, secret, access) = trio.subscriber("Many", 1_000).await;
     assert_eq!(trio.call(&access).await, 200);
+    let (url, _noticed) = upstream().await;
+    let (node, token) = (&trio.control, &trio.token);
+    let api = node.published(token, "Flows", "/flows", &url).await;
+    let held = node.subscribed(token, &api, "flows", "JWT").await;
+    let bearer = format!("Bearer {}", held.access);
+    let credential = ("authorization", bearer.as_str());
+    let address = trio.gateway.http.replace("http://localhost", "127.0.0.1");
+    let mut flowing = Flowing::at(&address, Version::Http1, "/flows", credential).await;
     trio.control.kill();
+    // A lease, and some looks after it; nothing changes meanwhile that it rests on.
+    flowing.breaks_off_within(Duration::from_secs(12)).await;
     let refused = eventually(20, "it refuses", || async {
         let answer = answer(&trio, &access).await;
         (answer.status != 200).then_some(answer)

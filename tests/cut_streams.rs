@@ -29,13 +29,15 @@ const PASSWORD: &str = "Open-sesame-1";
 
 /// What the upstream has noticed.
 #[derive(Default)]
-struct Noticed {
+pub struct Noticed {
     /// Downloads that were let go.
     freed: AtomicU64,
     /// Uploads that have begun.
     begun: AtomicU64,
     /// Uploads that broke off.
     broken: AtomicU64,
+    /// Pieces of uploads, where they are counted.
+    pieces: AtomicU64,
 }
 
 /// A piece now and then, without end.
@@ -62,7 +64,7 @@ impl Drop for Trickle {
 }
 
 /// An upstream whose `GET`s never end, and whose `POST`s are answered after their body's end.
-async fn upstream() -> (String, Arc<Noticed>) {
+pub async fn upstream() -> (String, Arc<Noticed>) {
     let noticed = Arc::new(Noticed::default());
     let shared = Arc::clone(&noticed);
     let url = serve(None, move |request: Request<Incoming>| {
@@ -83,6 +85,29 @@ async fn upstream() -> (String, Arc<Noticed>) {
     (url, noticed)
 }
 
+/// An upstream that answers at once, with nothing, and reads on.
+#[allow(clippy::disallowed_methods, reason = "tasks of the test's own runtime")]
+async fn hasty_upstream() -> (String, Arc<Noticed>) {
+    let noticed = Arc::new(Noticed::default());
+    let shared = Arc::clone(&noticed);
+    let url = serve(None, move |request: Request<Incoming>| {
+        let noticed = Arc::clone(&shared);
+        tokio::spawn(async move {
+            let mut body = request.into_body();
+            while let Some(frame) = body.frame().await {
+                let count = match frame {
+                    Ok(_) => &noticed.pieces,
+                    Err(_) => &noticed.broken,
+                };
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        async { Response::new(http_body_util::Empty::<Bytes>::new()) }
+    })
+    .await;
+    (url, noticed)
+}
+
 fn request(method: &str, path: &str, (name, value): (&str, &str), body: Pieces) -> Request<Pieces> {
     let request = Request::builder().method(method);
     let request = request.uri(format!("http://localhost{path}/1.0.0/items"));
@@ -90,14 +115,19 @@ fn request(method: &str, path: &str, (name, value): (&str, &str), body: Pieces) 
 }
 
 /// A download that flows.
-struct Flowing {
+pub struct Flowing {
     _line: Line,
     body: Incoming,
 }
 
 impl Flowing {
     async fn open(shop: &Shop, version: Version, path: &str, credential: (&str, &str)) -> Self {
-        let mut line = Line::open(&shop.address(), version).await;
+        Self::at(&shop.address(), version, path, credential).await
+    }
+
+    /// At a gateway's `host:port`.
+    pub async fn at(address: &str, version: Version, path: &str, credential: (&str, &str)) -> Self {
+        let mut line = Line::open(address, version).await;
         let answer = line.send(request("GET", path, credential, whole(""))).await;
         let answer = answer.expect("an answer");
         assert_eq!(answer.status(), 200);
@@ -110,7 +140,7 @@ impl Flowing {
     }
 
     /// More of it comes, some of it certainly from after now.
-    async fn goes_on(&mut self) {
+    pub async fn goes_on(&mut self) {
         let until = Instant::now() + PAUSE * 5;
         while Instant::now() < until {
             let piece = self.body.frame().await.expect("it has no end");
@@ -119,7 +149,11 @@ impl Flowing {
     }
 
     /// It breaks off, and does not look whole.
-    async fn breaks_off(&mut self) {
+    pub async fn breaks_off(&mut self) {
+        self.breaks_off_within(SOON).await;
+    }
+
+    pub async fn breaks_off_within(&mut self, most: Duration) {
         let broken = async {
             while let Some(frame) = self.body.frame().await {
                 if frame.is_err() {
@@ -128,7 +162,7 @@ impl Flowing {
             }
             panic!("it looks whole");
         };
-        let broken = tokio::time::timeout(SOON, broken).await;
+        let broken = tokio::time::timeout(most, broken).await;
         broken.expect("it breaks off in time");
     }
 }
@@ -396,4 +430,45 @@ async fn an_upload_that_rests_on_a_revoked_token_ends_and_is_counted() {
         (forwarded.sum::<u64>() == 2).then_some(())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_outlives_its_answer_ends_with_what_it_rests_on() {
+    let (url, noticed) = hasty_upstream().await;
+    let shop = Shop::before(&url, "").await;
+    let (node, token) = (&shop.node, &shop.token);
+    for (version, broken) in [(Version::Http1, 1), (Version::Http2, 2)] {
+        let name = format!("{version:?}");
+        let held = node.subscribed(token, &shop.api, &name, "JWT").await;
+        let access = format!("Bearer {}", held.access);
+        let mut line = Line::open(&shop.address(), version).await;
+        let (sender, body) = pieces();
+        let piece = || Frame::data(Bytes::from_static(b"piece"));
+        sender.send(piece()).await.expect("room for one");
+        let upload = request("POST", "/shop", ("authorization", &access), body);
+        let answer = line.send(upload).await.expect("an answer");
+        assert_eq!(answer.status(), 200, "{version:?}");
+        let rest = answer.into_body().collect().await.expect("a whole answer");
+        assert!(rest.to_bytes().is_empty());
+        let before = noticed.pieces.load(Ordering::Relaxed);
+        eventually(5, "it goes on after its answer", || async {
+            sender.send(piece()).await.expect("it is taken");
+            (noticed.pieces.load(Ordering::Relaxed) > before + 3).then_some(())
+        })
+        .await;
+        let revoke = node.post("/oauth2/revoke").basic(&held.key, &held.secret);
+        let revoke = revoke.form(&[("token", &held.access)]);
+        revoke.send().await.expect(200);
+        let ends = async {
+            while sender.send(piece()).await.is_ok() {
+                tokio::time::sleep(PAUSE).await;
+            }
+        };
+        let ended = tokio::time::timeout(SOON, ends).await;
+        ended.expect("the caller's side ends in time");
+        eventually(2, "the upstream's side ends", || async {
+            (noticed.broken.load(Ordering::Relaxed) == broken).then_some(())
+        })
+        .await;
+    }
 }

@@ -18,12 +18,12 @@ use crate::support::upstream::Upstream;
 const CONTROL: &str = "publisher,devportal,admin,key-manager";
 
 /// Databases of a test's own.
-struct Databases([String; 2]);
+pub struct Databases([String; 2]);
 
 // === impl Databases ===
 
 impl Databases {
-    fn fresh(server: &str, test: &str) -> Self {
+    pub fn fresh(server: &str, test: &str) -> Self {
         let fresh = |name| postgres::fresh_database(server, &format!("{test}_{name}"));
         Self(["apim", "shared"].map(fresh))
     }
@@ -34,7 +34,7 @@ impl Databases {
     }
 
     /// The same for a node that is whatever these say.
-    fn under(&self, mut options: Options) -> Options {
+    pub fn under(&self, mut options: Options) -> Options {
         let [apim, shared] = &self.0;
         for (key, value) in [
             ("HEADGATE__DATABASE__APIM__URL", apim.as_str()),
@@ -47,7 +47,7 @@ impl Databases {
 }
 
 /// What a node of these roles is started with.
-fn named(name: &str, roles: &str, seeds: &str, mut options: Options) -> Options {
+pub fn named(name: &str, roles: &str, seeds: &str, mut options: Options) -> Options {
     for (key, value) in [
         ("HEADGATE__NODE__NAME", name),
         ("HEADGATE__NODE__ROLES", roles),

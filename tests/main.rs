@@ -33,6 +33,7 @@ mod cut_control;
 mod cut_off;
 mod cut_streams;
 mod demo;
+mod ended_streams;
 mod failure_detection;
 mod faults;
 mod gateway;

@@ -21,7 +21,7 @@ async fn call(gateway: &Node, access: &str) -> Answer {
 }
 
 /// What the gateway's metrics say; 0 of what they do not name.
-async fn measured(gateway: &Node, name: &str) -> f64 {
+pub async fn measured(gateway: &Node, name: &str) -> f64 {
     let metrics = gateway.get("/metrics").bearer(&gateway.operator());
     let metrics = metrics.send().await.expect(200).text();
     let line = metrics.lines().find_map(|line| line.strip_prefix(name));

@@ -35,6 +35,11 @@ const WORLDS: [World; 6] = [
         test: "members::storm::whatever_happened_all_meet_again_and_no_ghost_is_believed",
     },
     World {
+        name: "streams",
+        package: "headgate-domain",
+        test: "simulation::stream_tests::no_stream_outlives_an_ending_and_nobody_is_judged_by_what_was_forgotten",
+    },
+    World {
         name: "validation",
         package: "headgate-domain",
         test: "simulation::validation_tests::no_request_is_judged_by_an_answer_older_than_what_was_acknowledged_before_it",
