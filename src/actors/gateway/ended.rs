@@ -145,6 +145,14 @@ mod tests {
         ended.is_over(grant)
     }
 
+    fn revoked(issuer: &str, token_id: &str) -> Change {
+        Change::TokenRevoked {
+            issuer: issuer.to_owned(),
+            token_id: token_id.to_owned(),
+            expires_at_ms: i64::MAX,
+        }
+    }
+
     #[test]
     fn what_was_granted_is_known_to_be_over_by_each_thing_that_a_change_can_end() {
         let known = Grant {
@@ -163,11 +171,6 @@ mod tests {
             consumer_key: String::new(),
             session: None,
             ..opaque.clone()
-        };
-        let revoked = |issuer: &str, token_id: &str| Change::TokenRevoked {
-            issuer: issuer.to_owned(),
-            token_id: token_id.to_owned(),
-            expires_at_ms: i64::MAX,
         };
         let of_known = revoked(&known.issuer, &known.token_id);
         assert!(over(&of_known, &known) && !over(&of_known, &opaque));

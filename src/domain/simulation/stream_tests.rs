@@ -102,9 +102,13 @@ fn planted_a_disk_that_keeps_forgotten_consumers_is_noticed() {
 
 #[test]
 fn planted_streams_that_go_on_unsure_while_cut_off_are_noticed() {
+    // What only key managers know, and then nobody is there for long.
     notices(Planted::UnsureGoesOnCutOff, |plan| {
+        plan.said = 0;
         plan.cuts = 150;
-        plan.silences = 300;
+        plan.silences = 120;
+        plan.crashes = 0;
+        plan.change_pace_ms = 800;
     });
 }
 

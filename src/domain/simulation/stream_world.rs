@@ -35,6 +35,8 @@ pub(super) struct Plan {
     pub(super) open_pace_ms: i64,
     /// From a call's judgement to its entry among the open ones it takes so long at most.
     pub(super) entering_ms: i64,
+    /// Chance in a thousand that an entry says what it closes.
+    pub(super) said: u64,
     /// Chance in a thousand that nothing changes for long.
     pub(super) pauses: u64,
     /// Chances in a thousand, each second's, and a look's at the log.
@@ -114,6 +116,7 @@ impl Plan {
             change_pace_ms: 400,
             open_pace_ms: 60,
             entering_ms: 30,
+            said: 500,
             pauses: 50,
             cuts: 40,
             silences: 70,
@@ -251,7 +254,7 @@ impl World {
             _ => Change::Closed {
                 application,
                 closed: self.rng.chance(400),
-                said: self.rng.chance(500),
+                said: self.rng.chance(self.plan.said),
             },
         };
         let n = self.log.commit(change);
