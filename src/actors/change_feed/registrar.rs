@@ -38,7 +38,7 @@ pub(super) enum RegistrarMessage {
 
 /// The one that writes.
 pub(super) struct Registrar {
-    arguments: RegistrarArguments,
+    pub(super) arguments: RegistrarArguments,
 }
 
 // === impl Actor ===
@@ -90,7 +90,7 @@ impl Registrar {
         }
     }
 
-    async fn register(&self, heartbeat: &Heartbeat) -> Result<Heard, StoreError> {
+    pub(super) async fn register(&self, heartbeat: &Heartbeat) -> Result<Heard, StoreError> {
         let Heartbeat { follower, kind, .. } = heartbeat;
         let mut write = self.arguments.apim.write("apim.followers.save").await?;
         let (life, now_ms) = (heartbeat.incarnation, self.arguments.clock.now_ms());
@@ -107,7 +107,7 @@ impl Registrar {
     /// It serves nobody any more, so nobody waits for it. One that may start without a control plane
     /// and serve by what it kept is named until it is heard again. A life that a later one has
     /// followed takes nothing with it.
-    async fn leave(&self, heartbeat: &Heartbeat) -> Result<Heard, StoreError> {
+    pub(super) async fn leave(&self, heartbeat: &Heartbeat) -> Result<Heard, StoreError> {
         let (follower, life) = (heartbeat.follower.as_str(), heartbeat.incarnation);
         let mut write = self.arguments.apim.write("apim.followers.delete").await?;
         let is_of_now = if heartbeat.kind == FollowerKind::Calls(WhenCutOff::Serve) {
@@ -133,7 +133,7 @@ impl Registrar {
         }
     }
 
-    async fn try_fence(&self, said_ms: i64) -> Result<(), StoreError> {
+    pub(super) async fn try_fence(&self, said_ms: i64) -> Result<(), StoreError> {
         let mut read = self.arguments.apim.read().await?;
         let registered = followers::list(&mut read).await?;
         drop(read);
