@@ -50,16 +50,24 @@ impl Trio {
 
     /// With a gateway that has these variables as well.
     pub async fn start_with(of_gateway: &[(&str, &str)]) -> Self {
+        Self::start_each(&[], of_gateway).await
+    }
+
+    /// With nodes that all have some variables as well, and a gateway that has others too.
+    pub async fn start_each(of_all: &[(&str, &str)], of_gateway: &[(&str, &str)]) -> Self {
         let upstream = Upstream::start().await;
-        let control = Node::start_with(options("cp1", CONTROL, "")).await;
+        let node = |name, roles, seed: &str, more: &[(&str, &str)]| {
+            let mut options = options(name, roles, seed);
+            for (key, value) in of_all.iter().chain(more) {
+                set(&mut options, key, value);
+            }
+            Node::start_with(options)
+        };
+        let control = node("cp1", CONTROL, "", &[]).await;
         let seed = control.cluster_address();
-        let mut gateway = options("gw1", "gateway", &seed);
-        let more = of_gateway.iter();
-        let more = more.map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
-        gateway.environment.extend(more);
         let (traffic, gateway) = tokio::join!(
-            Node::start_with(options("tm1", "traffic-manager", &seed)),
-            Node::start_with(gateway),
+            node("tm1", "traffic-manager", &seed, &[]),
+            node("gw1", "gateway", &seed, of_gateway),
         );
         let token = control.admin_token().await;
         let api = control
