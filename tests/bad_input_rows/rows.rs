@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::world::{World, policy};
-use super::{key_manager_rows, portal_rows, query_rows};
+use super::{key_manager_rows, list_rows, portal_rows, query_rows};
 use crate::support::platform::openapi;
 
 /// One operation.
@@ -23,6 +23,8 @@ pub(super) struct Row {
     pub(super) faults: Vec<Fault>,
     /// Why nothing of it is refused, where nothing is.
     pub(super) takes_all: &'static str,
+    /// Parameters of which any text is taken, each with the reason.
+    pub(super) free: Vec<(&'static str, &'static str)>,
     /// The path or the body names an object that is its owner's alone.
     pub(super) owned: bool,
     /// The contract has `If-Match`.
@@ -160,6 +162,7 @@ impl Row {
             status,
             faults: Vec::new(),
             takes_all: "",
+            free: Vec::new(),
             owned: false,
             tagged: false,
             once: false,
@@ -193,6 +196,30 @@ impl Row {
         self
     }
 
+    /// What is refused in the parameters beside a body.
+    fn query_faults(mut self, faults: impl IntoIterator<Item = Fault>) -> Self {
+        self.query_faults.extend(faults);
+        self
+    }
+
+    /// Any text is taken for this parameter, for this reason.
+    pub(super) fn free(mut self, parameter: &'static str, why: &'static str) -> Self {
+        self.free.push((parameter, why));
+        self
+    }
+
+    /// Whether the row says what is refused of a parameter.
+    pub(super) fn judges(&self, parameter: &str) -> bool {
+        let faults = match self.good {
+            Good::Query(_) => &self.faults,
+            _ => &self.query_faults,
+        };
+        let is_it = |pointer: &str| pointer.split('/').nth(1) == Some(parameter);
+        is_it(self.unknown)
+            || faults.iter().any(|fault| is_it(&fault.pointer))
+            || self.free.iter().any(|(name, _)| *name == parameter)
+    }
+
     /// Nothing of it can be refused, for this reason.
     pub(super) const fn takes_all(mut self, why: &'static str) -> Self {
         self.takes_all = why;
@@ -218,6 +245,7 @@ impl Row {
 /// The whole table, in an order in which each good body works.
 pub(super) fn all(world: &World) -> Vec<Row> {
     let mut rows = Vec::new();
+    rows.extend(list_rows::all(world));
     rows.extend(policies());
     rows.extend(publisher(world));
     rows.extend(key_manager_rows::all(world));
@@ -307,7 +335,6 @@ fn api_faults() -> Vec<Fault> {
         wrong("/isDefaultVersion", json!("yes")),
         wrong("/endpointConfig", json!("far")),
         wrong("/policies", json!(["NoSuchPlan"])),
-        wrong("/visibility", json!("RESTRICTED")),
         wrong("/operations", json!([{"verb": "FLY", "target": "/a"}])),
         wrong(
             "/operations",
@@ -358,7 +385,11 @@ fn dangers() -> [Fault; 9] {
 fn promises() -> Vec<Fault> {
     let members = [
         ("subscriptionAvailability", json!("SPECIFIC_TENANTS")),
+        ("visibility", json!("RESTRICTED")),
         ("visibleRoles", json!(["admin"])),
+        ("securityScheme", json!(["oauth2", "mutualssl"])),
+        ("enableSchemaValidation", json!(true)),
+        ("accessControl", json!("RESTRICTED")),
         ("enableSubscriberVerification", json!(true)),
         ("audience", json!("SINGLE")),
         ("keyManagers", json!([])),
@@ -429,6 +460,10 @@ fn publisher(world: &World) -> Vec<Row> {
             .faults(target_faults()),
         Row::json("POST", undeploy, targets, 201)
             .names("revisionId", &world.revision)
+            .query_faults([
+                wrong("/revisionNumber", json!("first")),
+                wrong("/allEnvironments", json!("perhaps")),
+            ])
             .faults(target_faults()),
         import
             .faults([
@@ -442,7 +477,9 @@ fn publisher(world: &World) -> Vec<Row> {
                 ),
             ])
             .once(),
-        validate.faults([gone("/file")]),
+        validate
+            .faults([gone("/file")])
+            .query_faults([wrong("/returnContent", json!("perhaps"))]),
         Row::new("PUT", swagger, put, 200)
             .faults(definition)
             .tagged(),
