@@ -119,6 +119,22 @@ async fn metrics_tell_of_calls_refusals_the_node_and_its_process() {
         text.contains("headgate_throttled_total{").then_some(text)
     });
     let told = told.await;
+    // Whoever comes through a proxy is not on this machine: an administrator is told, nobody else.
+    let from_afar = || {
+        node.get("/metrics")
+            .header("x-forwarded-for", "203.0.113.9")
+    };
+    let refused = from_afar().send().await.expect(401);
+    assert!(!refused.text().contains("headgate_"), "{}", refused.text());
+    let weak = node.user_token("admin", &node.admin_password, "device_tests");
+    let weak = from_afar().bearer(&weak.await).send().await;
+    assert!(
+        [401, 403].contains(&weak.status.as_u16()),
+        "{}",
+        weak.text()
+    );
+    let administrators = from_afar().bearer(&token).send().await.expect(200);
+    assert!(administrators.text().contains("headgate_throttled_total{"));
     let of = |code: u16| {
         format!("headgate_http_requests_total{{api=\"{api}\",method=\"GET\",code=\"{code}\"}}")
     };
