@@ -431,6 +431,27 @@ fn publisher(world: &World) -> Vec<Row> {
     let targets = json!([{"name": "Default", "vhost": "localhost"}]);
     let deploy = "/api/am/publisher/v4/apis/{apiId}/deploy-revision";
     let undeploy = "/api/am/publisher/v4/apis/{apiId}/undeploy-revision";
+    let mut rows = vec![
+        create.faults(api_faults()).once(),
+        revision.faults([wrong("/description", json!(5)), long("/description", 256)]),
+        Row::json("POST", deploy, targets.clone(), 200)
+            .names("revisionId", &world.revision)
+            .faults(target_faults()),
+        Row::json("POST", undeploy, targets, 201)
+            .names("revisionId", &world.revision)
+            .query_faults([
+                wrong("/revisionNumber", json!("first")),
+                wrong("/allEnvironments", json!("perhaps")),
+            ])
+            .faults(target_faults()),
+    ];
+    rows.extend(definitions());
+    rows.push(update.faults(api_faults()).tagged());
+    rows
+}
+
+/// Descriptions that are read, imported or put in another's place.
+fn definitions() -> [Row; 3] {
     let document = openapi("Row", &[("get", "/a")]);
     let properties = json!({"name": "RowFile", "version": "1.0.0", "context": "/row-file"});
     let import = Good::Multipart(json!({
@@ -452,19 +473,7 @@ fn publisher(world: &World) -> Vec<Row> {
     let swagger = "/api/am/publisher/v4/apis/{apiId}/swagger";
     let put = Good::Multipart(json!({"apiDefinition": document}));
     let definition = [gone("/apiDefinition")];
-    vec![
-        create.faults(api_faults()).once(),
-        revision.faults([wrong("/description", json!(5)), long("/description", 256)]),
-        Row::json("POST", deploy, targets.clone(), 200)
-            .names("revisionId", &world.revision)
-            .faults(target_faults()),
-        Row::json("POST", undeploy, targets, 201)
-            .names("revisionId", &world.revision)
-            .query_faults([
-                wrong("/revisionNumber", json!("first")),
-                wrong("/allEnvironments", json!("perhaps")),
-            ])
-            .faults(target_faults()),
+    [
         import
             .faults([
                 gone("/file"),
@@ -483,6 +492,5 @@ fn publisher(world: &World) -> Vec<Row> {
         Row::new("PUT", swagger, put, 200)
             .faults(definition)
             .tagged(),
-        update.faults(api_faults()).tagged(),
     ]
 }

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use domain::ledger::{CellKey, Mark, Stamp};
-use domain::window::{TimeUnit, WindowSpec};
+use domain::policy::TimeUnit;
+use domain::window::WindowSpec;
 use storage::Database;
 use storage::broker::{self, ledger};
 use storage::crash_sweep::{Swept, sweep};
