@@ -9,7 +9,7 @@ use storage::apim::{self, change_log, followers, snapshots};
 use storage::crash_sweep::{Swept, sweep};
 
 use super::SharedFollowers;
-use super::message::Heartbeat;
+use super::message::{Heard, Heartbeat};
 use super::pruner::PrunerArguments;
 use super::registrar::{Registrar, RegistrarArguments};
 use super::tests::{commit, user_changed};
@@ -85,13 +85,17 @@ impl Swept for Following {
         let now_ms = super::boot_ms(&self.pruner.clock);
         match write {
             "apim.followers.save" => {
-                drop(self.registrar.register(&heartbeat(false)).await.unwrap());
+                let heard = self.registrar.register(&heartbeat(false)).await;
+                assert!(matches!(heard, Ok(Heard::Head(_))));
             }
-            "apim.followers.delete" => drop(self.registrar.leave(&heartbeat(true)).await.unwrap()),
+            "apim.followers.delete" => {
+                let heard = self.registrar.leave(&heartbeat(true)).await;
+                assert!(matches!(heard, Ok(Heard::Head(_))));
+            }
             "apim.followers.fence" => {
                 self.registrar.try_fence(now_ms + SILENT_MS).await.unwrap();
             }
-            "apim.change_log.prune" => drop(self.pruner.prune().await.unwrap()),
+            "apim.change_log.prune" => assert_eq!(self.pruner.prune().await.unwrap(), 3),
             other => panic!("nobody writes {other}"),
         }
     }
