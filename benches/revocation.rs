@@ -1,5 +1,6 @@
-//! A token is revoked on a control plane with a traffic manager and a gateway on nodes of their own: the
-//! answer, which leaves when both have applied it, within 50 ms in 99 of 100 cases.
+//! A token is revoked on one of two control planes on PostgreSQL, with a traffic manager and three gateways on nodes
+//! of their own: the answer, which leaves when all of them have applied it, within 50 ms in 99 of 100 cases, and
+//! never so late that somebody must have slept through it. `cargo xtask bench` brings the PostgreSQL.
 
 #[path = "../src/client.rs"]
 #[allow(
@@ -14,7 +15,7 @@ mod measure;
 mod node;
 
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -30,6 +31,11 @@ const REVOCATIONS: usize = 500;
 /// And those before them, which do not.
 const WARM_UP: usize = 20;
 const P99_MS: f64 = 50.0;
+/// Whoever polls and is told nothing wakes by itself after this.
+const SLOWEST_MS: f64 = 800.0;
+const GATEWAYS: usize = 3;
+/// All of them and the traffic manager.
+const ALL: &str = "4/4";
 /// Everybody follows by then.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -43,47 +49,87 @@ struct Revoker {
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     let data = tempfile::tempdir()?;
+    let databases = [fresh_database("apim")?, fresh_database("shared")?];
+    let databases = Some(&databases);
     let control = "publisher,devportal,admin,key-manager";
-    let control = start(data.path(), "control", control, "").await?;
-    let seed = control.address("cluster")?;
-    let traffic = start(data.path(), "traffic", "traffic-manager", &seed).await?;
-    let gateway = start(data.path(), "gateway", "gateway", &seed).await?;
-    let revoker = Revoker::register(&control).await?;
-    revoker.until_both_follow().await?;
-    let clock = Clock::system();
+    let first = start(data.path(), "control1", control, "", databases).await?;
+    let seed = first.address("cluster")?;
+    let second = start(data.path(), "control2", control, &seed, databases).await?;
+    let mut nodes = vec![start(data.path(), "traffic", "traffic-manager", &seed, None).await?];
+    for number in 0..GATEWAYS {
+        let name = format!("gateway{number}");
+        nodes.push(start(data.path(), &name, "gateway", &seed, None).await?);
+    }
+    let revoker = Revoker::register(&first).await?;
+    let revokers = [revoker.at(&first)?, revoker.at(&second)?];
+    for revoker in &revokers {
+        revoker.until_all_follow().await?;
+    }
     let mut times = Vec::with_capacity(REVOCATIONS);
     for number in 0..WARM_UP + REVOCATIONS {
-        let token = revoker.token().await?;
-        let began = clock.monotonic();
-        let applied = revoker.revoke(&token).await?;
-        let took = (clock.monotonic() - began).as_secs_f64() * 1e3;
-        ensure!(applied == "2/2", "not a healthy cluster: {applied}");
+        let at = revokers.get(number % revokers.len());
+        let took = at.context("nobody revokes")?.time_one().await?;
         if number >= WARM_UP {
             times.push(took);
         }
     }
-    for node in [gateway, traffic, control] {
+    for node in nodes.into_iter().chain([second, first]) {
         node.stop()?;
     }
+    judge(times)
+}
+
+fn judge(mut times: Vec<f64>) -> anyhow::Result<ExitCode> {
     times.sort_by(f64::total_cmp);
     let at = |part: usize| times.get(times.len() * part / 100).copied();
     let (half, most) = (at(50).context("no times")?, at(99).context("no times")?);
+    let slowest = times.last().copied().context("no times")?;
     println!("a revocation to its answer, half of them: {half:.2} ms");
-    Ok(verdict(
-        "a revocation to its answer, 99 of 100",
-        most,
-        P99_MS,
-        "ms",
-    ))
+    let kept = [
+        verdict("a revocation to its answer, 99 of 100", most, P99_MS, "ms"),
+        verdict(
+            "a revocation to its answer, the slowest",
+            slowest,
+            SLOWEST_MS,
+            "ms",
+        ),
+    ];
+    let failed = kept.into_iter().find(|kept| *kept != ExitCode::SUCCESS);
+    Ok(failed.unwrap_or(ExitCode::SUCCESS))
 }
 
-async fn start(data: &Path, name: &str, roles: &str, seeds: &str) -> anyhow::Result<Node> {
-    let settings = [
+/// A database that nobody has used, on the server that `cargo xtask bench` starts.
+fn fresh_database(kind: &str) -> anyhow::Result<String> {
+    let server = std::env::var("HEADGATE_TEST_POSTGRES");
+    let server = server.context("no PostgreSQL is named: run this by cargo xtask bench")?;
+    let name = format!("revocation_{kind}_{}", std::process::id());
+    let sql = format!("CREATE DATABASE {name}");
+    let made = Command::new("psql")
+        .args([&server, "-q", "-c", &sql])
+        .status()?;
+    ensure!(made.success(), "psql made no database");
+    let (base, _) = server.rsplit_once('/').context("no database's URL")?;
+    Ok(format!("{base}/{name}"))
+}
+
+async fn start(
+    data: &Path,
+    name: &str,
+    roles: &str,
+    seeds: &str,
+    databases: Option<&[String; 2]>,
+) -> anyhow::Result<Node> {
+    let mut settings = vec![
         ("HEADGATE__NODE__NAME", name),
         ("HEADGATE__NODE__ROLES", roles),
         ("HEADGATE__CLUSTER__LISTEN", "127.0.0.1:0"),
         ("HEADGATE__CLUSTER__SEEDS", seeds),
+        ("HEADGATE__OAUTH2__ISSUER", "https://localhost/oauth2/token"),
     ];
+    if let Some([apim, shared]) = databases {
+        settings.push(("HEADGATE__DATABASE__APIM__URL", apim));
+        settings.push(("HEADGATE__DATABASE__SHARED__URL", shared));
+    }
     let data = data.join(name);
     Node::start_with(&data, &settings).await
 }
@@ -112,6 +158,26 @@ impl Revoker {
         })
     }
 
+    /// The same client at another control plane.
+    fn at(&self, node: &Node) -> anyhow::Result<Self> {
+        Ok(Self {
+            client: Client::plain(),
+            address: node.address("management_http")?,
+            credential: self.credential.clone(),
+        })
+    }
+
+    /// Milliseconds from a revocation to its answer, which names nobody.
+    async fn time_one(&self) -> anyhow::Result<f64> {
+        let token = self.token().await?;
+        let clock = Clock::system();
+        let began = clock.monotonic();
+        let applied = self.revoke(&token).await?;
+        let took = (clock.monotonic() - began).as_secs_f64() * 1e3;
+        ensure!(applied == ALL, "not a healthy cluster: {applied}");
+        Ok(took)
+    }
+
     async fn post(&self, path: &str, form: &[(&str, &str)]) -> anyhow::Result<Answer> {
         let form: Vec<_> = form.iter().map(|(key, text)| (*key, *text, None)).collect();
         let call = Call::new("POST", format!("http://{}{path}", self.address))
@@ -135,10 +201,10 @@ impl Revoker {
         Ok(applied.to_str()?.to_owned())
     }
 
-    async fn until_both_follow(&self) -> anyhow::Result<()> {
+    async fn until_all_follow(&self) -> anyhow::Result<()> {
         let waiting = async {
             loop {
-                if self.revoke(&self.token().await?).await? == "2/2" {
+                if self.revoke(&self.token().await?).await? == ALL {
                     return Ok(());
                 }
             }

@@ -50,23 +50,32 @@ impl Trio {
 
     /// With a gateway that has these variables as well.
     pub async fn start_with(of_gateway: &[(&str, &str)]) -> Self {
-        Self::start_each(&[], of_gateway).await
+        Self::start_both_with(&[], of_gateway).await
     }
 
-    /// With nodes that all have some variables as well, and a gateway that has others too.
-    pub async fn start_each(of_all: &[(&str, &str)], of_gateway: &[(&str, &str)]) -> Self {
+    /// With a control plane and a gateway that have these variables as well.
+    pub async fn start_both_with(of_control: &[(&str, &str)], of_gateway: &[(&str, &str)]) -> Self {
+        Self::start_each(of_control, &[], of_gateway).await
+    }
+
+    /// Each with variables of its own.
+    pub async fn start_each(
+        of_control: &[(&str, &str)],
+        of_traffic: &[(&str, &str)],
+        of_gateway: &[(&str, &str)],
+    ) -> Self {
         let upstream = Upstream::start().await;
         let node = |name, roles, seed: &str, more: &[(&str, &str)]| {
             let mut options = options(name, roles, seed);
-            for (key, value) in of_all.iter().chain(more) {
+            for (key, value) in more {
                 set(&mut options, key, value);
             }
             Node::start_with(options)
         };
-        let control = node("cp1", CONTROL, "", &[]).await;
+        let control = node("cp1", CONTROL, "", of_control).await;
         let seed = control.cluster_address();
         let (traffic, gateway) = tokio::join!(
-            node("tm1", "traffic-manager", &seed, &[]),
+            node("tm1", "traffic-manager", &seed, of_traffic),
             node("gw1", "gateway", &seed, of_gateway),
         );
         let token = control.admin_token().await;

@@ -6,12 +6,14 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::cluster::{CONTROL, Trio, options};
+use crate::cluster::{CONTROL, Trio, options, set};
 use crate::support::eventually;
 use crate::support::http::Answer;
 use crate::support::platform::DEVPORTAL;
 
 const REFUSE: (&str, &str) = ("HEADGATE__GATEWAY__WHEN_CUT_OFF", "refuse");
+/// As it is by default: nobody is reached here who stands still, however long changes wait.
+const NO_LONGER: (&str, &str) = ("HEADGATE__CLUSTER__CHANGE_WAIT_MS", "2100");
 
 async fn answer(trio: &Trio, access: &str) -> Answer {
     let call = trio.gateway.api("GET", "/shop/1.0.0/items").bearer(access);
@@ -27,7 +29,7 @@ async fn revoke(trio: &Trio, (key, secret): (&str, &str), access: &str) -> Answe
 #[tokio::test]
 async fn a_gateway_that_stood_still_serves_nothing_that_was_revoked_meanwhile() {
     for (setting, word) in [(None, "unreached"), (Some(REFUSE), "fenced")] {
-        let trio = Trio::start_with(setting.as_slice()).await;
+        let trio = Trio::start_both_with(&[NO_LONGER], setting.as_slice()).await;
         let (key, secret, access) = trio.subscriber("Many", 1_000).await;
         assert_eq!(trio.call(&access).await, 200);
         trio.gateway.signal("-STOP");
@@ -109,7 +111,8 @@ async fn a_control_plane_that_has_just_started_does_not_forget_whom_to_wait_for(
     assert_eq!(trio.call(&access).await, 200);
     trio.control.kill();
     trio.gateway.signal("-STOP");
-    let again = options("cp1", CONTROL, "");
+    let mut again = options("cp1", CONTROL, "");
+    set(&mut again, NO_LONGER.0, NO_LONGER.1);
     trio.control = trio.control.crash_and_restart(again).await;
     let revoked = revoke(&trio, (&key, &secret), &access).await;
     let applied = revoked.header("headgate-applied");
@@ -138,7 +141,7 @@ async fn no_change_waits_for_a_gateway_that_has_stopped_in_order() {
 
 #[tokio::test]
 async fn a_gateway_that_is_cut_off_for_long_is_named_as_long_as_it_may_serve() {
-    let trio = Trio::start().await;
+    let trio = Trio::start_both_with(&[NO_LONGER], &[]).await;
     let (key, secret, access) = trio.subscriber("Many", 1_000).await;
     assert_eq!(trio.call(&access).await, 200);
     trio.gateway.signal("-STOP");
@@ -159,7 +162,7 @@ async fn a_gateway_that_is_cut_off_for_long_is_named_as_long_as_it_may_serve() {
 
 #[tokio::test]
 async fn an_answer_waits_for_no_gateway_where_that_is_declined_unless_access_ends() {
-    let trio = Trio::start().await;
+    let trio = Trio::start_both_with(&[NO_LONGER], &[]).await;
     let (key, secret, access) = trio.subscriber("Many", 1_000).await;
     assert_eq!(trio.call(&access).await, 200);
     trio.gateway.signal("-STOP");

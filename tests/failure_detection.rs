@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
 use crate::cluster::{CONTROL, members, options, set};
 use crate::support::eventually;
@@ -205,13 +204,13 @@ async fn nobody_waits_on_a_peer_that_is_killed_or_stands_still() {
     assert_eq!(call(&meshed).await, 200);
     let length = meshed.gateway.log().len();
     meshed.traffic.signal("-STOP");
-    let mut slowest = Duration::ZERO;
+    let mut answered = 0;
     while health(&meshed.gateway, "tm1").await != "down" {
-        let began = Instant::now();
         assert_eq!(call(&meshed).await, 200);
-        slowest = slowest.max(began.elapsed());
+        answered += 1;
     }
-    assert!(slowest < Duration::from_secs(6), "{slowest:?}");
+    // Of calls that wait for a peer until it is evicted there is one, and perhaps another after it.
+    assert!(answered > 4, "{answered} until it was evicted");
     until_told(&meshed.gateway, length, "tm1", &["Suspect", "Down"]).await;
     meshed.traffic.signal("-CONT");
     until(&meshed.gateway, "tm1", "up", 60).await;

@@ -1,7 +1,6 @@
 //! Usage: every call is counted once, whatever happens to the node.
 
 use std::process::Stdio;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -132,24 +131,27 @@ fn load(node: &Node, access: &str) -> tokio::task::JoinSet<()> {
     load
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn after_kill_9_under_load_the_counts_and_the_unknown_bound_what_the_upstream_got() {
-    let (node, upstream) = (Arc::new(Node::start().await), Upstream::start().await);
+/// A node that was killed in the middle of calls, once the upstream had got so many, after how long.
+async fn killed_under_load(calls: usize) -> (Node, Upstream, Duration) {
+    let (node, upstream) = (Node::start().await, Upstream::start().await);
     let token = node.admin_token().await;
     let api = node.published(&token, "Shop", "/shop", &upstream.url).await;
     let subscribed = node.subscribed(&token, &api, "one", "JWT").await;
     let began = now();
     let mut load = load(&node, &subscribed.access);
-    eventually(120, "the upstream got 3000 requests", || async {
-        (upstream.count() >= 3_000).then_some(())
+    eventually(120, "the upstream gets the calls", || async {
+        (upstream.count() >= calls).then_some(())
     })
     .await;
-    let killed = std::process::Command::new("kill")
-        .args(["-9", &node.pid().to_string()])
-        .status();
-    assert!(killed.expect("kill").success());
+    node.signal("-KILL");
     let took = began.elapsed();
     while load.join_next().await.is_some() {}
+    (node, upstream, took)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_kill_9_under_load_the_counts_and_the_unknown_bound_what_the_upstream_got() {
+    let (node, upstream, took) = killed_under_load(3_000).await;
     // What lay in the upstream's sockets at the end counts as well.
     let mut reached = u64::MAX;
     eventually(30, "the upstream has read everything", || {
@@ -161,7 +163,6 @@ async fn after_kill_9_under_load_the_counts_and_the_unknown_bound_what_the_upstr
         }
     })
     .await;
-    let node = Arc::into_inner(node).expect("the load has ended");
     let node = node.crash_and_restart(Options::default()).await;
     eventually(
         20,
@@ -199,24 +200,8 @@ async fn after_kill_9_under_load_the_counts_and_the_unknown_bound_what_the_upstr
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_lost_carbon_stays_who_it_is_and_tells_what_the_crash_lost() {
-    let (node, upstream) = (Arc::new(Node::start().await), Upstream::start().await);
-    let token = node.admin_token().await;
-    let api = node.published(&token, "Shop", "/shop", &upstream.url).await;
-    let subscribed = node.subscribed(&token, &api, "one", "JWT").await;
-    let began = now();
-    let mut load = load(&node, &subscribed.access);
-    eventually(60, "the upstream got 500 requests", || async {
-        (upstream.count() >= 500).then_some(())
-    })
-    .await;
-    let killed = std::process::Command::new("kill")
-        .args(["-9", &node.pid().to_string()])
-        .status();
-    assert!(killed.expect("kill").success());
-    let took = began.elapsed();
-    while load.join_next().await.is_some() {}
+    let (node, upstream, took) = killed_under_load(500).await;
     let reached = upstream.count() as u64;
-    let node = Arc::into_inner(node).expect("the load has ended");
     for name in ["carbon.db", "carbon.db-wal", "carbon.db-shm"] {
         let removed = std::fs::remove_file(node.dir.join("data").join(name));
         assert!(removed.is_ok() || name != "carbon.db");

@@ -1,18 +1,19 @@
 //! A fault point in every actor, so that a test can have any of them panic under load. Development
 //! builds only.
 //!
-//! With `HEADGATE_RESTART_BY=panic` the first wish to start an actor anew has it panic at its next
-//! message; a second one before that ends it at once, as the only one does otherwise.
+//! With `HEADGATE_RESTART_BY=turns` every other incarnation of an actor, the first of all, is not ended
+//! at once by a wish to start it anew: it panics at its next message. A second wish before that ends it
+//! at once, as the only one does otherwise.
 
 use std::sync::OnceLock;
 
-/// Whether an actor that is started anew is to panic first.
-pub(crate) fn by_panic() -> bool {
+/// Whether actors that are started anew are to panic by turns.
+pub(crate) fn by_turns() -> bool {
     if !cfg!(debug_assertions) {
         return false;
     }
     static WISH: OnceLock<bool> = OnceLock::new();
-    *WISH.get_or_init(|| std::env::var("HEADGATE_RESTART_BY").is_ok_and(|by| by == "panic"))
+    *WISH.get_or_init(|| std::env::var("HEADGATE_RESTART_BY").is_ok_and(|by| by == "turns"))
 }
 
 /// Panics when `doomed` asks for it, once.

@@ -122,19 +122,21 @@ impl Registry {
     /// one. An operator's last resort. False when no actor has this name.
     #[must_use]
     pub fn restart(&self, name: &str) -> bool {
-        if fault::by_panic() && self.dooms(name) {
+        if fault::by_turns() && self.dooms(name) {
             return true;
         }
         let kills = self.kills.read().unwrap_or_else(PoisonError::into_inner);
         kills.get(name).map(|kill| kill()).is_some()
     }
 
-    /// Has an actor panic at its next message; false when it was to do so already, or is unknown.
+    /// Has an actor panic at its next message; false when it was to do so already, is not on its turn,
+    /// or is unknown.
     fn dooms(&self, name: &str) -> bool {
         let actors = self.actors.read().unwrap_or_else(PoisonError::into_inner);
         let known = actors.get(name);
         known.is_some_and(|stats| {
-            let first = !stats.doomed.load(Ordering::Relaxed);
+            let is_its_turn = stats.restarts.load(Ordering::Relaxed).is_multiple_of(2);
+            let first = is_its_turn && !stats.doomed.load(Ordering::Relaxed);
             stats.doomed.store(first, Ordering::Relaxed);
             first
         })

@@ -68,7 +68,8 @@ const SERVERS_MOMENT: &str = "SELECT (EXTRACT(EPOCH FROM clock_timestamp()) * 10
 /// The longest that a server is asked for its moment: whoever asks may hold what others wait for.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-type Statement<'q> = Query<'q, Any, AnyArguments>;
+/// A query with what it asks for.
+pub(crate) type Statement<'q> = Query<'q, Any, AnyArguments>;
 
 // === impl Database ===
 

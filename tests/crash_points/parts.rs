@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::credential::Credential;
+use super::left::LEFT;
 use super::sent::{Body, Sent};
 use crate::support::http::Answer;
 use crate::support::node::Node;
@@ -36,7 +37,7 @@ pub struct Prepared {
 /// The node is gone.
 pub struct Gone;
 
-type Step<T> = Result<T, Gone>;
+pub type Step<T> = Result<T, Gone>;
 
 /// Two scopes of the prepared API, bound to these roles.
 pub fn scopes(one: &[&str], other: &[&str]) -> Value {
@@ -61,7 +62,7 @@ pub struct Scenario<'a> {
 }
 
 /// All parts.
-pub const PARTS: [&str; 12] = [
+pub const PARTS: [&str; 13] = [
     // The first, because the others ask for tokens to look at what they ended.
     "tokens",
     "import",
@@ -71,11 +72,27 @@ pub const PARTS: [&str; 12] = [
     "application",
     "subscription",
     "keys",
+    LEFT,
     "api_keys",
     "clients",
     "policies",
     "people",
 ];
+
+// === impl Prepared ===
+
+impl Prepared {
+    /// The order of keys for the application that has none.
+    pub fn order_of_keys(&self) -> Sent {
+        let application = &self.application;
+        let grants = json!(["client_credentials", "password"]);
+        Sent {
+            method: "POST".to_owned(),
+            path: format!("{DEVPORTAL}/applications/{application}/generate-keys"),
+            body: Body::Json(json!({"keyType": "PRODUCTION", "grantTypesToBeSupported": grants})),
+        }
+    }
+}
 
 // === impl Scenario ===
 
@@ -90,6 +107,7 @@ impl Scenario<'_> {
             "application" => self.application().await,
             "subscription" => self.subscription().await,
             "keys" => self.keys().await,
+            LEFT => self.left().await,
             "api_keys" => self.api_keys().await,
             "clients" => self.clients().await,
             "tokens" => self.tokens().await,
@@ -100,12 +118,12 @@ impl Scenario<'_> {
     }
 
     /// Sends a request; whatever is not a success fails the test.
-    async fn send(&self, method: &str, path: &str, body: Body) -> Step<Answer> {
+    pub async fn send(&self, method: &str, path: &str, body: Body) -> Step<Answer> {
         self.change(method, path, body, Effect::default()).await
     }
 
     /// The same with a request that ends what has worked up to now.
-    async fn end(
+    pub async fn end(
         &self,
         method: &str,
         path: &str,
@@ -118,7 +136,13 @@ impl Scenario<'_> {
     }
 
     /// The same with a request that ends what has worked up to now, and makes what works then.
-    async fn change(&self, method: &str, path: &str, body: Body, effect: Effect) -> Step<Answer> {
+    pub async fn change(
+        &self,
+        method: &str,
+        path: &str,
+        body: Body,
+        effect: Effect,
+    ) -> Step<Answer> {
         for credential in &effect.ends {
             let opens = credential.opens(self.node).await.ok_or(Gone)?;
             assert!(
@@ -153,7 +177,7 @@ impl Scenario<'_> {
     }
 
     /// The client of the prepared application.
-    fn client(&self) -> (String, String) {
+    pub fn client(&self) -> (String, String) {
         (self.prepared.key.clone(), self.prepared.secret.clone())
     }
 
@@ -292,9 +316,8 @@ impl Scenario<'_> {
 
     async fn keys(&self) -> Step<()> {
         let base = format!("{DEVPORTAL}/applications/{}", self.prepared.application);
-        let grants = json!(["client_credentials", "password"]);
-        let body = json!({"keyType": "PRODUCTION", "grantTypesToBeSupported": grants});
-        let made = self.post(&format!("{base}/generate-keys"), body).await?;
+        let order = self.prepared.order_of_keys();
+        let made = self.send(&order.method, &order.path, order.body).await?;
         let made = made.json();
         let one = format!("{base}/oauth-keys/{}", text(&made, "keyMappingId"));
         let body = json!({
@@ -348,7 +371,7 @@ impl Scenario<'_> {
         Ok(())
     }
 
-    async fn form(&self, path: &str, pairs: &[(&str, &str)]) -> Step<Value> {
+    pub async fn form(&self, path: &str, pairs: &[(&str, &str)]) -> Step<Value> {
         self.form_ending(path, pairs, Vec::new()).await
     }
 
@@ -413,87 +436,5 @@ impl Scenario<'_> {
         self.send("PATCH", &one, body).await?;
         self.delete(&one).await?;
         Ok(())
-    }
-
-    async fn people(&self) -> Step<()> {
-        let body = json!({
-            "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
-            "userName": "crash", "password": "Crash-landing-1",
-            "roles": [{"value": "Internal/subscriber"}],
-        });
-        let person = |password: &str| {
-            let named = ["crash", password].map(str::to_owned);
-            vec![Credential::Person(self.client(), named)]
-        };
-        let makes = person("Crash-landing-1");
-        let effect = Effect {
-            makes,
-            ..Effect::default()
-        };
-        let body = Body::Json(body);
-        let made = self.change("POST", "/scim2/Users", body, effect).await?;
-        let one = format!("/scim2/Users/{}", text(&made.json(), "id"));
-        // What a user owns goes with them.
-        let mut theirs = self.belongings("crash", "Crash-landing-1").await?;
-        let body = Body::Json(json!({
-            "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
-            "Operations": [{"op": "replace", "path": "password", "value": "Crash-landing-2"}],
-        }));
-        let effect = Effect {
-            ends: person("Crash-landing-1"),
-            makes: person("Crash-landing-2"),
-        };
-        self.change("PATCH", &one, body, effect).await?;
-        theirs.extend(person("Crash-landing-2"));
-        self.end("DELETE", &one, Body::None, theirs).await?;
-        Ok(())
-    }
-
-    /// An application of a user with a subscription and keys, and an API key.
-    async fn belongings(&self, user: &str, password: &str) -> Step<Vec<Credential>> {
-        let asked = [
-            ("grant_type", "password"),
-            ("username", user),
-            ("password", password),
-            (
-                "scope",
-                "apim:subscribe apim:app_manage apim:sub_manage apim:api_key",
-            ),
-        ];
-        let token = self.form("/oauth2/token", &asked).await?;
-        let by = |body: Value| Body::JsonBy(body, text(&token, "access_token").to_owned());
-        let all = format!("{DEVPORTAL}/applications");
-        let body = by(json!({"name": "theirs", "throttlingPolicy": "Unlimited"}));
-        let application = self.send("POST", &all, body).await?.json();
-        let id = text(&application, "applicationId");
-        let body = by(json!({
-            "apiId": self.prepared.api, "applicationId": id, "throttlingPolicy": "Unlimited",
-        }));
-        let subscriptions = format!("{DEVPORTAL}/subscriptions");
-        self.send("POST", &subscriptions, body).await?;
-        let grants = json!(["client_credentials"]);
-        let body = by(json!({"keyType": "PRODUCTION", "grantTypesToBeSupported": grants}));
-        let path = format!("{all}/{id}/generate-keys");
-        let client = self.send("POST", &path, body).await?.json();
-        let [key, secret] =
-            ["consumerKey", "consumerSecret"].map(|name| text(&client, name).to_owned());
-        let keys = format!("{DEVPORTAL}/apis/{}/api-keys", self.prepared.api);
-        let body = by(json!({"keyName": "theirs", "keyType": "PRODUCTION"}));
-        let path = format!("{keys}/generate");
-        let api_key = self.send("POST", &path, body).await?.json();
-        let list = self.send("GET", &keys, by(json!({}))).await?.json();
-        let bound = json!({"keyUUID": list["list"][0]["keyUUID"], "applicationUUID": id});
-        self.send("POST", &format!("{keys}/associate"), by(bound))
-            .await?;
-        let token = self
-            .node
-            .try_client_token(&key, &secret)
-            .await
-            .ok_or(Gone)?;
-        Ok(vec![
-            Credential::Token(token),
-            Credential::Key(text(&api_key, "apikey").to_owned()),
-            Credential::Client(key, secret),
-        ])
     }
 }

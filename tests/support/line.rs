@@ -69,6 +69,7 @@ impl Line {
     )]
     pub async fn open(address: &str, version: Version) -> Self {
         let stream = TcpStream::connect(address).await.expect("a connection");
+        stream.set_nodelay(true).expect("a socket");
         let io = TokioIo::new(stream);
         match version {
             Version::Http1 => {

@@ -1,10 +1,11 @@
 //! `bench`: each `[[bench]]` of the root package, in the manifest's order. A benchmark that misses its number exits 1;
-//! the others still run.
+//! the others still run. They have a PostgreSQL of their own, as the tests do.
 
 use anyhow::{Result, bail};
 use toml::{Table, Value};
 
-use crate::stage::{Stages, run as command};
+use crate::postgres::{self, Postgres};
+use crate::stage::Stages;
 use crate::workspace::{Manifest, Workspace};
 
 /// Runs them all, with `args` for each.
@@ -20,18 +21,16 @@ pub(crate) fn run(workspace: &Workspace, stages: &mut Stages, args: &[String]) -
     if names.is_empty() {
         bail!("the root Cargo.toml has no [[bench]]");
     }
+    let mut server = stages.must("postgres start", || Postgres::start(&postgres::binaries()?))?;
     for name in names {
         let stage = format!("bench {name}");
-        stages.keep(&stage, || {
-            command(
-                workspace
-                    .cargo()
-                    .args(["bench", "--locked", "--bench", &name, "--"])
-                    .args(args),
-            )
-        });
+        let mut cargo = workspace.cargo();
+        cargo
+            .args(["bench", "--locked", "--bench", &name, "--"])
+            .args(args);
+        stages.keep(&stage, || server.run(&mut cargo));
     }
-    Ok(())
+    stages.must("postgres stop", || server.stop())
 }
 
 fn benches(root: &Table) -> Vec<String> {

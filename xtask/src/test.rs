@@ -13,6 +13,8 @@ use crate::workspace::Workspace;
 const ENCODE_ASKS: &str = "HEADGATE_ENCODE_ASKS";
 /// Set, a test that finds no PostgreSQL fails instead of leaving its half of the work out.
 const NEEDED: &str = "HEADGATE_TEST_POSTGRES_NEEDED";
+/// How many tests run side by side.
+const THREADS: &str = "RUST_TEST_THREADS";
 
 /// Runs the tests; `args` narrow them, as for `cargo test`, and leave the second pass out.
 ///
@@ -51,6 +53,7 @@ fn tests(
 
 fn first_pass(mut cargo: Command, args: &[String]) -> Command {
     cargo.arg("test").env(NEEDED, "1");
+    side_by_side(&mut cargo);
     if !names_packages(args) {
         cargo.arg("--workspace");
     }
@@ -63,7 +66,17 @@ fn second_pass(mut cargo: Command) -> Command {
         .args(["test", "--locked", "-p", "headgate", "--test", "blackbox"])
         .env(ENCODE_ASKS, "1")
         .env(NEEDED, "1");
+    side_by_side(&mut cargo);
     cargo
+}
+
+/// Tests of the node wait for twice as long as they work: as many as there are cores leave these idle. Whoever
+/// has set a number has it.
+fn side_by_side(cargo: &mut Command) {
+    if std::env::var_os(THREADS).is_none() {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        cargo.env(THREADS, (2 * cores).to_string());
+    }
 }
 
 /// Whether the arguments choose packages; cargo lets `--workspace` win over such a choice.

@@ -37,7 +37,7 @@ fn heartbeat(leaves: bool) -> Heartbeat {
 impl Swept for Following {
     const SWEPT: &'static [&'static str] = &[
         "apim.followers.save",
-        "apim.followers.delete",
+        "apim.followers.leave",
         "apim.followers.fence",
         "apim.change_log.prune",
     ];
@@ -88,7 +88,7 @@ impl Swept for Following {
                 let heard = self.registrar.register(&heartbeat(false)).await;
                 assert!(matches!(heard, Ok(Heard::Head(_))));
             }
-            "apim.followers.delete" => {
+            "apim.followers.leave" => {
                 let heard = self.registrar.leave(&heartbeat(true)).await;
                 assert!(matches!(heard, Ok(Heard::Head(_))));
             }

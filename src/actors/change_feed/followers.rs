@@ -154,7 +154,7 @@ impl Followers {
         now_ms: i64,
     ) -> (Applied, bool) {
         let (mut done, mut missing, mut waits) = (0, Vec::new(), false);
-        for one in registered {
+        for one in registered.iter().filter(|one| !one.is_gone()) {
             let may_serve = one.fenced_at_ms.is_none() || self.age(one, now_ms) < OVER_MS;
             let follower = self.known.get(&one.name);
             if follower.is_some_and(|follower| follower.acknowledged >= n) {
@@ -241,6 +241,7 @@ mod tests {
             incarnation: 1,
             registered_at_ms: 1,
             fenced_at_ms,
+            left_at_ms: None,
         }
     }
 
@@ -307,6 +308,28 @@ mod tests {
             ("0/1; unreached=gw3", false)
         );
         assert!(followers.applied(&serving, 5, 40_000).1);
+    }
+
+    #[test]
+    fn whoever_left_is_waited_for_no_more_and_named_only_where_it_may_serve_by_itself() {
+        let left = |name: &str, kind| Registered {
+            left_at_ms: Some(7),
+            ..registered(name, kind, Some(7))
+        };
+        let all = [
+            left("gw1", REFUSE),
+            left("gw2", SERVE),
+            left("tm1", FollowerKind::Policies),
+        ];
+        let mut followers = Followers::default();
+        followers.see(&all, 0);
+        let (applied, waits) = followers.applied(&all, 5, OVER_MS);
+        assert_eq!(
+            (applied.to_string().as_str(), waits),
+            ("0/1; unreached=gw2", false)
+        );
+        let (applied, waits) = followers.applied(&all[..1], 5, 0);
+        assert_eq!((applied.to_string().as_str(), waits), ("0/0", false));
     }
 
     #[test]

@@ -63,9 +63,10 @@ impl Feed {
                         fenced: one.fenced_at_ms.is_some(),
                     }
                 };
+                let followers = registered.into_iter().filter(|one| !one.is_gone());
                 Standing::At {
                     head: self.head,
-                    followers: registered.into_iter().map(at).collect(),
+                    followers: followers.map(at).collect(),
                 }
             }
         };

@@ -5,7 +5,6 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use cluster::{Actor, Address, Asked, BoxError, Clock};
-use domain::serving_lease::{FollowerKind, WhenCutOff};
 use storage::apim::followers::{self, Follower as Registered};
 use storage::apim::grants;
 use storage::{Database, StoreError};
@@ -16,7 +15,8 @@ use super::{Followers, SharedFollowers};
 /// Followers that were fenced for so long are forgotten, milliseconds.
 const FORGOTTEN_MS: i64 = 86_400_000;
 /// How long one write may take; whoever asks has said more since.
-const WRITE: Duration = Duration::from_secs(3);
+const WRITE: Duration = Duration::from_millis(MOST_MS.unsigned_abs());
+const MOST_MS: i64 = 3_000;
 /// Who is silent is judged by what was heard so long ago at most, milliseconds.
 const FRESH_MS: i64 = 1_000;
 
@@ -92,9 +92,13 @@ impl Registrar {
 
     pub(super) async fn register(&self, heartbeat: &Heartbeat) -> Result<Heard, StoreError> {
         let Heartbeat { follower, kind, .. } = heartbeat;
+        let began_ms = self.now_ms();
         let mut write = self.arguments.apim.write("apim.followers.save").await?;
-        let (life, now_ms) = (heartbeat.incarnation, self.arguments.clock.now_ms());
-        if !followers::save(&mut write, follower, *kind, life, now_ms).await? {
+        let now_ms = write.moment_ms(self.arguments.clock.now_ms()).await?;
+        let life = heartbeat.incarnation;
+        // Not for a node that stood still on the way here either: its follower may have left since.
+        let is_late = |registrar: &Self| registrar.now_ms() - began_ms > MOST_MS;
+        if !followers::save(&mut write, follower, *kind, life, now_ms).await? || is_late(self) {
             return Ok(Heard::Unavailable);
         }
         write.commit().await?;
@@ -104,20 +108,15 @@ impl Registrar {
         Ok(Heard::Head(grants::head(&mut read).await?))
     }
 
-    /// It serves nobody any more, so nobody waits for it. One that may start without a control plane
-    /// and serve by what it kept is named until it is heard again. A life that a later one has
-    /// followed takes nothing with it.
+    /// It serves nobody any more, so nobody waits for it, not even where its registration is still on
+    /// its way at another node. One that may start without a control plane and serve by what it kept is
+    /// named until it is heard again. A life that a later one has followed takes nothing with it.
     pub(super) async fn leave(&self, heartbeat: &Heartbeat) -> Result<Heard, StoreError> {
-        let (follower, life) = (heartbeat.follower.as_str(), heartbeat.incarnation);
-        let mut write = self.arguments.apim.write("apim.followers.delete").await?;
-        let is_of_now = if heartbeat.kind == FollowerKind::Calls(WhenCutOff::Serve) {
-            let now_ms = self.arguments.clock.now_ms();
-            followers::save(&mut write, follower, heartbeat.kind, life, now_ms).await?
-                && followers::fence(&mut write, follower, now_ms, now_ms).await?
-        } else {
-            followers::delete(&mut write, follower, life).await?
-        };
-        if is_of_now {
+        let Heartbeat { follower, kind, .. } = heartbeat;
+        let mut write = self.arguments.apim.write("apim.followers.leave").await?;
+        let now_ms = write.moment_ms(self.arguments.clock.now_ms()).await?;
+        let life = heartbeat.incarnation;
+        if followers::leave(&mut write, follower, *kind, life, now_ms).await? {
             write.commit().await?;
             self.followers(|all| all.forget(follower));
         }
@@ -144,7 +143,9 @@ impl Registrar {
             let silent = all.silent(&registered, said_ms);
             silent.into_iter().cloned().collect()
         });
-        let wall_ms = self.arguments.clock.now_ms();
+        // By the clock that those who left are noted by: a node whose own is ahead forgets nobody early.
+        let own_ms = self.arguments.clock.now_ms();
+        let wall_ms = self.arguments.apim.moment_ms(own_ms).await?;
         let too_old = wall_ms.saturating_sub(FORGOTTEN_MS);
         let is_old = |one: &Registered| one.fenced_at_ms.is_some_and(|at_ms| at_ms < too_old);
         if silent.is_empty() && !registered.iter().any(is_old) {

@@ -115,6 +115,7 @@ fn whoever_is_forgiven_has_its_time_from_then_on_heard_of_or_only_registered() {
         incarnation: 1,
         registered_at_ms: 1,
         fenced_at_ms: None,
+        left_at_ms: None,
     };
     let all = [registered("heard"), registered("never heard")];
     followers.see(&all, 0);

@@ -443,6 +443,37 @@ async fn a_late_leave_of_a_former_life_takes_nothing_from_the_next_one() {
 }
 
 #[tokio::test]
+async fn a_registration_on_its_way_at_one_node_ends_with_the_leave_at_another() {
+    for (kind, told) in [
+        (FollowerKind::Calls(WhenCutOff::Refuse), "0/0"),
+        (FollowerKind::Calls(WhenCutOff::Serve), "0/1; unreached=gw1"),
+        (FollowerKind::Policies, "0/0"),
+    ] {
+        let bench = bench().await;
+        let n = commit(&bench.apim, &[user_changed("a")]).await;
+        let system = System::new(Clock::system(), true);
+        let (apim, shared) = (&bench.apim, &bench.shared);
+        let (other, child) = component(&system, apim, shared, FeedSettings::default());
+        let _root = start_root(&system, vec![child]).await.unwrap();
+        let of = async |incarnation, leaves| Heartbeat {
+            incarnation,
+            leaves,
+            kind,
+            ..beat(&bench, "gw1", n).await
+        };
+        other.heartbeat(of(1, true).await).await.unwrap();
+        // It was sent before, and waited for the database.
+        let late = bench.feed.heartbeat(of(1, false).await).await;
+        assert_eq!(late, Ok(Heard::Unavailable), "{kind:?}");
+        let newer = commit(&bench.apim, &[user_changed("b")]).await;
+        let applied = bench.feed.committed(newer).await;
+        assert_eq!(applied.to_string(), told);
+        let next = bench.feed.heartbeat(of(2, false).await).await;
+        assert_eq!(next, Ok(Heard::Head(newer)), "{kind:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_busy_writer_holds_up_nobody_whose_registration_stands() {
     let bench = bench().await;
     let n = commit(&bench.apim, &[user_changed("a")]).await;

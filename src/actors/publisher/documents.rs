@@ -93,7 +93,7 @@ fn bindings(api: &Api) -> Vec<(String, Vec<String>)> {
 /// Reads a document and corrects it by its row.
 pub(super) async fn load(stores: &Stores, row: &ApiRow) -> Result<Api, PublisherError> {
     let mut api = load_document(stores, &row.tenant, &row.document_blob).await?;
-    correct(&mut api, row);
+    row.correct(&mut api);
     Ok(api)
 }
 
@@ -141,21 +141,6 @@ async fn find(stores: &Stores, tenant: &str, id: &str) -> Result<Blob, Publisher
 
 fn missing(blob: &str) -> PublisherError {
     PublisherError::Internal(format!("blob {blob} is missing"))
-}
-
-/// What is true in the row alone, whatever a document (or a frozen one) says.
-pub(super) fn correct(api: &mut Api, row: &ApiRow) {
-    api.id.clone_from(&row.id);
-    api.tenant.clone_from(&row.tenant);
-    api.name.clone_from(&row.name);
-    api.version.clone_from(&row.version);
-    api.context.clone_from(&row.context);
-    api.provider.clone_from(&row.provider);
-    api.state = row.state;
-    api.is_default_version = row.is_default_version;
-    api.created_at_ms = row.created_at_ms;
-    api.updated_at_ms = row.updated_at_ms;
-    api.row_version = row.row_version;
 }
 
 /// The definition that the publisher writes for an API without one.

@@ -113,7 +113,7 @@ async fn updated(
         api.operations.clone_from(&before.operations);
     }
     let default = api.is_default_version;
-    documents::correct(&mut api, row);
+    row.correct(&mut api);
     api.is_default_version = default;
     name_operations(&mut api.operations);
     check(stores, &api)?;
@@ -224,7 +224,7 @@ async fn replace(
     row.updated_at_ms = now;
     row.row_version = apis::save(&mut write, &row).await?;
     write.commit().await?;
-    documents::correct(&mut api, &row);
+    row.correct(&mut api);
     Ok(Some(Committed {
         value: api,
         n: None,

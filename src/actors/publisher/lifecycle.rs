@@ -11,7 +11,7 @@ use super::apis::{commit, find, lock, step};
 use super::default_version::Event;
 use super::error::PublisherError;
 use super::message::{Author, Committed, Edition, Step};
-use super::{Stores, default_version, documents, subscriptions};
+use super::{Stores, default_version, subscriptions};
 
 /// Takes one step.
 pub(super) async fn take(
@@ -53,7 +53,7 @@ pub(super) async fn take(
         }
     }
     let n = commit(stores, write, &author.tenant, &changes).await?;
-    documents::correct(&mut api, &row);
+    row.correct(&mut api);
     Ok(Committed { value: api, n })
 }
 

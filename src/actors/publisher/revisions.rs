@@ -91,7 +91,7 @@ pub(super) async fn restore(stores: &Stores, edition: &Edition, id: &str) -> Don
     api_row.row_version = apis::save(&mut write, &api_row).await?;
     write.commit().await?;
     let mut api = frozen;
-    documents::correct(&mut api, &api_row);
+    api_row.correct(&mut api);
     Ok(Committed {
         value: api,
         n: None,
@@ -136,7 +136,7 @@ pub(super) async fn deploy(
     }
     // Of this API itself, the artifact says it.
     handed.retain(|change| !default_version::is_of(change, &row));
-    documents::correct(&mut api, &row);
+    row.correct(&mut api);
     api.is_default_version = row.serves_default;
     let deployed = targets.iter().map(|target| Change::ApiDeployed {
         artifact: Box::new(Artifact::of(&api, id, &target.environment, vhost(target))),

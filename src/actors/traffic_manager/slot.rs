@@ -234,6 +234,17 @@ mod tests {
     use domain::policy::TimeUnit;
     use domain::window::WindowSpec;
 
+    /// One shard, since half a second, that nothing was noted of before.
+    fn running() -> Slots {
+        let slots = Slots::new(1, 16);
+        slots
+            .start
+            .set(Start::new(LastStop::Never, 0, 500))
+            .unwrap();
+        slots.recover(0, 1, Vec::new(), 500);
+        slots
+    }
+
     fn asked(slots: &Slots) -> (u64, Outcome) {
         asked_at(slots, 1_000, "gw")
     }
@@ -287,12 +298,7 @@ mod tests {
 
     #[test]
     fn a_shard_whose_actor_was_replaced_keeps_its_counts() {
-        let slots = Slots::new(1, 16);
-        slots
-            .start
-            .set(Start::new(LastStop::Never, 0, 500))
-            .unwrap();
-        slots.recover(0, 1, Vec::new(), 500);
+        let slots = running();
         assert_eq!(asked(&slots), (1, Outcome::Granted));
         slots.recover(0, 1, Vec::new(), 900);
         // The same question again: cumulative, so nothing more is granted (L7).
@@ -344,12 +350,7 @@ mod tests {
 
     #[test]
     fn what_was_written_waits_no_more_and_what_was_asked_for_since_does() {
-        let slots = Slots::new(1, 16);
-        slots
-            .start
-            .set(Start::new(LastStop::Never, 0, 500))
-            .unwrap();
-        slots.recover(0, 1, Vec::new(), 500);
+        let slots = running();
         let mark = |seq: u64| Mark {
             cell: CellKey::new("t", "p", format!("k{seq}")),
             window: WindowSpec::new(TimeUnit::Day, 1).at(500).id,

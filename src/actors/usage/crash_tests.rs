@@ -8,7 +8,7 @@ use storage::crash_sweep::{Swept, sweep};
 use storage::{Database, apim, broker};
 
 use super::UsageSettings;
-use super::intake::forget_before;
+use super::intake::{forget_before, note_kept_time};
 use super::queue::{Queue, QueueArguments};
 use super::tests::count;
 
@@ -18,7 +18,11 @@ struct Kept {
 }
 
 impl Swept for Kept {
-    const SWEPT: &'static [&'static str] = &["apim.usage.delete", "broker.usage.release"];
+    const SWEPT: &'static [&'static str] = &[
+        "apim.usage.delete",
+        "apim.usage.note_kept_time",
+        "broker.usage.release",
+    ];
 
     async fn open(directory: &Path) -> Self {
         let url = format!("sqlite:{}", directory.join("apim.db").display());
@@ -48,6 +52,7 @@ impl Swept for Kept {
     async fn work(&self, write: &str) {
         match write {
             "apim.usage.delete" => forget_before(&self.apim, i64::MAX).await.unwrap(),
+            "apim.usage.note_kept_time" => note_kept_time(&self.apim, 5).await.unwrap(),
             "broker.usage.release" => self.queue.release(5).await.unwrap(),
             other => panic!("nobody writes {other}"),
         }
@@ -56,10 +61,11 @@ impl Swept for Kept {
     async fn state(&self) -> Vec<String> {
         let mut read = self.apim.read().await.unwrap();
         let minutes = apim::usage::list(&mut read, 0, i64::MAX, (0, 9)).await;
+        let noted = apim::usage::kept_time(&mut read).await.unwrap();
         let mut read = self.queue.arguments.broker.read().await.unwrap();
         let reserved = queued::reservations(&mut read).await;
         vec![
-            format!("{:?}", minutes.unwrap()),
+            format!("{:?} {noted:?}", minutes.unwrap()),
             format!("{:?}", reserved.unwrap()),
         ]
     }

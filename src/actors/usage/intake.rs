@@ -9,6 +9,7 @@ use storage::{Database, StoreError};
 
 use super::RetentionSettings;
 use super::message::{DeliverUnknown, DeliverUsage, Delivered};
+use super::retention::KeptTime;
 use crate::ticker::{Ticker, ticker};
 
 /// Old minutes are looked for so often.
@@ -17,6 +18,9 @@ const SWEEP: Duration = Duration::from_secs(60);
 pub(super) const BATCH: u32 = 1_000;
 /// Transactions of one look, so that deliveries do not wait for long.
 const BATCHES: u32 = 32;
+/// The time that counts are old by is noted when it is so much further, milliseconds: an idle node
+/// writes little, and a start begins so much behind at most.
+const NOTE_MS: i64 = 3_600_000;
 
 /// What it is started with.
 #[derive(Clone)]
@@ -37,6 +41,8 @@ pub(super) enum IntakeMessage {
 /// The intake; API-M is its memory.
 pub(super) struct Intake {
     arguments: IntakeArguments,
+    /// The time that counts are old by, and when that was, on the boot clock; none until it was read.
+    kept: Option<(KeptTime, i64)>,
     _ticker: Ticker,
 }
 
@@ -53,6 +59,7 @@ impl Actor for Intake {
     ) -> Result<Self, BoxError> {
         Ok(Self {
             arguments,
+            kept: None,
             _ticker: ticker("usage retention", SWEEP, me, || IntakeMessage::Sweep),
         })
     }
@@ -72,13 +79,8 @@ impl Actor for Intake {
                     .send(delivered(self.unknown(&asked.request).await));
             }
             IntakeMessage::Sweep => {
-                let IntakeArguments {
-                    clock,
-                    apim,
-                    retention,
-                } = &self.arguments;
-                let before_ms = clock.now_ms().saturating_sub(retention.keep_ms);
-                if let Err(error) = forget_before(apim, before_ms).await {
+                let now_ms = self.arguments.clock.now_ms();
+                if let Err(error) = self.sweep(now_ms).await {
                     tracing::warn!(%error, "old usage could not be removed, trying again");
                 }
             }
@@ -90,6 +92,30 @@ impl Actor for Intake {
 // === impl Intake ===
 
 impl Intake {
+    /// Removes what was kept for long enough, by the database's moment and the time that really
+    /// passed.
+    async fn sweep(&mut self, own_ms: i64) -> Result<(), StoreError> {
+        let IntakeArguments {
+            clock,
+            apim,
+            retention,
+        } = &self.arguments;
+        let now_ms = apim.moment_ms(own_ms).await?;
+        let mut read = apim.read().await?;
+        let noted_ms = usage::kept_time(&mut read).await?;
+        drop(read);
+        let boot_ms = i64::try_from(clock.monotonic().as_millis()).unwrap_or(i64::MAX);
+        let (mut time, before_ms) = self
+            .kept
+            .unwrap_or_else(|| (KeptTime::begin(noted_ms, now_ms), boot_ms));
+        time.follow(noted_ms, boot_ms.saturating_sub(before_ms), now_ms);
+        if noted_ms.is_none_or(|noted_ms| time.at_ms().saturating_sub(noted_ms) >= NOTE_MS) {
+            note_kept_time(apim, time.at_ms()).await?;
+        }
+        self.kept = Some((time, boot_ms));
+        forget_before(apim, time.old_before(retention.keep_ms, now_ms)).await
+    }
+
     async fn counts(&self, batch: &DeliverUsage) -> Result<Delivered, StoreError> {
         let mut write = self.arguments.apim.write("apim.usage.save").await?;
         let DeliverUsage {
@@ -116,6 +142,13 @@ impl Intake {
         write.commit().await?;
         Ok(Delivered::Taken)
     }
+}
+
+/// Notes the time that retention goes by.
+pub(super) async fn note_kept_time(apim: &Database, at_ms: i64) -> Result<(), StoreError> {
+    let mut write = apim.write("apim.usage.note_kept_time").await?;
+    usage::save_kept_time(&mut write, at_ms).await?;
+    write.commit().await
 }
 
 /// Removes minutes that began before `before_ms`, in bounded batches; what is left after many of them

@@ -13,6 +13,7 @@ mod handle;
 mod intake;
 pub mod message;
 mod queue;
+mod retention;
 #[cfg(test)]
 mod tests;
 

@@ -1,5 +1,5 @@
-//! What goes wrong in a change log's world, once a second by chance: followers crash, the tail is pruned, a backup is
-//! restored.
+//! What goes wrong in a change log's world, once a second by chance: followers crash, stand still, are cut off one way
+//! or both, the tail is pruned, a backup is restored.
 
 use super::Planted;
 use super::change_log_world::{Event, World, machine};
@@ -24,6 +24,7 @@ impl World {
             if self.rng.chance(self.plan.crashes) {
                 self.crash(follower);
             }
+            self.hold_up(follower);
         }
         if self.rng.chance(self.plan.prunes) {
             let keep = 1 + self.rng.index(30);
@@ -37,6 +38,52 @@ impl World {
             self.database.restore();
         }
         self.queue.at(self.now_ms + 1_000, Event::Second);
+    }
+
+    fn hold_up(&mut self, follower: usize) {
+        let until_ms = self.now_ms + self.rng.between(100, 6_000);
+        if self.rng.chance(self.plan.pauses) {
+            self.followers[follower].paused_until_ms = until_ms;
+        }
+        if self.rng.chance(self.plan.cuts) {
+            let way = self.rng.index(3);
+            let at = &mut self.followers[follower];
+            if way != 0 {
+                at.deaf_until_ms = until_ms;
+            }
+            if way != 1 {
+                at.mute_until_ms = until_ms;
+            }
+        }
+    }
+
+    /// The event, if it happens now: whoever stands still meets it later, over a link that is cut it never comes.
+    pub(super) fn let_through(&mut self, event: Event) -> Option<Event> {
+        let (follower, is_cut) = match &event {
+            Event::ToFollower { follower, .. } | Event::Chunk { follower, .. } => (
+                *follower,
+                self.now_ms < self.followers[*follower].deaf_until_ms,
+            ),
+            Event::Pull { follower, .. }
+            | Event::PullSnapshot { follower, .. }
+            | Event::ChunksHere { follower, .. } => {
+                let mute_until_ms = self.followers[*follower].mute_until_ms;
+                return (self.now_ms >= mute_until_ms).then_some(event);
+            }
+            Event::FollowerTick { follower } | Event::Written { follower, .. } => {
+                (*follower, false)
+            }
+            _ => return Some(event),
+        };
+        let paused_until_ms = self.followers[follower].paused_until_ms;
+        if is_cut {
+            return None;
+        }
+        if self.now_ms < paused_until_ms {
+            self.queue.at(paused_until_ms, event);
+            return None;
+        }
+        Some(event)
     }
 
     /// All that was not on the disk is lost; what was on its way there may have arrived.

@@ -26,6 +26,8 @@ pub(super) struct Sending {
     pieces: Vec<Piece>,
     sender: SnapshotSender,
     ends: u32,
+    /// The history became another one: it never goes on, not even when its request comes again.
+    is_over: bool,
 }
 
 // === impl Sending ===
@@ -111,14 +113,18 @@ impl World {
             pieces: Vec::new(),
             sender: SnapshotSender::new(pieces, self.now_ms),
             ends: 0,
+            is_over: false,
         };
         self.sending.insert(follower, sending);
     }
 
     pub(super) fn source_tick(&mut self) {
         let mut messages = Vec::new();
-        let mut over = Vec::new();
-        for (follower, sending) in &mut self.sending {
+        let under_way = self
+            .sending
+            .iter_mut()
+            .filter(|(_, sending)| !sending.is_over);
+        for (follower, sending) in under_way {
             let (follower, transfer) = (*follower, sending.transfer);
             for index in sending.sender.due(self.now_ms) {
                 match sending.piece(index, &self.database, self.plan.planted) {
@@ -128,7 +134,7 @@ impl World {
                         index,
                         piece,
                     }),
-                    None => over.push(follower),
+                    None => sending.is_over = true,
                 }
             }
             // The end may be lost as well.
@@ -144,9 +150,6 @@ impl World {
                     input: done,
                 });
             }
-        }
-        for follower in over {
-            self.sending.remove(&follower);
         }
         for message in messages {
             self.send(message);

@@ -34,6 +34,8 @@ pub(super) struct Plan {
     pub(super) backups: u64,
     pub(super) restores: u64,
     pub(super) prunes: u64,
+    pub(super) pauses: u64,
+    pub(super) cuts: u64,
     pub(super) planted: Option<Planted>,
 }
 
@@ -105,6 +107,12 @@ pub(super) struct Follower {
     /// On its way to the disk, and what waits for that.
     pub(super) writing: Option<(Position, Rows)>,
     pub(super) queued: VecDeque<(Position, Rows)>,
+    /// It stands still until then; nothing reaches it; nothing of it is heard.
+    pub(super) paused_until_ms: i64,
+    pub(super) deaf_until_ms: i64,
+    pub(super) mute_until_ms: i64,
+    /// How fast its clock runs, in thousandths.
+    pub(super) pace: i64,
     /// What a planted bug has to remember.
     pub(super) was_at: Position,
 }
@@ -142,6 +150,8 @@ impl Plan {
             backups: 150,
             restores: 50,
             prunes: 100,
+            pauses: 60,
+            cuts: 80,
             planted: None,
         }
     }
@@ -151,6 +161,7 @@ impl Plan {
 
 impl World {
     pub(super) fn new(plan: Plan, seed: u64) -> Self {
+        let mut rng = Rng::new(seed);
         let followers = (0..plan.followers)
             .map(|_| Follower {
                 machine: Some(machine(Position::default(), 0, &plan)),
@@ -161,13 +172,17 @@ impl World {
                 disk: (Position::default(), Rows::new()),
                 writing: None,
                 queued: VecDeque::new(),
+                paused_until_ms: 0,
+                deaf_until_ms: 0,
+                mute_until_ms: 0,
+                pace: rng.between(900, 1_100),
                 was_at: Position::default(),
             })
             .collect();
         let mut world = Self {
             network: plan.network,
             plan,
-            rng: Rng::new(seed),
+            rng,
             queue: Queue::new(),
             now_ms: 0,
             database: Database::new(),
@@ -215,6 +230,9 @@ impl World {
     }
 
     fn event(&mut self, event: Event) {
+        let Some(event) = self.let_through(event) else {
+            return;
+        };
         match event {
             Event::Begin { writer } => self.begin(writer),
             Event::Last { writer, restores } => self.last(writer, restores),
@@ -320,8 +338,12 @@ impl World {
 
     // --- followers ---
 
+    fn clock_ms(&self, follower: usize) -> i64 {
+        self.now_ms * self.followers[follower].pace / 1_000
+    }
+
     fn follower(&mut self, follower: usize, input: Input<Change>) {
-        let now_ms = self.now_ms;
+        let now_ms = self.clock_ms(follower);
         let at = &mut self.followers[follower];
         let Some(machine) = &mut at.machine else {
             return;
@@ -372,7 +394,7 @@ impl World {
     }
 
     fn chunk(&mut self, follower: usize, transfer: u64, index: u32, piece: &Piece) {
-        let now_ms = self.now_ms;
+        let now_ms = self.clock_ms(follower);
         let at = &mut self.followers[follower];
         let Some(machine) = &mut at.machine else {
             return;

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::Planted;
 use super::kernel::Digest;
 
 /// The seeds of this run: so many as usual from 0, or what `cargo xtask sim` asks for.
@@ -23,6 +24,24 @@ pub(super) fn holds(world: &str, seed: u64, broken: &[String]) {
 /// Says what all that happened comes to: the same seeds say the same.
 pub(super) fn told(world: &str, seeds: &Range<u64>, digest: Digest) {
     println!("{world}: seeds {seeds:?} hold, {digest}");
+}
+
+/// One of the first seeds shows the bug, and none of them up to it shows anything without it. `broken` is
+/// what a seed shows, with or without.
+pub(super) fn notices(
+    planted: Planted,
+    within: u64,
+    broken: impl Fn(Option<Planted>, u64) -> Vec<String>,
+) {
+    let found = (0..within).find(|seed| !broken(Some(planted), *seed).is_empty());
+    let seed = found.unwrap_or_else(|| panic!("{planted:?} goes unnoticed"));
+    for seed in 0..=seed {
+        let without = broken(None, seed);
+        assert!(
+            without.is_empty(),
+            "{planted:?} was not the cause: {without:?}"
+        );
+    }
 }
 
 fn asked(name: &str) -> Option<u64> {

@@ -4,23 +4,21 @@ use super::Planted;
 use super::kernel::Digest;
 use super::ledger_truth::Truth;
 use super::ledger_world::{Plan, World};
-use super::seeds::{holds, seeds, told};
+use super::seeds::{self, holds, told};
 use crate::policy::TimeUnit;
 use crate::window::WindowSpec;
 
 const SEEDS: u64 = 12;
+/// A planted bug shows within so many seeds.
+const NOTICED_WITHIN: u64 = 60;
 
 fn run(plan: &Plan, seed: u64) -> Truth {
     World::new(plan.clone(), seed).run()
 }
 
-fn ledger(plan: &Plan, seed: u64) -> Vec<String> {
-    run(plan, seed).broken
-}
-
 #[test]
 fn never_over_the_limit_whatever_goes_wrong() {
-    let seeds = seeds(SEEDS);
+    let seeds = seeds::seeds(SEEDS);
     let mut all = Digest::default();
     for seed in seeds.clone() {
         let truth = run(&Plan::stormy(), seed);
@@ -62,21 +60,16 @@ fn hardly_under_the_limit_when_demand_is_twice_as_high() {
     }
 }
 
-/// Some seed shows the bug, and the same plan without it shows nothing.
 fn notices(planted: Planted, change: impl Fn(&mut Plan)) {
     let mut plan = Plan::stormy();
     change(&mut plan);
-    let with_bug = Plan {
-        planted: Some(planted),
-        ..plan.clone()
-    };
-    let found = (0..60).find(|seed| !ledger(&with_bug, *seed).is_empty());
-    let seed = found.unwrap_or_else(|| panic!("{planted:?} goes unnoticed"));
-    assert_eq!(
-        ledger(&plan, seed),
-        Vec::<String>::new(),
-        "{planted:?} was not the cause"
-    );
+    seeds::notices(planted, NOTICED_WITHIN, |planted, seed| {
+        let plan = Plan {
+            planted,
+            ..plan.clone()
+        };
+        run(&plan, seed).broken
+    });
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::Planted;
 use super::kernel::Digest;
-use super::seeds::{holds, seeds, told};
+use super::seeds::{self, holds, told};
 use super::validation_truth::{Seen, Truth};
 use super::validation_world::{Plan, World};
 
@@ -32,7 +32,7 @@ fn counts(seen: &Seen) -> [u64; 9] {
 #[test]
 fn no_request_is_judged_by_an_answer_older_than_what_was_acknowledged_before_it() {
     let mut all = [0; 9];
-    let seeds = seeds(SEEDS);
+    let seeds = seeds::seeds(SEEDS);
     let (count, mut digest) = (seeds.end - seeds.start, Digest::default());
     for seed in seeds.clone() {
         let truth = run(&Plan::stormy(), seed);
@@ -71,24 +71,16 @@ fn a_seed_replays_bit_for_bit() {
     assert_ne!(digest(7), digest(8));
 }
 
-/// One of the first seeds shows the bug, and none of them up to it shows anything without it.
 fn notices(planted: Planted, change: impl Fn(&mut Plan)) {
     let mut plan = Plan::stormy();
     change(&mut plan);
-    let with_bug = Plan {
-        planted: Some(planted),
-        ..plan.clone()
-    };
-    let found = (0..NOTICED_WITHIN).find(|seed| !run(&with_bug, *seed).broken.is_empty());
-    let seed = found.unwrap_or_else(|| panic!("{planted:?} goes unnoticed"));
-    for seed in 0..=seed {
-        let broken = run(&plan, seed).broken;
-        assert_eq!(
-            broken,
-            Vec::<String>::new(),
-            "{planted:?} was not the cause"
-        );
-    }
+    seeds::notices(planted, NOTICED_WITHIN, |planted, seed| {
+        let plan = Plan {
+            planted,
+            ..plan.clone()
+        };
+        run(&plan, seed).broken
+    });
 }
 
 #[test]

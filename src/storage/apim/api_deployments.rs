@@ -2,7 +2,7 @@
 
 use sqlx::any::AnyRow;
 
-use crate::database::{Read, Write};
+use crate::database::{Read, Statement, Write};
 use crate::error::StoreError;
 use crate::row::Columns as _;
 
@@ -36,10 +36,8 @@ pub async fn list(
     tenant: &str,
     api_id: &str,
 ) -> Result<Vec<DeploymentRow>, StoreError> {
-    let query = sqlx::query(LIST)
-        .bind(tenant.to_owned())
-        .bind(api_id.to_owned());
-    read.all(query).await?.iter().map(map).collect()
+    let rows = read.all(of_api(tenant, api_id)).await?;
+    rows.iter().map(map).collect()
 }
 
 /// [`list`] inside a write.
@@ -51,10 +49,8 @@ pub async fn list_for_change(
     tenant: &str,
     api_id: &str,
 ) -> Result<Vec<DeploymentRow>, StoreError> {
-    let query = sqlx::query(LIST)
-        .bind(tenant.to_owned())
-        .bind(api_id.to_owned());
-    write.all(query).await?.iter().map(map).collect()
+    let rows = write.all(of_api(tenant, api_id)).await?;
+    rows.iter().map(map).collect()
 }
 
 /// Deploys: replaces what the API has in that environment.
@@ -99,8 +95,13 @@ pub async fn delete(
     write.execute(query, "deployment").await.map(drop)
 }
 
-const LIST: &str =
-    "SELECT * FROM api_deployments WHERE tenant = $1 AND api_id = $2 ORDER BY environment";
+fn of_api(tenant: &str, api_id: &str) -> Statement<'static> {
+    sqlx::query(
+        "SELECT * FROM api_deployments WHERE tenant = $1 AND api_id = $2 ORDER BY environment",
+    )
+    .bind(tenant.to_owned())
+    .bind(api_id.to_owned())
+}
 
 fn map(row: &AnyRow) -> Result<DeploymentRow, StoreError> {
     Ok(DeploymentRow {

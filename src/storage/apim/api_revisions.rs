@@ -2,7 +2,7 @@
 
 use sqlx::any::AnyRow;
 
-use crate::database::{Read, Write};
+use crate::database::{Read, Statement, Write};
 use crate::error::StoreError;
 use crate::row::Columns as _;
 
@@ -38,10 +38,8 @@ pub async fn list(
     tenant: &str,
     api_id: &str,
 ) -> Result<Vec<RevisionRow>, StoreError> {
-    let query = sqlx::query(LIST)
-        .bind(tenant.to_owned())
-        .bind(api_id.to_owned());
-    read.all(query).await?.iter().map(map).collect()
+    let rows = read.all(of_api(tenant, api_id)).await?;
+    rows.iter().map(map).collect()
 }
 
 /// [`list`] inside a write.
@@ -53,10 +51,8 @@ pub async fn list_for_change(
     tenant: &str,
     api_id: &str,
 ) -> Result<Vec<RevisionRow>, StoreError> {
-    let query = sqlx::query(LIST)
-        .bind(tenant.to_owned())
-        .bind(api_id.to_owned());
-    write.all(query).await?.iter().map(map).collect()
+    let rows = write.all(of_api(tenant, api_id)).await?;
+    rows.iter().map(map).collect()
 }
 
 /// The number of an API's next revision: none comes twice, whatever is deleted.
@@ -111,7 +107,11 @@ pub async fn delete(write: &mut Write, tenant: &str, id: &str) -> Result<(), Sto
     }
 }
 
-const LIST: &str = "SELECT * FROM api_revisions WHERE tenant = $1 AND api_id = $2 ORDER BY number";
+fn of_api(tenant: &str, api_id: &str) -> Statement<'static> {
+    sqlx::query("SELECT * FROM api_revisions WHERE tenant = $1 AND api_id = $2 ORDER BY number")
+        .bind(tenant.to_owned())
+        .bind(api_id.to_owned())
+}
 
 fn map(row: &AnyRow) -> Result<RevisionRow, StoreError> {
     Ok(RevisionRow {

@@ -5,6 +5,7 @@
 
 use sqlx::any::AnyRow;
 
+use domain::api::Api;
 use domain::lifecycle::LifecycleState;
 
 use crate::database::{Read, Write};
@@ -53,6 +54,25 @@ pub struct ApiRow {
     pub updated_at_ms: i64,
     /// Counts the changes, from 1.
     pub row_version: i64,
+}
+
+// === impl ApiRow ===
+
+impl ApiRow {
+    /// What is true in the row alone, whatever a document (or a frozen one) says.
+    pub fn correct(&self, api: &mut Api) {
+        api.id.clone_from(&self.id);
+        api.tenant.clone_from(&self.tenant);
+        api.name.clone_from(&self.name);
+        api.version.clone_from(&self.version);
+        api.context.clone_from(&self.context);
+        api.provider.clone_from(&self.provider);
+        api.state = self.state;
+        api.is_default_version = self.is_default_version;
+        api.created_at_ms = self.created_at_ms;
+        api.updated_at_ms = self.updated_at_ms;
+        api.row_version = self.row_version;
+    }
 }
 
 /// The column that a list is sorted by (`sortBy`).

@@ -2,30 +2,15 @@
 
 use domain::lifecycle::LifecycleState;
 use domain::policy::{Policy, PolicyLevel};
-use sqlx::Executor as _;
 
 use super::apis::{self, ApiRow, ApiSearch, SortBy};
 use super::{
     api_deployments, api_lifecycle, api_revisions, blob_references, policies, subscriptions,
 };
-use crate::{Database, StoreError};
+use crate::StoreError;
+use crate::conformance::apim_databases as databases;
 
 const TENANT: &str = "carbon.super";
-
-async fn databases(directory: &std::path::Path) -> Vec<Database> {
-    let file = format!("sqlite:{}", directory.join("apim.db").display());
-    let mut databases = vec![super::open(&file).await.unwrap()];
-    if let Some(server) = crate::conformance::server() {
-        sqlx::any::install_default_drivers();
-        let name = format!("apis_{}", uuid::Uuid::new_v4().simple());
-        let pool = sqlx::AnyPool::connect(&server).await.unwrap();
-        let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
-        pool.execute(sqlx::query(create)).await.unwrap();
-        let base = server.rsplit_once('/').unwrap().0;
-        databases.push(super::open(&format!("{base}/{name}")).await.unwrap());
-    }
-    databases
-}
 
 fn row(id: &str, name: &str, version: &str) -> ApiRow {
     ApiRow {

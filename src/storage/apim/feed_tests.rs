@@ -6,12 +6,12 @@ use domain::change::{Change, MarkedSubject};
 use domain::lifecycle::LifecycleState;
 use domain::policy::Policy;
 use domain::usage::{Histogram, UsageCount};
-use sqlx::Executor as _;
 
 use super::revocations::{Mark, Revocation};
 use super::snapshots::{Section, list};
 use super::{change_log, policies, revocations, usage};
 use crate::Database;
+use crate::conformance::{create, server};
 use crate::shared::blobs::{self, Blob};
 
 const TENANT: &str = "carbon.super";
@@ -24,19 +24,10 @@ async fn databases(directory: &std::path::Path) -> Vec<(Database, Database)> {
     let apim = super::open(&file("apim.db")).await.unwrap();
     let shared = crate::shared::open(&file("shared.db")).await.unwrap();
     let mut databases = vec![(apim, shared)];
-    if let Some(server) = crate::conformance::server() {
-        sqlx::any::install_default_drivers();
-        let pool = sqlx::AnyPool::connect(&server).await.unwrap();
-        let base = server.rsplit_once('/').unwrap().0;
-        let mut urls = Vec::new();
-        for part in ["apim", "shared"] {
-            let name = format!("feed_{part}_{}", uuid::Uuid::new_v4().simple());
-            let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
-            pool.execute(sqlx::query(create)).await.unwrap();
-            urls.push(format!("{base}/{name}"));
-        }
-        let apim = super::open(&urls[0]).await.unwrap();
-        databases.push((apim, crate::shared::open(&urls[1]).await.unwrap()));
+    if let Some(server) = server() {
+        let apim = super::open(&create(&server, "feed_apim").await).await;
+        let shared = crate::shared::open(&create(&server, "feed_shared").await).await;
+        databases.push((apim.unwrap(), shared.unwrap()));
     }
     databases
 }
@@ -201,6 +192,17 @@ async fn a_usage_batch_counts_once_on_every_backend() {
         for (before_ms, most, gone) in [(60_000, 9, 0), (60_001, 0, 0), (60_001, 9, 1)] {
             let deleted = usage::delete_before(&mut write, before_ms, most).await;
             assert_eq!(deleted.unwrap(), gone, "{before_ms} {most}");
+        }
+        drop(write);
+        let mut noted = None;
+        for at_ms in [5, 1_795_788_000_000, 7] {
+            let mut read = apim.read().await.unwrap();
+            assert_eq!(usage::kept_time(&mut read).await.unwrap(), noted);
+            drop(read);
+            let mut write = apim.write("test.usage").await.unwrap();
+            usage::save_kept_time(&mut write, at_ms).await.unwrap();
+            write.commit().await.unwrap();
+            noted = Some(at_ms);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Followers of the change log as all nodes of the control plane know them (S1, S3).
 
-use domain::serving_lease::FollowerKind;
+use domain::serving_lease::{FollowerKind, WhenCutOff};
 
 use crate::database::{Read, Write};
 use crate::error::StoreError;
@@ -19,11 +19,28 @@ pub struct Follower {
     pub registered_at_ms: i64,
     /// Since when nobody waits for it any more, if so.
     pub fenced_at_ms: Option<i64>,
+    /// When it left in order, if it did; it is fenced then.
+    pub left_at_ms: Option<i64>,
+}
+
+/// A registration is on its way for so long at most, milliseconds; more than any write may take.
+const ON_ITS_WAY_MS: i64 = 10_000;
+
+// === impl Follower ===
+
+impl Follower {
+    /// Whether it left and serves nobody since, so that no change names it. One that may start without
+    /// a control plane is named until it is heard again.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.left_at_ms.is_some() && self.kind != FollowerKind::Calls(WhenCutOff::Serve)
+    }
 }
 
 /// Registers a follower, anew when it is known; gives whether it did. A life that a later one has
 /// followed registers nobody, unless that one is fenced: the node may have been put back from a
-/// backup, and counts its lives from there.
+/// backup, and counts its lives from there. Nor does a life that has just left: what still comes of it
+/// was on its way. `now_ms` is the database's own moment, by which it left as well.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -35,16 +52,19 @@ pub async fn save(
     now_ms: i64,
 ) -> Result<bool, StoreError> {
     let query = sqlx::query(
-        "INSERT INTO followers (name, kind, incarnation, registered_at_ms, fenced_at_ms) \
-         VALUES ($1, $2, $3, $4, NULL) ON CONFLICT (name) DO UPDATE SET kind = excluded.kind, \
+        "INSERT INTO followers (name, kind, incarnation, registered_at_ms) \
+         VALUES ($1, $2, $3, $4) ON CONFLICT (name) DO UPDATE SET kind = excluded.kind, \
          incarnation = excluded.incarnation, registered_at_ms = excluded.registered_at_ms, \
-         fenced_at_ms = NULL WHERE followers.incarnation <= excluded.incarnation \
-         OR followers.fenced_at_ms IS NOT NULL",
+         fenced_at_ms = NULL, left_at_ms = NULL \
+         WHERE (followers.incarnation <= excluded.incarnation \
+         OR followers.fenced_at_ms IS NOT NULL) AND (followers.left_at_ms IS NULL \
+         OR followers.incarnation <> excluded.incarnation OR followers.left_at_ms < $5)",
     )
     .bind(name.to_owned())
     .bind(kind.as_str())
     .bind(count(incarnation))
-    .bind(now_ms);
+    .bind(now_ms)
+    .bind(now_ms.saturating_sub(ON_ITS_WAY_MS));
     write.execute(query, "follower").await.map(|rows| rows > 0)
 }
 
@@ -68,18 +88,33 @@ pub async fn fence(
     write.execute(query, "follower").await.map(|rows| rows > 0)
 }
 
-/// Forgets a follower that leaves in this life, or has left in an earlier one; gives whether it was
-/// there. A later life stays.
+/// Notes that a follower leaves in this life, registered or not, and fences it; gives whether it did. A
+/// later life stays. The row stays too, for a registration that is on its way finds it there: one that
+/// found no row would wait for nobody's leave.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
-pub async fn delete(write: &mut Write, name: &str, incarnation: u64) -> Result<bool, StoreError> {
-    let query = sqlx::query("DELETE FROM followers WHERE name = $1 AND incarnation <= $2");
-    let query = query.bind(name.to_owned()).bind(count(incarnation));
+pub async fn leave(
+    write: &mut Write,
+    name: &str,
+    kind: FollowerKind,
+    incarnation: u64,
+    now_ms: i64,
+) -> Result<bool, StoreError> {
+    let query = sqlx::query(
+        "INSERT INTO followers (name, kind, incarnation, registered_at_ms, fenced_at_ms, left_at_ms) \
+         VALUES ($1, $2, $3, $4, $4, $4) ON CONFLICT (name) DO UPDATE SET kind = excluded.kind, \
+         incarnation = excluded.incarnation, fenced_at_ms = excluded.fenced_at_ms, \
+         left_at_ms = excluded.left_at_ms WHERE followers.incarnation <= excluded.incarnation",
+    )
+    .bind(name.to_owned())
+    .bind(kind.as_str())
+    .bind(count(incarnation))
+    .bind(now_ms);
     write.execute(query, "follower").await.map(|rows| rows > 0)
 }
 
-/// Forgets those that were fenced before a time.
+/// Forgets those that were fenced, or left, before a time.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
@@ -125,5 +160,6 @@ fn of(row: &sqlx::any::AnyRow) -> Result<Follower, StoreError> {
         incarnation: row.integer("incarnation")?.unsigned_abs(),
         registered_at_ms: row.integer("registered_at_ms")?,
         fenced_at_ms: row.optional_integer("fenced_at_ms")?,
+        left_at_ms: row.optional_integer("left_at_ms")?,
     })
 }

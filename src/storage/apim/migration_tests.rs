@@ -3,7 +3,6 @@
 
 use domain::deny_policy::DenyTarget;
 use domain::policy::{Policy, PolicyLevel};
-use sqlx::Executor as _;
 
 use super::{SCHEMA, api_lifecycle, api_revisions, apis, deny_policies, policies, subscriptions};
 use crate::database::Schema;
@@ -23,13 +22,7 @@ fn old() -> Schema {
 async fn urls(directory: &std::path::Path) -> Vec<String> {
     let mut urls = vec![format!("sqlite:{}", directory.join("apim.db").display())];
     if let Some(server) = crate::conformance::server() {
-        sqlx::any::install_default_drivers();
-        let name = format!("migrations_{}", uuid::Uuid::new_v4().simple());
-        let pool = sqlx::AnyPool::connect(&server).await.unwrap();
-        let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
-        pool.execute(sqlx::query(create)).await.unwrap();
-        let base = server.rsplit_once('/').unwrap().0;
-        urls.push(format!("{base}/{name}"));
+        urls.push(crate::conformance::create(&server, "migrations").await);
     }
     urls
 }

@@ -131,6 +131,11 @@ const SCHEMA: Schema = Schema {
             "lives of followers",
             include_str!("../../../migrations/apim/0019_lives_of_followers.sql"),
         ),
+        (
+            21,
+            "followers that left",
+            include_str!("../../../migrations/apim/0021_followers_that_left.sql"),
+        ),
     ],
 };
 

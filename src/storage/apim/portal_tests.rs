@@ -6,13 +6,13 @@ use domain::application::{Application, ApplicationStatus, KeyType, TokenType};
 use domain::deny_policy::{DenyPolicy, DenyTarget};
 use domain::policy::{Limit, Policy, PolicyLevel, QuotaUnit, TimeUnit};
 use domain::subscription::{Subscription, SubscriptionStatus};
-use sqlx::Executor as _;
 
 use super::api_keys::{self, ApiKey};
 use super::application_keys::{self, ApplicationKey};
 use super::oauth_clients::{self, OauthClient};
 use super::{applications, belongings, deny_policies, policies, subscriptions};
-use crate::{Database, StoreError};
+use crate::StoreError;
+use crate::conformance::apim_databases as databases;
 
 #[path = "api_key_tests.rs"]
 mod api_keys_of_all;
@@ -24,21 +24,6 @@ mod policies_and_denials;
 const TENANT: &str = "carbon.super";
 const OTHER: &str = "other.example";
 const ID: &str = "0b8c2a52-7d4e-4a58-9a53-0d8f6b1f2c11";
-
-async fn databases(directory: &std::path::Path) -> Vec<Database> {
-    let file = format!("sqlite:{}", directory.join("apim.db").display());
-    let mut databases = vec![super::open(&file).await.unwrap()];
-    if let Some(server) = crate::conformance::server() {
-        sqlx::any::install_default_drivers();
-        let name = format!("portal_{}", uuid::Uuid::new_v4().simple());
-        let pool = sqlx::AnyPool::connect(&server).await.unwrap();
-        let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
-        pool.execute(sqlx::query(create)).await.unwrap();
-        let base = server.rsplit_once('/').unwrap().0;
-        databases.push(super::open(&format!("{base}/{name}")).await.unwrap());
-    }
-    databases
-}
 
 fn application(id: &str, name: &str, owner: &str) -> Application {
     Application {

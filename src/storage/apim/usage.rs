@@ -125,6 +125,34 @@ pub async fn delete_before(
     write.execute(query, "usage").await
 }
 
+/// The time that counts are old by, as it was noted last.
+///
+/// # Errors
+/// [`StoreError::Unavailable`], [`StoreError::Damaged`].
+pub async fn kept_time(read: &mut Read) -> Result<Option<i64>, StoreError> {
+    let query = sqlx::query("SELECT value FROM meta WHERE name = 'usage_kept_time'");
+    let noted = read.optional(query).await?;
+    let noted = noted.map(|row| row.text("value")).transpose()?;
+    let parsed = noted.map(|text| text.parse()).transpose();
+    parsed.map_err(|error: std::num::ParseIntError| StoreError::Damaged {
+        what: "usage",
+        reason: error.to_string(),
+    })
+}
+
+/// Notes the time that counts are old by.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn save_kept_time(write: &mut Write, at_ms: i64) -> Result<(), StoreError> {
+    let query = sqlx::query(
+        "INSERT INTO meta (name, value) VALUES ('usage_kept_time', $1) \
+         ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+    );
+    let query = query.bind(at_ms.to_string());
+    write.execute(query, "usage").await.map(drop)
+}
+
 /// Calls of all gateways that may have happened and are lost.
 ///
 /// # Errors

@@ -48,17 +48,8 @@ pub(crate) async fn everywhere(test: impl AsyncFn(Fresh)) {
     let Some(server) = server() else {
         return;
     };
-    sqlx::any::install_default_drivers();
-    let administration = sqlx::AnyPool::connect(&server).await.unwrap();
-    let run = |statement: String| sqlx::query(sqlx::AssertSqlSafe(statement));
-    let unique = uuid::Uuid::new_v4().simple().to_string();
-    let names = ["apim", "shared"].map(|name| format!("conformance_{name}_{unique}"));
-    for name in &names {
-        let create = run(format!("CREATE DATABASE {name}"));
-        administration.execute(create).await.unwrap();
-    }
-    let base = server.rsplit_once('/').unwrap().0;
-    let [apim, shared] = names.each_ref().map(|name| format!("{base}/{name}"));
+    let apim = create(&server, "conformance_apim").await;
+    let shared = create(&server, "conformance_shared").await;
     let mut tested = pin!(async { test(Fresh::open(&apim, &shared).await).await });
     let outcome =
         poll_fn(
@@ -68,19 +59,45 @@ pub(crate) async fn everywhere(test: impl AsyncFn(Fresh)) {
             },
         );
     let outcome = outcome.await;
-    for name in &names {
-        let drop = run(format!("DROP DATABASE {name} WITH (FORCE)"));
-        administration.execute(drop).await.unwrap();
+    for url in [&apim, &shared] {
+        let name = url.rsplit_once('/').unwrap().1;
+        run(&server, format!("DROP DATABASE {name} WITH (FORCE)")).await;
     }
     if let Err(panic) = outcome {
         resume_unwind(panic);
     }
 }
 
+/// API-M alone on each backend, for tests that go through them by themselves.
+pub(crate) async fn apim_databases(directory: &std::path::Path) -> Vec<Database> {
+    let file = format!("sqlite:{}", directory.join("apim.db").display());
+    let mut databases = vec![crate::apim::open(&file).await.unwrap()];
+    if let Some(server) = server() {
+        let url = create(&server, "apim").await;
+        databases.push(crate::apim::open(&url).await.unwrap());
+    }
+    databases
+}
+
+/// A new database on the server; gives its URL.
+pub(crate) async fn create(server: &str, name: &str) -> String {
+    let name = format!("{name}_{}", uuid::Uuid::new_v4().simple());
+    run(server, format!("CREATE DATABASE {name}")).await;
+    format!("{}/{name}", server.rsplit_once('/').unwrap().0)
+}
+
+async fn run(server: &str, statement: String) {
+    sqlx::any::install_default_drivers();
+    let administration = sqlx::AnyPool::connect(server).await.unwrap();
+    let statement = sqlx::query(sqlx::AssertSqlSafe(statement));
+    administration.execute(statement).await.unwrap();
+    administration.close().await;
+}
+
 // === impl Fresh ===
 
 impl Fresh {
-    async fn open(apim: &str, shared: &str) -> Self {
+    pub(crate) async fn open(apim: &str, shared: &str) -> Self {
         Self {
             apim: crate::apim::open(apim).await.unwrap(),
             shared: crate::shared::open(shared).await.unwrap(),

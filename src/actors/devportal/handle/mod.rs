@@ -102,7 +102,7 @@ impl DevPortalHandle {
     pub async fn api(&self, tenant: &str, id: &str) -> Outcome<Api> {
         let row = self.shown(tenant, id).await?;
         let mut api = document(&self.blob(tenant, &row.document_blob).await?)?;
-        correct(&mut api, &row);
+        row.correct(&mut api);
         Ok(api)
     }
 
@@ -343,19 +343,4 @@ impl DevPortalHandle {
         })
         .await
     }
-}
-
-/// What is true in the row alone, whatever the document says.
-fn correct(api: &mut Api, row: &ApiRow) {
-    api.id.clone_from(&row.id);
-    api.tenant.clone_from(&row.tenant);
-    api.name.clone_from(&row.name);
-    api.version.clone_from(&row.version);
-    api.context.clone_from(&row.context);
-    api.provider.clone_from(&row.provider);
-    api.state = row.state;
-    api.is_default_version = row.is_default_version;
-    api.created_at_ms = row.created_at_ms;
-    api.updated_at_ms = row.updated_at_ms;
-    api.row_version = row.row_version;
 }

@@ -295,19 +295,21 @@ async fn a_subscription_and_the_removal_of_its_api_or_application_do_not_cross()
     }
 }
 
+/// An application with keys: its client, and the secret.
+async fn with_keys(portal: &DevPortalHandle) -> (Application, Client, String) {
+    let made = portal.create_application(application("Shop", "ann")).await;
+    let made = made.unwrap().value;
+    let wanted = client(&made);
+    let keys = portal.create_keys(made.clone(), KeyType::Production, wanted, "{}".to_owned());
+    let (_, client, secret) = keys.await.unwrap().value;
+    (made, client, secret)
+}
+
 #[tokio::test]
 async fn removing_an_application_ends_its_tokens_and_leaves_no_client() {
     let bench = bench().await;
     let portal = &bench.portal;
-    let made = portal.create_application(application("Shop", "ann")).await;
-    let made = made.unwrap().value;
-    let keys = portal.create_keys(
-        made.clone(),
-        KeyType::Production,
-        client(&made),
-        "{}".to_owned(),
-    );
-    let (_, client, secret) = keys.await.unwrap().value;
+    let (made, client, secret) = with_keys(portal).await;
     let request = TokenRequest {
         client: ClientSecret {
             consumer_key: client.consumer_key.clone(),
@@ -354,15 +356,7 @@ async fn the_sweeper_removes_what_a_crash_left_and_nothing_else() {
     let bench = bench().await;
     let portal = &bench.portal;
     let key_manager = portal.key_manager();
-    let made = portal.create_application(application("Shop", "ann")).await;
-    let made = made.unwrap().value;
-    let keys = portal.create_keys(
-        made.clone(),
-        KeyType::Production,
-        client(&made),
-        "{}".to_owned(),
-    );
-    let (_, mapped, _) = keys.await.unwrap().value;
+    let (made, mapped, _) = with_keys(portal).await;
     let (orphan, _) = key_manager
         .create_client(client(&application("Gone", "ann")))
         .await

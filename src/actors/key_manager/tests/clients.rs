@@ -1,8 +1,6 @@
 //! Clients over their lives, and what they may ask of a refresh token.
 
 use super::*;
-use crate::change_feed::message::Heartbeat;
-use domain::serving_lease::{FollowerKind, WhenCutOff};
 
 fn shop() -> NewClient {
     NewClient {
@@ -73,16 +71,7 @@ async fn of_two_registrations_at_once_on_two_nodes_each_gets_a_secret_that_works
 async fn a_clerk_takes_the_next_command_while_followers_are_waited_for() {
     let bench = bench(SigningAlgorithm::Es256).await;
     let (client, secret) = bench.client(TokenType::Jwt).await;
-    // A follower that lives and does not get on.
-    let heartbeat = Heartbeat {
-        follower: "gateway".to_owned(),
-        incarnation: 1,
-        kind: FollowerKind::Calls(WhenCutOff::Serve),
-        n: 0,
-        uuid: String::new(),
-        leaves: false,
-    };
-    bench.desk.feed.heartbeat(heartbeat).await.unwrap();
+    bench.follower_that_stays_behind().await;
     let changed = bench.km.update_client(client);
     tokio::pin!(changed);
     // Both are questions to the same clerk.

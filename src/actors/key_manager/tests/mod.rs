@@ -16,6 +16,7 @@ use cluster::{Child, Clock, Root, System, start_root};
 use domain::api::SUPER_TENANT;
 use domain::application::TokenType;
 use domain::role;
+use domain::serving_lease::{FollowerKind, WhenCutOff};
 use domain::validation::{RefusalReason, Verdict};
 use storage::shared::users;
 
@@ -24,6 +25,7 @@ use super::command::{
 };
 use super::*;
 use crate::change_feed::FeedSettings;
+use crate::change_feed::message::Heartbeat;
 
 /// A key manager, and the means to start it anew or beside itself over the same databases.
 struct Bench {
@@ -84,6 +86,19 @@ async fn desk_in(dir: &std::path::Path, algorithm: SigningAlgorithm) -> (Desk, S
 }
 
 impl Bench {
+    /// A follower that lives and does not get on.
+    async fn follower_that_stays_behind(&self) {
+        let heartbeat = Heartbeat {
+            follower: "gateway".to_owned(),
+            incarnation: 1,
+            kind: FollowerKind::Calls(WhenCutOff::Serve),
+            n: 0,
+            uuid: String::new(),
+            leaves: false,
+        };
+        self.desk.feed.heartbeat(heartbeat).await.unwrap();
+    }
+
     /// A second node over the same databases.
     async fn beside(&self) -> (KeyManagerHandle, Root) {
         let system = System::new(Clock::system(), true);

@@ -9,9 +9,7 @@ use storage::apim::oauth_clients::{self, OauthClient};
 use storage::shared::outbox;
 
 use super::*;
-use crate::change_feed::message::Heartbeat;
 use crate::key_manager::command::OauthRefusal;
-use domain::serving_lease::{FollowerKind, WhenCutOff};
 
 fn gone(name: &str) -> Change {
     Change::UserChanged {
@@ -52,15 +50,7 @@ async fn what_a_crash_left_in_the_outbox_is_relayed_once_at_the_next_start() {
 #[tokio::test]
 async fn a_change_that_somebody_else_relayed_still_waits_for_its_followers() {
     let bench = bench(SigningAlgorithm::Es256).await;
-    let heartbeat = Heartbeat {
-        follower: "gateway".to_owned(),
-        incarnation: 1,
-        kind: FollowerKind::Calls(WhenCutOff::Serve),
-        n: 0,
-        uuid: String::new(),
-        leaves: false,
-    };
-    bench.desk.feed.heartbeat(heartbeat).await.unwrap();
+    bench.follower_that_stays_behind().await;
     leave_in_outbox(&bench.desk, "row").await;
     bench.desk.relay(&[]).await.unwrap();
     let relayed = bench.desk.relay(&["row".to_owned()]).await;

@@ -2,7 +2,7 @@
 //! deployment says in the change log, and what the sweeper leaves alone.
 
 use cluster::{Clock, Root, System, start_root};
-use domain::api::{Api, Cors, Endpoints, Operation, SUPER_TENANT};
+use domain::api::{Api, Operation, SUPER_TENANT};
 use domain::change::{Change, Entry};
 use domain::lifecycle::LifecycleState;
 use domain::policy::Policy;
@@ -11,6 +11,7 @@ use storage::apim::policies;
 use super::*;
 use crate::change_feed::FeedSettings;
 use crate::change_feed::message::{Pull, Pulled};
+use crate::devportal::test_api;
 
 mod crashes;
 mod default_version;
@@ -84,42 +85,11 @@ fn edition(api_id: &str) -> Edition {
 
 fn new_api(name: &str, version: &str, context: &str) -> NewApi {
     let api = Api {
-        id: String::new(),
-        tenant: SUPER_TENANT.to_owned(),
-        name: name.to_owned(),
         version: version.to_owned(),
         context: context.to_owned(),
-        provider: "ann".to_owned(),
         description: "Bakes".to_owned(),
-        kind: "HTTP".to_owned(),
-        state: LifecycleState::Created,
-        is_default_version: false,
-        transports: vec!["https".to_owned()],
-        security_schemes: vec!["oauth2".to_owned()],
-        authorization_header: String::new(),
-        api_key_header: String::new(),
-        audiences: Vec::new(),
-        policies: vec!["Gold".to_owned()],
-        api_throttling_policy: None,
         tags: vec!["Oven".to_owned()],
-        operations: vec![Operation {
-            id: String::new(),
-            target: "/menu".to_owned(),
-            verb: "GET".to_owned(),
-            auth_type: domain::api::AuthType::Any,
-            throttling_policy: "Unlimited".to_owned(),
-            scopes: Vec::new(),
-        }],
-        scopes: Vec::new(),
-        endpoints: Endpoints {
-            production: Some("http://10.0.0.1".to_owned()),
-            sandbox: None,
-        },
-        cors: Cors::default(),
-        created_at_ms: 0,
-        updated_at_ms: 0,
-        row_version: 0,
-        extra: "{}".to_owned(),
+        ..test_api(name)
     };
     NewApi {
         api,
