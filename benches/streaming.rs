@@ -1,5 +1,6 @@
 //! A gibibyte each way over HTTP/1.1 and HTTP/2, with and without TLS: resident memory grows by
-//! 16 MB at most, and a client that does not read stalls the upstream.
+//! 16 MB at most, and a client that does not read stalls the upstream. Five runs, the protocols
+//! interleaved; of what may never be exceeded the worst counts.
 
 #[path = "../src/client.rs"]
 #[allow(
@@ -34,10 +35,21 @@ use measure::verdict;
 use node::{Node, resident};
 use stream::{Protocol, Zeros};
 
+/// Runs of each protocol.
+const RUNS: usize = 5;
 const GIBIBYTE: u64 = 1 << 30;
 const GROWTH_MB: f64 = 16.0;
 /// What lies in the buffers of four sockets and two HTTP implementations, at most.
 const BUFFERED_MB: f64 = 64.0;
+
+/// Bytes, the most of all runs.
+#[derive(Default)]
+struct Worst {
+    /// That resident memory grew by.
+    growth: u64,
+    /// That the upstream sent to a client that does not read.
+    stalled: u64,
+}
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
@@ -49,7 +61,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     let token = setting::deploy(&node, &format!("http://{upstream}")).await?;
     let plain: SocketAddr = node.address("ingress_http")?.parse()?;
     let secure: SocketAddr = node.address("ingress_https")?.parse()?;
-    let mut good = true;
+    let mut measured = Vec::new();
     for protocol in Protocol::ALL {
         let port = if protocol.is_secure() { secure } else { plain }.port();
         let client = stream::client(protocol, &data.path().join("ca.pem"))?;
@@ -64,16 +76,35 @@ async fn main() -> anyhow::Result<ExitCode> {
         };
         // The first call makes what every later one uses again.
         exchange(&call, 1 << 20).await?;
-        let before = resident(node.pid())?;
-        let most = watched(&node, exchange(&call, GIBIBYTE)).await?;
-        let growth = most.saturating_sub(before) as f64 / 1e6;
-        let what = format!("1 GiB each way over {}: resident grows", protocol.name());
-        good &= verdict(&what, growth, GROWTH_MB, "MB") == ExitCode::SUCCESS;
-        let stalled = stalled(&call, &sent).await? as f64 / 1e6;
-        let what = format!("a client that does not read, {}", protocol.name());
-        good &= verdict(&what, stalled, BUFFERED_MB, "MB") == ExitCode::SUCCESS;
+        measured.push((protocol, call, Worst::default()));
+    }
+    for _ in 0..RUNS {
+        for (_, call, worst) in &mut measured {
+            let before = resident(node.pid())?;
+            let most = watched(&node, exchange(call, GIBIBYTE)).await?;
+            worst.growth = worst.growth.max(most.saturating_sub(before));
+            worst.stalled = worst.stalled.max(stalled(call, &sent).await?);
+        }
     }
     node.stop()?;
+    let mut good = true;
+    for (protocol, _, worst) in &measured {
+        let name = protocol.name();
+        for (what, bytes, limit) in [
+            (
+                format!("1 GiB each way over {name}: resident grows"),
+                worst.growth,
+                GROWTH_MB,
+            ),
+            (
+                format!("a client that does not read, {name}"),
+                worst.stalled,
+                BUFFERED_MB,
+            ),
+        ] {
+            good &= verdict(&what, bytes as f64 / 1e6, limit, "MB") == ExitCode::SUCCESS;
+        }
+    }
     Ok(if good {
         ExitCode::SUCCESS
     } else {

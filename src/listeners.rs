@@ -1,14 +1,20 @@
 //! The node's listeners, bound before anything is written, so that a busy port is reported with
 //! what to change and leaves no trace.
 
-use std::net::SocketAddr;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
 use anyhow::Context as _;
 use headgate_http::{Acceptance, Ingress, Reached};
-use tokio::net::TcpListener;
+use rustix::io::Errno;
+use rustix::net::sockopt;
+use tokio::net::{TcpListener, TcpSocket};
 
 use crate::config::{Config, Endpoint, Role};
+
+/// Connections that may wait to be accepted; the system's own limit may be lower.
+const BACKLOG: u32 = 1_024;
 
 /// Bound, not yet served.
 #[derive(Debug)]
@@ -158,9 +164,9 @@ async fn optional(
 }
 
 async fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| {
+    bound(address).await.with_context(|| {
         let shifting = match setting {
-            // One that is given is not shifted.
+            // One on the command line is not shifted.
             "cluster.listen" => "--listen-cluster (cluster.listen)".to_owned(),
             _ => format!("{setting} or shift all with --port-offset"),
         };
@@ -169,9 +175,58 @@ async fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener>
     })
 }
 
+/// `[::]` is every address of the machine, of either family, whatever the system's own rule is; where
+/// there is no IPv6 it is every IPv4 address.
+async fn bound(address: SocketAddr) -> io::Result<TcpListener> {
+    if address.ip() != IpAddr::V6(Ipv6Addr::UNSPECIFIED) {
+        return TcpListener::bind(address).await;
+    }
+    match dual_stack(address) {
+        Err(error) if has_no_ipv6(&error) => {
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await
+        }
+        bound => bound,
+    }
+}
+
+fn dual_stack(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = TcpSocket::new_v6()?;
+    sockopt::set_ipv6_v6only(&socket, false)?;
+    // As tokio does for listeners: a port whose last connections still end is free.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+fn has_no_ipv6(error: &io::Error) -> bool {
+    let no = [Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL];
+    no.into_iter()
+        .any(|no| Errno::from_io_error(error) == Some(no))
+}
+
 #[cfg(test)]
 mod tests {
+    use tokio::net::TcpStream;
+
     use super::*;
+
+    #[tokio::test]
+    async fn every_address_is_those_of_both_families_where_the_machine_has_both() {
+        let every = "[::]:0".parse().unwrap();
+        let listener = bind(every, "listen.ingress_http").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        TcpStream::connect((Ipv4Addr::LOCALHOST, port))
+            .await
+            .unwrap();
+        if TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).await.is_ok() {
+            TcpStream::connect((Ipv6Addr::LOCALHOST, port))
+                .await
+                .unwrap();
+        }
+        let told = |errno: Errno| has_no_ipv6(&io::Error::from(errno));
+        assert!(told(Errno::AFNOSUPPORT) && told(Errno::ADDRNOTAVAIL));
+        assert!(!told(Errno::ADDRINUSE) && !told(Errno::ACCESS));
+    }
 
     #[tokio::test]
     async fn a_busy_port_is_reported_with_what_moves_it() {

@@ -55,20 +55,28 @@ impl Trio {
 
     /// With a control plane and a gateway that have these variables as well.
     pub async fn start_both_with(of_control: &[(&str, &str)], of_gateway: &[(&str, &str)]) -> Self {
+        Self::start_each(of_control, &[], of_gateway).await
+    }
+
+    /// Each with variables of its own.
+    pub async fn start_each(
+        of_control: &[(&str, &str)],
+        of_traffic: &[(&str, &str)],
+        of_gateway: &[(&str, &str)],
+    ) -> Self {
         let upstream = Upstream::start().await;
-        let mut control = options("cp1", CONTROL, "");
-        for (key, value) in of_control {
-            set(&mut control, key, value);
-        }
-        let control = Node::start_with(control).await;
+        let node = |name, roles, seed: &str, more: &[(&str, &str)]| {
+            let mut options = options(name, roles, seed);
+            for (key, value) in more {
+                set(&mut options, key, value);
+            }
+            Node::start_with(options)
+        };
+        let control = node("cp1", CONTROL, "", of_control).await;
         let seed = control.cluster_address();
-        let mut gateway = options("gw1", "gateway", &seed);
-        for (key, value) in of_gateway {
-            set(&mut gateway, key, value);
-        }
         let (traffic, gateway) = tokio::join!(
-            Node::start_with(options("tm1", "traffic-manager", &seed)),
-            Node::start_with(gateway),
+            node("tm1", "traffic-manager", &seed, of_traffic),
+            node("gw1", "gateway", &seed, of_gateway),
         );
         let token = control.admin_token().await;
         let api = control

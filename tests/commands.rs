@@ -1,6 +1,7 @@
 //! Commands that reach a running node through its data directory, or by address and token.
 
 use std::io::Write as _;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
@@ -148,4 +149,76 @@ async fn commands_reach_a_node_at_a_certain_address_with_a_certificate_of_the_op
     assert_eq!(kept, own.cert.pem());
     node.kill().expect("its end");
     node.wait().expect("its end");
+}
+
+/// The binary alone, with these variables.
+fn alone(words: &[&str], variables: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_headgate"));
+    command.args(words).envs(variables.iter().copied());
+    command.output().expect("its end")
+}
+
+#[test]
+fn the_version_is_told_and_flags_count_more_than_the_environment_and_that_more_than_the_file() {
+    let version = alone(&["version"], &[]);
+    let told = String::from_utf8_lossy(&version.stdout).into_owned();
+    assert_eq!(
+        told.trim(),
+        format!("headgate {}", env!("CARGO_PKG_VERSION"))
+    );
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("headgate.toml");
+    let text = "[node]\nname = \"file\"\nroles = \"all\"\n[listen]\nport_offset = 1\n[cluster]\n\
+                listen = \"127.0.0.1:1\"\nprobe_ms = 600\nsuspect_ms = 3000\n";
+    std::fs::write(&file, text).expect("written");
+    let file = file.display().to_string();
+    let variables = [
+        ("HEADGATE__NODE__NAME", "environment"),
+        ("HEADGATE__NODE__ROLES", "admin"),
+        ("HEADGATE__LISTEN__PORT_OFFSET", "2"),
+        ("HEADGATE__CLUSTER__LISTEN", "127.0.0.1:2"),
+        ("HEADGATE__CLUSTER__ADVERTISE", "environment:2"),
+        ("HEADGATE__CLUSTER__SEEDS", "environment:3"),
+        ("HEADGATE__CLUSTER__PROBE_MS", "700"),
+    ];
+    let flags = [
+        ("--node", "node.name", "flag"),
+        ("--roles", "node.roles", "gateway"),
+        ("--listen-cluster", "cluster.listen", "127.0.0.1:4"),
+        ("--advertise", "cluster.advertise", "flag:4"),
+        ("--seeds", "cluster.seeds", "flag:5"),
+        ("--port-offset", "listen.port_offset", "9"),
+    ];
+    let mut words = vec!["check", "--output", "json", "--config", &file];
+    words.extend(flags.iter().flat_map(|(flag, _, value)| [*flag, *value]));
+    let checked = json(&alone(&words, &variables));
+    let checked = checked.as_array().expect("a list");
+    let of = |key: &str| {
+        let found = checked.iter().find(|value| value["key"] == key);
+        let found = found.unwrap_or_else(|| panic!("no {key}"));
+        let [value, origin] = ["value", "origin"].map(|member| found[member].as_str());
+        (value.expect("a text"), origin.expect("a text").to_owned())
+    };
+    for (flag, key, value) in flags {
+        assert_eq!(of(key), (value, format!("flag {flag}")));
+    }
+    let probe = "environment HEADGATE__CLUSTER__PROBE_MS".to_owned();
+    assert_eq!(of("cluster.probe_ms"), ("700", probe));
+    assert_eq!(of("cluster.suspect_ms"), ("3000", format!("{file}:9")));
+    // A start takes the same flags: each is named when what it says cannot be.
+    for (flag, value) in [
+        ("--node", ""),
+        ("--roles", "emperor"),
+        ("--listen-cluster", "nowhere"),
+        ("--advertise", "no port"),
+        ("--seeds", "no port"),
+        ("--port-offset", "many"),
+    ] {
+        let data = dir.path().join("data").display().to_string();
+        let refused = alone(&["start", "--data-dir", &data, flag, value], &[]);
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_ne!(refused.status.code(), Some(0), "{flag}: {said}");
+        assert!(said.contains(flag), "{flag}: {said}");
+        assert!(!Path::new(&data).exists(), "{flag}: nothing is begun");
+    }
 }

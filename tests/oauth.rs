@@ -115,6 +115,7 @@ async fn tokens_are_verified_by_what_discovery_names_whatever_algorithm_is_confi
         assert_eq!(told["issuer"], issuer);
         assert_eq!(told["id_token_signing_alg_values_supported"], json!([name]));
         let jwks = text(&told, "jwks_uri").strip_prefix("https://keys.example");
+        assert_eq!(jwks, Some("/oauth2/jwks"));
         let jwks = node.get(jwks.expect("a key set")).send().await.expect(200);
         let admin = node.admin_token().await;
         let application = node.application(&admin, name, "Unlimited", "JWT").await;

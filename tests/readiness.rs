@@ -14,7 +14,7 @@ use crate::support::postgres;
 use crate::support::upstream::Upstream;
 
 /// Names of the checks whose lines begin with a mark.
-fn marked(answer: &Answer, mark: &str) -> Vec<String> {
+pub fn marked(answer: &Answer, mark: &str) -> Vec<String> {
     let text = answer.text();
     let lines = text.lines().filter_map(|line| line.strip_prefix(mark));
     let names = lines.filter_map(|line| line.split_once(": "));
@@ -22,7 +22,7 @@ fn marked(answer: &Answer, mark: &str) -> Vec<String> {
 }
 
 /// Waits until exactly these checks fail.
-async fn until_fails(node: &Node, check: &str) {
+pub async fn until_fails(node: &Node, check: &str) {
     eventually(40, check, || async {
         let answer = node.get("/readyz?verbose").send().await;
         let alone = answer.status == 503 && marked(&answer, "[-] ") == [check];

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use crate::support::eventually;
 use crate::support::node::{Node, Options};
+use crate::support::upstream::Upstream;
 use crate::support::wire::Wire;
 
 #[tokio::test]
@@ -15,13 +16,38 @@ async fn a_node_ends_with_status_zero_on_sigterm_and_starts_again_on_its_data() 
         dir: Some(dir.path().to_owned()),
         ..Options::default()
     };
+    let told = |node: &Node| node.log().matches("has the password").count();
     let mut first = Node::start_with(options()).await;
+    assert_eq!(told(&first), 1);
+    let upstream = Upstream::start().await;
+    let token = first.admin_token().await;
+    let mut callers = Vec::new();
+    for (name, host) in [("address", "127.0.0.1"), ("name", "localhost")] {
+        let url = upstream.url.replace("127.0.0.1", host);
+        let context = format!("/{name}");
+        let api = first.published(&token, name, &context, &url).await;
+        callers.push((name, first.subscribed(&token, &api, name, "JWT").await));
+    }
     assert_eq!(first.terminate().await, Some(0));
     let password = first.admin_password.clone();
     drop(first);
-    let second = Node::start_with(options()).await;
+    let mut again = options();
+    let own = "HEADGATE__GATEWAY__ALLOW_LOOPBACK_ENDPOINTS".to_owned();
+    again.environment.push((own, "false".to_owned()));
+    let second = Node::start_with(again).await;
     assert_eq!(second.admin_password, password);
     assert!(!second.admin_token().await.is_empty());
+    assert_eq!(told(&second), 1, "a password is told once");
+    // What was deployed before leads to this machine, by its address or by a name that means it.
+    for (name, caller) in callers {
+        let call = second.api("GET", &format!("/{name}/1.0.0/items"));
+        let refused = call.bearer(&caller.access).send().await;
+        let place = format!("{name}: {}", refused.text());
+        assert_eq!(refused.status, 502, "{place}");
+        assert_eq!(refused.json()["code"], "101503", "{place}");
+        assert!(place.contains("does not call"), "{place}");
+    }
+    assert_eq!(upstream.count(), 0);
 }
 
 #[tokio::test]

@@ -103,6 +103,22 @@ async fn a_burst_that_refuses_is_what_the_answer_is_about() {
     assert!(wait >= left && wait - left <= 1, "{wait} and {left}");
 }
 
+/// Whoever comes through a proxy is not on this machine: an administrator is told, nobody else.
+async fn told_to_administrators(node: &Node, token: &str) {
+    let from_afar = || {
+        let metrics = node.get("/metrics");
+        metrics.header("x-forwarded-for", "203.0.113.9")
+    };
+    let refused = from_afar().send().await.expect(401);
+    assert!(!refused.text().contains("headgate_"), "{}", refused.text());
+    let weak = node.user_token("admin", &node.admin_password, "device_tests");
+    let weak = from_afar().bearer(&weak.await).send().await;
+    let status = weak.status.as_u16();
+    assert!([401, 403].contains(&status), "{status}: {}", weak.text());
+    let told = from_afar().bearer(token).send().await.expect(200);
+    assert!(told.text().contains("headgate_throttled_total{"));
+}
+
 #[tokio::test]
 async fn metrics_tell_of_calls_refusals_the_node_and_its_process() {
     let (node, _, token, api, subscribed) = shop().await;
@@ -119,6 +135,7 @@ async fn metrics_tell_of_calls_refusals_the_node_and_its_process() {
         text.contains("headgate_throttled_total{").then_some(text)
     });
     let told = told.await;
+    told_to_administrators(&node, &token).await;
     let of = |code: u16| {
         format!("headgate_http_requests_total{{api=\"{api}\",method=\"GET\",code=\"{code}\"}}")
     };

@@ -63,11 +63,20 @@ pub(crate) async fn issue_token(
         expires_ms,
     };
     let carbon = storage::carbon::open(data_dir).await?;
-    let mut write = carbon.write("carbon.join_tokens.create").await?;
-    join_tokens::create(&mut write, &kept, now_ms).await?;
-    write.commit().await?;
+    keep_token(&carbon, &kept, now_ms).await?;
     carbon.close().await;
     Ok(Issued { token, expires_ms })
+}
+
+/// Keeps a token for who shows it, and forgets those that ended long ago.
+pub(super) async fn keep_token(
+    carbon: &Database,
+    token: &join_tokens::JoinToken,
+    now_ms: i64,
+) -> Result<(), StoreError> {
+    let mut write = carbon.write("carbon.join_tokens.create").await?;
+    join_tokens::create(&mut write, token, now_ms).await?;
+    write.commit().await
 }
 
 // === impl Admitter ===
@@ -100,7 +109,7 @@ impl Admits {
     }
 
     /// Uses the token up, unless the node could do nothing with what it would get.
-    async fn take(&self, ask: &JoinAsk) -> Result<Result<(), NotAdmitted>, StoreError> {
+    pub(super) async fn take(&self, ask: &JoinAsk) -> Result<Result<(), NotAdmitted>, StoreError> {
         let hash = JoinToken::hash(&ask.secret);
         let now_ms = self.clock.now_ms();
         let mut write = self.carbon.write("carbon.join_tokens.take").await?;

@@ -213,7 +213,10 @@ async fn keep(carbon: &Database, cluster_id: &str) -> Result<(), StoreError> {
     write.commit().await
 }
 
-async fn keep_members(carbon: &Database, addresses: &BTreeSet<String>) -> Result<(), StoreError> {
+pub(super) async fn keep_members(
+    carbon: &Database,
+    addresses: &BTreeSet<String>,
+) -> Result<(), StoreError> {
     let mut write = carbon.write("carbon.known_members.save").await?;
     known_members::save(&mut write, addresses).await?;
     write.commit().await

@@ -4,6 +4,8 @@ mod admission;
 mod clock;
 mod components;
 mod control_plane;
+#[cfg(test)]
+mod crash_tests;
 mod credential_files;
 mod databases;
 mod identity;

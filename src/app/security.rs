@@ -10,6 +10,7 @@ use cluster::{
 };
 use storage::carbon::identity::{self, Identity};
 use storage::carbon::known_members;
+use storage::{Database, StoreError};
 
 use super::admission::{Admits, Admitter};
 use super::credential_files::{AUTHORITY, CredentialFiles, NODE};
@@ -253,10 +254,7 @@ impl Place<'_> {
         };
         // Before the authority and the certificate, after which no token is used: whom to dial then.
         let carbon = &self.databases.carbon;
-        let mut write = carbon.write("carbon.identity.save_cluster").await?;
-        identity::save_cluster(&mut write, credentials.cluster()).await?;
-        known_members::add(&mut write, &token.address).await?;
-        write.commit().await?;
+        note_joined(carbon, credentials.cluster(), &token.address).await?;
         if let Some(authority) = &authority {
             files.save_authority(authority)?;
         }
@@ -268,4 +266,16 @@ impl Place<'_> {
         );
         Ok((credentials, authority))
     }
+}
+
+/// Notes the cluster that has taken this node in, and where it is dialed.
+pub(super) async fn note_joined(
+    carbon: &Database,
+    cluster: &str,
+    address: &str,
+) -> Result<(), StoreError> {
+    let mut write = carbon.write("carbon.identity.save_cluster").await?;
+    identity::save_cluster(&mut write, cluster).await?;
+    known_members::add(&mut write, address).await?;
+    write.commit().await
 }

@@ -149,14 +149,14 @@ impl Cluster {
     }
 }
 
-/// The default moves with the offset; an address that is given in full is meant as it is.
+/// It moves with the offset; an address in full on the command line is meant as it is.
 fn shifted(
     source: &Source,
     listen: Option<SocketAddr>,
     offset: u16,
 ) -> Result<Option<SocketAddr>, ConfigError> {
     match listen {
-        Some(address) if !source.was_given("cluster.listen") => shift(address, offset)
+        Some(address) if !source.was_flag("cluster.listen") => shift(address, offset)
             .map(Some)
             .map_err(|problem| source.wrong("cluster.listen", problem)),
         listen => Ok(listen),

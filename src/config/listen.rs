@@ -1,4 +1,5 @@
-//! `[listen]`: addresses and ports. `port_offset` shifts every port that is not 0.
+//! `[listen]`: addresses and ports. `port_offset` shifts every port that is not 0. `[::]` is every address
+//! of the machine, of either family.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -33,8 +34,8 @@ impl Listen {
         Ok(Self {
             management: source.take("listen.management", "127.0.0.1:9443", one)?,
             management_http: source.take("listen.management_http", "off", some)?,
-            ingress_http: source.take("listen.ingress_http", "0.0.0.0:8280", some)?,
-            ingress_https: source.take("listen.ingress_https", "0.0.0.0:8243", some)?,
+            ingress_http: source.take("listen.ingress_http", "[::]:8280", some)?,
+            ingress_https: source.take("listen.ingress_https", "[::]:8243", some)?,
             port_offset: offset,
         })
     }

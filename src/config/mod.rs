@@ -77,7 +77,7 @@ pub(crate) struct Flags {
     /// the environment, HEADGATE__CLUSTER__JOIN, where no other user of the machine sees it
     #[arg(long, value_name = "TOKEN")]
     pub(crate) join: Option<String>,
-    /// Number added to every default or configured port but a cluster.listen that is given
+    /// Number added to every default or configured port; not to that of --listen-cluster
     #[arg(long, value_name = "N")]
     pub(crate) port_offset: Option<u16>,
 }

@@ -1,5 +1,7 @@
 //! Configuration as an operator meets it.
 
+use std::net::SocketAddr;
+
 use super::*;
 
 fn load(toml: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
@@ -50,6 +52,20 @@ fn carbon_and_broker_refuse_a_location() {
         let error = load(&format!("[database.{own}]\nurl = \"sqlite:x\"\n"), &[]).unwrap_err();
         assert!(error.to_string().contains("the node's own"), "{error}");
     }
+}
+
+#[test]
+fn without_configuration_management_is_this_machines_and_the_gateway_is_everybodys() {
+    let config = load("", &[]).unwrap();
+    let listen = &config.listen;
+    let address = |text: &str| text.parse::<SocketAddr>().unwrap();
+    assert_eq!(listen.management, address("127.0.0.1:9443"));
+    assert_eq!(listen.management_http, None, "9763 is off");
+    assert_eq!(listen.ingress_https, Some(address("[::]:8243")));
+    assert_eq!(listen.ingress_http, Some(address("[::]:8280")));
+    assert_eq!((listen.port_offset, config.cluster.listen), (0, None));
+    assert!(!config.gateway.allow_loopback_endpoints);
+    assert!(!config.cluster.plaintext);
 }
 
 #[test]
@@ -264,7 +280,7 @@ fn what_would_start_and_never_work_is_refused_with_what_to_set() {
 }
 
 #[test]
-fn the_clusters_port_moves_with_the_offset_unless_it_is_given() {
+fn the_clusters_port_moves_with_the_offset_unless_it_is_said_on_the_command_line() {
     let port = |toml: &str| {
         let config = load(&format!("{toml}seeds = \"cp1:4370\"\n"), &[])?;
         Ok::<_, ConfigError>(config.cluster.listen.unwrap().port())
@@ -272,7 +288,15 @@ fn the_clusters_port_moves_with_the_offset_unless_it_is_given() {
     let offset = "[listen]\nport_offset = 9\n[cluster]\n";
     assert_eq!(port(offset).unwrap(), 4379);
     let given = format!("{offset}listen = \"127.0.0.1:4400\"\n");
-    assert_eq!(port(&given).unwrap(), 4400);
+    assert_eq!(port(&given).unwrap(), 4409);
+    let flags = Flags {
+        listen_cluster: Some("127.0.0.1:4400".to_owned()),
+        port_offset: Some(9),
+        ..Flags::default()
+    };
+    let config = Config::load(&flags, std::iter::empty()).unwrap();
+    assert_eq!(config.cluster.listen.unwrap().port(), 4400);
+    assert_eq!(config.listen.management.port(), 9452);
     // Every other port is given or off, and small enough.
     let beyond = "[listen]\nport_offset = 62000\nmanagement = \"127.0.0.1:1\"\n\
                   ingress_http = \"off\"\ningress_https = \"off\"\n[cluster]\n";
@@ -280,10 +304,7 @@ fn the_clusters_port_moves_with_the_offset_unless_it_is_given() {
     assert!(error.contains("cluster.listen: port 4370"), "{error}");
     let help = <Flags as clap::Args>::augment_args(clap::Command::new("headgate"));
     let help = help.clone().render_help().to_string();
-    assert!(
-        help.contains("but a cluster.listen that is given"),
-        "{help}"
-    );
+    assert!(help.contains("not to that of --listen-cluster"), "{help}");
 }
 
 #[test]

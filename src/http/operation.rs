@@ -51,6 +51,8 @@ pub struct Operation {
     pub body: BodyKind,
     /// The most bytes of a JSON body.
     pub json_limit: usize,
+    /// The parameters of its query: what reads another one is refused in development builds.
+    pub query: &'static [&'static str],
 }
 
 // === impl Operation ===
@@ -70,6 +72,7 @@ impl Operation {
             access,
             body,
             json_limit: JSON_LIMIT,
+            query: &[],
         }
     }
 
@@ -77,6 +80,13 @@ impl Operation {
     #[must_use]
     pub const fn json_limit(mut self, bytes: usize) -> Self {
         self.json_limit = bytes;
+        self
+    }
+
+    /// The same with parameters in its query.
+    #[must_use]
+    pub const fn query(mut self, names: &'static [&'static str]) -> Self {
+        self.query = names;
         self
     }
 

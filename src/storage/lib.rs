@@ -9,6 +9,7 @@ pub mod carbon;
 #[cfg(test)]
 mod conformance;
 mod crash;
+pub mod crash_sweep;
 mod database;
 pub mod database_identity;
 mod error;

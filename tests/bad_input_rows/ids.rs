@@ -2,6 +2,7 @@
 
 use headgate_http::management::operations;
 use headgate_http::operation::Operation;
+use serde_json::{Value, json};
 
 use super::NOBODY;
 use super::world::World;
@@ -9,14 +10,20 @@ use crate::bad_input::{is_error_body, is_management};
 use crate::support::http::Answer;
 use crate::support::node::Node;
 
-/// Reads and deletions of the management APIs with an id in their path.
+/// Reads and deletions with an id in their path.
 fn by_id() -> Vec<&'static Operation> {
     let mut all = operations();
     all.retain(|operation| {
-        let by_id = operation.path.contains('{') && is_management(operation.path);
-        by_id && matches!(operation.method, "GET" | "DELETE")
+        operation.path.contains('{') && matches!(operation.method, "GET" | "DELETE")
     });
     all
+}
+
+/// Whether it is the error of people's own standard (RFC 7644 §3.12).
+fn is_scim_error(body: &Value, answer: &Answer) -> bool {
+    body["schemas"] == json!(["urn:ietf:params:scim:api:messages:2.0:Error"])
+        && body["status"] == answer.status.as_str()
+        && body["detail"].as_str().is_some_and(|text| !text.is_empty())
 }
 
 /// The path with what the world holds, and `NOBODY` in place of one part.
@@ -52,8 +59,11 @@ async fn every_id_of_a_path_is_looked_up_though_all_its_neighbours_are_known() {
             // A word of the contract is refused as such, or as nothing that there is.
             let is_word = matches!(part, "{keyType}" | "{policyLevel}");
             let refused = answer.status == 404 || is_word && answer.status == 400;
-            let body: Option<_> = serde_json::from_slice(&answer.body).ok();
-            let told = body.as_ref().is_some_and(is_error_body);
+            let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+            let told = match is_management(operation.path) {
+                true => is_error_body(&body),
+                false => is_scim_error(&body, &answer),
+            };
             let name = part.trim_matches(['{', '}']);
             let text = answer.text();
             let named = text.contains(NOBODY) || is_word && text.contains(name);

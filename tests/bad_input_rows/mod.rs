@@ -1,14 +1,15 @@
-//! Bad input, row by row: each operation that takes a body or changes something has an entry that
-//! says which members or parameters it must refuse, and is shown to work when nothing is wrong.
+//! Bad input, row by row: each operation with a body or with parameters in its query, and each that
+//! is neither a read nor a deletion, has an entry that says which members and parameters it must
+//! refuse, and is shown to work when nothing is wrong. Ids in paths, also of reads and deletions, and
+//! `If-Match` of deletions are `ids`' for all operations.
 
 mod ids;
 mod key_manager_rows;
+mod list_rows;
 mod portal_rows;
 mod query_rows;
 mod rows;
 mod world;
-
-use std::collections::BTreeSet;
 
 use headgate_http::management::operations;
 use headgate_http::operation::BodyKind;
@@ -28,14 +29,19 @@ async fn every_operation_that_takes_something_names_the_member_it_refuses() {
     let node = Node::start().await;
     let world = World::new(&node).await;
     let rows = rows::all(&world);
-    let known: BTreeSet<(&str, &str)> = rows.iter().map(|row| (row.method, row.path)).collect();
     for operation in operations() {
-        let entry = known.contains(&(operation.method, operation.path));
+        let of = |row: &&Row| (row.method, row.path) == (operation.method, operation.path);
+        let entry = rows.iter().find(of);
         let reads = matches!(operation.method, "GET" | "DELETE");
         // Whoever asks for their own claims may use POST; there is nothing to get wrong in it.
         let takes_nothing = reads || operation.path == "/oauth2/userinfo";
-        let excused = takes_nothing && operation.body == BodyKind::Empty;
-        assert!(entry || excused, "no row for {operation:?}");
+        let has_nothing = operation.body == BodyKind::Empty && operation.query.is_empty();
+        let excused = takes_nothing && has_nothing;
+        assert!(entry.is_some() || excused, "no row for {operation:?}");
+        for name in operation.query {
+            let judged = entry.is_some_and(|row| row.judges(name));
+            assert!(judged, "what is refused of {name}? {operation:?}");
+        }
     }
     for row in &rows {
         let refuses = !row.faults.is_empty();

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::world::{World, policy};
-use super::{key_manager_rows, portal_rows, query_rows};
+use super::{key_manager_rows, list_rows, portal_rows, query_rows};
 use crate::support::platform::openapi;
 
 /// One operation.
@@ -23,6 +23,8 @@ pub(super) struct Row {
     pub(super) faults: Vec<Fault>,
     /// Why nothing of it is refused, where nothing is.
     pub(super) takes_all: &'static str,
+    /// Parameters of which any text is taken, each with the reason.
+    pub(super) free: Vec<(&'static str, &'static str)>,
     /// The path or the body names an object that is its owner's alone.
     pub(super) owned: bool,
     /// The contract has `If-Match`.
@@ -160,6 +162,7 @@ impl Row {
             status,
             faults: Vec::new(),
             takes_all: "",
+            free: Vec::new(),
             owned: false,
             tagged: false,
             once: false,
@@ -193,6 +196,30 @@ impl Row {
         self
     }
 
+    /// What is refused in the parameters beside a body.
+    fn query_faults(mut self, faults: impl IntoIterator<Item = Fault>) -> Self {
+        self.query_faults.extend(faults);
+        self
+    }
+
+    /// Any text is taken for this parameter, for this reason.
+    pub(super) fn free(mut self, parameter: &'static str, why: &'static str) -> Self {
+        self.free.push((parameter, why));
+        self
+    }
+
+    /// Whether the row says what is refused of a parameter.
+    pub(super) fn judges(&self, parameter: &str) -> bool {
+        let faults = match self.good {
+            Good::Query(_) => &self.faults,
+            _ => &self.query_faults,
+        };
+        let is_it = |pointer: &str| pointer.split('/').nth(1) == Some(parameter);
+        is_it(self.unknown)
+            || faults.iter().any(|fault| is_it(&fault.pointer))
+            || self.free.iter().any(|(name, _)| *name == parameter)
+    }
+
     /// Nothing of it can be refused, for this reason.
     pub(super) const fn takes_all(mut self, why: &'static str) -> Self {
         self.takes_all = why;
@@ -218,6 +245,7 @@ impl Row {
 /// The whole table, in an order in which each good body works.
 pub(super) fn all(world: &World) -> Vec<Row> {
     let mut rows = Vec::new();
+    rows.extend(list_rows::all(world));
     rows.extend(policies());
     rows.extend(publisher(world));
     rows.extend(key_manager_rows::all(world));
@@ -307,7 +335,6 @@ fn api_faults() -> Vec<Fault> {
         wrong("/isDefaultVersion", json!("yes")),
         wrong("/endpointConfig", json!("far")),
         wrong("/policies", json!(["NoSuchPlan"])),
-        wrong("/visibility", json!("RESTRICTED")),
         wrong("/operations", json!([{"verb": "FLY", "target": "/a"}])),
         wrong(
             "/operations",
@@ -358,7 +385,11 @@ fn dangers() -> [Fault; 9] {
 fn promises() -> Vec<Fault> {
     let members = [
         ("subscriptionAvailability", json!("SPECIFIC_TENANTS")),
+        ("visibility", json!("RESTRICTED")),
         ("visibleRoles", json!(["admin"])),
+        ("securityScheme", json!(["oauth2", "mutualssl"])),
+        ("enableSchemaValidation", json!(true)),
+        ("accessControl", json!("RESTRICTED")),
         ("enableSubscriberVerification", json!(true)),
         ("audience", json!("SINGLE")),
         ("keyManagers", json!([])),
@@ -400,6 +431,27 @@ fn publisher(world: &World) -> Vec<Row> {
     let targets = json!([{"name": "Default", "vhost": "localhost"}]);
     let deploy = "/api/am/publisher/v4/apis/{apiId}/deploy-revision";
     let undeploy = "/api/am/publisher/v4/apis/{apiId}/undeploy-revision";
+    let mut rows = vec![
+        create.faults(api_faults()).once(),
+        revision.faults([wrong("/description", json!(5)), long("/description", 256)]),
+        Row::json("POST", deploy, targets.clone(), 200)
+            .names("revisionId", &world.revision)
+            .faults(target_faults()),
+        Row::json("POST", undeploy, targets, 201)
+            .names("revisionId", &world.revision)
+            .query_faults([
+                wrong("/revisionNumber", json!("first")),
+                wrong("/allEnvironments", json!("perhaps")),
+            ])
+            .faults(target_faults()),
+    ];
+    rows.extend(definitions());
+    rows.push(update.faults(api_faults()).tagged());
+    rows
+}
+
+/// Descriptions that are read, imported or put in another's place.
+fn definitions() -> [Row; 3] {
     let document = openapi("Row", &[("get", "/a")]);
     let properties = json!({"name": "RowFile", "version": "1.0.0", "context": "/row-file"});
     let import = Good::Multipart(json!({
@@ -421,15 +473,7 @@ fn publisher(world: &World) -> Vec<Row> {
     let swagger = "/api/am/publisher/v4/apis/{apiId}/swagger";
     let put = Good::Multipart(json!({"apiDefinition": document}));
     let definition = [gone("/apiDefinition")];
-    vec![
-        create.faults(api_faults()).once(),
-        revision.faults([wrong("/description", json!(5)), long("/description", 256)]),
-        Row::json("POST", deploy, targets.clone(), 200)
-            .names("revisionId", &world.revision)
-            .faults(target_faults()),
-        Row::json("POST", undeploy, targets, 201)
-            .names("revisionId", &world.revision)
-            .faults(target_faults()),
+    [
         import
             .faults([
                 gone("/file"),
@@ -442,10 +486,11 @@ fn publisher(world: &World) -> Vec<Row> {
                 ),
             ])
             .once(),
-        validate.faults([gone("/file")]),
+        validate
+            .faults([gone("/file")])
+            .query_faults([wrong("/returnContent", json!("perhaps"))]),
         Row::new("PUT", swagger, put, 200)
             .faults(definition)
             .tagged(),
-        update.faults(api_faults()).tagged(),
     ]
 }

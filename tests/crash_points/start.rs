@@ -9,7 +9,7 @@ use crate::support::node::{Node, Options};
 use crate::support::platform::{ADMIN, PUBLISHER};
 
 /// What a start writes before the node is ready.
-const WRITES: [&str; 6] = [
+pub(super) const WRITES: [&str; 6] = [
     "apim.seed",
     "apim.verification_keys.save",
     "carbon.identity.note_counting",

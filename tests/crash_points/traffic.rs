@@ -26,10 +26,21 @@ struct Ground {
 }
 
 /// Writes of traffic and of what follows from it.
-fn is_traffic(point: &str) -> bool {
-    let of_calls = ["apim.usage.", "broker.", "carbon.projection"];
-    of_calls.iter().any(|prefix| point.starts_with(prefix))
-}
+pub(super) const WRITES: &[&str] = &[
+    "apim.usage.save",
+    "apim.usage.save_unknown",
+    "broker.ledger.begin",
+    "broker.ledger.end",
+    "broker.ledger.mark",
+    "broker.ledger.note",
+    "broker.node.save",
+    "broker.usage.close",
+    "broker.usage.delete",
+    "broker.usage.record",
+    "broker.usage.reserve",
+    "broker.usage.settle",
+    "carbon.projection",
+];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_at_any_statement_of_traffic_loses_no_call_untold_and_overruns_no_plan() {
@@ -41,16 +52,8 @@ async fn a_crash_at_any_statement_of_traffic_loses_no_call_untold_and_overruns_n
     assert!(ground.calls(&node, "before", BEFORE).await);
     drop(node);
     let points = ground.points("points").await;
-    for write in [
-        "apim.usage.save",
-        "apim.usage.save_unknown",
-        "broker.ledger.begin",
-        "broker.ledger.end",
-        "broker.ledger.mark",
-        "broker.usage.record",
-        "carbon.projection",
-    ] {
-        let is_passed = points.iter().any(|point| super::write_of(point) == write);
+    for write in WRITES {
+        let is_passed = points.iter().any(|point| super::write_of(point) == *write);
         assert!(is_passed, "nothing passes {write}: {points:?}");
     }
     let (mut crashes, mut failed) = (JoinSet::new(), Vec::new());
@@ -81,7 +84,8 @@ impl Ground {
         let node = Node::start_with(copy.options(Some(variable))).await;
         assert!(!self.run(node, name).await, "nothing ends it");
         let text = std::fs::read_to_string(&list).expect("crash points");
-        let points = text.lines().filter(|point| is_traffic(point));
+        let is_traffic = |point: &&str| WRITES.contains(&super::write_of(point));
+        let points = text.lines().filter(is_traffic);
         points.map(str::to_owned).collect()
     }
 

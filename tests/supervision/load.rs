@@ -55,7 +55,7 @@ pub(super) struct World {
 
 impl Kind {
     /// Sends a call and counts it; gives the answer when it has this status.
-    async fn send(&self, call: Call, wanted: u16) -> Option<Answer> {
+    pub(super) async fn send(&self, call: Call, wanted: u16) -> Option<Answer> {
         let answered = call.try_send().await;
         self.all.fetch_add(1, Ordering::Relaxed);
         let failed = match answered {

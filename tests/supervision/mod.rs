@@ -1,5 +1,6 @@
 //! A component whose actors end under load comes back by itself; its neighbours notice nothing.
 
+mod cluster;
 mod load;
 
 use std::collections::BTreeSet;
@@ -296,8 +297,8 @@ component_survives! {
         "usage-intake", [];
 }
 
-/// The names in the map's table of actors, `N` counted out.
-fn names_in_the_map() -> BTreeSet<String> {
+/// The names in the map's table of actors, `N` counted out, each with its parent.
+fn names_in_the_map() -> BTreeSet<(String, String)> {
     let map = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/ARCHITECTURE.md");
     let map = std::fs::read_to_string(map).expect("the map");
     let rows = map
@@ -307,11 +308,17 @@ fn names_in_the_map() -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for row in rows {
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();
-        let name = cells[1].trim_matches('`');
+        let named = cells[1].split(", ").map(|name| name.trim_matches('`'));
         let many: usize = cells[3].parse().expect("how many");
-        match name.strip_suffix("/N") {
-            Some(pool) => names.extend((0..many).map(|n| format!("{pool}/{n}"))),
-            None => assert!(names.insert(name.to_owned()), "{name} twice"),
+        let all: Vec<String> = match cells[1].trim_matches('`').strip_suffix("/N") {
+            Some(pool) => (0..many).map(|n| format!("{pool}/{n}")).collect(),
+            None => named.map(str::to_owned).collect(),
+        };
+        assert_eq!(all.len(), many, "{row}");
+        let parent = cells[4].trim_matches('`');
+        for name in all {
+            let place = format!("{name} twice");
+            assert!(names.insert((name, parent.to_owned())), "{place}");
         }
     }
     names
@@ -325,10 +332,17 @@ async fn the_map_names_every_actor_that_runs_and_no_other() {
         ..Options::default()
     });
     let node = node.await;
-    let running = actors(&node).await.into_iter();
-    let running = running.filter(|actor| actor["kind"] != "supervisor");
-    let running: BTreeSet<_> = running
-        .map(|actor| text(&actor, "name").to_owned())
-        .collect();
+    let running = actors(&node).await;
+    let kind = |name: &str| {
+        let found = running.iter().find(|actor| actor["name"] == name);
+        found.map_or("", |actor| text(actor, "kind"))
+    };
+    // What stands in front of the slash is a supervisor, or a part of the name.
+    let parent = |name: &str| match name.split_once('/') {
+        Some((parent, _)) if kind(parent) == "supervisor" => parent.to_owned(),
+        _ => "root".to_owned(),
+    };
+    let names = running.iter().map(|actor| text(actor, "name"));
+    let running: BTreeSet<_> = names.map(|name| (name.to_owned(), parent(name))).collect();
     assert_eq!(running, names_in_the_map());
 }

@@ -5,6 +5,8 @@
 //! one place that outlives a restart of any of the four.
 
 mod actor;
+#[cfg(test)]
+mod crash_tests;
 mod fitting;
 mod followers;
 mod handle;

@@ -48,7 +48,7 @@ impl Actor for Pruner {
     }
 
     async fn handle(&mut self, _: Prune) -> Result<(), BoxError> {
-        match self.prune().await {
+        match self.arguments.prune().await {
             Ok(0) => {}
             Ok(entries) => tracing::info!(entries, "old entries of the change log removed"),
             Err(error) => tracing::warn!(%error, "change log could not be pruned, trying again"),
@@ -57,25 +57,25 @@ impl Actor for Pruner {
     }
 }
 
-// === impl Pruner ===
+// === impl PrunerArguments ===
 
-impl Pruner {
-    async fn prune(&self) -> Result<u64, StoreError> {
-        let now_ms = super::boot_ms(&self.arguments.clock);
+impl PrunerArguments {
+    pub(super) async fn prune(&self) -> Result<u64, StoreError> {
+        let now_ms = super::boot_ms(&self.clock);
         let slowest = {
-            let shared = &self.arguments.followers;
+            let shared = &self.followers;
             let mut followers = shared.lock().unwrap_or_else(PoisonError::into_inner);
             followers.forget_silent(now_ms);
             followers.slowest(now_ms)
         };
-        let mut read = self.arguments.apim.read().await?;
+        let mut read = self.apim.read().await?;
         let log = change_log::find(&mut read, 0).await?;
         drop(read);
-        let keep_from = keep_from(log.head, slowest, self.arguments.retention);
+        let keep_from = keep_from(log.head, slowest, self.retention);
         if log.tail >= keep_from {
             return Ok(0);
         }
-        let mut write = self.arguments.apim.write("apim.change_log.prune").await?;
+        let mut write = self.apim.write("apim.change_log.prune").await?;
         let gone = change_log::delete_before(&mut write, keep_from).await?;
         write.commit().await?;
         Ok(gone)

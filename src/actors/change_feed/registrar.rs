@@ -38,7 +38,7 @@ pub(super) enum RegistrarMessage {
 
 /// The one that writes.
 pub(super) struct Registrar {
-    arguments: RegistrarArguments,
+    pub(super) arguments: RegistrarArguments,
 }
 
 // === impl Actor ===
@@ -90,7 +90,7 @@ impl Registrar {
         }
     }
 
-    async fn register(&self, heartbeat: &Heartbeat) -> Result<Heard, StoreError> {
+    pub(super) async fn register(&self, heartbeat: &Heartbeat) -> Result<Heard, StoreError> {
         let Heartbeat { follower, kind, .. } = heartbeat;
         let began_ms = self.now_ms();
         let mut write = self.arguments.apim.write("apim.followers.save").await?;
@@ -111,7 +111,7 @@ impl Registrar {
     /// It serves nobody any more, so nobody waits for it, not even where its registration is still on
     /// its way at another node. One that may start without a control plane and serve by what it kept is
     /// named until it is heard again. A life that a later one has followed takes nothing with it.
-    async fn leave(&self, heartbeat: &Heartbeat) -> Result<Heard, StoreError> {
+    pub(super) async fn leave(&self, heartbeat: &Heartbeat) -> Result<Heard, StoreError> {
         let Heartbeat { follower, kind, .. } = heartbeat;
         let mut write = self.arguments.apim.write("apim.followers.leave").await?;
         let now_ms = write.moment_ms(self.arguments.clock.now_ms()).await?;
@@ -132,7 +132,7 @@ impl Registrar {
         }
     }
 
-    async fn try_fence(&self, said_ms: i64) -> Result<(), StoreError> {
+    pub(super) async fn try_fence(&self, said_ms: i64) -> Result<(), StoreError> {
         let mut read = self.arguments.apim.read().await?;
         let registered = followers::list(&mut read).await?;
         drop(read);

@@ -475,7 +475,7 @@ impl Follower {
 }
 
 /// Removes what is over, and notes that the rest is still so.
-async fn sweep(
+pub(super) async fn sweep(
     carbon: &Database,
     stored: Option<&Position>,
     now_ms: i64,

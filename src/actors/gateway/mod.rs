@@ -13,6 +13,8 @@ mod accounts;
 mod call_sums;
 mod caller;
 mod consumers;
+#[cfg(test)]
+mod crash_tests;
 mod ended;
 mod follower;
 #[cfg(test)]

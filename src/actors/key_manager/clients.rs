@@ -143,7 +143,7 @@ impl Desk {
     }
 
     /// Removes a client that was just made, with what was issued to it meanwhile.
-    async fn take_back(&self, client: &Client) -> Result<u64, StoreError> {
+    pub(super) async fn take_back(&self, client: &Client) -> Result<u64, StoreError> {
         let (tenant, key) = (&client.details.tenant, &client.consumer_key);
         let mut write = self.apim.write("apim.clients.take_back").await?;
         oauth_clients::delete(&mut write, key).await?;

@@ -67,7 +67,7 @@ impl Desk {
         let mut read = self.shared.read().await?;
         let user = users::find(&mut read, tenant, id).await?;
         let user = user.ok_or_else(|| Halt {
-            refused: Refused::NotFound("user".to_owned()),
+            refused: Refused::NotFound(format!("user {id}")),
             // It may be the removal that is asked for again: everybody knows of it first.
             n: settled,
         })?;
@@ -88,7 +88,7 @@ impl Desk {
         let mut write = self.shared.write("shared.users.delete").await?;
         match users::delete(&mut write, tenant, id, role::ADMIN).await {
             Ok(true) => {}
-            Ok(false) => return Err(Refused::NotFound("user".to_owned()).into()),
+            Ok(false) => return Err(Refused::NotFound(format!("user {id}")).into()),
             Err(StoreError::Forbidden(reason)) => return Err(bad("id", reason).into()),
             Err(error) => return Err(error.into()),
         }
@@ -107,10 +107,10 @@ impl Desk {
         let mut read = self.shared.read().await?;
         let user = users::find(&mut read, tenant, id).await?;
         drop(read);
-        let user = user.ok_or_else(|| Refused::NotFound("user".to_owned()))?;
+        let user = user.ok_or_else(|| Refused::NotFound(format!("user {id}")))?;
         match self.replace_password(user, None, password).await? {
             Some(done) => Ok(done),
-            None => Err(Refused::NotFound("user".to_owned()).into()),
+            None => Err(Refused::NotFound(format!("user {id}")).into()),
         }
     }
 
@@ -191,7 +191,7 @@ impl Desk {
     pub(super) async fn find_user(&self, tenant: &str, id: &str) -> Result<Outcome, Refused> {
         let mut read = self.shared.read().await?;
         let user = users::find(&mut read, tenant, id).await?;
-        let user = user.ok_or_else(|| Refused::NotFound("user".to_owned()))?;
+        let user = user.ok_or_else(|| Refused::NotFound(format!("user {id}")))?;
         let roles = users::roles(&mut read, tenant, &user.id).await?;
         Ok(Outcome::User(shown(user, roles)))
     }
@@ -204,7 +204,7 @@ impl Desk {
     ) -> Result<Outcome, Refused> {
         let mut read = self.shared.read().await?;
         let user = users::find_by_name(&mut read, tenant, name).await?;
-        let user = user.ok_or_else(|| Refused::NotFound("user".to_owned()))?;
+        let user = user.ok_or_else(|| Refused::NotFound(format!("user {name}")))?;
         let roles = users::roles(&mut read, tenant, &user.id).await?;
         Ok(Outcome::User(shown(user, roles)))
     }

@@ -5,7 +5,10 @@ use std::collections::HashMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, ThumbprintHash};
+use jsonwebtoken::jwk::{
+    AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse,
+    ThumbprintHash,
+};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde_json::Value;
 
@@ -114,6 +117,26 @@ pub(super) fn is_strong(jwk: &Jwk) -> bool {
     }
 }
 
+/// Whether a key is told of as one that verifies signatures of `algorithm` (threat 5); what it does
+/// not say of itself is no reason against it.
+fn verifies(jwk: &Jwk, algorithm: Algorithm) -> bool {
+    let common = &jwk.common;
+    let own = match algorithm {
+        Algorithm::ES256 => KeyAlgorithm::ES256,
+        _ => KeyAlgorithm::RS256,
+    };
+    let to_sign = PublicKeyUse::Signature;
+    common
+        .public_key_use
+        .as_ref()
+        .is_none_or(|used| *used == to_sign)
+        && common
+            .key_operations
+            .as_ref()
+            .is_none_or(|all| all.contains(&KeyOperations::Verify))
+        && common.key_algorithm.is_none_or(|named| named == own)
+}
+
 /// Reads a key that is told of; none for one that could not sign here either.
 fn read(told: &Value) -> Option<(String, Algorithm, DecodingKey)> {
     let jwk: Jwk = serde_json::from_value(told.clone()).ok()?;
@@ -124,7 +147,8 @@ fn read(told: &Value) -> Option<(String, Algorithm, DecodingKey)> {
     };
     let id = jwk.thumbprint(ThumbprintHash::SHA256).ok()?;
     let public = DecodingKey::from_jwk(&jwk).ok()?;
-    is_strong(&jwk).then_some((id, algorithm, public))
+    let is_good = is_strong(&jwk) && verifies(&jwk, algorithm);
+    is_good.then_some((id, algorithm, public))
 }
 
 #[cfg(test)]
@@ -152,6 +176,41 @@ mod tests {
         };
         assert!(is_strong(&curve("P-256")));
         assert!(!is_strong(&curve("P-384")));
+    }
+
+    #[test]
+    fn a_key_that_is_told_of_for_anything_but_our_signatures_is_left_out() {
+        let taken = |more: Value| {
+            let mut key = serde_json::to_value(rsa(256, 0x80)).unwrap();
+            let members = more.as_object().cloned().unwrap();
+            key.as_object_mut().unwrap().extend(members);
+            let set = json!({ "keys": [key] }).to_string();
+            PublicKeys::of_set(&set).told().len()
+        };
+        for good in [
+            json!({}),
+            json!({"use": "sig", "alg": "RS256"}),
+            json!({"key_ops": ["verify"]}),
+            json!({"key_ops": ["sign", "verify"], "use": "sig"}),
+        ] {
+            assert_eq!(taken(good.clone()), 1, "{good}");
+        }
+        for bad in [
+            json!({"use": "enc"}),
+            json!({"use": ""}),
+            json!({"use": 5}),
+            json!({"key_ops": ["encrypt"]}),
+            json!({"key_ops": ["sign"]}),
+            json!({"key_ops": []}),
+            json!({"alg": "RS512"}),
+            json!({"alg": "HS256"}),
+            json!({"alg": "ES256"}),
+            json!({"alg": "none"}),
+            json!({"kty": "oct", "k": "AAAA"}),
+            json!({"kty": "OKP", "crv": "Ed25519", "x": "AAAA"}),
+        ] {
+            assert_eq!(taken(bad.clone()), 0, "{bad}");
+        }
     }
 
     #[test]

@@ -86,7 +86,7 @@ impl Desk {
 
     /// Notes which API keys were used. Gateways ask again when what they know has aged, so this is
     /// as exact as that; it is for people, and a failure costs nothing else.
-    async fn note_used(&self) {
+    pub(super) async fn note_used(&self) {
         let now = self.clock.now_ms();
         for keys in self.used_keys.take(now) {
             let noted = api_keys::note_used(&self.apim, &keys, now, now - USED_AGAIN_MS);

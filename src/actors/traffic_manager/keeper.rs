@@ -86,7 +86,7 @@ impl Actor for Keeper {
         self.note().await;
         self.ticks = self.ticks.wrapping_add(1);
         if self.ticks.is_multiple_of(SWEEP_EVERY)
-            && let Err(error) = self.sweep(t_ms).await
+            && let Err(error) = sweep(&self.arguments.broker, t_ms).await
         {
             tracing::warn!(%error, "old marks could not be removed, trying again");
         }
@@ -129,12 +129,6 @@ impl Keeper {
         }
     }
 
-    async fn sweep(&self, t_ms: i64) -> Result<(), StoreError> {
-        let mut write = self.arguments.broker.write("broker.ledger.sweep").await?;
-        ledger::delete_ended(&mut write, t_ms).await?;
-        write.commit().await
-    }
-
     async fn save_all(&self) -> Result<usize, StoreError> {
         let (slots, mut cells) = (&self.arguments.slots, 0);
         let mut write = self.arguments.broker.write("broker.ledger.end").await?;
@@ -150,4 +144,11 @@ impl Keeper {
         write.commit().await?;
         Ok(cells)
     }
+}
+
+/// Removes the marks of windows that were over at `t_ms`.
+pub(super) async fn sweep(broker: &Database, t_ms: i64) -> Result<(), StoreError> {
+    let mut write = broker.write("broker.ledger.sweep").await?;
+    ledger::delete_ended(&mut write, t_ms).await?;
+    write.commit().await
 }

@@ -5,6 +5,8 @@
 //! the ledger's life on disk; `time` is T; `policies` follows the change log. `shard`, `translate` and `view` are
 //! pure.
 
+#[cfg(test)]
+mod crash_tests;
 mod handle;
 mod keeper;
 pub mod message;

@@ -110,9 +110,7 @@ impl Intake {
             .unwrap_or_else(|| (KeptTime::begin(noted_ms, now_ms), boot_ms));
         time.follow(noted_ms, boot_ms.saturating_sub(before_ms), now_ms);
         if noted_ms.is_none_or(|noted_ms| time.at_ms().saturating_sub(noted_ms) >= NOTE_MS) {
-            let mut write = apim.write("apim.usage.note_kept_time").await?;
-            usage::save_kept_time(&mut write, time.at_ms()).await?;
-            write.commit().await?;
+            note_kept_time(apim, time.at_ms()).await?;
         }
         self.kept = Some((time, boot_ms));
         forget_before(apim, time.old_before(retention.keep_ms, now_ms)).await
@@ -144,6 +142,13 @@ impl Intake {
         write.commit().await?;
         Ok(Delivered::Taken)
     }
+}
+
+/// Notes the time that retention goes by.
+pub(super) async fn note_kept_time(apim: &Database, at_ms: i64) -> Result<(), StoreError> {
+    let mut write = apim.write("apim.usage.note_kept_time").await?;
+    usage::save_kept_time(&mut write, at_ms).await?;
+    write.commit().await
 }
 
 /// Removes minutes that began before `before_ms`, in bounded batches; what is left after many of them

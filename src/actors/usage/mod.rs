@@ -6,6 +6,8 @@
 //! only after API-M has it, and API-M takes each number once, so a crash anywhere loses and doubles
 //! nothing; what was never written down is told as unknown.
 
+#[cfg(test)]
+mod crash_tests;
 mod delivery;
 mod handle;
 mod intake;

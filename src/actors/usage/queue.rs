@@ -43,7 +43,7 @@ pub(super) enum QueueMessage {
 
 /// The queue; Broker is its memory.
 pub(super) struct Queue {
-    arguments: QueueArguments,
+    pub(super) arguments: QueueArguments,
 }
 
 // === impl Actor ===
@@ -127,7 +127,7 @@ impl Queue {
         })
     }
 
-    async fn release(&self, last: u64) -> Result<(), StoreError> {
+    pub(super) async fn release(&self, last: u64) -> Result<(), StoreError> {
         let mut write = self.arguments.broker.write("broker.usage.release").await?;
         usage::release(&mut write, self.arguments.incarnation, last).await?;
         write.commit().await

@@ -51,7 +51,7 @@ async fn node(dir: &Path, incarnation: u64, most_batches: u64) -> Node {
     }
 }
 
-fn count(calls: u64) -> UsageCount {
+pub(super) fn count(calls: u64) -> UsageCount {
     let mut latency = Histogram::default();
     (0..calls).for_each(|_| latency.record(150));
     UsageCount {

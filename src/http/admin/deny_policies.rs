@@ -28,7 +28,8 @@ const MANAGE: Access = Access::Scopes(&["apim:admin", "apim:bl_manage"]);
 const ALL: &str = "/api/am/admin/v4/throttling/deny-policies";
 const ONE: &str = "/api/am/admin/v4/throttling/deny-policy/{conditionId}";
 
-pub(super) static LIST: Operation = Operation::new("GET", ALL, VIEW, BodyKind::Empty);
+pub(super) static LIST: Operation =
+    Operation::new("GET", ALL, VIEW, BodyKind::Empty).query(&["query"]);
 pub(super) static CREATE: Operation = Operation::new("POST", ALL, MANAGE, BodyKind::Json);
 pub(super) static GET: Operation = Operation::new("GET", ONE, VIEW, BodyKind::Empty);
 pub(super) static PATCH: Operation = Operation::new("PATCH", ONE, MANAGE, BodyKind::Json);

@@ -32,7 +32,8 @@ pub(super) static LIST: Operation = Operation::new(
     "/api/am/devportal/v3/apis",
     Access::Anybody,
     BodyKind::Empty,
-);
+)
+.query(&["query", "limit", "offset"]);
 pub(super) static GET: Operation = Operation::new(
     "GET",
     "/api/am/devportal/v3/apis/{apiId}",
@@ -44,7 +45,8 @@ pub(super) static SWAGGER: Operation = Operation::new(
     "/api/am/devportal/v3/apis/{apiId}/swagger",
     Access::Anybody,
     BodyKind::Empty,
-);
+)
+.query(&["environmentName"]);
 pub(super) static PLANS: Operation = Operation::new(
     "GET",
     "/api/am/devportal/v3/apis/{apiId}/subscription-policies",

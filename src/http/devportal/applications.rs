@@ -37,7 +37,14 @@ const CARRY: Access = Access::Scopes(&[
 const ALL: &str = "/api/am/devportal/v3/applications";
 const ONE: &str = "/api/am/devportal/v3/applications/{applicationId}";
 
-pub(super) static LIST: Operation = Operation::new("GET", ALL, CARRY, BodyKind::Empty);
+pub(super) static LIST: Operation = Operation::new("GET", ALL, CARRY, BodyKind::Empty).query(&[
+    "query",
+    "groupId",
+    "sortBy",
+    "sortOrder",
+    "limit",
+    "offset",
+]);
 pub(super) static CREATE: Operation = Operation::new("POST", ALL, MANAGE, BodyKind::Json);
 pub(super) static GET: Operation = Operation::new("GET", ONE, MANAGE, BodyKind::Empty);
 pub(super) static UPDATE: Operation = Operation::new("PUT", ONE, MANAGE, BodyKind::Json);

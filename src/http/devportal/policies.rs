@@ -22,7 +22,8 @@ pub(super) static LIST: Operation = Operation::new(
     "/api/am/devportal/v3/throttling-policies/{policyLevel}",
     Access::Anybody,
     BodyKind::Empty,
-);
+)
+.query(&["limit", "offset"]);
 pub(super) static GET: Operation = Operation::new(
     "GET",
     "/api/am/devportal/v3/throttling-policies/{policyLevel}/{policyId}",

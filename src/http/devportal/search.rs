@@ -17,7 +17,8 @@ use crate::services::Services;
 
 const ALL: &str = "/api/am/devportal/v3/search";
 
-pub(super) static SEARCH: Operation = Operation::new("GET", ALL, Access::Anybody, BodyKind::Empty);
+pub(super) static SEARCH: Operation = Operation::new("GET", ALL, Access::Anybody, BodyKind::Empty)
+    .query(&["query", "limit", "offset"]);
 
 pub(super) fn mount(router: Router<Services>) -> Router<Services> {
     SEARCH.mount(router, search)

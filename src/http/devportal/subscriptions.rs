@@ -33,7 +33,13 @@ const ONE: &str = "/api/am/devportal/v3/subscriptions/{subscriptionId}";
 /// The most subscriptions made at once.
 const MOST: usize = 100;
 
-pub(super) static LIST: Operation = Operation::new("GET", ALL, MANAGE, BodyKind::Empty);
+pub(super) static LIST: Operation = Operation::new("GET", ALL, MANAGE, BodyKind::Empty).query(&[
+    "apiId",
+    "applicationId",
+    "groupId",
+    "limit",
+    "offset",
+]);
 pub(super) static CREATE: Operation = Operation::new("POST", ALL, MANAGE, BodyKind::Json);
 pub(super) static CREATE_MANY: Operation = Operation::new(
     "POST",

@@ -28,7 +28,8 @@ pub(super) static RESTART_ACTOR: Operation = Operation::new(
     "/admin/actors/restart",
     Access::Scopes(&["apim:admin"]),
     BodyKind::Empty,
-);
+)
+.query(&["name"]);
 
 #[derive(Deserialize)]
 pub(super) struct Named {

@@ -17,7 +17,8 @@ pub(super) static USAGE: Operation = Operation::new(
     "/admin/usage",
     Access::Scopes(&["apim:admin"]),
     BodyKind::Empty,
-);
+)
+.query(&["from", "to", "limit", "offset"]);
 
 /// The longest span of one question: more is asked day by day.
 const DAY_MS: i64 = 86_400_000;

@@ -28,7 +28,8 @@ pub(super) static LIST: Operation = Operation::new(
     "/scim2/Users",
     Access::Scopes(&["internal_user_mgt_list", "apim:admin"]),
     BodyKind::Empty,
-);
+)
+.query(&["startIndex", "count", "filter"]);
 pub(super) static GET: Operation = Operation::new(
     "GET",
     "/scim2/Users/{userId}",
@@ -253,6 +254,8 @@ fn name_of(filter: &str) -> Result<String, ScimError> {
         {
             Ok(bare_name(value.trim().trim_matches('"')).to_owned())
         }
-        _ => Err(ScimError::invalid_filter("use: userName eq \"name\"")),
+        _ => Err(ScimError::invalid_filter(
+            "filter must be: userName eq \"name\"",
+        )),
     }
 }

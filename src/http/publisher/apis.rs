@@ -35,7 +35,8 @@ pub(super) static LIST: Operation = Operation::new(
         "apim:api_list_view",
     ]),
     BodyKind::Empty,
-);
+)
+.query(&["query", "sortBy", "sortOrder", "limit", "offset"]);
 pub(super) static CREATE: Operation = Operation::new(
     "POST",
     "/api/am/publisher/v4/apis",
@@ -76,13 +77,15 @@ pub(super) static VALIDATE: Operation = Operation::new(
     "/api/am/publisher/v4/apis/validate",
     Access::Scopes(&["apim:api_create", "apim:api_manage"]),
     BodyKind::Empty,
-);
+)
+.query(&["query"]);
 pub(super) static COPY: Operation = Operation::new(
     "POST",
     "/api/am/publisher/v4/apis/copy-api",
     Access::Scopes(&["apim:api_create", "apim:api_manage"]),
     BodyKind::Empty,
-);
+)
+.query(&["apiId", "newVersion", "defaultVersion"]);
 
 /// How often a publisher's change begins anew when others change the same API.
 const PART_ATTEMPTS: u32 = 8;

@@ -35,7 +35,8 @@ pub(super) static VALIDATE: Operation = Operation::new(
     "/api/am/publisher/v4/apis/validate-openapi",
     Access::Scopes(&["apim:api_create", "apim:api_manage"]),
     BodyKind::Multipart,
-);
+)
+.query(&["returnContent"]);
 pub(super) static GET: Operation = Operation::new(
     "GET",
     "/api/am/publisher/v4/apis/{apiId}/swagger",

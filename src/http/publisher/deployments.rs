@@ -33,7 +33,8 @@ pub(super) static DEPLOY: Operation = Operation::new(
     "/api/am/publisher/v4/apis/{apiId}/deploy-revision",
     Access::Scopes(&["apim:api_create", "apim:api_manage", "apim:api_publish"]),
     BodyKind::Json,
-);
+)
+.query(&["revisionId"]);
 pub(super) static UNDEPLOY: Operation = Operation::new(
     "POST",
     "/api/am/publisher/v4/apis/{apiId}/undeploy-revision",
@@ -44,7 +45,8 @@ pub(super) static UNDEPLOY: Operation = Operation::new(
         "apim:api_import_export",
     ]),
     BodyKind::Json,
-);
+)
+.query(&["revisionId", "revisionNumber", "allEnvironments"]);
 
 pub(super) fn routes(router: Router<Services>) -> Router<Services> {
     let router = LIST.mount(router, list);
@@ -65,7 +67,13 @@ async fn list(
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct RevisionQuery {
+struct DeployQuery {
+    revision_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct UndeployQuery {
     revision_id: Option<String>,
     revision_number: Option<String>,
     all_environments: Option<String>,
@@ -75,7 +83,7 @@ async fn deploy(
     State(services): State<Services>,
     caller: Caller,
     Path(id): Path<String>,
-    Query(asked): Query<RevisionQuery>,
+    Query(asked): Query<DeployQuery>,
     headers: HeaderMap,
     request: Request,
 ) -> Result<Response, ApiError> {
@@ -96,7 +104,7 @@ async fn undeploy(
     State(services): State<Services>,
     caller: Caller,
     Path(id): Path<String>,
-    Query(asked): Query<RevisionQuery>,
+    Query(asked): Query<UndeployQuery>,
     headers: HeaderMap,
     request: Request,
 ) -> Result<Response, ApiError> {
@@ -124,27 +132,26 @@ async fn revision(
     publisher: &PublisherHandle,
     tenant: &str,
     api_id: &str,
-    asked: &RevisionQuery,
+    asked: &UndeployQuery,
 ) -> Result<Option<String>, ApiError> {
+    let number = asked.revision_number.as_deref();
+    let number = number.filter(|text| !text.is_empty()).map(|text| {
+        let problem = "must be the number of a revision";
+        let wanted = text.parse::<i64>();
+        wanted.map_err(|_| ApiError::bad_field("revisionNumber", problem))
+    });
+    let wanted = number.transpose()?;
     if let Some(id) = asked.revision_id.as_deref().filter(|id| !id.is_empty()) {
         return Ok(Some(id.to_owned()));
     }
-    let Some(number) = asked
-        .revision_number
-        .as_deref()
-        .filter(|text| !text.is_empty())
-    else {
+    let Some(wanted) = wanted else {
         return Ok(None);
     };
-    let problem = "must be the number of a revision";
-    let wanted: i64 = number
-        .parse()
-        .map_err(|_| ApiError::bad_field("revisionNumber", problem))?;
     let revisions = publisher.revisions(tenant, api_id).await?;
     let found = revisions
         .into_iter()
         .find(|one| one.revision.number == wanted);
-    let found = found.ok_or_else(|| ApiError::not_found("revision", number))?;
+    let found = found.ok_or_else(|| ApiError::not_found("revision", &wanted.to_string()))?;
     Ok(Some(found.revision.id))
 }
 

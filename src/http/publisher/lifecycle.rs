@@ -29,7 +29,8 @@ pub(super) static CHANGE: Operation = Operation::new(
         "apim:api_import_export",
     ]),
     BodyKind::Empty,
-);
+)
+.query(&["action", "apiId", "lifecycleChecklist"]);
 pub(super) static STATE: Operation = Operation::new(
     "GET",
     "/api/am/publisher/v4/apis/{apiId}/lifecycle-state",

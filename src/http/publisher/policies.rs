@@ -19,7 +19,8 @@ pub(super) static LIST: Operation = Operation::new(
     "/api/am/publisher/v4/throttling-policies/{policyLevel}",
     Access::Scopes(&["apim:api_view", "apim:tier_view", "apim:tier_manage"]),
     BodyKind::Empty,
-);
+)
+.query(&["limit", "offset"]);
 pub(super) static GET: Operation = Operation::new(
     "GET",
     "/api/am/publisher/v4/throttling-policies/{policyLevel}/{policyName}",

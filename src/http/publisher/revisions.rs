@@ -29,7 +29,8 @@ pub(super) static LIST: Operation = Operation::new(
         "apim:api_import_export",
     ]),
     BodyKind::Empty,
-);
+)
+.query(&["query"]);
 pub(super) static CREATE: Operation = Operation::new(
     "POST",
     "/api/am/publisher/v4/apis/{apiId}/revisions",
@@ -68,7 +69,8 @@ pub(super) static RESTORE: Operation = Operation::new(
     "/api/am/publisher/v4/apis/{apiId}/restore-revision",
     Access::Scopes(&["apim:api_create", "apim:api_manage", "apim:api_publish"]),
     BodyKind::Empty,
-);
+)
+.query(&["revisionId"]);
 
 pub(super) fn routes(router: Router<Services>) -> Router<Services> {
     let router = LIST.mount(router, list);

@@ -28,19 +28,22 @@ pub(super) static LIST: Operation = Operation::new(
         "apim:subscription_manage",
     ]),
     BodyKind::Empty,
-);
+)
+.query(&["apiId", "query", "limit", "offset"]);
 pub(super) static BLOCK: Operation = Operation::new(
     "POST",
     "/api/am/publisher/v4/subscriptions/block-subscription",
     Access::Scopes(&["apim:subscription_block", "apim:subscription_manage"]),
     BodyKind::Empty,
-);
+)
+.query(&["subscriptionId", "blockState"]);
 pub(super) static UNBLOCK: Operation = Operation::new(
     "POST",
     "/api/am/publisher/v4/subscriptions/unblock-subscription",
     Access::Scopes(&["apim:subscription_block", "apim:subscription_manage"]),
     BodyKind::Empty,
-);
+)
+.query(&["subscriptionId"]);
 
 pub(super) fn routes(router: Router<Services>) -> Router<Services> {
     let router = LIST.mount(router, list);
@@ -100,27 +103,37 @@ async fn block(
             return Err(ApiError::bad_field("blockState", problem));
         }
     };
-    set(&services, &caller, &asked, &headers, status).await
+    let id = asked.subscription_id.as_deref();
+    set(&services, &caller, id, &headers, status).await
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct UnblockQuery {
+    subscription_id: Option<String>,
 }
 
 async fn unblock(
     State(services): State<Services>,
     caller: Caller,
-    Query(asked): Query<BlockQuery>,
+    Query(asked): Query<UnblockQuery>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let status = SubscriptionStatus::Unblocked;
-    set(&services, &caller, &asked, &headers, status).await
+    let (id, status) = (
+        asked.subscription_id.as_deref(),
+        SubscriptionStatus::Unblocked,
+    );
+    set(&services, &caller, id, &headers, status).await
 }
 
 async fn set(
     services: &Services,
     caller: &Caller,
-    asked: &BlockQuery,
+    id: Option<&str>,
     headers: &HeaderMap,
     status: SubscriptionStatus,
 ) -> Result<Response, ApiError> {
-    let id = required("subscriptionId", asked.subscription_id.as_deref())?.to_owned();
+    let id = required("subscriptionId", id)?.to_owned();
     let expected = entity_tag::wanted(headers)?;
     let saved = publisher(services)?.set_subscription(author(caller), id, status, expected);
     let saved = saved.await?;

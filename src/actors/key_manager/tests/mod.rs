@@ -2,6 +2,7 @@
 //! access, and what several nodes do at once.
 
 mod clients;
+mod crashes;
 mod forgery;
 mod interrupted;
 mod new_passwords;
@@ -55,7 +56,13 @@ async fn bench(algorithm: SigningAlgorithm) -> Bench {
 /// What key managers work at, over databases of its own.
 pub(crate) async fn desk(algorithm: SigningAlgorithm) -> (Desk, System, Child, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
-    let at = |name: &str| format!("sqlite:{}", dir.path().join(name).display());
+    let (desk, system, child) = desk_in(dir.path(), algorithm).await;
+    (desk, system, child, dir)
+}
+
+/// The same over the databases of a directory.
+async fn desk_in(dir: &std::path::Path, algorithm: SigningAlgorithm) -> (Desk, System, Child) {
+    let at = |name: &str| format!("sqlite:{}", dir.join(name).display());
     let apim = storage::apim::open(&at("apim.db")).await.unwrap();
     let shared = storage::shared::open(&at("shared.db")).await.unwrap();
     let mut write = shared.write("test.seed").await.unwrap();
@@ -71,11 +78,11 @@ pub(crate) async fn desk(algorithm: SigningAlgorithm) -> (Desk, System, Child, t
         access_token_seconds: 3_600,
         refresh_token_seconds: 86_400,
     };
-    let keys = Keys::load(dir.path(), algorithm).unwrap();
+    let keys = Keys::load(dir, algorithm).unwrap();
     let passwords = Passwords::new().unwrap();
     let clock = system.clock.clone();
     let desk = Desk::new((apim, shared), feed, clock, settings, keys, passwords);
-    (desk, system, child, dir)
+    (desk, system, child)
 }
 
 impl Bench {

@@ -13,6 +13,7 @@ use crate::change_feed::FeedSettings;
 use crate::change_feed::message::{Pull, Pulled};
 use crate::devportal::test_api;
 
+mod crashes;
 mod default_version;
 mod definitions;
 mod neighbours;
@@ -25,38 +26,44 @@ struct Bench {
     _dir: tempfile::TempDir,
 }
 
-async fn bench() -> Bench {
-    let dir = tempfile::tempdir().unwrap();
-    let at = |name: &str| format!("sqlite:{}", dir.path().join(name).display());
+/// What a publisher works at over the databases of a directory, and the feed that it tells.
+async fn stores(dir: &std::path::Path) -> (Stores, cluster::Child) {
+    let at = |name: &str| format!("sqlite:{}", dir.join(name).display());
     let apim = storage::apim::open(&at("apim.db")).await.unwrap();
     let shared = storage::shared::open(&at("shared.db")).await.unwrap();
-    let mut write = apim.write("test.policies.seed").await.unwrap();
+    let system = System::new(Clock::system(), true);
+    let (feed, child) =
+        crate::change_feed::component(&system, &apim, &shared, FeedSettings::default());
+    let stores = Stores {
+        system,
+        apim,
+        shared,
+        feed,
+        settings: PublisherSettings::default(),
+        reading: super::reading::Reading::default(),
+    };
+    (stores, child)
+}
+
+async fn bench() -> Bench {
+    let dir = tempfile::tempdir().unwrap();
+    let (stores, feed_child) = stores(dir.path()).await;
+    let mut write = stores.apim.write("test.policies.seed").await.unwrap();
     let defaults = Policy::defaults(SUPER_TENANT, || uuid::Uuid::new_v4().to_string());
     policies::seed(&mut write, &defaults).await.unwrap();
     write.commit().await.unwrap();
-    let system = System::new(Clock::system(), true);
-    let (feed, feed_child) =
-        crate::change_feed::component(&system, &apim, &shared, FeedSettings::default());
-    let settings = PublisherSettings::default();
     let (publisher, child) = component(
-        &system,
-        apim.clone(),
-        shared.clone(),
-        feed.clone(),
-        settings,
+        &stores.system,
+        stores.apim.clone(),
+        stores.shared.clone(),
+        stores.feed.clone(),
+        stores.settings,
     );
-    let root = start_root(&system, vec![feed_child, child]).await.unwrap();
+    let root = start_root(&stores.system, vec![feed_child, child]).await;
     Bench {
         publisher,
-        stores: Stores {
-            system,
-            apim,
-            shared,
-            feed,
-            settings,
-            reading: super::reading::Reading::default(),
-        },
-        _root: root,
+        stores,
+        _root: root.unwrap(),
         _dir: dir,
     }
 }

@@ -1,0 +1,125 @@
+//! A process that ends at any statement of what a node notes of its cluster and of who may join it.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use cluster::{Authority, Clock, Cluster, JoinAsk, JoinToken, Member};
+use storage::Database;
+use storage::carbon::join_tokens::JoinToken as Kept;
+use storage::carbon::{identity, join_tokens, known_members};
+use storage::crash_sweep::{Swept, sweep};
+
+use super::{admission, membership, security};
+
+const SECRET: [u8; 32] = [7; 32];
+/// A day and more after the oldest token ended, milliseconds since the epoch.
+const NOW_MS: i64 = 3 * 86_400_000;
+
+struct Joining(Database);
+
+fn token(id: &str, expires_ms: i64) -> Kept {
+    Kept {
+        id: id.to_owned(),
+        secret_hash: JoinToken::hash(&SECRET),
+        expires_ms,
+    }
+}
+
+/// Somebody who shows a token.
+fn ask(token: &str) -> JoinAsk {
+    JoinAsk {
+        token: token.to_owned(),
+        secret: SECRET,
+        cluster: String::new(),
+        id: "newcomer".to_owned(),
+        name: "newcomer".to_owned(),
+        roles: Vec::new(),
+        request: Vec::new(),
+    }
+}
+
+fn admits(carbon: &Database) -> admission::Admits {
+    let me = Member {
+        id: "founder".to_owned(),
+        incarnation: 1,
+        life: 1,
+        name: "founder".to_owned(),
+        address: String::new(),
+        roles: Vec::new(),
+        facts: Vec::new(),
+    };
+    admission::Admits {
+        authority: Authority::make("one").unwrap(),
+        carbon: carbon.clone(),
+        cluster: Cluster::new(me),
+        clock: Clock::system(),
+    }
+}
+
+impl Swept for Joining {
+    const SWEPT: &'static [&'static str] = &[
+        "carbon.identity.save_cluster",
+        "carbon.known_members.save",
+        "carbon.join_tokens.create",
+        "carbon.join_tokens.take",
+    ];
+
+    async fn open(directory: &Path) -> Self {
+        Self(storage::carbon::open(directory).await.unwrap())
+    }
+
+    async fn prepare(&self) {
+        let mut write = self.0.write("test.crashes").await.unwrap();
+        let new_id = || "n1".to_owned();
+        identity::raise(&mut write, "n1", 0, new_id).await.unwrap();
+        let ended = token("ended", 1);
+        join_tokens::create(&mut write, &ended, 1).await.unwrap();
+        write.commit().await.unwrap();
+    }
+
+    async fn work(&self, write: &str) {
+        match write {
+            "carbon.identity.save_cluster" => {
+                let noted = security::note_joined(&self.0, "one", "seed:1").await;
+                noted.unwrap();
+            }
+            "carbon.known_members.save" => {
+                let all = BTreeSet::from(["a:1".to_owned(), "b:1".to_owned()]);
+                membership::keep_members(&self.0, &all).await.unwrap();
+            }
+            "carbon.join_tokens.create" => {
+                let made = admission::keep_token(&self.0, &token("good", i64::MAX), NOW_MS).await;
+                made.unwrap();
+            }
+            "carbon.join_tokens.take" => {
+                let taken = admits(&self.0).take(&ask("good")).await.unwrap();
+                assert_eq!(taken, Ok(()));
+            }
+            other => panic!("nobody writes {other}"),
+        }
+    }
+
+    async fn state(&self) -> Vec<String> {
+        let mut read = self.0.read().await.unwrap();
+        let me = identity::find(&mut read).await.unwrap().unwrap();
+        let mut state = known_members::list(&mut read).await.unwrap();
+        drop(read);
+        state.push(me.cluster_id);
+        // Looked for within writes that leave no trace.
+        for id in ["ended", "good"] {
+            let mut write = self.0.write("test.looks").await.unwrap();
+            let hash = JoinToken::hash(&SECRET);
+            let found = join_tokens::take(&mut write, id, &hash, NOW_MS).await;
+            state.push(format!("{id}: {:?}", found.unwrap()));
+        }
+        state
+    }
+}
+
+#[tokio::test]
+async fn a_crash_at_any_statement_of_who_is_in_the_cluster_leaves_all_of_it_or_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let test = "app::crash_tests::\
+                a_crash_at_any_statement_of_who_is_in_the_cluster_leaves_all_of_it_or_nothing";
+    sweep::<Joining>(test, root.path()).await.unwrap();
+}
