@@ -13,7 +13,7 @@ struct World {
     test: &'static str,
 }
 
-const WORLDS: [World; 6] = [
+const WORLDS: [World; 7] = [
     World {
         name: "change-log",
         package: "headgate-domain",

@@ -4,12 +4,13 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use domain::change_log::Position;
+use domain::consumer::Said;
+use domain::known_consumers::KnownConsumers;
 use storage::Database;
-use storage::carbon::consumers::Said;
 use storage::carbon::projection::{self, Item};
 use storage::crash_sweep::{Swept, sweep};
 
-use super::consumers::{self, Consumers};
+use super::consumers::{self, MOST};
 use super::follower;
 use super::local_tests::granted;
 
@@ -51,7 +52,7 @@ impl Swept for Beside {
     async fn work(&self, write: &str) {
         match write {
             "carbon.consumers.save" => {
-                let mut known = Consumers::default();
+                let mut known = KnownConsumers::new(MOST);
                 for (key, said_at_ms) in [("old", 1), ("first", NOW_MS), ("second", NOW_MS)] {
                     known.learn(&granted(key, "shop"), 5, said_at_ms);
                 }
