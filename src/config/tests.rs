@@ -246,6 +246,16 @@ fn what_would_start_and_never_work_is_refused_with_what_to_set() {
             "cluster.listen",
             "cluster.seeds",
         ),
+        (
+            "[node]\nroles = \"gateway\"\n[cluster]\nseeds = \"127.0.0.1:1,10.0.0.1:4370\"\n",
+            "cluster.listen",
+            "10.0.0.1:4370 is another: listen on an address that the others can dial",
+        ),
+        (
+            "[cluster]\nlisten = \"[::1]:4370\"\nseeds = \"[2001:db8::1]:4370\"\n",
+            "cluster.listen",
+            "--listen-cluster",
+        ),
         ("[node]\nroles = \"gateway\"\n", "node.roles", "--seeds"),
         (
             "[node]\nroles = \"traffic-manager\"\n",
@@ -272,6 +282,8 @@ fn what_would_start_and_never_work_is_refused_with_what_to_set() {
         "[cluster]\nlisten = \"10.0.0.5:4370\"\nplaintext = true\n",
         "[cluster]\nlisten = \"10.0.0.5:4370\"\n",
         "[node]\nroles = \"gateway\"\n[cluster]\nseeds = \"cp1:4370\"\n",
+        "[node]\nroles = \"gateway\"\n[cluster]\nseeds = \"127.0.0.1:4370,[::1]:4371\"\n",
+        "[cluster]\nseeds = \"10.0.0.1:4370\"\nadvertise = \"gw1:4370\"\n",
         "[node]\nroles = \"traffic-manager\"\n[cluster]\nlisten = \"127.0.0.1:4370\"\n",
         "[node]\nroles = \"publisher,devportal,admin,key-manager\"\n",
     ] {
@@ -335,4 +347,12 @@ fn a_join_token_makes_a_member_and_is_shown_nowhere() {
     assert!(!mangled.to_string().contains(&text[..40]), "{mangled}");
     let off = load(&toml.replace("join =", "listen = \"off\"\njoin ="), &[]);
     assert!(off.unwrap_err().to_string().contains("cluster.join"));
+    // One of another machine, which could never dial back.
+    let token = ::cluster::JoinToken::generate("10.0.0.1:4370", [7; 32]).unwrap();
+    let text = token.to_text();
+    let toml = format!("[node]\nroles = \"gateway\"\n[cluster]\njoin = \"{text}\"\n");
+    let error = load(&toml, &[]).unwrap_err().to_string();
+    assert!(error.contains("10.0.0.1:4370 is another"), "{error}");
+    assert!(!error.contains(&text), "{error}");
+    load(&format!("{toml}listen = \"10.0.0.4:4370\"\n"), &[]).unwrap();
 }

@@ -6,21 +6,35 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::path::Path;
+use crate::askers::Asker;
+use crate::path::{Path, Terms};
 use crate::transport::Shut;
 
 /// One connection.
 pub(super) struct Link {
-    /// The peer's stable id.
-    pub(super) peer: String,
+    /// Who is at its other end, and what was agreed on.
+    pub(super) with: With,
     /// Once it carries something.
     pub(super) shut: Option<Shut>,
     /// Once asks can be sent.
     pub(super) path: Option<Arc<Path>>,
+    /// Once the peer's asks are answered.
+    pub(super) asker: Option<Asker>,
     /// Said when the session below has ended.
     pub(super) ended: CancellationToken,
     /// It was to be closed before it had begun.
     pub(super) unwanted: bool,
+}
+
+/// The other end of a connection.
+#[derive(Debug, Clone)]
+pub(super) struct With {
+    /// The peer's stable id.
+    pub(super) peer: String,
+    /// How this node speaks there.
+    pub(super) terms: Terms,
+    /// What the peer's asks bear.
+    pub(super) bears: u64,
 }
 
 /// All of them, by number.
@@ -33,11 +47,12 @@ pub(super) struct Links {
 
 impl Links {
     /// Takes a number for a connection with a peer.
-    pub(super) fn begin(&mut self, number: u64, peer: &str) {
+    pub(super) fn begin(&mut self, number: u64, with: With) {
         let link = Link {
-            peer: peer.to_owned(),
+            with,
             shut: None,
             path: None,
+            asker: None,
             ended: CancellationToken::new(),
             unwanted: false,
         };
@@ -62,7 +77,7 @@ impl Links {
     /// new one begins when the old ones are over.
     pub(super) fn others(&self, number: u64, peer: &str) -> Vec<CancellationToken> {
         let others = self.open.iter();
-        let others = others.filter(|(other, link)| **other != number && link.peer == peer);
+        let others = others.filter(|(other, link)| **other != number && link.with.peer == peer);
         others.map(|(_, link)| link.ended.clone()).collect()
     }
 
@@ -70,6 +85,7 @@ impl Links {
     pub(super) fn kill(&mut self, number: u64) {
         if let Some(link) = self.open.get_mut(&number) {
             link.path = None;
+            link.asker = None;
             link.unwanted = true;
             match &link.shut {
                 Some(shut) => shut.shut(),
