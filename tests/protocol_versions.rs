@@ -103,7 +103,7 @@ async fn a_gateway_of_the_version_before_serves_with_a_control_plane_of_this_one
     let trio = trio(options("cp1", CONTROL, ""), kept_back).await;
     serve(&trio).await;
     let [sent, served] = spoken(&trio.gateway, PROTOCOL_BEFORE).await;
-    assert!(sent > 10 && served > 10, "{sent} {served}");
+    assert!(sent > 10 && served > 0, "{sent} {served}");
     assert_eq!(spoken(&trio.gateway, PROTOCOL).await, [0, 0]);
     // The two others speak this one with each other.
     for node in [&trio.control, &trio.traffic] {
@@ -129,7 +129,7 @@ async fn a_control_plane_of_the_version_before_serves_with_a_gateway_of_this_one
     let trio = trio(kept_back(options("cp1", CONTROL, "")), |options| options).await;
     serve(&trio).await;
     let [sent, served] = spoken(&trio.control, PROTOCOL_BEFORE).await;
-    assert!(sent > 10 && served > 10, "{sent} {served}");
+    assert!(sent > 10 && served > 0, "{sent} {served}");
     assert_eq!(spoken(&trio.control, PROTOCOL).await, [0, 0]);
     for node in [&trio.gateway, &trio.traffic] {
         for version in [PROTOCOL_BEFORE, PROTOCOL] {

@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio_util::sync::CancellationToken;
 
 use crate::askers::Asker;
+use crate::hello::Hello;
 use crate::path::{Path, Terms};
+use crate::protocol::KEYS;
 use crate::transport::Shut;
 
 /// One connection.
@@ -41,6 +43,32 @@ pub(super) struct With {
 #[derive(Default)]
 pub(super) struct Links {
     open: BTreeMap<u64, Link>,
+}
+
+// === impl With ===
+
+impl With {
+    /// What is agreed on by this version of the protocol, the own life and the key that the other was
+    /// told, and what the other said.
+    pub(super) fn agreed(protocol: u16, (life, key): (u64, u64), hello: &Hello) -> Self {
+        // Before, asks bore the asker's life: any member could name another's.
+        let (bears, theirs) = match protocol >= KEYS {
+            true => (hello.key, key),
+            false => (life, hello.member.life),
+        };
+        Self {
+            peer: hello.member.id.clone(),
+            terms: Terms { protocol, bears },
+            bears: theirs,
+        }
+    }
+}
+
+/// A number that nobody can guess.
+pub(super) fn new_key() -> Option<u64> {
+    let mut bytes = [0; 8];
+    aws_lc_rs::rand::fill(&mut bytes).ok()?;
+    Some(u64::from_be_bytes(bytes))
 }
 
 // === impl Links ===

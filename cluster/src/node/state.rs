@@ -11,7 +11,7 @@ use ractor_cluster::{IncomingEncryptionMode, NodeServer, NodeServerMessage};
 use tokio::task::JoinHandle;
 
 use super::events::{Events, Porter};
-use super::links::{Links, With, label, number};
+use super::links::{Links, With, label, new_key, number};
 use super::probe::Probe;
 use super::undialed::Undialed;
 use super::{NodeMessage, NodeSettings, Notice};
@@ -23,8 +23,7 @@ use crate::counters::Counters;
 use crate::door::Door;
 use crate::hello::{Hello, Refusal};
 use crate::members::{Effect, Gossip, Table};
-use crate::path::{Path, Terms};
-use crate::protocol::KEYS;
+use crate::path::Path;
 use crate::registry::System;
 use crate::router::{GROUP, Routed, Router, read_answer};
 use crate::task::spawn_named;
@@ -228,16 +227,7 @@ impl Node {
     /// What was agreed on with whoever said this and was told this key.
     fn with(&self, hello: &Hello, key: u64) -> With {
         let protocol = self.table.protocol_with(hello);
-        // Before, asks bore the asker's life: any member could name another's.
-        let (bears, theirs) = match protocol >= KEYS {
-            true => (hello.key, key),
-            false => (self.cluster.me().life, hello.member.life),
-        };
-        With {
-            peer: hello.member.id.clone(),
-            terms: Terms { protocol, bears },
-            bears: theirs,
-        }
+        With::agreed(protocol, (self.cluster.me().life, key), hello)
     }
 
     fn dial(&mut self, address: String) {
@@ -473,13 +463,6 @@ impl Drop for Below {
         self.server.stop(None);
         self.router.stop(None);
     }
-}
-
-/// A number that nobody can guess.
-fn new_key() -> Option<u64> {
-    let mut bytes = [0; 8];
-    aws_lc_rs::rand::fill(&mut bytes).ok()?;
-    Some(u64::from_be_bytes(bytes))
 }
 
 /// The library's own port cannot be left out: no handshake ever succeeds there.
