@@ -6,7 +6,7 @@ use std::process::Output;
 
 use cluster::{Authority, Clock, Credentials, JoinToken, NewKey};
 
-use crate::cluster::{CONTROL, members, set};
+use crate::cluster::{CONTROL, members, options, set};
 use crate::cluster_tls::{founder, joining, over_tls, refused, token};
 use crate::support::eventually;
 use crate::support::node::{Node, Options};
@@ -58,8 +58,15 @@ async fn a_second_control_plane_joins_by_a_token_for_its_roles_and_admits_others
     assert!(told.contains(reason), "{told}");
     assert!(!dir.path().join("data/cluster").join("node.pem").exists());
     let wide = on_postgres(joining("cp2", CONTROL, &token(&one)));
-    let two = Node::start_with(wide).await;
+    let mut two = Node::start_with(wide).await;
     assert!(holds_authority(&two), "it admits others from now on");
+    assert!(credentials(&two.dir).admits());
+    // As if its first start had been cut off before it had a certificate: it needs no token again,
+    // and knows whom to meet.
+    two.kill();
+    std::fs::remove_file(two.dir.join("data/cluster/node.pem")).expect("removed");
+    let again = on_postgres(options("cp2", CONTROL, ""));
+    let two = two.crash_and_restart(again).await;
     assert!(credentials(&two.dir).admits());
     // Nobody's roles used it up.
     let traffic = Node::start_with(joining("tm1", "traffic-manager", &narrow)).await;
@@ -109,4 +116,10 @@ async fn a_newcomer_shows_its_token_to_nobody_but_a_node_that_holds_the_authorit
     let reason = "does not hold the authority of the cluster, so the token was not shown to it";
     assert!(told.contains(reason), "{told}");
     drop(Node::start_with(joining("tm2", "traffic-manager", &good)).await);
+    // One that is admitted, and that the cluster will not have, makes no administrator.
+    let dir = tempfile::tempdir().expect("a directory");
+    let alone = joining("cp2", CONTROL, &token(&control));
+    let told = refused(alone, dir.path()).await;
+    assert!(told.contains("cp1 has another API-M database"), "{told}");
+    assert!(!dir.path().join("data/admin-password").exists());
 }

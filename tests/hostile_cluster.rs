@@ -353,8 +353,9 @@ impl Flooded {
             flooder,
         };
         eventually(10, "it is answered", || async {
-            let answer = flooded.flooder.ask(&message(ABOUT, 1, &[]), Some(LIFE));
-            (answer.await?.len() > 1).then_some(())
+            let about = message(ABOUT, 1, &[]);
+            let answer = flooded.flooder.ask(&about, Some(LIFE)).await?;
+            (answer.len() > 1).then_some(())
         })
         .await;
         flooded

@@ -45,7 +45,20 @@ async fn the_first_words_keep_their_bytes() {
             }),
             "01000102",
         ),
+        (
+            Answer::Refused(Refusal::Cluster("c".to_owned())),
+            "01010163",
+        ),
+        (
+            Answer::Refused(Refusal::NameTaken("n".to_owned())),
+            "0102016e",
+        ),
+        (Answer::Refused(Refusal::Superseded(7)), "010307"),
+        (Answer::Refused(Refusal::Running), "0104"),
+        (Answer::Refused(Refusal::Fact("f".to_owned())), "01050166"),
         (Answer::Refused(Refusal::Connected), "0106"),
+        (Answer::Refused(Refusal::Forming), "0107"),
+        (Answer::Refused(Refusal::Challenged), "0108"),
         (Answer::Refused(Refusal::Itself), "0109"),
         (Answer::Refused(Refusal::Full), "010a"),
         (
