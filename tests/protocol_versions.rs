@@ -5,21 +5,17 @@ use cluster::{PROTOCOL, PROTOCOL_BEFORE};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
 
-use crate::cluster::{CONTROL, Trio, options, set};
+use crate::cluster::{Trio, options};
 use crate::cluster_tls::metric;
-use crate::support::node::{Node, Options};
+use crate::support::node::Node;
 use crate::support::platform::{PUBLISHER, text};
 use crate::support::stranger::message;
-use crate::support::upstream::Upstream;
 
 /// What answers first words.
 const ANSWER: u16 = 65_001;
 
 /// Keeps a node at the version before.
-fn kept_back(mut options: Options) -> Options {
-    set(&mut options, "HEADGATE__CLUSTER__PROTOCOL", "before");
-    options
-}
+const KEPT_BACK: (&str, &str) = ("HEADGATE__CLUSTER__PROTOCOL", "before");
 
 /// Messages that a node has sent and served in a version of the protocol.
 async fn spoken(node: &Node, version: u16) -> [u64; 2] {
@@ -70,29 +66,6 @@ async fn serve(trio: &Trio) {
     assert_eq!(anonymous.status, 401, "it is there");
 }
 
-async fn trio(control: Options, gateway: impl FnOnce(Options) -> Options) -> Trio {
-    let upstream = Upstream::start().await;
-    let control = Node::start_with(control).await;
-    let seed = control.cluster_address();
-    let gateway = gateway(options("gw1", "gateway", &seed));
-    let (traffic, gateway) = tokio::join!(
-        Node::start_with(options("tm1", "traffic-manager", &seed)),
-        Node::start_with(gateway),
-    );
-    let token = control.admin_token().await;
-    let api = control
-        .published(&token, "Shop", "/shop", &upstream.url)
-        .await;
-    Trio {
-        control,
-        traffic,
-        gateway,
-        token,
-        api,
-        upstream,
-    }
-}
-
 fn named(rows: [(&str, &str); 3]) -> Vec<(String, String)> {
     let row = |(name, protocol): (&str, &str)| (name.to_owned(), protocol.to_owned());
     rows.map(row).to_vec()
@@ -100,7 +73,7 @@ fn named(rows: [(&str, &str); 3]) -> Vec<(String, String)> {
 
 #[tokio::test]
 async fn a_gateway_of_the_version_before_serves_with_a_control_plane_of_this_one() {
-    let trio = trio(options("cp1", CONTROL, ""), kept_back).await;
+    let trio = Trio::start_with(&[KEPT_BACK]).await;
     serve(&trio).await;
     let [sent, served] = spoken(&trio.gateway, PROTOCOL_BEFORE).await;
     assert!(sent > 10 && served > 0, "{sent} {served}");
@@ -126,7 +99,7 @@ async fn a_gateway_of_the_version_before_serves_with_a_control_plane_of_this_one
 
 #[tokio::test]
 async fn a_control_plane_of_the_version_before_serves_with_a_gateway_of_this_one() {
-    let trio = trio(kept_back(options("cp1", CONTROL, "")), |options| options).await;
+    let trio = Trio::start_both_with(&[KEPT_BACK], &[]).await;
     serve(&trio).await;
     let [sent, served] = spoken(&trio.control, PROTOCOL_BEFORE).await;
     assert!(sent > 10 && served > 0, "{sent} {served}");
