@@ -12,6 +12,9 @@ use crate::support::eventually;
 use crate::support::node::{Node, Options};
 use crate::support::postgres;
 
+/// All nodes have one.
+const ISSUER: &str = "https://keys.example/oauth2/token";
+
 fn asked(node: &Node, roles: &str) -> Output {
     let mut command = node.command(&["cluster", "token", "--roles", roles]);
     command.output().expect("it runs")
@@ -45,8 +48,7 @@ async fn a_second_control_plane_joins_by_a_token_for_its_roles_and_admits_others
         let [apim, shared] = &databases;
         set(&mut options, "HEADGATE__DATABASE__APIM__URL", apim);
         set(&mut options, "HEADGATE__DATABASE__SHARED__URL", shared);
-        let issuer = "https://keys.example/oauth2/token";
-        set(&mut options, "HEADGATE__OAUTH2__ISSUER", issuer);
+        set(&mut options, "HEADGATE__OAUTH2__ISSUER", ISSUER);
         options
     };
     let one = Node::start_with(on_postgres(over_tls("cp1", CONTROL, ""))).await;
@@ -72,7 +74,9 @@ async fn a_second_control_plane_joins_by_a_token_for_its_roles_and_admits_others
     let traffic = Node::start_with(joining("tm1", "traffic-manager", &narrow)).await;
     assert!(!holds_authority(&traffic));
     assert!(!credentials(&traffic.dir).admits());
-    let gateway = Node::start_with(on_postgres(joining("gw1", "gateway", &token(&two)))).await;
+    let mut gateway = joining("gw1", "gateway", &token(&two));
+    set(&mut gateway, "HEADGATE__OAUTH2__ISSUER", ISSUER);
+    let gateway = Node::start_with(gateway).await;
     for node in [&one, &two, &traffic, &gateway] {
         eventually(20, "all have met", || async {
             let members = members(node).await;

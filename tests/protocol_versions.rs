@@ -102,7 +102,7 @@ async fn a_control_plane_of_the_version_before_serves_with_a_gateway_of_this_one
     let trio = Trio::start_both_with(&[KEPT_BACK], &[]).await;
     serve(&trio).await;
     let [sent, served] = spoken(&trio.control, PROTOCOL_BEFORE).await;
-    assert!(sent > 10 && served > 0, "{sent} {served}");
+    assert!(sent > 0 && served > 10, "{sent} {served}");
     assert_eq!(spoken(&trio.control, PROTOCOL).await, [0, 0]);
     for node in [&trio.gateway, &trio.traffic] {
         for version in [PROTOCOL_BEFORE, PROTOCOL] {
