@@ -15,7 +15,7 @@ use crate::support::stranger::{Stranger, hello};
 use crate::support::upstream::Upstream;
 
 /// A node that speaks TLS on loopback too.
-fn over_tls(name: &str, roles: &str, seeds: &str) -> Options {
+pub fn over_tls(name: &str, roles: &str, seeds: &str) -> Options {
     let mut options = options(name, roles, seeds);
     set(&mut options, "HEADGATE__CLUSTER__TLS", "always");
     options
@@ -49,7 +49,7 @@ pub fn token(node: &Node) -> String {
 }
 
 /// How a start ends that is refused, and what it says.
-async fn refused(mut options: Options, dir: &Path) -> String {
+pub async fn refused(mut options: Options, dir: &Path) -> String {
     std::fs::create_dir_all(dir).expect("a directory");
     options.dir = Some(dir.to_owned());
     let before = std::fs::read_to_string(dir.join("log")).unwrap_or_default();
@@ -350,6 +350,22 @@ async fn a_certificate_that_has_ended_is_told_of_and_renewed_by_whoever_can() {
             .extend(faults.options(dir.path()).environment);
         options
     };
+    // In its last month it asks for another, also with a token that was used long ago: without, it
+    // goes on by what it has.
+    faults.set_clock(340 * 24 * 60 * 60);
+    let stale = token(&control);
+    let in_vain = joining("tm1", "traffic-manager", &stale);
+    drop(Node::start_with(joining("tm2", "traffic-manager", &stale)).await);
+    let before = file(&traffic);
+    let mut traffic = traffic.crash_and_restart(later(in_vain)).await;
+    assert_eq!(file(&traffic), before);
+    let told = traffic.log();
+    assert!(
+        told.contains("ends within a month, and it is not renewed"),
+        "{told}"
+    );
+    assert!(told.contains("the token is not known there"), "{told}");
+    assert_eq!(traffic.terminate().await, Some(0));
     faults.set_clock(366 * 24 * 60 * 60);
     let alone = later(options("tm1", "traffic-manager", ""));
     let told = refused(alone, &traffic.dir).await;

@@ -5,8 +5,13 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use cluster::{PROTOCOL, PROTOCOL_BEFORE};
+
 use crate::cluster::{CONTROL, members, options};
 use crate::cluster_tls::{founder, joining, metric, token};
+use crate::support::eventually;
+use crate::support::flooder::{Flooder, LIFE};
+use crate::support::net::{Fault, Net};
 use crate::support::node::Node;
 use crate::support::stranger::{HELLO, JOIN, Stranger, hello, message};
 
@@ -59,13 +64,7 @@ impl Pair {
     }
 
     fn resident_kib(&self) -> u64 {
-        let path = format!("/proc/{}/status", self.control.pid());
-        let status = std::fs::read_to_string(path).expect("a process");
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("RssAnon:"));
-        let kib = line.expect("its memory").trim().trim_end_matches(" kB");
-        kib.parse().expect("a number")
+        resident_kib(&self.control)
     }
 
     async fn turned_away(&self) -> u64 {
@@ -77,7 +76,7 @@ impl Pair {
         let (counted, resident) = (self.turned_away().await, self.resident_kib());
         attack.await;
         // What has ended there is counted there; closing is the last of it.
-        crate::support::eventually(10, "all are counted", || async {
+        eventually(10, "all are counted", || async {
             (self.turned_away().await >= counted + strangers).then_some(())
         })
         .await;
@@ -101,6 +100,17 @@ impl Pair {
         let count = self.control.log().matches(told).count();
         assert!((1..=3).contains(&count), "told {count} times");
     }
+}
+
+/// Memory of a node that is no file's.
+fn resident_kib(node: &Node) -> u64 {
+    let path = format!("/proc/{}/status", node.pid());
+    let status = std::fs::read_to_string(path).expect("a process");
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("RssAnon:"));
+    let kib = line.expect("its memory").trim().trim_end_matches(" kB");
+    kib.parse().expect("a number")
 }
 
 /// Bytes that look like nothing, the same in each run.
@@ -180,13 +190,58 @@ async fn misheard(pair: &Pair) {
     let refused = "headgate_cluster_newcomers_refused_total";
     let before = metric(&pair.control, refused).await;
     if pair.stolen.is_none() {
-        // It says itself that it is newer: it is told so, and is none of a flood.
-        let mut newer = pair.greeted().await;
-        newer.send(&hello("newer", [7, 9])).await;
-        let answer = newer.closed().await;
-        assert_eq!(answer.get(8..), Some(&[1, 0, 7, 9][..]));
-        assert_eq!(metric(&pair.control, refused).await, before + 1);
+        // It says itself which versions it speaks: it is told which are spoken here, and is none of a
+        // flood.
+        let mut far = pair.greeted().await;
+        let theirs = [PROTOCOL + 1, PROTOCOL + 2];
+        far.send(&hello(
+            "newer",
+            theirs.map(|version| u8::try_from(version).expect("small")),
+        ))
+        .await;
+        let answer = far.closed().await;
+        let ours = [PROTOCOL_BEFORE, PROTOCOL].map(|version| u8::try_from(version).expect("small"));
+        assert_eq!(answer.get(8..), Some(&[1, 0, ours[0], ours[1]][..]));
+        let told = format!(
+            "who refuses speaks {PROTOCOL_BEFORE} to {PROTOCOL}, who is refused {} to {}",
+            theirs[0], theirs[1]
+        );
+        eventually(10, "it is told of by name, with both ranges", || async {
+            let log = pair.control.log();
+            let mut lines = log.lines().filter(|line| line.contains("name-of-newer"));
+            lines.any(|line| line.contains(&told)).then_some(())
+        })
+        .await;
+        let mut older = pair.greeted().await;
+        older.send(&hello("older", [0, ours[0] - 1])).await;
+        let answer = older.closed().await;
+        assert_eq!(answer.get(8..), Some(&[1, 0, ours[0], ours[1]][..]));
+        assert_eq!(metric(&pair.control, refused).await, before + 2);
+        tells_in_short(pair).await;
     }
+}
+
+/// One whose own words are refused fills no log with them.
+async fn tells_in_short(pair: &Pair) {
+    let short = hello("wordy", [1, 1]);
+    // Its versions, then the cluster's name: a text whose length takes two bytes.
+    let mut body = short[8..10].to_vec();
+    body.push(0xfb);
+    body.extend(60_000_u16.to_le_bytes());
+    body.extend([b'x'; 60_000]);
+    body.extend(&short[11..]);
+    eventually(10, "it is told of", || async {
+        let mut wordy = pair.greeted().await;
+        wordy.send(&message(HELLO, 1, &body)).await;
+        wordy.closed().await;
+        let log = pair.control.log();
+        let mut lines = log.lines().filter(|line| line.contains("name-of-wordy"));
+        let line = lines.next()?;
+        assert!(line.contains("another cluster (xxx"), "{line}");
+        assert!(line.len() < 2_000, "{} bytes", line.len());
+        Some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -259,4 +314,149 @@ async fn a_member_that_sends_a_frame_without_end_or_nothing_at_all_is_let_go() {
         let up = members.iter().filter(|(_, health)| health == "up");
         assert_eq!(up.count(), 2, "{members:?}");
     }
+}
+
+/// Asks of a round of the flood.
+const ROUND: usize = 6;
+/// Rounds.
+const ROUNDS: usize = 3_000;
+/// Those of them that are under way together: more asks than a node may have.
+const AT_ONCE: usize = 250;
+/// What a node says of itself.
+const ABOUT: u16 = 65_011;
+const PROBE: u16 = 65_010;
+const SNAPSHOT: u16 = 0x0302;
+
+/// Two members, and one that asks without end and is reached through a net.
+struct Flooded {
+    net: Net,
+    control: Node,
+    traffic: Node,
+    flooder: Flooder,
+}
+
+impl Flooded {
+    async fn start() -> Self {
+        let net = Net::start();
+        let mut of_control = options("cp1", CONTROL, "");
+        let at = net.advertise("cp1", &mut of_control);
+        let control = Node::start_with(of_control).await;
+        net.aim(&at, &control.cluster_address());
+        let traffic = Node::start_with(options("tm1", "traffic-manager", &at)).await;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+        let listener = listener.expect("a port");
+        let own = net.place("flooder");
+        net.aim(&own, &listener.local_addr().expect("a port").to_string());
+        let flooder = Flooder::join(&at, &own, listener).await;
+        let flooded = Self {
+            net,
+            control,
+            traffic,
+            flooder,
+        };
+        eventually(10, "it is answered", || async {
+            let about = message(ABOUT, 1, &[]);
+            let answer = flooded.flooder.ask(&about, Some(LIFE)).await?;
+            (answer.len() > 1).then_some(())
+        })
+        .await;
+        flooded
+    }
+
+    /// What is served, what is not understood, and what came by no known connection; so often.
+    fn flood(&self, rounds: usize) {
+        let about = message(ABOUT, 1, &[]);
+        let asks = [
+            (message(PROBE, 1, &[]), Some(LIFE)),
+            (about.clone(), Some(LIFE)),
+            // A piece of a snapshot of everything, whose answer is larger by far.
+            (message(SNAPSHOT, 2, &[0, 0]), Some(LIFE)),
+            (message(0x7777, 1, &[]), Some(LIFE)),
+            (about.clone(), Some(LIFE + 1)),
+            (about, None),
+        ];
+        assert_eq!(asks.len(), ROUND);
+        for _ in 0..rounds {
+            for (bytes, bears) in &asks {
+                self.flooder.say(bytes, *bears);
+            }
+        }
+    }
+
+    /// Asks that were served or turned down.
+    async fn asked(&self) -> u64 {
+        let served = format!("way=\"served\",protocol=\"{PROTOCOL_BEFORE}\"");
+        let served = format!("headgate_cluster_protocol_messages_total{{{served}}}");
+        metric(&self.control, &served).await + self.turned_down().await
+    }
+
+    async fn turned_down(&self) -> u64 {
+        metric(&self.control, "headgate_cluster_asks_turned_down_total").await
+    }
+
+    async fn others_are_up(&self) {
+        for node in [&self.control, &self.traffic] {
+            let members = members(node).await;
+            let others = members.iter().filter(|(name, _)| name != "flooder");
+            let others: Vec<_> = others.collect();
+            assert!(
+                others.len() == 2 && others.iter().all(|(_, health)| health == "up"),
+                "{members:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_member_that_asks_without_end_is_counted_told_once_bounded_and_in_the_end_let_go() {
+    let flooded = Flooded::start().await;
+    let about = message(ABOUT, 1, &[]);
+    // What is not understood is said to be so (M1).
+    for (what, bytes) in [
+        ("an unknown kind", message(0x7777, 1, &[])),
+        ("a later version", message(ABOUT, 9, &[])),
+        ("later than is spoken here", message(ABOUT, 2, &[])),
+        ("malformed", message(SNAPSHOT, 2, &[0xff; 9])),
+        ("no message", b"abc".to_vec()),
+    ] {
+        let answer = flooded.flooder.ask(&bytes, Some(LIFE)).await;
+        assert_eq!(answer, Some(vec![5]), "{what}");
+    }
+    // Whom no connection is known to be: it may come.
+    for bears in [None, Some(LIFE + 1)] {
+        let answer = flooded.flooder.ask(&about, bears).await;
+        assert_eq!(answer, Some(vec![1]));
+    }
+    flooded.flood(ROUNDS / 10);
+    let all = u64::try_from(ROUND * ROUNDS).expect("a number");
+    let (resident, before) = (resident_kib(&flooded.control), flooded.asked().await);
+    let kept = || resident_kib(&flooded.control).saturating_sub(resident);
+    // No faster than the flooder can go on: one that chokes itself is let go before all has come.
+    for _ in 0..ROUNDS / AT_ONCE {
+        flooded.flood(AT_ONCE);
+        flooded.flooder.ask(&about, Some(LIFE)).await;
+    }
+    eventually(30, "all are counted", || async {
+        (flooded.asked().await >= before + all).then_some(())
+    })
+    .await;
+    assert!(kept() < KEPT_KIB, "{} KiB more", kept());
+    flooded.others_are_up().await;
+    // Now it takes no answers.
+    flooded.net.one_way("cp1", "flooder", Fault::Held);
+    flooded.flood(ROUNDS);
+    eventually(20, "it is let go", || async {
+        // Beside what one may owe.
+        assert!(kept() < KEPT_KIB + 9 * 1024, "{} KiB more", kept());
+        let members = members(&flooded.control).await;
+        let is = |health: &str| members.contains(&("flooder".to_owned(), health.to_owned()));
+        (!is("up") && !is("suspect")).then_some(())
+    })
+    .await;
+    flooded.others_are_up().await;
+    let log = flooded.control.log();
+    let told = log.matches("an ask of another node was refused").count();
+    let refused = flooded.turned_down().await;
+    let most = usize::try_from(refused / 1_000).expect("a number") + 1;
+    assert!((1..=most).contains(&told), "told {told} times of {refused}");
 }

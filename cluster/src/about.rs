@@ -9,6 +9,7 @@ use crate::cluster::{Cluster, ask_on};
 use crate::codec::encode;
 use crate::door::{Door, Request};
 use crate::members::MemberState;
+use crate::protocol::{Before, Earlier, PROTOCOL_BEFORE};
 
 /// Asks a node what it is.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -19,19 +20,63 @@ pub struct AskAbout;
 pub struct About {
     /// The version that it runs.
     pub version: String,
+    /// The lowest and the highest version of the protocol that it speaks.
+    pub protocol: (u16, u16),
+}
+
+/// The same in version 1.
+#[derive(Debug, Serialize, Deserialize)]
+struct AboutBefore {
+    version: String,
+}
+
+impl Earlier<About> for AboutBefore {
+    fn of(now: &About) -> Self {
+        Self {
+            version: now.version.clone(),
+        }
+    }
+
+    fn into_now(self) -> About {
+        About {
+            version: self.version,
+            // It would have said more if it could.
+            protocol: (PROTOCOL_BEFORE, PROTOCOL_BEFORE),
+        }
+    }
+}
+
+impl About {
+    /// The versions of the protocol, in a word: `1-2`, or `1`.
+    #[must_use]
+    pub fn protocol_text(&self) -> String {
+        match self.protocol {
+            (lowest, highest) if lowest == highest => lowest.to_string(),
+            (lowest, highest) => format!("{lowest}-{highest}"),
+        }
+    }
 }
 
 impl Request for AskAbout {
     type Reply = About;
     const KIND: u16 = 65_011;
-    const VERSION: u16 = 1;
+    const VERSION: u16 = 2;
     const IDEMPOTENT: bool = true;
+    const SINCE: u16 = 2;
+    const BEFORE: Option<Before<Self>> = Some(Before::new::<Self, AboutBefore>(1));
 }
 
 impl Cluster {
     /// Tells others from now on what this node is.
     pub fn tell_about(&self, about: About) {
+        let _ = self.0.about.set(about.clone());
         self.serve(Door::<AskAbout>::answering(move |_| about.clone()));
+    }
+
+    /// What others are told of this node.
+    #[must_use]
+    pub fn about(&self) -> Option<&About> {
+        self.0.about.get()
     }
 
     /// All others that this node knows, and what each of them says of itself; none of who does not
@@ -62,17 +107,29 @@ impl Cluster {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::{read_reply, shaped, write_reply};
 
     #[test]
     fn what_a_node_says_of_itself_keeps_its_bytes() {
         let hex =
             |bytes: Vec<u8>| -> String { bytes.iter().map(|byte| format!("{byte:02x}")).collect() };
-        let asked = encode(AskAbout::KIND, 1, &AskAbout).unwrap();
-        assert_eq!(hex(asked), "fdf3000100000000");
+        let asked = encode(AskAbout::KIND, AskAbout::VERSION, &AskAbout).unwrap();
+        assert_eq!(hex(asked.clone()), "fdf3000200000000");
         let about = About {
             version: "1.2".to_owned(),
+            protocol: (1, 2),
         };
-        let told = encode(AskAbout::KIND, 1, &about).unwrap();
-        assert_eq!(hex(told), "fdf300010000000403312e32");
+        let told = write_reply::<AskAbout>(&asked, &about).unwrap();
+        assert_eq!(hex(told.clone()), "fdf300020000000603312e320102");
+        assert_eq!(read_reply::<AskAbout>(&told).unwrap(), about);
+        let asked = shaped::<AskAbout>(asked, 1).unwrap();
+        assert_eq!(hex(asked.clone()), "fdf3000100000000");
+        let told = write_reply::<AskAbout>(&asked, &about).unwrap();
+        assert_eq!(hex(told.clone()), "fdf300010000000403312e32");
+        let understood = About {
+            protocol: (1, 1),
+            ..about
+        };
+        assert_eq!(read_reply::<AskAbout>(&told).unwrap(), understood);
     }
 }

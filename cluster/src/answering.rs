@@ -12,7 +12,7 @@ use crate::node::Probe;
 use crate::path::Path;
 use crate::router::fault;
 use crate::task::spawn_named;
-use crate::untaken::Room;
+use crate::untaken::{Owed, Room};
 
 /// How long the proof that answers have arrived is waited for; a peer that is silent for so long is
 /// gone.
@@ -32,10 +32,23 @@ impl Answering {
         self.asker.room_for_answers() == Room::Answers
     }
 
+    /// Whether even a sign of life is one too many.
+    pub(crate) fn is_beyond_all(&self) -> bool {
+        self.asker.room_for_answers() == Room::Nothing
+    }
+
     /// Says that the ask was not carried out; nothing where the asker takes not even that.
     pub(crate) fn refuse(self, error: AskError) {
         let answer = fault(error);
-        if self.asker.owes(answer.len(), true) {
+        if self.asker.owes(answer.len(), Owed::Refusal) {
+            let _ = self.reply.send(answer);
+        }
+        prove(&self.asker);
+    }
+
+    /// Says that this node is there; nothing to one that has not taken the last times.
+    pub(crate) fn send_sign_of_life(self, answer: Vec<u8>) {
+        if self.asker.owes(answer.len(), Owed::Probe) {
             let _ = self.reply.send(answer);
         }
         prove(&self.asker);
@@ -43,7 +56,7 @@ impl Answering {
 
     /// Sends an answer; one too many is told as one that was lost.
     pub(crate) fn send(self, answer: Vec<u8>) {
-        if !self.asker.owes(answer.len(), false) {
+        if !self.asker.owes(answer.len(), Owed::Answer) {
             return self.refuse(AskError::Dropped);
         }
         let _ = self.reply.send(answer);

@@ -14,6 +14,9 @@ use crate::certificate::{CredentialError, Named, fingerprint, is_about, pem};
 
 /// The name that every node's certificate bears beside its own, so that it can be dialed anywhere.
 pub(crate) const EVERY_NODE: &str = "node.headgate.internal";
+/// The name that besides stands in certificates of nodes that hold the authority: a newcomer shows its
+/// secret to no other.
+pub(crate) const ADMITS: &str = "admits.headgate.internal";
 /// How long a node's certificate is good.
 const LIFE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// How far the clock of another node may be behind that of the one that signs.
@@ -113,21 +116,24 @@ impl Authority {
         fingerprint(&self.certificate)
     }
 
-    /// Signs the public key of a request for this node, for a year from `now_ms`.
+    /// Signs the public key of a request for this node, for a year from `now_ms`. Who `admits` others,
+    /// because it holds this authority's key, is known by that.
     ///
     /// # Errors
     /// [`CredentialError::Made`] when the request is none.
     pub fn sign(
         &self,
         request: &[u8],
-        node: &str,
+        (node, admits): (&str, bool),
         now_ms: i64,
     ) -> Result<CertificateDer<'static>, CredentialError> {
         let request = CertificateSigningRequestDer::from(request.to_vec());
         let request = CertificateSigningRequestParams::from_der(&request)?;
         let now = Duration::from_millis(now_ms.unsigned_abs());
         let moment = |since: Duration| rcgen::date_time_ymd(1970, 1, 1) + since;
-        let mut params = CertificateParams::new([EVERY_NODE.to_owned()])?;
+        let mut names = vec![EVERY_NODE.to_owned()];
+        names.extend(admits.then(|| ADMITS.to_owned()));
+        let mut params = CertificateParams::new(names)?;
         let name = Named::uri(&self.cluster, node);
         params
             .subject_alt_names

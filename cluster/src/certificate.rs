@@ -95,6 +95,18 @@ impl Named {
     }
 }
 
+/// Whether a certificate bears this name of the DNS.
+pub(crate) fn bears(certificate: &CertificateDer<'_>, name: &str) -> bool {
+    let Ok((_, parsed)) = x509_parser::parse_x509_certificate(certificate) else {
+        return false;
+    };
+    let Ok(Some(names)) = parsed.subject_alternative_name() else {
+        return false;
+    };
+    let mut names = names.value.general_names.iter();
+    names.any(|known| matches!(known, GeneralName::DNSName(known) if *known == name))
+}
+
 /// When a certificate ends, seconds since the epoch; none when it is not signed by `authority`.
 pub(crate) fn ends_under(
     certificate: &CertificateDer<'_>,

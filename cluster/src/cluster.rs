@@ -1,14 +1,16 @@
 //! The cluster as the rest of a node sees it: who is there, and how to ask them.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use crate::about::About;
 use crate::ask::AskError;
+use crate::askers::Askers;
 use crate::codec::encode;
 use crate::counters::Counters;
 use crate::door::{Door, Request};
@@ -16,6 +18,7 @@ use crate::kinds::name;
 use crate::member::Member;
 use crate::members::{Health, MemberState};
 use crate::path::Path;
+use crate::protocol::shaped;
 use crate::router::{Served, read_answer};
 use crate::task::spawn_named;
 use crate::view::View;
@@ -28,8 +31,10 @@ pub(crate) struct Inner {
     pub(crate) me: Member,
     pub(crate) view: ArcSwap<View>,
     pub(crate) served: Arc<Served>,
+    pub(crate) askers: Arc<Askers>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) changed: watch::Sender<u64>,
+    pub(crate) about: OnceLock<About>,
     turn: AtomicUsize,
     began: Instant,
 }
@@ -50,8 +55,10 @@ impl Cluster {
             me,
             view: ArcSwap::default(),
             served: Arc::default(),
+            askers: Arc::default(),
             counters: Arc::default(),
             changed: watch::Sender::new(0),
+            about: OnceLock::new(),
             turn: AtomicUsize::new(0),
             began: Instant::now(),
         }))
@@ -155,8 +162,7 @@ impl Cluster {
             let (bytes, sender) = (bytes.clone(), sender.clone());
             // Not ended by the first answer: whoever is slow shall hear it as well.
             spawn_named("cluster ask", async move {
-                let answer = way.ask(bytes, deadline).await;
-                let _ = sender.send(answer.and_then(read_answer::<R>));
+                let _ = sender.send(ask_on::<R>(&way, bytes, deadline).await);
             });
         }
         drop(sender);
@@ -203,14 +209,18 @@ impl Cluster {
     }
 }
 
-/// Sends an encoded ask, counts it by its kind, and reads what comes back.
+/// Sends an encoded ask in the shape that the peer knows, counts it by its kind, and reads what comes
+/// back.
 pub(crate) async fn ask_on<R: Request>(
     path: &Path,
     bytes: Vec<u8>,
     deadline: Duration,
 ) -> Result<R::Reply, AskError> {
     let counted = path.counters().kinds.begin(name::<R>());
-    let answer = path.ask(bytes, deadline).await;
+    let answer = match shaped::<R>(bytes, path.protocol()) {
+        Ok(bytes) => path.ask(bytes, deadline).await,
+        Err(error) => Err(error),
+    };
     let answer = answer.and_then(read_answer::<R>);
     counted.ended(&answer);
     answer

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use crate::kinds::Kinds;
 use crate::members::Health;
+use crate::protocol::{PROTOCOL, PROTOCOL_BEFORE};
 
 /// Between two lines about newcomers that were refused: whoever dials without end fills no log.
 const QUIET: Duration = Duration::from_secs(1);
@@ -39,6 +40,10 @@ pub struct Counters {
     pub served: AtomicU64,
     /// Asks of other nodes that were not understood or too many.
     pub refused: AtomicU64,
+    /// Asks and probes that were sent, by the version of the protocol.
+    pub sent_in: Spoken,
+    /// Asks and probes of other nodes that were served, likewise.
+    pub served_in: Spoken,
     /// Asks by what they are.
     pub kinds: Kinds,
     /// How long answered probes took.
@@ -55,6 +60,10 @@ pub struct Counters {
 #[derive(Debug, Default)]
 pub struct Transitions([AtomicU64; 4]);
 
+/// Counts by the version of the protocol that was spoken.
+#[derive(Debug, Default)]
+pub struct Spoken([AtomicU64; 2]);
+
 /// The bounds of [`Times`], milliseconds.
 const BOUNDS_MS: [u64; 8] = [1, 5, 25, 100, 500, 1_000, 2_000, 5_000];
 
@@ -64,6 +73,23 @@ pub struct Times {
     buckets: [AtomicU64; 8],
     count: AtomicU64,
     sum_us: AtomicU64,
+}
+
+// === impl Spoken ===
+
+impl Spoken {
+    pub(crate) fn add(&self, protocol: u16) {
+        let [before, now] = &self.0;
+        Counters::add(if protocol < PROTOCOL { before } else { now });
+    }
+
+    /// How often each version was spoken.
+    #[must_use]
+    pub fn list(&self) -> [(u16, u64); 2] {
+        let [before, now] = &self.0;
+        [(PROTOCOL_BEFORE, before), (PROTOCOL, now)]
+            .map(|(version, count)| (version, count.load(Ordering::Relaxed)))
+    }
 }
 
 // === impl Transitions ===
@@ -127,6 +153,24 @@ impl Counters {
             tracing::warn!(%peer, reason, count = before + 1, "connection to the cluster port was closed");
         } else {
             tracing::debug!(%peer, reason, "connection to the cluster port was closed");
+        }
+    }
+
+    /// Counts an ask that is not carried out; told at the first of each thousand.
+    pub(crate) fn ask_refused(&self, reason: &str) {
+        let before = self.refused.fetch_add(1, Ordering::Relaxed);
+        if before.is_multiple_of(1_000) {
+            tracing::warn!(
+                reason,
+                count = before + 1,
+                "an ask of another node was refused"
+            );
+        } else {
+            tracing::debug!(
+                reason,
+                count = before + 1,
+                "an ask of another node was refused"
+            );
         }
     }
 

@@ -10,8 +10,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, Serve
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
-use crate::authority::EVERY_NODE;
-use crate::certificate::{CredentialError, Named, ends_under, is_about, pem};
+use crate::authority::{ADMITS, EVERY_NODE};
+use crate::certificate::{CredentialError, Named, bears, ends_under, is_about, pem};
 use crate::join::Admission;
 use crate::security::Mutual;
 
@@ -128,6 +128,12 @@ impl Credentials {
     #[must_use]
     pub const fn ends(&self) -> i64 {
         self.ends
+    }
+
+    /// Whether they say that the node admits others.
+    #[must_use]
+    pub fn admits(&self) -> bool {
+        bears(&self.certificate, ADMITS)
     }
 
     /// Whether they are under this authority.

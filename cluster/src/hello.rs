@@ -11,8 +11,6 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use crate::codec::{CodecError, HEAD, decode, encode, head};
 use crate::member::Member;
 
-/// The versions of the protocol that this build speaks: its own and the one before (M1).
-pub(crate) const VERSIONS: (u16, u16) = (1, 1);
 /// How long the first words may take, TLS included.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(3);
 
@@ -20,6 +18,8 @@ const HELLO: u16 = 65_000;
 const ANSWER: u16 = 65_001;
 /// The shape of the two never changes; what is added comes behind, in messages of its own.
 const SHAPE: u16 = 1;
+/// The most characters of another's own words that are told.
+const WORDS: usize = 300;
 /// The most bytes of either.
 const LIMIT: usize = 64 * 1024;
 
@@ -32,8 +32,9 @@ pub(crate) struct Hello {
     pub(crate) cluster: String,
     /// Who it is.
     pub(crate) member: Member,
-    /// The process id of its router among its actors.
-    pub(crate) router: u64,
+    /// A number that nobody else knows: what the other's asks on this connection are to bear. Version
+    /// 1 of the protocol had another one here, of which nothing came.
+    pub(crate) key: u64,
     /// Whom else it knows.
     pub(crate) known: Vec<Member>,
 }
@@ -49,8 +50,16 @@ pub(crate) enum Answer {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Refusal {
     /// No version of the protocol is common to both.
-    #[error("it speaks protocol versions {0} to {1}: run a version next to the cluster's")]
-    Version(u16, u16),
+    #[error("{}", no_common_version(*.lowest, *.highest, *.refused))]
+    Version {
+        /// The lowest that the one who refuses speaks.
+        lowest: u16,
+        /// The highest.
+        highest: u16,
+        /// What the refused one speaks, which either knows without being told.
+        #[serde(skip)]
+        refused: Option<(u16, u16)>,
+    },
     /// It belongs to another cluster.
     #[error(
         "it belongs to another cluster ({0}): start this node with a data directory of its own"
@@ -134,7 +143,7 @@ impl Refusal {
     pub const fn is_final(&self) -> bool {
         matches!(
             self,
-            Self::Version(..)
+            Self::Version { .. }
                 | Self::Cluster(_)
                 | Self::NameTaken(_)
                 | Self::Superseded(_)
@@ -143,6 +152,34 @@ impl Refusal {
                 | Self::Certificate(_)
         )
     }
+
+    /// As it is told at the one who is refused, which speaks these versions of the protocol: what the
+    /// other says in its own words fills no log.
+    pub(crate) fn heard_by(self, versions: (u16, u16)) -> Self {
+        let cut = |text: String| text.chars().take(WORDS).collect();
+        match self {
+            Self::Cluster(text) => Self::Cluster(cut(text)),
+            Self::NameTaken(text) => Self::NameTaken(cut(text)),
+            Self::Fact(text) => Self::Fact(cut(text)),
+            Self::Certificate(text) => Self::Certificate(cut(text)),
+            Self::Version {
+                lowest, highest, ..
+            } => Self::Version {
+                lowest,
+                highest,
+                refused: Some(versions),
+            },
+            other => other,
+        }
+    }
+}
+
+fn no_common_version(lowest: u16, highest: u16, refused: Option<(u16, u16)>) -> String {
+    let (from, to) = refused.unwrap_or_default();
+    format!(
+        "no version of the protocol is common: who refuses speaks {lowest} to {highest}, who is \
+         refused {from} to {to}; run a build next to the cluster's"
+    )
 }
 
 pub(crate) async fn read<T: DeserializeOwned>(

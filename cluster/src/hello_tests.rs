@@ -18,7 +18,7 @@ fn hello() -> Hello {
                 alone: true,
             }],
         },
-        router: 9,
+        key: 9,
         known: Vec::new(),
     }
 }
@@ -37,8 +37,28 @@ async fn the_first_words_keep_their_bytes() {
     );
     assert_eq!(Hello::read(&mut &bytes[..]).await.unwrap(), hello());
     for (answer, body) in [
-        (Answer::Refused(Refusal::Version(1, 2)), "01000102"),
+        (
+            Answer::Refused(Refusal::Version {
+                lowest: 1,
+                highest: 2,
+                refused: None,
+            }),
+            "01000102",
+        ),
+        (
+            Answer::Refused(Refusal::Cluster("c".to_owned())),
+            "01010163",
+        ),
+        (
+            Answer::Refused(Refusal::NameTaken("n".to_owned())),
+            "0102016e",
+        ),
+        (Answer::Refused(Refusal::Superseded(7)), "010307"),
+        (Answer::Refused(Refusal::Running), "0104"),
+        (Answer::Refused(Refusal::Fact("f".to_owned())), "01050166"),
         (Answer::Refused(Refusal::Connected), "0106"),
+        (Answer::Refused(Refusal::Forming), "0107"),
+        (Answer::Refused(Refusal::Challenged), "0108"),
         (Answer::Refused(Refusal::Itself), "0109"),
         (Answer::Refused(Refusal::Full), "010a"),
         (
@@ -77,4 +97,28 @@ async fn a_hello_that_knows_too_many_is_not_sent() {
     hello.known = vec![hello.member.clone(); 10_000];
     let sent = hello.write(&mut Vec::new()).await;
     assert!(matches!(sent, Err(HelloError::Codec(CodecError::TooLarge))));
+}
+
+#[test]
+fn what_another_says_in_its_own_words_is_told_in_short_and_versions_with_both_ranges() {
+    let long = "x".repeat(60_000);
+    for refusal in [
+        Refusal::Cluster(long.clone()),
+        Refusal::NameTaken(long.clone()),
+        Refusal::Fact(long.clone()),
+        Refusal::Certificate(long),
+    ] {
+        let told = refusal.heard_by((1, 2)).to_string();
+        assert!((WORDS..WORDS + 200).contains(&told.len()), "{told}");
+    }
+    let refusal = Refusal::Version {
+        lowest: 3,
+        highest: 4,
+        refused: None,
+    };
+    let told = refusal.heard_by((1, 2)).to_string();
+    assert!(
+        told.contains("who refuses speaks 3 to 4, who is refused 1 to 2"),
+        "{told}"
+    );
 }

@@ -15,12 +15,21 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use crate::ask::AskError;
 use crate::counters::Counters;
 use crate::router::Routed;
-use crate::untaken::{Room, Untaken};
+use crate::untaken::{Owed, Room, Untaken};
 
 /// Asks under way to one peer.
 const ASKS: usize = 1_024;
 /// Bytes of them.
 const BYTES: usize = 8 * 1024 * 1024;
+
+/// What two nodes have agreed on for one connection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Terms {
+    /// The version of the protocol that is spoken.
+    pub(crate) protocol: u16,
+    /// What asks to the peer bear, so that it knows by which connection they come.
+    pub(crate) bears: u64,
+}
 
 /// The way to one incarnation of one node, while its connection lives.
 pub(crate) struct Path {
@@ -29,8 +38,9 @@ pub(crate) struct Path {
     bytes: Arc<Semaphore>,
     sent: Mutex<Sent>,
     counters: Arc<Counters>,
-    /// By which the peer knows whose asks these are.
-    life: u64,
+    terms: Terms,
+    /// Places of the peer's own asks that are being answered, and of their bytes.
+    answering: [Arc<Semaphore>; 2],
 }
 
 /// What was handed to the session below.
@@ -45,7 +55,7 @@ struct Sent {
 }
 
 /// A place among the asks, and one for the bytes.
-type Places = (OwnedSemaphorePermit, OwnedSemaphorePermit);
+pub(crate) type Places = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 
 /// One that is waited for.
 struct Awaited<'a> {
@@ -63,16 +73,31 @@ impl std::fmt::Debug for Path {
 }
 
 impl Path {
-    /// The way to the peer's `router` for the node that lives this `life`.
-    pub(crate) fn new(router: ActorRef<Routed>, counters: Arc<Counters>, life: u64) -> Self {
+    /// The way to the peer's `router`.
+    pub(crate) fn new(router: ActorRef<Routed>, counters: Arc<Counters>, terms: Terms) -> Self {
         Self {
             router,
             asks: Arc::new(Semaphore::new(ASKS)),
             bytes: Arc::new(Semaphore::new(BYTES)),
             sent: Mutex::default(),
             counters,
-            life,
+            terms,
+            answering: [ASKS, BYTES].map(|most| Arc::new(Semaphore::new(most))),
         }
+    }
+
+    /// The version of the protocol that is spoken there.
+    pub(crate) const fn protocol(&self) -> u16 {
+        self.terms.protocol
+    }
+
+    /// A place for one of the peer's asks, which is so large: as many as it may have under way.
+    pub(crate) fn begin_to_answer(&self, size: usize) -> Option<Places> {
+        let [asks, bytes] = &self.answering;
+        let ask = Arc::clone(asks).try_acquire_owned().ok()?;
+        let size = u32::try_from(size).ok()?;
+        let room = Arc::clone(bytes).try_acquire_many_owned(size).ok()?;
+        Some((ask, room))
     }
 
     pub(crate) fn counters(&self) -> &Counters {
@@ -85,10 +110,10 @@ impl Path {
     }
 
     /// Counts an answer that is about to be sent; false when it is one too many.
-    pub(crate) fn owes(&self, size: usize, is_refusal: bool) -> bool {
+    pub(crate) fn owes(&self, size: usize, what: Owed) -> bool {
         let mut sent = self.sent();
         let last = sent.last;
-        sent.untaken.add(last, size, is_refusal)
+        sent.untaken.add(last, size, what)
     }
 
     /// Whether the peer is to be probed so that it is known what it has taken; the probe ends with
@@ -141,6 +166,7 @@ impl Path {
         places: Option<Places>,
     ) -> Result<Vec<u8>, AskError> {
         Counters::add(&self.counters.asks);
+        self.counters.sent_in.add(self.terms.protocol);
         let answer = match self.hand_down(bytes, deadline, places) {
             Ok((awaited, answer)) => match tokio::time::timeout(deadline, answer).await {
                 Ok(Ok(answer)) => {
@@ -172,7 +198,7 @@ impl Path {
         let handed = self.router.cast(Routed {
             bytes,
             reply,
-            asker: Some(self.life),
+            bears: Some(self.terms.bears),
         });
         // Nothing was sent.
         handed.map_err(|_| AskError::Unavailable)?;

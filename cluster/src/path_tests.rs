@@ -3,6 +3,7 @@
 use ractor::ActorProcessingErr;
 
 use super::*;
+use crate::protocol::PROTOCOL;
 
 /// A peer that reads everything and answers the asks that say so.
 struct Silent;
@@ -40,7 +41,11 @@ const BRIEFLY: Duration = Duration::from_millis(1);
 
 async fn path() -> Path {
     let (router, _) = ractor::ActorRuntime::spawn(None, Silent, ()).await.unwrap();
-    Path::new(router, Arc::default(), 1)
+    let terms = Terms {
+        protocol: PROTOCOL,
+        bears: 1,
+    };
+    Path::new(router, Arc::default(), terms)
 }
 
 #[tokio::test]

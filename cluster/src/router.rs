@@ -10,14 +10,17 @@ use std::time::Duration;
 use ractor::message::{BoxedDowncastErr, SerializedMessage};
 use ractor::{ActorProcessingErr, ActorRef, RpcReplyPort};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use crate::answering::Answering;
 use crate::ask::AskError;
 use crate::cluster::{Cluster, Inner};
-use crate::codec::{CodecError, decode, encode, head};
+use crate::codec::{CodecError, head};
 use crate::counters::Counters;
 use crate::door::{Door, Request};
 use crate::kinds::name;
+use crate::path::Path;
+use crate::protocol::{read, read_reply, write_reply};
 use crate::task::spawn_named;
 
 /// The group that routers join, by which the session below tells them to its peer.
@@ -26,6 +29,8 @@ pub(crate) const GROUP: &str = "headgate.routers";
 pub(crate) const PROBE: u16 = 65_010;
 /// Asks of others served at a time; more are told so at once (M2).
 const SERVED_AT_ONCE: usize = 4_096;
+/// Asks of nobody that are answered in a second.
+const NOBODYS_IN_A_SECOND: u32 = 500;
 /// How long an ask may take whose asker did not say.
 const DEADLINE: Duration = Duration::from_secs(5);
 
@@ -33,12 +38,12 @@ const DEADLINE: Duration = Duration::from_secs(5);
 pub(crate) struct Routed {
     pub(crate) bytes: Vec<u8>,
     pub(crate) reply: RpcReplyPort<Vec<u8>>,
-    /// The life of the node that asks.
-    pub(crate) asker: Option<u64>,
+    /// What the asker's node and this one have agreed on for the connection.
+    pub(crate) bears: Option<u64>,
 }
 
 type Serving = Pin<Box<dyn Future<Output = Vec<u8>> + Send>>;
-type Handler = Arc<dyn Fn(Vec<u8>, Duration) -> Serving + Send + Sync>;
+type Handler = Arc<dyn Fn(Vec<u8>, Duration, u16) -> Serving + Send + Sync>;
 
 /// Who serves what on this node.
 #[derive(Default)]
@@ -64,7 +69,7 @@ impl ractor::Message for Routed {
             variant: String::new(),
             args: self.bytes,
             reply: self.reply,
-            metadata: self.asker.map(|life| life.to_be_bytes().to_vec()),
+            metadata: self.bears.map(|bears| bears.to_be_bytes().to_vec()),
         })
     }
 
@@ -78,7 +83,7 @@ impl ractor::Message for Routed {
             } => Ok(Self {
                 bytes: args,
                 reply,
-                asker: metadata.and_then(|life| Some(u64::from_be_bytes(life.try_into().ok()?))),
+                bears: metadata.and_then(|bears| Some(u64::from_be_bytes(bears.try_into().ok()?))),
             }),
             SerializedMessage::Cast { .. } | SerializedMessage::CallReply(..) => {
                 Err(BoxedDowncastErr)
@@ -102,9 +107,12 @@ impl Served {
         instead: impl Fn(&R) -> Option<R::Reply> + Send + Sync + 'static,
     ) {
         let (door, instead) = (Arc::new(door), Arc::new(instead));
-        let handler: Handler = Arc::new(move |bytes, deadline| {
+        let handler: Handler = Arc::new(move |bytes, deadline, protocol| {
             let (door, instead) = (Arc::clone(&door), Arc::clone(&instead));
-            Box::pin(async move { answer(&door, instead.as_ref(), &bytes, deadline).await })
+            Box::pin(async move {
+                let asked = (bytes.as_slice(), protocol);
+                answer(&door, instead.as_ref(), asked, deadline).await
+            })
         });
         let mut handlers = self.0.write().unwrap_or_else(PoisonError::into_inner);
         handlers.insert(R::KIND, (name::<R>(), handler));
@@ -119,10 +127,10 @@ impl Served {
 async fn answer<R: Request>(
     door: &Door<R>,
     instead: &(impl Fn(&R) -> Option<R::Reply> + Sync),
-    bytes: &[u8],
+    (bytes, protocol): (&[u8], u16),
     deadline: Duration,
 ) -> Vec<u8> {
-    let request = match decode::<R>(R::KIND, R::VERSION, bytes) {
+    let request = match read::<R>(bytes, protocol) {
         Ok(request) => request,
         Err(error) => {
             tracing::debug!(%error, "an ask of another node was not understood");
@@ -134,7 +142,7 @@ async fn answer<R: Request>(
         None => door.ask(request, deadline).await,
     };
     match answered {
-        Ok(reply) => match encode(R::KIND, R::VERSION, &reply) {
+        Ok(reply) => match write_reply::<R>(bytes, &reply) {
             Ok(bytes) => good(bytes),
             Err(error) => {
                 tracing::error!(%error, kind = R::KIND, "an answer cannot be sent to another node");
@@ -164,9 +172,7 @@ pub(crate) fn fault(error: AskError) -> Vec<u8> {
 /// Reads what a router answered.
 pub(crate) fn read_answer<R: Request>(mut bytes: Vec<u8>) -> Result<R::Reply, AskError> {
     match bytes.pop() {
-        Some(0) => {
-            decode(R::KIND, R::VERSION, &bytes).map_err(|_: CodecError| AskError::Unsupported)
-        }
+        Some(0) => read_reply::<R>(&bytes).map_err(|_: CodecError| AskError::Unsupported),
         Some(1) => Err(AskError::Unavailable),
         Some(2) => Err(AskError::Overloaded),
         Some(3) => Err(AskError::Dropped),
@@ -186,68 +192,111 @@ impl Router {
     }
 }
 
+/// Asks that bear what no connection was told to: each is answered that it is to ask again, for a
+/// connection may be ready at its end and not here yet; and a flood of them is not answered at all, for
+/// nobody knows who would take that.
+pub(crate) struct Nobodys {
+    since: Instant,
+    answered: u32,
+}
+
+// === impl Nobodys ===
+
+impl Nobodys {
+    fn may_answer(&mut self) -> bool {
+        if self.since.elapsed() >= Duration::from_secs(1) {
+            self.since = Instant::now();
+            self.answered = 0;
+        }
+        self.answered += 1;
+        self.answered <= NOBODYS_IN_A_SECOND
+    }
+}
+
 impl ractor::Actor for Router {
     type Msg = Routed;
-    type State = ();
+    type State = Nobodys;
     type Arguments = ();
 
-    async fn pre_start(&self, myself: ActorRef<Routed>, (): ()) -> Result<(), ActorProcessingErr> {
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Routed>,
+        (): (),
+    ) -> Result<Nobodys, ActorProcessingErr> {
         ractor::pg::join(GROUP.to_owned(), vec![myself.get_cell()]);
-        Ok(())
+        Ok(Nobodys {
+            since: Instant::now(),
+            answered: 0,
+        })
     }
 
     async fn handle(
         &self,
         _myself: ActorRef<Routed>,
-        Routed {
-            bytes,
-            reply,
-            asker,
-        }: Routed,
-        (): &mut (),
+        routed: Routed,
+        nobodys: &mut Nobodys,
     ) -> Result<(), ActorProcessingErr> {
         let Inner {
-            served,
-            counters,
-            view,
-            ..
+            askers, counters, ..
+        } = &*self.cluster.0;
+        match routed.bears.and_then(|bears| askers.find(bears)) {
+            Some(asker) => self.serve(asker, routed),
+            None => {
+                counters.ask_refused("no connection is known to send it");
+                if nobodys.may_answer() {
+                    let _ = routed.reply.send(fault(AskError::Unavailable));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Router {
+    /// Has an ask answered beside this actor: one slow answer holds up no other.
+    fn serve(&self, asker: Arc<Path>, Routed { bytes, reply, .. }: Routed) {
+        let Inner {
+            served, counters, ..
         } = &*self.cluster.0;
         let kind = head(&bytes).map(|(kind, _, _)| kind);
         let deadline = reply.get_timeout().unwrap_or(DEADLINE).min(DEADLINE * 12);
         let handler = kind.and_then(|kind| served.find(kind));
-        if kind == Some(PROBE)
-            && let Some((_, handler)) = handler
-        {
-            spawn_named("remote probe", async move {
-                let _ = reply.send(handler(bytes, deadline).await);
-            });
-            return Ok(());
-        }
-        // Who is not seen from here yet, or not any more, asks again.
-        let Some(asker) = asker.and_then(|life| view.load().way_of(life)) else {
-            let _ = reply.send(fault(AskError::Unavailable));
-            return Ok(());
-        };
+        let protocol = asker.protocol();
         let answering = Answering { asker, reply };
-        let refused = |answering: Answering, error| {
-            Counters::add(&counters.refused);
+        let refuse = |answering: Answering, error: AskError| {
+            counters.ask_refused(match error {
+                AskError::Unsupported => "it is not understood",
+                _ => "its node asks more than it takes answers, or too much at a time",
+            });
             answering.refuse(error);
-            Ok(())
         };
         let Some((name, handler)) = handler else {
-            return refused(answering, AskError::Unsupported);
+            return refuse(answering, AskError::Unsupported);
         };
+        if kind == Some(PROBE) {
+            if answering.is_beyond_all() {
+                return counters.ask_refused("its node takes no answers");
+            }
+            counters.served_in.add(protocol);
+            spawn_named("remote probe", async move {
+                answering.send_sign_of_life(handler(bytes, deadline, protocol).await);
+            });
+            return;
+        }
         let place = Arc::clone(&self.places).try_acquire_owned().ok();
+        let place = place.and_then(|place| {
+            let own = answering.asker.begin_to_answer(bytes.len())?;
+            Some((place, own))
+        });
         let Some(place) = place.filter(|_| answering.has_room()) else {
-            return refused(answering, AskError::Overloaded);
+            return refuse(answering, AskError::Overloaded);
         };
         Counters::add(&counters.served);
+        counters.served_in.add(protocol);
         counters.kinds.count(name, |kind| &kind.served);
-        // Beside the router: one slow answer holds up no other.
         spawn_named("remote ask", async move {
             let _place = place;
-            answering.send(handler(bytes, deadline).await);
+            answering.send(handler(bytes, deadline, protocol).await);
         });
-        Ok(())
     }
 }

@@ -7,6 +7,8 @@ use std::collections::VecDeque;
 pub(crate) const BYTES: usize = 8 * 1024 * 1024;
 /// Bytes beyond that for saying so.
 const REFUSALS: usize = 256 * 1024;
+/// Bytes beyond both for answers to probes, which judge whether this node is there at all.
+const PROBES: usize = 512 * 1024;
 /// What an answer takes beside its own bytes.
 const AROUND: usize = 128;
 
@@ -22,6 +24,17 @@ pub(crate) struct Untaken {
     is_asking: bool,
 }
 
+/// What is sent to an asker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Owed {
+    /// What it asked for.
+    Answer,
+    /// That it does not get that.
+    Refusal,
+    /// That this node is there.
+    Probe,
+}
+
 /// What there is still room for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Room {
@@ -29,6 +42,8 @@ pub(crate) enum Room {
     Answers,
     /// Saying that there is none.
     Refusals,
+    /// Answers to probes.
+    Probes,
     /// Nothing.
     Nothing,
 }
@@ -44,13 +59,18 @@ impl Untaken {
         match self.bytes {
             ..BYTES if !self.is_full => Room::Answers,
             bytes if bytes < BYTES + REFUSALS => Room::Refusals,
+            bytes if bytes < BYTES + REFUSALS + PROBES => Room::Probes,
             _ => Room::Nothing,
         }
     }
 
     /// Counts an answer that is sent after the ask `last`, unless it is one too many.
-    pub(crate) fn add(&mut self, last: u64, size: usize, is_refusal: bool) -> bool {
-        let most = if is_refusal { BYTES + REFUSALS } else { BYTES };
+    pub(crate) fn add(&mut self, last: u64, size: usize, what: Owed) -> bool {
+        let most = match what {
+            Owed::Answer => BYTES,
+            Owed::Refusal => BYTES + REFUSALS,
+            Owed::Probe => BYTES + REFUSALS + PROBES,
+        };
         let size = size + AROUND;
         if self.bytes + size > most {
             self.is_full = true;

@@ -46,13 +46,6 @@ impl View {
         ways.into_iter().map(|(_, path)| path).collect()
     }
 
-    /// The way to whoever lives this life.
-    pub(crate) fn way_of(&self, life: u64) -> Option<Arc<Path>> {
-        let seen = self.seen.iter();
-        let mut lives = seen.filter(|seen| seen.state.member.life == life);
-        lives.find_map(|seen| seen.path.clone())
-    }
-
     /// The way to one member.
     pub(crate) fn way_to(&self, id: &str) -> Option<Arc<Path>> {
         let seen = self.seen.iter().find(|seen| seen.state.member.id == id)?;

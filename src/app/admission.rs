@@ -13,7 +13,8 @@ use storage::carbon::join_tokens::{self, Taken};
 use storage::{Database, StoreError};
 
 use super::credential_files::CredentialFiles;
-use super::membership::CONTROL_PLANE;
+use super::membership::{self, CONTROL_PLANE};
+use crate::config::Role;
 use crate::listeners::Ports;
 
 /// The most characters of a node's id, and of its name.
@@ -44,7 +45,7 @@ pub(super) struct Admits {
 pub(crate) async fn issue_token(
     data_dir: &Path,
     ports: &Ports,
-    life: Duration,
+    (life, roles): (Duration, &[Role]),
 ) -> anyhow::Result<Issued> {
     let authority = CredentialFiles::of(data_dir).authority()?.context(
         "this node does not hold the authority of a cluster over TLS: ask on a node with a role of \
@@ -61,6 +62,7 @@ pub(crate) async fn issue_token(
         id: token.id.clone(),
         secret_hash: JoinToken::hash(&token.secret),
         expires_ms,
+        roles: membership::roles(roles).join(","),
     };
     let carbon = storage::carbon::open(data_dir).await?;
     keep_token(&carbon, &kept, now_ms).await?;
@@ -98,9 +100,10 @@ impl Admits {
         });
         taken?;
         let now_ms = self.clock.now_ms();
-        let certificate = self.authority.sign(&ask.request, &ask.id, now_ms);
-        let certificate = certificate.map_err(|_| NotAdmitted::Malformed)?;
         let admits_others = ask.roles.iter().any(|role| role == CONTROL_PLANE);
+        let node = (ask.id.as_str(), admits_others);
+        let certificate = self.authority.sign(&ask.request, node, now_ms);
+        let certificate = certificate.map_err(|_| NotAdmitted::Malformed)?;
         Ok(Admitted {
             certificate: certificate.to_vec(),
             authority: self.authority.certificate().to_vec(),
@@ -117,7 +120,7 @@ impl Admits {
         let refused = match taken {
             Taken::Unknown => Some(NotAdmitted::Unknown),
             Taken::Expired => Some(NotAdmitted::Expired),
-            Taken::Good => self.refusal(ask),
+            Taken::Good(roles) => self.refusal(ask, &roles),
         };
         match refused {
             // Not committed: the token stays good for another node.
@@ -126,7 +129,8 @@ impl Admits {
         }
     }
 
-    fn refusal(&self, ask: &JoinAsk) -> Option<NotAdmitted> {
+    /// Why a node may not join by a token that is for these `roles`; any when there are none.
+    fn refusal(&self, ask: &JoinAsk, roles: &str) -> Option<NotAdmitted> {
         let good = |c: char| c.is_ascii_alphanumeric() || c == '-';
         let has_good_id = (1..=ID).contains(&ask.id.len()) && ask.id.chars().all(good);
         if !has_good_id || ask.name.len() > ID {
@@ -134,6 +138,11 @@ impl Admits {
         }
         if !ask.cluster.is_empty() && ask.cluster != self.authority.cluster() {
             return Some(NotAdmitted::Cluster(ask.cluster.clone()));
+        }
+        let is_meant = |role: &String| roles.split(',').any(|meant| meant == role);
+        if !roles.is_empty() && !ask.roles.iter().all(is_meant) {
+            let meant = roles.split(',').filter(|role| *role != CONTROL_PLANE);
+            return Some(NotAdmitted::Roles(meant.collect::<Vec<_>>().join(",")));
         }
         // Nobody gets a certificate in the name of one that is there.
         let members = self.cluster.members();

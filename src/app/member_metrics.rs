@@ -117,6 +117,7 @@ fn asks(text: &mut String, cluster: &Cluster) {
         "Asks of other nodes that were served.",
         &|counts| vec![(String::new(), read(&counts.served))],
     );
+    spoken(text, cluster);
     let (asks, of_asks, of_answers) = cluster.under_way();
     let help = "Asks under way to other nodes.";
     gauge(text, "headgate_cluster_asks_in_flight", help, asks);
@@ -125,6 +126,19 @@ fn asks(text: &mut String, cluster: &Cluster) {
     kind(text, name, "gauge", help);
     let _ = writeln!(text, "{name}{{of=\"asks\"}} {of_asks}");
     let _ = writeln!(text, "{name}{{of=\"answers\"}} {of_answers}");
+}
+
+fn spoken(text: &mut String, cluster: &Cluster) {
+    let counters = cluster.counters();
+    let name = "headgate_cluster_protocol_messages_total";
+    let help = "Asks and probes between nodes by the version of the protocol that both speak.";
+    kind(text, name, "counter", help);
+    for (way, counts) in [("sent", &counters.sent_in), ("served", &counters.served_in)] {
+        for (version, count) in counts.list() {
+            let labels = format!("way=\"{way}\",protocol=\"{version}\"");
+            let _ = writeln!(text, "{name}{{{labels}}} {count}");
+        }
+    }
 }
 
 fn followers(text: &mut String, feed: &ChangeFeedHandle) {

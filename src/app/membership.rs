@@ -73,6 +73,7 @@ impl Membership {
         let cluster = Cluster::new(member);
         cluster.tell_about(About {
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            protocol: (cluster::PROTOCOL_BEFORE, settings.protocol),
         });
         let (refusals, refused) = watch::channel(None);
         let (joins, joined) = watch::channel(listener.is_none());
@@ -140,6 +141,7 @@ async fn node_settings(
             suspect: settings.suspect,
             evict: settings.evict,
         },
+        protocol: settings.protocol,
         told,
     })
 }
@@ -242,7 +244,7 @@ pub(super) async fn found(
 }
 
 /// The roles as other nodes read them.
-fn roles(roles: &[Role]) -> Vec<String> {
+pub(super) fn roles(roles: &[Role]) -> Vec<String> {
     let mut words: Vec<String> = roles.iter().map(|role| role.as_str().to_owned()).collect();
     if roles.iter().any(|role| role.is_control_plane()) {
         words.push(CONTROL_PLANE.to_owned());

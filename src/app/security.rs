@@ -49,7 +49,7 @@ pub(super) struct Place<'a> {
 enum Held {
     Nothing,
     Good(Credentials),
-    /// Good, and not for long.
+    /// Good, and to be renewed by whoever can: not for long, or without a name that is wanted now.
     Ending(Credentials),
     /// Why it is of no use.
     Useless(String),
@@ -176,6 +176,8 @@ impl Place<'_> {
                 Held::Useless(format!("has ended {} s ago", now - held.ends()))
             }
             Some(Ok(held)) if held.ends() <= now + SOON => Held::Ending(held),
+            // Of a former build, or of a node that joined as another: newcomers would not know it.
+            Some(Ok(held)) if authority.is_some() && !held.admits() => Held::Ending(held),
             Some(Ok(held)) => Held::Good(held),
         })
     }
@@ -188,7 +190,7 @@ impl Place<'_> {
     ) -> anyhow::Result<Credentials> {
         let key = NewKey::generate()?;
         let (me, now_ms) = (&self.me.node_id, self.clock.now_ms());
-        let certificate = authority.sign(&key.request()?, me, now_ms)?;
+        let certificate = authority.sign(&key.request()?, (me, true), now_ms)?;
         let credentials = key.with(&certificate, authority.certificate())?;
         files.save_credentials(&credentials)?;
         tracing::info!("made this node's certificate of its cluster, for a year");

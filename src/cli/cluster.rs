@@ -10,7 +10,7 @@ use serde_json::json;
 use super::Output;
 use super::remote::{self, Unreachable};
 use crate::app;
-use crate::config::{Config, Flags};
+use crate::config::{Config, Flags, Role};
 use crate::listeners::Ports;
 
 /// The longest life of a token.
@@ -41,6 +41,10 @@ struct Token {
     /// How long the token is good, such as 90s, 15m or 2h; 24h at most
     #[arg(long, value_name = "TIME", default_value = "15m", value_parser = life)]
     ttl: Duration,
+    /// Roles that the node may have which joins by it, or all: only with one of the control plane does
+    /// it get the authority, and may admit others
+    #[arg(long, value_name = "LIST", default_value = "all", value_parser = roles)]
+    roles: Roles,
     /// How to print: the token alone, or JSON
     #[arg(long, value_enum, default_value = "table")]
     output: Output,
@@ -67,7 +71,8 @@ async fn issue(token: &Token) -> anyhow::Result<ExitCode> {
         }
     };
     let ports = Ports::read(&data_dir.join("run/ports.json")).context(Unreachable)?;
-    let issued = app::issue_token(&data_dir, &ports, token.ttl).await?;
+    let wanted = (token.ttl, token.roles.0.as_slice());
+    let issued = app::issue_token(&data_dir, &ports, wanted).await?;
     let text = issued.token.to_text();
     match token.output {
         Output::Table => {
@@ -90,6 +95,14 @@ async fn issue(token: &Token) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// One value, as the command line has it.
+#[derive(Debug, Clone)]
+struct Roles(Vec<Role>);
+
+fn roles(text: &str) -> Result<Roles, String> {
+    Role::list(text).map(Roles)
 }
 
 fn life(text: &str) -> Result<Duration, String> {

@@ -84,6 +84,7 @@ fn print(checks: &[(&str, bool, &str)], ready: bool, told: &Value) -> anyhow::Re
         "STATE",
         "SINCE",
         "VERSION",
+        "PROTOCOL",
         "ADDRESS",
         "INCARNATION",
     ];
@@ -127,6 +128,7 @@ fn member(one: &Value, now_ms: u64) -> Vec<String> {
     let since = one.get("since").and_then(Value::as_u64);
     let since = since.map_or(String::new(), |since| ago(now_ms.saturating_sub(since)));
     let (version, address) = (cell(one, "version"), cell(one, "address"));
+    let protocol = cell(one, "protocol");
     let incarnation = cell(one, "incarnation");
     vec![
         name,
@@ -134,6 +136,7 @@ fn member(one: &Value, now_ms: u64) -> Vec<String> {
         state,
         since,
         version,
+        protocol,
         address,
         incarnation,
     ]
@@ -187,7 +190,7 @@ mod tests {
     fn a_member_that_does_not_answer_is_marked() {
         let mut one = json!({
             "name": "gw1", "roles": ["gateway", "control-plane"], "health": "up", "self": false,
-            "leaving": false, "answers": false, "version": null, "since": 1_000,
+            "leaving": false, "answers": false, "version": null, "protocol": null, "since": 1_000,
             "address": "10.0.0.7:4370", "incarnation": 3,
         });
         let row = member(&one, 200_000);
@@ -196,6 +199,7 @@ mod tests {
             "gateway",
             "no answer",
             "3 min ago",
+            "",
             "",
             "10.0.0.7:4370",
             "3",

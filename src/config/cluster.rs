@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use cluster::{JoinToken, TokenError};
+use cluster::{JoinToken, PROTOCOL, PROTOCOL_BEFORE, TokenError};
 use domain::serving_lease::OVER_MS;
 
 use super::listen::shift;
@@ -35,6 +35,8 @@ pub(crate) struct Cluster {
     pub(crate) suspect: Duration,
     /// Silence after which a member is disconnected.
     pub(crate) evict: Duration,
+    /// The highest version of the protocol between nodes that this one speaks.
+    pub(crate) protocol: u16,
     /// How long the answer of a change waits for whoever has to apply it.
     pub(crate) change_wait: Duration,
 }
@@ -81,6 +83,7 @@ impl Cluster {
             probe,
             suspect,
             evict: source.take("cluster.evict_ms", "5000", more_than(suspect))?,
+            protocol: source.take("cluster.protocol", "newest", protocol)?,
             change_wait: source.take("cluster.change_wait_ms", "2100", change_wait)?,
         };
         cluster.check(source, node)?;
@@ -170,6 +173,17 @@ fn change_wait(text: &str) -> Result<Duration, String> {
     match read::milliseconds(text)? {
         time if (least..=Duration::from_secs(5)).contains(&time) => Ok(time),
         _ => Err(format!("must be from {} to 5000 ms", least.as_millis())),
+    }
+}
+
+/// A node may be kept at the version before, so that those of the former build can come back (M1).
+fn protocol(text: &str) -> Result<u16, String> {
+    match text {
+        "newest" => Ok(PROTOCOL),
+        "before" => Ok(PROTOCOL_BEFORE),
+        _ => Err(format!(
+            "must be newest, which is {PROTOCOL}, or before, which is {PROTOCOL_BEFORE}"
+        )),
     }
 }
 

@@ -68,7 +68,8 @@ impl Role {
         }
     }
 
-    fn list(text: &str) -> Result<Vec<Self>, String> {
+    /// Reads `all`, or some of them.
+    pub(crate) fn list(text: &str) -> Result<Vec<Self>, String> {
         if text == "all" {
             return Ok(Self::ALL.to_vec());
         }

@@ -336,3 +336,34 @@ fn a_join_token_makes_a_member_and_is_shown_nowhere() {
     let off = load(&toml.replace("join =", "listen = \"off\"\njoin ="), &[]);
     assert!(off.unwrap_err().to_string().contains("cluster.join"));
 }
+
+#[test]
+fn nodes_of_other_machines_are_refused_where_they_could_never_dial_back() {
+    for (lines, other) in [
+        ("seeds = \"127.0.0.1:1,10.0.0.1:4370\"", "10.0.0.1:4370"),
+        (
+            "listen = \"[::1]:4370\"\nseeds = \"[2001:db8::1]:4370\"",
+            "[2001:db8::1]:4370",
+        ),
+    ] {
+        let error = load(&format!("[cluster]\n{lines}\n"), &[]).unwrap_err();
+        let words =
+            format!("and {other} is another: listen on an address that the others can dial");
+        assert!(error.to_string().contains(&words), "{error}");
+        assert!(error.to_string().contains(": cluster.listen: "), "{error}");
+    }
+    for lines in [
+        "seeds = \"127.0.0.1:4370,[::1]:4371\"",
+        "seeds = \"10.0.0.1:4370\"\nadvertise = \"gw1:4370\"",
+        "seeds = \"10.0.0.1:4370\"\nlisten = \"10.0.0.4:4370\"",
+    ] {
+        load(&format!("[cluster]\n{lines}\n"), &[]).unwrap();
+    }
+    let token = ::cluster::JoinToken::generate("10.0.0.1:4370", [7; 32]).unwrap();
+    let text = token.to_text();
+    let toml = format!("[node]\nroles = \"gateway\"\n[cluster]\njoin = \"{text}\"\n");
+    let error = load(&toml, &[]).unwrap_err().to_string();
+    assert!(error.contains("10.0.0.1:4370 is another"), "{error}");
+    assert!(!error.contains(&text), "{error}");
+    load(&format!("{toml}listen = \"10.0.0.4:4370\"\n"), &[]).unwrap();
+}

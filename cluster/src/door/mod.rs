@@ -20,6 +20,7 @@ use crate::address::{Address, Refusal};
 use crate::ask::{AskError, Reply, reply_pair};
 use crate::cluster::Cluster;
 use crate::codec::{decode, encode};
+use crate::protocol::{Before, PROTOCOL_BEFORE};
 use crate::registry::System;
 
 /// A question that may cross nodes: plain data with a frozen shape per version (M1).
@@ -33,6 +34,11 @@ pub trait Request: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// Whether asking twice does no more than asking once: then an ask whose answer was lost is
     /// asked again elsewhere.
     const IDEMPOTENT: bool = false;
+    /// The version of the protocol that has this shape first.
+    const SINCE: u16 = PROTOCOL_BEFORE;
+    /// Its shape in the protocol's version before that, for nodes that speak no later one; without
+    /// it they are not asked.
+    const BEFORE: Option<Before<Self>> = None;
 }
 
 /// A request as its actor receives it.

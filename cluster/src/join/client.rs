@@ -15,7 +15,7 @@ use tokio_rustls::TlsConnector;
 
 use super::token::JoinToken;
 use super::words::{Admitted, JoinAsk, NotAdmitted, ask};
-use crate::authority::EVERY_NODE;
+use crate::authority::ADMITS;
 use crate::certificate::fingerprint;
 use crate::hello::HelloError;
 use crate::security::refused_certificate;
@@ -38,6 +38,12 @@ pub enum JoinError {
          fingerprint"
     )]
     Fingerprint(String),
+    /// A node of the cluster is there, and not one that admits others.
+    #[error(
+        "the member at {0} does not hold the authority of the cluster, so the token was not shown to \
+         it: is that the node that printed the token, and does it run this build or a later one?"
+    )]
+    AdmitsNobody(String),
     /// Its certificate is good at another time.
     #[error(
         "the certificate of the member at {0} is not valid now: is this machine's clock right?"
@@ -77,12 +83,15 @@ async fn joined(token: &JoinToken, asked: &JoinAsk) -> Result<Admitted, JoinErro
     let tcp = TcpStream::connect(&token.address).await;
     let tcp = tcp.map_err(|error| JoinError::Unreachable(at(), error))?;
     let config = config(token.fingerprint).map_err(|error| strange(&error))?;
-    let name = ServerName::try_from(EVERY_NODE).map_err(|error| strange(&error))?;
+    let name = ServerName::try_from(ADMITS).map_err(|error| strange(&error))?;
     let connecting = TlsConnector::from(Arc::new(config)).connect(name, tcp);
     let mut stream = connecting
         .await
         .map_err(|error| match refused_certificate(&error) {
             Some(CertificateError::UnknownIssuer) => JoinError::Fingerprint(at()),
+            Some(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            ) => JoinError::AdmitsNobody(at()),
             Some(
                 CertificateError::NotValidYet
                 | CertificateError::NotValidYetContext { .. }

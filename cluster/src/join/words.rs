@@ -66,6 +66,12 @@ pub enum NotAdmitted {
     /// The member cannot say.
     #[error("the member cannot look at its tokens now, see its log; the token may be good still")]
     Unavailable,
+    /// The token is for nodes with other roles.
+    #[error(
+        "the token is for nodes with these roles alone: {0}; make another one with headgate cluster \
+         token --roles"
+    )]
+    Roles(String),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -159,6 +165,7 @@ mod tests {
             (Err(NotAdmitted::Running("i".to_owned())), "01030169"),
             (Err(NotAdmitted::Malformed), "0104"),
             (Err(NotAdmitted::Unavailable), "0105"),
+            (Err(NotAdmitted::Roles("r".to_owned())), "01060172"),
         ] {
             let mut bytes = Vec::new();
             answer(&mut bytes, said).await.unwrap();

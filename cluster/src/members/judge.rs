@@ -1,6 +1,6 @@
 //! Who may come in (W1, W6, M1): pure.
 
-use crate::hello::{Hello, Refusal, VERSIONS};
+use crate::hello::{Hello, Refusal};
 
 use super::table::Table;
 
@@ -8,9 +8,13 @@ impl Table {
     /// Whether whoever says this hello may be connected to at `now_ms`, leaving aside connections
     /// that there are already.
     pub(super) fn judge(&mut self, hello: &Hello, now_ms: u64) -> Result<(), Refusal> {
-        let (lowest, highest) = hello.versions;
-        if lowest > VERSIONS.1 || highest < VERSIONS.0 {
-            return Err(Refusal::Version(lowest, highest));
+        let ((lowest, highest), theirs) = (self.versions, hello.versions);
+        if theirs.0 > highest || theirs.1 < lowest {
+            return Err(Refusal::Version {
+                lowest,
+                highest,
+                refused: Some(theirs),
+            });
         }
         if self.is_other_cluster(&hello.cluster) {
             return Err(Refusal::Cluster(hello.cluster.clone()));

@@ -3,14 +3,15 @@
 use super::world::member;
 use super::*;
 use crate::hello::{Hello, Refusal};
+use crate::protocol::PROTOCOL;
 
 fn table() -> Table {
-    Table::new(member(0, 1, 1), 1, "c", &[], Timing::default())
+    Table::new(member(0, 1, 1), PROTOCOL, "c", &[], Timing::default())
 }
 
 /// The first words of a node of this cluster.
 fn hello(index: usize) -> Hello {
-    Table::new(member(index, 1, 8), 1, "c", &[], Timing::default()).hello()
+    Table::new(member(index, 1, 8), PROTOCOL, "c", &[], Timing::default()).hello(1)
 }
 
 /// As many strangers as come in, from this one on.

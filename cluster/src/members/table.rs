@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::hello::{Hello, Refusal};
 use crate::member::Member;
+use crate::protocol::PROTOCOL_BEFORE;
 
 use super::peer::{Link, Peer, Redial};
 use super::{Health, MemberState, Timing, Turn};
@@ -48,7 +49,8 @@ pub(crate) struct Table {
     timing: Timing,
     pub(super) cluster: String,
     pub(super) me: Member,
-    router: u64,
+    /// The lowest and the highest version of the protocol that this node speaks.
+    pub(super) versions: (u16, u16),
     pub(super) leaving: bool,
     pub(super) seeds: BTreeMap<String, Seed>,
     pub(super) peers: BTreeMap<String, Peer>,
@@ -67,9 +69,10 @@ pub(super) struct Seed {
 // === impl Table ===
 
 impl Table {
+    /// A node's own table; it speaks the protocol up to this version.
     pub(crate) fn new(
         me: Member,
-        router: u64,
+        protocol: u16,
         cluster: &str,
         seeds: &[String],
         timing: Timing,
@@ -79,7 +82,7 @@ impl Table {
             timing,
             cluster: cluster.to_owned(),
             me,
-            router,
+            versions: (PROTOCOL_BEFORE, protocol),
             leaving: false,
             seeds: seeds.collect(),
             peers: BTreeMap::new(),
@@ -93,13 +96,19 @@ impl Table {
         !self.cluster.is_empty()
     }
 
-    /// What this node says first.
-    pub(crate) fn hello(&self) -> Hello {
+    /// The version of the protocol that is spoken with whoever says this hello: the highest that
+    /// both know (M1).
+    pub(crate) fn protocol_with(&self, hello: &Hello) -> u16 {
+        self.versions.1.min(hello.versions.1)
+    }
+
+    /// What this node says first; asks by that connection are to bear this `key`.
+    pub(crate) fn hello(&self, key: u64) -> Hello {
         Hello {
-            versions: crate::hello::VERSIONS,
+            versions: self.versions,
             cluster: self.cluster.clone(),
             member: self.me.clone(),
-            router: self.router,
+            key,
             known: self.known(),
         }
     }

@@ -4,6 +4,7 @@ use super::world::{World, member};
 use super::*;
 use crate::hello::Refusal;
 use crate::member::Fact;
+use crate::protocol::{PROTOCOL, PROTOCOL_BEFORE};
 
 #[test]
 fn every_node_meets_every_other_within_seconds_whatever_dials_cross() {
@@ -174,7 +175,7 @@ fn facts_that_do_not_agree_keep_a_node_out() {
 fn a_stranger_without_a_cluster_names_nobody_and_no_hello_names_members_without_end() {
     let mut world = World::new(1, 7);
     let table = &mut world.nodes[0].table;
-    let mut hello = Table::new(member(1, 1, 8), 1, "", &[], Timing::default()).hello();
+    let mut hello = Table::new(member(1, 1, 8), PROTOCOL, "", &[], Timing::default()).hello(1);
     let named = |from: usize| {
         (from..from + 256)
             .map(|index| member(index, 1, 1))
@@ -190,7 +191,8 @@ fn a_stranger_without_a_cluster_names_nobody_and_no_hello_names_members_without_
         "{dials:?}"
     );
     for (link, from) in [(2, 1_000), (3, 2_000), (4, 3_000)] {
-        let mut hello = Table::new(member(link, 1, 8), 1, "c", &[], Timing::default()).hello();
+        let mut hello =
+            Table::new(member(link, 1, 8), PROTOCOL, "c", &[], Timing::default()).hello(1);
         hello.known = named(from);
         if table.offered(2, link as u64, &hello).is_ok() {
             table.ready(2, link as u64);
@@ -202,7 +204,7 @@ fn a_stranger_without_a_cluster_names_nobody_and_no_hello_names_members_without_
 #[test]
 fn an_address_whose_dial_was_lost_is_dialed_again() {
     let seeds = ["host9:1".to_owned()];
-    let mut table = Table::new(member(0, 1, 1), 1, "c", &seeds, Timing::default());
+    let mut table = Table::new(member(0, 1, 1), PROTOCOL, "c", &seeds, Timing::default());
     let dials = |table: &mut Table, now_ms| {
         let effects = table.tick(now_ms, || 0);
         effects
@@ -223,13 +225,34 @@ fn an_address_whose_dial_was_lost_is_dialed_again() {
 }
 
 #[test]
-fn a_version_or_a_cluster_that_is_not_ours_is_refused() {
+fn a_version_next_to_ours_is_taken_and_others_and_other_clusters_are_refused() {
     let mut world = World::new(1, 6);
-    let mut hello = Table::new(member(1, 1, 8), 1, "", &[], Timing::default()).hello();
-    hello.versions = (2, 3);
-    let offered = world.nodes[0].table.offered(1, 1, &hello);
-    assert_eq!(offered, Err(Refusal::Version(2, 3)));
-    hello.versions = (0, 1);
+    let mut hello = Table::new(member(1, 1, 8), PROTOCOL, "", &[], Timing::default()).hello(1);
+    for theirs in [(PROTOCOL + 1, PROTOCOL + 2), (0, PROTOCOL_BEFORE - 1)] {
+        hello.versions = theirs;
+        let refusal = world.nodes[0].table.offered(1, 1, &hello).unwrap_err();
+        let (lowest, highest) = (PROTOCOL_BEFORE, PROTOCOL);
+        let refused = Some(theirs);
+        let expected = Refusal::Version {
+            lowest,
+            highest,
+            refused,
+        };
+        assert_eq!(refusal, expected);
+        let words = refusal.to_string();
+        let ours = format!("who refuses speaks {lowest} to {highest}");
+        assert!(words.contains(&ours), "{words}");
+        let theirs = format!("who is refused {} to {}", theirs.0, theirs.1);
+        assert!(words.contains(&theirs), "{words}");
+    }
+    for (theirs, spoken) in [
+        ((PROTOCOL_BEFORE - 1, PROTOCOL_BEFORE), PROTOCOL_BEFORE),
+        ((PROTOCOL_BEFORE, PROTOCOL), PROTOCOL),
+        ((PROTOCOL, PROTOCOL + 1), PROTOCOL),
+    ] {
+        hello.versions = theirs;
+        assert_eq!(world.nodes[0].table.protocol_with(&hello), spoken);
+    }
     hello.cluster = "other".to_owned();
     let offered = world.nodes[0].table.offered(1, 1, &hello);
     assert_eq!(offered, Err(Refusal::Cluster("other".to_owned())));

@@ -5,6 +5,7 @@ use std::hash::{BuildHasher as _, Hasher as _};
 
 use super::*;
 use crate::hello::{Hello, Refusal};
+use crate::protocol::PROTOCOL;
 
 /// Milliseconds between two ticks of a node.
 const TICK: u64 = 100;
@@ -106,7 +107,7 @@ impl World {
 
     pub(super) fn add(&mut self, member: Member, cluster: &str, seeds: &[String]) -> usize {
         let life = member.life;
-        let table = Table::new(member, 1, cluster, seeds, Timing::default());
+        let table = Table::new(member, PROTOCOL, cluster, seeds, Timing::default());
         let running = true;
         self.nodes.push(Node {
             table,
@@ -256,7 +257,7 @@ impl World {
         }
         let answer = match self.nodes[to].table.offered(now, link, hello) {
             Ok(effects) => {
-                let welcome = self.nodes[to].table.hello();
+                let welcome = self.nodes[to].table.hello(1);
                 self.open.insert(link * 2 + 1, (to, from));
                 self.act(to, effects);
                 Ok(welcome)
@@ -324,7 +325,7 @@ impl World {
             match effect {
                 Effect::Dial(address) => {
                     self.links += 1;
-                    let (link, hello) = (self.links, Box::new(self.nodes[at].table.hello()));
+                    let (link, hello) = (self.links, Box::new(self.nodes[at].table.hello(1)));
                     let to = self.at_address(&address);
                     let Some(to) = to.filter(|to| !self.cuts.contains(&(at, *to))) else {
                         let random = self.roll();

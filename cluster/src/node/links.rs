@@ -6,21 +6,37 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::path::Path;
+use crate::askers::Asker;
+use crate::hello::Hello;
+use crate::path::{Path, Terms};
+use crate::protocol::KEYS;
 use crate::transport::Shut;
 
 /// One connection.
 pub(super) struct Link {
-    /// The peer's stable id.
-    pub(super) peer: String,
+    /// Who is at its other end, and what was agreed on.
+    pub(super) with: With,
     /// Once it carries something.
     pub(super) shut: Option<Shut>,
     /// Once asks can be sent.
     pub(super) path: Option<Arc<Path>>,
+    /// Once the peer's asks are answered.
+    pub(super) asker: Option<Asker>,
     /// Said when the session below has ended.
     pub(super) ended: CancellationToken,
     /// It was to be closed before it had begun.
     pub(super) unwanted: bool,
+}
+
+/// The other end of a connection.
+#[derive(Debug, Clone)]
+pub(super) struct With {
+    /// The peer's stable id.
+    pub(super) peer: String,
+    /// How this node speaks there.
+    pub(super) terms: Terms,
+    /// What the peer's asks bear.
+    pub(super) bears: u64,
 }
 
 /// All of them, by number.
@@ -29,15 +45,42 @@ pub(super) struct Links {
     open: BTreeMap<u64, Link>,
 }
 
+// === impl With ===
+
+impl With {
+    /// What is agreed on by this version of the protocol, the own life and the key that the other was
+    /// told, and what the other said.
+    pub(super) fn agreed(protocol: u16, (life, key): (u64, u64), hello: &Hello) -> Self {
+        // Before, asks bore the asker's life: any member could name another's.
+        let (bears, theirs) = match protocol >= KEYS {
+            true => (hello.key, key),
+            false => (life, hello.member.life),
+        };
+        Self {
+            peer: hello.member.id.clone(),
+            terms: Terms { protocol, bears },
+            bears: theirs,
+        }
+    }
+}
+
+/// A number that nobody can guess.
+pub(super) fn new_key() -> Option<u64> {
+    let mut bytes = [0; 8];
+    aws_lc_rs::rand::fill(&mut bytes).ok()?;
+    Some(u64::from_be_bytes(bytes))
+}
+
 // === impl Links ===
 
 impl Links {
     /// Takes a number for a connection with a peer.
-    pub(super) fn begin(&mut self, number: u64, peer: &str) {
+    pub(super) fn begin(&mut self, number: u64, with: With) {
         let link = Link {
-            peer: peer.to_owned(),
+            with,
             shut: None,
             path: None,
+            asker: None,
             ended: CancellationToken::new(),
             unwanted: false,
         };
@@ -62,7 +105,7 @@ impl Links {
     /// new one begins when the old ones are over.
     pub(super) fn others(&self, number: u64, peer: &str) -> Vec<CancellationToken> {
         let others = self.open.iter();
-        let others = others.filter(|(other, link)| **other != number && link.peer == peer);
+        let others = others.filter(|(other, link)| **other != number && link.with.peer == peer);
         others.map(|(_, link)| link.ended.clone()).collect()
     }
 
@@ -70,6 +113,7 @@ impl Links {
     pub(super) fn kill(&mut self, number: u64) {
         if let Some(link) = self.open.get_mut(&number) {
             link.path = None;
+            link.asker = None;
             link.unwanted = true;
             match &link.shut {
                 Some(shut) => shut.shut(),

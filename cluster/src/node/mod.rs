@@ -42,6 +42,8 @@ pub struct NodeSettings {
     pub security: Security,
     /// How often peers are probed, and what silence means.
     pub timing: Timing,
+    /// The highest version of the protocol that it speaks.
+    pub protocol: u16,
     /// Told once what the rest of the node has to know.
     pub told: Arc<dyn Fn(Notice) + Send + Sync>,
 }
@@ -69,6 +71,8 @@ pub(crate) enum NodeMessage {
     Left(u64),
     Dialed {
         address: String,
+        /// What was said in the own hello.
+        key: u64,
         result: Result<Box<Dialed>, DialError>,
     },
     /// A connection's session is ready; by its label and its number below.

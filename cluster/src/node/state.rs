@@ -11,17 +11,17 @@ use ractor_cluster::{IncomingEncryptionMode, NodeServer, NodeServerMessage};
 use tokio::task::JoinHandle;
 
 use super::events::{Events, Porter};
-use super::links::{Links, label, number};
+use super::links::{Links, With, label, new_key, number};
 use super::probe::Probe;
 use super::undialed::Undialed;
 use super::{NodeMessage, NodeSettings, Notice};
 use crate::actor::{Actor, BoxError};
 use crate::address::Address;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Inner};
 use crate::codec::encode;
 use crate::counters::Counters;
 use crate::door::Door;
-use crate::hello::Refusal;
+use crate::hello::{Hello, Refusal};
 use crate::members::{Effect, Gossip, Table};
 use crate::path::Path;
 use crate::registry::System;
@@ -77,13 +77,8 @@ impl Actor for Node {
         let router = Router::new(cluster.clone());
         let (router, _) = ractor::ActorRuntime::spawn(None, router, ()).await?;
         let (name, member) = (&settings.cluster, cluster.me().clone());
-        let table = Table::new(
-            member,
-            router.get_id().pid(),
-            name,
-            &settings.seeds,
-            settings.timing,
-        );
+        let (seeds, timing) = (&settings.seeds, settings.timing);
+        let table = Table::new(member, settings.protocol, name, seeds, timing);
         let gossip = Arc::new(ArcSwap::from_pointee(table.gossip()));
         let seen = Arc::clone(&gossip);
         cluster.serve(Door::<Probe>::answering(move |_| {
@@ -117,17 +112,15 @@ impl Actor for Node {
                 self.act(effects);
             }
             NodeMessage::Judge { hello, answer } => {
-                let link = self.links.next();
-                let offered = self.table.offered(now, link, &hello);
-                if offered.is_ok() {
-                    self.links.begin(link, &hello.member.id);
-                }
-                let judged = offered.map(|effects| self.act(effects));
-                let _ = answer.send(judged.map(|()| (link, self.table.hello())));
+                let _ = answer.send(self.judged(now, &hello));
             }
             NodeMessage::Arrived(arrival) => self.adopt(arrival.link, arrival.stream, true),
             NodeMessage::Left(link) => self.ended(link),
-            NodeMessage::Dialed { address, result } => self.dialed(&address, result),
+            NodeMessage::Dialed {
+                address,
+                key,
+                result,
+            } => self.dialed(&address, key, result),
             NodeMessage::Ready { label, session } => {
                 if let Some(link) = number(&label) {
                     self.ready(link, session);
@@ -220,16 +213,47 @@ impl Node {
         }
     }
 
+    /// Whether whoever says this may come in: the number of its connection, and what it is told.
+    fn judged(&mut self, now: u64, hello: &Hello) -> Result<(u64, Hello), Refusal> {
+        // Without randomness nobody can be told apart.
+        let key = new_key().ok_or(Refusal::Forming)?;
+        let link = self.links.next();
+        let effects = self.table.offered(now, link, hello)?;
+        self.links.begin(link, self.with(hello, key));
+        self.act(effects);
+        Ok((link, self.table.hello(key)))
+    }
+
+    /// What was agreed on with whoever said this and was told this key.
+    fn with(&self, hello: &Hello, key: u64) -> With {
+        let protocol = self.table.protocol_with(hello);
+        With::agreed(protocol, (self.cluster.me().life, key), hello)
+    }
+
     fn dial(&mut self, address: String) {
         let (me, security) = (self.me.clone(), self.settings.security.clone());
-        let hello = self.table.hello();
+        let key = new_key();
+        let hello = self.table.hello(key.unwrap_or_default());
         spawn_named("cluster dial", async move {
-            let result = dial(&address, &security, &hello).await.map(Box::new);
-            let _ = me.tell(NodeMessage::Dialed { address, result });
+            let result = match key {
+                Some(_) => dial(&address, &security, &hello).await.map(Box::new),
+                None => Err(DialError::Random),
+            };
+            let key = hello.key;
+            let _ = me.tell(NodeMessage::Dialed {
+                address,
+                key,
+                result,
+            });
         });
     }
 
-    fn dialed(&mut self, address: &str, result: Result<Box<crate::transport::Dialed>, DialError>) {
+    fn dialed(
+        &mut self,
+        address: &str,
+        key: u64,
+        result: Result<Box<crate::transport::Dialed>, DialError>,
+    ) {
         let (now, random) = (self.now(), self.roll());
         // What the member says of this node; what this node finds of the member ends nobody.
         let mut theirs = false;
@@ -238,7 +262,7 @@ impl Node {
                 let link = self.links.next();
                 match self.table.welcomed(now, link, address, &dialed.hello) {
                     Ok(effects) => {
-                        self.links.begin(link, &dialed.hello.member.id);
+                        self.links.begin(link, self.with(&dialed.hello, key));
                         self.undialed.answered(address);
                         self.act(effects);
                         return self.adopt(link, dialed.stream, false);
@@ -285,7 +309,7 @@ impl Node {
     /// Hands a connection to the session layer, after the end of the peer's last one.
     fn adopt(&mut self, link: u64, stream: AnyStream, is_server: bool) {
         let peer = match self.links.get(link) {
-            Some(known) if !known.unwanted => known.peer.clone(),
+            Some(known) if !known.unwanted => known.with.peer.clone(),
             _ => return,
         };
         let (stream, shut) = LinkStream::new(label(link), stream);
@@ -318,10 +342,14 @@ impl Node {
             return self.kill(link);
         };
         let router: ActorRef<Routed> = router.into();
-        let life = self.cluster.me().life;
-        let path = Path::new(router, Arc::clone(&self.cluster.0.counters), life);
+        let Inner {
+            counters, askers, ..
+        } = &*self.cluster.0;
         if let Some(known) = self.links.get_mut(link) {
-            known.path = Some(Arc::new(path));
+            let path = Path::new(router, Arc::clone(counters), known.with.terms);
+            let path = Arc::new(path);
+            known.asker = Some(askers.admit(known.with.bears, Arc::clone(&path)));
+            known.path = Some(path);
         }
         let now = self.now();
         let effects = self.table.ready(now, link);

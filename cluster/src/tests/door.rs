@@ -4,7 +4,8 @@ use super::*;
 use crate::cluster::Cluster;
 use crate::member::Member;
 use crate::members::{Health, MemberState};
-use crate::path::Path;
+use crate::path::{Path, Terms};
+use crate::protocol::PROTOCOL;
 use crate::router::{Routed, Router};
 use crate::view::{Seen, View};
 use crate::{AskError, Door, start_root};
@@ -140,8 +141,17 @@ fn seen(id: &str, router: ActorRef<Routed>) -> Seen {
             leaving: false,
             since_ms: 0,
         },
-        path: Some(Arc::new(Path::new(router, Arc::default(), 1))),
+        path: Some(way(router)),
     }
+}
+
+/// The way there; asks bear 1.
+fn way(router: ActorRef<Routed>) -> Arc<Path> {
+    let terms = Terms {
+        protocol: PROTOCOL,
+        bears: 1,
+    };
+    Arc::new(Path::new(router, Arc::default(), terms))
 }
 
 #[tokio::test]
@@ -167,9 +177,8 @@ async fn while_the_own_actor_is_absent_another_node_is_asked_though_asking_twice
     elsewhere.serve(Door::local(&system, address, wrap, unwrap));
     let router = Router::new(elsewhere.clone());
     let (router, _) = ractor::ActorRuntime::spawn(None, router, ()).await.unwrap();
-    // Whoever asks is answered where it is seen.
-    let seen = vec![seen("here", router.clone())];
-    elsewhere.0.view.store(Arc::new(View { seen }));
+    // Whoever asks is answered where its connection is known.
+    let _asker = elsewhere.0.askers.admit(1, way(router.clone()));
     let cluster = beside(router);
     let (absent, _never_started) = counter(&system, "here", &Plan::default());
     let here = Door::local(&system, absent, wrap, unwrap);

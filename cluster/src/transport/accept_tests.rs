@@ -35,7 +35,7 @@ impl Gate for Open {
 
 fn hello(id: &str) -> Hello {
     Hello {
-        versions: crate::hello::VERSIONS,
+        versions: (1, 2),
         cluster: String::new(),
         member: Member {
             id: id.to_owned(),
@@ -46,7 +46,7 @@ fn hello(id: &str) -> Hello {
             roles: Vec::new(),
             facts: Vec::new(),
         },
-        router: 1,
+        key: 1,
         known: Vec::new(),
     }
 }
@@ -56,7 +56,7 @@ fn certified(authority: &Authority, id: &str) -> Security {
     let key = NewKey::generate().unwrap();
     let request = key.request().unwrap();
     let now_ms = Clock::system().now_ms();
-    let certificate = authority.sign(&request, id, now_ms).unwrap();
+    let certificate = authority.sign(&request, (id, false), now_ms).unwrap();
     let credentials = key.with(&certificate, authority.certificate()).unwrap();
     let kept = Credentials::from_pem(&credentials.to_pem()).unwrap();
     assert_eq!((kept.cluster(), kept.node()), ("c", id));

@@ -28,6 +28,8 @@ pub(crate) enum DialError {
     Hello(#[from] HelloError),
     #[error("refused: {0}")]
     Refused(Refusal),
+    #[error("the system gives no random numbers")]
+    Random,
     #[error("it says that it is another node than its certificate names")]
     Certificate,
 }
@@ -82,7 +84,7 @@ async fn dialed(address: &str, security: &Security, hello: &Hello) -> Result<Dia
             }
             _ => Ok(Dialed { hello, stream }),
         },
-        Answer::Refused(refusal) => Err(DialError::Refused(refusal)),
+        Answer::Refused(refusal) => Err(DialError::Refused(refusal.heard_by(hello.versions))),
     }
 }
 
@@ -94,7 +96,7 @@ mod tests {
     #[tokio::test]
     async fn in_the_clear_nothing_beyond_loopback_is_even_connected_to() {
         let hello = Hello {
-            versions: crate::hello::VERSIONS,
+            versions: (1, 2),
             cluster: String::new(),
             member: Member {
                 id: "i".to_owned(),
@@ -105,7 +107,7 @@ mod tests {
                 roles: Vec::new(),
                 facts: Vec::new(),
             },
-            router: 1,
+            key: 1,
             known: Vec::new(),
         };
         let plain = Security::Plain { anywhere: false };

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use cluster::{Request, decode, encode};
+use cluster::{PROTOCOL, PROTOCOL_BEFORE, Request, decode, encode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -106,4 +106,41 @@ fn numbers_in(folder: &Path) -> BTreeSet<u16> {
         }
     }
     found
+}
+
+/// Kind, its version in each version of the protocol (M1).
+fn versions<R: Request>() -> (u16, [Option<u16>; 2]) {
+    let now = (R::SINCE <= PROTOCOL).then_some(R::VERSION);
+    let before = match R::BEFORE {
+        Some(before) => Some(before.version()),
+        None => (R::SINCE <= PROTOCOL_BEFORE).then_some(R::VERSION),
+    };
+    (R::KIND, [before, now])
+}
+
+#[test]
+fn each_version_of_the_protocol_keeps_the_shapes_that_the_page_says() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/protocols.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    assert!(page.contains(&format!("| kind | {PROTOCOL_BEFORE} | {PROTOCOL} |")));
+    let rows = [
+        versions::<ValidateMany>(),
+        versions::<CheckBasic>(),
+        versions::<Command>(),
+        versions::<LeaseMany>(),
+        versions::<TellLeases>(),
+        versions::<Pull>(),
+        versions::<Snapshot>(),
+        versions::<Heartbeat>(),
+        versions::<WaitApplied>(),
+        versions::<Positions>(),
+        versions::<DeliverUsage>(),
+        versions::<DeliverUnknown>(),
+    ];
+    assert_eq!(rows.len(), KINDS.len());
+    for (kind, [before, now]) in rows {
+        let cell = |version: Option<u16>| version.map_or("-".to_owned(), |one| one.to_string());
+        let row = format!("` 0x{kind:04x} | {} | {} |", cell(before), cell(now));
+        assert!(page.contains(&row), "{row}");
+    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use actors::change_feed::{FollowerAt, Standing};
 use axum::Json;
 use axum::extract::State;
-use cluster::{Cluster, Member, MemberState};
+use cluster::{About, Cluster, Member, MemberState};
 use domain::serving_lease::{FollowerKind, OVER_MS};
 use serde_json::{Value, json};
 
@@ -38,7 +38,7 @@ pub(super) async fn cluster(State(services): State<Services>) -> Json<Value> {
         shown["leaving"] = false.into();
         shown["self"] = true.into();
         shown["answers"] = true.into();
-        shown["version"] = env!("CARGO_PKG_VERSION").into();
+        tell_about(shown, services.cluster.about());
         shown["since"] = ago(services.cluster.up_for()).into();
     })];
     for (state, about) in members {
@@ -49,7 +49,7 @@ pub(super) async fn cluster(State(services): State<Services>) -> Json<Value> {
             shown["leaving"] = state.leaving.into();
             shown["self"] = false.into();
             shown["answers"] = about.is_some().into();
-            shown["version"] = about.map(|about| about.version).into();
+            tell_about(shown, about.as_ref());
             shown["since"] = ago(since).into();
         }));
     }
@@ -67,6 +67,11 @@ fn member(member: &Member, rest: impl FnOnce(&mut Value)) -> Value {
     });
     rest(&mut shown);
     shown
+}
+
+fn tell_about(shown: &mut Value, about: Option<&About>) {
+    shown["version"] = about.map(|about| about.version.clone()).into();
+    shown["protocol"] = about.map(About::protocol_text).into();
 }
 
 fn change_log(cluster: &Cluster, head: u64, followers: &[FollowerAt]) -> Value {

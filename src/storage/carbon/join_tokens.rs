@@ -13,13 +13,15 @@ pub struct JoinToken {
     pub secret_hash: String,
     /// When it ends, milliseconds since the epoch.
     pub expires_ms: i64,
+    /// The roles that a node may have which joins by it, separated by commas; empty for any.
+    pub roles: String,
 }
 
 /// What became of one that was shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Taken {
-    /// It was good, and is used up.
-    Good,
+    /// It was good, and is used up; its roles.
+    Good(String),
     /// It came too late.
     Expired,
     /// There is none of that id and secret.
@@ -36,11 +38,13 @@ pub async fn create(write: &mut Write, token: &JoinToken, now_ms: i64) -> Result
     let ended = sqlx::query("DELETE FROM join_tokens WHERE expires_ms < $1");
     let ended = ended.bind(now_ms.saturating_sub(DAY_MS));
     write.execute(ended, "join token").await?;
-    let query =
-        sqlx::query("INSERT INTO join_tokens (id, secret_hash, expires_ms) VALUES ($1, $2, $3)")
-            .bind(token.id.clone())
-            .bind(token.secret_hash.clone())
-            .bind(token.expires_ms);
+    let query = sqlx::query(
+        "INSERT INTO join_tokens (id, secret_hash, expires_ms, roles) VALUES ($1, $2, $3, $4)",
+    )
+    .bind(token.id.clone())
+    .bind(token.secret_hash.clone())
+    .bind(token.expires_ms)
+    .bind(token.roles.clone());
     write.execute(query, "join token").await.map(drop)
 }
 
@@ -55,13 +59,13 @@ pub async fn take(
     now_ms: i64,
 ) -> Result<Taken, StoreError> {
     let query = sqlx::query(
-        "DELETE FROM join_tokens WHERE id = $1 AND secret_hash = $2 RETURNING expires_ms",
+        "DELETE FROM join_tokens WHERE id = $1 AND secret_hash = $2 RETURNING expires_ms, roles",
     )
     .bind(id.to_owned())
     .bind(secret_hash.to_owned());
     Ok(match write.optional(query).await? {
         None => Taken::Unknown,
         Some(row) if row.integer("expires_ms")? <= now_ms => Taken::Expired,
-        Some(_) => Taken::Good,
+        Some(row) => Taken::Good(row.text("roles")?),
     })
 }

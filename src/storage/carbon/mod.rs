@@ -46,6 +46,11 @@ const SCHEMA: Schema = Schema {
             "join_tokens",
             include_str!("../../../migrations/carbon/0006_join_tokens.sql"),
         ),
+        (
+            7,
+            "join_token_roles",
+            include_str!("../../../migrations/carbon/0007_join_token_roles.sql"),
+        ),
     ],
 };
 

@@ -1,0 +1,109 @@
+//! A member that is one in every respect, and asks without end: a node of this build in the test's own
+//! process, whose asks go around the bounds that it would keep itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cluster::{
+    Clock, Cluster, Member, NodeSettings, PROTOCOL_BEFORE, Root, Security, System, Timing,
+};
+use ractor::message::{BoxedDowncastErr, SerializedMessage};
+use ractor::{ActorRef, RpcReplyPort};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+use super::eventually;
+
+/// The group that routers of nodes join.
+const ROUTERS: &str = "headgate.routers";
+/// Its life, by which its asks are known where the protocol's version before is spoken.
+pub const LIFE: u64 = 77;
+
+/// An ask as it lies on the wire.
+struct Raw {
+    bytes: Vec<u8>,
+    bears: Option<u64>,
+    reply: RpcReplyPort<Vec<u8>>,
+}
+
+impl ractor::Message for Raw {
+    fn serializable() -> bool {
+        true
+    }
+
+    fn serialize(self) -> Result<SerializedMessage, BoxedDowncastErr> {
+        Ok(SerializedMessage::Call {
+            variant: String::new(),
+            args: self.bytes,
+            reply: self.reply,
+            metadata: self.bears.map(|bears| bears.to_be_bytes().to_vec()),
+        })
+    }
+
+    fn deserialize(_: SerializedMessage) -> Result<Self, BoxedDowncastErr> {
+        Err(BoxedDowncastErr)
+    }
+}
+
+pub struct Flooder {
+    router: ActorRef<Raw>,
+    _root: Root,
+}
+
+impl Flooder {
+    /// Joins the cluster of the node at `seed`; it is dialed at `advertised`, behind which `listener` is.
+    pub async fn join(seed: &str, advertised: &str, listener: TcpListener) -> Self {
+        let system = System::new(Clock::system(), false);
+        let cluster = Cluster::new(Member {
+            // Greater than any, so that it is the one who dials.
+            id: "zz-flooder".to_owned(),
+            incarnation: 1,
+            life: LIFE,
+            name: "flooder".to_owned(),
+            address: advertised.to_owned(),
+            roles: Vec::new(),
+            facts: Vec::new(),
+        });
+        let settings = NodeSettings {
+            listener: Arc::new(listener),
+            cluster: String::new(),
+            seeds: vec![seed.to_owned()],
+            security: Security::Plain { anywhere: false },
+            timing: Timing::default(),
+            protocol: PROTOCOL_BEFORE,
+            told: Arc::new(|_| {}),
+        };
+        let (_, node) = cluster::node(&system, &cluster, settings);
+        let root = cluster::start_root(&system, vec![node]).await;
+        // The seed's comes first: whoever else there is, it has heard of from there.
+        let router = eventually(20, "the flooder is a member", || async {
+            let mut all = ractor::pg::get_members(&ROUTERS.to_owned()).into_iter();
+            all.find(|cell| !cell.get_id().is_local())
+        });
+        Self {
+            router: router.await.into(),
+            _root: root.expect("it runs"),
+        }
+    }
+
+    /// Asks and waits for the answer; none when that does not come.
+    pub async fn ask(&self, bytes: &[u8], bears: Option<u64>) -> Option<Vec<u8>> {
+        let answer = self.say(bytes, bears)?;
+        let answer = tokio::time::timeout(Duration::from_secs(5), answer).await;
+        answer.ok()?.ok()
+    }
+
+    /// Asks, whoever cares for the answer; none once there is no connection.
+    pub fn say(&self, bytes: &[u8], bears: Option<u64>) -> Option<oneshot::Receiver<Vec<u8>>> {
+        let (answer, answered) = oneshot::channel();
+        let reply = RpcReplyPort::from((answer, Duration::from_secs(5)));
+        let bytes = bytes.to_vec();
+        let raw = Raw {
+            bytes,
+            bears,
+            reply,
+        };
+        self.router.cast(raw).ok()?;
+        Some(answered)
+    }
+}
