@@ -10,6 +10,7 @@ mod address;
 mod answering;
 mod ask;
 mod authority;
+mod bulk;
 mod certificate;
 mod clock;
 mod cluster;

@@ -11,10 +11,15 @@ use std::time::Duration;
 
 use ractor::{ActorRef, RpcReplyPort};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::ask::AskError;
+use crate::bulk::{Bulk, Carried};
 use crate::counters::Counters;
+use crate::member::Member;
 use crate::router::Routed;
+use crate::security::Security;
 use crate::untaken::{Room, Untaken};
 
 /// Asks under way to one peer.
@@ -31,6 +36,12 @@ pub(crate) struct Path {
     counters: Arc<Counters>,
     /// By which the peer knows whose asks these are.
     life: u64,
+    /// The way for what is large, where the peer knows such a way.
+    bulk: Option<Bulk>,
+    /// Said when the connection is over, to what rests on it.
+    ended: CancellationToken,
+    /// Ends the peer's own connection for what is large.
+    carried: Mutex<CancellationToken>,
 }
 
 /// What was handed to the session below.
@@ -72,7 +83,32 @@ impl Path {
             sent: Mutex::default(),
             counters,
             life,
+            bulk: None,
+            ended: CancellationToken::new(),
+            carried: Mutex::default(),
         }
+    }
+
+    /// The same, with a connection of its own for what is large, from and to these two.
+    pub(crate) fn with_bulk(self, both: (Member, Member), security: Security) -> Self {
+        let (counters, ended) = (Arc::clone(&self.counters), self.ended.clone());
+        let bulk = Some(Bulk::new(both, security, counters, ended));
+        Self { bulk, ..self }
+    }
+
+    /// The connection is over; what rests on it is as well.
+    pub(crate) fn end(&self) {
+        self.ended.cancel();
+    }
+
+    /// The peer has opened a connection for what is large; says when that is to end. One that it
+    /// had before ends now.
+    pub(crate) fn begins_to_carry(&self) -> CancellationToken {
+        let over = self.ended.child_token();
+        let mut carried = self.carried.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *carried, over.clone());
+        before.cancel();
+        over
     }
 
     pub(crate) fn counters(&self) -> &Counters {
@@ -105,7 +141,9 @@ impl Path {
     pub(crate) fn under_way(&self) -> (usize, usize, usize) {
         let asks = ASKS - self.asks.available_permits().min(ASKS);
         let bytes = BYTES - self.bytes.available_permits().min(BYTES);
-        (asks, bytes, self.sent().untaken.bytes())
+        let bulk = self.bulk.as_ref().map(Bulk::under_way).unwrap_or_default();
+        let answers = self.sent().untaken.bytes();
+        (asks + bulk.0, bytes + bulk.1, answers)
     }
 
     /// Sends an encoded ask and waits for the encoded answer.
@@ -123,6 +161,34 @@ impl Path {
             return Err(AskError::Overloaded);
         };
         self.send(bytes, deadline, Some((ask, room))).await
+    }
+
+    /// The same for what is large: beside the others where the peer knows such a way and it can be
+    /// had from here.
+    pub(crate) async fn ask_in_bulk(
+        &self,
+        bytes: Vec<u8>,
+        deadline: Duration,
+    ) -> Result<Vec<u8>, AskError> {
+        let end = Instant::now() + deadline;
+        let carried = match &self.bulk {
+            Some(bulk) => bulk.ask(bytes, deadline).await,
+            None => Carried::NoWay(bytes),
+        };
+        let answer = match carried {
+            Carried::Sent(answer) => answer,
+            Carried::NoWay(bytes) => {
+                Counters::add(&self.counters.bulk_beside);
+                let left = end.saturating_duration_since(Instant::now());
+                return self.ask(bytes, left).await;
+            }
+        };
+        Counters::add(&self.counters.asks);
+        Counters::add(&self.counters.bulk_asks);
+        if answer.is_err() {
+            Counters::add(&self.counters.asks_failed);
+        }
+        answer
     }
 
     /// The same without a place among the asks: a probe must not wait for what it is to judge.

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use crate::member::Member;
 use crate::members::{Health, MemberState};
 use crate::path::Path;
 
@@ -51,6 +52,15 @@ impl View {
         let seen = self.seen.iter();
         let mut lives = seen.filter(|seen| seen.state.member.life == life);
         lives.find_map(|seen| seen.path.clone())
+    }
+
+    /// The way to whoever is this member, in this life.
+    pub(crate) fn way_of_member(&self, member: &Member) -> Option<Arc<Path>> {
+        let same = |one: &Member| {
+            (one.life, one.incarnation, &one.id) == (member.life, member.incarnation, &member.id)
+        };
+        let seen = self.seen.iter().find(|seen| same(&seen.state.member))?;
+        seen.path.clone()
     }
 
     /// The way to one member.

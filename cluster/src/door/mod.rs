@@ -33,6 +33,12 @@ pub trait Request: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// Whether asking twice does no more than asking once: then an ask whose answer was lost is
     /// asked again elsewhere.
     const IDEMPOTENT: bool = false;
+
+    /// Whether it or its answer may be large, and nobody waits for it in a hurry: then it travels
+    /// beside probes and other asks, over a connection of its own (M2).
+    fn is_bulk(&self) -> bool {
+        false
+    }
 }
 
 /// A request as its actor receives it.

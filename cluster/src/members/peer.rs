@@ -24,6 +24,8 @@ pub(super) struct Link {
     pub(super) outbound: bool,
     /// Whether asks can be sent.
     pub(super) ready: bool,
+    /// The highest version of the protocol that the peer speaks.
+    pub(super) version: u16,
     /// Whom its first words named; nobody is believed before the connection is ready.
     pub(super) named: Vec<Member>,
     pub(super) since_ms: u64,

@@ -137,6 +137,14 @@ impl Table {
         link.ready.then_some(link.id)
     }
 
+    /// Whom a connection is with, where that node takes others beside it for what is large.
+    pub(crate) fn takes_bulk(&self, link: u64) -> Option<&Member> {
+        let holds = |open: &Link| open.id == link && open.version >= crate::bulk::SINCE;
+        let mut peers = self.peers.values();
+        let peer = peers.find(|peer| peer.link.as_ref().is_some_and(holds))?;
+        Some(&peer.member)
+    }
+
     /// Says from now on that this node is about to go.
     pub(crate) fn leave(&mut self) {
         self.leaving = true;
@@ -223,6 +231,7 @@ impl Table {
             id: link,
             outbound,
             ready: false,
+            version: hello.versions.1,
             named: if is_member {
                 hello.known.clone()
             } else {

@@ -29,6 +29,17 @@ pub(super) struct Links {
     open: BTreeMap<u64, Link>,
 }
 
+// === impl Link ===
+
+impl Link {
+    /// Nothing is asked any more, also over what rests on this connection.
+    fn end_path(&mut self) {
+        if let Some(path) = self.path.take() {
+            path.end();
+        }
+    }
+}
+
 // === impl Links ===
 
 impl Links {
@@ -69,7 +80,7 @@ impl Links {
     /// Closes a connection, or sees to it that it never begins.
     pub(super) fn kill(&mut self, number: u64) {
         if let Some(link) = self.open.get_mut(&number) {
-            link.path = None;
+            link.end_path();
             link.unwanted = true;
             match &link.shut {
                 Some(shut) => shut.shut(),
@@ -80,7 +91,8 @@ impl Links {
 
     /// It is over.
     pub(super) fn end(&mut self, number: u64) {
-        if let Some(link) = self.open.remove(&number) {
+        if let Some(mut link) = self.open.remove(&number) {
+            link.end_path();
             if let Some(shut) = &link.shut {
                 shut.shut();
             }

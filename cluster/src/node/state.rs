@@ -320,6 +320,13 @@ impl Node {
         let router: ActorRef<Routed> = router.into();
         let life = self.cluster.me().life;
         let path = Path::new(router, Arc::clone(&self.cluster.0.counters), life);
+        let path = match self.table.takes_bulk(link) {
+            Some(peer) => {
+                let both = (self.cluster.me().clone(), peer.clone());
+                path.with_bulk(both, self.settings.security.clone())
+            }
+            None => path,
+        };
         if let Some(known) = self.links.get_mut(link) {
             known.path = Some(Arc::new(path));
         }
@@ -418,7 +425,7 @@ impl Below {
             listener,
             settings.security.clone(),
             counters,
-            Porter(me.clone()),
+            Porter(me.clone(), cluster.clone()),
         );
         let accepting = spawn_named("cluster port", accepting);
         Ok(Self {

@@ -17,6 +17,10 @@ impl Gate for Closed {
     fn arrived(&self, _: Arrival) {}
 
     fn left(&self, _: u64) {}
+
+    async fn carrier(&self, _: BulkHello) -> Result<Carrier, &'static str> {
+        Err("nobody is connected")
+    }
 }
 
 /// Welcomes everybody as this node.
@@ -31,6 +35,10 @@ impl Gate for Open {
     fn arrived(&self, _: Arrival) {}
 
     fn left(&self, _: u64) {}
+
+    async fn carrier(&self, _: BulkHello) -> Result<Carrier, &'static str> {
+        Err("nobody is connected")
+    }
 }
 
 fn hello(id: &str) -> Hello {

@@ -7,9 +7,7 @@ use cluster::{AskError, Cluster, Door, Reply, Request, spawn_named};
 
 use crate::CONTROL_PLANE;
 
-use super::message::{
-    Applied, Heard, Heartbeat, Piece, Pull, Pulled, Snapshot, SnapshotOf, WaitApplied,
-};
+use super::message::{Applied, Heard, Heartbeat, Piece, Pull, Pulled, Snapshot, WaitApplied};
 use super::positions::{Positions, Standing};
 use super::{FeedSettings, SharedFollowers};
 
@@ -175,6 +173,12 @@ impl ChangeFeedHandle {
         }
     }
 
+    /// The same handle with another way to snapshots.
+    #[cfg(test)]
+    pub(crate) fn through(self, snapshot: Door<Snapshot>) -> Self {
+        Self { snapshot, ..self }
+    }
+
     /// The same handle with another way to those who know how far followers are.
     #[cfg(test)]
     pub(crate) fn waiting_at(self, wait: Door<WaitApplied>) -> Self {
@@ -270,12 +274,13 @@ impl ChangeFeedHandle {
         short.unwrap_or(&self.pull).ask(pull, deadline).await
     }
 
-    /// One piece of a snapshot (C3).
-    ///
-    /// # Errors
-    /// When no feed answers in time.
-    pub async fn snapshot(&self, of: SnapshotOf, cursor: String) -> Result<Piece, AskError> {
-        self.snapshot.ask(Snapshot { cursor, of }, GRACE * 5).await
+    /// One try of one piece of a snapshot (C3).
+    pub(crate) async fn snapshot(
+        &self,
+        asked: Snapshot,
+        within: Duration,
+    ) -> Result<Piece, AskError> {
+        self.snapshot.ask(asked, within).await
     }
 
     /// Tells all nodes of the control plane how far a follower is, and that it lives; whichever of

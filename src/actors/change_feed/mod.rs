@@ -11,6 +11,7 @@ mod fitting;
 mod followers;
 mod handle;
 pub mod message;
+mod pieces;
 mod positions;
 mod pruner;
 mod registrar;
@@ -36,6 +37,7 @@ use snapshots::{SnapshotArguments, SnapshotMessage, Snapshots};
 
 pub use handle::{ChangeFeedHandle, Changed, Committed};
 pub use message::{Applied, How, Missing};
+pub(crate) use pieces::Part;
 pub use positions::{FollowerAt, Positions, Standing};
 
 /// What is known of the followers, shared by the actors of this component.
