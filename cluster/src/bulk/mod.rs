@@ -37,8 +37,9 @@ pub(crate) const SINCE: u16 = 2;
 const ASKS: usize = 16;
 /// Bytes of them.
 const BYTES: usize = 8 * 1024 * 1024;
-/// The pause after one could not be had; what is large goes the common way meanwhile.
+/// The pause after one could not be had, doubled by each failure; what is large goes the common way meanwhile.
 const PAUSE: Duration = Duration::from_secs(2);
+const DOUBLED_MOST: u32 = 5;
 
 /// The way to one node's life for what is large, while the other connection with it lives.
 pub(crate) struct Bulk {
@@ -55,6 +56,8 @@ pub(crate) struct Bulk {
 #[derive(Default)]
 struct State {
     link: Option<Arc<Link>>,
+    /// Dials that failed in a row, and when the next one may be.
+    failures: u32,
     not_before: Option<Instant>,
 }
 
@@ -145,13 +148,15 @@ impl Bulk {
                 Counters::add(&self.counters.bulk_dialed);
                 let link = Arc::new(Link::start(stream, self.ended.child_token()));
                 state.link = Some(Arc::clone(&link));
-                state.not_before = None;
+                (state.failures, state.not_before) = (0, None);
                 Some(link)
             }
             Err(error) => {
                 let member = self.to.name.as_str();
                 tracing::debug!(member, %error, "no connection for what is large");
-                state.not_before = Some(Instant::now() + PAUSE);
+                let pause = PAUSE * (1 << state.failures.min(DOUBLED_MOST));
+                state.failures += 1;
+                state.not_before = Some(Instant::now() + pause);
                 None
             }
         }

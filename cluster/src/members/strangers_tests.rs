@@ -121,3 +121,18 @@ fn no_more_than_a_few_dials_are_under_way_and_everybody_gets_a_turn() {
     }
     assert_eq!(dialed.len(), 250);
 }
+
+#[test]
+fn a_node_of_the_version_before_takes_no_connection_for_what_is_large() {
+    let mut table = table();
+    for (index, versions, takes) in [(1, (1, 1), false), (2, (1, 2), true), (3, (2, 3), true)] {
+        let hello = Hello {
+            versions,
+            ..hello(index)
+        };
+        let link = u64::try_from(index).unwrap();
+        assert!(table.offered(1, link, &hello).is_ok(), "{versions:?}");
+        let member = takes.then_some(&hello.member);
+        assert_eq!(table.takes_bulk(link), member, "{versions:?}");
+    }
+}

@@ -40,6 +40,12 @@ impl Link {
     }
 }
 
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.end_path();
+    }
+}
+
 // === impl Links ===
 
 impl Links {
@@ -91,8 +97,7 @@ impl Links {
 
     /// It is over.
     pub(super) fn end(&mut self, number: u64) {
-        if let Some(mut link) = self.open.remove(&number) {
-            link.end_path();
+        if let Some(link) = self.open.remove(&number) {
             if let Some(shut) = &link.shut {
                 shut.shut();
             }

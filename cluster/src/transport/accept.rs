@@ -126,7 +126,9 @@ async fn welcome<D: Gate>(
 ) -> Result<(), HelloError> {
     let hello = match FirstWords::read(&mut stream).await? {
         FirstWords::Hello(hello) => hello,
-        FirstWords::Bulk(hello) => return carry(stream, named, hello, door).await,
+        FirstWords::Bulk(hello) => {
+            return carry((stream, peer), named, hello, counters, door).await;
+        }
     };
     let name = hello.member.name.clone();
     let judged = match named {
@@ -156,9 +158,10 @@ async fn welcome<D: Gate>(
 /// Lets in a member's connection for what is large; over TLS it is the one that its certificate
 /// names.
 async fn carry<D: Gate>(
-    mut stream: AnyStream,
+    (mut stream, peer): (AnyStream, SocketAddr),
     named: Option<Named>,
     hello: BulkHello,
+    counters: &Counters,
     door: &D,
 ) -> Result<(), HelloError> {
     let found = match named {
@@ -172,6 +175,7 @@ async fn carry<D: Gate>(
             Ok(())
         }
         Err(reason) => {
+            counters.turned_away(peer, reason);
             let answer = BulkAnswer::Refused(reason.to_owned());
             answer.write(&mut stream).await
         }

@@ -13,6 +13,8 @@ use super::{FeedSettings, SharedFollowers};
 
 /// What an answer may take beyond the wait that the question itself asks for.
 const GRACE: Duration = Duration::from_secs(2);
+/// The same for what a follower catches up with.
+const CATCHING_UP: Duration = Duration::from_secs(15);
 /// The pause before a feed that did not answer is asked again.
 const AGAIN: Duration = Duration::from_millis(50);
 /// When another node of the control plane is asked beside the first for what may be answered at once.
@@ -268,7 +270,9 @@ impl ChangeFeedHandle {
     /// # Errors
     /// When no feed answers in time.
     pub async fn pull(&self, pull: Pull) -> Result<Pulled, AskError> {
-        let deadline = Duration::from_millis(u64::from(pull.wait_ms)) + GRACE;
+        // Much may come at once, and slowly.
+        let grace = if pull.is_bulk() { CATCHING_UP } else { GRACE };
+        let deadline = Duration::from_millis(u64::from(pull.wait_ms)) + grace;
         let is_short = pull.wait_ms <= SHORT_POLL_MS;
         let short = self.short_pull.as_ref().filter(|_| is_short);
         short.unwrap_or(&self.pull).ask(pull, deadline).await

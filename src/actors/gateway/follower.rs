@@ -20,7 +20,7 @@ use super::refiller::PolicyName;
 use super::standing::Standing;
 use super::state::State;
 use super::touched::touched;
-use super::transfer::{Arrived, Transfer};
+use super::transfer::{Arrived, Transfer, Waits, waited_for};
 use super::{consumers, keeper, locked, refiller, validator};
 use crate::change_feed::ChangeFeedHandle;
 use crate::change_feed::message::{Pull, Pulled};
@@ -47,10 +47,8 @@ pub(super) enum Message {
         at_once: bool,
     },
     Piece(Arrived),
-    /// The next piece of this transfer is still asked for.
-    Waits {
-        transfer: u64,
-    },
+    /// What was asked for is still on its way.
+    Waits(Waits),
     Tick,
     /// There is more of whom key managers have told of to be written.
     SaveConsumers,
@@ -171,7 +169,10 @@ impl Actor for Follower {
                 took,
                 at_once,
             } => self.pulled(after, answer, took, at_once).await,
-            Message::Waits { transfer } => self.step(Input::SnapshotWaits { transfer }).await,
+            Message::Waits(Waits::Piece { transfer }) => {
+                self.step(Input::SnapshotWaits { transfer }).await
+            }
+            Message::Waits(Waits::Pull { after }) => self.step(Input::PullWaits { after }).await,
             Message::Piece(Arrived {
                 transfer,
                 index,
@@ -284,7 +285,14 @@ impl Follower {
         };
         spawn_named("pull changes", async move {
             let began = clock.monotonic();
-            let answer = feed.pull(pull).await;
+            let waits = || Waits::Pull {
+                after: after.clone(),
+            };
+            // A long poll is over before anybody wonders.
+            let answer = match at_once {
+                true => waited_for(feed.pull(pull), &me, waits).await,
+                false => feed.pull(pull).await,
+            };
             let took = clock.monotonic().saturating_sub(began);
             let _ = me.tell(Message::Pulled {
                 after,

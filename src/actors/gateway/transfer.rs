@@ -1,4 +1,5 @@
-//! Brings the pieces of a snapshot to the follower, one after the other.
+//! Brings the pieces of a snapshot to the follower, one after the other; and says of what is large that it is still
+//! on its way, so that it is not asked for again.
 
 use std::time::Duration;
 
@@ -10,8 +11,8 @@ use super::follower::Message;
 use crate::change_feed::ChangeFeedHandle;
 use crate::change_feed::message::SnapshotOf;
 
-/// How often the follower is told that a piece is still asked for.
-const WAITING: Duration = Duration::from_secs(1);
+/// How often the follower is told that something is still asked for; below the machine's patience with a pull.
+const WAITING: Duration = Duration::from_millis(500);
 
 /// A transfer under way; ends when dropped, so that two never ask side by side.
 pub(super) struct Transfer(JoinHandle<()>);
@@ -25,6 +26,14 @@ pub(super) struct Arrived {
     pub(super) at: Option<Position>,
 }
 
+/// What is still on its way.
+pub(super) enum Waits {
+    /// A piece of this transfer.
+    Piece { transfer: u64 },
+    /// The answer to the pull from here.
+    Pull { after: Position },
+}
+
 // === impl Transfer ===
 
 impl Transfer {
@@ -34,8 +43,12 @@ impl Transfer {
             let mut cursor = String::new();
             for index in 0.. {
                 // One that does not come for good ends the transfer; the machine starts another.
-                let Some(part) = waited_for(transfer, &feed, &me, &cursor).await else {
-                    return;
+                let asking = feed.piece(SnapshotOf::Everything, &cursor);
+                let part = match waited_for(asking, &me, || Waits::Piece { transfer }).await {
+                    Ok(part) => part,
+                    Err(error) => {
+                        return tracing::warn!(%error, "a piece of a snapshot did not come");
+                    }
                 };
                 let (at, next) = match part.next {
                     Some(next) => (None, next),
@@ -63,23 +76,18 @@ impl Drop for Transfer {
     }
 }
 
-async fn waited_for(
-    transfer: u64,
-    feed: &ChangeFeedHandle,
+/// Asks, and tells the follower meanwhile that it does.
+pub(super) async fn waited_for<T>(
+    asking: impl Future<Output = T>,
     me: &Address<Message>,
-    cursor: &str,
-) -> Option<crate::change_feed::Part> {
-    let asking = feed.piece(SnapshotOf::Everything, cursor);
+    waits: impl Fn() -> Waits,
+) -> T {
     tokio::pin!(asking);
     loop {
         tokio::select! {
-            piece = &mut asking => {
-                return piece
-                    .inspect_err(|error| tracing::warn!(%error, "a piece of a snapshot did not come"))
-                    .ok();
-            }
+            answer = &mut asking => return answer,
             () = tokio::time::sleep(WAITING) => {
-                let _ = me.tell(Message::Waits { transfer });
+                let _ = me.tell(Message::Waits(waits()));
             }
         }
     }

@@ -71,6 +71,11 @@ pub enum Input<E> {
     },
     /// The pull under way failed.
     PullFailed,
+    /// The pull from there is still under way: its answer is large and comes slowly.
+    PullWaits {
+        /// Echo of the pull.
+        after: Position,
+    },
     /// Time passed.
     Tick,
 }
@@ -215,6 +220,11 @@ impl Follower {
             } => self.snapshot_done(transfer, at, chunks, now_ms, &mut out),
             Input::Persisted { at } => self.persisted(&at, &mut out),
             Input::PullFailed => self.pull_failed(now_ms),
+            Input::PullWaits { after } => {
+                if after == self.applied && self.pull_sent_ms.is_some() {
+                    self.pull_sent_ms = Some(now_ms);
+                }
+            }
             Input::Tick => self.tick(now_ms, &mut out),
         }
         out
