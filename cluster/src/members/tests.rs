@@ -226,9 +226,9 @@ fn an_address_whose_dial_was_lost_is_dialed_again() {
 fn a_version_or_a_cluster_that_is_not_ours_is_refused() {
     let mut world = World::new(1, 6);
     let mut hello = Table::new(member(1, 1, 8), 1, "", &[], Timing::default()).hello();
-    hello.versions = (2, 3);
+    hello.versions = (3, 4);
     let offered = world.nodes[0].table.offered(1, 1, &hello);
-    assert_eq!(offered, Err(Refusal::Version(2, 3)));
+    assert_eq!(offered, Err(Refusal::Version(3, 4)));
     hello.versions = (0, 1);
     hello.cluster = "other".to_owned();
     let offered = world.nodes[0].table.offered(1, 1, &hello);

@@ -37,7 +37,6 @@ use snapshots::{SnapshotArguments, SnapshotMessage, Snapshots};
 
 pub use handle::{ChangeFeedHandle, Changed, Committed};
 pub use message::{Applied, How, Missing};
-pub(crate) use pieces::Part;
 pub use positions::{FollowerAt, Positions, Standing};
 
 /// What is known of the followers, shared by the actors of this component.
