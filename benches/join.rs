@@ -1,6 +1,7 @@
 //! A gateway without anything joins a control plane that has ten thousand APIs deployed and an older change log
 //! than it keeps: the time to ready, which is that of the snapshot, and what the two have resident then. After
-//! that one API more is deployed, and one API travels: bytes between the two are counted.
+//! that one API more is deployed, and one API travels: bytes between the two are counted. Measured on two busy cores: 2.0 s,
+//! 126 MB in the gateway, 86 MB in the control plane, 10.5 MB of snapshot and 4 kB for one API.
 
 #[path = "../src/client.rs"]
 #[allow(
@@ -42,11 +43,11 @@ const APIS: usize = 10_000;
 /// Gateways that join, one after the other.
 const RUNS: usize = 3;
 const PATIENCE: Duration = Duration::from_secs(120);
-const READY_S: f64 = 20.0;
-const GATEWAY_MB: f64 = 250.0;
-const CONTROL_MB: f64 = 200.0;
+const READY_S: f64 = 8.0;
+const GATEWAY_MB: f64 = 190.0;
+const CONTROL_MB: f64 = 140.0;
 /// One API, and what probes and heartbeats say meanwhile.
-const ONE_KB: f64 = 64.0;
+const ONE_KB: f64 = 32.0;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
