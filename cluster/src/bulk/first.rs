@@ -7,8 +7,8 @@ use crate::hello::{HelloError, read, write};
 use crate::member::Member;
 
 /// What a connection for what is large begins with.
-pub(crate) const BULK: u16 = 65_002;
-const ANSWER: u16 = 65_003;
+pub(crate) const BULK: u16 = 65_004;
+const ANSWER: u16 = 65_005;
 
 /// Who dials, and whom it means.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

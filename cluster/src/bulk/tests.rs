@@ -141,7 +141,7 @@ async fn the_first_words_for_what_is_large_keep_their_bytes() {
     };
     let mut bytes = Vec::new();
     hello.write(&mut bytes).await.unwrap();
-    assert_eq!(hex(&bytes), "fdea00010000000d01690103016903613a31000009");
+    assert_eq!(hex(&bytes), "fdec00010000000d01690103016903613a31000009");
     let back: BulkHello = read(&mut &bytes[..], BULK).await.unwrap();
     assert_eq!(back, hello);
     for (answer, body) in [
