@@ -76,10 +76,7 @@ impl Link {
     pub(super) async fn ask(&self, bytes: Vec<u8>, deadline: Duration, places: Places) -> Sent {
         let number = self.shared.last.fetch_add(1, Ordering::Relaxed) + 1;
         let (answer, answered) = oneshot::channel();
-        let waiting = Waiting {
-            answer,
-            places: places,
-        };
+        let waiting = Waiting { answer, places };
         self.shared.waiting().insert(number, waiting);
         let within_ms = u32::try_from(deadline.as_millis()).unwrap_or(u32::MAX);
         let before = self.shared.parts.load(Ordering::Relaxed);

@@ -278,8 +278,19 @@ impl ChangeFeedHandle {
         short.unwrap_or(&self.pull).ask(pull, deadline).await
     }
 
+    /// One piece of a snapshot, asked for once.
+    #[cfg(test)]
+    pub(super) async fn snapshot(
+        &self,
+        of: super::message::SnapshotOf,
+        cursor: String,
+    ) -> Result<Piece, AskError> {
+        let asked = Snapshot { cursor, of };
+        self.try_snapshot(asked, GRACE * 5).await
+    }
+
     /// One try of one piece of a snapshot (C3).
-    pub(crate) async fn snapshot(
+    pub(crate) async fn try_snapshot(
         &self,
         asked: Snapshot,
         within: Duration,

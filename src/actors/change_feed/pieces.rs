@@ -44,7 +44,7 @@ impl ChangeFeedHandle {
         let end = Instant::now() + GIVEN_UP;
         loop {
             let cursor = cursor.to_owned();
-            let error = match self.snapshot(Snapshot { cursor, of }, within).await {
+            let error = match self.try_snapshot(Snapshot { cursor, of }, within).await {
                 Ok(Piece::Part {
                     changes,
                     cursor,

@@ -9,7 +9,7 @@ use domain::serving_lease::{FollowerKind, WhenCutOff};
 use storage::{Database, apim};
 
 use super::actor::{Feed, FeedArguments, FeedMessage};
-use super::message::{Heard, Heartbeat, Piece, Pull, Pulled, Snapshot, SnapshotOf, WaitApplied};
+use super::message::{Heard, Heartbeat, Piece, Pull, Pulled, SnapshotOf, WaitApplied};
 use super::registrar::{Registrar, RegistrarArguments};
 use super::{ChangeFeedHandle, FeedSettings, SharedFollowers, component};
 
@@ -62,12 +62,6 @@ pub(super) fn pull(n: u64, uuid: &str, wait_ms: u32) -> Pull {
         most: 100,
         wait_ms,
     }
-}
-
-const SOON: Duration = Duration::from_secs(10);
-
-fn of(of: SnapshotOf, cursor: String) -> Snapshot {
-    Snapshot { cursor, of }
 }
 
 pub(super) async fn entries(feed: &ChangeFeedHandle, asked: Pull) -> Vec<(u64, String)> {
@@ -266,7 +260,7 @@ async fn a_snapshot_has_everything_in_bounded_pieces_after_the_log_was_pruned() 
     loop {
         let piece = bench
             .feed
-            .snapshot(of(SnapshotOf::Everything, cursor.clone()), SOON)
+            .snapshot(SnapshotOf::Everything, cursor.clone())
             .await
             .unwrap();
         let Piece::Part {
@@ -292,9 +286,7 @@ async fn a_snapshot_has_everything_in_bounded_pieces_after_the_log_was_pruned() 
     let saved = |change: &&Change| matches!(change, Change::PolicySaved { .. });
     assert_eq!(found.iter().filter(saved).count(), 14 * tenants.len());
     assert!(found.contains(&keys));
-    let policies = bench
-        .feed
-        .snapshot(of(SnapshotOf::Policies, String::new()), SOON);
+    let policies = bench.feed.snapshot(SnapshotOf::Policies, String::new());
     let Piece::Part { changes, .. } = policies.await.unwrap() else {
         panic!("no piece");
     };
@@ -306,11 +298,7 @@ async fn a_snapshot_has_everything_in_bounded_pieces_after_the_log_was_pruned() 
 async fn rest_of_snapshot(feed: &ChangeFeedHandle, mut cursor: String) -> (Vec<String>, u64) {
     let mut found = Vec::new();
     loop {
-        match feed
-            .snapshot(of(SnapshotOf::Everything, cursor), SOON)
-            .await
-            .unwrap()
-        {
+        match feed.snapshot(SnapshotOf::Everything, cursor).await.unwrap() {
             Piece::Part {
                 changes,
                 cursor: next,
@@ -340,7 +328,7 @@ async fn a_snapshot_is_true_at_the_head_of_its_last_piece() {
     commit(&bench.apim, &[user_changed("before")]).await;
     let first = bench
         .feed
-        .snapshot(of(SnapshotOf::Everything, String::new()), SOON)
+        .snapshot(SnapshotOf::Everything, String::new())
         .await
         .unwrap();
     let Piece::Part {
@@ -375,10 +363,7 @@ async fn a_snapshot_does_not_go_on_in_another_history() {
     let (_, at) = rest_of_snapshot(&bench.feed, seen(&own)).await;
     assert_eq!(at, n);
     let cursor = seen("of-another-history");
-    let other = bench
-        .feed
-        .snapshot(of(SnapshotOf::Everything, cursor), SOON)
-        .await;
+    let other = bench.feed.snapshot(SnapshotOf::Everything, cursor).await;
     assert_eq!(other.unwrap(), Piece::Unavailable);
 }
 

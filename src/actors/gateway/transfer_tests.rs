@@ -73,7 +73,7 @@ impl Actor for Way {
             if number == 20 {
                 tokio::time::sleep(LATE).await;
             }
-            let piece = feed.snapshot(request, SOON).await;
+            let piece = feed.try_snapshot(request, SOON).await;
             seen.under_way.fetch_sub(1, Ordering::SeqCst);
             if let Ok(piece) = piece {
                 reply.send(piece);
