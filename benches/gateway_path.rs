@@ -13,6 +13,7 @@ mod floor;
 #[allow(dead_code, reason = "each benchmark uses its part")]
 mod measure;
 mod node;
+#[allow(dead_code, reason = "each benchmark uses its part")]
 mod setting;
 
 use std::io::BufRead as _;

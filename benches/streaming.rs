@@ -12,6 +12,7 @@ mod client;
 #[allow(dead_code, reason = "each benchmark uses its part")]
 mod measure;
 mod node;
+#[allow(dead_code, reason = "each benchmark uses its part")]
 mod setting;
 mod stream;
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::cluster::{CONTROL, members, options, set};
 use crate::support::eventually;
@@ -280,54 +281,79 @@ async fn memory_does_not_grow_with_a_peer_that_takes_nothing() {
     meshed.until_whole(60).await;
 }
 
-#[tokio::test]
-async fn bulk_over_a_slow_link_makes_nobody_suspected() {
-    let mut meshed = Meshed::start(|_| {}).await;
-    let token = meshed.control.admin_token().await;
-    let wide = |number: usize| {
+/// Deploys so many APIs of some ten KiB, and lets the log forget how they came to be.
+async fn deploy_large(control: &Node, count: usize) {
+    let token = control.admin_token().await;
+    for number in 0..count {
         let operations: Vec<_> = (0..500)
             .map(|index| json!({"verb": "GET", "target": format!("/things/{index}/parts")}))
             .collect();
-        json!({
+        let wide = json!({
             "name": format!("Wide{number}"), "context": format!("/wide{number}"),
             "version": "1.0.0", "operations": operations,
             "endpointConfig": {
                 "endpoint_type": "http",
                 "production_endpoints": {"url": "http://127.0.0.1:1"},
             },
-        })
-    };
-    for number in 0..16 {
+        });
         let path = format!("{}/apis", crate::support::platform::PUBLISHER);
-        let made = meshed
-            .control
-            .post(&path)
-            .bearer(&token)
-            .json(&wide(number));
+        let made = control.post(&path).bearer(&token).json(&wide);
         let made = made.send().await.expect(201).json();
         let id = made["id"].as_str().expect("an id").to_owned();
-        meshed.control.deploy(&token, &id).await;
+        control.deploy(&token, &id).await;
     }
-    // It knows nothing any more, and takes everything over a link of a few hundred KiB a second.
+    let file = control.dir.join("data/apim.db");
+    let apim = storage::apim::open(&format!("sqlite:{}", file.display())).await;
+    let apim = apim.expect("its database");
+    let mut read = apim.read().await.expect("a read");
+    let head = storage::apim::change_log::head(&mut read).await;
+    let mut write = apim.write("test.prune").await.expect("a write");
+    let from = head.expect("a head").n;
+    let pruned = storage::apim::change_log::delete_before(&mut write, from).await;
+    assert!(pruned.expect("pruned") > 0);
+    write.commit().await.expect("a commit");
+}
+
+#[tokio::test]
+async fn bulk_over_a_slow_link_makes_nobody_suspected_and_holds_up_no_other_ask() {
+    let mut meshed = Meshed::start(|_| {}).await;
+    deploy_large(&meshed.control, 16).await;
+    // It knows nothing any more, and takes everything over a link of some hundred KiB a second.
     let dir = meshed.gateway.dir.clone();
     assert_eq!(meshed.gateway.terminate().await, Some(0));
     std::fs::remove_file(dir.join("data/carbon.db")).expect("removed");
     let told = |node: &Node| turns(&node.log(), "gw1").len();
     let before = (told(&meshed.control), meshed.net.bytes("cp1", "gw1"));
-    meshed.net.both_ways("cp1", "gw1", Fault::Slow(384 * 1024));
+    meshed.net.both_ways("cp1", "gw1", Fault::Slow(192 * 1024));
     let mut again = options("gw1", "gateway", &meshed.seed);
     let address = meshed.net.advertise("gw1", &mut again);
     again.dir = Some(dir);
     again.unready = true;
     let gateway = Node::start_with(again).await;
     meshed.net.aim(&address, &gateway.cluster_address());
-    eventually(120, "it has taken everything", || async {
-        let ready = gateway.get("/readyz").send().await;
-        ready.status.is_success().then_some(())
-    })
-    .await;
+    until(&gateway, "cp1", "up", 30).await;
+    // What is told of members is asked of each of them, beside what is large.
+    let (began, mut times) = (Instant::now(), Vec::new());
+    while !gateway.get("/readyz").send().await.status.is_success() {
+        assert!(began.elapsed() < Duration::from_secs(120), "it takes all");
+        let asked = Instant::now();
+        members(&gateway).await;
+        times.push(asked.elapsed());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     let bulk = meshed.net.bytes("cp1", "gw1") - before.1;
     assert!(bulk > 512 * 1024, "{bulk} bytes");
+    // Behind a piece each of them would take more than a second.
+    times.sort();
+    let most = times[times.len() * 9 / 10];
+    assert!(
+        times.len() > 10 && most < Duration::from_millis(600),
+        "{times:?}"
+    );
+    let metrics = gateway.get("/metrics").bearer(&gateway.operator());
+    let metrics = metrics.send().await.expect(200).text();
+    let beside = "headgate_cluster_bulk_asks_beside_probes_total 0";
+    assert!(metrics.lines().any(|line| line == beside), "{metrics}");
     let suspected = turns(&gateway.log(), "cp1").contains(&"Suspect".to_owned());
     assert!(!suspected, "{}", gateway.log());
     let log = meshed.control.log();

@@ -69,6 +69,17 @@ pub(crate) async fn deploy_beside(
     text(&operator.post(&path, &keys).await?, "/token/accessToken")
 }
 
+/// Deploys and publishes one API more on a node that has had [`deploy`].
+pub(crate) async fn deploy_one(node: &Node, upstream: &str, name: &str) -> anyhow::Result<String> {
+    let mut operator = Operator {
+        node,
+        client: Client::plain(),
+        token: String::new(),
+    };
+    operator.sign_in().await?;
+    operator.api(name, upstream).await
+}
+
 fn plan() -> Value {
     json!({
         "policyName": PLAN,

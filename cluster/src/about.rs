@@ -5,8 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
-use crate::cluster::{Cluster, ask_on};
-use crate::codec::encode;
+use crate::cluster::{Cluster, Parcel, ask_on};
 use crate::door::{Door, Request};
 use crate::members::MemberState;
 use crate::protocol::{Before, Earlier, PROTOCOL_BEFORE};
@@ -85,10 +84,9 @@ impl Cluster {
         let mut asked = JoinSet::new();
         let seen = self.0.view.load().seen.clone();
         for (at, one) in seen.iter().enumerate() {
-            let bytes = encode(AskAbout::KIND, AskAbout::VERSION, &AskAbout);
-            if let (Some(path), Ok(bytes)) = (one.path.clone(), bytes) {
+            if let (Some(path), Ok(parcel)) = (one.path.clone(), Parcel::of(&AskAbout)) {
                 asked.spawn(
-                    async move { (at, ask_on::<AskAbout>(&path, bytes, deadline).await.ok()) },
+                    async move { (at, ask_on::<AskAbout>(&path, parcel, deadline).await.ok()) },
                 );
             }
         }
@@ -107,6 +105,7 @@ impl Cluster {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec::encode;
     use crate::protocol::{read_reply, shaped, write_reply};
 
     #[test]

@@ -111,8 +111,7 @@ impl Cluster {
         deadline: Duration,
     ) -> Result<R::Reply, AskError> {
         let path = self.0.view.load().way_to(id).ok_or(AskError::Unavailable)?;
-        let bytes = encode(R::KIND, R::VERSION, request).map_err(|_| AskError::Unsupported)?;
-        ask_on::<R>(&path, bytes, deadline).await
+        ask_on::<R>(&path, Parcel::of(request)?, deadline).await
     }
 
     /// Like [`Cluster::serve`], unless `instead` has an answer of its own.
@@ -130,12 +129,12 @@ impl Cluster {
         if ways.is_empty() {
             return;
         }
-        match encode(R::KIND, R::VERSION, request) {
-            Ok(bytes) => {
+        match Parcel::of(request) {
+            Ok(parcel) => {
                 for way in ways {
-                    let bytes = bytes.clone();
+                    let parcel = parcel.clone();
                     spawn_named("cluster tell", async move {
-                        if let Err(error) = ask_on::<R>(&way, bytes, deadline).await {
+                        if let Err(error) = ask_on::<R>(&way, parcel, deadline).await {
                             tracing::debug!(kind = R::KIND, %error, "a member was not told");
                         }
                     });
@@ -156,13 +155,13 @@ impl Cluster {
         request: &R,
         deadline: Duration,
     ) -> Result<R::Reply, AskError> {
-        let bytes = encode(R::KIND, R::VERSION, request).map_err(|_| AskError::Unsupported)?;
+        let parcel = Parcel::of(request)?;
         let (sender, mut answers) = mpsc::unbounded_channel();
         for way in self.ways(role) {
-            let (bytes, sender) = (bytes.clone(), sender.clone());
+            let (parcel, sender) = (parcel.clone(), sender.clone());
             // Not ended by the first answer: whoever is slow shall hear it as well.
             spawn_named("cluster ask", async move {
-                let _ = sender.send(ask_on::<R>(&way, bytes, deadline).await);
+                let _ = sender.send(ask_on::<R>(&way, parcel, deadline).await);
             });
         }
         drop(sender);
@@ -209,15 +208,37 @@ impl Cluster {
     }
 }
 
+/// An ask as it travels.
+#[derive(Debug, Clone)]
+pub(crate) struct Parcel {
+    bytes: Vec<u8>,
+    is_bulk: bool,
+}
+
+// === impl Parcel ===
+
+impl Parcel {
+    pub(crate) fn of<R: Request>(request: &R) -> Result<Self, AskError> {
+        let bytes = encode(R::KIND, R::VERSION, request).map_err(|_| AskError::Unsupported)?;
+        let is_bulk = request.is_bulk();
+        Ok(Self { bytes, is_bulk })
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 /// Sends an encoded ask in the shape that the peer knows, counts it by its kind, and reads what comes
 /// back.
 pub(crate) async fn ask_on<R: Request>(
     path: &Path,
-    bytes: Vec<u8>,
+    Parcel { bytes, is_bulk }: Parcel,
     deadline: Duration,
 ) -> Result<R::Reply, AskError> {
     let counted = path.counters().kinds.begin(name::<R>());
     let answer = match shaped::<R>(bytes, path.protocol()) {
+        Ok(bytes) if is_bulk => path.ask_in_bulk(bytes, deadline).await,
         Ok(bytes) => path.ask(bytes, deadline).await,
         Err(error) => Err(error),
     };

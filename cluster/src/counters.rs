@@ -36,6 +36,12 @@ pub struct Counters {
     pub asks: AtomicU64,
     /// Asks that failed.
     pub asks_failed: AtomicU64,
+    /// Asks that went over a connection of their own, for what is large.
+    pub bulk_asks: AtomicU64,
+    /// Such connections that were opened.
+    pub bulk_dialed: AtomicU64,
+    /// Asks of that kind that went the common way: the peer takes no such connection, or none could be had.
+    pub bulk_beside: AtomicU64,
     /// Asks of other nodes that were served.
     pub served: AtomicU64,
     /// Asks of other nodes that were not understood or too many.

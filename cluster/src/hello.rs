@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
+use crate::bulk::{BULK, BulkHello};
 use crate::codec::{CodecError, HEAD, decode, encode, head};
 use crate::member::Member;
 
@@ -37,6 +38,15 @@ pub(crate) struct Hello {
     pub(crate) key: u64,
     /// Whom else it knows.
     pub(crate) known: Vec<Member>,
+}
+
+/// What a connection may begin with.
+#[derive(Debug)]
+pub(crate) enum FirstWords {
+    /// A node that would be a member.
+    Hello(Hello),
+    /// A member's connection for what is large.
+    Bulk(BulkHello),
 }
 
 /// What a hello is answered with.
@@ -114,12 +124,25 @@ pub(crate) enum HelloError {
 // === impl Hello ===
 
 impl Hello {
+    #[cfg(test)]
     pub(crate) async fn read(from: &mut (impl AsyncRead + Unpin)) -> Result<Self, HelloError> {
         read(from, HELLO).await
     }
 
     pub(crate) async fn write(&self, to: &mut (impl AsyncWrite + Unpin)) -> Result<(), HelloError> {
         write(to, HELLO, self).await
+    }
+}
+
+// === impl FirstWords ===
+
+impl FirstWords {
+    pub(crate) async fn read(from: &mut (impl AsyncRead + Unpin)) -> Result<Self, HelloError> {
+        let (kind, bytes) = message(from, &[HELLO, BULK]).await?;
+        match kind {
+            BULK => Ok(Self::Bulk(decode(BULK, SHAPE, &bytes)?)),
+            kind => Ok(Self::Hello(decode(kind, SHAPE, &bytes)?)),
+        }
     }
 }
 
@@ -186,16 +209,25 @@ pub(crate) async fn read<T: DeserializeOwned>(
     from: &mut (impl AsyncRead + Unpin),
     kind: u16,
 ) -> Result<T, HelloError> {
+    let (kind, bytes) = message(from, &[kind]).await?;
+    Ok(decode(kind, SHAPE, &bytes)?)
+}
+
+/// One message of any of these kinds.
+async fn message(
+    from: &mut (impl AsyncRead + Unpin),
+    kinds: &[u16],
+) -> Result<(u16, Vec<u8>), HelloError> {
     let mut bytes = vec![0; HEAD];
     from.read_exact(&mut bytes).await?;
-    let (got, _, length) = head(&bytes).ok_or(HelloError::Stranger)?;
-    if got != kind || length > LIMIT {
+    let (kind, _, length) = head(&bytes).ok_or(HelloError::Stranger)?;
+    if !kinds.contains(&kind) || length > LIMIT {
         return Err(HelloError::Stranger);
     }
     bytes.resize(HEAD + length, 0);
     let body = bytes.get_mut(HEAD..).unwrap_or_default();
     from.read_exact(body).await?;
-    Ok(decode(kind, SHAPE, &bytes)?)
+    Ok((kind, bytes))
 }
 
 pub(crate) async fn write<T: Serialize>(

@@ -11,6 +11,7 @@ mod answering;
 mod ask;
 mod askers;
 mod authority;
+mod bulk;
 mod certificate;
 mod clock;
 mod cluster;

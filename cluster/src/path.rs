@@ -11,10 +11,15 @@ use std::time::Duration;
 
 use ractor::{ActorRef, RpcReplyPort};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::ask::AskError;
+use crate::bulk::{self, Bulk, Carried};
 use crate::counters::Counters;
+use crate::member::Member;
 use crate::router::Routed;
+use crate::security::Security;
 use crate::untaken::{Owed, Room, Untaken};
 
 /// Asks under way to one peer.
@@ -41,6 +46,12 @@ pub(crate) struct Path {
     terms: Terms,
     /// Places of the peer's own asks that are being answered, and of their bytes.
     answering: [Arc<Semaphore>; 2],
+    /// The way for what is large, where the peer knows such a way.
+    bulk: Option<Bulk>,
+    /// Said when the connection is over, to what rests on it.
+    ended: CancellationToken,
+    /// Ends the peer's own connection for what is large.
+    carried: Mutex<CancellationToken>,
 }
 
 /// What was handed to the session below.
@@ -83,7 +94,42 @@ impl Path {
             counters,
             terms,
             answering: [ASKS, BYTES].map(|most| Arc::new(Semaphore::new(most))),
+            bulk: None,
+            ended: CancellationToken::new(),
+            carried: Mutex::default(),
         }
+    }
+
+    /// The same, with a connection of its own for what is large, from and to these two, where both
+    /// know such a way.
+    pub(crate) fn with_bulk(mut self, both: (Member, Member), security: Security) -> Self {
+        if self.terms.protocol >= bulk::SINCE {
+            let (counters, ended) = (Arc::clone(&self.counters), self.ended.clone());
+            let bears = self.terms.bears;
+            self.bulk = Some(Bulk::new(both, bears, security, counters, ended));
+        }
+        self
+    }
+
+    /// Whether it is the way to this member, and one on which what is large has its own.
+    pub(crate) fn takes_bulk_of(&self, member: &Member) -> bool {
+        let bulk = self.bulk.as_ref();
+        bulk.is_some_and(|bulk| bulk.is_with(member))
+    }
+
+    /// The connection is over; what rests on it is as well.
+    pub(crate) fn end(&self) {
+        self.ended.cancel();
+    }
+
+    /// The peer has opened a connection for what is large; says when that is to end. One that it
+    /// had before ends now.
+    pub(crate) fn begins_to_carry(&self) -> CancellationToken {
+        let over = self.ended.child_token();
+        let mut carried = self.carried.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *carried, over.clone());
+        before.cancel();
+        over
     }
 
     /// The version of the protocol that is spoken there.
@@ -130,7 +176,9 @@ impl Path {
     pub(crate) fn under_way(&self) -> (usize, usize, usize) {
         let asks = ASKS - self.asks.available_permits().min(ASKS);
         let bytes = BYTES - self.bytes.available_permits().min(BYTES);
-        (asks, bytes, self.sent().untaken.bytes())
+        let bulk = self.bulk.as_ref().map(Bulk::under_way).unwrap_or_default();
+        let answers = self.sent().untaken.bytes();
+        (asks + bulk.0, bytes + bulk.1, answers)
     }
 
     /// Sends an encoded ask and waits for the encoded answer.
@@ -148,6 +196,35 @@ impl Path {
             return Err(AskError::Overloaded);
         };
         self.send(bytes, deadline, Some((ask, room))).await
+    }
+
+    /// The same for what is large: beside the others where the peer knows such a way and it can be
+    /// had from here.
+    pub(crate) async fn ask_in_bulk(
+        &self,
+        bytes: Vec<u8>,
+        deadline: Duration,
+    ) -> Result<Vec<u8>, AskError> {
+        let end = Instant::now() + deadline;
+        let carried = match &self.bulk {
+            Some(bulk) => bulk.ask(bytes, deadline).await,
+            None => Carried::NoWay(bytes),
+        };
+        let answer = match carried {
+            Carried::Sent(answer) => answer,
+            Carried::NoWay(bytes) => {
+                Counters::add(&self.counters.bulk_beside);
+                let left = end.saturating_duration_since(Instant::now());
+                return self.ask(bytes, left).await;
+            }
+        };
+        Counters::add(&self.counters.asks);
+        Counters::add(&self.counters.bulk_asks);
+        self.counters.sent_in.add(self.terms.protocol);
+        if answer.is_err() {
+            Counters::add(&self.counters.asks_failed);
+        }
+        answer
     }
 
     /// The same without a place among the asks: a probe must not wait for what it is to judge.

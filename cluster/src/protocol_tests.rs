@@ -5,7 +5,7 @@ use ractor::ActorRef;
 use serde::Deserialize;
 
 use super::*;
-use crate::cluster::{Cluster, ask_on};
+use crate::cluster::{Cluster, Parcel, ask_on};
 use crate::door::Door;
 use crate::member::Member;
 use crate::path::{Path, Terms};
@@ -100,8 +100,7 @@ async fn there(protocol: u16) -> (Cluster, Arc<Path>, impl Sized) {
 
 async fn sum(path: &Path, numbers: &[u8]) -> Result<Summed, AskError> {
     let numbers = numbers.to_vec();
-    let bytes = encode(Sum::KIND, Sum::VERSION, &Sum { numbers }).unwrap();
-    ask_on::<Sum>(path, bytes, SOON).await
+    ask_on::<Sum>(path, Parcel::of(&Sum { numbers })?, SOON).await
 }
 
 #[tokio::test]
@@ -119,7 +118,7 @@ async fn an_ask_and_its_answer_have_the_shape_of_the_version_that_both_speak() {
 
 #[tokio::test]
 async fn what_the_version_before_does_not_have_is_not_sent_to_who_speaks_it() {
-    let newcomer = || encode(Newcomer::KIND, Newcomer::VERSION, &Newcomer).unwrap();
+    let newcomer = || Parcel::of(&Newcomer).unwrap();
     let (_, path, _asker) = there(PROTOCOL).await;
     assert_eq!(ask_on::<Newcomer>(&path, newcomer(), SOON).await, Ok(()));
     let (cluster, path, _asker) = there(PROTOCOL_BEFORE).await;

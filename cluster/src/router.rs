@@ -42,15 +42,15 @@ pub(crate) struct Routed {
     pub(crate) bears: Option<u64>,
 }
 
-type Serving = Pin<Box<dyn Future<Output = Vec<u8>> + Send>>;
-type Handler = Arc<dyn Fn(Vec<u8>, Duration, u16) -> Serving + Send + Sync>;
+pub(crate) type Serving = Pin<Box<dyn Future<Output = Vec<u8>> + Send>>;
+pub(crate) type Handler = Arc<dyn Fn(Vec<u8>, Duration, u16) -> Serving + Send + Sync>;
 
 /// Who serves what on this node.
 #[derive(Default)]
 pub(crate) struct Served(RwLock<BTreeMap<u16, Named>>);
 
 /// What answers a kind, and what the kind is called.
-type Named = (&'static str, Handler);
+pub(crate) type Named = (&'static str, Handler);
 
 pub(crate) struct Router {
     pub(crate) cluster: Cluster,
@@ -118,7 +118,7 @@ impl Served {
         handlers.insert(R::KIND, (name::<R>(), handler));
     }
 
-    fn find(&self, kind: u16) -> Option<Named> {
+    pub(crate) fn find(&self, kind: u16) -> Option<Named> {
         let handlers = self.0.read().unwrap_or_else(PoisonError::into_inner);
         handlers.get(&kind).cloned()
     }

@@ -67,6 +67,21 @@ fn probes(text: &mut String, cluster: &Cluster) {
             "Asks of other nodes that were not understood, or too many.",
             &counters.refused,
         ),
+        (
+            "headgate_cluster_bulk_asks_total",
+            "Asks for what is large, over connections of their own.",
+            &counters.bulk_asks,
+        ),
+        (
+            "headgate_cluster_bulk_asks_beside_probes_total",
+            "Asks for what is large that went over the common connection, for want of one of their own.",
+            &counters.bulk_beside,
+        ),
+        (
+            "headgate_cluster_bulk_connections_total",
+            "Connections for what is large that were opened.",
+            &counters.bulk_dialed,
+        ),
     ] {
         kind(text, name, "counter", help);
         let _ = writeln!(text, "{name} {}", count.load(Ordering::Relaxed));

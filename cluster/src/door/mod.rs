@@ -39,6 +39,12 @@ pub trait Request: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// Its shape in the protocol's version before that, for nodes that speak no later one; without
     /// it they are not asked.
     const BEFORE: Option<Before<Self>> = None;
+
+    /// Whether it or its answer may be large, and nobody waits for it in a hurry: then it travels
+    /// beside probes and other asks, over a connection of its own (M2).
+    fn is_bulk(&self) -> bool {
+        false
+    }
 }
 
 /// A request as its actor receives it.

@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 use super::{Door, Elsewhere, Request};
 use crate::ask::AskError;
-use crate::cluster::ask_on;
-use crate::codec::{decode, encode};
+use crate::cluster::{Parcel, ask_on};
+use crate::codec::decode;
 use crate::path::Path;
 
 /// How long to wait before everybody is asked anew, when none has taken the ask.
@@ -23,7 +23,7 @@ const ABSENT: Duration = Duration::from_millis(50);
 struct Asking<'a, R: Request> {
     here: Option<&'a Door<R>>,
     elsewhere: &'a Elsewhere,
-    bytes: Vec<u8>,
+    parcel: Parcel,
     end: Instant,
 }
 
@@ -45,12 +45,12 @@ pub(super) async fn ask<R: Request>(
     {
         return here.ask_here(request, deadline, deadline).await;
     }
-    let bytes = encode(R::KIND, R::VERSION, &request).map_err(|_| AskError::Unsupported)?;
+    let parcel = Parcel::of(&request)?;
     let end = Instant::now() + deadline;
     let asking = Asking {
         here,
         elsewhere,
-        bytes,
+        parcel,
         end,
     };
     loop {
@@ -138,19 +138,19 @@ impl<R: Request> Asking<'_, R> {
     }
 
     fn begin(&self, asked: &mut JoinSet<Result<R::Reply, AskError>>, next: Option<Next<R>>) {
-        let (bytes, left) = (self.bytes.clone(), self.left());
+        let (parcel, left) = (self.parcel.clone(), self.left());
         match next {
             None => {}
             Some(Next::Here(door)) => {
                 asked.spawn(async move {
-                    let request = decode(R::KIND, R::VERSION, &bytes);
+                    let request = decode(R::KIND, R::VERSION, parcel.bytes());
                     let request = request.map_err(|_| AskError::Unsupported)?;
                     // It is asked again after the others.
                     door.ask_here(request, left, ABSENT.min(left)).await
                 });
             }
             Some(Next::There(path)) => {
-                asked.spawn(async move { ask_on::<R>(&path, bytes, left).await });
+                asked.spawn(async move { ask_on::<R>(&path, parcel, left).await });
             }
         }
     }

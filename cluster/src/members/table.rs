@@ -146,6 +146,14 @@ impl Table {
         link.ready.then_some(link.id)
     }
 
+    /// Whom a connection is with.
+    pub(crate) fn member_of(&self, link: u64) -> Option<&Member> {
+        let holds = |open: &Link| open.id == link;
+        let mut peers = self.peers.values();
+        let peer = peers.find(|peer| peer.link.as_ref().is_some_and(holds))?;
+        Some(&peer.member)
+    }
+
     /// Says from now on that this node is about to go.
     pub(crate) fn leave(&mut self) {
         self.leaving = true;

@@ -5,6 +5,8 @@ use ractor_cluster::node::NodeServerSessionInformation;
 
 use super::NodeMessage;
 use crate::address::Address;
+use crate::bulk::{BulkHello, Carrier};
+use crate::cluster::Cluster;
 use crate::hello::{Hello, Refusal};
 use crate::transport::{Arrival, Gate};
 
@@ -13,7 +15,7 @@ pub(super) struct Events(pub(super) Address<NodeMessage>);
 
 /// Stands at the accept loop.
 #[derive(Clone)]
-pub(super) struct Porter(pub(super) Address<NodeMessage>);
+pub(super) struct Porter(pub(super) Address<NodeMessage>, pub(super) Cluster);
 
 // === impl Events ===
 
@@ -55,5 +57,10 @@ impl Gate for Porter {
 
     fn left(&self, link: u64) {
         let _ = self.0.tell(NodeMessage::Left(link));
+    }
+
+    // The node's actor has nothing to do with it: this connection rests on one that it knows.
+    async fn carrier(&self, hello: BulkHello) -> Result<Carrier, &'static str> {
+        Carrier::find(&self.1, &hello).await
     }
 }

@@ -71,6 +71,23 @@ pub(super) fn new_key() -> Option<u64> {
     Some(u64::from_be_bytes(bytes))
 }
 
+// === impl Link ===
+
+impl Link {
+    /// Nothing is asked any more, also over what rests on this connection.
+    fn end_path(&mut self) {
+        if let Some(path) = self.path.take() {
+            path.end();
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.end_path();
+    }
+}
+
 // === impl Links ===
 
 impl Links {
@@ -112,7 +129,7 @@ impl Links {
     /// Closes a connection, or sees to it that it never begins.
     pub(super) fn kill(&mut self, number: u64) {
         if let Some(link) = self.open.get_mut(&number) {
-            link.path = None;
+            link.end_path();
             link.asker = None;
             link.unwanted = true;
             match &link.shut {

@@ -347,7 +347,13 @@ impl Node {
         } = &*self.cluster.0;
         if let Some(known) = self.links.get_mut(link) {
             let path = Path::new(router, Arc::clone(counters), known.with.terms);
-            let path = Arc::new(path);
+            let path = Arc::new(match self.table.member_of(link) {
+                Some(peer) => {
+                    let both = (self.cluster.me().clone(), peer.clone());
+                    path.with_bulk(both, self.settings.security.clone())
+                }
+                None => path,
+            });
             known.asker = Some(askers.admit(known.with.bears, Arc::clone(&path)));
             known.path = Some(path);
         }
@@ -446,7 +452,7 @@ impl Below {
             listener,
             settings.security.clone(),
             counters,
-            Porter(me.clone()),
+            Porter(me.clone(), cluster.clone()),
         );
         let accepting = spawn_named("cluster port", accepting);
         Ok(Self {

@@ -12,9 +12,10 @@ use tokio_rustls::TlsAcceptor;
 
 use super::places::Places;
 use super::{AnyStream, socket};
+use crate::bulk::{BulkAnswer, BulkHello, Carrier};
 use crate::certificate::Named;
 use crate::counters::Counters;
-use crate::hello::{Answer, DEADLINE, Hello, HelloError, Refusal};
+use crate::hello::{Answer, DEADLINE, FirstWords, Hello, HelloError, Refusal};
 use crate::join;
 use crate::security::{Mutual, Security, is_about_certificates, shown};
 use crate::task::spawn_named;
@@ -36,6 +37,12 @@ pub(crate) trait Gate: Clone + Send + Sync + 'static {
     fn arrived(&self, arrival: Arrival);
     /// The welcome could not be said.
     fn left(&self, link: u64);
+
+    /// What answers a member that opens a connection for what is large; or why nothing does.
+    fn carrier(
+        &self,
+        hello: BulkHello,
+    ) -> impl Future<Output = Result<Carrier, &'static str>> + Send;
 }
 
 /// Accepts until dropped.
@@ -117,7 +124,12 @@ async fn welcome<D: Gate>(
     counters: &Counters,
     door: &D,
 ) -> Result<(), HelloError> {
-    let hello = Hello::read(&mut stream).await?;
+    let hello = match FirstWords::read(&mut stream).await? {
+        FirstWords::Hello(hello) => hello,
+        FirstWords::Bulk(hello) => {
+            return carry((stream, peer), named, hello, counters, door).await;
+        }
+    };
     let name = hello.member.name.clone();
     let judged = match named {
         Some(named) if named.node != hello.member.id => Err(Refusal::Certificate(named.node)),
@@ -139,6 +151,33 @@ async fn welcome<D: Gate>(
                 counters.newcomer_refused(peer, &name, &refusal);
             }
             Answer::Refused(refusal).write(&mut stream).await
+        }
+    }
+}
+
+/// Lets in a member's connection for what is large; over TLS it is the one that its certificate
+/// names.
+async fn carry<D: Gate>(
+    (mut stream, peer): (AnyStream, SocketAddr),
+    named: Option<Named>,
+    hello: BulkHello,
+    counters: &Counters,
+    door: &D,
+) -> Result<(), HelloError> {
+    let found = match named {
+        Some(named) if named.node != hello.member.id => Err("its certificate is another node's"),
+        _ => door.carrier(hello).await,
+    };
+    match found {
+        Ok(carrier) => {
+            BulkAnswer::Welcome.write(&mut stream).await?;
+            carrier.carry(stream);
+            Ok(())
+        }
+        Err(reason) => {
+            counters.turned_away(peer, reason);
+            let answer = BulkAnswer::Refused(reason.to_owned());
+            answer.write(&mut stream).await
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::member::Member;
-use crate::transport::{DialError, dial};
+use crate::transport::{DialError, dial, dial_for_bulk};
 use crate::{Authority, Clock, Credentials, NewKey};
 
 /// Refuses everybody for this reason.
@@ -17,6 +17,10 @@ impl Gate for Closed {
     fn arrived(&self, _: Arrival) {}
 
     fn left(&self, _: u64) {}
+
+    async fn carrier(&self, _: BulkHello) -> Result<Carrier, &'static str> {
+        Err("nobody is connected")
+    }
 }
 
 /// Welcomes everybody as this node.
@@ -31,6 +35,10 @@ impl Gate for Open {
     fn arrived(&self, _: Arrival) {}
 
     fn left(&self, _: u64) {}
+
+    async fn carrier(&self, _: BulkHello) -> Result<Carrier, &'static str> {
+        Err("nobody is connected")
+    }
 }
 
 fn hello(id: &str) -> Hello {
@@ -129,4 +137,40 @@ async fn a_newcomer_that_is_refused_for_good_is_counted_where_it_is_refused() {
         assert_eq!(count, counted, "{refusal}");
         accepting.abort();
     }
+}
+
+#[tokio::test]
+async fn over_tls_a_connection_for_what_is_large_is_of_the_node_that_its_certificate_names() {
+    let authority = Authority::from_pem(&Authority::make("c").unwrap().to_pem()).unwrap();
+    let listener = Arc::new(TcpListener::bind("127.0.0.1:0").await.unwrap());
+    let address = listener.local_addr().unwrap().to_string();
+    let security = certified(&authority, "server");
+    let accepting = accept(listener, security, Arc::default(), Open("server"));
+    let accepting = spawn_named("cluster port", accepting);
+    for (dialer, meant, told) in [
+        ("dialer", "server", "refused: nobody is connected"),
+        (
+            "another",
+            "server",
+            "refused: its certificate is another node's",
+        ),
+        (
+            "dialer",
+            "another",
+            "it says that it is another node than its certificate names",
+        ),
+    ] {
+        let security = certified(&authority, "dialer");
+        let to = Member {
+            address: address.clone(),
+            ..hello(meant).member
+        };
+        let hello = BulkHello {
+            member: hello(dialer).member,
+            bears: 1,
+        };
+        let dialed = dial_for_bulk(&to, &security, &hello).await.map(|_| ());
+        assert_eq!(dialed.unwrap_err().to_string(), told);
+    }
+    accepting.abort();
 }

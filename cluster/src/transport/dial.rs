@@ -6,7 +6,10 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
 
 use super::{AnyStream, socket};
+use crate::bulk::{BulkAnswer, BulkHello};
+use crate::certificate::Named;
 use crate::hello::{Answer, DEADLINE, Hello, HelloError, Refusal};
+use crate::member::Member;
 use crate::security::{Security, is_about_certificates, shown};
 
 /// A node that wants this one.
@@ -32,6 +35,28 @@ pub(crate) enum DialError {
     Random,
     #[error("it says that it is another node than its certificate names")]
     Certificate,
+    #[error("refused: {0}")]
+    Unwelcome(String),
+}
+
+/// What the node at the other end has shown of itself.
+enum Shown {
+    /// In the clear there is nothing to show.
+    Nothing,
+    /// A certificate of the cluster's, and whom it names.
+    Certificate(Option<Named>),
+}
+
+// === impl Shown ===
+
+impl Shown {
+    /// Over TLS it is the node that its certificate names.
+    fn is(&self, id: &str) -> bool {
+        match self {
+            Self::Nothing => true,
+            Self::Certificate(named) => named.as_ref().is_some_and(|named| named.node == id),
+        }
+    }
 }
 
 // === impl DialError ===
@@ -57,7 +82,38 @@ pub(crate) async fn dial(
     dialing.await.map_err(|_| DialError::Late)?
 }
 
+/// Dials a member for what is large; it is the node that its other connection is with.
+pub(crate) async fn dial_for_bulk(
+    to: &Member,
+    security: &Security,
+    hello: &BulkHello,
+) -> Result<AnyStream, DialError> {
+    let dialing = async {
+        let (mut stream, shown) = connected(&to.address, security).await?;
+        if !shown.is(&to.id) {
+            return Err(DialError::Certificate);
+        }
+        hello.write(&mut stream).await?;
+        match BulkAnswer::read(&mut stream).await? {
+            BulkAnswer::Welcome => Ok(stream),
+            BulkAnswer::Refused(reason) => Err(DialError::Unwelcome(reason)),
+        }
+    };
+    let dialing = tokio::time::timeout(DEADLINE, dialing);
+    dialing.await.map_err(|_| DialError::Late)?
+}
+
 async fn dialed(address: &str, security: &Security, hello: &Hello) -> Result<Dialed, DialError> {
+    let (mut stream, shown) = connected(address, security).await?;
+    hello.write(&mut stream).await?;
+    match Answer::read(&mut stream).await? {
+        Answer::Welcome(theirs) if !shown.is(&theirs.member.id) => Err(DialError::Certificate),
+        Answer::Welcome(hello) => Ok(Dialed { hello, stream }),
+        Answer::Refused(refusal) => Err(DialError::Refused(refusal.heard_by(hello.versions))),
+    }
+}
+
+async fn connected(address: &str, security: &Security) -> Result<(AnyStream, Shown), DialError> {
     // Before a connection: a seed that is wrong must not be told that this node is there.
     let found = lookup_host(address).await?;
     let allowed: Vec<SocketAddr> = found.filter(|found| security.allows(*found)).collect();
@@ -66,26 +122,15 @@ async fn dialed(address: &str, security: &Security, hello: &Hello) -> Result<Dia
     }
     let tcp = TcpStream::connect(allowed.as_slice()).await?;
     socket::prepare(&tcp)?;
-    let (mut stream, named): (AnyStream, _) = match security {
-        Security::Plain { .. } => (Box::new(tcp), None),
+    Ok(match security {
+        Security::Plain { .. } => (Box::new(tcp), Shown::Nothing),
         Security::Mutual(mutual) => {
             let connector = TlsConnector::from(mutual.client.clone());
             let stream = connector.connect(mutual.name.clone(), tcp).await?;
             let named = shown(stream.get_ref().1.peer_certificates());
-            (Box::new(stream), Some(named))
+            (Box::new(stream), Shown::Certificate(named))
         }
-    };
-    hello.write(&mut stream).await?;
-    match Answer::read(&mut stream).await? {
-        Answer::Welcome(hello) => match named {
-            // Over TLS it is the node that its certificate names.
-            Some(named) if named.as_ref().map(|named| &named.node) != Some(&hello.member.id) => {
-                Err(DialError::Certificate)
-            }
-            _ => Ok(Dialed { hello, stream }),
-        },
-        Answer::Refused(refusal) => Err(DialError::Refused(refusal.heard_by(hello.versions))),
-    }
+    })
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ mod places;
 mod socket;
 
 pub(crate) use accept::{Arrival, Gate, accept};
-pub(crate) use dial::{DialError, Dialed, dial};
+pub(crate) use dial::{DialError, Dialed, dial, dial_for_bulk};
 pub(crate) use link::{LinkStream, Shut};
 
 use tokio::io::{AsyncRead, AsyncWrite};

@@ -7,14 +7,14 @@ use cluster::{AskError, Cluster, Door, Reply, Request, spawn_named};
 
 use crate::CONTROL_PLANE;
 
-use super::message::{
-    Applied, Heard, Heartbeat, Piece, Pull, Pulled, Snapshot, SnapshotOf, WaitApplied,
-};
+use super::message::{Applied, Heard, Heartbeat, Piece, Pull, Pulled, Snapshot, WaitApplied};
 use super::positions::{Positions, Standing};
 use super::{FeedSettings, SharedFollowers};
 
 /// What an answer may take beyond the wait that the question itself asks for.
 const GRACE: Duration = Duration::from_secs(2);
+/// The same for what a follower catches up with.
+const CATCHING_UP: Duration = Duration::from_secs(15);
 /// The pause before a feed that did not answer is asked again.
 const AGAIN: Duration = Duration::from_millis(50);
 /// When another node of the control plane is asked beside the first for what may be answered at once.
@@ -175,6 +175,12 @@ impl ChangeFeedHandle {
         }
     }
 
+    /// The same handle with another way to snapshots.
+    #[cfg(test)]
+    pub(crate) fn through(self, snapshot: Door<Snapshot>) -> Self {
+        Self { snapshot, ..self }
+    }
+
     /// The same handle with another way to those who know how far followers are.
     #[cfg(test)]
     pub(crate) fn waiting_at(self, wait: Door<WaitApplied>) -> Self {
@@ -264,18 +270,32 @@ impl ChangeFeedHandle {
     /// # Errors
     /// When no feed answers in time.
     pub async fn pull(&self, pull: Pull) -> Result<Pulled, AskError> {
-        let deadline = Duration::from_millis(u64::from(pull.wait_ms)) + GRACE;
+        // Much may come at once, and slowly.
+        let grace = if pull.is_bulk() { CATCHING_UP } else { GRACE };
+        let deadline = Duration::from_millis(u64::from(pull.wait_ms)) + grace;
         let is_short = pull.wait_ms <= SHORT_POLL_MS;
         let short = self.short_pull.as_ref().filter(|_| is_short);
         short.unwrap_or(&self.pull).ask(pull, deadline).await
     }
 
-    /// One piece of a snapshot (C3).
-    ///
-    /// # Errors
-    /// When no feed answers in time.
-    pub async fn snapshot(&self, of: SnapshotOf, cursor: String) -> Result<Piece, AskError> {
-        self.snapshot.ask(Snapshot { cursor, of }, GRACE * 5).await
+    /// One piece of a snapshot, asked for once.
+    #[cfg(test)]
+    pub(super) async fn snapshot(
+        &self,
+        of: super::message::SnapshotOf,
+        cursor: String,
+    ) -> Result<Piece, AskError> {
+        let asked = Snapshot { cursor, of };
+        self.try_snapshot(asked, GRACE * 5).await
+    }
+
+    /// One try of one piece of a snapshot (C3).
+    pub(crate) async fn try_snapshot(
+        &self,
+        asked: Snapshot,
+        within: Duration,
+    ) -> Result<Piece, AskError> {
+        self.snapshot.ask(asked, within).await
     }
 
     /// Tells all nodes of the control plane how far a follower is, and that it lives; whichever of

@@ -112,6 +112,11 @@ impl Request for Pull {
     const KIND: u16 = 0x0301;
     const VERSION: u16 = 1;
     const IDEMPOTENT: bool = true;
+
+    /// Whoever does not want to wait for a change has many to catch up with.
+    fn is_bulk(&self) -> bool {
+        self.wait_ms == 0
+    }
 }
 
 impl Request for Snapshot {
@@ -120,6 +125,10 @@ impl Request for Snapshot {
     // Version 1 did not say of what and was never released.
     const VERSION: u16 = 2;
     const IDEMPOTENT: bool = true;
+
+    fn is_bulk(&self) -> bool {
+        true
+    }
 }
 
 impl Request for Heartbeat {

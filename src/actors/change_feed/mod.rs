@@ -11,6 +11,7 @@ mod fitting;
 mod followers;
 mod handle;
 pub mod message;
+mod pieces;
 mod positions;
 mod pruner;
 mod registrar;

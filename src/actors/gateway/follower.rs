@@ -13,7 +13,6 @@ use domain::validation_cache::Subject;
 use storage::apim::tokens::REVOCATIONS_KEPT_MS;
 use storage::carbon::projection::{self as rows, Item};
 use storage::{Database, StoreError};
-use tokio::task::JoinHandle;
 
 use super::boot_ms;
 use super::projection::{Kept, Projection, tenant_of};
@@ -21,14 +20,17 @@ use super::refiller::PolicyName;
 use super::standing::Standing;
 use super::state::State;
 use super::touched::touched;
+use super::transfer::{Arrived, Transfer, Waits, waited_for};
 use super::{consumers, keeper, locked, refiller, validator};
 use crate::change_feed::ChangeFeedHandle;
-use crate::change_feed::message::{Piece, Pull, Pulled, SnapshotOf};
+use crate::change_feed::message::{Pull, Pulled};
 
 /// How long another actor of this gateway is waited for.
 const DEADLINE: Duration = Duration::from_secs(5);
 /// How long the feed may hold a pull; below the machine's own patience with one.
 const LONG_POLL_MS: u32 = 800;
+/// Whoever is further behind does not wait for changes, and catches up beside the others (M2).
+const FAR_BEHIND: u64 = 64;
 /// An empty answer that came faster than this is not asked for again at once.
 const QUICK: Duration = Duration::from_millis(100);
 /// Whom key managers have told of is written to Carbon so often.
@@ -44,14 +46,9 @@ pub(super) enum Message {
         /// Whether it did not wait for a change.
         at_once: bool,
     },
-    /// A piece of a snapshot.
-    Piece {
-        transfer: u64,
-        index: u32,
-        changes: Vec<(String, String)>,
-        /// With the last piece: what the whole is true at.
-        at: Option<Position>,
-    },
+    Piece(Arrived),
+    /// What was asked for is still on its way.
+    Waits(Waits),
     Tick,
     /// There is more of whom key managers have told of to be written.
     SaveConsumers,
@@ -86,7 +83,7 @@ pub(super) struct Follower {
     /// What came of a snapshot, until the machine asks for it to be put in place.
     snapshot: Vec<(String, String)>,
     /// Brings the pieces; of one transfer at a time.
-    transfer: Option<JoinHandle<()>>,
+    transfer: Option<Transfer>,
     /// When what is over was removed from Carbon.
     swept_ms: i64,
     /// When whom key managers have told of was written there.
@@ -172,12 +169,16 @@ impl Actor for Follower {
                 took,
                 at_once,
             } => self.pulled(after, answer, took, at_once).await,
-            Message::Piece {
+            Message::Waits(Waits::Piece { transfer }) => {
+                self.step(Input::SnapshotWaits { transfer }).await
+            }
+            Message::Waits(Waits::Pull { after }) => self.step(Input::PullWaits { after }).await,
+            Message::Piece(Arrived {
                 transfer,
                 index,
                 changes,
                 at,
-            } => {
+            }) => {
                 self.piece = changes;
                 self.step(Input::SnapshotChunk { transfer, index }).await?;
                 let Some(at) = at else { return Ok(()) };
@@ -189,14 +190,6 @@ impl Actor for Follower {
                 };
                 self.step(done).await
             }
-        }
-    }
-}
-
-impl Drop for Follower {
-    fn drop(&mut self) {
-        if let Some(transfer) = &self.transfer {
-            transfer.abort();
         }
     }
 }
@@ -281,7 +274,8 @@ impl Follower {
         let clock = self.arguments.state.clock.clone();
         // The first answer says whether the head was reached, so it must not wait for a change.
         let current_at_ms = &self.arguments.state.current_at_ms;
-        let at_once = current_at_ms.load(Ordering::Acquire) == i64::MIN;
+        let unknown = current_at_ms.load(Ordering::Acquire) == i64::MIN;
+        let at_once = unknown || self.machine.behind() > FAR_BEHIND;
         let pull = Pull {
             follower: self.arguments.name.clone(),
             n: after.n,
@@ -291,7 +285,14 @@ impl Follower {
         };
         spawn_named("pull changes", async move {
             let began = clock.monotonic();
-            let answer = feed.pull(pull).await;
+            let waits = || Waits::Pull {
+                after: after.clone(),
+            };
+            // A long poll is over before anybody wonders.
+            let answer = match at_once {
+                true => waited_for(feed.pull(pull), &me, waits).await,
+                false => feed.pull(pull).await,
+            };
             let took = clock.monotonic().saturating_sub(began);
             let _ = me.tell(Message::Pulled {
                 after,
@@ -374,38 +375,11 @@ impl Follower {
         Ok(())
     }
 
-    /// Begins a transfer; the one before is given up, so that they never ask side by side.
+    /// Begins a transfer; the one before is given up.
     fn pull_snapshot(&mut self, transfer: u64) {
         self.snapshot.clear();
         let (feed, me) = (self.arguments.feed.clone(), self.me.clone());
-        let task = spawn_named("pull snapshot", async move {
-            let mut asked = String::new();
-            for index in 0.. {
-                // A piece that does not come ends the transfer; the machine starts another.
-                let piece = feed.snapshot(SnapshotOf::Everything, asked).await;
-                let Ok(Piece::Part {
-                    changes,
-                    cursor,
-                    n,
-                    uuid,
-                }) = piece
-                else {
-                    return;
-                };
-                let at = cursor.is_none().then(|| Position::new(n, uuid));
-                let _ = me.tell(Message::Piece {
-                    transfer,
-                    index,
-                    changes,
-                    at,
-                });
-                let Some(next) = cursor else { return };
-                asked = next;
-            }
-        });
-        if let Some(before) = self.transfer.replace(task) {
-            before.abort();
-        }
+        self.transfer = Some(Transfer::begin(transfer, feed, me));
     }
 
     /// Once a minute removes from Carbon what is over, such as revocations of tokens that have

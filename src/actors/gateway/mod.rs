@@ -44,6 +44,9 @@ mod state;
 mod tests;
 mod token_cache;
 mod touched;
+mod transfer;
+#[cfg(test)]
+mod transfer_tests;
 mod under_way;
 mod usage_recorder;
 #[cfg(test)]

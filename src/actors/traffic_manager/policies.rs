@@ -21,7 +21,7 @@ use super::Published;
 use super::shards::ShardsMessage;
 use super::view::PolicyBook;
 use crate::change_feed::ChangeFeedHandle;
-use crate::change_feed::message::{Heartbeat, Piece, Pull, Pulled, SnapshotOf};
+use crate::change_feed::message::{Heartbeat, Pull, Pulled, SnapshotOf};
 
 /// A long poll of the feed, milliseconds.
 const POLL_MS: u32 = 5_000;
@@ -233,20 +233,11 @@ fn take_snapshot(
 async fn whole(feed: &ChangeFeedHandle) -> Result<(Vec<(String, String)>, Position), AskError> {
     let (mut all, mut asked) = (Vec::new(), String::new());
     loop {
-        let piece = feed.snapshot(SnapshotOf::Policies, asked).await?;
-        let Piece::Part {
-            changes,
-            cursor,
-            n,
-            uuid,
-        } = piece
-        else {
-            return Err(AskError::Unavailable);
-        };
-        all.extend(changes);
-        match cursor {
+        let part = feed.piece(SnapshotOf::Policies, &asked).await?;
+        all.extend(part.changes);
+        match part.next {
             Some(next) => asked = next,
-            None => return Ok((all, Position::new(n, uuid))),
+            None => return Ok((all, part.at)),
         }
     }
 }

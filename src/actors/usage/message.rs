@@ -44,11 +44,19 @@ pub enum Delivered {
     Before(u64),
 }
 
+/// More counts than this are not sent beside probes.
+const MANY: usize = 512;
+
 impl Request for DeliverUsage {
     type Reply = Delivered;
     const KIND: u16 = 0x0401;
     const VERSION: u16 = 1;
     const IDEMPOTENT: bool = true;
+
+    /// What has waited for long comes in large parts.
+    fn is_bulk(&self) -> bool {
+        self.counts.len() > MANY
+    }
 }
 
 impl Request for DeliverUnknown {

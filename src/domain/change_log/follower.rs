@@ -16,7 +16,7 @@ const PULL_TIMEOUT_MS: i64 = 1_000;
 const IDLE_POLL_MS: i64 = 1_000;
 const BACKOFF_FIRST_MS: i64 = 100;
 const BACKOFF_LAST_MS: i64 = 2_000;
-/// A snapshot without a new chunk for so long is asked for again.
+/// A snapshot of which there is neither a new chunk nor word that it is still asked for begins anew after so long.
 const SNAPSHOT_TIMEOUT_MS: i64 = 5_000;
 
 /// What a follower is told.
@@ -50,6 +50,11 @@ pub enum Input<E> {
         /// Its place, from 0.
         index: u32,
     },
+    /// The next piece is still asked for: the transfer is late, and not over.
+    SnapshotWaits {
+        /// Echo of the transfer's number.
+        transfer: u64,
+    },
     /// The snapshot is complete, true at `at`, and had so many chunks.
     SnapshotDone {
         /// Echo of the transfer's number.
@@ -66,6 +71,11 @@ pub enum Input<E> {
     },
     /// The pull under way failed.
     PullFailed,
+    /// The pull from there is still under way: its answer is large and comes slowly.
+    PullWaits {
+        /// Echo of the pull.
+        after: Position,
+    },
     /// Time passed.
     Tick,
 }
@@ -166,6 +176,11 @@ impl Follower {
         self.acknowledged
     }
 
+    /// How many entries it has heard of and not applied.
+    pub fn behind(&self) -> u64 {
+        self.head.saturating_sub(self.applied.n)
+    }
+
     /// Whether everything it has heard of is applied and durable.
     pub fn is_caught_up(&self) -> bool {
         self.snapshot.is_none()
@@ -191,6 +206,13 @@ impl Follower {
             Input::SnapshotChunk { transfer, index } => {
                 self.chunk(transfer, index, now_ms, &mut out)
             }
+            Input::SnapshotWaits { transfer } => {
+                if let Some(state) = &mut self.snapshot
+                    && transfer == self.transfers
+                {
+                    state.moved_at_ms = now_ms;
+                }
+            }
             Input::SnapshotDone {
                 transfer,
                 at,
@@ -198,6 +220,11 @@ impl Follower {
             } => self.snapshot_done(transfer, at, chunks, now_ms, &mut out),
             Input::Persisted { at } => self.persisted(&at, &mut out),
             Input::PullFailed => self.pull_failed(now_ms),
+            Input::PullWaits { after } => {
+                if after == self.applied && self.pull_sent_ms.is_some() {
+                    self.pull_sent_ms = Some(now_ms);
+                }
+            }
             Input::Tick => self.tick(now_ms, &mut out),
         }
         out

@@ -279,6 +279,39 @@ fn a_snapshot_whose_pieces_keep_coming_is_not_begun_anew_however_long_it_takes()
 }
 
 #[test]
+fn what_is_still_asked_for_is_late_and_not_lost() {
+    let mut follower = Follower::resume(position(5), 0);
+    let at = |effects: Vec<Effect<Position>>, effect: &Effect<Position>| effects.contains(effect);
+    let pull = Effect::Pull { after: position(5) };
+    assert!(at(follower.step(Input::HeadHint { n: 900 }, 0), &pull));
+    assert_eq!(follower.behind(), 895);
+    for second in 1..20 {
+        let after = position(5);
+        follower.step::<Position>(Input::PullWaits { after }, second * 900);
+        let ticked = follower.step(Input::Tick, second * 900 + 850);
+        assert!(!at(ticked, &pull), "one pull at a time");
+    }
+    let another = Input::PullWaits { after: position(4) };
+    follower.step::<Position>(another, 18_000);
+    follower.step::<Position>(Input::Tick, 18_200);
+    assert!(at(follower.step(Input::Tick, 20_400), &pull), "it is lost");
+
+    let (after, reason) = (position(5), ResyncReason::TooOld);
+    follower.step::<Position>(Input::NeedsSnapshot { after, reason }, 20_500);
+    let anew = Effect::PullSnapshot { transfer: 2 };
+    for second in 21..60 {
+        let transfer = if second < 50 { 1 } else { 9 };
+        follower.step::<Position>(Input::SnapshotWaits { transfer }, second * 1_000);
+        let begun = at(follower.step(Input::Tick, second * 1_000 + 900), &anew);
+        assert_eq!(
+            begun,
+            second == 54,
+            "five seconds after the last word at {second}"
+        );
+    }
+}
+
+#[test]
 fn a_reason_to_resync_is_read_back_from_its_word() {
     for reason in [
         ResyncReason::TooOld,
