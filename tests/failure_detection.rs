@@ -281,7 +281,7 @@ async fn memory_does_not_grow_with_a_peer_that_takes_nothing() {
 }
 
 #[tokio::test]
-async fn bulk_over_a_slow_link_makes_nobody_suspected() {
+async fn deploying_one_api_among_many_sends_one_and_bulk_over_a_slow_link_makes_nobody_suspected() {
     let mut meshed = Meshed::start(|_| {}).await;
     let token = meshed.control.admin_token().await;
     let wide = |number: usize| {
@@ -297,7 +297,9 @@ async fn bulk_over_a_slow_link_makes_nobody_suspected() {
             },
         })
     };
+    let mut sent = Vec::new();
     for number in 0..16 {
+        let before = meshed.net.bytes("cp1", "gw1");
         let path = format!("{}/apis", crate::support::platform::PUBLISHER);
         let made = meshed
             .control
@@ -307,7 +309,12 @@ async fn bulk_over_a_slow_link_makes_nobody_suspected() {
         let made = made.send().await.expect(201).json();
         let id = made["id"].as_str().expect("an id").to_owned();
         meshed.control.deploy(&token, &id).await;
+        sent.push(meshed.net.bytes("cp1", "gw1") - before);
     }
+    // The answer waited for the gateway, so it is all there by now.
+    let (least, most) = (sent.iter().min(), sent.iter().max());
+    assert!(least.is_some_and(|least| *least > 16 * 1024), "{sent:?}");
+    assert!(most < least.map(|least| least * 2).as_ref(), "{sent:?}");
     // It knows nothing any more, and takes everything over a link of a few hundred KiB a second.
     let dir = meshed.gateway.dir.clone();
     assert_eq!(meshed.gateway.terminate().await, Some(0));
