@@ -23,6 +23,7 @@ fn token(id: &str, expires_ms: i64) -> Kept {
         id: id.to_owned(),
         secret_hash: JoinToken::hash(&SECRET),
         expires_ms,
+        roles: String::new(),
     }
 }
 
