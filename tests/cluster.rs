@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 use crate::support::eventually;
 use crate::support::node::{Node, Options};
 use crate::support::platform::{ADMIN, DEVPORTAL, PUBLISHER, text};
-use crate::support::postgres;
 use crate::support::upstream::Upstream;
 
 pub const CONTROL: &str = "publisher,devportal,admin,key-manager";
@@ -323,20 +322,31 @@ async fn a_namesake_a_second_control_plane_on_sqlite_and_another_issuer_are_refu
 }
 
 #[tokio::test]
-async fn a_gateway_that_is_told_of_the_control_planes_databases_refuses_them() {
+async fn gateways_and_traffic_managers_that_are_told_of_the_control_planes_databases_refuse_them() {
     let dir = tempfile::tempdir().expect("a directory");
-    let mut options = Options {
-        dir: Some(dir.path().to_owned()),
-        ..options("gw1", "gateway", "127.0.0.1:1")
-    };
-    let url = "sqlite:elsewhere.db";
-    set(&mut options, "HEADGATE__DATABASE__APIM__URL", url);
-    assert_eq!(Node::ends(&options).await.code(), Some(1));
-    let log = std::fs::read_to_string(dir.path().join("log")).expect("a log");
-    assert!(
-        log.contains("work without the control plane's databases"),
-        "{log}"
-    );
+    for (roles, database) in [
+        ("gateway", "APIM"),
+        ("gateway", "SHARED"),
+        ("traffic-manager", "APIM"),
+        ("traffic-manager", "SHARED"),
+        ("gateway,traffic-manager", "SHARED"),
+    ] {
+        let dir = dir.path().join(roles).join(database);
+        std::fs::create_dir_all(&dir).expect("a directory");
+        let mut options = Options {
+            dir: Some(dir.clone()),
+            ..options("one", roles, "127.0.0.1:1")
+        };
+        let key = format!("HEADGATE__DATABASE__{database}__URL");
+        set(&mut options, &key, "sqlite:elsewhere.db");
+        assert_eq!(Node::ends(&options).await.code(), Some(1));
+        let log = std::fs::read_to_string(dir.join("log")).expect("a log");
+        assert!(
+            log.contains("work without the control plane's databases")
+                && log.contains(&key.to_lowercase().replace("__", ".")["headgate.".len()..]),
+            "{log}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -368,67 +378,4 @@ async fn a_traffic_manager_that_stands_still_is_evicted_and_comes_back_by_itself
         assert_eq!(trio.call(&access).await, 200);
     }
     assert_eq!(trio.call(&access).await, 429);
-}
-
-#[tokio::test]
-async fn two_control_planes_share_their_databases_and_each_knows_what_the_other_did() {
-    let Some(server) = postgres::server() else {
-        return;
-    };
-    let upstream = Upstream::start().await;
-    let apim = postgres::fresh_database(&server, "cluster_apim");
-    let shared = postgres::fresh_database(&server, "cluster_shared");
-    let issuer = "https://keys.example/oauth2/token";
-    let control = |name: &str, seeds: &str| {
-        let mut options = options(name, CONTROL, seeds);
-        set(&mut options, "HEADGATE__DATABASE__APIM__URL", &apim);
-        set(&mut options, "HEADGATE__DATABASE__SHARED__URL", &shared);
-        set(&mut options, "HEADGATE__OAUTH2__ISSUER", issuer);
-        options
-    };
-    let one = Node::start_with(control("cp1", "")).await;
-    let seed = one.cluster_address();
-    let mut of_gateway = options("gw1", "gateway", &seed);
-    set(&mut of_gateway, "HEADGATE__OAUTH2__ISSUER", issuer);
-    let (two, traffic, gateway) = tokio::join!(
-        Node::start_with(control("cp2", &seed)),
-        Node::start_with(options("tm1", "traffic-manager", &seed)),
-        Node::start_with(of_gateway),
-    );
-    let token = one.admin_token().await;
-    let api = one.published(&token, "Shop", "/shop", &upstream.url).await;
-    // What one has signed opens the other.
-    let held = two.subscribed(&token, &api, "holder", "JWT").await;
-    let call = || {
-        gateway
-            .api("GET", "/shop/1.0.0/items")
-            .bearer(&held.access)
-            .send()
-    };
-    call().await.expect(200);
-    // What either changes is so on the gateway, whichever of them it follows.
-    for node in [&one, &two] {
-        let path = |verb: &str| {
-            let id = &held.subscription;
-            format!("{PUBLISHER}/subscriptions/{verb}-subscription?subscriptionId={id}")
-        };
-        let block = format!("{}&blockState=BLOCKED", path("block"));
-        let blocked = node.post(&block).bearer(&token).send().await.expect(200);
-        assert_eq!(blocked.header("headgate-applied"), "2/2");
-        call().await.expect(401);
-        let unblock = node.post(&path("unblock")).bearer(&token).send().await;
-        assert_eq!(unblock.expect(200).header("headgate-applied"), "2/2");
-        call().await.expect(200);
-    }
-    drop(traffic);
-    let dir = tempfile::tempdir().expect("a directory");
-    let mut third = control("cp3", &seed);
-    third.dir = Some(dir.path().to_owned());
-    set(&mut third, "HEADGATE__OAUTH2__REFRESH_TOKEN_SECONDS", "60");
-    assert_eq!(Node::ends(&third).await.code(), Some(1));
-    let log = std::fs::read_to_string(dir.path().join("log")).expect("a log");
-    assert!(
-        log.contains("has another oauth2.refresh_token_seconds: give both the same one"),
-        "{log}"
-    );
 }

@@ -281,10 +281,13 @@ async fn memory_does_not_grow_with_a_peer_that_takes_nothing() {
     meshed.until_whole(60).await;
 }
 
-/// Deploys so many APIs of some ten KiB, and lets the log forget how they came to be.
-async fn deploy_large(control: &Node, count: usize) {
+/// Deploys so many APIs of some ten KiB, and lets the log forget how they came to be. Each of
+/// them sends one of them.
+async fn deploy_large(Meshed { control, net, .. }: &Meshed, count: usize) {
     let token = control.admin_token().await;
+    let mut sent = Vec::new();
     for number in 0..count {
+        let before = net.bytes("cp1", "gw1");
         let operations: Vec<_> = (0..500)
             .map(|index| json!({"verb": "GET", "target": format!("/things/{index}/parts")}))
             .collect();
@@ -301,7 +304,12 @@ async fn deploy_large(control: &Node, count: usize) {
         let made = made.send().await.expect(201).json();
         let id = made["id"].as_str().expect("an id").to_owned();
         control.deploy(&token, &id).await;
+        sent.push(net.bytes("cp1", "gw1") - before);
     }
+    // The answer waited for the gateway, so it is all there by now.
+    let (least, most) = (sent.iter().min(), sent.iter().max());
+    assert!(least.is_some_and(|least| *least > 16 * 1024), "{sent:?}");
+    assert!(most < least.map(|least| least * 2).as_ref(), "{sent:?}");
     let file = control.dir.join("data/apim.db");
     let apim = storage::apim::open(&format!("sqlite:{}", file.display())).await;
     let apim = apim.expect("its database");
@@ -315,9 +323,9 @@ async fn deploy_large(control: &Node, count: usize) {
 }
 
 #[tokio::test]
-async fn bulk_over_a_slow_link_makes_nobody_suspected_and_holds_up_no_other_ask() {
+async fn one_api_among_many_sends_one_and_bulk_over_a_slow_link_holds_up_nobody() {
     let mut meshed = Meshed::start(|_| {}).await;
-    deploy_large(&meshed.control, 16).await;
+    deploy_large(&meshed, 16).await;
     // It knows nothing any more, and takes everything over a link of some hundred KiB a second.
     let dir = meshed.gateway.dir.clone();
     assert_eq!(meshed.gateway.terminate().await, Some(0));

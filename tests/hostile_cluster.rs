@@ -294,7 +294,7 @@ async fn without_a_certificate_nothing_but_joining_is_heard() {
 #[tokio::test]
 async fn a_member_that_sends_a_frame_without_end_or_nothing_at_all_is_let_go() {
     let pair = Pair::in_the_clear().await;
-    let resident = pair.resident_kib();
+    let (resident, counted) = (pair.resident_kib(), pair.turned_away().await);
     for (id, bytes) in [
         ("endless", &u64::MAX.to_be_bytes()[..]),
         ("noisy", &noise()),
@@ -307,6 +307,11 @@ async fn a_member_that_sends_a_frame_without_end_or_nothing_at_all_is_let_go() {
         member.send(bytes).await;
         member.closed().await;
     }
+    crate::support::eventually(10, "all are counted", || async {
+        (pair.turned_away().await >= counted + 3).then_some(())
+    })
+    .await;
+    pair.tells_once();
     let kept = pair.resident_kib().saturating_sub(resident);
     assert!(kept < KEPT_KIB, "{kept} KiB more");
     for node in [&pair.control, &pair.traffic] {

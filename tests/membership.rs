@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use crate::cluster::{CONTROL, members, options};
+use crate::cluster::{CONTROL, members, options, set};
 use crate::support::eventually;
 use crate::support::faults::Faults;
 use crate::support::net::Net;
@@ -127,6 +127,62 @@ async fn a_node_that_lost_its_disk_is_another_one_of_the_same_name() {
     until_up(&control, 2).await;
     until_up(&second, 2).await;
     assert_ne!(id(&control, "tm1").await, before);
+}
+
+#[tokio::test]
+async fn a_founder_that_lost_what_it_knew_of_its_cluster_founds_no_other() {
+    let net = Net::start();
+    let mut of_control = options("cp1", CONTROL, "");
+    let place = net.advertise("cp1", &mut of_control);
+    let dir = tempfile::tempdir().expect("a directory");
+    of_control.dir = Some(dir.path().to_owned());
+    let mut control = Node::start_with(of_control).await;
+    net.aim(&place, &control.cluster_address());
+    let traffic = Node::start_with(options("tm1", "traffic-manager", &place)).await;
+    until_up(&control, 2).await;
+    control.kill();
+    for file in ["carbon.db", "carbon.db-wal", "carbon.db-shm"] {
+        let _ = std::fs::remove_file(dir.path().join("data").join(file));
+    }
+    let mut again = options("cp1", CONTROL, "");
+    set(&mut again, "HEADGATE__CLUSTER__ADVERTISE", &place);
+    again.dir = Some(dir.path().to_owned());
+    let control = Node::start_with(again).await;
+    net.aim(&place, &control.cluster_address());
+    until_up(&control, 2).await;
+    until_up(&traffic, 2).await;
+    let log = control.log();
+    assert_eq!(log.matches("founded a cluster").count(), 1, "{log}");
+}
+
+#[tokio::test]
+async fn a_node_that_learns_that_it_was_started_again_meanwhile_ends_and_says_so() {
+    let control = Node::start_with(options("cp1", CONTROL, "")).await;
+    let seed = control.cluster_address();
+    let mut old = Node::start_with(options("tm1", "traffic-manager", &seed)).await;
+    let before = id(&control, "tm1").await;
+    old.signal("-STOP");
+    // Another machine has what was on its disk.
+    let copy = tempfile::tempdir().expect("a directory");
+    let copied = std::process::Command::new("cp")
+        .arg("-r")
+        .args([old.dir.join("data"), copy.path().join("data")])
+        .status();
+    assert!(copied.expect("cp").success());
+    let _ = std::fs::remove_file(copy.path().join("data/run/ports.json"));
+    let mut again = options("tm1", "traffic-manager", &seed);
+    again.dir = Some(copy.path().to_owned());
+    let new = Node::start_with(again).await;
+    until_up(&new, 2).await;
+    old.signal("-CONT");
+    assert!(old.aborts_within(30).await, "{}", old.log());
+    let log = old.log();
+    assert!(
+        log.contains("the same node has been started again since"),
+        "{log}"
+    );
+    until_up(&control, 2).await;
+    assert_eq!(id(&control, "tm1").await, before);
 }
 
 #[tokio::test]

@@ -97,7 +97,7 @@ impl Cluster {
 
     /// Has `door` answer what other nodes ask of its kind.
     pub fn serve<R: Request>(&self, door: Door<R>) {
-        self.0.served.add(door);
+        self.serve_unless(door, |_| None);
     }
 
     /// Asks one member, whatever this node thinks of its health.
@@ -120,7 +120,7 @@ impl Cluster {
         door: Door<R>,
         instead: impl Fn(&R) -> Option<R::Reply> + Send + Sync + 'static,
     ) {
-        self.0.served.add_unless(door, instead);
+        self.0.served.add_unless(door, instead, &self.0.counters);
     }
 
     /// Tells everybody with a role, and waits for no answer.

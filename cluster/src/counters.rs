@@ -1,9 +1,10 @@
 //! What happened at the cluster's edge, for metrics; and one line of it in the log at a time.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -16,6 +17,8 @@ use crate::protocol::{PROTOCOL, PROTOCOL_BEFORE};
 const QUIET: Duration = Duration::from_secs(1);
 /// The same about certificates.
 const QUIET_CERTIFICATES: Duration = Duration::from_secs(60);
+/// The same about asks of one kind that are not understood.
+const QUIET_ASKS: Duration = Duration::from_secs(60);
 /// The most characters of the reason for which a newcomer was refused, in the log.
 const REASON: usize = 300;
 /// The most characters of a newcomer's name in the log.
@@ -60,6 +63,8 @@ pub struct Counters {
     told: Told,
     /// When a certificate's was, of those who dial and of those who are dialed.
     told_certificates: [Told; 2],
+    /// When an ask was that is not understood, by what it asks; one for all that is not known here.
+    told_asks: Mutex<BTreeMap<&'static str, Arc<Told>>>,
 }
 
 /// Changes of members' states, by the new one.
@@ -162,22 +167,36 @@ impl Counters {
         }
     }
 
-    /// Counts an ask that is not carried out; told at the first of each thousand.
+    /// Counts an ask that is not carried out, for another reason than what it is. Told once a minute:
+    /// whoever sends one too many sends more of them.
     pub(crate) fn ask_refused(&self, reason: &str) {
-        let before = self.refused.fetch_add(1, Ordering::Relaxed);
-        if before.is_multiple_of(1_000) {
-            tracing::warn!(
-                reason,
-                count = before + 1,
-                "an ask of another node was refused"
-            );
+        let count = self.refused.fetch_add(1, Ordering::Relaxed) + 1;
+        if self.may_tell_of_asks("refused") {
+            tracing::warn!(reason, count, "an ask of another node was refused");
         } else {
-            tracing::debug!(
-                reason,
-                count = before + 1,
-                "an ask of another node was refused"
-            );
+            tracing::debug!(reason, count, "an ask of another node was refused");
         }
+    }
+
+    /// Counts an ask that is not understood here: of a kind or a version that is not known, or
+    /// malformed. Told once a minute by `name`, what it asks.
+    pub(crate) fn ask_not_understood(&self, name: &'static str, reason: &dyn Display) {
+        let count = self.refused.fetch_add(1, Ordering::Relaxed) + 1;
+        let reason: String = reason.to_string().chars().take(REASON).collect();
+        if self.may_tell_of_asks(name) {
+            tracing::warn!(ask = name, %reason, count, "an ask of another node was not understood");
+        } else {
+            tracing::debug!(ask = name, %reason, count, "an ask of another node was not understood");
+        }
+    }
+
+    fn may_tell_of_asks(&self, name: &'static str) -> bool {
+        let mut told = self
+            .told_asks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let told = Arc::clone(told.entry(name).or_default());
+        told.may(QUIET_ASKS)
     }
 
     /// Counts a node that may not come in, and says why, at most once a second.

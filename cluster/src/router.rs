@@ -47,10 +47,7 @@ pub(crate) type Handler = Arc<dyn Fn(Vec<u8>, Duration, u16) -> Serving + Send +
 
 /// Who serves what on this node.
 #[derive(Default)]
-pub(crate) struct Served(RwLock<BTreeMap<u16, Named>>);
-
-/// What answers a kind, and what the kind is called.
-pub(crate) type Named = (&'static str, Handler);
+pub(crate) struct Served(RwLock<BTreeMap<u16, Handler>>);
 
 pub(crate) struct Router {
     pub(crate) cluster: Cluster,
@@ -95,48 +92,60 @@ impl ractor::Message for Routed {
 // === impl Served ===
 
 impl Served {
-    /// Has `door` answer whatever others ask of this kind.
-    pub(crate) fn add<R: Request>(&self, door: Door<R>) {
-        self.add_unless(door, |_| None);
-    }
-
-    /// The same, unless `instead` has an answer of its own.
+    /// Has `door` answer whatever others ask of this kind, unless `instead` has an answer of its own.
     pub(crate) fn add_unless<R: Request>(
         &self,
         door: Door<R>,
         instead: impl Fn(&R) -> Option<R::Reply> + Send + Sync + 'static,
+        counters: &Arc<Counters>,
     ) {
-        let (door, instead) = (Arc::new(door), Arc::new(instead));
+        let (door, instead, counters) = (Arc::new(door), Arc::new(instead), Arc::clone(counters));
         let handler: Handler = Arc::new(move |bytes, deadline, protocol| {
             let (door, instead) = (Arc::clone(&door), Arc::clone(&instead));
+            let counters = Arc::clone(&counters);
             Box::pin(async move {
-                let asked = (bytes.as_slice(), protocol);
-                answer(&door, instead.as_ref(), asked, deadline).await
+                match understood::<R>((&bytes, protocol), &counters) {
+                    Ok(request) => {
+                        let asked = (request, bytes.as_slice());
+                        answer(&door, instead.as_ref(), asked, deadline).await
+                    }
+                    Err(error) => fault(error),
+                }
             })
         });
         let mut handlers = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        handlers.insert(R::KIND, (name::<R>(), handler));
+        handlers.insert(R::KIND, handler);
     }
 
-    pub(crate) fn find(&self, kind: u16) -> Option<Named> {
+    pub(crate) fn find(&self, kind: u16) -> Option<Handler> {
         let handlers = self.0.read().unwrap_or_else(PoisonError::into_inner);
         handlers.get(&kind).cloned()
     }
 }
 
+/// What is asked, counted as served or as not understood.
+fn understood<R: Request>(
+    (bytes, protocol): (&[u8], u16),
+    counters: &Counters,
+) -> Result<R, AskError> {
+    let request = read::<R>(bytes, protocol).map_err(|error| {
+        counters.ask_not_understood(name::<R>(), &error);
+        AskError::Unsupported
+    })?;
+    // Probes are counted where they are sent.
+    if R::KIND != PROBE {
+        Counters::add(&counters.served);
+        counters.kinds.count(name::<R>(), |kind| &kind.served);
+    }
+    Ok(request)
+}
+
 async fn answer<R: Request>(
     door: &Door<R>,
     instead: &(impl Fn(&R) -> Option<R::Reply> + Sync),
-    (bytes, protocol): (&[u8], u16),
+    (request, bytes): (R, &[u8]),
     deadline: Duration,
 ) -> Vec<u8> {
-    let request = match read::<R>(bytes, protocol) {
-        Ok(request) => request,
-        Err(error) => {
-            tracing::debug!(%error, "an ask of another node was not understood");
-            return fault(AskError::Unsupported);
-        }
-    };
     let answered = match instead(&request) {
         Some(reply) => Ok(reply),
         None => door.ask(request, deadline).await,
@@ -263,15 +272,13 @@ impl Router {
         let handler = kind.and_then(|kind| served.find(kind));
         let protocol = asker.protocol();
         let answering = Answering { asker, reply };
-        let refuse = |answering: Answering, error: AskError| {
-            counters.ask_refused(match error {
-                AskError::Unsupported => "it is not understood",
-                _ => "its node asks more than it takes answers, or too much at a time",
-            });
-            answering.refuse(error);
-        };
-        let Some((name, handler)) = handler else {
-            return refuse(answering, AskError::Unsupported);
+        let Some(handler) = handler else {
+            let unknown = match kind {
+                Some(kind) => format!("this version knows no kind {kind}"),
+                None => "it is no message".to_owned(),
+            };
+            counters.ask_not_understood("unknown", &unknown);
+            return answering.refuse(AskError::Unsupported);
         };
         if kind == Some(PROBE) {
             if answering.is_beyond_all() {
@@ -289,11 +296,10 @@ impl Router {
             Some((place, own))
         });
         let Some(place) = place.filter(|_| answering.has_room()) else {
-            return refuse(answering, AskError::Overloaded);
+            counters.ask_refused("its node asks more than it takes answers, or too much at a time");
+            return answering.refuse(AskError::Overloaded);
         };
-        Counters::add(&counters.served);
         counters.served_in.add(protocol);
-        counters.kinds.count(name, |kind| &kind.served);
         spawn_named("remote ask", async move {
             let _place = place;
             answering.send(handler(bytes, deadline, protocol).await);

@@ -5,11 +5,12 @@ use std::path::Path;
 
 use cluster::{Authority, Clock, Cluster, JoinAsk, JoinToken, Member};
 use storage::Database;
+use storage::apim::cluster_identity;
 use storage::carbon::join_tokens::JoinToken as Kept;
 use storage::carbon::{identity, join_tokens, known_members};
 use storage::crash_sweep::{Swept, sweep};
 
-use super::{admission, membership, security};
+use super::{admission, issuer, membership, security};
 
 const SECRET: [u8; 32] = [7; 32];
 /// A day and more after the oldest token ended, milliseconds since the epoch.
@@ -60,6 +61,7 @@ fn admits(carbon: &Database) -> admission::Admits {
 impl Swept for Joining {
     const SWEPT: &'static [&'static str] = &[
         "carbon.identity.save_cluster",
+        "carbon.identity.save_issuer",
         "carbon.known_members.save",
         "carbon.join_tokens.create",
         "carbon.join_tokens.take",
@@ -84,6 +86,7 @@ impl Swept for Joining {
                 let noted = security::note_joined(&self.0, "one", "seed:1").await;
                 noted.unwrap();
             }
+            "carbon.identity.save_issuer" => issuer::keep(&self.0, "issuer").await.unwrap(),
             "carbon.known_members.save" => {
                 let all = BTreeSet::from(["a:1".to_owned(), "b:1".to_owned()]);
                 membership::keep_members(&self.0, &all).await.unwrap();
@@ -105,7 +108,7 @@ impl Swept for Joining {
         let me = identity::find(&mut read).await.unwrap().unwrap();
         let mut state = known_members::list(&mut read).await.unwrap();
         drop(read);
-        state.push(me.cluster_id);
+        state.extend([me.cluster_id, me.issuer]);
         // Looked for within writes that leave no trace.
         for id in ["ended", "good"] {
             let mut write = self.0.write("test.looks").await.unwrap();
@@ -115,6 +118,47 @@ impl Swept for Joining {
         }
         state
     }
+}
+
+/// API-M, as the first node of the control plane finds it.
+struct Noting(Database);
+
+impl Swept for Noting {
+    const SWEPT: &'static [&'static str] = &[
+        "apim.cluster_identity.ensure",
+        "apim.cluster_identity.save_issuer",
+    ];
+
+    async fn open(directory: &Path) -> Self {
+        let url = format!("sqlite:{}", directory.join("apim.db").display());
+        Self(storage::apim::open(&url).await.unwrap())
+    }
+
+    async fn prepare(&self) {}
+
+    async fn work(&self, write: &str) {
+        match write {
+            "apim.cluster_identity.ensure" => {
+                issuer::said(&self.0, "first").await.unwrap();
+            }
+            "apim.cluster_identity.save_issuer" => issuer::save(&self.0, "second").await.unwrap(),
+            other => panic!("nobody writes {other}"),
+        }
+    }
+
+    async fn state(&self) -> Vec<String> {
+        let mut read = self.0.read().await.unwrap();
+        let noted = cluster_identity::find(&mut read).await.unwrap();
+        vec![noted.cluster_id, noted.issuer]
+    }
+}
+
+#[tokio::test]
+async fn a_crash_at_any_statement_of_what_the_database_says_of_its_cluster_leaves_all_or_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let test = "app::crash_tests::\
+                a_crash_at_any_statement_of_what_the_database_says_of_its_cluster_leaves_all_or_nothing";
+    sweep::<Noting>(test, root.path()).await.unwrap();
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use actors::gateway::GatewayHandle;
+use actors::key_manager::Issuer;
 use cluster::spawn_named;
 use headgate_http::Acceptance;
 use headgate_http::gateway::{Ingress, Patience, Settings, listen};
@@ -15,8 +16,11 @@ use headgate_http::gateway::{Ingress, Patience, Settings, listen};
 use crate::config::Config;
 
 /// The data plane of a node.
-pub(super) fn ingress(config: &Config, gateway: GatewayHandle) -> anyhow::Result<Arc<Ingress>> {
-    let issuer = config.oauth2.issuer.clone();
+pub(super) fn ingress(
+    config: &Config,
+    gateway: GatewayHandle,
+    issuer: Issuer,
+) -> anyhow::Result<Arc<Ingress>> {
     let config = &config.gateway;
     let settings = Settings {
         trusted_proxies: config.trusted_proxies.clone(),

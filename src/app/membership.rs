@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use cluster::{
     About, Child, Cluster, Fact, Member, NodeHandle, NodeSettings, Notice, System, Timing,
 };
-use storage::carbon::identity::{self, Identity};
+use storage::carbon::identity::Identity;
 use storage::carbon::known_members;
 use storage::{Backend, Database, StoreError, database_identity};
 use tokio::net::TcpListener;
@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 use super::databases::{Control, Databases};
 use super::security::{Place, Secured};
+use super::{founding, issuer};
 use crate::config::{Config, Role};
 use crate::data_dir::DataDir;
 
@@ -125,8 +126,11 @@ async fn node_settings(
 ) -> anyhow::Result<NodeSettings> {
     let (settings, databases) = (&place.config.cluster, place.databases);
     let cluster = match secured.cluster {
-        Some(cluster) => cluster,
-        None => found(databases, place.me, &settings.seeds).await?,
+        Some(cluster) => {
+            founding::agree(databases, &cluster).await?;
+            cluster
+        }
+        None => founding::cluster_of(databases, place.me, &settings.seeds).await?,
     };
     let mut read = databases.carbon.read().await?;
     let known = known_members::list(&mut read).await?;
@@ -187,7 +191,7 @@ fn told(
             joins.send_replace(true);
             let carbon = carbon.clone();
             cluster::spawn_named("keep cluster", async move {
-                if let Err(error) = keep(&carbon, &cluster_id).await {
+                if let Err(error) = founding::keep(&carbon, &cluster_id).await {
                     tracing::warn!(%error, "the cluster's id cannot be kept, the next start asks for it anew");
                 }
             });
@@ -209,12 +213,6 @@ async fn keep_latest(carbon: Database, mut latest: watch::Receiver<BTreeSet<Stri
     }
 }
 
-async fn keep(carbon: &Database, cluster_id: &str) -> Result<(), StoreError> {
-    let mut write = carbon.write("carbon.identity.save_cluster").await?;
-    identity::save_cluster(&mut write, cluster_id).await?;
-    write.commit().await
-}
-
 pub(super) async fn keep_members(
     carbon: &Database,
     addresses: &BTreeSet<String>,
@@ -222,25 +220,6 @@ pub(super) async fn keep_members(
     let mut write = carbon.write("carbon.known_members.save").await?;
     known_members::save(&mut write, addresses).await?;
     write.commit().await
-}
-
-/// The cluster that the node belongs to. Only one without seeds, that never was in any, founds
-/// one (W1).
-pub(super) async fn found(
-    databases: &Databases,
-    me: &Identity,
-    seeds: &[String],
-) -> anyhow::Result<String> {
-    if !me.cluster_id.is_empty() || !seeds.is_empty() {
-        return Ok(me.cluster_id.clone());
-    }
-    let cluster_id = uuid::Uuid::new_v4().to_string();
-    keep(&databases.carbon, &cluster_id).await?;
-    tracing::info!(
-        cluster = cluster_id,
-        "founded a cluster, other nodes join it with --seeds"
-    );
-    Ok(cluster_id)
 }
 
 /// The roles as other nodes read them.
@@ -271,7 +250,7 @@ fn settings(config: &Config) -> Vec<Fact> {
         value,
         alone: false,
     };
-    let issuer = || fact("oauth2.issuer", oauth2.issuer.clone());
+    let issuer = || fact(issuer::FACT, oauth2.issuer.clone());
     let lives = || {
         let (access, refresh) = (oauth2.access_token_seconds, oauth2.refresh_token_seconds);
         [
@@ -279,7 +258,7 @@ fn settings(config: &Config) -> Vec<Fact> {
             fact("oauth2.refresh_token_seconds", refresh.to_string()),
         ]
     };
-    let issuer = (controls || roles.contains(&Role::Gateway)).then(issuer);
+    let issuer = issuer::is_said(config).then(issuer);
     let lives = controls.then(lives);
     issuer
         .into_iter()

@@ -8,8 +8,10 @@ mod control_plane;
 mod crash_tests;
 mod credential_files;
 mod databases;
+mod founding;
 mod identity;
 mod ingress;
+mod issuer;
 mod member_metrics;
 mod membership;
 mod metrics;
@@ -62,7 +64,7 @@ pub(crate) async fn start(config: Config) -> anyhow::Result<Node> {
 }
 
 /// Starts a node on listeners that are bound.
-pub(crate) async fn start_on(mut listeners: Listeners, config: Config) -> anyhow::Result<Node> {
+pub(crate) async fn start_on(mut listeners: Listeners, mut config: Config) -> anyhow::Result<Node> {
     // Whatever is made from now on, the databases among it, is its owner's alone.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     telemetry::start(&config.log)?;
@@ -73,6 +75,7 @@ pub(crate) async fn start_on(mut listeners: Listeners, config: Config) -> anyhow
     let databases = Databases::open(&config, &data).await?;
     clock::compare_with_last_change(system.clock.now_ms(), databases.last_change_ms().await?);
     let me = identity::raise(&databases, &config.node, system.clock.now_ms()).await?;
+    issuer::settle(&mut config, &databases, &me).await?;
     let mut ports = listeners.ports()?;
     let port = listeners.cluster.take();
     let membership = Membership::describe(&system, &config, (&data, &databases), &me, port).await?;
@@ -106,7 +109,8 @@ pub(crate) async fn start_on(mut listeners: Listeners, config: Config) -> anyhow
     let router = management::router(services);
     let mut servers = serve(listeners, &tls.config, router, ingress.as_ref(), &stop);
     let rounds = clock::follow(system.clock.clone(), tls.certificate, stop.clone());
-    servers.push(spawn_named("clock", rounds));
+    let following = following(&config, &databases, &components, &membership, &stop);
+    servers.extend([spawn_named("clock", rounds), following]);
     ports.write(&data.join("run/ports.json"))?;
     say_listening(&config, &ports, &data);
     servers.push(spawn_named("readiness", announce(readiness, stop.clone())));
@@ -120,6 +124,21 @@ pub(crate) async fn start_on(mut listeners: Listeners, config: Config) -> anyhow
         databases,
         data,
     })
+}
+
+/// What of the issuer of tokens goes on while the node runs.
+fn following(
+    config: &Config,
+    databases: &Databases,
+    components: &Components,
+    membership: &Membership,
+    stop: &CancellationToken,
+) -> JoinHandle<()> {
+    let stores = (databases.control.clone(), databases.carbon.clone());
+    let issuer = components.control.key_manager.issuer().clone();
+    let place = (membership.cluster.clone(), issuer);
+    let following = issuer::follow(config.clone(), stores, place, stop.clone());
+    spawn_named("issuer", following)
 }
 
 /// Makes the administrator, unless the cluster says that it will not have this node.
@@ -185,7 +204,8 @@ fn ingress(
     components: &Components,
 ) -> anyhow::Result<Option<Arc<headgate_http::gateway::Ingress>>> {
     let gateway = components.gateway.clone();
-    let ingress = gateway.map(|gateway| ingress::ingress(config, gateway));
+    let issuer = components.control.key_manager.issuer();
+    let ingress = gateway.map(|gateway| ingress::ingress(config, gateway, issuer.clone()));
     ingress.transpose()
 }
 

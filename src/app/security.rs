@@ -15,7 +15,7 @@ use storage::{Database, StoreError};
 use super::admission::{Admits, Admitter};
 use super::credential_files::{AUTHORITY, CredentialFiles, NODE};
 use super::databases::Databases;
-use super::membership;
+use super::founding;
 use crate::config::{Config, Tls};
 use crate::data_dir::DataDir;
 
@@ -203,8 +203,11 @@ impl Place<'_> {
         let mut read = self.databases.carbon.read().await?;
         let is_alone = known_members::list(&mut read).await?.is_empty();
         drop(read);
-        // One that has met others in the clear is told to; else two might make one each.
-        let begins = self.me.cluster_id.is_empty() || is_alone || settings.tls == Tls::Always;
+        // One that has met others in the clear is told to, and so is one whose databases are a cluster's
+        // that it knows nothing of; else two might make one each.
+        let is_anothers = founding::is_anothers(self.databases, self.me).await?;
+        let begins = (self.me.cluster_id.is_empty() || is_alone) && !is_anothers;
+        let begins = begins || settings.tls == Tls::Always;
         ensure!(
             settings.seeds.is_empty() && begins,
             "this node has no certificate of its cluster, and nodes that others than this machine's \
@@ -216,7 +219,7 @@ impl Place<'_> {
              which makes its authority, has a role of the control plane: start such a node first; \
              then {JOIN}"
         );
-        let cluster = membership::found(self.databases, self.me, &settings.seeds).await?;
+        let cluster = founding::cluster_of(self.databases, self.me, &settings.seeds).await?;
         let authority = Authority::make(&cluster)?;
         files.save_authority(&authority)?;
         tracing::info!(

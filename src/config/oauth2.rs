@@ -9,6 +9,8 @@ use super::source::{ConfigError, Source};
 pub(crate) struct Oauth2 {
     /// The `iss` of tokens.
     pub(crate) issuer: String,
+    /// Whether that is not the default, which the cluster's takes the place of.
+    pub(crate) issuer_is_given: bool,
     /// `RS256` or `ES256`.
     pub(crate) signing_algorithm: String,
     /// How long access tokens last, seconds.
@@ -32,6 +34,7 @@ impl Oauth2 {
         let refresh_token_seconds = seconds("oauth2.refresh_token_seconds", "86400")?;
         Ok(Self {
             issuer: source.take("oauth2.issuer", &issuer, read::text)?,
+            issuer_is_given: source.was_given("oauth2.issuer"),
             signing_algorithm: source.take("oauth2.signing_algorithm", "RS256", algorithm)?,
             access_token_seconds,
             refresh_token_seconds,

@@ -208,6 +208,12 @@ impl Source {
         taken.is_some_and(|taken| matches!(taken.origin, Origin::File(..)))
     }
 
+    /// Whether the value taken for `key` is not the default.
+    pub(crate) fn was_given(&self, key: &str) -> bool {
+        let taken = self.effective.iter().find(|taken| taken.key == key);
+        taken.is_some_and(|taken| !matches!(taken.origin, Origin::Default))
+    }
+
     /// Whether the value taken for `key` stood on the command line.
     pub(crate) fn was_flag(&self, key: &str) -> bool {
         let taken = self.effective.iter().find(|taken| taken.key == key);

@@ -27,6 +27,8 @@ pub struct Node {
 pub struct Options {
     /// Lines added to the configuration file.
     pub toml: String,
+    /// Flags in the place of a configuration file, for a process that runs in its directory.
+    pub flags: Vec<String>,
     /// Environment variables.
     pub environment: Vec<(String, String)>,
     /// An existing directory to start in.
@@ -314,9 +316,12 @@ fn launch(dir: &Path, options: &Options) -> Child {
     } else {
         Stdio::from(log)
     };
-    Command::new(env!("CARGO_BIN_EXE_headgate"))
-        .args(["start", "--config"])
-        .arg(&config)
+    let mut command = Command::new(env!("CARGO_BIN_EXE_headgate"));
+    match options.flags.as_slice() {
+        [] => command.args(["start", "--config"]).arg(&config),
+        flags => command.arg("start").args(flags).current_dir(dir),
+    };
+    command
         // A busy machine makes nobody behind.
         .env("HEADGATE__CLUSTER__CHANGE_WAIT_MS", "5000")
         .envs(options.environment.iter().cloned())

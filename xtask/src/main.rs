@@ -76,7 +76,7 @@ enum Task {
     /// A cluster on this machine: two control planes on PostgreSQL, three traffic managers, three gateways behind a
     /// balancer.
     Cluster {
-        /// Make one call and stop, instead of staying until Ctrl-C.
+        /// Stop when all nodes are ready, instead of staying until Ctrl-C.
         #[arg(long)]
         check: bool,
     },

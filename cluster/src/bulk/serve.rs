@@ -9,7 +9,6 @@ use super::frame::Frame;
 use crate::ask::AskError;
 use crate::cluster::Cluster;
 use crate::codec::head;
-use crate::counters::Counters;
 use crate::path::Path;
 use crate::router::fault;
 use crate::task::spawn_named;
@@ -79,12 +78,11 @@ impl Carrier {
     async fn answer(&self, bytes: Vec<u8>, within_ms: u32) -> Vec<u8> {
         let inner = &*self.cluster.0;
         let kind = head(&bytes).map(|(kind, _, _)| kind);
-        let Some((name, handler)) = kind.and_then(|kind| inner.served.find(kind)) else {
-            inner.counters.ask_refused("it is not understood");
+        let Some(handler) = kind.and_then(|kind| inner.served.find(kind)) else {
+            let unknown = "no kind that this version serves over this connection";
+            inner.counters.ask_not_understood("unknown", &unknown);
             return fault(AskError::Unsupported);
         };
-        Counters::add(&inner.counters.served);
-        inner.counters.kinds.count(name, |kind| &kind.served);
         let within = Duration::from_millis(within_ms.into()).min(LONGEST);
         let protocol = self.asker.protocol();
         inner.counters.served_in.add(protocol);

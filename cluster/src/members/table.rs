@@ -154,6 +154,11 @@ impl Table {
         Some(&peer.member)
     }
 
+    /// Whether nobody has named it, and it was never connected.
+    pub(crate) fn is_stranger(&self, id: &str) -> bool {
+        self.peers.get(id).is_none_or(|peer| peer.stranger)
+    }
+
     /// Says from now on that this node is about to go.
     pub(crate) fn leave(&mut self) {
         self.leaving = true;

@@ -1,13 +1,16 @@
 //! The connections that a node holds, from the welcome to their end.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio_util::sync::CancellationToken;
 
 use crate::askers::Asker;
+use crate::counters::Counters;
 use crate::hello::Hello;
+use crate::members::Table;
 use crate::path::{Path, Terms};
 use crate::protocol::KEYS;
 use crate::transport::Shut;
@@ -18,6 +21,8 @@ pub(super) struct Link {
     pub(super) with: With,
     /// Once it carries something.
     pub(super) shut: Option<Shut>,
+    /// Where it came from, until asks can be sent; none where this node has dialed.
+    pub(super) unready_from: Option<SocketAddr>,
     /// Once asks can be sent.
     pub(super) path: Option<Arc<Path>>,
     /// Once the peer's asks are answered.
@@ -96,6 +101,7 @@ impl Links {
         let link = Link {
             with,
             shut: None,
+            unready_from: None,
             path: None,
             asker: None,
             ended: CancellationToken::new(),
@@ -116,6 +122,24 @@ impl Links {
 
     pub(super) fn get_mut(&mut self, number: u64) -> Option<&mut Link> {
         self.open.get_mut(&number)
+    }
+
+    /// It came from there, and cannot carry asks yet.
+    pub(super) fn came(&mut self, number: u64, from: SocketAddr) {
+        if let Some(link) = self.open.get_mut(&number) {
+            link.unready_from = Some(from);
+        }
+    }
+
+    /// Counts one that is about to end whose peer was welcomed for its first words, and then said
+    /// nothing that a node says.
+    pub(super) fn count_stranger(&self, number: u64, table: &Table, counters: &Counters) {
+        if let Some(link) = self.open.get(&number)
+            && let Some(from) = link.unready_from
+            && table.is_stranger(&link.with.peer)
+        {
+            counters.turned_away(from, "it was welcomed and did not become a member");
+        }
     }
 
     /// The ends of a peer's other connections: the session below elects between namesakes, so the

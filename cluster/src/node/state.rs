@@ -114,7 +114,10 @@ impl Actor for Node {
             NodeMessage::Judge { hello, answer } => {
                 let _ = answer.send(self.judged(now, &hello));
             }
-            NodeMessage::Arrived(arrival) => self.adopt(arrival.link, arrival.stream, true),
+            NodeMessage::Arrived(arrival) => {
+                self.links.came(arrival.link, arrival.from);
+                self.adopt(arrival.link, arrival.stream, true);
+            }
             NodeMessage::Left(link) => self.ended(link),
             NodeMessage::Dialed {
                 address,
@@ -356,6 +359,7 @@ impl Node {
             });
             known.asker = Some(askers.admit(known.with.bears, Arc::clone(&path)));
             known.path = Some(path);
+            known.unready_from = None;
         }
         let now = self.now();
         let effects = self.table.ready(now, link);
@@ -375,6 +379,8 @@ impl Node {
     }
 
     fn ended(&mut self, link: u64) {
+        self.links
+            .count_stranger(link, &self.table, &self.cluster.0.counters);
         self.links.end(link);
         let (now, random) = (self.now(), self.roll());
         let effects = self.table.lost(now, link, random);

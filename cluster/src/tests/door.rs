@@ -112,7 +112,7 @@ impl ractor::Actor for Says {
     }
 }
 
-fn member(id: &str) -> Member {
+pub(super) fn member(id: &str) -> Member {
     Member {
         id: id.to_owned(),
         incarnation: 1,
@@ -146,7 +146,7 @@ fn seen(id: &str, router: ActorRef<Routed>) -> Seen {
 }
 
 /// The way there; asks bear 1.
-fn way(router: ActorRef<Routed>) -> Arc<Path> {
+pub(super) fn way(router: ActorRef<Routed>) -> Arc<Path> {
     let terms = Terms {
         protocol: PROTOCOL,
         bears: 1,
@@ -185,4 +185,93 @@ async fn while_the_own_actor_is_absent_another_node_is_asked_though_asking_twice
     let door = Door::anywhere(Some(here), &cluster, "adder", Duration::MAX);
     assert_eq!(door.ask(Add(3), Duration::from_secs(1)).await, Ok(3));
     root.stop(SOON).await;
+}
+
+/// A node that answers each ask as one of its kind, or that takes them all and says nothing.
+struct Other {
+    speaks: bool,
+    asked: Arc<AtomicU32>,
+}
+
+impl ractor::Actor for Other {
+    type Msg = Routed;
+    /// What is kept open, so that nobody is told that it is lost.
+    type State = Vec<Routed>;
+    type Arguments = ();
+
+    async fn pre_start(
+        &self,
+        _: ActorRef<Routed>,
+        (): (),
+    ) -> Result<Vec<Routed>, ActorProcessingErr> {
+        Ok(Vec::new())
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<Routed>,
+        asked: Routed,
+        kept: &mut Vec<Routed>,
+    ) -> Result<(), ActorProcessingErr> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        if !self.speaks {
+            kept.push(asked);
+            return Ok(());
+        }
+        let kind = crate::codec::head(&asked.bytes).map(|(kind, ..)| kind);
+        let mut answer = match kind == Some(Look::KIND) {
+            true => crate::encode(Look::KIND, 1, &())?,
+            false => crate::encode(Add::KIND, 1, &7_u64)?,
+        };
+        answer.push(0);
+        Ok(asked.reply.send(answer)?)
+    }
+}
+
+pub(super) async fn other(speaks: bool) -> (ActorRef<Routed>, Arc<AtomicU32>) {
+    let asked = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&asked);
+    let (router, _) = ractor::ActorRuntime::spawn(None, Other { speaks, asked }, ())
+        .await
+        .unwrap();
+    (router, count)
+}
+
+/// May be asked twice.
+#[derive(Debug, Serialize, Deserialize)]
+struct Look;
+
+impl Request for Look {
+    type Reply = ();
+    const KIND: u16 = 0x7f03;
+    const VERSION: u16 = 1;
+    const IDEMPOTENT: bool = true;
+}
+
+#[tokio::test]
+async fn a_silent_node_is_hedged_where_asking_twice_does_no_harm_and_nowhere_else() {
+    let hedge = Duration::from_millis(20);
+    let ((stands, silent), (answers, says)) = (other(false).await, other(true).await);
+    let cluster = Cluster::new(member("here"));
+    let seen = vec![seen("silent", stands), seen("there", answers)];
+    cluster.0.view.store(Arc::new(View { seen }));
+    let look = Door::<Look>::anywhere(None, &cluster, "adder", hedge);
+    let soon = Duration::from_secs(5);
+    let began = tokio::time::Instant::now();
+    // Whichever is asked first, in turn.
+    for _ in 0..4 {
+        assert_eq!(look.ask(Look, soon).await, Ok(()));
+    }
+    assert!(began.elapsed() < soon, "nobody waits for the silent one");
+    let asked = |count: &AtomicU32| count.load(Ordering::SeqCst);
+    assert_eq!((asked(&silent), asked(&says)), (2, 4));
+    // It may have been carried out: nobody else is asked, and the caller is told.
+    let add = Door::<Add>::anywhere(None, &cluster, "adder", hedge);
+    let mut answers = Vec::new();
+    for _ in 0..2 {
+        answers.push(add.ask(Add(1), Duration::from_millis(300)).await.ok());
+    }
+    answers.sort_unstable();
+    assert_eq!(answers, [None, Some(7)]);
+    assert_eq!((asked(&silent), asked(&says)), (3, 5));
 }

@@ -1,6 +1,7 @@
 //! What the runtime promises, on small actors.
 
 mod door;
+mod router;
 mod supervision;
 
 use std::sync::Arc;

@@ -26,6 +26,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// A node that was welcomed.
 pub(crate) struct Arrival {
     pub(crate) link: u64,
+    pub(crate) from: SocketAddr,
     pub(crate) stream: AnyStream,
 }
 
@@ -143,7 +144,11 @@ async fn welcome<D: Gate>(
             };
             Answer::Welcome(own).write(&mut stream).await?;
             welcomed.link = None;
-            door.arrived(Arrival { link, stream });
+            door.arrived(Arrival {
+                link,
+                from: peer,
+                stream,
+            });
             Ok(())
         }
         Err(refusal) => {

@@ -271,7 +271,7 @@ impl Validator {
             drop(tokio::task::spawn_blocking(move || {
                 let judged = lot.into_iter().map(|(waiting, text)| {
                     let at = waiting.sent.1.applied().min(applied);
-                    let verdict = local::judge(&state, key_manager.issuer(), &text, at);
+                    let verdict = local::judge(&state, &key_manager.issuer().text(), &text, at);
                     (waiting, verdict)
                 });
                 let judged = judged.collect();

@@ -16,6 +16,7 @@ use super::command::{
     Refused, TokenRequest, User,
 };
 use super::desk::{Desk, Settings};
+use super::issuer::Issuer;
 use super::keys::Keys;
 use super::message::{BasicChecked, CheckBasic, ValidateMany, Validated};
 use crate::change_feed::Applied;
@@ -39,7 +40,7 @@ pub struct KeyManagerHandle {
     commands: Door<Command>,
     /// The keys of this node, where it has the role.
     keys: Option<Arc<Keys>>,
-    issuer: Arc<str>,
+    issuer: Issuer,
     longest_ms: i64,
 }
 
@@ -59,7 +60,7 @@ impl KeyManagerHandle {
             basic,
             commands,
             keys: Some(Arc::clone(&desk.keys)),
-            issuer: desk.settings.issuer.as_str().into(),
+            issuer: Issuer::new(&desk.settings.issuer),
             longest_ms: desk.everything_expired_by(0),
         }
     }
@@ -84,7 +85,7 @@ impl KeyManagerHandle {
             basic: Door::anywhere(None, cluster, ROLE, HEDGE),
             commands: Door::anywhere(None, cluster, ROLE, HEDGE),
             keys: None,
-            issuer: settings.issuer.as_str().into(),
+            issuer: Issuer::new(&settings.issuer),
             longest_ms: settings.everything_expired_by(0),
         }
     }
@@ -110,7 +111,7 @@ impl KeyManagerHandle {
 
     /// `iss` of issued tokens.
     #[must_use]
-    pub fn issuer(&self) -> &str {
+    pub const fn issuer(&self) -> &Issuer {
         &self.issuer
     }
 

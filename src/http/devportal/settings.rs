@@ -57,8 +57,8 @@ async fn settings(State(services): State<Services>) -> Json<Value> {
 }
 
 async fn key_managers(State(services): State<Services>) -> Json<Value> {
-    let issuer = services.key_manager.issuer();
-    let base = issuer.strip_suffix("/oauth2/token").unwrap_or(issuer);
+    let issuer = services.key_manager.issuer().text();
+    let base = issuer.strip_suffix("/oauth2/token").unwrap_or(&issuer);
     Json(json!({
         "count": 1,
         "list": [{

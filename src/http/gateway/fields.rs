@@ -40,8 +40,8 @@ pub(super) fn to_upstream(
     let came_through = forwarded_for(exchange, &fields);
     let (trace, goes_on) = ingress.ids.traceparent(fields.get(&TRACEPARENT));
     let api = &route.api;
-    let issuer = &ingress.settings.issuer;
-    let is_ours = |value: &HeaderValue| is_token_of(issuer, value);
+    let issuer = ingress.settings.issuer.text();
+    let is_ours = |value: &HeaderValue| is_token_of(&issuer, value);
     // Where the API looks for credentials. Elsewhere they are the upstream's business.
     let is_read = |name: &HeaderName| {
         (api.artifact.oauth2 && *name == api.bearer)

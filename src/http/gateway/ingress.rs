@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::gateway::GatewayHandle;
+use actors::key_manager::Issuer;
 use domain::address::AddressRange;
 use rustls::pki_types::CertificateDer;
 
@@ -31,7 +32,7 @@ pub struct Settings {
     /// Whether the caller's credential is passed on.
     pub outbound_auth_header: bool,
     /// Who issues the tokens that callers present, as they name it.
-    pub issuer: String,
+    pub issuer: Issuer,
     /// Authorities that are trusted toward upstreams, beside the machine's own.
     pub upstream_authorities: Vec<CertificateDer<'static>>,
     /// How long callers may take.
@@ -62,7 +63,7 @@ impl Default for Settings {
             connect_timeout: Duration::from_secs(5),
             response_timeout: Duration::from_secs(120),
             outbound_auth_header: false,
-            issuer: String::new(),
+            issuer: Issuer::default(),
             upstream_authorities: Vec::new(),
             patience: Patience::default(),
         }

@@ -25,10 +25,10 @@ pub(super) async fn jwks(State(services): State<Services>) -> impl IntoResponse 
 }
 
 pub(super) async fn configuration(State(services): State<Services>) -> Json<Value> {
-    let issuer = services.key_manager.issuer();
-    let base = issuer.strip_suffix("/oauth2/token").unwrap_or(issuer);
+    let issuer = services.key_manager.issuer().text();
+    let base = issuer.strip_suffix("/oauth2/token").unwrap_or(&issuer);
     Json(json!({
-        "issuer": issuer,
+        "issuer": issuer.as_str(),
         "token_endpoint": format!("{base}/oauth2/token"),
         "revocation_endpoint": format!("{base}/oauth2/revoke"),
         "introspection_endpoint": format!("{base}/oauth2/introspect"),

@@ -37,11 +37,11 @@ pub(super) async fn introspect(
     let verdict = verdict.map_err(|error| ApiError::unavailable(&error))?;
     Ok(Json(match verdict {
         Verdict::Granted(grant) if may_see(&grant.consumer_key) => {
-            shown(&grant, services.key_manager.issuer())
+            shown(&grant, &services.key_manager.issuer().text())
         }
         Verdict::Refused { .. } => match services.key_manager.find_refresh(&token).await {
             Ok(refresh) if may_see(&refresh.consumer_key) => {
-                shown_refresh(&refresh, services.key_manager.issuer())
+                shown_refresh(&refresh, &services.key_manager.issuer().text())
             }
             Ok(_) | Err(Refused::NotFound(_)) => json!({ "active": false }),
             Err(refused) => return Err(refused.into()),

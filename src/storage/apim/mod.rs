@@ -12,6 +12,7 @@ pub mod applications;
 pub mod belongings;
 pub mod blob_references;
 pub mod change_log;
+pub mod cluster_identity;
 pub mod deny_policies;
 #[cfg(test)]
 mod feed_tests;
@@ -135,6 +136,11 @@ const SCHEMA: Schema = Schema {
             21,
             "followers that left",
             include_str!("../../../migrations/apim/0021_followers_that_left.sql"),
+        ),
+        (
+            22,
+            "cluster identity",
+            include_str!("../../../migrations/apim/0022_cluster_identity.sql"),
         ),
     ],
 };

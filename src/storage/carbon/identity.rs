@@ -18,6 +18,8 @@ pub struct Identity {
     pub cluster_id: String,
     /// Whether plans were ever counted here.
     pub has_counted: bool,
+    /// The issuer of the cluster's tokens, as it was heard last; empty before that.
+    pub issuer: String,
 }
 
 /// Raises the incarnation for a start, above `above` too; the first start makes the identity with
@@ -55,6 +57,16 @@ pub async fn save_cluster(write: &mut Write, cluster_id: &str) -> Result<(), Sto
     write.execute(query, "identity").await.map(drop)
 }
 
+/// Keeps the issuer of the cluster's tokens for a start that nobody tells it.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn save_issuer(write: &mut Write, issuer: &str) -> Result<(), StoreError> {
+    let query = sqlx::query("UPDATE identity SET issuer = $1 WHERE id = 1");
+    let query = query.bind(issuer.to_owned());
+    write.execute(query, "identity").await.map(drop)
+}
+
 /// Notes that plans are counted here, before the first of them is.
 ///
 /// # Errors
@@ -81,5 +93,6 @@ fn map(row: &sqlx::any::AnyRow) -> Result<Identity, StoreError> {
         incarnation: unsigned(row.integer("incarnation")?)?,
         cluster_id: row.text("cluster_id")?,
         has_counted: row.flag("has_counted")?,
+        issuer: row.text("issuer")?,
     })
 }

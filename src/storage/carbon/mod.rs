@@ -51,6 +51,11 @@ const SCHEMA: Schema = Schema {
             "join_token_roles",
             include_str!("../../../migrations/carbon/0007_join_token_roles.sql"),
         ),
+        (
+            9,
+            "issuer",
+            include_str!("../../../migrations/carbon/0009_issuer.sql"),
+        ),
     ],
 };
 

@@ -37,6 +37,10 @@ async fn each_start_raises_the_incarnation_and_keeps_the_id() {
     identity::note_counting(&mut write).await.unwrap();
     let raised = identity::raise(&mut write, "gw", 0, || "id6".to_owned()).await;
     assert!(raised.unwrap().has_counted, "in every later life");
+    let kept = identity::save_issuer(&mut write, "https://keys.example").await;
+    kept.unwrap();
+    let raised = identity::raise(&mut write, "gw", 0, || "id7".to_owned()).await;
+    assert_eq!(raised.unwrap().issuer, "https://keys.example");
 }
 
 #[tokio::test]

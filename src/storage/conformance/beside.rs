@@ -9,6 +9,7 @@ use super::{Fresh, TENANT, everywhere};
 use crate::Write;
 use crate::apim::api_keys::{self, ApiKey};
 use crate::apim::application_keys::{self, ApplicationKey};
+use crate::apim::cluster_identity;
 use crate::apim::oauth_clients::{self, OauthClient};
 use crate::apim::tokens::{self, RefreshToken};
 use crate::apim::verification_keys;
@@ -238,6 +239,46 @@ async fn who_takes_a_client_over_beside_another_who_maps_it_sees_that_it_is_mapp
         };
         let (mapped, ()) = tokio::join!(taking, committed);
         assert!(mapped.unwrap());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_first_to_name_a_cluster_and_an_issuer_is_who_all_others_go_by() {
+    everywhere(async |fresh| {
+        let mut read = fresh.apim.read().await.unwrap();
+        let found = cluster_identity::find(&mut read).await.unwrap();
+        assert_eq!((found.cluster_id.as_str(), found.issuer.as_str()), ("", ""));
+        drop(read);
+        let mut first = fresh.apim.write("test.cluster").await.unwrap();
+        let named = cluster_identity::ensure_cluster(&mut first, "one").await;
+        assert_eq!(named.unwrap(), "one");
+        let said = cluster_identity::ensure_issuer(&mut first, "a").await;
+        assert_eq!(said.unwrap(), "a");
+        let second = async {
+            let mut write = fresh.apim.write("test.cluster").await.unwrap();
+            let named = cluster_identity::ensure_cluster(&mut write, "two").await;
+            let said = cluster_identity::ensure_issuer(&mut write, "b").await;
+            write.commit().await.unwrap();
+            (named.unwrap(), said.unwrap())
+        };
+        let committed = async {
+            fresh.until_one_waits().await;
+            first.commit().await.unwrap();
+        };
+        let (told, ()) = tokio::join!(second, committed);
+        assert_eq!(told, ("one".to_owned(), "a".to_owned()));
+        let mut write = fresh.apim.write("test.cluster").await.unwrap();
+        cluster_identity::save_issuer(&mut write, "c")
+            .await
+            .unwrap();
+        write.commit().await.unwrap();
+        let mut read = fresh.apim.read().await.unwrap();
+        let found = cluster_identity::find(&mut read).await.unwrap();
+        assert_eq!(
+            (found.cluster_id.as_str(), found.issuer.as_str()),
+            ("one", "c")
+        );
     })
     .await;
 }

@@ -61,12 +61,13 @@ fn columns_have_the_three_types_that_both_backends_read_alike() {
 }
 
 /// Rows of the platform itself: everything else that is shared belongs to a tenant.
-const OF_NO_TENANT: [&str; 8] = [
+const OF_NO_TENANT: [&str; 9] = [
     "meta",
     "tenants",
     "change_head",
     "usage_sources",
     "database_identity",
+    "cluster_identity",
     "verification_keys",
     "followers",
     "token_lives",

@@ -21,10 +21,10 @@ use nodes::{Node, Nodes};
 /// How long all nodes together may take until they are ready.
 const READY: Duration = Duration::from_secs(120);
 
-/// Runs it until Ctrl-C; with `check` until it has answered one call.
+/// Runs it until Ctrl-C; with `check` until a gateway behind the balancer has said that it is ready.
 ///
 /// # Errors
-/// When a node does not start, or the call is not answered.
+/// When a node does not start, or none says so.
 pub(crate) fn run(workspace: &Workspace, check: bool) -> Result<()> {
     command(
         workspace
@@ -100,16 +100,16 @@ async fn lived(nodes: &mut Nodes, check: bool) -> Result<()> {
     }
 }
 
-/// With `check` one call through the balancer; else for ever.
+/// With `check` until a gateway has answered through the balancer that it is ready; else for ever.
 async fn called(nodes: &Nodes, address: std::net::SocketAddr, check: bool) -> Result<()> {
     if !check {
         return std::future::pending().await;
     }
     let status = balancer::get(&address.to_string(), "/_headgate/readyz").await?;
     if status != 200 {
-        bail!("a call through the balancer was answered with {status}");
+        bail!("a gateway behind the balancer answered {status}, and not that it is ready");
     }
-    println!("a call through the balancer was answered with 200");
+    println!("all nodes are ready, and a gateway said so through the balancer");
     nodes.show_status("gw1").await
 }
 

@@ -65,10 +65,6 @@ impl Nodes {
             .env("HEADGATE__LISTEN__INGRESS_HTTP", "127.0.0.1:0")
             .env("HEADGATE__LISTEN__INGRESS_HTTPS", "127.0.0.1:0")
             .env("HEADGATE__GATEWAY__ALLOW_LOOPBACK_ENDPOINTS", "true")
-            .env(
-                "HEADGATE__OAUTH2__ISSUER",
-                "https://localhost:9443/oauth2/token",
-            )
             .current_dir(&self.folder)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
