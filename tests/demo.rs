@@ -9,7 +9,6 @@ use std::time::{Duration, SystemTime};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::eventually;
-use crate::support::node::encodes_asks;
 
 /// The demo's ports before any offset.
 const PORTS: [u16; 4] = [9443, 8280, 8243, 8290];
@@ -30,7 +29,6 @@ impl Demo {
             .current_dir(dir)
             .env_remove("HEADGATE_ADMIN_USER")
             .env_remove("HEADGATE_ADMIN_PASSWORD")
-            .env("HEADGATE__NODE__ENCODE_ASKS", encodes_asks().to_string())
             .stdout(std::fs::File::create(&said).expect("a file"))
             .stderr(Stdio::null())
             .spawn()

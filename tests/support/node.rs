@@ -302,7 +302,7 @@ fn launch(dir: &Path, options: &Options) -> Child {
         "[node]\ndata_dir = \"data\"\nencode_asks = {}\n[listen]\nmanagement = \"127.0.0.1:0\"\n\
          ingress_http = \"127.0.0.1:0\"\ningress_https = \"127.0.0.1:0\"\n[log]\nfilter = \
          \"info\"\n[gateway]\nallow_loopback_endpoints = true\n{}",
-        encodes_asks(),
+        std::env::var("HEADGATE_ENCODE_ASKS").is_ok_and(|value| value == "1"),
         options.toml
     );
     std::fs::write(&config, text).expect("a configuration file");
@@ -330,9 +330,4 @@ fn launch(dir: &Path, options: &Options) -> Child {
         .stderr(log)
         .spawn()
         .expect("the node starts")
-}
-
-/// Whether nodes encode and decode each ask in this pass.
-pub fn encodes_asks() -> bool {
-    std::env::var("HEADGATE_ENCODE_ASKS").is_ok_and(|value| value == "1")
 }

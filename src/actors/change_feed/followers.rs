@@ -155,7 +155,9 @@ impl Followers {
     ) -> (Applied, bool) {
         let (mut done, mut missing, mut waits) = (0, Vec::new(), false);
         for one in registered.iter().filter(|one| !one.is_gone()) {
-            let may_serve = one.fenced_at_ms.is_none() || self.age(one, now_ms) < OVER_MS;
+            // Whoever leaves gives up its lease before it says so.
+            let holds_lease = one.fenced_at_ms.is_none() || self.age(one, now_ms) < OVER_MS;
+            let may_serve = holds_lease && !one.has_left();
             let follower = self.known.get(&one.name);
             if follower.is_some_and(|follower| follower.acknowledged >= n) {
                 done += 1;
@@ -323,11 +325,11 @@ mod tests {
         ];
         let mut followers = Followers::default();
         followers.see(&all, 0);
-        let (applied, waits) = followers.applied(&all, 5, OVER_MS);
-        assert_eq!(
-            (applied.to_string().as_str(), waits),
-            ("0/1; unreached=gw2", false)
-        );
+        for now_ms in [0, OVER_MS] {
+            let (applied, waits) = followers.applied(&all, 5, now_ms);
+            let told = (applied.to_string(), waits);
+            assert_eq!(told, ("0/1; unreached=gw2".to_owned(), false));
+        }
         let (applied, waits) = followers.applied(&all[..1], 5, 0);
         assert_eq!((applied.to_string().as_str(), waits), ("0/0", false));
     }

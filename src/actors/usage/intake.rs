@@ -103,11 +103,16 @@ impl Intake {
         let now_ms = apim.moment_ms(own_ms).await?;
         let mut read = apim.read().await?;
         let noted_ms = usage::kept_time(&mut read).await?;
+        // Counts of a version that noted nothing are as old as the newest of them says, whatever a clock says.
+        let known_ms = match noted_ms {
+            Some(noted_ms) => Some(noted_ms),
+            None => usage::newest(&mut read).await?,
+        };
         drop(read);
         let boot_ms = i64::try_from(clock.monotonic().as_millis()).unwrap_or(i64::MAX);
         let (mut time, before_ms) = self
             .kept
-            .unwrap_or_else(|| (KeptTime::begin(noted_ms, now_ms), boot_ms));
+            .unwrap_or_else(|| (KeptTime::begin(known_ms, now_ms), boot_ms));
         time.follow(noted_ms, boot_ms.saturating_sub(before_ms), now_ms);
         if noted_ms.is_none_or(|noted_ms| time.at_ms().saturating_sub(noted_ms) >= NOTE_MS) {
             note_kept_time(apim, time.at_ms()).await?;

@@ -32,6 +32,7 @@ impl Plan {
             node_crashes: 0,
             node_pauses: 0,
             cuts: 0,
+            splits: 0,
             disk_ms: 50,
             planted: None,
         }
@@ -58,6 +59,7 @@ impl Plan {
             node_crashes: 0,
             node_pauses: 0,
             cuts: 0,
+            splits: 0,
             disk_ms: 50,
             planted: None,
         }
@@ -105,6 +107,7 @@ impl Plan {
         };
         self.clock_steps_back = 200;
         self.disk_ms = 500;
+        self.splits = 150;
         self
     }
 }

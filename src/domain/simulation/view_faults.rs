@@ -6,6 +6,20 @@ use super::ledger_world::World;
 // === impl World ===
 
 impl World {
+    /// Two nodes reach each other and nobody else, as gateways do.
+    fn split(&mut self) {
+        let nodes = self.nodes.all.len();
+        let (one, other) = (self.rng.index(nodes), self.rng.index(nodes));
+        let apart = |node: usize| node == one || node == other;
+        for from in 0..nodes {
+            for to in 0..nodes {
+                if apart(from) != apart(to) {
+                    self.nodes.cut.insert((from, to));
+                }
+            }
+        }
+    }
+
     pub(super) fn node_faults(&mut self) {
         let nodes = self.nodes.all.len();
         for node in 0..nodes {
@@ -34,6 +48,9 @@ impl World {
         }
         if self.rng.chance(300) {
             self.nodes.cut.clear();
+        }
+        if self.plan.splits > 0 && self.rng.chance(self.plan.splits) {
+            self.split();
         }
     }
 }

@@ -81,12 +81,15 @@ fn planted_a_grant_before_the_standby_has_it_is_noticed() {
 
 #[test]
 fn planted_a_grant_without_a_fence_is_noticed() {
-    notices(Planted::SkipFence, |_| {});
+    notices(Planted::SkipFence, |plan| {
+        plan.voters = 5;
+        plan.splits = 400;
+    });
 }
 
 #[test]
 fn planted_serving_in_sync_is_noticed() {
-    notices(Planted::ServeInSync, |_| {});
+    notices(Planted::ServeInSync, Plan::worse);
 }
 
 #[test]
@@ -130,7 +133,7 @@ fn planted_a_voter_that_forgets_is_noticed() {
 
 #[test]
 fn planted_a_reused_incarnation_is_noticed() {
-    notices(Planted::ReuseIncarnation, |_| {});
+    notices(Planted::ReuseIncarnation, Plan::worse);
 }
 
 #[test]

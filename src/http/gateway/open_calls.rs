@@ -81,6 +81,8 @@ pub(super) fn watch(ingress: &Arc<Ingress>) {
     let ingress = Arc::downgrade(ingress);
     spawn_named("open calls", async move {
         let mut looks = tokio::time::interval(millis(LOOK_MS));
+        // A process that stood still has looked once, not as often as it would have.
+        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut unserved = Unserved::default();
         loop {
             let (is_over, is_look) = tokio::select! {
@@ -256,12 +258,23 @@ impl RestsOn {
     fn is_not_over(&self) -> Result<(), Fault> {
         let gateway = &self.ingress.gateway;
         let caller = self.caller.as_ref().map(|entry| entry.said());
+        match caller {
+            Some(Caller::Granted(granted)) if gateway.is_over(&granted.grant) => {
+                Err(invalid(&granted.grant))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The same, and refuses the subscription that it was let in by, if that is closed: the caller may have made
+    /// another one since, which only a judgement can tell.
+    fn is_not_closed(&self) -> Result<(), Fault> {
+        self.is_not_over()?;
+        let gateway = &self.ingress.gateway;
+        let caller = self.caller.as_ref().map(|entry| entry.said());
         let (Some(Caller::Granted(granted)), Some(route)) = (caller, &self.route) else {
             return Ok(());
         };
-        if gateway.is_over(&granted.grant) {
-            return Err(invalid(&granted.grant));
-        }
         let artifact = &route.api.artifact;
         let held = granted.subscription(&artifact.api_id);
         let held = held.filter(|_| !artifact.plans.is_empty());
@@ -342,7 +355,7 @@ impl OpenCall {
             tokio::select! {
                 biased;
                 done = &mut wait => return Ok(done),
-                () = self.news.notified() => rests_on.is_not_over()?,
+                () = self.news.notified() => rests_on.is_not_closed()?,
             }
         }
     }

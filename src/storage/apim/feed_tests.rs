@@ -194,6 +194,9 @@ async fn a_usage_batch_counts_once_on_every_backend() {
             assert_eq!(deleted.unwrap(), gone, "{before_ms} {most}");
         }
         drop(write);
+        let mut read = apim.read().await.unwrap();
+        assert_eq!(usage::newest(&mut read).await.unwrap(), Some(60_000));
+        drop(read);
         let mut noted = None;
         for at_ms in [5, 1_795_788_000_000, 7] {
             let mut read = apim.read().await.unwrap();

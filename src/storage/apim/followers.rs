@@ -29,11 +29,17 @@ const ON_ITS_WAY_MS: i64 = 10_000;
 // === impl Follower ===
 
 impl Follower {
+    /// Whether it left in order and was not registered since, not even by a version that knows of no leaving.
+    #[must_use]
+    pub fn has_left(&self) -> bool {
+        self.left_at_ms.is_some() && self.fenced_at_ms.is_some()
+    }
+
     /// Whether it left and serves nobody since, so that no change names it. One that may start without
     /// a control plane is named until it is heard again.
     #[must_use]
     pub fn is_gone(&self) -> bool {
-        self.left_at_ms.is_some() && self.kind != FollowerKind::Calls(WhenCutOff::Serve)
+        self.has_left() && self.kind != FollowerKind::Calls(WhenCutOff::Serve)
     }
 }
 

@@ -140,6 +140,17 @@ pub async fn kept_time(read: &mut Read) -> Result<Option<i64>, StoreError> {
     })
 }
 
+/// The newest minute that is counted.
+///
+/// # Errors
+/// [`StoreError::Unavailable`], [`StoreError::Damaged`].
+pub async fn newest(read: &mut Read) -> Result<Option<i64>, StoreError> {
+    let query = sqlx::query("SELECT MAX(minute_ms) AS newest FROM usage_minutes");
+    let row = read.optional(query).await?;
+    let newest = row.map(|row| row.optional_integer("newest")).transpose()?;
+    Ok(newest.flatten())
+}
+
 /// Notes the time that counts are old by.
 ///
 /// # Errors
