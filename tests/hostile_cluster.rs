@@ -462,6 +462,6 @@ async fn a_member_that_asks_without_end_is_counted_told_once_bounded_and_in_the_
     let log = flooded.control.log();
     let told = log.matches("an ask of another node was refused").count();
     let refused = flooded.turned_down().await;
-    let most = usize::try_from(refused / 1_000).expect("a number") + 1;
-    assert!((1..=most).contains(&told), "told {told} times of {refused}");
+    // Once a minute.
+    assert!((1..=2).contains(&told), "told {told} times of {refused}");
 }

@@ -5,25 +5,37 @@
 use anyhow::ensure;
 use storage::apim::cluster_identity;
 use storage::carbon::identity::{self, Identity};
+use storage::carbon::known_members;
 use storage::{Database, StoreError};
 
 use super::databases::{Control, Databases};
 
-/// The cluster that the node belongs to; empty for one that has seeds and never was in any. Only one
-/// without seeds, whose databases were in none either, founds one.
+/// The cluster that a node belongs to.
+pub(super) struct Belongs {
+    /// Its id; empty for a node that has seeds and never was in any.
+    pub(super) cluster: String,
+    /// It was about to found one, and another node did so at that very moment over the same databases.
+    pub(super) was_second: bool,
+}
+
+/// The cluster that the node belongs to. Only a node without seeds, whose databases were in none either, founds
+/// one.
 pub(super) async fn cluster_of(
     databases: &Databases,
     me: &Identity,
     seeds: &[String],
-) -> anyhow::Result<String> {
+) -> anyhow::Result<Belongs> {
+    let belongs = |cluster: String| Belongs {
+        cluster,
+        was_second: false,
+    };
     let mine = &me.cluster_id;
     if !mine.is_empty() {
-        agree(databases, mine).await?;
-        return Ok(mine.clone());
+        return goes_on(databases, mine).await.map(belongs);
     }
     if !seeds.is_empty() {
         // Its welcome says, and databases of another cluster are refused there.
-        return Ok(String::new());
+        return Ok(belongs(String::new()));
     }
     let noted = noted(databases.control.as_ref()).await?;
     if !noted.is_empty() {
@@ -33,21 +45,50 @@ pub(super) async fn cluster_of(
             "this node knew of no cluster and its databases are one's: it goes on in that; where the \
              others do not find it at the address where it was, start it with --seeds"
         );
-        return Ok(noted);
+        return Ok(belongs(noted));
     }
     // On this node's disk first: of two that found one at a time over the same databases it is known
     // then who was the second, which goes over.
     let new = uuid::Uuid::new_v4().to_string();
     keep(&databases.carbon, &new).await?;
     let cluster = note(databases.control.as_ref(), &new).await?;
-    if cluster != new {
+    let was_second = cluster != new;
+    if was_second {
         keep(&databases.carbon, &cluster).await?;
+        tracing::warn!(
+            cluster,
+            "another node founded a cluster over the same databases at this moment, this one goes on in that: \
+             start it with --seeds"
+        );
+    } else {
+        tracing::info!(
+            cluster,
+            "founded a cluster, other nodes join it with --seeds"
+        );
     }
-    tracing::info!(
+    Ok(Belongs {
         cluster,
-        "founded a cluster, other nodes join it with --seeds"
+        was_second,
+    })
+}
+
+/// Goes on in its cluster. One that nobody else was ever in may be what is left of a founding that was cut short
+/// while another node founded over the same databases: the node goes over to that one's then.
+async fn goes_on(databases: &Databases, mine: &str) -> anyhow::Result<String> {
+    let noted = noted(databases.control.as_ref()).await?;
+    let mut read = databases.carbon.read().await?;
+    let met_nobody = known_members::list(&mut read).await?.is_empty();
+    drop(read);
+    if noted.is_empty() || noted == mine || !met_nobody {
+        agree(databases, mine).await?;
+        return Ok(mine.to_owned());
+    }
+    keep(&databases.carbon, &noted).await?;
+    tracing::warn!(
+        cluster = noted,
+        "this node began a cluster that nobody else was in, and its databases are another's: it goes over to that"
     );
-    Ok(cluster)
+    Ok(noted)
 }
 
 /// Whether API-M is one of a cluster that this node knows nothing of.
@@ -97,4 +138,54 @@ async fn note(control: Option<&Control>, cluster: &str) -> Result<String, StoreE
     let noted = cluster_identity::ensure_cluster(&mut write, cluster).await?;
     write.commit().await?;
     Ok(noted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn databases(dir: &std::path::Path) -> Databases {
+        let at = |name: &str| format!("sqlite:{}", dir.join(name).display());
+        Databases {
+            control: Some(Control {
+                apim: storage::apim::open(&at("apim.db")).await.unwrap(),
+                shared: storage::shared::open(&at("shared.db")).await.unwrap(),
+            }),
+            carbon: storage::carbon::open(dir).await.unwrap(),
+            broker: storage::broker::open(dir).await.unwrap(),
+        }
+    }
+
+    async fn belongs(databases: &Databases, mine: &str) -> anyhow::Result<Belongs> {
+        let me = Identity {
+            node_id: "n".to_owned(),
+            node_name: "cp2".to_owned(),
+            incarnation: 2,
+            cluster_id: mine.to_owned(),
+            has_counted: false,
+            issuer: String::new(),
+        };
+        cluster_of(databases, &me, &[]).await
+    }
+
+    #[tokio::test]
+    async fn a_founding_that_was_cut_short_gives_way_to_another_nodes() {
+        let dir = tempfile::tempdir().unwrap();
+        let databases = databases(dir.path()).await;
+        let first = belongs(&databases, "").await.unwrap();
+        assert!(!first.was_second && !first.cluster.is_empty());
+        // It ended after it had kept its own, and before it asked API-M.
+        let over = belongs(&databases, "cut short").await.unwrap();
+        assert_eq!((over.cluster, over.was_second), (first.cluster, false));
+        // One that others were in does not go over.
+        let mut write = databases.carbon.write("test.known").await.unwrap();
+        known_members::add(&mut write, "gw1:4370").await.unwrap();
+        write.commit().await.unwrap();
+        let error = belongs(&databases, "of others")
+            .await
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(error.contains("of others"), "{error}");
+    }
 }

@@ -62,8 +62,9 @@ pub(super) async fn follow(
             Some(control) if config.oauth2.issuer_is_given => {
                 // By then the cluster has refused one that it does not agree with.
                 tokio::time::sleep(config.cluster.evict.max(SETTLED)).await;
-                if let Err(error) = save(&control.apim, &config.oauth2.issuer).await {
-                    tracing::warn!(%error, "the issuer cannot be noted, nodes that are told none go by the one before");
+                while let Err(error) = save(&control.apim, &config.oauth2.issuer).await {
+                    tracing::warn!(%error, "the issuer cannot be noted, nodes that are told none go by the one before; trying again");
+                    tokio::time::sleep(AGAIN).await;
                 }
             }
             None if !is_said(&config) => listen(&cluster, &issuer, &carbon).await,
@@ -76,6 +77,8 @@ pub(super) async fn follow(
     }
 }
 
+/// After which it is tried again to note the issuer.
+const AGAIN: Duration = Duration::from_secs(30);
 /// After which a node that was not refused is taken.
 const SETTLED: Duration = Duration::from_secs(5);
 

@@ -128,9 +128,17 @@ async fn node_settings(
     let cluster = match secured.cluster {
         Some(cluster) => {
             founding::agree(databases, &cluster).await?;
+            if place.me.cluster_id != cluster {
+                // Carbon was lost, and the certificate was not.
+                founding::keep(&databases.carbon, &cluster).await?;
+            }
             cluster
         }
-        None => founding::cluster_of(databases, place.me, &settings.seeds).await?,
+        None => {
+            founding::cluster_of(databases, place.me, &settings.seeds)
+                .await?
+                .cluster
+        }
     };
     let mut read = databases.carbon.read().await?;
     let known = known_members::list(&mut read).await?;

@@ -219,7 +219,16 @@ impl Place<'_> {
              which makes its authority, has a role of the control plane: start such a node first; \
              then {JOIN}"
         );
-        let cluster = founding::cluster_of(self.databases, self.me, &settings.seeds).await?;
+        let belongs = founding::cluster_of(self.databases, self.me, &settings.seeds).await?;
+        let founding::Belongs {
+            cluster,
+            was_second,
+        } = belongs;
+        if was_second {
+            // Another node was first, at this very moment: the authority is that one's to make.
+            founding::keep(&self.databases.carbon, "").await?;
+            bail!("another node founds a cluster over the same databases just now: {JOIN}");
+        }
         let authority = Authority::make(&cluster)?;
         files.save_authority(&authority)?;
         tracing::info!(

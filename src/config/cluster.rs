@@ -63,8 +63,10 @@ impl Cluster {
         let is_alone = seeds.is_empty() && join.is_none();
         let default = if is_alone { "off" } else { DEFAULT };
         let listen = source.take("cluster.listen", default, read::optional_address)?;
+        let configured = listen;
         let listen = shifted(source, listen, port_offset)?;
         let advertise = source.take("cluster.advertise", "", advertise)?;
+        stays(source, (configured, listen), advertise.as_deref())?;
         let probe = source.take("cluster.probe_ms", "500", read::milliseconds)?;
         let more_than = |least: Duration| {
             move |text: &str| match read::milliseconds(text)? {
@@ -164,6 +166,28 @@ fn shifted(
             .map_err(|problem| source.wrong("cluster.listen", problem)),
         listen => Ok(listen),
     }
+}
+
+/// What others are told does not move: with the port of before the offset they would dial nobody.
+fn stays(
+    source: &Source,
+    (configured, listen): (Option<SocketAddr>, Option<SocketAddr>),
+    advertise: Option<&str>,
+) -> Result<(), ConfigError> {
+    let (Some(configured), Some(listen), Some(told)) = (configured, listen, advertise) else {
+        return Ok(());
+    };
+    let port = told
+        .rsplit_once(':')
+        .and_then(|(_, port)| port.parse().ok());
+    if listen != configured && port == Some(configured.port()) {
+        let problem = format!(
+            "{told} stays as it is, and listen.port_offset moves cluster.listen to {listen}: give the port where \
+             others reach this node"
+        );
+        return Err(source.wrong("cluster.advertise", problem));
+    }
+    Ok(())
 }
 
 /// At least as long as a gateway that does not answer may serve on (S3); less than what answers of

@@ -297,6 +297,15 @@ fn the_clusters_port_moves_with_the_offset_unless_it_is_said_on_the_command_line
     let config = Config::load(&flags, std::iter::empty()).unwrap();
     assert_eq!(config.cluster.listen.unwrap().port(), 4400);
     assert_eq!(config.listen.management.port(), 9452);
+    // What others are told stays: the port of before the offset would lead them nowhere.
+    let told =
+        |port: u16| format!("{offset}listen = \"0.0.0.0:4400\"\nadvertise = \"cp1:{port}\"\n");
+    assert_eq!(port(&told(4409)).unwrap(), 4409);
+    let error = port(&told(4400)).unwrap_err().to_string();
+    assert!(
+        error.contains("cluster.advertise") && error.contains("0.0.0.0:4409"),
+        "{error}"
+    );
     // Every other port is given or off, and small enough.
     let beyond = "[listen]\nport_offset = 62000\nmanagement = \"127.0.0.1:1\"\n\
                   ingress_http = \"off\"\ningress_https = \"off\"\n[cluster]\n";

@@ -131,10 +131,11 @@ impl Database {
             database: schema.name,
             source,
         };
-        Migrator::with_migrations(migrations)
-            .run(&self.writer)
-            .await
-            .map_err(failed)
+        let mut migrator = Migrator::with_migrations(migrations);
+        // The next version of this build may have been here, or be beside this one on the same database: what it
+        // changed is added, and nothing is taken away before the version after it (M1).
+        migrator.set_ignore_missing(true);
+        migrator.run(&self.writer).await.map_err(failed)
     }
 
     /// Which engine it runs on.

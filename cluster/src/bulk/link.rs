@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{ReadHalf, WriteHalf};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::frame::Frame;
@@ -39,6 +39,8 @@ struct Shared {
     over: CancellationToken,
     /// Parts of answers that came.
     parts: AtomicU64,
+    /// An answer came whole.
+    answered: Notify,
 }
 
 /// Someone who waits, or has given up: the places are taken until the answer is there.
@@ -59,6 +61,7 @@ impl Link {
             last: AtomicU64::new(0),
             over,
             parts: AtomicU64::new(0),
+            answered: Notify::new(),
         });
         let carried = Arc::clone(&shared);
         spawn_named(
@@ -142,6 +145,7 @@ impl Shared {
             if let Some(waiting) = waiting {
                 let _ = waiting.answer.send(answer.bytes);
             }
+            self.answered.notify_one();
         }
     }
 
@@ -154,6 +158,9 @@ impl Shared {
             match tokio::time::timeout(IDLE, asked.recv()).await {
                 Ok(Some(frame)) if self.is_wanted(frame.number) => {
                     frame.write(&mut to, || ()).await?;
+                    // Whoever answers reads nothing meanwhile: an ask that lies before a closed window would end
+                    // the connection, and with it the answer that comes.
+                    self.answered.notified().await;
                 }
                 // Given up before it was sent.
                 Ok(Some(_)) => {}

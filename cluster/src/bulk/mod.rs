@@ -146,6 +146,10 @@ impl Bulk {
         if self.ended.is_cancelled() || state.not_before.is_some_and(|at| Instant::now() < at) {
             return None;
         }
+        // Before it is tried: whoever dials may be given up meanwhile.
+        let pause = PAUSE * (1 << state.failures.min(DOUBLED_MOST));
+        state.failures += 1;
+        state.not_before = Some(Instant::now() + pause);
         match dial_for_bulk(&self.to, &self.security, &self.hello).await {
             Ok(stream) => {
                 Counters::add(&self.counters.bulk_dialed);
@@ -157,8 +161,6 @@ impl Bulk {
             Err(error) => {
                 let member = self.to.name.as_str();
                 tracing::debug!(member, %error, "no connection for what is large");
-                let pause = PAUSE * (1 << state.failures.min(DOUBLED_MOST));
-                state.failures += 1;
                 state.not_before = Some(Instant::now() + pause);
                 None
             }

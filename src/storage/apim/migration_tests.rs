@@ -199,3 +199,21 @@ async fn rows_of_an_older_schema_say_the_same_in_the_present_one() {
         assert_eq!(kept.len(), 2);
     }
 }
+
+#[tokio::test]
+async fn a_build_opens_a_database_that_the_next_one_has_added_to() {
+    let dir = tempfile::tempdir().unwrap();
+    for url in urls(dir.path()).await {
+        super::open(&url).await.unwrap().close().await;
+        // A version that does not know the last three migrations.
+        let before = Schema {
+            name: SCHEMA.name,
+            migrations: SCHEMA.migrations.split_last_chunk::<3>().unwrap().0,
+        };
+        let database = Database::open(&url, &before).await.unwrap();
+        let mut read = database.read().await.unwrap();
+        assert_eq!(apis::find(&mut read, TENANT, "a1").await.unwrap(), None);
+        drop(read);
+        database.close().await;
+    }
+}
