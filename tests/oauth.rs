@@ -130,7 +130,15 @@ async fn tokens_are_verified_by_what_discovery_names_whatever_algorithm_is_confi
         rules.set_issuer(&[issuer]);
         rules.set_audience(&[&key]);
         let claims = decode::<Value>(&token, &public, &rules).expect("a good signature");
-        assert_eq!(claims.claims["azp"], key.as_str());
+        let claims = claims.claims;
+        assert_eq!(claims["azp"], key.as_str());
+        assert_eq!(claims["client_id"], key.as_str());
+        assert_eq!(
+            (&claims["aut"], &claims["scope"]),
+            (&json!("APPLICATION"), &json!("default"))
+        );
+        assert!(claims["sub"].as_str().is_some_and(|sub| !sub.is_empty()));
+        assert_eq!(claims["nbf"], claims["iat"]);
     }
 }
 

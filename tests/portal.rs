@@ -276,6 +276,7 @@ async fn each_page_is_open_to_whom_the_contract_says() {
         of("apim:app_import_export").await,
         of("apim:app_manage").await,
     );
+    let (subscribe, settings) = (of("apim:subscribe").await, of("apim:store_settings").await);
     let (view, tiers) = (of("apim:admin_tier_view").await, of("apim:tier_view").await);
     let policies = "/api/am/admin/v4/throttling/policies/application".to_owned();
     let portal = |path: &str| format!("{DEVPORTAL}{path}");
@@ -283,6 +284,8 @@ async fn each_page_is_open_to_whom_the_contract_says() {
         (portal("/apis"), Some(&none), 200),
         (portal("/throttling-policies/application"), Some(&none), 200),
         (portal("/settings"), None, 401),
+        (portal("/settings"), Some(&subscribe), 403),
+        (portal("/settings"), Some(&settings), 200),
         (portal("/key-managers"), None, 401),
         (portal("/applications"), Some(&carry), 200),
         (

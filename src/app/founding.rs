@@ -14,7 +14,8 @@ use super::databases::{Control, Databases};
 pub(super) struct Belongs {
     /// Its id; empty for a node that has seeds and never was in any.
     pub(super) cluster: String,
-    /// It was about to found one, and another node did so at that very moment over the same databases.
+    /// It was about to found one, and another node did so over the same databases: it goes over to that one's, which
+    /// whoever asks has to keep.
     pub(super) was_second: bool,
 }
 
@@ -31,7 +32,7 @@ pub(super) async fn cluster_of(
     };
     let mine = &me.cluster_id;
     if !mine.is_empty() {
-        return goes_on(databases, mine).await.map(belongs);
+        return goes_on(databases, mine).await;
     }
     if !seeds.is_empty() {
         // Its welcome says, and databases of another cluster are refused there.
@@ -54,7 +55,6 @@ pub(super) async fn cluster_of(
     let cluster = note(databases.control.as_ref(), &new).await?;
     let was_second = cluster != new;
     if was_second {
-        keep(&databases.carbon, &cluster).await?;
         tracing::warn!(
             cluster,
             "another node founded a cluster over the same databases at this moment, this one goes on in that: \
@@ -74,21 +74,26 @@ pub(super) async fn cluster_of(
 
 /// Goes on in its cluster. One that nobody else was ever in may be what is left of a founding that was cut short
 /// while another node founded over the same databases: the node goes over to that one's then.
-async fn goes_on(databases: &Databases, mine: &str) -> anyhow::Result<String> {
+async fn goes_on(databases: &Databases, mine: &str) -> anyhow::Result<Belongs> {
     let noted = noted(databases.control.as_ref()).await?;
     let mut read = databases.carbon.read().await?;
     let met_nobody = known_members::list(&mut read).await?.is_empty();
     drop(read);
     if noted.is_empty() || noted == mine || !met_nobody {
         agree(databases, mine).await?;
-        return Ok(mine.to_owned());
+        return Ok(Belongs {
+            cluster: mine.to_owned(),
+            was_second: false,
+        });
     }
-    keep(&databases.carbon, &noted).await?;
     tracing::warn!(
         cluster = noted,
         "this node began a cluster that nobody else was in, and its databases are another's: it goes over to that"
     );
-    Ok(noted)
+    Ok(Belongs {
+        cluster: noted,
+        was_second: true,
+    })
 }
 
 /// Whether API-M is one of a cluster that this node knows nothing of.
@@ -176,7 +181,7 @@ mod tests {
         assert!(!first.was_second && !first.cluster.is_empty());
         // It ended after it had kept its own, and before it asked API-M.
         let over = belongs(&databases, "cut short").await.unwrap();
-        assert_eq!((over.cluster, over.was_second), (first.cluster, false));
+        assert_eq!((over.cluster, over.was_second), (first.cluster, true));
         // One that others were in does not go over.
         let mut write = databases.carbon.write("test.known").await.unwrap();
         known_members::add(&mut write, "gw1:4370").await.unwrap();

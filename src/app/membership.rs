@@ -135,9 +135,11 @@ async fn node_settings(
             cluster
         }
         None => {
-            founding::cluster_of(databases, place.me, &settings.seeds)
-                .await?
-                .cluster
+            let belongs = founding::cluster_of(databases, place.me, &settings.seeds).await?;
+            if belongs.was_second {
+                founding::keep(&databases.carbon, &belongs.cluster).await?;
+            }
+            belongs.cluster
         }
     };
     let mut read = databases.carbon.read().await?;

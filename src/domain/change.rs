@@ -25,7 +25,37 @@ pub struct Entry {
     pub at_ms: i64,
 }
 
-/// What changed. Followers that do not know a kind skip it and say so.
+/// The kinds of change, each with the first version of the protocol between nodes that reads it. It is written by the
+/// version after that and not before: then every member there can be reads it, and no gateway has to pass over what
+/// ends an access (M1).
+pub const KINDS: [(&str, u16); 18] = [
+    ("api_deployed", 1),
+    ("api_undeployed", 1),
+    ("api_state_changed", 1),
+    ("default_version_changed", 1),
+    ("application_changed", 1),
+    ("application_removed", 1),
+    ("subscription_changed", 1),
+    ("subscriptions_made", 1),
+    ("client_changed", 1),
+    ("token_revoked", 1),
+    ("issued_before", 1),
+    ("api_key_changed", 1),
+    ("policy_saved", 1),
+    ("policy_removed", 1),
+    ("deny_policy_saved", 1),
+    ("deny_policy_removed", 1),
+    ("user_changed", 1),
+    ("verification_keys_changed", 1),
+];
+
+/// Kinds that this version of the protocol and those before it read are written: that before the version of this build.
+pub const WRITTEN: u16 = 1;
+
+/// Stands in the place of an entry that no message holds; it says nothing.
+pub const LEFT_OUT: &str = "left_out";
+
+/// What changed. A gateway that does not know a kind stays where it is, and acknowledges nothing from there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Change {
@@ -221,6 +251,13 @@ impl MarkedSubject {
 // === impl Change ===
 
 impl Change {
+    /// Whether every member that there can be reads it (M1).
+    #[must_use]
+    pub fn may_be_written(&self) -> bool {
+        let mut kinds = KINDS.iter();
+        kinds.any(|(kind, since)| *kind == self.kind() && *since <= WRITTEN)
+    }
+
     /// The kind, as it stands in the entry.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
@@ -250,6 +287,12 @@ impl Change {
 // === impl Entry ===
 
 impl Entry {
+    /// Whether this version understands what it says, or it says nothing.
+    #[must_use]
+    pub fn is_understood(&self) -> bool {
+        self.kind == LEFT_OUT || self.change().is_some()
+    }
+
     /// Reads what the entry says; none when this version does not know the kind.
     #[must_use]
     pub fn change(&self) -> Option<Change> {
@@ -280,6 +323,27 @@ mod tests {
         assert_eq!(entry.change(), Some(change));
         entry.payload = "{\"kind\":\"moon_phase\"}".to_owned();
         assert_eq!(entry.change(), None);
+        assert!(!entry.is_understood());
+        // Of a kind that is known, and of something that is not.
+        entry.kind = "api_state_changed".to_owned();
+        entry.payload =
+            r#"{"kind":"api_state_changed","api_id":"a","state":"ORBITING"}"#.to_owned();
+        assert!(!entry.is_understood());
+        entry.kind = LEFT_OUT.to_owned();
+        assert!(entry.is_understood());
+    }
+
+    #[test]
+    fn every_kind_has_the_version_that_reads_it_first() {
+        let unknown = serde_json::from_str::<Change>("{\"kind\":\"moon_phase\"}");
+        let told = unknown.unwrap_err().to_string();
+        let (_, all) = told.split_once("expected one of ").unwrap();
+        let all: Vec<_> = all
+            .split('`')
+            .filter(|part| KINDS.iter().any(|(kind, _)| kind == part))
+            .collect();
+        assert_eq!(all, KINDS.map(|(kind, _)| kind), "{told}");
+        assert_eq!(told.matches('`').count(), 2 * KINDS.len() + 2, "{told}");
     }
 
     #[test]

@@ -363,6 +363,13 @@ impl Write {
         uuid: &str,
         now_ms: i64,
     ) -> Result<u64, StoreError> {
+        if !change.may_be_written() {
+            // Another member might have to pass over it.
+            let kind = change.kind();
+            return Err(StoreError::Forbidden(format!(
+                "a change of kind {kind} is not written yet"
+            )));
+        }
         let payload = serde_json::to_string(change).map_err(StoreError::damaged("change"))?;
         let head = sqlx::query("UPDATE change_head SET n = n + 1 WHERE id = 1 RETURNING n");
         let n: i64 = match self.optional(head).await? {

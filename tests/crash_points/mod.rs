@@ -41,7 +41,10 @@ const AT_ONCE: usize = 4;
 const BACKGROUND: &[&str] = &[
     "apim.api_keys.note_used",
     "apim.change_log.prune",
+    // A client whose owner is deleted while it is registered.
     "apim.clients.take_back",
+    // No request of this version reaches it: a portal changes a client with its mapping, in one
+    // write that `keys` passes. Nodes of before may ask for it; it is one statement and its entry.
     "apim.clients.update",
     "apim.cluster_identity.ensure",
     "apim.cluster_identity.save_issuer",
@@ -80,11 +83,6 @@ const BACKGROUND: &[&str] = &[
     "database_identity.ensure",
     "shared.blobs.sweep",
     "shared.seed",
-    // A client whose owner is deleted while it is registered.
-    "apim.clients.take_back",
-    // No request of this version reaches it: a portal changes a client with its mapping, in one
-    // write that `keys` passes. Nodes of before may ask for it; it is one statement and its entry.
-    "apim.clients.update",
 ];
 
 /// Parts that are ended on PostgreSQL as well, and the writes of theirs that are: documents in one

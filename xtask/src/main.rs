@@ -69,7 +69,7 @@ enum Task {
         /// The first seed.
         #[arg(long, default_value_t = 0)]
         from: u64,
-        /// One world only: change-log, lease, ledger, members or validation.
+        /// One world only: change-log, lease, ledger, members, streams, validation or view.
         #[arg(long)]
         world: Option<String>,
     },

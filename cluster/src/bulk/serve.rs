@@ -56,11 +56,19 @@ impl Carrier {
         spawn_named("bulk answers", async move {
             tokio::select! {
                 () = over.cancelled() => {}
-                Err(error) = self.answers(stream) => {
-                    tracing::debug!(%error, "a connection for what is large has ended");
-                }
+                Err(error) = self.answers(stream) => self.tell(&error),
             }
         });
+    }
+
+    /// An end between two asks is how it ends; all else is no way to speak.
+    fn tell(&self, error: &std::io::Error) {
+        if error.kind() == std::io::ErrorKind::UnexpectedEof {
+            tracing::debug!(%error, "a connection for what is large has ended");
+        } else {
+            let reason = format!("what is large: {error}");
+            self.cluster.0.counters.ask_refused(&reason);
+        }
     }
 
     async fn answers(&self, mut stream: AnyStream) -> std::io::Result<()> {

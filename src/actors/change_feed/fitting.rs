@@ -2,13 +2,10 @@
 //! it for good, so it is left out there, and told of: a former version let such things be stored.
 
 use cluster::MESSAGE_LIMIT;
-use domain::change::{Change, Entry};
+use domain::change::{Change, Entry, LEFT_OUT};
 
 /// Bytes of one change that fit beside what else a message says.
 const MOST: usize = MESSAGE_LIMIT - 64 * 1024;
-
-/// The kind of an entry that stands for one that was left out; no follower knows it.
-const LEFT_OUT: &str = "left_out";
 
 /// Leaves out of entries what no message can hold. The entry itself stays, for followers count. An
 /// API whose new revision cannot be told of is served no more: by the old one it would be wrongly.

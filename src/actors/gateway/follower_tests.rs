@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use cluster::{Actor, Address, Asked, BoxError, Child, Clock, Door, Root, System};
 use cluster::{child, start_root};
-use domain::change::{Change, Entry};
+use domain::change::{Change, Entry, LEFT_OUT};
 use domain::change_log::{Position, ResyncReason};
 use domain::policy::Policy;
 use storage::carbon::consumers;
@@ -271,5 +271,49 @@ async fn thousands_that_were_heard_of_at_once_are_soon_on_disk_while_changes_are
     while on_disk(&bench).await < MANY {
         assert!(bench.clock.monotonic() < until, "not written in time");
         tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+fn entry(n: u64, kind: &str) -> Entry {
+    Entry {
+        n,
+        uuid: format!("u{n}"),
+        kind: kind.to_owned(),
+        tenant: "t".to_owned(),
+        payload: "{}".to_owned(),
+        at_ms: 0,
+    }
+}
+
+#[tokio::test]
+async fn a_change_of_a_kind_that_it_does_not_know_is_neither_passed_nor_acknowledged() {
+    let mut bench = Bench::start(&[]).await;
+    let mut pull = bench.pull().await;
+    // One that says nothing, then one of a later version.
+    let entries = || {
+        vec![
+            entry(1, LEFT_OUT),
+            entry(2, "moon_phase"),
+            entry(3, LEFT_OUT),
+        ]
+    };
+    for asked in 0..4 {
+        let from = usize::try_from(pull.request.n).unwrap();
+        assert!(from < 2, "it passed the change");
+        pull.reply.send(Pulled::Entries {
+            entries: entries().split_off(from),
+            head: 3,
+        });
+        pull = bench.pull().await;
+        assert_eq!(pull.request.n, 1, "asked {asked} times");
+    }
+    assert_eq!(bench.state.applied.load(Ordering::Acquire), 1);
+}
+
+#[test]
+fn a_kind_of_change_is_written_when_the_version_before_reads_it() {
+    assert_eq!(domain::change::WRITTEN, cluster::PROTOCOL_BEFORE);
+    for (kind, since) in domain::change::KINDS {
+        assert!(since <= cluster::PROTOCOL, "{kind}");
     }
 }

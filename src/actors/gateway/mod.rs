@@ -36,6 +36,7 @@ mod reach;
 mod refiller;
 #[cfg(test)]
 mod refiller_tests;
+mod restore;
 mod route;
 mod rules;
 mod standing;

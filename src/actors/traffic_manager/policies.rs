@@ -29,6 +29,8 @@ const POLL_MS: u32 = 5_000;
 const MOST: u32 = 500;
 /// The pause after something went wrong.
 const PAUSE: Duration = Duration::from_millis(200);
+/// And so long after something that this version does not understand.
+const NOT_UNDERSTOOD: Duration = Duration::from_secs(10);
 /// What shards may take, all together, to go by other policies; one that takes longer does it with its next tick.
 const FOLLOWING: Duration = Duration::from_secs(1);
 
@@ -113,13 +115,17 @@ impl Drop for PolicyFollower {
 
 impl PolicyFollower {
     async fn restore(&mut self, changes: Vec<(String, String)>, position: Position) {
-        self.book = PolicyBook::default();
+        let mut book = PolicyBook::default();
         for (tenant, change) in changes {
             match serde_json::from_str::<Change>(&change) {
-                Ok(change) => self.book.apply(&tenant, change),
-                Err(error) => tracing::warn!(%error, "a change of another version is skipped"),
+                Ok(change) => book.apply(&tenant, change),
+                Err(error) => {
+                    tracing::error!(%error, "a policy that this version does not understand: start this node with the version that the control plane has");
+                    return self.snapshot(NOT_UNDERSTOOD);
+                }
             }
         }
+        self.book = book;
         self.position = position;
         self.publish().await;
     }
@@ -134,6 +140,12 @@ impl PolicyFollower {
             return self.pull(Duration::ZERO);
         }
         for entry in entries {
+            if !entry.is_understood() {
+                // Passing over it would acknowledge what is not so (M1).
+                tracing::error!(n = entry.n, kind = %entry.kind, "a change that this version does not understand is not passed: start this node with the version that the control plane has");
+                self.stays().await;
+                return self.pull(NOT_UNDERSTOOD);
+            }
             if entry.n != self.position.n + 1 {
                 tracing::error!(n = entry.n, "entries do not follow one another");
                 return self.snapshot(PAUSE);
@@ -148,6 +160,12 @@ impl PolicyFollower {
 
     /// In force first, then acknowledged.
     async fn publish(&mut self) {
+        self.stays().await;
+        self.pull(Duration::ZERO);
+    }
+
+    /// The same without asking for more.
+    async fn stays(&mut self) {
         let view = self.book.view(self.position.n);
         let PoliciesArguments {
             feed,
@@ -164,7 +182,6 @@ impl PolicyFollower {
         if let Err(error) = feed.heartbeat(self.heartbeat()).await {
             tracing::warn!(%error, "the change feed did not take an acknowledgement");
         }
-        self.pull(Duration::ZERO);
     }
 
     fn heartbeat(&self) -> Heartbeat {

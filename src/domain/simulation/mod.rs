@@ -1,5 +1,7 @@
-//! The seeded simulator (DESIGN §9): the same `step` functions as in production, driven through delays, losses,
-//! repetitions, reorderings, crashes, pauses and clock errors, against the invariants of `docs/invariants.md`.
+//! The seeded simulator (DESIGN §9): the same `step` functions as in production, driven through what each world can
+//! meet, against the invariants of `docs/invariants.md`: all of them through delays, losses, repetitions, reorderings
+//! and crashes; the change log and the agreed view through pauses, one-way cuts and clocks of their own pace as well,
+//! the ledger through pauses and wrong clocks, streams through cuts.
 //! A run is a function of its seed alone. [`Planted`] bugs prove that it would notice.
 
 mod change_log_database;

@@ -9,7 +9,7 @@ use domain::artifact::DEFAULT_VHOST;
 use crate::operation::{Access, BodyKind, Operation};
 use crate::services::Services;
 
-const VIEW: Access = Access::Scopes(&["apim:subscribe", "apim:store_settings"]);
+const VIEW: Access = Access::Scopes(&["apim:store_settings"]);
 const GRANT_TYPES: [&str; 3] = ["client_credentials", "password", "refresh_token"];
 
 pub(super) static SETTINGS: Operation = Operation::new(
