@@ -111,9 +111,9 @@ async fn what_one_pull_reads_ends_the_polls_of_all_others() {
     let feed = bench.feed.clone();
     let parked = || entries(&feed, pull(0, "", 20_000));
     let reading = async {
-        // The two polls most likely lie there by now. Nobody tells of the commit, the third pull is the first to read it.
-        let parked = tokio::time::sleep(Duration::from_millis(50));
-        parked.await;
+        // The two polls lie there once a pull after them is answered. Nobody tells of the commit, the third pull is
+        // the first to read it.
+        assert_eq!(entries(&feed, pull(0, "", 0)).await, []);
         commit(&bench.apim, &[user_changed("a")]).await;
         entries(&feed, pull(0, "", 0)).await
     };
