@@ -7,7 +7,8 @@ use super::node::Node;
 /// All scopes that tests use.
 pub const SCOPES: &str = "apim:api_view apim:api_create apim:api_publish apim:api_delete \
     apim:api_manage apim:subscription_view apim:subscription_block apim:subscription_manage \
-    apim:tier_view apim:tier_manage apim:publisher_settings apim:subscribe apim:app_manage \
+    apim:tier_view apim:tier_manage apim:publisher_settings apim:subscribe \
+    apim:store_settings apim:app_manage \
     apim:sub_manage apim:api_key apim:admin apim:admin_tier_view apim:admin_tier_manage \
     apim:bl_view apim:bl_manage apim:policies_import_export internal_user_mgt_create \
     internal_user_mgt_list internal_user_mgt_view internal_user_mgt_delete";
