@@ -15,8 +15,8 @@ pub(super) struct HeldBack {
     uncopied: BTreeMap<(Stamp, u64), (Stamp, Message)>,
     /// By the stamp whose mark has to be on disk.
     unmarked: BTreeMap<(Stamp, u64), Message>,
-    /// The last answer to each holder among them.
-    answers: BTreeMap<(CellKey, Holder), Place>,
+    /// The last of each kind to each holder among them.
+    last_to: BTreeMap<(CellKey, Holder, u8), Place>,
 }
 
 /// What a message waits for, and its number.
@@ -30,24 +30,21 @@ struct Place {
 // === impl HeldBack ===
 
 impl HeldBack {
-    /// Holds a message back. An answer takes the place of an earlier one to the same holder that waits for the same:
-    /// answers are cumulative (L7).
+    /// Holds a message back. It takes the place of an earlier one of its kind to the same holder that waits for the same:
+    /// answers and recalls are cumulative (L7).
     pub(super) fn hold(&mut self, message: Message, replicated: Stamp, marked: Stamp) {
         self.last += 1;
         let number = self.last;
-        if let Message::Reply(reply) = &message {
-            let place = Place {
-                replicated,
-                marked,
-                number,
-            };
-            let to = (reply.cell.clone(), reply.holder.clone());
-            if let Some(earlier) = self.answers.insert(to, place)
-                && (earlier.replicated, earlier.marked) == (replicated, marked)
-            {
-                self.uncopied.remove(&(replicated, earlier.number));
-                self.unmarked.remove(&(marked, earlier.number));
-            }
+        let place = Place {
+            replicated,
+            marked,
+            number,
+        };
+        if let Some(earlier) = self.last_to.insert(to(&message), place)
+            && (earlier.replicated, earlier.marked) == (replicated, marked)
+        {
+            self.uncopied.remove(&(replicated, earlier.number));
+            self.unmarked.remove(&(marked, earlier.number));
         }
         let waits = (marked, message);
         self.uncopied.insert((replicated, number), waits);
@@ -77,7 +74,7 @@ impl HeldBack {
     pub(super) fn clear(&mut self) {
         self.uncopied.clear();
         self.unmarked.clear();
-        self.answers.clear();
+        self.last_to.clear();
     }
 
     /// How many wait.
@@ -87,17 +84,22 @@ impl HeldBack {
     }
 
     fn forget(&mut self, number: u64, message: &Message) {
-        if let Message::Reply(reply) = message {
-            let to = (reply.cell.clone(), reply.holder.clone());
-            if self
-                .answers
-                .get(&to)
-                .is_some_and(|last| last.number == number)
-            {
-                self.answers.remove(&to);
-            }
+        let to = to(message);
+        let last = self.last_to.get(&to);
+        if last.is_some_and(|last| last.number == number) {
+            self.last_to.remove(&to);
         }
     }
+}
+
+/// About what and to whom it is, and of which kind.
+fn to(message: &Message) -> (CellKey, Holder, u8) {
+    let (cell, holder, kind) = match message {
+        Message::Reply(reply) => (&reply.cell, &reply.holder, 0),
+        Message::Recall(recall) => (&recall.cell, &recall.holder, 1),
+        Message::Reopen(reopen) => (&reopen.cell, &reopen.holder, 2),
+    };
+    (cell.clone(), holder.clone(), kind)
 }
 
 #[cfg(test)]

@@ -48,6 +48,8 @@ pub(super) struct Past {
     gone_ms: Option<i64>,
     /// It comes from a disk, and the T up to which the view of this epoch was fenced is still to be said.
     unfenced: Option<u64>,
+    /// The view in which the marks of a stop in order were written.
+    stopped: Option<u64>,
     marks: BTreeMap<CellKey, Mark>,
 }
 
@@ -64,6 +66,8 @@ pub struct PastImage {
     pub gone_ms: Option<i64>,
     /// It comes from a disk for the view of this epoch, and counts up to the T that was fenced before that view.
     pub unfenced: Option<u64>,
+    /// The view in which the marks of a stop in order were written.
+    pub stopped: Option<u64>,
     /// Marks that no cell has claimed.
     pub marks: Vec<Mark>,
 }
@@ -107,22 +111,43 @@ impl Past {
             lost_ms: recovery.lost_ms,
             gone_ms: None,
             unfenced: None,
+            stopped: None,
             marks,
         }
     }
 
     /// It is what a disk had, for the view of this epoch.
-    pub(super) fn goes_on_from_disk(&mut self, epoch: u64) {
+    pub(super) fn goes_on_from_disk(&mut self, epoch: u64, settled: u64) {
         self.unfenced = Some(epoch);
+        if self.source == Source::CleanStop && self.stopped != Some(settled) {
+            // Others granted since: short windows are known no more, and long ones by marks that a standby wrote.
+            self.source = Source::Disk;
+            self.marks.retain(|_, mark| mark.window.spec.is_long());
+        }
+    }
+
+    pub(super) fn stopped_in(&mut self, epoch: u64) {
+        self.stopped = Some(epoch);
     }
 
     /// The view of this epoch became active, with this T fenced before it. If that is the view that went on from a
     /// disk, what was granted up to there and is not on disk is lost.
-    pub(super) fn fence(&mut self, epoch: u64, t0_ms: Option<i64>) {
-        if self.unfenced == Some(epoch) {
+    /// Gives whether it is.
+    pub(super) fn fence(&mut self, epoch: u64, t0_ms: Option<i64>) -> bool {
+        let is_that = self.unfenced == Some(epoch);
+        if is_that {
             self.unfenced = None;
             self.t0_ms = self.t0_ms.max(t0_ms);
         }
+        is_that
+    }
+
+    /// Whether a window of which no mark says anything counts as full.
+    pub(super) fn is_full(&self, window: Window) -> bool {
+        let begun_by = |t_ms: Option<i64>| t_ms.is_some_and(|t_ms| window.start_ms <= t_ms);
+        begun_by(self.gone_ms)
+            || is_lost(self.lost_ms, window)
+            || (begun_by(self.t0_ms) && self.source == Source::Disk && !window.id.spec.is_long())
     }
 
     /// Windows that had begun by this T are full, none if nothing was lost with all its holders (L6). Gives whether
@@ -141,6 +166,7 @@ impl Past {
             lost_ms: self.lost_ms,
             gone_ms: self.gone_ms,
             unfenced: self.unfenced,
+            stopped: self.stopped,
             marks: self.marks.values().cloned().collect(),
         }
     }
@@ -153,6 +179,7 @@ impl Past {
             lost_ms: image.lost_ms,
             gone_ms: image.gone_ms,
             unfenced: image.unfenced,
+            stopped: image.stopped,
             marks: marks.map(|mark| (mark.cell.clone(), mark)).collect(),
         }
     }

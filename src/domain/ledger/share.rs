@@ -47,24 +47,44 @@ impl Ledger {
 
     /// The view of this epoch goes on from what a disk had (L5): from its marks, for windows that had begun by the T
     /// that was fenced before it.
-    pub fn goes_on_from_disk(&mut self, epoch: u64) {
-        self.past.goes_on_from_disk(epoch);
+    /// The last view in which grants were given is `settled`: a stop in order says something only if it was in that.
+    pub fn goes_on_from_disk(&mut self, epoch: u64, settled: u64) {
+        self.past.goes_on_from_disk(epoch, settled);
+    }
+
+    /// Its marks were written by a stop in order in the view of this epoch.
+    pub fn stopped_in(&mut self, epoch: u64) {
+        self.past.stopped_in(epoch);
     }
 
     /// The view of this epoch became active, with this T fenced before it. Says nothing to a shard that did not go on
     /// from a disk in it.
     pub fn fence(&mut self, epoch: u64, t0_ms: Option<i64>) {
-        self.past.fence(epoch, t0_ms);
+        if self.past.fence(epoch, t0_ms) {
+            self.lift(t0_ms);
+        }
     }
 
     /// Windows that had begun by this T are full, for nobody knows what was granted of them; none when nothing is
     /// lost, or given up (L6).
     pub fn gone(&mut self, gone_ms: Option<i64>) {
+        self.lift(gone_ms);
         if self.past.gone(gone_ms) {
-            for cell in self.cells.values_mut() {
-                cell.lost = false;
+            for cell in self.cells.values_mut().filter(|cell| cell.lost) {
+                // It may be lost for another reason as well.
+                cell.lost = self.past.is_full(cell.window);
             }
         }
+    }
+
+    /// T: at least this, so that windows which are full are not waited for longer than they last (L10).
+    pub fn lift(&mut self, t_ms: Option<i64>) {
+        self.t_ms = t_ms.map_or(self.t_ms, |t_ms| self.t_ms.max(t_ms));
+    }
+
+    /// The T that this shard has come to.
+    pub fn t_ms(&self) -> i64 {
+        self.t_ms
     }
 
     /// A stamp for what is done in this epoch.
@@ -105,18 +125,21 @@ impl Ledger {
             #[cfg(test)]
             let newer =
                 newer || self.planted == Some(crate::simulation::Planted::OlderReplacesNewer);
-            if !newer || self.t_ms >= image.window.end_ms {
+            if !newer {
                 continue;
             }
             let marked = known.filter(|cell| cell.window == image.window);
             let mark = marked.map_or(0, |cell| cell.mark);
-            let key = image.cell.clone();
+            let (key, end_ms) = (image.cell.clone(), image.window.end_ms);
             self.close(&key);
-            self.ends.insert((image.window.end_ms, key.clone()));
             let mut cell = Cell::from_image(image);
             cell.mark = mark;
+            // Also of a window that is over by this node's T: its clock may be set right before the next start.
             marks.extend(cell.due_mark(&key));
-            self.cells.insert(key, cell);
+            if self.t_ms < end_ms {
+                self.ends.insert((end_ms, key.clone()));
+                self.cells.insert(key, cell);
+            }
         }
         marks
     }

@@ -34,7 +34,9 @@ impl World {
 
     fn crash_gateway(&mut self, gateway: usize) {
         let at = &mut self.gateways[gateway];
-        at.life += 1;
+        if self.plan.planted != Some(Planted::ReuseIncarnation) {
+            at.life += 1;
+        }
         at.leases = 0;
         at.waiting.clear();
         at.sent.clear();

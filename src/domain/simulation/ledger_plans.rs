@@ -33,6 +33,7 @@ impl Plan {
             node_pauses: 0,
             cuts: 0,
             splits: 0,
+            blackouts: 0,
             disk_ms: 50,
             planted: None,
         }
@@ -60,6 +61,7 @@ impl Plan {
             node_pauses: 0,
             cuts: 0,
             splits: 0,
+            blackouts: 0,
             disk_ms: 50,
             planted: None,
         }
@@ -108,6 +110,7 @@ impl Plan {
         self.clock_steps_back = 200;
         self.disk_ms = 500;
         self.splits = 150;
+        self.blackouts = 30;
         self
     }
 }

@@ -47,6 +47,7 @@ pub(super) struct Plan {
     pub(super) node_pauses: u64,
     pub(super) cuts: u64,
     pub(super) splits: u64,
+    pub(super) blackouts: u64,
     /// Milliseconds that a write takes at most.
     pub(super) disk_ms: i64,
     pub(super) planted: Option<Planted>,

@@ -31,6 +31,7 @@ mod validation_history;
 mod validation_tests;
 mod validation_truth;
 mod validation_world;
+mod view_deeds;
 mod view_faults;
 mod view_nodes;
 mod view_register;

@@ -20,6 +20,23 @@ impl World {
         }
     }
 
+    /// Most lose their power at once, and two come back long after the others.
+    fn blackout(&mut self) {
+        let nodes = self.nodes.all.len();
+        let late = [self.rng.index(nodes), self.rng.index(nodes)];
+        for node in 0..nodes {
+            if self.rng.chance(900) && self.nodes.all[node].is_up {
+                let (least, most) = if late.contains(&node) {
+                    (3_000, 9_000)
+                } else {
+                    (50, 600)
+                };
+                let back_ms = self.rng.between(least, most);
+                self.node_crashes(node, back_ms);
+            }
+        }
+    }
+
     pub(super) fn node_faults(&mut self) {
         let nodes = self.nodes.all.len();
         for node in 0..nodes {
@@ -33,8 +50,12 @@ impl World {
                 self.nodes.all[node].paused_until_ms = until;
             }
             if self.rng.chance(self.plan.clock_steps_back) {
-                let hours = self.rng.between(-2_000, 2_000);
-                self.nodes.all[node].t_error_ms += hours;
+                let most_ms = if self.rng.chance(200) {
+                    2 * 3_600_000
+                } else {
+                    2_000
+                };
+                self.nodes.all[node].wall_error_ms = self.rng.between(-most_ms, most_ms);
             }
         }
         if self.rng.chance(self.plan.cuts) {
@@ -48,6 +69,9 @@ impl World {
         }
         if self.rng.chance(300) {
             self.nodes.cut.clear();
+        }
+        if self.plan.blackouts > 0 && self.rng.chance(self.plan.blackouts) {
+            self.blackout();
         }
         if self.plan.splits > 0 && self.rng.chance(self.plan.splits) {
             self.split();

@@ -44,8 +44,8 @@ impl World {
         let voters = self.plan.voters;
         for one in 0..voters {
             for other in 0..voters {
-                if self.reaches(one, other) {
-                    self.nodes.heard_ms.insert((one, other), self.now_ms);
+                if self.hears(one, other) {
+                    self.nodes.heard.insert((one, other), self.now_ms);
                 }
             }
         }

@@ -5,10 +5,12 @@ use super::kernel::Digest;
 use super::ledger_truth::Truth;
 use super::ledger_world::{Plan, World};
 use super::seeds::{holds, seeds, told};
+use crate::policy::TimeUnit;
+use crate::window::WindowSpec;
 
 const SEEDS: u64 = 12;
 /// A planted bug shows within so many seeds.
-const WITHIN: u64 = 40;
+const WITHIN: u64 = 60;
 
 fn run(plan: &Plan, seed: u64) -> Truth {
     World::new(plan.clone(), seed).run()
@@ -126,8 +128,9 @@ fn planted_an_acknowledgement_before_the_mark_is_noticed() {
 #[test]
 fn planted_a_voter_that_forgets_is_noticed() {
     notices(Planted::VoterForgets, |plan| {
-        plan.worse();
-        (plan.members, plan.voters, plan.clock_steps_back) = (1, 1, 300);
+        plan.keys = vec![(50, WindowSpec::new(TimeUnit::Sec, 10))];
+        (plan.voters, plan.blackouts) = (5, 100);
+        (plan.node_crashes, plan.node_pauses) = (0, 0);
     });
 }
 

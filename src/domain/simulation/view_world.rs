@@ -4,12 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Planted;
-use super::ledger_world::{Event, Message, WORLD_EPOCH_MS, World, key_of};
+use super::ledger_world::{Event, WORLD_EPOCH_MS, World, key_of};
 use super::view_register::Register;
-use crate::ledger::{Ask, Effect, Input, Mark, Stamp};
+use crate::ledger::{Ask, Input, Mark, Stamp};
 use crate::view::{
-    Coordinator, Deed, Duty, Epoch, Event as SeatEvent, Fences, Life, News, Origin, Phase, Place,
-    Sealed, Seat, View, Voter, Words,
+    Coordinator, Duty, Epoch, Event as SeatEvent, Fences, Life, News, NodeTime, Origin, Phase,
+    Place, Report, Sealed, Seat, View, Voter, Words,
 };
 
 /// What nodes say to each other.
@@ -17,6 +17,8 @@ use crate::view::{
 pub(super) enum Saying {
     Words {
         shard: u16,
+        from: Life,
+        to: Life,
         words: Words,
     },
     Fence {
@@ -42,6 +44,7 @@ pub(super) enum Saying {
         at: Epoch,
     },
     View(View),
+    Report(Report),
     Ask(Ask),
 }
 
@@ -61,6 +64,11 @@ pub(super) enum NodeEvent {
         stamp: Stamp,
         marks: Vec<Mark>,
     },
+    Noted {
+        node: usize,
+        life: u64,
+        t_ms: i64,
+    },
     Ticks {
         node: usize,
         life: u64,
@@ -76,8 +84,11 @@ pub(super) struct Node {
     pub(super) life: u64,
     pub(super) is_up: bool,
     pub(super) paused_until_ms: i64,
-    /// What its T is wrong by.
-    pub(super) t_error_ms: i64,
+    /// What its wall clock is wrong by now; a start goes by it.
+    pub(super) wall_error_ms: i64,
+    /// What the clock of this life is wrong by: it does not step.
+    pub(super) clock_error_ms: i64,
+    pub(super) time: NodeTime,
     pub(super) seats: Vec<Seat>,
     pub(super) coordinator: Coordinator,
     pub(super) view: View,
@@ -96,11 +107,11 @@ pub(super) struct Nodes {
     pub(super) register: Register,
     /// From whom to whom nothing comes through.
     pub(super) cut: BTreeSet<(usize, usize)>,
-    /// When the one last heard the other, by what the register's leader can see.
-    pub(super) heard_ms: BTreeMap<(usize, usize), i64>,
+    /// When the one last heard the other.
+    pub(super) heard: BTreeMap<(usize, usize), i64>,
 }
 
-/// A node that hears nothing for so long is left out of the next view.
+/// A node that is not heard for so long is taken for dead.
 const SUSPECT_MS: i64 = 400;
 const TICK_MS: i64 = 50;
 
@@ -121,23 +132,30 @@ pub(super) fn rank(shard: u16, node: &str) -> u64 {
 // === impl World ===
 
 impl World {
-    fn incarnation(&self, node: usize) -> u64 {
-        if self.plan.planted == Some(Planted::ReuseIncarnation) {
-            1
-        } else {
-            self.nodes.all[node].life
+    /// What a life calls itself.
+    pub(super) fn incarnation_of(&self, life: u64) -> u64 {
+        match self.plan.planted {
+            Some(Planted::ReuseIncarnation) => 1,
+            _ => life,
         }
+    }
+
+    pub(super) fn life_of(&self, node: usize) -> Life {
+        Life::new(name(node), self.incarnation_of(self.nodes.all[node].life))
     }
 
     pub(super) fn node_event(&mut self, event: NodeEvent) {
         let (node, life) = match &event {
             NodeEvent::Hears { node, life, .. }
             | NodeEvent::Written { node, life, .. }
+            | NodeEvent::Noted { node, life, .. }
             | NodeEvent::Ticks { node, life } => (*node, *life),
             NodeEvent::Starts { node } => return self.node_returns(*node),
         };
         let at = &self.nodes.all[node];
-        if !at.is_up || at.life != life {
+        let is_same = self.incarnation_of(at.life) == self.incarnation_of(life);
+        let is_own = matches!(event, NodeEvent::Hears { .. }) && is_same;
+        if !at.is_up || (at.life != life && !is_own) {
             return;
         }
         if at.paused_until_ms > self.now_ms {
@@ -156,6 +174,7 @@ impl World {
                 self.nodes.all[node].disk.extend(marks);
                 self.seat(node, shard, SeatEvent::Ledger(Input::Marked { stamp }));
             }
+            NodeEvent::Noted { t_ms, .. } => self.node_noted(node, t_ms),
             NodeEvent::Ticks { .. } => self.node_ticks(node),
             NodeEvent::Starts { .. } => {}
         }
@@ -163,51 +182,55 @@ impl World {
 
     fn node_ticks(&mut self, node: usize) {
         let life = self.nodes.all[node].life;
-        for shard in 0..u16::try_from(self.plan.keys.len()).unwrap() {
+        self.node_notes(node);
+        for shard in 0..self.shards() {
             self.seat(node, shard, SeatEvent::Tick);
         }
         let leads = self.nodes.register.believes(node);
         self.coordinate(node, News::Leads(leads));
-        if leads {
-            let members = self.alive_to(node);
-            let leaving = Vec::new();
-            self.coordinate(node, News::Alive { members, leaving });
+        if node < self.nodes.members {
+            let report = Report {
+                life: self.life_of(node),
+                hears: self.heard_by(node),
+                leaving: false,
+            };
+            for voter in 0..self.plan.voters {
+                self.say(node, voter, Saying::Report(report.clone()));
+            }
         }
+        self.coordinate(node, News::Tick);
         self.queue.at(
             self.now_ms + TICK_MS,
             Event::Node(NodeEvent::Ticks { node, life }),
         );
     }
 
-    /// Who may own shards, as the leader sees it.
-    fn alive_to(&self, leader: usize) -> Vec<Life> {
-        let nodes = &self.nodes;
-        let heard = |node: usize| {
-            let last = nodes
-                .heard_ms
-                .get(&(leader, node))
-                .copied()
-                .unwrap_or(i64::MIN / 2);
-            node == leader || self.now_ms - last <= SUSPECT_MS
+    /// Whom a node has heard lately.
+    fn heard_by(&self, node: usize) -> BTreeSet<String> {
+        let heard = |other: &usize| {
+            let at_ms = self.nodes.heard.get(&(node, *other));
+            at_ms.is_some_and(|at_ms| self.now_ms - at_ms <= SUSPECT_MS)
         };
-        (0..nodes.members)
-            .filter(|node| heard(*node))
-            .map(|node| Life::new(name(node), self.incarnation(node)))
-            .collect()
+        (0..self.plan.voters).filter(heard).map(name).collect()
     }
 
     /// Both hear each other now.
     pub(super) fn reaches(&self, one: usize, other: usize) -> bool {
+        self.hears(one, other) && self.hears(other, one)
+    }
+
+    /// What the other says comes to the one now.
+    pub(super) fn hears(&self, one: usize, other: usize) -> bool {
         let works = |node: usize| {
             let at = &self.nodes.all[node];
             at.is_up && at.paused_until_ms <= self.now_ms
         };
-        let cut = &self.nodes.cut;
-        works(one) && works(other) && !cut.contains(&(one, other)) && !cut.contains(&(other, one))
+        works(one) && works(other) && !self.nodes.cut.contains(&(other, one))
     }
 
-    pub(super) fn t_of(&self, node: usize) -> i64 {
-        WORLD_EPOCH_MS + self.now_ms + self.nodes.all[node].t_error_ms
+    /// What the clock of a node's life shows.
+    pub(super) fn clock_of(&self, node: usize) -> i64 {
+        WORLD_EPOCH_MS + self.now_ms + self.nodes.all[node].clock_error_ms
     }
 
     pub(super) fn say(&mut self, from: usize, to: usize, saying: Saying) {
@@ -235,25 +258,24 @@ impl World {
 
     fn node_hears(&mut self, node: usize, from: usize, saying: Saying) {
         match saying {
-            Saying::Words { shard, words } => {
-                let from = name(from);
-                self.seat(node, shard, SeatEvent::Heard { from, words });
+            Saying::Words {
+                shard,
+                from,
+                to,
+                words,
+            } => {
+                // Said to another life of this node.
+                if to == self.life_of(node) {
+                    self.seat(node, shard, SeatEvent::Heard { from, words });
+                }
             }
-            Saying::Fence { epoch, t_ms } => {
-                let unsealed = self.plan.planted == Some(Planted::SealsNothing);
-                let answer = match self.nodes.all[node].voter.fence(epoch, t_ms) {
-                    Ok(()) => Saying::Fenced { epoch, t_ms },
-                    Err(_) if unsealed => Saying::Fenced { epoch, t_ms },
-                    Err(at) => Saying::Refused { at },
-                };
-                self.say(node, from, answer);
-            }
+            Saying::Fence { epoch, t_ms } => self.node_fences(node, from, epoch, t_ms),
             Saying::Fenced { epoch, t_ms } => {
                 let fences = &mut self.nodes.all[node].fences;
                 if fences.acked(&name(from), epoch, t_ms)
                     && let Some(t_ms) = fences.fenced_ms()
                 {
-                    for shard in 0..u16::try_from(self.plan.keys.len()).unwrap() {
+                    for shard in 0..self.shards() {
                         self.seat(node, shard, SeatEvent::Fenced { epoch, t_ms });
                     }
                 }
@@ -287,8 +309,19 @@ impl World {
                 }
             }
             Saying::View(view) => self.node_follows(node, view),
+            Saying::Report(report) => self.coordinate(node, News::Report(report)),
             Saying::Ask(ask) => self.node_is_asked(node, ask),
         }
+    }
+
+    fn node_fences(&mut self, node: usize, from: usize, epoch: Epoch, t_ms: i64) {
+        let unsealed = self.plan.planted == Some(Planted::SealsNothing);
+        let answer = match self.nodes.all[node].voter.fence(epoch, t_ms) {
+            Ok(()) => Saying::Fenced { epoch, t_ms },
+            Err(_) if unsealed => Saying::Fenced { epoch, t_ms },
+            Err(at) => Saying::Refused { at },
+        };
+        self.say(node, from, answer);
     }
 
     fn node_is_asked(&mut self, node: usize, ask: Ask) {
@@ -304,6 +337,7 @@ impl World {
     }
 
     pub(super) fn node_follows(&mut self, node: usize, view: View) {
+        let me = self.life_of(node);
         let at = &mut self.nodes.all[node];
         at.voter.seal(view.epoch);
         if view == at.view || at.view.is_later(&view) {
@@ -313,74 +347,24 @@ impl World {
         if view.phase == Phase::Active || self.plan.planted == Some(Planted::ServeInSync) {
             at.fences.begin(view.epoch, &view.voters);
         }
-        for shard in 0..u16::try_from(self.plan.keys.len()).unwrap() {
-            let place = Place::of(&view, shard, &name(node), rank);
+        for shard in 0..self.shards() {
+            let place = Place::of(&view, shard, &me, rank);
             self.seat(node, shard, SeatEvent::Place(place));
         }
         self.coordinate(node, News::View(view));
     }
 
     pub(super) fn seat(&mut self, node: usize, shard: u16, event: SeatEvent) {
-        let t_ms = self.t_of(node);
-        let deeds = self.nodes.all[node].seats[usize::from(shard)].step(event, t_ms);
+        let clock_ms = self.clock_of(node);
+        let at = &mut self.nodes.all[node];
+        let t_ms = at.time.t_ms(clock_ms);
+        let deeds = at.seats[usize::from(shard)].step(event, t_ms);
         for deed in deeds {
             self.deed(node, shard, deed);
         }
     }
 
-    fn deed(&mut self, node: usize, shard: u16, deed: Deed) {
-        match deed {
-            Deed::Say { to, words } => self.say(node, number(&to), Saying::Words { shard, words }),
-            Deed::Complete { epoch, origin } => {
-                self.tell_leader(
-                    node,
-                    Saying::Complete {
-                        epoch,
-                        shard,
-                        origin,
-                    },
-                );
-            }
-            Deed::Refused { at } => self.tell_leader(node, Saying::Refused { at }),
-            Deed::Fence { t_ms } => {
-                let now_ms = self.now_ms;
-                let fences = &mut self.nodes.all[node].fences;
-                if let Some(t_ms) = fences.need(t_ms, now_ms) {
-                    let epoch = self.nodes.all[node].view.epoch;
-                    for voter in 0..self.plan.voters {
-                        self.say(node, voter, Saying::Fence { epoch, t_ms });
-                    }
-                }
-            }
-            Deed::Ledger(Effect::Persist { stamp, marks }) => {
-                let life = self.nodes.all[node].life;
-                let at = self.now_ms + self.rng.between(1, self.plan.disk_ms);
-                let written = NodeEvent::Written {
-                    node,
-                    life,
-                    shard,
-                    stamp,
-                    marks,
-                };
-                self.queue.at(at, Event::Node(written));
-                if self.plan.planted == Some(Planted::ReleaseBeforeMark) {
-                    self.seat(node, shard, SeatEvent::Ledger(Input::Marked { stamp }));
-                }
-            }
-            Deed::Ledger(Effect::Reply(reply)) => {
-                self.tell_gateway(&reply.holder.clone(), &Message::Reply(reply));
-            }
-            Deed::Ledger(Effect::Recall(recall)) => {
-                self.tell_gateway(&recall.holder.clone(), &Message::Recall(recall));
-            }
-            Deed::Ledger(Effect::Reopen(reopen)) => {
-                self.tell_gateway(&reopen.holder.clone(), &Message::Reopen(reopen));
-            }
-            Deed::Ledger(_) => {}
-        }
-    }
-
-    fn tell_leader(&mut self, from: usize, saying: Saying) {
+    pub(super) fn tell_leader(&mut self, from: usize, saying: Saying) {
         if let Some(leader) = self.nodes.register.leader {
             self.say(from, leader, saying);
         }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::epoch::Epoch;
 use super::placement::{Rank, pair};
+use super::reach::{Patience, Reach, Report, Standing};
 use super::register::{Entry, Life, Loss, Phase, Settled, View};
 use super::seat::Origin;
 use super::voter::Sealed;
@@ -21,12 +22,16 @@ pub enum News {
     Leads(bool),
     /// The register's value.
     View(View),
-    /// Who may own shards, and who hands over, by what this node sees.
-    Alive {
-        /// Traffic managers that all others reach.
-        members: Vec<Life>,
-        /// Those that are about to stop.
-        leaving: Vec<Life>,
+    /// A traffic manager says whom it hears; to be told a few times within [`Patience::fresh_ms`], by this node too.
+    Report(Report),
+    /// This life of a traffic manager has ended, or cannot be reached.
+    Gone(Life),
+    /// An owner waits for this standby, or a member for its own disk, for longer than it may in an active view.
+    Stalled {
+        /// The view.
+        epoch: Epoch,
+        /// Whoever is waited for.
+        by: String,
     },
     /// The nodes that vote.
     Voters(Vec<String>),
@@ -74,14 +79,18 @@ pub enum Duty {
 pub struct Coordinator {
     shards: u16,
     rank: Rank,
-    leads: bool,
+    pub(super) leads: bool,
+    /// Since when.
+    leads_ms: i64,
     view: View,
-    alive: (Vec<Life>, Vec<Life>),
+    reach: Reach,
     voters: Vec<String>,
     refused: Epoch,
     /// By voter, of the view's epoch.
     sealed: BTreeMap<String, Option<i64>>,
     complete: BTreeMap<u16, Origin>,
+    /// When the view of now came, or made progress last.
+    moved_ms: i64,
     proposed_ms: Option<i64>,
     asked_ms: Option<i64>,
     #[cfg(test)]
@@ -92,17 +101,19 @@ pub struct Coordinator {
 
 impl Coordinator {
     /// A coordinator of so many shards.
-    pub fn new(shards: u16, rank: Rank) -> Self {
+    pub fn new(shards: u16, rank: Rank, patience: Patience) -> Self {
         Self {
             shards,
             rank,
             leads: false,
+            leads_ms: 0,
             view: View::default(),
-            alive: (Vec::new(), Vec::new()),
+            reach: Reach::new(patience),
             voters: Vec::new(),
             refused: Epoch::default(),
             sealed: BTreeMap::new(),
             complete: BTreeMap::new(),
+            moved_ms: 0,
             proposed_ms: None,
             asked_ms: None,
             #[cfg(test)]
@@ -114,17 +125,20 @@ impl Coordinator {
     pub fn step(&mut self, news: News, now_ms: i64) -> Vec<Duty> {
         match news {
             News::Leads(leads) => {
-                self.leads = leads;
-                self.proposed_ms = None;
+                if leads != self.leads {
+                    self.leads = leads;
+                    self.leads_ms = now_ms;
+                    self.moved_ms = now_ms;
+                    self.proposed_ms = None;
+                }
             }
-            News::View(view) => self.follow(view),
-            News::Alive {
-                mut members,
-                leaving,
-            } => {
-                members.sort();
-                members.dedup_by(|one, other| one.node == other.node);
-                self.alive = (members, leaving);
+            News::View(view) => self.follow(view, now_ms),
+            News::Report(report) => self.reach.hear(report, now_ms),
+            News::Gone(life) => self.reach.gone(&life),
+            News::Stalled { epoch, by } => {
+                if epoch == self.view.epoch && self.leads {
+                    self.reach.blame(&by, now_ms);
+                }
             }
             News::Voters(voters) => self.voters = voters,
             News::Sealed { voter, sealed } => {
@@ -140,8 +154,11 @@ impl Coordinator {
                 shard,
                 origin,
             } => {
-                if epoch == self.view.epoch && shard < self.shards {
-                    self.complete.insert(shard, origin);
+                if epoch == self.view.epoch
+                    && shard < self.shards
+                    && self.complete.insert(shard, origin).is_none()
+                {
+                    self.moved_ms = now_ms;
                 }
             }
             News::Tick => {}
@@ -153,11 +170,15 @@ impl Coordinator {
         }
     }
 
-    fn follow(&mut self, view: View) {
+    fn follow(&mut self, view: View, now_ms: i64) {
         if view.epoch != self.view.epoch {
             self.sealed.clear();
             self.complete.clear();
             self.asked_ms = None;
+            self.moved_ms = now_ms;
+        }
+        if view.phase == Phase::Active && self.view.phase == Phase::Sync {
+            self.reach.forgive(&view.members);
         }
         if view != self.view {
             self.proposed_ms = None;
@@ -172,7 +193,8 @@ impl Coordinator {
         if waits(self.proposed_ms, PATIENCE_MS) {
             return Vec::new();
         }
-        if let Some(entry) = self.next_view().or_else(|| self.activation()) {
+        self.blame_who_is_waited_for(now_ms);
+        if let Some(entry) = self.next_view(now_ms).or_else(|| self.activation()) {
             self.proposed_ms = Some(now_ms);
             return vec![Duty::Propose(entry)];
         }
@@ -186,21 +208,54 @@ impl Coordinator {
     }
 
     /// Another view, if the one of now is not of those who are there, or cannot go on.
-    fn next_view(&self) -> Option<Entry> {
-        let (members, leaving) = &self.alive;
-        let fits = *members == self.view.members
+    fn next_view(&mut self, now_ms: i64) -> Option<Entry> {
+        let has_listened = now_ms.saturating_sub(self.leads_ms) >= self.reach.patience().fresh_ms;
+        if !has_listened && !self.reach.knows_all(&self.view.members) {
+            return None;
+        }
+        let standing = self.reach.standing(&self.view, &self.voters, now_ms);
+        let Standing { members, sources } = standing;
+        // Once a view is active, what others have is needed no more.
+        let has_sources = self.view.phase == Phase::Active
+            || sources.iter().all(|life| self.view.sources.contains(life));
+        let fits = members == self.view.members
             && self.view.voters == self.voters
             && self.refused <= self.view.epoch
-            // Who has handed over may go; who begins to leave is a change.
-            && leaving.iter().all(|life| self.view.leaving.contains(life));
+            && has_sources;
         if fits || members.is_empty() || self.voters.is_empty() {
             return None;
         }
+        let voters = self.voters.clone();
         Some(Entry::Sync {
-            members: members.clone(),
-            leaving: leaving.clone(),
-            voters: self.voters.clone(),
+            members,
+            sources,
+            voters,
         })
+    }
+
+    /// A disk that hangs, or a cut that nobody else sees, must not hold up all: the next view is made without whoever
+    /// most of the pairs that are not complete wait for.
+    fn blame_who_is_waited_for(&mut self, now_ms: i64) {
+        let stuck_ms = self.reach.patience().stuck_ms;
+        let waits = self.view.phase == Phase::Sync
+            && self.view.epoch > Epoch::default()
+            && self.complete.len() < usize::from(self.shards);
+        if !waits || now_ms.saturating_sub(self.moved_ms) < stuck_ms {
+            return;
+        }
+        let mut waited_for: BTreeMap<&str, u32> = BTreeMap::new();
+        for shard in (0..self.shards).filter(|shard| !self.complete.contains_key(shard)) {
+            if let Some((owner, standby)) = pair(shard, &self.view.members, self.rank) {
+                for life in [Some(owner), standby].into_iter().flatten() {
+                    *waited_for.entry(&life.node).or_default() += 1;
+                }
+            }
+        }
+        let most = waited_for.into_iter().max_by_key(|(_, shards)| *shards);
+        if let Some((node, _)) = most {
+            self.moved_ms = now_ms;
+            self.reach.blame(node, now_ms);
+        }
     }
 
     /// The view of now becomes active, if all its pairs are complete and enough voters told what they fenced.
@@ -224,7 +279,7 @@ impl Coordinator {
             _ => fenced_ms,
         };
         let t0_ms = self.view.t0_ms.max(fenced_ms);
-        let mut lost = self.view.lost.clone();
+        let mut lost = Vec::new();
         if let (Some(t0_ms), Some(before)) = (t0_ms, self.before()) {
             let gone = self
                 .complete
@@ -273,144 +328,5 @@ impl Coordinator {
             .filter(|voter| !self.sealed.contains_key(*voter))
             .cloned()
             .collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SHARDS: u16 = 2;
-
-    fn rank(_: u16, node: &str) -> u64 {
-        u64::from(node.bytes().next().unwrap_or(0))
-    }
-
-    fn alive(nodes: &[(&str, u64)]) -> News {
-        News::Alive {
-            members: nodes
-                .iter()
-                .map(|(node, life)| Life::new(*node, *life))
-                .collect(),
-            leaving: Vec::new(),
-        }
-    }
-
-    fn sealed(voter: &str, at: Epoch, fenced_ms: Option<i64>) -> News {
-        let voter = voter.to_owned();
-        let sealed = Sealed { at, fenced_ms };
-        News::Sealed { voter, sealed }
-    }
-
-    struct Lead {
-        coordinator: Coordinator,
-        view: View,
-        index: u64,
-        now_ms: i64,
-    }
-
-    impl Lead {
-        fn new() -> Self {
-            let mut lead = Self {
-                coordinator: Coordinator::new(SHARDS, rank),
-                view: View::default(),
-                index: 0,
-                now_ms: 0,
-            };
-            let voters = ["v1", "v2", "v3"].map(str::to_owned).to_vec();
-            lead.tell(News::Voters(voters));
-            lead.tell(News::Leads(true));
-            lead
-        }
-
-        /// Tells news; a proposal is agreed on at once. Gives what was proposed.
-        fn tell(&mut self, news: News) -> Option<Entry> {
-            self.now_ms += 1;
-            let duties = self.coordinator.step(news, self.now_ms);
-            let entry = duties.into_iter().find_map(|duty| match duty {
-                Duty::Propose(entry) => Some(entry),
-                Duty::Seal { .. } => None,
-            })?;
-            self.index += 1;
-            let at = Epoch::new(1, self.index).unwrap();
-            self.view.apply(at, entry.clone());
-            let next = self.tell(News::View(self.view.clone()));
-            assert_eq!(next, None);
-            Some(entry)
-        }
-
-        fn complete(&mut self, origin: Origin) {
-            for shard in 0..SHARDS {
-                let epoch = self.view.epoch;
-                self.tell(News::Complete {
-                    epoch,
-                    shard,
-                    origin,
-                });
-            }
-        }
-    }
-
-    #[test]
-    fn a_view_is_active_when_all_pairs_are_complete_and_a_majority_told_what_it_fenced() {
-        let mut lead = Lead::new();
-        assert!(lead.tell(alive(&[("b", 1), ("a", 1)])).is_some());
-        let first = lead.view.epoch;
-        lead.complete(Origin::First);
-        assert_eq!(lead.tell(sealed("v1", first, None)), None, "one of three");
-        assert_eq!(lead.tell(sealed("x", first, None)), None, "no voter");
-        assert!(lead.tell(sealed("v3", first, None)).is_some());
-        assert_eq!(lead.view.phase, Phase::Active);
-        assert_eq!((lead.view.t0_ms, lead.view.lost.len()), (None, 0));
-
-        // Both are gone, another is there: everything up to the highest fence is lost.
-        assert!(lead.tell(alive(&[("c", 1)])).is_some());
-        let second = lead.view.epoch;
-        assert_eq!(lead.tell(sealed("v1", second, Some(40))), None);
-        assert_eq!(lead.tell(sealed("v2", second, Some(70))), None);
-        lead.complete(Origin::Lost);
-        assert_eq!(
-            (lead.view.phase, lead.view.t0_ms),
-            (Phase::Active, Some(70))
-        );
-        let holders = vec!["b".to_owned(), "a".to_owned()];
-        let shard = 1;
-        assert_eq!(
-            lead.view.lost[1],
-            Loss {
-                shard,
-                holders,
-                t0_ms: 70
-            }
-        );
-        assert_eq!(lead.tell(alive(&[("c", 1)])), None, "nothing to change");
-        assert!(lead.tell(alive(&[("c", 2)])).is_some(), "another life");
-    }
-
-    #[test]
-    fn who_is_sealed_above_the_view_forces_a_later_one() {
-        let mut lead = Lead::new();
-        lead.tell(alive(&[("a", 1)]));
-        let first = lead.view.epoch;
-        lead.index = 8;
-        let above = Epoch::new(1, 5).unwrap();
-        assert!(lead.tell(sealed("v1", above, None)).is_some());
-        assert!(lead.view.epoch > above && lead.view.epoch > first);
-        assert_eq!(lead.tell(News::Refused { at: above }), None, "it is above");
-    }
-
-    #[test]
-    fn who_does_not_lead_proposes_nothing_and_a_proposal_is_made_once() {
-        let mut coordinator = Coordinator::new(SHARDS, rank);
-        let voters = vec!["v1".to_owned()];
-        assert_eq!(coordinator.step(News::Voters(voters), 0), []);
-        assert_eq!(coordinator.step(alive(&[("a", 1)]), 0), []);
-        assert_eq!(coordinator.step(News::Leads(true), 0).len(), 1);
-        assert_eq!(coordinator.step(News::Tick, 999), []);
-        assert_eq!(
-            coordinator.step(News::Tick, 1_000).len(),
-            1,
-            "lost, perhaps"
-        );
     }
 }

@@ -2,21 +2,27 @@
 //! goes on, so that counters stay exact while nodes die, hang, are cut off, come and go.
 //!
 //! `register` is the value that a majority of voters agrees on, `placement` who owns what by it, `voter` what a voter
-//! promises, `coordinator` who proposes the next view, `fences` how a member proves that voters know of the time it
-//! grants in, `seat` what one member does for one shard. All pure; the driver gives time, and carries messages.
+//! promises, `coordinator` who proposes the next view, `reach` whom it may be made of, `fences` how a member proves that voters know of the time it
+//! grants in, `time` is that time at one node, `seat` what one member does for one shard. All pure; the driver gives time, and carries messages.
 
 mod coordinator;
+#[cfg(test)]
+mod coordinator_tests;
 mod epoch;
 mod fences;
 mod placement;
+mod reach;
 mod register;
 mod seat;
+mod time;
 mod voter;
 
 pub use coordinator::{Coordinator, Duty, News};
 pub use epoch::Epoch;
 pub use fences::Fences;
 pub use placement::{Holding, Place, Rank, Role};
+pub use reach::{Patience, Report};
 pub use register::{Entry, Life, Loss, Phase, Settled, View};
 pub use seat::{Deed, Event, Origin, Seat, Words};
+pub use time::NodeTime;
 pub use voter::{Sealed, Voter};

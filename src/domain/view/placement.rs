@@ -15,12 +15,12 @@ pub enum Role {
     /// Grants its units.
     Owner {
         /// Has a copy of everything that is released; none in a view of one.
-        standby: Option<String>,
+        standby: Option<Life>,
     },
     /// Keeps the copy.
     Standby {
         /// Who fills it.
-        owner: String,
+        owner: Life,
     },
     /// Nothing, or what it was before.
     #[default]
@@ -30,9 +30,9 @@ pub enum Role {
 /// Who may have what was granted before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holding {
-    /// The node.
-    pub node: String,
-    /// Whether it is still in the life in which it was granted; else it has what its disk has (L5).
+    /// The life that it is in by the view.
+    pub life: Life,
+    /// Whether that is the life in which it was granted; else it has what its disk has (L5).
     pub in_memory: bool,
 }
 
@@ -59,14 +59,15 @@ pub struct Place {
 // === impl Place ===
 
 impl Place {
-    /// What `view` says of `shard` to `me`.
-    pub fn of(view: &View, shard: u16, me: &str, rank: Rank) -> Self {
+    /// What `view` says of `shard` to `me`. A life that the view does not name is nothing to it, whatever an earlier or
+    /// a later life of the same node is.
+    pub fn of(view: &View, shard: u16, me: &Life, rank: Rank) -> Self {
         let role = match pair(shard, &view.members, rank) {
-            Some((owner, standby)) if owner.node == me => Role::Owner {
-                standby: standby.map(|life| life.node.clone()),
+            Some((owner, standby)) if owner == me => Role::Owner {
+                standby: standby.cloned(),
             },
-            Some((owner, Some(standby))) if standby.node == me => Role::Standby {
-                owner: owner.node.clone(),
+            Some((owner, Some(standby))) if standby == me => Role::Standby {
+                owner: owner.clone(),
             },
             _ => Role::Apart,
         };
@@ -100,10 +101,10 @@ fn sources(view: &View, shard: u16, rank: Rank) -> Vec<Holding> {
         return Vec::new();
     };
     let there = |life: &Life| {
-        let mut now = view.members.iter().chain(&view.leaving);
+        let mut now = view.members.iter().chain(&view.sources);
         let now = now.find(|now| now.node == life.node)?;
         Some(Holding {
-            node: life.node.clone(),
+            life: now.clone(),
             in_memory: now.incarnation == life.incarnation,
         })
     };
@@ -135,9 +136,9 @@ mod tests {
     #[test]
     fn the_last_active_pair_is_who_a_shard_is_copied_from() {
         let at = |index| Epoch::new(1, index).unwrap();
-        let sync = |members, leaving| Entry::Sync {
+        let sync = |members, sources| Entry::Sync {
             members,
-            leaving,
+            sources,
             voters: vec!["a".to_owned()],
         };
         let mut view = View::default();
@@ -145,11 +146,14 @@ mod tests {
             at(1),
             sync(lives(&[("a", 1), ("b", 1), ("c", 1)]), Vec::new()),
         );
-        let place = Place::of(&view, 0, "c", rank);
-        let standby = Some("b".to_owned());
+        let place = Place::of(&view, 0, &Life::new("c", 1), rank);
+        let standby = Some(Life::new("b", 1));
         assert_eq!(place.role, Role::Owner { standby });
         assert!(place.settled.is_none() && place.sources.is_empty());
-        assert_eq!(Place::of(&view, 0, "a", rank).role, Role::Apart);
+        assert_eq!(
+            Place::of(&view, 0, &Life::new("a", 1), rank).role,
+            Role::Apart
+        );
         let (of, t0_ms) = (at(1), Some(7));
         let lost = Vec::new();
         view.apply(at(2), Entry::Active { of, t0_ms, lost });
@@ -158,18 +162,21 @@ mod tests {
             at(3),
             sync(lives(&[("a", 1), ("b", 2)]), lives(&[("c", 1)])),
         );
-        let place = Place::of(&view, 0, "a", rank);
-        let owner = "b".to_owned();
+        let place = Place::of(&view, 0, &Life::new("a", 1), rank);
+        let owner = Life::new("b", 2);
         assert_eq!(place.role, Role::Standby { owner });
-        let holding = |node: &str, in_memory| Holding {
-            node: node.to_owned(),
-            in_memory,
-        };
-        assert_eq!(place.sources, [holding("c", true), holding("b", false)]);
+        let holding = |life: Life, in_memory| Holding { life, in_memory };
+        let sources = [
+            holding(Life::new("c", 1), true),
+            holding(Life::new("b", 2), false),
+        ];
+        assert_eq!(place.sources, sources);
+        let former = Place::of(&view, 0, &Life::new("b", 1), rank);
+        assert_eq!(former.role, Role::Apart, "the view names its later life");
         view.apply(at(4), sync(lives(&[("a", 1)]), Vec::new()));
-        assert_eq!(Place::of(&view, 0, "a", rank).sources, []);
+        assert_eq!(Place::of(&view, 0, &Life::new("a", 1), rank).sources, []);
         assert_eq!(
-            Place::of(&view, 0, "a", rank).settled,
+            Place::of(&view, 0, &Life::new("a", 1), rank).settled,
             Some((at(1), Some(7)))
         );
     }

@@ -57,16 +57,18 @@ pub struct View {
     pub phase: Phase,
     /// The traffic managers that own shards, in the order of their ids.
     pub members: Vec<Life>,
-    /// Those that hand their shards over and take none (PROTOCOLS M3).
-    pub leaving: Vec<Life>,
+    /// Those that own nothing and have what others go on from: they hand over (PROTOCOLS M3), or are cut off from some.
+    pub sources: Vec<Life>,
     /// The nodes whose majority decides.
     pub voters: Vec<String>,
     /// The last view in which grants were given; its pairs are what new owners copy from.
     pub last_active: Option<Settled>,
     /// The highest T that was fenced before the last active view.
     pub t0_ms: Option<i64>,
-    /// What was lost and has neither come back nor been given up.
+    /// What was lost and has neither come back nor been given up; one a shard.
     pub lost: Vec<Loss>,
+    /// Entries it was made of: of two values the one with more is the later.
+    pub entries: u64,
 }
 
 /// One step of the register.
@@ -76,8 +78,8 @@ pub enum Entry {
     Sync {
         /// See [`View::members`].
         members: Vec<Life>,
-        /// See [`View::leaving`].
-        leaving: Vec<Life>,
+        /// See [`View::sources`].
+        sources: Vec<Life>,
         /// See [`View::voters`].
         voters: Vec<String>,
     },
@@ -87,7 +89,7 @@ pub enum Entry {
         of: Epoch,
         /// The highest T fenced before it.
         t0_ms: Option<i64>,
-        /// Everything lost, also earlier.
+        /// What was lost with the view before it.
         lost: Vec<Loss>,
     },
     /// An operator gives up what this node held (`headgate cluster forget`).
@@ -112,17 +114,18 @@ impl Life {
 impl View {
     /// Takes in the entry at `at`; entries come in order, each once. Gives whether anything changed.
     pub fn apply(&mut self, at: Epoch, entry: Entry) -> bool {
+        self.entries += 1;
         match entry {
             Entry::Sync {
                 mut members,
-                leaving,
+                sources,
                 voters,
             } => {
                 members.sort();
                 members.dedup_by(|one, other| one.node == other.node);
                 self.epoch = at;
                 self.phase = Phase::Sync;
-                (self.members, self.leaving, self.voters) = (members, leaving, voters);
+                (self.members, self.sources, self.voters) = (members, sources, voters);
                 true
             }
             Entry::Active { of, t0_ms, lost } => {
@@ -131,7 +134,7 @@ impl View {
                 }
                 self.phase = Phase::Active;
                 self.t0_ms = self.t0_ms.max(t0_ms);
-                self.lost = lost;
+                lost.into_iter().for_each(|loss| self.lose(loss));
                 self.last_active = Some(Settled {
                     epoch: of,
                     members: self.members.clone(),
@@ -148,10 +151,23 @@ impl View {
         }
     }
 
-    /// Whether this view says more than `other`: a later epoch, or the same one further on.
+    /// Whether this value has entries that `other` has not.
     pub fn is_later(&self, other: &Self) -> bool {
-        let rank = |view: &Self| (view.epoch, view.phase == Phase::Active);
-        rank(self) > rank(other)
+        self.entries > other.entries
+    }
+
+    /// A shard may be lost again before what was lost before has come back.
+    fn lose(&mut self, loss: Loss) {
+        let known = self.lost.iter_mut().find(|known| known.shard == loss.shard);
+        let Some(known) = known else {
+            return self.lost.push(loss);
+        };
+        known.t0_ms = known.t0_ms.max(loss.t0_ms);
+        for holder in loss.holders {
+            if !known.holders.contains(&holder) {
+                known.holders.push(holder);
+            }
+        }
     }
 }
 
@@ -166,7 +182,7 @@ mod tests {
     fn sync(nodes: &[&str]) -> Entry {
         Entry::Sync {
             members: nodes.iter().map(|node| Life::new(*node, 1)).collect(),
-            leaving: Vec::new(),
+            sources: Vec::new(),
             voters: vec!["a".to_owned()],
         }
     }
@@ -207,11 +223,17 @@ mod tests {
         let mut view = View::default();
         view.apply(at(1), sync(&["a"]));
         view.apply(at(2), active(at(1), 5));
+        view.apply(at(2), sync(&["a"]));
+        view.apply(at(3), active(at(2), 7));
+        assert_eq!(view.lost.len(), 1, "one a shard");
+        assert_eq!(view.lost[0].t0_ms, 7);
         let forget = |node: &str| Entry::Forget {
             node: node.to_owned(),
         };
         assert!(!view.apply(at(3), forget("c")));
+        let before = view.clone();
         assert!(view.apply(at(4), forget("b")));
         assert_eq!(view.lost, []);
+        assert!(view.is_later(&before), "though it is the same view");
     }
 }

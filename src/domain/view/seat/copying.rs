@@ -1,10 +1,11 @@
 //! How a new owner comes to what was granted before, and its standby to the same (PROTOCOLS L4, L6): nobody grants
 //! until both have it, in memory and, for long windows, on disk.
 
-use super::{Deed, Origin, Seat, Words};
-use crate::ledger::{ShardImage, Stamp};
+use super::{Deed, Origin, Seat, Words, Written};
+use crate::ledger::ShardImage;
 use crate::view::epoch::Epoch;
 use crate::view::placement::{Holding, Role};
+use crate::view::register::Life;
 
 /// What may have got lost is said again after so long.
 pub(super) const AGAIN_MS: u64 = 100;
@@ -48,7 +49,7 @@ impl Seat {
             self.ledger.take(ShardImage::default());
             return self.begin_filling(Origin::Lost, now_ms, out);
         }
-        if let Some(own) = sources.iter().find(|holding| holding.node == self.me) {
+        if let Some(own) = sources.iter().find(|holding| holding.life == self.me) {
             let origin = Origin::of(own);
             self.goes_on_from(origin);
             return self.begin_filling(origin, now_ms, out);
@@ -62,14 +63,14 @@ impl Seat {
     /// The answer of who has it.
     pub(super) fn copied(
         &mut self,
-        from: &str,
+        from: &Life,
         epoch: Epoch,
         image: ShardImage,
         now_ms: i64,
         out: &mut Vec<Deed>,
     ) {
         let sources = self.may_be_asked();
-        let source = sources.iter().find(|holding| holding.node == from);
+        let source = sources.iter().find(|holding| holding.life == *from);
         if let (Work::Copying { .. }, Some(source)) = (&self.work, source)
             && epoch == self.place.epoch
         {
@@ -82,7 +83,13 @@ impl Seat {
     }
 
     /// The standby has it.
-    pub(super) fn filled_by(&mut self, from: &str, epoch: Epoch, now_ms: i64, out: &mut Vec<Deed>) {
+    pub(super) fn filled_by(
+        &mut self,
+        from: &Life,
+        epoch: Epoch,
+        now_ms: i64,
+        out: &mut Vec<Deed>,
+    ) {
         let by_standby = self.standby().is_some_and(|standby| standby == from);
         if let Work::Filling { filled, .. } = &mut self.work
             && epoch == self.place.epoch
@@ -110,7 +117,8 @@ impl Seat {
             }
             // It may be the next owner.
             (Role::Standby { .. }, _) => self.ledger.fence(epoch.number(), t0_ms),
-            (Role::Apart, _) => {
+            // An earlier life of this node has a part in the view: what that left on disk may be all there is.
+            (Role::Apart, _) if !self.had_a_part() => {
                 self.ledger.take(ShardImage::default());
             }
             _ => {}
@@ -121,7 +129,11 @@ impl Seat {
     /// became active.
     fn goes_on_from(&mut self, origin: Origin) {
         match (origin, self.place.settled) {
-            (Origin::Disk, _) => self.ledger.goes_on_from_disk(self.place.epoch.number()),
+            (Origin::Disk, settled) => {
+                let settled = settled.map_or(0, |(epoch, _)| epoch.number());
+                let epoch = self.place.epoch.number();
+                self.ledger.goes_on_from_disk(epoch, settled);
+            }
             (_, Some((epoch, t0_ms))) => self.ledger.fence(epoch.number(), t0_ms),
             _ => {}
         }
@@ -147,15 +159,23 @@ impl Seat {
             filled: true,
             ..
         } = self.work
-            && self.unwritten().is_none()
+            && self.is_written(self.needs())
         {
             self.tell_complete(origin, now_ms, out);
         }
     }
 
-    /// The stamp of marks that are not on disk yet.
-    pub(super) fn unwritten(&self) -> Option<Stamp> {
-        (self.asked_marks > self.marked).then_some(self.asked_marks)
+    /// What the disk has to have for this copy.
+    pub(super) fn needs(&self) -> Written {
+        Written {
+            marks: self.asked_marks,
+            t_ms: self.ledger.t_ms(),
+        }
+    }
+
+    /// Whether it has that.
+    pub(super) fn is_written(&self, needs: Written) -> bool {
+        needs.marks <= self.marked && needs.t_ms <= self.noted_ms
     }
 
     fn begin_filling(&mut self, origin: Origin, now_ms: i64, out: &mut Vec<Deed>) {
@@ -169,15 +189,15 @@ impl Seat {
     }
 
     fn fill_standby(&mut self, now_ms: i64, out: &mut Vec<Deed>) {
-        let Some(to) = self.standby().map(str::to_owned) else {
+        let Some(to) = self.standby().cloned() else {
             return;
         };
-        let image = Box::new(self.ledger.shard_image());
         if let Work::Filling { said_ms, .. } = &mut self.work
             && now_ms.abs_diff(*said_ms) >= AGAIN_MS
         {
             *said_ms = now_ms;
             let epoch = self.place.epoch;
+            let image = Box::new(self.ledger.shard_image());
             out.push(Deed::say(&to, Words::Fill { epoch, image }));
         }
     }
@@ -189,7 +209,7 @@ impl Seat {
             *said_ms = now_ms;
             if let Some(source) = sources.get(*asked) {
                 let epoch = self.place.epoch;
-                out.push(Deed::say(&source.node, Words::Copy { epoch }));
+                out.push(Deed::say(&source.life, Words::Copy { epoch }));
             }
         }
     }
@@ -219,9 +239,14 @@ impl Seat {
         asked.cloned().collect()
     }
 
-    fn standby(&self) -> Option<&str> {
+    fn had_a_part(&self) -> bool {
+        let mut sources = self.place.sources.iter();
+        sources.any(|holding| holding.life.node == self.me.node)
+    }
+
+    fn standby(&self) -> Option<&Life> {
         match &self.place.role {
-            Role::Owner { standby } => standby.as_deref(),
+            Role::Owner { standby } => standby.as_ref(),
             _ => None,
         }
     }

@@ -29,6 +29,7 @@ use self::copying::Work;
 use self::owner::Releases;
 use super::epoch::Epoch;
 use super::placement::{Place, Role};
+use super::register::Life;
 use crate::ledger::{self, CellImage, Effect, Ledger, Mark, Policies, ShardImage, Stamp};
 
 /// What members say to each other about a shard.
@@ -64,6 +65,8 @@ pub enum Words {
         epoch: Epoch,
         /// The last change in it.
         stamp: Stamp,
+        /// The owner's T.
+        t_ms: i64,
         /// The cells as they are now.
         cells: Vec<CellImage>,
     },
@@ -102,7 +105,7 @@ pub enum Event {
     /// Another member says something.
     Heard {
         /// Who.
-        from: String,
+        from: Life,
         /// What.
         words: Words,
     },
@@ -117,6 +120,11 @@ pub enum Event {
     Policies(Arc<Policies>),
     /// For the ledger: an ask, a reset, marks that are on disk.
     Ledger(ledger::Input),
+    /// No later start of this node begins before this T (L10).
+    Noted {
+        /// T.
+        t_ms: i64,
+    },
     /// Time passed.
     Tick,
 }
@@ -124,10 +132,10 @@ pub enum Event {
 /// What a seat wants done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Deed {
-    /// Say this to another member. May get lost: it is said again.
+    /// Say this to another member, in this life and in no other. May get lost: it is said again.
     Say {
         /// To whom.
-        to: String,
+        to: Life,
         /// What.
         words: Words,
     },
@@ -143,6 +151,12 @@ pub enum Deed {
         /// At this epoch.
         at: Epoch,
     },
+    /// T is at least this: the node's own is to go on from there, and once that is on disk the seat waits for
+    /// [`Event::Noted`] (L10).
+    Time {
+        /// T.
+        t_ms: i64,
+    },
     /// Grants wait for voters to fence this T.
     Fence {
         /// T.
@@ -152,19 +166,31 @@ pub enum Deed {
     Ledger(Effect),
 }
 
+/// What the disk has to have before others rely on this copy: the marks of long windows (L5), and a T from which a later
+/// start goes on, lest it open again what this copy says is over (L10).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Written {
+    marks: Stamp,
+    t_ms: i64,
+}
+
 /// A member's part in a shard.
 #[derive(Debug)]
 pub struct Seat {
-    me: String,
+    me: Life,
     pub(super) ledger: Ledger,
     place: Place,
     sealed: Epoch,
     work: Work,
     releases: Releases,
+    /// How far voters have fenced, and for which view.
+    fenced: (Epoch, i64),
     /// The standby was filled for this view.
     filled: Epoch,
-    /// Acknowledgements that wait until marks up to a stamp are on disk.
-    owed: Vec<(Stamp, String, Words)>,
+    /// Acknowledgements that wait until the disk has what they speak of.
+    owed: Vec<(Written, Life, Words)>,
+    /// The T that a later start of this node begins with at least.
+    noted_ms: i64,
     /// The last marks that were asked for, and the last that are on disk.
     asked_marks: Stamp,
     marked: Stamp,
@@ -178,17 +204,19 @@ pub struct Seat {
 
 impl Seat {
     /// A member that has heard of no view; `ledger` is what its disk has.
-    pub fn new(me: impl Into<String>, mut ledger: Ledger, policies: Arc<Policies>) -> Self {
+    pub fn new(me: Life, mut ledger: Ledger, policies: Arc<Policies>) -> Self {
         ledger.stand_by(Epoch::default().number());
         Self {
-            me: me.into(),
+            me,
             ledger,
             place: Place::default(),
             sealed: Epoch::default(),
             work: Work::Idle,
             releases: Releases::default(),
+            fenced: (Epoch::default(), i64::MIN),
             filled: Epoch::default(),
             owed: Vec::new(),
+            noted_ms: i64::MIN,
             asked_marks: Stamp::default(),
             marked: Stamp::default(),
             policies,
@@ -210,10 +238,9 @@ impl Seat {
             Event::Place(place) => self.follow(place, now_ms, &mut out),
             Event::Heard { from, words } => self.hear(&from, words, now_ms, &mut out),
             Event::Fenced { epoch, t_ms } => {
-                if epoch == self.place.epoch {
-                    self.releases.fenced(t_ms);
-                    self.settle(now_ms, &mut out);
-                }
+                // It may come before the place does.
+                self.fenced = self.fenced.max((epoch, t_ms));
+                self.settle(now_ms, &mut out);
             }
             Event::Policies(policies) => {
                 self.policies = Arc::clone(&policies);
@@ -222,10 +249,18 @@ impl Seat {
                 }
             }
             Event::Ledger(input) => self.drive(input, now_ms, &mut out),
+            Event::Noted { t_ms } => {
+                self.noted_ms = self.noted_ms.max(t_ms);
+                self.disk_has(now_ms, &mut out);
+            }
             Event::Tick => {
                 self.drive(ledger::Input::Tick, now_ms, &mut out);
                 self.repeat(now_ms, &mut out);
             }
+        }
+        if self.ledger.t_ms() > now_ms {
+            let t_ms = self.ledger.t_ms();
+            out.push(Deed::Time { t_ms });
         }
         out
     }
@@ -282,11 +317,13 @@ impl Seat {
         if begins {
             self.begin_grants(now_ms, out);
         } else if given_up && self.grants() {
-            self.drive(ledger::Input::ForgetLost, now_ms, out);
+            // What is lost for another reason stays lost.
+            self.ledger.gone(None);
+            self.drive(ledger::Input::Tick, now_ms, out);
         }
     }
 
-    fn hear(&mut self, from: &str, words: Words, now_ms: i64, out: &mut Vec<Deed>) {
+    fn hear(&mut self, from: &Life, words: Words, now_ms: i64, out: &mut Vec<Deed>) {
         let epoch = words.epoch();
         if let Words::Sealed { at } = words {
             self.seal(at);
@@ -308,8 +345,11 @@ impl Seat {
             Words::Change {
                 epoch,
                 stamp,
+                t_ms,
                 cells,
-            } => self.change(from, epoch, stamp, cells, out),
+            } => {
+                self.change(from, epoch, (stamp, t_ms), cells, out);
+            }
             Words::Changed { epoch, stamp } => self.changed(from, epoch, stamp, now_ms, out),
             Words::Sealed { .. } => {}
         }
@@ -340,6 +380,14 @@ impl Seat {
 
     /// Steps the ledger, and takes care of what only a seat can do.
     fn drive(&mut self, input: ledger::Input, now_ms: i64, out: &mut Vec<Deed>) {
+        let is_of_who_grants = matches!(
+            input,
+            ledger::Input::Reset { .. } | ledger::Input::ForgetLost | ledger::Input::Policies(_)
+        );
+        if is_of_who_grants && !self.grants() {
+            // A standby's own changes would outrank its owner's.
+            return;
+        }
         if let ledger::Input::Marked { stamp } = &input {
             self.marked = self.marked.max(*stamp);
             self.disk_has(now_ms, out);
@@ -361,15 +409,14 @@ impl Seat {
         self.settle(now_ms, out);
     }
 
-    /// Marks are on disk: what waited for them is said, what is waited for goes on.
+    /// The disk has more: what waited for it is said, what is waited for goes on.
     fn disk_has(&mut self, now_ms: i64, out: &mut Vec<Deed>) {
-        let marked = self.marked;
         let owed = std::mem::take(&mut self.owed);
-        for (stamp, to, words) in owed {
-            if stamp <= marked {
+        for (needs, to, words) in owed {
+            if self.is_written(needs) {
                 out.push(Deed::Say { to, words });
             } else {
-                self.owed.push((stamp, to, words));
+                self.owed.push((needs, to, words));
             }
         }
         self.work_goes_on(now_ms, out);
@@ -403,8 +450,8 @@ impl Words {
 // === impl Deed ===
 
 impl Deed {
-    fn say(to: &str, words: Words) -> Self {
-        let to = to.to_owned();
+    fn say(to: &Life, words: Words) -> Self {
+        let to = to.clone();
         Self::Say { to, words }
     }
 }

@@ -8,6 +8,10 @@ use super::{Deed, Seat, Words};
 use crate::ledger::{self, CellImage, CellKey, Stamp};
 use crate::view::epoch::Epoch;
 use crate::view::placement::Role;
+use crate::view::register::Life;
+
+/// Changes that wait apart at most.
+const MOST_WAITING: usize = 1_024;
 
 /// What an owner changed and may not speak of yet.
 #[derive(Debug, Default)]
@@ -20,7 +24,6 @@ pub(super) struct Releases {
     flight: Option<Flight>,
     /// The standby has everything up to here.
     copied: Stamp,
-    fenced_ms: Option<i64>,
 }
 
 #[derive(Debug)]
@@ -34,13 +37,14 @@ struct Flight {
 
 impl Releases {
     pub(super) fn wait(&mut self, stamp: Stamp, fence_ms: i64, cells: Vec<CellImage>) {
-        self.waiting.push_back((stamp, fence_ms));
+        let is_full = self.waiting.len() >= MOST_WAITING;
+        match self.waiting.back_mut() {
+            // While nothing may leave, many changes wait as one.
+            Some(last) if is_full => *last = (stamp, fence_ms.max(last.1)),
+            _ => self.waiting.push_back((stamp, fence_ms)),
+        }
         let cells = cells.into_iter().map(|cell| (cell.cell.clone(), cell));
         self.uncopied.extend(cells);
-    }
-
-    pub(super) fn fenced(&mut self, t_ms: i64) {
-        self.fenced_ms = self.fenced_ms.max(Some(t_ms));
     }
 
     /// The last change that may be spoken of now and could not before.
@@ -83,16 +87,18 @@ impl Seat {
         if let Some((_, t_ms)) = self.releases.waiting.back().copied() {
             out.push(Deed::Fence { t_ms });
         }
+        let ((for_view, reach), epoch) = (self.fenced, self.place.epoch);
         let alone = standby.is_none() || planted!(self, GrantBeforeStandby);
         let unfenced = planted!(self, SkipFence);
         let passed = self.releases.pass(|releases, stamp, fence_ms| {
-            let fenced = releases.fenced_ms.is_some_and(|reach| fence_ms <= reach);
+            let fenced = for_view == epoch && fence_ms <= reach;
             (alone || stamp <= releases.copied) && (fenced || unfenced)
         });
         if let (Some(to), Some(flight)) = (standby, self.releases.next_flight(now_ms)) {
             let words = Words::Change {
                 epoch: self.place.epoch,
                 stamp: flight.stamp,
+                t_ms: self.ledger.t_ms(),
                 cells: flight.cells.clone(),
             };
             out.push(Deed::say(to, words));
@@ -108,7 +114,7 @@ impl Seat {
     /// The standby has what was sent.
     pub(super) fn changed(
         &mut self,
-        from: &str,
+        from: &Life,
         epoch: Epoch,
         stamp: Stamp,
         now_ms: i64,
@@ -137,6 +143,7 @@ impl Seat {
             let words = Words::Change {
                 epoch,
                 stamp: flight.stamp,
+                t_ms: self.ledger.t_ms(),
                 cells: flight.cells.clone(),
             };
             out.push(Deed::say(to, words));

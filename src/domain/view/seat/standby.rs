@@ -1,10 +1,11 @@
 //! What a standby keeps (PROTOCOLS L2, L3, L5): everything that its owner has released, in memory, and the marks of
 //! long windows on disk before it says so.
 
-use super::{Deed, Seat, Words};
+use super::{Deed, Seat, Words, Written};
 use crate::ledger::{CellImage, ShardImage, Stamp};
 use crate::view::epoch::Epoch;
 use crate::view::placement::Role;
+use crate::view::register::Life;
 
 // === impl Seat ===
 
@@ -12,7 +13,7 @@ impl Seat {
     /// What the owner begins with.
     pub(super) fn fill(
         &mut self,
-        from: &str,
+        from: &Life,
         epoch: Epoch,
         image: ShardImage,
         out: &mut Vec<Deed>,
@@ -33,35 +34,35 @@ impl Seat {
     /// What the owner changed.
     pub(super) fn change(
         &mut self,
-        from: &str,
+        from: &Life,
         epoch: Epoch,
-        stamp: Stamp,
+        (stamp, t_ms): (Stamp, i64),
         cells: Vec<CellImage>,
         out: &mut Vec<Deed>,
     ) {
         let stands_by = epoch == self.place.epoch && self.filled == epoch && self.stands_by(from);
         if stands_by || planted!(self, SealsNothing) {
             let marks = self.ledger.adopt(cells);
+            self.ledger.lift(Some(t_ms));
             self.persist(marks, out);
             self.acknowledge(from, Words::Changed { epoch, stamp }, out);
         }
     }
 
-    /// Says so when all marks are on disk, also those that were asked for before.
-    fn acknowledge(&mut self, to: &str, words: Words, out: &mut Vec<Deed>) {
-        match self.unwritten() {
-            Some(stamp) if !planted!(self, AcknowledgeBeforeMark) => {
-                // What is asked for again and again is said once.
-                let said = |(_, by, owed): &(Stamp, String, Words)| by == to && *owed == words;
-                if !self.owed.iter().any(said) {
-                    self.owed.push((stamp, to.to_owned(), words));
-                }
-            }
-            _ => out.push(Deed::say(to, words)),
+    /// Says so when the disk has what this copy needs, also what was asked for before.
+    fn acknowledge(&mut self, to: &Life, words: Words, out: &mut Vec<Deed>) {
+        let needs = self.needs();
+        if self.is_written(needs) || planted!(self, AcknowledgeBeforeMark) {
+            return out.push(Deed::say(to, words));
+        }
+        // What is asked for again and again is said once.
+        let said = |(_, by, owed): &(Written, Life, Words)| by == to && *owed == words;
+        if !self.owed.iter().any(said) {
+            self.owed.push((needs, to.clone(), words));
         }
     }
 
-    fn stands_by(&self, from: &str) -> bool {
+    fn stands_by(&self, from: &Life) -> bool {
         matches!(&self.place.role, Role::Standby { owner } if owner == from)
     }
 }

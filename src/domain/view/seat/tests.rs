@@ -14,12 +14,19 @@ fn epoch(index: u64) -> Epoch {
     Epoch::new(1, index).unwrap()
 }
 
+fn life(node: &str) -> Life {
+    Life::new(node, 1)
+}
+
 fn seat(me: &str, window: WindowSpec) -> Seat {
     let mut policies = Policies::new(1);
     policies.set("t", "p", Quota { limit: 5, window });
     let policies = Arc::new(policies);
     let ledger = Ledger::new(9, Recovery::founding(0), Arc::clone(&policies));
-    Seat::new(me, ledger, policies)
+    let mut seat = Seat::new(life(me), ledger, policies);
+    // T is on disk for as long as these take.
+    seat.step(Event::Noted { t_ms: T + 60_000 }, T);
+    seat
 }
 
 fn place(index: u64, active: bool, role: Role) -> Event {
@@ -49,7 +56,7 @@ fn ask(want: u64) -> Event {
 
 fn owner(standby: Option<&str>) -> Role {
     Role::Owner {
-        standby: standby.map(str::to_owned),
+        standby: standby.map(life),
     }
 }
 
@@ -65,9 +72,9 @@ fn talk(pair: &mut [(&str, &mut Seat)], from: &str, deeds: Vec<Deed>) -> Vec<(St
         let heard = match &deed {
             Deed::Say { to, words } => {
                 pair.iter_mut()
-                    .find(|(name, _)| name == to)
+                    .find(|(name, _)| *name == to.node)
                     .map(|(name, seat)| {
-                        let (from, words) = (by.clone(), words.clone());
+                        let (from, words) = (life(&by), words.clone());
                         (
                             (*name).to_owned(),
                             seat.step(Event::Heard { from, words }, T),
@@ -95,9 +102,7 @@ fn granted(deeds: &[(String, Deed)]) -> Vec<u64> {
 #[test]
 fn a_grant_leaves_when_the_standby_has_it_and_voters_have_fenced_its_time() {
     let (mut a, mut b) = (seat("a", MINUTE), seat("b", MINUTE));
-    let standby = Role::Standby {
-        owner: "a".to_owned(),
-    };
+    let standby = Role::Standby { owner: life("a") };
     b.step(place(1, false, standby.clone()), T);
     let begun = a.step(place(1, false, owner(Some("b"))), T);
     let told = talk(&mut [("a", &mut a), ("b", &mut b)], "a", begun);
@@ -146,16 +151,7 @@ fn a_grant_leaves_when_the_standby_has_it_and_voters_have_fenced_its_time() {
 #[test]
 fn a_standby_has_the_marks_of_long_windows_on_disk_before_it_says_so() {
     let mut b = seat("b", DAY);
-    b.step(
-        place(
-            1,
-            false,
-            Role::Standby {
-                owner: "a".to_owned(),
-            },
-        ),
-        T,
-    );
+    b.step(place(1, false, Role::Standby { owner: life("a") }), T);
     let mut a = seat("a", DAY);
     a.step(place(1, false, owner(None)), T);
     a.step(place(1, true, owner(None)), T);
@@ -166,7 +162,7 @@ fn a_standby_has_the_marks_of_long_windows_on_disk_before_it_says_so() {
         image,
     };
     let heard = |words| Event::Heard {
-        from: "a".to_owned(),
+        from: life("a"),
         words,
     };
     let deeds = b.step(heard(fill.clone()), T);
@@ -176,7 +172,7 @@ fn a_standby_has_the_marks_of_long_windows_on_disk_before_it_says_so() {
     assert_eq!(marks[0].used, 1);
     assert_eq!(b.step(heard(fill), T), [], "said twice, still not on disk");
     let written = ledger::Input::Marked { stamp: *stamp };
-    let filled = Deed::say("a", Words::Filled { epoch: epoch(1) });
+    let filled = Deed::say(&life("a"), Words::Filled { epoch: epoch(1) });
     assert_eq!(b.step(Event::Ledger(written), T), [filled]);
 }
 
@@ -184,7 +180,7 @@ fn a_standby_has_the_marks_of_long_windows_on_disk_before_it_says_so() {
 fn an_owner_that_comes_new_copies_from_memory_rather_than_from_a_disk() {
     let mut a = seat("a", MINUTE);
     let holding = |node: &str, in_memory| Holding {
-        node: node.to_owned(),
+        life: life(node),
         in_memory,
     };
     let deeds = a.step(
@@ -198,26 +194,52 @@ fn an_owner_that_comes_new_copies_from_memory_rather_than_from_a_disk() {
         T,
     );
     let copy = Words::Copy { epoch: epoch(3) };
-    assert_eq!(deeds, [Deed::say("b", copy.clone())]);
+    assert_eq!(deeds, [Deed::say(&life("b"), copy.clone())]);
     assert_eq!(a.step(Event::Tick, T + 99), []);
     assert_eq!(
         a.step(Event::Tick, T + 100),
-        [Deed::say("b", copy)],
+        [Deed::say(&life("b"), copy)],
         "again"
     );
     let mut image = seat("b", MINUTE).ledger().shard_image();
     image.past.source = Source::Disk;
     let copied = |from: &str, index| Event::Heard {
-        from: from.to_owned(),
+        from: life(from),
         words: Words::Copied {
             epoch: epoch(index),
             image: Box::new(image.clone()),
         },
     };
-    assert_eq!(a.step(copied("x", 3), T), [], "nobody asked it");
+    assert_eq!(a.step(copied("x", 3), T + 100), [], "nobody asked it");
     let complete = Deed::Complete {
         epoch: epoch(3),
         origin: Origin::Memory,
     };
-    assert_eq!(a.step(copied("b", 3), T), [complete]);
+    assert_eq!(a.step(copied("b", 3), T + 100), [complete]);
+}
+
+#[test]
+fn a_copy_of_a_later_time_counts_only_once_that_time_is_on_disk() {
+    const LATER: i64 = T + 3_600_000;
+    let mut a = seat("a", MINUTE);
+    a.step(place(1, false, owner(None)), LATER);
+    let image = Box::new(a.ledger().shard_image());
+    assert!(image.t_ms < LATER, "nothing was done there yet");
+    a.step(ask(1), LATER);
+    let image = Box::new(a.ledger().shard_image());
+    let mut b = seat("b", MINUTE);
+    b.step(place(1, false, Role::Standby { owner: life("a") }), T);
+    let fill = Event::Heard {
+        from: life("a"),
+        words: Words::Fill {
+            epoch: epoch(1),
+            image,
+        },
+    };
+    assert_eq!(b.step(fill, T), [Deed::Time { t_ms: LATER }]);
+    let noted = |t_ms| Event::Noted { t_ms };
+    let time = Deed::Time { t_ms: LATER };
+    assert_eq!(b.step(noted(LATER - 1), T + 1), std::slice::from_ref(&time));
+    let filled = Deed::say(&life("a"), Words::Filled { epoch: epoch(1) });
+    assert_eq!(b.step(noted(LATER), T + 2), [filled, time]);
 }

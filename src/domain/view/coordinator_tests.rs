@@ -1,0 +1,205 @@
+//! What the coordinator proposes, and when.
+
+use super::coordinator::*;
+use super::epoch::Epoch;
+use super::reach::{Patience, Report};
+use super::register::{Entry, Life, Loss, Phase, View};
+use super::seat::Origin;
+use super::voter::Sealed;
+use std::collections::BTreeSet;
+
+const SHARDS: u16 = 2;
+const PATIENCE: Patience = Patience {
+    fresh_ms: 100,
+    join_ms: 0,
+    gather_ms: 0,
+    stuck_ms: 2_000,
+};
+
+fn rank(_: u16, node: &str) -> u64 {
+    u64::from(node.bytes().next().unwrap_or(0))
+}
+
+fn sealed(voter: &str, at: Epoch, fenced_ms: Option<i64>) -> News {
+    let voter = voter.to_owned();
+    let sealed = Sealed { at, fenced_ms };
+    News::Sealed { voter, sealed }
+}
+
+struct Lead {
+    coordinator: Coordinator,
+    view: View,
+    index: u64,
+    now_ms: i64,
+}
+
+impl Lead {
+    /// It leads, with a view of these.
+    fn new(members: &[(&str, u64)]) -> Self {
+        let mut lead = Self {
+            coordinator: Coordinator::new(SHARDS, rank, PATIENCE),
+            view: View::default(),
+            index: 0,
+            now_ms: 1_000,
+        };
+        let voters = ["v1", "v2", "v3"].map(str::to_owned).to_vec();
+        lead.tell(News::Voters(voters));
+        lead.tell(News::Leads(true));
+        assert_ne!(lead.alive(&members[..1]), None, "the first is of one");
+        if members.len() > 1 {
+            lead.now_ms += 1_000;
+            assert_ne!(lead.alive(members), None);
+        }
+        lead
+    }
+
+    /// Tells news; a proposal is agreed on at once. Gives what was proposed.
+    fn tell(&mut self, news: News) -> Option<Entry> {
+        self.now_ms += 1;
+        let duties = self.coordinator.step(news, self.now_ms);
+        let entry = duties.into_iter().find_map(|duty| match duty {
+            Duty::Propose(entry) => Some(entry),
+            Duty::Seal { .. } => None,
+        })?;
+        self.index += 1;
+        let at = Epoch::new(1, self.index).unwrap();
+        self.view.apply(at, entry.clone());
+        let next = self.tell(News::View(self.view.clone()));
+        assert_eq!(next, None);
+        Some(entry)
+    }
+
+    /// Just these report, and hear each other and all voters. Gives what is proposed when the last has.
+    fn alive(&mut self, lives: &[(&str, u64)]) -> Option<Entry> {
+        let nodes = lives.iter().map(|(node, _)| *node);
+        let hears = nodes.chain(["v1", "v2", "v3"]).map(str::to_owned).collect();
+        let report = |(node, incarnation): &(&str, u64)| Report {
+            life: Life::new(*node, *incarnation),
+            hears: BTreeSet::clone(&hears),
+            leaving: false,
+        };
+        let is_over = |life: &&Life| !lives.iter().any(|(node, _)| life.node == *node);
+        let over: Vec<Life> = self.view.members.iter().filter(is_over).cloned().collect();
+        self.coordinator.leads = false;
+        for life in over {
+            self.tell(News::Gone(life));
+        }
+        for life in lives {
+            self.tell(News::Report(report(life)));
+        }
+        self.coordinator.leads = true;
+        self.tell(News::Tick)
+    }
+
+    fn complete(&mut self, origin: Origin) {
+        for shard in 0..SHARDS {
+            let epoch = self.view.epoch;
+            self.tell(News::Complete {
+                epoch,
+                shard,
+                origin,
+            });
+        }
+    }
+
+    fn members(&self) -> Vec<&str> {
+        let members = self.view.members.iter();
+        members.map(|life| life.node.as_str()).collect()
+    }
+}
+
+#[test]
+fn a_view_is_active_when_all_pairs_are_complete_and_a_majority_told_what_it_fenced() {
+    let mut lead = Lead::new(&[("a", 1), ("b", 1)]);
+    let first = lead.view.epoch;
+    lead.complete(Origin::First);
+    assert_eq!(lead.tell(sealed("v1", first, None)), None, "one of three");
+    assert_eq!(lead.tell(sealed("x", first, None)), None, "no voter");
+    assert!(lead.tell(sealed("v3", first, None)).is_some());
+    assert_eq!(lead.view.phase, Phase::Active);
+    assert_eq!((lead.view.t0_ms, lead.view.lost.len()), (None, 0));
+    // Both are gone, another is there: everything up to the highest fence is lost.
+    assert!(lead.alive(&[("c", 1)]).is_some());
+    let second = lead.view.epoch;
+    assert_eq!(lead.tell(sealed("v1", second, Some(40))), None);
+    assert_eq!(lead.tell(sealed("v2", second, Some(70))), None);
+    lead.complete(Origin::Lost);
+    assert_eq!(
+        (lead.view.phase, lead.view.t0_ms),
+        (Phase::Active, Some(70))
+    );
+    let holders = vec!["b".to_owned(), "a".to_owned()];
+    let shard = 1;
+    assert_eq!(
+        lead.view.lost[1],
+        Loss {
+            shard,
+            holders,
+            t0_ms: 70
+        }
+    );
+    assert_eq!(lead.alive(&[("c", 1)]), None, "nothing to change");
+    assert!(lead.alive(&[("c", 2)]).is_some(), "another life");
+}
+
+#[test]
+fn who_is_sealed_above_the_view_forces_a_later_one() {
+    let mut lead = Lead::new(&[("a", 1)]);
+    let first = lead.view.epoch;
+    lead.index = 8;
+    let above = Epoch::new(1, 5).unwrap();
+    assert!(lead.tell(sealed("v1", above, None)).is_some());
+    assert!(lead.view.epoch > above && lead.view.epoch > first);
+    assert_eq!(lead.tell(News::Refused { at: above }), None, "it is above");
+}
+
+#[test]
+fn who_does_not_lead_proposes_nothing_and_a_proposal_is_made_once() {
+    let mut coordinator = Coordinator::new(SHARDS, rank, PATIENCE);
+    let report = Report {
+        life: Life::new("v1", 1),
+        hears: BTreeSet::new(),
+        leaving: false,
+    };
+    let voters = vec!["v1".to_owned()];
+    assert_eq!(coordinator.step(News::Voters(voters), 0), []);
+    assert_eq!(coordinator.step(News::Report(report.clone()), 0), []);
+    assert_eq!(coordinator.step(News::Leads(true), 0).len(), 1);
+    assert_eq!(coordinator.step(News::Leads(true), 900), []);
+    assert_eq!(coordinator.step(News::Tick, 999), []);
+    assert_eq!(
+        coordinator.step(News::Report(report), 1_000).len(),
+        1,
+        "lost, perhaps"
+    );
+}
+
+#[test]
+fn a_pair_that_does_not_come_to_an_end_goes_on_without_whom_most_wait_for() {
+    let three = [("a", 1), ("b", 1), ("c", 1)];
+    let mut lead = Lead::new(&three);
+    assert_eq!(lead.members(), ["a", "b", "c"]);
+    let epoch = lead.view.epoch;
+    let (shard, origin) = (0, Origin::First);
+    lead.now_ms += 1_990;
+    assert_eq!(lead.alive(&three), None);
+    lead.tell(News::Complete {
+        epoch,
+        shard,
+        origin,
+    });
+    lead.now_ms += 1_980;
+    assert_eq!(lead.alive(&three), None, "it went on");
+    lead.now_ms += 30;
+    // The owner of all shards here.
+    assert_ne!(lead.alive(&three), None);
+    assert_eq!(lead.members(), ["a", "b"]);
+    let by = "b".to_owned();
+    let stalled = |epoch| News::Stalled {
+        epoch,
+        by: by.clone(),
+    };
+    assert_eq!(lead.tell(stalled(epoch)), None, "of an earlier view");
+    assert_ne!(lead.tell(stalled(lead.view.epoch)), None);
+    assert_eq!(lead.members(), ["a"]);
+}
