@@ -133,7 +133,7 @@ impl Keeper {
         let (slots, mut cells) = (&self.arguments.slots, 0);
         let mut write = self.arguments.broker.write("broker.ledger.end").await?;
         for shard in 0..slots.count() {
-            let Some(marks) = slots.with(shard, |slot| slot.ledger.unsaved_marks()) else {
+            let Some(marks) = slots.with(shard, |slot| slot.ledger().unsaved_marks()) else {
                 return Err(StoreError::Forbidden(format!("shard {shard} has failed")));
             };
             cells += marks.len();

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::{Actor, Address, Asked, BoxError, Clock, Reply};
-use domain::ledger::{Ask, CellKey, Effect, Input, Outcome, SHARED_KEY};
+use domain::ledger::{Ask, CellKey, Effect, Input, Mark, Outcome, SHARED_KEY};
+use domain::view::Event;
 use storage::{Database, StoreError, broker::ledger};
 
 use super::Published;
@@ -19,7 +20,7 @@ use super::handle::GatewayLeases;
 use super::message::{LeaseAnswer, LeaseMany, Leased, ThrottleKey};
 use super::news;
 use super::shard::shard_of;
-use super::slot::Slots;
+use super::slot::{Said, Slots};
 use super::time;
 use super::view::PolicyView;
 use crate::ticker::{Ticker, ticker};
@@ -80,7 +81,7 @@ impl Actor for Shards {
             shards.recover(shard).await?;
             // What the last incarnation of this actor was about to write.
             let released = shards.write_marks(shard).await?.unwrap_or_default();
-            shards.cover(&released).await;
+            let released = shards.covered(shard, released).await;
             shards.tell(shard, released);
         }
         Ok(shards)
@@ -138,12 +139,12 @@ impl Shards {
             Ok(readable) => readable,
             Err(refusal) => return reply.send(refusal),
         };
-        let effects = self.step(request.shard, &asks, &view);
+        let said = self.step(request.shard, &asks, &view);
         // While nothing can be written the ticks try, not every ask.
         let effects = if self.failing {
-            effects
+            self.covered(request.shard, said).await
         } else {
-            self.settled(request.shard, effects).await
+            self.settled(request.shard, said).await
         };
         let (answers, rest) = sort_out(&asks, effects);
         for (ask, answer) in asks.iter().zip(&answers) {
@@ -175,44 +176,48 @@ impl Shards {
     }
 
     /// The pure part, under the shard's lock.
-    fn step(&self, shard: u16, asks: &[Ask], view: &PolicyView) -> Vec<Effect> {
+    fn step(&self, shard: u16, asks: &[Ask], view: &PolicyView) -> Said {
         let now_ms = self.t_ms();
-        self.arguments.slots.asked();
-        let asked = self.arguments.slots.with(shard, |slot| {
-            let mut effects = slot.follow(&view.table, now_ms);
+        let slots = &self.arguments.slots;
+        slots.asked();
+        let reach_ms = slots.reach_ms();
+        let said = slots.with(shard, |slot| {
+            let mut said = slot.follow(&view.table, now_ms, reach_ms);
             for ask in asks {
-                effects.extend(slot.step(Input::Ask(ask.clone()), now_ms));
+                let ask = Event::Ledger(Input::Ask(ask.clone()));
+                said = said.and(slot.step(ask, now_ms, reach_ms));
             }
-            effects
+            said
         });
-        asked.unwrap_or_default()
+        said.unwrap_or_default()
     }
 
     /// Goes by the policies in force, and by the time if it `ticks`.
     async fn look(&mut self, ticks: bool) {
         let view = self.arguments.policies.load_full();
         for shard in self.mine() {
-            let now_ms = self.t_ms();
-            let effects = self.arguments.slots.with(shard, |slot| {
-                let mut effects = match &view {
-                    Some(view) => slot.follow(&view.table, now_ms),
-                    None => Vec::new(),
+            let (now_ms, reach_ms) = (self.t_ms(), self.arguments.slots.reach_ms());
+            let said = self.arguments.slots.with(shard, |slot| {
+                let mut said = match &view {
+                    Some(view) => slot.follow(&view.table, now_ms, reach_ms),
+                    None => Said::default(),
                 };
-                if ticks && slot.ledger.next_wake_ms().is_some_and(|at| at <= now_ms) {
-                    effects.extend(slot.step(Input::Tick, now_ms));
+                let wake_ms = slot.ledger().next_wake_ms();
+                if ticks && wake_ms.is_some_and(|at| at <= now_ms) {
+                    said = said.and(slot.step(Event::Tick, now_ms, reach_ms));
                 }
-                effects
+                said
             });
-            let effects = self.settled(shard, effects.unwrap_or_default()).await;
+            let effects = self.settled(shard, said.unwrap_or_default()).await;
             self.tell(shard, effects);
         }
     }
 
-    /// What may be said of these effects and of earlier ones, now that the marks are on disk.
-    async fn settled(&mut self, shard: u16, mut effects: Vec<Effect>) -> Vec<Effect> {
+    /// What may be said of this and of earlier steps, now that the marks are on disk.
+    async fn settled(&mut self, shard: u16, mut said: Said) -> Vec<Effect> {
         match self.write_marks(shard).await {
             Ok(Some(released)) => {
-                effects.extend(released);
+                said = said.and(released);
                 if std::mem::take(&mut self.failing) {
                     tracing::info!("marks of long windows are written again");
                 }
@@ -225,38 +230,42 @@ impl Shards {
                 }
             }
         }
-        self.cover(&effects).await;
-        effects
+        self.covered(shard, said).await
     }
 
-    /// Nothing is granted that a start after a crash would not know to be granted (L10).
-    async fn cover(&self, effects: &[Effect]) {
-        let grants = |effect: &Effect| matches!(effect, Effect::Reply(reply) if reply.granted > 0);
-        if effects.iter().any(grants) {
-            let ShardsArguments {
-                broker,
-                slots,
-                clock,
-                ..
-            } = &self.arguments;
-            time::cover(broker, slots, clock).await;
+    /// Nothing is granted that a start after a crash would not know to be granted (L10): gives what may be said once
+    /// T is noted.
+    async fn covered(&self, shard: u16, said: Said) -> Vec<Effect> {
+        let ShardsArguments {
+            broker,
+            slots,
+            clock,
+            ..
+        } = &self.arguments;
+        if said.waits_for_ms.is_none() {
+            return said.effects;
         }
+        time::cover(broker, slots, clock).await;
+        let (now_ms, reach_ms) = (self.t_ms(), slots.reach_ms());
+        let released = slots.with(shard, |slot| slot.step(Event::Tick, now_ms, reach_ms));
+        said.and(released.unwrap_or_default()).effects
     }
 
     /// Writes what has to be on disk before it is said (L5); gives what that releases, none when
     /// there is nothing to write.
-    async fn write_marks(&self, shard: u16) -> Result<Option<Vec<Effect>>, StoreError> {
+    async fn write_marks(&self, shard: u16) -> Result<Option<Said>, StoreError> {
         let slots = &self.arguments.slots;
-        let marks = slots.with(shard, |slot| slot.unwritten.clone());
-        let marks = marks.unwrap_or_default();
-        if marks.is_empty() {
+        let unwritten = slots.with(shard, |slot| slot.unwritten.clone());
+        let unwritten = unwritten.unwrap_or_default();
+        let Some(stamp) = unwritten.iter().map(|(stamp, _)| *stamp).max() else {
             return Ok(None);
-        }
+        };
+        let marks: Vec<Mark> = unwritten.into_iter().map(|(_, mark)| mark).collect();
         let mut write = self.arguments.broker.write("broker.ledger.mark").await?;
         ledger::save(&mut write, shard, &marks).await?;
         write.commit().await?;
-        let now_ms = self.t_ms();
-        let released = slots.with(shard, |slot| slot.written(&marks, now_ms));
+        let (now_ms, reach_ms) = (self.t_ms(), slots.reach_ms());
+        let released = slots.with(shard, |slot| slot.written(stamp, now_ms, reach_ms));
         Ok(Some(released.unwrap_or_default()))
     }
 

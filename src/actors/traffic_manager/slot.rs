@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use cluster::Clock;
-use domain::ledger::{Effect, Input, Ledger, Mark, Policies, Recovery, Source};
+use domain::ledger::{Effect, Input, Ledger, Mark, Policies, Recovery, Source, Stamp};
+use domain::view::{Deed, Epoch, Event, Life, Place, Role, Seat};
 use storage::broker::ledger::LastStop;
 
 use super::time::{NOTE_AFTER_MS, Start};
@@ -40,10 +41,22 @@ pub(super) struct Slots {
 /// One shard.
 #[derive(Debug)]
 pub(super) struct Slot {
-    pub(super) ledger: Ledger,
+    seat: Seat,
+    epoch: Epoch,
     table: Arc<Policies>,
-    /// Marks to be written before what they cover is released (L5).
-    pub(super) unwritten: Vec<Mark>,
+    /// Marks to be written before what they cover is released (L5), each with the stamp that says so.
+    pub(super) unwritten: Vec<(Stamp, Mark)>,
+    /// How far it was told that T is noted.
+    fenced_ms: i64,
+}
+
+/// What came of a step.
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    /// For gateways.
+    pub(super) effects: Vec<Effect>,
+    /// What waits until T is noted to here.
+    pub(super) waits_for_ms: Option<i64>,
 }
 
 // === impl Slots ===
@@ -139,7 +152,7 @@ impl Slots {
             );
             self.failures.fetch_add(1, Ordering::Relaxed);
             self.failed_ms.fetch_max(now_ms, Ordering::Relaxed);
-            marks.extend(broken.unwritten);
+            marks.extend(broken.unwritten.into_iter().map(|(_, mark)| mark));
         }
         let start = self.start.get().copied();
         let failures = self.failures.load(Ordering::Relaxed);
@@ -167,18 +180,26 @@ impl Slots {
                 }
             }
         };
-        let table = Arc::<Policies>::default();
-        *slot = Some(Slot {
-            ledger: Ledger::new(self.capacity, recovery, Arc::clone(&table)),
-            table,
-            unwritten: Vec::new(),
-        });
+        let ledger = Ledger::new(self.capacity, recovery, Arc::default());
+        *slot = Slot::alone(ledger, epoch, now_ms);
     }
 
     /// Uses a shard's state; none when it has none to be trusted.
     pub(super) fn with<T>(&self, shard: u16, use_it: impl FnOnce(&mut Slot) -> T) -> Option<T> {
         let mut slot = self.slot(shard)?.lock().ok()?;
         slot.as_mut().map(use_it)
+    }
+
+    /// How far T is noted: what is granted up to here is counted by a start after a crash (L10). While nothing can be
+    /// noted, all that is asked for.
+    pub(super) fn reach_ms(&self) -> i64 {
+        if self.cannot_note() {
+            return i64::MAX;
+        }
+        let noted_ms = self.noted_ms.load(Ordering::SeqCst);
+        // What had begun when this run did is either on disk or full.
+        let began_ms = self.start.get().map_or(i64::MIN, |start| start.t0_ms);
+        noted_ms.saturating_add(NOTE_AFTER_MS).max(began_ms)
     }
 
     /// How many shards there are.
@@ -194,36 +215,91 @@ impl Slots {
 // === impl Slot ===
 
 impl Slot {
-    /// One step; marks to be written are kept until [`Slot::written`], the rest is for the caller.
-    pub(super) fn step(&mut self, input: Input, now_ms: i64) -> Vec<Effect> {
-        let mut others = Vec::new();
-        for effect in self.ledger.step_alone(input, now_ms) {
-            match effect {
-                Effect::Persist { marks, .. } => self.unwritten.extend(marks),
-                other => others.push(other),
+    /// The shard of a node that is its own majority: it owns it from now on. None beyond the number of epochs.
+    fn alone(ledger: Ledger, epoch: u64, now_ms: i64) -> Option<Self> {
+        let epoch = Epoch::new(0, epoch)?;
+        let table = Arc::<Policies>::default();
+        let mut seat = Seat::new(Life::new("", epoch.number()), ledger, Arc::clone(&table));
+        // Nobody else relies on this copy, and what it grants waits for T to be noted.
+        seat.step(Event::Noted { t_ms: i64::MAX }, now_ms);
+        for active in [false, true] {
+            let role = Role::Owner { standby: None };
+            let place = Place {
+                epoch,
+                active,
+                role,
+                ..Place::default()
+            };
+            seat.step(Event::Place(place), now_ms);
+        }
+        Some(Self {
+            seat,
+            epoch,
+            table,
+            unwritten: Vec::new(),
+            fenced_ms: i64::MIN,
+        })
+    }
+
+    /// The counts.
+    pub(super) fn ledger(&self) -> &Ledger {
+        self.seat.ledger()
+    }
+
+    /// One step, while T is noted to `reach_ms`; marks to be written are kept until [`Slot::written`], the rest is for
+    /// the caller.
+    pub(super) fn step(&mut self, event: Event, now_ms: i64, reach_ms: i64) -> Said {
+        let mut deeds = Vec::new();
+        if reach_ms > self.fenced_ms {
+            let (epoch, t_ms) = (self.epoch, reach_ms);
+            self.fenced_ms = reach_ms;
+            deeds = self.seat.step(Event::Fenced { epoch, t_ms }, now_ms);
+        }
+        deeds.extend(self.seat.step(event, now_ms));
+        let mut said = Said::default();
+        for deed in deeds {
+            match deed {
+                Deed::Ledger(Effect::Persist { stamp, marks }) => {
+                    let marks = marks.into_iter().map(|mark| (stamp, mark));
+                    self.unwritten.extend(marks);
+                }
+                Deed::Ledger(effect) => said.effects.push(effect),
+                Deed::Fence { t_ms } if t_ms > self.fenced_ms => {
+                    said.waits_for_ms = said.waits_for_ms.max(Some(t_ms));
+                }
+                _ => {}
             }
         }
-        others
+        said
     }
 
     /// Goes over to other policies, if these are others; gives what holders have to be told (L9).
-    pub(super) fn follow(&mut self, table: &Arc<Policies>, now_ms: i64) -> Vec<Effect> {
+    pub(super) fn follow(&mut self, table: &Arc<Policies>, now_ms: i64, reach_ms: i64) -> Said {
         if Arc::ptr_eq(&self.table, table) {
-            return Vec::new();
+            return Said::default();
         }
         self.table = Arc::clone(table);
-        self.step(Input::Policies(Arc::clone(table)), now_ms)
+        self.step(Event::Policies(Arc::clone(table)), now_ms, reach_ms)
     }
 
-    /// These marks are on disk: what waited for them is released.
-    pub(super) fn written(&mut self, marks: &[Mark], now_ms: i64) -> Vec<Effect> {
-        let Some(stamp) = marks.iter().map(|mark| mark.stamp).max() else {
-            return Vec::new();
-        };
+    /// All marks up to this stamp are on disk: what waited for them is released.
+    pub(super) fn written(&mut self, stamp: Stamp, now_ms: i64, reach_ms: i64) -> Said {
         // Stamps only rise: what was asked for since has a higher one. One pass, for thousands may
         // wait after the disk was full.
-        self.unwritten.retain(|mark| mark.stamp > stamp);
-        self.step(Input::Marked { stamp }, now_ms)
+        self.unwritten.retain(|(asked, _)| *asked > stamp);
+        let marked = Event::Ledger(Input::Marked { stamp });
+        self.step(marked, now_ms, reach_ms)
+    }
+}
+
+// === impl Said ===
+
+impl Said {
+    /// Both, in order.
+    pub(super) fn and(mut self, other: Self) -> Self {
+        self.effects.extend(other.effects);
+        self.waits_for_ms = self.waits_for_ms.max(other.waits_for_ms);
+        self
     }
 }
 
@@ -266,11 +342,11 @@ mod tests {
             emptied: true,
             owed: 0,
         };
-        let effects = slots.with(0, |slot| {
-            slot.follow(&Arc::new(table), t_ms);
-            slot.step(Input::Ask(ask), t_ms)
+        let said = slots.with(0, |slot| {
+            slot.follow(&Arc::new(table), t_ms, i64::MAX);
+            slot.step(Event::Ledger(Input::Ask(ask)), t_ms, i64::MAX)
         });
-        match effects.unwrap().pop() {
+        match said.unwrap().effects.pop() {
             Some(Effect::Reply(reply)) => (reply.granted, reply.outcome),
             other => panic!("no reply but {other:?}"),
         }
@@ -324,7 +400,7 @@ mod tests {
         for gateway in &gateways {
             assert_eq!(asked_at(&first, noon, gateway), (1, Outcome::Granted));
         }
-        let marks = first.with(0, |slot| slot.ledger.final_marks()).unwrap();
+        let marks = first.with(0, |slot| slot.ledger().final_marks()).unwrap();
 
         let back = noon - HOUR;
         for (last_stop, marks) in [(LastStop::Clean, marks), (LastStop::Crashed, Vec::new())] {
@@ -359,10 +435,12 @@ mod tests {
             stamp: Stamp { epoch: 1, seq },
         };
         let waiting = slots.with(0, |slot| {
-            slot.unwritten = (1..=5).map(mark).collect();
-            slot.written(&[mark(1), mark(2), mark(3)], 600);
+            let asked = |seq| (mark(seq).stamp, mark(seq));
+            slot.unwritten = (1..=5).map(asked).collect();
+            slot.written(mark(3).stamp, 600, i64::MAX);
             slot.unwritten.clone()
         });
-        assert_eq!(waiting.unwrap(), [mark(4), mark(5)]);
+        let waiting: Vec<Mark> = waiting.unwrap().into_iter().map(|(_, mark)| mark).collect();
+        assert_eq!(waiting, [mark(4), mark(5)]);
     }
 }
