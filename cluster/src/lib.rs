@@ -61,7 +61,7 @@ pub use members::{Health, MemberState, Timing};
 pub use node::{NodeHandle, NodeSettings, Notice, node};
 pub use protocol::{Before, Earlier, PROTOCOL, PROTOCOL_BEFORE};
 pub use registry::{ActorReport, Registry, System};
-pub use ring::rendezvous;
+pub use ring::{rank, rendezvous};
 pub use security::{Mutual, Security};
 pub use supervisor::{Child, RestartRule, Root, branch, child, pool, start_root};
 pub use task::spawn_named;

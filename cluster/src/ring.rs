@@ -8,6 +8,12 @@ pub fn rendezvous<'a>(key: u64, ids: impl IntoIterator<Item = &'a str>) -> Optio
     ids.into_iter().max_by_key(|id| (weight(key, id), *id))
 }
 
+/// How much the node with this id wants a key: the most wants it, the second stands by.
+#[must_use]
+pub fn rank(key: u16, id: &str) -> u64 {
+    weight(key.into(), id)
+}
+
 /// FNV-1a over the key and the id, then mixed so that every bit counts.
 fn weight(key: u64, id: &str) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;

@@ -4,6 +4,7 @@
 //! this process or on another node.
 
 pub mod admin;
+pub mod agreed_view;
 pub mod change_feed;
 pub mod devportal;
 mod failure;

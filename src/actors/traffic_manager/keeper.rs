@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::{Actor, Address, BoxError, Clock};
-use storage::broker::ledger::{self, LastStop};
+use storage::broker::ledger::{self, LastStop, Left};
 use storage::{Database, StoreError};
 
 use super::slot::Slots;
@@ -140,7 +140,13 @@ impl Keeper {
             ledger::save(&mut write, shard, &marks).await?;
         }
         let t_ms = slots.t_ms(&self.arguments.clock);
-        ledger::end(&mut write, t_ms, slots.lost_ms()).await?;
+        let left = Left {
+            last_stop: LastStop::Clean,
+            t_ms,
+            lost_ms: slots.lost_ms(),
+            epoch: 0,
+        };
+        ledger::end(&mut write, &left).await?;
         write.commit().await?;
         Ok(cells)
     }

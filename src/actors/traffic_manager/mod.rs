@@ -9,6 +9,7 @@
 mod crash_tests;
 mod handle;
 mod keeper;
+pub mod member;
 pub mod message;
 mod news;
 mod policies;
@@ -31,7 +32,7 @@ use storage::Database;
 
 use crate::change_feed::ChangeFeedHandle;
 use keeper::{Keeper, KeeperArguments};
-use policies::{PoliciesArguments, PolicyFollower};
+use policies::{GoBy, PoliciesArguments, PolicyFollower};
 use shard::SHARDS;
 use shards::{Shards, ShardsArguments, ShardsMessage};
 use slot::Slots;
@@ -127,7 +128,10 @@ pub fn component(
         PoliciesArguments {
             feed: feed.clone(),
             published: Arc::clone(&published),
-            shards,
+            shards: shards
+                .iter()
+                .map(|address| GoBy::of(address, ShardsMessage::Follow))
+                .collect(),
             follower: format!("traffic-manager@{node}"),
             incarnation,
         },

@@ -8,17 +8,17 @@
 //! long poll. After a restart it takes a snapshot, of policies alone, so that it is there in a moment however many APIs
 //! there are; what was published before stays in force till then.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster::{Actor, Address, AskError, BoxError, spawn_named};
+use cluster::{Actor, Address, AskError, BoxError, Reply, spawn_named};
 use domain::change::{Change, Entry};
 use domain::change_log::Position;
 use domain::serving_lease::FollowerKind;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::Published;
-use super::shards::ShardsMessage;
 use super::view::PolicyBook;
 use crate::change_feed::ChangeFeedHandle;
 use crate::change_feed::message::{Heartbeat, Pull, Pulled, SnapshotOf};
@@ -34,13 +34,22 @@ const NOT_UNDERSTOOD: Duration = Duration::from_secs(10);
 /// What shards may take, all together, to go by other policies; one that takes longer does it with its next tick.
 const FOLLOWING: Duration = Duration::from_secs(1);
 
+/// An actor whose shards go by other policies when they are told.
+#[derive(Clone)]
+pub(super) struct GoBy {
+    name: String,
+    ask: Arc<dyn Fn() -> Following + Send + Sync>,
+}
+
+type Following = Pin<Box<dyn Future<Output = Result<(), AskError>> + Send>>;
+
 /// What it is started with.
 #[derive(Clone)]
 pub(super) struct PoliciesArguments {
     pub(super) feed: ChangeFeedHandle,
     pub(super) published: Published,
     /// Who goes by what is published.
-    pub(super) shards: Vec<Address<ShardsMessage>>,
+    pub(super) shards: Vec<GoBy>,
     /// Its name among the followers.
     pub(super) follower: String,
     /// The node's incarnation (W1).
@@ -60,6 +69,22 @@ pub(super) struct PolicyFollower {
     book: PolicyBook,
     position: Position,
     under_way: JoinHandle<()>,
+}
+
+// === impl GoBy ===
+
+impl GoBy {
+    /// Told by this message.
+    pub(super) fn of<M: Send + 'static>(address: &Address<M>, follow: fn(Reply<()>) -> M) -> Self {
+        let address = address.clone();
+        Self {
+            name: address.name().to_owned(),
+            ask: Arc::new(move || {
+                let address = address.clone();
+                Box::pin(async move { address.ask(FOLLOWING, follow).await })
+            }),
+        }
+    }
 }
 
 // === impl Actor ===
@@ -218,13 +243,13 @@ impl PolicyFollower {
 
 /// Tells all shards at once: while they are waited for nothing else is followed, and on a disk that hangs each would
 /// take its whole time.
-async fn tell(shards: &[Address<ShardsMessage>]) {
+async fn tell(shards: &[GoBy]) {
     let mut told = JoinSet::new();
-    for actor in shards {
-        let actor = actor.clone();
+    for shards in shards {
+        let shards = shards.clone();
         told.spawn(async move {
-            if let Err(error) = actor.ask(FOLLOWING, ShardsMessage::Follow).await {
-                tracing::warn!(actor = actor.name(), %error, "a shard was not told of other policies");
+            if let Err(error) = (shards.ask)().await {
+                tracing::warn!(actor = shards.name, %error, "a shard was not told of other policies");
             }
         });
     }
@@ -265,6 +290,7 @@ mod tests {
     use tokio::sync::Barrier;
 
     use super::*;
+    use crate::traffic_manager::shards::ShardsMessage;
 
     const SHARDS: usize = 16;
 
@@ -303,6 +329,10 @@ mod tests {
         let (shards, children): (Vec<_>, Vec<_>) = made.unzip();
         let root = start_root(&system, children).await.unwrap();
         let began = system.clock.monotonic();
+        let shards: Vec<GoBy> = shards
+            .iter()
+            .map(|address| GoBy::of(address, ShardsMessage::Follow))
+            .collect();
         tell(&shards).await;
         let took = system.clock.monotonic() - began;
         assert!(took < FOLLOWING * 8, "one after another: {took:?}");

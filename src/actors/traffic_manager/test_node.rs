@@ -14,6 +14,13 @@ use crate::change_feed::{ChangeFeedHandle, FeedSettings};
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
+/// A control plane without anything else.
+pub(crate) struct ControlPlane {
+    apim: Database,
+    pub(crate) feed: ChangeFeedHandle,
+    pub(crate) root: Root,
+}
+
 pub(crate) struct Node {
     pub(crate) system: System,
     apim: Database,
@@ -58,33 +65,62 @@ impl Node {
 
     /// Makes a plan or changes it; gives the number of the change when it is in force.
     pub(crate) async fn save(&self, name: &str, units: u64, time_unit: TimeUnit) -> u64 {
-        let mut policies = Policy::defaults("t", || uuid::Uuid::new_v4().to_string());
-        let mut policy = policies.remove(0);
-        policy.name = name.to_owned();
-        policy.limit = Some(Limit {
-            units,
-            quota: QuotaUnit::Requests,
-            // Almost an hour is still short, and does not end while a test runs.
-            unit_time: if time_unit == TimeUnit::Min { 59 } else { 1 },
-            time_unit,
-        });
-        let mut write = self.apim.write("test.policy").await.unwrap();
-        let known = apim::policies::lock(&mut write, "t", policy.level, name).await;
-        if let Ok(known) = known {
-            policy.id = known.id;
-            policy.row_version = known.row_version;
-            apim::policies::update(&mut write, &policy).await.unwrap();
-        } else {
-            apim::policies::create(&mut write, &policy).await.unwrap();
-        }
-        let changes = [Change::PolicySaved {
-            policy: Box::new(policy),
-        }];
-        let uuid = || uuid::Uuid::new_v4().to_string();
-        let n = write.commit_with("t", &changes, uuid, 1).await.unwrap();
-        self.feed.committed(n).await;
-        n
+        save(&self.apim, &self.feed, name, units, time_unit).await
     }
+}
+
+// === impl ControlPlane ===
+
+impl ControlPlane {
+    pub(crate) async fn start(system: &System, dir: &Path) -> Self {
+        let at = |name: &str| format!("sqlite:{}", dir.join(name).display());
+        let apim = apim::open(&at("apim.db")).await.unwrap();
+        let shared = storage::shared::open(&at("shared.db")).await.unwrap();
+        let of_feed = FeedSettings::default();
+        let (feed, child) = crate::change_feed::component(system, &apim, &shared, of_feed);
+        let root = start_root(system, vec![child]).await.unwrap();
+        Self { apim, feed, root }
+    }
+
+    /// Makes a plan; all followers go by it when this is done.
+    pub(crate) async fn save(&self, name: &str, units: u64, time_unit: TimeUnit) -> u64 {
+        save(&self.apim, &self.feed, name, units, time_unit).await
+    }
+}
+
+async fn save(
+    apim: &Database,
+    feed: &ChangeFeedHandle,
+    name: &str,
+    units: u64,
+    time_unit: TimeUnit,
+) -> u64 {
+    let mut policies = Policy::defaults("t", || uuid::Uuid::new_v4().to_string());
+    let mut policy = policies.remove(0);
+    policy.name = name.to_owned();
+    policy.limit = Some(Limit {
+        units,
+        quota: QuotaUnit::Requests,
+        // Almost an hour is still short, and does not end while a test runs.
+        unit_time: if time_unit == TimeUnit::Min { 59 } else { 1 },
+        time_unit,
+    });
+    let mut write = apim.write("test.policy").await.unwrap();
+    let known = apim::policies::lock(&mut write, "t", policy.level, name).await;
+    if let Ok(known) = known {
+        policy.id = known.id;
+        policy.row_version = known.row_version;
+        apim::policies::update(&mut write, &policy).await.unwrap();
+    } else {
+        apim::policies::create(&mut write, &policy).await.unwrap();
+    }
+    let changes = [Change::PolicySaved {
+        policy: Box::new(policy),
+    }];
+    let uuid = || uuid::Uuid::new_v4().to_string();
+    let n = write.commit_with("t", &changes, uuid, 1).await.unwrap();
+    feed.committed(n).await;
+    n
 }
 
 pub(crate) fn key(policy: &str, subject: &str) -> ThrottleKey {

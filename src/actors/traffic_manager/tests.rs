@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::ledger::{Ask, Holder, Outcome};
 use domain::policy::TimeUnit;
-use storage::broker::ledger::{self, LastStop};
+use storage::broker::ledger::{self, LastStop, Left};
 
 use super::message::{LeaseAnswer, LeaseMany, Leased, ThrottleKey};
 use super::shard::shard_of;
@@ -215,7 +215,13 @@ async fn a_start_goes_on_from_the_time_that_the_last_run_noted() {
     assert!(left.t_ms >= began_ms);
     // As if the clock had been set back by a day since.
     let ahead_ms = left.t_ms + 86_400_000;
-    ledger::end(&mut write, ahead_ms, None).await.unwrap();
+    let left = Left {
+        last_stop: LastStop::Clean,
+        t_ms: ahead_ms,
+        lost_ms: None,
+        epoch: 0,
+    };
+    ledger::end(&mut write, &left).await.unwrap();
     write.commit().await.unwrap();
 
     let second = Node::start(dir.path(), 2).await;

@@ -150,6 +150,12 @@ impl Past {
             || (begun_by(self.t0_ms) && self.source == Source::Disk && !window.id.spec.is_long())
     }
 
+    /// Short windows that had begun by this T are full.
+    pub(super) fn full_until_ms(&self) -> Option<i64> {
+        let from_disk = self.t0_ms.filter(|_| self.source == Source::Disk);
+        self.lost_ms.max(self.gone_ms).max(from_disk)
+    }
+
     /// Windows that had begun by this T are full, none if nothing was lost with all its holders (L6). Gives whether
     /// an operator gave up what was lost before.
     pub(super) fn gone(&mut self, gone_ms: Option<i64>) -> bool {

@@ -87,6 +87,11 @@ impl Ledger {
         self.t_ms
     }
 
+    /// Short windows that had begun by this T are full, whatever marks say; none where all is known.
+    pub fn full_until_ms(&self) -> Option<i64> {
+        self.past.full_until_ms()
+    }
+
     /// A stamp for what is done in this epoch.
     pub fn next_stamp(&mut self) -> Stamp {
         self.stamp.seq += 1;

@@ -29,6 +29,8 @@ pub struct Left {
     pub t_ms: i64,
     /// Short windows that had begun by then are full, because of a crash before.
     pub lost_ms: Option<i64>,
+    /// The view in which it stopped in order; 0 where it was of none.
+    pub epoch: u64,
 }
 
 /// Marks the ledger as running; gives what the last run left.
@@ -36,12 +38,13 @@ pub struct Left {
 /// # Errors
 /// [`StoreError::Unavailable`], [`StoreError::Damaged`].
 pub async fn begin(write: &mut Write) -> Result<Left, StoreError> {
-    let query = sqlx::query("SELECT clean, t_ms, lost_ms FROM ledger_state WHERE id = 1");
+    let query = sqlx::query("SELECT clean, t_ms, lost_ms, epoch FROM ledger_state WHERE id = 1");
     let left = match write.optional(query).await? {
         None => Left {
             last_stop: LastStop::Never,
             t_ms: 0,
             lost_ms: None,
+            epoch: 0,
         },
         Some(row) => Left {
             last_stop: if row.flag("clean")? {
@@ -51,6 +54,7 @@ pub async fn begin(write: &mut Write) -> Result<Left, StoreError> {
             },
             t_ms: row.integer("t_ms")?,
             lost_ms: row.optional_integer("lost_ms")?,
+            epoch: row.integer("epoch")?.cast_unsigned(),
         },
     };
     set(write, false, left.t_ms).await?;
@@ -83,15 +87,16 @@ pub async fn note(write: &mut Write, t_ms: i64) -> Result<(), StoreError> {
     set(write, false, t_ms).await
 }
 
-/// Marks an orderly stop at `t_ms`; the marks of all cells are in the same transaction. Short
-/// windows that had begun by `lost_ms` stay full.
+/// Marks an orderly stop; the marks of all cells are in the same transaction. Short windows that had begun by `lost_ms`
+/// stay full.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
-pub async fn end(write: &mut Write, t_ms: i64, lost_ms: Option<i64>) -> Result<(), StoreError> {
-    set(write, true, t_ms).await?;
-    let query = sqlx::query("UPDATE ledger_state SET lost_ms = $1 WHERE id = 1");
-    write.execute(query.bind(lost_ms), "ledger state").await?;
+pub async fn end(write: &mut Write, left: &Left) -> Result<(), StoreError> {
+    set(write, true, left.t_ms).await?;
+    let query = sqlx::query("UPDATE ledger_state SET lost_ms = $1, epoch = $2 WHERE id = 1");
+    let query = query.bind(left.lost_ms).bind(left.epoch.cast_signed());
+    write.execute(query, "ledger state").await?;
     Ok(())
 }
 

@@ -37,6 +37,11 @@ const SCHEMA: Schema = Schema {
             "ledger lost",
             include_str!("../../../migrations/broker/0005_ledger_lost.sql"),
         ),
+        (
+            6,
+            "ledger epoch",
+            include_str!("../../../migrations/broker/0006_ledger_epoch.sql"),
+        ),
     ],
 };
 

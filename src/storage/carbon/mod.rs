@@ -7,6 +7,7 @@ pub mod known_members;
 pub mod projection;
 #[cfg(test)]
 mod tests;
+pub mod voter;
 
 use std::path::Path;
 
@@ -55,6 +56,11 @@ const SCHEMA: Schema = Schema {
             9,
             "issuer",
             include_str!("../../../migrations/carbon/0009_issuer.sql"),
+        ),
+        (
+            12,
+            "voter",
+            include_str!("../../../migrations/carbon/0012_voter.sql"),
         ),
     ],
 };

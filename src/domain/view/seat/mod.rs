@@ -265,6 +265,11 @@ impl Seat {
         out
     }
 
+    /// The view that it knows.
+    pub fn epoch(&self) -> Epoch {
+        self.place.epoch
+    }
+
     /// Whether it owns the shard in the view that it knows.
     pub fn is_owner(&self) -> bool {
         matches!(self.place.role, Role::Owner { .. })

@@ -1,0 +1,238 @@
+//! Drives the coordinator of a node that votes (L4): hears traffic managers, asks voters to seal, and has the next view
+//! agreed on while this node leads.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use cluster::{Actor, Address, Asked, BoxError, Clock, spawn_named};
+use domain::view::{Coordinator, Duty, Epoch, Life, News, Phase, Sealed, View};
+
+use super::Layout;
+use super::follower::AgreedView;
+use super::handle::Nodes;
+use super::message::{Agreed, AskVoter, Promise, Promised, TellView, TellVoter};
+use super::register::{Known, SharedRegister};
+use crate::ticker::{Ticker, ticker};
+
+/// What went on is looked at so often.
+const TICK: Duration = Duration::from_millis(50);
+/// A voter is waited for so long.
+const DEADLINE: Duration = Duration::from_millis(500);
+
+/// What it is started with.
+#[derive(Clone)]
+pub(super) struct CoordinatorArguments {
+    pub(super) clock: Clock,
+    pub(super) nodes: Nodes,
+    pub(super) register: SharedRegister,
+    pub(super) agreed: AgreedView,
+    pub(super) layout: Layout,
+}
+
+/// What it is told.
+pub(super) enum CoordinatorMessage {
+    Told(Asked<TellVoter>),
+    Sealed { voter: String, sealed: Sealed },
+    Tick,
+}
+
+/// The actor; what it knows it hears anew after a restart.
+pub(super) struct CoordinatorActor {
+    arguments: CoordinatorArguments,
+    me: Address<CoordinatorMessage>,
+    coordinator: Coordinator,
+    known: watch::Receiver<Known>,
+    view: View,
+    /// Whether a proposal is under way.
+    proposing: Arc<()>,
+    _ticker: Ticker,
+}
+
+// === impl Actor ===
+
+impl Actor for CoordinatorActor {
+    type Message = CoordinatorMessage;
+    type Arguments = CoordinatorArguments;
+    const KIND: &'static str = "agreed_view.coordinator";
+
+    async fn start(
+        arguments: CoordinatorArguments,
+        me: Address<CoordinatorMessage>,
+    ) -> Result<Self, BoxError> {
+        let Layout {
+            shards,
+            rank,
+            patience,
+        } = arguments.layout;
+        let mut known = arguments.register.known();
+        known.mark_changed();
+        let mut actor = Self {
+            coordinator: Coordinator::new(shards, rank, patience),
+            known,
+            view: View::default(),
+            proposing: Arc::default(),
+            _ticker: ticker("view ticks", TICK, me.clone(), || CoordinatorMessage::Tick),
+            me,
+            arguments,
+        };
+        actor.look();
+        Ok(actor)
+    }
+
+    async fn handle(&mut self, message: CoordinatorMessage) -> Result<(), BoxError> {
+        self.look();
+        match message {
+            CoordinatorMessage::Told(asked) => {
+                let Asked { request, reply } = asked;
+                let entries = request.entries;
+                self.hear(request);
+                reply.send(self.agreed(entries));
+            }
+            CoordinatorMessage::Sealed { voter, sealed } => {
+                self.step(News::Sealed { voter, sealed });
+            }
+            CoordinatorMessage::Tick => {
+                for life in self.arguments.nodes.gone() {
+                    self.step(News::Gone(life));
+                }
+                self.step(News::Tick);
+            }
+        }
+        Ok(())
+    }
+}
+
+// === impl CoordinatorActor ===
+
+impl CoordinatorActor {
+    /// What the register knows now.
+    fn look(&mut self) {
+        if !self.known.has_changed().unwrap_or(false) {
+            return;
+        }
+        let Known {
+            view,
+            leads,
+            voters,
+        } = self.known.borrow_and_update().clone();
+        if view != self.view {
+            tell_turn(&self.view, &view);
+            self.view = view.clone();
+            if leads {
+                let view = view.clone();
+                self.arguments.nodes.tell_view(&TellView { view });
+            }
+        }
+        let agreed = self.agreed(0);
+        self.arguments.agreed.learn(&agreed);
+        self.step(News::View(view));
+        self.step(News::Voters(voters));
+        self.step(News::Leads(leads));
+    }
+
+    fn agreed(&self, entries: u64) -> Agreed {
+        let view = (self.view.entries > entries).then(|| Box::new(self.view.clone()));
+        let voters = self.known.borrow().voters.clone();
+        Agreed { view, voters }
+    }
+
+    fn hear(&mut self, told: TellVoter) {
+        let TellVoter {
+            report,
+            epoch,
+            complete,
+            refused,
+            stalled,
+            ..
+        } = told;
+        self.step(News::Report(report));
+        for (shard, origin) in complete {
+            self.step(News::Complete {
+                epoch,
+                shard,
+                origin,
+            });
+        }
+        if let Some(at) = refused {
+            self.step(News::Refused { at });
+        }
+        for by in stalled {
+            self.step(News::Stalled { epoch, by });
+        }
+    }
+
+    fn step(&mut self, news: News) {
+        let now = self.arguments.clock.monotonic().as_millis();
+        let now_ms = i64::try_from(now).unwrap_or(i64::MAX);
+        for duty in self.coordinator.step(news, now_ms) {
+            match duty {
+                Duty::Propose(entry) if Arc::strong_count(&self.proposing) == 1 => {
+                    let (register, under_way) = (
+                        Arc::clone(&self.arguments.register),
+                        Arc::clone(&self.proposing),
+                    );
+                    spawn_named("view proposal", async move {
+                        register.propose(entry).await;
+                        drop(under_way);
+                    });
+                }
+                // The coordinator makes it again while it is needed.
+                Duty::Propose(_) => {}
+                Duty::Seal { epoch, voters } => self.seal(epoch, voters),
+            }
+        }
+    }
+
+    fn seal(&self, epoch: Epoch, voters: Vec<String>) {
+        for voter in voters {
+            let (nodes, me) = (self.arguments.nodes.clone(), self.me.clone());
+            spawn_named("view seal", async move {
+                let promise = Promise::Seal;
+                let asked = AskVoter { epoch, promise };
+                if let Ok(Promised::Sealed(sealed)) = nodes.ask_voter(&voter, asked, DEADLINE).await
+                {
+                    // Where it has ended meanwhile, the next one asks again.
+                    let _ = me.tell(CoordinatorMessage::Sealed { voter, sealed });
+                }
+            });
+        }
+    }
+}
+
+/// One line for each view, with its reason.
+fn tell_turn(before: &View, view: &View) {
+    let names = |lives: &[Life]| {
+        let names: Vec<String> = lives
+            .iter()
+            .map(|life| format!("{}/{}", life.node, life.incarnation))
+            .collect();
+        names.join(" ")
+    };
+    let gone: Vec<Life> = missing(&before.members, &view.members);
+    let come: Vec<Life> = missing(&view.members, &before.members);
+    if view.phase == Phase::Active && before.phase == Phase::Active && view.epoch == before.epoch {
+        tracing::info!(
+            epoch = view.epoch.number(),
+            lost = view.lost.len(),
+            "lost shards were given up"
+        );
+        return;
+    }
+    let phase = match view.phase {
+        Phase::Sync => "begins, nobody grants until it is active",
+        Phase::Active => "is active",
+    };
+    tracing::info!(
+        epoch = view.epoch.number(), members = %names(&view.members), come = %names(&come), gone = %names(&gone),
+        lost = view.lost.len(), "a view of traffic managers {phase}"
+    );
+}
+
+fn missing(of: &[Life], from: &[Life]) -> Vec<Life> {
+    of.iter()
+        .filter(|life| !from.contains(life))
+        .cloned()
+        .collect()
+}

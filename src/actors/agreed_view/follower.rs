@@ -1,0 +1,125 @@
+//! What this node knows to be agreed on, whether it votes or not: told by whoever leads, and by the answers of voters.
+//! Answers others that ask.
+
+use std::sync::Arc;
+
+use cluster::{Actor, Address, Asked, BoxError};
+use tokio::sync::watch;
+
+use domain::view::View;
+
+use super::message::{Agreed, AskView, Seen, TellView};
+
+/// The latest that is known; all clones know the same.
+#[derive(Debug, Clone)]
+pub struct AgreedView(Arc<watch::Sender<Latest>>);
+
+/// What is known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Latest {
+    /// The view; of no entries before there is one.
+    pub view: Arc<View>,
+    /// Who votes, as far as known.
+    pub voters: Vec<String>,
+}
+
+/// What it is started with.
+#[derive(Clone)]
+pub(super) struct FollowerArguments {
+    pub(super) agreed: AgreedView,
+}
+
+/// What it is told.
+pub(super) enum FollowerMessage {
+    Told(Asked<TellView>),
+    Asked(Asked<AskView>),
+}
+
+/// The actor.
+pub(super) struct FollowerActor {
+    agreed: AgreedView,
+}
+
+// === impl AgreedView ===
+
+impl AgreedView {
+    /// Nothing is known.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Arc::new(watch::Sender::default()))
+    }
+
+    /// What is known now.
+    #[must_use]
+    pub fn latest(&self) -> Latest {
+        self.0.borrow().clone()
+    }
+
+    /// What is known, as that changes.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<Latest> {
+        self.0.subscribe()
+    }
+
+    /// Somebody said this; what is older than what is known changes nothing.
+    pub fn learn(&self, agreed: &Agreed) {
+        let Agreed { view, voters } = agreed;
+        let later = |known: &View| view.as_ref().filter(|view| view.is_later(known));
+        self.0.send_if_modified(|latest| {
+            let mut changed = false;
+            if let Some(view) = later(&latest.view) {
+                latest.view = Arc::new(View::clone(view));
+                changed = true;
+            }
+            // Before there is a view nobody else says who votes.
+            if !voters.is_empty() && latest.voters != *voters {
+                latest.voters.clone_from(voters);
+                changed = true;
+            }
+            changed
+        });
+    }
+}
+
+impl Default for AgreedView {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+// === impl Actor ===
+
+impl Actor for FollowerActor {
+    type Message = FollowerMessage;
+    type Arguments = FollowerArguments;
+    const KIND: &'static str = "agreed_view.follower";
+
+    async fn start(
+        arguments: FollowerArguments,
+        _me: Address<FollowerMessage>,
+    ) -> Result<Self, BoxError> {
+        let agreed = arguments.agreed;
+        Ok(Self { agreed })
+    }
+
+    async fn handle(&mut self, message: FollowerMessage) -> Result<(), BoxError> {
+        match message {
+            FollowerMessage::Told(Asked { request, reply }) => {
+                let voters = request.view.voters.clone();
+                let view = Some(Box::new(request.view));
+                self.agreed.learn(&Agreed { view, voters });
+                let entries = self.agreed.latest().view.entries;
+                reply.send(Seen { entries });
+            }
+            FollowerMessage::Asked(Asked { request, reply }) => {
+                let Latest { view, voters } = self.agreed.latest();
+                let later = (view.entries > request.entries).then(|| Box::new(View::clone(&view)));
+                reply.send(Agreed {
+                    view: later,
+                    voters,
+                });
+            }
+        }
+        Ok(())
+    }
+}

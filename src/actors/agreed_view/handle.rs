@@ -1,0 +1,188 @@
+//! The ways from one node to the others of the agreed view, wherever they live.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use cluster::{AskError, Cluster, Door, Health, Request};
+use domain::view::Life;
+
+use super::message::{Agreed, AskView, AskVoter, Promised, TellView, TellVoter};
+
+/// Who follows the view: those that own shards, and those that ask the owners.
+const FOLLOWERS: [&str; 2] = ["traffic-manager", "gateway"];
+/// Whoever is told of a view may take so long.
+const DEADLINE: Duration = Duration::from_secs(1);
+
+/// What one node answers.
+#[derive(Debug, Clone)]
+pub(super) struct Doors {
+    pub(super) voter: Door<AskVoter>,
+    pub(super) coordinator: Door<TellVoter>,
+    pub(super) asked: Door<AskView>,
+    pub(super) told: Door<TellView>,
+}
+
+/// The nodes by their stable ids: this one, and those of its cluster. Cheap to clone; all clones know the same.
+#[derive(Debug, Clone)]
+pub struct Nodes {
+    me: Life,
+    /// Nodes of this process: this one, and in tests others.
+    here: Arc<RwLock<BTreeMap<String, Doors>>>,
+    cluster: Option<Cluster>,
+}
+
+// === impl Nodes ===
+
+impl Nodes {
+    /// A node that reaches nobody but itself and those that share `Nodes` with it.
+    #[must_use]
+    pub fn alone(me: Life) -> Self {
+        Self {
+            me,
+            here: Arc::default(),
+            cluster: None,
+        }
+    }
+
+    /// A node of a cluster.
+    #[must_use]
+    pub fn of(cluster: &Cluster) -> Self {
+        let me = cluster.me();
+        Self {
+            cluster: Some(cluster.clone()),
+            ..Self::alone(Life::new(me.id.clone(), me.incarnation))
+        }
+    }
+
+    /// Another node that is reached by the same ways.
+    #[must_use]
+    pub fn seen_by(&self, me: Life) -> Self {
+        Self { me, ..self.clone() }
+    }
+
+    /// This node in this life.
+    #[must_use]
+    pub fn me(&self) -> &Life {
+        &self.me
+    }
+
+    /// This node is reached through these doors from now on, by others of the cluster too.
+    pub(super) fn admit(&self, doors: Doors) {
+        if let Some(cluster) = &self.cluster {
+            cluster.serve(doors.voter.clone());
+            cluster.serve(doors.coordinator.clone());
+            cluster.serve(doors.asked.clone());
+            cluster.serve(doors.told.clone());
+        }
+        let mut here = self.here.write().unwrap_or_else(PoisonError::into_inner);
+        here.insert(self.me.node.clone(), doors);
+    }
+
+    /// Asks a voter for a promise.
+    ///
+    /// # Errors
+    /// When it does not answer in time.
+    pub async fn ask_voter(
+        &self,
+        voter: &str,
+        asked: AskVoter,
+        deadline: Duration,
+    ) -> Result<Promised, AskError> {
+        let door = self.door(voter).map(|doors| doors.voter);
+        self.ask(voter, door, asked, deadline).await
+    }
+
+    /// Tells a voter how this node is; gives what is agreed on.
+    ///
+    /// # Errors
+    /// When it does not answer in time.
+    pub async fn tell_voter(
+        &self,
+        voter: &str,
+        told: TellVoter,
+        deadline: Duration,
+    ) -> Result<Agreed, AskError> {
+        let door = self.door(voter).map(|doors| doors.coordinator);
+        self.ask(voter, door, told, deadline).await
+    }
+
+    /// Asks a node what is agreed on.
+    ///
+    /// # Errors
+    /// When it does not answer in time.
+    pub async fn ask_view(
+        &self,
+        node: &str,
+        asked: AskView,
+        deadline: Duration,
+    ) -> Result<Agreed, AskError> {
+        let door = self.door(node).map(|doors| doors.asked);
+        self.ask(node, door, asked, deadline).await
+    }
+
+    /// Tells everybody who follows the view, and waits for nobody.
+    pub(super) fn tell_view(&self, told: &TellView) {
+        if let Some(cluster) = &self.cluster {
+            for role in FOLLOWERS {
+                cluster.tell_all(role, told, DEADLINE);
+            }
+        }
+        let here = self.here.read().unwrap_or_else(PoisonError::into_inner);
+        for doors in here.values() {
+            let (door, told) = (doors.told.clone(), told.clone());
+            cluster::spawn_named("view news", async move {
+                // Whoever was not told hears of it with the next answer of a voter.
+                let _ = door.ask(told, DEADLINE).await;
+            });
+        }
+    }
+
+    /// Nobody reaches this node any more, and it reaches nobody.
+    #[cfg(test)]
+    pub(crate) fn cut_off(&self, node: &str) {
+        let mut here = self.here.write().unwrap_or_else(PoisonError::into_inner);
+        here.remove(node);
+    }
+
+    /// The nodes that this one hears, itself among them.
+    #[must_use]
+    pub fn heard(&self) -> Vec<String> {
+        let here = self.here.read().unwrap_or_else(PoisonError::into_inner);
+        let mut heard: Vec<String> = here.keys().cloned().collect();
+        drop(here);
+        if let Some(cluster) = &self.cluster {
+            let up = |state: &cluster::MemberState| state.health == Health::Up;
+            let members = cluster.members().into_iter().filter(up);
+            heard.extend(members.map(|state| state.member.id));
+        }
+        heard
+    }
+
+    /// Lives that have ended, or cannot be reached any more.
+    pub(super) fn gone(&self) -> Vec<Life> {
+        let members = self.cluster.iter().flat_map(Cluster::members);
+        let gone = members.filter(|state| state.health == Health::Down);
+        gone.map(|state| Life::new(state.member.id, state.member.incarnation))
+            .collect()
+    }
+
+    fn door(&self, node: &str) -> Option<Doors> {
+        let here = self.here.read().unwrap_or_else(PoisonError::into_inner);
+        here.get(node).cloned()
+    }
+
+    async fn ask<R: Request>(
+        &self,
+        node: &str,
+        door: Option<Door<R>>,
+        request: R,
+        deadline: Duration,
+    ) -> Result<R::Reply, AskError> {
+        match (door, &self.cluster) {
+            (Some(door), _) => door.ask(request, deadline).await,
+            (None, Some(cluster)) => cluster.ask(node, &request, deadline).await,
+            (None, None) => Err(AskError::Unavailable),
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! What nodes say to each other about the agreed view (W2 to W4, L3, L4). Plain data with a frozen shape (M1).
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use cluster::Request;
+use domain::view::{Epoch, Life, Origin, Report, Sealed, View};
+
+/// A voter is asked for a promise. It is on the voter's disk before the answer leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AskVoter {
+    /// For this epoch.
+    pub epoch: Epoch,
+    /// What.
+    pub promise: Promise,
+}
+
+/// What a voter may be asked to promise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Promise {
+    /// To acknowledge nothing of an earlier epoch any more.
+    Seal,
+    /// To remember this T, in which a member of the epoch's view wants to grant.
+    Fence {
+        /// Milliseconds.
+        t_ms: i64,
+    },
+}
+
+/// What a voter answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Promised {
+    /// It is sealed.
+    Sealed(Sealed),
+    /// It remembers the T that was asked for.
+    Fenced,
+    /// It is sealed at this epoch, which is higher.
+    Refused {
+        /// The epoch.
+        at: Epoch,
+    },
+    /// It could not write it down.
+    Failed,
+}
+
+/// A traffic manager tells a voter how it is, a few times a second; all of it is about now, so only the last counts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TellVoter {
+    /// Who tells, and whom it hears.
+    pub report: Report,
+    /// The view that it follows.
+    pub epoch: Epoch,
+    /// Entries of the register in that.
+    pub entries: u64,
+    /// Shards that it owns in this view and whose pair has what it needs, with where that comes from.
+    pub complete: Vec<(u16, Origin)>,
+    /// The highest epoch that anybody refused it for.
+    pub refused: Option<Epoch>,
+    /// Nodes that it waits for longer than it may.
+    pub stalled: BTreeSet<String>,
+}
+
+/// Whoever does not vote asks for what is agreed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AskView {
+    /// Entries of the register that it knows of.
+    pub entries: u64,
+}
+
+/// What is agreed on, as far as the one who was asked knows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Agreed {
+    /// The view, if that has more entries than the one who asks knows of.
+    pub view: Option<Box<View>>,
+    /// Who votes; nobody where that is not known.
+    pub voters: Vec<String>,
+}
+
+/// Whoever leads tells others what was agreed on, so that they need not find it out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TellView {
+    /// The view.
+    pub view: View,
+}
+
+/// The answer to [`TellView`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// Entries of the register that are known there now.
+    pub entries: u64,
+}
+
+impl Request for AskVoter {
+    type Reply = Promised;
+    const KIND: u16 = 0x0501;
+    const VERSION: u16 = 1;
+    const IDEMPOTENT: bool = true;
+}
+
+impl Request for TellVoter {
+    type Reply = Agreed;
+    const KIND: u16 = 0x0502;
+    const VERSION: u16 = 1;
+    const IDEMPOTENT: bool = true;
+}
+
+impl Request for AskView {
+    type Reply = Agreed;
+    const KIND: u16 = 0x0503;
+    const VERSION: u16 = 1;
+    const IDEMPOTENT: bool = true;
+}
+
+impl Request for TellView {
+    type Reply = Seen;
+    const KIND: u16 = 0x0504;
+    const VERSION: u16 = 1;
+    const IDEMPOTENT: bool = true;
+}
+
+// === impl TellVoter ===
+
+impl TellVoter {
+    /// Who tells.
+    #[must_use]
+    pub fn life(&self) -> &Life {
+        &self.report.life
+    }
+}

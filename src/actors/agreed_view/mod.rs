@@ -1,0 +1,101 @@
+//! The agreed view at work (PROTOCOLS W3, W4, L3, L4): which traffic managers own shards, agreed on by a majority.
+//!
+//! `register` is what voters agree on, `voter` what each has promised, `coordinator` proposes the next view where its
+//! node leads, `follower` is what any node knows of it; `handle` are the ways between nodes, `message` what goes over
+//! them. What a member does for its shards is in [`crate::traffic_manager`]; the rules are [`domain::view`].
+
+mod coordinator;
+mod follower;
+mod handle;
+pub mod message;
+mod register;
+#[cfg(test)]
+mod test_register;
+#[cfg(test)]
+mod tests;
+mod voter;
+
+use cluster::{Child, Door, System, branch, child};
+use domain::view::{Patience, Rank};
+use storage::Database;
+
+use coordinator::{CoordinatorActor, CoordinatorArguments, CoordinatorMessage};
+use follower::{FollowerActor, FollowerArguments, FollowerMessage};
+use handle::Doors;
+use voter::{VoterActor, VoterArguments, VoterMessage};
+
+pub use follower::{AgreedView, Latest};
+pub use handle::Nodes;
+pub use register::{Known, Register, SharedRegister};
+#[cfg(test)]
+pub(crate) use test_register::TestRegister;
+
+/// How the shards of the traffic managers lie.
+#[derive(Debug, Clone, Copy)]
+pub struct Layout {
+    /// How many there are.
+    pub shards: u16,
+    /// Who wants which.
+    pub rank: Rank,
+    /// What is waited for how long.
+    pub patience: Patience,
+}
+
+/// The part in the agreed view that every node has: it may vote, and may lead those that do.
+#[must_use]
+pub fn component(
+    system: &System,
+    carbon: &Database,
+    nodes: &Nodes,
+    register: &SharedRegister,
+    layout: Layout,
+) -> (AgreedView, Child) {
+    let agreed = AgreedView::new();
+    let of_voter = VoterArguments {
+        carbon: carbon.clone(),
+    };
+    let (voter, voter_child) = child::<VoterActor>(system, "agreed-view/voter", of_voter);
+    let of_follower = FollowerArguments {
+        agreed: agreed.clone(),
+    };
+    let (follower, follower_child) =
+        child::<FollowerActor>(system, "agreed-view/follower", of_follower);
+    let of_coordinator = CoordinatorArguments {
+        clock: system.clock.clone(),
+        nodes: nodes.clone(),
+        register: register.clone(),
+        agreed: agreed.clone(),
+        layout,
+    };
+    let (coordinator, coordinator_child) =
+        child::<CoordinatorActor>(system, "agreed-view/coordinator", of_coordinator);
+    nodes.admit(Doors {
+        voter: Door::local(system, voter, VoterMessage, |message| Some(message.0)),
+        coordinator: Door::local(system, coordinator, CoordinatorMessage::Told, |message| {
+            match message {
+                CoordinatorMessage::Told(asked) => Some(asked),
+                _ => None,
+            }
+        }),
+        asked: Door::local(
+            system,
+            follower.clone(),
+            FollowerMessage::Asked,
+            |message| match message {
+                FollowerMessage::Asked(asked) => Some(asked),
+                FollowerMessage::Told(_) => None,
+            },
+        ),
+        told: Door::local(
+            system,
+            follower,
+            FollowerMessage::Told,
+            |message| match message {
+                FollowerMessage::Told(asked) => Some(asked),
+                FollowerMessage::Asked(_) => None,
+            },
+        ),
+    });
+    let children = vec![voter_child, follower_child, coordinator_child];
+    (agreed, branch(system, "agreed-view", children))
+}

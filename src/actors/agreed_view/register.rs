@@ -1,0 +1,34 @@
+//! The view register as the rest of this component sees it (W3): one value, the same wherever it is known, and one way
+//! to have the next entry agreed on.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use domain::view::{Entry, View};
+
+/// What a voter's register knows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Known {
+    /// The value by all entries that this node knows to be agreed on.
+    pub view: View,
+    /// Whether this node leads, as far as it knows.
+    pub leads: bool,
+    /// The stable ids of those that vote.
+    pub voters: Vec<String>,
+}
+
+/// A way to a register.
+pub trait Register: Send + Sync {
+    /// What it knows, now and as that changes.
+    fn known(&self) -> watch::Receiver<Known>;
+
+    /// Has an entry agreed on, if this node leads; else, and if that takes too long, nothing comes of it, or it is
+    /// agreed on later. An entry that does not fit by then is void.
+    fn propose(&self, entry: Entry) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+}
+
+/// Shared by the actors of a node.
+pub type SharedRegister = Arc<dyn Register>;

@@ -1,0 +1,93 @@
+//! A voter of the agreed view (W4, L3): what it promises lies in Carbon before it says so. Asked by the coordinator that
+//! leads, by members that grant, and by this node's own register as it appends an entry.
+
+use cluster::{Actor, Address, Asked, BoxError};
+use domain::view::Voter;
+use storage::{Database, StoreError, carbon::voter};
+
+use super::message::{AskVoter, Promise, Promised};
+
+/// What it is started with.
+#[derive(Clone)]
+pub(super) struct VoterArguments {
+    pub(super) carbon: Database,
+}
+
+/// What it is told.
+pub(super) struct VoterMessage(pub(super) Asked<AskVoter>);
+
+/// The actor.
+pub(super) struct VoterActor {
+    carbon: Database,
+    /// What is on disk.
+    voter: Voter,
+    /// Whether nothing could be written at the last try.
+    failing: bool,
+}
+
+// === impl Actor ===
+
+impl Actor for VoterActor {
+    type Message = VoterMessage;
+    type Arguments = VoterArguments;
+    const KIND: &'static str = "agreed_view.voter";
+
+    async fn start(
+        arguments: VoterArguments,
+        _me: Address<VoterMessage>,
+    ) -> Result<Self, BoxError> {
+        let mut read = arguments.carbon.read().await?;
+        let voter = voter::find(&mut read).await?;
+        drop(read);
+        Ok(Self {
+            carbon: arguments.carbon,
+            voter,
+            failing: false,
+        })
+    }
+
+    async fn handle(&mut self, message: VoterMessage) -> Result<(), BoxError> {
+        let Asked { request, reply } = message.0;
+        reply.send(self.promise(request).await);
+        Ok(())
+    }
+}
+
+// === impl VoterActor ===
+
+impl VoterActor {
+    async fn promise(&mut self, asked: AskVoter) -> Promised {
+        let mut voter = self.voter;
+        let promised = match asked.promise {
+            Promise::Seal => Promised::Sealed(voter.seal(asked.epoch)),
+            Promise::Fence { t_ms } => match voter.fence(asked.epoch, t_ms) {
+                Ok(()) => Promised::Fenced,
+                Err(at) => return Promised::Refused { at },
+            },
+        };
+        if voter == self.voter {
+            return promised;
+        }
+        match self.write(&voter).await {
+            Ok(()) => {
+                self.voter = voter;
+                if std::mem::take(&mut self.failing) {
+                    tracing::info!("a voter's promises are written again");
+                }
+                promised
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.failing, true) {
+                    tracing::error!(%error, "a voter's promise cannot be written, so it makes none");
+                }
+                Promised::Failed
+            }
+        }
+    }
+
+    async fn write(&self, promises: &Voter) -> Result<(), StoreError> {
+        let mut write = self.carbon.write("carbon.voter").await?;
+        voter::save(&mut write, promises).await?;
+        write.commit().await
+    }
+}

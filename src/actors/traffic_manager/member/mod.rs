@@ -1,0 +1,159 @@
+//! The traffic manager as one of several members of the agreed view (PROTOCOLS W, L).
+//!
+//! `shards` are the actors that answer gateways and other members, each for every sixteenth shard; `slots` holds the
+//! seats they drive, `site` what all seats of the node share, `pending` the questions whose answers wait; `reporter` is
+//! in touch with the voters, `keeper` with the disk; `ways` and `message` are how members speak.
+
+mod keeper;
+pub mod message;
+mod pending;
+mod reporter;
+mod shards;
+mod site;
+mod slots;
+#[cfg(test)]
+mod tests;
+mod ways;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use cluster::{Address, Child, Door, System, branch, child};
+use domain::view::Patience;
+use storage::Database;
+
+use super::policies::{GoBy, PoliciesArguments, PolicyFollower};
+use super::shard::SHARDS;
+use super::{ACTORS, GatewayLeases, LedgerSettings, Published};
+use crate::agreed_view::{AgreedView, Layout, Nodes};
+use crate::change_feed::ChangeFeedHandle;
+use keeper::{Keeper, KeeperArguments};
+use reporter::{Reporter, ReporterArguments};
+use shards::{Shards, ShardsArguments, ShardsMessage};
+use site::Site;
+use slots::Slots;
+
+pub use ways::Ways;
+
+/// How shards lie, the same on every node of a cluster.
+pub const LAYOUT: Layout = Layout {
+    shards: SHARDS,
+    rank: cluster::rank,
+    patience: Patience {
+        fresh_ms: 1_500,
+        join_ms: 5_000,
+        gather_ms: 1_000,
+        stuck_ms: 2_000,
+    },
+};
+
+/// What a member is made of.
+#[derive(Debug)]
+pub struct Member<'a> {
+    /// Where its marks lie.
+    pub broker: &'a Database,
+    /// Where policies come from.
+    pub feed: &'a ChangeFeedHandle,
+    /// Who is told what was not asked for.
+    pub gateways: &'a GatewayLeases,
+    /// The ways to voters.
+    pub nodes: &'a Nodes,
+    /// The ways to other members.
+    pub members: &'a Ways,
+    /// What is agreed on.
+    pub agreed: &'a AgreedView,
+    /// This node's incarnation (W1).
+    pub incarnation: u64,
+    /// What of the ledger may be set.
+    pub settings: LedgerSettings,
+}
+
+/// The member of node `nodes.me()`. Its children stop in an order that lets the keeper write what all others left.
+#[must_use]
+pub fn component(system: &System, member: &Member<'_>) -> (Door<super::message::LeaseMany>, Child) {
+    let Member {
+        broker,
+        feed,
+        gateways,
+        nodes,
+        members,
+        agreed,
+        incarnation,
+        settings,
+    } = *member;
+    let node = nodes.me().node.clone();
+    let site = Arc::new(Site::new(&node, incarnation, system.clock.clone()));
+    let keys = settings.keys_of_a_shard();
+    let slots = Arc::new(Slots::new(Arc::clone(&site), SHARDS, keys, LAYOUT.rank));
+    let published = Published::default();
+    let (mut addresses, mut actors) = (Vec::new(), Vec::new());
+    let (mut leases, mut words) = (Vec::new(), Vec::new());
+    for first in 0..ACTORS {
+        let arguments = ShardsArguments {
+            clock: system.clock.clone(),
+            broker: broker.clone(),
+            slots: Arc::clone(&slots),
+            agreed: agreed.clone(),
+            policies: Arc::clone(&published),
+            gateways: gateways.clone(),
+            members: members.clone(),
+            first,
+            step: ACTORS,
+        };
+        let name = format!("traffic-manager/shards/{first}");
+        let (address, actor) = child::<Shards>(system, &name, arguments);
+        actors.push(actor);
+        addresses.push(address.clone());
+        leases.push(Door::local(
+            system,
+            address.clone(),
+            ShardsMessage::Lease,
+            |message| match message {
+                ShardsMessage::Lease(asked) => Some(asked),
+                _ => None,
+            },
+        ));
+        words.push(Door::local(
+            system,
+            address,
+            ShardsMessage::Words,
+            |message| match message {
+                ShardsMessage::Words(asked) => Some(asked),
+                _ => None,
+            },
+        ));
+    }
+    let told = Door::balanced(words, |told, actors| usize::from(told.shard) % actors);
+    members.admit(&node, told);
+    let lease = Door::balanced(leases, |asked, actors| usize::from(asked.shard) % actors);
+    let of_keeper = KeeperArguments {
+        clock: system.clock.clone(),
+        broker: broker.clone(),
+        slots: Arc::clone(&slots),
+        agreed: agreed.clone(),
+        shards: addresses.clone(),
+    };
+    let (_, keeper) = child::<Keeper>(system, "traffic-manager/keeper", of_keeper);
+    let of_reporter = ReporterArguments {
+        clock: system.clock.clone(),
+        slots,
+        agreed: agreed.clone(),
+        nodes: nodes.clone(),
+        shards: addresses.clone(),
+        leaving: Arc::new(AtomicBool::new(false)),
+    };
+    let (_, reporter) = child::<Reporter>(system, "traffic-manager/reporter", of_reporter);
+    let follow = |address: &Address<ShardsMessage>| GoBy::of(address, ShardsMessage::Follow);
+    let of_follower = PoliciesArguments {
+        feed: feed.clone(),
+        published,
+        shards: addresses.iter().map(follow).collect(),
+        follower: format!("traffic-manager@{node}"),
+        incarnation,
+    };
+    let (_, follower) = child::<PolicyFollower>(system, "traffic-manager/policies", of_follower);
+    let mut children = vec![keeper];
+    children.extend(actors);
+    children.extend([reporter, follower]);
+    (lease, branch(system, "traffic-manager", children))
+}

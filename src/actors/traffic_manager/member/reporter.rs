@@ -1,0 +1,239 @@
+//! Tells the voters how this member is, has them fence the T in which it grants, and learns the view from what they
+//! answer (W2, L3).
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use cluster::{Actor, Address, BoxError, Clock, spawn_named};
+use domain::view::{Epoch, Phase, Report};
+
+use super::shards::ShardsMessage;
+use super::slots::Slots;
+use crate::agreed_view::message::{Agreed, AskView, AskVoter, Promise, Promised, TellVoter};
+use crate::agreed_view::{AgreedView, Nodes};
+use crate::ticker::{Ticker, ticker};
+
+/// What is due is looked at so often.
+const TICK: Duration = Duration::from_millis(50);
+/// Voters are told so often while nothing happens.
+const EVERY: Duration = Duration::from_millis(250);
+/// A voter is waited for so long.
+const DEADLINE: Duration = Duration::from_millis(500);
+
+/// What it is started with.
+#[derive(Clone)]
+pub(super) struct ReporterArguments {
+    pub(super) clock: Clock,
+    pub(super) slots: Arc<Slots>,
+    pub(super) agreed: AgreedView,
+    pub(super) nodes: Nodes,
+    pub(super) shards: Vec<Address<ShardsMessage>>,
+    /// Set once the node is about to stop: it hands its shards over (M3).
+    pub(super) leaving: Arc<AtomicBool>,
+}
+
+/// What it is told.
+pub(super) enum ReporterMessage {
+    /// There is something to tell.
+    Look,
+    /// A voter answered.
+    Promised {
+        voter: String,
+        epoch: Epoch,
+        t_ms: i64,
+        promised: Promised,
+    },
+    /// What is agreed on, as somebody said.
+    Agreed(Agreed),
+    Tick,
+}
+
+/// The actor.
+pub(super) struct Reporter {
+    arguments: ReporterArguments,
+    me: Address<ReporterMessage>,
+    /// When voters were told last.
+    told: Duration,
+    /// What is on its way to whom.
+    under_way: BTreeMap<String, Weak<()>>,
+    /// Entries of the view that shards were told of.
+    entries: u64,
+    _ticker: Ticker,
+}
+
+// === impl Actor ===
+
+impl Actor for Reporter {
+    type Message = ReporterMessage;
+    type Arguments = ReporterArguments;
+    const KIND: &'static str = "traffic_manager.reporter";
+
+    async fn start(
+        arguments: ReporterArguments,
+        me: Address<ReporterMessage>,
+    ) -> Result<Self, BoxError> {
+        arguments.slots.site.reported_by(me.clone());
+        Ok(Self {
+            arguments,
+            told: Duration::ZERO,
+            under_way: BTreeMap::new(),
+            entries: 0,
+            _ticker: ticker("reports", TICK, me.clone(), || ReporterMessage::Tick),
+            me,
+        })
+    }
+
+    async fn handle(&mut self, message: ReporterMessage) -> Result<(), BoxError> {
+        match message {
+            ReporterMessage::Look => {
+                self.arguments.slots.site.looked();
+                self.report();
+            }
+            ReporterMessage::Promised {
+                voter,
+                epoch,
+                t_ms,
+                promised,
+            } => self.promised(&voter, epoch, t_ms, promised),
+            ReporterMessage::Agreed(agreed) => self.arguments.agreed.learn(&agreed),
+            ReporterMessage::Tick => {
+                let now = self.arguments.clock.monotonic();
+                let is_active = self.arguments.agreed.latest().view.phase == Phase::Active;
+                if !is_active || now.saturating_sub(self.told) >= EVERY {
+                    self.report();
+                }
+            }
+        }
+        self.wake_if_new();
+        self.fence();
+        Ok(())
+    }
+}
+
+// === impl Reporter ===
+
+impl Reporter {
+    /// Shards look at the view that is known now.
+    fn wake_if_new(&mut self) {
+        let entries = self.arguments.agreed.latest().view.entries;
+        if entries != self.entries {
+            self.entries = entries;
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
+        for shards in &self.arguments.shards {
+            // One that is restarting looks by itself.
+            let _ = shards.tell(ShardsMessage::Look);
+        }
+    }
+
+    fn report(&mut self) {
+        self.told = self.arguments.clock.monotonic();
+        let latest = self.arguments.agreed.latest();
+        if latest.voters.is_empty() {
+            return self.ask_anybody(latest.view.entries);
+        }
+        let told = self.told_now();
+        for voter in latest.voters {
+            let busy = self.under_way.get(&voter);
+            if busy.is_some_and(|busy| busy.strong_count() > 0) {
+                continue;
+            }
+            let way = Arc::new(());
+            self.under_way.insert(voter.clone(), Arc::downgrade(&way));
+            let (nodes, me, told) = (self.arguments.nodes.clone(), self.me.clone(), told.clone());
+            spawn_named("member report", async move {
+                let answer = nodes.tell_voter(&voter, told, DEADLINE).await;
+                drop(way);
+                if let Ok(agreed) = answer {
+                    let _ = me.tell(ReporterMessage::Agreed(agreed));
+                }
+            });
+        }
+    }
+
+    fn told_now(&self) -> TellVoter {
+        let ReporterArguments {
+            slots,
+            agreed,
+            nodes,
+            leaving,
+            ..
+        } = &self.arguments;
+        let view = agreed.latest().view;
+        TellVoter {
+            report: Report {
+                life: slots.site.life(),
+                hears: nodes.heard().into_iter().collect(),
+                leaving: leaving.load(Ordering::Relaxed),
+            },
+            epoch: view.epoch,
+            entries: view.entries,
+            complete: if view.phase == Phase::Sync {
+                slots.complete(view.epoch)
+            } else {
+                Vec::new()
+            },
+            refused: slots.site.refused().filter(|at| *at > view.epoch),
+            stalled: std::collections::BTreeSet::new(),
+        }
+    }
+
+    /// Who votes is not known yet: others may know.
+    fn ask_anybody(&self, entries: u64) {
+        for node in self.arguments.nodes.heard() {
+            let (nodes, me) = (self.arguments.nodes.clone(), self.me.clone());
+            spawn_named("view question", async move {
+                let asked = AskView { entries };
+                if let Ok(agreed) = nodes.ask_view(&node, asked, DEADLINE).await {
+                    let _ = me.tell(ReporterMessage::Agreed(agreed));
+                }
+            });
+        }
+    }
+
+    /// Has voters fence what grants wait for.
+    fn fence(&self) {
+        let view = self.arguments.agreed.latest().view;
+        if view.phase != Phase::Active {
+            return;
+        }
+        let epoch = view.epoch;
+        let Some(t_ms) = self.arguments.slots.site.due_fence(epoch, &view.voters) else {
+            return;
+        };
+        for voter in &view.voters {
+            let (nodes, me) = (self.arguments.nodes.clone(), self.me.clone());
+            let voter = voter.clone();
+            spawn_named("fence", async move {
+                let promise = Promise::Fence { t_ms };
+                let asked = AskVoter { epoch, promise };
+                if let Ok(promised) = nodes.ask_voter(&voter, asked, DEADLINE).await {
+                    let _ = me.tell(ReporterMessage::Promised {
+                        voter,
+                        epoch,
+                        t_ms,
+                        promised,
+                    });
+                }
+            });
+        }
+    }
+
+    fn promised(&self, voter: &str, epoch: Epoch, t_ms: i64, promised: Promised) {
+        let site = &self.arguments.slots.site;
+        match promised {
+            Promised::Fenced => {
+                if site.fenced(voter, epoch, t_ms) {
+                    self.wake();
+                }
+            }
+            Promised::Refused { at } => site.refuse(at),
+            Promised::Sealed(_) | Promised::Failed => {}
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! One actor that serves every sixteenth shard of a member: takes gateways' questions and other members' words, drives
+//! the seats, and writes marks before what they cover is said (L5). The counts lie in [`super::slots`].
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cluster::{Actor, Address, Asked, BoxError, Clock, Reply, spawn_named};
+use domain::ledger::{Ask, Effect, Input, Mark, Outcome, SHARED_KEY};
+use domain::view::{Event, Life, Words};
+use storage::{Database, StoreError, broker::ledger};
+
+use super::message::{ShardHeard, TellShard};
+use super::pending::Pending;
+use super::slots::{Said, Slots};
+use super::ways::Ways;
+use crate::agreed_view::AgreedView;
+use crate::ticker::{Ticker, ticker};
+use crate::traffic_manager::handle::GatewayLeases;
+use crate::traffic_manager::message::{LeaseMany, Leased, ThrottleKey};
+use crate::traffic_manager::shard::shard_of;
+use crate::traffic_manager::view::PolicyView;
+use crate::traffic_manager::{Published, news};
+
+/// Recall rounds, ends of windows, and what may have got lost are looked at so often.
+const TICK: Duration = Duration::from_millis(50);
+
+/// What it is started with.
+#[derive(Clone)]
+pub(super) struct ShardsArguments {
+    pub(super) clock: Clock,
+    pub(super) broker: Database,
+    pub(super) slots: Arc<Slots>,
+    pub(super) agreed: AgreedView,
+    pub(super) policies: Published,
+    pub(super) gateways: GatewayLeases,
+    pub(super) members: Ways,
+    /// It serves this shard and every `step`-th after it.
+    pub(super) first: u16,
+    pub(super) step: u16,
+}
+
+/// What it is told.
+pub(super) enum ShardsMessage {
+    Lease(Asked<LeaseMany>),
+    Words(Asked<TellShard>),
+    /// What another member answered.
+    Answered {
+        shard: u16,
+        from: Life,
+        to: Life,
+        words: Vec<Words>,
+    },
+    /// Other policies were published; answered when its shards go by them.
+    Follow(Reply<()>),
+    /// Another view, or shards may go further by notes and fences.
+    Look,
+    Tick,
+}
+
+/// The actor; it can be replaced at any moment.
+pub(super) struct Shards {
+    arguments: ShardsArguments,
+    me: Address<ShardsMessage>,
+    pending: Pending,
+    /// Limits that were asked for and do not exist, each told in the log once.
+    unknown: BTreeSet<(String, String)>,
+    /// Whether marks could not be written at the last try.
+    failing: bool,
+    _ticker: Ticker,
+}
+
+// === impl Actor ===
+
+impl Actor for Shards {
+    type Message = ShardsMessage;
+    type Arguments = ShardsArguments;
+    const KIND: &'static str = "traffic_manager.shards";
+
+    async fn start(
+        arguments: ShardsArguments,
+        me: Address<ShardsMessage>,
+    ) -> Result<Self, BoxError> {
+        let mut shards = Self {
+            arguments,
+            pending: Pending::default(),
+            unknown: BTreeSet::new(),
+            failing: false,
+            _ticker: ticker("shard ticks", TICK, me.clone(), || ShardsMessage::Tick),
+            me,
+        };
+        shards.recover().await?;
+        shards.look(false).await;
+        Ok(shards)
+    }
+
+    async fn handle(&mut self, message: ShardsMessage) -> Result<(), BoxError> {
+        match message {
+            ShardsMessage::Lease(asked) => self.lease(asked).await,
+            ShardsMessage::Words(asked) => self.hear(asked).await,
+            ShardsMessage::Answered {
+                shard,
+                from,
+                to,
+                words,
+            } => {
+                if to == self.arguments.slots.site.life() {
+                    for words in words {
+                        let from = from.clone();
+                        let said = self
+                            .arguments
+                            .slots
+                            .step(shard, Event::Heard { from, words });
+                        self.carry_out(shard, said).await;
+                    }
+                }
+            }
+            ShardsMessage::Follow(reply) => {
+                self.look(false).await;
+                self.unknown.clear();
+                reply.send(());
+            }
+            ShardsMessage::Look => self.look(false).await,
+            ShardsMessage::Tick => {
+                self.recover().await?;
+                self.look(true).await;
+            }
+        }
+        self.pending.answer(self.arguments.clock.monotonic());
+        Ok(())
+    }
+}
+
+// === impl Shards ===
+
+impl Shards {
+    fn mine(&self) -> Vec<u16> {
+        let step = usize::from(self.arguments.step.max(1));
+        (self.arguments.first..self.arguments.slots.count())
+            .step_by(step)
+            .collect()
+    }
+
+    /// Begins from disk what is not in the node's life of now.
+    async fn recover(&mut self) -> Result<(), StoreError> {
+        let slots = &self.arguments.slots;
+        let behind = self.mine();
+        let behind: Vec<u16> = behind
+            .into_iter()
+            .filter(|shard| !slots.is_ready(*shard))
+            .collect();
+        if behind.is_empty() {
+            return Ok(());
+        }
+        let mut read = self.arguments.broker.read().await?;
+        for shard in behind {
+            let marks = ledger::list(&mut read, shard, slots.site.fed().noted_ms).await?;
+            slots.recover(shard, marks);
+        }
+        Ok(())
+    }
+
+    async fn lease(&mut self, asked: Asked<LeaseMany>) {
+        let Asked { request, reply } = asked;
+        let (view, asks) = match self.readable(&request) {
+            Ok(readable) => readable,
+            Err(refusal) => return reply.send(refusal),
+        };
+        let slots = &self.arguments.slots;
+        let said = slots.with(request.shard, |slot| {
+            if !slot.is_owner() {
+                return None;
+            }
+            let mut said = slot.go_by(&view.table, &slots.site);
+            for ask in &asks {
+                let ask = Event::Ledger(Input::Ask(ask.clone()));
+                said = said.and(slot.step(ask, &slots.site));
+            }
+            Some(said)
+        });
+        let Some(said) = said.flatten() else {
+            return reply.send(Leased::NotOwner);
+        };
+        let now = self.arguments.clock.monotonic();
+        self.pending.wait(asks, reply, now);
+        self.carry_out(request.shard, said).await;
+    }
+
+    /// The policies in force and the questions, if they may be answered here and now.
+    fn readable(&self, request: &LeaseMany) -> Result<(Arc<PolicyView>, Vec<Ask>), Leased> {
+        let foreign =
+            |key: &ThrottleKey| key.subject != SHARED_KEY && shard_of(key) != request.shard;
+        let keys = request.keys().ok_or(Leased::NotOwner)?;
+        if !self.mine().contains(&request.shard) || keys.iter().any(foreign) {
+            return Err(Leased::NotOwner);
+        }
+        let view = self.arguments.policies.load_full();
+        let view = view.ok_or(Leased::Behind { at: 0 })?;
+        // What only gives back is welcome under any policies.
+        let wants = request.asks.iter().any(|ask| ask.want > 0);
+        if wants && request.applied > view.applied {
+            return Err(Leased::Behind { at: view.applied });
+        }
+        let asks = request.asks.iter().zip(keys);
+        let asks = asks.map(|(ask, key)| request.ask(ask, key.cell()));
+        Ok((view, asks.collect()))
+    }
+
+    /// Another member says something; what is said to it at once is the answer.
+    async fn hear(&mut self, asked: Asked<TellShard>) {
+        let Asked { request, reply } = asked;
+        let TellShard {
+            shard,
+            from,
+            to,
+            words,
+        } = request;
+        let mut answer = ShardHeard { words: Vec::new() };
+        if to == self.arguments.slots.site.life() {
+            // It may know of a view that this shard has not heard of.
+            self.follow(shard).await;
+            let heard = Event::Heard {
+                from: from.clone(),
+                words,
+            };
+            let mut said = self.arguments.slots.step(shard, heard);
+            said = said.and(self.written(shard).await);
+            let (answers, others) = said.words.into_iter().partition(|(to, _)| *to == from);
+            said.words = others;
+            let answers: Vec<(Life, Words)> = answers;
+            answer.words = answers.into_iter().map(|(_, words)| words).collect();
+            self.carry_out(shard, said).await;
+        }
+        reply.send(answer);
+    }
+
+    async fn follow(&mut self, shard: u16) {
+        let view = self.arguments.agreed.latest().view;
+        let said = self.arguments.slots.follow(shard, &view);
+        self.carry_out(shard, said).await;
+    }
+
+    /// Goes by the view, the policies, the notes and the fences of now, and by the time if it `ticks`.
+    async fn look(&mut self, ticks: bool) {
+        let policies = self.arguments.policies.load_full();
+        let view = self.arguments.agreed.latest().view;
+        for shard in self.mine() {
+            let slots = &self.arguments.slots;
+            let mut said = slots.follow(shard, &view);
+            let looked = slots.with(shard, |slot| {
+                let said = match &policies {
+                    Some(policies) => slot.go_by(&policies.table, &slots.site),
+                    None => Said::default(),
+                };
+                if ticks || slot.is_behind(&slots.site) {
+                    said.and(slot.step(Event::Tick, &slots.site))
+                } else {
+                    said
+                }
+            });
+            said = said.and(looked.unwrap_or_default());
+            self.carry_out(shard, said).await;
+        }
+    }
+
+    /// Says what may be said of this and of earlier steps, now that the marks are on disk.
+    async fn carry_out(&mut self, shard: u16, said: Said) {
+        let said = said.and(self.written(shard).await);
+        for (to, words) in said.words {
+            self.say(shard, to, words);
+        }
+        for effect in &said.effects {
+            self.note(effect);
+        }
+        let rest = self.pending.take(said.effects);
+        let (gateways, clock) = (&self.arguments.gateways, &self.arguments.clock);
+        news::tell(gateways, clock, shard, rest);
+    }
+
+    fn say(&self, shard: u16, to: Life, words: Words) {
+        let (members, me) = (self.arguments.members.clone(), self.me.clone());
+        let from = self.arguments.slots.site.life();
+        let told = TellShard {
+            shard,
+            from: from.clone(),
+            to: to.clone(),
+            words,
+        };
+        spawn_named("shard words", async move {
+            // What gets lost is said again.
+            if let Ok(heard) = members.tell(&to.node, told).await {
+                let _ = me.tell(ShardsMessage::Answered {
+                    shard,
+                    from: to,
+                    to: from,
+                    words: heard.words,
+                });
+            }
+        });
+    }
+
+    /// Writes what has to be on disk before it is said (L5); gives what that releases.
+    async fn written(&mut self, shard: u16) -> Said {
+        let slots = &self.arguments.slots;
+        let unwritten = slots.with(shard, |slot| slot.unwritten.clone());
+        let unwritten = unwritten.unwrap_or_default();
+        let Some(stamp) = unwritten.iter().map(|(stamp, _)| *stamp).max() else {
+            return Said::default();
+        };
+        let marks: Vec<Mark> = unwritten.into_iter().map(|(_, mark)| mark).collect();
+        match write(&self.arguments.broker, shard, &marks).await {
+            Ok(()) => {
+                if std::mem::take(&mut self.failing) {
+                    tracing::info!("marks of long windows are written again");
+                }
+                let said = slots.with(shard, |slot| slot.written(stamp, &slots.site));
+                said.unwrap_or_default()
+            }
+            // Nothing that waits for a mark is released; the next tick tries again. Said once.
+            Err(error) => {
+                if !std::mem::replace(&mut self.failing, true) {
+                    tracing::error!(%error, "marks of long windows cannot be written, trying again");
+                }
+                Said::default()
+            }
+        }
+    }
+
+    /// What an operator has to know of an answer.
+    fn note(&mut self, effect: &Effect) {
+        match effect {
+            Effect::Reply(reply) if reply.outcome == Outcome::UnknownPolicy => {
+                let cell = &reply.cell;
+                let limit = (cell.tenant.clone(), cell.policy.clone());
+                if self.unknown.insert(limit) {
+                    tracing::warn!(
+                        tenant = %cell.tenant, limit = %cell.policy,
+                        "calls are counted by a policy that does not exist, they are refused; make it or attach another"
+                    );
+                }
+            }
+            Effect::Shared { .. } => {
+                metrics::counter!("headgate_ledger_full_total").increment(1);
+            }
+            _ => {}
+        }
+    }
+}
+
+async fn write(broker: &Database, shard: u16, marks: &[Mark]) -> Result<(), StoreError> {
+    let mut write = broker.write("broker.ledger.mark").await?;
+    ledger::save(&mut write, shard, marks).await?;
+    write.commit().await
+}

@@ -1,0 +1,216 @@
+//! What all shards of a member share: which life it is in, its T, and how far T is noted on its own disk and fenced by
+//! the voters (L3, L10).
+
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use cluster::{Address, Clock};
+use domain::view::{Epoch, Fences, Life, NodeTime};
+
+use super::reporter::ReporterMessage;
+
+/// Lives that an incarnation of a node may have: one at its start, another whenever a step failed, because what shards
+/// hold in memory is trusted no more then.
+pub(super) const LIVES: u64 = 1 << 16;
+
+/// The node-wide state.
+#[derive(Debug)]
+pub(super) struct Site {
+    node: String,
+    incarnation: u64,
+    failures: AtomicU64,
+    clock: Clock,
+    inner: Mutex<Inner>,
+    /// The highest T in which grants wait for a fence.
+    wanted_ms: AtomicI64,
+    /// The highest epoch that anybody refused this node for.
+    refused: Mutex<Option<Epoch>>,
+    reporter: OnceLock<Address<ReporterMessage>>,
+    poked: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Inner {
+    /// None before the disk has said where an earlier life was.
+    time: Option<NodeTime>,
+    fences: Fences,
+    fenced: Fed,
+}
+
+/// How far shards may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Fed {
+    /// The T that is noted on disk.
+    pub(super) noted_ms: i64,
+    /// The T that a majority has fenced, and for which view.
+    pub(super) fenced: (Epoch, i64),
+}
+
+// === impl Site ===
+
+impl Site {
+    pub(super) fn new(node: &str, incarnation: u64, clock: Clock) -> Self {
+        Self {
+            node: node.to_owned(),
+            incarnation,
+            failures: AtomicU64::new(0),
+            clock,
+            inner: Mutex::new(Inner {
+                time: None,
+                fences: Fences::default(),
+                fenced: Fed::default(),
+            }),
+            wanted_ms: AtomicI64::new(i64::MIN),
+            refused: Mutex::default(),
+            reporter: OnceLock::new(),
+            poked: AtomicBool::new(false),
+        }
+    }
+
+    /// This node in the life that its shards are in.
+    pub(super) fn life(&self) -> Life {
+        let failures = self.failures.load(Ordering::SeqCst);
+        let lives = self.incarnation.saturating_mul(LIVES);
+        Life::new(self.node.clone(), lives.saturating_add(failures))
+    }
+
+    /// A step has failed: all shards begin another life.
+    pub(super) fn fail(&self) {
+        self.failures.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// The disk has said where an earlier life was, and has this note.
+    pub(super) fn begin(&self, time: NodeTime) {
+        let mut inner = self.inner();
+        inner.fenced.noted_ms = time.noted_ms();
+        inner.time = Some(time);
+    }
+
+    /// T now; the node's clock before it has begun.
+    pub(super) fn t_ms(&self) -> i64 {
+        let now_ms = self.clock.now_ms();
+        let time = &mut self.inner().time;
+        time.as_mut().map_or(now_ms, |time| time.t_ms(now_ms))
+    }
+
+    /// How far T lies ahead of the node's clock.
+    pub(super) fn ahead_ms(&self) -> i64 {
+        let now_ms = self.clock.now_ms();
+        let time = &self.inner().time;
+        time.as_ref().map_or(0, |time| time.ahead_ms(now_ms))
+    }
+
+    /// How far shards may go now.
+    pub(super) fn fed(&self) -> Fed {
+        self.inner().fenced
+    }
+
+    /// Others are at this T.
+    pub(super) fn lift(&self, t_ms: i64) {
+        let now_ms = self.clock.now_ms();
+        if let Some(time) = &mut self.inner().time {
+            time.lift(t_ms, now_ms);
+        }
+    }
+
+    /// The T to write down, if it is time to.
+    pub(super) fn due_note(&self) -> Option<i64> {
+        let now_ms = self.clock.now_ms();
+        self.inner().time.as_mut()?.due_note(now_ms)
+    }
+
+    /// Whether that T is on disk now; a node that decides alone goes on by it in any case.
+    pub(super) fn noted(&self, t_ms: i64, is_written: bool) {
+        let mut inner = self.inner();
+        let Inner { time, fenced, .. } = &mut *inner;
+        let Some(time) = time else {
+            return;
+        };
+        if is_written {
+            time.noted(t_ms);
+        } else {
+            time.not_noted();
+        }
+        fenced.noted_ms = time.noted_ms();
+    }
+
+    /// Grants wait for a fence of this T.
+    pub(super) fn want(&self, t_ms: i64) {
+        let before = self.wanted_ms.fetch_max(t_ms, Ordering::SeqCst);
+        if before < t_ms {
+            self.poke();
+        }
+    }
+
+    /// The T to have fenced for this view, if it is time to ask the voters.
+    pub(super) fn due_fence(&self, epoch: Epoch, voters: &[String]) -> Option<i64> {
+        let wanted_ms = self.wanted_ms.load(Ordering::SeqCst);
+        if wanted_ms == i64::MIN {
+            return None;
+        }
+        let now = self.clock.monotonic().as_millis();
+        let now_ms = i64::try_from(now).unwrap_or(i64::MAX);
+        let fences = &mut self.inner().fences;
+        fences.begin(epoch, voters);
+        fences.need(wanted_ms, now_ms)
+    }
+
+    /// A voter has fenced this T. Gives whether shards may go further by it.
+    pub(super) fn fenced(&self, voter: &str, epoch: Epoch, t_ms: i64) -> bool {
+        let mut inner = self.inner();
+        let Inner { fences, fenced, .. } = &mut *inner;
+        let goes_on = fences.acked(voter, epoch, t_ms);
+        if let (true, Some(t_ms)) = (goes_on, fences.fenced_ms()) {
+            fenced.fenced = (epoch, t_ms);
+        }
+        goes_on
+    }
+
+    /// Somebody knows of this later epoch.
+    pub(super) fn refuse(&self, at: Epoch) {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if refused.is_none_or(|known| known < at) {
+            *refused = Some(at);
+            drop(refused);
+            self.poke();
+        }
+    }
+
+    /// The highest epoch that anybody refused it for.
+    pub(super) fn refused(&self) -> Option<Epoch> {
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whom to poke.
+    pub(super) fn reported_by(&self, reporter: Address<ReporterMessage>) {
+        let _ = self.reporter.set(reporter);
+    }
+
+    /// There is something to tell voters.
+    pub(super) fn poke(&self) {
+        if let Some(reporter) = self.reporter.get()
+            && !self.poked.swap(true, Ordering::SeqCst)
+            && reporter.tell(ReporterMessage::Look).is_err()
+        {
+            self.poked.store(false, Ordering::SeqCst);
+        }
+    }
+
+    /// It looks now.
+    pub(super) fn looked(&self) {
+        self.poked.store(false, Ordering::SeqCst);
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Fed {
+    fn default() -> Self {
+        Self {
+            noted_ms: i64::MIN,
+            fenced: (Epoch::default(), i64::MIN),
+        }
+    }
+}
