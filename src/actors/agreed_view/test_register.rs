@@ -51,6 +51,9 @@ impl TestRegister {
         let mut shared = self.0.lock().unwrap();
         shared.told.retain(|(other, _)| other != node);
         shared.told.push((node.to_owned(), sender));
+        if shared.leader.is_empty() {
+            shared.leader = node.to_owned();
+        }
         shared.tell();
         Arc::new(OfNode {
             node: node.to_owned(),
@@ -64,7 +67,9 @@ impl TestRegister {
         let mut shared = self.0.lock().unwrap();
         shared.told.retain(|(other, _)| other != node);
         if shared.leader == node {
-            shared.leader = shared.told[0].0.clone();
+            // Where nobody is left the next one that comes leads.
+            let next = shared.told.first();
+            shared.leader = next.map(|(node, _)| node.clone()).unwrap_or_default();
         }
         shared.tell();
     }

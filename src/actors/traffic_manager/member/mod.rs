@@ -22,12 +22,14 @@ use cluster::{Address, Child, Door, System, branch, child};
 use domain::view::Patience;
 use storage::Database;
 
+use super::message::LeaseMany;
 use super::policies::{GoBy, PoliciesArguments, PolicyFollower};
 use super::shard::SHARDS;
 use super::{ACTORS, GatewayLeases, LedgerSettings, Published};
 use crate::agreed_view::{AgreedView, Layout, Nodes};
 use crate::change_feed::ChangeFeedHandle;
 use keeper::{Keeper, KeeperArguments};
+use message::TellShard;
 use reporter::{Reporter, ReporterArguments};
 use shards::{Shards, ShardsArguments, ShardsMessage};
 use site::Site;
@@ -68,92 +70,108 @@ pub struct Member<'a> {
     pub settings: LedgerSettings,
 }
 
-/// The member of node `nodes.me()`. Its children stop in an order that lets the keeper write what all others left.
-#[must_use]
-pub fn component(system: &System, member: &Member<'_>) -> (Door<super::message::LeaseMany>, Child) {
-    let Member {
-        broker,
-        feed,
-        gateways,
-        nodes,
-        members,
-        agreed,
-        incarnation,
-        settings,
-    } = *member;
-    let node = nodes.me().node.clone();
-    let site = Arc::new(Site::new(&node, incarnation, system.clock.clone()));
-    let keys = settings.keys_of_a_shard();
-    let slots = Arc::new(Slots::new(Arc::clone(&site), SHARDS, keys, LAYOUT.rank));
-    let published = Published::default();
-    let (mut addresses, mut actors) = (Vec::new(), Vec::new());
-    let (mut leases, mut words) = (Vec::new(), Vec::new());
-    for first in 0..ACTORS {
-        let arguments = ShardsArguments {
-            clock: system.clock.clone(),
-            broker: broker.clone(),
-            slots: Arc::clone(&slots),
-            agreed: agreed.clone(),
-            policies: Arc::clone(&published),
-            gateways: gateways.clone(),
-            members: members.clone(),
-            first,
-            step: ACTORS,
-        };
-        let name = format!("traffic-manager/shards/{first}");
-        let (address, actor) = child::<Shards>(system, &name, arguments);
-        actors.push(actor);
-        addresses.push(address.clone());
-        leases.push(Door::local(
-            system,
-            address.clone(),
-            ShardsMessage::Lease,
-            |message| match message {
+/// The actors of all shards.
+struct AllShards {
+    addresses: Vec<Address<ShardsMessage>>,
+    children: Vec<Child>,
+    lease: Door<LeaseMany>,
+    told: Door<TellShard>,
+}
+
+impl AllShards {
+    fn describe(system: &System, arguments: &ShardsArguments) -> Self {
+        let (mut addresses, mut children) = (Vec::new(), Vec::new());
+        let (mut leases, mut told) = (Vec::new(), Vec::new());
+        for first in 0..ACTORS {
+            let arguments = ShardsArguments {
+                first,
+                ..arguments.clone()
+            };
+            let name = format!("traffic-manager/shards/{first}");
+            let (address, actor) = child::<Shards>(system, &name, arguments);
+            children.push(actor);
+            addresses.push(address.clone());
+            let unwrap = |message| match message {
                 ShardsMessage::Lease(asked) => Some(asked),
                 _ => None,
-            },
-        ));
-        words.push(Door::local(
-            system,
-            address,
-            ShardsMessage::Words,
-            |message| match message {
+            };
+            leases.push(Door::local(
+                system,
+                address.clone(),
+                ShardsMessage::Lease,
+                unwrap,
+            ));
+            let unwrap = |message| match message {
                 ShardsMessage::Words(asked) => Some(asked),
                 _ => None,
-            },
-        ));
+            };
+            told.push(Door::local(system, address, ShardsMessage::Words, unwrap));
+        }
+        Self {
+            addresses,
+            children,
+            lease: Door::balanced(leases, |asked, actors| usize::from(asked.shard) % actors),
+            told: Door::balanced(told, |told, actors| usize::from(told.shard) % actors),
+        }
     }
-    let told = Door::balanced(words, |told, actors| usize::from(told.shard) % actors);
-    members.admit(&node, told);
-    let lease = Door::balanced(leases, |asked, actors| usize::from(asked.shard) % actors);
-    let of_keeper = KeeperArguments {
-        clock: system.clock.clone(),
+}
+
+/// The member of node `nodes.me()`. Its children stop in an order that lets the keeper write what all others left.
+#[must_use]
+pub fn component(system: &System, member: &Member<'_>) -> (Door<LeaseMany>, Child) {
+    let Member {
+        broker,
+        agreed,
+        incarnation,
+        ..
+    } = *member;
+    let node = member.nodes.me().node.clone();
+    let clock = || system.clock.clone();
+    let site = Arc::new(Site::new(&node, incarnation, clock()));
+    let keys = member.settings.keys_of_a_shard();
+    let slots = Arc::new(Slots::new(site, SHARDS, keys, LAYOUT.rank));
+    let policies = Published::default();
+    let of_shards = ShardsArguments {
+        clock: clock(),
         broker: broker.clone(),
         slots: Arc::clone(&slots),
         agreed: agreed.clone(),
-        shards: addresses.clone(),
+        policies: Arc::clone(&policies),
+        gateways: member.gateways.clone(),
+        members: member.members.clone(),
+        first: 0,
+        step: ACTORS,
+    };
+    let all = AllShards::describe(system, &of_shards);
+    member.members.admit(&node, all.told);
+    let of_keeper = KeeperArguments {
+        clock: clock(),
+        broker: broker.clone(),
+        slots: Arc::clone(&slots),
+        agreed: agreed.clone(),
+        shards: all.addresses.clone(),
     };
     let (_, keeper) = child::<Keeper>(system, "traffic-manager/keeper", of_keeper);
     let of_reporter = ReporterArguments {
-        clock: system.clock.clone(),
+        clock: clock(),
         slots,
         agreed: agreed.clone(),
-        nodes: nodes.clone(),
-        shards: addresses.clone(),
+        nodes: member.nodes.clone(),
+        shards: all.addresses.clone(),
         leaving: Arc::new(AtomicBool::new(false)),
     };
     let (_, reporter) = child::<Reporter>(system, "traffic-manager/reporter", of_reporter);
     let follow = |address: &Address<ShardsMessage>| GoBy::of(address, ShardsMessage::Follow);
     let of_follower = PoliciesArguments {
-        feed: feed.clone(),
-        published,
-        shards: addresses.iter().map(follow).collect(),
+        feed: member.feed.clone(),
+        published: policies,
+        shards: all.addresses.iter().map(follow).collect(),
         follower: format!("traffic-manager@{node}"),
         incarnation,
     };
     let (_, follower) = child::<PolicyFollower>(system, "traffic-manager/policies", of_follower);
     let mut children = vec![keeper];
-    children.extend(actors);
+    children.extend(all.children);
     children.extend([reporter, follower]);
-    (lease, branch(system, "traffic-manager", children))
+    (all.lease, branch(system, "traffic-manager", children))
 }

@@ -56,10 +56,7 @@ impl Members {
             all: Vec::new(),
             system,
         };
-        for name in NAMES {
-            members.join(name, 1, &dir.join(name)).await;
-        }
-        members.wait_for(&NAMES).await;
+        members.start_all(dir, 1).await;
         members
     }
 
@@ -136,6 +133,13 @@ impl Members {
         (members[0].node.clone(), members[1].node.clone())
     }
 
+    /// The owner of a key among these.
+    fn owner_among(&self, names: &[&str], key: &ThrottleKey) -> String {
+        let shard = shard_of(key);
+        let owner = names.iter().max_by_key(|name| (LAYOUT.rank)(shard, name));
+        (*owner.unwrap()).to_owned()
+    }
+
     async fn asked(&self, of: &str, request: LeaseMany) -> Option<LeaseAnswer> {
         let (_, one) = self.all.iter().find(|(name, _)| name == of).unwrap();
         match one.lease.ask(request, DEADLINE).await {
@@ -164,10 +168,30 @@ impl Members {
         }
     }
 
-    async fn stop(self) {
-        for (_, one) in self.all {
+    async fn stop_all(&mut self) {
+        for (name, one) in std::mem::take(&mut self.all) {
             one.root.stop(DEADLINE).await;
+            self.cut_off(&name);
         }
+    }
+
+    /// The trees are abandoned without their stop in order, and nobody reaches them any more.
+    fn crash_all(&mut self) {
+        for (name, one) in std::mem::take(&mut self.all) {
+            self.cut_off(&name);
+            std::mem::forget(one.root);
+        }
+    }
+
+    async fn start_all(&mut self, dir: &Path, incarnation: u64) {
+        for name in NAMES {
+            self.join(name, incarnation, &dir.join(name)).await;
+        }
+        self.wait_for(&NAMES).await;
+    }
+
+    async fn stop(mut self) {
+        self.stop_all().await;
         self.control_plane.root.stop(DEADLINE).await;
     }
 }
@@ -213,9 +237,9 @@ async fn the_standby_goes_on_where_an_owner_was_cut_off_and_nothing_is_granted_t
     members.cut_off(&owner);
     let left: Vec<&str> = NAMES.into_iter().filter(|name| *name != owner).collect();
     members.wait_for(&left).await;
-    assert_eq!(members.pair_of(&left, &keys[0]), standby);
+    assert_eq!(members.owner_among(&left, &keys[0]), standby);
     for key in &keys {
-        let of = members.pair_of(&left, key);
+        let of = members.owner_among(&left, key);
         // The owner that was cut off may still believe that it owns the shard: it grants nothing.
         let late = members.asked(&owner, question("gw9", key, None)).await;
         assert!(
@@ -231,11 +255,31 @@ async fn the_standby_goes_on_where_an_owner_was_cut_off_and_nothing_is_granted_t
     members.stop().await;
 }
 
-impl Members {
-    /// The owner of a key among these.
-    fn pair_of(&self, names: &[&str], key: &ThrottleKey) -> String {
-        let shard = shard_of(key);
-        let owner = names.iter().max_by_key(|name| (LAYOUT.rank)(shard, name));
-        (*owner.unwrap()).to_owned()
+#[tokio::test]
+async fn a_restart_of_everything_keeps_long_windows_and_short_ones_by_how_it_stopped() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut members = Members::start(dir.path()).await;
+    for (plan, unit) in [("month", TimeUnit::Month), ("minute", TimeUnit::Min)] {
+        members.control_plane.save(plan, 20, unit).await;
     }
+    let keys = [key("month", "k"), key("minute", "k")];
+    for key in &keys {
+        let (owner, _) = members.pair(key);
+        assert_eq!(members.drain(&owner, "gw1", key, 5).await, 5);
+    }
+    // In order: all counts are known.
+    members.stop_all().await;
+    members.start_all(dir.path(), 2).await;
+    for key in &keys {
+        let (owner, _) = members.pair(key);
+        assert_eq!(members.drain(&owner, "gw2", key, 5).await, 5);
+    }
+    // Without a word: short windows are full, of long ones all that was granted is known.
+    members.crash_all();
+    members.start_all(dir.path(), 3).await;
+    for (key, left) in keys.iter().zip([10, 0]) {
+        let (owner, _) = members.pair(key);
+        assert_eq!(members.drain(&owner, "gw3", key, 40).await, left, "{key:?}");
+    }
+    members.stop().await;
 }
