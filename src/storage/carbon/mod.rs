@@ -5,6 +5,7 @@ pub mod identity;
 pub mod join_tokens;
 pub mod known_members;
 pub mod projection;
+pub mod register;
 #[cfg(test)]
 mod tests;
 pub mod voter;
@@ -58,6 +59,9 @@ const SCHEMA: Schema = Schema {
             include_str!("../../../migrations/carbon/0009_issuer.sql"),
         ),
         (
+            10,
+            "register",
+            include_str!("../../../migrations/carbon/0010_register.sql"),
             12,
             "voter",
             include_str!("../../../migrations/carbon/0012_voter.sql"),
