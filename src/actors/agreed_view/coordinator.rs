@@ -14,10 +14,13 @@ use super::follower::AgreedView;
 use super::handle::Nodes;
 use super::message::{Agreed, AskVoter, Promise, Promised, TellView, TellVoter};
 use super::register::{Known, SharedRegister};
+use super::voters::next_voters;
 use crate::ticker::{Ticker, ticker};
 
 /// What went on is looked at so often.
 const TICK: Duration = Duration::from_millis(50);
+/// Who votes is looked at so often.
+const VOTERS: Duration = Duration::from_millis(500);
 /// A voter is waited for so long.
 const DEADLINE: Duration = Duration::from_millis(500);
 
@@ -47,6 +50,10 @@ pub(super) struct CoordinatorActor {
     view: View,
     /// Whether a proposal is under way.
     proposing: Arc<()>,
+    /// Whether the voters are being changed.
+    changing: Arc<()>,
+    /// When it was last looked at who is to vote.
+    looked: Duration,
     _ticker: Ticker,
 }
 
@@ -73,6 +80,8 @@ impl Actor for CoordinatorActor {
             known,
             view: View::default(),
             proposing: Arc::default(),
+            changing: Arc::default(),
+            looked: Duration::ZERO,
             _ticker: ticker("view ticks", TICK, me.clone(), || CoordinatorMessage::Tick),
             me,
             arguments,
@@ -98,6 +107,7 @@ impl Actor for CoordinatorActor {
                     self.step(News::Gone(life));
                 }
                 self.step(News::Tick);
+                self.see_who_votes();
             }
         }
         Ok(())
@@ -130,6 +140,28 @@ impl CoordinatorActor {
         self.step(News::View(view));
         self.step(News::Voters(voters));
         self.step(News::Leads(leads));
+    }
+
+    /// Has others vote, where that is better.
+    fn see_who_votes(&mut self) {
+        let Known { leads, voters, .. } = self.known.borrow().clone();
+        let now = self.arguments.clock.monotonic();
+        let is_due = now.saturating_sub(self.looked) >= VOTERS;
+        if !leads || !is_due || Arc::strong_count(&self.changing) > 1 {
+            return;
+        }
+        self.looked = now;
+        let candidates = self.arguments.nodes.candidates(&voters);
+        if let Some(voters) = next_voters(&candidates, &voters) {
+            let (register, under_way) = (
+                Arc::clone(&self.arguments.register),
+                Arc::clone(&self.changing),
+            );
+            spawn_named("voters change", async move {
+                register.change_voters(voters).await;
+                drop(under_way);
+            });
+        }
     }
 
     fn agreed(&self, entries: u64) -> Agreed {

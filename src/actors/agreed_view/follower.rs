@@ -2,13 +2,19 @@
 //! Answers others that ask.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use cluster::{Actor, Address, Asked, BoxError};
+use cluster::{Actor, Address, Asked, BoxError, spawn_named};
 use tokio::sync::watch;
 
 use domain::view::View;
 
+use super::handle::Nodes;
 use super::message::{Agreed, AskView, Seen, TellView};
+use crate::ticker::{Ticker, ticker};
+
+/// Somebody is asked so often.
+const EVERY: Duration = Duration::from_millis(500);
 
 /// The latest that is known; all clones know the same.
 #[derive(Debug, Clone)]
@@ -27,17 +33,22 @@ pub struct Latest {
 #[derive(Clone)]
 pub(super) struct FollowerArguments {
     pub(super) agreed: AgreedView,
+    pub(super) nodes: Nodes,
 }
 
 /// What it is told.
 pub(super) enum FollowerMessage {
     Told(Asked<TellView>),
     Asked(Asked<AskView>),
+    Tick,
 }
 
 /// The actor.
 pub(super) struct FollowerActor {
-    agreed: AgreedView,
+    arguments: FollowerArguments,
+    /// Whom it asks next.
+    turn: usize,
+    _ticker: Ticker,
 }
 
 // === impl AgreedView ===
@@ -96,10 +107,13 @@ impl Actor for FollowerActor {
 
     async fn start(
         arguments: FollowerArguments,
-        _me: Address<FollowerMessage>,
+        me: Address<FollowerMessage>,
     ) -> Result<Self, BoxError> {
-        let agreed = arguments.agreed;
-        Ok(Self { agreed })
+        Ok(Self {
+            arguments,
+            turn: 0,
+            _ticker: ticker("view questions", EVERY, me, || FollowerMessage::Tick),
+        })
     }
 
     async fn handle(&mut self, message: FollowerMessage) -> Result<(), BoxError> {
@@ -107,19 +121,46 @@ impl Actor for FollowerActor {
             FollowerMessage::Told(Asked { request, reply }) => {
                 let voters = request.view.voters.clone();
                 let view = Some(Box::new(request.view));
-                self.agreed.learn(&Agreed { view, voters });
-                let entries = self.agreed.latest().view.entries;
+                self.arguments.agreed.learn(&Agreed { view, voters });
+                let entries = self.arguments.agreed.latest().view.entries;
                 reply.send(Seen { entries });
             }
             FollowerMessage::Asked(Asked { request, reply }) => {
-                let Latest { view, voters } = self.agreed.latest();
+                let Latest { view, voters } = self.arguments.agreed.latest();
                 let later = (view.entries > request.entries).then(|| Box::new(View::clone(&view)));
                 reply.send(Agreed {
                     view: later,
                     voters,
                 });
             }
+            FollowerMessage::Tick => self.ask(),
         }
         Ok(())
+    }
+}
+
+// === impl FollowerActor ===
+
+impl FollowerActor {
+    /// Asks one of those that are heard, lest what it was not told stay unknown.
+    fn ask(&mut self) {
+        let nodes = &self.arguments.nodes;
+        let heard = nodes.heard();
+        let others: Vec<String> = heard
+            .into_iter()
+            .filter(|node| *node != nodes.me().node)
+            .collect();
+        self.turn = self.turn.wrapping_add(1);
+        let Some(node) = others.get(self.turn % others.len().max(1)).cloned() else {
+            return;
+        };
+        let (nodes, agreed) = (nodes.clone(), self.arguments.agreed.clone());
+        let entries = agreed.latest().view.entries;
+        spawn_named("view question", async move {
+            let asked = AskView { entries };
+            if let Ok(said) = nodes.ask_view(&node, asked, EVERY).await {
+                agreed.learn(&said);
+            }
+        });
     }
 }

@@ -7,10 +7,17 @@ use std::time::Duration;
 use cluster::{AskError, Cluster, Door, Health, Request};
 use domain::view::Life;
 
+use super::LIVES;
 use super::message::{Agreed, AskView, AskVoter, Promised, TellView, TellVoter};
+use super::voters::Candidate;
 
 /// Who follows the view: those that own shards, and those that ask the owners.
 const FOLLOWERS: [&str; 2] = ["traffic-manager", "gateway"];
+/// Whoever has been there for so long may vote.
+const A_WHILE: Duration = Duration::from_millis(1_000);
+const A_WHILE_MS: u64 = 1_000;
+/// A voter that is away for longer is replaced.
+const COMES_BACK_MS: u64 = 600_000;
 /// Whoever is told of a view may take so long.
 const DEADLINE: Duration = Duration::from_secs(1);
 
@@ -163,8 +170,27 @@ impl Nodes {
     pub(super) fn gone(&self) -> Vec<Life> {
         let members = self.cluster.iter().flat_map(Cluster::members);
         let gone = members.filter(|state| state.health == Health::Down);
-        gone.map(|state| Life::new(state.member.id, state.member.incarnation))
+        // Also all lives that its shards began after a failed step.
+        let last = |incarnation: u64| incarnation.saturating_mul(LIVES).saturating_add(LIVES - 1);
+        gone.map(|state| Life::new(state.member.id, last(state.member.incarnation)))
             .collect()
+    }
+
+    /// Who may vote: those that are there, and those of `voters` that may come back.
+    pub(super) fn candidates(&self, voters: &[String]) -> Vec<Candidate> {
+        let Some(cluster) = &self.cluster else {
+            return Vec::new();
+        };
+        let me = candidate(cluster.me(), cluster.up_for() >= A_WHILE);
+        let now_ms = u64::try_from(cluster.up_for().as_millis()).unwrap_or(u64::MAX);
+        let others = cluster.members().into_iter().filter_map(|state| {
+            let for_ms = now_ms.saturating_sub(state.since_ms);
+            let is_there = state.health == Health::Up && !state.leaving && for_ms >= A_WHILE_MS;
+            let may_come_back = voters.contains(&state.member.id)
+                && (state.health != Health::Down || for_ms < COMES_BACK_MS);
+            (is_there || may_come_back).then(|| candidate(&state.member, is_there))
+        });
+        others.chain([me]).collect()
     }
 
     fn door(&self, node: &str) -> Option<Doors> {
@@ -184,5 +210,14 @@ impl Nodes {
             (None, Some(cluster)) => cluster.ask(node, &request, deadline).await,
             (None, None) => Err(AskError::Unavailable),
         }
+    }
+}
+
+fn candidate(member: &cluster::Member, is_there: bool) -> Candidate {
+    Candidate {
+        id: member.id.clone(),
+        is_traffic_manager: member.has_role("traffic-manager"),
+        is_control_plane: member.has_role(crate::CONTROL_PLANE),
+        is_there,
     }
 }

@@ -8,12 +8,14 @@ mod coordinator;
 mod follower;
 mod handle;
 pub mod message;
+mod of_cluster;
 mod register;
 #[cfg(test)]
 mod test_register;
 #[cfg(test)]
 mod tests;
 mod voter;
+mod voters;
 
 use cluster::{Child, Door, System, branch, child};
 use domain::view::{Patience, Rank};
@@ -26,9 +28,14 @@ use voter::{VoterActor, VoterArguments, VoterMessage};
 
 pub use follower::{AgreedView, Latest};
 pub use handle::Nodes;
+pub use of_cluster::register;
 pub use register::{Known, Register, SharedRegister};
 #[cfg(test)]
 pub(crate) use test_register::TestRegister;
+
+/// Lives that an incarnation of a node may have: one at its start, another whenever a step failed, because what shards
+/// hold in memory is trusted no more then.
+pub const LIVES: u64 = 1 << 16;
 
 /// How the shards of the traffic managers lie.
 #[derive(Debug, Clone, Copy)]
@@ -57,6 +64,7 @@ pub fn component(
     let (voter, voter_child) = child::<VoterActor>(system, "agreed-view/voter", of_voter);
     let of_follower = FollowerArguments {
         agreed: agreed.clone(),
+        nodes: nodes.clone(),
     };
     let (follower, follower_child) =
         child::<FollowerActor>(system, "agreed-view/follower", of_follower);
@@ -83,7 +91,7 @@ pub fn component(
             FollowerMessage::Asked,
             |message| match message {
                 FollowerMessage::Asked(asked) => Some(asked),
-                FollowerMessage::Told(_) => None,
+                _ => None,
             },
         ),
         told: Door::local(
@@ -92,7 +100,7 @@ pub fn component(
             FollowerMessage::Told,
             |message| match message {
                 FollowerMessage::Told(asked) => Some(asked),
-                FollowerMessage::Asked(_) => None,
+                _ => None,
             },
         ),
     });

@@ -28,6 +28,9 @@ pub trait Register: Send + Sync {
     /// Has an entry agreed on, if this node leads; else, and if that takes too long, nothing comes of it, or it is
     /// agreed on later. An entry that does not fit by then is void.
     fn propose(&self, entry: Entry) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+
+    /// Has these vote and no others, if this node leads and they can be reached.
+    fn change_voters(&self, voters: Vec<String>) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 }
 
 /// Shared by the actors of a node.

@@ -107,4 +107,11 @@ impl Register for OfNode {
         }
         Box::pin(std::future::ready(()))
     }
+
+    fn change_voters(&self, voters: Vec<String>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let mut shared = self.all.0.lock().unwrap();
+        shared.voters = voters;
+        shared.tell();
+        Box::pin(std::future::ready(()))
+    }
 }

@@ -62,6 +62,8 @@ const SCHEMA: Schema = Schema {
             10,
             "register",
             include_str!("../../../migrations/carbon/0010_register.sql"),
+        ),
+        (
             12,
             "voter",
             include_str!("../../../migrations/carbon/0012_voter.sql"),

@@ -8,10 +8,7 @@ use cluster::{Address, Clock};
 use domain::view::{Epoch, Fences, Life, NodeTime};
 
 use super::reporter::ReporterMessage;
-
-/// Lives that an incarnation of a node may have: one at its start, another whenever a step failed, because what shards
-/// hold in memory is trusted no more then.
-pub(super) const LIVES: u64 = 1 << 16;
+use crate::agreed_view::LIVES;
 
 /// The node-wide state.
 #[derive(Debug)]

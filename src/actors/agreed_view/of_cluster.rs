@@ -1,0 +1,202 @@
+//! The view register of the cluster (W3): what its bytes mean, and that a voter seals by an entry before it
+//! acknowledges it (W4).
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use cluster::{BoxError, LogPlace, RegisterLink, RegisterStore, Storing, System, spawn_named};
+use domain::view::{Entry, Epoch, View};
+
+use super::handle::Nodes;
+use super::message::{AskVoter, Promise, Promised};
+use super::register::{Known, Register, SharedRegister};
+
+/// A disk may take so long for a promise.
+const SEALING: Duration = Duration::from_secs(5);
+
+/// What the register agrees on is the view.
+struct ViewValue;
+
+/// The voter of this node.
+struct OwnVoter {
+    nodes: Nodes,
+}
+
+/// The register of a node of a cluster.
+struct OfCluster {
+    register: cluster::Register,
+    known: watch::Receiver<Known>,
+}
+
+/// The register of this node: its promises lie in `store`, `link` is the way to other voters.
+///
+/// # Errors
+/// When the node's id is none that can vote.
+pub fn register(
+    system: &System,
+    nodes: &Nodes,
+    store: Arc<dyn RegisterStore>,
+    link: Arc<dyn RegisterLink>,
+) -> Result<(cluster::Register, SharedRegister, cluster::Child), cluster::OrderError> {
+    let settings = cluster::RegisterSettings {
+        node: nodes.me().node.clone(),
+        value: Arc::new(ViewValue),
+        sealing: Arc::new(OwnVoter {
+            nodes: nodes.clone(),
+        }),
+        store,
+        link,
+        timing: cluster::RegisterTiming::default(),
+    };
+    let (register, child) = cluster::register(system, "agreed-view/register", settings)?;
+    let (sender, known) = watch::channel(Known::default());
+    spawn_named("register news", follow(register.changes(), sender));
+    let shared = Arc::new(OfCluster {
+        register: register.clone(),
+        known,
+    });
+    Ok((register, shared, child))
+}
+
+/// Says what the register knows in the words of the view.
+async fn follow(mut changes: watch::Receiver<cluster::Known>, sender: watch::Sender<Known>) {
+    loop {
+        let said = changes.borrow_and_update().clone();
+        match view(&said.value) {
+            Ok(view) => {
+                sender.send_if_modified(|known| {
+                    // While the voters change the old ones count, until the new ones alone do.
+                    let voters = match said.voters.sets.first() {
+                        Some(old) => old.clone(),
+                        None => Vec::new(),
+                    };
+                    let new = Known {
+                        view,
+                        leads: said.leads,
+                        voters,
+                    };
+                    let changes = *known != new;
+                    *known = new;
+                    changes
+                });
+            }
+            // It was looked at before it was taken.
+            Err(error) => tracing::error!(%error, "the register's value is not understood"),
+        }
+        if changes.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn view(value: &[u8]) -> Result<View, BoxError> {
+    if value.is_empty() {
+        return Ok(View::default());
+    }
+    Ok(serde_json::from_slice(value)?)
+}
+
+fn epoch(at: LogPlace) -> Result<Epoch, BoxError> {
+    Epoch::new(at.term, at.index).ok_or_else(|| format!("{at} is beyond all epochs").into())
+}
+
+// === impl Value ===
+
+impl cluster::Value for ViewValue {
+    fn initial(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn apply(
+        &self,
+        value: &[u8],
+        at: LogPlace,
+        agreed: cluster::Agreed<'_>,
+    ) -> Result<Vec<u8>, BoxError> {
+        let cluster::Agreed::Entry(entry) = agreed else {
+            return Ok(value.to_vec());
+        };
+        let (mut view, entry): (View, Entry) = (view(value)?, serde_json::from_slice(entry)?);
+        view.apply(epoch(at)?, entry);
+        Ok(serde_json::to_vec(&view)?)
+    }
+
+    fn check(&self, value: &[u8]) -> Result<(), BoxError> {
+        view(value).map(drop)
+    }
+}
+
+// === impl Sealing ===
+
+impl cluster::Sealing for OwnVoter {
+    fn appended<'a>(&'a self, entries: &'a [(LogPlace, Vec<u8>)]) -> Storing<'a, ()> {
+        Box::pin(async move {
+            let mut last = None;
+            for (at, entry) in entries {
+                if let Entry::Sync { .. } = serde_json::from_slice(entry)? {
+                    last = last.max(Some(epoch(*at)?));
+                }
+            }
+            match last {
+                Some(epoch) => self.seal(epoch).await,
+                None => Ok(()),
+            }
+        })
+    }
+
+    fn installed<'a>(&'a self, _at: LogPlace, value: &'a [u8]) -> Storing<'a, ()> {
+        Box::pin(async move { self.seal(view(value)?.epoch).await })
+    }
+}
+
+impl OwnVoter {
+    async fn seal(&self, epoch: Epoch) -> Result<(), BoxError> {
+        let promise = Promise::Seal;
+        let asked = AskVoter { epoch, promise };
+        let me = &self.nodes.me().node;
+        match self.nodes.ask_voter(me, asked, SEALING).await? {
+            Promised::Sealed(_) => Ok(()),
+            other => Err(format!("the voter of this node did not seal: {other:?}").into()),
+        }
+    }
+}
+
+// === impl Register ===
+
+impl Register for OfCluster {
+    fn known(&self) -> watch::Receiver<Known> {
+        self.known.clone()
+    }
+
+    fn propose(&self, entry: Entry) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let register = self.register.clone();
+        Box::pin(async move {
+            let entry = match serde_json::to_vec(&entry) {
+                Ok(entry) => entry,
+                Err(error) => {
+                    tracing::error!(%error, "a view cannot be proposed");
+                    return;
+                }
+            };
+            if let Err(error) = register.propose(entry).await {
+                tracing::debug!(%error, "a view was not agreed on, or not yet");
+            }
+        })
+    }
+
+    fn change_voters(&self, voters: Vec<String>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let register = self.register.clone();
+        Box::pin(async move {
+            match register.change_voters(&voters).await {
+                Ok(_) => tracing::info!(voters = voters.join(" "), "others vote on views now"),
+                Err(error) => {
+                    tracing::debug!(%error, "the voters stay as they are for now");
+                }
+            }
+        })
+    }
+}
