@@ -56,6 +56,11 @@ const SCHEMA: Schema = Schema {
             "issuer",
             include_str!("../../../migrations/carbon/0009_issuer.sql"),
         ),
+        (
+            11,
+            "consumers_tenant",
+            include_str!("../../../migrations/carbon/0011_consumers_tenant.sql"),
+        ),
     ],
 };
 
