@@ -179,6 +179,69 @@ async fn anonymous_calls_are_counted_by_address() {
     assert_eq!(upstream.count(), 4);
 }
 
+/// Lines of the flood, each with callers of its own; requests that one sends before it reads the answers.
+const LINES: usize = 32;
+const AT_ONCE: usize = 50;
+
+/// Anonymous calls from these addresses, each another, as a proxy that is trusted tells them; gives how many were
+/// refused.
+#[allow(clippy::disallowed_methods, reason = "tasks of the test's own runtime")]
+async fn flood(shop: &Shop, from: usize, to: usize) -> usize {
+    let mut lines = tokio::task::JoinSet::new();
+    for line in 0..LINES {
+        let address = shop.address();
+        let callers: Vec<usize> = (from + line..to).step_by(LINES).collect();
+        lines.spawn(async move {
+            let mut wire = Wire::open(&address).await;
+            let mut refused = 0;
+            for callers in callers.chunks(AT_ONCE) {
+                let call = |n: &usize| {
+                    let caller = format!("10.0.{}.{}", n >> 8, n & 255);
+                    format!(
+                        "GET /shop/1.0.0/items HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: {caller}\r\n\r\n"
+                    )
+                };
+                wire.send(callers.iter().map(call).collect::<String>()).await;
+                for _ in callers {
+                    let reply = wire.reply().await;
+                    assert!([200, 429].contains(&reply.status), "{reply:?}");
+                    refused += usize::from(reply.status == 429);
+                }
+            }
+            refused
+        });
+    }
+    lines.join_all().await.into_iter().sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn addresses_beyond_the_bound_are_counted_together_in_bounded_memory() {
+    let bound = "trusted_proxies = \"127.0.0.1\"\n[traffic_manager]\nkeys = 1000\n";
+    let (shop, upstream) = Shop::start(bound).await;
+    two_anonymous_calls_a_day(&shop).await;
+    shop.change(|api| {
+        for operation in api["operations"].as_array_mut().expect("operations") {
+            operation["authType"] = json!("None");
+        }
+    })
+    .await;
+    // All that is counted apart, and what a node needs for so many callers.
+    let refused = flood(&shop, 0, 1_500).await;
+    assert!((100..1_000).contains(&refused), "{refused}");
+    let before = shop.node.resident();
+    let all = flood(&shop, 1_500, 8_000).await;
+    let grown = shop.node.resident().saturating_sub(before);
+    assert!(all > 5_500, "{all}");
+    assert!(grown < 6 * 1024, "{grown} KiB more for 6,500 addresses");
+    assert_eq!(upstream.count(), 8_000 - refused - all);
+    let told = shop.node.get("/metrics").send().await.expect(200).text();
+    let shared = told
+        .lines()
+        .find_map(|line| line.strip_prefix("headgate_throttle_keys_shared_total "));
+    let shared: f64 = shared.expect("a count").parse().expect("a number");
+    assert!(shared > 5_500.0, "{shared}");
+}
+
 /// A limit of a window that is short, below an hour, and does not end while a test runs.
 #[allow(
     clippy::disallowed_methods,

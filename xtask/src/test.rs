@@ -64,8 +64,6 @@ fn first_pass(mut cargo: Command, args: &[String]) -> Command {
 fn second_pass(mut cargo: Command) -> Command {
     cargo
         .args(["test", "--locked", "-p", "headgate", "--test", "blackbox"])
-        // The demo's node has settings of its own, and encodes nothing: once is enough.
-        .args(["--", "--skip", "demo::"])
         .env(ENCODE_ASKS, "1")
         .env(NEEDED, "1");
     side_by_side(&mut cargo);
@@ -105,7 +103,7 @@ mod tests {
         let second = second_pass(Command::new("cargo"));
         assert_eq!(
             shown(&second),
-            "cargo test --locked -p headgate --test blackbox -- --skip demo::"
+            "cargo test --locked -p headgate --test blackbox"
         );
         assert!(second.get_envs().any(|(name, value)| name == ENCODE_ASKS && value.is_some_and(|value| value == "1")));
     }

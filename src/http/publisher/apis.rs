@@ -358,3 +358,22 @@ fn info(row: &ApiRow) -> Value {
         "advertiseOnly": false,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parameter_takes_what_has_an_effect_and_no_other_value() {
+        for (value, known, is_taken) in [
+            (None, "v3", true),
+            (Some(""), "v3", true),
+            (Some("v3"), "v3", true),
+            (Some("v2"), "v3", false),
+            (Some(""), "", true),
+            (Some("v1"), "", false),
+        ] {
+            assert_eq!(only("which", value, known).is_ok(), is_taken, "{value:?}");
+        }
+    }
+}
