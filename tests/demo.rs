@@ -9,12 +9,9 @@ use std::time::{Duration, SystemTime};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::eventually;
-use crate::support::node::encodes_asks;
 
 /// The demo's ports before any offset.
 const PORTS: [u16; 4] = [9443, 8280, 8243, 8290];
-/// How asks are handed over in this pass; the demo takes no other setting of its node from outside.
-const ENCODES: &str = "HEADGATE__NODE__ENCODE_ASKS";
 /// Offsets to choose from: the highest port stays below 32768.
 const PLACES: usize = 220;
 
@@ -32,7 +29,6 @@ impl Demo {
             .current_dir(dir)
             .env_remove("HEADGATE_ADMIN_USER")
             .env_remove("HEADGATE_ADMIN_PASSWORD")
-            .env(ENCODES, encodes_asks().to_string())
             .stdout(std::fs::File::create(&said).expect("a file"))
             .stderr(Stdio::null())
             .spawn()
@@ -217,7 +213,6 @@ async fn the_printed_commands_run(dir: &Path, said: &str) {
         .map(|words| {
             let mut command = Command::new(env!("CARGO_BIN_EXE_headgate"));
             let command = command.args(words.split(' ')).current_dir(dir);
-            let command = command.env(ENCODES, encodes_asks().to_string());
             let command = command.stdout(Stdio::null()).stderr(Stdio::null());
             command.spawn().expect("the binary")
         })

@@ -305,18 +305,12 @@ impl Drop for Node {
     }
 }
 
-/// Whether nodes encode and decode each ask in this pass.
-pub fn encodes_asks() -> bool {
-    std::env::var("HEADGATE_ENCODE_ASKS").is_ok_and(|value| value == "1")
-}
-
 fn launch(dir: &Path, options: &Options) -> Child {
     let config = dir.join("headgate.toml");
     let text = format!(
-        "[node]\ndata_dir = \"data\"\nencode_asks = {}\n[listen]\nmanagement = \"127.0.0.1:0\"\n\
+        "[node]\ndata_dir = \"data\"\n[listen]\nmanagement = \"127.0.0.1:0\"\n\
          ingress_http = \"127.0.0.1:0\"\ningress_https = \"127.0.0.1:0\"\n[log]\nfilter = \
          \"info\"\n[gateway]\nallow_loopback_endpoints = true\n{}",
-        encodes_asks(),
         options.toml
     );
     std::fs::write(&config, text).expect("a configuration file");

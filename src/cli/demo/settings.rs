@@ -17,7 +17,8 @@ pub(super) fn file(directory: &Path) -> PathBuf {
 ///
 /// Where the node listens, keeps its data, finds its databases and other nodes is the demo's own: a
 /// shell that serves another node must not have the demo open its ports, write into its databases or
-/// join its cluster. How actors hand over what they ask makes no other node of it.
+/// join its cluster. How actors hand over what they ask makes no other node of it, and all
+/// tests run with each way.
 pub(super) fn load(
     directory: &Path,
     offset: Option<u16>,
