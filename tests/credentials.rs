@@ -55,14 +55,6 @@ async fn a_token_that_was_changed_in_any_place_opens_nothing() {
     call.send().await.expect(200);
 }
 
-/// Resident memory of a process, in KiB.
-fn resident(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    let number = line.and_then(|line| line.split_whitespace().nth(1));
-    number.expect("a number").parse().expect("a number")
-}
-
 /// Callers of the flood at a time: their questions overlap, so that at no moment none is open.
 const CALLERS: usize = 64;
 
@@ -102,9 +94,9 @@ async fn refused(address: &str, good: &str, numbers: impl Iterator<Item = usize>
 async fn a_flood_of_unknown_tokens_is_refused_in_bounded_memory() {
     let (shop, upstream) = Shop::start("").await;
     flood(&shop, 0, 2_000).await;
-    let before = resident(shop.node.pid());
+    let before = shop.node.resident();
     flood(&shop, 2_000, 12_000).await;
-    let grown = resident(shop.node.pid()).saturating_sub(before);
+    let grown = shop.node.resident().saturating_sub(before);
     assert!(grown < 16 * 1024, "{grown} KiB more for 10,000 tokens");
     assert_eq!(upstream.count(), 0);
     let call = shop.node.api("GET", "/shop/1.0.0/items");

@@ -50,6 +50,7 @@ mod logs;
 mod manual;
 mod membership;
 mod oauth;
+mod operations;
 mod overtaken;
 mod passing_on;
 mod people;

@@ -122,7 +122,7 @@ async fn tokens_are_verified_by_what_discovery_names_whatever_algorithm_is_confi
         let (key, secret) = node.keys(&admin, &application, "PRODUCTION").await;
         let token = node.client_token(&key, &secret).await;
         let head = decode_header(&token).expect("a head");
-        assert_eq!(head.alg, algorithm);
+        assert_eq!((head.alg, head.typ.as_deref()), (algorithm, Some("at+jwt")));
         let keys: jsonwebtoken::jwk::JwkSet = serde_json::from_slice(&jwks.body).expect("keys");
         let public = keys.find(head.kid.as_deref().expect("a key id"));
         let public = DecodingKey::from_jwk(public.expect("the key")).expect("a key");
@@ -139,6 +139,15 @@ async fn tokens_are_verified_by_what_discovery_names_whatever_algorithm_is_confi
         );
         assert!(claims["sub"].as_str().is_some_and(|sub| !sub.is_empty()));
         assert_eq!(claims["nbf"], claims["iat"]);
+        // A person's, of a client of their own.
+        rules.validate_aud = false;
+        let login = node
+            .user_token("admin", &node.admin_password, "device_tests")
+            .await;
+        let claims = decode::<Value>(&login, &public, &rules).expect("a good signature");
+        let claims = claims.claims;
+        assert_eq!(claims["aut"], "APPLICATION_USER");
+        assert_eq!(claims["sub"], "admin@carbon.super");
     }
 }
 

@@ -14,6 +14,7 @@ use crate::support::platform::{ADMIN, PUBLISHER, text};
 use crate::support::scripted::Scripted;
 use crate::support::shop::Shop;
 use crate::support::upstream::{Seen, Upstream};
+use crate::support::wire::Wire;
 
 const CHUNKED: &[u8] =
     b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n\
@@ -295,4 +296,74 @@ async fn what_is_not_the_gateways_reaches_the_upstream_and_what_is_forged_does_n
         call(path).send().await.expect(200);
         assert_eq!(last().path, reached);
     }
+}
+
+/// Every field that is of one connection alone (RFC 9110 §7.6.1), and one that `Connection` names.
+const OF_ONE_HOP: &str = "Connection: x-hop, keep-alive, upgrade\r\nConnection: X-Other\r\n\
+    Keep-Alive: timeout=5\r\nProxy-Connection: keep-alive\r\nProxy-Authenticate: Basic\r\n\
+    Proxy-Authorization: Basic eDp5\r\nTE: trailers, deflate\r\nTrailer: x-sum\r\nUpgrade: h2c\r\n\
+    X-Hop: 1\r\nX-Other: 1\r\nX-Stays: 1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nx-sum: 1\r\n\r\n";
+
+/// The names of a head's fields, in lower case; with its value what each hop says for itself: how the body is framed,
+/// and that the connection ends.
+fn names(head: &str) -> Vec<String> {
+    let lines = head.lines().filter_map(|line| line.split_once(": "));
+    let names = lines.map(|(name, value)| match name.to_ascii_lowercase() {
+        name if name == "transfer-encoding" => format!("{name} {value}"),
+        name if name == "connection" => format!("{name} {value}"),
+        name => name,
+    });
+    names.filter(|name| name != "connection close").collect()
+}
+
+#[track_caller]
+fn nothing_of_one_hop(names: &[String], framing: usize) {
+    assert!(names.iter().any(|name| name == "x-stays"), "{names:?}");
+    let sent = OF_ONE_HOP.lines().filter_map(|line| line.split_once(": "));
+    let sent = sent.map(|(name, _)| name.to_ascii_lowercase());
+    for name in sent.filter(|name| name != "x-stays") {
+        assert!(!names.contains(&name), "{name} in {names:?}");
+    }
+    let says = names.iter().find(|name| name.starts_with("connection "));
+    assert_eq!(says, None);
+    let chunked = names
+        .iter()
+        .filter(|name| name.starts_with("transfer-encoding"));
+    let chunked: Vec<_> = chunked.collect();
+    assert_eq!(
+        chunked,
+        vec!["transfer-encoding chunked"; framing],
+        "{names:?}"
+    );
+}
+
+#[tokio::test]
+async fn what_belongs_to_one_connection_ends_at_the_gateway_both_ways() {
+    let answer = format!("HTTP/1.1 200 OK\r\n{OF_ONE_HOP}").into_bytes();
+    let upstream = Scripted::start(vec![("/items", answer, false)]).await;
+    let shop = Shop::before(&upstream.url, "").await;
+    let mut wire = Wire::open(&shop.address()).await;
+    wire.send(format!("{}{OF_ONE_HOP}", shop.head("POST", "/items")))
+        .await;
+    let reply = wire.reply().await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+    nothing_of_one_hop(&names(&reply.head), 1);
+    // HTTP/2 has none of them but one.
+    let mut line = Line::open(&shop.address(), Version::Http2).await;
+    let request = Request::get("http://localhost/shop/1.0.0/items")
+        .header(
+            "authorization",
+            format!("Bearer {}", shop.subscribed.access),
+        )
+        .header("te", "trailers")
+        .header("x-stays", "1");
+    let answer = line.send(request.body(whole("")).expect("a request")).await;
+    let answer = answer.expect("an answer");
+    assert_eq!(answer.status(), 200);
+    let there: Vec<_> = answer.headers().keys().map(ToString::to_string).collect();
+    nothing_of_one_hop(&there, 0);
+    let heads = upstream.heads();
+    assert_eq!(heads.len(), 2, "{heads:?}");
+    nothing_of_one_hop(&names(&heads[0]), 1);
+    nothing_of_one_hop(&names(&heads[1]), 0);
 }

@@ -13,11 +13,8 @@ use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::support::eventually;
@@ -38,49 +35,74 @@ fn request(shop: &Shop, method: &str, body: Pieces) -> Request<Pieces> {
         .expect("a request")
 }
 
+/// A caller's way in: what it offers over TLS, nothing where it comes in the clear, and what it speaks then.
+type Way = (&'static [&'static str], Version);
+
+const WAYS: [Way; 4] = [
+    (&[], Version::Http1),
+    (&[], Version::Http2),
+    (&["http/1.1"], Version::Http1),
+    (&["http/1.1", "h2"], Version::Http2),
+];
+
+async fn come_in(shop: &Shop, (offers, version): Way) -> Line {
+    if offers.is_empty() {
+        return Line::open(&shop.address(), version).await;
+    }
+    let stream = shop.tls(offers).await;
+    let agreed = stream.get_ref().1.alpn_protocol();
+    assert_eq!(agreed, Some(version.name().as_bytes()), "{offers:?}");
+    Line::over(stream, version).await
+}
+
+/// A body of five pieces, each of which comes back before the next one is sent: nobody holds it back.
+async fn echoes(shop: &Shop, way: Way) {
+    let mut line = come_in(shop, way).await;
+    let (sender, body) = pieces();
+    let first = Frame::data(Bytes::from_static(b"piece 0"));
+    sender.send(first).await.expect("sent");
+    let answer = line.send(request(shop, "POST", body)).await;
+    let answer = answer.expect("an answer before the request's end");
+    assert_eq!(answer.status(), 200);
+    let mut echo = answer.into_body();
+    assert_eq!(next(&mut echo).await, "piece 0");
+    for n in 1..5 {
+        let piece = Bytes::from(format!("piece {n}"));
+        sender.send(Frame::data(piece.clone())).await.expect("sent");
+        assert_eq!(next(&mut echo).await, piece);
+    }
+    drop(sender);
+    assert_eq!(next(&mut echo).await, "");
+}
+
 #[tokio::test]
 async fn bodies_flow_both_ways_between_any_two_versions_of_http() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let tls = Tls::new(dir.path());
-    for (tls, inward) in [
-        (Some(&tls), Version::Http1),
-        (Some(&tls), Version::Http2),
-        (None, Version::Http2),
-        (None, Version::Http1),
+    for (speaks, outward) in [
+        (&["h2", "http/1.1"][..], http::Version::HTTP_2),
+        (&["http/1.1"], http::Version::HTTP_11),
+        (&[], http::Version::HTTP_11),
     ] {
+        let dir = tempfile::tempdir().expect("a directory");
+        let tls = (!speaks.is_empty()).then(|| Tls::speaking(dir.path(), speaks));
         let versions = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&versions);
-        let url = serve(tls, move |request: Request<Incoming>| {
+        let url = serve(tls.as_ref(), move |request: Request<Incoming>| {
             seen.lock().expect("not poisoned").push(request.version());
             async move { Response::new(request.into_body()) }
         })
         .await;
-        let setting = tls.map(Tls::setting).unwrap_or_default();
+        let setting = tls.as_ref().map(Tls::setting).unwrap_or_default();
         let shop = Shop::before(&url, &setting).await;
-        let mut line = Line::open(&shop.address(), inward).await;
-        let (sender, body) = pieces();
-        let first = Frame::data(Bytes::from_static(b"piece 0"));
-        sender.send(first).await.expect("sent");
-        let answer = line.send(request(&shop, "POST", body)).await;
-        let answer = answer.expect("an answer before the request's end");
-        assert_eq!(answer.status(), 200);
-        let mut echo = answer.into_body();
-        assert_eq!(next(&mut echo).await, "piece 0");
-        // Each piece comes back before the next one is sent: nobody holds it back.
-        for n in 1..5 {
-            let piece = Bytes::from(format!("piece {n}"));
-            sender.send(Frame::data(piece.clone())).await.expect("sent");
-            assert_eq!(next(&mut echo).await, piece);
+        for way in WAYS {
+            echoes(&shop, way).await;
         }
-        drop(sender);
-        assert_eq!(next(&mut echo).await, "");
-        let outward = if tls.is_some() {
-            http::Version::HTTP_2
-        } else {
-            http::Version::HTTP_11
-        };
         let versions = versions.lock().expect("not poisoned").clone();
-        assert_eq!(versions, [outward], "{inward:?}");
+        assert_eq!(versions, [outward; WAYS.len()], "{speaks:?}");
+        if let Some(tls) = tls {
+            let agreed = tls.agreed();
+            assert!(!agreed.is_empty());
+            assert!(agreed.iter().all(|one| one == speaks[0]), "{agreed:?}");
+        }
     }
 }
 
@@ -157,19 +179,7 @@ impl Drop for Held {
 
 /// A connection over TLS that speaks HTTP/1.1, after these bytes.
 async fn over_tls(shop: &Shop, bytes: &str) -> TlsStream<TcpStream> {
-    let mut roots = rustls::RootCertStore::empty();
-    let pem = shop.node.dir.join("data/ca.pem");
-    for certificate in CertificateDer::pem_file_iter(pem).expect("ca.pem") {
-        roots.add(certificate.expect("ca.pem")).expect("ca.pem");
-    }
-    let config = rustls::ClientConfig::builder()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let address = shop.node.https.replace("https://localhost", "127.0.0.1");
-    let stream = TcpStream::connect(address).await.expect("a connection");
-    let name = "localhost".try_into().expect("a name");
-    let connecting = TlsConnector::from(Arc::new(config)).connect(name, stream);
-    let mut stream = connecting.await.expect("a handshake");
+    let mut stream = shop.tls(&[]).await;
     stream.write_all(bytes.as_bytes()).await.expect("sent");
     stream.flush().await.expect("sent");
     stream

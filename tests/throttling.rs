@@ -130,18 +130,24 @@ async fn an_applications_burst_and_quota_have_codes_of_their_own() {
     refused_after(&shop, 3, "GET", &small, "900803").await;
 }
 
-/// Makes the plan of anonymous calls small.
-async fn two_anonymous_calls_a_day(shop: &Shop) {
+/// Gives anonymous calls this limit, and all resources to them.
+async fn open_to_anybody(shop: &Shop, limit: Value) {
     let base = format!("{ADMIN}/throttling/policies/subscription");
     let list = shop.node.get(&base).bearer(&shop.token).send().await;
     let list = list.expect(200).json();
     let mut plans = list["list"].as_array().expect("a list").iter();
     let plan = plans.find(|plan| plan["policyName"] == "Unauthenticated");
     let mut plan = plan.expect("the plan").clone();
-    plan["defaultLimit"] = per_day(2);
+    plan["defaultLimit"] = limit;
     let path = format!("{base}/{}", text(&plan, "policyId"));
     let put = shop.node.put(&path).bearer(&shop.token).json(&plan);
     put.send().await.expect(200);
+    shop.change(|api| {
+        for operation in api["operations"].as_array_mut().expect("operations") {
+            operation["authType"] = json!("None");
+        }
+    })
+    .await;
 }
 
 /// A call without a credential from an address of this machine; gives its status and body.
@@ -161,13 +167,7 @@ async fn anonymous(shop: &Shop, from: &str) -> (u16, String) {
 #[tokio::test]
 async fn anonymous_calls_are_counted_by_address() {
     let (shop, upstream) = Shop::start("").await;
-    two_anonymous_calls_a_day(&shop).await;
-    shop.change(|api| {
-        for operation in api["operations"].as_array_mut().expect("operations") {
-            operation["authType"] = json!("None");
-        }
-    })
-    .await;
+    open_to_anybody(&shop, per_day(2)).await;
     for from in ["127.0.0.1", "127.0.0.2"] {
         for _ in 0..2 {
             assert_eq!(anonymous(&shop, from).await.0, 200, "{from}");
@@ -177,6 +177,67 @@ async fn anonymous_calls_are_counted_by_address() {
         assert!(body.contains("900804"), "{body}");
     }
     assert_eq!(upstream.count(), 4);
+}
+
+/// Lines of the flood, each with callers of its own; requests that one sends before it reads the answers.
+const LINES: usize = 32;
+const AT_ONCE: usize = 50;
+
+/// Anonymous calls from these addresses, each another, as a proxy that is trusted tells them; gives how many passed and
+/// how many the limit refused. A busy machine may have no answer in time for some of them.
+#[allow(clippy::disallowed_methods, reason = "tasks of the test's own runtime")]
+async fn flood(shop: &Shop, from: usize, to: usize) -> (usize, usize) {
+    let mut lines = tokio::task::JoinSet::new();
+    for line in 0..LINES {
+        let address = shop.address();
+        let callers: Vec<usize> = (from + line..to).step_by(LINES).collect();
+        lines.spawn(async move {
+            let mut wire = Wire::open(&address).await;
+            let (mut passed, mut refused) = (0, 0);
+            for callers in callers.chunks(AT_ONCE) {
+                let call = |n: &usize| {
+                    let caller = format!("10.0.{}.{}", n >> 8, n & 255);
+                    format!(
+                        "GET /shop/1.0.0/items HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: {caller}\r\n\r\n"
+                    )
+                };
+                wire.send(callers.iter().map(call).collect::<String>()).await;
+                for _ in callers {
+                    let reply = wire.reply().await;
+                    match reply.status {
+                        200 => passed += 1,
+                        429 => refused += 1,
+                        status => assert_eq!(status, 503, "{reply:?}"),
+                    }
+                }
+            }
+            (passed, refused)
+        });
+    }
+    let lines = lines.join_all().await.into_iter();
+    lines.fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn addresses_beyond_the_bound_are_counted_together_in_bounded_memory() {
+    let bound = "trusted_proxies = \"127.0.0.1\"\n[traffic_manager]\nkeys = 1000\n";
+    let (shop, upstream) = Shop::start(bound).await;
+    open_to_anybody(&shop, per_short_window(2)).await;
+    // All that is counted apart, and what a node needs for so many callers.
+    let (apart, _) = flood(&shop, 0, 1_500).await;
+    assert!((500..1_500).contains(&apart), "{apart}");
+    let before = shop.node.resident();
+    let (passed, refused) = flood(&shop, 1_500, 8_000).await;
+    let grown = shop.node.resident().saturating_sub(before);
+    assert!(refused > 5_000, "{refused}");
+    assert!(grown < 6 * 1024, "{grown} KiB more for 6,500 addresses");
+    assert_eq!(upstream.count(), apart + passed);
+    let told = shop.node.get("/metrics").send().await.expect(200).text();
+    let shared = told
+        .lines()
+        .find_map(|line| line.strip_prefix("headgate_throttle_keys_shared_total "));
+    let shared: f64 = shared.expect("a count").parse().expect("a number");
+    assert!(shared > 5_000.0, "{shared}");
 }
 
 /// A limit of a window that is short, below an hour, and does not end while a test runs.

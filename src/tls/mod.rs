@@ -237,6 +237,8 @@ fn names_of_this_machine(addresses: &[IpAddr]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use x509_parser::extensions::GeneralName;
+
     use super::*;
 
     fn names(names: &[&str]) -> Vec<String> {
@@ -297,6 +299,41 @@ mod tests {
         fs::remove_file(data.join("tls/server.pem")).unwrap();
         let refused = server_tls(&data, &[]).unwrap_err().to_string();
         assert!(refused.contains("tls/ca-key.pem is gone"), "{refused}");
+    }
+
+    /// The names that the certificate in the file is good for, as any caller reads them.
+    fn names_of(data: &DataDir) -> Vec<String> {
+        let pem = fs::read(data.join("tls/server.pem")).unwrap();
+        let (_, pem) = x509_parser::pem::parse_x509_pem(&pem).unwrap();
+        let certificate = pem.parse_x509().unwrap();
+        let names = certificate.subject_alternative_name().unwrap().unwrap();
+        let names = names.value.general_names.iter().map(|name| match name {
+            GeneralName::DNSName(name) => (*name).to_owned(),
+            GeneralName::IPAddress(bytes) => match <[u8; 4]>::try_from(*bytes) {
+                Ok(four) => IpAddr::from(four).to_string(),
+                Err(_) => IpAddr::from(<[u8; 16]>::try_from(*bytes).unwrap()).to_string(),
+            },
+            other => panic!("{other:?}"),
+        });
+        names.collect()
+    }
+
+    #[test]
+    fn the_certificate_is_for_this_machine_by_every_name_and_where_it_listens() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::open(&dir.path().join("data")).unwrap();
+        let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+        let host = host.trim().to_ascii_lowercase();
+        let addresses = ["192.0.2.7", "2001:db8::7", "::", "0.0.0.0", "127.0.0.1"];
+        server_tls(&data, &addresses.map(|address| address.parse().unwrap())).unwrap();
+        let mut found = names_of(&data);
+        let certain = ["localhost", "127.0.0.1", "::1", "192.0.2.7", "2001:db8::7"];
+        let mut wanted = names(&certain);
+        wanted.push(host);
+        wanted.sort_unstable();
+        wanted.dedup();
+        found.sort_unstable();
+        assert_eq!(found, wanted);
     }
 
     fn is_trusted(data: &DataDir) -> bool {

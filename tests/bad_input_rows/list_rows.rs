@@ -96,7 +96,12 @@ fn portal(world: &World) -> Vec<Row> {
     let mine = json!({"query": "holder", "sortBy": "name", "sortOrder": "asc"});
     let mine = paged("/api/am/devportal/v3/applications", mine);
     let group = || wrong("/groupId", json!("a"));
-    vec![
+    let keys = [
+        "/api/am/devportal/v3/applications/{applicationId}/oauth-keys/{keyMappingId}",
+        "/api/am/devportal/v3/applications/{applicationId}/keys/{keyType}",
+    ];
+    let keys = keys.map(|path| read(path, json!({})).faults([group()]).owned());
+    let rows = vec![
         found.faults(search()),
         apis.faults(search()),
         swagger
@@ -112,5 +117,6 @@ fn portal(world: &World) -> Vec<Row> {
         mine.faults(sorting())
             .faults([group()])
             .free("query", "any text may be part of a name"),
-    ]
+    ];
+    rows.into_iter().chain(keys).collect()
 }

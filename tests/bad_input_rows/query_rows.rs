@@ -46,6 +46,7 @@ fn publisher(world: &World) -> Vec<Row> {
                 wrong("/newVersion", json!("a/b")),
                 wrong("/newVersion", json!("9".repeat(31))),
                 wrong("/defaultVersion", json!("perhaps")),
+                wrong("/serviceVersion", json!("v1")),
             ])
             .unknown("/apiId")
             .once(),

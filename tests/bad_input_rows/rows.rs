@@ -432,7 +432,10 @@ fn publisher(world: &World) -> Vec<Row> {
     let deploy = "/api/am/publisher/v4/apis/{apiId}/deploy-revision";
     let undeploy = "/api/am/publisher/v4/apis/{apiId}/undeploy-revision";
     let mut rows = vec![
-        create.faults(api_faults()).once(),
+        create
+            .query_faults([wrong("/openAPIVersion", json!("v2"))])
+            .faults(api_faults())
+            .once(),
         revision.faults([wrong("/description", json!(5)), long("/description", 256)]),
         Row::json("POST", deploy, targets.clone(), 200)
             .names("revisionId", &world.revision)

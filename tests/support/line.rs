@@ -1,7 +1,9 @@
 //! One connection to a gateway in a chosen version of HTTP, for bodies that flow both ways.
 
 use std::convert::Infallible;
+use std::path::Path;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -12,9 +14,14 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 /// How a connection speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,14 +69,50 @@ pub async fn next(body: &mut Incoming) -> Bytes {
     }
 }
 
+/// TLS to `localhost` at an address, under the authority in this file, with these protocols offered.
+pub async fn tls(address: &str, ca: &Path, offers: &[&str]) -> TlsStream<TcpStream> {
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(ca).expect("an authority") {
+        let certificate = certificate.expect("a certificate");
+        roots.add(certificate).expect("an authority");
+    }
+    let mut config = rustls::ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = offers.iter().map(|name| name.as_bytes().to_vec()).collect();
+    let stream = TcpStream::connect(address).await.expect("a connection");
+    stream.set_nodelay(true).expect("a socket");
+    let name = "localhost".try_into().expect("a name");
+    let connecting = TlsConnector::from(Arc::new(config)).connect(name, stream);
+    connecting.await.expect("a handshake")
+}
+
+impl Version {
+    /// What it is called where TLS agrees on it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Http1 => "http/1.1",
+            Self::Http2 => "h2",
+        }
+    }
+}
+
 impl Line {
+    pub async fn open(address: &str, version: Version) -> Self {
+        let stream = TcpStream::connect(address).await.expect("a connection");
+        stream.set_nodelay(true).expect("a socket");
+        Self::over(stream, version).await
+    }
+
+    /// On a connection that stands.
     #[allow(
         clippy::disallowed_methods,
         reason = "a task of the test's own runtime"
     )]
-    pub async fn open(address: &str, version: Version) -> Self {
-        let stream = TcpStream::connect(address).await.expect("a connection");
-        stream.set_nodelay(true).expect("a socket");
+    pub async fn over<S>(stream: S, version: Version) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let io = TokioIo::new(stream);
         match version {
             Version::Http1 => {

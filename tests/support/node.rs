@@ -218,6 +218,15 @@ impl Node {
         self.child.id()
     }
 
+    /// Its resident memory, in KiB.
+    pub fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()));
+        let status = status.expect("a process");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let number = line.and_then(|line| line.split_whitespace().nth(1));
+        number.expect("a number").parse().expect("a number")
+    }
+
     /// The bearer token that the data directory holds for the operator.
     pub fn operator(&self) -> String {
         let path = self.dir.join("data/run/operator-credential");
@@ -299,10 +308,9 @@ impl Drop for Node {
 fn launch(dir: &Path, options: &Options) -> Child {
     let config = dir.join("headgate.toml");
     let text = format!(
-        "[node]\ndata_dir = \"data\"\nencode_asks = {}\n[listen]\nmanagement = \"127.0.0.1:0\"\n\
+        "[node]\ndata_dir = \"data\"\n[listen]\nmanagement = \"127.0.0.1:0\"\n\
          ingress_http = \"127.0.0.1:0\"\ningress_https = \"127.0.0.1:0\"\n[log]\nfilter = \
          \"info\"\n[gateway]\nallow_loopback_endpoints = true\n{}",
-        std::env::var("HEADGATE_ENCODE_ASKS").is_ok_and(|value| value == "1"),
         options.toml
     );
     std::fs::write(&config, text).expect("a configuration file");

@@ -8,7 +8,14 @@ use tokio::net::{TcpListener, TcpStream};
 /// A running one. A connection serves one request.
 pub struct Scripted {
     pub url: String,
-    bodies: Arc<Mutex<Vec<Vec<u8>>>>,
+    came: Arc<Mutex<Vec<Came>>>,
+}
+
+/// A request that came whole, as bytes.
+#[derive(Clone)]
+struct Came {
+    head: String,
+    body: Vec<u8>,
 }
 
 /// A path, the bytes of its answer, and whether the connection is kept open behind them.
@@ -22,8 +29,8 @@ impl Scripted {
     pub async fn start(scripts: Vec<Script>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("a port"));
-        let bodies = Arc::new(Mutex::new(Vec::new()));
-        let (kept, scripts) = (Arc::clone(&bodies), Arc::new(scripts));
+        let came = Arc::new(Mutex::new(Vec::new()));
+        let (kept, scripts) = (Arc::clone(&came), Arc::new(scripts));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (kept, scripts) = (Arc::clone(&kept), Arc::clone(&scripts));
@@ -32,19 +39,28 @@ impl Scripted {
                 });
             }
         });
-        Self { url, bodies }
+        Self { url, came }
+    }
+
+    fn came(&self) -> Vec<Came> {
+        self.came.lock().expect("not poisoned").clone()
+    }
+
+    /// The heads of the requests that came whole.
+    pub fn heads(&self) -> Vec<String> {
+        self.came().into_iter().map(|one| one.head).collect()
     }
 
     /// The bodies that came whole.
     pub fn bodies(&self) -> Vec<Vec<u8>> {
-        self.bodies.lock().expect("not poisoned").clone()
+        self.came().into_iter().map(|one| one.body).collect()
     }
 }
 
 async fn serve(
     mut stream: TcpStream,
     scripts: &[Script],
-    bodies: &Mutex<Vec<Vec<u8>>>,
+    kept: &Mutex<Vec<Came>>,
 ) -> std::io::Result<()> {
     let mut came = Vec::new();
     let end = loop {
@@ -59,15 +75,22 @@ async fn serve(
     let lines = head.lines().filter_map(|line| line.split_once(": "));
     let mut lengths = lines.filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
     let length = lengths.next().and_then(|(_, length)| length.parse().ok());
-    while came.len() < end + length.unwrap_or(0) {
+    let is_in_chunks = head
+        .to_ascii_lowercase()
+        .contains("\r\ntransfer-encoding: chunked");
+    let is_whole = |came: &[u8]| match length {
+        None if is_in_chunks => came[end..].ends_with(b"0\r\n\r\n"),
+        length => came.len() >= end + length.unwrap_or(0),
+    };
+    while !is_whole(&came) {
         if stream.read_buf(&mut came).await? == 0 {
             return Ok(());
         }
     }
-    bodies
-        .lock()
-        .expect("not poisoned")
-        .push(came[end..].to_vec());
+    kept.lock().expect("not poisoned").push(Came {
+        head: head.clone(),
+        body: came[end..].to_vec(),
+    });
     let asked = head.split(' ').nth(1).unwrap_or_default();
     let script = scripts.iter().find(|(path, ..)| *path == asked);
     let (_, answer, stays) = script.expect("a script for the path");

@@ -2,7 +2,10 @@
 //! plane begin.
 
 use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 
+use super::line;
 use super::node::{Node, Options};
 use super::platform::{PUBLISHER, Subscribed};
 use super::upstream::Upstream;
@@ -62,6 +65,12 @@ impl Shop {
             "{method} /shop/1.0.0{path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n",
             self.subscribed.access
         )
+    }
+
+    /// A connection to the listener with TLS, with these protocols offered.
+    pub async fn tls(&self, offers: &[&str]) -> TlsStream<TcpStream> {
+        let address = self.node.https.replace("https://localhost", "127.0.0.1");
+        line::tls(&address, &self.node.dir.join("data/ca.pem"), offers).await
     }
 
     /// `host:port` of the listener without TLS.

@@ -15,6 +15,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 /// One request as the upstream got it.
 #[derive(Debug, Clone)]
@@ -34,14 +35,21 @@ pub struct Upstream {
 }
 
 /// TLS for an upstream: a certificate for `localhost` under an authority of its own.
+#[derive(Clone)]
 pub struct Tls {
     pub ca: PathBuf,
     acceptor: TlsAcceptor,
+    agreed: Arc<Mutex<Vec<String>>>,
 }
 
 impl Tls {
     /// Makes both; the authority's certificate is written into `dir`.
     pub fn new(dir: &Path) -> Self {
+        Self::speaking(dir, &["h2", "http/1.1"])
+    }
+
+    /// The same, of an upstream that speaks these protocols.
+    pub fn speaking(dir: &Path, protocols: &[&str]) -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let mut params = rcgen::CertificateParams::default();
         params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -57,13 +65,28 @@ impl Tls {
             .with_no_client_auth()
             .with_single_cert(vec![leaf.der().clone()], key)
             .expect("a certificate and its key");
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let protocols = protocols.iter().map(|name| name.as_bytes().to_vec());
+        config.alpn_protocols = protocols.collect();
         let ca = dir.join("upstream-ca.pem");
         std::fs::write(&ca, authority.pem()).expect("a file");
         Self {
             ca,
             acceptor: TlsAcceptor::from(Arc::new(config)),
+            agreed: Arc::default(),
         }
+    }
+
+    /// What each connection agreed to speak; empty where it agreed on nothing.
+    pub fn agreed(&self) -> Vec<String> {
+        self.agreed.lock().expect("not poisoned").clone()
+    }
+
+    async fn accept(&self, stream: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
+        let stream = self.acceptor.accept(stream).await?;
+        let agreed = stream.get_ref().1.alpn_protocol().unwrap_or_default();
+        let agreed = String::from_utf8_lossy(agreed).into_owned();
+        self.agreed.lock().expect("not poisoned").push(agreed);
+        Ok(stream)
     }
 
     /// The line of `[gateway]` that trusts it.
@@ -83,23 +106,23 @@ where
 {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("a port").port();
-    let acceptor = tls.map(|tls| tls.acceptor.clone());
+    let tls = tls.cloned();
     let scheme = if tls.is_some() { "https" } else { "http" };
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let (service, acceptor) = (service.clone(), acceptor.clone());
+            let (service, tls) = (service.clone(), tls.clone());
             tokio::spawn(async move {
                 let service = hyper::service::service_fn(move |request| {
                     let answer = service(request);
                     async move { Ok::<_, Infallible>(answer.await) }
                 });
                 let builder = auto::Builder::new(TokioExecutor::new());
-                let _ = match acceptor {
+                let _ = match tls {
                     None => {
                         let io = TokioIo::new(stream);
                         builder.serve_connection(io, service).await
                     }
-                    Some(acceptor) => match acceptor.accept(stream).await {
+                    Some(tls) => match tls.accept(stream).await {
                         Ok(stream) => {
                             let io = TokioIo::new(stream);
                             builder.serve_connection(io, service).await

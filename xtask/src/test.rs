@@ -9,8 +9,9 @@ use crate::postgres::{self, Postgres};
 use crate::stage::{Stages, run as command};
 use crate::workspace::Workspace;
 
-/// Set to `1`, handles encode and decode each ask as if it crossed nodes.
-const ENCODE_ASKS: &str = "HEADGATE_ENCODE_ASKS";
+/// A node's own setting, which every process takes that a test starts: its handles encode and decode each ask as
+/// if it crossed nodes.
+const ENCODE_ASKS: &str = "HEADGATE__NODE__ENCODE_ASKS";
 /// Set, a test that finds no PostgreSQL fails instead of leaving its half of the work out.
 const NEEDED: &str = "HEADGATE_TEST_POSTGRES_NEEDED";
 /// How many tests run side by side.
@@ -64,9 +65,7 @@ fn first_pass(mut cargo: Command, args: &[String]) -> Command {
 fn second_pass(mut cargo: Command) -> Command {
     cargo
         .args(["test", "--locked", "-p", "headgate", "--test", "blackbox"])
-        // The demo's node has settings of its own, and encodes nothing: once is enough.
-        .args(["--", "--skip", "demo::"])
-        .env(ENCODE_ASKS, "1")
+        .env(ENCODE_ASKS, "true")
         .env(NEEDED, "1");
     side_by_side(&mut cargo);
     cargo
@@ -105,9 +104,14 @@ mod tests {
         let second = second_pass(Command::new("cargo"));
         assert_eq!(
             shown(&second),
-            "cargo test --locked -p headgate --test blackbox -- --skip demo::"
+            "cargo test --locked -p headgate --test blackbox"
         );
-        assert!(second.get_envs().any(|(name, value)| name == ENCODE_ASKS && value.is_some_and(|value| value == "1")));
+        assert!(
+            second
+                .get_envs()
+                .any(|(name, value)| name == ENCODE_ASKS
+                    && value.is_some_and(|value| value == "true"))
+        );
     }
 
     #[test]

@@ -5,13 +5,14 @@ use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Response};
 use axum::{Json, Router};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use actors::devportal::ApplicationKey;
 use actors::key_manager::command::{Client, ClientSecret, GrantType, Issued, TokenRequest};
 use domain::application::Application;
 
-use super::applications::own;
+use super::applications::{no_groups, own};
 use super::key_document::{parse_key_type, read, write};
 use super::portal;
 use crate::auth::Caller;
@@ -22,18 +23,20 @@ use crate::error::ApiError;
 use crate::failure::answer;
 use crate::management::with_applied;
 use crate::operation::{Access, BodyKind, Operation};
+use crate::query::Query;
 use crate::services::Services;
 
 const MANAGE: Access = Access::Scopes(&["apim:subscribe", "apim:app_manage"]);
 
 macro_rules! operations {
-    ($($name:ident: $method:literal $path:literal $body:ident;)*) => {$(
+    ($($name:ident: $method:literal $path:literal $body:ident $($query:literal)*;)*) => {$(
         pub(super) static $name: Operation = Operation::new(
             $method,
             concat!("/api/am/devportal/v3/applications/{applicationId}", $path),
             MANAGE,
             BodyKind::$body,
-        );
+        )
+        .query(&[$($query),*]);
     )*};
 }
 
@@ -41,8 +44,8 @@ operations! {
     GENERATE: "POST" "/generate-keys" Json;
     LIST: "GET" "/oauth-keys" Empty;
     LIST_OLD: "GET" "/keys" Empty;
-    GET: "GET" "/oauth-keys/{keyMappingId}" Empty;
-    GET_OLD: "GET" "/keys/{keyType}" Empty;
+    GET: "GET" "/oauth-keys/{keyMappingId}" Empty "groupId";
+    GET_OLD: "GET" "/keys/{keyType}" Empty "groupId";
     UPDATE: "PUT" "/oauth-keys/{keyMappingId}" Json;
     UPDATE_OLD: "PUT" "/keys/{keyType}" Json;
     REGENERATE: "POST" "/oauth-keys/{keyMappingId}/regenerate-secret" Empty;
@@ -124,11 +127,19 @@ async fn list(
     Ok(Json(json!({ "count": list.len(), "list": list })))
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Of {
+    group_id: Option<String>,
+}
+
 async fn get(
     State(services): State<Services>,
     caller: Caller,
     Path((id, named)): Path<(String, String)>,
+    Query(of): Query<Of>,
 ) -> Result<Response, ApiError> {
+    no_groups(of.group_id.as_deref())?;
     let (_, key, client) = find(&services, &caller, &id, &named).await?;
     Ok(seen(write(&key, &client, None, None)))
 }

@@ -43,7 +43,8 @@ pub(super) static CREATE: Operation = Operation::new(
     Access::Scopes(&["apim:api_create", "apim:api_manage"]),
     BodyKind::Json,
 )
-.json_limit(API_LIMIT);
+.json_limit(API_LIMIT)
+.query(&["openAPIVersion"]);
 pub(super) static GET: Operation = Operation::new(
     "GET",
     "/api/am/publisher/v4/apis/{apiId}",
@@ -85,7 +86,7 @@ pub(super) static COPY: Operation = Operation::new(
     Access::Scopes(&["apim:api_create", "apim:api_manage"]),
     BodyKind::Empty,
 )
-.query(&["apiId", "newVersion", "defaultVersion"]);
+.query(&["apiId", "newVersion", "defaultVersion", "serviceVersion"]);
 
 /// How often a publisher's change begins anew when others change the same API.
 const PART_ATTEMPTS: u32 = 8;
@@ -129,11 +130,20 @@ async fn list(
     Ok(answer(page.answer(&rows, total, &path)))
 }
 
+#[derive(Deserialize)]
+struct CreateQuery {
+    #[serde(rename = "openAPIVersion")]
+    open_api_version: Option<String>,
+}
+
 async fn create(
     State(services): State<Services>,
     caller: Caller,
+    Query(asked): Query<CreateQuery>,
     fields: Fields,
 ) -> Result<Response, ApiError> {
+    // The definition that is made for an API without one is OpenAPI 3: whoever asks for another gets none.
+    only("openAPIVersion", asked.open_api_version.as_deref(), "v3")?;
     let (mut api, has_operations) = api_document::read(fields, &caller)?;
     if !has_operations {
         api.operations = api_document::catch_all();
@@ -268,6 +278,7 @@ struct CopyQuery {
     api_id: Option<String>,
     new_version: Option<String>,
     default_version: Option<String>,
+    service_version: Option<String>,
 }
 
 async fn copy(
@@ -279,6 +290,8 @@ async fn copy(
     let api_id = required("apiId", asked.api_id.as_deref())?;
     let version = required("newVersion", asked.new_version.as_deref())?;
     let default = query_flag("defaultVersion", asked.default_version.as_deref())?;
+    // There is no catalog of services whose version a copy could take.
+    only("serviceVersion", asked.service_version.as_deref(), "")?;
     let edition = edition(&caller, api_id, &headers)?;
     let copied = publisher(&services)?.copy(edition, version.to_owned(), default);
     let saved = match copied.await {
@@ -296,6 +309,19 @@ async fn copy(
     };
     let response = created(&saved.value);
     Ok(applied(response, saved.applied.as_ref()))
+}
+
+/// Refuses a parameter of the contract with a value that would have no effect here.
+fn only(name: &str, value: Option<&str>, known: &str) -> Result<(), ApiError> {
+    let value = value.unwrap_or_default();
+    if value.is_empty() || value == known {
+        return Ok(());
+    }
+    let problem = match known {
+        "" => "is not supported: leave it out".to_owned(),
+        known => format!("must be {known}, nothing else is supported"),
+    };
+    Err(ApiError::bad_field(name, problem))
 }
 
 /// 201 with the API, its address and its tag.
@@ -331,4 +357,23 @@ fn info(row: &ApiRow) -> Value {
         "gatewayVendor": "wso2",
         "advertiseOnly": false,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parameter_takes_what_has_an_effect_and_no_other_value() {
+        for (value, known, is_taken) in [
+            (None, "v3", true),
+            (Some(""), "v3", true),
+            (Some("v3"), "v3", true),
+            (Some("v2"), "v3", false),
+            (Some(""), "", true),
+            (Some("v1"), "", false),
+        ] {
+            assert_eq!(only("which", value, known).is_ok(), is_taken, "{value:?}");
+        }
+    }
 }

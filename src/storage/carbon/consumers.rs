@@ -1,6 +1,7 @@
 //! What key managers said about clients and their applications, each with the number of the change
 //! log at which it was true. What a change touches is deleted in the transaction that notes the
-//! change as applied, so whatever is here is true at the position beside it (V2).
+//! change as applied, so whatever is here is true at the position beside it (V2). Consumer keys and ids of
+//! applications are made once over all tenants: a change finds what it touches by them alone.
 
 use domain::consumer::Said;
 
@@ -16,12 +17,13 @@ use crate::row::Columns as _;
 pub async fn save(write: &mut Write, said: &Said) -> Result<(), StoreError> {
     let body = serde_json::to_string(&said.consumer).map_err(StoreError::damaged("consumer"))?;
     let query = sqlx::query(
-        "INSERT INTO consumers (consumer_key, application_id, n, body, said_at_ms) \
-         VALUES ($1, $2, $3, $4, $5) ON CONFLICT (consumer_key) DO UPDATE SET \
-         application_id = excluded.application_id, n = excluded.n, body = excluded.body, \
-         said_at_ms = excluded.said_at_ms",
+        "INSERT INTO consumers (consumer_key, tenant, application_id, n, body, said_at_ms) \
+         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (consumer_key) DO UPDATE SET \
+         tenant = excluded.tenant, application_id = excluded.application_id, n = excluded.n, \
+         body = excluded.body, said_at_ms = excluded.said_at_ms",
     )
     .bind(said.consumer.consumer_key.clone())
+    .bind(said.consumer.tenant.clone())
     .bind(said.consumer.application_id().to_owned())
     .bind(signed(said.n))
     .bind(body)

@@ -64,6 +64,11 @@ const SCHEMA: Schema = Schema {
             include_str!("../../../migrations/carbon/0010_register.sql"),
         ),
         (
+            11,
+            "consumers_tenant",
+            include_str!("../../../migrations/carbon/0011_consumers_tenant.sql"),
+        ),
+        (
             12,
             "voter",
             include_str!("../../../migrations/carbon/0012_voter.sql"),

@@ -9,9 +9,11 @@ mod blobs;
 mod credentials;
 mod followers;
 mod marks;
+mod migrations;
 mod people;
 mod rules;
 mod silent;
+mod tenants;
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

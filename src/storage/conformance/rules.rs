@@ -60,40 +60,6 @@ fn columns_have_the_three_types_that_both_backends_read_alike() {
     assert!(columns > 100, "{columns} columns found");
 }
 
-/// Rows of the platform itself: everything else that is shared belongs to a tenant.
-const OF_NO_TENANT: [&str; 9] = [
-    "meta",
-    "tenants",
-    "change_head",
-    "usage_sources",
-    "database_identity",
-    "cluster_identity",
-    "verification_keys",
-    "followers",
-    "token_lives",
-];
-
-#[test]
-fn every_row_that_is_shared_says_whose_it_is() {
-    let mut tables = 0;
-    for path in ["apim", "shared"].map(|name| here("../../migrations").join(name)) {
-        for path in files(&path, "sql") {
-            let text = fs::read_to_string(&path).unwrap();
-            for table in text.split("CREATE TABLE").skip(1) {
-                let table = table.split(");").next().unwrap();
-                let name = table.split_whitespace().next().unwrap();
-                tables += 1;
-                let columns = table.lines().map(str::trim_start);
-                let says = columns
-                    .into_iter()
-                    .any(|line| line.starts_with("tenant TEXT NOT NULL"));
-                assert_eq!(says, !OF_NO_TENANT.contains(&name), "{name} in {path:?}");
-            }
-        }
-    }
-    assert!(tables > 20, "{tables} tables found");
-}
-
 #[test]
 fn statements_number_their_parameters_and_cast_their_sums() {
     let mut count = 0;
