@@ -86,6 +86,7 @@ const BACKGROUND: &[&str] = &[
     "carbon.register.snapshot",
     "carbon.register.truncate",
     "carbon.register.vote",
+    "carbon.voter",
     "database_identity.ensure",
     "shared.blobs.sweep",
     "shared.seed",

@@ -96,6 +96,8 @@ impl Request for AskVoter {
     const KIND: u16 = 0x0501;
     const VERSION: u16 = 1;
     const IDEMPOTENT: bool = true;
+    /// Nodes that speak no later protocol than the first have no agreed view.
+    const SINCE: u16 = 2;
 }
 
 impl Request for TellVoter {
@@ -103,6 +105,8 @@ impl Request for TellVoter {
     const KIND: u16 = 0x0502;
     const VERSION: u16 = 1;
     const IDEMPOTENT: bool = true;
+    /// Nodes that speak no later protocol than the first have no agreed view.
+    const SINCE: u16 = 2;
 }
 
 impl Request for AskView {
@@ -110,6 +114,8 @@ impl Request for AskView {
     const KIND: u16 = 0x0503;
     const VERSION: u16 = 1;
     const IDEMPOTENT: bool = true;
+    /// Nodes that speak no later protocol than the first have no agreed view.
+    const SINCE: u16 = 2;
 }
 
 impl Request for TellView {
@@ -117,6 +123,8 @@ impl Request for TellView {
     const KIND: u16 = 0x0504;
     const VERSION: u16 = 1;
     const IDEMPOTENT: bool = true;
+    /// Nodes that speak no later protocol than the first have no agreed view.
+    const SINCE: u16 = 2;
 }
 
 // === impl TellVoter ===

@@ -68,7 +68,7 @@ impl VoterActor {
         if voter == self.voter {
             return promised;
         }
-        match self.write(&voter).await {
+        match write(&self.carbon, &voter).await {
             Ok(()) => {
                 self.voter = voter;
                 if std::mem::take(&mut self.failing) {
@@ -84,10 +84,11 @@ impl VoterActor {
             }
         }
     }
+}
 
-    async fn write(&self, promises: &Voter) -> Result<(), StoreError> {
-        let mut write = self.carbon.write("carbon.voter").await?;
-        voter::save(&mut write, promises).await?;
-        write.commit().await
-    }
+/// Has these promises on disk.
+pub(super) async fn write(carbon: &Database, promises: &Voter) -> Result<(), StoreError> {
+    let mut write = carbon.write("carbon.voter").await?;
+    voter::save(&mut write, promises).await?;
+    write.commit().await
 }

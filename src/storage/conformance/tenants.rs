@@ -73,6 +73,16 @@ const OF_CARBON: Reasons = &[
         "projection",
         "what an item is called begins with its tenant",
     ),
+    ("register", "promises of the node, which serves all tenants"),
+    (
+        "register_entries",
+        "views of nodes, which serve all tenants",
+    ),
+    (
+        "register_snapshot",
+        "a view of nodes, which serve all tenants",
+    ),
+    ("voter", "promises of the node, which serves all tenants"),
 ];
 const OF_BROKER: Reasons = &[
     (
@@ -127,7 +137,7 @@ async fn every_row_of_the_four_databases_says_whose_it_is_or_is_of_no_tenant() {
     .await;
     let dir = tempfile::tempdir().unwrap();
     let carbon = crate::carbon::open(dir.path()).await.unwrap();
-    each_says_it_or_has_a_reason(&carbon, OF_CARBON, 6).await;
+    each_says_it_or_has_a_reason(&carbon, OF_CARBON, 10).await;
     let broker = crate::broker::open(dir.path()).await.unwrap();
     each_says_it_or_has_a_reason(&broker, OF_BROKER, 5).await;
 }

@@ -30,6 +30,8 @@ impl Request for TellShard {
     const KIND: u16 = 0x0203;
     const VERSION: u16 = 1;
     const IDEMPOTENT: bool = true;
+    /// Nodes that speak no later protocol than the first have no agreed view.
+    const SINCE: u16 = 2;
 
     fn is_bulk(&self) -> bool {
         matches!(self.words, Words::Fill { .. } | Words::Copy { .. })
