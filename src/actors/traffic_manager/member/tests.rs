@@ -1,10 +1,12 @@
 //! Three members in one process over files and a register in memory: what is granted while one after another is cut
 //! off.
 
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cluster::{Clock, Door, Root, System, start_root};
+use cluster::{AskError, Asking, Clock, Door, Register, RegisterLink, Root, System, start_root};
 use domain::ledger::{Ask, Holder, Outcome};
 use domain::policy::TimeUnit;
 use domain::view::{Life, Patience, Phase};
@@ -12,11 +14,17 @@ use storage::{broker, carbon};
 
 use super::{LAYOUT, Member, Ways, component};
 use crate::agreed_view::{self, AgreedView, Layout, Nodes, TestRegister};
+use crate::register::CarbonRegister;
 use crate::traffic_manager::message::{LeaseAnswer, LeaseMany, Leased, ThrottleKey};
 use crate::traffic_manager::test_node::{ControlPlane, DEADLINE, key};
 use crate::traffic_manager::{GatewayLeases, LedgerSettings, shard_of};
 
-const NAMES: [&str; 3] = ["tm1", "tm2", "tm3"];
+/// Ids of nodes, as the register wants them.
+const NAMES: [&str; 3] = [
+    "00000000-0000-4000-8000-000000000001",
+    "00000000-0000-4000-8000-000000000002",
+    "00000000-0000-4000-8000-000000000003",
+];
 
 const QUICK: Layout = Layout {
     patience: Patience {
@@ -34,9 +42,39 @@ struct OneMember {
     root: Root,
 }
 
+/// What they agree by.
+#[derive(Clone)]
+enum Registers {
+    InMemory(TestRegister),
+    OfCluster(Links),
+}
+
+/// The registers of a cluster's nodes, and the way between them.
+#[derive(Clone, Default)]
+struct Links(Arc<Mutex<BTreeMap<String, Register>>>);
+
+/// The way of one of them to the others, in both directions.
+struct LinkOf {
+    me: String,
+    all: Links,
+}
+
+impl RegisterLink for LinkOf {
+    fn ask<'a>(&'a self, voter: &'a str, said: Vec<u8>, deadline: Duration) -> Asking<'a> {
+        Box::pin(async move {
+            let way = |node: &str| self.all.0.lock().unwrap().get(node).cloned();
+            let (Some(_), Some(register)) = (way(&self.me), way(voter)) else {
+                return Err(AskError::Unavailable);
+            };
+            let answer = register.answer(said, deadline).await;
+            way(&self.me).ok_or(AskError::Unavailable).and(answer)
+        })
+    }
+}
+
 struct Members {
     control_plane: ControlPlane,
-    register: TestRegister,
+    registers: Registers,
     nodes: Nodes,
     ways: Ways,
     all: Vec<(String, OneMember)>,
@@ -47,17 +85,22 @@ struct Members {
 
 impl Members {
     async fn start(dir: &Path) -> Self {
+        let in_memory = TestRegister::new(&NAMES);
+        let mut members = Self::new(dir, Registers::InMemory(in_memory)).await;
+        members.start_all(dir, 1).await;
+        members
+    }
+
+    async fn new(dir: &Path, registers: Registers) -> Self {
         let system = System::new(Clock::system(), true);
-        let mut members = Self {
+        Self {
             control_plane: ControlPlane::start(&system, dir).await,
-            register: TestRegister::new(&NAMES),
+            registers,
             nodes: Nodes::alone(Life::new("nobody", 0)),
             ways: Ways::default(),
             all: Vec::new(),
             system,
-        };
-        members.start_all(dir, 1).await;
-        members
+        }
     }
 
     async fn join(&mut self, name: &str, incarnation: u64, dir: &Path) {
@@ -67,9 +110,22 @@ impl Members {
             carbon::open(dir).await.unwrap(),
         );
         let nodes = self.nodes.seen_by(Life::new(name, incarnation));
-        let register = self.register.of(name);
         // Names of actors are unique within a process.
         let system = System::new(self.system.clock.clone(), true);
+        let (register, mut children) = match &self.registers {
+            Registers::InMemory(all) => (all.of(name), Vec::new()),
+            Registers::OfCluster(links) => {
+                let store = Arc::new(CarbonRegister::new(carbon.clone(), "c", name));
+                let link = Arc::new(LinkOf {
+                    me: name.to_owned(),
+                    all: links.clone(),
+                });
+                let made = agreed_view::register(&system, &nodes, store, link);
+                let (of_node, register, child) = made.unwrap();
+                links.0.lock().unwrap().insert(name.to_owned(), of_node);
+                (register, vec![child])
+            }
+        };
         let (agreed, agreed_child) =
             agreed_view::component(&system, &carbon, &nodes, &register, QUICK);
         let member = Member {
@@ -83,9 +139,10 @@ impl Members {
             settings: LedgerSettings::default(),
         };
         let (lease, child) = component(&system, &member);
-        let root = start_root(&system, vec![agreed_child, child])
-            .await
-            .unwrap();
+        // The register asks the voter, and the voter is there first.
+        children.insert(0, agreed_child);
+        children.push(child);
+        let root = start_root(&system, children).await.unwrap();
         let one = OneMember {
             agreed,
             lease,
@@ -121,7 +178,12 @@ impl Members {
     fn cut_off(&self, name: &str) {
         self.nodes.cut_off(name);
         self.ways.cut_off(name);
-        self.register.cut_off(name);
+        match &self.registers {
+            Registers::InMemory(all) => all.cut_off(name),
+            Registers::OfCluster(links) => {
+                links.0.lock().unwrap().remove(name);
+            }
+        }
     }
 
     /// Owner and standby of a key, by what the last one knows.
@@ -281,5 +343,35 @@ async fn a_restart_of_everything_keeps_long_windows_and_short_ones_by_how_it_sto
         let (owner, _) = members.pair(key);
         assert_eq!(members.drain(&owner, "gw3", key, 40).await, left, "{key:?}");
     }
+    members.stop().await;
+}
+
+#[tokio::test]
+async fn members_agree_over_the_clusters_register_also_when_its_leader_is_cut_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let links = Links::default();
+    let mut members = Members::new(dir.path(), Registers::OfCluster(links.clone())).await;
+    for name in NAMES {
+        members.join(name, 1, &dir.path().join(name)).await;
+    }
+    let register = |name: &str| links.0.lock().unwrap()[name].clone();
+    let all = NAMES.map(str::to_owned);
+    register(NAMES[0]).found(&all[..1]).await.unwrap();
+    members.wait_for(&NAMES).await;
+    register(NAMES[0]).change_voters(&all).await.unwrap();
+    members.wait_for(&NAMES).await;
+    members
+        .control_plane
+        .save("minute", 30, TimeUnit::Min)
+        .await;
+    let key = key("minute", "k");
+    let leader = register(NAMES[0]).known().leader.unwrap();
+    let owner = members.pair(&key).0;
+    assert_eq!(members.drain(&owner, "gw1", &key, 8).await, 8);
+    members.cut_off(&leader);
+    let left: Vec<&str> = NAMES.into_iter().filter(|name| *name != leader).collect();
+    members.wait_for(&left).await;
+    let owner = members.owner_among(&left, &key);
+    assert_eq!(members.drain(&owner, "gw2", &key, 40).await, 22);
     members.stop().await;
 }
