@@ -1,17 +1,18 @@
 //! The seeded simulator (DESIGN §9): the same `step` functions as in production, driven through what each world can
-//! meet, against the invariants of `docs/invariants.md`. Messages are lost, repeated, late and out of order in all of
-//! them, and machines crash. Besides:
+//! meet, against the invariants of `docs/invariants.md`. Messages (of streams, the heartbeats) are lost, repeated, late
+//! and out of order in all of them, and what runs (a lease has one life) begins anew. Besides:
 //!
 //! | world | stand still | cut off | clocks | and |
 //! |---|---|---|---|---|
 //! | change log | followers | one way, both | of another pace | slow disks, pruning, restored backups |
 //! | ledger | a gateway, as it takes a unit | | wrong, of another pace; T set back | slow disks, changed limits |
+//! | lease | everybody | | paces up to a twentieth apart | |
 //! | streams | gateways | one way, both | paces up to a twentieth apart | slow disks, snapshots, silent key managers |
 //! | validation | gateways | one way, both, from the log | of another pace | snapshots, restored backups |
 //! | view | members and voters | one way, both | the wall's hours off | slow disks, most without power, and the ledger's |
 //!
-//! The worlds of the serving lease and of members are beside their machines, with as much. A run is a function of its
-//! seed alone. [`Planted`] bugs prove that it would notice.
+//! The world of members is beside its machine, with as much. A run is a function of its seed alone. [`Planted`] bugs
+//! prove that it would notice.
 
 mod change_log_database;
 mod change_log_faults;
@@ -21,6 +22,8 @@ mod change_log_tests;
 mod change_log_truth;
 mod change_log_world;
 mod kernel;
+mod lease_tests;
+mod lease_world;
 mod ledger_faults;
 mod ledger_gateways;
 mod ledger_plans;
@@ -142,6 +145,12 @@ pub(crate) enum Planted {
     ClockStandsStill,
     /// A gateway that stood still looks as often as it would have whether calls are served (S1).
     MissedLooksAreMadeUp,
+    /// The control plane names a head that it read before it was asked (S1).
+    HeadBeforeAsked,
+    /// A lease counts from when its answer came (S1).
+    LeaseFromAnswer,
+    /// A lease needs nothing applied (S1).
+    LeaseNeedsNothing,
     /// A change is not waited for at whom the control plane still hears, and told long ago (S3).
     HeardIsTold,
     /// A change waits as long as a lease lasts, and no longer for clocks of another pace (S3).

@@ -30,6 +30,16 @@ impl Plight {
         }
     }
 
+    /// Nothing but a clock that is so many thousandths fast or slow.
+    pub(super) fn drifting(drift: i64, rng: &mut Rng) -> Self {
+        let is_fast = rng.chance(500);
+        Self::new(if is_fast {
+            1_000 + drift
+        } else {
+            1_000 - drift
+        })
+    }
+
     pub(super) fn stand_still(&mut self, now_ms: i64, until_ms: i64) {
         let from_ms = now_ms.max(self.paused_until_ms);
         self.stood_ms += (until_ms - from_ms).max(0);

@@ -148,14 +148,7 @@ impl World {
     pub(super) fn new(plan: Plan, seed: u64) -> Self {
         let modes = vec![WhenCutOff::Serve, WhenCutOff::Refuse, WhenCutOff::Serve];
         let mut rng = Rng::new(seed);
-        let mut plight = || {
-            let is_fast = rng.chance(500);
-            Plight::new(if is_fast {
-                1_000 + plan.drift
-            } else {
-                1_000 - plan.drift
-            })
-        };
+        let mut plight = || Plight::drifting(plan.drift, &mut rng);
         let control = plight();
         let gateway = |mode: &WhenCutOff| Gateway::new(*mode, plan.planted, plight());
         let gateways: Vec<Gateway> = modes.iter().map(gateway).collect();

@@ -1,5 +1,7 @@
 //! Members, voters and gateways under faults: seeds against invariants, planted bugs against seeds.
 
+use std::ops::RangeInclusive;
+
 use super::Planted;
 use super::ledger_world::{Plan, World};
 use super::seeds::{Ran, Simulated, holds, notices, replays};
@@ -22,6 +24,11 @@ impl Simulated for View {
 
     fn storms(seed: u64) -> Vec<Plan> {
         vec![Plan::shared(), Plan::shared().at_its_worst(seed)]
+    }
+
+    fn innocent(seed: u64) -> RangeInclusive<u64> {
+        // Seeds of this world take their time.
+        seed..=seed
     }
 
     fn plant(plan: &mut Plan, planted: Planted) {
