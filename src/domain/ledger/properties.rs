@@ -75,6 +75,8 @@ struct World {
     said: Vec<Effect>,
     marks: Vec<Stamp>,
     truth: Truth,
+    /// The newest stamp that spoke of a window, and its number.
+    newest: (Stamp, i64),
 }
 
 // === impl Gateway ===
@@ -142,6 +144,7 @@ impl World {
             said: Vec::new(),
             marks: Vec::new(),
             truth: Truth::default(),
+            newest: (Stamp::default(), i64::MIN),
         };
         world.pass(0);
         world
@@ -239,6 +242,7 @@ impl World {
                 Effect::Persist { stamp, .. } => self.marks.push(*stamp),
                 Effect::Reply(reply) => {
                     let window = reply.window.map(|window| window.id);
+                    self.goes_on(reply.stamp, window)?;
                     self.grants(&reply.holder, window, reply.granted)?;
                     self.said.push(effect);
                 }
@@ -250,6 +254,19 @@ impl World {
             }
         }
         self.holds(before)
+    }
+
+    /// The number of the window never goes back, whatever the clock does (L10).
+    fn goes_on(&mut self, stamp: Stamp, window: Option<WindowId>) -> Result<(), String> {
+        if let Some(WindowId { number, .. }) = window
+            && stamp >= self.newest.0
+        {
+            if number < self.newest.1 {
+                return Err(format!("L10: window {number} after {}", self.newest.1));
+            }
+            self.newest = (stamp, number);
+        }
+        Ok(())
     }
 
     /// What the owner says is granted: a holder has no more of it than it asked for, however often.
@@ -358,8 +375,8 @@ impl World {
         }
         self.clock_ms = self.t_ms;
         for gateway in 0..GATEWAYS {
-            // So the owner hears of leases that are over, too.
-            self.event(&Event::Ask(gateway, 0, u64::MAX, 0))?;
+            // So the owner hears of leases that are over, too; what is held is there to be recalled.
+            self.event(&Event::Ask(gateway, 0, 0, 0))?;
         }
         self.settles()?;
         self.gateways.push(Gateway::new(LAST, 1));
