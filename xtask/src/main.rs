@@ -62,6 +62,7 @@ enum Task {
         args: Vec<String>,
     },
     /// The simulated worlds over many seeds; a seed replays bit for bit.
+    #[command(after_help = sim::worlds())]
     Sim {
         /// How many seeds.
         #[arg(long, default_value_t = 200)]
@@ -69,7 +70,7 @@ enum Task {
         /// The first seed.
         #[arg(long, default_value_t = 0)]
         from: u64,
-        /// One world only: change-log, lease, ledger, members, streams, validation or view.
+        /// One world only, by its name below.
         #[arg(long)]
         world: Option<String>,
     },

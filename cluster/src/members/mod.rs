@@ -12,6 +12,8 @@ mod table;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod trouble;
+#[cfg(test)]
 mod world;
 
 pub(crate) use table::{Effect, Gossip, Table};

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher as _, Hasher as _};
 
+use super::trouble::{Planted, Trouble};
 use super::*;
 use crate::hello::{Hello, Refusal};
 use crate::protocol::PROTOCOL;
@@ -10,6 +11,7 @@ use crate::protocol::PROTOCOL;
 /// Milliseconds between two ticks of a node.
 const TICK: u64 = 100;
 
+#[derive(Clone)]
 pub(super) enum Event {
     Tick(usize),
     Arrive {
@@ -19,8 +21,11 @@ pub(super) enum Event {
         link: u64,
         hello: Box<Hello>,
     },
+    /// A copy of a dial, by a connection that its dialer knows nothing of.
+    Ghost(usize, u64, Box<Hello>),
     Answer {
         at: usize,
+        by: usize,
         address: String,
         link: u64,
         answer: Box<Result<Hello, Refusal>>,
@@ -51,6 +56,11 @@ pub(super) struct Node {
     pub(super) running: bool,
     pub(super) paused: bool,
     pub(super) refused: Vec<Refusal>,
+    /// When it ended.
+    pub(super) ended: Option<u64>,
+    /// What its clock said when the world began, and how fast it runs, in thousandths.
+    pub(super) offset: u64,
+    pub(super) pace: u64,
 }
 
 /// The network: what is on its way, by time.
@@ -65,6 +75,15 @@ pub(super) struct World {
     /// Ends of connections: by link, the node and the peer.
     pub(super) open: BTreeMap<u64, (usize, usize)>,
     pub(super) turns: Vec<(usize, Turn)>,
+    pub(super) trouble: Trouble,
+    pub(super) timing: Timing,
+    /// Whether a node ends that is told that another life has its place, as it does.
+    pub(super) ends_replaced: bool,
+    pub(super) planted: Option<Planted>,
+    /// When each end of a connection last heard an answer, and how many probes it has sent.
+    pub(super) heard: BTreeMap<(usize, u64), u64>,
+    pub(super) probes: BTreeMap<(usize, u64), u64>,
+    pub(super) broken: Vec<String>,
 }
 
 pub(super) fn member(index: usize, incarnation: u64, life: u64) -> Member {
@@ -82,6 +101,15 @@ pub(super) fn member(index: usize, incarnation: u64, life: u64) -> Member {
 impl World {
     /// Node 0 has founded the cluster; the others know it as their seed.
     pub(super) fn new(nodes: usize, seed: u64) -> Self {
+        Self::planted(nodes, seed, Timing::default(), None)
+    }
+
+    pub(super) fn planted(
+        nodes: usize,
+        seed: u64,
+        timing: Timing,
+        planted: Option<Planted>,
+    ) -> Self {
         let mut world = Self {
             now: 1_000,
             random: seed,
@@ -92,6 +120,13 @@ impl World {
             cuts: BTreeSet::new(),
             open: BTreeMap::new(),
             turns: Vec::new(),
+            trouble: Trouble::default(),
+            timing,
+            ends_replaced: false,
+            planted,
+            heard: BTreeMap::new(),
+            probes: BTreeMap::new(),
+            broken: Vec::new(),
         };
         for index in 0..nodes {
             let seeds = if index == 0 {
@@ -107,7 +142,8 @@ impl World {
 
     pub(super) fn add(&mut self, member: Member, cluster: &str, seeds: &[String]) -> usize {
         let life = member.life;
-        let table = Table::new(member, PROTOCOL, cluster, seeds, Timing::default());
+        let mut table = Table::new(member, PROTOCOL, cluster, seeds, self.timing);
+        table.trusts_any_life = self.planted == Some(Planted::TrustsEarlierLife);
         let running = true;
         self.nodes.push(Node {
             table,
@@ -115,20 +151,29 @@ impl World {
             running,
             paused: false,
             refused: Vec::new(),
+            ended: None,
+            offset: 0,
+            pace: 1_000,
         });
         let at = self.nodes.len() - 1;
         self.after(1, Event::Tick(at));
         at
     }
 
-    fn roll(&mut self) -> u64 {
+    /// What a node takes for the time.
+    pub(super) fn clock(&self, at: usize) -> u64 {
+        let node = &self.nodes[at];
+        node.offset + self.now * node.pace / 1_000
+    }
+
+    pub(super) fn roll(&mut self) -> u64 {
         let mut hasher = foldhash::fast::FixedState::with_seed(7).build_hasher();
         hasher.write_u64(self.random);
         self.random = hasher.finish();
         self.random
     }
 
-    fn after(&mut self, ms: u64, event: Event) {
+    pub(super) fn after(&mut self, ms: u64, event: Event) {
         self.order += 1;
         let whose = match &event {
             Event::Tick(at) => Some(self.nodes[*at].life),
@@ -138,7 +183,7 @@ impl World {
             .insert((self.now + ms, self.order), (whose, event));
     }
 
-    fn delay(&mut self) -> u64 {
+    pub(super) fn delay(&mut self) -> u64 {
         1 + self.roll() % 20
     }
 
@@ -155,7 +200,7 @@ impl World {
         self.now = end;
     }
 
-    fn works(&self, at: usize) -> bool {
+    pub(super) fn works(&self, at: usize) -> bool {
         self.nodes[at].running && !self.nodes[at].paused
     }
 
@@ -168,6 +213,7 @@ impl World {
     fn owner(event: &Event) -> usize {
         match event {
             Event::Tick(at)
+            | Event::Ghost(at, ..)
             | Event::Answer { at, .. }
             | Event::Ready { at, .. }
             | Event::Lost { at, .. }
@@ -177,8 +223,8 @@ impl World {
     }
 
     fn step(&mut self, whose: Option<u64>, event: Event) {
-        let now = self.now;
         let owner = Self::owner(&event);
+        let now = self.clock(owner);
         if self.nodes[owner].running && self.nodes[owner].paused {
             // What comes to one who stands still waits in its kernel.
             self.order += 1;
@@ -195,14 +241,21 @@ impl World {
                 link,
                 hello,
             } => self.arrive((from, to), address, link, &hello),
+            Event::Ghost(at, link, hello) => {
+                if self.works(at) {
+                    self.ghost(at, link, &hello);
+                }
+            }
             Event::Answer {
                 at,
+                by,
                 address,
                 link,
                 answer,
-            } => self.answered(at, &address, link, *answer),
+            } => self.answered((at, by), &address, link, *answer),
             Event::Ready { at, link } => {
                 if self.works(at) && self.open.contains_key(&(link * 2 + 1)) {
+                    self.heard.insert((at, link), self.now);
                     let effects = self.nodes[at].table.ready(now, link);
                     self.act(at, effects);
                 }
@@ -218,19 +271,13 @@ impl World {
                 let cut = self.cuts.contains(&(from, to)) || self.cuts.contains(&(to, from));
                 if self.works(to) && !cut && self.nodes[to].table.holds(link) {
                     let gossip = Box::new(self.nodes[to].table.gossip());
-                    let delay = self.delay();
-                    self.after(
-                        delay,
-                        Event::Heard {
-                            at: from,
-                            link,
-                            gossip,
-                        },
-                    );
+                    let at = from;
+                    self.send(Event::Heard { at, link, gossip });
                 }
             }
             Event::Heard { at, link, gossip } => {
                 if self.works(at) {
+                    self.heard.insert((at, link), self.now);
                     let effects = self.nodes[at].table.heard(now, link, &gossip);
                     self.act(at, effects);
                 }
@@ -243,19 +290,18 @@ impl World {
         if !self.nodes[at].running || whose != Some(self.nodes[at].life) {
             return;
         }
-        self.after(TICK, Event::Tick(at));
-        let (now, random) = (self.now, self.roll());
+        self.after(TICK * 1_000 / self.nodes[at].pace, Event::Tick(at));
+        let (now, random) = (self.clock(at), self.roll());
         let effects = self.nodes[at].table.tick(now, || random);
         self.act(at, effects);
     }
 
     fn arrive(&mut self, (from, to): (usize, usize), address: String, link: u64, hello: &Hello) {
-        let now = self.now;
-
         if !self.works(to) || self.cuts.contains(&(from, to)) {
             return;
         }
-        let answer = match self.nodes[to].table.offered(now, link, hello) {
+        let offered = self.judged(hello, to, |table, now| table.offered(now, link, hello));
+        let answer = match offered {
             Ok(effects) => {
                 let welcome = self.nodes[to].table.hello(1);
                 self.open.insert(link * 2 + 1, (to, from));
@@ -264,17 +310,17 @@ impl World {
             }
             Err(refusal) => Err(refusal),
         };
-        let mut delay = self.delay();
-        let mut answer = answer;
-        if self.cuts.contains(&(to, from)) {
+        let lost = self.chance(self.trouble.lost);
+        if lost || self.cuts.contains(&(to, from)) {
             // It never comes, and the dialer gives up.
-            (delay, answer) = (3_000, Err(Refusal::Connected));
+            return self.gives_up(from, to, address, link);
         }
-        let answer = Box::new(answer);
+        let (delay, answer) = (self.delay(), Box::new(answer));
         self.after(
             delay,
             Event::Answer {
                 at: from,
+                by: to,
                 address,
                 link,
                 answer,
@@ -282,20 +328,27 @@ impl World {
         );
     }
 
-    fn answered(&mut self, at: usize, address: &str, link: u64, answer: Result<Hello, Refusal>) {
-        let (now, random) = (self.now, self.roll());
+    fn answered(
+        &mut self,
+        (at, by): (usize, usize),
+        address: &str,
+        link: u64,
+        answer: Result<Hello, Refusal>,
+    ) {
+        let (now, random) = (self.clock(at), self.roll());
+        let is_replaced = matches!(answer, Err(Refusal::Superseded(_) | Refusal::Running));
         let welcomed = answer.and_then(|hello| {
-            let effects = self.nodes[at].table.welcomed(now, link, address, &hello);
-            effects.map(|effects| (hello, effects))
+            self.judged(&hello, at, |table, now| {
+                table.welcomed(now, link, address, &hello)
+            })
         });
         match welcomed {
-            Ok((hello, effects)) => {
-                let to = self.at_address(&hello.member.address).unwrap_or(at);
-                self.open.insert(link * 2, (at, to));
+            Ok(effects) => {
+                self.open.insert(link * 2, (at, by));
                 self.act(at, effects);
                 let (one, other) = (self.delay() + 5, self.delay() + 5);
                 self.after(one, Event::Ready { at, link });
-                self.after(other, Event::Ready { at: to, link });
+                self.after(other, Event::Ready { at: by, link });
             }
             Err(refusal) => {
                 if refusal == Refusal::Itself {
@@ -304,6 +357,9 @@ impl World {
                 self.nodes[at].table.not_dialed(now, address, random);
                 self.nodes[at].refused.push(refusal);
                 self.close(link);
+                if is_replaced && self.ends_replaced {
+                    self.kill(at);
+                }
             }
         }
     }
@@ -320,30 +376,17 @@ impl World {
         }
     }
 
-    fn act(&mut self, at: usize, effects: Vec<Effect>) {
+    pub(super) fn act(&mut self, at: usize, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
                 Effect::Dial(address) => {
-                    self.links += 1;
-                    let (link, hello) = (self.links, Box::new(self.nodes[at].table.hello(1)));
                     let to = self.at_address(&address);
                     let Some(to) = to.filter(|to| !self.cuts.contains(&(at, *to))) else {
-                        let random = self.roll();
-                        let now = self.now;
+                        let (now, random) = (self.clock(at), self.roll());
                         self.nodes[at].table.not_dialed(now, &address, random);
                         continue;
                     };
-                    let delay = self.delay();
-                    self.after(
-                        delay,
-                        Event::Arrive {
-                            from: at,
-                            to,
-                            address,
-                            link,
-                            hello,
-                        },
-                    );
+                    self.dial(at, to, address);
                 }
                 Effect::Probe(link) => {
                     let ends = [self.open.get(&(link * 2)), self.open.get(&(link * 2 + 1))];
@@ -352,9 +395,10 @@ impl World {
                         .flatten()
                         .find(|end| end.0 == at)
                         .map(|end| end.1);
-                    if let Some(to) = to {
-                        let delay = self.delay();
-                        self.after(delay, Event::Probed { from: at, to, link });
+                    if let Some(to) = to
+                        && !self.is_missed(at, link)
+                    {
+                        self.send(Event::Probed { from: at, to, link });
                     }
                 }
                 Effect::Kill(link) => self.close(link),
@@ -367,6 +411,7 @@ impl World {
     /// Ends a node as `kill -9` does: its connections are reset.
     pub(super) fn kill(&mut self, at: usize) {
         self.nodes[at].running = false;
+        self.nodes[at].ended = Some(self.now);
         let links: BTreeSet<u64> = self
             .open
             .iter()

@@ -13,6 +13,8 @@ mod holders;
 mod message;
 mod owner;
 mod policy;
+#[cfg(test)]
+mod properties;
 mod recovery;
 mod share;
 #[cfg(test)]

@@ -34,7 +34,7 @@ impl World {
             self.database.back_up();
         }
         if self.rng.chance(self.plan.restores) {
-            self.truth.seen.restores += 1;
+            self.truth.seen.once("restores");
             self.database.restore();
         }
         self.queue.at(self.now_ms + 1_000, Event::Second);
@@ -42,18 +42,12 @@ impl World {
 
     fn hold_up(&mut self, follower: usize) {
         let until_ms = self.now_ms + self.rng.between(100, 6_000);
+        let plight = &mut self.followers[follower].plight;
         if self.rng.chance(self.plan.pauses) {
-            self.followers[follower].paused_until_ms = until_ms;
+            plight.stand_still(self.now_ms, until_ms);
         }
         if self.rng.chance(self.plan.cuts) {
-            let way = self.rng.index(3);
-            let at = &mut self.followers[follower];
-            if way != 0 {
-                at.deaf_until_ms = until_ms;
-            }
-            if way != 1 {
-                at.mute_until_ms = until_ms;
-            }
+            plight.cut_off(until_ms, &mut self.rng);
         }
     }
 
@@ -62,28 +56,29 @@ impl World {
         let (follower, is_cut) = match &event {
             Event::ToFollower { follower, .. } | Event::Chunk { follower, .. } => (
                 *follower,
-                self.now_ms < self.followers[*follower].deaf_until_ms,
+                self.followers[*follower].plight.is_deaf(self.now_ms),
             ),
             Event::Pull { follower, .. }
             | Event::PullSnapshot { follower, .. }
             | Event::ChunksHere { follower, .. } => {
-                let mute_until_ms = self.followers[*follower].mute_until_ms;
-                return (self.now_ms >= mute_until_ms).then_some(event);
+                let is_cut = self.followers[*follower].plight.is_mute(self.now_ms);
+                return (!is_cut).then_some(event);
             }
             Event::FollowerTick { follower } | Event::Written { follower, .. } => {
                 (*follower, false)
             }
             _ => return Some(event),
         };
-        let paused_until_ms = self.followers[follower].paused_until_ms;
         if is_cut {
             return None;
         }
-        if self.now_ms < paused_until_ms {
-            self.queue.at(paused_until_ms, event);
-            return None;
+        match self.followers[follower].plight.paused_until(self.now_ms) {
+            Some(until_ms) => {
+                self.queue.at(until_ms, event);
+                None
+            }
+            None => Some(event),
         }
-        Some(event)
     }
 
     /// All that was not on the disk is lost; what was on its way there may have arrived.
@@ -105,7 +100,7 @@ impl World {
     }
 
     pub(super) fn restart(&mut self, follower: usize) {
-        self.truth.seen.restarts += 1;
+        self.truth.seen.once("restarts");
         let at = &mut self.followers[follower];
         let (mut position, rows) = at.disk.clone();
         if self.plan.planted == Some(Planted::ResumeUnpersisted) {

@@ -5,6 +5,7 @@ use std::fmt::Debug;
 
 use super::change_log_database::{Change, Rows, Stored};
 use super::kernel::Digest;
+use super::seeds::{Ran, Seen};
 use crate::change_log::Position;
 
 /// All histories that ever were. An entry's uuid names its whole past, for it has one predecessor.
@@ -15,17 +16,6 @@ pub(super) struct Truth {
     /// What happened at all: a run in which nothing goes wrong proves nothing.
     pub(super) seen: Seen,
     pub(super) broken: Vec<String>,
-}
-
-/// How often things happened.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Seen {
-    pub(super) commits: u64,
-    pub(super) applied: u64,
-    pub(super) acknowledged: u64,
-    pub(super) installed: u64,
-    pub(super) restarts: u64,
-    pub(super) restores: u64,
 }
 
 #[derive(Debug)]
@@ -43,12 +33,8 @@ impl Truth {
         self.digest.add(now_ms, event);
     }
 
-    pub(super) fn digest(&self) -> Digest {
-        self.digest
-    }
-
     pub(super) fn committed(&mut self, change: &Change, before: Position, rows: &Rows) {
-        self.seen.commits += 1;
+        self.seen.once("commits");
         let committed = Committed {
             n: change.n,
             before,
@@ -59,7 +45,7 @@ impl Truth {
 
     /// A follower that stands at `before` makes a change visible: once, and after the one before it.
     pub(super) fn applies(&mut self, follower: usize, before: &Position, change: &Change) {
-        self.seen.applied += 1;
+        self.seen.once("applied");
         let committed = self.commits.get(&change.uuid);
         if committed.is_none_or(|committed| committed.before != *before) {
             self.broken.push(format!(
@@ -92,7 +78,7 @@ impl Truth {
         applied: &Position,
         disk: &Position,
     ) {
-        self.seen.acknowledged += 1;
+        self.seen.once("acknowledged");
         let visible = self.ancestor(applied, n);
         if visible.is_none() {
             self.broken.push(format!(
@@ -131,5 +117,17 @@ impl Truth {
             at = self.commits.get(&at.uuid)?.before.clone();
         }
         (at.n == n).then_some(at)
+    }
+}
+
+// === impl Ran ===
+
+impl From<Truth> for Ran {
+    fn from(truth: Truth) -> Self {
+        Self {
+            digest: truth.digest,
+            seen: truth.seen,
+            broken: truth.broken,
+        }
     }
 }

@@ -8,6 +8,7 @@ use super::change_log_database::{Change, Database, Rows};
 use super::change_log_source::{Piece, Sending};
 use super::change_log_truth::Truth;
 use super::kernel::{Network, Queue, Rng};
+use super::plight::Plight;
 use crate::change_log::{Effect, Follower as Machine, Input, Position};
 
 /// A calm of so long suffices for every pause that a follower makes.
@@ -107,12 +108,7 @@ pub(super) struct Follower {
     /// On its way to the disk, and what waits for that.
     pub(super) writing: Option<(Position, Rows)>,
     pub(super) queued: VecDeque<(Position, Rows)>,
-    /// It stands still until then; nothing reaches it; nothing of it is heard.
-    pub(super) paused_until_ms: i64,
-    pub(super) deaf_until_ms: i64,
-    pub(super) mute_until_ms: i64,
-    /// How fast its clock runs, in thousandths.
-    pub(super) pace: i64,
+    pub(super) plight: Plight,
     /// What a planted bug has to remember.
     pub(super) was_at: Position,
 }
@@ -172,10 +168,7 @@ impl World {
                 disk: (Position::default(), Rows::new()),
                 writing: None,
                 queued: VecDeque::new(),
-                paused_until_ms: 0,
-                deaf_until_ms: 0,
-                mute_until_ms: 0,
-                pace: rng.between(900, 1_100),
+                plight: Plight::new(rng.between(900, 1_100)),
                 was_at: Position::default(),
             })
             .collect();
@@ -339,7 +332,7 @@ impl World {
     // --- followers ---
 
     fn clock_ms(&self, follower: usize) -> i64 {
-        self.now_ms * self.followers[follower].pace / 1_000
+        self.followers[follower].plight.clock_ms(self.now_ms)
     }
 
     fn follower(&mut self, follower: usize, input: Input<Change>) {
@@ -388,7 +381,7 @@ impl World {
                         change.apply(&mut at.rows);
                     }
                 }
-                self.truth.seen.installed += 1;
+                self.truth.seen.once("installed");
             }
         }
     }

@@ -5,6 +5,7 @@ use std::fmt::Debug;
 
 use super::kernel::Digest;
 use super::ledger_world::{TENANT, cell};
+use super::seeds::{Ran, Seen};
 use crate::ledger::{Ask, CellImage, Policies};
 use crate::window::WindowId;
 
@@ -43,10 +44,6 @@ impl Truth {
 
     pub(super) fn happened(&mut self, now_ms: i64, event: &impl Debug) {
         self.digest.add(now_ms, event);
-    }
-
-    pub(super) fn digest(&self) -> Digest {
-        self.digest
     }
 
     /// T never goes back, whatever the machine's clock does (L10).
@@ -139,5 +136,17 @@ impl Truth {
             .filter(|((of, _), _)| *of == key)
             .map(|(_, count)| *count)
             .collect()
+    }
+}
+
+// === impl Ran ===
+
+impl From<Truth> for Ran {
+    fn from(truth: Truth) -> Self {
+        Self {
+            digest: truth.digest,
+            seen: Seen::default(),
+            broken: truth.broken,
+        }
     }
 }

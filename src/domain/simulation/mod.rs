@@ -1,8 +1,18 @@
 //! The seeded simulator (DESIGN §9): the same `step` functions as in production, driven through what each world can
-//! meet, against the invariants of `docs/invariants.md`: all of them through delays, losses, repetitions, reorderings
-//! and crashes; the change log and the agreed view through pauses, one-way cuts and clocks of their own pace as well,
-//! the ledger through pauses and wrong clocks, streams through cuts.
-//! A run is a function of its seed alone. [`Planted`] bugs prove that it would notice.
+//! meet, against the invariants of `docs/invariants.md`. Messages (of streams, the heartbeats) are lost, repeated, late
+//! and out of order in all of them, and what runs (a lease has one life) begins anew. Besides:
+//!
+//! | world | stand still | cut off | clocks | and |
+//! |---|---|---|---|---|
+//! | change log | followers | one way, both | of another pace | slow disks, pruning, restored backups |
+//! | ledger | a gateway, as it takes a unit | | wrong, of another pace; T set back | slow disks, changed limits |
+//! | lease | everybody | | paces up to a twentieth apart | |
+//! | streams | gateways | one way, both | paces up to a twentieth apart | slow disks, snapshots, silent key managers |
+//! | validation | gateways | one way, both, from the log | of another pace | snapshots, restored backups |
+//! | view | members and voters | one way, both | the wall's hours off | slow disks, most without power, and the ledger's |
+//!
+//! The world of members is beside its machine, with as much. A run is a function of its seed alone. [`Planted`] bugs
+//! prove that it would notice.
 
 mod change_log_database;
 mod change_log_faults;
@@ -12,13 +22,17 @@ mod change_log_tests;
 mod change_log_truth;
 mod change_log_world;
 mod kernel;
+mod lease_tests;
+mod lease_world;
 mod ledger_faults;
 mod ledger_gateways;
 mod ledger_plans;
 mod ledger_truth;
 mod ledger_world;
+mod plight;
 mod seeds;
 mod stream_asking;
+mod stream_faults;
 mod stream_gateway;
 mod stream_judging;
 mod stream_log;
@@ -127,4 +141,22 @@ pub(crate) enum Planted {
     FencedStreamsGoOn,
     /// A call that is entered while changes are applied is not looked at (S2).
     LateCallsAreNotLookedAt,
+    /// A gateway's clock does not count the time that it stands still (S1, V).
+    ClockStandsStill,
+    /// A gateway that stood still looks as often as it would have whether calls are served (S1).
+    MissedLooksAreMadeUp,
+    /// The control plane names a head that it read before it was asked (S1).
+    HeadBeforeAsked,
+    /// A lease counts from when its answer came (S1).
+    LeaseFromAnswer,
+    /// A lease needs nothing applied (S1).
+    LeaseNeedsNothing,
+    /// A change is not waited for at whom the control plane still hears, and told long ago (S3).
+    HeardIsTold,
+    /// A change waits as long as a lease lasts, and no longer for clocks of another pace (S3).
+    WaitsAsLongAsALease,
+    /// A question that others join is given as long as it had from the start (V2).
+    JoiningBeginsAnew,
+    /// How long an answer may be used is told by the clock of who gave it (V).
+    EndsByAnothersClock,
 }

@@ -1,10 +1,9 @@
-//! How a gateway of the streams world finds out about a token: of key managers, or of itself while none answers; and
-//! what goes wrong once a second by chance.
+//! How a gateway of the streams world finds out about a token: of key managers, or of itself while none answers.
 
 use std::sync::Arc;
 
 use super::stream_log::{Token, Verdict, grant, key};
-use super::stream_world::{At, Event, TICK_MS, Told, Waiter, World};
+use super::stream_world::{At, TICK_MS, Told, Waiter, World};
 use crate::validation_cache::{Asked, Effect, Entry, Hit, Input};
 
 /// What is judged at a gateway lasts so long.
@@ -14,7 +13,8 @@ const HERE_MS: i64 = 5_000;
 
 impl World {
     pub(super) fn step(&mut self, gateway: usize, input: Told) {
-        let effects = self.gateways[gateway].machine.step(input, self.now_ms);
+        let clock_ms = self.clock_ms(gateway);
+        let effects = self.gateways[gateway].machine.step(input, clock_ms);
         for effect in effects {
             match effect {
                 Effect::Send { question, asked } => self.put(gateway, question, asked),
@@ -56,17 +56,17 @@ impl World {
     fn put(&mut self, gateway: usize, token: Token, asked: Asked) {
         let at = &self.gateways[gateway];
         let consumer = key(self.log.client(token));
-        if at.silent && at.consumers.find(&consumer, self.now_ms).is_some() {
+        let clock_ms = self.clock_ms(gateway);
+        if at.silent && at.consumers.find(&consumer, clock_ms).is_some() {
             let applied = at.applied;
             self.soon(gateway, (1, 30), At::Here(token, asked, applied));
-        } else if !at.is_cut(self.now_ms) {
-            self.soon(gateway, (1, 60), At::Question(token, asked));
         } else {
-            self.fails(gateway, token, asked);
+            self.soon(gateway, (1, 60), At::Question(token, asked));
         }
     }
 
-    fn fails(&mut self, gateway: usize, question: Token, asked: Asked) {
+    /// Nobody answers, which may show at once and shows after a while.
+    pub(super) fn fails(&mut self, gateway: usize, question: Token, asked: Asked) {
         let failed = Input::Failed { question, asked };
         self.soon(gateway, (20, 2_000), At::Told(failed));
     }
@@ -76,9 +76,8 @@ impl World {
             Input::Failed { question, asked } => {
                 self.gateways[gateway].silent = true;
                 let consumer = key(self.log.client(*question));
-                let known = self.gateways[gateway]
-                    .consumers
-                    .find(&consumer, self.now_ms);
+                let clock_ms = self.clock_ms(gateway);
+                let known = self.gateways[gateway].consumers.find(&consumer, clock_ms);
                 if known.is_some() {
                     let applied = self.gateways[gateway].applied;
                     let here = At::Here(*question, *asked, applied);
@@ -105,18 +104,19 @@ impl World {
                 asked,
                 number,
                 subjects: self.log.subjects(question),
-                until_ms: self.now_ms + self.rng.between(500, 20_000),
+                until_ms: self.clock_ms(gateway) + self.rng.between(500, 20_000),
                 value: self.log.verdict(question, number),
             }
         };
-        self.soon(gateway, (1, 60), At::Told(input));
+        self.soon(gateway, (1, 60), At::Answered(question, asked, input));
     }
 
     /// Judged by what is here now, true at what was applied when it was put here at most.
     pub(super) fn here(&mut self, gateway: usize, question: Token, asked: Asked, applied: u64) {
         let at = &self.gateways[gateway];
         let client = self.log.client(question);
-        let Some(consumer) = at.consumers.find(&key(client), self.now_ms) else {
+        let clock_ms = self.clock_ms(gateway);
+        let Some(consumer) = at.consumers.find(&key(client), clock_ms) else {
             return self.step(gateway, Input::Failed { question, asked });
         };
         let known = consumer.application.as_ref().unwrap();
@@ -134,7 +134,7 @@ impl World {
             asked,
             number: asked.applied().min(applied),
             subjects: self.log.subjects(question),
-            until_ms: self.now_ms + HERE_MS,
+            until_ms: clock_ms + HERE_MS,
             value,
         };
         self.step(gateway, reply);
@@ -142,46 +142,24 @@ impl World {
 
     /// What a key manager granted and what stood the comparison is known of its consumer.
     fn learn(&mut self, gateway: usize, token: Token, entry: &Entry<Verdict>) {
-        if let Hit::Current(verdict) = entry.hit(self.now_ms)
+        let clock_ms = self.clock_ms(gateway);
+        if let Hit::Current(verdict) = entry.hit(clock_ms)
             && verdict.granted
             && !verdict.here
         {
             let grant = grant(self.log.client(token), verdict);
             let consumers = &mut self.gateways[gateway].consumers;
-            consumers.learn(&grant, entry.number(), self.now_ms);
+            consumers.learn(&grant, entry.number(), clock_ms);
         }
     }
 
     /// Questions run out of time, and somebody is asked for.
     pub(super) fn tick(&mut self, gateway: usize) {
         self.step(gateway, Input::Tick);
-        let is_cut = self.gateways[gateway].is_cut(self.now_ms);
+        let is_cut = self.gateways[gateway].plight.is_cut_off(self.now_ms);
         if !is_cut && self.now_ms >= self.silent_until_ms {
             self.gateways[gateway].silent = false;
         }
         self.soon(gateway, (TICK_MS, TICK_MS), At::Tick);
-    }
-
-    pub(super) fn second(&mut self) {
-        if self.is_calm() {
-            return;
-        }
-        if self.rng.chance(self.plan.silences) {
-            self.silent_until_ms = self.now_ms + self.rng.between(1_000, 15_000);
-        }
-        for gateway in 0..self.gateways.len() {
-            if self.rng.chance(self.plan.cuts) {
-                let cut_until_ms = self.now_ms + self.rng.between(500, 15_000);
-                self.gateways[gateway].cut_until_ms = cut_until_ms;
-            }
-            if self.rng.chance(self.plan.crashes) {
-                let read = self.gateways[gateway].crash();
-                self.truth.seen.read_back += read as u64;
-                let position = self.gateways[gateway].disk.position;
-                self.truth.restarted(gateway, position);
-                self.begins(gateway);
-            }
-        }
-        self.queue.at(self.now_ms + 1_000, Event::Second);
     }
 }

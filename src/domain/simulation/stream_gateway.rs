@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Planted;
+use super::plight::Plight;
 use super::stream_log::{Log, Token, Verdict};
 use super::stream_world::{BOUNDS, Machine, Told};
 use crate::consumer::Said;
@@ -45,6 +46,8 @@ pub(super) struct Gateway {
     pub(super) consumers: KnownConsumers,
     pub(super) lease: ServingLease,
     pub(super) unserved: Unserved,
+    /// When that was last looked at, by its clock.
+    pub(super) looked_ms: i64,
     pub(super) streams: BTreeMap<u64, Stream>,
     pub(super) applied: u64,
     pub(super) disk: Disk,
@@ -54,8 +57,7 @@ pub(super) struct Gateway {
     pub(super) persisting: bool,
     /// Whether no key manager answers it, as far as it knows.
     pub(super) silent: bool,
-    /// Until when it reaches nobody.
-    pub(super) cut_until_ms: i64,
+    pub(super) plight: Plight,
     planted: Option<Planted>,
 }
 
@@ -70,7 +72,7 @@ impl Stream {
 // === impl Gateway ===
 
 impl Gateway {
-    pub(super) fn new(mode: WhenCutOff, planted: Option<Planted>) -> Self {
+    pub(super) fn new(mode: WhenCutOff, planted: Option<Planted>, plight: Plight) -> Self {
         Self {
             life: 0,
             mode,
@@ -79,25 +81,30 @@ impl Gateway {
             consumers: known(planted),
             lease: ServingLease::default(),
             unserved: Unserved::default(),
+            looked_ms: i64::MAX,
             streams: BTreeMap::new(),
             applied: 0,
             disk: Disk::default(),
             unpersisted: Some(Vec::new()),
             persisting: false,
             silent: false,
-            cut_until_ms: 0,
+            plight,
             planted,
         }
     }
 
-    /// Whether calls may be served (S1, S5).
-    pub(super) fn is_served(&self, now_ms: i64) -> bool {
-        let goes_on = self.mode == WhenCutOff::Serve && self.lease.is_cut_off();
-        now_ms < self.lease.until_ms() || goes_on
+    /// What it takes for the time.
+    pub(super) fn clock_ms(&self, now_ms: i64) -> i64 {
+        match self.planted {
+            Some(Planted::ClockStandsStill) => self.plight.ran_ms(now_ms),
+            _ => self.plight.clock_ms(now_ms),
+        }
     }
 
-    pub(super) fn is_cut(&self, now_ms: i64) -> bool {
-        now_ms < self.cut_until_ms
+    /// Whether calls may be served (S1, S5), by its clock.
+    pub(super) fn is_served(&self, clock_ms: i64) -> bool {
+        let goes_on = self.mode == WhenCutOff::Serve && self.lease.is_cut_off();
+        clock_ms < self.lease.until_ms() || goes_on
     }
 
     /// What cached entries rest on is touched, and consumers forgotten, before requests see the change.
@@ -157,13 +164,13 @@ impl Gateway {
         let said: Vec<Said> = self.disk.rows.values().cloned().collect();
         let read = said.len();
         let position = self.disk.position;
+        let plight = std::mem::replace(&mut self.plight, Plight::new(1_000));
         *self = Self {
             life: self.life + 1,
             machine: Machine::new(BOUNDS, position, self.life + 1),
             applied: position,
             disk: std::mem::take(&mut self.disk),
-            cut_until_ms: self.cut_until_ms,
-            ..Self::new(self.mode, self.planted)
+            ..Self::new(self.mode, self.planted, plight)
         };
         self.lease.applied(position);
         self.consumers.load(said);

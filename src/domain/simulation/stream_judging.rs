@@ -20,7 +20,7 @@ impl World {
         applied: u64,
     ) {
         self.numbers += 1;
-        self.truth.seen.opened += 1;
+        self.truth.seen.once("opened");
         let stream = Stream {
             token,
             entry,
@@ -37,7 +37,7 @@ impl World {
     }
 
     pub(super) fn round(&mut self, gateway: usize) {
-        let now_ms = self.now_ms;
+        let now_ms = self.clock_ms(gateway);
         let at = &mut self.gateways[gateway];
         let asks = self.plan.planted == Some(Planted::CertainEndsAreAsked);
         let (mut touched, mut over) = (Vec::new(), Vec::new());
@@ -61,7 +61,7 @@ impl World {
 
     pub(super) fn judge(&mut self, gateway: usize, number: u64) {
         self.numbers += 1;
-        let (judgement, now_ms) = (self.numbers, self.now_ms);
+        let (judgement, now_ms) = (self.numbers, self.clock_ms(gateway));
         let at = &mut self.gateways[gateway];
         let Some(stream) = at.streams.get_mut(&number) else {
             return;
@@ -89,7 +89,7 @@ impl World {
         judged: Judged<()>,
         entry: Option<Arc<Entry<Verdict>>>,
     ) {
-        let now_ms = self.now_ms;
+        let now_ms = self.clock_ms(gateway);
         let at = &mut self.gateways[gateway];
         let Some(stream) = at.streams.get_mut(&number) else {
             return;
@@ -106,8 +106,12 @@ impl World {
         };
         match next {
             Next::Cut(()) => {
-                self.truth.seen.ended += u64::from(matches!(judged, Judged::Ended(())));
-                self.truth.seen.unsure += u64::from(matches!(judged, Judged::Unsure(())));
+                self.truth
+                    .seen
+                    .times("ended", u64::from(matches!(judged, Judged::Ended(()))));
+                self.truth
+                    .seen
+                    .times("unsure", u64::from(matches!(judged, Judged::Unsure(()))));
                 at.streams.remove(&number);
             }
             Next::Again => {
@@ -116,7 +120,7 @@ impl World {
                 self.soon(gateway, (AGAIN_MS, AGAIN_MS), At::Judge(number));
             }
             Next::GoesOn => {
-                self.truth.seen.stood += 1;
+                self.truth.seen.once("stood");
                 stream.entry = entry.unwrap_or_else(|| Arc::clone(&stream.entry));
                 stream.judging = None;
                 if stream.again && stream.is_touched(now_ms) {

@@ -1,15 +1,16 @@
-//! Gateways with calls that flow while what they rest on ends, key managers that fall silent, links that are cut and
-//! crashes: the real machines of validation, of the serving lease, of open calls and of known consumers.
+//! Gateways with calls that flow while what they rest on ends, key managers that fall silent, links that are cut one way
+//! or both, crashes, stops, and clocks whose paces differ by as much as S3 allows: the real machines of validation, of the serving lease, of open calls and of known consumers.
 
 use std::sync::Arc;
 
 use super::Planted;
 use super::kernel::{Network, Queue, Rng};
+use super::plight::Plight;
 use super::stream_gateway::Gateway;
 use super::stream_log::{CLIENTS, Change, Log, Token, Verdict};
 use super::stream_truth::Truth;
 use crate::open_call::{Judged, LOOK_MS};
-use crate::serving_lease::{EVERY_MS, OVER_MS, WhenCutOff};
+use crate::serving_lease::{EVERY_MS, LIFE_MS, OVER_MS, WhenCutOff};
 use crate::validation_cache::{Asked, Bounds, Entry, Hit, Input, Questions};
 
 pub(super) type Machine = Questions<Token, Waiter, Verdict>;
@@ -41,9 +42,14 @@ pub(super) struct Plan {
     pub(super) pauses: u64,
     /// Chances in a thousand, each second's, and a look's at the log.
     pub(super) cuts: u64,
+    pub(super) one_way_cuts: u64,
+    /// A gateway stands still.
+    pub(super) stops: u64,
     pub(super) silences: u64,
     pub(super) crashes: u64,
     pub(super) snapshots: u64,
+    /// How far the pace of a clock is off, in thousandths.
+    pub(super) drift: i64,
     pub(super) planted: Option<Planted>,
 }
 
@@ -62,6 +68,8 @@ pub(super) enum At {
     Told(Told),
     /// A question is at the key managers.
     Question(Token, Asked),
+    /// And its answer here.
+    Answered(Token, Asked, Told),
     /// It is judged by what this gateway has, of which so much was applied when that was decided.
     Here(Token, Asked, u64),
     Inserted(Token),
@@ -103,6 +111,9 @@ pub(super) struct World {
     pub(super) log: Log,
     pub(super) gateways: Vec<Gateway>,
     pub(super) silent_until_ms: i64,
+    /// The control plane's clock, and which heads it has named to each gateway.
+    control: Plight,
+    named: Vec<Vec<(i64, u64)>>,
     pub(super) numbers: u64,
     pub(super) truth: Truth,
 }
@@ -119,9 +130,13 @@ impl Plan {
             said: 500,
             pauses: 50,
             cuts: 40,
+            one_way_cuts: 30,
+            stops: 25,
             silences: 70,
             crashes: 20,
             snapshots: 5,
+            // Of two clocks one runs by less than a twentieth faster.
+            drift: 24,
             planted: None,
         }
     }
@@ -132,11 +147,17 @@ impl Plan {
 impl World {
     pub(super) fn new(plan: Plan, seed: u64) -> Self {
         let modes = vec![WhenCutOff::Serve, WhenCutOff::Refuse, WhenCutOff::Serve];
-        let gateway = |mode: &WhenCutOff| Gateway::new(*mode, plan.planted);
+        let mut rng = Rng::new(seed);
+        let mut plight = || Plight::drifting(plan.drift, &mut rng);
+        let control = plight();
+        let gateway = |mode: &WhenCutOff| Gateway::new(*mode, plan.planted, plight());
+        let gateways: Vec<Gateway> = modes.iter().map(gateway).collect();
         let mut world = Self {
-            gateways: modes.iter().map(gateway).collect(),
+            named: vec![Vec::new(); gateways.len()],
+            gateways,
+            control,
             plan,
-            rng: Rng::new(seed),
+            rng,
             queue: Queue::new(),
             now_ms: 0,
             log: Log::default(),
@@ -169,6 +190,11 @@ impl World {
         self.now_ms >= self.plan.storm_ms
     }
 
+    /// What a gateway takes for the time.
+    pub(super) fn clock_ms(&self, gateway: usize) -> i64 {
+        self.gateways[gateway].clock_ms(self.now_ms)
+    }
+
     /// What a life of a gateway does by itself.
     pub(super) fn begins(&mut self, gateway: usize) {
         for at in [At::Beat, At::Look, At::Tick, At::Flow, At::Save] {
@@ -177,28 +203,29 @@ impl World {
     }
 
     pub(super) fn soon(&mut self, gateway: usize, (least_ms, most_ms): (i64, i64), at: At) {
-        let at_ms = self.now_ms + self.rng.between(least_ms, most_ms);
+        let after_ms = self.rng.between(least_ms, most_ms);
+        let at_ms = self.now_ms + self.gateways[gateway].plight.lasts_ms(after_ms);
         let life = self.gateways[gateway].life;
         self.queue.at(at_ms, Event::At(gateway, life, at));
     }
 
     fn event(&mut self, event: Event) {
+        let Some(event) = self.let_through(event) else {
+            return;
+        };
         match event {
             Event::Change => self.change(),
-            Event::Waited(n) => self.truth.waited(n, self.now_ms),
+            Event::Waited(n) => self.waited(n),
             Event::Open => self.open(),
             Event::Follow(gateway) => self.follow(gateway),
             Event::Second => self.second(),
-            Event::At(gateway, life, at) if self.gateways[gateway].life == life => {
-                self.at(gateway, at);
-            }
-            Event::At(..) => {}
+            Event::At(gateway, _, at) => self.at(gateway, at),
         }
     }
 
     fn at(&mut self, gateway: usize, at: At) {
         match at {
-            At::Told(input) => self.told(gateway, input),
+            At::Told(input) | At::Answered(_, _, input) => self.told(gateway, input),
             At::Question(token, asked) => self.question(gateway, token, asked),
             At::Here(token, asked, applied) => self.here(gateway, token, asked, applied),
             At::Inserted(question) => self.step(gateway, Input::Inserted { question }),
@@ -217,11 +244,7 @@ impl World {
                 self.judged(gateway, (stream, judgement), Judged::Unsure(()), None);
             }
             At::Beat => self.beat(gateway),
-            At::BeatRead(number, stored) => {
-                self.truth.acknowledges(gateway, stored, self.now_ms);
-                let head = self.log.head();
-                self.passes(gateway, At::BeatAnswered(number, head));
-            }
+            At::BeatRead(number, stored) => self.beat_read(gateway, number, stored),
             At::BeatAnswered(number, head) => self.gateways[gateway].lease.answered(number, head),
             At::Look => self.look(gateway),
             At::Tick => self.tick(gateway),
@@ -258,7 +281,12 @@ impl World {
             },
         };
         let n = self.log.commit(change);
-        self.queue.at(self.now_ms + OVER_MS, Event::Waited(n));
+        let patience_ms = match self.plan.planted {
+            Some(Planted::WaitsAsLongAsALease) => LIFE_MS,
+            _ => OVER_MS,
+        };
+        let waited_ms = self.now_ms + self.control.lasts_ms(patience_ms);
+        self.queue.at(waited_ms, Event::Waited(n));
         let pace_ms = match self.rng.chance(self.plan.pauses) {
             true => self.plan.change_pace_ms * 20,
             false => self.plan.change_pace_ms,
@@ -267,8 +295,19 @@ impl World {
         self.queue.at(next_ms, Event::Change);
     }
 
+    /// The answer to a change leaves: whoever refuses when cut off has applied it, or has no lease (S3).
+    fn waited(&mut self, n: u64) {
+        for (gateway, at) in self.gateways.iter().enumerate() {
+            let is_served = at.is_served(at.clock_ms(self.now_ms));
+            if at.mode == WhenCutOff::Refuse && at.applied < n && is_served {
+                self.truth.serves_without(gateway, n, self.now_ms);
+            }
+        }
+        self.truth.waited(n, self.now_ms);
+    }
+
     fn follow(&mut self, gateway: usize) {
-        let is_cut = self.gateways[gateway].is_cut(self.now_ms);
+        let is_cut = self.gateways[gateway].plight.is_cut_off(self.now_ms);
         if !is_cut && !self.gateways[gateway].persisting {
             if self.rng.chance(self.plan.snapshots) {
                 let input = self.gateways[gateway].install(self.log.head());
@@ -310,16 +349,29 @@ impl World {
     }
 
     fn beat_now(&mut self, gateway: usize) {
+        let clock_ms = self.clock_ms(gateway);
         let at = &mut self.gateways[gateway];
-        let (number, stored) = (at.lease.ask(self.now_ms), at.disk.position);
+        let (number, stored) = (at.lease.ask(clock_ms), at.disk.position);
         self.passes(gateway, At::BeatRead(number, stored));
+    }
+
+    /// The control plane hears what a gateway has applied, and names the head.
+    fn beat_read(&mut self, gateway: usize, number: u64, stored: u64) {
+        let head = self.log.head();
+        let named = &mut self.named[gateway];
+        let long_ago = |(at_ms, _): &&(i64, u64)| *at_ms < self.now_ms - 1_000;
+        let told = named.iter().rev().find(long_ago).map_or(0, |(_, n)| *n);
+        named.push((self.now_ms, head));
+        let acknowledged = match self.plan.planted {
+            Some(Planted::HeardIsTold) => stored.max(told),
+            _ => stored,
+        };
+        self.truth.acknowledges(gateway, acknowledged, self.now_ms);
+        self.passes(gateway, At::BeatAnswered(number, head));
     }
 
     /// Goes over the network, if it does.
     fn passes(&mut self, gateway: usize, message: At) {
-        if self.gateways[gateway].is_cut(self.now_ms) {
-            return;
-        }
         let network = if self.is_calm() {
             Network::GOOD
         } else {
@@ -333,11 +385,22 @@ impl World {
     }
 
     fn look(&mut self, gateway: usize) {
-        let is_served = self.gateways[gateway].is_served(self.now_ms);
-        let is_over = self.gateways[gateway].unserved.look(is_served);
+        let clock_ms = self.clock_ms(gateway);
+        let at = &mut self.gateways[gateway];
+        let is_served = at.is_served(clock_ms);
+        let mut is_over = at.unserved.look(is_served);
+        if self.plan.planted == Some(Planted::MissedLooksAreMadeUp) {
+            for _ in 1..(clock_ms - at.looked_ms) / LOOK_MS {
+                is_over = at.unserved.look(is_served);
+            }
+        }
+        at.looked_ms = clock_ms;
         if is_over && self.plan.planted != Some(Planted::FencedStreamsGoOn) {
-            let streams = std::mem::take(&mut self.gateways[gateway].streams);
-            self.truth.seen.all_cut += streams.len() as u64;
+            let streams = std::mem::take(&mut at.streams);
+            self.truth.cuts_all(gateway, streams.len(), self.now_ms);
+        }
+        if is_served {
+            self.truth.serves(gateway, self.now_ms);
         }
         self.soon(gateway, (LOOK_MS, LOOK_MS), At::Look);
     }
@@ -358,7 +421,8 @@ impl World {
                 self.log.issue(client)
             }
         };
-        if self.gateways[gateway].is_served(self.now_ms) {
+        let clock_ms = self.clock_ms(gateway);
+        if self.gateways[gateway].is_served(clock_ms) {
             self.look_up(gateway, token, Waiter::Call);
         }
         let next_ms = self.now_ms + self.rng.between(1, self.plan.open_pace_ms * 2);
@@ -366,8 +430,9 @@ impl World {
     }
 
     pub(super) fn look_up(&mut self, gateway: usize, token: Token, waiter: Waiter) {
+        let clock_ms = self.clock_ms(gateway);
         let cached = self.gateways[gateway].cache.get(&token);
-        let current = cached.filter(|entry| matches!(entry.hit(self.now_ms), Hit::Current(_)));
+        let current = cached.filter(|entry| matches!(entry.hit(clock_ms), Hit::Current(_)));
         match current.cloned() {
             Some(entry) => self.wake(gateway, token, waiter, Some(entry)),
             None => {
@@ -384,18 +449,18 @@ impl World {
         waiter: Waiter,
         entry: Option<Arc<Entry<Verdict>>>,
     ) {
-        let current = entry
-            .as_ref()
-            .and_then(|entry| match entry.hit(self.now_ms) {
-                Hit::Current(verdict) => Some(*verdict),
-                Hit::Touched | Hit::Expired => None,
-            });
+        let clock_ms = self.clock_ms(gateway);
+        let current = entry.as_ref().and_then(|entry| match entry.hit(clock_ms) {
+            Hit::Current(verdict) => Some(*verdict),
+            Hit::Touched | Hit::Expired => None,
+        });
         match (waiter, current) {
             (Waiter::Call, Some(verdict)) if verdict.is_good() => {
                 let at = &self.gateways[gateway];
                 if let Some(entry) = entry
-                    && at.is_served(self.now_ms)
+                    && at.is_served(clock_ms)
                 {
+                    self.truth.lets_in(gateway, token, &self.log, self.now_ms);
                     let applied = at.applied;
                     let takes_ms = (0, self.plan.entering_ms);
                     self.soon(gateway, takes_ms, At::Register(token, entry, applied));

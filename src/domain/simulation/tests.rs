@@ -1,38 +1,42 @@
 //! Seeds against invariants, and planted bugs against seeds.
 
 use super::Planted;
-use super::kernel::Digest;
-use super::ledger_truth::Truth;
 use super::ledger_world::{Plan, World};
-use super::seeds::{self, holds, told};
+use super::seeds::{Ran, Simulated, holds, notices, replays};
 use crate::policy::TimeUnit;
 use crate::window::WindowSpec;
 
-const SEEDS: u64 = 12;
-/// A planted bug shows within so many seeds.
-const NOTICED_WITHIN: u64 = 60;
+struct Ledger;
 
-fn run(plan: &Plan, seed: u64) -> Truth {
-    World::new(plan.clone(), seed).run()
+// === impl Ledger ===
+
+impl Simulated for Ledger {
+    type Plan = Plan;
+    const NAME: &'static str = "ledger";
+    const SEEDS: u64 = 12;
+    const NOTICED_WITHIN: u64 = 60;
+
+    fn storm() -> Plan {
+        Plan::stormy()
+    }
+
+    fn plant(plan: &mut Plan, planted: Planted) {
+        plan.planted = Some(planted);
+    }
+
+    fn run(plan: &Plan, seed: u64) -> Ran {
+        World::new(plan.clone(), seed).run().into()
+    }
 }
 
 #[test]
 fn never_over_the_limit_whatever_goes_wrong() {
-    let seeds = seeds::seeds(SEEDS);
-    let mut all = Digest::default();
-    for seed in seeds.clone() {
-        let truth = run(&Plan::stormy(), seed);
-        holds("ledger", seed, &truth.broken);
-        all.add(0, &truth.digest());
-    }
-    told("ledger", &seeds, all);
+    holds::<Ledger>(&[]);
 }
 
 #[test]
 fn a_seed_replays_bit_for_bit() {
-    let digest = |seed| World::new(Plan::stormy(), seed).run().digest();
-    assert_eq!(digest(7), digest(7));
-    assert_ne!(digest(7), digest(8));
+    replays::<Ledger>();
 }
 
 #[test]
@@ -60,44 +64,32 @@ fn hardly_under_the_limit_when_demand_is_twice_as_high() {
     }
 }
 
-fn notices(planted: Planted, change: impl Fn(&mut Plan)) {
-    let mut plan = Plan::stormy();
-    change(&mut plan);
-    seeds::notices(planted, NOTICED_WITHIN, |planted, seed| {
-        let plan = Plan {
-            planted,
-            ..plan.clone()
-        };
-        run(&plan, seed).broken
-    });
-}
-
 #[test]
 fn planted_an_old_limit_that_stays_is_noticed() {
-    notices(Planted::OldLimitStays, |_| {});
+    notices::<Ledger>(Planted::OldLimitStays, |_| {});
 }
 
 #[test]
 fn planted_replies_that_are_increments_are_noticed() {
-    notices(Planted::ReplyIsIncrement, |_| {});
+    notices::<Ledger>(Planted::ReplyIsIncrement, |_| {});
 }
 
 #[test]
 fn planted_refunds_of_dead_gateways_are_noticed() {
-    notices(Planted::RefundDeadGateway, |_| {});
+    notices::<Ledger>(Planted::RefundDeadGateway, |_| {});
 }
 
 #[test]
 fn planted_a_clock_read_before_taking_is_noticed() {
-    notices(Planted::ClockBeforeTake, |_| {});
+    notices::<Ledger>(Planted::ClockBeforeTake, |_| {});
 }
 
 #[test]
 fn planted_an_owner_that_forgets_at_restart_is_noticed() {
-    notices(Planted::RestartForgets, |_| {});
+    notices::<Ledger>(Planted::RestartForgets, |_| {});
 }
 
 #[test]
 fn planted_a_release_before_the_mark_is_noticed() {
-    notices(Planted::ReleaseBeforeMark, |plan| plan.owner_restarts = 300);
+    notices::<Ledger>(Planted::ReleaseBeforeMark, |plan| plan.owner_restarts = 300);
 }

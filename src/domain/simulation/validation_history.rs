@@ -20,6 +20,8 @@ pub(super) struct Place {
 pub(super) struct Verdict {
     pub(super) good: bool,
     pub(super) computed_at: Place,
+    /// When it may be used no more.
+    pub(super) until_ms: i64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,6 +95,7 @@ impl History {
         Some(subject(change.subject))
     }
 
+    /// What a key manager says that knows everything up to `at`; good until told otherwise.
     pub(super) fn verdict(&self, credential: usize, at: Place) -> Verdict {
         let known = &self.branches[at.branch][..at.n];
         let touches = known
@@ -101,6 +104,7 @@ impl History {
         Verdict {
             good: touches.count() % 2 == 0,
             computed_at: at,
+            until_ms: i64::MAX,
         }
     }
 

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use super::kernel::Digest;
+use super::seeds::{Ran, Seen};
 use super::validation_history::{History, Place, Verdict};
 use super::validation_world::{BOUNDS, Question};
 use crate::validation_cache::{Asked, Questions, Refusal};
 
-/// The machine puts a question so often at most, and looks at the clock so often.
+/// The machine puts a question so often at most, and looks at the clock so often; by a clock that runs with it.
 const LONGEST_WAIT_MS: i64 = 4 * (BOUNDS.patience_ms + TICK_MS);
 pub(super) const TICK_MS: i64 = 250;
 
@@ -19,22 +20,8 @@ pub(super) struct Request {
     pub(super) question: Question,
     /// What its gateway had acknowledged when it began.
     acknowledged: Place,
-    /// When it became a waiter.
+    /// When it became a waiter, by a clock of its gateway that stands still with it.
     waits_since_ms: Option<i64>,
-}
-
-/// How often things happened.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Seen {
-    pub(super) hits: u64,
-    pub(super) answered: u64,
-    pub(super) refused: u64,
-    pub(super) overtaken: u64,
-    pub(super) negative: u64,
-    pub(super) installed: u64,
-    pub(super) restarts: u64,
-    pub(super) restores: u64,
-    pub(super) forgotten: u64,
 }
 
 /// Verdicts on verdicts, kept outside of everything that is tested.
@@ -56,10 +43,6 @@ impl Truth {
         self.digest.add(now_ms, event);
     }
 
-    pub(super) fn digest(&self) -> Digest {
-        self.digest
-    }
-
     pub(super) fn began(&mut self, gateway: usize, question: Question, acknowledged: Place) -> u64 {
         self.count += 1;
         let request = Request {
@@ -76,20 +59,20 @@ impl Truth {
         self.requests.get(&id).copied()
     }
 
-    pub(super) fn waits(&mut self, id: u64, now_ms: i64) {
+    pub(super) fn waits(&mut self, id: u64, ran_ms: i64) {
         if let Some(request) = self.requests.get_mut(&id) {
-            request.waits_since_ms = Some(now_ms);
+            request.waits_since_ms = Some(ran_ms);
         }
     }
 
     /// The request goes on by this verdict, let in or refused: it must know all that was acknowledged before.
-    pub(super) fn settled(&mut self, id: u64, verdict: &Verdict, history: &History) {
+    pub(super) fn settled(&mut self, id: u64, verdict: &Verdict, history: &History, now_ms: i64) {
         let Some(request) = self.requests.remove(&id) else {
             self.broken.push(format!("V2: request {id} ended twice"));
             return;
         };
         if !verdict.good {
-            self.seen.negative += 1;
+            self.seen.once("negative");
         }
         let Request {
             gateway,
@@ -97,6 +80,12 @@ impl Truth {
             acknowledged,
             ..
         } = request;
+        if now_ms > verdict.until_ms {
+            self.broken.push(format!(
+                "V: gateway {gateway} used an answer to {question} {} ms after its end",
+                now_ms - verdict.until_ms
+            ));
+        }
         if let Some(n) = history.unknown_to(verdict, question, acknowledged) {
             let Place { branch, n: at } = verdict.computed_at;
             self.broken.push(format!(
@@ -158,7 +147,7 @@ impl Truth {
         &mut self,
         gateway: usize,
         machine: &Questions<Question, u64, Verdict>,
-        now_ms: i64,
+        ran_ms: i64,
     ) {
         let waiting = |request: &&Request| request.gateway == gateway;
         let mut per_question: BTreeMap<Question, usize> = BTreeMap::new();
@@ -167,10 +156,10 @@ impl Truth {
                 continue;
             };
             *per_question.entry(request.question).or_default() += 1;
-            if now_ms - since_ms > LONGEST_WAIT_MS {
+            if ran_ms - since_ms > LONGEST_WAIT_MS {
                 self.broken.push(format!(
                     "V2: a request waits since {} ms",
-                    now_ms - since_ms
+                    ran_ms - since_ms
                 ));
             }
         }
@@ -196,6 +185,18 @@ impl Truth {
                 "V2: {} requests without an end",
                 self.requests.len()
             ));
+        }
+    }
+}
+
+// === impl Ran ===
+
+impl From<Truth> for Ran {
+    fn from(truth: Truth) -> Self {
+        Self {
+            digest: truth.digest,
+            seen: truth.seen,
+            broken: truth.broken,
         }
     }
 }

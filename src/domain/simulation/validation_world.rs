@@ -1,13 +1,14 @@
 //! Gateways that follow a history, and key managers that they ask: the real `Questions`, `Touches` and `Entry`s, with
-//! everything between them going wrong.
+//! everything between them going wrong: messages, links, validators that restart, gateways that stand still, and clocks.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Planted;
 use super::kernel::{Network, Queue, Rng};
+use super::plight::Plight;
 use super::validation_history::{History, Place, Verdict, subjects};
-use super::validation_truth::{TICK_MS, Truth};
+use super::validation_truth::{Request, TICK_MS, Truth};
 use crate::validation_cache::{Asked, Bounds, Effect, Entry, Hit, Input, Questions};
 
 /// A credential, which is what a question is about.
@@ -20,8 +21,10 @@ pub(super) const BOUNDS: Bounds = Bounds {
     subjects: 12,
     patience_ms: 1_000,
 };
-/// A calm of so long ends every question.
-const CALM_MS: i64 = 8_000;
+/// A calm of so long ends every pause and then every question.
+const CALM_MS: i64 = 12_000;
+/// Clocks of several paces are rounded.
+const ROUNDED_MS: i64 = 2;
 
 /// What a run is made of.
 #[derive(Debug, Clone)]
@@ -43,6 +46,12 @@ pub(super) struct Plan {
     pub(super) restarts: u64,
     pub(super) backups: u64,
     pub(super) restores: u64,
+    pub(super) pauses: u64,
+    pub(super) cuts: u64,
+    /// A gateway learns of no changes, whoever else it reaches.
+    pub(super) untold: u64,
+    /// How far the pace of a gateway's clock is off at most, in thousandths.
+    pub(super) drift: i64,
     pub(super) planted: Option<Planted>,
 }
 
@@ -102,6 +111,9 @@ pub(super) struct Gateway {
     pub(super) cache: BTreeMap<Question, (Arc<Entry<Verdict>>, Option<Verdict>)>,
     pub(super) applied: Place,
     pub(super) acknowledged: Place,
+    pub(super) plight: Plight,
+    /// It learns of no changes until then, whoever else it reaches.
+    pub(super) untold_until_ms: i64,
 }
 
 pub(super) struct World {
@@ -134,6 +146,10 @@ impl Plan {
             restarts: 50,
             backups: 200,
             restores: 100,
+            pauses: 40,
+            cuts: 40,
+            untold: 30,
+            drift: 100,
             planted: None,
         }
     }
@@ -143,6 +159,7 @@ impl Plan {
 
 impl World {
     pub(super) fn new(plan: Plan, seed: u64) -> Self {
+        let mut rng = Rng::new(seed);
         let gateways = (0..plan.gateways)
             .map(|_| Gateway {
                 machine: machine(0, 0, plan.planted),
@@ -150,12 +167,14 @@ impl World {
                 cache: BTreeMap::new(),
                 applied: Place::default(),
                 acknowledged: Place::default(),
+                plight: Plight::new(1_000 + rng.between(-plan.drift, plan.drift)),
+                untold_until_ms: 0,
             })
             .collect();
         let mut world = Self {
             network: plan.network,
             plan,
-            rng: Rng::new(seed),
+            rng,
             queue: Queue::new(),
             now_ms: 0,
             history: History::new(),
@@ -190,6 +209,9 @@ impl World {
     }
 
     fn event(&mut self, event: Event) {
+        let Some(event) = self.let_through(event) else {
+            return;
+        };
         match event {
             Event::Request { gateway } => self.request(gateway),
             Event::Ask { request } => self.ask(request),
@@ -223,10 +245,19 @@ impl World {
             Event::Acknowledged { gateway, at } => self.gateways[gateway].acknowledged = at,
             Event::GatewayTick { gateway } => {
                 self.step(gateway, Input::Tick);
-                self.queue
-                    .at(self.now_ms + TICK_MS, Event::GatewayTick { gateway });
+                let next_ms = self.now_ms + self.gateways[gateway].plight.lasts_ms(TICK_MS);
+                self.queue.at(next_ms, Event::GatewayTick { gateway });
             }
             Event::Second => self.second(),
+        }
+    }
+
+    /// What a gateway takes for the time.
+    fn clock_ms(&self, gateway: usize) -> i64 {
+        let plight = &self.gateways[gateway].plight;
+        match self.plan.planted {
+            Some(Planted::ClockStandsStill) => plight.ran_ms(self.now_ms),
+            _ => plight.clock_ms(self.now_ms),
         }
     }
 
@@ -249,10 +280,11 @@ impl World {
 
     /// Whether the cache has an entry that holds; the request then goes on by it.
     fn hit(&mut self, request: u64, gateway: usize, question: Question) -> bool {
+        let clock_ms = self.clock_ms(gateway);
         let Some((entry, verdict)) = self.gateways[gateway].cache.get(&question) else {
             return false;
         };
-        let current = match (entry.hit(self.now_ms), self.plan.planted) {
+        let current = match (entry.hit(clock_ms), self.plan.planted) {
             (Hit::Current(verdict), _) => Some(*verdict),
             (Hit::Touched, Some(Planted::HitsAreNotCompared)) => *verdict,
             (Hit::Touched | Hit::Expired, _) => None,
@@ -260,8 +292,9 @@ impl World {
         let Some(verdict) = current else {
             return false;
         };
-        self.truth.seen.hits += 1;
-        self.truth.settled(request, &verdict, &self.history);
+        self.truth.seen.once("hits");
+        self.truth
+            .settled(request, &verdict, &self.history, self.now_ms);
         true
     }
 
@@ -271,7 +304,8 @@ impl World {
         };
         // Answered while it lay in the mailbox.
         if !self.hit(request, asking.gateway, asking.question) {
-            self.truth.waits(request, self.now_ms);
+            let plight = &self.gateways[asking.gateway].plight;
+            self.truth.waits(request, plight.ran_ms(self.now_ms));
             let ask = Input::Ask {
                 question: asking.question,
                 waiter: request,
@@ -281,10 +315,14 @@ impl World {
     }
 
     fn wake(&mut self, request: u64, entry: &Entry<Verdict>) {
-        match entry.hit(self.now_ms) {
+        let Some(Request { gateway, .. }) = self.truth.request(request) else {
+            return;
+        };
+        match entry.hit(self.clock_ms(gateway)) {
             Hit::Current(verdict) => {
-                self.truth.seen.answered += 1;
-                self.truth.settled(request, verdict, &self.history);
+                self.truth.seen.once("answered");
+                self.truth
+                    .settled(request, verdict, &self.history, self.now_ms);
             }
             Hit::Touched | Hit::Expired => self.truth.gave_up(request),
         }
@@ -293,12 +331,16 @@ impl World {
     // --- gateways ---
 
     pub(super) fn step(&mut self, gateway: usize, input: Input<Question, u64, Verdict>) {
-        let effects = self.gateways[gateway].machine.step(input, self.now_ms);
+        let clock_ms = self.clock_ms(gateway);
+        let effects = self.gateways[gateway].machine.step(input, clock_ms);
         for effect in effects {
             self.effect(gateway, effect);
         }
-        let machine = &self.gateways[gateway].machine;
-        self.truth.looks(gateway, machine, self.now_ms);
+        let Gateway {
+            machine, plight, ..
+        } = &self.gateways[gateway];
+        self.truth
+            .looks(gateway, machine, plight.ran_ms(self.now_ms));
     }
 
     fn effect(&mut self, gateway: usize, effect: Effect<Question, u64, Verdict>) {
@@ -327,7 +369,7 @@ impl World {
                 self.queue.at(now_ms + self.rng.between(0, 20), inserted);
             }
             Effect::Remove { question } => {
-                self.truth.seen.overtaken += 1;
+                self.truth.seen.once("overtaken");
                 at.cache.remove(&question);
             }
             Effect::Answer { waiters, entry, .. } => {
@@ -348,7 +390,7 @@ impl World {
             } => {
                 self.truth.over(&waiters, Some(refusal));
                 for request in waiters {
-                    self.truth.seen.refused += 1;
+                    self.truth.seen.once("refused");
                     self.truth.gave_up(request);
                 }
             }
@@ -392,11 +434,19 @@ impl World {
         gateway: usize,
         question: Question,
         asked: Asked,
-        verdict: Verdict,
+        mut verdict: Verdict,
         number: usize,
     ) {
         let number = u64::try_from(number).unwrap();
         let exempt = self.plan.planted == Some(Planted::NegativesAreExempt) && !verdict.good;
+        let until_ms = self.now_ms + self.rng.between(500, 20_000);
+        // By the gateway's clock, as the time that it may be used for is told.
+        let plight = &self.gateways[gateway].plight;
+        verdict.until_ms = until_ms + ROUNDED_MS;
+        let until_ms = match self.plan.planted {
+            Some(Planted::EndsByAnothersClock) => until_ms,
+            _ => plight.clock_ms(until_ms),
+        };
         let input = if number < asked.applied() {
             Input::Behind { question, asked }
         } else {
@@ -409,7 +459,7 @@ impl World {
                 } else {
                     subjects(question)
                 },
-                until_ms: self.now_ms + self.rng.between(500, 20_000),
+                until_ms,
                 value: verdict,
             }
         };

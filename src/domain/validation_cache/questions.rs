@@ -290,7 +290,13 @@ impl<Q: Ord + Clone, W, T> Questions<Q, W, T> {
     fn ask(&mut self, question: Q, waiter: W, now_ms: i64, out: &mut Vec<Effect<Q, W, T>>) {
         let crowded = self.open.len() >= self.bounds.questions;
         match self.open.get_mut(&question) {
-            Some(open) if open.waiters.len() < self.bounds.waiters => open.waiters.push(waiter),
+            Some(open) if open.waiters.len() < self.bounds.waiters => {
+                #[cfg(test)]
+                if self.planted == Some(Planted::JoiningBeginsAnew) {
+                    open.asked_at_ms = now_ms;
+                }
+                open.waiters.push(waiter);
+            }
             None if !crowded => {
                 let asked = self.asked(0);
                 let open = Open {
