@@ -33,6 +33,16 @@ async fn none_serves(gateways: &[Node], access: &str) {
     }
 }
 
+fn cut(net: &Net) {
+    for (name, to_it, from_it) in CUTS {
+        for (from, to, is_cut) in [("cp1", name, to_it), (name, "cp1", from_it)] {
+            if is_cut {
+                net.one_way(from, to, Fault::Lost);
+            }
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_revoked_is_served_by_gateways_that_refuse_when_the_network_cuts_them_off() {
     let net = Net::start();
@@ -66,13 +76,7 @@ async fn nothing_revoked_is_served_by_gateways_that_refuse_when_the_network_cuts
             assert_eq!(status(gateway, access).await, 200);
         }
     }
-    for (name, to_it, from_it) in CUTS {
-        for (from, to, is_cut) in [("cp1", name, to_it), (name, "cp1", from_it)] {
-            if is_cut {
-                net.one_way(from, to, Fault::Lost);
-            }
-        }
-    }
+    cut(&net);
     let revoke = control.post("/oauth2/revoke");
     let revoke = revoke.basic(&held.key, &held.secret);
     let revoked = revoke.form(&[("token", &held.access)]).send().await;

@@ -103,7 +103,7 @@ impl Pair {
 }
 
 /// Memory of a node that is no file's.
-fn resident_kib(node: &Node) -> u64 {
+pub fn resident_kib(node: &Node) -> u64 {
     let path = format!("/proc/{}/status", node.pid());
     let status = std::fs::read_to_string(path).expect("a process");
     let line = status
@@ -114,7 +114,7 @@ fn resident_kib(node: &Node) -> u64 {
 }
 
 /// Bytes that look like nothing, the same in each run.
-fn noise() -> Vec<u8> {
+pub fn noise() -> Vec<u8> {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     let mut byte = || {
         state ^= state << 13;
@@ -222,8 +222,7 @@ async fn misheard(pair: &Pair) {
     }
 }
 
-/// The same of a connection for what is large. What may follow them is a matter of `cluster::bulk`'s own tests: it
-/// takes what only a member is told.
+/// The same of a connection for what is large.
 async fn large_misheard(pair: &Pair) {
     let good = bulk_hello("stranger", 7);
     let body = &good[8..];

@@ -41,6 +41,7 @@ mod failure_detection;
 mod faults;
 mod gateway;
 mod heads;
+mod hostile_bulk;
 mod hostile_calls;
 mod hostile_cluster;
 mod hostile_definitions;

@@ -70,6 +70,19 @@ impl Stuck {
     }
 }
 
+/// Connections to an upstream that its own side has not let go.
+fn established(url: &str) -> usize {
+    let (_, port) = url.rsplit_once(':').expect("a port");
+    let port: u16 = port.parse().expect("a port");
+    let to = format!(":{port:04X}");
+    let sockets = std::fs::read_to_string("/proc/net/tcp").expect("sockets");
+    let sockets = sockets.lines().map(|line| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        fields[2].ends_with(&to) && fields[3] == "01"
+    });
+    sockets.filter(|is_one| *is_one).count()
+}
+
 fn piece() -> Frame<Bytes> {
     Frame::data(Bytes::from_static(&[b'x'; 64 * 1024]))
 }
@@ -96,12 +109,18 @@ async fn an_upload_that_its_upstream_has_answered_and_does_not_read_ends() {
         let held = node.subscribed(token, api, &name, "JWT").await;
         let stuck = Stuck::open(&shop, version, path, &held.access).await;
         assert!(!stuck.line.is_over(), "{name}");
+        let connections = established(&plain) + established(&multiplexed);
+        assert_eq!(connections, 1, "{name}");
         assert_eq!(metric(node, STREAMS).await, 1, "{name}");
         let revoke = node.post("/oauth2/revoke").basic(&held.key, &held.secret);
         let revoke = revoke.form(&[("token", &held.access)]);
         revoke.send().await.expect(200);
         stuck.ends().await;
         assert_eq!(metric(node, STREAMS).await, 0, "{name}");
+        eventually(2, "its upstream is let go", || async {
+            (established(&plain) == 0).then_some(())
+        })
+        .await;
     }
     // Its caller goes away, which nobody hears of who asks for no more.
     let left = Stuck::open(&shop, Version::Http1, "/shop", &shop.subscribed.access).await;
@@ -109,7 +128,7 @@ async fn an_upload_that_its_upstream_has_answered_and_does_not_read_ends() {
     assert_eq!(metric(node, STREAMS).await, 1);
     let seconds = PATIENCE.as_secs() + 4;
     eventually(seconds, "the one without a caller ends as well", || async {
-        (metric(node, STREAMS).await == 0).then_some(())
+        (metric(node, STREAMS).await == 0 && established(&plain) == 0).then_some(())
     })
     .await;
 }

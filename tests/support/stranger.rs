@@ -66,6 +66,11 @@ impl Stranger {
         let _ = self.0.flush().await;
     }
 
+    /// Says nothing more.
+    pub async fn ends(&mut self) {
+        let _ = self.0.shutdown().await;
+    }
+
     /// Waits for the end; gives what came before.
     pub async fn closed(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
