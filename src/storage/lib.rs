@@ -8,6 +8,7 @@ pub mod broker;
 pub mod carbon;
 #[cfg(test)]
 mod conformance;
+mod contraction;
 mod crash;
 pub mod crash_sweep;
 mod database;
