@@ -1,0 +1,135 @@
+//! Voters come and go, and the register goes on.
+
+use super::world::{World, id, until};
+use crate::register::OrderError;
+
+fn ids(numbers: impl IntoIterator<Item = usize>) -> Vec<String> {
+    let ids = numbers.into_iter().map(|number| id(number as u128));
+    ids.collect()
+}
+
+/// Five nodes, of which the first votes.
+async fn one_of_five() -> World {
+    let world = World::of(5, super::world::timing()).await;
+    world.nodes[0].register.found(&ids([0])).await.unwrap();
+    world.leader().await;
+    world
+}
+
+async fn vote(world: &World, asked: usize, voters: impl IntoIterator<Item = usize>) {
+    let voters = ids(voters);
+    let changing = async {
+        loop {
+            match world.nodes[asked].register.change_voters(&voters).await {
+                Ok(_) => break,
+                // A leader that leaves is replaced first.
+                Err(OrderError::NotLeader { .. } | OrderError::UnderWay) => {
+                    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                }
+                Err(other) => panic!("{other}"),
+            }
+        }
+    };
+    let changing = tokio::time::timeout(std::time::Duration::from_secs(20), changing);
+    changing.await.unwrap();
+    until("they vote", || {
+        let leader = world.nodes.iter().find(|node| node.known().leads);
+        leader.is_some_and(|leader| leader.known().voters.sets == [voters.clone()])
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn voters_become_three_and_five_and_three_others_and_one() {
+    let world = one_of_five().await;
+    world.agree(0, "a").await;
+    vote(&world, 0, 0..3).await;
+    world.agree(1, "b").await;
+    vote(&world, 1, 0..5).await;
+    world.agree(4, "c").await;
+    world.have(&[0, 1, 2, 3, 4], "a b c ").await;
+    // The leader leaves as well, should it be among the first two.
+    vote(&world, 3, 2..5).await;
+    world.agree(3, "d").await;
+    world.have(&[2, 3, 4], "a b c d ").await;
+    vote(&world, 2, [4]).await;
+    world.agree(4, "e").await;
+    world.have(&[4], "a b c d e ").await;
+    // Who has left hears of nothing more, and keeps nobody from agreeing.
+    assert!(!world.nodes[0].words().contains('e'));
+    vote(&world, 4, [0, 3, 4]).await;
+    world.agree(0, "f").await;
+    world.have(&[0, 3, 4], "a b c d e f ").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_changes_at_once_one_is_told_so_and_the_voters_are_those_of_one() {
+    let world = one_of_five().await;
+    let register = &world.nodes[0].register;
+    let (few, other) = (ids([0, 1, 2]), ids([0, 3, 4]));
+    let changes = tokio::join!(register.change_voters(&few), register.change_voters(&other));
+    let (done, refused) = match changes {
+        (Ok(_), refused) => (few, refused),
+        (refused, Ok(_)) => (other, refused),
+        neither => panic!("{neither:?}"),
+    };
+    assert_eq!(refused, Err(OrderError::UnderWay));
+    until("one of them", || {
+        world.nodes[0].known().voters.sets == [done.clone()]
+    })
+    .await;
+    world.agree(0, "a").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_follow_does_not_vote_and_two_or_four_never_do() {
+    let mut world = one_of_five().await;
+    world.agree(0, "a").await;
+    world.stop(2).await;
+    let register = &world.nodes[0].register;
+    let changed = register.change_voters(&ids([0, 1, 2])).await;
+    assert_eq!(changed, Err(OrderError::Unreached(id(2))));
+    for count in [0, 2, 4] {
+        let changed = register.change_voters(&ids(0..count)).await;
+        assert_eq!(changed, Err(OrderError::Number { count }));
+    }
+    let named = register.change_voters(&["gw1".to_owned()]).await;
+    assert_eq!(named, Err(OrderError::NotAnId("gw1".to_owned())));
+    world.agree(0, "b").await;
+    assert_eq!(world.nodes[0].known().voters.sets, [ids([0])]);
+    // Whoever followed and was sent away votes as well when it is asked again.
+    world.start(2).await;
+    vote(&world, 0, 0..3).await;
+    world.have(&[0, 1, 2], "a b ").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_leader_ends_a_change_that_the_last_one_began() {
+    let mut world = one_of_five().await;
+    vote(&world, 0, 0..3).await;
+    world.agree(0, "a").await;
+    let leader = world.leader().await;
+    let others: Vec<usize> = (0..5).filter(|at| *at != leader).collect();
+    // Two of the new voters follow and are gone before they could agree.
+    let register = world.nodes[leader].register.clone();
+    let wanted = ids(0..5);
+    let changing = crate::spawn_named("test", async move { register.change_voters(&wanted).await });
+    until("the change has begun", || {
+        world
+            .nodes
+            .iter()
+            .any(|node| node.known().voters.is_changing())
+    })
+    .await;
+    world.stop(leader).await;
+    let _ = changing.await;
+    world.leader_of(|at| at != leader).await;
+    until("it is at its end", || {
+        others
+            .iter()
+            .all(|at| world.nodes[*at].known().voters.sets == [ids(0..5)])
+    })
+    .await;
+    world.agree(others[0], "b").await;
+    world.have(&others, "a b ").await;
+}
