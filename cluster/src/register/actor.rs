@@ -184,6 +184,7 @@ async fn begin(arguments: Arguments, address: Address<Message>) -> Result<Regist
     let network = Network {
         link: Arc::clone(&settings.link),
         pause: settings.timing.heartbeat,
+        is_behind: Arc::default(),
     };
     let config = Arc::new(settings.timing.config()?);
     let raft = Raft::new(me, config, network.clone(), log, machine.clone()).await?;
@@ -199,10 +200,9 @@ async fn begin(arguments: Arguments, address: Address<Message>) -> Result<Regist
         known,
     };
     machine.tell();
-    spawn_named(
-        "register election",
-        stand(raft.clone(), me, settings.timing),
-    );
+    let is_behind = Arc::clone(&network.is_behind);
+    let standing = stand(raft.clone(), me, settings.timing, is_behind);
+    spawn_named("register election", standing);
     spawn_named("register watch", watched.watch(raft.metrics()));
     Ok(RegisterActor {
         running: Running {

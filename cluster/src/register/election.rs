@@ -2,6 +2,8 @@
 //! tick that all voters share in length, so that two of them might split the votes again and again. Here each draws
 //! anew for each round, and wakes at the moment itself.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use openraft::ServerState;
@@ -23,7 +25,12 @@ struct Look {
 }
 
 /// Stands for election whenever no leader was heard of for long enough; ends with the register.
-pub(crate) async fn stand(raft: Raft, me: VoterId, timing: RegisterTiming) {
+pub(crate) async fn stand(
+    raft: Raft,
+    me: VoterId,
+    timing: RegisterTiming,
+    is_behind: Arc<AtomicBool>,
+) {
     let mut states = raft.server_metrics();
     let mut patience = timing.draw();
     while let Some(look) = look(&raft, me).await {
@@ -34,6 +41,10 @@ pub(crate) async fn stand(raft: Raft, me: VoterId, timing: RegisterTiming) {
             let _ = tokio::time::timeout(timing.lease, change).await;
             patience = timing.draw();
             continue;
+        }
+        if is_behind.swap(false, Ordering::Relaxed) {
+            // Whoever has the longer log is to be elected, and is, once nobody else stands.
+            patience += timing.spread * 2;
         }
         let wait = match (look.is_alone, look.was_led) {
             (true, _) => Duration::ZERO,

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use openraft::error::{Fatal, RPCError, RaftError, ReplicationClosed, StreamingError, Unreachable};
@@ -27,12 +28,16 @@ pub(crate) struct Network {
     pub(crate) link: Arc<dyn RegisterLink>,
     /// How long somebody who cannot be reached is left alone.
     pub(crate) pause: Duration,
+    /// Whether somebody whose vote was asked for has a longer log, since that was looked at last.
+    pub(crate) is_behind: Arc<AtomicBool>,
 }
 
 /// The way to one of them.
 pub(crate) struct Peer {
     network: Network,
     id: VoterId,
+    /// Whether it was said that its value cannot be sent.
+    has_complained: bool,
 }
 
 /// Why another voter has not answered.
@@ -92,6 +97,7 @@ impl RaftNetworkFactory<Types> for Network {
         Peer {
             network: self.clone(),
             id: target,
+            has_complained: false,
         }
     }
 }
@@ -134,6 +140,9 @@ impl RaftNetwork<Types> for Peer {
         match self.say(&Said::vote(&ask), &option).await? {
             Told::Vote(vote, last, is_given) => {
                 let last = last.map(LogId::from);
+                if last > ask.last_log_id {
+                    self.network.is_behind.store(true, Ordering::Relaxed);
+                }
                 Ok(VoteResponse::new(Vote::from(vote), last, is_given))
             }
             _ => Err(something_else().into()),
@@ -151,9 +160,14 @@ impl RaftNetwork<Types> for Peer {
         let said = Said::Snapshot(vote.into(), word);
         let told = tokio::select! {
             closed = cancel => return Err(closed.into()),
-            told = self.say(&said, &option) => told?,
+            told = self.network.say(self.id, &said, option.hard_ttl()) => told,
         };
-        match told {
+        if let Err(Unanswered::Codec(error)) = &told
+            && !std::mem::replace(&mut self.has_complained, true)
+        {
+            tracing::error!(voter = %self.id, %error, "the view register's value cannot be sent to a voter");
+        }
+        match told.map_err(unreachable)? {
             Told::Snapshot(vote) => Ok(SnapshotResponse::new(vote.into())),
             _ => Err(something_else().into()),
         }

@@ -65,20 +65,29 @@ async fn voters_become_three_and_five_and_three_others_and_one() {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_changes_at_once_one_is_told_so_and_the_voters_are_those_of_one() {
     let world = one_of_five().await;
-    let register = &world.nodes[0].register;
-    let (few, other) = (ids([0, 1, 2]), ids([0, 3, 4]));
-    let changes = tokio::join!(register.change_voters(&few), register.change_voters(&other));
-    let (done, refused) = match changes {
-        (Ok(_), refused) => (few, refused),
-        (refused, Ok(_)) => (other, refused),
-        neither => panic!("{neither:?}"),
-    };
-    assert_eq!(refused, Err(OrderError::UnderWay));
-    until("one of them", || {
-        world.nodes[0].known().voters.sets == [done.clone()]
+    // The first waits for a node that does not follow yet.
+    world.cut_off(1, true);
+    let register = world.nodes[0].register.clone();
+    let first = ids([0, 1, 2]);
+    let changing = crate::spawn_named("test", async move { register.change_voters(&first).await });
+    let second = ids([0, 3, 4]);
+    until_refused(&world, &second).await;
+    world.cut_off(1, false);
+    changing.await.unwrap().unwrap();
+    assert_eq!(world.nodes[0].known().voters.sets, [ids([0, 1, 2])]);
+    vote(&world, 0, [0, 3, 4]).await;
+}
+
+/// Waits until another change is refused because of the first, which has begun.
+async fn until_refused(world: &World, voters: &[String]) {
+    until("the first has begun", || {
+        let stored = world.nodes[0].shelf.stored.lock().unwrap();
+        // Who founded, a leader's beginning, and who follows.
+        stored.entries.len() >= 3
     })
     .await;
-    world.agree(0, "a").await;
+    let changed = world.nodes[0].register.change_voters(voters).await;
+    assert_eq!(changed, Err(OrderError::UnderWay));
 }
 
 #[tokio::test(flavor = "multi_thread")]

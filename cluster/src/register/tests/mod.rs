@@ -2,6 +2,7 @@
 
 mod agreeing;
 mod changing;
+mod crossing;
 mod faults;
 mod openraft_suite;
 mod refused;

@@ -55,8 +55,14 @@ fn what_a_voter_keeps_has_these_bytes() {
         content,
     };
     golden(entry(ContentWord::Blank), "fdf4000100000003070900");
-    golden(entry(ContentWord::Proposed(b"ab".to_vec())), "fdf4000100000006070901026162");
-    golden(entry(ContentWord::Voters(voters())), "fdf400010000001f0709020201010301020304010203feffffffffffffffffffffffffffffffff");
+    golden(
+        entry(ContentWord::Proposed(b"ab".to_vec())),
+        "fdf4000100000006070901026162",
+    );
+    golden(
+        entry(ContentWord::Voters(voters())),
+        "fdf400010000001f0709020201010301020304010203feffffffffffffffffffffffffffffffff",
+    );
     let snapshot = SnapshotWord {
         at: Some(PlaceWord(7, 9)),
         voters_at: Some(PlaceWord(1, 0)),
@@ -64,12 +70,18 @@ fn what_a_voter_keeps_has_these_bytes() {
         id: "7.9".to_owned(),
         value: b"ab".to_vec(),
     };
-    golden(snapshot, "fdf40001000000290107090101000201010301020304010203feffffffffffffffffffffffffffffffff03372e39026162");
+    golden(
+        snapshot,
+        "fdf40001000000290107090101000201010301020304010203feffffffffffffffffffffffffffffffff03372e39026162",
+    );
 }
 
 #[test]
 fn what_voters_say_has_these_bytes() {
-    golden(Said::Vote(vote(), Some(PlaceWord(6, 9))), "fdf40001000000080007010101010609");
+    golden(
+        Said::Vote(vote(), Some(PlaceWord(6, 9))),
+        "fdf40001000000080007010101010609",
+    );
     let entry = EntryWord {
         at: PlaceWord(7, 10),
         content: ContentWord::Blank,
@@ -88,29 +100,50 @@ fn what_voters_say_has_these_bytes() {
         id: String::new(),
         value: Vec::new(),
     };
-    golden(Said::Snapshot(vote(), snapshot), "fdf4000100000025020701010100000201010301020304010203feffffffffffffffffffffffffffffffff0000");
+    golden(
+        Said::Snapshot(vote(), snapshot),
+        "fdf4000100000025020701010100000201010301020304010203feffffffffffffffffffffffffffffffff0000",
+    );
     golden(Said::Propose(b"ab".to_vec()), "fdf400010000000403026162");
-    golden(Said::ChangeVoters(BTreeSet::from([VoterId(2)])), "fdf4000100000003040102");
+    golden(
+        Said::ChangeVoters(BTreeSet::from([VoterId(2)])),
+        "fdf4000100000003040102",
+    );
 }
 
 #[test]
 fn what_voters_answer_has_these_bytes() {
-    golden(Told::Vote(vote(), None, false), "fdf400010000000700070101010000");
+    golden(
+        Told::Vote(vote(), None, false),
+        "fdf400010000000700070101010000",
+    );
     golden(Told::Append(AppendWord::Success), "fdf40001000000020100");
     golden(
         Told::Append(AppendWord::Partly(Some(PlaceWord(6, 9)))),
         "fdf40001000000050101010609",
     );
     golden(Told::Append(AppendWord::Conflict), "fdf40001000000020102");
-    golden(Told::Append(AppendWord::Higher(vote())), "fdf4000100000006010307010101");
+    golden(
+        Told::Append(AppendWord::Higher(vote())),
+        "fdf4000100000006010307010101",
+    );
     golden(Told::Snapshot(vote()), "fdf40001000000050207010101");
-    golden(Told::Order(Ok(PlaceWord(7, 10))), "fdf40001000000040300070a");
+    golden(
+        Told::Order(Ok(PlaceWord(7, 10))),
+        "fdf40001000000040300070a",
+    );
     let refused = [
-        (OrderWord::NotLeader(Some(VoterId(2))), "fdf40001000000050301000102"),
+        (
+            OrderWord::NotLeader(Some(VoterId(2))),
+            "fdf40001000000050301000102",
+        ),
         (OrderWord::Unanswered, "fdf4000100000003030101"),
         (OrderWord::UnderWay, "fdf4000100000003030102"),
         (OrderWord::Unreached(VoterId(2)), "fdf400010000000403010302"),
-        (OrderWord::Failed("no".to_owned()), "fdf4000100000006030104026e6f"),
+        (
+            OrderWord::Failed("no".to_owned()),
+            "fdf4000100000006030104026e6f",
+        ),
     ];
     for (word, bytes) in refused {
         golden(Told::Order(Err(word)), bytes);

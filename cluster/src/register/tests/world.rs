@@ -330,17 +330,33 @@ impl World {
         Ok(())
     }
 
-    /// Has a node propose until it is agreed on.
+    /// Has a node propose until it is agreed on, once.
     pub(crate) async fn agree(&self, node: usize, word: &str) -> LogPlace {
+        self.agree_unless(node, word, |error| match error {
+            OrderError::NotLeader { .. } => false,
+            _ => true,
+        })
+        .await
+    }
+
+    /// The same where it may be agreed on more than once, for answers are lost.
+    pub(crate) async fn agree_somehow(&self, node: usize, word: &str) -> LogPlace {
+        self.agree_unless(node, word, |_| false).await
+    }
+
+    async fn agree_unless(
+        &self,
+        node: usize,
+        word: &str,
+        is_end: impl Fn(&OrderError) -> bool,
+    ) -> LogPlace {
         let agreeing = async {
             loop {
                 match self.nodes[node].propose(word).await {
                     Ok(place) => return place,
-                    Err(OrderError::NotLeader { .. }) => {
-                        tokio::time::sleep(Duration::from_millis(20)).await;
-                    }
-                    Err(other) => panic!("{word}: {other}"),
+                    Err(error) => assert!(!is_end(&error), "{word}: {error}"),
                 }
+                tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
         tokio::time::timeout(SOON, agreeing).await.unwrap()
