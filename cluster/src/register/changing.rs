@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use openraft::ChangeMembers;
+use openraft::{ChangeMembers, ServerState};
 
 use super::actor::Running;
 use super::answering::placed;
@@ -46,6 +46,7 @@ impl Running {
             let added: BTreeMap<VoterId, ()> = new.iter().map(|id| (*id, ())).collect();
             let at = self.commit(ChangeMembers::AddNodes(added)).await?;
             if let Some(behind) = self.behind(&new, at, self.timing.following).await {
+                self.leads()?;
                 let _ = self.commit(ChangeMembers::RemoveNodes(new)).await;
                 return Err(OrderError::Unreached(behind.to_string()));
             }
@@ -66,6 +67,16 @@ impl Running {
         let metrics = self.raft.metrics();
         let known = metrics.borrow();
         known.membership_config.membership().clone()
+    }
+
+    fn leads(&self) -> Result<(), OrderError> {
+        let metrics = self.raft.metrics();
+        let known = metrics.borrow();
+        if known.state == ServerState::Leader {
+            return Ok(());
+        }
+        let leader = known.current_leader.map(|leader| leader.to_string());
+        Err(OrderError::NotLeader { leader })
     }
 
     async fn commit(&self, changes: ChangeMembers<VoterId, ()>) -> Outcome {
@@ -93,7 +104,10 @@ impl Running {
         };
         let waiting = self.raft.wait(Some(patience));
         let follow = waiting.metrics(
-            |metrics| lacking(metrics.replication.as_ref()).is_none(),
+            |metrics| {
+                let leads = metrics.state == ServerState::Leader;
+                !leads || lacking(metrics.replication.as_ref()).is_none()
+            },
             "all of them follow",
         );
         let _ = follow.await;

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -69,6 +70,9 @@ pub(crate) struct Tenure {
     is_over: AtomicBool,
     _place: OwnedSemaphorePermit,
 }
+
+/// How long the next incarnation waits for the last one.
+const LAST_END: Duration = Duration::from_secs(10);
 
 // === impl Kept ===
 
@@ -159,15 +163,17 @@ impl Tenure {
     /// Waits until nobody has the store any more; `places` has one.
     ///
     /// # Errors
-    /// [`tokio::sync::AcquireError`] never, for the places are not closed.
+    /// When somebody has it for too long, as over a disk that hangs.
     pub(crate) async fn begin(
         store: Arc<dyn RegisterStore>,
         places: Arc<Semaphore>,
     ) -> Result<Self, BoxError> {
+        let place = tokio::time::timeout(LAST_END, places.acquire_owned()).await;
         Ok(Self {
             store,
             is_over: AtomicBool::new(false),
-            _place: places.acquire_owned().await?,
+            _place: place
+                .map_err(|_| "the last incarnation of the register has not ended yet")??,
         })
     }
 

@@ -66,52 +66,54 @@ async fn what_a_voter_promised_is_there_after_a_restart() {
     assert_eq!(further.entries, [entry(21)]);
 }
 
+/// What may happen to the rows, and what is said then.
+const DAMAGE: [(&str, &str); 14] = [
+    (
+        "DELETE FROM register_entries WHERE n = 4",
+        "from 4 on are missing",
+    ),
+    (
+        "DELETE FROM register_entries WHERE n = 2",
+        "entry 2 is missing",
+    ),
+    ("DELETE FROM register_entries", "from 2 on are missing"),
+    (
+        "UPDATE register_entries SET body = x'00' WHERE n = 3",
+        "entry 3 was changed",
+    ),
+    (
+        "UPDATE register_entries SET n = 9 WHERE n = 3",
+        "entry 3 is missing",
+    ),
+    (
+        "INSERT INTO register_entries SELECT 5, body, checksum FROM register_entries WHERE n = 4",
+        "there is 5",
+    ),
+    ("DELETE FROM register_snapshot", "snapshot is missing"),
+    (
+        "UPDATE register_snapshot SET body = x'01'",
+        "snapshot is missing or was changed",
+    ),
+    ("DELETE FROM register", "first row is missing"),
+    ("UPDATE register SET vote = x'02'", "first row was changed"),
+    (
+        "UPDATE register SET committed = x'02'",
+        "first row was changed",
+    ),
+    (
+        "UPDATE register SET next_entry = 4",
+        "first row was changed",
+    ),
+    (
+        "UPDATE register SET node_id = 'n2'",
+        "first row was changed",
+    ),
+    ("UPDATE register SET format = 2", "by a later version"),
+];
+
 #[tokio::test]
-async fn what_was_cut_or_changed_or_is_anothers_or_of_a_later_version_is_refused_with_what_to_do() {
-    let rows = [
-        (
-            "DELETE FROM register_entries WHERE n = 4",
-            "from 4 on are missing",
-        ),
-        (
-            "DELETE FROM register_entries WHERE n = 2",
-            "entry 2 is missing",
-        ),
-        ("DELETE FROM register_entries", "from 2 on are missing"),
-        (
-            "UPDATE register_entries SET body = x'00' WHERE n = 3",
-            "entry 3 was changed",
-        ),
-        (
-            "UPDATE register_entries SET n = 9 WHERE n = 3",
-            "entry 3 is missing",
-        ),
-        (
-            "INSERT INTO register_entries SELECT 5, body, checksum FROM register_entries WHERE n = 4",
-            "there is 5",
-        ),
-        ("DELETE FROM register_snapshot", "snapshot is missing"),
-        (
-            "UPDATE register_snapshot SET body = x'01'",
-            "snapshot is missing or was changed",
-        ),
-        ("DELETE FROM register", "first row is missing"),
-        ("UPDATE register SET vote = x'02'", "first row was changed"),
-        (
-            "UPDATE register SET committed = x'02'",
-            "first row was changed",
-        ),
-        (
-            "UPDATE register SET next_entry = 4",
-            "first row was changed",
-        ),
-        (
-            "UPDATE register SET node_id = 'n2'",
-            "first row was changed",
-        ),
-        ("UPDATE register SET format = 2", "by a later version"),
-    ];
-    for (damage, says) in rows {
+async fn what_was_cut_or_changed_or_is_of_a_later_version_is_refused_with_what_to_do() {
+    for (damage, says) in DAMAGE {
         let dir = tempfile::tempdir().unwrap();
         let carbon = promised(dir.path()).await;
         let mut write = carbon.write("test.damage").await.unwrap();
@@ -130,6 +132,10 @@ async fn what_was_cut_or_changed_or_is_anothers_or_of_a_later_version_is_refused
             "{damage}: nothing is added to it"
         );
     }
+}
+
+#[tokio::test]
+async fn promises_of_another_node_or_another_cluster_are_none_of_this_one() {
     let dir = tempfile::tempdir().unwrap();
     let carbon = promised(dir.path()).await;
     let others = [("c2", "n1"), ("c1", "n2")];

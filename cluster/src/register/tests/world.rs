@@ -15,12 +15,17 @@ use crate::register::{
 use crate::tests::{SOON, system};
 use crate::{AskError, BoxError, Root, System, start_root};
 
+/// Whether an entry is not taken.
+pub(crate) type Refuses = fn(&[u8]) -> bool;
+
 /// A store in memory.
 #[derive(Default)]
 pub(crate) struct Shelf {
     pub(crate) stored: Mutex<Stored>,
     /// Whether writes fail.
     pub(crate) is_broken: AtomicBool,
+    /// Entries that it does not take.
+    pub(crate) refused: Mutex<Option<Refuses>>,
 }
 
 impl Shelf {
@@ -49,6 +54,13 @@ impl RegisterStore for Shelf {
     }
 
     fn append(&self, entries: Vec<(u64, Vec<u8>)>) -> Storing<'_, ()> {
+        let refused = *self.refused.lock().unwrap();
+        if entries
+            .iter()
+            .any(|(_, entry)| refused.is_some_and(|refused| refused(entry)))
+        {
+            return Box::pin(std::future::ready(Err("it is not taken".into())));
+        }
         self.write(|stored| stored.entries.extend(entries))
     }
 
@@ -68,7 +80,7 @@ impl RegisterStore for Shelf {
     }
 }
 
-/// All entries, one after another; what begins with `!` it does not understand.
+/// All entries, one after another, each once; what begins with `!` it does not understand.
 pub(crate) struct Words;
 
 impl Value for Words {
@@ -80,6 +92,10 @@ impl Value for Words {
         match agreed {
             Agreed::Entry(b"!panic") => panic!("as the test wishes"),
             Agreed::Entry([b'!', ..]) => Err("this entry is of a later version".into()),
+            // Whoever is not answered proposes again.
+            Agreed::Entry(word) if value.split(|byte| *byte == b' ').any(|one| one == word) => {
+                Ok(value.to_vec())
+            }
             Agreed::Entry(word) => Ok([value, word, b" "].concat()),
             Agreed::Voters(_) => Ok(value.to_vec()),
         }
@@ -185,9 +201,9 @@ pub(crate) struct World {
 /// Short, so that tests are.
 pub(crate) fn timing() -> RegisterTiming {
     RegisterTiming {
-        heartbeat: Duration::from_millis(60),
-        lease: Duration::from_millis(250),
-        spread: Duration::from_millis(150),
+        heartbeat: Duration::from_millis(75),
+        lease: Duration::from_millis(400),
+        spread: Duration::from_millis(200),
         agreeing: Duration::from_millis(1_500),
         following: Duration::from_secs(5),
         entries: 1_000,
@@ -330,36 +346,18 @@ impl World {
         Ok(())
     }
 
-    /// Has a node propose until it is agreed on, once.
+    /// Has a node propose until it is agreed on.
     pub(crate) async fn agree(&self, node: usize, word: &str) -> LogPlace {
-        self.agree_unless(node, word, |error| match error {
-            OrderError::NotLeader { .. } => false,
-            _ => true,
-        })
-        .await
-    }
-
-    /// The same where it may be agreed on more than once, for answers are lost.
-    pub(crate) async fn agree_somehow(&self, node: usize, word: &str) -> LogPlace {
-        self.agree_unless(node, word, |_| false).await
-    }
-
-    async fn agree_unless(
-        &self,
-        node: usize,
-        word: &str,
-        is_end: impl Fn(&OrderError) -> bool,
-    ) -> LogPlace {
         let agreeing = async {
             loop {
-                match self.nodes[node].propose(word).await {
-                    Ok(place) => return place,
-                    Err(error) => assert!(!is_end(&error), "{word}: {error}"),
+                if let Ok(place) = self.nodes[node].propose(word).await {
+                    return place;
                 }
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        tokio::time::timeout(SOON, agreeing).await.unwrap()
+        let agreed = tokio::time::timeout(SOON, agreeing).await;
+        agreed.unwrap_or_else(|_| panic!("{word} was not agreed on"))
     }
 
     /// Waits until all of these have this value.
