@@ -1,6 +1,6 @@
 //! Voters come and go, and the register goes on.
 
-use super::world::{World, id, until};
+use super::world::{World, id, until, until_or};
 use crate::register::OrderError;
 use crate::register::words::{ContentWord, EntryWord, read};
 
@@ -33,11 +33,12 @@ async fn vote(world: &World, asked: usize, voters: impl IntoIterator<Item = usiz
     };
     let changing = tokio::time::timeout(std::time::Duration::from_secs(20), changing);
     changing.await.unwrap();
-    until("they vote", || {
-        let leader = world.nodes.iter().find(|node| node.known().leads);
-        leader.is_some_and(|leader| leader.known().voters.sets == [voters.clone()])
+    let vote = until_or(|| {
+        let mut leaders = world.nodes.iter().filter(|node| node.known().leads);
+        leaders.any(|leader| leader.known().voters.sets == [voters.clone()])
     })
     .await;
+    assert!(vote, "{voters:?} vote: {}", world.shown());
 }
 
 #[tokio::test(flavor = "multi_thread")]
