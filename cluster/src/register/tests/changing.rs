@@ -65,6 +65,17 @@ async fn voters_become_three_and_five_and_three_others_and_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_has_ended_is_undone_by_nobody_who_saw_it_half_done() {
+    let world = one_of_five().await;
+    for voters in [0..3, 0..1, 0..3, 0..5, 0..3] {
+        vote(&world, 0, voters.clone()).await;
+        world.agree(0, &format!("{voters:?}")).await;
+        let known = world.nodes[world.leader().await].known();
+        assert_eq!(known.voters.sets, [ids(voters)], "{}", world.shown());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn of_two_changes_at_once_one_is_told_so_and_the_voters_are_those_of_one() {
     let world = one_of_five().await;
     // The first waits for a node that does not follow yet.
