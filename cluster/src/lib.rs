@@ -28,6 +28,7 @@ mod members;
 mod node;
 mod path;
 mod protocol;
+mod register;
 mod registry;
 mod ring;
 mod router;
@@ -60,6 +61,11 @@ pub use member::{Fact, Member};
 pub use members::{Health, MemberState, Timing};
 pub use node::{NodeHandle, NodeSettings, Notice, node};
 pub use protocol::{Before, Earlier, PROTOCOL, PROTOCOL_BEFORE};
+pub use register::{
+    Agreed, AskRegister, Asking, ENTRY_LIMIT, Known, LogPlace, OrderError, Register, RegisterLink,
+    RegisterSettings, RegisterState, RegisterStore, RegisterTiming, Sealing, Stored, Storing,
+    Value, Voters, register,
+};
 pub use registry::{ActorReport, Registry, System};
 pub use ring::rendezvous;
 pub use security::{Mutual, Security};

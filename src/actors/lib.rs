@@ -12,6 +12,7 @@ pub mod gateway;
 mod golden_tests;
 pub mod key_manager;
 pub mod publisher;
+pub mod register;
 mod ticker;
 pub mod traffic_manager;
 pub mod usage;

@@ -6,6 +6,7 @@
 pub mod apim;
 pub mod broker;
 pub mod carbon;
+mod checksum;
 #[cfg(test)]
 mod conformance;
 mod contraction;

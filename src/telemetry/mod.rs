@@ -44,9 +44,9 @@ pub(crate) fn start(log: &Log) -> anyhow::Result<()> {
     } else {
         ",headgate::access=off"
     };
-    // What that library says of connections the node says itself, with names; and it would write
+    // What these libraries say of connections and of votes the node says itself, with names; and one would write
     // down whole messages, tokens and all, at the levels below.
-    let quiet = ",ractor=warn,ractor_cluster=error";
+    let quiet = ",ractor=warn,ractor_cluster=error,openraft=off";
     let filter = EnvFilter::new(format!("{}{access}{quiet}", log.filter));
     let terminal = std::io::stderr().is_terminal();
     let json = match log.format {

@@ -5,6 +5,7 @@ pub mod identity;
 pub mod join_tokens;
 pub mod known_members;
 pub mod projection;
+pub mod register;
 #[cfg(test)]
 mod tests;
 
@@ -55,6 +56,11 @@ pub(crate) const SCHEMA: Schema = Schema {
             9,
             "issuer",
             include_str!("../../../migrations/carbon/0009_issuer.sql"),
+        ),
+        (
+            10,
+            "register",
+            include_str!("../../../migrations/carbon/0010_register.sql"),
         ),
         (
             11,

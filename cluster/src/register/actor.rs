@@ -1,0 +1,282 @@
+//! The actor that owns the register of a node. What openraft runs in is its own tasks: a fault or a panic there ends
+//! the actor, and its supervisor starts the next one, which reads the store anew.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Weak};
+
+use openraft::ServerState;
+use tokio::sync::{Semaphore, watch};
+
+use super::answering::answer;
+use super::changing::unfinished;
+use super::election::stand;
+use super::known::{Known, RegisterState};
+use super::link::{AskRegister, RegisterLink};
+use super::log::Log;
+use super::machine::Machine;
+use super::network::Network;
+use super::order::Outcome;
+use super::store::{Kept, RegisterStore, Tenure};
+use super::timing::RegisterTiming;
+use super::types::{Metrics, Raft};
+use super::value::{Sealing, Value};
+use super::voter_id::VoterId;
+use crate::actor::{Actor, BoxError};
+use crate::address::Address;
+use crate::ask::Reply;
+use crate::door::Asked;
+use crate::task::spawn_named;
+
+/// What a register is run with.
+#[derive(Clone)]
+pub struct RegisterSettings {
+    /// This node's stable id, a UUID.
+    pub node: String,
+    /// What the entries mean.
+    pub value: Arc<dyn Value>,
+    /// Who seals by them.
+    pub sealing: Arc<dyn Sealing>,
+    /// Where they are kept.
+    pub store: Arc<dyn RegisterStore>,
+    /// The way to other voters.
+    pub link: Arc<dyn RegisterLink>,
+    /// How long voters wait for each other.
+    pub timing: RegisterTiming,
+}
+
+/// What the actor is started with.
+#[derive(Clone)]
+pub(crate) struct Arguments {
+    pub(crate) settings: RegisterSettings,
+    pub(crate) me: VoterId,
+    pub(crate) known: watch::Sender<Known>,
+    /// One, for whoever has the store.
+    pub(crate) places: Arc<Semaphore>,
+}
+
+/// What the actor understands.
+pub(crate) enum Message {
+    /// Another voter says something.
+    Asked(Asked<AskRegister>),
+    /// Have this agreed on.
+    Propose(Vec<u8>, Reply<Outcome>),
+    /// Have these vote.
+    ChangeVoters(BTreeSet<VoterId>, Reply<Outcome>),
+    /// Begin with these voters.
+    Found(BTreeSet<VoterId>, Reply<Outcome>),
+    /// Openraft of this incarnation has ended.
+    Ended(Weak<Tenure>, String),
+    /// A change of voters was begun, by a leader that is lost, and not ended.
+    Finish,
+}
+
+/// What all tasks of an incarnation share.
+#[derive(Clone)]
+pub(crate) struct Running {
+    pub(crate) me: VoterId,
+    pub(crate) raft: Raft,
+    pub(crate) network: Network,
+    pub(crate) timing: RegisterTiming,
+    /// One, for whoever changes the voters.
+    pub(crate) changes: Arc<Semaphore>,
+}
+
+/// The register of a node.
+pub(crate) struct RegisterActor {
+    running: Running,
+    /// Ends with the actor, however that ends.
+    end: End,
+}
+
+/// Ends what openraft runs when it is dropped, also after a panic: nothing of it writes after that.
+struct End {
+    tenure: Arc<Tenure>,
+    raft: Raft,
+    known: watch::Sender<Known>,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.tenure.end();
+        self.known.send_modify(Known::begin_anew);
+        let raft = self.raft.clone();
+        if tokio::runtime::Handle::try_current().is_ok() {
+            spawn_named("register end", async move { raft.shutdown().await });
+        }
+    }
+}
+
+impl Actor for RegisterActor {
+    type Message = Message;
+    type Arguments = Arguments;
+    const KIND: &'static str = "cluster.register";
+
+    async fn start(arguments: Arguments, me: Address<Message>) -> Result<Self, BoxError> {
+        let known = arguments.known.clone();
+        let begun = begin(arguments, me).await;
+        if let Err(error) = &begun {
+            let failed = RegisterState::Failed(error.to_string());
+            known.send_modify(|known| known.state = failed);
+        }
+        begun
+    }
+
+    async fn handle(&mut self, message: Message) -> Result<(), BoxError> {
+        let running = self.running.clone();
+        match message {
+            Message::Asked(Asked { request, reply }) => {
+                spawn_named("register answer", async move {
+                    reply.send(answer(&running, &request.said).await);
+                });
+            }
+            Message::Propose(entry, reply) => {
+                spawn_named("register order", async move {
+                    reply.send(running.propose(entry).await);
+                });
+            }
+            Message::ChangeVoters(voters, reply) => {
+                spawn_named("register order", async move {
+                    reply.send(running.change_voters(voters).await);
+                });
+            }
+            Message::Found(voters, reply) => {
+                spawn_named("register order", async move {
+                    reply.send(running.found(voters).await);
+                });
+            }
+            Message::Finish => {
+                spawn_named("register order", async move {
+                    if let Err(error) = running.finish().await {
+                        tracing::debug!(%error, "a change of voters is not finished yet");
+                    }
+                });
+            }
+            Message::Ended(whose, why) => {
+                if Weak::ptr_eq(&whose, &Arc::downgrade(&self.end.tenure)) {
+                    return Err(why.into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn stop(&mut self) {
+        let _ = self.running.raft.shutdown().await;
+    }
+}
+
+/// Reads the store and runs from there.
+async fn begin(arguments: Arguments, address: Address<Message>) -> Result<RegisterActor, BoxError> {
+    let Arguments {
+        settings,
+        me,
+        known,
+        places,
+    } = arguments;
+    known.send_modify(Known::begin_anew);
+    let tenure = Arc::new(Tenure::begin(Arc::clone(&settings.store), places).await?);
+    let mut kept = Kept::of(tenure.store()?.load().await?)?;
+    let sealing = &settings.sealing;
+    let log = Log::new(Arc::clone(&tenure), Arc::clone(sealing), &mut kept);
+    let meaning = (Arc::clone(&settings.value), Arc::clone(sealing));
+    let machine = Machine::new(Arc::clone(&tenure), meaning, known.clone(), &mut kept).await?;
+    log.seal().await?;
+    let network = Network {
+        link: Arc::clone(&settings.link),
+        pause: settings.timing.heartbeat,
+        is_behind: Arc::default(),
+    };
+    let config = Arc::new(settings.timing.config()?);
+    let raft = Raft::new(me, config, network.clone(), log, machine.clone()).await?;
+    let watched = Watched {
+        tenure: Arc::downgrade(&tenure),
+        known: known.clone(),
+        timing: settings.timing,
+        address,
+    };
+    let end = End {
+        tenure,
+        raft: raft.clone(),
+        known,
+    };
+    machine.tell();
+    let is_behind = Arc::clone(&network.is_behind);
+    let standing = stand(raft.clone(), me, settings.timing, is_behind);
+    spawn_named("register election", standing);
+    spawn_named("register watch", watched.watch(raft.metrics()));
+    Ok(RegisterActor {
+        running: Running {
+            me,
+            raft,
+            network,
+            timing: settings.timing,
+            changes: Arc::new(Semaphore::new(1)),
+        },
+        end,
+    })
+}
+
+/// Who looks on while openraft runs.
+struct Watched {
+    tenure: Weak<Tenure>,
+    known: watch::Sender<Known>,
+    timing: RegisterTiming,
+    address: Address<Message>,
+}
+
+// === impl Watched ===
+
+impl Watched {
+    /// Tells who leads, and the actor when openraft ends.
+    async fn watch(self, mut metrics: watch::Receiver<Metrics>) {
+        let why = loop {
+            let now = metrics.borrow_and_update().clone();
+            if let Err(fatal) = &now.running_state {
+                break fatal.to_string();
+            }
+            self.tell(&now);
+            if metrics.changed().await.is_err() {
+                break "it panicked".to_owned();
+            }
+        };
+        // Whoever has ended this knows that it did.
+        if self
+            .tenure
+            .upgrade()
+            .is_some_and(|tenure| !tenure.is_over())
+        {
+            let failed = RegisterState::Failed(why.clone());
+            self.known.send_modify(|known| {
+                (known.state, known.leads, known.leader) = (failed, false, None);
+            });
+            let why = format!("the view register ended: {why}");
+            let _ = self.address.tell(Message::Ended(self.tenure, why));
+        }
+    }
+
+    fn tell(&self, now: &Metrics) {
+        let acknowledged = now.millis_since_quorum_ack.map(u128::from);
+        let leads = now.state == ServerState::Leader
+            && acknowledged.is_some_and(|ms| ms <= self.timing.lease.as_millis());
+        let leader = now.current_leader.map(|leader| leader.to_string());
+        self.known.send_if_modified(|known| {
+            let term = now.current_term;
+            let told = (known.term, known.leads, &known.leader, &known.state);
+            let is_news = told != (term, leads, &leader, &RegisterState::Running);
+            if known.leader != leader {
+                tracing::info!(
+                    term,
+                    leader = leader.as_deref(),
+                    "the view register has another leader"
+                );
+            }
+            (known.term, known.leads, known.leader) = (term, leads, leader);
+            known.state = RegisterState::Running;
+            is_news
+        });
+        let membership = now.membership_config.membership();
+        if leads && unfinished(membership).is_some() {
+            let _ = self.address.tell(Message::Finish);
+        }
+    }
+}

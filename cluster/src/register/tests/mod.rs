@@ -1,0 +1,10 @@
+//! What the register promises, over stores and links in memory.
+
+mod agreeing;
+mod changing;
+mod crossing;
+mod faults;
+mod openraft_suite;
+mod refused;
+mod words;
+mod world;
