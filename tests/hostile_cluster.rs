@@ -13,7 +13,7 @@ use crate::support::eventually;
 use crate::support::flooder::{Flooder, LIFE};
 use crate::support::net::{Fault, Net};
 use crate::support::node::Node;
-use crate::support::stranger::{HELLO, JOIN, Stranger, hello, message};
+use crate::support::stranger::{BULK, HELLO, JOIN, Stranger, bulk_hello, hello, message};
 
 /// Connections at a time that say nothing.
 const IDLE: usize = 1_000;
@@ -103,7 +103,7 @@ impl Pair {
 }
 
 /// Memory of a node that is no file's.
-fn resident_kib(node: &Node) -> u64 {
+pub fn resident_kib(node: &Node) -> u64 {
     let path = format!("/proc/{}/status", node.pid());
     let status = std::fs::read_to_string(path).expect("a process");
     let line = status
@@ -114,7 +114,7 @@ fn resident_kib(node: &Node) -> u64 {
 }
 
 /// Bytes that look like nothing, the same in each run.
-fn noise() -> Vec<u8> {
+pub fn noise() -> Vec<u8> {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     let mut byte = || {
         state ^= state << 13;
@@ -186,6 +186,7 @@ async fn misheard(pair: &Pair) {
         }
     })
     .await;
+    large_misheard(pair).await;
     pair.tells_once();
     let refused = "headgate_cluster_newcomers_refused_total";
     let before = metric(&pair.control, refused).await;
@@ -219,6 +220,35 @@ async fn misheard(pair: &Pair) {
         assert_eq!(metric(&pair.control, refused).await, before + 2);
         tells_in_short(pair).await;
     }
+}
+
+/// The same of a connection for what is large.
+async fn large_misheard(pair: &Pair) {
+    let good = bulk_hello("stranger", 7);
+    let body = &good[8..];
+    let mut oversized = BULK.to_be_bytes().to_vec();
+    oversized.extend([0, 1, 0x7f, 0xff, 0xff, 0xff]);
+    let rows = [
+        (oversized, false),
+        (message(BULK, 1, &[0xff; 64]), false),
+        (message(BULK, 1, &[body, b"more"].concat()), false),
+        (good[..good.len() - 1].to_vec(), false),
+        (message(BULK, 9, body), false),
+        // A node that no other connection is with, and garbage behind it.
+        ([&good, &noise()[..]].concat(), true),
+    ];
+    let count = u64::try_from(rows.len()).expect("a number");
+    pair.withstands(count, async {
+        for (row, is_told) in rows {
+            let mut stranger = pair.greeted().await;
+            stranger.send(&row).await;
+            let said = stranger.closed().await;
+            // A reset may overtake the words.
+            let refused = said.is_empty() || is_told && said.get(8) == Some(&1);
+            assert!(refused, "{row:?} is answered with {said:?}");
+        }
+    })
+    .await;
 }
 
 /// One whose own words are refused fills no log with them.

@@ -198,6 +198,15 @@ impl Path {
         self.send(bytes, deadline, Some((ask, room))).await
     }
 
+    /// Those that were handed to the connection for what is large, and have no answer.
+    #[cfg(test)]
+    pub(crate) async fn waiting_in_bulk(&self) -> usize {
+        match &self.bulk {
+            Some(bulk) => bulk.waiting().await,
+            None => 0,
+        }
+    }
+
     /// The same for what is large: beside the others where the peer knows such a way and it can be
     /// had from here.
     pub(crate) async fn ask_in_bulk(

@@ -75,11 +75,8 @@ pub(super) async fn cluster_of(
 /// Goes on in its cluster. One that nobody else was ever in may be what is left of a founding that was cut short
 /// while another node founded over the same databases: the node goes over to that one's then.
 async fn goes_on(databases: &Databases, mine: &str) -> anyhow::Result<Belongs> {
-    let noted = noted(databases.control.as_ref()).await?;
-    let mut read = databases.carbon.read().await?;
-    let met_nobody = known_members::list(&mut read).await?.is_empty();
-    drop(read);
-    if noted.is_empty() || noted == mine || !met_nobody {
+    let noted = noted_or(databases.control.as_ref(), mine).await?;
+    if noted == mine || !has_met_nobody(databases).await? {
         agree(databases, mine).await?;
         return Ok(Belongs {
             cluster: mine.to_owned(),
@@ -96,6 +93,23 @@ async fn goes_on(databases: &Databases, mine: &str) -> anyhow::Result<Belongs> {
     })
 }
 
+/// Who the node is to those whom it joins with a token. Of a founding that another node was first at nothing is left
+/// then: until there is a token each start finds that it was the second, and none makes an authority.
+pub(super) async fn joins_as(databases: &Databases, me: &Identity) -> anyhow::Result<Identity> {
+    let mut joins = me.clone();
+    let noted = noted(databases.control.as_ref()).await?;
+    let is_another = !noted.is_empty() && noted != me.cluster_id;
+    if is_another && has_met_nobody(databases).await? {
+        joins.cluster_id.clear();
+    }
+    Ok(joins)
+}
+
+async fn has_met_nobody(databases: &Databases) -> Result<bool, StoreError> {
+    let mut read = databases.carbon.read().await?;
+    Ok(known_members::list(&mut read).await?.is_empty())
+}
+
 /// Whether API-M is one of a cluster that this node knows nothing of.
 pub(super) async fn is_anothers(databases: &Databases, me: &Identity) -> anyhow::Result<bool> {
     let noted = noted(databases.control.as_ref()).await?;
@@ -104,12 +118,7 @@ pub(super) async fn is_anothers(databases: &Databases, me: &Identity) -> anyhow:
 
 /// Sees to it that the databases are those of this cluster, and know it.
 pub(super) async fn agree(databases: &Databases, mine: &str) -> anyhow::Result<()> {
-    let control = databases.control.as_ref();
-    let noted = match noted(control).await? {
-        // Of a version before, or it joined one that a node without databases founded.
-        empty if empty.is_empty() => note(control, mine).await?,
-        noted => noted,
-    };
+    let noted = noted_or(databases.control.as_ref(), mine).await?;
     ensure!(
         noted == mine,
         "this node is of cluster {mine} and its database API-M of cluster {noted}: put back what belongs \
@@ -132,6 +141,15 @@ async fn noted(control: Option<&Control>) -> Result<String, StoreError> {
     };
     let mut read = control.apim.read().await?;
     Ok(cluster_identity::find(&mut read).await?.cluster_id)
+}
+
+/// The same; notes `mine` where it says none: of a version before, or the node joined one that a node without
+/// databases founded.
+async fn noted_or(control: Option<&Control>, mine: &str) -> Result<String, StoreError> {
+    match noted(control).await? {
+        empty if empty.is_empty() => note(control, mine).await,
+        noted => Ok(noted),
+    }
 }
 
 /// Notes it in API-M unless one is noted there; gives which is, the same where there is no API-M.
@@ -161,16 +179,19 @@ mod tests {
         }
     }
 
-    async fn belongs(databases: &Databases, mine: &str) -> anyhow::Result<Belongs> {
-        let me = Identity {
+    fn me(cluster: &str) -> Identity {
+        Identity {
             node_id: "n".to_owned(),
             node_name: "cp2".to_owned(),
             incarnation: 2,
-            cluster_id: mine.to_owned(),
+            cluster_id: cluster.to_owned(),
             has_counted: false,
             issuer: String::new(),
-        };
-        cluster_of(databases, &me, &[]).await
+        }
+    }
+
+    async fn belongs(databases: &Databases, mine: &str) -> anyhow::Result<Belongs> {
+        cluster_of(databases, &me(mine), &[]).await
     }
 
     #[tokio::test]
@@ -181,7 +202,12 @@ mod tests {
         assert!(!first.was_second && !first.cluster.is_empty());
         // It ended after it had kept its own, and before it asked API-M.
         let over = belongs(&databases, "cut short").await.unwrap();
-        assert_eq!((over.cluster, over.was_second), (first.cluster, true));
+        assert_eq!((&over.cluster, over.was_second), (&first.cluster, true));
+        // Nor does anything of it stand in the way of joining the other, which is all that is left over TLS.
+        let joins = joins_as(&databases, &me("cut short")).await.unwrap();
+        assert_eq!(joins.cluster_id, "");
+        let joins = joins_as(&databases, &me(&over.cluster)).await.unwrap();
+        assert_eq!(joins.cluster_id, over.cluster);
         // One that others were in does not go over.
         let mut write = databases.carbon.write("test.known").await.unwrap();
         known_members::add(&mut write, "gw1:4370").await.unwrap();
@@ -192,5 +218,42 @@ mod tests {
             .unwrap()
             .to_string();
         assert!(error.contains("of others"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn of_two_that_found_at_once_over_one_database_one_is_first_and_each_start_knows_who() {
+        let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let one = databases(dir.path()).await;
+        let two = Databases {
+            control: one.control.clone(),
+            carbon: storage::carbon::open(other.path()).await.unwrap(),
+            broker: storage::broker::open(other.path()).await.unwrap(),
+        };
+        // Both have looked, and found none; then each notes its own.
+        for (databases, cluster) in [(&one, "first"), (&two, "second")] {
+            keep(&databases.carbon, cluster).await.unwrap();
+        }
+        let noted = note(one.control.as_ref(), "first").await.unwrap();
+        assert_eq!(noted, "first");
+        // The second one is cut short before it notes, or after; and once more whenever it starts.
+        for _ in 0..3 {
+            let second = belongs(&two, "second").await.unwrap();
+            assert_eq!(
+                (second.cluster.as_str(), second.was_second),
+                ("first", true)
+            );
+            let first = belongs(&one, "first").await.unwrap();
+            assert_eq!((first.cluster.as_str(), first.was_second), ("first", false));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_founder_that_ended_before_anything_was_noted_founds_what_it_began() {
+        let dir = tempfile::tempdir().unwrap();
+        let databases = databases(dir.path()).await;
+        let begun = belongs(&databases, "begun").await.unwrap();
+        assert_eq!((begun.cluster.as_str(), begun.was_second), ("begun", false));
+        let noted = noted(databases.control.as_ref()).await.unwrap();
+        assert_eq!(noted, "begun");
     }
 }

@@ -62,10 +62,7 @@ pub(super) async fn follow(
             Some(control) if config.oauth2.issuer_is_given => {
                 // By then the cluster has refused one that it does not agree with.
                 tokio::time::sleep(config.cluster.evict.max(SETTLED)).await;
-                while let Err(error) = save(&control.apim, &config.oauth2.issuer).await {
-                    tracing::warn!(%error, "the issuer cannot be noted, nodes that are told none go by the one before; trying again");
-                    tokio::time::sleep(AGAIN).await;
-                }
+                saved(&control.apim, &config.oauth2.issuer, AGAIN).await;
             }
             None if !is_said(&config) => listen(&cluster, &issuer, &carbon).await,
             _ => {}
@@ -131,6 +128,14 @@ pub(super) async fn said(apim: &Database, own: &str) -> Result<String, StoreErro
     Ok(noted)
 }
 
+/// Tries until it is noted.
+async fn saved(apim: &Database, issuer: &str, pause: Duration) {
+    while let Err(error) = save(apim, issuer).await {
+        tracing::warn!(%error, "the issuer cannot be noted, nodes that are told none go by the one before; trying again");
+        tokio::time::sleep(pause).await;
+    }
+}
+
 pub(super) async fn save(apim: &Database, issuer: &str) -> Result<(), StoreError> {
     if said(apim, issuer).await? == issuer {
         return Ok(());
@@ -144,4 +149,26 @@ pub(super) async fn keep(carbon: &Database, issuer: &str) -> Result<(), StoreErr
     let mut write = carbon.write("carbon.identity.save_issuer").await?;
     identity::save_issuer(&mut write, issuer).await?;
     write.commit().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_issuer_that_cannot_be_noted_now_is_noted_as_soon_as_it_can() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, away) = (dir.path().join("apim.db"), dir.path().join("away.db"));
+        let url = format!("sqlite:{}", file.display());
+        let apim = storage::apim::open(&url).await.unwrap();
+        assert_eq!(said(&apim, "before").await.unwrap(), "before");
+        std::fs::rename(&file, &away).unwrap();
+        let pause = Duration::from_millis(10);
+        let mut saving = std::pin::pin!(saved(&apim, "given", pause));
+        let failing = tokio::time::timeout(pause * 20, &mut saving).await;
+        assert!(failing.is_err(), "there is no database to note it in");
+        std::fs::rename(&away, &file).unwrap();
+        saving.await;
+        assert_eq!(said(&apim, "given").await.unwrap(), "given");
+    }
 }

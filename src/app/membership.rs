@@ -82,6 +82,10 @@ impl Membership {
         let node = match listener {
             None => None,
             Some(listener) => {
+                let me = match &settings.join {
+                    Some(_) => &founding::joins_as(databases, me).await?,
+                    None => me,
+                };
                 let place = Place {
                     data,
                     config,

@@ -225,8 +225,8 @@ impl Place<'_> {
             was_second,
         } = belongs;
         if was_second {
-            // Another node was first, at this very moment: the authority is that one's to make.
-            founding::keep(&self.databases.carbon, "").await?;
+            // Another node was first: the authority is that one's to make. What this one began stays on its disk, so
+            // that the next start knows as well.
             bail!("another node founds a cluster over the same databases just now: {JOIN}");
         }
         let authority = Authority::make(&cluster)?;

@@ -15,6 +15,7 @@ use sqlx::{Any, AnyConnection, AnyPool, Connection as _, Executor as _, Row as _
 
 use domain::change::Change;
 
+use crate::contraction;
 use crate::crash;
 use crate::error::StoreError;
 use crate::health::{Health, failed};
@@ -135,7 +136,8 @@ impl Database {
         // The next version of this build may have been here, or be beside this one on the same database: what it
         // changed is added, and nothing is taken away before the version after it (M1).
         migrator.set_ignore_missing(true);
-        migrator.run(&self.writer).await.map_err(failed)
+        migrator.run(&self.writer).await.map_err(failed)?;
+        contraction::allows(self, schema).await
     }
 
     /// Which engine it runs on.

@@ -55,6 +55,19 @@ pub enum StoreError {
         /// What the migrator says.
         source: sqlx::migrate::MigrateError,
     },
+    /// A later version has taken away what this one uses (M1).
+    #[error(
+        "database {database} was changed by a later version: its migration {version} took away what versions use that \
+         do not know migration {needs}. Start the version that did that, or the one before it"
+    )]
+    Contracted {
+        /// Which of the four.
+        database: &'static str,
+        /// The migration that did.
+        version: i64,
+        /// The one that has to be known.
+        needs: i64,
+    },
     /// The configured location is not one this database may have.
     #[error("{0}")]
     Location(String),

@@ -9,6 +9,7 @@ pub mod carbon;
 mod checksum;
 #[cfg(test)]
 mod conformance;
+mod contraction;
 mod crash;
 pub mod crash_sweep;
 mod database;

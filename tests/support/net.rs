@@ -14,6 +14,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 
 use super::node::Options;
+use super::stranger::BULK;
 
 /// What happens to the bytes that one node sends another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -48,6 +49,8 @@ struct Seen {
     nodes: BTreeMap<String, Place>,
     faults: BTreeMap<(String, String), Fault>,
     bytes: BTreeMap<(String, String), u64>,
+    /// The last first words of a connection for what is large.
+    large: BTreeMap<(String, String), Vec<u8>>,
     connections: u64,
     /// Connections by number: who is at which end, and how either end is closed.
     open: BTreeMap<u64, [(String, watch::Sender<bool>); 2]>,
@@ -163,6 +166,12 @@ impl Net {
     pub fn bytes(&self, from: &str, to: &str) -> u64 {
         let way = (from.to_owned(), to.to_owned());
         self.seen().bytes.get(&way).copied().unwrap_or_default()
+    }
+
+    /// The first words with which one node opened its last connection for what is large with the other.
+    pub fn bulk_words(&self, from: &str, to: &str) -> Option<Vec<u8>> {
+        let way = (from.to_owned(), to.to_owned());
+        self.seen().large.get(&way).cloned()
     }
 
     /// Connections that were dialed.
@@ -307,6 +316,10 @@ impl Pump {
 
     async fn pass(&mut self, bytes: &[u8]) {
         *self.state.seen().bytes.entry(self.way.clone()).or_default() += bytes.len() as u64;
+        if bytes.starts_with(&BULK.to_be_bytes()) {
+            let mut seen = self.state.seen();
+            seen.large.insert(self.way.clone(), bytes.to_vec());
+        }
         match self.state.fault(&self.way) {
             Fault::Lost => {
                 // What follows would not be understood: held for good, and its end with it.

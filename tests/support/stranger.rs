@@ -14,6 +14,7 @@ use tokio_rustls::TlsConnector;
 /// The kinds of first words.
 pub const HELLO: u16 = 65_000;
 pub const JOIN: u16 = 65_002;
+pub const BULK: u16 = 65_004;
 
 /// What nobody keeps open longer; a busy machine has time.
 const CLOSED: Duration = Duration::from_secs(10);
@@ -65,6 +66,11 @@ impl Stranger {
         let _ = self.0.flush().await;
     }
 
+    /// Says nothing more.
+    pub async fn ends(&mut self) {
+        let _ = self.0.shutdown().await;
+    }
+
     /// Waits for the end; gives what came before.
     pub async fn closed(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -113,13 +119,27 @@ pub fn message(kind: u16, version: u16, body: &[u8]) -> Vec<u8> {
 pub fn hello(id: &str, versions: [u8; 2]) -> Vec<u8> {
     let mut body = versions.to_vec();
     text(&mut body, "");
-    text(&mut body, id);
-    body.extend([1, 7]);
-    text(&mut body, &format!("name-of-{id}"));
-    text(&mut body, "127.0.0.1:1");
-    // Roles, facts, the router, others.
-    body.extend([0, 0, 1, 0]);
+    member(&mut body, id);
+    // The router, others.
+    body.extend([1, 0]);
     message(HELLO, 1, &body)
+}
+
+/// Those of a connection for what is large of such a node, whose asks bear a small number.
+pub fn bulk_hello(id: &str, bears: u8) -> Vec<u8> {
+    let mut body = Vec::new();
+    member(&mut body, id);
+    body.push(bears);
+    message(BULK, 1, &body)
+}
+
+fn member(body: &mut Vec<u8>, id: &str) {
+    text(body, id);
+    body.extend([1, 7]);
+    text(body, &format!("name-of-{id}"));
+    text(body, "127.0.0.1:1");
+    // Roles, facts.
+    body.extend([0, 0]);
 }
 
 fn text(bytes: &mut Vec<u8>, text: &str) {

@@ -31,7 +31,7 @@ pub(super) struct Frame {
 
 impl Frame {
     /// Waits for one as long as it takes to begin; then for each part of it. `moved` is told of
-    /// each.
+    /// each. Only the end between two frames is [`io::ErrorKind::UnexpectedEof`].
     pub(super) async fn read(
         from: &mut (impl AsyncRead + Unpin),
         moved: impl Fn(),
@@ -39,20 +39,23 @@ impl Frame {
         Self::read_within(STALLED, from, moved).await
     }
 
-    async fn read_within(
+    /// The same, with a pause of its own.
+    pub(super) async fn read_within(
         a_part: Duration,
         from: &mut (impl AsyncRead + Unpin),
         moved: impl Fn(),
     ) -> io::Result<Self> {
         let first = from.read_u8().await?;
         let mut rest = [0; HEAD - 1];
-        in_time(a_part, from.read_exact(&mut rest)).await?;
+        let head = in_time(a_part, from.read_exact(&mut rest)).await;
+        head.map_err(within_a_frame)?;
         moved();
         let [l1, l2, l3, w0, w1, w2, w3, number @ ..] = rest;
         let length = u32::from_be_bytes([first, l1, l2, l3]);
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         if length > LIMIT {
-            return Err(io::ErrorKind::InvalidData.into());
+            let too_large = "a frame is larger than a message";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, too_large));
         }
         // Memory as it comes, not as it is announced.
         let mut bytes = Vec::new();
@@ -62,7 +65,7 @@ impl Frame {
             let part = bytes.get_mut(from_here..).unwrap_or_default();
             let count = in_time(a_part, from.read(part)).await?;
             if count == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
+                return Err(within_a_frame(io::ErrorKind::UnexpectedEof.into()));
             }
             bytes.truncate(from_here + count);
             moved();
@@ -102,6 +105,16 @@ impl Frame {
     }
 }
 
+/// The end of a connection is none of a frame.
+fn within_a_frame(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => {
+            io::Error::new(io::ErrorKind::InvalidData, "a frame was cut")
+        }
+        _ => error,
+    }
+}
+
 async fn in_time<T>(most: Duration, moving: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     let moved = tokio::time::timeout(most, moving).await;
     moved.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
@@ -124,7 +137,9 @@ mod tests {
         assert_eq!(hex, "0000000200004e200000000000000102aabb");
         assert_eq!(Frame::read(&mut &bytes[..], || ()).await.unwrap(), frame);
         for end in 0..bytes.len() {
-            assert!(Frame::read(&mut &bytes[..end], || ()).await.is_err());
+            let error = Frame::read(&mut &bytes[..end], || ()).await.unwrap_err();
+            let is_between = error.kind() == io::ErrorKind::UnexpectedEof;
+            assert_eq!(is_between, end == 0, "{end}: {error}");
         }
     }
 

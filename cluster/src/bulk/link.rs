@@ -41,6 +41,8 @@ struct Shared {
     parts: AtomicU64,
     /// An answer came whole.
     answered: Notify,
+    /// The ask that was sent last.
+    under_way: AtomicU64,
 }
 
 /// Someone who waits, or has given up: the places are taken until the answer is there.
@@ -62,6 +64,7 @@ impl Link {
             over,
             parts: AtomicU64::new(0),
             answered: Notify::new(),
+            under_way: AtomicU64::new(0),
         });
         let carried = Arc::clone(&shared);
         spawn_named(
@@ -73,6 +76,11 @@ impl Link {
 
     pub(super) fn is_over(&self) -> bool {
         self.shared.over.is_cancelled()
+    }
+
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.shared.waiting().len()
     }
 
     /// Sends an ask and waits for its answer.
@@ -103,8 +111,10 @@ impl Link {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(_)) => Err(AskError::Dropped),
             Err(_) => {
-                // Nothing at all came meanwhile: the next ask has a new connection.
-                if self.shared.parts.load(Ordering::Relaxed) == before {
+                // Nothing at all came meanwhile: the next ask has a new connection. One that waited behind another's
+                // cannot tell, as long as somebody waits for that.
+                let is_silent = self.shared.parts.load(Ordering::Relaxed) == before;
+                if is_silent && !self.shared.is_behind_another(number) {
                     self.shared.over.cancel();
                 }
                 Err(AskError::Timeout)
@@ -157,6 +167,7 @@ impl Shared {
         loop {
             match tokio::time::timeout(IDLE, asked.recv()).await {
                 Ok(Some(frame)) if self.is_wanted(frame.number) => {
+                    self.under_way.store(frame.number, Ordering::Relaxed);
                     frame.write(&mut to, || ()).await?;
                     // Whoever answers reads nothing meanwhile: an ask that lies before a closed window would end
                     // the connection, and with it the answer that comes.
@@ -179,6 +190,14 @@ impl Shared {
             waiting.remove(&number);
         }
         wanted
+    }
+
+    /// Whether the ask was not sent, because another is under way whose answer somebody waits for.
+    fn is_behind_another(&self, number: u64) -> bool {
+        let under_way = self.under_way.load(Ordering::Relaxed);
+        let waiting = self.waiting();
+        let other = waiting.get(&under_way).filter(|_| under_way != number);
+        other.is_some_and(|other| !other.answer.is_closed())
     }
 
     fn waiting(&self) -> MutexGuard<'_, BTreeMap<u64, Waiting>> {

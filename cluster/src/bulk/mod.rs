@@ -107,6 +107,13 @@ impl Bulk {
         (asks, BYTES - self.bytes.available_permits().min(BYTES))
     }
 
+    /// Asks that were handed to the connection, and have no answer.
+    #[cfg(test)]
+    pub(crate) async fn waiting(&self) -> usize {
+        let state = self.state.lock().await;
+        state.link.as_ref().map_or(0, |link| link.waiting())
+    }
+
     /// Sends an encoded ask and waits for the encoded answer.
     pub(crate) async fn ask(&self, bytes: Vec<u8>, deadline: Duration) -> Carried {
         let end = Instant::now() + deadline;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::BulkHello;
-use super::frame::Frame;
+use super::frame::{Frame, STALLED};
 use crate::ask::AskError;
 use crate::cluster::Cluster;
 use crate::codec::head;
@@ -23,6 +23,8 @@ const SEEN: Duration = Duration::from_secs(1);
 pub(crate) struct Carrier {
     cluster: Cluster,
     asker: Arc<Path>,
+    /// A frame of which nothing comes for so long ends the connection.
+    pub(super) stalled: Duration,
 }
 
 // === impl Carrier ===
@@ -46,7 +48,11 @@ impl Carrier {
         let asker = tokio::time::timeout(SEEN, seen).await;
         let asker = asker.map_err(|_| "there is no other connection with this node")?;
         let cluster = cluster.clone();
-        Ok(Self { cluster, asker })
+        Ok(Self {
+            cluster,
+            asker,
+            stalled: STALLED,
+        })
     }
 
     /// Answers until the connection ends, or the other one does, or the asker has opened another of
@@ -73,7 +79,7 @@ impl Carrier {
 
     async fn answers(&self, mut stream: AnyStream) -> std::io::Result<()> {
         loop {
-            let ask = Frame::read(&mut stream, || ()).await?;
+            let ask = Frame::read_within(self.stalled, &mut stream, || ()).await?;
             let answer = Frame {
                 number: ask.number,
                 within_ms: 0,

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ractor::{ActorProcessingErr, ActorRef};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::frame::Frame;
@@ -212,6 +212,124 @@ async fn only_a_node_that_is_connected_in_its_life_opens_one() {
 }
 
 #[tokio::test]
+async fn whatever_is_no_ask_on_one_is_counted_and_ends_it_unless_it_is_a_frame() {
+    let (server, _path, _back) = answering().await;
+    let hello = BulkHello {
+        member: member("asker", 1, "127.0.0.1:1"),
+        bears: KEY,
+    };
+    let frame = |bytes: &[u8]| {
+        let length = u32::try_from(bytes.len()).unwrap().to_be_bytes();
+        [&length[..], &[0, 0, 3, 232], &[0; 7], &[9], bytes].concat()
+    };
+    let unknown = frame(&crate::encode(0x7777, 1, &Add(1)).unwrap());
+    let of_the_future = frame(&crate::encode(Add::KIND, 99, &Add(1)).unwrap());
+    let malformed = frame(&crate::encode(Add::KIND, Add::VERSION, &"no number").unwrap());
+    let beyond = 0x7fff_ffff_u32.to_be_bytes();
+    let noise: Vec<u8> = (0..4_096_u32).map(|n| (n * 7 % 251 + 4) as u8).collect();
+    for (what, bytes, ends, answered) in [
+        ("an unknown kind", &unknown[..], true, true),
+        ("a later version", &of_the_future, true, true),
+        ("a malformed message", &malformed, true, true),
+        ("no message", &frame(b"abc"), true, true),
+        (
+            "a frame beyond the limit",
+            &[&beyond[..], &[0; 12]].concat(),
+            false,
+            false,
+        ),
+        ("noise", &noise, false, false),
+        ("a head that is cut", &unknown[..7], true, false),
+        ("a message that is cut", &unknown[..20], true, false),
+        ("a message that stands still", &unknown[..20], false, false),
+    ] {
+        let before = count(&server.counters().refused);
+        let mut carrier = Carrier::find(&server, &hello).await.unwrap();
+        carrier.stalled = SOON / 50;
+        let (mut near, far) = tokio::io::duplex(64 * 1024);
+        carrier.carry(Box::new(far));
+        near.write_all(bytes).await.unwrap();
+        if ends {
+            near.shutdown().await.unwrap();
+        }
+        let mut said = Vec::new();
+        let closed = tokio::time::timeout(SOON, near.read_to_end(&mut said)).await;
+        closed.expect(what).unwrap();
+        let answer = frame(&crate::router::fault(AskError::Unsupported));
+        // What an answer bears of time says nothing.
+        let answer = [&answer[..4], &[0; 4], &answer[8..]].concat();
+        assert_eq!(said, if answered { answer } else { Vec::new() }, "{what}");
+        assert_eq!(count(&server.counters().refused), before + 1, "{what}");
+    }
+    // An end between two frames is how it ends.
+    let before = count(&server.counters().refused);
+    let carrier = Carrier::find(&server, &hello).await.unwrap();
+    let (mut near, far) = tokio::io::duplex(64);
+    carrier.carry(Box::new(far));
+    near.shutdown().await.unwrap();
+    assert_eq!(near.read(&mut [0]).await.unwrap(), 0);
+    assert_eq!(count(&server.counters().refused), before);
+}
+
+#[tokio::test]
+async fn the_next_ask_is_sent_when_the_last_one_is_answered() {
+    // Whoever answers reads nothing meanwhile, and an ask before a closed window ends the connection.
+    static ANSWERED: AtomicU64 = AtomicU64::new(0);
+    let path = scripted(|mut stream| async move {
+        for _ in 0..3 {
+            let ask = Frame::read(&mut stream, || ()).await.unwrap();
+            let more = tokio::time::timeout(SOON / 100, stream.read_u8()).await;
+            assert!(more.is_err(), "an ask comes before the answer");
+            ask.write(&mut stream, || ()).await.unwrap();
+            ANSWERED.fetch_add(1, Ordering::Relaxed);
+        }
+    })
+    .await;
+    let ask = |byte| path.ask_in_bulk(vec![byte], SOON);
+    let answers = tokio::join!(ask(1), ask(2), ask(3));
+    assert_eq!(answers, (Ok(vec![1]), Ok(vec![2]), Ok(vec![3])));
+    assert_eq!(count(&ANSWERED), 3);
+}
+
+#[tokio::test]
+async fn an_ask_that_waits_behind_a_slow_one_does_not_end_it() {
+    static HEARD: AtomicU64 = AtomicU64::new(0);
+    let path = scripted(|mut stream| async move {
+        let ask = Frame::read(&mut stream, || ()).await.unwrap();
+        while count(&HEARD) == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        ask.write(&mut stream, || ()).await.unwrap();
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let slow = path.ask_in_bulk(vec![1], SOON);
+    let behind = async {
+        while path.waiting_in_bulk().await == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let behind = path.ask_in_bulk(vec![2], Duration::from_millis(50)).await;
+        HEARD.fetch_add(1, Ordering::Relaxed);
+        behind
+    };
+    let answers = tokio::join!(slow, behind);
+    assert_eq!(answers, (Ok(vec![1]), Err(AskError::Timeout)));
+}
+
+#[tokio::test]
+async fn a_dial_that_is_given_up_is_put_off_like_one_that_failed() {
+    // A port that takes connections, and never says a word.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    let path = path_to(&member("server", 7, &address)).await;
+    let briefly = Duration::from_millis(50);
+    let given_up = path.ask_in_bulk(vec![1], briefly).await;
+    assert_eq!(given_up, Err(AskError::Unavailable));
+    // At once the common way: nobody waits for another dial.
+    assert_eq!(path.ask_in_bulk(vec![2], briefly).await, Ok(vec![2]));
+}
+
+#[tokio::test]
 async fn the_last_connection_of_a_node_is_the_only_one() {
     let (server, _path, _back) = answering().await;
     let hello = BulkHello {
@@ -252,7 +370,13 @@ async fn a_peer_that_takes_nothing_costs_sixteen_places_and_holds_up_nothing_els
         let (path, large) = (Arc::clone(&path), large.clone());
         asked.spawn(async move { path.ask_in_bulk(large, SOON * 6).await });
     }
-    crate::tests::until("all are under way", || path.under_way().0 == ASKS).await;
+    // Those that wait for the connection free their places when they are given up.
+    let sent = async {
+        while path.waiting_in_bulk().await < ASKS {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    assert!(tokio::time::timeout(SOON, sent).await.is_ok());
     assert_eq!(path.under_way(), (ASKS, BYTES, 0));
     let more = path.ask_in_bulk(vec![1], SOON).await;
     assert_eq!(more, Err(AskError::Overloaded));

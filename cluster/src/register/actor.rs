@@ -67,7 +67,7 @@ pub(crate) enum Message {
     /// Openraft of this incarnation has ended.
     Ended(Weak<Tenure>, String),
     /// A change of voters was begun, by a leader that is lost, and not ended.
-    Finish(BTreeSet<VoterId>),
+    Finish,
 }
 
 /// What all tasks of an incarnation share.
@@ -144,9 +144,9 @@ impl Actor for RegisterActor {
                     reply.send(running.found(voters).await);
                 });
             }
-            Message::Finish(voters) => {
+            Message::Finish => {
                 spawn_named("register order", async move {
-                    if let Err(error) = running.change_here(&voters).await {
+                    if let Err(error) = running.finish().await {
                         tracing::debug!(%error, "a change of voters is not finished yet");
                     }
                 });
@@ -275,8 +275,8 @@ impl Watched {
             is_news
         });
         let membership = now.membership_config.membership();
-        if leads && let Some(voters) = unfinished(membership) {
-            let _ = self.address.tell(Message::Finish(voters));
+        if leads && unfinished(membership).is_some() {
+            let _ = self.address.tell(Message::Finish);
         }
     }
 }

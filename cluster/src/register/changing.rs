@@ -39,7 +39,24 @@ impl Running {
         let Ok(_one) = self.changes.try_acquire() else {
             return Err(OrderError::UnderWay);
         };
-        let before = self.membership();
+        let before = self.membership().await?;
+        self.change_from(&before, wanted).await
+    }
+
+    /// Ends a change that was begun, by this leader or the one before; nothing where there is none.
+    pub(crate) async fn finish(&self) -> Result<(), OrderError> {
+        let Ok(_one) = self.changes.try_acquire() else {
+            return Ok(());
+        };
+        // As it is now: whoever asked for this may have seen what has ended since.
+        let before = self.membership().await?;
+        match unfinished(&before) {
+            Some(wanted) => self.change_from(&before, &wanted).await.map(drop),
+            None => Ok(()),
+        }
+    }
+
+    async fn change_from(&self, before: &Membership, wanted: &BTreeSet<VoterId>) -> Outcome {
         let nodes: BTreeSet<VoterId> = before.nodes().map(|(id, ())| *id).collect();
         let new: BTreeSet<VoterId> = wanted.difference(&nodes).copied().collect();
         if !new.is_empty() {
@@ -63,10 +80,13 @@ impl Running {
         Ok(at)
     }
 
-    fn membership(&self) -> Membership {
-        let metrics = self.raft.metrics();
-        let known = metrics.borrow();
-        known.membership_config.membership().clone()
+    /// As the last entry of the log says that has to do with it.
+    async fn membership(&self) -> Result<Membership, OrderError> {
+        let asked = self.raft.with_raft_state(|state| {
+            let effective = state.membership_state.effective();
+            effective.membership().clone()
+        });
+        asked.await.map_err(|_| OrderError::Unanswered)
     }
 
     fn leads(&self) -> Result<(), OrderError> {

@@ -75,7 +75,23 @@ impl Log {
         act(&mut self.memory.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Whether none of these is written over one of another term, whatever openraft asks: that would be cut off first.
+    fn fits(&self, entries: &[Entry]) -> Result<(), BoxError> {
+        let over = self.with(|memory| {
+            let over = |entry: &&Entry| {
+                let here = memory.entries.get(&entry.log_id.index);
+                here.is_some_and(|here| here.log_id != entry.log_id)
+            };
+            entries.iter().find(over).map(|entry| entry.log_id)
+        });
+        match over {
+            Some(at) => Err(format!("entry {at} would be written over another one").into()),
+            None => Ok(()),
+        }
+    }
+
     async fn append_durably(&self, entries: &[Entry]) -> Result<(), BoxError> {
+        self.fits(entries)?;
         let rows = entries.iter().map(|entry| {
             let bytes = write(&EntryWord::from(entry))?;
             Ok((entry.log_id.index, bytes))

@@ -40,12 +40,12 @@ impl Default for RegisterTiming {
 }
 
 impl RegisterTiming {
-    /// A patience within the spread, another one each time; never none, so that an answer has its time.
+    /// A patience within the spread, another one each time; never less than two fifths, so that answers have their time.
     pub(crate) fn draw(&self) -> Duration {
         let mut bytes = [0; 2];
         let drawn =
             aws_lc_rs::rand::fill(&mut bytes).map_or(u16::MAX, |()| u16::from_be_bytes(bytes));
-        self.spread / 10 + (self.spread * 9 / 10).mul_f64(f64::from(drawn) / f64::from(u16::MAX))
+        self.spread * 2 / 5 + (self.spread * 3 / 5).mul_f64(f64::from(drawn) / f64::from(u16::MAX))
     }
 
     /// The same in openraft's words. Its ticks come after one and a half of its intervals.
@@ -57,7 +57,8 @@ impl RegisterTiming {
         let config = Config {
             cluster_name: "headgate".to_owned(),
             heartbeat_interval: ms(self.heartbeat) * 2 / 3,
-            election_timeout_min: ms(self.spread),
+            // How long an answer to a vote may take.
+            election_timeout_min: ms(self.lease).saturating_sub(1),
             election_timeout_max: ms(self.lease),
             install_snapshot_timeout: ms(self.following),
             max_payload_entries: 32,
@@ -87,7 +88,7 @@ mod tests {
         assert!(
             drawn
                 .iter()
-                .all(|one| *one >= timing.spread / 10 && *one <= timing.spread)
+                .all(|one| *one >= timing.spread * 2 / 5 && *one <= timing.spread)
         );
         assert!(drawn.iter().any(|one| *one != drawn[0]));
     }

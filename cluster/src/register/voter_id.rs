@@ -1,5 +1,5 @@
 //! How openraft calls a node: by the number that its stable id is. An id is a UUID, so two nodes never share one, and
-//! a text that is no UUID in its usual form votes nowhere.
+//! a text that is no UUID in its usual form votes nowhere. The one of zeros is nobody's.
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ impl VoterId {
     pub(crate) fn of(id: &str) -> Option<Self> {
         let number = Uuid::parse_str(id).ok()?;
         let voter = Self(number.as_u128());
-        (voter.to_string() == id).then_some(voter)
+        (!number.is_nil() && voter.to_string() == id).then_some(voter)
     }
 }
 
@@ -54,6 +54,7 @@ mod tests {
             "",
             "0190A5C2-7D1E-7B3A-9C44-1F2E3D4C5B6A",
             "0190a5c27d1e7b3a9c441f2e3d4c5b6a",
+            "00000000-0000-0000-0000-000000000000",
             "{0190a5c2-7d1e-7b3a-9c44-1f2e3d4c5b6a}",
         ] {
             assert_eq!(VoterId::of(other), None, "{other}");

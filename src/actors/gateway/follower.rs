@@ -35,6 +35,8 @@ const FAR_BEHIND: u64 = 64;
 const QUICK: Duration = Duration::from_millis(100);
 /// Whom key managers have told of is written to Carbon so often.
 const SAVED_MS: i64 = 1_000;
+/// Stands for the number of a change that came in a snapshot.
+const NO_CHANGE: u64 = u64::MAX;
 /// What is over is removed from Carbon so often.
 const SWEEP_MS: i64 = 60_000;
 
@@ -73,7 +75,7 @@ pub(super) struct Follower {
     me: Address<Message>,
     machine: Machine,
     projection: Projection,
-    /// The change that it cannot pass; 0 while there is none.
+    /// The change that it cannot pass; 0 while there is none. Told once for each.
     stands_before: u64,
     /// Not yet in Carbon.
     unsaved: Vec<Kept>,
@@ -105,6 +107,7 @@ impl Actor for Follower {
             kept_at_ms,
             projection,
             said,
+            begins_anew,
         } = restore::restore(&arguments.carbon, &state.clock).await?;
         // Before anything older shows: a lease that needs more ends.
         state.resumes_at(position.n);
@@ -133,7 +136,7 @@ impl Actor for Follower {
             stands_before: 0,
             unsaved: Vec::new(),
             touched: Vec::new(),
-            replace: false,
+            replace: begins_anew,
             piece: Vec::new(),
             snapshot: Vec::new(),
             transfer: None,
@@ -171,8 +174,9 @@ impl Actor for Follower {
                 at,
             }) => {
                 if !restore::is_understood(&changes) {
-                    // The transfer begins anew after a while.
-                    self.cannot_pass(transfer, "snapshot");
+                    // It ends here, and another begins after a while.
+                    self.transfer = None;
+                    self.cannot_pass(NO_CHANGE, "snapshot");
                     return Ok(());
                 }
                 self.piece = changes;

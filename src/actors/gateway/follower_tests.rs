@@ -310,6 +310,60 @@ async fn a_change_of_a_kind_that_it_does_not_know_is_neither_passed_nor_acknowle
     assert_eq!(bench.state.applied.load(Ordering::Acquire), 1);
 }
 
+fn of_a_later_version() -> (String, String) {
+    ("t".to_owned(), r#"{"kind":"moon_phase"}"#.to_owned())
+}
+
+#[tokio::test]
+async fn a_snapshot_with_something_that_it_does_not_know_ends_there_and_begins_anew_after_a_while()
+{
+    let mut bench = Bench::start(&[]).await;
+    let reason = ResyncReason::TooOld.word().to_owned();
+    let first = bench.pull().await;
+    first.reply.send(Pulled::Resync { reason });
+    let part = |changes, cursor: Option<&str>| Piece::Part {
+        changes,
+        cursor: cursor.map(str::to_owned),
+        n: 9,
+        uuid: "u9".to_owned(),
+    };
+    let mut begun = 0;
+    while begun < 2 {
+        let asked = bench.snapshot().await;
+        if asked.request.cursor.is_empty() {
+            begun += 1;
+            let changes = [policies(), vec![of_a_later_version()]].concat();
+            asked.reply.send(part(changes, Some("x")));
+        } else {
+            // Asked before the piece was looked at: good for nothing without it.
+            asked.reply.send(part(policies(), None));
+        }
+    }
+    assert_eq!(bench.state.applied.load(Ordering::Acquire), 0);
+    assert_eq!(bench.kept().await, []);
+}
+
+#[tokio::test]
+async fn what_a_later_version_kept_is_gone_with_the_first_change_that_is_kept() {
+    let (_, body) = of_a_later_version();
+    let mut bench = Bench::start(&[Item {
+        section: "moon".to_owned(),
+        item: "t:moon".to_owned(),
+        body,
+        until_ms: None,
+    }])
+    .await;
+    let first = bench.pull().await;
+    assert_eq!(bench.kept().await.len(), 1);
+    // From the log's beginning, without a snapshot.
+    first.reply.send(Pulled::Entries {
+        entries: vec![entry(1, LEFT_OUT)],
+        head: 1,
+    });
+    assert_eq!(bench.pull().await.request.n, 1);
+    assert_eq!(bench.kept().await, []);
+}
+
 #[test]
 fn a_kind_of_change_is_written_when_the_version_before_reads_it() {
     assert_eq!(domain::change::WRITTEN, cluster::PROTOCOL_BEFORE);

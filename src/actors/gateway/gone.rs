@@ -18,7 +18,10 @@ const MOST: usize = 16_384;
 pub(super) struct Gone {
     /// How each ended, and which of `order` counts.
     known: HashMap<Name, (Closed, u64), FixedState>,
-    order: VecDeque<(Name, u64)>,
+    /// The subscription among them that an application had to an API: once it has another one, only who is asked
+    /// can tell.
+    had: HashMap<Name, Name, FixedState>,
+    order: VecDeque<(Name, u64, Name)>,
     next: u64,
 }
 
@@ -29,19 +32,42 @@ impl Gone {
     pub(super) fn apply(&mut self, tenant: &str, change: &Change) {
         match change {
             Change::ApplicationRemoved { application_id } => {
-                self.note(application(tenant, application_id), Some(Closed::Removed));
+                self.note(application(tenant, application_id), Closed::Removed, None);
             }
             Change::ApiKeyChanged {
                 key_hash, revoked, ..
             } => {
-                let closed = revoked.then_some(Closed::Removed);
-                self.note(api_key(tenant, key_hash), closed);
+                let name = api_key(tenant, key_hash);
+                if *revoked {
+                    self.note(name, Closed::Removed, None);
+                } else {
+                    self.known.remove(&name);
+                }
             }
             Change::SubscriptionChanged {
                 subscription_id,
+                api_id,
+                application_id,
                 closed,
-                ..
-            } => self.note(subscription(tenant, subscription_id), *closed),
+            } => {
+                let name = subscription(tenant, subscription_id);
+                let holder = holder(tenant, application_id, api_id);
+                match closed {
+                    Some(closed) => self.note(name, *closed, Some(holder)),
+                    None => {
+                        self.known.remove(&name);
+                        self.has(holder);
+                    }
+                }
+            }
+            Change::SubscriptionsMade {
+                api_id,
+                application_ids,
+            } => {
+                for application_id in application_ids {
+                    self.has(holder(tenant, application_id, api_id));
+                }
+            }
             _ => {}
         }
     }
@@ -62,27 +88,39 @@ impl Gone {
         (closed != Closed::ProductionBlocked || keys == KeyType::Production).then_some(closed)
     }
 
-    fn note(&mut self, name: Name, closed: Option<Closed>) {
-        let Some(closed) = closed else {
-            self.known.remove(&name);
-            return;
-        };
+    /// There is a subscription now that lets calls through, this one again or another.
+    fn has(&mut self, holder: Name) {
+        if let Some(before) = self.had.remove(&holder) {
+            self.known.remove(&before);
+        }
+    }
+
+    fn note(&mut self, name: Name, closed: Closed, holder: Option<Name>) {
         self.next += 1;
         self.known.insert(name, (closed, self.next));
-        self.order.push_back((name, self.next));
+        if let Some(holder) = holder {
+            self.had.insert(holder, name);
+        }
+        self.order
+            .push_back((name, self.next, holder.unwrap_or(name)));
         while self.order.len() > MOST
-            && let Some((oldest, number)) = self.order.pop_front()
+            && let Some((oldest, number, holder)) = self.order.pop_front()
         {
             // It may have been said again since.
-            if self
-                .known
-                .get(&oldest)
-                .is_some_and(|(_, last)| *last == number)
-            {
+            let last = self.known.get(&oldest).map(|(_, last)| *last);
+            if last.is_none_or(|last| last == number) {
                 self.known.remove(&oldest);
+                if self.had.get(&holder) == Some(&oldest) {
+                    self.had.remove(&holder);
+                }
             }
         }
     }
+}
+
+/// Who holds a subscription, to what.
+fn holder(tenant: &str, application: &str, api: &str) -> Name {
+    name([tenant, application, api])
 }
 
 fn application(tenant: &str, id: &str) -> Name {
@@ -141,6 +179,27 @@ mod tests {
     }
 
     #[test]
+    fn a_subscription_that_was_closed_says_nothing_once_there_is_another() {
+        let closed = |gone: &Gone| gone.closed("t", "s", KeyType::Production);
+        let made = |application: &str| Change::SubscriptionsMade {
+            api_id: "a".to_owned(),
+            application_ids: vec!["other".to_owned(), application.to_owned()],
+        };
+        for (another, ends) in [
+            (subscription_changed("s2", None), false),
+            (made("b"), false),
+            (made("c"), true),
+        ] {
+            let mut gone = Gone::default();
+            gone.apply("t", &subscription_changed("s", Some(Closed::Removed)));
+            assert_eq!(closed(&gone), Some(Closed::Removed));
+            gone.apply("t", &another);
+            assert_eq!(closed(&gone).is_some(), ends, "{another:?}");
+            assert!(gone.known.len() == gone.had.len());
+        }
+    }
+
+    #[test]
     fn what_is_remembered_stays_within_its_bound_and_the_latest_is_there() {
         let mut gone = Gone::default();
         let closed = Some(Closed::Blocked);
@@ -152,6 +211,7 @@ mod tests {
             }
         }
         assert!(gone.known.len() <= MOST && gone.order.len() <= MOST);
+        assert!(gone.had.len() <= MOST);
         let is_known = |id: &str| gone.closed("t", id, KeyType::Production).is_some();
         assert!(!is_known("0") && is_known("again") && is_known(&(MOST + 9).to_string()));
     }

@@ -21,6 +21,8 @@ pub(super) struct Restored {
     pub(super) projection: Projection,
     /// The consumers that are known at that position.
     pub(super) said: Vec<Said>,
+    /// Whether Carbon has what is not gone on from, and has to be emptied with the first change that is kept.
+    pub(super) begins_anew: bool,
 }
 
 /// Reads it. A later version may have kept what this one does not understand, an ending of an access perhaps: then
@@ -46,6 +48,7 @@ pub(super) async fn restore(carbon: &Database, clock: &Clock) -> Result<Restored
                     kept_at_ms: None,
                     projection: Projection::new(),
                     said: Vec::new(),
+                    begins_anew: true,
                 });
             }
         }
@@ -58,6 +61,7 @@ pub(super) async fn restore(carbon: &Database, clock: &Clock) -> Result<Restored
         kept_at_ms,
         projection,
         said,
+        begins_anew: false,
     })
 }
 
@@ -92,6 +96,7 @@ mod tests {
             let restored = restore(&carbon, &Clock::system()).await.unwrap();
             assert_eq!(restored.position.n, n, "{body}");
             assert_eq!(restored.kept_at_ms.is_some(), n > 0);
+            assert_eq!(restored.begins_anew, n == 0);
         }
     }
 

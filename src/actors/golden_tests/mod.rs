@@ -3,8 +3,10 @@
 //! A line here that no longer holds means that nodes of two versions misunderstand each other:
 //! give the message a new version and keep the old struct, do not change the bytes.
 
+mod agreed_view;
 mod change_feed;
 mod commands;
+mod members;
 mod traffic_manager;
 mod usage;
 mod validation;
@@ -17,10 +19,12 @@ use cluster::{PROTOCOL, PROTOCOL_BEFORE, Request, decode, encode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::agreed_view::message::{AskView, AskVoter, TellView, TellVoter};
 use crate::change_feed::Positions;
 use crate::change_feed::message::{Heartbeat, Pull, Snapshot, WaitApplied};
 use crate::key_manager::command::Command;
 use crate::key_manager::message::{CheckBasic, ValidateMany};
+use crate::traffic_manager::member::message::TellShard;
 use crate::traffic_manager::message::{LeaseMany, TellLeases};
 use crate::usage::message::{DeliverUnknown, DeliverUsage};
 
@@ -62,12 +66,13 @@ fn text(text: &str) -> String {
     text.to_owned()
 }
 
-const KINDS: [u16; 12] = [
+const KINDS: [u16; 17] = [
     ValidateMany::KIND,
     CheckBasic::KIND,
     Command::KIND,
     LeaseMany::KIND,
     TellLeases::KIND,
+    TellShard::KIND,
     Pull::KIND,
     Snapshot::KIND,
     Heartbeat::KIND,
@@ -75,6 +80,10 @@ const KINDS: [u16; 12] = [
     Positions::KIND,
     DeliverUsage::KIND,
     DeliverUnknown::KIND,
+    AskVoter::KIND,
+    TellVoter::KIND,
+    AskView::KIND,
+    TellView::KIND,
 ];
 
 #[test]
@@ -129,6 +138,7 @@ fn each_version_of_the_protocol_keeps_the_shapes_that_the_page_says() {
         versions::<Command>(),
         versions::<LeaseMany>(),
         versions::<TellLeases>(),
+        versions::<TellShard>(),
         versions::<Pull>(),
         versions::<Snapshot>(),
         versions::<Heartbeat>(),
@@ -136,6 +146,10 @@ fn each_version_of_the_protocol_keeps_the_shapes_that_the_page_says() {
         versions::<Positions>(),
         versions::<DeliverUsage>(),
         versions::<DeliverUnknown>(),
+        versions::<AskVoter>(),
+        versions::<TellVoter>(),
+        versions::<AskView>(),
+        versions::<TellView>(),
     ];
     assert_eq!(rows.len(), KINDS.len());
     for (kind, [before, now]) in rows {

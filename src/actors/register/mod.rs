@@ -2,6 +2,8 @@
 
 #[cfg(test)]
 mod crash_tests;
+#[cfg(test)]
+mod tests;
 
 use cluster::{RegisterStore, Stored, Storing};
 use storage::carbon::register::{self, Owner};

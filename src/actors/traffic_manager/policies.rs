@@ -29,8 +29,10 @@ const POLL_MS: u32 = 5_000;
 const MOST: u32 = 500;
 /// The pause after something went wrong.
 const PAUSE: Duration = Duration::from_millis(200);
-/// And so long after something that this version does not understand.
-const NOT_UNDERSTOOD: Duration = Duration::from_secs(10);
+/// And so long after something that this version does not understand; it is heard all the same, and not fenced.
+const NOT_UNDERSTOOD: Duration = Duration::from_secs(2);
+/// Stands for the number of a change that came in a snapshot.
+const NO_CHANGE: u64 = u64::MAX;
 /// What shards may take, all together, to go by other policies; one that takes longer does it with its next tick.
 const FOLLOWING: Duration = Duration::from_secs(1);
 
@@ -68,6 +70,8 @@ pub(super) struct PolicyFollower {
     me: Address<PoliciesMessage>,
     book: PolicyBook,
     position: Position,
+    /// The change that it cannot pass; 0 while there is none. Told once for each.
+    stands_before: u64,
     under_way: JoinHandle<()>,
 }
 
@@ -104,6 +108,7 @@ impl Actor for PolicyFollower {
             me,
             book: PolicyBook::default(),
             position: Position::default(),
+            stands_before: 0,
             under_way,
         })
     }
@@ -145,7 +150,7 @@ impl PolicyFollower {
             match serde_json::from_str::<Change>(&change) {
                 Ok(change) => book.apply(&tenant, change),
                 Err(error) => {
-                    tracing::error!(%error, "a policy that this version does not understand: start this node with the version that the control plane has");
+                    self.cannot_pass(NO_CHANGE, &error.to_string());
                     return self.snapshot(NOT_UNDERSTOOD);
                 }
             }
@@ -166,8 +171,7 @@ impl PolicyFollower {
         }
         for entry in entries {
             if !entry.is_understood() {
-                // Passing over it would acknowledge what is not so (M1).
-                tracing::error!(n = entry.n, kind = %entry.kind, "a change that this version does not understand is not passed: start this node with the version that the control plane has");
+                self.cannot_pass(entry.n, &entry.kind);
                 self.stays().await;
                 return self.pull(NOT_UNDERSTOOD);
             }
@@ -181,6 +185,18 @@ impl PolicyFollower {
             self.position = Position::of(&entry);
         }
         self.publish().await;
+    }
+
+    /// Passing over it would acknowledge what is not so (M1).
+    fn cannot_pass(&mut self, n: u64, what: &str) {
+        if std::mem::replace(&mut self.stands_before, n) != n {
+            tracing::error!(
+                n,
+                what,
+                "a change that this version does not understand is not passed: start this node with the version \
+                 that the control plane has"
+            );
+        }
     }
 
     /// In force first, then acknowledged.
@@ -285,57 +301,5 @@ async fn whole(feed: &ChangeFeedHandle) -> Result<(Vec<(String, String)>, Positi
 }
 
 #[cfg(test)]
-mod tests {
-    use cluster::{Clock, System, child, start_root};
-    use tokio::sync::Barrier;
-
-    use super::*;
-    use crate::traffic_manager::shards::ShardsMessage;
-
-    const SHARDS: usize = 16;
-
-    /// Follows when all others are about to.
-    struct Together(Arc<Barrier>);
-
-    impl Actor for Together {
-        type Message = ShardsMessage;
-        type Arguments = Arc<Barrier>;
-        const KIND: &'static str = "test.together";
-
-        async fn start(
-            barrier: Arc<Barrier>,
-            _me: Address<ShardsMessage>,
-        ) -> Result<Self, BoxError> {
-            Ok(Self(barrier))
-        }
-
-        async fn handle(&mut self, message: ShardsMessage) -> Result<(), BoxError> {
-            if let ShardsMessage::Follow(reply) = message {
-                self.0.wait().await;
-                reply.send(());
-            }
-            Ok(())
-        }
-    }
-
-    #[tokio::test]
-    async fn shards_that_take_long_are_waited_for_together() {
-        let system = System::new(Clock::system(), true);
-        let barrier = Arc::new(Barrier::new(SHARDS));
-        let made = (0..SHARDS).map(|n| {
-            let barrier = Arc::clone(&barrier);
-            child::<Together>(&system, &format!("together/{n}"), barrier)
-        });
-        let (shards, children): (Vec<_>, Vec<_>) = made.unzip();
-        let root = start_root(&system, children).await.unwrap();
-        let began = system.clock.monotonic();
-        let shards: Vec<GoBy> = shards
-            .iter()
-            .map(|address| GoBy::of(address, ShardsMessage::Follow))
-            .collect();
-        tell(&shards).await;
-        let took = system.clock.monotonic() - began;
-        assert!(took < FOLLOWING * 8, "one after another: {took:?}");
-        root.stop(FOLLOWING).await;
-    }
-}
+#[path = "policies_tests.rs"]
+mod tests;

@@ -179,3 +179,48 @@ fn delivered(done: Result<Delivered, StoreError>) -> Delivered {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use cluster::{System, child};
+    use domain::usage::UsageCount;
+
+    use super::super::tests::count;
+    use super::*;
+
+    const DAY_MS: i64 = 86_400_000;
+
+    #[tokio::test]
+    async fn counts_of_a_version_that_noted_no_time_are_not_old_because_a_clock_is_ahead() {
+        let dir = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", dir.path().join("apim.db").display());
+        let apim = storage::apim::open(&url).await.unwrap();
+        let system = System::new(Clock::system(), true);
+        // They end a year before the clock, and span more than is kept.
+        let newest_ms = (system.clock.now_ms() - 365 * DAY_MS) / 60_000 * 60_000;
+        let minutes = [newest_ms - 91 * DAY_MS, newest_ms - 89 * DAY_MS, newest_ms];
+        let counts = minutes.map(|minute_ms| UsageCount {
+            minute_ms,
+            ..count(1)
+        });
+        let mut write = apim.write("test.usage").await.unwrap();
+        let saved = usage::save(&mut write, "gw1", 1, (1, 3), &counts).await;
+        assert_eq!(saved.unwrap(), Taken::Now);
+        write.commit().await.unwrap();
+        let arguments = IntakeArguments {
+            clock: system.clock.clone(),
+            apim: apim.clone(),
+            retention: RetentionSettings::days(90),
+        };
+        let (me, _child) = child::<Intake>(&system, "usage-intake", arguments.clone());
+        let mut intake = Intake::start(arguments, me).await.unwrap();
+        for _ in 0..2 {
+            intake.sweep(system.clock.now_ms()).await.unwrap();
+            let mut read = apim.read().await.unwrap();
+            let kept = usage::list(&mut read, 0, i64::MAX, (0, 10)).await;
+            let kept: Vec<i64> = kept.unwrap().iter().map(|count| count.minute_ms).collect();
+            assert_eq!(kept, minutes[1..]);
+            assert_eq!(usage::kept_time(&mut read).await.unwrap(), Some(newest_ms));
+        }
+    }
+}

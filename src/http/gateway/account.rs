@@ -11,6 +11,7 @@ use super::ingress::Ingress;
 use super::intake::Intake;
 use super::meters::Meters;
 use super::open_calls::Entered;
+use super::upload;
 
 /// The most bytes of a path in the access log.
 const SHOWN: usize = 512;
@@ -71,6 +72,8 @@ impl Drop for Account {
             "call"
         );
         gateway.record_usage(std::mem::take(&mut self.event));
+        let limit = self.ingress.settings.response_timeout;
+        upload::outlives(&self.intake, limit, &self.request_id);
     }
 }
 

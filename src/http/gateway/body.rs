@@ -2,23 +2,16 @@
 //! counted, limited, never held.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
-use cluster::Clock;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use crate::patience::{PIECE, Waiting};
-use crate::received::Received;
+use crate::patience::Waiting;
 
 use super::account::Account;
-use super::ingress::Settings;
-use super::intake::{Intake, Side};
-use super::meters::Meters;
-use super::open_calls::Entered;
+use super::intake::Side;
 
 /// The body of an answer.
 #[derive(Debug)]
@@ -34,21 +27,6 @@ pub(super) enum GatewayBody {
         /// How long the upstream may say nothing.
         waiting: Waiting,
     },
-}
-
-/// The body of a request on its way to the upstream.
-#[derive(Debug)]
-pub(super) struct RequestBody {
-    inner: Received,
-    intake: Arc<Intake>,
-    /// None when there is no body.
-    clock: Option<Clock>,
-    limit: u64,
-    /// Counts the bytes, when a policy limits them.
-    meters: Option<Arc<Meters>>,
-    waiting: Waiting,
-    /// The call's place among the open ones, which ends no earlier than this.
-    _open: Option<Arc<Entered>>,
 }
 
 /// Why a body ended early.
@@ -155,88 +133,5 @@ impl Body for GatewayBody {
             }
             Self::Upstream { inner, .. } => inner.size_hint(),
         }
-    }
-}
-
-// === impl RequestBody ===
-
-impl RequestBody {
-    /// At most `body_limit` bytes, each KiB within the patience for bodies.
-    pub(super) fn new(
-        inner: Received,
-        intake: Arc<Intake>,
-        clock: &Clock,
-        settings: &Settings,
-        meters: Option<Arc<Meters>>,
-        open: Option<Arc<Entered>>,
-    ) -> Self {
-        let clock = (!inner.is_end_stream()).then(|| clock.clone());
-        Self {
-            inner,
-            intake,
-            clock,
-            limit: settings.body_limit,
-            meters,
-            waiting: Waiting::new(settings.patience.body, PIECE),
-            _open: open,
-        }
-    }
-
-    /// It is somebody else's turn from now on.
-    fn turn(&self, told: impl FnOnce(&Intake, Duration)) {
-        if let Some(clock) = &self.clock {
-            told(&self.intake, clock.monotonic());
-        }
-    }
-}
-
-impl Body for RequestBody {
-    type Data = Bytes;
-    type Error = BodyFault;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
-        if self.intake.is_cut() {
-            return Poll::Ready(Some(Err(BodyFault::Ended)));
-        }
-        let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) else {
-            if self.intake.poll_cut(cx, Side::Request).is_ready() {
-                return Poll::Ready(Some(Err(BodyFault::Ended)));
-            }
-            self.turn(Intake::wanting);
-            ready!(self.waiting.poll_over(cx));
-            return Poll::Ready(Some(Err(BodyFault::Slow)));
-        };
-        self.turn(Intake::handed_on);
-        let Some(frame) = frame else {
-            return Poll::Ready(None);
-        };
-        let frame = match frame {
-            Ok(frame) => frame,
-            Err(error) => return Poll::Ready(Some(Err(BodyFault::Broken(error)))),
-        };
-        // Trailers could carry what was stripped from the head.
-        let Ok(data) = frame.into_data() else {
-            return Poll::Ready(None);
-        };
-        let bytes = data.len() as u64;
-        self.waiting.came(bytes);
-        if let Some(meters) = &self.meters {
-            meters.count(bytes);
-        }
-        if self.intake.came(bytes) > self.limit {
-            return Poll::Ready(Some(Err(BodyFault::TooLarge)));
-        }
-        Poll::Ready(Some(Ok(Frame::data(data))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
     }
 }

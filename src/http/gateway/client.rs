@@ -16,14 +16,17 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 
-use super::body::RequestBody;
+use super::endable::Endables;
 use super::ingress::Settings;
+use super::upload::RequestBody;
 
 /// Idle upstream connections are kept for so long.
 const IDLE: Duration = Duration::from_secs(60);
 
-pub(super) type Client =
-    hyper_util::client::legacy::Client<HttpsConnector<HttpConnector<Resolver>>, RequestBody>;
+pub(super) type Client = hyper_util::client::legacy::Client<
+    Endables<HttpsConnector<HttpConnector<Resolver>>>,
+    RequestBody,
+>;
 
 /// Resolves names; leaves out addresses that are not allowed.
 #[derive(Debug, Clone)]
@@ -56,7 +59,7 @@ pub(super) fn pool(settings: &Settings) -> io::Result<Client> {
         hyper_util::client::legacy::Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
-            .build(connector),
+            .build(Endables(connector)),
     )
 }
 

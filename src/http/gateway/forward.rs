@@ -15,12 +15,14 @@ use hyper::body::{Body as _, Incoming};
 use crate::received::Received;
 
 use super::authorize::upstream;
-use super::body::{BodyFault, RequestBody};
+use super::body::BodyFault;
+use super::endable::Ending;
 use super::exchange::Exchange;
 use super::fault::{Fault, Source};
 use super::fields;
 use super::intake::{Intake, Side, Turn};
 use super::open_calls::{Entered, JudgedFields};
+use super::upload::RequestBody;
 
 type Answered = Result<Response<Incoming>, hyper_util::client::legacy::Error>;
 
@@ -47,7 +49,7 @@ pub(super) async fn forward(
     // It may outlive the answer, and so the account (RFC 9113 §8.1).
     let open = exchange.open.clone();
     let settings = &ingress.settings;
-    let body = RequestBody::new(body, Arc::clone(&intake), clock, settings, meters, open);
+    let body = RequestBody::new(body, &intake, clock, settings, meters, open);
     let mut request = Request::new(body);
     *request.method_mut() = exchange.head.method.clone();
     *request.uri_mut() = uri;
@@ -77,6 +79,7 @@ pub(super) async fn forward(
         tell(exchange, &fault, &chain(&error));
         fault
     })?;
+    flows_over(&intake, &mut answer);
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
         // Its caller was never told that it may, and both would read on in different ways.
         let fault =
@@ -92,6 +95,15 @@ pub(super) async fn forward(
         exchange.open = Some(Entered::new(exchange, &judged));
     }
     Ok(answer)
+}
+
+/// What is left of the request has the answer's connection for itself, unless that carries others as well.
+fn flows_over(intake: &Intake, answer: &mut Response<Incoming>) {
+    let is_alone = answer.version() != Version::HTTP_2;
+    let connection = answer.extensions_mut().remove::<Ending>();
+    if let (Some(upload), Some(connection)) = (intake.upload(), connection.filter(|_| is_alone)) {
+        upload.flows_over(connection);
+    }
 }
 
 /// Whether an answer is over by itself.

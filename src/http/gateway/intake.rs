@@ -3,11 +3,12 @@
 
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::fault::Fault;
+use super::upload::Upload;
 
 /// The state of one request's body.
 #[derive(Debug, Default)]
@@ -20,6 +21,8 @@ pub(super) struct Intake {
     cut: OnceLock<Box<Fault>>,
     /// Who waits on either side, to be woken then.
     wakers: Mutex<[Option<Waker>; 2]>,
+    /// The body itself, where there is one.
+    upload: OnceLock<Weak<Upload>>,
 }
 
 /// A side of a call.
@@ -76,6 +79,16 @@ impl Intake {
         (whose, Duration::from_micros(turn >> 1))
     }
 
+    /// The request has this body.
+    pub(super) fn carries(&self, upload: Weak<Upload>) {
+        let _ = self.upload.set(upload);
+    }
+
+    /// The request's body, while there is somebody who may ask for it.
+    pub(super) fn upload(&self) -> Option<Arc<Upload>> {
+        self.upload.get().and_then(Weak::upgrade)
+    }
+
     /// Whether a change has ended the call.
     pub(super) fn is_cut(&self) -> bool {
         self.cut.get().is_some()
@@ -88,6 +101,10 @@ impl Intake {
         let waiting = std::mem::take(&mut *wakers);
         drop(wakers);
         waiting.into_iter().flatten().for_each(Waker::wake);
+        // Nobody may ask for it, for as long as the upstream takes nothing.
+        if let Some(upload) = self.upload() {
+            upload.end();
+        }
         is_first
     }
 

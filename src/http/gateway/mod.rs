@@ -9,6 +9,7 @@ mod authorize;
 mod body;
 mod client;
 mod cors;
+mod endable;
 mod exchange;
 mod fault;
 mod fields;
@@ -24,6 +25,7 @@ mod refusal;
 mod serve;
 mod stamp;
 mod throttle;
+mod upload;
 
 pub use crate::patience::Patience;
 pub use ingress::{Ingress, Settings};

@@ -176,12 +176,14 @@ impl Entered {
         if ingress.gateway.applied() != exchange.applied {
             open_calls.late.notify_one();
         }
+        metrics::gauge!("headgate_gateway_streams").increment(1);
         Arc::new(Self { ingress, number })
     }
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
+        metrics::gauge!("headgate_gateway_streams").decrement(1);
         let part = self.ingress.open_calls.part(self.number);
         // What it held is dropped after the lock.
         drop(part.and_then(|part| held(part).remove(&self.number)));

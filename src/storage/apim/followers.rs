@@ -169,3 +169,30 @@ fn of(row: &sqlx::any::AnyRow) -> Result<Follower, StoreError> {
         left_at_ms: row.optional_integer("left_at_ms")?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_was_registered_again_by_a_version_that_knows_of_no_leaving_is_there() {
+        let left = |kind, fenced_at_ms| Follower {
+            name: "one".to_owned(),
+            kind,
+            incarnation: 1,
+            registered_at_ms: 1,
+            fenced_at_ms,
+            left_at_ms: Some(7),
+        };
+        for kind in [
+            FollowerKind::Calls(WhenCutOff::Refuse),
+            FollowerKind::Calls(WhenCutOff::Serve),
+            FollowerKind::Policies,
+        ] {
+            // That version takes back the fence, and leaves the rest.
+            let again = left(kind, None);
+            assert!(!again.has_left() && !again.is_gone(), "{kind:?}");
+            assert!(left(kind, Some(7)).has_left(), "{kind:?}");
+        }
+    }
+}

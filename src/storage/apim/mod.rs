@@ -34,7 +34,7 @@ pub mod verification_keys;
 use crate::database::{Database, Schema};
 use crate::error::StoreError;
 
-const SCHEMA: Schema = Schema {
+pub(crate) const SCHEMA: Schema = Schema {
     name: "apim",
     migrations: &[
         (

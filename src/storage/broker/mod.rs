@@ -9,7 +9,7 @@ use std::path::Path;
 use crate::database::{Database, Schema};
 use crate::error::StoreError;
 
-const SCHEMA: Schema = Schema {
+pub(crate) const SCHEMA: Schema = Schema {
     name: "broker",
     migrations: &[
         (

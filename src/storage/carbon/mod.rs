@@ -15,7 +15,7 @@ use std::path::Path;
 use crate::database::{Database, Schema};
 use crate::error::StoreError;
 
-const SCHEMA: Schema = Schema {
+pub(crate) const SCHEMA: Schema = Schema {
     name: "carbon",
     migrations: &[
         (

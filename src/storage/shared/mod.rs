@@ -8,7 +8,7 @@ pub mod users;
 use crate::database::{Database, Schema};
 use crate::error::StoreError;
 
-const SCHEMA: Schema = Schema {
+pub(crate) const SCHEMA: Schema = Schema {
     name: "shared",
     migrations: &[
         (

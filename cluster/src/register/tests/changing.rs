@@ -1,6 +1,6 @@
 //! Voters come and go, and the register goes on.
 
-use super::world::{World, id, until};
+use super::world::{World, id, until, until_or};
 use crate::register::OrderError;
 use crate::register::words::{ContentWord, EntryWord, read};
 
@@ -33,11 +33,12 @@ async fn vote(world: &World, asked: usize, voters: impl IntoIterator<Item = usiz
     };
     let changing = tokio::time::timeout(std::time::Duration::from_secs(20), changing);
     changing.await.unwrap();
-    until("they vote", || {
-        let leader = world.nodes.iter().find(|node| node.known().leads);
-        leader.is_some_and(|leader| leader.known().voters.sets == [voters.clone()])
+    let vote = until_or(|| {
+        let mut leaders = world.nodes.iter().filter(|node| node.known().leads);
+        leaders.any(|leader| leader.known().voters.sets == [voters.clone()])
     })
     .await;
+    assert!(vote, "{voters:?} vote: {}", world.shown());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -61,6 +62,17 @@ async fn voters_become_three_and_five_and_three_others_and_one() {
     vote(&world, 4, [0, 3, 4]).await;
     world.agree(0, "f").await;
     world.have(&[0, 3, 4], "a b c d e f ").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_has_ended_is_undone_by_nobody_who_saw_it_half_done() {
+    let world = one_of_five().await;
+    for voters in [0..3, 0..1, 0..3, 0..5, 0..3] {
+        vote(&world, 0, voters.clone()).await;
+        world.agree(0, &format!("{voters:?}")).await;
+        let known = world.nodes[world.leader().await].known();
+        assert_eq!(known.voters.sets, [ids(voters)], "{}", world.shown());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

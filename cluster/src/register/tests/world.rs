@@ -364,9 +364,15 @@ impl World {
     pub(crate) async fn have(&self, nodes: &[usize], words: &str) {
         for node in nodes {
             let node = &self.nodes[*node];
-            let wait = until_or("has the words", || node.words() == words).await;
+            let wait = until_or(|| node.words() == words).await;
             assert!(wait, "{} has {:?}, not {words:?}", node.id, node.words());
         }
+    }
+
+    /// What each of them knows, for a test that fails.
+    pub(crate) fn shown(&self) -> String {
+        let one = |node: &Node| format!("{}: {:?}\n", node.id, node.known());
+        self.nodes.iter().map(one).collect()
     }
 
     /// Waits until a node runs, or does not.
@@ -380,10 +386,10 @@ impl World {
 }
 
 pub(crate) async fn until(what: &str, holds: impl Fn() -> bool) {
-    assert!(until_or(what, holds).await, "{what}");
+    assert!(until_or(holds).await, "{what}");
 }
 
-async fn until_or(_what: &str, holds: impl Fn() -> bool) -> bool {
+pub(crate) async fn until_or(holds: impl Fn() -> bool) -> bool {
     let waiting = async {
         while !holds() {
             tokio::time::sleep(Duration::from_millis(2)).await;

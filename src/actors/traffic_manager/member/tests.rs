@@ -175,6 +175,21 @@ impl Members {
         }
     }
 
+    /// Until all know an active view by these voters.
+    async fn wait_for_voters(&self, voters: &[String]) {
+        let deadline = self.system.clock.monotonic() + DEADLINE;
+        for (_, one) in &self.all {
+            loop {
+                let view = one.agreed.latest().view;
+                if view.phase == Phase::Active && view.voters == voters {
+                    break;
+                }
+                assert!(self.system.clock.monotonic() < deadline, "{view:?}");
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
+    }
+
     fn cut_off(&self, name: &str) {
         self.nodes.cut_off(name);
         self.ways.cut_off(name);
@@ -359,7 +374,8 @@ async fn members_agree_over_the_clusters_register_also_when_its_leader_is_cut_of
     register(NAMES[0]).found(&all[..1]).await.unwrap();
     members.wait_for(&NAMES).await;
     register(NAMES[0]).change_voters(&all).await.unwrap();
-    members.wait_for(&NAMES).await;
+    // The old voters are needed until a view of the new ones is active.
+    members.wait_for_voters(&all).await;
     members
         .control_plane
         .save("minute", 30, TimeUnit::Min)

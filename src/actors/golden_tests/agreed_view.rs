@@ -1,0 +1,114 @@
+//! Kinds 0x0501 to 0x0504.
+
+use std::collections::BTreeSet;
+
+use domain::view::{Entry, Epoch, Life, Loss, Origin, Report, Sealed, View};
+
+use super::{Frozen, text};
+use crate::agreed_view::message::{
+    Agreed, AskView, AskVoter, Promise, Promised, Seen, TellView, TellVoter,
+};
+
+fn at(index: u64) -> Epoch {
+    Epoch::new(3, index).unwrap()
+}
+
+pub(super) fn life(node: &str) -> Life {
+    Life::new(node, 65_536)
+}
+
+/// A view that was active once, has lost a shard, and is followed by another.
+fn view() -> View {
+    let sync = |members: &[&str]| Entry::Sync {
+        members: members.iter().map(|node| life(node)).collect(),
+        sources: vec![life("c")],
+        voters: vec![text("a"), text("b"), text("c")],
+    };
+    let loss = Loss {
+        shard: 7,
+        holders: vec![text("a"), text("b")],
+        t0_ms: 300,
+    };
+    let mut view = View::default();
+    view.apply(at(1), sync(&["a", "b"]));
+    let active = Entry::Active {
+        of: at(1),
+        t0_ms: Some(400),
+        lost: vec![loss],
+    };
+    view.apply(at(2), active);
+    view.apply(at(5), sync(&["b"]));
+    view
+}
+
+#[test]
+fn what_voters_promise_keeps_its_bytes() {
+    let asked = |promise| AskVoter {
+        epoch: at(5),
+        promise,
+    };
+    let sealed = |fenced_ms| {
+        Promised::Sealed(Sealed {
+            at: at(5),
+            fenced_ms,
+        })
+    };
+    Frozen::default()
+        .request(
+            &asked(Promise::Seal),
+            "050100010000000afd050000003000000000",
+        )
+        .request(
+            &asked(Promise::Fence { t_ms: 70_000 }),
+            "050100010000000ffd050000003000000001fce0220200",
+        )
+        .reply::<AskVoter>(&sealed(None), "050100010000000b00fd050000003000000000")
+        .reply::<AskVoter>(
+            &sealed(Some(70_000)),
+            "050100010000001000fd050000003000000001fce0220200",
+        )
+        .reply::<AskVoter>(&Promised::Fenced, "050100010000000101")
+        .reply::<AskVoter>(
+            &Promised::Refused { at: at(6) },
+            "050100010000000a02fd0600000030000000",
+        )
+        .reply::<AskVoter>(&Promised::Failed, "050100010000000103")
+        .hold();
+}
+
+#[test]
+fn what_members_tell_and_are_told_of_the_view_keeps_its_bytes() {
+    let told = TellVoter {
+        report: Report {
+            life: life("a"),
+            hears: BTreeSet::from([text("b"), text("c")]),
+            leaving: true,
+        },
+        epoch: at(5),
+        entries: 3,
+        complete: vec![
+            (1, Origin::First),
+            (2, Origin::Memory),
+            (3, Origin::Disk),
+            (255, Origin::Lost),
+        ],
+        refused: Some(at(6)),
+        stalled: BTreeSet::from([text("b")]),
+    };
+    let agreed = Agreed {
+        view: Some(Box::new(view())),
+        voters: vec![text("a")],
+    };
+    let nothing_new = Agreed {
+        view: None,
+        voters: Vec::new(),
+    };
+    Frozen::default()
+        .request(&told, "050200010000002f0161fc00000100020162016301fd05000000300000000304010002010302fbff000301fd0600000030000000010162")
+        .reply::<TellVoter>(&agreed, "050200010000005801fd050000003000000000010162fc00000100010163fc000001000301610162016301fd0100000030000000020161fc000001000162fc000001000301610162016301fb200301fb200301070201610162fb580203010161")
+        .request(&AskView { entries: 300 }, "0503000100000003fb2c01")
+        .reply::<AskView>(&nothing_new, "05030001000000020000")
+        .request(&TellView { view: view() }, "0504000100000054fd050000003000000000010162fc00000100010163fc000001000301610162016301fd0100000030000000020161fc000001000162fc000001000301610162016301fb200301fb200301070201610162fb580203")
+        .reply::<TellView>(&Seen { entries: 3 }, "050400010000000103")
+        .hold();
+}

@@ -1,0 +1,105 @@
+//! Kind 0x0203.
+
+use domain::ledger::{
+    CellImage, CellKey, Count, Mark, PastImage, Quota, ShardImage, Source, Stamp,
+};
+use domain::policy::TimeUnit;
+use domain::view::{Epoch, Words};
+use domain::window::WindowSpec;
+
+use super::Frozen;
+use super::agreed_view::life;
+use crate::traffic_manager::member::message::{ShardHeard, TellShard};
+
+const STAMP: Stamp = Stamp {
+    epoch: 65_536,
+    seq: 9,
+};
+
+fn cell() -> CellImage {
+    let window = WindowSpec::new(TimeUnit::Hour, 1);
+    let count = Count {
+        incarnation: 7,
+        lease: 8,
+        granted: 250,
+        returned: 2,
+        forgiven: 1,
+    };
+    CellImage {
+        cell: CellKey::new("t", "subscription:p#1", "k"),
+        stamp: STAMP,
+        window: window.numbered(3),
+        quota: Quota {
+            limit: 1_000,
+            window,
+        },
+        lost: false,
+        spent: 5,
+        holders: vec![("gw1".to_owned(), count)],
+    }
+}
+
+fn image() -> Box<ShardImage> {
+    let window = WindowSpec::new(TimeUnit::Day, 1).numbered(3);
+    let mark = Mark {
+        cell: CellKey::new("t", "p", "k"),
+        window: window.id,
+        end_ms: window.end_ms,
+        used: 40,
+        stamp: STAMP,
+    };
+    Box::new(ShardImage {
+        t_ms: 70_000,
+        cells: vec![cell()],
+        past: PastImage {
+            t0_ms: Some(1),
+            source: Source::Disk,
+            lost_ms: Some(2),
+            gone_ms: Some(3),
+            unfenced: Some(4),
+            stopped: Some(5),
+            marks: vec![mark],
+        },
+    })
+}
+
+#[test]
+fn what_members_say_of_a_shard_keeps_its_bytes() {
+    let epoch = Epoch::new(3, 5).unwrap();
+    let told = |words| TellShard {
+        shard: 255,
+        from: life("a"),
+        to: life("b"),
+        words,
+    };
+    let copied = Words::Copied {
+        epoch,
+        image: image(),
+    };
+    let fill = Words::Fill {
+        epoch,
+        image: image(),
+    };
+    let change = Words::Change {
+        epoch,
+        stamp: STAMP,
+        t_ms: 70_000,
+        cells: vec![cell()],
+    };
+    let changed = Words::Changed {
+        epoch,
+        stamp: STAMP,
+    };
+    let heard = |words| ShardHeard { words };
+    Frozen::default()
+        .request(&told(Words::Copy { epoch }), "020300010000001bfbff000161fc000001000162fc0000010000fd0500000030000000")
+        .request(&told(copied), "020300010000007bfbff000161fc000001000162fc0000010001fd0500000030000000fce022020001017410737562736372697074696f6e3a702331016bfc0000010009020106fc00974901fc0074b701fbe8030201000501036777310708fa020101020001040106010401050101740170016b030106fc00e0322928fc0000010009")
+        .request(&told(fill), "020300010000007bfbff000161fc000001000162fc0000010002fd0500000030000000fce022020001017410737562736372697074696f6e3a702331016bfc0000010009020106fc00974901fc0074b701fbe8030201000501036777310708fa020101020001040106010401050101740170016b030106fc00e0322928fc0000010009")
+        .request(&told(Words::Filled { epoch }), "020300010000001bfbff000161fc000001000162fc0000010003fd0500000030000000")
+        .request(&told(change), "0203000100000060fbff000161fc000001000162fc0000010004fd0500000030000000fc0000010009fce022020001017410737562736372697074696f6e3a702331016bfc0000010009020106fc00974901fc0074b701fbe8030201000501036777310708fa0201")
+        .request(&told(changed.clone()), "0203000100000021fbff000161fc000001000162fc0000010005fd0500000030000000fc0000010009")
+        .reply::<TellShard>(&heard(vec![changed]), "02030001000000110105fd0500000030000000fc0000010009")
+        .reply::<TellShard>(&heard(vec![Words::Sealed { at: epoch }]), "020300010000000b0106fd0500000030000000")
+        .reply::<TellShard>(&heard(Vec::new()), "020300010000000100")
+        .hold();
+}

@@ -1,0 +1,111 @@
+//! Builds on databases that later ones have added to, or taken away from, on SQLite and on the PostgreSQL of
+//! `HEADGATE_TEST_POSTGRES`.
+
+use super::*;
+use crate::{apim, broker, carbon, conformance, shared};
+
+async fn urls(directory: &std::path::Path, name: &str) -> Vec<String> {
+    let file = directory.join(format!("{name}.db"));
+    let mut urls = vec![format!("sqlite:{}", file.display())];
+    // The node's own are files.
+    let is_own = [carbon::SCHEMA.name, broker::SCHEMA.name]
+        .iter()
+        .any(|own| name.contains(own));
+    if let Some(server) = conformance::server().filter(|_| !is_own) {
+        urls.push(conformance::create(&server, name).await);
+    }
+    urls
+}
+
+/// The same as a build had it that knew no migration from this one on.
+fn before(schema: &Schema, version: i64) -> Schema {
+    let count = schema.migrations.iter().position(|one| one.0 == version);
+    Schema {
+        name: schema.name,
+        migrations: schema.migrations.get(..count.unwrap()).unwrap(),
+    }
+}
+
+#[tokio::test]
+async fn a_build_writes_and_reads_in_each_database_that_the_next_one_has_added_to() {
+    let dir = tempfile::tempdir().unwrap();
+    // What the build wrote that did not know this migration, and what it reads of it.
+    for (schema, version, write, read) in [
+        (
+            &apim::SCHEMA,
+            21,
+            "INSERT INTO followers (name, kind, incarnation, registered_at_ms) VALUES ('gw1', 'calls', 1, 7)",
+            "SELECT registered_at_ms AS said FROM followers WHERE fenced_at_ms IS NULL",
+        ),
+        (
+            &shared::SCHEMA,
+            6,
+            "INSERT INTO outbox (id, tenant, payload, at_ms) VALUES ('o', 't', '{}', 7)",
+            "SELECT at_ms AS said FROM outbox ORDER BY at_ms, id",
+        ),
+        (
+            &carbon::SCHEMA,
+            7,
+            "INSERT INTO join_tokens (id, secret_hash, expires_ms) VALUES ('j', 'h', 7)",
+            "SELECT expires_ms AS said FROM join_tokens",
+        ),
+        (
+            &carbon::SCHEMA,
+            9,
+            "INSERT INTO identity (id, node_id, node_name, incarnation, cluster_id) VALUES (1, 'n', 'gw1', 7, '')",
+            "SELECT incarnation AS said FROM identity",
+        ),
+        (
+            &broker::SCHEMA,
+            5,
+            "INSERT INTO ledger_state (id, clean, t_ms) VALUES (1, 0, 7)",
+            "SELECT t_ms AS said FROM ledger_state",
+        ),
+    ] {
+        let name = format!("back_{}_{version}", schema.name.replace('-', "_"));
+        for url in urls(dir.path(), &name).await {
+            Database::open(&url, schema).await.unwrap().close().await;
+            let database = Database::open(&url, &before(schema, version))
+                .await
+                .unwrap();
+            let mut writing = database.write("test.before").await.unwrap();
+            writing.execute(sqlx::query(write), "row").await.unwrap();
+            writing.commit().await.unwrap();
+            let mut reading = database.read().await.unwrap();
+            let row = reading.optional(sqlx::query(read)).await.unwrap();
+            assert_eq!(row.unwrap().integer("said").unwrap(), 7, "{name}");
+            drop(reading);
+            database.close().await;
+            // And the next one goes on with that.
+            Database::open(&url, schema).await.unwrap().close().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_build_does_not_start_where_a_later_one_has_taken_away_what_it_uses() {
+    let dir = tempfile::tempdir().unwrap();
+    let all = Schema {
+        name: "test",
+        migrations: &[
+            (1, "old", "CREATE TABLE old_place (id BIGINT NOT NULL)"),
+            (2, "new", "CREATE TABLE new_place (id BIGINT NOT NULL)"),
+            (3, "contracts_0002_old", "DROP TABLE old_place"),
+        ],
+    };
+    for url in urls(dir.path(), "contracted").await {
+        let first = before(&all, 2);
+        let second = before(&all, 3);
+        for schema in [&first, &second, &all, &second] {
+            Database::open(&url, schema).await.unwrap().close().await;
+        }
+        let refused = Database::open(&url, &first).await.err().unwrap();
+        let (version, needs) = (3, 2);
+        assert!(
+            matches!(refused, StoreError::Contracted { version: v, needs: n, .. } if (v, n) == (version, needs)),
+            "{refused}"
+        );
+    }
+    assert_eq!(needed("contracts_nothing_that_is_named"), Some(i64::MAX));
+    assert_eq!(needed("contracted"), None);
+}

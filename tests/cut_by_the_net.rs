@@ -1,0 +1,107 @@
+//! Gateways that the network cuts off while the control plane lives, in `refuse`: nothing that was ended
+//! is served once the answer has named them, whichever way the network is cut (S3, S5).
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::cluster::{CONTROL, options, set};
+use crate::support::eventually;
+use crate::support::net::{Fault, Net};
+use crate::support::node::Node;
+use crate::support::upstream::Upstream;
+
+/// A gateway, and the ways that are cut: from the control plane to it, and back.
+const CUTS: [(&str, bool, bool); 3] = [
+    ("gw1", true, true),
+    ("gw2", true, false),
+    ("gw3", false, true),
+];
+/// Longer than a lease, by which a gateway might serve on.
+const WHILE_CUT: Duration = Duration::from_secs(3);
+
+async fn status(gateway: &Node, access: &str) -> u16 {
+    let call = gateway.api("GET", "/shop/1.0.0/items").bearer(access);
+    call.send().await.status.into()
+}
+
+/// What was revoked is served by none of them.
+async fn none_serves(gateways: &[Node], access: &str) {
+    for gateway in gateways {
+        let status = status(gateway, access).await;
+        assert!([401, 503].contains(&status), "{status}");
+    }
+}
+
+fn cut(net: &Net) {
+    for (name, to_it, from_it) in CUTS {
+        for (from, to, is_cut) in [("cp1", name, to_it), (name, "cp1", from_it)] {
+            if is_cut {
+                net.one_way(from, to, Fault::Lost);
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_revoked_is_served_by_gateways_that_refuse_when_the_network_cuts_them_off() {
+    let net = Net::start();
+    let mut of_control = options("cp1", CONTROL, "");
+    // As it is by default: nobody is reached here who is cut off, however long changes wait.
+    set(&mut of_control, "HEADGATE__CLUSTER__CHANGE_WAIT_MS", "2100");
+    let seed = net.advertise("cp1", &mut of_control);
+    let control = Node::start_with(of_control).await;
+    net.aim(&seed, &control.cluster_address());
+    let traffic = Node::start_with(options("tm1", "traffic-manager", &seed)).await;
+    let start = async |name: &str| {
+        let mut of_gateway = options(name, "gateway", &seed);
+        set(&mut of_gateway, "HEADGATE__GATEWAY__WHEN_CUT_OFF", "refuse");
+        let address = net.advertise(name, &mut of_gateway);
+        of_gateway.unready = true;
+        let node = Node::start_with(of_gateway).await;
+        net.aim(&address, &node.cluster_address());
+        node.until_ready().await;
+        node
+    };
+    let [one, two, three] = CUTS.map(|(name, ..)| name);
+    let (one, two, three) = tokio::join!(start(one), start(two), start(three));
+    let gateways = [one, two, three];
+    let upstream = Upstream::start().await;
+    let token = control.admin_token().await;
+    let api = control.published(&token, "Shop", "/shop", &upstream.url);
+    let held = control.subscribed(&token, &api.await, "one", "JWT").await;
+    let other = control.client_token(&held.key, &held.secret).await;
+    for gateway in &gateways {
+        for access in [&held.access, &other] {
+            assert_eq!(status(gateway, access).await, 200);
+        }
+    }
+    cut(&net);
+    let revoke = control.post("/oauth2/revoke");
+    let revoke = revoke.basic(&held.key, &held.secret);
+    let revoked = revoke.form(&[("token", &held.access)]).send().await;
+    let revoked = revoked.expect(200);
+    let applied = revoked.header("headgate-applied");
+    let named = applied.strip_prefix("1/4; fenced=").unwrap_or_default();
+    assert_eq!(named.matches("gateway@").count(), CUTS.len(), "{applied}");
+    let until = Instant::now() + WHILE_CUT;
+    while Instant::now() < until {
+        none_serves(&gateways, &held.access).await;
+    }
+    // The control plane lived meanwhile, and so does whoever was not cut off.
+    for (name, ..) in CUTS {
+        net.both_ways("cp1", name, Fault::None);
+    }
+    eventually(30, "all are heard again", || async {
+        none_serves(&gateways, &held.access).await;
+        for gateway in &gateways {
+            if status(gateway, &other).await != 200 {
+                return None;
+            }
+        }
+        Some(())
+    })
+    .await;
+    none_serves(&gateways, &held.access).await;
+    drop(traffic);
+}

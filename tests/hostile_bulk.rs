@@ -1,0 +1,99 @@
+//! A member that opens a connection for what is large, and says there what is no ask: it is closed on and
+//! counted, the log tells of it once, and nobody else notices.
+
+use crate::cluster::{CONTROL, members, options};
+use crate::cluster_tls::metric;
+use crate::hostile_cluster::{noise, resident_kib};
+use crate::support::eventually;
+use crate::support::net::Net;
+use crate::support::node::Node;
+use crate::support::stranger::{Stranger, message};
+
+const TURNED_DOWN: &str = "headgate_cluster_asks_turned_down_total";
+/// Resident memory that it may leave behind, KiB. An allocator keeps some.
+const KEPT_KIB: u64 = 8 * 1024;
+/// How often each is said.
+const ROUNDS: usize = 20;
+
+/// An ask as it lies on such a connection.
+fn frame(bytes: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(bytes.len()).expect("a length");
+    let mut frame = length.to_be_bytes().to_vec();
+    frame.extend(1_000_u32.to_be_bytes());
+    frame.extend(7_u64.to_be_bytes());
+    frame.extend(bytes);
+    frame
+}
+
+/// The connection, as the member opened it itself.
+async fn opened(control: &Node, net: &Net) -> Stranger {
+    eventually(10, "it is welcome", || async {
+        let words = net.bulk_words("gw1", "cp1")?;
+        let mut member = Stranger::plain(&control.cluster_address()).await;
+        member.send(&words).await;
+        let answer = member.next().await;
+        (answer.get(8) == Some(&0)).then_some(member)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_is_no_ask_over_a_members_second_connection_is_counted_told_once_and_ends_it() {
+    let net = Net::start();
+    let mut of_control = options("cp1", CONTROL, "");
+    let at = net.advertise("cp1", &mut of_control);
+    let control = Node::start_with(of_control).await;
+    net.aim(&at, &control.cluster_address());
+    let mut of_gateway = options("gw1", "gateway", &at);
+    let own = net.advertise("gw1", &mut of_gateway);
+    of_gateway.unready = true;
+    let gateway = Node::start_with(of_gateway).await;
+    net.aim(&own, &gateway.cluster_address());
+    let mut beyond = 0x7fff_ffff_u32.to_be_bytes().to_vec();
+    beyond.extend([0; 12]);
+    let unknown = frame(&message(0x7777, 1, &[]));
+    let rows = [
+        (unknown.clone(), true),
+        (frame(b"no message"), true),
+        (beyond, false),
+        (noise(), false),
+        (unknown[..20].to_vec(), false),
+    ];
+    let resident = resident_kib(&control);
+    for _ in 0..ROUNDS {
+        for (row, is_answered) in &rows {
+            let before = metric(&control, TURNED_DOWN).await;
+            // The member's own asks may open another connection meanwhile, which is the only one then.
+            eventually(10, "it is closed on and counted", || async {
+                let mut member = opened(&control, &net).await;
+                member.send(row).await;
+                member.ends().await;
+                let said = member.closed().await;
+                // Not understood, and the next ask may be.
+                let expected = is_answered.then_some(&5);
+                let counted = metric(&control, TURNED_DOWN).await > before;
+                (counted && said.last() == expected).then_some(())
+            })
+            .await;
+        }
+    }
+    let kept = resident_kib(&control).saturating_sub(resident);
+    assert!(kept < KEPT_KIB, "{kept} KiB more");
+    for node in [&control, &gateway] {
+        let members = members(node).await;
+        assert!(
+            members.len() == 2 && members.iter().all(|(_, health)| health == "up"),
+            "{members:?}"
+        );
+        assert!(!node.log().contains("Down"), "{}", node.log());
+    }
+    let log = control.log();
+    for told in [
+        "an ask of another node was refused",
+        "an ask of another node was not understood",
+    ] {
+        // Once a minute.
+        let count = log.matches(told).count();
+        assert!((1..=2).contains(&count), "told {count} times");
+    }
+}
