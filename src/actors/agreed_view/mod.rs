@@ -28,7 +28,7 @@ use voter::{VoterActor, VoterArguments, VoterMessage};
 
 pub use follower::{AgreedView, Latest};
 pub use handle::Nodes;
-pub use of_cluster::register;
+pub use of_cluster::register_of_cluster;
 pub use register::{Known, Register, SharedRegister};
 #[cfg(test)]
 pub(crate) use test_register::TestRegister;

@@ -36,7 +36,7 @@ struct OfCluster {
 ///
 /// # Errors
 /// When the node's id is none that can vote.
-pub fn register(
+pub fn register_of_cluster(
     system: &System,
     nodes: &Nodes,
     store: Arc<dyn RegisterStore>,

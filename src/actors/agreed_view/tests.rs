@@ -10,7 +10,7 @@ use storage::{Database, carbon};
 
 use super::message::{AskVoter, Promise, Promised};
 use super::{Layout, Nodes, TestRegister, component};
-use crate::traffic_manager::member::LAYOUT;
+use crate::traffic_manager::LAYOUT;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 

@@ -39,6 +39,7 @@ use slot::Slots;
 use view::PolicyView;
 
 pub use handle::{GatewayLeases, TrafficManagerHandle};
+pub use member::LAYOUT;
 pub use shard::shard_of;
 #[cfg(test)]
 pub(crate) use test_node::{DEADLINE, Node, key};

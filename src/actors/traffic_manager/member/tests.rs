@@ -13,7 +13,9 @@ use domain::view::{Life, Patience, Phase};
 use storage::{broker, carbon};
 
 use super::{LAYOUT, Member, Ways, component};
-use crate::agreed_view::{self, AgreedView, Layout, Nodes, TestRegister};
+use crate::agreed_view::{
+    AgreedView, Layout, Nodes, TestRegister, component as agreed_view, register_of_cluster,
+};
 use crate::register::CarbonRegister;
 use crate::traffic_manager::message::{LeaseAnswer, LeaseMany, Leased, ThrottleKey};
 use crate::traffic_manager::test_node::{ControlPlane, DEADLINE, key};
@@ -120,14 +122,13 @@ impl Members {
                     me: name.to_owned(),
                     all: links.clone(),
                 });
-                let made = agreed_view::register(&system, &nodes, store, link);
+                let made = register_of_cluster(&system, &nodes, store, link);
                 let (of_node, register, child) = made.unwrap();
                 links.0.lock().unwrap().insert(name.to_owned(), of_node);
                 (register, vec![child])
             }
         };
-        let (agreed, agreed_child) =
-            agreed_view::component(&system, &carbon, &nodes, &register, QUICK);
+        let (agreed, agreed_child) = agreed_view(&system, &carbon, &nodes, &register, QUICK);
         let member = Member {
             broker: &broker,
             feed: &self.control_plane.feed,
