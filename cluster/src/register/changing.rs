@@ -72,9 +72,9 @@ impl Running {
             .commit(ChangeMembers::ReplaceAllVoters(wanted.clone()))
             .await?;
         let left: BTreeSet<VoterId> = nodes.difference(wanted).copied().collect();
+        // Where this node has left, it is the last that it does: openraft leads until then.
         if !left.is_empty() {
             let _ = self.behind(&left, at, self.timing.lease).await;
-            // Where this node has left, the next leader does it.
             let _ = self.commit(ChangeMembers::RemoveNodes(left)).await;
         }
         Ok(at)
@@ -84,9 +84,15 @@ impl Running {
     async fn membership(&self) -> Result<Membership, OrderError> {
         let asked = self.raft.with_raft_state(|state| {
             let effective = state.membership_state.effective();
-            effective.membership().clone()
+            // A leader that has left may go on for a moment; changes are no longer its own.
+            let leads = state.server_state == ServerState::Leader;
+            (effective.membership().clone(), leads)
         });
-        asked.await.map_err(|_| OrderError::Unanswered)
+        let (membership, leads) = asked.await.map_err(|_| OrderError::Unanswered)?;
+        if !leads {
+            return Err(self.not_leader());
+        }
+        Ok(membership)
     }
 
     fn leads(&self) -> Result<(), OrderError> {
@@ -95,8 +101,16 @@ impl Running {
         if known.state == ServerState::Leader {
             return Ok(());
         }
-        let leader = known.current_leader.map(|leader| leader.to_string());
-        Err(OrderError::NotLeader { leader })
+        drop(known);
+        Err(self.not_leader())
+    }
+
+    fn not_leader(&self) -> OrderError {
+        let metrics = self.raft.metrics();
+        let leader = metrics.borrow().current_leader;
+        OrderError::NotLeader {
+            leader: leader.map(|leader| leader.to_string()),
+        }
     }
 
     async fn commit(&self, changes: ChangeMembers<VoterId, ()>) -> Outcome {
