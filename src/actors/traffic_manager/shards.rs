@@ -180,7 +180,7 @@ impl Shards {
         let now_ms = self.t_ms();
         let slots = &self.arguments.slots;
         slots.asked();
-        let reach_ms = slots.reach_ms();
+        let reach_ms = slots.reach_ms(now_ms);
         let said = slots.with(shard, |slot| {
             let mut said = slot.follow(&view.table, now_ms, reach_ms);
             for ask in asks {
@@ -196,7 +196,8 @@ impl Shards {
     async fn look(&mut self, ticks: bool) {
         let view = self.arguments.policies.load_full();
         for shard in self.mine() {
-            let (now_ms, reach_ms) = (self.t_ms(), self.arguments.slots.reach_ms());
+            let now_ms = self.t_ms();
+            let reach_ms = self.arguments.slots.reach_ms(now_ms);
             let said = self.arguments.slots.with(shard, |slot| {
                 let mut said = match &view {
                     Some(view) => slot.follow(&view.table, now_ms, reach_ms),
@@ -246,7 +247,8 @@ impl Shards {
             return said.effects;
         }
         time::cover(broker, slots, clock).await;
-        let (now_ms, reach_ms) = (self.t_ms(), slots.reach_ms());
+        let now_ms = self.t_ms();
+        let reach_ms = slots.reach_ms(now_ms);
         let released = slots.with(shard, |slot| slot.step(Event::Tick, now_ms, reach_ms));
         said.and(released.unwrap_or_default()).effects
     }
@@ -264,7 +266,8 @@ impl Shards {
         let mut write = self.arguments.broker.write("broker.ledger.mark").await?;
         ledger::save(&mut write, shard, &marks).await?;
         write.commit().await?;
-        let (now_ms, reach_ms) = (self.t_ms(), slots.reach_ms());
+        let now_ms = self.t_ms();
+        let reach_ms = slots.reach_ms(now_ms);
         let released = slots.with(shard, |slot| slot.written(stamp, now_ms, reach_ms));
         Ok(Some(released.unwrap_or_default()))
     }

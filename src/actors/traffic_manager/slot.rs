@@ -181,7 +181,7 @@ impl Slots {
             }
         };
         let ledger = Ledger::new(self.capacity, recovery, Arc::default());
-        *slot = Slot::alone(ledger, epoch, now_ms);
+        *slot = Some(Slot::alone(ledger, epoch, now_ms));
     }
 
     /// Uses a shard's state; none when it has none to be trusted.
@@ -190,16 +190,18 @@ impl Slots {
         slot.as_mut().map(use_it)
     }
 
-    /// How far T is noted: what is granted up to here is counted by a start after a crash (L10). While nothing can be
-    /// noted, all that is asked for.
-    pub(super) fn reach_ms(&self) -> i64 {
-        if self.cannot_note() {
-            return i64::MAX;
-        }
+    /// How far T is noted when it is `now_ms`: what is granted up to here is counted by a start after a crash (L10). While
+    /// nothing can be noted, that reaches to now, and no further: what comes later waits for its note again.
+    pub(super) fn reach_ms(&self, now_ms: i64) -> i64 {
         let noted_ms = self.noted_ms.load(Ordering::SeqCst);
         // What had begun when this run did is either on disk or full.
         let began_ms = self.start.get().map_or(i64::MIN, |start| start.t0_ms);
-        noted_ms.saturating_add(NOTE_AFTER_MS).max(began_ms)
+        let reach_ms = noted_ms.saturating_add(NOTE_AFTER_MS).max(began_ms);
+        if self.cannot_note() {
+            reach_ms.max(now_ms)
+        } else {
+            reach_ms
+        }
     }
 
     /// How many shards there are.
@@ -215,9 +217,9 @@ impl Slots {
 // === impl Slot ===
 
 impl Slot {
-    /// The shard of a node that is its own majority: it owns it from now on. None beyond the number of epochs.
-    fn alone(ledger: Ledger, epoch: u64, now_ms: i64) -> Option<Self> {
-        let epoch = Epoch::new(0, epoch)?;
+    /// The shard of a node that is its own majority: it owns it from now on.
+    fn alone(ledger: Ledger, epoch: u64, now_ms: i64) -> Self {
+        let epoch = Epoch::of_number(epoch);
         let table = Arc::<Policies>::default();
         let mut seat = Seat::new(Life::new("", epoch.number()), ledger, Arc::clone(&table));
         // Nobody else relies on this copy, and what it grants waits for T to be noted.
@@ -232,13 +234,13 @@ impl Slot {
             };
             seat.step(Event::Place(place), now_ms);
         }
-        Some(Self {
+        Self {
             seat,
             epoch,
             table,
             unwritten: Vec::new(),
             fenced_ms: i64::MIN,
-        })
+        }
     }
 
     /// The counts.
@@ -321,15 +323,8 @@ mod tests {
         slots
     }
 
-    fn asked(slots: &Slots) -> (u64, Outcome) {
-        asked_at(slots, 1_000, "gw")
-    }
-
-    fn asked_at(slots: &Slots, t_ms: i64, gateway: &str) -> (u64, Outcome) {
-        let mut table = Policies::new(1);
-        let window = WindowSpec::new(TimeUnit::Min, 1);
-        table.set("t", "p", Quota { limit: 5, window });
-        let ask = Ask {
+    fn ask(gateway: &str) -> Ask {
+        Ask {
             holder: Holder::new(gateway, 1, 0),
             cell: CellKey::new("t", "p", "k"),
             policies: 0,
@@ -341,7 +336,18 @@ mod tests {
             want: 1,
             emptied: true,
             owed: 0,
-        };
+        }
+    }
+
+    fn asked(slots: &Slots) -> (u64, Outcome) {
+        asked_at(slots, 1_000, "gw")
+    }
+
+    fn asked_at(slots: &Slots, t_ms: i64, gateway: &str) -> (u64, Outcome) {
+        let mut table = Policies::new(1);
+        let window = WindowSpec::new(TimeUnit::Min, 1);
+        table.set("t", "p", Quota { limit: 5, window });
+        let ask = ask(gateway);
         let said = slots.with(0, |slot| {
             slot.follow(&Arc::new(table), t_ms, i64::MAX);
             slot.step(Event::Ledger(Input::Ask(ask)), t_ms, i64::MAX)
@@ -422,6 +428,31 @@ mod tests {
         let (next, start) = begun(LastStop::Crashed, noted, noted - 1_000, Vec::new());
         let refused = asked_at(&next, start.t_ms(noted), "gw");
         assert_eq!(refused, (0, Outcome::Final));
+    }
+
+    #[test]
+    fn a_note_that_failed_once_frees_no_grant_of_later_from_waiting_for_its_own() {
+        let slots = running();
+        let tick = |t_ms| {
+            let reach_ms = slots.reach_ms(t_ms);
+            slots.with(0, |slot| slot.step(Event::Tick, t_ms, reach_ms));
+            reach_ms
+        };
+        assert!(slots.not_noted());
+        assert_eq!(tick(5_000), 5_000, "while nothing can be noted");
+        slots.noted(5_100);
+        let later = 5_100 + NOTE_AFTER_MS + 1;
+        assert!(tick(later) < later);
+        let mut table = Policies::new(1);
+        let window = WindowSpec::new(TimeUnit::Min, 1);
+        table.set("t", "p", Quota { limit: 5, window });
+        let said = slots.with(0, |slot| {
+            slot.follow(&Arc::new(table), later, slots.reach_ms(later));
+            let ask = Event::Ledger(Input::Ask(ask("gw")));
+            slot.step(ask, later, slots.reach_ms(later))
+        });
+        let said = said.unwrap();
+        assert_eq!((said.effects.len(), said.waits_for_ms), (0, Some(later)));
     }
 
     #[test]

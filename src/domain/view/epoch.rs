@@ -22,6 +22,11 @@ impl Epoch {
         fits.then_some(Self(term << INDEX_BITS | index))
     }
 
+    /// The epoch with this number: that of a node that is alone, which has no register and counts its own.
+    pub fn of_number(number: u64) -> Self {
+        Self(number)
+    }
+
     /// As the ledger's stamps bear it.
     pub fn number(self) -> u64 {
         self.0

@@ -149,10 +149,11 @@ impl Slots {
         ledger
     }
 
-    /// Uses a shard's state; none when it has none to be trusted.
+    /// Uses a shard's state; none when it has none to be trusted, or only that of an earlier life.
     pub(super) fn with<T>(&self, shard: u16, use_it: impl FnOnce(&mut Slot) -> T) -> Option<T> {
         let mut slot = self.slot(shard)?.lock().ok()?;
-        slot.as_mut().map(use_it)
+        let life = self.site.life();
+        slot.as_mut().filter(|slot| slot.life == life).map(use_it)
     }
 
     /// One step of a shard.

@@ -30,10 +30,11 @@ const NAMES: [&str; 3] = [
 
 const QUICK: Layout = Layout {
     patience: Patience {
-        fresh_ms: 700,
+        // A busy machine may keep an actor waiting for a second.
+        fresh_ms: 2_500,
         join_ms: 100,
-        gather_ms: 100,
-        stuck_ms: 2_000,
+        gather_ms: 2_500,
+        stuck_ms: 10_000,
     },
     ..LAYOUT
 };
