@@ -161,6 +161,8 @@ impl Actor for RegisterActor {
     }
 
     async fn stop(&mut self) {
+        // First, for openraft may wait for a snapshot that waits for its seal.
+        self.end.tenure.end();
         let _ = self.running.raft.shutdown().await;
     }
 }
@@ -177,9 +179,10 @@ async fn begin(arguments: Arguments, address: Address<Message>) -> Result<Regist
     let tenure = Arc::new(Tenure::begin(Arc::clone(&settings.store), places).await?);
     let mut kept = Kept::of(tenure.store()?.load().await?)?;
     let sealing = &settings.sealing;
-    let log = Log::new(Arc::clone(&tenure), Arc::clone(sealing), &mut kept);
     let meaning = (Arc::clone(&settings.value), Arc::clone(sealing));
     let machine = Machine::new(Arc::clone(&tenure), meaning, known.clone(), &mut kept).await?;
+    let covered = machine.covered();
+    let log = Log::new(Arc::clone(&tenure), Arc::clone(sealing), covered, &mut kept);
     log.seal().await?;
     let network = Network {
         link: Arc::clone(&settings.link),

@@ -1,5 +1,6 @@
 //! Whatever fails here fails alone, and is seen.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::world::{World, until};
@@ -115,4 +116,36 @@ async fn an_entry_that_is_not_understood_or_panics_stops_the_register_and_hangs_
         .await;
         assert_eq!(node.words(), "a ");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_voter_removes_nothing_of_its_log_before_it_has_the_snapshot_that_covers_it() {
+    let (mut world, behind, words) = World::with_one_far_behind().await;
+    let seals = Arc::clone(&world.nodes[behind].seals);
+    // The node ends before it has sealed by the snapshot.
+    let closed = seals.installing.acquire().await.unwrap();
+    world.start(behind).await;
+    until("it takes the snapshot", || {
+        !seals.installed.lock().unwrap().is_empty()
+    })
+    .await;
+    world.stop(behind).await;
+    drop(closed);
+    // It cannot seal by it.
+    seals.is_broken.store(true, Ordering::SeqCst);
+    world.start(behind).await;
+    let node = &world.nodes[behind];
+    until("it is seen", || {
+        matches!(node.known().state, RegisterState::Failed(ref why) if why.contains("the seal is lost"))
+    })
+    .await;
+    let stored = node.shelf.stored.lock().unwrap().clone();
+    assert_eq!((stored.purged, stored.snapshot), (None, None));
+    // And comes back by itself as soon as it can.
+    seals.is_broken.store(false, Ordering::SeqCst);
+    world.have(&[0, 1, 2], &words).await;
+    until("its log is cut as well", || {
+        node.shelf.stored.lock().unwrap().purged.is_some()
+    })
+    .await;
 }
