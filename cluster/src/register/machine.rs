@@ -97,7 +97,7 @@ impl Machine {
         subject: ErrorSubject<super::voter_id::VoterId>,
         error: BoxError,
     ) -> StorageError {
-        self.covered.send_replace(Err(error.to_string()));
+        drop(self.covered.send_replace(Err(error.to_string())));
         fault(subject, ErrorVerb::Write, error)
     }
 
@@ -158,7 +158,8 @@ impl Machine {
         let word = write(&SnapshotWord::new(&snapshot.meta, &snapshot.snapshot))?;
         self.tenure.store()?.save_snapshot(word).await?;
         *kept = Some(snapshot.clone());
-        self.covered.send_replace(Ok(snapshot.meta.last_log_id));
+        let covered = snapshot.meta.last_log_id;
+        drop(self.covered.send_replace(Ok(covered)));
         Ok(())
     }
 

@@ -26,7 +26,7 @@ pub(crate) struct Shelf {
     /// Entries that it does not take.
     pub(crate) refused: Mutex<Option<Refuses>>,
     /// Without a place no write ends.
-    pub(crate) gate: Semaphore,
+    gate: Semaphore,
 }
 
 impl Default for Shelf {
@@ -50,6 +50,18 @@ impl Shelf {
             write(&mut self.stored.lock().unwrap());
             Ok(())
         })
+    }
+}
+
+impl Shelf {
+    /// Has all writes wait from now on.
+    pub(crate) async fn hang(&self) {
+        self.gate.acquire().await.unwrap().forget();
+    }
+
+    /// And no longer.
+    pub(crate) fn go_on(&self) {
+        self.gate.add_permits(1);
     }
 }
 
