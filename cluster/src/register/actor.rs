@@ -44,6 +44,9 @@ pub struct RegisterSettings {
     pub timing: RegisterTiming,
 }
 
+/// How much openraft may be asked before it has answered: each may bear two MiB of entries, and four others ask.
+pub(crate) const ASKED_AT_ONCE: usize = 16;
+
 /// What the actor is started with.
 #[derive(Clone)]
 pub(crate) struct Arguments {
@@ -79,6 +82,8 @@ pub(crate) struct Running {
     pub(crate) timing: RegisterTiming,
     /// One, for whoever changes the voters.
     pub(crate) changes: Arc<Semaphore>,
+    /// For what openraft is asked and has not looked at: it takes in all, also while its disk hangs.
+    pub(crate) places: Arc<Semaphore>,
 }
 
 /// The register of a node.
@@ -161,6 +166,8 @@ impl Actor for RegisterActor {
     }
 
     async fn stop(&mut self) {
+        // First, for openraft may wait for a snapshot that waits for its seal.
+        self.end.tenure.end();
         let _ = self.running.raft.shutdown().await;
     }
 }
@@ -177,9 +184,10 @@ async fn begin(arguments: Arguments, address: Address<Message>) -> Result<Regist
     let tenure = Arc::new(Tenure::begin(Arc::clone(&settings.store), places).await?);
     let mut kept = Kept::of(tenure.store()?.load().await?)?;
     let sealing = &settings.sealing;
-    let log = Log::new(Arc::clone(&tenure), Arc::clone(sealing), &mut kept);
     let meaning = (Arc::clone(&settings.value), Arc::clone(sealing));
     let machine = Machine::new(Arc::clone(&tenure), meaning, known.clone(), &mut kept).await?;
+    let covered = machine.covered();
+    let log = Log::new(Arc::clone(&tenure), Arc::clone(sealing), covered, &mut kept);
     log.seal().await?;
     let network = Network {
         link: Arc::clone(&settings.link),
@@ -211,6 +219,7 @@ async fn begin(arguments: Arguments, address: Address<Message>) -> Result<Regist
             network,
             timing: settings.timing,
             changes: Arc::new(Semaphore::new(1)),
+            places: Arc::new(Semaphore::new(ASKED_AT_ONCE)),
         },
         end,
     })
@@ -235,7 +244,7 @@ impl Watched {
                 break fatal.to_string();
             }
             self.tell(&now);
-            if metrics.changed().await.is_err() {
+            if self.next(&mut metrics).await.is_err() {
                 break "it panicked".to_owned();
             }
         };
@@ -252,6 +261,27 @@ impl Watched {
             let why = format!("the view register ended: {why}");
             let _ = self.address.tell(Message::Ended(self.tenure, why));
         }
+    }
+
+    /// Waits until openraft says something more. While it writes it says nothing, and would be held to lead for as long
+    /// as its disk hangs.
+    async fn next(
+        &self,
+        metrics: &mut watch::Receiver<Metrics>,
+    ) -> Result<(), watch::error::RecvError> {
+        let silence = self.timing.silence();
+        if let Ok(next) = tokio::time::timeout(silence, metrics.changed()).await {
+            return next;
+        }
+        self.known.send_modify(|known| {
+            let stalled = RegisterState::Stalled;
+            (known.state, known.leads, known.leader) = (stalled, false, None);
+        });
+        tracing::warn!(
+            ?silence,
+            "the view register stands still: its store or its seal does not answer"
+        );
+        metrics.changed().await
     }
 
     fn tell(&self, now: &Metrics) {

@@ -1,15 +1,17 @@
 //! What one voter answers another, and the orders of this node.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use openraft::error::{ChangeMembershipError, ClientWriteError, InitializeError, RaftError};
 use openraft::raft::{AppendEntriesRequest, ClientWriteResponse, VoteRequest};
 
 use super::actor::Running;
-use super::order::{OrderError, Outcome, word};
+use super::order::{ENTRY_LIMIT, OrderError, Outcome, word};
 use super::types::{Entry, LogId, LogPlace, Snapshot, Types, Vote};
 use super::voter_id::VoterId;
 use super::words::{AppendWord, Said, Told, read, write};
+use crate::task::spawn_named;
 
 /// What openraft makes of a write.
 pub(crate) type Written =
@@ -30,6 +32,12 @@ impl Running {
     async fn told(&self, said: Said) -> Told {
         let raft = &self.raft;
         let failed = |error: &dyn std::error::Error| Told::Failed(error.to_string());
+        // Whoever asked may have gone long before openraft, which takes in all that is said, gets to it.
+        let _place = match (&said, self.places.try_acquire()) {
+            (Said::Propose(_) | Said::ChangeVoters(_), _) => None,
+            (_, Ok(place)) => Some(place),
+            (_, Err(_)) => return Told::Failed("it has too much to answer".to_owned()),
+        };
         match said {
             Said::Vote(vote, last) => {
                 let ask = VoteRequest::new(vote.into(), last.map(LogId::from));
@@ -97,10 +105,26 @@ impl Running {
     }
 
     async fn propose_here(&self, entry: Vec<u8>) -> Outcome {
-        let writing = self.raft.client_write(entry);
-        match tokio::time::timeout(self.timing.agreeing, writing).await {
-            Ok(written) => placed(written),
-            Err(_) => Err(OrderError::Unanswered),
+        // Also of another node: what was taken once would have to get into one message with others, to each follower.
+        if entry.len() > ENTRY_LIMIT {
+            return Err(OrderError::TooLarge { size: entry.len() });
+        }
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            return Err(OrderError::Unanswered);
+        };
+        let writing = self.raft.client_write_ff(entry).await;
+        let Ok(written) = writing else {
+            return Err(OrderError::Unanswered);
+        };
+        // Until openraft has written it: it answers in the order in which it is asked.
+        let raft = self.raft.clone();
+        spawn_named("register place", async move {
+            let _ = raft.with_raft_state(|_| ()).await;
+            drop(place);
+        });
+        match tokio::time::timeout(self.timing.agreeing, written).await {
+            Ok(Ok(written)) => placed(written.map_err(RaftError::APIError)),
+            Ok(Err(_)) | Err(_) => Err(OrderError::Unanswered),
         }
     }
 

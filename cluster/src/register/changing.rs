@@ -58,7 +58,9 @@ impl Running {
 
     async fn change_from(&self, before: &Membership, wanted: &BTreeSet<VoterId>) -> Outcome {
         let nodes: BTreeSet<VoterId> = before.nodes().map(|(id, ())| *id).collect();
-        let new: BTreeSet<VoterId> = wanted.difference(&nodes).copied().collect();
+        // Whoever follows because of a change that was cut short may never have been reached.
+        let voters: BTreeSet<VoterId> = before.voter_ids().collect();
+        let new: BTreeSet<VoterId> = wanted.difference(&voters).copied().collect();
         if !new.is_empty() {
             let added: BTreeMap<VoterId, ()> = new.iter().map(|id| (*id, ())).collect();
             let at = self.commit(ChangeMembers::AddNodes(added)).await?;

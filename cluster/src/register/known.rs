@@ -31,6 +31,8 @@ pub enum RegisterState {
     Starting,
     /// It runs.
     Running,
+    /// It began to run and has said nothing for so long that its store or its seal seems to hang.
+    Stalled,
     /// It ended by a fault, and is started again.
     Failed(String),
 }
@@ -41,7 +43,7 @@ impl Known {
     /// Nobody is known to lead. What ended it stays to be seen until it runs again.
     pub(crate) fn begin_anew(&mut self) {
         (self.leads, self.leader) = (false, None);
-        if self.state == RegisterState::Running {
+        if matches!(self.state, RegisterState::Running | RegisterState::Stalled) {
             self.state = RegisterState::Starting;
         }
     }

@@ -11,7 +11,9 @@ use openraft::{
     AnyError, EntryPayload, ErrorSubject, ErrorVerb, LogState, OptionalSend, RaftLogReader,
     StorageIOError,
 };
+use tokio::sync::watch;
 
+use super::machine::Covered;
 use super::store::{Kept, Tenure};
 use super::types::{Entry, LogId, LogPlace, StorageError, Types, Vote};
 use super::value::Sealing;
@@ -23,6 +25,7 @@ use crate::actor::BoxError;
 pub(crate) struct Log {
     tenure: Arc<Tenure>,
     sealing: Arc<dyn Sealing>,
+    covered: watch::Receiver<Covered>,
     memory: Arc<Mutex<Memory>>,
 }
 
@@ -47,8 +50,13 @@ pub(crate) fn fault(
 // === impl Log ===
 
 impl Log {
-    /// A log with what was kept of it.
-    pub(crate) fn new(tenure: Arc<Tenure>, sealing: Arc<dyn Sealing>, kept: &mut Kept) -> Self {
+    /// A log with what was kept of it; `covered` says how much of it a snapshot has.
+    pub(crate) fn new(
+        tenure: Arc<Tenure>,
+        sealing: Arc<dyn Sealing>,
+        covered: watch::Receiver<Covered>,
+        kept: &mut Kept,
+    ) -> Self {
         let memory = Memory {
             vote: kept.vote,
             committed: kept.committed,
@@ -58,6 +66,7 @@ impl Log {
         Self {
             tenure,
             sealing,
+            covered,
             memory: Arc::new(Mutex::new(memory)),
         }
     }
@@ -87,6 +96,28 @@ impl Log {
         match over {
             Some(at) => Err(format!("entry {at} would be written over another one").into()),
             None => Ok(()),
+        }
+    }
+
+    /// Waits until the snapshot that covers all up to there is kept. Openraft has one that comes from another node
+    /// installed by another task, and removes what it covers without waiting for that: a log without its beginning and
+    /// without that snapshot could never be read again.
+    async fn wait_for_snapshot(&self, through: LogId) -> Result<(), BoxError> {
+        let mut covered = self.covered.clone();
+        let known = async {
+            let is_known = |covered: &Covered| match covered {
+                Ok(covered) => *covered >= Some(through),
+                Err(_) => true,
+            };
+            covered.wait_for(is_known).await.map(|known| known.clone())
+        };
+        tokio::select! {
+            () = self.tenure.over() => Err("this incarnation of the register has ended".into()),
+            known = known => match known {
+                Ok(Ok(_)) => Ok(()),
+                Ok(Err(why)) => Err(why.into()),
+                Err(_) => Err("the snapshot that covers the log is not taken any more".into()),
+            },
         }
     }
 
@@ -208,6 +239,7 @@ impl RaftLogStorage<Types> for Log {
     async fn purge(&mut self, through: LogId) -> Result<(), StorageError> {
         let failed = |error| fault(ErrorSubject::Log(through), ErrorVerb::Delete, error);
         let word = write(&PlaceWord::from(through)).map_err(|error| failed(error.into()))?;
+        self.wait_for_snapshot(through).await.map_err(failed)?;
         let store = self.tenure.store().map_err(failed)?;
         store.purge(through.index, word).await.map_err(failed)?;
         self.with(|memory| {

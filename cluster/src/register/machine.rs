@@ -17,6 +17,9 @@ use super::value::{Agreed, Sealing, Value};
 use super::words::{SnapshotWord, write};
 use crate::actor::BoxError;
 
+/// The last entry that the snapshot on disk covers, or why nothing more is taken in.
+pub(crate) type Covered = Result<Option<LogId>, String>;
+
 /// The value of this node. Its clones are the same one.
 #[derive(Clone)]
 pub(crate) struct Machine {
@@ -27,6 +30,8 @@ pub(crate) struct Machine {
     state: Arc<Mutex<State>>,
     /// The snapshot that the store has; held while it is replaced, so that an earlier one never replaces a later.
     snapshot: Arc<tokio::sync::Mutex<Option<Snapshot>>>,
+    /// What the log may remove. It closes when openraft has dropped the last clone, as after a panic.
+    covered: watch::Sender<Covered>,
 }
 
 #[derive(Clone)]
@@ -68,6 +73,7 @@ impl Machine {
                 }
             }
         };
+        let covered = snapshot.as_ref().and_then(|one| one.meta.last_log_id);
         let machine = Self {
             tenure,
             value,
@@ -75,8 +81,24 @@ impl Machine {
             known,
             state: Arc::new(Mutex::new(state)),
             snapshot: Arc::new(tokio::sync::Mutex::new(snapshot)),
+            covered: watch::Sender::new(Ok(covered)),
         };
         Ok(machine)
+    }
+
+    /// What the log may remove.
+    pub(crate) fn covered(&self) -> watch::Receiver<Covered> {
+        self.covered.subscribe()
+    }
+
+    /// A fault after which openraft has nothing more taken in; whoever waits for a snapshot hears of it.
+    fn ended(
+        &self,
+        subject: ErrorSubject<super::voter_id::VoterId>,
+        error: BoxError,
+    ) -> StorageError {
+        drop(self.covered.send_replace(Err(error.to_string())));
+        fault(subject, ErrorVerb::Write, error)
     }
 
     /// Tells what is known now.
@@ -136,6 +158,8 @@ impl Machine {
         let word = write(&SnapshotWord::new(&snapshot.meta, &snapshot.snapshot))?;
         self.tenure.store()?.save_snapshot(word).await?;
         *kept = Some(snapshot.clone());
+        let covered = snapshot.meta.last_log_id;
+        drop(self.covered.send_replace(Ok(covered)));
         Ok(())
     }
 
@@ -200,7 +224,7 @@ impl RaftStateMachine<Types> for Machine {
         for entry in entries {
             let at = entry.log_id;
             let taken = self.take(&mut state, entry);
-            taken.map_err(|error| fault(ErrorSubject::Apply(at), ErrorVerb::Write, error))?;
+            taken.map_err(|error| self.ended(ErrorSubject::Apply(at), error))?;
             answers.push(());
         }
         self.set(state);
@@ -225,7 +249,7 @@ impl RaftStateMachine<Types> for Machine {
         snapshot: Box<Vec<u8>>,
     ) -> Result<(), StorageError> {
         let installed = self.install(meta, *snapshot).await;
-        installed.map_err(|error| fault(ErrorSubject::Snapshot(None), ErrorVerb::Write, error))
+        installed.map_err(|error| self.ended(ErrorSubject::Snapshot(None), error))
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot>, StorageError> {

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::types::{Entry, LogId, Snapshot, Vote};
 use super::words::{EntryWord, PlaceWord, SnapshotWord, VoteWord, read};
@@ -67,7 +66,7 @@ pub(crate) struct Kept {
 /// vote twice.
 pub(crate) struct Tenure {
     store: Arc<dyn RegisterStore>,
-    is_over: AtomicBool,
+    is_over: watch::Sender<bool>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -171,7 +170,7 @@ impl Tenure {
         let place = tokio::time::timeout(LAST_END, places.acquire_owned()).await;
         Ok(Self {
             store,
-            is_over: AtomicBool::new(false),
+            is_over: watch::Sender::new(false),
             _place: place
                 .map_err(|_| "the last incarnation of the register has not ended yet")??,
         })
@@ -190,11 +189,16 @@ impl Tenure {
 
     /// Whether nothing may be written any more.
     pub(crate) fn is_over(&self) -> bool {
-        self.is_over.load(Ordering::Acquire)
+        *self.is_over.borrow()
     }
 
     /// From now on nothing is written.
     pub(crate) fn end(&self) {
-        self.is_over.store(true, Ordering::Release);
+        self.is_over.send_replace(true);
+    }
+
+    /// Waits until nothing may be written any more.
+    pub(crate) async fn over(&self) {
+        let _ = self.is_over.subscribe().wait_for(|is_over| *is_over).await;
     }
 }

@@ -48,7 +48,12 @@ impl RegisterTiming {
         self.spread * 2 / 5 + (self.spread * 3 / 5).mul_f64(f64::from(drawn) / f64::from(u16::MAX))
     }
 
-    /// The same in openraft's words. Its ticks come after one and a half of its intervals.
+    /// After which silence openraft is held to hang: it says something with each of its ticks.
+    pub(crate) fn silence(&self) -> Duration {
+        self.lease * 2
+    }
+
+    /// All of it in openraft's words. Its ticks come after one and a half of its intervals.
     ///
     /// # Errors
     /// When the spans contradict each other.

@@ -1,7 +1,7 @@
 //! What is agreed on stays, whoever is lost.
 
-use super::world::{World, timing, until};
-use crate::register::{OrderError, RegisterTiming};
+use super::world::{World, until};
+use crate::register::OrderError;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_is_asked_has_it_agreed_on_and_all_have_the_same() {
@@ -118,24 +118,7 @@ async fn all_that_was_agreed_on_is_known_again_after_a_restart_of_everything() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_voter_that_is_far_behind_takes_the_value_and_logs_stay_short() {
-    let timing = RegisterTiming {
-        entries: 8,
-        ..timing()
-    };
-    let mut world = World::of(3, timing).await;
-    world.found().await;
-    world.agree(0, "a").await;
-    world.have(&[0, 1, 2], "a ").await;
-    let leader = world.leader().await;
-    let behind = (leader + 1) % 3;
-    world.stop(behind).await;
-    let mut words = "a ".to_owned();
-    for number in 0..40 {
-        world.agree(leader, &number.to_string()).await;
-        words.push_str(&format!("{number} "));
-    }
-    let stored = || world.nodes[leader].shelf.stored.lock().unwrap().clone();
-    until("its log is cut", || stored().entries.len() <= 16).await;
+    let (mut world, behind, words) = World::with_one_far_behind().await;
     world.start(behind).await;
     world.have(&[0, 1, 2], &words).await;
     let seals = &world.nodes[behind].seals;

@@ -1,8 +1,11 @@
 //! Voters come and go, and the register goes on.
 
-use super::world::{World, id, until, until_or};
-use crate::register::OrderError;
+use std::time::Duration;
+
+use super::world::{World, id, timing, until, until_or};
 use crate::register::words::{ContentWord, EntryWord, read};
+use crate::register::{OrderError, RegisterTiming};
+use crate::spawn_named;
 
 fn ids(numbers: impl IntoIterator<Item = usize>) -> Vec<String> {
     let ids = numbers.into_iter().map(|number| id(number as u128));
@@ -11,7 +14,7 @@ fn ids(numbers: impl IntoIterator<Item = usize>) -> Vec<String> {
 
 /// Five nodes, of which the first votes.
 async fn one_of_five() -> World {
-    let world = World::of(5, super::world::timing()).await;
+    let world = World::of(5, timing()).await;
     world.nodes[0].register.found(&ids([0])).await.unwrap();
     world.leader().await;
     world
@@ -25,13 +28,13 @@ async fn vote(world: &World, asked: usize, voters: impl IntoIterator<Item = usiz
                 Ok(_) => break,
                 // A leader that leaves is replaced first.
                 Err(OrderError::NotLeader { .. } | OrderError::UnderWay) => {
-                    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                    tokio::time::sleep(Duration::from_millis(20)).await;
                 }
                 Err(other) => panic!("{other}"),
             }
         }
     };
-    let changing = tokio::time::timeout(std::time::Duration::from_secs(20), changing);
+    let changing = tokio::time::timeout(Duration::from_secs(20), changing);
     changing.await.unwrap();
     let vote = until_or(|| {
         let mut leaders = world.nodes.iter().filter(|node| node.known().leads);
@@ -82,7 +85,7 @@ async fn of_two_changes_at_once_one_is_told_so_and_the_voters_are_those_of_one()
     world.cut_off(1, true);
     let register = world.nodes[0].register.clone();
     let first = ids([0, 1, 2]);
-    let changing = crate::spawn_named("test", async move { register.change_voters(&first).await });
+    let changing = spawn_named("test", async move { register.change_voters(&first).await });
     let second = ids([0, 3, 4]);
     until_refused(&world, &second).await;
     world.cut_off(1, false);
@@ -120,6 +123,50 @@ async fn who_does_not_follow_does_not_vote_and_two_or_four_never_do() {
     world.agree(0, "b").await;
     assert_eq!(world.nodes[0].known().voters.sets, [ids([0])]);
     // Whoever followed and was sent away votes as well when it is asked again.
+    world.start(2).await;
+    vote(&world, 0, 0..3).await;
+    world.have(&[0, 1, 2], "a b ").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_in_the_log_by_a_change_that_was_cut_short_votes_only_when_it_follows() {
+    let timing = RegisterTiming {
+        agreeing: Duration::from_millis(300),
+        following: Duration::from_millis(300),
+        ..timing()
+    };
+    let mut world = World::of(3, timing).await;
+    world.nodes[0].register.found(&ids([0])).await.unwrap();
+    world.leader().await;
+    world.agree(0, "a").await;
+    world.stop(1).await;
+    world.stop(2).await;
+    let node = &world.nodes[0];
+    // The first gets no further than to write that they follow.
+    node.shelf.hang().await;
+    let changed = node.register.change_voters(&ids(0..3)).await;
+    assert_eq!(changed, Err(OrderError::Unanswered));
+    // One of two more is under way before anybody can end the first.
+    let change = || {
+        let register = node.register.clone();
+        spawn_named(
+            "test",
+            async move { register.change_voters(&ids(0..3)).await },
+        )
+    };
+    let (mut one, mut other) = (change(), change());
+    let (refused, left) = tokio::select! {
+        refused = &mut one => (refused, other),
+        refused = &mut other => (refused, one),
+    };
+    assert_eq!(refused.unwrap(), Err(OrderError::UnderWay));
+    node.shelf.go_on();
+    let changed = left.await.unwrap();
+    let unreached = [1, 2].map(|at| Err(OrderError::Unreached(id(at))));
+    assert!(unreached.contains(&changed), "{changed:?}");
+    world.agree(0, "b").await;
+    assert_eq!(world.nodes[0].known().voters.sets, [ids([0])]);
+    world.start(1).await;
     world.start(2).await;
     vote(&world, 0, 0..3).await;
     world.have(&[0, 1, 2], "a b ").await;

@@ -9,9 +9,9 @@ use crate::cluster::{Cluster, Parcel, ask_on};
 use crate::member::Member;
 use crate::path::{Path, Terms};
 use crate::protocol::{PROTOCOL, PROTOCOL_BEFORE};
-use crate::register::AskRegister;
 use crate::register::voter_id::VoterId;
-use crate::register::words::{PlaceWord, Said, Told, VoteWord, read, write};
+use crate::register::words::{OrderWord, PlaceWord, Said, Told, VoteWord, read, write};
+use crate::register::{AskRegister, ENTRY_LIMIT};
 use crate::router::{Routed, Router};
 use crate::tests::SOON;
 use crate::{AskError, RegisterLink};
@@ -51,6 +51,13 @@ async fn a_voter_answers_another_node_and_whatever_it_does_not_understand() {
     let told = read::<Told>(&told).unwrap();
     assert!(matches!(told, Told::Order(Ok(PlaceWord(1, _)))), "{told:?}");
     until("it is agreed on", || world.nodes[0].words() == "a ").await;
+    // A later version may allow more than this one takes.
+    let large = write(&Said::Propose(vec![b'x'; ENTRY_LIMIT + 1])).unwrap();
+    let told = read::<Told>(&say(&path, large).await.unwrap()).unwrap();
+    assert!(
+        matches!(&told, Told::Order(Err(OrderWord::Failed(why))) if why.contains("65537 bytes")),
+        "{told:?}"
+    );
     // Who asks for a vote while there is a leader gets none.
     let vote = VoteWord {
         term: 9,

@@ -1,10 +1,15 @@
 //! Whatever fails here fails alone, and is seen.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use super::world::{World, until};
-use crate::register::{OrderError, RegisterState};
-use crate::tests::report;
+use super::world::{World, timing, until};
+use crate::register::actor::ASKED_AT_ONCE;
+use crate::register::words::{Said, Told, VoteWord, read, write};
+use crate::register::{OrderError, RegisterState, RegisterTiming};
+use crate::spawn_named;
+use crate::tests::{SOON, report};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_voter_whose_store_fails_acknowledges_nothing_and_comes_back_with_it() {
@@ -115,4 +120,100 @@ async fn an_entry_that_is_not_understood_or_panics_stops_the_register_and_hangs_
         .await;
         assert_eq!(node.words(), "a ");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_voter_removes_nothing_of_its_log_before_it_has_the_snapshot_that_covers_it() {
+    let (mut world, behind, words) = World::with_one_far_behind().await;
+    let seals = Arc::clone(&world.nodes[behind].seals);
+    // The node ends before it has sealed by the snapshot.
+    let closed = seals.installing.acquire().await.unwrap();
+    world.start(behind).await;
+    until("it takes the snapshot", || {
+        !seals.installed.lock().unwrap().is_empty()
+    })
+    .await;
+    world.stop(behind).await;
+    drop(closed);
+    // It cannot seal by it.
+    seals.is_broken.store(true, Ordering::SeqCst);
+    world.start(behind).await;
+    let node = &world.nodes[behind];
+    until("it is seen", || {
+        matches!(node.known().state, RegisterState::Failed(ref why) if why.contains("the seal is lost"))
+    })
+    .await;
+    let stored = node.shelf.stored.lock().unwrap().clone();
+    assert_eq!((stored.purged, stored.snapshot), (None, None));
+    // And comes back by itself as soon as it can.
+    seals.is_broken.store(false, Ordering::SeqCst);
+    world.have(&[0, 1, 2], &words).await;
+    until("its log is cut as well", || {
+        node.shelf.stored.lock().unwrap().purged.is_some()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_whose_disk_hangs_does_not_say_that_it_leads_and_comes_back_with_the_disk() {
+    let world = World::voting(3).await;
+    let old = world.leader().await;
+    world.agree(old, "a").await;
+    let node = &world.nodes[old];
+    node.shelf.hang().await;
+    assert_eq!(node.propose("b").await, Err(OrderError::Unanswered));
+    until("it is seen", || {
+        let known = node.known();
+        (known.state, known.leads, known.leader) == (RegisterState::Stalled, false, None)
+    })
+    .await;
+    let new = world.leader_of(|at| at != old).await;
+    world.agree(new, "c").await;
+    assert_eq!(node.words(), "a ");
+    node.shelf.go_on();
+    world.runs(old, true).await;
+    until("it has what the others have", || {
+        node.words() == world.nodes[new].words()
+    })
+    .await;
+    world.agree(old, "d").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_voter_whose_disk_hangs_keeps_only_so_much_of_what_it_is_asked() {
+    let timing = RegisterTiming {
+        agreeing: Duration::from_millis(200),
+        ..timing()
+    };
+    let world = World::of(1, timing).await;
+    world.found().await;
+    let node = &world.nodes[0];
+    node.shelf.hang().await;
+    let proposing: Vec<_> = (0..40)
+        .map(|number| {
+            let (register, word) = (node.register.clone(), number.to_string().into_bytes());
+            spawn_named("test", async move { register.propose(word).await })
+        })
+        .collect();
+    for proposed in proposing {
+        assert_eq!(proposed.await.unwrap(), Err(OrderError::Unanswered));
+    }
+    // Nobody waits any more, and openraft has them all the same.
+    let vote = VoteWord {
+        term: 0,
+        voted_for: None,
+        is_committed: false,
+    };
+    let vote = write(&Said::Vote(vote, None)).unwrap();
+    let told = node.register.answer(vote.clone(), SOON).await.unwrap();
+    let told = read::<Told>(&told).unwrap();
+    assert_eq!(told, Told::Failed("it has too much to answer".to_owned()));
+    node.shelf.go_on();
+    world.agree(0, "last").await;
+    let words = node.words();
+    let (before, _) = words.split_once("last ").unwrap();
+    assert_eq!(before.split_whitespace().count(), ASKED_AT_ONCE, "{words}");
+    let told = node.register.answer(vote, SOON).await.unwrap();
+    let told = read::<Told>(&told).unwrap();
+    assert!(matches!(told, Told::Vote(..)), "{told:?}");
 }

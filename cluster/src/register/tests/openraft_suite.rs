@@ -10,7 +10,7 @@ use crate::register::log::Log;
 use crate::register::machine::Machine;
 use crate::register::store::{Kept, Tenure};
 use crate::register::types::{StorageError, Types};
-use crate::register::{Known, Sealing};
+use crate::register::{Known, LogPlace, Sealing};
 
 /// Makes a log and a state machine with nothing in them.
 struct Empty;
@@ -22,7 +22,18 @@ impl StoreBuilder<Types, Log, Machine> for Empty {
         let tenure = Arc::new(tenure.unwrap());
         let sealing: Arc<dyn Sealing> = Arc::new(Seals::default());
         let mut kept = Kept::default();
-        let log = Log::new(Arc::clone(&tenure), Arc::clone(&sealing), &mut kept);
+        // It removes what no snapshot covers.
+        let far = LogPlace {
+            term: u64::MAX,
+            index: u64::MAX,
+        };
+        let (_, covered) = watch::channel(Ok(Some(far.into())));
+        let log = Log::new(
+            Arc::clone(&tenure),
+            Arc::clone(&sealing),
+            covered,
+            &mut kept,
+        );
         let known = watch::Sender::new(Known::default());
         let meaning = (Arc::new(Words) as _, sealing);
         let machine = Machine::new(tenure, meaning, known, &mut kept).await;

@@ -19,24 +19,49 @@ use crate::{AskError, BoxError, Root, System, start_root};
 pub(crate) type Refuses = fn(&[u8]) -> bool;
 
 /// A store in memory.
-#[derive(Default)]
 pub(crate) struct Shelf {
     pub(crate) stored: Mutex<Stored>,
     /// Whether writes fail.
     pub(crate) is_broken: AtomicBool,
     /// Entries that it does not take.
     pub(crate) refused: Mutex<Option<Refuses>>,
+    /// Without a place no write ends.
+    gate: Semaphore,
+}
+
+impl Default for Shelf {
+    fn default() -> Self {
+        Self {
+            stored: Mutex::default(),
+            is_broken: AtomicBool::default(),
+            refused: Mutex::default(),
+            gate: Semaphore::new(1),
+        }
+    }
 }
 
 impl Shelf {
-    fn write(&self, write: impl FnOnce(&mut Stored)) -> Storing<'_, ()> {
-        let written = if self.is_broken.load(Ordering::SeqCst) {
-            Err("the disk is full".into())
-        } else {
+    fn write<'a>(&'a self, write: impl FnOnce(&mut Stored) + Send + 'a) -> Storing<'a, ()> {
+        Box::pin(async move {
+            let _through = self.gate.acquire().await?;
+            if self.is_broken.load(Ordering::SeqCst) {
+                return Err("the disk is full".into());
+            }
             write(&mut self.stored.lock().unwrap());
             Ok(())
-        };
-        Box::pin(std::future::ready(written))
+        })
+    }
+}
+
+impl Shelf {
+    /// Has all writes wait from now on.
+    pub(crate) async fn hang(&self) {
+        self.gate.acquire().await.unwrap().forget();
+    }
+
+    /// And no longer.
+    pub(crate) fn go_on(&self) {
+        self.gate.add_permits(1);
     }
 }
 
@@ -46,11 +71,11 @@ impl RegisterStore for Shelf {
     }
 
     fn save_vote(&self, vote: Vec<u8>) -> Storing<'_, ()> {
-        self.write(|stored| stored.vote = Some(vote))
+        self.write(move |stored| stored.vote = Some(vote))
     }
 
     fn save_committed(&self, committed: Vec<u8>) -> Storing<'_, ()> {
-        self.write(|stored| stored.committed = Some(committed))
+        self.write(move |stored| stored.committed = Some(committed))
     }
 
     fn append(&self, entries: Vec<(u64, Vec<u8>)>) -> Storing<'_, ()> {
@@ -61,22 +86,22 @@ impl RegisterStore for Shelf {
         {
             return Box::pin(std::future::ready(Err("it is not taken".into())));
         }
-        self.write(|stored| stored.entries.extend(entries))
+        self.write(move |stored| stored.entries.extend(entries))
     }
 
     fn truncate(&self, from: u64) -> Storing<'_, ()> {
-        self.write(|stored| stored.entries.retain(|(number, _)| *number < from))
+        self.write(move |stored| stored.entries.retain(|(number, _)| *number < from))
     }
 
     fn purge(&self, through: u64, purged: Vec<u8>) -> Storing<'_, ()> {
-        self.write(|stored| {
+        self.write(move |stored| {
             stored.entries.retain(|(number, _)| *number > through);
             stored.purged = Some(purged);
         })
     }
 
     fn save_snapshot(&self, snapshot: Vec<u8>) -> Storing<'_, ()> {
-        self.write(|stored| stored.snapshot = Some(snapshot))
+        self.write(move |stored| stored.snapshot = Some(snapshot))
     }
 }
 
@@ -115,6 +140,10 @@ pub(crate) struct Seals {
     pub(crate) installed: Mutex<Vec<LogPlace>>,
     /// Without places no seal gets to the disk.
     pub(crate) gate: Semaphore,
+    /// The same for a value that is installed.
+    pub(crate) installing: Semaphore,
+    /// Whether a value that is installed cannot be sealed by.
+    pub(crate) is_broken: AtomicBool,
 }
 
 impl Default for Seals {
@@ -123,6 +152,8 @@ impl Default for Seals {
             appended: Mutex::default(),
             installed: Mutex::default(),
             gate: Semaphore::new(1),
+            installing: Semaphore::new(1),
+            is_broken: AtomicBool::default(),
         }
     }
 }
@@ -140,7 +171,13 @@ impl Sealing for Seals {
 
     fn installed<'a>(&'a self, at: LogPlace, _value: &'a [u8]) -> Storing<'a, ()> {
         self.installed.lock().unwrap().push(at);
-        Box::pin(std::future::ready(Ok(())))
+        Box::pin(async move {
+            let _through = self.installing.acquire().await?;
+            match self.is_broken.load(Ordering::SeqCst) {
+                true => Err("the seal is lost".into()),
+                false => Ok(()),
+            }
+        })
     }
 }
 
@@ -286,6 +323,30 @@ impl World {
         let world = Self::of(nodes, timing()).await;
         world.found().await;
         world
+    }
+
+    /// Three that vote, of which one is stopped and lacks more than the logs of the others have; which one, and the
+    /// value that it lacks.
+    pub(crate) async fn with_one_far_behind() -> (Self, usize, String) {
+        let timing = RegisterTiming {
+            entries: 8,
+            ..timing()
+        };
+        let mut world = Self::of(3, timing).await;
+        world.found().await;
+        world.agree(0, "a").await;
+        world.have(&[0, 1, 2], "a ").await;
+        let leader = world.leader().await;
+        let behind = (leader + 1) % 3;
+        world.stop(behind).await;
+        let mut words = "a ".to_owned();
+        for number in 0..40 {
+            world.agree(leader, &number.to_string()).await;
+            words.push_str(&format!("{number} "));
+        }
+        let stored = || world.nodes[leader].shelf.stored.lock().unwrap().clone();
+        until("its log is cut", || stored().entries.len() <= 16).await;
+        (world, behind, words)
     }
 
     /// The first founds the register of all.
