@@ -15,7 +15,7 @@ struct World {
     test: &'static str,
 }
 
-const WORLDS: [World; 7] = [
+const WORLDS: [World; 8] = [
     World {
         name: "change-log",
         meets: "messages lost, repeated, late and out of order; rollbacks; followers crash, stand still, are \
@@ -70,6 +70,13 @@ const WORLDS: [World; 7] = [
                 hours off",
         package: "headgate-domain",
         test: "simulation::view_tests::never_over_the_limit_whoever_dies_hangs_or_is_cut_off",
+    },
+    // Each seed is ten hours.
+    World {
+        name: "view-hours",
+        package: "headgate-domain",
+        test: "simulation::view_tests::never_over_the_limit_in_hours_of_rare_faults",
+        meets: "the same over hours, something rarely; a seed is ten hours",
     },
 ];
 

@@ -180,11 +180,12 @@ impl CoordinatorActor {
             ..
         } = told;
         self.step(News::Report(report));
-        for (shard, origin) in complete {
+        for (shard, origin, found) in complete {
             self.step(News::Complete {
                 epoch,
                 shard,
                 origin,
+                found,
             });
         }
         if let Some(at) = refused {

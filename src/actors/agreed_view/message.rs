@@ -53,8 +53,9 @@ pub struct TellVoter {
     pub epoch: Epoch,
     /// Entries of the register in that.
     pub entries: u64,
-    /// Shards that it owns in this view and whose pair has what it needs, with where that comes from.
-    pub complete: Vec<(u16, Origin)>,
+    /// Shards that it owns in this view and whose pair has what it needs, with where that comes from, and the views that
+    /// had to begin without what is found again (L6).
+    pub complete: Vec<(u16, Origin, Vec<Epoch>)>,
     /// The highest epoch that anybody refused it for.
     pub refused: Option<Epoch>,
     /// Nodes that it waits for longer than it may.

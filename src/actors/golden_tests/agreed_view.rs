@@ -28,6 +28,8 @@ fn view() -> View {
         shard: 7,
         holders: vec![text("a"), text("b")],
         t0_ms: 300,
+        epoch: at(1),
+        is_mixed: false,
     };
     let mut view = View::default();
     view.apply(at(1), sync(&["a", "b"]));
@@ -35,6 +37,7 @@ fn view() -> View {
         of: at(1),
         t0_ms: Some(400),
         lost: vec![loss],
+        found: Vec::new(),
     };
     view.apply(at(2), active);
     view.apply(at(5), sync(&["b"]));
@@ -87,10 +90,10 @@ fn what_members_tell_and_are_told_of_the_view_keeps_its_bytes() {
         epoch: at(5),
         entries: 3,
         complete: vec![
-            (1, Origin::First),
-            (2, Origin::Memory),
-            (3, Origin::Disk),
-            (255, Origin::Lost),
+            (1, Origin::First, Vec::new()),
+            (2, Origin::Memory, vec![at(1)]),
+            (3, Origin::Disk, Vec::new()),
+            (255, Origin::Lost, Vec::new()),
         ],
         refused: Some(at(6)),
         stalled: BTreeSet::from([text("b")]),

@@ -1,7 +1,7 @@
 //! Kind 0x0203.
 
 use domain::ledger::{
-    CellImage, CellKey, Count, Mark, PastImage, Quota, ShardImage, Source, Stamp,
+    CellImage, CellKey, Count, Cursor, Mark, PastImage, Quota, ShardImage, Source, Stamp,
 };
 use domain::policy::TimeUnit;
 use domain::view::{Epoch, Words};
@@ -72,14 +72,24 @@ fn what_members_say_of_a_shard_keeps_its_bytes() {
         to: life("b"),
         words,
     };
+    let after = Cursor::Cell(CellKey::new("t", "p", "k"));
+    let copy = Words::Copy {
+        epoch,
+        after: Cursor::Begin,
+    };
     let copied = Words::Copied {
         epoch,
+        after: after.clone(),
         image: image(),
+        next: Some(Cursor::Mark(CellKey::new("t", "p", "k"))),
     };
     let fill = Words::Fill {
         epoch,
+        after,
         image: image(),
+        next: None,
     };
+    let filled = Words::Filled { epoch, next: None };
     let change = Words::Change {
         epoch,
         stamp: STAMP,
@@ -92,10 +102,10 @@ fn what_members_say_of_a_shard_keeps_its_bytes() {
     };
     let heard = |words| ShardHeard { words };
     Frozen::default()
-        .request(&told(Words::Copy { epoch }), "020300010000001bfbff000161fc000001000162fc0000010000fd0500000030000000")
+        .request(&told(copy), "020300010000001bfbff000161fc000001000162fc0000010000fd0500000030000000")
         .request(&told(copied), "020300010000007bfbff000161fc000001000162fc0000010001fd0500000030000000fce022020001017410737562736372697074696f6e3a702331016bfc0000010009020106fc00974901fc0074b701fbe8030201000501036777310708fa020101020001040106010401050101740170016b030106fc00e0322928fc0000010009")
         .request(&told(fill), "020300010000007bfbff000161fc000001000162fc0000010002fd0500000030000000fce022020001017410737562736372697074696f6e3a702331016bfc0000010009020106fc00974901fc0074b701fbe8030201000501036777310708fa020101020001040106010401050101740170016b030106fc00e0322928fc0000010009")
-        .request(&told(Words::Filled { epoch }), "020300010000001bfbff000161fc000001000162fc0000010003fd0500000030000000")
+        .request(&told(filled), "020300010000001bfbff000161fc000001000162fc0000010003fd0500000030000000")
         .request(&told(change), "0203000100000060fbff000161fc000001000162fc0000010004fd0500000030000000fc0000010009fce022020001017410737562736372697074696f6e3a702331016bfc0000010009020106fc00974901fc0074b701fbe8030201000501036777310708fa0201")
         .request(&told(changed.clone()), "0203000100000021fbff000161fc000001000162fc0000010005fd0500000030000000fc0000010009")
         .reply::<TellShard>(&heard(vec![changed]), "02030001000000110105fd0500000030000000fc0000010009")

@@ -77,6 +77,8 @@ pub(super) struct Cell {
     pub(super) round: Option<Round>,
     /// Told no; they get a `Reopen` when there are units again (L9).
     pub(super) denied: BTreeSet<Holder>,
+    /// Others were told no by an owner before this one, which did not say whom.
+    pub(super) others_denied: bool,
 }
 
 /// A gateway's counts with what the owner knows about it besides.
@@ -133,6 +135,35 @@ impl Count {
 
     fn age(&self) -> (u64, u64) {
         (self.incarnation, self.lease)
+    }
+}
+
+// === impl CellImage ===
+
+impl CellImage {
+    /// What it says of its window, as a mark: all that was granted and did not come back.
+    fn mark(&self) -> Mark {
+        let held = self.holders.iter().map(|(_, count)| count.net());
+        let used = held.fold(self.spent, u64::saturating_add);
+        Mark {
+            cell: self.cell.clone(),
+            window: self.window.id,
+            end_ms: self.window.end_ms,
+            used: if self.lost { self.quota.limit } else { used },
+            stamp: self.stamp,
+        }
+    }
+
+    /// The mark of a long window, unless it is full only because nobody knew of it.
+    pub(super) fn long_mark(&self, gone_ms: Option<i64>) -> Option<Mark> {
+        let is_unknown = self.lost && gone_ms.is_some_and(|gone| self.window.start_ms <= gone);
+        (self.window.id.spec.is_long() && !is_unknown).then(|| self.mark())
+    }
+
+    /// About so many bytes as it travels.
+    pub(crate) fn weight(&self) -> usize {
+        let holders = self.holders.iter().map(|(node, _)| node.len() + 48);
+        self.cell.weight() + 80 + holders.sum::<usize>()
     }
 }
 
@@ -210,6 +241,7 @@ impl Cell {
             mark_stamp: Stamp::default(),
             round: None,
             denied: BTreeSet::new(),
+            others_denied: false,
         }
     }
 
@@ -220,6 +252,18 @@ impl Cell {
             .values()
             .fold(0, |sum, held| sum.saturating_add(held.net()));
         held.saturating_add(self.spent)
+    }
+
+    /// What was granted before it was lost is known again, from a mark of who had it (L6). What holders have told of
+    /// since is within the mark, as it is after any start from marks.
+    pub(super) fn found(&mut self, used: u64) {
+        self.spent = used;
+        self.coverage = used;
+        self.mark = used;
+        for held in self.holders.values_mut() {
+            held.covered = held.count.net().min(self.coverage);
+            self.coverage = self.coverage.saturating_sub(held.covered);
+        }
     }
 
     /// Units that may be granted; never negative, whatever the limit was lowered to (L9).
@@ -299,7 +343,9 @@ impl Cell {
     /// The mark that has to be durable before a release, if the last one is too low (L5).
     pub(super) fn due_mark(&mut self, key: &CellKey) -> Option<Mark> {
         let used = self.used();
-        if !self.quota.window.is_long() || used <= self.mark {
+        // Of a window that nobody knows of, what holders tell is not all: such a row would outrank those of whoever
+        // had it, which may be found again (L6).
+        if self.lost || !self.quota.window.is_long() || used <= self.mark {
             return None;
         }
         let step = self.quota.chunk();
@@ -368,6 +414,7 @@ impl Cell {
                 )
             })
             .collect();
+        cell.others_denied = cell.free() == 0;
         cell
     }
 }

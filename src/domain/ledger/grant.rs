@@ -1,8 +1,8 @@
 //! How the owner decides about one cell: grants, recall rounds, refusals, reopening (PROTOCOLS L7, L9).
 //! `owner` finds the cell and decides when the messages made here may be released.
 
-use super::cell::{Absorbed, Cell, Round};
-use super::message::{Ask, CellKey, Outcome, Recall, Reopen, Reply, Stamp};
+use super::cell::{Absorbed, Cell, Held, Round};
+use super::message::{Ask, CellKey, Holder, Outcome, Recall, Reopen, Reply, Stamp};
 
 /// A recall round lasts so long at most (L9).
 const RECALL_MS: i64 = 100;
@@ -247,7 +247,14 @@ impl Cell {
 
     /// Tells everyone who was told no to ask again (L9).
     pub(super) fn reopen(&mut self, key: &CellKey, step: &mut Step) {
-        for holder in std::mem::take(&mut self.denied) {
+        let mut denied = std::mem::take(&mut self.denied);
+        if std::mem::take(&mut self.others_denied) {
+            let holder = |(node, held): (&String, &Held)| {
+                Holder::new(node.clone(), held.count.incarnation, held.count.lease)
+            };
+            denied.extend(self.holders.iter().map(holder));
+        }
+        for holder in denied {
             let reopen = Reopen {
                 holder,
                 cell: key.clone(),

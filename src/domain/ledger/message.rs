@@ -170,6 +170,11 @@ impl CellKey {
         }
     }
 
+    /// About so many bytes as it travels.
+    pub(super) fn weight(&self) -> usize {
+        self.tenant.len() + self.policy.len() + self.key.len() + 24
+    }
+
     /// The cell that keys of the same policy share beyond the bound (PROTOCOLS L12).
     pub fn shared(&self) -> Self {
         Self::new(self.tenant.clone(), self.policy.clone(), SHARED_KEY)

@@ -27,4 +27,4 @@ pub use message::{Ask, CellKey, Holder, Outcome, Recall, Reopen, Reply, SHARED_K
 pub use owner::{Effect, Input, Ledger};
 pub use policy::{Policies, Quota};
 pub use recovery::{PastImage, Recovery, Source};
-pub use share::ShardImage;
+pub use share::{Cursor, ShardImage};

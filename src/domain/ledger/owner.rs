@@ -94,6 +94,8 @@ pub struct Ledger {
     pub(super) held: HeldBack,
     pub(super) replicated: Stamp,
     marked: Stamp,
+    /// Keys that are full no more: whoever was told no is told so with the next step.
+    pub(super) freed: Vec<CellKey>,
     #[cfg(test)]
     pub(crate) planted: Option<crate::simulation::Planted>,
 }
@@ -122,6 +124,7 @@ impl Ledger {
             held: HeldBack::default(),
             replicated: stamp,
             marked: stamp,
+            freed: Vec::new(),
             #[cfg(test)]
             planted: None,
         }
@@ -131,6 +134,14 @@ impl Ledger {
     pub fn step(&mut self, input: Input, now_ms: i64) -> Vec<Effect> {
         self.t_ms = self.t_ms.max(now_ms);
         let mut out = Vec::new();
+        if self.active {
+            for key in std::mem::take(&mut self.freed) {
+                self.change(&key, &mut out, |cell, key, step| {
+                    cell.stamp = step.stamp;
+                    cell.reopen(key, step);
+                });
+            }
+        }
         match input {
             Input::Ask(ask) => self.ask(ask, &mut out),
             Input::Policies(policies) => self.set_policies(policies, &mut out),
@@ -196,6 +207,8 @@ impl Ledger {
             .iter()
             // The mark of a later window says more than that of one before it.
             .filter(|(key, cell)| !self.past.is_ahead(key, cell.window.id))
+            // What nobody knows of may be found again (L6); the register says so until then.
+            .filter(|(_, cell)| !(cell.lost && self.past.is_gone(cell.window)))
             .map(|(key, cell)| cell.mark_of(key, used(cell)));
         self.past.unclaimed().cloned().chain(cells).collect()
     }

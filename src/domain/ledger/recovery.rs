@@ -2,6 +2,7 @@
 //! windows, or, after a clean stop, the marks of all.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use serde::{Deserialize, Serialize};
 
@@ -157,15 +158,56 @@ impl Past {
     }
 
     /// Windows that had begun by this T are full, none if nothing was lost with all its holders (L6). Gives whether
-    /// an operator gave up what was lost before.
+    /// that is less than before: something was found again, or an operator gave it up.
     pub(super) fn gone(&mut self, gone_ms: Option<i64>) -> bool {
-        let given_up = self.gone_ms.is_some() && gone_ms.is_none();
+        let is_less = gone_ms < self.gone_ms;
         self.gone_ms = gone_ms;
-        given_up
+        is_less
+    }
+
+    /// What was lost up to this T is known again as far as marks go (L6): nobody knows how much of short windows was
+    /// granted.
+    pub(super) fn found(&mut self, t0_ms: i64) {
+        let lost_ms = self.lost_ms.max(Some(t0_ms));
+        self.lost_ms = lost_ms;
+        let window = |mark: &Mark| mark.window.spec.numbered(mark.window.number);
+        self.marks.retain(|_, mark| !is_lost(lost_ms, window(mark)));
+    }
+
+    /// What a mark says of a key's window, once.
+    pub(super) fn claim(&mut self, key: &CellKey, window: WindowId) -> Option<u64> {
+        let mark = self.marks.get(key).filter(|mark| mark.window == window);
+        let used = mark.map(|mark| mark.used);
+        used.inspect(|_| {
+            self.marks.remove(key);
+        })
+    }
+
+    /// Whether a window is full because nobody is left who knows of it.
+    pub(super) fn is_gone(&self, window: Window) -> bool {
+        self.gone_ms.is_some_and(|gone| window.start_ms <= gone)
+    }
+
+    /// Keeps a mark that was found. Gives whether nothing newer is known.
+    pub(super) fn keep(&mut self, mark: &Mark) -> bool {
+        let known = self.marks.get(&mark.cell);
+        let is_newer = known.is_none_or(|known| known.stamp < mark.stamp);
+        if is_newer {
+            self.marks.insert(mark.cell.clone(), mark.clone());
+        }
+        is_newer
     }
 
     /// For another member.
     pub(super) fn image(&self) -> PastImage {
+        PastImage {
+            marks: self.marks.values().cloned().collect(),
+            ..self.image_without_marks()
+        }
+    }
+
+    /// The same without what may be large.
+    pub(super) fn image_without_marks(&self) -> PastImage {
         PastImage {
             t0_ms: self.t0_ms,
             source: self.source,
@@ -173,8 +215,15 @@ impl Past {
             gone_ms: self.gone_ms,
             unfenced: self.unfenced,
             stopped: self.stopped,
-            marks: self.marks.values().cloned().collect(),
+            marks: Vec::new(),
         }
+    }
+
+    /// The marks of keys after this one, all without one.
+    pub(super) fn marks_after(&self, key: Option<&CellKey>) -> impl Iterator<Item = &Mark> {
+        let from = key.map_or(Bound::Unbounded, Bound::Excluded);
+        let marks = self.marks.range::<CellKey, _>((from, Bound::Unbounded));
+        marks.map(|(_, mark)| mark)
     }
 
     pub(super) fn from_image(image: PastImage) -> Self {

@@ -1,10 +1,12 @@
 //! A ledger as one of several that may own its shard (PROTOCOLS L2 to L5): what it gives to others, what it takes from
 //! them, and when it grants.
 
+use std::ops::Bound;
+
 use serde::{Deserialize, Serialize};
 
 use super::cell::{Cell, CellImage, Mark};
-use super::message::Stamp;
+use super::message::{CellKey, Stamp};
 use super::owner::Ledger;
 use super::recovery::{Past, PastImage};
 
@@ -17,6 +19,49 @@ pub struct ShardImage {
     pub cells: Vec<CellImage>,
     /// What is known of windows that no cell counts.
     pub past: PastImage,
+}
+
+/// Where a part of a [`ShardImage`] begins.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Cursor {
+    /// With the first of all.
+    #[default]
+    Begin,
+    /// After this cell.
+    Cell(CellKey),
+    /// After this key's mark.
+    Mark(CellKey),
+}
+
+// === impl ShardImage ===
+
+impl ShardImage {
+    /// Takes in the next part of what another member has.
+    pub fn append(&mut self, part: Self) {
+        let mut marks = std::mem::take(&mut self.past.marks);
+        self.t_ms = self.t_ms.max(part.t_ms);
+        self.cells.extend(part.cells);
+        marks.extend(part.past.marks);
+        self.past = PastImage { marks, ..part.past };
+    }
+
+    /// What it says of long windows, as marks (L5).
+    pub fn long_marks(&self) -> Vec<Mark> {
+        let cells = self
+            .cells
+            .iter()
+            .filter_map(|cell| cell.long_mark(self.past.gone_ms));
+        let marks = self.past.marks.iter();
+        let marks = marks.filter(|mark| mark.window.spec.is_long()).cloned();
+        marks.chain(cells).collect()
+    }
+
+    /// About so many bytes as it travels.
+    pub fn weight(&self) -> usize {
+        let cells = self.cells.iter().map(CellImage::weight);
+        let marks = self.past.marks.iter().map(|mark| mark.cell.weight() + 48);
+        cells.chain(marks).sum()
+    }
 }
 
 // === impl Ledger ===
@@ -69,12 +114,45 @@ impl Ledger {
     /// lost, or given up (L6).
     pub fn gone(&mut self, gone_ms: Option<i64>) {
         self.lift(gone_ms);
-        if self.past.gone(gone_ms) {
-            for cell in self.cells.values_mut().filter(|cell| cell.lost) {
-                // It may be lost for another reason as well.
-                cell.lost = self.past.is_full(cell.window);
+        if !self.past.gone(gone_ms) {
+            return;
+        }
+        for (key, cell) in self.cells.iter_mut().filter(|(_, cell)| cell.lost) {
+            // It may be lost for another reason as well.
+            cell.lost = self.past.is_full(cell.window) || self.past.is_ahead(key, cell.window.id);
+            if !cell.lost {
+                if let Some(used) = self.past.claim(key, cell.window.id) {
+                    cell.found(used);
+                }
+                self.freed.push(key.clone());
             }
         }
+    }
+
+    /// What was lost up to this T is found again with these marks of who had it (L6): they count as spent in windows
+    /// that are full now, once [`Self::gone`] says that those are not any more. Gives those that have to be on disk
+    /// before anybody relies on this copy (L5).
+    pub fn find(&mut self, t0_ms: i64, marks: Vec<Mark>) -> Vec<Mark> {
+        #[cfg(test)]
+        let t0_ms = match self.planted {
+            Some(crate::simulation::Planted::FoundWithoutShortWindows) => i64::MIN,
+            _ => t0_ms,
+        };
+        self.past.found(t0_ms);
+        let mut due = Vec::new();
+        for mark in marks {
+            // Also of what had begun later: an administrator may have begun to count anew meanwhile.
+            if !mark.window.spec.is_long() || mark.end_ms <= self.t_ms {
+                continue;
+            }
+            let cell = self.cells.get(&mark.cell);
+            let is_known = cell.is_some_and(|cell| cell.window.id == mark.window && !cell.lost);
+            // A cell that is full has it when it is full no more: another loss may be open, and this view may fail.
+            if !is_known && self.past.keep(&mark) {
+                due.push(mark);
+            }
+        }
+        due
     }
 
     /// T: at least this, so that windows which are full are not waited for longer than they last (L10).
@@ -107,6 +185,43 @@ impl Ledger {
         }
     }
 
+    /// A part of everything that is about so many bytes, and where the next one begins; none after the last.
+    pub fn part(&self, from: &Cursor, most: usize) -> (ShardImage, Option<Cursor>) {
+        let mut part = ShardImage {
+            t_ms: self.t_ms,
+            cells: Vec::new(),
+            past: self.past.image_without_marks(),
+        };
+        let mut weight = 0;
+        let after = match from {
+            Cursor::Begin => Some(Bound::Unbounded),
+            Cursor::Cell(key) => Some(Bound::Excluded(key)),
+            Cursor::Mark(_) => None,
+        };
+        if let Some(after) = after {
+            for (key, cell) in self.cells.range::<CellKey, _>((after, Bound::Unbounded)) {
+                let image = cell.image(key);
+                weight += image.weight();
+                part.cells.push(image);
+                if weight >= most {
+                    return (part, Some(Cursor::Cell(key.clone())));
+                }
+            }
+        }
+        let after = match from {
+            Cursor::Mark(key) => Some(key),
+            _ => None,
+        };
+        for mark in self.past.marks_after(after) {
+            weight += mark.cell.weight() + 48;
+            part.past.marks.push(mark.clone());
+            if weight >= most {
+                return (part, Some(Cursor::Mark(mark.cell.clone())));
+            }
+        }
+        (part, None)
+    }
+
     /// Begins anew with what another member has. Gives the marks that have to be on disk before anybody relies on
     /// this copy (L5).
     pub fn take(&mut self, image: ShardImage) -> Vec<Mark> {
@@ -114,6 +229,7 @@ impl Ledger {
         self.ends.clear();
         self.rounds.clear();
         self.held.clear();
+        self.freed.clear();
         self.t_ms = self.t_ms.max(image.t_ms);
         let mut marks = image.past.marks.clone();
         self.past = Past::from_image(image.past);

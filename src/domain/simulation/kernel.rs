@@ -91,6 +91,18 @@ impl Digest {
     }
 }
 
+impl Digest {
+    /// For worlds whose every event draws from the chances: where those stand says what happened before.
+    pub(super) fn fold(&mut self, now_ms: i64, kind: u64, rng: &Rng) {
+        let mut hasher = FixedState::default().build_hasher();
+        hasher.write_u64(self.0);
+        hasher.write_i64(now_ms);
+        hasher.write_u64(kind);
+        hasher.write_u64(rng.0);
+        self.0 = hasher.finish();
+    }
+}
+
 impl Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "digest {:016x}", self.0)

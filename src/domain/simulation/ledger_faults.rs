@@ -7,12 +7,14 @@ use super::Planted;
 use super::ledger_world::{Event, TENANT, World, policy};
 use crate::lease::Book;
 use crate::ledger::{Ask, Input, Ledger, Quota, Recovery, Source};
-use crate::view::Event as SeatEvent;
 
 // === impl World ===
 
 impl World {
     pub(super) fn second(&mut self) {
+        if self.is_clustered() && !self.may_go_wrong() {
+            return self.next_second();
+        }
         for gateway in 0..self.plan.gateways {
             if self.rng.chance(self.plan.gateway_crashes) {
                 self.crash_gateway(gateway);
@@ -26,10 +28,17 @@ impl World {
         }
         if self.is_clustered() {
             self.node_faults();
+            self.node_changes();
+            self.stir();
         } else if self.rng.chance(self.plan.owner_restarts) {
             self.restart_owner();
         }
-        self.queue.at(self.now_ms + 1_000, Event::Second);
+        self.next_second();
+    }
+
+    fn next_second(&mut self) {
+        let pause_ms = self.plan.cluster.faults_ms.max(1_000);
+        self.queue.at(self.now_ms + pause_ms, Event::Second);
     }
 
     fn crash_gateway(&mut self, gateway: usize) {
@@ -42,6 +51,14 @@ impl World {
         at.sent.clear();
         let dead = std::mem::take(&mut at.books);
         if self.plan.planted != Some(Planted::RefundDeadGateway) {
+            return;
+        }
+        if self.is_clustered() {
+            for book in dead.into_values() {
+                if let Some(window) = book.granted().0 {
+                    self.refund(book_report(&book, window));
+                }
+            }
             return;
         }
         for book in dead.into_values() {
@@ -67,14 +84,14 @@ impl World {
         let limit = u64::try_from(self.rng.between(1, i64::try_from(first).unwrap() * 2)).unwrap();
         self.policies
             .set(TENANT, &policy(key), Quota { limit, window });
+        if self.is_clustered() {
+            self.policies.applied += 1;
+            let number = self.policies.applied;
+            self.truth.limit_since(key, limit, number);
+            return self.publish();
+        }
         self.truth.limit(key, limit);
         let policies = Arc::new(self.policies.clone());
-        for node in 0..self.nodes.all.len() {
-            for shard in 0..u16::try_from(self.plan.keys.len()).unwrap() {
-                let policies = Arc::clone(&policies);
-                self.seat(node, shard, SeatEvent::Policies(policies));
-            }
-        }
         self.owner(Input::Policies(policies));
     }
 

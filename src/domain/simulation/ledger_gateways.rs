@@ -4,6 +4,9 @@ use super::Planted;
 use super::ledger_world::{Event, Gateway, Message, World, key_of};
 use crate::lease::Applied;
 
+/// Where somebody waits, members tick for so long.
+const WAITING_MS: i64 = 500;
+
 // === impl World ===
 
 impl World {
@@ -31,7 +34,7 @@ impl World {
                 let answer = at
                     .books
                     .get_mut(&key_of(&recall.cell))
-                    .and_then(|book| book.recall(&recall, 1, clock_ms));
+                    .and_then(|book| book.recall(&recall, at.policies, clock_ms));
                 if let Some(ask) = answer {
                     self.send_ask(ask);
                 }
@@ -60,16 +63,58 @@ impl World {
         }
         if self.rng.chance(100) {
             let mut asks = Vec::new();
-            let Gateway { books, waiting, .. } = &mut self.gateways[gateway];
+            let Gateway {
+                books,
+                waiting,
+                policies,
+                ..
+            } = &mut self.gateways[gateway];
             for book in books.values_mut() {
-                asks.extend(book.sweep(1, clock_ms));
+                asks.extend(book.sweep(*policies, clock_ms));
             }
             books.retain(|key, book| waiting.contains_key(key) || !book.is_over(clock_ms));
             for ask in asks {
                 self.send_ask(ask);
             }
+            if self.is_clustered() {
+                self.gateway_looks(gateway);
+            }
+        }
+        let waits = !self.gateways[gateway].waiting.is_empty();
+        if self.plan.cluster.is_sparse && !waits {
+            self.gateways[gateway].is_ticking = false;
+            return;
+        }
+        if self.plan.cluster.is_sparse {
+            self.stir_for(WAITING_MS);
         }
         self.queue
             .at(self.now_ms + 100, Event::GatewayTick { gateway });
+    }
+
+    /// Somebody waits: what is not answered is asked again.
+    pub(super) fn gateway_waits(&mut self, gateway: usize) {
+        if !self.gateways[gateway].is_ticking {
+            self.gateways[gateway].is_ticking = true;
+            self.queue
+                .at(self.now_ms + 100, Event::GatewayTick { gateway });
+        }
+    }
+
+    /// It knows of later policies.
+    pub(super) fn gateway_hears_policies(&mut self, gateway: usize, applied: u64) {
+        let clock_ms = self.clock_ms(gateway, self.now_ms);
+        let at = &mut self.gateways[gateway];
+        if applied <= at.policies {
+            return;
+        }
+        at.policies = applied;
+        let books = at.books.values_mut();
+        let asks: Vec<_> = books
+            .filter_map(|book| book.policy_changed(applied, clock_ms))
+            .collect();
+        for ask in asks {
+            self.send_ask(ask);
+        }
     }
 }

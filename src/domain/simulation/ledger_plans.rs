@@ -2,6 +2,7 @@
 
 use super::kernel::Network;
 use super::ledger_world::{Plan, WORLD_EPOCH_MS};
+use super::view_plans::Cluster;
 use crate::policy::TimeUnit;
 use crate::window::WindowSpec;
 
@@ -36,6 +37,7 @@ impl Plan {
             blackouts: 0,
             disk_ms: 50,
             planted: None,
+            cluster: Cluster::default(),
         }
     }
 
@@ -64,53 +66,7 @@ impl Plan {
             blackouts: 0,
             disk_ms: 50,
             planted: None,
+            cluster: Cluster::default(),
         }
-    }
-
-    /// Three members that vote, and everything goes wrong with them.
-    pub(super) fn shared() -> Self {
-        Self {
-            members: 3,
-            voters: 3,
-            node_crashes: 40,
-            node_pauses: 40,
-            cuts: 150,
-            gateway_crashes: 20,
-            owner_restarts: 0,
-            ..Self::stormy()
-        }
-    }
-
-    /// Three members, and nothing goes wrong.
-    pub(super) fn calm_and_shared() -> Self {
-        let window = WindowSpec::new(TimeUnit::Sec, 10);
-        Self {
-            members: 3,
-            voters: 3,
-            ..Self::calm(1_000, window, 4)
-        }
-    }
-
-    /// More of it at once: pairs are lost, and voters are what is left.
-    pub(super) fn worse(&mut self) {
-        self.node_crashes = 150;
-        self.node_pauses = 100;
-        self.cuts = 400;
-    }
-
-    /// The same with one, three or five voters, of which some only vote.
-    pub(super) fn at_its_worst(mut self, seed: u64) -> Self {
-        self.worse();
-        (self.members, self.voters) = match seed % 4 {
-            0 => (1, 1),
-            1 => (2, 3),
-            2 => (3, 3),
-            _ => (3, 5),
-        };
-        self.clock_steps_back = 200;
-        self.disk_ms = 500;
-        self.splits = 150;
-        self.blackouts = 30;
-        self
     }
 }

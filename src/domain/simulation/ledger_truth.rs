@@ -1,21 +1,29 @@
 //! What really happened in a run of the ledger, and which invariants it broke.
 
 use std::collections::BTreeMap;
-use std::fmt::Debug;
 
-use super::kernel::Digest;
+use super::kernel::{Digest, Rng};
 use super::ledger_world::{TENANT, cell};
 use super::seeds::{Ran, Seen};
 use crate::ledger::{Ask, CellImage, Policies};
-use crate::window::WindowId;
+use crate::window::{WindowId, WindowSpec};
 
 /// Counts and verdicts, kept outside of everything that is tested.
 #[derive(Debug)]
 pub(super) struct Truth {
+    /// The highest limit that anybody goes by now.
     limits: BTreeMap<usize, u64>,
+    /// All limits of a key, with the number of the policies that they came with.
+    history: BTreeMap<usize, Vec<(u64, u64)>>,
     /// The highest limit in force since a window began to be used.
     highest: BTreeMap<(usize, i64), u64>,
     admitted: BTreeMap<(usize, i64), u64>,
+    /// How often a window began anew: an administrator wanted it so.
+    anew: BTreeMap<(usize, i64), u64>,
+    /// When a request for a key was last admitted or refused.
+    pub(super) answered_ms: BTreeMap<usize, i64>,
+    /// Requests that waited for an answer in vain.
+    pub(super) gave_up: u64,
     t_ms: i64,
     digest: Digest,
     pub(super) broken: Vec<String>,
@@ -33,17 +41,31 @@ impl Truth {
             })
             .collect();
         Self {
+            history: BTreeMap::new(),
             limits,
             highest: BTreeMap::new(),
             admitted: BTreeMap::new(),
+            anew: BTreeMap::new(),
+            answered_ms: BTreeMap::new(),
+            gave_up: 0,
             t_ms: i64::MIN,
             digest: Digest::default(),
             broken: Vec::new(),
         }
     }
 
-    pub(super) fn happened(&mut self, now_ms: i64, event: &impl Debug) {
-        self.digest.add(now_ms, event);
+    pub(super) fn happened(&mut self, now_ms: i64, kind: u64, rng: &Rng) {
+        self.digest.fold(now_ms, kind, rng);
+    }
+
+    /// A window of a key counts from nothing once more.
+    pub(super) fn reset(&mut self, key: usize, window: WindowId) {
+        *self.anew.entry((key, window.number)).or_default() += 1;
+    }
+
+    /// An operator gave up what was granted of windows that had begun by this T.
+    pub(super) fn given_up(&mut self, key: usize, spec: WindowSpec, t0_ms: i64) {
+        self.reset(key, spec.at(t0_ms).id);
     }
 
     /// T never goes back, whatever the machine's clock does (L10).
@@ -58,6 +80,23 @@ impl Truth {
             if *of == key {
                 *highest = (*highest).max(limit);
             }
+        }
+    }
+
+    /// The same where some may go by earlier policies for a while, the oldest of them by those of this number.
+    pub(super) fn limit_since(&mut self, key: usize, limit: u64, number: u64) {
+        let before = self.limits[&key];
+        let of_key = self.history.entry(key).or_insert_with(|| vec![(0, before)]);
+        of_key.push((number, limit));
+        self.limit(key, limit.max(before));
+    }
+
+    pub(super) fn all_know(&mut self, number: u64) {
+        for (key, limits) in &mut self.history {
+            let known = limits.iter().rposition(|(since, _)| *since <= number);
+            limits.drain(..known.unwrap_or(0));
+            let highest = limits.iter().map(|(_, limit)| *limit).max();
+            self.limits.insert(*key, highest.unwrap_or(0));
         }
     }
 
@@ -80,6 +119,8 @@ impl Truth {
         let limit = self.limits[&key];
         let place = (key, window.number);
         let highest = *self.highest.entry(place).or_insert(limit);
+        let times = 1 + self.anew.get(&place).copied().unwrap_or(0);
+        let highest = highest * times;
         let admitted = self.admitted.entry(place).or_default();
         *admitted += 1;
         if *admitted > highest {
@@ -127,6 +168,11 @@ impl Truth {
             self.broken
                 .push(format!("L9: key {key}: {sum} granted of {limit}"));
         }
+    }
+
+    /// Admitted in a window.
+    pub(super) fn of_window(&self, key: usize, number: i64) -> u64 {
+        self.admitted.get(&(key, number)).copied().unwrap_or(0)
     }
 
     /// Admitted in each window that was used, oldest first; the first and the last are partial.

@@ -2,21 +2,28 @@
 //! going wrong. Time is milliseconds of the world; T and every gateway's clock are derived from it.
 
 use std::collections::BTreeMap;
+use std::hash::BuildHasher;
 use std::sync::Arc;
+
+use foldhash::fast::FixedState;
 
 use super::Planted;
 use super::kernel::{Network, Queue, Rng};
 use super::ledger_truth::Truth;
-use super::view_world::{NodeEvent, Nodes, Saying};
+use super::view_plans::Cluster;
+use super::view_world::{NodeEvent, Nodes};
 use crate::lease::{Book, Receipt, Refused};
 use crate::ledger::{
     Ask, CellKey, Effect, Holder, Input, Ledger, Mark, Policies, Quota, Recall, Recovery, Reopen,
     Reply,
 };
+use crate::view::View;
 use crate::window::WindowSpec;
 
 pub(super) const TENANT: &str = "carbon.super";
 pub(super) const WORLD_EPOCH_MS: i64 = 1_700_000_000_000;
+/// T may stand still for as long as the disk takes to note it.
+const LATE_MS: i64 = 200;
 /// A request without a unit waits so long at most (L8).
 const PATIENCE_MS: i64 = 3_000;
 
@@ -51,6 +58,7 @@ pub(super) struct Plan {
     /// Milliseconds that a write takes at most.
     pub(super) disk_ms: i64,
     pub(super) planted: Option<Planted>,
+    pub(super) cluster: Cluster,
 }
 
 #[derive(Debug, Clone)]
@@ -85,7 +93,17 @@ pub(super) enum Event {
     OwnerTick,
     Second,
     Node(NodeEvent),
-    Register,
+    Register {
+        round: u64,
+    },
+    GatewayView {
+        gateway: usize,
+        view: Arc<View>,
+    },
+    GatewayPolicies {
+        gateway: usize,
+        applied: u64,
+    },
     GatewayTick {
         gateway: usize,
     },
@@ -95,6 +113,9 @@ pub(super) enum Event {
 pub(super) struct Gateway {
     pub(super) life: u64,
     pub(super) leases: u64,
+    /// The policies that it knows.
+    pub(super) policies: u64,
+    pub(super) is_ticking: bool,
     pub(super) offset_ms: i64,
     /// Its clock's error in parts per million.
     pub(super) drift_ppm: i64,
@@ -141,7 +162,9 @@ impl World {
             .map(|_| Gateway {
                 life: 1,
                 leases: 0,
-                offset_ms: rng.between(-1_000_000, 1_000_000),
+                policies: 1,
+                is_ticking: true,
+                offset_ms: rng.between(-2 * 3_600_000, 2 * 3_600_000),
                 drift_ppm: rng.between(-250, 250),
                 books: BTreeMap::new(),
                 waiting: BTreeMap::new(),
@@ -176,8 +199,14 @@ impl World {
             && time_ms <= self.plan.length_ms
         {
             self.now_ms = self.now_ms.max(time_ms);
-            self.truth.happened(self.now_ms, &event);
+            let kind = std::mem::discriminant(&event);
+            let kind = FixedState::default().hash_one(kind);
+            self.truth.happened(self.now_ms, kind, &self.rng);
             self.event(event);
+        }
+        self.now_ms = self.plan.length_ms;
+        if self.is_clustered() {
+            self.judge();
         }
         self.truth
     }
@@ -191,7 +220,9 @@ impl World {
                 at += self.rng.between(1, self.plan.pace_ms * 2 - 1);
             }
         }
-        self.queue.at(10, Event::OwnerTick);
+        if !self.is_clustered() {
+            self.queue.at(10, Event::OwnerTick);
+        }
         self.queue.at(1_000, Event::Second);
         for gateway in 0..self.plan.gateways {
             self.queue.at(50, Event::GatewayTick { gateway });
@@ -234,7 +265,11 @@ impl World {
             Event::GatewayTick { gateway } => self.gateway_tick(gateway),
             Event::Second => self.second(),
             Event::Node(event) => self.node_event(event),
-            Event::Register => self.register_ticks(),
+            Event::Register { round } => self.register_ticks(round),
+            Event::GatewayView { gateway, view } => self.gateway_follows(gateway, view),
+            Event::GatewayPolicies { gateway, applied } => {
+                self.gateway_hears_policies(gateway, applied);
+            }
         }
     }
 
@@ -248,10 +283,12 @@ impl World {
     /// T as the truth is told it. Among several members there is none that all agree on; what each window admits
     /// counts there, whenever.
     fn t_admitted(&self) -> i64 {
-        if self.is_clustered() {
-            i64::MIN
-        } else {
+        if !self.is_clustered() {
             self.t_ms()
+        } else if self.plan.cluster.is_on_time {
+            self.t_ms() - LATE_MS
+        } else {
+            i64::MIN
         }
     }
 
@@ -301,6 +338,7 @@ impl World {
                 } else {
                     let t_ms = self.t_admitted();
                     self.truth.admitted(key, window, t_ms);
+                    self.truth.answered_ms.insert(key, self.now_ms);
                 }
             }
             Err(Refused::Empty { ask }) => {
@@ -309,11 +347,14 @@ impl World {
                     .entry(key)
                     .or_default()
                     .push(came_ms);
+                self.gateway_waits(gateway);
                 if ask {
                     self.ask(gateway, key);
                 }
             }
-            Err(Refused::Closed { .. }) => {}
+            Err(Refused::Closed { .. }) => {
+                self.truth.answered_ms.insert(key, self.now_ms);
+            }
         }
     }
 
@@ -334,7 +375,7 @@ impl World {
             .get(&key)
             .map_or(0, |waiting| u32::try_from(waiting.len()).unwrap());
         if let Some(book) = at.books.get_mut(&key) {
-            let ask = book.ask(1, waiting, clock_ms);
+            let ask = book.ask(at.policies, waiting, clock_ms);
             self.send_ask(ask);
         }
     }
@@ -347,6 +388,8 @@ impl World {
         for came_ms in waiting {
             if self.now_ms - came_ms <= PATIENCE_MS {
                 self.request(gateway, key, came_ms);
+            } else {
+                self.truth.gave_up += 1;
             }
         }
     }
@@ -355,18 +398,8 @@ impl World {
 
     pub(super) fn send_ask(&mut self, ask: Ask) {
         if self.is_clustered() {
-            let to = self.member_for(key_of(&ask.cell));
-            let life = self.nodes.all[to].life;
-            for at in self.plan.network.deliveries(self.now_ms, &mut self.rng) {
-                let (node, from, saying) = (to, to, Saying::Ask(ask.clone()));
-                let hears = NodeEvent::Hears {
-                    node,
-                    life,
-                    from,
-                    saying,
-                };
-                self.queue.at(at, Event::Node(hears));
-            }
+            let gateway = ask.holder.node.trim_start_matches('g').parse().unwrap();
+            self.send_to_member(gateway, ask);
             return;
         }
         for at in self.plan.network.deliveries(self.now_ms, &mut self.rng) {

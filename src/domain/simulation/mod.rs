@@ -45,9 +45,13 @@ mod validation_history;
 mod validation_tests;
 mod validation_truth;
 mod validation_world;
+mod view_changes;
 mod view_deeds;
 mod view_faults;
+mod view_gateways;
+mod view_judging;
 mod view_nodes;
+mod view_plans;
 mod view_register;
 mod view_tests;
 mod view_world;
@@ -93,6 +97,14 @@ pub(crate) enum Planted {
     FillTwice,
     /// An older state of a cell replaces a newer one (L2).
     OlderReplacesNewer,
+    /// What was lost is taken back from a disk of somebody who had no part in it (L6).
+    FoundAtAnybody,
+    /// With what was lost short windows are taken back, of which no disk knows (L6).
+    FoundWithoutShortWindows,
+    /// A node grants that would own the shard of those that it hears, whatever the view says (W2, L1).
+    TrustGossip,
+    /// A member that leaves writes the counts of its stop before it has handed over (M3).
+    StopsBeforeHandOver,
     /// A writer takes its number when it begins, not as it commits (C1).
     NumberBeforeCommit,
     /// A follower takes entries that do not follow its own (C4).

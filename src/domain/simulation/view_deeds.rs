@@ -2,9 +2,12 @@
 
 use super::Planted;
 use super::ledger_world::{Event, Message, World};
-use super::view_world::{NodeEvent, Saying, number};
+use super::view_world::{NodeEvent, Saying, name, number};
 use crate::ledger::{Effect, Input};
 use crate::view::{Deed, Event as SeatEvent};
+
+/// A disk that takes nothing for so long hangs.
+const STALLED_MS: i64 = 1_000;
 
 // === impl World ===
 
@@ -21,31 +24,44 @@ impl World {
                 };
                 self.say(node, at, words);
             }
-            Deed::Complete { epoch, origin } => {
+            Deed::Complete {
+                epoch,
+                origin,
+                found,
+            } => {
+                self.judge_origin(origin);
                 self.tell_leader(
                     node,
                     Saying::Complete {
                         epoch,
                         shard,
                         origin,
+                        found,
                     },
                 );
             }
+            Deed::Stalled { epoch, by } => self.tell_leader(node, Saying::Stalled { epoch, by }),
             Deed::Refused { at } => self.tell_leader(node, Saying::Refused { at }),
             Deed::Fence { t_ms } => {
                 let now_ms = self.now_ms;
                 let fences = &mut self.nodes.all[node].fences;
                 if let Some(t_ms) = fences.need(t_ms, now_ms) {
                     let epoch = self.nodes.all[node].view.epoch;
-                    for voter in 0..self.plan.voters {
-                        self.say(node, voter, Saying::Fence { epoch, t_ms });
+                    for voter in self.nodes.all[node].view.voters.clone() {
+                        self.say(node, number(&voter), Saying::Fence { epoch, t_ms });
                     }
                 }
             }
             Deed::Time { t_ms } => self.node_lifts(node, t_ms),
-            Deed::Ledger(Effect::Persist { stamp, marks }) => {
+            Deed::Ledger(effect) => self.effect_of(node, shard, effect),
+        }
+    }
+
+    fn effect_of(&mut self, node: usize, shard: u16, effect: Effect) {
+        match effect {
+            Effect::Persist { stamp, marks } => {
+                let at = self.written_at(node);
                 let life = self.nodes.all[node].life;
-                let at = self.now_ms + self.rng.between(1, self.plan.disk_ms);
                 let written = NodeEvent::Written {
                     node,
                     life,
@@ -58,17 +74,25 @@ impl World {
                     self.seat(node, shard, SeatEvent::Ledger(Input::Marked { stamp }));
                 }
             }
-            Deed::Ledger(Effect::Reply(reply)) => {
-                self.tell_gateway(&reply.holder.clone(), &Message::Reply(reply));
+            Effect::Reply(reply) => {
+                self.answer(node, &reply.holder.clone(), &Message::Reply(reply));
             }
-            Deed::Ledger(Effect::Recall(recall)) => {
-                self.tell_gateway(&recall.holder.clone(), &Message::Recall(recall));
+            Effect::Recall(recall) => {
+                self.answer(node, &recall.holder.clone(), &Message::Recall(recall));
             }
-            Deed::Ledger(Effect::Reopen(reopen)) => {
-                self.tell_gateway(&reopen.holder.clone(), &Message::Reopen(reopen));
+            Effect::Reopen(reopen) => {
+                self.answer(node, &reopen.holder.clone(), &Message::Reopen(reopen));
             }
-            Deed::Ledger(_) => {}
+            _ => {}
         }
+    }
+
+    /// When the disk has what is given to it now: one thing after another.
+    fn written_at(&mut self, node: usize) -> i64 {
+        let takes_ms = self.rng.between(1, self.plan.disk_ms);
+        let at = (self.now_ms + takes_ms).max(self.nodes.all[node].disk_free_ms);
+        self.nodes.all[node].disk_free_ms = at;
+        at
     }
 
     fn node_lifts(&mut self, node: usize, t_ms: i64) {
@@ -82,9 +106,30 @@ impl World {
         let clock_ms = self.clock_of(node);
         let life = self.nodes.all[node].life;
         if let Some(t_ms) = self.nodes.all[node].time.due_note(clock_ms) {
-            let at = self.now_ms + self.rng.between(1, self.plan.disk_ms);
+            let at = self.written_at(node);
             let noted = NodeEvent::Noted { node, life, t_ms };
             self.queue.at(at, Event::Node(noted));
+        }
+    }
+
+    /// While nobody ticks, what ticks would have noted long ago is noted when it is needed.
+    pub(super) fn node_catches_up(&mut self, node: usize) {
+        if self.nodes.idle_since_ms.is_none() {
+            return;
+        }
+        let clock_ms = self.clock_of(node);
+        if let Some(t_ms) = self.nodes.all[node].time.due_note(clock_ms) {
+            self.node_noted(node, t_ms);
+        }
+    }
+
+    /// Others are to go on without a node whose disk takes nothing.
+    pub(super) fn tell_of_own_disk(&mut self, node: usize) {
+        let clock_ms = self.clock_of(node);
+        if self.nodes.all[node].time.waits_ms(clock_ms) > STALLED_MS {
+            let epoch = self.nodes.all[node].view.epoch;
+            let by = name(node);
+            self.tell_leader(node, Saying::Stalled { epoch, by });
         }
     }
 
@@ -95,9 +140,5 @@ impl World {
         for shard in 0..self.shards() {
             self.seat(node, shard, SeatEvent::Noted { t_ms });
         }
-    }
-
-    pub(super) fn shards(&self) -> u16 {
-        u16::try_from(self.plan.keys.len()).unwrap()
     }
 }

@@ -45,8 +45,13 @@ impl World {
                 self.node_crashes(node, back_ms);
             }
             if self.rng.chance(self.plan.node_pauses) {
-                let pause_ms = self.rng.between(100, 8_000);
-                let until = self.now_ms + pause_ms;
+                let most_ms = match self.plan.cluster.pause_ms {
+                    0 => 8_000,
+                    most_ms => most_ms,
+                };
+                let pause_ms = self.rng.between(100, most_ms);
+                let calm_ms = self.plan.length_ms - self.plan.cluster.calm_ms;
+                let until = (self.now_ms + pause_ms).min(calm_ms);
                 self.nodes.all[node].paused_until_ms = until;
             }
             if self.rng.chance(self.plan.clock_steps_back) {
@@ -69,6 +74,12 @@ impl World {
         }
         if self.rng.chance(300) {
             self.nodes.cut.clear();
+            self.nodes.gateway_cut.clear();
+        }
+        if self.rng.chance(self.plan.cluster.gateway_cuts) {
+            let gateway = self.rng.index(self.plan.gateways);
+            let node = self.rng.index(nodes);
+            self.nodes.gateway_cut.insert((gateway, node));
         }
         if self.plan.blackouts > 0 && self.rng.chance(self.plan.blackouts) {
             self.blackout();

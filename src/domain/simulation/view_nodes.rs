@@ -1,12 +1,14 @@
 //! How the nodes of a world with several members begin, end and come back with what their disks have.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Planted;
 use super::ledger_world::{Event, WORLD_EPOCH_MS, World, key_of};
+use super::view_changes::Stopped;
 use super::view_world::{Node, NodeEvent, name, rank};
-use crate::ledger::{Ledger, Mark, Recovery, Source};
-use crate::view::{Coordinator, Fences, Life, News, NodeTime, Patience, Seat, View, Voter};
+use crate::ledger::{CellKey, Ledger, Mark, Recovery, Source};
+use crate::view::{Coordinator, Fences, Life, News, NodeTime, Patience, Phase, Seat, Voter};
 
 /// Short, for runs are.
 const PATIENCE: Patience = Patience {
@@ -15,6 +17,14 @@ const PATIENCE: Patience = Patience {
     gather_ms: 1_000,
     stuck_ms: 1_500,
 };
+
+const TICK_MS: i64 = 50;
+const SPARSE_TICK_MS: i64 = 150;
+/// Whatever happened is dealt with in so long.
+const BUSY_MS: i64 = 3_000;
+
+/// The rows of a disk, and what the last stop in order left of each shard.
+type Disk = (BTreeMap<CellKey, Mark>, Vec<Stopped>);
 
 // === impl World ===
 
@@ -25,19 +35,23 @@ impl World {
 
     pub(super) fn start_nodes(&mut self) {
         self.nodes.members = self.plan.members;
+        self.nodes.register.voting = (0..self.plan.voters).collect();
+        self.nodes.known = vec![Arc::default(); self.plan.gateways];
+        self.nodes.busy_until_ms = BUSY_MS;
         for node in 0..self.plan.voters {
-            let blank = self.blank(node, Vec::new(), 1, (None, 0));
+            let mut blank = self.blank(node, &Disk::default(), 1, (None, 0));
+            blank.policies = self.policies.applied;
             self.nodes.all.push(blank);
             self.node_starts(node);
         }
-        self.queue.at(1, Event::Register);
+        self.queue.at(1, Event::Register { round: 0 });
     }
 
     /// A life of a node, with what its disk has and the T that it noted; its clock is wrong by so much.
     fn blank(
         &self,
         node: usize,
-        disk: Vec<Mark>,
+        disk: &Disk,
         life: u64,
         (noted_ms, wall_error_ms): (Option<i64>, i64),
     ) -> Node {
@@ -52,22 +66,27 @@ impl World {
         let begins_empty = self.plan.planted == Some(Planted::DiskBeginsEmpty);
         let me = Life::new(name(node), self.incarnation_of(life));
         let seats = (0..shards).map(|shard| {
-            let marks = disk
-                .iter()
-                .filter(|mark| key_of(&mark.cell) == usize::from(shard));
+            let (rows, stopped) = disk;
+            let stopped = stopped.get(usize::from(shard));
+            let marks = rows
+                .values()
+                .filter(|mark| self.shard_of(key_of(&mark.cell)) == shard);
             let recovery = Recovery {
                 epoch: 0,
                 t0_ms: (life > 1 && !begins_empty).then_some(t_ms),
-                source: if life > 1 {
+                source: if life > 1 && stopped.is_none() {
                     Source::Disk
                 } else {
                     Source::CleanStop
                 },
-                lost_ms: None,
+                lost_ms: stopped.and_then(|stopped| stopped.lost_ms),
                 marks: marks.cloned().collect(),
             };
             let policies = Arc::new(self.policies.clone());
-            let ledger = Ledger::new(64, recovery, Arc::clone(&policies));
+            let mut ledger = Ledger::new(64, recovery, Arc::clone(&policies));
+            if let Some(stopped) = stopped {
+                ledger.stopped_in(stopped.epoch.number());
+            }
             let mut seat = Seat::new(me.clone(), ledger, policies);
             seat.plant(self.plan.planted);
             let t_ms = time.noted_ms();
@@ -86,20 +105,26 @@ impl World {
             time,
             seats,
             coordinator,
-            view: View::default(),
+            view: Arc::default(),
+            policies: self.policies.applied,
+            leaving_ms: None,
             fences: Fences::default(),
             voter: Voter::default(),
-            disk,
+            disk: disk.0.clone(),
+            disk_free_ms: self.now_ms,
+            stopped: Vec::new(),
         }
     }
 
     fn node_starts(&mut self, node: usize) {
-        let life = self.nodes.all[node].life;
-        let voters = (0..self.plan.voters).map(name).collect();
+        let (life, round) = (self.nodes.all[node].life, self.nodes.round);
+        let voting = self.nodes.register.voting.iter();
+        let voters = voting.map(|node| name(*node)).collect();
         self.coordinate(node, News::Voters(voters));
+        self.node_reads_its_log(node);
         self.queue.at(
             self.now_ms + 1,
-            Event::Node(NodeEvent::Ticks { node, life }),
+            Event::Node(NodeEvent::Ticks { node, life, round }),
         );
     }
 
@@ -115,15 +140,73 @@ impl World {
 
     pub(super) fn node_returns(&mut self, node: usize) {
         let old = &mut self.nodes.all[node];
-        let (disk, mut voter) = (std::mem::take(&mut old.disk), old.voter);
+        let mut voter = old.voter;
+        let disk = (
+            std::mem::take(&mut old.disk),
+            std::mem::take(&mut old.stopped),
+        );
         let time = (Some(old.time.noted_ms()), old.wall_error_ms);
         let life = old.life + 1;
         if self.plan.planted == Some(Planted::VoterForgets) {
             voter = Voter::default();
         }
-        let mut fresh = self.blank(node, disk, life, time);
+        let mut fresh = self.blank(node, &disk, life, time);
         fresh.voter = voter;
+        let old = &self.nodes.all[node];
+        // A process that was killed while it stood still stands still no more.
+        fresh.paused_until_ms = if old.is_up { old.paused_until_ms } else { 0 };
+        fresh.disk_free_ms = self.nodes.all[node].disk_free_ms;
         self.nodes.all[node] = fresh;
         self.node_starts(node);
+        self.all_may_know();
+        self.stir();
+    }
+
+    // --- time that nothing happens in ---
+
+    /// Something happened: nobody sleeps for a while.
+    pub(super) fn stir(&mut self) {
+        self.stir_for(BUSY_MS);
+    }
+
+    pub(super) fn stir_for(&mut self, least_ms: i64) {
+        let until_ms = self.now_ms + least_ms;
+        self.nodes.busy_until_ms = self.nodes.busy_until_ms.max(until_ms);
+        let Some(since_ms) = self.nodes.idle_since_ms.take() else {
+            return;
+        };
+        self.nodes.idle_ms += self.now_ms - since_ms;
+        self.nodes.round += 1;
+        let round = self.nodes.round;
+        self.queue.at(self.now_ms, Event::Register { round });
+        for node in 0..self.nodes.all.len() {
+            let life = self.nodes.all[node].life;
+            let ticks = NodeEvent::Ticks { node, life, round };
+            self.queue.at(self.now_ms, Event::Node(ticks));
+        }
+    }
+
+    /// How long until the next tick; none when nothing is to be expected before somebody stirs.
+    pub(super) fn tick_ms(&mut self) -> Option<i64> {
+        if !self.plan.cluster.is_sparse {
+            return Some(TICK_MS);
+        }
+        let now_ms = self.now_ms;
+        let nodes = &self.nodes.all;
+        let hangs =
+            |node: &Node| !node.is_up || node.paused_until_ms > now_ms || node.leaving_ms.is_some();
+        let is_busy = self.nodes.busy_until_ms > now_ms
+            || self.nodes.register.view.phase == Phase::Sync
+            || !nodes.iter().any(|node| node.is_up && !hangs(node));
+        if is_busy {
+            return Some(SPARSE_TICK_MS);
+        }
+        self.nodes.idle_since_ms.get_or_insert(now_ms);
+        None
+    }
+
+    /// Time as far as anybody looked at it.
+    pub(super) fn busy_ms(&self) -> i64 {
+        self.nodes.idle_since_ms.unwrap_or(self.now_ms) - self.nodes.idle_ms
     }
 }

@@ -2,22 +2,29 @@
 //! on, one order for all; a leader that lost its majority may think that it leads, append what is cut off again, and
 //! agrees on nothing.
 
+use std::sync::Arc;
+
 use super::ledger_world::{Event, World};
-use super::view_world::Saying;
-use crate::view::{Entry, Epoch, View};
+use super::view_world::{Saying, name};
+use crate::view::{Entry, Epoch, Phase, View};
 
 /// Without a leader that a majority hears another is chosen after so long at least.
 const ELECTION_MS: i64 = 300;
-const TICK_MS: i64 = 50;
 
 #[derive(Debug, Default)]
 pub(super) struct Register {
-    pub(super) view: View,
+    pub(super) view: Arc<View>,
+    /// All that it was.
+    pub(super) values: Vec<Arc<View>>,
+    /// Who votes.
+    pub(super) voting: Vec<usize>,
     pub(super) leader: Option<usize>,
+    /// When a view was active last.
+    pub(super) active_ms: i64,
     /// Who still thinks that it leads.
     pretenders: Vec<usize>,
     term: u64,
-    index: u64,
+    pub(super) index: u64,
     heard_ms: i64,
 }
 
@@ -40,12 +47,19 @@ impl Register {
 
 impl World {
     /// Time passes at the register: leaders are heard, lost and chosen, and the newest view goes round.
-    pub(super) fn register_ticks(&mut self) {
-        let voters = self.plan.voters;
-        for one in 0..voters {
-            for other in 0..voters {
+    pub(super) fn register_ticks(&mut self, round: u64) {
+        if round != self.nodes.round {
+            return;
+        }
+        if self.nodes.register.view.phase == Phase::Active {
+            self.nodes.register.active_ms = self.now_ms;
+        }
+        let nodes = self.plan.voters;
+        let now_ms = self.busy_ms();
+        for one in 0..nodes {
+            for other in 0..nodes {
                 if self.hears(one, other) {
-                    self.nodes.heard.insert((one, other), self.now_ms);
+                    self.nodes.heard.insert((one, other), now_ms);
                 }
             }
         }
@@ -55,28 +69,34 @@ impl World {
             .leader
             .filter(|leader| self.has_majority(*leader));
         if let Some(leader) = leads {
-            self.nodes.register.heard_ms = self.now_ms;
-            let view = self.nodes.register.view.clone();
-            for node in 0..voters {
+            self.nodes.register.heard_ms = now_ms;
+            let view = Arc::clone(&self.nodes.register.view);
+            let voting = self.nodes.register.voting.iter();
+            let voting: Vec<String> = voting.map(|node| name(*node)).collect();
+            for node in 0..nodes {
                 if self.reaches(leader, node) {
                     // Whoever led before hears of the one who leads.
                     self.nodes
                         .register
                         .pretenders
                         .retain(|known| *known != node);
-                    self.say(leader, node, Saying::View(view.clone()));
+                    self.say(leader, node, Saying::View(Arc::clone(&view)));
+                    self.say(leader, node, Saying::Voters(voting.clone()));
                 }
             }
-        } else if self.now_ms - self.nodes.register.heard_ms > self.rng.between(ELECTION_MS, 600) {
+        } else if now_ms - self.nodes.register.heard_ms > self.rng.between(ELECTION_MS, 600) {
             self.elect();
         }
-        self.queue.at(self.now_ms + TICK_MS, Event::Register);
+        if let Some(pause_ms) = self.tick_ms() {
+            let at = self.now_ms + pause_ms;
+            self.queue.at(at, Event::Register { round });
+        }
     }
 
     fn elect(&mut self) {
-        let able: Vec<usize> = (0..self.plan.voters)
-            .filter(|node| self.has_majority(*node))
-            .collect();
+        let voting = self.nodes.register.voting.iter().copied();
+        let able: Vec<usize> = voting.filter(|node| self.has_majority(*node)).collect();
+        let now_ms = self.busy_ms();
         if able.is_empty() {
             return;
         }
@@ -89,17 +109,15 @@ impl World {
         }
         register.pretenders.retain(|known| *known != chosen);
         register.term += 1;
-        register.heard_ms = self.now_ms;
-        let view = register.view.clone();
+        register.heard_ms = now_ms;
+        let view = Arc::clone(&register.view);
         self.node_follows(chosen, view);
     }
 
     fn has_majority(&self, node: usize) -> bool {
-        let voters = self.plan.voters;
-        let reached = (0..voters)
-            .filter(|other| self.reaches(node, *other))
-            .count();
-        reached * 2 > voters
+        let voting = &self.nodes.register.voting;
+        let reached = voting.iter().filter(|other| self.reaches(node, **other));
+        reached.count() * 2 > voting.len()
     }
 
     /// A node that thinks it leads wants this agreed on.
@@ -119,15 +137,21 @@ impl World {
         let at = Epoch::new(register.term, register.index + 1).unwrap();
         let is_view = matches!(entry, Entry::Sync { .. });
         self.nodes.register.index += 1;
-        if !self.nodes.register.view.apply(at, entry) {
+        let mut value = View::clone(&self.nodes.register.view);
+        if !value.apply(at, entry) {
             return;
         }
-        let view = self.nodes.register.view.clone();
+        let view = Arc::new(value);
+        self.nodes.register.view = Arc::clone(&view);
+        self.nodes.register.values.push(Arc::clone(&view));
         // A majority has appended it; the others hear of it later, or not for long.
-        let mut appended: Vec<usize> = (0..self.plan.voters)
+        let voting = self.nodes.register.voting.clone();
+        let most = voting.len() / 2 + 1;
+        let mut appended: Vec<usize> = voting
+            .into_iter()
             .filter(|other| self.reaches(node, *other))
             .collect();
-        while appended.len() > self.plan.voters / 2 + 1 {
+        while appended.len() > most {
             let out = self.rng.index(appended.len());
             if appended[out] != node {
                 appended.remove(out);
@@ -137,7 +161,7 @@ impl World {
             if is_view {
                 self.nodes.all[voter].voter.seal(at);
             }
-            self.say(node, voter, Saying::View(view.clone()));
+            self.say(node, voter, Saying::View(Arc::clone(&view)));
         }
     }
 }

@@ -5,17 +5,25 @@ use std::ops::RangeInclusive;
 use super::Planted;
 use super::ledger_world::{Plan, World};
 use super::seeds::{Ran, Simulated, holds, notices, replays};
+use super::view_plans::Fault;
 use crate::policy::TimeUnit;
 use crate::window::WindowSpec;
 
+/// Everything goes wrong within a minute.
 struct View;
+
+/// Hours, in which something goes wrong now and then.
+struct Hours;
+
+/// So many a seed.
+const HOURS: i64 = 10;
 
 // === impl View ===
 
 impl Simulated for View {
     type Plan = Plan;
     const NAME: &'static str = "view";
-    const SEEDS: u64 = 12;
+    const SEEDS: u64 = 6;
     const NOTICED_WITHIN: u64 = 60;
 
     fn storm() -> Plan {
@@ -23,12 +31,35 @@ impl Simulated for View {
     }
 
     fn storms(seed: u64) -> Vec<Plan> {
-        vec![Plan::shared(), Plan::shared().at_its_worst(seed)]
+        let worst = Plan::shared().at_its_worst(seed);
+        let (changing, losing) = (Plan::shared().changing(), Plan::shared().losing());
+        vec![Plan::shared(), worst, changing, losing]
     }
 
     fn innocent(seed: u64) -> RangeInclusive<u64> {
         // Seeds of this world take their time.
         seed..=seed
+    }
+
+    fn plant(plan: &mut Plan, planted: Planted) {
+        plan.planted = Some(planted);
+    }
+
+    fn run(plan: &Plan, seed: u64) -> Ran {
+        World::new(plan.clone(), seed).run().into()
+    }
+}
+
+// === impl Hours ===
+
+impl Simulated for Hours {
+    type Plan = Plan;
+    const NAME: &'static str = "view-hours";
+    const SEEDS: u64 = 12;
+    const NOTICED_WITHIN: u64 = 0;
+
+    fn storm() -> Plan {
+        Plan::sparse(HOURS)
     }
 
     fn plant(plan: &mut Plan, planted: Planted) {
@@ -46,8 +77,14 @@ fn never_over_the_limit_whoever_dies_hangs_or_is_cut_off() {
 }
 
 #[test]
+fn never_over_the_limit_in_hours_of_rare_faults() {
+    holds::<Hours>(&[]);
+}
+
+#[test]
 fn a_seed_of_several_members_replays_bit_for_bit() {
     replays::<View>();
+    replays::<Hours>();
 }
 
 #[test]
@@ -64,6 +101,18 @@ fn in_a_calm_several_members_give_out_what_one_would() {
             "{windows:?}"
         );
     }
+}
+
+#[test]
+fn one_fault_costs_time_and_no_unit_and_nobody_waits_in_vain() {
+    let mut broken = Vec::new();
+    for fault in Fault::ALL {
+        for seed in 0..2 {
+            let truth = World::new(Plan::one(fault), seed).run();
+            broken.extend(truth.broken.into_iter().map(|what| (seed, what)));
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
 }
 
 #[test]
@@ -115,8 +164,11 @@ fn planted_a_disk_that_begins_empty_is_noticed() {
 #[test]
 fn planted_an_acknowledgement_before_the_mark_is_noticed() {
     notices::<View>(Planted::AcknowledgeBeforeMark, |plan| {
-        plan.worse();
-        plan.disk_ms = 1_500;
+        // Used up late in the run.
+        plan.keys = vec![(1_000, WindowSpec::new(TimeUnit::Hour, 1))];
+        (plan.blackouts, plan.cluster.hung_disks) = (60, 200);
+        (plan.node_crashes, plan.node_pauses, plan.cuts) = (0, 0, 0);
+        plan.limit_changes = 0;
     });
 }
 
@@ -142,4 +194,47 @@ fn planted_a_standby_filled_twice_is_noticed() {
 #[test]
 fn planted_an_older_cell_that_replaces_a_newer_is_noticed() {
     notices::<View>(Planted::OlderReplacesNewer, |_| {});
+}
+
+#[test]
+fn planted_what_was_lost_found_at_anybody_is_noticed() {
+    notices::<View>(Planted::FoundAtAnybody, |plan| {
+        *plan = plan.clone().losing();
+    });
+}
+
+#[test]
+fn planted_short_windows_found_again_are_noticed() {
+    notices::<View>(Planted::FoundWithoutShortWindows, |plan| {
+        *plan = plan.clone().losing();
+    });
+}
+
+#[test]
+fn planted_trust_in_gossip_is_noticed() {
+    notices::<View>(Planted::TrustGossip, |_| {});
+}
+
+#[test]
+fn planted_a_stop_before_the_hand_over_is_noticed() {
+    notices::<View>(Planted::StopsBeforeHandOver, |plan| {
+        plan.cluster.leaves = 200;
+        (plan.members, plan.voters) = (1, 1);
+    });
+}
+
+#[test]
+fn planted_a_refund_of_a_dead_gateway_is_noticed() {
+    notices::<View>(Planted::RefundDeadGateway, |plan| plan.gateway_crashes = 60);
+}
+
+#[test]
+fn planted_a_clock_read_before_taking_is_noticed() {
+    notices::<View>(Planted::ClockBeforeTake, |plan| {
+        *plan = Plan::calm_and_shared();
+        // Units are left when a window ends.
+        plan.keys = vec![(50, WindowSpec::new(TimeUnit::Sec, 2))];
+        (plan.pace_ms, plan.pauses) = (400, 100);
+        plan.cluster.is_on_time = true;
+    });
 }

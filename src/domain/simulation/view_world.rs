@@ -2,11 +2,13 @@
 //! its own, around an abstract register. Gateways and requests are those of [`super::ledger_world`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::Planted;
 use super::ledger_world::{Event, WORLD_EPOCH_MS, World, key_of};
+use super::view_changes::Stopped;
 use super::view_register::Register;
-use crate::ledger::{Ask, Input, Mark, Stamp};
+use crate::ledger::{Ask, CellKey, Input, Mark, Policies, Stamp};
 use crate::view::{
     Coordinator, Duty, Epoch, Event as SeatEvent, Fences, Life, News, NodeTime, Origin, Phase,
     Place, Report, Sealed, Seat, View, Voter, Words,
@@ -39,11 +41,17 @@ pub(super) enum Saying {
         epoch: Epoch,
         shard: u16,
         origin: Origin,
+        found: Vec<Epoch>,
     },
     Refused {
         at: Epoch,
     },
-    View(View),
+    View(Arc<View>),
+    Voters(Vec<String>),
+    Stalled {
+        epoch: Epoch,
+        by: String,
+    },
     Report(Report),
     Ask(Ask),
 }
@@ -55,7 +63,12 @@ pub(super) enum NodeEvent {
         node: usize,
         life: u64,
         from: usize,
-        saying: Saying,
+        saying: Box<Saying>,
+    },
+    Policies {
+        node: usize,
+        life: u64,
+        policies: Arc<Policies>,
     },
     Written {
         node: usize,
@@ -72,6 +85,7 @@ pub(super) enum NodeEvent {
     Ticks {
         node: usize,
         life: u64,
+        round: u64,
     },
     Starts {
         node: usize,
@@ -91,11 +105,19 @@ pub(super) struct Node {
     pub(super) time: NodeTime,
     pub(super) seats: Vec<Seat>,
     pub(super) coordinator: Coordinator,
-    pub(super) view: View,
+    pub(super) view: Arc<View>,
+    /// The policies that it knows.
+    pub(super) policies: u64,
+    /// Since when it hands over.
+    pub(super) leaving_ms: Option<i64>,
     pub(super) fences: Fences,
     /// On disk, like the marks.
     pub(super) voter: Voter,
-    pub(super) disk: Vec<Mark>,
+    pub(super) disk: BTreeMap<CellKey, Mark>,
+    /// It takes nothing before.
+    pub(super) disk_free_ms: i64,
+    /// What the last stop in order left of each shard.
+    pub(super) stopped: Vec<Stopped>,
 }
 
 /// All of them.
@@ -109,11 +131,20 @@ pub(super) struct Nodes {
     pub(super) cut: BTreeSet<(usize, usize)>,
     /// When the one last heard the other.
     pub(super) heard: BTreeMap<(usize, usize), i64>,
+    /// Between which gateway and node nothing comes through.
+    pub(super) gateway_cut: BTreeSet<(usize, usize)>,
+    /// What each gateway knows of the view.
+    pub(super) known: Vec<Arc<View>>,
+    /// Ticks of an earlier round are over.
+    pub(super) round: u64,
+    /// Until then nobody sleeps; since when all do, and how long that was before.
+    pub(super) busy_until_ms: i64,
+    pub(super) idle_since_ms: Option<i64>,
+    pub(super) idle_ms: i64,
 }
 
 /// A node that is not heard for so long is taken for dead.
 const SUSPECT_MS: i64 = 400;
-const TICK_MS: i64 = 50;
 
 pub(super) fn name(node: usize) -> String {
     format!("t{node}")
@@ -149,13 +180,20 @@ impl World {
             NodeEvent::Hears { node, life, .. }
             | NodeEvent::Written { node, life, .. }
             | NodeEvent::Noted { node, life, .. }
-            | NodeEvent::Ticks { node, life } => (*node, *life),
+            | NodeEvent::Policies { node, life, .. }
+            | NodeEvent::Ticks { node, life, .. } => (*node, *life),
             NodeEvent::Starts { node } => return self.node_returns(*node),
         };
         let at = &self.nodes.all[node];
         let is_same = self.incarnation_of(at.life) == self.incarnation_of(life);
         let is_own = matches!(event, NodeEvent::Hears { .. }) && is_same;
         if !at.is_up || (at.life != life && !is_own) {
+            if let NodeEvent::Written { marks, .. } = event
+                && at.is_up
+            {
+                // Of an actor that failed meanwhile: its words are not taken back.
+                self.disk_takes(node, marks);
+            }
             return;
         }
         if at.paused_until_ms > self.now_ms {
@@ -164,23 +202,41 @@ impl World {
             return self.queue.at(until, Event::Node(event));
         }
         match event {
-            NodeEvent::Hears { from, saying, .. } => self.node_hears(node, from, saying),
+            NodeEvent::Hears { from, saying, .. } => {
+                self.node_catches_up(node);
+                self.node_hears(node, from, *saying);
+            }
+            NodeEvent::Policies { policies, .. } => self.node_hears_policies(node, &policies),
             NodeEvent::Written {
                 shard,
                 stamp,
                 marks,
                 ..
             } => {
-                self.nodes.all[node].disk.extend(marks);
+                self.disk_takes(node, marks);
                 self.seat(node, shard, SeatEvent::Ledger(Input::Marked { stamp }));
             }
             NodeEvent::Noted { t_ms, .. } => self.node_noted(node, t_ms),
-            NodeEvent::Ticks { .. } => self.node_ticks(node),
+            NodeEvent::Ticks { round, .. } => self.node_ticks(node, round),
             NodeEvent::Starts { .. } => {}
         }
     }
 
-    fn node_ticks(&mut self, node: usize) {
+    /// Each row takes the place of its cell's; an earlier writer's comes too late.
+    fn disk_takes(&mut self, node: usize, marks: Vec<Mark>) {
+        let disk = &mut self.nodes.all[node].disk;
+        for mark in marks {
+            let known = disk.get(&mark.cell);
+            if known.is_none_or(|known| known.stamp <= mark.stamp) {
+                disk.insert(mark.cell.clone(), mark);
+            }
+        }
+    }
+
+    fn node_ticks(&mut self, node: usize, round: u64) {
+        if round != self.nodes.round {
+            return;
+        }
         let life = self.nodes.all[node].life;
         self.node_notes(node);
         for shard in 0..self.shards() {
@@ -192,24 +248,28 @@ impl World {
             let report = Report {
                 life: self.life_of(node),
                 hears: self.heard_by(node),
-                leaving: false,
+                leaving: self.nodes.all[node].leaving_ms.is_some(),
             };
             for voter in 0..self.plan.voters {
                 self.say(node, voter, Saying::Report(report.clone()));
             }
         }
         self.coordinate(node, News::Tick);
-        self.queue.at(
-            self.now_ms + TICK_MS,
-            Event::Node(NodeEvent::Ticks { node, life }),
-        );
+        self.tell_of_own_disk(node);
+        self.node_may_stop(node);
+        if let Some(pause_ms) = self.tick_ms() {
+            let at = self.now_ms + pause_ms;
+            self.queue
+                .at(at, Event::Node(NodeEvent::Ticks { node, life, round }));
+        }
     }
 
     /// Whom a node has heard lately.
-    fn heard_by(&self, node: usize) -> BTreeSet<String> {
+    pub(super) fn heard_by(&self, node: usize) -> BTreeSet<String> {
+        let now_ms = self.busy_ms();
         let heard = |other: &usize| {
             let at_ms = self.nodes.heard.get(&(node, *other));
-            at_ms.is_some_and(|at_ms| self.now_ms - at_ms <= SUSPECT_MS)
+            at_ms.is_some_and(|at_ms| now_ms - at_ms <= SUSPECT_MS)
         };
         (0..self.plan.voters).filter(heard).map(name).collect()
     }
@@ -221,11 +281,12 @@ impl World {
 
     /// What the other says comes to the one now.
     pub(super) fn hears(&self, one: usize, other: usize) -> bool {
-        let works = |node: usize| {
-            let at = &self.nodes.all[node];
-            at.is_up && at.paused_until_ms <= self.now_ms
-        };
-        works(one) && works(other) && !self.nodes.cut.contains(&(other, one))
+        self.works(one) && self.works(other) && !self.nodes.cut.contains(&(other, one))
+    }
+
+    pub(super) fn works(&self, node: usize) -> bool {
+        let at = &self.nodes.all[node];
+        at.is_up && at.paused_until_ms <= self.now_ms
     }
 
     /// What the clock of a node's life shows.
@@ -244,7 +305,7 @@ impl World {
             self.plan.network.deliveries(self.now_ms, &mut self.rng)
         };
         for at in arrivals {
-            let saying = saying.clone();
+            let saying = Box::new(saying.clone());
             let node = to;
             let hears = NodeEvent::Hears {
                 node,
@@ -292,6 +353,7 @@ impl World {
                 epoch,
                 shard,
                 origin,
+                found,
             } => {
                 self.coordinate(
                     node,
@@ -299,6 +361,7 @@ impl World {
                         epoch,
                         shard,
                         origin,
+                        found,
                     },
                 );
             }
@@ -309,6 +372,10 @@ impl World {
                 }
             }
             Saying::View(view) => self.node_follows(node, view),
+            Saying::Voters(voters) => self.coordinate(node, News::Voters(voters)),
+            Saying::Stalled { epoch, by } => {
+                self.coordinate(node, News::Stalled { epoch, by });
+            }
             Saying::Report(report) => self.coordinate(node, News::Report(report)),
             Saying::Ask(ask) => self.node_is_asked(node, ask),
         }
@@ -324,11 +391,18 @@ impl World {
         self.say(node, from, answer);
     }
 
-    fn node_is_asked(&mut self, node: usize, ask: Ask) {
-        let shard = u16::try_from(key_of(&ask.cell)).unwrap();
+    pub(super) fn node_is_asked(&mut self, node: usize, ask: Ask) {
+        let shard = self.shard_of(key_of(&ask.cell));
         let cell = ask.cell.clone();
-        if self.nodes.all[node].seats[usize::from(shard)].is_owner() {
+        let seat = &self.nodes.all[node].seats[usize::from(shard)];
+        if seat.is_owner() {
             self.seat(node, shard, SeatEvent::Ledger(Input::Ask(ask)));
+        } else if self.owns_by_gossip(node, shard) {
+            let t_ms = self.t_of(node);
+            let seat = &mut self.nodes.all[node].seats[usize::from(shard)];
+            for deed in seat.grants_by_gossip(ask, t_ms) {
+                self.deed(node, shard, deed);
+            }
         }
         let ledger = self.nodes.all[node].seats[usize::from(shard)].ledger();
         if let Some(image) = ledger.image(&cell) {
@@ -336,14 +410,14 @@ impl World {
         }
     }
 
-    pub(super) fn node_follows(&mut self, node: usize, view: View) {
+    pub(super) fn node_follows(&mut self, node: usize, view: Arc<View>) {
         let me = self.life_of(node);
         let at = &mut self.nodes.all[node];
         at.voter.seal(view.epoch);
-        if view == at.view || at.view.is_later(&view) {
+        if !view.is_later(&at.view) {
             return;
         }
-        at.view = view.clone();
+        at.view = Arc::clone(&view);
         if view.phase == Phase::Active || self.plan.planted == Some(Planted::ServeInSync) {
             at.fences.begin(view.epoch, &view.voters);
         }
@@ -351,13 +425,18 @@ impl World {
             let place = Place::of(&view, shard, &me, rank);
             self.seat(node, shard, SeatEvent::Place(place));
         }
-        self.coordinate(node, News::View(view));
+        self.coordinate(node, News::View(View::clone(&view)));
+        self.tell_views(node);
+    }
+
+    fn t_of(&mut self, node: usize) -> i64 {
+        let clock_ms = self.clock_of(node);
+        self.nodes.all[node].time.t_ms(clock_ms)
     }
 
     pub(super) fn seat(&mut self, node: usize, shard: u16, event: SeatEvent) {
-        let clock_ms = self.clock_of(node);
+        let t_ms = self.t_of(node);
         let at = &mut self.nodes.all[node];
-        let t_ms = at.time.t_ms(clock_ms);
         let deeds = at.seats[usize::from(shard)].step(event, t_ms);
         for deed in deeds {
             self.deed(node, shard, deed);
@@ -371,7 +450,7 @@ impl World {
     }
 
     pub(super) fn coordinate(&mut self, node: usize, news: News) {
-        let now_ms = self.now_ms;
+        let now_ms = self.busy_ms();
         let duties = self.nodes.all[node].coordinator.step(news, now_ms);
         for duty in duties {
             match duty {
@@ -382,22 +461,6 @@ impl World {
                     }
                 }
             }
-        }
-    }
-
-    /// Where a gateway sends an ask: mostly to the owner of the newest view, now and then to another.
-    pub(super) fn member_for(&mut self, key: usize) -> usize {
-        let shard = u16::try_from(key).unwrap();
-        let view = &self.nodes.register.view;
-        let owner = view
-            .members
-            .iter()
-            .max_by_key(|life| (rank(shard, &life.node), life.node.clone()))
-            .map(|life| number(&life.node));
-        let other = self.rng.index(self.nodes.members);
-        match owner {
-            Some(owner) if !self.rng.chance(100) => owner,
-            _ => other,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::epoch::Epoch;
 use super::placement::{Rank, pair};
 use super::reach::{Patience, Reach, Report, Standing};
-use super::register::{Entry, Life, Loss, Phase, Settled, View};
+use super::register::{Entry, Found, Life, Loss, Phase, Settled, View};
 use super::seat::Origin;
 use super::voter::Sealed;
 
@@ -55,6 +55,8 @@ pub enum News {
         shard: u16,
         /// Where it comes from.
         origin: Origin,
+        /// What was lost before with the views of these epochs, and is found again.
+        found: Vec<Epoch>,
     },
     /// Time passed.
     Tick,
@@ -88,7 +90,7 @@ pub struct Coordinator {
     refused: Epoch,
     /// By voter, of the view's epoch.
     sealed: BTreeMap<String, Option<i64>>,
-    complete: BTreeMap<u16, Origin>,
+    complete: BTreeMap<u16, (Origin, Vec<Epoch>)>,
     /// When the view of now came, or made progress last.
     moved_ms: i64,
     proposed_ms: Option<i64>,
@@ -153,10 +155,11 @@ impl Coordinator {
                 epoch,
                 shard,
                 origin,
+                found,
             } => {
                 if epoch == self.view.epoch
                     && shard < self.shards
-                    && self.complete.insert(shard, origin).is_none()
+                    && self.complete.insert(shard, (origin, found)).is_none()
                 {
                     self.moved_ms = now_ms;
                 }
@@ -284,11 +287,22 @@ impl Coordinator {
             let gone = self
                 .complete
                 .iter()
-                .filter(|(_, origin)| **origin == Origin::Lost);
+                .filter(|(_, (origin, _))| *origin == Origin::Lost);
             lost.extend(gone.map(|(shard, _)| self.loss(*shard, before, t0_ms)));
         }
-        let of = self.view.epoch;
-        Some(Entry::Active { of, t0_ms, lost })
+        let found = self.complete.iter().flat_map(|(shard, (_, found))| {
+            let shard = *shard;
+            found.iter().map(move |epoch| Found {
+                shard,
+                epoch: *epoch,
+            })
+        });
+        Some(Entry::Active {
+            of: self.view.epoch,
+            t0_ms,
+            lost,
+            found: found.collect(),
+        })
     }
 
     fn loss(&self, shard: u16, before: &Settled, t0_ms: i64) -> Loss {
@@ -301,6 +315,8 @@ impl Coordinator {
             shard,
             holders: holders.unwrap_or_default(),
             t0_ms,
+            epoch: self.view.epoch,
+            is_mixed: false,
         }
     }
 

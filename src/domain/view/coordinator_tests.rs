@@ -98,6 +98,7 @@ impl Lead {
                 epoch,
                 shard,
                 origin,
+                found: Vec::new(),
             });
         }
     }
@@ -135,11 +136,29 @@ fn a_view_is_active_when_all_pairs_are_complete_and_a_majority_told_what_it_fenc
         Loss {
             shard,
             holders,
-            t0_ms: 70
+            t0_ms: 70,
+            epoch: second,
+            is_mixed: false,
         }
     );
     assert_eq!(lead.alive(&[("c", 1)]), None, "nothing to change");
     assert!(lead.alive(&[("c", 2)]).is_some(), "another life");
+    // One of those who had it is back, and the new owner has it from there.
+    assert!(lead.alive(&[("c", 2), ("b", 2)]).is_some());
+    let third = lead.view.epoch;
+    for (shard, found) in [(0, vec![second]), (1, Vec::new())] {
+        lead.tell(News::Complete {
+            epoch: third,
+            shard,
+            origin: Origin::Memory,
+            found,
+        });
+    }
+    for voter in ["v1", "v2"] {
+        lead.tell(sealed(voter, third, Some(80)));
+    }
+    let lost: Vec<u16> = lead.view.lost.iter().map(|loss| loss.shard).collect();
+    assert_eq!((lead.view.phase, lost), (Phase::Active, vec![1]));
 }
 
 #[test]
@@ -187,6 +206,7 @@ fn a_pair_that_does_not_come_to_an_end_goes_on_without_whom_most_wait_for() {
         epoch,
         shard,
         origin,
+        found: Vec::new(),
     });
     lead.now_ms += 1_980;
     assert_eq!(lead.alive(&three), None, "it went on");

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::epoch::Epoch;
-use super::register::{Life, Phase, View};
+use super::register::{Life, Loss, Phase, View};
 
 /// How much a node wants a shard; the same on every node and in every version. The highest owns it, the second stands
 /// by.
@@ -54,6 +54,23 @@ pub struct Place {
     pub t0_ms: Option<i64>,
     /// Windows that had begun by this T are full, whatever anybody has of them (L6).
     pub lost_ms: Option<i64>,
+    /// What was lost and may be found again.
+    pub missing: Vec<Missing>,
+    /// Whether the view knows of this life of the node.
+    pub is_known: bool,
+}
+
+/// A loss of the shard, as its next owner may make it good (L6).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    /// See [`super::Loss::epoch`].
+    pub epoch: Epoch,
+    /// See [`super::Loss::t0_ms`].
+    pub t0_ms: i64,
+    /// Those of its holders that are there, in whatever life: their disks have all that was released (L5).
+    pub holders: Vec<Life>,
+    /// All its holders.
+    pub names: Vec<String>,
 }
 
 // === impl Place ===
@@ -71,7 +88,21 @@ impl Place {
             },
             _ => Role::Apart,
         };
-        let lost = view.lost.iter().filter(|loss| loss.shard == shard);
+        let lost: Vec<&Loss> = view
+            .lost
+            .iter()
+            .filter(|loss| loss.shard == shard)
+            .collect();
+        let named = || view.members.iter().chain(&view.sources);
+        let missing = |loss: &&Loss| Missing {
+            epoch: loss.epoch,
+            t0_ms: loss.t0_ms,
+            holders: named()
+                .filter(|life| loss.holders.contains(&life.node))
+                .cloned()
+                .collect(),
+            names: loss.holders.clone(),
+        };
         Self {
             epoch: view.epoch,
             active: view.phase == Phase::Active,
@@ -82,7 +113,13 @@ impl Place {
                 .map(|last| (last.epoch, last.t0_ms)),
             sources: sources(view, shard, rank),
             t0_ms: view.t0_ms,
-            lost_ms: lost.map(|loss| loss.t0_ms).max(),
+            lost_ms: lost.iter().map(|loss| loss.t0_ms).max(),
+            missing: lost
+                .iter()
+                .filter(|loss| !loss.is_mixed)
+                .map(missing)
+                .collect(),
+            is_known: named().any(|life| life == me),
         }
     }
 }
@@ -155,8 +192,14 @@ mod tests {
             Role::Apart
         );
         let (of, t0_ms) = (at(1), Some(7));
-        let lost = Vec::new();
-        view.apply(at(2), Entry::Active { of, t0_ms, lost });
+        let (lost, found) = (Vec::new(), Vec::new());
+        let active = Entry::Active {
+            of,
+            t0_ms,
+            lost,
+            found,
+        };
+        view.apply(at(2), active);
         // The owner leaves, the standby was started again.
         view.apply(
             at(3),

@@ -172,11 +172,15 @@ impl Reach {
             .map(|heard| heard.report.life.clone())
             .collect();
         let before = || view.last_active.iter().flat_map(|before| &before.members);
+        let lost = || view.lost.iter().flat_map(|loss| &loss.holders);
+        let has_something = |life: &&Life| {
+            before().any(|held| held.node == life.node) || lost().any(|node| *node == life.node)
+        };
         let sources = able
             .iter()
             .map(|heard| &heard.report.life)
             .filter(|life| !members.contains(life))
-            .filter(|life| before().any(|held| held.node == life.node))
+            .filter(has_something)
             .cloned()
             .collect();
         Standing { members, sources }
@@ -289,8 +293,13 @@ mod tests {
             };
             let at = |index| Epoch::new(1, index).unwrap();
             view.apply(at(1), sync);
-            let (of, t0_ms, lost) = (at(1), None, Vec::new());
-            view.apply(at(2), Entry::Active { of, t0_ms, lost });
+            let active = Entry::Active {
+                of: at(1),
+                t0_ms: None,
+                lost: Vec::new(),
+                found: Vec::new(),
+            };
+            view.apply(at(2), active);
             let reach = Reach::new(PATIENCE);
             Self {
                 reach,

@@ -17,8 +17,9 @@ pub struct NodeTime {
     used_ms: i64,
     /// No later life begins before this.
     noted_ms: i64,
-    /// What is being written.
+    /// What is being written, and since when by the clock.
     asked_ms: i64,
+    asked_at_ms: i64,
 }
 
 // === impl NodeTime ===
@@ -33,6 +34,7 @@ impl NodeTime {
             used_ms: noted_ms,
             noted_ms,
             asked_ms: noted_ms,
+            asked_at_ms: now_ms,
         };
         time.lift(noted_ms, now_ms);
         time
@@ -65,6 +67,9 @@ impl NodeTime {
         if self.asked_ms.saturating_sub(running) >= LEFT_MS {
             return None;
         }
+        if self.asked_ms <= self.noted_ms {
+            self.asked_at_ms = now_ms;
+        }
         self.asked_ms = running.saturating_add(AHEAD_MS);
         Some(self.asked_ms)
     }
@@ -72,6 +77,15 @@ impl NodeTime {
     /// It is on disk.
     pub fn noted(&mut self, t_ms: i64) {
         self.noted_ms = self.noted_ms.max(t_ms);
+    }
+
+    /// For how long the disk owes a note when the clock shows `now_ms`: while it does, T may stand still, and whoever
+    /// goes by T does not notice. A node that waits for long tells the coordinator that it stalls itself.
+    pub fn waits_ms(&self, now_ms: i64) -> i64 {
+        if self.asked_ms <= self.noted_ms {
+            return 0;
+        }
+        now_ms.saturating_sub(self.asked_at_ms).max(0)
     }
 
     /// The disk did not take it: the next note is due at once.
@@ -106,8 +120,10 @@ mod tests {
         let mut time = NodeTime::new(None, 5_000);
         assert_eq!(time.due_note(5_000), Some(6_000));
         assert_eq!(time.due_note(5_100), None, "on its way");
+        assert_eq!(time.waits_ms(5_150), 150);
         time.not_noted();
         assert_eq!(note(&mut time, 5_200), Some(6_200));
+        assert_eq!(time.waits_ms(5_200), 0);
         assert_eq!(time.t_ms(5_300), 5_300);
         assert_eq!(note(&mut time, 5_700), None);
         assert_eq!(time.due_note(5_701), Some(6_701));

@@ -179,7 +179,7 @@ impl Reporter {
                 Vec::new()
             },
             refused: slots.site.refused().filter(|at| *at > view.epoch),
-            stalled: std::collections::BTreeSet::new(),
+            stalled: slots.site.take_stalled(),
         }
     }
 

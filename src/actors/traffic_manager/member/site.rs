@@ -1,6 +1,7 @@
 //! What all shards of a member share: which life it is in, its T, and how far T is noted on its own disk and fenced by
 //! the voters (L3, L10).
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -9,6 +10,9 @@ use domain::view::{Epoch, Fences, Life, NodeTime};
 
 use super::reporter::ReporterMessage;
 use crate::agreed_view::LIVES;
+
+/// A disk that owes a note of T for so long hangs.
+const STALLED_MS: i64 = 1_000;
 
 /// The node-wide state.
 #[derive(Debug)]
@@ -22,6 +26,8 @@ pub(super) struct Site {
     wanted_ms: AtomicI64,
     /// The highest epoch that anybody refused this node for.
     refused: Mutex<Option<Epoch>>,
+    /// Nodes that shards waited for too long since the last report.
+    stalled: Mutex<BTreeSet<String>>,
     reporter: OnceLock<Address<ReporterMessage>>,
     poked: AtomicBool,
 }
@@ -59,6 +65,7 @@ impl Site {
             }),
             wanted_ms: AtomicI64::new(i64::MIN),
             refused: Mutex::default(),
+            stalled: Mutex::default(),
             reporter: OnceLock::new(),
             poked: AtomicBool::new(false),
         }
@@ -176,6 +183,27 @@ impl Site {
     /// The highest epoch that anybody refused it for.
     pub(super) fn refused(&self) -> Option<Epoch> {
         *self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A shard waits for this node for longer than it may.
+    pub(super) fn stalls(&self, node: String) {
+        let mut stalled = self.stalled.lock().unwrap_or_else(PoisonError::into_inner);
+        stalled.insert(node);
+    }
+
+    /// Whom shards waited for too long since this was asked last; this node itself when its disk owes a note of T, for
+    /// shards that go by T do not notice that it stands still.
+    pub(super) fn take_stalled(&self) -> BTreeSet<String> {
+        let mut stalled = self.stalled.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = std::mem::take(&mut *stalled);
+        let now_ms = self.clock.now_ms();
+        let inner = self.inner();
+        if let Some(time) = &inner.time
+            && time.waits_ms(now_ms) > STALLED_MS
+        {
+            taken.insert(self.node.clone());
+        }
+        taken
     }
 
     /// Whom to poke.

@@ -37,7 +37,7 @@ pub(super) struct Slot {
     /// Entries of the register in the view that it follows.
     entries: u64,
     /// The last view in which its pair had what it needs.
-    complete: Option<(Epoch, Origin)>,
+    complete: Option<(Epoch, Origin, Vec<Epoch>)>,
 }
 
 /// What came of a step.
@@ -176,10 +176,11 @@ impl Slots {
     }
 
     /// The shards whose pairs have what they need in this view.
-    pub(super) fn complete(&self, epoch: Epoch) -> Vec<(u16, Origin)> {
+    pub(super) fn complete(&self, epoch: Epoch) -> Vec<(u16, Origin, Vec<Epoch>)> {
         let of = |shard| {
-            let complete = self.with(shard, |slot| slot.complete).flatten()?;
-            (complete.0 == epoch).then_some((shard, complete.1))
+            let complete = self.with(shard, |slot| slot.complete.clone()).flatten()?;
+            let (of, origin, found) = complete;
+            (of == epoch).then_some((shard, origin, found))
         };
         (0..self.count()).filter_map(of).collect()
     }
@@ -248,12 +249,18 @@ impl Slot {
         for deed in deeds {
             match deed {
                 Deed::Say { to, words } => said.words.push((to, words)),
-                Deed::Complete { epoch, origin } => {
-                    if self.complete != Some((epoch, origin)) {
-                        self.complete = Some((epoch, origin));
+                Deed::Complete {
+                    epoch,
+                    origin,
+                    found,
+                } => {
+                    let complete = Some((epoch, origin, found));
+                    if self.complete != complete {
+                        self.complete = complete;
                         site.poke();
                     }
                 }
+                Deed::Stalled { by, .. } => site.stalls(by),
                 Deed::Refused { at } => site.refuse(at),
                 Deed::Time { t_ms } => site.lift(t_ms),
                 Deed::Fence { t_ms } => {

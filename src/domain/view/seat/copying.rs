@@ -1,9 +1,8 @@
 //! How a new owner comes to what was granted before, and its standby to the same (PROTOCOLS L4, L6): nobody grants
 //! until both have it, in memory and, for long windows, on disk.
 
-use super::{Deed, Origin, Seat, Words, Written};
-use crate::ledger::ShardImage;
-use crate::view::epoch::Epoch;
+use super::{Deed, Origin, Seat, Written};
+use crate::ledger::{Cursor, ShardImage};
 use crate::view::placement::{Holding, Role};
 use crate::view::register::Life;
 
@@ -19,13 +18,17 @@ pub(super) enum Work {
     Copying {
         /// Whom it asked last, among those it may ask.
         asked: usize,
-        said_ms: i64,
     },
-    /// It has that; its disk and its standby may not have it yet.
+    /// It has that, and asks for what was lost before.
+    Finding { origin: Origin, since_ms: i64 },
+    /// It has all that it can get; its disk and its standby may not have it yet.
     Filling {
         origin: Origin,
         filled: bool,
+        /// The standby has what lies before.
+        after: Cursor,
         said_ms: i64,
+        again_ms: u64,
     },
     /// The pair is complete.
     Complete { origin: Origin, said_ms: i64 },
@@ -37,67 +40,58 @@ impl Seat {
     /// Another view: an owner begins to gather what its shard goes on from.
     pub(super) fn begin_work(&mut self, now_ms: i64, out: &mut Vec<Deed>) {
         self.work = Work::Idle;
+        self.pulls.clear();
+        self.finding.clear();
         if !self.is_owner() || self.place.active {
             // A view that is active already was made so without this life of the node.
             return;
         }
+        self.begin_finding();
         let sources = self.may_be_asked();
         if self.place.settled.is_none() || planted!(self, ActiveWithoutCopies) {
-            return self.begin_filling(Origin::First, now_ms, out);
+            return self.has_the_last_view(Origin::First, now_ms, out);
         }
         if sources.is_empty() {
             self.ledger.take(ShardImage::default());
-            return self.begin_filling(Origin::Lost, now_ms, out);
+            return self.has_the_last_view(Origin::Lost, now_ms, out);
         }
         if let Some(own) = sources.iter().find(|holding| holding.life == self.me) {
             let origin = Origin::of(own);
             self.goes_on_from(origin);
-            return self.begin_filling(origin, now_ms, out);
+            return self.has_the_last_view(origin, now_ms, out);
         }
         let asked = usize::MAX;
-        let said_ms = now_ms;
-        self.work = Work::Copying { asked, said_ms };
+        self.work = Work::Copying { asked };
         self.ask_next(now_ms, out);
+        self.ask_holders(now_ms, out);
     }
 
-    /// The answer of who has it.
-    pub(super) fn copied(
+    fn has_the_last_view(&mut self, origin: Origin, now_ms: i64, out: &mut Vec<Deed>) {
+        let since_ms = now_ms;
+        self.work = Work::Finding { origin, since_ms };
+        self.ask_holders(now_ms, out);
+        self.finding_goes_on(now_ms, out);
+    }
+
+    /// All that this life has is here.
+    pub(super) fn came(
         &mut self,
         from: &Life,
-        epoch: Epoch,
         image: ShardImage,
         now_ms: i64,
         out: &mut Vec<Deed>,
     ) {
+        self.is_found_at(from, &image);
         let sources = self.may_be_asked();
         let source = sources.iter().find(|holding| holding.life == *from);
-        if let (Work::Copying { .. }, Some(source)) = (&self.work, source)
-            && epoch == self.place.epoch
-        {
+        if let (Work::Copying { .. }, Some(source)) = (&self.work, source) {
             let origin = Origin::of(source);
             let marks = self.ledger.take(image);
             self.goes_on_from(origin);
             self.persist(marks, out);
-            self.begin_filling(origin, now_ms, out);
+            return self.has_the_last_view(origin, now_ms, out);
         }
-    }
-
-    /// The standby has it.
-    pub(super) fn filled_by(
-        &mut self,
-        from: &Life,
-        epoch: Epoch,
-        now_ms: i64,
-        out: &mut Vec<Deed>,
-    ) {
-        let by_standby = self.standby().is_some_and(|standby| standby == from);
-        if let Work::Filling { filled, .. } = &mut self.work
-            && epoch == self.place.epoch
-            && by_standby
-        {
-            *filled = true;
-            self.work_goes_on(now_ms, out);
-        }
+        self.finding_goes_on(now_ms, out);
     }
 
     /// The view is active: an owner whose pair is complete grants; who is neither forgets.
@@ -118,7 +112,10 @@ impl Seat {
             // It may be the next owner.
             (Role::Standby { .. }, _) => self.ledger.fence(epoch.number(), t0_ms),
             // An earlier life of this node has a part in the view: what that left on disk may be all there is.
-            (Role::Apart, _) if !self.had_a_part() => {
+            // And a view that does not know of this life may be older than what its disk has.
+            (Role::Apart, _)
+                if self.place.is_known && !self.had_a_part() && !self.had_what_is_missing() =>
+            {
                 self.ledger.take(ShardImage::default());
             }
             _ => {}
@@ -143,7 +140,7 @@ impl Seat {
     pub(super) fn repeat_work(&mut self, now_ms: i64, out: &mut Vec<Deed>) {
         let is_due = |said_ms: i64| now_ms.abs_diff(said_ms) >= AGAIN_MS;
         match self.work.clone() {
-            Work::Copying { said_ms, .. } if is_due(said_ms) => self.ask_next(now_ms, out),
+            Work::Copying { .. } | Work::Finding { .. } => self.ask_again(now_ms, out),
             Work::Filling { filled, .. } if !filled => self.fill_standby(now_ms, out),
             Work::Complete { origin, said_ms } if !self.place.active && is_due(said_ms) => {
                 self.tell_complete(origin, now_ms, out);
@@ -178,40 +175,39 @@ impl Seat {
         needs.marks <= self.marked && needs.t_ms <= self.noted_ms
     }
 
-    fn begin_filling(&mut self, origin: Origin, now_ms: i64, out: &mut Vec<Deed>) {
+    pub(super) fn begin_filling(&mut self, origin: Origin, now_ms: i64, out: &mut Vec<Deed>) {
         self.work = Work::Filling {
             origin,
             filled: self.standby().is_none(),
-            said_ms: now_ms.saturating_sub(1_000),
+            after: Cursor::Begin,
+            said_ms: now_ms,
+            again_ms: 0,
         };
         self.fill_standby(now_ms, out);
         self.work_goes_on(now_ms, out);
     }
 
-    fn fill_standby(&mut self, now_ms: i64, out: &mut Vec<Deed>) {
-        let Some(to) = self.standby().cloned() else {
-            return;
-        };
-        if let Work::Filling { said_ms, .. } = &mut self.work
-            && now_ms.abs_diff(*said_ms) >= AGAIN_MS
-        {
-            *said_ms = now_ms;
-            let epoch = self.place.epoch;
-            let image = Box::new(self.ledger.shard_image());
-            out.push(Deed::say(&to, Words::Fill { epoch, image }));
+    fn ask_next(&mut self, now_ms: i64, out: &mut Vec<Deed>) {
+        let sources = self.may_be_asked();
+        if let Work::Copying { asked } = &mut self.work {
+            *asked = asked.wrapping_add(1) % sources.len().max(1);
+            if let Some(source) = sources.get(*asked) {
+                self.pull(&source.life, now_ms, out);
+            }
         }
     }
 
-    fn ask_next(&mut self, now_ms: i64, out: &mut Vec<Deed>) {
+    /// Asks the next one if the last does not answer.
+    fn ask_again(&mut self, now_ms: i64, out: &mut Vec<Deed>) {
         let sources = self.may_be_asked();
-        if let Work::Copying { asked, said_ms } = &mut self.work {
-            *asked = asked.wrapping_add(1) % sources.len().max(1);
-            *said_ms = now_ms;
-            if let Some(source) = sources.get(*asked) {
-                let epoch = self.place.epoch;
-                out.push(Deed::say(&source.life, Words::Copy { epoch }));
+        if let Work::Copying { asked } = self.work {
+            let last = sources.get(asked);
+            if last.is_none_or(|last| self.is_overdue(&last.life, now_ms)) {
+                self.ask_next(now_ms, out);
             }
         }
+        self.ask_holders(now_ms, out);
+        self.finding_goes_on(now_ms, out);
     }
 
     fn tell_complete(&mut self, origin: Origin, now_ms: i64, out: &mut Vec<Deed>) {
@@ -226,7 +222,12 @@ impl Seat {
             let policies = std::sync::Arc::clone(&self.policies);
             self.drive(crate::ledger::Input::Policies(policies), now_ms, out);
         }
-        out.push(Deed::Complete { epoch, origin });
+        let found = self.found();
+        out.push(Deed::Complete {
+            epoch,
+            origin,
+            found,
+        });
     }
 
     /// Memory has everything that was released; disks are asked only where nobody's memory is left.
@@ -244,7 +245,7 @@ impl Seat {
         sources.any(|holding| holding.life.node == self.me.node)
     }
 
-    fn standby(&self) -> Option<&Life> {
+    pub(super) fn standby(&self) -> Option<&Life> {
         match &self.place.role {
             Role::Owner { standby } => standby.as_ref(),
             _ => None,

@@ -16,73 +16,30 @@ macro_rules! planted {
 }
 
 mod copying;
+mod finding;
+#[cfg(test)]
+mod finding_tests;
 mod owner;
+mod parts;
 mod standby;
 #[cfg(test)]
 mod tests;
+mod words;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use self::copying::Work;
+use self::finding::Finding;
 use self::owner::Releases;
+use self::parts::Pull;
+pub use self::words::Words;
 use super::epoch::Epoch;
 use super::placement::{Place, Role};
 use super::register::Life;
-use crate::ledger::{self, CellImage, Effect, Ledger, Mark, Policies, ShardImage, Stamp};
-
-/// What members say to each other about a shard.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Words {
-    /// A new owner wants what the other has, sealed at this epoch.
-    Copy {
-        /// The new owner's view.
-        epoch: Epoch,
-    },
-    /// The answer.
-    Copied {
-        /// Echo.
-        epoch: Epoch,
-        /// All it has.
-        image: Box<ShardImage>,
-    },
-    /// A new owner gives its standby what it begins with.
-    Fill {
-        /// The view of both.
-        epoch: Epoch,
-        /// All of it.
-        image: Box<ShardImage>,
-    },
-    /// The standby has it, also on disk as far as that is needed.
-    Filled {
-        /// Echo.
-        epoch: Epoch,
-    },
-    /// What an owner changed; everything up to `stamp` that was not acknowledged yet.
-    Change {
-        /// The view of both.
-        epoch: Epoch,
-        /// The last change in it.
-        stamp: Stamp,
-        /// The owner's T.
-        t_ms: i64,
-        /// The cells as they are now.
-        cells: Vec<CellImage>,
-    },
-    /// The standby has it.
-    Changed {
-        /// Echo.
-        epoch: Epoch,
-        /// Echo.
-        stamp: Stamp,
-    },
-    /// Whoever says this knows of a later view than the one that it was spoken to in.
-    Sealed {
-        /// The later view's epoch.
-        at: Epoch,
-    },
-}
+use crate::ledger::{self, Effect, Ledger, Mark, Policies, Stamp};
 
 /// Where what an owner begins with comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -145,6 +102,16 @@ pub enum Deed {
         epoch: Epoch,
         /// From where.
         origin: Origin,
+        /// What was lost before with the views of these epochs, and is found again (L6).
+        found: Vec<Epoch>,
+    },
+    /// Tell the coordinator that an active view waits for this node, a standby or the disk of an owner, for longer than
+    /// it may (L8). May get lost.
+    Stalled {
+        /// In this view.
+        epoch: Epoch,
+        /// Whoever is waited for.
+        by: String,
     },
     /// Tell the coordinator that somebody is sealed above the view. May get lost.
     Refused {
@@ -182,11 +149,18 @@ pub struct Seat {
     place: Place,
     sealed: Epoch,
     work: Work,
+    /// What comes from other members, part by part.
+    pulls: BTreeMap<Life, Pull>,
+    /// What was lost before and may be found again in this view, and what is.
+    finding: Vec<Finding>,
+    found: Vec<Epoch>,
     releases: Releases,
     /// How far voters have fenced, and for which view.
     fenced: (Epoch, i64),
     /// The standby was filled for this view.
     filled: Epoch,
+    /// What it is being filled with.
+    filling: Option<(Epoch, Pull)>,
     /// Acknowledgements that wait until the disk has what they speak of.
     owed: Vec<(Written, Life, Words)>,
     /// The T that a later start of this node begins with at least.
@@ -194,6 +168,8 @@ pub struct Seat {
     /// The last marks that were asked for, and the last that are on disk.
     asked_marks: Stamp,
     marked: Stamp,
+    /// Since when the disk owes marks.
+    unmarked_ms: Option<i64>,
     /// The policies of now; the ledger goes by them while it grants.
     policies: Arc<Policies>,
     #[cfg(test)]
@@ -212,13 +188,18 @@ impl Seat {
             place: Place::default(),
             sealed: Epoch::default(),
             work: Work::Idle,
+            pulls: BTreeMap::new(),
+            finding: Vec::new(),
+            found: Vec::new(),
             releases: Releases::default(),
             fenced: (Epoch::default(), i64::MIN),
             filled: Epoch::default(),
+            filling: None,
             owed: Vec::new(),
             noted_ms: i64::MIN,
             asked_marks: Stamp::default(),
             marked: Stamp::default(),
+            unmarked_ms: None,
             policies,
             #[cfg(test)]
             planted: None,
@@ -229,6 +210,14 @@ impl Seat {
     pub(crate) fn plant(&mut self, bug: Option<crate::simulation::Planted>) {
         self.planted = bug;
         self.ledger.planted = bug;
+    }
+
+    /// With a planted bug, this node grants though no view says so.
+    #[cfg(test)]
+    pub(crate) fn grants_by_gossip(&mut self, ask: ledger::Ask, now_ms: i64) -> Vec<Deed> {
+        self.ledger.activate(self.sealed.number(), false);
+        let effects = self.ledger.step_alone(ledger::Input::Ask(ask), now_ms);
+        effects.into_iter().map(Deed::Ledger).collect()
     }
 
     /// One step at T = `now_ms`; the deeds are to be done in order.
@@ -297,6 +286,7 @@ impl Seat {
         self.ledger.stand_by(epoch.number());
         self.releases = Releases::default();
         self.owed.clear();
+        self.filling = None;
     }
 
     fn follow(&mut self, place: Place, now_ms: i64, out: &mut Vec<Deed>) {
@@ -305,7 +295,7 @@ impl Seat {
         }
         let is_new = place.epoch > self.place.epoch;
         let begins = place.active && (is_new || !self.place.active);
-        let given_up = !is_new && self.place.lost_ms.is_some() && place.lost_ms.is_none();
+        let given_up = !is_new && place.lost_ms < self.place.lost_ms;
         if !is_new && self.place.active && !place.active {
             return;
         }
@@ -323,7 +313,7 @@ impl Seat {
             self.begin_grants(now_ms, out);
         } else if given_up && self.grants() {
             // What is lost for another reason stays lost.
-            self.ledger.gone(None);
+            self.ledger.gone(self.place.lost_ms);
             self.drive(ledger::Input::Tick, now_ms, out);
         }
     }
@@ -340,13 +330,20 @@ impl Seat {
         }
         self.seal(epoch);
         match words {
-            Words::Copy { epoch } => {
-                let image = Box::new(self.ledger.shard_image());
-                out.push(Deed::say(from, Words::Copied { epoch, image }));
-            }
-            Words::Copied { epoch, image } => self.copied(from, epoch, *image, now_ms, out),
-            Words::Fill { epoch, image } => self.fill(from, epoch, *image, out),
-            Words::Filled { epoch } => self.filled_by(from, epoch, now_ms, out),
+            Words::Copy { epoch, after } => self.give(from, epoch, after, out),
+            Words::Copied {
+                epoch,
+                after,
+                image,
+                next,
+            } => self.copied(from, epoch, (after, *image, next), now_ms, out),
+            Words::Fill {
+                epoch,
+                after,
+                image,
+                next,
+            } => self.fill(from, epoch, (after, *image, next), out),
+            Words::Filled { epoch, next } => self.filled_by(from, epoch, next, now_ms, out),
             Words::Change {
                 epoch,
                 stamp,
@@ -372,6 +369,7 @@ impl Seat {
         self.tell_refusal(out);
         self.repeat_work(now_ms, out);
         self.repeat_changes(now_ms, out);
+        self.tell_who_stalls(now_ms, out);
     }
 
     /// Asks for marks on disk.
@@ -425,30 +423,6 @@ impl Seat {
             }
         }
         self.work_goes_on(now_ms, out);
-    }
-}
-
-// === impl Words ===
-
-impl Words {
-    /// The view that this belongs to.
-    pub fn epoch(&self) -> Epoch {
-        match self {
-            Self::Copy { epoch }
-            | Self::Copied { epoch, .. }
-            | Self::Fill { epoch, .. }
-            | Self::Filled { epoch }
-            | Self::Change { epoch, .. }
-            | Self::Changed { epoch, .. }
-            | Self::Sealed { at: epoch } => *epoch,
-        }
-    }
-
-    fn wants_an_answer(&self) -> bool {
-        matches!(
-            self,
-            Self::Copy { .. } | Self::Fill { .. } | Self::Change { .. }
-        )
     }
 }
 

@@ -13,13 +13,19 @@ use crate::view::register::Life;
 /// Changes that wait apart at most.
 const MOST_WAITING: usize = 1_024;
 
+/// A standby, or a disk, that owes an answer for so long stalls.
+const STALLED_MS: u64 = 1_000;
+
+/// A flight is about so many bytes.
+const FLIGHT_BYTES: usize = 512 * 1_024;
+
 /// What an owner changed and may not speak of yet.
 #[derive(Debug, Default)]
 pub(super) struct Releases {
     /// Stamp and T of each change, in order.
     waiting: VecDeque<(Stamp, i64)>,
-    /// Cells that were not sent yet, as they are now.
-    uncopied: BTreeMap<CellKey, CellImage>,
+    /// Cells that were not sent yet, as they are now, with the first change of each that was not.
+    uncopied: BTreeMap<CellKey, (Stamp, CellImage)>,
     /// What is on its way to the standby.
     flight: Option<Flight>,
     /// The standby has everything up to here.
@@ -31,6 +37,7 @@ struct Flight {
     stamp: Stamp,
     cells: Vec<CellImage>,
     said_ms: i64,
+    since_ms: i64,
 }
 
 // === impl Releases ===
@@ -43,8 +50,10 @@ impl Releases {
             Some(last) if is_full => *last = (stamp, fence_ms.max(last.1)),
             _ => self.waiting.push_back((stamp, fence_ms)),
         }
-        let cells = cells.into_iter().map(|cell| (cell.cell.clone(), cell));
-        self.uncopied.extend(cells);
+        for cell in cells {
+            let first = self.uncopied.get(&cell.cell).map_or(stamp, |(at, _)| *at);
+            self.uncopied.insert(cell.cell.clone(), (first, cell));
+        }
     }
 
     /// The last change that may be spoken of now and could not before.
@@ -65,14 +74,44 @@ impl Releases {
         if self.flight.is_some() || self.uncopied.is_empty() {
             return None;
         }
-        let cells = std::mem::take(&mut self.uncopied).into_values().collect();
+        let (stamp, cells) = self.load(stamp, FLIGHT_BYTES);
         let said_ms = now_ms;
         self.flight = Some(Flight {
             stamp,
             cells,
             said_ms,
+            since_ms: said_ms,
         });
         self.flight.as_ref()
+    }
+
+    /// All that was not sent; of more than is good for one message what changed first, and the stamp up to which
+    /// that is all.
+    fn load(&mut self, all: Stamp, most: usize) -> (Stamp, Vec<CellImage>) {
+        let weights = self.uncopied.values().map(|(_, cell)| cell.weight());
+        let mut loaded: Vec<(Stamp, CellImage)>;
+        if weights.sum::<usize>() <= most {
+            loaded = std::mem::take(&mut self.uncopied).into_values().collect();
+            return (all, loaded.drain(..).map(|(_, cell)| cell).collect());
+        }
+        loaded = std::mem::take(&mut self.uncopied).into_values().collect();
+        loaded.sort_by_key(|(first, _)| *first);
+        let mut weight = 0;
+        let fits = loaded.iter().take_while(|(_, cell)| {
+            weight += cell.weight();
+            weight <= most
+        });
+        let fits = fits.count().max(1);
+        let left = loaded.split_off(fits.min(loaded.len()));
+        let stamp = left.first().map_or(all, |(first, _)| Stamp {
+            epoch: first.epoch,
+            seq: first.seq.saturating_sub(1),
+        });
+        let left = left.into_iter();
+        self.uncopied = left
+            .map(|(at, cell)| (cell.cell.clone(), (at, cell)))
+            .collect();
+        (stamp, loaded.into_iter().map(|(_, cell)| cell).collect())
     }
 }
 
@@ -127,6 +166,25 @@ impl Seat {
             self.releases.flight = None;
             self.releases.copied = stamp;
             self.settle(now_ms, out);
+        }
+    }
+
+    /// Whoever an active view waits for too long is left out of the next one.
+    pub(super) fn tell_who_stalls(&mut self, now_ms: i64, out: &mut Vec<Deed>) {
+        let owes = self.marked < self.asked_marks;
+        self.unmarked_ms = owes.then(|| self.unmarked_ms.unwrap_or(now_ms));
+        let is_long = |since_ms: i64| now_ms.abs_diff(since_ms) >= STALLED_MS;
+        let by = match (&self.place.role, &self.releases.flight) {
+            _ if !self.grants() => None,
+            (Role::Owner { standby: Some(to) }, Some(flight)) if is_long(flight.since_ms) => {
+                Some(to.node.clone())
+            }
+            _ if self.unmarked_ms.is_some_and(is_long) => Some(self.me.node.clone()),
+            _ => None,
+        };
+        if let Some(by) = by {
+            let epoch = self.place.epoch;
+            out.push(Deed::Stalled { epoch, by });
         }
     }
 

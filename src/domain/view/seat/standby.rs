@@ -1,8 +1,9 @@
 //! What a standby keeps (PROTOCOLS L2, L3, L5): everything that its owner has released, in memory, and the marks of
 //! long windows on disk before it says so.
 
+use super::parts::Part;
 use super::{Deed, Seat, Words, Written};
-use crate::ledger::{CellImage, ShardImage, Stamp};
+use crate::ledger::{CellImage, Stamp};
 use crate::view::epoch::Epoch;
 use crate::view::placement::Role;
 use crate::view::register::Life;
@@ -11,24 +12,27 @@ use crate::view::register::Life;
 
 impl Seat {
     /// What the owner begins with.
-    pub(super) fn fill(
-        &mut self,
-        from: &Life,
-        epoch: Epoch,
-        image: ShardImage,
-        out: &mut Vec<Deed>,
-    ) {
+    pub(super) fn fill(&mut self, from: &Life, epoch: Epoch, part: Part, out: &mut Vec<Deed>) {
         if epoch != self.place.epoch || !self.stands_by(from) {
             // It has not heard of this view yet: the owner says it again.
             return;
         }
-        if self.filled != epoch || planted!(self, FillTwice) {
-            let marks = self.ledger.take(image);
+        if self.filled == epoch && !planted!(self, FillTwice) {
+            // It came twice; what the owner changed since is not to be overwritten.
+            return self.acknowledge(from, Words::Filled { epoch, next: None }, out);
+        }
+        let is_last = part.2.is_none();
+        let known = self.filling.take().filter(|(of, _)| *of == epoch);
+        let (_, mut pull) = known.unwrap_or_default();
+        if pull.takes(part) && is_last {
+            let marks = self.ledger.take(pull.image);
             self.filled = epoch;
             self.persist(marks, out);
+            return self.acknowledge(from, Words::Filled { epoch, next: None }, out);
         }
-        // Else it came twice; what the owner changed since is not to be overwritten.
-        self.acknowledge(from, Words::Filled { epoch }, out);
+        let next = Some(pull.after.clone());
+        self.filling = Some((epoch, pull));
+        out.push(Deed::say(from, Words::Filled { epoch, next }));
     }
 
     /// What the owner changed.

@@ -1,24 +1,24 @@
 //! One pair of members, by hand: what waits for what.
 
 use super::*;
-use crate::ledger::{Ask, CellKey, Holder, Outcome, Quota, Recovery, Source};
+use crate::ledger::{Ask, CellKey, Cursor, Holder, Outcome, Quota, Recovery, ShardImage, Source};
 use crate::policy::TimeUnit;
 use crate::view::placement::Holding;
 use crate::window::WindowSpec;
 
-const T: i64 = 1_700_000_000_000;
-const DAY: WindowSpec = WindowSpec::new(TimeUnit::Day, 1);
-const MINUTE: WindowSpec = WindowSpec::new(TimeUnit::Min, 1);
+pub(super) const T: i64 = 1_700_000_000_000;
+pub(super) const DAY: WindowSpec = WindowSpec::new(TimeUnit::Day, 1);
+pub(super) const MINUTE: WindowSpec = WindowSpec::new(TimeUnit::Min, 1);
 
-fn epoch(index: u64) -> Epoch {
+pub(super) fn epoch(index: u64) -> Epoch {
     Epoch::new(1, index).unwrap()
 }
 
-fn life(node: &str) -> Life {
+pub(super) fn life(node: &str) -> Life {
     Life::new(node, 1)
 }
 
-fn seat(me: &str, window: WindowSpec) -> Seat {
+pub(super) fn seat(me: &str, window: WindowSpec) -> Seat {
     let mut policies = Policies::new(1);
     policies.set("t", "p", Quota { limit: 5, window });
     let policies = Arc::new(policies);
@@ -29,7 +29,7 @@ fn seat(me: &str, window: WindowSpec) -> Seat {
     seat
 }
 
-fn place(index: u64, active: bool, role: Role) -> Event {
+pub(super) fn place(index: u64, active: bool, role: Role) -> Event {
     Event::Place(Place {
         epoch: epoch(index),
         active,
@@ -38,7 +38,7 @@ fn place(index: u64, active: bool, role: Role) -> Event {
     })
 }
 
-fn ask(want: u64) -> Event {
+pub(super) fn ask(want: u64) -> Event {
     Event::Ledger(ledger::Input::Ask(Ask {
         holder: Holder::new("g", 1, 1),
         cell: CellKey::new("t", "p", "k"),
@@ -54,14 +54,18 @@ fn ask(want: u64) -> Event {
     }))
 }
 
-fn owner(standby: Option<&str>) -> Role {
+pub(super) fn owner(standby: Option<&str>) -> Role {
     Role::Owner {
         standby: standby.map(life),
     }
 }
 
 /// Carries what is said between the two until nobody says anything; what is for others is left.
-fn talk(pair: &mut [(&str, &mut Seat)], from: &str, deeds: Vec<Deed>) -> Vec<(String, Deed)> {
+pub(super) fn talk(
+    pair: &mut [(&str, &mut Seat)],
+    from: &str,
+    deeds: Vec<Deed>,
+) -> Vec<(String, Deed)> {
     let mut left = Vec::new();
     let mut open: Vec<_> = deeds
         .into_iter()
@@ -91,7 +95,23 @@ fn talk(pair: &mut [(&str, &mut Seat)], from: &str, deeds: Vec<Deed>) -> Vec<(St
     left
 }
 
-fn granted(deeds: &[(String, Deed)]) -> Vec<u64> {
+fn fill(image: Box<ShardImage>) -> Words {
+    Words::Fill {
+        epoch: epoch(1),
+        after: Cursor::Begin,
+        image,
+        next: None,
+    }
+}
+
+fn filled() -> Words {
+    Words::Filled {
+        epoch: epoch(1),
+        next: None,
+    }
+}
+
+pub(super) fn granted(deeds: &[(String, Deed)]) -> Vec<u64> {
     let granted = deeds.iter().filter_map(|(_, deed)| match deed {
         Deed::Ledger(Effect::Reply(reply)) => Some(reply.granted),
         _ => None,
@@ -109,6 +129,7 @@ fn a_grant_leaves_when_the_standby_has_it_and_voters_have_fenced_its_time() {
     let complete = Deed::Complete {
         epoch: epoch(1),
         origin: Origin::First,
+        found: Vec::new(),
     };
     assert_eq!(told, [("a".to_owned(), complete)]);
     // In Sync nobody grants.
@@ -157,10 +178,7 @@ fn a_standby_has_the_marks_of_long_windows_on_disk_before_it_says_so() {
     a.step(place(1, true, owner(None)), T);
     a.step(ask(2), T);
     let image = Box::new(a.ledger().shard_image());
-    let fill = Words::Fill {
-        epoch: epoch(1),
-        image,
-    };
+    let fill = fill(image);
     let heard = |words| Event::Heard {
         from: life("a"),
         words,
@@ -172,7 +190,7 @@ fn a_standby_has_the_marks_of_long_windows_on_disk_before_it_says_so() {
     assert_eq!(marks[0].used, 1);
     assert_eq!(b.step(heard(fill), T), [], "said twice, still not on disk");
     let written = ledger::Input::Marked { stamp: *stamp };
-    let filled = Deed::say(&life("a"), Words::Filled { epoch: epoch(1) });
+    let filled = Deed::say(&life("a"), filled());
     assert_eq!(b.step(Event::Ledger(written), T), [filled]);
 }
 
@@ -193,7 +211,10 @@ fn an_owner_that_comes_new_copies_from_memory_rather_than_from_a_disk() {
         }),
         T,
     );
-    let copy = Words::Copy { epoch: epoch(3) };
+    let copy = Words::Copy {
+        epoch: epoch(3),
+        after: Cursor::Begin,
+    };
     assert_eq!(deeds, [Deed::say(&life("b"), copy.clone())]);
     assert_eq!(a.step(Event::Tick, T + 99), []);
     assert_eq!(
@@ -207,13 +228,16 @@ fn an_owner_that_comes_new_copies_from_memory_rather_than_from_a_disk() {
         from: life(from),
         words: Words::Copied {
             epoch: epoch(index),
+            after: Cursor::Begin,
             image: Box::new(image.clone()),
+            next: None,
         },
     };
     assert_eq!(a.step(copied("x", 3), T + 100), [], "nobody asked it");
     let complete = Deed::Complete {
         epoch: epoch(3),
         origin: Origin::Memory,
+        found: Vec::new(),
     };
     assert_eq!(a.step(copied("b", 3), T + 100), [complete]);
 }
@@ -231,15 +255,12 @@ fn a_copy_of_a_later_time_counts_only_once_that_time_is_on_disk() {
     b.step(place(1, false, Role::Standby { owner: life("a") }), T);
     let fill = Event::Heard {
         from: life("a"),
-        words: Words::Fill {
-            epoch: epoch(1),
-            image,
-        },
+        words: fill(image),
     };
     assert_eq!(b.step(fill, T), [Deed::Time { t_ms: LATER }]);
     let noted = |t_ms| Event::Noted { t_ms };
     let time = Deed::Time { t_ms: LATER };
     assert_eq!(b.step(noted(LATER - 1), T + 1), std::slice::from_ref(&time));
-    let filled = Deed::say(&life("a"), Words::Filled { epoch: epoch(1) });
+    let filled = Deed::say(&life("a"), filled());
     assert_eq!(b.step(noted(LATER), T + 2), [filled, time]);
 }

@@ -1,0 +1,113 @@
+//! What gateways know of members: the newest view that somebody told them, late, and whom they reach.
+
+use std::sync::Arc;
+
+use super::Planted;
+use super::ledger_world::{Event, Message, World, key_of};
+use super::view_world::{NodeEvent, Saying, number, rank};
+use crate::ledger::{Ask, Holder};
+use crate::view::View;
+
+// === impl World ===
+
+impl World {
+    /// The shard that counts a key.
+    pub(super) fn shard_of(&self, key: usize) -> u16 {
+        u16::try_from(key % usize::from(self.shards())).unwrap()
+    }
+
+    pub(super) fn shards(&self) -> u16 {
+        let shards = match self.plan.cluster.shards {
+            0 => self.plan.keys.len(),
+            shards => shards,
+        };
+        u16::try_from(shards).unwrap()
+    }
+
+    /// A node tells all gateways that it reaches of its view.
+    pub(super) fn tell_views(&mut self, node: usize) {
+        for gateway in 0..self.plan.gateways {
+            self.tell_view(node, gateway);
+        }
+    }
+
+    fn tell_view(&mut self, node: usize, gateway: usize) {
+        if self.nodes.gateway_cut.contains(&(gateway, node)) {
+            return;
+        }
+        for at in self.plan.network.deliveries(self.now_ms, &mut self.rng) {
+            let view = Arc::clone(&self.nodes.all[node].view);
+            self.queue.at(at, Event::GatewayView { gateway, view });
+        }
+    }
+
+    /// Now and then a gateway asks anybody for the view.
+    pub(super) fn gateway_looks(&mut self, gateway: usize) {
+        let node = self.rng.index(self.nodes.all.len());
+        if self.works(node) {
+            self.tell_view(node, gateway);
+        }
+    }
+
+    pub(super) fn gateway_follows(&mut self, gateway: usize, view: Arc<View>) {
+        if view.is_later(&self.nodes.known[gateway]) {
+            self.nodes.known[gateway] = view;
+        }
+    }
+
+    /// To the owner by the view that the gateway knows, now and then to another.
+    pub(super) fn send_to_member(&mut self, gateway: usize, ask: Ask) {
+        let shard = self.shard_of(key_of(&ask.cell));
+        let view = &self.nodes.known[gateway];
+        let weight = |node: &usize| rank(shard, &super::view_world::name(*node));
+        let members = view.members.iter().map(|life| number(&life.node));
+        let owner = members.max_by_key(weight);
+        let other = self.rng.index(self.nodes.all.len());
+        let to = match owner {
+            Some(owner) if !self.rng.chance(50) => owner,
+            _ => other,
+        };
+        if self.nodes.gateway_cut.contains(&(gateway, to)) {
+            return;
+        }
+        let life = self.nodes.all[to].life;
+        for at in self.plan.network.deliveries(self.now_ms, &mut self.rng) {
+            let hears = NodeEvent::Hears {
+                node: to,
+                life,
+                from: to,
+                saying: Box::new(Saying::Ask(ask.clone())),
+            };
+            self.queue.at(at, Event::Node(hears));
+        }
+    }
+
+    /// What an owner says to a gateway.
+    pub(super) fn answer(&mut self, node: usize, holder: &Holder, message: &Message) {
+        let gateway: usize = holder.node.trim_start_matches('g').parse().unwrap();
+        if !self.nodes.gateway_cut.contains(&(gateway, node)) {
+            self.tell_gateway(holder, message);
+        }
+    }
+
+    /// With the planted bug, what a dead gateway held is given back in its name.
+    pub(super) fn refund(&mut self, mut refund: Ask) {
+        if self.plan.planted != Some(Planted::RefundDeadGateway) {
+            return;
+        }
+        let shard = self.shard_of(key_of(&refund.cell));
+        for node in 0..self.nodes.all.len() {
+            let seat = &self.nodes.all[node].seats[usize::from(shard)];
+            let image = seat.ledger().image(&refund.cell);
+            let count = image.as_ref().and_then(|image| {
+                let mut held = image.holders.iter();
+                held.find(|(of, _)| *of == refund.holder.node)
+            });
+            if let (true, Some(image), Some((_, count))) = (seat.grants(), &image, count) {
+                refund.window = Some(image.window.id);
+                (refund.have, refund.returned) = (count.granted, count.granted);
+                self.node_is_asked(node, refund.clone());
+            }
+        }
+    }
+}

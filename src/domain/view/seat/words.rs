@@ -1,0 +1,95 @@
+//! What members say to each other about a shard.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ledger::{CellImage, Cursor, ShardImage, Stamp};
+use crate::view::epoch::Epoch;
+
+/// What members say to each other about a shard.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Words {
+    /// A new owner wants what the other has, sealed at this epoch.
+    Copy {
+        /// The new owner's view.
+        epoch: Epoch,
+        /// From here on.
+        after: Cursor,
+    },
+    /// The answer.
+    Copied {
+        /// Echo.
+        epoch: Epoch,
+        /// Echo.
+        after: Cursor,
+        /// A part of what it has.
+        image: Box<ShardImage>,
+        /// Where the next part begins; none after the last.
+        next: Option<Cursor>,
+    },
+    /// A new owner gives its standby what it begins with.
+    Fill {
+        /// The view of both.
+        epoch: Epoch,
+        /// From here on.
+        after: Cursor,
+        /// A part of it.
+        image: Box<ShardImage>,
+        /// Where the next part begins; none after the last.
+        next: Option<Cursor>,
+    },
+    /// The standby has it up to here; when that is all, also on disk as far as that is needed.
+    Filled {
+        /// Echo.
+        epoch: Epoch,
+        /// Where the next part has to begin; none when it has all.
+        next: Option<Cursor>,
+    },
+    /// What an owner changed; everything up to `stamp` that was not acknowledged yet.
+    Change {
+        /// The view of both.
+        epoch: Epoch,
+        /// The last change in it.
+        stamp: Stamp,
+        /// The owner's T.
+        t_ms: i64,
+        /// The cells as they are now.
+        cells: Vec<CellImage>,
+    },
+    /// The standby has it.
+    Changed {
+        /// Echo.
+        epoch: Epoch,
+        /// Echo.
+        stamp: Stamp,
+    },
+    /// Whoever says this knows of a later view than the one that it was spoken to in.
+    Sealed {
+        /// The later view's epoch.
+        at: Epoch,
+    },
+}
+
+// === impl Words ===
+
+impl Words {
+    /// The view that this belongs to.
+    pub fn epoch(&self) -> Epoch {
+        match self {
+            Self::Copy { epoch, .. }
+            | Self::Copied { epoch, .. }
+            | Self::Fill { epoch, .. }
+            | Self::Filled { epoch, .. }
+            | Self::Change { epoch, .. }
+            | Self::Changed { epoch, .. }
+            | Self::Sealed { at: epoch } => *epoch,
+        }
+    }
+
+    /// Whoever says it goes on saying it.
+    pub(super) fn wants_an_answer(&self) -> bool {
+        matches!(
+            self,
+            Self::Copy { .. } | Self::Fill { .. } | Self::Change { .. }
+        )
+    }
+}
