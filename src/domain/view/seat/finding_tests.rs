@@ -255,7 +255,17 @@ fn a_big_copy_travels_in_parts_each_once_and_one_of_another_copy_is_refused() {
             );
             now_ms += 1_000;
             let again = a.step(Event::Tick, now_ms);
-            assert_eq!(again, [Deed::say(&life("b"), part.clone())]);
+            let is_same = |deed: &Deed| match (deed, &part) {
+                (
+                    Deed::Say {
+                        words: Words::Fill { after: one, .. },
+                        ..
+                    },
+                    Words::Fill { after, .. },
+                ) => one == after,
+                _ => false,
+            };
+            assert!(again.iter().any(is_same), "said again");
         }
         say(&mut b, "a", stale.clone(), T);
         for answer in say(&mut b, "a", part, T) {
