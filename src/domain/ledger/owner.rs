@@ -93,7 +93,7 @@ pub struct Ledger {
     pub(super) past: Past,
     pub(super) held: HeldBack,
     pub(super) replicated: Stamp,
-    marked: Stamp,
+    pub(super) marked: Stamp,
     /// Keys that are full no more: whoever was told no is told so with the next step.
     pub(super) freed: Vec<CellKey>,
     #[cfg(test)]

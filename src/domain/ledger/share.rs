@@ -86,6 +86,8 @@ impl Ledger {
     pub fn activate(&mut self, epoch: u64, has_standby: bool) {
         self.stamp = self.stamp.max(Stamp { epoch, seq: 0 });
         self.replicated = self.replicated.max(self.stamp);
+        // Whoever becomes the owner has all its marks on disk, by whatever stamps they were asked for.
+        self.marked = self.marked.max(self.stamp);
         self.active = true;
         self.standby = has_standby;
     }

@@ -2,6 +2,8 @@
 
 use super::tests::{MINUTE, RETRY, T, ask, ledger, policies, replies};
 use super::*;
+use crate::policy::TimeUnit;
+use crate::window::WindowSpec;
 
 #[test]
 fn nothing_is_granted_while_a_view_is_in_sync_and_what_was_held_back_is_dropped() {
@@ -44,4 +46,23 @@ fn a_shard_that_nobody_has_is_full_until_its_windows_end_or_an_operator_gives_it
         replies(&heir.step_alone(Input::Ask(ask("g1", 0, 1)), T)),
         granted
     );
+}
+
+#[test]
+fn whoever_takes_over_a_long_window_says_again_what_was_granted_without_another_mark() {
+    let day = WindowSpec::new(TimeUnit::Day, 1);
+    let mut owner = ledger(5, day);
+    for want in [0, 0, 0, 0, 0, 1] {
+        owner.step_alone(Input::Ask(ask("g1", 0, want)), T);
+    }
+    let mut heir = Ledger::new(3, Recovery::founding(1), policies(1, 5, day));
+    heir.stand_by(1);
+    assert_ne!(heir.take(owner.shard_image()), [], "marks");
+    // The standby asked for its marks by a stamp of its own, which is lower than the owner's.
+    let stamp = heir.next_stamp();
+    heir.step(Input::Marked { stamp }, T);
+    heir.stand_by(2);
+    heir.activate(2, false);
+    let again = heir.step_alone(Input::Ask(ask("g1", 0, 1)), T);
+    assert_eq!(replies(&again), [("g1", 1, Outcome::Granted)]);
 }

@@ -254,8 +254,9 @@ impl Coordinator {
                 }
             }
         }
-        let most = waited_for.into_iter().max_by_key(|(_, shards)| *shards);
-        if let Some((node, _)) = most {
+        // Of two that wait for each other it is rather the one that was waited for before.
+        let weight = |(node, shards): &(&str, u32)| (*shards, self.reach.times_blamed(node));
+        if let Some((node, _)) = waited_for.into_iter().max_by_key(weight) {
             self.moved_ms = now_ms;
             self.reach.blame(node, now_ms);
         }

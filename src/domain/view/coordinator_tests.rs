@@ -223,3 +223,24 @@ fn a_pair_that_does_not_come_to_an_end_goes_on_without_whom_most_wait_for() {
     assert_ne!(lead.tell(stalled(lead.view.epoch)), None);
     assert_eq!(lead.members(), ["a"]);
 }
+
+#[test]
+fn of_two_the_one_whose_disk_hangs_is_found_whichever_it_is() {
+    let both = [("a", 1), ("b", 1)];
+    for hangs in ["a", "b"] {
+        let mut lead = Lead::new(&both);
+        let mut worked = 0;
+        for _ in 0..400 {
+            lead.now_ms += 100;
+            lead.alive(&both);
+            if lead.view.phase == Phase::Sync && !lead.members().contains(&hangs) {
+                let epoch = lead.view.epoch;
+                lead.complete(Origin::Memory);
+                lead.tell(sealed("v1", epoch, None));
+                lead.tell(sealed("v2", epoch, None));
+            }
+            worked += usize::from(lead.view.phase == Phase::Active);
+        }
+        assert!(worked > 200, "{hangs} hangs: {worked} of 400");
+    }
+}

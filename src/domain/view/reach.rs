@@ -129,6 +129,11 @@ impl Reach {
             .insert(node.to_owned(), Blame { until_ms, times });
     }
 
+    /// How often a view waited for this node in vain, since it last did what it was waited for.
+    pub(super) fn times_blamed(&self, node: &str) -> u32 {
+        self.blamed.get(node).map_or(0, |blame| blame.times)
+    }
+
     /// Whether each of these has said something, or is known to be gone.
     pub(super) fn knows_all(&self, lives: &[Life]) -> bool {
         let known = |life: &Life| {
@@ -156,6 +161,9 @@ impl Reach {
         let innocent = |heard: &&Heard| !self.is_blamed(&heard.report.life.node, now_ms);
         if together.iter().any(innocent) {
             together.retain(innocent);
+        } else if let Some(first) = self.first_to_be_forgiven(&together) {
+            // All together were stuck: one of them goes on.
+            together.retain(|heard| heard.report.life.node == first);
         }
         all_reach_each_other(&mut together, view);
         let was = |heard: &Heard| view.members.contains(&heard.report.life);
@@ -213,6 +221,12 @@ impl Reach {
         } else {
             Vec::new()
         }
+    }
+
+    fn first_to_be_forgiven(&self, together: &[&Heard]) -> Option<String> {
+        let nodes = together.iter().map(|heard| &heard.report.life.node);
+        let until = |node: &&String| self.blamed.get(*node).map(|blame| blame.until_ms);
+        nodes.min_by_key(until).cloned()
     }
 
     fn is_fresh(&self, heard: &Heard, now_ms: i64) -> bool {
