@@ -13,7 +13,8 @@ use tokio::sync::mpsc::Sender;
 
 use crate::cluster_tls::metric;
 use crate::support::eventually;
-use crate::support::line::{Line, Version, pieces};
+use crate::support::line::{Line, Version, pieces, whole};
+use crate::support::node::Node;
 use crate::support::shop::Shop;
 use crate::support::upstream::{Tls, serve};
 
@@ -83,6 +84,16 @@ fn established(url: &str) -> usize {
     sockets.filter(|is_one| *is_one).count()
 }
 
+/// Calls that were handed on, whose accounts are closed.
+async fn forwarded(node: &Node) -> u64 {
+    let usage = node.get("/admin/usage").bearer(&node.operator());
+    let usage = usage.send().await.expect(200).json();
+    let rows = usage["list"].as_array().expect("a list");
+    rows.iter()
+        .filter_map(|row| row["forwarded"].as_u64())
+        .sum()
+}
+
 fn piece() -> Frame<Bytes> {
     Frame::data(Bytes::from_static(&[b'x'; 64 * 1024]))
 }
@@ -122,6 +133,22 @@ async fn an_upload_that_its_upstream_has_answered_and_does_not_read_ends() {
         })
         .await;
     }
+    eventually(10, "their accounts are closed", || async {
+        (forwarded(node).await == 3).then_some(())
+    })
+    .await;
+    // The connection of the last one is others' as well, and stays for them; at the upstream its stream does too, until
+    // that takes more of it.
+    assert_eq!(established(&multiplexed), 1);
+    let held = node.subscribed(token, &other, "another", "JWT").await;
+    let mut line = Line::open(&shop.address(), Version::Http1).await;
+    let call = Request::get("http://localhost/other/1.0.0/items")
+        .header("authorization", format!("Bearer {}", held.access))
+        .body(whole(""))
+        .expect("a request");
+    let answer = line.send(call).await.expect("an answer");
+    assert_eq!(answer.status(), 200);
+    assert_eq!(established(&multiplexed), 1, "over the same connection");
     // Its caller goes away, which nobody hears of who asks for no more.
     let left = Stuck::open(&shop, Version::Http1, "/shop", &shop.subscribed.access).await;
     drop(left);

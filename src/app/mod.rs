@@ -17,6 +17,8 @@ mod membership;
 mod metrics;
 mod operator;
 mod ready;
+#[cfg(test)]
+mod second_founder_tests;
 mod security;
 
 use std::sync::Arc;

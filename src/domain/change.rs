@@ -27,7 +27,8 @@ pub struct Entry {
 
 /// The kinds of change, each with the first version of the protocol between nodes that reads it. It is written by the
 /// version after that and not before: then every member there can be reads it, and no gateway has to pass over what
-/// ends an access (M1).
+/// ends an access (M1). So it goes for whatever is new in a kind that is known, too: a new value, or a new field that ends
+/// something, is a kind of its own here, for who is a version behind stops before the one and does not see the other.
 pub const KINDS: [(&str, u16); 18] = [
     ("api_deployed", 1),
     ("api_undeployed", 1),
@@ -251,10 +252,10 @@ impl MarkedSubject {
 // === impl Change ===
 
 impl Change {
-    /// Whether every member that there can be reads it (M1).
+    /// Whether every member that there can be reads it (M1), by a table such as [`KINDS`].
     #[must_use]
-    pub fn may_be_written(&self) -> bool {
-        let mut kinds = KINDS.iter();
+    pub fn may_be_written(&self, kinds: &[(&str, u16)]) -> bool {
+        let mut kinds = kinds.iter();
         kinds.any(|(kind, since)| *kind == self.kind() && *since <= WRITTEN)
     }
 
@@ -344,6 +345,18 @@ mod tests {
             .collect();
         assert_eq!(all, KINDS.map(|(kind, _)| kind), "{told}");
         assert_eq!(told.matches('`').count(), 2 * KINDS.len() + 2, "{told}");
+    }
+
+    #[test]
+    fn a_kind_is_written_a_version_after_it_is_read_first() {
+        let change = Change::VerificationKeysChanged {
+            jwks: "{}".to_owned(),
+        };
+        let since = |since| change.may_be_written(&[("user_changed", 1), (change.kind(), since)]);
+        assert!(since(WRITTEN));
+        assert!(!since(WRITTEN + 1));
+        assert!(!change.may_be_written(&[("user_changed", 1)]));
+        assert!(change.may_be_written(&KINDS));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Builds on databases that later ones have added to, or taken away from, on SQLite and on the PostgreSQL of
 //! `HEADGATE_TEST_POSTGRES`.
 
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::{apim, broker, carbon, conformance, shared};
 
@@ -79,6 +81,65 @@ async fn a_build_writes_and_reads_in_each_database_that_the_next_one_has_added_t
             // And the next one goes on with that.
             Database::open(&url, schema).await.unwrap().close().await;
         }
+    }
+}
+
+/// What a table has for those who write it: the place of each column, its type, and whether every row has to say it.
+async fn columns(database: &Database) -> BTreeMap<(String, String), (String, bool)> {
+    let mut read = database.read().await.unwrap();
+    let all = sqlx::query(
+        "SELECT t.name AS place, c.name AS name, CAST(c.type AS TEXT) AS kind, \
+         CAST(c.\"notnull\" = 1 AND c.dflt_value IS NULL AS BIGINT) AS needed \
+         FROM sqlite_master AS t, pragma_table_info(t.name) AS c WHERE t.type = 'table'",
+    );
+    let rows = read.all(all).await.unwrap();
+    let column = |row: &sqlx::any::AnyRow| {
+        let place = (row.text("place").unwrap(), row.text("name").unwrap());
+        (
+            place,
+            (row.text("kind").unwrap(), row.flag("needed").unwrap()),
+        )
+    };
+    rows.iter().map(column).collect()
+}
+
+#[tokio::test]
+async fn each_migration_leaves_what_a_build_without_it_writes_and_reads() {
+    // As `rules` says of it.
+    let old = [(shared::SCHEMA.name, 4)];
+    let dir = tempfile::tempdir().unwrap();
+    for schema in [
+        &apim::SCHEMA,
+        &shared::SCHEMA,
+        &carbon::SCHEMA,
+        &broker::SCHEMA,
+    ] {
+        let url = format!("sqlite:{}", dir.path().join(schema.name).display());
+        let mut former = BTreeMap::new();
+        for count in 1..=schema.migrations.len() {
+            let migrations = schema.migrations.get(..count).unwrap();
+            let (version, name, _) = migrations.last().unwrap();
+            let build = Schema {
+                name: schema.name,
+                migrations,
+            };
+            let database = Database::open(&url, &build).await.unwrap();
+            let now = columns(&database).await;
+            database.close().await;
+            let keeps = former.iter().all(|(place, is)| now.get(place) == Some(is));
+            let asks = now.iter().any(|(place, (_, needed))| {
+                let is_of_former = former.keys().any(|(table, _)| *table == place.0);
+                *needed && is_of_former && !former.contains_key(place)
+            });
+            let is_named = name.starts_with(CONTRACTS) || old.contains(&(schema.name, *version));
+            assert!(
+                is_named || keeps && !asks,
+                "{} {version} {name}",
+                schema.name
+            );
+            former = now;
+        }
+        assert!(former.len() > 10, "{}", schema.name);
     }
 }
 

@@ -13,7 +13,7 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::query::Query;
 use sqlx::{Any, AnyConnection, AnyPool, Connection as _, Executor as _, Row as _, Transaction};
 
-use domain::change::Change;
+use domain::change::{Change, KINDS};
 
 use crate::contraction;
 use crate::crash;
@@ -58,6 +58,8 @@ pub struct Write {
     database: &'static str,
     name: &'static str,
     statements: u32,
+    /// Since when each kind of change is read by members.
+    pub(crate) kinds: &'static [(&'static str, u16)],
     backend: Backend,
     transaction: Transaction<'static, Any>,
     health: Arc<Health>,
@@ -180,6 +182,7 @@ impl Database {
             database: self.name,
             name,
             statements: 0,
+            kinds: &KINDS,
             backend: self.backend,
             transaction: begun.map_err(|error| self.health.write_failed(error))?,
             health: Arc::clone(&self.health),
@@ -365,7 +368,7 @@ impl Write {
         uuid: &str,
         now_ms: i64,
     ) -> Result<u64, StoreError> {
-        if !change.may_be_written() {
+        if !change.may_be_written(self.kinds) {
             // Another member might have to pass over it.
             let kind = change.kind();
             return Err(StoreError::Forbidden(format!(

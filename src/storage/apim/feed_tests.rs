@@ -2,7 +2,7 @@
 //! `HEADGATE_TEST_POSTGRES`.
 
 use domain::api::{Api, Cors, Endpoints};
-use domain::change::{Change, MarkedSubject};
+use domain::change::{Change, MarkedSubject, WRITTEN};
 use domain::lifecycle::LifecycleState;
 use domain::policy::Policy;
 use domain::usage::{Histogram, UsageCount};
@@ -11,6 +11,7 @@ use super::revocations::{Mark, Revocation};
 use super::snapshots::{Section, list};
 use super::{change_log, policies, revocations, usage};
 use crate::Database;
+use crate::StoreError;
 use crate::conformance::{create, server};
 use crate::shared::blobs::{self, Blob};
 
@@ -42,6 +43,41 @@ async fn commit(database: &Database, changes: &[Change]) -> u64 {
     let write = database.write("test.feed").await.unwrap();
     let uuid = || uuid::Uuid::new_v4().to_string();
     write.commit_with(TENANT, changes, uuid, 1).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_log_takes_no_kind_of_change_that_a_member_may_not_read_yet() {
+    const LATER: [(&str, u16); 2] = [
+        ("user_changed", WRITTEN),
+        ("verification_keys_changed", WRITTEN + 1),
+    ];
+    let dir = tempfile::tempdir().unwrap();
+    let uuid = || uuid::Uuid::new_v4().to_string();
+    let known = Change::UserChanged {
+        user: "mara".to_owned(),
+        removed: true,
+    };
+    for (apim, _) in databases(dir.path()).await {
+        // Alone, behind one that may be written, and with one that is relayed.
+        for changes in [vec![keys("new")], vec![known.clone(), keys("new")]] {
+            let mut write = apim.write("test.feed").await.unwrap();
+            write.kinds = &LATER;
+            let refused = write.commit_with(TENANT, &changes, uuid, 1).await;
+            assert!(matches!(refused, Err(StoreError::Forbidden(_))));
+        }
+        let mut write = apim.write("test.feed").await.unwrap();
+        write.kinds = &LATER;
+        let relayed = (TENANT, "outbox");
+        let refused = write.relay(relayed, &[keys("new")], &known, uuid, 1).await;
+        assert!(matches!(refused, Err(StoreError::Forbidden(_))));
+        let mut read = apim.read().await.unwrap();
+        assert_eq!(change_log::head(&mut read).await.unwrap().n, 0);
+        drop(read);
+        let mut write = apim.write("test.feed").await.unwrap();
+        write.kinds = &LATER;
+        let n = write.commit_with(TENANT, &[known.clone()], uuid, 1).await;
+        assert_eq!(n.unwrap(), 1);
+    }
 }
 
 #[tokio::test]

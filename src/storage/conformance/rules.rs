@@ -60,6 +60,75 @@ fn columns_have_the_three_types_that_both_backends_read_alike() {
     assert!(columns > 100, "{columns} columns found");
 }
 
+/// What the first migrations took away, before there was a version for another one to be beside.
+const BEFORE_THE_FIRST_VERSION: [&str; 1] = ["shared/0004_scope_versions.sql"];
+
+/// Whether a migration leaves everything to the builds before it: no table, column, index, name, type or row is
+/// taken from them, and no column is asked of them.
+fn only_adds(sql: &str) -> bool {
+    let lines = sql.lines();
+    let lines = lines.map(|line| line.split("--").next().unwrap_or_default());
+    let sql = lines.collect::<Vec<_>>().join(" ").to_uppercase();
+    sql.split(';').all(|statement| {
+        let words = statement.split(|c: char| !c.is_alphanumeric() && c != '_');
+        let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+        let has = |what: &[&str]| words.windows(what.len()).any(|words| words == what);
+        let takes = ["DROP", "RENAME", "DELETE", "TRUNCATE"];
+        let asks = has(&["NOT", "NULL"]) && !has(&["DEFAULT"]);
+        !takes.iter().any(|word| has(&[word]))
+            && !has(&["ALTER", "COLUMN"])
+            && !(has(&["ALTER", "TABLE"]) && asks)
+    })
+}
+
+#[test]
+fn migrations_only_add_but_for_those_that_are_named_for_what_they_take_away() {
+    let root = here("../../migrations");
+    let (mut count, mut old) = (0, Vec::new());
+    for path in files(&root, "sql") {
+        let place = path.strip_prefix(&root).unwrap().to_str().unwrap();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if name.split_once('_').unwrap().1.starts_with("contracts_") {
+            continue;
+        }
+        count += 1;
+        let adds = only_adds(&fs::read_to_string(&path).unwrap());
+        if BEFORE_THE_FIRST_VERSION.contains(&place) {
+            assert!(!adds, "{place} takes nothing away");
+            old.push(place.to_owned());
+        } else {
+            assert!(adds, "{place} takes away, and is not named contracts_…");
+        }
+    }
+    assert_eq!(old, BEFORE_THE_FIRST_VERSION);
+    assert!(count > 40, "{count} migrations found");
+}
+
+#[test]
+fn a_migration_that_takes_away_is_seen() {
+    for sql in [
+        "CREATE TABLE a (b TEXT NOT NULL);\ndrop table c;",
+        "ALTER TABLE a DROP COLUMN b",
+        "ALTER TABLE a DROP b",
+        "ALTER TABLE a\n    RENAME TO b",
+        "ALTER TABLE a RENAME COLUMN b TO c",
+        "ALTER TABLE a ALTER COLUMN b SET NOT NULL",
+        "ALTER TABLE a ALTER COLUMN b TYPE BIGINT",
+        "ALTER TABLE a ADD COLUMN b TEXT NOT NULL",
+        "DELETE FROM a",
+    ] {
+        assert!(!only_adds(sql), "{sql}");
+    }
+    for sql in [
+        "-- We drop nothing;\nCREATE TABLE a (dropped BIGINT NOT NULL);",
+        "ALTER TABLE a ADD COLUMN b TEXT NOT NULL DEFAULT '';",
+        "ALTER TABLE a ADD COLUMN b TEXT -- renamed\n",
+        "UPDATE a SET b = 'c';",
+    ] {
+        assert!(only_adds(sql), "{sql}");
+    }
+}
+
 #[test]
 fn statements_number_their_parameters_and_cast_their_sums() {
     let mut count = 0;
