@@ -75,9 +75,8 @@ fn only_adds(sql: &str) -> bool {
         let has = |what: &[&str]| words.windows(what.len()).any(|words| words == what);
         let takes = ["DROP", "RENAME", "DELETE", "TRUNCATE"];
         let asks = has(&["NOT", "NULL"]) && !has(&["DEFAULT"]);
-        !takes.iter().any(|word| has(&[word]))
-            && !has(&["ALTER", "COLUMN"])
-            && !(has(&["ALTER", "TABLE"]) && asks)
+        let changes = has(&["ALTER", "COLUMN"]) || has(&["ALTER", "TABLE"]) && asks;
+        !changes && !takes.iter().any(|word| has(&[word]))
     })
 }
 
