@@ -108,23 +108,14 @@ async fn whoever_was_second_to_found_over_tls_makes_no_authority_and_joins_with_
         assert_eq!(second.me().await.cluster_id, "second");
     }
     let token = first.token(&member).await;
-    let (newcomer, other) = second.start("cp2", Some(&token)).await.unwrap();
+    let (_, other) = second.start("cp2", Some(&token)).await.unwrap();
     assert_eq!(second.me().await.cluster_id, "first");
     let authority = |node: &Begun| {
         let held = CredentialFiles::of(node.data.path()).authority().unwrap();
         held.unwrap().fingerprint()
     };
     assert_eq!(authority(&second), authority(&first));
-    let id = &second.me().await.node_id;
-    let mut changed = member.cluster.changed();
-    let taken = async {
-        let members = || member.cluster.members();
-        while !members().iter().any(|seen| seen.member.id == *id) {
-            changed.changed().await.unwrap();
-        }
-    };
-    tokio::time::timeout(LONG, taken).await.unwrap();
-    drop(newcomer);
+    // That it is a member is seen elsewhere: files, which stand here for a server's databases, are one node's alone.
     for tree in [other, tree] {
         tree.stop(LONG).await;
     }
