@@ -10,12 +10,16 @@ use crate::row::Columns as _;
 /// What the name of such a migration begins with.
 const CONTRACTS: &str = "contracts_";
 
-/// Whether this build may use what later versions have left of the database.
+/// Whether this build may use what later versions have left of the database; any may use a new one.
 ///
 /// # Errors
 /// [`StoreError::Contracted`] when it may not, [`StoreError::Unavailable`], [`StoreError::Damaged`].
 pub(crate) async fn allows(database: &Database, schema: &Schema) -> Result<(), StoreError> {
     let mut read = database.read().await?;
+    let migrated = sqlx::query(database.backend().migrated());
+    if read.optional(migrated).await?.is_none() {
+        return Ok(());
+    }
     let applied = sqlx::query("SELECT version, description FROM _sqlx_migrations");
     for row in read.all(applied).await? {
         let (version, name) = (row.integer("version")?, row.text("description")?);

@@ -143,30 +143,65 @@ async fn each_migration_leaves_what_a_build_without_it_writes_and_reads() {
     }
 }
 
+const OLD: (i64, &str, &str) = (1, "old", "CREATE TABLE old_place (id BIGINT NOT NULL)");
+const CONTRACTED: Schema = Schema {
+    name: "test",
+    migrations: &[
+        OLD,
+        (2, "new", "CREATE TABLE new_place (id BIGINT NOT NULL)"),
+        (3, "contracts_0002_old", "DROP TABLE old_place"),
+    ],
+};
+
+async fn is_refused(url: &str, schema: &Schema) {
+    let refused = Database::open(url, schema).await.err().unwrap();
+    let (version, needs) = (3, 2);
+    assert!(
+        matches!(refused, StoreError::Contracted { version: v, needs: n, .. } if (v, n) == (version, needs)),
+        "{refused}"
+    );
+}
+
 #[tokio::test]
 async fn a_build_does_not_start_where_a_later_one_has_taken_away_what_it_uses() {
     let dir = tempfile::tempdir().unwrap();
-    let all = Schema {
-        name: "test",
-        migrations: &[
-            (1, "old", "CREATE TABLE old_place (id BIGINT NOT NULL)"),
-            (2, "new", "CREATE TABLE new_place (id BIGINT NOT NULL)"),
-            (3, "contracts_0002_old", "DROP TABLE old_place"),
-        ],
-    };
     for url in urls(dir.path(), "contracted").await {
-        let first = before(&all, 2);
-        let second = before(&all, 3);
-        for schema in [&first, &second, &all, &second] {
+        let first = before(&CONTRACTED, 2);
+        let second = before(&CONTRACTED, 3);
+        for schema in [&first, &second, &CONTRACTED, &second] {
             Database::open(&url, schema).await.unwrap().close().await;
         }
-        let refused = Database::open(&url, &first).await.err().unwrap();
-        let (version, needs) = (3, 2);
-        assert!(
-            matches!(refused, StoreError::Contracted { version: v, needs: n, .. } if (v, n) == (version, needs)),
-            "{refused}"
-        );
+        is_refused(&url, &first).await;
     }
     assert_eq!(needed("contracts_nothing_that_is_named"), Some(i64::MAX));
     assert_eq!(needed("contracted"), None);
+}
+
+#[tokio::test]
+async fn a_build_that_is_refused_has_changed_nothing_before_and_is_told_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let own = Schema {
+        name: "test",
+        migrations: &[
+            OLD,
+            (4, "own", "CREATE TABLE own_place (id BIGINT NOT NULL)"),
+        ],
+    };
+    let on_what_is_gone = Schema {
+        name: "test",
+        migrations: &[
+            OLD,
+            (4, "own", "ALTER TABLE old_place ADD COLUMN more BIGINT"),
+        ],
+    };
+    for url in urls(dir.path(), "refused").await {
+        let all = Database::open(&url, &CONTRACTED).await.unwrap();
+        is_refused(&url, &own).await;
+        is_refused(&url, &on_what_is_gone).await;
+        let mut read = all.read().await.unwrap();
+        let own_there = sqlx::query("SELECT version FROM _sqlx_migrations WHERE version = 4");
+        assert!(read.optional(own_there).await.unwrap().is_none());
+        drop(read);
+        all.close().await;
+    }
 }

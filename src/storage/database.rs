@@ -134,11 +134,14 @@ impl Database {
             database: schema.name,
             source,
         };
+        // Before a build changes what it must not use.
+        contraction::allows(self, schema).await?;
         let mut migrator = Migrator::with_migrations(migrations);
         // The next version of this build may have been here, or be beside this one on the same database: what it
         // changed is added, and nothing is taken away before the version after it (M1).
         migrator.set_ignore_missing(true);
         migrator.run(&self.writer).await.map_err(failed)?;
+        // A later one may have come in between.
         contraction::allows(self, schema).await
     }
 
@@ -423,6 +426,14 @@ impl Backend {
             Err(StoreError::Location(format!(
                 "database.{database}.url begins with {scheme}:, use sqlite: or postgres:"
             )))
+        }
+    }
+
+    /// Finds the table of what was migrated, where there is one.
+    pub(crate) const fn migrated(self) -> &'static str {
+        match self {
+            Self::Sqlite => "SELECT 1 FROM sqlite_master WHERE name = '_sqlx_migrations'",
+            Self::Postgres => "SELECT 1 FROM pg_class WHERE oid = to_regclass('_sqlx_migrations')",
         }
     }
 }

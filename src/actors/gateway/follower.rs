@@ -174,9 +174,10 @@ impl Actor for Follower {
                 at,
             }) => {
                 if !restore::is_understood(&changes) {
-                    // It ends here, and another begins after a while.
-                    self.transfer = None;
-                    self.cannot_pass(NO_CHANGE, "snapshot");
+                    // It ends here, and another begins after a while; one that was given up ends nothing.
+                    if self.transfer.take_if(|one| one.is(transfer)).is_some() {
+                        self.cannot_pass(NO_CHANGE, "snapshot");
+                    }
                     return Ok(());
                 }
                 self.piece = changes;

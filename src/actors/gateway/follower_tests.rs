@@ -14,9 +14,10 @@ use storage::carbon::projection::{self as rows, Item};
 use storage::{Database, carbon};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::follower::{Arguments, Follower};
+use super::follower::{Arguments, Follower, Message};
 use super::local_tests::granted;
 use super::state::State;
+use super::transfer::Arrived;
 use super::{keeper, locked, refiller, validator};
 use crate::change_feed::ChangeFeedHandle;
 use crate::change_feed::message::{
@@ -69,6 +70,7 @@ struct Bench {
     clock: Clock,
     carbon: Database,
     state: Arc<State>,
+    follower: Address<Message>,
     said: UnboundedReceiver<Said>,
     _root: Root,
     _dir: tempfile::TempDir,
@@ -112,12 +114,14 @@ impl Bench {
             name: "gateway@gw1".to_owned(),
             lives: Arc::new(AtomicU64::new(0)),
         };
-        children.push(child::<Follower>(&system, "follower", arguments).1);
+        let (follower, eight) = child::<Follower>(&system, "follower", arguments);
+        children.push(eight);
         let root = start_root(&system, children).await.unwrap();
         Self {
             clock: system.clock.clone(),
             carbon,
             state,
+            follower,
             said: heard,
             _root: root,
             _dir: dir,
@@ -341,6 +345,38 @@ async fn a_snapshot_with_something_that_it_does_not_know_ends_there_and_begins_a
     }
     assert_eq!(bench.state.applied.load(Ordering::Acquire), 0);
     assert_eq!(bench.kept().await, []);
+}
+
+#[tokio::test]
+async fn a_piece_of_an_earlier_transfer_that_it_does_not_know_does_not_end_the_present_one() {
+    let mut bench = Bench::start(&[]).await;
+    let reason = ResyncReason::TooOld.word().to_owned();
+    let first = bench.pull().await;
+    first.reply.send(Pulled::Resync { reason });
+    for (cursor, next) in [
+        ("", Some("x")),
+        ("x", Some("y")),
+        ("y", Some("z")),
+        ("z", None),
+    ] {
+        let asked = bench.snapshot().await;
+        assert_eq!(asked.request.cursor, cursor, "it began anew");
+        // A life's transfers are numbered from 1.
+        let late = Message::Piece(Arrived {
+            transfer: 0,
+            index: 0,
+            changes: vec![of_a_later_version()],
+            at: None,
+        });
+        assert!(bench.follower.tell(late).is_ok());
+        asked.reply.send(Piece::Part {
+            changes: policies(),
+            cursor: next.map(str::to_owned),
+            n: 9,
+            uuid: "u9".to_owned(),
+        });
+    }
+    assert_eq!(bench.pull().await.request.n, 9);
 }
 
 #[tokio::test]

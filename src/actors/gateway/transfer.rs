@@ -15,7 +15,10 @@ use crate::change_feed::message::SnapshotOf;
 const WAITING: Duration = Duration::from_millis(500);
 
 /// A transfer under way; ends when dropped, so that two never ask side by side.
-pub(super) struct Transfer(JoinHandle<()>);
+pub(super) struct Transfer {
+    number: u64,
+    task: JoinHandle<()>,
+}
 
 /// A piece of a snapshot.
 pub(super) struct Arrived {
@@ -39,7 +42,7 @@ pub(super) enum Waits {
 impl Transfer {
     /// Begins the transfer of this number.
     pub(super) fn begin(transfer: u64, feed: ChangeFeedHandle, me: Address<Message>) -> Self {
-        Self(spawn_named("pull snapshot", async move {
+        let task = spawn_named("pull snapshot", async move {
             let mut cursor = String::new();
             for index in 0.. {
                 // One that does not come for good ends the transfer; the machine starts another.
@@ -66,13 +69,22 @@ impl Transfer {
                 }
                 cursor = next;
             }
-        }))
+        });
+        Self {
+            number: transfer,
+            task,
+        }
+    }
+
+    /// Whether it has this number: a piece of an earlier one may still come.
+    pub(super) fn is(&self, number: u64) -> bool {
+        self.number == number
     }
 }
 
 impl Drop for Transfer {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
     }
 }
 

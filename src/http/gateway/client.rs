@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use cluster::Clock;
 use domain::endpoint::check_address;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -42,7 +43,7 @@ pub(super) struct NotAllowed;
 type Resolving = Pin<Box<dyn Future<Output = io::Result<std::vec::IntoIter<SocketAddr>>> + Send>>;
 
 /// The pool.
-pub(super) fn pool(settings: &Settings) -> io::Result<Client> {
+pub(super) fn pool(settings: &Settings, clock: &Clock) -> io::Result<Client> {
     let mut http = HttpConnector::new_with_resolver(Resolver {
         allow_loopback: settings.allow_loopback_endpoints,
     });
@@ -59,7 +60,7 @@ pub(super) fn pool(settings: &Settings) -> io::Result<Client> {
         hyper_util::client::legacy::Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
-            .build(Endables(connector)),
+            .build(Endables::new(connector, clock.clone())),
     )
 }
 

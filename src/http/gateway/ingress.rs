@@ -84,7 +84,7 @@ impl Ingress {
         seed: u128,
     ) -> std::io::Result<Arc<Self>> {
         let ingress = Arc::new(Self {
-            client: client::pool(&settings)?,
+            client: client::pool(&settings, gateway.clock())?,
             settings,
             gateway,
             ids: Ids::new(seed),

@@ -204,13 +204,17 @@ impl Upload {
 
     /// How long the upstream may go on to take nothing; none once it is over.
     fn left(&self, limit: Duration) -> Option<Duration> {
-        if !matches!(*self.state(), State::Flows(_)) {
-            return None;
-        }
+        let taken = match &*self.state() {
+            State::Flows(flowing) => flowing.ending.as_ref().map(Ending::taken),
+            State::Ended | State::Over => return None,
+        };
         Some(match self.intake.turn() {
             // The body's own patience is with the caller.
             (Turn::Caller, _) => limit,
-            (Turn::Upstream, since) => (since + limit).saturating_sub(self.clock.monotonic()),
+            (Turn::Upstream, since) => {
+                let since = since.max(taken.unwrap_or_default());
+                (since + limit).saturating_sub(self.clock.monotonic())
+            }
         })
     }
 }
@@ -243,5 +247,59 @@ async fn until_over(upload: Weak<Upload>, limit: Duration, request_id: HeaderVal
                 "the upstream takes nothing of an upload that it has answered: it ends"
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use http::{Request, Version};
+    use http_body_util::Empty;
+    use hyper::client::conn::http1;
+    use hyper::rt::Write as _;
+    use hyper_util::rt::TokioIo;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+    use crate::gateway::endable::Endable;
+
+    /// A body that does not come to its end while the other end of its way is there.
+    async fn endless() -> (Received, tokio::io::DuplexStream) {
+        let (near, mut far) = tokio::io::duplex(1024);
+        let (mut sender, connection) = http1::handshake(TokioIo::new(near)).await.unwrap();
+        drop(spawn_named("way of a body", connection));
+        let asked = sender.send_request(Request::new(Empty::<Bytes>::new()));
+        let head = b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n";
+        let answering = async {
+            // Before it is asked hyper takes no answer.
+            far.read_u8().await.unwrap();
+            far.write_all(head).await.unwrap();
+        };
+        let (answer, ()) = tokio::join!(asked, answering);
+        let body = answer.unwrap().into_body();
+        (Received::new(body, Version::HTTP_11), far)
+    }
+
+    #[tokio::test]
+    async fn an_upstream_that_takes_what_hyper_has_left_is_given_its_time_anew() {
+        let (inner, _far) = endless().await;
+        let (clock, settings) = (Clock::system(), Settings::default());
+        let intake = Arc::new(Intake::default());
+        let body = RequestBody::new(inner, &intake, &clock, &settings, None, None);
+        let upload = intake.upload().unwrap();
+        let (near, _upstream) = tokio::io::duplex(64);
+        let mut connection = Endable::new(TokioIo::new(near), clock.clone());
+        upload.flows_over(connection.ending().clone());
+        // Long before hyper asked for the last frame.
+        intake.handed_on(Duration::ZERO);
+        let limit = clock.monotonic() / 2;
+        assert_eq!(upload.left(limit), Some(Duration::ZERO));
+        poll_fn(|cx| Pin::new(&mut connection).poll_write(cx, &[0; 48]))
+            .await
+            .unwrap();
+        assert!(upload.left(limit) > Some(Duration::ZERO));
+        drop(body);
+        assert_eq!(upload.left(limit), None);
     }
 }

@@ -75,7 +75,9 @@ async fn the_log_takes_no_kind_of_change_that_a_member_may_not_read_yet() {
         drop(read);
         let mut write = apim.write("test.feed").await.unwrap();
         write.kinds = &LATER;
-        let n = write.commit_with(TENANT, std::slice::from_ref(&known), uuid, 1).await;
+        let n = write
+            .commit_with(TENANT, std::slice::from_ref(&known), uuid, 1)
+            .await;
         assert_eq!(n.unwrap(), 1);
     }
 }
