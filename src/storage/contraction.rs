@@ -3,7 +3,7 @@
 //! `contracts_0024_…`, after the one by which its place was taken: a build that lacks that one still
 //! uses what is gone, and must not start on the database.
 
-use crate::database::{Database, Schema};
+use crate::database::{Backend, Database, Schema};
 use crate::error::StoreError;
 use crate::row::Columns as _;
 
@@ -16,8 +16,11 @@ const CONTRACTS: &str = "contracts_";
 /// [`StoreError::Contracted`] when it may not, [`StoreError::Unavailable`], [`StoreError::Damaged`].
 pub(crate) async fn allows(database: &Database, schema: &Schema) -> Result<(), StoreError> {
     let mut read = database.read().await?;
-    let migrated = sqlx::query(database.backend().migrated());
-    if read.optional(migrated).await?.is_none() {
+    let migrated = match database.backend() {
+        Backend::Sqlite => "SELECT 1 FROM sqlite_master WHERE name = '_sqlx_migrations'",
+        Backend::Postgres => "SELECT 1 FROM pg_class WHERE oid = to_regclass('_sqlx_migrations')",
+    };
+    if read.optional(sqlx::query(migrated)).await?.is_none() {
         return Ok(());
     }
     let applied = sqlx::query("SELECT version, description FROM _sqlx_migrations");

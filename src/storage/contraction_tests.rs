@@ -191,7 +191,7 @@ async fn a_build_that_is_refused_has_changed_nothing_before_and_is_told_why() {
         name: "test",
         migrations: &[
             OLD,
-            (4, "own", "ALTER TABLE old_place ADD COLUMN more BIGINT"),
+            (5, "own", "ALTER TABLE old_place ADD COLUMN more BIGINT"),
         ],
     };
     for url in urls(dir.path(), "refused").await {
@@ -199,7 +199,7 @@ async fn a_build_that_is_refused_has_changed_nothing_before_and_is_told_why() {
         is_refused(&url, &own).await;
         is_refused(&url, &on_what_is_gone).await;
         let mut read = all.read().await.unwrap();
-        let own_there = sqlx::query("SELECT version FROM _sqlx_migrations WHERE version = 4");
+        let own_there = sqlx::query("SELECT version FROM _sqlx_migrations WHERE version > 3");
         assert!(read.optional(own_there).await.unwrap().is_none());
         drop(read);
         all.close().await;

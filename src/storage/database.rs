@@ -428,14 +428,6 @@ impl Backend {
             )))
         }
     }
-
-    /// Finds the table of what was migrated, where there is one.
-    pub(crate) const fn migrated(self) -> &'static str {
-        match self {
-            Self::Sqlite => "SELECT 1 FROM sqlite_master WHERE name = '_sqlx_migrations'",
-            Self::Postgres => "SELECT 1 FROM pg_class WHERE oid = to_regclass('_sqlx_migrations')",
-        }
-    }
 }
 
 /// Turns a driver's error into ours.
