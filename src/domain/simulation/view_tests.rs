@@ -165,8 +165,8 @@ fn planted_a_disk_that_begins_empty_is_noticed() {
 fn planted_an_acknowledgement_before_the_mark_is_noticed() {
     notices::<View>(Planted::AcknowledgeBeforeMark, |plan| {
         // Used up late in the run.
-        plan.keys = vec![(1_000, WindowSpec::new(TimeUnit::Hour, 1))];
-        (plan.blackouts, plan.cluster.hung_disks) = (60, 200);
+        plan.keys = vec![(700, WindowSpec::new(TimeUnit::Hour, 1))];
+        (plan.blackouts, plan.cluster.hung_disks) = (100, 200);
         (plan.node_crashes, plan.node_pauses, plan.cuts) = (0, 0, 0);
         plan.limit_changes = 0;
     });
