@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use actors::gateway::{CutOff, GatewayHandle, Parts};
-use actors::traffic_manager::{GatewayLeases, LedgerSettings, TrafficManagerHandle};
+use actors::traffic_manager::{GatewayLeases, LedgerSettings, Member, TrafficManagerHandle, Ways};
 use actors::usage::{UsageIntakeHandle, UsageSettings};
 use actors::{gateway, traffic_manager, usage};
 use cluster::{Child, Cluster, System};
@@ -12,6 +12,7 @@ use domain::address::AddressRange;
 use headgate_http::{Ingress, Readiness, Services};
 use storage::carbon::identity::Identity;
 
+use super::agreed::Agreed;
 use super::control_plane::ControlPlane;
 use super::databases::Databases;
 use crate::config::{Config, Role};
@@ -45,19 +46,32 @@ impl Components {
             None => ControlPlane::elsewhere(config, cluster),
         };
         let mut children = std::mem::take(&mut control.children);
+        let agreed = Agreed::describe(system, &databases.carbon, cluster)?;
+        children.extend(agreed.children);
         let leases = GatewayLeases::of(cluster);
         let owners = if has(Role::TrafficManager) {
-            let who = (me.node_id.as_str(), me.incarnation);
-            let (broker, settings) = (
-                &databases.broker,
-                LedgerSettings::keys(config.traffic_manager.keys),
-            );
-            let (handle, child) =
-                traffic_manager::component(system, broker, &control.feed, &leases, who, settings);
+            let member = Member {
+                broker: &databases.broker,
+                feed: &control.feed,
+                gateways: &leases,
+                nodes: &agreed.nodes,
+                members: &Ways::of(cluster),
+                agreed: &agreed.view,
+                incarnation: me.incarnation,
+                settings: LedgerSettings::keys(config.traffic_manager.keys),
+            };
+            let (handle, child) = traffic_manager::component(system, &member);
             children.push(child);
-            handle.joined(cluster)
+            let (register, id) = (agreed.register.clone(), me.node_id.clone());
+            cluster::spawn_named("TEMP", async move {
+                while register.known().voters.sets.is_empty() {
+                    let _ = register.found(std::slice::from_ref(&id)).await;
+                    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                }
+            });
+            handle
         } else {
-            TrafficManagerHandle::elsewhere(cluster)
+            TrafficManagerHandle::elsewhere(cluster, &agreed.view)
         };
         let gateway = has(Role::Gateway).then(|| {
             let intake = control.intake.clone();

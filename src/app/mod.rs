@@ -1,6 +1,7 @@
 //! Boot as a list, shutdown the same list reversed.
 
 mod admission;
+mod agreed;
 mod clock;
 mod components;
 mod control_plane;
@@ -28,6 +29,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use actors::gateway::GatewayHandle;
+use actors::traffic_manager::TrafficManagerHandle;
 use cluster::{Clock, Cluster, NodeHandle, Root, System, spawn_named};
 use headgate_http::{Checked, Readiness, management, server};
 
@@ -43,6 +45,8 @@ use membership::{Membership, Word};
 
 /// How long actors may take to finish what they have.
 const STOP: Duration = Duration::from_secs(15);
+/// How long others may take to have this node's shards.
+const HAND_OVER: Duration = Duration::from_secs(5);
 /// How long calls that were cut may take to be accounted.
 const CUT: Duration = Duration::from_secs(2);
 
@@ -51,6 +55,7 @@ pub(crate) struct Node {
     stop: CancellationToken,
     servers: Vec<JoinHandle<()>>,
     gateway: Option<GatewayHandle>,
+    traffic_manager: Option<TrafficManagerHandle>,
     cluster: Option<NodeHandle>,
     word: Word,
     tree: Root,
@@ -120,6 +125,7 @@ pub(crate) async fn start_on(mut listeners: Listeners, mut config: Config) -> an
         stop,
         servers,
         gateway: components.gateway,
+        traffic_manager: components.traffic_manager,
         cluster: handle,
         word: membership.word,
         tree,
@@ -197,6 +203,7 @@ fn by_roles(
     }
     if let Some(traffic_manager) = &components.traffic_manager {
         ready::policies(readiness, traffic_manager);
+        ready::view(readiness, traffic_manager);
     }
 }
 
@@ -262,6 +269,9 @@ impl Node {
     pub(crate) async fn stop(self) {
         // At once: what comes from now on has to go elsewhere.
         self.stop.cancel();
+        if let Some(traffic_manager) = &self.traffic_manager {
+            traffic_manager.hand_over(HAND_OVER).await;
+        }
         if let Some(cluster) = &self.cluster {
             cluster.leave().await;
             tracing::info!("other nodes have had the time to hear that this one goes");

@@ -66,6 +66,12 @@ impl AgreedView {
         self.0.borrow().clone()
     }
 
+    /// The view that is known now.
+    #[must_use]
+    pub fn view(&self) -> Arc<View> {
+        Arc::clone(&self.0.borrow().view)
+    }
+
     /// What is known, as that changes.
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<Latest> {

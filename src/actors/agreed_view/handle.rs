@@ -74,6 +74,12 @@ impl Nodes {
         &self.me
     }
 
+    /// The cluster, where the node has one.
+    #[must_use]
+    pub(crate) fn cluster(&self) -> Option<&Cluster> {
+        self.cluster.as_ref()
+    }
+
     /// This node is reached through these doors from now on, by others of the cluster too.
     pub(super) fn admit(&self, doors: Doors) {
         if let Some(cluster) = &self.cluster {

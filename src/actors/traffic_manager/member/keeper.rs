@@ -13,7 +13,6 @@ use super::shards::ShardsMessage;
 use super::slots::Slots;
 use crate::agreed_view::AgreedView;
 use crate::ticker::{Ticker, ticker};
-use crate::traffic_manager::keeper::sweep;
 
 /// What is due is looked at so often.
 const EVERY: Duration = Duration::from_millis(100);
@@ -175,5 +174,15 @@ impl Keeper {
 async fn write(broker: &Database, t_ms: i64) -> Result<(), StoreError> {
     let mut write = broker.write("broker.ledger.note").await?;
     ledger::note(&mut write, t_ms).await?;
+    write.commit().await
+}
+
+/// Removes the marks of windows that were over at `t_ms`.
+pub(in crate::traffic_manager) async fn sweep(
+    broker: &Database,
+    t_ms: i64,
+) -> Result<(), StoreError> {
+    let mut write = broker.write("broker.ledger.sweep").await?;
+    ledger::delete_ended(&mut write, t_ms).await?;
     write.commit().await
 }

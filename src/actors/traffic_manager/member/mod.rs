@@ -16,25 +16,27 @@ mod tests;
 mod ways;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use cluster::{Address, Child, Door, System, branch, child};
 use domain::view::Patience;
 use storage::Database;
 
+use super::handle::{GatewayLeases, Here, TrafficManagerHandle};
 use super::message::LeaseMany;
 use super::policies::{GoBy, PoliciesArguments, PolicyFollower};
 use super::shard::SHARDS;
-use super::{ACTORS, GatewayLeases, LedgerSettings, Published};
+use super::{ACTORS, Leaving, LedgerSettings, Published};
 use crate::agreed_view::{AgreedView, Layout, Nodes};
 use crate::change_feed::ChangeFeedHandle;
 use keeper::{Keeper, KeeperArguments};
 use message::TellShard;
 use reporter::{Reporter, ReporterArguments};
 use shards::{Shards, ShardsArguments, ShardsMessage};
-use site::Site;
+pub(super) use site::Site;
 use slots::Slots;
 
+#[cfg(test)]
+pub(super) use keeper::sweep;
 pub use ways::Ways;
 
 /// How shards lie, the same on every node of a cluster.
@@ -118,7 +120,7 @@ impl AllShards {
 
 /// The member of node `nodes.me()`. Its children stop in an order that lets the keeper write what all others left.
 #[must_use]
-pub fn component(system: &System, member: &Member<'_>) -> (Door<LeaseMany>, Child) {
+pub fn component(system: &System, member: &Member<'_>) -> (TrafficManagerHandle, Child) {
     let Member {
         broker,
         agreed,
@@ -129,8 +131,8 @@ pub fn component(system: &System, member: &Member<'_>) -> (Door<LeaseMany>, Chil
     let clock = || system.clock.clone();
     let site = Arc::new(Site::new(&node, incarnation, clock()));
     let keys = member.settings.keys_of_a_shard();
-    let slots = Arc::new(Slots::new(site, SHARDS, keys, LAYOUT.rank));
-    let policies = Published::default();
+    let slots = Arc::new(Slots::new(Arc::clone(&site), SHARDS, keys, LAYOUT.rank));
+    let (policies, leaving) = (Published::default(), Leaving::default());
     let of_shards = ShardsArguments {
         clock: clock(),
         broker: broker.clone(),
@@ -158,13 +160,13 @@ pub fn component(system: &System, member: &Member<'_>) -> (Door<LeaseMany>, Chil
         agreed: agreed.clone(),
         nodes: member.nodes.clone(),
         shards: all.addresses.clone(),
-        leaving: Arc::new(AtomicBool::new(false)),
+        leaving: Arc::clone(&leaving),
     };
     let (_, reporter) = child::<Reporter>(system, "traffic-manager/reporter", of_reporter);
     let follow = |address: &Address<ShardsMessage>| GoBy::of(address, ShardsMessage::Follow);
     let of_follower = PoliciesArguments {
         feed: member.feed.clone(),
-        published: policies,
+        published: Arc::clone(&policies),
         shards: all.addresses.iter().map(follow).collect(),
         follower: format!("traffic-manager@{node}"),
         incarnation,
@@ -173,5 +175,13 @@ pub fn component(system: &System, member: &Member<'_>) -> (Door<LeaseMany>, Chil
     let mut children = vec![keeper];
     children.extend(all.children);
     children.extend([reporter, follower]);
-    (all.lease, branch(system, "traffic-manager", children))
+    let here = Here {
+        node,
+        site,
+        lease: all.lease,
+        policies,
+        leaving,
+    };
+    let handle = TrafficManagerHandle::new(here, agreed, member.nodes.cluster());
+    (handle, branch(system, "traffic-manager", children))
 }

@@ -224,6 +224,12 @@ impl Reporter {
         }
     }
 
+    /// Whether nobody else owns shards, nor has a say in who does.
+    fn is_alone(&self) -> bool {
+        let view = self.arguments.agreed.view();
+        view.members.len() <= 1 && view.voters.len() <= 1
+    }
+
     fn promised(&self, voter: &str, epoch: Epoch, t_ms: i64, promised: Promised) {
         let site = &self.arguments.slots.site;
         match promised {
@@ -233,6 +239,12 @@ impl Reporter {
                 }
             }
             Promised::Refused { at } => site.refuse(at),
+            // A node that is alone goes on while its disk takes nothing, as its keeper does.
+            Promised::Failed if self.is_alone() => {
+                if site.fenced(voter, epoch, t_ms) {
+                    self.wake();
+                }
+            }
             Promised::Sealed(_) | Promised::Failed => {}
         }
     }

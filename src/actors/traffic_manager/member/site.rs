@@ -16,7 +16,7 @@ const STALLED_MS: i64 = 1_000;
 
 /// The node-wide state.
 #[derive(Debug)]
-pub(super) struct Site {
+pub(in crate::traffic_manager) struct Site {
     node: String,
     incarnation: u64,
     failures: AtomicU64,
@@ -72,7 +72,7 @@ impl Site {
     }
 
     /// This node in the life that its shards are in.
-    pub(super) fn life(&self) -> Life {
+    pub(in crate::traffic_manager) fn life(&self) -> Life {
         let failures = self.failures.load(Ordering::SeqCst);
         let lives = self.incarnation.saturating_mul(LIVES);
         Life::new(self.node.clone(), lives.saturating_add(failures))

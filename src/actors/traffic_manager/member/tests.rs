@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cluster::{AskError, Asking, Clock, Door, Register, RegisterLink, Root, System, start_root};
+use cluster::{AskError, Asking, Clock, Register, RegisterLink, Root, System, start_root};
 use domain::ledger::{Ask, Holder, Outcome};
 use domain::policy::TimeUnit;
 use domain::view::{Life, Patience, Phase};
@@ -19,7 +19,7 @@ use crate::agreed_view::{
 use crate::register::CarbonRegister;
 use crate::traffic_manager::message::{LeaseAnswer, LeaseMany, Leased, ThrottleKey};
 use crate::traffic_manager::test_node::{ControlPlane, DEADLINE, key};
-use crate::traffic_manager::{GatewayLeases, LedgerSettings, shard_of};
+use crate::traffic_manager::{GatewayLeases, LedgerSettings, TrafficManagerHandle, shard_of};
 
 /// Ids of nodes, as the register wants them.
 const NAMES: [&str; 3] = [
@@ -41,7 +41,7 @@ const QUICK: Layout = Layout {
 
 struct OneMember {
     agreed: AgreedView,
-    lease: Door<LeaseMany>,
+    traffic: TrafficManagerHandle,
     root: Root,
 }
 
@@ -140,14 +140,14 @@ impl Members {
             incarnation,
             settings: LedgerSettings::default(),
         };
-        let (lease, child) = component(&system, &member);
+        let (traffic, child) = component(&system, &member);
         // The register asks the voter, and the voter is there first.
         children.insert(0, agreed_child);
         children.push(child);
         let root = start_root(&system, children).await.unwrap();
         let one = OneMember {
             agreed,
-            lease,
+            traffic,
             root,
         };
         self.all.retain(|(other, _)| other != name);
@@ -221,7 +221,7 @@ impl Members {
 
     async fn asked(&self, of: &str, request: LeaseMany) -> Option<LeaseAnswer> {
         let (_, one) = self.all.iter().find(|(name, _)| name == of).unwrap();
-        match one.lease.ask(request, DEADLINE).await {
+        match one.traffic.ask_here(request).await {
             Ok(Leased::Leases(mut answers)) => answers.remove(0),
             _ => None,
         }
