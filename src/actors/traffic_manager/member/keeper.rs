@@ -106,6 +106,12 @@ async fn begin(arguments: &KeeperArguments) -> Result<(), BoxError> {
     // Set once a process: a restart of this actor is no restart of the ledger.
     let _ = arguments.slots.left.set(left);
     tracing::info!(last_stop = ?left.last_stop, "lease ledger begins");
+    if left.last_stop == LastStop::Crashed {
+        tracing::warn!(
+            "the last run did not stop in order: where no other node has what it granted, plans by the minute or second \
+             count as used up (429) until their running windows end"
+        );
+    }
     if ahead_ms > 2_000 {
         tracing::warn!(
             ahead_ms,
