@@ -3,10 +3,12 @@
 
 use std::sync::Arc;
 
-use actors::agreed_view::{self, AgreedView, Nodes, register_of_cluster};
+use actors::agreed_view::{
+    self, AgreedView, ClaimHandle, FounderArguments, Nodes, founder, register_of_cluster,
+};
 use actors::register::CarbonRegister;
 use actors::traffic_manager::LAYOUT;
-use cluster::{Child, Cluster, Register, System};
+use cluster::{Child, Cluster, System};
 use storage::Database;
 
 /// The handles of it.
@@ -15,33 +17,41 @@ pub(super) struct Agreed {
     pub(super) view: AgreedView,
     /// The ways to other nodes' parts.
     pub(super) nodes: Nodes,
-    /// This node's register.
-    pub(super) register: Register,
-    /// In the order in which they start: the register asks the voter.
+    /// In the order in which they start: the register asks the voter, and the founder the register.
     pub(super) children: Vec<Child>,
 }
 
 // === impl Agreed ===
 
 impl Agreed {
-    /// Describes it; others are served from now on.
+    /// Describes it; others are served from now on. A node that `counts` founds the register where nobody has.
     pub(super) fn describe(
         system: &System,
         carbon: &Database,
         cluster: &Cluster,
+        (claims, counts): (&ClaimHandle, bool),
     ) -> anyhow::Result<Self> {
         let nodes = Nodes::of(cluster);
-        let store = CarbonRegister::new(carbon.clone(), "", &cluster.me().id);
+        let store = CarbonRegister::new(carbon.clone(), &cluster.me().id);
         let link = Arc::new(cluster.clone());
         let (register, shared, register_child) =
-            register_of_cluster(system, &nodes, Arc::new(store), link)?;
+            register_of_cluster(system, &nodes, Arc::new(store), link, claims)?;
         cluster.serve(register.door(system));
         let (view, child) = agreed_view::component(system, carbon, &nodes, &shared, LAYOUT);
+        let founder = counts.then(|| {
+            let arguments = FounderArguments {
+                nodes: nodes.clone(),
+                name: cluster.me().name.clone(),
+                register,
+                agreed: view.clone(),
+                claims: claims.clone(),
+            };
+            founder(system, arguments)
+        });
         Ok(Self {
             view,
             nodes,
-            register,
-            children: vec![child, register_child],
+            children: [child, register_child].into_iter().chain(founder).collect(),
         })
     }
 }

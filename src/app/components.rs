@@ -46,7 +46,8 @@ impl Components {
             None => ControlPlane::elsewhere(config, cluster),
         };
         let mut children = std::mem::take(&mut control.children);
-        let agreed = Agreed::describe(system, &databases.carbon, cluster)?;
+        let claims = (&control.claims, has(Role::TrafficManager));
+        let agreed = Agreed::describe(system, &databases.carbon, cluster, claims)?;
         children.extend(agreed.children);
         let leases = GatewayLeases::of(cluster);
         let owners = if has(Role::TrafficManager) {
@@ -62,13 +63,6 @@ impl Components {
             };
             let (handle, child) = traffic_manager::component(system, &member);
             children.push(child);
-            let (register, id) = (agreed.register.clone(), me.node_id.clone());
-            cluster::spawn_named("TEMP", async move {
-                while register.known().voters.sets.is_empty() {
-                    let _ = register.found(std::slice::from_ref(&id)).await;
-                    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-                }
-            });
             handle
         } else {
             TrafficManagerHandle::elsewhere(cluster, &agreed.view)

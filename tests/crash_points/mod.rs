@@ -58,6 +58,8 @@ const BACKGROUND: &[&str] = &[
     "apim.usage.save",
     "apim.usage.save_unknown",
     "apim.verification_keys.save",
+    "apim.view_register.claim",
+    "apim.view_register.share",
     "broker.ledger.begin",
     "broker.ledger.end",
     "broker.ledger.mark",

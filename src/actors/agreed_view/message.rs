@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use cluster::Request;
-use domain::view::{Epoch, Life, Origin, Report, Sealed, View};
+use domain::view::{Epoch, Founding, Life, Origin, Others, Report, Sealed, View};
 
 /// A voter is asked for a promise. It is on the voter's disk before the answer leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,6 +90,77 @@ pub struct TellView {
 pub struct Seen {
     /// Entries of the register that are known there now.
     pub entries: u64,
+}
+
+/// A node whose view register is empty wants to found it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// Its stable id.
+    pub node: String,
+    /// Its name.
+    pub name: String,
+    /// Its incarnation.
+    pub life: u64,
+}
+
+/// What it is answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Claimed {
+    /// It founds the register.
+    Yours {
+        /// From where.
+        founding: Founding,
+        /// What time it is where that was decided.
+        now_ms: i64,
+    },
+    /// Another has.
+    Others {
+        /// The name of that node.
+        name: String,
+        /// Who takes part beside it.
+        others: Others,
+    },
+    /// It cannot be told now.
+    Unavailable,
+}
+
+/// Others are about to take part beside the founder of the view register.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// The stable id of the node that leads.
+    pub node: String,
+    /// In what.
+    pub others: Others,
+}
+
+/// What it is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Shared {
+    /// They may: it is on disk that they do.
+    Yes,
+    /// They may not: another node has founded the register anew.
+    No,
+    /// It cannot be told now.
+    Unavailable,
+}
+
+impl Request for Claim {
+    type Reply = Claimed;
+    const KIND: u16 = 0x0505;
+    const VERSION: u16 = 1;
+    /// What one incarnation is told it is told again.
+    const IDEMPOTENT: bool = true;
+    /// Nodes that speak no later protocol than the first have no agreed view.
+    const SINCE: u16 = 2;
+}
+
+impl Request for Share {
+    type Reply = Shared;
+    const KIND: u16 = 0x0506;
+    const VERSION: u16 = 1;
+    const IDEMPOTENT: bool = true;
+    /// Nodes that speak no later protocol than the first have no agreed view.
+    const SINCE: u16 = 2;
 }
 
 impl Request for AskVoter {

@@ -8,9 +8,12 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use cluster::{BoxError, LogPlace, RegisterLink, RegisterStore, Storing, System, spawn_named};
-use domain::view::{Entry, Epoch, View};
+use cluster::{
+    BoxError, LogPlace, RegisterLink, RegisterSeed, RegisterStore, Storing, System, spawn_named,
+};
+use domain::view::{Entry, Epoch, Founding, Others, View};
 
+use super::claims::ClaimHandle;
 use super::handle::Nodes;
 use super::message::{AskVoter, Promise, Promised};
 use super::register::{Known, Register, SharedRegister};
@@ -24,15 +27,19 @@ struct ViewValue;
 /// The voter of this node.
 struct OwnVoter {
     nodes: Nodes,
+    claims: ClaimHandle,
 }
 
 /// The register of a node of a cluster.
 struct OfCluster {
+    me: String,
     register: cluster::Register,
+    claims: ClaimHandle,
     known: watch::Receiver<Known>,
 }
 
-/// The register of this node: its promises lie in `store`, `link` is the way to other voters.
+/// The register of this node: its promises lie in `store`, `link` is the way to other voters, and `claims` to where it
+/// is written down, before they do so, that others own shards or vote beside its founder.
 ///
 /// # Errors
 /// When the node's id is none that can vote.
@@ -41,12 +48,14 @@ pub fn register_of_cluster(
     nodes: &Nodes,
     store: Arc<dyn RegisterStore>,
     link: Arc<dyn RegisterLink>,
+    claims: &ClaimHandle,
 ) -> Result<(cluster::Register, SharedRegister, cluster::Child), cluster::OrderError> {
     let settings = cluster::RegisterSettings {
         node: nodes.me().node.clone(),
         value: Arc::new(ViewValue),
         sealing: Arc::new(OwnVoter {
             nodes: nodes.clone(),
+            claims: claims.clone(),
         }),
         store,
         link,
@@ -56,7 +65,9 @@ pub fn register_of_cluster(
     let (sender, known) = watch::channel(Known::default());
     spawn_named("register news", follow(register.changes(), sender));
     let shared = Arc::new(OfCluster {
+        me: nodes.me().node.clone(),
         register: register.clone(),
+        claims: claims.clone(),
         known,
     });
     Ok((register, shared, child))
@@ -91,6 +102,19 @@ async fn follow(mut changes: watch::Receiver<cluster::Known>, sender: watch::Sen
             return;
         }
     }
+}
+
+/// What the register of `me` is founded with.
+///
+/// # Errors
+/// When there were too many foundings.
+pub(super) fn seed(founding: &Founding, me: &str, now_ms: i64) -> Result<RegisterSeed, BoxError> {
+    let view = founding.view(me, now_ms);
+    let view = view.ok_or("no epochs are left above those of so many foundings")?;
+    Ok(RegisterSeed {
+        term: founding.term(),
+        value: serde_json::to_vec(&view)?,
+    })
 }
 
 fn view(value: &[u8]) -> Result<View, BoxError> {
@@ -151,6 +175,11 @@ impl cluster::Sealing for OwnVoter {
     fn installed<'a>(&'a self, _at: LogPlace, value: &'a [u8]) -> Storing<'a, ()> {
         Box::pin(async move { self.seal(view(value)?.epoch).await })
     }
+
+    fn shared(&self) -> Storing<'_, ()> {
+        let me = &self.nodes.me().node;
+        Box::pin(self.claims.share(me, Others::Vote))
+    }
 }
 
 impl OwnVoter {
@@ -165,6 +194,23 @@ impl OwnVoter {
     }
 }
 
+// === impl OfCluster ===
+
+impl OfCluster {
+    /// Whether others are to own shards beside this node, which decides alone and owned all of them until now: what its
+    /// disk has is not everything then.
+    fn brings_others(&self, entry: &Entry) -> bool {
+        let Entry::Sync { members, .. } = entry else {
+            return false;
+        };
+        let known = self.known.borrow();
+        let mut before = known.view.members.iter();
+        let is_alone = known.voters.iter().all(|voter| *voter == self.me)
+            && before.all(|life| life.node == self.me);
+        is_alone && members.iter().any(|life| life.node != self.me)
+    }
+}
+
 // === impl Register ===
 
 impl Register for OfCluster {
@@ -173,8 +219,15 @@ impl Register for OfCluster {
     }
 
     fn propose(&self, entry: Entry) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        let register = self.register.clone();
+        let (register, claims) = (self.register.clone(), self.claims.clone());
+        let shares = self.brings_others(&entry).then(|| self.me.clone());
         Box::pin(async move {
+            if let Some(me) = shares
+                && let Err(error) = claims.share(&me, Others::Own).await
+            {
+                tracing::debug!(%error, "nobody else owns shards for now");
+                return;
+            }
             let entry = match serde_json::to_vec(&entry) {
                 Ok(entry) => entry,
                 Err(error) => {

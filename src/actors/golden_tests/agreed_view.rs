@@ -1,12 +1,15 @@
-//! Kinds 0x0501 to 0x0504.
+//! Kinds 0x0501 to 0x0506.
 
 use std::collections::BTreeSet;
 
-use domain::view::{Entry, Epoch, Life, Loss, Origin, Report, Sealed, View};
+use domain::view::{
+    Before, Entry, Epoch, Founding, Life, Loss, Origin, Others, Report, Sealed, View,
+};
 
 use super::{Frozen, text};
 use crate::agreed_view::message::{
-    Agreed, AskView, AskVoter, Promise, Promised, Seen, TellView, TellVoter,
+    Agreed, AskView, AskVoter, Claim, Claimed, Promise, Promised, Seen, Share, Shared, TellView,
+    TellVoter,
 };
 
 fn at(index: u64) -> Epoch {
@@ -113,5 +116,41 @@ fn what_members_tell_and_are_told_of_the_view_keeps_its_bytes() {
         .reply::<AskView>(&nothing_new, "05030001000000020000")
         .request(&TellView { view: view() }, "050400010000005efd050000003000000000010162fc00000100010163fc000001000301610162016301fd0100000030000000020161fc000001000162fc000001000301610162016301fb200301fb200301070201610162fb5802fd01000000300000000003")
         .reply::<TellView>(&Seen { entries: 3 }, "050400010000000103")
+        .hold();
+}
+
+#[test]
+fn what_is_said_of_who_founds_the_register_keeps_its_bytes() {
+    let claim = Claim {
+        node: text("a"),
+        name: text("tm1"),
+        life: 300,
+    };
+    let yours = |generation, before| Claimed::Yours {
+        founding: Founding { generation, before },
+        now_ms: 70_000,
+    };
+    let anothers = |others| Claimed::Others {
+        name: text("tm1"),
+        others,
+    };
+    let share = |others| Share {
+        node: text("a"),
+        others,
+    };
+    Frozen::default()
+        .request(&claim, "05050001")
+        .reply::<Claim>(&yours(1, Before::Nothing), "1")
+        .reply::<Claim>(&yours(2, Before::Node(text("b"))), "2")
+        .reply::<Claim>(&yours(300, Before::Scattered), "3")
+        .reply::<Claim>(&anothers(Others::None), "4")
+        .reply::<Claim>(&anothers(Others::Own), "5")
+        .reply::<Claim>(&anothers(Others::Vote), "6")
+        .reply::<Claim>(&Claimed::Unavailable, "7")
+        .request(&share(Others::Own), "8")
+        .request(&share(Others::Vote), "9")
+        .reply::<Share>(&Shared::Yes, "10")
+        .reply::<Share>(&Shared::No, "11")
+        .reply::<Share>(&Shared::Unavailable, "12")
         .hold();
 }

@@ -19,7 +19,7 @@ use cluster::{PROTOCOL, PROTOCOL_BEFORE, Request, decode, encode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::agreed_view::message::{AskView, AskVoter, TellView, TellVoter};
+use crate::agreed_view::message::{AskView, AskVoter, Claim, Share, TellView, TellVoter};
 use crate::change_feed::Positions;
 use crate::change_feed::message::{Heartbeat, Pull, Snapshot, WaitApplied};
 use crate::key_manager::command::Command;
@@ -66,7 +66,7 @@ fn text(text: &str) -> String {
     text.to_owned()
 }
 
-const KINDS: [u16; 17] = [
+const KINDS: [u16; 19] = [
     ValidateMany::KIND,
     CheckBasic::KIND,
     Command::KIND,
@@ -84,6 +84,8 @@ const KINDS: [u16; 17] = [
     TellVoter::KIND,
     AskView::KIND,
     TellView::KIND,
+    Claim::KIND,
+    Share::KIND,
 ];
 
 #[test]
@@ -150,6 +152,8 @@ fn each_version_of_the_protocol_keeps_the_shapes_that_the_page_says() {
         versions::<TellVoter>(),
         versions::<AskView>(),
         versions::<TellView>(),
+        versions::<Claim>(),
+        versions::<Share>(),
     ];
     assert_eq!(rows.len(), KINDS.len());
     for (kind, [before, now]) in rows {

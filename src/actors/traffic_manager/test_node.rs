@@ -12,9 +12,9 @@ use storage::{Database, apim, broker, carbon};
 
 use super::message::ThrottleKey;
 use super::{GatewayLeases, LAYOUT, LedgerSettings, Member, TrafficManagerHandle, Ways, component};
-use crate::agreed_view::{self, Nodes, register_of_cluster};
+use crate::agreed_view::{self, FounderArguments, Nodes, founder, register_of_cluster};
 use crate::change_feed::{ChangeFeedHandle, FeedSettings};
-use crate::register::CarbonRegister;
+use crate::register::{CarbonRegister, belong};
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -65,8 +65,10 @@ impl Node {
         let of_feed = FeedSettings::default();
         let (feed, feed_child) = crate::change_feed::component(&system, &apim, &shared, of_feed);
         let nodes = Nodes::alone(Life::new(ID, incarnation));
-        let store = Arc::new(CarbonRegister::new(carbon.clone(), "c", ID));
-        let made = register_of_cluster(&system, &nodes, store, Arc::new(NobodyElse));
+        belong(&carbon, "c").await;
+        let (claims, claims_child) = agreed_view::claims(&system, &apim);
+        let store = Arc::new(CarbonRegister::new(carbon.clone(), ID));
+        let made = register_of_cluster(&system, &nodes, store, Arc::new(NobodyElse), &claims);
         let (of_node, register, register_child) = made.unwrap();
         let (agreed, agreed_child) =
             agreed_view::component(&system, &carbon, &nodes, &register, LAYOUT);
@@ -82,11 +84,23 @@ impl Node {
             settings,
         };
         let (traffic, child) = component(&system, &member);
-        let children = vec![agreed_child, register_child, feed_child, child];
+        let arguments = FounderArguments {
+            nodes,
+            name: "n1".to_owned(),
+            register: of_node,
+            agreed,
+            claims,
+        };
+        let founder = founder(&system, arguments);
+        let children = vec![
+            claims_child,
+            agreed_child,
+            register_child,
+            founder,
+            feed_child,
+            child,
+        ];
         let root = start_root(&system, children).await.unwrap();
-        if of_node.known().voters.sets.is_empty() {
-            of_node.found(&[ID.to_owned()]).await.unwrap();
-        }
         let node = Self {
             system,
             apim,

@@ -1,6 +1,6 @@
 //! What is agreed on stays, whoever is lost.
 
-use super::world::{World, until};
+use super::world::{World, seed, until};
 use crate::register::OrderError;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -110,7 +110,7 @@ async fn all_that_was_agreed_on_is_known_again_after_a_restart_of_everything() {
         );
     }
     let node = &world.nodes[1];
-    let again = node.register.found(std::slice::from_ref(&node.id)).await;
+    let again = node.register.found(seed("")).await;
     assert_eq!(again, Err(OrderError::NotEmpty));
     world.agree(1, "d").await;
     world.have(&[0, 1, 2], "a b c d ").await;

@@ -4,6 +4,7 @@ mod agreeing;
 mod changing;
 mod crossing;
 mod faults;
+mod founding;
 mod openraft_suite;
 mod refused;
 mod words;

@@ -163,15 +163,7 @@ pub fn component(system: &System, member: &Member<'_>) -> (TrafficManagerHandle,
         leaving: Arc::clone(&leaving),
     };
     let (_, reporter) = child::<Reporter>(system, "traffic-manager/reporter", of_reporter);
-    let follow = |address: &Address<ShardsMessage>| GoBy::of(address, ShardsMessage::Follow);
-    let of_follower = PoliciesArguments {
-        feed: member.feed.clone(),
-        published: Arc::clone(&policies),
-        shards: all.addresses.iter().map(follow).collect(),
-        follower: format!("traffic-manager@{node}"),
-        incarnation,
-    };
-    let (_, follower) = child::<PolicyFollower>(system, "traffic-manager/policies", of_follower);
+    let follower = follower(system, member, &policies, &all.addresses);
     let mut children = vec![keeper];
     children.extend(all.children);
     children.extend([reporter, follower]);
@@ -184,4 +176,22 @@ pub fn component(system: &System, member: &Member<'_>) -> (TrafficManagerHandle,
     };
     let handle = TrafficManagerHandle::new(here, agreed, member.nodes.cluster());
     (handle, branch(system, "traffic-manager", children))
+}
+
+/// What follows the policies for all shards.
+fn follower(
+    system: &System,
+    member: &Member<'_>,
+    policies: &Published,
+    shards: &[Address<ShardsMessage>],
+) -> Child {
+    let follow = |address: &Address<ShardsMessage>| GoBy::of(address, ShardsMessage::Follow);
+    let arguments = PoliciesArguments {
+        feed: member.feed.clone(),
+        published: Arc::clone(policies),
+        shards: shards.iter().map(follow).collect(),
+        follower: format!("traffic-manager@{}", member.nodes.me().node),
+        incarnation: member.incarnation,
+    };
+    child::<PolicyFollower>(system, "traffic-manager/policies", arguments).1
 }

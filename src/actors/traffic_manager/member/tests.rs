@@ -10,13 +10,14 @@ use cluster::{AskError, Asking, Clock, Register, RegisterLink, Root, System, sta
 use domain::ledger::{Ask, Holder, Outcome};
 use domain::policy::TimeUnit;
 use domain::view::{Life, Patience, Phase};
-use storage::{broker, carbon};
+use storage::{apim, broker, carbon};
 
 use super::{LAYOUT, Member, Ways, component};
 use crate::agreed_view::{
-    AgreedView, Layout, Nodes, TestRegister, component as agreed_view, register_of_cluster,
+    AgreedView, ClaimHandle, FounderArguments, Layout, Nodes, SharedRegister, TestRegister, claims,
+    component as agreed_view, founder, register_of_cluster,
 };
-use crate::register::CarbonRegister;
+use crate::register::{CarbonRegister, belong};
 use crate::traffic_manager::message::{LeaseAnswer, LeaseMany, Leased, ThrottleKey};
 use crate::traffic_manager::test_node::{ControlPlane, DEADLINE, key};
 use crate::traffic_manager::{GatewayLeases, LedgerSettings, TrafficManagerHandle, shard_of};
@@ -41,6 +42,7 @@ const QUICK: Layout = Layout {
 
 struct OneMember {
     agreed: AgreedView,
+    register: SharedRegister,
     traffic: TrafficManagerHandle,
     root: Root,
 }
@@ -49,7 +51,7 @@ struct OneMember {
 #[derive(Clone)]
 enum Registers {
     InMemory(TestRegister),
-    OfCluster(Links),
+    OfCluster(Links, ClaimHandle),
 }
 
 /// The registers of a cluster's nodes, and the way between them.
@@ -107,6 +109,10 @@ impl Members {
     }
 
     async fn join(&mut self, name: &str, incarnation: u64, dir: &Path) {
+        self.join_as((name, name), incarnation, dir).await;
+    }
+
+    async fn join_as(&mut self, (name, called): (&str, &str), incarnation: u64, dir: &Path) {
         std::fs::create_dir_all(dir).unwrap();
         let (broker, carbon) = (
             broker::open(dir).await.unwrap(),
@@ -115,18 +121,20 @@ impl Members {
         let nodes = self.nodes.seen_by(Life::new(name, incarnation));
         // Names of actors are unique within a process.
         let system = System::new(self.system.clock.clone(), true);
-        let (register, mut children) = match &self.registers {
-            Registers::InMemory(all) => (all.of(name), Vec::new()),
-            Registers::OfCluster(links) => {
-                let store = Arc::new(CarbonRegister::new(carbon.clone(), "c", name));
+        let (register, mut children, of_node) = match &self.registers {
+            Registers::InMemory(all) => (all.of(name), Vec::new(), None),
+            Registers::OfCluster(links, claims) => {
+                belong(&carbon, "c").await;
+                let store = Arc::new(CarbonRegister::new(carbon.clone(), name));
                 let link = Arc::new(LinkOf {
                     me: name.to_owned(),
                     all: links.clone(),
                 });
-                let made = register_of_cluster(&system, &nodes, store, link);
+                let made = register_of_cluster(&system, &nodes, store, link, claims);
                 let (of_node, register, child) = made.unwrap();
-                links.0.lock().unwrap().insert(name.to_owned(), of_node);
-                (register, vec![child])
+                let mut all = links.0.lock().unwrap();
+                all.insert(name.to_owned(), of_node.clone());
+                (register, vec![child], Some((of_node, claims.clone())))
             }
         };
         let (agreed, agreed_child) = agreed_view(&system, &carbon, &nodes, &register, QUICK);
@@ -144,9 +152,20 @@ impl Members {
         // The register asks the voter, and the voter is there first.
         children.insert(0, agreed_child);
         children.push(child);
+        children.extend(of_node.map(|(register, claims)| {
+            let arguments = FounderArguments {
+                nodes: nodes.clone(),
+                name: called.to_owned(),
+                register,
+                agreed: agreed.clone(),
+                claims,
+            };
+            founder(&system, arguments)
+        }));
         let root = start_root(&system, children).await.unwrap();
         let one = OneMember {
             agreed,
+            register,
             traffic,
             root,
         };
@@ -197,7 +216,7 @@ impl Members {
         self.ways.cut_off(name);
         match &self.registers {
             Registers::InMemory(all) => all.cut_off(name),
-            Registers::OfCluster(links) => {
+            Registers::OfCluster(links, _) => {
                 links.0.lock().unwrap().remove(name);
             }
         }
@@ -363,33 +382,5 @@ async fn a_restart_of_everything_keeps_long_windows_and_short_ones_by_how_it_sto
     members.stop().await;
 }
 
-#[tokio::test]
-async fn members_agree_over_the_clusters_register_also_when_its_leader_is_cut_off() {
-    let dir = tempfile::tempdir().unwrap();
-    let links = Links::default();
-    let mut members = Members::new(dir.path(), Registers::OfCluster(links.clone())).await;
-    for name in NAMES {
-        members.join(name, 1, &dir.path().join(name)).await;
-    }
-    let register = |name: &str| links.0.lock().unwrap()[name].clone();
-    let all = NAMES.map(str::to_owned);
-    register(NAMES[0]).found(&all[..1]).await.unwrap();
-    members.wait_for(&NAMES).await;
-    register(NAMES[0]).change_voters(&all).await.unwrap();
-    // The old voters are needed until a view of the new ones is active.
-    members.wait_for_voters(&all).await;
-    members
-        .control_plane
-        .save("minute", 30, TimeUnit::Min)
-        .await;
-    let key = key("minute", "k");
-    let leader = register(NAMES[0]).known().leader.unwrap();
-    let owner = members.pair(&key).0;
-    assert_eq!(members.drain(&owner, "gw1", &key, 8).await, 8);
-    members.cut_off(&leader);
-    let left: Vec<&str> = NAMES.into_iter().filter(|name| *name != leader).collect();
-    members.wait_for(&left).await;
-    let owner = members.owner_among(&left, &key);
-    assert_eq!(members.drain(&owner, "gw2", &key, 40).await, 22);
-    members.stop().await;
-}
+#[path = "founding_tests.rs"]
+mod founding;
