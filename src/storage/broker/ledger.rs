@@ -100,7 +100,8 @@ pub async fn end(write: &mut Write, left: &Left) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Saves the marks of a shard; each replaces its cell's row. Many go into one statement: an orderly
+/// Saves the marks of a shard; each replaces its cell's row, unless that has a later stamp: a write that was held up
+/// must not undo what was written after it. Many go into one statement: an orderly
 /// stop has seconds for hundreds of thousands.
 ///
 /// # Errors
@@ -132,7 +133,9 @@ fn insert(rows: usize) -> String {
     format!(
         "INSERT INTO ledger_cells (shard, cell_key, mark, window_end_ms) VALUES {} \
          ON CONFLICT (shard, cell_key) DO UPDATE SET \
-         mark = excluded.mark, window_end_ms = excluded.window_end_ms",
+         mark = excluded.mark, window_end_ms = excluded.window_end_ms \
+         WHERE (excluded.mark ->> '$.stamp.epoch', excluded.mark ->> '$.stamp.seq') \
+         >= (ledger_cells.mark ->> '$.stamp.epoch', ledger_cells.mark ->> '$.stamp.seq')",
         rows.join(", ")
     )
 }

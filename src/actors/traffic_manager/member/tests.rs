@@ -77,6 +77,7 @@ impl RegisterLink for LinkOf {
 
 struct Members {
     control_plane: ControlPlane,
+    layout: Layout,
     registers: Registers,
     nodes: Nodes,
     ways: Ways,
@@ -98,6 +99,7 @@ impl Members {
         let system = System::new(Clock::system(), true);
         Self {
             control_plane: ControlPlane::start(&system, dir).await,
+            layout: QUICK,
             registers,
             nodes: Nodes::alone(Life::new("nobody", 0)),
             ways: Ways::default(),
@@ -129,7 +131,7 @@ impl Members {
                 (register, vec![child])
             }
         };
-        let (agreed, agreed_child) = agreed_view(&system, &carbon, &nodes, &register, QUICK);
+        let (agreed, agreed_child) = agreed_view(&system, &carbon, &nodes, &register, self.layout);
         let member = Member {
             broker: &broker,
             feed: &self.control_plane.feed,
@@ -391,5 +393,32 @@ async fn members_agree_over_the_clusters_register_also_when_its_leader_is_cut_of
     members.wait_for(&left).await;
     let owner = members.owner_among(&left, &key);
     assert_eq!(members.drain(&owner, "gw2", &key, 40).await, 22);
+    members.stop().await;
+}
+
+#[tokio::test]
+async fn a_lone_member_waits_for_nobody_after_its_first_start_and_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let links = Links::default();
+    let mut members = Members::new(dir.path(), Registers::OfCluster(links.clone())).await;
+    members.layout.patience = Patience {
+        fresh_ms: 60_000,
+        join_ms: 60_000,
+        gather_ms: 60_000,
+        stuck_ms: 60_000,
+    };
+    let name = NAMES[0];
+    for incarnation in 1..6 {
+        let begun = members.system.clock.monotonic();
+        members.join(name, incarnation, dir.path()).await;
+        eprintln!("joined {:?}", members.system.clock.monotonic() - begun);
+        if incarnation == 1 {
+            let register = links.0.lock().unwrap()[name].clone();
+            register.found(&[name.to_owned()]).await.unwrap();
+        }
+        members.wait_for(&[name]).await;
+        eprintln!("active {:?}", members.system.clock.monotonic() - begun);
+        members.stop_all().await;
+    }
     members.stop().await;
 }
