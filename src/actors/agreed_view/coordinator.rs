@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use cluster::{Actor, Address, Asked, BoxError, Clock, spawn_named};
-use domain::view::{Coordinator, Duty, Epoch, Life, News, Phase, Sealed, View};
+use domain::view::{Coordinator, Duty, Entry, Epoch, Life, News, Phase, Sealed, View};
 
 use super::Layout;
 use super::follower::AgreedView;
@@ -15,7 +15,7 @@ use super::handle::Nodes;
 use super::message::{Agreed, AskVoter, Promise, Promised, TellView, TellVoter};
 use super::register::{Known, SharedRegister};
 use super::voters::next_voters;
-use crate::ticker::{Ticker, ticker};
+use crate::ticker::{Ticker, Watcher, ticker, watcher};
 
 /// What went on is looked at so often.
 const TICK: Duration = Duration::from_millis(50);
@@ -37,7 +37,12 @@ pub(super) struct CoordinatorArguments {
 /// What it is told.
 pub(super) enum CoordinatorMessage {
     Told(Asked<TellVoter>),
-    Sealed { voter: String, sealed: Sealed },
+    Sealed {
+        voter: String,
+        sealed: Sealed,
+    },
+    /// The register knows something else, or is done with a proposal.
+    Look,
     Tick,
 }
 
@@ -50,11 +55,14 @@ pub(super) struct CoordinatorActor {
     view: View,
     /// Whether a proposal is under way.
     proposing: Arc<()>,
+    /// What is proposed as soon as none is, unless the view changes before.
+    next: Option<Entry>,
     /// Whether the voters are being changed.
     changing: Arc<()>,
     /// When it was last looked at who is to vote.
     looked: Duration,
     _ticker: Ticker,
+    _watcher: Watcher,
 }
 
 // === impl Actor ===
@@ -80,9 +88,16 @@ impl Actor for CoordinatorActor {
             known,
             view: View::default(),
             proposing: Arc::default(),
+            next: None,
             changing: Arc::default(),
             looked: Duration::ZERO,
             _ticker: ticker("view ticks", TICK, me.clone(), || CoordinatorMessage::Tick),
+            _watcher: watcher(
+                "register news",
+                arguments.register.known(),
+                me.clone(),
+                || CoordinatorMessage::Look,
+            ),
             me,
             arguments,
         };
@@ -102,6 +117,7 @@ impl Actor for CoordinatorActor {
             CoordinatorMessage::Sealed { voter, sealed } => {
                 self.step(News::Sealed { voter, sealed });
             }
+            CoordinatorMessage::Look => {}
             CoordinatorMessage::Tick => {
                 for life in self.arguments.nodes.gone() {
                     self.step(News::Gone(life));
@@ -110,6 +126,7 @@ impl Actor for CoordinatorActor {
                 self.see_who_votes();
             }
         }
+        self.propose();
         Ok(())
     }
 }
@@ -130,6 +147,8 @@ impl CoordinatorActor {
         if view != self.view {
             tell_turn(&self.view, &view);
             self.view = view.clone();
+            // It was for the view before.
+            self.next = None;
             if leads {
                 let view = view.clone();
                 self.arguments.nodes.tell_view(&TellView { view });
@@ -201,21 +220,30 @@ impl CoordinatorActor {
         let now_ms = i64::try_from(now).unwrap_or(i64::MAX);
         for duty in self.coordinator.step(news, now_ms) {
             match duty {
-                Duty::Propose(entry) if Arc::strong_count(&self.proposing) == 1 => {
-                    let (register, under_way) = (
-                        Arc::clone(&self.arguments.register),
-                        Arc::clone(&self.proposing),
-                    );
-                    spawn_named("view proposal", async move {
-                        register.propose(entry).await;
-                        drop(under_way);
-                    });
-                }
-                // The coordinator makes it again while it is needed.
-                Duty::Propose(_) => {}
+                Duty::Propose(entry) => self.next = Some(entry),
                 Duty::Seal { epoch, voters } => self.seal(epoch, voters),
             }
         }
+    }
+
+    /// One at a time: an order that nobody answers takes its time, and what is wanted then may be another.
+    fn propose(&mut self) {
+        if Arc::strong_count(&self.proposing) > 1 {
+            return;
+        }
+        let Some(entry) = self.next.take() else {
+            return;
+        };
+        let (register, under_way) = (
+            Arc::clone(&self.arguments.register),
+            Arc::clone(&self.proposing),
+        );
+        let me = self.me.clone();
+        spawn_named("view proposal", async move {
+            register.propose(entry).await;
+            drop(under_way);
+            let _ = me.tell(CoordinatorMessage::Look);
+        });
     }
 
     fn seal(&self, epoch: Epoch, voters: Vec<String>) {

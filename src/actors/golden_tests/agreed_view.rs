@@ -32,6 +32,7 @@ fn view() -> View {
         holders: vec![text("a"), text("b")],
         t0_ms: 300,
         epoch: at(1),
+        held: at(0),
         is_mixed: false,
     };
     let mut view = View::default();

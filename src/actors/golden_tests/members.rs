@@ -80,6 +80,7 @@ fn what_members_say_of_a_shard_keeps_its_bytes() {
     let copied = Words::Copied {
         epoch,
         after: after.clone(),
+        begun: Some(Epoch::new(3, 1).unwrap()),
         image: image(),
         next: Some(Cursor::Mark(CellKey::new("t", "p", "k"))),
     };

@@ -101,6 +101,8 @@ pub(crate) enum Planted {
     FoundAtAnybody,
     /// With what was lost short windows are taken back, of which no disk knows (L6).
     FoundWithoutShortWindows,
+    /// A disk that was begun anew passes for the one that was lost (L5, L6).
+    LostDiskIsASource,
     /// A node grants that would own the shard of those that it hears, whatever the view says (W2, L1).
     TrustGossip,
     /// A member that leaves writes the counts of its stop before it has handed over (M3).

@@ -65,6 +65,8 @@ pub struct Place {
 pub struct Missing {
     /// See [`super::Loss::epoch`].
     pub epoch: Epoch,
+    /// See [`super::Loss::held`].
+    pub held: Epoch,
     /// See [`super::Loss::t0_ms`].
     pub t0_ms: i64,
     /// Those of its holders that are there, in whatever life: their disks have all that was released (L5).
@@ -96,6 +98,7 @@ impl Place {
         let named = || view.members.iter().chain(&view.sources);
         let missing = |loss: &&Loss| Missing {
             epoch: loss.epoch,
+            held: loss.held,
             t0_ms: loss.t0_ms,
             holders: named()
                 .filter(|life| loss.holders.contains(&life.node))

@@ -194,8 +194,10 @@ impl Reach {
         Standing { members, sources }
     }
 
-    /// Nobody of the last view is left: whoever is there, once those who were in it had the time to come back. The
-    /// first view of all is of one, so that there is one history.
+    /// Nobody of the last view is left: whoever is there, once those who may have what was granted had the time to come
+    /// back. Those are the members of the last active view, in whatever life; whoever was only in a view that never
+    /// became active holds nothing worth waiting for. So a node that was alone waits for nobody. The first active view
+    /// of all is of one, so that there is one history.
     fn begins_anew<'a>(
         &mut self,
         mut together: Vec<&'a Heard>,
@@ -206,16 +208,16 @@ impl Reach {
             self.gathering_ms = None;
             return together;
         }
-        if view.members.is_empty() {
+        let Some(before) = &view.last_active else {
             together.truncate(1);
             return together;
-        }
+        };
         let since_ms = *self.gathering_ms.get_or_insert(now_ms);
         let is_back = |life: &Life| {
             let mut there = together.iter();
             there.any(|heard| heard.report.life.node == life.node)
         };
-        let all_are_back = view.members.iter().all(is_back);
+        let all_are_back = before.members.iter().all(is_back);
         if all_are_back || now_ms - since_ms >= self.patience.gather_ms {
             together
         } else {
@@ -411,6 +413,34 @@ mod tests {
         let mut told = Told::new(&["a", "b", "c"]);
         assert_eq!(told.until(500, two, &[]), " < a2 b2");
         assert_eq!(told.until(1_500, two, &[]), "a2 b2 < ");
+    }
+
+    #[test]
+    fn who_was_alone_when_grants_were_given_waits_for_nobody() {
+        let mut told = Told::new(&["a"]);
+        assert_eq!(told.until(100, &[("a", 2)], &[]), "a2 < ");
+        // Another was only in a view that never became active.
+        let mut told = Told::new(&["a"]);
+        let (members, sources, voters) = (
+            vec![Life::new("a", 1), Life::new("b", 1)],
+            Vec::new(),
+            voters(),
+        );
+        let both = Entry::Sync {
+            members,
+            sources,
+            voters,
+        };
+        told.view.apply(Epoch::new(1, 3).unwrap(), both);
+        assert_eq!(told.until(100, &[("a", 2)], &[]), "a2 < ");
+        assert_eq!(told.until(200, &[("b", 2)], &[]), " < a2", "a has it");
+    }
+
+    #[test]
+    fn a_first_view_that_never_became_active_is_made_anew_at_once() {
+        let mut told = Told::new(&["b"]);
+        told.view.last_active = None;
+        assert_eq!(told.until(100, &[("a", 1), ("c", 1)], &[]), "a1 < ");
     }
 
     #[test]

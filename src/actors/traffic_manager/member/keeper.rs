@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::{Actor, Address, BoxError, Clock};
-use domain::view::NodeTime;
+use domain::view::{Epoch, NodeTime};
 use storage::broker::ledger::{self, LastStop, Left};
 use storage::{Database, StoreError};
 
@@ -29,7 +29,8 @@ pub(super) struct KeeperArguments {
     pub(super) shards: Vec<Address<ShardsMessage>>,
 }
 
-/// What it is told: time passed.
+/// What it is told: time passed, or something is due on disk.
+#[derive(Debug)]
 pub(super) struct Due;
 
 /// The keeper.
@@ -52,6 +53,7 @@ impl Actor for Keeper {
         if arguments.slots.left.get().is_none() {
             begin(&arguments).await?;
         }
+        arguments.slots.site.kept_by(me.clone());
         Ok(Self {
             arguments,
             ticks: 0,
@@ -64,8 +66,12 @@ impl Actor for Keeper {
         let site = &self.arguments.slots.site;
         let ahead_ms = site.ahead_ms();
         metrics::gauge!("headgate_plan_windows_ahead_seconds").set(ahead_ms as f64 / 1_000.0);
+        let beginning = site.due_beginning();
         if let Some(t_ms) = site.due_note() {
             self.note(t_ms).await;
+        }
+        if let Some(epoch) = beginning {
+            self.take_part(epoch).await;
         }
         self.ticks = self.ticks.wrapping_add(1);
         if self.ticks.is_multiple_of(SWEEP_EVERY) {
@@ -91,6 +97,8 @@ impl Actor for Keeper {
 async fn begin(arguments: &KeeperArguments) -> Result<(), BoxError> {
     let mut write = arguments.broker.write("broker.ledger.begin").await?;
     let left = ledger::begin(&mut write).await?;
+    let begun = ledger::begun(&mut write).await?;
+    let begun = begun.map(Epoch::of_number);
     let noted_ms = (left.last_stop != LastStop::Never).then_some(left.t_ms);
     let now_ms = arguments.clock.now_ms();
     let mut time = NodeTime::new(noted_ms, now_ms);
@@ -102,7 +110,7 @@ async fn begin(arguments: &KeeperArguments) -> Result<(), BoxError> {
         write.commit().await?;
     }
     let ahead_ms = time.ahead_ms(now_ms);
-    arguments.slots.site.begin(time);
+    arguments.slots.site.begin(time, begun);
     // Set once a process: a restart of this actor is no restart of the ledger.
     let _ = arguments.slots.left.set(left);
     tracing::info!(last_stop = ?left.last_stop, "lease ledger begins");
@@ -143,6 +151,22 @@ impl Keeper {
         // crash with a clock that was set back.
         let goes_on = written.is_ok() || is_alone;
         self.arguments.slots.site.noted(t_ms, goes_on);
+        self.wake();
+    }
+
+    /// The disk is to know the first view that it has a part in before anybody relies on it.
+    async fn take_part(&mut self, epoch: Epoch) {
+        match write_beginning(&self.arguments.broker, epoch).await {
+            Ok(()) => {
+                self.arguments.slots.site.has_begun(epoch);
+                self.wake();
+            }
+            // The ticks try again; told with the note of T, which the same disk does not take either.
+            Err(error) => tracing::debug!(%error, "the ledger's first view could not be noted"),
+        }
+    }
+
+    fn wake(&self) {
         for shards in &self.arguments.shards {
             let _ = shards.tell(ShardsMessage::Look);
         }
@@ -190,5 +214,11 @@ pub(in crate::traffic_manager) async fn sweep(
 ) -> Result<(), StoreError> {
     let mut write = broker.write("broker.ledger.sweep").await?;
     ledger::delete_ended(&mut write, t_ms).await?;
+    write.commit().await
+}
+
+async fn write_beginning(broker: &Database, epoch: Epoch) -> Result<(), StoreError> {
+    let mut write = broker.write("broker.ledger.note").await?;
+    ledger::take_part(&mut write, epoch.number()).await?;
     write.commit().await
 }

@@ -13,7 +13,7 @@ use super::shards::ShardsMessage;
 use super::slots::Slots;
 use crate::agreed_view::message::{Agreed, AskView, AskVoter, Promise, Promised, TellVoter};
 use crate::agreed_view::{AgreedView, Nodes};
-use crate::ticker::{Ticker, ticker};
+use crate::ticker::{Ticker, Watcher, ticker, watcher};
 
 /// What is due is looked at so often.
 const TICK: Duration = Duration::from_millis(50);
@@ -47,6 +47,8 @@ pub(super) enum ReporterMessage {
     },
     /// What is agreed on, as somebody said.
     Agreed(Agreed),
+    /// Another view is known, or other voters.
+    News,
     Tick,
 }
 
@@ -58,9 +60,14 @@ pub(super) struct Reporter {
     told: Duration,
     /// What is on its way to whom.
     under_way: BTreeMap<String, Weak<()>>,
+    /// Whether a voter was to be told something while it was being told before.
+    owes: bool,
     /// Entries of the view that shards were told of.
     entries: u64,
+    /// Who voted when voters were told last.
+    voters: Vec<String>,
     _ticker: Ticker,
+    _watcher: Watcher,
 }
 
 // === impl Actor ===
@@ -76,12 +83,20 @@ impl Actor for Reporter {
     ) -> Result<Self, BoxError> {
         arguments.slots.site.reported_by(me.clone());
         Ok(Self {
-            arguments,
             told: Duration::ZERO,
             under_way: BTreeMap::new(),
+            owes: false,
             entries: 0,
+            voters: Vec::new(),
             _ticker: ticker("reports", TICK, me.clone(), || ReporterMessage::Tick),
+            _watcher: watcher(
+                "view news",
+                arguments.agreed.subscribe(),
+                me.clone(),
+                || ReporterMessage::News,
+            ),
             me,
+            arguments,
         })
     }
 
@@ -97,7 +112,17 @@ impl Actor for Reporter {
                 t_ms,
                 promised,
             } => self.promised(&voter, epoch, t_ms, promised),
-            ReporterMessage::Agreed(agreed) => self.arguments.agreed.learn(&agreed),
+            ReporterMessage::Agreed(agreed) => {
+                self.arguments.agreed.learn(&agreed);
+                if std::mem::take(&mut self.owes) {
+                    self.report();
+                }
+            }
+            ReporterMessage::News => {
+                if self.arguments.agreed.latest().voters != self.voters {
+                    self.report();
+                }
+            }
             ReporterMessage::Tick => {
                 let now = self.arguments.clock.monotonic();
                 let is_active = self.arguments.agreed.latest().view.phase == Phase::Active;
@@ -138,9 +163,11 @@ impl Reporter {
             return self.ask_anybody(latest.view.entries);
         }
         let told = self.told_now();
+        self.voters.clone_from(&latest.voters);
         for voter in latest.voters {
             let busy = self.under_way.get(&voter);
             if busy.is_some_and(|busy| busy.strong_count() > 0) {
+                self.owes = true;
                 continue;
             }
             let way = Arc::new(());

@@ -1,17 +1,18 @@
 //! One actor that serves every sixteenth shard of a member: takes gateways' questions and other members' words, drives
 //! the seats, and writes marks before what they cover is said (L5). The counts lie in [`super::slots`].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster::{Actor, Address, Asked, BoxError, Clock, Reply, spawn_named};
+use cluster::{Actor, Address, AskError, Asked, BoxError, Clock, Reply, spawn_named};
 use domain::ledger::{Ask, Effect, Input, Mark, Outcome, SHARED_KEY};
 use domain::view::{Event, Life, Words};
 use storage::{Database, StoreError, broker::ledger};
 
 use super::message::{ShardHeard, TellShard};
 use super::pending::Pending;
+use super::site::Site;
 use super::slots::{Said, Slots};
 use super::ways::Ways;
 use crate::agreed_view::AgreedView;
@@ -22,8 +23,10 @@ use crate::traffic_manager::shard::shard_of;
 use crate::traffic_manager::view::PolicyView;
 use crate::traffic_manager::{Published, news};
 
-/// Recall rounds, ends of windows, and what may have got lost are looked at so often.
+/// Recall rounds, ends of windows, and what may have got lost are looked at so often, where there are any.
 const TICK: Duration = Duration::from_millis(50);
+/// Every shard is looked at so often.
+const ALL: Duration = Duration::from_secs(1);
 
 /// What it is started with.
 #[derive(Clone)]
@@ -67,7 +70,21 @@ pub(super) struct Shards {
     unknown: BTreeSet<(String, String)>,
     /// Whether marks could not be written at the last try.
     failing: bool,
+    /// Shards for which something runs, each with the T from which on it needs ticks.
+    due: BTreeMap<u16, i64>,
+    /// What all its shards go by; none when some begin anew.
+    seen: Option<Seen>,
+    /// When it last looked at all of them.
+    looked: Duration,
     _ticker: Ticker,
+}
+
+/// What shards go by.
+struct Seen {
+    /// Entries of the register.
+    entries: u64,
+    incarnation: u64,
+    policies: Option<Arc<PolicyView>>,
 }
 
 // === impl Actor ===
@@ -86,6 +103,9 @@ impl Actor for Shards {
             pending: Pending::default(),
             unknown: BTreeSet::new(),
             failing: false,
+            due: BTreeMap::new(),
+            seen: None,
+            looked: Duration::ZERO,
             _ticker: ticker("shard ticks", TICK, me.clone(), || ShardsMessage::Tick),
             me,
         };
@@ -122,7 +142,9 @@ impl Actor for Shards {
             }
             ShardsMessage::Look => self.look(false).await,
             ShardsMessage::Tick => {
-                self.recover().await?;
+                if self.is_time_for_all() {
+                    self.recover().await?;
+                }
                 self.look(true).await;
             }
         }
@@ -153,6 +175,7 @@ impl Shards {
             return Ok(());
         }
         let mut read = self.arguments.broker.read().await?;
+        self.seen = None;
         for shard in behind {
             // From the T on that the shard begins with, which lies before what is noted.
             let marks = ledger::list(&mut read, shard, slots.site.t_ms()).await?;
@@ -243,11 +266,49 @@ impl Shards {
         self.carry_out(shard, said).await;
     }
 
+    /// Whether it is to look at all its shards, also at those for which nothing runs.
+    fn is_time_for_all(&self) -> bool {
+        let now = self.arguments.clock.monotonic();
+        let incarnation = self.arguments.slots.site.incarnation_now();
+        let is_same = |seen: &Seen| seen.incarnation == incarnation;
+        !self.seen.as_ref().is_some_and(is_same) || now.saturating_sub(self.looked) >= ALL
+    }
+
+    /// The shards that are to be looked at now: all that the view or the policies changed for, all once a second, else
+    /// those for which something runs.
+    fn to_look_at(
+        &mut self,
+        ticks: bool,
+        entries: u64,
+        policies: Option<&Arc<PolicyView>>,
+    ) -> Vec<u16> {
+        let goes_by = |seen: &Seen| {
+            let known = seen.policies.as_ref().map(Arc::as_ptr);
+            seen.entries == entries && known == policies.map(Arc::as_ptr)
+        };
+        let has_news = !self.seen.as_ref().is_some_and(goes_by);
+        let is_time = self.is_time_for_all();
+        if has_news || (ticks && is_time) {
+            if ticks {
+                self.looked = self.arguments.clock.monotonic();
+            }
+            self.seen = Some(Seen {
+                entries,
+                incarnation: self.arguments.slots.site.incarnation_now(),
+                policies: policies.cloned(),
+            });
+            return self.mine();
+        }
+        let t_ms = self.arguments.slots.site.t_ms();
+        let due = self.due.iter().filter(|(_, due_ms)| **due_ms <= t_ms);
+        due.map(|(shard, _)| *shard).collect()
+    }
+
     /// Goes by the view, the policies, the notes and the fences of now, and by the time if it `ticks`.
     async fn look(&mut self, ticks: bool) {
         let policies = self.arguments.policies.load_full();
         let view = self.arguments.agreed.latest().view;
-        for shard in self.mine() {
+        for shard in self.to_look_at(ticks, view.entries, policies.as_ref()) {
             let slots = &self.arguments.slots;
             let mut said = slots.follow(shard, &view);
             let looked = slots.with(shard, |slot| {
@@ -286,11 +347,17 @@ impl Shards {
         let rest = self.pending.take(said.effects);
         let (gateways, clock) = (&self.arguments.gateways, &self.arguments.clock);
         news::tell(gateways, clock, shard, rest);
+        let due_ms = self.arguments.slots.with(shard, |slot| slot.due_ms());
+        match due_ms.flatten() {
+            Some(due_ms) => self.due.insert(shard, due_ms),
+            None => self.due.remove(&shard),
+        };
     }
 
     fn say(&self, shard: u16, to: Life, words: Words) {
         let (members, me) = (self.arguments.members.clone(), self.me.clone());
-        let from = self.arguments.slots.site.life();
+        let site = Arc::clone(&self.arguments.slots.site);
+        let from = site.life();
         let told = TellShard {
             shard,
             from: from.clone(),
@@ -298,14 +365,18 @@ impl Shards {
             words,
         };
         spawn_named("shard words", async move {
-            // What gets lost is said again.
-            if let Ok(heard) = members.tell(&to.node, told).await {
-                let _ = me.tell(ShardsMessage::Answered {
-                    shard,
-                    from: to,
-                    to: from,
-                    words: heard.words,
-                });
+            match members.tell(&to.node, told).await {
+                Ok(heard) => {
+                    let _ = me.tell(ShardsMessage::Answered {
+                        shard,
+                        from: to,
+                        to: from,
+                        words: heard.words,
+                    });
+                }
+                Err(AskError::Unsupported) => tell_of_the_deaf(&site, &to),
+                // What gets lost is said again.
+                Err(_) => {}
             }
         });
     }
@@ -355,6 +426,17 @@ impl Shards {
             }
             _ => {}
         }
+    }
+}
+
+/// Saying it again does not help; the coordinator goes on without whom all wait for.
+fn tell_of_the_deaf(site: &Site, to: &Life) {
+    if site.is_not_understood_by(to) {
+        tracing::warn!(
+            node = to.node,
+            "a traffic manager does not understand what others tell it about shards, so it can own none: it runs an \
+             earlier version or no traffic manager any more; start it with the version of the others, or stop it"
+        );
     }
 }
 

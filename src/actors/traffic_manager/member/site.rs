@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use cluster::{Address, Clock};
 use domain::view::{Epoch, Fences, Life, NodeTime};
 
+use super::keeper::Due;
 use super::reporter::ReporterMessage;
 use crate::agreed_view::LIVES;
 
@@ -28,7 +29,10 @@ pub(in crate::traffic_manager) struct Site {
     refused: Mutex<Option<Epoch>>,
     /// Nodes that shards waited for too long since the last report.
     stalled: Mutex<BTreeSet<String>>,
+    /// Members that do not understand what is said to them, each told in the log once.
+    deaf: Mutex<BTreeSet<Life>>,
     reporter: OnceLock<Address<ReporterMessage>>,
+    keeper: OnceLock<Address<Due>>,
     poked: AtomicBool,
 }
 
@@ -38,6 +42,8 @@ struct Inner {
     time: Option<NodeTime>,
     fences: Fences,
     fenced: Fed,
+    /// The view that is to be on disk as the first one.
+    beginning: Option<Epoch>,
 }
 
 /// How far shards may go.
@@ -47,6 +53,8 @@ pub(super) struct Fed {
     pub(super) noted_ms: i64,
     /// The T that a majority has fenced, and for which view.
     pub(super) fenced: (Epoch, i64),
+    /// The view that the disk took part in first.
+    pub(super) begun: Option<Epoch>,
 }
 
 // === impl Site ===
@@ -62,20 +70,33 @@ impl Site {
                 time: None,
                 fences: Fences::default(),
                 fenced: Fed::default(),
+                beginning: None,
             }),
             wanted_ms: AtomicI64::new(i64::MIN),
             refused: Mutex::default(),
             stalled: Mutex::default(),
+            deaf: Mutex::default(),
             reporter: OnceLock::new(),
+            keeper: OnceLock::new(),
             poked: AtomicBool::new(false),
         }
     }
 
     /// This node in the life that its shards are in.
     pub(in crate::traffic_manager) fn life(&self) -> Life {
+        Life::new(self.node.clone(), self.incarnation_now())
+    }
+
+    /// Whether this is the life that its shards are in.
+    pub(super) fn is_life(&self, life: &Life) -> bool {
+        life.incarnation == self.incarnation_now()
+    }
+
+    /// What tells the lives that its shards are in apart.
+    pub(super) fn incarnation_now(&self) -> u64 {
         let failures = self.failures.load(Ordering::SeqCst);
         let lives = self.incarnation.saturating_mul(LIVES);
-        Life::new(self.node.clone(), lives.saturating_add(failures))
+        lives.saturating_add(failures)
     }
 
     /// A step has failed: all shards begin another life.
@@ -83,9 +104,10 @@ impl Site {
         self.failures.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// The disk has said where an earlier life was, and has this note.
-    pub(super) fn begin(&self, time: NodeTime) {
+    /// The disk has said where an earlier life was, has this note, and took part in this view first.
+    pub(super) fn begin(&self, time: NodeTime, begun: Option<Epoch>) {
         let mut inner = self.inner();
+        inner.fenced.begun = begun;
         inner.fenced.noted_ms = time.noted_ms();
         inner.time = Some(time);
     }
@@ -136,6 +158,36 @@ impl Site {
             time.not_noted();
         }
         fenced.noted_ms = time.noted_ms();
+    }
+
+    /// The disk takes part in this view for the first time.
+    pub(super) fn take_part(&self, epoch: Epoch) {
+        let mut inner = self.inner();
+        if inner.fenced.begun.is_some() || inner.beginning.is_some() {
+            return;
+        }
+        inner.beginning = Some(epoch);
+        drop(inner);
+        if let Some(keeper) = self.keeper.get() {
+            // Else its next tick finds it.
+            let _ = keeper.tell(Due);
+        }
+    }
+
+    /// The view that the disk is to know of as its first, while it does not.
+    pub(super) fn due_beginning(&self) -> Option<Epoch> {
+        let inner = self.inner();
+        inner.beginning.filter(|_| inner.fenced.begun.is_none())
+    }
+
+    /// The disk knows its first view.
+    pub(super) fn has_begun(&self, epoch: Epoch) {
+        self.inner().fenced.begun = Some(epoch);
+    }
+
+    /// Whom to tell of what is due on disk.
+    pub(super) fn kept_by(&self, keeper: Address<Due>) {
+        let _ = self.keeper.set(keeper);
     }
 
     /// Grants wait for a fence of this T.
@@ -206,6 +258,12 @@ impl Site {
         taken
     }
 
+    /// Another member does not understand what is said about shards. Gives whether that is news.
+    pub(super) fn is_not_understood_by(&self, life: &Life) -> bool {
+        let mut deaf = self.deaf.lock().unwrap_or_else(PoisonError::into_inner);
+        deaf.insert(life.clone())
+    }
+
     /// Whom to poke.
     pub(super) fn reported_by(&self, reporter: Address<ReporterMessage>) {
         let _ = self.reporter.set(reporter);
@@ -236,6 +294,20 @@ impl Default for Fed {
         Self {
             noted_ms: i64::MIN,
             fenced: (Epoch::default(), i64::MIN),
+            begun: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_does_not_understand_is_told_of_once_in_each_life() {
+        let site = Site::new("a", 1, Clock::system());
+        let deaf = |incarnation| site.is_not_understood_by(&Life::new("b", incarnation));
+        assert_eq!([deaf(1), deaf(1), deaf(2)], [true, false, true]);
+        assert!(site.is_not_understood_by(&Life::new("c", 1)));
     }
 }

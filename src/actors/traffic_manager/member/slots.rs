@@ -76,8 +76,8 @@ impl Slots {
         let Ok(slot) = slot.lock() else {
             return false;
         };
-        let life = self.site.life();
-        slot.as_ref().is_some_and(|slot| slot.life == life)
+        slot.as_ref()
+            .is_some_and(|slot| self.site.is_life(&slot.life))
     }
 
     /// Begins a shard from the marks on disk, where it is not in the node's life of now.
@@ -152,8 +152,9 @@ impl Slots {
     /// Uses a shard's state; none when it has none to be trusted, or only that of an earlier life.
     pub(super) fn with<T>(&self, shard: u16, use_it: impl FnOnce(&mut Slot) -> T) -> Option<T> {
         let mut slot = self.slot(shard)?.lock().ok()?;
-        let life = self.site.life();
-        slot.as_mut().filter(|slot| slot.life == life).map(use_it)
+        let slot = slot.as_mut();
+        slot.filter(|slot| self.site.is_life(&slot.life))
+            .map(use_it)
     }
 
     /// One step of a shard.
@@ -203,6 +204,15 @@ impl Slot {
         self.seat.is_owner()
     }
 
+    /// From which T on it needs ticks; none while nothing runs.
+    pub(super) fn due_ms(&self) -> Option<i64> {
+        if self.unwritten.is_empty() {
+            self.seat.due_ms()
+        } else {
+            Some(i64::MIN)
+        }
+    }
+
     /// Whether it may go further than it knows.
     pub(super) fn is_behind(&self, site: &Site) -> bool {
         self.fed != site.fed()
@@ -239,6 +249,11 @@ impl Slot {
             };
             deeds.extend(self.seat.step(fenced, t_ms));
         }
+        if fed.begun != self.fed.begun
+            && let Some(epoch) = fed.begun
+        {
+            deeds.extend(self.seat.step(Event::Begun { epoch }, t_ms));
+        }
         self.fed = fed;
         deeds.extend(self.seat.step(event, t_ms));
         self.sort_out(deeds, site)
@@ -263,6 +278,7 @@ impl Slot {
                 Deed::Stalled { by, .. } => site.stalls(by),
                 Deed::Refused { at } => site.refuse(at),
                 Deed::Time { t_ms } => site.lift(t_ms),
+                Deed::Begin { epoch } => site.take_part(epoch),
                 Deed::Fence { t_ms } => {
                     let (epoch, reach_ms) = self.fed.fenced;
                     if t_ms > reach_ms || epoch != self.seat.epoch() {

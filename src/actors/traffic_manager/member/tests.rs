@@ -10,6 +10,7 @@ use cluster::{AskError, Asking, Clock, Register, RegisterLink, Root, System, sta
 use domain::ledger::{Ask, Holder, Outcome};
 use domain::policy::TimeUnit;
 use domain::view::{Life, Patience, Phase};
+use storage::broker::ledger;
 use storage::{apim, broker, carbon};
 
 use super::{LAYOUT, Member, Ways, component};
@@ -79,6 +80,7 @@ impl RegisterLink for LinkOf {
 
 struct Members {
     control_plane: ControlPlane,
+    layout: Layout,
     registers: Registers,
     nodes: Nodes,
     ways: Ways,
@@ -100,6 +102,7 @@ impl Members {
         let system = System::new(Clock::system(), true);
         Self {
             control_plane: ControlPlane::start(&system, dir).await,
+            layout: QUICK,
             registers,
             nodes: Nodes::alone(Life::new("nobody", 0)),
             ways: Ways::default(),
@@ -137,7 +140,7 @@ impl Members {
                 (register, vec![child], Some((of_node, claims.clone())))
             }
         };
-        let (agreed, agreed_child) = agreed_view(&system, &carbon, &nodes, &register, QUICK);
+        let (agreed, agreed_child) = agreed_view(&system, &carbon, &nodes, &register, self.layout);
         let member = Member {
             broker: &broker,
             feed: &self.control_plane.feed,
@@ -281,6 +284,22 @@ impl Members {
         }
     }
 
+    /// This node's Broker is gone; Carbon, and with it the node's id and what it promised, is not.
+    async fn lose_broker(&self, dir: &Path, name: &str) {
+        for file in ["broker.db", "broker.db-wal", "broker.db-shm"] {
+            let gone = std::fs::remove_file(dir.join(name).join(file));
+            assert!(gone.is_ok() || file != "broker.db", "{gone:?}");
+        }
+        // As a start finds that the node has counted before.
+        let broker = broker::open(&dir.join(name)).await.unwrap();
+        let mut write = broker.write("test.begin").await.unwrap();
+        let now_ms = self.system.clock.now_ms();
+        let begun = ledger::begin_without_past(&mut write, now_ms).await;
+        begun.unwrap();
+        write.commit().await.unwrap();
+        broker.close().await;
+    }
+
     async fn start_all(&mut self, dir: &Path, incarnation: u64) {
         for name in NAMES {
             self.join(name, incarnation, &dir.join(name)).await;
@@ -378,6 +397,39 @@ async fn a_restart_of_everything_keeps_long_windows_and_short_ones_by_how_it_sto
     for (key, left) in keys.iter().zip([10, 0]) {
         let (owner, _) = members.pair(key);
         assert_eq!(members.drain(&owner, "gw3", key, 40).await, left, "{key:?}");
+    }
+    members.stop().await;
+}
+
+#[tokio::test]
+async fn a_broker_that_was_lost_is_no_source_until_a_later_view_lies_in_the_new_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut members = Members::start(dir.path()).await;
+    members
+        .control_plane
+        .save("month", 20, TimeUnit::Month)
+        .await;
+    let key = key("month", "k");
+    let (owner, standby) = members.pair(&key);
+    assert_eq!(members.drain(&owner, "gw1", &key, 5).await, 5);
+    members.crash_all();
+    members.lose_broker(dir.path(), &owner).await;
+    members.start_all(dir.path(), 2).await;
+    // The standby's disk has it, and the owner's has what was granted since.
+    assert_eq!(members.drain(&owner, "gw2", &key, 5).await, 5);
+    members.crash_all();
+    members.lose_broker(dir.path(), &standby).await;
+    members.start_all(dir.path(), 3).await;
+    assert_eq!(members.drain(&owner, "gw3", &key, 5).await, 5);
+    members.crash_all();
+    for lost in [&owner, &standby] {
+        members.lose_broker(dir.path(), lost).await;
+    }
+    // Nobody knows: nothing is left of the window, also when all start once more with what their disks have.
+    for incarnation in 4..6 {
+        members.start_all(dir.path(), incarnation).await;
+        assert_eq!(members.drain(&owner, "gw4", &key, 40).await, 0);
+        members.crash_all();
     }
     members.stop().await;
 }

@@ -10,6 +10,7 @@ use crate::window::WindowSpec;
 fn place(active: bool, role: Role, back: Option<Life>, is_lost: bool) -> Event {
     let missing = Missing {
         epoch: epoch(1),
+        held: Epoch::default(),
         t0_ms: T,
         holders: back.into_iter().collect(),
         names: vec!["a".to_owned(), "b".to_owned()],
