@@ -140,18 +140,27 @@ fn what_is_said_of_who_founds_the_register_keeps_its_bytes() {
         others,
     };
     Frozen::default()
-        .request(&claim, "05050001")
-        .reply::<Claim>(&yours(1, Before::Nothing), "1")
-        .reply::<Claim>(&yours(2, Before::Node(text("b"))), "2")
-        .reply::<Claim>(&yours(300, Before::Scattered), "3")
-        .reply::<Claim>(&anothers(Others::None), "4")
-        .reply::<Claim>(&anothers(Others::Own), "5")
-        .reply::<Claim>(&anothers(Others::Vote), "6")
-        .reply::<Claim>(&Claimed::Unavailable, "7")
-        .request(&share(Others::Own), "8")
-        .request(&share(Others::Vote), "9")
-        .reply::<Share>(&Shared::Yes, "10")
-        .reply::<Share>(&Shared::No, "11")
-        .reply::<Share>(&Shared::Unavailable, "12")
+        .request(&claim, "0505000100000009016103746d31fb2c01")
+        .reply::<Claim>(
+            &yours(1, Before::Nothing),
+            "0505000100000008000100fce0220200",
+        )
+        .reply::<Claim>(
+            &yours(2, Before::Node(text("b"))),
+            "050500010000000a0002010162fce0220200",
+        )
+        .reply::<Claim>(
+            &yours(300, Before::Scattered),
+            "050500010000000a00fb2c0102fce0220200",
+        )
+        .reply::<Claim>(&anothers(Others::None), "05050001000000060103746d3100")
+        .reply::<Claim>(&anothers(Others::Own), "05050001000000060103746d3101")
+        .reply::<Claim>(&anothers(Others::Vote), "05050001000000060103746d3102")
+        .reply::<Claim>(&Claimed::Unavailable, "050500010000000102")
+        .request(&share(Others::Own), "0506000100000003016101")
+        .request(&share(Others::Vote), "0506000100000003016102")
+        .reply::<Share>(&Shared::Yes, "050600010000000100")
+        .reply::<Share>(&Shared::No, "050600010000000101")
+        .reply::<Share>(&Shared::Unavailable, "050600010000000102")
         .hold();
 }

@@ -213,6 +213,19 @@ mod tests {
         assert!(!Founder::default().share("a", Others::Own));
     }
 
+    /// Where the only member has its shard from, as a seat sees it.
+    fn origin_of(view: &View, me: &Life) -> Origin {
+        let place = Place::of(view, 0, me, rank);
+        match (&place.settled, place.sources.first()) {
+            (None, _) => Origin::First,
+            (_, None) => Origin::Lost,
+            (_, Some(own)) => {
+                assert_eq!((&own.life, own.in_memory), (me, false));
+                Origin::Disk
+            }
+        }
+    }
+
     /// What a coordinator makes of the view that `node` founds.
     fn activated(before: Before, node: &str) -> (Founding, View, Option<Origin>) {
         let generation = if before == Before::Nothing { 1 } else { 2 };
@@ -259,15 +272,7 @@ mod tests {
             }
             news.push(News::View(view.clone()));
             if view.phase == Phase::Sync && view.epoch > Epoch::default() {
-                let place = Place::of(&view, 0, &me, rank);
-                let found = match (&place.settled, place.sources.first()) {
-                    (None, _) => Origin::First,
-                    (_, None) => Origin::Lost,
-                    (_, Some(own)) => {
-                        assert_eq!((&own.life, own.in_memory), (&me, false));
-                        Origin::Disk
-                    }
-                };
+                let found = origin_of(&view, &me);
                 origin = Some(found);
                 news.push(News::Complete {
                     epoch: view.epoch,

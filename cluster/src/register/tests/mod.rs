@@ -7,5 +7,6 @@ mod faults;
 mod founding;
 mod openraft_suite;
 mod refused;
+mod seals;
 mod words;
 mod world;
