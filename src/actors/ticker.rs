@@ -66,3 +66,65 @@ pub(crate) fn ticker<M: Send + 'static>(
     });
     Ticker(alive)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use cluster::{Actor, BoxError, Clock, System, child, start_root};
+
+    use super::*;
+
+    const DEADLINE: Duration = Duration::from_secs(20);
+
+    /// Counts what it is told.
+    struct Listener {
+        told: Arc<AtomicU64>,
+        _watcher: Watcher,
+    }
+
+    impl Actor for Listener {
+        type Message = ();
+        type Arguments = (watch::Receiver<u8>, Arc<AtomicU64>);
+        const KIND: &'static str = "test.listener";
+
+        async fn start(
+            (watched, told): Self::Arguments,
+            me: Address<()>,
+        ) -> Result<Self, BoxError> {
+            let _watcher = watcher("test news", watched, me, || ());
+            Ok(Self { told, _watcher })
+        }
+
+        async fn handle(&mut self, (): ()) -> Result<(), BoxError> {
+            self.told.fetch_add(1, Ordering::SeqCst);
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn an_actor_is_told_at_once_and_with_each_change_until_it_ends() {
+        let (sender, watched) = watch::channel(0);
+        let told = Arc::<AtomicU64>::default();
+        let system = System::new(Clock::system(), true);
+        let arguments = (watched, Arc::clone(&told));
+        let (_, listener) = child::<Listener>(&system, "listener", arguments);
+        let root = start_root(&system, vec![listener]).await.unwrap();
+        for times in 1..4 {
+            let deadline = system.clock.monotonic() + DEADLINE;
+            while told.load(Ordering::SeqCst) < times {
+                assert!(system.clock.monotonic() < deadline, "not told");
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            sender.send_replace(0);
+        }
+        root.stop(DEADLINE).await;
+        // What its supervisor keeps for another start watches nothing by itself.
+        let left = tokio::time::timeout(DEADLINE, async {
+            while sender.receiver_count() > 1 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        });
+        left.await.unwrap();
+    }
+}

@@ -209,3 +209,22 @@ async fn a_founder_that_was_cut_short_between_claim_and_founding_founds_above_it
     assert_eq!((view.entries >> 40, view.lost.len()), (2, 0));
     founded.stop().await;
 }
+
+#[tokio::test]
+async fn a_lone_member_waits_for_nobody_after_its_first_start_and_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut founded = Founded::new(dir.path()).await;
+    founded.members.layout.patience = Patience {
+        fresh_ms: 60_000,
+        join_ms: 60_000,
+        gather_ms: 60_000,
+        stuck_ms: 60_000,
+    };
+    let name = NAMES[0];
+    for incarnation in 1..4 {
+        founded.members.join(name, incarnation, dir.path()).await;
+        founded.members.wait_for(&[name]).await;
+        founded.members.stop_all().await;
+    }
+    founded.stop().await;
+}

@@ -4,6 +4,7 @@
 //! seats they drive, `site` what all seats of the node share, `pending` the questions whose answers wait; `reporter` is
 //! in touch with the voters, `keeper` with the disk; `ways` and `message` are how members speak.
 
+mod agenda;
 mod keeper;
 pub mod message;
 mod pending;

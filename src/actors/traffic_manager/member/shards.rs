@@ -1,7 +1,7 @@
 //! One actor that serves every sixteenth shard of a member: takes gateways' questions and other members' words, drives
 //! the seats, and writes marks before what they cover is said (L5). The counts lie in [`super::slots`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use domain::ledger::{Ask, Effect, Input, Mark, Outcome, SHARED_KEY};
 use domain::view::{Event, Life, Words};
 use storage::{Database, StoreError, broker::ledger};
 
+use super::agenda::{Agenda, GoneBy};
 use super::message::{ShardHeard, TellShard};
 use super::pending::Pending;
 use super::site::Site;
@@ -25,8 +26,6 @@ use crate::traffic_manager::{Published, news};
 
 /// Recall rounds, ends of windows, and what may have got lost are looked at so often, where there are any.
 const TICK: Duration = Duration::from_millis(50);
-/// Every shard is looked at so often.
-const ALL: Duration = Duration::from_secs(1);
 
 /// What it is started with.
 #[derive(Clone)]
@@ -70,21 +69,9 @@ pub(super) struct Shards {
     unknown: BTreeSet<(String, String)>,
     /// Whether marks could not be written at the last try.
     failing: bool,
-    /// Shards for which something runs, each with the T from which on it needs ticks.
-    due: BTreeMap<u16, i64>,
-    /// What all its shards go by; none when some begin anew.
-    seen: Option<Seen>,
-    /// When it last looked at all of them.
-    looked: Duration,
+    /// Which of its shards it looks at when.
+    agenda: Agenda,
     _ticker: Ticker,
-}
-
-/// What shards go by.
-struct Seen {
-    /// Entries of the register.
-    entries: u64,
-    incarnation: u64,
-    policies: Option<Arc<PolicyView>>,
 }
 
 // === impl Actor ===
@@ -98,14 +85,15 @@ impl Actor for Shards {
         arguments: ShardsArguments,
         me: Address<ShardsMessage>,
     ) -> Result<Self, BoxError> {
+        let step = usize::from(arguments.step.max(1));
+        let shards = arguments.first..arguments.slots.count();
+        let shards = shards.step_by(step).collect();
         let mut shards = Self {
             arguments,
             pending: Pending::default(),
             unknown: BTreeSet::new(),
             failing: false,
-            due: BTreeMap::new(),
-            seen: None,
-            looked: Duration::ZERO,
+            agenda: Agenda::new(shards),
             _ticker: ticker("shard ticks", TICK, me.clone(), || ShardsMessage::Tick),
             me,
         };
@@ -142,7 +130,9 @@ impl Actor for Shards {
             }
             ShardsMessage::Look => self.look(false).await,
             ShardsMessage::Tick => {
-                if self.is_time_for_all() {
+                let now = self.arguments.clock.monotonic();
+                let incarnation = self.arguments.slots.site.incarnation_now();
+                if self.agenda.is_time_for_all(incarnation, now) {
                     self.recover().await?;
                 }
                 self.look(true).await;
@@ -156,26 +146,16 @@ impl Actor for Shards {
 // === impl Shards ===
 
 impl Shards {
-    fn mine(&self) -> Vec<u16> {
-        let step = usize::from(self.arguments.step.max(1));
-        (self.arguments.first..self.arguments.slots.count())
-            .step_by(step)
-            .collect()
-    }
-
     /// Begins from disk what is not in the node's life of now.
     async fn recover(&mut self) -> Result<(), StoreError> {
         let slots = &self.arguments.slots;
-        let behind = self.mine();
-        let behind: Vec<u16> = behind
-            .into_iter()
-            .filter(|shard| !slots.is_ready(*shard))
-            .collect();
+        let behind = self.agenda.shards().iter().copied();
+        let behind: Vec<u16> = behind.filter(|shard| !slots.is_ready(*shard)).collect();
         if behind.is_empty() {
             return Ok(());
         }
         let mut read = self.arguments.broker.read().await?;
-        self.seen = None;
+        self.agenda.begin_anew();
         for shard in behind {
             // From the T on that the shard begins with, which lies before what is noted.
             let marks = ledger::list(&mut read, shard, slots.site.t_ms()).await?;
@@ -215,7 +195,7 @@ impl Shards {
         let foreign =
             |key: &ThrottleKey| key.subject != SHARED_KEY && shard_of(key) != request.shard;
         let keys = request.keys().ok_or(Leased::NotOwner)?;
-        if !self.mine().contains(&request.shard) || keys.iter().any(foreign) {
+        if !self.agenda.shards().contains(&request.shard) || keys.iter().any(foreign) {
             return Err(Leased::NotOwner);
         }
         let view = self.arguments.policies.load_full();
@@ -266,49 +246,18 @@ impl Shards {
         self.carry_out(shard, said).await;
     }
 
-    /// Whether it is to look at all its shards, also at those for which nothing runs.
-    fn is_time_for_all(&self) -> bool {
-        let now = self.arguments.clock.monotonic();
-        let incarnation = self.arguments.slots.site.incarnation_now();
-        let is_same = |seen: &Seen| seen.incarnation == incarnation;
-        !self.seen.as_ref().is_some_and(is_same) || now.saturating_sub(self.looked) >= ALL
-    }
-
-    /// The shards that are to be looked at now: all that the view or the policies changed for, all once a second, else
-    /// those for which something runs.
-    fn to_look_at(
-        &mut self,
-        ticks: bool,
-        entries: u64,
-        policies: Option<&Arc<PolicyView>>,
-    ) -> Vec<u16> {
-        let goes_by = |seen: &Seen| {
-            let known = seen.policies.as_ref().map(Arc::as_ptr);
-            seen.entries == entries && known == policies.map(Arc::as_ptr)
-        };
-        let has_news = !self.seen.as_ref().is_some_and(goes_by);
-        let is_time = self.is_time_for_all();
-        if has_news || (ticks && is_time) {
-            if ticks {
-                self.looked = self.arguments.clock.monotonic();
-            }
-            self.seen = Some(Seen {
-                entries,
-                incarnation: self.arguments.slots.site.incarnation_now(),
-                policies: policies.cloned(),
-            });
-            return self.mine();
-        }
-        let t_ms = self.arguments.slots.site.t_ms();
-        let due = self.due.iter().filter(|(_, due_ms)| **due_ms <= t_ms);
-        due.map(|(shard, _)| *shard).collect()
-    }
-
     /// Goes by the view, the policies, the notes and the fences of now, and by the time if it `ticks`.
     async fn look(&mut self, ticks: bool) {
         let policies = self.arguments.policies.load_full();
         let view = self.arguments.agreed.latest().view;
-        for shard in self.to_look_at(ticks, view.entries, policies.as_ref()) {
+        let site = &self.arguments.slots.site;
+        let by = GoneBy {
+            entries: view.entries,
+            incarnation: site.incarnation_now(),
+            policies: policies.as_ref().map(|view| Arc::clone(&view.table)),
+        };
+        let (now, t_ms) = (self.arguments.clock.monotonic(), site.t_ms());
+        for shard in self.agenda.at(by, ticks, now, t_ms) {
             let slots = &self.arguments.slots;
             let mut said = slots.follow(shard, &view);
             let looked = slots.with(shard, |slot| {
@@ -348,10 +297,7 @@ impl Shards {
         let (gateways, clock) = (&self.arguments.gateways, &self.arguments.clock);
         news::tell(gateways, clock, shard, rest);
         let due_ms = self.arguments.slots.with(shard, |slot| slot.due_ms());
-        match due_ms.flatten() {
-            Some(due_ms) => self.due.insert(shard, due_ms),
-            None => self.due.remove(&shard),
-        };
+        self.agenda.put(shard, due_ms.flatten());
     }
 
     fn say(&self, shard: u16, to: Life, words: Words) {
