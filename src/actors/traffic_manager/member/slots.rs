@@ -199,6 +199,11 @@ impl Slot {
         self.seat.ledger()
     }
 
+    /// The seat, for an inspection.
+    pub(super) fn seat(&self) -> &Seat {
+        &self.seat
+    }
+
     /// Whether it owns the shard, as far as it knows.
     pub(super) fn is_owner(&self) -> bool {
         self.seat.is_owner()
