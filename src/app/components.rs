@@ -118,6 +118,8 @@ impl Components {
         Services {
             system: system.clone(),
             cluster: self.cluster.clone(),
+            overview: self.overview.clone(),
+            orders: self.orders.clone(),
             readiness: Arc::new(readiness),
             metrics: Some(metrics),
             operator_hash: Some(operator_hash),

@@ -21,6 +21,7 @@ mod ready;
 #[cfg(test)]
 mod second_founder_tests;
 mod security;
+mod view_metrics;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -174,6 +175,7 @@ fn looked(
         gateway: components.gateway.clone(),
         cluster: membership.cluster.clone(),
         feed: components.control.feed.clone(),
+        agreed: components.agreed.clone(),
         cluster_certificate_ends: membership.certificate_ends,
         clock: system.clock.clone(),
         certificate: Arc::clone(certificate),

@@ -253,7 +253,7 @@ impl TellVoter {
 
 impl Request for OrderView {
     type Reply = Ordered;
-    const KIND: u16 = 0x0505;
+    const KIND: u16 = 0x0507;
     const VERSION: u16 = 1;
     const IDEMPOTENT: bool = true;
     /// Nodes that speak no later protocol than the first have no agreed view.

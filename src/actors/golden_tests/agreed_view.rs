@@ -1,4 +1,4 @@
-//! Kinds 0x0501 to 0x0506.
+//! Kinds 0x0501 to 0x0507.
 
 use std::collections::BTreeSet;
 
@@ -8,8 +8,8 @@ use domain::view::{
 
 use super::{Frozen, text};
 use crate::agreed_view::message::{
-    Agreed, AskView, AskVoter, Claim, Claimed, Promise, Promised, Seen, Share, Shared, TellView,
-    TellVoter,
+    Agreed, AskView, AskVoter, Claim, Claimed, Order, OrderView, Ordered, Promise, Promised,
+    RegisterSeen, Seen, Share, Shared, TellView, TellVoter,
 };
 
 fn at(index: u64) -> Epoch {
@@ -153,5 +153,24 @@ fn what_is_said_of_who_founds_the_register_keeps_its_bytes() {
         .reply::<Share>(&Shared::Yes, "10")
         .reply::<Share>(&Shared::No, "11")
         .reply::<Share>(&Shared::Unavailable, "12")
+        .hold();
+}
+
+#[test]
+fn what_an_operator_orders_keeps_its_bytes() {
+    let ordered = |order| OrderView { order };
+    let seen = RegisterSeen {
+        voters: vec![text("a")],
+        next: vec![text("b"), text("c")],
+        chosen: vec![text("d")],
+        leader: Some(text("a")),
+    };
+    Frozen::default()
+        .request(&ordered(Order::Look), "")
+        .request(&ordered(Order::Voters(vec![text("a"), text("b")])), "")
+        .request(&ordered(Order::Forget(text("a"))), "")
+        .reply::<OrderView>(&Ordered::Seen(seen), "")
+        .reply::<OrderView>(&Ordered::Agreed, "")
+        .reply::<OrderView>(&Ordered::Refused(text("no")), "")
         .hold();
 }

@@ -5,6 +5,7 @@
 //! in touch with the voters, `keeper` with the disk; `ways` and `message` are how members speak; `inspection` answers what
 //! operators ask of this member, `overview` asks all of them.
 
+mod counted;
 mod inspection;
 mod keeper;
 pub mod message;

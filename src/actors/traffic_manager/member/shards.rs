@@ -10,6 +10,7 @@ use domain::ledger::{Ask, Effect, Input, Mark, Outcome, SHARED_KEY};
 use domain::view::{Event, Life, Words};
 use storage::{Database, StoreError, broker::ledger};
 
+use super::counted;
 use super::message::{ShardHeard, TellShard};
 use super::pending::Pending;
 use super::site::Site;
@@ -342,6 +343,7 @@ impl Shards {
             self.say(shard, to, words);
         }
         for effect in &said.effects {
+            counted::effect(effect);
             self.note(effect);
         }
         let rest = self.pending.take(said.effects);

@@ -1,6 +1,8 @@
 //! Three members in one process over files and a register in memory: what is granted while one after another is cut
 //! off.
 
+mod seen;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
