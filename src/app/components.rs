@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
+use actors::agreed_view::{AgreedView, Orders};
 use actors::gateway::{CutOff, GatewayHandle, Parts};
+use actors::traffic_manager::member::Overview;
 use actors::traffic_manager::{GatewayLeases, LedgerSettings, Member, TrafficManagerHandle, Ways};
 use actors::usage::{UsageIntakeHandle, UsageSettings};
 use actors::{gateway, traffic_manager, usage};
@@ -24,6 +26,9 @@ pub(crate) struct Components {
     pub(crate) control: ControlPlane,
     pub(crate) gateway: Option<GatewayHandle>,
     pub(crate) traffic_manager: Option<TrafficManagerHandle>,
+    pub(crate) agreed: AgreedView,
+    overview: Overview,
+    orders: Orders,
     cluster: Cluster,
     key_manager_here: bool,
     trusted_proxies: Arc<[AddressRange]>,
@@ -49,14 +54,14 @@ impl Components {
         let claims = (&control.claims, has(Role::TrafficManager));
         let agreed = Agreed::describe(system, &databases.carbon, cluster, claims)?;
         children.extend(agreed.children);
-        let leases = GatewayLeases::of(cluster);
+        let (leases, members) = (GatewayLeases::of(cluster), Ways::of(cluster));
         let owners = if has(Role::TrafficManager) {
             let member = Member {
                 broker: &databases.broker,
                 feed: &control.feed,
                 gateways: &leases,
                 nodes: &agreed.nodes,
-                members: &Ways::of(cluster),
+                members: &members,
                 agreed: &agreed.view,
                 incarnation: me.incarnation,
                 settings: LedgerSettings::keys(config.traffic_manager.keys),
@@ -99,6 +104,9 @@ impl Components {
             control,
             gateway,
             traffic_manager: has(Role::TrafficManager).then_some(owners),
+            overview: Overview::new(&agreed.view, &members),
+            orders: Orders::new(&agreed.nodes, &agreed.view),
+            agreed: agreed.view,
             cluster: cluster.clone(),
             key_manager_here: has(Role::KeyManager),
             trusted_proxies: config.gateway.trusted_proxies.clone().into(),

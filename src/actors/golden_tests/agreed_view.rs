@@ -166,11 +166,17 @@ fn what_an_operator_orders_keeps_its_bytes() {
         leader: Some(text("a")),
     };
     Frozen::default()
-        .request(&ordered(Order::Look), "")
-        .request(&ordered(Order::Voters(vec![text("a"), text("b")])), "")
-        .request(&ordered(Order::Forget(text("a"))), "")
-        .reply::<OrderView>(&Ordered::Seen(seen), "")
-        .reply::<OrderView>(&Ordered::Agreed, "")
-        .reply::<OrderView>(&Ordered::Refused(text("no")), "")
+        .request(&ordered(Order::Look), "050700010000000100")
+        .request(
+            &ordered(Order::Voters(vec![text("a"), text("b")])),
+            "0507000100000006010201610162",
+        )
+        .request(&ordered(Order::Forget(text("a"))), "0507000100000003020161")
+        .reply::<OrderView>(
+            &Ordered::Seen(seen),
+            "050700010000000f000101610201620163010164010161",
+        )
+        .reply::<OrderView>(&Ordered::Agreed, "050700010000000101")
+        .reply::<OrderView>(&Ordered::Refused(text("no")), "050700010000000402026e6f")
         .hold();
 }

@@ -49,9 +49,9 @@ fn what_operators_ask_of_shards_keeps_its_bytes() {
     let life = life("a");
     let asked = |shard, keys| AskShards { shard, keys };
     Frozen::default()
-        .request(&asked(None, 0), "")
-        .request(&asked(Some(255), 200), "")
-        .reply::<AskShards>(&ShardsSeen { life, shards }, "")
+        .request(&asked(None, 0), "02040001000000020000")
+        .request(&asked(Some(255), 200), "020400010000000501fbff00c8")
+        .reply::<AskShards>(&ShardsSeen { life, shards }, "02040001000000710161fc00000100040100fd05000000300000000101010162fc70110100070111010174020170fb2c0101730201fd05000000300000000100010161fc701101000700000302fd0500000030000000010000fc70110100070000fbff0003fd0500000030000000010000fc70110100070000")
         .hold();
 }
 
@@ -82,8 +82,8 @@ fn what_operators_ask_of_a_key_keeps_its_bytes() {
         count,
     };
     Frozen::default()
-        .request(&AskKey { key: key() }, "")
-        .reply::<AskKey>(&told(Some(count)), "")
-        .reply::<AskKey>(&told(None), "")
+        .request(&AskKey { key: key() }, "020500010000000a0174020170fb2c010173")
+        .reply::<AskKey>(&told(Some(count)), "02050001000000330161fc0000010000fd050000003000000001010001050211fce0220200fb8813fb2a01fb5e12010401036777310708fb2c0102")
+        .reply::<AskKey>(&told(None), "02050001000000150161fc0000010000fd050000003000000001010000")
         .hold();
 }
