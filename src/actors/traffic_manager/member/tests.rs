@@ -1,8 +1,6 @@
 //! Three members in one process over files and a register in memory: what is granted while one after another is cut
 //! off.
 
-mod seen;
-
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -438,3 +436,5 @@ async fn a_broker_that_was_lost_is_no_source_until_a_later_view_lies_in_the_new_
 
 #[path = "founding_tests.rs"]
 mod founding;
+#[path = "seen_tests.rs"]
+mod seen;

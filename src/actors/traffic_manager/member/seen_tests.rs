@@ -5,9 +5,10 @@ use std::time::Duration;
 use domain::policy::TimeUnit;
 use domain::view::{Life, Phase};
 
-use super::super::message::{AskShards, RoleSeen};
-use super::{Links, Members, NAMES, Registers};
+use super::founding::Founded;
+use super::{Members, NAMES, Registers};
 use crate::agreed_view::{AgreedView, NotAgreed, Orders, TestRegister};
+use crate::traffic_manager::member::message::{AskShards, RoleSeen};
 use crate::traffic_manager::member::{LAYOUT, Overview};
 use crate::traffic_manager::shard_of;
 use crate::traffic_manager::test_node::{DEADLINE, key};
@@ -88,28 +89,25 @@ async fn all_shards_and_a_key_are_seen_from_any_node_and_who_is_silent_is_named(
 #[tokio::test]
 async fn voters_that_an_operator_chose_stay_until_the_choice_is_taken_back() {
     let dir = tempfile::tempdir().unwrap();
-    let links = Links::default();
-    let mut members = Members::new(dir.path(), Registers::OfCluster(links.clone())).await;
+    let mut founded = Founded::new(dir.path()).await;
     for name in NAMES {
-        members.join(name, 1, &dir.path().join(name)).await;
+        founded.members.join(name, 1, &dir.path().join(name)).await;
     }
-    let first = links.0.lock().unwrap()[NAMES[0]].clone();
-    first.found(&[NAMES[0].to_owned()]).await.unwrap();
+    let members = &founded.members;
     members.wait_for(&NAMES).await;
-    // The last one votes on nothing: a voter passes its orders on.
-    let orders = orders(&members, NAMES[2]);
+    let first = agreed(members, NAMES[0]).latest().voters;
+    let votes_not = NAMES.into_iter().find(|name| first != [(*name).to_owned()]);
+    // It votes on nothing: a voter passes its orders on.
+    let orders = orders(members, votes_not.unwrap());
     let all = NAMES.map(str::to_owned);
     orders.choose(all.to_vec()).await.unwrap();
     members.wait_for_voters(&all).await;
     let seen = orders.look().await;
-    assert_eq!(
-        (seen.voters.as_slice(), seen.chosen.as_slice()),
-        (&all[..], &all[..])
-    );
+    assert_eq!((&seen.voters[..], &seen.chosen[..]), (&all[..], &all[..]));
     assert!(seen.next.is_empty() && seen.leader.is_some());
-    // One alone, and no more than the old ones were is needed until a view of its own is active.
-    let one = all[1..2].to_vec();
-    orders.choose(one.clone()).await.unwrap();
+    // Once a view of one alone is active, no other is needed.
+    let one = [votes_not.unwrap().to_owned()];
+    orders.choose(one.to_vec()).await.unwrap();
     members.wait_for_voters(&one).await;
     orders.choose(Vec::new()).await.unwrap();
     let free = async {
@@ -119,7 +117,7 @@ async fn voters_that_an_operator_chose_stay_until_the_choice_is_taken_back() {
     };
     tokio::time::timeout(DEADLINE, free).await.unwrap();
     assert!(orders.answers(NAMES[0]).await && !orders.answers("nobody").await);
-    members.stop().await;
+    founded.stop().await;
 }
 
 #[tokio::test]
