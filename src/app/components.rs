@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use actors::agreed_view::{AgreedView, Orders};
 use actors::gateway::{CutOff, GatewayHandle, Parts};
-use actors::traffic_manager::member::Overview;
-use actors::traffic_manager::{GatewayLeases, LedgerSettings, Member, TrafficManagerHandle, Ways};
+use actors::traffic_manager::{
+    GatewayLeases, LedgerSettings, Member, Overview, TrafficManagerHandle, Ways,
+};
 use actors::usage::{UsageIntakeHandle, UsageSettings};
 use actors::{gateway, traffic_manager, usage};
 use cluster::{Child, Cluster, System};

@@ -8,7 +8,7 @@ use actors::change_feed::ChangeFeedHandle;
 use actors::devportal::DevPortalHandle;
 use actors::key_manager::{KeyManagerHandle, hash_hex};
 use actors::publisher::PublisherHandle;
-use actors::traffic_manager::member::Overview;
+use actors::traffic_manager::Overview;
 use actors::usage::UsageIntakeHandle;
 use cluster::{Cluster, System};
 use domain::address::AddressRange;

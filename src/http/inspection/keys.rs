@@ -1,7 +1,6 @@
 //! `/admin/keys/{key}`: how one key is counted, by whom, and which gateways hold units of it.
 
-use actors::traffic_manager::member::SeenKey;
-use actors::traffic_manager::member::message::{CountSeen, KeySeen, LeaseSeen};
+use actors::traffic_manager::{CountSeen, KeySeen, LeaseSeen, SeenKey};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -103,7 +102,7 @@ fn silence(silent: &[String]) -> ApiError {
 mod tests {
     use std::collections::BTreeMap;
 
-    use actors::traffic_manager::member::message::SeatSeen;
+    use actors::traffic_manager::SeatSeen;
     use domain::policy::TimeUnit;
     use domain::view::Life;
 

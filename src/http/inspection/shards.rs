@@ -1,8 +1,6 @@
 //! `/admin/shards`: the agreed view, and each shard with its owner, its standby and what they say of it.
 
-use actors::traffic_manager::LAYOUT;
-use actors::traffic_manager::member::SeenShards;
-use actors::traffic_manager::member::message::{AskShards, NAMED_KEYS, RoleSeen, ShardSeen};
+use actors::traffic_manager::{AskShards, LAYOUT, NAMED_KEYS, RoleSeen, SeenShards, ShardSeen};
 use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
