@@ -74,7 +74,7 @@ pub(super) async fn forget(
     let ordered = services.orders.forget(&given_up.id).await;
     let is_known = ordered.map_err(|error| members::not_agreed(&error))?;
     let mut shown = show(&services, &given_up);
-    shown["knownHere"] = is_known.into();
+    members::put(&mut shown, "knownHere", is_known);
     Ok(Json(shown))
 }
 

@@ -103,6 +103,13 @@ pub(super) fn names(orders: &Orders, ids: &[String]) -> Vec<String> {
     ids.iter().map(|id| orders.name(id)).collect()
 }
 
+/// Adds a member to an object.
+pub(super) fn put(object: &mut Value, name: &str, value: impl Into<Value>) {
+    if let Some(members) = object.as_object_mut() {
+        members.insert(name.to_owned(), value.into());
+    }
+}
+
 /// What an operator hears of an order that was not carried out.
 pub(super) fn not_agreed(error: &NotAgreed) -> ApiError {
     let status = StatusCode::SERVICE_UNAVAILABLE;

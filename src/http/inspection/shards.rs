@@ -79,9 +79,11 @@ pub(super) async fn shards(
     ];
     let mut answer = page.answer(&list, rows.len(), &listed_at("/admin/shards", &parameters));
     let orders = &services.orders;
-    answer["view"] = members::view(orders, &seen.latest);
-    answer["leader"] = register.leader.map(|leader| orders.name(&leader)).into();
-    answer["unanswered"] = members::names(orders, &seen.unanswered).into();
+    let leader = register.leader.map(|leader| orders.name(&leader));
+    members::put(&mut answer, "view", members::view(orders, &seen.latest));
+    members::put(&mut answer, "leader", leader);
+    let silent = members::names(orders, &seen.unanswered);
+    members::put(&mut answer, "unanswered", silent);
     Ok(Json(answer))
 }
 
