@@ -65,6 +65,7 @@ mod publisher;
 mod readiness;
 mod refusals;
 mod routing;
+mod shards;
 mod start;
 mod streams;
 mod stuck_uploads;

@@ -3,8 +3,11 @@
 
 use std::sync::Arc;
 
+use actors::agreed_view::{AgreedView, Orders};
 use actors::gateway::{CutOff, GatewayHandle, Parts};
-use actors::traffic_manager::{GatewayLeases, LedgerSettings, Member, TrafficManagerHandle, Ways};
+use actors::traffic_manager::{
+    GatewayLeases, LedgerSettings, Member, Overview, TrafficManagerHandle, Ways,
+};
 use actors::usage::{UsageIntakeHandle, UsageSettings};
 use actors::{gateway, traffic_manager, usage};
 use cluster::{Child, Cluster, System};
@@ -24,6 +27,9 @@ pub(crate) struct Components {
     pub(crate) control: ControlPlane,
     pub(crate) gateway: Option<GatewayHandle>,
     pub(crate) traffic_manager: Option<TrafficManagerHandle>,
+    pub(crate) agreed: AgreedView,
+    overview: Overview,
+    orders: Orders,
     cluster: Cluster,
     key_manager_here: bool,
     trusted_proxies: Arc<[AddressRange]>,
@@ -49,14 +55,14 @@ impl Components {
         let claims = (&control.claims, has(Role::TrafficManager));
         let agreed = Agreed::describe(system, &databases.carbon, cluster, claims)?;
         children.extend(agreed.children);
-        let leases = GatewayLeases::of(cluster);
+        let (leases, members) = (GatewayLeases::of(cluster), Ways::of(cluster));
         let owners = if has(Role::TrafficManager) {
             let member = Member {
                 broker: &databases.broker,
                 feed: &control.feed,
                 gateways: &leases,
                 nodes: &agreed.nodes,
-                members: &Ways::of(cluster),
+                members: &members,
                 agreed: &agreed.view,
                 incarnation: me.incarnation,
                 settings: LedgerSettings::keys(config.traffic_manager.keys),
@@ -68,30 +74,14 @@ impl Components {
             TrafficManagerHandle::elsewhere(cluster, &agreed.view)
         };
         let gateway = has(Role::Gateway).then(|| {
-            let intake = control.intake.clone();
-            let intake = intake.unwrap_or_else(|| UsageIntakeHandle::elsewhere(cluster));
-            let (node, incarnation) = (me.node_id.as_str(), me.incarnation);
-            let (broker, settings) = (&databases.broker, UsageSettings::default());
-            let (usage, child) =
-                usage::component(system, broker, &intake, node, incarnation, settings);
-            children.push(child);
-            let parts = Parts {
-                carbon: databases.carbon.clone(),
-                feed: control.feed.clone(),
-                key_manager: control.key_manager.clone(),
-                traffic_manager: owners.clone(),
-                leases,
-                usage,
-                name: format!("gateway@{node}"),
-                node: node.to_owned(),
-                incarnation,
-                cut_off: CutOff {
-                    when: config.gateway.when_cut_off,
-                    max_stale: config.gateway.max_stale,
-                },
-            };
-            let (gateway, child) = gateway::component(system, parts);
-            children.push(child);
+            let (gateway, started) = gateway(
+                system,
+                (config, databases),
+                me,
+                (&control, cluster),
+                (&owners, leases),
+            );
+            children.extend(started);
             gateway
         });
         Ok(Self {
@@ -99,6 +89,9 @@ impl Components {
             control,
             gateway,
             traffic_manager: has(Role::TrafficManager).then_some(owners),
+            overview: Overview::new(&agreed.view, &members),
+            orders: Orders::new(&agreed.nodes, &agreed.view),
+            agreed: agreed.view,
             cluster: cluster.clone(),
             key_manager_here: has(Role::KeyManager),
             trusted_proxies: config.gateway.trusted_proxies.clone().into(),
@@ -118,6 +111,8 @@ impl Components {
         Services {
             system: system.clone(),
             cluster: self.cluster.clone(),
+            overview: self.overview.clone(),
+            orders: self.orders.clone(),
             readiness: Arc::new(readiness),
             metrics: Some(metrics),
             operator_hash: Some(operator_hash),
@@ -132,4 +127,37 @@ impl Components {
             ingress,
         }
     }
+}
+
+/// The gateway, with the queue of what it has to tell of calls.
+fn gateway(
+    system: &System,
+    (config, databases): (&Config, &Databases),
+    me: &Identity,
+    (control, cluster): (&ControlPlane, &Cluster),
+    (owners, leases): (&TrafficManagerHandle, GatewayLeases),
+) -> (GatewayHandle, [Child; 2]) {
+    let intake = control.intake.clone();
+    let intake = intake.unwrap_or_else(|| UsageIntakeHandle::elsewhere(cluster));
+    let (node, incarnation) = (me.node_id.as_str(), me.incarnation);
+    let (broker, settings) = (&databases.broker, UsageSettings::default());
+    let (usage, usage_child) =
+        usage::component(system, broker, &intake, node, incarnation, settings);
+    let parts = Parts {
+        carbon: databases.carbon.clone(),
+        feed: control.feed.clone(),
+        key_manager: control.key_manager.clone(),
+        traffic_manager: owners.clone(),
+        leases,
+        usage,
+        name: format!("gateway@{node}"),
+        node: node.to_owned(),
+        incarnation,
+        cut_off: CutOff {
+            when: config.gateway.when_cut_off,
+            max_stale: config.gateway.max_stale,
+        },
+    };
+    let (gateway, child) = gateway::component(system, parts);
+    (gateway, [usage_child, child])
 }

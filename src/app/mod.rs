@@ -21,6 +21,7 @@ mod ready;
 #[cfg(test)]
 mod second_founder_tests;
 mod security;
+mod view_metrics;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -102,9 +103,8 @@ pub(crate) async fn start_on(mut listeners: Listeners, mut config: Config) -> an
     }
     let operator_hash = operator::credential(&data)?;
     let listeners = listeners.watched();
-    let mut readiness = Readiness::default();
-    ready::configuration(&mut readiness, &tls.certificate, &system.clock);
-    by_roles(&mut readiness, &databases, &components, &membership.cluster);
+    let certificate = (&tls.certificate, &system.clock);
+    let mut readiness = by_roles(certificate, &databases, &components, &membership.cluster);
     ready::listeners(&mut readiness, listeners.acceptances());
     let looked = looked(&system, &components, &membership, &tls.certificate);
     let metrics = metrics::scrape(recorded, looked);
@@ -174,6 +174,7 @@ fn looked(
         gateway: components.gateway.clone(),
         cluster: membership.cluster.clone(),
         feed: components.control.feed.clone(),
+        agreed: components.agreed.clone(),
         cluster_certificate_ends: membership.certificate_ends,
         clock: system.clock.clone(),
         certificate: Arc::clone(certificate),
@@ -186,13 +187,16 @@ fn say_listening(config: &Config, ports: &Ports, data: &DataDir) {
         ingress_https = ?ports.ingress_https, data = %data.path().display(), "node is listening");
 }
 
-/// Adds what must be there before a node of these roles takes requests.
+/// What must be there before a node of these roles takes requests.
 fn by_roles(
-    readiness: &mut Readiness,
+    (certificate, clock): (&Arc<tls::ServerCertificate>, &Clock),
     databases: &Databases,
     components: &Components,
     cluster: &Cluster,
-) {
+) -> Readiness {
+    let mut all = Readiness::default();
+    let readiness = &mut all;
+    ready::configuration(readiness, certificate, clock);
     ready::databases(readiness, databases);
     ready::cluster(readiness, cluster);
     if let Some(gateway) = &components.gateway {
@@ -205,6 +209,7 @@ fn by_roles(
         ready::policies(readiness, traffic_manager);
         ready::view(readiness, traffic_manager);
     }
+    all
 }
 
 /// Where calls come in, on a node with a gateway.

@@ -13,8 +13,9 @@ use super::Layout;
 use super::follower::AgreedView;
 use super::handle::Nodes;
 use super::message::{Agreed, AskVoter, Promise, Promised, TellView, TellVoter};
+use super::reason::{Signs, missing};
 use super::register::{Known, SharedRegister};
-use super::voters::next_voters;
+use super::voters::{chosen_voters, next_voters};
 use crate::ticker::{Ticker, Watcher, ticker, watcher};
 
 /// What went on is looked at so often.
@@ -53,6 +54,8 @@ pub(super) struct CoordinatorActor {
     coordinator: Coordinator,
     known: watch::Receiver<Known>,
     view: View,
+    /// What the log says of the next view.
+    signs: Signs,
     /// Whether a proposal is under way.
     proposing: Arc<()>,
     /// What is proposed as soon as none is, unless the view changes before.
@@ -87,6 +90,7 @@ impl Actor for CoordinatorActor {
             coordinator: Coordinator::new(shards, rank, patience),
             known,
             view: View::default(),
+            signs: Signs::default(),
             proposing: Arc::default(),
             next: None,
             changing: Arc::default(),
@@ -143,9 +147,10 @@ impl CoordinatorActor {
             view,
             leads,
             voters,
+            ..
         } = self.known.borrow_and_update().clone();
         if view != self.view {
-            tell_turn(&self.view, &view);
+            self.tell_turn(&view);
             self.view = view.clone();
             // It was for the view before.
             self.next = None;
@@ -163,15 +168,25 @@ impl CoordinatorActor {
 
     /// Has others vote, where that is better.
     fn see_who_votes(&mut self) {
-        let Known { leads, voters, .. } = self.known.borrow().clone();
+        let Known {
+            leads,
+            voters,
+            chosen,
+            ..
+        } = self.known.borrow().clone();
         let now = self.arguments.clock.monotonic();
         let is_due = now.saturating_sub(self.looked) >= VOTERS;
         if !leads || !is_due || Arc::strong_count(&self.changing) > 1 {
             return;
         }
         self.looked = now;
-        let candidates = self.arguments.nodes.candidates(&voters);
-        if let Some(voters) = next_voters(&candidates, &voters) {
+        // What an operator chose is not undone by what would be chosen here.
+        let wanted = if chosen.is_empty() {
+            next_voters(&self.arguments.nodes.candidates(&voters), &voters)
+        } else {
+            chosen_voters(&chosen, &voters)
+        };
+        if let Some(voters) = wanted {
             let (register, under_way) = (
                 Arc::clone(&self.arguments.register),
                 Arc::clone(&self.changing),
@@ -190,6 +205,7 @@ impl CoordinatorActor {
     }
 
     fn hear(&mut self, told: TellVoter) {
+        self.signs.hear(&told);
         let TellVoter {
             report,
             epoch,
@@ -260,40 +276,39 @@ impl CoordinatorActor {
             });
         }
     }
-}
 
-/// One line for each view, with its reason.
-fn tell_turn(before: &View, view: &View) {
-    let names = |lives: &[Life]| {
-        let names: Vec<String> = lives
-            .iter()
-            .map(|life| format!("{}/{}", life.node, life.incarnation))
-            .collect();
-        names.join(" ")
-    };
-    let gone: Vec<Life> = missing(&before.members, &view.members);
-    let come: Vec<Life> = missing(&view.members, &before.members);
-    if view.phase == Phase::Active && before.phase == Phase::Active && view.epoch == before.epoch {
+    /// One line for each view, with its reason.
+    fn tell_turn(&mut self, view: &View) {
+        let (before, nodes) = (&self.view, &self.arguments.nodes);
+        let names = |lives: &[Life]| {
+            let names = lives
+                .iter()
+                .map(|life| format!("{}/{}", nodes.name(&life.node), life.incarnation));
+            names.collect::<Vec<_>>().join(" ")
+        };
+        let epoch = view.epoch.number();
+        if view.phase == Phase::Active
+            && before.phase == Phase::Active
+            && view.epoch == before.epoch
+        {
+            let lost = view.lost.len();
+            tracing::info!(epoch, lost, "lost shards were given up by an operator");
+            return;
+        }
+        let gone = nodes.gone();
+        let reason = (self.signs).why((before, view), &gone, &|node| nodes.name(node));
+        let phase = match view.phase {
+            Phase::Sync => "begins, nobody grants until it is active",
+            Phase::Active => "is active",
+        };
         tracing::info!(
-            epoch = view.epoch.number(),
-            lost = view.lost.len(),
-            "lost shards were given up"
+            epoch, reason, members = %names(&view.members),
+            come = %names(&missing(&view.members, &before.members)),
+            gone = %names(&missing(&before.members, &view.members)),
+            lost = view.lost.len(), "a view of traffic managers {phase}"
         );
-        return;
+        if view.phase == Phase::Active {
+            self.signs.clear();
+        }
     }
-    let phase = match view.phase {
-        Phase::Sync => "begins, nobody grants until it is active",
-        Phase::Active => "is active",
-    };
-    tracing::info!(
-        epoch = view.epoch.number(), members = %names(&view.members), come = %names(&come), gone = %names(&gone),
-        lost = view.lost.len(), "a view of traffic managers {phase}"
-    );
-}
-
-fn missing(of: &[Life], from: &[Life]) -> Vec<Life> {
-    of.iter()
-        .filter(|life| !from.contains(life))
-        .cloned()
-        .collect()
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use cluster::{Actor, Address, Asked, BoxError, spawn_named};
 use tokio::sync::watch;
 
-use domain::view::View;
+use domain::view::{Phase, View};
 
 use super::handle::Nodes;
 use super::message::{Agreed, AskView, Seen, TellView};
@@ -27,6 +27,17 @@ pub struct Latest {
     pub view: Arc<View>,
     /// Who votes, as far as known.
     pub voters: Vec<String>,
+}
+
+/// Counts the views that this node has heard of, by how far they had come then.
+fn count_change(before: &View, view: &View) {
+    if (before.epoch, before.phase) != (view.epoch, view.phase) {
+        let phase = match view.phase {
+            Phase::Sync => "sync",
+            Phase::Active => "active",
+        };
+        metrics::counter!("headgate_view_changes_total", "phase" => phase).increment(1);
+    }
 }
 
 /// What it is started with.
@@ -85,6 +96,7 @@ impl AgreedView {
         self.0.send_if_modified(|latest| {
             let mut changed = false;
             if let Some(view) = later(&latest.view) {
+                count_change(&latest.view, view);
                 latest.view = Arc::new(View::clone(view));
                 changed = true;
             }

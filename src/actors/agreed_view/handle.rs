@@ -8,7 +8,9 @@ use cluster::{AskError, Cluster, Door, Health, Request};
 use domain::view::Life;
 
 use super::LIVES;
-use super::message::{Agreed, AskView, AskVoter, Promised, TellView, TellVoter};
+use super::message::{
+    Agreed, AskView, AskVoter, OrderView, Ordered, Promised, TellView, TellVoter,
+};
 use super::voters::Candidate;
 
 /// Who follows the view: those that own shards, and those that ask the owners.
@@ -28,6 +30,7 @@ pub(super) struct Doors {
     pub(super) coordinator: Door<TellVoter>,
     pub(super) asked: Door<AskView>,
     pub(super) told: Door<TellView>,
+    pub(super) orders: Door<OrderView>,
 }
 
 /// The nodes by their stable ids: this one, and those of its cluster. Cheap to clone; all clones know the same.
@@ -87,9 +90,39 @@ impl Nodes {
             cluster.serve(doors.coordinator.clone());
             cluster.serve(doors.asked.clone());
             cluster.serve(doors.told.clone());
+            cluster.serve(doors.orders.clone());
         }
         let mut here = self.here.write().unwrap_or_else(PoisonError::into_inner);
         here.insert(self.me.node.clone(), doors);
+    }
+
+    /// What people call a node; its id where that is not known.
+    #[must_use]
+    pub fn name(&self, id: &str) -> String {
+        let Some(cluster) = &self.cluster else {
+            return id.to_owned();
+        };
+        let me = cluster.me();
+        if me.id == id {
+            return me.name.clone();
+        }
+        let mut others = cluster.members().into_iter();
+        let found = others.find(|state| state.member.id == id);
+        found.map_or_else(|| id.to_owned(), |state| state.member.name)
+    }
+
+    /// Asks a node to have an operator's order agreed on, or what its register knows.
+    ///
+    /// # Errors
+    /// When it does not answer in time.
+    pub(super) async fn ask_order(
+        &self,
+        node: &str,
+        asked: OrderView,
+        deadline: Duration,
+    ) -> Result<Ordered, AskError> {
+        let door = self.door(node).map(|doors| doors.orders);
+        self.ask(node, door, asked, deadline).await
     }
 
     /// Asks a voter for a promise.

@@ -163,6 +163,48 @@ impl Request for Share {
     const SINCE: u16 = 2;
 }
 
+/// Whoever runs the cluster orders something, at any node that votes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderView {
+    /// What.
+    pub order: Order,
+}
+
+/// What may be ordered. Each may be ordered twice.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Order {
+    /// Nothing: to say what its register knows.
+    Look,
+    /// To have these vote, or whoever is best for it where none is named.
+    Voters(Vec<String>),
+    /// To give up what this node held of lost shards (L6).
+    Forget(String),
+}
+
+/// What came of an order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ordered {
+    /// The answer to [`Order::Look`].
+    Seen(RegisterSeen),
+    /// It is agreed on.
+    Agreed,
+    /// It is not, or it is not known yet, and this is why.
+    Refused(String),
+}
+
+/// What the register of a node that votes knows.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegisterSeen {
+    /// Who votes; nobody where this node does not know.
+    pub voters: Vec<String>,
+    /// Who is to vote, while that changes.
+    pub next: Vec<String>,
+    /// Whom an operator chose; nobody where voters are chosen by what they are.
+    pub chosen: Vec<String>,
+    /// Who leads.
+    pub leader: Option<String>,
+}
+
 impl Request for AskVoter {
     type Reply = Promised;
     const KIND: u16 = 0x0501;
@@ -207,4 +249,13 @@ impl TellVoter {
     pub fn life(&self) -> &Life {
         &self.report.life
     }
+}
+
+impl Request for OrderView {
+    type Reply = Ordered;
+    const KIND: u16 = 0x0507;
+    const VERSION: u16 = 1;
+    const IDEMPOTENT: bool = true;
+    /// Nodes that speak no later protocol than the first have no agreed view.
+    const SINCE: u16 = 2;
 }

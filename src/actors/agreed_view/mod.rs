@@ -1,7 +1,8 @@
 //! The agreed view at work (PROTOCOLS W3, W4, L3, L4): which traffic managers own shards, agreed on by a majority.
 //!
 //! `register` is what voters agree on, `voter` what each has promised, `coordinator` proposes the next view where its
-//! node leads, `follower` is what any node knows of it, `claims` decides who founds the register and `founder` does; `handle` are the ways between nodes, `message` what goes over
+//! node leads, `follower` is what any node knows of it, `claims` decides who founds the register and `founder` does;
+//! `orders` are an operator's, `reason` is what the log says; `handle` are the ways between nodes, `message` what goes over
 //! them. What a member does for its shards is in [`crate::traffic_manager`]; the rules are [`domain::view`].
 
 mod claims;
@@ -11,6 +12,8 @@ mod founder;
 mod handle;
 pub mod message;
 mod of_cluster;
+mod orders;
+mod reason;
 mod register;
 #[cfg(test)]
 mod test_register;
@@ -26,6 +29,7 @@ use storage::Database;
 use coordinator::{CoordinatorActor, CoordinatorArguments, CoordinatorMessage};
 use follower::{FollowerActor, FollowerArguments, FollowerMessage};
 use handle::Doors;
+use orders::{OrdersActor, OrdersArguments, OrdersMessage};
 use voter::{VoterActor, VoterArguments, VoterMessage};
 
 pub use claims::{ClaimHandle, claims};
@@ -33,7 +37,8 @@ pub use follower::{AgreedView, Latest};
 pub use founder::{FounderArguments, founder};
 pub use handle::Nodes;
 pub use of_cluster::register_of_cluster;
-pub use register::{Known, Register, SharedRegister};
+pub use orders::{NotAgreed, Orders};
+pub use register::{Known, Register, SharedRegister, Step};
 #[cfg(test)]
 pub(crate) use test_register::TestRegister;
 
@@ -81,7 +86,12 @@ pub fn component(
     };
     let (coordinator, coordinator_child) =
         child::<CoordinatorActor>(system, "agreed-view/coordinator", of_coordinator);
+    let of_orders = OrdersArguments {
+        register: register.clone(),
+    };
+    let (orders, orders_child) = child::<OrdersActor>(system, "agreed-view/orders", of_orders);
     nodes.admit(Doors {
+        orders: Door::local(system, orders, OrdersMessage, |message| Some(message.0)),
         voter: Door::local(system, voter, VoterMessage, |message| Some(message.0)),
         coordinator: Door::local(system, coordinator, CoordinatorMessage::Told, |message| {
             match message {
@@ -108,6 +118,6 @@ pub fn component(
             },
         ),
     });
-    let children = vec![voter_child, follower_child, coordinator_child];
+    let children = vec![voter_child, follower_child, coordinator_child, orders_child];
     (agreed, branch(system, "agreed-view", children))
 }

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use super::follower::Latest;
 use super::message::{AskVoter, Promise, Promised, TellVoter};
-use super::{Known, Layout, Nodes, Register, SharedRegister, TestRegister, component};
+use super::{Known, Layout, Nodes, Register, SharedRegister, Step, TestRegister, component};
 use crate::traffic_manager::LAYOUT;
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -73,6 +73,10 @@ impl Register for Slow {
             done.await;
             let _ = is_free.wait_for(|is_free| *is_free).await;
         })
+    }
+
+    fn agree(&self, step: Step) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> {
+        self.register.agree(step)
     }
 
     fn change_voters(&self, voters: Vec<String>) -> Pin<Box<dyn Future<Output = ()> + Send>> {

@@ -2,6 +2,9 @@
 //!
 //! One traffic manager decides alone, for nothing can be counted without it. Two need a third node, lest the loss of one
 //! stop the other. Who votes already stays as long as it may come back.
+//!
+//! An operator may choose others: the choice is in the register, whoever leads carries it out, and nothing is chosen here
+//! until it is taken back.
 
 use std::cmp::Reverse;
 
@@ -52,6 +55,17 @@ pub(super) fn next_voters(all: &[Candidate], now: &[String]) -> Option<Vec<Strin
     (voters != before).then_some(voters)
 }
 
+/// Those that an operator chose, if others vote.
+pub(super) fn chosen_voters(chosen: &[String], now: &[String]) -> Option<Vec<String>> {
+    let sorted = |nodes: &[String]| {
+        let mut nodes = nodes.to_vec();
+        nodes.sort();
+        nodes
+    };
+    let chosen = sorted(chosen);
+    (chosen != sorted(now)).then_some(chosen)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,6 +95,17 @@ mod tests {
         assert_eq!(next("c1 t1 t2 t3 t4", "t2 t3 t4"), None, "who votes stays");
         let five = next("c1 t1 t2 t3 t4 t5 t6", "t1 t2 t3");
         assert_eq!(five.as_deref(), Some("t1 t2 t3 t4 t5"));
+    }
+
+    #[test]
+    fn what_an_operator_chose_is_carried_out_once_whatever_its_order() {
+        let names = |text: &str| -> Vec<String> {
+            let words = text.split_whitespace();
+            words.map(str::to_owned).collect()
+        };
+        let next = chosen_voters(&names("g1 c1 t1"), &names("t1 t2 t3"));
+        assert_eq!(next, Some(names("c1 g1 t1")));
+        assert_eq!(chosen_voters(&names("b a c"), &names("c b a")), None);
     }
 
     #[test]

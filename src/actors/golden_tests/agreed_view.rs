@@ -1,4 +1,4 @@
-//! Kinds 0x0501 to 0x0506.
+//! Kinds 0x0501 to 0x0507.
 
 use std::collections::BTreeSet;
 
@@ -8,8 +8,8 @@ use domain::view::{
 
 use super::{Frozen, text};
 use crate::agreed_view::message::{
-    Agreed, AskView, AskVoter, Claim, Claimed, Promise, Promised, Seen, Share, Shared, TellView,
-    TellVoter,
+    Agreed, AskView, AskVoter, Claim, Claimed, Order, OrderView, Ordered, Promise, Promised,
+    RegisterSeen, Seen, Share, Shared, TellView, TellVoter,
 };
 
 fn at(index: u64) -> Epoch {
@@ -162,5 +162,30 @@ fn what_is_said_of_who_founds_the_register_keeps_its_bytes() {
         .reply::<Share>(&Shared::Yes, "050600010000000100")
         .reply::<Share>(&Shared::No, "050600010000000101")
         .reply::<Share>(&Shared::Unavailable, "050600010000000102")
+        .hold();
+}
+
+#[test]
+fn what_an_operator_orders_keeps_its_bytes() {
+    let ordered = |order| OrderView { order };
+    let seen = RegisterSeen {
+        voters: vec![text("a")],
+        next: vec![text("b"), text("c")],
+        chosen: vec![text("d")],
+        leader: Some(text("a")),
+    };
+    Frozen::default()
+        .request(&ordered(Order::Look), "050700010000000100")
+        .request(
+            &ordered(Order::Voters(vec![text("a"), text("b")])),
+            "0507000100000006010201610162",
+        )
+        .request(&ordered(Order::Forget(text("a"))), "0507000100000003020161")
+        .reply::<OrderView>(
+            &Ordered::Seen(seen),
+            "050700010000000f000101610201620163010164010161",
+        )
+        .reply::<OrderView>(&Ordered::Agreed, "050700010000000101")
+        .reply::<OrderView>(&Ordered::Refused(text("no")), "050700010000000402026e6f")
         .hold();
 }

@@ -27,7 +27,10 @@ use shard::SHARDS;
 use view::PolicyView;
 
 pub use handle::{GatewayLeases, TrafficManagerHandle};
-pub use member::{LAYOUT, Member, Ways, component};
+pub use member::message::{
+    AskShards, CountSeen, KeySeen, LeaseSeen, NAMED_KEYS, RoleSeen, SeatSeen, ShardSeen,
+};
+pub use member::{LAYOUT, Member, Overview, SeenKey, SeenShards, Ways, component};
 pub use shard::shard_of;
 #[cfg(test)]
 pub(crate) use test_node::{DEADLINE, Node, key};

@@ -25,6 +25,8 @@ pub(super) struct Step {
     /// The stamp of every change this step makes.
     pub(super) stamp: Stamp,
     pub(super) messages: Vec<Message>,
+    /// Units that it grants.
+    pub(super) granted: u64,
 }
 
 // === impl Cell ===
@@ -168,6 +170,7 @@ impl Cell {
             .min(self.free());
         if size > 0 {
             self.grant(&ask.holder, size);
+            step.granted = step.granted.saturating_add(size);
             self.stamp = step.stamp;
         }
         if granted.saturating_add(size) > have {

@@ -3,13 +3,14 @@
 //!
 //! `owner` is the machine of a shard's owner and its one `step`; `grant` decides about a cell, `cell` holds its
 //! counts, `recovery` is what a new owner starts from, `share` what it has in common with
-//! the other members, `policy` the limits, `message` what gateways and owner say to
+//! the other members, `policy` the limits, `inspection` what operators see, `message` what gateways and owner say to
 //! each other. The gateway's side is [`crate::lease`].
 
 mod cell;
 mod grant;
 mod held_back;
 mod holders;
+mod inspection;
 mod message;
 mod owner;
 mod policy;
@@ -23,6 +24,7 @@ mod tests;
 mod view_tests;
 
 pub use cell::{CellImage, Count, Mark};
+pub use inspection::Counted;
 pub use message::{Ask, CellKey, Holder, Outcome, Recall, Reopen, Reply, SHARED_KEY, Stamp};
 pub use owner::{Effect, Input, Ledger};
 pub use policy::{Policies, Quota};

@@ -96,6 +96,7 @@ pub struct Ledger {
     pub(super) marked: Stamp,
     /// Keys that are full no more: whoever was told no is told so with the next step.
     pub(super) freed: Vec<CellKey>,
+    pub(super) granted_units: u64,
     #[cfg(test)]
     pub(crate) planted: Option<crate::simulation::Planted>,
 }
@@ -125,6 +126,7 @@ impl Ledger {
             replicated: stamp,
             marked: stamp,
             freed: Vec::new(),
+            granted_units: 0,
             #[cfg(test)]
             planted: None,
         }
@@ -230,6 +232,7 @@ impl Ledger {
             now_ms: self.t_ms,
             stamp: self.stamp,
             messages: Vec::new(),
+            granted: 0,
         }
     }
 
@@ -333,6 +336,7 @@ impl Ledger {
         let round_before = cell.round.as_ref().map(|round| round.until_ms);
         change(cell, key, &mut step);
         let round_after = cell.round.as_ref().map(|round| round.until_ms);
+        self.granted_units = self.granted_units.saturating_add(step.granted);
         if cell.stamp == step.stamp {
             // Nothing that a message says may be lost by whoever takes over: disk (L5) and copies (L3) first.
             if let Some(mark) = cell.due_mark(key) {

@@ -6,8 +6,8 @@ use super::*;
 use crate::agreed_view::message::{Claim, Claimed};
 
 /// Members whose register is to be founded, and who decides on that.
-struct Founded {
-    members: Members,
+pub(super) struct Founded {
+    pub(super) members: Members,
     links: Links,
     claims: ClaimHandle,
     deciding: Root,
@@ -16,7 +16,7 @@ struct Founded {
 // === impl Founded ===
 
 impl Founded {
-    async fn new(dir: &Path) -> Self {
+    pub(super) async fn new(dir: &Path) -> Self {
         let url = format!("sqlite:{}", dir.join("claims.db").display());
         let system = System::new(Clock::system(), true);
         let (claims, child) = claims(&system, &apim::open(&url).await.unwrap());
@@ -50,7 +50,7 @@ impl Founded {
         last.agreed.latest().view
     }
 
-    async fn stop(self) {
+    pub(super) async fn stop(self) {
         self.members.stop().await;
         self.deciding.stop(DEADLINE).await;
     }

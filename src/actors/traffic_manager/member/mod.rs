@@ -2,11 +2,15 @@
 //!
 //! `shards` are the actors that answer gateways and other members, each for every sixteenth shard; `slots` holds the
 //! seats they drive, `site` what all seats of the node share, `pending` the questions whose answers wait; `reporter` is
-//! in touch with the voters, `keeper` with the disk; `ways` and `message` are how members speak.
+//! in touch with the voters, `keeper` with the disk; `ways` and `message` are how members speak; `inspection` answers what
+//! operators ask of this member, `overview` asks all of them.
 
 mod agenda;
+mod counted;
+mod inspection;
 mod keeper;
 pub mod message;
+mod overview;
 mod pending;
 mod reporter;
 mod shards;
@@ -38,6 +42,7 @@ use slots::Slots;
 
 #[cfg(test)]
 pub(super) use keeper::sweep;
+pub use overview::{Overview, SeenKey, SeenShards};
 pub use ways::Ways;
 
 /// How shards lie, the same on every node of a cluster.
@@ -147,6 +152,7 @@ pub fn component(system: &System, member: &Member<'_>) -> (TrafficManagerHandle,
     };
     let all = AllShards::describe(system, &of_shards);
     member.members.admit(&node, all.told);
+    let inspection = inspection::component(system, &slots, member.members, &node);
     let of_keeper = KeeperArguments {
         clock: clock(),
         broker: broker.clone(),
@@ -167,7 +173,7 @@ pub fn component(system: &System, member: &Member<'_>) -> (TrafficManagerHandle,
     let follower = follower(system, member, &policies, &all.addresses);
     let mut children = vec![keeper];
     children.extend(all.children);
-    children.extend([reporter, follower]);
+    children.extend([reporter, follower, inspection]);
     let here = Here {
         node,
         site,

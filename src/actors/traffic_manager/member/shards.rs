@@ -11,6 +11,7 @@ use domain::view::{Event, Life, Words};
 use storage::{Database, StoreError, broker::ledger};
 
 use super::agenda::{Agenda, GoneBy};
+use super::counted;
 use super::message::{ShardHeard, TellShard};
 use super::pending::Pending;
 use super::site::Site;
@@ -291,6 +292,7 @@ impl Shards {
             self.say(shard, to, words);
         }
         for effect in &said.effects {
+            counted::effect(effect);
             self.note(effect);
         }
         let rest = self.pending.take(said.effects);

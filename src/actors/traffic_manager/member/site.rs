@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use cluster::{Address, Clock};
 use domain::view::{Epoch, Fences, Life, NodeTime};
 
+use super::counted;
 use super::keeper::Due;
 use super::reporter::ReporterMessage;
 use crate::agreed_view::LIVES;
@@ -208,7 +209,9 @@ impl Site {
         let now_ms = i64::try_from(now).unwrap_or(i64::MAX);
         let fences = &mut self.inner().fences;
         fences.begin(epoch, voters);
-        fences.need(wanted_ms, now_ms)
+        let due = fences.need(wanted_ms, now_ms);
+        counted::fence_asked(due.is_some());
+        due
     }
 
     /// A voter has fenced this T. Gives whether shards may go further by it.
@@ -216,6 +219,7 @@ impl Site {
         let mut inner = self.inner();
         let Inner { fences, fenced, .. } = &mut *inner;
         let goes_on = fences.acked(voter, epoch, t_ms);
+        counted::fence_passed(goes_on);
         if let (true, Some(t_ms)) = (goes_on, fences.fenced_ms()) {
             fenced.fenced = (epoch, t_ms);
         }

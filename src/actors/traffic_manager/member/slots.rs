@@ -11,6 +11,7 @@ use domain::ledger::{Effect, Input, Ledger, Mark, Policies, Recovery, Source, St
 use domain::view::{Deed, Epoch, Event, Life, Origin, Place, Rank, Seat, View, Words};
 use storage::broker::ledger::{LastStop, Left};
 
+use super::counted;
 use super::site::{Fed, Site};
 
 /// The seats of all shards.
@@ -34,6 +35,8 @@ pub(super) struct Slot {
     /// Marks to be written before what they cover is released (L5), each with the stamp that says so.
     pub(super) unwritten: Vec<(Stamp, Mark)>,
     fed: Fed,
+    /// Units that were granted, as far as metrics tell of them.
+    granted: u64,
     /// Entries of the register in the view that it follows.
     entries: u64,
     /// The last view in which its pair had what it needs.
@@ -109,6 +112,7 @@ impl Slots {
             table,
             unwritten: Vec::new(),
             fed: Fed::default(),
+            granted: 0,
             entries: 0,
             complete: None,
         });
@@ -199,6 +203,11 @@ impl Slot {
         self.seat.ledger()
     }
 
+    /// The seat, for an inspection.
+    pub(super) fn seat(&self) -> &Seat {
+        &self.seat
+    }
+
     /// Whether it owns the shard, as far as it knows.
     pub(super) fn is_owner(&self) -> bool {
         self.seat.is_owner()
@@ -256,6 +265,7 @@ impl Slot {
         }
         self.fed = fed;
         deeds.extend(self.seat.step(event, t_ms));
+        counted::granted(&mut self.granted, self.seat.ledger());
         self.sort_out(deeds, site)
     }
 

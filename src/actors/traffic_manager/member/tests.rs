@@ -436,3 +436,5 @@ async fn a_broker_that_was_lost_is_no_source_until_a_later_view_lies_in_the_new_
 
 #[path = "founding_tests.rs"]
 mod founding;
+#[path = "seen_tests.rs"]
+mod seen;

@@ -304,6 +304,16 @@ impl Seat {
         matches!(self.place.role, Role::Owner { .. })
     }
 
+    /// Whose seat it is.
+    pub fn me(&self) -> &Life {
+        &self.me
+    }
+
+    /// What the view that it knows says of the shard.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
     /// Whether it grants.
     pub fn grants(&self) -> bool {
         self.is_owner() && self.place.active && self.sealed == self.place.epoch
