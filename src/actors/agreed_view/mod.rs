@@ -1,13 +1,13 @@
 //! The agreed view at work (PROTOCOLS W3, W4, L3, L4): which traffic managers own shards, agreed on by a majority.
 //!
 //! `register` is what voters agree on, `voter` what each has promised, `coordinator` proposes the next view where its
-//! node leads, `follower` is what any node knows of it, `claims` decides who founds the register and `founder` does; `handle` are the ways between nodes, `message` what goes over
+//! node leads, `follower` is what any node knows of it, `claiming` decides who founds the register and `founding` does; `handle` are the ways between nodes, `message` what goes over
 //! them. What a member does for its shards is in [`crate::traffic_manager`]; the rules are [`domain::view`].
 
-mod claims;
+mod claiming;
 mod coordinator;
 mod follower;
-mod founder;
+mod founding;
 mod handle;
 pub mod message;
 mod of_cluster;
@@ -28,9 +28,9 @@ use follower::{FollowerActor, FollowerArguments, FollowerMessage};
 use handle::Doors;
 use voter::{VoterActor, VoterArguments, VoterMessage};
 
-pub use claims::{ClaimHandle, claims};
+pub use claiming::{ClaimHandle, claims};
 pub use follower::{AgreedView, Latest};
-pub use founder::{FounderArguments, founder};
+pub use founding::{FounderArguments, founder};
 pub use handle::Nodes;
 pub use of_cluster::register_of_cluster;
 pub use register::{Known, Register, SharedRegister};
