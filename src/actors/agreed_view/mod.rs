@@ -1,14 +1,14 @@
 //! The agreed view at work (PROTOCOLS W3, W4, L3, L4): which traffic managers own shards, agreed on by a majority.
 //!
 //! `register` is what voters agree on, `voter` what each has promised, `coordinator` proposes the next view where its
-//! node leads, `follower` is what any node knows of it, `claims` decides who founds the register and `founder` does;
+//! node leads, `follower` is what any node knows of it, `claiming` decides who founds the register and `founding` does;
 //! `orders` are an operator's, `reason` is what the log says; `handle` are the ways between nodes, `message` what goes over
 //! them. What a member does for its shards is in [`crate::traffic_manager`]; the rules are [`domain::view`].
 
-mod claims;
+mod claiming;
 mod coordinator;
 mod follower;
-mod founder;
+mod founding;
 mod handle;
 pub mod message;
 mod of_cluster;
@@ -32,9 +32,9 @@ use handle::Doors;
 use orders::{OrdersActor, OrdersArguments, OrdersMessage};
 use voter::{VoterActor, VoterArguments, VoterMessage};
 
-pub use claims::{ClaimHandle, claims};
+pub use claiming::{ClaimHandle, claims};
 pub use follower::{AgreedView, Latest};
-pub use founder::{FounderArguments, founder};
+pub use founding::{FounderArguments, founder};
 pub use handle::Nodes;
 pub use of_cluster::register_of_cluster;
 pub use orders::{NotAgreed, Orders};

@@ -15,7 +15,7 @@ use cluster::{
 };
 use domain::view::{Entry, Epoch, Founding, Others, View};
 
-use super::claims::ClaimHandle;
+use super::claiming::ClaimHandle;
 use super::handle::Nodes;
 use super::message::{AskVoter, Promise, Promised};
 use super::register::{Known, Register, SharedRegister, Step};

@@ -70,7 +70,7 @@ impl Swept for ClaimsActor {
 #[tokio::test]
 async fn a_crash_in_a_claim_leaves_it_made_or_not_made() {
     let root = tempfile::tempdir().unwrap();
-    let test = "agreed_view::claims::tests::a_crash_in_a_claim_leaves_it_made_or_not_made";
+    let test = "agreed_view::claiming::tests::a_crash_in_a_claim_leaves_it_made_or_not_made";
     sweep::<ClaimsActor>(test, root.path()).await.unwrap();
 }
 

@@ -192,5 +192,5 @@ async fn share(apim: &Database, asked: &Share) -> Result<Shared, StoreError> {
 }
 
 #[cfg(test)]
-#[path = "claims_tests.rs"]
+#[path = "claiming_tests.rs"]
 mod tests;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use cluster::{Actor, Address, BoxError, Child, Clock, OrderError, RegisterState, System, child};
 use domain::view::{Founding, Others};
 
-use super::claims::ClaimHandle;
+use super::claiming::ClaimHandle;
 use super::follower::AgreedView;
 use super::handle::Nodes;
 use super::message::{Claim, Claimed};
