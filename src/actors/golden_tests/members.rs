@@ -36,6 +36,7 @@ fn cell() -> CellImage {
         lost: false,
         spent: 5,
         holders: vec![("gw1".to_owned(), count)],
+        earlier: None,
     }
 }
 

@@ -41,7 +41,8 @@ impl Cell {
             return;
         }
         let after = self.holders.get(&node).map(|held| held.count.clone());
-        if before.as_ref().map(|(count, _)| count) != after.as_ref() {
+        let is_late_news = self.hear_late(&ask);
+        if is_late_news || before.as_ref().map(|(count, _)| count) != after.as_ref() {
             self.stamp = step.stamp;
         }
         if ask.emptied && ask.window == Some(self.window.id) {
@@ -87,6 +88,8 @@ impl Cell {
         self.coverage = 0;
         self.lost = false;
         self.mark = 0;
+        // Leases of panes that are over are over with them: nothing of those can be used any more.
+        self.earlier = None;
         for held in self.holders.values_mut() {
             // A holder that has been silent is asked once more; one that was emptied may have had units put back.
             held.silent = false;
