@@ -71,6 +71,25 @@ impl Earlier {
         self.panes.extend(more.panes);
     }
 
+    /// Up to so many units count no more; gives how many do not.
+    pub(super) fn forgive(&mut self, units: u64) -> u64 {
+        if self.is_bucket() {
+            let given = self.level.min(units);
+            self.level = self.level.saturating_sub(given);
+            for pane in &mut self.panes {
+                pane.used = pane.used.saturating_sub(given);
+            }
+            return given;
+        }
+        let mut rest = units;
+        for pane in &mut self.panes {
+            let given = pane.used.min(rest);
+            pane.used = pane.used.saturating_sub(given);
+            rest = rest.saturating_sub(given);
+        }
+        units.saturating_sub(rest)
+    }
+
     /// About so many bytes as it travels.
     pub(super) fn weight(&self) -> usize {
         let holders = self.panes.iter().flat_map(|pane| &pane.holders);

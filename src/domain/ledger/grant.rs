@@ -111,6 +111,34 @@ impl Cell {
         self.reopen_if_free(key, step);
     }
 
+    /// So many units less count: those of leases that are over first, then of earlier panes, then of holders. What
+    /// those hold of it stays theirs, and comes back to nobody: it is free already.
+    ///
+    /// Of a window that nobody knows of nothing is given back: it is full, whatever was used.
+    pub(super) fn refund(&mut self, key: &CellKey, units: u64, step: &mut Step) {
+        if self.lost || units == 0 {
+            return;
+        }
+        self.stamp = step.stamp;
+        // The next mark may say less.
+        self.mark = 0;
+        let mut rest = units;
+        let spent = self.spent.min(rest);
+        self.spent = self.spent.saturating_sub(spent);
+        self.coverage = self.coverage.min(self.spent);
+        rest = rest.saturating_sub(spent);
+        if let Some(earlier) = self.earlier.as_mut() {
+            rest = rest.saturating_sub(earlier.forgive(rest));
+        }
+        for held in self.holders.values_mut() {
+            let given = held.net().min(rest);
+            held.count.forgiven = held.count.forgiven.saturating_add(given);
+            rest = rest.saturating_sub(given);
+        }
+        self.serve(key, step);
+        self.reopen_if_free(key, step);
+    }
+
     /// A round is over: all answered, or 100 ms passed.
     pub(super) fn end_round(&mut self, key: &CellKey, step: &mut Step) {
         let Some(round) = self.round.take() else {

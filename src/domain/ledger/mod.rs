@@ -19,6 +19,8 @@ mod policy;
 #[cfg(test)]
 mod properties;
 mod recovery;
+#[cfg(test)]
+mod refund_tests;
 mod share;
 #[cfg(test)]
 mod tests;

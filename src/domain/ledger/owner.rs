@@ -27,6 +27,13 @@ pub enum Input {
         /// The key.
         cell: CellKey,
     },
+    /// An administrator gives back units that a key has used in this window: as many less count, none at least.
+    Refund {
+        /// The key.
+        cell: CellKey,
+        /// How many.
+        units: u64,
+    },
     /// An administrator gives up what is lost: lost windows count from nothing (L6).
     ForgetLost,
     /// Standby and a majority of voters have everything up to this stamp (L3).
@@ -148,6 +155,12 @@ impl Ledger {
             Input::Reset { cell } => {
                 self.roll(&cell);
                 self.change(&cell, &mut out, Cell::reset);
+            }
+            Input::Refund { cell, units } => {
+                self.roll(&cell);
+                self.change(&cell, &mut out, |cell, key, step| {
+                    cell.refund(key, units, step);
+                });
             }
             Input::ForgetLost => self.forget_lost(&mut out),
             Input::Replicated { stamp } => self.replicated = self.replicated.max(stamp),

@@ -5,6 +5,8 @@ mod deny_policies;
 mod deny_search;
 mod policies;
 mod policy_document;
+#[cfg(test)]
+mod policy_limit_tests;
 mod policy_options;
 #[cfg(test)]
 mod policy_tests;
