@@ -5,6 +5,8 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::TestRunner;
 
 use super::tests::{T, ask, key, ledger, policies, replies};
 use super::*;
@@ -285,16 +287,44 @@ fn window() -> impl Strategy<Value = WindowSpec> {
     proptest::sample::select(lengths.map(of).concat())
 }
 
-proptest! {
-    #[test]
-    fn no_time_sees_more_than_a_window_that_slides_or_a_bucket_allows(
-        limit in 1..12_u64, window in window(), events in proptest::collection::vec(event(), 1..200),
-    ) {
-        let mut world = World::new(limit, window);
-        for event in &events {
-            prop_assert_eq!(world.event(event), Ok(()));
+/// The first limit, the window, and what happens.
+type History = (u64, WindowSpec, Vec<Event>);
+
+fn history() -> impl Strategy<Value = History> {
+    let events = proptest::collection::vec(event(), 1..200);
+    (1..12_u64, window(), events)
+}
+
+/// Whether no time sees too much; where it forgets, a unit is lost whenever time passes.
+fn keeps((limit, window, events): &History, forgets: bool) -> Result<(), String> {
+    let mut world = World::new(*limit, *window);
+    for event in events {
+        world.event(event)?;
+        if forgets && matches!(event, Event::Pass(_)) {
+            let (cell, units) = (key("a"), 1);
+            world.step(Input::Refund { cell, units });
         }
     }
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn no_time_sees_more_than_a_window_that_slides_or_a_bucket_allows(history in history()) {
+        prop_assert_eq!(keeps(&history, false), Ok(()));
+    }
+}
+
+#[test]
+fn a_unit_that_is_forgotten_too_early_breaks_the_property_of_each_kind() {
+    let mut runner = TestRunner::deterministic();
+    let histories = (0..400).map(|_| history().new_tree(&mut runner).unwrap().current());
+    let broken: Vec<WindowKind> = histories
+        .filter(|history| keeps(history, true).is_err())
+        .map(|(_, window, _)| window.kind)
+        .collect();
+    assert!(broken.contains(&WindowKind::Sliding));
+    assert!(broken.contains(&WindowKind::Bucket));
 }
 
 /// What one gateway that wants all there is gets in `spans` windows' time.
@@ -394,6 +424,7 @@ fn a_reset_begins_a_window_that_slides_anew_at_once() {
     let granted = marks(&mut ledger, granted, T);
     assert_eq!(replies(&granted), [("g1", 1, Outcome::Granted)]);
     let refused = ledger.step_alone(Input::Ask(wish(later)), later);
+    let refused = marks(&mut ledger, refused, later);
     assert_eq!(replies(&refused), [("g1", 0, Outcome::Final)]);
     ledger.step_alone(Input::Reset { cell: key("a") }, later);
     let granted = ledger.step_alone(Input::Ask(wish(later)), later);
