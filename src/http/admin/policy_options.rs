@@ -45,10 +45,7 @@ pub(super) fn read(members: &Map<String, Value>) -> Result<PolicyOptions, ApiErr
         }
         let field = format!("{LIST}[{index}].name");
         if chosen.contains(&name) {
-            return Err(ApiError::bad_field(
-                &field,
-                &format!("chooses {name} again"),
-            ));
+            return Err(ApiError::bad_field(&field, format!("chooses {name} again")));
         }
         chosen.push(name);
         let value = text("value").unwrap_or_default();
