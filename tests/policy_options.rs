@@ -125,5 +125,5 @@ async fn a_plan_whose_window_slides_lets_no_more_through_in_any_time_of_its_leng
         let took = six[5].1 - six[0].0;
         assert!(took >= Duration::from_secs(2), "six in {took:?}");
     }
-    assert!(let_through.len() >= 13, "{}", let_through.len());
+    assert!(let_through.len() >= 11, "{}", let_through.len());
 }
