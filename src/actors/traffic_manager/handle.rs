@@ -19,6 +19,8 @@ const DEADLINE: Duration = Duration::from_secs(1);
 
 /// The role of nodes that own shards.
 const ROLE: &str = "traffic-manager";
+/// The role of nodes that ask them.
+const GATEWAY: &str = "gateway";
 
 /// Asks the owner of a shard by the agreed view (L1), wherever it lives.
 #[derive(Debug, Clone)]
@@ -141,6 +143,13 @@ impl TrafficManagerHandle {
                 "this node's shards could not be handed over in time, others take them from their standbys"
             ),
         }
+    }
+
+    /// The gateways that this node sees, itself among them where it is one.
+    #[must_use]
+    pub fn gateways(&self) -> usize {
+        let cluster = self.cluster.as_ref();
+        cluster.map_or(1, |cluster| cluster.with_role(GATEWAY).len())
     }
 
     /// Asks for units of several keys of one shard (L7). May be repeated: replies are cumulative.
