@@ -2,11 +2,12 @@
 //! is lost, repeated, late or restarted.
 //!
 //! `owner` is the machine of a shard's owner and its one `step`; `grant` decides about a cell, `cell` holds its
-//! counts, `recovery` is what a new owner starts from, `share` what it has in common with
+//! counts, `cells` keeps all of a shard in little memory, `recovery` is what a new owner starts from, `share` what it has in common with
 //! the other members, `policy` the limits, `message` what gateways and owner say to
 //! each other. The gateway's side is [`crate::lease`].
 
 mod cell;
+mod cells;
 mod grant;
 mod held_back;
 mod holders;
