@@ -43,11 +43,22 @@ pub(super) struct Plain {
     stamp: Stamp,
     spent: u64,
     holders: Few,
-    marked: Option<Box<Marked>>,
+    marks: Marks,
 }
 
 /// What only cells of long windows have (L5).
 #[derive(Debug)]
+enum Marks {
+    None,
+    /// The last mark is of the epoch of the cell's last change, so many changes of the shard before it.
+    Own {
+        mark: u64,
+        before: u32,
+    },
+    Any(Box<Marked>),
+}
+
+#[derive(Debug, Clone, Copy)]
 struct Marked {
     coverage: u64,
     mark: u64,
@@ -146,7 +157,11 @@ impl Plain {
                 Few::Many(shares.into_boxed_slice())
             }
         };
-        let has_mark = (*coverage, *mark, *mark_stamp) != (0, 0, Stamp::default());
+        let marked = Marked {
+            coverage: *coverage,
+            mark: *mark,
+            stamp: *mark_stamp,
+        };
         Some(Self {
             term,
             subject: Subject::of(&key.key),
@@ -155,13 +170,7 @@ impl Plain {
             stamp: *stamp,
             spent: *spent,
             holders,
-            marked: has_mark.then(|| {
-                Box::new(Marked {
-                    coverage: *coverage,
-                    mark: *mark,
-                    stamp: *mark_stamp,
-                })
-            }),
+            marks: Marks::of(marked, *stamp),
         })
     }
 
@@ -173,10 +182,8 @@ impl Plain {
         cell.lost = self.lost;
         cell.spent = self.spent;
         cell.others_denied = self.others_denied;
-        if let Some(marked) = &self.marked {
-            (cell.coverage, cell.mark, cell.mark_stamp) =
-                (marked.coverage, marked.mark, marked.stamp);
-        }
+        let marked = self.marks.marked(self.stamp);
+        (cell.coverage, cell.mark, cell.mark_stamp) = (marked.coverage, marked.mark, marked.stamp);
         let (mut held, mut denied) = (Vec::with_capacity(self.shares().len()), BTreeSet::new());
         for share in self.shares() {
             let life = pools.lives.get(share.life)?;
@@ -214,6 +221,48 @@ impl Plain {
             Few::None => &[],
             Few::One(share) => std::slice::from_ref(share),
             Few::Many(shares) => shares,
+        }
+    }
+}
+
+// === impl Marks ===
+
+impl Marks {
+    fn of(marked: Marked, changed: Stamp) -> Self {
+        let Marked {
+            coverage,
+            mark,
+            stamp,
+        } = marked;
+        if (coverage, mark, stamp) == (0, 0, Stamp::default()) {
+            return Self::None;
+        }
+        let before = changed.seq.checked_sub(stamp.seq);
+        let before = before.and_then(|before| u32::try_from(before).ok());
+        match before {
+            Some(before) if coverage == 0 && stamp.epoch == changed.epoch => {
+                Self::Own { mark, before }
+            }
+            _ => Self::Any(Box::new(marked)),
+        }
+    }
+
+    fn marked(&self, changed: Stamp) -> Marked {
+        match self {
+            Self::None => Marked {
+                coverage: 0,
+                mark: 0,
+                stamp: Stamp::default(),
+            },
+            Self::Own { mark, before } => Marked {
+                coverage: 0,
+                mark: *mark,
+                stamp: Stamp {
+                    seq: changed.seq.saturating_sub(u64::from(*before)),
+                    ..changed
+                },
+            },
+            Self::Any(marked) => **marked,
         }
     }
 }

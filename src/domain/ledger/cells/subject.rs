@@ -25,15 +25,20 @@ pub(super) enum Subject {
 
 impl Subject {
     pub(super) fn of(text: &str) -> Self {
-        let packed = pack(text);
+        // No identifier is that short.
+        let short = text.len() < TEXT;
+        let short = short.then(|| Self::short(text.as_bytes())).flatten();
+        short.unwrap_or_else(|| {
+            let packed = pack(text);
+            Self::short(&packed).unwrap_or_else(|| Self::Long(packed.into_boxed_slice()))
+        })
+    }
+
+    fn short(packed: &[u8]) -> Option<Self> {
         let mut bytes = [0; INLINE];
-        match (bytes.get_mut(..packed.len()), u8::try_from(packed.len())) {
-            (Some(begin), Ok(length)) => {
-                begin.copy_from_slice(&packed);
-                Self::Short { length, bytes }
-            }
-            _ => Self::Long(packed.into_boxed_slice()),
-        }
+        let length = u8::try_from(packed.len()).ok()?;
+        bytes.get_mut(..packed.len())?.copy_from_slice(packed);
+        Some(Self::Short { length, bytes })
     }
 
     pub(super) fn text(&self) -> String {
