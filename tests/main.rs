@@ -57,6 +57,7 @@ mod overtaken;
 mod passing_on;
 mod people;
 mod plans;
+mod policy_options;
 mod portal;
 mod portal_documents;
 mod prompt;

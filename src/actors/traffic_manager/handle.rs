@@ -15,6 +15,8 @@ const DEADLINE: Duration = Duration::from_secs(1);
 
 /// The role of nodes that own shards.
 const ROLE: &str = "traffic-manager";
+/// The role of nodes that ask them.
+const GATEWAY: &str = "gateway";
 
 /// Asks the owner of a shard, wherever it lives.
 #[derive(Debug, Clone)]
@@ -85,6 +87,13 @@ impl TrafficManagerHandle {
     pub fn is_there(&self) -> bool {
         let elsewhere = self.cluster.as_ref();
         self.lease.is_some() || elsewhere.is_some_and(|all| !all.with_role(ROLE).is_empty())
+    }
+
+    /// The gateways that this node sees, itself among them where it is one.
+    #[must_use]
+    pub fn gateways(&self) -> usize {
+        let cluster = self.cluster.as_ref();
+        cluster.map_or(1, |cluster| cluster.with_role(GATEWAY).len())
     }
 
     /// Asks for units of several keys of one shard (L7). May be repeated: replies are cumulative.

@@ -28,6 +28,13 @@ pub enum Input {
         /// The key.
         cell: CellKey,
     },
+    /// An administrator gives back units that a key has used in this window: as many less count, none at least.
+    Refund {
+        /// The key.
+        cell: CellKey,
+        /// How many.
+        units: u64,
+    },
     /// An administrator gives up what is lost: lost windows count from nothing (L6).
     ForgetLost,
     /// Standby and a majority of voters have everything up to this stamp (L3).
@@ -144,7 +151,16 @@ impl Ledger {
         match input {
             Input::Ask(ask) => self.ask(ask, &mut out),
             Input::Policies(policies) => self.set_policies(policies, &mut out),
-            Input::Reset { cell } => self.change(&cell, &mut out, Cell::reset),
+            Input::Reset { cell } => {
+                self.roll(&cell);
+                self.change(&cell, &mut out, Cell::reset);
+            }
+            Input::Refund { cell, units } => {
+                self.roll(&cell);
+                self.change(&cell, &mut out, |cell, key, step| {
+                    cell.refund(key, units, step);
+                });
+            }
             Input::ForgetLost => self.forget_lost(&mut out),
             Input::Replicated { stamp } => self.replicated = self.replicated.max(stamp),
             Input::Marked { stamp } => self.marked = self.marked.max(stamp),
@@ -282,7 +298,7 @@ impl Ledger {
         let in_use = self
             .cells
             .window(&shared)
-            .is_some_and(|window| self.t_ms < window.end_ms);
+            .is_some_and(|window| self.t_ms < window.counts_until_ms());
         in_use || self.past.knows(&shared, self.t_ms) || self.cells.len() >= self.capacity
     }
 
@@ -294,21 +310,35 @@ impl Ledger {
         {
             return window.id;
         }
-        self.close(key);
-        let cell = self.past.open(key, quota.window.at(self.t_ms), quota);
+        let before = self.close(key);
+        let mut cell = self.past.open(key, quota.window.at(self.t_ms), quota);
+        if let Some(before) = before {
+            cell.follow(before);
+        }
         let id = cell.window.id;
         self.cells.put(key, cell);
         id
     }
 
-    pub(super) fn close(&mut self, key: &CellKey) {
-        if let Some(cell) = self.cells.remove(key) {
-            self.end_round_of(key, cell);
+    /// Brings a cell whose window slides into the pane of now.
+    fn roll(&mut self, key: &CellKey) {
+        if let Some(cell) = self.cells.get(key)
+            && cell.window.id.spec.is_paned()
+            && cell.window.end_ms <= self.t_ms
+        {
+            let quota = cell.quota;
+            self.open(key, quota);
         }
     }
 
-    fn end_round_of(&mut self, key: &CellKey, ended: Cell) {
-        if let Some(round) = ended.round {
+    pub(super) fn close(&mut self, key: &CellKey) -> Option<Cell> {
+        let cell = self.cells.remove(key)?;
+        self.end_round_of(key, &cell);
+        Some(cell)
+    }
+
+    fn end_round_of(&mut self, key: &CellKey, ended: &Cell) {
+        if let Some(round) = &ended.round {
             self.rounds.remove(&(round.until_ms, key.clone()));
         }
     }
@@ -396,6 +426,7 @@ impl Ledger {
                 self.change(&key, out, |cell, key, step| cell.reopen(key, step));
                 self.close(&key);
             } else {
+                self.roll(&key);
                 self.change(&key, out, |cell, key, step| {
                     cell.set_limit(key, quota.limit, step)
                 });
@@ -419,10 +450,11 @@ impl Ledger {
             && until <= self.t_ms
         {
             self.rounds.remove(&(until, key.clone()));
+            self.roll(&key);
             self.change(&key, out, Cell::end_round);
         }
         for (key, cell) in self.cells.ended(self.t_ms) {
-            self.end_round_of(&key, cell);
+            self.end_round_of(&key, &cell);
         }
         self.past.drop_ended(self.t_ms);
     }

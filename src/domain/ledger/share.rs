@@ -252,7 +252,7 @@ impl Ledger {
             }
             let marked = known.filter(|cell| cell.window == image.window);
             let mark = marked.map_or(0, |cell| cell.mark);
-            let (key, end_ms) = (image.cell.clone(), image.window.end_ms);
+            let (key, end_ms) = (image.cell.clone(), image.window.counts_until_ms());
             self.close(&key);
             let mut cell = Cell::from_image(image);
             cell.mark = mark;

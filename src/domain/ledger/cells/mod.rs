@@ -30,7 +30,7 @@ pub(super) struct Cells {
     len: usize,
     /// Hashes of keys with their rows: a hash may be that of several.
     places: BTreeSet<(u32, u32)>,
-    /// How many cells end when.
+    /// How many cells count until when.
     ends: BTreeMap<i64, usize>,
     pools: Pools,
     /// Whoever chooses keys does not know where they go. Nothing else depends on it.
@@ -78,7 +78,7 @@ impl Cells {
 
     /// Keeps a cell, in place of the one that the key had.
     pub(super) fn put(&mut self, key: &CellKey, cell: Cell) {
-        let end_ms = cell.window.end_ms;
+        let end_ms = cell.window.counts_until_ms();
         let row = match Plain::of(key, &cell, &mut self.pools) {
             Some(plain) => Row::Plain(plain),
             None => Row::Whole(Box::new((key.clone(), cell))),
@@ -150,17 +150,17 @@ impl Cells {
         }
     }
 
-    /// When the first window ends.
+    /// When the first cell ends to count.
     pub(super) fn first_end_ms(&self) -> Option<i64> {
         self.ends.first_key_value().map(|(end_ms, _)| *end_ms)
     }
 
-    /// Gives away the cells whose windows end by then.
+    /// Gives away the cells that count no more by then.
     pub(super) fn ended(&mut self, by_ms: i64) -> Vec<(CellKey, Cell)> {
         if self.first_end_ms().is_none_or(|end_ms| by_ms < end_ms) {
             return Vec::new();
         }
-        let keys = self.keys(|glance| glance.window.end_ms <= by_ms);
+        let keys = self.keys(|glance| glance.window.counts_until_ms() <= by_ms);
         let ended = keys.into_iter();
         ended
             .filter_map(|key| self.remove(&key).map(|cell| (key, cell)))
@@ -265,7 +265,9 @@ impl Cells {
 
     /// A row that is not kept any more uses nothing.
     fn is_over(&mut self, row: &Row) {
-        let end_ms = self.glance(row).map(|glance| glance.window.end_ms);
+        let end_ms = self
+            .glance(row)
+            .map(|glance| glance.window.counts_until_ms());
         if let Some(end_ms) = end_ms
             && let Some(count) = self.ends.get_mut(&end_ms)
         {

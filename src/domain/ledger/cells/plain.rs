@@ -1,5 +1,5 @@
-//! A cell in the state that nearly all are in, without what only few have: no round is on, nobody else was told no, and
-//! no mark covers what a holder has.
+//! A cell in the state that nearly all are in, without what only few have: no round is on, nobody else was told no, no
+//! mark covers what a holder has, and no earlier pane counts.
 
 use std::collections::BTreeSet;
 
@@ -127,6 +127,7 @@ impl Plain {
             spent,
             coverage,
             holders,
+            earlier,
             mark,
             mark_stamp,
             round,
@@ -138,7 +139,7 @@ impl Plain {
                 let held = holders.get(&holder.node);
                 held.is_some_and(|held| is_of(held, holder))
             });
-        if round.is_some() || !is_plain {
+        if round.is_some() || earlier.is_some() || !is_plain {
             return None;
         }
         let term = Term::take(key, (*window, *quota), &mut pools.terms)?;

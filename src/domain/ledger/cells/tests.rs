@@ -126,7 +126,7 @@ proptest! {
                     prop_assert_eq!(format!("{one:?}"), format!("{other:?}"));
                 }
                 Deed::End(by_ms) => {
-                    let is_over = |_: &CellKey, cell: &mut Cell| cell.window.end_ms <= by_ms;
+                    let is_over = |_: &CellKey, cell: &mut Cell| cell.window.counts_until_ms() <= by_ms;
                     let over = all(model.extract_if(.., is_over));
                     prop_assert_eq!(all(cells.ended(by_ms).into_iter()), over);
                 }
@@ -138,7 +138,7 @@ proptest! {
             let expected = model.iter().map(|(key, cell)| (key.clone(), cell.clone()));
             prop_assert_eq!(all(cells.iter()), all(expected));
             prop_assert_eq!(cells.len(), model.len());
-            let first = model.values().map(|cell| cell.window.end_ms).min();
+            let first = model.values().map(|cell| cell.window.counts_until_ms()).min();
             prop_assert_eq!(cells.first_end_ms(), first);
             for (key, cell) in &model {
                 prop_assert!(cells.contains(key));

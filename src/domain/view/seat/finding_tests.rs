@@ -201,6 +201,7 @@ fn crowded(me: &str, keys: usize) -> Seat {
         lost: false,
         spent: 1,
         holders: Vec::new(),
+        earlier: None,
     });
     let image = ShardImage {
         t_ms: T,

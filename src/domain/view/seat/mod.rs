@@ -385,7 +385,10 @@ impl Seat {
     fn drive(&mut self, input: ledger::Input, now_ms: i64, out: &mut Vec<Deed>) {
         let is_of_who_grants = matches!(
             input,
-            ledger::Input::Reset { .. } | ledger::Input::ForgetLost | ledger::Input::Policies(_)
+            ledger::Input::Reset { .. }
+                | ledger::Input::Refund { .. }
+                | ledger::Input::ForgetLost
+                | ledger::Input::Policies(_)
         );
         if is_of_who_grants && !self.grants() {
             // A standby's own changes would outrank its owner's.
