@@ -302,13 +302,7 @@ impl Ledger {
     }
 
     pub(super) fn close(&mut self, key: &CellKey) {
-        if let Some(cell) = self.cells.remove(key) {
-            self.end_round_of(key, cell);
-        }
-    }
-
-    fn end_round_of(&mut self, key: &CellKey, ended: Cell) {
-        if let Some(round) = ended.round {
+        if let Some(round) = self.cells.remove(key).and_then(|cell| cell.round) {
             self.rounds.remove(&(round.until_ms, key.clone()));
         }
     }
@@ -421,8 +415,8 @@ impl Ledger {
             self.rounds.remove(&(until, key.clone()));
             self.change(&key, out, Cell::end_round);
         }
-        for (key, cell) in self.cells.ended(self.t_ms) {
-            self.end_round_of(&key, cell);
+        for round in self.cells.end(self.t_ms) {
+            self.rounds.remove(&round);
         }
         self.past.drop_ended(self.t_ms);
     }
