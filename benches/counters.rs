@@ -16,7 +16,7 @@ mod measure;
 mod node;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
@@ -25,7 +25,7 @@ use domain::ledger::{
     Ask, CellKey, Effect, Holder, Input, Ledger, Policies, Quota, Recovery, Reply,
 };
 use domain::policy::TimeUnit;
-use domain::view::{Deed, Entry, Epoch, Event, Life, Phase, Place, Seat, View};
+use domain::view::{Deed, Entry, Epoch, Event, Life, Phase, Place, Role, Seat, View};
 use domain::window::{WindowId, WindowSpec};
 use measure::verdict;
 
@@ -65,9 +65,27 @@ const KEY_BYTES: f64 = 300.0;
 const MOVED_KEYS: usize = 100_000;
 const MOVE_MS: f64 = 1_000.0;
 
+/// Makes this executable measure memory alone, of windows of a minute or a day: what was freed before would hide some.
+const WORD: &str = "memory";
+const WINDOWS: [(&str, WindowSpec); 2] = [("minute", MINUTE), ("day", DAY)];
+
 fn main() -> anyhow::Result<ExitCode> {
-    // The first one, so that nothing that was freed before hides what it takes.
-    let bytes = memory(MINUTE)?.max(memory(DAY)?);
+    let mut words = std::env::args().skip(1);
+    if words.next().as_deref() == Some(WORD) {
+        let word = words.next().context("no window")?;
+        let window = WINDOWS.iter().find(|(name, _)| *name == word);
+        println!("{}", memory(window.context("no such window")?.1)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut bytes = 0.0_f64;
+    for (name, _) in WINDOWS {
+        let each = memory_of(name)?;
+        println!(
+            "{KEYS} keys of windows of a {name} over {} traffic managers: {each:.0} bytes each",
+            MEMBERS.len()
+        );
+        bytes = bytes.max(each);
+    }
     let moved = view_change()?;
     let unit = leases()?;
     let verdicts = [
@@ -88,19 +106,22 @@ fn main() -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Bytes that the process grows by for each key.
+/// Bytes that a process of its own grows by for each key.
+fn memory_of(window: &str) -> anyhow::Result<f64> {
+    let mut child = Command::new(std::env::current_exe()?);
+    let output = child
+        .args([WORD, window])
+        .stderr(Stdio::inherit())
+        .output()?;
+    ensure!(output.status.success(), "memory was not measured");
+    Ok(String::from_utf8(output.stdout)?.trim().parse()?)
+}
+
 fn memory(window: WindowSpec) -> anyhow::Result<f64> {
     let mut world = World::of(window)?;
     let before = resident()?;
     world.use_keys(KEYS)?;
-    let each = (resident()? - before) / KEYS as f64;
-    println!(
-        "{KEYS} keys of windows of a {:?} over {} traffic managers: {:.0} bytes of each copy",
-        window.unit,
-        MEMBERS.len(),
-        each / 2.0
-    );
-    Ok(each)
+    Ok((resident()? - before) / KEYS as f64)
 }
 
 /// Milliseconds of CPU time from the death of one of three until the other two grant again.
@@ -137,7 +158,7 @@ fn view_change() -> anyhow::Result<f64> {
 /// Nanoseconds of CPU time of a unit.
 fn leases() -> anyhow::Result<f64> {
     let mut world = World::of(MINUTE)?;
-    let keys: Vec<CellKey> = (0..KEYS_OF_A_SHARD).map(|number| key(number)).collect();
+    let keys: Vec<CellKey> = (0..KEYS_OF_A_SHARD).map(key).collect();
     let mut known: BTreeMap<(usize, usize), (WindowId, u64, u64)> = BTreeMap::new();
     let (cpu, mut units) = (cpu_ms()?, 0);
     for round in 0..LEASES_OF_A_KEY {
@@ -244,7 +265,8 @@ impl World {
             let mut places = Vec::new();
             for life in &lives {
                 let place = Place::of(&self.view, shard, life, rank);
-                places.push((matches_owner(&place), life, place));
+                let is_owner = matches!(place.role, Role::Owner { .. });
+                places.push((is_owner, life, place));
             }
             places.sort_by_key(|(is_owner, ..)| *is_owner);
             for (_, life, place) in places {
@@ -352,10 +374,6 @@ impl Member {
     fn seat(&self, shard: u16) -> anyhow::Result<&Seat> {
         self.seats.get(usize::from(shard)).context("no such shard")
     }
-}
-
-fn matches_owner(place: &Place) -> bool {
-    matches!(place.role, domain::view::Role::Owner { .. })
 }
 
 fn shard_of(number: usize) -> u16 {

@@ -333,14 +333,10 @@ impl Ledger {
 
     pub(super) fn close(&mut self, key: &CellKey) -> Option<Cell> {
         let cell = self.cells.remove(key)?;
-        self.end_round_of(key, &cell);
-        Some(cell)
-    }
-
-    fn end_round_of(&mut self, key: &CellKey, ended: &Cell) {
-        if let Some(round) = &ended.round {
+        if let Some(round) = &cell.round {
             self.rounds.remove(&(round.until_ms, key.clone()));
         }
+        Some(cell)
     }
 
     /// Runs a change of one cell, keeps the timers in step, and holds back what it says until it may be said.
@@ -453,8 +449,8 @@ impl Ledger {
             self.roll(&key);
             self.change(&key, out, Cell::end_round);
         }
-        for (key, cell) in self.cells.ended(self.t_ms) {
-            self.end_round_of(&key, &cell);
+        for round in self.cells.end(self.t_ms) {
+            self.rounds.remove(&round);
         }
         self.past.drop_ended(self.t_ms);
     }

@@ -105,7 +105,11 @@ impl Cells {
     }
 
     pub(super) fn clear(&mut self) {
-        *self = Self::default();
+        let hashes = std::mem::take(&mut self.hashes);
+        *self = Self {
+            hashes,
+            ..Self::default()
+        };
     }
 
     /// The keys of cells that look so, in order.
@@ -150,21 +154,39 @@ impl Cells {
         }
     }
 
-    /// When the first cell ends to count.
+    /// When the first cell counts no more.
     pub(super) fn first_end_ms(&self) -> Option<i64> {
         self.ends.first_key_value().map(|(end_ms, _)| *end_ms)
     }
 
-    /// Gives away the cells that count no more by then.
-    pub(super) fn ended(&mut self, by_ms: i64) -> Vec<(CellKey, Cell)> {
+    /// Forgets the cells that count no more by then; gives the recall rounds that end with them.
+    pub(super) fn end(&mut self, by_ms: i64) -> Vec<(i64, CellKey)> {
         if self.first_end_ms().is_none_or(|end_ms| by_ms < end_ms) {
             return Vec::new();
         }
-        let keys = self.keys(|glance| glance.window.counts_until_ms() <= by_ms);
-        let ended = keys.into_iter();
-        ended
-            .filter_map(|key| self.remove(&key).map(|cell| (key, cell)))
-            .collect()
+        let is_over = |row: &&Row| {
+            self.glance(row)
+                .is_some_and(|at| at.window.counts_until_ms() <= by_ms)
+        };
+        let over = self.rows.iter().flatten().filter(is_over);
+        let rounds = over.filter_map(|row| match row {
+            Row::Whole(whole) => Some((whole.1.round.as_ref()?.until_ms, whole.0.clone())),
+            Row::Plain(_) => None,
+        });
+        let rounds = rounds.collect();
+        // Those of one policy end together, mostly as many as there are.
+        if self
+            .ends
+            .last_key_value()
+            .is_some_and(|(end_ms, _)| *end_ms <= by_ms)
+        {
+            self.clear();
+        } else {
+            for key in self.keys(|glance| glance.window.counts_until_ms() <= by_ms) {
+                self.remove(&key);
+            }
+        }
+        rounds
     }
 
     fn glance<'a>(&'a self, row: &'a Row) -> Option<Glance<'a>> {
