@@ -2,11 +2,13 @@
 //! is lost, repeated, late or restarted.
 //!
 //! `owner` is the machine of a shard's owner and its one `step`; `grant` decides about a cell, `cell` holds its
-//! counts, `earlier` those of panes before it, `recovery` is what a new owner starts from, `share` what it has in common
-//! with the other members, `policy` the limits, `inspection` what operators see, `message` what gateways and owner say to
+//! counts, `earlier` those of panes before it, `cells` keeps all of a shard in little memory, `recovery` is what a new
+//! owner starts from, `share` what it has in common with the other members, `policy` the limits, `inspection` what
+//! operators see, `message` what gateways and owner say to
 //! each other. The gateway's side is [`crate::lease`].
 
 mod cell;
+mod cells;
 mod earlier;
 mod grant;
 mod held_back;

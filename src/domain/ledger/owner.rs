@@ -4,10 +4,11 @@
 //! In the one-node form the driver answers every [`Effect::Replicate`] at once with [`Input::Replicated`];
 //! [`Ledger::step_alone`] does that.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::cell::{Cell, CellImage, Mark};
+use super::cells::Cells;
 use super::grant::{Message, RETRY_MS, Step};
 use super::held_back::HeldBack;
 use super::message::{Ask, CellKey, Outcome, Recall, Reopen, Reply, Stamp};
@@ -94,9 +95,8 @@ pub struct Ledger {
     pub(super) active: bool,
     pub(super) standby: bool,
     policies: Arc<Policies>,
-    pub(super) cells: BTreeMap<CellKey, Cell>,
+    pub(super) cells: Cells,
     pub(super) rounds: BTreeSet<(i64, CellKey)>,
-    pub(super) ends: BTreeSet<(i64, CellKey)>,
     pub(super) past: Past,
     pub(super) held: HeldBack,
     pub(super) replicated: Stamp,
@@ -125,9 +125,8 @@ impl Ledger {
             active: true,
             standby: false,
             policies,
-            cells: BTreeMap::new(),
+            cells: Cells::default(),
             rounds: BTreeSet::new(),
-            ends: BTreeSet::new(),
             past,
             held: HeldBack::default(),
             replicated: stamp,
@@ -190,18 +189,15 @@ impl Ledger {
 
     /// When [`Input::Tick`] is due next, milliseconds of T; none while nothing runs.
     pub fn next_wake_ms(&self) -> Option<i64> {
-        let first = |set: &BTreeSet<(i64, CellKey)>| set.first().map(|(at, _)| *at);
-        first(&self.rounds)
-            .into_iter()
-            .chain(first(&self.ends))
-            .min()
+        let round = self.rounds.first().map(|(at, _)| *at);
+        round.into_iter().chain(self.cells.first_end_ms()).min()
     }
 
     /// All cells, for a standby, a new owner or an inspection.
     pub fn images(&self) -> Vec<CellImage> {
         self.cells
             .iter()
-            .map(|(key, cell)| cell.image(key))
+            .map(|(key, cell)| cell.image(&key))
             .collect()
     }
 
@@ -227,7 +223,7 @@ impl Ledger {
             .filter(|(key, cell)| !self.past.is_ahead(key, cell.window.id))
             // What nobody knows of may be found again (L6); the register says so until then.
             .filter(|(_, cell)| !(cell.lost && self.past.is_gone(cell.window)))
-            .map(|(key, cell)| cell.mark_of(key, used(cell)));
+            .map(|(key, cell)| cell.mark_of(&key, used(&cell)));
         self.past.unclaimed().cloned().chain(cells).collect()
     }
 
@@ -299,23 +295,23 @@ impl Ledger {
     /// counts anybody in its window, so that nobody gets a limit of its own after it used the shared one.
     fn must_share(&self, key: &CellKey) -> bool {
         let shared = key.shared();
-        if *key == shared || self.cells.contains_key(key) || self.past.knows(key, self.t_ms) {
+        if *key == shared || self.cells.contains(key) || self.past.knows(key, self.t_ms) {
             return false;
         }
         let in_use = self
             .cells
-            .get(&shared)
-            .is_some_and(|cell| self.t_ms < cell.window.counts_until_ms());
+            .window(&shared)
+            .is_some_and(|window| self.t_ms < window.counts_until_ms());
         in_use || self.past.knows(&shared, self.t_ms) || self.cells.len() >= self.capacity
     }
 
     /// Makes sure that the key has a cell, and that it is in the window of now. Its number never decreases, because T
     /// does not (L10).
     fn open(&mut self, key: &CellKey, quota: Quota) -> WindowId {
-        if let Some(cell) = self.cells.get(key)
-            && self.t_ms < cell.window.end_ms
+        if let Some(window) = self.cells.window(key)
+            && self.t_ms < window.end_ms
         {
-            return cell.window.id;
+            return window.id;
         }
         let before = self.close(key);
         let mut cell = self.past.open(key, quota.window.at(self.t_ms), quota);
@@ -323,9 +319,7 @@ impl Ledger {
             cell.follow(before);
         }
         let id = cell.window.id;
-        self.ends
-            .insert((cell.window.counts_until_ms(), key.clone()));
-        self.cells.insert(key.clone(), cell);
+        self.cells.put(key, cell);
         id
     }
 
@@ -342,8 +336,6 @@ impl Ledger {
 
     pub(super) fn close(&mut self, key: &CellKey) -> Option<Cell> {
         let cell = self.cells.remove(key)?;
-        self.ends
-            .remove(&(cell.window.counts_until_ms(), key.clone()));
         if let Some(round) = &cell.round {
             self.rounds.remove(&(round.until_ms, key.clone()));
         }
@@ -358,7 +350,7 @@ impl Ledger {
         change: impl FnOnce(&mut Cell, &CellKey, &mut Step),
     ) {
         let mut step = self.next_step();
-        let Some(cell) = self.cells.get_mut(key) else {
+        let Some(mut cell) = self.cells.get(key) else {
             return;
         };
         if cell.stamp == Stamp::default() {
@@ -366,7 +358,7 @@ impl Ledger {
             cell.stamp = step.stamp;
         }
         let round_before = cell.round.as_ref().map(|round| round.until_ms);
-        change(cell, key, &mut step);
+        change(&mut cell, key, &mut step);
         let round_after = cell.round.as_ref().map(|round| round.until_ms);
         self.granted_units = self.granted_units.saturating_add(step.granted);
         if cell.stamp == step.stamp {
@@ -389,6 +381,7 @@ impl Ledger {
             });
         }
         let (replicated, marked) = (cell.stamp, cell.mark_stamp);
+        self.cells.put(key, cell);
         if round_before != round_after {
             round_before.map(|until| self.rounds.remove(&(until, key.clone())));
             round_after.map(|until| self.rounds.insert((until, key.clone())));
@@ -418,15 +411,16 @@ impl Ledger {
         if self.planted == Some(crate::simulation::Planted::OldLimitStays) {
             return;
         }
-        let changed: Vec<(CellKey, Quota, Quota)> = self
-            .cells
-            .iter()
-            .filter_map(|(key, cell)| {
-                let quota = policies.get(&key.tenant, &key.policy)?;
-                (quota != cell.quota).then(|| (key.clone(), quota, cell.quota))
-            })
-            .collect();
-        for (key, quota, before) in changed {
+        let changed = self.cells.keys(|cell| {
+            let quota = policies.get(cell.tenant, cell.policy);
+            quota.is_some_and(|quota| quota != cell.quota)
+        });
+        for key in changed {
+            let quota = policies.get(&key.tenant, &key.policy);
+            let before = self.cells.get(&key).map(|cell| cell.quota);
+            let (Some(quota), Some(before)) = (quota, before) else {
+                continue;
+            };
             if quota.window != before.window {
                 // Another kind of window is another count: it starts anew.
                 self.change(&key, out, |cell, key, step| cell.reopen(key, step));
@@ -442,13 +436,7 @@ impl Ledger {
 
     fn forget_lost(&mut self, out: &mut Vec<Effect>) {
         self.past.forget_lost();
-        let lost: Vec<CellKey> = self
-            .cells
-            .iter()
-            .filter(|(_, cell)| cell.lost)
-            .map(|(key, _)| key.clone())
-            .collect();
-        for key in lost {
+        for key in self.cells.keys(|cell| cell.lost) {
             self.change(&key, out, |cell, key, step| {
                 cell.lost = false;
                 cell.stamp = step.stamp;
@@ -465,11 +453,8 @@ impl Ledger {
             self.roll(&key);
             self.change(&key, out, Cell::end_round);
         }
-        while let Some((end, key)) = self.ends.first().cloned()
-            && end <= self.t_ms
-        {
-            self.ends.remove(&(end, key.clone()));
-            self.close(&key);
+        for round in self.cells.end(self.t_ms) {
+            self.rounds.remove(&round);
         }
         self.past.drop_ended(self.t_ms);
     }
