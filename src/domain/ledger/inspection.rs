@@ -25,12 +25,12 @@ impl Ledger {
 
     /// Some of them, in their order.
     pub fn some_keys(&self, most: usize) -> Vec<CellKey> {
-        self.cells.keys().take(most).cloned().collect()
+        self.cells.keys(|_| true).into_iter().take(most).collect()
     }
 
     /// One key; none where it is not counted.
     pub fn counted(&self, key: &CellKey) -> Option<Counted> {
-        let of = |cell: &Cell| Counted {
+        let of = |cell: Cell| Counted {
             image: cell.image(key),
             used: cell.used(),
             left: cell.free(),
@@ -41,7 +41,7 @@ impl Ledger {
     /// Questions that wait: for a recall round to end, or for standby, voters or disk to have what their answers say.
     pub fn waiting(&self) -> usize {
         let rounds = self.rounds.iter();
-        let in_round = rounds.filter_map(|(_, key)| self.cells.get(key)?.round.as_ref());
+        let in_round = rounds.filter_map(|(_, key)| self.cells.get(key)?.round);
         let asks: usize = in_round.map(|round| round.waiting.len()).sum();
         asks.saturating_add(self.held.len())
     }
