@@ -9,7 +9,9 @@ use actors::agreed_view::{
 use actors::register::CarbonRegister;
 use actors::traffic_manager::LAYOUT;
 use cluster::{Child, Cluster, System};
-use storage::Database;
+use storage::broker::ledger;
+
+use super::databases::Databases;
 
 /// The handles of it.
 pub(super) struct Agreed {
@@ -25,13 +27,16 @@ pub(super) struct Agreed {
 
 impl Agreed {
     /// Describes it; others are served from now on. A node that `counts` founds the register where nobody has.
-    pub(super) fn describe(
+    pub(super) async fn describe(
         system: &System,
-        carbon: &Database,
+        databases: &Databases,
         cluster: &Cluster,
         (claims, counts): (&ClaimHandle, bool),
     ) -> anyhow::Result<Self> {
-        let nodes = Nodes::of(cluster);
+        let (nodes, carbon) = (Nodes::of(cluster), &databases.carbon);
+        let mut read = databases.broker.read().await?;
+        let has_counted = ledger::has_begun(&mut read).await?;
+        drop(read);
         let store = CarbonRegister::new(carbon.clone(), &cluster.me().id);
         let link = Arc::new(cluster.clone());
         let (register, shared, register_child) =
@@ -43,6 +48,7 @@ impl Agreed {
                 nodes: nodes.clone(),
                 name: cluster.me().name.clone(),
                 register,
+                has_counted,
                 agreed: view.clone(),
                 claims: claims.clone(),
             };

@@ -30,6 +30,8 @@ pub struct FounderArguments {
     pub name: String,
     /// Its register.
     pub register: cluster::Register,
+    /// Whether its disk took part in a view: else nothing was ever granted here.
+    pub has_counted: bool,
     /// What it knows of the view.
     pub agreed: AgreedView,
     /// Where it is decided who founds.
@@ -130,8 +132,10 @@ impl FounderActor {
             nodes,
             register,
             agreed,
+            has_counted,
             ..
         } = &self.arguments;
+        let founding = &founding.clone().by(&nodes.me().node, *has_counted);
         let generation = founding.generation;
         // No clock of those that granted before was later, as far as is known here.
         let t0_ms = agreed.latest().view.t0_ms.unwrap_or(i64::MIN);

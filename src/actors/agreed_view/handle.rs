@@ -245,6 +245,8 @@ impl Nodes {
         deadline: Duration,
     ) -> Result<R::Reply, AskError> {
         match (door, &self.cluster) {
+            // Whom nobody reaches within a process reaches nobody.
+            (Some(_), None) if self.door(&self.me.node).is_none() => Err(AskError::Unavailable),
             (Some(door), _) => door.ask(request, deadline).await,
             (None, Some(cluster)) => cluster.ask(node, &request, deadline).await,
             (None, None) => Err(AskError::Unavailable),

@@ -61,6 +61,9 @@ impl Node {
             broker::open(dir).await.unwrap(),
             carbon::open(dir).await.unwrap(),
         );
+        let mut read = broker.read().await.unwrap();
+        let has_counted = broker::ledger::has_begun(&mut read).await.unwrap();
+        drop(read);
         let system = System::new(Clock::system(), true);
         let of_feed = FeedSettings::default();
         let (feed, feed_child) = crate::change_feed::component(&system, &apim, &shared, of_feed);
@@ -88,6 +91,7 @@ impl Node {
             nodes,
             name: "n1".to_owned(),
             register: of_node,
+            has_counted,
             agreed,
             claims,
         };

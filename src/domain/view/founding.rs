@@ -123,6 +123,19 @@ impl Founding {
         self.generation.saturating_mul(TERMS)
     }
 
+    /// The same as node `me` takes it, whose disk took part in a view before or never did. A founder that was cut short
+    /// between its claim and its founding has granted nothing, so there is nothing to go on from.
+    #[must_use]
+    pub fn by(self, me: &str, has_counted: bool) -> Self {
+        let is_first = matches!(&self.before, Before::Node(node) if node == me) && !has_counted;
+        let before = if is_first {
+            Before::Nothing
+        } else {
+            self.before
+        };
+        Self { before, ..self }
+    }
+
     /// What the register begins with; `now_ms` is no earlier than any T in which the generation before granted. None
     /// beyond four thousand generations, which no cluster comes to.
     pub fn view(&self, me: &str, now_ms: i64) -> Option<View> {
@@ -181,6 +194,20 @@ mod tests {
         assert_eq!(claimed(&mut founder, "a", 2), (2, own.clone()));
         assert_eq!(claimed(&mut founder, "a", 3), (3, own));
         assert_eq!(founder.claim("b", "tm2", 1), None);
+    }
+
+    #[test]
+    fn a_founder_that_never_counted_goes_on_from_nothing() {
+        let mut founder = first();
+        let founding = founder.claim("a", "tm1", 2).unwrap();
+        assert_eq!(founding.clone().by("a", false).before, Before::Nothing);
+        assert_eq!(founding.clone().by("a", true), founding);
+        let other = founder.claim("b", "tm1", 1).unwrap();
+        assert_eq!(
+            other.clone().by("b", false),
+            other,
+            "the one before may have counted"
+        );
     }
 
     #[test]

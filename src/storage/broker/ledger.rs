@@ -98,6 +98,17 @@ pub async fn begun(write: &mut Write) -> Result<Option<u64>, StoreError> {
     Ok(begun.flatten().map(i64::cast_unsigned))
 }
 
+/// Whether this file took part in a view.
+///
+/// # Errors
+/// [`StoreError::Unavailable`], [`StoreError::Damaged`].
+pub async fn has_begun(read: &mut Read) -> Result<bool, StoreError> {
+    let query = sqlx::query("SELECT begun FROM ledger_state WHERE id = 1");
+    let row = read.optional(query).await?;
+    let begun = row.map(|row| row.optional_integer("begun")).transpose()?;
+    Ok(begun.flatten().is_some())
+}
+
 /// Notes the view that this file takes part in first; a later one changes nothing.
 ///
 /// # Errors

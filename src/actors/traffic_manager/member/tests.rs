@@ -121,6 +121,9 @@ impl Members {
             broker::open(dir).await.unwrap(),
             carbon::open(dir).await.unwrap(),
         );
+        let mut read = broker.read().await.unwrap();
+        let has_counted = ledger::has_begun(&mut read).await.unwrap();
+        drop(read);
         let nodes = self.nodes.seen_by(Life::new(name, incarnation));
         // Names of actors are unique within a process.
         let system = System::new(self.system.clock.clone(), true);
@@ -160,6 +163,7 @@ impl Members {
                 nodes: nodes.clone(),
                 name: called.to_owned(),
                 register,
+                has_counted,
                 agreed: agreed.clone(),
                 claims,
             };
