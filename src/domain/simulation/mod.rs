@@ -9,7 +9,7 @@
 //! | lease | everybody | | paces up to a twentieth apart | |
 //! | streams | gateways | one way, both | paces up to a twentieth apart | slow disks, snapshots, silent key managers |
 //! | validation | gateways | one way, both, from the log | of another pace | snapshots, restored backups |
-//! | view | members and voters | one way, both | the wall's hours off | slow disks, most without power, and the ledger's |
+//! | view | members and voters | one way, both | the wall's hours off | slow and lost disks, most without power, and the ledger's |
 //!
 //! The world of members is beside its machine, with as much. A run is a function of its seed alone. [`Planted`] bugs
 //! prove that it would notice.

@@ -33,6 +33,13 @@ struct Disk {
     begun: Option<Epoch>,
 }
 
+fn tell_what_the_disk_has(seat: &mut Seat, t_ms: i64, begun: Option<Epoch>) {
+    seat.step(crate::view::Event::Noted { t_ms }, t_ms);
+    if let Some(epoch) = begun {
+        seat.step(crate::view::Event::Begun { epoch }, t_ms);
+    }
+}
+
 // === impl World ===
 
 impl World {
@@ -96,11 +103,7 @@ impl World {
             }
             let mut seat = Seat::new(me.clone(), ledger, policies);
             seat.plant(self.plan.planted);
-            let t_ms = time.noted_ms();
-            seat.step(crate::view::Event::Noted { t_ms }, t_ms);
-            if let Some(epoch) = disk.begun {
-                seat.step(crate::view::Event::Begun { epoch }, t_ms);
-            }
+            tell_what_the_disk_has(&mut seat, time.noted_ms(), disk.begun);
             seat
         });
         let seats = seats.collect();
