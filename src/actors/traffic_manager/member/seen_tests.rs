@@ -142,8 +142,17 @@ async fn what_two_nodes_held_together_is_given_up_at_an_operators_word_and_no_ot
     members.start_all(dir.path(), 1).await;
     members.control_plane.save("minute", 9, TimeUnit::Min).await;
     assert_eq!(members.drain(owner, "gw1", &key, 5).await, 5);
-    members.cut_off(owner);
-    members.cut_off(standby);
+    // Both at once, and neither says a word more.
+    let (gone, there): (Vec<_>, Vec<_>) = std::mem::take(&mut members.all)
+        .into_iter()
+        .partition(|(name, _)| name != left);
+    members.all = there;
+    let mut ending = tokio::task::JoinSet::new();
+    for (name, one) in gone {
+        members.cut_off(&name);
+        ending.spawn(one.root.stop(DEADLINE));
+    }
+    ending.join_all().await;
     members.wait_for(&[left]).await;
     let view = agreed(&members, left).latest().view;
     assert_eq!(view.phase, Phase::Active);
