@@ -285,6 +285,8 @@ impl Book {
         self.returned = 0;
         self.used_at_ask = 0;
         self.used_at_sweep = 0;
+        let counts_on = window.spec.is_paned();
+        self.lease.counts_on.store(counts_on, Ordering::Relaxed);
         self.lease.open(end_ms);
         true
     }
