@@ -9,6 +9,7 @@ use actors::agreed_view::{
 use actors::register::CarbonRegister;
 use actors::traffic_manager::LAYOUT;
 use cluster::{Child, Cluster, System};
+use domain::view::Epoch;
 use storage::broker::ledger;
 
 use super::databases::Databases;
@@ -35,7 +36,7 @@ impl Agreed {
     ) -> anyhow::Result<Self> {
         let (nodes, carbon) = (Nodes::of(cluster), &databases.carbon);
         let mut read = databases.broker.read().await?;
-        let has_counted = ledger::has_begun(&mut read).await?;
+        let counted_in = ledger::counted_in(&mut read).await?;
         drop(read);
         let store = CarbonRegister::new(carbon.clone(), &cluster.me().id);
         let link = Arc::new(cluster.clone());
@@ -48,7 +49,7 @@ impl Agreed {
                 nodes: nodes.clone(),
                 name: cluster.me().name.clone(),
                 register,
-                has_counted,
+                counted_in: counted_in.map(Epoch::of_number),
                 agreed: view.clone(),
                 claims: claims.clone(),
             };

@@ -396,9 +396,9 @@ fn swept_elsewhere() -> BTreeSet<String> {
     for source in sources() {
         // Every second piece between quotes is a name.
         let after = source
-            .split("const SWEPT: &'static [&'static str] = &[")
+            .split("const SWEPT: &'static [&'static str] =")
             .skip(1);
-        let lists = after.filter_map(|rest| rest.split(']').next());
+        let lists = after.filter_map(|rest| rest.split(';').next());
         names.extend(lists.flat_map(|list| list.split('"').skip(1).step_by(2).map(str::to_owned)));
     }
     names

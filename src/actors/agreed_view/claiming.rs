@@ -159,7 +159,12 @@ async fn claim(apim: &Database, asked: &Claim, own_ms: i64) -> Result<Claimed, S
     let mut read = apim.read().await?;
     let founder = view_register::find(&mut read).await?;
     drop(read);
-    let Claim { node, name, life } = asked;
+    let Claim {
+        node,
+        name,
+        life,
+        counted_in,
+    } = asked;
     if !founder.may_be(node, name) {
         return Ok(Claimed::Others {
             name: founder.name,
@@ -168,7 +173,7 @@ async fn claim(apim: &Database, asked: &Claim, own_ms: i64) -> Result<Claimed, S
     }
     let mut write = apim.write("apim.view_register.claim").await?;
     let mut founder = view_register::lock(&mut write).await?;
-    let Some(founding) = founder.claim(node, name, *life) else {
+    let Some(founding) = founder.claim((node, name), *life, *counted_in) else {
         return Ok(Claimed::Others {
             name: founder.name,
             others: founder.others,

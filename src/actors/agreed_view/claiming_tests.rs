@@ -13,6 +13,7 @@ fn claim_of(node: &str, life: u64) -> Claim {
         node: node.to_owned(),
         name: node.to_owned(),
         life,
+        counted_in: 0,
     }
 }
 

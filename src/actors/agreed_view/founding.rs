@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use cluster::{Actor, Address, BoxError, Child, Clock, OrderError, RegisterState, System, child};
-use domain::view::{Founding, Others};
+use domain::view::{Epoch, Founding, Others};
 
 use super::claiming::ClaimHandle;
 use super::follower::AgreedView;
@@ -30,8 +30,8 @@ pub struct FounderArguments {
     pub name: String,
     /// Its register.
     pub register: cluster::Register,
-    /// Whether its disk took part in a view: else nothing was ever granted here.
-    pub has_counted: bool,
+    /// The latest view that its disk took part in; none where nothing was ever granted by it.
+    pub counted_in: Option<Epoch>,
     /// What it knows of the view.
     pub agreed: AgreedView,
     /// Where it is decided who founds.
@@ -112,12 +112,14 @@ impl FounderActor {
             nodes,
             name,
             claims,
+            counted_in,
             ..
         } = &self.arguments;
         let claim = Claim {
             node: nodes.me().node.clone(),
             name: name.clone(),
             life: nodes.me().incarnation,
+            counted_in: counted_in.map_or(0, Founding::generation_of),
         };
         match claims.claim(claim).await {
             Ok(Claimed::Yours { founding, now_ms }) => self.found(&founding, now_ms).await,
@@ -132,10 +134,10 @@ impl FounderActor {
             nodes,
             register,
             agreed,
-            has_counted,
+            counted_in,
             ..
         } = &self.arguments;
-        let founding = &founding.clone().by(&nodes.me().node, *has_counted);
+        let founding = &founding.clone().by(&nodes.me().node, counted_in.is_some());
         let generation = founding.generation;
         // No clock of those that granted before was later, as far as is known here.
         let t0_ms = agreed.latest().view.t0_ms.unwrap_or(i64::MIN);

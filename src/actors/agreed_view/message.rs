@@ -101,6 +101,8 @@ pub struct Claim {
     pub name: String,
     /// Its incarnation.
     pub life: u64,
+    /// The latest generation of a register that its disk counted in; 0 where in none.
+    pub counted_in: u64,
 }
 
 /// What it is answered.

@@ -126,6 +126,7 @@ fn what_is_said_of_who_founds_the_register_keeps_its_bytes() {
         node: text("a"),
         name: text("tm1"),
         life: 300,
+        counted_in: 2,
     };
     let yours = |generation, before| Claimed::Yours {
         founding: Founding { generation, before },
@@ -140,7 +141,7 @@ fn what_is_said_of_who_founds_the_register_keeps_its_bytes() {
         others,
     };
     Frozen::default()
-        .request(&claim, "0505000100000009016103746d31fb2c01")
+        .request(&claim, "050500010000000a016103746d31fb2c0102")
         .reply::<Claim>(
             &yours(1, Before::Nothing),
             "0505000100000008000100fce0220200",

@@ -7,7 +7,7 @@ use std::time::Duration;
 use cluster::{AskError, Asking, Clock, RegisterLink, Root, System, start_root};
 use domain::change::Change;
 use domain::policy::{Limit, Policy, PolicyLevel, QuotaUnit, TimeUnit};
-use domain::view::Life;
+use domain::view::{Epoch, Life};
 use storage::{Database, apim, broker, carbon};
 
 use super::message::ThrottleKey;
@@ -62,7 +62,7 @@ impl Node {
             carbon::open(dir).await.unwrap(),
         );
         let mut read = broker.read().await.unwrap();
-        let has_counted = broker::ledger::has_begun(&mut read).await.unwrap();
+        let counted_in = broker::ledger::counted_in(&mut read).await.unwrap();
         drop(read);
         let system = System::new(Clock::system(), true);
         let of_feed = FeedSettings::default();
@@ -91,7 +91,7 @@ impl Node {
             nodes,
             name: "n1".to_owned(),
             register: of_node,
-            has_counted,
+            counted_in: counted_in.map(Epoch::of_number),
             agreed,
             claims,
         };

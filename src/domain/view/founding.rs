@@ -74,8 +74,13 @@ impl Founder {
 
     /// A node whose register is empty claims to found it; nothing where another has. What one incarnation is told it is
     /// told again: its register was empty all the time. Another incarnation may have founded before, so it is told a
-    /// generation of its own.
-    pub fn claim(&mut self, node: &str, name: &str, life: u64) -> Option<Founding> {
+    /// generation of its own. Each is above all that its disk counted in, whose marks give way to later ones only.
+    pub fn claim(
+        &mut self,
+        (node, name): (&str, &str),
+        life: u64,
+        counted_in: u64,
+    ) -> Option<Founding> {
         if !self.may_be(node, name) {
             return None;
         }
@@ -84,7 +89,11 @@ impl Founder {
             let had_lost = !self.before.is_empty() && self.before != self.node;
             self.is_scattered |= had_lost || self.others == Others::Own;
             self.before = std::mem::replace(&mut self.node, node.to_owned());
-            self.generation += 1;
+            if self.before.is_empty() && counted_in > 0 {
+                // Whatever was written down before is lost, and its disk is not.
+                node.clone_into(&mut self.before);
+            }
+            self.generation = self.generation.max(counted_in) + 1;
             self.life = life;
         }
         name.clone_into(&mut self.name);
@@ -118,6 +127,11 @@ impl Founder {
 // === impl Founding ===
 
 impl Founding {
+    /// The generation whose views have such epochs.
+    pub fn generation_of(epoch: Epoch) -> u64 {
+        epoch.term() / TERMS
+    }
+
     /// All terms of this generation are above this one, and above all terms of those before.
     pub fn term(&self) -> u64 {
         self.generation.saturating_mul(TERMS)
@@ -175,13 +189,13 @@ mod tests {
 
     fn first() -> Founder {
         let mut founder = Founder::default();
-        let founding = founder.claim("a", "tm1", 1).unwrap();
+        let founding = founder.claim(("a", "tm1"), 1, 0).unwrap();
         assert_eq!((founding.generation, founding.before), (1, Before::Nothing));
         founder
     }
 
     fn claimed(founder: &mut Founder, node: &str, life: u64) -> (u64, Before) {
-        let founding = founder.claim(node, "tm1", life).unwrap();
+        let founding = founder.claim((node, "tm1"), life, 0).unwrap();
         (founding.generation, founding.before)
     }
 
@@ -189,25 +203,36 @@ mod tests {
     fn the_first_to_claim_founds_and_is_told_the_same_until_it_starts_again() {
         let mut founder = first();
         assert_eq!(claimed(&mut founder, "a", 1), (1, Before::Nothing));
-        assert_eq!(founder.claim("b", "tm2", 1), None);
+        assert_eq!(founder.claim(("b", "tm2"), 1, 0), None);
         let own = Before::Node("a".to_owned());
         assert_eq!(claimed(&mut founder, "a", 2), (2, own.clone()));
         assert_eq!(claimed(&mut founder, "a", 3), (3, own));
-        assert_eq!(founder.claim("b", "tm2", 1), None);
+        assert_eq!(founder.claim(("b", "tm2"), 1, 0), None);
     }
 
     #[test]
     fn a_founder_that_never_counted_goes_on_from_nothing() {
         let mut founder = first();
-        let founding = founder.claim("a", "tm1", 2).unwrap();
+        let founding = founder.claim(("a", "tm1"), 2, 0).unwrap();
         assert_eq!(founding.clone().by("a", false).before, Before::Nothing);
         assert_eq!(founding.clone().by("a", true), founding);
-        let other = founder.claim("b", "tm1", 1).unwrap();
+        let other = founder.claim(("b", "tm1"), 1, 0).unwrap();
         assert_eq!(
             other.clone().by("b", false),
             other,
             "the one before may have counted"
         );
+    }
+
+    #[test]
+    fn a_founding_is_above_all_that_the_founders_disk_counted_in() {
+        let mut founder = Founder::default();
+        let founding = founder.claim(("a", "tm1"), 7, 3).unwrap();
+        let own = Before::Node("a".to_owned());
+        assert_eq!((founding.generation, founding.before.clone()), (4, own));
+        let view = founding.view("a", 5).unwrap();
+        let settled = view.last_active.unwrap();
+        assert_eq!(Founding::generation_of(settled.epoch), 4);
     }
 
     #[test]
@@ -221,7 +246,7 @@ mod tests {
         assert!(founder.share("c", Others::Vote), "one that decides by now");
         let before = founder.clone();
         for node in ["a", "b", "c"] {
-            assert_eq!(founder.claim(node, "tm1", 9), None);
+            assert_eq!(founder.claim((node, "tm1"), 9, 0), None);
         }
         founder.share("b", Others::Own);
         assert_eq!(founder, before, "it never becomes less");

@@ -98,15 +98,18 @@ pub async fn begun(write: &mut Write) -> Result<Option<u64>, StoreError> {
     Ok(begun.flatten().map(i64::cast_unsigned))
 }
 
-/// Whether this file took part in a view.
+/// The latest view that anything here is of; none where this file took part in none.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`], [`StoreError::Damaged`].
-pub async fn has_begun(read: &mut Read) -> Result<bool, StoreError> {
-    let query = sqlx::query("SELECT begun FROM ledger_state WHERE id = 1");
+pub async fn counted_in(read: &mut Read) -> Result<Option<u64>, StoreError> {
+    let query = sqlx::query(
+        "SELECT max(begun, epoch, coalesce((SELECT max(mark ->> '$.stamp.epoch') FROM ledger_cells), 0)) AS latest \
+         FROM ledger_state WHERE id = 1 AND begun IS NOT NULL",
+    );
     let row = read.optional(query).await?;
-    let begun = row.map(|row| row.optional_integer("begun")).transpose()?;
-    Ok(begun.flatten().is_some())
+    let latest = row.map(|row| row.integer("latest")).transpose()?;
+    Ok(latest.map(i64::cast_unsigned))
 }
 
 /// Notes the view that this file takes part in first; a later one changes nothing.

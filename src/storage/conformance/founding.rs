@@ -8,7 +8,7 @@ use crate::apim::view_register;
 async fn claim(fresh: &Fresh, node: &str) -> Option<Founding> {
     let mut write = fresh.apim.write("test.claim").await.unwrap();
     let mut founder = view_register::lock(&mut write).await.unwrap();
-    let founding = founder.claim(node, node, 1)?;
+    let founding = founder.claim((node, node), 1, 0)?;
     view_register::save(&mut write, &founder).await.unwrap();
     write.commit().await.unwrap();
     Some(founding)
@@ -25,7 +25,7 @@ async fn of_two_that_claim_the_view_register_at_once_one_founds_it() {
         assert_eq!(found(&fresh).await, Founder::default());
         let mut first = fresh.apim.write("test.claim").await.unwrap();
         let mut founder = view_register::lock(&mut first).await.unwrap();
-        founder.claim("a", "a", 1).unwrap();
+        founder.claim(("a", "a"), 1, 0).unwrap();
         let other = claim(&fresh, "b");
         let committed = async {
             fresh.until_one_waits().await;

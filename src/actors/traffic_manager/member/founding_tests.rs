@@ -40,6 +40,7 @@ impl Founded {
             node: node.to_owned(),
             name: name.to_owned(),
             life,
+            counted_in: 0,
         };
         self.claims.claim(claim).await.unwrap()
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use cluster::{AskError, Asking, Clock, Register, RegisterLink, Root, System, start_root};
 use domain::ledger::{Ask, Holder, Outcome};
 use domain::policy::TimeUnit;
-use domain::view::{Life, Patience, Phase};
+use domain::view::{Epoch, Life, Patience, Phase};
 use storage::broker::ledger;
 use storage::{apim, broker, carbon};
 
@@ -122,7 +122,7 @@ impl Members {
             carbon::open(dir).await.unwrap(),
         );
         let mut read = broker.read().await.unwrap();
-        let has_counted = ledger::has_begun(&mut read).await.unwrap();
+        let counted_in = ledger::counted_in(&mut read).await.unwrap();
         drop(read);
         let nodes = self.nodes.seen_by(Life::new(name, incarnation));
         // Names of actors are unique within a process.
@@ -163,7 +163,7 @@ impl Members {
                 nodes: nodes.clone(),
                 name: called.to_owned(),
                 register,
-                has_counted,
+                counted_in: counted_in.map(Epoch::of_number),
                 agreed: agreed.clone(),
                 claims,
             };
