@@ -20,8 +20,8 @@ pub(super) struct Agreed {
     pub(super) view: AgreedView,
     /// The ways to other nodes' parts.
     pub(super) nodes: Nodes,
-    /// In the order in which they start: the register asks the voter, and the founder the register.
-    pub(super) children: Vec<Child>,
+    /// What runs of it.
+    pub(super) child: Child,
 }
 
 // === impl Agreed ===
@@ -43,8 +43,7 @@ impl Agreed {
         let (register, shared, register_child) =
             register_of_cluster(system, &nodes, Arc::new(store), link, claims)?;
         cluster.serve(register.door(system));
-        let (view, child) = agreed_view::component(system, carbon, &nodes, &shared, LAYOUT);
-        let founder = counts.then(|| {
+        let founder = |view: &AgreedView| {
             let arguments = FounderArguments {
                 nodes: nodes.clone(),
                 name: cluster.me().name.clone(),
@@ -54,11 +53,13 @@ impl Agreed {
                 claims: claims.clone(),
             };
             founder(system, arguments)
-        });
-        Ok(Self {
-            view,
-            nodes,
-            children: [child, register_child].into_iter().chain(founder).collect(),
-        })
+        };
+        // The register asks the voter, and the founder the register.
+        let more = |view: &AgreedView| {
+            let founder = counts.then(|| founder(view));
+            [register_child].into_iter().chain(founder).collect()
+        };
+        let (view, child) = agreed_view::component(system, carbon, &nodes, &shared, LAYOUT, more);
+        Ok(Self { view, nodes, child })
     }
 }

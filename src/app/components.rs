@@ -54,7 +54,7 @@ impl Components {
         let mut children = std::mem::take(&mut control.children);
         let claims = (&control.claims, has(Role::TrafficManager));
         let agreed = Agreed::describe(system, databases, cluster, claims).await?;
-        children.extend(agreed.children);
+        children.push(agreed.child);
         let (leases, members) = (GatewayLeases::of(cluster), Ways::of(cluster));
         let owners = if has(Role::TrafficManager) {
             let member = Member {

@@ -60,11 +60,11 @@ pub(super) fn run(voters: &Voters) -> anyhow::Result<ExitCode> {
             Some(Command::Set { nodes, patience }) => {
                 let body = json!({ "voters": nodes });
                 let answer = remote.ask("PUT", "/admin/voters", Some(&body)).await?;
-                ("the voters stay as they are", patience, answer)
+                ("the voters stay as they are", (patience, true), answer)
             }
             Some(Command::Auto { patience }) => {
                 let answer = remote.ask("DELETE", "/admin/voters", None).await?;
-                ("the choice cannot be taken back", patience, answer)
+                ("the choice cannot be taken back", (patience, false), answer)
             }
         };
         let told = answer.success(what)?;
@@ -75,7 +75,11 @@ pub(super) fn run(voters: &Voters) -> anyhow::Result<ExitCode> {
 }
 
 /// Says how far the change has come, until it is done.
-async fn follow(remote: &Remote, told: Value, patience: &Patience) -> anyhow::Result<Value> {
+async fn follow(
+    remote: &Remote,
+    told: Value,
+    (patience, is_choice): (&Patience, bool),
+) -> anyhow::Result<Value> {
     let deadline = Duration::from_secs(patience.wait.into());
     let (mut told, mut said) = (told, String::new());
     let following = async {
@@ -85,7 +89,8 @@ async fn follow(remote: &Remote, told: Value, patience: &Patience) -> anyhow::Re
                 eprintln!("{now}");
                 said = now;
             }
-            if is_settled(&told) {
+            // A voter that is behind says what was chosen before.
+            if is_settled(&told) && is_chosen(&told) == is_choice {
                 return told;
             }
             tokio::time::sleep(LOOK).await;
@@ -162,9 +167,13 @@ fn show(output: Output, told: &Value) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn chosen(told: &Value) -> &'static str {
+fn is_chosen(told: &Value) -> bool {
     let chosen = told.get("chosen").and_then(Value::as_array);
-    match chosen.is_some_and(|chosen| !chosen.is_empty()) {
+    chosen.is_some_and(|chosen| !chosen.is_empty())
+}
+
+fn chosen(told: &Value) -> &'static str {
+    match is_chosen(told) {
         true => "chosen by an operator: headgate cluster voters auto takes it back",
         false => "chosen by the cluster",
     }

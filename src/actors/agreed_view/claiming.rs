@@ -32,7 +32,7 @@ pub fn claims(system: &System, apim: &Database) -> (ClaimHandle, Child) {
         clock: system.clock.clone(),
         apim: apim.clone(),
     };
-    let (address, child) = child::<ClaimsActor>(system, "agreed-view/claims", arguments);
+    let (address, child) = child::<ClaimsActor>(system, "view-claims", arguments);
     let claim = Door::local(
         system,
         address.clone(),

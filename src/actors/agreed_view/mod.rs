@@ -57,7 +57,8 @@ pub struct Layout {
     pub patience: Patience,
 }
 
-/// The part in the agreed view that every node has: it may vote, and may lead those that do.
+/// The part in the agreed view that every node has: it may vote, and may lead those that do. What else belongs to it is
+/// given by `more` for what this node will know, and starts after the rest.
 #[must_use]
 pub fn component(
     system: &System,
@@ -65,6 +66,7 @@ pub fn component(
     nodes: &Nodes,
     register: &SharedRegister,
     layout: Layout,
+    more: impl FnOnce(&AgreedView) -> Vec<Child>,
 ) -> (AgreedView, Child) {
     let agreed = AgreedView::new();
     let of_voter = VoterArguments {
@@ -118,6 +120,7 @@ pub fn component(
             },
         ),
     });
-    let children = vec![voter_child, follower_child, coordinator_child, orders_child];
+    let mut children = vec![voter_child, follower_child, coordinator_child, orders_child];
+    children.extend(more(&agreed));
     (agreed, branch(system, "agreed-view", children))
 }

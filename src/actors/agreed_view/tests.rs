@@ -39,7 +39,14 @@ async fn a_voter_keeps_its_promises_over_a_restart() {
         let system = System::new(Clock::system(), true);
         let nodes = Nodes::alone(Life::new("n1", start));
         let register = TestRegister::new(&["n1"]).of("n1");
-        let (_, child) = component(&system, &carbon, &nodes, &register, Layout { ..LAYOUT });
+        let (_, child) = component(
+            &system,
+            &carbon,
+            &nodes,
+            &register,
+            Layout { ..LAYOUT },
+            |_| Vec::new(),
+        );
         let root = start_root(&system, vec![child]).await.unwrap();
         if start == 0 {
             assert_eq!(asked(&nodes, at(3), fence(70)).await, Promised::Fenced);
@@ -98,7 +105,7 @@ async fn what_is_wanted_while_a_proposal_is_under_way_is_proposed_as_soon_as_tha
         shards: 1,
         ..LAYOUT
     };
-    let (agreed, child) = component(&system, &carbon, &nodes, &register, layout);
+    let (agreed, child) = component(&system, &carbon, &nodes, &register, layout, |_| Vec::new());
     let root = start_root(&system, vec![child]).await.unwrap();
     let tell = async |epoch: Epoch| {
         let report = Report {

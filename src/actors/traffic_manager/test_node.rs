@@ -74,7 +74,7 @@ impl Node {
         let made = register_of_cluster(&system, &nodes, store, Arc::new(NobodyElse), &claims);
         let (of_node, register, register_child) = made.unwrap();
         let (agreed, agreed_child) =
-            agreed_view::component(&system, &carbon, &nodes, &register, LAYOUT);
+            agreed_view::component(&system, &carbon, &nodes, &register, LAYOUT, |_| Vec::new());
         let gateways = GatewayLeases::default();
         let member = Member {
             broker: &broker,

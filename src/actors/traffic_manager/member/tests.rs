@@ -143,7 +143,10 @@ impl Members {
                 (register, vec![child], Some((of_node, claims.clone())))
             }
         };
-        let (agreed, agreed_child) = agreed_view(&system, &carbon, &nodes, &register, self.layout);
+        let (agreed, agreed_child) =
+            agreed_view(&system, &carbon, &nodes, &register, self.layout, |_| {
+                Vec::new()
+            });
         let member = Member {
             broker: &broker,
             feed: &self.control_plane.feed,
