@@ -24,10 +24,11 @@ async fn an_owner_whose_clock_is_hours_off_or_set_while_it_runs_counts_the_same_
         Report::new("owner's clock off"),
     );
     for (mut step, mut start) in stepped.runs().zip(off.runs()) {
-        let keys = cluster.keys(&step.name, MIXED).await;
+        let keys = cluster.keys(&mut step, MIXED).await;
         let pair = cluster.pair(keys.keys[0].shard).await;
         let load = cluster.offer_twice(&keys, &mut step);
         load.moment(&mut step.random).await;
+        step.harms(&pair.owner);
         cluster.set_clock(&pair.owner, *step.random.one_of(&OFF_S));
         let mut told = load.end().await;
         cluster.set_clock(&pair.owner, 0);
@@ -35,10 +36,11 @@ async fn an_owner_whose_clock_is_hours_off_or_set_while_it_runs_counts_the_same_
         stepped.judge(&cluster, &step, &keys, &told, Least::Nearly);
 
         // It is off from a start on, and takes its shards again while calls come.
-        let keys = cluster.keys(&start.name, MIXED).await;
+        let keys = cluster.keys(&mut start, MIXED).await;
         let load = cluster.offer(&keys, &mut start.random, OF_A_JOIN, twice);
         let moment = start.random.between(Duration::ZERO, SPAN / 2);
         tokio::time::sleep(moment).await;
+        start.harms(&pair.owner);
         cluster.kill(&pair.owner);
         cluster.set_clock(&pair.owner, *start.random.one_of(&OFF_S));
         cluster.begin(&[&pair.owner]).await;

@@ -166,6 +166,10 @@ impl Cluster {
         }
     }
 
+    pub fn nodes(&self) -> impl Iterator<Item = (&String, &Node)> {
+        self.nodes.iter()
+    }
+
     pub fn node(&self, name: &str) -> &Node {
         &self.nodes[name]
     }

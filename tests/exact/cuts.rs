@@ -37,13 +37,14 @@ fn cut(cluster: &Cluster, owner: &str, others: &[&str], ways: Ways, fault: Fault
 /// Runs in which the owner is cut off from those that `from` chooses.
 async fn runs_of(cluster: &mut Cluster, report: &mut Report, from: impl Fn(&Pair) -> Vec<&str>) {
     for mut run in report.runs() {
-        let keys = cluster.keys(&run.name, MIXED).await;
+        let keys = cluster.keys(&mut run, MIXED).await;
         let pair = cluster.pair(keys.keys[0].shard).await;
         let ways = *run.random.one_of(&WAYS);
         eprintln!("{}: {ways:?} of {pair:?}", run.name);
         let load = cluster.offer(&keys, &mut run.random, OF_A_CUT, twice);
         let moment = run.random.between(Duration::ZERO, SPAN / 2);
         tokio::time::sleep(moment).await;
+        run.harms(&pair.owner);
         cut(cluster, &pair.owner, &from(&pair), ways, Fault::Lost);
         let mut told = load.end().await;
         cut(cluster, &pair.owner, &from(&pair), ways, Fault::None);
@@ -95,7 +96,7 @@ async fn late_words_and_lost_connections_make_nobody_grant_twice() {
     .await;
     let mut report = Report::new("messages late and lost");
     for mut run in report.runs() {
-        let keys = cluster.keys(&run.name, MIXED).await;
+        let keys = cluster.keys(&mut run, MIXED).await;
         let load = cluster.offer_twice(&keys, &mut run);
         for _ in 0..12 {
             let (one, other) = two(&mut run.random);

@@ -21,10 +21,11 @@ async fn a_gateway_that_dies_takes_its_leases_with_it_and_one_that_stood_still_u
     let mut cluster = Cluster::start(Setup::default()).await;
     let (mut killed, mut paused) = (Report::new("gateway killed"), Report::new("gateway paused"));
     for (mut kill, mut pause) in killed.runs().zip(paused.runs()) {
-        let keys = cluster.keys(&kill.name, MIXED).await;
+        let keys = cluster.keys(&mut kill, MIXED).await;
         let gateway = *kill.random.one_of(&GATEWAYS);
         let load = cluster.offer_twice(&keys, &mut kill);
         load.moment(&mut kill.random).await;
+        kill.harms(gateway);
         cluster.kill(gateway);
         let mut told = load.end().await;
         cluster.begin(&[gateway]).await;
@@ -32,11 +33,12 @@ async fn a_gateway_that_dies_takes_its_leases_with_it_and_one_that_stood_still_u
         told.add(cluster.offer_rest(&keys, &mut kill).await);
         killed.judge(&cluster, &kill, &keys, &told, HELD);
 
-        let keys = cluster.keys(&pause.name, MIXED).await;
+        let keys = cluster.keys(&mut pause, MIXED).await;
         let gateway = *pause.random.one_of(&GATEWAYS);
         let load = cluster.offer(&keys, &mut pause.random, SPAN + PAUSE, twice);
         let moment = pause.random.between(Duration::ZERO, SPAN / 2);
         tokio::time::sleep(moment).await;
+        pause.harms(gateway);
         cluster.pause(gateway);
         tokio::time::sleep(PAUSE).await;
         cluster.go_on(gateway);

@@ -8,6 +8,7 @@ use domain::policy::PolicyLevel;
 use serde_json::{Value, json};
 
 use super::cluster::Cluster;
+use super::report::Run;
 use crate::support::platform::{ADMIN, PUBLISHER, text};
 
 /// What a limit's window is long enough for: longer than any run.
@@ -101,7 +102,13 @@ impl Cluster {
     }
 
     /// Keys that nothing was counted of yet, known to all gateways.
-    pub async fn keys(&mut self, run: &str, limits: &Limits) -> Keys {
+    pub async fn keys(&mut self, run: &mut Run, limits: &Limits) -> Keys {
+        run.logs.get_or_insert_with(|| self.logs());
+        self.more_keys(&run.name, limits).await
+    }
+
+    /// The same of an API of this name.
+    pub async fn more_keys(&mut self, run: &str, limits: &Limits) -> Keys {
         #[allow(clippy::disallowed_methods, reason = "windows are the wall clock's")]
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         self.keys_at(now.expect("a time").as_secs(), run, limits)

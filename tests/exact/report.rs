@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::cluster::Cluster;
+use super::disturbed::Logs;
 use super::keys::{Key, Keys};
 use super::load::Told;
 use super::random::Random;
@@ -24,6 +25,8 @@ pub struct Report {
     given: Vec<u64>,
     longest: Duration,
     failed: u64,
+    /// Runs in which calls failed while a busy machine was a fault of its own.
+    disturbed: u64,
     broken: Vec<String>,
 }
 
@@ -34,6 +37,10 @@ pub struct Run {
     pub random: Random,
     /// What its API is called.
     pub name: String,
+    /// What the nodes had said before it.
+    pub logs: Option<Logs>,
+    /// The nodes that its fault is done to.
+    pub done_to: Vec<String>,
 }
 
 /// What a run has to give out at least, beside never more than the limit.
@@ -68,6 +75,7 @@ impl Report {
             given: Vec::new(),
             longest: Duration::ZERO,
             failed: 0,
+            disturbed: 0,
             broken: Vec::new(),
         }
     }
@@ -82,7 +90,9 @@ impl Report {
                 number,
                 seed,
                 random: Random::new(seed),
-                name: format!("{fault}-{number}"),
+                name: format!("{}-{number}", fault.replace('\'', "")),
+                logs: None,
+                done_to: Vec::new(),
             }
         })
     }
@@ -93,7 +103,17 @@ impl Report {
         self.runs = self.runs.max(run.number + 1);
         self.hear(run, told);
         if told.failed() > 0 {
-            self.breaks(run, format!("calls failed for lack of an owner: {told:?}"));
+            let since = run.logs.as_ref().expect("a run has keys");
+            let done_to: Vec<&str> = run.done_to.iter().map(String::as_str).collect();
+            let blamed = cluster.blamed(since, &done_to);
+            let what = format!("calls failed for lack of an owner: {told:?}");
+            if blamed.is_empty() {
+                self.breaks(run, what);
+            } else {
+                // Two faults at once: no call is promised an owner then.
+                self.disturbed += 1;
+                eprintln!("{}: disturbed ({blamed:?}): {what}", run.name);
+            }
         }
     }
 
@@ -150,14 +170,15 @@ impl Report {
         let sum: u64 = self.given.iter().sum();
         let mean = sum / u64::try_from(self.given.len().max(1)).expect("a number");
         let row = format!(
-            "{}\t{}\t{}\t{}\t{}\t{}\t{}\n",
+            "{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\n",
             self.fault,
             self.runs,
             self.over,
             least,
             mean,
             self.longest.as_millis(),
-            self.failed
+            self.failed,
+            self.disturbed
         );
         if let Some(path) = std::env::var_os("HEADGATE_EXACT_TABLE") {
             let file = std::fs::OpenOptions::new()
@@ -169,6 +190,13 @@ impl Report {
                 .expect("a row");
         }
         assert!(self.broken.is_empty(), "{}", self.broken.join("\n"));
+    }
+}
+
+impl Run {
+    /// From now on something is done to this node.
+    pub fn harms(&mut self, name: &str) {
+        self.done_to.push(name.to_owned());
     }
 }
 

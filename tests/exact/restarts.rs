@@ -41,10 +41,13 @@ async fn long_windows_go_on_after_a_restart_of_everything() {
     ];
     for (report, in_order, least) in &mut reports {
         for mut run in report.runs() {
-            let keys = cluster.keys(&run.name, LONG).await;
+            let keys = cluster.keys(&mut run, LONG).await;
             let half = |key: &Key| key.limit.div_ceil(2);
             let load = cluster.offer(&keys, &mut run.random, SPAN / 2, half);
             let mut told = load.end().await;
+            for name in [&MANAGERS[..], &GATEWAYS, &[CONTROL_PLANE]].concat() {
+                run.harms(name);
+            }
             end_all(&mut cluster, *in_order).await;
             cluster.begin(&[CONTROL_PLANE]).await;
             cluster.begin(&[MANAGERS, GATEWAYS].concat()).await;

@@ -25,10 +25,11 @@ async fn a_killed_owner_grants_no_unit_twice_and_fails_no_call() {
     let mut cluster = Cluster::start(Setup::default()).await;
     let mut report = Report::new("owner killed");
     for mut run in report.runs() {
-        let keys = cluster.keys(&run.name, MIXED).await;
+        let keys = cluster.keys(&mut run, MIXED).await;
         let pair = cluster.pair(keys.keys[0].shard).await;
         let load = cluster.offer_twice(&keys, &mut run);
         load.moment(&mut run.random).await;
+        run.harms(&pair.owner);
         cluster.kill(&pair.owner);
         let mut told = load.end().await;
         // Its shards come back to it, and what was counted meanwhile with them.
@@ -45,7 +46,7 @@ async fn an_owner_that_stood_still_and_goes_on_grants_nothing_of_what_is_another
     let mut cluster = Cluster::start(Setup::default()).await;
     let mut report = Report::new("owner paused");
     for mut run in report.runs() {
-        let keys = cluster.keys(&run.name, MIXED).await;
+        let keys = cluster.keys(&mut run, MIXED).await;
         let pair = cluster.pair(keys.keys[0].shard).await;
         // Calls come while it stands still, when it goes on, and after that.
         let span = pause() + SPAN;
@@ -53,6 +54,7 @@ async fn an_owner_that_stood_still_and_goes_on_grants_nothing_of_what_is_another
         let moment = run.random.between(Duration::ZERO, SPAN / 2);
         tokio::time::sleep(moment).await;
         let until = Instant::now() + pause();
+        run.harms(&pair.owner);
         cluster.pause(&pair.owner);
         tokio::time::sleep_until(until).await;
         cluster.go_on(&pair.owner);
@@ -69,10 +71,11 @@ async fn counters_move_with_a_leave_and_a_join_and_stay_exact() {
     let mut cluster = Cluster::start(Setup::default()).await;
     let (mut leaves, mut joins) = (Report::new("owner leaves"), Report::new("owner joins"));
     for (mut leave, mut join) in leaves.runs().zip(joins.runs()) {
-        let keys = cluster.keys(&leave.name, MIXED).await;
+        let keys = cluster.keys(&mut leave, MIXED).await;
         let pair = cluster.pair(keys.keys[0].shard).await;
         let load = cluster.offer_twice(&keys, &mut leave);
         load.moment(&mut leave.random).await;
+        leave.harms(&pair.owner);
         cluster.leave(&pair.owner).await;
         let mut told = load.end().await;
         let rest = MANAGERS.into_iter().filter(|name| *name != pair.owner);
@@ -80,10 +83,11 @@ async fn counters_move_with_a_leave_and_a_join_and_stay_exact() {
         told.add(cluster.offer_rest(&keys, &mut leave).await);
         leaves.judge(&cluster, &leave, &keys, &told, Least::Nearly);
 
-        let keys = cluster.keys(&join.name, MIXED).await;
+        let keys = cluster.keys(&mut join, MIXED).await;
         let load = cluster.offer(&keys, &mut join.random, OF_A_JOIN, twice);
         let moment = join.random.between(Duration::ZERO, SPAN / 2);
         tokio::time::sleep(moment).await;
+        join.harms(&pair.owner);
         cluster.begin(&[&pair.owner]).await;
         let mut told = load.end().await;
         cluster.until_whole().await;

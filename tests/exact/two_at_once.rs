@@ -70,13 +70,15 @@ async fn lose_both(
     report: &mut Report,
     run: &mut Run,
 ) -> (Pair, Keys, Keys) {
-    let keys = cluster.keys(&run.name, SPREAD).await;
+    let keys = cluster.keys(run, SPREAD).await;
     let pair = cluster.pair(keys.keys[0].shard).await;
     vote_without(cluster, &pair);
     cluster.until_whole().await;
     let (lost, kept) = lost_with(cluster, &keys, &pair).await;
     let load = cluster.offer_twice(&keys, run);
     load.moment(&mut run.random).await;
+    run.harms(&pair.owner);
+    run.harms(&pair.standby);
     cluster.kill(&pair.owner);
     cluster.kill(&pair.standby);
     report.hear(run, &load.end().await);
@@ -127,13 +129,16 @@ async fn without_a_majority_nothing_is_granted_and_calls_are_told_when_to_come_a
     let mut cluster = Cluster::start(Setup::default()).await;
     let mut report = Report::new("majority paused");
     for mut run in report.runs() {
-        let keys = cluster.keys(&run.name, MIXED).await;
-        let fresh = cluster.keys(&format!("{}-fresh", run.name), MIXED).await;
+        let keys = cluster.keys(&mut run, MIXED).await;
+        let fresh = cluster
+            .more_keys(&format!("{}-fresh", run.name), MIXED)
+            .await;
         let away = *run.random.one_of(&MANAGERS);
         let away: Vec<&str> = MANAGERS.into_iter().filter(|name| *name != away).collect();
         let load = cluster.offer_twice(&keys, &mut run);
         load.moment(&mut run.random).await;
         for name in &away {
+            run.harms(name);
             cluster.pause(name);
         }
         report.hear(&run, &load.end().await);

@@ -34,7 +34,7 @@ async fn limits_are_given_out_to_the_last_unit_and_no_further_by_three_gateways(
     let mut cluster = Cluster::start(Setup::default()).await;
     let mut report = Report::new("healthy");
     for mut run in report.runs() {
-        let keys = cluster.keys(&run.name, MIXED).await;
+        let keys = cluster.keys(&mut run, MIXED).await;
         let mut told = cluster.offer_twice(&keys, &mut run).end().await;
         told.add(cluster.offer_rest(&keys, &mut run).await);
         report.judge(&cluster, &run, &keys, &told, Least::Nearly);

@@ -62,7 +62,7 @@ const RESTARTS: &str = "restarts::long_windows_go_on_after_a_restart_of_everythi
 /// How long an owner stands still, in seconds.
 const PAUSE_S: &str = "30";
 
-const HEAD: [&str; 7] = [
+const HEAD: [&str; 8] = [
     "fault",
     "runs",
     "over",
@@ -70,6 +70,7 @@ const HEAD: [&str; 7] = [
     "mean",
     "longest call",
     "failed",
+    "disturbed",
 ];
 
 const fn fault(name: &'static str, test: &'static str) -> Fault {
@@ -199,11 +200,11 @@ mod tests {
 
     #[test]
     fn the_table_says_shares_and_times() {
-        let table = shown("owner killed\t100\t0\t990\t999\t812\t0\n");
+        let table = shown("owner killed\t100\t0\t990\t999\t812\t0\t0\n");
         assert_eq!(
             table,
-            "fault         runs  over  least given out  mean    longest call  failed\n\
-             owner killed  100   0     99.0 %           99.9 %  812 ms        0"
+            "fault         runs  over  least given out  mean    longest call  failed  disturbed\n\
+             owner killed  100   0     99.0 %           99.9 %  812 ms        0       0"
         );
     }
 }
