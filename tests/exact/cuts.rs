@@ -77,11 +77,10 @@ async fn an_owner_that_is_cut_from_its_standby_or_from_the_majority_grants_nothi
     majority.finish();
 }
 
-/// Two nodes that speak of counters with each other.
-fn two(random: &mut Random) -> (&'static str, &'static str) {
+/// A traffic manager, and another node that speaks of counters with it.
+fn two(random: &mut Random, others: &[&'static str]) -> (&'static str, &'static str) {
     let one = *random.one_of(&MANAGERS);
-    let others = [MANAGERS, GATEWAYS].concat();
-    let others: Vec<&'static str> = others.into_iter().filter(|name| *name != one).collect();
+    let others: Vec<&'static str> = others.iter().copied().filter(|name| *name != one).collect();
     (one, random.one_of(&others))
 }
 
@@ -98,13 +97,19 @@ async fn late_words_and_lost_connections_make_nobody_grant_twice() {
     for mut run in report.runs() {
         let keys = cluster.keys(&mut run, MIXED).await;
         let load = cluster.offer_twice(&keys, &mut run);
-        for _ in 0..12 {
-            let (one, other) = two(&mut run.random);
+        for step in 0..12 {
+            let (one, other) = two(&mut run.random, &[MANAGERS, GATEWAYS].concat());
             let (least, most) = (Duration::from_millis(5), Duration::from_millis(150));
             let late = run.random.between(least, most);
             cluster.net().one_way(one, other, Fault::Delayed(late));
-            let (one, other) = two(&mut run.random);
+            let (one, other) = two(&mut run.random, &GATEWAYS);
             cluster.net().close(one, other);
+            if step == 6 {
+                // Two owners take each other for dead.
+                let (one, other) = two(&mut run.random, &MANAGERS);
+                run.harms(one);
+                cluster.net().close(one, other);
+            }
             tokio::time::sleep(SPAN / 12).await;
         }
         let mut told = load.end().await;
