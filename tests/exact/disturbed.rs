@@ -1,49 +1,111 @@
-//! A busy machine that makes nodes look silent to each other is a fault beside the one that a run is about.
+//! A busy machine is a fault beside the one that a run is about: nodes look silent to each other, or wait for a
+//! processor for longer than calls are held.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::Value;
 
-use super::cluster::{Cluster, MANAGERS};
+use super::cluster::{Cluster, GATEWAYS, MANAGERS};
+use crate::support::node::Node;
 
-/// How long the nodes' logs were when a run began.
-pub struct Logs(BTreeMap<String, usize>);
+/// A node that waited for longer than this, and several times longer than it ran, had no machine to run on.
+const WAITED: Duration = Duration::from_millis(1_500);
+const TIMES: u32 = 2;
+
+/// Where the nodes were when a run began.
+pub struct Before(BTreeMap<String, Place>);
+
+struct Place {
+    /// The length of its log.
+    log: usize,
+    pid: u32,
+    work: Work,
+}
+
+/// What all threads of a process ran, and waited while they could have run.
+#[derive(Clone, Copy, Default)]
+struct Work {
+    ran: Duration,
+    waited: Duration,
+}
 
 impl Cluster {
-    pub fn logs(&self) -> Logs {
-        let nodes = self.nodes();
-        Logs(
-            nodes
-                .map(|(name, node)| (name.clone(), node.log().len()))
-                .collect(),
-        )
+    pub fn before(&self) -> Before {
+        let places = self.nodes().map(|(name, node)| {
+            let (log, pid, work) = (node.log().len(), node.pid(), Work::of(node.pid()));
+            (name.clone(), Place { log, pid, work })
+        });
+        Before(places.collect())
     }
 
-    /// Nodes that were blamed since then and that nothing had been done to, with who blamed them: of `done_to` that is
-    /// expected, and so is what they say of others.
-    pub fn blamed(&self, since: &Logs, done_to: &[&str]) -> Vec<String> {
-        let is_spared = |name: &str| done_to.contains(&name);
-        let counts = |one: &str, other: &str| MANAGERS.contains(&one) || MANAGERS.contains(&other);
-        let mut blamed = Vec::new();
-        for (name, node) in self.nodes().filter(|(name, _)| !is_spared(name)) {
-            let log = node.log();
-            let new = log.get(since.0[name]..).unwrap_or_default();
-            let lines = new
-                .lines()
-                .filter_map(|line| serde_json::from_str(line).ok());
-            for line in lines {
-                let line: Value = line;
-                let text = |member: &str| line[member].as_str().unwrap_or_default();
-                let of = text("member");
-                let is_blame = ["Suspect", "Down"].contains(&text("to"));
-                if is_blame && !is_spared(of) && counts(name, of) {
-                    blamed.push(format!("{name} of {of}: {}", text("reason")));
-                }
-                if MANAGERS.contains(&name.as_str()) && text("message").contains("stands still") {
-                    blamed.push(format!("{name}: {}", text("message")));
-                }
+    /// What went wrong since then beside what was done to these nodes.
+    pub fn disturbed(&self, since: &Before, done_to: &[&str]) -> Vec<String> {
+        let mut all = Vec::new();
+        for (name, node) in self.nodes() {
+            let (name, place) = (name.as_str(), &since.0[name]);
+            if !done_to.contains(&name) {
+                all.extend(blames(name, node, place).filter_map(|(of, blame)| {
+                    let of_others = of.is_none_or(|of| !done_to.contains(&of.as_str()));
+                    of_others.then_some(blame)
+                }));
+            }
+            let is_of_counters = [MANAGERS, GATEWAYS].concat().contains(&name);
+            if is_of_counters && node.pid() == place.pid {
+                all.extend(starved(name, place));
             }
         }
-        blamed
+        all
+    }
+}
+
+/// What a node said since of others, and of itself.
+fn blames(
+    name: &str,
+    node: &Node,
+    since: &Place,
+) -> impl Iterator<Item = (Option<String>, String)> {
+    let log = node.log().get(since.log..).unwrap_or_default().to_owned();
+    let is_manager = |name: &str| MANAGERS.contains(&name);
+    let lines = log
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok());
+    let told = lines.filter_map(|line: Value| {
+        let text = |member: &str| line[member].as_str().unwrap_or_default();
+        let (of, message) = (text("member"), text("message"));
+        if ["Suspect", "Down"].contains(&text("to")) && (is_manager(name) || is_manager(of)) {
+            let blame = format!("{name} of {of}: {}", text("reason"));
+            return Some((Some(of.to_owned()), blame));
+        }
+        let is_late = is_manager(name) && message.contains("stands still");
+        is_late.then(|| (None, format!("{name}: {message}")))
+    });
+    told.collect::<Vec<_>>().into_iter()
+}
+
+/// Whether a node had no processor for long.
+fn starved(name: &str, since: &Place) -> Option<String> {
+    let now = Work::of(since.pid);
+    let ran = now.ran.saturating_sub(since.work.ran);
+    let waited = now.waited.saturating_sub(since.work.waited);
+    let is_starved = waited > WAITED && waited > ran * TIMES;
+    is_starved.then(|| format!("{name} ran {ran:?} and waited {waited:?} for a processor"))
+}
+
+impl Work {
+    fn of(pid: u32) -> Self {
+        let threads = std::fs::read_dir(format!("/proc/{pid}/task"));
+        let threads = threads.into_iter().flatten().flatten();
+        let mut all = Self::default();
+        for thread in threads {
+            let told = std::fs::read_to_string(thread.path().join("schedstat"));
+            let told = told.unwrap_or_default();
+            let mut numbers = told.split_whitespace().map_while(|text| text.parse().ok());
+            if let (Some(ran), Some(waited)) = (numbers.next(), numbers.next()) {
+                all.ran += Duration::from_nanos(ran);
+                all.waited += Duration::from_nanos(waited);
+            }
+        }
+        all
     }
 }

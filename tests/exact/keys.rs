@@ -103,7 +103,7 @@ impl Cluster {
 
     /// Keys that nothing was counted of yet, known to all gateways.
     pub async fn keys(&mut self, run: &mut Run, limits: &Limits) -> Keys {
-        run.logs.get_or_insert_with(|| self.logs());
+        run.before.get_or_insert_with(|| self.before());
         self.more_keys(&run.name, limits).await
     }
 

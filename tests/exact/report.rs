@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::cluster::Cluster;
-use super::disturbed::Logs;
+use super::disturbed::Before;
 use super::keys::{Key, Keys};
 use super::load::Told;
 use super::random::Random;
@@ -37,8 +37,8 @@ pub struct Run {
     pub random: Random,
     /// What its API is called.
     pub name: String,
-    /// What the nodes had said before it.
-    pub logs: Option<Logs>,
+    /// Where the nodes were before it.
+    pub before: Option<Before>,
     /// The nodes that its fault is done to.
     pub done_to: Vec<String>,
 }
@@ -91,7 +91,7 @@ impl Report {
                 seed,
                 random: Random::new(seed),
                 name: format!("{}-{number}", fault.replace('\'', "")),
-                logs: None,
+                before: None,
                 done_to: Vec::new(),
             }
         })
@@ -103,16 +103,16 @@ impl Report {
         self.runs = self.runs.max(run.number + 1);
         self.hear(run, told);
         if told.failed() > 0 {
-            let since = run.logs.as_ref().expect("a run has keys");
+            let since = run.before.as_ref().expect("a run has keys");
             let done_to: Vec<&str> = run.done_to.iter().map(String::as_str).collect();
-            let blamed = cluster.blamed(since, &done_to);
+            let others = cluster.disturbed(since, &done_to);
             let what = format!("calls failed for lack of an owner: {told:?}");
-            if blamed.is_empty() {
+            if others.is_empty() {
                 self.breaks(run, what);
             } else {
                 // Two faults at once: no call is promised an owner then.
                 self.disturbed += 1;
-                eprintln!("{}: disturbed ({blamed:?}): {what}", run.name);
+                eprintln!("{}: disturbed ({others:?}): {what}", run.name);
             }
         }
     }
