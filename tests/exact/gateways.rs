@@ -7,11 +7,11 @@ use super::keys::MIXED;
 use super::report::{Least, Report};
 use super::whole::{SPAN, twice};
 
-/// What a gateway may hold of a limit when it dies: an ordinary lease is a two-hundredth, and in a young window what it
-/// is expected to use soon.
+/// What a gateway may take with it: its lease, which is a two-hundredth or, in a young window, a fiftieth, and what was
+/// on its way to the upstream.
 const HELD: Least = Least::But {
-    thousandths: 50,
-    units: 1,
+    thousandths: 40,
+    units: 3,
 };
 /// Longer than anybody waits for its word.
 const PAUSE: Duration = Duration::from_secs(3);

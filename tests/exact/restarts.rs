@@ -12,10 +12,10 @@ const LONG: &Limits = &[
     (3, Window::Days),
     (1, Window::Hours),
 ];
-/// What gateways held, and what was noted ahead at the owner of each.
+/// A unit that each gateway held, and what was noted ahead.
 const LOST: Least = Least::But {
     thousandths: 50,
-    units: 2,
+    units: 4,
 };
 
 async fn end_all(cluster: &mut Cluster, in_order: bool) {
