@@ -168,7 +168,7 @@ fn shown(rows: &str) -> String {
     };
     let pad = |line: &Vec<String>| {
         let cells = line.iter().enumerate();
-        let cells = cells.map(|(place, cell)| format!("{cell:<1$}", cell, width(place)));
+        let cells = cells.map(|(place, cell)| format!("{cell:<0$}", width(place)));
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
     lines.iter().map(pad).collect::<Vec<_>>().join("\n")
