@@ -81,7 +81,7 @@ async fn an_owner_that_is_cut_from_its_standby_or_from_the_majority_grants_nothi
 fn two(random: &mut Random, others: &[&'static str]) -> (&'static str, &'static str) {
     let one = *random.one_of(&MANAGERS);
     let others: Vec<&'static str> = others.iter().copied().filter(|name| *name != one).collect();
-    (one, random.one_of(&others))
+    (one, *random.one_of(&others))
 }
 
 // What is doubled on its way TCP and TLS tell from what is said once; asks are repeated by who hears nothing, so a
