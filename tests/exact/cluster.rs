@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex as Shared};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Response;
 use serde_json::Value;
+use tokio::sync::{Mutex, MutexGuard};
 
 use crate::cluster::{CONTROL, options, set};
 use crate::support::eventually;
@@ -46,13 +47,17 @@ pub struct Cluster {
     /// Policies that were made.
     pub(super) policies: BTreeSet<String>,
     dir: tempfile::TempDir,
+    /// Seven nodes are as many as a machine has room for beside other tests.
+    _turn: MutexGuard<'static, ()>,
 }
+
+static TURN: Mutex<()> = Mutex::const_new(());
 
 /// An upstream that knows how often each path was asked for.
 #[derive(Clone)]
 struct Counting {
     url: String,
-    arrived: Arc<Mutex<BTreeMap<String, u64>>>,
+    arrived: Arc<Shared<BTreeMap<String, u64>>>,
 }
 
 /// Who has a shard.
@@ -84,6 +89,7 @@ impl Cluster {
             application: Default::default(),
             policies: BTreeSet::new(),
             dir,
+            _turn: TURN.lock().await,
         };
         if setup.clocks {
             for name in MANAGERS {
@@ -234,7 +240,7 @@ impl Cluster {
                 let voters = view["voters"].as_array().map_or(0, Vec::len);
                 let holds = view["phase"] == "active" && known == names && voters == 3;
                 if !holds {
-                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    tokio::time::sleep(Duration::from_millis(300)).await;
                 }
                 holds.then_some(())
             })
@@ -271,7 +277,7 @@ impl Cluster {
 
 impl Counting {
     async fn start() -> Self {
-        let arrived: Arc<Mutex<BTreeMap<String, u64>>> = Arc::default();
+        let arrived: Arc<Shared<BTreeMap<String, u64>>> = Arc::default();
         let counted = Arc::clone(&arrived);
         let url = upstream::serve(None, move |request| {
             let path = request.uri().path().to_owned();

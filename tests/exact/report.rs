@@ -10,7 +10,7 @@ use super::load::Told;
 use super::random::Random;
 
 /// Runs of each fault where nobody says how many.
-const RUNS: u64 = 2;
+const RUNS: u64 = 1;
 /// Limits up to this one are given out to the last unit.
 const SMALL: u64 = 10;
 
