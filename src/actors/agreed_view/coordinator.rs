@@ -182,7 +182,7 @@ impl CoordinatorActor {
         self.looked = now;
         // What an operator chose is not undone by what would be chosen here.
         let wanted = if chosen.is_empty() {
-            next_voters(&self.arguments.nodes.candidates(&voters), &voters)
+            next_voters(&self.arguments.nodes.candidates(&voters, now), &voters)
         } else {
             chosen_voters(&chosen, &voters)
         };

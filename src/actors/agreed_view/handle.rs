@@ -215,13 +215,14 @@ impl Nodes {
             .collect()
     }
 
-    /// Who may vote: those that are there, and those of `voters` that may come back.
-    pub(super) fn candidates(&self, voters: &[String]) -> Vec<Candidate> {
+    /// Who may vote when the boot clock, by which members turn, shows `now`: those that are there, and those of `voters`
+    /// that may come back.
+    pub(super) fn candidates(&self, voters: &[String], now: Duration) -> Vec<Candidate> {
         let Some(cluster) = &self.cluster else {
             return Vec::new();
         };
         let me = candidate(cluster.me(), cluster.up_for() >= A_WHILE);
-        let now_ms = u64::try_from(cluster.up_for().as_millis()).unwrap_or(u64::MAX);
+        let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
         let others = cluster.members().into_iter().filter_map(|state| {
             let for_ms = now_ms.saturating_sub(state.since_ms);
             let is_there = state.health == Health::Up && !state.leaving && for_ms >= A_WHILE_MS;
