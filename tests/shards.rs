@@ -101,8 +101,11 @@ async fn shards_and_a_key_are_seen_on_any_node_with_owner_standby_and_leases() {
     let unknown = format!("/admin/keys/{key}-and-more");
     let unknown = trio.control.get(&unknown).bearer(&trio.control.operator());
     unknown.send().await.expect(404);
+    one_that_stands_still_is_named(&trio, &second).await;
+}
 
-    // Who stands still is named, and nobody waits long for it.
+/// Nobody waits long for it either.
+async fn one_that_stands_still_is_named(trio: &Trio, second: &Node) {
     second.signal("-STOP");
     let silent = eventually(10, "its silence is seen", || async {
         let told = looked(&trio.gateway, "/admin/shards?limit=1").await;

@@ -201,7 +201,12 @@ impl CoordinatorActor {
     fn agreed(&self, entries: u64) -> Agreed {
         let view = (self.view.entries > entries).then(|| Box::new(self.view.clone()));
         let voters = self.known.borrow().voters.clone();
-        Agreed { view, voters }
+        let clock_ms = Some(self.arguments.clock.now_ms());
+        Agreed {
+            view,
+            voters,
+            clock_ms,
+        }
     }
 
     fn hear(&mut self, told: TellVoter) {

@@ -91,7 +91,7 @@ impl AgreedView {
 
     /// Somebody said this; what is older than what is known changes nothing.
     pub fn learn(&self, agreed: &Agreed) {
-        let Agreed { view, voters } = agreed;
+        let Agreed { view, voters, .. } = agreed;
         let later = |known: &View| view.as_ref().filter(|view| view.is_later(known));
         self.0.send_if_modified(|latest| {
             let mut changed = false;
@@ -139,7 +139,11 @@ impl Actor for FollowerActor {
             FollowerMessage::Told(Asked { request, reply }) => {
                 let voters = request.view.voters.clone();
                 let view = Some(Box::new(request.view));
-                self.arguments.agreed.learn(&Agreed { view, voters });
+                self.arguments.agreed.learn(&Agreed {
+                    view,
+                    voters,
+                    clock_ms: None,
+                });
                 let entries = self.arguments.agreed.latest().view.entries;
                 reply.send(Seen { entries });
             }
@@ -149,6 +153,7 @@ impl Actor for FollowerActor {
                 reply.send(Agreed {
                     view: later,
                     voters,
+                    clock_ms: None,
                 });
             }
             FollowerMessage::Tick => self.ask(),

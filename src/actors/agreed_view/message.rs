@@ -76,6 +76,8 @@ pub struct Agreed {
     pub view: Option<Box<View>>,
     /// Who votes; nobody where that is not known.
     pub voters: Vec<String>,
+    /// What the clock of a voter shows that was told, milliseconds since the epoch; members set theirs right by it (L10).
+    pub clock_ms: Option<i64>,
 }
 
 /// Whoever leads tells others what was agreed on, so that they need not find it out.

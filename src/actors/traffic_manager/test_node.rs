@@ -7,12 +7,15 @@ use std::time::Duration;
 use cluster::{AskError, Asking, Clock, RegisterLink, Root, System, start_root};
 use domain::change::Change;
 use domain::policy::{Limit, Policy, PolicyLevel, QuotaUnit, TimeUnit};
-use domain::view::{Epoch, Life};
+use domain::view::Life;
 use storage::{Database, apim, broker, carbon};
 
+use super::member::tests::counted_in;
 use super::message::ThrottleKey;
 use super::{GatewayLeases, LAYOUT, LedgerSettings, Member, TrafficManagerHandle, Ways, component};
-use crate::agreed_view::{self, FounderArguments, Nodes, founder, register_of_cluster};
+use crate::agreed_view::{
+    FounderArguments, Nodes, claims, component as agreed_view, founder, register_of_cluster,
+};
 use crate::change_feed::{ChangeFeedHandle, FeedSettings};
 use crate::register::{CarbonRegister, belong};
 
@@ -61,20 +64,18 @@ impl Node {
             broker::open(dir).await.unwrap(),
             carbon::open(dir).await.unwrap(),
         );
-        let mut read = broker.read().await.unwrap();
-        let counted_in = broker::ledger::counted_in(&mut read).await.unwrap();
-        drop(read);
+        let counted_in = counted_in(&broker).await;
         let system = System::new(Clock::system(), true);
         let of_feed = FeedSettings::default();
         let (feed, feed_child) = crate::change_feed::component(&system, &apim, &shared, of_feed);
         let nodes = Nodes::alone(Life::new(ID, incarnation));
         belong(&carbon, "c").await;
-        let (claims, claims_child) = agreed_view::claims(&system, &apim);
+        let (claims, claims_child) = claims(&system, &apim);
         let store = Arc::new(CarbonRegister::new(carbon.clone(), ID));
         let made = register_of_cluster(&system, &nodes, store, Arc::new(NobodyElse), &claims);
         let (of_node, register, register_child) = made.unwrap();
         let (agreed, agreed_child) =
-            agreed_view::component(&system, &carbon, &nodes, &register, LAYOUT, |_| Vec::new());
+            agreed_view(&system, &carbon, &nodes, &register, LAYOUT, |_| Vec::new());
         let gateways = GatewayLeases::default();
         let member = Member {
             broker: &broker,
@@ -91,19 +92,13 @@ impl Node {
             nodes,
             name: "n1".to_owned(),
             register: of_node,
-            counted_in: counted_in.map(Epoch::of_number),
+            counted_in,
             agreed,
             claims,
         };
         let founder = founder(&system, arguments);
-        let children = vec![
-            claims_child,
-            agreed_child,
-            register_child,
-            founder,
-            feed_child,
-            child,
-        ];
+        let first = [claims_child, agreed_child, register_child, founder];
+        let children = first.into_iter().chain([feed_child, child]).collect();
         let root = start_root(&system, children).await.unwrap();
         let node = Self {
             system,

@@ -95,6 +95,10 @@ impl Reach {
         if before.is_some_and(|before| before.report.life > report.life) {
             return;
         }
+        if before.is_some_and(|before| before.report.life < report.life) {
+            // What an earlier life was waited for, this one has not done.
+            self.blamed.remove(&node);
+        }
         let goes_on = before
             .filter(|before| before.report.life == report.life && self.is_fresh(before, now_ms));
         let since_ms = goes_on.map_or(now_ms, |before| before.since_ms);
@@ -117,8 +121,11 @@ impl Reach {
         *gone = (*gone).max(life.incarnation);
     }
 
-    /// A view waited for this node in vain.
+    /// A view waited for this node in vain. Whoever is left out already is not blamed again: many may have waited for it.
     pub(super) fn blame(&mut self, node: &str, now_ms: i64) {
+        if self.is_blamed(node, now_ms) {
+            return;
+        }
         let times = self.blamed.get(node).map_or(0, |blame| blame.times);
         let wait_ms = BLAME_MS
             .saturating_mul(1 << times.min(8))
@@ -464,12 +471,19 @@ mod tests {
         let two = &[("a", 1), ("b", 1)];
         told.until(100, two, &[]);
         told.reach.blame("b", 100);
-        assert_eq!(told.until(100, two, &[]), "a1 < b1");
+        told.reach.blame("b", 200);
+        assert_eq!(told.until(200, two, &[]), "a1 < b1");
         assert_eq!(told.until(5_200, two, &[]), "a1 b1 < ");
         told.reach.blame("b", 5_200);
         told.reach.blame("a", 5_200);
         assert_eq!(told.until(15_100, two, &[]), "a1 < b1", "longer each time");
         told.reach.forgive(&[Life::new("b", 1)]);
         assert_eq!(told.until(15_200, two, &[]), "a1 b1 < ");
+        told.reach.blame("b", 15_300);
+        let again = &[("a", 1), ("b", 2)];
+        assert!(
+            told.until(15_400, again, &[]).contains("b2"),
+            "a later life is not blamed"
+        );
     }
 }

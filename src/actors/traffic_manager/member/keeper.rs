@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster::{Actor, Address, BoxError, Clock};
+use cluster::{Actor, Address, BoxError};
 use domain::view::{Epoch, NodeTime};
 use storage::broker::ledger::{self, LastStop, Left};
 use storage::{Database, StoreError};
@@ -22,7 +22,6 @@ const SWEEP_EVERY: u32 = 600;
 /// What it is started with.
 #[derive(Clone)]
 pub(super) struct KeeperArguments {
-    pub(super) clock: Clock,
     pub(super) broker: Database,
     pub(super) slots: Arc<Slots>,
     pub(super) agreed: AgreedView,
@@ -50,10 +49,8 @@ impl Actor for Keeper {
     const KIND: &'static str = "traffic_manager.keeper";
 
     async fn start(arguments: KeeperArguments, me: Address<Due>) -> Result<Self, BoxError> {
-        if arguments.slots.left.get().is_none() {
-            begin(&arguments).await?;
-        }
         arguments.slots.site.kept_by(me.clone());
+        begin(&arguments).await?;
         Ok(Self {
             arguments,
             ticks: 0,
@@ -63,6 +60,7 @@ impl Actor for Keeper {
     }
 
     async fn handle(&mut self, _: Due) -> Result<(), BoxError> {
+        begin(&self.arguments).await?;
         let site = &self.arguments.slots.site;
         let ahead_ms = site.ahead_ms();
         metrics::gauge!("headgate_plan_windows_ahead_seconds").set(ahead_ms as f64 / 1_000.0);
@@ -94,13 +92,19 @@ impl Actor for Keeper {
     }
 }
 
+/// Begins the ledger, once this life's clock is set right.
 async fn begin(arguments: &KeeperArguments) -> Result<(), BoxError> {
+    let site = &arguments.slots.site;
+    let voters = arguments.agreed.latest().voters;
+    if arguments.slots.left.get().is_some() || !site.set_right(&voters) {
+        return Ok(());
+    }
     let mut write = arguments.broker.write("broker.ledger.begin").await?;
     let left = ledger::begin(&mut write).await?;
     let begun = ledger::begun(&mut write).await?;
     let begun = begun.map(Epoch::of_number);
     let noted_ms = (left.last_stop != LastStop::Never).then_some(left.t_ms);
-    let now_ms = arguments.clock.now_ms();
+    let now_ms = site.now_ms();
     let mut time = NodeTime::new(noted_ms, now_ms);
     if let Some(t_ms) = time.due_note(now_ms) {
         ledger::note(&mut write, t_ms).await?;
@@ -113,6 +117,10 @@ async fn begin(arguments: &KeeperArguments) -> Result<(), BoxError> {
     arguments.slots.site.begin(time, begun);
     // Set once a process: a restart of this actor is no restart of the ledger.
     let _ = arguments.slots.left.set(left);
+    for shards in &arguments.shards {
+        // Those that have started already have waited for this.
+        let _ = shards.tell(ShardsMessage::Tick);
+    }
     tracing::info!(last_stop = ?left.last_stop, "lease ledger begins");
     if left.last_stop == LastStop::Crashed {
         tracing::warn!(
@@ -174,6 +182,10 @@ impl Keeper {
 
     async fn save_all(&self) -> Result<usize, StoreError> {
         let (slots, mut cells) = (&self.arguments.slots, 0);
+        if slots.left.get().is_none() {
+            // It never began, so it has nothing that the disk has not.
+            return Ok(0);
+        }
         let mut write = self.arguments.broker.write("broker.ledger.end").await?;
         let mut lost_ms = None;
         for shard in 0..slots.count() {

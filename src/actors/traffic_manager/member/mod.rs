@@ -17,7 +17,7 @@ mod shards;
 mod site;
 mod slots;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod ways;
 
 use std::sync::Arc;
@@ -154,7 +154,6 @@ pub fn component(system: &System, member: &Member<'_>) -> (TrafficManagerHandle,
     member.members.admit(&node, all.told);
     let inspection = inspection::component(system, &slots, member.members, &node);
     let of_keeper = KeeperArguments {
-        clock: clock(),
         broker: broker.clone(),
         slots: Arc::clone(&slots),
         agreed: agreed.clone(),

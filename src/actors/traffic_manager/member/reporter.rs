@@ -46,7 +46,11 @@ pub(super) enum ReporterMessage {
         promised: Promised,
     },
     /// What is agreed on, as somebody said.
-    Agreed(Agreed),
+    Agreed {
+        /// The voter that said it, if one did.
+        by: Option<String>,
+        agreed: Agreed,
+    },
     /// Another view is known, or other voters.
     News,
     Tick,
@@ -112,8 +116,11 @@ impl Actor for Reporter {
                 t_ms,
                 promised,
             } => self.promised(&voter, epoch, t_ms, promised),
-            ReporterMessage::Agreed(agreed) => {
+            ReporterMessage::Agreed { by, agreed } => {
                 self.arguments.agreed.learn(&agreed);
+                if let Some((voter, clock_ms)) = by.zip(agreed.clock_ms) {
+                    self.arguments.slots.heard_clock(&voter, clock_ms);
+                }
                 if std::mem::take(&mut self.owes) {
                     self.report();
                 }
@@ -177,7 +184,8 @@ impl Reporter {
                 let answer = nodes.tell_voter(&voter, told, DEADLINE).await;
                 drop(way);
                 if let Ok(agreed) = answer {
-                    let _ = me.tell(ReporterMessage::Agreed(agreed));
+                    let by = Some(voter);
+                    let _ = me.tell(ReporterMessage::Agreed { by, agreed });
                 }
             });
         }
@@ -217,7 +225,7 @@ impl Reporter {
             spawn_named("view question", async move {
                 let asked = AskView { entries };
                 if let Ok(agreed) = nodes.ask_view(&node, asked, DEADLINE).await {
-                    let _ = me.tell(ReporterMessage::Agreed(agreed));
+                    let _ = me.tell(ReporterMessage::Agreed { by: None, agreed });
                 }
             });
         }

@@ -1,18 +1,20 @@
 //! What all shards of a member share: which life it is in, its T, and how far T is noted on its own disk and fenced by
 //! the voters (L3, L10).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use cluster::{Address, Clock};
-use domain::view::{Epoch, Fences, Life, NodeTime};
+use domain::view::{Epoch, Fences, Life, NodeTime, set_right_ms};
 
 use super::counted;
 use super::keeper::Due;
 use super::reporter::ReporterMessage;
 use crate::agreed_view::LIVES;
 
+/// A clock that is further from the others' is told of.
+const APART_MS: i64 = 2_000;
 /// A disk that owes a note of T for so long hangs.
 const STALLED_MS: i64 = 1_000;
 
@@ -23,6 +25,9 @@ pub(in crate::traffic_manager) struct Site {
     incarnation: u64,
     failures: AtomicU64,
     clock: Clock,
+    /// How far the voters' clocks are from this node's, and how far this life sets its own right by them.
+    apart_ms: Mutex<BTreeMap<String, i64>>,
+    set_right_ms: OnceLock<i64>,
     inner: Mutex<Inner>,
     /// The highest T in which grants wait for a fence.
     wanted_ms: AtomicI64,
@@ -67,6 +72,8 @@ impl Site {
             incarnation,
             failures: AtomicU64::new(0),
             clock,
+            apart_ms: Mutex::default(),
+            set_right_ms: OnceLock::new(),
             inner: Mutex::new(Inner {
                 time: None,
                 fences: Fences::default(),
@@ -113,16 +120,49 @@ impl Site {
         inner.time = Some(time);
     }
 
+    /// The node's clock, set right by the voters'.
+    pub(super) fn now_ms(&self) -> i64 {
+        let right_ms = self.set_right_ms.get().copied().unwrap_or_default();
+        self.clock.now_ms().saturating_add(right_ms)
+    }
+
+    /// A voter's clock shows this.
+    pub(super) fn hear_clock(&self, voter: &str, clock_ms: i64) {
+        let apart_ms = clock_ms.saturating_sub(self.clock.now_ms());
+        let mut all = self.apart_ms.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(voter.to_owned(), apart_ms);
+    }
+
+    /// Sets the clock of this life right, once enough of these voters were heard; gives whether it is.
+    pub(super) fn set_right(&self, voters: &[String]) -> bool {
+        if self.set_right_ms.get().is_some() {
+            return true;
+        }
+        let mut all = self.apart_ms.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(self.node.clone(), 0);
+        let Some(right_ms) = set_right_ms(voters, &all) else {
+            return false;
+        };
+        if right_ms.abs() > APART_MS {
+            tracing::warn!(
+                apart_ms = -right_ms,
+                "this node's clock is apart from those of the voters: windows of plans go by theirs; set it right"
+            );
+        }
+        let _ = self.set_right_ms.set(right_ms);
+        true
+    }
+
     /// T now; the node's clock before it has begun.
     pub(super) fn t_ms(&self) -> i64 {
-        let now_ms = self.clock.now_ms();
+        let now_ms = self.now_ms();
         let time = &mut self.inner().time;
         time.as_mut().map_or(now_ms, |time| time.t_ms(now_ms))
     }
 
     /// How far T lies ahead of the node's clock.
     pub(super) fn ahead_ms(&self) -> i64 {
-        let now_ms = self.clock.now_ms();
+        let now_ms = self.now_ms();
         let time = &self.inner().time;
         time.as_ref().map_or(0, |time| time.ahead_ms(now_ms))
     }
@@ -134,7 +174,7 @@ impl Site {
 
     /// Others are at this T.
     pub(super) fn lift(&self, t_ms: i64) {
-        let now_ms = self.clock.now_ms();
+        let now_ms = self.now_ms();
         if let Some(time) = &mut self.inner().time {
             time.lift(t_ms, now_ms);
         }
@@ -142,7 +182,7 @@ impl Site {
 
     /// The T to write down, if it is time to.
     pub(super) fn due_note(&self) -> Option<i64> {
-        let now_ms = self.clock.now_ms();
+        let now_ms = self.now_ms();
         self.inner().time.as_mut()?.due_note(now_ms)
     }
 
@@ -169,6 +209,11 @@ impl Site {
         }
         inner.beginning = Some(epoch);
         drop(inner);
+        self.poke_keeper();
+    }
+
+    /// There is something for the disk.
+    pub(super) fn poke_keeper(&self) {
         if let Some(keeper) = self.keeper.get() {
             // Else its next tick finds it.
             let _ = keeper.tell(Due);
@@ -252,7 +297,7 @@ impl Site {
     pub(super) fn take_stalled(&self) -> BTreeSet<String> {
         let mut stalled = self.stalled.lock().unwrap_or_else(PoisonError::into_inner);
         let mut taken = std::mem::take(&mut *stalled);
-        let now_ms = self.clock.now_ms();
+        let now_ms = self.now_ms();
         let inner = self.inner();
         if let Some(time) = &inner.time
             && time.waits_ms(now_ms) > STALLED_MS

@@ -66,6 +66,14 @@ impl Slots {
         }
     }
 
+    /// A voter's clock shows this; before the ledger has begun it may have waited for that.
+    pub(super) fn heard_clock(&self, voter: &str, clock_ms: i64) {
+        if self.left.get().is_none() {
+            self.site.hear_clock(voter, clock_ms);
+            self.site.poke_keeper();
+        }
+    }
+
     /// How many shards there are.
     pub(super) fn count(&self) -> u16 {
         u16::try_from(self.shards.len()).unwrap_or(u16::MAX)

@@ -6,12 +6,12 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cluster::{AskError, Asking, Clock, Register, RegisterLink, Root, System, start_root};
+use cluster::{AskError, Asking, Child, Clock, Register, RegisterLink, Root, System, start_root};
 use domain::ledger::{Ask, Holder, Outcome};
 use domain::policy::TimeUnit;
 use domain::view::{Epoch, Life, Patience, Phase};
 use storage::broker::ledger;
-use storage::{apim, broker, carbon};
+use storage::{Database, apim, broker, carbon};
 
 use super::{LAYOUT, Member, Ways, component};
 use crate::agreed_view::{
@@ -88,6 +88,13 @@ struct Members {
     system: System,
 }
 
+/// The latest view that a disk took part in.
+pub(in crate::traffic_manager) async fn counted_in(broker: &Database) -> Option<Epoch> {
+    let mut read = broker.read().await.unwrap();
+    let latest = ledger::counted_in(&mut read).await.unwrap();
+    latest.map(Epoch::of_number)
+}
+
 // === impl Members ===
 
 impl Members {
@@ -115,34 +122,42 @@ impl Members {
         self.join_as((name, name), incarnation, dir).await;
     }
 
+    /// A node's register, and what is needed to found it where that is to be done.
+    async fn registered(
+        &self,
+        (system, nodes): (&System, &Nodes),
+        carbon: &Database,
+    ) -> (SharedRegister, Vec<Child>, Option<(Register, ClaimHandle)>) {
+        let name = nodes.me().node.as_str();
+        match &self.registers {
+            Registers::InMemory(all) => (all.of(name), Vec::new(), None),
+            Registers::OfCluster(links, claims) => {
+                belong(carbon, "c").await;
+                let store = Arc::new(CarbonRegister::new(carbon.clone(), name));
+                let link = Arc::new(LinkOf {
+                    me: name.to_owned(),
+                    all: links.clone(),
+                });
+                let made = register_of_cluster(system, nodes, store, link, claims);
+                let (of_node, register, child) = made.unwrap();
+                let mut all = links.0.lock().unwrap();
+                all.insert(name.to_owned(), of_node.clone());
+                (register, vec![child], Some((of_node, claims.clone())))
+            }
+        }
+    }
+
     async fn join_as(&mut self, (name, called): (&str, &str), incarnation: u64, dir: &Path) {
         std::fs::create_dir_all(dir).unwrap();
         let (broker, carbon) = (
             broker::open(dir).await.unwrap(),
             carbon::open(dir).await.unwrap(),
         );
-        let mut read = broker.read().await.unwrap();
-        let counted_in = ledger::counted_in(&mut read).await.unwrap();
-        drop(read);
+        let counted_in = counted_in(&broker).await;
         let nodes = self.nodes.seen_by(Life::new(name, incarnation));
         // Names of actors are unique within a process.
         let system = System::new(self.system.clock.clone(), true);
-        let (register, mut children, of_node) = match &self.registers {
-            Registers::InMemory(all) => (all.of(name), Vec::new(), None),
-            Registers::OfCluster(links, claims) => {
-                belong(&carbon, "c").await;
-                let store = Arc::new(CarbonRegister::new(carbon.clone(), name));
-                let link = Arc::new(LinkOf {
-                    me: name.to_owned(),
-                    all: links.clone(),
-                });
-                let made = register_of_cluster(&system, &nodes, store, link, claims);
-                let (of_node, register, child) = made.unwrap();
-                let mut all = links.0.lock().unwrap();
-                all.insert(name.to_owned(), of_node.clone());
-                (register, vec![child], Some((of_node, claims.clone())))
-            }
-        };
+        let (register, mut children, of_node) = self.registered((&system, &nodes), &carbon).await;
         let (agreed, agreed_child) =
             agreed_view(&system, &carbon, &nodes, &register, self.layout, |_| {
                 Vec::new()
@@ -161,13 +176,15 @@ impl Members {
         // The register asks the voter, and the voter is there first.
         children.insert(0, agreed_child);
         children.push(child);
+        let agreed_now = agreed.clone();
         children.extend(of_node.map(|(register, claims)| {
+            let (name, agreed) = (called.to_owned(), agreed_now);
             let arguments = FounderArguments {
-                nodes: nodes.clone(),
-                name: called.to_owned(),
+                nodes,
+                name,
                 register,
-                counted_in: counted_in.map(Epoch::of_number),
-                agreed: agreed.clone(),
+                counted_in,
+                agreed,
                 claims,
             };
             founder(&system, arguments)

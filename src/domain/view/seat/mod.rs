@@ -33,11 +33,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use self::copying::Work;
-use self::finding::Finding;
-use self::owner::Releases;
-use self::parts::Pull;
 pub use self::words::Words;
+use self::{copying::Work, finding::Finding, owner::Releases, parts::Pull};
 use super::epoch::Epoch;
 use super::placement::{Place, Role};
 use super::register::Life;
