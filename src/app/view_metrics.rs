@@ -90,6 +90,7 @@ mod tests {
         agreed.learn(&actors::agreed_view::message::Agreed {
             view: Some(Box::new(view)),
             voters,
+            clock_ms: None,
         });
         let told = told(&agreed);
         for line in [

@@ -301,9 +301,10 @@ mod tests {
             News::View(view.clone()),
             News::Voters(vec![node.to_owned()]),
             News::Leads(true),
-            News::Report(report),
         ];
-        for now_ms in 0..100 {
+        // Whoever is named as the one before has the time to come back.
+        for now_ms in (0..2_500).step_by(50) {
+            news.push(News::Report(report.clone()));
             for news in std::mem::take(&mut news).into_iter().chain([News::Tick]) {
                 for duty in coordinator.step(news, now_ms) {
                     match duty {
