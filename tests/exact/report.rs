@@ -99,21 +99,23 @@ impl Report {
 
     /// Takes what arrived of a run's keys, and what their callers were told.
     pub fn judge(&mut self, cluster: &Cluster, run: &Run, keys: &Keys, told: &Told, least: Least) {
-        self.counts(cluster, run, keys, least);
+        let since = run.before.as_ref().expect("a run has keys");
+        let done_to: Vec<&str> = run.done_to.iter().map(String::as_str).collect();
+        // Two faults at once where others are disturbed: then a limit is kept, and nothing else is promised.
+        let others = cluster.disturbed(since, &done_to);
+        let mut lacking = self.counts(cluster, run, keys, least);
         self.runs = self.runs.max(run.number + 1);
         self.hear(run, told);
         if told.failed() > 0 {
-            let since = run.before.as_ref().expect("a run has keys");
-            let done_to: Vec<&str> = run.done_to.iter().map(String::as_str).collect();
-            let others = cluster.disturbed(since, &done_to);
-            let what = format!("calls failed for lack of an owner: {told:?}");
-            if others.is_empty() {
-                self.breaks(run, what);
-            } else {
-                // Two faults at once: no call is promised an owner then.
-                self.disturbed += 1;
-                eprintln!("{}: disturbed ({others:?}): {what}", run.name);
-            }
+            lacking.push(format!("calls failed for lack of an owner: {told:?}"));
+        }
+        if !lacking.is_empty() && !others.is_empty() {
+            self.disturbed += 1;
+            eprintln!("{}: disturbed ({others:?}): {lacking:?}", run.name);
+            return;
+        }
+        for what in lacking {
+            self.breaks(run, what);
         }
     }
 
@@ -132,7 +134,9 @@ impl Report {
         }
     }
 
-    fn counts(&mut self, cluster: &Cluster, run: &Run, keys: &Keys, least: Least) {
+    /// What arrived; gives what was not given out.
+    fn counts(&mut self, cluster: &Cluster, run: &Run, keys: &Keys, least: Least) -> Vec<String> {
+        let mut lacking = Vec::new();
         for key in &keys.keys {
             let arrived = cluster.arrived(&key.arriving);
             self.given.push(arrived * 1_000 / key.limit);
@@ -151,9 +155,10 @@ impl Report {
                 self.breaks(run, format!("over the limit: {}", what()));
             }
             if arrived < least.of(key.limit) {
-                self.breaks(run, format!("too little: {}", what()));
+                lacking.push(format!("too little: {}", what()));
             }
         }
+        lacking
     }
 
     /// What a test found broken by itself.
