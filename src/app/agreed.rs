@@ -32,7 +32,7 @@ impl Agreed {
         system: &System,
         databases: &Databases,
         cluster: &Cluster,
-        (claims, counts): (&ClaimHandle, bool),
+        (claims, counts, has_seeds): (&ClaimHandle, bool, bool),
     ) -> anyhow::Result<Self> {
         let (nodes, carbon) = (Nodes::of(cluster), &databases.carbon);
         let mut read = databases.broker.read().await?;
@@ -49,6 +49,7 @@ impl Agreed {
                 name: cluster.me().name.clone(),
                 register,
                 counted_in: counted_in.map(Epoch::of_number),
+                has_seeds,
                 agreed: view.clone(),
                 claims: claims.clone(),
             };

@@ -52,7 +52,8 @@ impl Components {
             None => ControlPlane::elsewhere(config, cluster),
         };
         let mut children = std::mem::take(&mut control.children);
-        let claims = (&control.claims, has(Role::TrafficManager));
+        let has_seeds = !config.cluster.seeds.is_empty() || config.cluster.join.is_some();
+        let claims = (&control.claims, has(Role::TrafficManager), has_seeds);
         let agreed = Agreed::describe(system, databases, cluster, claims).await?;
         children.push(agreed.child);
         let (leases, members) = (GatewayLeases::of(cluster), Ways::of(cluster));

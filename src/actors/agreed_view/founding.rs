@@ -32,6 +32,8 @@ pub struct FounderArguments {
     pub register: cluster::Register,
     /// The latest view that its disk took part in; none where nothing was ever granted by it.
     pub counted_in: Option<Epoch>,
+    /// Whether it has others to meet first: whoever they refuse founds nothing.
+    pub has_seeds: bool,
     /// What it knows of the view.
     pub agreed: AgreedView,
     /// Where it is decided who founds.
@@ -94,7 +96,7 @@ impl Actor for FounderActor {
             return Ok(());
         }
         // What it has on disk is known once it runs.
-        let runs = known.state == RegisterState::Running;
+        let runs = known.state == RegisterState::Running && self.has_met();
         if runs && self.ticker.is_some() && self.clock.monotonic() >= self.due {
             self.ask().await;
             self.due = self.clock.monotonic() + self.pause;
@@ -107,6 +109,16 @@ impl Actor for FounderActor {
 // === impl FounderActor ===
 
 impl FounderActor {
+    /// Whether it was let in, or has nobody to be let in by.
+    fn has_met(&self) -> bool {
+        let has_waited = self.clock.monotonic().saturating_sub(self.began) > SILENCE;
+        let FounderArguments {
+            has_seeds, nodes, ..
+        } = &self.arguments;
+        let others = |node: &String| *node != nodes.me().node;
+        !has_seeds || has_waited || nodes.heard().iter().any(others)
+    }
+
     async fn ask(&mut self) {
         let FounderArguments {
             nodes,

@@ -39,11 +39,16 @@ pub(super) fn next_voters(all: &[Candidate], now: &[String]) -> Option<Vec<Strin
     let counting = able.iter().filter(|one| one.is_traffic_manager).count();
     let size = match counting {
         0 => return None,
+        // Fewer would be lost with the disk of one, and a second voter that is gone for good is rather replaced.
+        1 if now.len() > 1 => now.len(),
         1 => 1,
         2 if able.len() < 3 => 1,
         2..=4 => 3,
         _ => 5,
     };
+    if able.len() < size {
+        return None;
+    }
     let mut voters: Vec<String> = able
         .into_iter()
         .take(size)
@@ -113,5 +118,7 @@ mod tests {
         assert_eq!(next("c1 T1 t2 c2", "c1 t1 t2"), None);
         assert_eq!(next("c1 T3 t1 t2", "c1 t1 t2"), None);
         assert_eq!(next("c1 t1 t2", "c1 t1 t3").as_deref(), Some("c1 t1 t2"));
+        assert_eq!(next("c1 c2 t1", "c1 t1 t2").as_deref(), Some("c1 c2 t1"));
+        assert_eq!(next("c1 t1", "c1 t1 t2"), None, "never fewer");
     }
 }

@@ -92,6 +92,7 @@ impl Node {
             nodes,
             name: "n1".to_owned(),
             register: of_node,
+            has_seeds: false,
             counted_in,
             agreed,
             claims,

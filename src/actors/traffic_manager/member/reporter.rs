@@ -122,7 +122,11 @@ impl Actor for Reporter {
                     self.arguments.slots.heard_clock(&voter, clock_ms);
                 }
                 if std::mem::take(&mut self.owes) {
-                    self.report();
+                    // The next tick reports, lest one that is silent keep all others answering; a lone voter is this node.
+                    self.told = Duration::ZERO;
+                    if self.voters.len() == 1 {
+                        self.report();
+                    }
                 }
             }
             ReporterMessage::News => {
@@ -261,8 +265,8 @@ impl Reporter {
 
     /// Whether nobody else owns shards, nor has a say in who does.
     fn is_alone(&self) -> bool {
-        let view = self.arguments.agreed.view();
-        view.members.len() <= 1 && view.voters.len() <= 1
+        let (view, me) = (self.arguments.agreed.view(), self.arguments.nodes.me());
+        view.members.len() <= 1 && view.voters == [me.node.as_str()]
     }
 
     fn promised(&self, voter: &str, epoch: Epoch, t_ms: i64, promised: Promised) {

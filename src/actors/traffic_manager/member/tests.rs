@@ -183,6 +183,7 @@ impl Members {
                 nodes,
                 name,
                 register,
+                has_seeds: false,
                 counted_in,
                 agreed,
                 claims,
