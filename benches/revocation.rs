@@ -1,6 +1,6 @@
 //! A token is revoked on one of two control planes on PostgreSQL, with a traffic manager and three gateways on nodes
-//! of their own, and on both at once: the answer, which leaves when all of them have applied it, within 50 ms in 99 of 100 cases, and
-//! never so late that somebody must have slept through it. `cargo xtask bench` brings the PostgreSQL.
+//! of their own, and on both at once: the answer, which leaves when all of them have applied it, within 50 ms in 99 of 100 cases
+//! (17 ms at 013ed01 on two cores), and never so late that somebody must have slept through it. `cargo xtask bench` brings the PostgreSQL.
 
 #[path = "../src/client.rs"]
 #[allow(

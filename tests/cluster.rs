@@ -102,7 +102,19 @@ impl Trio {
 
     /// The same under any limit.
     pub async fn limited(&self, name: &str, limit: &Value) -> (String, String, String) {
-        let body = json!({"policyName": name, "defaultLimit": limit});
+        self.chosen(name, limit, &json!([])).await
+    }
+
+    /// The same with attributes that choose something of the plan.
+    pub async fn chosen(
+        &self,
+        name: &str,
+        limit: &Value,
+        attributes: &Value,
+    ) -> (String, String, String) {
+        let body = json!({
+            "policyName": name, "defaultLimit": limit, "customAttributes": attributes,
+        });
         let path = format!("{ADMIN}/throttling/policies/application");
         let made = self.control.post(&path).bearer(&self.token).json(&body);
         made.send().await.expect(201);

@@ -355,7 +355,12 @@ async fn a_certificate_that_has_ended_is_told_of_and_renewed_by_whoever_can() {
     faults.set_clock(340 * 24 * 60 * 60);
     let stale = token(&control);
     let in_vain = joining("tm1", "traffic-manager", &stale);
-    drop(Node::start_with(joining("tm2", "traffic-manager", &stale)).await);
+    // A traffic manager beside the one that decides alone, and is away: it is admitted, and counts nothing yet.
+    let second = Options {
+        unready: true,
+        ..joining("tm2", "traffic-manager", &stale)
+    };
+    drop(Node::start_with(second).await);
     let before = file(&traffic);
     let mut traffic = traffic.crash_and_restart(later(in_vain)).await;
     assert_eq!(file(&traffic), before);

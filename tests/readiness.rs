@@ -50,6 +50,7 @@ async fn a_ready_node_names_every_check_and_a_lost_database_fails_alone_until_it
         "cluster",
         "change log",
         "policies",
+        "agreed view",
         "listeners",
     ];
     assert_eq!(marked(&answer, "[+] "), all);

@@ -63,8 +63,8 @@ pub use node::{NodeHandle, NodeSettings, Notice, node};
 pub use protocol::{Before, Earlier, PROTOCOL, PROTOCOL_BEFORE};
 pub use register::{
     Agreed, AskRegister, Asking, ENTRY_LIMIT, Known, LogPlace, OrderError, Register, RegisterLink,
-    RegisterSettings, RegisterState, RegisterStore, RegisterTiming, Sealing, Stored, Storing,
-    Value, Voters, register,
+    RegisterSeed, RegisterSettings, RegisterState, RegisterStore, RegisterTiming, Sealing, Stored,
+    Storing, Value, Voters, register,
 };
 pub use registry::{ActorReport, Registry, System};
 pub use ring::{rank, rendezvous};

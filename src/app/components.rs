@@ -3,8 +3,11 @@
 
 use std::sync::Arc;
 
+use actors::agreed_view::{AgreedView, Orders};
 use actors::gateway::{CutOff, GatewayHandle, Parts};
-use actors::traffic_manager::{GatewayLeases, LedgerSettings, TrafficManagerHandle};
+use actors::traffic_manager::{
+    GatewayLeases, LedgerSettings, Member, Overview, TrafficManagerHandle, Ways,
+};
 use actors::usage::{UsageIntakeHandle, UsageSettings};
 use actors::{gateway, traffic_manager, usage};
 use cluster::{Child, Cluster, System};
@@ -12,6 +15,7 @@ use domain::address::AddressRange;
 use headgate_http::{Ingress, Readiness, Services};
 use storage::carbon::identity::Identity;
 
+use super::agreed::Agreed;
 use super::control_plane::ControlPlane;
 use super::databases::Databases;
 use crate::config::{Config, Role};
@@ -23,6 +27,9 @@ pub(crate) struct Components {
     pub(crate) control: ControlPlane,
     pub(crate) gateway: Option<GatewayHandle>,
     pub(crate) traffic_manager: Option<TrafficManagerHandle>,
+    pub(crate) agreed: AgreedView,
+    overview: Overview,
+    orders: Orders,
     cluster: Cluster,
     key_manager_here: bool,
     trusted_proxies: Arc<[AddressRange]>,
@@ -45,45 +52,37 @@ impl Components {
             None => ControlPlane::elsewhere(config, cluster),
         };
         let mut children = std::mem::take(&mut control.children);
-        let leases = GatewayLeases::of(cluster);
+        let has_seeds = !config.cluster.seeds.is_empty() || config.cluster.join.is_some();
+        let claims = (&control.claims, has(Role::TrafficManager), has_seeds);
+        let agreed = Agreed::describe(system, databases, cluster, claims).await?;
+        children.push(agreed.child);
+        let (leases, members) = (GatewayLeases::of(cluster), Ways::of(cluster));
         let owners = if has(Role::TrafficManager) {
-            let who = (me.node_id.as_str(), me.incarnation);
-            let (broker, settings) = (
-                &databases.broker,
-                LedgerSettings::keys(config.traffic_manager.keys),
-            );
-            let (handle, child) =
-                traffic_manager::component(system, broker, &control.feed, &leases, who, settings);
+            let member = Member {
+                broker: &databases.broker,
+                feed: &control.feed,
+                gateways: &leases,
+                nodes: &agreed.nodes,
+                members: &members,
+                agreed: &agreed.view,
+                incarnation: me.incarnation,
+                settings: LedgerSettings::keys(config.traffic_manager.keys),
+            };
+            let (handle, child) = traffic_manager::component(system, &member);
             children.push(child);
-            handle.joined(cluster)
+            handle
         } else {
-            TrafficManagerHandle::elsewhere(cluster)
+            TrafficManagerHandle::elsewhere(cluster, &agreed.view)
         };
         let gateway = has(Role::Gateway).then(|| {
-            let intake = control.intake.clone();
-            let intake = intake.unwrap_or_else(|| UsageIntakeHandle::elsewhere(cluster));
-            let (node, incarnation) = (me.node_id.as_str(), me.incarnation);
-            let (broker, settings) = (&databases.broker, UsageSettings::default());
-            let (usage, child) =
-                usage::component(system, broker, &intake, node, incarnation, settings);
-            children.push(child);
-            let parts = Parts {
-                carbon: databases.carbon.clone(),
-                feed: control.feed.clone(),
-                key_manager: control.key_manager.clone(),
-                traffic_manager: owners.clone(),
-                leases,
-                usage,
-                name: format!("gateway@{node}"),
-                node: node.to_owned(),
-                incarnation,
-                cut_off: CutOff {
-                    when: config.gateway.when_cut_off,
-                    max_stale: config.gateway.max_stale,
-                },
-            };
-            let (gateway, child) = gateway::component(system, parts);
-            children.push(child);
+            let (gateway, started) = gateway(
+                system,
+                (config, databases),
+                me,
+                (&control, cluster),
+                (&owners, leases),
+            );
+            children.extend(started);
             gateway
         });
         Ok(Self {
@@ -91,6 +90,9 @@ impl Components {
             control,
             gateway,
             traffic_manager: has(Role::TrafficManager).then_some(owners),
+            overview: Overview::new(&agreed.view, &members),
+            orders: Orders::new(&agreed.nodes, &agreed.view),
+            agreed: agreed.view,
             cluster: cluster.clone(),
             key_manager_here: has(Role::KeyManager),
             trusted_proxies: config.gateway.trusted_proxies.clone().into(),
@@ -110,6 +112,8 @@ impl Components {
         Services {
             system: system.clone(),
             cluster: self.cluster.clone(),
+            overview: self.overview.clone(),
+            orders: self.orders.clone(),
             readiness: Arc::new(readiness),
             metrics: Some(metrics),
             operator_hash: Some(operator_hash),
@@ -124,4 +128,37 @@ impl Components {
             ingress,
         }
     }
+}
+
+/// The gateway, with the queue of what it has to tell of calls.
+fn gateway(
+    system: &System,
+    (config, databases): (&Config, &Databases),
+    me: &Identity,
+    (control, cluster): (&ControlPlane, &Cluster),
+    (owners, leases): (&TrafficManagerHandle, GatewayLeases),
+) -> (GatewayHandle, [Child; 2]) {
+    let intake = control.intake.clone();
+    let intake = intake.unwrap_or_else(|| UsageIntakeHandle::elsewhere(cluster));
+    let (node, incarnation) = (me.node_id.as_str(), me.incarnation);
+    let (broker, settings) = (&databases.broker, UsageSettings::default());
+    let (usage, usage_child) =
+        usage::component(system, broker, &intake, node, incarnation, settings);
+    let parts = Parts {
+        carbon: databases.carbon.clone(),
+        feed: control.feed.clone(),
+        key_manager: control.key_manager.clone(),
+        traffic_manager: owners.clone(),
+        leases,
+        usage,
+        name: format!("gateway@{node}"),
+        node: node.to_owned(),
+        incarnation,
+        cut_off: CutOff {
+            when: config.gateway.when_cut_off,
+            max_stale: config.gateway.max_stale,
+        },
+    };
+    let (gateway, child) = gateway::component(system, parts);
+    (gateway, [usage_child, child])
 }

@@ -3,6 +3,7 @@
 use anyhow::Context as _;
 
 use actors::admin::AdminHandle;
+use actors::agreed_view::{ClaimHandle, claims};
 use actors::change_feed::{ChangeFeedHandle, FeedSettings};
 use actors::devportal::DevPortalHandle;
 use actors::key_manager::{Desk, KeyManagerHandle, Keys, Passwords, Settings, SigningAlgorithm};
@@ -23,6 +24,8 @@ pub(super) struct ControlPlane {
     pub(super) children: Vec<Child>,
     pub(super) key_manager: KeyManagerHandle,
     pub(super) feed: ChangeFeedHandle,
+    /// Where it is decided who founds the view register.
+    pub(super) claims: ClaimHandle,
     pub(super) publisher: Option<PublisherHandle>,
     pub(super) devportal: Option<DevPortalHandle>,
     pub(super) admin: Option<AdminHandle>,
@@ -38,6 +41,7 @@ impl ControlPlane {
             children: Vec::new(),
             key_manager: KeyManagerHandle::elsewhere(cluster, &settings(config)),
             feed: ChangeFeedHandle::elsewhere(cluster),
+            claims: ClaimHandle::elsewhere(cluster),
             publisher: None,
             devportal: None,
             admin: None,
@@ -61,7 +65,8 @@ impl ControlPlane {
             ..FeedSettings::default()
         };
         let (feed, child) = change_feed::component(system, apim, shared, of_feed);
-        let (feed, mut children) = (feed.joined(cluster), vec![child]);
+        let (claims, claims_child) = claims(system, apim);
+        let (feed, mut children) = (feed.joined(cluster), vec![child, claims_child]);
         let key_manager = if has(Role::KeyManager) {
             let desk = desk(system, config, data, databases, &feed).await?;
             desk.share_keys(&cluster.me().id).await?;
@@ -99,6 +104,7 @@ impl ControlPlane {
             children,
             key_manager,
             feed,
+            claims: claims.joined(cluster),
             publisher,
             devportal,
             admin,

@@ -72,6 +72,20 @@ pub(super) async fn cluster_of(
     })
 }
 
+/// The cluster of a node that nobody else can reach: its promises as a voter are that one's, and others may join it
+/// later.
+pub(super) async fn of_lone_node(databases: &Databases, me: &Identity) -> anyhow::Result<()> {
+    if !me.cluster_id.is_empty() {
+        return agree(databases, &me.cluster_id).await;
+    }
+    let new = uuid::Uuid::new_v4().to_string();
+    let cluster = match noted(databases.control.as_ref()).await? {
+        empty if empty.is_empty() => note(databases.control.as_ref(), &new).await?,
+        noted => noted,
+    };
+    Ok(keep(&databases.carbon, &cluster).await?)
+}
+
 /// Goes on in its cluster. One that nobody else was ever in may be what is left of a founding that was cut short
 /// while another node founded over the same databases: the node goes over to that one's then.
 async fn goes_on(databases: &Databases, mine: &str) -> anyhow::Result<Belongs> {

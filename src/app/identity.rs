@@ -49,8 +49,9 @@ pub(super) async fn raise(
         ledger::begin_without_past(&mut write, now_ms).await?;
         tracing::error!(
             incarnation = me.incarnation,
-            "broker.db was lost: plans by the hour and longer count from nothing, shorter ones are \
-             used up (429) until their running windows end, and usage that waited in it is missing"
+            "broker.db was lost: plans whose counts no other traffic manager has are used up (429) until their running \
+             windows end, or until headgate cluster forget with this node's name lets them count from nothing; usage \
+             that waited in it is missing"
         );
     } else if is_new && has_served {
         tracing::error!(

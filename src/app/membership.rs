@@ -80,7 +80,10 @@ impl Membership {
         let (joins, joined) = watch::channel(listener.is_none());
         let mut certificate_ends = None;
         let node = match listener {
-            None => None,
+            None => {
+                founding::of_lone_node(databases, me).await?;
+                None
+            }
             Some(listener) => {
                 let me = match &settings.join {
                     Some(_) => &founding::joins_as(databases, me).await?,

@@ -1,17 +1,18 @@
-//! What `/metrics` tells besides what was recorded: calls, the change log, the certificate, the
-//! build and the process.
+//! What `/metrics` tells besides what was recorded: calls, the change log, other nodes, the agreed view, the
+//! certificate, the build and the process.
 
 use std::fmt::{Display, Write as _};
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use actors::agreed_view::AgreedView;
 use actors::change_feed::ChangeFeedHandle;
 use actors::gateway::GatewayHandle;
 use cluster::{Clock, Cluster};
 use rustix::time::{ClockId, clock_gettime};
 
-use super::member_metrics;
+use super::{member_metrics, view_metrics};
 use crate::tls::ServerCertificate;
 
 /// Renders the metrics.
@@ -22,6 +23,7 @@ pub(super) struct Looked {
     pub(super) gateway: Option<GatewayHandle>,
     pub(super) cluster: Cluster,
     pub(super) feed: ChangeFeedHandle,
+    pub(super) agreed: AgreedView,
     /// Where the nodes speak TLS.
     pub(super) cluster_certificate_ends: Option<i64>,
     pub(super) clock: Clock,
@@ -40,6 +42,7 @@ pub(super) fn scrape(recorded: Render, looked: Looked) -> Render {
         node(&mut text, &looked);
         port(&mut text, &looked.cluster);
         member_metrics::write(&mut text, &looked.cluster, &looked.feed);
+        view_metrics::write(&mut text, &looked.agreed);
         process(&mut text, started);
         text
     })

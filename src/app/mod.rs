@@ -1,6 +1,7 @@
 //! Boot as a list, shutdown the same list reversed.
 
 mod admission;
+mod agreed;
 mod clock;
 mod components;
 mod control_plane;
@@ -20,6 +21,7 @@ mod ready;
 #[cfg(test)]
 mod second_founder_tests;
 mod security;
+mod view_metrics;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +30,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use actors::gateway::GatewayHandle;
+use actors::traffic_manager::TrafficManagerHandle;
 use cluster::{Clock, Cluster, NodeHandle, Root, System, spawn_named};
 use headgate_http::{Checked, Readiness, management, server};
 
@@ -43,6 +46,8 @@ use membership::{Membership, Word};
 
 /// How long actors may take to finish what they have.
 const STOP: Duration = Duration::from_secs(15);
+/// How long others may take to have this node's shards.
+const HAND_OVER: Duration = Duration::from_secs(5);
 /// How long calls that were cut may take to be accounted.
 const CUT: Duration = Duration::from_secs(2);
 
@@ -51,6 +56,7 @@ pub(crate) struct Node {
     stop: CancellationToken,
     servers: Vec<JoinHandle<()>>,
     gateway: Option<GatewayHandle>,
+    traffic_manager: Option<TrafficManagerHandle>,
     cluster: Option<NodeHandle>,
     word: Word,
     tree: Root,
@@ -97,9 +103,8 @@ pub(crate) async fn start_on(mut listeners: Listeners, mut config: Config) -> an
     }
     let operator_hash = operator::credential(&data)?;
     let listeners = listeners.watched();
-    let mut readiness = Readiness::default();
-    ready::configuration(&mut readiness, &tls.certificate, &system.clock);
-    by_roles(&mut readiness, &databases, &components, &membership.cluster);
+    let certificate = (&tls.certificate, &system.clock);
+    let mut readiness = by_roles(certificate, &databases, &components, &membership.cluster);
     ready::listeners(&mut readiness, listeners.acceptances());
     let looked = looked(&system, &components, &membership, &tls.certificate);
     let metrics = metrics::scrape(recorded, looked);
@@ -120,6 +125,7 @@ pub(crate) async fn start_on(mut listeners: Listeners, mut config: Config) -> an
         stop,
         servers,
         gateway: components.gateway,
+        traffic_manager: components.traffic_manager,
         cluster: handle,
         word: membership.word,
         tree,
@@ -168,6 +174,7 @@ fn looked(
         gateway: components.gateway.clone(),
         cluster: membership.cluster.clone(),
         feed: components.control.feed.clone(),
+        agreed: components.agreed.clone(),
         cluster_certificate_ends: membership.certificate_ends,
         clock: system.clock.clone(),
         certificate: Arc::clone(certificate),
@@ -180,13 +187,16 @@ fn say_listening(config: &Config, ports: &Ports, data: &DataDir) {
         ingress_https = ?ports.ingress_https, data = %data.path().display(), "node is listening");
 }
 
-/// Adds what must be there before a node of these roles takes requests.
+/// What must be there before a node of these roles takes requests.
 fn by_roles(
-    readiness: &mut Readiness,
+    (certificate, clock): (&Arc<tls::ServerCertificate>, &Clock),
     databases: &Databases,
     components: &Components,
     cluster: &Cluster,
-) {
+) -> Readiness {
+    let mut all = Readiness::default();
+    let readiness = &mut all;
+    ready::configuration(readiness, certificate, clock);
     ready::databases(readiness, databases);
     ready::cluster(readiness, cluster);
     if let Some(gateway) = &components.gateway {
@@ -197,7 +207,9 @@ fn by_roles(
     }
     if let Some(traffic_manager) = &components.traffic_manager {
         ready::policies(readiness, traffic_manager);
+        ready::view(readiness, traffic_manager);
     }
+    all
 }
 
 /// Where calls come in, on a node with a gateway.
@@ -262,6 +274,9 @@ impl Node {
     pub(crate) async fn stop(self) {
         // At once: what comes from now on has to go elsewhere.
         self.stop.cancel();
+        if let Some(traffic_manager) = &self.traffic_manager {
+            traffic_manager.hand_over(HAND_OVER).await;
+        }
         if let Some(cluster) = &self.cluster {
             cluster.leave().await;
             tracing::info!("other nodes have had the time to hear that this one goes");

@@ -104,6 +104,15 @@ pub(super) fn policies(readiness: &mut Readiness, traffic_manager: &TrafficManag
     });
 }
 
+/// Adds whether the traffic manager is one of those that are agreed on, and they grant.
+pub(super) fn view(readiness: &mut Readiness, traffic_manager: &TrafficManagerHandle) {
+    let traffic_manager = traffic_manager.clone();
+    readiness.add("agreed view", move || {
+        let outcome = traffic_manager.is_serving();
+        async move { outcome }
+    });
+}
+
 /// Adds whether every configured listener accepts.
 pub(super) fn listeners(readiness: &mut Readiness, listeners: Vec<Acceptance>) {
     readiness.add("listeners", move || {

@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde_json::json;
 
-use super::Output;
 use super::remote::{self, Unreachable};
+use super::{Output, forget, voters};
 use crate::app;
 use crate::config::{Config, Flags, Role};
 use crate::listeners::Ports;
@@ -27,6 +27,10 @@ pub(crate) struct Cluster {
 enum Command {
     /// Print a token by which one other node joins (headgate start --join TOKEN)
     Token(Token),
+    /// Show who votes on views of traffic managers; choose others
+    Voters(voters::Voters),
+    /// Give up what a node held of lost shards, for one that does not come back
+    Forget(forget::Forget),
 }
 
 #[derive(Debug, clap::Args)]
@@ -53,6 +57,8 @@ struct Token {
 pub(super) fn run(cluster: &Cluster) -> anyhow::Result<ExitCode> {
     match &cluster.command {
         Command::Token(token) => remote::run(issue(token)),
+        Command::Voters(voters) => voters::run(voters),
+        Command::Forget(forget) => forget::run(forget),
     }
 }
 

@@ -4,16 +4,20 @@ mod actors;
 mod check;
 mod cluster;
 mod demo;
+mod forget;
+mod keys;
 mod password;
 mod pinned;
 mod remote;
 pub(crate) mod sample_backend;
+mod shards;
 pub(crate) mod signals;
 mod start;
 mod status;
 mod table;
 mod user;
 mod version;
+mod voters;
 
 use std::process::ExitCode;
 
@@ -48,7 +52,11 @@ enum Command {
     Actors(actors::Actors),
     /// Say whether a running node may take requests, check by check
     Status(status::Status),
-    /// Print a token by which another node joins the cluster of a running one
+    /// Show the view of traffic managers and the shards, with owner and standby
+    Shards(shards::Shards),
+    /// Show how one key is counted, and which gateways hold units of it
+    Keys(keys::Keys),
+    /// Admit nodes to the cluster of a running one, choose who votes, give up who does not come back
     Cluster(cluster::Cluster),
     /// Add, list and delete people of a running node
     User(user::User),
@@ -67,6 +75,8 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Check(check) => check::run(&check),
         Command::Actors(actors) => actors::run(&actors),
         Command::Status(status) => status::run(&status),
+        Command::Shards(shards) => shards::run(&shards),
+        Command::Keys(keys) => keys::run(&keys),
         Command::Cluster(cluster) => cluster::run(&cluster),
         Command::User(user) => user::run(&user),
         Command::Demo(demo) => demo::run(&demo),

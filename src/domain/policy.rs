@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::window::WindowSpec;
+
 /// A name that means no limit, at every level.
 pub const UNLIMITED: &str = "Unlimited";
 /// The plan of an API that needs no subscription.
@@ -39,6 +41,42 @@ pub enum TimeUnit {
     Month,
     /// Calendar years, UTC.
     Year,
+}
+
+/// How a limit's window counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WindowKind {
+    /// Windows follow one another; each begins with the whole limit.
+    #[default]
+    Fixed,
+    /// No more than the limit in any time of the window's length, whenever it begins.
+    Sliding,
+    /// A bucket that holds the limit, and fills again at the limit in a window.
+    Bucket,
+}
+
+/// What a gateway does while nobody can grant units (PROTOCOLS L8).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Holds calls for a while, then refuses them with 503: never more than the limit.
+    #[default]
+    Exact,
+    /// Lets through its share of the limit: may reach twice the limit.
+    Share,
+    /// Lets everything through.
+    Allow,
+}
+
+/// What else can be chosen of a policy; of the whole policy, burst and groups included.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PolicyOptions {
+    /// What a gateway does while nobody can grant units.
+    pub mode: Mode,
+    /// How the windows count.
+    pub window: WindowKind,
 }
 
 /// What is counted.
@@ -133,6 +171,9 @@ pub struct Policy {
     pub stop_on_quota_reach: bool,
     /// Conditional groups, advanced policies only.
     pub groups: Vec<ConditionalGroup>,
+    /// What was chosen besides; left out where nothing was, as in all documents from before there was a choice.
+    #[serde(default, skip_serializing_if = "PolicyOptions::are_usual")]
+    pub options: PolicyOptions,
     /// The members of the contract that have no effect yet, as a JSON object.
     pub extra: String,
     /// Row version, shown as `ETag`.
@@ -194,9 +235,69 @@ impl TimeUnit {
     }
 }
 
+// === impl WindowKind ===
+
+impl WindowKind {
+    /// The word it is chosen by.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fixed => "fixed",
+            Self::Sliding => "sliding",
+            Self::Bucket => "bucket",
+        }
+    }
+
+    /// Reads the word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Fixed, Self::Sliding, Self::Bucket]
+            .into_iter()
+            .find(|kind| kind.as_str() == word)
+    }
+}
+
+// === impl Mode ===
+
+impl Mode {
+    /// The word it is chosen by.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Share => "share",
+            Self::Allow => "allow",
+        }
+    }
+
+    /// Reads the word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Exact, Self::Share, Self::Allow]
+            .into_iter()
+            .find(|mode| mode.as_str() == word)
+    }
+}
+
+// === impl PolicyOptions ===
+
+impl PolicyOptions {
+    /// Whether nothing was chosen.
+    #[must_use]
+    pub fn are_usual(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 // === impl Limit ===
 
 impl Limit {
+    /// Its window.
+    #[must_use]
+    pub const fn window(&self, kind: WindowKind) -> WindowSpec {
+        WindowSpec::new(self.time_unit, self.unit_time).counted(kind)
+    }
+
     /// The number of this limit when it stands at `place`.
     const fn number(&self, place: u16) -> u16 {
         match self.quota {
@@ -293,6 +394,7 @@ impl Policy {
                 burst: None,
                 stop_on_quota_reach: true,
                 groups: Vec::new(),
+                options: PolicyOptions::default(),
                 extra: "{}".to_owned(),
                 row_version: 1,
             })

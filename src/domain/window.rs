@@ -1,23 +1,48 @@
 //! Throttling windows: pure computations from a time to the window that holds it.
 //! Fixed windows of any unit, aligned with the clock in T (PROTOCOLS L10): minutes begin at second 0, days at
 //! midnight UTC, weeks on Monday, months on the first, years on 1 January. The ledger numbers its cells with them.
+//!
+//! A window that slides, and a bucket that fills again, are cut into panes: a pane is what a lease is of, and units
+//! count for the length of the whole window beyond the pane they were granted in. A month has 31 days there, a year 366.
 
 use serde::{Deserialize, Serialize};
 
-use crate::policy::TimeUnit;
+use crate::policy::{TimeUnit, WindowKind};
 
 const SECOND_MS: i64 = 1_000;
 const DAY_MS: i64 = 86_400 * SECOND_MS;
 /// 1970-01-01 was a Thursday: the Monday before it lies three days earlier.
 const MONDAY_BEFORE_EPOCH_MS: i64 = -3 * DAY_MS;
 
+/// A pane of a window that slides lasts at least so long, as far as there are `LEAST_PANES`: a lease of less would be
+/// over before it is of use.
+const PANE_MS: i64 = 500;
+const LEAST_PANES: i64 = 10;
+/// With as many less than 1 % of a limit is not given out.
+const MOST_PANES: i64 = 100;
+/// Where the kind of a window stands in its count when it travels or is stored: what a fixed one looks like has been
+/// the same since there were no others.
+const KIND_SHIFT: u32 = 30;
+const COUNT_MASK: u32 = (1 << KIND_SHIFT) - 1;
+
 /// The length of a window: `count` units (`timeUnit` × `unitTime`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(from = "Written", into = "Written")]
 pub struct WindowSpec {
     /// The unit.
     pub unit: TimeUnit,
     /// How many of them; 0 is read as 1.
     pub count: u32,
+    /// How it counts.
+    pub kind: WindowKind,
+}
+
+/// A [`WindowSpec`] as it travels.
+#[derive(Serialize, Deserialize)]
+#[serde(rename = "WindowSpec")]
+struct Written {
+    unit: TimeUnit,
+    count: u32,
 }
 
 /// Which window of which kind: what two parties compare to know that they speak of the same one.
@@ -40,16 +65,82 @@ pub struct Window {
     pub end_ms: i64,
 }
 
+// === impl Written ===
+
+impl From<WindowSpec> for Written {
+    fn from(spec: WindowSpec) -> Self {
+        let kind = match spec.kind {
+            WindowKind::Fixed => 0,
+            WindowKind::Sliding => 1,
+            WindowKind::Bucket => 2,
+        };
+        Self {
+            unit: spec.unit,
+            count: (spec.count & COUNT_MASK) | (kind << KIND_SHIFT),
+        }
+    }
+}
+
+impl From<Written> for WindowSpec {
+    fn from(written: Written) -> Self {
+        let kind = match written.count >> KIND_SHIFT {
+            1 => WindowKind::Sliding,
+            2 => WindowKind::Bucket,
+            _ => WindowKind::Fixed,
+        };
+        Self {
+            unit: written.unit,
+            count: written.count & COUNT_MASK,
+            kind,
+        }
+    }
+}
+
 // === impl WindowSpec ===
 
 impl WindowSpec {
-    /// A window of `count` units.
+    /// A fixed window of `count` units.
     pub const fn new(unit: TimeUnit, count: u32) -> Self {
-        Self { unit, count }
+        Self {
+            unit,
+            count,
+            kind: WindowKind::Fixed,
+        }
     }
 
-    /// The window that holds `t_ms`.
+    /// The same length counted in another way.
+    #[must_use]
+    pub const fn counted(self, kind: WindowKind) -> Self {
+        Self { kind, ..self }
+    }
+
+    /// Whether units count beyond the pane they were granted in.
+    pub fn is_paned(self) -> bool {
+        self.kind != WindowKind::Fixed
+    }
+
+    /// How long the window is; of months and years that are fixed, about.
+    pub fn span_ms(self) -> i64 {
+        let unit_ms = match (fixed(self.unit), self.unit) {
+            (Some((unit_ms, _)), _) => unit_ms,
+            (None, TimeUnit::Year) => 366 * DAY_MS,
+            (None, _) => 31 * DAY_MS,
+        };
+        self.width(unit_ms)
+    }
+
+    /// The length of a pane.
+    fn pane_ms(self) -> i64 {
+        let span_ms = self.span_ms();
+        let panes = (span_ms / PANE_MS).clamp(LEAST_PANES, MOST_PANES);
+        span_ms.saturating_add(panes - 1) / panes
+    }
+
+    /// The window that holds `t_ms`; of one that slides, the pane.
     pub fn at(self, t_ms: i64) -> Window {
+        if self.is_paned() {
+            return self.numbered(t_ms.div_euclid(self.pane_ms()));
+        }
         let number = match fixed(self.unit) {
             Some((width, origin)) => t_ms.saturating_sub(origin).div_euclid(self.width(width)),
             None => months_since_epoch(t_ms).div_euclid(self.months()),
@@ -57,9 +148,13 @@ impl WindowSpec {
         self.numbered(number)
     }
 
-    /// The window with this number.
+    /// The window with this number; of one that slides, the pane.
     pub fn numbered(self, number: i64) -> Window {
         let (start_ms, end_ms) = match fixed(self.unit) {
+            _ if self.is_paned() => {
+                let start = number.saturating_mul(self.pane_ms());
+                (start, start.saturating_add(self.pane_ms()))
+            }
             Some((width, origin)) => {
                 let width = self.width(width);
                 let start = number.saturating_mul(width).saturating_add(origin);
@@ -82,10 +177,7 @@ impl WindowSpec {
 
     /// Whether the window lasts an hour or more: then its counts outlive a restart (PROTOCOLS L5).
     pub fn is_long(self) -> bool {
-        match fixed(self.unit) {
-            Some((width, _)) => self.width(width) >= 3_600 * SECOND_MS,
-            None => true,
-        }
+        self.span_ms() >= 3_600 * SECOND_MS
     }
 
     fn count(self) -> i64 {
@@ -112,6 +204,28 @@ impl Window {
     /// Milliseconds from `t_ms` to the end, 0 after it.
     pub fn remaining_ms(&self, t_ms: i64) -> i64 {
         self.end_ms.saturating_sub(t_ms).max(0)
+    }
+
+    /// From when on its units count no more: the end of a fixed one, and for the length of the whole window longer
+    /// where it slides (L10).
+    pub fn counts_until_ms(&self) -> i64 {
+        if self.id.spec.is_paned() {
+            self.end_ms.saturating_add(self.id.spec.span_ms())
+        } else {
+            self.end_ms
+        }
+    }
+
+    /// Since when units may have been used that count in it: the start of a fixed one, and of the first pane whose
+    /// units count yet where it slides.
+    pub fn counts_from_ms(&self) -> i64 {
+        let spec = self.id.spec;
+        if spec.is_paned() {
+            spec.at(self.start_ms.saturating_sub(spec.span_ms()))
+                .start_ms
+        } else {
+            self.start_ms
+        }
     }
 
     /// The length in milliseconds, at least 1.
@@ -228,7 +342,27 @@ mod tests {
             Just(TimeUnit::Month),
             Just(TimeUnit::Year),
         ];
-        (unit, 0..40u32).prop_map(|(unit, count)| WindowSpec::new(unit, count))
+        let kind = prop_oneof![
+            Just(WindowKind::Fixed),
+            Just(WindowKind::Sliding),
+            Just(WindowKind::Bucket),
+        ];
+        (unit, 0..40u32, kind)
+            .prop_map(|(unit, count, kind)| WindowSpec::new(unit, count).counted(kind))
+    }
+
+    #[test]
+    fn a_window_that_slides_has_panes_of_half_a_second_at_least_and_a_hundred_at_most() {
+        let panes = |unit, count| {
+            let spec = WindowSpec::new(unit, count).counted(WindowKind::Sliding);
+            (spec.at(0).length_ms(), spec.span_ms())
+        };
+        assert_eq!(panes(TimeUnit::Sec, 1), (100, 1_000));
+        assert_eq!(panes(TimeUnit::Sec, 20), (500, 20_000));
+        assert_eq!(panes(TimeUnit::Min, 1), (600, 60_000));
+        assert_eq!(panes(TimeUnit::Hour, 1), (36_000, 3_600_000));
+        assert_eq!(panes(TimeUnit::Month, 1), (26_784_000, 31 * DAY_MS));
+        assert_eq!(panes(TimeUnit::Year, 1).1, 366 * DAY_MS);
     }
 
     proptest! {
@@ -240,6 +374,22 @@ mod tests {
             prop_assert_eq!(spec.at(window.end_ms - 1), window);
             prop_assert_eq!(spec.at(window.end_ms).id.number, window.id.number + 1);
             prop_assert_eq!(spec.numbered(window.id.number), window);
+        }
+
+        #[test]
+        fn units_count_from_the_first_pane_that_reaches_so_far(spec in any_spec(), t in -4_000_000_000_000i64..8_000_000_000_000) {
+            let window = spec.at(t);
+            let first = spec.at(window.counts_from_ms());
+            prop_assert!(first.counts_until_ms() > window.start_ms);
+            prop_assert!(spec.numbered(first.id.number - 1).counts_until_ms() <= window.start_ms);
+        }
+
+        #[test]
+        fn a_window_is_read_as_it_was_written(spec in any_spec()) {
+            let json = serde_json::to_string(&spec).unwrap();
+            prop_assert_eq!(serde_json::from_str::<WindowSpec>(&json).unwrap(), spec);
+            let plain = !spec.is_paned();
+            prop_assert_eq!(json.contains(&format!("\"count\":{}}}", spec.count)), plain);
         }
 
         #[test]

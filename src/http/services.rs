@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use actors::admin::AdminHandle;
+use actors::agreed_view::Orders;
 use actors::change_feed::ChangeFeedHandle;
 use actors::devportal::DevPortalHandle;
 use actors::key_manager::{KeyManagerHandle, hash_hex};
 use actors::publisher::PublisherHandle;
+use actors::traffic_manager::Overview;
 use actors::usage::UsageIntakeHandle;
 use cluster::{Cluster, System};
 use domain::address::AddressRange;
@@ -20,6 +22,10 @@ pub struct Services {
     pub system: System,
     /// The node's place among others.
     pub cluster: Cluster,
+    /// What traffic managers say of their shards.
+    pub overview: Overview,
+    /// What an operator orders of those that vote on views.
+    pub orders: Orders,
     /// Whether the node may take requests.
     pub readiness: Arc<Readiness>,
     /// Renders the metrics; none where nobody records them.

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::cluster_rows;
 use super::rows::{Fault, Good, Row, gone, wrong};
 use super::world::World;
 
@@ -10,7 +11,7 @@ fn read(path: &'static str, good: Value) -> Row {
 }
 
 /// Of a list that comes page by page.
-fn paged(path: &'static str, mut good: Value) -> Row {
+pub(super) fn paged(path: &'static str, mut good: Value) -> Row {
     good["limit"] = json!("5");
     good["offset"] = json!("0");
     read(path, good).faults([
@@ -39,6 +40,7 @@ fn sorting() -> [Fault; 2] {
 pub(super) fn all(world: &World) -> Vec<Row> {
     let mut rows = publisher(world);
     rows.extend(portal(world));
+    rows.extend(cluster_rows::all());
     let denied = json!({"query": "conditionType:API"});
     let denied = read("/api/am/admin/v4/throttling/deny-policies", denied);
     let usage = paged("/admin/usage", json!({"from": "1000", "to": "2000"}));

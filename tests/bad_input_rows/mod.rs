@@ -3,6 +3,7 @@
 //! refuse, and is shown to work when nothing is wrong. Ids in paths, also of reads and deletions, and
 //! `If-Match` of deletions are `ids`' for all operations.
 
+mod cluster_rows;
 mod ids;
 mod key_manager_rows;
 mod list_rows;

@@ -58,6 +58,8 @@ const BACKGROUND: &[&str] = &[
     "apim.usage.save",
     "apim.usage.save_unknown",
     "apim.verification_keys.save",
+    "apim.view_register.claim",
+    "apim.view_register.share",
     "broker.ledger.begin",
     "broker.ledger.end",
     "broker.ledger.mark",
@@ -394,9 +396,9 @@ fn swept_elsewhere() -> BTreeSet<String> {
     for source in sources() {
         // Every second piece between quotes is a name.
         let after = source
-            .split("const SWEPT: &'static [&'static str] = &[")
+            .split("const SWEPT: &'static [&'static str] =")
             .skip(1);
-        let lists = after.filter_map(|rest| rest.split(']').next());
+        let lists = after.filter_map(|rest| rest.split(';').next());
         names.extend(lists.flat_map(|list| list.split('"').skip(1).step_by(2).map(str::to_owned)));
     }
     names

@@ -289,6 +289,8 @@ component_survives! {
         "gateway", ["warm", "fresh", "asking"];
     killed_and_panicking_traffic_manager_actors_come_back_and_fail_no_call:
         "traffic-manager", [];
+    killed_and_panicking_agreed_view_actors_come_back_and_fail_no_call:
+        "agreed-view", [];
     killed_and_panicking_change_feed_actors_come_back_and_fail_no_call:
         "change-feed", [];
     killed_and_panicking_usage_actors_come_back_and_fail_no_call:

@@ -8,6 +8,7 @@ mod check;
 mod demo;
 mod dependencies;
 mod edges;
+mod exact;
 mod forbidden;
 mod layers;
 mod local_cluster;
@@ -74,6 +75,18 @@ enum Task {
         #[arg(long)]
         world: Option<String>,
     },
+    /// Real clusters under every fault that counters are to survive, counted at the upstream; prints a table.
+    Exact {
+        /// Runs of each fault.
+        #[arg(long, default_value_t = 100)]
+        runs: u64,
+        /// One fault only, by its name in the table.
+        #[arg(long)]
+        fault: Option<String>,
+        /// The seed of each fault's first run, as a failure names it.
+        #[arg(long)]
+        seed: Option<u64>,
+    },
     /// A cluster on this machine: two control planes on PostgreSQL, three traffic managers, three gateways behind a
     /// balancer.
     Cluster {
@@ -111,6 +124,10 @@ fn run(task: Task) -> Result<()> {
         Task::Bench { args } => bench::run(&workspace, &mut stages, &args)?,
         Task::Sim { seeds, from, world } => {
             sim::run(&workspace, &mut stages, world.as_deref(), (from, seeds))?;
+        }
+        Task::Exact { runs, fault, seed } => {
+            let fault = fault.as_deref();
+            exact::run(&workspace, &mut stages, &exact::Asked { runs, fault, seed })?;
         }
         Task::Cluster { check } => return local_cluster::run(&workspace, check),
         Task::Demo { args } => return demo::run(&workspace, &args),

@@ -66,7 +66,7 @@ const WORLDS: [World; 8] = [
     World {
         name: "view",
         meets: "what the ledger's world meets but one owner's crash; members and voters crash, also most at \
-                once, stand still, are cut off one way or both, have slow disks and wall clocks that are \
+                once, stand still, are cut off one way or both, have slow disks, lose them and have wall clocks that are \
                 hours off",
         package: "headgate-domain",
         test: "simulation::view_tests::never_over_the_limit_whoever_dies_hangs_or_is_cut_off",

@@ -10,12 +10,13 @@ use tokio::sync::{Semaphore, watch};
 use super::answering::answer;
 use super::changing::unfinished;
 use super::election::stand;
+use super::founding::{RegisterSeed, found};
 use super::known::{Known, RegisterState};
 use super::link::{AskRegister, RegisterLink};
 use super::log::Log;
 use super::machine::Machine;
 use super::network::Network;
-use super::order::Outcome;
+use super::order::{OrderError, Outcome};
 use super::store::{Kept, RegisterStore, Tenure};
 use super::timing::RegisterTiming;
 use super::types::{Metrics, Raft};
@@ -65,8 +66,8 @@ pub(crate) enum Message {
     Propose(Vec<u8>, Reply<Outcome>),
     /// Have these vote.
     ChangeVoters(BTreeSet<VoterId>, Reply<Outcome>),
-    /// Begin with these voters.
-    Found(BTreeSet<VoterId>, Reply<Outcome>),
+    /// Begin a log from here, with this node as its voter.
+    Found(RegisterSeed, Reply<Outcome>),
     /// Openraft of this incarnation has ended.
     Ended(Weak<Tenure>, String),
     /// A change of voters was begun, by a leader that is lost, and not ended.
@@ -79,6 +80,7 @@ pub(crate) struct Running {
     pub(crate) me: VoterId,
     pub(crate) raft: Raft,
     pub(crate) network: Network,
+    pub(crate) sealing: Arc<dyn Sealing>,
     pub(crate) timing: RegisterTiming,
     /// One, for whoever changes the voters.
     pub(crate) changes: Arc<Semaphore>,
@@ -88,6 +90,14 @@ pub(crate) struct Running {
 
 /// The register of a node.
 pub(crate) struct RegisterActor {
+    arguments: Arguments,
+    me: Address<Message>,
+    /// None while a log is begun.
+    incarnation: Option<Incarnation>,
+}
+
+/// What runs over what the store had.
+struct Incarnation {
     running: Running,
     /// Ends with the actor, however that ends.
     end: End,
@@ -117,17 +127,20 @@ impl Actor for RegisterActor {
     const KIND: &'static str = "cluster.register";
 
     async fn start(arguments: Arguments, me: Address<Message>) -> Result<Self, BoxError> {
-        let known = arguments.known.clone();
-        let begun = begin(arguments, me).await;
-        if let Err(error) = &begun {
-            let failed = RegisterState::Failed(error.to_string());
-            known.send_modify(|known| known.state = failed);
-        }
-        begun
+        let mut actor = Self {
+            arguments,
+            me,
+            incarnation: None,
+        };
+        actor.begin().await?;
+        Ok(actor)
     }
 
     async fn handle(&mut self, message: Message) -> Result<(), BoxError> {
-        let running = self.running.clone();
+        let Some(incarnation) = &self.incarnation else {
+            return Err("nothing of the view register runs".into());
+        };
+        let running = incarnation.running.clone();
         match message {
             Message::Asked(Asked { request, reply }) => {
                 spawn_named("register answer", async move {
@@ -144,10 +157,11 @@ impl Actor for RegisterActor {
                     reply.send(running.change_voters(voters).await);
                 });
             }
-            Message::Found(voters, reply) => {
-                spawn_named("register order", async move {
-                    reply.send(running.found(voters).await);
-                });
+            Message::Found(seed, reply) => {
+                drop(running);
+                let (outcome, goes_on) = self.found(&seed).await;
+                reply.send(outcome);
+                goes_on?;
             }
             Message::Finish => {
                 spawn_named("register order", async move {
@@ -157,7 +171,7 @@ impl Actor for RegisterActor {
                 });
             }
             Message::Ended(whose, why) => {
-                if Weak::ptr_eq(&whose, &Arc::downgrade(&self.end.tenure)) {
+                if Weak::ptr_eq(&whose, &Arc::downgrade(&incarnation.end.tenure)) {
                     return Err(why.into());
                 }
             }
@@ -166,6 +180,61 @@ impl Actor for RegisterActor {
     }
 
     async fn stop(&mut self) {
+        if let Some(incarnation) = self.incarnation.take() {
+            incarnation.stop().await;
+        }
+    }
+}
+
+// === impl RegisterActor ===
+
+impl RegisterActor {
+    /// Reads the store and runs from there.
+    async fn begin(&mut self) -> Result<(), BoxError> {
+        match begin(self.arguments.clone(), self.me.clone()).await {
+            Ok(incarnation) => {
+                self.incarnation = Some(incarnation);
+                Ok(())
+            }
+            Err(error) => {
+                let failed = RegisterState::Failed(error.to_string());
+                self.arguments
+                    .known
+                    .send_modify(|known| known.state = failed);
+                Err(error)
+            }
+        }
+    }
+
+    /// Begins a log where there is none: nothing runs meanwhile, and what runs then has read it from the store, as
+    /// after a start. Gives what came of that, and whether the register goes on.
+    async fn found(&mut self, seed: &RegisterSeed) -> (Outcome, Result<(), BoxError>) {
+        // So that a question for what is founded already stops nothing.
+        if self.arguments.known.borrow().at.is_some() {
+            return (Err(OrderError::NotEmpty), Ok(()));
+        }
+        if let Some(incarnation) = self.incarnation.take() {
+            incarnation.stop().await;
+        }
+        let Arguments {
+            settings,
+            me,
+            places,
+            ..
+        } = &self.arguments;
+        let outcome = match Tenure::begin(Arc::clone(&settings.store), Arc::clone(places)).await {
+            Ok(tenure) => found(&tenure, *me, settings.value.as_ref(), seed).await,
+            Err(error) => Err(OrderError::Failed(error.to_string())),
+        };
+        let goes_on = self.begin().await;
+        (outcome, goes_on)
+    }
+}
+
+// === impl Incarnation ===
+
+impl Incarnation {
+    async fn stop(self) {
         // First, for openraft may wait for a snapshot that waits for its seal.
         self.end.tenure.end();
         let _ = self.running.raft.shutdown().await;
@@ -173,7 +242,7 @@ impl Actor for RegisterActor {
 }
 
 /// Reads the store and runs from there.
-async fn begin(arguments: Arguments, address: Address<Message>) -> Result<RegisterActor, BoxError> {
+async fn begin(arguments: Arguments, address: Address<Message>) -> Result<Incarnation, BoxError> {
     let Arguments {
         settings,
         me,
@@ -212,11 +281,12 @@ async fn begin(arguments: Arguments, address: Address<Message>) -> Result<Regist
     let standing = stand(raft.clone(), me, settings.timing, is_behind);
     spawn_named("register election", standing);
     spawn_named("register watch", watched.watch(raft.metrics()));
-    Ok(RegisterActor {
+    Ok(Incarnation {
         running: Running {
             me,
             raft,
             network,
+            sealing: Arc::clone(&settings.sealing),
             timing: settings.timing,
             changes: Arc::new(Semaphore::new(1)),
             places: Arc::new(Semaphore::new(ASKED_AT_ONCE)),

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use openraft::error::{ChangeMembershipError, ClientWriteError, InitializeError, RaftError};
+use openraft::error::{ChangeMembershipError, ClientWriteError, RaftError};
 use openraft::raft::{AppendEntriesRequest, ClientWriteResponse, VoteRequest};
 
 use super::actor::Running;
 use super::order::{ENTRY_LIMIT, OrderError, Outcome, word};
-use super::types::{Entry, LogId, LogPlace, Snapshot, Types, Vote};
+use super::types::{Entry, LogId, Snapshot, Types, Vote};
 use super::voter_id::VoterId;
 use super::words::{AppendWord, Said, Told, read, write};
 use crate::task::spawn_named;
@@ -93,15 +93,6 @@ impl Running {
         self.network
             .order(leader, &said, self.timing.changing())
             .await
-    }
-
-    /// Begins a log with these voters, of which this node is one.
-    pub(crate) async fn found(&self, voters: BTreeSet<VoterId>) -> Outcome {
-        match self.raft.initialize(voters).await {
-            Ok(()) => Ok(LogPlace::default()),
-            Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Err(OrderError::NotEmpty),
-            Err(error) => Err(OrderError::Failed(error.to_string())),
-        }
     }
 
     async fn propose_here(&self, entry: Vec<u8>) -> Outcome {

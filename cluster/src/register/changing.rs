@@ -56,11 +56,24 @@ impl Running {
         }
     }
 
+    /// Whoever might found the register anew in this node's place hears that others decide, before any of them does.
+    async fn is_shared_from_here(&self) -> Result<(), OrderError> {
+        let sharing = tokio::time::timeout(self.timing.agreeing, self.sealing.shared());
+        match sharing.await {
+            Ok(shared) => shared.map_err(|error| OrderError::Failed(error.to_string())),
+            Err(_) => Err(OrderError::Unanswered),
+        }
+    }
+
     async fn change_from(&self, before: &Membership, wanted: &BTreeSet<VoterId>) -> Outcome {
         let nodes: BTreeSet<VoterId> = before.nodes().map(|(id, ())| *id).collect();
         // Whoever follows because of a change that was cut short may never have been reached.
         let voters: BTreeSet<VoterId> = before.voter_ids().collect();
         let new: BTreeSet<VoterId> = wanted.difference(&voters).copied().collect();
+        let is_alone = voters.iter().all(|voter| *voter == self.me);
+        if is_alone && *wanted != voters {
+            self.is_shared_from_here().await?;
+        }
         if !new.is_empty() {
             let added: BTreeMap<VoterId, ()> = new.iter().map(|id| (*id, ())).collect();
             let at = self.commit(ChangeMembers::AddNodes(added)).await?;

@@ -51,6 +51,8 @@ pub(crate) async fn stand(
         let wait = match (look.was_led, look.is_alone) {
             (true, true) => Duration::ZERO,
             (true, false) => timing.lease + patience,
+            // As after a founding: nobody else may stand.
+            (false, true) if rounds == 0 => Duration::ZERO,
             (false, _) => patience,
         };
         let due = look.heard.map(|heard| heard + wait);

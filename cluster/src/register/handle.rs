@@ -7,9 +7,11 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 
 use super::actor::{Arguments, Message, RegisterActor, RegisterSettings};
+use super::founding::RegisterSeed;
 use super::known::Known;
 use super::link::AskRegister;
 use super::order::{ENTRY_LIMIT, OrderError, Outcome};
+use super::store::LAST_END;
 use super::timing::RegisterTiming;
 use super::types::LogPlace;
 use super::voter_id::VoterId;
@@ -89,15 +91,16 @@ impl Register {
         self.known.clone()
     }
 
-    /// Begins a log, where there is none: for the node that founds its cluster, once. Whoever else votes has an empty
-    /// log as well.
+    /// Begins a log, where there is none, in which this node votes alone. Who it may be that begins one, and from
+    /// where, is decided elsewhere: two logs know nothing of each other.
     ///
     /// # Errors
-    /// [`OrderError::NotEmpty`] where something was agreed on before, [`OrderError::Number`], [`OrderError::NotAnId`],
-    /// [`OrderError::Failed`].
-    pub async fn found(&self, ids: &[String]) -> Result<(), OrderError> {
-        let voters = voters(ids)?;
-        let founded = self.order(self.timing.agreeing, |reply| Message::Found(voters, reply));
+    /// [`OrderError::NotEmpty`] where something was agreed on before or another node is followed,
+    /// [`OrderError::Failed`], [`OrderError::Unanswered`].
+    pub async fn found(&self, seed: RegisterSeed) -> Result<(), OrderError> {
+        // What ran has to end before.
+        let deadline = LAST_END + self.timing.agreeing;
+        let founded = self.order(deadline, |reply| Message::Found(seed, reply));
         founded.await.map(drop)
     }
 

@@ -2,7 +2,7 @@
 //! follows from it. It knows bytes only: whoever runs it says what they mean ([`Value`]), where they are kept
 //! ([`RegisterStore`]) and how they get to others ([`RegisterLink`]).
 //!
-//! `actor` owns what runs and is started again with it, `handle` is the door, `known` what is known, `order` what is
+//! `actor` owns what runs and is started again with it, `founding` how a log begins, `handle` is the door, `known` what is known, `order` what is
 //! asked; `log`, `machine` and `network` are what openraft asks of us, `election` what it does not do well enough,
 //! `words` all shapes that are sent or kept.
 
@@ -10,6 +10,7 @@ mod actor;
 mod answering;
 mod changing;
 mod election;
+mod founding;
 mod handle;
 mod known;
 mod link;
@@ -25,6 +26,7 @@ mod voter_id;
 mod words;
 
 pub use actor::RegisterSettings;
+pub use founding::RegisterSeed;
 pub use handle::{Register, register};
 pub use known::{Known, RegisterState};
 pub use link::{AskRegister, Asking, RegisterLink};

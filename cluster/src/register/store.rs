@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::types::{Entry, LogId, Snapshot, Vote};
+use super::voter_id::VoterId;
 use super::words::{EntryWord, PlaceWord, SnapshotWord, VoteWord, read};
 use crate::actor::BoxError;
 
@@ -71,7 +72,7 @@ pub(crate) struct Tenure {
 }
 
 /// How long the next incarnation waits for the last one.
-const LAST_END: Duration = Duration::from_secs(10);
+pub(crate) const LAST_END: Duration = Duration::from_secs(10);
 
 // === impl Kept ===
 
@@ -107,6 +108,17 @@ impl Kept {
         }
         kept.fits()?;
         Ok(kept)
+    }
+
+    /// Whether there is nothing that was agreed on or may be. A vote for this node itself is what a founding that was
+    /// cut short leaves; one for another is given to whoever has a log that this node is in.
+    pub(crate) fn is_empty(&self, me: VoterId) -> bool {
+        let agreed = [self.committed, self.purged];
+        let is_own = |vote: &Vote| vote.leader_id.voted_for == Some(me) && !vote.committed;
+        self.entries.is_empty()
+            && self.snapshot.is_none()
+            && agreed.iter().all(Option::is_none)
+            && self.vote.as_ref().is_none_or(is_own)
     }
 
     /// One unbroken log that goes on from the snapshot, in terms that do not fall.

@@ -46,4 +46,13 @@ pub trait Sealing: Send + Sync + 'static {
     /// # Errors
     /// As above.
     fn installed<'a>(&'a self, at: LogPlace, value: &'a [u8]) -> Storing<'a, ()>;
+
+    /// Others are about to vote beside this node, or instead of it, which voted alone until now: from here on it can
+    /// found nothing anew.
+    ///
+    /// # Errors
+    /// When that is not known wherever foundings are decided; the voters stay as they are then.
+    fn shared(&self) -> Storing<'_, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
 }

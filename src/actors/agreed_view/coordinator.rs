@@ -7,15 +7,16 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use cluster::{Actor, Address, Asked, BoxError, Clock, spawn_named};
-use domain::view::{Coordinator, Duty, Epoch, Life, News, Phase, Sealed, View};
+use domain::view::{Coordinator, Duty, Entry, Epoch, Life, News, Phase, Sealed, View};
 
 use super::Layout;
 use super::follower::AgreedView;
 use super::handle::Nodes;
 use super::message::{Agreed, AskVoter, Promise, Promised, TellView, TellVoter};
+use super::reason::{Signs, missing};
 use super::register::{Known, SharedRegister};
-use super::voters::next_voters;
-use crate::ticker::{Ticker, ticker};
+use super::voters::{chosen_voters, next_voters};
+use crate::ticker::{Ticker, Watcher, ticker, watcher};
 
 /// What went on is looked at so often.
 const TICK: Duration = Duration::from_millis(50);
@@ -37,7 +38,12 @@ pub(super) struct CoordinatorArguments {
 /// What it is told.
 pub(super) enum CoordinatorMessage {
     Told(Asked<TellVoter>),
-    Sealed { voter: String, sealed: Sealed },
+    Sealed {
+        voter: String,
+        sealed: Sealed,
+    },
+    /// The register knows something else, or is done with a proposal.
+    Look,
     Tick,
 }
 
@@ -48,13 +54,18 @@ pub(super) struct CoordinatorActor {
     coordinator: Coordinator,
     known: watch::Receiver<Known>,
     view: View,
+    /// What the log says of the next view.
+    signs: Signs,
     /// Whether a proposal is under way.
     proposing: Arc<()>,
+    /// What is proposed as soon as none is, unless the view changes before.
+    next: Option<Entry>,
     /// Whether the voters are being changed.
     changing: Arc<()>,
     /// When it was last looked at who is to vote.
     looked: Duration,
     _ticker: Ticker,
+    _watcher: Watcher,
 }
 
 // === impl Actor ===
@@ -79,10 +90,18 @@ impl Actor for CoordinatorActor {
             coordinator: Coordinator::new(shards, rank, patience),
             known,
             view: View::default(),
+            signs: Signs::default(),
             proposing: Arc::default(),
+            next: None,
             changing: Arc::default(),
             looked: Duration::ZERO,
             _ticker: ticker("view ticks", TICK, me.clone(), || CoordinatorMessage::Tick),
+            _watcher: watcher(
+                "register news",
+                arguments.register.known(),
+                me.clone(),
+                || CoordinatorMessage::Look,
+            ),
             me,
             arguments,
         };
@@ -102,6 +121,7 @@ impl Actor for CoordinatorActor {
             CoordinatorMessage::Sealed { voter, sealed } => {
                 self.step(News::Sealed { voter, sealed });
             }
+            CoordinatorMessage::Look => {}
             CoordinatorMessage::Tick => {
                 for life in self.arguments.nodes.gone() {
                     self.step(News::Gone(life));
@@ -110,6 +130,7 @@ impl Actor for CoordinatorActor {
                 self.see_who_votes();
             }
         }
+        self.propose();
         Ok(())
     }
 }
@@ -126,10 +147,13 @@ impl CoordinatorActor {
             view,
             leads,
             voters,
+            ..
         } = self.known.borrow_and_update().clone();
         if view != self.view {
-            tell_turn(&self.view, &view);
+            self.tell_turn(&view);
             self.view = view.clone();
+            // It was for the view before.
+            self.next = None;
             if leads {
                 let view = view.clone();
                 self.arguments.nodes.tell_view(&TellView { view });
@@ -144,15 +168,25 @@ impl CoordinatorActor {
 
     /// Has others vote, where that is better.
     fn see_who_votes(&mut self) {
-        let Known { leads, voters, .. } = self.known.borrow().clone();
+        let Known {
+            leads,
+            voters,
+            chosen,
+            ..
+        } = self.known.borrow().clone();
         let now = self.arguments.clock.monotonic();
         let is_due = now.saturating_sub(self.looked) >= VOTERS;
         if !leads || !is_due || Arc::strong_count(&self.changing) > 1 {
             return;
         }
         self.looked = now;
-        let candidates = self.arguments.nodes.candidates(&voters);
-        if let Some(voters) = next_voters(&candidates, &voters) {
+        // What an operator chose is not undone by what would be chosen here.
+        let wanted = if chosen.is_empty() {
+            next_voters(&self.arguments.nodes.candidates(&voters, now), &voters)
+        } else {
+            chosen_voters(&chosen, &voters)
+        };
+        if let Some(voters) = wanted {
             let (register, under_way) = (
                 Arc::clone(&self.arguments.register),
                 Arc::clone(&self.changing),
@@ -167,10 +201,16 @@ impl CoordinatorActor {
     fn agreed(&self, entries: u64) -> Agreed {
         let view = (self.view.entries > entries).then(|| Box::new(self.view.clone()));
         let voters = self.known.borrow().voters.clone();
-        Agreed { view, voters }
+        let clock_ms = Some(self.arguments.clock.now_ms());
+        Agreed {
+            view,
+            voters,
+            clock_ms,
+        }
     }
 
     fn hear(&mut self, told: TellVoter) {
+        self.signs.hear(&told);
         let TellVoter {
             report,
             epoch,
@@ -201,21 +241,30 @@ impl CoordinatorActor {
         let now_ms = i64::try_from(now).unwrap_or(i64::MAX);
         for duty in self.coordinator.step(news, now_ms) {
             match duty {
-                Duty::Propose(entry) if Arc::strong_count(&self.proposing) == 1 => {
-                    let (register, under_way) = (
-                        Arc::clone(&self.arguments.register),
-                        Arc::clone(&self.proposing),
-                    );
-                    spawn_named("view proposal", async move {
-                        register.propose(entry).await;
-                        drop(under_way);
-                    });
-                }
-                // The coordinator makes it again while it is needed.
-                Duty::Propose(_) => {}
+                Duty::Propose(entry) => self.next = Some(entry),
                 Duty::Seal { epoch, voters } => self.seal(epoch, voters),
             }
         }
+    }
+
+    /// One at a time: an order that nobody answers takes its time, and what is wanted then may be another.
+    fn propose(&mut self) {
+        if Arc::strong_count(&self.proposing) > 1 {
+            return;
+        }
+        let Some(entry) = self.next.take() else {
+            return;
+        };
+        let (register, under_way) = (
+            Arc::clone(&self.arguments.register),
+            Arc::clone(&self.proposing),
+        );
+        let me = self.me.clone();
+        spawn_named("view proposal", async move {
+            register.propose(entry).await;
+            drop(under_way);
+            let _ = me.tell(CoordinatorMessage::Look);
+        });
     }
 
     fn seal(&self, epoch: Epoch, voters: Vec<String>) {
@@ -232,40 +281,39 @@ impl CoordinatorActor {
             });
         }
     }
-}
 
-/// One line for each view, with its reason.
-fn tell_turn(before: &View, view: &View) {
-    let names = |lives: &[Life]| {
-        let names: Vec<String> = lives
-            .iter()
-            .map(|life| format!("{}/{}", life.node, life.incarnation))
-            .collect();
-        names.join(" ")
-    };
-    let gone: Vec<Life> = missing(&before.members, &view.members);
-    let come: Vec<Life> = missing(&view.members, &before.members);
-    if view.phase == Phase::Active && before.phase == Phase::Active && view.epoch == before.epoch {
+    /// One line for each view, with its reason.
+    fn tell_turn(&mut self, view: &View) {
+        let (before, nodes) = (&self.view, &self.arguments.nodes);
+        let names = |lives: &[Life]| {
+            let names = lives
+                .iter()
+                .map(|life| format!("{}/{}", nodes.name(&life.node), life.incarnation));
+            names.collect::<Vec<_>>().join(" ")
+        };
+        let epoch = view.epoch.number();
+        if view.phase == Phase::Active
+            && before.phase == Phase::Active
+            && view.epoch == before.epoch
+        {
+            let lost = view.lost.len();
+            tracing::info!(epoch, lost, "lost shards were given up by an operator");
+            return;
+        }
+        let gone = nodes.gone();
+        let reason = (self.signs).why((before, view), &gone, &|node| nodes.name(node));
+        let phase = match view.phase {
+            Phase::Sync => "begins, nobody grants until it is active",
+            Phase::Active => "is active",
+        };
         tracing::info!(
-            epoch = view.epoch.number(),
-            lost = view.lost.len(),
-            "lost shards were given up"
+            epoch, reason, members = %names(&view.members),
+            come = %names(&missing(&view.members, &before.members)),
+            gone = %names(&missing(&before.members, &view.members)),
+            lost = view.lost.len(), "a view of traffic managers {phase}"
         );
-        return;
+        if view.phase == Phase::Active {
+            self.signs.clear();
+        }
     }
-    let phase = match view.phase {
-        Phase::Sync => "begins, nobody grants until it is active",
-        Phase::Active => "is active",
-    };
-    tracing::info!(
-        epoch = view.epoch.number(), members = %names(&view.members), come = %names(&come), gone = %names(&gone),
-        lost = view.lost.len(), "a view of traffic managers {phase}"
-    );
-}
-
-fn missing(of: &[Life], from: &[Life]) -> Vec<Life> {
-    of.iter()
-        .filter(|life| !from.contains(life))
-        .cloned()
-        .collect()
 }

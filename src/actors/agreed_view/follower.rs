@@ -7,7 +7,7 @@ use std::time::Duration;
 use cluster::{Actor, Address, Asked, BoxError, spawn_named};
 use tokio::sync::watch;
 
-use domain::view::View;
+use domain::view::{Phase, View};
 
 use super::handle::Nodes;
 use super::message::{Agreed, AskView, Seen, TellView};
@@ -27,6 +27,17 @@ pub struct Latest {
     pub view: Arc<View>,
     /// Who votes, as far as known.
     pub voters: Vec<String>,
+}
+
+/// Counts the views that this node has heard of, by how far they had come then.
+fn count_change(before: &View, view: &View) {
+    if (before.epoch, before.phase) != (view.epoch, view.phase) {
+        let phase = match view.phase {
+            Phase::Sync => "sync",
+            Phase::Active => "active",
+        };
+        metrics::counter!("headgate_view_changes_total", "phase" => phase).increment(1);
+    }
 }
 
 /// What it is started with.
@@ -66,6 +77,12 @@ impl AgreedView {
         self.0.borrow().clone()
     }
 
+    /// The view that is known now.
+    #[must_use]
+    pub fn view(&self) -> Arc<View> {
+        Arc::clone(&self.0.borrow().view)
+    }
+
     /// What is known, as that changes.
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<Latest> {
@@ -74,11 +91,12 @@ impl AgreedView {
 
     /// Somebody said this; what is older than what is known changes nothing.
     pub fn learn(&self, agreed: &Agreed) {
-        let Agreed { view, voters } = agreed;
+        let Agreed { view, voters, .. } = agreed;
         let later = |known: &View| view.as_ref().filter(|view| view.is_later(known));
         self.0.send_if_modified(|latest| {
             let mut changed = false;
             if let Some(view) = later(&latest.view) {
+                count_change(&latest.view, view);
                 latest.view = Arc::new(View::clone(view));
                 changed = true;
             }
@@ -121,7 +139,11 @@ impl Actor for FollowerActor {
             FollowerMessage::Told(Asked { request, reply }) => {
                 let voters = request.view.voters.clone();
                 let view = Some(Box::new(request.view));
-                self.arguments.agreed.learn(&Agreed { view, voters });
+                self.arguments.agreed.learn(&Agreed {
+                    view,
+                    voters,
+                    clock_ms: None,
+                });
                 let entries = self.arguments.agreed.latest().view.entries;
                 reply.send(Seen { entries });
             }
@@ -131,6 +153,7 @@ impl Actor for FollowerActor {
                 reply.send(Agreed {
                     view: later,
                     voters,
+                    clock_ms: None,
                 });
             }
             FollowerMessage::Tick => self.ask(),

@@ -8,7 +8,9 @@ use cluster::{AskError, Cluster, Door, Health, Request};
 use domain::view::Life;
 
 use super::LIVES;
-use super::message::{Agreed, AskView, AskVoter, Promised, TellView, TellVoter};
+use super::message::{
+    Agreed, AskView, AskVoter, OrderView, Ordered, Promised, TellView, TellVoter,
+};
 use super::voters::Candidate;
 
 /// Who follows the view: those that own shards, and those that ask the owners.
@@ -28,6 +30,7 @@ pub(super) struct Doors {
     pub(super) coordinator: Door<TellVoter>,
     pub(super) asked: Door<AskView>,
     pub(super) told: Door<TellView>,
+    pub(super) orders: Door<OrderView>,
 }
 
 /// The nodes by their stable ids: this one, and those of its cluster. Cheap to clone; all clones know the same.
@@ -74,6 +77,12 @@ impl Nodes {
         &self.me
     }
 
+    /// The cluster, where the node has one.
+    #[must_use]
+    pub(crate) fn cluster(&self) -> Option<&Cluster> {
+        self.cluster.as_ref()
+    }
+
     /// This node is reached through these doors from now on, by others of the cluster too.
     pub(super) fn admit(&self, doors: Doors) {
         if let Some(cluster) = &self.cluster {
@@ -81,9 +90,39 @@ impl Nodes {
             cluster.serve(doors.coordinator.clone());
             cluster.serve(doors.asked.clone());
             cluster.serve(doors.told.clone());
+            cluster.serve(doors.orders.clone());
         }
         let mut here = self.here.write().unwrap_or_else(PoisonError::into_inner);
         here.insert(self.me.node.clone(), doors);
+    }
+
+    /// What people call a node; its id where that is not known.
+    #[must_use]
+    pub fn name(&self, id: &str) -> String {
+        let Some(cluster) = &self.cluster else {
+            return id.to_owned();
+        };
+        let me = cluster.me();
+        if me.id == id {
+            return me.name.clone();
+        }
+        let mut others = cluster.members().into_iter();
+        let found = others.find(|state| state.member.id == id);
+        found.map_or_else(|| id.to_owned(), |state| state.member.name)
+    }
+
+    /// Asks a node to have an operator's order agreed on, or what its register knows.
+    ///
+    /// # Errors
+    /// When it does not answer in time.
+    pub(super) async fn ask_order(
+        &self,
+        node: &str,
+        asked: OrderView,
+        deadline: Duration,
+    ) -> Result<Ordered, AskError> {
+        let door = self.door(node).map(|doors| doors.orders);
+        self.ask(node, door, asked, deadline).await
     }
 
     /// Asks a voter for a promise.
@@ -176,13 +215,14 @@ impl Nodes {
             .collect()
     }
 
-    /// Who may vote: those that are there, and those of `voters` that may come back.
-    pub(super) fn candidates(&self, voters: &[String]) -> Vec<Candidate> {
+    /// Who may vote when the boot clock, by which members turn, shows `now`: those that are there, and those of `voters`
+    /// that may come back.
+    pub(super) fn candidates(&self, voters: &[String], now: Duration) -> Vec<Candidate> {
         let Some(cluster) = &self.cluster else {
             return Vec::new();
         };
         let me = candidate(cluster.me(), cluster.up_for() >= A_WHILE);
-        let now_ms = u64::try_from(cluster.up_for().as_millis()).unwrap_or(u64::MAX);
+        let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
         let others = cluster.members().into_iter().filter_map(|state| {
             let for_ms = now_ms.saturating_sub(state.since_ms);
             let is_there = state.health == Health::Up && !state.leaving && for_ms >= A_WHILE_MS;
@@ -206,6 +246,8 @@ impl Nodes {
         deadline: Duration,
     ) -> Result<R::Reply, AskError> {
         match (door, &self.cluster) {
+            // Whom nobody reaches within a process reaches nobody.
+            (Some(_), None) if self.door(&self.me.node).is_none() => Err(AskError::Unavailable),
             (Some(door), _) => door.ask(request, deadline).await,
             (None, Some(cluster)) => cluster.ask(node, &request, deadline).await,
             (None, None) => Err(AskError::Unavailable),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use cluster::Request;
-use domain::view::{Epoch, Life, Origin, Report, Sealed, View};
+use domain::view::{Epoch, Founding, Life, Origin, Others, Report, Sealed, View};
 
 /// A voter is asked for a promise. It is on the voter's disk before the answer leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +76,8 @@ pub struct Agreed {
     pub view: Option<Box<View>>,
     /// Who votes; nobody where that is not known.
     pub voters: Vec<String>,
+    /// What the clock of a voter shows that was told, milliseconds since the epoch; members set theirs right by it (L10).
+    pub clock_ms: Option<i64>,
 }
 
 /// Whoever leads tells others what was agreed on, so that they need not find it out.
@@ -90,6 +92,121 @@ pub struct TellView {
 pub struct Seen {
     /// Entries of the register that are known there now.
     pub entries: u64,
+}
+
+/// A node whose view register is empty wants to found it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// Its stable id.
+    pub node: String,
+    /// Its name.
+    pub name: String,
+    /// Its incarnation.
+    pub life: u64,
+    /// The latest generation of a register that its disk counted in; 0 where in none.
+    pub counted_in: u64,
+}
+
+/// What it is answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Claimed {
+    /// It founds the register.
+    Yours {
+        /// From where.
+        founding: Founding,
+        /// What time it is where that was decided.
+        now_ms: i64,
+    },
+    /// Another has.
+    Others {
+        /// The name of that node.
+        name: String,
+        /// Who takes part beside it.
+        others: Others,
+    },
+    /// It cannot be told now.
+    Unavailable,
+}
+
+/// Others are about to take part beside the founder of the view register.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// The stable id of the node that leads.
+    pub node: String,
+    /// In what.
+    pub others: Others,
+}
+
+/// What it is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Shared {
+    /// They may: it is on disk that they do.
+    Yes,
+    /// They may not: another node has founded the register anew.
+    No,
+    /// It cannot be told now.
+    Unavailable,
+}
+
+impl Request for Claim {
+    type Reply = Claimed;
+    const KIND: u16 = 0x0505;
+    const VERSION: u16 = 1;
+    /// What one incarnation is told it is told again.
+    const IDEMPOTENT: bool = true;
+    /// Nodes that speak no later protocol than the first have no agreed view.
+    const SINCE: u16 = 2;
+}
+
+impl Request for Share {
+    type Reply = Shared;
+    const KIND: u16 = 0x0506;
+    const VERSION: u16 = 1;
+    const IDEMPOTENT: bool = true;
+    /// Nodes that speak no later protocol than the first have no agreed view.
+    const SINCE: u16 = 2;
+}
+
+/// Whoever runs the cluster orders something, at any node that votes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderView {
+    /// What.
+    pub order: Order,
+}
+
+/// What may be ordered. Each may be ordered twice.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Order {
+    /// Nothing: to say what its register knows.
+    Look,
+    /// To have these vote, or whoever is best for it where none is named.
+    Voters(Vec<String>),
+    /// To give up what this node held of lost shards (L6).
+    Forget(String),
+}
+
+/// What came of an order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ordered {
+    /// The answer to [`Order::Look`].
+    Seen(RegisterSeen),
+    /// It is agreed on.
+    Agreed,
+    /// It is not, or it is not known yet, and this is why.
+    Refused(String),
+}
+
+/// What the register of a node that votes knows.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegisterSeen {
+    /// Who votes; nobody where this node does not know.
+    pub voters: Vec<String>,
+    /// Who is to vote, while that changes.
+    pub next: Vec<String>,
+    /// Whom an operator chose; nobody where voters are chosen by what they are.
+    pub chosen: Vec<String>,
+    /// Who leads.
+    pub leader: Option<String>,
 }
 
 impl Request for AskVoter {
@@ -136,4 +253,13 @@ impl TellVoter {
     pub fn life(&self) -> &Life {
         &self.report.life
     }
+}
+
+impl Request for OrderView {
+    type Reply = Ordered;
+    const KIND: u16 = 0x0507;
+    const VERSION: u16 = 1;
+    const IDEMPOTENT: bool = true;
+    /// Nodes that speak no later protocol than the first have no agreed view.
+    const SINCE: u16 = 2;
 }

@@ -1,14 +1,19 @@
 //! The agreed view at work (PROTOCOLS W3, W4, L3, L4): which traffic managers own shards, agreed on by a majority.
 //!
 //! `register` is what voters agree on, `voter` what each has promised, `coordinator` proposes the next view where its
-//! node leads, `follower` is what any node knows of it; `handle` are the ways between nodes, `message` what goes over
+//! node leads, `follower` is what any node knows of it, `claiming` decides who founds the register and `founding` does;
+//! `orders` are an operator's, `reason` is what the log says; `handle` are the ways between nodes, `message` what goes over
 //! them. What a member does for its shards is in [`crate::traffic_manager`]; the rules are [`domain::view`].
 
+mod claiming;
 mod coordinator;
 mod follower;
+mod founding;
 mod handle;
 pub mod message;
 mod of_cluster;
+mod orders;
+mod reason;
 mod register;
 #[cfg(test)]
 mod test_register;
@@ -24,12 +29,16 @@ use storage::Database;
 use coordinator::{CoordinatorActor, CoordinatorArguments, CoordinatorMessage};
 use follower::{FollowerActor, FollowerArguments, FollowerMessage};
 use handle::Doors;
+use orders::{OrdersActor, OrdersArguments, OrdersMessage};
 use voter::{VoterActor, VoterArguments, VoterMessage};
 
+pub use claiming::{ClaimHandle, claims};
 pub use follower::{AgreedView, Latest};
+pub use founding::{FounderArguments, founder};
 pub use handle::Nodes;
 pub use of_cluster::register_of_cluster;
-pub use register::{Known, Register, SharedRegister};
+pub use orders::{NotAgreed, Orders};
+pub use register::{Known, Register, SharedRegister, Step};
 #[cfg(test)]
 pub(crate) use test_register::TestRegister;
 
@@ -48,7 +57,8 @@ pub struct Layout {
     pub patience: Patience,
 }
 
-/// The part in the agreed view that every node has: it may vote, and may lead those that do.
+/// The part in the agreed view that every node has: it may vote, and may lead those that do. What else belongs to it is
+/// given by `more` for what this node will know, and starts after the rest.
 #[must_use]
 pub fn component(
     system: &System,
@@ -56,6 +66,7 @@ pub fn component(
     nodes: &Nodes,
     register: &SharedRegister,
     layout: Layout,
+    more: impl FnOnce(&AgreedView) -> Vec<Child>,
 ) -> (AgreedView, Child) {
     let agreed = AgreedView::new();
     let of_voter = VoterArguments {
@@ -77,7 +88,12 @@ pub fn component(
     };
     let (coordinator, coordinator_child) =
         child::<CoordinatorActor>(system, "agreed-view/coordinator", of_coordinator);
+    let of_orders = OrdersArguments {
+        register: register.clone(),
+    };
+    let (orders, orders_child) = child::<OrdersActor>(system, "agreed-view/orders", of_orders);
     nodes.admit(Doors {
+        orders: Door::local(system, orders, OrdersMessage, |message| Some(message.0)),
         voter: Door::local(system, voter, VoterMessage, |message| Some(message.0)),
         coordinator: Door::local(system, coordinator, CoordinatorMessage::Told, |message| {
             match message {
@@ -104,6 +120,7 @@ pub fn component(
             },
         ),
     });
-    let children = vec![voter_child, follower_child, coordinator_child];
+    let mut children = vec![voter_child, follower_child, coordinator_child, orders_child];
+    children.extend(more(&agreed));
     (agreed, branch(system, "agreed-view", children))
 }

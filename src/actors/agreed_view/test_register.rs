@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use domain::view::{Entry, Epoch, View};
 
-use super::register::{Known, Register, SharedRegister};
+use super::register::{Known, Register, SharedRegister, Step};
 
 /// What all nodes share.
 #[derive(Default)]
@@ -16,6 +16,7 @@ struct Shared {
     view: View,
     index: u64,
     voters: Vec<String>,
+    chosen: Vec<String>,
     leader: String,
     told: Vec<(String, watch::Sender<Known>)>,
 }
@@ -78,12 +79,29 @@ impl TestRegister {
 // === impl Shared ===
 
 impl Shared {
+    fn apply(&mut self, step: Step) {
+        match step {
+            Step::View(entry) => {
+                self.index += 1;
+                let at = Epoch::new(1, self.index).unwrap();
+                if !self.view.apply(at, entry) {
+                    return;
+                }
+            }
+            Step::Voters(chosen) => self.chosen = chosen,
+        }
+        self.tell();
+    }
+
     fn tell(&self) {
         for (node, told) in &self.told {
             told.send_replace(Known {
                 view: self.view.clone(),
                 leads: *node == self.leader,
                 voters: self.voters.clone(),
+                next: Vec::new(),
+                chosen: self.chosen.clone(),
+                leader: Some(self.leader.clone()),
             });
         }
     }
@@ -99,13 +117,14 @@ impl Register for OfNode {
     fn propose(&self, entry: Entry) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         let mut shared = self.all.0.lock().unwrap();
         if shared.leader == self.node {
-            shared.index += 1;
-            let at = Epoch::new(1, shared.index).unwrap();
-            if shared.view.apply(at, entry) {
-                shared.tell();
-            }
+            shared.apply(Step::View(entry));
         }
         Box::pin(std::future::ready(()))
+    }
+
+    fn agree(&self, step: Step) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> {
+        self.all.0.lock().unwrap().apply(step);
+        Box::pin(std::future::ready(Ok(())))
     }
 
     fn change_voters(&self, voters: Vec<String>) -> Pin<Box<dyn Future<Output = ()> + Send>> {

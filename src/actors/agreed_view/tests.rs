@@ -1,15 +1,22 @@
 //! A voter's promises, over Carbon.
 
+use std::collections::BTreeSet;
+use std::future::Future;
 use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::{Clock, System, start_root};
-use domain::view::{Epoch, Life, Sealed, Voter};
+use domain::view::{Entry, Epoch, Life, Origin, Phase, Report, Sealed, Voter};
 use storage::crash_sweep::{Swept, sweep};
 use storage::{Database, carbon};
 
-use super::message::{AskVoter, Promise, Promised};
-use super::{Layout, Nodes, TestRegister, component};
+use tokio::sync::watch;
+
+use super::follower::Latest;
+use super::message::{AskVoter, Promise, Promised, TellVoter};
+use super::{Known, Layout, Nodes, Register, SharedRegister, Step, TestRegister, component};
 use crate::traffic_manager::LAYOUT;
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -32,7 +39,14 @@ async fn a_voter_keeps_its_promises_over_a_restart() {
         let system = System::new(Clock::system(), true);
         let nodes = Nodes::alone(Life::new("n1", start));
         let register = TestRegister::new(&["n1"]).of("n1");
-        let (_, child) = component(&system, &carbon, &nodes, &register, Layout { ..LAYOUT });
+        let (_, child) = component(
+            &system,
+            &carbon,
+            &nodes,
+            &register,
+            Layout { ..LAYOUT },
+            |_| Vec::new(),
+        );
         let root = start_root(&system, vec![child]).await.unwrap();
         if start == 0 {
             assert_eq!(asked(&nodes, at(3), fence(70)).await, Promised::Fenced);
@@ -47,6 +61,87 @@ async fn a_voter_keeps_its_promises_over_a_restart() {
         assert_eq!(asked(&nodes, at(3), fence(80)).await, refused);
         root.stop(DEADLINE).await;
     }
+}
+
+/// A register that is slow to say that it is done.
+struct Slow {
+    register: SharedRegister,
+    is_free: watch::Receiver<bool>,
+}
+
+impl Register for Slow {
+    fn known(&self) -> watch::Receiver<Known> {
+        self.register.known()
+    }
+
+    fn propose(&self, entry: Entry) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let (done, mut is_free) = (self.register.propose(entry), self.is_free.clone());
+        Box::pin(async move {
+            done.await;
+            let _ = is_free.wait_for(|is_free| *is_free).await;
+        })
+    }
+
+    fn agree(&self, step: Step) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> {
+        self.register.agree(step)
+    }
+
+    fn change_voters(&self, voters: Vec<String>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        self.register.change_voters(voters)
+    }
+}
+
+#[tokio::test]
+async fn what_is_wanted_while_a_proposal_is_under_way_is_proposed_as_soon_as_that_is_done() {
+    let dir = tempfile::tempdir().unwrap();
+    let carbon = carbon::open(dir.path()).await.unwrap();
+    let system = System::new(Clock::system(), true);
+    let me = Life::new("n1", 1);
+    let nodes = Nodes::alone(me.clone());
+    let (free, is_free) = watch::channel(false);
+    let register = TestRegister::new(&["n1"]).of("n1");
+    let register: SharedRegister = Arc::new(Slow { register, is_free });
+    let layout = Layout {
+        shards: 1,
+        ..LAYOUT
+    };
+    let (agreed, child) = component(&system, &carbon, &nodes, &register, layout, |_| Vec::new());
+    let root = start_root(&system, vec![child]).await.unwrap();
+    let tell = async |epoch: Epoch| {
+        let report = Report {
+            life: me.clone(),
+            hears: BTreeSet::from(["n1".to_owned()]),
+            leaving: false,
+        };
+        let told = TellVoter {
+            report,
+            epoch,
+            entries: 0,
+            complete: vec![(0, Origin::First, Vec::new())],
+            refused: None,
+            stalled: BTreeSet::new(),
+        };
+        nodes.tell_voter("n1", told, DEADLINE).await.unwrap();
+    };
+    tell(Epoch::default()).await;
+    let mut latest = agreed.subscribe();
+    let is_known = |latest: &Latest| latest.view.entries == 1;
+    let begun = latest.wait_for(is_known).await.unwrap().view.epoch;
+    tell(begun).await;
+    // The voter has sealed by then, and the active view is wanted.
+    let sealed = asked(&nodes, begun, Promise::Seal).await;
+    assert!(matches!(sealed, Promised::Sealed(_)));
+    tell(begun).await;
+    let before = system.clock.monotonic();
+    free.send_replace(true);
+    let is_active = |latest: &Latest| latest.view.phase == Phase::Active;
+    latest.wait_for(is_active).await.unwrap();
+    let took = system.clock.monotonic() - before;
+    assert!(
+        took < Duration::from_millis(900),
+        "made once more: {took:?}"
+    );
+    root.stop(DEADLINE).await;
 }
 
 struct Promises(Database);

@@ -2,6 +2,9 @@
 //!
 //! One traffic manager decides alone, for nothing can be counted without it. Two need a third node, lest the loss of one
 //! stop the other. Who votes already stays as long as it may come back.
+//!
+//! An operator may choose others: the choice is in the register, whoever leads carries it out, and nothing is chosen here
+//! until it is taken back.
 
 use std::cmp::Reverse;
 
@@ -36,11 +39,16 @@ pub(super) fn next_voters(all: &[Candidate], now: &[String]) -> Option<Vec<Strin
     let counting = able.iter().filter(|one| one.is_traffic_manager).count();
     let size = match counting {
         0 => return None,
+        // Fewer would be lost with the disk of one, and a second voter that is gone for good is rather replaced.
+        1 if now.len() > 1 => now.len(),
         1 => 1,
         2 if able.len() < 3 => 1,
         2..=4 => 3,
         _ => 5,
     };
+    if able.len() < size {
+        return None;
+    }
     let mut voters: Vec<String> = able
         .into_iter()
         .take(size)
@@ -50,6 +58,17 @@ pub(super) fn next_voters(all: &[Candidate], now: &[String]) -> Option<Vec<Strin
     let mut before = now.to_vec();
     before.sort();
     (voters != before).then_some(voters)
+}
+
+/// Those that an operator chose, if others vote.
+pub(super) fn chosen_voters(chosen: &[String], now: &[String]) -> Option<Vec<String>> {
+    let sorted = |nodes: &[String]| {
+        let mut nodes = nodes.to_vec();
+        nodes.sort();
+        nodes
+    };
+    let chosen = sorted(chosen);
+    (chosen != sorted(now)).then_some(chosen)
 }
 
 #[cfg(test)]
@@ -84,9 +103,22 @@ mod tests {
     }
 
     #[test]
+    fn what_an_operator_chose_is_carried_out_once_whatever_its_order() {
+        let names = |text: &str| -> Vec<String> {
+            let words = text.split_whitespace();
+            words.map(str::to_owned).collect()
+        };
+        let next = chosen_voters(&names("g1 c1 t1"), &names("t1 t2 t3"));
+        assert_eq!(next, Some(names("c1 g1 t1")));
+        assert_eq!(chosen_voters(&names("b a c"), &names("c b a")), None);
+    }
+
+    #[test]
     fn a_voter_that_may_come_back_stays_and_nobody_new_votes_who_is_not_there() {
         assert_eq!(next("c1 T1 t2 c2", "c1 t1 t2"), None);
         assert_eq!(next("c1 T3 t1 t2", "c1 t1 t2"), None);
         assert_eq!(next("c1 t1 t2", "c1 t1 t3").as_deref(), Some("c1 t1 t2"));
+        assert_eq!(next("c1 c2 t1", "c1 t1 t2").as_deref(), Some("c1 c2 t1"));
+        assert_eq!(next("c1 t1", "c1 t1 t2"), None, "never fewer");
     }
 }

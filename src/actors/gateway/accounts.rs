@@ -253,6 +253,14 @@ impl Accounts {
         account.book.recall(recall, applied, now_ms)
     }
 
+    /// Whoever waits for units of a shard looks again: nobody may come to grant any (L8).
+    pub(super) fn wake(&self, shard: u16) {
+        let of_shard = self.shards.get(&shard).into_iter();
+        for account in of_shard.flat_map(HashMap::values) {
+            account.slot.changed.notify_waiters();
+        }
+    }
+
     /// Forgets a refusal; who waits asks (L9).
     pub(super) fn reopen(&mut self, shard: u16, key: &ThrottleKey, reopen: &Reopen, now_ms: i64) {
         if let Some(account) = self.get_mut(shard, key)
@@ -274,6 +282,7 @@ impl Accounts {
                     asks.extend(account.book.sweep(applied, now_ms));
                     return true;
                 }
+                asks.extend(account.book.leave(applied, now_ms));
                 leases.remove(key);
                 if account.is_shared() {
                     leases.part(now_ms);

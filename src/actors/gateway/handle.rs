@@ -7,6 +7,7 @@ use std::time::Duration;
 use arc_swap::Guard;
 use cluster::{Address, AskError, Clock};
 use domain::change::Closed;
+use domain::policy::Mode;
 use domain::route_table::{Shard, Vhosts, shard_of};
 use domain::usage::UsageEvent;
 use domain::validation::{Credential, Grant};
@@ -16,6 +17,7 @@ use tokio::sync::watch;
 
 use super::caller::Caller;
 use super::lease_cache::{KeyParts, Slot};
+use super::policy_rule::CountedLimit;
 use super::route::ApiRoute;
 use super::rules::Rules;
 use super::standing::Standing;
@@ -191,6 +193,27 @@ impl GatewayHandle {
         let _ = self
             .refiller
             .tell(refiller::Message::Refill { slot, waited_for });
+    }
+
+    /// Whether nobody answers for the shard of a key now (L8).
+    #[must_use]
+    pub fn is_unowned(&self, slot: &Slot) -> bool {
+        self.state.unowned.has(slot.shard, self.boot_ms())
+    }
+
+    /// Whether a call that nobody could grant units to goes on without, as its policy's mode says (L8); counted here.
+    #[must_use]
+    pub fn lets_through(
+        &self,
+        parts: KeyParts<'_>,
+        limit: &CountedLimit,
+        mode: Mode,
+        units: u32,
+    ) -> bool {
+        let at_ms = self.state.clock.now_ms();
+        self.state
+            .unowned
+            .lets_through(parts, limit, mode, units, at_ms)
     }
 
     /// Milliseconds of the boot clock, on which leases run (L7).

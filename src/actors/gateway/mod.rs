@@ -49,6 +49,7 @@ mod transfer;
 #[cfg(test)]
 mod transfer_tests;
 mod under_way;
+mod unowned;
 mod usage_recorder;
 #[cfg(test)]
 mod usage_recorder_tests;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use domain::condition::Conditions;
-use domain::policy::{Limit, Policy, QuotaUnit};
+use domain::policy::{Limit, Policy, QuotaUnit, WindowKind};
 use domain::window::WindowSpec;
 use http::HeaderValue;
 
@@ -42,19 +42,19 @@ impl PolicyRule {
     /// Makes a policy ready.
     #[must_use]
     pub fn compile(policy: Policy) -> Self {
-        let name = policy.name.as_str();
+        let (name, kind) = (policy.name.as_str(), policy.options.window);
         let limit = policy.numbered_limit();
         let burst = policy.numbered_burst();
         let groups = policy.numbered_groups().zip(1..);
         let groups = groups.filter_map(|((number, group), place)| {
             let conditions = Conditions::compile(&group.conditions);
             let name = format!("{name}_condition_{place}");
-            let limit = CountedLimit::new(&name, (number, &group.limit));
+            let limit = CountedLimit::new(&name, (number, &group.limit), kind);
             conditions.zip(limit)
         });
         Self {
-            default: limit.and_then(|limit| CountedLimit::new(name, limit)),
-            burst: burst.and_then(|limit| CountedLimit::new(&format!("{name}_burst"), limit)),
+            default: limit.and_then(|limit| CountedLimit::new(name, limit, kind)),
+            burst: burst.and_then(|limit| CountedLimit::new(&format!("{name}_burst"), limit, kind)),
             groups: groups.collect(),
             policy,
         }
@@ -90,9 +90,14 @@ impl PolicyRule {
 
 impl CountedLimit {
     /// None for events: there are no streaming APIs yet that could have any.
-    fn new(name: &str, (number, limit): (u16, &Limit)) -> Option<Arc<Self>> {
-        let window = WindowSpec::new(limit.time_unit, limit.unit_time);
-        let (quoted, seconds) = (quoted(name), window.at(0).length_ms() / 1_000);
+    fn new(name: &str, (number, limit): (u16, &Limit), kind: WindowKind) -> Option<Arc<Self>> {
+        let window = limit.window(kind);
+        let length_ms = if window.is_paned() {
+            window.span_ms()
+        } else {
+            window.at(0).length_ms()
+        };
+        let (quoted, seconds) = (quoted(name), length_ms / 1_000);
         let unit = match limit.quota {
             QuotaUnit::Requests => "",
             QuotaUnit::Bytes => ";qu=\"content-bytes\"",

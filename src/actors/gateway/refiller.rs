@@ -247,6 +247,15 @@ impl Refiller {
 
     fn answered(&mut self, shard: u16, questions: Vec<Question>, answer: Result<Leased, AskError>) {
         let now_ms = self.now_ms();
+        let unowned = &self.arguments.state.unowned;
+        match answer {
+            Ok(Leased::Leases(_) | Leased::Behind { .. }) => unowned.answers(shard),
+            Ok(Leased::NotOwner) | Err(_) => {
+                if unowned.is_silent(shard, now_ms) {
+                    self.accounts.wake(shard);
+                }
+            }
+        }
         match answer {
             Ok(Leased::Leases(answers)) if answers.len() == questions.len() => {
                 for (question, answer) in questions.into_iter().zip(answers) {
@@ -317,6 +326,8 @@ impl Refiller {
     /// Forgets what is over; gives idle units back; pays in the new window what is owed from the old one (L11).
     fn tick(&mut self) {
         let now_ms = self.now_ms();
+        let gateways = self.arguments.traffic_manager.gateways();
+        self.arguments.state.unowned.sees_gateways(gateways);
         let swept = self.accounts.sweep(now_ms);
         for (shard, asks) in swept.idle {
             self.give_back(shard, &asks);

@@ -18,6 +18,7 @@ use super::route::ApiRoute;
 use super::rules::Rules;
 use super::standing::{CutOff, Stand};
 use super::token_cache::TokenCache;
+use super::unowned::Unowned;
 use crate::key_manager::PublicKeys;
 
 /// The snapshots.
@@ -29,6 +30,8 @@ pub(super) struct State {
     pub(super) rules: ArcSwap<Rules>,
     pub(super) tokens: TokenCache,
     pub(super) leases: LeaseCache,
+    /// What calls go by while nobody grants leases.
+    pub(super) unowned: Unowned,
     /// The keys that tokens are verified by, where no key manager answers.
     pub(super) keys: ArcSwap<PublicKeys>,
     /// What ended before its time.
@@ -62,6 +65,7 @@ impl State {
             rules: ArcSwap::from_pointee(Rules::seeded()),
             tokens: TokenCache::new(),
             leases: LeaseCache::new(),
+            unowned: Unowned::default(),
             keys: ArcSwap::default(),
             ended: ArcSwap::default(),
             consumers: Mutex::new(KnownConsumers::new(consumers::MOST)),

@@ -1,12 +1,15 @@
-//! Kinds 0x0501 to 0x0504.
+//! Kinds 0x0501 to 0x0507.
 
 use std::collections::BTreeSet;
 
-use domain::view::{Entry, Epoch, Life, Loss, Origin, Report, Sealed, View};
+use domain::view::{
+    Before, Entry, Epoch, Founding, Life, Loss, Origin, Others, Report, Sealed, View,
+};
 
 use super::{Frozen, text};
 use crate::agreed_view::message::{
-    Agreed, AskView, AskVoter, Promise, Promised, Seen, TellView, TellVoter,
+    Agreed, AskView, AskVoter, Claim, Claimed, Order, OrderView, Ordered, Promise, Promised,
+    RegisterSeen, Seen, Share, Shared, TellView, TellVoter,
 };
 
 fn at(index: u64) -> Epoch {
@@ -29,6 +32,7 @@ fn view() -> View {
         holders: vec![text("a"), text("b")],
         t0_ms: 300,
         epoch: at(1),
+        held: at(0),
         is_mixed: false,
     };
     let mut view = View::default();
@@ -101,17 +105,90 @@ fn what_members_tell_and_are_told_of_the_view_keeps_its_bytes() {
     let agreed = Agreed {
         view: Some(Box::new(view())),
         voters: vec![text("a")],
+        clock_ms: Some(70_000),
     };
     let nothing_new = Agreed {
         view: None,
         voters: Vec::new(),
+        clock_ms: None,
     };
     Frozen::default()
         .request(&told, "050200010000003c0161fc00000100020162016301fd05000000300000000304010000020101fd0100000030000000030200fbff00030001fd0600000030000000010162")
-        .reply::<TellVoter>(&agreed, "050200010000006201fd050000003000000000010162fc00000100010163fc000001000301610162016301fd0100000030000000020161fc000001000162fc000001000301610162016301fb200301fb200301070201610162fb5802fd01000000300000000003010161")
+        .reply::<TellVoter>(&agreed, "050200010000007101fd050000003000000000010162fc00000100010163fc000001000301610162016301fd0100000030000000020161fc000001000162fc000001000301610162016301fb200301fb200301070201610162fb5802fd0100000030000000fd0000000030000000000301016101fce0220200")
         .request(&AskView { entries: 300 }, "0503000100000003fb2c01")
-        .reply::<AskView>(&nothing_new, "05030001000000020000")
-        .request(&TellView { view: view() }, "050400010000005efd050000003000000000010162fc00000100010163fc000001000301610162016301fd0100000030000000020161fc000001000162fc000001000301610162016301fb200301fb200301070201610162fb5802fd01000000300000000003")
+        .reply::<AskView>(&nothing_new, "0503000100000003000000")
+        .request(&TellView { view: view() }, "0504000100000067fd050000003000000000010162fc00000100010163fc000001000301610162016301fd0100000030000000020161fc000001000162fc000001000301610162016301fb200301fb200301070201610162fb5802fd0100000030000000fd00000000300000000003")
         .reply::<TellView>(&Seen { entries: 3 }, "050400010000000103")
+        .hold();
+}
+
+#[test]
+fn what_is_said_of_who_founds_the_register_keeps_its_bytes() {
+    let claim = Claim {
+        node: text("a"),
+        name: text("tm1"),
+        life: 300,
+        counted_in: 2,
+    };
+    let yours = |generation, before| Claimed::Yours {
+        founding: Founding { generation, before },
+        now_ms: 70_000,
+    };
+    let anothers = |others| Claimed::Others {
+        name: text("tm1"),
+        others,
+    };
+    let share = |others| Share {
+        node: text("a"),
+        others,
+    };
+    Frozen::default()
+        .request(&claim, "050500010000000a016103746d31fb2c0102")
+        .reply::<Claim>(
+            &yours(1, Before::Nothing),
+            "0505000100000008000100fce0220200",
+        )
+        .reply::<Claim>(
+            &yours(2, Before::Node(text("b"))),
+            "050500010000000a0002010162fce0220200",
+        )
+        .reply::<Claim>(
+            &yours(300, Before::Scattered),
+            "050500010000000a00fb2c0102fce0220200",
+        )
+        .reply::<Claim>(&anothers(Others::None), "05050001000000060103746d3100")
+        .reply::<Claim>(&anothers(Others::Own), "05050001000000060103746d3101")
+        .reply::<Claim>(&anothers(Others::Vote), "05050001000000060103746d3102")
+        .reply::<Claim>(&Claimed::Unavailable, "050500010000000102")
+        .request(&share(Others::Own), "0506000100000003016101")
+        .request(&share(Others::Vote), "0506000100000003016102")
+        .reply::<Share>(&Shared::Yes, "050600010000000100")
+        .reply::<Share>(&Shared::No, "050600010000000101")
+        .reply::<Share>(&Shared::Unavailable, "050600010000000102")
+        .hold();
+}
+
+#[test]
+fn what_an_operator_orders_keeps_its_bytes() {
+    let ordered = |order| OrderView { order };
+    let seen = RegisterSeen {
+        voters: vec![text("a")],
+        next: vec![text("b"), text("c")],
+        chosen: vec![text("d")],
+        leader: Some(text("a")),
+    };
+    Frozen::default()
+        .request(&ordered(Order::Look), "050700010000000100")
+        .request(
+            &ordered(Order::Voters(vec![text("a"), text("b")])),
+            "0507000100000006010201610162",
+        )
+        .request(&ordered(Order::Forget(text("a"))), "0507000100000003020161")
+        .reply::<OrderView>(
+            &Ordered::Seen(seen),
+            "050700010000000f000101610201620163010164010161",
+        )
+        .reply::<OrderView>(&Ordered::Agreed, "050700010000000101")
+        .reply::<OrderView>(&Ordered::Refused(text("no")), "050700010000000402026e6f")
         .hold();
 }

@@ -6,6 +6,7 @@
 mod agreed_view;
 mod change_feed;
 mod commands;
+mod inspection;
 mod members;
 mod traffic_manager;
 mod usage;
@@ -19,12 +20,14 @@ use cluster::{PROTOCOL, PROTOCOL_BEFORE, Request, decode, encode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::agreed_view::message::{AskView, AskVoter, TellView, TellVoter};
+use crate::agreed_view::message::{
+    AskView, AskVoter, Claim, OrderView, Share, TellView, TellVoter,
+};
 use crate::change_feed::Positions;
 use crate::change_feed::message::{Heartbeat, Pull, Snapshot, WaitApplied};
 use crate::key_manager::command::Command;
 use crate::key_manager::message::{CheckBasic, ValidateMany};
-use crate::traffic_manager::member::message::TellShard;
+use crate::traffic_manager::member::message::{AskKey, AskShards, TellShard};
 use crate::traffic_manager::message::{LeaseMany, TellLeases};
 use crate::usage::message::{DeliverUnknown, DeliverUsage};
 
@@ -66,13 +69,15 @@ fn text(text: &str) -> String {
     text.to_owned()
 }
 
-const KINDS: [u16; 17] = [
+const KINDS: [u16; 22] = [
     ValidateMany::KIND,
     CheckBasic::KIND,
     Command::KIND,
     LeaseMany::KIND,
     TellLeases::KIND,
     TellShard::KIND,
+    AskShards::KIND,
+    AskKey::KIND,
     Pull::KIND,
     Snapshot::KIND,
     Heartbeat::KIND,
@@ -84,6 +89,9 @@ const KINDS: [u16; 17] = [
     TellVoter::KIND,
     AskView::KIND,
     TellView::KIND,
+    Claim::KIND,
+    Share::KIND,
+    OrderView::KIND,
 ];
 
 #[test]
@@ -139,6 +147,8 @@ fn each_version_of_the_protocol_keeps_the_shapes_that_the_page_says() {
         versions::<LeaseMany>(),
         versions::<TellLeases>(),
         versions::<TellShard>(),
+        versions::<AskShards>(),
+        versions::<AskKey>(),
         versions::<Pull>(),
         versions::<Snapshot>(),
         versions::<Heartbeat>(),
@@ -150,6 +160,9 @@ fn each_version_of_the_protocol_keeps_the_shapes_that_the_page_says() {
         versions::<TellVoter>(),
         versions::<AskView>(),
         versions::<TellView>(),
+        versions::<Claim>(),
+        versions::<Share>(),
+        versions::<OrderView>(),
     ];
     assert_eq!(rows.len(), KINDS.len());
     for (kind, [before, now]) in rows {

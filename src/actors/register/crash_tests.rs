@@ -7,6 +7,7 @@ use storage::carbon;
 use storage::crash_sweep::{Swept, sweep};
 
 use super::CarbonRegister;
+use super::tests::belong;
 
 impl Swept for CarbonRegister {
     const SWEPT: &'static [&'static str] = &[
@@ -19,10 +20,11 @@ impl Swept for CarbonRegister {
     ];
 
     async fn open(directory: &Path) -> Self {
-        Self::new(carbon::open(directory).await.unwrap(), "c1", "n1")
+        Self::new(carbon::open(directory).await.unwrap(), "n1")
     }
 
     async fn prepare(&self) {
+        belong(&self.carbon, "c1").await;
         self.append(vec![(0, b"0".to_vec())]).await.unwrap();
     }
 

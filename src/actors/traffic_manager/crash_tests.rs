@@ -9,7 +9,7 @@ use storage::Database;
 use storage::broker::{self, ledger};
 use storage::crash_sweep::{Swept, sweep};
 
-use super::keeper;
+use super::member::sweep as sweep_marks;
 
 /// A moment in the second of the days that are marked.
 const NOW_MS: i64 = 86_400_000 + 500;
@@ -40,7 +40,7 @@ impl Swept for Marks {
     }
 
     async fn work(&self, _write: &str) {
-        keeper::sweep(&self.0, NOW_MS).await.unwrap();
+        sweep_marks(&self.0, NOW_MS).await.unwrap();
     }
 
     async fn state(&self) -> Vec<String> {

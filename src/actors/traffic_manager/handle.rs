@@ -2,28 +2,44 @@
 //! hold leases of it.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use cluster::{AskError, Cluster, Door, rendezvous};
+use domain::view::{Phase, View};
 
-use super::Published;
+use super::member::{LAYOUT, Site};
 use super::message::{LeaseMany, Leased, TellLeases, Told};
+use super::{Leaving, Published};
+use crate::agreed_view::AgreedView;
 
 /// The deadline of one question; requests are held at most 3 s in all (L8).
 const DEADLINE: Duration = Duration::from_secs(1);
 
 /// The role of nodes that own shards.
 const ROLE: &str = "traffic-manager";
+/// The role of nodes that ask them.
+const GATEWAY: &str = "gateway";
 
-/// Asks the owner of a shard, wherever it lives.
+/// Asks the owner of a shard by the agreed view (L1), wherever it lives.
 #[derive(Debug, Clone)]
 pub struct TrafficManagerHandle {
-    /// To the shards of this node, where it has the role.
-    lease: Option<Door<LeaseMany>>,
-    policies: Published,
+    /// The shards of this node, where it has the role.
+    here: Option<Here>,
+    agreed: AgreedView,
     /// The others who may own shards.
     cluster: Option<Cluster>,
+}
+
+/// The member of this node.
+#[derive(Debug, Clone)]
+pub(super) struct Here {
+    pub(super) node: String,
+    pub(super) site: Arc<Site>,
+    pub(super) lease: Door<LeaseMany>,
+    pub(super) policies: Published,
+    pub(super) leaving: Leaving,
 }
 
 /// Tells gateways what concerns their leases, wherever they live. Each is known by its stable id,
@@ -38,38 +54,24 @@ pub struct GatewayLeases {
 // === impl TrafficManagerHandle ===
 
 impl TrafficManagerHandle {
-    /// A handle that asks through this door, of an owner who goes by these policies.
-    pub(super) const fn new(lease: Door<LeaseMany>, policies: Published) -> Self {
-        Self {
-            lease: Some(lease),
-            policies,
-            cluster: None,
-        }
-    }
-
-    /// Has this node's shards answer others while they are this node's, and asks others for
-    /// theirs.
-    #[must_use]
-    pub fn joined(self, cluster: &Cluster) -> Self {
-        if let Some(lease) = &self.lease {
-            let owners = cluster.clone();
-            cluster.serve_unless(lease.clone(), move |asked: &LeaseMany| {
-                let owner = owner(&owners, asked.shard);
-                (owner.as_ref() != Some(&owners.me().id)).then_some(Leased::NotOwner)
-            });
+    /// The owners that this node sees, its own shards among them; others are served what is asked of those.
+    pub(super) fn new(here: Here, agreed: &AgreedView, cluster: Option<&Cluster>) -> Self {
+        if let Some(cluster) = cluster {
+            cluster.serve(here.lease.clone());
         }
         Self {
-            cluster: Some(cluster.clone()),
-            ..self
+            here: Some(here),
+            agreed: agreed.clone(),
+            cluster: cluster.cloned(),
         }
     }
 
     /// The traffic managers of other nodes.
     #[must_use]
-    pub fn elsewhere(cluster: &Cluster) -> Self {
+    pub fn elsewhere(cluster: &Cluster, agreed: &AgreedView) -> Self {
         Self {
-            lease: None,
-            policies: Published::default(),
+            here: None,
+            agreed: agreed.clone(),
             cluster: Some(cluster.clone()),
         }
     }
@@ -77,14 +79,77 @@ impl TrafficManagerHandle {
     /// Whether the policies were read: until then nothing is granted (L12).
     #[must_use]
     pub fn has_policies(&self) -> bool {
-        self.policies.load().is_some()
+        let here = self.here.as_ref();
+        here.is_some_and(|here| here.policies.load().is_some())
     }
 
     /// Whether there is an owner to ask, here or on another node.
     #[must_use]
     pub fn is_there(&self) -> bool {
-        let elsewhere = self.cluster.as_ref();
-        self.lease.is_some() || elsewhere.is_some_and(|all| !all.with_role(ROLE).is_empty())
+        let view = self.agreed.view();
+        let reached = |node: &String| {
+            let is_here = self.here.as_ref().is_some_and(|here| here.node == *node);
+            is_here || self.living().contains(node)
+        };
+        if view.entries == 0 {
+            return !self.living().is_empty();
+        }
+        view.members.iter().any(|life| reached(&life.node))
+    }
+
+    /// What keeps this node's shards from being served; nothing where they are, or another's are this node's to serve.
+    ///
+    /// # Errors
+    /// What an operator reads of it.
+    pub fn is_serving(&self) -> Result<(), String> {
+        let Some(here) = &self.here else {
+            return Ok(());
+        };
+        let view = self.agreed.view();
+        let is_member = view.members.contains(&here.site.life());
+        match view.phase {
+            _ if view.entries == 0 => {
+                Err("no view of traffic managers is agreed on yet".to_owned())
+            }
+            Phase::Sync => Err("a view of traffic managers begins, nobody grants yet".to_owned()),
+            Phase::Active if !is_member => {
+                Err("this node is not among the traffic managers that are agreed on".to_owned())
+            }
+            Phase::Active => Ok(()),
+        }
+    }
+
+    /// Hands this node's shards over to the others, and waits until they have them, for so long at most (M3). Nothing
+    /// where there are no others.
+    pub async fn hand_over(&self, deadline: Duration) {
+        let Some(here) = &self.here else { return };
+        let is_apart = |view: &View| {
+            let mut all = view.members.iter().chain(&view.sources);
+            !all.any(|life| life.node == here.node) && view.phase == Phase::Active
+        };
+        let is_alone = |view: &View| {
+            let mut members = view.members.iter();
+            members.all(|life| life.node == here.node)
+        };
+        if is_alone(&self.agreed.view()) {
+            return;
+        }
+        here.leaving.store(true, Ordering::Relaxed);
+        let mut latest = self.agreed.subscribe();
+        let over = latest.wait_for(|latest| is_apart(&latest.view) || is_alone(&latest.view));
+        match tokio::time::timeout(deadline, over).await {
+            Ok(_) => tracing::info!("this node's shards are others' now"),
+            Err(_) => tracing::warn!(
+                "this node's shards could not be handed over in time, others take them from their standbys"
+            ),
+        }
+    }
+
+    /// The gateways that this node sees, itself among them where it is one.
+    #[must_use]
+    pub fn gateways(&self) -> usize {
+        let cluster = self.cluster.as_ref();
+        cluster.map_or(1, |cluster| cluster.with_role(GATEWAY).len())
     }
 
     /// Asks for units of several keys of one shard (L7). May be repeated: replies are cumulative.
@@ -92,25 +157,41 @@ impl TrafficManagerHandle {
     /// # Errors
     /// When no owner answers in time.
     pub async fn lease(&self, request: LeaseMany) -> Result<Leased, AskError> {
-        if let Some(cluster) = &self.cluster {
-            let owner = owner(cluster, request.shard).ok_or(AskError::Unavailable)?;
-            if owner != cluster.me().id {
-                return cluster.ask(&owner, &request, DEADLINE).await;
-            }
+        let owner = self.owner(request.shard).ok_or(AskError::Unavailable)?;
+        if let Some(here) = self.here.as_ref().filter(|here| here.node == owner) {
+            return here.lease.ask(request, DEADLINE).await;
         }
-        match &self.lease {
-            Some(lease) => lease.ask(request, DEADLINE).await,
+        match &self.cluster {
+            Some(cluster) => cluster.ask(&owner, &request, DEADLINE).await,
             None => Err(AskError::Unavailable),
         }
     }
-}
 
-/// Who owns a shard, as far as this node sees: one of the living by rendezvous. What needs
-/// agreement (L1) comes with the view register.
-fn owner(cluster: &Cluster, shard: u16) -> Option<String> {
-    let living = cluster.with_role(ROLE);
-    let owner = rendezvous(shard.into(), living.iter().map(String::as_str));
-    owner.map(str::to_owned)
+    /// Asks this node, whether it owns the shard or not.
+    #[cfg(test)]
+    pub(super) async fn ask_here(&self, request: LeaseMany) -> Result<Leased, AskError> {
+        let here = self.here.as_ref().ok_or(AskError::Unavailable)?;
+        here.lease.ask(request, DEADLINE).await
+    }
+
+    /// Who owns a shard. While nobody here knows a view, as among nodes of the protocol before, it is one of the living:
+    /// whoever is asked decides by itself whether it grants.
+    fn owner(&self, shard: u16) -> Option<String> {
+        let view = self.agreed.view();
+        if view.entries > 0 {
+            let owner = view.owner(shard, LAYOUT.rank)?;
+            return Some(owner.node.clone());
+        }
+        let living = self.living();
+        let owner = rendezvous(shard.into(), living.iter().map(String::as_str));
+        owner.map(str::to_owned)
+    }
+
+    /// The nodes that are there and may own shards.
+    fn living(&self) -> Vec<String> {
+        let cluster = self.cluster.as_ref();
+        cluster.map_or_else(Vec::new, |cluster| cluster.with_role(ROLE))
+    }
 }
 
 // === impl GatewayLeases ===

@@ -7,27 +7,27 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::*;
 use crate::change_feed::message::{Heard, Piece, Snapshot, WaitApplied};
-use crate::traffic_manager::shards::ShardsMessage;
 
 const SHARDS: usize = 16;
+
+/// Other policies were published.
+struct Follow(Reply<()>);
 
 /// Follows when all others are about to.
 struct Together(Arc<Barrier>);
 
 impl Actor for Together {
-    type Message = ShardsMessage;
+    type Message = Follow;
     type Arguments = Arc<Barrier>;
     const KIND: &'static str = "test.together";
 
-    async fn start(barrier: Arc<Barrier>, _me: Address<ShardsMessage>) -> Result<Self, BoxError> {
+    async fn start(barrier: Arc<Barrier>, _me: Address<Follow>) -> Result<Self, BoxError> {
         Ok(Self(barrier))
     }
 
-    async fn handle(&mut self, message: ShardsMessage) -> Result<(), BoxError> {
-        if let ShardsMessage::Follow(reply) = message {
-            self.0.wait().await;
-            reply.send(());
-        }
+    async fn handle(&mut self, Follow(reply): Follow) -> Result<(), BoxError> {
+        self.0.wait().await;
+        reply.send(());
         Ok(())
     }
 }
@@ -45,7 +45,7 @@ async fn shards_that_take_long_are_waited_for_together() {
     let began = system.clock.monotonic();
     let shards: Vec<GoBy> = shards
         .iter()
-        .map(|address| GoBy::of(address, ShardsMessage::Follow))
+        .map(|address| GoBy::of(address, Follow))
         .collect();
     tell(&shards).await;
     let took = system.clock.monotonic() - began;

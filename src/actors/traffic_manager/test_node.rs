@@ -1,18 +1,37 @@
 //! A traffic manager over files with its change feed, for the tests of both sides of a lease.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use cluster::{Clock, Root, System, start_root};
+use cluster::{AskError, Asking, Clock, RegisterLink, Root, System, start_root};
 use domain::change::Change;
 use domain::policy::{Limit, Policy, PolicyLevel, QuotaUnit, TimeUnit};
-use storage::{Database, apim, broker};
+use domain::view::Life;
+use storage::{Database, apim, broker, carbon};
 
+use super::member::tests::counted_in;
 use super::message::ThrottleKey;
-use super::{GatewayLeases, LedgerSettings, TrafficManagerHandle, component};
+use super::{GatewayLeases, LAYOUT, LedgerSettings, Member, TrafficManagerHandle, Ways, component};
+use crate::agreed_view::{
+    FounderArguments, Nodes, claims, component as agreed_view, founder, register_of_cluster,
+};
 use crate::change_feed::{ChangeFeedHandle, FeedSettings};
+use crate::register::{CarbonRegister, belong};
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+
+/// The node's id, as the register wants it.
+const ID: &str = "00000000-0000-4000-8000-000000000001";
+
+/// Its register has nobody to ask.
+struct NobodyElse;
+
+impl RegisterLink for NobodyElse {
+    fn ask<'a>(&'a self, _: &'a str, _: Vec<u8>, _: Duration) -> Asking<'a> {
+        Box::pin(std::future::ready(Err(AskError::Unavailable)))
+    }
+}
 
 /// A control plane without anything else.
 pub(crate) struct ControlPlane {
@@ -41,25 +60,69 @@ impl Node {
         let at = |name: &str| format!("sqlite:{}", dir.join(name).display());
         let apim = apim::open(&at("apim.db")).await.unwrap();
         let shared = storage::shared::open(&at("shared.db")).await.unwrap();
-        let broker = broker::open(dir).await.unwrap();
+        let (broker, carbon) = (
+            broker::open(dir).await.unwrap(),
+            carbon::open(dir).await.unwrap(),
+        );
+        let counted_in = counted_in(&broker).await;
         let system = System::new(Clock::system(), true);
         let of_feed = FeedSettings::default();
         let (feed, feed_child) = crate::change_feed::component(&system, &apim, &shared, of_feed);
-        let (gateways, me) = (GatewayLeases::default(), ("n1", incarnation));
-        let (traffic, child) = component(&system, &broker, &feed, &gateways, me, settings);
-        let root = start_root(&system, vec![feed_child, child]).await.unwrap();
-        let deadline = system.clock.monotonic() + DEADLINE;
-        while feed.committed(0).await.to_string() != "1/1" {
-            assert!(system.clock.monotonic() < deadline, "policies not read");
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        Self {
+        let nodes = Nodes::alone(Life::new(ID, incarnation));
+        belong(&carbon, "c").await;
+        let (claims, claims_child) = claims(&system, &apim);
+        let store = Arc::new(CarbonRegister::new(carbon.clone(), ID));
+        let made = register_of_cluster(&system, &nodes, store, Arc::new(NobodyElse), &claims);
+        let (of_node, register, register_child) = made.unwrap();
+        let (agreed, agreed_child) =
+            agreed_view(&system, &carbon, &nodes, &register, LAYOUT, |_| Vec::new());
+        let gateways = GatewayLeases::default();
+        let member = Member {
+            broker: &broker,
+            feed: &feed,
+            gateways: &gateways,
+            nodes: &nodes,
+            members: &Ways::default(),
+            agreed: &agreed,
+            incarnation,
+            settings,
+        };
+        let (traffic, child) = component(&system, &member);
+        let arguments = FounderArguments {
+            nodes,
+            name: "n1".to_owned(),
+            register: of_node,
+            has_seeds: false,
+            counted_in,
+            agreed,
+            claims,
+        };
+        let founder = founder(&system, arguments);
+        let first = [claims_child, agreed_child, register_child, founder];
+        let children = first.into_iter().chain([feed_child, child]).collect();
+        let root = start_root(&system, children).await.unwrap();
+        let node = Self {
             system,
             apim,
             feed,
             traffic,
             gateways,
             root,
+        };
+        node.serves().await;
+        node
+    }
+
+    /// Until it grants.
+    async fn serves(&self) {
+        let deadline = self.system.clock.monotonic() + DEADLINE;
+        let follows = async || self.feed.committed(0).await.to_string() == "1/1";
+        while self.traffic.is_serving().is_err() || !follows().await {
+            assert!(
+                self.system.clock.monotonic() < deadline,
+                "it does not serve"
+            );
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
 

@@ -30,6 +30,12 @@ impl ThrottleKey {
         CellKey::new(self.tenant.clone(), name, self.subject.clone())
     }
 
+    /// Reads what [`Self::cell`] wrote.
+    pub(super) fn of(cell: &CellKey) -> Option<Self> {
+        let limit = LimitName::of(cell)?;
+        Some(Self::new(&limit, &cell.key))
+    }
+
     fn new(limit: &LimitName, subject: &str) -> Self {
         Self {
             tenant: limit.tenant.clone(),

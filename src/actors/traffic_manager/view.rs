@@ -71,7 +71,8 @@ impl PolicyBook {
                 table.set(tenant, &limit_name(*level, name, 0), boundless);
             }
             for (number, limit) in policy.numbered_limits() {
-                table.set(tenant, &limit_name(*level, name, number), Quota::of(limit));
+                let quota = Quota::of(limit, policy.options.window);
+                table.set(tenant, &limit_name(*level, name, number), quota);
             }
         }
         table

@@ -99,6 +99,10 @@ impl Book {
         self.lease.asked_at_ms.store(now_ms, Ordering::Relaxed);
         // What is left of a window that is over is of no use.
         let over = now_ms >= self.lease.quota().end_ms;
+        if over && self.counts_on() {
+            // Nobody can use it any more, and where windows slide it would count all the same.
+            self.returned = self.returned.saturating_add(u64::from(self.lease.empty()));
+        }
         let at_hand = if over {
             0
         } else {
@@ -222,8 +226,14 @@ impl Book {
     pub fn sweep(&mut self, policies: u64, now_ms: i64) -> Option<Ask> {
         let used = self.used();
         let idle = std::mem::replace(&mut self.used_at_sweep, used) == used;
-        (idle && self.lease.at_hand() > 0 && now_ms < self.lease.quota().end_ms)
-            .then(|| self.give_back(policies, now_ms))
+        let of_use = self.counts_on() || now_ms < self.lease.quota().end_ms;
+        (idle && self.lease.at_hand() > 0 && of_use).then(|| self.give_back(policies, now_ms))
+    }
+
+    /// To be called before a lease that is over is forgotten: gives back what was never used, where that would count
+    /// beyond the lease.
+    pub fn leave(&mut self, policies: u64, now_ms: i64) -> Option<Ask> {
+        (self.counts_on() && self.lease.at_hand() > 0).then(|| self.give_back(policies, now_ms))
     }
 
     /// Whether the lease may be forgotten: its window is over by this gateway's clock, and no refusal is cached.
@@ -255,6 +265,11 @@ impl Book {
         }
     }
 
+    /// Whether units count beyond their lease (L10).
+    fn counts_on(&self) -> bool {
+        self.window.is_some_and(|window| window.spec.is_paned())
+    }
+
     /// Goes to the window a message speaks of; false if that one is behind.
     fn enter(&mut self, window: WindowId, stamp: Stamp, end_ms: i64) -> bool {
         if self.window == Some(window) {
@@ -270,6 +285,8 @@ impl Book {
         self.returned = 0;
         self.used_at_ask = 0;
         self.used_at_sweep = 0;
+        let counts_on = window.spec.is_paned();
+        self.lease.counts_on.store(counts_on, Ordering::Relaxed);
         self.lease.open(end_ms);
         true
     }

@@ -13,7 +13,7 @@ mod meter_tests;
 #[cfg(test)]
 mod tests;
 
-use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 pub use basket::{Basket, LEVELS};
 pub use book::{Applied, Book};
@@ -40,6 +40,8 @@ pub struct Lease {
     debt: AtomicU64,
     limit: AtomicU64,
     left: AtomicU64,
+    /// Units count beyond the lease (L10): what nobody can use any more is kept, to be given back.
+    counts_on: AtomicBool,
 }
 
 /// Units that were taken; good for the moment of the take, or to be put back.
@@ -92,6 +94,7 @@ impl Default for Lease {
             debt: AtomicU64::new(0),
             limit: AtomicU64::new(0),
             left: AtomicU64::new(0),
+            counts_on: AtomicBool::new(false),
         }
     }
 }
@@ -137,6 +140,9 @@ impl Lease {
                 continue;
             }
             if now_ms >= end_ms {
+                if self.counts_on.load(Ordering::Relaxed) {
+                    self.add_to(generation, units);
+                }
                 return Err(self.refuse(now_ms));
             }
             let ask = rest <= self.low_water.load(Ordering::Relaxed)
@@ -152,12 +158,15 @@ impl Lease {
 
     /// Puts back units that were taken and not used, if their window is still the current one.
     pub fn put_back(&self, receipt: Receipt) {
+        self.add_to(receipt.generation, receipt.units);
+    }
+
+    fn add_to(&self, of: u32, units: u32) {
         let _ = self
             .state
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |state| {
                 let (generation, at_hand) = split(state);
-                (generation == receipt.generation)
-                    .then(|| join(generation, at_hand.saturating_add(receipt.units)))
+                (generation == of).then(|| join(generation, at_hand.saturating_add(units)))
             });
     }
 

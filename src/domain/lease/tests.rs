@@ -289,3 +289,30 @@ fn many_threads_never_take_more_than_was_granted() {
     let given_back = book.give_back(1, 0).returned;
     assert_eq!(taken.load(Ordering::Relaxed) + given_back, 10_000);
 }
+
+#[test]
+fn a_call_after_the_pane_s_end_keeps_what_it_cannot_use_to_be_given_back() {
+    use crate::policy::WindowKind;
+    for (kind, returned) in [(WindowKind::Sliding, 2), (WindowKind::Fixed, 0)] {
+        let cell = CellKey::new("t", "p", "k");
+        let holder = Holder::new("g1", 1, 1);
+        let mut book = Book::open(holder.clone(), cell.clone());
+        let window = WindowSpec::new(TimeUnit::Min, 1).counted(kind).at(0);
+        book.apply(&Reply {
+            holder,
+            cell,
+            stamp: Stamp { epoch: 1, seq: 1 },
+            asked_at_ms: 0,
+            window: Some(window),
+            remaining_ms: 600,
+            granted: 2,
+            limit: 2,
+            left: 0,
+            outcome: Outcome::Granted,
+        });
+        assert!(book.lease().take(1, || 700).is_err());
+        let ask = book.ask(1, 1, 700);
+        assert_eq!(ask.returned, returned, "{kind:?}");
+        assert_eq!(ask.emptied, kind == WindowKind::Sliding);
+    }
+}

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::earlier::Earlier;
 use super::holders::Holders;
 use super::message::{Ask, CellKey, Holder, Stamp};
 use super::policy::Quota;
@@ -42,6 +43,8 @@ pub struct CellImage {
     pub spent: u64,
     /// Counts by gateway node id.
     pub holders: Vec<(String, Count)>,
+    /// What counts on of panes before this one, where the window is no fixed one (L10).
+    pub earlier: Option<Box<Earlier>>,
 }
 
 /// A high-water mark of a long window (PROTOCOLS L5): at least what was granted when it was written.
@@ -71,6 +74,8 @@ pub(super) struct Cell {
     /// How much of `spent` comes from a mark and stands for grants of holders that have not been heard of yet (L5).
     pub(super) coverage: u64,
     pub(super) holders: Holders,
+    /// What counts on of panes before this one (L10).
+    pub(super) earlier: Option<Box<Earlier>>,
     /// The last mark asked for, and when.
     pub(super) mark: u64,
     pub(super) mark_stamp: Stamp,
@@ -144,11 +149,12 @@ impl CellImage {
     /// What it says of its window, as a mark: all that was granted and did not come back.
     fn mark(&self) -> Mark {
         let held = self.holders.iter().map(|(_, count)| count.net());
-        let used = held.fold(self.spent, u64::saturating_add);
+        let earlier = self.earlier.as_ref().map_or(0, |earlier| earlier.total());
+        let used = held.fold(self.spent.saturating_add(earlier), u64::saturating_add);
         Mark {
             cell: self.cell.clone(),
             window: self.window.id,
-            end_ms: self.window.end_ms,
+            end_ms: self.window.counts_until_ms(),
             used: if self.lost { self.quota.limit } else { used },
             stamp: self.stamp,
         }
@@ -156,14 +162,16 @@ impl CellImage {
 
     /// The mark of a long window, unless it is full only because nobody knew of it.
     pub(super) fn long_mark(&self, gone_ms: Option<i64>) -> Option<Mark> {
-        let is_unknown = self.lost && gone_ms.is_some_and(|gone| self.window.start_ms <= gone);
+        let is_unknown =
+            self.lost && gone_ms.is_some_and(|gone| self.window.counts_from_ms() <= gone);
         (self.window.id.spec.is_long() && !is_unknown).then(|| self.mark())
     }
 
     /// About so many bytes as it travels.
     pub(crate) fn weight(&self) -> usize {
         let holders = self.holders.iter().map(|(node, _)| node.len() + 48);
-        self.cell.weight() + 80 + holders.sum::<usize>()
+        let earlier = self.earlier.as_ref().map_or(0, |earlier| earlier.weight());
+        self.cell.weight() + 80 + holders.sum::<usize>() + earlier
     }
 }
 
@@ -180,7 +188,7 @@ impl Held {
     }
 
     /// What it adds to the units that count as used.
-    fn net(&self) -> u64 {
+    pub(super) fn net(&self) -> u64 {
         self.count.net().saturating_sub(self.covered)
     }
 
@@ -217,7 +225,7 @@ impl Held {
     }
 
     /// As others see it: what a mark covers is not counted twice.
-    fn image(&self) -> Count {
+    pub(super) fn image(&self) -> Count {
         Count {
             forgiven: self.count.forgiven.saturating_add(self.covered),
             ..self.count.clone()
@@ -237,6 +245,7 @@ impl Cell {
             spent: 0,
             coverage: 0,
             holders: Holders::default(),
+            earlier: None,
             mark: 0,
             mark_stamp: Stamp::default(),
             round: None,
@@ -247,6 +256,12 @@ impl Cell {
 
     /// Units of the window that count as used or held.
     pub(super) fn used(&self) -> u64 {
+        let earlier = self.earlier.as_ref().map_or(0, |earlier| earlier.total());
+        self.used_here().saturating_add(earlier)
+    }
+
+    /// Those of them that were granted in the current pane.
+    pub(super) fn used_here(&self) -> u64 {
         let held: u64 = self
             .holders
             .values()
@@ -371,7 +386,7 @@ impl Cell {
         Mark {
             cell: key.clone(),
             window: self.window.id,
-            end_ms: self.window.end_ms,
+            end_ms: self.window.counts_until_ms(),
             used,
             stamp: self.stamp,
         }
@@ -390,6 +405,7 @@ impl Cell {
                 .iter()
                 .map(|(node, held)| (node.clone(), held.image()))
                 .collect(),
+            earlier: self.earlier.clone(),
         }
     }
 
@@ -399,6 +415,7 @@ impl Cell {
         cell.stamp = image.stamp;
         cell.lost = image.lost;
         cell.spent = image.spent;
+        cell.earlier = image.earlier;
         cell.holders = image
             .holders
             .into_iter()

@@ -25,6 +25,8 @@ pub(super) struct Step {
     /// The stamp of every change this step makes.
     pub(super) stamp: Stamp,
     pub(super) messages: Vec<Message>,
+    /// Units that it grants.
+    pub(super) granted: u64,
 }
 
 // === impl Cell ===
@@ -41,7 +43,8 @@ impl Cell {
             return;
         }
         let after = self.holders.get(&node).map(|held| held.count.clone());
-        if before.as_ref().map(|(count, _)| count) != after.as_ref() {
+        let is_late_news = self.hear_late(&ask);
+        if is_late_news || before.as_ref().map(|(count, _)| count) != after.as_ref() {
             self.stamp = step.stamp;
         }
         if ask.emptied && ask.window == Some(self.window.id) {
@@ -87,6 +90,8 @@ impl Cell {
         self.coverage = 0;
         self.lost = false;
         self.mark = 0;
+        // Leases of panes that are over are over with them: nothing of those can be used any more.
+        self.earlier = None;
         for held in self.holders.values_mut() {
             // A holder that has been silent is asked once more; one that was emptied may have had units put back.
             held.silent = false;
@@ -105,6 +110,34 @@ impl Cell {
         {
             self.end_round(key, step);
         }
+        self.reopen_if_free(key, step);
+    }
+
+    /// So many units less count: those of leases that are over first, then of earlier panes, then of holders. What
+    /// those hold of it stays theirs, and comes back to nobody: it is free already.
+    ///
+    /// Of a window that nobody knows of nothing is given back: it is full, whatever was used.
+    pub(super) fn refund(&mut self, key: &CellKey, units: u64, step: &mut Step) {
+        if self.lost || units == 0 {
+            return;
+        }
+        self.stamp = step.stamp;
+        // The next mark may say less.
+        self.mark = 0;
+        let mut rest = units;
+        let spent = self.spent.min(rest);
+        self.spent = self.spent.saturating_sub(spent);
+        self.coverage = self.coverage.min(self.spent);
+        rest = rest.saturating_sub(spent);
+        if let Some(earlier) = self.earlier.as_mut() {
+            rest = rest.saturating_sub(earlier.forgive(rest));
+        }
+        for held in self.holders.values_mut() {
+            let given = held.net().min(rest);
+            held.count.forgiven = held.count.forgiven.saturating_add(given);
+            rest = rest.saturating_sub(given);
+        }
+        self.serve(key, step);
         self.reopen_if_free(key, step);
     }
 
@@ -168,6 +201,7 @@ impl Cell {
             .min(self.free());
         if size > 0 {
             self.grant(&ask.holder, size);
+            step.granted = step.granted.saturating_add(size);
             self.stamp = step.stamp;
         }
         if granted.saturating_add(size) > have {

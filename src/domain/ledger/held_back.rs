@@ -78,7 +78,6 @@ impl HeldBack {
     }
 
     /// How many wait.
-    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.uncopied.len() + self.unmarked.len()
     }

@@ -2,20 +2,28 @@
 //! is lost, repeated, late or restarted.
 //!
 //! `owner` is the machine of a shard's owner and its one `step`; `grant` decides about a cell, `cell` holds its
-//! counts, `recovery` is what a new owner starts from, `share` what it has in common with
-//! the other members, `policy` the limits, `message` what gateways and owner say to
+//! counts, `earlier` those of panes before it, `cells` keeps all of a shard in little memory, `recovery` is what a new
+//! owner starts from, `share` what it has in common with the other members, `policy` the limits, `inspection` what
+//! operators see, `message` what gateways and owner say to
 //! each other. The gateway's side is [`crate::lease`].
 
 mod cell;
+mod cells;
+mod earlier;
 mod grant;
 mod held_back;
 mod holders;
+mod inspection;
 mod message;
 mod owner;
+#[cfg(test)]
+mod paned_properties;
 mod policy;
 #[cfg(test)]
 mod properties;
 mod recovery;
+#[cfg(test)]
+mod refund_tests;
 mod share;
 #[cfg(test)]
 mod tests;
@@ -23,6 +31,8 @@ mod tests;
 mod view_tests;
 
 pub use cell::{CellImage, Count, Mark};
+pub use earlier::{Earlier, EndedPane};
+pub use inspection::Counted;
 pub use message::{Ask, CellKey, Holder, Outcome, Recall, Reopen, Reply, SHARED_KEY, Stamp};
 pub use owner::{Effect, Input, Ledger};
 pub use policy::{Policies, Quota};

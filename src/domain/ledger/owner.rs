@@ -4,10 +4,11 @@
 //! In the one-node form the driver answers every [`Effect::Replicate`] at once with [`Input::Replicated`];
 //! [`Ledger::step_alone`] does that.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::cell::{Cell, CellImage, Mark};
+use super::cells::Cells;
 use super::grant::{Message, RETRY_MS, Step};
 use super::held_back::HeldBack;
 use super::message::{Ask, CellKey, Outcome, Recall, Reopen, Reply, Stamp};
@@ -26,6 +27,13 @@ pub enum Input {
     Reset {
         /// The key.
         cell: CellKey,
+    },
+    /// An administrator gives back units that a key has used in this window: as many less count, none at least.
+    Refund {
+        /// The key.
+        cell: CellKey,
+        /// How many.
+        units: u64,
     },
     /// An administrator gives up what is lost: lost windows count from nothing (L6).
     ForgetLost,
@@ -87,15 +95,15 @@ pub struct Ledger {
     pub(super) active: bool,
     pub(super) standby: bool,
     policies: Arc<Policies>,
-    pub(super) cells: BTreeMap<CellKey, Cell>,
+    pub(super) cells: Cells,
     pub(super) rounds: BTreeSet<(i64, CellKey)>,
-    pub(super) ends: BTreeSet<(i64, CellKey)>,
     pub(super) past: Past,
     pub(super) held: HeldBack,
     pub(super) replicated: Stamp,
     pub(super) marked: Stamp,
     /// Keys that are full no more: whoever was told no is told so with the next step.
     pub(super) freed: Vec<CellKey>,
+    pub(super) granted_units: u64,
     #[cfg(test)]
     pub(crate) planted: Option<crate::simulation::Planted>,
 }
@@ -117,14 +125,14 @@ impl Ledger {
             active: true,
             standby: false,
             policies,
-            cells: BTreeMap::new(),
+            cells: Cells::default(),
             rounds: BTreeSet::new(),
-            ends: BTreeSet::new(),
             past,
             held: HeldBack::default(),
             replicated: stamp,
             marked: stamp,
             freed: Vec::new(),
+            granted_units: 0,
             #[cfg(test)]
             planted: None,
         }
@@ -145,7 +153,16 @@ impl Ledger {
         match input {
             Input::Ask(ask) => self.ask(ask, &mut out),
             Input::Policies(policies) => self.set_policies(policies, &mut out),
-            Input::Reset { cell } => self.change(&cell, &mut out, Cell::reset),
+            Input::Reset { cell } => {
+                self.roll(&cell);
+                self.change(&cell, &mut out, Cell::reset);
+            }
+            Input::Refund { cell, units } => {
+                self.roll(&cell);
+                self.change(&cell, &mut out, |cell, key, step| {
+                    cell.refund(key, units, step);
+                });
+            }
             Input::ForgetLost => self.forget_lost(&mut out),
             Input::Replicated { stamp } => self.replicated = self.replicated.max(stamp),
             Input::Marked { stamp } => self.marked = self.marked.max(stamp),
@@ -172,18 +189,15 @@ impl Ledger {
 
     /// When [`Input::Tick`] is due next, milliseconds of T; none while nothing runs.
     pub fn next_wake_ms(&self) -> Option<i64> {
-        let first = |set: &BTreeSet<(i64, CellKey)>| set.first().map(|(at, _)| *at);
-        first(&self.rounds)
-            .into_iter()
-            .chain(first(&self.ends))
-            .min()
+        let round = self.rounds.first().map(|(at, _)| *at);
+        round.into_iter().chain(self.cells.first_end_ms()).min()
     }
 
     /// All cells, for a standby, a new owner or an inspection.
     pub fn images(&self) -> Vec<CellImage> {
         self.cells
             .iter()
-            .map(|(key, cell)| cell.image(key))
+            .map(|(key, cell)| cell.image(&key))
             .collect()
     }
 
@@ -209,7 +223,7 @@ impl Ledger {
             .filter(|(key, cell)| !self.past.is_ahead(key, cell.window.id))
             // What nobody knows of may be found again (L6); the register says so until then.
             .filter(|(_, cell)| !(cell.lost && self.past.is_gone(cell.window)))
-            .map(|(key, cell)| cell.mark_of(key, used(cell)));
+            .map(|(key, cell)| cell.mark_of(&key, used(&cell)));
         self.past.unclaimed().cloned().chain(cells).collect()
     }
 
@@ -230,6 +244,7 @@ impl Ledger {
             now_ms: self.t_ms,
             stamp: self.stamp,
             messages: Vec::new(),
+            granted: 0,
         }
     }
 
@@ -280,39 +295,51 @@ impl Ledger {
     /// counts anybody in its window, so that nobody gets a limit of its own after it used the shared one.
     fn must_share(&self, key: &CellKey) -> bool {
         let shared = key.shared();
-        if *key == shared || self.cells.contains_key(key) || self.past.knows(key, self.t_ms) {
+        if *key == shared || self.cells.contains(key) || self.past.knows(key, self.t_ms) {
             return false;
         }
         let in_use = self
             .cells
-            .get(&shared)
-            .is_some_and(|cell| self.t_ms < cell.window.end_ms);
+            .window(&shared)
+            .is_some_and(|window| self.t_ms < window.counts_until_ms());
         in_use || self.past.knows(&shared, self.t_ms) || self.cells.len() >= self.capacity
     }
 
     /// Makes sure that the key has a cell, and that it is in the window of now. Its number never decreases, because T
     /// does not (L10).
     fn open(&mut self, key: &CellKey, quota: Quota) -> WindowId {
-        if let Some(cell) = self.cells.get(key)
-            && self.t_ms < cell.window.end_ms
+        if let Some(window) = self.cells.window(key)
+            && self.t_ms < window.end_ms
         {
-            return cell.window.id;
+            return window.id;
         }
-        self.close(key);
-        let cell = self.past.open(key, quota.window.at(self.t_ms), quota);
+        let before = self.close(key);
+        let mut cell = self.past.open(key, quota.window.at(self.t_ms), quota);
+        if let Some(before) = before {
+            cell.follow(before);
+        }
         let id = cell.window.id;
-        self.ends.insert((cell.window.end_ms, key.clone()));
-        self.cells.insert(key.clone(), cell);
+        self.cells.put(key, cell);
         id
     }
 
-    pub(super) fn close(&mut self, key: &CellKey) {
-        if let Some(cell) = self.cells.remove(key) {
-            self.ends.remove(&(cell.window.end_ms, key.clone()));
-            if let Some(round) = cell.round {
-                self.rounds.remove(&(round.until_ms, key.clone()));
-            }
+    /// Brings a cell whose window slides into the pane of now.
+    fn roll(&mut self, key: &CellKey) {
+        if let Some(cell) = self.cells.get(key)
+            && cell.window.id.spec.is_paned()
+            && cell.window.end_ms <= self.t_ms
+        {
+            let quota = cell.quota;
+            self.open(key, quota);
         }
+    }
+
+    pub(super) fn close(&mut self, key: &CellKey) -> Option<Cell> {
+        let cell = self.cells.remove(key)?;
+        if let Some(round) = &cell.round {
+            self.rounds.remove(&(round.until_ms, key.clone()));
+        }
+        Some(cell)
     }
 
     /// Runs a change of one cell, keeps the timers in step, and holds back what it says until it may be said.
@@ -323,7 +350,7 @@ impl Ledger {
         change: impl FnOnce(&mut Cell, &CellKey, &mut Step),
     ) {
         let mut step = self.next_step();
-        let Some(cell) = self.cells.get_mut(key) else {
+        let Some(mut cell) = self.cells.get(key) else {
             return;
         };
         if cell.stamp == Stamp::default() {
@@ -331,8 +358,9 @@ impl Ledger {
             cell.stamp = step.stamp;
         }
         let round_before = cell.round.as_ref().map(|round| round.until_ms);
-        change(cell, key, &mut step);
+        change(&mut cell, key, &mut step);
         let round_after = cell.round.as_ref().map(|round| round.until_ms);
+        self.granted_units = self.granted_units.saturating_add(step.granted);
         if cell.stamp == step.stamp {
             // Nothing that a message says may be lost by whoever takes over: disk (L5) and copies (L3) first.
             if let Some(mark) = cell.due_mark(key) {
@@ -353,6 +381,7 @@ impl Ledger {
             });
         }
         let (replicated, marked) = (cell.stamp, cell.mark_stamp);
+        self.cells.put(key, cell);
         if round_before != round_after {
             round_before.map(|until| self.rounds.remove(&(until, key.clone())));
             round_after.map(|until| self.rounds.insert((until, key.clone())));
@@ -382,20 +411,22 @@ impl Ledger {
         if self.planted == Some(crate::simulation::Planted::OldLimitStays) {
             return;
         }
-        let changed: Vec<(CellKey, Quota, Quota)> = self
-            .cells
-            .iter()
-            .filter_map(|(key, cell)| {
-                let quota = policies.get(&key.tenant, &key.policy)?;
-                (quota != cell.quota).then(|| (key.clone(), quota, cell.quota))
-            })
-            .collect();
-        for (key, quota, before) in changed {
+        let changed = self.cells.keys(|cell| {
+            let quota = policies.get(cell.tenant, cell.policy);
+            quota.is_some_and(|quota| quota != cell.quota)
+        });
+        for key in changed {
+            let quota = policies.get(&key.tenant, &key.policy);
+            let before = self.cells.get(&key).map(|cell| cell.quota);
+            let (Some(quota), Some(before)) = (quota, before) else {
+                continue;
+            };
             if quota.window != before.window {
                 // Another kind of window is another count: it starts anew.
                 self.change(&key, out, |cell, key, step| cell.reopen(key, step));
                 self.close(&key);
             } else {
+                self.roll(&key);
                 self.change(&key, out, |cell, key, step| {
                     cell.set_limit(key, quota.limit, step)
                 });
@@ -405,13 +436,7 @@ impl Ledger {
 
     fn forget_lost(&mut self, out: &mut Vec<Effect>) {
         self.past.forget_lost();
-        let lost: Vec<CellKey> = self
-            .cells
-            .iter()
-            .filter(|(_, cell)| cell.lost)
-            .map(|(key, _)| key.clone())
-            .collect();
-        for key in lost {
+        for key in self.cells.keys(|cell| cell.lost) {
             self.change(&key, out, |cell, key, step| {
                 cell.lost = false;
                 cell.stamp = step.stamp;
@@ -425,13 +450,11 @@ impl Ledger {
             && until <= self.t_ms
         {
             self.rounds.remove(&(until, key.clone()));
+            self.roll(&key);
             self.change(&key, out, Cell::end_round);
         }
-        while let Some((end, key)) = self.ends.first().cloned()
-            && end <= self.t_ms
-        {
-            self.ends.remove(&(end, key.clone()));
-            self.close(&key);
+        for round in self.cells.end(self.t_ms) {
+            self.rounds.remove(&round);
         }
         self.past.drop_ended(self.t_ms);
     }

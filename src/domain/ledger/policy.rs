@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::policy::Limit;
+use crate::policy::{Limit, WindowKind};
 use crate::window::WindowSpec;
 
 /// How much may be used in each window.
@@ -60,11 +60,11 @@ impl Policies {
 // === impl Quota ===
 
 impl Quota {
-    /// The quota of a policy's limit.
-    pub fn of(limit: &Limit) -> Self {
+    /// The quota of a policy's limit, whose windows count like this.
+    pub fn of(limit: &Limit, kind: WindowKind) -> Self {
         Self {
             limit: limit.units,
-            window: WindowSpec::new(limit.time_unit, limit.unit_time),
+            window: limit.window(kind),
         }
     }
 

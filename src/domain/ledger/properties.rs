@@ -33,6 +33,7 @@ enum Event {
     Marked,
     Limit(u64),
     Reset,
+    Refund(u64),
     Pass(i64),
     /// The owner's clock is set back.
     Back(i64),
@@ -56,6 +57,8 @@ struct Truth {
     /// The highest limit in force in it.
     highest: u64,
     resets: u64,
+    /// Units that an administrator gave back.
+    refunds: u64,
     /// What the owner said is granted, and what the gateway said is given back, by holder.
     said: BTreeMap<Holder, (u64, u64)>,
     /// The most that each holder asked to have.
@@ -201,6 +204,17 @@ impl World {
                 self.truth.resets += 1;
                 return self.step(Input::Reset { cell: key("a") });
             }
+            Event::Refund(units) => {
+                let before = self.used();
+                self.truth.refunds += units;
+                let cell = key("a");
+                self.step(Input::Refund { cell, units })?;
+                // Who waits may have been served at once, up to the limit and no further.
+                let after = self.used();
+                if after < before.saturating_sub(units) {
+                    return Err(format!("L9: {units} of {before} leave {after}"));
+                }
+            }
             Event::Pass(ms) => {
                 self.pass(ms);
                 return self.step(Input::Tick);
@@ -320,7 +334,7 @@ impl World {
             .map(|(granted, back)| granted.saturating_sub(*back))
             .sum();
         // Each reset lets the key use its limit once more.
-        let most = self.truth.highest * (1 + self.truth.resets);
+        let most = self.truth.highest * (1 + self.truth.resets) + self.truth.refunds;
         match out <= most {
             true => Ok(()),
             false => Err(format!("L2: {out} are out, of {most}")),
@@ -403,7 +417,8 @@ impl World {
         let spent = self.image().map_or(0, |image| image.spent);
         let (all, limit) = (consumed + spent, self.limit);
         // What was used before a reset, or under a higher limit, is used all the same.
-        let exact = self.truth.resets == 0 && self.truth.highest == limit;
+        let again = self.truth.resets + self.truth.refunds;
+        let exact = again == 0 && self.truth.highest == limit;
         if all < limit || (exact && all > limit) {
             return Err(format!(
                 "L9: {all} of {limit} are given out when somebody wants all"
@@ -424,6 +439,7 @@ fn event() -> impl Strategy<Value = Event> {
         3 => Just(Event::Marked),
         1 => (1..40_u64).prop_map(Event::Limit),
         1 => Just(Event::Reset),
+        1 => (1..40_u64).prop_map(Event::Refund),
         4 => (1..400_i64).prop_map(Event::Pass),
         1 => (400..90_000_i64).prop_map(Event::Pass),
         1 => (1..90_000_i64).prop_map(Event::Back),

@@ -145,7 +145,7 @@ impl Past {
 
     /// Whether a window of which no mark says anything counts as full.
     pub(super) fn is_full(&self, window: Window) -> bool {
-        let begun_by = |t_ms: Option<i64>| t_ms.is_some_and(|t_ms| window.start_ms <= t_ms);
+        let begun_by = |t_ms: Option<i64>| t_ms.is_some_and(|t_ms| window.counts_from_ms() <= t_ms);
         begun_by(self.gone_ms)
             || is_lost(self.lost_ms, window)
             || (begun_by(self.t0_ms) && self.source == Source::Disk && !window.id.spec.is_long())
@@ -176,7 +176,8 @@ impl Past {
 
     /// What a mark says of a key's window, once.
     pub(super) fn claim(&mut self, key: &CellKey, window: WindowId) -> Option<u64> {
-        let mark = self.marks.get(key).filter(|mark| mark.window == window);
+        let mark = self.marks.get(key);
+        let mark = mark.filter(|mark| mark.counts_in(window.spec.numbered(window.number)));
         let used = mark.map(|mark| mark.used);
         used.inspect(|_| {
             self.marks.remove(key);
@@ -185,7 +186,8 @@ impl Past {
 
     /// Whether a window is full because nobody is left who knows of it.
     pub(super) fn is_gone(&self, window: Window) -> bool {
-        self.gone_ms.is_some_and(|gone| window.start_ms <= gone)
+        self.gone_ms
+            .is_some_and(|gone| window.counts_from_ms() <= gone)
     }
 
     /// Keeps a mark that was found. Gives whether nothing newer is known.
@@ -242,20 +244,28 @@ impl Past {
     /// The cell of a key at the start of its use in this window.
     pub(super) fn open(&mut self, key: &CellKey, window: Window, quota: Quota) -> Cell {
         let mut cell = Cell::new(window, quota);
-        if self.gone_ms.is_some_and(|gone| window.start_ms <= gone) {
+        if self
+            .gone_ms
+            .is_some_and(|gone| window.counts_from_ms() <= gone)
+        {
             cell.lost = true;
         } else if let Some(mark) = self.marks.get(key)
-            && mark.window == window.id
+            && mark.counts_in(window)
         {
-            cell.spent = mark.used;
-            cell.coverage = mark.used;
-            cell.mark = mark.used;
+            if mark.window == window.id {
+                cell.spent = mark.used;
+                cell.coverage = mark.used;
+                cell.mark = mark.used;
+            } else {
+                let marked = mark.window.spec.numbered(mark.window.number);
+                cell.go_on_from_mark(marked, mark.used);
+            }
             self.marks.remove(key);
         } else if self.is_ahead(key, window.id) || is_lost(self.lost_ms, window) {
             // T went back over what was granted before (L10), or a crash before the last clean stop did: nobody knows
             // how much of this one is used.
             cell.lost = true;
-        } else if self.t0_ms.is_some_and(|t0| window.start_ms <= t0) {
+        } else if self.t0_ms.is_some_and(|t0| window.counts_from_ms() <= t0) {
             cell.lost = match self.source {
                 Source::Disk => !quota.window.is_long(),
                 Source::CleanStop => false,
@@ -301,7 +311,7 @@ impl Past {
 
 /// Whether a window is a short one that had begun when counts were lost.
 fn is_lost(lost_ms: Option<i64>, window: Window) -> bool {
-    !window.id.spec.is_long() && lost_ms.is_some_and(|lost| window.start_ms <= lost)
+    !window.id.spec.is_long() && lost_ms.is_some_and(|lost| window.counts_from_ms() <= lost)
 }
 
 #[cfg(test)]

@@ -1,8 +1,6 @@
 //! A ledger as one of several that may own its shard (PROTOCOLS L2 to L5): what it gives to others, what it takes from
 //! them, and when it grants.
 
-use std::ops::Bound;
-
 use serde::{Deserialize, Serialize};
 
 use super::cell::{Cell, CellImage, Mark};
@@ -77,9 +75,7 @@ impl Ledger {
         }
         self.held.clear();
         self.rounds.clear();
-        for cell in self.cells.values_mut() {
-            cell.round = None;
-        }
+        self.cells.end_rounds();
     }
 
     /// This owner grants from now on; all that is older than the view is where it has to be (L4).
@@ -119,14 +115,18 @@ impl Ledger {
         if !self.past.gone(gone_ms) {
             return;
         }
-        for (key, cell) in self.cells.iter_mut().filter(|(_, cell)| cell.lost) {
+        for key in self.cells.keys(|cell| cell.lost) {
+            let Some(mut cell) = self.cells.get(&key) else {
+                continue;
+            };
             // It may be lost for another reason as well.
-            cell.lost = self.past.is_full(cell.window) || self.past.is_ahead(key, cell.window.id);
+            cell.lost = self.past.is_full(cell.window) || self.past.is_ahead(&key, cell.window.id);
             if !cell.lost {
-                if let Some(used) = self.past.claim(key, cell.window.id) {
+                if let Some(used) = self.past.claim(&key, cell.window.id) {
                     cell.found(used);
                 }
-                self.freed.push(key.clone());
+                self.cells.put(&key, cell);
+                self.freed.push(key);
             }
         }
     }
@@ -196,17 +196,17 @@ impl Ledger {
         };
         let mut weight = 0;
         let after = match from {
-            Cursor::Begin => Some(Bound::Unbounded),
-            Cursor::Cell(key) => Some(Bound::Excluded(key)),
+            Cursor::Begin => Some(None),
+            Cursor::Cell(key) => Some(Some(key)),
             Cursor::Mark(_) => None,
         };
         if let Some(after) = after {
-            for (key, cell) in self.cells.range::<CellKey, _>((after, Bound::Unbounded)) {
-                let image = cell.image(key);
+            for (key, cell) in self.cells.after(after) {
+                let image = cell.image(&key);
                 weight += image.weight();
                 part.cells.push(image);
                 if weight >= most {
-                    return (part, Some(Cursor::Cell(key.clone())));
+                    return (part, Some(Cursor::Cell(key)));
                 }
             }
         }
@@ -228,7 +228,6 @@ impl Ledger {
     /// this copy (L5).
     pub fn take(&mut self, image: ShardImage) -> Vec<Mark> {
         self.cells.clear();
-        self.ends.clear();
         self.rounds.clear();
         self.held.clear();
         self.freed.clear();
@@ -244,7 +243,7 @@ impl Ledger {
         let mut marks = Vec::new();
         for image in images {
             let known = self.cells.get(&image.cell);
-            let newer = known.is_none_or(|cell| cell.stamp < image.stamp);
+            let newer = known.as_ref().is_none_or(|cell| cell.stamp < image.stamp);
             #[cfg(test)]
             let newer =
                 newer || self.planted == Some(crate::simulation::Planted::OlderReplacesNewer);
@@ -253,15 +252,14 @@ impl Ledger {
             }
             let marked = known.filter(|cell| cell.window == image.window);
             let mark = marked.map_or(0, |cell| cell.mark);
-            let (key, end_ms) = (image.cell.clone(), image.window.end_ms);
+            let (key, end_ms) = (image.cell.clone(), image.window.counts_until_ms());
             self.close(&key);
             let mut cell = Cell::from_image(image);
             cell.mark = mark;
             // Also of a window that is over by this node's T: its clock may be set right before the next start.
             marks.extend(cell.due_mark(&key));
             if self.t_ms < end_ms {
-                self.ends.insert((end_ms, key.clone()));
-                self.cells.insert(key, cell);
+                self.cells.put(&key, cell);
             }
         }
         marks

@@ -40,7 +40,7 @@ pub(super) fn ask(node: &str, have: u64, want: u64) -> Ask {
     }
 }
 
-fn step(ledger: &mut Ledger, ask: Ask) -> Vec<Effect> {
+pub(super) fn step(ledger: &mut Ledger, ask: Ask) -> Vec<Effect> {
     ledger.step_alone(Input::Ask(ask), T)
 }
 
@@ -66,7 +66,7 @@ fn recalls(effects: &[Effect]) -> Vec<(&str, u64)> {
         .collect()
 }
 
-fn reopened(effects: &[Effect]) -> Vec<&str> {
+pub(super) fn reopened(effects: &[Effect]) -> Vec<&str> {
     effects
         .iter()
         .filter_map(|effect| match effect {

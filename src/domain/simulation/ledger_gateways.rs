@@ -72,7 +72,13 @@ impl World {
             for book in books.values_mut() {
                 asks.extend(book.sweep(*policies, clock_ms));
             }
-            books.retain(|key, book| waiting.contains_key(key) || !book.is_over(clock_ms));
+            books.retain(|key, book| {
+                let stays = waiting.contains_key(key) || !book.is_over(clock_ms);
+                if !stays {
+                    asks.extend(book.leave(*policies, clock_ms));
+                }
+                stays
+            });
             for ask in asks {
                 self.send_ask(ask);
             }

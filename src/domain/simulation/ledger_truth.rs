@@ -6,6 +6,7 @@ use super::kernel::{Digest, Rng};
 use super::ledger_world::{TENANT, cell};
 use super::seeds::{Ran, Seen};
 use crate::ledger::{Ask, CellImage, Policies};
+use crate::policy::WindowKind;
 use crate::window::{WindowId, WindowSpec};
 
 /// Counts and verdicts, kept outside of everything that is tested.
@@ -15,6 +16,8 @@ pub(super) struct Truth {
     limits: BTreeMap<usize, u64>,
     /// All limits of a key, with the number of the policies that they came with.
     history: BTreeMap<usize, Vec<(u64, u64)>>,
+    /// The highest limit that a key ever had.
+    ever: BTreeMap<usize, u64>,
     /// The highest limit in force since a window began to be used.
     highest: BTreeMap<(usize, i64), u64>,
     admitted: BTreeMap<(usize, i64), u64>,
@@ -33,7 +36,7 @@ pub(super) struct Truth {
 
 impl Truth {
     pub(super) fn new(policies: &Policies) -> Self {
-        let limits = (0..)
+        let limits: BTreeMap<usize, u64> = (0..)
             .map_while(|key| {
                 policies
                     .get(TENANT, &cell(key).policy)
@@ -42,6 +45,7 @@ impl Truth {
             .collect();
         Self {
             history: BTreeMap::new(),
+            ever: limits.clone(),
             limits,
             highest: BTreeMap::new(),
             admitted: BTreeMap::new(),
@@ -76,6 +80,8 @@ impl Truth {
 
     pub(super) fn limit(&mut self, key: usize, limit: u64) {
         self.limits.insert(key, limit);
+        let ever = self.ever.entry(key).or_default();
+        *ever = limit.max(*ever);
         for ((of, _), highest) in &mut self.highest {
             if *of == key {
                 *highest = (*highest).max(limit);
@@ -128,6 +134,40 @@ impl Truth {
                 "L2: key {key}, window {}: {admitted} admitted of {highest}",
                 window.number
             ));
+        }
+        if window.spec.is_paned() {
+            self.counted_on(key, window);
+        }
+    }
+
+    /// What panes that were used since this one began admitted, together with those that count in them (L10).
+    fn counted_on(&mut self, key: usize, window: WindowId) {
+        let spec = window.spec;
+        let since = self.admitted.range((key, window.number)..=(key, i64::MAX));
+        let later: Vec<i64> = since.map(|((_, number), _)| *number).collect();
+        let ever = self.ever[&key];
+        for last in later {
+            let (mut sum, mut times) = (0, 1);
+            for ((_, first), count) in self.admitted.range((key, 0)..=(key, last)).rev() {
+                let (pane, end) = (spec.numbered(*first), spec.numbered(last));
+                let counts = pane.counts_until_ms() > end.start_ms;
+                if spec.kind == WindowKind::Sliding && !counts {
+                    break;
+                }
+                sum += count;
+                times += self.anew.get(&(key, *first)).copied().unwrap_or(0);
+                let passed = (end.start_ms - pane.end_ms).max(0).unsigned_abs();
+                let filled = match spec.kind {
+                    WindowKind::Bucket => ever * passed / spec.span_ms().unsigned_abs(),
+                    _ => 0,
+                };
+                if sum > ever * times + filled {
+                    let panes = format!("panes {first} to {last}");
+                    self.broken
+                        .push(format!("L10: key {key}, {panes}: {sum} admitted of {ever}"));
+                    return;
+                }
+            }
         }
     }
 

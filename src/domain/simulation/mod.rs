@@ -9,7 +9,7 @@
 //! | lease | everybody | | paces up to a twentieth apart | |
 //! | streams | gateways | one way, both | paces up to a twentieth apart | slow disks, snapshots, silent key managers |
 //! | validation | gateways | one way, both, from the log | of another pace | snapshots, restored backups |
-//! | view | members and voters | one way, both | the wall's hours off | slow disks, most without power, and the ledger's |
+//! | view | members and voters | one way, both | the wall's hours off | slow and lost disks, most without power, and the ledger's |
 //!
 //! The world of members is beside its machine, with as much. A run is a function of its seed alone. [`Planted`] bugs
 //! prove that it would notice.
@@ -101,6 +101,8 @@ pub(crate) enum Planted {
     FoundAtAnybody,
     /// With what was lost short windows are taken back, of which no disk knows (L6).
     FoundWithoutShortWindows,
+    /// A disk that was begun anew passes for the one that was lost (L5, L6).
+    LostDiskIsASource,
     /// A node grants that would own the shard of those that it hears, whatever the view says (W2, L1).
     TrustGossip,
     /// A member that leaves writes the counts of its stop before it has handed over (M3).

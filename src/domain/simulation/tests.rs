@@ -3,7 +3,7 @@
 use super::Planted;
 use super::ledger_world::{Plan, World};
 use super::seeds::{Ran, Simulated, holds, notices, replays};
-use crate::policy::TimeUnit;
+use crate::policy::{TimeUnit, WindowKind};
 use crate::window::WindowSpec;
 
 struct Ledger;
@@ -60,6 +60,56 @@ fn hardly_under_the_limit_when_demand_is_twice_as_high() {
                     .all(|admitted| (floor..=limit).contains(admitted)),
                 "limit {limit}: {windows:?}"
             );
+        }
+    }
+}
+
+/// Windows that slide, and buckets, of short and long ones.
+fn paned(plan: Plan) -> Plan {
+    let windows = [
+        (1, TimeUnit::Sec, 10, WindowKind::Sliding),
+        (7, TimeUnit::Sec, 2, WindowKind::Bucket),
+        (400, TimeUnit::Sec, 10, WindowKind::Sliding),
+        (300, TimeUnit::Hour, 1, WindowKind::Bucket),
+        (90, TimeUnit::Hour, 1, WindowKind::Sliding),
+    ];
+    let keys = windows.map(|(limit, unit, count, kind)| {
+        let window = WindowSpec::new(unit, count);
+        (limit, window.counted(kind))
+    });
+    Plan {
+        keys: keys.to_vec(),
+        ..plan
+    }
+}
+
+#[test]
+fn never_over_the_limit_where_windows_slide_or_are_buckets_whatever_goes_wrong() {
+    for seed in 0..6 {
+        for plan in [Plan::stormy(), Plan::shared()] {
+            let truth = World::new(paned(plan), seed).run();
+            assert_eq!(truth.broken, Vec::<String>::new(), "seed {seed}");
+            assert!((0..5).all(|key| !truth.windows(key).is_empty()));
+        }
+    }
+}
+
+#[test]
+fn hardly_under_the_limit_where_windows_slide_or_are_buckets_when_demand_is_high() {
+    for kind in [WindowKind::Sliding, WindowKind::Bucket] {
+        // A unit of a small limit that comes free waits for whoever asks next, and a window that slides never makes
+        // up for it: that is told apart by asking more often.
+        for (limit, times) in [(10, 20), (1_000, 2)] {
+            let window = WindowSpec::new(TimeUnit::Min, 1).counted(kind);
+            let mut plan = Plan::calm(limit, window, 1);
+            let spans = 6;
+            plan.pace_ms = (window.span_ms() / i64::try_from(limit * times).unwrap()).max(1);
+            plan.length_ms = window.span_ms() * spans;
+            let truth = World::new(plan, 0).run();
+            let all: u64 = truth.windows(0).iter().sum();
+            let most = limit * 6;
+            assert_eq!(truth.broken, Vec::<String>::new());
+            assert!(all * 100 >= most * 96, "{kind:?} {limit}: {all} of {most}");
         }
     }
 }

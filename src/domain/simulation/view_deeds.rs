@@ -4,7 +4,7 @@ use super::Planted;
 use super::ledger_world::{Event, Message, World};
 use super::view_world::{NodeEvent, Saying, name, number};
 use crate::ledger::{Effect, Input};
-use crate::view::{Deed, Event as SeatEvent};
+use crate::view::{Deed, Epoch, Event as SeatEvent};
 
 /// A disk that takes nothing for so long hangs.
 const STALLED_MS: i64 = 1_000;
@@ -53,6 +53,7 @@ impl World {
                 }
             }
             Deed::Time { t_ms } => self.node_lifts(node, t_ms),
+            Deed::Begin { epoch } => self.node_begins(node, epoch),
             Deed::Ledger(effect) => self.effect_of(node, shard, effect),
         }
     }
@@ -93,6 +94,29 @@ impl World {
         let at = (self.now_ms + takes_ms).max(self.nodes.all[node].disk_free_ms);
         self.nodes.all[node].disk_free_ms = at;
         at
+    }
+
+    /// The disk takes its time for what it has to have of a first view, if disks are ever lost; else nothing rests on
+    /// it.
+    fn node_begins(&mut self, node: usize, epoch: Epoch) {
+        if self.nodes.all[node].begun.is_some() {
+            return;
+        }
+        if self.plan.cluster.lost_disks == 0 {
+            return self.node_has_begun(node, epoch);
+        }
+        let at = self.written_at(node);
+        let life = self.nodes.all[node].life;
+        let begun = NodeEvent::Begun { node, life, epoch };
+        self.queue.at(at, Event::Node(begun));
+    }
+
+    /// The first one counts.
+    pub(super) fn node_has_begun(&mut self, node: usize, epoch: Epoch) {
+        let epoch = *self.nodes.all[node].begun.get_or_insert(epoch);
+        for shard in 0..self.shards() {
+            self.seat(node, shard, SeatEvent::Begun { epoch });
+        }
     }
 
     fn node_lifts(&mut self, node: usize, t_ms: i64) {

@@ -8,7 +8,7 @@ use super::ledger_world::{Event, WORLD_EPOCH_MS, World, key_of};
 use super::view_changes::Stopped;
 use super::view_world::{Node, NodeEvent, name, rank};
 use crate::ledger::{CellKey, Ledger, Mark, Recovery, Source};
-use crate::view::{Coordinator, Fences, Life, News, NodeTime, Patience, Phase, Seat, Voter};
+use crate::view::{Coordinator, Epoch, Fences, Life, News, NodeTime, Patience, Phase, Seat, Voter};
 
 /// Short, for runs are.
 const PATIENCE: Patience = Patience {
@@ -23,8 +23,22 @@ const SPARSE_TICK_MS: i64 = 150;
 /// Whatever happened is dealt with in so long.
 const BUSY_MS: i64 = 3_000;
 
-/// The rows of a disk, and what the last stop in order left of each shard.
-type Disk = (BTreeMap<CellKey, Mark>, Vec<Stopped>);
+/// What a disk has.
+#[derive(Debug, Default)]
+struct Disk {
+    rows: BTreeMap<CellKey, Mark>,
+    /// What the last stop in order left of each shard.
+    stopped: Vec<Stopped>,
+    /// The view that it took part in first.
+    begun: Option<Epoch>,
+}
+
+fn tell_what_the_disk_has(seat: &mut Seat, t_ms: i64, begun: Option<Epoch>) {
+    seat.step(crate::view::Event::Noted { t_ms }, t_ms);
+    if let Some(epoch) = begun {
+        seat.step(crate::view::Event::Begun { epoch }, t_ms);
+    }
+}
 
 // === impl World ===
 
@@ -66,9 +80,9 @@ impl World {
         let begins_empty = self.plan.planted == Some(Planted::DiskBeginsEmpty);
         let me = Life::new(name(node), self.incarnation_of(life));
         let seats = (0..shards).map(|shard| {
-            let (rows, stopped) = disk;
-            let stopped = stopped.get(usize::from(shard));
-            let marks = rows
+            let stopped = disk.stopped.get(usize::from(shard));
+            let marks = disk
+                .rows
                 .values()
                 .filter(|mark| self.shard_of(key_of(&mark.cell)) == shard);
             let recovery = Recovery {
@@ -89,8 +103,7 @@ impl World {
             }
             let mut seat = Seat::new(me.clone(), ledger, policies);
             seat.plant(self.plan.planted);
-            let t_ms = time.noted_ms();
-            seat.step(crate::view::Event::Noted { t_ms }, t_ms);
+            tell_what_the_disk_has(&mut seat, time.noted_ms(), disk.begun);
             seat
         });
         let seats = seats.collect();
@@ -110,9 +123,10 @@ impl World {
             leaving_ms: None,
             fences: Fences::default(),
             voter: Voter::default(),
-            disk: disk.0.clone(),
+            disk: disk.rows.clone(),
             disk_free_ms: self.now_ms,
             stopped: Vec::new(),
+            begun: disk.begun,
         }
     }
 
@@ -141,11 +155,17 @@ impl World {
     pub(super) fn node_returns(&mut self, node: usize) {
         let old = &mut self.nodes.all[node];
         let mut voter = old.voter;
-        let disk = (
-            std::mem::take(&mut old.disk),
-            std::mem::take(&mut old.stopped),
-        );
-        let time = (Some(old.time.noted_ms()), old.wall_error_ms);
+        let mut disk = Disk {
+            rows: std::mem::take(&mut old.disk),
+            stopped: std::mem::take(&mut old.stopped),
+            begun: old.begun,
+        };
+        let mut time = (Some(old.time.noted_ms()), old.wall_error_ms);
+        let lost_disks = self.plan.cluster.lost_disks;
+        if lost_disks > 0 && !old.is_up && self.rng.chance(lost_disks) {
+            (disk, time.0) = (Disk::default(), None);
+        }
+        let old = &self.nodes.all[node];
         let life = old.life + 1;
         if self.plan.planted == Some(Planted::VoterForgets) {
             voter = Voter::default();

@@ -19,6 +19,9 @@ pub(super) struct Cluster {
     /// A node begins a life without having been down: an actor failed.
     pub(super) seat_restarts: u64,
     pub(super) hung_disks: u64,
+    /// A node that was down comes back without its ledger's rows, and with what it promised as a voter; in a thousand
+    /// times.
+    pub(super) lost_disks: u64,
     pub(super) resets: u64,
     /// Pauses last up to so long.
     pub(super) pause_ms: i64,
@@ -135,6 +138,7 @@ impl Plan {
             forgets: 30,
             seat_restarts: 40,
             hung_disks: 20,
+            lost_disks: 200,
             resets: 30,
             pause_ms: 30_000,
             gateway_cuts: 100,

@@ -211,6 +211,15 @@ fn planted_short_windows_found_again_are_noticed() {
 }
 
 #[test]
+fn planted_a_disk_begun_anew_that_passes_for_the_lost_one_is_noticed() {
+    notices::<View>(Planted::LostDiskIsASource, |plan| {
+        *plan = plan.clone().losing();
+        (plan.members, plan.voters) = (3, 3);
+        (plan.blackouts, plan.cluster.lost_disks) = (100, 300);
+    });
+}
+
+#[test]
 fn planted_trust_in_gossip_is_noticed() {
     notices::<View>(Planted::TrustGossip, |_| {});
 }

@@ -82,6 +82,11 @@ pub(super) enum NodeEvent {
         life: u64,
         t_ms: i64,
     },
+    Begun {
+        node: usize,
+        life: u64,
+        epoch: Epoch,
+    },
     Ticks {
         node: usize,
         life: u64,
@@ -118,6 +123,8 @@ pub(super) struct Node {
     pub(super) disk_free_ms: i64,
     /// What the last stop in order left of each shard.
     pub(super) stopped: Vec<Stopped>,
+    /// The view that the disk took part in first.
+    pub(super) begun: Option<Epoch>,
 }
 
 /// All of them.
@@ -180,6 +187,7 @@ impl World {
             NodeEvent::Hears { node, life, .. }
             | NodeEvent::Written { node, life, .. }
             | NodeEvent::Noted { node, life, .. }
+            | NodeEvent::Begun { node, life, .. }
             | NodeEvent::Policies { node, life, .. }
             | NodeEvent::Ticks { node, life, .. } => (*node, *life),
             NodeEvent::Starts { node } => return self.node_returns(*node),
@@ -217,6 +225,7 @@ impl World {
                 self.seat(node, shard, SeatEvent::Ledger(Input::Marked { stamp }));
             }
             NodeEvent::Noted { t_ms, .. } => self.node_noted(node, t_ms),
+            NodeEvent::Begun { epoch, .. } => self.node_has_begun(node, epoch),
             NodeEvent::Ticks { round, .. } => self.node_ticks(node, round),
             NodeEvent::Starts { .. } => {}
         }

@@ -317,6 +317,7 @@ impl Coordinator {
             holders: holders.unwrap_or_default(),
             t0_ms,
             epoch: self.view.epoch,
+            held: before.epoch,
             is_mixed: false,
         }
     }

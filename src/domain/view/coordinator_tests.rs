@@ -121,6 +121,7 @@ fn a_view_is_active_when_all_pairs_are_complete_and_a_majority_told_what_it_fenc
     assert_eq!((lead.view.t0_ms, lead.view.lost.len()), (None, 0));
     // Both are gone, another is there: everything up to the highest fence is lost.
     assert!(lead.alive(&[("c", 1)]).is_some());
+    let first = lead.view.last_active.clone().unwrap().epoch;
     let second = lead.view.epoch;
     assert_eq!(lead.tell(sealed("v1", second, Some(40))), None);
     assert_eq!(lead.tell(sealed("v2", second, Some(70))), None);
@@ -138,6 +139,7 @@ fn a_view_is_active_when_all_pairs_are_complete_and_a_majority_told_what_it_fenc
             holders,
             t0_ms: 70,
             epoch: second,
+            held: first,
             is_mixed: false,
         }
     );

@@ -27,6 +27,11 @@ impl Epoch {
         Self(number)
     }
 
+    /// The term.
+    pub fn term(self) -> u64 {
+        self.0 >> INDEX_BITS
+    }
+
     /// As the ledger's stamps bear it.
     pub fn number(self) -> u64 {
         self.0

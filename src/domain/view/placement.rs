@@ -65,6 +65,8 @@ pub struct Place {
 pub struct Missing {
     /// See [`super::Loss::epoch`].
     pub epoch: Epoch,
+    /// See [`super::Loss::held`].
+    pub held: Epoch,
     /// See [`super::Loss::t0_ms`].
     pub t0_ms: i64,
     /// Those of its holders that are there, in whatever life: their disks have all that was released (L5).
@@ -96,6 +98,7 @@ impl Place {
         let named = || view.members.iter().chain(&view.sources);
         let missing = |loss: &&Loss| Missing {
             epoch: loss.epoch,
+            held: loss.held,
             t0_ms: loss.t0_ms,
             holders: named()
                 .filter(|life| loss.holders.contains(&life.node))
@@ -121,6 +124,21 @@ impl Place {
                 .collect(),
             is_known: named().any(|life| life == me),
         }
+    }
+}
+
+// === impl View ===
+
+impl View {
+    /// Who owns a shard by this view, however far the view has come: whoever routes to it asks there, and is told no
+    /// before the view is active.
+    pub fn owner(&self, shard: u16, rank: Rank) -> Option<&Life> {
+        pair(shard, &self.members, rank).map(|(owner, _)| owner)
+    }
+
+    /// Who stands by for a shard by this view; nobody in a view of one.
+    pub fn standby(&self, shard: u16, rank: Rank) -> Option<&Life> {
+        pair(shard, &self.members, rank)?.1
     }
 }
 
@@ -185,6 +203,8 @@ mod tests {
         );
         let place = Place::of(&view, 0, &Life::new("c", 1), rank);
         let standby = Some(Life::new("b", 1));
+        assert_eq!(view.owner(0, rank), Some(&Life::new("c", 1)), "in Sync too");
+        assert_eq!(view.standby(0, rank), standby.as_ref());
         assert_eq!(place.role, Role::Owner { standby });
         assert!(place.settled.is_none() && place.sources.is_empty());
         assert_eq!(
@@ -217,6 +237,8 @@ mod tests {
         let former = Place::of(&view, 0, &Life::new("b", 1), rank);
         assert_eq!(former.role, Role::Apart, "the view names its later life");
         view.apply(at(4), sync(lives(&[("a", 1)]), Vec::new()));
+        assert_eq!(view.owner(0, rank), Some(&Life::new("a", 1)));
+        assert_eq!(view.standby(0, rank), None);
         assert_eq!(Place::of(&view, 0, &Life::new("a", 1), rank).sources, []);
         assert_eq!(
             Place::of(&view, 0, &Life::new("a", 1), rank).settled,

@@ -95,6 +95,10 @@ impl Reach {
         if before.is_some_and(|before| before.report.life > report.life) {
             return;
         }
+        if before.is_some_and(|before| before.report.life < report.life) {
+            // What an earlier life was waited for, this one has not done.
+            self.blamed.remove(&node);
+        }
         let goes_on = before
             .filter(|before| before.report.life == report.life && self.is_fresh(before, now_ms));
         let since_ms = goes_on.map_or(now_ms, |before| before.since_ms);
@@ -117,8 +121,11 @@ impl Reach {
         *gone = (*gone).max(life.incarnation);
     }
 
-    /// A view waited for this node in vain.
+    /// A view waited for this node in vain. Whoever is left out already is not blamed again: many may have waited for it.
     pub(super) fn blame(&mut self, node: &str, now_ms: i64) {
+        if self.is_blamed(node, now_ms) {
+            return;
+        }
         let times = self.blamed.get(node).map_or(0, |blame| blame.times);
         let wait_ms = BLAME_MS
             .saturating_mul(1 << times.min(8))
@@ -194,8 +201,10 @@ impl Reach {
         Standing { members, sources }
     }
 
-    /// Nobody of the last view is left: whoever is there, once those who were in it had the time to come back. The
-    /// first view of all is of one, so that there is one history.
+    /// Nobody of the last view is left: whoever is there, once those who may have what was granted had the time to come
+    /// back. Those are the members of the last active view, in whatever life; whoever was only in a view that never
+    /// became active holds nothing worth waiting for. So a node that was alone waits for nobody. The first active view
+    /// of all is of one, so that there is one history.
     fn begins_anew<'a>(
         &mut self,
         mut together: Vec<&'a Heard>,
@@ -206,16 +215,16 @@ impl Reach {
             self.gathering_ms = None;
             return together;
         }
-        if view.members.is_empty() {
+        let Some(before) = &view.last_active else {
             together.truncate(1);
             return together;
-        }
+        };
         let since_ms = *self.gathering_ms.get_or_insert(now_ms);
         let is_back = |life: &Life| {
             let mut there = together.iter();
             there.any(|heard| heard.report.life.node == life.node)
         };
-        let all_are_back = view.members.iter().all(is_back);
+        let all_are_back = before.members.iter().all(is_back);
         if all_are_back || now_ms - since_ms >= self.patience.gather_ms {
             together
         } else {
@@ -292,6 +301,7 @@ mod tests {
     struct Told {
         reach: Reach,
         view: View,
+        voters: Vec<String>,
         now_ms: i64,
     }
 
@@ -318,6 +328,7 @@ mod tests {
             Self {
                 reach,
                 view,
+                voters: self::voters(),
                 now_ms: 0,
             }
         }
@@ -340,7 +351,7 @@ mod tests {
                     self.reach.hear(report, self.now_ms);
                 }
             }
-            let standing = self.reach.standing(&self.view, &voters(), self.now_ms);
+            let standing = self.reach.standing(&self.view, &self.voters, self.now_ms);
             let names = |lives: &[Life]| {
                 let names: Vec<String> = lives
                     .iter()
@@ -414,6 +425,40 @@ mod tests {
     }
 
     #[test]
+    fn who_was_alone_when_grants_were_given_waits_for_nobody() {
+        let alone = |node: &str| vec![node.to_owned()];
+        let mut told = Told::new(&["a"]);
+        told.voters = alone("a");
+        assert_eq!(told.until(100, &[("a", 2)], &[]), "a2 < ");
+        // Another was only in a view that never became active.
+        let mut told = Told::new(&["a"]);
+        let (members, sources, voters) = (
+            vec![Life::new("a", 1), Life::new("b", 1)],
+            Vec::new(),
+            voters(),
+        );
+        let both = Entry::Sync {
+            members,
+            sources,
+            voters,
+        };
+        told.view.apply(Epoch::new(1, 3).unwrap(), both);
+        told.voters = alone("a");
+        let before = told.view.clone();
+        assert_eq!(told.until(100, &[("a", 2)], &[]), "a2 < ");
+        let mut told = Told::new(&["a"]);
+        (told.view, told.voters) = (before, alone("b"));
+        assert_eq!(told.until(900, &[("b", 2)], &[]), " < ", "a has it");
+    }
+
+    #[test]
+    fn a_first_view_that_never_became_active_is_made_anew_at_once() {
+        let mut told = Told::new(&["b"]);
+        told.view.last_active = None;
+        assert_eq!(told.until(100, &[("a", 1), ("c", 1)], &[]), "a1 < ");
+    }
+
+    #[test]
     fn the_first_view_is_of_one() {
         let mut told = Told::new(&["a"]);
         told.view = View::default();
@@ -426,12 +471,19 @@ mod tests {
         let two = &[("a", 1), ("b", 1)];
         told.until(100, two, &[]);
         told.reach.blame("b", 100);
-        assert_eq!(told.until(100, two, &[]), "a1 < b1");
+        told.reach.blame("b", 200);
+        assert_eq!(told.until(200, two, &[]), "a1 < b1");
         assert_eq!(told.until(5_200, two, &[]), "a1 b1 < ");
         told.reach.blame("b", 5_200);
         told.reach.blame("a", 5_200);
         assert_eq!(told.until(15_100, two, &[]), "a1 < b1", "longer each time");
         told.reach.forgive(&[Life::new("b", 1)]);
         assert_eq!(told.until(15_200, two, &[]), "a1 b1 < ");
+        told.reach.blame("b", 15_300);
+        let again = &[("a", 1), ("b", 2)];
+        assert!(
+            told.until(15_400, again, &[]).contains("b2"),
+            "a later life is not blamed"
+        );
     }
 }

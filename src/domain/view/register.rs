@@ -51,6 +51,8 @@ pub struct Loss {
     pub t0_ms: i64,
     /// The view that had to begin without it.
     pub epoch: Epoch,
+    /// The last view in which it was granted from.
+    pub held: Epoch,
     /// Several losses that were made one, so that the register stays small: no disk has all of it.
     pub is_mixed: bool,
 }
@@ -229,6 +231,7 @@ mod tests {
             holders: vec!["a".to_owned(), format!("b{t0_ms}")],
             t0_ms,
             epoch: of,
+            held: Epoch::default(),
             is_mixed: false,
         };
         let found = found.iter().map(|epoch| Found {

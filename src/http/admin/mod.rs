@@ -6,6 +6,9 @@ mod deny_search;
 mod policies;
 mod policy_document;
 #[cfg(test)]
+mod policy_limit_tests;
+mod policy_options;
+#[cfg(test)]
 mod policy_tests;
 mod promises;
 

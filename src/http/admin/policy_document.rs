@@ -9,7 +9,7 @@ use domain::policy::{
     UNLIMITED,
 };
 
-use super::promises;
+use super::{policy_options, promises};
 use crate::body::Fields;
 use crate::error::ApiError;
 
@@ -60,6 +60,7 @@ pub(super) fn read(
     };
     let extra = fields.rest();
     promises::refuse(level, &extra)?;
+    let options = policy_options::read(&extra)?;
     Ok(Policy {
         id: uuid::Uuid::new_v4().to_string(),
         tenant: tenant.to_owned(),
@@ -71,6 +72,7 @@ pub(super) fn read(
         burst,
         stop_on_quota_reach,
         groups,
+        options,
         extra: Value::Object(extra).to_string(),
         row_version: 1,
     })

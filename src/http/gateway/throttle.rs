@@ -6,10 +6,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actors::gateway::{ApiRoute, CountedLimit, Facts, Granted, KeyParts, Slot};
+use actors::gateway::{ApiRoute, CountedLimit, Facts, GatewayHandle, Granted, KeyParts, Slot};
 use cluster::AskError;
 use domain::lease::{QuotaHint, Refused};
-use domain::policy::{PolicyLevel, QuotaUnit, SUBSCRIPTIONLESS, UNAUTHENTICATED, UNLIMITED};
+use domain::policy::{Mode, PolicyLevel, QuotaUnit, SUBSCRIPTIONLESS, UNAUTHENTICATED, UNLIMITED};
 use http::{StatusCode, header};
 
 use super::exchange::{Exchange, granted};
@@ -196,6 +196,7 @@ async fn take(
             limit,
             code,
             noted,
+            mode: rule.policy.options.mode,
             // Only a plan may let calls go on beyond its quota; a burst limit always stops.
             stops: rule.policy.stop_on_quota_reach
                 || level.level != PolicyLevel::Subscription
@@ -215,6 +216,8 @@ struct Wanted<'a> {
     noted: bool,
     /// Whether calls beyond the quota are refused; when not, they are let through.
     stops: bool,
+    /// What becomes of the call while nobody grants units (L8).
+    mode: Mode,
 }
 
 async fn take_one(
@@ -268,10 +271,18 @@ async fn take_one(
                 return Err(exhausted(wanted.code, now_ms, wait_ms));
             }
             Err(Refused::Empty { ask }) => {
-                let left = hold.left(exchange)?;
                 if ask {
                     gateway.refill(&slot, wanted.units());
                 }
+                if gateway.is_unowned(&slot) && wanted.goes_on(gateway) {
+                    return Ok(());
+                }
+                let left = match hold.left(exchange) {
+                    Ok(left) => left,
+                    // Whatever kept the owner from answering: there was none for this call.
+                    Err(_) if wanted.goes_on(gateway) => return Ok(()),
+                    Err(fault) => return Err(fault),
+                };
                 let _ = tokio::time::timeout(left.min(LOOK_AGAIN), changed).await;
             }
         }
@@ -342,6 +353,11 @@ impl Hold<'_> {
 // === impl Wanted ===
 
 impl Wanted<'_> {
+    /// Whether the call goes on without units, as its policy's mode says (L8).
+    fn goes_on(&self, gateway: &GatewayHandle) -> bool {
+        gateway.lets_through(self.parts, self.limit, self.mode, self.units())
+    }
+
     /// Units that a call waits for when there are none.
     fn units(&self) -> u32 {
         match self.limit.quota {

@@ -1,10 +1,16 @@
-//! What operators and their machines look at: health, metrics, actors.
+//! What operators and their machines look at: health, metrics, actors, the cluster, its shards, and what is ordered there.
 
 mod actors;
 mod cluster;
+mod forget;
 mod health;
+mod key_name;
+mod keys;
+mod members;
 mod metrics;
+mod shards;
 mod usage;
+mod voters;
 
 use std::net::SocketAddr;
 
@@ -22,6 +28,13 @@ pub const OPERATIONS: &[&Operation] = &[
     &actors::LIST_ACTORS,
     &actors::RESTART_ACTOR,
     &cluster::CLUSTER,
+    &forget::FORGETTABLE,
+    &forget::FORGET,
+    &keys::KEY,
+    &shards::SHARDS,
+    &voters::VOTERS,
+    &voters::CHOOSE_VOTERS,
+    &voters::FREE_VOTERS,
     &usage::USAGE,
 ];
 
@@ -33,6 +46,13 @@ pub(crate) fn router() -> Router<Services> {
     let router = actors::LIST_ACTORS.mount(router, actors::list);
     let router = actors::RESTART_ACTOR.mount(router, actors::restart);
     let router = cluster::CLUSTER.mount(router, cluster::cluster);
+    let router = forget::FORGETTABLE.mount(router, forget::look);
+    let router = forget::FORGET.mount(router, forget::forget);
+    let router = keys::KEY.mount(router, keys::key);
+    let router = shards::SHARDS.mount(router, shards::shards);
+    let router = voters::VOTERS.mount(router, voters::voters);
+    let router = voters::CHOOSE_VOTERS.mount(router, voters::choose);
+    let router = voters::FREE_VOTERS.mount(router, voters::free);
     usage::USAGE.mount(router, usage::usage)
 }
 

@@ -30,6 +30,7 @@ pub mod subscriptions;
 pub mod tokens;
 pub mod usage;
 pub mod verification_keys;
+pub mod view_register;
 
 use crate::database::{Database, Schema};
 use crate::error::StoreError;
@@ -141,6 +142,11 @@ pub(crate) const SCHEMA: Schema = Schema {
             22,
             "cluster identity",
             include_str!("../../../migrations/apim/0022_cluster_identity.sql"),
+        ),
+        (
+            23,
+            "view register",
+            include_str!("../../../migrations/apim/0023_view_register.sql"),
         ),
     ],
 };

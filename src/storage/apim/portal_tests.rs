@@ -4,7 +4,9 @@
 
 use domain::application::{Application, ApplicationStatus, KeyType, TokenType};
 use domain::deny_policy::{DenyPolicy, DenyTarget};
-use domain::policy::{Limit, Policy, PolicyLevel, QuotaUnit, TimeUnit};
+use domain::policy::{
+    Limit, Mode, Policy, PolicyLevel, PolicyOptions, QuotaUnit, TimeUnit, WindowKind,
+};
 use domain::subscription::{Subscription, SubscriptionStatus};
 
 use super::api_keys::{self, ApiKey};
@@ -122,6 +124,10 @@ fn policy(name: &str, level: PolicyLevel) -> Policy {
         burst: None,
         stop_on_quota_reach: true,
         groups: Vec::new(),
+        options: PolicyOptions {
+            mode: Mode::Share,
+            window: WindowKind::Sliding,
+        },
         extra: "{}".to_owned(),
         row_version: 1,
     }

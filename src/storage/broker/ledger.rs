@@ -87,6 +87,41 @@ pub async fn note(write: &mut Write, t_ms: i64) -> Result<(), StoreError> {
     set(write, false, t_ms).await
 }
 
+/// The view that this file took part in first; none before that. Of what was granted before it the file has nothing.
+///
+/// # Errors
+/// [`StoreError::Unavailable`], [`StoreError::Damaged`].
+pub async fn begun(write: &mut Write) -> Result<Option<u64>, StoreError> {
+    let query = sqlx::query("SELECT begun FROM ledger_state WHERE id = 1");
+    let row = write.optional(query).await?;
+    let begun = row.map(|row| row.optional_integer("begun")).transpose()?;
+    Ok(begun.flatten().map(i64::cast_unsigned))
+}
+
+/// The latest view that anything here is of; none where this file took part in none.
+///
+/// # Errors
+/// [`StoreError::Unavailable`], [`StoreError::Damaged`].
+pub async fn counted_in(read: &mut Read) -> Result<Option<u64>, StoreError> {
+    let query = sqlx::query(
+        "SELECT max(begun, epoch, coalesce((SELECT max(mark ->> '$.stamp.epoch') FROM ledger_cells), 0)) AS latest \
+         FROM ledger_state WHERE id = 1 AND begun IS NOT NULL",
+    );
+    let row = read.optional(query).await?;
+    let latest = row.map(|row| row.integer("latest")).transpose()?;
+    Ok(latest.map(i64::cast_unsigned))
+}
+
+/// Notes the view that this file takes part in first; a later one changes nothing.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn take_part(write: &mut Write, epoch: u64) -> Result<(), StoreError> {
+    let query = sqlx::query("UPDATE ledger_state SET begun = $1 WHERE id = 1 AND begun IS NULL");
+    let query = query.bind(epoch.cast_signed());
+    write.execute(query, "ledger state").await.map(drop)
+}
+
 /// Marks an orderly stop; the marks of all cells are in the same transaction. Short windows that had begun by `lost_ms`
 /// stay full.
 ///
@@ -100,7 +135,8 @@ pub async fn end(write: &mut Write, left: &Left) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Saves the marks of a shard; each replaces its cell's row. Many go into one statement: an orderly
+/// Saves the marks of a shard; each replaces its cell's row, unless that has a later stamp: a write that was held up
+/// must not undo what was written after it. Many go into one statement: an orderly
 /// stop has seconds for hundreds of thousands.
 ///
 /// # Errors
@@ -132,7 +168,9 @@ fn insert(rows: usize) -> String {
     format!(
         "INSERT INTO ledger_cells (shard, cell_key, mark, window_end_ms) VALUES {} \
          ON CONFLICT (shard, cell_key) DO UPDATE SET \
-         mark = excluded.mark, window_end_ms = excluded.window_end_ms",
+         mark = excluded.mark, window_end_ms = excluded.window_end_ms \
+         WHERE (excluded.mark ->> '$.stamp.epoch', excluded.mark ->> '$.stamp.seq') \
+         >= (ledger_cells.mark ->> '$.stamp.epoch', ledger_cells.mark ->> '$.stamp.seq')",
         rows.join(", ")
     )
 }

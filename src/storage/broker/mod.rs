@@ -1,6 +1,8 @@
 //! Broker: what must be delivered or remembered later. A file of the node alone.
 
 pub mod ledger;
+#[cfg(test)]
+mod ledger_tests;
 pub mod node;
 pub mod usage;
 
@@ -41,6 +43,11 @@ pub(crate) const SCHEMA: Schema = Schema {
             6,
             "ledger epoch",
             include_str!("../../../migrations/broker/0006_ledger_epoch.sql"),
+        ),
+        (
+            7,
+            "ledger begun",
+            include_str!("../../../migrations/broker/0007_ledger_begun.sql"),
         ),
     ],
 };

@@ -57,6 +57,16 @@ pub async fn save_cluster(write: &mut Write, cluster_id: &str) -> Result<(), Sto
     write.execute(query, "identity").await.map(drop)
 }
 
+/// The cluster that the node belongs to, as it is known within a write; empty before it belongs to one.
+///
+/// # Errors
+/// [`StoreError::Unavailable`], [`StoreError::Damaged`].
+pub async fn cluster_in(write: &mut Write) -> Result<String, StoreError> {
+    let query = sqlx::query("SELECT cluster_id FROM identity WHERE id = 1");
+    let row = write.optional(query).await?;
+    row.map_or_else(|| Ok(String::new()), |row| row.text("cluster_id"))
+}
+
 /// Keeps the issuer of the cluster's tokens for a start that nobody tells it.
 ///
 /// # Errors

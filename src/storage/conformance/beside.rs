@@ -32,7 +32,7 @@ fn refresh(hash: &str, username: &str, session: &str) -> RefreshToken {
 
 impl Fresh {
     /// Waits until a transaction waits for a row; at once on a file, where there is one at a time.
-    async fn until_one_waits(&self) {
+    pub(super) async fn until_one_waits(&self) {
         if self.apim.backend() == Backend::Sqlite {
             return;
         }

@@ -8,6 +8,7 @@ mod beside;
 mod blobs;
 mod credentials;
 mod followers;
+mod founding;
 mod marks;
 mod migrations;
 mod people;

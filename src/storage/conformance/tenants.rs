@@ -52,6 +52,10 @@ const OF_APIM: Reasons = &[
         "verification_keys",
         "keys of nodes, which sign the tokens of all tenants",
     ),
+    (
+        "view_register",
+        "nodes, which count the calls of all tenants",
+    ),
 ];
 const OF_SHARED: Reasons = &[
     (

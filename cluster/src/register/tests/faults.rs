@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::world::{World, timing, until};
+use super::world::{World, id, seed, timing, until};
 use crate::register::actor::ASKED_AT_ONCE;
 use crate::register::words::{Said, Told, VoteWord, read, write};
 use crate::register::{OrderError, RegisterState, RegisterTiming};
@@ -124,11 +124,19 @@ async fn an_entry_that_is_not_understood_or_panics_stops_the_register_and_hangs_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_voter_removes_nothing_of_its_log_before_it_has_the_snapshot_that_covers_it() {
-    let (mut world, behind, words) = World::with_one_far_behind().await;
+    let timing = RegisterTiming {
+        following: SOON,
+        ..timing()
+    };
+    let mut world = World::of(3, timing).await;
+    world.nodes[0].register.found(seed("")).await.unwrap();
+    world.agree(0, "a").await;
+    let (behind, words) = (1, "a ");
     let seals = Arc::clone(&world.nodes[behind].seals);
     // The node ends before it has sealed by the snapshot.
     let closed = seals.installing.acquire().await.unwrap();
-    world.start(behind).await;
+    let (register, all) = (world.nodes[0].register.clone(), [0, 1, 2].map(id));
+    let changing = spawn_named("test", async move { register.change_voters(&all).await });
     until("it takes the snapshot", || {
         !seals.installed.lock().unwrap().is_empty()
     })
@@ -143,15 +151,13 @@ async fn a_voter_removes_nothing_of_its_log_before_it_has_the_snapshot_that_cove
         matches!(node.known().state, RegisterState::Failed(ref why) if why.contains("the seal is lost"))
     })
     .await;
-    let stored = node.shelf.stored.lock().unwrap().clone();
-    assert_eq!((stored.purged, stored.snapshot), (None, None));
+    let stored = || node.shelf.stored.lock().unwrap().clone();
+    assert_eq!((stored().purged, stored().snapshot), (None, None));
     // And comes back by itself as soon as it can.
     seals.is_broken.store(false, Ordering::SeqCst);
-    world.have(&[0, 1, 2], &words).await;
-    until("its log is cut as well", || {
-        node.shelf.stored.lock().unwrap().purged.is_some()
-    })
-    .await;
+    changing.await.unwrap().unwrap();
+    world.have(&[0, 1, 2], words).await;
+    until("its log is cut as well", || stored().purged.is_some()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use openraft::testing::{StoreBuilder, Suite};
 use tokio::sync::{Semaphore, watch};
 
-use super::world::{Seals, Shelf, Words};
+use super::seals::Seals;
+use super::world::{Shelf, Words};
 use crate::register::log::Log;
 use crate::register::machine::Machine;
 use crate::register::store::{Kept, Tenure};

@@ -1,16 +1,18 @@
 //! Nodes in one process, with links that can be cut and stores that can fail.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
+use super::seals::Seals;
 use crate::register::{
-    Agreed, Asking, Known, LogPlace, OrderError, Register, RegisterLink, RegisterSettings,
-    RegisterState, RegisterStore, RegisterTiming, Sealing, Stored, Storing, Value, register,
+    Agreed, Asking, Known, LogPlace, OrderError, Register, RegisterLink, RegisterSeed,
+    RegisterSettings, RegisterState, RegisterStore, RegisterTiming, Sealing, Stored, Storing,
+    Value, register,
 };
 use crate::tests::{SOON, system};
 use crate::{AskError, BoxError, Root, System, start_root};
@@ -23,6 +25,8 @@ pub(crate) struct Shelf {
     pub(crate) stored: Mutex<Stored>,
     /// Whether writes fail.
     pub(crate) is_broken: AtomicBool,
+    /// So many writes more do not.
+    left: AtomicUsize,
     /// Entries that it does not take.
     pub(crate) refused: Mutex<Option<Refuses>>,
     /// Without a place no write ends.
@@ -34,6 +38,7 @@ impl Default for Shelf {
         Self {
             stored: Mutex::default(),
             is_broken: AtomicBool::default(),
+            left: AtomicUsize::new(usize::MAX),
             refused: Mutex::default(),
             gate: Semaphore::new(1),
         }
@@ -47,6 +52,9 @@ impl Shelf {
             if self.is_broken.load(Ordering::SeqCst) {
                 return Err("the disk is full".into());
             }
+            if self.left.fetch_sub(1, Ordering::SeqCst) == 1 {
+                self.is_broken.store(true, Ordering::SeqCst);
+            }
             write(&mut self.stored.lock().unwrap());
             Ok(())
         })
@@ -54,6 +62,11 @@ impl Shelf {
 }
 
 impl Shelf {
+    /// So many writes are made from now on, and then none.
+    pub(crate) fn fail_after(&self, writes: usize) {
+        self.left.store(writes, Ordering::SeqCst);
+    }
+
     /// Has all writes wait from now on.
     pub(crate) async fn hang(&self) {
         self.gate.acquire().await.unwrap().forget();
@@ -134,53 +147,6 @@ impl Value for Words {
     }
 }
 
-/// What a voter heard of before it acknowledged it.
-pub(crate) struct Seals {
-    pub(crate) appended: Mutex<Vec<(LogPlace, String)>>,
-    pub(crate) installed: Mutex<Vec<LogPlace>>,
-    /// Without places no seal gets to the disk.
-    pub(crate) gate: Semaphore,
-    /// The same for a value that is installed.
-    pub(crate) installing: Semaphore,
-    /// Whether a value that is installed cannot be sealed by.
-    pub(crate) is_broken: AtomicBool,
-}
-
-impl Default for Seals {
-    fn default() -> Self {
-        Self {
-            appended: Mutex::default(),
-            installed: Mutex::default(),
-            gate: Semaphore::new(1),
-            installing: Semaphore::new(1),
-            is_broken: AtomicBool::default(),
-        }
-    }
-}
-
-impl Sealing for Seals {
-    fn appended<'a>(&'a self, entries: &'a [(LogPlace, Vec<u8>)]) -> Storing<'a, ()> {
-        Box::pin(async move {
-            let _through = self.gate.acquire().await?;
-            let word = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).into_owned();
-            let entries = entries.iter().map(|(at, bytes)| (*at, word(bytes)));
-            self.appended.lock().unwrap().extend(entries);
-            Ok(())
-        })
-    }
-
-    fn installed<'a>(&'a self, at: LogPlace, _value: &'a [u8]) -> Storing<'a, ()> {
-        self.installed.lock().unwrap().push(at);
-        Box::pin(async move {
-            let _through = self.installing.acquire().await?;
-            match self.is_broken.load(Ordering::SeqCst) {
-                true => Err("the seal is lost".into()),
-                false => Ok(()),
-            }
-        })
-    }
-}
-
 /// All links.
 #[derive(Default)]
 pub(crate) struct Wires {
@@ -244,6 +210,17 @@ pub(crate) fn timing() -> RegisterTiming {
         agreeing: Duration::from_millis(1_500),
         following: Duration::from_secs(5),
         entries: 1_000,
+    }
+}
+
+/// The term that registers begin above.
+pub(crate) const BEFORE: u64 = 7;
+
+/// A register that begins with this value.
+pub(crate) fn seed(value: &str) -> RegisterSeed {
+    RegisterSeed {
+        term: BEFORE,
+        value: value.as_bytes().to_vec(),
     }
 }
 
@@ -349,10 +326,19 @@ impl World {
         (world, behind, words)
     }
 
-    /// The first founds the register of all.
+    /// The first founds a register, and then all vote.
     pub(crate) async fn found(&self) {
+        self.nodes[0].register.found(seed("")).await.unwrap();
+        self.leader().await;
         let all: Vec<String> = self.nodes.iter().map(|node| node.id.clone()).collect();
-        self.nodes[0].register.found(&all).await.unwrap();
+        if all.len() > 1 {
+            self.nodes[0].register.change_voters(&all).await.unwrap();
+            until("all know that they vote", || {
+                let mut nodes = self.nodes.iter();
+                nodes.all(|node| node.known().voters.sets == [all.clone()])
+            })
+            .await;
+        }
         self.leader().await;
     }
 

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster::{Actor, Address, BoxError, Clock};
-use domain::view::NodeTime;
+use cluster::{Actor, Address, BoxError};
+use domain::view::{Epoch, NodeTime};
 use storage::broker::ledger::{self, LastStop, Left};
 use storage::{Database, StoreError};
 
@@ -13,7 +13,6 @@ use super::shards::ShardsMessage;
 use super::slots::Slots;
 use crate::agreed_view::AgreedView;
 use crate::ticker::{Ticker, ticker};
-use crate::traffic_manager::keeper::sweep;
 
 /// What is due is looked at so often.
 const EVERY: Duration = Duration::from_millis(100);
@@ -23,14 +22,14 @@ const SWEEP_EVERY: u32 = 600;
 /// What it is started with.
 #[derive(Clone)]
 pub(super) struct KeeperArguments {
-    pub(super) clock: Clock,
     pub(super) broker: Database,
     pub(super) slots: Arc<Slots>,
     pub(super) agreed: AgreedView,
     pub(super) shards: Vec<Address<ShardsMessage>>,
 }
 
-/// What it is told: time passed.
+/// What it is told: time passed, or something is due on disk.
+#[derive(Debug)]
 pub(super) struct Due;
 
 /// The keeper.
@@ -50,9 +49,8 @@ impl Actor for Keeper {
     const KIND: &'static str = "traffic_manager.keeper";
 
     async fn start(arguments: KeeperArguments, me: Address<Due>) -> Result<Self, BoxError> {
-        if arguments.slots.left.get().is_none() {
-            begin(&arguments).await?;
-        }
+        arguments.slots.site.kept_by(me.clone());
+        begin(&arguments).await?;
         Ok(Self {
             arguments,
             ticks: 0,
@@ -62,11 +60,16 @@ impl Actor for Keeper {
     }
 
     async fn handle(&mut self, _: Due) -> Result<(), BoxError> {
+        begin(&self.arguments).await?;
         let site = &self.arguments.slots.site;
         let ahead_ms = site.ahead_ms();
         metrics::gauge!("headgate_plan_windows_ahead_seconds").set(ahead_ms as f64 / 1_000.0);
+        let beginning = site.due_beginning();
         if let Some(t_ms) = site.due_note() {
             self.note(t_ms).await;
+        }
+        if let Some(epoch) = beginning {
+            self.take_part(epoch).await;
         }
         self.ticks = self.ticks.wrapping_add(1);
         if self.ticks.is_multiple_of(SWEEP_EVERY) {
@@ -89,11 +92,19 @@ impl Actor for Keeper {
     }
 }
 
+/// Begins the ledger, once this life's clock is set right.
 async fn begin(arguments: &KeeperArguments) -> Result<(), BoxError> {
+    let site = &arguments.slots.site;
+    let voters = arguments.agreed.latest().voters;
+    if arguments.slots.left.get().is_some() || !site.set_right(&voters) {
+        return Ok(());
+    }
     let mut write = arguments.broker.write("broker.ledger.begin").await?;
     let left = ledger::begin(&mut write).await?;
+    let begun = ledger::begun(&mut write).await?;
+    let begun = begun.map(Epoch::of_number);
     let noted_ms = (left.last_stop != LastStop::Never).then_some(left.t_ms);
-    let now_ms = arguments.clock.now_ms();
+    let now_ms = site.now_ms();
     let mut time = NodeTime::new(noted_ms, now_ms);
     if let Some(t_ms) = time.due_note(now_ms) {
         ledger::note(&mut write, t_ms).await?;
@@ -103,10 +114,20 @@ async fn begin(arguments: &KeeperArguments) -> Result<(), BoxError> {
         write.commit().await?;
     }
     let ahead_ms = time.ahead_ms(now_ms);
-    arguments.slots.site.begin(time);
+    arguments.slots.site.begin(time, begun);
     // Set once a process: a restart of this actor is no restart of the ledger.
     let _ = arguments.slots.left.set(left);
+    for shards in &arguments.shards {
+        // Those that have started already have waited for this.
+        let _ = shards.tell(ShardsMessage::Tick);
+    }
     tracing::info!(last_stop = ?left.last_stop, "lease ledger begins");
+    if left.last_stop == LastStop::Crashed {
+        tracing::warn!(
+            "the last run did not stop in order: where no other node has what it granted, plans by the minute or second \
+             count as used up (429) until their running windows end"
+        );
+    }
     if ahead_ms > 2_000 {
         tracing::warn!(
             ahead_ms,
@@ -138,6 +159,22 @@ impl Keeper {
         // crash with a clock that was set back.
         let goes_on = written.is_ok() || is_alone;
         self.arguments.slots.site.noted(t_ms, goes_on);
+        self.wake();
+    }
+
+    /// The disk is to know the first view that it has a part in before anybody relies on it.
+    async fn take_part(&mut self, epoch: Epoch) {
+        match write_beginning(&self.arguments.broker, epoch).await {
+            Ok(()) => {
+                self.arguments.slots.site.has_begun(epoch);
+                self.wake();
+            }
+            // The ticks try again; told with the note of T, which the same disk does not take either.
+            Err(error) => tracing::debug!(%error, "the ledger's first view could not be noted"),
+        }
+    }
+
+    fn wake(&self) {
         for shards in &self.arguments.shards {
             let _ = shards.tell(ShardsMessage::Look);
         }
@@ -145,6 +182,10 @@ impl Keeper {
 
     async fn save_all(&self) -> Result<usize, StoreError> {
         let (slots, mut cells) = (&self.arguments.slots, 0);
+        if slots.left.get().is_none() {
+            // It never began, so it has nothing that the disk has not.
+            return Ok(0);
+        }
         let mut write = self.arguments.broker.write("broker.ledger.end").await?;
         let mut lost_ms = None;
         for shard in 0..slots.count() {
@@ -175,5 +216,21 @@ impl Keeper {
 async fn write(broker: &Database, t_ms: i64) -> Result<(), StoreError> {
     let mut write = broker.write("broker.ledger.note").await?;
     ledger::note(&mut write, t_ms).await?;
+    write.commit().await
+}
+
+/// Removes the marks of windows that were over at `t_ms`.
+pub(in crate::traffic_manager) async fn sweep(
+    broker: &Database,
+    t_ms: i64,
+) -> Result<(), StoreError> {
+    let mut write = broker.write("broker.ledger.sweep").await?;
+    ledger::delete_ended(&mut write, t_ms).await?;
+    write.commit().await
+}
+
+async fn write_beginning(broker: &Database, epoch: Epoch) -> Result<(), StoreError> {
+    let mut write = broker.write("broker.ledger.note").await?;
+    ledger::take_part(&mut write, epoch.number()).await?;
     write.commit().await
 }

@@ -2,39 +2,47 @@
 //!
 //! `shards` are the actors that answer gateways and other members, each for every sixteenth shard; `slots` holds the
 //! seats they drive, `site` what all seats of the node share, `pending` the questions whose answers wait; `reporter` is
-//! in touch with the voters, `keeper` with the disk; `ways` and `message` are how members speak.
+//! in touch with the voters, `keeper` with the disk; `ways` and `message` are how members speak; `inspection` answers what
+//! operators ask of this member, `overview` asks all of them.
 
+mod agenda;
+mod counted;
+mod inspection;
 mod keeper;
 pub mod message;
+mod overview;
 mod pending;
 mod reporter;
 mod shards;
 mod site;
 mod slots;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod ways;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use cluster::{Address, Child, Door, System, branch, child};
 use domain::view::Patience;
 use storage::Database;
 
+use super::handle::{GatewayLeases, Here, TrafficManagerHandle};
 use super::message::LeaseMany;
 use super::policies::{GoBy, PoliciesArguments, PolicyFollower};
 use super::shard::SHARDS;
-use super::{ACTORS, GatewayLeases, LedgerSettings, Published};
+use super::{ACTORS, Leaving, LedgerSettings, Published};
 use crate::agreed_view::{AgreedView, Layout, Nodes};
 use crate::change_feed::ChangeFeedHandle;
 use keeper::{Keeper, KeeperArguments};
 use message::TellShard;
 use reporter::{Reporter, ReporterArguments};
 use shards::{Shards, ShardsArguments, ShardsMessage};
-use site::Site;
+pub(super) use site::Site;
 use slots::Slots;
 
+#[cfg(test)]
+pub(super) use keeper::sweep;
+pub use overview::{Overview, SeenKey, SeenShards};
 pub use ways::Ways;
 
 /// How shards lie, the same on every node of a cluster.
@@ -118,7 +126,7 @@ impl AllShards {
 
 /// The member of node `nodes.me()`. Its children stop in an order that lets the keeper write what all others left.
 #[must_use]
-pub fn component(system: &System, member: &Member<'_>) -> (Door<LeaseMany>, Child) {
+pub fn component(system: &System, member: &Member<'_>) -> (TrafficManagerHandle, Child) {
     let Member {
         broker,
         agreed,
@@ -129,8 +137,8 @@ pub fn component(system: &System, member: &Member<'_>) -> (Door<LeaseMany>, Chil
     let clock = || system.clock.clone();
     let site = Arc::new(Site::new(&node, incarnation, clock()));
     let keys = member.settings.keys_of_a_shard();
-    let slots = Arc::new(Slots::new(site, SHARDS, keys, LAYOUT.rank));
-    let policies = Published::default();
+    let slots = Arc::new(Slots::new(Arc::clone(&site), SHARDS, keys, LAYOUT.rank));
+    let (policies, leaving) = (Published::default(), Leaving::default());
     let of_shards = ShardsArguments {
         clock: clock(),
         broker: broker.clone(),
@@ -144,8 +152,8 @@ pub fn component(system: &System, member: &Member<'_>) -> (Door<LeaseMany>, Chil
     };
     let all = AllShards::describe(system, &of_shards);
     member.members.admit(&node, all.told);
+    let inspection = inspection::component(system, &slots, member.members, &node);
     let of_keeper = KeeperArguments {
-        clock: clock(),
         broker: broker.clone(),
         slots: Arc::clone(&slots),
         agreed: agreed.clone(),
@@ -158,20 +166,38 @@ pub fn component(system: &System, member: &Member<'_>) -> (Door<LeaseMany>, Chil
         agreed: agreed.clone(),
         nodes: member.nodes.clone(),
         shards: all.addresses.clone(),
-        leaving: Arc::new(AtomicBool::new(false)),
+        leaving: Arc::clone(&leaving),
     };
     let (_, reporter) = child::<Reporter>(system, "traffic-manager/reporter", of_reporter);
-    let follow = |address: &Address<ShardsMessage>| GoBy::of(address, ShardsMessage::Follow);
-    let of_follower = PoliciesArguments {
-        feed: member.feed.clone(),
-        published: policies,
-        shards: all.addresses.iter().map(follow).collect(),
-        follower: format!("traffic-manager@{node}"),
-        incarnation,
-    };
-    let (_, follower) = child::<PolicyFollower>(system, "traffic-manager/policies", of_follower);
+    let follower = follower(system, member, &policies, &all.addresses);
     let mut children = vec![keeper];
     children.extend(all.children);
-    children.extend([reporter, follower]);
-    (all.lease, branch(system, "traffic-manager", children))
+    children.extend([reporter, follower, inspection]);
+    let here = Here {
+        node,
+        site,
+        lease: all.lease,
+        policies,
+        leaving,
+    };
+    let handle = TrafficManagerHandle::new(here, agreed, member.nodes.cluster());
+    (handle, branch(system, "traffic-manager", children))
+}
+
+/// What follows the policies for all shards.
+fn follower(
+    system: &System,
+    member: &Member<'_>,
+    policies: &Published,
+    shards: &[Address<ShardsMessage>],
+) -> Child {
+    let follow = |address: &Address<ShardsMessage>| GoBy::of(address, ShardsMessage::Follow);
+    let arguments = PoliciesArguments {
+        feed: member.feed.clone(),
+        published: Arc::clone(policies),
+        shards: shards.iter().map(follow).collect(),
+        follower: format!("traffic-manager@{}", member.nodes.me().node),
+        incarnation: member.incarnation,
+    };
+    child::<PolicyFollower>(system, "traffic-manager/policies", arguments).1
 }

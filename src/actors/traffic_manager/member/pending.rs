@@ -6,6 +6,7 @@ use std::time::Duration;
 use cluster::Reply;
 use domain::ledger::{Ask, Effect};
 
+use super::counted::Waits;
 use crate::traffic_manager::message::{LeaseAnswer, Leased};
 
 /// A question waits here so long.
@@ -17,6 +18,7 @@ struct Question {
     answers: Vec<Option<LeaseAnswer>>,
     reply: Reply<Leased>,
     until: Duration,
+    _waits: Waits,
 }
 
 /// All that wait, of one actor.
@@ -35,6 +37,7 @@ impl Pending {
             answers,
             reply,
             until,
+            _waits: Waits::begin(),
         });
     }
 

@@ -13,7 +13,7 @@ use super::shards::ShardsMessage;
 use super::slots::Slots;
 use crate::agreed_view::message::{Agreed, AskView, AskVoter, Promise, Promised, TellVoter};
 use crate::agreed_view::{AgreedView, Nodes};
-use crate::ticker::{Ticker, ticker};
+use crate::ticker::{Ticker, Watcher, ticker, watcher};
 
 /// What is due is looked at so often.
 const TICK: Duration = Duration::from_millis(50);
@@ -46,7 +46,13 @@ pub(super) enum ReporterMessage {
         promised: Promised,
     },
     /// What is agreed on, as somebody said.
-    Agreed(Agreed),
+    Agreed {
+        /// The voter that said it, if one did.
+        by: Option<String>,
+        agreed: Agreed,
+    },
+    /// Another view is known, or other voters.
+    News,
     Tick,
 }
 
@@ -58,9 +64,14 @@ pub(super) struct Reporter {
     told: Duration,
     /// What is on its way to whom.
     under_way: BTreeMap<String, Weak<()>>,
+    /// Whether a voter was to be told something while it was being told before.
+    owes: bool,
     /// Entries of the view that shards were told of.
     entries: u64,
+    /// Who voted when voters were told last.
+    voters: Vec<String>,
     _ticker: Ticker,
+    _watcher: Watcher,
 }
 
 // === impl Actor ===
@@ -76,12 +87,20 @@ impl Actor for Reporter {
     ) -> Result<Self, BoxError> {
         arguments.slots.site.reported_by(me.clone());
         Ok(Self {
-            arguments,
             told: Duration::ZERO,
             under_way: BTreeMap::new(),
+            owes: false,
             entries: 0,
+            voters: Vec::new(),
             _ticker: ticker("reports", TICK, me.clone(), || ReporterMessage::Tick),
+            _watcher: watcher(
+                "view news",
+                arguments.agreed.subscribe(),
+                me.clone(),
+                || ReporterMessage::News,
+            ),
             me,
+            arguments,
         })
     }
 
@@ -97,7 +116,24 @@ impl Actor for Reporter {
                 t_ms,
                 promised,
             } => self.promised(&voter, epoch, t_ms, promised),
-            ReporterMessage::Agreed(agreed) => self.arguments.agreed.learn(&agreed),
+            ReporterMessage::Agreed { by, agreed } => {
+                self.arguments.agreed.learn(&agreed);
+                if let Some((voter, clock_ms)) = by.zip(agreed.clock_ms) {
+                    self.arguments.slots.heard_clock(&voter, clock_ms);
+                }
+                if std::mem::take(&mut self.owes) {
+                    // The next tick reports, lest one that is silent keep all others answering; a lone voter is this node.
+                    self.told = Duration::ZERO;
+                    if self.voters.len() == 1 {
+                        self.report();
+                    }
+                }
+            }
+            ReporterMessage::News => {
+                if self.arguments.agreed.latest().voters != self.voters {
+                    self.report();
+                }
+            }
             ReporterMessage::Tick => {
                 let now = self.arguments.clock.monotonic();
                 let is_active = self.arguments.agreed.latest().view.phase == Phase::Active;
@@ -138,9 +174,11 @@ impl Reporter {
             return self.ask_anybody(latest.view.entries);
         }
         let told = self.told_now();
+        self.voters.clone_from(&latest.voters);
         for voter in latest.voters {
             let busy = self.under_way.get(&voter);
             if busy.is_some_and(|busy| busy.strong_count() > 0) {
+                self.owes = true;
                 continue;
             }
             let way = Arc::new(());
@@ -150,7 +188,8 @@ impl Reporter {
                 let answer = nodes.tell_voter(&voter, told, DEADLINE).await;
                 drop(way);
                 if let Ok(agreed) = answer {
-                    let _ = me.tell(ReporterMessage::Agreed(agreed));
+                    let by = Some(voter);
+                    let _ = me.tell(ReporterMessage::Agreed { by, agreed });
                 }
             });
         }
@@ -190,7 +229,7 @@ impl Reporter {
             spawn_named("view question", async move {
                 let asked = AskView { entries };
                 if let Ok(agreed) = nodes.ask_view(&node, asked, DEADLINE).await {
-                    let _ = me.tell(ReporterMessage::Agreed(agreed));
+                    let _ = me.tell(ReporterMessage::Agreed { by: None, agreed });
                 }
             });
         }
@@ -224,6 +263,12 @@ impl Reporter {
         }
     }
 
+    /// Whether nobody else owns shards, nor has a say in who does.
+    fn is_alone(&self) -> bool {
+        let (view, me) = (self.arguments.agreed.view(), self.arguments.nodes.me());
+        view.members.len() <= 1 && view.voters == [me.node.as_str()]
+    }
+
     fn promised(&self, voter: &str, epoch: Epoch, t_ms: i64, promised: Promised) {
         let site = &self.arguments.slots.site;
         match promised {
@@ -233,6 +278,12 @@ impl Reporter {
                 }
             }
             Promised::Refused { at } => site.refuse(at),
+            // A node that is alone goes on while its disk takes nothing, as its keeper does.
+            Promised::Failed if self.is_alone() => {
+                if site.fenced(voter, epoch, t_ms) {
+                    self.wake();
+                }
+            }
             Promised::Sealed(_) | Promised::Failed => {}
         }
     }

@@ -5,13 +5,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster::{Actor, Address, Asked, BoxError, Clock, Reply, spawn_named};
+use cluster::{Actor, Address, AskError, Asked, BoxError, Clock, Reply, spawn_named};
 use domain::ledger::{Ask, Effect, Input, Mark, Outcome, SHARED_KEY};
 use domain::view::{Event, Life, Words};
 use storage::{Database, StoreError, broker::ledger};
 
+use super::agenda::{Agenda, GoneBy};
+use super::counted;
 use super::message::{ShardHeard, TellShard};
 use super::pending::Pending;
+use super::site::Site;
 use super::slots::{Said, Slots};
 use super::ways::Ways;
 use crate::agreed_view::AgreedView;
@@ -22,7 +25,7 @@ use crate::traffic_manager::shard::shard_of;
 use crate::traffic_manager::view::PolicyView;
 use crate::traffic_manager::{Published, news};
 
-/// Recall rounds, ends of windows, and what may have got lost are looked at so often.
+/// Recall rounds, ends of windows, and what may have got lost are looked at so often, where there are any.
 const TICK: Duration = Duration::from_millis(50);
 
 /// What it is started with.
@@ -67,6 +70,8 @@ pub(super) struct Shards {
     unknown: BTreeSet<(String, String)>,
     /// Whether marks could not be written at the last try.
     failing: bool,
+    /// Which of its shards it looks at when.
+    agenda: Agenda,
     _ticker: Ticker,
 }
 
@@ -81,11 +86,15 @@ impl Actor for Shards {
         arguments: ShardsArguments,
         me: Address<ShardsMessage>,
     ) -> Result<Self, BoxError> {
+        let step = usize::from(arguments.step.max(1));
+        let shards = arguments.first..arguments.slots.count();
+        let shards = shards.step_by(step).collect();
         let mut shards = Self {
             arguments,
             pending: Pending::default(),
             unknown: BTreeSet::new(),
             failing: false,
+            agenda: Agenda::new(shards),
             _ticker: ticker("shard ticks", TICK, me.clone(), || ShardsMessage::Tick),
             me,
         };
@@ -122,7 +131,11 @@ impl Actor for Shards {
             }
             ShardsMessage::Look => self.look(false).await,
             ShardsMessage::Tick => {
-                self.recover().await?;
+                let now = self.arguments.clock.monotonic();
+                let incarnation = self.arguments.slots.site.incarnation_now();
+                if self.agenda.is_time_for_all(incarnation, now) {
+                    self.recover().await?;
+                }
                 self.look(true).await;
             }
         }
@@ -134,25 +147,16 @@ impl Actor for Shards {
 // === impl Shards ===
 
 impl Shards {
-    fn mine(&self) -> Vec<u16> {
-        let step = usize::from(self.arguments.step.max(1));
-        (self.arguments.first..self.arguments.slots.count())
-            .step_by(step)
-            .collect()
-    }
-
     /// Begins from disk what is not in the node's life of now.
     async fn recover(&mut self) -> Result<(), StoreError> {
         let slots = &self.arguments.slots;
-        let behind = self.mine();
-        let behind: Vec<u16> = behind
-            .into_iter()
-            .filter(|shard| !slots.is_ready(*shard))
-            .collect();
+        let behind = self.agenda.shards().iter().copied();
+        let behind: Vec<u16> = behind.filter(|shard| !slots.is_ready(*shard)).collect();
         if behind.is_empty() {
             return Ok(());
         }
         let mut read = self.arguments.broker.read().await?;
+        self.agenda.begin_anew();
         for shard in behind {
             // From the T on that the shard begins with, which lies before what is noted.
             let marks = ledger::list(&mut read, shard, slots.site.t_ms()).await?;
@@ -192,7 +196,7 @@ impl Shards {
         let foreign =
             |key: &ThrottleKey| key.subject != SHARED_KEY && shard_of(key) != request.shard;
         let keys = request.keys().ok_or(Leased::NotOwner)?;
-        if !self.mine().contains(&request.shard) || keys.iter().any(foreign) {
+        if !self.agenda.shards().contains(&request.shard) || keys.iter().any(foreign) {
             return Err(Leased::NotOwner);
         }
         let view = self.arguments.policies.load_full();
@@ -247,7 +251,14 @@ impl Shards {
     async fn look(&mut self, ticks: bool) {
         let policies = self.arguments.policies.load_full();
         let view = self.arguments.agreed.latest().view;
-        for shard in self.mine() {
+        let site = &self.arguments.slots.site;
+        let by = GoneBy {
+            entries: view.entries,
+            incarnation: site.incarnation_now(),
+            policies: policies.as_ref().map(|view| Arc::clone(&view.table)),
+        };
+        let (now, t_ms) = (self.arguments.clock.monotonic(), site.t_ms());
+        for shard in self.agenda.at(by, ticks, now, t_ms) {
             let slots = &self.arguments.slots;
             let mut said = slots.follow(shard, &view);
             let looked = slots.with(shard, |slot| {
@@ -281,16 +292,20 @@ impl Shards {
             self.say(shard, to, words);
         }
         for effect in &said.effects {
+            counted::effect(effect);
             self.note(effect);
         }
         let rest = self.pending.take(said.effects);
         let (gateways, clock) = (&self.arguments.gateways, &self.arguments.clock);
         news::tell(gateways, clock, shard, rest);
+        let due_ms = self.arguments.slots.with(shard, |slot| slot.due_ms());
+        self.agenda.put(shard, due_ms.flatten());
     }
 
     fn say(&self, shard: u16, to: Life, words: Words) {
         let (members, me) = (self.arguments.members.clone(), self.me.clone());
-        let from = self.arguments.slots.site.life();
+        let site = Arc::clone(&self.arguments.slots.site);
+        let from = site.life();
         let told = TellShard {
             shard,
             from: from.clone(),
@@ -298,14 +313,18 @@ impl Shards {
             words,
         };
         spawn_named("shard words", async move {
-            // What gets lost is said again.
-            if let Ok(heard) = members.tell(&to.node, told).await {
-                let _ = me.tell(ShardsMessage::Answered {
-                    shard,
-                    from: to,
-                    to: from,
-                    words: heard.words,
-                });
+            match members.tell(&to.node, told).await {
+                Ok(heard) => {
+                    let _ = me.tell(ShardsMessage::Answered {
+                        shard,
+                        from: to,
+                        to: from,
+                        words: heard.words,
+                    });
+                }
+                Err(AskError::Unsupported) => tell_of_the_deaf(&site, &to),
+                // What gets lost is said again.
+                Err(_) => {}
             }
         });
     }
@@ -355,6 +374,17 @@ impl Shards {
             }
             _ => {}
         }
+    }
+}
+
+/// Saying it again does not help; the coordinator goes on without whom all wait for.
+fn tell_of_the_deaf(site: &Site, to: &Life) {
+    if site.is_not_understood_by(to) {
+        tracing::warn!(
+            node = to.node,
+            "a traffic manager does not understand what others tell it about shards, so it can own none: it runs an \
+             earlier version or no traffic manager any more; start it with the version of the others, or stop it"
+        );
     }
 }
 

@@ -1,26 +1,33 @@
 //! What all shards of a member share: which life it is in, its T, and how far T is noted on its own disk and fenced by
 //! the voters (L3, L10).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use cluster::{Address, Clock};
-use domain::view::{Epoch, Fences, Life, NodeTime};
+use domain::view::{Epoch, Fences, Life, NodeTime, set_right_ms};
 
+use super::counted;
+use super::keeper::Due;
 use super::reporter::ReporterMessage;
 use crate::agreed_view::LIVES;
 
+/// A clock that is further from the others' is told of.
+const APART_MS: i64 = 2_000;
 /// A disk that owes a note of T for so long hangs.
 const STALLED_MS: i64 = 1_000;
 
 /// The node-wide state.
 #[derive(Debug)]
-pub(super) struct Site {
+pub(in crate::traffic_manager) struct Site {
     node: String,
     incarnation: u64,
     failures: AtomicU64,
     clock: Clock,
+    /// How far the voters' clocks are from this node's, and how far this life sets its own right by them.
+    apart_ms: Mutex<BTreeMap<String, i64>>,
+    set_right_ms: OnceLock<i64>,
     inner: Mutex<Inner>,
     /// The highest T in which grants wait for a fence.
     wanted_ms: AtomicI64,
@@ -28,7 +35,10 @@ pub(super) struct Site {
     refused: Mutex<Option<Epoch>>,
     /// Nodes that shards waited for too long since the last report.
     stalled: Mutex<BTreeSet<String>>,
+    /// Members that do not understand what is said to them, each told in the log once.
+    deaf: Mutex<BTreeSet<Life>>,
     reporter: OnceLock<Address<ReporterMessage>>,
+    keeper: OnceLock<Address<Due>>,
     poked: AtomicBool,
 }
 
@@ -38,6 +48,8 @@ struct Inner {
     time: Option<NodeTime>,
     fences: Fences,
     fenced: Fed,
+    /// The view that is to be on disk as the first one.
+    beginning: Option<Epoch>,
 }
 
 /// How far shards may go.
@@ -47,6 +59,8 @@ pub(super) struct Fed {
     pub(super) noted_ms: i64,
     /// The T that a majority has fenced, and for which view.
     pub(super) fenced: (Epoch, i64),
+    /// The view that the disk took part in first.
+    pub(super) begun: Option<Epoch>,
 }
 
 // === impl Site ===
@@ -58,24 +72,39 @@ impl Site {
             incarnation,
             failures: AtomicU64::new(0),
             clock,
+            apart_ms: Mutex::default(),
+            set_right_ms: OnceLock::new(),
             inner: Mutex::new(Inner {
                 time: None,
                 fences: Fences::default(),
                 fenced: Fed::default(),
+                beginning: None,
             }),
             wanted_ms: AtomicI64::new(i64::MIN),
             refused: Mutex::default(),
             stalled: Mutex::default(),
+            deaf: Mutex::default(),
             reporter: OnceLock::new(),
+            keeper: OnceLock::new(),
             poked: AtomicBool::new(false),
         }
     }
 
     /// This node in the life that its shards are in.
-    pub(super) fn life(&self) -> Life {
+    pub(in crate::traffic_manager) fn life(&self) -> Life {
+        Life::new(self.node.clone(), self.incarnation_now())
+    }
+
+    /// Whether this is the life that its shards are in.
+    pub(super) fn is_life(&self, life: &Life) -> bool {
+        life.incarnation == self.incarnation_now()
+    }
+
+    /// What tells the lives that its shards are in apart.
+    pub(super) fn incarnation_now(&self) -> u64 {
         let failures = self.failures.load(Ordering::SeqCst);
         let lives = self.incarnation.saturating_mul(LIVES);
-        Life::new(self.node.clone(), lives.saturating_add(failures))
+        lives.saturating_add(failures)
     }
 
     /// A step has failed: all shards begin another life.
@@ -83,23 +112,57 @@ impl Site {
         self.failures.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// The disk has said where an earlier life was, and has this note.
-    pub(super) fn begin(&self, time: NodeTime) {
+    /// The disk has said where an earlier life was, has this note, and took part in this view first.
+    pub(super) fn begin(&self, time: NodeTime, begun: Option<Epoch>) {
         let mut inner = self.inner();
+        inner.fenced.begun = begun;
         inner.fenced.noted_ms = time.noted_ms();
         inner.time = Some(time);
     }
 
+    /// The node's clock, set right by the voters'.
+    pub(super) fn now_ms(&self) -> i64 {
+        let right_ms = self.set_right_ms.get().copied().unwrap_or_default();
+        self.clock.now_ms().saturating_add(right_ms)
+    }
+
+    /// A voter's clock shows this.
+    pub(super) fn hear_clock(&self, voter: &str, clock_ms: i64) {
+        let apart_ms = clock_ms.saturating_sub(self.clock.now_ms());
+        let mut all = self.apart_ms.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(voter.to_owned(), apart_ms);
+    }
+
+    /// Sets the clock of this life right, once enough of these voters were heard; gives whether it is.
+    pub(super) fn set_right(&self, voters: &[String]) -> bool {
+        if self.set_right_ms.get().is_some() {
+            return true;
+        }
+        let mut all = self.apart_ms.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(self.node.clone(), 0);
+        let Some(right_ms) = set_right_ms(voters, &all) else {
+            return false;
+        };
+        if right_ms.abs() > APART_MS {
+            tracing::warn!(
+                apart_ms = -right_ms,
+                "this node's clock is apart from those of the voters: windows of plans go by theirs; set it right"
+            );
+        }
+        let _ = self.set_right_ms.set(right_ms);
+        true
+    }
+
     /// T now; the node's clock before it has begun.
     pub(super) fn t_ms(&self) -> i64 {
-        let now_ms = self.clock.now_ms();
+        let now_ms = self.now_ms();
         let time = &mut self.inner().time;
         time.as_mut().map_or(now_ms, |time| time.t_ms(now_ms))
     }
 
     /// How far T lies ahead of the node's clock.
     pub(super) fn ahead_ms(&self) -> i64 {
-        let now_ms = self.clock.now_ms();
+        let now_ms = self.now_ms();
         let time = &self.inner().time;
         time.as_ref().map_or(0, |time| time.ahead_ms(now_ms))
     }
@@ -111,7 +174,7 @@ impl Site {
 
     /// Others are at this T.
     pub(super) fn lift(&self, t_ms: i64) {
-        let now_ms = self.clock.now_ms();
+        let now_ms = self.now_ms();
         if let Some(time) = &mut self.inner().time {
             time.lift(t_ms, now_ms);
         }
@@ -119,7 +182,7 @@ impl Site {
 
     /// The T to write down, if it is time to.
     pub(super) fn due_note(&self) -> Option<i64> {
-        let now_ms = self.clock.now_ms();
+        let now_ms = self.now_ms();
         self.inner().time.as_mut()?.due_note(now_ms)
     }
 
@@ -136,6 +199,41 @@ impl Site {
             time.not_noted();
         }
         fenced.noted_ms = time.noted_ms();
+    }
+
+    /// The disk takes part in this view for the first time.
+    pub(super) fn take_part(&self, epoch: Epoch) {
+        let mut inner = self.inner();
+        if inner.fenced.begun.is_some() || inner.beginning.is_some() {
+            return;
+        }
+        inner.beginning = Some(epoch);
+        drop(inner);
+        self.poke_keeper();
+    }
+
+    /// There is something for the disk.
+    pub(super) fn poke_keeper(&self) {
+        if let Some(keeper) = self.keeper.get() {
+            // Else its next tick finds it.
+            let _ = keeper.tell(Due);
+        }
+    }
+
+    /// The view that the disk is to know of as its first, while it does not.
+    pub(super) fn due_beginning(&self) -> Option<Epoch> {
+        let inner = self.inner();
+        inner.beginning.filter(|_| inner.fenced.begun.is_none())
+    }
+
+    /// The disk knows its first view.
+    pub(super) fn has_begun(&self, epoch: Epoch) {
+        self.inner().fenced.begun = Some(epoch);
+    }
+
+    /// Whom to tell of what is due on disk.
+    pub(super) fn kept_by(&self, keeper: Address<Due>) {
+        let _ = self.keeper.set(keeper);
     }
 
     /// Grants wait for a fence of this T.
@@ -156,7 +254,9 @@ impl Site {
         let now_ms = i64::try_from(now).unwrap_or(i64::MAX);
         let fences = &mut self.inner().fences;
         fences.begin(epoch, voters);
-        fences.need(wanted_ms, now_ms)
+        let due = fences.need(wanted_ms, now_ms);
+        counted::fence_asked(due.is_some());
+        due
     }
 
     /// A voter has fenced this T. Gives whether shards may go further by it.
@@ -164,6 +264,7 @@ impl Site {
         let mut inner = self.inner();
         let Inner { fences, fenced, .. } = &mut *inner;
         let goes_on = fences.acked(voter, epoch, t_ms);
+        counted::fence_passed(goes_on);
         if let (true, Some(t_ms)) = (goes_on, fences.fenced_ms()) {
             fenced.fenced = (epoch, t_ms);
         }
@@ -196,7 +297,7 @@ impl Site {
     pub(super) fn take_stalled(&self) -> BTreeSet<String> {
         let mut stalled = self.stalled.lock().unwrap_or_else(PoisonError::into_inner);
         let mut taken = std::mem::take(&mut *stalled);
-        let now_ms = self.clock.now_ms();
+        let now_ms = self.now_ms();
         let inner = self.inner();
         if let Some(time) = &inner.time
             && time.waits_ms(now_ms) > STALLED_MS
@@ -204,6 +305,12 @@ impl Site {
             taken.insert(self.node.clone());
         }
         taken
+    }
+
+    /// Another member does not understand what is said about shards. Gives whether that is news.
+    pub(super) fn is_not_understood_by(&self, life: &Life) -> bool {
+        let mut deaf = self.deaf.lock().unwrap_or_else(PoisonError::into_inner);
+        deaf.insert(life.clone())
     }
 
     /// Whom to poke.
@@ -236,6 +343,20 @@ impl Default for Fed {
         Self {
             noted_ms: i64::MIN,
             fenced: (Epoch::default(), i64::MIN),
+            begun: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_does_not_understand_is_told_of_once_in_each_life() {
+        let site = Site::new("a", 1, Clock::system());
+        let deaf = |incarnation| site.is_not_understood_by(&Life::new("b", incarnation));
+        assert_eq!([deaf(1), deaf(1), deaf(2)], [true, false, true]);
+        assert!(site.is_not_understood_by(&Life::new("c", 1)));
     }
 }

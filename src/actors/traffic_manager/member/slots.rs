@@ -11,6 +11,7 @@ use domain::ledger::{Effect, Input, Ledger, Mark, Policies, Recovery, Source, St
 use domain::view::{Deed, Epoch, Event, Life, Origin, Place, Rank, Seat, View, Words};
 use storage::broker::ledger::{LastStop, Left};
 
+use super::counted;
 use super::site::{Fed, Site};
 
 /// The seats of all shards.
@@ -34,6 +35,8 @@ pub(super) struct Slot {
     /// Marks to be written before what they cover is released (L5), each with the stamp that says so.
     pub(super) unwritten: Vec<(Stamp, Mark)>,
     fed: Fed,
+    /// Units that were granted, as far as metrics tell of them.
+    granted: u64,
     /// Entries of the register in the view that it follows.
     entries: u64,
     /// The last view in which its pair had what it needs.
@@ -63,6 +66,14 @@ impl Slots {
         }
     }
 
+    /// A voter's clock shows this; before the ledger has begun it may have waited for that.
+    pub(super) fn heard_clock(&self, voter: &str, clock_ms: i64) {
+        if self.left.get().is_none() {
+            self.site.hear_clock(voter, clock_ms);
+            self.site.poke_keeper();
+        }
+    }
+
     /// How many shards there are.
     pub(super) fn count(&self) -> u16 {
         u16::try_from(self.shards.len()).unwrap_or(u16::MAX)
@@ -76,8 +87,8 @@ impl Slots {
         let Ok(slot) = slot.lock() else {
             return false;
         };
-        let life = self.site.life();
-        slot.as_ref().is_some_and(|slot| slot.life == life)
+        slot.as_ref()
+            .is_some_and(|slot| self.site.is_life(&slot.life))
     }
 
     /// Begins a shard from the marks on disk, where it is not in the node's life of now.
@@ -109,6 +120,7 @@ impl Slots {
             table,
             unwritten: Vec::new(),
             fed: Fed::default(),
+            granted: 0,
             entries: 0,
             complete: None,
         });
@@ -152,8 +164,9 @@ impl Slots {
     /// Uses a shard's state; none when it has none to be trusted, or only that of an earlier life.
     pub(super) fn with<T>(&self, shard: u16, use_it: impl FnOnce(&mut Slot) -> T) -> Option<T> {
         let mut slot = self.slot(shard)?.lock().ok()?;
-        let life = self.site.life();
-        slot.as_mut().filter(|slot| slot.life == life).map(use_it)
+        let slot = slot.as_mut();
+        slot.filter(|slot| self.site.is_life(&slot.life))
+            .map(use_it)
     }
 
     /// One step of a shard.
@@ -198,9 +211,23 @@ impl Slot {
         self.seat.ledger()
     }
 
+    /// The seat, for an inspection.
+    pub(super) fn seat(&self) -> &Seat {
+        &self.seat
+    }
+
     /// Whether it owns the shard, as far as it knows.
     pub(super) fn is_owner(&self) -> bool {
         self.seat.is_owner()
+    }
+
+    /// From which T on it needs ticks; none while nothing runs.
+    pub(super) fn due_ms(&self) -> Option<i64> {
+        if self.unwritten.is_empty() {
+            self.seat.due_ms()
+        } else {
+            Some(i64::MIN)
+        }
     }
 
     /// Whether it may go further than it knows.
@@ -239,8 +266,14 @@ impl Slot {
             };
             deeds.extend(self.seat.step(fenced, t_ms));
         }
+        if fed.begun != self.fed.begun
+            && let Some(epoch) = fed.begun
+        {
+            deeds.extend(self.seat.step(Event::Begun { epoch }, t_ms));
+        }
         self.fed = fed;
         deeds.extend(self.seat.step(event, t_ms));
+        counted::granted(&mut self.granted, self.seat.ledger());
         self.sort_out(deeds, site)
     }
 
@@ -263,6 +296,7 @@ impl Slot {
                 Deed::Stalled { by, .. } => site.stalls(by),
                 Deed::Refused { at } => site.refuse(at),
                 Deed::Time { t_ms } => site.lift(t_ms),
+                Deed::Begin { epoch } => site.take_part(epoch),
                 Deed::Fence { t_ms } => {
                     let (epoch, reach_ms) = self.fed.fenced;
                     if t_ms > reach_ms || epoch != self.seat.epoch() {

@@ -6,20 +6,22 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cluster::{AskError, Asking, Clock, Door, Register, RegisterLink, Root, System, start_root};
+use cluster::{AskError, Asking, Child, Clock, Register, RegisterLink, Root, System, start_root};
 use domain::ledger::{Ask, Holder, Outcome};
 use domain::policy::TimeUnit;
-use domain::view::{Life, Patience, Phase};
-use storage::{broker, carbon};
+use domain::view::{Epoch, Life, Patience, Phase};
+use storage::broker::ledger;
+use storage::{Database, apim, broker, carbon};
 
 use super::{LAYOUT, Member, Ways, component};
 use crate::agreed_view::{
-    AgreedView, Layout, Nodes, TestRegister, component as agreed_view, register_of_cluster,
+    AgreedView, ClaimHandle, FounderArguments, Layout, Nodes, SharedRegister, TestRegister, claims,
+    component as agreed_view, founder, register_of_cluster,
 };
-use crate::register::CarbonRegister;
+use crate::register::{CarbonRegister, belong};
 use crate::traffic_manager::message::{LeaseAnswer, LeaseMany, Leased, ThrottleKey};
 use crate::traffic_manager::test_node::{ControlPlane, DEADLINE, key};
-use crate::traffic_manager::{GatewayLeases, LedgerSettings, shard_of};
+use crate::traffic_manager::{GatewayLeases, LedgerSettings, TrafficManagerHandle, shard_of};
 
 /// Ids of nodes, as the register wants them.
 const NAMES: [&str; 3] = [
@@ -41,7 +43,8 @@ const QUICK: Layout = Layout {
 
 struct OneMember {
     agreed: AgreedView,
-    lease: Door<LeaseMany>,
+    register: SharedRegister,
+    traffic: TrafficManagerHandle,
     root: Root,
 }
 
@@ -49,7 +52,7 @@ struct OneMember {
 #[derive(Clone)]
 enum Registers {
     InMemory(TestRegister),
-    OfCluster(Links),
+    OfCluster(Links, ClaimHandle),
 }
 
 /// The registers of a cluster's nodes, and the way between them.
@@ -77,11 +80,19 @@ impl RegisterLink for LinkOf {
 
 struct Members {
     control_plane: ControlPlane,
+    layout: Layout,
     registers: Registers,
     nodes: Nodes,
     ways: Ways,
     all: Vec<(String, OneMember)>,
     system: System,
+}
+
+/// The latest view that a disk took part in.
+pub(in crate::traffic_manager) async fn counted_in(broker: &Database) -> Option<Epoch> {
+    let mut read = broker.read().await.unwrap();
+    let latest = ledger::counted_in(&mut read).await.unwrap();
+    latest.map(Epoch::of_number)
 }
 
 // === impl Members ===
@@ -98,6 +109,7 @@ impl Members {
         let system = System::new(Clock::system(), true);
         Self {
             control_plane: ControlPlane::start(&system, dir).await,
+            layout: QUICK,
             registers,
             nodes: Nodes::alone(Life::new("nobody", 0)),
             ways: Ways::default(),
@@ -107,29 +119,49 @@ impl Members {
     }
 
     async fn join(&mut self, name: &str, incarnation: u64, dir: &Path) {
+        self.join_as((name, name), incarnation, dir).await;
+    }
+
+    /// A node's register, and what is needed to found it where that is to be done.
+    async fn registered(
+        &self,
+        (system, nodes): (&System, &Nodes),
+        carbon: &Database,
+    ) -> (SharedRegister, Vec<Child>, Option<(Register, ClaimHandle)>) {
+        let name = nodes.me().node.as_str();
+        match &self.registers {
+            Registers::InMemory(all) => (all.of(name), Vec::new(), None),
+            Registers::OfCluster(links, claims) => {
+                belong(carbon, "c").await;
+                let store = Arc::new(CarbonRegister::new(carbon.clone(), name));
+                let link = Arc::new(LinkOf {
+                    me: name.to_owned(),
+                    all: links.clone(),
+                });
+                let made = register_of_cluster(system, nodes, store, link, claims);
+                let (of_node, register, child) = made.unwrap();
+                let mut all = links.0.lock().unwrap();
+                all.insert(name.to_owned(), of_node.clone());
+                (register, vec![child], Some((of_node, claims.clone())))
+            }
+        }
+    }
+
+    async fn join_as(&mut self, (name, called): (&str, &str), incarnation: u64, dir: &Path) {
         std::fs::create_dir_all(dir).unwrap();
         let (broker, carbon) = (
             broker::open(dir).await.unwrap(),
             carbon::open(dir).await.unwrap(),
         );
+        let counted_in = counted_in(&broker).await;
         let nodes = self.nodes.seen_by(Life::new(name, incarnation));
         // Names of actors are unique within a process.
         let system = System::new(self.system.clock.clone(), true);
-        let (register, mut children) = match &self.registers {
-            Registers::InMemory(all) => (all.of(name), Vec::new()),
-            Registers::OfCluster(links) => {
-                let store = Arc::new(CarbonRegister::new(carbon.clone(), "c", name));
-                let link = Arc::new(LinkOf {
-                    me: name.to_owned(),
-                    all: links.clone(),
-                });
-                let made = register_of_cluster(&system, &nodes, store, link);
-                let (of_node, register, child) = made.unwrap();
-                links.0.lock().unwrap().insert(name.to_owned(), of_node);
-                (register, vec![child])
-            }
-        };
-        let (agreed, agreed_child) = agreed_view(&system, &carbon, &nodes, &register, QUICK);
+        let (register, mut children, of_node) = self.registered((&system, &nodes), &carbon).await;
+        let (agreed, agreed_child) =
+            agreed_view(&system, &carbon, &nodes, &register, self.layout, |_| {
+                Vec::new()
+            });
         let member = Member {
             broker: &broker,
             feed: &self.control_plane.feed,
@@ -140,14 +172,29 @@ impl Members {
             incarnation,
             settings: LedgerSettings::default(),
         };
-        let (lease, child) = component(&system, &member);
+        let (traffic, child) = component(&system, &member);
         // The register asks the voter, and the voter is there first.
         children.insert(0, agreed_child);
         children.push(child);
+        let agreed_now = agreed.clone();
+        children.extend(of_node.map(|(register, claims)| {
+            let (name, agreed) = (called.to_owned(), agreed_now);
+            let arguments = FounderArguments {
+                nodes,
+                name,
+                register,
+                has_seeds: false,
+                counted_in,
+                agreed,
+                claims,
+            };
+            founder(&system, arguments)
+        }));
         let root = start_root(&system, children).await.unwrap();
         let one = OneMember {
             agreed,
-            lease,
+            register,
+            traffic,
             root,
         };
         self.all.retain(|(other, _)| other != name);
@@ -197,7 +244,7 @@ impl Members {
         self.ways.cut_off(name);
         match &self.registers {
             Registers::InMemory(all) => all.cut_off(name),
-            Registers::OfCluster(links) => {
+            Registers::OfCluster(links, _) => {
                 links.0.lock().unwrap().remove(name);
             }
         }
@@ -221,7 +268,7 @@ impl Members {
 
     async fn asked(&self, of: &str, request: LeaseMany) -> Option<LeaseAnswer> {
         let (_, one) = self.all.iter().find(|(name, _)| name == of).unwrap();
-        match one.lease.ask(request, DEADLINE).await {
+        match one.traffic.ask_here(request).await {
             Ok(Leased::Leases(mut answers)) => answers.remove(0),
             _ => None,
         }
@@ -260,6 +307,22 @@ impl Members {
             self.cut_off(&name);
             std::mem::forget(one.root);
         }
+    }
+
+    /// This node's Broker is gone; Carbon, and with it the node's id and what it promised, is not.
+    async fn lose_broker(&self, dir: &Path, name: &str) {
+        for file in ["broker.db", "broker.db-wal", "broker.db-shm"] {
+            let gone = std::fs::remove_file(dir.join(name).join(file));
+            assert!(gone.is_ok() || file != "broker.db", "{gone:?}");
+        }
+        // As a start finds that the node has counted before.
+        let broker = broker::open(&dir.join(name)).await.unwrap();
+        let mut write = broker.write("test.begin").await.unwrap();
+        let now_ms = self.system.clock.now_ms();
+        let begun = ledger::begin_without_past(&mut write, now_ms).await;
+        begun.unwrap();
+        write.commit().await.unwrap();
+        broker.close().await;
     }
 
     async fn start_all(&mut self, dir: &Path, incarnation: u64) {
@@ -364,32 +427,39 @@ async fn a_restart_of_everything_keeps_long_windows_and_short_ones_by_how_it_sto
 }
 
 #[tokio::test]
-async fn members_agree_over_the_clusters_register_also_when_its_leader_is_cut_off() {
+async fn a_broker_that_was_lost_is_no_source_until_a_later_view_lies_in_the_new_one() {
     let dir = tempfile::tempdir().unwrap();
-    let links = Links::default();
-    let mut members = Members::new(dir.path(), Registers::OfCluster(links.clone())).await;
-    for name in NAMES {
-        members.join(name, 1, &dir.path().join(name)).await;
-    }
-    let register = |name: &str| links.0.lock().unwrap()[name].clone();
-    let all = NAMES.map(str::to_owned);
-    register(NAMES[0]).found(&all[..1]).await.unwrap();
-    members.wait_for(&NAMES).await;
-    register(NAMES[0]).change_voters(&all).await.unwrap();
-    // The old voters are needed until a view of the new ones is active.
-    members.wait_for_voters(&all).await;
+    let mut members = Members::start(dir.path()).await;
     members
         .control_plane
-        .save("minute", 30, TimeUnit::Min)
+        .save("month", 20, TimeUnit::Month)
         .await;
-    let key = key("minute", "k");
-    let leader = register(NAMES[0]).known().leader.unwrap();
-    let owner = members.pair(&key).0;
-    assert_eq!(members.drain(&owner, "gw1", &key, 8).await, 8);
-    members.cut_off(&leader);
-    let left: Vec<&str> = NAMES.into_iter().filter(|name| *name != leader).collect();
-    members.wait_for(&left).await;
-    let owner = members.owner_among(&left, &key);
-    assert_eq!(members.drain(&owner, "gw2", &key, 40).await, 22);
+    let key = key("month", "k");
+    let (owner, standby) = members.pair(&key);
+    assert_eq!(members.drain(&owner, "gw1", &key, 5).await, 5);
+    members.crash_all();
+    members.lose_broker(dir.path(), &owner).await;
+    members.start_all(dir.path(), 2).await;
+    // The standby's disk has it, and the owner's has what was granted since.
+    assert_eq!(members.drain(&owner, "gw2", &key, 5).await, 5);
+    members.crash_all();
+    members.lose_broker(dir.path(), &standby).await;
+    members.start_all(dir.path(), 3).await;
+    assert_eq!(members.drain(&owner, "gw3", &key, 5).await, 5);
+    members.crash_all();
+    for lost in [&owner, &standby] {
+        members.lose_broker(dir.path(), lost).await;
+    }
+    // Nobody knows: nothing is left of the window, also when all start once more with what their disks have.
+    for incarnation in 4..6 {
+        members.start_all(dir.path(), incarnation).await;
+        assert_eq!(members.drain(&owner, "gw4", &key, 40).await, 0);
+        members.crash_all();
+    }
     members.stop().await;
 }
+
+#[path = "founding_tests.rs"]
+mod founding;
+#[path = "seen_tests.rs"]
+mod seen;

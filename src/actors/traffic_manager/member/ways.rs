@@ -6,15 +6,20 @@ use std::time::Duration;
 
 use cluster::{AskError, Cluster, Door};
 
-use super::message::{ShardHeard, TellShard};
+use super::inspection::Windows;
+use super::message::{AskKey, AskShards, KeySeen, ShardHeard, ShardsSeen, TellShard};
 
 /// The deadline of what may be large.
 const DEADLINE: Duration = Duration::from_secs(2);
+/// A member that is only looked at is waited for so long.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Reaches members. Cheap to clone; all clones know the same.
 #[derive(Debug, Clone, Default)]
 pub struct Ways {
     here: Arc<RwLock<BTreeMap<String, Door<TellShard>>>>,
+    /// Where members of this process are looked at.
+    looks: Arc<RwLock<BTreeMap<String, Windows>>>,
     cluster: Option<Cluster>,
 }
 
@@ -39,9 +44,22 @@ impl Ways {
         here.insert(node.to_owned(), door);
     }
 
+    /// And looked at through these.
+    pub(super) fn admit_looks(&self, node: &str, windows: Windows) {
+        if let Some(cluster) = &self.cluster {
+            cluster.serve(windows.shards.clone());
+            cluster.serve(windows.key.clone());
+        }
+        let mut looks = self.looks.write().unwrap_or_else(PoisonError::into_inner);
+        looks.insert(node.to_owned(), windows);
+    }
+
     /// Nobody reaches this member any more.
     #[cfg(test)]
     pub(super) fn cut_off(&self, node: &str) {
+        let mut looks = self.looks.write().unwrap_or_else(PoisonError::into_inner);
+        looks.remove(node);
+        drop(looks);
         let mut here = self.here.write().unwrap_or_else(PoisonError::into_inner);
         here.remove(node);
     }
@@ -57,6 +75,40 @@ impl Ways {
             (None, None) => Err(AskError::Unavailable),
         }
     }
+
+    /// Asks a member what it is to the shards.
+    ///
+    /// # Errors
+    /// When it does not answer in time.
+    pub(super) async fn ask_shards(
+        &self,
+        node: &str,
+        asked: AskShards,
+    ) -> Result<ShardsSeen, AskError> {
+        match (self.windows(node), &self.cluster) {
+            (Some(windows), _) => windows.shards.ask(asked, LOOK).await,
+            (None, Some(cluster)) => cluster.ask(node, &asked, LOOK).await,
+            (None, None) => Err(AskError::Unavailable),
+        }
+    }
+
+    /// Asks a member how a key is counted.
+    ///
+    /// # Errors
+    /// When it does not answer in time.
+    pub(super) async fn ask_key(&self, node: &str, asked: AskKey) -> Result<KeySeen, AskError> {
+        match (self.windows(node), &self.cluster) {
+            (Some(windows), _) => windows.key.ask(asked, LOOK).await,
+            (None, Some(cluster)) => cluster.ask(node, &asked, LOOK).await,
+            (None, None) => Err(AskError::Unavailable),
+        }
+    }
+
+    fn windows(&self, node: &str) -> Option<Windows> {
+        let looks = self.looks.read().unwrap_or_else(PoisonError::into_inner);
+        looks.get(node).cloned()
+    }
+
     fn door(&self, node: &str) -> Option<Door<TellShard>> {
         let here = self.here.read().unwrap_or_else(PoisonError::into_inner);
         here.get(node).cloned()

@@ -3,6 +3,7 @@
 
 use super::{Deed, Origin, Seat, Written};
 use crate::ledger::{Cursor, ShardImage};
+use crate::view::epoch::Epoch;
 use crate::view::placement::{Holding, Role};
 use crate::view::register::Life;
 
@@ -42,18 +43,21 @@ impl Seat {
         self.work = Work::Idle;
         self.pulls.clear();
         self.finding.clear();
+        self.begun_later.clear();
         if !self.is_owner() || self.place.active {
             // A view that is active already was made so without this life of the node.
             return;
         }
         self.begin_finding();
+        if !self.has_the_settled(self.begun) {
+            self.begun_later.insert(self.me.clone());
+        }
         let sources = self.may_be_asked();
         if self.place.settled.is_none() || planted!(self, ActiveWithoutCopies) {
             return self.has_the_last_view(Origin::First, now_ms, out);
         }
         if sources.is_empty() {
-            self.ledger.take(ShardImage::default());
-            return self.has_the_last_view(Origin::Lost, now_ms, out);
+            return self.goes_on_from_nothing(now_ms, out);
         }
         if let Some(own) = sources.iter().find(|holding| holding.life == self.me) {
             let origin = Origin::of(own);
@@ -64,6 +68,18 @@ impl Seat {
         self.work = Work::Copying { asked };
         self.ask_next(now_ms, out);
         self.ask_holders(now_ms, out);
+    }
+
+    /// Nobody has it (L6).
+    fn goes_on_from_nothing(&mut self, now_ms: i64, out: &mut Vec<Deed>) {
+        self.ledger.take(ShardImage::default());
+        self.has_the_last_view(Origin::Lost, now_ms, out);
+    }
+
+    /// Whether a disk that took part in this view first has what the last view had on disk (L5).
+    fn has_the_settled(&self, begun: Option<Epoch>) -> bool {
+        let settled = self.place.settled.map(|(epoch, _)| epoch);
+        has_all_of(settled, begun) || planted!(self, LostDiskIsASource)
     }
 
     fn has_the_last_view(&mut self, origin: Origin, now_ms: i64, out: &mut Vec<Deed>) {
@@ -77,14 +93,22 @@ impl Seat {
     pub(super) fn came(
         &mut self,
         from: &Life,
+        begun: Option<Epoch>,
         image: ShardImage,
         now_ms: i64,
         out: &mut Vec<Deed>,
     ) {
-        self.is_found_at(from, &image);
+        self.is_found_at(from, begun, &image);
         let sources = self.may_be_asked();
         let source = sources.iter().find(|holding| holding.life == *from);
         if let (Work::Copying { .. }, Some(source)) = (&self.work, source) {
+            if !source.in_memory && !self.has_the_settled(begun) {
+                self.begun_later.insert(from.clone());
+                return match self.may_be_asked().is_empty() {
+                    true => self.goes_on_from_nothing(now_ms, out),
+                    false => self.ask_next(now_ms, out),
+                };
+            }
             let origin = Origin::of(source);
             let marks = self.ledger.take(image);
             self.goes_on_from(origin);
@@ -172,7 +196,7 @@ impl Seat {
 
     /// Whether it has that.
     pub(super) fn is_written(&self, needs: Written) -> bool {
-        needs.marks <= self.marked && needs.t_ms <= self.noted_ms
+        needs.marks <= self.marked && needs.t_ms <= self.noted_ms && self.begun.is_some()
     }
 
     pub(super) fn begin_filling(&mut self, origin: Origin, now_ms: i64, out: &mut Vec<Deed>) {
@@ -230,13 +254,15 @@ impl Seat {
         });
     }
 
-    /// Memory has everything that was released; disks are asked only where nobody's memory is left.
+    /// Memory has everything that was released; disks are asked only where nobody's memory is left, and only those
+    /// that were there then.
     fn may_be_asked(&self) -> Vec<Holding> {
         let sources = &self.place.sources;
         let in_memory = sources.iter().any(|holding| holding.in_memory);
         let asked = sources
             .iter()
-            .filter(|holding| holding.in_memory == in_memory);
+            .filter(|holding| holding.in_memory == in_memory)
+            .filter(|holding| in_memory || !self.begun_later.contains(&holding.life));
         asked.cloned().collect()
     }
 
@@ -251,6 +277,11 @@ impl Seat {
             _ => None,
         }
     }
+}
+
+/// Whether a disk that took part in the view of `begun` first has all marks of the view of `of`.
+pub(super) fn has_all_of(of: Option<Epoch>, begun: Option<Epoch>) -> bool {
+    begun.is_some() && begun <= of
 }
 
 // === impl Origin ===

@@ -1,7 +1,7 @@
 //! What was lost with owner and standby is found again when one of them is back with its disk (PROTOCOLS L6): both had
 //! each mark of a long window on disk before a grant of it was released, so either will do, and nobody else's will.
 
-use super::copying::Work;
+use super::copying::{Work, has_all_of};
 use super::{Deed, Seat};
 use crate::ledger::{Mark, ShardImage};
 use crate::view::epoch::Epoch;
@@ -27,13 +27,16 @@ impl Seat {
         self.found.clear();
         let elsewhere = planted!(self, FoundAtAnybody);
         let missing = self.place.missing.iter();
-        let mut finding: Vec<Finding> = missing
+        let finding: Vec<Finding> = missing
             .filter(|missing| !missing.holders.is_empty() || elsewhere)
             .map(|missing| Finding {
                 missing: missing.clone(),
                 marks: None,
             })
             .collect();
+        self.finding = finding;
+        self.has_nothing_of_what_is_lost(&self.me.clone(), self.begun);
+        let mut finding = std::mem::take(&mut self.finding);
         let is_own = |one: &Finding| one.missing.holders.contains(&self.me) || elsewhere;
         if finding.iter().any(is_own) {
             let own = self.ledger.shard_image().long_marks();
@@ -59,8 +62,27 @@ impl Seat {
         }
     }
 
+    /// A holder whose disk was begun anew after a loss has nothing of that, and is not waited for.
+    fn has_nothing_of_what_is_lost(&mut self, holder: &Life, begun: Option<Epoch>) {
+        if planted!(self, LostDiskIsASource) {
+            return;
+        }
+        self.finding.retain_mut(|one| {
+            let missing = &mut one.missing;
+            if one.marks.is_some()
+                || !missing.holders.contains(holder)
+                || has_all_of(Some(missing.held), begun)
+            {
+                return true;
+            }
+            missing.holders.retain(|life| life != holder);
+            !missing.holders.is_empty()
+        });
+    }
+
     /// All that this life has came in.
-    pub(super) fn is_found_at(&mut self, from: &Life, image: &ShardImage) {
+    pub(super) fn is_found_at(&mut self, from: &Life, begun: Option<Epoch>, image: &ShardImage) {
+        self.has_nothing_of_what_is_lost(from, begun);
         let is_open = |one: &&mut Finding| one.marks.is_none();
         for one in self.finding.iter_mut().filter(is_open) {
             if one.missing.holders.contains(from) {

@@ -10,6 +10,7 @@ use crate::window::WindowSpec;
 fn place(active: bool, role: Role, back: Option<Life>, is_lost: bool) -> Event {
     let missing = Missing {
         epoch: epoch(1),
+        held: Epoch::default(),
         t0_ms: T,
         holders: back.into_iter().collect(),
         names: vec!["a".to_owned(), "b".to_owned()],
@@ -201,6 +202,7 @@ fn crowded(me: &str, keys: usize) -> Seat {
         lost: false,
         spent: 1,
         holders: Vec::new(),
+        earlier: None,
     });
     let image = ShardImage {
         t_ms: T,

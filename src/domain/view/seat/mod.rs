@@ -16,6 +16,8 @@ macro_rules! planted {
 }
 
 mod copying;
+#[cfg(test)]
+mod disk_tests;
 mod finding;
 #[cfg(test)]
 mod finding_tests;
@@ -26,16 +28,13 @@ mod standby;
 mod tests;
 mod words;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use self::copying::Work;
-use self::finding::Finding;
-use self::owner::Releases;
-use self::parts::Pull;
 pub use self::words::Words;
+use self::{copying::Work, finding::Finding, owner::Releases, parts::Pull};
 use super::epoch::Epoch;
 use super::placement::{Place, Role};
 use super::register::Life;
@@ -82,6 +81,11 @@ pub enum Event {
         /// T.
         t_ms: i64,
     },
+    /// The node's disk has that it took part in this view first; told by the disk once, in each life.
+    Begun {
+        /// The view.
+        epoch: Epoch,
+    },
     /// Time passed.
     Tick,
 }
@@ -124,6 +128,13 @@ pub enum Deed {
         /// T.
         t_ms: i64,
     },
+    /// This disk takes part in a view for the first time: that is to be on it before anybody relies on it, and the seat
+    /// waits for [`Event::Begun`] (L5). A disk that was lost is begun anew, and must not pass for the one that it
+    /// replaces.
+    Begin {
+        /// The view.
+        epoch: Epoch,
+    },
     /// Grants wait for voters to fence this T.
     Fence {
         /// T.
@@ -165,6 +176,10 @@ pub struct Seat {
     owed: Vec<(Written, Life, Words)>,
     /// The T that a later start of this node begins with at least.
     noted_ms: i64,
+    /// The view that this node's disk took part in first; none before that is on it.
+    begun: Option<Epoch>,
+    /// Those whose disks have nothing of the last view.
+    begun_later: BTreeSet<Life>,
     /// The last marks that were asked for, and the last that are on disk.
     asked_marks: Stamp,
     marked: Stamp,
@@ -197,6 +212,8 @@ impl Seat {
             filling: None,
             owed: Vec::new(),
             noted_ms: i64::MIN,
+            begun: None,
+            begun_later: BTreeSet::new(),
             asked_marks: Stamp::default(),
             marked: Stamp::default(),
             unmarked_ms: None,
@@ -242,6 +259,10 @@ impl Seat {
                 self.noted_ms = self.noted_ms.max(t_ms);
                 self.disk_has(now_ms, &mut out);
             }
+            Event::Begun { epoch } => {
+                self.begun = Some(epoch);
+                self.disk_has(now_ms, &mut out);
+            }
             Event::Tick => {
                 self.drive(ledger::Input::Tick, now_ms, &mut out);
                 self.repeat(now_ms, &mut out);
@@ -259,9 +280,35 @@ impl Seat {
         self.place.epoch
     }
 
+    /// From which T on it needs [`Event::Tick`]: from now on while anything is owed to it or by it, else when a recall
+    /// round or a window is over; none while nothing runs. Ticks before that may be left out, but for one a second:
+    /// they change nothing.
+    pub fn due_ms(&self) -> Option<i64> {
+        let is_in_sync = !self.place.active && self.place.role != Role::Apart;
+        let waits = (is_in_sync && (self.is_owner() || self.begun.is_none()))
+            || self.sealed > self.place.epoch
+            || self.marked < self.asked_marks
+            || !self.owed.is_empty()
+            || !self.releases.is_done();
+        if waits {
+            return Some(i64::MIN);
+        }
+        self.ledger.next_wake_ms()
+    }
+
     /// Whether it owns the shard in the view that it knows.
     pub fn is_owner(&self) -> bool {
         matches!(self.place.role, Role::Owner { .. })
+    }
+
+    /// Whose seat it is.
+    pub fn me(&self) -> &Life {
+        &self.me
+    }
+
+    /// What the view that it knows says of the shard.
+    pub fn place(&self) -> &Place {
+        &self.place
     }
 
     /// Whether it grants.
@@ -307,6 +354,7 @@ impl Seat {
         }
         self.place = place;
         if is_new {
+            self.tell_begin(out);
             self.begin_work(now_ms, out);
         }
         if begins {
@@ -334,9 +382,10 @@ impl Seat {
             Words::Copied {
                 epoch,
                 after,
+                begun,
                 image,
                 next,
-            } => self.copied(from, epoch, (after, *image, next), now_ms, out),
+            } => self.copied(from, (epoch, begun), (after, *image, next), now_ms, out),
             Words::Fill {
                 epoch,
                 after,
@@ -364,9 +413,19 @@ impl Seat {
         }
     }
 
+    /// The disk is to know the first view that it has a part in.
+    fn tell_begin(&self, out: &mut Vec<Deed>) {
+        let has_a_part = self.place.role != Role::Apart && !self.place.active;
+        if self.begun.is_none() && has_a_part {
+            let epoch = self.place.epoch;
+            out.push(Deed::Begin { epoch });
+        }
+    }
+
     /// What is to be said again because it may have got lost.
     fn repeat(&mut self, now_ms: i64, out: &mut Vec<Deed>) {
         self.tell_refusal(out);
+        self.tell_begin(out);
         self.repeat_work(now_ms, out);
         self.repeat_changes(now_ms, out);
         self.tell_who_stalls(now_ms, out);
@@ -385,7 +444,10 @@ impl Seat {
     fn drive(&mut self, input: ledger::Input, now_ms: i64, out: &mut Vec<Deed>) {
         let is_of_who_grants = matches!(
             input,
-            ledger::Input::Reset { .. } | ledger::Input::ForgetLost | ledger::Input::Policies(_)
+            ledger::Input::Reset { .. }
+                | ledger::Input::Refund { .. }
+                | ledger::Input::ForgetLost
+                | ledger::Input::Policies(_)
         );
         if is_of_who_grants && !self.grants() {
             // A standby's own changes would outrank its owner's.

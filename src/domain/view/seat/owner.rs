@@ -56,6 +56,11 @@ impl Releases {
         }
     }
 
+    /// Whether all that was changed may be spoken of, and has arrived.
+    pub(super) fn is_done(&self) -> bool {
+        self.waiting.is_empty() && self.flight.is_none()
+    }
+
     /// The last change that may be spoken of now and could not before.
     fn pass(&mut self, is_free: impl Fn(&Self, Stamp, i64) -> bool) -> Option<Stamp> {
         let mut passed = None;

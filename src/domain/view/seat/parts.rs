@@ -58,6 +58,7 @@ impl Seat {
         let words = Words::Copied {
             epoch,
             after,
+            begun: self.begun,
             image,
             next,
         };
@@ -83,7 +84,7 @@ impl Seat {
     pub(super) fn copied(
         &mut self,
         from: &Life,
-        epoch: Epoch,
+        (epoch, begun): (Epoch, Option<Epoch>),
         part: Part,
         now_ms: i64,
         out: &mut Vec<Deed>,
@@ -103,7 +104,7 @@ impl Seat {
             return self.pull(from, now_ms, out);
         }
         if let Some(pull) = self.pulls.remove(from) {
-            self.came(from, pull.image, now_ms, out);
+            self.came(from, begun, pull.image, now_ms, out);
         }
     }
 

@@ -18,7 +18,13 @@ pub(super) fn life(node: &str) -> Life {
     Life::new(node, 1)
 }
 
+/// Its disk was there from the beginning.
 pub(super) fn seat(me: &str, window: WindowSpec) -> Seat {
+    begun_in(me, window, Some(Epoch::default()))
+}
+
+/// Its disk took part in this view first.
+pub(super) fn begun_in(me: &str, window: WindowSpec, begun: Option<Epoch>) -> Seat {
     let mut policies = Policies::new(1);
     policies.set("t", "p", Quota { limit: 5, window });
     let policies = Arc::new(policies);
@@ -26,6 +32,9 @@ pub(super) fn seat(me: &str, window: WindowSpec) -> Seat {
     let mut seat = Seat::new(life(me), ledger, policies);
     // T is on disk for as long as these take.
     seat.step(Event::Noted { t_ms: T + 60_000 }, T);
+    if let Some(epoch) = begun {
+        seat.step(Event::Begun { epoch }, T);
+    }
     seat
 }
 
@@ -229,6 +238,7 @@ fn an_owner_that_comes_new_copies_from_memory_rather_than_from_a_disk() {
         words: Words::Copied {
             epoch: epoch(index),
             after: Cursor::Begin,
+            begun: None,
             image: Box::new(image.clone()),
             next: None,
         },

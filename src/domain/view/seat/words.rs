@@ -21,6 +21,8 @@ pub enum Words {
         epoch: Epoch,
         /// Echo.
         after: Cursor,
+        /// The view that its disk took part in first: of what was granted before that the disk has nothing.
+        begun: Option<Epoch>,
         /// A part of what it has.
         image: Box<ShardImage>,
         /// Where the next part begins; none after the last.

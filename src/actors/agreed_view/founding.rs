@@ -1,0 +1,218 @@
+//! Founds the view register where nobody has (W3): every traffic manager whose register is empty claims it, and one of
+//! them founds it. The others wait until they are told of a view; whether they vote is decided by who leads.
+
+use std::time::Duration;
+
+use cluster::{Actor, Address, BoxError, Child, Clock, OrderError, RegisterState, System, child};
+use domain::view::{Epoch, Founding, Others};
+
+use super::claiming::ClaimHandle;
+use super::follower::AgreedView;
+use super::handle::Nodes;
+use super::message::{Claim, Claimed};
+use super::of_cluster::seed;
+use crate::ticker::{Ticker, ticker};
+
+/// It is looked whether something is to be done so often, until nothing is any more.
+const TICK: Duration = Duration::from_millis(50);
+/// It asks again after so long at first, and after twice as long each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const MOST_PAUSE: Duration = Duration::from_secs(2);
+/// Whoever waits for so long says for what.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// What the founder of a node is started with.
+#[derive(Clone)]
+pub struct FounderArguments {
+    /// The node, and whom it hears.
+    pub nodes: Nodes,
+    /// Its name, by which another takes its place when its disk is lost.
+    pub name: String,
+    /// Its register.
+    pub register: cluster::Register,
+    /// The latest view that its disk took part in; none where nothing was ever granted by it.
+    pub counted_in: Option<Epoch>,
+    /// Whether it has others to meet first: whoever they refuse founds nothing.
+    pub has_seeds: bool,
+    /// What it knows of the view.
+    pub agreed: AgreedView,
+    /// Where it is decided who founds.
+    pub claims: ClaimHandle,
+}
+
+/// The founder of a node that counts: to be started after its register. Done, and idle, once the register has voters
+/// or the node follows another's.
+#[must_use]
+pub fn founder(system: &System, arguments: FounderArguments) -> Child {
+    let started = (system.clock.clone(), arguments);
+    let (_, child) = child::<FounderActor>(system, "agreed-view/founder", started);
+    child
+}
+
+/// Time passed.
+struct Tick;
+
+/// The actor.
+struct FounderActor {
+    clock: Clock,
+    arguments: FounderArguments,
+    /// When it asks next, and how long it waits after that.
+    due: Duration,
+    pause: Duration,
+    began: Duration,
+    /// Whether it said that it waits, and for what.
+    has_told: bool,
+    /// None once there is nothing left to do.
+    ticker: Option<Ticker>,
+}
+
+// === impl Actor ===
+
+impl Actor for FounderActor {
+    type Message = Tick;
+    type Arguments = (Clock, FounderArguments);
+    const KIND: &'static str = "agreed_view.founder";
+
+    async fn start(
+        (clock, arguments): (Clock, FounderArguments),
+        me: Address<Tick>,
+    ) -> Result<Self, BoxError> {
+        let now = clock.monotonic();
+        Ok(Self {
+            clock,
+            arguments,
+            due: now,
+            pause: FIRST_PAUSE,
+            began: now,
+            has_told: false,
+            ticker: Some(ticker("view register founding", TICK, me, || Tick)),
+        })
+    }
+
+    async fn handle(&mut self, _: Tick) -> Result<(), BoxError> {
+        let known = self.arguments.register.known();
+        if !known.voters.sets.is_empty() {
+            self.ticker = None;
+            return Ok(());
+        }
+        // What it has on disk is known once it runs.
+        let runs = known.state == RegisterState::Running && self.has_met();
+        if runs && self.ticker.is_some() && self.clock.monotonic() >= self.due {
+            self.ask().await;
+            self.due = self.clock.monotonic() + self.pause;
+            self.pause = (self.pause * 2).min(MOST_PAUSE);
+        }
+        Ok(())
+    }
+}
+
+// === impl FounderActor ===
+
+impl FounderActor {
+    /// Whether it was let in, or has nobody to be let in by.
+    fn has_met(&self) -> bool {
+        let has_waited = self.clock.monotonic().saturating_sub(self.began) > SILENCE;
+        let FounderArguments {
+            has_seeds, nodes, ..
+        } = &self.arguments;
+        let others = |node: &String| *node != nodes.me().node;
+        !has_seeds || has_waited || nodes.heard().iter().any(others)
+    }
+
+    async fn ask(&mut self) {
+        let FounderArguments {
+            nodes,
+            name,
+            claims,
+            counted_in,
+            ..
+        } = &self.arguments;
+        let claim = Claim {
+            node: nodes.me().node.clone(),
+            name: name.clone(),
+            life: nodes.me().incarnation,
+            counted_in: counted_in.map_or(0, Founding::generation_of),
+        };
+        match claims.claim(claim).await {
+            Ok(Claimed::Yours { founding, now_ms }) => self.found(&founding, now_ms).await,
+            Ok(Claimed::Others { name, others }) => self.waits_for(&name, others),
+            Ok(Claimed::Unavailable) => self.waits_for_an_answer("its database does not answer"),
+            Err(error) => self.waits_for_an_answer(&error.to_string()),
+        }
+    }
+
+    async fn found(&self, founding: &Founding, now_ms: i64) {
+        let FounderArguments {
+            nodes,
+            register,
+            agreed,
+            counted_in,
+            ..
+        } = &self.arguments;
+        let founding = &founding.clone().by(&nodes.me().node, counted_in.is_some());
+        let generation = founding.generation;
+        // No clock of those that granted before was later, as far as is known here.
+        let t0_ms = agreed.latest().view.t0_ms.unwrap_or(i64::MIN);
+        let now_ms = now_ms.max(self.clock.now_ms()).max(t0_ms);
+        let seed = match seed(founding, &nodes.me().node, now_ms) {
+            Ok(seed) => seed,
+            Err(error) => {
+                tracing::error!(%error, generation, "the view register cannot be founded");
+                return;
+            }
+        };
+        match register.found(seed).await {
+            Ok(()) if generation == 1 => tracing::info!("founded the view register"),
+            Ok(()) => tracing::warn!(
+                generation,
+                before = ?founding.before,
+                "founded the view register anew, because this node had none any more: limits whose windows had \
+                 begun and of which nothing is known count as used up until those end, or until an operator gives \
+                 them up (headgate cluster forget)"
+            ),
+            // It has heard of another's meanwhile.
+            Err(OrderError::NotEmpty) => {}
+            Err(error) => {
+                tracing::warn!(%error, generation, "the view register could not be founded, trying again");
+            }
+        }
+    }
+
+    /// Another founded. Once that one's voters are heard nothing is left to do: they say whether this node votes.
+    fn waits_for(&mut self, founder: &str, others: Others) {
+        let latest = self.arguments.agreed.latest();
+        let heard = self.arguments.nodes.heard();
+        let is_told = latest.view.entries > 0;
+        if is_told && latest.voters.iter().any(|voter| heard.contains(voter)) {
+            self.ticker = None;
+        } else if self.has_waited() {
+            let remedy = match others {
+                Others::Vote => "bring back a majority of the nodes that vote",
+                Others::None | Others::Own => {
+                    "start that node; if its data directory is lost start it with an empty one, under the same name"
+                }
+            };
+            tracing::warn!(
+                founder,
+                "the view register was founded by another node and nobody who votes is heard: calls with limits are \
+                 not let through until then; {remedy}"
+            );
+        }
+    }
+
+    fn waits_for_an_answer(&mut self, why: &str) {
+        if self.has_waited() {
+            tracing::warn!(
+                why,
+                "no node of the control plane says who founds the view register: calls with limits are not let \
+                 through until one does"
+            );
+        }
+    }
+
+    /// Whether it has waited for so long that it is to be said; once.
+    fn has_waited(&mut self) -> bool {
+        let waited = self.clock.monotonic().saturating_sub(self.began);
+        waited > SILENCE && !std::mem::replace(&mut self.has_told, true)
+    }
+}

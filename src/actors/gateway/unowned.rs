@@ -1,0 +1,169 @@
+//! What calls go by while nobody grants units of a key (PROTOCOLS L8), where their policy's mode lets them: a share of
+//! the limit, or everything. It claims nothing: who takes a share may have had units of an owner in the same window.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use domain::policy::{Mode, WindowKind};
+use domain::window::WindowSpec;
+use foldhash::fast::FixedState;
+
+use super::lease_cache::KeyParts;
+use super::locked;
+use super::policy_rule::CountedLimit;
+use crate::traffic_manager::message::ThrottleKey;
+
+/// A question that nobody answered says so for so long: who still asks has put it again by then.
+const SAYS_SO_MS: i64 = 2_000;
+/// Keys whose share is counted at most; others have none.
+const KEYS: usize = 65_536;
+
+/// Which shards nobody answers for, and what was let through meanwhile.
+#[derive(Debug, Default)]
+pub(super) struct Unowned {
+    /// The shards that nobody answered for, and when, on the boot clock.
+    silent: Mutex<BTreeMap<u16, i64>>,
+    /// The most gateways that were seen at once.
+    gateways: AtomicU64,
+    shares: Mutex<Shares>,
+}
+
+/// What was let through of each key: the window's number and its end, and how much.
+type Shares = HashMap<ThrottleKey, (i64, i64, u64), FixedState>;
+
+// === impl Unowned ===
+
+impl Unowned {
+    /// Nobody answered for a shard. True when somebody had before.
+    pub(super) fn is_silent(&self, shard: u16, now_ms: i64) -> bool {
+        let before_ms = locked(&self.silent).insert(shard, now_ms);
+        before_ms.is_none_or(|before_ms| now_ms.saturating_sub(before_ms) >= SAYS_SO_MS)
+    }
+
+    /// Somebody answered for it.
+    pub(super) fn answers(&self, shard: u16) {
+        locked(&self.silent).remove(&shard);
+    }
+
+    /// Whether nobody answers for a shard now.
+    pub(super) fn has(&self, shard: u16, now_ms: i64) -> bool {
+        let silent = locked(&self.silent);
+        let since_ms = silent.get(&shard);
+        since_ms.is_some_and(|since_ms| now_ms.saturating_sub(*since_ms) < SAYS_SO_MS)
+    }
+
+    /// So many gateways are seen now. One that is not seen may let calls through all the same, so the most count.
+    pub(super) fn sees_gateways(&self, gateways: usize) {
+        let gateways = u64::try_from(gateways).unwrap_or(u64::MAX);
+        self.gateways.fetch_max(gateways, Ordering::AcqRel);
+    }
+
+    /// Whether a call goes on without units of this limit, and counts it.
+    pub(super) fn lets_through(
+        &self,
+        parts: KeyParts<'_>,
+        limit: &CountedLimit,
+        mode: Mode,
+        units: u32,
+        at_ms: i64,
+    ) -> bool {
+        let lets = match mode {
+            Mode::Exact => false,
+            Mode::Allow => true,
+            Mode::Share => self.takes_share(parts.to_key(), limit, units, at_ms),
+        };
+        if lets {
+            metrics::counter!("headgate_throttle_unowned_calls_total", "mode" => mode.as_str())
+                .increment(1);
+        }
+        lets
+    }
+
+    fn takes_share(&self, key: ThrottleKey, limit: &CountedLimit, units: u32, at_ms: i64) -> bool {
+        let share = limit.units / self.gateways.load(Ordering::Acquire).max(1);
+        // Of all kinds of windows by fixed ones: what slides here begins with nothing known of what was before.
+        let WindowSpec { unit, count, .. } = limit.window.counted(WindowKind::Fixed);
+        let window = WindowSpec::new(unit, count).at(at_ms);
+        let mut shares = locked(&self.shares);
+        if shares.len() >= KEYS && !shares.contains_key(&key) {
+            shares.retain(|_, (_, end_ms, _)| at_ms < *end_ms);
+            if shares.len() >= KEYS {
+                return false;
+            }
+        }
+        let number = window.id.number;
+        let taken = shares.entry(key).or_insert((number, window.end_ms, 0));
+        if taken.0 < number {
+            *taken = (number, window.end_ms, 0);
+        }
+        let most = taken.2.saturating_add(u64::from(units));
+        if most > share {
+            return false;
+        }
+        taken.2 = most;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::policy::{Policy, PolicyLevel};
+
+    use super::super::policy_rule::PolicyRule;
+
+    const PARTS: KeyParts<'static> = KeyParts {
+        tenant: "t",
+        level: PolicyLevel::Subscription,
+        policy: "Gold",
+        limit: 0,
+        subject: "s",
+    };
+
+    fn limit(units: u64) -> std::sync::Arc<CountedLimit> {
+        let mut policy = Policy::defaults("t", String::new).remove(0);
+        policy.limit.as_mut().unwrap().units = units;
+        let rule = PolicyRule::compile(policy);
+        std::sync::Arc::clone(rule.limit("::1".parse().unwrap()).unwrap())
+    }
+
+    #[test]
+    fn a_share_is_the_limit_by_the_most_gateways_ever_seen_once_in_each_window() {
+        let (unowned, limit) = (Unowned::default(), limit(10));
+        unowned.sees_gateways(3);
+        unowned.sees_gateways(1);
+        let let_through = |at_ms| {
+            let calls = 0..20;
+            let lets = |_: &u64| unowned.lets_through(PARTS, &limit, Mode::Share, 1, at_ms);
+            calls.filter(lets).count()
+        };
+        assert_eq!(let_through(59_000), 3);
+        assert_eq!(let_through(59_999), 0);
+        assert_eq!(let_through(60_000), 3);
+        // A clock that is set back begins no window anew.
+        assert_eq!(let_through(59_000), 0);
+    }
+
+    #[test]
+    fn what_is_to_be_exact_is_never_let_through_and_what_allows_always() {
+        let (unowned, limit) = (Unowned::default(), limit(1));
+        let lets = |mode| unowned.lets_through(PARTS, &limit, mode, 1, 0);
+        assert!(!lets(Mode::Exact));
+        assert!((0..9).all(|_| lets(Mode::Allow)));
+    }
+
+    #[test]
+    fn a_shard_is_without_an_owner_from_an_unanswered_question_until_an_answer_or_for_a_while() {
+        let unowned = Unowned::default();
+        assert!(!unowned.has(7, 0));
+        assert!(unowned.is_silent(7, 1_000), "somebody has to be told");
+        assert!(!unowned.is_silent(7, 1_100));
+        assert!(unowned.has(7, 3_099));
+        assert!(!unowned.has(8, 1_100));
+        assert!(!unowned.has(7, 3_100), "nobody has asked since");
+        assert!(unowned.is_silent(7, 4_000));
+        unowned.answers(7);
+        assert!(!unowned.has(7, 4_000));
+    }
+}

@@ -1,0 +1,231 @@
+//! Members over the register of a cluster, which one of them founds.
+
+use domain::view::{Entry, Founding, Others, View};
+
+use super::*;
+use crate::agreed_view::message::{Claim, Claimed};
+
+/// Members whose register is to be founded, and who decides on that.
+pub(super) struct Founded {
+    pub(super) members: Members,
+    links: Links,
+    claims: ClaimHandle,
+    deciding: Root,
+}
+
+// === impl Founded ===
+
+impl Founded {
+    pub(super) async fn new(dir: &Path) -> Self {
+        let url = format!("sqlite:{}", dir.join("claims.db").display());
+        let system = System::new(Clock::system(), true);
+        let (claims, child) = claims(&system, &apim::open(&url).await.unwrap());
+        let deciding = start_root(&system, vec![child]).await.unwrap();
+        let links = Links::default();
+        let registers = Registers::OfCluster(links.clone(), claims.clone());
+        Self {
+            members: Members::new(dir, registers).await,
+            links,
+            claims,
+            deciding,
+        }
+    }
+
+    fn register(&self, name: &str) -> Register {
+        self.links.0.lock().unwrap()[name].clone()
+    }
+
+    async fn claim(&self, node: &str, name: &str, life: u64) -> Claimed {
+        let claim = Claim {
+            node: node.to_owned(),
+            name: name.to_owned(),
+            life,
+            counted_in: 0,
+        };
+        self.claims.claim(claim).await.unwrap()
+    }
+
+    /// What the last one knows.
+    fn view(&self) -> Arc<View> {
+        let (_, last) = &self.members.all[self.members.all.len() - 1];
+        last.agreed.latest().view
+    }
+
+    pub(super) async fn stop(self) {
+        self.members.stop().await;
+        self.deciding.stop(DEADLINE).await;
+    }
+}
+
+#[tokio::test]
+async fn one_founds_the_register_and_all_agree_over_it_also_when_its_leader_is_cut_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut founded = Founded::new(dir.path()).await;
+    for name in NAMES {
+        founded.members.join(name, 1, &dir.path().join(name)).await;
+    }
+    founded.members.wait_for(&NAMES).await;
+    let all = NAMES.map(str::to_owned);
+    let votes = |name: &&str| !founded.register(name).known().voters.sets.is_empty();
+    let founders: Vec<&str> = NAMES.into_iter().filter(votes).collect();
+    assert_eq!(founders.len(), 1, "{founders:?}");
+    let own = founded.claim("another", "another", 1).await;
+    let told = |others| Claimed::Others {
+        name: founders[0].to_owned(),
+        others,
+    };
+    assert_eq!(own, told(Others::Own));
+    let register = founded.register(founders[0]);
+    register.change_voters(&all).await.unwrap();
+    // The old voters are needed until a view of the new ones is active.
+    founded.members.wait_for_voters(&all).await;
+    // Where others decide nobody founds anew, whatever was lost.
+    for node in ["another", founders[0]] {
+        let claimed = founded.claim(node, founders[0], 2).await;
+        assert_eq!(claimed, told(Others::Vote));
+    }
+    let members = &founded.members;
+    members
+        .control_plane
+        .save("minute", 30, TimeUnit::Min)
+        .await;
+    let key = key("minute", "k");
+    let leader = register.known().leader.unwrap();
+    let owner = members.pair(&key).0;
+    assert_eq!(members.drain(&owner, "gw1", &key, 8).await, 8);
+    members.cut_off(&leader);
+    let left: Vec<&str> = NAMES.into_iter().filter(|name| *name != leader).collect();
+    members.wait_for(&left).await;
+    let owner = members.owner_among(&left, &key);
+    assert_eq!(members.drain(&owner, "gw2", &key, 40).await, 22);
+    founded.stop().await;
+}
+
+/// Plans by the month and by the hour, of which a member has granted five each.
+async fn with_five_granted(founded: &mut Founded, dir: &Path) -> [ThrottleKey; 2] {
+    let members = &mut founded.members;
+    members.join_as((NAMES[0], "tm1"), 1, dir).await;
+    members.wait_for(&NAMES[..1]).await;
+    for (plan, unit) in [("month", TimeUnit::Month), ("minute", TimeUnit::Min)] {
+        members.control_plane.save(plan, 20, unit).await;
+    }
+    let keys = [key("month", "k"), key("minute", "k")];
+    for key in &keys {
+        assert_eq!(members.drain(NAMES[0], "gw1", key, 5).await, 5);
+    }
+    assert_eq!(founded.view().entries >> 40, 1);
+    keys
+}
+
+#[tokio::test]
+async fn whoever_replaces_the_founder_whose_disk_is_lost_counts_its_windows_as_full_until_they_are_given_up()
+ {
+    let dir = tempfile::tempdir().unwrap();
+    let mut founded = Founded::new(dir.path()).await;
+    let keys = with_five_granted(&mut founded, &dir.path().join("one")).await;
+    founded.members.crash_all();
+    let members = &mut founded.members;
+    let empty = dir.path().join("two");
+    members.join_as((NAMES[1], "tm1"), 1, &empty).await;
+    members.wait_for(&NAMES[1..2]).await;
+    for key in &keys {
+        assert_eq!(members.drain(NAMES[1], "gw2", key, 40).await, 0, "{key:?}");
+    }
+    let view = founded.view();
+    assert_eq!(view.entries >> 40, 2);
+    let holders: Vec<&str> = view
+        .lost
+        .iter()
+        .flat_map(|loss| &loss.holders)
+        .map(String::as_str)
+        .collect();
+    assert!(!holders.is_empty() && holders.iter().all(|node| *node == NAMES[0]));
+    // As `headgate cluster forget` does.
+    let node = NAMES[0].to_owned();
+    let (_, one) = &founded.members.all[0];
+    one.register.propose(Entry::Forget { node }).await;
+    let deadline = founded.members.system.clock.monotonic() + DEADLINE;
+    while !founded.view().lost.is_empty() {
+        assert!(founded.members.system.clock.monotonic() < deadline);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let got = founded.members.drain(NAMES[1], "gw3", &keys[0], 40).await;
+    assert_eq!(got, 20, "of the month, whatever was granted before");
+    founded.stop().await;
+}
+
+#[tokio::test]
+async fn a_founder_that_lost_its_register_alone_goes_on_from_what_its_disk_has() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut founded = Founded::new(dir.path()).await;
+    let one = dir.path().join("one");
+    let keys = with_five_granted(&mut founded, &one).await;
+    founded.members.stop_all().await;
+    for file in std::fs::read_dir(&one).unwrap() {
+        let path = file.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if name.starts_with("carbon") {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+    let members = &mut founded.members;
+    members.join_as((NAMES[0], "tm1"), 2, &one).await;
+    members.wait_for(&NAMES[..1]).await;
+    for (key, left) in keys.iter().zip([15, 0]) {
+        let got = members.drain(NAMES[0], "gw2", key, 40).await;
+        assert_eq!(got, left, "{key:?}");
+    }
+    let view = founded.view();
+    assert_eq!((view.entries >> 40, view.lost.len()), (2, 0));
+    founded.stop().await;
+}
+
+#[tokio::test]
+async fn a_founder_that_was_cut_short_between_claim_and_founding_founds_above_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut founded = Founded::new(dir.path()).await;
+    let claimed = founded.claim(NAMES[0], "tm1", 1).await;
+    assert!(
+        matches!(
+            claimed,
+            Claimed::Yours {
+                founding: Founding { generation: 1, .. },
+                ..
+            }
+        ),
+        "{claimed:?}"
+    );
+    let members = &mut founded.members;
+    members
+        .join_as((NAMES[0], "tm1"), 2, &dir.path().join("one"))
+        .await;
+    members.wait_for(&NAMES[..1]).await;
+    members
+        .control_plane
+        .save("month", 20, TimeUnit::Month)
+        .await;
+    let got = members.drain(NAMES[0], "gw1", &key("month", "k"), 40).await;
+    assert_eq!(got, 20, "nothing was granted before");
+    let view = founded.view();
+    assert_eq!((view.entries >> 40, view.lost.len()), (2, 0));
+    founded.stop().await;
+}
+
+#[tokio::test]
+async fn a_lone_member_waits_for_nobody_after_its_first_start_and_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut founded = Founded::new(dir.path()).await;
+    founded.members.layout.patience = Patience {
+        fresh_ms: 60_000,
+        join_ms: 60_000,
+        gather_ms: 60_000,
+        stuck_ms: 60_000,
+    };
+    let name = NAMES[0];
+    for incarnation in 1..4 {
+        founded.members.join(name, incarnation, dir.path()).await;
+        founded.members.wait_for(&[name]).await;
+        founded.members.stop_all().await;
+    }
+    founded.stop().await;
+}

@@ -1,0 +1,115 @@
+//! `headgate cluster forget`: gives up what a node held of lost shards, for one that does not come back.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+use anyhow::bail;
+use serde_json::{Value, json};
+
+use super::Output;
+use super::remote::{self, Target, cell};
+use crate::client::percent_encoded;
+
+/// `headgate cluster forget`
+#[derive(Debug, clap::Args)]
+pub(crate) struct Forget {
+    /// The node, by name or id; one that may come back is refused
+    #[arg(value_name = "NODE")]
+    node: String,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    target: Target,
+}
+
+pub(super) fn run(forget: &Forget) -> anyhow::Result<ExitCode> {
+    remote::run(async {
+        let (remote, node) = (forget.target.remote()?, &forget.node);
+        let what = format!("{node} is not forgotten");
+        let path = format!("/admin/forget?node={}", percent_encoded(node));
+        let looked = remote.ask("GET", &path, None).await?.success(&what)?;
+        if !forget.yes {
+            confirm(&looked)?;
+        }
+        // By its id: the name may be another's by now.
+        let body = json!({ "node": cell(&looked, "id") });
+        let done = remote.ask("POST", "/admin/forget", Some(&body)).await?;
+        let done = done.success(&what)?;
+        match forget.target.output {
+            Output::Json => remote::print_json(&done)?,
+            Output::Table => remote::say(&told(&done))?,
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// Asks whoever sits at the terminal.
+fn confirm(looked: &Value) -> anyhow::Result<()> {
+    let question = question(looked);
+    if !std::io::stdin().is_terminal() {
+        bail!("{question}\nnobody is there to be asked: say --yes");
+    }
+    eprint!("{question}\ngo on? [y/N] ");
+    std::io::stderr().flush()?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    match answer.trim() {
+        "y" | "Y" | "yes" => Ok(()),
+        _ => bail!("nothing was given up"),
+    }
+}
+
+/// What is about to happen.
+fn question(looked: &Value) -> String {
+    let others = looked.get("otherHolders").and_then(Value::as_array);
+    let others: Vec<&str> = others
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    let others = match others.as_slice() {
+        [] => "nobody else has it".to_owned(),
+        others => format!("of {} it is given up as well", others.join(" ")),
+    };
+    format!(
+        "what {} held of {} lost shards is given up for good, {others}: their windows that are full for it count from nothing, so up to one limit more may be granted in each",
+        cell(looked, "node"),
+        cell(looked, "count"),
+    )
+}
+
+fn told(done: &Value) -> String {
+    let (node, count) = (cell(done, "node"), cell(done, "count"));
+    match done.get("knownHere") {
+        Some(Value::Bool(true)) => format!("{node} is forgotten: {count} lost shards given up"),
+        _ => format!(
+            "it is agreed on that {node} is forgotten ({count} lost shards); the node that was asked has not heard of it yet"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_is_asked_reads_how_much_is_given_up_and_with_whom() {
+        let mut looked = json!({"node": "tm1", "count": 12, "otherHolders": ["tm2", "tm3"]});
+        let asked = question(&looked);
+        assert!(
+            asked.starts_with("what tm1 held of 12 lost shards"),
+            "{asked}"
+        );
+        assert!(
+            asked.contains("of tm2 tm3 it is given up as well"),
+            "{asked}"
+        );
+        looked["otherHolders"] = json!([]);
+        assert!(question(&looked).contains("nobody else has it"));
+        looked["knownHere"] = true.into();
+        assert_eq!(told(&looked), "tm1 is forgotten: 12 lost shards given up");
+        looked["knownHere"] = false.into();
+        assert!(told(&looked).contains("has not heard of it yet"));
+    }
+}

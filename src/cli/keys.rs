@@ -1,0 +1,122 @@
+//! `headgate keys`: how one key is counted, and which gateways hold units of it.
+
+use std::process::ExitCode;
+
+use serde_json::Value;
+
+use super::remote::{self, Target, cell};
+use super::{Output, table};
+use crate::client::percent_encoded;
+
+/// `headgate keys`
+#[derive(Debug, clap::Args)]
+pub(crate) struct Keys {
+    /// tenant/level/policy/limit/subject, such as carbon.super/subscription/Gold/0/SUBJECT, as
+    /// headgate shards --shard NUMBER --keys NUMBER names them
+    #[arg(value_name = "KEY")]
+    key: String,
+    #[command(flatten)]
+    target: Target,
+}
+
+pub(super) fn run(keys: &Keys) -> anyhow::Result<ExitCode> {
+    remote::run(async {
+        let remote = keys.target.remote()?;
+        let path = format!("/admin/keys/{}", percent_encoded(&keys.key));
+        let answer = remote.ask("GET", &path, None).await?;
+        let answer = answer.success("the key cannot be shown")?;
+        match keys.target.output {
+            Output::Json => remote::print_json(&answer)?,
+            Output::Table => {
+                for line in lines(&answer) {
+                    remote::say(&line)?;
+                }
+                remote::say("")?;
+                let heading = ["GATEWAY", "INCARNATION", "LEASE", "GRANTED", "RETURNED"];
+                table::print(&heading, &leases(&answer))?;
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+fn lines(key: &Value) -> Vec<String> {
+    let of = |name: &str| cell(key, name);
+    let standby = match of("standby") {
+        nobody if nobody.is_empty() => "no standby".to_owned(),
+        standby => format!("standby {standby}"),
+    };
+    let window = key.get("window").unwrap_or(&Value::Null);
+    let of_window = |name: &str| cell(window, name);
+    let mut lines = vec![
+        of("key"),
+        format!(
+            "shard {}: owner {}, {standby}, epoch {}, {}",
+            of("shard"),
+            of("owner"),
+            of("epoch"),
+            of("phase"),
+        ),
+        format!(
+            "window of {} {}: {} to {} (milliseconds since the epoch)",
+            of_window("unitTime"),
+            of_window("timeUnit"),
+            of_window("start"),
+            of_window("end"),
+        ),
+        format!(
+            "limit {}: {} granted, {} left, {} of it spent by leases that are over",
+            of("limit"),
+            of("granted"),
+            of("left"),
+            of("spent"),
+        ),
+    ];
+    if key.get("lost") == Some(&Value::Bool(true)) {
+        lines.push("what was granted of this window was lost: it counts as full".to_owned());
+    }
+    if of("toldBy") == "standby" {
+        lines.push("the owner does not answer: this is its standby's copy".to_owned());
+    }
+    lines
+}
+
+fn leases(key: &Value) -> Vec<Vec<String>> {
+    let leases = key.get("leases").and_then(Value::as_array);
+    let columns = ["gateway", "incarnation", "lease", "granted", "returned"];
+    let row = |lease| columns.iter().map(|name| cell(lease, name)).collect();
+    leases.into_iter().flatten().map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_key_is_told_with_its_owner_its_window_and_who_holds_how_much() {
+        let mut key = json!({
+            "key": "t/api/P/0//pizza", "shard": 7, "owner": "tm1", "standby": null, "epoch": 9,
+            "phase": "active", "toldBy": "owner", "lost": false, "limit": 40, "granted": 12,
+            "left": 28, "spent": 2,
+            "window": {"timeUnit": "min", "unitTime": 5, "start": 0, "end": 300_000},
+            "leases": [{"gateway": "gw1", "incarnation": 3, "lease": 1, "granted": 12, "returned": 2}],
+        });
+        let expected = [
+            "t/api/P/0//pizza",
+            "shard 7: owner tm1, no standby, epoch 9, active",
+            "window of 5 min: 0 to 300000 (milliseconds since the epoch)",
+            "limit 40: 12 granted, 28 left, 2 of it spent by leases that are over",
+        ];
+        assert_eq!(lines(&key), expected);
+        assert_eq!(leases(&key), [["gw1", "3", "1", "12", "2"]]);
+        key["lost"] = true.into();
+        key["toldBy"] = "standby".into();
+        key["standby"] = "tm2".into();
+        let told = lines(&key);
+        assert!(told.iter().any(|line| line.contains("standby tm2")));
+        assert!(told.iter().any(|line| line.contains("counts as full")));
+        assert!(told.iter().any(|line| line.contains("standby's copy")));
+    }
+}

@@ -1,0 +1,270 @@
+//! What was granted in panes that are over and counts on (PROTOCOLS L10), of cells whose window slides or is a bucket.
+//!
+//! A unit that was granted in a pane may have been used until the pane's end, and its lease with it. Of a window that
+//! slides it counts until the end of the pane and the length of the window: what is used in any time of that length
+//! was all counted when the last of it was granted. A bucket is taken to be filled at the end of the pane and to run
+//! dry from there on, never before: between the end of one pane and the start of another it cannot have run by more
+//! than passed between any two uses in them.
+//!
+//! Leases end with their pane, used or not. What a gateway says later of a pane that is over gives back what it never
+//! used, for as long as the owner knows what that gateway was granted in it.
+
+use serde::{Deserialize, Serialize};
+
+use super::cell::{Cell, Count, Held, Mark};
+use super::message::Ask;
+use super::policy::Quota;
+use crate::policy::WindowKind;
+use crate::window::Window;
+
+/// The panes before the current one, as far as they count.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Earlier {
+    /// Units in the bucket at the start of the current pane, rounded down; nothing of a window that slides.
+    pub level: u64,
+    /// And so much of another one, in parts of which the window's milliseconds make one.
+    pub rest: u64,
+    /// The panes, the last at the end.
+    pub panes: Vec<EndedPane>,
+}
+
+/// One pane that is over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndedPane {
+    /// Its window's number.
+    pub number: i64,
+    /// Units of it that count; of a bucket the most of them that may come back: the least that was in it since.
+    pub used: u64,
+    /// Who may still give back something of it.
+    pub holders: Vec<(String, Count)>,
+}
+
+/// What the counts of a cell were when its pane ended.
+struct Ended {
+    window: Window,
+    /// Of that pane alone.
+    used: u64,
+    holders: Vec<(String, Count)>,
+    earlier: Earlier,
+}
+
+// === impl Earlier ===
+
+impl Earlier {
+    /// Units that count now.
+    pub fn total(&self) -> u64 {
+        let panes = self.panes.iter().map(|pane| pane.used);
+        let panes = panes.fold(0, u64::saturating_add);
+        // Of a bucket, panes say what may come back.
+        let in_bucket = self.level.saturating_add(u64::from(self.rest > 0));
+        if self.is_bucket() { in_bucket } else { panes }
+    }
+
+    /// More that counts.
+    fn join(&mut self, more: Self) {
+        self.level = self.level.saturating_add(more.level);
+        // Two parts may make one unit: it counts as one more, which is never too little.
+        if self.rest > 0 && more.rest > 0 {
+            self.level = self.level.saturating_add(1);
+        }
+        self.rest = self.rest.max(more.rest);
+        self.panes.extend(more.panes);
+    }
+
+    /// Up to so many units count no more; gives how many do not.
+    pub(super) fn forgive(&mut self, units: u64) -> u64 {
+        if self.is_bucket() {
+            let given = self.level.min(units);
+            self.level = self.level.saturating_sub(given);
+            for pane in &mut self.panes {
+                pane.used = pane.used.saturating_sub(given);
+            }
+            return given;
+        }
+        let mut rest = units;
+        for pane in &mut self.panes {
+            let given = pane.used.min(rest);
+            pane.used = pane.used.saturating_sub(given);
+            rest = rest.saturating_sub(given);
+        }
+        units.saturating_sub(rest)
+    }
+
+    /// About so many bytes as it travels.
+    pub(super) fn weight(&self) -> usize {
+        let holders = self.panes.iter().flat_map(|pane| &pane.holders);
+        let holders = holders.map(|(node, _)| node.len() + 48);
+        self.panes.len() * 16 + holders.sum::<usize>() + 8
+    }
+
+    fn is_bucket(&self) -> bool {
+        self.level > 0 || self.rest > 0
+    }
+
+    /// What a gateway says of a pane that is over: what it never used comes back. Gives whether that changes anything.
+    fn hear(&mut self, number: i64, ask: &Ask) -> bool {
+        let is_bucket = self.is_bucket();
+        let Some(pane) = self.panes.iter_mut().find(|pane| pane.number == number) else {
+            return false;
+        };
+        let Some(at) = pane.holders.iter().position(|(node, count)| {
+            *node == ask.holder.node
+                && (count.incarnation, count.lease) == (ask.holder.incarnation, ask.holder.lease)
+        }) else {
+            return false;
+        };
+        let Some((_, count)) = pane.holders.get_mut(at) else {
+            return false;
+        };
+        let before = count.net();
+        let returned = ask.returned.min(count.granted);
+        let is_news = returned > count.returned;
+        count.returned = count.returned.max(returned);
+        let back = before.saturating_sub(count.net()).min(pane.used);
+        // It holds nothing of it any more: there is nothing that could still come back.
+        let is_done = ask.emptied && ask.have == count.granted;
+        if is_done {
+            pane.holders.remove(at);
+        }
+        if is_bucket {
+            self.level = self.level.saturating_sub(back);
+            for pane in &mut self.panes {
+                pane.used = pane.used.saturating_sub(back);
+            }
+        } else {
+            pane.used = pane.used.saturating_sub(back);
+        }
+        is_news || is_done
+    }
+}
+
+// === impl Ended ===
+
+impl Ended {
+    /// What of it counts in a later pane of the same window; none where nothing does.
+    fn seen_from(self, now: &Window, quota: &Quota) -> Option<Box<Earlier>> {
+        let earlier = match self.window.id.spec.kind {
+            WindowKind::Fixed => return None,
+            WindowKind::Sliding => self.slides(now),
+            WindowKind::Bucket => self.runs_dry(now, quota),
+        };
+        (earlier != Earlier::default()).then(|| Box::new(earlier))
+    }
+
+    fn slides(self, now: &Window) -> Earlier {
+        let spec = self.window.id.spec;
+        let mut panes = self.earlier.panes;
+        panes.push(EndedPane {
+            number: self.window.id.number,
+            used: self.used,
+            holders: self.holders,
+        });
+        panes.retain(|pane| {
+            pane.used > 0 && spec.numbered(pane.number).counts_until_ms() > now.start_ms
+        });
+        Earlier {
+            panes,
+            ..Earlier::default()
+        }
+    }
+
+    fn runs_dry(self, now: &Window, quota: &Quota) -> Earlier {
+        let span = u128::from(self.window.id.spec.span_ms().unsigned_abs().max(1));
+        let dry = |level: u128, ms: i64| {
+            let ran = u128::from(quota.limit) * u128::from(ms.max(0).unsigned_abs());
+            level.saturating_sub(ran)
+        };
+        let before = u128::from(self.earlier.level) * span + u128::from(self.earlier.rest);
+        // Its own units count as used at its end, and nothing of them has run out by then.
+        let low = dry(before, self.window.length_ms());
+        let full = low.saturating_add(u128::from(self.used) * span);
+        let level = dry(full, now.start_ms.saturating_sub(self.window.end_ms));
+        let units = |level: u128| u64::try_from(level / span).unwrap_or(u64::MAX);
+        let mut panes = self.earlier.panes;
+        for pane in &mut panes {
+            pane.used = pane.used.min(units(low));
+        }
+        panes.push(EndedPane {
+            number: self.window.id.number,
+            used: self.used,
+            holders: self.holders,
+        });
+        for pane in &mut panes {
+            pane.used = pane.used.min(units(level));
+        }
+        panes.retain(|pane| pane.used > 0 && !pane.holders.is_empty());
+        Earlier {
+            level: units(level),
+            rest: u64::try_from(level % span).unwrap_or(0),
+            panes,
+        }
+    }
+}
+
+// === impl Cell ===
+
+impl Cell {
+    /// What counts on of the pane that this one follows.
+    pub(super) fn follow(&mut self, before: Self) {
+        if before.window.id.spec != self.window.id.spec {
+            return;
+        }
+        let may_return = |held: &Held| held.net() > 0 && !held.emptied;
+        let holders = before.holders.iter();
+        let holders = holders.filter(|(_, held)| may_return(held));
+        self.go_on_from(Ended {
+            window: before.window,
+            used: before.used_here(),
+            holders: holders
+                .map(|(node, held)| (node.clone(), held.image()))
+                .collect(),
+            earlier: before.earlier.map(|earlier| *earlier).unwrap_or_default(),
+        });
+    }
+
+    /// What a mark says of an earlier pane: when its units were used is not known, so they count as its own.
+    pub(super) fn go_on_from_mark(&mut self, window: Window, used: u64) {
+        self.go_on_from(Ended {
+            window,
+            used,
+            holders: Vec::new(),
+            earlier: Earlier::default(),
+        });
+    }
+
+    fn go_on_from(&mut self, ended: Ended) {
+        let Some(seen) = ended.seen_from(&self.window, &self.quota) else {
+            return;
+        };
+        match self.earlier.as_mut() {
+            // A mark that was found later says at least what this says: both count, which may be too much.
+            Some(known) => known.join(*seen),
+            None => self.earlier = Some(seen),
+        }
+    }
+
+    /// What an ask says of a pane before this one. Gives whether that changes anything.
+    pub(super) fn hear_late(&mut self, ask: &Ask) -> bool {
+        let window = ask.window.filter(|asked| {
+            asked.spec == self.window.id.spec && asked.number < self.window.id.number
+        });
+        match (window, self.earlier.as_mut()) {
+            (Some(window), Some(earlier)) => earlier.hear(window.number, ask),
+            _ => false,
+        }
+    }
+}
+
+// === impl Mark ===
+
+impl Mark {
+    /// Whether what it says counts in this window: it is of that, or of a pane before it that counts on.
+    pub(super) fn counts_in(&self, window: Window) -> bool {
+        let Self { window: own, .. } = self;
+        *own == window.id
+            || (own.spec == window.id.spec
+                && own.spec.is_paned()
+                && own.number < window.id.number
+                && window.start_ms < self.end_ms)
+    }
+}

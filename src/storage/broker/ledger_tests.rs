@@ -1,0 +1,73 @@
+//! Rows of marks and what the ledger remembers of itself.
+
+use domain::ledger::{CellKey, Mark, Stamp};
+use domain::policy::TimeUnit;
+use domain::window::WindowSpec;
+
+use super::ledger::{LastStop, begin, begin_without_past, begun, list, save, take_part};
+use crate::database::Database;
+
+const DAY: WindowSpec = WindowSpec::new(TimeUnit::Day, 1);
+const T: i64 = 1_700_000_000_000;
+
+fn mark(key: &str, used: u64, (epoch, seq): (u64, u64)) -> Mark {
+    let window = DAY.at(T);
+    Mark {
+        cell: CellKey::new("t", "p", key),
+        window: window.id,
+        end_ms: window.end_ms,
+        used,
+        stamp: Stamp { epoch, seq },
+    }
+}
+
+async fn saved(broker: &Database, marks: &[Mark]) -> Vec<u64> {
+    let mut write = broker.write("test.mark").await.unwrap();
+    save(&mut write, 3, marks).await.unwrap();
+    write.commit().await.unwrap();
+    let mut read = broker.read().await.unwrap();
+    let marks = list(&mut read, 3, T).await.unwrap();
+    marks.into_iter().map(|mark| mark.used).collect()
+}
+
+#[tokio::test]
+async fn a_late_write_of_a_mark_replaces_no_later_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = super::open(dir.path()).await.unwrap();
+    assert_eq!(saved(&broker, &[mark("k", 5, (7, 9))]).await, [5]);
+    assert_eq!(saved(&broker, &[mark("k", 3, (7, 8))]).await, [5]);
+    assert_eq!(saved(&broker, &[mark("k", 9, (6, 70))]).await, [5]);
+    // As numbers: the tenth step comes after the ninth.
+    assert_eq!(saved(&broker, &[mark("k", 2, (7, 10))]).await, [2]);
+    assert_eq!(saved(&broker, &[mark("k", 4, (10, 1))]).await, [4]);
+    // Epochs of views are large, and a stop in order says less than the mark of the same stamp.
+    let view = 3 << 36;
+    assert_eq!(saved(&broker, &[mark("k", 8, (view, 1))]).await, [8]);
+    assert_eq!(saved(&broker, &[mark("k", 7, (view, 1))]).await, [7]);
+    // In one statement with many others, of which each is judged by itself.
+    let mut many: Vec<Mark> = (0..200)
+        .map(|key| mark(&format!("m{key:03}"), 1, (8, 1)))
+        .collect();
+    many.push(mark("k", 1, (8, 1)));
+    let all = saved(&broker, &many).await;
+    assert_eq!((all.len(), all[0]), (201, 7));
+    many.iter_mut()
+        .for_each(|mark| (mark.used, mark.stamp.seq) = (6, 0));
+    assert_eq!(saved(&broker, &many).await, all);
+}
+
+#[tokio::test]
+async fn a_file_knows_the_view_that_it_took_part_in_first_and_none_that_it_replaces() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = super::open(dir.path()).await.unwrap();
+    let mut write = broker.write("test.begin").await.unwrap();
+    begin_without_past(&mut write, T).await.unwrap();
+    assert_eq!(begun(&mut write).await.unwrap(), None);
+    take_part(&mut write, 5 << 36).await.unwrap();
+    take_part(&mut write, 6 << 36).await.unwrap();
+    write.commit().await.unwrap();
+    let mut write = broker.write("test.begin").await.unwrap();
+    let left = begin(&mut write).await.unwrap();
+    assert_eq!(left.last_stop, LastStop::Crashed);
+    assert_eq!(begun(&mut write).await.unwrap(), Some(5 << 36));
+}

@@ -1,0 +1,47 @@
+//! The table's rows of what operators look at and order in a cluster, at a node that is alone.
+
+use serde_json::{Value, json};
+
+use super::list_rows::paged;
+use super::rows::{Good, Row, gone, wrong};
+
+/// What a node is called that nobody gave a name.
+const NODE: &str = "headgate";
+
+pub(super) fn all() -> [Row; 4] {
+    let shards = paged("/admin/shards", json!({"shard": "7", "keys": "5"}));
+    let look = Good::Query(json!({"node": NODE}));
+    // A node that is there brings back what it has.
+    let look = Row::new("GET", "/admin/forget", look, 409);
+    let forget = Row::json("POST", "/admin/forget", json!({"node": NODE}), 409);
+    let voters = Row::json("PUT", "/admin/voters", json!({"voters": [NODE]}), 202);
+    let named = |names: &[&str]| wrong("/voters", Value::from(names.to_vec()));
+    [
+        shards.unknown("/node").faults([
+            wrong("/shard", json!("256")),
+            wrong("/shard", json!("first")),
+            wrong("/keys", json!("201")),
+            wrong("/keys", json!("-1")),
+            gone("/shard").called("keys"),
+        ]),
+        look.faults([gone("/node"), wrong("/node", json!(""))])
+            .unknown("/node"),
+        forget
+            .faults([
+                gone("/node"),
+                wrong("/node", json!(5)),
+                wrong("/node", json!("")),
+                wrong("/node", json!("x".repeat(256))),
+            ])
+            .unknown("/node"),
+        voters.faults([
+            gone("/voters"),
+            wrong("/voters", json!(NODE)),
+            wrong("/voters", json!([5])),
+            named(&[]),
+            named(&[NODE, NODE]),
+            named(&[NODE, NODE, NODE]),
+            named(&["moon"]),
+        ]),
+    ]
+}

@@ -1,0 +1,51 @@
+//! A gateway that holds units dies, or stands still with them.
+
+use std::time::Duration;
+
+use super::cluster::{Cluster, GATEWAYS, Setup};
+use super::keys::MIXED;
+use super::report::{Least, Report};
+use super::whole::{SPAN, twice};
+
+/// What a gateway may take with it: its lease, which is a two-hundredth or, in a young window, a fiftieth, and what was
+/// on its way to the upstream.
+const HELD: Least = Least::But {
+    thousandths: 40,
+    units: 3,
+};
+/// Longer than anybody waits for its word.
+const PAUSE: Duration = Duration::from_secs(3);
+
+#[tokio::test]
+async fn a_gateway_that_dies_takes_its_leases_with_it_and_one_that_stood_still_uses_them_once() {
+    let mut cluster = Cluster::start(Setup::default()).await;
+    let (mut killed, mut paused) = (Report::new("gateway killed"), Report::new("gateway paused"));
+    for (mut kill, mut pause) in killed.runs().zip(paused.runs()) {
+        let keys = cluster.keys(&mut kill, MIXED).await;
+        let gateway = *kill.random.one_of(&GATEWAYS);
+        let load = cluster.offer_twice(&keys, &mut kill);
+        load.moment(&mut kill.random).await;
+        kill.harms(gateway);
+        cluster.kill(gateway);
+        let mut told = load.end().await;
+        cluster.begin(&[gateway]).await;
+        cluster.node(gateway).until_ready().await;
+        told.add(cluster.offer_rest(&keys, &mut kill).await);
+        killed.judge(&cluster, &kill, &keys, &told, HELD);
+
+        let keys = cluster.keys(&mut pause, MIXED).await;
+        let gateway = *pause.random.one_of(&GATEWAYS);
+        let load = cluster.offer(&keys, &mut pause.random, SPAN + PAUSE, twice);
+        let moment = pause.random.between(Duration::ZERO, SPAN / 2);
+        tokio::time::sleep(moment).await;
+        pause.harms(gateway);
+        cluster.pause(gateway);
+        tokio::time::sleep(PAUSE).await;
+        cluster.go_on(gateway);
+        let mut told = load.end().await;
+        told.add(cluster.offer_rest(&keys, &mut pause).await);
+        paused.judge(&cluster, &pause, &keys, &told, Least::Nearly);
+    }
+    killed.finish();
+    paused.finish();
+}

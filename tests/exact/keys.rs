@@ -1,0 +1,182 @@
+//! Keys of a run's own: the resources of an API of its own, each counted by itself under a policy of resources.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use actors::traffic_manager::message::ThrottleKey;
+use actors::traffic_manager::shard_of;
+use domain::policy::PolicyLevel;
+use serde_json::{Value, json};
+
+use super::cluster::Cluster;
+use super::report::Run;
+use crate::support::platform::{ADMIN, PUBLISHER, text};
+
+/// What a limit's window is long enough for: longer than any run.
+const ROOM_S: u64 = 600;
+
+/// How long a window lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Window {
+    /// Minutes: what was granted lives in memory alone.
+    Short,
+    Hours,
+    Days,
+}
+
+/// Limits and their windows that a run has keys of.
+pub type Limits = [(u64, Window)];
+
+/// As most runs have them: the first is long, so that its owner is who the fault meets in both ways of counting.
+pub const MIXED: &Limits = &[
+    (100, Window::Hours),
+    (100, Window::Short),
+    (100, Window::Short),
+    (10, Window::Short),
+    (10, Window::Days),
+    (3, Window::Short),
+    (1, Window::Short),
+    (1, Window::Hours),
+];
+
+/// One counter.
+#[derive(Debug, Clone)]
+pub struct Key {
+    /// What is called, and arrives.
+    pub path: String,
+    pub arriving: String,
+    pub limit: u64,
+    pub window: Window,
+    pub shard: u16,
+}
+
+/// Those of a run, and what opens them.
+pub struct Keys {
+    pub keys: Vec<Key>,
+    pub access: String,
+}
+
+// === impl Keys ===
+
+impl Keys {
+    /// Those that `belongs` names, and the others.
+    pub fn parted(&self, mut belongs: impl FnMut(&Key) -> bool) -> (Self, Self) {
+        let (these, others) = self.keys.iter().cloned().partition(|key| belongs(key));
+        let with = |keys| Self {
+            keys,
+            access: self.access.clone(),
+        };
+        (with(these), with(others))
+    }
+
+    /// Calls of all of them that came through.
+    pub fn arrived(&self, cluster: &Cluster) -> u64 {
+        let keys = self.keys.iter();
+        keys.map(|key| cluster.arrived(&key.arriving)).sum()
+    }
+}
+
+// === impl Window ===
+
+impl Window {
+    /// The unit, and how many of it, so that the window that is under way ends late.
+    fn spec(self, now_s: u64) -> (&'static str, u64) {
+        let (unit, seconds, counts) = match self {
+            Self::Short => ("min", 60, 30..=59),
+            Self::Hours => ("hour", 3_600, 1..=12),
+            Self::Days => ("day", 86_400, 2..=9),
+        };
+        let left = |count: &u64| count * seconds - now_s % (count * seconds);
+        let count = counts.max_by_key(left).expect("there are some");
+        assert!(left(&count) > ROOM_S);
+        (unit, count)
+    }
+}
+
+impl Cluster {
+    /// An application that may call everything.
+    pub(super) async fn make_application(&mut self) {
+        let (node, token) = (self.control(), self.token.as_str());
+        let application = node.application(token, "all", "Unlimited", "JWT").await;
+        let (key, secret) = node.keys(token, &application, "PRODUCTION").await;
+        self.application = (application, key, secret);
+    }
+
+    /// Keys that nothing was counted of yet, known to all gateways.
+    pub async fn keys(&mut self, run: &mut Run, limits: &Limits) -> Keys {
+        run.before.get_or_insert_with(|| self.before());
+        self.more_keys(&run.name, limits).await
+    }
+
+    /// The same of an API of this name.
+    pub async fn more_keys(&mut self, run: &str, limits: &Limits) -> Keys {
+        #[allow(clippy::disallowed_methods, reason = "windows are the wall clock's")]
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        self.keys_at(now.expect("a time").as_secs(), run, limits)
+            .await
+    }
+
+    /// The same where the cluster's time is this one.
+    pub async fn keys_at(&mut self, now_s: u64, run: &str, limits: &Limits) -> Keys {
+        let context = format!("/{run}");
+        let mut operations = Vec::new();
+        let mut keys = Vec::new();
+        for (place, (limit, window)) in limits.iter().enumerate() {
+            let policy = self.policy(*limit, window.spec(now_s)).await;
+            let target = format!("/k{place}");
+            operations.push(json!({"verb": "GET", "target": target, "throttlingPolicy": policy}));
+            let key = ThrottleKey {
+                tenant: "carbon.super".to_owned(),
+                level: PolicyLevel::Api,
+                policy,
+                limit: 0,
+                subject: format!("{context}/1.0.0:{target}:GET"),
+            };
+            keys.push(Key {
+                path: format!("{context}/1.0.0{target}"),
+                arriving: format!("/{run}{target}"),
+                limit: *limit,
+                window: *window,
+                shard: shard_of(&key),
+            });
+        }
+        let (application, consumer, secret) = self.application.clone();
+        let (node, token) = (self.control(), self.token.as_str());
+        let api = self.deployed(run, &operations).await;
+        node.subscribe(token, &api, &application, "Unlimited").await;
+        let access = node.client_token(&consumer, &secret).await;
+        Keys { keys, access }
+    }
+
+    async fn deployed(&self, run: &str, operations: &[Value]) -> String {
+        let (node, token) = (self.control(), self.token.as_str());
+        let body = json!({
+            "name": run, "context": format!("/{run}"), "version": "1.0.0", "operations": operations,
+            "policies": ["Unlimited"],
+            "endpointConfig": {
+                "endpoint_type": "http",
+                "production_endpoints": {"url": format!("{}/{run}", self.upstream_url())},
+            },
+        });
+        let made = node.post(&format!("{PUBLISHER}/apis")).bearer(token);
+        let made = made.json(&body).send().await.expect(201).json();
+        let api = text(&made, "id").to_owned();
+        node.deploy(token, &api).await;
+        node.lifecycle(token, &api, "Publish").await;
+        api
+    }
+
+    /// The policy of a limit, made where there is none yet.
+    async fn policy(&mut self, limit: u64, (unit, count): (&str, u64)) -> String {
+        let name = format!("{limit}Per{count}{unit}");
+        if self.policies.insert(name.clone()) {
+            let body = json!({"policyName": name, "defaultLimit": {
+                "type": "REQUESTCOUNTLIMIT",
+                "requestCount": {"timeUnit": unit, "unitTime": count, "requestCount": limit},
+            }});
+            let path = format!("{ADMIN}/throttling/policies/advanced");
+            let made = self.control().post(&path).bearer(&self.token).json(&body);
+            made.send().await.expect(201);
+        }
+        name
+    }
+}

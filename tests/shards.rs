@@ -1,0 +1,193 @@
+//! What operators see of counters on several nodes, and what they order: shards, keys, voters, what is given up.
+
+use serde_json::{Value, json};
+
+use crate::cluster::{Trio, options};
+use crate::support::eventually;
+use crate::support::node::Node;
+use crate::support::platform::text;
+
+/// Runs a command; gives its exit code, its output and what it said beside that.
+fn run(node: &Node, words: &[&str]) -> (Option<i32>, String, String) {
+    let output = node.command(words).output().expect("its end");
+    let told = String::from_utf8(output.stdout).expect("text");
+    let said = String::from_utf8(output.stderr).expect("text");
+    (output.status.code(), told, said)
+}
+
+async fn looked(node: &Node, path: &str) -> Value {
+    let answer = node.get(path).bearer(&node.operator()).send().await;
+    answer.expect(200).json()
+}
+
+/// Until these own all shards, in a view that is active.
+async fn owned_by(node: &Node, names: &[&str]) {
+    eventually(60, "these own the shards", || async {
+        let view = looked(node, "/admin/shards?limit=1").await["view"].clone();
+        let members = view["members"].as_array().cloned().unwrap_or_default();
+        let mut known: Vec<&str> = members.iter().map(|one| text(one, "name")).collect();
+        known.sort_unstable();
+        (view["phase"] == "active" && known == names).then_some(())
+    })
+    .await;
+}
+
+async fn metric(node: &Node, series: &str) -> f64 {
+    let told = node.get("/metrics").bearer(&node.operator()).send().await;
+    let told = told.expect(200).text();
+    let mut lines = told.lines().filter_map(|line| line.rsplit_once(' '));
+    let found = lines.find(|(name, _)| *name == series);
+    let (_, value) = found.unwrap_or_else(|| panic!("{series} in\n{told}"));
+    value.parse().expect("a number")
+}
+
+#[tokio::test]
+async fn shards_and_a_key_are_seen_on_any_node_with_owner_standby_and_leases() {
+    let trio = Trio::start().await;
+    let seed = trio.control.cluster_address();
+    let second = Node::start_with(options("tm2", "traffic-manager", &seed)).await;
+    owned_by(&trio.gateway, &["tm1", "tm2"]).await;
+    let (_, _, access) = trio.subscriber("Forty", 40).await;
+    let served = eventually(60, "calls are counted", || async {
+        let status = trio.call(&access).await;
+        (status != 503).then_some(status)
+    });
+    assert_eq!(served.await, 200);
+
+    let all = looked(&trio.gateway, "/admin/shards?limit=1000").await;
+    assert_eq!(all["pagination"]["total"], 256);
+    assert_eq!(all["unanswered"], json!([]));
+    let rows = all["list"].as_array().expect("rows");
+    let of = |name: &str| rows.iter().filter(|row| row["owner"] == name).count();
+    assert_eq!(of("tm1") + of("tm2"), 256);
+    assert!(of("tm1") > 64 && of("tm2") > 64);
+    for row in rows {
+        assert_ne!(row["owner"], row["standby"], "{row}");
+        assert_eq!(row["epoch"], all["view"]["epoch"], "{row}");
+    }
+    let of_second = looked(&trio.control, "/admin/shards?node=tm2&limit=1").await;
+    assert_eq!(
+        of_second["pagination"]["total"], 256,
+        "of two each has its part in all"
+    );
+
+    // One that is counted, by its name.
+    let counted = |row: &&Value| row["keys"].as_u64() > Some(0);
+    let row = rows.iter().find(counted).expect("something is counted");
+    let shard = row["shard"].to_string();
+    let named = [
+        "shards", "--shard", &shard, "--keys", "200", "--output", "json",
+    ];
+    let (code, told, said) = run(&trio.gateway, &named);
+    assert_eq!(code, Some(0), "{said}");
+    let told: Value = serde_json::from_str(&told).expect("JSON");
+    let key = told["list"][0]["named"][0]
+        .as_str()
+        .expect("a key")
+        .to_owned();
+    let (code, told, said) = run(&trio.control, &["keys", &key, "--output", "json"]);
+    assert_eq!(code, Some(0), "{said}");
+    let told: Value = serde_json::from_str(&told).expect("JSON");
+    assert_eq!(text(&told, "key"), key);
+    assert_eq!(told["owner"], row["owner"]);
+    assert_eq!(told["leases"][0]["gateway"], "gw1");
+    assert!(told["granted"].as_u64() > Some(0), "{told}");
+    let (limit, granted) = (told["limit"].as_u64(), told["granted"].as_u64());
+    let left = limit.zip(granted).map(|(limit, granted)| limit - granted);
+    assert_eq!(told["left"].as_u64(), left);
+    // As a person types it.
+    let typed = looked(&trio.control, &format!("/admin/keys/{key}")).await;
+    assert_eq!(typed["shard"], told["shard"]);
+    let unknown = format!("/admin/keys/{key}-and-more");
+    let unknown = trio.control.get(&unknown).bearer(&trio.control.operator());
+    unknown.send().await.expect(404);
+    one_that_stands_still_is_named(&trio, &second).await;
+}
+
+/// Nobody waits long for it either.
+async fn one_that_stands_still_is_named(trio: &Trio, second: &Node) {
+    second.signal("-STOP");
+    let silent = eventually(10, "its silence is seen", || async {
+        let told = looked(&trio.gateway, "/admin/shards?limit=1").await;
+        (told["unanswered"] == json!(["tm2"])).then_some(())
+    });
+    silent.await;
+    let (code, told, _) = run(&trio.gateway, &["shards"]);
+    second.signal("-CONT");
+    assert_eq!(code, Some(0));
+    assert!(told.starts_with("view "), "{told}");
+    assert!(!told.contains('\u{1b}'), "no colours where nobody looks");
+}
+
+#[tokio::test]
+async fn voters_are_chosen_through_any_node_and_stay_until_the_choice_is_taken_back() {
+    let mut trio = Trio::start().await;
+    owned_by(&trio.gateway, &["tm1"]).await;
+    let refused = |words: &[&str], wanted: &str| {
+        let words = [&["cluster", "voters", "set"], words].concat();
+        let (code, _, said) = run(&trio.gateway, &words);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains(wanted), "{said}");
+    };
+    refused(&["tm1", "cp1"], "1, 3 or 5");
+    refused(&["tm1", "cp1", "moon"], "moon");
+    refused(&["tm1", "cp1", "cp1"], "twice");
+    let set = ["cluster", "voters", "set", "tm1", "cp1", "gw1"];
+    let (code, told, said) = run(&trio.gateway, &set);
+    assert_eq!(code, Some(0), "{told}{said}");
+    assert!(said.contains("done: view"), "{said}");
+    assert!(told.contains("chosen by an operator"), "{told}");
+    let seen = looked(&trio.gateway, "/admin/voters").await;
+    assert_eq!(seen["settled"], true);
+    let mut voters: Vec<&str> = seen["view"]["voters"]
+        .as_array()
+        .expect("voters")
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    voters.sort_unstable();
+    assert_eq!(voters, ["cp1", "gw1", "tm1"]);
+    assert!(trio.gateway.log().contains("who votes on views is chosen"));
+    // A voter less, and the two others go on.
+    trio.control.kill();
+    let away = eventually(30, "it is seen to be away", || async {
+        let seen = looked(&trio.gateway, "/admin/voters").await;
+        let voters = seen["voters"].as_array().expect("voters");
+        let of = voters.iter().find(|one| one["name"] == "cp1");
+        let is_away = of.is_some_and(|one| one["answers"] == false);
+        (is_away && voters.len() == 3).then_some(())
+    });
+    away.await;
+    let again = ["cluster", "voters", "set", "tm1", "cp1", "gw1"];
+    let (code, _, said) = run(&trio.gateway, &again);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("cp1"), "{said}");
+    let (code, told, said) = run(&trio.gateway, &["cluster", "voters", "auto"]);
+    assert_eq!(code, Some(0), "{told}{said}");
+    assert!(told.contains("chosen by the cluster"), "{told}");
+}
+
+#[tokio::test]
+async fn nothing_is_given_up_of_a_node_that_is_there_or_that_lost_nothing() {
+    let trio = Trio::start().await;
+    owned_by(&trio.gateway, &["tm1"]).await;
+    for (node, wanted) in [
+        ("tm1", "not known to be down"),
+        ("gw1", "not known to be down"),
+        ("moon", "does not exist"),
+    ] {
+        let (code, _, said) = run(&trio.gateway, &["cluster", "forget", node, "--yes"]);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains(wanted), "{said}");
+    }
+    let epoch = metric(&trio.gateway, "headgate_view_epoch").await;
+    assert!(epoch > 0.0);
+    assert_eq!(metric(&trio.gateway, "headgate_view_active").await, 1.0);
+    assert_eq!(metric(&trio.traffic, "headgate_view_members").await, 1.0);
+    assert_eq!(
+        metric(&trio.traffic, "headgate_view_lost_shards").await,
+        0.0
+    );
+    let changes = "headgate_view_changes_total{phase=\"active\"}";
+    assert!(metric(&trio.traffic, changes).await >= 1.0);
+}
