@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 use tokio::net::TcpSocket;
 
+use crate::support::eventually;
 use crate::support::node::{Node, Options};
 use crate::support::platform::{ADMIN, text};
 use crate::support::shop::Shop;
@@ -294,14 +295,23 @@ async fn after_kill_9_short_plans_are_used_up_and_long_ones_go_on() {
 }
 
 #[tokio::test]
-async fn without_broker_short_plans_are_used_up_long_ones_count_anew_and_the_log_says_so() {
-    for (limit, status) in [(per_short_window(1_000), 429), (per_day(2), 200)] {
+async fn without_broker_plans_are_used_up_until_they_are_given_up_and_the_log_says_so() {
+    for limit in [per_short_window(1_000), per_day(2)] {
         let (mut shop, _upstream, access) = used_in_part(limit).await;
         assert_eq!(shop.node.terminate().await, Some(0));
         std::fs::remove_file(shop.node.dir.join("data/broker.db")).expect("removed");
         let node = shop.node.crash_and_restart(Options::default()).await;
-        assert_eq!(status_after_restart(&node, &access).await, status);
+        assert_eq!(status_after_restart(&node, &access).await, 429);
         let log = node.log();
         assert_eq!(log.matches("broker.db was lost").count(), 1);
+        let forget = ["cluster", "forget", "headgate", "--yes"];
+        let given_up = node.command(&forget).output().expect("its end");
+        assert!(given_up.status.success(), "{given_up:?}");
+        // What is given up counts from nothing; who was told no before asks again soon.
+        let goes_on = eventually(30, "calls go on", || async {
+            let status = status_after_restart(&node, &access).await;
+            (status == 200).then_some(())
+        });
+        goes_on.await;
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use axum::Json;
 use axum::extract::State;
 use cluster::Health;
-use domain::view::View;
+use domain::view::{Phase, View};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -101,8 +101,11 @@ fn judge(named: &str, known: Option<&Known>, view: &View) -> Result<GivenUp, Api
         let holders = loss.holders.iter().filter(|holder| *holder != id);
         others.extend(holders.cloned());
     }
-    // Whoever is there brings back what it has by itself.
+    // Whoever is there brings back what it has by itself: by the time that a view with it is active, what is missing still
+    // is not on its disk.
+    let was_asked = view.phase == Phase::Active && view.members.iter().any(|life| life.node == id);
     let is_there = known.is_some_and(|known| known.is_me || known.health != Health::Down);
+    let is_there = is_there && !(was_asked && !shards.is_empty());
     match (known, is_there) {
         (None, _) if shards.is_empty() => Err(ApiError::not_found("node", named)),
         (_, true) => Err(ApiError::conflict(format!(
@@ -130,7 +133,7 @@ fn show(services: &Services, given_up: &GivenUp) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use domain::view::{Epoch, Loss};
+    use domain::view::{Epoch, Life, Loss};
 
     use super::*;
 
@@ -171,6 +174,16 @@ mod tests {
         assert_eq!(given_up.others, ["b", "c"].map(str::to_owned).into());
         let long_gone = judge("b", None, &view()).unwrap();
         assert_eq!((long_gone.id.as_str(), long_gone.shards.len()), ("b", 1));
+    }
+
+    #[test]
+    fn what_a_node_that_is_there_has_lost_itself_is_given_up_as_well() {
+        let mut view = view();
+        view.members = vec![Life::new("a", 1)];
+        let up = known("a", Health::Up);
+        assert!(judge("a", Some(&up), &view).is_err(), "it may bring it yet");
+        view.phase = Phase::Active;
+        assert_eq!(judge("a", Some(&up), &view).unwrap().shards.len(), 2);
     }
 
     #[test]
