@@ -105,7 +105,8 @@ fn judge(named: &str, known: Option<&Known>, view: &View) -> Result<GivenUp, Api
     // is not on its disk.
     let was_asked = view.phase == Phase::Active && view.members.iter().any(|life| life.node == id);
     let is_there = known.is_some_and(|known| known.is_me || known.health != Health::Down);
-    let is_there = is_there && !(was_asked && !shards.is_empty());
+    let has_it_not = was_asked && !shards.is_empty();
+    let is_there = is_there && !has_it_not;
     match (known, is_there) {
         (None, _) if shards.is_empty() => Err(ApiError::not_found("node", named)),
         (_, true) => Err(ApiError::conflict(format!(
