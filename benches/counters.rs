@@ -327,6 +327,7 @@ impl World {
                         open.push_back((node.clone(), marked));
                     }
                     Deed::Ledger(Effect::Reply(reply)) => said.reply = Some(reply),
+                    Deed::Begin { epoch } => open.push_back((node.clone(), Event::Begun { epoch })),
                     Deed::Complete { .. } => said.complete += 1,
                     _ => {}
                 }
