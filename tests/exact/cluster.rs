@@ -23,6 +23,9 @@ pub const CONTROL_PLANE: &str = "cp1";
 pub const MANAGERS: [&str; 3] = ["tm1", "tm2", "tm3"];
 pub const GATEWAYS: [&str; 3] = ["gw1", "gw2", "gw3"];
 
+/// Set, the nodes' directories stay, with their whole logs.
+const KEEP: &str = "HEADGATE_EXACT_KEEP";
+
 /// What a cluster is for.
 #[derive(Clone, Copy, Default)]
 pub struct Setup {
@@ -77,7 +80,11 @@ fn role(name: &str) -> &'static str {
 
 impl Cluster {
     pub async fn start(setup: Setup) -> Self {
-        let dir = tempfile::tempdir().expect("a directory");
+        let dir = tempfile::Builder::new()
+            .prefix("headgate-exact-")
+            .disable_cleanup(std::env::var_os(KEEP).is_some())
+            .tempdir()
+            .expect("a directory");
         let mut cluster = Self {
             nodes: BTreeMap::new(),
             net: setup.net.then(Net::start),

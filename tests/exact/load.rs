@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::cluster::{Cluster, GATEWAYS};
 use super::keys::{Key, Keys};
 use super::random::Random;
+use crate::support::eventually;
 use crate::support::http::{Answer, Client};
 
 /// Callers of one key at one gateway.
@@ -59,11 +60,7 @@ impl Cluster {
         span: Duration,
         calls: impl Fn(&Key) -> u64,
     ) -> Load {
-        let ways = Ways {
-            client: self.control().client_without_connections(),
-            gateways: GATEWAYS.map(|name| self.node(name).http.clone()).to_vec(),
-            access: keys.access.clone(),
-        };
+        let ways = self.ways(keys);
         let (began, mut callers) = (Instant::now(), JoinSet::new());
         for key in &keys.keys {
             let places = u64::try_from(ways.gateways.len()).expect("a number") * CALLERS;
@@ -86,6 +83,28 @@ impl Cluster {
             }
         }
         Load { callers, span }
+    }
+}
+
+impl Cluster {
+    /// Until somebody counts the first of these keys again, at each gateway.
+    pub async fn until_granted(&self, keys: &Keys) {
+        let ways = self.ways(keys);
+        for gateway in 0..GATEWAYS.len() {
+            eventually(60, "calls are counted again", || async {
+                let answer = ways.call(gateway, &keys.keys[0].path).await?;
+                (answer.status != 503).then_some(())
+            })
+            .await;
+        }
+    }
+
+    fn ways(&self, keys: &Keys) -> Ways {
+        Ways {
+            client: self.control().client_without_connections(),
+            gateways: GATEWAYS.map(|name| self.node(name).http.clone()).to_vec(),
+            access: keys.access.clone(),
+        }
     }
 }
 
