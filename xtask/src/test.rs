@@ -1,11 +1,16 @@
-//! `test`: every test with a PostgreSQL of its own, then once more those of the whole node, with every remotable ask
-//! encoded and decoded (PROTOCOLS M). Tests of the actors alone choose that by themselves.
+//! `test`: every test with a PostgreSQL of its own, then the simulated hours of the counters, then once more the tests
+//! of the whole node, with every remotable ask encoded and decoded (PROTOCOLS M). Tests of the actors alone choose that
+//! by themselves.
+//!
+//! All passes choose the whole workspace: cargo builds a package anew when others beside it want other features of what
+//! they share.
 
 use std::process::Command;
 
 use anyhow::Result;
 
 use crate::postgres::{self, Postgres};
+use crate::sim::{self, Seeds};
 use crate::stage::{Stages, run as command};
 use crate::workspace::Workspace;
 
@@ -45,6 +50,7 @@ fn tests(
         server.run(&mut first_pass(workspace.cargo(), args))
     })?;
     if args.is_empty() {
+        sim::counters(workspace, stages, Seeds::of_commit(workspace))?;
         stages.must("test with asks encoded", || {
             server.run(&mut second_pass(workspace.cargo()))
         })?;
@@ -74,7 +80,12 @@ fn first_pass(mut cargo: Command, args: &[String]) -> Command {
 fn exact_pass(mut cargo: Command) -> Command {
     cargo
         .args([
-            "test", "--locked", "-p", "headgate", "--test", "blackbox", "--",
+            "test",
+            "--workspace",
+            "--locked",
+            "--test",
+            "blackbox",
+            "--",
         ])
         .args([
             "exact::whole",
@@ -88,7 +99,7 @@ fn exact_pass(mut cargo: Command) -> Command {
 
 fn second_pass(mut cargo: Command) -> Command {
     cargo
-        .args(["test", "--locked", "-p", "headgate", "--test", "blackbox"])
+        .args(["test", "--workspace", "--locked", "--test", "blackbox"])
         // all their asks cross nodes as it is
         .args(["--", "--skip", "exact::"])
         .env(ENCODE_ASKS, "true")
@@ -135,7 +146,7 @@ mod tests {
         let second = second_pass(Command::new("cargo"));
         assert_eq!(
             shown(&second),
-            "cargo test --locked -p headgate --test blackbox -- --skip exact::"
+            "cargo test --workspace --locked --test blackbox -- --skip exact::"
         );
         assert!(
             second
