@@ -349,16 +349,7 @@ impl World {
                 }
             }
             Saying::Fence { epoch, t_ms } => self.node_fences(node, from, epoch, t_ms),
-            Saying::Fenced { epoch, t_ms } => {
-                let fences = &mut self.nodes.all[node].fences;
-                if fences.acked(&name(from), epoch, t_ms)
-                    && let Some(t_ms) = fences.fenced_ms()
-                {
-                    for shard in 0..self.shards() {
-                        self.seat(node, shard, SeatEvent::Fenced { epoch, t_ms });
-                    }
-                }
-            }
+            Saying::Fenced { epoch, t_ms } => self.node_is_fenced(node, from, epoch, t_ms),
             Saying::Seal { epoch } => {
                 let sealed = self.nodes.all[node].voter.seal(epoch);
                 self.say(node, from, Saying::Sealed { sealed });
@@ -400,6 +391,17 @@ impl World {
                 self.coordinate(node, News::Report(Arc::unwrap_or_clone(report)));
             }
             Saying::Ask(ask) => self.node_is_asked(node, ask),
+        }
+    }
+
+    fn node_is_fenced(&mut self, node: usize, from: usize, epoch: Epoch, t_ms: i64) {
+        let fences = &mut self.nodes.all[node].fences;
+        if fences.acked(&name(from), epoch, t_ms)
+            && let Some(t_ms) = fences.fenced_ms()
+        {
+            for shard in 0..self.shards() {
+                self.seat(node, shard, SeatEvent::Fenced { epoch, t_ms });
+            }
         }
     }
 
