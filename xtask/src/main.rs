@@ -123,7 +123,8 @@ fn run(task: Task) -> Result<()> {
         Task::Test { args } => test::run(&workspace, &mut stages, &args)?,
         Task::Bench { args } => bench::run(&workspace, &mut stages, &args)?,
         Task::Sim { seeds, from, world } => {
-            sim::run(&workspace, &mut stages, world.as_deref(), (from, seeds))?;
+            let seeds = sim::Seeds { from, count: seeds };
+            sim::run(&workspace, &mut stages, world.as_deref(), seeds)?;
         }
         Task::Exact { runs, fault, seed } => {
             let fault = fault.as_deref();

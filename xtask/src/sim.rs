@@ -1,6 +1,8 @@
 //! `sim`: the simulated worlds over as many seeds as are asked for. The worlds are tests; this names their seeds, so
 //! that what one seed showed is seen again with `--from SEED --seeds 1`.
 
+use std::process::Command;
+
 use anyhow::{Result, bail};
 
 use crate::stage::{Stages, run as command};
@@ -14,6 +16,22 @@ struct World {
     package: &'static str,
     test: &'static str,
 }
+
+/// Which seeds a world is run over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Seeds {
+    /// The first one.
+    pub(crate) from: u64,
+    /// How many.
+    pub(crate) count: u64,
+}
+
+/// The package that is optimised where it is tested, so that its worlds check all that its tests do.
+const OPTIMISED: &str = "headgate-domain";
+
+/// The world of which each run of the tests takes 10,000 hours.
+const HOURS: &str = "view-hours";
+const HOURS_SEEDS: u64 = 1_000;
 
 const WORLDS: [World; 8] = [
     World {
@@ -91,7 +109,7 @@ pub(crate) fn worlds() -> String {
     )
 }
 
-/// Runs the worlds, or the one that `world` names, with `seeds` seeds from `from`.
+/// Runs the worlds, or the one that `world` names, over these seeds.
 ///
 /// # Errors
 /// When there is no such world.
@@ -99,19 +117,41 @@ pub(crate) fn run(
     workspace: &Workspace,
     stages: &mut Stages,
     world: Option<&str>,
-    (from, seeds): (u64, u64),
+    seeds: Seeds,
 ) -> Result<()> {
     for one in asked(world)? {
-        let stage = format!("sim {}, {seeds} seeds from {from}", one.name);
+        let stage = format!(
+            "sim {}, {} seeds from {}",
+            one.name, seeds.count, seeds.from
+        );
         stages.keep(&stage, || {
             let mut cargo = workspace.cargo();
-            cargo
-                .args(["test", "--release", "--locked", "--lib", "-p", one.package])
-                .args(["--", "--exact", "--nocapture", one.test])
-                .env("HEADGATE_SIM_FROM", from.to_string())
-                .env("HEADGATE_SIM_SEEDS", seeds.to_string());
-            command(&mut cargo)
+            cargo.args(["test", "--locked", "--lib", "-p", one.package]);
+            if one.package != OPTIMISED {
+                cargo.arg("--release");
+            }
+            command(one.over(seeds, &mut cargo))
         });
+    }
+    Ok(())
+}
+
+/// Ten thousand hours of the counters, as the tests have them: of the same build as the tests before.
+///
+/// # Errors
+/// When a seed shows something, which it then names with how to see it again.
+pub(crate) fn counters(workspace: &Workspace, stages: &mut Stages, seeds: Seeds) -> Result<()> {
+    let world = asked(Some(HOURS))?;
+    for one in world {
+        let stage = format!(
+            "sim of counters, 10,000 hours: {} seeds from {}",
+            seeds.count, seeds.from
+        );
+        stages.must(&stage, || {
+            let mut cargo = workspace.cargo();
+            cargo.args(["test", "--workspace", "--locked", "--lib"]);
+            command(one.over(seeds, &mut cargo))
+        })?;
     }
     Ok(())
 }
@@ -126,6 +166,40 @@ fn asked(world: Option<&str>) -> Result<Vec<&'static World>> {
             let names: Vec<&str> = WORLDS.iter().map(|world| world.name).collect();
             bail!("there is no world {name}: {}", names.join(", "))
         }
+    }
+}
+
+// === impl Seeds ===
+
+impl Seeds {
+    /// Other hours with each commit, and with one commit the same: a run that failed fails again, and one that was
+    /// repeated says nothing else.
+    pub(crate) fn of_commit(workspace: &Workspace) -> Self {
+        let asked = Command::new("git")
+            .args(["rev-parse", "HEAD"])
+            .current_dir(workspace.root())
+            .output();
+        let commit = asked.map(|asked| asked.stdout).unwrap_or_default();
+        Self::of(&String::from_utf8_lossy(&commit))
+    }
+
+    /// The seeds of a commit's id; those of none without one.
+    fn of(commit: &str) -> Self {
+        let number = commit.get(..8).map(|start| u64::from_str_radix(start, 16));
+        let number = number.and_then(Result::ok).unwrap_or(0);
+        let (from, count) = (number * HOURS_SEEDS, HOURS_SEEDS);
+        Self { from, count }
+    }
+}
+
+// === impl World ===
+
+impl World {
+    fn over<'a>(&self, seeds: Seeds, cargo: &'a mut Command) -> &'a mut Command {
+        cargo
+            .args(["--", "--exact", "--nocapture", self.test])
+            .env("HEADGATE_SIM_FROM", seeds.from.to_string())
+            .env("HEADGATE_SIM_SEEDS", seeds.count.to_string())
     }
 }
 
@@ -156,6 +230,23 @@ mod tests {
             let row = format!("| {name} | {meets} |");
             assert!(text.contains(&row), "docs/invariants.md lacks: {row}");
         }
+    }
+
+    #[test]
+    fn each_commit_has_seeds_of_its_own_and_ten_thousand_hours_of_them() {
+        let (one, other) = (Seeds::of("0000000a77"), Seeds::of("0000000b77"));
+        assert_eq!((one.from, one.count), (10_000, 1_000));
+        assert_eq!(other.from, one.from + one.count);
+        assert_eq!(Seeds::of("").from, 0, "without a repository");
+        assert!(Seeds::of("ffffffff00").from.checked_add(1_000).is_some());
+        // Each seed of that world is ten hours.
+        let text = Workspace::locate()
+            .unwrap()
+            .root()
+            .join("src/domain/simulation/view_tests.rs");
+        let text = std::fs::read_to_string(text).unwrap();
+        assert!(text.contains("const HOURS: i64 = 10;"));
+        assert_eq!(asked(Some(HOURS)).unwrap().len(), 1);
     }
 
     #[test]

@@ -1,11 +1,16 @@
-//! `test`: every test with a PostgreSQL of its own, then once more those of the whole node, with every remotable ask
-//! encoded and decoded (PROTOCOLS M). Tests of the actors alone choose that by themselves.
+//! `test`: every test with a PostgreSQL of its own, those of the parts first; the simulated hours of the counters; then
+//! once more the tests of the whole node, with every remotable ask encoded and decoded (PROTOCOLS M). Tests of the actors
+//! alone choose that by themselves.
+//!
+//! All passes choose the whole workspace: cargo builds a package anew when others beside it want other features of what
+//! they share.
 
 use std::process::Command;
 
 use anyhow::Result;
 
 use crate::postgres::{self, Postgres};
+use crate::sim::{self, Seeds};
 use crate::stage::{Stages, run as command};
 use crate::workspace::Workspace;
 
@@ -16,6 +21,9 @@ const ENCODE_ASKS: &str = "HEADGATE__NODE__ENCODE_ASKS";
 const NEEDED: &str = "HEADGATE_TEST_POSTGRES_NEEDED";
 /// How many tests run side by side.
 const THREADS: &str = "RUST_TEST_THREADS";
+/// How many of them a core: of whole nodes, which keep a core busy for a third of the time, and of parts (a fifth).
+const BESIDE_NODES: usize = 2;
+const BESIDE_PARTS: usize = 4;
 
 /// Runs the tests; `args` narrow them, as for `cargo test`, and leave the second pass out.
 ///
@@ -41,31 +49,52 @@ fn tests(
     server: &mut Postgres,
     args: &[String],
 ) -> Result<()> {
-    stages.must("test", || {
-        server.run(&mut first_pass(workspace.cargo(), args))
-    })?;
-    if args.is_empty() {
-        stages.must("test with asks encoded", || {
-            server.run(&mut second_pass(workspace.cargo()))
-        })?;
-        stages.must("test of limits under faults", || {
-            server.run(&mut exact_pass(workspace.cargo()))
-        })?;
+    let cargo = || workspace.cargo();
+    if !args.is_empty() {
+        return stages.must("test", || server.run(&mut chosen(cargo(), args)));
     }
-    Ok(())
+    stages.must("test of parts", || server.run(&mut parts(cargo())))?;
+    stages.must("test of examples in docs", || {
+        server.run(&mut docs(cargo()))
+    })?;
+    sim::counters(workspace, stages, Seeds::of_commit(workspace))?;
+    stages.must("test of nodes", || server.run(&mut nodes(cargo())))?;
+    stages.must("test of nodes with asks encoded", || {
+        server.run(nodes(cargo()).env(ENCODE_ASKS, "true"))
+    })?;
+    stages.must("test of limits under faults", || {
+        server.run(&mut exact_pass(cargo()))
+    })
 }
 
-fn first_pass(mut cargo: Command, args: &[String]) -> Command {
+fn chosen(mut cargo: Command, args: &[String]) -> Command {
     cargo.arg("test").env(NEEDED, "1");
-    side_by_side(&mut cargo);
+    side_by_side(&mut cargo, BESIDE_NODES);
     if !names_packages(args) {
         cargo.arg("--workspace");
     }
     cargo.arg("--locked").args(args);
-    if args.is_empty() {
-        // Clusters of seven nodes that measure time have the machine for themselves, afterwards.
-        cargo.args(["--", "--skip", "exact::"]);
-    }
+    cargo
+}
+
+/// All but the black box and what stands in docs.
+fn parts(mut cargo: Command) -> Command {
+    cargo.args(["test", "--workspace", "--locked", "--lib", "--bins"]);
+    side_by_side(cargo.env(NEEDED, "1"), BESIDE_PARTS);
+    cargo
+}
+
+fn docs(mut cargo: Command) -> Command {
+    cargo.args(["test", "--workspace", "--locked", "--doc"]);
+    cargo
+}
+
+/// The black box. Clusters of seven nodes that measure time have the machine for themselves, afterwards.
+fn nodes(mut cargo: Command) -> Command {
+    cargo
+        .args(["test", "--workspace", "--locked", "--test", "blackbox"])
+        .args(["--", "--skip", "exact::"]);
+    side_by_side(cargo.env(NEEDED, "1"), BESIDE_NODES);
     cargo
 }
 
@@ -74,7 +103,12 @@ fn first_pass(mut cargo: Command, args: &[String]) -> Command {
 fn exact_pass(mut cargo: Command) -> Command {
     cargo
         .args([
-            "test", "--locked", "-p", "headgate", "--test", "blackbox", "--",
+            "test",
+            "--workspace",
+            "--locked",
+            "--test",
+            "blackbox",
+            "--",
         ])
         .args([
             "exact::whole",
@@ -86,23 +120,11 @@ fn exact_pass(mut cargo: Command) -> Command {
     cargo
 }
 
-fn second_pass(mut cargo: Command) -> Command {
-    cargo
-        .args(["test", "--locked", "-p", "headgate", "--test", "blackbox"])
-        // all their asks cross nodes as it is
-        .args(["--", "--skip", "exact::"])
-        .env(ENCODE_ASKS, "true")
-        .env(NEEDED, "1");
-    side_by_side(&mut cargo);
-    cargo
-}
-
-/// Tests of the node wait for twice as long as they work: as many as there are cores leave these idle. Whoever
-/// has set a number has it.
-fn side_by_side(cargo: &mut Command) {
+/// Tests wait for longer than they work: as many as there are cores leave these idle. Whoever has set a number has it.
+fn side_by_side(cargo: &mut Command, each_core: usize) {
     if std::env::var_os(THREADS).is_none() {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        cargo.env(THREADS, (2 * cores).to_string());
+        cargo.env(THREADS, (each_core * cores).to_string());
     }
 }
 
@@ -119,38 +141,35 @@ mod tests {
     use super::*;
     use crate::stage::shown;
 
-    fn first(args: &[&str]) -> String {
+    fn cargo() -> Command {
+        Command::new("cargo")
+    }
+
+    fn asked(args: &[&str]) -> String {
         let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
-        shown(&first_pass(Command::new("cargo"), &args))
+        shown(&chosen(cargo(), &args))
     }
 
     #[test]
-    fn without_arguments_everything_is_tested_and_the_node_once_more_with_asks_encoded() {
+    fn every_pass_takes_the_whole_workspace_so_that_none_builds_anew() {
         assert_eq!(
-            first(&[]),
-            "cargo test --workspace --locked -- --skip exact::"
+            shown(&parts(cargo())),
+            "cargo test --workspace --locked --lib --bins"
         );
-        let exact = shown(&exact_pass(Command::new("cargo")));
-        assert!(exact.contains("--test blackbox -- exact::whole"), "{exact}");
-        let second = second_pass(Command::new("cargo"));
         assert_eq!(
-            shown(&second),
-            "cargo test --locked -p headgate --test blackbox -- --skip exact::"
+            shown(&nodes(cargo())),
+            "cargo test --workspace --locked --test blackbox -- --skip exact::"
         );
+        let exact = shown(&exact_pass(cargo()));
         assert!(
-            second
-                .get_envs()
-                .any(|(name, value)| name == ENCODE_ASKS
-                    && value.is_some_and(|value| value == "true"))
+            exact.starts_with("cargo test --workspace --locked --test blackbox -- exact::whole"),
+            "{exact}"
         );
     }
 
     #[test]
     fn no_pass_leaves_postgresql_out_silently() {
-        for pass in [
-            first_pass(Command::new("cargo"), &[]),
-            second_pass(Command::new("cargo")),
-        ] {
+        for pass in [parts(cargo()), nodes(cargo()), chosen(cargo(), &[])] {
             assert!(
                 pass.get_envs()
                     .any(|(name, value)| name == NEEDED && value.is_some())
@@ -160,13 +179,13 @@ mod tests {
 
     #[test]
     fn a_chosen_package_is_tested_alone() {
-        assert_eq!(first(&["-p", "xtask"]), "cargo test --locked -p xtask");
+        assert_eq!(asked(&["-p", "xtask"]), "cargo test --locked -p xtask");
         assert_eq!(
-            first(&["--package=xtask", "x"]),
+            asked(&["--package=xtask", "x"]),
             "cargo test --locked --package=xtask x"
         );
         assert_eq!(
-            first(&["lease", "--", "-p"]),
+            asked(&["lease", "--", "-p"]),
             "cargo test --workspace --locked lease -- -p"
         );
     }

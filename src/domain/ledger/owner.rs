@@ -14,6 +14,8 @@ use super::held_back::HeldBack;
 use super::message::{Ask, CellKey, Outcome, Recall, Reopen, Reply, Stamp};
 use super::policy::{Policies, Quota};
 use super::recovery::{Past, Recovery};
+#[cfg(test)]
+use crate::window::Window;
 use crate::window::WindowId;
 
 /// What the owner is told.
@@ -204,6 +206,12 @@ impl Ledger {
     /// One cell, for an inspection.
     pub fn image(&self, cell: &CellKey) -> Option<CellImage> {
         self.cells.get(cell).map(|found| found.image(cell))
+    }
+
+    /// The window that a cell counts in.
+    #[cfg(test)]
+    pub(crate) fn window(&self, cell: &CellKey) -> Option<Window> {
+        self.cells.window(cell)
     }
 
     /// What a clean stop writes, after the gateways gave back what they hold and with no ask under way: the exact

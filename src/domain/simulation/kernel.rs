@@ -1,6 +1,7 @@
 //! Randomness from a seed, and a queue of events in time: all a simulated world needs to be repeatable.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::fmt::{self, Debug, Display};
 use std::hash::{BuildHasher, Hasher};
 
@@ -13,9 +14,22 @@ pub(super) struct Rng(u64);
 /// What happens when; equal times keep their order.
 #[derive(Debug)]
 pub(super) struct Queue<E> {
-    events: BTreeMap<(i64, u64), E>,
+    /// The spans up to this one are in `soon`, the others by their number in `later`: what is planned for hours
+    /// ahead makes nothing of now slower.
+    span: i64,
+    soon: BinaryHeap<Reverse<Due>>,
+    later: BTreeMap<i64, Vec<Reverse<Due>>>,
+    /// Events are big, and are not moved about as others come and go.
+    events: Vec<Option<E>>,
+    free: Vec<usize>,
     count: u64,
 }
+
+/// When an event happens, how many came before it, and where it is.
+type Due = (i64, u64, usize);
+
+/// Of about so many milliseconds it is worth knowing the order.
+const SPAN_MS: i64 = 8_000;
 
 /// Everything that happens goes into it: two runs of a seed agree in all of it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -64,20 +78,39 @@ impl Rng {
 impl<E> Queue<E> {
     pub(super) fn new() -> Self {
         Self {
-            events: BTreeMap::new(),
+            span: 0,
+            soon: BinaryHeap::new(),
+            later: BTreeMap::new(),
+            events: Vec::new(),
+            free: Vec::new(),
             count: 0,
         }
     }
 
     pub(super) fn at(&mut self, time_ms: i64, event: E) {
         self.count += 1;
-        self.events.insert((time_ms, self.count), event);
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.events.push(None);
+            self.events.len() - 1
+        });
+        self.events[place] = Some(event);
+        let (span, due) = (time_ms / SPAN_MS, Reverse((time_ms, self.count, place)));
+        if span <= self.span {
+            self.soon.push(due);
+        } else {
+            self.later.entry(span).or_default().push(due);
+        }
     }
 
     pub(super) fn pop(&mut self) -> Option<(i64, E)> {
-        self.events
-            .pop_first()
-            .map(|((time_ms, _), event)| (time_ms, event))
+        if self.soon.is_empty() {
+            let (span, events) = self.later.pop_first()?;
+            (self.span, self.soon) = (span, events.into());
+        }
+        let Reverse((time_ms, _, place)) = self.soon.pop()?;
+        self.free.push(place);
+        let event = self.events[place].take()?;
+        Some((time_ms, event))
     }
 }
 
@@ -126,15 +159,15 @@ impl Network {
     };
 
     /// When the copies of a message sent now arrive: none, one or two.
-    pub(super) fn deliveries(&self, now_ms: i64, rng: &mut Rng) -> Vec<i64> {
-        let mut copies = Vec::new();
-        if !rng.chance(self.lost) {
-            copies.push(self.delay(rng));
-        }
-        if rng.chance(self.repeated) {
-            copies.push(self.delay(rng));
-        }
-        copies.into_iter().map(|delay| now_ms + delay).collect()
+    pub(super) fn deliveries(
+        &self,
+        now_ms: i64,
+        rng: &mut Rng,
+    ) -> impl Iterator<Item = i64> + use<> {
+        let first = (!rng.chance(self.lost)).then(|| self.delay(rng));
+        let second = rng.chance(self.repeated).then(|| self.delay(rng));
+        let copies = first.into_iter().chain(second);
+        copies.map(move |delay| now_ms + delay)
     }
 
     fn delay(&self, rng: &mut Rng) -> i64 {

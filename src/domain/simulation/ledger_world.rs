@@ -21,6 +21,7 @@ use crate::view::View;
 use crate::window::WindowSpec;
 
 pub(super) const TENANT: &str = "carbon.super";
+const POLICY: &str = "subscription:";
 pub(super) const WORLD_EPOCH_MS: i64 = 1_700_000_000_000;
 /// T may stand still for as long as the disk takes to note it.
 const LATE_MS: i64 = 200;
@@ -474,7 +475,7 @@ impl World {
 }
 
 pub(super) fn policy(key: usize) -> String {
-    format!("subscription:{key}")
+    format!("{POLICY}{key}")
 }
 
 pub(super) fn cell(key: usize) -> CellKey {
@@ -482,8 +483,6 @@ pub(super) fn cell(key: usize) -> CellKey {
 }
 
 pub(super) fn key_of(cell: &CellKey) -> usize {
-    cell.policy
-        .trim_start_matches("subscription:")
-        .parse()
-        .unwrap()
+    let key = cell.policy.strip_prefix(POLICY).unwrap();
+    key.parse().unwrap()
 }

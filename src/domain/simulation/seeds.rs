@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::ops::{Range, RangeInclusive};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use super::Planted;
 use super::kernel::Digest;
@@ -65,22 +67,9 @@ impl Seen {
 pub(super) fn holds<W: Simulated>(in_ten: &[(&'static str, u64)]) {
     let seeds = asked_for(W::SEEDS);
     let (mut all, mut digest) = (Seen::default(), Digest::default());
-    for seed in seeds.clone() {
-        for plan in W::storms(seed) {
-            let ran = W::run(&plan, seed);
-            let again = format!(
-                "cargo xtask sim --world {} --from {seed} --seeds 1",
-                W::NAME
-            );
-            assert!(
-                ran.broken.is_empty(),
-                "{}, seed {seed}: {}; again with: {again}",
-                W::NAME,
-                ran.broken.join("; ")
-            );
-            digest.add(0, &ran.digest);
-            all.add(&ran.seen);
-        }
+    for ran in run_all::<W>(&seeds) {
+        digest.add(0, &ran.digest);
+        all.add(&ran.seen);
     }
     // The same seeds say the same.
     println!("{}: seeds {seeds:?} hold, {digest}", W::NAME);
@@ -91,6 +80,47 @@ pub(super) fn holds<W: Simulated>(in_ten: &[(&'static str, u64)]) {
         count < W::SEEDS || in_ten.iter().all(is_enough),
         "too little happens: {all:?} in {count} seeds"
     );
+}
+
+/// What the seeds come to, in their order, whichever core ran which: a run shares nothing with another.
+fn run_all<W: Simulated>(seeds: &Range<u64>) -> Vec<Ran> {
+    let all: Vec<u64> = seeds.clone().collect();
+    let next = AtomicUsize::new(0);
+    let some = || {
+        let mut done = Vec::new();
+        while let Some(seed) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let ran = W::storms(*seed)
+                .into_iter()
+                .map(|plan| run_one::<W>(&plan, *seed));
+            done.push((*seed, ran.collect::<Vec<Ran>>()));
+        }
+        done
+    };
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let mut done = thread::scope(|scope| {
+        let threads: Vec<_> = (0..cores).map(|_| scope.spawn(some)).collect();
+        let done = threads.into_iter().map(|thread| thread.join());
+        // What a thread panicked with says which seed it was.
+        let done = done.map(|done| done.unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        done.flatten().collect::<Vec<_>>()
+    });
+    done.sort_by_key(|(seed, _)| *seed);
+    done.into_iter().flat_map(|(_, ran)| ran).collect()
+}
+
+fn run_one<W: Simulated>(plan: &W::Plan, seed: u64) -> Ran {
+    let ran = W::run(plan, seed);
+    let again = format!(
+        "cargo xtask sim --world {} --from {seed} --seeds 1",
+        W::NAME
+    );
+    assert!(
+        ran.broken.is_empty(),
+        "{}, seed {seed}: {}; again with: {again}",
+        W::NAME,
+        ran.broken.join("; ")
+    );
+    ran
 }
 
 /// A run is a function of its seed.

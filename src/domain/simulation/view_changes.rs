@@ -214,13 +214,14 @@ impl World {
 
     /// With the planted bug, whoever would own a shard of those that it hears grants, whatever the view says.
     pub(super) fn owns_by_gossip(&self, node: usize, shard: u16) -> bool {
+        if self.plan.planted != Some(Planted::TrustGossip) {
+            return false;
+        }
         let weight = |node: &usize| super::view_world::rank(shard, &name(*node));
         let heard = self.heard_by(node);
         let there =
             (0..self.nodes.members).filter(|other| *other == node || heard.contains(&name(*other)));
-        self.plan.planted == Some(Planted::TrustGossip)
-            && node < self.nodes.members
-            && there.max_by_key(weight) == Some(node)
+        node < self.nodes.members && there.max_by_key(weight) == Some(node)
     }
 
     /// What is agreed on, as a node that starts reads it anew from its own log: from an earlier value on.

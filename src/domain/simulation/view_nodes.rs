@@ -51,6 +51,7 @@ impl World {
         self.nodes.members = self.plan.members;
         self.nodes.register.voting = (0..self.plan.voters).collect();
         self.nodes.known = vec![Arc::default(); self.plan.gateways];
+        self.nodes.heard = vec![vec![None; self.plan.voters]; self.plan.voters];
         self.nodes.busy_until_ms = BUSY_MS;
         for node in 0..self.plan.voters {
             let mut blank = self.blank(node, &Disk::default(), 1, (None, 0));

@@ -59,7 +59,7 @@ impl World {
         for one in 0..nodes {
             for other in 0..nodes {
                 if self.hears(one, other) {
-                    self.nodes.heard.insert((one, other), now_ms);
+                    self.nodes.heard[one][other] = Some(now_ms);
                 }
             }
         }
@@ -72,7 +72,7 @@ impl World {
             self.nodes.register.heard_ms = now_ms;
             let view = Arc::clone(&self.nodes.register.view);
             let voting = self.nodes.register.voting.iter();
-            let voting: Vec<String> = voting.map(|node| name(*node)).collect();
+            let voting: Arc<Vec<String>> = Arc::new(voting.map(|node| name(*node)).collect());
             for node in 0..nodes {
                 if self.reaches(leader, node) {
                     // Whoever led before hears of the one who leads.
@@ -81,7 +81,7 @@ impl World {
                         .pretenders
                         .retain(|known| *known != node);
                     self.say(leader, node, Saying::View(Arc::clone(&view)));
-                    self.say(leader, node, Saying::Voters(voting.clone()));
+                    self.say(leader, node, Saying::Voters(Arc::clone(&voting)));
                 }
             }
         } else if now_ms - self.nodes.register.heard_ms > self.rng.between(ELECTION_MS, 600) {

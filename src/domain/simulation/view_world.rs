@@ -47,12 +47,12 @@ pub(super) enum Saying {
         at: Epoch,
     },
     View(Arc<View>),
-    Voters(Vec<String>),
+    Voters(Arc<Vec<String>>),
     Stalled {
         epoch: Epoch,
         by: String,
     },
-    Report(Report),
+    Report(Arc<Report>),
     Ask(Ask),
 }
 
@@ -137,7 +137,7 @@ pub(super) struct Nodes {
     /// From whom to whom nothing comes through.
     pub(super) cut: BTreeSet<(usize, usize)>,
     /// When the one last heard the other.
-    pub(super) heard: BTreeMap<(usize, usize), i64>,
+    pub(super) heard: Vec<Vec<Option<i64>>>,
     /// Between which gateway and node nothing comes through.
     pub(super) gateway_cut: BTreeSet<(usize, usize)>,
     /// What each gateway knows of the view.
@@ -153,12 +153,14 @@ pub(super) struct Nodes {
 /// A node that is not heard for so long is taken for dead.
 const SUSPECT_MS: i64 = 400;
 
+const NAMES: [&str; 5] = ["t0", "t1", "t2", "t3", "t4"];
+
 pub(super) fn name(node: usize) -> String {
-    format!("t{node}")
+    NAMES[node].to_owned()
 }
 
 pub(super) fn number(name: &str) -> usize {
-    name.trim_start_matches('t').parse().unwrap()
+    NAMES.iter().position(|known| *known == name).unwrap()
 }
 
 /// Any hash will do as long as all agree.
@@ -254,13 +256,13 @@ impl World {
         let leads = self.nodes.register.believes(node);
         self.coordinate(node, News::Leads(leads));
         if node < self.nodes.members {
-            let report = Report {
+            let report = Arc::new(Report {
                 life: self.life_of(node),
                 hears: self.heard_by(node),
                 leaving: self.nodes.all[node].leaving_ms.is_some(),
-            };
+            });
             for voter in 0..self.plan.voters {
-                self.say(node, voter, Saying::Report(report.clone()));
+                self.say(node, voter, Saying::Report(Arc::clone(&report)));
             }
         }
         self.coordinate(node, News::Tick);
@@ -277,7 +279,7 @@ impl World {
     pub(super) fn heard_by(&self, node: usize) -> BTreeSet<String> {
         let now_ms = self.busy_ms();
         let heard = |other: &usize| {
-            let at_ms = self.nodes.heard.get(&(node, *other));
+            let at_ms = self.nodes.heard[node][*other];
             at_ms.is_some_and(|at_ms| now_ms - at_ms <= SUSPECT_MS)
         };
         (0..self.plan.voters).filter(heard).map(name).collect()
@@ -308,21 +310,26 @@ impl World {
             return;
         }
         let life = self.nodes.all[to].life;
-        let arrivals = if from == to {
-            vec![self.now_ms]
-        } else {
-            self.plan.network.deliveries(self.now_ms, &mut self.rng)
-        };
-        for at in arrivals {
-            let saying = Box::new(saying.clone());
-            let node = to;
+        let mut arrive = |at: i64, saying: Saying| {
             let hears = NodeEvent::Hears {
-                node,
+                node: to,
                 life,
                 from,
-                saying,
+                saying: Box::new(saying),
             };
             self.queue.at(at, Event::Node(hears));
+        };
+        if from == to {
+            return arrive(self.now_ms, saying);
+        }
+        let mut arrivals = self.plan.network.deliveries(self.now_ms, &mut self.rng);
+        let (first, second) = (arrivals.next(), arrivals.next());
+        if let Some(at) = second {
+            // Of two copies that arrive together the first one is the first.
+            first.into_iter().for_each(|at| arrive(at, saying.clone()));
+            arrive(at, saying);
+        } else if let Some(at) = first {
+            arrive(at, saying);
         }
     }
 
@@ -335,21 +342,14 @@ impl World {
                 words,
             } => {
                 // Said to another life of this node.
-                if to == self.life_of(node) {
+                if number(&to.node) == node
+                    && to.incarnation == self.incarnation_of(self.nodes.all[node].life)
+                {
                     self.seat(node, shard, SeatEvent::Heard { from, words });
                 }
             }
             Saying::Fence { epoch, t_ms } => self.node_fences(node, from, epoch, t_ms),
-            Saying::Fenced { epoch, t_ms } => {
-                let fences = &mut self.nodes.all[node].fences;
-                if fences.acked(&name(from), epoch, t_ms)
-                    && let Some(t_ms) = fences.fenced_ms()
-                {
-                    for shard in 0..self.shards() {
-                        self.seat(node, shard, SeatEvent::Fenced { epoch, t_ms });
-                    }
-                }
-            }
+            Saying::Fenced { epoch, t_ms } => self.node_is_fenced(node, from, epoch, t_ms),
             Saying::Seal { epoch } => {
                 let sealed = self.nodes.all[node].voter.seal(epoch);
                 self.say(node, from, Saying::Sealed { sealed });
@@ -381,12 +381,27 @@ impl World {
                 }
             }
             Saying::View(view) => self.node_follows(node, view),
-            Saying::Voters(voters) => self.coordinate(node, News::Voters(voters)),
+            Saying::Voters(voters) => {
+                self.coordinate(node, News::Voters(Arc::unwrap_or_clone(voters)));
+            }
             Saying::Stalled { epoch, by } => {
                 self.coordinate(node, News::Stalled { epoch, by });
             }
-            Saying::Report(report) => self.coordinate(node, News::Report(report)),
+            Saying::Report(report) => {
+                self.coordinate(node, News::Report(Arc::unwrap_or_clone(report)));
+            }
             Saying::Ask(ask) => self.node_is_asked(node, ask),
+        }
+    }
+
+    fn node_is_fenced(&mut self, node: usize, from: usize, epoch: Epoch, t_ms: i64) {
+        let fences = &mut self.nodes.all[node].fences;
+        if fences.acked(&name(from), epoch, t_ms)
+            && let Some(t_ms) = fences.fenced_ms()
+        {
+            for shard in 0..self.shards() {
+                self.seat(node, shard, SeatEvent::Fenced { epoch, t_ms });
+            }
         }
     }
 
@@ -414,13 +429,12 @@ impl World {
             }
         }
         let ledger = self.nodes.all[node].seats[usize::from(shard)].ledger();
-        if let Some(image) = ledger.image(&cell) {
-            self.truth.opened(key_of(&cell), image.window.id);
+        if let Some(window) = ledger.window(&cell) {
+            self.truth.opened(key_of(&cell), window.id);
         }
     }
 
     pub(super) fn node_follows(&mut self, node: usize, view: Arc<View>) {
-        let me = self.life_of(node);
         let at = &mut self.nodes.all[node];
         at.voter.seal(view.epoch);
         if !view.is_later(&at.view) {
@@ -430,6 +444,7 @@ impl World {
         if view.phase == Phase::Active || self.plan.planted == Some(Planted::ServeInSync) {
             at.fences.begin(view.epoch, &view.voters);
         }
+        let me = self.life_of(node);
         for shard in 0..self.shards() {
             let place = Place::of(&view, shard, &me, rank);
             self.seat(node, shard, SeatEvent::Place(place));

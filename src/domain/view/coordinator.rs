@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::epoch::Epoch;
 use super::placement::{Rank, pair};
-use super::reach::{Patience, Reach, Report, Standing};
+use super::reach::{Patience, Reach, Report};
 use super::register::{Entry, Found, Life, Loss, Phase, Settled, View};
 use super::seat::Origin;
 use super::voter::Sealed;
@@ -201,8 +201,11 @@ impl Coordinator {
             self.proposed_ms = Some(now_ms);
             return vec![Duty::Propose(entry)];
         }
+        if self.view.phase == Phase::Active || waits(self.asked_ms, AGAIN_MS) {
+            return Vec::new();
+        }
         let voters = self.unsealed();
-        if self.view.phase == Phase::Active || voters.is_empty() || waits(self.asked_ms, AGAIN_MS) {
+        if voters.is_empty() {
             return Vec::new();
         }
         self.asked_ms = Some(now_ms);
@@ -217,23 +220,24 @@ impl Coordinator {
             return None;
         }
         let standing = self.reach.standing(&self.view, &self.voters, now_ms);
-        let Standing { members, sources } = standing;
+        let (members, sources) = (&standing.members, &standing.sources);
         // Once a view is active, what others have is needed no more.
         let has_sources = self.view.phase == Phase::Active
             || sources.iter().all(|life| self.view.sources.contains(life));
-        let fits = members == self.view.members
+        let fits = members.iter().copied().eq(&self.view.members)
             && self.view.voters == self.voters
             && self.refused <= self.view.epoch
             && has_sources;
-        if fits || members.is_empty() || self.voters.is_empty() {
-            return None;
-        }
-        let voters = self.voters.clone();
-        Some(Entry::Sync {
-            members,
-            sources,
-            voters,
-        })
+        let lives = |lives: &[&Life]| lives.iter().copied().cloned().collect();
+        let is_wanted = !fits && !members.is_empty() && !self.voters.is_empty();
+        let entry = is_wanted.then(|| Entry::Sync {
+            members: lives(members),
+            sources: lives(sources),
+            voters: self.voters.clone(),
+        });
+        let gathering_ms = standing.gathering_ms;
+        self.reach.gathers(gathering_ms);
+        entry
     }
 
     /// A disk that hangs, or a cut that nobody else sees, must not hold up all: the next view is made without whoever

@@ -42,9 +42,10 @@ impl Fences {
 
     /// The T up to which grants may be released now; none before a majority fenced any.
     pub fn fenced_ms(&self) -> Option<i64> {
-        let mut acked: Vec<i64> = self.acked.values().copied().collect();
-        acked.sort_unstable_by(|one, other| other.cmp(one));
-        acked.get(self.voters.len() / 2).copied()
+        let most = self.voters.len() / 2;
+        let acked = || self.acked.values().copied();
+        let by_a_majority = |t_ms: &i64| acked().filter(|other| other >= t_ms).count() > most;
+        acked().filter(by_a_majority).max()
     }
 
     /// Grants are made in this T, at `now_ms` of the node's own clock. Gives the T to ask all voters to fence, if it

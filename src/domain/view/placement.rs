@@ -144,10 +144,13 @@ impl View {
 
 /// Owner and standby of a shard among `members`.
 pub(super) fn pair(shard: u16, members: &[Life], rank: Rank) -> Option<(&Life, Option<&Life>)> {
-    let weight = |life: &&Life| (rank(shard, &life.node), life.node.clone());
-    let owner = members.iter().max_by_key(weight)?;
+    let weight = |life: &Life| rank(shard, &life.node);
+    let owner = members
+        .iter()
+        .max_by_key(|&life| (weight(life), &life.node))?;
     let others = members.iter().filter(|life| life.node != owner.node);
-    Some((owner, others.max_by_key(weight)))
+    let standby = others.max_by_key(|&life| (weight(life), &life.node));
+    Some((owner, standby))
 }
 
 fn sources(view: &View, shard: u16, rank: Rank) -> Vec<Holding> {

@@ -32,12 +32,14 @@ pub struct Report {
 }
 
 /// Who is to be in the next view.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Standing {
+#[derive(Debug)]
+pub(super) struct Standing<'a> {
     /// Who owns shards.
-    pub(super) members: Vec<Life>,
+    pub(super) members: Vec<&'a Life>,
     /// Who does not, and has what others go on from.
-    pub(super) sources: Vec<Life>,
+    pub(super) sources: Vec<&'a Life>,
+    /// For [`Reach::gathers`].
+    pub(super) gathering_ms: Option<i64>,
 }
 
 #[derive(Debug, Clone)]
@@ -90,25 +92,28 @@ impl Reach {
 
     /// A traffic manager reports.
     pub(super) fn hear(&mut self, report: Report, now_ms: i64) {
-        let node = report.life.node.clone();
-        let before = self.heard.get(&node);
-        if before.is_some_and(|before| before.report.life > report.life) {
+        let Some(known) = self.heard.get_mut(&report.life.node) else {
+            let heard = Heard {
+                at_ms: now_ms,
+                since_ms: now_ms,
+                report,
+            };
+            self.heard.insert(heard.report.life.node.clone(), heard);
+            return;
+        };
+        let (before, now) = (known.report.life.incarnation, report.life.incarnation);
+        if before > now {
             return;
         }
-        if before.is_some_and(|before| before.report.life < report.life) {
+        if before < now {
             // What an earlier life was waited for, this one has not done.
-            self.blamed.remove(&node);
+            self.blamed.remove(&report.life.node);
         }
-        let goes_on = before
-            .filter(|before| before.report.life == report.life && self.is_fresh(before, now_ms));
-        let since_ms = goes_on.map_or(now_ms, |before| before.since_ms);
-        let at_ms = now_ms;
-        let heard = Heard {
-            report,
-            at_ms,
-            since_ms,
-        };
-        self.heard.insert(node, heard);
+        let is_fresh = now_ms.saturating_sub(known.at_ms) <= self.patience.fresh_ms;
+        if before < now || !is_fresh {
+            known.since_ms = now_ms;
+        }
+        (known.at_ms, known.report) = (now_ms, report);
     }
 
     /// Its process has ended, or its connection.
@@ -157,14 +162,17 @@ impl Reach {
             .retain(|node, _| !members.iter().any(|life| life.node == *node));
     }
 
+    /// Since when somebody is there and nobody of the last view, as [`Self::standing`] found.
+    pub(super) fn gathers(&mut self, since_ms: Option<i64>) {
+        self.gathering_ms = since_ms;
+    }
+
     /// Who is to own shards after `view`, and who has what they go on from. Nobody while it is better to wait.
-    pub(super) fn standing(&mut self, view: &View, voters: &[String], now_ms: i64) -> Standing {
+    pub(super) fn standing(&self, view: &View, voters: &[String], now_ms: i64) -> Standing<'_> {
         let fresh = |heard: &&Heard| self.is_fresh(heard, now_ms);
-        let able: Vec<Heard> = self.heard.values().filter(fresh).cloned().collect();
-        let mut together: Vec<&Heard> = able
-            .iter()
-            .filter(|heard| !heard.report.leaving && reaches_majority(&heard.report, voters))
-            .collect();
+        let able: Vec<&Heard> = self.heard.values().filter(fresh).collect();
+        let mut together = able.clone();
+        together.retain(|heard| !heard.report.leaving && reaches_majority(&heard.report, voters));
         let innocent = |heard: &&Heard| !self.is_blamed(&heard.report.life.node, now_ms);
         if together.iter().any(innocent) {
             together.retain(innocent);
@@ -175,17 +183,13 @@ impl Reach {
         all_reach_each_other(&mut together, view);
         let was = |heard: &Heard| view.members.contains(&heard.report.life);
         let has_joined = |heard: &Heard| now_ms - heard.since_ms >= self.patience.join_ms;
-        let members = if together.iter().any(|heard| was(heard)) {
-            self.gathering_ms = None;
+        let gathering_ms = if together.iter().any(|heard| was(heard)) {
             together.retain(|heard| was(heard) || has_joined(heard));
-            together
+            None
         } else {
-            self.begins_anew(together, view, now_ms)
+            self.begins_anew(&mut together, view, now_ms)
         };
-        let members: Vec<Life> = members
-            .iter()
-            .map(|heard| heard.report.life.clone())
-            .collect();
+        let members: Vec<&Life> = together.iter().map(|heard| &heard.report.life).collect();
         let before = || view.last_active.iter().flat_map(|before| &before.members);
         let lost = || view.lost.iter().flat_map(|loss| &loss.holders);
         let has_something = |life: &&Life| {
@@ -196,40 +200,36 @@ impl Reach {
             .map(|heard| &heard.report.life)
             .filter(|life| !members.contains(life))
             .filter(has_something)
-            .cloned()
             .collect();
-        Standing { members, sources }
+        Standing {
+            members,
+            sources,
+            gathering_ms,
+        }
     }
 
     /// Nobody of the last view is left: whoever is there, once those who may have what was granted had the time to come
     /// back. Those are the members of the last active view, in whatever life; whoever was only in a view that never
     /// became active holds nothing worth waiting for. So a node that was alone waits for nobody. The first active view
-    /// of all is of one, so that there is one history.
-    fn begins_anew<'a>(
-        &mut self,
-        mut together: Vec<&'a Heard>,
-        view: &View,
-        now_ms: i64,
-    ) -> Vec<&'a Heard> {
+    /// of all is of one, so that there is one history. Gives since when they gather.
+    fn begins_anew(&self, together: &mut Vec<&Heard>, view: &View, now_ms: i64) -> Option<i64> {
         if together.is_empty() {
-            self.gathering_ms = None;
-            return together;
+            return None;
         }
         let Some(before) = &view.last_active else {
             together.truncate(1);
-            return together;
+            return self.gathering_ms;
         };
-        let since_ms = *self.gathering_ms.get_or_insert(now_ms);
+        let since_ms = self.gathering_ms.unwrap_or(now_ms);
         let is_back = |life: &Life| {
             let mut there = together.iter();
             there.any(|heard| heard.report.life.node == life.node)
         };
         let all_are_back = before.members.iter().all(is_back);
-        if all_are_back || now_ms - since_ms >= self.patience.gather_ms {
-            together
-        } else {
-            Vec::new()
+        if !all_are_back && now_ms - since_ms < self.patience.gather_ms {
+            together.clear();
         }
+        Some(since_ms)
     }
 
     fn first_to_be_forgiven(&self, together: &[&Heard]) -> Option<String> {
@@ -352,18 +352,21 @@ mod tests {
                 }
             }
             let standing = self.reach.standing(&self.view, &self.voters, self.now_ms);
-            let names = |lives: &[Life]| {
+            let names = |lives: &[&Life]| {
                 let names: Vec<String> = lives
                     .iter()
                     .map(|life| format!("{}{}", life.node, life.incarnation))
                     .collect();
                 names.join(" ")
             };
-            format!(
+            let told = format!(
                 "{} < {}",
                 names(&standing.members),
                 names(&standing.sources)
-            )
+            );
+            let gathering_ms = standing.gathering_ms;
+            self.reach.gathers(gathering_ms);
+            told
         }
     }
 

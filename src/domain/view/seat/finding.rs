@@ -15,8 +15,8 @@ const PATIENCE_MS: u64 = 500;
 #[derive(Debug, Clone)]
 pub(super) struct Finding {
     missing: Missing,
-    /// What one of the holders has.
-    marks: Option<Vec<Mark>>,
+    /// What one of the holders has, at which T: what is over by that is forgotten there.
+    marks: Option<(i64, Vec<Mark>)>,
 }
 
 // === impl Seat ===
@@ -39,7 +39,7 @@ impl Seat {
         let mut finding = std::mem::take(&mut self.finding);
         let is_own = |one: &Finding| one.missing.holders.contains(&self.me) || elsewhere;
         if finding.iter().any(is_own) {
-            let own = self.ledger.shard_image().long_marks();
+            let own = (self.ledger.t_ms(), self.ledger.shard_image().long_marks());
             for one in finding.iter_mut().filter(|one| is_own(one)) {
                 one.marks = Some(own.clone());
             }
@@ -86,7 +86,7 @@ impl Seat {
         let is_open = |one: &&mut Finding| one.marks.is_none();
         for one in self.finding.iter_mut().filter(is_open) {
             if one.missing.holders.contains(from) {
-                one.marks = Some(image.long_marks());
+                one.marks = Some((image.t_ms, image.long_marks()));
             }
         }
     }
@@ -108,7 +108,9 @@ impl Seat {
         }
         let mut due = Vec::new();
         for one in std::mem::take(&mut self.finding) {
-            if let Some(marks) = one.marks {
+            if let Some((t_ms, marks)) = one.marks {
+                // A window that is over there, by a clock that is ahead, is over here as well (L10).
+                self.ledger.lift(Some(t_ms));
                 due.extend(self.ledger.find(one.missing.t0_ms, marks));
                 self.found.push(one.missing.epoch);
             }

@@ -127,6 +127,28 @@ fn what_was_lost_is_counted_on_when_the_disk_of_a_holder_is_there_again() {
 }
 
 #[test]
+fn what_is_over_by_the_clock_of_a_holder_is_over_for_who_finds_nothing_of_it_there() {
+    let (name, mut a) = back(DAY, 3);
+    let ahead_ms = T + 2 * 86_400_000;
+    a.step(Event::Tick, ahead_ms);
+    assert!(a.ledger().shard_image().past.marks.is_empty());
+    let mut c = seat("c", DAY);
+    let begun = c.step(place(false, owner(None), Some(name), true), T);
+    talk(&mut [("a", &mut a), ("c", &mut c)], "c", begun);
+    c.step(Event::Noted { t_ms: ahead_ms }, T);
+    c.step(place(true, owner(None), None, false), T);
+    all_granted(&mut c);
+    assert_eq!(c.ledger().t_ms(), ahead_ms);
+    let windows = c.ledger().images().into_iter().map(|cell| cell.window.id);
+    let of_then: Vec<_> = windows.filter(|window| *window == DAY.at(T).id).collect();
+    assert_eq!(
+        of_then,
+        [],
+        "nobody knows of the three that were granted of it"
+    );
+}
+
+#[test]
 fn short_windows_stay_full_when_what_was_lost_is_found() {
     let (name, mut a) = back(MINUTE, 3);
     let mut c = seat("c", MINUTE);
