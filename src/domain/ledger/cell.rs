@@ -305,6 +305,7 @@ impl Cell {
             coverage,
             window,
             denied,
+            round,
             ..
         } = self;
         let held = holders.of(&ask.holder);
@@ -316,6 +317,10 @@ impl Cell {
             // The old lease is over; what it did not give back counts as spent (L7: silence means spent).
             *spent = spent.saturating_add(held.net());
             denied.retain(|holder| holder.node != ask.holder.node);
+            // Nor did the new one ask for what the old one waits for.
+            if let Some(round) = round {
+                (round.waiting).retain(|waiting| waiting.holder.node != ask.holder.node);
+            }
             *held = Held::new(&ask.holder);
         }
         held.silent = false;

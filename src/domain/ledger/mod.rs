@@ -24,6 +24,8 @@ mod properties;
 mod recovery;
 #[cfg(test)]
 mod refund_tests;
+#[cfg(test)]
+mod round_tests;
 mod share;
 #[cfg(test)]
 mod tests;

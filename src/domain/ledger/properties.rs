@@ -384,10 +384,11 @@ impl World {
     /// and all of it.
     fn gives_out_again(&mut self) -> Result<(), String> {
         self.settles()?;
+        // A clock that was set back would come to less of the window than it passes.
+        self.clock_ms = self.t_ms;
         if self.window.at(self.t_ms).remaining_ms(self.t_ms) < 40_000 {
             self.event(&Event::Pass(40_000))?;
         }
-        self.clock_ms = self.t_ms;
         for gateway in 0..GATEWAYS {
             // So the owner hears of leases that are over, too; what is held is there to be recalled.
             self.event(&Event::Ask(gateway, 0, 0, 0))?;
