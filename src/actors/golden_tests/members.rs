@@ -37,6 +37,7 @@ fn cell() -> CellImage {
         spent: 5,
         holders: vec![("gw1".to_owned(), count)],
         earlier: None,
+        lag_ms: 0,
     }
 }
 
@@ -51,6 +52,7 @@ fn image() -> Box<ShardImage> {
     };
     Box::new(ShardImage {
         t_ms: 70_000,
+        steady_ms: 69_000,
         cells: vec![cell()],
         past: PastImage {
             t0_ms: Some(1),
@@ -59,6 +61,7 @@ fn image() -> Box<ShardImage> {
             gone_ms: Some(3),
             unfenced: Some(4),
             stopped: Some(5),
+            seam_ms: Some(6),
             marks: vec![mark],
         },
     })
@@ -96,6 +99,7 @@ fn what_members_say_of_a_shard_keeps_its_bytes() {
         epoch,
         stamp: STAMP,
         t_ms: 70_000,
+        steady: (69_000, None),
         cells: vec![cell()],
     };
     let changed = Words::Changed {
