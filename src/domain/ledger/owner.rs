@@ -464,6 +464,6 @@ impl Ledger {
         for round in self.cells.end(self.instant()) {
             self.rounds.remove(&round);
         }
-        self.past.drop_ended(self.t_ms);
+        self.past.drop_ended(self.instant());
     }
 }

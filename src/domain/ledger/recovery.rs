@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::cell::{Cell, Mark};
 use super::message::CellKey;
 use super::policy::Quota;
+use super::steady::Instant;
 use crate::window::{Window, WindowId};
 
 /// How far the marks reach.
@@ -335,9 +336,18 @@ impl Past {
         self.gone_ms = None;
     }
 
-    /// Windows that ended need no marks.
-    pub(super) fn drop_ended(&mut self, now_ms: i64) {
-        self.marks.retain(|_, mark| now_ms < mark.end_ms);
+    /// Windows that ended need no marks. Those that slide go by the seam: T may have been lifted over them.
+    pub(super) fn drop_ended(&mut self, now: Instant) {
+        let seam_ms = self.seam_ms;
+        self.marks.retain(|_, mark| {
+            let spec = mark.window.spec;
+            if spec.is_paned() {
+                let over_ms = spec.span_ms().saturating_mul(2);
+                seam_ms.is_none_or(|seam_ms| now.steady_ms < seam_ms.saturating_add(over_ms))
+            } else {
+                now.t_ms < mark.end_ms
+            }
+        });
     }
 
     /// T never lies before what was fenced (L10).

@@ -160,7 +160,8 @@ impl Ledger {
         let mut due = Vec::new();
         for mark in marks {
             // Also of what had begun later: an administrator may have begun to count anew meanwhile.
-            if !mark.window.spec.is_long() || mark.end_ms <= self.t_ms {
+            let is_over = !mark.window.spec.is_paned() && mark.end_ms <= self.t_ms;
+            if !mark.window.spec.is_long() || is_over {
                 continue;
             }
             let cell = self.cells.get(&mark.cell);
