@@ -1,4 +1,4 @@
-//! Kinds 0x0204 and 0x0205.
+//! Kinds 0x0204 to 0x0206.
 
 use domain::policy::{PolicyLevel, TimeUnit};
 use domain::view::Epoch;
@@ -6,7 +6,7 @@ use domain::view::Epoch;
 use super::agreed_view::life;
 use super::{Frozen, text};
 use crate::traffic_manager::member::message::{
-    AskKey, AskShards, CountSeen, KeySeen, LeaseSeen, RoleSeen, SeatSeen, ShardSeen, ShardsSeen,
+    AskKey, AskShards, ChangeKey, CountSeen, KeyChange, KeyChanged, KeySeen, LeaseSeen, RoleSeen, SeatSeen, ShardSeen, ShardsSeen,
 };
 use crate::traffic_manager::message::ThrottleKey;
 
@@ -81,6 +81,15 @@ fn what_operators_ask_of_a_key_keeps_its_bytes() {
         seat: seat(RoleSeen::Owner, None),
         count,
     };
+    let changed = |change| ChangeKey { key: key(), change };
+    Frozen::default()
+        .request(&changed(KeyChange::Reset), "")
+        .request(&changed(KeyChange::Refund { units: 300 }), "")
+        .reply::<ChangeKey>(&KeyChanged::Changed(count.clone()), "")
+        .reply::<ChangeKey>(&KeyChanged::NotCounted, "")
+        .reply::<ChangeKey>(&KeyChanged::Lost, "")
+        .reply::<ChangeKey>(&KeyChanged::NotOwner, "")
+        .hold();
     Frozen::default()
         .request(&AskKey { key: key() }, "020500010000000a0174020170fb2c010173")
         .reply::<AskKey>(&told(Some(count)), "02050001000000330161fc0000010000fd050000003000000001010001050211fce0220200fb8813fb2a01fb5e12010401036777310708fb2c0102")

@@ -1,7 +1,7 @@
 //! What operators see of a ledger; reads only.
 
 use super::cell::{Cell, CellImage};
-use super::message::CellKey;
+use super::message::{CellKey, Stamp};
 use super::owner::Ledger;
 
 /// One key as it is counted.
@@ -39,6 +39,16 @@ impl Ledger {
             left: cell.free(),
         };
         self.cells.get(key).map(of)
+    }
+
+    /// The stamp of its last change.
+    pub fn stamp(&self) -> Stamp {
+        self.stamp
+    }
+
+    /// Whether standby and voters have all changes up to this one (L3).
+    pub fn is_known(&self, stamp: Stamp) -> bool {
+        stamp <= self.replicated
     }
 
     /// Questions that wait: for a recall round to end, or for standby, voters or disk to have what their answers say.
