@@ -6,7 +6,8 @@ use domain::view::Epoch;
 use super::agreed_view::life;
 use super::{Frozen, text};
 use crate::traffic_manager::member::message::{
-    AskKey, AskShards, ChangeKey, CountSeen, KeyChange, KeyChanged, KeySeen, LeaseSeen, RoleSeen, SeatSeen, ShardSeen, ShardsSeen,
+    AskKey, AskShards, ChangeKey, CountSeen, KeyChange, KeyChanged, KeySeen, LeaseSeen, RoleSeen,
+    SeatSeen, ShardSeen, ShardsSeen,
 };
 use crate::traffic_manager::message::ThrottleKey;
 
@@ -83,12 +84,21 @@ fn what_operators_ask_of_a_key_keeps_its_bytes() {
     };
     let changed = |change| ChangeKey { key: key(), change };
     Frozen::default()
-        .request(&changed(KeyChange::Reset), "")
-        .request(&changed(KeyChange::Refund { units: 300 }), "")
-        .reply::<ChangeKey>(&KeyChanged::Changed(count.clone()), "")
-        .reply::<ChangeKey>(&KeyChanged::NotCounted, "")
-        .reply::<ChangeKey>(&KeyChanged::Lost, "")
-        .reply::<ChangeKey>(&KeyChanged::NotOwner, "")
+        .request(
+            &changed(KeyChange::Reset),
+            "020600010000000b0174020170fb2c01017300",
+        )
+        .request(
+            &changed(KeyChange::Refund { units: 300 }),
+            "020600010000000e0174020170fb2c01017301fb2c01",
+        )
+        .reply::<ChangeKey>(
+            &KeyChanged::Changed(count.clone()),
+            "020600010000001f00050211fce0220200fb8813fb2a01fb5e12010401036777310708fb2c0102",
+        )
+        .reply::<ChangeKey>(&KeyChanged::NotCounted, "020600010000000101")
+        .reply::<ChangeKey>(&KeyChanged::Lost, "020600010000000102")
+        .reply::<ChangeKey>(&KeyChanged::NotOwner, "020600010000000103")
         .hold();
     Frozen::default()
         .request(&AskKey { key: key() }, "020500010000000a0174020170fb2c010173")

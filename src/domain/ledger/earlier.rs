@@ -225,7 +225,10 @@ impl Ended {
         let before = u128::from(self.earlier.level) * span + u128::from(self.earlier.rest);
         // Its own units count as used at its end, and nothing of them has run out by then.
         let ran_until_ms = self.ends_ms.min(begins_ms);
-        let low = dry(before, ran_until_ms.saturating_sub(self.earlier.dry_from_ms));
+        let low = dry(
+            before,
+            ran_until_ms.saturating_sub(self.earlier.dry_from_ms),
+        );
         let full = low.saturating_add(u128::from(self.used) * span);
         // Its limit may have been lowered.
         let kept = full.min(u128::from(quota.limit) * span);

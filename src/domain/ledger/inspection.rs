@@ -46,9 +46,11 @@ impl Ledger {
         self.stamp
     }
 
-    /// Whether standby and voters have all changes up to this one (L3).
-    pub fn is_known(&self, stamp: Stamp) -> bool {
-        stamp <= self.replicated
+    /// Whether standby and voters have all changes up to this one (L3), and gateways have given back what was called back
+    /// of the key for it.
+    pub fn is_settled(&self, key: &CellKey, stamp: Stamp) -> bool {
+        let cell = self.cells.get(key);
+        stamp <= self.replicated && cell.is_none_or(|cell| cell.round.is_none())
     }
 
     /// Questions that wait: for a recall round to end, or for standby, voters or disk to have what their answers say.

@@ -193,7 +193,10 @@ impl Ledger {
     /// When [`Input::Tick`] is due next, milliseconds of T; none while nothing runs.
     pub fn next_wake_ms(&self) -> Option<i64> {
         let round = self.rounds.first().map(|(at, _)| *at);
-        round.into_iter().chain(self.cells.first_end_ms(self.instant())).min()
+        round
+            .into_iter()
+            .chain(self.cells.first_end_ms(self.instant()))
+            .min()
     }
 
     /// All cells, for a standby, a new owner or an inspection.

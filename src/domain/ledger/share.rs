@@ -136,7 +136,8 @@ impl Ledger {
                 continue;
             };
             // It may be lost for another reason as well.
-            cell.lost = self.past.is_full(cell.window, cell.lag_ms) || self.past.is_ahead(&key, cell.window.id);
+            cell.lost = self.past.is_full(cell.window, cell.lag_ms)
+                || self.past.is_ahead(&key, cell.window.id);
             if !cell.lost {
                 if let Some(used) = self.past.claim(&key, cell.window, cell.lag_ms) {
                     cell.found(used);

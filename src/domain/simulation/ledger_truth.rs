@@ -201,7 +201,8 @@ impl Truth {
                 };
                 let count = u64::try_from(last - first + 1).unwrap();
                 if count > most {
-                    let broken = format!("L10: key {key}: {count} used in {passed_ms} ms of {most}");
+                    let broken =
+                        format!("L10: key {key}: {count} used in {passed_ms} ms of {most}");
                     return self.broken.push(broken);
                 }
             }

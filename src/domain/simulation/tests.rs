@@ -96,7 +96,10 @@ fn never_over_the_limit_where_windows_slide_or_are_buckets_whatever_goes_wrong()
             }
         }
     }
-    assert!(admitted.iter().all(|admitted| *admitted > 50), "{admitted:?}");
+    assert!(
+        admitted.iter().all(|admitted| *admitted > 50),
+        "{admitted:?}"
+    );
 }
 
 /// Members whose clocks are apart, and one that takes over from another now and then: T is lifted each time.
@@ -116,7 +119,10 @@ fn lifted() -> Plan {
 fn planted_a_time_that_is_lifted_and_counts_as_passed_is_noticed() {
     let shows = |seed| {
         let planted = Some(Planted::JumpsCount);
-        let plan = Plan { planted, ..paned(lifted()) };
+        let plan = Plan {
+            planted,
+            ..paned(lifted())
+        };
         !World::new(plan, seed).run().broken.is_empty()
     };
     assert!((0..20).any(shows));

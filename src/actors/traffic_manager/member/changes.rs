@@ -1,5 +1,5 @@
 //! What administrators do to one key: its owner does it, and says so once standby and voters know, so that whoever takes
-//! over knows it too. What is asked for is never said again by itself: units would be given back twice.
+//! over knows it too, and once gateways were called back. What is asked for is never said again by itself: units would be given back twice.
 
 use std::time::Duration;
 
@@ -82,8 +82,9 @@ impl Shards {
         for change in std::mem::take(&mut self.changes.0) {
             let known = self.arguments.slots.with(shard_of(&change.key), |slot| {
                 let ledger = slot.ledger();
-                let is_known = slot.seat().grants() && ledger.is_known(change.stamp);
-                let count = ledger.counted(&change.key.cell());
+                let cell = change.key.cell();
+                let is_known = slot.seat().grants() && ledger.is_settled(&cell, change.stamp);
+                let count = ledger.counted(&cell);
                 is_known.then(|| count.map(CountSeen::of))
             });
             match known.flatten() {

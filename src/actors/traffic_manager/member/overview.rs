@@ -52,13 +52,19 @@ pub struct SeenKey {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unchanged {
     /// No view is known, so nobody owns the key.
-    #[error("no view of traffic managers is agreed on yet, so nothing is counted: nothing was done")]
+    #[error(
+        "no view of traffic managers is agreed on yet, so nothing is counted: nothing was done"
+    )]
     NoOwner,
     /// Its version knows of no such changes.
-    #[error("the owner of the key, {0}, runs a version that knows no such change: nothing was done")]
+    #[error(
+        "the owner of the key, {0}, runs a version that knows no such change: nothing was done"
+    )]
     Unsupported(String),
     /// It did not answer in time, or lost the key meanwhile.
-    #[error("the owner of the key, {0}, did not say in time that it is done: it may be done or not")]
+    #[error(
+        "the owner of the key, {0}, did not say in time that it is done: it may be done or not"
+    )]
     Unknown(String),
 }
 

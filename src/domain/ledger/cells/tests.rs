@@ -53,10 +53,18 @@ fn cell() -> impl Strategy<Value = Cell> {
     (held, other, round, counts, 0..4_i64, any::<(bool, bool)>()).prop_map(
         |(held, other, round, (limit, spent, coverage, mark), number, (lost, others_denied))| {
             let window = WindowSpec::new(TimeUnit::Hour, 1);
-            let kind = if spent == 2 { WindowKind::Sliding } else { WindowKind::Fixed };
+            let kind = if spent == 2 {
+                WindowKind::Sliding
+            } else {
+                WindowKind::Fixed
+            };
             let window = window.counted(kind);
             let mut cell = Cell::new(window.numbered(number), Quota { limit, window });
-            cell.lag_ms = if window.is_paned() { i64::try_from(coverage).unwrap() } else { 0 };
+            cell.lag_ms = if window.is_paned() {
+                i64::try_from(coverage).unwrap()
+            } else {
+                0
+            };
             let stamp = Stamp {
                 epoch: spent,
                 seq: limit,

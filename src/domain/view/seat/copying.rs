@@ -72,8 +72,7 @@ impl Seat {
 
     /// Nobody has it (L6).
     fn goes_on_from_nothing(&mut self, now_ms: i64, out: &mut Vec<Deed>) {
-        self.ledger
-            .goes_on_from_nothing(self.place.epoch.number());
+        self.ledger.goes_on_from_nothing(self.place.epoch.number());
         self.has_the_last_view(Origin::Lost, now_ms, out);
     }
 
