@@ -19,6 +19,8 @@ mod message;
 mod owner;
 #[cfg(test)]
 mod paned_properties;
+#[cfg(test)]
+mod paned_tests;
 mod policy;
 #[cfg(test)]
 mod properties;

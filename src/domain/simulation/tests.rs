@@ -91,8 +91,8 @@ fn never_over_the_limit_where_windows_slide_or_are_buckets_whatever_goes_wrong()
         for plan in [Plan::stormy(), Plan::shared(), worst, lifted()] {
             let truth = World::new(paned(plan), seed).run();
             assert_eq!(truth.broken, Vec::<String>::new(), "seed {seed}");
-            for key in 0..5 {
-                admitted[key] += truth.windows(key).iter().sum::<u64>();
+            for (key, admitted) in admitted.iter_mut().enumerate() {
+                *admitted += truth.windows(key).iter().sum::<u64>();
             }
         }
     }
