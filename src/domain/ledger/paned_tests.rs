@@ -1,6 +1,6 @@
 //! Windows that slide and buckets (L10): what is given out where more is wanted, what comes back, what a reset does.
 
-use super::tests::{T, ask, key, ledger, replies};
+use super::tests::{T, ask, key, ledger, policies, replies};
 use super::*;
 use crate::policy::{TimeUnit, WindowKind};
 use crate::window::{Window, WindowSpec};
@@ -108,4 +108,28 @@ fn a_reset_begins_a_window_that_slides_anew_at_once() {
     let granted = ledger.step_alone(Input::Ask(wish(later)), later);
     let granted = marks(&mut ledger, granted, later);
     assert_eq!(replies(&granted), [("g1", 1, Outcome::Granted)]);
+}
+
+#[test]
+fn a_lease_that_another_owner_gives_of_a_pane_by_an_earlier_t_counts_the_longer() {
+    let window = WindowSpec::new(TimeUnit::Hour, 1).counted(WindowKind::Sliding);
+    let start_ms = window.at(T).start_ms;
+    let asked = |ledger: &mut Ledger, at_ms: i64| {
+        let asked = Ask {
+            window: Some(window.at(at_ms).id),
+            ..ask("g1", 0, 1)
+        };
+        ledger.step_alone(Input::Ask(asked), at_ms);
+        ledger.image(&key("a")).map(|image| image.lag_ms)
+    };
+    let of = |epoch| Ledger::new(3, Recovery::founding(epoch), policies(1, 5, window));
+    let mut before = of(1);
+    before.passes(start_ms, 0);
+    before.passes(start_ms + 5_000, 0);
+    assert_eq!(asked(&mut before, start_ms + 5_000), Some(5_000));
+    before.passes(start_ms + 15_000, 10_000);
+    let mut next = of(2);
+    next.passes(start_ms + 7_000, 0);
+    next.take(before.shard_image());
+    assert_eq!(asked(&mut next, start_ms + 7_000), Some(0));
 }
