@@ -1,8 +1,8 @@
-//! `headgate keys`: how one key is counted, and which gateways hold units of it.
+//! `headgate keys`: how one key is counted, which gateways hold units of it, and what is given back of it.
 
 use std::process::ExitCode;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::remote::{self, Target, cell};
 use super::{Output, table};
@@ -10,22 +10,81 @@ use crate::client::percent_encoded;
 
 /// `headgate keys`
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct Keys {
+    #[command(subcommand)]
+    change: Option<Change>,
     /// tenant/level/policy/limit/subject, such as carbon.super/subscription/Gold/0/SUBJECT, as
     /// headgate shards --shard NUMBER --keys NUMBER names them
-    #[arg(value_name = "KEY")]
-    key: String,
+    #[arg(value_name = "KEY", required = true)]
+    key: Option<String>,
     #[command(flatten)]
     target: Target,
 }
 
+/// What is done to a key.
+#[derive(Debug, clap::Subcommand)]
+enum Change {
+    /// Lets a key use its limit once more in its window of now
+    Reset {
+        /// tenant/level/policy/limit/subject
+        #[arg(value_name = "KEY")]
+        key: String,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Gives back units that a key has used in its window of now, no more than it has used
+    Refund {
+        /// tenant/level/policy/limit/subject
+        #[arg(value_name = "KEY")]
+        key: String,
+        /// How many units: requests, or bytes
+        #[arg(long, value_name = "NUMBER")]
+        units: u64,
+        #[command(flatten)]
+        target: Target,
+    },
+}
+
 pub(super) fn run(keys: &Keys) -> anyhow::Result<ExitCode> {
+    match (&keys.change, &keys.key) {
+        (Some(Change::Reset { key, target }), _) => change(target, key, "reset", &json!({})),
+        (Some(Change::Refund { key, units, target }), _) => {
+            change(target, key, "refund", &json!({"units": units}))
+        }
+        (None, Some(key)) => show(&keys.target, key),
+        (None, None) => anyhow::bail!("a key is required"),
+    }
+}
+
+/// Said once: whether it may be said again is for whoever reads the answer.
+fn change(target: &Target, key: &str, what: &str, body: &Value) -> anyhow::Result<ExitCode> {
     remote::run(async {
-        let remote = keys.target.remote()?;
-        let path = format!("/admin/keys/{}", percent_encoded(&keys.key));
+        let remote = target.remote()?;
+        let path = format!("/admin/keys/{}/{what}", percent_encoded(key));
+        let answer = remote.ask("POST", &path, Some(body)).await?;
+        let answer = answer.success("the key cannot be changed")?;
+        match target.output {
+            Output::Json => remote::print_json(&answer)?,
+            Output::Table => remote::say(&format!(
+                "{}: limit {}, {} granted, {} left",
+                cell(&answer, "key"),
+                cell(&answer, "limit"),
+                cell(&answer, "granted"),
+                cell(&answer, "left"),
+            ))?,
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+fn show(target: &Target, key: &str) -> anyhow::Result<ExitCode> {
+    remote::run(async {
+        let remote = target.remote()?;
+        let path = format!("/admin/keys/{}", percent_encoded(key));
         let answer = remote.ask("GET", &path, None).await?;
         let answer = answer.success("the key cannot be shown")?;
-        match keys.target.output {
+        match target.output {
             Output::Json => remote::print_json(&answer)?,
             Output::Table => {
                 for line in lines(&answer) {

@@ -20,6 +20,8 @@ const PANE_MS: i64 = 500;
 const LEAST_PANES: i64 = 10;
 /// With as many less than 1 % of a limit is not given out.
 const MOST_PANES: i64 = 100;
+/// What T may be lifted by when a disk is read: a note and a fence reach a second ahead each.
+const LIFTED_MS: i64 = 2_000;
 /// Where the kind of a window stands in its count when it travels or is stored: what a fixed one looks like has been
 /// the same since there were no others.
 const KIND_SHIFT: u32 = 30;
@@ -214,6 +216,16 @@ impl Window {
         } else {
             self.end_ms
         }
+    }
+
+    /// Until when a row of its units is kept: T may be lifted by as much as notes and fences reach ahead when it is read.
+    pub fn marked_until_ms(&self) -> i64 {
+        let lifted_ms = if self.id.spec.is_paned() {
+            LIFTED_MS
+        } else {
+            0
+        };
+        self.counts_until_ms().saturating_add(lifted_ms)
     }
 
     /// Since when units may have been used that count in it: the start of a fixed one, and of the first pane whose

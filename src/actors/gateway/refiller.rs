@@ -19,6 +19,7 @@ use super::accounts::{Accounts, Next};
 use super::lease_cache::Slot;
 use super::state::State;
 use super::under_way::UnderWay;
+use super::unowned::grants;
 use crate::traffic_manager::message::{LeaseMany, Leased, TellLeases, ThrottleKey, Told};
 use crate::traffic_manager::{Tidings, TrafficManagerHandle};
 
@@ -248,13 +249,11 @@ impl Refiller {
     fn answered(&mut self, shard: u16, questions: Vec<Question>, answer: Result<Leased, AskError>) {
         let now_ms = self.now_ms();
         let unowned = &self.arguments.state.unowned;
-        match answer {
-            Ok(Leased::Leases(_) | Leased::Behind { .. }) => unowned.answers(shard),
-            Ok(Leased::NotOwner) | Err(_) => {
-                if unowned.is_silent(shard, now_ms) {
-                    self.accounts.wake(shard);
-                }
-            }
+        let wants = questions.iter().map(|question| question.ask.want > 0);
+        match grants(wants, &answer) {
+            Some(true) => unowned.answers(shard),
+            Some(false) if unowned.is_silent(shard, now_ms) => self.accounts.wake(shard),
+            Some(false) | None => {}
         }
         match answer {
             Ok(Leased::Leases(answers)) if answers.len() == questions.len() => {

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use cluster::AskError;
+use domain::ledger::Outcome;
 use domain::policy::{Mode, WindowKind};
 use domain::window::WindowSpec;
 use foldhash::fast::FixedState;
@@ -12,7 +14,7 @@ use foldhash::fast::FixedState;
 use super::lease_cache::KeyParts;
 use super::locked;
 use super::policy_rule::CountedLimit;
-use crate::traffic_manager::message::ThrottleKey;
+use crate::traffic_manager::message::{LeaseAnswer, Leased, ThrottleKey};
 
 /// A question that nobody answered says so for so long: who still asks has put it again by then.
 const SAYS_SO_MS: i64 = 2_000;
@@ -31,6 +33,27 @@ pub(super) struct Unowned {
 
 /// What was let through of each key: the window's number and its end, and how much.
 type Shares = HashMap<ThrottleKey, (i64, i64, u64), FixedState>;
+
+/// Whether an answer shows that somebody grants units of a shard: of an owner that waits for its view, or for others to
+/// know of what it would say, it shows that nobody does. None where nothing was wanted.
+pub(super) fn grants(
+    mut wants: impl Iterator<Item = bool>,
+    answer: &Result<Leased, AskError>,
+) -> Option<bool> {
+    let answers = match answer {
+        Ok(Leased::Leases(answers)) => answers,
+        Ok(Leased::Behind { .. }) => return Some(true),
+        Ok(Leased::NotOwner) | Err(_) => return Some(false),
+    };
+    let waits = |answer: &LeaseAnswer| {
+        answer.window.is_none() && matches!(answer.outcome, Outcome::Retry { .. })
+    };
+    let mut said = answers.iter().flatten();
+    if said.any(|answer| !waits(answer)) {
+        return Some(true);
+    }
+    wants.any(|wants| wants).then_some(false)
+}
 
 // === impl Unowned ===
 
@@ -151,6 +174,38 @@ mod tests {
         let lets = |mode| unowned.lets_through(PARTS, &limit, mode, 1, 0);
         assert!(!lets(Mode::Exact));
         assert!((0..9).all(|_| lets(Mode::Allow)));
+    }
+
+    #[test]
+    fn an_owner_that_grants_nothing_yet_is_none() {
+        let window = WindowSpec::new(domain::policy::TimeUnit::Min, 1).at(0).id;
+        let answer = |window, outcome| LeaseAnswer {
+            stamp: domain::ledger::Stamp::default(),
+            window,
+            remaining_ms: 0,
+            granted: 0,
+            limit: 0,
+            left: 0,
+            outcome,
+        };
+        let retry = Outcome::Retry { after_ms: 200 };
+        let (waits, recalls) = (answer(None, retry), answer(Some(window), retry));
+        let of = |answers: Vec<Option<LeaseAnswer>>, want| {
+            let wants = answers.iter().map(|_| want).collect::<Vec<bool>>();
+            grants(wants.into_iter(), &Ok(Leased::Leases(answers)))
+        };
+        assert_eq!(of(vec![Some(waits.clone()), None], true), Some(false));
+        assert_eq!(
+            of(vec![None], true),
+            Some(false),
+            "standby or disk is silent"
+        );
+        assert_eq!(of(vec![None], false), None, "it only gave back");
+        assert_eq!(of(vec![Some(waits), Some(recalls)], true), Some(true));
+        let refused = answer(None, Outcome::UnknownPolicy);
+        assert_eq!(of(vec![Some(refused)], true), Some(true));
+        let nobody = Err(AskError::Timeout);
+        assert_eq!(grants(std::iter::once(true), &nobody), Some(false));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Kinds 0x0204 and 0x0205.
+//! Kinds 0x0204 to 0x0206.
 
 use domain::policy::{PolicyLevel, TimeUnit};
 use domain::view::Epoch;
@@ -6,7 +6,8 @@ use domain::view::Epoch;
 use super::agreed_view::life;
 use super::{Frozen, text};
 use crate::traffic_manager::member::message::{
-    AskKey, AskShards, CountSeen, KeySeen, LeaseSeen, RoleSeen, SeatSeen, ShardSeen, ShardsSeen,
+    AskKey, AskShards, ChangeKey, CountSeen, KeyChange, KeyChanged, KeySeen, LeaseSeen, RoleSeen,
+    SeatSeen, ShardSeen, ShardsSeen,
 };
 use crate::traffic_manager::message::ThrottleKey;
 
@@ -81,6 +82,24 @@ fn what_operators_ask_of_a_key_keeps_its_bytes() {
         seat: seat(RoleSeen::Owner, None),
         count,
     };
+    let changed = |change| ChangeKey { key: key(), change };
+    Frozen::default()
+        .request(
+            &changed(KeyChange::Reset),
+            "020600010000000b0174020170fb2c01017300",
+        )
+        .request(
+            &changed(KeyChange::Refund { units: 300 }),
+            "020600010000000e0174020170fb2c01017301fb2c01",
+        )
+        .reply::<ChangeKey>(
+            &KeyChanged::Changed(count.clone()),
+            "020600010000001f00050211fce0220200fb8813fb2a01fb5e12010401036777310708fb2c0102",
+        )
+        .reply::<ChangeKey>(&KeyChanged::NotCounted, "020600010000000101")
+        .reply::<ChangeKey>(&KeyChanged::Lost, "020600010000000102")
+        .reply::<ChangeKey>(&KeyChanged::NotOwner, "020600010000000103")
+        .hold();
     Frozen::default()
         .request(&AskKey { key: key() }, "020500010000000a0174020170fb2c010173")
         .reply::<AskKey>(&told(Some(count)), "02050001000000330161fc0000010000fd050000003000000001010001050211fce0220200fb8813fb2a01fb5e12010401036777310708fb2c0102")

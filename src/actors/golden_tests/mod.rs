@@ -27,7 +27,7 @@ use crate::change_feed::Positions;
 use crate::change_feed::message::{Heartbeat, Pull, Snapshot, WaitApplied};
 use crate::key_manager::command::Command;
 use crate::key_manager::message::{CheckBasic, ValidateMany};
-use crate::traffic_manager::member::message::{AskKey, AskShards, TellShard};
+use crate::traffic_manager::member::message::{AskKey, AskShards, ChangeKey, TellShard};
 use crate::traffic_manager::message::{LeaseMany, TellLeases};
 use crate::usage::message::{DeliverUnknown, DeliverUsage};
 
@@ -69,7 +69,7 @@ fn text(text: &str) -> String {
     text.to_owned()
 }
 
-const KINDS: [u16; 22] = [
+const KINDS: [u16; 23] = [
     ValidateMany::KIND,
     CheckBasic::KIND,
     Command::KIND,
@@ -78,6 +78,7 @@ const KINDS: [u16; 22] = [
     TellShard::KIND,
     AskShards::KIND,
     AskKey::KIND,
+    ChangeKey::KIND,
     Pull::KIND,
     Snapshot::KIND,
     Heartbeat::KIND,
@@ -149,6 +150,7 @@ fn each_version_of_the_protocol_keeps_the_shapes_that_the_page_says() {
         versions::<TellShard>(),
         versions::<AskShards>(),
         versions::<AskKey>(),
+        versions::<ChangeKey>(),
         versions::<Pull>(),
         versions::<Snapshot>(),
         versions::<Heartbeat>(),

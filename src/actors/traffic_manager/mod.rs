@@ -28,9 +28,10 @@ use view::PolicyView;
 
 pub use handle::{GatewayLeases, TrafficManagerHandle};
 pub use member::message::{
-    AskShards, CountSeen, KeySeen, LeaseSeen, NAMED_KEYS, RoleSeen, SeatSeen, ShardSeen,
+    AskShards, CountSeen, KeyChange, KeyChanged, KeySeen, LeaseSeen, NAMED_KEYS, RoleSeen,
+    SeatSeen, ShardSeen,
 };
-pub use member::{LAYOUT, Member, Overview, SeenKey, SeenShards, Ways, component};
+pub use member::{LAYOUT, Member, Overview, SeenKey, SeenShards, Unchanged, Ways, component};
 pub use shard::shard_of;
 #[cfg(test)]
 pub(crate) use test_node::{DEADLINE, Node, key};

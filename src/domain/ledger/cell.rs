@@ -45,6 +45,8 @@ pub struct CellImage {
     pub holders: Vec<(String, Count)>,
     /// What counts on of panes before this one, where the window is no fixed one (L10).
     pub earlier: Option<Box<Earlier>>,
+    /// How far the steady time lay behind T when the pane began; nothing of a fixed window (L10).
+    pub lag_ms: i64,
 }
 
 /// A high-water mark of a long window (PROTOCOLS L5): at least what was granted when it was written.
@@ -76,6 +78,8 @@ pub(super) struct Cell {
     pub(super) holders: Holders,
     /// What counts on of panes before this one (L10).
     pub(super) earlier: Option<Box<Earlier>>,
+    /// See [`CellImage::lag_ms`].
+    pub(super) lag_ms: i64,
     /// The last mark asked for, and when.
     pub(super) mark: u64,
     pub(super) mark_stamp: Stamp,
@@ -149,21 +153,20 @@ impl CellImage {
     /// What it says of its window, as a mark: all that was granted and did not come back.
     fn mark(&self) -> Mark {
         let held = self.holders.iter().map(|(_, count)| count.net());
-        let earlier = self.earlier.as_ref().map_or(0, |earlier| earlier.total());
+        let earlier = self.earlier.as_ref().map_or(0, |earlier| earlier.marked());
         let used = held.fold(self.spent.saturating_add(earlier), u64::saturating_add);
         Mark {
             cell: self.cell.clone(),
             window: self.window.id,
-            end_ms: self.window.counts_until_ms(),
+            end_ms: self.window.marked_until_ms(),
             used: if self.lost { self.quota.limit } else { used },
             stamp: self.stamp,
         }
     }
 
     /// The mark of a long window, unless it is full only because nobody knew of it.
-    pub(super) fn long_mark(&self, gone_ms: Option<i64>) -> Option<Mark> {
-        let is_unknown =
-            self.lost && gone_ms.is_some_and(|gone| self.window.counts_from_ms() <= gone);
+    pub(super) fn long_mark(&self, is_gone: impl Fn(Window, i64) -> bool) -> Option<Mark> {
+        let is_unknown = self.lost && is_gone(self.window, self.lag_ms);
         (self.window.id.spec.is_long() && !is_unknown).then(|| self.mark())
     }
 
@@ -246,6 +249,7 @@ impl Cell {
             coverage: 0,
             holders: Holders::default(),
             earlier: None,
+            lag_ms: 0,
             mark: 0,
             mark_stamp: Stamp::default(),
             round: None,
@@ -267,6 +271,12 @@ impl Cell {
             .values()
             .fold(0, |sum, held| sum.saturating_add(held.net()));
         held.saturating_add(self.spent)
+    }
+
+    /// What a mark has to say: also what a limit that is raised again counts.
+    pub(super) fn to_be_marked(&self) -> u64 {
+        let earlier = self.earlier.as_ref().map_or(0, |earlier| earlier.marked());
+        self.used_here().saturating_add(earlier)
     }
 
     /// What was granted before it was lost is known again, from a mark of who had it (L6). What holders have told of
@@ -362,7 +372,7 @@ impl Cell {
 
     /// The mark that has to be durable before a release, if the last one is too low (L5).
     pub(super) fn due_mark(&mut self, key: &CellKey) -> Option<Mark> {
-        let used = self.used();
+        let used = self.to_be_marked();
         // Of a window that nobody knows of, what holders tell is not all: such a row would outrank those of whoever
         // had it, which may be found again (L6).
         if self.lost || !self.quota.window.is_long() || used <= self.mark {
@@ -391,7 +401,7 @@ impl Cell {
         Mark {
             cell: key.clone(),
             window: self.window.id,
-            end_ms: self.window.counts_until_ms(),
+            end_ms: self.window.marked_until_ms(),
             used,
             stamp: self.stamp,
         }
@@ -411,6 +421,7 @@ impl Cell {
                 .map(|(node, held)| (node.clone(), held.image()))
                 .collect(),
             earlier: self.earlier.clone(),
+            lag_ms: self.lag_ms,
         }
     }
 
@@ -421,6 +432,7 @@ impl Cell {
         cell.lost = image.lost;
         cell.spent = image.spent;
         cell.earlier = image.earlier;
+        cell.lag_ms = image.lag_ms;
         cell.holders = image
             .holders
             .into_iter()

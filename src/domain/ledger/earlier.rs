@@ -11,7 +11,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::cell::{Cell, Count, Held, Mark};
+use super::cell::{Cell, Count, Held};
 use super::message::Ask;
 use super::policy::Quota;
 use crate::policy::WindowKind;
@@ -24,6 +24,13 @@ pub struct Earlier {
     pub level: u64,
     /// And so much of another one, in parts of which the window's milliseconds make one.
     pub rest: u64,
+    /// Nothing more runs out of the bucket before this, by the steady time.
+    pub dry_from_ms: i64,
+    /// What a lowered limit cut off the bucket: a limit that is raised again before `cut_until_ms`, by the steady time,
+    /// counts it.
+    pub cut: u64,
+    /// See `cut`.
+    pub cut_until_ms: i64,
     /// The panes, the last at the end.
     pub panes: Vec<EndedPane>,
 }
@@ -35,6 +42,8 @@ pub struct EndedPane {
     pub number: i64,
     /// Units of it that count; of a bucket the most of them that may come back: the least that was in it since.
     pub used: u64,
+    /// Until when they do, by the steady time; of a bucket nothing.
+    pub until_ms: i64,
     /// Who may still give back something of it.
     pub holders: Vec<(String, Count)>,
 }
@@ -42,6 +51,8 @@ pub struct EndedPane {
 /// What the counts of a cell were when its pane ended.
 struct Ended {
     window: Window,
+    /// When the last lease of it was over, by the steady time.
+    ends_ms: i64,
     /// Of that pane alone.
     used: u64,
     holders: Vec<(String, Count)>,
@@ -60,6 +71,11 @@ impl Earlier {
         if self.is_bucket() { in_bucket } else { panes }
     }
 
+    /// Units that a mark has to speak of.
+    pub(super) fn marked(&self) -> u64 {
+        self.total().saturating_add(self.cut)
+    }
+
     /// More that counts.
     fn join(&mut self, more: Self) {
         self.level = self.level.saturating_add(more.level);
@@ -68,6 +84,9 @@ impl Earlier {
             self.level = self.level.saturating_add(1);
         }
         self.rest = self.rest.max(more.rest);
+        self.dry_from_ms = self.dry_from_ms.max(more.dry_from_ms);
+        self.cut = self.cut.saturating_add(more.cut);
+        self.cut_until_ms = self.cut_until_ms.max(more.cut_until_ms);
         self.panes.extend(more.panes);
     }
 
@@ -94,11 +113,40 @@ impl Earlier {
     pub(super) fn weight(&self) -> usize {
         let holders = self.panes.iter().flat_map(|pane| &pane.holders);
         let holders = holders.map(|(node, _)| node.len() + 48);
-        self.panes.len() * 16 + holders.sum::<usize>() + 8
+        self.panes.len() * 24 + holders.sum::<usize>() + 32
     }
 
     fn is_bucket(&self) -> bool {
-        self.level > 0 || self.rest > 0
+        self.level > 0 || self.rest > 0 || self.cut > 0
+    }
+
+    fn is_empty(&self) -> bool {
+        !self.is_bucket() && self.panes.is_empty()
+    }
+
+    /// A bucket is never fuller than its limit, however far that was lowered: what it is cut off by counts again only
+    /// where the limit is raised before all of it would have run out.
+    pub(super) fn fits(&mut self, limit: u64, used_here: u64, now_ms: i64, span_ms: i64) {
+        if !self.is_bucket() {
+            return;
+        }
+        if self.cut_until_ms <= now_ms {
+            self.cut = 0;
+        }
+        let all = self.level.saturating_add(self.cut);
+        let level = all.min(limit.saturating_sub(used_here));
+        if level < self.level {
+            self.cut_until_ms = now_ms.saturating_add(span_ms);
+        }
+        self.level = level;
+        self.cut = all.saturating_sub(level);
+        if self.cut > 0 && self.rest > 0 {
+            self.rest = 0;
+            self.cut = self.cut.saturating_add(1);
+        }
+        for pane in &mut self.panes {
+            pane.used = pane.used.min(level);
+        }
     }
 
     /// What a gateway says of a pane that is over: what it never used comes back. Gives whether that changes anything.
@@ -141,44 +189,50 @@ impl Earlier {
 // === impl Ended ===
 
 impl Ended {
-    /// What of it counts in a later pane of the same window; none where nothing does.
-    fn seen_from(self, now: &Window, quota: &Quota) -> Option<Box<Earlier>> {
+    /// What of it counts in a later pane of the same window, which began then by the steady time; none where nothing does.
+    fn seen_from(self, begins_ms: i64, quota: &Quota) -> Option<Box<Earlier>> {
         let earlier = match self.window.id.spec.kind {
             WindowKind::Fixed => return None,
-            WindowKind::Sliding => self.slides(now),
-            WindowKind::Bucket => self.runs_dry(now, quota),
+            WindowKind::Sliding => self.slides(begins_ms),
+            WindowKind::Bucket => self.runs_dry(begins_ms, quota),
         };
-        (earlier != Earlier::default()).then(|| Box::new(earlier))
+        (!earlier.is_empty()).then(|| Box::new(earlier))
     }
 
-    fn slides(self, now: &Window) -> Earlier {
-        let spec = self.window.id.spec;
+    fn slides(self, begins_ms: i64) -> Earlier {
+        let span_ms = self.window.id.spec.span_ms();
         let mut panes = self.earlier.panes;
         panes.push(EndedPane {
             number: self.window.id.number,
             used: self.used,
+            until_ms: self.ends_ms.saturating_add(span_ms),
             holders: self.holders,
         });
-        panes.retain(|pane| {
-            pane.used > 0 && spec.numbered(pane.number).counts_until_ms() > now.start_ms
-        });
+        panes.retain(|pane| pane.used > 0 && pane.until_ms > begins_ms);
         Earlier {
             panes,
             ..Earlier::default()
         }
     }
 
-    fn runs_dry(self, now: &Window, quota: &Quota) -> Earlier {
-        let span = u128::from(self.window.id.spec.span_ms().unsigned_abs().max(1));
+    fn runs_dry(self, begins_ms: i64, quota: &Quota) -> Earlier {
+        let span_ms = self.window.id.spec.span_ms().max(1);
+        let span = u128::from(span_ms.unsigned_abs());
         let dry = |level: u128, ms: i64| {
             let ran = u128::from(quota.limit) * u128::from(ms.max(0).unsigned_abs());
             level.saturating_sub(ran)
         };
         let before = u128::from(self.earlier.level) * span + u128::from(self.earlier.rest);
         // Its own units count as used at its end, and nothing of them has run out by then.
-        let low = dry(before, self.window.length_ms());
+        let ran_until_ms = self.ends_ms.min(begins_ms);
+        let low = dry(
+            before,
+            ran_until_ms.saturating_sub(self.earlier.dry_from_ms),
+        );
         let full = low.saturating_add(u128::from(self.used) * span);
-        let level = dry(full, now.start_ms.saturating_sub(self.window.end_ms));
+        // Its limit may have been lowered.
+        let kept = full.min(u128::from(quota.limit) * span);
+        let level = dry(kept, begins_ms.saturating_sub(self.ends_ms));
         let units = |level: u128| u64::try_from(level / span).unwrap_or(u64::MAX);
         let mut panes = self.earlier.panes;
         for pane in &mut panes {
@@ -187,53 +241,79 @@ impl Ended {
         panes.push(EndedPane {
             number: self.window.id.number,
             used: self.used,
+            until_ms: 0,
             holders: self.holders,
         });
         for pane in &mut panes {
             pane.used = pane.used.min(units(level));
         }
         panes.retain(|pane| pane.used > 0 && !pane.holders.is_empty());
-        Earlier {
+        let mut earlier = Earlier {
             level: units(level),
             rest: u64::try_from(level % span).unwrap_or(0),
+            dry_from_ms: self.ends_ms.max(begins_ms),
             panes,
+            ..Earlier::default()
+        };
+        if self.earlier.cut_until_ms > begins_ms {
+            (earlier.cut, earlier.cut_until_ms) = (self.earlier.cut, self.earlier.cut_until_ms);
         }
+        if full > kept {
+            let cut = units(full.saturating_sub(kept)).saturating_add(1);
+            earlier.cut = earlier.cut.saturating_add(cut);
+            earlier.cut_until_ms = dry_until(begins_ms, self.ends_ms, span_ms);
+        }
+        earlier
     }
+}
+
+/// By when all that was in the bucket when its pane ended would have run out of it.
+fn dry_until(begins_ms: i64, ends_ms: i64, span_ms: i64) -> i64 {
+    ends_ms.max(begins_ms).saturating_add(span_ms)
 }
 
 // === impl Cell ===
 
 impl Cell {
-    /// What counts on of the pane that this one follows.
-    pub(super) fn follow(&mut self, before: Self) {
+    /// What counts on of the pane that this one follows. It began then, by the steady time.
+    pub(super) fn follow(&mut self, before: Self, begins_ms: i64) {
         if before.window.id.spec != self.window.id.spec {
             return;
         }
         let may_return = |held: &Held| held.net() > 0 && !held.emptied;
         let holders = before.holders.iter();
         let holders = holders.filter(|(_, held)| may_return(held));
-        self.go_on_from(Ended {
+        let ended = Ended {
             window: before.window,
+            ends_ms: before.pane_ends_ms(),
             used: before.used_here(),
             holders: holders
                 .map(|(node, held)| (node.clone(), held.image()))
                 .collect(),
             earlier: before.earlier.map(|earlier| *earlier).unwrap_or_default(),
-        });
+        };
+        self.go_on_from(ended, begins_ms);
     }
 
-    /// What a mark says of an earlier pane: when its units were used is not known, so they count as its own.
-    pub(super) fn go_on_from_mark(&mut self, window: Window, used: u64) {
-        self.go_on_from(Ended {
+    /// What a mark says of an earlier pane: when its units were used is not known, so they count as its own, or as used
+    /// at the seam.
+    pub(super) fn go_on_from_mark(&mut self, window: Window, used: u64, seam_ms: Option<i64>) {
+        let begins_ms = self.window.start_ms.saturating_sub(self.lag_ms);
+        let ended = Ended {
             window,
+            ends_ms: seam_ms.unwrap_or(window.end_ms),
             used,
             holders: Vec::new(),
             earlier: Earlier::default(),
-        });
+        };
+        self.go_on_from(ended, begins_ms);
     }
 
-    fn go_on_from(&mut self, ended: Ended) {
-        let Some(seen) = ended.seen_from(&self.window, &self.quota) else {
+    fn go_on_from(&mut self, ended: Ended, begins_ms: i64) {
+        // No pane ends before one that it follows.
+        let longest_ms = self.window.end_ms.saturating_sub(ended.ends_ms);
+        self.lag_ms = self.lag_ms.min(longest_ms);
+        let Some(seen) = ended.seen_from(begins_ms, &self.quota) else {
             return;
         };
         match self.earlier.as_mut() {
@@ -252,19 +332,5 @@ impl Cell {
             (Some(window), Some(earlier)) => earlier.hear(window.number, ask),
             _ => false,
         }
-    }
-}
-
-// === impl Mark ===
-
-impl Mark {
-    /// Whether what it says counts in this window: it is of that, or of a pane before it that counts on.
-    pub(super) fn counts_in(&self, window: Window) -> bool {
-        let Self { window: own, .. } = self;
-        *own == window.id
-            || (own.spec == window.id.spec
-                && own.spec.is_paned()
-                && own.number < window.id.number
-                && window.start_ms < self.end_ms)
     }
 }

@@ -22,6 +22,8 @@ pub(super) enum Message {
 pub(super) struct Step {
     /// T, read after the input arrived (L7).
     pub(super) now_ms: i64,
+    /// The steady time then (L10).
+    pub(super) steady_ms: i64,
     /// The stamp of every change this step makes.
     pub(super) stamp: Stamp,
     pub(super) messages: Vec<Message>,
@@ -73,6 +75,10 @@ impl Cell {
     pub(super) fn set_limit(&mut self, key: &CellKey, limit: u64, step: &mut Step) {
         self.quota.limit = limit;
         self.stamp = step.stamp;
+        let (used_here, span_ms) = (self.used_here(), self.quota.window.span_ms());
+        if let Some(earlier) = self.earlier.as_mut() {
+            earlier.fits(limit, used_here, step.steady_ms, span_ms);
+        }
         self.serve(key, step);
         self.reopen_if_free(key, step);
         if self.used() > limit && self.round.is_none() {

@@ -1,7 +1,7 @@
 //! What operators see of a ledger; reads only.
 
 use super::cell::{Cell, CellImage};
-use super::message::CellKey;
+use super::message::{CellKey, Stamp};
 use super::owner::Ledger;
 
 /// One key as it is counted.
@@ -39,6 +39,18 @@ impl Ledger {
             left: cell.free(),
         };
         self.cells.get(key).map(of)
+    }
+
+    /// The stamp of its last change.
+    pub fn stamp(&self) -> Stamp {
+        self.stamp
+    }
+
+    /// Whether standby and voters have all changes up to this one (L3), and gateways have given back what was called back
+    /// of the key for it.
+    pub fn is_settled(&self, key: &CellKey, stamp: Stamp) -> bool {
+        let cell = self.cells.get(key);
+        stamp <= self.replicated && cell.is_none_or(|cell| cell.round.is_none())
     }
 
     /// Questions that wait: for a recall round to end, or for standby, voters or disk to have what their answers say.

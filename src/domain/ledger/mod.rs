@@ -3,7 +3,8 @@
 //!
 //! `owner` is the machine of a shard's owner and its one `step`; `grant` decides about a cell, `cell` holds its
 //! counts, `earlier` those of panes before it, `cells` keeps all of a shard in little memory, `recovery` is what a new
-//! owner starts from, `share` what it has in common with the other members, `policy` the limits, `inspection` what
+//! owner starts from, `steady` the time by which windows that slide count, `share` what it has in common with the other
+//! members, `policy` the limits, `inspection` what
 //! operators see, `message` what gateways and owner say to
 //! each other. The gateway's side is [`crate::lease`].
 
@@ -18,6 +19,8 @@ mod message;
 mod owner;
 #[cfg(test)]
 mod paned_properties;
+#[cfg(test)]
+mod paned_tests;
 mod policy;
 #[cfg(test)]
 mod properties;
@@ -27,6 +30,7 @@ mod refund_tests;
 #[cfg(test)]
 mod round_tests;
 mod share;
+mod steady;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -14,6 +14,7 @@ use super::held_back::HeldBack;
 use super::message::{Ask, CellKey, Outcome, Recall, Reopen, Reply, Stamp};
 use super::policy::{Policies, Quota};
 use super::recovery::{Past, Recovery};
+use super::steady::Steady;
 #[cfg(test)]
 use crate::window::Window;
 use crate::window::WindowId;
@@ -94,6 +95,7 @@ pub struct Ledger {
     pub(super) stamp: Stamp,
     /// T, which never goes back (L10).
     pub(super) t_ms: i64,
+    pub(super) steady: Steady,
     pub(super) active: bool,
     pub(super) standby: bool,
     policies: Arc<Policies>,
@@ -124,6 +126,7 @@ impl Ledger {
             capacity,
             stamp,
             t_ms: past.t0_ms().unwrap_or(i64::MIN),
+            steady: Steady::default(),
             active: true,
             standby: false,
             policies,
@@ -192,7 +195,10 @@ impl Ledger {
     /// When [`Input::Tick`] is due next, milliseconds of T; none while nothing runs.
     pub fn next_wake_ms(&self) -> Option<i64> {
         let round = self.rounds.first().map(|(at, _)| *at);
-        round.into_iter().chain(self.cells.first_end_ms()).min()
+        round
+            .into_iter()
+            .chain(self.cells.first_end_ms(self.instant()))
+            .min()
     }
 
     /// All cells, for a standby, a new owner or an inspection.
@@ -221,7 +227,7 @@ impl Ledger {
             if cell.lost {
                 cell.quota.limit
             } else {
-                cell.used()
+                cell.to_be_marked()
             }
         };
         let cells = self
@@ -230,7 +236,7 @@ impl Ledger {
             // The mark of a later window says more than that of one before it.
             .filter(|(key, cell)| !self.past.is_ahead(key, cell.window.id))
             // What nobody knows of may be found again (L6); the register says so until then.
-            .filter(|(_, cell)| !(cell.lost && self.past.is_gone(cell.window)))
+            .filter(|(_, cell)| !(cell.lost && self.past.is_gone(cell.window, cell.lag_ms)))
             .map(|(key, cell)| cell.mark_of(&key, used(&cell)));
         self.past.unclaimed().cloned().chain(cells).collect()
     }
@@ -250,6 +256,7 @@ impl Ledger {
         self.stamp.seq += 1;
         Step {
             now_ms: self.t_ms,
+            steady_ms: self.steady_ms(),
             stamp: self.stamp,
             messages: Vec::new(),
             granted: 0,
@@ -308,8 +315,8 @@ impl Ledger {
         }
         let in_use = self
             .cells
-            .window(&shared)
-            .is_some_and(|window| self.t_ms < window.counts_until_ms());
+            .counts_until(&shared)
+            .is_some_and(|until| !until.is_over(self.instant()));
         in_use || self.past.knows(&shared, self.t_ms) || self.cells.len() >= self.capacity
     }
 
@@ -322,9 +329,10 @@ impl Ledger {
             return window.id;
         }
         let before = self.close(key);
-        let mut cell = self.past.open(key, quota.window.at(self.t_ms), quota);
+        let (window, lag_ms) = (quota.window.at(self.t_ms), self.lag_ms());
+        let mut cell = self.past.open(key, window, quota, lag_ms);
         if let Some(before) = before {
-            cell.follow(before);
+            cell.follow(before, window.start_ms.saturating_sub(lag_ms));
         }
         let id = cell.window.id;
         self.cells.put(key, cell);
@@ -363,6 +371,9 @@ impl Ledger {
         };
         if cell.stamp == Stamp::default() {
             // A cell that has just been opened is itself a change.
+            cell.stamp = step.stamp;
+        }
+        if cell.lasts_longer(self.lag_ms()) {
             cell.stamp = step.stamp;
         }
         let round_before = cell.round.as_ref().map(|round| round.until_ms);
@@ -461,9 +472,9 @@ impl Ledger {
             self.roll(&key);
             self.change(&key, out, Cell::end_round);
         }
-        for round in self.cells.end(self.t_ms) {
+        for round in self.cells.end(self.instant()) {
             self.rounds.remove(&round);
         }
-        self.past.drop_ended(self.t_ms);
+        self.past.drop_ended(self.instant());
     }
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::cell::{Cell, Mark};
 use super::message::CellKey;
 use super::policy::Quota;
+use super::steady::Instant;
 use crate::window::{Window, WindowId};
 
 /// How far the marks reach.
@@ -51,6 +52,8 @@ pub(super) struct Past {
     unfenced: Option<u64>,
     /// The view in which the marks of a stop in order were written.
     stopped: Option<u64>,
+    /// See [`PastImage::seam_ms`].
+    seam_ms: Option<i64>,
     marks: BTreeMap<CellKey, Mark>,
 }
 
@@ -69,6 +72,9 @@ pub struct PastImage {
     pub unfenced: Option<u64>,
     /// The view in which the marks of a stop in order were written.
     pub stopped: Option<u64>,
+    /// By the steady time: what was used before, and is known from disks alone or not at all, counts as used then in windows
+    /// that slide (L10).
+    pub seam_ms: Option<i64>,
     /// Marks that no cell has claimed.
     pub marks: Vec<Mark>,
 }
@@ -113,6 +119,7 @@ impl Past {
             gone_ms: None,
             unfenced: None,
             stopped: None,
+            seam_ms: None,
             marks,
         }
     }
@@ -143,12 +150,48 @@ impl Past {
         is_that
     }
 
+    /// It is what nobody had, for the view of this epoch.
+    pub(super) fn goes_on_from_nothing(&mut self, epoch: u64) {
+        self.unfenced = Some(epoch);
+    }
+
+    /// See [`PastImage::seam_ms`].
+    pub(super) fn seam_ms(&self) -> Option<i64> {
+        self.seam_ms
+    }
+
+    /// All before is over by then.
+    pub(super) fn seam(&mut self, seam_ms: Option<i64>) {
+        self.seam_ms = seam_ms;
+    }
+
+    /// Whether what was used up to this T may count in a window that was opened when the steady time lay so far behind.
+    fn counts_by(&self, t_ms: Option<i64>, window: Window, lag_ms: i64) -> bool {
+        let by_ms = match (t_ms, self.seam_ms) {
+            (Some(t_ms), Some(seam_ms)) if window.id.spec.is_paned() => Some(t_ms.max(seam_ms)),
+            (t_ms, _) => t_ms,
+        };
+        by_ms.is_some_and(|by_ms| window.counts_from_ms().saturating_sub(lag_ms) <= by_ms)
+    }
+
     /// Whether a window of which no mark says anything counts as full.
-    pub(super) fn is_full(&self, window: Window) -> bool {
-        let begun_by = |t_ms: Option<i64>| t_ms.is_some_and(|t_ms| window.counts_from_ms() <= t_ms);
-        begun_by(self.gone_ms)
-            || is_lost(self.lost_ms, window)
-            || (begun_by(self.t0_ms) && self.source == Source::Disk && !window.id.spec.is_long())
+    pub(super) fn is_full(&self, window: Window, lag_ms: i64) -> bool {
+        let is_long = window.id.spec.is_long();
+        let from_disk = self.source == Source::Disk && self.counts_by(self.t0_ms, window, lag_ms);
+        let is_lost = from_disk || self.counts_by(self.lost_ms, window, lag_ms);
+        self.is_gone(window, lag_ms) || (is_lost && !is_long)
+    }
+
+    /// Whether what a mark says counts in this window: it is of that, or of a pane before it that counts on.
+    fn counts(&self, mark: &Mark, window: Window, lag_ms: i64) -> bool {
+        let of = mark.window;
+        let is_before =
+            of.spec == window.id.spec && of.spec.is_paned() && of.number < window.id.number;
+        let counts_on = match self.seam_ms {
+            Some(_) => self.counts_by(self.seam_ms, window, lag_ms),
+            None => window.start_ms < of.spec.numbered(of.number).counts_until_ms(),
+        };
+        of == window.id || (is_before && counts_on)
     }
 
     /// Short windows that had begun by this T are full.
@@ -175,9 +218,9 @@ impl Past {
     }
 
     /// What a mark says of a key's window, once.
-    pub(super) fn claim(&mut self, key: &CellKey, window: WindowId) -> Option<u64> {
+    pub(super) fn claim(&mut self, key: &CellKey, window: Window, lag_ms: i64) -> Option<u64> {
         let mark = self.marks.get(key);
-        let mark = mark.filter(|mark| mark.counts_in(window.spec.numbered(window.number)));
+        let mark = mark.filter(|mark| self.counts(mark, window, lag_ms));
         let used = mark.map(|mark| mark.used);
         used.inspect(|_| {
             self.marks.remove(key);
@@ -185,9 +228,8 @@ impl Past {
     }
 
     /// Whether a window is full because nobody is left who knows of it.
-    pub(super) fn is_gone(&self, window: Window) -> bool {
-        self.gone_ms
-            .is_some_and(|gone| window.counts_from_ms() <= gone)
+    pub(super) fn is_gone(&self, window: Window, lag_ms: i64) -> bool {
+        self.counts_by(self.gone_ms, window, lag_ms)
     }
 
     /// Keeps a mark that was found. Gives whether nothing newer is known.
@@ -217,6 +259,7 @@ impl Past {
             gone_ms: self.gone_ms,
             unfenced: self.unfenced,
             stopped: self.stopped,
+            seam_ms: self.seam_ms,
             marks: Vec::new(),
         }
     }
@@ -237,20 +280,26 @@ impl Past {
             gone_ms: image.gone_ms,
             unfenced: image.unfenced,
             stopped: image.stopped,
+            seam_ms: image.seam_ms,
             marks: marks.map(|mark| (mark.cell.clone(), mark)).collect(),
         }
     }
 
     /// The cell of a key at the start of its use in this window.
-    pub(super) fn open(&mut self, key: &CellKey, window: Window, quota: Quota) -> Cell {
+    pub(super) fn open(
+        &mut self,
+        key: &CellKey,
+        window: Window,
+        quota: Quota,
+        lag_ms: i64,
+    ) -> Cell {
         let mut cell = Cell::new(window, quota);
-        if self
-            .gone_ms
-            .is_some_and(|gone| window.counts_from_ms() <= gone)
-        {
+        cell.lag_ms = if quota.window.is_paned() { lag_ms } else { 0 };
+        let lag_ms = cell.lag_ms;
+        if self.is_gone(window, lag_ms) {
             cell.lost = true;
         } else if let Some(mark) = self.marks.get(key)
-            && mark.counts_in(window)
+            && self.counts(mark, window, lag_ms)
         {
             if mark.window == window.id {
                 cell.spent = mark.used;
@@ -258,18 +307,12 @@ impl Past {
                 cell.mark = mark.used;
             } else {
                 let marked = mark.window.spec.numbered(mark.window.number);
-                cell.go_on_from_mark(marked, mark.used);
+                cell.go_on_from_mark(marked, mark.used, self.seam_ms);
             }
             self.marks.remove(key);
-        } else if self.is_ahead(key, window.id) || is_lost(self.lost_ms, window) {
-            // T went back over what was granted before (L10), or a crash before the last clean stop did: nobody knows
-            // how much of this one is used.
-            cell.lost = true;
-        } else if self.t0_ms.is_some_and(|t0| window.counts_from_ms() <= t0) {
-            cell.lost = match self.source {
-                Source::Disk => !quota.window.is_long(),
-                Source::CleanStop => false,
-            };
+        } else {
+            // T went back over what was granted before (L10), or a crash did: nobody knows how much of it is used.
+            cell.lost = self.is_ahead(key, window.id) || self.is_full(window, lag_ms);
         }
         cell
     }
@@ -293,9 +336,18 @@ impl Past {
         self.gone_ms = None;
     }
 
-    /// Windows that ended need no marks.
-    pub(super) fn drop_ended(&mut self, now_ms: i64) {
-        self.marks.retain(|_, mark| now_ms < mark.end_ms);
+    /// Windows that ended need no marks. Those that slide go by the seam: T may have been lifted over them.
+    pub(super) fn drop_ended(&mut self, now: Instant) {
+        let seam_ms = self.seam_ms;
+        self.marks.retain(|_, mark| {
+            let spec = mark.window.spec;
+            if spec.is_paned() {
+                let over_ms = spec.span_ms().saturating_mul(2);
+                seam_ms.is_none_or(|seam_ms| now.steady_ms < seam_ms.saturating_add(over_ms))
+            } else {
+                now.t_ms < mark.end_ms
+            }
+        });
     }
 
     /// T never lies before what was fenced (L10).
@@ -336,10 +388,10 @@ mod tests {
             marks: vec![mark],
             ..Recovery::founding(1)
         });
-        assert!(past.open(&key, minute.numbered(99), quota).lost);
+        assert!(past.open(&key, minute.numbered(99), quota, 0).lost);
         let other_kind = WindowSpec::new(TimeUnit::Sec, 1);
-        assert!(!past.open(&key, other_kind.numbered(99), quota).lost);
-        let claimed = past.open(&key, marked, quota);
+        assert!(!past.open(&key, other_kind.numbered(99), quota, 0).lost);
+        let claimed = past.open(&key, marked, quota, 0);
         assert_eq!((claimed.lost, claimed.spent), (false, 3));
     }
 
@@ -360,11 +412,11 @@ mod tests {
             marks: vec![mark],
             ..Recovery::founding(3)
         });
-        assert!(past.open(&key, window, quota(minute)).lost);
-        assert!(past.open(&other, window, quota(minute)).lost);
-        assert!(!past.open(&key, minute.numbered(101), quota(minute)).lost);
+        assert!(past.open(&key, window, quota(minute), 0).lost);
+        assert!(past.open(&other, window, quota(minute), 0).lost);
+        assert!(!past.open(&key, minute.numbered(101), quota(minute), 0).lost);
         let long = hour.at(window.start_ms);
-        assert!(!past.open(&other, long, quota(hour)).lost);
+        assert!(!past.open(&other, long, quota(hour), 0).lost);
     }
 
     #[test]

@@ -7,12 +7,15 @@ use super::cell::{Cell, CellImage, Mark};
 use super::message::{CellKey, Stamp};
 use super::owner::Ledger;
 use super::recovery::{Past, PastImage};
+use super::steady::CountsUntil;
 
 /// All that is known of a shard, as it travels.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShardImage {
     /// T, which never goes back.
     pub t_ms: i64,
+    /// The steady time, by which windows that slide count (L10).
+    pub steady_ms: i64,
     /// The cells.
     pub cells: Vec<CellImage>,
     /// What is known of windows that no cell counts.
@@ -38,6 +41,7 @@ impl ShardImage {
     pub fn append(&mut self, part: Self) {
         let mut marks = std::mem::take(&mut self.past.marks);
         self.t_ms = self.t_ms.max(part.t_ms);
+        self.steady_ms = part.steady_ms;
         self.cells.extend(part.cells);
         marks.extend(part.past.marks);
         self.past = PastImage { marks, ..part.past };
@@ -45,10 +49,13 @@ impl ShardImage {
 
     /// What it says of long windows, as marks (L5).
     pub fn long_marks(&self) -> Vec<Mark> {
-        let cells = self
-            .cells
-            .iter()
-            .filter_map(|cell| cell.long_mark(self.past.gone_ms));
+        let past = Past::from_image(PastImage {
+            marks: Vec::new(),
+            ..self.past
+        });
+        let is_gone = |window, lag_ms| past.is_gone(window, lag_ms);
+        let cells = self.cells.iter();
+        let cells: Vec<Mark> = cells.filter_map(|cell| cell.long_mark(is_gone)).collect();
         let marks = self.past.marks.iter();
         let marks = marks.filter(|mark| mark.window.spec.is_long()).cloned();
         marks.chain(cells).collect()
@@ -93,6 +100,14 @@ impl Ledger {
     /// The last view in which grants were given is `settled`: a stop in order says something only if it was in that.
     pub fn goes_on_from_disk(&mut self, epoch: u64, settled: u64) {
         self.past.goes_on_from_disk(epoch, settled);
+        self.begins_anew();
+    }
+
+    /// The view of this epoch goes on from nothing (L6).
+    pub fn goes_on_from_nothing(&mut self, epoch: u64) {
+        self.take(ShardImage::default());
+        self.past.goes_on_from_nothing(epoch);
+        self.begins_anew();
     }
 
     /// Its marks were written by a stop in order in the view of this epoch.
@@ -105,6 +120,7 @@ impl Ledger {
     pub fn fence(&mut self, epoch: u64, t0_ms: Option<i64>) {
         if self.past.fence(epoch, t0_ms) {
             self.lift(t0_ms);
+            self.is_sewn();
         }
     }
 
@@ -120,9 +136,10 @@ impl Ledger {
                 continue;
             };
             // It may be lost for another reason as well.
-            cell.lost = self.past.is_full(cell.window) || self.past.is_ahead(&key, cell.window.id);
+            cell.lost = self.past.is_full(cell.window, cell.lag_ms)
+                || self.past.is_ahead(&key, cell.window.id);
             if !cell.lost {
-                if let Some(used) = self.past.claim(&key, cell.window.id) {
+                if let Some(used) = self.past.claim(&key, cell.window, cell.lag_ms) {
                     cell.found(used);
                 }
                 self.cells.put(&key, cell);
@@ -144,7 +161,8 @@ impl Ledger {
         let mut due = Vec::new();
         for mark in marks {
             // Also of what had begun later: an administrator may have begun to count anew meanwhile.
-            if !mark.window.spec.is_long() || mark.end_ms <= self.t_ms {
+            let is_over = !mark.window.spec.is_paned() && mark.end_ms <= self.t_ms;
+            if !mark.window.spec.is_long() || is_over {
                 continue;
             }
             let cell = self.cells.get(&mark.cell);
@@ -182,6 +200,7 @@ impl Ledger {
     pub fn shard_image(&self) -> ShardImage {
         ShardImage {
             t_ms: self.t_ms,
+            steady_ms: self.steady_ms(),
             cells: self.images(),
             past: self.past.image(),
         }
@@ -191,6 +210,7 @@ impl Ledger {
     pub fn part(&self, from: &Cursor, most: usize) -> (ShardImage, Option<Cursor>) {
         let mut part = ShardImage {
             t_ms: self.t_ms,
+            steady_ms: self.steady_ms(),
             cells: Vec::new(),
             past: self.past.image_without_marks(),
         };
@@ -232,6 +252,7 @@ impl Ledger {
         self.held.clear();
         self.freed.clear();
         self.t_ms = self.t_ms.max(image.t_ms);
+        self.keeps_pace(image.steady_ms, image.past.seam_ms);
         let mut marks = image.past.marks.clone();
         self.past = Past::from_image(image.past);
         marks.extend(self.adopt(image.cells));
@@ -252,13 +273,14 @@ impl Ledger {
             }
             let marked = known.filter(|cell| cell.window == image.window);
             let mark = marked.map_or(0, |cell| cell.mark);
-            let (key, end_ms) = (image.cell.clone(), image.window.counts_until_ms());
+            let until = CountsUntil::of(image.window, image.lag_ms);
+            let key = image.cell.clone();
             self.close(&key);
             let mut cell = Cell::from_image(image);
             cell.mark = mark;
             // Also of a window that is over by this node's T: its clock may be set right before the next start.
             marks.extend(cell.due_mark(&key));
-            if self.t_ms < end_ms {
+            if !until.is_over(self.instant()) {
                 self.cells.put(&key, cell);
             }
         }

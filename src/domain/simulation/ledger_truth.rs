@@ -21,6 +21,8 @@ pub(super) struct Truth {
     /// The highest limit in force since a window began to be used.
     highest: BTreeMap<(usize, i64), u64>,
     admitted: BTreeMap<(usize, i64), u64>,
+    /// When units of windows that slide, and of buckets, were used, in real time.
+    used_ms: BTreeMap<usize, Vec<i64>>,
     /// How often a window began anew: an administrator wanted it so.
     anew: BTreeMap<(usize, i64), u64>,
     /// When a request for a key was last admitted or refused.
@@ -49,6 +51,7 @@ impl Truth {
             limits,
             highest: BTreeMap::new(),
             admitted: BTreeMap::new(),
+            used_ms: BTreeMap::new(),
             anew: BTreeMap::new(),
             answered_ms: BTreeMap::new(),
             gave_up: 0,
@@ -166,6 +169,41 @@ impl Truth {
                     self.broken
                         .push(format!("L10: key {key}, {panes}: {sum} admitted of {ever}"));
                     return;
+                }
+            }
+        }
+    }
+
+    /// A unit of a window that slides, or of a bucket, was used then, in real time: whatever owners take the time for, none
+    /// of the window's length sees more than its limit (L10).
+    pub(super) fn used_at(&mut self, key: usize, spec: WindowSpec, real_ms: i64) {
+        if !spec.is_paned() {
+            return;
+        }
+        let anew = self.anew.iter().filter(|((of, _), _)| *of == key);
+        let times = 1 + anew.map(|(_, times)| times).sum::<u64>();
+        let limit = self.ever[&key] * times;
+        let used = self.used_ms.entry(key).or_default();
+        let place = used.partition_point(|at_ms| *at_ms <= real_ms);
+        used.insert(place, real_ms);
+        let span_ms = spec.span_ms();
+        for last in place..used.len() {
+            let last_ms = used[last];
+            for first in (0..=place).rev() {
+                let passed_ms = last_ms - used[first];
+                let most = match spec.kind {
+                    WindowKind::Bucket => {
+                        let filled = limit * passed_ms.unsigned_abs() / span_ms.unsigned_abs();
+                        limit + filled
+                    }
+                    _ if passed_ms < span_ms => limit,
+                    _ => break,
+                };
+                let count = u64::try_from(last - first + 1).unwrap();
+                if count > most {
+                    let broken =
+                        format!("L10: key {key}: {count} used in {passed_ms} ms of {most}");
+                    return self.broken.push(broken);
                 }
             }
         }

@@ -339,6 +339,9 @@ impl World {
                 } else {
                     let t_ms = self.t_admitted();
                     self.truth.admitted(key, window, t_ms);
+                    if self.is_clustered() {
+                        self.truth.used_at(key, window.spec, read_at_ms);
+                    }
                     self.truth.answered_ms.insert(key, self.now_ms);
                 }
             }

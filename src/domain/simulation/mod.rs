@@ -59,6 +59,8 @@ mod view_world;
 /// A bug put in on purpose; each breaks one rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Planted {
+    /// Windows that slide count by T, also where it is lifted (L10).
+    JumpsCount,
     /// A lowered limit does not reach the cells in use (L9).
     OldLimitStays,
     /// Replies carry what is new instead of the cumulative count (L7).

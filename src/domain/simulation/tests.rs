@@ -85,13 +85,47 @@ fn paned(plan: Plan) -> Plan {
 
 #[test]
 fn never_over_the_limit_where_windows_slide_or_are_buckets_whatever_goes_wrong() {
+    let mut admitted = [0; 5];
     for seed in 0..6 {
-        for plan in [Plan::stormy(), Plan::shared()] {
+        let worst = Plan::shared().at_its_worst(seed);
+        for plan in [Plan::stormy(), Plan::shared(), worst, lifted()] {
             let truth = World::new(paned(plan), seed).run();
             assert_eq!(truth.broken, Vec::<String>::new(), "seed {seed}");
-            assert!((0..5).all(|key| !truth.windows(key).is_empty()));
+            for (key, admitted) in admitted.iter_mut().enumerate() {
+                *admitted += truth.windows(key).iter().sum::<u64>();
+            }
         }
     }
+    assert!(
+        admitted.iter().all(|admitted| *admitted > 50),
+        "{admitted:?}"
+    );
+}
+
+/// Members whose clocks are apart, and one that takes over from another now and then: T is lifted each time.
+fn lifted() -> Plan {
+    Plan {
+        length_ms: 40_000,
+        pace_ms: 10,
+        clock_steps_back: 300,
+        node_crashes: 60,
+        node_pauses: 30,
+        limit_changes: 0,
+        ..Plan::shared()
+    }
+}
+
+#[test]
+fn planted_a_time_that_is_lifted_and_counts_as_passed_is_noticed() {
+    let shows = |seed| {
+        let planted = Some(Planted::JumpsCount);
+        let plan = Plan {
+            planted,
+            ..paned(lifted())
+        };
+        !World::new(plan, seed).run().broken.is_empty()
+    };
+    assert!((0..20).any(shows));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::view_changes::Stopped;
 use super::view_register::Register;
 use crate::ledger::{Ask, CellKey, Input, Mark, Policies, Stamp};
 use crate::view::{
-    Coordinator, Duty, Epoch, Event as SeatEvent, Fences, Life, News, NodeTime, Origin, Phase,
+    Coordinator, Duty, Epoch, Event as SeatEvent, Fences, Life, News, NodeTime, Now, Origin, Phase,
     Place, Report, Sealed, Seat, View, Voter, Words,
 };
 
@@ -454,14 +454,19 @@ impl World {
     }
 
     fn t_of(&mut self, node: usize) -> i64 {
+        self.now_of(node).t_ms
+    }
+
+    fn now_of(&mut self, node: usize) -> Now {
         let clock_ms = self.clock_of(node);
-        self.nodes.all[node].time.t_ms(clock_ms)
+        let t_ms = self.nodes.all[node].time.t_ms(clock_ms);
+        Now { t_ms, clock_ms }
     }
 
     pub(super) fn seat(&mut self, node: usize, shard: u16, event: SeatEvent) {
-        let t_ms = self.t_of(node);
+        let now = self.now_of(node);
         let at = &mut self.nodes.all[node];
-        let deeds = at.seats[usize::from(shard)].step(event, t_ms);
+        let deeds = at.seats[usize::from(shard)].step(event, now);
         for deed in deeds {
             self.deed(node, shard, deed);
         }

@@ -26,5 +26,5 @@ pub use placement::{Holding, Missing, Place, Rank, Role};
 pub use reach::{Patience, Report};
 pub use register::{Entry, Found, Life, Loss, Phase, Settled, View};
 pub use seat::{Deed, Event, Origin, Seat, Words};
-pub use time::{NodeTime, set_right_ms};
+pub use time::{NodeTime, Now, set_right_ms};
 pub use voter::{Sealed, Voter};

@@ -24,6 +24,25 @@ pub struct NodeTime {
     asked_at_ms: i64,
 }
 
+/// A node's T, and what its clock, which does not step, shows at the same moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// T.
+    pub t_ms: i64,
+    /// The clock.
+    pub clock_ms: i64,
+}
+
+// === impl Now ===
+
+impl From<i64> for Now {
+    /// T that goes by the clock.
+    fn from(t_ms: i64) -> Self {
+        let clock_ms = t_ms;
+        Self { t_ms, clock_ms }
+    }
+}
+
 // === impl NodeTime ===
 
 impl NodeTime {

@@ -4,6 +4,7 @@ mod actors;
 mod cluster;
 mod forget;
 mod health;
+mod key_changes;
 mod key_name;
 mod keys;
 mod members;
@@ -31,6 +32,7 @@ pub const OPERATIONS: &[&Operation] = &[
     &forget::FORGETTABLE,
     &forget::FORGET,
     &keys::KEY,
+    &key_changes::CHANGE_KEY,
     &shards::SHARDS,
     &voters::VOTERS,
     &voters::CHOOSE_VOTERS,
@@ -49,6 +51,7 @@ pub(crate) fn router() -> Router<Services> {
     let router = forget::FORGETTABLE.mount(router, forget::look);
     let router = forget::FORGET.mount(router, forget::forget);
     let router = keys::KEY.mount(router, keys::key);
+    let router = key_changes::CHANGE_KEY.mount(router, key_changes::change);
     let router = shards::SHARDS.mount(router, shards::shards);
     let router = voters::VOTERS.mount(router, voters::voters);
     let router = voters::CHOOSE_VOTERS.mount(router, voters::choose);

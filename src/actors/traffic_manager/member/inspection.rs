@@ -173,7 +173,7 @@ impl Default for SeatSeen {
 // === impl CountSeen ===
 
 impl CountSeen {
-    fn of(counted: domain::ledger::Counted) -> Self {
+    pub(super) fn of(counted: domain::ledger::Counted) -> Self {
         let domain::ledger::Counted { image, used, left } = counted;
         let leases = image.holders.into_iter().map(|(gateway, count)| LeaseSeen {
             gateway,

@@ -165,6 +165,40 @@ pub struct LeaseSeen {
     pub returned: u64,
 }
 
+/// An administrator does something to one key; told to the owner of its shard.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeKey {
+    /// The key.
+    pub key: ThrottleKey,
+    /// What is done to it.
+    pub change: KeyChange,
+}
+
+/// What an administrator does to a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum KeyChange {
+    /// It may use its limit once more in the window of now.
+    Reset,
+    /// So many units of what it used in the window of now count no more, none at least.
+    Refund {
+        /// How many.
+        units: u64,
+    },
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum KeyChanged {
+    /// It is done, and whoever takes over knows it; how the key is counted now.
+    Changed(CountSeen),
+    /// Nothing of the key is counted, so there is nothing to change.
+    NotCounted,
+    /// What was granted of its window is lost: nobody knows what could be given back.
+    Lost,
+    /// Whoever was asked does not grant units of the key (now): nothing was done.
+    NotOwner,
+}
+
 impl Request for AskShards {
     type Reply = ShardsSeen;
     const KIND: u16 = 0x0204;
@@ -179,6 +213,16 @@ impl Request for AskKey {
     const KIND: u16 = 0x0205;
     const VERSION: u16 = 1;
     const IDEMPOTENT: bool = true;
+    /// Nodes that speak no later protocol than the first have no agreed view.
+    const SINCE: u16 = 2;
+}
+
+impl Request for ChangeKey {
+    type Reply = KeyChanged;
+    const KIND: u16 = 0x0206;
+    const VERSION: u16 = 1;
+    /// Units would be given back twice.
+    const IDEMPOTENT: bool = false;
     /// Nodes that speak no later protocol than the first have no agreed view.
     const SINCE: u16 = 2;
 }

@@ -2,10 +2,11 @@
 //!
 //! `shards` are the actors that answer gateways and other members, each for every sixteenth shard; `slots` holds the
 //! seats they drive, `site` what all seats of the node share, `pending` the questions whose answers wait; `reporter` is
-//! in touch with the voters, `keeper` with the disk; `ways` and `message` are how members speak; `inspection` answers what
+//! in touch with the voters, `keeper` with the disk; `changes` is what administrators do to keys; `ways` and `message` are how members speak; `inspection` answers what
 //! operators ask of this member, `overview` asks all of them.
 
 mod agenda;
+mod changes;
 mod counted;
 mod inspection;
 mod keeper;
@@ -29,12 +30,12 @@ use storage::Database;
 use super::handle::{GatewayLeases, Here, TrafficManagerHandle};
 use super::message::LeaseMany;
 use super::policies::{GoBy, PoliciesArguments, PolicyFollower};
-use super::shard::SHARDS;
+use super::shard::{SHARDS, shard_of};
 use super::{ACTORS, Leaving, LedgerSettings, Published};
 use crate::agreed_view::{AgreedView, Layout, Nodes};
 use crate::change_feed::ChangeFeedHandle;
 use keeper::{Keeper, KeeperArguments};
-use message::TellShard;
+use message::{ChangeKey, TellShard};
 use reporter::{Reporter, ReporterArguments};
 use shards::{Shards, ShardsArguments, ShardsMessage};
 pub(super) use site::Site;
@@ -42,7 +43,7 @@ use slots::Slots;
 
 #[cfg(test)]
 pub(super) use keeper::sweep;
-pub use overview::{Overview, SeenKey, SeenShards};
+pub use overview::{Overview, SeenKey, SeenShards, Unchanged};
 pub use ways::Ways;
 
 /// How shards lie, the same on every node of a cluster.
@@ -84,12 +85,13 @@ struct AllShards {
     children: Vec<Child>,
     lease: Door<LeaseMany>,
     told: Door<TellShard>,
+    changes: Door<ChangeKey>,
 }
 
 impl AllShards {
     fn describe(system: &System, arguments: &ShardsArguments) -> Self {
         let (mut addresses, mut children) = (Vec::new(), Vec::new());
-        let (mut leases, mut told) = (Vec::new(), Vec::new());
+        let (mut leases, mut told, mut changes) = (Vec::new(), Vec::new(), Vec::new());
         for first in 0..ACTORS {
             let arguments = ShardsArguments {
                 first,
@@ -113,13 +115,27 @@ impl AllShards {
                 ShardsMessage::Words(asked) => Some(asked),
                 _ => None,
             };
-            told.push(Door::local(system, address, ShardsMessage::Words, unwrap));
+            told.push(Door::local(
+                system,
+                address.clone(),
+                ShardsMessage::Words,
+                unwrap,
+            ));
+            let unwrap = |message| match message {
+                ShardsMessage::Change(asked) => Some(asked),
+                _ => None,
+            };
+            let change = ShardsMessage::Change;
+            changes.push(Door::local(system, address, change, unwrap));
         }
         Self {
             addresses,
             children,
             lease: Door::balanced(leases, |asked, actors| usize::from(asked.shard) % actors),
             told: Door::balanced(told, |told, actors| usize::from(told.shard) % actors),
+            changes: Door::balanced(changes, |asked, actors| {
+                usize::from(shard_of(&asked.key)) % actors
+            }),
         }
     }
 }
@@ -152,6 +168,7 @@ pub fn component(system: &System, member: &Member<'_>) -> (TrafficManagerHandle,
     };
     let all = AllShards::describe(system, &of_shards);
     member.members.admit(&node, all.told);
+    member.members.admit_changes(&node, all.changes);
     let inspection = inspection::component(system, &slots, member.members, &node);
     let of_keeper = KeeperArguments {
         broker: broker.clone(),

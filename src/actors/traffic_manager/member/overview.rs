@@ -9,7 +9,7 @@ use cluster::AskError;
 use domain::view::View;
 
 use super::LAYOUT;
-use super::message::{AskKey, AskShards, KeySeen, ShardsSeen};
+use super::message::{AskKey, AskShards, ChangeKey, KeyChange, KeyChanged, KeySeen, ShardsSeen};
 use super::ways::Ways;
 use crate::agreed_view::{AgreedView, Latest};
 use crate::traffic_manager::message::ThrottleKey;
@@ -48,6 +48,26 @@ pub struct SeenKey {
     pub unanswered: Vec<String>,
 }
 
+/// Why nobody says what came of a change of a key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unchanged {
+    /// No view is known, so nobody owns the key.
+    #[error(
+        "no view of traffic managers is agreed on yet, so nothing is counted: nothing was done"
+    )]
+    NoOwner,
+    /// Its version knows of no such changes.
+    #[error(
+        "the owner of the key, {0}, runs a version that knows no such change: nothing was done"
+    )]
+    Unsupported(String),
+    /// It did not answer in time, or lost the key meanwhile.
+    #[error(
+        "the owner of the key, {0}, did not say in time that it is done: it may be done or not"
+    )]
+    Unknown(String),
+}
+
 // === impl Overview ===
 
 impl Overview {
@@ -80,6 +100,27 @@ impl Overview {
             told,
             unanswered,
         }
+    }
+
+    /// Has the owner of a key change it. Asked once: what comes back says whether it may be asked for again.
+    ///
+    /// # Errors
+    /// When nobody says what came of it.
+    pub async fn change(
+        &self,
+        key: &ThrottleKey,
+        change: KeyChange,
+    ) -> Result<KeyChanged, Unchanged> {
+        let view = self.agreed.latest().view;
+        let owner = view.owner(shard_of(key), LAYOUT.rank);
+        let node = owner.map(|life| life.node.clone());
+        let node = node.ok_or(Unchanged::NoOwner)?;
+        let key = key.clone();
+        let asked = self.members.change_key(&node, ChangeKey { key, change });
+        asked.await.map_err(|error| match error {
+            AskError::Unsupported => Unchanged::Unsupported(node),
+            _ => Unchanged::Unknown(node),
+        })
     }
 
     /// Asks all members of the view how a key is counted.

@@ -11,8 +11,9 @@ use domain::view::{Event, Life, Words};
 use storage::{Database, StoreError, broker::ledger};
 
 use super::agenda::{Agenda, GoneBy};
+use super::changes::Changes;
 use super::counted;
-use super::message::{ShardHeard, TellShard};
+use super::message::{ChangeKey, ShardHeard, TellShard};
 use super::pending::Pending;
 use super::site::Site;
 use super::slots::{Said, Slots};
@@ -47,6 +48,7 @@ pub(super) struct ShardsArguments {
 pub(super) enum ShardsMessage {
     Lease(Asked<LeaseMany>),
     Words(Asked<TellShard>),
+    Change(Asked<ChangeKey>),
     /// What another member answered.
     Answered {
         shard: u16,
@@ -63,9 +65,10 @@ pub(super) enum ShardsMessage {
 
 /// The actor; it can be replaced at any moment.
 pub(super) struct Shards {
-    arguments: ShardsArguments,
+    pub(super) arguments: ShardsArguments,
     me: Address<ShardsMessage>,
     pending: Pending,
+    pub(super) changes: Changes,
     /// Limits that were asked for and do not exist, each told in the log once.
     unknown: BTreeSet<(String, String)>,
     /// Whether marks could not be written at the last try.
@@ -92,6 +95,7 @@ impl Actor for Shards {
         let mut shards = Self {
             arguments,
             pending: Pending::default(),
+            changes: Changes::default(),
             unknown: BTreeSet::new(),
             failing: false,
             agenda: Agenda::new(shards),
@@ -107,6 +111,7 @@ impl Actor for Shards {
         match message {
             ShardsMessage::Lease(asked) => self.lease(asked).await,
             ShardsMessage::Words(asked) => self.hear(asked).await,
+            ShardsMessage::Change(asked) => self.change(asked).await,
             ShardsMessage::Answered {
                 shard,
                 from,
@@ -139,6 +144,7 @@ impl Actor for Shards {
                 self.look(true).await;
             }
         }
+        self.tell_changes();
         self.pending.answer(self.arguments.clock.monotonic());
         Ok(())
     }
@@ -241,7 +247,7 @@ impl Shards {
         reply.send(answer);
     }
 
-    async fn follow(&mut self, shard: u16) {
+    pub(super) async fn follow(&mut self, shard: u16) {
         let view = self.arguments.agreed.latest().view;
         let said = self.arguments.slots.follow(shard, &view);
         self.carry_out(shard, said).await;
@@ -281,7 +287,7 @@ impl Shards {
     }
 
     /// Says what may be said of this and of earlier steps, now that the marks are on disk.
-    async fn carry_out(&mut self, shard: u16, said: Said) {
+    pub(super) async fn carry_out(&mut self, shard: u16, said: Said) {
         // While nothing can be written the ticks try, not every message.
         let said = if self.failing {
             said

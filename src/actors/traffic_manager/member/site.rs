@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use cluster::{Address, Clock};
-use domain::view::{Epoch, Fences, Life, NodeTime, set_right_ms};
+use domain::view::{Epoch, Fences, Life, NodeTime, Now, set_right_ms};
 
 use super::counted;
 use super::keeper::Due;
@@ -155,9 +155,15 @@ impl Site {
 
     /// T now; the node's clock before it has begun.
     pub(super) fn t_ms(&self) -> i64 {
-        let now_ms = self.now_ms();
+        self.now().t_ms
+    }
+
+    /// T and the node's clock.
+    pub(super) fn now(&self) -> Now {
+        let clock_ms = self.now_ms();
         let time = &mut self.inner().time;
-        time.as_mut().map_or(now_ms, |time| time.t_ms(now_ms))
+        let t_ms = time.as_mut().map_or(clock_ms, |time| time.t_ms(clock_ms));
+        Now { t_ms, clock_ms }
     }
 
     /// How far T lies ahead of the node's clock.

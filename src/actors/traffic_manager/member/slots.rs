@@ -252,11 +252,11 @@ impl Slot {
 
     /// One step; marks to be written are kept until [`Slot::written`], the rest is for the caller.
     pub(super) fn step(&mut self, event: Event, site: &Site) -> Said {
-        let (fed, t_ms) = (site.fed(), site.t_ms());
+        let (fed, now) = (site.fed(), site.now());
         let mut deeds = Vec::new();
         if fed.noted_ms > self.fed.noted_ms {
             let t_ms_noted = fed.noted_ms;
-            deeds.extend(self.seat.step(Event::Noted { t_ms: t_ms_noted }, t_ms));
+            deeds.extend(self.seat.step(Event::Noted { t_ms: t_ms_noted }, now));
         }
         if fed.fenced != self.fed.fenced {
             let (epoch, reach_ms) = fed.fenced;
@@ -264,15 +264,15 @@ impl Slot {
                 epoch,
                 t_ms: reach_ms,
             };
-            deeds.extend(self.seat.step(fenced, t_ms));
+            deeds.extend(self.seat.step(fenced, now));
         }
         if fed.begun != self.fed.begun
             && let Some(epoch) = fed.begun
         {
-            deeds.extend(self.seat.step(Event::Begun { epoch }, t_ms));
+            deeds.extend(self.seat.step(Event::Begun { epoch }, now));
         }
         self.fed = fed;
-        deeds.extend(self.seat.step(event, t_ms));
+        deeds.extend(self.seat.step(event, now));
         counted::granted(&mut self.granted, self.seat.ledger());
         self.sort_out(deeds, site)
     }

@@ -7,7 +7,9 @@ use std::time::Duration;
 use cluster::{AskError, Cluster, Door};
 
 use super::inspection::Windows;
-use super::message::{AskKey, AskShards, KeySeen, ShardHeard, ShardsSeen, TellShard};
+use super::message::{
+    AskKey, AskShards, ChangeKey, KeyChanged, KeySeen, ShardHeard, ShardsSeen, TellShard,
+};
 
 /// The deadline of what may be large.
 const DEADLINE: Duration = Duration::from_secs(2);
@@ -20,6 +22,8 @@ pub struct Ways {
     here: Arc<RwLock<BTreeMap<String, Door<TellShard>>>>,
     /// Where members of this process are looked at.
     looks: Arc<RwLock<BTreeMap<String, Windows>>>,
+    /// Where keys of members of this process are changed.
+    changes: Arc<RwLock<BTreeMap<String, Door<ChangeKey>>>>,
     cluster: Option<Cluster>,
 }
 
@@ -52,6 +56,15 @@ impl Ways {
         }
         let mut looks = self.looks.write().unwrap_or_else(PoisonError::into_inner);
         looks.insert(node.to_owned(), windows);
+    }
+
+    /// And its keys are changed through this one.
+    pub(super) fn admit_changes(&self, node: &str, door: Door<ChangeKey>) {
+        if let Some(cluster) = &self.cluster {
+            cluster.serve(door.clone());
+        }
+        let mut changes = self.changes.write().unwrap_or_else(PoisonError::into_inner);
+        changes.insert(node.to_owned(), door);
     }
 
     /// Nobody reaches this member any more.
@@ -102,6 +115,27 @@ impl Ways {
             (None, Some(cluster)) => cluster.ask(node, &asked, LOOK).await,
             (None, None) => Err(AskError::Unavailable),
         }
+    }
+
+    /// Has a member change a key.
+    ///
+    /// # Errors
+    /// When it does not answer in time: whether it did so is not known, unless it was not reached at all.
+    pub(super) async fn change_key(
+        &self,
+        node: &str,
+        asked: ChangeKey,
+    ) -> Result<KeyChanged, AskError> {
+        match (self.change_door(node), &self.cluster) {
+            (Some(door), _) => door.ask(asked, DEADLINE).await,
+            (None, Some(cluster)) => cluster.ask(node, &asked, DEADLINE).await,
+            (None, None) => Err(AskError::Unavailable),
+        }
+    }
+
+    fn change_door(&self, node: &str) -> Option<Door<ChangeKey>> {
+        let changes = self.changes.read().unwrap_or_else(PoisonError::into_inner);
+        changes.get(node).cloned()
     }
 
     fn windows(&self, node: &str) -> Option<Windows> {

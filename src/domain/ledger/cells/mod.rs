@@ -17,6 +17,7 @@ use self::subject::Subject;
 use super::cell::Cell;
 use super::message::CellKey;
 use super::policy::Quota;
+use super::steady::{CountsUntil, Instant};
 use crate::window::Window;
 
 /// Rows that are allocated together.
@@ -31,7 +32,7 @@ pub(super) struct Cells {
     /// Hashes of keys with their rows: a hash may be that of several.
     places: BTreeSet<(u32, u32)>,
     /// How many cells count until when.
-    ends: BTreeMap<i64, usize>,
+    ends: BTreeMap<CountsUntil, usize>,
     pools: Pools,
     /// Whoever chooses keys does not know where they go. Nothing else depends on it.
     hashes: RandomState,
@@ -51,6 +52,7 @@ pub(super) struct Glance<'a> {
     pub(super) window: Window,
     pub(super) quota: Quota,
     pub(super) lost: bool,
+    pub(super) lag_ms: i64,
 }
 
 // === impl Cells ===
@@ -78,12 +80,12 @@ impl Cells {
 
     /// Keeps a cell, in place of the one that the key had.
     pub(super) fn put(&mut self, key: &CellKey, cell: Cell) {
-        let end_ms = cell.window.counts_until_ms();
+        let end = CountsUntil::of(cell.window, cell.lag_ms);
         let row = match Plain::of(key, &cell, &mut self.pools) {
             Some(plain) => Row::Plain(plain),
             None => Row::Whole(Box::new((key.clone(), cell))),
         };
-        *self.ends.entry(end_ms).or_default() += 1;
+        *self.ends.entry(end).or_default() += 1;
         match self.find(key) {
             Some((_, place)) => {
                 let before = self.row_mut(place).map(|old| std::mem::replace(old, row));
@@ -154,19 +156,30 @@ impl Cells {
         }
     }
 
-    /// When the first cell counts no more.
-    pub(super) fn first_end_ms(&self) -> Option<i64> {
-        self.ends.first_key_value().map(|(end_ms, _)| *end_ms)
+    /// Until when a key's cell counts.
+    pub(super) fn counts_until(&self, key: &CellKey) -> Option<CountsUntil> {
+        let (_, place) = self.find(key)?;
+        let glance = self.glance(self.row(place)?)?;
+        Some(glance.counts_until())
+    }
+
+    /// In which T the first cell counts no more.
+    pub(super) fn first_end_ms(&self, now: Instant) -> Option<i64> {
+        let of_fixed = self.ends.keys().next();
+        let of_steady = self.ends.range(CountsUntil::STEADY..).next();
+        let of_steady = of_steady.map(|(end, _)| end);
+        let ends = of_fixed.into_iter().chain(of_steady);
+        ends.map(|end| end.at_ms(now)).min()
     }
 
     /// Forgets the cells that count no more by then; gives the recall rounds that end with them.
-    pub(super) fn end(&mut self, by_ms: i64) -> Vec<(i64, CellKey)> {
-        if self.first_end_ms().is_none_or(|end_ms| by_ms < end_ms) {
+    pub(super) fn end(&mut self, by: Instant) -> Vec<(i64, CellKey)> {
+        if self.first_end_ms(by).is_none_or(|end_ms| by.t_ms < end_ms) {
             return Vec::new();
         }
         let is_over = |row: &&Row| {
             self.glance(row)
-                .is_some_and(|at| at.window.counts_until_ms() <= by_ms)
+                .is_some_and(|at| at.counts_until().is_over(by))
         };
         let over = self.rows.iter().flatten().filter(is_over);
         let rounds = over.filter_map(|row| match row {
@@ -175,14 +188,10 @@ impl Cells {
         });
         let rounds = rounds.collect();
         // Those of one policy end together, mostly as many as there are.
-        if self
-            .ends
-            .last_key_value()
-            .is_some_and(|(end_ms, _)| *end_ms <= by_ms)
-        {
+        if self.ends.keys().all(|end| end.is_over(by)) {
             self.clear();
         } else {
-            for key in self.keys(|glance| glance.window.counts_until_ms() <= by_ms) {
+            for key in self.keys(|glance| glance.counts_until().is_over(by)) {
                 self.remove(&key);
             }
         }
@@ -199,6 +208,7 @@ impl Cells {
                     window: term.window,
                     quota: term.quota,
                     lost: plain.lost,
+                    lag_ms: term.lag_ms,
                 }
             }
             Row::Whole(whole) => {
@@ -209,6 +219,7 @@ impl Cells {
                     window: cell.window,
                     quota: cell.quota,
                     lost: cell.lost,
+                    lag_ms: cell.lag_ms,
                 }
             }
         })
@@ -287,20 +298,26 @@ impl Cells {
 
     /// A row that is not kept any more uses nothing.
     fn is_over(&mut self, row: &Row) {
-        let end_ms = self
-            .glance(row)
-            .map(|glance| glance.window.counts_until_ms());
-        if let Some(end_ms) = end_ms
-            && let Some(count) = self.ends.get_mut(&end_ms)
+        let end = self.glance(row).map(|glance| glance.counts_until());
+        if let Some(end) = end
+            && let Some(count) = self.ends.get_mut(&end)
         {
             *count = count.saturating_sub(1);
             if *count == 0 {
-                self.ends.remove(&end_ms);
+                self.ends.remove(&end);
             }
         }
         if let Row::Plain(plain) = row {
             plain.give_back(&mut self.pools);
         }
+    }
+}
+
+// === impl Glance ===
+
+impl Glance<'_> {
+    fn counts_until(&self) -> CountsUntil {
+        CountsUntil::of(self.window, self.lag_ms)
     }
 }
 

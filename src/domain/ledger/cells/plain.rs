@@ -17,6 +17,7 @@ pub(super) struct Term {
     pub(super) policy: String,
     pub(super) window: Window,
     pub(super) quota: Quota,
+    pub(super) lag_ms: i64,
 }
 
 /// A life of a gateway.
@@ -98,10 +99,10 @@ impl Pools {
 // === impl Term ===
 
 impl Term {
-    fn take(key: &CellKey, of: (Window, Quota), terms: &mut Pool<Self>) -> Option<u32> {
-        let (window, quota) = of;
+    fn take(key: &CellKey, of: (Window, Quota, i64), terms: &mut Pool<Self>) -> Option<u32> {
+        let (window, quota, lag_ms) = of;
         let is_it = |term: &Self| {
-            (term.window, term.quota) == of
+            (term.window, term.quota, term.lag_ms) == of
                 && (&term.tenant, &term.policy) == (&key.tenant, &key.policy)
         };
         terms.take(is_it, || Self {
@@ -109,6 +110,7 @@ impl Term {
             policy: key.policy.clone(),
             window,
             quota,
+            lag_ms,
         })
     }
 }
@@ -128,6 +130,7 @@ impl Plain {
             coverage,
             holders,
             earlier,
+            lag_ms,
             mark,
             mark_stamp,
             round,
@@ -142,7 +145,7 @@ impl Plain {
         if round.is_some() || earlier.is_some() || !is_plain {
             return None;
         }
-        let term = Term::take(key, (*window, *quota), &mut pools.terms)?;
+        let term = Term::take(key, (*window, *quota, *lag_ms), &mut pools.terms)?;
         let shares = holders.iter();
         let shares = shares.map(|(node, held)| Share::of(node, held, denied, &mut pools.lives));
         let shares: Option<Vec<Share>> = shares.collect();
@@ -180,6 +183,7 @@ impl Plain {
         let term = pools.terms.get(self.term)?;
         let mut cell = Cell::new(term.window, term.quota);
         cell.stamp = self.stamp;
+        cell.lag_ms = term.lag_ms;
         cell.lost = self.lost;
         cell.spent = self.spent;
         cell.others_denied = self.others_denied;

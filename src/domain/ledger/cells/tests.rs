@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::ledger::cell::{Count, Held, Round};
 use crate::ledger::message::{Holder, Stamp};
-use crate::policy::TimeUnit;
+use crate::policy::{TimeUnit, WindowKind};
 use crate::window::WindowSpec;
 
 fn key() -> impl Strategy<Value = CellKey> {
@@ -53,7 +53,18 @@ fn cell() -> impl Strategy<Value = Cell> {
     (held, other, round, counts, 0..4_i64, any::<(bool, bool)>()).prop_map(
         |(held, other, round, (limit, spent, coverage, mark), number, (lost, others_denied))| {
             let window = WindowSpec::new(TimeUnit::Hour, 1);
+            let kind = if spent == 2 {
+                WindowKind::Sliding
+            } else {
+                WindowKind::Fixed
+            };
+            let window = window.counted(kind);
             let mut cell = Cell::new(window.numbered(number), Quota { limit, window });
+            cell.lag_ms = if window.is_paned() {
+                i64::try_from(coverage).unwrap()
+            } else {
+                0
+            };
             let stamp = Stamp {
                 epoch: spent,
                 seq: limit,
@@ -92,7 +103,7 @@ fn cell() -> impl Strategy<Value = Cell> {
 enum Deed {
     Put(CellKey, Box<Cell>),
     Remove(CellKey),
-    End(i64),
+    End(i64, i64),
     EndRounds,
 }
 
@@ -100,9 +111,13 @@ fn deed() -> impl Strategy<Value = Deed> {
     prop_oneof![
         8 => (key(), cell()).prop_map(|(key, cell)| Deed::Put(key, Box::new(cell))),
         2 => key().prop_map(Deed::Remove),
-        1 => (0..5_i64).prop_map(|hour| Deed::End(hour * 3_600_000)),
+        1 => (0..5_i64, 0..9_i64).prop_map(|(hour, lag)| Deed::End(hour * 3_600_000, lag)),
         1 => Just(Deed::EndRounds),
     ]
+}
+
+fn until(cell: &Cell) -> CountsUntil {
+    CountsUntil::of(cell.window, cell.lag_ms)
 }
 
 fn all(cells: impl Iterator<Item = (CellKey, Cell)>) -> Vec<String> {
@@ -125,11 +140,12 @@ proptest! {
                     let (one, other) = (cells.remove(&key), model.remove(&key));
                     prop_assert_eq!(format!("{one:?}"), format!("{other:?}"));
                 }
-                Deed::End(by_ms) => {
-                    let is_over = |_: &CellKey, cell: &mut Cell| cell.window.counts_until_ms() <= by_ms;
+                Deed::End(t_ms, lag_ms) => {
+                    let by = Instant { t_ms, steady_ms: t_ms - lag_ms };
+                    let is_over = |_: &CellKey, cell: &mut Cell| until(cell).is_over(by);
                     let over = model.extract_if(.., is_over);
                     let rounds = over.filter_map(|(key, cell)| Some((cell.round?.until_ms, key)));
-                    let mut ended = cells.end(by_ms);
+                    let mut ended = cells.end(by);
                     ended.sort_by(|one, other| one.1.cmp(&other.1));
                     prop_assert_eq!(ended, rounds.collect::<Vec<_>>());
                 }
@@ -141,8 +157,9 @@ proptest! {
             let expected = model.iter().map(|(key, cell)| (key.clone(), cell.clone()));
             prop_assert_eq!(all(cells.iter()), all(expected));
             prop_assert_eq!(cells.len(), model.len());
-            let first = model.values().map(|cell| cell.window.counts_until_ms()).min();
-            prop_assert_eq!(cells.first_end_ms(), first);
+            let now = Instant { t_ms: 7, steady_ms: 3 };
+            let first = model.values().map(|cell| until(cell).at_ms(now)).min();
+            prop_assert_eq!(cells.first_end_ms(now), first);
             for (key, cell) in &model {
                 prop_assert!(cells.contains(key));
                 prop_assert_eq!(cells.window(key), Some(cell.window));

@@ -72,7 +72,7 @@ impl Seat {
 
     /// Nobody has it (L6).
     fn goes_on_from_nothing(&mut self, now_ms: i64, out: &mut Vec<Deed>) {
-        self.ledger.take(ShardImage::default());
+        self.ledger.goes_on_from_nothing(self.place.epoch.number());
         self.has_the_last_view(Origin::Lost, now_ms, out);
     }
 
@@ -184,6 +184,19 @@ impl Seat {
         {
             self.tell_complete(origin, now_ms, out);
         }
+    }
+
+    /// The disk has more: what waited for it is said, what is waited for goes on.
+    pub(super) fn disk_has(&mut self, now_ms: i64, out: &mut Vec<Deed>) {
+        let owed = std::mem::take(&mut self.owed);
+        for (needs, to, words) in owed {
+            if self.is_written(needs) {
+                out.push(Deed::Say { to, words });
+            } else {
+                self.owed.push((needs, to, words));
+            }
+        }
+        self.work_goes_on(now_ms, out);
     }
 
     /// What the disk has to have for this copy.

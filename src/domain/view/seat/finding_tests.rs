@@ -225,6 +225,7 @@ fn crowded(me: &str, keys: usize) -> Seat {
         spent: 1,
         holders: Vec::new(),
         earlier: None,
+        lag_ms: 0,
     });
     let image = ShardImage {
         t_ms: T,

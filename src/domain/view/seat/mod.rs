@@ -38,6 +38,7 @@ use self::{copying::Work, finding::Finding, owner::Releases, parts::Pull};
 use super::epoch::Epoch;
 use super::placement::{Place, Role};
 use super::register::Life;
+use super::time::Now;
 use crate::ledger::{self, Effect, Ledger, Mark, Policies, Stamp};
 
 /// Where what an owner begins with comes from.
@@ -237,8 +238,11 @@ impl Seat {
         effects.into_iter().map(Deed::Ledger).collect()
     }
 
-    /// One step at T = `now_ms`; the deeds are to be done in order.
-    pub fn step(&mut self, event: Event, now_ms: i64) -> Vec<Deed> {
+    /// One step; the deeds are to be done in order.
+    pub fn step(&mut self, event: Event, now: impl Into<Now>) -> Vec<Deed> {
+        let Now { t_ms, clock_ms } = now.into();
+        let now_ms = t_ms;
+        self.ledger.passes(t_ms, clock_ms);
         let mut out = Vec::new();
         match event {
             Event::Place(place) => self.follow(place, now_ms, &mut out),
@@ -397,9 +401,10 @@ impl Seat {
                 epoch,
                 stamp,
                 t_ms,
+                steady,
                 cells,
             } => {
-                self.change(from, epoch, (stamp, t_ms), cells, out);
+                self.change(from, epoch, (stamp, t_ms, steady), cells, out);
             }
             Words::Changed { epoch, stamp } => self.changed(from, epoch, stamp, now_ms, out),
             Words::Sealed { .. } => {}
@@ -472,19 +477,6 @@ impl Seat {
             }
         }
         self.settle(now_ms, out);
-    }
-
-    /// The disk has more: what waited for it is said, what is waited for goes on.
-    fn disk_has(&mut self, now_ms: i64, out: &mut Vec<Deed>) {
-        let owed = std::mem::take(&mut self.owed);
-        for (needs, to, words) in owed {
-            if self.is_written(needs) {
-                out.push(Deed::Say { to, words });
-            } else {
-                self.owed.push((needs, to, words));
-            }
-        }
-        self.work_goes_on(now_ms, out);
     }
 }
 

@@ -143,6 +143,7 @@ impl Seat {
                 epoch: self.place.epoch,
                 stamp: flight.stamp,
                 t_ms: self.ledger.t_ms(),
+                steady: (self.ledger.steady_ms(), self.ledger.seam_ms()),
                 cells: flight.cells.clone(),
             };
             out.push(Deed::say(to, words));
@@ -207,6 +208,7 @@ impl Seat {
                 epoch,
                 stamp: flight.stamp,
                 t_ms: self.ledger.t_ms(),
+                steady: (self.ledger.steady_ms(), self.ledger.seam_ms()),
                 cells: flight.cells.clone(),
             };
             out.push(Deed::say(to, words));

@@ -40,7 +40,7 @@ impl Seat {
         &mut self,
         from: &Life,
         epoch: Epoch,
-        (stamp, t_ms): (Stamp, i64),
+        (stamp, t_ms, (steady_ms, seam_ms)): (Stamp, i64, (i64, Option<i64>)),
         cells: Vec<CellImage>,
         out: &mut Vec<Deed>,
     ) {
@@ -48,6 +48,7 @@ impl Seat {
         if stands_by || planted!(self, SealsNothing) {
             let marks = self.ledger.adopt(cells);
             self.ledger.lift(Some(t_ms));
+            self.ledger.keeps_pace(steady_ms, seam_ms);
             self.persist(marks, out);
             self.acknowledge(from, Words::Changed { epoch, stamp }, out);
         }

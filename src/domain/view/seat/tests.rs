@@ -274,3 +274,34 @@ fn a_copy_of_a_later_time_counts_only_once_that_time_is_on_disk() {
     let filled = Deed::say(&life("a"), filled());
     assert_eq!(b.step(noted(LATER), T + 2), [filled, time]);
 }
+
+#[test]
+fn a_standby_keeps_the_steady_time_of_its_owner_and_its_seam() {
+    let mut b = seat("b", MINUTE);
+    let standby = Role::Standby { owner: life("a") };
+    b.step(place(1, false, standby), T);
+    let heard = |words| Event::Heard {
+        from: life("a"),
+        words,
+    };
+    let image = Box::new(seat("a", MINUTE).ledger().shard_image());
+    b.step(heard(fill(image)), T);
+    let epoch = epoch(1);
+    // The owner's stood still meanwhile.
+    let change = Words::Change {
+        epoch,
+        stamp: Stamp {
+            epoch: epoch.number(),
+            seq: 1,
+        },
+        t_ms: T,
+        steady: (T + 4_000, Some(T + 1_000)),
+        cells: Vec::new(),
+    };
+    b.step(heard(change), T + 10_000);
+    let ledger = b.ledger();
+    assert_eq!(ledger.steady_ms(), T + 4_000);
+    assert_eq!(ledger.seam_ms(), Some(T + 1_000));
+    b.step(Event::Tick, T + 10_500);
+    assert_eq!(b.ledger().steady_ms(), T + 4_500);
+}

@@ -54,6 +54,8 @@ pub enum Words {
         stamp: Stamp,
         /// The owner's T.
         t_ms: i64,
+        /// Its steady time, and the seam of that (L10).
+        steady: (i64, Option<i64>),
         /// The cells as they are now.
         cells: Vec<CellImage>,
     },

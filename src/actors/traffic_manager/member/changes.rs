@@ -1,0 +1,98 @@
+//! What administrators do to one key: its owner does it, and says so once standby and voters know, so that whoever takes
+//! over knows it too, and once gateways were called back. What is asked for is never said again by itself: units would be given back twice.
+
+use std::time::Duration;
+
+use cluster::{Asked, Reply};
+use domain::ledger::{Input, Stamp};
+use domain::view::Event;
+use domain::window::Window;
+
+use super::message::{ChangeKey, CountSeen, KeyChange, KeyChanged};
+use super::shards::Shards;
+use crate::traffic_manager::message::ThrottleKey;
+use crate::traffic_manager::shard::shard_of;
+
+/// Whoever asked waits so long for others to know of it.
+const PATIENCE: Duration = Duration::from_millis(1_500);
+
+/// Changes that others have to know of before they are spoken of.
+#[derive(Default)]
+pub(super) struct Changes(Vec<Change>);
+
+struct Change {
+    key: ThrottleKey,
+    stamp: Stamp,
+    until: Duration,
+    reply: Reply<KeyChanged>,
+}
+
+/// A fixed window that is over is only not removed yet.
+fn is_of_now(window: Window, t_ms: i64) -> bool {
+    window.id.spec.is_paned() || t_ms < window.end_ms
+}
+
+// === impl Shards ===
+
+impl Shards {
+    /// Does it, if this node grants the key's units.
+    pub(super) async fn change(&mut self, asked: Asked<ChangeKey>) {
+        let Asked { request, reply } = asked;
+        let ChangeKey { key, change } = request;
+        let (shard, cell) = (shard_of(&key), key.cell());
+        self.follow(shard).await;
+        let slots = &self.arguments.slots;
+        let done = slots.with(shard, |slot| {
+            if !slot.seat().grants() {
+                return Err(KeyChanged::NotOwner);
+            }
+            let counted = slot.ledger().counted(&cell);
+            let is_reset = matches!(change, KeyChange::Reset);
+            match counted {
+                Some(counted) if counted.image.lost && !is_reset => Err(KeyChanged::Lost),
+                Some(counted) if is_of_now(counted.image.window, slots.site.t_ms()) => {
+                    let input = match change {
+                        KeyChange::Reset => Input::Reset { cell },
+                        KeyChange::Refund { units } => Input::Refund { cell, units },
+                    };
+                    let said = slot.step(Event::Ledger(input), &slots.site);
+                    Ok((said, slot.ledger().stamp()))
+                }
+                _ => Err(KeyChanged::NotCounted),
+            }
+        });
+        match done.unwrap_or(Err(KeyChanged::NotOwner)) {
+            Err(refused) => reply.send(refused),
+            Ok((said, stamp)) => {
+                let now = self.arguments.clock.monotonic();
+                self.changes.0.push(Change {
+                    key,
+                    stamp,
+                    until: now.saturating_add(PATIENCE),
+                    reply,
+                });
+                self.carry_out(shard, said).await;
+            }
+        }
+    }
+
+    /// Speaks of what others know now. Of what they do not know in time nothing is said: it may come to nothing.
+    pub(super) fn tell_changes(&mut self) {
+        let now = self.arguments.clock.monotonic();
+        for change in std::mem::take(&mut self.changes.0) {
+            let known = self.arguments.slots.with(shard_of(&change.key), |slot| {
+                let ledger = slot.ledger();
+                let cell = change.key.cell();
+                let is_known = slot.seat().grants() && ledger.is_settled(&cell, change.stamp);
+                let count = ledger.counted(&cell);
+                is_known.then(|| count.map(CountSeen::of))
+            });
+            match known.flatten() {
+                Some(Some(count)) => change.reply.send(KeyChanged::Changed(count)),
+                Some(None) => change.reply.send(KeyChanged::NotCounted),
+                None if now < change.until => self.changes.0.push(change),
+                None => {}
+            }
+        }
+    }
+}
