@@ -9,6 +9,7 @@ use domain::view::{Epoch, Founding, Others};
 use super::claiming::ClaimHandle;
 use super::follower::AgreedView;
 use super::handle::Nodes;
+use super::holding::period;
 use super::message::{Claim, Claimed};
 use super::of_cluster::seed;
 use crate::ticker::{Ticker, ticker};
@@ -38,6 +39,8 @@ pub struct FounderArguments {
     pub agreed: AgreedView,
     /// Where it is decided who founds.
     pub claims: ClaimHandle,
+    /// For how long it will go on where nobody can be told that it is there.
+    pub hold: Duration,
 }
 
 /// The founder of a node that counts: to be started after its register. Done, and idle, once the register has voters
@@ -52,6 +55,16 @@ pub fn founder(system: &System, arguments: FounderArguments) -> Child {
 /// Time passed.
 struct Tick;
 
+/// What the founder of the same name says of itself.
+#[derive(Clone, Copy)]
+struct Watched {
+    renewals: u64,
+    /// Since when it says nothing more.
+    since: Duration,
+    /// For how long it may go on then.
+    hold: Duration,
+}
+
 /// The actor.
 struct FounderActor {
     clock: Clock,
@@ -60,6 +73,7 @@ struct FounderActor {
     due: Duration,
     pause: Duration,
     began: Duration,
+    watched: Option<Watched>,
     /// Whether it said that it waits, and for what.
     has_told: bool,
     /// None once there is nothing left to do.
@@ -84,6 +98,7 @@ impl Actor for FounderActor {
             due: now,
             pause: FIRST_PAUSE,
             began: now,
+            watched: None,
             has_told: false,
             ticker: Some(ticker("view register founding", TICK, me, || Tick)),
         })
@@ -125,6 +140,8 @@ impl FounderActor {
             name,
             claims,
             counted_in,
+            agreed,
+            hold,
             ..
         } = &self.arguments;
         let claim = Claim {
@@ -132,10 +149,18 @@ impl FounderActor {
             name: name.clone(),
             life: nodes.me().incarnation,
             counted_in: counted_in.map_or(0, Founding::generation_of),
+            known: Founding::generation_of_view(&agreed.view()),
+            hold_ms: i64::try_from(hold.as_millis()).unwrap_or(i64::MAX),
+            watched: self.watched_out(),
         };
         match claims.claim(claim).await {
             Ok(Claimed::Yours { founding, now_ms }) => self.found(&founding, now_ms).await,
             Ok(Claimed::Others { name, others }) => self.waits_for(&name, others),
+            Ok(Claimed::Held {
+                node,
+                renewals,
+                hold_ms,
+            }) => self.watches(&node, renewals, hold_ms),
             Ok(Claimed::Unavailable) => self.waits_for_an_answer("its database does not answer"),
             Err(error) => self.waits_for_an_answer(&error.to_string()),
         }
@@ -196,6 +221,39 @@ impl FounderActor {
                 founder,
                 "the view register was founded by another node and nobody who votes is heard: calls with limits are \
                  not let through until then; {remedy}"
+            );
+        }
+    }
+
+    /// What the founder of the same name has said all the while that it may go on, if that while is over. By this node's own
+    /// steady clock: none is compared with another.
+    fn watched_out(&self) -> Option<u64> {
+        let watched = self.watched?;
+        let waited = self.clock.monotonic().saturating_sub(watched.since);
+        let is_over = waited >= watched.hold + period(watched.hold) + MOST_PAUSE;
+        is_over.then_some(watched.renewals)
+    }
+
+    /// Another node of this one's name founded, and may be there.
+    fn watches(&mut self, founder: &str, renewals: u64, hold_ms: i64) {
+        let hold = Duration::from_millis(u64::try_from(hold_ms).unwrap_or_default());
+        if self.watched.is_none_or(|known| known.renewals != renewals) {
+            let since = self.clock.monotonic();
+            self.watched = Some(Watched {
+                renewals,
+                since,
+                hold,
+            });
+        }
+        if self.has_waited() {
+            tracing::warn!(
+                founder,
+                name = self.arguments.name,
+                hold_s = hold.as_secs(),
+                "the view register was founded by another node of this name, which may be there still, so this one counts \
+                 nothing and lets no calls with limits through: if the other one runs, give this one another name \
+                 (node.name) and seeds, or databases of its own; if that never runs again, say so (headgate cluster forget with \
+                 the id of that founder), or wait until it has said nothing for hold_s"
             );
         }
     }

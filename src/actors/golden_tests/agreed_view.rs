@@ -1,4 +1,4 @@
-//! Kinds 0x0501 to 0x0507.
+//! Kinds 0x0501 to 0x0509.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use domain::view::{
 
 use super::{Frozen, text};
 use crate::agreed_view::message::{
-    Agreed, AskView, AskVoter, Claim, Claimed, Order, OrderView, Ordered, Promise, Promised,
+    Agreed, AskView, AskVoter, Claim, Claimed, GiveUp, GivenUp, HeldOn, HoldOn, Order, OrderView, Ordered, Promise, Promised,
     RegisterSeen, Seen, Share, Shared, TellView, TellVoter,
 };
 
@@ -129,6 +129,9 @@ fn what_is_said_of_who_founds_the_register_keeps_its_bytes() {
         name: text("tm1"),
         life: 300,
         counted_in: 2,
+        known: 3,
+        hold_ms: 86_400_000,
+        watched: Some(300),
     };
     let yours = |generation, before| Claimed::Yours {
         founding: Founding { generation, before },
@@ -138,12 +141,17 @@ fn what_is_said_of_who_founds_the_register_keeps_its_bytes() {
         name: text("tm1"),
         others,
     };
+    let held = Claimed::Held {
+        node: text("b"),
+        renewals: 300,
+        hold_ms: 70_000,
+    };
     let share = |others| Share {
         node: text("a"),
         others,
     };
     Frozen::default()
-        .request(&claim, "050500010000000a016103746d31fb2c0102")
+        .request(&claim, "0505000100000014016103746d31fb2c010203fc00b84c0a01fb2c01")
         .reply::<Claim>(
             &yours(1, Before::Nothing),
             "0505000100000008000100fce0220200",
@@ -160,11 +168,38 @@ fn what_is_said_of_who_founds_the_register_keeps_its_bytes() {
         .reply::<Claim>(&anothers(Others::Own), "05050001000000060103746d3101")
         .reply::<Claim>(&anothers(Others::Vote), "05050001000000060103746d3102")
         .reply::<Claim>(&Claimed::Unavailable, "050500010000000102")
+        .reply::<Claim>(&held, "050500010000000b030162fb2c01fce0220200")
         .request(&share(Others::Own), "0506000100000003016101")
         .request(&share(Others::Vote), "0506000100000003016102")
         .reply::<Share>(&Shared::Yes, "050600010000000100")
         .reply::<Share>(&Shared::No, "050600010000000101")
         .reply::<Share>(&Shared::Unavailable, "050600010000000102")
+        .hold();
+}
+
+#[test]
+fn what_is_said_of_who_holds_the_register_keeps_its_bytes() {
+    let holder = HoldOn {
+        node: text("a"),
+        name: text("tm1"),
+        life: 300,
+        generation: 2,
+        others: Others::None,
+        reach_ms: 70_000,
+        hold_ms: 86_400_000,
+    };
+    let give_up = GiveUp { node: text("a") };
+    let name = text("tm1");
+    Frozen::default()
+        .request(&holder, "0508000100000015016103746d31fb2c010200fce0220200fc00b84c0a")
+        .reply::<HoldOn>(&HeldOn::Free, "050800010000000100")
+        .reply::<HoldOn>(&HeldOn::Until { reach_ms: 70_000 }, "050800010000000601fce0220200")
+        .reply::<HoldOn>(&HeldOn::Lost { name }, "05080001000000050203746d31")
+        .reply::<HoldOn>(&HeldOn::Unavailable, "050800010000000103")
+        .request(&give_up, "05090001000000020161")
+        .reply::<GiveUp>(&GivenUp::Yes, "050900010000000100")
+        .reply::<GiveUp>(&GivenUp::No, "050900010000000101")
+        .reply::<GiveUp>(&GivenUp::Unavailable, "050900010000000102")
         .hold();
 }
 

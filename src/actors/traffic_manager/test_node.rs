@@ -14,7 +14,7 @@ use super::member::tests::counted_in;
 use super::message::ThrottleKey;
 use super::{GatewayLeases, LAYOUT, LedgerSettings, Member, TrafficManagerHandle, Ways, component};
 use crate::agreed_view::{
-    FounderArguments, Nodes, claims, component as agreed_view, founder, register_of_cluster,
+    Cover, FounderArguments, HolderArguments, Nodes, claims, component as agreed_view, founder, holder, register_of_cluster,
 };
 use crate::change_feed::{ChangeFeedHandle, FeedSettings};
 use crate::register::{CarbonRegister, belong};
@@ -70,12 +70,15 @@ impl Node {
         let (feed, feed_child) = crate::change_feed::component(&system, &apim, &shared, of_feed);
         let nodes = Nodes::alone(Life::new(ID, incarnation));
         belong(&carbon, "c").await;
-        let (claims, claims_child) = claims(&system, &apim);
+        let (claims, claims_child) = claims(&system, &apim, (ID, true));
         let store = Arc::new(CarbonRegister::new(carbon.clone(), ID));
         let made = register_of_cluster(&system, &nodes, store, Arc::new(NobodyElse), &claims);
         let (of_node, register, register_child) = made.unwrap();
+        let cover = Cover::nothing();
         let (agreed, agreed_child) =
-            agreed_view(&system, &carbon, &nodes, &register, LAYOUT, |_| Vec::new());
+            agreed_view(&system, (&carbon, &cover), &nodes, &register, LAYOUT, |_| {
+                Vec::new()
+            });
         let gateways = GatewayLeases::default();
         let member = Member {
             broker: &broker,
@@ -88,6 +91,18 @@ impl Node {
             settings,
         };
         let (traffic, child) = component(&system, &member);
+        let hold = Duration::from_secs(86_400);
+        let of_holder = HolderArguments {
+            nodes: nodes.clone(),
+            name: "n1".to_owned(),
+            register: of_node.clone(),
+            carbon: carbon.clone(),
+            agreed: agreed.clone(),
+            claims: claims.clone(),
+            cover,
+            hold,
+        };
+        let holder = holder(&system, of_holder);
         let arguments = FounderArguments {
             nodes,
             name: "n1".to_owned(),
@@ -96,9 +111,10 @@ impl Node {
             counted_in,
             agreed,
             claims,
+            hold,
         };
         let founder = founder(&system, arguments);
-        let first = [claims_child, agreed_child, register_child, founder];
+        let first = [claims_child, agreed_child, register_child, holder, founder];
         let children = first.into_iter().chain([feed_child, child]).collect();
         let root = start_root(&system, children).await.unwrap();
         let node = Self {

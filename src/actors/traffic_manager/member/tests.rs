@@ -15,8 +15,8 @@ use storage::{Database, apim, broker, carbon};
 
 use super::{LAYOUT, Member, Ways, component};
 use crate::agreed_view::{
-    AgreedView, ClaimHandle, FounderArguments, Layout, Nodes, SharedRegister, TestRegister, claims,
-    component as agreed_view, founder, register_of_cluster,
+    AgreedView, ClaimHandle, Cover, FounderArguments, HolderArguments, Layout, Nodes, SharedRegister, TestRegister, claims,
+    component as agreed_view, founder, holder, register_of_cluster,
 };
 use crate::register::{CarbonRegister, belong};
 use crate::traffic_manager::message::{LeaseAnswer, LeaseMany, Leased, ThrottleKey};
@@ -81,6 +81,8 @@ impl RegisterLink for LinkOf {
 struct Members {
     control_plane: ControlPlane,
     layout: Layout,
+    /// For how long one that decides alone goes on by itself.
+    hold: Duration,
     registers: Registers,
     nodes: Nodes,
     ways: Ways,
@@ -110,6 +112,7 @@ impl Members {
         Self {
             control_plane: ControlPlane::start(&system, dir).await,
             layout: QUICK,
+            hold: Duration::from_secs(86_400),
             registers,
             nodes: Nodes::alone(Life::new("nobody", 0)),
             ways: Ways::default(),
@@ -158,8 +161,12 @@ impl Members {
         // Names of actors are unique within a process.
         let system = System::new(self.system.clock.clone(), true);
         let (register, mut children, of_node) = self.registered((&system, &nodes), &carbon).await;
+        let cover = match &of_node {
+            Some(_) => Cover::nothing(),
+            None => Cover::whole(),
+        };
         let (agreed, agreed_child) =
-            agreed_view(&system, &carbon, &nodes, &register, self.layout, |_| {
+            agreed_view(&system, (&carbon, &cover), &nodes, &register, self.layout, |_| {
                 Vec::new()
             });
         let member = Member {
@@ -177,9 +184,19 @@ impl Members {
         children.insert(0, agreed_child);
         children.push(child);
         let agreed_now = agreed.clone();
-        children.extend(of_node.map(|(register, claims)| {
-            let (name, agreed) = (called.to_owned(), agreed_now);
-            let arguments = FounderArguments {
+        let founding = of_node.map(|(register, claims)| {
+            let (name, agreed, hold) = (called.to_owned(), agreed_now, self.hold);
+            let of_holder = HolderArguments {
+                nodes: nodes.clone(),
+                name: name.clone(),
+                register: register.clone(),
+                carbon,
+                agreed: agreed.clone(),
+                claims: claims.clone(),
+                cover,
+                hold,
+            };
+            let of_founder = FounderArguments {
                 nodes,
                 name,
                 register,
@@ -187,9 +204,11 @@ impl Members {
                 counted_in,
                 agreed,
                 claims,
+                hold,
             };
-            founder(&system, arguments)
-        }));
+            [holder(&system, of_holder), founder(&system, of_founder)]
+        });
+        children.extend(founding.into_iter().flatten());
         let root = start_root(&system, children).await.unwrap();
         let one = OneMember {
             agreed,
