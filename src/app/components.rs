@@ -89,13 +89,14 @@ impl Components {
             children.extend(started);
             gateway
         });
+        let orders = Orders::new(&agreed.nodes, &agreed.view).over(&control.claims);
         Ok(Self {
             children,
             control,
             gateway,
             traffic_manager: has(Role::TrafficManager).then_some(owners),
             overview: Overview::new(&agreed.view, &members),
-            orders: Orders::new(&agreed.nodes, &agreed.view),
+            orders,
             agreed: agreed.view,
             cluster: cluster.clone(),
             key_manager_here: has(Role::KeyManager),

@@ -91,6 +91,7 @@ mod tests {
             view: Some(Box::new(view)),
             voters,
             clock_ms: None,
+            voters_at: None,
         });
         let told = told(&agreed);
         for line in [

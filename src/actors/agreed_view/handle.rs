@@ -205,6 +205,19 @@ impl Nodes {
         heard
     }
 
+    /// Whether a node is known to be down, or known to nobody here.
+    pub(super) fn is_down(&self, node: &str) -> bool {
+        if node == self.me.node {
+            return false;
+        }
+        let Some(cluster) = &self.cluster else {
+            return self.door(node).is_none();
+        };
+        let mut others = cluster.members().into_iter();
+        let found = others.find(|state| state.member.id == node);
+        found.is_none_or(|state| state.health == Health::Down)
+    }
+
     /// Lives that have ended, or cannot be reached any more.
     pub(super) fn gone(&self) -> Vec<Life> {
         let members = self.cluster.iter().flat_map(Cluster::members);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use cluster::Request;
-use domain::view::{Epoch, Founding, Life, Origin, Others, Report, Sealed, View};
+use domain::view::{Epoch, Founding, GivesUp, Life, NotGivenUp, Origin, Others, Report, Sealed, View};
 
 /// A voter is asked for a promise. It is on the voter's disk before the answer leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,6 +78,8 @@ pub struct Agreed {
     pub voters: Vec<String>,
     /// What the clock of a voter shows that was told, milliseconds since the epoch; members set theirs right by it (L10).
     pub clock_ms: Option<i64>,
+    /// The place of the register's log as of which those vote; none where that is not known.
+    pub voters_at: Option<Epoch>,
 }
 
 /// Whoever leads tells others what was agreed on, so that they need not find it out.
@@ -85,6 +87,10 @@ pub struct Agreed {
 pub struct TellView {
     /// The view.
     pub view: View,
+    /// Who votes.
+    pub voters: Vec<String>,
+    /// As of which place of the register's log.
+    pub voters_at: Option<Epoch>,
 }
 
 /// The answer to [`TellView`].
@@ -272,6 +278,8 @@ pub enum Order {
     Voters(Vec<String>),
     /// To give up what this node held of lost shards (L6).
     Forget(String),
+    /// Nothing: to say what would be given up with this node.
+    LookAt(String),
 }
 
 /// What came of an order.
@@ -283,6 +291,12 @@ pub enum Ordered {
     Agreed,
     /// It is not, or it is not known yet, and this is why.
     Refused(String),
+    /// Another node leads: the order is that one's.
+    Elsewhere,
+    /// What is given up with the node.
+    GivesUp(GivesUp),
+    /// Nothing is given up with the node, and this is why.
+    NotGivenUp(NotGivenUp),
 }
 
 /// What the register of a node that votes knows.

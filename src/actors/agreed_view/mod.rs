@@ -92,6 +92,7 @@ pub fn component(
     let (coordinator, coordinator_child) =
         child::<CoordinatorActor>(system, "agreed-view/coordinator", of_coordinator);
     let of_orders = OrdersArguments {
+        nodes: nodes.clone(),
         register: register.clone(),
     };
     let (orders, orders_child) = child::<OrdersActor>(system, "agreed-view/orders", of_orders);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use domain::view::{
-    Before, Entry, Epoch, Founding, Life, Loss, Origin, Others, Report, Sealed, View,
+    Before, Entry, Epoch, Founding, GivesUp, Life, Loss, NotGivenUp, Origin, Others, Report, Sealed, View,
 };
 
 use super::{Frozen, text};
@@ -106,18 +106,25 @@ fn what_members_tell_and_are_told_of_the_view_keeps_its_bytes() {
         view: Some(Box::new(view())),
         voters: vec![text("a")],
         clock_ms: Some(70_000),
+        voters_at: Some(at(6)),
     };
     let nothing_new = Agreed {
         view: None,
         voters: Vec::new(),
         clock_ms: None,
+        voters_at: None,
+    };
+    let tell = TellView {
+        view: view(),
+        voters: vec![text("a")],
+        voters_at: Some(at(6)),
     };
     Frozen::default()
         .request(&told, "050200010000003c0161fc00000100020162016301fd05000000300000000304010000020101fd0100000030000000030200fbff00030001fd0600000030000000010162")
-        .reply::<TellVoter>(&agreed, "050200010000007101fd050000003000000000010162fc00000100010163fc000001000301610162016301fd0100000030000000020161fc000001000162fc000001000301610162016301fb200301fb200301070201610162fb5802fd0100000030000000fd0000000030000000000301016101fce0220200")
+        .reply::<TellVoter>(&agreed, "050200010000007b01fd050000003000000000010162fc00000100010163fc000001000301610162016301fd0100000030000000020161fc000001000162fc000001000301610162016301fb200301fb200301070201610162fb5802fd0100000030000000fd0000000030000000000301016101fce022020001fd0600000030000000")
         .request(&AskView { entries: 300 }, "0503000100000003fb2c01")
-        .reply::<AskView>(&nothing_new, "0503000100000003000000")
-        .request(&TellView { view: view() }, "0504000100000067fd050000003000000000010162fc00000100010163fc000001000301610162016301fd0100000030000000020161fc000001000162fc000001000301610162016301fb200301fb200301070201610162fb5802fd0100000030000000fd00000000300000000003")
+        .reply::<AskView>(&nothing_new, "050300010000000400000000")
+        .request(&tell, "0504000100000074fd050000003000000000010162fc00000100010163fc000001000301610162016301fd0100000030000000020161fc000001000162fc000001000301610162016301fb200301fb200301070201610162fb5802fd0100000030000000fd0000000030000000000301016101fd0600000030000000")
         .reply::<TellView>(&Seen { entries: 3 }, "050400010000000103")
         .hold();
 }
@@ -212,6 +219,10 @@ fn what_an_operator_orders_keeps_its_bytes() {
         chosen: vec![text("d")],
         leader: Some(text("a")),
     };
+    let gives_up = GivesUp {
+        shards: BTreeSet::from([3, 255]),
+        others: BTreeSet::from([text("b")]),
+    };
     Frozen::default()
         .request(&ordered(Order::Look), "050700010000000100")
         .request(
@@ -225,5 +236,10 @@ fn what_an_operator_orders_keeps_its_bytes() {
         )
         .reply::<OrderView>(&Ordered::Agreed, "050700010000000101")
         .reply::<OrderView>(&Ordered::Refused(text("no")), "050700010000000402026e6f")
+        .request(&ordered(Order::LookAt(text("a"))), "0507000100000003030161")
+        .reply::<OrderView>(&Ordered::Elsewhere, "050700010000000103")
+        .reply::<OrderView>(&Ordered::GivesUp(gives_up), "0507000100000009040203fbff00010162")
+        .reply::<OrderView>(&Ordered::NotGivenUp(NotGivenUp::MayBeThere), "05070001000000020500")
+        .reply::<OrderView>(&Ordered::NotGivenUp(NotGivenUp::NothingLost), "05070001000000020501")
         .hold();
 }
