@@ -49,6 +49,7 @@ mod hostile_frames;
 mod key_managers;
 mod limits;
 mod logs;
+mod lone_founders;
 mod manual;
 mod membership;
 mod oauth;

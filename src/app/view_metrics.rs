@@ -7,7 +7,7 @@ use super::metrics::gauge;
 
 /// All of it; zeros before there is a view.
 pub(super) fn write(text: &mut String, agreed: &AgreedView) {
-    let Latest { view, voters } = agreed.latest();
+    let Latest { view, voters, .. } = agreed.latest();
     let is_active = view.entries > 0 && view.phase == Phase::Active;
     for (name, help, value) in [
         (

@@ -3,7 +3,7 @@
 //!
 //! `register` is the value that a majority of voters agrees on, `founder` who may begin it and holds it, `founding` what it begins with, `placement` who owns what by it, `giving_up` what of it an operator may give up, `voter` what a voter
 //! promises, `coordinator` who proposes the next view, `reach` whom it may be made of, `fences` how a member proves that voters know of the time it
-//! grants in, `time` is that time at one node, `seat` what one member does for one shard. All pure; the driver gives time, and carries messages.
+//! grants in, `time` is that time at one node, `right_clock` how it is set right, `seat` what one member does for one shard. All pure; the driver gives time, and carries messages.
 
 mod coordinator;
 #[cfg(test)]
@@ -16,6 +16,7 @@ mod giving_up;
 mod placement;
 mod reach;
 mod register;
+mod right_clock;
 mod seat;
 mod time;
 mod voter;
@@ -29,6 +30,7 @@ pub use giving_up::{GivesUp, NotGivenUp, gives_up};
 pub use placement::{Holding, Missing, Place, Rank, Role};
 pub use reach::{Patience, Report};
 pub use register::{Entry, Found, Life, Loss, Phase, Settled, View};
+pub use right_clock::RightClock;
 pub use seat::{Deed, Event, Origin, Seat, Words};
-pub use time::{NodeTime, set_right_ms};
+pub use time::NodeTime;
 pub use voter::{Sealed, Voter};
