@@ -80,6 +80,13 @@ struct FounderActor {
     ticker: Option<Ticker>,
 }
 
+/// Whether a node that `has_seeds` was let in, or has waited for long enough; `heard` are those that `me` hears, itself
+/// among them.
+fn has_met(has_seeds: bool, waited: Duration, (me, heard): (&str, &[String])) -> bool {
+    let hears_others = heard.iter().any(|node| node != me);
+    !has_seeds || waited > SILENCE || hears_others
+}
+
 // === impl Actor ===
 
 impl Actor for FounderActor {
@@ -126,12 +133,11 @@ impl Actor for FounderActor {
 impl FounderActor {
     /// Whether it was let in, or has nobody to be let in by.
     fn has_met(&self) -> bool {
-        let has_waited = self.clock.monotonic().saturating_sub(self.began) > SILENCE;
         let FounderArguments {
             has_seeds, nodes, ..
         } = &self.arguments;
-        let others = |node: &String| *node != nodes.me().node;
-        !has_seeds || has_waited || nodes.heard().iter().any(others)
+        let waited = self.clock.monotonic().saturating_sub(self.began);
+        has_met(*has_seeds, waited, (&nodes.me().node, &nodes.heard()))
     }
 
     async fn ask(&mut self) {
@@ -272,5 +278,24 @@ impl FounderActor {
     fn has_waited(&mut self) -> bool {
         let waited = self.clock.monotonic().saturating_sub(self.began);
         waited > SILENCE && !std::mem::replace(&mut self.has_told, true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_has_others_to_meet_claims_nothing_before_it_hears_one_or_has_waited() {
+        let met = |has_seeds, waited, heard: &[&str]| {
+            let heard: Vec<String> = heard.iter().map(|node| (*node).to_owned()).collect();
+            has_met(has_seeds, waited, ("me", &heard))
+        };
+        let at_once = Duration::ZERO;
+        assert!(met(false, at_once, &["me"]), "it has nobody to meet");
+        assert!(!met(true, at_once, &["me"]));
+        assert!(!met(true, SILENCE, &[]));
+        assert!(met(true, at_once, &["me", "other"]));
+        assert!(met(true, SILENCE + Duration::from_millis(1), &["me"]));
     }
 }

@@ -272,6 +272,26 @@ async fn a_founder_whose_disk_is_back_after_another_founded_anew_grants_nothing(
 }
 
 #[tokio::test]
+async fn a_founder_that_is_started_again_while_nobody_answers_goes_on_as_far_as_it_was_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut founded = Founded::new(dir.path()).await;
+    let (claims, reaches) = Founded::deciding(&founded.apim).await;
+    founded.alone(&claims);
+    let one = dir.path().join("one");
+    let keys = with_five_granted(&mut founded, &one).await;
+    founded.members.stop_all().await;
+    reaches.stop(DEADLINE).await;
+    founded.alone(&claims);
+    founded
+        .members
+        .join_as((NAMES[0], "tm1"), 2, &one)
+        .await;
+    let got = founded.members.drain(NAMES[0], "gw2", &keys[0], 40).await;
+    assert_eq!(got, 15);
+    founded.stop().await;
+}
+
+#[tokio::test]
 async fn a_founder_that_lost_its_register_alone_goes_on_from_what_its_disk_has() {
     let dir = tempfile::tempdir().unwrap();
     let mut founded = Founded::new(dir.path()).await;
