@@ -16,7 +16,10 @@ async fn call(node: &Node, access: &str) -> u16 {
 }
 
 async fn until_it_says(node: &Node, what: &str) {
-    eventually(60, what, || async { node.log().contains(what).then_some(()) }).await;
+    eventually(60, what, || async {
+        node.log().contains(what).then_some(())
+    })
+    .await;
 }
 
 /// Goes on by itself for five seconds.
@@ -47,7 +50,9 @@ async fn of_two_lone_nodes_of_one_name_over_one_database_one_counts_whatever_is_
     let path = format!("{ADMIN}/throttling/policies/application");
     let made = first.post(&path).bearer(&token).json(&plan).send().await;
     made.expect(201);
-    let api = first.published(&token, "Shop", "/shop", &upstream.url).await;
+    let api = first
+        .published(&token, "Shop", "/shop", &upstream.url)
+        .await;
     let application = first.application(&token, "one", "Six", "JWT").await;
     first
         .subscribe(&token, &api, &application, "Unlimited")
@@ -68,9 +73,11 @@ async fn of_two_lone_nodes_of_one_name_over_one_database_one_counts_whatever_is_
     // What was granted counts for whoever takes over, and whoever was paused grants nothing more.
     first.signal("-STOP");
     until_it_says(&second, "founded the view register anew").await;
-    eventually(30, "it counts, and what the first granted is full", || async {
-        (call(&second, &access).await == 429).then_some(())
-    })
+    eventually(
+        30,
+        "it counts, and what the first granted is full",
+        || async { (call(&second, &access).await == 429).then_some(()) },
+    )
     .await;
     first.signal("-CONT");
     until_it_says(&first, "founded the view register anew in this one's place").await;

@@ -120,7 +120,8 @@ fn is_own_file(config: &Config, data: &DataDir) -> bool {
     let path = url.and_then(|url| url.strip_prefix("sqlite:")?.split('?').next());
     let real = |path: &std::path::Path| std::fs::canonicalize(path).ok();
     let path = path.and_then(|path| real(path.trim_start_matches("//").as_ref()));
-    let lies_in = |directory| path.is_some_and(|path: std::path::PathBuf| path.starts_with(directory));
+    let lies_in =
+        |directory| path.is_some_and(|path: std::path::PathBuf| path.starts_with(directory));
     real(data.path()).is_some_and(lies_in)
 }
 

@@ -92,7 +92,9 @@ fn is_founder(shown: &Value) -> bool {
 fn told(done: &Value) -> String {
     if is_founder(done) {
         let node = cell(done, "node");
-        return format!("it is written down that {node} never runs again: whoever has its name founds the register anew");
+        return format!(
+            "it is written down that {node} never runs again: whoever has its name founds the register anew"
+        );
     }
     let (node, count) = (cell(done, "node"), cell(done, "count"));
     match done.get("knownHere") {

@@ -33,8 +33,12 @@ fn holder(node: &str, generation: u64, reach_ms: i64) -> HoldOn {
 }
 
 impl Swept for ClaimsActor {
-    const SWEPT: &'static [&'static str] =
-        &["apim.view_register.claim", "apim.view_register.hold", "apim.view_register.give_up", "apim.view_register.share"];
+    const SWEPT: &'static [&'static str] = &[
+        "apim.view_register.claim",
+        "apim.view_register.hold",
+        "apim.view_register.give_up",
+        "apim.view_register.share",
+    ];
 
     async fn open(directory: &Path) -> Self {
         let url = format!("sqlite:{}", directory.join("apim.db").display());

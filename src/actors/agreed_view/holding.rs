@@ -318,9 +318,8 @@ impl HolderActor {
 }
 
 /// Has on disk how far this node may go.
-async fn save(carbon: &Database, reach_ms: i64) -> Result<(), StoreError> {
+pub(super) async fn save(carbon: &Database, reach_ms: i64) -> Result<(), StoreError> {
     let mut write = carbon.write("carbon.hold").await?;
     hold::save(&mut write, reach_ms).await?;
     write.commit().await
 }
-

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use cluster::Request;
-use domain::view::{Epoch, Founding, GivesUp, Life, NotGivenUp, Origin, Others, Report, Sealed, View};
+use domain::view::{
+    Epoch, Founding, GivesUp, Life, NotGivenUp, Origin, Others, Report, Sealed, View,
+};
 
 /// A voter is asked for a promise. It is on the voter's disk before the answer leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -154,7 +154,7 @@ async fn what_is_wanted_while_a_proposal_is_under_way_is_proposed_as_soon_as_tha
 struct Promises(Database);
 
 impl Swept for Promises {
-    const SWEPT: &'static [&'static str] = &["carbon.voter"];
+    const SWEPT: &'static [&'static str] = &["carbon.hold", "carbon.voter"];
 
     async fn open(directory: &Path) -> Self {
         Self(carbon::open(directory).await.unwrap())
@@ -162,7 +162,11 @@ impl Swept for Promises {
 
     async fn prepare(&self) {}
 
-    async fn work(&self, _write: &str) {
+    async fn work(&self, write: &str) {
+        if write == "carbon.hold" {
+            super::holding::save(&self.0, 7).await.unwrap();
+            return;
+        }
         let mut voter = Voter::default();
         voter.seal(at(2));
         super::voter::write(&self.0, &voter).await.unwrap();
@@ -171,7 +175,8 @@ impl Swept for Promises {
     async fn state(&self) -> Vec<String> {
         let mut read = self.0.read().await.unwrap();
         let voter = carbon::voter::find(&mut read).await.unwrap();
-        vec![format!("{voter:?}")]
+        let reach_ms = carbon::hold::find(&mut read).await.unwrap();
+        vec![format!("{voter:?} {reach_ms:?}")]
     }
 }
 

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use domain::view::{
-    Before, Entry, Epoch, Founding, GivesUp, Life, Loss, NotGivenUp, Origin, Others, Report, Sealed, View,
+    Before, Entry, Epoch, Founding, GivesUp, Life, Loss, NotGivenUp, Origin, Others, Report,
+    Sealed, View,
 };
 
 use super::{Frozen, text};
 use crate::agreed_view::message::{
-    Agreed, AskView, AskVoter, Claim, Claimed, GiveUp, GivenUp, HeldOn, HoldOn, Order, OrderView, Ordered, Promise, Promised,
-    RegisterSeen, Seen, Share, Shared, TellView, TellVoter,
+    Agreed, AskView, AskVoter, Claim, Claimed, GiveUp, GivenUp, HeldOn, HoldOn, Order, OrderView,
+    Ordered, Promise, Promised, RegisterSeen, Seen, Share, Shared, TellView, TellVoter,
 };
 
 fn at(index: u64) -> Epoch {
@@ -158,7 +159,10 @@ fn what_is_said_of_who_founds_the_register_keeps_its_bytes() {
         others,
     };
     Frozen::default()
-        .request(&claim, "0505000100000014016103746d31fb2c010203fc00b84c0a01fb2c01")
+        .request(
+            &claim,
+            "0505000100000014016103746d31fb2c010203fc00b84c0a01fb2c01",
+        )
         .reply::<Claim>(
             &yours(1, Before::Nothing),
             "0505000100000008000100fce0220200",
@@ -198,9 +202,15 @@ fn what_is_said_of_who_holds_the_register_keeps_its_bytes() {
     let give_up = GiveUp { node: text("a") };
     let name = text("tm1");
     Frozen::default()
-        .request(&holder, "0508000100000015016103746d31fb2c010200fce0220200fc00b84c0a")
+        .request(
+            &holder,
+            "0508000100000015016103746d31fb2c010200fce0220200fc00b84c0a",
+        )
         .reply::<HoldOn>(&HeldOn::Free, "050800010000000100")
-        .reply::<HoldOn>(&HeldOn::Until { reach_ms: 70_000 }, "050800010000000601fce0220200")
+        .reply::<HoldOn>(
+            &HeldOn::Until { reach_ms: 70_000 },
+            "050800010000000601fce0220200",
+        )
         .reply::<HoldOn>(&HeldOn::Lost { name }, "05080001000000050203746d31")
         .reply::<HoldOn>(&HeldOn::Unavailable, "050800010000000103")
         .request(&give_up, "05090001000000020161")
@@ -238,8 +248,17 @@ fn what_an_operator_orders_keeps_its_bytes() {
         .reply::<OrderView>(&Ordered::Refused(text("no")), "050700010000000402026e6f")
         .request(&ordered(Order::LookAt(text("a"))), "0507000100000003030161")
         .reply::<OrderView>(&Ordered::Elsewhere, "050700010000000103")
-        .reply::<OrderView>(&Ordered::GivesUp(gives_up), "0507000100000009040203fbff00010162")
-        .reply::<OrderView>(&Ordered::NotGivenUp(NotGivenUp::MayBeThere), "05070001000000020500")
-        .reply::<OrderView>(&Ordered::NotGivenUp(NotGivenUp::NothingLost), "05070001000000020501")
+        .reply::<OrderView>(
+            &Ordered::GivesUp(gives_up),
+            "0507000100000009040203fbff00010162",
+        )
+        .reply::<OrderView>(
+            &Ordered::NotGivenUp(NotGivenUp::MayBeThere),
+            "05070001000000020500",
+        )
+        .reply::<OrderView>(
+            &Ordered::NotGivenUp(NotGivenUp::NothingLost),
+            "05070001000000020501",
+        )
         .hold();
 }

@@ -14,7 +14,8 @@ use super::member::tests::counted_in;
 use super::message::ThrottleKey;
 use super::{GatewayLeases, LAYOUT, LedgerSettings, Member, TrafficManagerHandle, Ways, component};
 use crate::agreed_view::{
-    Cover, FounderArguments, HolderArguments, Nodes, claims, component as agreed_view, founder, holder, register_of_cluster,
+    Cover, FounderArguments, HolderArguments, Nodes, claims, component as agreed_view, founder,
+    holder, register_of_cluster,
 };
 use crate::change_feed::{ChangeFeedHandle, FeedSettings};
 use crate::register::{CarbonRegister, belong};
@@ -75,10 +76,14 @@ impl Node {
         let made = register_of_cluster(&system, &nodes, store, Arc::new(NobodyElse), &claims);
         let (of_node, register, register_child) = made.unwrap();
         let cover = Cover::nothing();
-        let (agreed, agreed_child) =
-            agreed_view(&system, (&carbon, &cover), &nodes, &register, LAYOUT, |_| {
-                Vec::new()
-            });
+        let (agreed, agreed_child) = agreed_view(
+            &system,
+            (&carbon, &cover),
+            &nodes,
+            &register,
+            LAYOUT,
+            |_| Vec::new(),
+        );
         let gateways = GatewayLeases::default();
         let member = Member {
             broker: &broker,

@@ -59,10 +59,7 @@ fn the_first_to_claim_founds_and_is_told_the_same_until_it_starts_again() {
     assert_eq!(founder.claim(&by("b", "tm2", 1)), Verdict::Others);
     let own = Before::Node("a".to_owned());
     // Nobody else has its id, so it waits for nobody.
-    assert_eq!(
-        founded(founder.claim(&by("a", "tm1", 2))),
-        (2, own.clone())
-    );
+    assert_eq!(founded(founder.claim(&by("a", "tm1", 2))), (2, own.clone()));
     assert_eq!(claimed(&mut founder, "a", 3), (3, own));
     assert_eq!(founder.claim(&by("b", "tm2", 1)), Verdict::Others);
 }
@@ -224,7 +221,10 @@ fn a_founding_is_above_all_that_the_founders_disk_counted_in() {
         ..by("a", "tm1", 7)
     });
     let (generation, before) = founded(claim);
-    assert_eq!((generation, before.clone()), (4, Before::Node("a".to_owned())));
+    assert_eq!(
+        (generation, before.clone()),
+        (4, Before::Node("a".to_owned()))
+    );
     let view = Founding { generation, before }.view("a", 5).unwrap();
     assert_eq!(Founding::generation_of_view(&view), 4);
     let settled = view.last_active.unwrap();

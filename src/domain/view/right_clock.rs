@@ -138,7 +138,10 @@ mod tests {
                 time.noted(due_ms);
             }
             let t_ms = time.t_ms(shown_ms);
-            assert!(t_ms >= last && (last == 0 || t_ms - last <= 2_002), "{t_ms}");
+            assert!(
+                t_ms >= last && (last == 0 || t_ms - last <= 2_002),
+                "{t_ms}"
+            );
             last = t_ms;
             most_apart = most_apart.max((t_ms - noon - at_ms).abs());
         }

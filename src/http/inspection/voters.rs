@@ -88,9 +88,10 @@ async fn ordered(
     };
     audit(caller, what, names, "ordered");
     let ordered = services.orders.choose(ids).await;
-    let outcome = ordered
-        .as_ref()
-        .map_or_else(|error| format!("refused: {error}"), |()| "agreed".to_owned());
+    let outcome = ordered.as_ref().map_or_else(
+        |error| format!("refused: {error}"),
+        |()| "agreed".to_owned(),
+    );
     audit(caller, what, names, &outcome);
     ordered.map_err(|error| members::not_agreed(&error))
 }

@@ -209,10 +209,7 @@ async fn of_two_lone_nodes_of_one_name_over_one_database_one_counts_and_stands_s
     let second = founded.claims.clone();
     founded.alone(&second);
     let empty = dir.path().join("two");
-    founded
-        .members
-        .join_as((NAMES[1], "tm1"), 1, &empty)
-        .await;
+    founded.members.join_as((NAMES[1], "tm1"), 1, &empty).await;
     // It waits for as long as the first one may go on by itself, and that one says meanwhile that it is there.
     let (deadline, clock) = (DEADLINE, founded.members.system.clock.clone());
     let began = clock.monotonic();
@@ -259,10 +256,7 @@ async fn a_founder_whose_disk_is_back_after_another_founded_anew_grants_nothing(
     members.wait_for(&NAMES[1..2]).await;
     // The first one is back, and sees nobody.
     founded.alone(&claims);
-    founded
-        .members
-        .join_as((NAMES[0], "tm1"), 2, &one)
-        .await;
+    founded.members.join_as((NAMES[0], "tm1"), 2, &one).await;
     founded.members.wait_for(&NAMES[..1]).await;
     assert_eq!(founded.view().entries >> 40, 1, "by its own register");
     for key in &keys {
@@ -282,10 +276,7 @@ async fn a_founder_that_is_started_again_while_nobody_answers_goes_on_as_far_as_
     founded.members.stop_all().await;
     reaches.stop(DEADLINE).await;
     founded.alone(&claims);
-    founded
-        .members
-        .join_as((NAMES[0], "tm1"), 2, &one)
-        .await;
+    founded.members.join_as((NAMES[0], "tm1"), 2, &one).await;
     let got = founded.members.drain(NAMES[0], "gw2", &keys[0], 40).await;
     assert_eq!(got, 15);
     founded.stop().await;

@@ -15,8 +15,9 @@ use storage::{Database, apim, broker, carbon};
 
 use super::{LAYOUT, Member, Ways, component};
 use crate::agreed_view::{
-    AgreedView, ClaimHandle, Cover, FounderArguments, HolderArguments, Layout, Nodes, SharedRegister, TestRegister, claims,
-    component as agreed_view, founder, holder, register_of_cluster,
+    AgreedView, ClaimHandle, Cover, FounderArguments, HolderArguments, Layout, Nodes,
+    SharedRegister, TestRegister, claims, component as agreed_view, founder, holder,
+    register_of_cluster,
 };
 use crate::register::{CarbonRegister, belong};
 use crate::traffic_manager::message::{LeaseAnswer, LeaseMany, Leased, ThrottleKey};
@@ -165,10 +166,14 @@ impl Members {
             Some(_) => Cover::nothing(),
             None => Cover::whole(),
         };
-        let (agreed, agreed_child) =
-            agreed_view(&system, (&carbon, &cover), &nodes, &register, self.layout, |_| {
-                Vec::new()
-            });
+        let (agreed, agreed_child) = agreed_view(
+            &system,
+            (&carbon, &cover),
+            &nodes,
+            &register,
+            self.layout,
+            |_| Vec::new(),
+        );
         let member = Member {
             broker: &broker,
             feed: &self.control_plane.feed,
