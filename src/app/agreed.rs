@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::agreed_view::{
-    self, AgreedView, ClaimHandle, Cover, FounderArguments, HolderArguments, Nodes, founder,
-    holder, register_of_cluster,
+    self, AgreedView, ClaimHandle, Cover, FounderArguments, Nodes, founder, register_of_cluster,
 };
 use actors::register::CarbonRegister;
 use actors::traffic_manager::LAYOUT;
@@ -57,17 +56,7 @@ impl Agreed {
         cluster.serve(register.door(system));
         let cover = counting.map_or_else(Cover::whole, |_| Cover::nothing());
         let founding = |view: &AgreedView, Counting { has_seeds, hold }| {
-            let of_holder = HolderArguments {
-                nodes: nodes.clone(),
-                name: cluster.me().name.clone(),
-                register: register.clone(),
-                carbon: carbon.clone(),
-                agreed: view.clone(),
-                claims: claims.clone(),
-                cover: cover.clone(),
-                hold,
-            };
-            let of_founder = FounderArguments {
+            let arguments = FounderArguments {
                 nodes: nodes.clone(),
                 name: cluster.me().name.clone(),
                 register: register.clone(),
@@ -75,9 +64,11 @@ impl Agreed {
                 has_seeds,
                 agreed: view.clone(),
                 claims: claims.clone(),
+                carbon: carbon.clone(),
+                cover: cover.clone(),
                 hold,
             };
-            [holder(system, of_holder), founder(system, of_founder)]
+            founder(system, arguments)
         };
         // The register asks the voter, and the founder the register.
         let more = |view: &AgreedView| {

@@ -157,7 +157,7 @@ impl CoordinatorActor {
             self.next = None;
             if leads {
                 self.arguments.nodes.tell_view(&TellView {
-                    view: view.clone(),
+                    view: Box::new(view.clone()),
                     voters: voters.clone(),
                     voters_at: at,
                 });

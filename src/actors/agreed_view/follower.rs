@@ -151,7 +151,7 @@ impl Actor for FollowerActor {
                     voters_at,
                 } = request;
                 self.arguments.agreed.learn(&Agreed {
-                    view: Some(Box::new(view)),
+                    view: Some(view),
                     voters,
                     clock_ms: None,
                     voters_at,

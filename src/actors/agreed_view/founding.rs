@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use cluster::{Actor, Address, BoxError, Child, Clock, OrderError, RegisterState, System, child};
 use domain::view::{Epoch, Founding, Others};
+use storage::Database;
 
 use super::claiming::ClaimHandle;
 use super::follower::AgreedView;
 use super::handle::Nodes;
-use super::holding::period;
+use super::holding::{Cover, holder, period};
 use super::message::{Claim, Claimed};
 use super::of_cluster::seed;
 use crate::ticker::{Ticker, ticker};
@@ -39,17 +40,22 @@ pub struct FounderArguments {
     pub agreed: AgreedView,
     /// Where it is decided who founds.
     pub claims: ClaimHandle,
-    /// For how long it will go on where nobody can be told that it is there.
+    /// Where it is kept how far it may go.
+    pub carbon: Database,
+    /// How far its voter may fence.
+    pub cover: Cover,
+    /// For how long it goes on where nobody can be told that it is there.
     pub hold: Duration,
 }
 
-/// The founder of a node that counts: to be started after its register. Done, and idle, once the register has voters
-/// or the node follows another's.
+/// The founder of a node that counts, and what holds the register for it: to be started after that. The founder is done,
+/// and idle, once the register has voters or the node follows another's.
 #[must_use]
-pub fn founder(system: &System, arguments: FounderArguments) -> Child {
+pub fn founder(system: &System, arguments: FounderArguments) -> [Child; 2] {
+    let holder = holder(system, arguments.clone());
     let started = (system.clock.clone(), arguments);
     let (_, child) = child::<FounderActor>(system, "agreed-view/founder", started);
-    child
+    [holder, child]
 }
 
 /// Time passed.

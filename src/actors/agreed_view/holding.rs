@@ -11,9 +11,7 @@ use domain::view::{Founding, Others};
 use storage::carbon::hold;
 use storage::{Database, StoreError};
 
-use super::claiming::ClaimHandle;
-use super::follower::AgreedView;
-use super::handle::Nodes;
+use super::founding::FounderArguments;
 use super::message::{HeldOn, HoldOn};
 use crate::ticker::{Ticker, ticker};
 
@@ -39,30 +37,9 @@ struct Inner {
     asked_ms: AtomicI64,
 }
 
-/// What the holder is started with.
-#[derive(Clone)]
-pub struct HolderArguments {
-    /// The node.
-    pub nodes: Nodes,
-    /// Its name.
-    pub name: String,
-    /// Its register.
-    pub register: cluster::Register,
-    /// Where it is kept how far it may go.
-    pub carbon: Database,
-    /// What it knows of the view.
-    pub agreed: AgreedView,
-    /// Where it is decided who founds.
-    pub claims: ClaimHandle,
-    /// How far its voter may fence.
-    pub cover: Cover,
-    /// For how long it goes on where nobody can be told that it is there.
-    pub hold: Duration,
-}
-
-/// The holder of a node that counts: to be started after its register.
+/// What holds the register for its founder: to be started after it.
 #[must_use]
-pub fn holder(system: &System, arguments: HolderArguments) -> Child {
+pub(super) fn holder(system: &System, arguments: FounderArguments) -> Child {
     let started = (system.clock.clone(), arguments);
     let (_, child) = child::<HolderActor>(system, "agreed-view/holder", started);
     child
@@ -79,7 +56,7 @@ struct Tick;
 /// The actor.
 struct HolderActor {
     clock: Clock,
-    arguments: HolderArguments,
+    arguments: FounderArguments,
     /// What an earlier life was told, until this one is told something.
     earlier_ms: Option<i64>,
     /// When it asks next, and since when it was told nothing.
@@ -137,11 +114,11 @@ impl Cover {
 
 impl Actor for HolderActor {
     type Message = Tick;
-    type Arguments = (Clock, HolderArguments);
+    type Arguments = (Clock, FounderArguments);
     const KIND: &'static str = "agreed_view.holder";
 
     async fn start(
-        (clock, arguments): (Clock, HolderArguments),
+        (clock, arguments): (Clock, FounderArguments),
         me: Address<Tick>,
     ) -> Result<Self, BoxError> {
         let mut read = arguments.carbon.read().await?;
@@ -160,7 +137,7 @@ impl Actor for HolderActor {
     }
 
     async fn handle(&mut self, _: Tick) -> Result<(), BoxError> {
-        let HolderArguments {
+        let FounderArguments {
             register,
             nodes,
             cover,
@@ -225,7 +202,7 @@ impl HolderActor {
     }
 
     fn asked(&self, others: Others) -> HoldOn {
-        let HolderArguments {
+        let FounderArguments {
             nodes,
             name,
             agreed,
@@ -251,7 +228,7 @@ impl HolderActor {
 
     /// A later life may have to go by it, so it is on disk first.
     async fn may_go_to(&self, reach_ms: i64) {
-        let HolderArguments { cover, carbon, .. } = &self.arguments;
+        let FounderArguments { cover, carbon, .. } = &self.arguments;
         if reach_ms == cover.reach_ms() {
             return;
         }

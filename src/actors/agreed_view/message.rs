@@ -88,7 +88,7 @@ pub struct Agreed {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TellView {
     /// The view.
-    pub view: View,
+    pub view: Box<View>,
     /// Who votes.
     pub voters: Vec<String>,
     /// As of which place of the register's log.

@@ -116,7 +116,7 @@ fn what_members_tell_and_are_told_of_the_view_keeps_its_bytes() {
         voters_at: None,
     };
     let tell = TellView {
-        view: view(),
+        view: Box::new(view()),
         voters: vec![text("a")],
         voters_at: Some(at(6)),
     };

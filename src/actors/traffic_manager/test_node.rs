@@ -14,8 +14,7 @@ use super::member::tests::counted_in;
 use super::message::ThrottleKey;
 use super::{GatewayLeases, LAYOUT, LedgerSettings, Member, TrafficManagerHandle, Ways, component};
 use crate::agreed_view::{
-    Cover, FounderArguments, HolderArguments, Nodes, claims, component as agreed_view, founder,
-    holder, register_of_cluster,
+    Cover, FounderArguments, Nodes, claims, component as agreed_view, founder, register_of_cluster,
 };
 use crate::change_feed::{ChangeFeedHandle, FeedSettings};
 use crate::register::{CarbonRegister, belong};
@@ -75,16 +74,10 @@ impl Node {
         let store = Arc::new(CarbonRegister::new(carbon.clone(), ID));
         let made = register_of_cluster(&system, &nodes, store, Arc::new(NobodyElse), &claims);
         let (of_node, register, register_child) = made.unwrap();
-        let cover = Cover::nothing();
-        let (agreed, agreed_child) = agreed_view(
-            &system,
-            (&carbon, &cover),
-            &nodes,
-            &register,
-            LAYOUT,
-            |_| Vec::new(),
-        );
-        let gateways = GatewayLeases::default();
+        let (gateways, cover) = (GatewayLeases::default(), Cover::nothing());
+        let voting = (&carbon, &cover);
+        let (agreed, agreed_child) =
+            agreed_view(&system, voting, &nodes, &register, LAYOUT, |_| Vec::new());
         let member = Member {
             broker: &broker,
             feed: &feed,
@@ -96,18 +89,6 @@ impl Node {
             settings,
         };
         let (traffic, child) = component(&system, &member);
-        let hold = Duration::from_secs(86_400);
-        let of_holder = HolderArguments {
-            nodes: nodes.clone(),
-            name: "n1".to_owned(),
-            register: of_node.clone(),
-            carbon: carbon.clone(),
-            agreed: agreed.clone(),
-            claims: claims.clone(),
-            cover,
-            hold,
-        };
-        let holder = holder(&system, of_holder);
         let arguments = FounderArguments {
             nodes,
             name: "n1".to_owned(),
@@ -116,11 +97,13 @@ impl Node {
             counted_in,
             agreed,
             claims,
-            hold,
+            carbon: carbon.clone(),
+            cover,
+            hold: Duration::from_secs(86_400),
         };
-        let founder = founder(&system, arguments);
-        let first = [claims_child, agreed_child, register_child, holder, founder];
-        let children = first.into_iter().chain([feed_child, child]).collect();
+        let first = [claims_child, agreed_child, register_child].into_iter();
+        let first = first.chain(founder(&system, arguments));
+        let children = first.chain([feed_child, child]).collect();
         let root = start_root(&system, children).await.unwrap();
         let node = Self {
             system,

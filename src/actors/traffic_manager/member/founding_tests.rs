@@ -22,7 +22,7 @@ impl Founded {
         let apim = apim::open(&url).await.unwrap();
         let (claims, deciding) = Self::deciding(&apim).await;
         let links = Links::default();
-        let registers = Registers::OfCluster(links.clone(), claims.clone());
+        let registers = Registers::OfCluster(links.clone(), Box::new(claims.clone()));
         Self {
             members: Members::new(dir, registers).await,
             links,
@@ -44,7 +44,7 @@ impl Founded {
         let members = &mut self.members;
         members.nodes = Nodes::alone(Life::new("nobody", 0));
         members.ways = Ways::default();
-        members.registers = Registers::OfCluster(Links::default(), claims.clone());
+        members.registers = Registers::OfCluster(Links::default(), Box::new(claims.clone()));
     }
 
     async fn row(&self) -> Founder {

@@ -38,6 +38,18 @@ fn orders(members: &Members, of: &str) -> Orders {
     Orders::new(&nodes, agreed(members, of))
 }
 
+/// Orders at a node that knows this view and nothing later.
+fn knowing(members: &Members, left: &str, view: Option<&View>) -> Orders {
+    let agreed = AgreedView::new();
+    agreed.learn(&Agreed {
+        view: view.cloned().map(Box::new),
+        voters: vec![left.to_owned()],
+        clock_ms: None,
+        voters_at: None,
+    });
+    Orders::new(&members.nodes.seen_by(Life::new(left, 1)), &agreed)
+}
+
 #[tokio::test]
 async fn all_shards_and_a_key_are_seen_from_any_node_and_who_is_silent_is_named() {
     let dir = tempfile::tempdir().unwrap();
@@ -169,17 +181,10 @@ async fn what_two_nodes_held_together_is_given_up_at_an_operators_word_and_no_ot
     );
     let orders = orders(&members, left);
     // Whoever leads judges, whatever the node that is asked knows.
-    let asked_at = |view: Option<&View>| {
-        let agreed = AgreedView::new();
-        agreed.learn(&Agreed {
-            view: view.cloned().map(Box::new),
-            voters: vec![left.to_owned()],
-            clock_ms: None,
-            voters_at: None,
-        });
-        Orders::new(&members.nodes.seen_by(Life::new(left, 1)), &agreed)
-    };
-    let (knows_nothing, knows_of_losses) = (asked_at(None), asked_at(Some(&view)));
+    let (knows_nothing, knows_of_losses) = (
+        knowing(&members, left, None),
+        knowing(&members, left, Some(&view)),
+    );
     let gives_up = knows_nothing.gives_up(owner).await.unwrap();
     assert!(gives_up.shards.contains(&shard_of(&key)) && !gives_up.others.contains(left));
     let may_be_there = NotAgreed::NotGivenUp(NotGivenUp::MayBeThere);

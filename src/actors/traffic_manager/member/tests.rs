@@ -15,9 +15,8 @@ use storage::{Database, apim, broker, carbon};
 
 use super::{LAYOUT, Member, Ways, component};
 use crate::agreed_view::{
-    AgreedView, ClaimHandle, Cover, FounderArguments, HolderArguments, Layout, Nodes,
-    SharedRegister, TestRegister, claims, component as agreed_view, founder, holder,
-    register_of_cluster,
+    AgreedView, ClaimHandle, Cover, FounderArguments, Layout, Nodes, SharedRegister, TestRegister,
+    claims, component as agreed_view, founder, register_of_cluster,
 };
 use crate::register::{CarbonRegister, belong};
 use crate::traffic_manager::message::{LeaseAnswer, LeaseMany, Leased, ThrottleKey};
@@ -53,7 +52,7 @@ struct OneMember {
 #[derive(Clone)]
 enum Registers {
     InMemory(TestRegister),
-    OfCluster(Links, ClaimHandle),
+    OfCluster(Links, Box<ClaimHandle>),
 }
 
 /// The registers of a cluster's nodes, and the way between them.
@@ -146,7 +145,11 @@ impl Members {
                 let (of_node, register, child) = made.unwrap();
                 let mut all = links.0.lock().unwrap();
                 all.insert(name.to_owned(), of_node.clone());
-                (register, vec![child], Some((of_node, claims.clone())))
+                (
+                    register,
+                    vec![child],
+                    Some((of_node, ClaimHandle::clone(claims))),
+                )
             }
         }
     }
@@ -162,18 +165,12 @@ impl Members {
         // Names of actors are unique within a process.
         let system = System::new(self.system.clock.clone(), true);
         let (register, mut children, of_node) = self.registered((&system, &nodes), &carbon).await;
-        let cover = match &of_node {
-            Some(_) => Cover::nothing(),
-            None => Cover::whole(),
-        };
-        let (agreed, agreed_child) = agreed_view(
-            &system,
-            (&carbon, &cover),
-            &nodes,
-            &register,
-            self.layout,
-            |_| Vec::new(),
-        );
+        let cover = of_node
+            .as_ref()
+            .map_or_else(Cover::whole, |_| Cover::nothing());
+        let (voting, layout) = ((&carbon, &cover), self.layout);
+        let (agreed, agreed_child) =
+            agreed_view(&system, voting, &nodes, &register, layout, |_| Vec::new());
         let member = Member {
             broker: &broker,
             feed: &self.control_plane.feed,
@@ -191,17 +188,7 @@ impl Members {
         let agreed_now = agreed.clone();
         let founding = of_node.map(|(register, claims)| {
             let (name, agreed, hold) = (called.to_owned(), agreed_now, self.hold);
-            let of_holder = HolderArguments {
-                nodes: nodes.clone(),
-                name: name.clone(),
-                register: register.clone(),
-                carbon,
-                agreed: agreed.clone(),
-                claims: claims.clone(),
-                cover,
-                hold,
-            };
-            let of_founder = FounderArguments {
+            let arguments = FounderArguments {
                 nodes,
                 name,
                 register,
@@ -209,9 +196,11 @@ impl Members {
                 counted_in,
                 agreed,
                 claims,
+                carbon: carbon.clone(),
+                cover,
                 hold,
             };
-            [holder(&system, of_holder), founder(&system, of_founder)]
+            founder(&system, arguments)
         });
         children.extend(founding.into_iter().flatten());
         let root = start_root(&system, children).await.unwrap();
