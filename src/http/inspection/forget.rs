@@ -44,11 +44,15 @@ pub(super) async fn look(
 ) -> Result<Json<Value>, ApiError> {
     let named = named(&services, &node)?;
     if is_founding(&services) {
-        return Ok(Json(named.show(&services, &GivesUp::default())));
+        return Ok(Json(named.show(&services, None)));
     }
-    let gives_up = services.orders.gives_up(&named.id).await;
-    let gives_up = gives_up.map_err(|error| named.refused(&error))?;
-    Ok(Json(named.show(&services, &gives_up)))
+    let shown = match services.orders.gives_up(&named.id).await {
+        Ok(gives_up) => named.show(&services, Some(&gives_up)),
+        // Whoever decided alone may be the one that is to be forgotten.
+        Err(NotAgreed::NobodyAnswers(_)) => named.show(&services, None),
+        Err(error) => return Err(named.refused(&error)),
+    };
+    Ok(Json(shown))
 }
 
 /// Gives it up.
@@ -110,11 +114,17 @@ fn named(services: &Services, named: &str) -> Result<Node, ApiError> {
 impl Node {
     async fn give_up(&self, services: &Services) -> Result<Value, ApiError> {
         // Both are judged by whoever leads, the order once more when it is there.
-        let gives_up = services.orders.gives_up(&self.id).await;
-        let gives_up = gives_up.map_err(|error| self.refused(&error))?;
+        let gives_up = match services.orders.gives_up(&self.id).await {
+            Ok(gives_up) => gives_up,
+            Err(error @ NotAgreed::NobodyAnswers(_)) => {
+                let is_founder = self.give_up_founder(services).await;
+                return is_founder.map_err(|_| self.refused(&error));
+            }
+            Err(error) => return Err(self.refused(&error)),
+        };
         let ordered = services.orders.forget(&self.id).await;
         let is_known = ordered.map_err(|error| self.refused(&error))?;
-        let mut shown = self.show(services, &gives_up);
+        let mut shown = self.show(services, Some(&gives_up));
         members::put(&mut shown, "knownHere", is_known);
         Ok(shown)
     }
@@ -128,7 +138,7 @@ impl Node {
                 self.name
             )));
         }
-        let mut shown = self.show(services, &GivesUp::default());
+        let mut shown = self.show(services, None);
         members::put(&mut shown, "knownHere", true);
         Ok(shown)
     }
@@ -150,12 +160,15 @@ impl Node {
         }
     }
 
-    fn show(&self, services: &Services, gives_up: &GivesUp) -> Value {
+    /// What is given up; none where it is what the founder of the register decided alone.
+    fn show(&self, services: &Services, gives_up: Option<&GivesUp>) -> Value {
+        let is_founder = gives_up.is_none();
+        let gives_up = gives_up.cloned().unwrap_or_default();
         let others: Vec<String> = gives_up.others.iter().cloned().collect();
         json!({
             "node": self.name, "id": self.id, "shards": gives_up.shards,
             "count": gives_up.shards.len(), "otherHolders": members::names(&services.orders, &others),
-            "founder": is_founding(services),
+            "founder": is_founder,
         })
     }
 }
