@@ -50,6 +50,7 @@ mod key_changes;
 mod key_managers;
 mod limits;
 mod logs;
+mod lone_founders;
 mod manual;
 mod membership;
 mod oauth;

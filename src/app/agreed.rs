@@ -2,9 +2,10 @@
 //! agreed on. Every node has it, a lone one too, for which a view is of one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actors::agreed_view::{
-    self, AgreedView, ClaimHandle, FounderArguments, Nodes, founder, register_of_cluster,
+    self, AgreedView, ClaimHandle, Cover, FounderArguments, Nodes, founder, register_of_cluster,
 };
 use actors::register::CarbonRegister;
 use actors::traffic_manager::LAYOUT;
@@ -24,15 +25,25 @@ pub(super) struct Agreed {
     pub(super) child: Child,
 }
 
+/// How a traffic manager founds the register.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Counting {
+    /// Whether it has others to meet first.
+    pub(super) has_seeds: bool,
+    /// For how long it goes on where nobody can be told that it is there.
+    pub(super) hold: Duration,
+}
+
 // === impl Agreed ===
 
 impl Agreed {
-    /// Describes it; others are served from now on. A node that `counts` founds the register where nobody has.
+    /// Describes it; others are served from now on. A node that is `counting` founds the register where nobody has.
     pub(super) async fn describe(
         system: &System,
         databases: &Databases,
         cluster: &Cluster,
-        (claims, counts, has_seeds): (&ClaimHandle, bool, bool),
+        claims: &ClaimHandle,
+        counting: Option<Counting>,
     ) -> anyhow::Result<Self> {
         let (nodes, carbon) = (Nodes::of(cluster), &databases.carbon);
         let mut read = databases.broker.read().await?;
@@ -43,24 +54,30 @@ impl Agreed {
         let (register, shared, register_child) =
             register_of_cluster(system, &nodes, Arc::new(store), link, claims)?;
         cluster.serve(register.door(system));
-        let founder = |view: &AgreedView| {
+        let cover = counting.map_or_else(Cover::whole, |_| Cover::nothing());
+        let founding = |view: &AgreedView, Counting { has_seeds, hold }| {
             let arguments = FounderArguments {
                 nodes: nodes.clone(),
                 name: cluster.me().name.clone(),
-                register,
+                register: register.clone(),
                 counted_in: counted_in.map(Epoch::of_number),
                 has_seeds,
                 agreed: view.clone(),
                 claims: claims.clone(),
+                carbon: carbon.clone(),
+                cover: cover.clone(),
+                hold,
             };
             founder(system, arguments)
         };
         // The register asks the voter, and the founder the register.
         let more = |view: &AgreedView| {
-            let founder = counts.then(|| founder(view));
-            [register_child].into_iter().chain(founder).collect()
+            let founding = counting.map(|counting| founding(view, counting));
+            let founding = founding.into_iter().flatten();
+            [register_child].into_iter().chain(founding).collect()
         };
-        let (view, child) = agreed_view::component(system, carbon, &nodes, &shared, LAYOUT, more);
+        let voting = (carbon, &cover);
+        let (view, child) = agreed_view::component(system, voting, &nodes, &shared, LAYOUT, more);
         Ok(Self { view, nodes, child })
     }
 }

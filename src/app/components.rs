@@ -15,7 +15,7 @@ use domain::address::AddressRange;
 use headgate_http::{Ingress, Readiness, Services};
 use storage::carbon::identity::Identity;
 
-use super::agreed::Agreed;
+use super::agreed::{Agreed, Counting};
 use super::control_plane::ControlPlane;
 use super::databases::Databases;
 use crate::config::{Config, Role};
@@ -53,8 +53,12 @@ impl Components {
         };
         let mut children = std::mem::take(&mut control.children);
         let has_seeds = !config.cluster.seeds.is_empty() || config.cluster.join.is_some();
-        let claims = (&control.claims, has(Role::TrafficManager), has_seeds);
-        let agreed = Agreed::describe(system, databases, cluster, claims).await?;
+        let counting = has(Role::TrafficManager).then_some(Counting {
+            has_seeds,
+            hold: config.traffic_manager.hold,
+        });
+        let claims = &control.claims;
+        let agreed = Agreed::describe(system, databases, cluster, claims, counting).await?;
         children.push(agreed.child);
         let (leases, members) = (GatewayLeases::of(cluster), Ways::of(cluster));
         let owners = if has(Role::TrafficManager) {
@@ -85,13 +89,14 @@ impl Components {
             children.extend(started);
             gateway
         });
+        let orders = Orders::new(&agreed.nodes, &agreed.view).over(&control.claims);
         Ok(Self {
             children,
             control,
             gateway,
             traffic_manager: has(Role::TrafficManager).then_some(owners),
             overview: Overview::new(&agreed.view, &members),
-            orders: Orders::new(&agreed.nodes, &agreed.view),
+            orders,
             agreed: agreed.view,
             cluster: cluster.clone(),
             key_manager_here: has(Role::KeyManager),

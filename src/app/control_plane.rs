@@ -65,7 +65,8 @@ impl ControlPlane {
             ..FeedSettings::default()
         };
         let (feed, child) = change_feed::component(system, apim, shared, of_feed);
-        let (claims, claims_child) = claims(system, apim);
+        let here = (cluster.me().id.as_str(), is_own_file(config, data));
+        let (claims, claims_child) = claims(system, apim, here);
         let (feed, mut children) = (feed.joined(cluster), vec![child, claims_child]);
         let key_manager = if has(Role::KeyManager) {
             let desk = desk(system, config, data, databases, &feed).await?;
@@ -111,6 +112,17 @@ impl ControlPlane {
             intake: Some(intake.joined(cluster)),
         })
     }
+}
+
+/// Whether API-M is a file in this node's data directory, which one process has at a time.
+fn is_own_file(config: &Config, data: &DataDir) -> bool {
+    let url = config.databases.as_ref().map(|urls| urls.apim.as_str());
+    let path = url.and_then(|url| url.strip_prefix("sqlite:")?.split('?').next());
+    let real = |path: &std::path::Path| std::fs::canonicalize(path).ok();
+    let path = path.and_then(|path| real(path.trim_start_matches("//").as_ref()));
+    let lies_in =
+        |directory| path.is_some_and(|path: std::path::PathBuf| path.starts_with(directory));
+    real(data.path()).is_some_and(lies_in)
 }
 
 /// What must be there before anything starts: the tenant, its roles, its policies.

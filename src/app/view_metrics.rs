@@ -7,7 +7,7 @@ use super::metrics::gauge;
 
 /// All of it; zeros before there is a view.
 pub(super) fn write(text: &mut String, agreed: &AgreedView) {
-    let Latest { view, voters } = agreed.latest();
+    let Latest { view, voters, .. } = agreed.latest();
     let is_active = view.entries > 0 && view.phase == Phase::Active;
     for (name, help, value) in [
         (
@@ -91,6 +91,7 @@ mod tests {
             view: Some(Box::new(view)),
             voters,
             clock_ms: None,
+            voters_at: None,
         });
         let told = told(&agreed);
         for line in [

@@ -62,6 +62,12 @@ fn confirm(looked: &Value) -> anyhow::Result<()> {
 
 /// What is about to happen.
 fn question(looked: &Value) -> String {
+    if is_founder(looked) {
+        return format!(
+            "node {} never runs again, if it founded the view register: whoever has its name counts in its place at once, and should it run after all, calls may be counted twice",
+            cell(looked, "node"),
+        );
+    }
     let others = looked.get("otherHolders").and_then(Value::as_array);
     let others: Vec<&str> = others
         .into_iter()
@@ -79,7 +85,17 @@ fn question(looked: &Value) -> String {
     )
 }
 
+fn is_founder(shown: &Value) -> bool {
+    shown.get("founder").and_then(Value::as_bool) == Some(true)
+}
+
 fn told(done: &Value) -> String {
+    if is_founder(done) {
+        let node = cell(done, "node");
+        return format!(
+            "it is written down that {node} never runs again: whoever has its name founds the register anew"
+        );
+    }
     let (node, count) = (cell(done, "node"), cell(done, "count"));
     match done.get("knownHere") {
         Some(Value::Bool(true)) => format!("{node} is forgotten: {count} lost shards given up"),
@@ -111,5 +127,8 @@ mod tests {
         assert_eq!(told(&looked), "tm1 is forgotten: 12 lost shards given up");
         looked["knownHere"] = false.into();
         assert!(told(&looked).contains("has not heard of it yet"));
+        looked["founder"] = true.into();
+        assert!(question(&looked).contains("tm1 never runs again"));
+        assert!(told(&looked).contains("tm1 never runs again"));
     }
 }

@@ -150,6 +150,7 @@ fn wrong_values_name_the_key_and_what_would_be_right() {
         ("[log]\nformat = 3\n", "log.format"),
         ("[usage]\nretention_days = 0\n", "usage.retention_days"),
         ("[traffic_manager]\nkeys = 10\n", "traffic_manager.keys"),
+        ("[traffic_manager]\nhold_s = 4\n", "traffic_manager.hold_s"),
         ("[listen]\nport_offset = 0x10\n", "listen.port_offset"),
         ("[gateway]\nbody_limit = 0o17\n", "gateway.body_limit"),
         (

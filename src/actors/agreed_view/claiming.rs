@@ -1,16 +1,18 @@
 //! Who may found the view register (W3), decided over API-M by whichever node of the control plane is asked: the row
 //! that they share knows one founder.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cluster::{
-    Actor, Address, AskError, Asked, BoxError, Child, Clock, Cluster, Door, System, child,
+    Actor, Address, AskError, Asked, BoxError, Child, Clock, Cluster, Door, Request, System, child,
 };
-use domain::view::Others;
+use domain::view::{Claimant, Founder, Hold, Holder, Others, Verdict};
 use storage::apim::view_register;
 use storage::{Database, StoreError};
 
-use super::message::{Claim, Claimed, Share, Shared};
+use super::message::{Claim, Claimed, GiveUp, GivenUp, HeldOn, HoldOn, Share, Shared};
 use crate::CONTROL_PLANE;
 
 /// A database may take so long.
@@ -23,35 +25,55 @@ const HEDGE: Duration = Duration::from_millis(300);
 pub struct ClaimHandle {
     claim: Door<Claim>,
     share: Door<Share>,
+    hold: Door<HoldOn>,
+    give_up: Door<GiveUp>,
+    /// Whether it was told that another has founded anew.
+    has_told: Arc<AtomicBool>,
 }
 
-/// The part of a control-plane node in it, over API-M; with the handle for that node itself.
+/// The part of a control-plane node in it, over API-M; with the handle for that node itself, whose id is `me`. Where API-M
+/// is a file in its data directory, `is_own_file`, nobody else can be the founder that this node is.
 #[must_use]
-pub fn claims(system: &System, apim: &Database) -> (ClaimHandle, Child) {
+pub fn claims(
+    system: &System,
+    apim: &Database,
+    (me, is_own_file): (&str, bool),
+) -> (ClaimHandle, Child) {
     let arguments = ClaimsArguments {
         clock: system.clock.clone(),
         apim: apim.clone(),
+        me: me.to_owned(),
+        is_own_file,
     };
     let (address, child) = child::<ClaimsActor>(system, "view-claims", arguments);
-    let claim = Door::local(
-        system,
-        address.clone(),
-        ClaimsMessage::Claim,
-        |message| match message {
-            ClaimsMessage::Claim(asked) => Some(asked),
-            ClaimsMessage::Share(_) => None,
-        },
-    );
-    let share = Door::local(
-        system,
-        address,
-        ClaimsMessage::Share,
-        |message| match message {
-            ClaimsMessage::Share(asked) => Some(asked),
-            ClaimsMessage::Claim(_) => None,
-        },
-    );
-    (ClaimHandle { claim, share }, child)
+    let door = |message| match message {
+        ClaimsMessage::Claim(asked) => Some(asked),
+        _ => None,
+    };
+    let claim = Door::local(system, address.clone(), ClaimsMessage::Claim, door);
+    let door = |message| match message {
+        ClaimsMessage::Share(asked) => Some(asked),
+        _ => None,
+    };
+    let share = Door::local(system, address.clone(), ClaimsMessage::Share, door);
+    let door = |message| match message {
+        ClaimsMessage::Hold(asked) => Some(asked),
+        _ => None,
+    };
+    let hold = Door::local(system, address.clone(), ClaimsMessage::Hold, door);
+    let door = |message| match message {
+        ClaimsMessage::GiveUp(asked) => Some(asked),
+        _ => None,
+    };
+    let give_up = Door::local(system, address, ClaimsMessage::GiveUp, door);
+    let handle = ClaimHandle {
+        claim,
+        share,
+        hold,
+        give_up,
+        has_told: Arc::default(),
+    };
+    (handle, child)
 }
 
 // === impl ClaimHandle ===
@@ -62,15 +84,23 @@ impl ClaimHandle {
     pub fn joined(self, cluster: &Cluster) -> Self {
         cluster.serve(self.claim.clone());
         cluster.serve(self.share.clone());
+        cluster.serve(self.hold.clone());
+        cluster.serve(self.give_up.clone());
         self
     }
 
     /// Whichever node of the control plane answers.
     #[must_use]
     pub fn elsewhere(cluster: &Cluster) -> Self {
+        fn anywhere<R: Request>(cluster: &Cluster) -> Door<R> {
+            Door::anywhere(None, cluster, CONTROL_PLANE, HEDGE)
+        }
         Self {
-            claim: Door::anywhere(None, cluster, CONTROL_PLANE, HEDGE),
-            share: Door::anywhere(None, cluster, CONTROL_PLANE, HEDGE),
+            claim: anywhere(cluster),
+            share: anywhere(cluster),
+            hold: anywhere(cluster),
+            give_up: anywhere(cluster),
+            has_told: Arc::default(),
         }
     }
 
@@ -80,6 +110,23 @@ impl ClaimHandle {
     /// When nobody answers in time; it may be written down all the same.
     pub async fn claim(&self, claim: Claim) -> Result<Claimed, AskError> {
         self.claim.ask(claim, DEADLINE).await
+    }
+
+    /// The node that leads the register says that it is there, and asks how far it may go by itself.
+    ///
+    /// # Errors
+    /// When nobody answers in time; it may be written down all the same.
+    pub async fn hold(&self, holder: HoldOn) -> Result<HeldOn, AskError> {
+        self.hold.ask(holder, DEADLINE).await
+    }
+
+    /// An operator says that this node, which founded the register, never runs again.
+    ///
+    /// # Errors
+    /// When nobody answers in time; it may be written down all the same.
+    pub async fn give_up(&self, node: &str) -> Result<GivenUp, AskError> {
+        let node = node.to_owned();
+        self.give_up.ask(GiveUp { node }, DEADLINE).await
     }
 
     /// Has it written down, for ever, that others take part beside the founder; before they do.
@@ -93,7 +140,16 @@ impl ClaimHandle {
         };
         match self.share.ask(share, DEADLINE).await? {
             Shared::Yes => Ok(()),
-            Shared::No => Err("another node has founded the view register anew".into()),
+            Shared::No => {
+                if !self.has_told.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(
+                        "nobody takes part beside this node, which founded the view register: another node of its name has \
+                         founded it anew since. Stop this one, if that is to go on; if it is to go on itself, stop the other \
+                         one, and start this one with an empty data directory"
+                    );
+                }
+                Err("another node has founded the view register anew".into())
+            }
             Shared::Unavailable => Err("the control plane cannot write down who takes part".into()),
         }
     }
@@ -104,12 +160,16 @@ impl ClaimHandle {
 struct ClaimsArguments {
     clock: Clock,
     apim: Database,
+    me: String,
+    is_own_file: bool,
 }
 
 /// What it is told.
 enum ClaimsMessage {
     Claim(Asked<Claim>),
     Share(Asked<Share>),
+    Hold(Asked<HoldOn>),
+    GiveUp(Asked<GiveUp>),
 }
 
 /// The actor; API-M is its memory.
@@ -130,22 +190,38 @@ impl Actor for ClaimsActor {
     }
 
     async fn handle(&mut self, message: ClaimsMessage) -> Result<(), BoxError> {
-        let ClaimsArguments { clock, apim } = &self.0;
+        let arguments = &self.0;
         match message {
             // Who gave up asks again.
             ClaimsMessage::Claim(asked) if asked.reply.is_abandoned() => {}
             ClaimsMessage::Claim(Asked { request, reply }) => {
-                let claimed = claim(apim, &request, clock.now_ms()).await;
+                let claimed = claim(arguments, &request).await;
                 reply.send(claimed.unwrap_or_else(|error| {
                     tracing::warn!(%error, "who founds the view register cannot be told");
                     Claimed::Unavailable
                 }));
             }
             ClaimsMessage::Share(Asked { request, reply }) => {
-                let shared = share(apim, &request).await;
+                let shared = share(&arguments.apim, &request).await;
                 reply.send(shared.unwrap_or_else(|error| {
                     tracing::warn!(%error, "who decides on views cannot be written down");
                     Shared::Unavailable
+                }));
+            }
+            ClaimsMessage::Hold(asked) if asked.reply.is_abandoned() => {}
+            ClaimsMessage::Hold(Asked { request, reply }) => {
+                let held = hold(arguments, &request).await;
+                // Whoever asks says what comes of it.
+                reply.send(held.unwrap_or_else(|error| {
+                    tracing::debug!(%error, "who holds the view register cannot be written down");
+                    HeldOn::Unavailable
+                }));
+            }
+            ClaimsMessage::GiveUp(Asked { request, reply }) => {
+                let given_up = give_up(&arguments.apim, &request).await;
+                reply.send(given_up.unwrap_or_else(|error| {
+                    tracing::warn!(%error, "who never runs again cannot be written down");
+                    GivenUp::Unavailable
                 }));
             }
         }
@@ -153,36 +229,71 @@ impl Actor for ClaimsActor {
     }
 }
 
+// === impl ClaimsArguments ===
+
+impl ClaimsArguments {
+    /// For how long this node may go on without having said that it is there; 0 where it is this one, whose data directory
+    /// nobody else has.
+    fn hold_ms(&self, node: &str, hold_ms: i64) -> i64 {
+        let is_locked = self.is_own_file && self.me == node;
+        if is_locked { 0 } else { hold_ms }
+    }
+}
+
 /// What of this node's claim is written down.
-async fn claim(apim: &Database, asked: &Claim, own_ms: i64) -> Result<Claimed, StoreError> {
+async fn claim(arguments: &ClaimsArguments, asked: &Claim) -> Result<Claimed, StoreError> {
+    let apim = &arguments.apim;
+    let by = Claimant {
+        node: &asked.node,
+        name: &asked.name,
+        life: asked.life,
+        counted_in: asked.counted_in,
+        known: asked.known,
+        hold_ms: arguments.hold_ms(&asked.node, asked.hold_ms),
+        watched: asked.watched,
+    };
     // Whoever waits for another's register asks again and again.
     let mut read = apim.read().await?;
-    let founder = view_register::find(&mut read).await?;
+    let before = view_register::find(&mut read).await?;
     drop(read);
-    let Claim {
-        node,
-        name,
-        life,
-        counted_in,
-    } = asked;
-    if !founder.may_be(node, name) {
+    // This node is there, and nobody else has what it has.
+    let is_mine = arguments.is_own_file && before.node == arguments.me && asked.node != before.node;
+    let mut founder = before.clone();
+    let verdict = founder.claim(&by);
+    if is_mine || verdict == Verdict::Others && founder == before {
         return Ok(Claimed::Others {
-            name: founder.name,
-            others: founder.others,
+            name: before.name,
+            others: before.others,
         });
+    }
+    if verdict == Verdict::Held && founder == before {
+        return Ok(held(&founder));
     }
     let mut write = apim.write("apim.view_register.claim").await?;
     let mut founder = view_register::lock(&mut write).await?;
-    let Some(founding) = founder.claim((node, name), *life, *counted_in) else {
-        return Ok(Claimed::Others {
+    let verdict = founder.claim(&by);
+    view_register::save(&mut write, &founder).await?;
+    let now_ms = write.moment_ms(arguments.clock.now_ms()).await?;
+    write.commit().await?;
+    Ok(match verdict {
+        Verdict::Yours { founding, after_ms } => Claimed::Yours {
+            founding,
+            now_ms: now_ms.max(after_ms),
+        },
+        Verdict::Held => held(&founder),
+        Verdict::Others => Claimed::Others {
             name: founder.name,
             others: founder.others,
-        });
-    };
-    view_register::save(&mut write, &founder).await?;
-    let now_ms = write.moment_ms(own_ms).await?;
-    write.commit().await?;
-    Ok(Claimed::Yours { founding, now_ms })
+        },
+    })
+}
+
+fn held(founder: &Founder) -> Claimed {
+    Claimed::Held {
+        node: founder.node.clone(),
+        renewals: founder.renewals,
+        hold_ms: founder.hold_ms,
+    }
 }
 
 async fn share(apim: &Database, asked: &Share) -> Result<Shared, StoreError> {
@@ -194,6 +305,48 @@ async fn share(apim: &Database, asked: &Share) -> Result<Shared, StoreError> {
     view_register::save(&mut write, &founder).await?;
     write.commit().await?;
     Ok(Shared::Yes)
+}
+
+async fn hold(arguments: &ClaimsArguments, asked: &HoldOn) -> Result<HeldOn, StoreError> {
+    let apim = &arguments.apim;
+    let by = Holder {
+        node: &asked.node,
+        name: &asked.name,
+        life: asked.life,
+        generation: asked.generation,
+        others: asked.others,
+        reach_ms: asked.reach_ms,
+        hold_ms: arguments.hold_ms(&asked.node, asked.hold_ms),
+    };
+    let mut read = apim.read().await?;
+    let before = view_register::find(&mut read).await?;
+    drop(read);
+    let mut founder = before.clone();
+    let mut hold = founder.hold(&by);
+    // A file that is this node's alone is not written each time.
+    if founder != before {
+        let mut write = apim.write("apim.view_register.hold").await?;
+        founder = view_register::lock(&mut write).await?;
+        hold = founder.hold(&by);
+        view_register::save(&mut write, &founder).await?;
+        write.commit().await?;
+    }
+    Ok(match hold {
+        Hold::Free => HeldOn::Free,
+        Hold::Until(reach_ms) => HeldOn::Until { reach_ms },
+        Hold::Lost => HeldOn::Lost { name: founder.name },
+    })
+}
+
+async fn give_up(apim: &Database, asked: &GiveUp) -> Result<GivenUp, StoreError> {
+    let mut write = apim.write("apim.view_register.give_up").await?;
+    let mut founder = view_register::lock(&mut write).await?;
+    if !founder.give_up(&asked.node) {
+        return Ok(GivenUp::No);
+    }
+    view_register::save(&mut write, &founder).await?;
+    write.commit().await?;
+    Ok(GivenUp::Yes)
 }
 
 #[cfg(test)]

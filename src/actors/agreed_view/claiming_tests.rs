@@ -14,18 +14,39 @@ fn claim_of(node: &str, life: u64) -> Claim {
         name: node.to_owned(),
         life,
         counted_in: 0,
+        known: 0,
+        hold_ms: 60_000,
+        watched: None,
+    }
+}
+
+fn holder(node: &str, generation: u64, reach_ms: i64) -> HoldOn {
+    HoldOn {
+        node: node.to_owned(),
+        name: node.to_owned(),
+        life: 1,
+        generation,
+        others: Others::None,
+        reach_ms,
+        hold_ms: 60_000,
     }
 }
 
 impl Swept for ClaimsActor {
-    const SWEPT: &'static [&'static str] =
-        &["apim.view_register.claim", "apim.view_register.share"];
+    const SWEPT: &'static [&'static str] = &[
+        "apim.view_register.claim",
+        "apim.view_register.hold",
+        "apim.view_register.give_up",
+        "apim.view_register.share",
+    ];
 
     async fn open(directory: &Path) -> Self {
         let url = format!("sqlite:{}", directory.join("apim.db").display());
         Self(ClaimsArguments {
             clock: Clock::system(),
             apim: apim::open(&url).await.unwrap(),
+            me: "cp".to_owned(),
+            is_own_file: true,
         })
     }
 
@@ -35,19 +56,23 @@ impl Swept for ClaimsActor {
         let apim = &self.0.apim;
         match write {
             "apim.view_register.claim" => {
-                let claimed = claim(apim, &claim_of("a", 1), 5).await.unwrap();
-                let founding = Founding {
+                let claimed = claim(&self.0, &claim_of("a", 1)).await.unwrap();
+                let first = Founding {
                     generation: 1,
                     before: Before::Nothing,
                 };
                 // Whoever was cut short is told the same.
-                assert_eq!(
-                    claimed,
-                    Claimed::Yours {
-                        founding,
-                        now_ms: 5
-                    }
-                );
+                let is_first =
+                    matches!(&claimed, Claimed::Yours { founding, .. } if *founding == first);
+                assert!(is_first, "{claimed:?}");
+            }
+            "apim.view_register.hold" => {
+                let held = hold(&self.0, &holder("a", 1, 70_000)).await.unwrap();
+                assert_eq!(held, HeldOn::Until { reach_ms: 70_000 });
+            }
+            "apim.view_register.give_up" => {
+                let node = "a".to_owned();
+                assert_eq!(give_up(apim, &GiveUp { node }).await.unwrap(), GivenUp::Yes);
             }
             _ => {
                 let asked = Share {
@@ -78,24 +103,59 @@ async fn a_crash_in_a_claim_leaves_it_made_or_not_made() {
 #[tokio::test]
 async fn whoever_asks_second_hears_who_founded_the_register_and_who_decides() {
     let dir = tempfile::tempdir().unwrap();
-    let ClaimsArguments { apim, .. } = ClaimsActor::open(dir.path()).await.0;
-    let first = claim(&apim, &claim_of("a", 1), 5).await.unwrap();
+    let arguments = ClaimsActor::open(dir.path()).await.0;
+    let apim = &arguments.apim;
+    let first = claim(&arguments, &claim_of("a", 1)).await.unwrap();
     assert!(matches!(first, Claimed::Yours { .. }), "{first:?}");
     let told = |others| Claimed::Others {
         name: "a".to_owned(),
         others,
     };
-    let second = claim(&apim, &claim_of("b", 1), 6).await.unwrap();
+    let second = claim(&arguments, &claim_of("b", 1)).await.unwrap();
     assert_eq!(second, told(Others::None));
     let asked = |node: &str| Share {
         node: node.to_owned(),
         others: Others::Vote,
     };
-    assert_eq!(share(&apim, &asked("b")).await.unwrap(), Shared::No);
-    assert_eq!(share(&apim, &asked("a")).await.unwrap(), Shared::Yes);
+    assert_eq!(share(apim, &asked("b")).await.unwrap(), Shared::No);
+    assert_eq!(share(apim, &asked("a")).await.unwrap(), Shared::Yes);
     // A register that others decide on is never founded anew, not by the founder either.
     for node in ["a", "b"] {
-        let claimed = claim(&apim, &claim_of(node, 2), 7).await.unwrap();
+        let claimed = claim(&arguments, &claim_of(node, 2)).await.unwrap();
         assert_eq!(claimed, told(Others::Vote));
     }
+}
+
+#[tokio::test]
+async fn whoever_founded_over_a_file_of_its_own_pays_nothing_and_is_replaced_by_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let arguments = ClaimsActor::open(dir.path()).await.0;
+    let of = |node: &str, watched| Claim {
+        name: "tm1".to_owned(),
+        watched,
+        ..claim_of(node, 1)
+    };
+    claim(&arguments, &of("cp", None)).await.unwrap();
+    let written = find(&arguments).await;
+    let held = hold(&arguments, &holder("cp", 1, 70_000)).await.unwrap();
+    assert_eq!((held, &find(&arguments).await), (HeldOn::Free, &written));
+    for watched in [None, Some(written.renewals)] {
+        let claimed = claim(&arguments, &of("b", watched)).await.unwrap();
+        assert!(matches!(claimed, Claimed::Others { .. }), "{claimed:?}");
+    }
+    // The node itself, when it lost all but this file.
+    let again = ClaimsArguments {
+        me: "b".to_owned(),
+        ..arguments
+    };
+    let claimed = claim(&again, &of("b", None)).await.unwrap();
+    assert!(matches!(claimed, Claimed::Yours { .. }), "{claimed:?}");
+    let held = hold(&again, &holder("cp", 1, 70_000)).await.unwrap();
+    let name = "tm1".to_owned();
+    assert_eq!(held, HeldOn::Lost { name });
+}
+
+async fn find(arguments: &ClaimsArguments) -> Founder {
+    let mut read = arguments.apim.read().await.unwrap();
+    view_register::find(&mut read).await.unwrap()
 }

@@ -13,7 +13,7 @@ use super::Layout;
 use super::follower::AgreedView;
 use super::handle::Nodes;
 use super::message::{Agreed, AskVoter, Promise, Promised, TellView, TellVoter};
-use super::reason::{Signs, missing};
+use super::reason::{Signs, is_told_of, missing};
 use super::register::{Known, SharedRegister};
 use super::voters::{chosen_voters, next_voters};
 use crate::ticker::{Ticker, Watcher, ticker, watcher};
@@ -147,6 +147,7 @@ impl CoordinatorActor {
             view,
             leads,
             voters,
+            at,
             ..
         } = self.known.borrow_and_update().clone();
         if view != self.view {
@@ -155,8 +156,11 @@ impl CoordinatorActor {
             // It was for the view before.
             self.next = None;
             if leads {
-                let view = view.clone();
-                self.arguments.nodes.tell_view(&TellView { view });
+                self.arguments.nodes.tell_view(&TellView {
+                    view: Box::new(view.clone()),
+                    voters: voters.clone(),
+                    voters_at: at,
+                });
             }
         }
         let agreed = self.agreed(0);
@@ -200,12 +204,13 @@ impl CoordinatorActor {
 
     fn agreed(&self, entries: u64) -> Agreed {
         let view = (self.view.entries > entries).then(|| Box::new(self.view.clone()));
-        let voters = self.known.borrow().voters.clone();
+        let Known { voters, at, .. } = self.known.borrow().clone();
         let clock_ms = Some(self.arguments.clock.now_ms());
         Agreed {
             view,
             voters,
             clock_ms,
+            voters_at: at,
         }
     }
 
@@ -284,6 +289,9 @@ impl CoordinatorActor {
 
     /// One line for each view, with its reason.
     fn tell_turn(&mut self, view: &View) {
+        if !is_told_of(view) {
+            return;
+        }
         let (before, nodes) = (&self.view, &self.arguments.nodes);
         let names = |lives: &[Life]| {
             let names = lives

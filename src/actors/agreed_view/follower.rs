@@ -7,7 +7,7 @@ use std::time::Duration;
 use cluster::{Actor, Address, Asked, BoxError, spawn_named};
 use tokio::sync::watch;
 
-use domain::view::{Phase, View};
+use domain::view::{Epoch, Phase, View};
 
 use super::handle::Nodes;
 use super::message::{Agreed, AskView, Seen, TellView};
@@ -27,6 +27,8 @@ pub struct Latest {
     pub view: Arc<View>,
     /// Who votes, as far as known.
     pub voters: Vec<String>,
+    /// As of which place of the register's log; none where that is not known.
+    pub voters_at: Option<Epoch>,
 }
 
 /// Counts the views that this node has heard of, by how far they had come then.
@@ -91,7 +93,12 @@ impl AgreedView {
 
     /// Somebody said this; what is older than what is known changes nothing.
     pub fn learn(&self, agreed: &Agreed) {
-        let Agreed { view, voters, .. } = agreed;
+        let Agreed {
+            view,
+            voters,
+            voters_at,
+            ..
+        } = agreed;
         let later = |known: &View| view.as_ref().filter(|view| view.is_later(known));
         self.0.send_if_modified(|latest| {
             let mut changed = false;
@@ -101,9 +108,10 @@ impl AgreedView {
                 changed = true;
             }
             // Before there is a view nobody else says who votes.
-            if !voters.is_empty() && latest.voters != *voters {
+            if !voters.is_empty() && *voters_at >= latest.voters_at {
+                changed |= latest.voters != *voters;
                 latest.voters.clone_from(voters);
-                changed = true;
+                latest.voters_at = *voters_at;
             }
             changed
         });
@@ -137,23 +145,32 @@ impl Actor for FollowerActor {
     async fn handle(&mut self, message: FollowerMessage) -> Result<(), BoxError> {
         match message {
             FollowerMessage::Told(Asked { request, reply }) => {
-                let voters = request.view.voters.clone();
-                let view = Some(Box::new(request.view));
-                self.arguments.agreed.learn(&Agreed {
+                let TellView {
                     view,
                     voters,
+                    voters_at,
+                } = request;
+                self.arguments.agreed.learn(&Agreed {
+                    view: Some(view),
+                    voters,
                     clock_ms: None,
+                    voters_at,
                 });
                 let entries = self.arguments.agreed.latest().view.entries;
                 reply.send(Seen { entries });
             }
             FollowerMessage::Asked(Asked { request, reply }) => {
-                let Latest { view, voters } = self.arguments.agreed.latest();
+                let Latest {
+                    view,
+                    voters,
+                    voters_at,
+                } = self.arguments.agreed.latest();
                 let later = (view.entries > request.entries).then(|| Box::new(View::clone(&view)));
                 reply.send(Agreed {
                     view: later,
                     voters,
                     clock_ms: None,
+                    voters_at,
                 });
             }
             FollowerMessage::Tick => self.ask(),
@@ -185,5 +202,35 @@ impl FollowerActor {
                 agreed.learn(&said);
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_older_word_of_who_votes_replaces_no_later_one() {
+        let agreed = AgreedView::new();
+        let said = |voters: &[&str], at: Option<u64>| {
+            agreed.learn(&Agreed {
+                view: None,
+                voters: voters.iter().map(|voter| (*voter).to_owned()).collect(),
+                clock_ms: None,
+                voters_at: at.and_then(|index| Epoch::new(1, index)),
+            });
+            agreed.latest().voters.join(" ")
+        };
+        assert_eq!(said(&["a"], None), "a");
+        assert_eq!(said(&["a", "b", "c"], Some(7)), "a b c");
+        assert_eq!(said(&["a"], Some(6)), "a b c");
+        assert_eq!(said(&["a"], None), "a b c");
+        assert_eq!(said(&[], Some(9)), "a b c");
+        assert_eq!(said(&["b", "c", "d"], Some(8)), "b c d");
+        let mut news = agreed.subscribe();
+        news.mark_unchanged();
+        assert_eq!(said(&["b", "c", "d"], Some(9)), "b c d");
+        assert!(!news.has_changed().unwrap(), "it is no news");
+        assert_eq!(said(&["a"], Some(8)), "b c d");
     }
 }

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use cluster::{Actor, Address, BoxError, Child, Clock, OrderError, RegisterState, System, child};
 use domain::view::{Epoch, Founding, Others};
+use storage::Database;
 
 use super::claiming::ClaimHandle;
 use super::follower::AgreedView;
 use super::handle::Nodes;
+use super::holding::{Cover, holder, period};
 use super::message::{Claim, Claimed};
 use super::of_cluster::seed;
 use crate::ticker::{Ticker, ticker};
@@ -38,19 +40,36 @@ pub struct FounderArguments {
     pub agreed: AgreedView,
     /// Where it is decided who founds.
     pub claims: ClaimHandle,
+    /// Where it is kept how far it may go.
+    pub carbon: Database,
+    /// How far its voter may fence.
+    pub cover: Cover,
+    /// For how long it goes on where nobody can be told that it is there.
+    pub hold: Duration,
 }
 
-/// The founder of a node that counts: to be started after its register. Done, and idle, once the register has voters
-/// or the node follows another's.
+/// The founder of a node that counts, and what holds the register for it: to be started after that. The founder is done,
+/// and idle, once the register has voters or the node follows another's.
 #[must_use]
-pub fn founder(system: &System, arguments: FounderArguments) -> Child {
+pub fn founder(system: &System, arguments: FounderArguments) -> [Child; 2] {
+    let holder = holder(system, arguments.clone());
     let started = (system.clock.clone(), arguments);
     let (_, child) = child::<FounderActor>(system, "agreed-view/founder", started);
-    child
+    [holder, child]
 }
 
 /// Time passed.
 struct Tick;
+
+/// What the founder of the same name says of itself.
+#[derive(Clone, Copy)]
+struct Watched {
+    renewals: u64,
+    /// Since when it says nothing more.
+    since: Duration,
+    /// For how long it may go on then.
+    hold: Duration,
+}
 
 /// The actor.
 struct FounderActor {
@@ -60,10 +79,18 @@ struct FounderActor {
     due: Duration,
     pause: Duration,
     began: Duration,
+    watched: Option<Watched>,
     /// Whether it said that it waits, and for what.
     has_told: bool,
     /// None once there is nothing left to do.
     ticker: Option<Ticker>,
+}
+
+/// Whether a node that `has_seeds` was let in, or has waited for long enough; `heard` are those that `me` hears, itself
+/// among them.
+fn has_met(has_seeds: bool, waited: Duration, (me, heard): (&str, &[String])) -> bool {
+    let hears_others = heard.iter().any(|node| node != me);
+    !has_seeds || waited > SILENCE || hears_others
 }
 
 // === impl Actor ===
@@ -84,6 +111,7 @@ impl Actor for FounderActor {
             due: now,
             pause: FIRST_PAUSE,
             began: now,
+            watched: None,
             has_told: false,
             ticker: Some(ticker("view register founding", TICK, me, || Tick)),
         })
@@ -111,12 +139,11 @@ impl Actor for FounderActor {
 impl FounderActor {
     /// Whether it was let in, or has nobody to be let in by.
     fn has_met(&self) -> bool {
-        let has_waited = self.clock.monotonic().saturating_sub(self.began) > SILENCE;
         let FounderArguments {
             has_seeds, nodes, ..
         } = &self.arguments;
-        let others = |node: &String| *node != nodes.me().node;
-        !has_seeds || has_waited || nodes.heard().iter().any(others)
+        let waited = self.clock.monotonic().saturating_sub(self.began);
+        has_met(*has_seeds, waited, (&nodes.me().node, &nodes.heard()))
     }
 
     async fn ask(&mut self) {
@@ -125,6 +152,8 @@ impl FounderActor {
             name,
             claims,
             counted_in,
+            agreed,
+            hold,
             ..
         } = &self.arguments;
         let claim = Claim {
@@ -132,10 +161,18 @@ impl FounderActor {
             name: name.clone(),
             life: nodes.me().incarnation,
             counted_in: counted_in.map_or(0, Founding::generation_of),
+            known: Founding::generation_of_view(&agreed.view()),
+            hold_ms: i64::try_from(hold.as_millis()).unwrap_or(i64::MAX),
+            watched: self.watched_out(),
         };
         match claims.claim(claim).await {
             Ok(Claimed::Yours { founding, now_ms }) => self.found(&founding, now_ms).await,
             Ok(Claimed::Others { name, others }) => self.waits_for(&name, others),
+            Ok(Claimed::Held {
+                node,
+                renewals,
+                hold_ms,
+            }) => self.watches(&node, renewals, hold_ms),
             Ok(Claimed::Unavailable) => self.waits_for_an_answer("its database does not answer"),
             Err(error) => self.waits_for_an_answer(&error.to_string()),
         }
@@ -200,6 +237,39 @@ impl FounderActor {
         }
     }
 
+    /// What the founder of the same name has said all the while that it may go on, if that while is over. By this node's own
+    /// steady clock: none is compared with another.
+    fn watched_out(&self) -> Option<u64> {
+        let watched = self.watched?;
+        let waited = self.clock.monotonic().saturating_sub(watched.since);
+        let is_over = waited >= watched.hold + period(watched.hold) + MOST_PAUSE;
+        is_over.then_some(watched.renewals)
+    }
+
+    /// Another node of this one's name founded, and may be there.
+    fn watches(&mut self, founder: &str, renewals: u64, hold_ms: i64) {
+        let hold = Duration::from_millis(u64::try_from(hold_ms).unwrap_or_default());
+        if self.watched.is_none_or(|known| known.renewals != renewals) {
+            let since = self.clock.monotonic();
+            self.watched = Some(Watched {
+                renewals,
+                since,
+                hold,
+            });
+        }
+        if self.has_waited() {
+            tracing::warn!(
+                founder,
+                name = self.arguments.name,
+                hold_s = hold.as_secs(),
+                "the view register was founded by another node of this name, which may be there still, so this one counts \
+                 nothing and lets no calls with limits through: if the other one runs, give this one another name \
+                 (node.name) and seeds, or databases of its own; if that never runs again, say so (headgate cluster forget with \
+                 the id of that founder), or wait until it has said nothing for hold_s"
+            );
+        }
+    }
+
     fn waits_for_an_answer(&mut self, why: &str) {
         if self.has_waited() {
             tracing::warn!(
@@ -214,5 +284,24 @@ impl FounderActor {
     fn has_waited(&mut self) -> bool {
         let waited = self.clock.monotonic().saturating_sub(self.began);
         waited > SILENCE && !std::mem::replace(&mut self.has_told, true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_has_others_to_meet_claims_nothing_before_it_hears_one_or_has_waited() {
+        let met = |has_seeds, waited, heard: &[&str]| {
+            let heard: Vec<String> = heard.iter().map(|node| (*node).to_owned()).collect();
+            has_met(has_seeds, waited, ("me", &heard))
+        };
+        let at_once = Duration::ZERO;
+        assert!(met(false, at_once, &["me"]), "it has nobody to meet");
+        assert!(!met(true, at_once, &["me"]));
+        assert!(!met(true, SILENCE, &[]));
+        assert!(met(true, at_once, &["me", "other"]));
+        assert!(met(true, SILENCE + Duration::from_millis(1), &["me"]));
     }
 }

@@ -205,6 +205,19 @@ impl Nodes {
         heard
     }
 
+    /// Whether a node is known to be down, or known to nobody here.
+    pub(super) fn is_down(&self, node: &str) -> bool {
+        if node == self.me.node {
+            return false;
+        }
+        let Some(cluster) = &self.cluster else {
+            return self.door(node).is_none();
+        };
+        let mut others = cluster.members().into_iter();
+        let found = others.find(|state| state.member.id == node);
+        found.is_none_or(|state| state.health == Health::Down)
+    }
+
     /// Lives that have ended, or cannot be reached any more.
     pub(super) fn gone(&self) -> Vec<Life> {
         let members = self.cluster.iter().flat_map(Cluster::members);
@@ -223,13 +236,10 @@ impl Nodes {
         };
         let me = candidate(cluster.me(), cluster.up_for() >= A_WHILE);
         let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
-        let others = cluster.members().into_iter().filter_map(|state| {
-            let for_ms = now_ms.saturating_sub(state.since_ms);
-            let is_there = state.health == Health::Up && !state.leaving && for_ms >= A_WHILE_MS;
-            let may_come_back = voters.contains(&state.member.id)
-                && (state.health != Health::Down || for_ms < COMES_BACK_MS);
-            (is_there || may_come_back).then(|| candidate(&state.member, is_there))
-        });
+        let others = cluster.members();
+        let others = others
+            .iter()
+            .filter_map(|state| other_candidate(state, voters, now_ms));
         others.chain([me]).collect()
     }
 
@@ -255,11 +265,81 @@ impl Nodes {
     }
 }
 
+/// Another node, where it may vote: it has been there for a while, or votes already and may come back.
+fn other_candidate(
+    state: &cluster::MemberState,
+    voters: &[String],
+    now_ms: u64,
+) -> Option<Candidate> {
+    let for_ms = now_ms.saturating_sub(state.since_ms);
+    let is_there = state.health == Health::Up && !state.leaving && for_ms >= A_WHILE_MS;
+    let may_come_back = voters.contains(&state.member.id)
+        && (state.health != Health::Down || for_ms < COMES_BACK_MS);
+    (is_there || may_come_back).then(|| candidate(&state.member, is_there))
+}
+
 fn candidate(member: &cluster::Member, is_there: bool) -> Candidate {
     Candidate {
         id: member.id.clone(),
         is_traffic_manager: member.has_role("traffic-manager"),
         is_control_plane: member.has_role(crate::CONTROL_PLANE),
         is_there,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW_MS: u64 = 2 * COMES_BACK_MS;
+
+    fn state(health: Health, since_ms: u64, leaving: bool) -> cluster::MemberState {
+        let member = cluster::Member {
+            id: "a".to_owned(),
+            incarnation: 1,
+            life: 1,
+            name: "tm1".to_owned(),
+            address: "tm1:4370".to_owned(),
+            roles: vec!["traffic-manager".to_owned()],
+            facts: Vec::new(),
+        };
+        cluster::MemberState {
+            member,
+            health,
+            since_ms,
+            leaving,
+        }
+    }
+
+    /// Whether it may vote, and then whether it is there.
+    fn may_vote(state: &cluster::MemberState, voters: &[&str]) -> Option<bool> {
+        let voters: Vec<String> = voters.iter().map(|voter| (*voter).to_owned()).collect();
+        let candidate = other_candidate(state, &voters, NOW_MS)?;
+        assert!(candidate.is_traffic_manager && !candidate.is_control_plane);
+        Some(candidate.is_there)
+    }
+
+    #[test]
+    fn who_has_been_there_for_a_while_and_stays_may_vote() {
+        let since = |ago_ms| NOW_MS - ago_ms;
+        let up = |ago_ms, leaving| state(Health::Up, since(ago_ms), leaving);
+        assert_eq!(may_vote(&up(A_WHILE_MS, false), &[]), Some(true));
+        assert_eq!(may_vote(&up(A_WHILE_MS - 1, false), &[]), None, "just came");
+        assert_eq!(may_vote(&up(A_WHILE_MS, true), &[]), None, "leaves");
+        for health in [Health::Suspect, Health::Down, Health::Unmet] {
+            let away = state(health, since(A_WHILE_MS), false);
+            assert_eq!(may_vote(&away, &["b"]), None, "{health:?}");
+        }
+    }
+
+    #[test]
+    fn a_voter_that_is_away_stays_one_as_long_as_it_may_come_back() {
+        let down = |ago_ms| state(Health::Down, NOW_MS - ago_ms, false);
+        assert_eq!(may_vote(&down(COMES_BACK_MS - 1), &["a"]), Some(false));
+        assert_eq!(may_vote(&down(COMES_BACK_MS), &["a"]), None);
+        let silent = state(Health::Suspect, 0, false);
+        assert_eq!(may_vote(&silent, &["a"]), Some(false), "it is not known");
+        let leaving = state(Health::Up, 0, true);
+        assert_eq!(may_vote(&leaving, &["a"]), Some(false));
     }
 }

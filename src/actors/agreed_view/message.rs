@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use cluster::Request;
-use domain::view::{Epoch, Founding, Life, Origin, Others, Report, Sealed, View};
+use domain::view::{
+    Epoch, Founding, GivesUp, Life, NotGivenUp, Origin, Others, Report, Sealed, View,
+};
 
 /// A voter is asked for a promise. It is on the voter's disk before the answer leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,13 +80,19 @@ pub struct Agreed {
     pub voters: Vec<String>,
     /// What the clock of a voter shows that was told, milliseconds since the epoch; members set theirs right by it (L10).
     pub clock_ms: Option<i64>,
+    /// The place of the register's log as of which those vote; none where that is not known.
+    pub voters_at: Option<Epoch>,
 }
 
 /// Whoever leads tells others what was agreed on, so that they need not find it out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TellView {
     /// The view.
-    pub view: View,
+    pub view: Box<View>,
+    /// Who votes.
+    pub voters: Vec<String>,
+    /// As of which place of the register's log.
+    pub voters_at: Option<Epoch>,
 }
 
 /// The answer to [`TellView`].
@@ -105,6 +113,12 @@ pub struct Claim {
     pub life: u64,
     /// The latest generation of a register that its disk counted in; 0 where in none.
     pub counted_in: u64,
+    /// The latest generation that it has heard of; 0 where of none.
+    pub known: u64,
+    /// For how long it will go on where it cannot say that it is there, milliseconds.
+    pub hold_ms: i64,
+    /// What the founder has said all the while that it may go on: see [`Claimed::Held`].
+    pub watched: Option<u64>,
 }
 
 /// What it is answered.
@@ -124,6 +138,71 @@ pub enum Claimed {
         /// Who takes part beside it.
         others: Others,
     },
+    /// It cannot be told now.
+    Unavailable,
+    /// Another node of its name has, and may be there.
+    Held {
+        /// The stable id of that node.
+        node: String,
+        /// How often that has said that it is there.
+        renewals: u64,
+        /// For how long it may go on without having said so, milliseconds.
+        hold_ms: i64,
+    },
+}
+
+/// A node that leads the register says that it is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldOn {
+    /// Its stable id.
+    pub node: String,
+    /// Its name.
+    pub name: String,
+    /// Its incarnation.
+    pub life: u64,
+    /// The generation of its register.
+    pub generation: u64,
+    /// Who takes part in that.
+    pub others: Others,
+    /// The T up to which it wants to grant, milliseconds.
+    pub reach_ms: i64,
+    /// For how long it will go on where it cannot say so again, milliseconds.
+    pub hold_ms: i64,
+}
+
+/// What it is answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HeldOn {
+    /// It may grant in any T, for nobody founds anything in its place.
+    Free,
+    /// It may grant up to this T.
+    Until {
+        /// Milliseconds.
+        reach_ms: i64,
+    },
+    /// Another node has founded the register anew: it may not grant.
+    Lost {
+        /// The name of that node.
+        name: String,
+    },
+    /// It cannot be told now.
+    Unavailable,
+}
+
+/// An operator says that the founder of the register never runs again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GiveUp {
+    /// Its stable id.
+    pub node: String,
+}
+
+/// What is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GivenUp {
+    /// Whoever has its name may found the register anew.
+    Yes,
+    /// It is not the founder, or others decide with it.
+    No,
     /// It cannot be told now.
     Unavailable,
 }
@@ -167,6 +246,24 @@ impl Request for Share {
     const SINCE: u16 = 2;
 }
 
+impl Request for HoldOn {
+    type Reply = HeldOn;
+    const KIND: u16 = 0x0508;
+    const VERSION: u16 = 1;
+    const IDEMPOTENT: bool = true;
+    /// Nodes that speak no later protocol than the first have no agreed view.
+    const SINCE: u16 = 2;
+}
+
+impl Request for GiveUp {
+    type Reply = GivenUp;
+    const KIND: u16 = 0x0509;
+    const VERSION: u16 = 1;
+    const IDEMPOTENT: bool = true;
+    /// Nodes that speak no later protocol than the first have no agreed view.
+    const SINCE: u16 = 2;
+}
+
 /// Whoever runs the cluster orders something, at any node that votes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrderView {
@@ -183,6 +280,8 @@ pub enum Order {
     Voters(Vec<String>),
     /// To give up what this node held of lost shards (L6).
     Forget(String),
+    /// Nothing: to say what would be given up with this node.
+    LookAt(String),
 }
 
 /// What came of an order.
@@ -194,6 +293,12 @@ pub enum Ordered {
     Agreed,
     /// It is not, or it is not known yet, and this is why.
     Refused(String),
+    /// Another node leads: the order is that one's.
+    Elsewhere,
+    /// What is given up with the node.
+    GivesUp(GivesUp),
+    /// Nothing is given up with the node, and this is why.
+    NotGivenUp(NotGivenUp),
 }
 
 /// What the register of a node that votes knows.

@@ -1,7 +1,7 @@
 //! The agreed view at work (PROTOCOLS W3, W4, L3, L4): which traffic managers own shards, agreed on by a majority.
 //!
 //! `register` is what voters agree on, `voter` what each has promised, `coordinator` proposes the next view where its
-//! node leads, `follower` is what any node knows of it, `claiming` decides who founds the register and `founding` does;
+//! node leads, `follower` is what any node knows of it, `claiming` decides who founds the register, `founding` does, and `holding` stays it;
 //! `orders` are an operator's, `reason` is what the log says; `handle` are the ways between nodes, `message` what goes over
 //! them. What a member does for its shards is in [`crate::traffic_manager`]; the rules are [`domain::view`].
 
@@ -10,6 +10,7 @@ mod coordinator;
 mod follower;
 mod founding;
 mod handle;
+mod holding;
 pub mod message;
 mod of_cluster;
 mod orders;
@@ -36,6 +37,7 @@ pub use claiming::{ClaimHandle, claims};
 pub use follower::{AgreedView, Latest};
 pub use founding::{FounderArguments, founder};
 pub use handle::Nodes;
+pub use holding::Cover;
 pub use of_cluster::register_of_cluster;
 pub use orders::{NotAgreed, Orders};
 pub use register::{Known, Register, SharedRegister, Step};
@@ -57,12 +59,12 @@ pub struct Layout {
     pub patience: Patience,
 }
 
-/// The part in the agreed view that every node has: it may vote, and may lead those that do. What else belongs to it is
+/// The part in the agreed view that every node has: it may vote, as far as `cover` lets it, and may lead those that do. What else belongs to it is
 /// given by `more` for what this node will know, and starts after the rest.
 #[must_use]
 pub fn component(
     system: &System,
-    carbon: &Database,
+    (carbon, cover): (&Database, &Cover),
     nodes: &Nodes,
     register: &SharedRegister,
     layout: Layout,
@@ -71,6 +73,7 @@ pub fn component(
     let agreed = AgreedView::new();
     let of_voter = VoterArguments {
         carbon: carbon.clone(),
+        cover: cover.clone(),
     };
     let (voter, voter_child) = child::<VoterActor>(system, "agreed-view/voter", of_voter);
     let of_follower = FollowerArguments {
@@ -89,6 +92,7 @@ pub fn component(
     let (coordinator, coordinator_child) =
         child::<CoordinatorActor>(system, "agreed-view/coordinator", of_coordinator);
     let of_orders = OrdersArguments {
+        nodes: nodes.clone(),
         register: register.clone(),
     };
     let (orders, orders_child) = child::<OrdersActor>(system, "agreed-view/orders", of_orders);

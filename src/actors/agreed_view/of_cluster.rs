@@ -95,6 +95,7 @@ async fn follow(mut changes: watch::Receiver<cluster::Known>, sender: watch::Sen
                     let new = Known {
                         view,
                         leads: said.leads,
+                        at: said.at.and_then(|at| Epoch::new(at.term, at.index)),
                         voters,
                         next: sets.next_back().unwrap_or_default(),
                         chosen,

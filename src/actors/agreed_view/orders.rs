@@ -1,18 +1,21 @@
 //! What an operator orders of the register, at any node: `Orders` finds a node that votes, whose own register passes on
-//! to whoever leads; the actor has it agreed on there.
+//! to whoever leads; the actor has it agreed on there. What is given up is judged by whoever leads.
 
 use std::time::Duration;
 
 use cluster::{Actor, Address, AskError, Asked, BoxError, spawn_named};
 
+use super::claiming::ClaimHandle;
 use super::follower::{AgreedView, Latest};
 use super::handle::Nodes;
-use super::message::{AskView, Order, OrderView, Ordered, RegisterSeen};
+use super::message::{AskView, GivenUp, Order, OrderView, Ordered, RegisterSeen};
 use super::register::{Known, SharedRegister, Step};
-use domain::view::Entry;
+use domain::view::{Entry, GivesUp, NotGivenUp, gives_up};
 
 /// An order may take so long: whoever leads may have to be elected first.
 const ORDERING: Duration = Duration::from_secs(10);
+/// Whoever leads is looked for again after this time.
+const ELSEWHERE: Duration = Duration::from_millis(200);
 /// What is only looked at comes within this time.
 const LOOKING: Duration = Duration::from_secs(1);
 /// What is agreed on is known here after this time.
@@ -23,6 +26,7 @@ const LEARNING: Duration = Duration::from_secs(5);
 pub struct Orders {
     nodes: Nodes,
     agreed: AgreedView,
+    claims: Option<ClaimHandle>,
 }
 
 /// Why an order was not carried out, or is not known to be.
@@ -34,6 +38,20 @@ pub enum NotAgreed {
     /// The register said no, or could not say yes.
     #[error("{0}")]
     Refused(String),
+    /// Whoever leads finds that nothing is to be given up.
+    #[error("whoever leads finds that {}", match .0 {
+        NotGivenUp::MayBeThere => "the node is not known to be down",
+        NotGivenUp::NothingLost => "nothing that the node held is lost",
+    })]
+    NotGivenUp(NotGivenUp),
+}
+
+fn refused(ordered: Ordered) -> NotAgreed {
+    match ordered {
+        Ordered::NotGivenUp(why) => NotAgreed::NotGivenUp(why),
+        Ordered::Refused(why) => NotAgreed::Refused(why),
+        _ => NotAgreed::Refused("whoever leads does not understand the order".to_owned()),
+    }
 }
 
 // === impl Orders ===
@@ -43,9 +61,17 @@ impl Orders {
     #[must_use]
     pub fn new(nodes: &Nodes, agreed: &AgreedView) -> Self {
         Self {
+            claims: None,
             nodes: nodes.clone(),
             agreed: agreed.clone(),
         }
+    }
+
+    /// The same, where it is decided elsewhere who founds the register.
+    #[must_use]
+    pub fn over(self, claims: &ClaimHandle) -> Self {
+        let claims = Some(claims.clone());
+        Self { claims, ..self }
     }
 
     /// What is agreed on, as far as this node knows.
@@ -90,12 +116,27 @@ impl Orders {
         self.order(Order::Voters(voters)).await
     }
 
-    /// Gives up what a node held of lost shards, and gives whether that is known here already.
+    /// What would be given up with a node, by the knowledge of whoever leads.
+    ///
+    /// # Errors
+    /// See [`NotAgreed`].
+    pub async fn gives_up(&self, node: &str) -> Result<GivesUp, NotAgreed> {
+        match self.ask_leader(&Order::LookAt(node.to_owned())).await? {
+            Ordered::GivesUp(gives_up) => Ok(gives_up),
+            other => Err(refused(other)),
+        }
+    }
+
+    /// Gives up what a node held of lost shards, if whoever leads finds that it may be, and gives whether that is known here
+    /// already.
     ///
     /// # Errors
     /// See [`NotAgreed`].
     pub async fn forget(&self, node: &str) -> Result<bool, NotAgreed> {
-        self.order(Order::Forget(node.to_owned())).await?;
+        match self.ask_leader(&Order::Forget(node.to_owned())).await? {
+            Ordered::Agreed => {}
+            other => return Err(refused(other)),
+        }
         let mut latest = self.agreed.subscribe();
         let is_gone = |latest: &Latest| {
             let mut lost = latest.view.lost.iter();
@@ -103,6 +144,51 @@ impl Orders {
         };
         let known = tokio::time::timeout(LEARNING, latest.wait_for(is_gone));
         Ok(matches!(known.await, Ok(Ok(_))))
+    }
+
+    /// The founder of the register, which alone decides, never runs again; gives whether it is that.
+    ///
+    /// # Errors
+    /// See [`NotAgreed`].
+    pub async fn give_up_founder(&self, node: &str) -> Result<bool, NotAgreed> {
+        let Some(claims) = &self.claims else {
+            return Ok(false);
+        };
+        match claims.give_up(node).await {
+            Ok(GivenUp::Yes) => Ok(true),
+            Ok(GivenUp::No) => Ok(false),
+            Ok(GivenUp::Unavailable) => Err(NotAgreed::Refused(
+                "the control plane's database does not answer".to_owned(),
+            )),
+            Err(error) => Err(NotAgreed::NobodyAnswers(error.to_string())),
+        }
+    }
+
+    /// Whoever leads judges by what it knows, so that no two nodes answer differently. Another may be about to.
+    async fn ask_leader(&self, order: &Order) -> Result<Ordered, NotAgreed> {
+        let asking = async {
+            loop {
+                let leader = self.look().await.leader;
+                let order = OrderView {
+                    order: order.clone(),
+                };
+                let Some(leader) = leader else {
+                    tokio::time::sleep(ELSEWHERE).await;
+                    continue;
+                };
+                match self.nodes.ask_order(&leader, order, ORDERING).await {
+                    Ok(Ordered::Elsewhere) | Err(AskError::Unavailable) => {
+                        tokio::time::sleep(ELSEWHERE).await;
+                    }
+                    Ok(ordered) => return Ok(ordered),
+                    // It may be agreed on by now; whoever orders it may look, and order it again.
+                    Err(error) => return Err(NotAgreed::Refused(error.to_string())),
+                }
+            }
+        };
+        let asked = tokio::time::timeout(ORDERING, asking).await;
+        let nobody = "it is not known who leads those that vote";
+        asked.unwrap_or_else(|_| Err(NotAgreed::NobodyAnswers(nobody.to_owned())))
     }
 
     async fn order(&self, order: Order) -> Result<(), NotAgreed> {
@@ -114,7 +200,7 @@ impl Orders {
             match self.nodes.ask_order(&voter, order, ORDERING).await {
                 Ok(Ordered::Agreed) => return Ok(()),
                 Ok(Ordered::Refused(why)) => failed = NotAgreed::Refused(why),
-                Ok(Ordered::Seen(_)) => {}
+                Ok(_) => {}
                 // It may be agreed on by now; whoever orders it may look, and order it again.
                 Err(error @ (AskError::Timeout | AskError::Dropped)) => {
                     return Err(NotAgreed::Refused(error.to_string()));
@@ -140,6 +226,7 @@ impl Orders {
 /// What the actor is started with.
 #[derive(Clone)]
 pub(super) struct OrdersArguments {
+    pub(super) nodes: Nodes,
     pub(super) register: SharedRegister,
 }
 
@@ -165,15 +252,30 @@ impl Actor for OrdersActor {
 
     async fn handle(&mut self, message: OrdersMessage) -> Result<(), BoxError> {
         let Asked { request, reply } = message.0;
-        let register = &self.0.register;
+        let OrdersArguments { nodes, register } = &self.0;
+        let known = register.known().borrow().clone();
+        let judge = |node: &str| gives_up(&known.view, node, nodes.is_down(node));
         let step = match request.order {
             Order::Look => {
-                let known = register.known().borrow().clone();
                 reply.send(Ordered::Seen(RegisterSeen::of(known)));
                 return Ok(());
             }
             Order::Voters(chosen) => Step::Voters(chosen),
-            Order::Forget(node) => Step::View(Entry::Forget { node }),
+            Order::LookAt(_) | Order::Forget(_) if !known.leads => {
+                reply.send(Ordered::Elsewhere);
+                return Ok(());
+            }
+            Order::LookAt(node) => {
+                reply.send(judge(&node).map_or_else(Ordered::NotGivenUp, Ordered::GivesUp));
+                return Ok(());
+            }
+            Order::Forget(node) => match judge(&node) {
+                Ok(_) => Step::View(Entry::Forget { node }),
+                Err(why) => {
+                    reply.send(Ordered::NotGivenUp(why));
+                    return Ok(());
+                }
+            },
         };
         let agreeing = register.agree(step);
         spawn_named("operator's order", async move {

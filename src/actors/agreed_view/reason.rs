@@ -87,6 +87,11 @@ impl Signs {
     }
 }
 
+/// Whether the log has a line of this value: what a register is founded with is no view of anybody yet.
+pub(super) fn is_told_of(view: &View) -> bool {
+    !view.members.is_empty()
+}
+
 /// Those of `of` that `from` has not, in this life.
 pub(super) fn missing(of: &[Life], from: &[Life]) -> Vec<Life> {
     let others = of.iter().filter(|life| !from.contains(life));
@@ -95,7 +100,7 @@ pub(super) fn missing(of: &[Life], from: &[Life]) -> Vec<Life> {
 
 #[cfg(test)]
 mod tests {
-    use domain::view::{Entry, Report};
+    use domain::view::{Before, Entry, Founding, Report};
 
     use super::*;
 
@@ -171,6 +176,22 @@ mod tests {
         }
         let others = views("a1", "a1", "", ["v", "v w x"]);
         assert_eq!(why(&signs, "", &others), "V W X vote now");
+    }
+
+    #[test]
+    fn nothing_is_said_of_a_register_that_nobody_is_in_yet() {
+        let founding = |generation, before| Founding { generation, before };
+        for founding in [founding(1, Before::Nothing), founding(2, Before::Scattered)] {
+            let mut view = founding.view("a", 5).unwrap();
+            assert!(!is_told_of(&view));
+            let sync = Entry::Sync {
+                members: lives("a1"),
+                sources: Vec::new(),
+                voters: vec!["a".to_owned()],
+            };
+            view.apply(at(1), sync);
+            assert!(is_told_of(&view));
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use domain::view::{Entry, View};
+use domain::view::{Entry, Epoch, View};
 
 /// What a voter's register knows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,7 +17,9 @@ pub struct Known {
     pub view: View,
     /// Whether this node leads, as far as it knows.
     pub leads: bool,
-    /// The stable ids of those that vote.
+    /// The place of the last entry that this node knows to be agreed on; none before the first.
+    pub at: Option<Epoch>,
+    /// The stable ids of those that vote, as of that place.
     pub voters: Vec<String>,
     /// Of those that are to vote, while that changes.
     pub next: Vec<String>,

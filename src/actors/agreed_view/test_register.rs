@@ -98,6 +98,7 @@ impl Shared {
             told.send_replace(Known {
                 view: self.view.clone(),
                 leads: *node == self.leader,
+                at: Epoch::new(1, self.index),
                 voters: self.voters.clone(),
                 next: Vec::new(),
                 chosen: self.chosen.clone(),

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use super::follower::Latest;
 use super::message::{AskVoter, Promise, Promised, TellVoter};
-use super::{Known, Layout, Nodes, Register, SharedRegister, Step, TestRegister, component};
+use super::{Cover, Known, Layout, Nodes, Register, SharedRegister, Step, TestRegister, component};
 use crate::traffic_manager::LAYOUT;
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -41,7 +41,7 @@ async fn a_voter_keeps_its_promises_over_a_restart() {
         let register = TestRegister::new(&["n1"]).of("n1");
         let (_, child) = component(
             &system,
-            &carbon,
+            (&carbon, &Cover::whole()),
             &nodes,
             &register,
             Layout { ..LAYOUT },
@@ -105,7 +105,14 @@ async fn what_is_wanted_while_a_proposal_is_under_way_is_proposed_as_soon_as_tha
         shards: 1,
         ..LAYOUT
     };
-    let (agreed, child) = component(&system, &carbon, &nodes, &register, layout, |_| Vec::new());
+    let (agreed, child) = component(
+        &system,
+        (&carbon, &Cover::whole()),
+        &nodes,
+        &register,
+        layout,
+        |_| Vec::new(),
+    );
     let root = start_root(&system, vec![child]).await.unwrap();
     let tell = async |epoch: Epoch| {
         let report = Report {
@@ -147,7 +154,7 @@ async fn what_is_wanted_while_a_proposal_is_under_way_is_proposed_as_soon_as_tha
 struct Promises(Database);
 
 impl Swept for Promises {
-    const SWEPT: &'static [&'static str] = &["carbon.voter"];
+    const SWEPT: &'static [&'static str] = &["carbon.hold", "carbon.voter"];
 
     async fn open(directory: &Path) -> Self {
         Self(carbon::open(directory).await.unwrap())
@@ -155,7 +162,11 @@ impl Swept for Promises {
 
     async fn prepare(&self) {}
 
-    async fn work(&self, _write: &str) {
+    async fn work(&self, write: &str) {
+        if write == "carbon.hold" {
+            super::holding::save(&self.0, 7).await.unwrap();
+            return;
+        }
         let mut voter = Voter::default();
         voter.seal(at(2));
         super::voter::write(&self.0, &voter).await.unwrap();
@@ -164,7 +175,8 @@ impl Swept for Promises {
     async fn state(&self) -> Vec<String> {
         let mut read = self.0.read().await.unwrap();
         let voter = carbon::voter::find(&mut read).await.unwrap();
-        vec![format!("{voter:?}")]
+        let reach_ms = carbon::hold::find(&mut read).await.unwrap();
+        vec![format!("{voter:?} {reach_ms:?}")]
     }
 }
 

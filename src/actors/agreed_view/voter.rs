@@ -5,12 +5,15 @@ use cluster::{Actor, Address, Asked, BoxError};
 use domain::view::Voter;
 use storage::{Database, StoreError, carbon::voter};
 
+use super::holding::Cover;
 use super::message::{AskVoter, Promise, Promised};
 
 /// What it is started with.
 #[derive(Clone)]
 pub(super) struct VoterArguments {
     pub(super) carbon: Database,
+    /// How far it may fence.
+    pub(super) cover: Cover,
 }
 
 /// What it is told.
@@ -19,6 +22,7 @@ pub(super) struct VoterMessage(pub(super) Asked<AskVoter>);
 /// The actor.
 pub(super) struct VoterActor {
     carbon: Database,
+    cover: Cover,
     /// What is on disk.
     voter: Voter,
     /// Whether nothing could be written at the last try.
@@ -41,6 +45,7 @@ impl Actor for VoterActor {
         drop(read);
         Ok(Self {
             carbon: arguments.carbon,
+            cover: arguments.cover,
             voter,
             failing: false,
         })
@@ -48,7 +53,11 @@ impl Actor for VoterActor {
 
     async fn handle(&mut self, message: VoterMessage) -> Result<(), BoxError> {
         let Asked { request, reply } = message.0;
-        reply.send(self.promise(request).await);
+        match request.promise {
+            // Whoever asks asks again; it may be let further by then.
+            Promise::Fence { t_ms } if !self.cover.covers(t_ms) => {}
+            _ => reply.send(self.promise(request).await),
+        }
         Ok(())
     }
 }

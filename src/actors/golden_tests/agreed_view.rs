@@ -1,15 +1,16 @@
-//! Kinds 0x0501 to 0x0507.
+//! Kinds 0x0501 to 0x0509.
 
 use std::collections::BTreeSet;
 
 use domain::view::{
-    Before, Entry, Epoch, Founding, Life, Loss, Origin, Others, Report, Sealed, View,
+    Before, Entry, Epoch, Founding, GivesUp, Life, Loss, NotGivenUp, Origin, Others, Report,
+    Sealed, View,
 };
 
 use super::{Frozen, text};
 use crate::agreed_view::message::{
-    Agreed, AskView, AskVoter, Claim, Claimed, Order, OrderView, Ordered, Promise, Promised,
-    RegisterSeen, Seen, Share, Shared, TellView, TellVoter,
+    Agreed, AskView, AskVoter, Claim, Claimed, GiveUp, GivenUp, HeldOn, HoldOn, Order, OrderView,
+    Ordered, Promise, Promised, RegisterSeen, Seen, Share, Shared, TellView, TellVoter,
 };
 
 fn at(index: u64) -> Epoch {
@@ -106,18 +107,25 @@ fn what_members_tell_and_are_told_of_the_view_keeps_its_bytes() {
         view: Some(Box::new(view())),
         voters: vec![text("a")],
         clock_ms: Some(70_000),
+        voters_at: Some(at(6)),
     };
     let nothing_new = Agreed {
         view: None,
         voters: Vec::new(),
         clock_ms: None,
+        voters_at: None,
+    };
+    let tell = TellView {
+        view: Box::new(view()),
+        voters: vec![text("a")],
+        voters_at: Some(at(6)),
     };
     Frozen::default()
         .request(&told, "050200010000003c0161fc00000100020162016301fd05000000300000000304010000020101fd0100000030000000030200fbff00030001fd0600000030000000010162")
-        .reply::<TellVoter>(&agreed, "050200010000007101fd050000003000000000010162fc00000100010163fc000001000301610162016301fd0100000030000000020161fc000001000162fc000001000301610162016301fb200301fb200301070201610162fb5802fd0100000030000000fd0000000030000000000301016101fce0220200")
+        .reply::<TellVoter>(&agreed, "050200010000007b01fd050000003000000000010162fc00000100010163fc000001000301610162016301fd0100000030000000020161fc000001000162fc000001000301610162016301fb200301fb200301070201610162fb5802fd0100000030000000fd0000000030000000000301016101fce022020001fd0600000030000000")
         .request(&AskView { entries: 300 }, "0503000100000003fb2c01")
-        .reply::<AskView>(&nothing_new, "0503000100000003000000")
-        .request(&TellView { view: view() }, "0504000100000067fd050000003000000000010162fc00000100010163fc000001000301610162016301fd0100000030000000020161fc000001000162fc000001000301610162016301fb200301fb200301070201610162fb5802fd0100000030000000fd00000000300000000003")
+        .reply::<AskView>(&nothing_new, "050300010000000400000000")
+        .request(&tell, "0504000100000074fd050000003000000000010162fc00000100010163fc000001000301610162016301fd0100000030000000020161fc000001000162fc000001000301610162016301fb200301fb200301070201610162fb5802fd0100000030000000fd0000000030000000000301016101fd0600000030000000")
         .reply::<TellView>(&Seen { entries: 3 }, "050400010000000103")
         .hold();
 }
@@ -129,6 +137,9 @@ fn what_is_said_of_who_founds_the_register_keeps_its_bytes() {
         name: text("tm1"),
         life: 300,
         counted_in: 2,
+        known: 3,
+        hold_ms: 86_400_000,
+        watched: Some(300),
     };
     let yours = |generation, before| Claimed::Yours {
         founding: Founding { generation, before },
@@ -138,12 +149,20 @@ fn what_is_said_of_who_founds_the_register_keeps_its_bytes() {
         name: text("tm1"),
         others,
     };
+    let held = Claimed::Held {
+        node: text("b"),
+        renewals: 300,
+        hold_ms: 70_000,
+    };
     let share = |others| Share {
         node: text("a"),
         others,
     };
     Frozen::default()
-        .request(&claim, "050500010000000a016103746d31fb2c0102")
+        .request(
+            &claim,
+            "0505000100000014016103746d31fb2c010203fc00b84c0a01fb2c01",
+        )
         .reply::<Claim>(
             &yours(1, Before::Nothing),
             "0505000100000008000100fce0220200",
@@ -160,11 +179,44 @@ fn what_is_said_of_who_founds_the_register_keeps_its_bytes() {
         .reply::<Claim>(&anothers(Others::Own), "05050001000000060103746d3101")
         .reply::<Claim>(&anothers(Others::Vote), "05050001000000060103746d3102")
         .reply::<Claim>(&Claimed::Unavailable, "050500010000000102")
+        .reply::<Claim>(&held, "050500010000000b030162fb2c01fce0220200")
         .request(&share(Others::Own), "0506000100000003016101")
         .request(&share(Others::Vote), "0506000100000003016102")
         .reply::<Share>(&Shared::Yes, "050600010000000100")
         .reply::<Share>(&Shared::No, "050600010000000101")
         .reply::<Share>(&Shared::Unavailable, "050600010000000102")
+        .hold();
+}
+
+#[test]
+fn what_is_said_of_who_holds_the_register_keeps_its_bytes() {
+    let holder = HoldOn {
+        node: text("a"),
+        name: text("tm1"),
+        life: 300,
+        generation: 2,
+        others: Others::None,
+        reach_ms: 70_000,
+        hold_ms: 86_400_000,
+    };
+    let give_up = GiveUp { node: text("a") };
+    let name = text("tm1");
+    Frozen::default()
+        .request(
+            &holder,
+            "0508000100000015016103746d31fb2c010200fce0220200fc00b84c0a",
+        )
+        .reply::<HoldOn>(&HeldOn::Free, "050800010000000100")
+        .reply::<HoldOn>(
+            &HeldOn::Until { reach_ms: 70_000 },
+            "050800010000000601fce0220200",
+        )
+        .reply::<HoldOn>(&HeldOn::Lost { name }, "05080001000000050203746d31")
+        .reply::<HoldOn>(&HeldOn::Unavailable, "050800010000000103")
+        .request(&give_up, "05090001000000020161")
+        .reply::<GiveUp>(&GivenUp::Yes, "050900010000000100")
+        .reply::<GiveUp>(&GivenUp::No, "050900010000000101")
+        .reply::<GiveUp>(&GivenUp::Unavailable, "050900010000000102")
         .hold();
 }
 
@@ -176,6 +228,10 @@ fn what_an_operator_orders_keeps_its_bytes() {
         next: vec![text("b"), text("c")],
         chosen: vec![text("d")],
         leader: Some(text("a")),
+    };
+    let gives_up = GivesUp {
+        shards: BTreeSet::from([3, 255]),
+        others: BTreeSet::from([text("b")]),
     };
     Frozen::default()
         .request(&ordered(Order::Look), "050700010000000100")
@@ -190,5 +246,19 @@ fn what_an_operator_orders_keeps_its_bytes() {
         )
         .reply::<OrderView>(&Ordered::Agreed, "050700010000000101")
         .reply::<OrderView>(&Ordered::Refused(text("no")), "050700010000000402026e6f")
+        .request(&ordered(Order::LookAt(text("a"))), "0507000100000003030161")
+        .reply::<OrderView>(&Ordered::Elsewhere, "050700010000000103")
+        .reply::<OrderView>(
+            &Ordered::GivesUp(gives_up),
+            "0507000100000009040203fbff00010162",
+        )
+        .reply::<OrderView>(
+            &Ordered::NotGivenUp(NotGivenUp::MayBeThere),
+            "05070001000000020500",
+        )
+        .reply::<OrderView>(
+            &Ordered::NotGivenUp(NotGivenUp::NothingLost),
+            "05070001000000020501",
+        )
         .hold();
 }

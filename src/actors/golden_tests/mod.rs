@@ -21,7 +21,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::agreed_view::message::{
-    AskView, AskVoter, Claim, OrderView, Share, TellView, TellVoter,
+    AskView, AskVoter, Claim, GiveUp, HoldOn, OrderView, Share, TellView, TellVoter,
 };
 use crate::change_feed::Positions;
 use crate::change_feed::message::{Heartbeat, Pull, Snapshot, WaitApplied};
@@ -69,7 +69,7 @@ fn text(text: &str) -> String {
     text.to_owned()
 }
 
-const KINDS: [u16; 23] = [
+const KINDS: [u16; 25] = [
     ValidateMany::KIND,
     CheckBasic::KIND,
     Command::KIND,
@@ -93,6 +93,8 @@ const KINDS: [u16; 23] = [
     Claim::KIND,
     Share::KIND,
     OrderView::KIND,
+    HoldOn::KIND,
+    GiveUp::KIND,
 ];
 
 #[test]
@@ -165,6 +167,8 @@ fn each_version_of_the_protocol_keeps_the_shapes_that_the_page_says() {
         versions::<Claim>(),
         versions::<Share>(),
         versions::<OrderView>(),
+        versions::<HoldOn>(),
+        versions::<GiveUp>(),
     ];
     assert_eq!(rows.len(), KINDS.len());
     for (kind, [before, now]) in rows {

@@ -14,7 +14,7 @@ use super::member::tests::counted_in;
 use super::message::ThrottleKey;
 use super::{GatewayLeases, LAYOUT, LedgerSettings, Member, TrafficManagerHandle, Ways, component};
 use crate::agreed_view::{
-    FounderArguments, Nodes, claims, component as agreed_view, founder, register_of_cluster,
+    Cover, FounderArguments, Nodes, claims, component as agreed_view, founder, register_of_cluster,
 };
 use crate::change_feed::{ChangeFeedHandle, FeedSettings};
 use crate::register::{CarbonRegister, belong};
@@ -70,13 +70,14 @@ impl Node {
         let (feed, feed_child) = crate::change_feed::component(&system, &apim, &shared, of_feed);
         let nodes = Nodes::alone(Life::new(ID, incarnation));
         belong(&carbon, "c").await;
-        let (claims, claims_child) = claims(&system, &apim);
+        let (claims, claims_child) = claims(&system, &apim, (ID, true));
         let store = Arc::new(CarbonRegister::new(carbon.clone(), ID));
         let made = register_of_cluster(&system, &nodes, store, Arc::new(NobodyElse), &claims);
         let (of_node, register, register_child) = made.unwrap();
+        let (gateways, cover) = (GatewayLeases::default(), Cover::nothing());
+        let voting = (&carbon, &cover);
         let (agreed, agreed_child) =
-            agreed_view(&system, &carbon, &nodes, &register, LAYOUT, |_| Vec::new());
-        let gateways = GatewayLeases::default();
+            agreed_view(&system, voting, &nodes, &register, LAYOUT, |_| Vec::new());
         let member = Member {
             broker: &broker,
             feed: &feed,
@@ -96,10 +97,13 @@ impl Node {
             counted_in,
             agreed,
             claims,
+            carbon: carbon.clone(),
+            cover,
+            hold: Duration::from_secs(86_400),
         };
-        let founder = founder(&system, arguments);
-        let first = [claims_child, agreed_child, register_child, founder];
-        let children = first.into_iter().chain([feed_child, child]).collect();
+        let first = [claims_child, agreed_child, register_child].into_iter();
+        let first = first.chain(founder(&system, arguments));
+        let children = first.chain([feed_child, child]).collect();
         let root = start_root(&system, children).await.unwrap();
         let node = Self {
             system,

@@ -1,5 +1,5 @@
-//! Who founds the view register, and what it begins with (PROTOCOLS W3): once for a cluster, and anew only by the node
-//! that was its only voter and has lost its disk, above everything that was agreed on before.
+//! What the view register begins with (PROTOCOLS W3): once for a cluster, and anew only where its only voter has lost its
+//! disk, above everything that was agreed on before. Who may found it is `founder`'s.
 
 use serde::{Deserialize, Serialize};
 
@@ -44,92 +44,17 @@ pub struct Founding {
     pub before: Before,
 }
 
-/// What is written down of the founder, where all nodes see the same.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Founder {
-    /// How often the register was founded, or may have been; 0 before the first time.
-    pub generation: u64,
-    /// The founder's stable id.
-    pub node: String,
-    /// Its name, by which whoever replaces it is known.
-    pub name: String,
-    /// The incarnation that claimed it.
-    pub life: u64,
-    /// Who founded the generation before.
-    pub before: String,
-    /// Whether no one disk has all that was counted before.
-    pub is_scattered: bool,
-    /// Who takes part beside it.
-    pub others: Others,
-}
-
-// === impl Founder ===
-
-impl Founder {
-    /// Whether this node may found the register, when it has an empty one.
-    pub fn may_be(&self, node: &str, name: &str) -> bool {
-        let is_same = self.node == node || self.name == name;
-        self.generation == 0 || is_same && self.others < Others::Vote
-    }
-
-    /// A node whose register is empty claims to found it; nothing where another has. What one incarnation is told it is
-    /// told again: its register was empty all the time. Another incarnation may have founded before, so it is told a
-    /// generation of its own. Each is above all that its disk counted in, whose marks give way to later ones only.
-    pub fn claim(
-        &mut self,
-        (node, name): (&str, &str),
-        life: u64,
-        counted_in: u64,
-    ) -> Option<Founding> {
-        if !self.may_be(node, name) {
-            return None;
-        }
-        if (self.node.as_str(), self.life) != (node, life) || self.generation == 0 {
-            // What the last generation had lost itself, its founder's disk knows nothing of.
-            let had_lost = !self.before.is_empty() && self.before != self.node;
-            self.is_scattered |= had_lost || self.others == Others::Own;
-            self.before = std::mem::replace(&mut self.node, node.to_owned());
-            if self.before.is_empty() && counted_in > 0 {
-                // Whatever was written down before is lost, and its disk is not.
-                node.clone_into(&mut self.before);
-            }
-            self.generation = self.generation.max(counted_in) + 1;
-            self.life = life;
-        }
-        name.clone_into(&mut self.name);
-        Some(self.founding())
-    }
-
-    /// Others are about to take part; gives whether they may, because it is known now that they do. Once others decide,
-    /// whoever asks is one of them.
-    pub fn share(&mut self, node: &str, others: Others) -> bool {
-        let is_shared = self.others == Others::Vote;
-        let is_founder = self.generation > 0 && self.node == node;
-        if is_founder {
-            self.others = self.others.max(others);
-        }
-        is_shared || is_founder
-    }
-
-    fn founding(&self) -> Founding {
-        let before = match (self.is_scattered, self.before.as_str()) {
-            (_, "") => Before::Nothing,
-            (true, _) => Before::Scattered,
-            (false, node) => Before::Node(node.to_owned()),
-        };
-        Founding {
-            generation: self.generation,
-            before,
-        }
-    }
-}
-
 // === impl Founding ===
 
 impl Founding {
     /// The generation whose views have such epochs.
     pub fn generation_of(epoch: Epoch) -> u64 {
         epoch.term() / TERMS
+    }
+
+    /// The generation of a register whose value is this one; 0 of one that has no value.
+    pub fn generation_of_view(view: &View) -> u64 {
+        view.entries >> ENTRIES
     }
 
     /// All terms of this generation are above this one, and above all terms of those before.
@@ -185,84 +110,6 @@ mod tests {
 
     fn rank(shard: u16, node: &str) -> u64 {
         node.bytes().map(u64::from).sum::<u64>() ^ u64::from(shard)
-    }
-
-    fn first() -> Founder {
-        let mut founder = Founder::default();
-        let founding = founder.claim(("a", "tm1"), 1, 0).unwrap();
-        assert_eq!((founding.generation, founding.before), (1, Before::Nothing));
-        founder
-    }
-
-    fn claimed(founder: &mut Founder, node: &str, life: u64) -> (u64, Before) {
-        let founding = founder.claim((node, "tm1"), life, 0).unwrap();
-        (founding.generation, founding.before)
-    }
-
-    #[test]
-    fn the_first_to_claim_founds_and_is_told_the_same_until_it_starts_again() {
-        let mut founder = first();
-        assert_eq!(claimed(&mut founder, "a", 1), (1, Before::Nothing));
-        assert_eq!(founder.claim(("b", "tm2"), 1, 0), None);
-        let own = Before::Node("a".to_owned());
-        assert_eq!(claimed(&mut founder, "a", 2), (2, own.clone()));
-        assert_eq!(claimed(&mut founder, "a", 3), (3, own));
-        assert_eq!(founder.claim(("b", "tm2"), 1, 0), None);
-    }
-
-    #[test]
-    fn a_founder_that_never_counted_goes_on_from_nothing() {
-        let mut founder = first();
-        let founding = founder.claim(("a", "tm1"), 2, 0).unwrap();
-        assert_eq!(founding.clone().by("a", false).before, Before::Nothing);
-        assert_eq!(founding.clone().by("a", true), founding);
-        let other = founder.claim(("b", "tm1"), 1, 0).unwrap();
-        assert_eq!(
-            other.clone().by("b", false),
-            other,
-            "the one before may have counted"
-        );
-    }
-
-    #[test]
-    fn a_founding_is_above_all_that_the_founders_disk_counted_in() {
-        let mut founder = Founder::default();
-        let founding = founder.claim(("a", "tm1"), 7, 3).unwrap();
-        let own = Before::Node("a".to_owned());
-        assert_eq!((founding.generation, founding.before.clone()), (4, own));
-        let view = founding.view("a", 5).unwrap();
-        let settled = view.last_active.unwrap();
-        assert_eq!(Founding::generation_of(settled.epoch), 4);
-    }
-
-    #[test]
-    fn whoever_has_the_founders_name_founds_anew_until_others_decide() {
-        let mut founder = first();
-        let lost = Before::Node("a".to_owned());
-        assert_eq!(claimed(&mut founder, "b", 1), (2, lost));
-        // The old one is nobody any more, but for its name.
-        assert!(!founder.share("a", Others::Vote));
-        assert!(founder.share("b", Others::Vote));
-        assert!(founder.share("c", Others::Vote), "one that decides by now");
-        let before = founder.clone();
-        for node in ["a", "b", "c"] {
-            assert_eq!(founder.claim((node, "tm1"), 9, 0), None);
-        }
-        founder.share("b", Others::Own);
-        assert_eq!(founder, before, "it never becomes less");
-    }
-
-    #[test]
-    fn no_disk_makes_good_what_several_counted_or_lost() {
-        let mut founder = first();
-        assert!(founder.share("a", Others::Own));
-        assert_eq!(claimed(&mut founder, "a", 2), (2, Before::Scattered));
-        assert_eq!(claimed(&mut founder, "a", 3), (3, Before::Scattered));
-        let mut founder = first();
-        claimed(&mut founder, "b", 1);
-        // Cut short, or lost again: nobody knows.
-        assert_eq!(claimed(&mut founder, "b", 2), (3, Before::Scattered));
-        assert!(!Founder::default().share("a", Others::Own));
     }
 
     /// Where the only member has its shard from, as a seat sees it.

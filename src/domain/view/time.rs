@@ -1,8 +1,6 @@
 //! T of one node (PROTOCOLS L10): it goes on from where an earlier life may have been, never goes back, and is never
 //! used before the disk knows of it, so that no later life opens again a window that this one has counted to its end.
 
-use std::collections::BTreeMap;
-
 /// T is noted so far ahead, so that it is written once in a while and not for each grant.
 const AHEAD_MS: i64 = 1_000;
 /// The next note is due when so little is left.
@@ -124,41 +122,9 @@ impl NodeTime {
     }
 }
 
-/// How far a life sets its clock right before it counts: to the median of what the voters' clocks show, as far as they
-/// were heard; of two the lower one, for T goes forward easily and never back. None before a majority was heard: one
-/// clock that is hours off must not begin windows for all.
-pub fn set_right_ms(voters: &[String], apart_ms: &BTreeMap<String, i64>) -> Option<i64> {
-    let mut heard: Vec<i64> = voters
-        .iter()
-        .filter_map(|voter| apart_ms.get(voter))
-        .copied()
-        .collect();
-    if heard.len() * 2 <= voters.len() {
-        return None;
-    }
-    heard.sort_unstable();
-    heard.get((heard.len() - 1) / 2).copied()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn one_clock_that_is_hours_off_begins_no_windows_for_others() {
-        let voters = ["a", "b", "c"].map(str::to_owned);
-        let right = |heard: &[(&str, i64)]| {
-            let heard = heard.iter().map(|(voter, ms)| ((*voter).to_owned(), *ms));
-            set_right_ms(&voters, &heard.collect())
-        };
-        assert_eq!(right(&[("a", 0)]), None, "its own says nothing");
-        assert_eq!(right(&[("a", 0), ("x", 0)]), None, "x has no vote");
-        assert_eq!(right(&[("a", 0), ("b", -7_200_000)]), Some(-7_200_000));
-        assert_eq!(right(&[("a", 0), ("b", 7_200_000)]), Some(0));
-        let all = [("a", 0), ("b", -7_199_990), ("c", -7_200_010)];
-        assert_eq!(right(&all), Some(-7_199_990));
-        assert_eq!(set_right_ms(&[], &BTreeMap::new()), None);
-    }
 
     const HOUR: i64 = 3_600_000;
 

@@ -1,15 +1,13 @@
 //! `/admin/forget`: gives up what a node held of lost shards, which would come back with its disk and no other way (L6).
 
-use std::collections::BTreeSet;
-
+use actors::agreed_view::NotAgreed;
 use axum::Json;
 use axum::extract::State;
-use cluster::Health;
-use domain::view::{Phase, View};
+use domain::view::{GivesUp, NotGivenUp};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::members::{self, Known};
+use super::members;
 use super::voters::audit;
 use crate::auth::Caller;
 use crate::body::Fields;
@@ -39,22 +37,22 @@ pub(super) struct Named {
     node: String,
 }
 
-/// What would be given up with a node.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct GivenUp {
-    id: String,
-    name: String,
-    /// The shards, and others that may bring some of it back as well.
-    shards: BTreeSet<u16>,
-    others: BTreeSet<String>,
-}
-
 /// Says what would be given up, or why it would be refused.
 pub(super) async fn look(
     State(services): State<Services>,
     Query(Named { node }): Query<Named>,
 ) -> Result<Json<Value>, ApiError> {
-    Ok(Json(show(&services, &given_up(&services, &node)?)))
+    let named = named(&services, &node)?;
+    if is_founding(&services) {
+        return Ok(Json(named.show(&services, None)));
+    }
+    let shown = match services.orders.gives_up(&named.id).await {
+        Ok(gives_up) => named.show(&services, Some(&gives_up)),
+        // Whoever decided alone may be the one that is to be forgotten.
+        Err(NotAgreed::NobodyAnswers(_)) => named.show(&services, None),
+        Err(error) => return Err(named.refused(&error)),
+    };
+    Ok(Json(shown))
 }
 
 /// Gives it up.
@@ -64,146 +62,136 @@ pub(super) async fn forget(
     mut fields: Fields,
 ) -> Result<Json<Value>, ApiError> {
     let node = fields.required_text("node", 255)?;
-    let given_up = given_up(&services, &node)?;
-    let shards = given_up.shards.len();
-    audit(
-        &caller,
-        &format!("what a node held of {shards} lost shards is given up"),
-        &given_up.name,
+    let named = named(&services, &node)?;
+    let (what, is_founding) = if is_founding(&services) {
+        ("the founder of the view register never runs again", true)
+    } else {
+        ("what a node held of lost shards is given up", false)
+    };
+    audit(&caller, what, &named.name, "ordered");
+    let done = if is_founding {
+        named.give_up_founder(&services).await
+    } else {
+        named.give_up(&services).await
+    };
+    let outcome = done.as_ref().map_or_else(
+        |error| format!("refused: {}", error.description()),
+        |_| "agreed".to_owned(),
     );
-    let ordered = services.orders.forget(&given_up.id).await;
-    let is_known = ordered.map_err(|error| members::not_agreed(&error))?;
-    let mut shown = show(&services, &given_up);
-    members::put(&mut shown, "knownHere", is_known);
-    Ok(Json(shown))
+    audit(&caller, what, &named.name, &outcome);
+    done.map(Json)
 }
 
-fn given_up(services: &Services, named: &str) -> Result<GivenUp, ApiError> {
+/// Whether there is no view here yet: then it is decided over the control plane's database who founds the register.
+fn is_founding(services: &Services) -> bool {
+    services.orders.latest().view.entries == 0
+}
+
+/// The node that an operator names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Node {
+    id: String,
+    name: String,
+    /// Whether this node knows it.
+    is_known: bool,
+}
+
+fn named(services: &Services, named: &str) -> Result<Node, ApiError> {
     if named.is_empty() {
         return Err(ApiError::bad_field("node", "is required"));
     }
     let nodes = members::nodes(&services.cluster);
-    judge(
-        named,
-        members::find(&nodes, named),
-        &services.orders.latest().view,
-    )
-}
-
-fn judge(named: &str, known: Option<&Known>, view: &View) -> Result<GivenUp, ApiError> {
-    let id = known.map_or(named, |known| known.id.as_str());
-    let name = known.map_or(named, |known| known.name.as_str());
-    let held = |holders: &[String]| holders.iter().any(|holder| holder == id);
-    let losses = view.lost.iter().filter(|loss| held(&loss.holders));
-    let (mut shards, mut others) = (BTreeSet::new(), BTreeSet::new());
-    for loss in losses {
-        shards.insert(loss.shard);
-        let holders = loss.holders.iter().filter(|holder| *holder != id);
-        others.extend(holders.cloned());
-    }
-    // Whoever is there brings back what it has by itself: by the time that a view with it is active, what is missing still
-    // is not on its disk.
-    let was_asked = view.phase == Phase::Active && view.members.iter().any(|life| life.node == id);
-    let is_there = known.is_some_and(|known| known.is_me || known.health != Health::Down);
-    let has_it_not = was_asked && !shards.is_empty();
-    let is_there = is_there && !has_it_not;
-    match (known, is_there) {
-        (None, _) if shards.is_empty() => Err(ApiError::not_found("node", named)),
-        (_, true) => Err(ApiError::conflict(format!(
-            "node {name} is not known to be down: whoever is there, or may be, brings back what it has, so nothing of it is given up"
-        ))),
-        (_, false) if shards.is_empty() => Err(ApiError::conflict(format!(
-            "nothing that node {name} held is lost, so there is nothing to give up"
-        ))),
-        (_, false) => Ok(GivenUp {
-            id: id.to_owned(),
-            name: name.to_owned(),
-            shards,
-            others,
-        }),
-    }
-}
-
-fn show(services: &Services, given_up: &GivenUp) -> Value {
-    let others: Vec<String> = given_up.others.iter().cloned().collect();
-    json!({
-        "node": given_up.name, "id": given_up.id, "shards": given_up.shards,
-        "count": given_up.shards.len(), "otherHolders": members::names(&services.orders, &others),
+    let known = members::find(&nodes, named);
+    Ok(Node {
+        id: known.map_or(named, |known| &known.id).to_owned(),
+        name: known.map_or(named, |known| &known.name).to_owned(),
+        is_known: known.is_some(),
     })
+}
+
+// === impl Node ===
+
+impl Node {
+    async fn give_up(&self, services: &Services) -> Result<Value, ApiError> {
+        // Both are judged by whoever leads, the order once more when it is there.
+        let gives_up = match services.orders.gives_up(&self.id).await {
+            Ok(gives_up) => gives_up,
+            Err(error @ NotAgreed::NobodyAnswers(_)) => {
+                let is_founder = self.give_up_founder(services).await;
+                return is_founder.map_err(|_| self.refused(&error));
+            }
+            Err(error) => return Err(self.refused(&error)),
+        };
+        let ordered = services.orders.forget(&self.id).await;
+        let is_known = ordered.map_err(|error| self.refused(&error))?;
+        let mut shown = self.show(services, Some(&gives_up));
+        members::put(&mut shown, "knownHere", is_known);
+        Ok(shown)
+    }
+
+    async fn give_up_founder(&self, services: &Services) -> Result<Value, ApiError> {
+        let ordered = services.orders.give_up_founder(&self.id).await;
+        if !ordered.map_err(|error| self.refused(&error))? {
+            return Err(ApiError::conflict(format!(
+                "node {} is not the one that founded the view register, or others decide with it: name that one by its \
+                 id, which the log of the node that waits for it has",
+                self.name
+            )));
+        }
+        let mut shown = self.show(services, None);
+        members::put(&mut shown, "knownHere", true);
+        Ok(shown)
+    }
+
+    fn refused(&self, error: &NotAgreed) -> ApiError {
+        let name = &self.name;
+        match error {
+            NotAgreed::NotGivenUp(NotGivenUp::NothingLost) if !self.is_known => {
+                ApiError::not_found("node", name)
+            }
+            NotAgreed::NotGivenUp(NotGivenUp::NothingLost) => ApiError::conflict(format!(
+                "nothing that node {name} held is lost, so there is nothing to give up"
+            )),
+            NotAgreed::NotGivenUp(NotGivenUp::MayBeThere) => ApiError::conflict(format!(
+                "node {name} is not known to be down: whoever is there, or may be, brings back what it has, so nothing \
+                 of it is given up"
+            )),
+            other => members::not_agreed(other),
+        }
+    }
+
+    /// What is given up; none where it is what the founder of the register decided alone.
+    fn show(&self, services: &Services, gives_up: Option<&GivesUp>) -> Value {
+        let is_founder = gives_up.is_none();
+        let gives_up = gives_up.cloned().unwrap_or_default();
+        let others: Vec<String> = gives_up.others.iter().cloned().collect();
+        json!({
+            "node": self.name, "id": self.id, "shards": gives_up.shards,
+            "count": gives_up.shards.len(), "otherHolders": members::names(&services.orders, &others),
+            "founder": is_founder,
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use domain::view::{Epoch, Life, Loss};
-
     use super::*;
 
-    fn known(id: &str, health: Health) -> Known {
-        Known {
-            id: id.to_owned(),
-            name: format!("tm-{id}"),
-            health,
-            leaving: false,
-            is_me: false,
-        }
-    }
-
-    fn view() -> View {
-        let loss = |shard, holders: [&str; 2]| Loss {
-            shard,
-            holders: holders.map(str::to_owned).to_vec(),
-            t0_ms: 5,
-            epoch: Epoch::default(),
-            held: Epoch::default(),
-            is_mixed: false,
-        };
-        View {
-            lost: vec![
-                loss(3, ["a", "b"]),
-                loss(7, ["c", "a"]),
-                loss(3, ["a", "c"]),
-            ],
-            ..View::default()
-        }
-    }
-
     #[test]
-    fn what_is_given_up_with_a_node_is_what_it_held_of_lost_shards() {
-        let down = known("a", Health::Down);
-        let given_up = judge("tm-a", Some(&down), &view()).unwrap();
-        assert_eq!(given_up.shards, BTreeSet::from([3, 7]));
-        assert_eq!(given_up.others, ["b", "c"].map(str::to_owned).into());
-        let long_gone = judge("b", None, &view()).unwrap();
-        assert_eq!((long_gone.id.as_str(), long_gone.shards.len()), ("b", 1));
-    }
-
-    #[test]
-    fn what_a_node_that_is_there_has_lost_itself_is_given_up_as_well() {
-        let mut view = view();
-        view.members = vec![Life::new("a", 1)];
-        let up = known("a", Health::Up);
-        assert!(judge("a", Some(&up), &view).is_err(), "it may bring it yet");
-        view.phase = Phase::Active;
-        assert_eq!(judge("a", Some(&up), &view).unwrap().shards.len(), 2);
-    }
-
-    #[test]
-    fn who_is_there_who_lost_nothing_and_who_is_not_known_are_refused_with_the_reason() {
-        let refused = |named: &str, known: Option<&Known>| {
-            let refused = judge(named, known, &view()).unwrap_err();
+    fn whoever_is_refused_hears_of_the_node_by_its_name_and_why() {
+        let refused = |is_known, why| {
+            let (id, name) = ("a".to_owned(), "tm-a".to_owned());
+            let node = Node { id, name, is_known };
+            let refused = node.refused(&NotAgreed::NotGivenUp(why));
             (refused.status().as_u16(), refused.description().to_owned())
         };
-        for health in [Health::Up, Health::Suspect, Health::Unmet] {
-            let (status, told) = refused("a", Some(&known("a", health)));
-            assert_eq!(status, 409);
-            assert!(told.contains("tm-a is not known to be down"), "{told}");
-        }
-        let (status, told) = refused("d", Some(&known("d", Health::Down)));
+        let (status, told) = refused(true, NotGivenUp::MayBeThere);
         assert_eq!(status, 409);
-        assert!(
-            told.contains("nothing that node tm-d held is lost"),
-            "{told}"
-        );
-        assert_eq!(refused("moon", None).0, 404);
+        assert!(told.contains("tm-a is not known to be down"), "{told}");
+        let (status, told) = refused(true, NotGivenUp::NothingLost);
+        assert_eq!(status, 409);
+        let wanted = "nothing that node tm-a held is lost";
+        assert!(told.contains(wanted), "{told}");
+        assert_eq!(refused(false, NotGivenUp::NothingLost).0, 404);
     }
 }

@@ -61,10 +61,8 @@ pub(super) async fn choose(
         }
     }
     let names: Vec<&str> = chosen.iter().map(|known| known.name.as_str()).collect();
-    audit(&caller, "who votes on views is chosen", &names.join(" "));
     let ids = chosen.iter().map(|known| known.id.clone()).collect();
-    let ordered = services.orders.choose(ids).await;
-    ordered.map_err(|error| members::not_agreed(&error))?;
+    ordered(&services, &caller, (ids, &names.join(" "))).await?;
     Ok((StatusCode::ACCEPTED, Json(shown(&services).await)))
 }
 
@@ -73,16 +71,35 @@ pub(super) async fn free(
     State(services): State<Services>,
     caller: Caller,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
-    audit(&caller, "who votes on views is left to the cluster", "");
-    let ordered = services.orders.choose(Vec::new()).await;
-    ordered.map_err(|error| members::not_agreed(&error))?;
+    ordered(&services, &caller, (Vec::new(), "")).await?;
     Ok((StatusCode::ACCEPTED, Json(shown(&services).await)))
 }
 
-/// Who ordered what, and when: a line of its own kind, so that it can be kept apart.
-pub(super) fn audit(caller: &Caller, what: &str, nodes: &str) {
+/// Has it agreed on who votes; tells of the order, and of what came of it.
+async fn ordered(
+    services: &Services,
+    caller: &Caller,
+    (ids, names): (Vec<String>, &str),
+) -> Result<(), ApiError> {
+    let what = if ids.is_empty() {
+        "who votes on views is left to the cluster"
+    } else {
+        "who votes on views is chosen"
+    };
+    audit(caller, what, names, "ordered");
+    let ordered = services.orders.choose(ids).await;
+    let outcome = ordered.as_ref().map_or_else(
+        |error| format!("refused: {error}"),
+        |()| "agreed".to_owned(),
+    );
+    audit(caller, what, names, &outcome);
+    ordered.map_err(|error| members::not_agreed(&error))
+}
+
+/// Who ordered what, when, and what came of it: a line of its own kind, so that it can be kept apart.
+pub(super) fn audit(caller: &Caller, what: &str, nodes: &str, outcome: &str) {
     let (user, tenant) = (&caller.user, &caller.tenant);
-    tracing::info!(target: "audit", %user, %tenant, nodes, "{what}");
+    tracing::info!(target: "audit", %user, %tenant, nodes, outcome, "{what}");
 }
 
 /// The nodes that are named, if they may vote together.

@@ -148,6 +148,11 @@ pub(crate) const SCHEMA: Schema = Schema {
             "view register",
             include_str!("../../../migrations/apim/0023_view_register.sql"),
         ),
+        (
+            24,
+            "view register lease",
+            include_str!("../../../migrations/apim/0024_view_register_lease.sql"),
+        ),
     ],
 };
 

@@ -1,4 +1,4 @@
-//! Who founded the view register (W3): the one row that decides which of its logs there is.
+//! Who founded the view register and holds it (W3): the one row that decides which of its logs there is.
 
 use domain::view::{Founder, Others};
 use sqlx::any::AnyRow;
@@ -33,7 +33,8 @@ pub async fn lock(write: &mut Write) -> Result<Founder, StoreError> {
 pub async fn save(write: &mut Write, founder: &Founder) -> Result<(), StoreError> {
     let query = sqlx::query(
         "UPDATE view_register SET generation = $1, founder_id = $2, founder_name = $3, founder_life = $4, \
-         before_id = $5, is_scattered = $6, others = $7 WHERE id = 1",
+         before_id = $5, is_scattered = $6, others = $7, renewals = $8, reach_ms = $9, after_ms = $10, \
+         hold_ms = $11, is_given_up = $12 WHERE id = 1",
     )
     .bind(signed(founder.generation))
     .bind(founder.node.clone())
@@ -45,7 +46,12 @@ pub async fn save(write: &mut Write, founder: &Founder) -> Result<(), StoreError
         Others::None => 0_i64,
         Others::Own => 1,
         Others::Vote => 2,
-    });
+    })
+    .bind(signed(founder.renewals))
+    .bind(founder.reach_ms)
+    .bind(founder.after_ms)
+    .bind(founder.hold_ms)
+    .bind(i64::from(founder.is_given_up));
     write.execute(query, "view register").await.map(drop)
 }
 
@@ -64,5 +70,10 @@ fn said(row: Option<AnyRow>) -> Result<Founder, StoreError> {
             // Of a later version: nothing is founded anew where this one does not know who takes part.
             _ => Others::Vote,
         },
+        renewals: unsigned(row.integer("renewals")?)?,
+        reach_ms: row.integer("reach_ms")?,
+        after_ms: row.integer("after_ms")?,
+        hold_ms: row.integer("hold_ms")?,
+        is_given_up: row.flag("is_given_up")?,
     })
 }

@@ -1,6 +1,7 @@
 //! Carbon: the node's identity and last known state. A file of the node alone.
 
 pub mod consumers;
+pub mod hold;
 pub mod identity;
 pub mod join_tokens;
 pub mod known_members;
@@ -72,6 +73,11 @@ pub(crate) const SCHEMA: Schema = Schema {
             12,
             "voter",
             include_str!("../../../migrations/carbon/0012_voter.sql"),
+        ),
+        (
+            13,
+            "hold",
+            include_str!("../../../migrations/carbon/0013_hold.sql"),
         ),
     ],
 };

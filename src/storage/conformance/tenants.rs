@@ -70,6 +70,7 @@ const OF_CARBON: Reasons = &[
         "applied",
         "how far the node has applied the changes of all tenants",
     ),
+    ("hold", "promises to the node, which serves all tenants"),
     ("identity", "the node, which serves all tenants"),
     ("join_tokens", "of nodes that are to join"),
     ("known_members", "addresses of nodes"),

@@ -1,15 +1,16 @@
 //! Members over the register of a cluster, which one of them founds.
 
-use domain::view::{Entry, Founding, Others, View};
+use domain::view::{Entry, Founder, Founding, Others, View};
 
 use super::*;
-use crate::agreed_view::message::{Claim, Claimed};
+use crate::agreed_view::message::{Claim, Claimed, GivenUp};
 
 /// Members whose register is to be founded, and who decides on that.
 pub(super) struct Founded {
     pub(super) members: Members,
     links: Links,
     claims: ClaimHandle,
+    apim: Database,
     deciding: Root,
 }
 
@@ -18,17 +19,53 @@ pub(super) struct Founded {
 impl Founded {
     pub(super) async fn new(dir: &Path) -> Self {
         let url = format!("sqlite:{}", dir.join("claims.db").display());
-        let system = System::new(Clock::system(), true);
-        let (claims, child) = claims(&system, &apim::open(&url).await.unwrap());
-        let deciding = start_root(&system, vec![child]).await.unwrap();
+        let apim = apim::open(&url).await.unwrap();
+        let (claims, deciding) = Self::deciding(&apim).await;
         let links = Links::default();
-        let registers = Registers::OfCluster(links.clone(), claims.clone());
+        let registers = Registers::OfCluster(links.clone(), Box::new(claims.clone()));
         Self {
             members: Members::new(dir, registers).await,
             links,
             claims,
+            apim,
             deciding,
         }
+    }
+
+    /// A node of the control plane, with its own way to the database.
+    async fn deciding(apim: &Database) -> (ClaimHandle, Root) {
+        let system = System::new(Clock::system(), true);
+        let (claims, child) = claims(&system, apim, ("cp", false));
+        (claims, start_root(&system, vec![child]).await.unwrap())
+    }
+
+    /// Whoever joins from now on is on a node that no other one sees, and reaches the database by this way.
+    fn alone(&mut self, claims: &ClaimHandle) {
+        let members = &mut self.members;
+        members.nodes = Nodes::alone(Life::new("nobody", 0));
+        members.ways = Ways::default();
+        members.registers = Registers::OfCluster(Links::default(), Box::new(claims.clone()));
+    }
+
+    async fn row(&self) -> Founder {
+        let mut read = self.apim.read().await.unwrap();
+        apim::view_register::find(&mut read).await.unwrap()
+    }
+
+    /// Whether this member grants a unit of it to a gateway that has none.
+    async fn grants(&self, of: &str, gateway: &str, key: &ThrottleKey) -> bool {
+        let granted = async {
+            loop {
+                let asked = self.members.asked(of, question(gateway, key, None));
+                match asked.await.map(|answer| answer.outcome) {
+                    Some(Outcome::Granted) => return true,
+                    Some(Outcome::Final) => return false,
+                    _ => tokio::time::sleep(Duration::from_millis(20)).await,
+                }
+            }
+        };
+        let granted = tokio::time::timeout(Duration::from_secs(3), granted);
+        granted.await.unwrap_or(false)
     }
 
     fn register(&self, name: &str) -> Register {
@@ -41,6 +78,9 @@ impl Founded {
             name: name.to_owned(),
             life,
             counted_in: 0,
+            known: 0,
+            hold_ms: 60_000,
+            watched: None,
         };
         self.claims.claim(claim).await.unwrap()
     }
@@ -124,6 +164,9 @@ async fn whoever_replaces_the_founder_whose_disk_is_lost_counts_its_windows_as_f
     let mut founded = Founded::new(dir.path()).await;
     let keys = with_five_granted(&mut founded, &dir.path().join("one")).await;
     founded.members.crash_all();
+    // It is not known to be gone, unless somebody says so.
+    let given_up = founded.claims.give_up(NAMES[0]).await;
+    assert_eq!(given_up.unwrap(), GivenUp::Yes);
     let members = &mut founded.members;
     let empty = dir.path().join("two");
     members.join_as((NAMES[1], "tm1"), 1, &empty).await;
@@ -151,6 +194,91 @@ async fn whoever_replaces_the_founder_whose_disk_is_lost_counts_its_windows_as_f
     }
     let got = founded.members.drain(NAMES[1], "gw3", &keys[0], 40).await;
     assert_eq!(got, 20, "of the month, whatever was granted before");
+    founded.stop().await;
+}
+
+#[tokio::test]
+async fn of_two_lone_nodes_of_one_name_over_one_database_one_counts_and_stands_still_before_the_other_does()
+ {
+    let dir = tempfile::tempdir().unwrap();
+    let mut founded = Founded::new(dir.path()).await;
+    founded.members.hold = Duration::from_secs(3);
+    let (first, reaches) = Founded::deciding(&founded.apim).await;
+    founded.alone(&first);
+    let keys = with_five_granted(&mut founded, &dir.path().join("one")).await;
+    let second = founded.claims.clone();
+    founded.alone(&second);
+    let empty = dir.path().join("two");
+    founded.members.join_as((NAMES[1], "tm1"), 1, &empty).await;
+    // It waits for as long as the first one may go on by itself, and that one says meanwhile that it is there.
+    let (deadline, clock) = (DEADLINE, founded.members.system.clock.clone());
+    let began = clock.monotonic();
+    let before = founded.row().await.renewals;
+    loop {
+        let row = founded.row().await;
+        assert_eq!((row.generation, row.node.as_str()), (1, NAMES[0]));
+        if row.renewals > before + 60 {
+            break;
+        }
+        assert!(clock.monotonic() - began < deadline, "{row:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(founded.view().entries, 0);
+    // Cut off from the database alone, it goes on for a while.
+    reaches.stop(DEADLINE).await;
+    assert!(founded.grants(NAMES[0], "gw3", &keys[0]).await);
+    founded.members.wait_for(&NAMES[1..2]).await;
+    assert_eq!(founded.view().entries >> 40, 2);
+    assert!(founded.view().t0_ms >= Some(founded.row().await.after_ms));
+    for key in &keys {
+        let got = founded.members.drain(NAMES[1], "gw2", key, 40).await;
+        assert_eq!(got, 0, "what the first one granted counts: {key:?}");
+        assert!(!founded.grants(NAMES[0], "gw4", key).await, "{key:?}");
+    }
+    founded.stop().await;
+}
+
+#[tokio::test]
+async fn a_founder_whose_disk_is_back_after_another_founded_anew_grants_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut founded = Founded::new(dir.path()).await;
+    let claims = founded.claims.clone();
+    founded.alone(&claims);
+    let one = dir.path().join("one");
+    let keys = with_five_granted(&mut founded, &one).await;
+    founded.members.stop_all().await;
+    let given_up = founded.claims.give_up(NAMES[0]).await;
+    assert_eq!(given_up.unwrap(), GivenUp::Yes);
+    founded.alone(&claims);
+    let empty = dir.path().join("two");
+    let members = &mut founded.members;
+    members.join_as((NAMES[1], "tm1"), 1, &empty).await;
+    members.wait_for(&NAMES[1..2]).await;
+    // The first one is back, and sees nobody.
+    founded.alone(&claims);
+    founded.members.join_as((NAMES[0], "tm1"), 2, &one).await;
+    founded.members.wait_for(&NAMES[..1]).await;
+    assert_eq!(founded.view().entries >> 40, 1, "by its own register");
+    for key in &keys {
+        assert!(!founded.grants(NAMES[0], "gw4", key).await, "{key:?}");
+    }
+    founded.stop().await;
+}
+
+#[tokio::test]
+async fn a_founder_that_is_started_again_while_nobody_answers_goes_on_as_far_as_it_was_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut founded = Founded::new(dir.path()).await;
+    let (claims, reaches) = Founded::deciding(&founded.apim).await;
+    founded.alone(&claims);
+    let one = dir.path().join("one");
+    let keys = with_five_granted(&mut founded, &one).await;
+    founded.members.stop_all().await;
+    reaches.stop(DEADLINE).await;
+    founded.alone(&claims);
+    founded.members.join_as((NAMES[0], "tm1"), 2, &one).await;
+    let got = founded.members.drain(NAMES[0], "gw2", &keys[0], 40).await;
+    assert_eq!(got, 15);
     founded.stop().await;
 }
 

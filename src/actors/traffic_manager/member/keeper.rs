@@ -92,11 +92,11 @@ impl Actor for Keeper {
     }
 }
 
-/// Begins the ledger, once this life's clock is set right.
+/// Begins the ledger, once this life's clock is set right; it is kept so from then on.
 async fn begin(arguments: &KeeperArguments) -> Result<(), BoxError> {
     let site = &arguments.slots.site;
     let voters = arguments.agreed.latest().voters;
-    if arguments.slots.left.get().is_some() || !site.set_right(&voters) {
+    if !site.set_right(&voters) || arguments.slots.left.get().is_some() {
         return Ok(());
     }
     let mut write = arguments.broker.write("broker.ledger.begin").await?;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use cluster::{Actor, Address, BoxError, Clock, spawn_named};
-use domain::view::{Epoch, Phase, Report};
+use domain::view::{Epoch, Phase, Report, View};
 
 use super::shards::ShardsMessage;
 use super::slots::Slots;
@@ -72,6 +72,11 @@ pub(super) struct Reporter {
     voters: Vec<String>,
     _ticker: Ticker,
     _watcher: Watcher,
+}
+
+/// Whether nobody but this node owns shards, nor has a say in who does.
+fn is_alone(view: &View, me: &str) -> bool {
+    view.members.len() <= 1 && view.voters == [me]
 }
 
 // === impl Actor ===
@@ -265,8 +270,8 @@ impl Reporter {
 
     /// Whether nobody else owns shards, nor has a say in who does.
     fn is_alone(&self) -> bool {
-        let (view, me) = (self.arguments.agreed.view(), self.arguments.nodes.me());
-        view.members.len() <= 1 && view.voters == [me.node.as_str()]
+        let view = self.arguments.agreed.view();
+        is_alone(&view, &self.arguments.nodes.me().node)
     }
 
     fn promised(&self, voter: &str, epoch: Epoch, t_ms: i64, promised: Promised) {
@@ -286,5 +291,29 @@ impl Reporter {
             }
             Promised::Sealed(_) | Promised::Failed => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::view::Life;
+
+    use super::*;
+
+    #[test]
+    fn a_node_on_whose_views_another_votes_is_not_alone() {
+        let alone = |members: &[&str], voters: &[&str]| {
+            let view = View {
+                members: members.iter().map(|node| Life::new(*node, 1)).collect(),
+                voters: voters.iter().map(|voter| (*voter).to_owned()).collect(),
+                ..View::default()
+            };
+            is_alone(&view, "a")
+        };
+        assert!(alone(&["a"], &["a"]));
+        assert!(!alone(&["a"], &["b"]), "another decides");
+        assert!(!alone(&["a"], &["a", "b", "c"]));
+        assert!(!alone(&["a", "b"], &["a"]), "another counts");
+        assert!(!alone(&["a"], &[]));
     }
 }

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use domain::policy::TimeUnit;
-use domain::view::{Life, Phase};
+use domain::view::{Life, NotGivenUp, Phase, View};
 
 use super::founding::Founded;
 use super::{Members, NAMES, Registers};
-use crate::agreed_view::message::RegisterSeen;
+use crate::agreed_view::message::{Agreed, RegisterSeen};
 use crate::agreed_view::{AgreedView, NotAgreed, Orders, TestRegister};
 use crate::traffic_manager::member::message::{AskShards, RoleSeen};
 use crate::traffic_manager::member::{LAYOUT, Overview};
@@ -36,6 +36,18 @@ async fn until(orders: &Orders, is_so: impl Fn(&RegisterSeen) -> bool) {
 fn orders(members: &Members, of: &str) -> Orders {
     let nodes = members.nodes.seen_by(Life::new(of, 1));
     Orders::new(&nodes, agreed(members, of))
+}
+
+/// Orders at a node that knows this view and nothing later.
+fn knowing(members: &Members, left: &str, view: Option<&View>) -> Orders {
+    let agreed = AgreedView::new();
+    agreed.learn(&Agreed {
+        view: view.cloned().map(Box::new),
+        voters: vec![left.to_owned()],
+        clock_ms: None,
+        voters_at: None,
+    });
+    Orders::new(&members.nodes.seen_by(Life::new(left, 1)), &agreed)
 }
 
 #[tokio::test]
@@ -168,8 +180,19 @@ async fn what_two_nodes_held_together_is_given_up_at_an_operators_word_and_no_ot
         "its window is full"
     );
     let orders = orders(&members, left);
+    // Whoever leads judges, whatever the node that is asked knows.
+    let (knows_nothing, knows_of_losses) = (
+        knowing(&members, left, None),
+        knowing(&members, left, Some(&view)),
+    );
+    let gives_up = knows_nothing.gives_up(owner).await.unwrap();
+    assert!(gives_up.shards.contains(&shard_of(&key)) && !gives_up.others.contains(left));
+    let may_be_there = NotAgreed::NotGivenUp(NotGivenUp::MayBeThere);
+    assert_eq!(knows_nothing.forget(left).await, Err(may_be_there));
     assert_eq!(orders.forget(owner).await, Ok(true));
     assert_eq!(orders.latest().view.lost, []);
+    let nothing_lost = NotAgreed::NotGivenUp(NotGivenUp::NothingLost);
+    assert_eq!(knows_of_losses.forget(owner).await, Err(nothing_lost));
     assert_eq!(
         members.drain(left, "gw3", &key, 9).await,
         9,

@@ -1,12 +1,12 @@
 //! What all shards of a member share: which life it is in, its T, and how far T is noted on its own disk and fenced by
 //! the voters (L3, L10).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use cluster::{Address, Clock};
-use domain::view::{Epoch, Fences, Life, NodeTime, Now, set_right_ms};
+use domain::view::{Epoch, Fences, Life, NodeTime, Now, RightClock};
 
 use super::counted;
 use super::keeper::Due;
@@ -25,9 +25,9 @@ pub(in crate::traffic_manager) struct Site {
     incarnation: u64,
     failures: AtomicU64,
     clock: Clock,
-    /// How far the voters' clocks are from this node's, and how far this life sets its own right by them.
-    apart_ms: Mutex<BTreeMap<String, i64>>,
-    set_right_ms: OnceLock<i64>,
+    /// By how much this life sets its clock right, and the same as it is read with each step.
+    right: Mutex<RightClock>,
+    right_ms: AtomicI64,
     inner: Mutex<Inner>,
     /// The highest T in which grants wait for a fence.
     wanted_ms: AtomicI64,
@@ -72,8 +72,8 @@ impl Site {
             incarnation,
             failures: AtomicU64::new(0),
             clock,
-            apart_ms: Mutex::default(),
-            set_right_ms: OnceLock::new(),
+            right: Mutex::default(),
+            right_ms: AtomicI64::new(0),
             inner: Mutex::new(Inner {
                 time: None,
                 fences: Fences::default(),
@@ -122,34 +122,32 @@ impl Site {
 
     /// The node's clock, set right by the voters'.
     pub(super) fn now_ms(&self) -> i64 {
-        let right_ms = self.set_right_ms.get().copied().unwrap_or_default();
+        let right_ms = self.right_ms.load(Ordering::Relaxed);
         self.clock.now_ms().saturating_add(right_ms)
     }
 
     /// A voter's clock shows this.
     pub(super) fn hear_clock(&self, voter: &str, clock_ms: i64) {
         let apart_ms = clock_ms.saturating_sub(self.clock.now_ms());
-        let mut all = self.apart_ms.lock().unwrap_or_else(PoisonError::into_inner);
-        all.insert(voter.to_owned(), apart_ms);
+        self.right().hear(voter, apart_ms, self.steady_ms());
     }
 
-    /// Sets the clock of this life right, once enough of these voters were heard; gives whether it is.
+    /// Sets the clock of this life right, once enough of these voters were heard, and slowly from then on; gives whether it
+    /// is.
     pub(super) fn set_right(&self, voters: &[String]) -> bool {
-        if self.set_right_ms.get().is_some() {
-            return true;
-        }
-        let mut all = self.apart_ms.lock().unwrap_or_else(PoisonError::into_inner);
-        all.insert(self.node.clone(), 0);
-        let Some(right_ms) = set_right_ms(voters, &all) else {
+        let mut right = self.right();
+        let is_first = right.right_ms().is_none();
+        if !right.follow(&self.node, voters, self.steady_ms()) {
             return false;
-        };
-        if right_ms.abs() > APART_MS {
+        }
+        let right_ms = right.right_ms().unwrap_or_default();
+        self.right_ms.store(right_ms, Ordering::Relaxed);
+        if is_first && right_ms.abs() > APART_MS {
             tracing::warn!(
                 apart_ms = -right_ms,
                 "this node's clock is apart from those of the voters: windows of plans go by theirs; set it right"
             );
         }
-        let _ = self.set_right_ms.set(right_ms);
         true
     }
 
@@ -256,8 +254,7 @@ impl Site {
         if wanted_ms == i64::MIN {
             return None;
         }
-        let now = self.clock.monotonic().as_millis();
-        let now_ms = i64::try_from(now).unwrap_or(i64::MAX);
+        let now_ms = self.steady_ms();
         let fences = &mut self.inner().fences;
         fences.begin(epoch, voters);
         let due = fences.need(wanted_ms, now_ms);
@@ -337,6 +334,15 @@ impl Site {
     /// It looks now.
     pub(super) fn looked(&self) {
         self.poked.store(false, Ordering::SeqCst);
+    }
+
+    fn steady_ms(&self) -> i64 {
+        let now = self.clock.monotonic().as_millis();
+        i64::try_from(now).unwrap_or(i64::MAX)
+    }
+
+    fn right(&self) -> MutexGuard<'_, RightClock> {
+        self.right.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {

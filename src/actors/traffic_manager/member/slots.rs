@@ -66,10 +66,10 @@ impl Slots {
         }
     }
 
-    /// A voter's clock shows this; before the ledger has begun it may have waited for that.
+    /// A voter's clock shows this; the ledger may have waited for that before it began.
     pub(super) fn heard_clock(&self, voter: &str, clock_ms: i64) {
+        self.site.hear_clock(voter, clock_ms);
         if self.left.get().is_none() {
-            self.site.hear_clock(voter, clock_ms);
             self.site.poke_keeper();
         }
     }

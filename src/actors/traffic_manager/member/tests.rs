@@ -15,8 +15,8 @@ use storage::{Database, apim, broker, carbon};
 
 use super::{LAYOUT, Member, Ways, component};
 use crate::agreed_view::{
-    AgreedView, ClaimHandle, FounderArguments, Layout, Nodes, SharedRegister, TestRegister, claims,
-    component as agreed_view, founder, register_of_cluster,
+    AgreedView, ClaimHandle, Cover, FounderArguments, Layout, Nodes, SharedRegister, TestRegister,
+    claims, component as agreed_view, founder, register_of_cluster,
 };
 use crate::register::{CarbonRegister, belong};
 use crate::traffic_manager::message::{LeaseAnswer, LeaseMany, Leased, ThrottleKey};
@@ -52,7 +52,7 @@ struct OneMember {
 #[derive(Clone)]
 enum Registers {
     InMemory(TestRegister),
-    OfCluster(Links, ClaimHandle),
+    OfCluster(Links, Box<ClaimHandle>),
 }
 
 /// The registers of a cluster's nodes, and the way between them.
@@ -81,6 +81,8 @@ impl RegisterLink for LinkOf {
 struct Members {
     control_plane: ControlPlane,
     layout: Layout,
+    /// For how long one that decides alone goes on by itself.
+    hold: Duration,
     registers: Registers,
     nodes: Nodes,
     ways: Ways,
@@ -110,6 +112,7 @@ impl Members {
         Self {
             control_plane: ControlPlane::start(&system, dir).await,
             layout: QUICK,
+            hold: Duration::from_secs(86_400),
             registers,
             nodes: Nodes::alone(Life::new("nobody", 0)),
             ways: Ways::default(),
@@ -142,7 +145,11 @@ impl Members {
                 let (of_node, register, child) = made.unwrap();
                 let mut all = links.0.lock().unwrap();
                 all.insert(name.to_owned(), of_node.clone());
-                (register, vec![child], Some((of_node, claims.clone())))
+                (
+                    register,
+                    vec![child],
+                    Some((of_node, ClaimHandle::clone(claims))),
+                )
             }
         }
     }
@@ -158,10 +165,12 @@ impl Members {
         // Names of actors are unique within a process.
         let system = System::new(self.system.clock.clone(), true);
         let (register, mut children, of_node) = self.registered((&system, &nodes), &carbon).await;
+        let cover = of_node
+            .as_ref()
+            .map_or_else(Cover::whole, |_| Cover::nothing());
+        let (voting, layout) = ((&carbon, &cover), self.layout);
         let (agreed, agreed_child) =
-            agreed_view(&system, &carbon, &nodes, &register, self.layout, |_| {
-                Vec::new()
-            });
+            agreed_view(&system, voting, &nodes, &register, layout, |_| Vec::new());
         let member = Member {
             broker: &broker,
             feed: &self.control_plane.feed,
@@ -177,8 +186,8 @@ impl Members {
         children.insert(0, agreed_child);
         children.push(child);
         let agreed_now = agreed.clone();
-        children.extend(of_node.map(|(register, claims)| {
-            let (name, agreed) = (called.to_owned(), agreed_now);
+        let founding = of_node.map(|(register, claims)| {
+            let (name, agreed, hold) = (called.to_owned(), agreed_now, self.hold);
             let arguments = FounderArguments {
                 nodes,
                 name,
@@ -187,9 +196,13 @@ impl Members {
                 counted_in,
                 agreed,
                 claims,
+                carbon: carbon.clone(),
+                cover,
+                hold,
             };
             founder(&system, arguments)
-        }));
+        });
+        children.extend(founding.into_iter().flatten());
         let root = start_root(&system, children).await.unwrap();
         let one = OneMember {
             agreed,

@@ -1,0 +1,302 @@
+//! Holds the view register for its founder while that decides alone (W3): says again and again that it is there, wherever
+//! that is decided, and lets its voter fence no T beyond what is written down there. Whoever takes its place begins above
+//! that T, so nobody grants twice what one of them, paused, cut off or back from long ago, had granted.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use cluster::{Actor, Address, BoxError, Child, Clock, RegisterState, System, child};
+use domain::view::{Founding, Others};
+use storage::carbon::hold;
+use storage::{Database, StoreError};
+
+use super::founding::FounderArguments;
+use super::message::{HeldOn, HoldOn};
+use crate::ticker::{Ticker, ticker};
+
+/// It is looked whether something is due so often.
+const TICK: Duration = Duration::from_millis(50);
+/// It says that it is there so often, or more often where it may go on for a short while only.
+const PERIOD: Duration = Duration::from_secs(15);
+const PERIODS: u32 = 20;
+/// It asks again after so long where it was told nothing.
+const AGAIN: Duration = Duration::from_millis(500);
+/// It goes by what it was told in an earlier life where nobody says anything for so long.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// Whoever is told nothing for so long says so.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// How far the voter of this node may fence. Cheap to clone; all clones know the same.
+#[derive(Debug, Clone)]
+pub struct Cover(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    reach_ms: AtomicI64,
+    asked_ms: AtomicI64,
+}
+
+/// What holds the register for its founder: to be started after it.
+#[must_use]
+pub(super) fn holder(system: &System, arguments: FounderArguments) -> Child {
+    let started = (system.clock.clone(), arguments);
+    let (_, child) = child::<HolderActor>(system, "agreed-view/holder", started);
+    child
+}
+
+/// How often it says that it is there.
+pub(super) fn period(hold: Duration) -> Duration {
+    (hold / PERIODS).min(PERIOD)
+}
+
+/// Time passed.
+struct Tick;
+
+/// The actor.
+struct HolderActor {
+    clock: Clock,
+    arguments: FounderArguments,
+    /// What an earlier life was told, until this one is told something.
+    earlier_ms: Option<i64>,
+    /// When it asks next, and since when it was told nothing.
+    due: Duration,
+    unheard: Option<Duration>,
+    /// What it said of that: that nobody answers, that it stands still.
+    has_warned: bool,
+    stands: bool,
+    _ticker: Ticker,
+}
+
+// === impl Cover ===
+
+impl Cover {
+    /// As far as it likes.
+    #[must_use]
+    pub fn whole() -> Self {
+        Self::of(i64::MAX)
+    }
+
+    /// Not at all, until it is told how far.
+    #[must_use]
+    pub fn nothing() -> Self {
+        Self::of(i64::MIN)
+    }
+
+    fn of(reach_ms: i64) -> Self {
+        Self(Arc::new(Inner {
+            reach_ms: AtomicI64::new(reach_ms),
+            asked_ms: AtomicI64::new(i64::MIN),
+        }))
+    }
+
+    /// Whether this T may be fenced.
+    pub(super) fn covers(&self, t_ms: i64) -> bool {
+        self.0.asked_ms.fetch_max(t_ms, Ordering::SeqCst);
+        t_ms <= self.reach_ms()
+    }
+
+    fn reach_ms(&self) -> i64 {
+        self.0.reach_ms.load(Ordering::SeqCst)
+    }
+
+    fn set(&self, reach_ms: i64) {
+        self.0.reach_ms.store(reach_ms, Ordering::SeqCst);
+    }
+
+    /// Whether less than what was asked for may be fenced.
+    fn is_short(&self) -> bool {
+        self.0.asked_ms.load(Ordering::SeqCst) > self.reach_ms()
+    }
+}
+
+// === impl Actor ===
+
+impl Actor for HolderActor {
+    type Message = Tick;
+    type Arguments = (Clock, FounderArguments);
+    const KIND: &'static str = "agreed_view.holder";
+
+    async fn start(
+        (clock, arguments): (Clock, FounderArguments),
+        me: Address<Tick>,
+    ) -> Result<Self, BoxError> {
+        let mut read = arguments.carbon.read().await?;
+        let earlier_ms = hold::find(&mut read).await?;
+        drop(read);
+        Ok(Self {
+            due: clock.monotonic(),
+            clock,
+            arguments,
+            earlier_ms,
+            unheard: None,
+            has_warned: false,
+            stands: false,
+            _ticker: ticker("view register hold", TICK, me, || Tick),
+        })
+    }
+
+    async fn handle(&mut self, _: Tick) -> Result<(), BoxError> {
+        let FounderArguments {
+            register,
+            nodes,
+            cover,
+            ..
+        } = &self.arguments;
+        let known = register.known();
+        let sets = &known.voters.sets;
+        if known.state != RegisterState::Running || sets.is_empty() {
+            return Ok(());
+        }
+        let is_alone = sets.iter().flatten().all(|voter| *voter == nodes.me().node);
+        if !is_alone {
+            // It is written down that others vote, before they do.
+            cover.set(i64::MAX);
+        }
+        let is_due = self.clock.monotonic() >= self.due;
+        if is_due && (is_alone || known.leads) {
+            let others = if is_alone { Others::None } else { Others::Vote };
+            self.ask(others, is_alone).await;
+        }
+        Ok(())
+    }
+}
+
+// === impl HolderActor ===
+
+impl HolderActor {
+    async fn ask(&mut self, others: Others, is_alone: bool) {
+        let asked = self.asked(others);
+        if asked.generation == 0 {
+            // It is founded, and not known yet with what.
+            return;
+        }
+        let began = self.clock.monotonic();
+        let answer = self.arguments.claims.hold(asked).await;
+        let period = period(self.arguments.hold);
+        self.due = began + period;
+        let reach_ms = match answer {
+            Ok(HeldOn::Free) => i64::MAX,
+            Ok(HeldOn::Until { reach_ms }) => reach_ms,
+            Ok(HeldOn::Lost { name }) => {
+                self.stand_still(&name, is_alone);
+                i64::MIN
+            }
+            Ok(HeldOn::Unavailable) => {
+                return self.goes_on(began, "its database does not answer");
+            }
+            Err(error) => {
+                return self.goes_on(began, &error.to_string());
+            }
+        };
+        if std::mem::take(&mut self.has_warned) {
+            tracing::info!("the control plane knows again that this node decides on views");
+        }
+        if reach_ms > i64::MIN && std::mem::take(&mut self.stands) {
+            tracing::info!("this node holds the view register again and counts on");
+        }
+        (self.unheard, self.earlier_ms) = (None, None);
+        if is_alone {
+            self.may_go_to(reach_ms).await;
+        }
+    }
+
+    fn asked(&self, others: Others) -> HoldOn {
+        let FounderArguments {
+            nodes,
+            name,
+            agreed,
+            cover,
+            hold,
+            ..
+        } = &self.arguments;
+        let view = agreed.view();
+        // T may be ahead of this node's clock.
+        let asked_ms = cover.0.asked_ms.load(Ordering::SeqCst);
+        let now_ms = self.clock.now_ms().max(asked_ms);
+        let hold_ms = i64::try_from(hold.as_millis()).unwrap_or(i64::MAX);
+        HoldOn {
+            node: nodes.me().node.clone(),
+            name: name.clone(),
+            life: nodes.me().incarnation,
+            generation: Founding::generation_of_view(&view),
+            others,
+            reach_ms: now_ms.saturating_add(hold_ms),
+            hold_ms,
+        }
+    }
+
+    /// A later life may have to go by it, so it is on disk first.
+    async fn may_go_to(&self, reach_ms: i64) {
+        let FounderArguments { cover, carbon, .. } = &self.arguments;
+        if reach_ms == cover.reach_ms() {
+            return;
+        }
+        if reach_ms < cover.reach_ms() {
+            cover.set(reach_ms);
+        }
+        if let Err(error) = save(carbon, reach_ms).await {
+            // It goes on by what it was told; a later life is told anew, or waits.
+            tracing::debug!(%error, "how far this node may go cannot be kept");
+        }
+        cover.set(reach_ms);
+    }
+
+    /// Another node has the register: this one grants nothing more.
+    fn stand_still(&mut self, name: &str, is_alone: bool) {
+        if std::mem::replace(&mut self.stands, true) {
+            return;
+        }
+        if is_alone {
+            tracing::error!(
+                other = name,
+                "another node has founded the view register anew in this one's place: this node counts nothing any more, \
+                 and calls with limits are not let through here. If the other one is to go on, stop this one for good, \
+                 or start it under another name and with an empty data directory; if this one is to go on, stop the \
+                 other one and start this one with an empty data directory"
+            );
+        } else {
+            tracing::error!(
+                other = name,
+                "the control plane's database knows of a later founding of the view register than that which this node and \
+                 others decide on: stop the node that founded it for good, or calls may be counted twice"
+            );
+        }
+    }
+
+    /// Nobody can be told that it is there: it goes on as far as it was told that it may.
+    fn goes_on(&mut self, now: Duration, why: &str) {
+        self.due = now + AGAIN;
+        let since = *self.unheard.get_or_insert(now);
+        let silent = self.clock.monotonic().saturating_sub(since);
+        let cover = &self.arguments.cover;
+        if silent >= PATIENCE
+            && let Some(earlier_ms) = self.earlier_ms.take()
+        {
+            cover.set(earlier_ms.max(cover.reach_ms()));
+        }
+        if silent >= SILENCE && !std::mem::replace(&mut self.has_warned, true) {
+            let left_s = cover.reach_ms().saturating_sub(self.clock.now_ms()) / 1_000;
+            tracing::warn!(
+                why,
+                left_s,
+                "no node of the control plane can be told that this one decides on views: it counts on for so long, and \
+                 then stands still, for another one may have taken its place; bring the control plane back by then"
+            );
+        }
+        if silent >= SILENCE && cover.is_short() && !std::mem::replace(&mut self.stands, true) {
+            tracing::error!(
+                why,
+                "this node counts nothing until a node of the control plane and its database answer: for longer than \
+                 traffic_manager.hold_s nobody could be told that it is there, and another one may have taken its place"
+            );
+        }
+    }
+}
+
+/// Has on disk how far this node may go.
+pub(super) async fn save(carbon: &Database, reach_ms: i64) -> Result<(), StoreError> {
+    let mut write = carbon.write("carbon.hold").await?;
+    hold::save(&mut write, reach_ms).await?;
+    write.commit().await
+}

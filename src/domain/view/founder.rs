@@ -1,0 +1,258 @@
+//! Who may found the view register, and who holds it (PROTOCOLS W3): one row that all nodes of the control plane share. A
+//! founder that decides alone holds its register for a while, up to a T, and says again and again that it is there.
+//! Whoever has its name and another disk founds anew once nothing was said for all that while, or once an operator says
+//! that the founder never runs again. No clock is compared with another: the newcomer counts on its own that what the
+//! founder says did not change, and begins above the T up to which the founder may grant.
+
+use super::founding::{Before, Founding, Others};
+
+/// Stands for a founder that nobody knows: what was written down of it is lost.
+const UNKNOWN: &str = "?";
+/// It is waited for so long at least: whoever is there says so several times meanwhile.
+const UNHEARD_MS: i64 = 60_000;
+
+/// What is written down of the founder, where all nodes see the same.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Founder {
+    /// How often the register was founded, or may have been; 0 before the first time.
+    pub generation: u64,
+    /// The founder's stable id.
+    pub node: String,
+    /// Its name, by which whoever replaces it is known.
+    pub name: String,
+    /// The incarnation that claimed it.
+    pub life: u64,
+    /// Who founded the generation before.
+    pub before: String,
+    /// Whether no one disk has all that was counted before.
+    pub is_scattered: bool,
+    /// Who takes part beside it.
+    pub others: Others,
+    /// How often it has said that it is there.
+    pub renewals: u64,
+    /// The latest T in which it may grant, milliseconds; 0 before it has said any.
+    pub reach_ms: i64,
+    /// The latest T in which those before it may have granted, milliseconds.
+    pub after_ms: i64,
+    /// For how long it goes on without having said so, milliseconds; 0 where nobody else can be it.
+    pub hold_ms: i64,
+    /// Whether an operator said that it never runs again, and it has not said otherwise since.
+    pub is_given_up: bool,
+}
+
+/// A node whose register is empty.
+#[derive(Debug, Clone, Copy)]
+pub struct Claimant<'a> {
+    /// Its stable id.
+    pub node: &'a str,
+    /// Its name.
+    pub name: &'a str,
+    /// Its incarnation.
+    pub life: u64,
+    /// The latest generation that its disk counted in; 0 where in none.
+    pub counted_in: u64,
+    /// The latest generation that it has heard of; 0 where of none.
+    pub known: u64,
+    /// See [`Founder::hold_ms`].
+    pub hold_ms: i64,
+    /// What [`Founder::renewals`] has been all the while that the founder may go on.
+    pub watched: Option<u64>,
+}
+
+/// What comes of a claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It founds the register.
+    Yours {
+        /// From where.
+        founding: Founding,
+        /// No T in which those before granted is later, but for what an operator gave up.
+        after_ms: i64,
+    },
+    /// It may, once the founder has said nothing for so long.
+    Held,
+    /// It may not.
+    Others,
+}
+
+/// A node that leads the register.
+#[derive(Debug, Clone, Copy)]
+pub struct Holder<'a> {
+    /// Its stable id.
+    pub node: &'a str,
+    /// Its name.
+    pub name: &'a str,
+    /// Its incarnation.
+    pub life: u64,
+    /// The generation of its register.
+    pub generation: u64,
+    /// Who takes part in that.
+    pub others: Others,
+    /// The T up to which it wants to grant, milliseconds.
+    pub reach_ms: i64,
+    /// See [`Founder::hold_ms`].
+    pub hold_ms: i64,
+}
+
+/// How far a node that leads the register may go by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// As far as it likes: nobody founds anything in its place.
+    Free,
+    /// To this T, milliseconds.
+    Until(i64),
+    /// Not at all: another has founded the register anew.
+    Lost,
+}
+
+// === impl Founder ===
+
+impl Founder {
+    /// Whether this node may found the register, when it has an empty one and the founder is gone.
+    pub fn may_be(&self, node: &str, name: &str) -> bool {
+        let is_same = self.node == node || self.name == name;
+        self.generation == 0 || is_same && self.others < Others::Vote
+    }
+
+    /// A node whose register is empty claims to found it. What one incarnation is told it is told again: its register was
+    /// empty all the time. Another incarnation may have founded before, so it is told a generation of its own. Each is
+    /// above all that its disk counted in, whose marks give way to later ones only.
+    pub fn claim(&mut self, by: &Claimant<'_>) -> Verdict {
+        self.hear_of(by);
+        if !self.may_be(by.node, by.name) {
+            return Verdict::Others;
+        }
+        if self.is_held(by) {
+            return Verdict::Held;
+        }
+        let is_another = self.node != by.node;
+        if is_another && !self.is_given_up {
+            self.after_ms = self.after_ms.max(self.reach_ms);
+        }
+        if is_another || self.life != by.life || self.generation == 0 {
+            // What the last generation had lost itself, its founder's disk knows nothing of.
+            let had_lost = !self.before.is_empty() && self.before != self.node;
+            self.is_scattered |= had_lost || self.others == Others::Own;
+            self.before = std::mem::replace(&mut self.node, by.node.to_owned());
+            if self.before.is_empty() && by.counted_in > 0 {
+                // Whatever was written down before is lost, and its disk is not.
+                by.node.clone_into(&mut self.before);
+            }
+            self.generation = self.generation.max(by.counted_in) + 1;
+            self.life = by.life;
+        }
+        if is_another {
+            (self.reach_ms, self.is_given_up) = (0, false);
+            self.renewals += 1;
+        }
+        by.name.clone_into(&mut self.name);
+        self.hold_ms = by.hold_ms;
+        Verdict::Yours {
+            founding: self.founding(),
+            after_ms: self.after_ms,
+        }
+    }
+
+    /// Others are about to take part; gives whether they may, because it is known now that they do. Once others decide,
+    /// whoever asks is one of them.
+    pub fn share(&mut self, node: &str, others: Others) -> bool {
+        let is_shared = self.others == Others::Vote;
+        let is_founder = self.generation > 0 && self.node == node;
+        if is_founder {
+            self.others = self.others.max(others);
+        }
+        is_shared || is_founder
+    }
+
+    /// Whoever leads the register says that it is there. What was set back is brought up to what it knows: nothing here
+    /// is ever below that again.
+    pub fn hold(&mut self, by: &Holder<'_>) -> Hold {
+        if by.generation < self.generation {
+            return Hold::Lost;
+        }
+        if by.generation > self.generation || self.node == UNKNOWN {
+            self.set_up(by);
+        }
+        self.others = self.others.max(by.others);
+        if self.others == Others::Vote {
+            return Hold::Free;
+        }
+        if self.node != by.node {
+            return Hold::Lost;
+        }
+        self.hold_ms = by.hold_ms;
+        self.is_given_up = false;
+        if by.hold_ms == 0 {
+            return Hold::Free;
+        }
+        self.renewals += 1;
+        self.reach_ms = self.reach_ms.max(by.reach_ms);
+        Hold::Until(self.reach_ms)
+    }
+
+    /// An operator says that this node never runs again; gives whether it founded the register and decides alone.
+    pub fn give_up(&mut self, node: &str) -> bool {
+        let is_founder = self.generation > 0 && self.node == node && self.others < Others::Vote;
+        self.is_given_up |= is_founder;
+        is_founder
+    }
+
+    /// Whether the founder may be there still, and be another.
+    fn is_held(&self, by: &Claimant<'_>) -> bool {
+        let is_another = self.generation > 0 && self.node != by.node;
+        let may_run = self.hold_ms > 0 && !self.is_given_up && by.watched != Some(self.renewals);
+        is_another && may_run
+    }
+
+    /// There is a later generation than what is written down: this was set back. Whoever founded that may be there.
+    fn hear_of(&mut self, by: &Claimant<'_>) {
+        if by.known <= self.generation {
+            return;
+        }
+        let (node, name) = (UNKNOWN.to_owned(), by.name.to_owned());
+        *self = Self {
+            generation: by.known,
+            node,
+            name,
+            is_scattered: true,
+            others: self.others,
+            renewals: self.renewals + 1,
+            after_ms: self.after_ms.max(self.reach_ms),
+            hold_ms: by.hold_ms.max(UNHEARD_MS),
+            ..Self::default()
+        };
+    }
+
+    fn set_up(&mut self, by: &Holder<'_>) {
+        let is_first = by.generation <= 1;
+        let before = if is_first { "" } else { UNKNOWN };
+        *self = Self {
+            generation: by.generation,
+            node: by.node.to_owned(),
+            name: by.name.to_owned(),
+            life: by.life,
+            before: before.to_owned(),
+            is_scattered: !is_first,
+            others: self.others,
+            renewals: self.renewals,
+            after_ms: self.after_ms,
+            ..Self::default()
+        };
+    }
+
+    fn founding(&self) -> Founding {
+        let before = match (self.is_scattered, self.before.as_str()) {
+            (_, "") => Before::Nothing,
+            (true, _) => Before::Scattered,
+            (false, node) => Before::Node(node.to_owned()),
+        };
+        Founding {
+            generation: self.generation,
+            before,
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "founder_tests.rs"]
+mod tests;

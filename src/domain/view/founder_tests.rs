@@ -1,0 +1,264 @@
+//! Who may found the register, and when.
+
+use super::*;
+use crate::view::View;
+
+const HOLD: i64 = 60_000;
+
+fn by<'a>(node: &'a str, name: &'a str, life: u64) -> Claimant<'a> {
+    Claimant {
+        node,
+        name,
+        life,
+        counted_in: 0,
+        known: 0,
+        hold_ms: HOLD,
+        watched: None,
+    }
+}
+
+fn founded(claim: Verdict) -> (u64, Before) {
+    match claim {
+        Verdict::Yours { founding, .. } => (founding.generation, founding.before),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn first() -> Founder {
+    let mut founder = Founder::default();
+    let claim = founder.claim(&by("a", "tm1", 1));
+    assert_eq!(founded(claim), (1, Before::Nothing));
+    founder
+}
+
+/// By a node of the founder's name that has seen nothing of it for long enough.
+fn claimed(founder: &mut Founder, node: &str, life: u64) -> (u64, Before) {
+    let watched = Some(founder.renewals);
+    founded(founder.claim(&Claimant {
+        watched,
+        ..by(node, "tm1", life)
+    }))
+}
+
+fn holder(node: &str, generation: u64, reach_ms: i64) -> Holder<'_> {
+    Holder {
+        node,
+        name: "tm1",
+        life: 1,
+        generation,
+        others: Others::None,
+        reach_ms,
+        hold_ms: HOLD,
+    }
+}
+
+#[test]
+fn the_first_to_claim_founds_and_is_told_the_same_until_it_starts_again() {
+    let mut founder = first();
+    assert_eq!(claimed(&mut founder, "a", 1), (1, Before::Nothing));
+    assert_eq!(founder.claim(&by("b", "tm2", 1)), Verdict::Others);
+    let own = Before::Node("a".to_owned());
+    // Nobody else has its id, so it waits for nobody.
+    assert_eq!(founded(founder.claim(&by("a", "tm1", 2))), (2, own.clone()));
+    assert_eq!(claimed(&mut founder, "a", 3), (3, own));
+    assert_eq!(founder.claim(&by("b", "tm2", 1)), Verdict::Others);
+}
+
+#[test]
+fn whoever_has_the_name_of_a_founder_that_is_there_founds_nothing() {
+    let mut founder = first();
+    let mut watched = None;
+    for second in 1..9 {
+        let claim = founder.claim(&Claimant {
+            watched,
+            ..by("b", "tm1", 1)
+        });
+        assert_eq!(claim, Verdict::Held);
+        watched = Some(founder.renewals);
+        let reach_ms = second * 1_000 + HOLD;
+        assert_eq!(
+            founder.hold(&holder("a", 1, reach_ms)),
+            Hold::Until(reach_ms)
+        );
+    }
+    assert_eq!((founder.generation, founder.node.as_str()), (1, "a"));
+}
+
+#[test]
+fn whoever_takes_over_begins_above_all_that_the_founder_may_grant_in_and_that_one_hears_so() {
+    let mut founder = first();
+    assert_eq!(founder.hold(&holder("a", 1, 70_000)), Hold::Until(70_000));
+    let claim = Claimant {
+        watched: Some(founder.renewals),
+        ..by("b", "tm1", 1)
+    };
+    // Told again, also where the first answer got lost.
+    for _ in 0..2 {
+        let Verdict::Yours { founding, after_ms } = founder.claim(&claim) else {
+            panic!("{founder:?}");
+        };
+        assert_eq!((founding.generation, after_ms), (2, 70_000));
+    }
+    assert_eq!(founder.hold(&holder("a", 1, 90_000)), Hold::Lost);
+    assert_eq!(founder.hold(&holder("b", 2, 80_000)), Hold::Until(80_000));
+    // One that was cut short before it founded is above it as well.
+    let Verdict::Yours { after_ms, .. } = founder.claim(&by("b", "tm1", 2)) else {
+        panic!("{founder:?}");
+    };
+    assert_eq!(after_ms, 70_000);
+}
+
+#[test]
+fn whoever_an_operator_gave_up_is_replaced_at_once_unless_it_says_that_it_is_there() {
+    let mut founder = first();
+    founder.hold(&holder("a", 1, 70_000));
+    assert!(!founder.give_up("b"), "it founded nothing");
+    assert!(founder.give_up("a"));
+    founder.hold(&holder("a", 1, 71_000));
+    assert_eq!(founder.claim(&by("b", "tm1", 1)), Verdict::Held);
+    assert!(founder.give_up("a"));
+    let Verdict::Yours { after_ms, .. } = founder.claim(&by("b", "tm1", 1)) else {
+        panic!("{founder:?}");
+    };
+    assert_eq!(after_ms, 0, "its word is that nothing is granted any more");
+    assert!(!founder.give_up("a"), "it founded the one before");
+}
+
+#[test]
+fn a_founder_whose_database_nobody_else_has_is_not_waited_for() {
+    let mut founder = Founder::default();
+    let alone = |node| Claimant {
+        hold_ms: 0,
+        ..by(node, "tm1", 1)
+    };
+    founder.claim(&alone("a"));
+    let held = founder.hold(&Holder {
+        hold_ms: 0,
+        ..holder("a", 1, 70_000)
+    });
+    assert_eq!((held, founder.reach_ms), (Hold::Free, 0));
+    assert_eq!(founded(founder.claim(&alone("b"))).0, 2);
+}
+
+#[test]
+fn what_is_written_down_never_goes_below_what_nodes_know() {
+    // Set back to before anybody founded; somebody has heard of a second generation.
+    let mut founder = Founder::default();
+    let knows = Claimant {
+        known: 2,
+        ..by("b", "tm1", 1)
+    };
+    assert_eq!(founder.claim(&knows), Verdict::Held);
+    assert_eq!(founder.claim(&by("b", "tm1", 1)), Verdict::Held);
+    let unheard = founder.clone();
+    // Whoever founded it is there.
+    assert_eq!(founder.hold(&holder("a", 2, 70_000)), Hold::Until(70_000));
+    assert_eq!((founder.generation, founder.node.as_str()), (2, "a"));
+    assert_eq!(founder.claim(&knows), Verdict::Held);
+    // Or it is not.
+    let mut founder = unheard;
+    assert_eq!(claimed(&mut founder, "b", 1), (3, Before::Scattered));
+    assert_eq!(founder.hold(&holder("a", 2, 70_000)), Hold::Lost);
+}
+
+#[test]
+fn a_leader_brings_up_what_was_set_back() {
+    let mut founder = first();
+    let set_back = founder.clone();
+    claimed(&mut founder, "b", 1);
+    founder = set_back;
+    assert_eq!(founder.hold(&holder("b", 2, 70_000)), Hold::Until(70_000));
+    assert_eq!(founder.hold(&holder("a", 1, 70_000)), Hold::Lost);
+    assert_eq!(claimed(&mut founder, "b", 2), (3, Before::Scattered));
+    // That others decide is known again from whoever leads them.
+    let mut founder = first();
+    let leads = Holder {
+        others: Others::Vote,
+        ..holder("c", 1, 0)
+    };
+    assert_eq!(founder.hold(&leads), Hold::Free);
+    let claim = Claimant {
+        watched: Some(founder.renewals),
+        ..by("b", "tm1", 1)
+    };
+    assert_eq!(founder.claim(&claim), Verdict::Others);
+}
+
+#[test]
+fn a_second_log_of_one_generation_is_not_held() {
+    let mut founder = first();
+    assert_eq!(founder.hold(&holder("b", 1, 70_000)), Hold::Lost);
+}
+
+#[test]
+fn a_founder_that_never_counted_goes_on_from_nothing() {
+    let founding = |founder: &mut Founder, node, life| {
+        let watched = Some(founder.renewals);
+        let claim = founder.claim(&Claimant {
+            watched,
+            ..by(node, "tm1", life)
+        });
+        let (generation, before) = founded(claim);
+        Founding { generation, before }
+    };
+    let mut founder = first();
+    let own = founding(&mut founder, "a", 2);
+    assert_eq!(own.clone().by("a", false).before, Before::Nothing);
+    assert_eq!(own.clone().by("a", true), own);
+    let other = founding(&mut founder, "b", 1);
+    assert_eq!(
+        other.clone().by("b", false),
+        other,
+        "the one before may have counted"
+    );
+}
+
+#[test]
+fn a_founding_is_above_all_that_the_founders_disk_counted_in() {
+    let mut founder = Founder::default();
+    let claim = founder.claim(&Claimant {
+        counted_in: 3,
+        ..by("a", "tm1", 7)
+    });
+    let (generation, before) = founded(claim);
+    assert_eq!(
+        (generation, before.clone()),
+        (4, Before::Node("a".to_owned()))
+    );
+    let view = Founding { generation, before }.view("a", 5).unwrap();
+    assert_eq!(Founding::generation_of_view(&view), 4);
+    let settled = view.last_active.unwrap();
+    assert_eq!(Founding::generation_of(settled.epoch), 4);
+    assert_eq!(Founding::generation_of_view(&View::default()), 0);
+}
+
+#[test]
+fn whoever_has_the_founders_name_founds_anew_until_others_decide() {
+    let mut founder = first();
+    let lost = Before::Node("a".to_owned());
+    assert_eq!(claimed(&mut founder, "b", 1), (2, lost));
+    // The old one is nobody any more, but for its name.
+    assert!(!founder.share("a", Others::Vote));
+    assert!(founder.share("b", Others::Vote));
+    assert!(founder.share("c", Others::Vote), "one that decides by now");
+    let before = founder.clone();
+    for node in ["a", "b", "c"] {
+        assert_eq!(founder.claim(&by(node, "tm1", 9)), Verdict::Others);
+        assert!(!founder.give_up(node));
+    }
+    founder.share("b", Others::Own);
+    assert_eq!(founder, before, "it never becomes less");
+}
+
+#[test]
+fn no_disk_makes_good_what_several_counted_or_lost() {
+    let mut founder = first();
+    assert!(founder.share("a", Others::Own));
+    assert_eq!(claimed(&mut founder, "a", 2), (2, Before::Scattered));
+    assert_eq!(claimed(&mut founder, "a", 3), (3, Before::Scattered));
+    let mut founder = first();
+    claimed(&mut founder, "b", 1);
+    // Cut short, or lost again: nobody knows.
+    assert_eq!(claimed(&mut founder, "b", 2), (3, Before::Scattered));
+    assert!(!Founder::default().share("a", Others::Own));
+}
