@@ -2,6 +2,7 @@
 //! Answers others that ask.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use cluster::{Actor, Address, Asked, BoxError, spawn_named};
@@ -18,7 +19,11 @@ const EVERY: Duration = Duration::from_millis(500);
 
 /// The latest that is known; all clones know the same.
 #[derive(Debug, Clone)]
-pub struct AgreedView(Arc<watch::Sender<Latest>>);
+pub struct AgreedView {
+    latest: Arc<watch::Sender<Latest>>,
+    /// See [`Self::set_right`].
+    right_ms: Arc<AtomicI64>,
+}
 
 /// What is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -70,25 +75,40 @@ impl AgreedView {
     /// Nothing is known.
     #[must_use]
     pub fn new() -> Self {
-        Self(Arc::new(watch::Sender::default()))
+        Self {
+            latest: Arc::new(watch::Sender::default()),
+            right_ms: Arc::default(),
+        }
     }
 
     /// What is known now.
     #[must_use]
     pub fn latest(&self) -> Latest {
-        self.0.borrow().clone()
+        self.latest.borrow().clone()
     }
 
     /// The view that is known now.
     #[must_use]
     pub fn view(&self) -> Arc<View> {
-        Arc::clone(&self.0.borrow().view)
+        Arc::clone(&self.latest.borrow().view)
     }
 
     /// What is known, as that changes.
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<Latest> {
-        self.0.subscribe()
+        self.latest.subscribe()
+    }
+
+    /// This node's clock is wrong by so many milliseconds, as voters' clocks say: what it tells others of its clock is
+    /// set right by them, lest clocks that are wrong one after the other become the most (PROTOCOLS L10).
+    pub fn set_right(&self, right_ms: i64) {
+        self.right_ms.store(right_ms, Ordering::Relaxed);
+    }
+
+    /// By how much.
+    #[must_use]
+    pub fn right_ms(&self) -> i64 {
+        self.right_ms.load(Ordering::Relaxed)
     }
 
     /// Somebody said this; what is older than what is known changes nothing.
@@ -100,7 +120,7 @@ impl AgreedView {
             ..
         } = agreed;
         let later = |known: &View| view.as_ref().filter(|view| view.is_later(known));
-        self.0.send_if_modified(|latest| {
+        self.latest.send_if_modified(|latest| {
             let mut changed = false;
             if let Some(view) = later(&latest.view) {
                 count_change(&latest.view, view);

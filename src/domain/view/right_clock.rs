@@ -23,7 +23,7 @@ pub struct RightClock {
 // === impl RightClock ===
 
 impl RightClock {
-    /// A voter's clock is so far ahead of this node's; all of it at `steady_ms`.
+    /// A voter's clock, set right as it is by others', is so far ahead of this node's; all of it at `steady_ms`.
     pub fn hear(&mut self, voter: &str, apart_ms: i64, steady_ms: i64) {
         self.heard.insert(voter.to_owned(), (apart_ms, steady_ms));
     }
@@ -35,7 +35,8 @@ impl RightClock {
 
     /// Goes by these voters; `me` is this node, whose clock may be one of theirs. Gives whether the clock is set right.
     pub fn follow(&mut self, me: &str, voters: &[String], steady_ms: i64) -> bool {
-        self.hear(me, 0, steady_ms);
+        // Its own says to others what it is set right to, and so it does here.
+        self.hear(me, self.right_ms().unwrap_or_default(), steady_ms);
         let is_fresh = |at_ms: i64| steady_ms.saturating_sub(at_ms) <= FRESH_MS;
         self.heard.retain(|_, (_, at_ms)| is_fresh(*at_ms));
         let median_ms = self.median_ms(voters);
@@ -100,6 +101,24 @@ mod tests {
         let all = [("b", -2 * HOUR + 10), ("c", -2 * HOUR - 10)];
         assert_eq!(right(&all), Some(-2 * HOUR + 10));
         assert!(!RightClock::default().follow("a", &[], 5));
+    }
+
+    /// Each life sets itself right by voters of whom one is wrong itself, and says so: by their bare clocks most are.
+    #[test]
+    fn clocks_that_are_wrong_one_after_the_other_begin_no_windows_for_others() {
+        let mut rights: BTreeMap<&str, (i64, RightClock)> = BTreeMap::new();
+        for wrong in ["a", "b"] {
+            let mut clock = RightClock::default();
+            for other in ["a", "b", "c"].into_iter().filter(|other| *other != wrong) {
+                let shown_ms = rights
+                    .get(other)
+                    .map_or(0, |(ahead_ms, clock)| ahead_ms + clock.right_ms().unwrap());
+                clock.hear(other, shown_ms - 2 * HOUR, 5);
+            }
+            assert!(clock.follow(wrong, &voters(), 5));
+            assert_eq!(clock.right_ms(), Some(-2 * HOUR), "{wrong}");
+            rights.insert(wrong, (2 * HOUR, clock));
+        }
     }
 
     #[test]

@@ -96,7 +96,11 @@ impl Actor for Keeper {
 async fn begin(arguments: &KeeperArguments) -> Result<(), BoxError> {
     let site = &arguments.slots.site;
     let voters = arguments.agreed.latest().voters;
-    if !site.set_right(&voters) || arguments.slots.left.get().is_some() {
+    if !site.set_right(&voters) {
+        return Ok(());
+    }
+    arguments.agreed.set_right(site.right_ms());
+    if arguments.slots.left.get().is_some() {
         return Ok(());
     }
     let mut write = arguments.broker.write("broker.ledger.begin").await?;

@@ -122,8 +122,12 @@ impl Site {
 
     /// The node's clock, set right by the voters'.
     pub(super) fn now_ms(&self) -> i64 {
-        let right_ms = self.right_ms.load(Ordering::Relaxed);
-        self.clock.now_ms().saturating_add(right_ms)
+        self.clock.now_ms().saturating_add(self.right_ms())
+    }
+
+    /// By how much it is set right.
+    pub(super) fn right_ms(&self) -> i64 {
+        self.right_ms.load(Ordering::Relaxed)
     }
 
     /// A voter's clock shows this.
