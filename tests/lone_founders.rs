@@ -24,13 +24,33 @@ async fn until_it_says(node: &Node, what: &str) {
 
 /// Goes on by itself for five seconds.
 fn options(apim: &str, shared: &str) -> Options {
+    let mut options = over(apim, shared);
+    set(&mut options, "HEADGATE__TRAFFIC_MANAGER__HOLD_S", "5");
+    options
+}
+
+fn over(apim: &str, shared: &str) -> Options {
     let mut options = Options::default();
     set(&mut options, "HEADGATE__DATABASE__APIM__URL", apim);
     set(&mut options, "HEADGATE__DATABASE__SHARED__URL", shared);
-    set(&mut options, "HEADGATE__TRAFFIC_MANAGER__HOLD_S", "5");
     let issuer = "https://keys.example/oauth2/token";
     set(&mut options, "HEADGATE__OAUTH2__ISSUER", issuer);
     options
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_lone_node_that_stopped_in_order_and_whose_disk_is_gone() {
+    let Some(server) = postgres::server() else {
+        return;
+    };
+    let apim = postgres::fresh_database(&server, "left_apim");
+    let shared = postgres::fresh_database(&server, "left_shared");
+    let mut first = Node::start_with(over(&apim, &shared)).await;
+    assert_eq!(first.terminate().await, Some(0));
+    // It would go on for a day without being told, so nobody else were ready before.
+    let second = Node::start_with(over(&apim, &shared)).await;
+    let said = "founded the view register anew";
+    assert!(second.log().contains(said), "{}", second.log());
 }
 
 #[tokio::test]

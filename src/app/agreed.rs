@@ -67,6 +67,7 @@ impl Agreed {
                 carbon: carbon.clone(),
                 cover: cover.clone(),
                 hold,
+                is_asked_here: databases.control.is_some(),
             };
             founder(system, arguments)
         };

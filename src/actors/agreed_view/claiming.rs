@@ -317,6 +317,7 @@ async fn hold(arguments: &ClaimsArguments, asked: &HoldOn) -> Result<HeldOn, Sto
         others: asked.others,
         reach_ms: asked.reach_ms,
         hold_ms: arguments.hold_ms(&asked.node, asked.hold_ms),
+        leaves_from_ms: asked.leaves_from_ms,
     };
     let mut read = apim.read().await?;
     let before = view_register::find(&mut read).await?;

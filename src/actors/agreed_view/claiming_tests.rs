@@ -29,6 +29,7 @@ fn holder(node: &str, generation: u64, reach_ms: i64) -> HoldOn {
         others: Others::None,
         reach_ms,
         hold_ms: 60_000,
+        leaves_from_ms: None,
     }
 }
 

@@ -46,6 +46,8 @@ pub struct FounderArguments {
     pub cover: Cover,
     /// For how long it goes on where nobody can be told that it is there.
     pub hold: Duration,
+    /// Whether it is decided on this node who founds: its next life asks itself, and has nobody to wait for.
+    pub is_asked_here: bool,
 }
 
 /// The founder of a node that counts, and what holds the register for it: to be started after that. The founder is done,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use cluster::{Actor, Address, BoxError, Child, Clock, RegisterState, System, child};
+use cluster::{Actor, Address, AskError, BoxError, Child, Clock, RegisterState, System, child};
 use domain::view::{Founding, Others};
 use storage::carbon::hold;
 use storage::{Database, StoreError};
@@ -138,17 +138,14 @@ impl Actor for HolderActor {
 
     async fn handle(&mut self, _: Tick) -> Result<(), BoxError> {
         let FounderArguments {
-            register,
-            nodes,
-            cover,
-            ..
+            register, cover, ..
         } = &self.arguments;
         let known = register.known();
         let sets = &known.voters.sets;
         if known.state != RegisterState::Running || sets.is_empty() {
             return Ok(());
         }
-        let is_alone = sets.iter().flatten().all(|voter| *voter == nodes.me().node);
+        let is_alone = self.is_alone();
         if !is_alone {
             // It is written down that others vote, before they do.
             cover.set(i64::MAX);
@@ -160,11 +157,22 @@ impl Actor for HolderActor {
         }
         Ok(())
     }
+
+    async fn stop(&mut self) {
+        self.leave().await;
+    }
 }
 
 // === impl HolderActor ===
 
 impl HolderActor {
+    /// Whether nobody else votes.
+    fn is_alone(&self) -> bool {
+        let known = self.arguments.register.known();
+        let mut voters = known.voters.sets.iter().flatten();
+        voters.all(|voter| *voter == self.arguments.nodes.me().node)
+    }
+
     async fn ask(&mut self, others: Others, is_alone: bool) {
         let asked = self.asked(others);
         if asked.generation == 0 {
@@ -223,6 +231,38 @@ impl HolderActor {
             others,
             reach_ms: now_ms.saturating_add(hold_ms),
             hold_ms,
+            leaves_from_ms: None,
+        }
+    }
+
+    /// Nothing is fenced here any more: whoever takes this node's place, without its disk, need not wait for it, and no
+    /// later life of it goes by what this one was told.
+    async fn leave(&mut self) {
+        let cover = &self.arguments.cover;
+        let told_ms = cover.reach_ms();
+        // In this order: what was let through before is seen.
+        cover.set(i64::MIN);
+        let used_ms = cover.0.asked_ms.load(Ordering::SeqCst);
+        let is_bounded = ![i64::MIN, i64::MAX].contains(&told_ms);
+        if !is_bounded || !self.is_alone() || !self.arguments.is_asked_here {
+            return;
+        }
+        let reach_ms = used_ms.min(told_ms);
+        if let Err(error) = save(&self.arguments.carbon, reach_ms).await {
+            tracing::debug!(%error, "it is not kept that this node holds the view register no more");
+            return;
+        }
+        let mut asked = self.asked(Others::None);
+        (asked.reach_ms, asked.leaves_from_ms) = (reach_ms, Some(told_ms));
+        let Err(error) = self.arguments.claims.hold(asked).await else {
+            return;
+        };
+        tracing::info!(%error, "whoever takes this node's place has to wait for it, for nobody could be told that it stops");
+        // Where nobody heard of it, it goes on by what it was told. Whether somebody did may be unknown.
+        if matches!(error, AskError::Unavailable)
+            && let Err(error) = save(&self.arguments.carbon, told_ms).await
+        {
+            tracing::debug!(%error, "it is not kept how far this node may go");
         }
     }
 

@@ -168,6 +168,8 @@ pub struct HoldOn {
     pub reach_ms: i64,
     /// For how long it will go on where it cannot say so again, milliseconds.
     pub hold_ms: i64,
+    /// Where it stops in order: the T up to which it was told last that it may grant, milliseconds.
+    pub leaves_from_ms: Option<i64>,
 }
 
 /// What it is answered.

@@ -198,13 +198,14 @@ fn what_is_said_of_who_holds_the_register_keeps_its_bytes() {
         others: Others::None,
         reach_ms: 70_000,
         hold_ms: 86_400_000,
+        leaves_from_ms: Some(9),
     };
     let give_up = GiveUp { node: text("a") };
     let name = text("tm1");
     Frozen::default()
         .request(
             &holder,
-            "0508000100000015016103746d31fb2c010200fce0220200fc00b84c0a",
+            "0508000100000017016103746d31fb2c010200fce0220200fc00b84c0a0112",
         )
         .reply::<HoldOn>(&HeldOn::Free, "050800010000000100")
         .reply::<HoldOn>(

@@ -100,6 +100,7 @@ impl Node {
             carbon: carbon.clone(),
             cover,
             hold: Duration::from_secs(86_400),
+            is_asked_here: false,
         };
         let first = [claims_child, agreed_child, register_child].into_iter();
         let first = first.chain(founder(&system, arguments));

@@ -92,6 +92,9 @@ pub struct Holder<'a> {
     pub reach_ms: i64,
     /// See [`Founder::hold_ms`].
     pub hold_ms: i64,
+    /// Where it stops in order: the T up to which it was told last that it may grant. It grants nothing beyond `reach_ms`
+    /// then, so nobody has to wait for it.
+    pub leaves_from_ms: Option<i64>,
 }
 
 /// How far a node that leads the register may go by itself.
@@ -180,6 +183,10 @@ impl Founder {
         if self.node != by.node {
             return Hold::Lost;
         }
+        if let Some(told_ms) = by.leaves_from_ms {
+            self.leave(told_ms, by.reach_ms);
+            return Hold::Until(self.reach_ms);
+        }
         self.hold_ms = by.hold_ms;
         self.is_given_up = false;
         if by.hold_ms == 0 {
@@ -195,6 +202,14 @@ impl Founder {
         let is_founder = self.generation > 0 && self.node == node && self.others < Others::Vote;
         self.is_given_up |= is_founder;
         is_founder
+    }
+
+    /// It stops in order. Said late, while its next life is there already, it changes nothing: that was told more.
+    fn leave(&mut self, told_ms: i64, reach_ms: i64) {
+        if self.reach_ms == told_ms && reach_ms <= told_ms {
+            (self.reach_ms, self.hold_ms) = (reach_ms, 0);
+            self.renewals += 1;
+        }
     }
 
     /// Whether the founder may be there still, and be another.

@@ -49,7 +49,30 @@ fn holder(node: &str, generation: u64, reach_ms: i64) -> Holder<'_> {
         others: Others::None,
         reach_ms,
         hold_ms: HOLD,
+        leaves_from_ms: None,
     }
+}
+
+#[test]
+fn nobody_waits_for_a_founder_that_stopped_in_order_unless_it_is_back() {
+    let mut founder = first();
+    let leaves = Holder {
+        leaves_from_ms: Some(70_000),
+        ..holder("a", 1, 5_000)
+    };
+    assert_eq!(founder.hold(&holder("a", 1, 70_000)), Hold::Until(70_000));
+    assert_eq!(founder.claim(&by("b", "tm1", 1)), Verdict::Held);
+    let there = founder.clone();
+    assert_eq!(founder.hold(&leaves), Hold::Until(5_000));
+    let Verdict::Yours { after_ms, .. } = founder.clone().claim(&by("b", "tm1", 1)) else {
+        panic!("{founder:?}");
+    };
+    assert_eq!(after_ms, 5_000, "it may have granted up to there");
+    // Its next life was told more before this was heard.
+    let mut founder = there;
+    assert_eq!(founder.hold(&holder("a", 1, 71_000)), Hold::Until(71_000));
+    assert_eq!(founder.hold(&leaves), Hold::Until(71_000));
+    assert_eq!(founder.claim(&by("b", "tm1", 1)), Verdict::Held);
 }
 
 #[test]

@@ -107,6 +107,7 @@ async fn of_a_founder_that_says_that_it_is_there_and_one_that_takes_its_place_at
             others: Others::None,
             reach_ms: 70_000,
             hold_ms: 60_000,
+            leaves_from_ms: None,
         };
         let mut first = fresh.apim.write("test.claim").await.unwrap();
         let mut founder = view_register::lock(&mut first).await.unwrap();

@@ -199,6 +199,7 @@ impl Members {
                 carbon: carbon.clone(),
                 cover,
                 hold,
+                is_asked_here: false,
             };
             founder(&system, arguments)
         });
