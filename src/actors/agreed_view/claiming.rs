@@ -251,6 +251,7 @@ async fn claim(arguments: &ClaimsArguments, asked: &Claim) -> Result<Claimed, St
         known: asked.known,
         hold_ms: arguments.hold_ms(&asked.node, asked.hold_ms),
         watched: asked.watched,
+        has_the_file: arguments.is_own_file && arguments.me == asked.node,
     };
     // Whoever waits for another's register asks again and again.
     let mut read = apim.read().await?;

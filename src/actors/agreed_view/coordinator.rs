@@ -205,13 +205,14 @@ impl CoordinatorActor {
     fn agreed(&self, entries: u64) -> Agreed {
         let view = (self.view.entries > entries).then(|| Box::new(self.view.clone()));
         let Known { voters, at, .. } = self.known.borrow().clone();
-        let (clock, known) = (&self.arguments.clock, &self.arguments.agreed);
-        let clock_ms = Some(clock.now_ms().saturating_add(known.right_ms()));
+        let clock_ms = Some(self.arguments.clock.now_ms());
+        let right_ms = self.arguments.agreed.right_ms();
         Agreed {
             view,
             voters,
             clock_ms,
             voters_at: at,
+            right_ms,
         }
     }
 

@@ -175,6 +175,7 @@ impl Actor for FollowerActor {
                     voters,
                     clock_ms: None,
                     voters_at,
+                    right_ms: 0,
                 });
                 let entries = self.arguments.agreed.latest().view.entries;
                 reply.send(Seen { entries });
@@ -191,6 +192,7 @@ impl Actor for FollowerActor {
                     voters,
                     clock_ms: None,
                     voters_at,
+                    right_ms: 0,
                 });
             }
             FollowerMessage::Tick => self.ask(),
@@ -238,6 +240,7 @@ mod tests {
                 voters: voters.iter().map(|voter| (*voter).to_owned()).collect(),
                 clock_ms: None,
                 voters_at: at.and_then(|index| Epoch::new(1, index)),
+                right_ms: 0,
             });
             agreed.latest().voters.join(" ")
         };

@@ -59,6 +59,8 @@ struct HolderActor {
     arguments: FounderArguments,
     /// What an earlier life was told, until this one is told something.
     earlier_ms: Option<i64>,
+    /// What a later life would go by.
+    kept_ms: Option<i64>,
     /// When it asks next, and since when it was told nothing.
     due: Duration,
     unheard: Option<Duration>,
@@ -129,6 +131,7 @@ impl Actor for HolderActor {
             clock,
             arguments,
             earlier_ms,
+            kept_ms: earlier_ms,
             unheard: None,
             has_warned: false,
             stands: false,
@@ -267,19 +270,21 @@ impl HolderActor {
     }
 
     /// A later life may have to go by it, so it is on disk first.
-    async fn may_go_to(&self, reach_ms: i64) {
+    async fn may_go_to(&mut self, reach_ms: i64) {
         let FounderArguments { cover, carbon, .. } = &self.arguments;
-        if reach_ms == cover.reach_ms() {
+        // While others voted it went as far as it liked, and none of that is on disk.
+        if reach_ms == cover.reach_ms() && self.kept_ms == Some(reach_ms) {
             return;
         }
         if reach_ms < cover.reach_ms() {
             cover.set(reach_ms);
         }
-        if let Err(error) = save(carbon, reach_ms).await {
+        match save(carbon, reach_ms).await {
+            Ok(()) => self.kept_ms = Some(reach_ms),
             // It goes on by what it was told; a later life is told anew, or waits.
-            tracing::debug!(%error, "how far this node may go cannot be kept");
+            Err(error) => tracing::debug!(%error, "how far this node may go cannot be kept"),
         }
-        cover.set(reach_ms);
+        self.arguments.cover.set(reach_ms);
     }
 
     /// Another node has the register: this one grants nothing more.

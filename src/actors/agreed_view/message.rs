@@ -82,6 +82,8 @@ pub struct Agreed {
     pub clock_ms: Option<i64>,
     /// The place of the register's log as of which those vote; none where that is not known.
     pub voters_at: Option<Epoch>,
+    /// By how much that voter sets its own clock right, milliseconds.
+    pub right_ms: i64,
 }
 
 /// Whoever leads tells others what was agreed on, so that they need not find it out.

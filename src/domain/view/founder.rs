@@ -10,6 +10,8 @@ use super::founding::{Before, Founding, Others};
 const UNKNOWN: &str = "?";
 /// It is waited for so long at least: whoever is there says so several times meanwhile.
 const UNHEARD_MS: i64 = 60_000;
+/// Whoever holds it says so more often than this, and its fences reach a second beyond what it grants in.
+const UNSAID_MS: i64 = 17_000;
 
 /// What is written down of the founder, where all nodes see the same.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -57,6 +59,8 @@ pub struct Claimant<'a> {
     pub hold_ms: i64,
     /// What [`Founder::renewals`] has been all the while that the founder may go on.
     pub watched: Option<u64>,
+    /// Whether what is written down lies in its own data directory, which no other process has.
+    pub has_the_file: bool,
 }
 
 /// What comes of a claim.
@@ -129,8 +133,8 @@ impl Founder {
             return Verdict::Held;
         }
         let is_another = self.node != by.node;
-        if is_another && !self.is_given_up {
-            self.after_ms = self.after_ms.max(self.reach_ms);
+        if is_another {
+            self.after_ms = self.after_ms.max(self.granted_until_ms());
         }
         if is_another || self.life != by.life || self.generation == 0 {
             // What the last generation had lost itself, its founder's disk knows nothing of.
@@ -187,7 +191,14 @@ impl Founder {
             self.leave(told_ms, by.reach_ms);
             return Hold::Until(self.reach_ms);
         }
-        self.hold_ms = by.hold_ms;
+        // Whoever takes its place waits until it may grant nothing more, also by what it was told before.
+        let told_ms = self
+            .reach_ms
+            .saturating_sub(by.reach_ms.saturating_sub(by.hold_ms));
+        self.hold_ms = match by.hold_ms {
+            0 => 0,
+            hold_ms => hold_ms.max(told_ms),
+        };
         self.is_given_up = false;
         if by.hold_ms == 0 {
             return Hold::Free;
@@ -207,16 +218,31 @@ impl Founder {
     /// It stops in order. Said late, while its next life is there already, it changes nothing: that was told more.
     fn leave(&mut self, told_ms: i64, reach_ms: i64) {
         if self.reach_ms == told_ms && reach_ms <= told_ms {
-            (self.reach_ms, self.hold_ms) = (reach_ms, 0);
+            self.after_ms = self.after_ms.max(reach_ms);
+            (self.reach_ms, self.is_given_up) = (0, true);
             self.renewals += 1;
         }
+    }
+
+    /// The latest T in which it may have granted. One that an operator gave up said last that it is there at the T that its
+    /// hold reaches from, and ended before it was to say so again.
+    fn granted_until_ms(&self) -> i64 {
+        if !self.is_given_up || self.reach_ms == 0 {
+            return self.reach_ms;
+        }
+        let said_ms = self.reach_ms.saturating_sub(self.hold_ms);
+        said_ms.saturating_add(UNSAID_MS).min(self.reach_ms)
     }
 
     /// Whether the founder may be there still, and be another.
     fn is_held(&self, by: &Claimant<'_>) -> bool {
         let is_another = self.generation > 0 && self.node != by.node;
-        let may_run = self.hold_ms > 0 && !self.is_given_up && by.watched != Some(self.renewals);
-        is_another && may_run
+        let may_run = match self.hold_ms {
+            // It says nothing: whoever reaches this from elsewhere cannot know.
+            0 => !by.has_the_file,
+            _ => by.watched != Some(self.renewals),
+        };
+        is_another && !self.is_given_up && may_run
     }
 
     /// There is a later generation than what is written down: this was set back. Whoever founded that may be there.
@@ -224,10 +250,14 @@ impl Founder {
         if by.known <= self.generation {
             return;
         }
-        let (node, name) = (UNKNOWN.to_owned(), by.name.to_owned());
+        let name = match self.name.as_str() {
+            "" => by.name.to_owned(),
+            // Whoever replaces the founder has its name.
+            name => name.to_owned(),
+        };
         *self = Self {
             generation: by.known,
-            node,
+            node: UNKNOWN.to_owned(),
             name,
             is_scattered: true,
             others: self.others,

@@ -14,6 +14,7 @@ fn by<'a>(node: &'a str, name: &'a str, life: u64) -> Claimant<'a> {
         known: 0,
         hold_ms: HOLD,
         watched: None,
+        has_the_file: false,
     }
 }
 
@@ -63,7 +64,7 @@ fn nobody_waits_for_a_founder_that_stopped_in_order_unless_it_is_back() {
     assert_eq!(founder.hold(&holder("a", 1, 70_000)), Hold::Until(70_000));
     assert_eq!(founder.claim(&by("b", "tm1", 1)), Verdict::Held);
     let there = founder.clone();
-    assert_eq!(founder.hold(&leaves), Hold::Until(5_000));
+    founder.hold(&leaves);
     let Verdict::Yours { after_ms, .. } = founder.clone().claim(&by("b", "tm1", 1)) else {
         panic!("{founder:?}");
     };
@@ -143,7 +144,11 @@ fn whoever_an_operator_gave_up_is_replaced_at_once_unless_it_says_that_it_is_the
     let Verdict::Yours { after_ms, .. } = founder.claim(&by("b", "tm1", 1)) else {
         panic!("{founder:?}");
     };
-    assert_eq!(after_ms, 0, "its word is that nothing is granted any more");
+    assert_eq!(
+        after_ms,
+        71_000 - HOLD + 17_000,
+        "it was there up to then, and a little longer"
+    );
     assert!(!founder.give_up("a"), "it founded the one before");
 }
 
@@ -160,7 +165,28 @@ fn a_founder_whose_database_nobody_else_has_is_not_waited_for() {
         ..holder("a", 1, 70_000)
     });
     assert_eq!((held, founder.reach_ms), (Hold::Free, 0));
-    assert_eq!(founded(founder.claim(&alone("b"))).0, 2);
+    // Whoever opens that file from elsewhere knows nothing of who is there.
+    let elsewhere = founder.claim(&Claimant {
+        watched: Some(founder.renewals),
+        ..alone("b")
+    });
+    assert_eq!(elsewhere, Verdict::Held);
+    let in_its_place = founder.claim(&Claimant {
+        has_the_file: true,
+        ..alone("b")
+    });
+    assert_eq!(founded(in_its_place).0, 2);
+}
+
+#[test]
+fn whoever_says_less_is_waited_for_as_long_as_it_was_told_before() {
+    let mut founder = first();
+    founder.hold(&holder("a", 1, 100_000));
+    founder.hold(&Holder {
+        hold_ms: 5_000,
+        ..holder("a", 1, 50_000)
+    });
+    assert_eq!((founder.reach_ms, founder.hold_ms), (100_000, 55_000));
 }
 
 #[test]

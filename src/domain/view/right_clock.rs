@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 const FRESH_MS: i64 = 10_000;
 /// What is nearer than this is right: a message takes its time.
 const NEAR_MS: i64 = 100;
+/// Before a life counts, all voters are waited for so long, and then a majority is enough.
+const MOST_WAIT_MS: i64 = 2_000;
 /// It moves by one millisecond in so many (500 ppm), as clocks do that are set.
 const SLEW_ONE_IN: i64 = 2_000;
 
@@ -15,7 +17,9 @@ const SLEW_ONE_IN: i64 = 2_000;
 #[derive(Debug, Clone, Default)]
 pub struct RightClock {
     /// How far voters' clocks are from this node's, and when that was heard by its steady clock.
-    heard: BTreeMap<String, (i64, i64)>,
+    heard: BTreeMap<String, ((i64, i64), i64)>,
+    /// Since when it is to be set right.
+    since_ms: Option<i64>,
     /// By how much the clock is set right, and until when it followed, by the steady clock.
     right: Option<(i64, i64)>,
 }
@@ -23,25 +27,23 @@ pub struct RightClock {
 // === impl RightClock ===
 
 impl RightClock {
-    /// A voter's clock, set right as it is by others', is so far ahead of this node's; all of it at `steady_ms`.
-    pub fn hear(&mut self, voter: &str, apart_ms: i64, steady_ms: i64) {
+    /// A voter's clock is so far ahead of this node's, and is set right by so much; all of it at `steady_ms`.
+    pub fn hear(&mut self, voter: &str, apart_ms: (i64, i64), steady_ms: i64) {
         self.heard.insert(voter.to_owned(), (apart_ms, steady_ms));
     }
 
-    /// By how much the clock is set right; none before a majority of the voters was heard once.
+    /// By how much the clock is set right; none before the voters were heard, or a majority of them for a while.
     pub fn right_ms(&self) -> Option<i64> {
         self.right.map(|(right_ms, _)| right_ms)
     }
 
     /// Goes by these voters; `me` is this node, whose clock may be one of theirs. Gives whether the clock is set right.
     pub fn follow(&mut self, me: &str, voters: &[String], steady_ms: i64) -> bool {
-        // Its own says to others what it is set right to, and so it does here.
-        self.hear(me, self.right_ms().unwrap_or_default(), steady_ms);
+        self.hear(me, (0, 0), steady_ms);
         let is_fresh = |at_ms: i64| steady_ms.saturating_sub(at_ms) <= FRESH_MS;
         self.heard.retain(|_, (_, at_ms)| is_fresh(*at_ms));
-        let median_ms = self.median_ms(voters);
         let Some((right_ms, since_ms)) = self.right else {
-            self.right = median_ms.map(|median_ms| (median_ms, steady_ms));
+            self.begin(voters, steady_ms);
             return self.right.is_some();
         };
         // Nobody may be heard for a while: that time is not made up for in a step.
@@ -50,6 +52,8 @@ impl RightClock {
         if most_ms == 0 {
             return true;
         }
+        // As their clocks are: what all are set right by would stay for good.
+        let median_ms = self.median_ms(voters, |(apart_ms, _)| apart_ms);
         let away_ms = median_ms.map_or(0, |median_ms| median_ms.saturating_sub(right_ms));
         let moved_ms = if away_ms.saturating_abs() > NEAR_MS {
             away_ms.clamp(-most_ms, most_ms)
@@ -60,11 +64,24 @@ impl RightClock {
         true
     }
 
+    /// The first step goes by clocks as they are set right: those that are wrong one after the other never become the most.
+    fn begin(&mut self, voters: &[String], steady_ms: i64) {
+        let since_ms = *self.since_ms.get_or_insert(steady_ms);
+        let is_missing = |voter: &String| !self.heard.contains_key(voter);
+        let waits = steady_ms.saturating_sub(since_ms) < MOST_WAIT_MS;
+        if waits && voters.iter().any(is_missing) {
+            return;
+        }
+        let set_right = |(apart_ms, right_ms): (i64, i64)| apart_ms.saturating_add(right_ms);
+        let median_ms = self.median_ms(voters, set_right);
+        self.right = median_ms.map(|median_ms| (median_ms, steady_ms));
+    }
+
     /// Of two the lower one, for T goes forward easily and never back. None before a majority was heard: one clock that is
     /// hours off must not begin windows for all.
-    fn median_ms(&self, voters: &[String]) -> Option<i64> {
+    fn median_ms(&self, voters: &[String], of: impl Fn((i64, i64)) -> i64) -> Option<i64> {
         let heard = voters.iter().filter_map(|voter| self.heard.get(voter));
-        let mut heard: Vec<i64> = heard.map(|(apart_ms, _)| *apart_ms).collect();
+        let mut heard: Vec<i64> = heard.map(|(apart_ms, _)| of(*apart_ms)).collect();
         if heard.len() * 2 <= voters.len() {
             return None;
         }
@@ -88,10 +105,14 @@ mod tests {
     fn one_clock_that_is_hours_off_begins_no_windows_for_others() {
         let right = |heard: &[(&str, i64)]| {
             let mut clock = RightClock::default();
+            clock.follow("a", &voters(), 5);
             for (voter, apart_ms) in heard {
-                clock.hear(voter, *apart_ms, 5);
+                clock.hear(voter, (*apart_ms, 0), 5);
             }
             clock.follow("a", &voters(), 5);
+            let at_once = clock.right_ms();
+            clock.follow("a", &voters(), 2_005);
+            assert_eq!(at_once, clock.right_ms().filter(|_| heard.len() == 2));
             clock.right_ms()
         };
         assert_eq!(right(&[]), None, "its own says nothing");
@@ -110,10 +131,10 @@ mod tests {
         for wrong in ["a", "b"] {
             let mut clock = RightClock::default();
             for other in ["a", "b", "c"].into_iter().filter(|other| *other != wrong) {
-                let shown_ms = rights
-                    .get(other)
-                    .map_or(0, |(ahead_ms, clock)| ahead_ms + clock.right_ms().unwrap());
-                clock.hear(other, shown_ms - 2 * HOUR, 5);
+                let said = rights.get(other).map_or((0, 0), |(ahead_ms, clock)| {
+                    (*ahead_ms, clock.right_ms().unwrap())
+                });
+                clock.hear(other, (said.0 - 2 * HOUR, said.1), 5);
             }
             assert!(clock.follow(wrong, &voters(), 5));
             assert_eq!(clock.right_ms(), Some(-2 * HOUR), "{wrong}");
@@ -121,17 +142,35 @@ mod tests {
         }
     }
 
+    /// All stood two hours behind; each is started again after that was mended, beside others that go on as they were.
+    #[test]
+    fn clocks_that_were_all_wrong_come_right_when_all_are_started_again() {
+        let mut clock = RightClock::default();
+        for voter in ["b", "c"] {
+            clock.hear(voter, (-2 * HOUR, 0), 5);
+        }
+        assert!(clock.follow("a", &voters(), 5));
+        assert_eq!(clock.right_ms(), Some(-2 * HOUR), "T does not leap");
+        for at_ms in (1_000..HOUR).step_by(1_000) {
+            for voter in ["b", "c"] {
+                clock.hear(voter, (0, -2 * HOUR), at_ms);
+            }
+            clock.follow("a", &voters(), at_ms);
+        }
+        assert!(clock.right_ms().unwrap() > -2 * HOUR + 1_700, "{clock:?}");
+    }
+
     #[test]
     fn who_was_not_heard_for_long_says_nothing_and_nobody_makes_up_for_it_in_a_step() {
         let mut clock = RightClock::default();
-        clock.hear("b", 5_000, 0);
+        clock.hear("b", (5_000, 0), 0);
         assert!(clock.follow("x", &["b".to_owned()], 0));
-        clock.hear("b", 9_000, 1_000);
+        clock.hear("b", (9_000, 0), 1_000);
         for at_ms in (11_001..HOUR).step_by(1_000) {
             clock.follow("x", &["b".to_owned()], at_ms);
         }
         assert_eq!(clock.right_ms(), Some(5_000));
-        clock.hear("b", 9_000, 2 * HOUR);
+        clock.hear("b", (9_000, 0), 2 * HOUR);
         clock.follow("x", &["b".to_owned()], 2 * HOUR);
         assert_eq!(clock.right_ms(), Some(5_005));
     }
@@ -148,7 +187,7 @@ mod tests {
         for at_ms in (0..10 * 24 * HOUR).step_by(2_000) {
             let ahead_ms = 2 * HOUR - (at_ms - 60_000).max(0) / 2_000;
             for voter in ["b", "c"] {
-                clock.hear(voter, -ahead_ms, at_ms);
+                clock.hear(voter, (-ahead_ms, 0), at_ms);
             }
             assert!(clock.follow("a", &voters(), at_ms));
             let shown_ms = noon + at_ms + ahead_ms + clock.right_ms().unwrap();

@@ -33,6 +33,14 @@ pub(super) async fn change(
 ) -> Result<Json<Value>, ApiError> {
     let (name, change) = read(&text, fields)?;
     let key = key_name::read(name)?;
+    let (user, tenant) = (&caller.user, &caller.tenant);
+    let (what, units) = match change {
+        KeyChange::Reset => ("a key is reset", 0),
+        KeyChange::Refund { units } => ("units of a key are refunded", units),
+    };
+    // Whoever asked may be gone before it is known what comes of it.
+    let written = key_name::write(&key);
+    tracing::info!(target: "audit", %user, %tenant, key = written, units, outcome = "ordered", "{what}");
     let changed = services.overview.change(&key, change).await;
     let outcome = match &changed {
         Ok(KeyChanged::Changed(_)) => "done".to_owned(),
@@ -41,11 +49,7 @@ pub(super) async fn change(
         Ok(KeyChanged::NotOwner) => "nobody grants".to_owned(),
         Err(unchanged) => told(unchanged, &services),
     };
-    let (user, tenant, key) = (&caller.user, &caller.tenant, key_name::write(&key));
-    let (what, units) = match change {
-        KeyChange::Reset => ("a key is reset", 0),
-        KeyChange::Refund { units } => ("units of a key are refunded", units),
-    };
+    let key = written;
     tracing::info!(target: "audit", %user, %tenant, key, units, outcome, "{what}");
     let count = match changed {
         Ok(KeyChanged::Changed(count)) => count,

@@ -14,6 +14,7 @@ fn by(node: &str, watched: Option<u64>) -> Claimant<'_> {
         known: 0,
         hold_ms: 60_000,
         watched,
+        has_the_file: false,
     }
 }
 

@@ -124,7 +124,8 @@ impl Actor for Reporter {
             ReporterMessage::Agreed { by, agreed } => {
                 self.arguments.agreed.learn(&agreed);
                 if let Some((voter, clock_ms)) = by.zip(agreed.clock_ms) {
-                    self.arguments.slots.heard_clock(&voter, clock_ms);
+                    let clock = (clock_ms, agreed.right_ms);
+                    self.arguments.slots.heard_clock(&voter, clock);
                 }
                 if std::mem::take(&mut self.owes) {
                     // The next tick reports, lest one that is silent keep all others answering; a lone voter is this node.

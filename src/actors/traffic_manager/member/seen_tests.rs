@@ -46,6 +46,7 @@ fn knowing(members: &Members, left: &str, view: Option<&View>) -> Orders {
         voters: vec![left.to_owned()],
         clock_ms: None,
         voters_at: None,
+        right_ms: 0,
     });
     Orders::new(&members.nodes.seen_by(Life::new(left, 1)), &agreed)
 }

@@ -130,10 +130,11 @@ impl Site {
         self.right_ms.load(Ordering::Relaxed)
     }
 
-    /// A voter's clock shows this.
-    pub(super) fn hear_clock(&self, voter: &str, clock_ms: i64) {
+    /// A voter's clock shows this, and is set right by so much.
+    pub(super) fn hear_clock(&self, voter: &str, clock_ms: i64, right_ms: i64) {
         let apart_ms = clock_ms.saturating_sub(self.clock.now_ms());
-        self.right().hear(voter, apart_ms, self.steady_ms());
+        self.right()
+            .hear(voter, (apart_ms, right_ms), self.steady_ms());
     }
 
     /// Sets the clock of this life right, once enough of these voters were heard, and slowly from then on; gives whether it
@@ -160,11 +161,13 @@ impl Site {
         self.now().t_ms
     }
 
-    /// T and the node's clock.
+    /// T, and the node's clock that neither steps nor slews.
     pub(super) fn now(&self) -> Now {
-        let clock_ms = self.now_ms();
+        let now_ms = self.now_ms();
+        // Not the clock that T goes by: that nears others by slewing, and so runs faster than time does.
+        let clock_ms = self.steady_ms();
         let time = &mut self.inner().time;
-        let t_ms = time.as_mut().map_or(clock_ms, |time| time.t_ms(clock_ms));
+        let t_ms = time.as_mut().map_or(now_ms, |time| time.t_ms(now_ms));
         Now { t_ms, clock_ms }
     }
 

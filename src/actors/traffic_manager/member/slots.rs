@@ -66,9 +66,9 @@ impl Slots {
         }
     }
 
-    /// A voter's clock shows this; the ledger may have waited for that before it began.
-    pub(super) fn heard_clock(&self, voter: &str, clock_ms: i64) {
-        self.site.hear_clock(voter, clock_ms);
+    /// A voter's clock shows this, and is set right by so much; the ledger may have waited for that before it began.
+    pub(super) fn heard_clock(&self, voter: &str, (clock_ms, right_ms): (i64, i64)) {
+        self.site.hear_clock(voter, clock_ms, right_ms);
         if self.left.get().is_none() {
             self.site.poke_keeper();
         }

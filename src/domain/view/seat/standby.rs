@@ -46,9 +46,10 @@ impl Seat {
     ) {
         let stands_by = epoch == self.place.epoch && self.filled == epoch && self.stands_by(from);
         if stands_by || planted!(self, SealsNothing) {
-            let marks = self.ledger.adopt(cells);
+            // First the time: by its own, which may run ahead of an owner's that stands still, what was granted may be over.
             self.ledger.lift(Some(t_ms));
             self.ledger.keeps_pace(steady_ms, seam_ms);
+            let marks = self.ledger.adopt(cells);
             self.persist(marks, out);
             self.acknowledge(from, Words::Changed { epoch, stamp }, out);
         }
