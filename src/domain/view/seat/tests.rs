@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::ledger::{Ask, CellKey, Cursor, Holder, Outcome, Quota, Recovery, ShardImage, Source};
-use crate::policy::TimeUnit;
+use crate::policy::{TimeUnit, WindowKind};
 use crate::view::placement::Holding;
 use crate::window::WindowSpec;
 
@@ -304,4 +304,26 @@ fn a_standby_keeps_the_steady_time_of_its_owner_and_its_seam() {
     assert_eq!(ledger.seam_ms(), Some(T + 1_000));
     b.step(Event::Tick, T + 10_500);
     assert_eq!(b.ledger().steady_ms(), T + 4_500);
+}
+
+#[test]
+fn what_an_owner_grants_in_a_time_that_stands_still_is_kept_by_a_standby_that_went_on() {
+    let second = WindowSpec::new(TimeUnit::Sec, 1).counted(WindowKind::Sliding);
+    let (mut a, mut b) = (seat("a", second), seat("b", second));
+    let standby = Role::Standby { owner: life("a") };
+    b.step(place(1, false, standby.clone()), T);
+    let begun = a.step(place(1, false, owner(Some("b"))), T);
+    talk(&mut [("a", &mut a), ("b", &mut b)], "a", begun);
+    a.step(place(1, true, owner(Some("b"))), T);
+    b.step(place(1, true, standby), T);
+    b.step(Event::Tick, T + 3_000);
+    let asked = a.step(ask(1), T);
+    let said = asked.into_iter().find_map(|deed| match deed {
+        Deed::Say { words, .. } => Some(words),
+        _ => None,
+    });
+    let (from, words) = (life("a"), said.unwrap());
+    b.step(Event::Heard { from, words }, T + 3_000);
+    assert_eq!(a.ledger().images(), b.ledger().images());
+    assert_eq!(b.ledger().images().len(), 1);
 }
