@@ -92,6 +92,7 @@ mod tests {
             voters,
             clock_ms: None,
             voters_at: None,
+            right_ms: 0,
         });
         let told = told(&agreed);
         for line in [

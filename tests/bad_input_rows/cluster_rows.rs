@@ -8,13 +8,15 @@ use super::rows::{Good, Row, gone, wrong};
 /// What a node is called that nobody gave a name.
 const NODE: &str = "headgate";
 
-pub(super) fn all() -> [Row; 4] {
+pub(super) fn all() -> [Row; 6] {
     let shards = paged("/admin/shards", json!({"shard": "7", "keys": "5"}));
     let look = Good::Query(json!({"node": NODE}));
     // A node that is there brings back what it has.
     let look = Row::new("GET", "/admin/forget", look, 409);
     let forget = Row::json("POST", "/admin/forget", json!({"node": NODE}), 409);
     let voters = Row::json("PUT", "/admin/voters", json!({"voters": [NODE]}), 202);
+    // Nothing is counted of that key yet.
+    let change = |body| Row::json("POST", "/admin/keys/{*key}", body, 404);
     let named = |names: &[&str]| wrong("/voters", Value::from(names.to_vec()));
     [
         shards.unknown("/node").faults([
@@ -43,5 +45,16 @@ pub(super) fn all() -> [Row; 4] {
             named(&[NODE, NODE, NODE]),
             named(&["moon"]),
         ]),
+        change(json!({"units": 5})).level("refund").faults([
+            gone("/units"),
+            wrong("/units", json!(0)),
+            wrong("/units", json!(-1)),
+            wrong("/units", json!(1.5)),
+            wrong("/units", json!("5")),
+            wrong("/units", json!(u64::MAX)),
+        ]),
+        change(json!({}))
+            .level("reset")
+            .faults([wrong("/units", json!(5))]),
     ]
 }

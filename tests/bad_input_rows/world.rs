@@ -113,6 +113,9 @@ impl World {
             "{keyType}" => "PRODUCTION",
             "{conditionId}" => &self.condition,
             "{userId}" => &self.person,
+            // A key, and what is done with it.
+            "{*key}" if level == "refund" => "carbon.super/subscription/Gold/0/nobody/refund",
+            "{*key}" if level == "reset" => "carbon.super/subscription/Gold/0/nobody/reset",
             "{policyId}" => {
                 let of_level = self.policies.iter().find(|(known, _)| *known == level);
                 // The portal calls policies by their names.

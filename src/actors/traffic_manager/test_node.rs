@@ -16,7 +16,7 @@ use super::{GatewayLeases, LAYOUT, LedgerSettings, Member, TrafficManagerHandle,
 use crate::agreed_view::{
     Cover, FounderArguments, Nodes, claims, component as agreed_view, founder, register_of_cluster,
 };
-use crate::change_feed::{ChangeFeedHandle, FeedSettings};
+use crate::change_feed::{ChangeFeedHandle, FeedSettings, component as follow_changes};
 use crate::register::{CarbonRegister, belong};
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
@@ -66,8 +66,7 @@ impl Node {
         );
         let counted_in = counted_in(&broker).await;
         let system = System::new(Clock::system(), true);
-        let of_feed = FeedSettings::default();
-        let (feed, feed_child) = crate::change_feed::component(&system, &apim, &shared, of_feed);
+        let (feed, feed_child) = follow_changes(&system, &apim, &shared, FeedSettings::default());
         let nodes = Nodes::alone(Life::new(ID, incarnation));
         belong(&carbon, "c").await;
         let (claims, claims_child) = claims(&system, &apim, (ID, true));
