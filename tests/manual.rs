@@ -6,6 +6,7 @@ use crate::support::eventually;
 use crate::support::node::{Node, Options};
 use crate::support::postgres;
 use crate::support::upstream::Upstream;
+use crate::without_key_managers::keeps;
 
 const CONTROL: &str = "--roles publisher,devportal,admin,key-manager";
 
@@ -96,6 +97,8 @@ async fn the_four_commands_of_the_manual_make_a_cluster_that_outlives_its_founde
     for held in [&first, &second] {
         assert_eq!(call(&gateway, &held.access).await, 200);
     }
+    // It keeps whom it knows within a second, and is killed later on.
+    keeps(&gateway, 2.0).await;
 
     // The founder loses all that it had: it is one of the cluster again, and not of another.
     one.kill();

@@ -29,7 +29,7 @@ pub async fn measured(gateway: &Node, name: &str) -> f64 {
 }
 
 /// The gateway has so many consumers in Carbon.
-async fn keeps(gateway: &Node, consumers: f64) {
+pub async fn keeps(gateway: &Node, consumers: f64) {
     eventually(10, "the gateway keeps whom it was told of", || async {
         let known = measured(gateway, KNOWN).await;
         ((known - consumers).abs() < 0.5).then_some(())
