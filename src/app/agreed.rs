@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::agreed_view::{
-    self, AgreedView, ClaimHandle, Cover, FounderArguments, Nodes, founder, register_of_cluster,
+    self, AgreedView, ClaimHandle, FounderArguments, Nodes, founder, register_of_cluster,
 };
 use actors::register::CarbonRegister;
 use actors::traffic_manager::LAYOUT;
 use cluster::{Child, Cluster, System};
-use domain::view::Epoch;
+use domain::view::{Cover, Epoch};
 use storage::broker::ledger;
 
 use super::databases::Databases;

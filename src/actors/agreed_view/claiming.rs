@@ -8,7 +8,7 @@ use std::time::Duration;
 use cluster::{
     Actor, Address, AskError, Asked, BoxError, Child, Clock, Cluster, Door, Request, System, child,
 };
-use domain::view::{Claimant, Founder, Hold, Holder, Others, Verdict};
+use domain::view::{Claimant, Founder, Hold, Holder, Others, Verdict, Word};
 use storage::apim::view_register;
 use storage::{Database, StoreError};
 
@@ -120,13 +120,14 @@ impl ClaimHandle {
         self.hold.ask(holder, DEADLINE).await
     }
 
-    /// An operator says that this node, which founded the register, never runs again.
+    /// An operator says that this node, which founded the register, never runs again, and this is all that was seen of it
+    /// for as long as it was to be watched. Without that it is looked at.
     ///
     /// # Errors
     /// When nobody answers in time; it may be written down all the same.
-    pub async fn give_up(&self, node: &str) -> Result<GivenUp, AskError> {
+    pub async fn give_up(&self, node: &str, watched: Option<u64>) -> Result<GivenUp, AskError> {
         let node = node.to_owned();
-        self.give_up.ask(GiveUp { node }, DEADLINE).await
+        self.give_up.ask(GiveUp { node, watched }, DEADLINE).await
     }
 
     /// Has it written down, for ever, that others take part beside the founder; before they do.
@@ -218,7 +219,7 @@ impl Actor for ClaimsActor {
                 }));
             }
             ClaimsMessage::GiveUp(Asked { request, reply }) => {
-                let given_up = give_up(&arguments.apim, &request).await;
+                let given_up = give_up(arguments, &request).await;
                 reply.send(given_up.unwrap_or_else(|error| {
                     tracing::warn!(%error, "who never runs again cannot be written down");
                     GivenUp::Unavailable
@@ -340,15 +341,28 @@ async fn hold(arguments: &ClaimsArguments, asked: &HoldOn) -> Result<HeldOn, Sto
     })
 }
 
-async fn give_up(apim: &Database, asked: &GiveUp) -> Result<GivenUp, StoreError> {
-    let mut write = apim.write("apim.view_register.give_up").await?;
-    let mut founder = view_register::lock(&mut write).await?;
-    if !founder.give_up(&asked.node) {
-        return Ok(GivenUp::No);
+async fn give_up(arguments: &ClaimsArguments, asked: &GiveUp) -> Result<GivenUp, StoreError> {
+    let apim = &arguments.apim;
+    let mut read = apim.read().await?;
+    let before = view_register::find(&mut read).await?;
+    drop(read);
+    let mut founder = before.clone();
+    let mut word = founder.give_up(&asked.node, asked.watched);
+    if asked.node == arguments.me && word != Word::NotFounder {
+        return Ok(GivenUp::There);
     }
-    view_register::save(&mut write, &founder).await?;
-    write.commit().await?;
-    Ok(GivenUp::Yes)
+    if founder != before {
+        let mut write = apim.write("apim.view_register.give_up").await?;
+        founder = view_register::lock(&mut write).await?;
+        word = founder.give_up(&asked.node, asked.watched);
+        view_register::save(&mut write, &founder).await?;
+        write.commit().await?;
+    }
+    Ok(match word {
+        Word::Taken => GivenUp::Yes,
+        Word::NotFounder => GivenUp::No,
+        Word::Watch { renewals, for_ms } => GivenUp::Watch { renewals, for_ms },
+    })
 }
 
 #[cfg(test)]

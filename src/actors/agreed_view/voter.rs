@@ -2,10 +2,9 @@
 //! leads, by members that grant, and by this node's own register as it appends an entry.
 
 use cluster::{Actor, Address, Asked, BoxError};
-use domain::view::Voter;
+use domain::view::{Cover, Voter};
 use storage::{Database, StoreError, carbon::voter};
 
-use super::holding::Cover;
 use super::message::{AskVoter, Promise, Promised};
 
 /// What it is started with.
@@ -53,10 +52,8 @@ impl Actor for VoterActor {
 
     async fn handle(&mut self, message: VoterMessage) -> Result<(), BoxError> {
         let Asked { request, reply } = message.0;
-        match request.promise {
-            // Whoever asks asks again; it may be let further by then.
-            Promise::Fence { t_ms } if !self.cover.covers(t_ms) => {}
-            _ => reply.send(self.promise(request).await),
+        if let Some(promised) = self.promise(request).await {
+            reply.send(promised);
         }
         Ok(())
     }
@@ -65,19 +62,22 @@ impl Actor for VoterActor {
 // === impl VoterActor ===
 
 impl VoterActor {
-    async fn promise(&mut self, asked: AskVoter) -> Promised {
+    /// None where it may not go so far: whoever asks asks again, and it may be let further by then.
+    async fn promise(&mut self, asked: AskVoter) -> Option<Promised> {
         let mut voter = self.voter;
         let promised = match asked.promise {
             Promise::Seal => Promised::Sealed(voter.seal(asked.epoch)),
             Promise::Fence { t_ms } => match voter.fence(asked.epoch, t_ms) {
+                Err(at) => return Some(Promised::Refused { at }),
+                // What nobody may ask for any more is not remembered as asked for.
+                Ok(()) if !self.cover.covers(t_ms) => return None,
                 Ok(()) => Promised::Fenced,
-                Err(at) => return Promised::Refused { at },
             },
         };
         if voter == self.voter {
-            return promised;
+            return Some(promised);
         }
-        match write(&self.carbon, &voter).await {
+        Some(match write(&self.carbon, &voter).await {
             Ok(()) => {
                 self.voter = voter;
                 if std::mem::take(&mut self.failing) {
@@ -91,7 +91,7 @@ impl VoterActor {
                 }
                 Promised::Failed
             }
-        }
+        })
     }
 }
 

@@ -202,7 +202,14 @@ fn what_is_said_of_who_holds_the_register_keeps_its_bytes() {
         hold_ms: 86_400_000,
         leaves_from_ms: Some(9),
     };
-    let give_up = GiveUp { node: text("a") };
+    let give_up = |watched| GiveUp {
+        node: text("a"),
+        watched,
+    };
+    let watch = GivenUp::Watch {
+        renewals: 300,
+        for_ms: 17_000,
+    };
     let name = text("tm1");
     Frozen::default()
         .request(
@@ -216,10 +223,13 @@ fn what_is_said_of_who_holds_the_register_keeps_its_bytes() {
         )
         .reply::<HoldOn>(&HeldOn::Lost { name }, "05080001000000050203746d31")
         .reply::<HoldOn>(&HeldOn::Unavailable, "050800010000000103")
-        .request(&give_up, "05090001000000020161")
+        .request(&give_up(None), "0509000100000003016100")
+        .request(&give_up(Some(9)), "050900010000000401610109")
         .reply::<GiveUp>(&GivenUp::Yes, "050900010000000100")
         .reply::<GiveUp>(&GivenUp::No, "050900010000000101")
         .reply::<GiveUp>(&GivenUp::Unavailable, "050900010000000102")
+        .reply::<GiveUp>(&watch, "050900010000000703fb2c01fbd084")
+        .reply::<GiveUp>(&GivenUp::There, "050900010000000104")
         .hold();
 }
 

@@ -5,13 +5,12 @@
 //! founder says did not change, and begins above the T up to which the founder may grant.
 
 use super::founding::{Before, Founding, Others};
+use super::renewal::{UNSAID_MS, unsaid_ms};
 
 /// Stands for a founder that nobody knows: what was written down of it is lost.
 const UNKNOWN: &str = "?";
 /// It is waited for so long at least: whoever is there says so several times meanwhile.
 const UNHEARD_MS: i64 = 60_000;
-/// Whoever holds it says so more often than this, and its fences reach a second beyond what it grants in.
-const UNSAID_MS: i64 = 17_000;
 
 /// What is written down of the founder, where all nodes see the same.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -112,6 +111,22 @@ pub enum Hold {
     Lost,
 }
 
+/// What comes of an operator's word that a founder never runs again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Word {
+    /// It is written down.
+    Taken,
+    /// It is not about the founder, or others decide with that.
+    NotFounder,
+    /// The founder may be there: it is taken from whoever has seen this number unchanged for so long, milliseconds.
+    Watch {
+        /// See [`Founder::renewals`].
+        renewals: u64,
+        /// For how long.
+        for_ms: i64,
+    },
+}
+
 // === impl Founder ===
 
 impl Founder {
@@ -208,11 +223,25 @@ impl Founder {
         Hold::Until(self.reach_ms)
     }
 
-    /// An operator says that this node never runs again; gives whether it founded the register and decides alone.
-    pub fn give_up(&mut self, node: &str) -> bool {
+    /// An operator says that this node never runs again. Whoever says that it is there is not given up, so the word counts
+    /// once nothing but `watched` was seen of [`Founder::renewals`] for longer than one that is there is silent.
+    pub fn give_up(&mut self, node: &str, watched: Option<u64>) -> Word {
         let is_founder = self.generation > 0 && self.node == node && self.others < Others::Vote;
-        self.is_given_up |= is_founder;
-        is_founder
+        if !is_founder {
+            return Word::NotFounder;
+        }
+        self.is_given_up |= watched == Some(self.renewals);
+        if self.is_given_up {
+            return Word::Taken;
+        }
+        Word::Watch {
+            renewals: self.renewals,
+            // One that has nobody to tell says nothing: nothing is seen of it either.
+            for_ms: match self.hold_ms {
+                0 => 0,
+                hold_ms => unsaid_ms(hold_ms),
+            },
+        }
     }
 
     /// It stops in order. Said late, while its next life is there already, it changes nothing: that was told more.
@@ -225,7 +254,7 @@ impl Founder {
     }
 
     /// The latest T in which it may have granted. One that an operator gave up said last that it is there at the T that its
-    /// hold reaches from, and ended before it was to say so again.
+    /// hold reaches from, and ended before it was to say so again; its fences reach a second beyond what it grants in.
     fn granted_until_ms(&self) -> i64 {
         if !self.is_given_up || self.reach_ms == 0 {
             return self.reach_ms;

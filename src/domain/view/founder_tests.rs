@@ -41,6 +41,11 @@ fn claimed(founder: &mut Founder, node: &str, life: u64) -> (u64, Before) {
     }))
 }
 
+/// By an operator, after nothing was seen of it for long enough.
+fn given_up(founder: &mut Founder, node: &str) -> Word {
+    founder.give_up(node, Some(founder.renewals))
+}
+
 fn holder(node: &str, generation: u64, reach_ms: i64) -> Holder<'_> {
     Holder {
         node,
@@ -136,11 +141,11 @@ fn whoever_takes_over_begins_above_all_that_the_founder_may_grant_in_and_that_on
 fn whoever_an_operator_gave_up_is_replaced_at_once_unless_it_says_that_it_is_there() {
     let mut founder = first();
     founder.hold(&holder("a", 1, 70_000));
-    assert!(!founder.give_up("b"), "it founded nothing");
-    assert!(founder.give_up("a"));
+    assert_eq!(given_up(&mut founder, "b"), Word::NotFounder);
+    assert_eq!(given_up(&mut founder, "a"), Word::Taken);
     founder.hold(&holder("a", 1, 71_000));
     assert_eq!(founder.claim(&by("b", "tm1", 1)), Verdict::Held);
-    assert!(founder.give_up("a"));
+    assert_eq!(given_up(&mut founder, "a"), Word::Taken);
     let Verdict::Yours { after_ms, .. } = founder.claim(&by("b", "tm1", 1)) else {
         panic!("{founder:?}");
     };
@@ -149,7 +154,30 @@ fn whoever_an_operator_gave_up_is_replaced_at_once_unless_it_says_that_it_is_the
         71_000 - HOLD + 17_000,
         "it was there up to then, and a little longer"
     );
-    assert!(!founder.give_up("a"), "it founded the one before");
+    let before = given_up(&mut founder, "a");
+    assert_eq!(before, Word::NotFounder, "it founded the one before");
+}
+
+#[test]
+fn a_founder_that_says_that_it_is_there_is_not_given_up_by_an_operators_word() {
+    let mut founder = first();
+    founder.hold(&holder("a", 1, 70_000));
+    let before = founder.clone();
+    let watch = |renewals, for_ms| Word::Watch { renewals, for_ms };
+    let seen = before.renewals;
+    assert_eq!(founder.give_up("a", None), watch(seen, 5_000));
+    assert_eq!(founder, before, "it was looked at");
+    founder.hold(&holder("a", 1, 73_000));
+    // What was seen is no more what it says.
+    let said = watch(seen + 1, 5_000);
+    assert_eq!(founder.give_up("a", Some(seen)), said);
+    assert_eq!(founder.claim(&by("b", "tm1", 1)), Verdict::Held);
+    assert_eq!(founder.give_up("a", Some(seen + 1)), Word::Taken);
+    assert_eq!(founder.give_up("a", None), Word::Taken, "once");
+    // One that has nobody to tell cannot be watched.
+    founder = first();
+    founder.hold_ms = 0;
+    assert_eq!(founder.give_up("a", None), watch(founder.renewals, 0));
 }
 
 #[test]
@@ -293,7 +321,7 @@ fn whoever_has_the_founders_name_founds_anew_until_others_decide() {
     let before = founder.clone();
     for node in ["a", "b", "c"] {
         assert_eq!(founder.claim(&by(node, "tm1", 9)), Verdict::Others);
-        assert!(!founder.give_up(node));
+        assert_eq!(given_up(&mut founder, node), Word::NotFounder);
     }
     founder.share("b", Others::Own);
     assert_eq!(founder, before, "it never becomes less");
