@@ -53,6 +53,32 @@ async fn nobody_waits_for_a_lone_node_that_stopped_in_order_and_whose_disk_is_go
     assert!(second.log().contains(said), "{}", second.log());
 }
 
+/// Nobody's word gives up a founder that is there, and nobody else is said to be the founder.
+async fn no_word_gives_up(first: &Node, second: &Node) {
+    let seen = first.get("/admin/cluster").bearer(&first.operator());
+    let seen = seen.send().await.expect(200).json();
+    let founder = seen["list"][0]["id"].as_str().expect("an id").to_owned();
+    let token = second.operator();
+    let path = format!("/admin/forget?node={founder}");
+    let looked = second.get(&path).bearer(&token).send().await;
+    assert_eq!(looked.expect(200).json()["founder"], true);
+    let given_up = "the founder of the view register never runs again";
+    for (node, wanted) in [
+        (founder.as_str(), "is there: it renewed its hold"),
+        ("moon", "not the one that founded"),
+    ] {
+        let body = json!({"node": node});
+        let ordered = second.post("/admin/forget").bearer(&token).json(&body);
+        let refused = ordered.send().await.expect(409);
+        assert!(refused.text().contains(wanted), "{refused:?}");
+        let outcomes = ["ordered", "refused: "];
+        let of = ("nodes", node);
+        second.has_audited(given_up, of, &outcomes).await;
+    }
+    let moon = second.get("/admin/forget?node=moon").bearer(&token);
+    moon.send().await.expect(409);
+}
+
 #[tokio::test]
 async fn of_two_lone_nodes_of_one_name_over_one_database_one_counts_whatever_is_paused() {
     let Some(server) = postgres::server() else {
@@ -87,6 +113,7 @@ async fn of_two_lone_nodes_of_one_name_over_one_database_one_counts_whatever_is_
     .await;
     until_it_says(&second, "was founded by another node of this name").await;
     assert_eq!(call(&second, &access).await, 503, "it counts nothing");
+    no_word_gives_up(&first, &second).await;
     assert_eq!(call(&first, &access).await, 200);
     assert_eq!(upstream.count(), 2);
 

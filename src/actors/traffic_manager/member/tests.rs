@@ -15,8 +15,8 @@ use storage::{Database, apim, broker, carbon};
 
 use super::{LAYOUT, Member, Ways, component};
 use crate::agreed_view::{
-    AgreedView, ClaimHandle, FounderArguments, Layout, Nodes, SharedRegister, TestRegister,
-    claims, component as agreed_view, founder, register_of_cluster,
+    AgreedView, ClaimHandle, FounderArguments, Layout, Nodes, SharedRegister, TestRegister, claims,
+    component as agreed_view, founder, register_of_cluster,
 };
 use crate::register::{CarbonRegister, belong};
 use crate::traffic_manager::message::{LeaseAnswer, LeaseMany, Leased, ThrottleKey};
