@@ -244,7 +244,8 @@ impl ClaimsArguments {
 /// What of this node's claim is written down.
 async fn claim(arguments: &ClaimsArguments, asked: &Claim) -> Result<Claimed, StoreError> {
     let apim = &arguments.apim;
-    let by = Claimant {
+    let now_ms = arguments.clock.now_ms();
+    let mut by = Claimant {
         node: &asked.node,
         name: &asked.name,
         life: asked.life,
@@ -253,6 +254,7 @@ async fn claim(arguments: &ClaimsArguments, asked: &Claim) -> Result<Claimed, St
         hold_ms: arguments.hold_ms(&asked.node, asked.hold_ms),
         watched: asked.watched,
         has_the_file: arguments.is_own_file && arguments.me == asked.node,
+        moment_ms: apim.moment_ms(now_ms).await?,
     };
     // Whoever waits for another's register asks again and again.
     let mut read = apim.read().await?;
@@ -266,6 +268,7 @@ async fn claim(arguments: &ClaimsArguments, asked: &Claim) -> Result<Claimed, St
         return Ok(Claimed::Others {
             name: before.name,
             others: before.others,
+            generation: before.generation,
         });
     }
     if verdict == Verdict::Held && founder == before {
@@ -273,19 +276,20 @@ async fn claim(arguments: &ClaimsArguments, asked: &Claim) -> Result<Claimed, St
     }
     let mut write = apim.write("apim.view_register.claim").await?;
     let mut founder = view_register::lock(&mut write).await?;
+    by.moment_ms = write.moment_ms(arguments.clock.now_ms()).await?;
     let verdict = founder.claim(&by);
     view_register::save(&mut write, &founder).await?;
-    let now_ms = write.moment_ms(arguments.clock.now_ms()).await?;
     write.commit().await?;
     Ok(match verdict {
         Verdict::Yours { founding, after_ms } => Claimed::Yours {
             founding,
-            now_ms: now_ms.max(after_ms),
+            now_ms: by.moment_ms.max(after_ms),
         },
         Verdict::Held => held(&founder),
         Verdict::Others => Claimed::Others {
             name: founder.name,
             others: founder.others,
+            generation: founder.generation,
         },
     })
 }
@@ -295,6 +299,7 @@ fn held(founder: &Founder) -> Claimed {
         node: founder.node.clone(),
         renewals: founder.renewals,
         hold_ms: founder.hold_ms,
+        generation: founder.generation,
     }
 }
 
@@ -311,7 +316,7 @@ async fn share(apim: &Database, asked: &Share) -> Result<Shared, StoreError> {
 
 async fn hold(arguments: &ClaimsArguments, asked: &HoldOn) -> Result<HeldOn, StoreError> {
     let apim = &arguments.apim;
-    let by = Holder {
+    let mut by = Holder {
         node: &asked.node,
         name: &asked.name,
         life: asked.life,
@@ -320,6 +325,7 @@ async fn hold(arguments: &ClaimsArguments, asked: &HoldOn) -> Result<HeldOn, Sto
         reach_ms: asked.reach_ms,
         hold_ms: arguments.hold_ms(&asked.node, asked.hold_ms),
         leaves_from_ms: asked.leaves_from_ms,
+        moment_ms: arguments.clock.now_ms(),
     };
     let mut read = apim.read().await?;
     let before = view_register::find(&mut read).await?;
@@ -330,6 +336,7 @@ async fn hold(arguments: &ClaimsArguments, asked: &HoldOn) -> Result<HeldOn, Sto
     if founder != before {
         let mut write = apim.write("apim.view_register.hold").await?;
         founder = view_register::lock(&mut write).await?;
+        by.moment_ms = write.moment_ms(arguments.clock.now_ms()).await?;
         hold = founder.hold(&by);
         view_register::save(&mut write, &founder).await?;
         write.commit().await?;

@@ -71,6 +71,8 @@ struct FounderActor {
     due: Duration,
     pause: Duration,
     began: Duration,
+    /// The latest generation of the register that it was told of here: what is written down may be set back.
+    told_of: u64,
     /// What it sees of the founder of the same name, and for how long that may go on unsaid, milliseconds.
     watched: Option<(Watch, i64)>,
     /// Whether it said that it waits, and for what.
@@ -109,6 +111,7 @@ impl Actor for FounderActor {
             due: now,
             pause: FIRST_PAUSE,
             began: now,
+            told_of: 0,
             watched: None,
             has_told: false,
             ticker: Some(ticker("view register founding", TICK, me, || Tick)),
@@ -159,18 +162,29 @@ impl FounderActor {
             name: name.clone(),
             life: nodes.me().incarnation,
             counted_in: counted_in.map_or(0, Founding::generation_of),
-            known: Founding::generation_of_view(&agreed.view()),
+            known: Founding::generation_of_view(&agreed.view()).max(self.told_of),
             hold_ms: hold_ms(*hold),
             watched: self.watched_out(),
         };
         match claims.claim(claim).await {
             Ok(Claimed::Yours { founding, now_ms }) => self.found(&founding, now_ms).await,
-            Ok(Claimed::Others { name, others }) => self.waits_for(&name, others),
+            Ok(Claimed::Others {
+                name,
+                others,
+                generation,
+            }) => {
+                self.told_of = self.told_of.max(generation);
+                self.waits_for(&name, others);
+            }
             Ok(Claimed::Held {
                 node,
                 renewals,
                 hold_ms,
-            }) => self.watches(&node, renewals, hold_ms),
+                generation,
+            }) => {
+                self.told_of = self.told_of.max(generation);
+                self.watches(&node, renewals, hold_ms);
+            }
             Ok(Claimed::Unavailable) => self.waits_for_an_answer("its database does not answer"),
             Err(error) => self.waits_for_an_answer(&error.to_string()),
         }

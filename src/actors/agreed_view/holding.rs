@@ -191,8 +191,11 @@ impl HolderActor {
         }
         let mut asked = self.asked(Others::None);
         (asked.reach_ms, asked.leaves_from_ms) = (reach_ms, Some(told_ms));
-        let Err(error) = self.arguments.claims.hold(asked).await else {
-            return;
+        let error = match self.arguments.claims.hold(asked).await {
+            // It may be written down all the same.
+            Ok(HeldOn::Unavailable) => AskError::Timeout,
+            Ok(_) => return,
+            Err(error) => error,
         };
         tracing::info!(%error, "whoever takes this node's place has to wait for it, for nobody could be told that it stops");
         // Where nobody heard of it, it goes on by what it was told. Whether somebody did may be unknown.

@@ -139,6 +139,8 @@ pub enum Claimed {
         name: String,
         /// Who takes part beside it.
         others: Others,
+        /// How often the register was founded.
+        generation: u64,
     },
     /// It cannot be told now.
     Unavailable,
@@ -150,6 +152,8 @@ pub enum Claimed {
         renewals: u64,
         /// For how long it may go on without having said so, milliseconds.
         hold_ms: i64,
+        /// How often the register was founded.
+        generation: u64,
     },
 }
 

@@ -71,6 +71,7 @@ pub fn component(
 ) -> (AgreedView, Child) {
     let agreed = AgreedView::new();
     let of_voter = VoterArguments {
+        clock: system.clock.clone(),
         carbon: carbon.clone(),
         cover: cover.clone(),
     };

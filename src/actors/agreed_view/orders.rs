@@ -43,6 +43,9 @@ pub enum NotAgreed {
     /// The register said no, or could not say yes.
     #[error("{0}")]
     Refused(String),
+    /// It is not known what came of it: it may be agreed on by now.
+    #[error("it is not known what came of it: {0}")]
+    Unknown(String),
     /// Whoever leads finds that nothing is to be given up.
     #[error("whoever leads finds that {}", match .0 {
         NotGivenUp::MayBeThere => "the node is not known to be down",
@@ -212,8 +215,8 @@ impl Orders {
                         tokio::time::sleep(ELSEWHERE).await;
                     }
                     Ok(ordered) => return Ok(ordered),
-                    // It may be agreed on by now; whoever orders it may look, and order it again.
-                    Err(error) => return Err(NotAgreed::Refused(error.to_string())),
+                    // Whoever orders it may look, and order it again.
+                    Err(error) => return Err(NotAgreed::Unknown(error.to_string())),
                 }
             }
         };
@@ -232,9 +235,9 @@ impl Orders {
                 Ok(Ordered::Agreed) => return Ok(()),
                 Ok(Ordered::Refused(why)) => failed = NotAgreed::Refused(why),
                 Ok(_) => {}
-                // It may be agreed on by now; whoever orders it may look, and order it again.
+                // Whoever orders it may look, and order it again.
                 Err(error @ (AskError::Timeout | AskError::Dropped)) => {
-                    return Err(NotAgreed::Refused(error.to_string()));
+                    return Err(NotAgreed::Unknown(error.to_string()));
                 }
                 Err(error) => {
                     let node = self.nodes.name(&voter);
@@ -266,6 +269,9 @@ async fn said_of_founder(
         )),
         Ok(GivenUp::There) => Err(NotAgreed::FounderIsThere("it answers itself".to_owned())),
         Ok(said) => Ok(said),
+        Err(error @ (AskError::Timeout | AskError::Dropped)) if watched.is_some() => {
+            Err(NotAgreed::Unknown(error.to_string()))
+        }
         Err(error) => Err(NotAgreed::NobodyAnswers(error.to_string())),
     }
 }

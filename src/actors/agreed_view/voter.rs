@@ -1,7 +1,7 @@
 //! A voter of the agreed view (W4, L3): what it promises lies in Carbon before it says so. Asked by the coordinator that
 //! leads, by members that grant, and by this node's own register as it appends an entry.
 
-use cluster::{Actor, Address, Asked, BoxError};
+use cluster::{Actor, Address, Asked, BoxError, Clock};
 use domain::view::{Cover, Voter};
 use storage::{Database, StoreError, carbon::voter};
 
@@ -10,6 +10,7 @@ use super::message::{AskVoter, Promise, Promised};
 /// What it is started with.
 #[derive(Clone)]
 pub(super) struct VoterArguments {
+    pub(super) clock: Clock,
     pub(super) carbon: Database,
     /// How far it may fence.
     pub(super) cover: Cover,
@@ -20,6 +21,7 @@ pub(super) struct VoterMessage(pub(super) Asked<AskVoter>);
 
 /// The actor.
 pub(super) struct VoterActor {
+    clock: Clock,
     carbon: Database,
     cover: Cover,
     /// What is on disk.
@@ -42,7 +44,13 @@ impl Actor for VoterActor {
         let mut read = arguments.carbon.read().await?;
         let voter = voter::find(&mut read).await?;
         drop(read);
+        if let Some(fenced_ms) = voter.fenced_ms() {
+            arguments
+                .cover
+                .has_used(fenced_ms, arguments.clock.now_ms());
+        }
         Ok(Self {
+            clock: arguments.clock,
             carbon: arguments.carbon,
             cover: arguments.cover,
             voter,
@@ -70,7 +78,7 @@ impl VoterActor {
             Promise::Fence { t_ms } => match voter.fence(asked.epoch, t_ms) {
                 Err(at) => return Some(Promised::Refused { at }),
                 // What nobody may ask for any more is not remembered as asked for.
-                Ok(()) if !self.cover.covers(t_ms) => return None,
+                Ok(()) if !self.cover.covers(t_ms, self.clock.now_ms()) => return None,
                 Ok(()) => Promised::Fenced,
             },
         };

@@ -150,11 +150,13 @@ fn what_is_said_of_who_founds_the_register_keeps_its_bytes() {
     let anothers = |others| Claimed::Others {
         name: text("tm1"),
         others,
+        generation: 9,
     };
     let held = Claimed::Held {
         node: text("b"),
         renewals: 300,
         hold_ms: 70_000,
+        generation: 9,
     };
     let share = |others| Share {
         node: text("a"),
@@ -177,11 +179,11 @@ fn what_is_said_of_who_founds_the_register_keeps_its_bytes() {
             &yours(300, Before::Scattered),
             "050500010000000a00fb2c0102fce0220200",
         )
-        .reply::<Claim>(&anothers(Others::None), "05050001000000060103746d3100")
-        .reply::<Claim>(&anothers(Others::Own), "05050001000000060103746d3101")
-        .reply::<Claim>(&anothers(Others::Vote), "05050001000000060103746d3102")
+        .reply::<Claim>(&anothers(Others::None), "05050001000000070103746d310009")
+        .reply::<Claim>(&anothers(Others::Own), "05050001000000070103746d310109")
+        .reply::<Claim>(&anothers(Others::Vote), "05050001000000070103746d310209")
         .reply::<Claim>(&Claimed::Unavailable, "050500010000000102")
-        .reply::<Claim>(&held, "050500010000000b030162fb2c01fce0220200")
+        .reply::<Claim>(&held, "050500010000000c030162fb2c01fce022020009")
         .request(&share(Others::Own), "0506000100000003016101")
         .request(&share(Others::Vote), "0506000100000003016102")
         .reply::<Share>(&Shared::Yes, "050600010000000100")

@@ -15,6 +15,7 @@ fn by<'a>(node: &'a str, name: &'a str, life: u64) -> Claimant<'a> {
         hold_ms: HOLD,
         watched: None,
         has_the_file: false,
+        moment_ms: 0,
     }
 }
 
@@ -56,6 +57,7 @@ fn holder(node: &str, generation: u64, reach_ms: i64) -> Holder<'_> {
         reach_ms,
         hold_ms: HOLD,
         leaves_from_ms: None,
+        moment_ms: 0,
     }
 }
 
@@ -79,6 +81,59 @@ fn nobody_waits_for_a_founder_that_stopped_in_order_unless_it_is_back() {
     assert_eq!(founder.hold(&holder("a", 1, 71_000)), Hold::Until(71_000));
     assert_eq!(founder.hold(&leaves), Hold::Until(71_000));
     assert_eq!(founder.claim(&by("b", "tm1", 1)), Verdict::Held);
+}
+
+#[test]
+fn a_founder_that_stopped_in_order_has_a_moment_to_be_back_before_another_takes_its_place() {
+    let mut founder = first();
+    founder.hold(&holder("a", 1, 70_000));
+    founder.hold(&Holder {
+        leaves_from_ms: Some(70_000),
+        moment_ms: 100_000,
+        ..holder("a", 1, 5_000)
+    });
+    let at = |moment_ms| Claimant {
+        moment_ms,
+        ..by("b", "tm1", 1)
+    };
+    // Whoever waited for it asks at once, also by a clock that was set back.
+    let mut waits = founder.clone();
+    for moment_ms in [100_000, 114_999] {
+        assert_eq!(waits.claim(&at(moment_ms)), Verdict::Held);
+    }
+    let mut back = waits.clone();
+    assert_eq!(back.hold(&holder("a", 1, 80_000)), Hold::Until(80_000));
+    assert_eq!(back.claim(&at(115_000)), Verdict::Held, "it is there");
+    for moment_ms in [99_999, 115_000] {
+        let claim = founder.clone().claim(&at(moment_ms));
+        assert!(matches!(claim, Verdict::Yours { .. }), "{claim:?}");
+    }
+}
+
+#[test]
+fn whoever_an_operator_gave_up_may_have_gone_on_until_then_ahead_of_every_clock() {
+    const HOUR: i64 = 3_600_000;
+    let mut founder = first();
+    // By a clock that is two hours ahead; then nobody can be told for four hours.
+    founder.hold(&Holder {
+        hold_ms: 24 * HOUR,
+        moment_ms: 12 * HOUR,
+        ..holder("a", 1, 14 * HOUR + 24 * HOUR)
+    });
+    assert_eq!(given_up(&mut founder, "a"), Word::Taken);
+    let after = |hour: i64| {
+        let claim = founder.clone().claim(&Claimant {
+            moment_ms: hour * HOUR,
+            ..by("b", "tm1", 1)
+        });
+        match claim {
+            Verdict::Yours { after_ms, .. } => after_ms,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(after(16), 18 * HOUR + 17_000);
+    assert_eq!(after(90), 38 * HOUR, "it was told no more than that");
+    assert_eq!(after(11), 14 * HOUR + 17_000, "that clock was set back");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use actors::agreed_view::NotAgreed;
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
 use domain::view::{GivesUp, NotGivenUp};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -77,7 +78,11 @@ pub(super) async fn forget(
         named.give_up(&services).await
     };
     let outcome = done.as_ref().map_or_else(
-        |error| format!("refused: {}", error.description()),
+        |error| match error.status() {
+            // Nobody says no: it may be agreed on by now.
+            StatusCode::SERVICE_UNAVAILABLE => format!("unknown: {}", error.description()),
+            _ => format!("refused: {}", error.description()),
+        },
         |done| match done.get("founder") {
             Some(Value::Bool(true)) if !is_founding => {
                 "agreed: it founded the view register and never runs again".to_owned()

@@ -121,6 +121,7 @@ async fn one_founds_the_register_and_all_agree_over_it_also_when_its_leader_is_c
     let told = |others| Claimed::Others {
         name: founders[0].to_owned(),
         others,
+        generation: 1,
     };
     assert_eq!(own, told(Others::Own));
     let register = founded.register(founders[0]);
@@ -311,6 +312,40 @@ async fn what_is_kept_of_a_hold_is_what_it_was_told_last_also_after_others_voted
     let alone = [founder.clone()];
     register.change_voters(&alone).await.unwrap();
     kept(|reach_ms| reach_ms == i64::MAX).await;
+    founded.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_waits_for_a_founder_founds_nothing_beside_it_though_the_database_is_set_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut founded = Founded::new(dir.path()).await;
+    founded.members.hold = Duration::from_secs(20);
+    let claims = founded.claims.clone();
+    founded.alone(&claims);
+    let keys = with_five_granted(&mut founded, &dir.path().join("one")).await;
+    founded.alone(&claims);
+    let empty = dir.path().join("two");
+    founded.members.join_as((NAMES[1], "tm1"), 1, &empty).await;
+    // It was told who founded when it has waited for its second question.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let mut write = founded.apim.write("test.set_back").await.unwrap();
+    let forgotten = Founder::default();
+    let set_back = apim::view_register::save(&mut write, &forgotten).await;
+    set_back.unwrap();
+    write.commit().await.unwrap();
+    let clock = founded.members.system.clock.clone();
+    let began = clock.monotonic();
+    loop {
+        let row = founded.row().await;
+        assert_ne!(row.node, NAMES[1], "{row:?}");
+        if row.renewals > 5 && row.node == NAMES[0] {
+            break;
+        }
+        assert!(clock.monotonic() - began < DEADLINE, "{row:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(founded.view().entries, 0);
+    assert!(founded.grants(NAMES[0], "gw2", &keys[0]).await);
     founded.stop().await;
 }
 
