@@ -6,8 +6,7 @@ use super::hold_world::{Disk, World};
 
 impl World {
     pub(super) fn faults(&mut self) {
-        let is_calm = self.now_ms >= self.plan.length_ms - self.plan.calm_ms;
-        if is_calm {
+        if self.is_calm() {
             return self.all_is_well();
         }
         for node in 0..self.nodes.len() {
