@@ -39,17 +39,34 @@ fn over(apim: &str, shared: &str) -> Options {
 }
 
 #[tokio::test]
-async fn nobody_waits_for_a_lone_node_that_stopped_in_order_and_whose_disk_is_gone() {
+async fn a_lone_node_that_stopped_in_order_has_a_moment_to_be_back_and_then_nobody_waits_for_it() {
     let Some(server) = postgres::server() else {
         return;
     };
     let apim = postgres::fresh_database(&server, "left_apim");
     let shared = postgres::fresh_database(&server, "left_shared");
-    let mut first = Node::start_with(over(&apim, &shared)).await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let kept = || Options {
+        dir: Some(dir.path().to_owned()),
+        ..over(&apim, &shared)
+    };
+    let mut first = Node::start_with(kept()).await;
+    let waits = Node::start_with(Options {
+        unready: true,
+        ..over(&apim, &shared)
+    })
+    .await;
+    until_it_says(&waits, "was founded by another node of this name").await;
+    // An ordinary restart hands nothing over to whoever waits.
     assert_eq!(first.terminate().await, Some(0));
-    // It would go on for a day without being told, so nobody else were ready before.
-    let second = Node::start_with(over(&apim, &shared)).await;
+    drop(first);
+    let mut first = Node::start_with(kept()).await;
     let said = "founded the view register anew";
+    assert!(!waits.log().contains(said), "{}", waits.log());
+    drop(waits);
+    // It would go on for a day without being told, so nobody else were ready before.
+    assert_eq!(first.terminate().await, Some(0));
+    let second = Node::start_with(over(&apim, &shared)).await;
     assert!(second.log().contains(said), "{}", second.log());
 }
 

@@ -229,10 +229,7 @@ impl FounderActor {
 
     /// Another founded. Once that one's voters are heard nothing is left to do: they say whether this node votes.
     fn waits_for(&mut self, founder: &str, others: Others) {
-        let latest = self.arguments.agreed.latest();
-        let heard = self.arguments.nodes.heard();
-        let is_told = latest.view.entries > 0;
-        if is_told && latest.voters.iter().any(|voter| heard.contains(voter)) {
+        if self.hears_a_voter() {
             self.ticker = None;
         } else if self.has_waited() {
             let remedy = match others {
@@ -249,6 +246,14 @@ impl FounderActor {
         }
     }
 
+    /// Whether it knows of a view and hears one of those that vote.
+    fn hears_a_voter(&self) -> bool {
+        let latest = self.arguments.agreed.latest();
+        let heard = self.arguments.nodes.heard();
+        let mut voters = latest.voters.iter();
+        latest.view.entries > 0 && voters.any(|voter| heard.contains(voter))
+    }
+
     /// What the founder of the same name has said all the while that it may go on, if that while is over.
     fn watched_out(&self) -> Option<u64> {
         let (watch, hold_ms) = self.watched?;
@@ -258,6 +263,11 @@ impl FounderActor {
 
     /// Another node of this one's name founded, and may be there.
     fn watches(&mut self, founder: &str, renewals: u64, hold_ms: i64) {
+        if self.hears_a_voter() {
+            // Whoever is written down, somebody decides.
+            self.watched = None;
+            return;
+        }
         let now_ms = steady_ms(&self.clock);
         let new = || (Watch::new(renewals, now_ms), hold_ms);
         let (watch, hold) = self.watched.get_or_insert_with(new);

@@ -64,15 +64,21 @@ async fn a_voter_keeps_its_promises_over_a_restart() {
         let system = System::new(Clock::system(), true);
         let nodes = Nodes::alone(Life::new("n1", start));
         let register = TestRegister::new(&["n1"]).of("n1");
+        let cover = Cover::whole();
         let (_, child) = component(
             &system,
-            (&carbon, &Cover::whole()),
+            (&carbon, &cover),
             &nodes,
             &register,
             Layout { ..LAYOUT },
             |_| Vec::new(),
         );
         let root = start_root(&system, vec![child]).await.unwrap();
+        if start == 1 {
+            cover.set(10_000);
+            let used = cover.let_go().map(|left| left.used_ms);
+            assert_eq!(used, Some(70), "whoever takes its place begins above that");
+        }
         if start == 0 {
             assert_eq!(asked(&nodes, at(3), fence(70)).await, Promised::Fenced);
         }

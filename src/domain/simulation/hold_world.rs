@@ -56,6 +56,8 @@ pub(super) struct Disk {
     pub(super) voter: Voter,
     pub(super) noted_ms: Option<i64>,
     pub(super) counted_in: u64,
+    /// What T its register begins above.
+    pub(super) t0_ms: Option<i64>,
 }
 
 /// A life of a node.
@@ -174,7 +176,9 @@ impl World {
             self.digest.fold(self.now_ms, self.row.renewals, &self.rng);
         }
         let silent_ms = self.now_ms - self.truth.granted_at_ms;
-        if silent_ms > 2 * TICK_MS {
+        // One whose clock was set right went on for longer, by what it was told before.
+        let is_told_more = self.row.hold_ms > self.plan.hold_ms;
+        if silent_ms > 2 * TICK_MS && !is_told_more {
             let row = &self.row;
             let broken = format!("W3: nobody has counted for {silent_ms} ms: {row:?}");
             self.truth.broken.push(broken);
@@ -256,7 +260,7 @@ impl World {
         let at = &mut self.nodes[node];
         let cover = Cover::nothing();
         if !forgets {
-            let used = [at.disk.voter.fenced_ms(), at.disk.noted_ms];
+            let used = [at.disk.voter.fenced_ms(), at.disk.noted_ms, at.disk.t0_ms];
             for t_ms in used.into_iter().flatten() {
                 cover.has_used(t_ms, clock_ms);
             }
@@ -265,8 +269,12 @@ impl World {
             cover.set(kept_ms.saturating_add(self.plan.hold_ms));
         }
         at.lives += 1;
+        let mut time = NodeTime::new(at.disk.noted_ms, clock_ms);
+        if let Some(t0_ms) = at.disk.t0_ms {
+            time.lift(t0_ms, clock_ms);
+        }
         at.life = Some(Life {
-            time: NodeTime::new(at.disk.noted_ms, clock_ms),
+            time,
             cover,
             clock_error_ms,
             earlier_ms: at.disk.kept_ms,
@@ -342,6 +350,8 @@ impl World {
         let Some(life) = &mut at.life else { return };
         let noted_ms = life.time.noted_ms();
         life.time.lift(t0_ms, clock_ms);
+        life.cover.has_used(t0_ms, clock_ms);
+        at.disk.t0_ms = Some(t0_ms);
         at.disk.register = Some(founding.generation);
         at.disk.counted_in = founding.generation;
         let of = (founding.generation, at.disk.number);
