@@ -3,6 +3,7 @@
 //! the row, lose their disks and start with clocks that are hours off, and an operator who gives founders up.
 
 use super::Planted;
+use super::hold_operator::Operator;
 use super::hold_truth::Truth;
 use super::kernel::{Digest, Rng};
 use super::seeds::Ran;
@@ -18,7 +19,7 @@ pub(super) const TICK_MS: i64 = 250;
 /// A node whose register is empty asks so often.
 const ASKS_MS: i64 = 2_000;
 /// It asks again after so long where it was told nothing, and goes by what it was told before after so long.
-const AGAIN_MS: i64 = 500;
+pub(super) const AGAIN_MS: i64 = 500;
 const PATIENCE_MS: i64 = 3_000;
 /// A fence reaches so far ahead.
 const AHEAD_MS: i64 = 1_000;
@@ -85,13 +86,6 @@ pub(super) struct Node {
     pub(super) starts_ms: i64,
 }
 
-/// An operator who is about to give a founder up.
-#[derive(Debug)]
-pub(super) struct Operator {
-    id: String,
-    watch: Option<Watch>,
-}
-
 pub(super) struct World {
     pub(super) plan: Plan,
     pub(super) rng: Rng,
@@ -106,10 +100,6 @@ pub(super) struct World {
 
 pub(super) fn id(disk: u64) -> String {
     format!("n{disk}")
-}
-
-fn disk_of(id: &str) -> u64 {
-    id[1..].parse().unwrap()
 }
 
 // === impl Plan ===
@@ -461,57 +451,5 @@ impl World {
         if self.row.hold(&by) != Hold::Lost && self.row.is_given_up {
             self.truth.let_go(at.disk.number);
         }
-    }
-
-    /// Whether the node of this disk runs, and whether it can say so.
-    fn is_there(&self, disk: u64) -> (bool, bool) {
-        let of = self.nodes.iter().position(|node| node.disk.number == disk);
-        let runs = |node: usize| self.nodes[node].life.is_some();
-        of.map_or((false, false), |node| {
-            (runs(node), self.reaches_the_row(node))
-        })
-    }
-
-    pub(super) fn operator_orders(&mut self) {
-        let id = self.row.node.clone();
-        if self.row.generation > 0 && id.starts_with('n') {
-            self.operator = Some(Operator { id, watch: None });
-        }
-    }
-
-    /// As `Orders` does, twice a second.
-    fn operator_looks(&mut self) {
-        if self.now_ms % AGAIN_MS != 0 {
-            return;
-        }
-        let Some(Operator { id, watch }) = &mut self.operator else {
-            return;
-        };
-        let now_ms = self.now_ms;
-        let (renewals, hold_ms) = (self.row.renewals, self.row.hold_ms);
-        let for_ms = unsaid_ms(hold_ms).saturating_add(AGAIN_MS);
-        let watch = watch.get_or_insert_with(|| Watch::new(renewals, now_ms));
-        let is_refused = watch.sees(renewals, now_ms);
-        let mut watched = watch.silent_for(for_ms, now_ms);
-        if self.plan.planted == Some(Planted::WordIsTakenUnwatched) {
-            watched = Some(renewals);
-        }
-        let disk = disk_of(id);
-        let was_given_up = self.row.is_given_up;
-        let word = match is_refused && watched.is_none() {
-            true => None,
-            false => Some(self.row.give_up(id, watched)),
-        };
-        match word {
-            None => self.truth.seen.once("refused"),
-            Some(crate::view::Word::Watch { .. }) => return,
-            Some(crate::view::Word::NotFounder) => {}
-            Some(crate::view::Word::Taken) if was_given_up => {}
-            Some(crate::view::Word::Taken) => {
-                let there = self.is_there(disk);
-                self.truth.given_up(disk, there, (now_ms, hold_ms));
-            }
-        }
-        self.operator = None;
     }
 }

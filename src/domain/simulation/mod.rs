@@ -23,6 +23,7 @@ mod change_log_tests;
 mod change_log_truth;
 mod change_log_world;
 mod hold_faults;
+mod hold_operator;
 mod hold_tests;
 mod hold_truth;
 mod hold_world;
