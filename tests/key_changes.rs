@@ -137,6 +137,34 @@ async fn a_key_that_is_reset_or_refunded_passes_at_all_gateways_and_never_more_t
     assert!(output.status.success(), "{output:?}");
     assert_eq!(counted.drain().await, 12);
     refuses_what_cannot_be_done(&counted).await;
+    is_audited(&counted).await;
+}
+
+/// Who gave back what, and what came of it, stands in the log of the node that was asked.
+async fn is_audited(counted: &Counted) {
+    let (reset, refunded) = ("a key is reset", "units of a key are refunded");
+    let key = ("key", counted.key.as_str());
+    let by_hand = &counted.second;
+    let once = ["ordered", "done"];
+    by_hand.has_audited(reset, key, &once).await;
+    let twice = ["ordered", "done", "ordered", "done"];
+    by_hand.has_audited(refunded, key, &twice).await;
+    let units = [json!(5), json!(5), json!(1_000_000), json!(1_000_000)];
+    let log = by_hand.log();
+    let lines = log
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok());
+    let of_refunds = lines.filter(|line: &Value| line["message"] == refunded);
+    let told: Vec<Value> = of_refunds.map(|line| line["units"].clone()).collect();
+    assert_eq!(told, units);
+    let unknown = format!("{}-and-more", counted.key);
+    let refused = ["ordered", "nothing is counted"];
+    by_hand
+        .has_audited(reset, ("key", &unknown), &refused)
+        .await;
+    let by_command = &counted.trio.control;
+    by_command.has_audited(reset, key, &once).await;
+    by_command.has_audited(refunded, key, &once).await;
 }
 
 async fn refuses_what_cannot_be_done(counted: &Counted) {

@@ -39,18 +39,61 @@ fn over(apim: &str, shared: &str) -> Options {
 }
 
 #[tokio::test]
-async fn nobody_waits_for_a_lone_node_that_stopped_in_order_and_whose_disk_is_gone() {
+async fn a_lone_node_that_stopped_in_order_has_a_moment_to_be_back_and_then_nobody_waits_for_it() {
     let Some(server) = postgres::server() else {
         return;
     };
     let apim = postgres::fresh_database(&server, "left_apim");
     let shared = postgres::fresh_database(&server, "left_shared");
-    let mut first = Node::start_with(over(&apim, &shared)).await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let kept = || Options {
+        dir: Some(dir.path().to_owned()),
+        ..over(&apim, &shared)
+    };
+    let mut first = Node::start_with(kept()).await;
+    let waits = Node::start_with(Options {
+        unready: true,
+        ..over(&apim, &shared)
+    })
+    .await;
+    until_it_says(&waits, "was founded by another node of this name").await;
+    // An ordinary restart hands nothing over to whoever waits.
     assert_eq!(first.terminate().await, Some(0));
-    // It would go on for a day without being told, so nobody else were ready before.
-    let second = Node::start_with(over(&apim, &shared)).await;
+    drop(first);
+    let mut first = Node::start_with(kept()).await;
     let said = "founded the view register anew";
+    assert!(!waits.log().contains(said), "{}", waits.log());
+    drop(waits);
+    // It would go on for a day without being told, so nobody else were ready before.
+    assert_eq!(first.terminate().await, Some(0));
+    let second = Node::start_with(over(&apim, &shared)).await;
     assert!(second.log().contains(said), "{}", second.log());
+}
+
+/// Nobody's word gives up a founder that is there, and nobody else is said to be the founder.
+async fn no_word_gives_up(first: &Node, second: &Node) {
+    let seen = first.get("/admin/cluster").bearer(&first.operator());
+    let seen = seen.send().await.expect(200).json();
+    let founder = seen["list"][0]["id"].as_str().expect("an id").to_owned();
+    let token = second.operator();
+    let path = format!("/admin/forget?node={founder}");
+    let looked = second.get(&path).bearer(&token).send().await;
+    assert_eq!(looked.expect(200).json()["founder"], true);
+    let given_up = "the founder of the view register never runs again";
+    for (node, wanted) in [
+        (founder.as_str(), "is there: it renewed its hold"),
+        ("moon", "not the one that founded"),
+    ] {
+        let body = json!({"node": node});
+        let ordered = second.post("/admin/forget").bearer(&token).json(&body);
+        let refused = ordered.send().await.expect(409);
+        assert!(refused.text().contains(wanted), "{refused:?}");
+        let outcomes = ["ordered", "refused: "];
+        let of = ("nodes", node);
+        second.has_audited(given_up, of, &outcomes).await;
+    }
+    let moon = second.get("/admin/forget?node=moon").bearer(&token);
+    moon.send().await.expect(409);
 }
 
 #[tokio::test]
@@ -87,6 +130,7 @@ async fn of_two_lone_nodes_of_one_name_over_one_database_one_counts_whatever_is_
     .await;
     until_it_says(&second, "was founded by another node of this name").await;
     assert_eq!(call(&second, &access).await, 503, "it counts nothing");
+    no_word_gives_up(&first, &second).await;
     assert_eq!(call(&first, &access).await, 200);
     assert_eq!(upstream.count(), 2);
 

@@ -136,6 +136,10 @@ async fn a_node_that_lost_its_disk_is_another_one_of_the_same_name() {
     let mut forget = second.command(&["cluster", "forget", &before, "--yes"]);
     let told = forget.output().expect("the command");
     assert!(told.status.success(), "{told:?}");
+    let given_up = "what a node held of lost shards is given up";
+    let outcomes = ["ordered", "agreed: it founded the view register"];
+    let of = ("nodes", before.as_str());
+    second.has_audited(given_up, of, &outcomes).await;
     second.until_ready().await;
 }
 

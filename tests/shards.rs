@@ -147,7 +147,10 @@ async fn voters_are_chosen_through_any_node_and_stay_until_the_choice_is_taken_b
         .collect();
     voters.sort_unstable();
     assert_eq!(voters, ["cp1", "gw1", "tm1"]);
-    assert!(trio.gateway.log().contains("who votes on views is chosen"));
+    let chosen = "who votes on views is chosen";
+    let named = ("nodes", "tm1 cp1 gw1");
+    let log = &trio.gateway;
+    log.has_audited(chosen, named, &["ordered", "agreed"]).await;
     // A voter less, and the two others go on.
     trio.control.kill();
     let away = eventually(30, "it is seen to be away", || async {
@@ -165,6 +168,17 @@ async fn voters_are_chosen_through_any_node_and_stay_until_the_choice_is_taken_b
     let (code, told, said) = run(&trio.gateway, &["cluster", "voters", "auto"]);
     assert_eq!(code, Some(0), "{told}{said}");
     assert!(told.contains("chosen by the cluster"), "{told}");
+    let left = "who votes on views is left to the cluster";
+    let agreed = ["ordered", "agreed"];
+    trio.gateway.has_audited(left, ("nodes", ""), &agreed).await;
+    // Without a majority nothing is agreed on, and that is told as well.
+    trio.traffic.kill();
+    let (code, told, said) = run(&trio.gateway, &["cluster", "voters", "auto"]);
+    assert_eq!(code, Some(1), "{told}{said}");
+    let refused = ["ordered", "agreed", "ordered", "refused: "];
+    trio.gateway
+        .has_audited(left, ("nodes", ""), &refused)
+        .await;
 }
 
 #[tokio::test]
@@ -179,6 +193,21 @@ async fn nothing_is_given_up_of_a_node_that_is_there_or_that_lost_nothing() {
         let (code, _, said) = run(&trio.gateway, &["cluster", "forget", node, "--yes"]);
         assert_eq!(code, Some(1), "{said}");
         assert!(said.contains(wanted), "{said}");
+        // As whoever asks nothing before the order.
+        let token = trio.gateway.operator();
+        let body = json!({"node": node});
+        let ordered = trio
+            .gateway
+            .post("/admin/forget")
+            .bearer(&token)
+            .json(&body);
+        let refused = ordered.send().await;
+        assert!(refused.text().contains(wanted), "{refused:?}");
+        let given_up = "what a node held of lost shards is given up";
+        let outcomes = ["ordered", "refused: "];
+        trio.gateway
+            .has_audited(given_up, ("nodes", node), &outcomes)
+            .await;
     }
     let epoch = metric(&trio.gateway, "headgate_view_epoch").await;
     assert!(epoch > 0.0);

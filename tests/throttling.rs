@@ -307,6 +307,10 @@ async fn without_broker_plans_are_used_up_until_they_are_given_up_and_the_log_sa
         let forget = ["cluster", "forget", "headgate", "--yes"];
         let given_up = node.command(&forget).output().expect("its end");
         assert!(given_up.status.success(), "{given_up:?}");
+        let what = "what a node held of lost shards is given up";
+        let outcomes = ["ordered", "agreed"];
+        node.has_audited(what, ("nodes", "headgate"), &outcomes)
+            .await;
         // What is given up counts from nothing; who was told no before asks again soon.
         let goes_on = eventually(30, "calls go on", || async {
             let status = status_after_restart(&node, &access).await;

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::agreed_view::{
-    self, AgreedView, ClaimHandle, Cover, FounderArguments, Nodes, founder, register_of_cluster,
+    self, AgreedView, ClaimHandle, FounderArguments, Nodes, founder, register_of_cluster,
 };
 use actors::register::CarbonRegister;
 use actors::traffic_manager::LAYOUT;
 use cluster::{Child, Cluster, System};
-use domain::view::Epoch;
+use domain::view::{Cover, Epoch};
 use storage::broker::ledger;
 
 use super::databases::Databases;
@@ -48,6 +48,7 @@ impl Agreed {
         let (nodes, carbon) = (Nodes::of(cluster), &databases.carbon);
         let mut read = databases.broker.read().await?;
         let counted_in = ledger::counted_in(&mut read).await?;
+        let noted_ms = ledger::noted(&mut read).await?;
         drop(read);
         let store = CarbonRegister::new(carbon.clone(), &cluster.me().id);
         let link = Arc::new(cluster.clone());
@@ -55,6 +56,9 @@ impl Agreed {
             register_of_cluster(system, &nodes, Arc::new(store), link, claims)?;
         cluster.serve(register.door(system));
         let cover = counting.map_or_else(Cover::whole, |_| Cover::nothing());
+        if let Some(noted_ms) = noted_ms {
+            cover.has_used(noted_ms, system.clock.now_ms());
+        }
         let founding = |view: &AgreedView, Counting { has_seeds, hold }| {
             let arguments = FounderArguments {
                 nodes: nodes.clone(),

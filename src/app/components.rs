@@ -89,7 +89,7 @@ impl Components {
             children.extend(started);
             gateway
         });
-        let orders = Orders::new(&agreed.nodes, &agreed.view).over(&control.claims);
+        let orders = Orders::new(&agreed.nodes, &agreed.view).over(&control.claims, &system.clock);
         Ok(Self {
             children,
             control,

@@ -64,7 +64,7 @@ fn confirm(looked: &Value) -> anyhow::Result<()> {
 fn question(looked: &Value) -> String {
     if is_founder(looked) {
         return format!(
-            "node {} never runs again, if it founded the view register: whoever has its name counts in its place at once, and should it run after all, calls may be counted twice",
+            "node {} founded the view register and never runs again: once it is seen for some seconds that it says nothing, whoever has its name counts in its place, and should it run after all, calls may be counted twice",
             cell(looked, "node"),
         );
     }

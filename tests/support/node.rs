@@ -252,6 +252,33 @@ impl Node {
         std::fs::read_to_string(self.dir.join("log")).unwrap_or_default()
     }
 
+    /// Its log tells of these orders of the operator in turn, one line for each outcome, which begins so.
+    pub async fn has_audited(&self, what: &str, (field, of): (&str, &str), outcomes: &[&str]) {
+        let audited = || {
+            let log = self.log();
+            let lines = log
+                .lines()
+                .filter_map(|line| serde_json::from_str(line).ok());
+            let of_target = lines.filter(|line: &Value| line["target"] == "audit");
+            let asked = of_target.filter(|line| line["message"] == what && line[field] == of);
+            asked.collect::<Vec<Value>>()
+        };
+        let all = super::eventually(10, "each order has its lines", || async {
+            Some(audited()).filter(|lines| lines.len() >= outcomes.len())
+        })
+        .await;
+        assert_eq!(all.len(), outcomes.len(), "{all:?}");
+        for (line, outcome) in all.iter().zip(outcomes) {
+            assert_eq!(
+                (&line["user"], &line["tenant"]),
+                (&"operator".into(), &"carbon.super".into()),
+                "{line}"
+            );
+            let told = line["outcome"].as_str().expect("an outcome");
+            assert!(told.starts_with(outcome), "{line}");
+        }
+    }
+
     /// SIGKILL, then the same directory again.
     pub async fn crash_and_restart(mut self, options: Options) -> Self {
         self.child.kill().expect("kill");

@@ -33,7 +33,7 @@ const OPTIMISED: &str = "headgate-domain";
 const HOURS: &str = "view-hours";
 const HOURS_SEEDS: u64 = 1_000;
 
-const WORLDS: [World; 8] = [
+const WORLDS: [World; 9] = [
     World {
         name: "change-log",
         meets: "messages lost, repeated, late and out of order; rollbacks; followers crash, stand still, are \
@@ -41,6 +41,14 @@ const WORLDS: [World; 8] = [
                 backups are restored",
         package: "headgate-domain",
         test: "simulation::change_log_tests::followers_are_prefixes_of_their_history_and_reach_its_head_in_a_calm",
+    },
+    World {
+        name: "hold",
+        meets: "nodes of one name over the row that knows who founded the register; they crash, stop in order, stand still, \
+                are cut off from the row, lose their disks and start with clocks that are hours off; answers are lost; an \
+                operator gives founders up",
+        package: "headgate-domain",
+        test: "simulation::hold_tests::no_two_of_one_name_count_at_one_time_and_somebody_counts_again_within_the_hold",
     },
     World {
         name: "lease",

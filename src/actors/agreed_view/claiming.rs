@@ -8,7 +8,7 @@ use std::time::Duration;
 use cluster::{
     Actor, Address, AskError, Asked, BoxError, Child, Clock, Cluster, Door, Request, System, child,
 };
-use domain::view::{Claimant, Founder, Hold, Holder, Others, Verdict};
+use domain::view::{Claimant, Founder, Hold, Holder, Others, Verdict, Word};
 use storage::apim::view_register;
 use storage::{Database, StoreError};
 
@@ -120,13 +120,14 @@ impl ClaimHandle {
         self.hold.ask(holder, DEADLINE).await
     }
 
-    /// An operator says that this node, which founded the register, never runs again.
+    /// An operator says that this node, which founded the register, never runs again, and this is all that was seen of it
+    /// for as long as it was to be watched. Without that it is looked at.
     ///
     /// # Errors
     /// When nobody answers in time; it may be written down all the same.
-    pub async fn give_up(&self, node: &str) -> Result<GivenUp, AskError> {
+    pub async fn give_up(&self, node: &str, watched: Option<u64>) -> Result<GivenUp, AskError> {
         let node = node.to_owned();
-        self.give_up.ask(GiveUp { node }, DEADLINE).await
+        self.give_up.ask(GiveUp { node, watched }, DEADLINE).await
     }
 
     /// Has it written down, for ever, that others take part beside the founder; before they do.
@@ -218,7 +219,7 @@ impl Actor for ClaimsActor {
                 }));
             }
             ClaimsMessage::GiveUp(Asked { request, reply }) => {
-                let given_up = give_up(&arguments.apim, &request).await;
+                let given_up = give_up(arguments, &request).await;
                 reply.send(given_up.unwrap_or_else(|error| {
                     tracing::warn!(%error, "who never runs again cannot be written down");
                     GivenUp::Unavailable
@@ -243,7 +244,8 @@ impl ClaimsArguments {
 /// What of this node's claim is written down.
 async fn claim(arguments: &ClaimsArguments, asked: &Claim) -> Result<Claimed, StoreError> {
     let apim = &arguments.apim;
-    let by = Claimant {
+    let now_ms = arguments.clock.now_ms();
+    let mut by = Claimant {
         node: &asked.node,
         name: &asked.name,
         life: asked.life,
@@ -252,6 +254,7 @@ async fn claim(arguments: &ClaimsArguments, asked: &Claim) -> Result<Claimed, St
         hold_ms: arguments.hold_ms(&asked.node, asked.hold_ms),
         watched: asked.watched,
         has_the_file: arguments.is_own_file && arguments.me == asked.node,
+        moment_ms: apim.moment_ms(now_ms).await?,
     };
     // Whoever waits for another's register asks again and again.
     let mut read = apim.read().await?;
@@ -265,6 +268,7 @@ async fn claim(arguments: &ClaimsArguments, asked: &Claim) -> Result<Claimed, St
         return Ok(Claimed::Others {
             name: before.name,
             others: before.others,
+            generation: before.generation,
         });
     }
     if verdict == Verdict::Held && founder == before {
@@ -272,19 +276,20 @@ async fn claim(arguments: &ClaimsArguments, asked: &Claim) -> Result<Claimed, St
     }
     let mut write = apim.write("apim.view_register.claim").await?;
     let mut founder = view_register::lock(&mut write).await?;
+    by.moment_ms = write.moment_ms(arguments.clock.now_ms()).await?;
     let verdict = founder.claim(&by);
     view_register::save(&mut write, &founder).await?;
-    let now_ms = write.moment_ms(arguments.clock.now_ms()).await?;
     write.commit().await?;
     Ok(match verdict {
         Verdict::Yours { founding, after_ms } => Claimed::Yours {
             founding,
-            now_ms: now_ms.max(after_ms),
+            now_ms: by.moment_ms.max(after_ms),
         },
         Verdict::Held => held(&founder),
         Verdict::Others => Claimed::Others {
             name: founder.name,
             others: founder.others,
+            generation: founder.generation,
         },
     })
 }
@@ -294,6 +299,7 @@ fn held(founder: &Founder) -> Claimed {
         node: founder.node.clone(),
         renewals: founder.renewals,
         hold_ms: founder.hold_ms,
+        generation: founder.generation,
     }
 }
 
@@ -310,7 +316,7 @@ async fn share(apim: &Database, asked: &Share) -> Result<Shared, StoreError> {
 
 async fn hold(arguments: &ClaimsArguments, asked: &HoldOn) -> Result<HeldOn, StoreError> {
     let apim = &arguments.apim;
-    let by = Holder {
+    let mut by = Holder {
         node: &asked.node,
         name: &asked.name,
         life: asked.life,
@@ -319,6 +325,7 @@ async fn hold(arguments: &ClaimsArguments, asked: &HoldOn) -> Result<HeldOn, Sto
         reach_ms: asked.reach_ms,
         hold_ms: arguments.hold_ms(&asked.node, asked.hold_ms),
         leaves_from_ms: asked.leaves_from_ms,
+        moment_ms: arguments.clock.now_ms(),
     };
     let mut read = apim.read().await?;
     let before = view_register::find(&mut read).await?;
@@ -329,6 +336,7 @@ async fn hold(arguments: &ClaimsArguments, asked: &HoldOn) -> Result<HeldOn, Sto
     if founder != before {
         let mut write = apim.write("apim.view_register.hold").await?;
         founder = view_register::lock(&mut write).await?;
+        by.moment_ms = write.moment_ms(arguments.clock.now_ms()).await?;
         hold = founder.hold(&by);
         view_register::save(&mut write, &founder).await?;
         write.commit().await?;
@@ -340,15 +348,28 @@ async fn hold(arguments: &ClaimsArguments, asked: &HoldOn) -> Result<HeldOn, Sto
     })
 }
 
-async fn give_up(apim: &Database, asked: &GiveUp) -> Result<GivenUp, StoreError> {
-    let mut write = apim.write("apim.view_register.give_up").await?;
-    let mut founder = view_register::lock(&mut write).await?;
-    if !founder.give_up(&asked.node) {
-        return Ok(GivenUp::No);
+async fn give_up(arguments: &ClaimsArguments, asked: &GiveUp) -> Result<GivenUp, StoreError> {
+    let apim = &arguments.apim;
+    let mut read = apim.read().await?;
+    let before = view_register::find(&mut read).await?;
+    drop(read);
+    let mut founder = before.clone();
+    let mut word = founder.give_up(&asked.node, asked.watched);
+    if asked.node == arguments.me && word != Word::NotFounder {
+        return Ok(GivenUp::There);
     }
-    view_register::save(&mut write, &founder).await?;
-    write.commit().await?;
-    Ok(GivenUp::Yes)
+    if founder != before {
+        let mut write = apim.write("apim.view_register.give_up").await?;
+        founder = view_register::lock(&mut write).await?;
+        word = founder.give_up(&asked.node, asked.watched);
+        view_register::save(&mut write, &founder).await?;
+        write.commit().await?;
+    }
+    Ok(match word {
+        Word::Taken => GivenUp::Yes,
+        Word::NotFounder => GivenUp::No,
+        Word::Watch { renewals, for_ms } => GivenUp::Watch { renewals, for_ms },
+    })
 }
 
 #[cfg(test)]

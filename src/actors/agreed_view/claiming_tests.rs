@@ -72,8 +72,10 @@ impl Swept for ClaimsActor {
                 assert_eq!(held, HeldOn::Until { reach_ms: 70_000 });
             }
             "apim.view_register.give_up" => {
+                let watched = Some(find(&self.0).await.renewals);
                 let node = "a".to_owned();
-                assert_eq!(give_up(apim, &GiveUp { node }).await.unwrap(), GivenUp::Yes);
+                let asked = GiveUp { node, watched };
+                assert_eq!(give_up(&self.0, &asked).await.unwrap(), GivenUp::Yes);
             }
             _ => {
                 let asked = Share {
@@ -86,11 +88,10 @@ impl Swept for ClaimsActor {
     }
 
     async fn state(&self) -> Vec<String> {
-        let mut read = self.0.apim.read().await.unwrap();
-        vec![format!(
-            "{:?}",
-            view_register::find(&mut read).await.unwrap()
-        )]
+        let mut founder = find(&self.0).await;
+        // When it was said differs from run to run.
+        founder.said_at_ms = 0;
+        vec![format!("{founder:?}")]
     }
 }
 
@@ -111,6 +112,7 @@ async fn whoever_asks_second_hears_who_founded_the_register_and_who_decides() {
     let told = |others| Claimed::Others {
         name: "a".to_owned(),
         others,
+        generation: 1,
     };
     let second = claim(&arguments, &claim_of("b", 1)).await.unwrap();
     assert_eq!(second, told(Others::None));
@@ -159,4 +161,44 @@ async fn whoever_founded_over_a_file_of_its_own_pays_nothing_and_is_replaced_by_
 async fn find(arguments: &ClaimsArguments) -> Founder {
     let mut read = arguments.apim.read().await.unwrap();
     view_register::find(&mut read).await.unwrap()
+}
+
+#[tokio::test]
+async fn no_word_gives_up_a_founder_that_says_that_it_is_there_or_that_is_asked_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let arguments = ClaimsArguments {
+        is_own_file: false,
+        ..ClaimsActor::open(dir.path()).await.0
+    };
+    claim(&arguments, &claim_of("a", 1)).await.unwrap();
+    hold(&arguments, &holder("a", 1, 70_000)).await.unwrap();
+    let asked = |node: &str, watched| GiveUp {
+        node: node.to_owned(),
+        watched,
+    };
+    let other = give_up(&arguments, &asked("b", None)).await.unwrap();
+    assert_eq!(other, GivenUp::No);
+    let written = find(&arguments).await;
+    let seen = written.renewals;
+    let watch = |renewals| GivenUp::Watch {
+        renewals,
+        for_ms: 5_000,
+    };
+    let looked = give_up(&arguments, &asked("a", None)).await.unwrap();
+    assert_eq!((looked, &find(&arguments).await), (watch(seen), &written));
+    hold(&arguments, &holder("a", 1, 73_000)).await.unwrap();
+    let late = asked("a", Some(seen));
+    let said = give_up(&arguments, &late).await.unwrap();
+    assert_eq!(said, watch(seen + 1));
+    assert!(!find(&arguments).await.is_given_up);
+    // Whoever answers is there, whatever was seen of it.
+    let itself = ClaimsArguments {
+        me: "a".to_owned(),
+        ..arguments.clone()
+    };
+    let silent = asked("a", Some(seen + 1));
+    let there = give_up(&itself, &silent).await.unwrap();
+    assert_eq!(there, GivenUp::There);
+    let taken = give_up(&arguments, &silent).await.unwrap();
+    assert_eq!(taken, GivenUp::Yes);
 }

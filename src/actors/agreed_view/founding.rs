@@ -4,13 +4,13 @@
 use std::time::Duration;
 
 use cluster::{Actor, Address, BoxError, Child, Clock, OrderError, RegisterState, System, child};
-use domain::view::{Epoch, Founding, Others};
+use domain::view::{Cover, Epoch, Founding, Others, Watch, unsaid_ms};
 use storage::Database;
 
 use super::claiming::ClaimHandle;
 use super::follower::AgreedView;
 use super::handle::Nodes;
-use super::holding::{Cover, holder, period};
+use super::holding::{hold_ms, holder, millis};
 use super::message::{Claim, Claimed};
 use super::of_cluster::seed;
 use crate::ticker::{Ticker, ticker};
@@ -63,16 +63,6 @@ pub fn founder(system: &System, arguments: FounderArguments) -> [Child; 2] {
 /// Time passed.
 struct Tick;
 
-/// What the founder of the same name says of itself.
-#[derive(Clone, Copy)]
-struct Watched {
-    renewals: u64,
-    /// Since when it says nothing more.
-    since: Duration,
-    /// For how long it may go on then.
-    hold: Duration,
-}
-
 /// The actor.
 struct FounderActor {
     clock: Clock,
@@ -81,7 +71,10 @@ struct FounderActor {
     due: Duration,
     pause: Duration,
     began: Duration,
-    watched: Option<Watched>,
+    /// The latest generation of the register that it was told of here: what is written down may be set back.
+    told_of: u64,
+    /// What it sees of the founder of the same name, and for how long that may go on unsaid, milliseconds.
+    watched: Option<(Watch, i64)>,
     /// Whether it said that it waits, and for what.
     has_told: bool,
     /// None once there is nothing left to do.
@@ -93,6 +86,11 @@ struct FounderActor {
 fn has_met(has_seeds: bool, waited: Duration, (me, heard): (&str, &[String])) -> bool {
     let hears_others = heard.iter().any(|node| node != me);
     !has_seeds || waited > SILENCE || hears_others
+}
+
+/// A clock that neither steps nor stands still with this process, milliseconds.
+pub(super) fn steady_ms(clock: &Clock) -> i64 {
+    i64::try_from(clock.monotonic().as_millis()).unwrap_or(i64::MAX)
 }
 
 // === impl Actor ===
@@ -113,6 +111,7 @@ impl Actor for FounderActor {
             due: now,
             pause: FIRST_PAUSE,
             began: now,
+            told_of: 0,
             watched: None,
             has_told: false,
             ticker: Some(ticker("view register founding", TICK, me, || Tick)),
@@ -163,18 +162,29 @@ impl FounderActor {
             name: name.clone(),
             life: nodes.me().incarnation,
             counted_in: counted_in.map_or(0, Founding::generation_of),
-            known: Founding::generation_of_view(&agreed.view()),
-            hold_ms: i64::try_from(hold.as_millis()).unwrap_or(i64::MAX),
+            known: Founding::generation_of_view(&agreed.view()).max(self.told_of),
+            hold_ms: hold_ms(*hold),
             watched: self.watched_out(),
         };
         match claims.claim(claim).await {
             Ok(Claimed::Yours { founding, now_ms }) => self.found(&founding, now_ms).await,
-            Ok(Claimed::Others { name, others }) => self.waits_for(&name, others),
+            Ok(Claimed::Others {
+                name,
+                others,
+                generation,
+            }) => {
+                self.told_of = self.told_of.max(generation);
+                self.waits_for(&name, others);
+            }
             Ok(Claimed::Held {
                 node,
                 renewals,
                 hold_ms,
-            }) => self.watches(&node, renewals, hold_ms),
+                generation,
+            }) => {
+                self.told_of = self.told_of.max(generation);
+                self.watches(&node, renewals, hold_ms);
+            }
             Ok(Claimed::Unavailable) => self.waits_for_an_answer("its database does not answer"),
             Err(error) => self.waits_for_an_answer(&error.to_string()),
         }
@@ -219,10 +229,7 @@ impl FounderActor {
 
     /// Another founded. Once that one's voters are heard nothing is left to do: they say whether this node votes.
     fn waits_for(&mut self, founder: &str, others: Others) {
-        let latest = self.arguments.agreed.latest();
-        let heard = self.arguments.nodes.heard();
-        let is_told = latest.view.entries > 0;
-        if is_told && latest.voters.iter().any(|voter| heard.contains(voter)) {
+        if self.hears_a_voter() {
             self.ticker = None;
         } else if self.has_waited() {
             let remedy = match others {
@@ -239,31 +246,39 @@ impl FounderActor {
         }
     }
 
-    /// What the founder of the same name has said all the while that it may go on, if that while is over. By this node's own
-    /// steady clock: none is compared with another.
+    /// Whether it knows of a view and hears one of those that vote.
+    fn hears_a_voter(&self) -> bool {
+        let latest = self.arguments.agreed.latest();
+        let heard = self.arguments.nodes.heard();
+        let mut voters = latest.voters.iter();
+        latest.view.entries > 0 && voters.any(|voter| heard.contains(voter))
+    }
+
+    /// What the founder of the same name has said all the while that it may go on, if that while is over.
     fn watched_out(&self) -> Option<u64> {
-        let watched = self.watched?;
-        let waited = self.clock.monotonic().saturating_sub(watched.since);
-        let is_over = waited >= watched.hold + period(watched.hold) + MOST_PAUSE;
-        is_over.then_some(watched.renewals)
+        let (watch, hold_ms) = self.watched?;
+        let for_ms = hold_ms.saturating_add(unsaid_ms(hold_ms));
+        watch.silent_for(for_ms, steady_ms(&self.clock))
     }
 
     /// Another node of this one's name founded, and may be there.
     fn watches(&mut self, founder: &str, renewals: u64, hold_ms: i64) {
-        let hold = Duration::from_millis(u64::try_from(hold_ms).unwrap_or_default());
-        if self.watched.is_none_or(|known| known.renewals != renewals) {
-            let since = self.clock.monotonic();
-            self.watched = Some(Watched {
-                renewals,
-                since,
-                hold,
-            });
+        if self.hears_a_voter() {
+            // Whoever is written down, somebody decides.
+            self.watched = None;
+            return;
+        }
+        let now_ms = steady_ms(&self.clock);
+        let new = || (Watch::new(renewals, now_ms), hold_ms);
+        let (watch, hold) = self.watched.get_or_insert_with(new);
+        if watch.sees(renewals, now_ms) {
+            *hold = hold_ms;
         }
         if self.has_waited() {
             tracing::warn!(
                 founder,
                 name = self.arguments.name,
-                hold_s = hold.as_secs(),
+                hold_s = millis(hold_ms).as_secs(),
                 "the view register was founded by another node of this name, which may be there still, so this one counts \
                  nothing and lets no calls with limits through: if the other one runs, give this one another name \
                  (node.name) and seeds, or databases of its own; if that never runs again, say so (headgate cluster forget with \

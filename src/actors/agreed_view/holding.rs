@@ -2,12 +2,10 @@
 //! that is decided, and lets its voter fence no T beyond what is written down there. Whoever takes its place begins above
 //! that T, so nobody grants twice what one of them, paused, cut off or back from long ago, had granted.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use cluster::{Actor, Address, AskError, BoxError, Child, Clock, RegisterState, System, child};
-use domain::view::{Founding, Others};
+use domain::view::{Founding, LetGo, Others, renewal_ms};
 use storage::carbon::hold;
 use storage::{Database, StoreError};
 
@@ -17,9 +15,6 @@ use crate::ticker::{Ticker, ticker};
 
 /// It is looked whether something is due so often.
 const TICK: Duration = Duration::from_millis(50);
-/// It says that it is there so often, or more often where it may go on for a short while only.
-const PERIOD: Duration = Duration::from_secs(15);
-const PERIODS: u32 = 20;
 /// It asks again after so long where it was told nothing.
 const AGAIN: Duration = Duration::from_millis(500);
 /// It goes by what it was told in an earlier life where nobody says anything for so long.
@@ -27,27 +22,12 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// Whoever is told nothing for so long says so.
 const SILENCE: Duration = Duration::from_secs(10);
 
-/// How far the voter of this node may fence. Cheap to clone; all clones know the same.
-#[derive(Debug, Clone)]
-pub struct Cover(Arc<Inner>);
-
-#[derive(Debug)]
-struct Inner {
-    reach_ms: AtomicI64,
-    asked_ms: AtomicI64,
-}
-
 /// What holds the register for its founder: to be started after it.
 #[must_use]
 pub(super) fn holder(system: &System, arguments: FounderArguments) -> Child {
     let started = (system.clock.clone(), arguments);
     let (_, child) = child::<HolderActor>(system, "agreed-view/holder", started);
     child
-}
-
-/// How often it says that it is there.
-pub(super) fn period(hold: Duration) -> Duration {
-    (hold / PERIODS).min(PERIOD)
 }
 
 /// Time passed.
@@ -61,55 +41,14 @@ struct HolderActor {
     earlier_ms: Option<i64>,
     /// What a later life would go by.
     kept_ms: Option<i64>,
-    /// When it asks next, and since when it was told nothing.
+    /// When it asks next, when it asked last, and since when it was told nothing.
     due: Duration,
+    asked: Duration,
     unheard: Option<Duration>,
     /// What it said of that: that nobody answers, that it stands still.
     has_warned: bool,
     stands: bool,
     _ticker: Ticker,
-}
-
-// === impl Cover ===
-
-impl Cover {
-    /// As far as it likes.
-    #[must_use]
-    pub fn whole() -> Self {
-        Self::of(i64::MAX)
-    }
-
-    /// Not at all, until it is told how far.
-    #[must_use]
-    pub fn nothing() -> Self {
-        Self::of(i64::MIN)
-    }
-
-    fn of(reach_ms: i64) -> Self {
-        Self(Arc::new(Inner {
-            reach_ms: AtomicI64::new(reach_ms),
-            asked_ms: AtomicI64::new(i64::MIN),
-        }))
-    }
-
-    /// Whether this T may be fenced.
-    pub(super) fn covers(&self, t_ms: i64) -> bool {
-        self.0.asked_ms.fetch_max(t_ms, Ordering::SeqCst);
-        t_ms <= self.reach_ms()
-    }
-
-    fn reach_ms(&self) -> i64 {
-        self.0.reach_ms.load(Ordering::SeqCst)
-    }
-
-    fn set(&self, reach_ms: i64) {
-        self.0.reach_ms.store(reach_ms, Ordering::SeqCst);
-    }
-
-    /// Whether less than what was asked for may be fenced.
-    fn is_short(&self) -> bool {
-        self.0.asked_ms.load(Ordering::SeqCst) > self.reach_ms()
-    }
 }
 
 // === impl Actor ===
@@ -128,6 +67,7 @@ impl Actor for HolderActor {
         drop(read);
         Ok(Self {
             due: clock.monotonic(),
+            asked: Duration::ZERO,
             clock,
             arguments,
             earlier_ms,
@@ -153,9 +93,12 @@ impl Actor for HolderActor {
             // It is written down that others vote, before they do.
             cover.set(i64::MAX);
         }
-        let is_due = self.clock.monotonic() >= self.due;
+        let now = self.clock.monotonic();
+        // T was ahead of what it said: whoever calls is not to wait for its turn.
+        let is_short = is_alone && cover.reach_ms() > i64::MIN && cover.is_short();
+        let is_due = now >= self.due || is_short && now >= self.asked + AGAIN;
         if is_due && (is_alone || known.leads) {
-            let others = if is_alone { Others::None } else { Others::Vote };
+            let others = self.others(is_alone);
             self.ask(others, is_alone).await;
         }
         Ok(())
@@ -176,6 +119,17 @@ impl HolderActor {
         voters.all(|voter| *voter == self.arguments.nodes.me().node)
     }
 
+    /// Who takes part beside it now.
+    fn others(&self, is_alone: bool) -> Others {
+        let view = self.arguments.agreed.view();
+        let me = &self.arguments.nodes.me().node;
+        match is_alone {
+            false => Others::Vote,
+            true if view.members.iter().any(|life| life.node != *me) => Others::Own,
+            true => Others::None,
+        }
+    }
+
     async fn ask(&mut self, others: Others, is_alone: bool) {
         let asked = self.asked(others);
         if asked.generation == 0 {
@@ -183,9 +137,9 @@ impl HolderActor {
             return;
         }
         let began = self.clock.monotonic();
+        self.asked = began;
         let answer = self.arguments.claims.hold(asked).await;
-        let period = period(self.arguments.hold);
-        self.due = began + period;
+        self.due = began + millis(renewal_ms(hold_ms(self.arguments.hold)));
         let reach_ms = match answer {
             Ok(HeldOn::Free) => i64::MAX,
             Ok(HeldOn::Until { reach_ms }) => reach_ms,
@@ -222,17 +176,18 @@ impl HolderActor {
             ..
         } = &self.arguments;
         let view = agreed.view();
-        // T may be ahead of this node's clock.
-        let asked_ms = cover.0.asked_ms.load(Ordering::SeqCst);
-        let now_ms = self.clock.now_ms().max(asked_ms);
-        let hold_ms = i64::try_from(hold.as_millis()).unwrap_or(i64::MAX);
+        if let Some(t0_ms) = view.t0_ms {
+            // T is there already, whatever this node's clock shows.
+            cover.has_used(t0_ms, self.clock.now_ms());
+        }
+        let hold_ms = hold_ms(*hold);
         HoldOn {
             node: nodes.me().node.clone(),
             name: name.clone(),
             life: nodes.me().incarnation,
             generation: Founding::generation_of_view(&view),
             others,
-            reach_ms: now_ms.saturating_add(hold_ms),
+            reach_ms: cover.wanted_ms(self.clock.now_ms(), hold_ms),
             hold_ms,
             leaves_from_ms: None,
         }
@@ -241,24 +196,27 @@ impl HolderActor {
     /// Nothing is fenced here any more: whoever takes this node's place, without its disk, need not wait for it, and no
     /// later life of it goes by what this one was told.
     async fn leave(&mut self) {
-        let cover = &self.arguments.cover;
-        let told_ms = cover.reach_ms();
-        // In this order: what was let through before is seen.
-        cover.set(i64::MIN);
-        let used_ms = cover.0.asked_ms.load(Ordering::SeqCst);
-        let is_bounded = ![i64::MIN, i64::MAX].contains(&told_ms);
-        if !is_bounded || !self.is_alone() || !self.arguments.is_asked_here {
+        let Some(LetGo {
+            told_ms,
+            used_ms: reach_ms,
+        }) = self.arguments.cover.let_go()
+        else {
+            return;
+        };
+        if !self.is_alone() || !self.arguments.is_asked_here {
             return;
         }
-        let reach_ms = used_ms.min(told_ms);
         if let Err(error) = save(&self.arguments.carbon, reach_ms).await {
             tracing::debug!(%error, "it is not kept that this node holds the view register no more");
             return;
         }
         let mut asked = self.asked(Others::None);
         (asked.reach_ms, asked.leaves_from_ms) = (reach_ms, Some(told_ms));
-        let Err(error) = self.arguments.claims.hold(asked).await else {
-            return;
+        let error = match self.arguments.claims.hold(asked).await {
+            // It may be written down all the same.
+            Ok(HeldOn::Unavailable) => AskError::Timeout,
+            Ok(_) => return,
+            Err(error) => error,
         };
         tracing::info!(%error, "whoever takes this node's place has to wait for it, for nobody could be told that it stops");
         // Where nobody heard of it, it goes on by what it was told. Whether somebody did may be unknown.
@@ -337,6 +295,15 @@ impl HolderActor {
             );
         }
     }
+}
+
+/// For how long it goes on, as it is said.
+pub(super) fn hold_ms(hold: Duration) -> i64 {
+    i64::try_from(hold.as_millis()).unwrap_or(i64::MAX)
+}
+
+pub(super) fn millis(ms: i64) -> Duration {
+    Duration::from_millis(u64::try_from(ms).unwrap_or_default())
 }
 
 /// Has on disk how far this node may go.

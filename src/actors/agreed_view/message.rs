@@ -139,6 +139,8 @@ pub enum Claimed {
         name: String,
         /// Who takes part beside it.
         others: Others,
+        /// How often the register was founded.
+        generation: u64,
     },
     /// It cannot be told now.
     Unavailable,
@@ -150,6 +152,8 @@ pub enum Claimed {
         renewals: u64,
         /// For how long it may go on without having said so, milliseconds.
         hold_ms: i64,
+        /// How often the register was founded.
+        generation: u64,
     },
 }
 
@@ -198,6 +202,8 @@ pub enum HeldOn {
 pub struct GiveUp {
     /// Its stable id.
     pub node: String,
+    /// What the founder has said all the while that one that is there is silent: see [`GivenUp::Watch`]. None to look.
+    pub watched: Option<u64>,
 }
 
 /// What is answered.
@@ -209,6 +215,15 @@ pub enum GivenUp {
     No,
     /// It cannot be told now.
     Unavailable,
+    /// It may be there: whoever sees that this does not change may say so.
+    Watch {
+        /// How often it has said that it is there.
+        renewals: u64,
+        /// For how long it is watched, milliseconds.
+        for_ms: i64,
+    },
+    /// It is there: it answers this itself.
+    There,
 }
 
 /// Others are about to take part beside the founder of the view register.

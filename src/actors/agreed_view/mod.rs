@@ -24,7 +24,7 @@ mod voter;
 mod voters;
 
 use cluster::{Child, Door, System, branch, child};
-use domain::view::{Patience, Rank};
+use domain::view::{Cover, Patience, Rank};
 use storage::Database;
 
 use coordinator::{CoordinatorActor, CoordinatorArguments, CoordinatorMessage};
@@ -37,7 +37,6 @@ pub use claiming::{ClaimHandle, claims};
 pub use follower::{AgreedView, Latest};
 pub use founding::{FounderArguments, founder};
 pub use handle::Nodes;
-pub use holding::Cover;
 pub use of_cluster::register_of_cluster;
 pub use orders::{NotAgreed, Orders};
 pub use register::{Known, Register, SharedRegister, Step};
@@ -72,6 +71,7 @@ pub fn component(
 ) -> (AgreedView, Child) {
     let agreed = AgreedView::new();
     let of_voter = VoterArguments {
+        clock: system.clock.clone(),
         carbon: carbon.clone(),
         cover: cover.clone(),
     };

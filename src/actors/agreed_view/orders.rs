@@ -3,14 +3,16 @@
 
 use std::time::Duration;
 
-use cluster::{Actor, Address, AskError, Asked, BoxError, spawn_named};
+use cluster::{Actor, Address, AskError, Asked, BoxError, Clock, spawn_named};
 
 use super::claiming::ClaimHandle;
 use super::follower::{AgreedView, Latest};
+use super::founding::steady_ms;
 use super::handle::Nodes;
+use super::holding::millis;
 use super::message::{AskView, GivenUp, Order, OrderView, Ordered, RegisterSeen};
 use super::register::{Known, SharedRegister, Step};
-use domain::view::{Entry, GivesUp, NotGivenUp, gives_up};
+use domain::view::{Entry, GivesUp, NotGivenUp, Watch, gives_up};
 
 /// An order may take so long: whoever leads may have to be elected first.
 const ORDERING: Duration = Duration::from_secs(10);
@@ -20,13 +22,16 @@ const ELSEWHERE: Duration = Duration::from_millis(200);
 const LOOKING: Duration = Duration::from_secs(1);
 /// What is agreed on is known here after this time.
 const LEARNING: Duration = Duration::from_secs(5);
+/// A founder that is watched is looked at so often, milliseconds.
+const WATCHING_MS: i64 = 500;
 
 /// Orders of an operator; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Orders {
     nodes: Nodes,
     agreed: AgreedView,
-    claims: Option<ClaimHandle>,
+    /// Where it is decided who founds the register, and a clock to watch that by.
+    claims: Option<(ClaimHandle, Clock)>,
 }
 
 /// Why an order was not carried out, or is not known to be.
@@ -38,12 +43,18 @@ pub enum NotAgreed {
     /// The register said no, or could not say yes.
     #[error("{0}")]
     Refused(String),
+    /// It is not known what came of it: it may be agreed on by now.
+    #[error("it is not known what came of it: {0}")]
+    Unknown(String),
     /// Whoever leads finds that nothing is to be given up.
     #[error("whoever leads finds that {}", match .0 {
         NotGivenUp::MayBeThere => "the node is not known to be down",
         NotGivenUp::NothingLost => "nothing that the node held is lost",
     })]
     NotGivenUp(NotGivenUp),
+    /// The founder of the register is there.
+    #[error("the founder of the view register is there: {0}")]
+    FounderIsThere(String),
 }
 
 fn refused(ordered: Ordered) -> NotAgreed {
@@ -69,8 +80,8 @@ impl Orders {
 
     /// The same, where it is decided elsewhere who founds the register.
     #[must_use]
-    pub fn over(self, claims: &ClaimHandle) -> Self {
-        let claims = Some(claims.clone());
+    pub fn over(self, claims: &ClaimHandle, clock: &Clock) -> Self {
+        let claims = Some((claims.clone(), clock.clone()));
         Self { claims, ..self }
     }
 
@@ -146,21 +157,44 @@ impl Orders {
         Ok(matches!(known.await, Ok(Ok(_))))
     }
 
-    /// The founder of the register, which alone decides, never runs again; gives whether it is that.
+    /// Whether this node founded the register and alone decides, as far as is written down.
+    ///
+    /// # Errors
+    /// See [`NotAgreed`].
+    pub async fn is_founder(&self, node: &str) -> Result<bool, NotAgreed> {
+        match &self.claims {
+            Some((claims, _)) => Ok(said_of_founder(claims, node, None).await? != GivenUp::No),
+            None => Ok(false),
+        }
+    }
+
+    /// The founder of the register, which alone decides, never runs again; gives whether it is that. It is watched before:
+    /// nobody's word gives up one that says meanwhile that it is there.
     ///
     /// # Errors
     /// See [`NotAgreed`].
     pub async fn give_up_founder(&self, node: &str) -> Result<bool, NotAgreed> {
-        let Some(claims) = &self.claims else {
+        let Some((claims, clock)) = &self.claims else {
             return Ok(false);
         };
-        match claims.give_up(node).await {
-            Ok(GivenUp::Yes) => Ok(true),
-            Ok(GivenUp::No) => Ok(false),
-            Ok(GivenUp::Unavailable) => Err(NotAgreed::Refused(
-                "the control plane's database does not answer".to_owned(),
-            )),
-            Err(error) => Err(NotAgreed::NobodyAnswers(error.to_string())),
+        let (mut watch, mut watched, mut looked_ms) = (None, None, steady_ms(clock));
+        loop {
+            let (renewals, for_ms) = match said_of_founder(claims, node, watched).await? {
+                GivenUp::Watch { renewals, for_ms } => (renewals, for_ms),
+                said => return Ok(said == GivenUp::Yes),
+            };
+            let now_ms = steady_ms(clock);
+            let watch = watch.get_or_insert_with(|| Watch::new(renewals, now_ms));
+            if watch.sees(renewals, now_ms) {
+                let ago_s = now_ms.saturating_sub(looked_ms) / 1_000 + 1;
+                let said = format!("it renewed its hold {ago_s} s ago at most");
+                return Err(NotAgreed::FounderIsThere(said));
+            }
+            looked_ms = now_ms;
+            watched = watch.silent_for(for_ms.saturating_add(WATCHING_MS), now_ms);
+            if watched.is_none() {
+                tokio::time::sleep(millis(WATCHING_MS)).await;
+            }
         }
     }
 
@@ -181,8 +215,8 @@ impl Orders {
                         tokio::time::sleep(ELSEWHERE).await;
                     }
                     Ok(ordered) => return Ok(ordered),
-                    // It may be agreed on by now; whoever orders it may look, and order it again.
-                    Err(error) => return Err(NotAgreed::Refused(error.to_string())),
+                    // Whoever orders it may look, and order it again.
+                    Err(error) => return Err(NotAgreed::Unknown(error.to_string())),
                 }
             }
         };
@@ -201,9 +235,9 @@ impl Orders {
                 Ok(Ordered::Agreed) => return Ok(()),
                 Ok(Ordered::Refused(why)) => failed = NotAgreed::Refused(why),
                 Ok(_) => {}
-                // It may be agreed on by now; whoever orders it may look, and order it again.
+                // Whoever orders it may look, and order it again.
                 Err(error @ (AskError::Timeout | AskError::Dropped)) => {
-                    return Err(NotAgreed::Refused(error.to_string()));
+                    return Err(NotAgreed::Unknown(error.to_string()));
                 }
                 Err(error) => {
                     let node = self.nodes.name(&voter);
@@ -220,6 +254,25 @@ impl Orders {
         let me = &self.nodes.me().node;
         voters.sort_by_key(|voter| voter != me);
         voters
+    }
+}
+
+/// What is written down of this node as the founder.
+async fn said_of_founder(
+    claims: &ClaimHandle,
+    node: &str,
+    watched: Option<u64>,
+) -> Result<GivenUp, NotAgreed> {
+    match claims.give_up(node, watched).await {
+        Ok(GivenUp::Unavailable) => Err(NotAgreed::Refused(
+            "the control plane's database does not answer".to_owned(),
+        )),
+        Ok(GivenUp::There) => Err(NotAgreed::FounderIsThere("it answers itself".to_owned())),
+        Ok(said) => Ok(said),
+        Err(error @ (AskError::Timeout | AskError::Dropped)) if watched.is_some() => {
+            Err(NotAgreed::Unknown(error.to_string()))
+        }
+        Err(error) => Err(NotAgreed::NobodyAnswers(error.to_string())),
     }
 }
 

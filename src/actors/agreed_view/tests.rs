@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::{Clock, System, start_root};
-use domain::view::{Entry, Epoch, Life, Origin, Phase, Report, Sealed, Voter};
+use domain::view::{Cover, Entry, Epoch, Life, Origin, Phase, Report, Sealed, Voter};
 use storage::crash_sweep::{Swept, sweep};
 use storage::{Database, carbon};
 
@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use super::follower::Latest;
 use super::message::{AskVoter, Promise, Promised, TellVoter};
-use super::{Cover, Known, Layout, Nodes, Register, SharedRegister, Step, TestRegister, component};
+use super::{Known, Layout, Nodes, Register, SharedRegister, Step, TestRegister, component};
 use crate::traffic_manager::LAYOUT;
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -31,6 +31,31 @@ async fn asked(nodes: &Nodes, epoch: Epoch, promise: Promise) -> Promised {
 }
 
 #[tokio::test]
+async fn a_fence_of_an_old_epoch_counts_as_no_t_that_was_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let carbon = carbon::open(dir.path()).await.unwrap();
+    let system = System::new(Clock::system(), true);
+    let nodes = Nodes::alone(Life::new("n1", 0));
+    let register = TestRegister::new(&["n1"]).of("n1");
+    let cover = Cover::whole();
+    cover.set(10_000);
+    let voting = (&carbon, &cover);
+    let layout = Layout { ..LAYOUT };
+    let (_, child) = component(&system, voting, &nodes, &register, layout, |_| Vec::new());
+    let root = start_root(&system, vec![child]).await.unwrap();
+    let fence = |t_ms| Promise::Fence { t_ms };
+    assert_eq!(asked(&nodes, at(5), fence(70)).await, Promised::Fenced);
+    let refused = Promised::Refused { at: at(5) };
+    for t_ms in [9_000, 90_000] {
+        assert_eq!(asked(&nodes, at(3), fence(t_ms)).await, refused);
+    }
+    assert!(!cover.is_short(), "nobody who may asks for more");
+    let used = cover.let_go().map(|left| left.used_ms);
+    assert_eq!(used, Some(70), "whoever takes its place begins above that");
+    root.stop(DEADLINE).await;
+}
+
+#[tokio::test]
 async fn a_voter_keeps_its_promises_over_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let fence = |t_ms| Promise::Fence { t_ms };
@@ -39,15 +64,21 @@ async fn a_voter_keeps_its_promises_over_a_restart() {
         let system = System::new(Clock::system(), true);
         let nodes = Nodes::alone(Life::new("n1", start));
         let register = TestRegister::new(&["n1"]).of("n1");
+        let cover = Cover::whole();
         let (_, child) = component(
             &system,
-            (&carbon, &Cover::whole()),
+            (&carbon, &cover),
             &nodes,
             &register,
             Layout { ..LAYOUT },
             |_| Vec::new(),
         );
         let root = start_root(&system, vec![child]).await.unwrap();
+        if start == 1 {
+            cover.set(10_000);
+            let used = cover.let_go().map(|left| left.used_ms);
+            assert_eq!(used, Some(70), "whoever takes its place begins above that");
+        }
         if start == 0 {
             assert_eq!(asked(&nodes, at(3), fence(70)).await, Promised::Fenced);
         }

@@ -1,16 +1,16 @@
 //! A voter of the agreed view (W4, L3): what it promises lies in Carbon before it says so. Asked by the coordinator that
 //! leads, by members that grant, and by this node's own register as it appends an entry.
 
-use cluster::{Actor, Address, Asked, BoxError};
-use domain::view::Voter;
+use cluster::{Actor, Address, Asked, BoxError, Clock};
+use domain::view::{Cover, Voter};
 use storage::{Database, StoreError, carbon::voter};
 
-use super::holding::Cover;
 use super::message::{AskVoter, Promise, Promised};
 
 /// What it is started with.
 #[derive(Clone)]
 pub(super) struct VoterArguments {
+    pub(super) clock: Clock,
     pub(super) carbon: Database,
     /// How far it may fence.
     pub(super) cover: Cover,
@@ -21,6 +21,7 @@ pub(super) struct VoterMessage(pub(super) Asked<AskVoter>);
 
 /// The actor.
 pub(super) struct VoterActor {
+    clock: Clock,
     carbon: Database,
     cover: Cover,
     /// What is on disk.
@@ -43,7 +44,13 @@ impl Actor for VoterActor {
         let mut read = arguments.carbon.read().await?;
         let voter = voter::find(&mut read).await?;
         drop(read);
+        if let Some(fenced_ms) = voter.fenced_ms() {
+            arguments
+                .cover
+                .has_used(fenced_ms, arguments.clock.now_ms());
+        }
         Ok(Self {
+            clock: arguments.clock,
             carbon: arguments.carbon,
             cover: arguments.cover,
             voter,
@@ -53,10 +60,8 @@ impl Actor for VoterActor {
 
     async fn handle(&mut self, message: VoterMessage) -> Result<(), BoxError> {
         let Asked { request, reply } = message.0;
-        match request.promise {
-            // Whoever asks asks again; it may be let further by then.
-            Promise::Fence { t_ms } if !self.cover.covers(t_ms) => {}
-            _ => reply.send(self.promise(request).await),
+        if let Some(promised) = self.promise(request).await {
+            reply.send(promised);
         }
         Ok(())
     }
@@ -65,19 +70,22 @@ impl Actor for VoterActor {
 // === impl VoterActor ===
 
 impl VoterActor {
-    async fn promise(&mut self, asked: AskVoter) -> Promised {
+    /// None where it may not go so far: whoever asks asks again, and it may be let further by then.
+    async fn promise(&mut self, asked: AskVoter) -> Option<Promised> {
         let mut voter = self.voter;
         let promised = match asked.promise {
             Promise::Seal => Promised::Sealed(voter.seal(asked.epoch)),
             Promise::Fence { t_ms } => match voter.fence(asked.epoch, t_ms) {
+                Err(at) => return Some(Promised::Refused { at }),
+                // What nobody may ask for any more is not remembered as asked for.
+                Ok(()) if !self.cover.covers(t_ms, self.clock.now_ms()) => return None,
                 Ok(()) => Promised::Fenced,
-                Err(at) => return Promised::Refused { at },
             },
         };
         if voter == self.voter {
-            return promised;
+            return Some(promised);
         }
-        match write(&self.carbon, &voter).await {
+        Some(match write(&self.carbon, &voter).await {
             Ok(()) => {
                 self.voter = voter;
                 if std::mem::take(&mut self.failing) {
@@ -91,7 +99,7 @@ impl VoterActor {
                 }
                 Promised::Failed
             }
-        }
+        })
     }
 }
 

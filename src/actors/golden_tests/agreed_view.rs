@@ -150,11 +150,13 @@ fn what_is_said_of_who_founds_the_register_keeps_its_bytes() {
     let anothers = |others| Claimed::Others {
         name: text("tm1"),
         others,
+        generation: 9,
     };
     let held = Claimed::Held {
         node: text("b"),
         renewals: 300,
         hold_ms: 70_000,
+        generation: 9,
     };
     let share = |others| Share {
         node: text("a"),
@@ -177,11 +179,11 @@ fn what_is_said_of_who_founds_the_register_keeps_its_bytes() {
             &yours(300, Before::Scattered),
             "050500010000000a00fb2c0102fce0220200",
         )
-        .reply::<Claim>(&anothers(Others::None), "05050001000000060103746d3100")
-        .reply::<Claim>(&anothers(Others::Own), "05050001000000060103746d3101")
-        .reply::<Claim>(&anothers(Others::Vote), "05050001000000060103746d3102")
+        .reply::<Claim>(&anothers(Others::None), "05050001000000070103746d310009")
+        .reply::<Claim>(&anothers(Others::Own), "05050001000000070103746d310109")
+        .reply::<Claim>(&anothers(Others::Vote), "05050001000000070103746d310209")
         .reply::<Claim>(&Claimed::Unavailable, "050500010000000102")
-        .reply::<Claim>(&held, "050500010000000b030162fb2c01fce0220200")
+        .reply::<Claim>(&held, "050500010000000c030162fb2c01fce022020009")
         .request(&share(Others::Own), "0506000100000003016101")
         .request(&share(Others::Vote), "0506000100000003016102")
         .reply::<Share>(&Shared::Yes, "050600010000000100")
@@ -202,7 +204,14 @@ fn what_is_said_of_who_holds_the_register_keeps_its_bytes() {
         hold_ms: 86_400_000,
         leaves_from_ms: Some(9),
     };
-    let give_up = GiveUp { node: text("a") };
+    let give_up = |watched| GiveUp {
+        node: text("a"),
+        watched,
+    };
+    let watch = GivenUp::Watch {
+        renewals: 300,
+        for_ms: 17_000,
+    };
     let name = text("tm1");
     Frozen::default()
         .request(
@@ -216,10 +225,13 @@ fn what_is_said_of_who_holds_the_register_keeps_its_bytes() {
         )
         .reply::<HoldOn>(&HeldOn::Lost { name }, "05080001000000050203746d31")
         .reply::<HoldOn>(&HeldOn::Unavailable, "050800010000000103")
-        .request(&give_up, "05090001000000020161")
+        .request(&give_up(None), "0509000100000003016100")
+        .request(&give_up(Some(9)), "050900010000000401610109")
         .reply::<GiveUp>(&GivenUp::Yes, "050900010000000100")
         .reply::<GiveUp>(&GivenUp::No, "050900010000000101")
         .reply::<GiveUp>(&GivenUp::Unavailable, "050900010000000102")
+        .reply::<GiveUp>(&watch, "050900010000000703fb2c01fbd084")
+        .reply::<GiveUp>(&GivenUp::There, "050900010000000104")
         .hold();
 }
 

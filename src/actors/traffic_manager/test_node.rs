@@ -7,14 +7,14 @@ use std::time::Duration;
 use cluster::{AskError, Asking, Clock, RegisterLink, Root, System, start_root};
 use domain::change::Change;
 use domain::policy::{Limit, Policy, PolicyLevel, QuotaUnit, TimeUnit};
-use domain::view::Life;
+use domain::view::{Cover, Life};
 use storage::{Database, apim, broker, carbon};
 
 use super::member::tests::counted_in;
 use super::message::ThrottleKey;
 use super::{GatewayLeases, LAYOUT, LedgerSettings, Member, TrafficManagerHandle, Ways, component};
 use crate::agreed_view::{
-    Cover, FounderArguments, Nodes, claims, component as agreed_view, founder, register_of_cluster,
+    FounderArguments, Nodes, claims, component as agreed_view, founder, register_of_cluster,
 };
 use crate::change_feed::{ChangeFeedHandle, FeedSettings, component as follow_changes};
 use crate::register::{CarbonRegister, belong};

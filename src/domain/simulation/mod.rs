@@ -5,6 +5,7 @@
 //! | world | stand still | cut off | clocks | and |
 //! |---|---|---|---|---|
 //! | change log | followers | one way, both | of another pace | slow disks, pruning, restored backups |
+//! | hold | founders | from where it is written down | hours off, of one pace | lost disks, stops in order, an operator's word |
 //! | ledger | a gateway, as it takes a unit | | wrong, of another pace; T set back | slow disks, changed limits |
 //! | lease | everybody | | paces up to a twentieth apart | |
 //! | streams | gateways | one way, both | paces up to a twentieth apart | slow disks, snapshots, silent key managers |
@@ -21,6 +22,11 @@ mod change_log_source;
 mod change_log_tests;
 mod change_log_truth;
 mod change_log_world;
+mod hold_faults;
+mod hold_operator;
+mod hold_tests;
+mod hold_truth;
+mod hold_world;
 mod kernel;
 mod lease_tests;
 mod lease_world;
@@ -173,6 +179,16 @@ pub(crate) enum Planted {
     WaitsAsLongAsALease,
     /// A question that others join is given as long as it had from the start (V2).
     JoiningBeginsAnew,
+    /// A node takes a founder's place without having seen that it is silent (W3).
+    FoundsUnwatched,
+    /// A node that stops in order knows only what its own life fenced (W3).
+    LetsGoOfThisLifeAlone,
+    /// An operator's word is taken at once (W3).
+    WordIsTakenUnwatched,
+    /// Whoever is given up is taken to have granted nothing since it said last that it is there (W3).
+    GivenUpGrantedNothingSince,
+    /// A founder that is back with its disk goes by what it was told before, without asking (W3).
+    KeptIsTrusted,
     /// How long an answer may be used is told by the clock of who gave it (V).
     EndsByAnothersClock,
 }

@@ -5,13 +5,14 @@
 //! founder says did not change, and begins above the T up to which the founder may grant.
 
 use super::founding::{Before, Founding, Others};
+use super::renewal::{UNSAID_MS, unsaid_ms};
 
 /// Stands for a founder that nobody knows: what was written down of it is lost.
 const UNKNOWN: &str = "?";
 /// It is waited for so long at least: whoever is there says so several times meanwhile.
 const UNHEARD_MS: i64 = 60_000;
-/// Whoever holds it says so more often than this, and its fences reach a second beyond what it grants in.
-const UNSAID_MS: i64 = 17_000;
+/// One that stopped in order has so long to be back before another takes its place: it may have been started again.
+const BACK_MS: i64 = 15_000;
 
 /// What is written down of the founder, where all nodes see the same.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,8 +39,12 @@ pub struct Founder {
     pub after_ms: i64,
     /// For how long it goes on without having said so, milliseconds; 0 where nobody else can be it.
     pub hold_ms: i64,
-    /// Whether an operator said that it never runs again, and it has not said otherwise since.
+    /// Whether an operator said that it never runs again, or it stopped in order, and it has not said otherwise since.
     pub is_given_up: bool,
+    /// The T in which it said last that it is there, milliseconds.
+    pub said_ms: i64,
+    /// When it said so, or that it stops, by the clock of where this is written down, milliseconds; 0 before it has.
+    pub said_at_ms: i64,
 }
 
 /// A node whose register is empty.
@@ -61,6 +66,8 @@ pub struct Claimant<'a> {
     pub watched: Option<u64>,
     /// Whether what is written down lies in its own data directory, which no other process has.
     pub has_the_file: bool,
+    /// What time it is where this is written down, milliseconds.
+    pub moment_ms: i64,
 }
 
 /// What comes of a claim.
@@ -99,6 +106,8 @@ pub struct Holder<'a> {
     /// Where it stops in order: the T up to which it was told last that it may grant. It grants nothing beyond `reach_ms`
     /// then, so nobody has to wait for it.
     pub leaves_from_ms: Option<i64>,
+    /// What time it is where this is written down, milliseconds.
+    pub moment_ms: i64,
 }
 
 /// How far a node that leads the register may go by itself.
@@ -110,6 +119,22 @@ pub enum Hold {
     Until(i64),
     /// Not at all: another has founded the register anew.
     Lost,
+}
+
+/// What comes of an operator's word that a founder never runs again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Word {
+    /// It is written down.
+    Taken,
+    /// It is not about the founder, or others decide with that.
+    NotFounder,
+    /// The founder may be there: it is taken from whoever has seen this number unchanged for so long, milliseconds.
+    Watch {
+        /// See [`Founder::renewals`].
+        renewals: u64,
+        /// For how long.
+        for_ms: i64,
+    },
 }
 
 // === impl Founder ===
@@ -134,7 +159,8 @@ impl Founder {
         }
         let is_another = self.node != by.node;
         if is_another {
-            self.after_ms = self.after_ms.max(self.granted_until_ms());
+            let granted_ms = self.granted_until_ms(by.moment_ms);
+            self.after_ms = self.after_ms.max(granted_ms);
         }
         if is_another || self.life != by.life || self.generation == 0 {
             // What the last generation had lost itself, its founder's disk knows nothing of.
@@ -145,11 +171,12 @@ impl Founder {
                 // Whatever was written down before is lost, and its disk is not.
                 by.node.clone_into(&mut self.before);
             }
-            self.generation = self.generation.max(by.counted_in) + 1;
+            self.generation = self.generation.max(by.counted_in).saturating_add(1);
             self.life = by.life;
         }
         if is_another {
             (self.reach_ms, self.is_given_up) = (0, false);
+            (self.said_ms, self.said_at_ms) = (0, 0);
             self.renewals += 1;
         }
         by.name.clone_into(&mut self.name);
@@ -188,7 +215,7 @@ impl Founder {
             return Hold::Lost;
         }
         if let Some(told_ms) = by.leaves_from_ms {
-            self.leave(told_ms, by.reach_ms);
+            self.leave(told_ms, by);
             return Hold::Until(self.reach_ms);
         }
         // Whoever takes its place waits until it may grant nothing more, also by what it was told before.
@@ -201,37 +228,57 @@ impl Founder {
         };
         self.is_given_up = false;
         if by.hold_ms == 0 {
+            // It goes as far as it likes: what it was told before says nothing any more.
+            self.reach_ms = 0;
             return Hold::Free;
         }
         self.renewals += 1;
+        let said_ms = by.reach_ms.saturating_sub(by.hold_ms);
+        (self.said_ms, self.said_at_ms) = (self.said_ms.max(said_ms), by.moment_ms);
         self.reach_ms = self.reach_ms.max(by.reach_ms);
         Hold::Until(self.reach_ms)
     }
 
-    /// An operator says that this node never runs again; gives whether it founded the register and decides alone.
-    pub fn give_up(&mut self, node: &str) -> bool {
+    /// An operator says that this node never runs again. Whoever says that it is there is not given up, so the word counts
+    /// once nothing but `watched` was seen of [`Founder::renewals`] for longer than one that is there is silent.
+    pub fn give_up(&mut self, node: &str, watched: Option<u64>) -> Word {
         let is_founder = self.generation > 0 && self.node == node && self.others < Others::Vote;
-        self.is_given_up |= is_founder;
-        is_founder
+        if !is_founder {
+            return Word::NotFounder;
+        }
+        self.is_given_up |= watched == Some(self.renewals);
+        if self.is_given_up {
+            return Word::Taken;
+        }
+        Word::Watch {
+            renewals: self.renewals,
+            // One that has nobody to tell says nothing: nothing is seen of it either.
+            for_ms: match self.hold_ms {
+                0 => 0,
+                hold_ms => unsaid_ms(hold_ms),
+            },
+        }
     }
 
     /// It stops in order. Said late, while its next life is there already, it changes nothing: that was told more.
-    fn leave(&mut self, told_ms: i64, reach_ms: i64) {
-        if self.reach_ms == told_ms && reach_ms <= told_ms {
-            self.after_ms = self.after_ms.max(reach_ms);
+    fn leave(&mut self, told_ms: i64, by: &Holder<'_>) {
+        if self.reach_ms == told_ms && by.reach_ms <= told_ms {
+            self.after_ms = self.after_ms.max(by.reach_ms);
             (self.reach_ms, self.is_given_up) = (0, true);
+            self.said_at_ms = by.moment_ms;
             self.renewals += 1;
         }
     }
 
-    /// The latest T in which it may have granted. One that an operator gave up said last that it is there at the T that its
-    /// hold reaches from, and ended before it was to say so again.
-    fn granted_until_ms(&self) -> i64 {
+    /// The latest T in which it may have granted. One that an operator gave up may have gone on until now, where nobody
+    /// could be told that it is there, from the T in which it said so last; its fences reach a second beyond that.
+    fn granted_until_ms(&self, moment_ms: i64) -> i64 {
         if !self.is_given_up || self.reach_ms == 0 {
             return self.reach_ms;
         }
-        let said_ms = self.reach_ms.saturating_sub(self.hold_ms);
-        said_ms.saturating_add(UNSAID_MS).min(self.reach_ms)
+        let since_ms = moment_ms.saturating_sub(self.said_at_ms).max(0);
+        let went_on_ms = since_ms.saturating_add(UNSAID_MS);
+        self.said_ms.saturating_add(went_on_ms).min(self.reach_ms)
     }
 
     /// Whether the founder may be there still, and be another.
@@ -242,7 +289,18 @@ impl Founder {
             0 => !by.has_the_file,
             _ => by.watched != Some(self.renewals),
         };
-        is_another && !self.is_given_up && may_run
+        is_another
+            && if self.is_given_up {
+                self.may_be_back(by)
+            } else {
+                may_run
+            }
+    }
+
+    /// Whether it stopped in order a moment ago, and may be there again with its disk in another.
+    fn may_be_back(&self, by: &Claimant<'_>) -> bool {
+        let since_ms = by.moment_ms.saturating_sub(self.said_at_ms);
+        self.reach_ms == 0 && self.said_at_ms > 0 && (0..BACK_MS).contains(&since_ms)
     }
 
     /// There is a later generation than what is written down: this was set back. Whoever founded that may be there.
@@ -263,7 +321,7 @@ impl Founder {
             others: self.others,
             renewals: self.renewals + 1,
             after_ms: self.after_ms.max(self.reach_ms),
-            hold_ms: by.hold_ms.max(UNHEARD_MS),
+            hold_ms: by.hold_ms.max(self.hold_ms).max(UNHEARD_MS),
             ..Self::default()
         };
     }

@@ -15,6 +15,7 @@ fn by<'a>(node: &'a str, name: &'a str, life: u64) -> Claimant<'a> {
         hold_ms: HOLD,
         watched: None,
         has_the_file: false,
+        moment_ms: 0,
     }
 }
 
@@ -41,6 +42,11 @@ fn claimed(founder: &mut Founder, node: &str, life: u64) -> (u64, Before) {
     }))
 }
 
+/// By an operator, after nothing was seen of it for long enough.
+fn given_up(founder: &mut Founder, node: &str) -> Word {
+    founder.give_up(node, Some(founder.renewals))
+}
+
 fn holder(node: &str, generation: u64, reach_ms: i64) -> Holder<'_> {
     Holder {
         node,
@@ -51,6 +57,7 @@ fn holder(node: &str, generation: u64, reach_ms: i64) -> Holder<'_> {
         reach_ms,
         hold_ms: HOLD,
         leaves_from_ms: None,
+        moment_ms: 0,
     }
 }
 
@@ -74,6 +81,59 @@ fn nobody_waits_for_a_founder_that_stopped_in_order_unless_it_is_back() {
     assert_eq!(founder.hold(&holder("a", 1, 71_000)), Hold::Until(71_000));
     assert_eq!(founder.hold(&leaves), Hold::Until(71_000));
     assert_eq!(founder.claim(&by("b", "tm1", 1)), Verdict::Held);
+}
+
+#[test]
+fn a_founder_that_stopped_in_order_has_a_moment_to_be_back_before_another_takes_its_place() {
+    let mut founder = first();
+    founder.hold(&holder("a", 1, 70_000));
+    founder.hold(&Holder {
+        leaves_from_ms: Some(70_000),
+        moment_ms: 100_000,
+        ..holder("a", 1, 5_000)
+    });
+    let at = |moment_ms| Claimant {
+        moment_ms,
+        ..by("b", "tm1", 1)
+    };
+    // Whoever waited for it asks at once, also by a clock that was set back.
+    let mut waits = founder.clone();
+    for moment_ms in [100_000, 114_999] {
+        assert_eq!(waits.claim(&at(moment_ms)), Verdict::Held);
+    }
+    let mut back = waits.clone();
+    assert_eq!(back.hold(&holder("a", 1, 80_000)), Hold::Until(80_000));
+    assert_eq!(back.claim(&at(115_000)), Verdict::Held, "it is there");
+    for moment_ms in [99_999, 115_000] {
+        let claim = founder.clone().claim(&at(moment_ms));
+        assert!(matches!(claim, Verdict::Yours { .. }), "{claim:?}");
+    }
+}
+
+#[test]
+fn whoever_an_operator_gave_up_may_have_gone_on_until_then_ahead_of_every_clock() {
+    const HOUR: i64 = 3_600_000;
+    let mut founder = first();
+    // By a clock that is two hours ahead; then nobody can be told for four hours.
+    founder.hold(&Holder {
+        hold_ms: 24 * HOUR,
+        moment_ms: 12 * HOUR,
+        ..holder("a", 1, 14 * HOUR + 24 * HOUR)
+    });
+    assert_eq!(given_up(&mut founder, "a"), Word::Taken);
+    let after = |hour: i64| {
+        let claim = founder.clone().claim(&Claimant {
+            moment_ms: hour * HOUR,
+            ..by("b", "tm1", 1)
+        });
+        match claim {
+            Verdict::Yours { after_ms, .. } => after_ms,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(after(16), 18 * HOUR + 17_000);
+    assert_eq!(after(90), 38 * HOUR, "it was told no more than that");
+    assert_eq!(after(11), 14 * HOUR + 17_000, "that clock was set back");
 }
 
 #[test]
@@ -136,11 +196,11 @@ fn whoever_takes_over_begins_above_all_that_the_founder_may_grant_in_and_that_on
 fn whoever_an_operator_gave_up_is_replaced_at_once_unless_it_says_that_it_is_there() {
     let mut founder = first();
     founder.hold(&holder("a", 1, 70_000));
-    assert!(!founder.give_up("b"), "it founded nothing");
-    assert!(founder.give_up("a"));
+    assert_eq!(given_up(&mut founder, "b"), Word::NotFounder);
+    assert_eq!(given_up(&mut founder, "a"), Word::Taken);
     founder.hold(&holder("a", 1, 71_000));
     assert_eq!(founder.claim(&by("b", "tm1", 1)), Verdict::Held);
-    assert!(founder.give_up("a"));
+    assert_eq!(given_up(&mut founder, "a"), Word::Taken);
     let Verdict::Yours { after_ms, .. } = founder.claim(&by("b", "tm1", 1)) else {
         panic!("{founder:?}");
     };
@@ -149,7 +209,30 @@ fn whoever_an_operator_gave_up_is_replaced_at_once_unless_it_says_that_it_is_the
         71_000 - HOLD + 17_000,
         "it was there up to then, and a little longer"
     );
-    assert!(!founder.give_up("a"), "it founded the one before");
+    let before = given_up(&mut founder, "a");
+    assert_eq!(before, Word::NotFounder, "it founded the one before");
+}
+
+#[test]
+fn a_founder_that_says_that_it_is_there_is_not_given_up_by_an_operators_word() {
+    let mut founder = first();
+    founder.hold(&holder("a", 1, 70_000));
+    let before = founder.clone();
+    let watch = |renewals, for_ms| Word::Watch { renewals, for_ms };
+    let seen = before.renewals;
+    assert_eq!(founder.give_up("a", None), watch(seen, 5_000));
+    assert_eq!(founder, before, "it was looked at");
+    founder.hold(&holder("a", 1, 73_000));
+    // What was seen is no more what it says.
+    let said = watch(seen + 1, 5_000);
+    assert_eq!(founder.give_up("a", Some(seen)), said);
+    assert_eq!(founder.claim(&by("b", "tm1", 1)), Verdict::Held);
+    assert_eq!(founder.give_up("a", Some(seen + 1)), Word::Taken);
+    assert_eq!(founder.give_up("a", None), Word::Taken, "once");
+    // One that has nobody to tell cannot be watched.
+    founder = first();
+    founder.hold_ms = 0;
+    assert_eq!(founder.give_up("a", None), watch(founder.renewals, 0));
 }
 
 #[test]
@@ -293,7 +376,7 @@ fn whoever_has_the_founders_name_founds_anew_until_others_decide() {
     let before = founder.clone();
     for node in ["a", "b", "c"] {
         assert_eq!(founder.claim(&by(node, "tm1", 9)), Verdict::Others);
-        assert!(!founder.give_up(node));
+        assert_eq!(given_up(&mut founder, node), Word::NotFounder);
     }
     founder.share("b", Others::Own);
     assert_eq!(founder, before, "it never becomes less");

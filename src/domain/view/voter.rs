@@ -38,8 +38,13 @@ impl Voter {
         self.sealed = self.sealed.max(epoch);
         Sealed {
             at: self.sealed,
-            fenced_ms: (self.fenced_ms > i64::MIN).then_some(self.fenced_ms),
+            fenced_ms: self.fenced_ms(),
         }
+    }
+
+    /// The highest T that it ever fenced; none where it fenced none.
+    pub fn fenced_ms(&self) -> Option<i64> {
+        (self.fenced_ms > i64::MIN).then_some(self.fenced_ms)
     }
 
     /// A member of this epoch's view wants to grant up to this T.

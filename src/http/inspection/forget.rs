@@ -3,6 +3,7 @@
 use actors::agreed_view::NotAgreed;
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
 use domain::view::{GivesUp, NotGivenUp};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -44,15 +45,17 @@ pub(super) async fn look(
 ) -> Result<Json<Value>, ApiError> {
     let named = named(&services, &node)?;
     if is_founding(&services) {
-        return Ok(Json(named.show(&services, None)));
+        return named.look_at_founder(&services, None).await.map(Json);
     }
-    let shown = match services.orders.gives_up(&named.id).await {
-        Ok(gives_up) => named.show(&services, Some(&gives_up)),
+    match services.orders.gives_up(&named.id).await {
+        Ok(gives_up) => Ok(Json(named.show(&services, Some(&gives_up)))),
         // Whoever decided alone may be the one that is to be forgotten.
-        Err(NotAgreed::NobodyAnswers(_)) => named.show(&services, None),
-        Err(error) => return Err(named.refused(&error)),
-    };
-    Ok(Json(shown))
+        Err(nobody @ NotAgreed::NobodyAnswers(_)) => {
+            let looked = named.look_at_founder(&services, Some(&nobody)).await;
+            looked.map(Json)
+        }
+        Err(error) => Err(named.refused(&error)),
+    }
 }
 
 /// Gives it up.
@@ -70,13 +73,22 @@ pub(super) async fn forget(
     };
     audit(&caller, what, &named.name, "ordered");
     let done = if is_founding {
-        named.give_up_founder(&services).await
+        named.give_up_founder(&services, None).await
     } else {
         named.give_up(&services).await
     };
     let outcome = done.as_ref().map_or_else(
-        |error| format!("refused: {}", error.description()),
-        |_| "agreed".to_owned(),
+        |error| match error.status() {
+            // Nobody says no: it may be agreed on by now.
+            StatusCode::SERVICE_UNAVAILABLE => format!("unknown: {}", error.description()),
+            _ => format!("refused: {}", error.description()),
+        },
+        |done| match done.get("founder") {
+            Some(Value::Bool(true)) if !is_founding => {
+                "agreed: it founded the view register and never runs again".to_owned()
+            }
+            _ => "agreed".to_owned(),
+        },
     );
     audit(&caller, what, &named.name, &outcome);
     done.map(Json)
@@ -116,9 +128,8 @@ impl Node {
         // Both are judged by whoever leads, the order once more when it is there.
         let gives_up = match services.orders.gives_up(&self.id).await {
             Ok(gives_up) => gives_up,
-            Err(error @ NotAgreed::NobodyAnswers(_)) => {
-                let is_founder = self.give_up_founder(services).await;
-                return is_founder.map_err(|_| self.refused(&error));
+            Err(nobody @ NotAgreed::NobodyAnswers(_)) => {
+                return self.give_up_founder(services, Some(&nobody)).await;
             }
             Err(error) => return Err(self.refused(&error)),
         };
@@ -129,18 +140,45 @@ impl Node {
         Ok(shown)
     }
 
-    async fn give_up_founder(&self, services: &Services) -> Result<Value, ApiError> {
-        let ordered = services.orders.give_up_founder(&self.id).await;
-        if !ordered.map_err(|error| self.refused(&error))? {
-            return Err(ApiError::conflict(format!(
-                "node {} is not the one that founded the view register, or others decide with it: name that one by its \
-                 id, which the log of the node that waits for it has",
-                self.name
-            )));
-        }
+    async fn look_at_founder(
+        &self,
+        services: &Services,
+        nobody: Option<&NotAgreed>,
+    ) -> Result<Value, ApiError> {
+        let said = services.orders.is_founder(&self.id).await;
+        self.is_founder(said, nobody)?;
+        Ok(self.show(services, None))
+    }
+
+    async fn give_up_founder(
+        &self,
+        services: &Services,
+        nobody: Option<&NotAgreed>,
+    ) -> Result<Value, ApiError> {
+        let said = services.orders.give_up_founder(&self.id).await;
+        self.is_founder(said, nobody)?;
         let mut shown = self.show(services, None);
         members::put(&mut shown, "knownHere", true);
         Ok(shown)
+    }
+
+    /// Refuses any but the founder, where `nobody` answers by why.
+    fn is_founder(
+        &self,
+        said: Result<bool, NotAgreed>,
+        nobody: Option<&NotAgreed>,
+    ) -> Result<(), ApiError> {
+        match (said, nobody) {
+            (Ok(true), _) => Ok(()),
+            (Err(there @ NotAgreed::FounderIsThere(_)), _) => Err(self.refused(&there)),
+            (_, Some(nobody)) => Err(self.refused(nobody)),
+            (Err(error), None) => Err(self.refused(&error)),
+            (Ok(false), None) => Err(ApiError::conflict(format!(
+                "node {} is not the one that founded the view register, or others decide with it: name that one by its \
+                 id, which the log of the node that waits for it has",
+                self.name
+            ))),
+        }
     }
 
     fn refused(&self, error: &NotAgreed) -> ApiError {
@@ -155,6 +193,10 @@ impl Node {
             NotAgreed::NotGivenUp(NotGivenUp::MayBeThere) => ApiError::conflict(format!(
                 "node {name} is not known to be down: whoever is there, or may be, brings back what it has, so nothing \
                  of it is given up"
+            )),
+            NotAgreed::FounderIsThere(why) => ApiError::conflict(format!(
+                "node {name} founded the view register and is there: {why}. Stop it for good before it is given up, or \
+                 leave the register to it"
             )),
             other => members::not_agreed(other),
         }
@@ -193,5 +235,29 @@ mod tests {
         let wanted = "nothing that node tm-a held is lost";
         assert!(told.contains(wanted), "{told}");
         assert_eq!(refused(false, NotGivenUp::NothingLost).0, 404);
+    }
+
+    #[test]
+    fn nobody_is_said_to_be_the_founder_that_is_not_known_to_be() {
+        let node = Node {
+            id: "a".to_owned(),
+            name: "tm-a".to_owned(),
+            is_known: true,
+        };
+        let nobody = NotAgreed::NobodyAnswers("none".to_owned());
+        let there = || Err(NotAgreed::FounderIsThere("it renewed its hold".to_owned()));
+        let unknown = || Err(NotAgreed::Refused("no answer".to_owned()));
+        let status = |said, nobody| {
+            let refused = node.is_founder(said, nobody).unwrap_err();
+            (refused.status().as_u16(), refused.description().to_owned())
+        };
+        assert!(node.is_founder(Ok(true), Some(&nobody)).is_ok());
+        for nobody in [None, Some(&nobody)] {
+            let (status, told) = status(there(), nobody);
+            assert!(status == 409 && told.contains("renewed its hold"), "{told}");
+        }
+        assert_eq!(status(Ok(false), None).0, 409);
+        assert_eq!(status(unknown(), None).0, 503);
+        assert_eq!(status(Ok(false), Some(&nobody)).0, 503);
     }
 }

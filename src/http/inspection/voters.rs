@@ -1,6 +1,7 @@
 //! `/admin/voters`: who votes on views of traffic managers, and the choice of others. Whoever leads carries a choice out;
 //! the old voters are needed until a view of the new ones is active.
 
+use actors::agreed_view::NotAgreed;
 use actors::agreed_view::message::RegisterSeen;
 use axum::Json;
 use axum::extract::State;
@@ -88,10 +89,11 @@ async fn ordered(
     };
     audit(caller, what, names, "ordered");
     let ordered = services.orders.choose(ids).await;
-    let outcome = ordered.as_ref().map_or_else(
-        |error| format!("refused: {error}"),
-        |()| "agreed".to_owned(),
-    );
+    let outcome = match &ordered {
+        Ok(()) => "agreed".to_owned(),
+        Err(NotAgreed::Unknown(why)) => format!("unknown: {why}"),
+        Err(error) => format!("refused: {error}"),
+    };
     audit(caller, what, names, &outcome);
     ordered.map_err(|error| members::not_agreed(&error))
 }

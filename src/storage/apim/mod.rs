@@ -153,6 +153,11 @@ pub(crate) const SCHEMA: Schema = Schema {
             "view register lease",
             include_str!("../../../migrations/apim/0024_view_register_lease.sql"),
         ),
+        (
+            25,
+            "view register said",
+            include_str!("../../../migrations/apim/0025_view_register_said.sql"),
+        ),
     ],
 };
 

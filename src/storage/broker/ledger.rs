@@ -70,6 +70,16 @@ pub async fn has_run(read: &mut Read) -> Result<bool, StoreError> {
     Ok(read.optional(query).await?.is_some())
 }
 
+/// The T that the last ledger here noted: it counted in none beyond that. None where none has ever run.
+///
+/// # Errors
+/// [`StoreError::Unavailable`], [`StoreError::Damaged`].
+pub async fn noted(read: &mut Read) -> Result<Option<i64>, StoreError> {
+    let query = sqlx::query("SELECT t_ms FROM ledger_state WHERE id = 1");
+    let row = read.optional(query).await?;
+    row.map(|row| row.integer("t_ms")).transpose()
+}
+
 /// Says that a ledger ran elsewhere until `t_ms`, and that nothing is left of it: the next one begins
 /// as after a crash.
 ///

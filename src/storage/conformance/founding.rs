@@ -15,6 +15,7 @@ fn by(node: &str, watched: Option<u64>) -> Claimant<'_> {
         hold_ms: 60_000,
         watched,
         has_the_file: false,
+        moment_ms: 0,
     }
 }
 
@@ -84,6 +85,8 @@ async fn what_is_written_of_the_founder_is_read_as_it_was() {
                 after_ms: 60_000,
                 hold_ms: 86_400_000,
                 is_given_up: is_scattered,
+                said_ms: 50_000,
+                said_at_ms: 40_000,
             };
             let mut write = fresh.apim.write("test.claim").await.unwrap();
             view_register::save(&mut write, &founder).await.unwrap();
@@ -109,6 +112,7 @@ async fn of_a_founder_that_says_that_it_is_there_and_one_that_takes_its_place_at
             reach_ms: 70_000,
             hold_ms: 60_000,
             leaves_from_ms: None,
+            moment_ms: 0,
         };
         let mut first = fresh.apim.write("test.claim").await.unwrap();
         let mut founder = view_register::lock(&mut first).await.unwrap();

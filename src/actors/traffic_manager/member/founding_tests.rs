@@ -4,6 +4,7 @@ use domain::view::{Entry, Founder, Founding, Others, View};
 
 use super::*;
 use crate::agreed_view::message::{Claim, Claimed, GivenUp};
+use crate::agreed_view::{NotAgreed, Orders};
 
 /// Members whose register is to be founded, and who decides on that.
 pub(super) struct Founded {
@@ -85,6 +86,13 @@ impl Founded {
         self.claims.claim(claim).await.unwrap()
     }
 
+    /// As after nothing was seen of it for long enough.
+    async fn give_up(&self, node: &str) {
+        let watched = Some(self.row().await.renewals);
+        let given_up = self.claims.give_up(node, watched).await;
+        assert_eq!(given_up.unwrap(), GivenUp::Yes);
+    }
+
     /// What the last one knows.
     fn view(&self) -> Arc<View> {
         let (_, last) = &self.members.all[self.members.all.len() - 1];
@@ -113,6 +121,7 @@ async fn one_founds_the_register_and_all_agree_over_it_also_when_its_leader_is_c
     let told = |others| Claimed::Others {
         name: founders[0].to_owned(),
         others,
+        generation: 1,
     };
     assert_eq!(own, told(Others::Own));
     let register = founded.register(founders[0]);
@@ -165,8 +174,7 @@ async fn whoever_replaces_the_founder_whose_disk_is_lost_counts_its_windows_as_f
     let keys = with_five_granted(&mut founded, &dir.path().join("one")).await;
     founded.members.crash_all();
     // It is not known to be gone, unless somebody says so.
-    let given_up = founded.claims.give_up(NAMES[0]).await;
-    assert_eq!(given_up.unwrap(), GivenUp::Yes);
+    founded.give_up(NAMES[0]).await;
     let members = &mut founded.members;
     let empty = dir.path().join("two");
     members.join_as((NAMES[1], "tm1"), 1, &empty).await;
@@ -239,6 +247,110 @@ async fn of_two_lone_nodes_of_one_name_over_one_database_one_counts_and_stands_s
 }
 
 #[tokio::test]
+async fn a_lone_founder_that_renews_its_hold_is_not_given_up_while_it_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut founded = Founded::new(dir.path()).await;
+    founded.members.hold = Duration::from_secs(3);
+    let keys = with_five_granted(&mut founded, &dir.path().join("one")).await;
+    let clock = founded.members.system.clock.clone();
+    let waits = Nodes::alone(Life::new(NAMES[1], 1));
+    let orders = Orders::new(&waits, &AgreedView::new()).over(&founded.claims, &clock);
+    assert_eq!(orders.is_founder(NAMES[0]).await, Ok(true));
+    for node in [NAMES[1], "nobody"] {
+        assert_eq!(orders.is_founder(node).await, Ok(false));
+        assert_eq!(orders.give_up_founder(node).await, Ok(false));
+    }
+    for _ in 0..2 {
+        let refused = orders.give_up_founder(NAMES[0]).await.unwrap_err();
+        let NotAgreed::FounderIsThere(why) = refused else {
+            panic!("{refused}");
+        };
+        assert!(why.starts_with("it renewed its hold"), "{why}");
+    }
+    assert!(!founded.row().await.is_given_up);
+    assert!(founded.grants(NAMES[0], "gw2", &keys[0]).await);
+    // Nobody is told that it stops: it may be started again while none answers.
+    founded.members.stop_all().await;
+    assert!(!founded.row().await.is_given_up);
+    assert_eq!(orders.give_up_founder(NAMES[0]).await, Ok(true));
+    assert!(founded.row().await.is_given_up);
+    founded.stop().await;
+}
+
+/// Whoever was alone, then not, then alone again goes as far as it likes by then: so does its next life.
+#[tokio::test]
+async fn what_is_kept_of_a_hold_is_what_it_was_told_last_also_after_others_voted() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut founded = Founded::new(dir.path()).await;
+    for name in NAMES {
+        founded.members.join(name, 1, &dir.path().join(name)).await;
+    }
+    founded.members.wait_for(&NAMES).await;
+    let founder = founded.row().await.node;
+    let mut all = founded.members.all.iter();
+    let (_, one) = all.find(|(name, _)| *name == founder).unwrap();
+    let carbon = &one.carbon;
+    let kept = async |wanted: fn(i64) -> bool| {
+        let began = founded.members.system.clock.monotonic();
+        loop {
+            let mut read = carbon.read().await.unwrap();
+            let kept = storage::carbon::hold::find(&mut read).await.unwrap();
+            drop(read);
+            if kept.is_some_and(wanted) {
+                return;
+            }
+            let waited = founded.members.system.clock.monotonic() - began;
+            assert!(waited < DEADLINE, "{kept:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    kept(|reach_ms| reach_ms < i64::MAX).await;
+    let register = founded.register(&founder);
+    let all = NAMES.map(str::to_owned);
+    register.change_voters(&all).await.unwrap();
+    founded.members.wait_for_voters(&all).await;
+    let alone = [founder.clone()];
+    register.change_voters(&alone).await.unwrap();
+    kept(|reach_ms| reach_ms == i64::MAX).await;
+    founded.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_waits_for_a_founder_founds_nothing_beside_it_though_the_database_is_set_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut founded = Founded::new(dir.path()).await;
+    // It says that it is there every ten seconds, and the other one asks every two.
+    founded.members.hold = Duration::from_secs(200);
+    let claims = founded.claims.clone();
+    founded.alone(&claims);
+    let keys = with_five_granted(&mut founded, &dir.path().join("one")).await;
+    founded.alone(&claims);
+    let empty = dir.path().join("two");
+    founded.members.join_as((NAMES[1], "tm1"), 1, &empty).await;
+    // It was told who founded when it has waited for its second question.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let mut write = founded.apim.write("test.set_back").await.unwrap();
+    let forgotten = Founder::default();
+    let set_back = apim::view_register::save(&mut write, &forgotten).await;
+    set_back.unwrap();
+    write.commit().await.unwrap();
+    let clock = founded.members.system.clock.clone();
+    let began = clock.monotonic();
+    loop {
+        let row = founded.row().await;
+        assert_ne!(row.node, NAMES[1], "{row:?}");
+        if row.node == NAMES[0] {
+            break;
+        }
+        assert!(clock.monotonic() - began < DEADLINE, "{row:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(founded.view().entries, 0);
+    assert!(founded.grants(NAMES[0], "gw2", &keys[0]).await);
+    founded.stop().await;
+}
+
+#[tokio::test]
 async fn a_founder_whose_disk_is_back_after_another_founded_anew_grants_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let mut founded = Founded::new(dir.path()).await;
@@ -247,8 +359,7 @@ async fn a_founder_whose_disk_is_back_after_another_founded_anew_grants_nothing(
     let one = dir.path().join("one");
     let keys = with_five_granted(&mut founded, &one).await;
     founded.members.stop_all().await;
-    let given_up = founded.claims.give_up(NAMES[0]).await;
-    assert_eq!(given_up.unwrap(), GivenUp::Yes);
+    founded.give_up(NAMES[0]).await;
     founded.alone(&claims);
     let empty = dir.path().join("two");
     let members = &mut founded.members;

@@ -9,14 +9,14 @@ use std::time::Duration;
 use cluster::{AskError, Asking, Child, Clock, Register, RegisterLink, Root, System, start_root};
 use domain::ledger::{Ask, Holder, Outcome};
 use domain::policy::TimeUnit;
-use domain::view::{Epoch, Life, Patience, Phase};
+use domain::view::{Cover, Epoch, Life, Patience, Phase};
 use storage::broker::ledger;
 use storage::{Database, apim, broker, carbon};
 
 use super::{LAYOUT, Member, Ways, component};
 use crate::agreed_view::{
-    AgreedView, ClaimHandle, Cover, FounderArguments, Layout, Nodes, SharedRegister, TestRegister,
-    claims, component as agreed_view, founder, register_of_cluster,
+    AgreedView, ClaimHandle, FounderArguments, Layout, Nodes, SharedRegister, TestRegister, claims,
+    component as agreed_view, founder, register_of_cluster,
 };
 use crate::register::{CarbonRegister, belong};
 use crate::traffic_manager::message::{LeaseAnswer, LeaseMany, Leased, ThrottleKey};
@@ -45,6 +45,7 @@ struct OneMember {
     agreed: AgreedView,
     register: SharedRegister,
     traffic: TrafficManagerHandle,
+    carbon: Database,
     root: Root,
 }
 
@@ -209,6 +210,7 @@ impl Members {
             agreed,
             register,
             traffic,
+            carbon,
             root,
         };
         self.all.retain(|(other, _)| other != name);
