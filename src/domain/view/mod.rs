@@ -31,6 +31,6 @@ pub use placement::{Holding, Missing, Place, Rank, Role};
 pub use reach::{Patience, Report};
 pub use register::{Entry, Found, Life, Loss, Phase, Settled, View};
 pub use right_clock::RightClock;
-pub use seat::{Deed, Event, Origin, Seat, Words};
+pub use seat::{Deed, Event, Origin, Question, Seat, Words};
 pub use time::{NodeTime, Now};
 pub use voter::{Sealed, Voter};
