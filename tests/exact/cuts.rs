@@ -103,6 +103,7 @@ async fn late_words_and_lost_connections_make_nobody_grant_twice() {
             let late = run.random.between(least, most);
             cluster.net().one_way(one, other, Fault::Delayed(late));
             let (one, other) = two(&mut run.random, &GATEWAYS);
+            run.harms(one);
             cluster.net().close(one, other);
             if step == 6 {
                 // Two owners take each other for dead.

@@ -2,7 +2,7 @@
 //! test can lose, hold, slow down and end what any node says to any other. It runs on a thread of its
 //! own: a test that blocks holds nobody up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -12,6 +12,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::node::Options;
 use super::stranger::BULK;
@@ -69,7 +70,12 @@ struct Pump {
     to: Option<OwnedWriteHalf>,
     /// Whether the end that is read, or the one that is written to, has been closed here.
     closed: [watch::Receiver<bool>; 2],
+    /// What came and arrives later, in order.
+    late: VecDeque<(Instant, Vec<u8>)>,
 }
+
+/// As much of it as a long link holds.
+const LATE_MOST: usize = 1_024;
 
 impl Net {
     pub fn start() -> Self {
@@ -251,6 +257,7 @@ async fn carry(state: Arc<State>, own: String, mut dialer: TcpStream) {
         from: Some(dialer_in),
         to: Some(dialed_out),
         closed: [at_one.clone(), at_other.clone()],
+        late: VecDeque::new(),
     };
     let back = Pump {
         state: Arc::clone(&state),
@@ -258,6 +265,7 @@ async fn carry(state: Arc<State>, own: String, mut dialer: TcpStream) {
         from: Some(dialed_in),
         to: Some(dialer_out),
         closed: [at_other, at_one],
+        late: VecDeque::new(),
     };
     // Nodes close no half of a connection: the end of one direction is that of both.
     tokio::select! {
@@ -265,6 +273,14 @@ async fn carry(state: Arc<State>, own: String, mut dialer: TcpStream) {
         () = back.run(Vec::new()) => {}
     }
     state.seen().open.remove(&number);
+}
+
+/// Never, where there is no such moment.
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
 }
 
 impl Pump {
@@ -293,9 +309,15 @@ impl Pump {
                 _ => buffer.len(),
             };
             let room = buffer.len().min(most);
+            let due = self.late.front().map(|(due, _)| *due);
+            let takes = fault != Fault::Held && self.late.len() < LATE_MOST;
             let came = if first.is_empty() {
                 tokio::select! {
-                    came = from.read(&mut buffer[..room]), if fault != Fault::Held => came,
+                    () = until(due) => {
+                        self.arrive_late().await;
+                        continue;
+                    }
+                    came = from.read(&mut buffer[..room]), if takes => came,
                     _ = changed.changed() => continue,
                     _ = read_end.changed() => continue,
                     _ = written_end.changed() => continue,
@@ -313,8 +335,22 @@ impl Pump {
                     self.until_over(&mut changed).await;
                     return;
                 }
-                _ => return,
+                _ => {
+                    while let Some((due, _)) = self.late.front() {
+                        tokio::time::sleep_until(*due).await;
+                        self.arrive_late().await;
+                    }
+                    return;
+                }
             }
+        }
+    }
+
+    async fn arrive_late(&mut self) {
+        if let Some((_, bytes)) = self.late.pop_front()
+            && self.state.fault(&self.way) != Fault::Lost
+        {
+            self.arrive(&bytes).await;
         }
     }
 
@@ -331,13 +367,31 @@ impl Pump {
                     to.forget();
                 }
             }
-            Fault::Delayed(time) => tokio::time::sleep(time).await,
             Fault::Slow(in_a_second) => {
                 let time = bytes.len() as f64 / f64::from(in_a_second);
                 tokio::time::sleep(Duration::from_secs_f64(time)).await;
             }
+            Fault::Delayed(time) => {
+                let due = (Instant::now() + time).max(self.last_due());
+                return self.late.push_back((due, bytes.to_vec()));
+            }
+            // Behind what is still on its way.
+            _ if !self.late.is_empty() => {
+                let due = self.last_due();
+                return self.late.push_back((due, bytes.to_vec()));
+            }
             Fault::None | Fault::Held => {}
         }
+        self.arrive(bytes).await;
+    }
+
+    /// Nothing overtakes anything.
+    fn last_due(&self) -> Instant {
+        let last = self.late.back().map(|(due, _)| *due);
+        last.unwrap_or_else(Instant::now)
+    }
+
+    async fn arrive(&mut self, bytes: &[u8]) {
         if let Some(to) = &mut self.to
             && to.write_all(bytes).await.is_err()
         {

@@ -2,10 +2,13 @@
 //! the actor, and its supervisor starts the next one, which reads the store anew.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use openraft::ServerState;
 use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
 
 use super::answering::answer;
 use super::changing::unfinished;
@@ -17,6 +20,7 @@ use super::log::Log;
 use super::machine::Machine;
 use super::network::Network;
 use super::order::{OrderError, Outcome};
+use super::quiet::Quiet;
 use super::store::{Kept, RegisterStore, Tenure};
 use super::timing::RegisterTiming;
 use super::types::{Metrics, Raft};
@@ -262,6 +266,7 @@ async fn begin(arguments: Arguments, address: Address<Message>) -> Result<Incarn
         link: Arc::clone(&settings.link),
         pause: settings.timing.heartbeat,
         is_behind: Arc::default(),
+        is_quiet: Arc::default(),
     };
     let config = Arc::new(settings.timing.config()?);
     let raft = Raft::new(me, config, network.clone(), log, machine.clone()).await?;
@@ -269,6 +274,7 @@ async fn begin(arguments: Arguments, address: Address<Message>) -> Result<Incarn
         tenure: Arc::downgrade(&tenure),
         known: known.clone(),
         timing: settings.timing,
+        quiet: (Quiet::new(settings.timing), Arc::clone(&network.is_quiet)),
         address,
     };
     let end = End {
@@ -300,6 +306,8 @@ struct Watched {
     tenure: Weak<Tenure>,
     known: watch::Sender<Known>,
     timing: RegisterTiming,
+    /// When this node says nothing as a leader, and whether that is now.
+    quiet: (Quiet, Arc<AtomicBool>),
     address: Address<Message>,
 }
 
@@ -307,13 +315,14 @@ struct Watched {
 
 impl Watched {
     /// Tells who leads, and the actor when openraft ends.
-    async fn watch(self, mut metrics: watch::Receiver<Metrics>) {
+    async fn watch(mut self, mut metrics: watch::Receiver<Metrics>) {
         let why = loop {
             let now = metrics.borrow_and_update().clone();
             if let Err(fatal) = &now.running_state {
                 break fatal.to_string();
             }
             self.tell(&now);
+            self.may_speak(&now);
             if self.next(&mut metrics).await.is_err() {
                 break "it panicked".to_owned();
             }
@@ -330,6 +339,19 @@ impl Watched {
             });
             let why = format!("the view register ended: {why}");
             let _ = self.address.tell(Message::Ended(self.tenure, why));
+        }
+    }
+
+    fn may_speak(&mut self, now: &Metrics) {
+        let (quiet, is_quiet) = &mut self.quiet;
+        let answered = now.millis_since_quorum_ack.map(Duration::from_millis);
+        let leads = now.state == ServerState::Leader;
+        let says_nothing = quiet.is_quiet(leads, answered, Instant::now());
+        if is_quiet.swap(says_nothing, Ordering::Relaxed) != says_nothing && says_nothing {
+            tracing::info!(
+                term = now.current_term,
+                "no majority answers: this node says nothing more as the view register's leader, so that another is elected"
+            );
         }
     }
 

@@ -18,8 +18,8 @@ use super::voter_id::VoterId;
 struct Look {
     /// When the last word of a leader came, or a vote was given.
     heard: Option<Instant>,
-    /// Whether that was a leader's.
-    was_led: bool,
+    /// The term of the leader that this was, if it was one.
+    led_in: Option<u64>,
     leads: bool,
     is_voter: bool,
     is_alone: bool,
@@ -35,25 +35,28 @@ pub(crate) async fn stand(
     is_behind: Arc<AtomicBool>,
 ) {
     let mut states = raft.server_metrics();
-    let (mut patience, mut rounds) = (timing.draw(), 0);
+    let mut patience = Patience::new(timing);
     while let Some(look) = look(&raft, me).await {
         if look.leads || !look.is_voter {
             // Whatever changed between the look and here is seen after the lease.
             states.mark_unchanged();
             let _ = tokio::time::timeout(timing.lease, states.changed()).await;
-            (patience, rounds) = (timing.draw(), 0);
+            patience = Patience::new(timing);
             continue;
+        }
+        if let Some(term) = look.led_in {
+            patience.is_led_in(term);
         }
         if is_behind.swap(false, Ordering::Relaxed) {
             // Whoever has the longer log is to be elected, and is, once nobody else stands.
-            patience += timing.spread * 2;
+            patience.wait += timing.spread * 2;
         }
-        let wait = match (look.was_led, look.is_alone) {
+        let wait = match (look.led_in.is_some(), look.is_alone) {
             (true, true) => Duration::ZERO,
-            (true, false) => timing.lease + patience,
+            (true, false) => timing.lease + patience.wait,
             // As after a founding: nobody else may stand.
-            (false, true) if rounds == 0 => Duration::ZERO,
-            (false, _) => patience,
+            (false, true) if patience.rounds == 0 => Duration::ZERO,
+            (false, _) => patience.wait,
         };
         let due = look.heard.map(|heard| heard + wait);
         if let Some(due) = due.filter(|due| *due > Instant::now()) {
@@ -68,9 +71,47 @@ pub(crate) async fn stand(
         if raft.trigger().elect().await.is_err() {
             return;
         }
-        // Disks may be slower than the spread: then each round has more time than the last.
-        rounds += 1;
-        patience = timing.draw() * (rounds.max(2) - 1).min(8);
+        patience.has_stood();
+    }
+}
+
+/// How long this node lets others go first.
+#[derive(Debug)]
+struct Patience {
+    timing: RegisterTiming,
+    wait: Duration,
+    /// How often it has stood since somebody led.
+    rounds: u32,
+    /// The term in which it was led last.
+    led_in: Option<u64>,
+}
+
+// === impl Patience ===
+
+impl Patience {
+    fn new(timing: RegisterTiming) -> Self {
+        Self {
+            timing,
+            wait: timing.draw(),
+            rounds: 0,
+            led_in: None,
+        }
+    }
+
+    /// Disks may be slower than the spread: then each round has more time than the last.
+    fn has_stood(&mut self) {
+        self.rounds += 1;
+        self.wait = self.timing.draw() * (self.rounds.max(2) - 1).min(8);
+    }
+
+    /// There is a leader of this term: the rounds before were not about its successor.
+    fn is_led_in(&mut self, term: u64) {
+        if self.led_in != Some(term) {
+            *self = Self {
+                led_in: Some(term),
+                ..Self::new(self.timing)
+            };
+        }
     }
 }
 
@@ -94,7 +135,7 @@ async fn look(raft: &Raft, me: VoterId) -> Option<Look> {
         let is_mine = vote.leader_id.voted_for == Some(me) && !vote.is_committed();
         Look {
             heard: state.vote_last_modified(),
-            was_led: vote.is_committed(),
+            led_in: vote.is_committed().then_some(vote.leader_id.term),
             leads: state.server_state == ServerState::Leader,
             is_voter: voters.contains(&me),
             is_alone: voters.len() == 1,
@@ -102,4 +143,26 @@ async fn look(raft: &Raft, me: VoterId) -> Option<Look> {
         }
     });
     look.await.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_stood_in_vain_for_long_waits_no_longer_for_the_next_leader_than_anybody() {
+        let timing = RegisterTiming::default();
+        let mut patience = Patience::new(timing);
+        patience.is_led_in(3);
+        for _ in 0..9 {
+            patience.has_stood();
+        }
+        assert!(patience.wait > timing.spread * 3, "{patience:?}");
+        patience.is_led_in(12);
+        assert!(patience.wait <= timing.spread, "{patience:?}");
+        assert_eq!(patience.rounds, 0);
+        patience.wait += timing.spread * 2;
+        patience.is_led_in(12);
+        assert!(patience.wait > timing.spread * 2, "the same leader still");
+    }
 }

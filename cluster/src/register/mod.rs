@@ -3,7 +3,7 @@
 //! ([`RegisterStore`]) and how they get to others ([`RegisterLink`]).
 //!
 //! `actor` owns what runs and is started again with it, `founding` how a log begins, `handle` is the door, `known` what is known, `order` what is
-//! asked; `log`, `machine` and `network` are what openraft asks of us, `election` what it does not do well enough,
+//! asked; `log`, `machine` and `network` are what openraft asks of us, `election` and `quiet` what it does not do well enough,
 //! `words` all shapes that are sent or kept.
 
 mod actor;
@@ -18,6 +18,7 @@ mod log;
 mod machine;
 mod network;
 mod order;
+mod quiet;
 mod store;
 mod timing;
 mod types;

@@ -30,6 +30,8 @@ pub(crate) struct Network {
     pub(crate) pause: Duration,
     /// Whether somebody whose vote was asked for has a longer log, since that was looked at last.
     pub(crate) is_behind: Arc<AtomicBool>,
+    /// Whether this node says nothing as a leader, see [`super::quiet`].
+    pub(crate) is_quiet: Arc<AtomicBool>,
 }
 
 /// The way to one of them.
@@ -51,11 +53,20 @@ pub(crate) enum Unanswered {
     Failed(String),
     #[error("it answered something else")]
     SomethingElse,
+    #[error("no majority answers this leader: others are to elect another")]
+    Quiet,
 }
 
 // === impl Network ===
 
 impl Network {
+    fn speaks(&self) -> Result<(), Unanswered> {
+        if self.is_quiet.load(Ordering::Relaxed) {
+            return Err(Unanswered::Quiet);
+        }
+        Ok(())
+    }
+
     /// Says something to one voter, and gives its answer.
     ///
     /// # Errors
@@ -105,6 +116,12 @@ impl RaftNetworkFactory<Types> for Network {
 // === impl Peer ===
 
 impl Peer {
+    /// What only a leader says.
+    async fn say_as_leader(&self, said: &Said, option: &RPCOption) -> Result<Told, Unreachable> {
+        self.network.speaks().map_err(unreachable)?;
+        self.say(said, option).await
+    }
+
     async fn say(&self, said: &Said, option: &RPCOption) -> Result<Told, Unreachable> {
         let told = self.network.say(self.id, said, option.hard_ttl()).await;
         told.map_err(unreachable)
@@ -126,7 +143,7 @@ impl RaftNetwork<Types> for Peer {
         ask: AppendEntriesRequest<Types>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<VoterId>, RpcError> {
-        match self.say(&Said::append(&ask), &option).await? {
+        match self.say_as_leader(&Said::append(&ask), &option).await? {
             Told::Append(word) => Ok(word.into()),
             _ => Err(something_else().into()),
         }
@@ -156,6 +173,7 @@ impl RaftNetwork<Types> for Peer {
         cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         option: RPCOption,
     ) -> Result<SnapshotResponse<VoterId>, StreamingError<Types, Fatal<VoterId>>> {
+        self.network.speaks().map_err(unreachable)?;
         let word = SnapshotWord::new(&snapshot.meta, &snapshot.snapshot);
         let said = Said::Snapshot(vote.into(), word);
         let told = tokio::select! {

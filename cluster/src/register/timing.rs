@@ -53,6 +53,16 @@ impl RegisterTiming {
         self.lease * 2
     }
 
+    /// After which silence of a majority a leader says nothing any more.
+    pub(crate) fn unanswered(&self) -> Duration {
+        self.lease * 3 / 2
+    }
+
+    /// How long it says nothing: as long as it takes to elect another.
+    pub(crate) fn quiet(&self) -> Duration {
+        self.lease + self.spread * 2
+    }
+
     /// All of it in openraft's words. Its ticks come after one and a half of its intervals.
     ///
     /// # Errors

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::epoch::Epoch;
-use super::placement::{Rank, pair};
+use super::placement::{Rank, outsiders, pair};
 use super::reach::{Patience, Reach, Report};
 use super::register::{Entry, Found, Life, Loss, Phase, Settled, View};
 use super::seat::Origin;
@@ -221,9 +221,13 @@ impl Coordinator {
         }
         let standing = self.reach.standing(&self.view, &self.voters, now_ms);
         let (members, sources) = (&standing.members, &standing.sources);
-        // Once a view is active, what others have is needed no more.
+        // Once a view is active, what others have is needed no more. While it is needed, whoever has gone with it is
+        // not waited for.
+        let is_complete = self.complete.len() == usize::from(self.shards);
+        let known = &self.view.sources;
         let has_sources = self.view.phase == Phase::Active
-            || sources.iter().all(|life| self.view.sources.contains(life));
+            || (sources.iter().all(|life| known.contains(life))
+                && (is_complete || known.iter().all(|life| sources.contains(&life))));
         let fits = members.iter().copied().eq(&self.view.members)
             && self.view.voters == self.voters
             && self.refused <= self.view.epoch
@@ -251,12 +255,20 @@ impl Coordinator {
             return;
         }
         let mut waited_for: BTreeMap<&str, u32> = BTreeMap::new();
+        let mut asked_in_vain = BTreeSet::new();
         for shard in (0..self.shards).filter(|shard| !self.complete.contains_key(shard)) {
-            if let Some((owner, standby)) = pair(shard, &self.view.members, self.rank) {
+            let outsiders = outsiders(&self.view, shard, self.rank);
+            if !outsiders.is_empty() {
+                asked_in_vain.extend(outsiders);
+            } else if let Some((owner, standby)) = pair(shard, &self.view.members, self.rank) {
                 for life in [Some(owner), standby].into_iter().flatten() {
                     *waited_for.entry(&life.node).or_default() += 1;
                 }
             }
+        }
+        for life in asked_in_vain {
+            self.moved_ms = now_ms;
+            self.reach.gives_up(&life, now_ms);
         }
         // Of two that wait for each other it is rather the one that was waited for before.
         let weight = |(node, shards): &(&str, u32)| (*shards, self.reach.times_blamed(node));

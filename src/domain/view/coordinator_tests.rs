@@ -246,3 +246,76 @@ fn of_two_the_one_whose_disk_hangs_is_found_whichever_it_is() {
         assert!(worked > 200, "{hangs} hangs: {worked} of 400");
     }
 }
+
+impl Lead {
+    /// Of a and b, who owned all, only b is left, and leaves; c is there.
+    fn one_leaves_with_all_there_is() -> Self {
+        let mut lead = Self::new(&[("a", 1), ("b", 1)]);
+        let first = lead.view.epoch;
+        lead.complete(Origin::First);
+        for voter in ["v1", "v2"] {
+            lead.tell(sealed(voter, first, None));
+        }
+        assert_eq!(lead.view.phase, Phase::Active);
+        lead.coordinator.leads = false;
+        lead.tell(News::Gone(Life::new("a", 1)));
+        lead.coordinator.leads = true;
+        lead.report("b", true);
+        assert!(lead.report("c", false).is_some());
+        assert_eq!(lead.members(), ["c"]);
+        assert_eq!(lead.view.sources, [Life::new("b", 1)]);
+        lead
+    }
+
+    fn report(&mut self, node: &str, leaving: bool) -> Option<Entry> {
+        let hears = ["b", "c", "v1", "v2", "v3"].map(str::to_owned);
+        self.tell(News::Report(Report {
+            life: Life::new(node, 1),
+            hears: BTreeSet::from(hears),
+            leaving,
+        }))
+    }
+}
+
+#[test]
+fn a_source_that_has_gone_before_all_had_it_is_not_waited_for() {
+    let mut lead = Lead::one_leaves_with_all_there_is();
+    assert!(lead.tell(News::Gone(Life::new("b", 1))).is_some());
+    assert_eq!((lead.members(), lead.view.sources.len()), (vec!["c"], 0));
+    assert_eq!(lead.report("c", false), None, "once");
+}
+
+#[test]
+fn a_source_that_has_gone_after_all_had_it_is_needed_no_more() {
+    let mut lead = Lead::one_leaves_with_all_there_is();
+    lead.complete(Origin::Memory);
+    assert_eq!(lead.tell(News::Gone(Life::new("b", 1))), None);
+    let epoch = lead.view.epoch;
+    for voter in ["v1", "v2"] {
+        lead.tell(sealed(voter, epoch, None));
+    }
+    assert_eq!((lead.view.phase, lead.view.epoch), (Phase::Active, epoch));
+}
+
+#[test]
+fn a_source_that_is_there_and_does_not_answer_is_gone_on_without() {
+    let mut lead = Lead::one_leaves_with_all_there_is();
+    let begun_ms = lead.now_ms;
+    while lead.now_ms < begun_ms + 1_900 {
+        lead.now_ms += 50;
+        assert_eq!(lead.report("b", true), None, "it may answer yet");
+        assert_eq!(lead.report("c", false), None);
+    }
+    lead.now_ms += 90;
+    let last = lead.report("b", true).or_else(|| lead.report("c", false));
+    let last = last.or_else(|| lead.tell(News::Tick));
+    assert!(last.is_some(), "2 s were enough");
+    assert_eq!((lead.members(), lead.view.sources.len()), (vec!["c"], 0));
+    // What it has is lost until it is asked again, as a loss of the shard.
+    lead.complete(Origin::Lost);
+    let epoch = lead.view.epoch;
+    for voter in ["v1", "v2"] {
+        lead.tell(sealed(voter, epoch, Some(9)));
+    }
+    assert_eq!(lead.view.lost.len(), usize::from(SHARDS));
+}

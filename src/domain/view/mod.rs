@@ -35,6 +35,6 @@ pub use reach::{Patience, Report};
 pub use register::{Entry, Found, Life, Loss, Phase, Settled, View};
 pub use renewal::{Watch, renewal_ms, unsaid_ms};
 pub use right_clock::RightClock;
-pub use seat::{Deed, Event, Origin, Seat, Words};
+pub use seat::{Deed, Event, Origin, Question, Seat, Words};
 pub use time::{NodeTime, Now};
 pub use voter::{Sealed, Voter};

@@ -59,6 +59,35 @@ async fn a_leader_that_is_cut_off_is_replaced_and_what_it_wrote_is_cut_off_and_i
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_all_hear_and_that_hears_nobody_is_replaced() {
+    let world = World::voting(3).await;
+    let old = world.leader().await;
+    let others: Vec<usize> = (0..3).filter(|at| *at != old).collect();
+    world.agree(old, "a").await;
+    world.have(&[0, 1, 2], "a ").await;
+    world.deafen(old);
+    // What it asks to have agreed on goes on being said, and heard.
+    let lost = world.nodes[old].propose("lost").await;
+    assert_eq!(lost, Err(OrderError::Unanswered));
+    let new = world.leader_of(|at| at != old).await;
+    world.agree(new, "b").await;
+    until("the others go on", || {
+        let words = |at: &usize| world.nodes[*at].words();
+        others.iter().all(|at| words(at).ends_with("b "))
+    })
+    .await;
+    world.cut_off(old, false);
+    world.agree(old, "c").await;
+    until("it goes on with them", || {
+        world
+            .nodes
+            .iter()
+            .all(|node| node.words().ends_with("b c "))
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn five_voters_agree_without_two_of_them_and_on_nothing_without_three() {
     let mut world = World::voting(5).await;
     world.agree(0, "a").await;

@@ -374,6 +374,14 @@ impl World {
         }
     }
 
+    /// Nothing gets to a node, and all that it says gets to others.
+    pub(crate) fn deafen(&self, node: usize) {
+        let mut cut = self.wires.cut.lock().unwrap();
+        let me = &self.nodes[node].id;
+        let others = self.nodes.iter().filter(|other| other.id != *me);
+        cut.extend(others.map(|other| (other.id.clone(), me.clone())));
+    }
+
     /// Stops a node; what it keeps stays.
     pub(crate) async fn stop(&mut self, node: usize) {
         let node = &mut self.nodes[node];

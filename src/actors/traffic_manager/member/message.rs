@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use cluster::Request;
+use domain::ledger::Cursor;
 use domain::policy::TimeUnit;
 use domain::view::{Epoch, Life, Words};
 
@@ -36,8 +37,13 @@ impl Request for TellShard {
     /// Nodes that speak no later protocol than the first have no agreed view.
     const SINCE: u16 = 2;
 
+    /// A first part is small, and there are as many of them as shards: one after the other they would take a round trip
+    /// each.
     fn is_bulk(&self) -> bool {
-        matches!(self.words, Words::Fill { .. } | Words::Copy { .. })
+        match &self.words {
+            Words::Fill { after, .. } | Words::Copy { after, .. } => *after != Cursor::Begin,
+            _ => false,
+        }
     }
 }
 

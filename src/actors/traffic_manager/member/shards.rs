@@ -17,6 +17,7 @@ use super::message::{ChangeKey, ShardHeard, TellShard};
 use super::pending::Pending;
 use super::site::Site;
 use super::slots::{Said, Slots};
+use super::under_way::UnderWay;
 use super::ways::Ways;
 use crate::agreed_view::AgreedView;
 use crate::ticker::{Ticker, ticker};
@@ -68,6 +69,7 @@ pub(super) struct Shards {
     pub(super) arguments: ShardsArguments,
     me: Address<ShardsMessage>,
     pending: Pending,
+    under_way: UnderWay,
     pub(super) changes: Changes,
     /// Limits that were asked for and do not exist, each told in the log once.
     unknown: BTreeSet<(String, String)>,
@@ -95,6 +97,7 @@ impl Actor for Shards {
         let mut shards = Self {
             arguments,
             pending: Pending::default(),
+            under_way: UnderWay::default(),
             changes: Changes::default(),
             unknown: BTreeSet::new(),
             failing: false,
@@ -308,7 +311,10 @@ impl Shards {
         self.agenda.put(shard, due_ms.flatten());
     }
 
-    fn say(&self, shard: u16, to: Life, words: Words) {
+    fn say(&mut self, shard: u16, to: Life, words: Words) {
+        let Some(way) = self.under_way.begin(shard, &to, &words) else {
+            return;
+        };
         let (members, me) = (self.arguments.members.clone(), self.me.clone());
         let site = Arc::clone(&self.arguments.slots.site);
         let from = site.life();
@@ -319,7 +325,9 @@ impl Shards {
             words,
         };
         spawn_named("shard words", async move {
-            match members.tell(&to.node, told).await {
+            let heard = members.tell(&to.node, told).await;
+            drop(way);
+            match heard {
                 Ok(heard) => {
                     let _ = me.tell(ShardsMessage::Answered {
                         shard,

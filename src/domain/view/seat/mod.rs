@@ -33,7 +33,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::words::Words;
+pub use self::words::{Question, Words};
 use self::{copying::Work, finding::Finding, owner::Releases, parts::Pull};
 use super::epoch::Epoch;
 use super::placement::{Place, Role};

@@ -7,7 +7,10 @@ use crate::ledger::{Cursor, ShardImage};
 use crate::view::epoch::Epoch;
 use crate::view::register::Life;
 
-/// A part is about so many bytes.
+/// The first part is about so many bytes: of most shards it is all there is, and it travels with what is small, many at
+/// a time.
+const FIRST_BYTES: usize = 32 * 1_024;
+/// A later part is about so many bytes: what is large travels apart, one after the other (M2).
 const PART_BYTES: usize = 512 * 1_024;
 /// What is slower than so many bytes a millisecond is said again too early, which costs a part.
 const BYTES_PER_MS: usize = 4 * 1_024;
@@ -42,6 +45,14 @@ impl Pull {
     }
 }
 
+/// How large a part may be that begins there.
+fn most_bytes(after: &Cursor) -> usize {
+    match after {
+        Cursor::Begin => FIRST_BYTES,
+        _ => PART_BYTES,
+    }
+}
+
 /// How long the answer to something of this size is waited for.
 pub(super) fn again_ms(image: &ShardImage) -> u64 {
     let travels_ms = image.weight() / BYTES_PER_MS;
@@ -53,7 +64,7 @@ pub(super) fn again_ms(image: &ShardImage) -> u64 {
 impl Seat {
     /// Somebody wants the next part of what is here.
     pub(super) fn give(&mut self, to: &Life, epoch: Epoch, after: Cursor, out: &mut Vec<Deed>) {
-        let (image, next) = self.ledger.part(&after, PART_BYTES);
+        let (image, next) = self.ledger.part(&after, most_bytes(&after));
         let image = Box::new(image);
         let words = Words::Copied {
             epoch,
@@ -121,7 +132,7 @@ impl Seat {
         } = &mut self.work
             && now_ms.abs_diff(*said_ms) >= *again_ms
         {
-            let (image, next) = self.ledger.part(after, PART_BYTES);
+            let (image, next) = self.ledger.part(after, most_bytes(after));
             *said_ms = now_ms;
             *again_ms = self::again_ms(&image);
             let epoch = self.place.epoch;

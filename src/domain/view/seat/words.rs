@@ -73,6 +73,17 @@ pub enum Words {
     },
 }
 
+/// What words want an answer to: the same as often as they are said again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Question {
+    /// A part of a copy, from there on.
+    Copy(Epoch, Cursor),
+    /// Whether the standby has a part, from there on.
+    Fill(Epoch, Cursor),
+    /// Whether the standby has all changes up to there.
+    Change(Epoch, Stamp),
+}
+
 // === impl Words ===
 
 impl Words {
@@ -91,9 +102,19 @@ impl Words {
 
     /// Whoever says it goes on saying it.
     pub(super) fn wants_an_answer(&self) -> bool {
-        matches!(
-            self,
-            Self::Copy { .. } | Self::Fill { .. } | Self::Change { .. }
-        )
+        self.question().is_some()
+    }
+
+    /// What it asks for, if it wants an answer.
+    pub fn question(&self) -> Option<Question> {
+        match self {
+            Self::Copy { epoch, after } => Some(Question::Copy(*epoch, after.clone())),
+            Self::Fill { epoch, after, .. } => Some(Question::Fill(*epoch, after.clone())),
+            Self::Change { epoch, stamp, .. } => Some(Question::Change(*epoch, *stamp)),
+            Self::Copied { .. }
+            | Self::Filled { .. }
+            | Self::Changed { .. }
+            | Self::Sealed { .. } => None,
+        }
     }
 }
