@@ -95,6 +95,8 @@ pub struct Ledger {
     pub(super) stamp: Stamp,
     /// T, which never goes back (L10).
     pub(super) t_ms: i64,
+    /// What the node's T would be, did it never stand still.
+    pub(super) runs_ms: i64,
     pub(super) steady: Steady,
     pub(super) active: bool,
     pub(super) standby: bool,
@@ -126,6 +128,7 @@ impl Ledger {
             capacity,
             stamp,
             t_ms: past.t0_ms().unwrap_or(i64::MIN),
+            runs_ms: i64::MIN,
             steady: Steady::default(),
             active: true,
             standby: false,
@@ -257,6 +260,7 @@ impl Ledger {
         Step {
             now_ms: self.t_ms,
             steady_ms: self.steady_ms(),
+            leases_by_ms: self.leases_by_ms(),
             stamp: self.stamp,
             messages: Vec::new(),
             granted: 0,
@@ -291,11 +295,15 @@ impl Ledger {
         };
         let key = ask.cell.clone();
         let window = self.open(&key, quota);
-        if ask
-            .window
-            .is_some_and(|asked| asked.spec == window.spec && asked.number > window.number)
+        let pane = window.spec.numbered(window.number);
+        let stands_still = window.spec.is_paned() && pane.end_ms <= self.leases_by_ms();
+        if stands_still
+            || ask
+                .window
+                .is_some_and(|asked| asked.spec == window.spec && asked.number > window.number)
         {
-            // Its window has not begun here: nothing of an earlier one may be granted to it (L10).
+            // Its window has not begun here: nothing of an earlier one may be granted to it (L10). Nor of a pane that is
+            // over but for a note of T: it would be of no use.
             let retry = Outcome::Retry { after_ms: RETRY_MS };
             return self.hold(
                 Message::bare(&ask, self.stamp, retry),

@@ -124,12 +124,12 @@ fn a_lease_that_another_owner_gives_of_a_pane_by_an_earlier_t_counts_the_longer(
     };
     let of = |epoch| Ledger::new(3, Recovery::founding(epoch), policies(1, 5, window));
     let mut before = of(1);
-    before.passes(start_ms, 0);
-    before.passes(start_ms + 5_000, 0);
+    before.passes(start_ms, 0, start_ms);
+    before.passes(start_ms + 5_000, 0, start_ms + 5_000);
     assert_eq!(asked(&mut before, start_ms + 5_000), Some(5_000));
-    before.passes(start_ms + 15_000, 10_000);
+    before.passes(start_ms + 15_000, 10_000, start_ms + 15_000);
     let mut next = of(2);
-    next.passes(start_ms + 7_000, 0);
+    next.passes(start_ms + 7_000, 0, start_ms + 7_000);
     next.take(before.shard_image());
     assert_eq!(asked(&mut next, start_ms + 7_000), Some(0));
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::cell::{Cell, Mark};
 use super::message::CellKey;
 use super::policy::Quota;
-use super::steady::Instant;
+use super::steady::{Instant, used_until_ms};
 use crate::window::{Window, WindowId};
 
 /// How far the marks reach.
@@ -168,7 +168,9 @@ impl Past {
     /// Whether what was used up to this T may count in a window that was opened when the steady time lay so far behind.
     fn counts_by(&self, t_ms: Option<i64>, window: Window, lag_ms: i64) -> bool {
         let by_ms = match (t_ms, self.seam_ms) {
-            (Some(t_ms), Some(seam_ms)) if window.id.spec.is_paned() => Some(t_ms.max(seam_ms)),
+            (Some(t_ms), Some(seam_ms)) if window.id.spec.is_paned() => {
+                Some(t_ms.max(used_until_ms(seam_ms, window.id.spec)))
+            }
             (t_ms, _) => t_ms,
         };
         by_ms.is_some_and(|by_ms| window.counts_from_ms().saturating_sub(lag_ms) <= by_ms)
@@ -305,6 +307,7 @@ impl Past {
                 cell.spent = mark.used;
                 cell.coverage = mark.used;
                 cell.mark = mark.used;
+                cell.lasts_beyond(self.seam_ms);
             } else {
                 let marked = mark.window.spec.numbered(mark.window.number);
                 cell.go_on_from_mark(marked, mark.used, self.seam_ms);

@@ -459,8 +459,12 @@ impl World {
 
     fn now_of(&mut self, node: usize) -> Now {
         let clock_ms = self.clock_of(node);
-        let t_ms = self.nodes.all[node].time.t_ms(clock_ms);
-        Now { t_ms, clock_ms }
+        let time = &mut self.nodes.all[node].time;
+        Now {
+            t_ms: time.t_ms(clock_ms),
+            clock_ms,
+            runs_ms: time.running_ms(clock_ms),
+        }
     }
 
     pub(super) fn seat(&mut self, node: usize, shard: u16, event: SeatEvent) {

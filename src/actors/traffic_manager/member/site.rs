@@ -168,7 +168,14 @@ impl Site {
         let clock_ms = self.steady_ms();
         let time = &mut self.inner().time;
         let t_ms = time.as_mut().map_or(now_ms, |time| time.t_ms(now_ms));
-        Now { t_ms, clock_ms }
+        let runs_ms = time
+            .as_ref()
+            .map_or(now_ms, |time| time.running_ms(now_ms));
+        Now {
+            t_ms,
+            clock_ms,
+            runs_ms,
+        }
     }
 
     /// How far T lies ahead of the node's clock.
