@@ -162,10 +162,12 @@ impl Ledger {
             Input::Ask(ask) => self.ask(ask, &mut out),
             Input::Policies(policies) => self.set_policies(policies, &mut out),
             Input::Reset { cell } => {
+                self.open_known(&cell, true);
                 self.roll(&cell);
                 self.change(&cell, &mut out, Cell::reset);
             }
             Input::Refund { cell, units } => {
+                self.open_known(&cell, false);
                 self.roll(&cell);
                 self.change(&cell, &mut out, |cell, key, step| {
                     cell.refund(key, units, step);
@@ -264,6 +266,7 @@ impl Ledger {
             stamp: self.stamp,
             messages: Vec::new(),
             granted: 0,
+            gave_back: false,
         }
     }
 
@@ -347,6 +350,27 @@ impl Ledger {
         id
     }
 
+    /// Counts a key that nobody has asked for since the start from marks, if anything of it is known, or lost: an
+    /// administrator has something to give back of it.
+    fn open_known(&mut self, key: &CellKey, though_lost: bool) {
+        if let Some(cell) = self.unopened(key)
+            && (cell.used() > 0 || (cell.lost && though_lost))
+        {
+            let quota = cell.quota;
+            self.open(key, quota);
+        }
+    }
+
+    /// The cell that a key without one would have now.
+    pub(super) fn unopened(&self, key: &CellKey) -> Option<Cell> {
+        let quota = self.policies.get(&key.tenant, &key.policy)?;
+        if self.cells.contains(key) || self.must_share(key) {
+            return None;
+        }
+        let (window, lag_ms) = (quota.window.at(self.t_ms), self.lag_ms());
+        Some(self.past.view(key, window, quota, lag_ms))
+    }
+
     /// Brings a cell whose window slides into the pane of now.
     fn roll(&mut self, key: &CellKey) {
         if let Some(cell) = self.cells.get(key)
@@ -390,7 +414,7 @@ impl Ledger {
         self.granted_units = self.granted_units.saturating_add(step.granted);
         if cell.stamp == step.stamp {
             // Nothing that a message says may be lost by whoever takes over: disk (L5) and copies (L3) first.
-            if let Some(mark) = cell.due_mark(key) {
+            if let Some(mark) = cell.due_mark(key, step.gave_back) {
                 out.push(Effect::Persist {
                     stamp: step.stamp,
                     marks: vec![mark],

@@ -295,6 +295,17 @@ impl Past {
         quota: Quota,
         lag_ms: i64,
     ) -> Cell {
+        let cell = self.view(key, window, quota, lag_ms);
+        if !cell.lost {
+            // What counts of a mark is in it.
+            let lag_ms = if quota.window.is_paned() { lag_ms } else { 0 };
+            let _ = self.claim(key, window, lag_ms);
+        }
+        cell
+    }
+
+    /// The same, which stays unopened.
+    pub(super) fn view(&self, key: &CellKey, window: Window, quota: Quota, lag_ms: i64) -> Cell {
         let mut cell = Cell::new(window, quota);
         cell.lag_ms = if quota.window.is_paned() { lag_ms } else { 0 };
         let lag_ms = cell.lag_ms;
@@ -312,7 +323,6 @@ impl Past {
                 let marked = mark.window.spec.numbered(mark.window.number);
                 cell.go_on_from_mark(marked, mark.used, self.seam_ms);
             }
-            self.marks.remove(key);
         } else {
             // T went back over what was granted before (L10), or a crash did: nobody knows how much of it is used.
             cell.lost = self.is_ahead(key, window.id) || self.is_full(window, lag_ms);

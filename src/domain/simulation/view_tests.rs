@@ -33,7 +33,8 @@ impl Simulated for View {
     fn storms(seed: u64) -> Vec<Plan> {
         let worst = Plan::shared().at_its_worst(seed);
         let (changing, losing) = (Plan::shared().changing(), Plan::shared().losing());
-        vec![Plan::shared(), worst, changing, losing]
+        let sliding = Plan::shared().sliding();
+        vec![Plan::shared(), worst, changing, losing, sliding]
     }
 
     fn innocent(seed: u64) -> RangeInclusive<u64> {
@@ -60,6 +61,13 @@ impl Simulated for Hours {
 
     fn storm() -> Plan {
         Plan::sparse(HOURS)
+    }
+
+    fn storms(seed: u64) -> Vec<Plan> {
+        vec![match seed % 2 {
+            0 => Plan::sparse(HOURS),
+            _ => Plan::sliding_sparse(HOURS),
+        }]
     }
 
     fn plant(plan: &mut Plan, planted: Planted) {
@@ -166,7 +174,7 @@ fn planted_an_acknowledgement_before_the_mark_is_noticed() {
     notices::<View>(Planted::AcknowledgeBeforeMark, |plan| {
         // Used up late in the run.
         plan.keys = vec![(700, WindowSpec::new(TimeUnit::Hour, 1))];
-        (plan.blackouts, plan.cluster.hung_disks) = (100, 200);
+        (plan.blackouts, plan.cluster.hung_disks) = (150, 300);
         (plan.node_crashes, plan.node_pauses, plan.cuts) = (0, 0, 0);
         plan.limit_changes = 0;
     });
@@ -245,5 +253,14 @@ fn planted_a_clock_read_before_taking_is_noticed() {
         plan.keys = vec![(50, WindowSpec::new(TimeUnit::Sec, 2))];
         (plan.pace_ms, plan.pauses) = (400, 100);
         plan.cluster.is_on_time = true;
+    });
+}
+
+#[test]
+fn planted_leases_of_panes_that_stand_still_with_t_are_noticed() {
+    notices::<View>(Planted::LeasesStandStill, |plan| {
+        *plan = plan.clone().sliding();
+        plan.cluster.hung_pairs = 300;
+        (plan.node_crashes, plan.node_pauses, plan.gateway_crashes) = (0, 0, 0);
     });
 }

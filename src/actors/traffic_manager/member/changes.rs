@@ -48,9 +48,16 @@ impl Shards {
             }
             let counted = slot.ledger().counted(&cell);
             let is_reset = matches!(change, KeyChange::Reset);
+            let is_lost = match &counted {
+                Some(counted) => counted.image.lost,
+                None => slot.ledger().would_be_lost(&cell),
+            };
+            let is_of_now =
+                |counted: &Counted| is_of_now(counted.image.window, slots.site.t_ms());
             match counted {
-                Some(counted) if counted.image.lost && !is_reset => Err(KeyChanged::Lost),
-                Some(counted) if is_of_now(counted.image.window, slots.site.t_ms()) => {
+                _ if is_lost && !is_reset => Err(KeyChanged::Lost),
+                // Nobody may have asked for it since a start from disks.
+                counted if counted.as_ref().is_none_or(is_of_now) => {
                     let input = match change {
                         KeyChange::Reset => Input::Reset { cell },
                         KeyChange::Refund { units } => Input::Refund { cell, units },
@@ -87,6 +94,7 @@ impl Shards {
                 let count = ledger.counted(&cell);
                 is_known.then(|| count.map(CountSeen::of))
             });
+            // Nothing was known of it.
             match known.flatten() {
                 Some(Some(count)) => change.reply.send(KeyChanged::Changed(count)),
                 Some(None) => change.reply.send(KeyChanged::NotCounted),
