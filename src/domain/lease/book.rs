@@ -193,7 +193,7 @@ impl Book {
 
     /// The owner may have units again (L9): true when those who were refused or wait should ask.
     pub fn reopen(&mut self, reopen: &Reopen, now_ms: i64) -> bool {
-        if reopen.holder != self.holder || reopen.stamp < self.stamp {
+        if !reopen.is_for(&self.holder) || reopen.stamp < self.stamp {
             return false;
         }
         self.reopened_at_ms = now_ms;

@@ -4,13 +4,14 @@
 use std::time::Duration;
 
 use cluster::{Asked, Reply};
-use domain::ledger::{Input, Stamp};
+use domain::ledger::{Counted, Input, Stamp};
 use domain::view::Event;
 use domain::window::Window;
 
 use super::message::{ChangeKey, CountSeen, KeyChange, KeyChanged};
-use super::shards::Shards;
+use super::shards::{Shards, ShardsArguments};
 use crate::traffic_manager::message::ThrottleKey;
+use crate::traffic_manager::news;
 use crate::traffic_manager::shard::shard_of;
 
 /// Whoever asked waits so long for others to know of it.
@@ -94,9 +95,14 @@ impl Shards {
                 let count = ledger.counted(&cell);
                 is_known.then(|| count.map(CountSeen::of))
             });
-            // Nothing was known of it.
             match known.flatten() {
-                Some(Some(count)) => change.reply.send(KeyChanged::Changed(count)),
+                Some(Some(count)) => {
+                    let Change { key, stamp, .. } = &change;
+                    let ShardsArguments { gateways, clock, .. } = &self.arguments;
+                    let shard = shard_of(key);
+                    news::reopen_everywhere(gateways, clock, shard, &key.cell(), *stamp);
+                    change.reply.send(KeyChanged::Changed(count));
+                }
                 Some(None) => change.reply.send(KeyChanged::NotCounted),
                 None if now < change.until => self.changes.0.push(change),
                 None => {}
