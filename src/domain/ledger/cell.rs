@@ -325,11 +325,16 @@ impl Cell {
         }
         if age > held.count.age() {
             // The old lease is over; what it did not give back counts as spent (L7: silence means spent).
-            *spent = spent.saturating_add(held.net());
+            let is_reset = round.as_ref().is_some_and(|round| round.resetting);
+            if !is_reset {
+                *spent = spent.saturating_add(held.net());
+            }
             denied.retain(|holder| holder.node != ask.holder.node);
             // Nor did the new one ask for what the old one waits for.
             if let Some(round) = round {
                 (round.waiting).retain(|waiting| waiting.holder.node != ask.holder.node);
+                // Nor is it asked: it would pass for silent with what it is granted now.
+                round.awaiting.remove(&ask.holder.node);
             }
             *held = Held::new(&ask.holder);
         }

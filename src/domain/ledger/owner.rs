@@ -343,6 +343,9 @@ impl Ledger {
         let (window, lag_ms) = (quota.window.at(self.t_ms), self.lag_ms());
         let mut cell = self.past.open(key, window, quota, lag_ms);
         if let Some(before) = before {
+            // Somebody who grants now began it anew: its window counts from there, and not only its pane.
+            let is_anew = !before.lost && before.stamp.epoch == self.stamp.epoch;
+            cell.lost &= !(is_anew && before.window.id.spec == window.id.spec);
             cell.follow(before, window.start_ms.saturating_sub(lag_ms));
         }
         let id = cell.window.id;

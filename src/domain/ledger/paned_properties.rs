@@ -595,3 +595,20 @@ fn a_lease_that_an_owner_prolongs_whose_t_is_slow_counts_as_long_at_the_one_that
     let history = (1, sliding(TimeUnit::Hour), events);
     assert_eq!(keeps(&history, &Wrong::Nothing), Ok(()));
 }
+
+#[test]
+fn a_copy_that_goes_on_as_what_a_disk_had_keeps_the_pace_of_the_copy() {
+    let mut world = World::new(1, sliding(TimeUnit::Hour), None);
+    let (begins_ms, pane_ms) = to_the_next_panes_end();
+    world.event(&Event::Pass(begins_ms + pane_ms - 5_000)).unwrap();
+    world.event(&Event::Gets(0, 1)).unwrap();
+    // A note was late, and the other one is all that is left.
+    for event in [Event::Lift(10_000), Event::TakeOver(10_000, 0)] {
+        world.event(&event).unwrap();
+    }
+    world.ledger.goes_on_from_disk(world.epoch, world.epoch);
+    let t0_ms = Some(world.t_ms());
+    world.ledger.fence(world.epoch, t0_ms);
+    world.event(&Event::Pass(3_595_000)).unwrap();
+    assert_eq!(world.event(&Event::Gets(1, 1)), Ok(()));
+}

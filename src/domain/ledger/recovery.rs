@@ -337,9 +337,10 @@ impl Past {
         })
     }
 
-    /// Whether a key has a mark in the window that holds `now_ms`.
+    /// Whether a key has a mark in the window that holds `now_ms`; of one that slides, as long as it is kept.
     pub(super) fn knows(&self, key: &CellKey, now_ms: i64) -> bool {
-        self.marks.get(key).is_some_and(|mark| now_ms < mark.end_ms)
+        let counts = |mark: &Mark| mark.window.spec.is_paned() || now_ms < mark.end_ms;
+        self.marks.get(key).is_some_and(counts)
     }
 
     /// An operator says that what is lost is to be forgotten (L6).

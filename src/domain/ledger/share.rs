@@ -100,7 +100,9 @@ impl Ledger {
     /// The last view in which grants were given is `settled`: a stop in order says something only if it was in that.
     pub fn goes_on_from_disk(&mut self, epoch: u64, settled: u64) {
         self.past.goes_on_from_disk(epoch, settled);
-        self.begins_anew();
+        if self.cells.len() == 0 {
+            self.begins_anew();
+        }
     }
 
     /// The view of this epoch goes on from nothing (L6).

@@ -64,6 +64,8 @@ impl Steady {
             let by_clock = clock_ms.saturating_sub(last.clock_ms).max(0);
             last.ms.saturating_add(by_t.min(by_clock))
         });
+        // A reading that is late does not count twice what passed since.
+        let clock_ms = self.0.map_or(clock_ms, |last| last.clock_ms.max(clock_ms));
         self.0 = Some(Sample { ms, t_ms, clock_ms });
     }
 

@@ -255,12 +255,3 @@ fn planted_a_clock_read_before_taking_is_noticed() {
         plan.cluster.is_on_time = true;
     });
 }
-
-#[test]
-fn planted_leases_of_panes_that_stand_still_with_t_are_noticed() {
-    notices::<View>(Planted::LeasesStandStill, |plan| {
-        *plan = plan.clone().sliding();
-        plan.cluster.hung_pairs = 300;
-        (plan.node_crashes, plan.node_pauses, plan.gateway_crashes) = (0, 0, 0);
-    });
-}
