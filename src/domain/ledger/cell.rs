@@ -413,7 +413,7 @@ impl Cell {
     }
 
     /// Whether the disk, which has all marks up to `marked`, says of this cell what `mark` says. Where none was asked
-    /// for it may say anything: a reset asks for none.
+    /// for it may say anything.
     pub(super) fn is_marked(&self, mark: &Mark, marked: Stamp) -> bool {
         self.quota.window.is_long()
             && self.window.id == mark.window
