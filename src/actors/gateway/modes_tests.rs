@@ -13,11 +13,11 @@ use super::lease_cache::{KeyParts, Slot};
 use super::policy_rule::{CountedLimit, PolicyRule};
 use super::refiller::Message;
 use super::refiller_tests::{Call, Gateway};
+use crate::traffic_manager::message::TellLeases;
 use crate::traffic_manager::message::{LeaseAnswer, LeaseMany, Leased, ThrottleKey};
 use crate::traffic_manager::{
     DEADLINE, KeyChange, KeyChanged, Node, Tidings, TrafficManagerHandle, key, shard_of,
 };
-use crate::traffic_manager::message::TellLeases;
 
 const LIMIT: u64 = 30;
 const GATEWAYS: usize = 3;
@@ -164,7 +164,8 @@ async fn let_through(gateway: &Gateway, key: &ThrottleKey, mode: Mode, calls: u6
 }
 
 #[tokio::test]
-async fn while_an_owner_grants_nothing_modes_let_through_what_they_say_and_all_are_exact_with_one() {
+async fn while_an_owner_grants_nothing_modes_let_through_what_they_say_and_all_are_exact_with_one()
+{
     let dir = tempfile::tempdir().unwrap();
     let node = Node::start(dir.path(), 1).await;
     node.save("day", LIMIT, TimeUnit::Day).await;

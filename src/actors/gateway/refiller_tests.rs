@@ -15,9 +15,7 @@ use super::lease_cache::{KeyParts, Slot};
 use super::refiller::{Arguments, Message};
 use super::state::State;
 use crate::traffic_manager::message::{LeaseMany, Leased, ThrottleKey};
-use crate::traffic_manager::{
-    DEADLINE, LedgerSettings, Node, TrafficManagerHandle, key, shard_of,
-};
+use crate::traffic_manager::{DEADLINE, LedgerSettings, Node, TrafficManagerHandle, key, shard_of};
 
 const DAY: WindowSpec = WindowSpec::new(TimeUnit::Day, 1);
 /// What a call waits for a unit before it is given up (L8).

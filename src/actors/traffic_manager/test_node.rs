@@ -10,8 +10,8 @@ use domain::policy::{Limit, Policy, PolicyLevel, QuotaUnit, TimeUnit};
 use domain::view::Life;
 use storage::{Database, apim, broker, carbon};
 
-use super::member::tests::counted_in;
 use super::member::message::{ChangeKey, KeyChange, KeyChanged};
+use super::member::tests::counted_in;
 use super::message::ThrottleKey;
 use super::{GatewayLeases, LAYOUT, LedgerSettings, Member, TrafficManagerHandle, Ways, component};
 use crate::agreed_view::{

@@ -55,7 +55,10 @@ fn granted_units_can_be_taken_until_the_window_ends_by_the_gateways_clock() {
         Applied::Units
     );
     assert!(take(&book, 5_000).is_ok());
-    assert!(take(&book, 9_978).is_ok(), "a five-hundredth is kept for drift");
+    assert!(
+        take(&book, 9_978).is_ok(),
+        "a five-hundredth is kept for drift"
+    );
     assert!(matches!(take(&book, 9_979), Err(Refused::Empty { .. })));
 }
 

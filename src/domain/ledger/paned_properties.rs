@@ -544,7 +544,11 @@ fn in_a_time_that_stands_still(is_lost: bool) -> Vec<Event> {
 #[test]
 fn a_pair_that_is_cut_off_while_its_disk_hangs_gives_out_nothing_beside_the_next_view() {
     for is_lost in [false, true] {
-        let history = (1, sliding(TimeUnit::Min), in_a_time_that_stands_still(is_lost));
+        let history = (
+            1,
+            sliding(TimeUnit::Min),
+            in_a_time_that_stands_still(is_lost),
+        );
         assert_eq!(keeps(&history, &Wrong::Nothing), Ok(()));
         let stands_still = Wrong::Planted(Planted::LeasesStandStill);
         assert!(keeps(&history, &stands_still).is_err(), "{is_lost}");
@@ -600,7 +604,9 @@ fn a_lease_that_an_owner_prolongs_whose_t_is_slow_counts_as_long_at_the_one_that
 fn a_copy_that_goes_on_as_what_a_disk_had_keeps_the_pace_of_the_copy() {
     let mut world = World::new(1, sliding(TimeUnit::Hour), None);
     let (begins_ms, pane_ms) = to_the_next_panes_end();
-    world.event(&Event::Pass(begins_ms + pane_ms - 5_000)).unwrap();
+    world
+        .event(&Event::Pass(begins_ms + pane_ms - 5_000))
+        .unwrap();
     world.event(&Event::Gets(0, 1)).unwrap();
     // A note was late, and the other one is all that is left.
     for event in [Event::Lift(10_000), Event::TakeOver(10_000, 0)] {

@@ -53,8 +53,7 @@ impl Shards {
                 Some(counted) => counted.image.lost,
                 None => slot.ledger().would_be_lost(&cell),
             };
-            let is_of_now =
-                |counted: &Counted| is_of_now(counted.image.window, slots.site.t_ms());
+            let is_of_now = |counted: &Counted| is_of_now(counted.image.window, slots.site.t_ms());
             match counted {
                 _ if is_lost && !is_reset => Err(KeyChanged::Lost),
                 // Nobody may have asked for it since a start from disks.
@@ -98,7 +97,9 @@ impl Shards {
             match known.flatten() {
                 Some(Some(count)) => {
                     let Change { key, stamp, .. } = &change;
-                    let ShardsArguments { gateways, clock, .. } = &self.arguments;
+                    let ShardsArguments {
+                        gateways, clock, ..
+                    } = &self.arguments;
                     let shard = shard_of(key);
                     news::reopen_everywhere(gateways, clock, shard, &key.cell(), *stamp);
                     change.reply.send(KeyChanged::Changed(count));

@@ -168,9 +168,7 @@ impl Site {
         let clock_ms = i64::try_from(self.clock.steady().as_millis()).unwrap_or(i64::MAX);
         let time = &mut self.inner().time;
         let t_ms = time.as_mut().map_or(now_ms, |time| time.t_ms(now_ms));
-        let runs_ms = time
-            .as_ref()
-            .map_or(now_ms, |time| time.running_ms(now_ms));
+        let runs_ms = time.as_ref().map_or(now_ms, |time| time.running_ms(now_ms));
         Now {
             t_ms,
             clock_ms,
