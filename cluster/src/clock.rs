@@ -53,6 +53,16 @@ impl Clock {
         boot()
     }
 
+    /// Time that neither steps nor slews, suspension included: the machine's own oscillator, which nobody sets. Of two
+    /// readings the later one may be less, by what a thread was held up between; never more than has passed.
+    #[must_use]
+    pub fn steady(&self) -> Duration {
+        // In this order: what the thread is held up for in between is taken for less, never for more.
+        let (boot, running) = (boot(), read(ClockId::Monotonic));
+        let suspended = boot.saturating_sub(running);
+        suspended.saturating_add(read(ClockId::MonotonicRaw))
+    }
+
     /// Moves T toward the wall clock, at most 500 ppm of the time since the last call.
     /// Returns how far apart the two still are, in milliseconds.
     pub fn slew(&self) -> i64 {
@@ -86,7 +96,11 @@ fn boot_ms() -> i64 {
 }
 
 fn boot() -> Duration {
-    let now = clock_gettime(ClockId::Boottime);
+    read(ClockId::Boottime)
+}
+
+fn read(clock: ClockId) -> Duration {
+    let now = clock_gettime(clock);
     Duration::new(
         u64::try_from(now.tv_sec).unwrap_or(0),
         u32::try_from(now.tv_nsec).unwrap_or(0),
@@ -119,6 +133,26 @@ mod tests {
             assert!(now >= last);
             last = now;
         }
+    }
+
+    /// `CLOCK_BOOTTIME` follows the kernel's slewing, so it is asked for the suspension alone.
+    #[test]
+    fn the_steady_time_is_that_of_the_raw_clock_and_of_suspension_and_goes_by_no_slewing() {
+        let clock = Clock::system();
+        let suspended = boot().saturating_sub(read(ClockId::Monotonic));
+        let near = Duration::from_millis(5);
+        let is_near = || {
+            let before = read(ClockId::MonotonicRaw) + suspended;
+            let steady = clock.steady();
+            let after = read(ClockId::MonotonicRaw) + suspended;
+            before.saturating_sub(near) <= steady && steady <= after + near
+        };
+        // A thread may be held up once.
+        assert!((0..100).any(|_| is_near()));
+        let before = clock.steady();
+        clock.0.offset_ms.fetch_add(3_600_000, Ordering::Relaxed);
+        let passed = clock.steady().saturating_sub(before);
+        assert!(passed < Duration::from_secs(60), "{passed:?}");
     }
 
     #[test]

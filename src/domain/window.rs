@@ -132,7 +132,7 @@ impl WindowSpec {
     }
 
     /// The length of a pane.
-    fn pane_ms(self) -> i64 {
+    pub(crate) fn pane_ms(self) -> i64 {
         let span_ms = self.span_ms();
         let panes = (span_ms / PANE_MS).clamp(LEAST_PANES, MOST_PANES);
         span_ms.saturating_add(panes - 1) / panes

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use domain::lease::{Applied, Book};
-use domain::ledger::{Ask, Holder, Outcome, Recall, Reopen, Reply, SHARED_KEY};
+use domain::ledger::{ANY_LIFE, Ask, Holder, Outcome, Recall, Reopen, Reply, SHARED_KEY};
 use domain::window::WindowSpec;
 use foldhash::fast::FixedState;
 use tokio::sync::Notify;
@@ -80,9 +80,9 @@ impl Accounts {
         }
     }
 
-    /// Whether a message is for this life of this gateway.
+    /// Whether a message is for this life of this gateway, or for whichever it is in.
     pub(super) fn are_of(&self, node: &str, incarnation: u64) -> bool {
-        self.node == node && self.incarnation == incarnation
+        self.node == node && [self.incarnation, ANY_LIFE].contains(&incarnation)
     }
 
     pub(super) fn get_mut(&mut self, shard: u16, key: &ThrottleKey) -> Option<&mut Account> {

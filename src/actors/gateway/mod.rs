@@ -30,6 +30,8 @@ mod lease_cache;
 mod local;
 #[cfg(test)]
 mod local_tests;
+#[cfg(test)]
+mod modes_tests;
 mod policy_rule;
 mod projection;
 mod reach;

@@ -15,20 +15,20 @@ use super::lease_cache::{KeyParts, Slot};
 use super::refiller::{Arguments, Message};
 use super::state::State;
 use crate::traffic_manager::message::{LeaseMany, Leased, ThrottleKey};
-use crate::traffic_manager::{DEADLINE, LedgerSettings, Node, key, shard_of};
+use crate::traffic_manager::{DEADLINE, LedgerSettings, Node, TrafficManagerHandle, key, shard_of};
 
 const DAY: WindowSpec = WindowSpec::new(TimeUnit::Day, 1);
 /// What a call waits for a unit before it is given up (L8).
 const HELD: Duration = Duration::from_secs(3);
 
-struct Gateway {
-    state: Arc<State>,
-    refiller: Address<Message>,
-    root: Root,
+pub(super) struct Gateway {
+    pub(super) state: Arc<State>,
+    pub(super) refiller: Address<Message>,
+    pub(super) root: Root,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Call {
+pub(super) enum Call {
     Admitted,
     Refused,
     GivenUp,
@@ -37,11 +37,15 @@ enum Call {
 // === impl Gateway ===
 
 impl Gateway {
-    async fn start(node: &Node, name: &str) -> Self {
+    pub(super) async fn start(node: &Node, name: &str) -> Self {
+        Self::asking(node, name, node.traffic.clone()).await
+    }
+
+    pub(super) async fn asking(node: &Node, name: &str, traffic: TrafficManagerHandle) -> Self {
         let state = Arc::new(State::new(node.system.clock.clone()));
         let arguments = Arguments {
             state: Arc::clone(&state),
-            traffic_manager: node.traffic.clone(),
+            traffic_manager: traffic,
             node: name.to_owned(),
             incarnation: 1,
             leases: Arc::new(AtomicU64::new(0)),
@@ -56,11 +60,11 @@ impl Gateway {
         }
     }
 
-    fn now_ms(&self) -> i64 {
+    pub(super) fn now_ms(&self) -> i64 {
         super::boot_ms(&self.state.clock)
     }
 
-    async fn slot(&self, key: &ThrottleKey) -> Arc<Slot> {
+    pub(super) async fn slot(&self, key: &ThrottleKey) -> Arc<Slot> {
         let parts = KeyParts {
             tenant: &key.tenant,
             level: key.level,
@@ -76,7 +80,7 @@ impl Gateway {
     }
 
     /// Takes a unit as a request does.
-    async fn call(&self, key: &ThrottleKey) -> Call {
+    pub(super) async fn call(&self, key: &ThrottleKey) -> Call {
         let until = self.state.clock.monotonic() + HELD;
         loop {
             let slot = self.slot(key).await;
@@ -107,7 +111,7 @@ impl Gateway {
     }
 
     /// Calls until it is refused; gives how many were admitted.
-    async fn drain(&self, key: &ThrottleKey) -> u64 {
+    pub(super) async fn drain(&self, key: &ThrottleKey) -> u64 {
         let mut admitted = 0;
         loop {
             match self.call(key).await {
@@ -119,7 +123,7 @@ impl Gateway {
     }
 
     /// Waits until the lease of a key is as it should be.
-    async fn until(&self, key: &ThrottleKey, holds: impl Fn(&Slot) -> bool) {
+    pub(super) async fn until(&self, key: &ThrottleKey, holds: impl Fn(&Slot) -> bool) {
         let deadline = self.state.clock.monotonic() + DEADLINE;
         while !holds(&*self.slot(key).await) {
             assert!(self.state.clock.monotonic() < deadline, "not in time");

@@ -1,7 +1,7 @@
 //! The typed clients of this component: one asks the owner of a shard, one tells the gateways that
 //! hold leases of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -167,6 +167,16 @@ impl TrafficManagerHandle {
         }
     }
 
+    /// The same node, asked through this door.
+    #[cfg(test)]
+    pub(crate) fn asked_through(&self, lease: Door<LeaseMany>) -> Self {
+        let here = self.here.clone().map(|here| Here { lease, ..here });
+        Self {
+            here,
+            ..self.clone()
+        }
+    }
+
     /// Asks this node, whether it owns the shard or not.
     #[cfg(test)]
     pub(super) async fn ask_here(&self, request: LeaseMany) -> Result<Leased, AskError> {
@@ -225,6 +235,14 @@ impl GatewayLeases {
             (None, Some(cluster)) => cluster.ask(&news.node, &news, DEADLINE).await,
             (None, None) => Err(AskError::Unavailable),
         }
+    }
+
+    /// The ids of all that can be told now.
+    pub(super) fn all(&self) -> BTreeSet<String> {
+        let cluster = self.cluster.as_ref();
+        let others = cluster.map_or_else(Vec::new, |cluster| cluster.with_role(GATEWAY));
+        let doors = self.doors.read().unwrap_or_else(PoisonError::into_inner);
+        others.into_iter().chain(doors.keys().cloned()).collect()
     }
 
     fn door(&self, node: &str) -> Option<Door<TellLeases>> {

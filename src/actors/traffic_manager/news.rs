@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cluster::{AskError, Clock, spawn_named};
-use domain::ledger::Effect;
+use domain::ledger::{CellKey, Effect, Reopen, Stamp};
 
 use super::handle::GatewayLeases;
 use super::message::{News, TellLeases};
@@ -37,6 +37,20 @@ pub(super) fn tell(gateways: &GatewayLeases, clock: &Clock, shard: u16, effects:
             }
         }
     }
+}
+
+/// Tells every gateway that there are units of a key again, whatever it holds: who was told no by an owner whose memory is
+/// lost is known to nobody.
+pub(super) fn reopen_everywhere(
+    gateways: &GatewayLeases,
+    clock: &Clock,
+    shard: u16,
+    cell: &CellKey,
+    stamp: Stamp,
+) {
+    let reopen = |node: String| Effect::Reopen(Reopen::of_any_lease(&node, cell.clone(), stamp));
+    let effects = gateways.all().into_iter().map(reopen).collect();
+    tell(gateways, clock, shard, effects);
 }
 
 async fn keep_telling(gateways: GatewayLeases, clock: Clock, mut message: TellLeases) {

@@ -10,6 +10,7 @@ use domain::policy::{Limit, Policy, PolicyLevel, QuotaUnit, TimeUnit};
 use domain::view::{Cover, Life};
 use storage::{Database, apim, broker, carbon};
 
+use super::member::message::{ChangeKey, KeyChange, KeyChanged};
 use super::member::tests::counted_in;
 use super::message::ThrottleKey;
 use super::{GatewayLeases, LAYOUT, LedgerSettings, Member, TrafficManagerHandle, Ways, component};
@@ -46,6 +47,7 @@ pub(crate) struct Node {
     pub(crate) feed: ChangeFeedHandle,
     pub(crate) traffic: TrafficManagerHandle,
     pub(crate) gateways: GatewayLeases,
+    members: Ways,
     pub(crate) root: Root,
 }
 
@@ -74,6 +76,7 @@ impl Node {
         let made = register_of_cluster(&system, &nodes, store, Arc::new(NobodyElse), &claims);
         let (of_node, register, register_child) = made.unwrap();
         let (gateways, cover) = (GatewayLeases::default(), Cover::nothing());
+        let members = Ways::default();
         let voting = (&carbon, &cover);
         let (agreed, agreed_child) =
             agreed_view(&system, voting, &nodes, &register, LAYOUT, |_| Vec::new());
@@ -82,7 +85,7 @@ impl Node {
             feed: &feed,
             gateways: &gateways,
             nodes: &nodes,
-            members: &Ways::default(),
+            members: &members,
             agreed: &agreed,
             incarnation,
             settings,
@@ -111,6 +114,7 @@ impl Node {
             feed,
             traffic,
             gateways,
+            members,
             root,
         };
         node.serves().await;
@@ -128,6 +132,15 @@ impl Node {
             );
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
+    }
+
+    /// What an administrator does to a key.
+    pub(crate) async fn change_key(&self, key: &ThrottleKey, change: KeyChange) -> KeyChanged {
+        let asked = ChangeKey {
+            key: key.clone(),
+            change,
+        };
+        self.members.change_key(ID, asked).await.unwrap()
     }
 
     /// Makes a plan or changes it; gives the number of the change when it is in force.

@@ -220,7 +220,7 @@ impl Tidings {
 
 impl TellLeases {
     /// Tidings for one life of one gateway in one message; none without any.
-    pub(super) fn of(shard: u16, tidings: &[Tidings]) -> Option<Self> {
+    pub(crate) fn of(shard: u16, tidings: &[Tidings]) -> Option<Self> {
         let to = tidings.first()?.holder();
         let mut limits = Limits::default();
         let news = tidings

@@ -10,6 +10,12 @@ use crate::window::WindowId;
 
 /// Demand is asked for so far ahead.
 const AHEAD_MS: u64 = 100;
+/// A final no is kept for so long and asked for again then: the word that there are units again may have been lost, with
+/// whoever knew whom to tell.
+const KEPT_NO_MS: i64 = 60_000;
+/// T and this gateway's clock may run apart by one millisecond in so many: T follows a wall clock and is set right, by
+/// 500 ppm each.
+const APART_ONE_IN: i64 = 500;
 
 /// What a reply meant for those who wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,7 +162,8 @@ impl Book {
             Outcome::Retry { after_ms } if gain == 0 => return Applied::Retry { after_ms },
             // An ask from before a reopening says nothing about what is free since.
             Outcome::Final if reply.asked_at_ms > self.reopened_at_ms => {
-                self.lease.closed_until_ms.store(end_ms, Ordering::Release);
+                let kept_ms = reply.asked_at_ms.saturating_add(KEPT_NO_MS).min(end_ms);
+                self.lease.closed_until_ms.store(kept_ms, Ordering::Release);
                 self.answered(reply.asked_at_ms);
                 return if self.lease.at_hand() > 0 {
                     Applied::Units
@@ -193,7 +200,7 @@ impl Book {
 
     /// The owner may have units again (L9): true when those who were refused or wait should ask.
     pub fn reopen(&mut self, reopen: &Reopen, now_ms: i64) -> bool {
-        if reopen.holder != self.holder || reopen.stamp < self.stamp {
+        if !reopen.is_for(&self.holder) || reopen.stamp < self.stamp {
             return false;
         }
         self.reopened_at_ms = now_ms;
@@ -331,10 +338,9 @@ impl Book {
 }
 
 /// The end of the owner's window by this gateway's clock (L7). The owner read T after the ask was sent, so it can only
-/// be early; one millisecond covers the rounding of the clocks, a thousandth of the rest their drift (L10: T slews by
-/// at most 500 ppm). Asking again later brings it closer.
+/// be early; one millisecond covers the rounding of the clocks, a five-hundredth of the rest their drift (L10). Asking again later brings it closer.
 fn end_of(asked_at_ms: i64, remaining_ms: i64) -> i64 {
     asked_at_ms
         .saturating_add(remaining_ms)
-        .saturating_sub(remaining_ms / 1_000 + 1)
+        .saturating_sub(remaining_ms / APART_ONE_IN + 1)
 }

@@ -192,8 +192,10 @@ impl Lease {
     }
 
     fn refuse(&self, now_ms: i64) -> Refused {
-        let until_ms = self.closed_until_ms.load(Ordering::Acquire);
-        if now_ms < until_ms {
+        let kept_ms = self.closed_until_ms.load(Ordering::Acquire);
+        if now_ms < kept_ms {
+            // It may be asked for again before; units are not to be expected.
+            let until_ms = self.quota().end_ms.max(kept_ms);
             Refused::Closed { until_ms }
         } else {
             Refused::Empty {

@@ -55,8 +55,11 @@ fn granted_units_can_be_taken_until_the_window_ends_by_the_gateways_clock() {
         Applied::Units
     );
     assert!(take(&book, 5_000).is_ok());
-    assert!(take(&book, 9_988).is_ok(), "a thousandth is kept for drift");
-    assert!(matches!(take(&book, 9_989), Err(Refused::Empty { .. })));
+    assert!(
+        take(&book, 9_978).is_ok(),
+        "a five-hundredth is kept for drift"
+    );
+    assert!(matches!(take(&book, 9_979), Err(Refused::Empty { .. })));
 }
 
 #[test]
@@ -150,8 +153,8 @@ fn a_unit_of_a_window_that_ended_while_the_call_was_held_is_not_used() {
     let mut basket = Basket::default();
     assert!(basket.is_current(|| 0), "an empty one");
     assert!(basket.take(Arc::clone(book.lease()), 1, || 0).is_ok());
-    assert!(basket.is_current(|| 9_988));
-    assert!(!basket.is_current(|| 9_989));
+    assert!(basket.is_current(|| 9_978));
+    assert!(!basket.is_current(|| 9_979));
 }
 
 #[test]
@@ -159,10 +162,10 @@ fn a_final_no_is_kept_until_the_window_ends_or_reopens() {
     let mut book = book();
     assert_eq!(
         book.apply(&reply(1, 1, 0, Outcome::Final)),
-        Applied::Closed { until_ms: 9_989 }
+        Applied::Closed { until_ms: 9_979 }
     );
-    assert_eq!(take(&book, 9_988), Err(Refused::Closed { until_ms: 9_989 }));
-    assert_eq!(take(&book, 9_989), Err(Refused::Empty { ask: true }));
+    assert_eq!(take(&book, 9_978), Err(Refused::Closed { until_ms: 9_979 }));
+    assert_eq!(take(&book, 9_979), Err(Refused::Empty { ask: true }));
     let reopen = |seq| Reopen {
         holder: book_holder(),
         cell: book_cell(),
@@ -176,6 +179,19 @@ fn a_final_no_is_kept_until_the_window_ends_or_reopens() {
         Applied::Retry { after_ms: 1 },
         "asked before"
     );
+}
+
+#[test]
+fn a_final_no_is_asked_for_again_after_a_minute_whoever_lost_the_word_that_it_is_over() {
+    let mut book = book();
+    let day_ms = 86_400_000;
+    book.apply(&Reply {
+        remaining_ms: day_ms,
+        ..reply(1, 1, 0, Outcome::Final)
+    });
+    let until_ms = day_ms - day_ms / 500 - 1;
+    assert_eq!(take(&book, 59_999), Err(Refused::Closed { until_ms }));
+    assert_eq!(take(&book, 60_000), Err(Refused::Empty { ask: true }));
 }
 
 fn book_holder() -> Holder {

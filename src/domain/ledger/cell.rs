@@ -325,11 +325,16 @@ impl Cell {
         }
         if age > held.count.age() {
             // The old lease is over; what it did not give back counts as spent (L7: silence means spent).
-            *spent = spent.saturating_add(held.net());
+            let is_reset = round.as_ref().is_some_and(|round| round.resetting);
+            if !is_reset {
+                *spent = spent.saturating_add(held.net());
+            }
             denied.retain(|holder| holder.node != ask.holder.node);
             // Nor did the new one ask for what the old one waits for.
             if let Some(round) = round {
                 (round.waiting).retain(|waiting| waiting.holder.node != ask.holder.node);
+                // Nor is it asked: it would pass for silent with what it is granted now.
+                round.awaiting.remove(&ask.holder.node);
             }
             *held = Held::new(&ask.holder);
         }
@@ -371,11 +376,15 @@ impl Cell {
     }
 
     /// The mark that has to be durable before a release, if the last one is too low (L5).
-    pub(super) fn due_mark(&mut self, key: &CellKey) -> Option<Mark> {
+    ///
+    /// Where an administrator gave units back the next one is due as well, though it says less: what the disk says would
+    /// take them back after a crash.
+    pub(super) fn due_mark(&mut self, key: &CellKey, gave_back: bool) -> Option<Mark> {
         let used = self.to_be_marked();
         // Of a window that nobody knows of, what holders tell is not all: such a row would outrank those of whoever
         // had it, which may be found again (L6).
-        if self.lost || !self.quota.window.is_long() || used <= self.mark {
+        let says_enough = used <= self.mark && !gave_back;
+        if self.lost || !self.quota.window.is_long() || says_enough {
             return None;
         }
         let step = self.quota.chunk();
@@ -387,8 +396,24 @@ impl Cell {
         Some(self.mark_of(key, self.mark))
     }
 
+    /// Whether less counts in this later state of the same window because an administrator gave units back: in all else
+    /// what is over stays used, and what was forgiven stays so.
+    pub(super) fn was_given_back(&self, later: &CellImage) -> bool {
+        let forgave = |(node, count): &(String, Count)| {
+            let before = self.holders.get(node).map(Held::image);
+            before.is_some_and(|before| {
+                before.age() == count.age() && before.forgiven < count.forgiven
+            })
+        };
+        let earlier = |earlier: Option<&Earlier>| earlier.map_or(0, Earlier::total);
+        self.lost && !later.lost
+            || later.spent < self.spent
+            || earlier(later.earlier.as_deref()) < earlier(self.earlier.as_deref())
+            || later.holders.iter().any(forgave)
+    }
+
     /// Whether the disk, which has all marks up to `marked`, says of this cell what `mark` says. Where none was asked
-    /// for it may say anything: a reset asks for none.
+    /// for it may say anything.
     pub(super) fn is_marked(&self, mark: &Mark, marked: Stamp) -> bool {
         self.quota.window.is_long()
             && self.window.id == mark.window

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::cell::{Cell, Count, Held};
 use super::message::Ask;
 use super::policy::Quota;
+use super::steady::used_until_ms;
 use crate::policy::WindowKind;
 use crate::window::Window;
 
@@ -301,7 +302,9 @@ impl Cell {
         let begins_ms = self.window.start_ms.saturating_sub(self.lag_ms);
         let ended = Ended {
             window,
-            ends_ms: seam_ms.unwrap_or(window.end_ms),
+            ends_ms: seam_ms.map_or(window.end_ms, |seam_ms| {
+                used_until_ms(seam_ms, window.id.spec)
+            }),
             used,
             holders: Vec::new(),
             earlier: Earlier::default(),

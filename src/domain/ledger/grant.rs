@@ -24,11 +24,15 @@ pub(super) struct Step {
     pub(super) now_ms: i64,
     /// The steady time then (L10).
     pub(super) steady_ms: i64,
+    /// By which leases of panes end then.
+    pub(super) leases_by_ms: i64,
     /// The stamp of every change this step makes.
     pub(super) stamp: Stamp,
     pub(super) messages: Vec<Message>,
     /// Units that it grants.
     pub(super) granted: u64,
+    /// An administrator gave units back: the disk has to say less.
+    pub(super) gave_back: bool,
 }
 
 // === impl Cell ===
@@ -92,10 +96,10 @@ impl Cell {
     /// so.
     pub(super) fn reset(&mut self, key: &CellKey, step: &mut Step) {
         self.stamp = step.stamp;
+        step.gave_back = true;
+        // What holders have yet to tell of within a mark stays covered: it is forgiven with it.
         self.spent = 0;
-        self.coverage = 0;
         self.lost = false;
-        self.mark = 0;
         // Leases of panes that are over are over with them: nothing of those can be used any more.
         self.earlier = None;
         for held in self.holders.values_mut() {
@@ -128,12 +132,10 @@ impl Cell {
             return;
         }
         self.stamp = step.stamp;
-        // The next mark may say less.
-        self.mark = 0;
+        step.gave_back = true;
         let mut rest = units;
         let spent = self.spent.min(rest);
         self.spent = self.spent.saturating_sub(spent);
-        self.coverage = self.coverage.min(self.spent);
         rest = rest.saturating_sub(spent);
         if let Some(earlier) = self.earlier.as_mut() {
             rest = rest.saturating_sub(earlier.forgive(rest));
@@ -172,6 +174,7 @@ impl Cell {
         if resetting && self.holders.get(node).is_some_and(|held| held.emptied) {
             self.forgive(node);
             self.stamp = step.stamp;
+            step.gave_back = true;
         }
     }
 
@@ -305,13 +308,17 @@ impl Cell {
     }
 
     fn reply(&self, key: &CellKey, ask: &Ask, outcome: Outcome, step: &mut Step) {
+        let by_ms = match self.window.id.spec.is_paned() {
+            true => step.leases_by_ms,
+            false => step.now_ms,
+        };
         let reply = Reply {
             holder: ask.holder.clone(),
             cell: key.clone(),
             stamp: self.stamp,
             asked_at_ms: ask.asked_at_ms,
             window: Some(self.window),
-            remaining_ms: self.window.remaining_ms(step.now_ms),
+            remaining_ms: self.window.remaining_ms(by_ms),
             granted: self.granted(&ask.holder),
             limit: self.quota.limit,
             left: self.free(),

@@ -46,11 +46,20 @@ impl Ledger {
         self.stamp
     }
 
-    /// Whether standby and voters have all changes up to this one (L3), and gateways have given back what was called back
-    /// of the key for it.
+    /// Whether standby and voters have all changes up to this one (L3), the disks its mark (L5), and gateways have given
+    /// back what was called back of the key for it.
     pub fn is_settled(&self, key: &CellKey, stamp: Stamp) -> bool {
-        let cell = self.cells.get(key);
-        stamp <= self.replicated && cell.is_none_or(|cell| cell.round.is_none())
+        let is_settled = |cell: Cell| {
+            // What gateways confirmed since is in another mark.
+            let mark = cell.mark_stamp;
+            mark <= self.replicated && mark <= self.marked && cell.round.is_none()
+        };
+        stamp <= self.replicated && self.cells.get(key).is_none_or(is_settled)
+    }
+
+    /// Whether what was granted of a key that is not counted is not known: its window would be full (L6).
+    pub fn would_be_lost(&self, key: &CellKey) -> bool {
+        self.unopened(key).is_some_and(|cell| cell.lost)
     }
 
     /// Questions that wait: for a recall round to end, or for standby, voters or disk to have what their answers say.

@@ -9,6 +9,9 @@ use crate::window::{Window, WindowId};
 /// The key under which all keys beyond a shard's bound are counted together (PROTOCOLS L12).
 pub const SHARED_KEY: &str = "*";
 
+/// No life of a gateway: what is said to it is about all that it has.
+pub const ANY_LIFE: u64 = 0;
+
 /// Names what is counted: one key of one policy of one tenant. Its window is the cell's state (PROTOCOLS L2).
 ///
 /// Ordered by tenant, then policy, so that all cells of a policy lie side by side.
@@ -152,6 +155,27 @@ pub struct Reopen {
     pub cell: CellKey,
     /// When the owner made it.
     pub stamp: Stamp,
+}
+
+// === impl Reopen ===
+
+impl Reopen {
+    /// For whatever lease a gateway has: an owner that goes on from disks does not know whom others told no (L9). Who does
+    /// not understand it takes it for another lease's.
+    pub fn of_any_lease(node: &str, cell: CellKey, stamp: Stamp) -> Self {
+        let holder = Holder::new(node, ANY_LIFE, 0);
+        Self {
+            holder,
+            cell,
+            stamp,
+        }
+    }
+
+    /// Whether it is about this lease.
+    pub fn is_for(&self, holder: &Holder) -> bool {
+        let is_any = self.holder.incarnation == ANY_LIFE && self.holder.node == holder.node;
+        is_any || self.holder == *holder
+    }
 }
 
 // === impl CellKey ===

@@ -39,7 +39,9 @@ mod view_tests;
 pub use cell::{CellImage, Count, Mark};
 pub use earlier::{Earlier, EndedPane};
 pub use inspection::Counted;
-pub use message::{Ask, CellKey, Holder, Outcome, Recall, Reopen, Reply, SHARED_KEY, Stamp};
+pub use message::{
+    ANY_LIFE, Ask, CellKey, Holder, Outcome, Recall, Reopen, Reply, SHARED_KEY, Stamp,
+};
 pub use owner::{Effect, Input, Ledger};
 pub use policy::{Policies, Quota};
 pub use recovery::{PastImage, Recovery, Source};

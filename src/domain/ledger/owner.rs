@@ -95,6 +95,8 @@ pub struct Ledger {
     pub(super) stamp: Stamp,
     /// T, which never goes back (L10).
     pub(super) t_ms: i64,
+    /// What the node's T would be, did it never stand still.
+    pub(super) runs_ms: i64,
     pub(super) steady: Steady,
     pub(super) active: bool,
     pub(super) standby: bool,
@@ -126,6 +128,7 @@ impl Ledger {
             capacity,
             stamp,
             t_ms: past.t0_ms().unwrap_or(i64::MIN),
+            runs_ms: i64::MIN,
             steady: Steady::default(),
             active: true,
             standby: false,
@@ -159,10 +162,12 @@ impl Ledger {
             Input::Ask(ask) => self.ask(ask, &mut out),
             Input::Policies(policies) => self.set_policies(policies, &mut out),
             Input::Reset { cell } => {
+                self.open_known(&cell, true);
                 self.roll(&cell);
                 self.change(&cell, &mut out, Cell::reset);
             }
             Input::Refund { cell, units } => {
+                self.open_known(&cell, false);
                 self.roll(&cell);
                 self.change(&cell, &mut out, |cell, key, step| {
                     cell.refund(key, units, step);
@@ -257,9 +262,11 @@ impl Ledger {
         Step {
             now_ms: self.t_ms,
             steady_ms: self.steady_ms(),
+            leases_by_ms: self.leases_by_ms(),
             stamp: self.stamp,
             messages: Vec::new(),
             granted: 0,
+            gave_back: false,
         }
     }
 
@@ -291,11 +298,15 @@ impl Ledger {
         };
         let key = ask.cell.clone();
         let window = self.open(&key, quota);
-        if ask
-            .window
-            .is_some_and(|asked| asked.spec == window.spec && asked.number > window.number)
+        let pane = window.spec.numbered(window.number);
+        let stands_still = window.spec.is_paned() && pane.end_ms <= self.leases_by_ms();
+        if stands_still
+            || ask
+                .window
+                .is_some_and(|asked| asked.spec == window.spec && asked.number > window.number)
         {
-            // Its window has not begun here: nothing of an earlier one may be granted to it (L10).
+            // Its window has not begun here: nothing of an earlier one may be granted to it (L10). Nor of a pane that is
+            // over but for a note of T: it would be of no use.
             let retry = Outcome::Retry { after_ms: RETRY_MS };
             return self.hold(
                 Message::bare(&ask, self.stamp, retry),
@@ -332,11 +343,35 @@ impl Ledger {
         let (window, lag_ms) = (quota.window.at(self.t_ms), self.lag_ms());
         let mut cell = self.past.open(key, window, quota, lag_ms);
         if let Some(before) = before {
+            // Somebody who grants now began it anew: its window counts from there, and not only its pane.
+            let is_anew = !before.lost && before.stamp.epoch == self.stamp.epoch;
+            cell.lost &= !(is_anew && before.window.id.spec == window.id.spec);
             cell.follow(before, window.start_ms.saturating_sub(lag_ms));
         }
         let id = cell.window.id;
         self.cells.put(key, cell);
         id
+    }
+
+    /// Counts a key that nobody has asked for since the start from marks, if anything of it is known, or lost: an
+    /// administrator has something to give back of it.
+    fn open_known(&mut self, key: &CellKey, though_lost: bool) {
+        if let Some(cell) = self.unopened(key)
+            && (cell.used() > 0 || (cell.lost && though_lost))
+        {
+            let quota = cell.quota;
+            self.open(key, quota);
+        }
+    }
+
+    /// The cell that a key without one would have now.
+    pub(super) fn unopened(&self, key: &CellKey) -> Option<Cell> {
+        let quota = self.policies.get(&key.tenant, &key.policy)?;
+        if self.cells.contains(key) || self.must_share(key) {
+            return None;
+        }
+        let (window, lag_ms) = (quota.window.at(self.t_ms), self.lag_ms());
+        Some(self.past.view(key, window, quota, lag_ms))
     }
 
     /// Brings a cell whose window slides into the pane of now.
@@ -382,7 +417,7 @@ impl Ledger {
         self.granted_units = self.granted_units.saturating_add(step.granted);
         if cell.stamp == step.stamp {
             // Nothing that a message says may be lost by whoever takes over: disk (L5) and copies (L3) first.
-            if let Some(mark) = cell.due_mark(key) {
+            if let Some(mark) = cell.due_mark(key, step.gave_back) {
                 out.push(Effect::Persist {
                     stamp: step.stamp,
                     marks: vec![mark],

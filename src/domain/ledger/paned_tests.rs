@@ -124,12 +124,37 @@ fn a_lease_that_another_owner_gives_of_a_pane_by_an_earlier_t_counts_the_longer(
     };
     let of = |epoch| Ledger::new(3, Recovery::founding(epoch), policies(1, 5, window));
     let mut before = of(1);
-    before.passes(start_ms, 0);
-    before.passes(start_ms + 5_000, 0);
+    before.passes(start_ms, 0, start_ms);
+    before.passes(start_ms + 5_000, 0, start_ms + 5_000);
     assert_eq!(asked(&mut before, start_ms + 5_000), Some(5_000));
-    before.passes(start_ms + 15_000, 10_000);
+    before.passes(start_ms + 15_000, 10_000, start_ms + 15_000);
     let mut next = of(2);
-    next.passes(start_ms + 7_000, 0);
+    next.passes(start_ms + 7_000, 0, start_ms + 7_000);
     next.take(before.shard_image());
     assert_eq!(asked(&mut next, start_ms + 7_000), Some(0));
+}
+
+#[test]
+fn a_lost_window_that_slides_and_is_reset_stays_open_when_its_pane_is_over() {
+    let window = WindowSpec::new(TimeUnit::Hour, 1).counted(WindowKind::Sliding);
+    let mut ledger = Ledger::new(3, Recovery::founding(2), policies(1, 10, window));
+    ledger.goes_on_from_nothing(2);
+    ledger.fence(2, Some(T));
+    ledger.gone(Some(T));
+    let wish = |at_ms| Ask {
+        window: Some(window.at(at_ms).id),
+        ..ask("g1", 0, 1)
+    };
+    let refused = ledger.step_alone(Input::Ask(wish(T)), T);
+    assert_eq!(replies(&refused), [("g1", 0, Outcome::Final)]);
+    ledger.step_alone(Input::Reset { cell: key("a") }, T);
+    let next_ms = window.at(T).end_ms;
+    let granted = ledger.step_alone(Input::Ask(wish(next_ms)), next_ms);
+    let stamp = granted.iter().find_map(|effect| match effect {
+        Effect::Persist { stamp, .. } => Some(*stamp),
+        _ => None,
+    });
+    let stamp = stamp.expect("a mark");
+    let granted = ledger.step_alone(Input::Marked { stamp }, next_ms);
+    assert_eq!(replies(&granted), [("g1", 1, Outcome::Granted)]);
 }

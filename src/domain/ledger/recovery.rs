@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::cell::{Cell, Mark};
 use super::message::CellKey;
 use super::policy::Quota;
-use super::steady::Instant;
+use super::steady::{Instant, used_until_ms};
 use crate::window::{Window, WindowId};
 
 /// How far the marks reach.
@@ -168,7 +168,9 @@ impl Past {
     /// Whether what was used up to this T may count in a window that was opened when the steady time lay so far behind.
     fn counts_by(&self, t_ms: Option<i64>, window: Window, lag_ms: i64) -> bool {
         let by_ms = match (t_ms, self.seam_ms) {
-            (Some(t_ms), Some(seam_ms)) if window.id.spec.is_paned() => Some(t_ms.max(seam_ms)),
+            (Some(t_ms), Some(seam_ms)) if window.id.spec.is_paned() => {
+                Some(t_ms.max(used_until_ms(seam_ms, window.id.spec)))
+            }
             (t_ms, _) => t_ms,
         };
         by_ms.is_some_and(|by_ms| window.counts_from_ms().saturating_sub(lag_ms) <= by_ms)
@@ -293,6 +295,17 @@ impl Past {
         quota: Quota,
         lag_ms: i64,
     ) -> Cell {
+        let cell = self.view(key, window, quota, lag_ms);
+        if !cell.lost {
+            // What counts of a mark is in it.
+            let lag_ms = if quota.window.is_paned() { lag_ms } else { 0 };
+            let _ = self.claim(key, window, lag_ms);
+        }
+        cell
+    }
+
+    /// The same, which stays unopened.
+    pub(super) fn view(&self, key: &CellKey, window: Window, quota: Quota, lag_ms: i64) -> Cell {
         let mut cell = Cell::new(window, quota);
         cell.lag_ms = if quota.window.is_paned() { lag_ms } else { 0 };
         let lag_ms = cell.lag_ms;
@@ -305,11 +318,11 @@ impl Past {
                 cell.spent = mark.used;
                 cell.coverage = mark.used;
                 cell.mark = mark.used;
+                cell.lasts_beyond(self.seam_ms);
             } else {
                 let marked = mark.window.spec.numbered(mark.window.number);
                 cell.go_on_from_mark(marked, mark.used, self.seam_ms);
             }
-            self.marks.remove(key);
         } else {
             // T went back over what was granted before (L10), or a crash did: nobody knows how much of it is used.
             cell.lost = self.is_ahead(key, window.id) || self.is_full(window, lag_ms);
@@ -324,9 +337,10 @@ impl Past {
         })
     }
 
-    /// Whether a key has a mark in the window that holds `now_ms`.
+    /// Whether a key has a mark in the window that holds `now_ms`; of one that slides, as long as it is kept.
     pub(super) fn knows(&self, key: &CellKey, now_ms: i64) -> bool {
-        self.marks.get(key).is_some_and(|mark| now_ms < mark.end_ms)
+        let counts = |mark: &Mark| mark.window.spec.is_paned() || now_ms < mark.end_ms;
+        self.marks.get(key).is_some_and(counts)
     }
 
     /// An operator says that what is lost is to be forgotten (L6).

@@ -2,7 +2,7 @@
 
 use super::tests::{MINUTE, RETRY, T, ask, key, ledger, policies, reopened, replies, step};
 use super::*;
-use crate::policy::WindowKind;
+use crate::policy::{TimeUnit, WindowKind};
 use crate::window::WindowSpec;
 
 #[test]
@@ -95,4 +95,130 @@ fn a_bucket_whose_limit_is_lowered_is_at_most_empty_and_fills_by_the_new_one_fro
         // And not for longer.
         assert!(all(&mut ledger, window, next + 70_000) >= 90);
     }
+}
+
+const DAY: WindowSpec = WindowSpec::new(TimeUnit::Day, 1);
+
+/// What is to be on disk of the key, of these effects.
+fn marked(effects: &[Effect]) -> Option<Mark> {
+    let marks = effects.iter().filter_map(|effect| match effect {
+        Effect::Persist { marks, .. } => marks.last().cloned(),
+        _ => None,
+    });
+    marks.last()
+}
+
+fn of_day(have: u64, want: u64) -> Ask {
+    Ask {
+        window: Some(DAY.at(T).id),
+        ..ask("g1", have, want)
+    }
+}
+
+/// All of the day's hundred is used, by one gateway.
+fn all_used() -> Ledger {
+    let mut ledger = ledger(100, DAY);
+    for have in 0..100 {
+        let said = ledger.step_alone(Input::Ask(of_day(have, 1)), T);
+        if let Some(mark) = marked(&said) {
+            let stamp = mark.stamp;
+            ledger.step_alone(Input::Marked { stamp }, T);
+        }
+    }
+    ledger
+}
+
+/// Another run, with what is on disk.
+fn after_a_crash(mark: Mark) -> Ledger {
+    let recovery = Recovery {
+        t0_ms: Some(T),
+        source: Source::Disk,
+        marks: vec![mark],
+        ..Recovery::founding(9)
+    };
+    Ledger::new(3, recovery, policies(1, 100, DAY))
+}
+
+fn used(ledger: &Ledger) -> u64 {
+    ledger.counted(&key("a")).expect("it is counted").used
+}
+
+#[test]
+fn a_reset_is_on_both_disks_before_it_is_spoken_of() {
+    let mut ledger = all_used();
+    let mut standby = Ledger::new(3, Recovery::founding(1), policies(1, 100, DAY));
+    standby.adopt(ledger.images());
+    let cell = key("a");
+    ledger.step_alone(Input::Reset { cell }, T);
+    let confirmed = Ask {
+        emptied: true,
+        ..of_day(100, 0)
+    };
+    let said = ledger.step_alone(Input::Ask(confirmed), T);
+    let mark = marked(&said).expect("the disk has to say less");
+    assert_eq!(mark.used, 0);
+    let stamp = ledger.stamp();
+    assert!(!ledger.is_settled(&key("a"), stamp), "it is not on disk");
+    ledger.step_alone(Input::Marked { stamp: mark.stamp }, T);
+    assert!(ledger.is_settled(&key("a"), stamp));
+    let of_standby = standby.adopt(ledger.images());
+    assert_eq!(of_standby.last().map(|mark| mark.used), Some(0));
+    let mut again = after_a_crash(mark);
+    assert_eq!(all(&mut again, DAY, T), 0, "no mark is on disk yet");
+    assert_eq!(used(&again), 1);
+}
+
+#[test]
+fn a_refund_is_on_disk_too() {
+    let mut ledger = all_used();
+    let (cell, units) = (key("a"), 30);
+    let said = ledger.step_alone(Input::Refund { cell, units }, T);
+    assert_eq!(marked(&said).map(|mark| mark.used), Some(70));
+}
+
+/// Marks are all that is left of the day: nobody has asked since.
+fn from_marks() -> Ledger {
+    let used = all_used().final_marks().pop().expect("a mark");
+    after_a_crash(used)
+}
+
+#[test]
+fn a_key_that_nobody_asked_for_since_a_start_from_marks_is_reset_and_refunded_whole() {
+    let (cell, units) = (key("a"), 40);
+    for (input, left) in [
+        (Input::Reset { cell: cell.clone() }, 100),
+        (Input::Refund { cell, units }, 40),
+    ] {
+        let mut ledger = from_marks();
+        assert_eq!(ledger.counted(&key("a")), None);
+        ledger.step_alone(input, T);
+        assert_eq!(used(&ledger), 100 - left);
+        // The gateway tells of what it had before: that is forgiven, or within the mark.
+        let had = Ask {
+            emptied: true,
+            ..of_day(100, 0)
+        };
+        ledger.step_alone(Input::Ask(had), T);
+        assert_eq!(used(&ledger), 100 - left);
+    }
+}
+
+#[test]
+fn a_key_of_which_nothing_is_known_is_not_counted_by_a_reset() {
+    let mut ledger = ledger(100, DAY);
+    ledger.step_alone(Input::Reset { cell: key("a") }, T);
+    assert_eq!(ledger.counted(&key("a")), None);
+    // A minute of which a crash left nothing is full; only a reset opens it.
+    let recovery = Recovery {
+        t0_ms: Some(T),
+        source: Source::Disk,
+        ..Recovery::founding(2)
+    };
+    let mut ledger = Ledger::new(3, recovery, policies(1, 100, MINUTE));
+    let (cell, units) = (key("a"), 1);
+    ledger.step_alone(Input::Refund { cell, units }, T);
+    assert_eq!(ledger.counted(&key("a")), None);
+    assert!(ledger.would_be_lost(&key("a")));
+    ledger.step_alone(Input::Reset { cell: key("a") }, T);
+    assert_eq!(ledger.counted(&key("a")).map(|key| key.left), Some(100));
 }

@@ -1,6 +1,6 @@
 //! Who gets what came free in a recall round (L7, L9).
 
-use super::tests::{MINUTE, RETRY, ask, ledger, replies, step};
+use super::tests::{MINUTE, RETRY, T, ask, key, ledger, replies, step};
 use super::*;
 
 #[test]
@@ -26,4 +26,62 @@ fn what_a_lease_waited_for_is_not_granted_to_the_one_after_it() {
         replies(&step(&mut ledger, ask("g3", 0, 1))),
         [("g3", 1, Outcome::Granted)]
     );
+}
+
+#[test]
+fn a_lease_that_is_begun_anew_in_a_round_is_not_silent_with_what_it_is_granted() {
+    let mut ledger = ledger(2, MINUTE);
+    step(&mut ledger, ask("g1", 0, 1));
+    step(&mut ledger, ask("g2", 0, 1));
+    // A round calls both back.
+    assert_eq!(
+        replies(&step(&mut ledger, ask("g3", 0, 1))),
+        [("g3", 0, RETRY)]
+    );
+    let began_anew = Ask {
+        holder: Holder::new("g1", 1, 2),
+        window: None,
+        ..ask("g1", 0, 0)
+    };
+    step(&mut ledger, began_anew.clone());
+    let refund = Input::Refund {
+        cell: key("a"),
+        units: 2,
+    };
+    ledger.step_alone(refund, T);
+    let wants = Ask {
+        want: 1,
+        ..began_anew
+    };
+    assert_eq!(
+        replies(&step(&mut ledger, wants)),
+        [("g1", 1, Outcome::Granted)]
+    );
+    ledger.step_alone(Input::Tick, T + 100);
+    // It holds one unused, which is called back.
+    let said = ledger.step_alone(Input::Ask(ask("g2", 1, 1)), T + 101);
+    let is_called = |effect: &Effect| match effect {
+        Effect::Recall(recall) => recall.holder.node == "g1",
+        _ => false,
+    };
+    assert!(said.iter().any(is_called), "{said:?}");
+}
+
+#[test]
+fn a_reset_forgives_what_a_lease_had_that_is_over_before_it_answers() {
+    let mut ledger = ledger(3, MINUTE);
+    for have in 0..3 {
+        step(&mut ledger, ask("g1", have, 1));
+    }
+    ledger.step_alone(Input::Reset { cell: key("a") }, T);
+    let began_anew = Ask {
+        holder: Holder::new("g1", 1, 2),
+        ..ask("g1", 0, 1)
+    };
+    assert_eq!(
+        replies(&step(&mut ledger, began_anew)),
+        [("g1", 1, Outcome::Granted)]
+    );
+    let counted = ledger.counted(&key("a")).expect("it is counted");
+    assert_eq!((counted.used, counted.left), (1, 2));
 }

@@ -100,7 +100,9 @@ impl Ledger {
     /// The last view in which grants were given is `settled`: a stop in order says something only if it was in that.
     pub fn goes_on_from_disk(&mut self, epoch: u64, settled: u64) {
         self.past.goes_on_from_disk(epoch, settled);
-        self.begins_anew();
+        if self.cells.len() == 0 {
+            self.begins_anew();
+        }
     }
 
     /// The view of this epoch goes on from nothing (L6).
@@ -272,6 +274,7 @@ impl Ledger {
                 continue;
             }
             let marked = known.filter(|cell| cell.window == image.window);
+            let gave_back = (marked.as_ref()).is_some_and(|cell| cell.was_given_back(&image));
             let mark = marked.map_or(0, |cell| cell.mark);
             let until = CountsUntil::of(image.window, image.lag_ms);
             let key = image.cell.clone();
@@ -279,7 +282,7 @@ impl Ledger {
             let mut cell = Cell::from_image(image);
             cell.mark = mark;
             // Also of a window that is over by this node's T: its clock may be set right before the next start.
-            marks.extend(cell.due_mark(&key));
+            marks.extend(cell.due_mark(&key, gave_back));
             if !until.is_over(self.instant()) {
                 self.cells.put(&key, cell);
             }

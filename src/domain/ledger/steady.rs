@@ -8,10 +8,13 @@
 
 use super::cell::Cell;
 use super::owner::Ledger;
-use crate::window::Window;
+use crate::window::{Window, WindowSpec};
 
 /// An owner that others took over from may grant as much longer: its fence reaches so far ahead (L3).
 const FENCE_MS: i64 = 1_000;
+/// T runs slower than time by one millisecond in so many at most: it may come back to a clock that is set right itself
+/// and slewed besides, each by 500 ppm.
+const SLOW_ONE_IN: i64 = 500;
 
 /// The steady time of one shard, over the clock of the node that it is on.
 #[derive(Debug, Clone, Copy, Default)]
@@ -39,6 +42,18 @@ pub(super) struct CountsUntil {
     ms: i64,
 }
 
+/// Of a pane of this length, how much longer it may last by a T that is slow.
+fn slack_ms(pane_ms: i64) -> i64 {
+    pane_ms / SLOW_ONE_IN + 1
+}
+
+/// What was granted until the seam may be used until then: as long as a lease of it lasts.
+pub(super) fn used_until_ms(seam_ms: i64, spec: WindowSpec) -> i64 {
+    let pane_ms = spec.pane_ms();
+    let lease_ms = pane_ms.saturating_add(slack_ms(pane_ms));
+    seam_ms.saturating_add(lease_ms)
+}
+
 // === impl Steady ===
 
 impl Steady {
@@ -49,6 +64,8 @@ impl Steady {
             let by_clock = clock_ms.saturating_sub(last.clock_ms).max(0);
             last.ms.saturating_add(by_t.min(by_clock))
         });
+        // A reading that is late does not count twice what passed since.
+        let clock_ms = self.0.map_or(clock_ms, |last| last.clock_ms.max(clock_ms));
         self.0 = Some(Sample { ms, t_ms, clock_ms });
     }
 
@@ -105,6 +122,15 @@ impl Cell {
         self.window.end_ms.saturating_sub(self.lag_ms)
     }
 
+    /// Leases of its pane that were given before the seam last as long as they can beyond it.
+    pub(super) fn lasts_beyond(&mut self, seam_ms: Option<i64>) {
+        let spec = self.window.id.spec;
+        if let (true, Some(seam_ms)) = (spec.is_paned(), seam_ms) {
+            let longest_ms = (self.window.end_ms).saturating_sub(used_until_ms(seam_ms, spec));
+            self.lag_ms = self.lag_ms.min(longest_ms);
+        }
+    }
+
     /// The steady time lies less behind T than when the pane began, by another owner's T: leases last the longer. Gives
     /// whether it does.
     pub(super) fn lasts_longer(&mut self, lag_ms: i64) -> bool {
@@ -119,9 +145,10 @@ impl Cell {
 // === impl Ledger ===
 
 impl Ledger {
-    /// What the node's clock shows, which does not step, and its T: to be told before each step. Who is never told takes T
-    /// for the clock.
-    pub fn passes(&mut self, t_ms: i64, clock_ms: i64) {
+    /// What the node's clock shows, which does not step, its T, and what that would be if it never stood still: to be
+    /// told before each step. Who is never told takes T for both.
+    pub fn passes(&mut self, t_ms: i64, clock_ms: i64, runs_ms: i64) {
+        self.runs_ms = runs_ms;
         #[cfg(test)]
         if self.planted == Some(crate::simulation::Planted::JumpsCount) {
             return;
@@ -143,6 +170,28 @@ impl Ledger {
     pub fn keeps_pace(&mut self, steady_ms: i64, seam_ms: Option<i64>) {
         self.steady.goes_on_from(steady_ms);
         self.past.seam(seam_ms);
+    }
+
+    /// By which leases of panes end, also while T stands still: else they would be prolonged for as long as that lasts, while
+    /// others take what is used of them for over.
+    pub(super) fn leases_by_ms(&self) -> i64 {
+        #[cfg(test)]
+        if self.planted == Some(crate::simulation::Planted::LeasesStandStill) {
+            return self.t_ms;
+        }
+        self.t_ms.max(self.runs_ms)
+    }
+
+    /// Another owner, from whom this one has what was granted, may answer on, and its T run slower than time: leases that
+    /// it prolongs to the end of their pane last as much longer.
+    pub fn others_may_prolong(&mut self) {
+        for key in self.cells.keys(|cell| cell.window.id.spec.is_paned()) {
+            if let Some(mut cell) = self.cells.get(&key) {
+                let slack_ms = slack_ms(cell.window.length_ms());
+                cell.lag_ms = cell.lag_ms.saturating_sub(slack_ms);
+                self.cells.put(&key, cell);
+            }
+        }
     }
 
     /// How far the steady time lies behind T.

@@ -25,6 +25,8 @@ const POLICY: &str = "subscription:";
 pub(super) const WORLD_EPOCH_MS: i64 = 1_700_000_000_000;
 /// T may stand still for as long as the disk takes to note it.
 const LATE_MS: i64 = 200;
+/// Where requests come in bursts those last so long.
+const BURST_MS: i64 = 7_000;
 /// A request without a unit waits so long at most (L8).
 const PATIENCE_MS: i64 = 3_000;
 
@@ -217,7 +219,15 @@ impl World {
             let mut at = 0;
             while at < self.plan.length_ms {
                 let gateway = self.rng.index(self.plan.gateways);
-                self.queue.at(at, Event::Request { gateway, key });
+                // Few come, then none, then all.
+                let is_asked = match (self.plan.cluster.bursts, (at / BURST_MS) % 3) {
+                    (false, _) | (true, 2) => true,
+                    (true, 0) => self.rng.chance(150),
+                    _ => false,
+                };
+                if is_asked {
+                    self.queue.at(at, Event::Request { gateway, key });
+                }
                 at += self.rng.between(1, self.plan.pace_ms * 2 - 1);
             }
         }

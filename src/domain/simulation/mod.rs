@@ -67,6 +67,8 @@ mod view_world;
 pub(crate) enum Planted {
     /// Windows that slide count by T, also where it is lifted (L10).
     JumpsCount,
+    /// Leases of panes last by T, also while it stands still (L10).
+    LeasesStandStill,
     /// A lowered limit does not reach the cells in use (L9).
     OldLimitStays,
     /// Replies carry what is new instead of the cumulative count (L7).

@@ -2,6 +2,8 @@
 //! clocks that are stepped.
 
 use super::ledger_world::World;
+use super::view_world::number;
+use crate::view::Role;
 
 // === impl World ===
 
@@ -17,6 +19,40 @@ impl World {
                     self.nodes.cut.insert((from, to));
                 }
             }
+        }
+    }
+
+    /// A pair whose owner's disk hangs goes on by itself for a while, with one gateway.
+    fn hang_a_pair(&mut self) {
+        let shard = u16::try_from(self.rng.index(usize::from(self.shards()))).unwrap();
+        let pair = (0..self.nodes.members).find_map(|node| {
+            let seat = &self.nodes.all[node].seats[usize::from(shard)];
+            match &seat.place().role {
+                Role::Owner { standby: Some(to) } if seat.grants() => {
+                    Some([node, number(&to.node)])
+                }
+                _ => None,
+            }
+        });
+        let until_ms = self.now_ms + self.rng.between(10_000, 30_000);
+        if let Some(pair) = pair {
+            self.nodes.apart = Some((until_ms, pair));
+            self.nodes.all[pair[0]].disk_free_ms = until_ms;
+        }
+    }
+
+    /// Whatever else is cut or mended.
+    fn keep_a_pair_apart(&mut self) {
+        let Some((_, pair)) = self.nodes.apart.filter(|(until, _)| self.now_ms < *until) else {
+            self.nodes.apart = None;
+            return;
+        };
+        for other in (0..self.nodes.all.len()).filter(|other| !pair.contains(other)) {
+            for one in pair {
+                self.nodes.cut.extend([(one, other), (other, one)]);
+                self.nodes.gateway_cut.insert((1, one));
+            }
+            self.nodes.gateway_cut.insert((0, other));
         }
     }
 
@@ -87,5 +123,10 @@ impl World {
         if self.plan.splits > 0 && self.rng.chance(self.plan.splits) {
             self.split();
         }
+        let hung_pairs = self.plan.cluster.hung_pairs;
+        if hung_pairs > 0 && self.nodes.apart.is_none() && self.rng.chance(hung_pairs) {
+            self.hang_a_pair();
+        }
+        self.keep_a_pair_apart();
     }
 }

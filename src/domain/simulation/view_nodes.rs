@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Planted;
-use super::ledger_world::{Event, WORLD_EPOCH_MS, World, key_of};
+use super::ledger_world::{Event, World, key_of};
 use super::view_changes::Stopped;
 use super::view_world::{Node, NodeEvent, name, rank};
 use crate::ledger::{CellKey, Ledger, Mark, Recovery, Source};
@@ -18,6 +18,8 @@ const PATIENCE: Patience = Patience {
     stuck_ms: 1_500,
 };
 
+/// As clocks are set that are wrong.
+const SLEW_PPM: i64 = 500;
 const TICK_MS: i64 = 50;
 const SPARSE_TICK_MS: i64 = 150;
 /// Whatever happened is dealt with in so long.
@@ -52,6 +54,10 @@ impl World {
         self.nodes.register.voting = (0..self.plan.voters).collect();
         self.nodes.known = vec![Arc::default(); self.plan.gateways];
         self.nodes.heard = vec![vec![None; self.plan.voters]; self.plan.voters];
+        // Apart from all other chances.
+        let mut rng = self.rng.clone();
+        let slews = (0..self.plan.voters).map(|_| rng.between(-SLEW_PPM, SLEW_PPM));
+        self.nodes.slews = slews.collect();
         self.nodes.busy_until_ms = BUSY_MS;
         for node in 0..self.plan.voters {
             let mut blank = self.blank(node, &Disk::default(), 1, (None, 0));
@@ -71,7 +77,7 @@ impl World {
         (noted_ms, wall_error_ms): (Option<i64>, i64),
     ) -> Node {
         let shards = self.shards();
-        let clock_ms = WORLD_EPOCH_MS + self.now_ms + wall_error_ms;
+        let clock_ms = self.wall_ms(node, wall_error_ms);
         let mut time = NodeTime::new(noted_ms, clock_ms);
         // Before anything else.
         if let Some(due) = time.due_note(clock_ms) {

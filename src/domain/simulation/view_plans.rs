@@ -2,7 +2,7 @@
 
 use super::kernel::Network;
 use super::ledger_world::Plan;
-use crate::policy::TimeUnit;
+use crate::policy::{TimeUnit, WindowKind};
 use crate::window::WindowSpec;
 
 /// Chances in a thousand, each second, unless it says otherwise.
@@ -19,6 +19,10 @@ pub(super) struct Cluster {
     /// A node begins a life without having been down: an actor failed.
     pub(super) seat_restarts: u64,
     pub(super) hung_disks: u64,
+    /// Requests come in bursts.
+    pub(super) bursts: bool,
+    /// Owner and standby of a shard are cut off together with a gateway, while the owner's disk hangs.
+    pub(super) hung_pairs: u64,
     /// A node that was down comes back without its ledger's rows, and with what it promised as a voter; in a thousand
     /// times.
     pub(super) lost_disks: u64,
@@ -164,6 +168,26 @@ impl Plan {
         self
     }
 
+    /// Windows that slide and buckets: pairs are cut off with a gateway while a disk hangs, and go on.
+    pub(super) fn sliding(mut self) -> Self {
+        let counted = |unit, count, kind| WindowSpec::new(unit, count).counted(kind);
+        self.keys = vec![
+            (1, counted(TimeUnit::Sec, 5, WindowKind::Sliding)),
+            (6, counted(TimeUnit::Sec, 10, WindowKind::Sliding)),
+            (150, counted(TimeUnit::Sec, 10, WindowKind::Sliding)),
+            (150, counted(TimeUnit::Sec, 10, WindowKind::Bucket)),
+            (30, counted(TimeUnit::Hour, 1, WindowKind::Sliding)),
+        ];
+        self.members = 5;
+        self.voters = 5;
+        (self.node_crashes, self.node_pauses, self.cuts) = (20, 20, 50);
+        (self.splits, self.clock_steps_back) = (20, 100);
+        self.limit_changes = 0;
+        (self.cluster.hung_disks, self.cluster.hung_pairs) = (20, 150);
+        self.cluster.bursts = true;
+        self
+    }
+
     /// One thing goes wrong among three members, under twice the load.
     pub(super) fn one(fault: Fault) -> Self {
         let window = WindowSpec::new(TimeUnit::Sec, 10);
@@ -181,6 +205,16 @@ impl Plan {
             plan.voters = 5;
         }
         plan.cluster.fault = Some(fault);
+        plan
+    }
+
+    /// The same of windows that slide, and of buckets.
+    pub(super) fn sliding_sparse(hours: i64) -> Self {
+        let mut plan = Self::sparse(hours);
+        let kinds = [WindowKind::Sliding, WindowKind::Bucket];
+        for ((_, window), kind) in plan.keys.iter_mut().zip(kinds.into_iter().cycle()) {
+            *window = window.counted(kind);
+        }
         plan
     }
 

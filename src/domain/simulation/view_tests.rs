@@ -33,7 +33,8 @@ impl Simulated for View {
     fn storms(seed: u64) -> Vec<Plan> {
         let worst = Plan::shared().at_its_worst(seed);
         let (changing, losing) = (Plan::shared().changing(), Plan::shared().losing());
-        vec![Plan::shared(), worst, changing, losing]
+        let sliding = Plan::shared().sliding();
+        vec![Plan::shared(), worst, changing, losing, sliding]
     }
 
     fn innocent(seed: u64) -> RangeInclusive<u64> {
@@ -60,6 +61,14 @@ impl Simulated for Hours {
 
     fn storm() -> Plan {
         Plan::sparse(HOURS)
+    }
+
+    fn storms(seed: u64) -> Vec<Plan> {
+        // What slides takes longer to judge.
+        vec![match seed % 4 {
+            3 => Plan::sliding_sparse(HOURS),
+            _ => Plan::sparse(HOURS),
+        }]
     }
 
     fn plant(plan: &mut Plan, planted: Planted) {
@@ -166,7 +175,7 @@ fn planted_an_acknowledgement_before_the_mark_is_noticed() {
     notices::<View>(Planted::AcknowledgeBeforeMark, |plan| {
         // Used up late in the run.
         plan.keys = vec![(700, WindowSpec::new(TimeUnit::Hour, 1))];
-        (plan.blackouts, plan.cluster.hung_disks) = (100, 200);
+        (plan.blackouts, plan.cluster.hung_disks) = (150, 300);
         (plan.node_crashes, plan.node_pauses, plan.cuts) = (0, 0, 0);
         plan.limit_changes = 0;
     });

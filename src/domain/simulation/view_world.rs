@@ -138,8 +138,12 @@ pub(super) struct Nodes {
     pub(super) cut: BTreeSet<(usize, usize)>,
     /// When the one last heard the other.
     pub(super) heard: Vec<Vec<Option<i64>>>,
+    /// A pair that is cut off with a gateway, and until when.
+    pub(super) apart: Option<(i64, [usize; 2])>,
     /// Between which gateway and node nothing comes through.
     pub(super) gateway_cut: BTreeSet<(usize, usize)>,
+    /// How fast each one's wall clock is slewed, and its T with it, in parts per million.
+    pub(super) slews: Vec<i64>,
     /// What each gateway knows of the view.
     pub(super) known: Vec<Arc<View>>,
     /// Ticks of an earlier round are over.
@@ -302,7 +306,13 @@ impl World {
 
     /// What the clock of a node's life shows.
     pub(super) fn clock_of(&self, node: usize) -> i64 {
-        WORLD_EPOCH_MS + self.now_ms + self.nodes.all[node].clock_error_ms
+        self.wall_ms(node, self.nodes.all[node].clock_error_ms)
+    }
+
+    /// What a node's wall clock shows that is wrong by so much.
+    pub(super) fn wall_ms(&self, node: usize, error_ms: i64) -> i64 {
+        let slewed_ms = self.now_ms * self.nodes.slews[node] / 1_000_000;
+        WORLD_EPOCH_MS + self.now_ms + slewed_ms + error_ms
     }
 
     pub(super) fn say(&mut self, from: usize, to: usize, saying: Saying) {
@@ -459,8 +469,14 @@ impl World {
 
     fn now_of(&mut self, node: usize) -> Now {
         let clock_ms = self.clock_of(node);
-        let t_ms = self.nodes.all[node].time.t_ms(clock_ms);
-        Now { t_ms, clock_ms }
+        // The clock that does not slew begins anywhere.
+        let steady_ms = self.now_ms;
+        let time = &mut self.nodes.all[node].time;
+        Now {
+            t_ms: time.t_ms(clock_ms),
+            clock_ms: steady_ms,
+            runs_ms: time.running_ms(clock_ms),
+        }
     }
 
     pub(super) fn seat(&mut self, node: usize, shard: u16, event: SeatEvent) {

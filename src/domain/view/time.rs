@@ -29,6 +29,8 @@ pub struct Now {
     pub t_ms: i64,
     /// The clock.
     pub clock_ms: i64,
+    /// What T would be, did it not stand still while the disk owes a note.
+    pub runs_ms: i64,
 }
 
 // === impl Now ===
@@ -36,8 +38,11 @@ pub struct Now {
 impl From<i64> for Now {
     /// T that goes by the clock.
     fn from(t_ms: i64) -> Self {
-        let clock_ms = t_ms;
-        Self { t_ms, clock_ms }
+        Self {
+            t_ms,
+            clock_ms: t_ms,
+            runs_ms: t_ms,
+        }
     }
 }
 
@@ -117,7 +122,8 @@ impl NodeTime {
         self.noted_ms
     }
 
-    fn running_ms(&self, now_ms: i64) -> i64 {
+    /// What T would be when the clock shows `now_ms`, were all of it noted.
+    pub fn running_ms(&self, now_ms: i64) -> i64 {
         now_ms.saturating_add(self.ahead_ms(now_ms))
     }
 }

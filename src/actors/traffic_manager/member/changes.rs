@@ -4,13 +4,14 @@
 use std::time::Duration;
 
 use cluster::{Asked, Reply};
-use domain::ledger::{Input, Stamp};
+use domain::ledger::{Counted, Input, Stamp};
 use domain::view::Event;
 use domain::window::Window;
 
 use super::message::{ChangeKey, CountSeen, KeyChange, KeyChanged};
-use super::shards::Shards;
+use super::shards::{Shards, ShardsArguments};
 use crate::traffic_manager::message::ThrottleKey;
+use crate::traffic_manager::news;
 use crate::traffic_manager::shard::shard_of;
 
 /// Whoever asked waits so long for others to know of it.
@@ -48,9 +49,15 @@ impl Shards {
             }
             let counted = slot.ledger().counted(&cell);
             let is_reset = matches!(change, KeyChange::Reset);
+            let is_lost = match &counted {
+                Some(counted) => counted.image.lost,
+                None => slot.ledger().would_be_lost(&cell),
+            };
+            let is_of_now = |counted: &Counted| is_of_now(counted.image.window, slots.site.t_ms());
             match counted {
-                Some(counted) if counted.image.lost && !is_reset => Err(KeyChanged::Lost),
-                Some(counted) if is_of_now(counted.image.window, slots.site.t_ms()) => {
+                _ if is_lost && !is_reset => Err(KeyChanged::Lost),
+                // Nobody may have asked for it since a start from disks.
+                counted if counted.as_ref().is_none_or(is_of_now) => {
                     let input = match change {
                         KeyChange::Reset => Input::Reset { cell },
                         KeyChange::Refund { units } => Input::Refund { cell, units },
@@ -88,7 +95,15 @@ impl Shards {
                 is_known.then(|| count.map(CountSeen::of))
             });
             match known.flatten() {
-                Some(Some(count)) => change.reply.send(KeyChanged::Changed(count)),
+                Some(Some(count)) => {
+                    let Change { key, stamp, .. } = &change;
+                    let ShardsArguments {
+                        gateways, clock, ..
+                    } = &self.arguments;
+                    let shard = shard_of(key);
+                    news::reopen_everywhere(gateways, clock, shard, &key.cell(), *stamp);
+                    change.reply.send(KeyChanged::Changed(count));
+                }
                 Some(None) => change.reply.send(KeyChanged::NotCounted),
                 None if now < change.until => self.changes.0.push(change),
                 None => {}

@@ -165,10 +165,15 @@ impl Site {
     pub(super) fn now(&self) -> Now {
         let now_ms = self.now_ms();
         // Not the clock that T goes by: that nears others by slewing, and so runs faster than time does.
-        let clock_ms = self.steady_ms();
+        let clock_ms = i64::try_from(self.clock.steady().as_millis()).unwrap_or(i64::MAX);
         let time = &mut self.inner().time;
         let t_ms = time.as_mut().map_or(now_ms, |time| time.t_ms(now_ms));
-        Now { t_ms, clock_ms }
+        let runs_ms = time.as_ref().map_or(now_ms, |time| time.running_ms(now_ms));
+        Now {
+            t_ms,
+            clock_ms,
+            runs_ms,
+        }
     }
 
     /// How far T lies ahead of the node's clock.
@@ -370,6 +375,18 @@ impl Default for Fed {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn windows_that_slide_go_by_a_clock_that_is_not_set_right_with_t() {
+        let site = Site::new("a", 1, Clock::system());
+        let (before, steady) = (site.now(), site.clock.steady().as_millis());
+        assert!(i64::try_from(steady).unwrap() - before.clock_ms < 60_000);
+        site.right_ms.store(3_600_000, Ordering::Relaxed);
+        let after = site.now();
+        assert!(after.t_ms - before.t_ms >= 3_600_000);
+        let passed_ms = after.clock_ms - before.clock_ms;
+        assert!((0..60_000).contains(&passed_ms), "{passed_ms}");
+    }
 
     #[test]
     fn who_does_not_understand_is_told_of_once_in_each_life() {

@@ -121,7 +121,7 @@ impl Ways {
     ///
     /// # Errors
     /// When it does not answer in time: whether it did so is not known, unless it was not reached at all.
-    pub(super) async fn change_key(
+    pub(in crate::traffic_manager) async fn change_key(
         &self,
         node: &str,
         asked: ChangeKey,

@@ -155,7 +155,10 @@ impl Seat {
                 let epoch = self.place.epoch.number();
                 self.ledger.goes_on_from_disk(epoch, settled);
             }
-            (_, Some((epoch, t0_ms))) => self.ledger.fence(epoch.number(), t0_ms),
+            (_, Some((epoch, t0_ms))) => {
+                self.ledger.fence(epoch.number(), t0_ms);
+                self.ledger.others_may_prolong();
+            }
             _ => {}
         }
     }

@@ -240,9 +240,13 @@ impl Seat {
 
     /// One step; the deeds are to be done in order.
     pub fn step(&mut self, event: Event, now: impl Into<Now>) -> Vec<Deed> {
-        let Now { t_ms, clock_ms } = now.into();
+        let Now {
+            t_ms,
+            clock_ms,
+            runs_ms,
+        } = now.into();
         let now_ms = t_ms;
-        self.ledger.passes(t_ms, clock_ms);
+        self.ledger.passes(t_ms, clock_ms, runs_ms);
         let mut out = Vec::new();
         match event {
             Event::Place(place) => self.follow(place, now_ms, &mut out),
