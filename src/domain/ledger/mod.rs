@@ -3,7 +3,7 @@
 //!
 //! `owner` is the machine of a shard's owner and its one `step`; `grant` decides about a cell, `cell` holds its
 //! counts, `earlier` those of panes before it, `cells` keeps all of a shard in little memory, `recovery` is what a new
-//! owner starts from, `steady` the time by which windows that slide count, `share` what it has in common with the other
+//! owner starts from, `steady` the time by which windows that slide count, `stop` what a stop in order writes, `share` what it has in common with the other
 //! members, `policy` the limits, `inspection` what
 //! operators see, `message` what gateways and owner say to
 //! each other. The gateway's side is [`crate::lease`].
@@ -21,6 +21,8 @@ mod owner;
 mod paned_properties;
 #[cfg(test)]
 mod paned_tests;
+#[cfg(test)]
+mod paned_world;
 mod policy;
 #[cfg(test)]
 mod properties;
@@ -31,6 +33,7 @@ mod refund_tests;
 mod round_tests;
 mod share;
 mod steady;
+mod stop;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

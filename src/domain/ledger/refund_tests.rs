@@ -101,11 +101,11 @@ const DAY: WindowSpec = WindowSpec::new(TimeUnit::Day, 1);
 
 /// What is to be on disk of the key, of these effects.
 fn marked(effects: &[Effect]) -> Option<Mark> {
-    let marks = effects.iter().filter_map(|effect| match effect {
+    let mut marks = effects.iter().filter_map(|effect| match effect {
         Effect::Persist { marks, .. } => marks.last().cloned(),
         _ => None,
     });
-    marks.last()
+    marks.next_back()
 }
 
 fn of_day(have: u64, want: u64) -> Ask {

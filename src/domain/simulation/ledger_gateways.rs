@@ -3,6 +3,7 @@
 use super::Planted;
 use super::ledger_world::{Event, Gateway, Message, World, key_of};
 use crate::lease::Applied;
+use crate::ledger::Reply;
 
 /// Where somebody waits, members tick for so long.
 const WAITING_MS: i64 = 500;
@@ -10,6 +11,22 @@ const WAITING_MS: i64 = 500;
 // === impl World ===
 
 impl World {
+    /// With the planted bug, a reply carries only what is new since the last one.
+    pub(super) fn sent(&mut self, mut reply: Reply) -> Reply {
+        if self.plan.planted == Some(Planted::ReplyIsIncrement)
+            && let Some(window) = reply.window
+        {
+            let gateway: usize = reply.holder.node.trim_start_matches('g').parse().unwrap();
+            let place = (key_of(&reply.cell), window.id.number);
+            let last = self.gateways[gateway]
+                .sent
+                .insert(place, reply.granted)
+                .unwrap_or(0);
+            reply.granted = reply.granted.saturating_sub(last);
+        }
+        reply
+    }
+
     pub(super) fn gateway(&mut self, gateway: usize, message: Message) {
         let clock_ms = self.clock_ms(gateway, self.now_ms);
         let planted = self.plan.planted;

@@ -469,22 +469,6 @@ impl World {
             self.queue.at(at, Event::ToGateway { gateway, message });
         }
     }
-
-    /// With the planted bug, a reply carries only what is new since the last one.
-    fn sent(&mut self, mut reply: Reply) -> Reply {
-        if self.plan.planted == Some(Planted::ReplyIsIncrement)
-            && let Some(window) = reply.window
-        {
-            let gateway: usize = reply.holder.node.trim_start_matches('g').parse().unwrap();
-            let place = (key_of(&reply.cell), window.id.number);
-            let last = self.gateways[gateway]
-                .sent
-                .insert(place, reply.granted)
-                .unwrap_or(0);
-            reply.granted = reply.granted.saturating_sub(last);
-        }
-        reply
-    }
 }
 
 pub(super) fn policy(key: usize) -> String {

@@ -12,6 +12,17 @@ const STALLED_MS: i64 = 1_000;
 // === impl World ===
 
 impl World {
+    /// A voter is asked to fence.
+    pub(super) fn node_fences(&mut self, node: usize, from: usize, epoch: Epoch, t_ms: i64) {
+        let unsealed = self.plan.planted == Some(Planted::SealsNothing);
+        let answer = match self.nodes.all[node].voter.fence(epoch, t_ms) {
+            Ok(()) => Saying::Fenced { epoch, t_ms },
+            Err(_) if unsealed => Saying::Fenced { epoch, t_ms },
+            Err(at) => Saying::Refused { at },
+        };
+        self.say(node, from, answer);
+    }
+
     pub(super) fn deed(&mut self, node: usize, shard: u16, deed: Deed) {
         match deed {
             Deed::Say { to, words } => {

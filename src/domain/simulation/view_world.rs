@@ -415,16 +415,6 @@ impl World {
         }
     }
 
-    fn node_fences(&mut self, node: usize, from: usize, epoch: Epoch, t_ms: i64) {
-        let unsealed = self.plan.planted == Some(Planted::SealsNothing);
-        let answer = match self.nodes.all[node].voter.fence(epoch, t_ms) {
-            Ok(()) => Saying::Fenced { epoch, t_ms },
-            Err(_) if unsealed => Saying::Fenced { epoch, t_ms },
-            Err(at) => Saying::Refused { at },
-        };
-        self.say(node, from, answer);
-    }
-
     pub(super) fn node_is_asked(&mut self, node: usize, ask: Ask) {
         let shard = self.shard_of(key_of(&ask.cell));
         let cell = ask.cell.clone();
