@@ -291,21 +291,21 @@ fn without_password(text: &str) -> String {
     shown
 }
 
-/// What to say of a key that nobody asked for: which one may have been meant, where one is like it. A table that is not
-/// known is told as such, for its keys are like those of any other.
+/// What to say of a key that nobody asked for: which one may have been meant, where one is like it; else, of a table that
+/// is not known, which table.
 fn unknown(key: &str, known: &[&str]) -> String {
+    if let Some(nearest) = alike(key, known) {
+        return format!("unknown key, did you mean {nearest}?");
+    }
     let table = |key: &str| key.split_once('.').map(|(table, _)| table.to_owned());
     let tables: Vec<String> = known.iter().filter_map(|key| table(key)).collect();
-    if let Some(own) = table(key).filter(|own| !tables.contains(own)) {
-        let tables: Vec<&str> = tables.iter().map(String::as_str).collect();
-        return match alike(&own, &tables) {
-            Some(nearest) => format!("unknown table {own}, did you mean {nearest}?"),
-            None => format!("unknown table {own}"),
-        };
-    }
-    match alike(key, known) {
-        Some(nearest) => format!("unknown key, did you mean {nearest}?"),
-        None => "unknown key".to_owned(),
+    let Some(own) = table(key).filter(|own| !tables.contains(own)) else {
+        return "unknown key".to_owned();
+    };
+    let tables: Vec<&str> = tables.iter().map(String::as_str).collect();
+    match alike(&own, &tables) {
+        Some(nearest) => format!("unknown table {own}, did you mean {nearest}?"),
+        None => format!("unknown table {own}"),
     }
 }
 
