@@ -1,7 +1,6 @@
 //! A gateway without anything joins a control plane that has ten thousand APIs deployed and an older change log
 //! than it keeps: the time to ready, which is that of the snapshot, and what the two have resident then. After
-//! that one API more is deployed, and one API travels: bytes between the two are counted. Measured on two busy cores: 2.0 s,
-//! 126 MB in the gateway, 86 MB in the control plane, 10.5 MB of snapshot and 4 kB for one API.
+//! that one API more is deployed, and one API travels: bytes between the two are counted. It prints what it measures.
 
 #[path = "../src/client.rs"]
 #[allow(

@@ -1,5 +1,8 @@
 //! Headgate: API management on a cluster of actors, in one binary.
 
+// They panic where nobody reads any more: `cli::print` is the way.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod app;
 mod cli;
 mod client;
@@ -23,7 +26,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("headgate: {error:#}");
+            cli::print::tell(&format!("headgate: {error:#}"));
             ExitCode::FAILURE
         }
     }

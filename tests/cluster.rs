@@ -91,6 +91,31 @@ impl Trio {
         }
     }
 
+    /// Blocks all subscriptions, which refuses this token's calls when the answers leave, and lifts that again.
+    async fn block(&self, access: &str) {
+        let list = format!("{PUBLISHER}/subscriptions?apiId={}", self.api);
+        let list = self.control.get(&list).bearer(&self.token).send().await;
+        let list = list.expect(200).json();
+        let all = list["list"].as_array().expect("subscriptions");
+        assert!(!all.is_empty());
+        for (word, then) in [("block", 401), ("unblock", 200)] {
+            for one in all {
+                let id = text(one, "subscriptionId");
+                let state = if word == "block" {
+                    "&blockState=BLOCKED"
+                } else {
+                    ""
+                };
+                let path = format!(
+                    "{PUBLISHER}/subscriptions/{word}-subscription?subscriptionId={id}{state}"
+                );
+                let done = self.control.post(&path).bearer(&self.token).send().await;
+                assert_eq!(done.expect(200).header("headgate-applied"), "2/2");
+            }
+            assert_eq!(self.call(access).await, then, "{word}");
+        }
+    }
+
     /// An access token of a new application whose plan lets `units` calls a day through.
     pub async fn subscriber(&self, name: &str, units: u64) -> (String, String, String) {
         let limit = json!({
@@ -219,6 +244,7 @@ async fn what_is_revoked_blocked_or_undeployed_is_refused_on_other_nodes_when_th
     assert_eq!(trio.call(&access).await, 401);
     let access = trio.control.client_token(&key, &secret).await;
     assert_eq!(trio.call(&access).await, 200);
+    trio.block(&access).await;
     let list = format!(
         "{PUBLISHER}/apis/{}/revisions?query=deployed:true",
         trio.api
@@ -315,6 +341,18 @@ async fn a_namesake_a_second_control_plane_on_sqlite_and_another_issuer_are_refu
             "nobody administers a node that is not taken"
         );
     }
+    // By the defaults of two that know nothing of each other their issuers differ too; the database is what is told.
+    let dir = other.path().join("defaults");
+    std::fs::create_dir_all(&dir).expect("a directory");
+    let mut by_default = Options {
+        dir: Some(dir.clone()),
+        ..options("cp2", CONTROL, &seed)
+    };
+    set(&mut by_default, "HEADGATE__LISTEN__PORT_OFFSET", "7");
+    assert_eq!(Node::ends(&by_default).await.code(), Some(1));
+    let log = std::fs::read_to_string(dir.join("log")).expect("a log");
+    assert!(log.contains("cp1 has another API-M database"), "{log}");
+    assert!(log.contains("give both one on PostgreSQL"), "{log}");
     assert_eq!(members(&control).await.len(), 1);
     let metrics = control.get("/metrics").bearer(&control.operator()).send();
     let metrics = metrics.await.expect(200).text();

@@ -121,3 +121,20 @@ async fn a_stop_lets_nobody_in_from_its_beginning_and_waits_for_no_probe_without
     .await;
     assert_eq!(control.terminate().await, Some(0));
 }
+
+#[tokio::test]
+async fn a_traffic_manager_that_no_agreed_view_names_fails_alone_until_one_does() {
+    let trio = Trio::start().await;
+    // The only voter stands still: nobody can agree on another member.
+    trio.traffic.signal("-STOP");
+    let mut joining = options("tm2", "traffic-manager", &trio.control.cluster_address());
+    joining.unready = true;
+    let second = Node::start_with(joining).await;
+    until_fails(&second, "agreed view").await;
+    let status = second.command(&["status"]).output().expect("the binary");
+    assert_eq!(status.status.code(), Some(4));
+    trio.traffic.signal("-CONT");
+    second.until_ready().await;
+    let status = second.command(&["status"]).output().expect("the binary");
+    assert_eq!(status.status.code(), Some(0));
+}

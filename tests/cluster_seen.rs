@@ -125,3 +125,18 @@ async fn status_shows_members_and_where_the_change_log_stands_on_any_node() {
     let state = column(of("NODE"), "STATE");
     assert_eq!(column(of("cp1"), "up"), state, "aligned: {told}");
 }
+
+#[tokio::test]
+async fn who_has_not_applied_a_change_is_named_as_operators_name_it() {
+    let trio = Trio::start().await;
+    let (key, secret, access) = trio.subscriber("Many", 1_000).await;
+    trio.gateway.signal("-STOP");
+    let revoke = trio.control.post("/oauth2/revoke").basic(&key, &secret);
+    let revoke = revoke.form(&[("token", &access)]);
+    let revoked = revoke.send().await.expect(200);
+    assert_eq!(
+        revoked.header("headgate-applied"),
+        "1/2; unreached=gateway@gw1"
+    );
+    trio.gateway.signal("-CONT");
+}

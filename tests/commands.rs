@@ -222,3 +222,36 @@ fn the_version_is_told_and_flags_count_more_than_the_environment_and_that_more_t
         assert!(!Path::new(&data).exists(), "{flag}: nothing is begun");
     }
 }
+
+/// Runs a command whose output nobody reads: standard output and error are pipes without a reader.
+fn unread(words: &[&str]) -> Output {
+    let closed = || std::io::pipe().expect("a pipe").1;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_headgate"));
+    let command = command.args(words).stdin(Stdio::null());
+    command
+        .stdout(closed())
+        .stderr(Stdio::piped())
+        .output()
+        .expect("its end")
+}
+
+#[test]
+fn what_nobody_reads_ends_quietly_with_the_exit_code_of_what_was_done() {
+    for words in [&["check"][..], &["check", "--output", "json"], &["version"]] {
+        let ended = unread(words);
+        let told = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert_eq!(
+            (ended.status.code(), told.as_str()),
+            (Some(0), ""),
+            "{words:?}"
+        );
+    }
+    // Nor does a refusal that nobody reads end otherwise.
+    let mut command = Command::new(env!("CARGO_BIN_EXE_headgate"));
+    let command = command.args(["check", "--config", "not-there.toml"]);
+    let closed = std::io::pipe().expect("a pipe").1;
+    assert_eq!(
+        command.stderr(closed).status().expect("its end").code(),
+        Some(1)
+    );
+}

@@ -126,6 +126,31 @@ async fn the_demo_goes_from_a_description_to_a_refused_call_and_finds_everything
     let (code, said) = second.interrupt();
     assert_eq!(code, Some(0));
     the_printed_commands_run(dir.path(), &said).await;
+    a_secret_that_counts_no_more_is_told_with_what_to_do(dir.path()).await;
+}
+
+/// As after another secret was made by hand.
+async fn a_secret_that_counts_no_more_is_told_with_what_to_do(dir: &Path) {
+    let file = "headgate-demo/run/demo-application-client";
+    let kept = std::fs::read_to_string(dir.join(file)).expect("a credential");
+    let (key, _) = kept.split_once(':').expect("two");
+    std::fs::write(dir.join(file), format!("{key}:of-before")).expect("written");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_headgate"));
+    let run = tokio::task::spawn_blocking({
+        let dir = dir.to_owned();
+        move || command.arg("demo").current_dir(dir).output()
+    });
+    let ended = run.await.expect("a thread").expect("its end");
+    assert_eq!(ended.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert!(told.contains(file), "{told}");
+    assert!(told.contains("remove the file"), "{told}");
+    // What it says helps.
+    std::fs::remove_file(dir.join(file)).expect("removed");
+    let mut again = Demo::start(dir, "again", &[]);
+    let said = again.until_it_says("The node stays up").await;
+    assert!(said.contains(": 429"), "{said}");
+    assert_eq!(again.interrupt().0, Some(0));
 }
 
 #[allow(clippy::disallowed_methods, reason = "windows follow the clock")]

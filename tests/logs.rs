@@ -84,3 +84,31 @@ async fn a_node_whose_standard_error_nobody_reads_serves_on_and_counts_what_it_d
     assert!(dropped().await > 0);
     assert_eq!(node.terminate().await, Some(0), "nor does its end wait");
 }
+
+#[tokio::test]
+async fn a_start_says_where_it_listens_and_that_it_is_ready_whatever_the_level_but_off() {
+    for (filter, says) in [
+        ("warn", true),
+        ("error", true),
+        ("off", false),
+        ("warn,headgate::node=warn", false),
+    ] {
+        let mut node = Node::start_with(Options {
+            environment: vec![("HEADGATE__LOG__FILTER".to_owned(), filter.to_owned())],
+            ..Options::default()
+        })
+        .await;
+        for line in ["node is listening", "node is ready"] {
+            if says {
+                eventually(10, line, || async {
+                    node.log().contains(line).then_some(())
+                })
+                .await;
+            }
+        }
+        assert_eq!(node.terminate().await, Some(0));
+        let log = node.log();
+        assert_eq!(log.contains("node is "), says, "{filter}: {log}");
+        assert!(!log.contains("registered"), "{filter}: {log}");
+    }
+}

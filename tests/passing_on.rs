@@ -21,6 +21,9 @@ const CHUNKED: &[u8] =
     5\r\nhello\r\n0\r\n\r\n";
 const SWITCH: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: \
     websocket\r\n\r\n";
+const OLD: &[u8] = b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+/// Its end is that of the connection.
+const OLD_OPEN: &[u8] = b"HTTP/1.0 200 OK\r\n\r\nhello";
 const BEGUN: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhello";
 
 async fn node(toml: &str) -> Node {
@@ -366,4 +369,36 @@ async fn what_belongs_to_one_connection_ends_at_the_gateway_both_ways() {
     assert_eq!(heads.len(), 2, "{heads:?}");
     nothing_of_one_hop(&names(&heads[0]), 1);
     nothing_of_one_hop(&names(&heads[1]), 0);
+}
+
+#[tokio::test]
+async fn callers_of_an_upstream_of_http_1_0_are_answered_in_the_gateways_version_and_keep_their_connection()
+ {
+    let upstream = Scripted::start(vec![
+        ("/items", OLD.to_vec(), false),
+        ("/items/open", OLD_OPEN.to_vec(), false),
+    ]);
+    let upstream = upstream.await;
+    let shop = Shop::before(&upstream.url, "").await;
+    let mut wire = Wire::open(&shop.address()).await;
+    for _ in 0..2 {
+        wire.send(format!("{}\r\n", shop.head("GET", "/items")))
+            .await;
+        let reply = wire.reply().await;
+        assert!(
+            reply.head.to_lowercase().starts_with("http/1.1 200"),
+            "{}",
+            reply.head
+        );
+        assert_eq!(reply.field("connection"), None, "{}", reply.head);
+        assert_eq!(reply.body, "hello");
+    }
+    let open = shop.node.api("GET", "/shop/1.0.0/items/open");
+    let open = open
+        .bearer(&shop.subscribed.access)
+        .send()
+        .await
+        .expect(200);
+    assert_eq!(open.text(), "hello");
+    assert_eq!(upstream.heads().len(), 3);
 }

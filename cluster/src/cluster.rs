@@ -89,6 +89,18 @@ impl Cluster {
         view.seen.iter().map(|seen| seen.state.clone()).collect()
     }
 
+    /// What operators call the node of this id, where this one knows it and no other has had the name: one whose disk was
+    /// lost comes back under its name, with another id.
+    #[must_use]
+    pub fn name_of(&self, id: &str) -> Option<String> {
+        let view = self.0.view.load();
+        let others = view.seen.iter().map(|seen| &seen.state.member);
+        let all = || std::iter::once(&self.0.me).chain(others.clone());
+        let found = all().find(|member| member.id == id)?;
+        let namesakes = all().filter(|member| member.name == found.name).count();
+        (namesakes == 1).then(|| found.name.clone())
+    }
+
     /// Rises whenever a member comes, goes, or changes its health.
     #[must_use]
     pub fn changed(&self) -> watch::Receiver<u64> {

@@ -250,10 +250,12 @@ pub(super) fn roles(roles: &[Role]) -> Vec<String> {
 
 /// What all who need it must have alike (W6).
 async fn facts(config: &Config, databases: &Databases) -> anyhow::Result<Vec<Fact>> {
-    let mut facts = settings(config);
-    if let Some(control) = &databases.control {
-        facts.extend(shared(control).await?);
-    }
+    // The databases first: what is refused for them is told of them, and a setting that differs as well does not hide it.
+    let mut facts = match &databases.control {
+        Some(control) => shared(control).await?,
+        None => Vec::new(),
+    };
+    facts.extend(settings(config));
     Ok(facts)
 }
 

@@ -183,7 +183,7 @@ fn looked(
 
 fn say_listening(config: &Config, ports: &Ports, data: &DataDir) {
     let roles: Vec<_> = config.node.roles.iter().map(|role| role.as_str()).collect();
-    tracing::info!(roles = roles.join(","), management = %ports.management, ingress_http = ?ports.ingress_http,
+    tracing::info!(target: telemetry::NODE, roles = roles.join(","), management = %ports.management, ingress_http = ?ports.ingress_http,
         ingress_https = ?ports.ingress_https, data = %data.path().display(), "node is listening");
 }
 
@@ -259,7 +259,7 @@ async fn announce(readiness: Arc<Readiness>, stop: CancellationToken) {
             () = stop.cancelled() => return,
         }
     }
-    tracing::info!("node is ready");
+    tracing::info!(target: telemetry::NODE, "node is ready");
 }
 
 // === impl Node ===
@@ -292,7 +292,7 @@ impl Node {
         self.tree.stop(STOP).await;
         self.databases.close().await;
         let _ = std::fs::remove_file(self.data.join("run/ports.json"));
-        tracing::info!("node has stopped");
+        tracing::info!(target: telemetry::NODE, "node has stopped");
     }
 }
 

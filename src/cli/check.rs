@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use super::Output;
+use super::print::{print_json, say};
 use crate::config::{Config, Flags};
 
 /// `headgate check`
@@ -27,7 +28,7 @@ pub(super) fn run(check: &Check) -> anyhow::Result<ExitCode> {
                 })
             });
             let list = serde_json::Value::Array(values.collect());
-            println!("{}", serde_json::to_string_pretty(&list)?);
+            print_json(&list)?;
         }
         Output::Table => {
             let width = |of: fn(&crate::config::Effective) -> usize| {
@@ -35,10 +36,10 @@ pub(super) fn run(check: &Check) -> anyhow::Result<ExitCode> {
             };
             let (keys, values) = (width(|v| v.key.len()), width(|v| v.value.len()));
             for value in &config.effective {
-                println!(
+                say(&format!(
                     "{:keys$}  {:values$}  {}",
                     value.key, value.value, value.origin
-                );
+                ))?;
             }
         }
     }

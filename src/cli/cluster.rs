@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use serde_json::json;
 
 use super::remote::{self, Unreachable};
-use super::{Output, forget, voters};
+use super::{Output, forget, print, voters};
 use crate::app;
 use crate::config::{Config, Flags, Role};
 use crate::listeners::Ports;
@@ -82,11 +82,11 @@ async fn issue(token: &Token) -> anyhow::Result<ExitCode> {
     let text = issued.token.to_text();
     match token.output {
         Output::Table => {
-            eprintln!(
+            print::tell(&format!(
                 "good once within {} s: on the other node start headgate with --join and this, or \
                  with it in HEADGATE__CLUSTER__JOIN",
                 token.ttl.as_secs()
-            );
+            ));
             remote::say(&text)?;
         }
         Output::Json => {

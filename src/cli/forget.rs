@@ -1,13 +1,13 @@
 //! `headgate cluster forget`: gives up what a node held of lost shards, for one that does not come back.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use anyhow::bail;
 use serde_json::{Value, json};
 
-use super::Output;
 use super::remote::{self, Target, cell};
+use super::{Output, print};
 use crate::client::percent_encoded;
 
 /// `headgate cluster forget`
@@ -50,8 +50,7 @@ fn confirm(looked: &Value) -> anyhow::Result<()> {
     if !std::io::stdin().is_terminal() {
         bail!("{question}\nnobody is there to be asked: say --yes");
     }
-    eprint!("{question}\ngo on? [y/N] ");
-    std::io::stderr().flush()?;
+    print::prompt(&format!("{question}\ngo on? [y/N] "));
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer)?;
     match answer.trim() {

@@ -1,11 +1,12 @@
 //! A password asked for at a terminal: not shown, and typed twice.
 
-use std::io::{self, Write as _};
+use std::io;
 
 use anyhow::{Context as _, bail};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use tokio::sync::oneshot;
 
+use super::print::{self, tell};
 use super::signals::stop_asked;
 
 /// How often two that differ may be typed.
@@ -26,15 +27,14 @@ pub(super) async fn ask(name: &str) -> anyhow::Result<Option<String>> {
             drop(hidden);
             return Ok(Some(password));
         }
-        eprintln!("the two differ");
+        tell("the two differ");
     }
     bail!("no password was typed twice alike")
 }
 
 /// One line, or the end when the person gives up: the terminal must show what is typed again.
 async fn line(prompt: &str) -> anyhow::Result<String> {
-    eprint!("{prompt}");
-    io::stderr().flush()?;
+    print::prompt(prompt);
     let (sender, typed) = oneshot::channel();
     // A thread and not the runtime's: nothing waits for it when the person gives up.
     std::thread::spawn(move || {
@@ -45,12 +45,12 @@ async fn line(prompt: &str) -> anyhow::Result<String> {
     let typed = tokio::select! {
         typed = typed => typed.context("standard input cannot be read")?,
         stopped = stop_asked() => {
-            eprintln!();
+            tell("");
             stopped?;
             bail!("given up");
         }
     };
-    eprintln!();
+    tell("");
     let line = typed?.context("standard input ended")?;
     Ok(line.trim_end_matches(['\n', '\r']).to_owned())
 }

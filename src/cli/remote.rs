@@ -2,7 +2,6 @@
 //!
 //! Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no node answers, 4 not ready.
 
-use std::io::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,6 +9,8 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use serde_json::Value;
 
+pub(super) use super::print::{print_json, say};
+use super::print::{quietly, tell};
 use super::{Output, pinned};
 use crate::client::{Answer, Call, Client};
 use crate::listeners::Ports;
@@ -130,28 +131,11 @@ where
 {
     match super::runtime()?.block_on(command) {
         Err(error) if error.downcast_ref::<Unreachable>().is_some() => {
-            eprintln!("headgate: {error:#}");
+            tell(&format!("headgate: {error:#}"));
             Ok(ExitCode::from(UNREACHABLE))
         }
-        // Whoever read the output has read enough, such as head.
-        Err(error) if is_closed_pipe(&error) => Ok(ExitCode::SUCCESS),
-        outcome => outcome,
+        outcome => quietly(outcome),
     }
-}
-
-fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    let cause = error.downcast_ref::<io::Error>();
-    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
-}
-
-/// Prints a line.
-pub(super) fn say(line: &str) -> anyhow::Result<()> {
-    Ok(writeln!(io::stdout(), "{line}")?)
-}
-
-/// Prints a value as JSON.
-pub(super) fn print_json(value: &Value) -> anyhow::Result<()> {
-    say(&serde_json::to_string_pretty(value)?)
 }
 
 /// A cell: the member of a value as text.

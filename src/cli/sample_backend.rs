@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use cluster::{Clock, spawn_named};
 
+use super::print::say;
 use super::signals;
 use crate::sample_backend::{PORT, SampleBackend};
 
@@ -29,10 +30,11 @@ pub(super) fn run(sample: &Sample) -> anyhow::Result<ExitCode> {
     };
     super::runtime()?.block_on(async {
         let backend = SampleBackend::bind(address).await?;
-        println!(
+        // A closed pipe does not end a service.
+        let _ = say(&format!(
             "sample backend on http://{}, description at /openapi.yaml",
             backend.address()
-        );
+        ));
         let stop = CancellationToken::new();
         let serving = spawn_named(
             "sample backend",

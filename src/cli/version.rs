@@ -2,7 +2,9 @@
 
 use std::process::ExitCode;
 
+use super::print::say;
+
 pub(super) fn run() -> anyhow::Result<ExitCode> {
-    println!("headgate {}", env!("CARGO_PKG_VERSION"));
+    say(concat!("headgate ", env!("CARGO_PKG_VERSION")))?;
     Ok(ExitCode::SUCCESS)
 }

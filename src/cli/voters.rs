@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::remote::{self, Remote, Target, cell};
 use super::shards::about;
-use super::{Output, table};
+use super::{Output, print, table};
 
 /// The state of a change is looked at so often.
 const LOOK: Duration = Duration::from_millis(250);
@@ -86,7 +86,7 @@ async fn follow(
         loop {
             let now = progress(&told);
             if now != said {
-                eprintln!("{now}");
+                print::tell(&now);
                 said = now;
             }
             // A voter that is behind says what was chosen before.

@@ -231,11 +231,8 @@ impl Source {
         let Some((key, (_, origin))) = self.values.into_iter().next() else {
             return Ok(self.effective);
         };
-        let known = self.effective.iter().map(|known| &known.key);
-        let problem = match known.min_by_key(|known| distance(known, &key)) {
-            Some(nearest) => format!("unknown key, did you mean {nearest}?"),
-            None => "unknown key".to_owned(),
-        };
+        let known: Vec<&str> = self.effective.iter().map(|one| one.key.as_str()).collect();
+        let problem = unknown(&key, &known);
         Err(ConfigError {
             origin,
             key,
@@ -292,6 +289,30 @@ fn without_password(text: &str) -> String {
         }
     }
     shown
+}
+
+/// What to say of a key that nobody asked for: which one may have been meant, where one is like it; else, of a table that
+/// is not known, which table.
+fn unknown(key: &str, known: &[&str]) -> String {
+    if let Some(nearest) = alike(key, known) {
+        return format!("unknown key, did you mean {nearest}?");
+    }
+    let table = |key: &str| key.split_once('.').map(|(table, _)| table.to_owned());
+    let tables: Vec<String> = known.iter().filter_map(|key| table(key)).collect();
+    let Some(own) = table(key).filter(|own| !tables.contains(own)) else {
+        return "unknown key".to_owned();
+    };
+    let tables: Vec<&str> = tables.iter().map(String::as_str).collect();
+    match alike(&own, &tables) {
+        Some(nearest) => format!("unknown table {own}, did you mean {nearest}?"),
+        None => format!("unknown table {own}"),
+    }
+}
+
+/// The nearest name, unless more than a third of it is another.
+fn alike<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    let nearest = known.iter().min_by_key(|known| distance(known, name))?;
+    (distance(nearest, name) * 3 <= name.chars().count()).then_some(*nearest)
 }
 
 /// Edit distance (insertions, deletions, substitutions).

@@ -377,3 +377,20 @@ fn nodes_of_other_machines_are_refused_where_they_could_never_dial_back() {
     assert!(!error.contains(&text), "{error}");
     load(&format!("{toml}listen = \"10.0.0.4:4370\"\n"), &[]).unwrap();
 }
+
+#[test]
+fn an_unknown_table_is_told_as_one_and_nothing_unlike_is_suggested() {
+    let told = |toml: &str| load(toml, &[]).unwrap_err().to_string();
+    assert_eq!(
+        told("[gatewy]\nx = 1\n"),
+        "conf/headgate.toml:2: gatewy.x: unknown table gatewy, did you mean gateway?"
+    );
+    assert_eq!(
+        told("[something]\nelse = 1\n"),
+        "conf/headgate.toml:2: something.else: unknown table something"
+    );
+    assert_eq!(
+        told("[gateway]\nzzzzzzzzzzzz = 1\n"),
+        "conf/headgate.toml:2: gateway.zzzzzzzzzzzz: unknown key"
+    );
+}

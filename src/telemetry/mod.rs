@@ -20,6 +20,11 @@ use lines::Lines;
 /// How long the end of the process waits for the last lines to be read.
 const FINISH: Duration = Duration::from_secs(1);
 
+/// Target of the lines that say where a node listens and how it goes.
+pub(crate) const NODE: &str = "headgate::node";
+/// The directive that lets them through; what the filter itself says of them stands behind it, and counts.
+const SAYS: &str = "headgate::node=info,";
+
 /// Counters of what should never happen. They are there from the start: one that appears with its
 /// first event has not increased for who compares two readings.
 const COUNTED_FROM_THE_START: [&str; 8] = [
@@ -37,7 +42,19 @@ const COUNTED_FROM_THE_START: [&str; 8] = [
 static LINES: OnceLock<Arc<Lines>> = OnceLock::new();
 
 /// Begins logging. A second call in one process changes nothing.
+///
+/// Where a node listens and that it is ready is said (target [`NODE`]) whatever the filter's level: whoever started it
+/// has to know. `off`, or the target named in the filter, has the last word.
 pub(crate) fn start(log: &Log) -> anyhow::Result<()> {
+    begin(log, if log.filter.trim() == "off" { "" } else { SAYS })
+}
+
+/// The same for a process that tells a person itself how it is going.
+pub(crate) fn start_silent(log: &Log) -> anyhow::Result<()> {
+    begin(log, "")
+}
+
+fn begin(log: &Log, says: &str) -> anyhow::Result<()> {
     // The access log is a target of its own, so that it can be left out without other lines.
     let access = if log.access {
         ""
@@ -47,7 +64,7 @@ pub(crate) fn start(log: &Log) -> anyhow::Result<()> {
     // What these libraries say of connections and of votes the node says itself, with names; and one would write
     // down whole messages, tokens and all, at the levels below.
     let quiet = ",ractor=warn,ractor_cluster=error,openraft=off";
-    let filter = EnvFilter::new(format!("{}{access}{quiet}", log.filter));
+    let filter = EnvFilter::new(format!("{says}{}{access}{quiet}", log.filter));
     let terminal = std::io::stderr().is_terminal();
     let json = match log.format {
         LogFormat::Auto => !terminal,

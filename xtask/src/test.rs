@@ -21,6 +21,8 @@ const ENCODE_ASKS: &str = "HEADGATE__NODE__ENCODE_ASKS";
 const NEEDED: &str = "HEADGATE_TEST_POSTGRES_NEEDED";
 /// How many tests run side by side.
 const THREADS: &str = "RUST_TEST_THREADS";
+/// Begins the names of the tests that have the machine for themselves, and of no others.
+const EXACT: &str = "exact::";
 /// How many of them a core: of whole nodes, which keep a core busy for a third of the time, and of parts (a fifth).
 const BESIDE_NODES: usize = 2;
 const BESIDE_PARTS: usize = 4;
@@ -93,28 +95,17 @@ fn docs(mut cargo: Command) -> Command {
 fn nodes(mut cargo: Command) -> Command {
     cargo
         .args(["test", "--workspace", "--locked", "--test", "blackbox"])
-        .args(["--", "--skip", "exact::"]);
+        .args(["--", "--skip", EXACT]);
     side_by_side(cargo.env(NEEDED, "1"), BESIDE_NODES);
     cargo
 }
 
-/// One cluster at a time, and nothing beside it: other tests would be a second fault. The rest of `tests/exact` takes
-/// ten minutes more, and is the long form's (`cargo xtask exact`).
+/// One cluster at a time, and nothing beside it: other tests would be a second fault. `cargo xtask exact` runs the same
+/// as often as one likes.
 fn exact_pass(mut cargo: Command) -> Command {
     cargo
-        .args([
-            "test",
-            "--workspace",
-            "--locked",
-            "--test",
-            "blackbox",
-            "--",
-        ])
-        .args([
-            "exact::whole",
-            "exact::traffic_managers::a_killed_owner",
-            "exact::clocks",
-        ])
+        .args(["test", "--workspace", "--locked", "--test", "blackbox"])
+        .args(["--", EXACT])
         .env(NEEDED, "1")
         .env(THREADS, "1");
     cargo
@@ -160,11 +151,33 @@ mod tests {
             shown(&nodes(cargo())),
             "cargo test --workspace --locked --test blackbox -- --skip exact::"
         );
-        let exact = shown(&exact_pass(cargo()));
-        assert!(
-            exact.starts_with("cargo test --workspace --locked --test blackbox -- exact::whole"),
-            "{exact}"
+        assert_eq!(
+            shown(&exact_pass(cargo())),
+            "cargo test --workspace --locked --test blackbox -- exact::"
         );
+    }
+
+    /// What one pass skips the other one runs, whole.
+    #[test]
+    fn no_test_of_a_cluster_is_left_out_and_each_has_the_machine_for_itself() {
+        let words = |command: Command| -> Vec<String> {
+            let words = command.get_args().map(|word| word.to_string_lossy());
+            words.map(|word| word.into_owned()).collect()
+        };
+        let behind = |words: &[String]| -> Vec<String> {
+            let at = words.iter().position(|word| word == "--").unwrap();
+            words[at + 1..].to_vec()
+        };
+        let skipped = behind(&words(nodes(cargo())));
+        let run = behind(&words(exact_pass(cargo())));
+        assert_eq!(skipped, ["--skip", "exact::"]);
+        assert_eq!(run, skipped[1..], "all that is skipped is run");
+        let exact = exact_pass(cargo());
+        let threads = exact.get_envs().find(|(name, _)| *name == THREADS);
+        let one = std::ffi::OsStr::new("1");
+        assert_eq!(threads.and_then(|(_, value)| value), Some(one));
+        let needed = exact.get_envs().find(|(name, _)| *name == NEEDED);
+        assert!(needed.is_some());
     }
 
     #[test]

@@ -56,7 +56,7 @@ pub enum JoinError {
     )]
     Strange(String, String),
     /// It will not have this node.
-    #[error("{0}")]
+    #[error(transparent)]
     Refused(#[from] NotAdmitted),
 }
 
@@ -165,5 +165,22 @@ impl ServerCertVerifier for Pinned {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         let known = &self.provider.signature_verification_algorithms;
         known.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_told_once() {
+        let refused = JoinError::from(NotAdmitted::Unknown);
+        assert_eq!(refused.to_string(), NotAdmitted::Unknown.to_string());
+        assert!(
+            refused.source().is_none(),
+            "whoever tells the causes tells it twice"
+        );
     }
 }

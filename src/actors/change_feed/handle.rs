@@ -208,7 +208,11 @@ impl ChangeFeedHandle {
         };
         let most = self.patience + GRACE;
         let told = tokio::time::timeout(most, asking).await;
-        told.unwrap_or_else(|_| Applied::unknown())
+        let applied = told.unwrap_or_else(|_| Applied::unknown());
+        match &self.cluster {
+            Some(cluster) => applied.named(|id| cluster.name_of(id)),
+            None => applied,
+        }
     }
 
     /// [`ChangeFeedHandle::committed`] together with what the write made.

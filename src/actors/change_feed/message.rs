@@ -182,6 +182,20 @@ pub enum How {
 // === impl Applied ===
 
 impl Applied {
+    /// The same with nodes by the names that operators know; followers go by the ids of theirs. Who has no such name
+    /// keeps the id.
+    pub(super) fn named(mut self, name_of: impl Fn(&str) -> Option<String>) -> Self {
+        for missing in &mut self.missing {
+            let Some((what, id)) = missing.name.split_once('@') else {
+                continue;
+            };
+            if let Some(name) = name_of(id) {
+                missing.name = format!("{what}@{name}");
+            }
+        }
+        self
+    }
+
     /// Nobody was waited for, as was wished (C6).
     pub(super) fn not_waited_for() -> Self {
         let missing = Missing {
@@ -235,5 +249,34 @@ impl std::fmt::Display for Applied {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_missing_is_told_by_name_and_by_id_where_no_name_is_known() {
+        let missing = |name: &str, how| Missing {
+            name: name.to_owned(),
+            how,
+        };
+        let applied = Applied {
+            done: 1,
+            all: 3,
+            missing: vec![
+                missing("traffic-manager@a1", How::Behind),
+                missing("gateway@b2", How::Unreached),
+            ],
+        };
+        let told = applied.named(|id| (id == "a1").then(|| "tm1".to_owned()));
+        assert_eq!(
+            told.to_string(),
+            "1/3; behind=traffic-manager@tm1; unreached=gateway@b2"
+        );
+        assert_eq!(Applied::unknown().named(|_| None), Applied::unknown());
+        let hasty = Applied::not_waited_for().named(|_| Some("x".to_owned()));
+        assert_eq!(hasty.to_string(), "wait=none");
     }
 }

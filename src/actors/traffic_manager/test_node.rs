@@ -62,10 +62,8 @@ impl Node {
         let at = |name: &str| format!("sqlite:{}", dir.join(name).display());
         let apim = apim::open(&at("apim.db")).await.unwrap();
         let shared = storage::shared::open(&at("shared.db")).await.unwrap();
-        let (broker, carbon) = (
-            broker::open(dir).await.unwrap(),
-            carbon::open(dir).await.unwrap(),
-        );
+        let broker = broker::open(dir).await.unwrap();
+        let carbon = carbon::open(dir).await.unwrap();
         let counted_in = counted_in(&broker).await;
         let system = System::new(Clock::system(), true);
         let (feed, feed_child) = follow_changes(&system, &apim, &shared, FeedSettings::default());
@@ -78,8 +76,8 @@ impl Node {
         let (gateways, cover) = (GatewayLeases::default(), Cover::nothing());
         let members = Ways::default();
         let voting = (&carbon, &cover);
-        let (agreed, agreed_child) =
-            agreed_view(&system, voting, &nodes, &register, LAYOUT, |_| Vec::new());
+        let made = agreed_view(&system, voting, &nodes, &register, LAYOUT, |_| Vec::new());
+        let (agreed, agreed_child) = made;
         let member = Member {
             broker: &broker,
             feed: &feed,

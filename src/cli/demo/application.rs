@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::journey::{Journey, by, member};
+use super::journey::{Journey, NotKnown, by, member};
 use crate::client::{Call, percent_encoded};
 
 /// The plan, and how many calls a minute it allows.
@@ -138,11 +138,20 @@ pub(super) async fn generate_keys(
 pub(super) async fn token(journey: &mut Journey<'_>) -> anyhow::Result<String> {
     journey.console.step("get a token for the application");
     let (path, words) = journey.secret(CLIENT);
-    let credential = std::fs::read_to_string(path)?;
+    let credential = std::fs::read_to_string(&path)?;
     let call = Call::new("POST", journey.management("/oauth2/token"))
         .basic(&credential, &words)
         .form(&[("grant_type", "client_credentials", None)]);
-    let answer = journey.capture(&call, "CALL_TOKEN", "access_token").await?;
+    let answer = journey.capture(&call, "CALL_TOKEN", "access_token").await;
+    let answer = answer.map_err(|error| match error.is::<NotKnown>() {
+        // Not by itself: whoever had another secret made goes by it.
+        true => error.context(format!(
+            "the secret in {} counts no more, most likely another one was made since: put KEY:SECRET of now there, or \
+             remove the file, then the next run makes another secret",
+            path.display()
+        )),
+        false => error,
+    })?;
     let seconds = answer.get("expires_in").and_then(Value::as_i64);
     journey
         .console

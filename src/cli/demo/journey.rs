@@ -31,6 +31,11 @@ pub(super) struct Journey<'a> {
     gateway: String,
 }
 
+/// The credential of a call does not count, or not any more.
+#[derive(Debug, thiserror::Error)]
+#[error("the node refused the call: status 401, {0}")]
+pub(super) struct NotKnown(String);
+
 // === impl Journey ===
 
 impl<'a> Journey<'a> {
@@ -132,6 +137,9 @@ impl<'a> Journey<'a> {
             "{variable}=$({line} | sed -E 's/.*\"{member}\":\"([^\"]*)\".*/\\1/')"
         ));
         let answer = self.client.send(call).await?;
+        if answer.status == 401 {
+            return Err(NotKnown(answer.reason()).into());
+        }
         answer.success("the node refused the call")
     }
 

@@ -55,7 +55,7 @@ async fn play(demo: &Demo) -> anyhow::Result<ExitCode> {
     let stopped = signals::Asked::listen()?.stop();
     tokio::pin!(stopped);
     let config = settings::load(&demo.data_dir, demo.port_offset, std::env::vars_os())?;
-    crate::telemetry::start(&config.log)?;
+    crate::telemetry::start_silent(&config.log)?;
     let offset = config.listen.port_offset;
     let backend = SampleBackend::bind(sample_backend::address(offset)?).await?;
     let listeners = Listeners::bind(&config).await?;

@@ -12,6 +12,18 @@ const STALLED_MS: i64 = 1_000;
 // === impl World ===
 
 impl World {
+    /// A voter has fenced.
+    pub(super) fn node_is_fenced(&mut self, node: usize, from: usize, epoch: Epoch, t_ms: i64) {
+        let fences = &mut self.nodes.all[node].fences;
+        if fences.acked(&name(from), epoch, t_ms)
+            && let Some(t_ms) = fences.fenced_ms()
+        {
+            for shard in 0..self.shards() {
+                self.seat(node, shard, SeatEvent::Fenced { epoch, t_ms });
+            }
+        }
+    }
+
     /// A voter is asked to fence.
     pub(super) fn node_fences(&mut self, node: usize, from: usize, epoch: Epoch, t_ms: i64) {
         let unsealed = self.plan.planted == Some(Planted::SealsNothing);

@@ -404,17 +404,6 @@ impl World {
         }
     }
 
-    fn node_is_fenced(&mut self, node: usize, from: usize, epoch: Epoch, t_ms: i64) {
-        let fences = &mut self.nodes.all[node].fences;
-        if fences.acked(&name(from), epoch, t_ms)
-            && let Some(t_ms) = fences.fenced_ms()
-        {
-            for shard in 0..self.shards() {
-                self.seat(node, shard, SeatEvent::Fenced { epoch, t_ms });
-            }
-        }
-    }
-
     pub(super) fn node_is_asked(&mut self, node: usize, ask: Ask) {
         let shard = self.shard_of(key_of(&ask.cell));
         let cell = ask.cell.clone();

@@ -80,6 +80,8 @@ pub(super) async fn forward(
         fault
     })?;
     flows_over(&intake, &mut answer);
+    // A version is of one hop: the caller is told this gateway's (RFC 9110 §2.5), and keeps its connection.
+    *answer.version_mut() = Version::HTTP_11;
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
         // Its caller was never told that it may, and both would read on in different ways.
         let fault =
