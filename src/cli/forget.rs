@@ -127,7 +127,9 @@ mod tests {
         looked["knownHere"] = false.into();
         assert!(told(&looked).contains("has not heard of it yet"));
         looked["founder"] = true.into();
-        assert!(question(&looked).contains("tm1 never runs again"));
+        assert!(
+            question(&looked).contains("node tm1 founded the view register and never runs again")
+        );
         assert!(told(&looked).contains("tm1 never runs again"));
     }
 }

@@ -93,7 +93,8 @@ const WORLDS: [World; 9] = [
         name: "view",
         meets: "what the ledger's world meets but one owner's crash; members and voters crash, also most at \
                 once, stand still, are cut off one way or both, have slow disks, lose them and have wall clocks that are \
-                hours off",
+                hours off and slewed \
+                by up to 500 ppm, T with them; pairs are cut off with a hung disk and go on",
         package: "headgate-domain",
         test: "simulation::view_tests::never_over_the_limit_whoever_dies_hangs_or_is_cut_off",
     },
@@ -102,7 +103,7 @@ const WORLDS: [World; 9] = [
         name: "view-hours",
         package: "headgate-domain",
         test: "simulation::view_tests::never_over_the_limit_in_hours_of_rare_faults",
-        meets: "the same over hours, something rarely; a seed is ten hours",
+        meets: "the same over hours, something rarely; a seed is ten hours, one in four of windows that slide and buckets",
     },
 ];
 

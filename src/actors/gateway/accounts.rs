@@ -17,8 +17,9 @@ use super::state::State;
 use crate::traffic_manager::message::ThrottleKey;
 use crate::traffic_manager::shard_of;
 
-/// An account whose owner never told a window is kept so long after it was last of use.
-const UNHEARD_MS: i64 = 10_000;
+/// An account whose owner never told a window is kept so long after it was last of use: what it asked for may be granted
+/// when voters or the owner are back, and nobody else could give that back.
+const UNHEARD_MS: i64 = 120_000;
 
 /// The accounts of one gateway.
 pub(super) struct Accounts {
