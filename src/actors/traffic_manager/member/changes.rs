@@ -62,15 +62,22 @@ impl Shards {
                         KeyChange::Reset => Input::Reset { cell },
                         KeyChange::Refund { units } => Input::Refund { cell, units },
                     };
+                    let cell = key.cell();
                     let said = slot.step(Event::Ledger(input), &slots.site);
-                    Ok((said, slot.ledger().stamp()))
+                    // Nothing was changed, so nothing of it will ever be known elsewhere.
+                    let is_counted = slot.ledger().counted(&cell).is_some();
+                    Ok((said, is_counted.then(|| slot.ledger().stamp())))
                 }
                 _ => Err(KeyChanged::NotCounted),
             }
         });
         match done.unwrap_or(Err(KeyChanged::NotOwner)) {
             Err(refused) => reply.send(refused),
-            Ok((said, stamp)) => {
+            Ok((said, None)) => {
+                reply.send(KeyChanged::NotCounted);
+                self.carry_out(shard, said).await;
+            }
+            Ok((said, Some(stamp))) => {
                 let now = self.arguments.clock.monotonic();
                 self.changes.0.push(Change {
                     key,
