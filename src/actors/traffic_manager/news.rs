@@ -68,7 +68,7 @@ async fn keep_telling(gateways: GatewayLeases, clock: Clock, mut message: TellLe
         if error == AskError::Unsupported || clock.monotonic() >= until {
             tracing::warn!(
                 gateway = %message.node, leases = message.news.len(), %error,
-                "a gateway was not told that units are free again, it refuses to the end of the window"
+                "a gateway was not told that units are free again, it refuses for up to a minute more"
             );
             return;
         }

@@ -223,11 +223,11 @@ impl Coordinator {
         let (members, sources) = (&standing.members, &standing.sources);
         // Once a view is active, what others have is needed no more. While it is needed, whoever has gone with it is
         // not waited for.
-        let is_complete = self.complete.len() == usize::from(self.shards);
         let known = &self.view.sources;
+        let is_asked = |life: &Life| sources.contains(&life) || !known.contains(life);
         let has_sources = self.view.phase == Phase::Active
             || (sources.iter().all(|life| known.contains(life))
-                && (is_complete || known.iter().all(|life| sources.contains(&life))));
+                && self.needed_outside().iter().all(is_asked));
         let fits = members.iter().copied().eq(&self.view.members)
             && self.view.voters == self.voters
             && self.refused <= self.view.epoch
@@ -242,6 +242,14 @@ impl Coordinator {
         let gathering_ms = standing.gathering_ms;
         self.reach.gathers(gathering_ms);
         entry
+    }
+
+    /// Those outside of the view's members who alone have what pairs still wait for.
+    fn needed_outside(&self) -> BTreeSet<Life> {
+        let waiting = (0..self.shards).filter(|shard| !self.complete.contains_key(shard));
+        waiting
+            .flat_map(|shard| outsiders(&self.view, shard, self.rank))
+            .collect()
     }
 
     /// A disk that hangs, or a cut that nobody else sees, must not hold up all: the next view is made without whoever
