@@ -150,7 +150,7 @@ impl Truth {
         let later: Vec<i64> = since.map(|((_, number), _)| *number).collect();
         let ever = self.ever[&key];
         for last in later {
-            let (mut sum, mut times) = (0, 1);
+            let mut sum = 0;
             for ((_, first), count) in self.admitted.range((key, 0)..=(key, last)).rev() {
                 let (pane, end) = (spec.numbered(*first), spec.numbered(last));
                 let counts = pane.counts_until_ms() > end.start_ms;
@@ -158,7 +158,9 @@ impl Truth {
                     break;
                 }
                 sum += count;
-                times += self.anew.get(&(key, *first)).copied().unwrap_or(0);
+                // A reset counts in whichever pane, also in one in which nobody was let through.
+                let anew = self.anew.range((key, *first)..=(key, last));
+                let times = 1 + anew.map(|(_, times)| times).sum::<u64>();
                 let passed = (end.start_ms - pane.end_ms).max(0).unsigned_abs();
                 let filled = match spec.kind {
                     WindowKind::Bucket => ever * passed / spec.span_ms().unsigned_abs(),

@@ -208,6 +208,16 @@ impl Plan {
         plan
     }
 
+    /// The same of windows that slide, and of buckets.
+    pub(super) fn sliding_sparse(hours: i64) -> Self {
+        let mut plan = Self::sparse(hours);
+        let kinds = [WindowKind::Sliding, WindowKind::Bucket];
+        for ((_, window), kind) in plan.keys.iter_mut().zip(kinds.into_iter().cycle()) {
+            *window = window.counted(kind);
+        }
+        plan
+    }
+
     /// Hours, in which something goes wrong now and then.
     pub(super) fn sparse(hours: i64) -> Self {
         Self {

@@ -63,6 +63,14 @@ impl Simulated for Hours {
         Plan::sparse(HOURS)
     }
 
+    fn storms(seed: u64) -> Vec<Plan> {
+        // What slides takes longer to judge.
+        vec![match seed % 4 {
+            3 => Plan::sliding_sparse(HOURS),
+            _ => Plan::sparse(HOURS),
+        }]
+    }
+
     fn plant(plan: &mut Plan, planted: Planted) {
         plan.planted = Some(planted);
     }
