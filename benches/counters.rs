@@ -408,7 +408,7 @@ fn ask(gateway: usize, key: &CellKey, known: Option<(WindowId, u64, u64)>, want:
         returned: 0,
         want,
         emptied: true,
-        owed: 0,
+        due: 0,
     }
 }
 

@@ -14,6 +14,7 @@ use super::answering::answer;
 use super::changing::unfinished;
 use super::election::stand;
 use super::founding::{RegisterSeed, found};
+use super::heartbeat::say_so;
 use super::known::{Known, RegisterState};
 use super::link::{AskRegister, RegisterLink};
 use super::log::Log;
@@ -286,6 +287,8 @@ async fn begin(arguments: Arguments, address: Address<Message>) -> Result<Incarn
     let is_behind = Arc::clone(&network.is_behind);
     let standing = stand(raft.clone(), me, settings.timing, is_behind);
     spawn_named("register election", standing);
+    let saying = say_so(raft.clone(), settings.timing);
+    spawn_named("register heartbeat", saying);
     spawn_named("register watch", watched.watch(raft.metrics()));
     Ok(Incarnation {
         running: Running {
@@ -379,7 +382,7 @@ impl Watched {
     fn tell(&self, now: &Metrics) {
         let acknowledged = now.millis_since_quorum_ack.map(u128::from);
         let leads = now.state == ServerState::Leader
-            && acknowledged.is_some_and(|ms| ms <= self.timing.lease.as_millis());
+            && acknowledged.is_some_and(|ms| ms <= self.timing.unanswered().as_millis());
         let leader = now.current_leader.map(|leader| leader.to_string());
         self.known.send_if_modified(|known| {
             let term = now.current_term;

@@ -3,7 +3,7 @@
 //! ([`RegisterStore`]) and how they get to others ([`RegisterLink`]).
 //!
 //! `actor` owns what runs and is started again with it, `founding` how a log begins, `handle` is the door, `known` what is known, `order` what is
-//! asked; `log`, `machine` and `network` are what openraft asks of us, `election` and `quiet` what it does not do well enough,
+//! asked; `log`, `machine` and `network` are what openraft asks of us, `election`, `heartbeat` and `quiet` what it does not do well enough,
 //! `words` all shapes that are sent or kept.
 
 mod actor;
@@ -12,6 +12,7 @@ mod changing;
 mod election;
 mod founding;
 mod handle;
+mod heartbeat;
 mod known;
 mod link;
 mod log;

@@ -68,13 +68,13 @@ mod tests {
             quiet.is_quiet(true, Some(ms(answered)), begin + ms(passed))
         };
         assert!(!at(0, 100_000), "it has only begun to lead");
-        assert!(!at(5_000, 600), "a slow majority is one");
-        assert!(at(6_000, 601));
-        assert!(at(6_899, 1_500), "others have their time to elect");
-        assert!(!at(6_901, 1_502), "nobody was elected");
-        assert!(at(7_801, 2_402));
+        assert!(!at(5_000, 800), "a slow majority is one");
+        assert!(at(6_000, 801));
+        assert!(at(6_899, 1_700), "others have their time to elect");
+        assert!(!at(6_901, 1_702), "nobody was elected");
+        assert!(at(7_801, 2_602));
         assert!(!at(8_000, 10), "it is answered again");
-        assert!(at(9_000, 700), "and not, later");
+        assert!(at(9_000, 900), "and not, later");
     }
 
     #[test]
@@ -82,10 +82,10 @@ mod tests {
         let (mut quiet, begin) = (Quiet::new(RegisterTiming::default()), Instant::now());
         assert!(!quiet.is_quiet(false, None, begin));
         assert!(!quiet.is_quiet(true, None, begin));
-        assert!(quiet.is_quiet(true, None, begin + ms(700)));
-        assert!(!quiet.is_quiet(false, None, begin + ms(800)));
+        assert!(quiet.is_quiet(true, None, begin + ms(900)));
+        assert!(!quiet.is_quiet(false, None, begin + ms(1_000)));
         assert!(
-            !quiet.is_quiet(true, None, begin + ms(900)),
+            !quiet.is_quiet(true, None, begin + ms(1_100)),
             "it leads anew"
         );
     }

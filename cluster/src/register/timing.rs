@@ -48,14 +48,20 @@ impl RegisterTiming {
         self.spread * 2 / 5 + (self.spread * 3 / 5).mul_f64(f64::from(drawn) / f64::from(u16::MAX))
     }
 
-    /// After which silence openraft is held to hang: it says something with each of its ticks.
+    /// How long an answer may take: the next word that a voter holds to its leader by follows it.
+    pub(crate) fn answer(&self) -> Duration {
+        self.lease * 7 / 8
+    }
+
+    /// After which silence openraft is held to hang: it says something with each heartbeat.
     pub(crate) fn silence(&self) -> Duration {
         self.lease * 2
     }
 
-    /// After which silence of a majority a leader says nothing any more.
+    /// After which silence of a majority a leader says nothing any more. An answer tells that its question came, and
+    /// the next one may take as long.
     pub(crate) fn unanswered(&self) -> Duration {
-        self.lease * 3 / 2
+        self.lease * 2
     }
 
     /// How long it says nothing: as long as it takes to elect another.
@@ -63,7 +69,7 @@ impl RegisterTiming {
         self.lease + self.spread * 2
     }
 
-    /// All of it in openraft's words. Its ticks come after one and a half of its intervals.
+    /// All of it in openraft's words. It has one span for its own heartbeats and for how long an answer may take.
     ///
     /// # Errors
     /// When the spans contradict each other.
@@ -71,8 +77,10 @@ impl RegisterTiming {
         let ms = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
         let config = Config {
             cluster_name: "headgate".to_owned(),
-            heartbeat_interval: ms(self.heartbeat) * 2 / 3,
-            // How long an answer to a vote may take.
+            heartbeat_interval: ms(self.answer()),
+            // See `heartbeat`.
+            enable_heartbeat: false,
+            // How long the answer to a vote may take.
             election_timeout_min: ms(self.lease).saturating_sub(1),
             election_timeout_max: ms(self.lease),
             install_snapshot_timeout: ms(self.following),
@@ -98,7 +106,11 @@ mod tests {
         let timing = RegisterTiming::default();
         assert!(timing.lease + timing.spread * 2 <= Duration::from_millis(900));
         let config = timing.config().unwrap();
-        assert_eq!(config.heartbeat_interval * 3 / 2, 150);
+        assert_eq!(
+            config.heartbeat_interval, 350,
+            "an answer comes within the lease"
+        );
+        assert!(timing.answer() + timing.heartbeat * 2 < timing.unanswered());
         let drawn: Vec<Duration> = (0..64).map(|_| timing.draw()).collect();
         assert!(
             drawn

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use domain::lease::{Applied, Book};
 use domain::ledger::{ANY_LIFE, Ask, Holder, Outcome, Recall, Reopen, Reply, SHARED_KEY};
@@ -127,6 +127,7 @@ impl Accounts {
             window,
             lease: Arc::clone(book.lease()),
             changed: Notify::new(),
+            waited_for: AtomicU32::new(0),
         });
         let account = Account {
             slot: Arc::clone(&slot),
@@ -165,7 +166,9 @@ impl Accounts {
     pub(super) fn ask(&mut self, shard: u16, key: &ThrottleKey, now_ms: i64) -> Option<(Ask, u32)> {
         let applied = self.state.applied();
         let account = self.get_mut(shard, key)?;
-        let waited_for = std::mem::take(&mut account.waited_for);
+        // Who found the ask open already has not said so.
+        let all = account.slot.waited_for.load(Ordering::Acquire);
+        let waited_for = std::mem::take(&mut account.waited_for).max(all);
         account.used_at_ms = now_ms;
         Some((account.book.ask(applied, waited_for, now_ms), waited_for))
     }

@@ -1,7 +1,7 @@
 //! Accounts one by one, without actors: `refiller_tests` drives them against an owner.
 
 use super::*;
-use crate::gateway::lease_cache::KeyParts;
+use crate::gateway::lease_cache::{KeyParts, Waiting};
 use cluster::Clock;
 use domain::lease::Refused;
 use domain::ledger::Stamp;
@@ -126,4 +126,19 @@ fn an_account_nobody_told_a_window_is_forgotten_after_a_while() {
     assert!(found(&accounts, &key).is_some(), "it may be answered yet");
     accounts.sweep(130_000);
     assert!(found(&accounts, &key).is_none());
+}
+
+#[test]
+fn all_calls_that_wait_are_asked_for_though_only_the_first_says_so() {
+    let mut accounts = accounts(9);
+    let key = neighbours().next().unwrap();
+    let (slot, _) = accounts.open(&key, MINUTE, 0);
+    let waiting: Vec<Waiting> = (0..3).map(|_| Waiting::begin(&slot, 2)).collect();
+    accounts.get_mut(slot.shard, &key).unwrap().waited_for = 2;
+    let (ask, waited_for) = accounts.ask(slot.shard, &key, 0).unwrap();
+    assert_eq!((ask.due, waited_for), (6, 6));
+    assert!(ask.want > 6, "and one ahead");
+    drop(waiting);
+    let (ask, waited_for) = accounts.ask(slot.shard, &key, 0).unwrap();
+    assert_eq!((ask.due, waited_for), (0, 0), "nobody waits any more");
 }

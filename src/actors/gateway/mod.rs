@@ -71,7 +71,7 @@ use crate::usage::UsageHandle;
 
 pub use caller::{Caller, Granted};
 pub use handle::{GatewayHandle, Presented};
-pub use lease_cache::{KeyParts, Slot};
+pub use lease_cache::{KeyParts, Slot, Waiting};
 pub use policy_rule::{CountedLimit, PolicyRule};
 pub use route::{ApiRoute, Upstream};
 pub use rules::{Facts, Rules};

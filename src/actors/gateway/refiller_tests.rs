@@ -250,7 +250,7 @@ async fn what_a_silent_gateway_holds_is_spent_after_the_recall_round() {
         returned: 0,
         want: 1,
         emptied: true,
-        owed: 0,
+        due: 0,
     };
     let request = LeaseMany::of(shard_of(&key), &[silent]).unwrap();
     let Ok(Leased::Leases(answers)) = node.traffic.lease(request).await else {

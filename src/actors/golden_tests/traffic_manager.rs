@@ -49,7 +49,7 @@ fn ask(limit: u16, window: Option<WindowId>) -> LeaseAsk {
         returned: 251,
         want: 65_536,
         emptied: limit > 0,
-        owed: 0,
+        due: 0,
     }
 }
 

@@ -79,8 +79,8 @@ pub struct LeaseAsk {
     pub want: u64,
     /// Whether it holds nothing unused of what it has.
     pub emptied: bool,
-    /// Units of `want` that are spent already (L11).
-    pub owed: u64,
+    /// Units of `want` that are used as soon as they are granted (L7, L11).
+    pub due: u64,
 }
 
 /// The answer to [`LeaseMany`].

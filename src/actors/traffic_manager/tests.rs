@@ -25,7 +25,7 @@ fn ask(gateway: &str, key: &ThrottleKey, known: Option<&LeaseAnswer>, applied: u
         returned: 0,
         want: 1,
         emptied: true,
-        owed: 0,
+        due: 0,
     };
     LeaseMany::of(shard_of(key), &[ask]).unwrap()
 }

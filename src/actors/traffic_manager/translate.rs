@@ -103,7 +103,7 @@ impl LeaseMany {
                     returned: ask.returned,
                     want: ask.want,
                     emptied: ask.emptied,
-                    owed: ask.owed,
+                    due: ask.due,
                 })
             })
             .collect::<Option<_>>()?;
@@ -141,7 +141,7 @@ impl LeaseMany {
             returned: ask.returned,
             want: ask.want,
             emptied: ask.emptied,
-            owed: ask.owed,
+            due: ask.due,
         }
     }
 }
@@ -307,7 +307,7 @@ mod tests {
             returned: 2,
             want: 1,
             emptied: false,
-            owed: 7,
+            due: 7,
         }
     }
 

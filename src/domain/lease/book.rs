@@ -125,7 +125,7 @@ impl Book {
         let want = target.saturating_sub(at_hand).max(1);
         Ask {
             want,
-            owed: owed.min(want),
+            due: owed.saturating_add(u64::from(waiting)).min(want),
             ..self.report(policies, now_ms)
         }
     }
@@ -223,7 +223,7 @@ impl Book {
         self.returned = self.returned.saturating_add(u64::from(self.lease.empty()));
         Ask {
             emptied: true,
-            owed: 0,
+            due: 0,
             ..self.report(policies, now_ms)
         }
     }
@@ -268,7 +268,7 @@ impl Book {
             returned: self.returned,
             want: 0,
             emptied: self.lease.at_hand() == 0,
-            owed: 0,
+            due: 0,
         }
     }
 

@@ -202,11 +202,8 @@ impl Cell {
         // Up to what it wants beyond what it has: a repeated ask finds it granted already (L7).
         let need = have.saturating_add(ask.want).saturating_sub(granted);
         let size = need
-            // What is owed is spent already: it is no lease.
-            .min(
-                self.lease_size(granted, step.now_ms)
-                    .saturating_add(ask.owed),
-            )
+            // What is used at once is no lease: were it kept back, calls would be let through one in each exchange.
+            .min(self.lease_size(granted, step.now_ms).max(ask.due))
             .min(self.free());
         if size > 0 {
             self.grant(&ask.holder, size);

@@ -104,7 +104,7 @@ mod tests {
                 returned: 0,
                 want: 1,
                 emptied: true,
-                owed: 0,
+                due: 0,
             };
             ledger.step(Input::Ask(ask), 1_000);
         }

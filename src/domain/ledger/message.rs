@@ -75,9 +75,9 @@ pub struct Ask {
     /// True when the gateway holds nothing unused of what it knows to be granted: after a [`Recall`], or when it asks
     /// empty-handed. Counts only if `have` is all that was granted.
     pub emptied: bool,
-    /// Units of `want` that were used without having been granted: streams overran (PROTOCOLS L11). They are spent
-    /// already, so that no bound of a lease keeps them back.
-    pub owed: u64,
+    /// Units of `want` that are used as soon as they are granted: streams overran by them (PROTOCOLS L11), or calls wait
+    /// for them. They are nothing that a lease has at hand, so that no bound of a lease keeps them back.
+    pub due: u64,
 }
 
 /// What the owner decided.

@@ -85,3 +85,25 @@ fn a_reset_forgives_what_a_lease_had_that_is_over_before_it_answers() {
     let counted = ledger.counted(&key("a")).expect("it is counted");
     assert_eq!((counted.used, counted.left), (1, 2));
 }
+
+#[test]
+fn calls_that_wait_are_granted_together_and_what_is_asked_ahead_of_them_is_a_lease() {
+    let mut ledger = ledger(400, MINUTE);
+    let of_calls = Ask {
+        due: 20,
+        ..ask("g1", 0, 50)
+    };
+    let said = step(&mut ledger, of_calls);
+    assert_eq!(replies(&said), [("g1", 20, Outcome::Granted)]);
+    let ahead = step(&mut ledger, ask("g1", 20, 50));
+    let [("g1", granted, Outcome::Granted)] = replies(&ahead)[..] else {
+        panic!("{ahead:?}")
+    };
+    assert!(granted < 30, "a lease of 400 is small: {granted}");
+    let rest = Ask {
+        due: 1_000,
+        ..ask("g1", granted, 1_000)
+    };
+    let said = step(&mut ledger, rest);
+    assert_eq!(replies(&said), [("g1", 400, Outcome::Granted)]);
+}

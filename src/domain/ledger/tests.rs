@@ -36,7 +36,7 @@ pub(super) fn ask(node: &str, have: u64, want: u64) -> Ask {
         returned: 0,
         want,
         emptied: have == 0,
-        owed: 0,
+        due: 0,
     }
 }
 
@@ -136,7 +136,7 @@ fn no_is_final_only_after_a_recall_round() {
     let emptied = |node, returned| Ask {
         returned,
         emptied: true,
-        owed: 0,
+        due: 0,
         ..ask(node, 1, 0)
     };
     assert!(step(&mut ledger, emptied("g1", 0)).is_empty());
@@ -176,7 +176,7 @@ fn a_gateway_that_does_not_answer_a_recall_has_spent_what_it_had() {
         Input::Ask(Ask {
             returned: 1,
             emptied: true,
-            owed: 0,
+            due: 0,
             ..ask("g1", 1, 0)
         }),
         T + 200,
@@ -226,7 +226,7 @@ fn a_lowered_limit_recalls_and_a_raised_one_reopens() {
         Ask {
             returned: 1,
             emptied: true,
-            owed: 0,
+            due: 0,
             ..ask("g1", 3, 0)
         },
     );
@@ -260,7 +260,7 @@ fn a_reset_forgives_what_holders_confirm_as_spent() {
         &mut ledger,
         Ask {
             emptied: true,
-            owed: 0,
+            due: 0,
             ..ask("g1", 2, 0)
         },
     );

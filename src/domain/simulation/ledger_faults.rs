@@ -128,6 +128,6 @@ fn book_report(book: &Book, window: crate::window::WindowId) -> Ask {
         returned: 0,
         want: 0,
         emptied: true,
-        owed: 0,
+        due: 0,
     }
 }

@@ -6,7 +6,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actors::gateway::{ApiRoute, CountedLimit, Facts, GatewayHandle, Granted, KeyParts, Slot};
+use actors::gateway::{
+    ApiRoute, CountedLimit, Facts, GatewayHandle, Granted, KeyParts, Slot, Waiting,
+};
 use cluster::AskError;
 use domain::lease::{QuotaHint, Refused};
 use domain::policy::{Mode, PolicyLevel, QuotaUnit, SUBSCRIPTIONLESS, UNAUTHENTICATED, UNLIMITED};
@@ -236,6 +238,7 @@ async fn take_one(
             Err(_) => {}
         }
     }
+    let mut waiting = None;
     loop {
         let slot = match gateway.lease_at_hand(&wanted.parts, window) {
             Some(slot) => slot,
@@ -271,6 +274,7 @@ async fn take_one(
                 return Err(exhausted(wanted.code, now_ms, wait_ms));
             }
             Err(Refused::Empty { ask }) => {
+                wanted.waits_for(&slot, &mut waiting);
                 if ask {
                     gateway.refill(&slot, wanted.units());
                 }
@@ -356,6 +360,14 @@ impl Wanted<'_> {
     /// Whether the call goes on without units, as its policy's mode says (L8).
     fn goes_on(&self, gateway: &GatewayHandle) -> bool {
         gateway.lets_through(self.parts, self.limit, self.mode, self.units())
+    }
+
+    /// Counts the call among those that wait for units of this slot.
+    fn waits_for(&self, slot: &Arc<Slot>, waiting: &mut Option<Waiting>) {
+        let known = waiting.as_ref().map(Waiting::slot);
+        if !known.is_some_and(|known| Arc::ptr_eq(known, slot)) {
+            *waiting = Some(Waiting::begin(slot, self.units()));
+        }
     }
 
     /// Units that a call waits for when there are none.

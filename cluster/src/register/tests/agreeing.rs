@@ -1,5 +1,7 @@
 //! What is agreed on stays, whoever is lost.
 
+use std::time::Duration;
+
 use super::world::{World, seed, until};
 use crate::register::OrderError;
 
@@ -117,6 +119,24 @@ async fn five_voters_agree_without_two_of_them_and_on_nothing_without_three() {
             .all(|at| world.nodes[*at].words().ends_with("d "))
     })
     .await;
+}
+
+// Between continents. Twice as long as the pauses between heartbeats: whoever took an answer for lost after one would
+// never hear any.
+#[tokio::test(flavor = "multi_thread")]
+async fn voters_that_are_far_away_from_each_other_keep_their_leader_and_agree() {
+    let world = World::voting(3).await;
+    world.delay(Duration::from_millis(100));
+    let leader = world.leader().await;
+    let term = world.nodes[leader].known().term;
+    let mut words = String::new();
+    for number in 0..10 {
+        world.agree(number % 3, &number.to_string()).await;
+        words.push_str(&format!("{number} "));
+    }
+    world.have(&[0, 1, 2], &words).await;
+    let terms: Vec<u64> = world.nodes.iter().map(|node| node.known().term).collect();
+    assert_eq!(terms, [term; 3], "somebody else was elected");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -153,6 +153,8 @@ pub(crate) struct Wires {
     ends: Mutex<BTreeMap<String, Register>>,
     /// From whom to whom nothing gets.
     cut: Mutex<BTreeSet<(String, String)>>,
+    /// How long everything takes to get anywhere.
+    late: Mutex<Duration>,
 }
 
 /// The links of one node.
@@ -174,7 +176,15 @@ impl RegisterLink for Wire {
                 tokio::time::sleep(deadline).await;
                 return Err(AskError::Timeout);
             }
-            let answer = there.answer(said, deadline).await?;
+            let late = *self.wires.late.lock().unwrap();
+            let asking = async {
+                tokio::time::sleep(late).await;
+                let answer = there.answer(said, deadline).await?;
+                tokio::time::sleep(late).await;
+                Ok(answer)
+            };
+            let answer = tokio::time::timeout(deadline, asking).await;
+            let answer = answer.unwrap_or(Err(AskError::Timeout))?;
             // An answer may be lost after the ask got through.
             if is_cut(voter, &self.me) {
                 return Err(AskError::Timeout);
@@ -380,6 +390,11 @@ impl World {
         let me = &self.nodes[node].id;
         let others = self.nodes.iter().filter(|other| other.id != *me);
         cut.extend(others.map(|other| (other.id.clone(), me.clone())));
+    }
+
+    /// All that is said takes so long on its way from now on, and so does each answer.
+    pub(crate) fn delay(&self, late: Duration) {
+        *self.wires.late.lock().unwrap() = late;
     }
 
     /// Stops a node; what it keeps stays.

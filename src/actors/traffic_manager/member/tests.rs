@@ -367,7 +367,7 @@ fn question(gateway: &str, key: &ThrottleKey, known: Option<&LeaseAnswer>) -> Le
         returned: 0,
         want: 1,
         emptied: true,
-        owed: 0,
+        due: 0,
     };
     LeaseMany::of(shard_of(key), &[ask]).unwrap()
 }

@@ -59,7 +59,7 @@ pub(super) fn ask(want: u64) -> Event {
         returned: 0,
         want,
         emptied: false,
-        owed: 0,
+        due: 0,
     }))
 }
 
