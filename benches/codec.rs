@@ -30,7 +30,7 @@ fn main() -> anyhow::Result<ExitCode> {
         returned: 4,
         want: 250,
         emptied: false,
-        owed: 0,
+        due: 0,
     };
     let binary = cluster::codec::encode(KIND, VERSION, &ask)?;
     anyhow::ensure!(

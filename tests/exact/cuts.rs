@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::cluster::{Cluster, GATEWAYS, MANAGERS, Pair, Setup};
 use super::keys::MIXED;
+use super::load::Told;
 use super::random::Random;
-use super::report::{Least, Report};
+use super::report::{Least, Report, Run};
 use super::whole::{SPAN, twice};
 use crate::support::net::Fault;
 
@@ -84,6 +85,60 @@ fn two(random: &mut Random, others: &[&'static str]) -> (&'static str, &'static 
     (one, *random.one_of(&others))
 }
 
+/// What is lost while what is said comes late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lost {
+    /// Connections of gateways, one after the other, with what is under way on them.
+    Connections,
+    /// That of two traffic managers: each takes the other for dead.
+    Owners,
+    /// All of these. Calls are promised a word in time only under one fault.
+    All,
+}
+
+/// A while in which words come later and later, and something is lost.
+async fn go_wrong(cluster: &Cluster, run: &mut Run, lost: Lost) {
+    for step in 0..12 {
+        let (one, other) = two(&mut run.random, &[MANAGERS, GATEWAYS].concat());
+        let (least, most) = (Duration::from_millis(5), Duration::from_millis(150));
+        let late = run.random.between(least, most);
+        cluster.net().one_way(one, other, Fault::Delayed(late));
+        let (one, other) = two(&mut run.random, &GATEWAYS);
+        if lost != Lost::Owners {
+            run.harms(one);
+            cluster.net().close(one, other);
+        }
+        let (one, other) = two(&mut run.random, &MANAGERS);
+        if lost != Lost::Connections && step == 6 {
+            run.harms(one);
+            cluster.net().close(one, other);
+        }
+        tokio::time::sleep(SPAN / 12).await;
+    }
+}
+
+/// Runs in which what is said comes late, and this is lost.
+async fn late_runs(cluster: &mut Cluster, report: &mut Report, lost: Lost) {
+    for mut run in report.runs() {
+        let keys = cluster.keys(&mut run, MIXED).await;
+        let load = cluster.offer_twice(&keys, &mut run);
+        go_wrong(cluster, &mut run, lost).await;
+        let mut told = load.end().await;
+        for one in MANAGERS {
+            for other in MANAGERS.iter().chain(&GATEWAYS) {
+                cluster.net().both_ways(one, other, Fault::None);
+            }
+        }
+        cluster.until_whole().await;
+        if lost == Lost::All {
+            report.hear(&run, &told);
+            told = Told::default();
+        }
+        told.add(cluster.offer_rest(&keys, &mut run).await);
+        report.judge(cluster, &run, &keys, &told, Least::Nearly);
+    }
+}
+
 // What is doubled on its way TCP and TLS tell from what is said once; asks are repeated by who hears nothing, so a
 // connection that is lost with the answers under way is what doubles them.
 #[tokio::test]
@@ -93,35 +148,18 @@ async fn late_words_and_lost_connections_make_nobody_grant_twice() {
         ..Setup::default()
     })
     .await;
-    let mut report = Report::new("messages late and lost");
-    for mut run in report.runs() {
-        let keys = cluster.keys(&mut run, MIXED).await;
-        let load = cluster.offer_twice(&keys, &mut run);
-        for step in 0..12 {
-            let (one, other) = two(&mut run.random, &[MANAGERS, GATEWAYS].concat());
-            let (least, most) = (Duration::from_millis(5), Duration::from_millis(150));
-            let late = run.random.between(least, most);
-            cluster.net().one_way(one, other, Fault::Delayed(late));
-            let (one, other) = two(&mut run.random, &GATEWAYS);
-            run.harms(one);
-            cluster.net().close(one, other);
-            if step == 6 {
-                // Two owners take each other for dead.
-                let (one, other) = two(&mut run.random, &MANAGERS);
-                run.harms(one);
-                cluster.net().close(one, other);
-            }
-            tokio::time::sleep(SPAN / 12).await;
-        }
-        let mut told = load.end().await;
-        for one in MANAGERS {
-            for other in MANAGERS.iter().chain(&GATEWAYS) {
-                cluster.net().both_ways(one, other, Fault::None);
-            }
-        }
-        cluster.until_whole().await;
-        told.add(cluster.offer_rest(&keys, &mut run).await);
-        report.judge(&cluster, &run, &keys, &told, Least::Nearly);
+    let faults = [
+        ("messages late and lost", Lost::Connections),
+        ("owners lost to each other over late links", Lost::Owners),
+        ("messages late and lost and owners too", Lost::All),
+    ];
+    let mut reports = Vec::new();
+    for (fault, lost) in faults {
+        let mut report = Report::new(fault);
+        late_runs(&mut cluster, &mut report, lost).await;
+        reports.push(report);
     }
-    report.finish();
+    for report in reports {
+        report.finish();
+    }
 }

@@ -16,7 +16,7 @@ struct Fault {
     test: &'static str,
 }
 
-const FAULTS: [Fault; 16] = [
+const FAULTS: [Fault; 18] = [
     fault(
         "healthy",
         "whole::limits_are_given_out_to_the_last_unit_and_no_further_by_three_gateways",
@@ -33,10 +33,9 @@ const FAULTS: [Fault; 16] = [
     fault("owner joins", MOVES),
     fault("owner cut from standby", CUTS),
     fault("owner cut from majority", CUTS),
-    fault(
-        "messages late and lost",
-        "cuts::late_words_and_lost_connections_make_nobody_grant_twice",
-    ),
+    fault("messages late and lost", LATE),
+    fault("owners lost to each other over late links", LATE),
+    fault("messages late and lost and owners too", LATE),
     fault("owner's clock set", CLOCKS),
     fault("owner's clock off", CLOCKS),
     fault("gateway killed", GATEWAYS),
@@ -54,6 +53,7 @@ const FAULTS: [Fault; 16] = [
 ];
 const MOVES: &str = "traffic_managers::counters_move_with_a_leave_and_a_join_and_stay_exact";
 const CUTS: &str = "cuts::an_owner_that_is_cut_from_its_standby_or_from_the_majority_grants_nothing_beside_the_next_one";
+const LATE: &str = "cuts::late_words_and_lost_connections_make_nobody_grant_twice";
 const CLOCKS: &str =
     "clocks::an_owner_whose_clock_is_hours_off_or_set_while_it_runs_counts_the_same_windows";
 const GATEWAYS: &str = "gateways::a_gateway_that_dies_takes_its_leases_with_it_and_one_that_stood_still_uses_them_once";

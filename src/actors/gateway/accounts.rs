@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use domain::lease::{Applied, Book};
 use domain::ledger::{ANY_LIFE, Ask, Holder, Outcome, Recall, Reopen, Reply, SHARED_KEY};
@@ -12,6 +12,7 @@ use foldhash::fast::FixedState;
 use tokio::sync::Notify;
 
 use super::lease_cache::Slot;
+use super::line::Line;
 use super::refiller::PolicyName;
 use super::state::State;
 use crate::traffic_manager::message::ThrottleKey;
@@ -127,7 +128,7 @@ impl Accounts {
             window,
             lease: Arc::clone(book.lease()),
             changed: Notify::new(),
-            waited_for: AtomicU32::new(0),
+            line: Line::default(),
         });
         let account = Account {
             slot: Arc::clone(&slot),
@@ -167,7 +168,7 @@ impl Accounts {
         let applied = self.state.applied();
         let account = self.get_mut(shard, key)?;
         // Who found the ask open already has not said so.
-        let all = account.slot.waited_for.load(Ordering::Acquire);
+        let all = account.slot.line.units();
         let waited_for = std::mem::take(&mut account.waited_for).max(all);
         account.used_at_ms = now_ms;
         Some((account.book.ask(applied, waited_for, now_ms), waited_for))

@@ -1,7 +1,8 @@
 //! Accounts one by one, without actors: `refiller_tests` drives them against an owner.
 
 use super::*;
-use crate::gateway::lease_cache::{KeyParts, Waiting};
+use crate::gateway::lease_cache::KeyParts;
+use crate::gateway::line::Waiting;
 use cluster::Clock;
 use domain::lease::Refused;
 use domain::ledger::Stamp;

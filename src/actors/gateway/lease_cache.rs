@@ -2,7 +2,6 @@
 
 use std::hash::Hash;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use domain::lease::Lease;
 use domain::ledger::SHARED_KEY;
@@ -13,6 +12,7 @@ use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{Equivalent, UnitWeighter};
 use tokio::sync::Notify;
 
+use super::line::Line;
 use crate::traffic_manager::message::ThrottleKey;
 
 /// Leases that requests find without asking; the refiller keeps the accounts of all.
@@ -31,15 +31,8 @@ pub struct Slot {
     pub lease: Arc<Lease>,
     /// Woken when the owner answered.
     pub changed: Notify,
-    /// Units that calls wait for.
-    pub(super) waited_for: AtomicU32,
-}
-
-/// Somebody waits for units of a slot for as long as this is there.
-#[derive(Debug)]
-pub struct Waiting {
-    slot: Arc<Slot>,
-    units: u32,
+    /// What calls wait for.
+    pub(super) line: Line,
 }
 
 /// A key by its parts, so that a look allocates nothing.
@@ -62,29 +55,13 @@ type Slots = Cache<ThrottleKey, Arc<Slot>, UnitWeighter, RandomState>;
 #[derive(Debug)]
 pub(super) struct LeaseCache(Slots);
 
-// === impl Waiting ===
+// === impl Slot ===
 
-impl Waiting {
-    /// For so many units. What a gateway asks of their owner counts them.
+impl Slot {
+    /// Whether calls wait for units: who comes now comes after them.
     #[must_use]
-    pub fn begin(slot: &Arc<Slot>, units: u32) -> Self {
-        slot.waited_for.fetch_add(units, Ordering::AcqRel);
-        Self {
-            slot: Arc::clone(slot),
-            units,
-        }
-    }
-
-    /// The slot.
-    #[must_use]
-    pub const fn slot(&self) -> &Arc<Slot> {
-        &self.slot
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.slot.waited_for.fetch_sub(self.units, Ordering::AcqRel);
+    pub fn is_waited_for(&self) -> bool {
+        self.line.units() > 0
     }
 }
 

@@ -27,6 +27,7 @@ mod judging;
 mod judging_tests;
 mod keeper;
 mod lease_cache;
+mod line;
 mod local;
 #[cfg(test)]
 mod local_tests;
@@ -71,7 +72,8 @@ use crate::usage::UsageHandle;
 
 pub use caller::{Caller, Granted};
 pub use handle::{GatewayHandle, Presented};
-pub use lease_cache::{KeyParts, Slot, Waiting};
+pub use lease_cache::{KeyParts, Slot};
+pub use line::Waiting;
 pub use policy_rule::{CountedLimit, PolicyRule};
 pub use route::{ApiRoute, Upstream};
 pub use rules::{Facts, Rules};

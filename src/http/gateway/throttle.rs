@@ -230,7 +230,8 @@ async fn take_one(
     let gateway = &hold.ingress.gateway;
     let window = wanted.limit.window;
     // The usual case: the lease is at hand and has a unit.
-    if let Some(slot) = gateway.lease_at_hand(&wanted.parts, window) {
+    let at_hand = gateway.lease_at_hand(&wanted.parts, window);
+    if let Some(slot) = at_hand.filter(|slot| !slot.is_waited_for()) {
         match reserve(exchange, wanted, &slot) {
             Ok(()) => return Ok(()),
             // Who is told to ask is told once.
@@ -238,59 +239,84 @@ async fn take_one(
             Err(_) => {}
         }
     }
-    let mut waiting = None;
+    let mut line: Option<Waiting> = None;
     loop {
-        let slot = match gateway.lease_at_hand(&wanted.parts, window) {
-            Some(slot) => slot,
-            None => {
-                let left = hold.left(exchange)?;
-                match gateway.lease(wanted.parts, window, left).await {
-                    Ok(slot) => slot,
-                    Err(AskError::Overloaded) => return Err(held_too_long()),
-                    // Whoever opens leases starts anew, and opens this one then.
-                    Err(_) => {
-                        tokio::time::sleep(left.min(OPEN_AGAIN)).await;
-                        continue;
-                    }
-                }
-            }
-        };
+        let slot = lease(exchange, wanted, hold).await?;
+        // Only who is first in the line takes: who comes late would find what others wait for.
+        line = line.filter(|line| line.is_for(&slot));
+        if line.is_none() && slot.is_waited_for() {
+            line = Some(Waiting::begin(&slot, wanted.units()));
+        }
+        if let Some(behind) = line.as_mut().filter(|line| !line.is_first()) {
+            let Some(left) = wanted.may_wait(exchange, hold)? else {
+                return Ok(());
+            };
+            behind.until_first(left).await;
+            continue;
+        }
         // Made before the take, so that an answer in between is not missed.
         let changed = slot.changed.notified();
         match reserve(exchange, wanted, &slot) {
             Ok(()) => return Ok(()),
             Err(Refused::Closed { .. }) if !wanted.stops => return Ok(()),
             Err(Refused::Closed { until_ms }) => {
-                // What refuses is what the fields are about, however tight another limit is.
-                let hint = QuotaHint {
-                    left: 0,
-                    end_ms: until_ms,
-                    ..slot.lease.quota()
-                };
-                exchange.decision.quota = Some((Arc::clone(wanted.limit), hint));
-                let wait_ms = until_ms.saturating_sub(gateway.boot_ms());
-                // It may have been held: from now on, not from when it came.
-                let now_ms = gateway.clock().now_ms();
-                return Err(exhausted(wanted.code, now_ms, wait_ms));
+                return Err(used_up(exchange, wanted, (&slot, until_ms)));
             }
             Err(Refused::Empty { ask }) => {
-                wanted.waits_for(&slot, &mut waiting);
+                let is_first = line.is_some();
+                line.get_or_insert_with(|| Waiting::begin(&slot, wanted.units()));
                 if ask {
                     gateway.refill(&slot, wanted.units());
                 }
                 if gateway.is_unowned(&slot) && wanted.goes_on(gateway) {
                     return Ok(());
                 }
-                let left = match hold.left(exchange) {
-                    Ok(left) => left,
-                    // Whatever kept the owner from answering: there was none for this call.
-                    Err(_) if wanted.goes_on(gateway) => return Ok(()),
-                    Err(fault) => return Err(fault),
+                let Some(left) = wanted.may_wait(exchange, hold)? else {
+                    return Ok(());
                 };
-                let _ = tokio::time::timeout(left.min(LOOK_AGAIN), changed).await;
+                if is_first {
+                    let _ = tokio::time::timeout(left.min(LOOK_AGAIN), changed).await;
+                }
             }
         }
     }
+}
+
+/// The lease of a limit; it is opened where there is none.
+async fn lease(
+    exchange: &mut Exchange,
+    wanted: &Wanted<'_>,
+    hold: &mut Hold<'_>,
+) -> Result<Arc<Slot>, Fault> {
+    let (gateway, window) = (&hold.ingress.gateway, wanted.limit.window);
+    loop {
+        if let Some(slot) = gateway.lease_at_hand(&wanted.parts, window) {
+            return Ok(slot);
+        }
+        let left = hold.left(exchange)?;
+        match gateway.lease(wanted.parts, window, left).await {
+            Ok(slot) => return Ok(slot),
+            Err(AskError::Overloaded) => return Err(held_too_long()),
+            // Whoever opens leases starts anew, and opens this one then.
+            Err(_) => tokio::time::sleep(left.min(OPEN_AGAIN)).await,
+        }
+    }
+}
+
+/// The limit of a lease is used up until then.
+fn used_up(exchange: &mut Exchange, wanted: &Wanted<'_>, (slot, until_ms): (&Slot, i64)) -> Fault {
+    // What refuses is what the fields are about, however tight another limit is.
+    let hint = QuotaHint {
+        left: 0,
+        end_ms: until_ms,
+        ..slot.lease.quota()
+    };
+    exchange.decision.quota = Some((Arc::clone(wanted.limit), hint));
+    let gateway = &exchange.ingress.gateway;
+    let wait_ms = until_ms.saturating_sub(gateway.boot_ms());
+    // It may have been held: from now on, not from when it came.
+    let now_ms = gateway.clock().now_ms();
+    exhausted(wanted.code, now_ms, wait_ms)
 }
 
 /// Takes a unit of requests, or reserves bytes to begin with; what bodies cost is counted as they pass (L11).
@@ -362,11 +388,20 @@ impl Wanted<'_> {
         gateway.lets_through(self.parts, self.limit, self.mode, self.units())
     }
 
-    /// Counts the call among those that wait for units of this slot.
-    fn waits_for(&self, slot: &Arc<Slot>, waiting: &mut Option<Waiting>) {
-        let known = waiting.as_ref().map(Waiting::slot);
-        if !known.is_some_and(|known| Arc::ptr_eq(known, slot)) {
-            *waiting = Some(Waiting::begin(slot, self.units()));
+    /// How much longer the call may wait; nothing when it goes on without units instead.
+    ///
+    /// # Errors
+    /// 503 when it may not.
+    fn may_wait(
+        &self,
+        exchange: &mut Exchange,
+        hold: &mut Hold<'_>,
+    ) -> Result<Option<Duration>, Fault> {
+        match hold.left(exchange) {
+            Ok(left) => Ok(Some(left)),
+            // Whatever kept the owner from answering: there was none for this call.
+            Err(_) if self.goes_on(&hold.ingress.gateway) => Ok(None),
+            Err(fault) => Err(fault),
         }
     }
 

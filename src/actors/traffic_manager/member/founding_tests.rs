@@ -220,7 +220,8 @@ async fn of_two_lone_nodes_of_one_name_over_one_database_one_counts_and_stands_s
     let dir = tempfile::tempdir().unwrap();
     let mut founded = Founded::new(dir.path()).await;
     founded.members.hold = Duration::from_secs(3);
-    let (first, reaches) = Founded::deciding(&founded.apim).await;
+    let system = System::new(Clock::system(), true);
+    let (first, reaches) = Founded::deciding(&system, &founded.apim).await;
     founded.alone(&first);
     let keys = with_five_granted(&mut founded, &dir.path().join("one")).await;
     let second = founded.claims.clone();
