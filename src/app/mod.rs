@@ -181,10 +181,14 @@ fn looked(
     }
 }
 
+fn shown(address: Option<std::net::SocketAddr>) -> String {
+    address.map_or_else(|| "off".to_owned(), |address| address.to_string())
+}
+
 fn say_listening(config: &Config, ports: &Ports, data: &DataDir) {
     let roles: Vec<_> = config.node.roles.iter().map(|role| role.as_str()).collect();
-    tracing::info!(target: telemetry::NODE, roles = roles.join(","), management = %ports.management, ingress_http = ?ports.ingress_http,
-        ingress_https = ?ports.ingress_https, data = %data.path().display(), "node is listening");
+    tracing::info!(target: telemetry::NODE, roles = roles.join(","), management = %ports.management, ingress_http = shown(ports.ingress_http),
+        ingress_https = shown(ports.ingress_https), data = %data.path().display(), "node is listening");
 }
 
 /// What must be there before a node of these roles takes requests.

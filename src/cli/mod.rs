@@ -73,7 +73,7 @@ enum Command {
 pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Start(flags) => start::run(&flags),
-        Command::Check(check) => print::quietly(check::run(&check)),
+        Command::Check(check) => check::run(&check),
         Command::Actors(actors) => actors::run(&actors),
         Command::Status(status) => status::run(&status),
         Command::Shards(shards) => shards::run(&shards),
@@ -82,7 +82,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::User(user) => user::run(&user),
         Command::Demo(demo) => demo::run(&demo),
         Command::SampleBackend(sample) => sample_backend::run(&sample),
-        Command::Version => print::quietly(version::run()),
+        Command::Version => version::run(),
     }
 }
 

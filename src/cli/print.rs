@@ -1,13 +1,20 @@
 //! The one way that commands print: who reads may have read enough, such as `head`, and is not told of that.
 
 use std::io::{self, Write as _};
-use std::process::ExitCode;
 
 use serde_json::Value;
 
 /// Prints a line on standard output.
 pub(super) fn say(line: &str) -> anyhow::Result<()> {
-    Ok(writeln!(io::stdout(), "{line}")?)
+    Ok(read_enough(say_once(line))?)
+}
+
+/// Prints what is said this once.
+///
+/// # Errors
+/// Also when nobody reads it.
+pub(super) fn say_once(line: &str) -> io::Result<()> {
+    writeln!(io::stdout(), "{line}")
 }
 
 /// Prints a value as JSON on standard output.
@@ -26,15 +33,10 @@ pub(super) fn prompt(text: &str) {
     let _ = write!(stderr, "{text}").and_then(|()| stderr.flush());
 }
 
-/// What a command that only prints ends with: done, also where whoever read its output has read enough.
-pub(super) fn quietly(outcome: anyhow::Result<ExitCode>) -> anyhow::Result<ExitCode> {
-    match outcome {
-        Err(error) if is_closed_pipe(&error) => Ok(ExitCode::SUCCESS),
-        outcome => outcome,
+/// Whoever read the output has read enough: the command goes on to its own end, and its exit code is its own.
+pub(super) fn read_enough(printed: io::Result<()>) -> io::Result<()> {
+    match printed {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        printed => printed,
     }
-}
-
-fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    let cause = error.downcast_ref::<io::Error>();
-    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
 }

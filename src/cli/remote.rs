@@ -9,8 +9,8 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use serde_json::Value;
 
-pub(super) use super::print::{print_json, say};
-use super::print::{quietly, tell};
+use super::print::tell;
+pub(super) use super::print::{print_json, say, say_once};
 use super::{Output, pinned};
 use crate::client::{Answer, Call, Client};
 use crate::listeners::Ports;
@@ -134,7 +134,7 @@ where
             tell(&format!("headgate: {error:#}"));
             Ok(ExitCode::from(UNREACHABLE))
         }
-        outcome => quietly(outcome),
+        outcome => outcome,
     }
 }
 

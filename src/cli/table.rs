@@ -2,12 +2,14 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 
+use super::print::read_enough;
+
 /// Prints a heading and rows.
 pub(crate) fn print(heading: &[&str], rows: &[Vec<String>]) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     let in_colour = stdout.is_terminal() && std::env::var_os("NO_COLOR").is_none();
     for line in lines(heading, rows, in_colour) {
-        writeln!(stdout, "{line}")?;
+        read_enough(writeln!(stdout, "{line}"))?;
     }
     Ok(())
 }

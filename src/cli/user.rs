@@ -95,13 +95,8 @@ async fn add(
     if made_one {
         tell(&mut made, &password);
     }
-    match output {
-        Output::Json => remote::print_json(&made),
-        Output::Table => {
-            remote::say(&format!("added {name} ({})", roles_of(&made)))?;
-            say_made(&made)
-        }
-    }
+    let said = format!("added {name} ({})", roles_of(&made));
+    say_made(output, name, &said, &made)
 }
 
 async fn set_password(
@@ -122,13 +117,8 @@ async fn set_password(
     if made_one {
         tell(&mut changed, &password);
     }
-    match output {
-        Output::Json => remote::print_json(&changed),
-        Output::Table => {
-            remote::say(&format!("{name} has another password"))?;
-            say_made(&changed)
-        }
-    }
+    let said = format!("{name} has another password");
+    say_made(output, name, &said, &changed)
 }
 
 /// The password that a person gave, or one that is made, and whether it was.
@@ -152,11 +142,25 @@ fn tell(user: &mut Value, password: &str) {
     }
 }
 
-fn say_made(user: &Value) -> anyhow::Result<()> {
-    match user.get("password").and_then(Value::as_str) {
-        Some(password) => remote::say(&format!("password, shown this once: {password}")),
-        None => Ok(()),
-    }
+/// Says what was done, and the password that was made.
+///
+/// # Errors
+/// When there is one and nobody reads it: it is not shown again.
+fn say_made(output: Output, name: &str, said: &str, user: &Value) -> anyhow::Result<()> {
+    let password = user.get("password").and_then(Value::as_str);
+    let Some(password) = password else {
+        return match output {
+            Output::Json => remote::print_json(user),
+            Output::Table => remote::say(said),
+        };
+    };
+    let text = match output {
+        Output::Json => serde_json::to_string_pretty(user)?,
+        Output::Table => format!("{said}\npassword, shown this once: {password}"),
+    };
+    remote::say_once(&text).with_context(|| {
+        format!("{said}, but nobody read the password that was made; make another: headgate user password {name}")
+    })
 }
 
 async fn list(remote: &Remote, output: Output) -> anyhow::Result<()> {

@@ -132,6 +132,10 @@ async fn late_runs(cluster: &mut Cluster, report: &mut Report, lost: Lost) {
         cluster.until_whole().await;
         if lost == Lost::All {
             report.hear(&run, &told);
+            let all: u64 = told.statuses.values().sum();
+            if told.failed() * 20 > all {
+                report.breaks(&run, format!("more than a twentieth failed: {told:?}"));
+            }
             told = Told::default();
         }
         told.add(cluster.offer_rest(&keys, &mut run).await);
@@ -148,18 +152,23 @@ async fn late_words_and_lost_connections_make_nobody_grant_twice() {
         ..Setup::default()
     })
     .await;
-    let faults = [
-        ("messages late and lost", Lost::Connections),
-        ("owners lost to each other over late links", Lost::Owners),
-        ("messages late and lost and owners too", Lost::All),
+    let reports = [
+        (Report::new("messages late and lost"), Lost::Connections),
+        (
+            Report::new("owners lost to each other over late links"),
+            Lost::Owners,
+        ),
+        (
+            Report::new("messages late and lost and owners too"),
+            Lost::All,
+        ),
     ];
-    let mut reports = Vec::new();
-    for (fault, lost) in faults {
-        let mut report = Report::new(fault);
+    let mut done = Vec::new();
+    for (mut report, lost) in reports {
         late_runs(&mut cluster, &mut report, lost).await;
-        reports.push(report);
+        done.push(report);
     }
-    for report in reports {
+    for report in done {
         report.finish();
     }
 }

@@ -167,11 +167,14 @@ impl Accounts {
     pub(super) fn ask(&mut self, shard: u16, key: &ThrottleKey, now_ms: i64) -> Option<(Ask, u32)> {
         let applied = self.state.applied();
         let account = self.get_mut(shard, key)?;
-        // Who found the ask open already has not said so.
-        let all = account.slot.line.units();
-        let waited_for = std::mem::take(&mut account.waited_for).max(all);
+        // Who found the ask open already has not said so, and some who have are gone.
+        let waiting = account.slot.line.units();
+        let waited_for = std::mem::take(&mut account.waited_for).max(waiting);
         account.used_at_ms = now_ms;
-        Some((account.book.ask(applied, waited_for, now_ms), waited_for))
+        Some((
+            account.book.ask(applied, (waited_for, waiting), now_ms),
+            waited_for,
+        ))
     }
 
     /// Takes in an answer and wakes whom it concerns.
@@ -245,17 +248,23 @@ impl Accounts {
         ended
     }
 
-    /// Gives back what the owner wants back (L9).
+    /// Gives back what the owner wants back (L9); and whether calls may hold some of it up, which take what they wait
+    /// for as soon as they run.
     pub(super) fn recall(
         &mut self,
         shard: u16,
         key: &ThrottleKey,
         recall: &Recall,
         now_ms: i64,
-    ) -> Option<Ask> {
+    ) -> (Option<Ask>, bool) {
         let applied = self.state.applied();
-        let account = self.get_mut(shard, key)?;
-        account.book.recall(recall, applied, now_ms)
+        let Some(account) = self.get_mut(shard, key) else {
+            return (None, false);
+        };
+        let waiting = account.slot.line.units();
+        let answer = account.book.recall(recall, (applied, waiting), now_ms);
+        let is_whole = answer.as_ref().is_some_and(|answer| answer.emptied);
+        (answer, waiting > 0 && !is_whole)
     }
 
     /// Whoever waits for units of a shard looks again: nobody may come to grant any (L8).

@@ -142,4 +142,7 @@ fn all_calls_that_wait_are_asked_for_though_only_the_first_says_so() {
     drop(waiting);
     let (ask, waited_for) = accounts.ask(slot.shard, &key, 0).unwrap();
     assert_eq!((ask.due, waited_for), (0, 0), "nobody waits any more");
+    accounts.get_mut(slot.shard, &key).unwrap().waited_for = 9;
+    let (ask, waited_for) = accounts.ask(slot.shard, &key, 0).unwrap();
+    assert_eq!((ask.due, waited_for), (0, 9), "who asked is gone");
 }

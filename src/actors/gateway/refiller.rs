@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use cluster::{Actor, Address, AskError, Asked, BoxError, Reply, Ticker, spawn_named};
-use domain::ledger::Ask;
+use domain::ledger::{Ask, Recall};
 use domain::policy::PolicyLevel;
 use domain::window::WindowSpec;
 use foldhash::fast::FixedState;
@@ -30,6 +30,9 @@ const KEYS: usize = 512;
 const AGAIN: Duration = Duration::from_millis(100);
 /// Longer than an owner is waited for: the answer to a question of this age is lost.
 const LOST_MS: i64 = 2_500;
+/// When calls that wait have taken what a recall is about, mostly: looked at again after it, twice as long, and so on,
+/// until a round is over.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// As long as somebody may still wait for its answer (L8), milliseconds.
 const HELD_MS: i64 = 3_000;
 
@@ -47,6 +50,8 @@ pub(super) enum Message {
     Answered((u16, u64), Vec<Question>, Result<Leased, AskError>),
     /// An owner says something unasked.
     Told(Asked<TellLeases>),
+    /// What calls waited for when it was recalled may have been taken by now.
+    RecalledBefore(Recalled),
     Tick,
 }
 
@@ -73,6 +78,15 @@ pub(super) struct Question {
     /// Units that were waited for, and since when.
     waited_for: u32,
     since_ms: i64,
+}
+
+/// Units that an owner wants back.
+pub(super) struct Recalled {
+    shard: u16,
+    key: ThrottleKey,
+    recall: Recall,
+    /// After which time it is looked at again, should calls wait for them.
+    again: Duration,
 }
 
 /// What is due to be asked of a shard's owner.
@@ -135,6 +149,11 @@ impl Actor for Refiller {
             Message::Told(asked) => {
                 let told = self.told(&asked.request);
                 asked.reply.send(told);
+            }
+            Message::RecalledBefore(recalled) => {
+                let shard = recalled.shard;
+                let answer = self.recall(recalled);
+                self.give_back(shard, answer.as_slice());
             }
             Message::Tick => self.tick(),
         }
@@ -312,7 +331,13 @@ impl Refiller {
             match tidings {
                 Tidings::Answer(reply) => self.apply(shard, &key, &reply, now_ms),
                 Tidings::Recall(recall) => {
-                    returned.extend(self.accounts.recall(shard, &key, &recall, now_ms));
+                    let recalled = Recalled {
+                        shard,
+                        key,
+                        recall,
+                        again: LOOK_AGAIN,
+                    };
+                    returned.extend(self.recall(recalled));
                 }
                 Tidings::Reopen(reopen) => self.accounts.reopen(shard, &key, &reopen, now_ms),
             }
@@ -320,6 +345,29 @@ impl Refiller {
         self.give_back(shard, &returned);
         self.send(shard);
         Told::Taken
+    }
+
+    /// What is given back of a lease. Where calls hold some of it up, it is looked at again: the owner waits for the
+    /// answer for as long as a round lasts.
+    fn recall(&mut self, recalled: Recalled) -> Option<Ask> {
+        let Recalled {
+            shard,
+            key,
+            recall,
+            again,
+        } = &recalled;
+        let now_ms = self.now_ms();
+        let (answer, is_held_up) = self.accounts.recall(*shard, key, recall, now_ms);
+        let again = *again;
+        if is_held_up && again <= LOOK_AGAIN * 8 {
+            let me = self.me.clone();
+            spawn_named("recall again", async move {
+                tokio::time::sleep(again).await;
+                let again = again * 2;
+                let _ = me.tell(Message::RecalledBefore(Recalled { again, ..recalled }));
+            });
+        }
+        answer
     }
 
     /// Forgets what is over; gives idle units back; pays in the new window what is owed from the old one (L11).

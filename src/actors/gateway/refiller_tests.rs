@@ -12,6 +12,7 @@ use domain::policy::TimeUnit;
 use domain::window::WindowSpec;
 
 use super::lease_cache::{KeyParts, Slot};
+use super::line::Waiting;
 use super::refiller::{Arguments, Message};
 use super::state::State;
 use crate::traffic_manager::message::{LeaseMany, Leased, ThrottleKey};
@@ -82,8 +83,13 @@ impl Gateway {
     /// Takes a unit as a request does.
     pub(super) async fn call(&self, key: &ThrottleKey) -> Call {
         let until = self.state.clock.monotonic() + HELD;
+        let mut line: Option<Waiting> = None;
         loop {
             let slot = self.slot(key).await;
+            line = line.filter(|line| line.is_for(&slot));
+            if let Some(behind) = line.as_mut().filter(|line| !line.is_first()) {
+                behind.until_first(HELD).await;
+            }
             let changed = slot.changed.notified();
             let refill = |waited_for| {
                 let slot = Arc::clone(&slot);
@@ -101,6 +107,7 @@ impl Gateway {
                     return Call::GivenUp;
                 }
                 Err(Refused::Empty { ask }) => {
+                    line.get_or_insert_with(|| Waiting::begin(&slot, 1));
                     if ask {
                         refill(1);
                     }

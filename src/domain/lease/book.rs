@@ -98,9 +98,10 @@ impl Book {
         &self.holder
     }
 
-    /// Asks for more: what was used of late, `AHEAD_MS` ahead, what is owed, and the units that are waited for.
-    /// `policies` is the change-log number of the policies this gateway knows.
-    pub fn ask(&mut self, policies: u64, waiting: u32, now_ms: i64) -> Ask {
+    /// Asks for more: what was used of late, `AHEAD_MS` ahead, what is owed, and the units that are `wished` for. Calls
+    /// that wait at this moment take so many of those at once. `policies` is the change-log number of the policies this
+    /// gateway knows.
+    pub fn ask(&mut self, policies: u64, (wished, waiting): (u32, u32), now_ms: i64) -> Ask {
         self.measure(now_ms);
         self.lease.asked_at_ms.store(now_ms, Ordering::Relaxed);
         // What is left of a window that is over is of no use.
@@ -118,7 +119,7 @@ impl Book {
         let owed = self.lease.debt();
         let target = ahead
             .max(1)
-            .saturating_add(u64::from(waiting))
+            .saturating_add(u64::from(wished.max(waiting)))
             // More cannot be at hand; what is owed never comes to hand.
             .min(u64::from(u32::MAX))
             .saturating_add(owed);
@@ -184,10 +185,30 @@ impl Book {
         }
     }
 
-    /// Gives everything unused back (L9). None if the recall is about a window that is over or another lease.
-    pub fn recall(&mut self, recall: &Recall, policies: u64, now_ms: i64) -> Option<Ask> {
+    /// Gives back what is unused and nobody waits for (L9): `waited_for` are the units that calls wait for now, and take
+    /// as soon as they run. Were those given back, the last units of a limit would go round gateways that all have calls
+    /// which wait, recalled for one as soon as they were granted to the other.
+    ///
+    /// None if there is nothing to say: the recall is about a window that is over or another lease, or all that it asks
+    /// for is waited for. Silence means that it is spent.
+    pub fn recall(
+        &mut self,
+        recall: &Recall,
+        (policies, waited_for): (u64, u32),
+        now_ms: i64,
+    ) -> Option<Ask> {
+        if recall.holder != self.holder {
+            return None;
+        }
+        let is_under_way = self.window != Some(recall.window) || recall.granted > self.have;
+        if waited_for > 0 && is_under_way {
+            return None;
+        }
+        if waited_for > 0 && self.lease.at_hand() > 0 {
+            return self.give_back_but(waited_for, policies, now_ms);
+        }
         // A window this gateway has not heard of: its reply is under way, and its units are given back unseen.
-        if recall.holder != self.holder || !self.enter(recall.window, recall.stamp, NEVER) {
+        if !self.enter(recall.window, recall.stamp, NEVER) {
             return None;
         }
         // Counting what is under way as received means that nothing arrives after "I hold nothing". It is given
@@ -216,6 +237,13 @@ impl Book {
         self.lease.closed_until_ms.store(NEVER, Ordering::Release);
         self.lease.asked_at_ms.store(NEVER, Ordering::Relaxed);
         (self.lease.at_hand() > 0).then(|| self.give_back(policies, now_ms))
+    }
+
+    /// Keeps so many units of those at hand; none if there is nothing else.
+    fn give_back_but(&mut self, kept: u32, policies: u64, now_ms: i64) -> Option<Ask> {
+        let taken = self.lease.empty_but(kept);
+        self.returned = self.returned.saturating_add(u64::from(taken));
+        (taken > 0).then(|| self.report(policies, now_ms))
     }
 
     /// Gives everything unused back: before the lease is forgotten and when the gateway leaves (M3).

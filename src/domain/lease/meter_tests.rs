@@ -95,7 +95,7 @@ impl World {
                     }
                     Effect::Recall(recall) => {
                         let now_ms = self.now_ms;
-                        let returned = self.book(&recall.holder).recall(&recall, 1, now_ms);
+                        let returned = self.book(&recall.holder).recall(&recall, (1, 0), now_ms);
                         inputs.extend(returned.map(Input::Ask));
                     }
                     Effect::Reopen(reopen) => {
@@ -114,7 +114,9 @@ impl World {
     }
 
     fn ask(&mut self, gateway: usize, wanted: u32) {
-        let ask = self.gateways[gateway].0.ask(1, wanted, self.now_ms);
+        let ask = self.gateways[gateway]
+            .0
+            .ask(1, (wanted, wanted), self.now_ms);
         self.tell(ask);
     }
 

@@ -257,13 +257,18 @@ impl Lease {
 
     /// Takes everything at hand out, to be given back.
     fn empty(&self) -> u32 {
+        self.empty_but(0)
+    }
+
+    /// Takes out what is at hand beyond these.
+    fn empty_but(&self, kept: u32) -> u32 {
         let mut taken = 0;
         let _ = self
             .state
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |state| {
                 let (generation, at_hand) = split(state);
-                taken = at_hand;
-                Some(join(generation, 0))
+                taken = at_hand.saturating_sub(kept);
+                Some(join(generation, at_hand.saturating_sub(taken)))
             });
         taken
     }

@@ -214,7 +214,7 @@ fn a_recall_takes_what_is_at_hand_and_what_is_under_way() {
         window: window(1).id,
         granted: 5,
     };
-    let ask = book.recall(&recall, 1, 10).unwrap();
+    let ask = book.recall(&recall, (1, 0), 10).unwrap();
     assert_eq!(
         (ask.have, ask.returned, ask.want, ask.emptied),
         (5, 4, 0, true)
@@ -228,9 +228,36 @@ fn a_recall_takes_what_is_at_hand_and_what_is_under_way() {
 }
 
 #[test]
+fn what_calls_wait_for_is_not_given_back_before_they_had_it() {
+    let mut book = book();
+    let recall = |granted| Recall {
+        holder: book_holder(),
+        cell: book_cell(),
+        stamp: Stamp { epoch: 1, seq: 2 },
+        window: window(1).id,
+        granted,
+    };
+    assert!(book.recall(&recall(3), (1, 2), 10).is_none(), "it overtook");
+    assert_eq!(
+        book.apply(&reply(1, 1, 3, Outcome::Granted)),
+        Applied::Units
+    );
+    let ask = book.recall(&recall(3), (1, 2), 10).unwrap();
+    assert_eq!((ask.have, ask.returned, ask.emptied), (3, 1, false));
+    assert!(book.recall(&recall(3), (1, 2), 10).is_none(), "all of it");
+    assert!(take(&book, 0).is_ok() && take(&book, 0).is_ok());
+    let ask = book.recall(&recall(3), (1, 2), 10).unwrap();
+    assert_eq!(
+        (ask.returned, ask.emptied),
+        (1, true),
+        "who waits on waits for others'"
+    );
+}
+
+#[test]
 fn a_lease_running_low_says_once_that_more_is_needed() {
     let mut book = book();
-    book.ask(1, 1, 0);
+    book.ask(1, (1, 1), 0);
     book.apply(&reply(1, 1, 4, Outcome::Granted));
     let asks: Vec<bool> = (0..4).map(|_| take(&book, 1).unwrap().ask).collect();
     assert_eq!(asks, [false, true, false, false]);
@@ -243,7 +270,7 @@ fn a_lease_running_low_says_once_that_more_is_needed() {
 #[test]
 fn an_ask_follows_the_demand() {
     let mut book = book();
-    assert_eq!(book.ask(1, 1, 0).want, 2);
+    assert_eq!(book.ask(1, (1, 1), 0).want, 2);
     book.apply(&reply(1, 1, 100, Outcome::Granted));
     for _ in 0..100 {
         assert!(take(&book, 50).is_ok());
@@ -253,7 +280,7 @@ fn an_ask_follows_the_demand() {
         have,
         emptied,
         ..
-    } = book.ask(1, 0, 100);
+    } = book.ask(1, (0, 0), 100);
     assert_eq!((want, have, emptied), (100, 100, true), "100 in 100 ms");
 }
 
@@ -261,7 +288,7 @@ fn an_ask_follows_the_demand() {
 fn what_a_stream_overran_is_paid_by_the_next_units() {
     let mut book = book();
     book.lease().overrun(5, 0);
-    assert_eq!(book.ask(1, 0, 0).want, 6);
+    assert_eq!(book.ask(1, (0, 0), 0).want, 6);
     book.apply(&reply(1, 1, 6, Outcome::Granted));
     assert_eq!(book.lease().at_hand(), 1);
 }
@@ -327,7 +354,7 @@ fn a_call_after_the_pane_s_end_keeps_what_it_cannot_use_to_be_given_back() {
             outcome: Outcome::Granted,
         });
         assert!(book.lease().take(1, || 700).is_err());
-        let ask = book.ask(1, 1, 700);
+        let ask = book.ask(1, (1, 1), 700);
         assert_eq!(ask.returned, returned, "{kind:?}");
         assert_eq!(ask.emptied, kind == WindowKind::Sliding);
     }

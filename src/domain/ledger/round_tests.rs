@@ -2,6 +2,7 @@
 
 use super::tests::{MINUTE, RETRY, T, ask, key, ledger, replies, step};
 use super::*;
+use crate::lease::{Applied, Book};
 
 #[test]
 fn what_a_lease_waited_for_is_not_granted_to_the_one_after_it() {
@@ -106,4 +107,78 @@ fn calls_that_wait_are_granted_together_and_what_is_asked_ahead_of_them_is_a_lea
     };
     let said = step(&mut ledger, rest);
     assert_eq!(replies(&said), [("g1", 400, Outcome::Granted)]);
+}
+
+/// A gateway at which calls wait.
+struct Gateway {
+    book: Book,
+    waiting: u32,
+    used: u64,
+    refused: bool,
+}
+
+impl Gateway {
+    fn new(name: &str) -> Self {
+        Self {
+            book: Book::open(Holder::new(name, 1, 1), key("a")),
+            waiting: 4,
+            used: 0,
+            refused: false,
+        }
+    }
+
+    /// Takes in what an owner says at one time, the recalls before the replies: they come by another way.
+    fn hear(&mut self, said: &[Effect], now_ms: i64) -> Vec<Ask> {
+        let holder = self.book.holder().clone();
+        let known = (1, self.waiting);
+        let recalls = said.iter().filter_map(|effect| match effect {
+            Effect::Recall(recall) if recall.holder == holder => Some(recall),
+            _ => None,
+        });
+        let recalls: Vec<&Recall> = recalls.collect();
+        let answers = recalls
+            .into_iter()
+            .filter_map(|recall| self.book.recall(recall, known, now_ms))
+            .collect();
+        for effect in said {
+            let Effect::Reply(reply) = effect else {
+                continue;
+            };
+            if let Applied::Closed { .. } = self.book.apply(reply) {
+                self.refused = true;
+            }
+        }
+        while self.waiting > 0 && self.book.lease().take(1, || now_ms).is_ok() {
+            self.waiting -= 1;
+            self.used += 1;
+        }
+        answers
+    }
+}
+
+#[test]
+fn the_last_units_go_to_who_waits_and_not_round_the_gateways() {
+    let mut ledger = ledger(5, MINUTE);
+    let mut gateways = ["g1", "g2", "g3"].map(Gateway::new);
+    // All say and hear at one time, ten times a second, as over links that are slower than a round.
+    let mut asked: Vec<Ask> = Vec::new();
+    for turn in 0..40 {
+        let now_ms = turn * 100;
+        for gateway in &mut gateways {
+            if gateway.waiting > 0 && !gateway.refused {
+                asked.push(gateway.book.ask(1, (0, gateway.waiting), now_ms));
+            }
+        }
+        let mut said = ledger.step_alone(Input::Tick, T + now_ms);
+        for ask in asked.drain(..) {
+            said.extend(ledger.step_alone(Input::Ask(ask), T + now_ms));
+        }
+        for gateway in &mut gateways {
+            asked.extend(gateway.hear(&said, now_ms));
+        }
+    }
+    let used: u64 = gateways.iter().map(|gateway| gateway.used).sum();
+    assert_eq!(used, 5);
+    let told = |gateway: &Gateway| gateway.waiting == 0 || gateway.refused;
+    assert!(gateways.iter().all(told), "somebody waits for ever");
 }

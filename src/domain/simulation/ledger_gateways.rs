@@ -48,10 +48,13 @@ impl World {
                 }
             }
             Message::Recall(recall) => {
+                let key = key_of(&recall.cell);
+                let waiting = at.waiting.get(&key).map_or(0, Vec::len);
+                let known = (at.policies, u32::try_from(waiting).unwrap_or(u32::MAX));
                 let answer = at
                     .books
-                    .get_mut(&key_of(&recall.cell))
-                    .and_then(|book| book.recall(&recall, at.policies, clock_ms));
+                    .get_mut(&key)
+                    .and_then(|book| book.recall(&recall, known, clock_ms));
                 if let Some(ask) = answer {
                     self.send_ask(ask);
                 }

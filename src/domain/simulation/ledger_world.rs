@@ -389,7 +389,7 @@ impl World {
             .get(&key)
             .map_or(0, |waiting| u32::try_from(waiting.len()).unwrap());
         if let Some(book) = at.books.get_mut(&key) {
-            let ask = book.ask(at.policies, waiting, clock_ms);
+            let ask = book.ask(at.policies, (waiting, waiting), clock_ms);
             self.send_ask(ask);
         }
     }
