@@ -87,7 +87,7 @@ impl Actor for CoordinatorActor {
         let mut known = arguments.register.known();
         known.mark_changed();
         let mut actor = Self {
-            coordinator: Coordinator::new(shards, rank, patience),
+            coordinator: Coordinator::new(shards, rank, patience).on(&arguments.nodes.me().node),
             known,
             view: View::default(),
             signs: Signs::default(),

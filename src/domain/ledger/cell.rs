@@ -325,8 +325,10 @@ impl Cell {
         }
         if age > held.count.age() {
             // The old lease is over; what it did not give back counts as spent (L7: silence means spent).
-            let is_reset = round.as_ref().is_some_and(|round| round.resetting);
-            if !is_reset {
+            // But for one that a reset still waits for: what it was granted since the reset it counts.
+            let is_reset =
+                |round: &Round| round.resetting && round.awaiting.contains(&ask.holder.node);
+            if !round.as_ref().is_some_and(is_reset) {
                 *spent = spent.saturating_add(held.net());
             }
             denied.retain(|holder| holder.node != ask.holder.node);

@@ -182,3 +182,34 @@ fn the_last_units_go_to_who_waits_and_not_round_the_gateways() {
     let told = |gateway: &Gateway| gateway.waiting == 0 || gateway.refused;
     assert!(gateways.iter().all(told), "somebody waits for ever");
 }
+
+#[test]
+fn what_a_lease_was_granted_after_it_had_answered_a_reset_counts_when_it_is_over() {
+    let mut ledger = ledger(2, MINUTE);
+    step(&mut ledger, ask("g1", 0, 1));
+    step(&mut ledger, ask("g2", 0, 1));
+    ledger.step_alone(Input::Reset { cell: key("a") }, T);
+    let answers = |node, have| Ask {
+        emptied: true,
+        ..ask(node, have, 0)
+    };
+    step(&mut ledger, answers("g1", 1));
+    let said = step(&mut ledger, ask("g1", 1, 1));
+    assert_eq!(replies(&said), [("g1", 2, Outcome::Granted)]);
+    let anew = |have, want| Ask {
+        holder: Holder::new("g1", 1, 2),
+        ..ask("g1", have, want)
+    };
+    // It begins anew while the reset still waits for the other one.
+    let mut granted = 0;
+    for said in [
+        step(&mut ledger, anew(0, 2)),
+        step(&mut ledger, answers("g2", 1)),
+        step(&mut ledger, anew(0, 2)),
+        step(&mut ledger, anew(1, 1)),
+    ] {
+        let all = replies(&said).into_iter().map(|(_, granted, _)| granted);
+        granted = all.max().unwrap_or(granted);
+    }
+    assert_eq!(granted, 1, "one of two was granted since the reset already");
+}

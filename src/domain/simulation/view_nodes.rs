@@ -114,7 +114,7 @@ impl World {
             seat
         });
         let seats = seats.collect();
-        let mut coordinator = Coordinator::new(shards, rank, PATIENCE);
+        let mut coordinator = Coordinator::new(shards, rank, PATIENCE).on(&me.node);
         coordinator.planted = self.plan.planted;
         Node {
             life,

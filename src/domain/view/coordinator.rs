@@ -123,6 +123,13 @@ impl Coordinator {
         }
     }
 
+    /// The same on this node.
+    #[must_use]
+    pub fn on(mut self, node: &str) -> Self {
+        self.reach.is_known_on(node);
+        self
+    }
+
     /// One step at `now_ms` of the node's own clock.
     pub fn step(&mut self, news: News, now_ms: i64) -> Vec<Duty> {
         match news {
@@ -263,20 +270,31 @@ impl Coordinator {
             return;
         }
         let mut waited_for: BTreeMap<&str, u32> = BTreeMap::new();
-        let mut asked_in_vain = BTreeSet::new();
-        for shard in (0..self.shards).filter(|shard| !self.complete.contains_key(shard)) {
-            let outsiders = outsiders(&self.view, shard, self.rank);
-            if !outsiders.is_empty() {
-                asked_in_vain.extend(outsiders);
-            } else if let Some((owner, standby)) = pair(shard, &self.view.members, self.rank) {
+        let incomplete = (0..self.shards).filter(|shard| !self.complete.contains_key(shard));
+        let incomplete: Vec<u16> = incomplete.collect();
+        // A source that is heard is given up only when others ask in vain as well: whoever asks may be the one that is
+        // cut off, and what is given up is lost.
+        let asked: BTreeSet<Life> = incomplete
+            .iter()
+            .flat_map(|shard| outsiders(&self.view, *shard, self.rank))
+            .collect();
+        let mut given_up = BTreeSet::new();
+        for life in asked {
+            self.moved_ms = now_ms;
+            if self.reach.gives_up(&life, &self.view.members, now_ms) {
+                given_up.insert(life);
+            }
+        }
+        for shard in incomplete {
+            let mut outsiders = outsiders(&self.view, shard, self.rank).into_iter();
+            if outsiders.any(|life| given_up.contains(&life)) {
+                continue;
+            }
+            if let Some((owner, standby)) = pair(shard, &self.view.members, self.rank) {
                 for life in [Some(owner), standby].into_iter().flatten() {
                     *waited_for.entry(&life.node).or_default() += 1;
                 }
             }
-        }
-        for life in asked_in_vain {
-            self.moved_ms = now_ms;
-            self.reach.gives_up(&life, now_ms);
         }
         // Of two that wait for each other it is rather the one that was waited for before.
         let weight = |(node, shards): &(&str, u32)| (*shards, self.reach.times_blamed(node));

@@ -61,12 +61,16 @@ struct Blame {
 #[derive(Debug)]
 pub(super) struct Reach {
     patience: Patience,
+    /// The node that this is known on, where that is known.
+    here: Option<String>,
     heard: BTreeMap<String, Heard>,
     /// The last life of a node that is known to have ended.
     gone: BTreeMap<String, u64>,
     blamed: BTreeMap<String, Blame>,
     /// Those who were asked in vain for what they have from before, until then.
     given_up: BTreeMap<Life, i64>,
+    /// Those of them who are heard: whoever asked may be the one that is cut off.
+    doubted: BTreeSet<Life>,
     /// Since when somebody is there and nobody of the last view.
     gathering_ms: Option<i64>,
 }
@@ -81,12 +85,18 @@ impl Reach {
     pub(super) fn new(patience: Patience) -> Self {
         Self {
             patience,
+            here: None,
             heard: BTreeMap::new(),
             gone: BTreeMap::new(),
             blamed: BTreeMap::new(),
             given_up: BTreeMap::new(),
+            doubted: BTreeSet::new(),
             gathering_ms: None,
         }
+    }
+
+    pub(super) fn is_known_on(&mut self, node: &str) {
+        self.here = Some(node.to_owned());
     }
 
     pub(super) fn patience(&self) -> Patience {
@@ -144,11 +154,23 @@ impl Reach {
             .insert(node.to_owned(), Blame { until_ms, times });
     }
 
-    /// What this life has from before does not come: it passes for lost for a while.
-    pub(super) fn gives_up(&mut self, life: &Life, now_ms: i64) {
+    /// What this life has from before does not come: it passes for lost for a while, if it is silent, or if it is heard
+    /// and others than these `members` have asked in vain already, where there are others. Whether it passes for lost.
+    pub(super) fn gives_up(&mut self, life: &Life, members: &[Life], now_ms: i64) -> bool {
+        let fresh = |heard: &&Heard| self.is_fresh(heard, now_ms);
+        let mut there = self.heard.values().filter(fresh);
+        let is_heard = there.clone().any(|heard| heard.report.life == *life);
+        let others = there.any(|heard| {
+            let is_other = !members.contains(&heard.report.life);
+            is_other && !heard.report.leaving
+        });
+        if is_heard && others && self.doubted.insert(life.clone()) {
+            return false;
+        }
         self.given_up.retain(|_, until_ms| now_ms < *until_ms);
         let until_ms = now_ms.saturating_add(BLAME_MS);
         self.given_up.insert(life.clone(), until_ms);
+        true
     }
 
     /// How often a view waited for this node in vain, since it last did what it was waited for.
@@ -168,6 +190,7 @@ impl Reach {
 
     /// These did what they were waited for.
     pub(super) fn forgive(&mut self, members: &[Life]) {
+        self.doubted.clear();
         self.blamed
             .retain(|node, _| !members.iter().any(|life| life.node == *node));
     }
@@ -190,7 +213,7 @@ impl Reach {
             // All together were stuck: one of them goes on.
             together.retain(|heard| heard.report.life.node == first);
         }
-        all_reach_each_other(&mut together, view);
+        all_reach_each_other(&mut together, view, self.here.as_deref());
         let was = |heard: &Heard| view.members.contains(&heard.report.life);
         let has_joined = |heard: &Heard| now_ms - heard.since_ms >= self.patience.join_ms;
         let gathering_ms = if together.iter().any(|heard| was(heard)) {
@@ -273,7 +296,9 @@ fn reaches_majority(report: &Report, voters: &[String]) -> bool {
 
 /// Leaves out as few as it takes until all that remain hear each other: first whoever is cut off from most, of those
 /// whoever was in no view, of those the last.
-fn all_reach_each_other(together: &mut Vec<&Heard>, view: &View) {
+/// Of two that do not it is rather the one that does not hear the voters' leader, which is `here`: it would not hear of
+/// a view either.
+fn all_reach_each_other(together: &mut Vec<&Heard>, view: &View, here: Option<&str>) {
     loop {
         let cut_off = |one: &Heard| {
             let both = |other: &&&Heard| {
@@ -285,8 +310,11 @@ fn all_reach_each_other(together: &mut Vec<&Heard>, view: &View) {
             together.iter().filter(both).count()
         };
         let worst = together.iter().enumerate().max_by_key(|(place, heard)| {
-            let is_new = !view.members.contains(&heard.report.life);
-            (cut_off(heard), is_new, *place)
+            let report = &heard.report;
+            let is_new = !view.members.contains(&report.life);
+            let is_deaf =
+                here.is_some_and(|here| here != report.life.node && !report.hears.contains(here));
+            (cut_off(heard), is_new, is_deaf, *place)
         });
         match worst {
             Some((place, heard)) if cut_off(heard) > 0 => together.remove(place),
