@@ -197,7 +197,11 @@ fn planted_a_reused_incarnation_is_noticed() {
 
 #[test]
 fn planted_a_standby_filled_twice_is_noticed() {
-    notices::<View>(Planted::FillTwice, |_| {});
+    notices::<View>(Planted::FillTwice, |plan| {
+        // What was said once comes again, and late, and whoever has it is the only one soon.
+        plan.worse();
+        (plan.network.repeated, plan.network.slow) = (300, 100);
+    });
 }
 
 #[test]
