@@ -255,3 +255,37 @@ fn what_nobody_reads_ends_quietly_with_the_exit_code_of_what_was_done() {
         Some(1)
     );
 }
+
+#[tokio::test]
+async fn a_made_password_that_nobody_reads_is_an_error_and_nothing_else_is() {
+    let node = Node::start().await;
+    let unread = |words: &[&str]| {
+        let closed = std::io::pipe().expect("a pipe").1;
+        let mut command = node.command(words);
+        let command = command.stdin(Stdio::null()).stdout(closed);
+        command.stderr(Stdio::piped()).output().expect("its end")
+    };
+    for words in [&["status"][..], &["user", "list", "--output", "json"]] {
+        let ended = unread(words);
+        let told = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert_eq!(
+            (ended.status.code(), told.as_str()),
+            (Some(0), ""),
+            "{words:?}"
+        );
+    }
+    let roles = "Internal/creator";
+    for output in ["table", "json"] {
+        let name = format!("casey{output}");
+        let add = ["user", "add", &name, "--roles", roles, "--output", output];
+        let added = unread(&add);
+        assert_eq!(added.status.code(), Some(1));
+        let told = String::from_utf8_lossy(&added.stderr).into_owned();
+        assert!(told.contains(&format!("headgate user password {name}")), "{told}");
+        assert_eq!(unread(&["user", "delete", &name]).status.code(), Some(0));
+    }
+    // What went wrong stays wrong, whoever reads.
+    assert_eq!(unread(&["user", "delete", "nobody"]).status.code(), Some(1));
+    let shard = unread(&["status", "--server", &node.management, "--token", "no-such-token"]);
+    assert_eq!(shard.status.code(), Some(1));
+}

@@ -32,9 +32,14 @@ pub async fn until_fails(node: &Node, check: &str) {
 }
 
 /// What `headgate status` ends with.
+/// What `headgate status` ends with, whoever reads what it prints.
 fn status(node: &Node) -> Option<i32> {
     let output = node.command(&["status"]).output();
-    output.expect("the binary").status.code()
+    let code = output.expect("the binary").status.code();
+    let nobody = std::io::pipe().expect("a pipe").1;
+    let unread = node.command(&["status"]).stdout(nobody).status();
+    assert_eq!(unread.expect("the binary").code(), code, "nobody reads it");
+    code
 }
 
 #[tokio::test]

@@ -254,7 +254,7 @@ impl Accounts {
         &mut self,
         shard: u16,
         key: &ThrottleKey,
-        recall: &Recall,
+        (recall, is_last_look): (&Recall, bool),
         now_ms: i64,
     ) -> (Option<Ask>, bool) {
         let applied = self.state.applied();
@@ -262,7 +262,9 @@ impl Accounts {
             return (None, false);
         };
         let waiting = account.slot.line.units();
-        let answer = account.book.recall(recall, (applied, waiting), now_ms);
+        let answer = account
+            .book
+            .recall(recall, (applied, waiting, is_last_look), now_ms);
         let is_whole = answer.as_ref().is_some_and(|answer| answer.emptied);
         (answer, waiting > 0 && !is_whole)
     }

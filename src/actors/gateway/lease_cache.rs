@@ -55,16 +55,6 @@ type Slots = Cache<ThrottleKey, Arc<Slot>, UnitWeighter, RandomState>;
 #[derive(Debug)]
 pub(super) struct LeaseCache(Slots);
 
-// === impl Slot ===
-
-impl Slot {
-    /// Whether calls wait for units: who comes now comes after them.
-    #[must_use]
-    pub fn is_waited_for(&self) -> bool {
-        self.line.units() > 0
-    }
-}
-
 // === impl LeaseCache ===
 
 impl LeaseCache {

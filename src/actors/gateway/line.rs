@@ -25,6 +25,17 @@ pub struct Waiting {
     turn: Option<OwnedMutexGuard<()>>,
 }
 
+// === impl Slot ===
+
+impl Slot {
+    /// Whether who comes now for so many units has to wait behind others: not where there is enough for all of them.
+    #[must_use]
+    pub fn is_waited_for(&self, units: u32) -> bool {
+        let waiting = self.line.units();
+        waiting > 0 && self.lease.at_hand() < waiting.saturating_add(units)
+    }
+}
+
 // === impl Line ===
 
 impl Line {
@@ -105,7 +116,7 @@ mod tests {
     #[tokio::test]
     async fn whoever_came_first_is_first_and_whoever_leaves_holds_nobody_up() {
         let (slot, other) = (slot(), slot());
-        assert!(!slot.is_waited_for());
+        assert!(!slot.is_waited_for(1));
         let mut first = Waiting::begin(&slot, 1);
         first.until_first(SOON).await;
         assert!(first.is_first() && first.is_for(&slot) && !first.is_for(&other));
@@ -125,7 +136,7 @@ mod tests {
         }
         assert!(now(&mut seconds).await.is_some());
         assert_eq!(slot.line.units(), 6);
-        assert!(!other.is_waited_for(), "each slot has its own line");
+        assert!(slot.is_waited_for(1) && !other.is_waited_for(1));
     }
 
     /// What a future that is asked once has to say.

@@ -357,9 +357,11 @@ impl Refiller {
             again,
         } = &recalled;
         let now_ms = self.now_ms();
-        let (answer, is_held_up) = self.accounts.recall(*shard, key, recall, now_ms);
         let again = *again;
-        if is_held_up && again <= LOOK_AGAIN * 8 {
+        let is_last_look = again > LOOK_AGAIN * 8;
+        let recall = (recall, is_last_look);
+        let (answer, is_held_up) = self.accounts.recall(*shard, key, recall, now_ms);
+        if is_held_up && !is_last_look {
             let me = self.me.clone();
             spawn_named("recall again", async move {
                 tokio::time::sleep(again).await;

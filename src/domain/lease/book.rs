@@ -189,12 +189,15 @@ impl Book {
     /// as soon as they run. Were those given back, the last units of a limit would go round gateways that all have calls
     /// which wait, recalled for one as soon as they were granted to the other.
     ///
+    /// At the last look, before the owner takes the silence for spent, what is at hand is given back all the same: where
+    /// calls come as fast as they are let through some always wait.
+    ///
     /// None if there is nothing to say: the recall is about a window that is over or another lease, or all that it asks
     /// for is waited for. Silence means that it is spent.
     pub fn recall(
         &mut self,
         recall: &Recall,
-        (policies, waited_for): (u64, u32),
+        (policies, waited_for, is_last_look): (u64, u32, bool),
         now_ms: i64,
     ) -> Option<Ask> {
         if recall.holder != self.holder {
@@ -204,7 +207,7 @@ impl Book {
         if waited_for > 0 && is_under_way {
             return None;
         }
-        if waited_for > 0 && self.lease.at_hand() > 0 {
+        if waited_for > 0 && !is_last_look && self.lease.at_hand() > 0 {
             return self.give_back_but(waited_for, policies, now_ms);
         }
         // A window this gateway has not heard of: its reply is under way, and its units are given back unseen.

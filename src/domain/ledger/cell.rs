@@ -106,7 +106,8 @@ pub(super) struct Held {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Round {
     pub(super) until_ms: i64,
-    pub(super) awaiting: BTreeSet<String>,
+    /// Who is to answer, and what had been granted to it when the round began.
+    pub(super) awaiting: BTreeMap<String, u64>,
     /// Asks to be decided when it ends, one per gateway.
     pub(super) waiting: Vec<Ask>,
     /// The round belongs to a reset: what is confirmed as spent is forgiven.
@@ -325,12 +326,14 @@ impl Cell {
         }
         if age > held.count.age() {
             // The old lease is over; what it did not give back counts as spent (L7: silence means spent).
-            // But for one that a reset still waits for: what it was granted since the reset it counts.
-            let is_reset =
-                |round: &Round| round.resetting && round.awaiting.contains(&ask.holder.node);
-            if !round.as_ref().is_some_and(is_reset) {
-                *spent = spent.saturating_add(held.net());
-            }
+            // One that a reset still waits for is forgiven but for what it was granted since.
+            let reset = round.as_ref().filter(|round| round.resetting);
+            let granted_before = reset.and_then(|round| round.awaiting.get(&ask.holder.node));
+            let counts = match granted_before {
+                Some(before) => held.net().min(held.count.granted.saturating_sub(*before)),
+                None => held.net(),
+            };
+            *spent = spent.saturating_add(counts);
             denied.retain(|holder| holder.node != ask.holder.node);
             // Nor did the new one ask for what the old one waits for.
             if let Some(round) = round {
@@ -370,10 +373,13 @@ impl Cell {
             .collect()
     }
 
-    /// What this holder confirmed as spent no longer counts (a reset).
-    pub(super) fn forgive(&mut self, node: &str) {
+    /// What this holder confirmed as spent no longer counts (a reset), but for what it was granted since: so much had
+    /// been when the reset came.
+    pub(super) fn forgive(&mut self, node: &str, granted_before: u64) {
         if let Some(held) = self.holders.get_mut(node) {
-            held.count.forgiven = held.count.forgiven.saturating_add(held.net());
+            let since = held.count.granted.saturating_sub(granted_before);
+            let forgiven = held.net().saturating_sub(since);
+            held.count.forgiven = held.count.forgiven.saturating_add(forgiven);
         }
     }
 

@@ -154,7 +154,7 @@ impl Cell {
         let Some(round) = self.round.take() else {
             return;
         };
-        for node in &round.awaiting {
+        for node in round.awaiting.keys() {
             if let Some(held) = self.holders.get_mut(node) {
                 // Silence means spent (L7); it speaks again with its next ask.
                 held.silent = true;
@@ -170,9 +170,14 @@ impl Cell {
         let Some(round) = self.round.as_mut() else {
             return;
         };
-        let resetting = round.awaiting.remove(node) && round.resetting;
-        if resetting && self.holders.get(node).is_some_and(|held| held.emptied) {
-            self.forgive(node);
+        let has_emptied = self.holders.get(node).is_some_and(|held| held.emptied);
+        if round.resetting && !has_emptied {
+            // It was granted more meanwhile: its next word tells of that as well.
+            return;
+        }
+        let granted_before = round.awaiting.remove(node);
+        if let Some(before) = granted_before.filter(|_| round.resetting) {
+            self.forgive(node, before);
             self.stamp = step.stamp;
             step.gave_back = true;
         }
@@ -258,7 +263,8 @@ impl Cell {
             _ => None,
         };
         let from = self.outstanding(except);
-        let awaiting = from.iter().map(|holder| holder.node.clone()).collect();
+        let asked = |holder: &Holder| (holder.node.clone(), self.granted(holder));
+        let awaiting = from.iter().map(asked).collect();
         for holder in from {
             let granted = self.granted(&holder);
             let (cell, window) = (key.clone(), self.window.id);

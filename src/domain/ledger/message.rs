@@ -130,7 +130,8 @@ pub struct Reply {
     pub outcome: Outcome,
 }
 
-/// The owner wants unused units back (PROTOCOLS L9). Answered by an [`Ask`] with `emptied`.
+/// The owner wants unused units back (PROTOCOLS L9). Answered by an [`Ask`] with `emptied`; where calls
+/// wait for them by one for the rest of them, later, or by silence.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recall {
     /// From whom.

@@ -130,7 +130,7 @@ impl Gateway {
     /// Takes in what an owner says at one time, the recalls before the replies: they come by another way.
     fn hear(&mut self, said: &[Effect], now_ms: i64) -> Vec<Ask> {
         let holder = self.book.holder().clone();
-        let known = (1, self.waiting);
+        let known = (1, self.waiting, false);
         let recalls = said.iter().filter_map(|effect| match effect {
             Effect::Recall(recall) if recall.holder == holder => Some(recall),
             _ => None,
@@ -212,4 +212,41 @@ fn what_a_lease_was_granted_after_it_had_answered_a_reset_counts_when_it_is_over
         granted = all.max().unwrap_or(granted);
     }
     assert_eq!(granted, 1, "one of two was granted since the reset already");
+}
+
+#[test]
+fn a_reset_forgives_nothing_that_is_granted_before_it_is_answered() {
+    let answers = |ledger: &mut Ledger, have| {
+        let emptied = Ask {
+            emptied: true,
+            ..ask("g1", have, 0)
+        };
+        step(ledger, emptied);
+    };
+    let begin = || {
+        let mut ledger = ledger(2, MINUTE);
+        step(&mut ledger, ask("g1", 0, 1));
+        ledger.step_alone(Input::Reset { cell: key("a") }, T);
+        // It crosses the recall.
+        let said = step(&mut ledger, ask("g1", 1, 1));
+        assert_eq!(replies(&said), [("g1", 2, Outcome::Granted)]);
+        ledger
+    };
+    let mut ledger = begin();
+    answers(&mut ledger, 1);
+    answers(&mut ledger, 2);
+    let said = step(&mut ledger, ask("g1", 2, 2));
+    assert_eq!(replies(&said), [("g1", 3, Outcome::Granted)], "two since");
+    let said = step(&mut ledger, ask("g1", 3, 1));
+    assert_eq!(replies(&said), [("g1", 3, Outcome::Final)]);
+    // Nor when its lease is over before it answers.
+    let mut ledger = begin();
+    let anew = |have, want| Ask {
+        holder: Holder::new("g1", 1, 2),
+        ..ask("g1", have, want)
+    };
+    let said = step(&mut ledger, anew(0, 2));
+    assert_eq!(replies(&said), [("g1", 1, Outcome::Granted)]);
+    let said = step(&mut ledger, anew(1, 1));
+    assert_eq!(replies(&said), [("g1", 1, Outcome::Final)]);
 }

@@ -50,7 +50,8 @@ impl World {
             Message::Recall(recall) => {
                 let key = key_of(&recall.cell);
                 let waiting = at.waiting.get(&key).map_or(0, Vec::len);
-                let known = (at.policies, u32::try_from(waiting).unwrap_or(u32::MAX));
+                let waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
+                let known = (at.policies, waiting, false);
                 let answer = at
                     .books
                     .get_mut(&key)

@@ -231,7 +231,7 @@ async fn take_one(
     let window = wanted.limit.window;
     // The usual case: the lease is at hand and has a unit.
     let at_hand = gateway.lease_at_hand(&wanted.parts, window);
-    if let Some(slot) = at_hand.filter(|slot| !slot.is_waited_for()) {
+    if let Some(slot) = at_hand.filter(|slot| !slot.is_waited_for(wanted.units())) {
         match reserve(exchange, wanted, &slot) {
             Ok(()) => return Ok(()),
             // Who is told to ask is told once.
@@ -244,7 +244,7 @@ async fn take_one(
         let slot = lease(exchange, wanted, hold).await?;
         // Only who is first in the line takes: who comes late would find what others wait for.
         line = line.filter(|line| line.is_for(&slot));
-        if line.is_none() && slot.is_waited_for() {
+        if line.is_none() && slot.is_waited_for(wanted.units()) {
             line = Some(Waiting::begin(&slot, wanted.units()));
         }
         if let Some(behind) = line.as_mut().filter(|line| !line.is_first()) {

@@ -121,8 +121,8 @@ async fn five_voters_agree_without_two_of_them_and_on_nothing_without_three() {
     .await;
 }
 
-// Between continents. Twice as long as the pauses between heartbeats: whoever took an answer for lost after one would
-// never hear any.
+// Between continents. There and back it takes longer than the pause between heartbeats: whoever took an answer for lost
+// after one would never hear any.
 #[tokio::test(flavor = "multi_thread")]
 async fn voters_that_are_far_away_from_each_other_keep_their_leader_and_agree() {
     let world = World::voting(3).await;

@@ -154,8 +154,8 @@ impl Reach {
             .insert(node.to_owned(), Blame { until_ms, times });
     }
 
-    /// What this life has from before does not come: it passes for lost for a while, if it is silent, or if it is heard
-    /// and others than these `members` have asked in vain already, where there are others. Whether it passes for lost.
+    /// What this life has from before does not come: it passes for lost for a while, if it is silent, or nobody but
+    /// these `members` can ask it, or it was asked in vain before, since a view was active. Whether it passes for lost.
     pub(super) fn gives_up(&mut self, life: &Life, members: &[Life], now_ms: i64) -> bool {
         let fresh = |heard: &&Heard| self.is_fresh(heard, now_ms);
         let mut there = self.heard.values().filter(fresh);

@@ -207,3 +207,25 @@ fn whom_a_view_waited_for_is_left_out_for_a_while_unless_nobody_else_is_there() 
         "a later life is not blamed"
     );
 }
+
+#[test]
+fn of_two_that_do_not_reach_each_other_the_one_that_does_not_hear_the_leader_is_left_out() {
+    let mut told = Told::new(&["a", "b", "c"]);
+    told.reach.is_known_on("b");
+    assert_eq!(told.until(500, ALL, &[]), "a1 b1 c1 < ");
+    assert_eq!(told.until(600, ALL, &[("a", "b")]), "b1 c1 < a1");
+    assert_eq!(told.until(700, ALL, &[("a", "c")]), "a1 b1 < c1");
+}
+
+#[test]
+fn a_source_that_is_heard_is_given_up_only_when_it_was_asked_in_vain_before() {
+    let mut told = Told::new(&["a", "b", "c"]);
+    let (source, asks) = (Life::new("b", 1), [Life::new("a", 1)]);
+    told.until(500, ALL, &[]);
+    assert!(!told.reach.gives_up(&source, &asks, 500), "c may ask it");
+    assert!(told.reach.gives_up(&source, &asks, 500));
+    told.reach.forgive(&[]);
+    assert!(!told.reach.gives_up(&source, &asks, 500), "a view was active");
+    told.reach.forgive(&[]);
+    assert!(told.reach.gives_up(&source, &asks, 901), "it is silent");
+}
