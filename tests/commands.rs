@@ -281,11 +281,20 @@ async fn a_made_password_that_nobody_reads_is_an_error_and_nothing_else_is() {
         let added = unread(&add);
         assert_eq!(added.status.code(), Some(1));
         let told = String::from_utf8_lossy(&added.stderr).into_owned();
-        assert!(told.contains(&format!("headgate user password {name}")), "{told}");
+        assert!(
+            told.contains(&format!("headgate user password {name}")),
+            "{told}"
+        );
         assert_eq!(unread(&["user", "delete", &name]).status.code(), Some(0));
     }
     // What went wrong stays wrong, whoever reads.
     assert_eq!(unread(&["user", "delete", "nobody"]).status.code(), Some(1));
-    let shard = unread(&["status", "--server", &node.management, "--token", "no-such-token"]);
+    let shard = unread(&[
+        "status",
+        "--server",
+        &node.management,
+        "--token",
+        "no-such-token",
+    ]);
     assert_eq!(shard.status.code(), Some(1));
 }

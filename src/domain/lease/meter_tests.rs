@@ -95,7 +95,9 @@ impl World {
                     }
                     Effect::Recall(recall) => {
                         let now_ms = self.now_ms;
-                        let returned = self.book(&recall.holder).recall(&recall, (1, 0, false), now_ms);
+                        let returned =
+                            self.book(&recall.holder)
+                                .recall(&recall, (1, 0, false), now_ms);
                         inputs.extend(returned.map(Input::Ask));
                     }
                     Effect::Reopen(reopen) => {

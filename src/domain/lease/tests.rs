@@ -237,14 +237,20 @@ fn what_calls_wait_for_is_not_given_back_before_they_had_it() {
         window: window(1).id,
         granted,
     };
-    assert!(book.recall(&recall(3), (1, 2, false), 10).is_none(), "it overtook");
+    assert!(
+        book.recall(&recall(3), (1, 2, false), 10).is_none(),
+        "it overtook"
+    );
     assert_eq!(
         book.apply(&reply(1, 1, 3, Outcome::Granted)),
         Applied::Units
     );
     let ask = book.recall(&recall(3), (1, 2, false), 10).unwrap();
     assert_eq!((ask.have, ask.returned, ask.emptied), (3, 1, false));
-    assert!(book.recall(&recall(3), (1, 2, false), 10).is_none(), "all of it");
+    assert!(
+        book.recall(&recall(3), (1, 2, false), 10).is_none(),
+        "all of it"
+    );
     assert!(take(&book, 0).is_ok());
     let ask = book.recall(&recall(3), (1, 2, true), 10).unwrap();
     assert_eq!((ask.returned, ask.emptied), (2, true), "nobody came for it");

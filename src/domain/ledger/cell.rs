@@ -1,7 +1,7 @@
 //! One cell of the ledger (PROTOCOLS L2): what each gateway was granted and gave back in the current window of a key.
 //! Only the owner's steps change it; a standby replaces it whole by a higher stamp.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 

@@ -111,7 +111,7 @@ impl Gateway {
             returned: self.returned,
             want,
             emptied: self.holds() == 0,
-            due: 0,
+            due: want / 2,
         }
     }
 

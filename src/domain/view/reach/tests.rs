@@ -225,7 +225,10 @@ fn a_source_that_is_heard_is_given_up_only_when_it_was_asked_in_vain_before() {
     assert!(!told.reach.gives_up(&source, &asks, 500), "c may ask it");
     assert!(told.reach.gives_up(&source, &asks, 500));
     told.reach.forgive(&[]);
-    assert!(!told.reach.gives_up(&source, &asks, 500), "a view was active");
+    assert!(
+        !told.reach.gives_up(&source, &asks, 500),
+        "a view was active"
+    );
     told.reach.forgive(&[]);
     assert!(told.reach.gives_up(&source, &asks, 901), "it is silent");
 }
