@@ -289,12 +289,12 @@ async fn a_made_password_that_nobody_reads_is_an_error_and_nothing_else_is() {
     }
     // What went wrong stays wrong, whoever reads.
     assert_eq!(unread(&["user", "delete", "nobody"]).status.code(), Some(1));
-    let shard = unread(&[
-        "status",
+    let wrong = [
+        "actors",
         "--server",
         &node.management,
         "--token",
         "no-such-token",
-    ]);
-    assert_eq!(shard.status.code(), Some(1));
+    ];
+    assert_eq!(unread(&wrong).status.code(), Some(1));
 }
