@@ -223,28 +223,25 @@ fn the_version_is_told_and_flags_count_more_than_the_environment_and_that_more_t
     }
 }
 
-/// Runs a command whose output nobody reads: standard output and error are pipes without a reader.
-fn unread(words: &[&str]) -> Output {
-    let closed = || std::io::pipe().expect("a pipe").1;
-    let mut command = Command::new(env!("CARGO_BIN_EXE_headgate"));
-    let command = command.args(words).stdin(Stdio::null());
-    command
-        .stdout(closed())
-        .stderr(Stdio::piped())
-        .output()
-        .expect("its end")
+/// Runs a command whose output nobody reads: standard output is a pipe without a reader.
+fn unread(mut command: Command) -> Output {
+    let closed = std::io::pipe().expect("a pipe").1;
+    let command = command.stdin(Stdio::null()).stdout(closed);
+    command.stderr(Stdio::piped()).output().expect("its end")
+}
+
+/// It ended as if somebody had read it.
+fn ended_quietly(ended: &Output, words: &[&str]) {
+    let told = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!((ended.status.code(), &*told), (Some(0), ""), "{words:?}");
 }
 
 #[test]
 fn what_nobody_reads_ends_quietly_with_the_exit_code_of_what_was_done() {
     for words in [&["check"][..], &["check", "--output", "json"], &["version"]] {
-        let ended = unread(words);
-        let told = String::from_utf8_lossy(&ended.stderr).into_owned();
-        assert_eq!(
-            (ended.status.code(), told.as_str()),
-            (Some(0), ""),
-            "{words:?}"
-        );
+        let mut command = Command::new(env!("CARGO_BIN_EXE_headgate"));
+        command.args(words);
+        ended_quietly(&unread(command), words);
     }
     // Nor does a refusal that nobody reads end otherwise.
     let mut command = Command::new(env!("CARGO_BIN_EXE_headgate"));
@@ -259,20 +256,9 @@ fn what_nobody_reads_ends_quietly_with_the_exit_code_of_what_was_done() {
 #[tokio::test]
 async fn a_made_password_that_nobody_reads_is_an_error_and_nothing_else_is() {
     let node = Node::start().await;
-    let unread = |words: &[&str]| {
-        let closed = std::io::pipe().expect("a pipe").1;
-        let mut command = node.command(words);
-        let command = command.stdin(Stdio::null()).stdout(closed);
-        command.stderr(Stdio::piped()).output().expect("its end")
-    };
+    let unread = |words: &[&str]| unread(node.command(words));
     for words in [&["status"][..], &["user", "list", "--output", "json"]] {
-        let ended = unread(words);
-        let told = String::from_utf8_lossy(&ended.stderr).into_owned();
-        assert_eq!(
-            (ended.status.code(), told.as_str()),
-            (Some(0), ""),
-            "{words:?}"
-        );
+        ended_quietly(&unread(words), words);
     }
     let roles = "Internal/creator";
     for output in ["table", "json"] {
