@@ -272,8 +272,8 @@ impl Coordinator {
         let mut waited_for: BTreeMap<&str, u32> = BTreeMap::new();
         let incomplete = (0..self.shards).filter(|shard| !self.complete.contains_key(shard));
         let incomplete: Vec<u16> = incomplete.collect();
-        // A source that is heard is given up only when others ask in vain as well: whoever asks may be the one that is
-        // cut off, and what is given up is lost.
+        // A source that is heard is given up only when it was asked in vain before: whoever asks may be the one that is cut
+        // off, and what is given up is lost.
         let asked: BTreeSet<Life> = incomplete
             .iter()
             .flat_map(|shard| outsiders(&self.view, *shard, self.rank))
