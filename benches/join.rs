@@ -40,7 +40,7 @@ const TENANT: &str = "carbon.super";
 /// APIs that are there.
 const APIS: usize = 10_000;
 /// Gateways that join, one after the other.
-const RUNS: usize = 3;
+const RUNS: usize = 5;
 const PATIENCE: Duration = Duration::from_secs(120);
 const READY_S: f64 = 8.0;
 const GATEWAY_MB: f64 = 190.0;

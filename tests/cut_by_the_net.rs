@@ -17,6 +17,8 @@ const CUTS: [(&str, bool, bool); 3] = [
     ("gw2", true, false),
     ("gw3", false, true),
 ];
+/// The gateway that serves on when it is cut off.
+const SERVES: &str = "gw4";
 /// Longer than a lease, by which a gateway might serve on.
 const WHILE_CUT: Duration = Duration::from_secs(3);
 
@@ -53,9 +55,13 @@ async fn nothing_revoked_is_served_by_gateways_that_refuse_when_the_network_cuts
     let control = Node::start_with(of_control).await;
     net.aim(&seed, &control.cluster_address());
     let traffic = Node::start_with(options("tm1", "traffic-manager", &seed)).await;
-    let start = async |name: &str| {
+    let start = async |name: &str, when_cut_off: &str| {
         let mut of_gateway = options(name, "gateway", &seed);
-        set(&mut of_gateway, "HEADGATE__GATEWAY__WHEN_CUT_OFF", "refuse");
+        set(
+            &mut of_gateway,
+            "HEADGATE__GATEWAY__WHEN_CUT_OFF",
+            when_cut_off,
+        );
         let address = net.advertise(name, &mut of_gateway);
         of_gateway.unready = true;
         let node = Node::start_with(of_gateway).await;
@@ -64,32 +70,41 @@ async fn nothing_revoked_is_served_by_gateways_that_refuse_when_the_network_cuts
         node
     };
     let [one, two, three] = CUTS.map(|(name, ..)| name);
-    let (one, two, three) = tokio::join!(start(one), start(two), start(three));
+    let (one, two, three, serving) = tokio::join!(
+        start(one, "refuse"),
+        start(two, "refuse"),
+        start(three, "refuse"),
+        start(SERVES, "serve")
+    );
     let gateways = [one, two, three];
     let upstream = Upstream::start().await;
     let token = control.admin_token().await;
     let api = control.published(&token, "Shop", "/shop", &upstream.url);
     let held = control.subscribed(&token, &api.await, "one", "JWT").await;
     let other = control.client_token(&held.key, &held.secret).await;
-    for gateway in &gateways {
+    for gateway in gateways.iter().chain([&serving]) {
         for access in [&held.access, &other] {
             assert_eq!(status(gateway, access).await, 200);
         }
     }
     cut(&net);
+    net.both_ways("cp1", SERVES, Fault::Lost);
     let revoke = control.post("/oauth2/revoke");
     let revoke = revoke.basic(&held.key, &held.secret);
     let revoked = revoke.form(&[("token", &held.access)]).send().await;
     let revoked = revoked.expect(200);
     let applied = revoked.header("headgate-applied");
-    let named = applied.strip_prefix("1/4; fenced=").unwrap_or_default();
-    assert_eq!(named.matches("gateway@").count(), CUTS.len(), "{applied}");
+    let named = applied.strip_prefix("1/5; fenced=").unwrap_or_default();
+    let (fenced, unreached) = named.split_once("; unreached=").unwrap_or_default();
+    assert_eq!(fenced.matches("gateway@").count(), CUTS.len(), "{applied}");
+    // Whoever serves on is named as such: it may serve what was revoked until it is heard again.
+    assert_eq!(unreached.matches("gateway@").count(), 1, "{applied}");
     let until = Instant::now() + WHILE_CUT;
     while Instant::now() < until {
         none_serves(&gateways, &held.access).await;
     }
     // The control plane lived meanwhile, and so does whoever was not cut off.
-    for (name, ..) in CUTS {
+    for name in CUTS.map(|(name, ..)| name).into_iter().chain([SERVES]) {
         net.both_ways("cp1", name, Fault::None);
     }
     eventually(30, "all are heard again", || async {
@@ -103,5 +118,9 @@ async fn nothing_revoked_is_served_by_gateways_that_refuse_when_the_network_cuts
     })
     .await;
     none_serves(&gateways, &held.access).await;
+    eventually(10, "the one that served on has heard of it", || async {
+        (status(&serving, &held.access).await == 401).then_some(())
+    })
+    .await;
     drop(traffic);
 }

@@ -52,6 +52,15 @@ pub fn router(services: Services) -> Router {
         .with_state(services)
 }
 
+/// Adds `Headgate-Applied` to the answer of a change that made entries of the change log.
+#[must_use]
+pub fn told(response: Response, applied: Option<&Applied>) -> Response {
+    match applied {
+        Some(applied) => with_applied(response, applied),
+        None => response,
+    }
+}
+
 /// Adds `Headgate-Applied` to the answer of a change.
 #[must_use]
 pub fn with_applied(mut response: Response, applied: &Applied) -> Response {

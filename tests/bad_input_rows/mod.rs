@@ -107,9 +107,14 @@ async fn check(node: &Node, world: &World, row: &Row, wrong: &mut Vec<String>) {
             tell("If-Match of another version", "412", &answer);
         }
     }
+    let before = head(node, world).await;
     let answer = call(node, world, row, &row.good).send().await;
     if answer.status != row.status {
         tell("a good body", &row.status.to_string(), &answer);
+    }
+    let has_changed = head(node, world).await > before;
+    if has_changed && answer.header("headgate-applied").is_empty() {
+        tell("a change", "who has applied it (Headgate-Applied)", &answer);
     }
     if row.once {
         let answer = call(node, world, row, &row.good).send().await;
@@ -117,6 +122,13 @@ async fn check(node: &Node, world: &World, row: &Row, wrong: &mut Vec<String>) {
             tell("the same once more", "409", &answer);
         }
     }
+}
+
+/// The last entry of the change log.
+async fn head(node: &Node, world: &World) -> u64 {
+    let cluster = node.call("GET", "/admin/cluster").bearer(&world.token);
+    let log = &cluster.send().await.json()["changeLog"];
+    log["head"].as_u64().expect("the head of the change log")
 }
 
 /// The row's good request, to ids that nothing has.

@@ -1,6 +1,6 @@
 //! `test`: every test with a PostgreSQL of its own, those of the parts first; the simulated hours of the counters; then
 //! once more the tests of the whole node, with every remotable ask encoded and decoded (PROTOCOLS M). Tests of the actors
-//! alone choose that by themselves.
+//! alone choose that by themselves. At the end `cargo xtask cluster` until all its nodes are ready.
 //!
 //! All passes choose the whole workspace: cargo builds a package anew when others beside it want other features of what
 //! they share.
@@ -9,6 +9,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
+use crate::local_cluster;
 use crate::postgres::{self, Postgres};
 use crate::sim::{self, Seeds};
 use crate::stage::{Stages, run as command};
@@ -66,6 +67,9 @@ fn tests(
     })?;
     stages.must("test of limits under faults", || {
         server.run(&mut exact_pass(cargo()))
+    })?;
+    stages.must("test of a whole cluster on this machine", || {
+        local_cluster::run(workspace, true)
     })
 }
 

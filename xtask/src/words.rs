@@ -1,13 +1,13 @@
 //! `words`: what the text of the code may not say, and what the manifests may not name.
 //!
 //! `messages` has the style of log and error messages, `forbidden` names and constructs, `dependencies` what no line
-//! uses.
+//! uses, `documents` files that are named and are not there.
 
 use anyhow::Result;
 
 use crate::stage::report;
 use crate::workspace::Workspace;
-use crate::{dependencies, forbidden, messages};
+use crate::{dependencies, documents, forbidden, messages};
 
 /// Prints what breaks the rules.
 ///
@@ -21,5 +21,6 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
         findings.extend(forbidden::findings(source));
     }
     findings.extend(dependencies::findings(&workspace.manifests()?, &sources));
+    findings.extend(documents::findings(workspace.root(), &sources)?);
     report(&findings)
 }

@@ -53,6 +53,15 @@ pub struct Changed<T> {
     pub applied: Applied,
 }
 
+/// What a change made, and who has applied it when it made entries of the change log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Saved<T> {
+    /// What the change gives back.
+    pub value: T,
+    /// For the header `Headgate-Applied`.
+    pub applied: Option<Applied>,
+}
+
 /// A committed change that its followers have yet to apply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Committed<T> {

@@ -35,7 +35,7 @@ use pruner::{Pruner, PrunerArguments};
 use registrar::{Registrar, RegistrarArguments};
 use snapshots::{SnapshotArguments, SnapshotMessage, Snapshots};
 
-pub use handle::{ChangeFeedHandle, Changed, Committed};
+pub use handle::{ChangeFeedHandle, Changed, Committed, Saved};
 pub use message::{Applied, How, Missing};
 pub use positions::{FollowerAt, Positions, Standing};
 

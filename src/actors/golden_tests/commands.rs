@@ -222,6 +222,14 @@ fn outcomes_keep_their_bytes() {
             issued_at_ms: 1,
             expires_at_ms: 2,
         }),
+        Outcome::Changed(
+            Box::new(Outcome::User(user())),
+            Applied {
+                done: 1,
+                all: 1,
+                missing: Vec::new(),
+            },
+        ),
     ];
     let bytes = [
         "010300010000000e0000016101017200010178fb201c",
@@ -232,6 +240,7 @@ fn outcomes_keep_their_bytes() {
         "01030001000000020005",
         "01030001000000020006",
         "010300010000000c0007016b0174017501780204",
+        "01030001000000160008020169016e016501670166010101720204010100",
     ];
     let mut frozen = Frozen::default();
     for (outcome, hex) in outcomes.into_iter().zip(bytes) {

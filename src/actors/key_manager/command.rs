@@ -142,6 +142,8 @@ pub enum Outcome {
     No,
     /// A refresh token that would work now.
     Refresh(Refresh),
+    /// What a change made, and who has applied it.
+    Changed(Box<Self>, Applied),
 }
 
 /// Why a [`Command`] was not carried out.

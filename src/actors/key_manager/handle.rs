@@ -19,7 +19,7 @@ use super::desk::{Desk, Settings};
 use super::issuer::Issuer;
 use super::keys::Keys;
 use super::message::{BasicChecked, CheckBasic, ValidateMany, Validated};
-use crate::change_feed::Applied;
+use crate::change_feed::{Applied, Saved};
 
 /// The role of nodes that have a key manager.
 const ROLE: &str = "key-manager";
@@ -204,7 +204,8 @@ impl KeyManagerHandle {
         }
     }
 
-    /// Revokes a token; gives who has applied it, none when there was nothing to revoke.
+    /// Revokes a token; gives who has applied it. One that is revoked already, or is none of the
+    /// client's, waits for everything until now: it may be the revocation that is asked for again.
     ///
     /// # Errors
     /// [`Refused::Oauth`] when the client is not authenticated.
@@ -223,7 +224,9 @@ impl KeyManagerHandle {
     /// # Errors
     /// [`Refused::Oauth`] when it is not.
     pub async fn authenticate(&self, secret: ClientSecret) -> Result<Client, Refused> {
-        client(self.command(Command::Authenticate(secret)).await?).map(|(client, _)| client)
+        Ok(client(self.command(Command::Authenticate(secret)).await?)?
+            .value
+            .0)
     }
 
     /// Makes a client; gives it with its secret, which is shown this once.
@@ -231,8 +234,7 @@ impl KeyManagerHandle {
     /// # Errors
     /// [`Refused::Duplicate`] when the owner has one of that name.
     pub async fn create_client(&self, new: NewClient) -> Result<(Client, String), Refused> {
-        let (client, secret) = client(self.command(Command::CreateClient(new)).await?)?;
-        Ok((client, secret.ok_or(Refused::Unavailable)?))
+        Ok(with_secret(self.command(Command::CreateClient(new)).await?)?.value)
     }
 
     /// Makes a client, or changes the owner's one of that name; gives it with a new secret, which is
@@ -240,9 +242,11 @@ impl KeyManagerHandle {
     ///
     /// # Errors
     /// [`Refused::BadField`], [`Refused::NotFound`] when the owner is gone.
-    pub async fn register_client(&self, wanted: NewClient) -> Result<(Client, String), Refused> {
-        let (client, secret) = client(self.command(Command::RegisterClient(wanted)).await?)?;
-        Ok((client, secret.ok_or(Refused::Unavailable)?))
+    pub async fn register_client(
+        &self,
+        wanted: NewClient,
+    ) -> Result<Saved<(Client, String)>, Refused> {
+        with_secret(self.command(Command::RegisterClient(wanted)).await?)
     }
 
     /// A client by consumer key.
@@ -251,7 +255,7 @@ impl KeyManagerHandle {
     /// [`Refused::NotFound`].
     pub async fn find_client(&self, consumer_key: &str) -> Result<Client, Refused> {
         let command = Command::FindClient(consumer_key.to_owned());
-        client(self.command(command).await?).map(|(client, _)| client)
+        Ok(client(self.command(command).await?)?.value.0)
     }
 
     /// A client by owner and name.
@@ -269,7 +273,7 @@ impl KeyManagerHandle {
             owner: owner.to_owned(),
             name: name.to_owned(),
         };
-        client(self.command(command).await?).map(|(client, _)| client)
+        Ok(client(self.command(command).await?)?.value.0)
     }
 
     /// Changes what may be chosen of a client (not key, tenant, owner or name).
@@ -277,17 +281,22 @@ impl KeyManagerHandle {
     /// # Errors
     /// [`Refused::NotFound`].
     pub async fn update_client(&self, changed: Client) -> Result<Client, Refused> {
-        client(self.command(Command::UpdateClient(changed)).await?).map(|(client, _)| client)
+        Ok(client(self.command(Command::UpdateClient(changed)).await?)?
+            .value
+            .0)
     }
 
     /// Replaces a client's secret; gives the new one, shown this once.
     ///
     /// # Errors
     /// [`Refused::NotFound`].
-    pub async fn regenerate_secret(&self, consumer_key: &str) -> Result<String, Refused> {
+    pub async fn regenerate_secret(&self, consumer_key: &str) -> Result<Saved<String>, Refused> {
         let command = Command::RegenerateSecret(consumer_key.to_owned());
-        let (_, secret) = client(self.command(command).await?)?;
-        secret.ok_or(Refused::Unavailable)
+        let made = with_secret(self.command(command).await?)?;
+        Ok(Saved {
+            value: made.value.1,
+            applied: made.applied,
+        })
     }
 
     /// Ends everything issued to a subject until now (S4).
@@ -312,7 +321,7 @@ impl KeyManagerHandle {
     ///
     /// # Errors
     /// [`Refused::Duplicate`], [`Refused::BadField`].
-    pub async fn create_user(&self, new: NewUser) -> Result<User, Refused> {
+    pub async fn create_user(&self, new: NewUser) -> Result<Saved<User>, Refused> {
         user(self.command(Command::CreateUser(new)).await?)
     }
 
@@ -333,7 +342,7 @@ impl KeyManagerHandle {
     /// [`Refused::NotFound`].
     pub async fn find_user(&self, tenant: &str, id: &str) -> Result<User, Refused> {
         let (tenant, id) = (tenant.to_owned(), id.to_owned());
-        user(self.command(Command::FindUser { tenant, id }).await?)
+        Ok(user(self.command(Command::FindUser { tenant, id }).await?)?.value)
     }
 
     /// A user by name, ignoring case.
@@ -342,10 +351,8 @@ impl KeyManagerHandle {
     /// [`Refused::NotFound`].
     pub async fn find_user_by_name(&self, tenant: &str, name: &str) -> Result<User, Refused> {
         let (tenant, name) = (tenant.to_owned(), name.to_owned());
-        user(
-            self.command(Command::FindUserByName { tenant, name })
-                .await?,
-        )
+        let command = Command::FindUserByName { tenant, name };
+        Ok(user(self.command(command).await?)?.value)
     }
 
     /// A page of users by name, and how many there are in all.
@@ -431,16 +438,44 @@ fn applied(outcome: Outcome) -> Option<Applied> {
     }
 }
 
-fn client(outcome: Outcome) -> Result<(Client, Option<String>), Refused> {
+/// What was made or found, beside who has applied it where it was a change.
+fn made(outcome: Outcome) -> Saved<Outcome> {
     match outcome {
-        Outcome::Client { client, secret } => Ok((client, secret)),
+        Outcome::Changed(made, applied) => Saved {
+            value: *made,
+            applied: Some(applied),
+        },
+        value => Saved {
+            value,
+            applied: None,
+        },
+    }
+}
+
+fn client(outcome: Outcome) -> Result<Saved<(Client, Option<String>)>, Refused> {
+    let Saved { value, applied } = made(outcome);
+    match value {
+        Outcome::Client { client, secret } => Ok(Saved {
+            value: (client, secret),
+            applied,
+        }),
         _ => Err(Refused::Unavailable),
     }
 }
 
-fn user(outcome: Outcome) -> Result<User, Refused> {
-    match outcome {
-        Outcome::User(user) => Ok(user),
+fn with_secret(outcome: Outcome) -> Result<Saved<(Client, String)>, Refused> {
+    let Saved { value, applied } = client(outcome)?;
+    let (client, secret) = value;
+    Ok(Saved {
+        value: (client, secret.ok_or(Refused::Unavailable)?),
+        applied,
+    })
+}
+
+fn user(outcome: Outcome) -> Result<Saved<User>, Refused> {
+    let Saved { value, applied } = made(outcome);
+    match value {
+        Outcome::User(value) => Ok(Saved { value, applied }),
         _ => Err(Refused::Unavailable),
     }
 }

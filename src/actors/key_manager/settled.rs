@@ -74,7 +74,8 @@ pub(super) fn answer(
         let applied = feed.committed(n).await;
         reply.send(match answer {
             Ok(Outcome::Yes) => Ok(Outcome::Applied(applied)),
-            answer => answer,
+            Ok(made) => Ok(Outcome::Changed(Box::new(made), applied)),
+            refused => refused,
         });
     });
 }

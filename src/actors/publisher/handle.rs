@@ -17,11 +17,12 @@ use storage::apim::{api_deployments, api_lifecycle, api_revisions, apis, policie
 
 use super::error::PublisherError;
 use super::message::{
-    Answer, Author, DefinitionDocument, Edition, NewApi, Order, RevisionDeployments, Saved, Step,
-    Target, Wanted,
+    Answer, Author, DefinitionDocument, Edition, NewApi, Order, RevisionDeployments, Step, Target,
+    Wanted,
 };
 use super::reading::Placed;
 use super::{PublisherSettings, Stores, documents, edit};
+use crate::change_feed::Saved;
 
 /// The deadline of one change, its wait for followers included.
 const DEADLINE: Duration = Duration::from_secs(30);

@@ -10,7 +10,7 @@ use storage::apim::api_revisions::RevisionRow;
 use super::edit::Change;
 use super::error::PublisherError;
 use super::reading::Placed;
-use crate::change_feed::message::Applied;
+use crate::change_feed::Saved;
 
 /// Who orders a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,15 +99,6 @@ pub struct RevisionDeployments {
     pub revision: RevisionRow,
     /// Its deployments.
     pub deployments: Vec<DeploymentRow>,
-}
-
-/// What a change made, and who has applied it when it made entries of the change log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Saved<T> {
-    /// What the change gives back.
-    pub value: T,
-    /// For the header `Headgate-Applied`.
-    pub applied: Option<Applied>,
 }
 
 /// What a writer's work gives back: the value, and the number of its last entry.

@@ -36,11 +36,12 @@ use cluster::{Child, System, branch, child, pool};
 use storage::Database;
 
 use crate::change_feed::ChangeFeedHandle;
+pub use crate::change_feed::Saved;
 
 pub use error::PublisherError;
 pub use handle::PublisherHandle;
 pub use message::{
-    Author, DefinitionDocument, Edition, NewApi, RevisionDeployments, Saved, Step, Target, Wanted,
+    Author, DefinitionDocument, Edition, NewApi, RevisionDeployments, Step, Target, Wanted,
 };
 pub use reading::Placed;
 pub use storage::apim::api_deployments::DeploymentRow;

@@ -11,7 +11,7 @@ use domain::lifecycle::LifecycleState;
 use storage::Write;
 use storage::apim::api_deployments::DeploymentRow;
 use storage::apim::api_revisions::RevisionRow;
-use storage::apim::{api_deployments, api_revisions, apis};
+use storage::apim::{api_deployments, api_revisions, apis, change_log};
 
 use super::apis::{check_policies, check_scopes, commit, find, lock};
 use super::default_version::Event;
@@ -211,8 +211,16 @@ pub(super) async fn undeploy(
         changes.extend(default_version::fall_back(&mut write, &mut row).await?);
         apis::save(&mut write, &row).await?;
     }
+    // Nothing there any more: it may be asked for again, and waits for what was changed until now (S3).
     let n = commit(stores, write, &row.tenant, &changes).await?;
-    Ok(Committed { value: left, n })
+    let n = match n {
+        Some(n) => n,
+        None => change_log::head(&mut stores.apim.read().await?).await?.n,
+    };
+    Ok(Committed {
+        value: left,
+        n: Some(n),
+    })
 }
 
 /// The revision and the document that it froze.

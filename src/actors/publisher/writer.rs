@@ -3,8 +3,9 @@
 use cluster::{Actor, Address, BoxError, spawn_named};
 
 use super::error::PublisherError;
-use super::message::{Answer, Committed, Order, Saved};
+use super::message::{Answer, Committed, Order};
 use super::{Stores, apis, edit, lifecycle, revisions, subscriptions};
+use crate::change_feed::Saved;
 
 /// One of the pool.
 pub(crate) struct Writer {

@@ -21,7 +21,7 @@ use crate::document::{seen, seen_version};
 use crate::entity_tag::met;
 use crate::error::ApiError;
 use crate::failure::answer;
-use crate::management::with_applied;
+use crate::management::{told, with_applied};
 use crate::operation::{Access, BodyKind, Operation};
 use crate::query::Query;
 use crate::services::Services;
@@ -175,16 +175,15 @@ async fn regenerate(
     State(services): State<Services>,
     caller: Caller,
     Path((id, named)): Path<(String, String)>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Response, ApiError> {
     let (_, _, client) = find(&services, &caller, &id, &named).await?;
     let secret = services
         .key_manager
         .regenerate_secret(&client.consumer_key)
         .await;
     let secret = secret.map_err(answer)?;
-    Ok(Json(
-        json!({ "consumerKey": client.consumer_key, "consumerSecret": secret }),
-    ))
+    let body = json!({ "consumerKey": client.consumer_key, "consumerSecret": secret.value });
+    Ok(told(Json(body).into_response(), secret.applied.as_ref()))
 }
 
 async fn clean_up(
@@ -206,7 +205,7 @@ async fn token(
     Path((id, named)): Path<(String, String)>,
     headers: HeaderMap,
     mut fields: Fields,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Response, ApiError> {
     let (_, key, client) = find(&services, &caller, &id, &named).await?;
     is_met(&headers, &key, &client)?;
     match fields.text("grantType", 40)?.as_deref() {
@@ -226,6 +225,7 @@ async fn token(
         return Err(ApiError::bad_field("validityPeriod", problem));
     }
     let key_manager = &services.key_manager;
+    let mut revoked = None;
     if let Some(old) = fields
         .text("revokeToken", 8_192)?
         .filter(|old| !old.is_empty())
@@ -234,10 +234,11 @@ async fn token(
             consumer_key: client.consumer_key.clone(),
             consumer_secret: secret.clone(),
         };
-        key_manager.revoke(client, old).await.map_err(answer)?;
+        revoked = key_manager.revoke(client, old).await.map_err(answer)?;
     }
     let issued = issue(&services, &client, &secret, scopes, validity).await?;
-    Ok(Json(shown(&issued)))
+    let response = Json(shown(&issued)).into_response();
+    Ok(told(response, revoked.as_ref()))
 }
 
 async fn issue(

@@ -11,7 +11,7 @@ use crate::auth::Caller;
 use crate::body::Fields;
 use crate::caller_address;
 use crate::error::ApiError;
-use crate::management::with_applied;
+use crate::management::told;
 use crate::operation::{Access, BodyKind, Operation};
 use crate::services::Services;
 
@@ -46,10 +46,7 @@ async fn change_password(
     };
     let applied = services.key_manager.change_password(change).await;
     let response = StatusCode::OK.into_response();
-    Ok(match applied.map_err(refused)? {
-        Some(applied) => with_applied(response, &applied),
-        None => response,
-    })
+    Ok(told(response, applied.map_err(refused)?.as_ref()))
 }
 
 fn refused(refused: Refused) -> ApiError {

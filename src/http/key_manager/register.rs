@@ -3,6 +3,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 
 use actors::key_manager::command::{Client, NewClient, Refused};
@@ -12,6 +13,7 @@ use domain::application::{TokenType, names_application};
 use crate::auth::Caller;
 use crate::body::Fields;
 use crate::error::ApiError;
+use crate::management::told;
 use crate::operation::{Access, BodyKind, Operation};
 use crate::services::Services;
 
@@ -37,12 +39,14 @@ pub(super) async fn register(
     State(services): State<Services>,
     caller: Caller,
     fields: Fields,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Response, ApiError> {
     let km = &services.key_manager;
     // Secrets are kept as hashes: the one that is shown for a known client is a new one.
     let wanted = wanted(km, &caller, fields).await?;
-    let (client, secret) = km.register_client(wanted).await.map_err(refused)?;
-    Ok(Json(shown(&client, &secret)))
+    let registered = km.register_client(wanted).await.map_err(refused)?;
+    let (client, secret) = &registered.value;
+    let response = Json(shown(client, secret)).into_response();
+    Ok(told(response, registered.applied.as_ref()))
 }
 
 async fn wanted(

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::client_credentials::{Form, client};
 use super::oauth_error::OauthError;
-use crate::management::with_applied;
+use crate::management::told;
 use crate::operation::{Access, BodyKind, Operation};
 use crate::services::Services;
 
@@ -22,8 +22,5 @@ pub(super) async fn revoke(
     let token = form.required("token")?;
     let applied = services.key_manager.revoke(client, token).await?;
     let response = ().into_response();
-    Ok(match applied {
-        Some(applied) => with_applied(response, &applied),
-        None => response,
-    })
+    Ok(told(response, applied.as_ref()))
 }

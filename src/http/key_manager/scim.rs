@@ -12,7 +12,7 @@ use actors::key_manager::command::{NewUser, Refused, User};
 use super::scim_error::ScimError;
 use crate::auth::Caller;
 use crate::body::Fields;
-use crate::management::with_applied;
+use crate::management::told;
 use crate::operation::{Access, BodyKind, Operation};
 use crate::query::Query;
 use crate::services::Services;
@@ -71,8 +71,9 @@ pub(super) async fn create(
         .key_manager
         .create_user(new_user(&caller.tenant, fields)?)
         .await?;
-    let location = [(header::LOCATION, format!("/scim2/Users/{}", user.id))];
-    Ok((location, answer(StatusCode::CREATED, &shown(&user))).into_response())
+    let location = [(header::LOCATION, format!("/scim2/Users/{}", user.value.id))];
+    let response = (location, answer(StatusCode::CREATED, &shown(&user.value))).into_response();
+    Ok(told(response, user.applied.as_ref()))
 }
 
 pub(super) async fn list(
@@ -138,10 +139,7 @@ pub(super) async fn delete(
         .delete_user(&caller.tenant, &id)
         .await?;
     let response = StatusCode::NO_CONTENT.into_response();
-    Ok(match applied {
-        Some(applied) => with_applied(response, &applied),
-        None => response,
-    })
+    Ok(told(response, applied.as_ref()))
 }
 
 /// Reads a user out of SCIM's members; shared with self sign-up.

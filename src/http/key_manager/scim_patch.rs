@@ -10,7 +10,7 @@ use super::scim;
 use super::scim_error::ScimError;
 use crate::auth::Caller;
 use crate::body::Fields;
-use crate::management::with_applied;
+use crate::management::told;
 use crate::operation::{Access, BodyKind, Operation};
 use crate::services::Services;
 
@@ -35,10 +35,7 @@ pub(super) async fn patch(
     let applied = km.set_password(&caller.tenant, &id, password).await?;
     let user = km.find_user(&caller.tenant, &id).await?;
     let response = scim::answer(StatusCode::OK, &scim::shown(&user));
-    Ok(match applied {
-        Some(applied) => with_applied(response, &applied),
-        None => response,
-    })
+    Ok(told(response, applied.as_ref()))
 }
 
 /// The one password that the operations set.

@@ -11,6 +11,7 @@ use domain::role;
 use super::scim::new_user;
 use super::scim_error::ScimError;
 use crate::body::Fields;
+use crate::management::told;
 use crate::operation::{Access, BodyKind, Operation};
 use crate::services::Services;
 
@@ -57,6 +58,7 @@ pub(super) async fn sign_up(
     members.insert("name".to_owned(), Value::Object(name));
     let mut new = new_user(SUPER_TENANT, Fields::from_map(members))?;
     new.roles = vec![role::SUBSCRIBER.to_owned()];
-    services.key_manager.create_user(new).await?;
-    Ok(StatusCode::CREATED.into_response())
+    let user = services.key_manager.create_user(new).await?;
+    let response = StatusCode::CREATED.into_response();
+    Ok(told(response, user.applied.as_ref()))
 }

@@ -13,12 +13,13 @@ use actors::publisher::{
 use domain::api::Api;
 
 use super::{
-    api_document, applied, author, edition, json as answer, modified, publisher, publisher_part,
-    query_flag, required, tagged, with_location,
+    api_document, author, edition, json as answer, modified, publisher, publisher_part, query_flag,
+    required, tagged, with_location,
 };
 use crate::auth::Caller;
 use crate::body::{API_LIMIT, Fields};
 use crate::error::ApiError;
+use crate::management::told;
 use crate::operation::{Access, BodyKind, Operation};
 use crate::page::{Page, listed_at};
 use crate::query::Query;
@@ -154,7 +155,7 @@ async fn create(
     };
     let saved = publisher(&services)?.create(author(&caller), new).await?;
     let response = created(&saved.value);
-    Ok(applied(response, saved.applied.as_ref()))
+    Ok(told(response, saved.applied.as_ref()))
 }
 
 async fn get(
@@ -186,7 +187,7 @@ async fn update(
         publisher.update(edition, wanted).await?
     };
     let response = located(whole(StatusCode::OK, &saved.value), &saved.value);
-    Ok(applied(response, saved.applied.as_ref()))
+    Ok(told(response, saved.applied.as_ref()))
 }
 
 /// Changes what belongs to publishers, of the API as it is at that moment.
@@ -228,10 +229,7 @@ async fn delete(
 ) -> Result<Response, ApiError> {
     let edition = edition(&caller, &id, &headers)?;
     let saved = publisher(&services)?.delete(edition).await?;
-    Ok(applied(
-        StatusCode::OK.into_response(),
-        saved.applied.as_ref(),
-    ))
+    Ok(told(StatusCode::OK.into_response(), saved.applied.as_ref()))
 }
 
 #[derive(Deserialize)]
@@ -308,7 +306,7 @@ async fn copy(
         outcome => outcome?,
     };
     let response = created(&saved.value);
-    Ok(applied(response, saved.applied.as_ref()))
+    Ok(told(response, saved.applied.as_ref()))
 }
 
 /// Refuses a parameter of the contract with a value that would have no effect here.

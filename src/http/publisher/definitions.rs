@@ -14,12 +14,13 @@ use domain::openapi::{Definition, DefinitionError, ValidationReport};
 
 use super::form::Form;
 use super::{
-    api_document, apis, applied, author, edition, json as answer, modified, publisher, query_flag,
-    tagged, without_nulls,
+    api_document, apis, author, edition, json as answer, modified, publisher, query_flag, tagged,
+    without_nulls,
 };
 use crate::auth::Caller;
 use crate::body::Fields;
 use crate::error::ApiError;
+use crate::management::told;
 use crate::operation::{Access, BodyKind, Operation};
 use crate::query::Query;
 use crate::services::Services;
@@ -94,7 +95,7 @@ async fn import(
     };
     let saved = publisher.create(author(&caller), new).await?;
     let response = apis::created(&saved.value);
-    Ok(applied(response, saved.applied.as_ref()))
+    Ok(told(response, saved.applied.as_ref()))
 }
 
 #[derive(Deserialize)]
@@ -152,7 +153,7 @@ async fn put(
         .await?;
     let response = tagged(content(document), saved.value.row_version);
     let response = modified(response, saved.value.updated_at_ms);
-    Ok(applied(response, saved.applied.as_ref()))
+    Ok(told(response, saved.applied.as_ref()))
 }
 
 fn content(definition: DefinitionDocument) -> Response {

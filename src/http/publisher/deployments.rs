@@ -9,10 +9,11 @@ use serde_json::{Value, json};
 
 use actors::publisher::{DeploymentRow, PublisherHandle, Target};
 
-use super::{applied, edition, json as answer, publisher, query_flag, required, timestamp};
+use super::{edition, json as answer, publisher, query_flag, required, timestamp};
 use crate::auth::Caller;
 use crate::body::{self, Fields, JSON_LIMIT};
 use crate::error::ApiError;
+use crate::management::told;
 use crate::operation::{Access, BodyKind, Operation};
 use crate::query::Query;
 use crate::services::Services;
@@ -97,7 +98,7 @@ async fn deploy(
     let saved = publisher(&services)?.deploy(edition, revision_id, targets);
     let saved = saved.await?;
     let list: Vec<Value> = saved.value.iter().map(deployment_value).collect();
-    Ok(applied(answer(Value::Array(list)), saved.applied.as_ref()))
+    Ok(told(answer(Value::Array(list)), saved.applied.as_ref()))
 }
 
 async fn undeploy(
@@ -124,7 +125,7 @@ async fn undeploy(
     let saved = publisher.undeploy(edition, revision, named).await?;
     let list: Vec<Value> = saved.value.iter().map(deployment_value).collect();
     let response = (StatusCode::CREATED, axum::Json(list)).into_response();
-    Ok(applied(response, saved.applied.as_ref()))
+    Ok(told(response, saved.applied.as_ref()))
 }
 
 /// The revision that the query names, by id or by number.
@@ -167,9 +168,12 @@ async fn targets(request: Request) -> Result<Vec<Target>, ApiError> {
     }
     let list: Vec<Value> = serde_json::from_slice(&bytes)
         .map_err(|error| ApiError::bad_request(format!("the body is not a JSON list: {error}")))?;
-    let targets = list.into_iter().map(|item| {
+    let targets = list.into_iter().enumerate().map(|(place, item)| {
         let Value::Object(members) = item else {
-            return Err(ApiError::bad_request("the list must hold objects"));
+            return Err(ApiError::bad_field(
+                &format!("[{place}]"),
+                "must be an object",
+            ));
         };
         let mut fields = Fields::from_map(members);
         Ok(Target {

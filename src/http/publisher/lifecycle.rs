@@ -11,11 +11,11 @@ use actors::publisher::{LifecycleRow, Step};
 use domain::lifecycle::{DEPRECATE_OLD_VERSIONS, LifecycleState, REQUIRE_RESUBSCRIPTION};
 
 use super::{
-    applied, edition, json as answer, modified, publisher, required, tagged, timestamp,
-    without_nulls,
+    edition, json as answer, modified, publisher, required, tagged, timestamp, without_nulls,
 };
 use crate::auth::Caller;
 use crate::error::ApiError;
+use crate::management::told;
 use crate::operation::{Access, BodyKind, Operation};
 use crate::query::Query;
 use crate::services::Services;
@@ -87,7 +87,7 @@ async fn change(
         "lifecycleState": state_value(saved.value.state),
     });
     let response = tagged(answer(body), saved.value.row_version);
-    Ok(applied(response, saved.applied.as_ref()))
+    Ok(told(response, saved.applied.as_ref()))
 }
 
 async fn state(

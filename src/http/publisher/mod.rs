@@ -25,13 +25,11 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::Value;
 
-use actors::change_feed::Applied;
 use actors::publisher::{Author, Edition, PublisherHandle};
 
 use crate::auth::Caller;
 use crate::entity_tag::{self, modified, tagged};
 use crate::error::ApiError;
-use crate::management::with_applied;
 use crate::operation::Operation;
 use crate::services::Services;
 
@@ -111,13 +109,6 @@ fn with_location(mut response: Response, location: &str) -> Response {
         response.headers_mut().insert(header::LOCATION, value);
     }
     response
-}
-
-fn applied(response: Response, applied: Option<&Applied>) -> Response {
-    match applied {
-        Some(applied) => with_applied(response, applied),
-        None => response,
-    }
 }
 
 fn json(value: Value) -> Response {

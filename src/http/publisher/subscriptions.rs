@@ -10,10 +10,11 @@ use serde_json::{Value, json};
 use actors::publisher::Subscriber;
 use domain::subscription::SubscriptionStatus;
 
-use super::{applied, author, json as answer, publisher, required};
+use super::{author, json as answer, publisher, required};
 use crate::auth::Caller;
 use crate::entity_tag::{self, tagged};
 use crate::error::ApiError;
+use crate::management::told;
 use crate::operation::{Access, BodyKind, Operation};
 use crate::page::{Page, listed_at};
 use crate::query::Query;
@@ -138,7 +139,7 @@ async fn set(
     let saved = publisher(services)?.set_subscription(author(caller), id, status, expected);
     let saved = saved.await?;
     let response = tagged(StatusCode::OK.into_response(), saved.value);
-    Ok(applied(response, saved.applied.as_ref()))
+    Ok(told(response, saved.applied.as_ref()))
 }
 
 fn subscription_value(one: &Subscriber) -> Value {

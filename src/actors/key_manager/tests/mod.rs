@@ -116,7 +116,7 @@ impl Bench {
             family_name: String::new(),
             roles: roles.iter().map(|&role| role.to_owned()).collect(),
         };
-        self.km.create_user(new).await.unwrap()
+        self.km.create_user(new).await.unwrap().value
     }
 
     /// A client of Olga, who is made when she is missing.
