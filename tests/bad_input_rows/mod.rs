@@ -127,8 +127,9 @@ async fn check(node: &Node, world: &World, row: &Row, wrong: &mut Vec<String>) {
 /// The last entry of the change log.
 async fn head(node: &Node, world: &World) -> u64 {
     let cluster = node.call("GET", "/admin/cluster").bearer(&world.token);
-    let log = &cluster.send().await.json()["changeLog"];
-    log["head"].as_u64().expect("the head of the change log")
+    let seen = cluster.send().await.json();
+    let log = &seen["changeLog"];
+    log["head"].as_u64().unwrap_or_else(|| panic!("{seen}"))
 }
 
 /// The row's good request, to ids that nothing has.
