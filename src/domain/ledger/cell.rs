@@ -105,6 +105,8 @@ pub(super) struct Held {
 /// A recall round (L9).
 #[derive(Debug, Clone, Default)]
 pub(super) struct Round {
+    /// When it began.
+    pub(super) since_ms: i64,
     pub(super) until_ms: i64,
     /// Who is to answer, and what had been granted to it when the round began.
     pub(super) awaiting: BTreeMap<String, u64>,

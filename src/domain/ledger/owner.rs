@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::answers::Answers;
 use super::cell::{Cell, CellImage, Mark};
 use super::cells::Cells;
 use super::grant::{Message, RETRY_MS, Step};
@@ -103,6 +104,7 @@ pub struct Ledger {
     policies: Arc<Policies>,
     pub(super) cells: Cells,
     pub(super) rounds: BTreeSet<(i64, CellKey)>,
+    answers: Answers,
     pub(super) past: Past,
     pub(super) held: HeldBack,
     pub(super) replicated: Stamp,
@@ -135,6 +137,7 @@ impl Ledger {
             policies,
             cells: Cells::default(),
             rounds: BTreeSet::new(),
+            answers: Answers::default(),
             past,
             held: HeldBack::default(),
             replicated: stamp,
@@ -233,6 +236,7 @@ impl Ledger {
             leases_by_ms: self.leases_by_ms(),
             stamp: self.stamp,
             messages: Vec::new(),
+            answers: Answers::default(),
             granted: 0,
             gave_back: false,
         }
@@ -380,7 +384,9 @@ impl Ledger {
             cell.stamp = step.stamp;
         }
         let round_before = cell.round.as_ref().map(|round| round.until_ms);
+        std::mem::swap(&mut self.answers, &mut step.answers);
         change(&mut cell, key, &mut step);
+        std::mem::swap(&mut self.answers, &mut step.answers);
         let round_after = cell.round.as_ref().map(|round| round.until_ms);
         self.granted_units = self.granted_units.saturating_add(step.granted);
         if cell.stamp == step.stamp {

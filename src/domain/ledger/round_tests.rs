@@ -58,9 +58,9 @@ fn a_lease_that_is_begun_anew_in_a_round_is_not_silent_with_what_it_is_granted()
         replies(&step(&mut ledger, wants)),
         [("g1", 1, Outcome::Granted)]
     );
-    ledger.step_alone(Input::Tick, T + 100);
+    ledger.step_alone(Input::Tick, T + 1_000);
     // It holds one unused, which is called back.
-    let said = ledger.step_alone(Input::Ask(ask("g2", 1, 1)), T + 101);
+    let said = ledger.step_alone(Input::Ask(ask("g2", 1, 1)), T + 1_001);
     let is_called = |effect: &Effect| match effect {
         Effect::Recall(recall) => recall.holder.node == "g1",
         _ => false,
