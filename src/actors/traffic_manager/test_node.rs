@@ -92,6 +92,7 @@ impl Node {
         let arguments = FounderArguments {
             nodes,
             name: "n1".to_owned(),
+            counts: true,
             register: of_node,
             has_seeds: false,
             counted_in,
