@@ -58,7 +58,7 @@ async fn those_that_voted_are_replaced_by_whoever_has_nothing_once_an_operator_g
         let refused = orders.give_up_founder(named).await.unwrap_err();
         assert!(matches!(refused, NotAgreed::FounderIsThere(_)), "{refused}");
     }
-    founded.members.crash_all();
+    founded.members.stop_all().await;
     let claimed = founded.claim(NAMES[1], "tm1", 1).await;
     assert!(matches!(claimed, Claimed::Others { .. }), "{claimed:?}");
     founded.give_up("tm1").await;
