@@ -19,7 +19,7 @@ impl Simulated for Held {
     }
 
     fn storms(seed: u64) -> Vec<Plan> {
-        let lifts = if seed % 2 == 0 { 0 } else { 20 };
+        let lifts = if seed.is_multiple_of(2) { 0 } else { 20 };
         vec![Plan {
             lifts,
             ..Plan::stormy()
