@@ -202,7 +202,8 @@ fn locked<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
     lock.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Milliseconds of the boot clock.
+/// Milliseconds since the machine began, suspension included, by its own oscillator: the boot clock is slewed with the wall
+/// clock, and a lease would last longer by it where that is slowed.
 fn boot_ms(clock: &Clock) -> i64 {
-    i64::try_from(clock.monotonic().as_millis()).unwrap_or(i64::MAX)
+    i64::try_from(clock.steady().as_millis()).unwrap_or(i64::MAX)
 }

@@ -416,8 +416,13 @@ impl Cell {
             })
         };
         let earlier = |earlier: Option<&Earlier>| earlier.map_or(0, Earlier::total);
+        // What a lease that is over had counts as spent.
+        let over = later.holders.iter().filter_map(|(node, count)| {
+            let before = self.holders.get(node).map(Held::image)?;
+            (before.age() != count.age()).then(|| before.net())
+        });
         self.lost && !later.lost
-            || later.spent < self.spent
+            || later.spent < over.fold(self.spent, u64::saturating_add)
             || earlier(later.earlier.as_deref()) < earlier(self.earlier.as_deref())
             || later.holders.iter().any(forgave)
     }

@@ -25,7 +25,7 @@ pub(super) struct Step {
     pub(super) now_ms: i64,
     /// The steady time then (L10).
     pub(super) steady_ms: i64,
-    /// By which leases of panes end then.
+    /// By which leases end then.
     pub(super) leases_by_ms: i64,
     /// The stamp of every change this step makes.
     pub(super) stamp: Stamp,
@@ -326,17 +326,13 @@ impl Cell {
     }
 
     fn reply(&self, key: &CellKey, ask: &Ask, outcome: Outcome, step: &mut Step) {
-        let by_ms = match self.window.id.spec.is_paned() {
-            true => step.leases_by_ms,
-            false => step.now_ms,
-        };
         let reply = Reply {
             holder: ask.holder.clone(),
             cell: key.clone(),
             stamp: self.stamp,
             asked_at_ms: ask.asked_at_ms,
             window: Some(self.window),
-            remaining_ms: self.window.remaining_ms(by_ms),
+            remaining_ms: self.window.remaining_ms(step.leases_by_ms),
             granted: self.granted(&ask.holder),
             limit: self.quota.limit,
             left: self.free(),

@@ -270,15 +270,15 @@ impl Ledger {
         };
         let key = ask.cell.clone();
         let window = self.open(&key, quota);
-        let pane = window.spec.numbered(window.number);
-        let stands_still = window.spec.is_paned() && pane.end_ms <= self.leases_by_ms();
+        let end_ms = window.spec.numbered(window.number).end_ms;
+        let stands_still = end_ms <= self.leases_by_ms();
         if stands_still
             || ask
                 .window
                 .is_some_and(|asked| asked.spec == window.spec && asked.number > window.number)
         {
-            // Its window has not begun here: nothing of an earlier one may be granted to it (L10). Nor of a pane that is
-            // over but for a note of T: it would be of no use.
+            // Its window has not begun here: nothing of an earlier one may be granted to it (L10). Nor of one that is over
+            // but for a note of T: others may count in the next one already.
             let retry = Outcome::Retry { after_ms: RETRY_MS };
             return self.hold(
                 Message::bare(&ask, self.stamp, retry),

@@ -176,6 +176,22 @@ fn a_refund_is_on_disk_too() {
     assert_eq!(marked(&said).map(|mark| mark.used), Some(70));
 }
 
+#[test]
+fn a_refund_is_on_the_standbys_disk_though_the_lease_it_was_of_is_over_when_that_hears_of_it() {
+    let mut ledger = all_used();
+    let mut standby = Ledger::new(3, Recovery::founding(1), policies(1, 100, DAY));
+    standby.adopt(ledger.images());
+    let (cell, units) = (key("a"), 30);
+    ledger.step_alone(Input::Refund { cell, units }, T);
+    let next = Ask {
+        holder: Holder::new("g1", 1, 2),
+        ..of_day(0, 0)
+    };
+    ledger.step_alone(Input::Ask(next), T);
+    let of_standby = standby.adopt(ledger.images());
+    assert_eq!(of_standby.last().map(|mark| mark.used), Some(70));
+}
+
 /// Marks are all that is left of the day: nobody has asked since.
 fn from_marks() -> Ledger {
     let used = all_used().final_marks().pop().expect("a mark");

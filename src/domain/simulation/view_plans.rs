@@ -168,7 +168,7 @@ impl Plan {
         self
     }
 
-    /// Windows that slide and buckets: pairs are cut off with a gateway while a disk hangs, and go on.
+    /// Windows that slide, buckets and a fixed one: pairs are cut off with a gateway while a disk hangs, and go on.
     pub(super) fn sliding(mut self) -> Self {
         let counted = |unit, count, kind| WindowSpec::new(unit, count).counted(kind);
         self.keys = vec![
@@ -177,6 +177,7 @@ impl Plan {
             (150, counted(TimeUnit::Sec, 10, WindowKind::Sliding)),
             (150, counted(TimeUnit::Sec, 10, WindowKind::Bucket)),
             (30, counted(TimeUnit::Hour, 1, WindowKind::Sliding)),
+            (150, WindowSpec::new(TimeUnit::Sec, 10)),
         ];
         self.members = 5;
         self.voters = 5;
@@ -185,6 +186,13 @@ impl Plan {
         self.limit_changes = 0;
         (self.cluster.hung_disks, self.cluster.hung_pairs) = (20, 150);
         self.cluster.bursts = true;
+        self
+    }
+
+    /// The same by clocks that are right, so that what is used after its window's end shows.
+    pub(super) fn on_time(mut self) -> Self {
+        self.clock_steps_back = 0;
+        self.cluster.is_on_time = true;
         self
     }
 

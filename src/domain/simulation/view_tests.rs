@@ -33,7 +33,10 @@ impl Simulated for View {
     fn storms(seed: u64) -> Vec<Plan> {
         let worst = Plan::shared().at_its_worst(seed);
         let (changing, losing) = (Plan::shared().changing(), Plan::shared().losing());
-        let sliding = Plan::shared().sliding();
+        let sliding = match seed % 2 {
+            0 => Plan::shared().sliding(),
+            _ => Plan::shared().sliding().on_time(),
+        };
         vec![Plan::shared(), worst, changing, losing, sliding]
     }
 
@@ -248,6 +251,14 @@ fn planted_a_stop_before_the_hand_over_is_noticed() {
 #[test]
 fn planted_a_refund_of_a_dead_gateway_is_noticed() {
     notices::<View>(Planted::RefundDeadGateway, |plan| plan.gateway_crashes = 60);
+}
+
+#[test]
+fn planted_leases_of_fixed_windows_that_last_while_t_stands_still_are_noticed() {
+    notices::<View>(Planted::LeasesStandStill, |plan| {
+        *plan = plan.clone().sliding().on_time();
+        plan.keys = vec![(150, WindowSpec::new(TimeUnit::Sec, 10))];
+    });
 }
 
 #[test]
