@@ -66,22 +66,25 @@ impl Gateway {
     }
 
     pub(super) async fn slot(&self, key: &ThrottleKey) -> Arc<Slot> {
-        let parts = KeyParts {
-            tenant: &key.tenant,
-            level: key.level,
-            policy: &key.policy,
-            limit: key.limit,
-            subject: &key.subject,
-        };
-        if let Some(slot) = self.state.leases.get(&parts, DAY) {
+        if let Some(slot) = self.state.leases.get(&KeyParts::of(key), DAY) {
             return slot;
         }
         let open = |reply| Message::Open(key.clone(), DAY, reply);
         self.refiller.ask(DEADLINE, open).await.unwrap()
     }
 
+    pub(super) fn refill(&self, slot: &Arc<Slot>, waited_for: u32) {
+        let slot = Arc::clone(slot);
+        let _ = self.refiller.tell(Message::Refill { slot, waited_for });
+    }
+
     /// Takes a unit as a request does.
     pub(super) async fn call(&self, key: &ThrottleKey) -> Call {
+        self.call_or(key, |_| false).await
+    }
+
+    /// The same, but for what is let through without one.
+    pub(super) async fn call_or(&self, key: &ThrottleKey, lets: impl Fn(&Slot) -> bool) -> Call {
         let until = self.state.clock.monotonic() + HELD;
         let mut line: Option<Waiting> = None;
         loop {
@@ -91,25 +94,24 @@ impl Gateway {
                 behind.until_first(HELD).await;
             }
             let changed = slot.changed.notified();
-            let refill = |waited_for| {
-                let slot = Arc::clone(&slot);
-                let _ = self.refiller.tell(Message::Refill { slot, waited_for });
-            };
             match slot.lease.take(1, || self.now_ms()) {
                 Ok(receipt) => {
                     if receipt.ask {
-                        refill(0);
+                        self.refill(&slot, 0);
                     }
                     return Call::Admitted;
                 }
                 Err(Refused::Closed { .. }) => return Call::Refused,
-                Err(Refused::Empty { .. }) if self.state.clock.monotonic() >= until => {
-                    return Call::GivenUp;
-                }
                 Err(Refused::Empty { ask }) => {
                     line.get_or_insert_with(|| Waiting::begin(&slot, 1));
                     if ask {
-                        refill(1);
+                        self.refill(&slot, 1);
+                    }
+                    if lets(&slot) {
+                        return Call::Admitted;
+                    }
+                    if self.state.clock.monotonic() >= until {
+                        return Call::GivenUp;
                     }
                     let _ = tokio::time::timeout(Duration::from_millis(250), changed).await;
                 }
