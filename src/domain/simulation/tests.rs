@@ -96,8 +96,10 @@ fn never_over_the_limit_where_windows_slide_or_are_buckets_whatever_goes_wrong()
             }
         }
     }
+    // Of the limit of one 132 at most, but a crash takes its unit until the window ends, and nobody is granted any while T
+    // stands still (a disk that takes half a second): 47.
     assert!(
-        admitted.iter().all(|admitted| *admitted > 30),
+        admitted.iter().all(|admitted| *admitted > 40),
         "{admitted:?}"
     );
 }
