@@ -46,14 +46,7 @@ fn reply(ask: &Ask, outcome: Outcome, granted: u64) -> Reply {
 }
 
 fn found(accounts: &Accounts, key: &ThrottleKey) -> Option<Arc<Slot>> {
-    let parts = KeyParts {
-        tenant: &key.tenant,
-        level: key.level,
-        policy: &key.policy,
-        limit: key.limit,
-        subject: &key.subject,
-    };
-    accounts.state.leases.get(&parts, MINUTE)
+    accounts.state.leases.get(&KeyParts::of(key), MINUTE)
 }
 
 /// Asks and hears what the owner says.

@@ -9,7 +9,6 @@ use domain::policy::{Mode, Policy, TimeUnit};
 use domain::window::WindowSpec;
 
 use super::policy_rule::{CountedLimit, PolicyRule};
-use super::refiller::Message;
 use super::refiller_tests::{Call, Gateway};
 use crate::traffic_manager::message::TellLeases;
 use crate::traffic_manager::message::{LeaseAnswer, LeaseMany, Leased, ThrottleKey};
@@ -155,9 +154,7 @@ async fn while_an_owner_grants_nothing_modes_let_through_what_they_say_and_all_a
         for mode in [Mode::Exact, Mode::Share, Mode::Allow] {
             let slot = gateway.slot(&of(mode)).await;
             // The first answer of an owner ends it.
-            let waited_for = 1;
-            let refill = Message::Refill { slot, waited_for };
-            let _ = gateway.refiller.tell(refill);
+            gateway.refill(&slot, 1);
             gateway
                 .until(&of(mode), |slot| {
                     !gateway.state.unowned.has(slot.shard, gateway.now_ms())

@@ -54,7 +54,7 @@ impl Wants for Calling<'_> {
     }
 
     fn at_hand(&self) -> Option<Arc<Slot>> {
-        self.gateway.state.leases.get(&parts(self.key), DAY)
+        self.gateway.state.leases.get(&KeyParts::of(self.key), DAY)
     }
 
     async fn open(&mut self, patience: Duration) -> Result<Arc<Slot>, AskError> {
@@ -85,7 +85,7 @@ impl Wants for Calling<'_> {
         let state = &self.gateway.state;
         self.mode.is_some_and(|(limit, mode)| {
             let at_ms = state.clock.now_ms();
-            let parts = parts(self.key);
+            let parts = KeyParts::of(self.key);
             state.unowned.lets_through(parts, limit, mode, 1, at_ms)
         })
     }
@@ -106,16 +106,6 @@ impl Wants for Calling<'_> {
 
     fn overloaded(&self) -> Call {
         Call::GivenUp
-    }
-}
-
-fn parts(key: &ThrottleKey) -> KeyParts<'_> {
-    KeyParts {
-        tenant: &key.tenant,
-        level: key.level,
-        policy: &key.policy,
-        limit: key.limit,
-        subject: &key.subject,
     }
 }
 
@@ -150,11 +140,16 @@ impl Gateway {
     }
 
     pub(super) async fn slot(&self, key: &ThrottleKey) -> Arc<Slot> {
-        if let Some(slot) = self.state.leases.get(&parts(key), DAY) {
+        if let Some(slot) = self.state.leases.get(&KeyParts::of(key), DAY) {
             return slot;
         }
         let open = |reply| Message::Open(key.clone(), DAY, reply);
         self.refiller.ask(DEADLINE, open).await.unwrap()
+    }
+
+    pub(super) fn refill(&self, slot: &Arc<Slot>, waited_for: u32) {
+        let slot = Arc::clone(slot);
+        let _ = self.refiller.tell(Message::Refill { slot, waited_for });
     }
 
     /// Takes a unit as a request does.

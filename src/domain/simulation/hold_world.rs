@@ -104,6 +104,22 @@ pub(super) fn id(disk: u64) -> String {
     format!("n{disk}")
 }
 
+/// Who says something of the row, but for what.
+fn holder(node: &str, hold_ms: i64) -> Holder<'_> {
+    Holder {
+        node,
+        name: NAME,
+        life: 0,
+        generation: 0,
+        others: Others::None,
+        t_ms: i64::MIN,
+        reach_ms: i64::MIN,
+        hold_ms,
+        leaves_from_ms: None,
+        moment_ms: 0,
+    }
+}
+
 // === impl Plan ===
 
 impl Plan {
@@ -391,16 +407,12 @@ impl World {
         let node_id = id(at.disk.number);
         let ahead_ms = life.cover.ahead_ms();
         let by = Holder {
-            node: &node_id,
-            name: NAME,
             life: at.lives,
             generation,
-            others: Others::None,
             t_ms: life.cover.wanted_ms(clock_ms, 0),
             reach_ms: life.cover.wanted_ms(clock_ms, hold_ms),
-            hold_ms,
-            leaves_from_ms: None,
             moment_ms,
+            ..holder(&node_id, hold_ms)
         };
         let hold = reaches.then(|| self.row.hold(&by));
         if hold.is_some_and(|hold| hold != Hold::Lost) {
@@ -453,16 +465,13 @@ impl World {
         at.disk.kept_ms = Some(left.used_ms);
         let node_id = id(at.disk.number);
         let by = Holder {
-            node: &node_id,
-            name: NAME,
             life: at.lives,
             generation,
-            others: Others::None,
             t_ms: left.used_ms,
             reach_ms: left.used_ms,
-            hold_ms: self.plan.hold_ms,
             leaves_from_ms: Some(left.told_ms),
             moment_ms,
+            ..holder(&node_id, self.plan.hold_ms)
         };
         if !reaches {
             at.disk.kept_ms = Some(left.told_ms);

@@ -58,11 +58,14 @@ pub(super) enum Fault {
     ActorFailed,
     DiskHung,
     VotersChanged,
+    /// Two faults: two of three hand over at once, and the disk of the third takes nothing for a while.
+    TwoLeftAndDiskHung,
 }
 
 // === impl Fault ===
 
 impl Fault {
+    /// Each that is one alone.
     pub(super) const ALL: [Self; 11] = [
         Self::Killed,
         Self::Paused,
@@ -185,6 +188,7 @@ impl Plan {
         (self.splits, self.clock_steps_back) = (20, 100);
         self.limit_changes = 0;
         (self.cluster.hung_disks, self.cluster.hung_pairs) = (20, 150);
+        self.cluster.resets = 30;
         self.cluster.bursts = true;
         self
     }
