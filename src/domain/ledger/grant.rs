@@ -4,8 +4,8 @@
 use super::cell::{Absorbed, Cell, Held, Round};
 use super::message::{Ask, CellKey, Holder, Outcome, Recall, Reopen, Reply, Stamp};
 
-/// A recall round lasts so long at most (L9).
-const RECALL_MS: i64 = 100;
+/// A recall round lasts so long at most, once its recalls have left (L9).
+pub(super) const RECALL_MS: i64 = 100;
 /// A gateway that is told to retry waits so long (L9).
 pub(super) const RETRY_MS: u32 = 200;
 
@@ -263,6 +263,11 @@ impl Cell {
             _ => None,
         };
         let from = self.outstanding(except);
+        let until_ms = match from.is_empty() {
+            true => step.now_ms.saturating_add(RECALL_MS),
+            // They may wait for standby or disk.
+            false => i64::MAX,
+        };
         let asked = |holder: &Holder| (holder.node.clone(), self.granted(holder));
         let awaiting = from.iter().map(asked).collect();
         for holder in from {
@@ -276,11 +281,11 @@ impl Cell {
                 granted,
             }));
         }
-        let until_ms = step.now_ms.saturating_add(RECALL_MS);
         self.round = Some(Round {
             until_ms,
             awaiting,
             waiting,
+            stamp: self.stamp,
             resetting,
         });
     }
