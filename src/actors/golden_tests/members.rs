@@ -119,6 +119,6 @@ fn what_members_say_of_a_shard_keeps_its_bytes() {
         .request(&told(changed.clone()), "0203000300000021fbff000161fc000001000162fc0000010005fd0500000030000000fc0000010009")
         .reply::<TellShard>(&heard(vec![changed]), "02030003000000110105fd0500000030000000fc0000010009")
         .reply::<TellShard>(&heard(vec![Words::Sealed { at: epoch }]), "020300030000000b0106fd0500000030000000")
-        .reply::<TellShard>(&heard(Vec::new()), "020300020000000100")
+        .reply::<TellShard>(&heard(Vec::new()), "020300030000000100")
         .hold();
 }
