@@ -289,13 +289,19 @@ impl Cell {
                 granted,
             }));
         }
-        let since_ms = step.now_ms;
         let lasts_ms = step.answers.round_ms(awaiting.keys());
+        // They may wait for standby or disk.
+        let until_ms = match awaiting.is_empty() {
+            true => step.now_ms.saturating_add(lasts_ms),
+            false => i64::MAX,
+        };
         self.round = Some(Round {
-            since_ms,
-            until_ms: since_ms.saturating_add(lasts_ms),
+            since_ms: step.now_ms,
+            until_ms,
+            lasts_ms,
             awaiting,
             waiting,
+            stamp: self.stamp,
             resetting,
         });
     }

@@ -2,7 +2,7 @@
 //! is lost, repeated, late or restarted.
 //!
 //! `owner` is the machine of a shard's owner and its one `step`; `grant` decides about a cell, `answers` says how long a recall
-//! round lasts, `cell` holds its counts, `earlier` those of panes before it, `cells` keeps all of a shard in little memory, `recovery` is what a new
+//! round lasts, `cell` holds its counts, `marks` says of them what disks need, `earlier` those of panes before it, `cells` keeps all of a shard in little memory, `recovery` is what a new
 //! owner starts from, `steady` the time by which windows that slide count, `stop` what a stop in order writes, `share` what it has in common with the other
 //! members, `policy` the limits, `inspection` what
 //! operators see, `message` what gateways and owner say to
@@ -16,6 +16,7 @@ mod grant;
 mod held_back;
 mod holders;
 mod inspection;
+mod marks;
 mod message;
 mod owner;
 #[cfg(test)]

@@ -315,9 +315,10 @@ impl Ledger {
         let (window, lag_ms) = (quota.window.at(self.t_ms), self.lag_ms());
         let mut cell = self.past.open(key, window, quota, lag_ms);
         if let Some(before) = before {
-            // Somebody who grants now began it anew: its window counts from there, and not only its pane.
-            let is_anew = !before.lost && before.stamp.epoch == self.stamp.epoch;
-            cell.lost &= !(is_anew && before.window.id.spec == window.id.spec);
+            // Somebody who granted began it anew, this owner or one that it copied: its window counts from there, and not
+            // only its pane.
+            let is_same = before.window.id.spec == window.id.spec && window.id.spec.is_paned();
+            cell.lost &= before.lost || !is_same;
             cell.follow(before, window.start_ms.saturating_sub(lag_ms));
         }
         let id = cell.window.id;
@@ -421,16 +422,6 @@ impl Ledger {
 
     fn hold(&mut self, message: Message, replicated: Stamp, marked: Stamp) {
         self.held.hold(message, replicated, marked);
-    }
-
-    /// Releases what no longer waits.
-    fn release(&mut self, out: &mut Vec<Effect>) {
-        let free = self.held.release(self.replicated, self.marked);
-        out.extend(free.into_iter().map(|message| match message {
-            Message::Reply(reply) => Effect::Reply(reply),
-            Message::Recall(recall) => Effect::Recall(recall),
-            Message::Reopen(reopen) => Effect::Reopen(reopen),
-        }));
     }
 
     fn set_policies(&mut self, policies: Arc<Policies>, out: &mut Vec<Effect>) {

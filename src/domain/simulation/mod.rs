@@ -71,6 +71,8 @@ pub(crate) enum Planted {
     LeasesStandStill,
     /// A lowered limit does not reach the cells in use (L9).
     OldLimitStays,
+    /// Whoever copies takes what a mark covers for forgiven (L5).
+    CopiesForgiveWhatIsCovered,
     /// Replies carry what is new instead of the cumulative count (L7).
     ReplyIsIncrement,
     /// What a dead gateway held is given to others (L7: silence means spent).
