@@ -53,6 +53,7 @@ mod logs;
 mod lone_founders;
 mod manual;
 mod membership;
+mod net_faults;
 mod oauth;
 mod operations;
 mod overtaken;

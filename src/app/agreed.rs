@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::agreed_view::{
-    self, AgreedView, ClaimHandle, FounderArguments, Nodes, founder, register_of_cluster,
+    self, AgreedView, ClaimHandle, FounderArguments, Nodes, founder, holder, register_of_cluster,
 };
 use actors::register::CarbonRegister;
 use actors::traffic_manager::LAYOUT;
@@ -25,9 +25,11 @@ pub(super) struct Agreed {
     pub(super) child: Child,
 }
 
-/// How a traffic manager founds the register.
+/// How a traffic manager founds the register, and whoever leads those that vote says so.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Counting {
+    /// Whether it is a traffic manager.
+    pub(super) counts: bool,
     /// Whether it has others to meet first.
     pub(super) has_seeds: bool,
     /// For how long it goes on where nobody can be told that it is there.
@@ -37,13 +39,13 @@ pub(super) struct Counting {
 // === impl Agreed ===
 
 impl Agreed {
-    /// Describes it; others are served from now on. A node that is `counting` founds the register where nobody has.
+    /// Describes it; others are served from now on. A node that counts founds the register where nobody has.
     pub(super) async fn describe(
         system: &System,
         databases: &Databases,
         cluster: &Cluster,
         claims: &ClaimHandle,
-        counting: Option<Counting>,
+        counting: Counting,
     ) -> anyhow::Result<Self> {
         let (nodes, carbon) = (Nodes::of(cluster), &databases.carbon);
         let mut read = databases.broker.read().await?;
@@ -55,14 +57,23 @@ impl Agreed {
         let (register, shared, register_child) =
             register_of_cluster(system, &nodes, Arc::new(store), link, claims)?;
         cluster.serve(register.door(system));
-        let cover = counting.map_or_else(Cover::whole, |_| Cover::nothing());
+        let cover = match counting.counts {
+            true => Cover::nothing(),
+            false => Cover::whole(),
+        };
         if let Some(noted_ms) = noted_ms {
             cover.has_used(noted_ms, system.clock.now_ms());
         }
-        let founding = |view: &AgreedView, Counting { has_seeds, hold }| {
+        let Counting {
+            counts,
+            has_seeds,
+            hold,
+        } = counting;
+        let founding = |view: &AgreedView| {
             let arguments = FounderArguments {
                 nodes: nodes.clone(),
                 name: cluster.me().name.clone(),
+                counts,
                 register: register.clone(),
                 counted_in: counted_in.map(Epoch::of_number),
                 has_seeds,
@@ -73,12 +84,14 @@ impl Agreed {
                 hold,
                 is_asked_here: databases.control.is_some(),
             };
-            founder(system, arguments)
+            match counts {
+                true => founder(system, arguments).to_vec(),
+                false => vec![holder(system, arguments)],
+            }
         };
         // The register asks the voter, and the founder the register.
         let more = |view: &AgreedView| {
-            let founding = counting.map(|counting| founding(view, counting));
-            let founding = founding.into_iter().flatten();
+            let founding = founding(view);
             [register_child].into_iter().chain(founding).collect()
         };
         let voting = (carbon, &cover);

@@ -53,10 +53,11 @@ impl Components {
         };
         let mut children = std::mem::take(&mut control.children);
         let has_seeds = !config.cluster.seeds.is_empty() || config.cluster.join.is_some();
-        let counting = has(Role::TrafficManager).then_some(Counting {
+        let counting = Counting {
+            counts: has(Role::TrafficManager),
             has_seeds,
             hold: config.traffic_manager.hold,
-        });
+        };
         let claims = &control.claims;
         let agreed = Agreed::describe(system, databases, cluster, claims, counting).await?;
         children.push(agreed.child);

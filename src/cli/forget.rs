@@ -63,7 +63,7 @@ fn confirm(looked: &Value) -> anyhow::Result<()> {
 fn question(looked: &Value) -> String {
     if is_founder(looked) {
         return format!(
-            "node {} founded the view register and never runs again: once it is seen for some seconds that it says nothing, whoever has its name counts in its place, and should it run after all, calls may be counted twice",
+            "node {} founded the view register and never runs again, nor a majority of those that vote, where others vote with it: once it is seen for some seconds that nobody says anything, whoever has its name counts in its place (where others voted, whoever has an empty register), and should they run after all, calls may be counted twice",
             cell(looked, "node"),
         );
     }
@@ -92,7 +92,7 @@ fn told(done: &Value) -> String {
     if is_founder(done) {
         let node = cell(done, "node");
         return format!(
-            "it is written down that {node} never runs again: whoever has its name founds the register anew"
+            "it is written down that {node} never runs again: whoever has its name, or where others voted an empty register, founds it anew"
         );
     }
     let (node, count) = (cell(done, "node"), cell(done, "count"));

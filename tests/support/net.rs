@@ -24,9 +24,9 @@ pub enum Fault {
     None,
     /// They vanish, with the end of the connection, and the connection never carries any again.
     Lost,
-    /// They are not taken: the sender's buffers fill.
+    /// They are not taken, and what is on its way stays there: the sender's buffers fill.
     Held,
-    /// They arrive later.
+    /// They arrive later, behind what was on its way before.
     Delayed(Duration),
     /// So many arrive in a second.
     Slow(u32),
@@ -310,10 +310,13 @@ impl Pump {
             };
             let room = buffer.len().min(most);
             let due = self.late.front().map(|(due, _)| *due);
-            let takes = fault != Fault::Held && self.late.len() < LATE_MOST;
-            let came = if first.is_empty() {
+            let is_held = fault == Fault::Held;
+            // What is slow begins when all that is late has come.
+            let is_behind = matches!(fault, Fault::Slow(_)) && !self.late.is_empty();
+            let takes = !is_held && !is_behind && self.late.len() < LATE_MOST;
+            let came = if first.is_empty() || is_held {
                 tokio::select! {
-                    () = until(due) => {
+                    () = until(due), if !is_held => {
                         self.arrive_late().await;
                         continue;
                     }
@@ -336,10 +339,7 @@ impl Pump {
                     return;
                 }
                 _ => {
-                    while let Some((due, _)) = self.late.front() {
-                        tokio::time::sleep_until(*due).await;
-                        self.arrive_late().await;
-                    }
+                    self.arrive_all(&mut changed).await;
                     return;
                 }
             }
@@ -354,31 +354,43 @@ impl Pump {
         }
     }
 
+    /// All that is late, and the end after it.
+    async fn arrive_all(&mut self, changed: &mut watch::Receiver<u64>) {
+        while let Some((due, _)) = self.late.front() {
+            let is_held = self.state.fault(&self.way) == Fault::Held;
+            tokio::select! {
+                () = tokio::time::sleep_until(*due), if !is_held => self.arrive_late().await,
+                _ = changed.changed() => {}
+            }
+        }
+    }
+
     async fn pass(&mut self, bytes: &[u8]) {
         *self.state.seen().bytes.entry(self.way.clone()).or_default() += bytes.len() as u64;
         if bytes.starts_with(&BULK.to_be_bytes()) {
             let mut seen = self.state.seen();
             seen.large.insert(self.way.clone(), bytes.to_vec());
         }
-        match self.state.fault(&self.way) {
+        let fault = self.state.fault(&self.way);
+        match fault {
             Fault::Lost => {
                 // What follows would not be understood: held for good, and its end with it.
                 if let Some(to) = self.to.take() {
                     to.forget();
                 }
             }
-            Fault::Slow(in_a_second) => {
-                let time = bytes.len() as f64 / f64::from(in_a_second);
-                tokio::time::sleep(Duration::from_secs_f64(time)).await;
-            }
             Fault::Delayed(time) => {
                 let due = (Instant::now() + time).max(self.last_due());
                 return self.late.push_back((due, bytes.to_vec()));
             }
-            // Behind what is still on its way.
-            _ if !self.late.is_empty() => {
+            // Behind what is still on its way, or taken just when nothing was to be any more.
+            _ if !self.late.is_empty() || fault == Fault::Held => {
                 let due = self.last_due();
                 return self.late.push_back((due, bytes.to_vec()));
+            }
+            Fault::Slow(in_a_second) => {
+                let time = bytes.len() as f64 / f64::from(in_a_second);
+                tokio::time::sleep(Duration::from_secs_f64(time)).await;
             }
             Fault::None | Fault::Held => {}
         }

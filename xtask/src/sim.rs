@@ -45,7 +45,7 @@ const WORLDS: [World; 9] = [
     World {
         name: "hold",
         meets: "nodes of one name over the row that knows who founded the register; they crash, stop in order, stand still, \
-                are cut off from the row, lose their disks and start with clocks that are hours off; answers are lost; an \
+                are cut off from the row, lose their disks and start with clocks that are hours off; T is lifted; answers are lost; an \
                 operator gives founders up",
         package: "headgate-domain",
         test: "simulation::hold_tests::no_two_of_one_name_count_at_one_time_and_somebody_counts_again_within_the_hold",

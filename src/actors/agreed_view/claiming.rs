@@ -262,6 +262,7 @@ async fn claim(arguments: &ClaimsArguments, asked: &Claim) -> Result<Claimed, St
     drop(read);
     // This node is there, and nobody else has what it has.
     let is_mine = arguments.is_own_file && before.node == arguments.me && asked.node != before.node;
+    let is_mine = is_mine && !before.is_anybodys();
     let mut founder = before.clone();
     let verdict = founder.claim(&by);
     if is_mine || verdict == Verdict::Others && founder == before {
@@ -322,6 +323,7 @@ async fn hold(arguments: &ClaimsArguments, asked: &HoldOn) -> Result<HeldOn, Sto
         life: asked.life,
         generation: asked.generation,
         others: asked.others,
+        t_ms: asked.reach_ms.saturating_sub(asked.hold_ms),
         reach_ms: asked.reach_ms,
         hold_ms: arguments.hold_ms(&asked.node, asked.hold_ms),
         leaves_from_ms: asked.leaves_from_ms,
@@ -355,7 +357,9 @@ async fn give_up(arguments: &ClaimsArguments, asked: &GiveUp) -> Result<GivenUp,
     drop(read);
     let mut founder = before.clone();
     let mut word = founder.give_up(&asked.node, asked.watched);
-    if asked.node == arguments.me && word != Word::NotFounder {
+    // Where others vote with it that it answers says nothing: it may be all that is left.
+    let is_alone = before.others < Others::Vote;
+    if is_alone && asked.node == arguments.me && word != Word::NotFounder {
         return Ok(GivenUp::There);
     }
     if founder != before {

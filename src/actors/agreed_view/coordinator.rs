@@ -226,6 +226,7 @@ impl CoordinatorActor {
             stalled,
             ..
         } = told;
+        let from = report.life.node.clone();
         self.step(News::Report(report));
         for (shard, origin, found) in complete {
             self.step(News::Complete {
@@ -239,7 +240,8 @@ impl CoordinatorActor {
             self.step(News::Refused { at });
         }
         for by in stalled {
-            self.step(News::Stalled { epoch, by });
+            let from = from.clone();
+            self.step(News::Stalled { epoch, from, by });
         }
     }
 

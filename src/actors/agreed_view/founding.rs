@@ -30,6 +30,8 @@ pub struct FounderArguments {
     pub nodes: Nodes,
     /// Its name, by which another takes its place when its disk is lost.
     pub name: String,
+    /// Whether it counts: who does not founds nothing, but may lead those that vote.
+    pub counts: bool,
     /// Its register.
     pub register: cluster::Register,
     /// The latest view that its disk took part in; none where nothing was ever granted by it.
@@ -233,7 +235,10 @@ impl FounderActor {
             self.ticker = None;
         } else if self.has_waited() {
             let remedy = match others {
-                Others::Vote => "bring back a majority of the nodes that vote",
+                Others::Vote => {
+                    "bring back a majority of the nodes that vote; if that can never be, say so (headgate cluster forget \
+                     with the name of that founder, here)"
+                }
                 Others::None | Others::Own => {
                     "start that node; if its data directory is lost start it with an empty one, under the same name"
                 }

@@ -22,9 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// Whoever is told nothing for so long says so.
 const SILENCE: Duration = Duration::from_secs(10);
 
-/// What holds the register for its founder: to be started after it.
+/// What holds the register for its founder, or says that others vote where its node leads those: to be started after it.
 #[must_use]
-pub(super) fn holder(system: &System, arguments: FounderArguments) -> Child {
+pub fn holder(system: &System, arguments: FounderArguments) -> Child {
     let started = (system.clock.clone(), arguments);
     let (_, child) = child::<HolderActor>(system, "agreed-view/holder", started);
     child
@@ -94,9 +94,10 @@ impl Actor for HolderActor {
             cover.set(i64::MAX);
         }
         let now = self.clock.monotonic();
-        // T was ahead of what it said: whoever calls is not to wait for its turn.
-        let is_short = is_alone && cover.reach_ms() > i64::MIN && cover.is_short();
-        let is_due = now >= self.due || is_short && now >= self.asked + AGAIN;
+        // T is ahead of what it said: whoever calls is not to wait for its turn, nor whoever takes its place to guess.
+        let is_ahead = cover.is_short() || cover.is_untold();
+        let is_ahead = is_alone && cover.reach_ms() > i64::MIN && is_ahead;
+        let is_due = now >= self.due || is_ahead && now >= self.asked + AGAIN;
         if is_due && (is_alone || known.leads) {
             let others = self.others(is_alone);
             self.ask(others, is_alone).await;
@@ -112,8 +113,11 @@ impl Actor for HolderActor {
 // === impl HolderActor ===
 
 impl HolderActor {
-    /// Whether nobody else votes.
+    /// Whether nobody else votes. Who founds nothing holds nothing: where it decides, alone or not, others do for a founder.
     fn is_alone(&self) -> bool {
+        if !self.arguments.counts {
+            return false;
+        }
         let known = self.arguments.register.known();
         let mut voters = known.voters.sets.iter().flatten();
         voters.all(|voter| *voter == self.arguments.nodes.me().node)
@@ -136,7 +140,7 @@ impl HolderActor {
             // It is founded, and not known yet with what.
             return;
         }
-        let began = self.clock.monotonic();
+        let (began, ahead_ms) = (self.clock.monotonic(), self.arguments.cover.ahead_ms());
         self.asked = began;
         let answer = self.arguments.claims.hold(asked).await;
         self.due = began + millis(renewal_ms(hold_ms(self.arguments.hold)));
@@ -162,7 +166,10 @@ impl HolderActor {
         }
         (self.unheard, self.earlier_ms) = (None, None);
         if is_alone {
-            self.may_go_to(reach_ms).await;
+            // As far as it likes is so however far ahead it is.
+            let is_bounded = reach_ms < i64::MAX;
+            let ahead_ms = if is_bounded { ahead_ms } else { i64::MAX };
+            self.may_go_to(reach_ms, ahead_ms).await;
         }
     }
 
@@ -196,6 +203,9 @@ impl HolderActor {
     /// Nothing is fenced here any more: whoever takes this node's place, without its disk, need not wait for it, and no
     /// later life of it goes by what this one was told.
     async fn leave(&mut self) {
+        if !self.arguments.counts {
+            return;
+        }
         let Some(LetGo {
             told_ms,
             used_ms: reach_ms,
@@ -228,21 +238,22 @@ impl HolderActor {
     }
 
     /// A later life may have to go by it, so it is on disk first.
-    async fn may_go_to(&mut self, reach_ms: i64) {
+    async fn may_go_to(&mut self, reach_ms: i64, ahead_ms: i64) {
         let FounderArguments { cover, carbon, .. } = &self.arguments;
         // While others voted it went as far as it liked, and none of that is on disk.
         if reach_ms == cover.reach_ms() && self.kept_ms == Some(reach_ms) {
+            cover.told(reach_ms, ahead_ms);
             return;
         }
         if reach_ms < cover.reach_ms() {
-            cover.set(reach_ms);
+            cover.told(reach_ms, ahead_ms);
         }
         match save(carbon, reach_ms).await {
             Ok(()) => self.kept_ms = Some(reach_ms),
             // It goes on by what it was told; a later life is told anew, or waits.
             Err(error) => tracing::debug!(%error, "how far this node may go cannot be kept"),
         }
-        self.arguments.cover.set(reach_ms);
+        self.arguments.cover.told(reach_ms, ahead_ms);
     }
 
     /// Another node has the register: this one grants nothing more.

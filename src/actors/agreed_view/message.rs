@@ -211,7 +211,7 @@ pub struct GiveUp {
 pub enum GivenUp {
     /// Whoever has its name may found the register anew.
     Yes,
-    /// It is not the founder, or others decide with it.
+    /// It is not the founder.
     No,
     /// It cannot be told now.
     Unavailable,

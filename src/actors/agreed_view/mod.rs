@@ -37,6 +37,7 @@ pub use claiming::{ClaimHandle, claims};
 pub use follower::{AgreedView, Latest};
 pub use founding::{FounderArguments, founder};
 pub use handle::Nodes;
+pub use holding::holder;
 pub use of_cluster::register_of_cluster;
 pub use orders::{NotAgreed, Orders};
 pub use register::{Known, Register, SharedRegister, Step};

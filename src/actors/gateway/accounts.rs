@@ -21,6 +21,8 @@ use crate::traffic_manager::shard_of;
 /// An account whose owner never told a window is kept so long after it was last of use: what it asked for may be granted
 /// when voters or the owner are back, and nobody else could give that back.
 const UNHEARD_MS: i64 = 120_000;
+/// One whose owner has not answered at all is kept so long: of a small limit it may have been granted all there is.
+const UNANSWERED_MS: i64 = 86_400_000;
 
 /// The accounts of one gateway.
 pub(super) struct Accounts {
@@ -42,6 +44,8 @@ pub(super) struct Account {
     /// Units that requests wait for since the last ask.
     pub(super) waited_for: u32,
     used_at_ms: i64,
+    /// Whether what it asked last may have been granted unheard.
+    is_unanswered: bool,
 }
 
 /// What follows from an answer.
@@ -135,6 +139,7 @@ impl Accounts {
             book,
             waited_for: 0,
             used_at_ms: now_ms,
+            is_unanswered: false,
         };
         let of_shard = self.shards.entry(shard).or_default();
         if let Some(before) = of_shard.insert(key.clone(), account) {
@@ -171,6 +176,7 @@ impl Accounts {
         let waiting = account.slot.line.units();
         let waited_for = std::mem::take(&mut account.waited_for).max(waiting);
         account.used_at_ms = now_ms;
+        account.is_unanswered = true;
         Some((
             account.book.ask(applied, (waited_for, waiting), now_ms),
             waited_for,
@@ -188,6 +194,7 @@ impl Accounts {
         let Some(account) = self.get_mut(shard, key) else {
             return Next::Nothing;
         };
+        account.hears(reply);
         let slot = &account.slot;
         let after_ms = match account.book.apply(reply) {
             Applied::Units | Applied::Closed { .. } => {
@@ -378,8 +385,22 @@ impl Account {
     }
 
     fn is_over(&self, now_ms: i64) -> bool {
-        let of_use = now_ms.saturating_sub(self.used_at_ms) < UNHEARD_MS;
-        self.book.is_over(now_ms) && (self.is_heard() || !of_use)
+        let kept_ms = match (self.is_unanswered, self.is_heard()) {
+            (true, _) => UNANSWERED_MS,
+            (false, true) => 0,
+            (false, false) => UNHEARD_MS,
+        };
+        self.book.is_over(now_ms) && now_ms.saturating_sub(self.used_at_ms) >= kept_ms
+    }
+
+    /// An owner that counts says all that it granted; one that has yet to says nothing of that.
+    fn hears(&mut self, reply: &Reply) {
+        let says_all = match reply.outcome {
+            Outcome::UnknownPolicy | Outcome::Shared => true,
+            _ => reply.window.is_some(),
+        };
+        let of_last = reply.asked_at_ms >= self.used_at_ms;
+        self.is_unanswered &= !(says_all && of_last && reply.holder == *self.book.holder());
     }
 }
 

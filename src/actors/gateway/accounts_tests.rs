@@ -46,14 +46,7 @@ fn reply(ask: &Ask, outcome: Outcome, granted: u64) -> Reply {
 }
 
 fn found(accounts: &Accounts, key: &ThrottleKey) -> Option<Arc<Slot>> {
-    let parts = KeyParts {
-        tenant: &key.tenant,
-        level: key.level,
-        policy: &key.policy,
-        limit: key.limit,
-        subject: &key.subject,
-    };
-    accounts.state.leases.get(&parts, MINUTE)
+    accounts.state.leases.get(&KeyParts::of(key), MINUTE)
 }
 
 /// Asks and hears what the owner says.
@@ -127,6 +120,43 @@ fn an_account_nobody_told_a_window_is_forgotten_after_a_while() {
     assert!(found(&accounts, &key).is_some(), "it may be answered yet");
     accounts.sweep(130_000);
     assert!(found(&accounts, &key).is_none());
+}
+
+#[test]
+fn an_account_that_may_have_been_granted_something_unheard_is_kept_until_the_owner_answers() {
+    let mut accounts = accounts(9);
+    let [new, used, _] = std::array::from_fn(|at| neighbours().nth(at).unwrap());
+    let (slot, _) = accounts.open(&new, MINUTE, 0);
+    let (of_used, _) = accounts.open(&used, MINUTE, 0);
+    // Its window is over when it asks again.
+    hear(&mut accounts, &of_used, Outcome::Granted, 1);
+    let later = 20_000;
+    let (ask, _) = accounts.ask(slot.shard, &new, later).unwrap();
+    let (of_next, _) = accounts.ask(slot.shard, &used, later).unwrap();
+    // One that has yet to count says nothing of what was granted.
+    let yet = reply(&ask, Outcome::Retry { after_ms: 200 }, 0);
+    accounts.apply(slot.shard, &new, &yet, later);
+    // Nor does what was asked before.
+    let before = Reply {
+        asked_at_ms: 0,
+        ..reply(&of_next, Outcome::Granted, 1)
+    };
+    accounts.apply(slot.shard, &used, &before, later);
+    accounts.sweep(later + 86_000_000);
+    for key in [&new, &used] {
+        assert!(
+            found(&accounts, key).is_some(),
+            "nobody else could give it back"
+        );
+    }
+    let at_ms = later + 86_000_000;
+    for (key, ask) in [(&new, &ask), (&used, &of_next)] {
+        accounts.apply(slot.shard, key, &reply(ask, Outcome::Granted, 1), at_ms);
+    }
+    accounts.sweep(at_ms);
+    for key in [&new, &used] {
+        assert!(found(&accounts, key).is_none());
+    }
 }
 
 #[test]

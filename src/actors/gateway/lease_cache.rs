@@ -98,7 +98,18 @@ impl LeaseCache {
 
 // === impl KeyParts ===
 
-impl KeyParts<'_> {
+impl<'a> KeyParts<'a> {
+    #[cfg(test)]
+    pub(super) fn of(key: &'a ThrottleKey) -> Self {
+        Self {
+            tenant: &key.tenant,
+            level: key.level,
+            policy: &key.policy,
+            limit: key.limit,
+            subject: &key.subject,
+        }
+    }
+
     pub(super) fn to_key(self) -> ThrottleKey {
         ThrottleKey {
             tenant: self.tenant.to_owned(),

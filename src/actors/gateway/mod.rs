@@ -44,6 +44,9 @@ mod route;
 mod rules;
 mod standing;
 mod state;
+mod taking;
+#[cfg(test)]
+mod taking_tests;
 #[cfg(test)]
 mod tests;
 mod token_cache;
@@ -73,11 +76,11 @@ use crate::usage::UsageHandle;
 pub use caller::{Caller, Granted};
 pub use handle::{GatewayHandle, Presented};
 pub use lease_cache::{KeyParts, Slot};
-pub use line::Waiting;
 pub use policy_rule::{CountedLimit, PolicyRule};
 pub use route::{ApiRoute, Upstream};
 pub use rules::{Facts, Rules};
 pub use standing::{CutOff, Standing};
+pub use taking::{Wants, take};
 pub use token_cache::{TokenCache, TokenKey, token_key};
 
 /// What a gateway is made of.
@@ -199,7 +202,8 @@ fn locked<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
     lock.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Milliseconds of the boot clock.
+/// Milliseconds since the machine began, suspension included, by its own oscillator: the boot clock is slewed with the wall
+/// clock, and a lease would last longer by it where that is slowed.
 fn boot_ms(clock: &Clock) -> i64 {
-    i64::try_from(clock.monotonic().as_millis()).unwrap_or(i64::MAX)
+    i64::try_from(clock.steady().as_millis()).unwrap_or(i64::MAX)
 }

@@ -2,16 +2,13 @@
 //! does not know (L9).
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use cluster::{Actor, Address, Asked, BoxError, Door, child, start_root};
 use domain::ledger::{Outcome, Reply, Stamp};
 use domain::policy::{Mode, Policy, TimeUnit};
 use domain::window::WindowSpec;
 
-use super::lease_cache::{KeyParts, Slot};
 use super::policy_rule::{CountedLimit, PolicyRule};
-use super::refiller::Message;
 use super::refiller_tests::{Call, Gateway};
 use crate::traffic_manager::message::TellLeases;
 use crate::traffic_manager::message::{LeaseAnswer, LeaseMany, Leased, ThrottleKey};
@@ -108,49 +105,9 @@ fn limit() -> Arc<CountedLimit> {
     Arc::clone(rule.limit("::1".parse().unwrap()).unwrap())
 }
 
-/// One call as a request makes it (`http::gateway::throttle`): held while its mode lets it not go on.
+/// One call as a request makes it: held while its mode lets it not go on.
 async fn call(gateway: &Gateway, key: &ThrottleKey, mode: Mode) -> Call {
-    let parts = KeyParts {
-        tenant: &key.tenant,
-        level: key.level,
-        policy: &key.policy,
-        limit: key.limit,
-        subject: &key.subject,
-    };
-    let (state, limit) = (&gateway.state, limit());
-    let until = state.clock.monotonic() + Duration::from_secs(3);
-    loop {
-        let slot = gateway.slot(key).await;
-        let changed = slot.changed.notified();
-        match slot.lease.take(1, || gateway.now_ms()) {
-            Ok(receipt) => {
-                if receipt.ask {
-                    refill(gateway, &slot, 0);
-                }
-                return Call::Admitted;
-            }
-            Err(domain::lease::Refused::Closed { .. }) => return Call::Refused,
-            Err(domain::lease::Refused::Empty { ask }) => {
-                if ask {
-                    refill(gateway, &slot, 1);
-                }
-                let is_unowned = state.unowned.has(slot.shard, gateway.now_ms());
-                let at_ms = state.clock.now_ms();
-                if is_unowned && state.unowned.lets_through(parts, &limit, mode, 1, at_ms) {
-                    return Call::Admitted;
-                }
-                if state.clock.monotonic() >= until {
-                    return Call::GivenUp;
-                }
-                let _ = tokio::time::timeout(Duration::from_millis(250), changed).await;
-            }
-        }
-    }
-}
-
-fn refill(gateway: &Gateway, slot: &Arc<Slot>, waited_for: u32) {
-    let slot = Arc::clone(slot);
-    let _ = gateway.refiller.tell(Message::Refill { slot, waited_for });
+    gateway.call_in(key, Some((&limit(), mode))).await
 }
 
 /// How many of so many calls are let through, before the first one that is held in vain or refused.
@@ -197,7 +154,7 @@ async fn while_an_owner_grants_nothing_modes_let_through_what_they_say_and_all_a
         for mode in [Mode::Exact, Mode::Share, Mode::Allow] {
             let slot = gateway.slot(&of(mode)).await;
             // The first answer of an owner ends it.
-            refill(&gateway, &slot, 1);
+            gateway.refill(&slot, 1);
             gateway
                 .until(&of(mode), |slot| {
                     !gateway.state.unowned.has(slot.shard, gateway.now_ms())

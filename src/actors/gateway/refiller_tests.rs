@@ -5,16 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use cluster::{Address, Root, start_root};
+use cluster::{Address, AskError, Root, start_root};
 use domain::lease::Refused;
 use domain::ledger::{Ask, Holder, SHARED_KEY};
-use domain::policy::TimeUnit;
+use domain::policy::{Mode, TimeUnit};
 use domain::window::WindowSpec;
 
 use super::lease_cache::{KeyParts, Slot};
-use super::line::Waiting;
+use super::policy_rule::CountedLimit;
 use super::refiller::{Arguments, Message};
 use super::state::State;
+use super::taking::{Wants, take};
 use crate::traffic_manager::message::{LeaseMany, Leased, ThrottleKey};
 use crate::traffic_manager::{DEADLINE, LedgerSettings, Node, TrafficManagerHandle, key, shard_of};
 
@@ -33,6 +34,79 @@ pub(super) enum Call {
     Admitted,
     Refused,
     GivenUp,
+}
+
+/// A call of a test.
+struct Calling<'a> {
+    gateway: &'a Gateway,
+    key: &'a ThrottleKey,
+    mode: Option<(&'a CountedLimit, Mode)>,
+    until: Duration,
+}
+
+// === impl Calling ===
+
+impl Wants for Calling<'_> {
+    type Refusal = Call;
+
+    fn units(&self) -> u32 {
+        1
+    }
+
+    fn at_hand(&self) -> Option<Arc<Slot>> {
+        self.gateway.state.leases.get(&KeyParts::of(self.key), DAY)
+    }
+
+    async fn open(&mut self, patience: Duration) -> Result<Arc<Slot>, AskError> {
+        let open = |reply| Message::Open(self.key.clone(), DAY, reply);
+        self.gateway.refiller.ask(patience, open).await
+    }
+
+    fn take(&mut self, slot: &Arc<Slot>) -> Result<(), Refused> {
+        let receipt = slot.lease.take(1, || self.gateway.now_ms())?;
+        if receipt.ask {
+            self.refill(slot, 0);
+        }
+        Ok(())
+    }
+
+    fn refill(&self, slot: &Arc<Slot>, waited_for: u32) {
+        let slot = Arc::clone(slot);
+        let refill = Message::Refill { slot, waited_for };
+        let _ = self.gateway.refiller.tell(refill);
+    }
+
+    fn is_unowned(&self, slot: &Slot) -> bool {
+        let now_ms = self.gateway.now_ms();
+        self.gateway.state.unowned.has(slot.shard, now_ms)
+    }
+
+    fn goes_on(&self) -> bool {
+        let state = &self.gateway.state;
+        self.mode.is_some_and(|(limit, mode)| {
+            let at_ms = state.clock.now_ms();
+            let parts = KeyParts::of(self.key);
+            state.unowned.lets_through(parts, limit, mode, 1, at_ms)
+        })
+    }
+
+    fn left(&mut self) -> Result<Duration, Call> {
+        let now = self.gateway.state.clock.monotonic();
+        let left = self.until.saturating_sub(now);
+        if left.is_zero() {
+            Err(Call::GivenUp)
+        } else {
+            Ok(left)
+        }
+    }
+
+    fn used_up(&mut self, _: &Slot, _: i64) -> Result<(), Call> {
+        Err(Call::Refused)
+    }
+
+    fn overloaded(&self) -> Call {
+        Call::GivenUp
+    }
 }
 
 // === impl Gateway ===
@@ -66,54 +140,39 @@ impl Gateway {
     }
 
     pub(super) async fn slot(&self, key: &ThrottleKey) -> Arc<Slot> {
-        let parts = KeyParts {
-            tenant: &key.tenant,
-            level: key.level,
-            policy: &key.policy,
-            limit: key.limit,
-            subject: &key.subject,
-        };
-        if let Some(slot) = self.state.leases.get(&parts, DAY) {
+        if let Some(slot) = self.state.leases.get(&KeyParts::of(key), DAY) {
             return slot;
         }
         let open = |reply| Message::Open(key.clone(), DAY, reply);
         self.refiller.ask(DEADLINE, open).await.unwrap()
     }
 
+    pub(super) fn refill(&self, slot: &Arc<Slot>, waited_for: u32) {
+        let slot = Arc::clone(slot);
+        let _ = self.refiller.tell(Message::Refill { slot, waited_for });
+    }
+
     /// Takes a unit as a request does.
     pub(super) async fn call(&self, key: &ThrottleKey) -> Call {
+        self.call_in(key, None).await
+    }
+
+    /// The same by a limit of some mode.
+    pub(super) async fn call_in(
+        &self,
+        key: &ThrottleKey,
+        mode: Option<(&CountedLimit, Mode)>,
+    ) -> Call {
         let until = self.state.clock.monotonic() + HELD;
-        let mut line: Option<Waiting> = None;
-        loop {
-            let slot = self.slot(key).await;
-            line = line.filter(|line| line.is_for(&slot));
-            if let Some(behind) = line.as_mut().filter(|line| !line.is_first()) {
-                behind.until_first(HELD).await;
-            }
-            let changed = slot.changed.notified();
-            let refill = |waited_for| {
-                let slot = Arc::clone(&slot);
-                let _ = self.refiller.tell(Message::Refill { slot, waited_for });
-            };
-            match slot.lease.take(1, || self.now_ms()) {
-                Ok(receipt) => {
-                    if receipt.ask {
-                        refill(0);
-                    }
-                    return Call::Admitted;
-                }
-                Err(Refused::Closed { .. }) => return Call::Refused,
-                Err(Refused::Empty { .. }) if self.state.clock.monotonic() >= until => {
-                    return Call::GivenUp;
-                }
-                Err(Refused::Empty { ask }) => {
-                    line.get_or_insert_with(|| Waiting::begin(&slot, 1));
-                    if ask {
-                        refill(1);
-                    }
-                    let _ = tokio::time::timeout(Duration::from_millis(250), changed).await;
-                }
-            }
+        let mut calling = Calling {
+            gateway: self,
+            key,
+            mode,
+            until,
+        };
+        match take(&mut calling).await {
+            Ok(()) => Call::Admitted,
+            Err(refused) => refused,
         }
     }
 

@@ -33,6 +33,7 @@ impl Swept for Marks {
                 end_ms: window.end_ms,
                 used: 1,
                 stamp: Stamp { epoch: 1, seq: 1 },
+                forgiven: 0,
             }
         });
         ledger::save(&mut write, 0, &marks).await.unwrap();

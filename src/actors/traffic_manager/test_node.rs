@@ -74,8 +74,7 @@ impl Node {
         let made = register_of_cluster(&system, &nodes, store, Arc::new(NobodyElse), &claims);
         let (of_node, register, register_child) = made.unwrap();
         let (gateways, cover) = (GatewayLeases::default(), Cover::nothing());
-        let members = Ways::default();
-        let voting = (&carbon, &cover);
+        let (members, voting) = (Ways::default(), (&carbon, &cover));
         let made = agreed_view(&system, voting, &nodes, &register, LAYOUT, |_| Vec::new());
         let (agreed, agreed_child) = made;
         let member = Member {
@@ -92,6 +91,7 @@ impl Node {
         let arguments = FounderArguments {
             nodes,
             name: "n1".to_owned(),
+            counts: true,
             register: of_node,
             has_seeds: false,
             counted_in,

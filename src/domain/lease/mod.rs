@@ -2,7 +2,7 @@
 //!
 //! [`Lease`] is what requests share; [`Book`] is its keeper in the gateway's lease actor, which asks the owner and
 //! applies what it says; [`Basket`] takes a unit at every level or puts back what it took; [`Meter`] counts what is
-//! known only as it passes. All clocks here are the gateway's own boot clock in milliseconds.
+//! known only as it passes. All clocks here are the gateway's own steady clock in milliseconds.
 
 mod basket;
 mod book;

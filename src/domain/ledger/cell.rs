@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::earlier::Earlier;
 use super::holders::Holders;
+use super::marks::forgiven;
 use super::message::{Ask, CellKey, Holder, Stamp};
 use super::policy::Quota;
 use crate::window::{Window, WindowId};
@@ -22,8 +23,10 @@ pub struct Count {
     pub granted: u64,
     /// Given back so far.
     pub returned: u64,
-    /// Taken out of the count by a reset.
+    /// Taken out of the count by a reset or a refund, or within a mark for good.
     pub forgiven: u64,
+    /// Granted before an owner that started from a mark, and counted within that (L5).
+    pub covered: u64,
 }
 
 /// A cell as it travels to the standby (PROTOCOLS L2, L3).
@@ -47,6 +50,8 @@ pub struct CellImage {
     pub earlier: Option<Box<Earlier>>,
     /// How far the steady time lay behind T when the pane began; nothing of a fixed window (L10).
     pub lag_ms: i64,
+    /// Units of a mark that stand for grants which no holder has told of yet (L5).
+    pub coverage: u64,
 }
 
 /// A high-water mark of a long window (PROTOCOLS L5): at least what was granted when it was written.
@@ -62,6 +67,10 @@ pub struct Mark {
     pub used: u64,
     /// When it was made; a higher stamp replaces a lower one.
     pub stamp: Stamp,
+    /// Units beside those that were given back to the key, by a reset or a refund, and that gateways may still tell of: they
+    /// count no more. None in rows of before.
+    #[serde(default)]
+    pub forgiven: u64,
 }
 
 /// The owner's state of a cell.
@@ -73,7 +82,7 @@ pub(super) struct Cell {
     pub(super) lost: bool,
     /// Used by leases that are over.
     pub(super) spent: u64,
-    /// How much of `spent` comes from a mark and stands for grants of holders that have not been heard of yet (L5).
+    /// See [`CellImage::coverage`]; a reset leaves it, and takes it out of `spent`.
     pub(super) coverage: u64,
     pub(super) holders: Holders,
     /// What counts on of panes before this one (L10).
@@ -94,8 +103,6 @@ pub(super) struct Cell {
 #[derive(Debug, Clone)]
 pub(super) struct Held {
     pub(super) count: Count,
-    /// Granted before this owner started, and counted within the mark (L5).
-    pub(super) covered: u64,
     /// It said that it holds nothing unused, and was granted nothing since.
     pub(super) emptied: bool,
     /// It did not answer the last recall: what it has counts as spent (L7).
@@ -105,11 +112,18 @@ pub(super) struct Held {
 /// A recall round (L9).
 #[derive(Debug, Clone, Default)]
 pub(super) struct Round {
+    /// When it began, which is when its recalls have left.
+    pub(super) since_ms: i64,
+    /// When it ends: not before its recalls have left.
     pub(super) until_ms: i64,
+    /// How long it waits for answers.
+    pub(super) lasts_ms: i64,
     /// Who is to answer, and what had been granted to it when the round began.
     pub(super) awaiting: BTreeMap<String, u64>,
     /// Asks to be decided when it ends, one per gateway.
     pub(super) waiting: Vec<Ask>,
+    /// That of its recalls: it lasts from when they leave.
+    pub(super) stamp: Stamp,
     /// The round belongs to a reset: what is confirmed as spent is forgiven.
     pub(super) resetting: bool,
 }
@@ -133,17 +147,23 @@ impl Count {
             granted: 0,
             returned: 0,
             forgiven: 0,
+            covered: 0,
         }
     }
 
-    /// Granted and neither returned nor forgiven: spent or still in the gateway's hands.
+    /// What it adds to the units that count as used: granted and not returned, so spent or still in the gateway's hands,
+    /// neither forgiven nor counted within a mark.
     pub fn net(&self) -> u64 {
+        self.unforgiven().saturating_sub(self.covered)
+    }
+
+    fn unforgiven(&self) -> u64 {
         self.granted
             .saturating_sub(self.returned)
             .saturating_sub(self.forgiven)
     }
 
-    fn age(&self) -> (u64, u64) {
+    pub(super) fn age(&self) -> (u64, u64) {
         (self.incarnation, self.lease)
     }
 }
@@ -153,7 +173,8 @@ impl Count {
 impl CellImage {
     /// What it says of its window, as a mark: all that was granted and did not come back.
     fn mark(&self) -> Mark {
-        let held = self.holders.iter().map(|(_, count)| count.net());
+        let counts = self.holders.iter().map(|(_, count)| count);
+        let held = counts.clone().map(Count::net);
         let earlier = self.earlier.as_ref().map_or(0, |earlier| earlier.marked());
         let used = held.fold(self.spent.saturating_add(earlier), u64::saturating_add);
         Mark {
@@ -162,6 +183,7 @@ impl CellImage {
             end_ms: self.window.marked_until_ms(),
             used: if self.lost { self.quota.limit } else { used },
             stamp: self.stamp,
+            forgiven: forgiven(counts, self.coverage, self.spent),
         }
     }
 
@@ -185,7 +207,6 @@ impl Held {
     pub(super) fn new(holder: &Holder) -> Self {
         Self {
             count: Count::new(holder),
-            covered: 0,
             emptied: true,
             silent: false,
         }
@@ -193,47 +214,30 @@ impl Held {
 
     /// What it adds to the units that count as used.
     pub(super) fn net(&self) -> u64 {
-        self.count.net().saturating_sub(self.covered)
+        self.count.net()
     }
 
     /// Takes in counts about the current window.
     fn hear(&mut self, ask: &Ask, epoch: u64, coverage: &mut u64) {
         let count = &mut self.count;
-        let (net_before, returned_before) = (count.net(), count.returned);
-        let unknown = ask.have > count.granted;
+        let before = count.unforgiven();
+        self.emptied &= ask.have <= count.granted;
         count.granted = count.granted.max(ask.have);
         count.returned = count.returned.max(ask.returned.min(count.granted));
-        if unknown {
-            // Granted before this owner started: the mark counts it already, as far as it reaches (L5).
-            let more = count.net().saturating_sub(net_before).min(*coverage);
-            self.covered = self.covered.saturating_add(more);
-            *coverage = coverage.saturating_sub(more);
-            self.emptied = false;
-        }
+        let after = count.unforgiven();
+        // More was granted before this owner started: the mark counts it already, as far as it reaches (L5).
+        let more = after.saturating_sub(before).min(*coverage);
         // The counts of an ask from before this owner may be older than the mark: what it says was given back may have
         // been granted again before the mark, so it frees nothing.
-        let back = count
-            .returned
-            .saturating_sub(returned_before)
-            .min(self.covered);
-        if !unknown && back > 0 {
-            self.covered = self.covered.saturating_sub(back);
-            *coverage = coverage.saturating_add(back);
-        }
+        let back = before.saturating_sub(after).min(count.covered);
+        count.covered = count.covered.saturating_add(more).saturating_sub(back);
+        *coverage = coverage.saturating_add(back).saturating_sub(more);
         if ask.epoch >= epoch {
             // It has heard of this owner: what it gives back from now on was not given back before the mark.
-            count.forgiven = count.forgiven.saturating_add(self.covered);
-            self.covered = 0;
+            count.forgiven = count.forgiven.saturating_add(count.covered);
+            count.covered = 0;
         }
         self.emptied |= ask.emptied && ask.have == count.granted;
-    }
-
-    /// As others see it: what a mark covers is not counted twice.
-    pub(super) fn image(&self) -> Count {
-        Count {
-            forgiven: self.count.forgiven.saturating_add(self.covered),
-            ..self.count.clone()
-        }
     }
 }
 
@@ -280,15 +284,15 @@ impl Cell {
         self.used_here().saturating_add(earlier)
     }
 
-    /// What was granted before it was lost is known again, from a mark of who had it (L6). What holders have told of
-    /// since is within the mark, as it is after any start from marks.
-    pub(super) fn found(&mut self, used: u64) {
-        self.spent = used;
-        self.coverage = used;
-        self.mark = used;
+    /// What was granted before this owner, or before it was lost (L6), is known from a mark of who had it. What holders
+    /// tell of it is within the mark, also what they have told already.
+    pub(super) fn found(&mut self, mark: &Mark) {
+        self.spent = mark.used;
+        self.coverage = mark.used.saturating_add(mark.forgiven);
+        self.mark = mark.used;
         for held in self.holders.values_mut() {
-            held.covered = held.count.net().min(self.coverage);
-            self.coverage = self.coverage.saturating_sub(held.covered);
+            held.count.covered = held.count.unforgiven().min(self.coverage);
+            self.coverage = self.coverage.saturating_sub(held.count.covered);
         }
     }
 
@@ -383,63 +387,6 @@ impl Cell {
         }
     }
 
-    /// The mark that has to be durable before a release, if the last one is too low (L5).
-    ///
-    /// Where an administrator gave units back the next one is due as well, though it says less: what the disk says would
-    /// take them back after a crash.
-    pub(super) fn due_mark(&mut self, key: &CellKey, gave_back: bool) -> Option<Mark> {
-        let used = self.to_be_marked();
-        // Of a window that nobody knows of, what holders tell is not all: such a row would outrank those of whoever
-        // had it, which may be found again (L6).
-        let says_enough = used <= self.mark && !gave_back;
-        if self.lost || !self.quota.window.is_long() || says_enough {
-            return None;
-        }
-        let step = self.quota.chunk();
-        self.mark = used
-            .div_ceil(step)
-            .saturating_mul(step)
-            .min(self.quota.limit.max(used));
-        self.mark_stamp = self.stamp;
-        Some(self.mark_of(key, self.mark))
-    }
-
-    /// Whether less counts in this later state of the same window because an administrator gave units back: in all else
-    /// what is over stays used, and what was forgiven stays so.
-    pub(super) fn was_given_back(&self, later: &CellImage) -> bool {
-        let forgave = |(node, count): &(String, Count)| {
-            let before = self.holders.get(node).map(Held::image);
-            before.is_some_and(|before| {
-                before.age() == count.age() && before.forgiven < count.forgiven
-            })
-        };
-        let earlier = |earlier: Option<&Earlier>| earlier.map_or(0, Earlier::total);
-        self.lost && !later.lost
-            || later.spent < self.spent
-            || earlier(later.earlier.as_deref()) < earlier(self.earlier.as_deref())
-            || later.holders.iter().any(forgave)
-    }
-
-    /// Whether the disk, which has all marks up to `marked`, says of this cell what `mark` says. Where none was asked
-    /// for it may say anything.
-    pub(super) fn is_marked(&self, mark: &Mark, marked: Stamp) -> bool {
-        self.quota.window.is_long()
-            && self.window.id == mark.window
-            && self.mark > 0
-            && self.mark == mark.used
-            && self.mark_stamp <= marked
-    }
-
-    pub(super) fn mark_of(&self, key: &CellKey, used: u64) -> Mark {
-        Mark {
-            cell: key.clone(),
-            window: self.window.id,
-            end_ms: self.window.marked_until_ms(),
-            used,
-            stamp: self.stamp,
-        }
-    }
-
     pub(super) fn image(&self, key: &CellKey) -> CellImage {
         CellImage {
             cell: key.clone(),
@@ -451,10 +398,11 @@ impl Cell {
             holders: self
                 .holders
                 .iter()
-                .map(|(node, held)| (node.clone(), held.image()))
+                .map(|(node, held)| (node.clone(), held.count.clone()))
                 .collect(),
             earlier: self.earlier.clone(),
             lag_ms: self.lag_ms,
+            coverage: self.coverage,
         }
     }
 
@@ -464,6 +412,7 @@ impl Cell {
         cell.stamp = image.stamp;
         cell.lost = image.lost;
         cell.spent = image.spent;
+        cell.coverage = image.coverage;
         cell.earlier = image.earlier;
         cell.lag_ms = image.lag_ms;
         cell.holders = image
@@ -474,7 +423,6 @@ impl Cell {
                     node,
                     Held {
                         count,
-                        covered: 0,
                         emptied: false,
                         silent: false,
                     },

@@ -289,7 +289,7 @@ impl Cell {
             ends_ms: before.pane_ends_ms(),
             used: before.used_here(),
             holders: holders
-                .map(|(node, held)| (node.clone(), held.image()))
+                .map(|(node, held)| (node.clone(), held.count.clone()))
                 .collect(),
             earlier: before.earlier.map(|earlier| *earlier).unwrap_or_default(),
         };

@@ -1,11 +1,12 @@
 //! How the owner decides about one cell: grants, recall rounds, refusals, reopening (PROTOCOLS L7, L9).
 //! `owner` finds the cell and decides when the messages made here may be released.
 
+use std::collections::BTreeMap;
+
+use super::answers::Answers;
 use super::cell::{Absorbed, Cell, Held, Round};
 use super::message::{Ask, CellKey, Holder, Outcome, Recall, Reopen, Reply, Stamp};
 
-/// A recall round lasts so long at most (L9).
-const RECALL_MS: i64 = 100;
 /// A gateway that is told to retry waits so long (L9).
 pub(super) const RETRY_MS: u32 = 200;
 
@@ -24,11 +25,13 @@ pub(super) struct Step {
     pub(super) now_ms: i64,
     /// The steady time then (L10).
     pub(super) steady_ms: i64,
-    /// By which leases of panes end then.
+    /// By which leases end then.
     pub(super) leases_by_ms: i64,
     /// The stamp of every change this step makes.
     pub(super) stamp: Stamp,
     pub(super) messages: Vec<Message>,
+    /// How long gateways take to answer.
+    pub(super) answers: Answers,
     /// Units that it grants.
     pub(super) granted: u64,
     /// An administrator gave units back: the disk has to say less.
@@ -54,10 +57,13 @@ impl Cell {
             self.stamp = step.stamp;
         }
         if ask.emptied && ask.window == Some(self.window.id) {
-            self.answered(&node, step);
+            self.answered(&ask, step);
         }
         self.serve(key, step);
         let spoke_again = before.is_some_and(|(_, silent)| silent);
+        if spoke_again {
+            step.answers.spoke(&node);
+        }
         if spoke_again && !self.outstanding(None).is_empty() {
             // What counted as spent may come back after all: those who were told no get another round.
             self.reopen(key, step);
@@ -149,7 +155,7 @@ impl Cell {
         self.reopen_if_free(key, step);
     }
 
-    /// A round is over: all answered, or 100 ms passed.
+    /// A round is over: all answered, or its time passed.
     pub(super) fn end_round(&mut self, key: &CellKey, step: &mut Step) {
         let Some(round) = self.round.take() else {
             return;
@@ -159,6 +165,7 @@ impl Cell {
                 // Silence means spent (L7); it speaks again with its next ask.
                 held.silent = true;
             }
+            step.answers.missed(node);
         }
         for ask in round.waiting {
             self.decide(key, ask, step);
@@ -166,7 +173,8 @@ impl Cell {
         self.reopen_if_free(key, step);
     }
 
-    fn answered(&mut self, node: &str, step: &mut Step) {
+    fn answered(&mut self, ask: &Ask, step: &mut Step) {
+        let node = ask.holder.node.as_str();
         let Some(round) = self.round.as_mut() else {
             return;
         };
@@ -176,6 +184,11 @@ impl Cell {
             return;
         }
         let granted_before = round.awaiting.remove(node);
+        if granted_before.is_some() && ask.want == 0 {
+            // One with a wish may have been under way before.
+            let took_ms = step.now_ms.saturating_sub(round.since_ms);
+            step.answers.took(node, took_ms);
+        }
         if let Some(before) = granted_before.filter(|_| round.resetting) {
             self.forgive(node, before);
             self.stamp = step.stamp;
@@ -264,7 +277,7 @@ impl Cell {
         };
         let from = self.outstanding(except);
         let asked = |holder: &Holder| (holder.node.clone(), self.granted(holder));
-        let awaiting = from.iter().map(asked).collect();
+        let awaiting: BTreeMap<String, u64> = from.iter().map(asked).collect();
         for holder in from {
             let granted = self.granted(&holder);
             let (cell, window) = (key.clone(), self.window.id);
@@ -276,11 +289,19 @@ impl Cell {
                 granted,
             }));
         }
-        let until_ms = step.now_ms.saturating_add(RECALL_MS);
+        let lasts_ms = step.answers.round_ms(awaiting.keys());
+        // They may wait for standby or disk.
+        let until_ms = match awaiting.is_empty() {
+            true => step.now_ms.saturating_add(lasts_ms),
+            false => i64::MAX,
+        };
         self.round = Some(Round {
+            since_ms: step.now_ms,
             until_ms,
+            lasts_ms,
             awaiting,
             waiting,
+            stamp: self.stamp,
             resetting,
         });
     }
@@ -311,17 +332,13 @@ impl Cell {
     }
 
     fn reply(&self, key: &CellKey, ask: &Ask, outcome: Outcome, step: &mut Step) {
-        let by_ms = match self.window.id.spec.is_paned() {
-            true => step.leases_by_ms,
-            false => step.now_ms,
-        };
         let reply = Reply {
             holder: ask.holder.clone(),
             cell: key.clone(),
             stamp: self.stamp,
             asked_at_ms: ask.asked_at_ms,
             window: Some(self.window),
-            remaining_ms: self.window.remaining_ms(by_ms),
+            remaining_ms: self.window.remaining_ms(step.leases_by_ms),
             granted: self.granted(&ask.holder),
             limit: self.quota.limit,
             left: self.free(),

@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 
 use super::grant::Message;
-use super::message::{CellKey, Holder, Stamp};
+use super::message::{CellKey, Holder, Recall, Stamp};
+use super::owner::{Effect, Ledger};
 
 /// What waits; released in the order in which it came.
 #[derive(Debug, Default)]
@@ -87,6 +88,43 @@ impl HeldBack {
         let last = self.last_to.get(&to);
         if last.is_some_and(|last| last.number == number) {
             self.last_to.remove(&to);
+        }
+    }
+}
+
+// === impl Ledger ===
+
+impl Ledger {
+    /// Releases what no longer waits.
+    pub(super) fn release(&mut self, out: &mut Vec<Effect>) {
+        for message in self.held.release(self.replicated, self.marked) {
+            out.push(match message {
+                Message::Reply(reply) => Effect::Reply(reply),
+                Message::Recall(recall) => {
+                    self.round_lasts_from_now(&recall);
+                    Effect::Recall(recall)
+                }
+                Message::Reopen(reopen) => Effect::Reopen(reopen),
+            });
+        }
+    }
+
+    /// A disk may have kept its recalls back for longer than gateways have to answer them.
+    fn round_lasts_from_now(&mut self, recall: &Recall) {
+        let Some(mut cell) = self.cells.get(&recall.cell) else {
+            return;
+        };
+        if let Some(round) = cell
+            .round
+            .as_mut()
+            .filter(|round| round.stamp == recall.stamp)
+        {
+            round.since_ms = self.t_ms;
+            let until_ms = self.t_ms.saturating_add(round.lasts_ms);
+            let before_ms = std::mem::replace(&mut round.until_ms, until_ms);
+            self.rounds.remove(&(before_ms, recall.cell.clone()));
+            self.rounds.insert((until_ms, recall.cell.clone()));
+            self.cells.put(&recall.cell, cell);
         }
     }
 }

@@ -62,6 +62,13 @@ impl Ledger {
         self.unopened(key).is_some_and(|cell| cell.lost)
     }
 
+    /// Whether a reset waits for what holders have used, to forgive it.
+    #[cfg(test)]
+    pub(crate) fn forgives(&self, key: &CellKey) -> bool {
+        let round = self.cells.get(key).and_then(|cell| cell.round);
+        round.is_some_and(|round| round.resetting)
+    }
+
     /// Questions that wait: for a recall round to end, or for standby, voters or disk to have what their answers say.
     pub fn waiting(&self) -> usize {
         let rounds = self.rounds.iter();

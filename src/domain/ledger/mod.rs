@@ -1,13 +1,14 @@
 //! The lease ledger (PROTOCOLS L): who may use how many units of a key's window. Never more than the limit, whatever
 //! is lost, repeated, late or restarted.
 //!
-//! `owner` is the machine of a shard's owner and its one `step`; `grant` decides about a cell, `cell` holds its
-//! counts, `earlier` those of panes before it, `cells` keeps all of a shard in little memory, `recovery` is what a new
+//! `owner` is the machine of a shard's owner and its one `step`; `grant` decides about a cell, `answers` says how long a recall
+//! round lasts, `cell` holds its counts, `marks` says of them what disks need, `earlier` those of panes before it, `cells` keeps all of a shard in little memory, `recovery` is what a new
 //! owner starts from, `steady` the time by which windows that slide count, `stop` what a stop in order writes, `share` what it has in common with the other
 //! members, `policy` the limits, `inspection` what
 //! operators see, `message` what gateways and owner say to
 //! each other. The gateway's side is [`crate::lease`].
 
+mod answers;
 mod cell;
 mod cells;
 mod earlier;
@@ -15,6 +16,7 @@ mod grant;
 mod held_back;
 mod holders;
 mod inspection;
+mod marks;
 mod message;
 mod owner;
 #[cfg(test)]
@@ -32,6 +34,8 @@ mod refund_tests;
 #[cfg(test)]
 mod round_tests;
 mod share;
+#[cfg(test)]
+mod slow_link_tests;
 mod steady;
 mod stop;
 #[cfg(test)]

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::answers::Answers;
 use super::cell::{Cell, CellImage, Mark};
 use super::cells::Cells;
 use super::grant::{Message, RETRY_MS, Step};
@@ -103,6 +104,7 @@ pub struct Ledger {
     policies: Arc<Policies>,
     pub(super) cells: Cells,
     pub(super) rounds: BTreeSet<(i64, CellKey)>,
+    answers: Answers,
     pub(super) past: Past,
     pub(super) held: HeldBack,
     pub(super) replicated: Stamp,
@@ -135,6 +137,7 @@ impl Ledger {
             policies,
             cells: Cells::default(),
             rounds: BTreeSet::new(),
+            answers: Answers::default(),
             past,
             held: HeldBack::default(),
             replicated: stamp,
@@ -233,6 +236,7 @@ impl Ledger {
             leases_by_ms: self.leases_by_ms(),
             stamp: self.stamp,
             messages: Vec::new(),
+            answers: Answers::default(),
             granted: 0,
             gave_back: false,
         }
@@ -266,15 +270,15 @@ impl Ledger {
         };
         let key = ask.cell.clone();
         let window = self.open(&key, quota);
-        let pane = window.spec.numbered(window.number);
-        let stands_still = window.spec.is_paned() && pane.end_ms <= self.leases_by_ms();
+        let end_ms = window.spec.numbered(window.number).end_ms;
+        let stands_still = end_ms <= self.leases_by_ms();
         if stands_still
             || ask
                 .window
                 .is_some_and(|asked| asked.spec == window.spec && asked.number > window.number)
         {
-            // Its window has not begun here: nothing of an earlier one may be granted to it (L10). Nor of a pane that is
-            // over but for a note of T: it would be of no use.
+            // Its window has not begun here: nothing of an earlier one may be granted to it (L10). Nor of one that is over
+            // but for a note of T: others may count in the next one already.
             let retry = Outcome::Retry { after_ms: RETRY_MS };
             return self.hold(
                 Message::bare(&ask, self.stamp, retry),
@@ -311,9 +315,10 @@ impl Ledger {
         let (window, lag_ms) = (quota.window.at(self.t_ms), self.lag_ms());
         let mut cell = self.past.open(key, window, quota, lag_ms);
         if let Some(before) = before {
-            // Somebody who grants now began it anew: its window counts from there, and not only its pane.
-            let is_anew = !before.lost && before.stamp.epoch == self.stamp.epoch;
-            cell.lost &= !(is_anew && before.window.id.spec == window.id.spec);
+            // Somebody who granted began it anew, this owner or one that it copied: its window counts from there, and not
+            // only its pane.
+            let is_same = before.window.id.spec == window.id.spec && window.id.spec.is_paned();
+            cell.lost &= before.lost || !is_same;
             cell.follow(before, window.start_ms.saturating_sub(lag_ms));
         }
         let id = cell.window.id;
@@ -380,7 +385,9 @@ impl Ledger {
             cell.stamp = step.stamp;
         }
         let round_before = cell.round.as_ref().map(|round| round.until_ms);
+        std::mem::swap(&mut self.answers, &mut step.answers);
         change(&mut cell, key, &mut step);
+        std::mem::swap(&mut self.answers, &mut step.answers);
         let round_after = cell.round.as_ref().map(|round| round.until_ms);
         self.granted_units = self.granted_units.saturating_add(step.granted);
         if cell.stamp == step.stamp {
@@ -415,16 +422,6 @@ impl Ledger {
 
     fn hold(&mut self, message: Message, replicated: Stamp, marked: Stamp) {
         self.held.hold(message, replicated, marked);
-    }
-
-    /// Releases what no longer waits.
-    fn release(&mut self, out: &mut Vec<Effect>) {
-        let free = self.held.release(self.replicated, self.marked);
-        out.extend(free.into_iter().map(|message| match message {
-            Message::Reply(reply) => Effect::Reply(reply),
-            Message::Recall(recall) => Effect::Recall(recall),
-            Message::Reopen(reopen) => Effect::Reopen(reopen),
-        }));
     }
 
     fn set_policies(&mut self, policies: Arc<Policies>, out: &mut Vec<Effect>) {

@@ -137,24 +137,35 @@ fn a_lease_that_another_owner_gives_of_a_pane_by_an_earlier_t_counts_the_longer(
 #[test]
 fn a_lost_window_that_slides_and_is_reset_stays_open_when_its_pane_is_over() {
     let window = WindowSpec::new(TimeUnit::Hour, 1).counted(WindowKind::Sliding);
-    let mut ledger = Ledger::new(3, Recovery::founding(2), policies(1, 10, window));
-    ledger.goes_on_from_nothing(2);
-    ledger.fence(2, Some(T));
-    ledger.gone(Some(T));
     let wish = |at_ms| Ask {
         window: Some(window.at(at_ms).id),
         ..ask("g1", 0, 1)
     };
-    let refused = ledger.step_alone(Input::Ask(wish(T)), T);
-    assert_eq!(replies(&refused), [("g1", 0, Outcome::Final)]);
-    ledger.step_alone(Input::Reset { cell: key("a") }, T);
-    let next_ms = window.at(T).end_ms;
-    let granted = ledger.step_alone(Input::Ask(wish(next_ms)), next_ms);
-    let stamp = granted.iter().find_map(|effect| match effect {
-        Effect::Persist { stamp, .. } => Some(*stamp),
-        _ => None,
-    });
-    let stamp = stamp.expect("a mark");
-    let granted = ledger.step_alone(Input::Marked { stamp }, next_ms);
-    assert_eq!(replies(&granted), [("g1", 1, Outcome::Granted)]);
+    // Whoever reset it goes on, or somebody else does.
+    for is_taken_over in [false, true] {
+        let mut ledger = Ledger::new(3, Recovery::founding(2), policies(1, 10, window));
+        ledger.goes_on_from_nothing(2);
+        ledger.fence(2, Some(T));
+        ledger.gone(Some(T));
+        let refused = ledger.step_alone(Input::Ask(wish(T)), T);
+        assert_eq!(replies(&refused), [("g1", 0, Outcome::Final)]);
+        ledger.step_alone(Input::Reset { cell: key("a") }, T);
+        if is_taken_over {
+            let mut heir = Ledger::new(3, Recovery::founding(1), policies(1, 10, window));
+            heir.stand_by(3);
+            heir.take(ledger.shard_image());
+            heir.gone(Some(T));
+            heir.activate(3, false);
+            ledger = heir;
+        }
+        let next_ms = window.at(T).end_ms;
+        let granted = ledger.step_alone(Input::Ask(wish(next_ms)), next_ms);
+        let stamp = granted.iter().find_map(|effect| match effect {
+            Effect::Persist { stamp, .. } => Some(*stamp),
+            _ => None,
+        });
+        let stamp = stamp.expect("a mark");
+        let granted = ledger.step_alone(Input::Marked { stamp }, next_ms);
+        assert_eq!(replies(&granted), [("g1", 1, Outcome::Granted)]);
+    }
 }

@@ -220,13 +220,10 @@ impl Past {
     }
 
     /// What a mark says of a key's window, once.
-    pub(super) fn claim(&mut self, key: &CellKey, window: Window, lag_ms: i64) -> Option<u64> {
+    pub(super) fn claim(&mut self, key: &CellKey, window: Window, lag_ms: i64) -> Option<Mark> {
         let mark = self.marks.get(key);
-        let mark = mark.filter(|mark| self.counts(mark, window, lag_ms));
-        let used = mark.map(|mark| mark.used);
-        used.inspect(|_| {
-            self.marks.remove(key);
-        })
+        mark.filter(|mark| self.counts(mark, window, lag_ms))?;
+        self.marks.remove(key)
     }
 
     /// Whether a window is full because nobody is left who knows of it.
@@ -315,9 +312,7 @@ impl Past {
             && self.counts(mark, window, lag_ms)
         {
             if mark.window == window.id {
-                cell.spent = mark.used;
-                cell.coverage = mark.used;
-                cell.mark = mark.used;
+                cell.found(mark);
                 cell.lasts_beyond(self.seam_ms);
             } else {
                 let marked = mark.window.spec.numbered(mark.window.number);
@@ -475,6 +470,7 @@ mod tests {
             end_ms: day.at(T).end_ms,
             used: 50,
             stamp: Stamp { epoch: 1, seq: 9 },
+            forgiven: 0,
         };
         let recovery = Recovery {
             marks: vec![marked],

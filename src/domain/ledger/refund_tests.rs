@@ -176,6 +176,48 @@ fn a_refund_is_on_disk_too() {
     assert_eq!(marked(&said).map(|mark| mark.used), Some(70));
 }
 
+#[test]
+fn after_a_start_from_disks_gateways_that_go_on_tell_of_nothing_that_was_given_back() {
+    let cell = key("a");
+    let refund = Input::Refund {
+        cell: cell.clone(),
+        units: 30,
+    };
+    for (input, left) in [(Input::Reset { cell }, 100), (refund, 30)] {
+        let mut ledger = all_used();
+        let had = Ask {
+            emptied: true,
+            ..of_day(100, 0)
+        };
+        let mut said = ledger.step_alone(input, T);
+        said.extend(ledger.step_alone(Input::Ask(had.clone()), T));
+        let mut mark = marked(&said).expect("the disk has to say less");
+        // Also when it is said once more.
+        for _ in 0..2 {
+            let mut again = after_a_crash(mark);
+            again.step_alone(Input::Ask(had.clone()), T);
+            assert_eq!(used(&again), 100 - left);
+            mark = again.final_marks().pop().expect("a mark");
+        }
+    }
+}
+
+#[test]
+fn a_standby_has_a_refund_on_disk_of_a_lease_that_was_over_before_it_heard() {
+    let mut ledger = all_used();
+    let mut standby = Ledger::new(3, Recovery::founding(1), policies(1, 100, DAY));
+    standby.adopt(ledger.images());
+    let (cell, units) = (key("a"), 30);
+    ledger.step_alone(Input::Refund { cell, units }, T);
+    let anew = Ask {
+        holder: Holder::new("g1", 1, 2),
+        ..of_day(0, 0)
+    };
+    ledger.step_alone(Input::Ask(anew), T);
+    let of_standby = standby.adopt(ledger.images());
+    assert_eq!(of_standby.last().map(|mark| mark.used), Some(70));
+}
+
 /// Marks are all that is left of the day: nobody has asked since.
 fn from_marks() -> Ledger {
     let used = all_used().final_marks().pop().expect("a mark");

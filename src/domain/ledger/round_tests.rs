@@ -3,6 +3,8 @@
 use super::tests::{MINUTE, RETRY, T, ask, key, ledger, replies, step};
 use super::*;
 use crate::lease::{Applied, Book};
+use crate::policy::TimeUnit;
+use crate::window::WindowSpec;
 
 #[test]
 fn what_a_lease_waited_for_is_not_granted_to_the_one_after_it() {
@@ -58,9 +60,9 @@ fn a_lease_that_is_begun_anew_in_a_round_is_not_silent_with_what_it_is_granted()
         replies(&step(&mut ledger, wants)),
         [("g1", 1, Outcome::Granted)]
     );
-    ledger.step_alone(Input::Tick, T + 100);
+    ledger.step_alone(Input::Tick, T + 1_000);
     // It holds one unused, which is called back.
-    let said = ledger.step_alone(Input::Ask(ask("g2", 1, 1)), T + 101);
+    let said = ledger.step_alone(Input::Ask(ask("g2", 1, 1)), T + 1_001);
     let is_called = |effect: &Effect| match effect {
         Effect::Recall(recall) => recall.holder.node == "g1",
         _ => false,
@@ -256,4 +258,52 @@ fn a_reset_forgives_nothing_that_is_granted_before_it_is_answered() {
     assert_eq!(replies(&said), [("g1", 1, Outcome::Granted)]);
     let said = step(&mut ledger, anew(1, 1));
     assert_eq!(replies(&said), [("g1", 1, Outcome::Final)]);
+}
+
+#[test]
+fn a_reset_waits_for_gateways_as_long_when_a_disk_keeps_its_recalls_back() {
+    let day = WindowSpec::new(TimeUnit::Day, 1);
+    let of_day = |have, want| Ask {
+        window: Some(day.at(T).id),
+        ..ask("g1", have, want)
+    };
+    let mut ledger = ledger(3, day);
+    let marked = |ledger: &mut Ledger, said: &[Effect], at_ms| {
+        let stamps = said.iter().filter_map(|effect| match effect {
+            Effect::Persist { stamp, .. } => Some(*stamp),
+            _ => None,
+        });
+        let stamp = stamps.max().expect("a mark");
+        ledger.step_alone(Input::Marked { stamp }, at_ms)
+    };
+    for have in 0..3 {
+        let said = ledger.step_alone(Input::Ask(of_day(have, 1)), T);
+        marked(&mut ledger, &said, T);
+    }
+    let is_called = |said: &[Effect]| said.iter().any(|said| matches!(said, Effect::Recall(_)));
+    let cell = key("a");
+    let said = ledger.step_alone(Input::Reset { cell }, T);
+    assert!(!is_called(&said), "it is not on disk");
+    let ticked = ledger.step_alone(Input::Tick, T + 150);
+    assert!(!is_called(&ticked));
+    let said = marked(&mut ledger, &said, T + 200);
+    assert!(is_called(&said));
+    ledger.step_alone(Input::Tick, T + 290);
+    let answers = Ask {
+        emptied: true,
+        ..of_day(3, 0)
+    };
+    ledger.step_alone(Input::Ask(answers), T + 295);
+    let counted = ledger.counted(&key("a")).expect("it is counted");
+    assert_eq!((counted.used, counted.left), (0, 3));
+    // And no longer for who says nothing.
+    let cell = key("a");
+    ledger.step_alone(Input::Ask(of_day(3, 1)), T + 295);
+    let said = ledger.step_alone(Input::Reset { cell }, T + 300);
+    marked(&mut ledger, &said, T + 400);
+    let stamp = ledger.stamp();
+    ledger.step_alone(Input::Tick, T + 499);
+    assert!(!ledger.is_settled(&key("a"), stamp));
+    ledger.step_alone(Input::Tick, T + 500);
+    assert!(ledger.is_settled(&key("a"), stamp));
 }

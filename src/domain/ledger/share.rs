@@ -141,8 +141,8 @@ impl Ledger {
             cell.lost = self.past.is_full(cell.window, cell.lag_ms)
                 || self.past.is_ahead(&key, cell.window.id);
             if !cell.lost {
-                if let Some(used) = self.past.claim(&key, cell.window, cell.lag_ms) {
-                    cell.found(used);
+                if let Some(mark) = self.past.claim(&key, cell.window, cell.lag_ms) {
+                    cell.found(&mark);
                 }
                 self.cells.put(&key, cell);
                 self.freed.push(key);
@@ -278,6 +278,13 @@ impl Ledger {
             let mark = marked.map_or(0, |cell| cell.mark);
             let until = CountsUntil::of(image.window, image.lag_ms);
             let key = image.cell.clone();
+            #[cfg(test)]
+            let image = match self.planted {
+                Some(crate::simulation::Planted::CopiesForgiveWhatIsCovered) => {
+                    image.with_covered_forgiven()
+                }
+                _ => image,
+            };
             self.close(&key);
             let mut cell = Cell::from_image(image);
             cell.mark = mark;

@@ -172,8 +172,8 @@ impl Ledger {
         self.past.seam(seam_ms);
     }
 
-    /// By which leases of panes end, also while T stands still: else they would be prolonged for as long as that lasts, while
-    /// others take what is used of them for over.
+    /// By which leases end, also while T stands still: else they would be prolonged for as long as that lasts, while others
+    /// take what is used of them for over, or count in the next window.
     pub(super) fn leases_by_ms(&self) -> i64 {
         #[cfg(test)]
         if self.planted == Some(crate::simulation::Planted::LeasesStandStill) {
@@ -185,10 +185,16 @@ impl Ledger {
     /// Another owner, from whom this one has what was granted, may answer on, and its T run slower than time: leases that
     /// it prolongs to the end of their pane last as much longer.
     pub fn others_may_prolong(&mut self) {
+        let steady_ms = self.steady_ms();
         for key in self.cells.keys(|cell| cell.window.id.spec.is_paned()) {
             if let Some(mut cell) = self.cells.get(&key) {
-                let slack_ms = slack_ms(cell.window.length_ms());
-                cell.lag_ms = cell.lag_ms.saturating_sub(slack_ms);
+                let window = cell.window;
+                let slack_ms = slack_ms(window.length_ms());
+                // However often the owner changes: its pane has begun, so none lasts longer than one that begins now.
+                let longest_ms = used_until_ms(steady_ms, window.id.spec);
+                let lag_ms = cell.lag_ms.saturating_sub(slack_ms);
+                let lag_ms = lag_ms.max(window.end_ms.saturating_sub(longest_ms));
+                cell.lag_ms = cell.lag_ms.min(lag_ms);
                 self.cells.put(&key, cell);
             }
         }
@@ -225,6 +231,51 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::tests::{MINUTE, RETRY, T, ask, key, ledger, policies, replies, step};
+    use crate::ledger::{Effect, Input, Outcome, Recovery};
+    use crate::policy::{TimeUnit, WindowKind};
+
+    #[test]
+    fn nothing_of_a_fixed_window_is_granted_that_is_over_but_for_a_note_of_t() {
+        let mut ledger = ledger(10, MINUTE);
+        let end_ms = MINUTE.at(T).end_ms;
+        ledger.passes(T, 0, end_ms - 1);
+        let said = step(&mut ledger, ask("g1", 0, 1));
+        let remaining_ms = said.iter().find_map(|effect| match effect {
+            Effect::Reply(reply) => Some(reply.remaining_ms),
+            _ => None,
+        });
+        assert_eq!(replies(&said), [("g1", 1, Outcome::Granted)]);
+        assert_eq!(remaining_ms, Some(1), "as by a T that does not stand still");
+        ledger.passes(T, 1, end_ms);
+        let said = step(&mut ledger, ask("g1", 1, 1));
+        assert_eq!(replies(&said), [("g1", 0, RETRY)]);
+        // The note is there.
+        ledger.passes(end_ms, 2, end_ms);
+        let said = ledger.step_alone(Input::Ask(ask("g1", 1, 1)), end_ms);
+        assert_eq!(replies(&said), [("g1", 1, Outcome::Granted)]);
+    }
+
+    #[test]
+    fn leases_of_others_last_no_longer_however_often_the_owner_changes() {
+        let year = WindowSpec::new(TimeUnit::Year, 1).counted(WindowKind::Sliding);
+        let pane = year.at(T);
+        let mut ledger = Ledger::new(3, Recovery::founding(1), policies(1, 10, year));
+        ledger.passes(T, 0, T);
+        let asked = super::super::Ask {
+            window: None,
+            ..ask("g1", 0, 1)
+        };
+        ledger.step_alone(Input::Ask(asked), T);
+        let ends_ms = |ledger: &Ledger| ledger.cells.get(&key("a")).unwrap().pane_ends_ms();
+        assert_eq!(ends_ms(&ledger), pane.end_ms);
+        ledger.others_may_prolong();
+        assert_eq!(ends_ms(&ledger), pane.end_ms + slack_ms(pane.length_ms()));
+        for _ in 0..1_000 {
+            ledger.others_may_prolong();
+        }
+        assert_eq!(ends_ms(&ledger), used_until_ms(T, year));
+    }
 
     #[test]
     fn it_runs_no_faster_than_the_clock_nor_than_t_and_goes_on_from_a_copy() {

@@ -1,6 +1,6 @@
 //! A change of view (L3, L4): nothing granted in Sync, nothing of an older view released.
 
-use super::tests::{MINUTE, RETRY, T, ask, ledger, policies, replies};
+use super::tests::{MINUTE, RETRY, T, ask, key, ledger, policies, replies};
 use super::*;
 use crate::policy::TimeUnit;
 use crate::window::WindowSpec;
@@ -50,12 +50,11 @@ fn a_shard_that_nobody_has_is_full_until_its_windows_end_or_an_operator_gives_it
 
 #[test]
 fn whoever_takes_over_a_long_window_says_again_what_was_granted_without_another_mark() {
-    let day = WindowSpec::new(TimeUnit::Day, 1);
-    let mut owner = ledger(5, day);
+    let mut owner = ledger(5, DAY);
     for want in [0, 0, 0, 0, 0, 1] {
         owner.step_alone(Input::Ask(ask("g1", 0, want)), T);
     }
-    let mut heir = Ledger::new(3, Recovery::founding(1), policies(1, 5, day));
+    let mut heir = Ledger::new(3, Recovery::founding(1), policies(1, 5, DAY));
     heir.stand_by(1);
     assert_ne!(heir.take(owner.shard_image()), [], "marks");
     // The standby asked for its marks by a stamp of its own, which is lower than the owner's.
@@ -65,4 +64,109 @@ fn whoever_takes_over_a_long_window_says_again_what_was_granted_without_another_
     heir.activate(2, false);
     let again = heir.step_alone(Input::Ask(ask("g1", 0, 1)), T);
     assert_eq!(replies(&again), [("g1", 1, Outcome::Granted)]);
+}
+
+const DAY: WindowSpec = WindowSpec::new(TimeUnit::Day, 1);
+
+/// A run in epoch 9 that only knows of a mark: 90 of the day's 100 are used.
+fn from_a_mark() -> Ledger {
+    let mark = Mark {
+        cell: key("a"),
+        window: DAY.at(T).id,
+        end_ms: DAY.at(T).end_ms,
+        used: 90,
+        stamp: Stamp { epoch: 1, seq: 9 },
+        forgiven: 0,
+    };
+    let recovery = Recovery {
+        t0_ms: Some(T),
+        source: Source::Disk,
+        marks: vec![mark],
+        ..Recovery::founding(9)
+    };
+    Ledger::new(3, recovery, policies(1, 100, DAY))
+}
+
+/// Epoch 10 is of another member, which has a copy.
+fn taken_over(before: &Ledger) -> Ledger {
+    let mut heir = Ledger::new(3, Recovery::founding(1), policies(1, 100, DAY));
+    heir.stand_by(10);
+    heir.take(before.shard_image());
+    heir.activate(10, false);
+    heir
+}
+
+/// A gateway tells of what it was granted and gave back, before it heard of anybody later than `epoch`.
+fn tells(ledger: &mut Ledger, (have, returned): (u64, u64), epoch: u64) {
+    let told = Ask {
+        window: Some(DAY.at(T).id),
+        returned,
+        epoch,
+        ..ask("g1", have, 0)
+    };
+    ledger.step_alone(Input::Ask(told), T);
+}
+
+fn used(ledger: &Ledger) -> u64 {
+    ledger.counted(&key("a")).expect("it is counted").used
+}
+
+/// What it may have beyond the 90 that it had.
+fn gets(ledger: &mut Ledger, returned: u64) -> u64 {
+    let mut have = 90;
+    for _ in 0..40 {
+        let wants = Ask {
+            window: Some(DAY.at(T).id),
+            returned,
+            ..ask("g1", have, 1)
+        };
+        ledger.step_alone(Input::Ask(wants), T);
+        let image = ledger.image(&key("a")).expect("it is counted");
+        have = image.holders[0].1.granted;
+    }
+    have - 90
+}
+
+#[test]
+fn what_gateways_tell_to_who_took_over_is_within_the_mark_that_was_begun_with() {
+    // Nobody asked, somebody else asked, or it said a part.
+    for told in [None, Some(0), Some(40)] {
+        let mut before = from_a_mark();
+        if let Some(have) = told {
+            tells(&mut before, (have, 0), 1);
+        }
+        let mut heir = taken_over(&before);
+        tells(&mut heir, (90, 0), 1);
+        assert_eq!(used(&heir), 90);
+        assert_eq!(gets(&mut heir, 0), 10);
+    }
+}
+
+#[test]
+fn what_was_given_back_before_a_mark_is_no_credit_after_another_view() {
+    // Of its 90 it gave ten back, which another one has: that one says nothing. What it said before that comes late.
+    let mut before = from_a_mark();
+    tells(&mut before, (90, 0), 1);
+    let mut heir = taken_over(&before);
+    tells(&mut heir, (90, 10), 1);
+    assert_eq!(used(&heir), 90);
+    assert_eq!(gets(&mut heir, 10), 10);
+}
+
+#[test]
+fn what_was_given_back_before_a_mark_is_no_credit_when_it_was_granted_more_besides() {
+    let mut ledger = from_a_mark();
+    tells(&mut ledger, (85, 0), 1);
+    tells(&mut ledger, (90, 10), 1);
+    tells(&mut ledger, (90, 10), 9);
+    assert_eq!(gets(&mut ledger, 10), 10);
+}
+
+#[test]
+fn a_reset_of_a_key_that_only_marks_know_outlives_a_change_of_view() {
+    let mut before = from_a_mark();
+    before.step_alone(Input::Reset { cell: key("a") }, T);
+    let mut heir = taken_over(&before);
+    tells(&mut heir, (90, 0), 1);
+    assert_eq!(used(&heir), 0);
 }

@@ -28,6 +28,9 @@ impl World {
             let most_ms = [5_000, 120_000][self.rng.index(2)];
             self.nodes[node].cut_until_ms = self.now_ms + self.rng.between(500, most_ms);
         }
+        if self.plan.lifts > 0 && self.works(node) && self.rng.chance(self.plan.lifts) {
+            self.is_lifted(node);
+        }
         if self.rng.chance(self.plan.crashes) {
             self.truth.seen.once("crashed");
             self.ends(node);

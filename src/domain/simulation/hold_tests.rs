@@ -18,6 +18,14 @@ impl Simulated for Held {
         Plan::stormy()
     }
 
+    fn storms(seed: u64) -> Vec<Plan> {
+        let lifts = if seed.is_multiple_of(2) { 0 } else { 20 };
+        vec![Plan {
+            lifts,
+            ..Plan::stormy()
+        }]
+    }
+
     fn plant(plan: &mut Plan, planted: Planted) {
         plan.planted = Some(planted);
     }
@@ -38,6 +46,7 @@ fn no_two_of_one_name_count_at_one_time_and_somebody_counts_again_within_the_hol
         ("given up", 10),
         ("refused", 20),
         ("crashed", 50),
+        ("lifted", 50),
     ]);
 }
 
@@ -67,6 +76,15 @@ fn planted_a_word_that_is_taken_unwatched_is_noticed() {
 #[test]
 fn planted_a_founder_that_is_given_up_to_when_it_said_last_is_noticed() {
     notices::<Held>(Planted::GivenUpGrantedNothingSince, |_| {});
+}
+
+#[test]
+fn planted_a_t_that_was_lifted_and_is_used_before_that_is_said_is_noticed() {
+    notices::<Held>(Planted::LiftsGoUntold, |plan| {
+        // Lives that grant at once, and end soon after.
+        (plan.calls, plan.lifts) = (1_000, 100);
+        (plan.crashes, plan.lost_disks, plan.words) = (20, 700, 200);
+    });
 }
 
 #[test]

@@ -40,6 +40,8 @@ pub(super) struct Plan {
     pub(super) stops: u64,
     pub(super) pauses: u64,
     pub(super) cuts: u64,
+    /// T is lifted, by what others are at.
+    pub(super) lifts: u64,
     /// Of a node that ended, whether its disk is lost, or what it knew of the register alone.
     pub(super) lost_disks: u64,
     pub(super) words: u64,
@@ -102,6 +104,22 @@ pub(super) fn id(disk: u64) -> String {
     format!("n{disk}")
 }
 
+/// Who says something of the row, but for what.
+fn holder(node: &str, hold_ms: i64) -> Holder<'_> {
+    Holder {
+        node,
+        name: NAME,
+        life: 0,
+        generation: 0,
+        others: Others::None,
+        t_ms: i64::MIN,
+        reach_ms: i64::MIN,
+        hold_ms,
+        leaves_from_ms: None,
+        moment_ms: 0,
+    }
+}
+
 // === impl Plan ===
 
 impl Plan {
@@ -116,6 +134,7 @@ impl Plan {
             stops: 6,
             pauses: 6,
             cuts: 10,
+            lifts: 0,
             lost_disks: 300,
             words: 20,
             planted: None,
@@ -223,7 +242,8 @@ impl World {
         if !self.works(node) {
             return;
         }
-        let is_due = |life: &Life| self.now_ms >= life.due_ms;
+        let waits = self.is_planted(Planted::LiftsGoUntold);
+        let is_due = |life: &Life| self.now_ms >= life.due_ms || life.cover.is_untold() && !waits;
         let is_due = self.nodes[node].life.as_ref().is_some_and(is_due);
         match self.nodes[node].disk.register {
             None if is_due => self.claims(node),
@@ -381,19 +401,18 @@ impl World {
         let (reaches, moment_ms) = (self.reaches_the_row(node), self.moment_ms());
         let hold_ms = self.plan.hold_ms;
         let is_lost = !reaches || self.rng.chance(50);
+        let goes_on = self.is_planted(Planted::LiftsGoUntold);
         let at = &mut self.nodes[node];
         let Some(life) = &mut at.life else { return };
         let node_id = id(at.disk.number);
+        let ahead_ms = life.cover.ahead_ms();
         let by = Holder {
-            node: &node_id,
-            name: NAME,
             life: at.lives,
             generation,
-            others: Others::None,
+            t_ms: life.cover.wanted_ms(clock_ms, 0),
             reach_ms: life.cover.wanted_ms(clock_ms, hold_ms),
-            hold_ms,
-            leaves_from_ms: None,
             moment_ms,
+            ..holder(&node_id, hold_ms)
         };
         let hold = reaches.then(|| self.row.hold(&by));
         if hold.is_some_and(|hold| hold != Hold::Lost) {
@@ -418,7 +437,19 @@ impl World {
             Some(Hold::Lost) | None => i64::MIN,
         };
         at.disk.kept_ms = Some(reach_ms);
-        life.cover.set(reach_ms);
+        let ahead_ms = if goes_on { i64::MAX } else { ahead_ms };
+        life.cover.told(reach_ms, ahead_ms);
+    }
+
+    /// T of others is ahead of its own.
+    pub(super) fn is_lifted(&mut self, node: usize) {
+        // Within its hold.
+        let (clock_ms, by_ms) = (self.clock_ms(node), self.rng.between(0, self.plan.hold_ms));
+        if let Some(life) = &mut self.nodes[node].life {
+            let t_ms = life.time.running_ms(clock_ms).saturating_add(by_ms);
+            life.time.lift(t_ms, clock_ms);
+            self.truth.seen.once("lifted");
+        }
     }
 
     /// It stops in order.
@@ -434,15 +465,13 @@ impl World {
         at.disk.kept_ms = Some(left.used_ms);
         let node_id = id(at.disk.number);
         let by = Holder {
-            node: &node_id,
-            name: NAME,
             life: at.lives,
             generation,
-            others: Others::None,
+            t_ms: left.used_ms,
             reach_ms: left.used_ms,
-            hold_ms: self.plan.hold_ms,
             leaves_from_ms: Some(left.told_ms),
             moment_ms,
+            ..holder(&node_id, self.plan.hold_ms)
         };
         if !reaches {
             at.disk.kept_ms = Some(left.told_ms);

@@ -3,8 +3,11 @@
 use super::Planted;
 use super::ledger_world::{Event, Gateway, Message, World, key_of};
 use crate::lease::Applied;
-use crate::ledger::Reply;
+use crate::ledger::{Recall, Reply};
 
+/// What calls waited for when it was recalled is looked at again after so long, twice as long, and so on, so often.
+const LOOK_AGAIN_MS: i64 = 5;
+const LOOKS: u32 = 4;
 /// Where somebody waits, members tick for so long.
 const WAITING_MS: i64 = 500;
 
@@ -47,19 +50,7 @@ impl World {
                     self.wake(gateway, key);
                 }
             }
-            Message::Recall(recall) => {
-                let key = key_of(&recall.cell);
-                let waiting = at.waiting.get(&key).map_or(0, Vec::len);
-                let waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
-                let known = (at.policies, waiting, false);
-                let answer = at
-                    .books
-                    .get_mut(&key)
-                    .and_then(|book| book.recall(&recall, known, clock_ms));
-                if let Some(ask) = answer {
-                    self.send_ask(ask);
-                }
-            }
+            Message::Recall(recall) => self.gateway_gives_back(gateway, recall, 0),
             Message::Reopen(reopen) => {
                 let key = key_of(&reopen.cell);
                 let waits = at.waiting.contains_key(&key);
@@ -72,6 +63,36 @@ impl World {
                     self.ask(gateway, key);
                 }
             }
+        }
+    }
+
+    /// Gives back what is recalled. Where calls wait for some of it that is looked at again, as gateways do
+    /// (`actors::gateway::refiller`), and the last time all of it is given back.
+    pub(super) fn gateway_gives_back(&mut self, gateway: usize, recall: Recall, look: u32) {
+        let clock_ms = self.clock_ms(gateway, self.now_ms);
+        let at = &mut self.gateways[gateway];
+        let key = key_of(&recall.cell);
+        let waiting = at.waiting.get(&key).map_or(0, Vec::len);
+        let waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
+        let is_last = look == LOOKS;
+        let known = (at.policies, waiting, is_last);
+        let answer = at
+            .books
+            .get_mut(&key)
+            .and_then(|book| book.recall(&recall, known, clock_ms));
+        let is_whole = answer.as_ref().is_some_and(|answer| answer.emptied);
+        if let Some(ask) = answer {
+            self.send_ask(ask);
+        }
+        if waiting > 0 && !is_whole && !is_last {
+            let look_ms = self.now_ms + (LOOK_AGAIN_MS << look);
+            let look = look + 1;
+            let again = Event::RecalledBefore {
+                gateway,
+                recall,
+                look,
+            };
+            self.queue.at(look_ms, again);
         }
     }
 

@@ -9,6 +9,9 @@ use crate::ledger::{Ask, CellImage, Policies};
 use crate::policy::WindowKind;
 use crate::window::{WindowId, WindowSpec};
 
+/// A lease may be in use for so long after its end: whoever took a unit stood still.
+const LATE_MS: i64 = 10_000;
+
 /// Counts and verdicts, kept outside of everything that is tested.
 #[derive(Debug)]
 pub(super) struct Truth {
@@ -21,10 +24,12 @@ pub(super) struct Truth {
     /// The highest limit in force since a window began to be used.
     highest: BTreeMap<(usize, i64), u64>,
     admitted: BTreeMap<(usize, i64), u64>,
-    /// When units of windows that slide, and of buckets, were used, in real time.
-    used_ms: BTreeMap<usize, Vec<i64>>,
+    /// When units of windows that slide, and of buckets, were used and when they were taken, in real time.
+    used_ms: BTreeMap<usize, Vec<(i64, i64)>>,
     /// How often a window began anew: an administrator wanted it so.
     anew: BTreeMap<(usize, i64), u64>,
+    /// When a key began anew, and up to when units may have been taken that do not count since, in real time.
+    anew_ms: BTreeMap<usize, Vec<(i64, i64)>>,
     /// When a request for a key was last admitted or refused.
     pub(super) answered_ms: BTreeMap<usize, i64>,
     /// Requests that waited for an answer in vain.
@@ -53,6 +58,7 @@ impl Truth {
             admitted: BTreeMap::new(),
             used_ms: BTreeMap::new(),
             anew: BTreeMap::new(),
+            anew_ms: BTreeMap::new(),
             answered_ms: BTreeMap::new(),
             gave_up: 0,
             t_ms: i64::MIN,
@@ -66,13 +72,28 @@ impl Truth {
     }
 
     /// A window of a key counts from nothing once more.
-    pub(super) fn reset(&mut self, key: usize, window: WindowId) {
+    pub(super) fn reset(&mut self, key: usize, window: WindowId, now_ms: i64) {
         *self.anew.entry((key, window.number)).or_default() += 1;
+        let of_key = self.anew_ms.entry(key).or_default();
+        of_key.push((now_ms, now_ms));
     }
 
-    /// An operator gave up what was granted of windows that had begun by this T.
-    pub(super) fn given_up(&mut self, key: usize, spec: WindowSpec, t0_ms: i64) {
-        self.reset(key, spec.at(t0_ms).id);
+    pub(super) fn was_reset(&self, key: usize) -> bool {
+        self.anew_ms.contains_key(&key)
+    }
+
+    /// What a holder used until now may be forgiven: its owner waits for that since a reset.
+    pub(super) fn forgives_until(&mut self, key: usize, now_ms: i64) {
+        if let Some((_, until_ms)) = self.anew_ms.get_mut(&key).and_then(|all| all.last_mut()) {
+            *until_ms = now_ms.max(*until_ms);
+        }
+    }
+
+    /// An operator gave up what was granted of windows that had begun by this T. Leases of these windows may be in use yet.
+    pub(super) fn given_up(&mut self, key: usize, spec: WindowSpec, t0_ms: i64, now_ms: i64) {
+        let window = spec.at(t0_ms);
+        self.reset(key, window.id, now_ms);
+        self.forgives_until(key, now_ms + window.length_ms() + LATE_MS);
     }
 
     /// T never goes back, whatever the machine's clock does (L10).
@@ -178,27 +199,35 @@ impl Truth {
 
     /// A unit of a window that slides, or of a bucket, was used then, in real time: whatever owners take the time for, none
     /// of the window's length sees more than its limit (L10).
-    pub(super) fn used_at(&mut self, key: usize, spec: WindowSpec, real_ms: i64) {
+    ///
+    /// Where it began anew meanwhile there is one more, and only there.
+    pub(super) fn used_at(&mut self, key: usize, spec: WindowSpec, taken_ms: i64, real_ms: i64) {
         if !spec.is_paned() {
             return;
         }
-        let anew = self.anew.iter().filter(|((of, _), _)| *of == key);
-        let times = 1 + anew.map(|(_, times)| times).sum::<u64>();
-        let limit = self.ever[&key] * times;
+        let anew = self.anew_ms.get(&key).map_or(&[][..], Vec::as_slice);
+        let limit = self.ever[&key];
         let used = self.used_ms.entry(key).or_default();
-        let place = used.partition_point(|at_ms| *at_ms <= real_ms);
-        used.insert(place, real_ms);
+        let place = used.partition_point(|(at_ms, _)| *at_ms <= real_ms);
+        used.insert(place, (real_ms, taken_ms));
         let span_ms = spec.span_ms();
         for last in place..used.len() {
-            let last_ms = used[last];
+            let last_ms = used[last].0;
+            let since = used[place..=last].iter().map(|(_, taken_ms)| *taken_ms);
+            let mut since_ms = since.min().unwrap_or(taken_ms);
             for first in (0..=place).rev() {
-                let passed_ms = last_ms - used[first];
+                let passed_ms = last_ms - used[first].0;
+                since_ms = since_ms.min(used[first].1);
+                let meanwhile = |(from_ms, until_ms): &&(i64, i64)| {
+                    *from_ms <= last_ms && *until_ms >= since_ms
+                };
+                let times = 1 + u64::try_from(anew.iter().filter(meanwhile).count()).unwrap();
                 let most = match spec.kind {
                     WindowKind::Bucket => {
                         let filled = limit * passed_ms.unsigned_abs() / span_ms.unsigned_abs();
-                        limit + filled
+                        limit * times + filled
                     }
-                    _ if passed_ms < span_ms => limit,
+                    _ if passed_ms < span_ms => limit * times,
                     _ => break,
                 };
                 let count = u64::try_from(last - first + 1).unwrap();

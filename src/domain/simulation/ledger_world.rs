@@ -88,6 +88,11 @@ pub(super) enum Event {
         gateway: usize,
         message: Message,
     },
+    RecalledBefore {
+        gateway: usize,
+        recall: Recall,
+        look: u32,
+    },
     /// The owner's disk has the rows.
     Written {
         epoch: u64,
@@ -261,6 +266,11 @@ impl World {
             }
             Event::ToOwner(ask) => self.owner(Input::Ask(ask)),
             Event::ToGateway { gateway, message } => self.gateway(gateway, message),
+            Event::RecalledBefore {
+                gateway,
+                recall,
+                look,
+            } => self.gateway_gives_back(gateway, recall, look),
             Event::Written { epoch, effect } => {
                 if epoch == self.epoch
                     && let Effect::Persist { stamp, marks } = effect
@@ -350,7 +360,8 @@ impl World {
                     let t_ms = self.t_admitted();
                     self.truth.admitted(key, window, t_ms);
                     if self.is_clustered() {
-                        self.truth.used_at(key, window.spec, read_at_ms);
+                        let taken_ms = self.now_ms.min(read_at_ms);
+                        self.truth.used_at(key, window.spec, taken_ms, read_at_ms);
                     }
                     self.truth.answered_ms.insert(key, self.now_ms);
                 }

@@ -5,7 +5,7 @@
 //! | world | stand still | cut off | clocks | and |
 //! |---|---|---|---|---|
 //! | change log | followers | one way, both | of another pace | slow disks, pruning, restored backups |
-//! | hold | founders | from where it is written down | hours off, of one pace | lost disks, stops in order, an operator's word |
+//! | hold | founders | from where it is written down | hours off, of one pace; T lifted | lost disks, stops in order, an operator's word |
 //! | ledger | a gateway, as it takes a unit | | wrong, of another pace; T set back | slow disks, changed limits |
 //! | lease | everybody | | paces up to a twentieth apart | |
 //! | streams | gateways | one way, both | paces up to a twentieth apart | slow disks, snapshots, silent key managers |
@@ -67,10 +67,12 @@ mod view_world;
 pub(crate) enum Planted {
     /// Windows that slide count by T, also where it is lifted (L10).
     JumpsCount,
-    /// Leases of panes last by T, also while it stands still (L10).
+    /// Leases last by T, also while it stands still (L10).
     LeasesStandStill,
     /// A lowered limit does not reach the cells in use (L9).
     OldLimitStays,
+    /// Whoever copies takes what a mark covers for forgiven (L5).
+    CopiesForgiveWhatIsCovered,
     /// Replies carry what is new instead of the cumulative count (L7).
     ReplyIsIncrement,
     /// What a dead gateway held is given to others (L7: silence means spent).
@@ -189,6 +191,8 @@ pub(crate) enum Planted {
     WordIsTakenUnwatched,
     /// Whoever is given up is taken to have granted nothing since it said last that it is there (W3).
     GivenUpGrantedNothingSince,
+    /// A founder whose T was lifted says so when its turn comes, and grants in it before (W3).
+    LiftsGoUntold,
     /// A founder that is back with its disk goes by what it was told before, without asking (W3).
     KeptIsTrusted,
     /// How long an answer may be used is told by the clock of who gave it (V).

@@ -137,15 +137,20 @@ impl World {
             .filter(|loss| loss.holders.contains(&node))
             .map(|loss| (loss.shard, loss.t0_ms))
             .collect();
+        let before = self.nodes.register.view.entries;
+        if let Some(leader) = self.nodes.register.leader {
+            self.propose(leader, Entry::Forget { node });
+        }
+        if self.nodes.register.view.entries == before {
+            return;
+        }
         for (shard, t0_ms) in given_up {
             for key in 0..self.plan.keys.len() {
                 if self.shard_of(key) == shard {
-                    self.truth.given_up(key, self.plan.keys[key].1, t0_ms);
+                    let spec = self.plan.keys[key].1;
+                    self.truth.given_up(key, spec, t0_ms, self.now_ms);
                 }
             }
-        }
-        if let Some(leader) = self.nodes.register.leader {
-            self.propose(leader, Entry::Forget { node });
         }
     }
 
@@ -156,12 +161,14 @@ impl World {
             if !self.works(node) || !self.nodes.all[node].seats[usize::from(shard)].grants() {
                 continue;
             }
-            let ledger = self.nodes.all[node].seats[usize::from(shard)].ledger();
-            if let Some(image) = ledger.image(&cell(key)) {
-                self.truth.reset(key, image.window.id);
-            }
             let cell = cell(key);
-            self.seat(node, shard, SeatEvent::Ledger(Input::Reset { cell }));
+            let reset = Input::Reset { cell: cell.clone() };
+            self.seat(node, shard, SeatEvent::Ledger(reset));
+            // A key that only marks know, or nobody, is reset as well.
+            let ledger = self.nodes.all[node].seats[usize::from(shard)].ledger();
+            let window = ledger.image(&cell).map(|image| image.window);
+            let window = window.unwrap_or(self.plan.keys[key].1.at(ledger.t_ms()));
+            self.truth.reset(key, window.id, self.now_ms);
         }
     }
 

@@ -55,7 +55,8 @@ impl World {
         }
     }
 
-    /// To the owner by the view that the gateway knows, now and then to another.
+    /// To the owner by the view that the gateway knows. Where more than one thing goes wrong now and then to another, as if
+    /// the view were an older one.
     pub(super) fn send_to_member(&mut self, gateway: usize, ask: Ask) {
         let shard = self.shard_of(key_of(&ask.cell));
         let view = &self.nodes.known[gateway];
@@ -63,8 +64,10 @@ impl World {
         let members = view.members.iter().map(|life| number(&life.node));
         let owner = members.max_by_key(weight);
         let other = self.rng.index(self.nodes.all.len());
+        // What is given back to another than the owner is lost until the next ask.
+        let is_stray = self.rng.chance(50) && self.plan.cluster.fault.is_none();
         let to = match owner {
-            Some(owner) if !self.rng.chance(50) => owner,
+            Some(owner) if !is_stray => owner,
             _ => other,
         };
         if self.nodes.gateway_cut.contains(&(gateway, to)) {

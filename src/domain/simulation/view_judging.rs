@@ -8,6 +8,8 @@ use crate::view::Origin;
 /// When the one fault begins, and when what lasts ends.
 const BEGINS_MS: i64 = 20_000;
 const ENDS_MS: i64 = 50_000;
+/// Whoever leaves waits longer than that.
+const HUNG_MS: i64 = 2_500;
 /// A view is active again within so long.
 const AGAIN_MS: i64 = 5_000;
 /// A request is answered within so long (L8).
@@ -66,11 +68,16 @@ impl World {
             Fault::ActorFailed => self.node_fails(victim),
             Fault::DiskHung => self.nodes.all[victim].disk_free_ms = ENDS_MS,
             Fault::VotersChanged => self.change_voters(),
+            Fault::TwoLeftAndDiskHung => {
+                self.node_leaves(victim);
+                self.node_leaves(other);
+                self.nodes.all[3 - victim - other].disk_free_ms = BEGINS_MS + HUNG_MS;
+            }
             Fault::Joined => {}
         }
     }
 
-    /// A pair is complete. After one fault somebody has everything in memory.
+    /// A pair is complete. After one fault, and where all who had something are there, somebody has everything in memory.
     pub(super) fn judge_origin(&mut self, origin: Origin) {
         if let Some(fault) = self.plan.cluster.fault
             && matches!(origin, Origin::Disk | Origin::Lost)

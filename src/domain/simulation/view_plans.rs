@@ -58,11 +58,14 @@ pub(super) enum Fault {
     ActorFailed,
     DiskHung,
     VotersChanged,
+    /// Two faults: two of three hand over at once, and the disk of the third takes nothing for a while.
+    TwoLeftAndDiskHung,
 }
 
 // === impl Fault ===
 
 impl Fault {
+    /// Each that is one alone.
     pub(super) const ALL: [Self; 11] = [
         Self::Killed,
         Self::Paused,
@@ -168,7 +171,7 @@ impl Plan {
         self
     }
 
-    /// Windows that slide and buckets: pairs are cut off with a gateway while a disk hangs, and go on.
+    /// Windows that slide, buckets and a fixed one: pairs are cut off with a gateway while a disk hangs, and go on.
     pub(super) fn sliding(mut self) -> Self {
         let counted = |unit, count, kind| WindowSpec::new(unit, count).counted(kind);
         self.keys = vec![
@@ -177,6 +180,7 @@ impl Plan {
             (150, counted(TimeUnit::Sec, 10, WindowKind::Sliding)),
             (150, counted(TimeUnit::Sec, 10, WindowKind::Bucket)),
             (30, counted(TimeUnit::Hour, 1, WindowKind::Sliding)),
+            (150, WindowSpec::new(TimeUnit::Sec, 10)),
         ];
         self.members = 5;
         self.voters = 5;
@@ -184,7 +188,15 @@ impl Plan {
         (self.splits, self.clock_steps_back) = (20, 100);
         self.limit_changes = 0;
         (self.cluster.hung_disks, self.cluster.hung_pairs) = (20, 150);
+        self.cluster.resets = 30;
         self.cluster.bursts = true;
+        self
+    }
+
+    /// The same by clocks that are right, so that what is used after its window's end shows.
+    pub(super) fn on_time(mut self) -> Self {
+        self.clock_steps_back = 0;
+        self.cluster.is_on_time = true;
         self
     }
 

@@ -395,7 +395,8 @@ impl World {
                 self.coordinate(node, News::Voters(Arc::unwrap_or_clone(voters)));
             }
             Saying::Stalled { epoch, by } => {
-                self.coordinate(node, News::Stalled { epoch, by });
+                let from = name(from);
+                self.coordinate(node, News::Stalled { epoch, from, by });
             }
             Saying::Report(report) => {
                 self.coordinate(node, News::Report(Arc::unwrap_or_clone(report)));
@@ -408,6 +409,10 @@ impl World {
         let shard = self.shard_of(key_of(&ask.cell));
         let cell = ask.cell.clone();
         let seat = &self.nodes.all[node].seats[usize::from(shard)];
+        let key = key_of(&cell);
+        if self.truth.was_reset(key) && seat.ledger().forgives(&cell) {
+            self.truth.forgives_until(key, self.now_ms);
+        }
         if seat.is_owner() {
             self.seat(node, shard, SeatEvent::Ledger(Input::Ask(ask)));
         } else if self.owns_by_gossip(node, shard) {
@@ -419,7 +424,7 @@ impl World {
         }
         let ledger = self.nodes.all[node].seats[usize::from(shard)].ledger();
         if let Some(window) = ledger.window(&cell) {
-            self.truth.opened(key_of(&cell), window.id);
+            self.truth.opened(key, window.id);
         }
     }
 

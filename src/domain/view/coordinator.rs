@@ -26,10 +26,13 @@ pub enum News {
     Report(Report),
     /// This life of a traffic manager has ended, or cannot be reached.
     Gone(Life),
-    /// An owner waits for this standby, or a member for its own disk, for longer than it may in an active view.
+    /// A member waits for its own disk for longer than it may; in an active view an owner for this standby; in Sync an owner
+    /// for this source.
     Stalled {
         /// The view.
         epoch: Epoch,
+        /// Who waits.
+        from: String,
         /// Whoever is waited for.
         by: String,
     },
@@ -91,6 +94,8 @@ pub struct Coordinator {
     /// By voter, of the view's epoch.
     sealed: BTreeMap<String, Option<i64>>,
     complete: BTreeMap<u16, (Origin, Vec<Epoch>)>,
+    /// Who asks whom in vain for what was granted before, in this Sync, and when it said so last; by those who are asked.
+    asked_in_vain: BTreeMap<String, BTreeMap<String, i64>>,
     /// When the view of now came, or made progress last.
     moved_ms: i64,
     proposed_ms: Option<i64>,
@@ -115,6 +120,7 @@ impl Coordinator {
             refused: Epoch::default(),
             sealed: BTreeMap::new(),
             complete: BTreeMap::new(),
+            asked_in_vain: BTreeMap::new(),
             moved_ms: 0,
             proposed_ms: None,
             asked_ms: None,
@@ -144,9 +150,14 @@ impl Coordinator {
             News::View(view) => self.follow(view, now_ms),
             News::Report(report) => self.reach.hear(report, now_ms),
             News::Gone(life) => self.reach.gone(&life),
-            News::Stalled { epoch, by } => {
+            News::Stalled { epoch, from, by } => {
                 if epoch == self.view.epoch && self.leads {
-                    self.reach.blame(&by, now_ms);
+                    if by == from || self.view.phase == Phase::Active {
+                        self.reach.blame(&by, now_ms);
+                    } else {
+                        let askers = self.asked_in_vain.entry(by).or_default();
+                        askers.insert(from, now_ms);
+                    }
                 }
             }
             News::Voters(voters) => self.voters = voters,
@@ -184,6 +195,7 @@ impl Coordinator {
         if view.epoch != self.view.epoch {
             self.sealed.clear();
             self.complete.clear();
+            self.asked_in_vain.clear();
             self.asked_ms = None;
             self.moved_ms = now_ms;
         }
@@ -272,28 +284,21 @@ impl Coordinator {
         let mut waited_for: BTreeMap<&str, u32> = BTreeMap::new();
         let incomplete = (0..self.shards).filter(|shard| !self.complete.contains_key(shard));
         let incomplete: Vec<u16> = incomplete.collect();
-        // A source that is heard is given up only when it was asked in vain before: whoever asks may be the one that is cut
-        // off, and what is given up is lost.
-        let asked: BTreeSet<Life> = incomplete
-            .iter()
-            .flat_map(|shard| outsiders(&self.view, *shard, self.rank))
-            .collect();
-        let mut given_up = BTreeSet::new();
-        for life in asked {
-            self.moved_ms = now_ms;
-            if self.reach.gives_up(&life, &self.view.members, now_ms) {
-                given_up.insert(life);
-            }
-        }
+        let silent = self.silent_outside(&incomplete, now_ms);
         for shard in incomplete {
-            let mut outsiders = outsiders(&self.view, shard, self.rank).into_iter();
-            if outsiders.any(|life| given_up.contains(&life)) {
+            let outsiders = outsiders(&self.view, shard, self.rank).into_iter();
+            let is_given_up = outsiders.filter_map(|life| silent.get(&life)).max();
+            let Some((owner, standby)) = pair(shard, &self.view.members, self.rank) else {
                 continue;
-            }
-            if let Some((owner, standby)) = pair(shard, &self.view.members, self.rank) {
-                for life in [Some(owner), standby].into_iter().flatten() {
-                    *waited_for.entry(&life.node).or_default() += 1;
-                }
+            };
+            let waits = match is_given_up {
+                Some(true) => [None, None],
+                // Another is to ask.
+                Some(false) => [Some(owner), None],
+                None => [Some(owner), standby],
+            };
+            for life in waits.into_iter().flatten() {
+                *waited_for.entry(&life.node).or_default() += 1;
             }
         }
         // Of two that wait for each other it is rather the one that was waited for before.
@@ -302,6 +307,29 @@ impl Coordinator {
             self.moved_ms = now_ms;
             self.reach.blame(node, now_ms);
         }
+    }
+
+    /// Those outside of the view who alone have what these shards go on from and are asked in vain for it, and whether
+    /// they are given up. A pair that has it and waits for a disk of its own, or for each other, says so of nobody.
+    fn silent_outside(&mut self, incomplete: &[u16], now_ms: i64) -> BTreeMap<Life, bool> {
+        let asked: BTreeSet<Life> = incomplete
+            .iter()
+            .flat_map(|shard| outsiders(&self.view, *shard, self.rank))
+            .collect();
+        let mut silent = BTreeMap::new();
+        for life in asked {
+            let askers = self.asked_in_vain.get(&life.node).into_iter().flatten();
+            let fresh_ms = self.reach.patience().fresh_ms;
+            let still = |at_ms: i64| now_ms.saturating_sub(at_ms) <= fresh_ms;
+            let askers = askers.filter(|(_, at_ms)| still(**at_ms));
+            let askers: BTreeSet<String> = askers.map(|(asker, _)| asker.clone()).collect();
+            if !askers.is_empty() {
+                self.moved_ms = now_ms;
+                let is_given_up = self.reach.gives_up(&life, &askers, now_ms);
+                silent.insert(life, is_given_up);
+            }
+        }
+        silent
     }
 
     /// The view of now becomes active, if all its pairs are complete and enough voters told what they fenced.

@@ -26,6 +26,11 @@ fn sealed(voter: &str, at: Epoch, fenced_ms: Option<i64>) -> News {
     News::Sealed { voter, sealed }
 }
 
+fn stalled(epoch: Epoch, from: &str, by: &str) -> News {
+    let (from, by) = (from.to_owned(), by.to_owned());
+    News::Stalled { epoch, from, by }
+}
+
 struct Lead {
     coordinator: Coordinator,
     view: View,
@@ -216,11 +221,7 @@ fn a_pair_that_does_not_come_to_an_end_goes_on_without_whom_most_wait_for() {
     // The owner of all shards here.
     assert_ne!(lead.alive(&three), None);
     assert_eq!(lead.members(), ["a", "b"]);
-    let by = "b".to_owned();
-    let stalled = |epoch| News::Stalled {
-        epoch,
-        by: by.clone(),
-    };
+    let stalled = |epoch| stalled(epoch, "b", "b");
     assert_eq!(lead.tell(stalled(epoch)), None, "of an earlier view");
     assert_ne!(lead.tell(stalled(lead.view.epoch)), None);
     assert_eq!(lead.members(), ["a"]);
@@ -267,11 +268,42 @@ impl Lead {
         lead
     }
 
+    /// The same, and d is there as well; it owns all shards now, and c stands by.
+    fn one_leaves_two_with_all_there_is() -> Self {
+        let mut lead = Self::one_leaves_with_all_there_is();
+        assert!(lead.report("d", false).is_some());
+        assert_eq!(lead.members(), ["c", "d"]);
+        lead
+    }
+
+    /// Who leaves, and who is there, say so for so long, and these that b does not answer. Gives what was proposed.
+    fn wait_for_b(&mut self, time_ms: i64, there: &[&str], askers: &[&str]) -> Option<Entry> {
+        let until_ms = self.now_ms + time_ms;
+        while self.now_ms < until_ms {
+            self.now_ms += 40;
+            let epoch = self.view.epoch;
+            let said = self.report("b", true);
+            let said = there
+                .iter()
+                .fold(said, |said, node| said.or(self.report(node, false)));
+            let said = askers.iter().fold(said, |said, from| {
+                said.or_else(|| self.tell(stalled(epoch, from, "b")))
+            });
+            if said.is_some() {
+                return said;
+            }
+        }
+        None
+    }
+
+    /// All hear each other and voters, but e no voter.
     fn report(&mut self, node: &str, leaving: bool) -> Option<Entry> {
-        let hears = ["b", "c", "v1", "v2", "v3"].map(str::to_owned);
+        let voters = if node == "e" { 0 } else { 3 };
+        let hears = ["v1", "v2", "v3"].iter().take(voters);
+        let hears = hears.chain(&["b", "c", "d"]);
         self.tell(News::Report(Report {
             life: Life::new(node, 1),
-            hears: BTreeSet::from(hears),
+            hears: hears.map(|node| (*node).to_owned()).collect(),
             leaving,
         }))
     }
@@ -300,15 +332,12 @@ fn a_source_that_has_gone_after_all_had_it_is_needed_no_more() {
 #[test]
 fn a_source_that_is_there_and_does_not_answer_is_gone_on_without() {
     let mut lead = Lead::one_leaves_with_all_there_is();
-    let begun_ms = lead.now_ms;
-    while lead.now_ms < begun_ms + 1_900 {
-        lead.now_ms += 50;
-        assert_eq!(lead.report("b", true), None, "it may answer yet");
-        assert_eq!(lead.report("c", false), None);
-    }
-    lead.now_ms += 90;
-    let last = lead.report("b", true).or_else(|| lead.report("c", false));
-    let last = last.or_else(|| lead.tell(News::Tick));
+    assert_eq!(
+        lead.wait_for_b(1_900, &["c"], &["c"]),
+        None,
+        "it may answer yet"
+    );
+    let last = lead.wait_for_b(200, &["c"], &["c"]);
     assert!(last.is_some(), "2 s were enough");
     assert_eq!((lead.members(), lead.view.sources.len()), (vec!["c"], 0));
     // What it has is lost until it is asked again, as a loss of the shard.
@@ -318,4 +347,47 @@ fn a_source_that_is_there_and_does_not_answer_is_gone_on_without() {
         lead.tell(sealed(voter, epoch, Some(9)));
     }
     assert_eq!(lead.view.lost.len(), usize::from(SHARDS));
+}
+
+#[test]
+fn a_source_is_not_given_up_because_the_disk_of_who_has_it_all_hangs() {
+    let mut lead = Lead::one_leaves_with_all_there_is();
+    for _ in 0..10 {
+        let epoch = lead.view.epoch;
+        assert_eq!(lead.tell(stalled(epoch, "c", "c")), None);
+        assert_eq!(
+            lead.wait_for_b(1_000, &["c"], &[]),
+            None,
+            "nobody else is there"
+        );
+    }
+    assert_eq!(lead.view.sources, [Life::new("b", 1)]);
+    // The disk of a standby: who stands by is left out, and not what both have.
+    let mut lead = Lead::one_leaves_two_with_all_there_is();
+    let epoch = lead.view.epoch;
+    assert!(lead.tell(stalled(epoch, "c", "c")).is_some());
+    assert_eq!(lead.members(), ["d"]);
+    assert_eq!(lead.view.sources, [Life::new("b", 1)]);
+}
+
+#[test]
+fn a_source_that_several_ask_in_vain_is_given_up_and_nobody_else_left_out() {
+    let mut lead = Lead::one_leaves_two_with_all_there_is();
+    // Another could ask it as well.
+    assert!(
+        lead.wait_for_b(2_100, &["c", "d", "e"], &["c", "d"])
+            .is_some()
+    );
+    assert_eq!(lead.members(), ["c", "d"]);
+    assert_eq!(lead.view.sources, []);
+}
+
+#[test]
+fn who_alone_asks_a_source_in_vain_is_left_out_and_another_asks_it() {
+    let mut lead = Lead::one_leaves_two_with_all_there_is();
+    assert!(lead.wait_for_b(2_100, &["c", "d"], &["d"]).is_some());
+    assert_eq!(lead.members(), ["c"]);
+    assert_eq!(lead.view.sources, [Life::new("b", 1)]);
+    assert!(lead.wait_for_b(2_100, &["c", "d"], &["c"]).is_some());
+    assert_eq!((lead.members(), lead.view.sources.len()), (vec!["c"], 0));
 }

@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use super::renewal::{LEAP_MS, UNTOLD_MS};
+
 /// How far the voter of this node may fence. Cheap to clone; all clones know the same.
 #[derive(Debug, Clone)]
 pub struct Cover(Arc<Inner>);
@@ -14,6 +16,8 @@ struct Inner {
     /// The highest T that was asked for, and how far any was ahead of the node's clock.
     asked_ms: AtomicI64,
     ahead_ms: AtomicI64,
+    /// How far ahead it was when that was said; as far as it likes where nobody reckons by that.
+    told_ahead_ms: AtomicI64,
 }
 
 /// A node that stops in order lets go.
@@ -45,6 +49,7 @@ impl Cover {
             reach_ms: AtomicI64::new(reach_ms),
             asked_ms: AtomicI64::new(i64::MIN),
             ahead_ms: AtomicI64::new(0),
+            told_ahead_ms: AtomicI64::new(i64::MAX),
         }))
     }
 
@@ -52,7 +57,8 @@ impl Cover {
     /// now asks for is not to come here.
     pub fn covers(&self, t_ms: i64, now_ms: i64) -> bool {
         self.has_used(t_ms, now_ms);
-        t_ms <= self.reach_ms()
+        let ahead_ms = t_ms.saturating_sub(now_ms);
+        t_ms <= self.reach_ms() && ahead_ms <= self.told_ahead_ms().saturating_add(UNTOLD_MS)
     }
 
     /// An earlier life of the node may have fenced this T: T goes on from there.
@@ -67,9 +73,26 @@ impl Cover {
         self.0.reach_ms.load(Ordering::SeqCst)
     }
 
-    /// It is told how far, milliseconds.
+    /// It goes so far, milliseconds, however far ahead of the clock.
     pub fn set(&self, reach_ms: i64) {
+        self.told(reach_ms, i64::MAX);
+    }
+
+    /// It is told how far, milliseconds, after it said how far ahead of the clock its T was: nobody takes it to be much
+    /// further ahead by now.
+    pub fn told(&self, reach_ms: i64, ahead_ms: i64) {
+        self.0.told_ahead_ms.store(ahead_ms, Ordering::SeqCst);
         self.0.reach_ms.store(reach_ms, Ordering::SeqCst);
+    }
+
+    /// How far any T was ahead of the node's clock, milliseconds.
+    pub fn ahead_ms(&self) -> i64 {
+        self.0.ahead_ms.load(Ordering::SeqCst)
+    }
+
+    /// Whether T has gone ahead of the clock since it was said how far it is: it was lifted.
+    pub fn is_untold(&self) -> bool {
+        self.ahead_ms() > self.told_ahead_ms().saturating_add(LEAP_MS)
     }
 
     /// Whether less than what was asked for may be fenced.
@@ -80,7 +103,7 @@ impl Cover {
     /// How far it wants to go whose clock shows `now_ms`, to go on for `hold_ms` from the T of now on: that is ahead of the
     /// clock by no more than it was.
     pub fn wanted_ms(&self, now_ms: i64, hold_ms: i64) -> i64 {
-        let t_ms = now_ms.saturating_add(self.0.ahead_ms.load(Ordering::SeqCst));
+        let t_ms = now_ms.saturating_add(self.ahead_ms());
         t_ms.max(self.asked_ms()).saturating_add(hold_ms)
     }
 
@@ -92,6 +115,10 @@ impl Cover {
         let used_ms = self.asked_ms().min(told_ms);
         let is_bounded = ![i64::MIN, i64::MAX].contains(&told_ms);
         is_bounded.then_some(LetGo { told_ms, used_ms })
+    }
+
+    fn told_ahead_ms(&self) -> i64 {
+        self.0.told_ahead_ms.load(Ordering::SeqCst)
     }
 
     fn asked_ms(&self) -> i64 {
@@ -122,6 +149,20 @@ mod tests {
         cover.has_used(90, 20);
         cover.set(100);
         assert_eq!(cover.let_go().map(|left| left.used_ms), Some(90));
+    }
+
+    #[test]
+    fn a_t_that_was_lifted_is_said_at_once_and_goes_no_further_before_than_others_reckon_with() {
+        let cover = Cover::nothing();
+        cover.has_used(600, 500);
+        cover.told(86_400_000, cover.ahead_ms());
+        assert!(cover.covers(2_500, 1_000) && !cover.is_untold());
+        assert!(cover.covers(16_100, 1_000) && cover.is_untold());
+        assert!(!cover.covers(16_101, 1_000) && !cover.is_short());
+        cover.told(86_400_000, cover.ahead_ms());
+        assert!(cover.covers(16_101, 1_000) && !cover.is_untold());
+        cover.set(i64::MAX);
+        assert!(cover.covers(7_200_000, 1_000) && !cover.is_untold());
     }
 
     #[test]

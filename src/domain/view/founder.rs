@@ -21,7 +21,7 @@ pub struct Founder {
     pub generation: u64,
     /// The founder's stable id.
     pub node: String,
-    /// Its name, by which whoever replaces it is known.
+    /// Its name, by which whoever replaces it is known; none where that may be anybody, for all who decided are given up.
     pub name: String,
     /// The incarnation that claimed it.
     pub life: u64,
@@ -39,7 +39,8 @@ pub struct Founder {
     pub after_ms: i64,
     /// For how long it goes on without having said so, milliseconds; 0 where nobody else can be it.
     pub hold_ms: i64,
-    /// Whether an operator said that it never runs again, or it stopped in order, and it has not said otherwise since.
+    /// Whether an operator said that it, or those that voted with it, never run again, or it stopped in order, and nobody
+    /// has said otherwise since.
     pub is_given_up: bool,
     /// The T in which it said last that it is there, milliseconds.
     pub said_ms: i64,
@@ -99,6 +100,8 @@ pub struct Holder<'a> {
     pub generation: u64,
     /// Who takes part in that.
     pub others: Others,
+    /// Its T, milliseconds.
+    pub t_ms: i64,
     /// The T up to which it wants to grant, milliseconds.
     pub reach_ms: i64,
     /// See [`Founder::hold_ms`].
@@ -126,9 +129,9 @@ pub enum Hold {
 pub enum Word {
     /// It is written down.
     Taken,
-    /// It is not about the founder, or others decide with that.
+    /// It is not about the founder.
     NotFounder,
-    /// The founder may be there: it is taken from whoever has seen this number unchanged for so long, milliseconds.
+    /// The founder, or whoever leads those that vote with it, may be there: it is taken from whoever has seen this number unchanged for so long, milliseconds.
     Watch {
         /// See [`Founder::renewals`].
         renewals: u64,
@@ -142,7 +145,7 @@ pub enum Word {
 impl Founder {
     /// Whether this node may found the register, when it has an empty one and the founder is gone.
     pub fn may_be(&self, node: &str, name: &str) -> bool {
-        let is_same = self.node == node || self.name == name;
+        let is_same = self.node == node || self.name == name || self.is_anybodys();
         self.generation == 0 || is_same && self.others < Others::Vote
     }
 
@@ -157,7 +160,8 @@ impl Founder {
         if self.is_held(by) {
             return Verdict::Held;
         }
-        let is_another = self.node != by.node;
+        // Of those that decided together nobody's own disk has everything.
+        let is_another = self.node != by.node || self.is_anybodys();
         if is_another {
             let granted_ms = self.granted_until_ms(by.moment_ms);
             self.after_ms = self.after_ms.max(granted_ms);
@@ -207,8 +211,13 @@ impl Founder {
         if by.generation > self.generation || self.node == UNKNOWN {
             self.set_up(by);
         }
+        if self.is_anybodys() && (by.others == Others::Vote || self.node == by.node) {
+            by.name.clone_into(&mut self.name);
+        }
         self.others = self.others.max(by.others);
         if self.others == Others::Vote {
+            // For an operator's word alone: nobody founds anything in their place before that.
+            self.says(by);
             return Hold::Free;
         }
         if self.node != by.node {
@@ -226,38 +235,56 @@ impl Founder {
             0 => 0,
             hold_ms => hold_ms.max(told_ms),
         };
-        self.is_given_up = false;
         if by.hold_ms == 0 {
             // It goes as far as it likes: what it was told before says nothing any more.
-            self.reach_ms = 0;
+            (self.reach_ms, self.is_given_up) = (0, false);
             return Hold::Free;
         }
-        self.renewals += 1;
-        let said_ms = by.reach_ms.saturating_sub(by.hold_ms);
-        (self.said_ms, self.said_at_ms) = (self.said_ms.max(said_ms), by.moment_ms);
+        self.says(by);
         self.reach_ms = self.reach_ms.max(by.reach_ms);
         Hold::Until(self.reach_ms)
     }
 
-    /// An operator says that this node never runs again. Whoever says that it is there is not given up, so the word counts
-    /// once nothing but `watched` was seen of [`Founder::renewals`] for longer than one that is there is silent.
+    /// An operator says that this node never runs again, nor a majority of those that vote where it is not alone; those
+    /// are known by its name too. Whoever says that it is there is not given up, so the word counts once nothing but
+    /// `watched` was seen of [`Founder::renewals`] for longer than one that is there is silent.
     pub fn give_up(&mut self, node: &str, watched: Option<u64>) -> Word {
-        let is_founder = self.generation > 0 && self.node == node && self.others < Others::Vote;
-        if !is_founder {
+        let others_vote = self.others == Others::Vote;
+        let is_founder = self.node == node || others_vote && self.name == node;
+        if self.generation == 0 || !is_founder {
             return Word::NotFounder;
         }
-        self.is_given_up |= watched == Some(self.renewals);
-        if self.is_given_up {
+        let is_taken = watched == Some(self.renewals) || self.is_given_up && !others_vote;
+        if is_taken {
+            self.is_given_up = true;
+            if others_vote {
+                // Whoever has nothing left may take their place: who of them is lost, and who is not, nobody knows.
+                self.others = Others::Own;
+                self.name.clear();
+            }
             return Word::Taken;
         }
         Word::Watch {
             renewals: self.renewals,
-            // One that has nobody to tell says nothing: nothing is seen of it either.
             for_ms: match self.hold_ms {
+                _ if others_vote => UNSAID_MS,
+                // One that has nobody to tell says nothing: nothing is seen of it either.
                 0 => 0,
                 hold_ms => unsaid_ms(hold_ms),
             },
         }
+    }
+
+    /// It is there, in this T.
+    fn says(&mut self, by: &Holder<'_>) {
+        self.is_given_up = false;
+        self.renewals += 1;
+        (self.said_ms, self.said_at_ms) = (self.said_ms.max(by.t_ms), by.moment_ms);
+    }
+
+    /// Whether all who decided are given up, and whoever has an empty register may found it anew.
+    pub fn is_anybodys(&self) -> bool {
+        self.generation > 0 && self.name.is_empty()
     }
 
     /// It stops in order. Said late, while its next life is there already, it changes nothing: that was told more.
@@ -271,14 +298,21 @@ impl Founder {
     }
 
     /// The latest T in which it may have granted. One that an operator gave up may have gone on until now, where nobody
-    /// could be told that it is there, from the T in which it said so last; its fences reach a second beyond that.
+    /// could be told that it is there, from the T in which it said so last; its fences reach a second beyond that. Of one
+    /// that has not said in which T it is, no more is known than how far it was told that it may go.
     fn granted_until_ms(&self, moment_ms: i64) -> i64 {
-        if !self.is_given_up || self.reach_ms == 0 {
+        let is_bounded = !self.is_anybodys();
+        if !self.is_given_up || self.said_at_ms == 0 || is_bounded && self.reach_ms == 0 {
             return self.reach_ms;
         }
         let since_ms = moment_ms.saturating_sub(self.said_at_ms).max(0);
         let went_on_ms = since_ms.saturating_add(UNSAID_MS);
-        self.said_ms.saturating_add(went_on_ms).min(self.reach_ms)
+        let until_ms = self.said_ms.saturating_add(went_on_ms);
+        match is_bounded {
+            true => until_ms.min(self.reach_ms),
+            // Where several decide they go as far as they like.
+            false => until_ms,
+        }
     }
 
     /// Whether the founder may be there still, and be another.

@@ -4,6 +4,9 @@ use super::*;
 use crate::view::View;
 
 const HOLD: i64 = 60_000;
+/// When whoever is there says so, and another asks long after.
+const MOMENT: i64 = 1_000_000;
+const LATER: i64 = MOMENT + 20_000;
 
 fn by<'a>(node: &'a str, name: &'a str, life: u64) -> Claimant<'a> {
     Claimant {
@@ -15,7 +18,7 @@ fn by<'a>(node: &'a str, name: &'a str, life: u64) -> Claimant<'a> {
         hold_ms: HOLD,
         watched: None,
         has_the_file: false,
-        moment_ms: 0,
+        moment_ms: LATER,
     }
 }
 
@@ -54,10 +57,11 @@ fn holder(node: &str, generation: u64, reach_ms: i64) -> Holder<'_> {
         life: 1,
         generation,
         others: Others::None,
+        t_ms: reach_ms - HOLD,
         reach_ms,
         hold_ms: HOLD,
         leaves_from_ms: None,
-        moment_ms: 0,
+        moment_ms: MOMENT,
     }
 }
 
@@ -116,12 +120,13 @@ fn whoever_an_operator_gave_up_may_have_gone_on_until_then_ahead_of_every_clock(
     let mut founder = first();
     // By a clock that is two hours ahead; then nobody can be told for four hours.
     founder.hold(&Holder {
+        t_ms: 14 * HOUR,
         hold_ms: 24 * HOUR,
         moment_ms: 12 * HOUR,
         ..holder("a", 1, 14 * HOUR + 24 * HOUR)
     });
     assert_eq!(given_up(&mut founder, "a"), Word::Taken);
-    let after = |hour: i64| {
+    let after = |founder: &Founder, hour: i64| {
         let claim = founder.clone().claim(&Claimant {
             moment_ms: hour * HOUR,
             ..by("b", "tm1", 1)
@@ -131,9 +136,14 @@ fn whoever_an_operator_gave_up_may_have_gone_on_until_then_ahead_of_every_clock(
             other => panic!("{other:?}"),
         }
     };
-    assert_eq!(after(16), 18 * HOUR + 17_000);
-    assert_eq!(after(90), 38 * HOUR, "it was told no more than that");
-    assert_eq!(after(11), 14 * HOUR + 17_000, "that clock was set back");
+    assert_eq!(after(&founder, 16), 18 * HOUR + 17_000);
+    let told = after(&founder, 90);
+    assert_eq!(told, 38 * HOUR, "it was told no more than that");
+    let set_back = after(&founder, 11);
+    assert_eq!(set_back, 14 * HOUR + 17_000, "that clock was set back");
+    // Written down by a version that did not say in which T it is.
+    (founder.said_ms, founder.said_at_ms) = (0, 0);
+    assert_eq!(after(&founder, 12), 38 * HOUR);
 }
 
 #[test]
@@ -206,7 +216,7 @@ fn whoever_an_operator_gave_up_is_replaced_at_once_unless_it_says_that_it_is_the
     };
     assert_eq!(
         after_ms,
-        71_000 - HOLD + 17_000,
+        71_000 - HOLD + (LATER - MOMENT) + 17_000,
         "it was there up to then, and a little longer"
     );
     let before = given_up(&mut founder, "a");
@@ -376,10 +386,85 @@ fn whoever_has_the_founders_name_founds_anew_until_others_decide() {
     let before = founder.clone();
     for node in ["a", "b", "c"] {
         assert_eq!(founder.claim(&by(node, "tm1", 9)), Verdict::Others);
+    }
+    for node in ["a", "c"] {
         assert_eq!(given_up(&mut founder, node), Word::NotFounder);
     }
     founder.share("b", Others::Own);
     assert_eq!(founder, before, "it never becomes less");
+}
+
+/// Others vote with `a`, or did: `leader` says that they are there, in T 50,000.
+fn voted(founder: &mut Founder, leader: &str) {
+    let leads = Holder {
+        others: Others::Vote,
+        name: "tm9",
+        t_ms: 50_000,
+        ..holder(leader, 1, 50_000 + HOLD)
+    };
+    assert_eq!(founder.hold(&leads), Hold::Free);
+}
+
+#[test]
+fn those_that_vote_are_given_up_by_an_operators_word_once_none_of_them_says_that_they_are_there() {
+    let mut founder = first();
+    founder.share("a", Others::Vote);
+    voted(&mut founder, "c");
+    let seen = founder.renewals;
+    let watch = |renewals| Word::Watch {
+        renewals,
+        for_ms: 17_000,
+    };
+    for named in ["a", "tm1"] {
+        assert_eq!(founder.give_up(named, None), watch(seen));
+    }
+    for other in ["c", "tm9", ""] {
+        assert_eq!(founder.give_up(other, Some(seen)), Word::NotFounder);
+    }
+    // One of them leads.
+    voted(&mut founder, "b");
+    assert_eq!(founder.give_up("tm1", Some(seen)), watch(seen + 1));
+    assert_eq!(founder.claim(&by("d", "tm1", 1)), Verdict::Others);
+    assert_eq!(founder.give_up("tm1", Some(seen + 1)), Word::Taken);
+    // Any node may take their place, and none of their disks has everything; also where it is the founder's.
+    for (node, name) in [("d", "tm4"), ("a", "tm1")] {
+        let mut founder = founder.clone();
+        let Verdict::Yours { founding, after_ms } = founder.claim(&by(node, name, 1)) else {
+            panic!("{founder:?}");
+        };
+        assert_eq!(
+            (founding.generation, founding.before),
+            (2, Before::Scattered)
+        );
+        assert_eq!(after_ms, 50_000 + (LATER - MOMENT) + 17_000);
+        assert_eq!(founder.claim(&by("e", "tm5", 1)), Verdict::Others);
+        let late = Holder {
+            others: Others::Vote,
+            ..holder("c", 1, 90_000)
+        };
+        assert_eq!(founder.hold(&late), Hold::Lost);
+    }
+    // Those that are there after all have not been replaced.
+    voted(&mut founder, "c");
+    assert_eq!(founder.claim(&by("d", "tm4", 1)), Verdict::Others);
+    assert_eq!(founder.claim(&by("d", "tm9", 1)), Verdict::Others);
+}
+
+#[test]
+fn an_operators_word_about_one_that_decided_alone_says_nothing_about_those_that_vote_since() {
+    let mut founder = first();
+    founder.hold(&holder("a", 1, 70_000));
+    assert_eq!(given_up(&mut founder, "a"), Word::Taken);
+    founder.share("a", Others::Vote);
+    let seen = founder.renewals;
+    let watched = founder.give_up("a", None);
+    assert!(matches!(watched, Word::Watch { .. }), "{watched:?}");
+    assert_eq!(founder.give_up("a", Some(seen)), Word::Taken);
+    // Whoever alone is left of them, and is the founder, has its name again.
+    let own = holder("a", 1, 80_000);
+    assert_eq!(founder.hold(&own), Hold::Until(80_000));
+    assert_eq!(founder.claim(&by("d", "tm4", 1)), Verdict::Others);
+    assert_eq!(founder.claim(&by("d", "tm1", 1)), Verdict::Held);
 }
 
 #[test]

@@ -8,6 +8,11 @@ const RENEWALS: i64 = 20;
 const SAYING_MS: i64 = 2_000;
 /// Whoever holds the register says so more often than this, milliseconds.
 pub(super) const UNSAID_MS: i64 = RENEWAL_MS + SAYING_MS;
+/// T goes no further ahead of the clock than it was when that was said and by so much, milliseconds, before it is said
+/// again: to say it may have taken a while, and whoever takes its place begins above it.
+pub(super) const UNTOLD_MS: i64 = UNSAID_MS - SAYING_MS;
+/// It is said at once when T has gone so much further ahead, milliseconds; fences reach a second ahead by themselves.
+pub(super) const LEAP_MS: i64 = 2_000;
 
 /// How often a founder says that it is there which goes on for `hold_ms` without having said so; milliseconds.
 pub fn renewal_ms(hold_ms: i64) -> i64 {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::gateway::{
-    ApiRoute, CountedLimit, Facts, GatewayHandle, Granted, KeyParts, Slot, Waiting,
+    ApiRoute, CountedLimit, Facts, GatewayHandle, Granted, KeyParts, Slot, Wants,
 };
 use cluster::AskError;
 use domain::lease::{QuotaHint, Refused};
@@ -20,12 +20,6 @@ use super::held::{Place, held_too_long};
 use super::ingress::Ingress;
 use super::meters::Meters;
 use super::stamp;
-
-/// Who waits looks again so often, in case a wake was for another.
-const LOOK_AGAIN: Duration = Duration::from_millis(250);
-
-/// Who could not open a lease tries again after so long.
-const OPEN_AGAIN: Duration = Duration::from_millis(20);
 
 /// A level at which a unit is taken.
 struct Level<'a> {
@@ -204,7 +198,12 @@ async fn take(
                 || level.level != PolicyLevel::Subscription
                 || !noted,
         };
-        take_one(exchange, &wanted, hold).await?;
+        let mut taking = Taking {
+            exchange,
+            wanted: &wanted,
+            hold,
+        };
+        actors::gateway::take(&mut taking).await?;
     }
     Ok(())
 }
@@ -222,85 +221,11 @@ struct Wanted<'a> {
     mode: Mode,
 }
 
-async fn take_one(
-    exchange: &mut Exchange,
-    wanted: &Wanted<'_>,
-    hold: &mut Hold<'_>,
-) -> Result<(), Fault> {
-    let gateway = &hold.ingress.gateway;
-    let window = wanted.limit.window;
-    // The usual case: the lease is at hand and has a unit.
-    let at_hand = gateway.lease_at_hand(&wanted.parts, window);
-    if let Some(slot) = at_hand.filter(|slot| !slot.is_waited_for(wanted.units())) {
-        match reserve(exchange, wanted, &slot) {
-            Ok(()) => return Ok(()),
-            // Who is told to ask is told once.
-            Err(Refused::Empty { ask: true }) => gateway.refill(&slot, wanted.units()),
-            Err(_) => {}
-        }
-    }
-    let mut line: Option<Waiting> = None;
-    loop {
-        let slot = lease(exchange, wanted, hold).await?;
-        // Only who is first in the line takes: who comes late would find what others wait for.
-        line = line.filter(|line| line.is_for(&slot));
-        if line.is_none() && slot.is_waited_for(wanted.units()) {
-            line = Some(Waiting::begin(&slot, wanted.units()));
-        }
-        if let Some(behind) = line.as_mut().filter(|line| !line.is_first()) {
-            let Some(left) = wanted.may_wait(exchange, hold)? else {
-                return Ok(());
-            };
-            behind.until_first(left).await;
-            continue;
-        }
-        // Made before the take, so that an answer in between is not missed.
-        let changed = slot.changed.notified();
-        match reserve(exchange, wanted, &slot) {
-            Ok(()) => return Ok(()),
-            Err(Refused::Closed { .. }) if !wanted.stops => return Ok(()),
-            Err(Refused::Closed { until_ms }) => {
-                return Err(used_up(exchange, wanted, (&slot, until_ms)));
-            }
-            Err(Refused::Empty { ask }) => {
-                let is_first = line.is_some();
-                line.get_or_insert_with(|| Waiting::begin(&slot, wanted.units()));
-                if ask {
-                    gateway.refill(&slot, wanted.units());
-                }
-                if gateway.is_unowned(&slot) && wanted.goes_on(gateway) {
-                    return Ok(());
-                }
-                let Some(left) = wanted.may_wait(exchange, hold)? else {
-                    return Ok(());
-                };
-                if is_first {
-                    let _ = tokio::time::timeout(left.min(LOOK_AGAIN), changed).await;
-                }
-            }
-        }
-    }
-}
-
-/// The lease of a limit; it is opened where there is none.
-async fn lease(
-    exchange: &mut Exchange,
-    wanted: &Wanted<'_>,
-    hold: &mut Hold<'_>,
-) -> Result<Arc<Slot>, Fault> {
-    let (gateway, window) = (&hold.ingress.gateway, wanted.limit.window);
-    loop {
-        if let Some(slot) = gateway.lease_at_hand(&wanted.parts, window) {
-            return Ok(slot);
-        }
-        let left = hold.left(exchange)?;
-        match gateway.lease(wanted.parts, window, left).await {
-            Ok(slot) => return Ok(slot),
-            Err(AskError::Overloaded) => return Err(held_too_long()),
-            // Whoever opens leases starts anew, and opens this one then.
-            Err(_) => tokio::time::sleep(left.min(OPEN_AGAIN)).await,
-        }
-    }
+/// A call as it takes its units of one limit.
+struct Taking<'a, 'h> {
+    exchange: &'a mut Exchange,
+    wanted: &'a Wanted<'a>,
+    hold: &'a mut Hold<'h>,
 }
 
 /// The limit of a lease is used up until then.
@@ -388,29 +313,70 @@ impl Wanted<'_> {
         gateway.lets_through(self.parts, self.limit, self.mode, self.units())
     }
 
-    /// How much longer the call may wait; nothing when it goes on without units instead.
-    ///
-    /// # Errors
-    /// 503 when it may not.
-    fn may_wait(
-        &self,
-        exchange: &mut Exchange,
-        hold: &mut Hold<'_>,
-    ) -> Result<Option<Duration>, Fault> {
-        match hold.left(exchange) {
-            Ok(left) => Ok(Some(left)),
-            // Whatever kept the owner from answering: there was none for this call.
-            Err(_) if self.goes_on(&hold.ingress.gateway) => Ok(None),
-            Err(fault) => Err(fault),
-        }
-    }
-
     /// Units that a call waits for when there are none.
     fn units(&self) -> u32 {
         match self.limit.quota {
             QuotaUnit::Bytes => Meters::chunk(self.limit),
             QuotaUnit::Requests | QuotaUnit::Events => 1,
         }
+    }
+}
+
+// === impl Taking ===
+
+impl Taking<'_, '_> {
+    fn gateway(&self) -> &GatewayHandle {
+        &self.hold.ingress.gateway
+    }
+}
+
+impl Wants for Taking<'_, '_> {
+    type Refusal = Fault;
+
+    fn units(&self) -> u32 {
+        self.wanted.units()
+    }
+
+    fn at_hand(&self) -> Option<Arc<Slot>> {
+        let Wanted { parts, limit, .. } = self.wanted;
+        self.gateway().lease_at_hand(parts, limit.window)
+    }
+
+    async fn open(&mut self, patience: Duration) -> Result<Arc<Slot>, AskError> {
+        let Wanted { parts, limit, .. } = self.wanted;
+        let gateway = &self.hold.ingress.gateway;
+        gateway.lease(*parts, limit.window, patience).await
+    }
+
+    fn take(&mut self, slot: &Arc<Slot>) -> Result<(), Refused> {
+        reserve(self.exchange, self.wanted, slot)
+    }
+
+    fn refill(&self, slot: &Arc<Slot>, waited_for: u32) {
+        self.gateway().refill(slot, waited_for);
+    }
+
+    fn is_unowned(&self, slot: &Slot) -> bool {
+        self.gateway().is_unowned(slot)
+    }
+
+    fn goes_on(&self) -> bool {
+        self.wanted.goes_on(self.gateway())
+    }
+
+    fn left(&mut self) -> Result<Duration, Fault> {
+        self.hold.left(self.exchange)
+    }
+
+    fn used_up(&mut self, slot: &Slot, until_ms: i64) -> Result<(), Fault> {
+        if self.wanted.stops {
+            return Err(used_up(self.exchange, self.wanted, (slot, until_ms)));
+        }
+        Ok(())
+    }
+
+    fn overloaded(&self) -> Fault {
+        held_too_long()
     }
 }
 

@@ -145,7 +145,11 @@ impl Node {
         services: &Services,
         nobody: Option<&NotAgreed>,
     ) -> Result<Value, ApiError> {
-        let said = services.orders.is_founder(&self.id).await;
+        let mut said = services.orders.is_founder(&self.id).await;
+        if said == Ok(false) && self.name != self.id {
+            // Of those that vote together the founder's name is known, which its successor has as well.
+            said = services.orders.is_founder(&self.name).await;
+        }
         self.is_founder(said, nobody)?;
         Ok(self.show(services, None))
     }
@@ -155,7 +159,10 @@ impl Node {
         services: &Services,
         nobody: Option<&NotAgreed>,
     ) -> Result<Value, ApiError> {
-        let said = services.orders.give_up_founder(&self.id).await;
+        let mut said = services.orders.give_up_founder(&self.id).await;
+        if said == Ok(false) && self.name != self.id {
+            said = services.orders.give_up_founder(&self.name).await;
+        }
         self.is_founder(said, nobody)?;
         let mut shown = self.show(services, None);
         members::put(&mut shown, "knownHere", true);
@@ -174,8 +181,8 @@ impl Node {
             (_, Some(nobody)) => Err(self.refused(nobody)),
             (Err(error), None) => Err(self.refused(&error)),
             (Ok(false), None) => Err(ApiError::conflict(format!(
-                "node {} is not the one that founded the view register, or others decide with it: name that one by its \
-                 id, which the log of the node that waits for it has",
+                "node {} is not the one that founded the view register: name that one by its id, or where others vote \
+                 with it by its name, which the log of the node that waits for it has",
                 self.name
             ))),
         }

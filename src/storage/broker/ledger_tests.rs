@@ -18,6 +18,7 @@ fn mark(key: &str, used: u64, (epoch, seq): (u64, u64)) -> Mark {
         end_ms: window.end_ms,
         used,
         stamp: Stamp { epoch, seq },
+        forgiven: 0,
     }
 }
 
@@ -54,6 +55,21 @@ async fn a_late_write_of_a_mark_replaces_no_later_one() {
     many.iter_mut()
         .for_each(|mark| (mark.used, mark.stamp.seq) = (6, 0));
     assert_eq!(saved(&broker, &many).await, all);
+}
+
+#[tokio::test]
+async fn a_row_of_before_resets_were_in_marks_says_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = super::open(dir.path()).await.unwrap();
+    saved(&broker, &[mark("k", 5, (7, 9))]).await;
+    let mut write = broker.write("test.mark").await.unwrap();
+    let query = "UPDATE ledger_cells SET mark = json_remove(mark, '$.forgiven')";
+    let changed = write.execute(sqlx::query(query), "mark").await.unwrap();
+    assert_eq!(changed, 1);
+    write.commit().await.unwrap();
+    let mut read = broker.read().await.unwrap();
+    let marks = list(&mut read, 3, T).await.unwrap();
+    assert_eq!(marks, [mark("k", 5, (7, 9))]);
 }
 
 #[tokio::test]

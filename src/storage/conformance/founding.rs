@@ -109,6 +109,7 @@ async fn of_a_founder_that_says_that_it_is_there_and_one_that_takes_its_place_at
             life: 1,
             generation: 1,
             others: Others::None,
+            t_ms: 10_000,
             reach_ms: 70_000,
             hold_ms: 60_000,
             leaves_from_ms: None,

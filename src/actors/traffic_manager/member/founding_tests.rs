@@ -6,6 +6,9 @@ use super::*;
 use crate::agreed_view::message::{Claim, Claimed, GivenUp};
 use crate::agreed_view::{NotAgreed, Orders};
 
+#[path = "leading_tests.rs"]
+mod leading;
+
 /// Members whose register is to be founded, and who decides on that.
 pub(super) struct Founded {
     pub(super) members: Members,

@@ -32,7 +32,7 @@ pub struct ShardHeard {
 impl Request for TellShard {
     type Reply = ShardHeard;
     const KIND: u16 = 0x0203;
-    const VERSION: u16 = 2;
+    const VERSION: u16 = 3;
     const IDEMPOTENT: bool = true;
     /// Nodes that speak no later protocol than the first have no agreed view.
     const SINCE: u16 = 2;

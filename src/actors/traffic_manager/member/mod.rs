@@ -1,11 +1,12 @@
 //! The traffic manager as one of several members of the agreed view (PROTOCOLS W, L).
 //!
 //! `shards` are the actors that answer gateways and other members, each for every sixteenth shard; `slots` holds the
-//! seats they drive, `site` what all seats of the node share, `pending` the questions whose answers wait, `under_way` what others were asked; `reporter` is
+//! seats they drive, `site` what all seats of the node share, `pending` the questions whose answers wait, `under_way` what others were asked, `air` how much of that at a time; `reporter` is
 //! in touch with the voters, `keeper` with the disk; `changes` is what administrators do to keys; `ways` and `message` are how members speak; `inspection` answers what
 //! operators ask of this member, `overview` asks all of them.
 
 mod agenda;
+mod air;
 mod changes;
 mod counted;
 mod inspection;

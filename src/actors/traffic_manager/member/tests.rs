@@ -192,6 +192,7 @@ impl Members {
             let arguments = FounderArguments {
                 nodes,
                 name,
+                counts: true,
                 register,
                 has_seeds: false,
                 counted_in,

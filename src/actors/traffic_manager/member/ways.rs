@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use cluster::{AskError, Cluster, Door};
 
+use super::air::Air;
 use super::inspection::Windows;
 use super::message::{
     AskKey, AskShards, ChangeKey, KeyChanged, KeySeen, ShardHeard, ShardsSeen, TellShard,
@@ -24,6 +25,7 @@ pub struct Ways {
     looks: Arc<RwLock<BTreeMap<String, Windows>>>,
     /// Where keys of members of this process are changed.
     changes: Arc<RwLock<BTreeMap<String, Door<ChangeKey>>>>,
+    air: Air,
     cluster: Option<Cluster>,
 }
 
@@ -82,11 +84,16 @@ impl Ways {
     /// # Errors
     /// When it does not answer in time.
     pub(super) async fn tell(&self, node: &str, told: TellShard) -> Result<ShardHeard, AskError> {
-        match (self.door(node), &self.cluster) {
+        let room = self.air.room(node, &told.words, DEADLINE).await?;
+        let heard = match (self.door(node), &self.cluster) {
             (Some(door), _) => door.ask(told, DEADLINE).await,
             (None, Some(cluster)) => cluster.ask(node, &told, DEADLINE).await,
             (None, None) => Err(AskError::Unavailable),
+        };
+        if let (Some(room), Ok(heard)) = (&room, &heard) {
+            room.heard(heard);
         }
+        heard
     }
 
     /// Asks a member what it is to the shards.

@@ -276,7 +276,7 @@ impl Marks {
 
 impl Share {
     fn fits(held: &Held) -> bool {
-        (held.covered, held.count.forgiven) == (0, 0)
+        (held.count.covered, held.count.forgiven) == (0, 0)
     }
 
     fn of(
@@ -287,19 +287,16 @@ impl Share {
     ) -> Option<Self> {
         let Held {
             count,
-            covered: 0,
             emptied,
             silent,
-        } = held
-        else {
-            return None;
-        };
+        } = held;
         let Count {
             incarnation,
             lease,
             granted,
             returned,
             forgiven: 0,
+            covered: 0,
         } = count
         else {
             return None;
@@ -328,8 +325,8 @@ impl Share {
                 granted: self.granted,
                 returned: self.returned,
                 forgiven: 0,
+                covered: 0,
             },
-            covered: 0,
             emptied: self.emptied,
             silent: self.silent,
         }

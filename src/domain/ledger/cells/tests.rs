@@ -34,10 +34,10 @@ fn held() -> impl Strategy<Value = (String, u64, Held)> {
                 granted,
                 returned,
                 forgiven,
+                covered,
             };
             let held = Held {
                 count,
-                covered,
                 emptied,
                 silent,
             };

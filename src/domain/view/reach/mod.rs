@@ -69,7 +69,7 @@ pub(super) struct Reach {
     blamed: BTreeMap<String, Blame>,
     /// Those who were asked in vain for what they have from before, until then.
     given_up: BTreeMap<Life, i64>,
-    /// Those of them who are heard: whoever asked may be the one that is cut off.
+    /// Those who are heard and did not answer the only one that asked: that may be the one that is cut off.
     doubted: BTreeSet<Life>,
     /// Since when somebody is there and nobody of the last view.
     gathering_ms: Option<i64>,
@@ -154,17 +154,23 @@ impl Reach {
             .insert(node.to_owned(), Blame { until_ms, times });
     }
 
-    /// What this life has from before does not come: it passes for lost for a while, if it is silent, or nobody but
-    /// these `members` can ask it, or it was asked in vain before, since a view was active. Whether it passes for lost.
-    pub(super) fn gives_up(&mut self, life: &Life, members: &[Life], now_ms: i64) -> bool {
+    /// What this life has from before did not come to these `askers`: it passes for lost for a while, if it is not heard, or
+    /// several asked, or nobody else can ask it, or it was asked in vain before, since a view was active. Else the only
+    /// one that asked may be cut off from it, and what is given up is lost. Whether it passes for lost.
+    pub(super) fn gives_up(&mut self, life: &Life, askers: &BTreeSet<String>, now_ms: i64) -> bool {
         let fresh = |heard: &&Heard| self.is_fresh(heard, now_ms);
         let mut there = self.heard.values().filter(fresh);
         let is_heard = there.clone().any(|heard| heard.report.life == *life);
         let others = there.any(|heard| {
-            let is_other = !members.contains(&heard.report.life);
-            is_other && !heard.report.leaving
+            let Report {
+                life: other,
+                leaving,
+                ..
+            } = &heard.report;
+            other.node != life.node && !askers.contains(&other.node) && !leaving
         });
-        if is_heard && others && self.doubted.insert(life.clone()) {
+        let may_be_cut_off = is_heard && others && askers.len() == 1;
+        if may_be_cut_off && self.doubted.insert(life.clone()) {
             return false;
         }
         self.given_up.retain(|_, until_ms| now_ms < *until_ms);

@@ -218,9 +218,10 @@ fn of_two_that_do_not_reach_each_other_the_one_that_does_not_hear_the_leader_is_
 }
 
 #[test]
-fn a_source_that_is_heard_is_given_up_only_when_it_was_asked_in_vain_before() {
+fn a_source_that_is_heard_is_given_up_only_when_all_or_several_asked_it_in_vain() {
     let mut told = Told::new(&["a", "b", "c"]);
-    let (source, asks) = (Life::new("b", 1), [Life::new("a", 1)]);
+    let asked_by = |nodes: &[&str]| nodes.iter().map(|node| (*node).to_owned()).collect();
+    let (source, asks): (_, BTreeSet<String>) = (Life::new("b", 1), asked_by(&["a"]));
     told.until(500, ALL, &[]);
     assert!(!told.reach.gives_up(&source, &asks, 500), "c may ask it");
     assert!(told.reach.gives_up(&source, &asks, 500));
@@ -230,5 +231,6 @@ fn a_source_that_is_heard_is_given_up_only_when_it_was_asked_in_vain_before() {
         "a view was active"
     );
     told.reach.forgive(&[]);
+    assert!(told.reach.gives_up(&source, &asked_by(&["a", "c"]), 500));
     assert!(told.reach.gives_up(&source, &asks, 901), "it is silent");
 }

@@ -19,6 +19,8 @@ pub(super) enum Work {
     Copying {
         /// Whom it asked last, among those it may ask.
         asked: usize,
+        /// When anything came last.
+        moved_ms: i64,
     },
     /// It has that, and asks for what was lost before.
     Finding { origin: Origin, since_ms: i64 },
@@ -65,7 +67,8 @@ impl Seat {
             return self.has_the_last_view(origin, now_ms, out);
         }
         let asked = usize::MAX;
-        self.work = Work::Copying { asked };
+        let moved_ms = now_ms;
+        self.work = Work::Copying { asked, moved_ms };
         self.ask_next(now_ms, out);
         self.ask_holders(now_ms, out);
     }
@@ -229,7 +232,7 @@ impl Seat {
 
     fn ask_next(&mut self, now_ms: i64, out: &mut Vec<Deed>) {
         let sources = self.may_be_asked();
-        if let Work::Copying { asked } = &mut self.work {
+        if let Work::Copying { asked, .. } = &mut self.work {
             *asked = asked.wrapping_add(1) % sources.len().max(1);
             if let Some(source) = sources.get(*asked) {
                 self.pull(&source.life, now_ms, out);
@@ -240,7 +243,7 @@ impl Seat {
     /// Asks the next one if the last does not answer.
     fn ask_again(&mut self, now_ms: i64, out: &mut Vec<Deed>) {
         let sources = self.may_be_asked();
-        if let Work::Copying { asked } = self.work {
+        if let Work::Copying { asked, .. } = self.work {
             let last = sources.get(asked);
             if last.is_none_or(|last| self.is_overdue(&last.life, now_ms)) {
                 self.ask_next(now_ms, out);
@@ -248,6 +251,17 @@ impl Seat {
         }
         self.ask_holders(now_ms, out);
         self.finding_goes_on(now_ms, out);
+    }
+
+    /// Whom it asks in vain for what was granted before.
+    pub(super) fn silent_source(&self, is_long: impl Fn(i64) -> bool) -> Option<String> {
+        match self.work {
+            Work::Copying { asked, moved_ms } if is_long(moved_ms) => {
+                let sources = self.may_be_asked();
+                sources.get(asked).map(|source| source.life.node.clone())
+            }
+            _ => None,
+        }
     }
 
     fn tell_complete(&mut self, origin: Origin, now_ms: i64, out: &mut Vec<Deed>) {

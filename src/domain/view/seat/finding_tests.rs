@@ -40,6 +40,7 @@ fn back(window: WindowSpec, used: u64) -> (Life, Seat) {
         end_ms: quota.window.at(T).end_ms,
         used,
         stamp: Stamp { epoch: 7, seq: 1 },
+        forgiven: 0,
     };
     let mut seat = seat("a", window);
     seat.ledger.take(ShardImage {
@@ -226,6 +227,7 @@ fn crowded(me: &str, keys: usize) -> Seat {
         holders: Vec::new(),
         earlier: None,
         lag_ms: 0,
+        coverage: 0,
     });
     let image = ShardImage {
         t_ms: T,

@@ -110,8 +110,8 @@ pub enum Deed {
         /// What was lost before with the views of these epochs, and is found again (L6).
         found: Vec<Epoch>,
     },
-    /// Tell the coordinator that an active view waits for this node, a standby or the disk of an owner, for longer than
-    /// it may (L8). May get lost.
+    /// Tell the coordinator that an active view waits for this node, a standby or the disk of an owner, or an owner in Sync
+    /// for this source, for longer than it may (L8). May get lost.
     Stalled {
         /// In this view.
         epoch: Epoch,

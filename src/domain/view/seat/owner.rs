@@ -13,7 +13,7 @@ use crate::view::register::Life;
 /// Changes that wait apart at most.
 const MOST_WAITING: usize = 1_024;
 
-/// A standby, or a disk, that owes an answer for so long stalls.
+/// A standby, a disk or a source that owes an answer for so long stalls.
 const STALLED_MS: u64 = 1_000;
 
 /// A flight is about so many bytes.
@@ -175,12 +175,13 @@ impl Seat {
         }
     }
 
-    /// Whoever an active view waits for too long is left out of the next one.
+    /// Whoever an active view waits for too long is left out of the next one, and so may be a source that does not answer.
     pub(super) fn tell_who_stalls(&mut self, now_ms: i64, out: &mut Vec<Deed>) {
         let owes = self.marked < self.asked_marks;
         self.unmarked_ms = owes.then(|| self.unmarked_ms.unwrap_or(now_ms));
         let is_long = |since_ms: i64| now_ms.abs_diff(since_ms) >= STALLED_MS;
         let by = match (&self.place.role, &self.releases.flight) {
+            _ if !self.place.active => self.silent_source(is_long),
             _ if !self.grants() => None,
             (Role::Owner { standby: Some(to) }, Some(flight)) if is_long(flight.since_ms) => {
                 Some(to.node.clone())

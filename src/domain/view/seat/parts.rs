@@ -111,6 +111,9 @@ impl Seat {
         if !pull.takes(part) {
             return;
         }
+        if let Work::Copying { moved_ms, .. } = &mut self.work {
+            *moved_ms = now_ms;
+        }
         if !is_last {
             return self.pull(from, now_ms, out);
         }

@@ -327,3 +327,41 @@ fn what_an_owner_grants_in_a_time_that_stands_still_is_kept_by_a_standby_that_we
     assert_eq!(a.ledger().images(), b.ledger().images());
     assert_eq!(b.ledger().images().len(), 1);
 }
+
+#[test]
+fn an_owner_says_whom_it_asks_in_vain_and_no_more_once_it_has_what_it_asked_for() {
+    let mut a = seat("a", MINUTE);
+    let source = Holding {
+        life: life("b"),
+        in_memory: true,
+    };
+    let place = Place {
+        epoch: epoch(3),
+        role: owner(Some("c")),
+        settled: Some((epoch(1), Some(T))),
+        sources: vec![source],
+        ..Place::default()
+    };
+    a.step(Event::Place(place), T);
+    let stalls = |deeds: Vec<Deed>| {
+        deeds.into_iter().find_map(|deed| match deed {
+            Deed::Stalled { epoch, by } => Some((epoch, by)),
+            _ => None,
+        })
+    };
+    assert_eq!(stalls(a.step(Event::Tick, T + 999)), None);
+    let silent = Some((epoch(3), "b".to_owned()));
+    assert_eq!(stalls(a.step(Event::Tick, T + 1_000)), silent);
+    let copied = Event::Heard {
+        from: life("b"),
+        words: Words::Copied {
+            epoch: epoch(3),
+            after: Cursor::Begin,
+            begun: None,
+            image: Box::new(seat("b", MINUTE).ledger().shard_image()),
+            next: None,
+        },
+    };
+    a.step(copied, T + 1_001);
+    assert_eq!(stalls(a.step(Event::Tick, T + 9_000)), None, "c has it not");
+}

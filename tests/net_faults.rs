@@ -1,0 +1,84 @@
+//! The network of the tests itself: its faults do what their names say.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+
+use crate::support::eventually;
+use crate::support::net::{Fault, Net};
+
+/// Whoever says no address of a node.
+const DIALER: &str = "nobody";
+const LATE: Fault = Fault::Delayed(Duration::from_millis(200));
+
+/// A connection through the net, both ends.
+struct Line {
+    net: Net,
+    dialer: TcpStream,
+    dialed: TcpStream,
+}
+
+impl Line {
+    async fn open() -> Self {
+        let net = Net::start();
+        let address = net.place("node");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let target = listener.local_addr().expect("a port").to_string();
+        net.aim(&address, &target);
+        let mut dialer = TcpStream::connect(&address).await.expect("the net");
+        dialer.write_all(b"first").await.expect("it is taken");
+        let (dialed, _) = listener.accept().await.expect("a connection");
+        let mut line = Self {
+            net,
+            dialer,
+            dialed,
+        };
+        line.hears("first").await;
+        line
+    }
+
+    /// These are on their way when it ends.
+    async fn says(&mut self, text: &str) {
+        let net = &self.net;
+        let before = net.bytes(DIALER, "node");
+        self.dialer.write_all(text.as_bytes()).await.expect("sent");
+        let all = before + u64::try_from(text.len()).expect("a number");
+        eventually(10, "it is taken", || async {
+            (net.bytes(DIALER, "node") == all).then_some(())
+        })
+        .await;
+    }
+
+    async fn hears(&mut self, text: &str) {
+        let mut heard = vec![0; text.len()];
+        let read = timeout(Duration::from_secs(10), self.dialed.read_exact(&mut heard));
+        read.await.expect("in time").expect("it is open");
+        assert_eq!(String::from_utf8_lossy(&heard), text);
+    }
+}
+
+#[tokio::test]
+async fn what_is_slow_overtakes_nothing_that_is_late() {
+    let mut line = Line::open().await;
+    line.net.one_way(DIALER, "node", LATE);
+    line.says("late").await;
+    line.net.one_way(DIALER, "node", Fault::Slow(1024 * 1024));
+    line.dialer.write_all(b"slow").await.expect("sent");
+    line.hears("lateslow").await;
+}
+
+#[tokio::test]
+async fn what_is_late_stays_on_its_way_while_all_is_held() {
+    let mut line = Line::open().await;
+    line.net.one_way(DIALER, "node", LATE);
+    line.says("late").await;
+    line.net.one_way(DIALER, "node", Fault::Held);
+    line.dialer.write_all(b"held").await.expect("sent");
+    let mut heard = [0; 8];
+    let early = timeout(Duration::from_millis(600), line.dialed.read(&mut heard)).await;
+    assert!(early.is_err(), "{early:?}");
+    line.net.one_way(DIALER, "node", Fault::None);
+    line.hears("lateheld").await;
+}
