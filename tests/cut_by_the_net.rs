@@ -45,6 +45,26 @@ fn cut(net: &Net) {
     }
 }
 
+async fn gateway(net: &Net, seed: &str, (name, when_cut_off): (&'static str, &str)) -> Node {
+    let mut options = options(name, "gateway", seed);
+    let setting = "HEADGATE__GATEWAY__WHEN_CUT_OFF";
+    set(&mut options, setting, when_cut_off);
+    let address = net.advertise(name, &mut options);
+    options.unready = true;
+    let node = Node::start_with(options).await;
+    net.aim(&address, &node.cluster_address());
+    node.until_ready().await;
+    node
+}
+
+/// Whoever refuses is fenced. Whoever serves on is named as such: it may serve what was revoked until it is heard again.
+fn names_all(applied: &str) {
+    let named = applied.strip_prefix("1/5; fenced=").unwrap_or_default();
+    let (fenced, unreached) = named.split_once("; unreached=").unwrap_or_default();
+    assert_eq!(fenced.matches("gateway@").count(), CUTS.len(), "{applied}");
+    assert_eq!(unreached.matches("gateway@").count(), 1, "{applied}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_revoked_is_served_by_gateways_that_refuse_when_the_network_cuts_them_off() {
     let net = Net::start();
@@ -55,20 +75,7 @@ async fn nothing_revoked_is_served_by_gateways_that_refuse_when_the_network_cuts
     let control = Node::start_with(of_control).await;
     net.aim(&seed, &control.cluster_address());
     let traffic = Node::start_with(options("tm1", "traffic-manager", &seed)).await;
-    let start = async |name: &str, when_cut_off: &str| {
-        let mut of_gateway = options(name, "gateway", &seed);
-        set(
-            &mut of_gateway,
-            "HEADGATE__GATEWAY__WHEN_CUT_OFF",
-            when_cut_off,
-        );
-        let address = net.advertise(name, &mut of_gateway);
-        of_gateway.unready = true;
-        let node = Node::start_with(of_gateway).await;
-        net.aim(&address, &node.cluster_address());
-        node.until_ready().await;
-        node
-    };
+    let start = |name, when_cut_off| gateway(&net, &seed, (name, when_cut_off));
     let [one, two, three] = CUTS.map(|(name, ..)| name);
     let (one, two, three, serving) = tokio::join!(
         start(one, "refuse"),
@@ -94,11 +101,7 @@ async fn nothing_revoked_is_served_by_gateways_that_refuse_when_the_network_cuts
     let revoked = revoke.form(&[("token", &held.access)]).send().await;
     let revoked = revoked.expect(200);
     let applied = revoked.header("headgate-applied");
-    let named = applied.strip_prefix("1/5; fenced=").unwrap_or_default();
-    let (fenced, unreached) = named.split_once("; unreached=").unwrap_or_default();
-    assert_eq!(fenced.matches("gateway@").count(), CUTS.len(), "{applied}");
-    // Whoever serves on is named as such: it may serve what was revoked until it is heard again.
-    assert_eq!(unreached.matches("gateway@").count(), 1, "{applied}");
+    names_all(applied);
     let until = Instant::now() + WHILE_CUT;
     while Instant::now() < until {
         none_serves(&gateways, &held.access).await;

@@ -18,6 +18,7 @@ use super::command::{
 use super::desk::{Desk, Settings};
 use super::issuer::Issuer;
 use super::keys::Keys;
+use super::made::{applied, client, user, with_secret};
 use super::message::{BasicChecked, CheckBasic, ValidateMany, Validated};
 use crate::change_feed::{Applied, Saved};
 
@@ -428,55 +429,6 @@ impl KeyManagerHandle {
     pub async fn has_administrator(&self, tenant: &str) -> Result<bool, Refused> {
         let command = Command::HasAdministrator(tenant.to_owned());
         Ok(self.command(command).await? == Outcome::Yes)
-    }
-}
-
-fn applied(outcome: Outcome) -> Option<Applied> {
-    match outcome {
-        Outcome::Applied(applied) => Some(applied),
-        _ => None,
-    }
-}
-
-/// What was made or found, beside who has applied it where it was a change.
-fn made(outcome: Outcome) -> Saved<Outcome> {
-    match outcome {
-        Outcome::Changed(made, applied) => Saved {
-            value: *made,
-            applied: Some(applied),
-        },
-        value => Saved {
-            value,
-            applied: None,
-        },
-    }
-}
-
-fn client(outcome: Outcome) -> Result<Saved<(Client, Option<String>)>, Refused> {
-    let Saved { value, applied } = made(outcome);
-    match value {
-        Outcome::Client { client, secret } => Ok(Saved {
-            value: (client, secret),
-            applied,
-        }),
-        _ => Err(Refused::Unavailable),
-    }
-}
-
-fn with_secret(outcome: Outcome) -> Result<Saved<(Client, String)>, Refused> {
-    let Saved { value, applied } = client(outcome)?;
-    let (client, secret) = value;
-    Ok(Saved {
-        value: (client, secret.ok_or(Refused::Unavailable)?),
-        applied,
-    })
-}
-
-fn user(outcome: Outcome) -> Result<Saved<User>, Refused> {
-    let Saved { value, applied } = made(outcome);
-    match value {
-        Outcome::User(value) => Ok(Saved { value, applied }),
-        _ => Err(Refused::Unavailable),
     }
 }
 

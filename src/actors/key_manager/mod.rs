@@ -16,6 +16,7 @@ mod holder;
 mod issue;
 mod issuer;
 mod keys;
+mod made;
 pub mod message;
 mod password_hash;
 mod passwords;

@@ -206,5 +206,8 @@ fn planted_an_owner_that_forgets_at_restart_is_noticed() {
 
 #[test]
 fn planted_a_release_before_the_mark_is_noticed() {
-    notices::<Ledger>(Planted::ReleaseBeforeMark, |plan| plan.owner_restarts = 300);
+    notices::<Ledger>(Planted::ReleaseBeforeMark, |plan| {
+        plan.owner_restarts = 600;
+        plan.keys = vec![(100, WindowSpec::new(TimeUnit::Day, 1)); 3];
+    });
 }

@@ -199,7 +199,7 @@ fn planted_an_acknowledgement_before_the_mark_is_noticed() {
 fn planted_a_voter_that_forgets_is_noticed() {
     notices::<View>(Planted::VoterForgets, |plan| {
         plan.keys = vec![(50, WindowSpec::new(TimeUnit::Sec, 10))];
-        (plan.voters, plan.blackouts) = (5, 100);
+        (plan.voters, plan.blackouts) = (5, 200);
         (plan.node_crashes, plan.node_pauses) = (0, 0);
     });
 }

@@ -32,6 +32,7 @@ fn part(bytes: usize) -> Box<ShardImage> {
         holders: Vec::new(),
         earlier: None,
         lag_ms: 0,
+        coverage: 0,
     };
     Box::new(ShardImage {
         cells: vec![cell],
