@@ -12,6 +12,8 @@ pub(super) struct World {
     pub(super) password: String,
     /// A token of somebody who owns nothing.
     pub(super) stranger: String,
+    /// A token of another administrator, which no row ends.
+    pub(super) watcher: String,
     pub(super) api: String,
     pub(super) revision: String,
     /// The API as it is read.
@@ -68,9 +70,12 @@ impl World {
         let api_key = text(&get(keys).await.json()["list"][0], "keyUUID").to_owned();
         let roles = json!([{"value": "Internal/subscriber"}]);
         person(node, &token, "stranger", roles).await;
+        person(node, &token, "watcher", json!([{"value": "admin"}])).await;
         let person = person(node, &token, "pal", json!([])).await;
         let scopes = "apim:subscribe apim:app_manage apim:sub_manage apim:api_key";
         let stranger = node.user_token("stranger", "Passing-by-1", scopes).await;
+        let watcher = node.user_token("watcher", "Passing-by-1", "apim:admin");
+        let watcher = watcher.await;
         let mut policies =
             ["application", "subscription", "advanced"].map(|level| (level, String::new()));
         for (level, id) in &mut policies {
@@ -83,6 +88,7 @@ impl World {
             token,
             password: node.admin_password.clone(),
             stranger,
+            watcher,
             api,
             revision,
             document,
