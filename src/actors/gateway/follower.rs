@@ -13,12 +13,12 @@ use domain::validation_cache::Subject;
 use storage::carbon::projection::{self as rows, Item};
 use storage::{Database, StoreError};
 
-use super::boot_ms;
 use super::projection::{Kept, Projection};
 use super::refiller::PolicyName;
 use super::restore::{self, Restored};
 use super::standing::Standing;
 use super::state::State;
+use super::steady_ms;
 use super::touched::touched;
 use super::transfer::{Arrived, Transfer, Waits, waited_for};
 use super::{consumers, keeper, locked, refiller, validator};
@@ -122,7 +122,7 @@ impl Actor for Follower {
             let age_ms = state.clock.now_ms().saturating_sub(at_ms).max(0);
             state
                 .stand
-                .was_current(boot_ms(&state.clock).saturating_sub(age_ms));
+                .was_current(steady_ms(&state.clock).saturating_sub(age_ms));
         }
         let ticker = Ticker::start(me.clone(), Duration::from_millis(100), || Message::Tick);
         me_first(&me);
@@ -228,7 +228,7 @@ impl Follower {
                 let at_head = self.machine.applied().n >= head;
                 if at_head {
                     let state = &self.arguments.state;
-                    let now_ms = boot_ms(&state.clock);
+                    let now_ms = steady_ms(&state.clock);
                     state.current_at_ms.store(now_ms, Ordering::Release);
                 }
                 // A first answer was not to wait; the next ones are, now that the head is known.
@@ -416,7 +416,7 @@ impl Follower {
         self.projection.sweep(now_ms);
         // As long as it may serve, what it has is so.
         let state = &self.arguments.state;
-        let is_current = state.stand.now(boot_ms(&state.clock)) == Some(Standing::Current);
+        let is_current = state.stand.now(steady_ms(&state.clock)) == Some(Standing::Current);
         let stored = state.stored.load_full().filter(|_| is_current);
         if let Err(error) = sweep(&self.arguments.carbon, stored.as_deref(), now_ms).await {
             tracing::warn!(%error, "what is over could not be removed from Carbon");
@@ -425,7 +425,7 @@ impl Follower {
 
     /// Once a second writes whom key managers have told of.
     async fn save_soon(&mut self) {
-        let now_ms = boot_ms(&self.arguments.state.clock);
+        let now_ms = steady_ms(&self.arguments.state.clock);
         if now_ms >= self.saved_ms.saturating_add(SAVED_MS) {
             self.saved_ms = now_ms;
             self.save_consumers().await;

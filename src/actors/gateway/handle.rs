@@ -92,18 +92,18 @@ impl GatewayHandle {
     /// Whether calls are answered, by a lease or, when cut off, without one (S5).
     #[must_use]
     pub fn is_caught_up(&self) -> bool {
-        self.state.stand.is_lasting(self.boot_ms())
+        self.state.stand.is_lasting(self.steady_ms())
     }
 
     /// By what a call may be answered now; none when it may not (S2).
     #[must_use]
     pub fn standing(&self) -> Option<Standing> {
-        self.state.stand.now(self.boot_ms())
+        self.state.stand.now(self.steady_ms())
     }
 
     /// The same, after waiting a second for it at most.
     pub async fn standing_soon(&self) -> Option<Standing> {
-        self.state.stand.soon(|| self.boot_ms()).await
+        self.state.stand.soon(|| self.steady_ms()).await
     }
 
     /// Tells the control plane that this gateway answers no calls any more.
@@ -123,7 +123,7 @@ impl GatewayHandle {
     #[must_use]
     pub fn unconfirmed_for(&self) -> Option<Duration> {
         let at_ms = self.state.current_at_ms.load(Ordering::Acquire);
-        let since = (at_ms != i64::MIN).then(|| self.boot_ms().saturating_sub(at_ms))?;
+        let since = (at_ms != i64::MIN).then(|| self.steady_ms().saturating_sub(at_ms))?;
         Some(Duration::from_millis(u64::try_from(since).unwrap_or(0)))
     }
 
@@ -198,7 +198,7 @@ impl GatewayHandle {
     /// Whether nobody answers for the shard of a key now (L8).
     #[must_use]
     pub fn is_unowned(&self, slot: &Slot) -> bool {
-        self.state.unowned.has(slot.shard, self.boot_ms())
+        self.state.unowned.has(slot.shard, self.steady_ms())
     }
 
     /// Whether a call that nobody could grant units to goes on without, as its policy's mode says (L8); counted here.
@@ -216,10 +216,10 @@ impl GatewayHandle {
             .lets_through(parts, limit, mode, units, at_ms)
     }
 
-    /// Milliseconds of the boot clock, on which leases run (L7).
+    /// Milliseconds of the steady clock, on which leases run (L7).
     #[must_use]
-    pub fn boot_ms(&self) -> i64 {
-        super::boot_ms(&self.state.clock)
+    pub fn steady_ms(&self) -> i64 {
+        super::steady_ms(&self.state.clock)
     }
 
     /// Appends what is known of calls to the metrics, as Prometheus text.

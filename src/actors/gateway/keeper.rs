@@ -8,8 +8,8 @@ use cluster::{Actor, Address, AskError, BoxError, Reply, Ticker, spawn_named};
 use domain::change_log::Position;
 use domain::serving_lease::{EVERY_MS, FollowerKind, ServingLease};
 
-use super::boot_ms;
 use super::state::State;
+use super::steady_ms;
 use crate::change_feed::ChangeFeedHandle;
 use crate::change_feed::message::{Heard, Heartbeat};
 
@@ -94,7 +94,7 @@ impl Keeper {
             _ => return,
         };
         let Arguments { state, feed, .. } = self.arguments.clone();
-        let number = state.stand.step(|lease| lease.ask(boot_ms(&state.clock)));
+        let number = state.stand.step(|lease| lease.ask(steady_ms(&state.clock)));
         spawn_named("heartbeat", async move {
             match feed.heartbeat(heartbeat).await {
                 Ok(Heard::Head(head)) => state.stand.step(|lease| lease.answered(number, head)),

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use cluster::{Actor, Address, Asked, BoxError, Door, child, start_root};
+use cluster::{Actor, Address, Asked, BoxError, Door, Root, child, start_root};
 use domain::ledger::{Outcome, Reply, Stamp};
 use domain::policy::{Mode, Policy, TimeUnit};
 use domain::window::WindowSpec;
@@ -26,6 +26,8 @@ enum Answers {
     Owner,
     /// It owns nothing.
     NotOwner,
+    /// The same, to one question.
+    NotOwnerOnce,
     /// It waits in Sync.
     Retry,
     /// Its standby or its disk does not answer.
@@ -77,6 +79,10 @@ impl Actor for Between {
                 });
             }
             Answers::NotOwner => reply.send(Leased::NotOwner),
+            Answers::NotOwnerOnce => {
+                *self.play.lock().unwrap() = Answers::Owner;
+                reply.send(Leased::NotOwner);
+            }
             Answers::Retry => {
                 let outcome = Outcome::Retry { after_ms: 200 };
                 let waits = LeaseAnswer {
@@ -95,6 +101,14 @@ impl Actor for Between {
         }
         Ok(())
     }
+}
+
+/// The way of a gateway to the owner that leads through it.
+async fn between(node: &Node, play: &Play) -> (Door<LeaseMany>, Root) {
+    let arguments = (Arc::clone(play), node.traffic.clone());
+    let (address, between) = child::<Between>(&node.system, "between", arguments);
+    let door = Door::local(&node.system, address, |asked| asked, Some);
+    (door, start_root(&node.system, vec![between]).await.unwrap())
 }
 
 fn limit() -> Arc<CountedLimit> {
@@ -127,10 +141,7 @@ async fn while_an_owner_grants_nothing_modes_let_through_what_they_say_and_all_a
     let node = Node::start(dir.path(), 1).await;
     node.save("day", LIMIT, TimeUnit::Day).await;
     let play = Play::new(Mutex::new(Answers::Owner));
-    let arguments = (Arc::clone(&play), node.traffic.clone());
-    let (address, between) = child::<Between>(&node.system, "between", arguments);
-    let door = Door::local(&node.system, address, |asked| asked, Some);
-    let between = start_root(&node.system, vec![between]).await.unwrap();
+    let (door, between) = between(&node, &play).await;
     let gateway = Gateway::asking(&node, "gw1", node.traffic.asked_through(door)).await;
     gateway.state.unowned.sees_gateways(GATEWAYS);
     let share = LIMIT / u64::try_from(GATEWAYS).unwrap();
@@ -205,5 +216,27 @@ async fn a_reset_opens_a_key_at_gateways_that_its_owner_does_not_know_of() {
     for gateway in [known, unknown] {
         gateway.root.stop(DEADLINE).await;
     }
+    node.root.stop(DEADLINE).await;
+}
+
+#[tokio::test]
+async fn what_was_given_back_to_somebody_who_is_not_the_owner_is_given_out_all_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::start(dir.path(), 1).await;
+    node.save("day", 2, TimeUnit::Day).await;
+    let play = Play::new(Mutex::new(Answers::Owner));
+    let (door, between) = between(&node, &play).await;
+    let one = Gateway::asking(&node, "gw1", node.traffic.asked_through(door)).await;
+    let other = Gateway::start(&node, "gw2").await;
+    let key = key("day", "k");
+    assert_eq!(one.call(&key).await, Call::Admitted);
+    one.until(&key, |slot| slot.lease.at_hand() == 1).await;
+    // It is recalled for the other.
+    *play.lock().unwrap() = Answers::NotOwnerOnce;
+    assert_eq!(other.call(&key).await, Call::Admitted);
+    assert_eq!(*play.lock().unwrap(), Answers::Owner, "it was asked");
+    other.root.stop(DEADLINE).await;
+    one.root.stop(DEADLINE).await;
+    between.stop(DEADLINE).await;
     node.root.stop(DEADLINE).await;
 }

@@ -4,7 +4,7 @@
 /// What is known of the key managers.
 #[derive(Debug)]
 pub(super) struct Reach {
-    /// When one answered last, on the boot clock.
+    /// When one answered last, on the steady clock.
     answered_ms: i64,
     is_silent: bool,
 }

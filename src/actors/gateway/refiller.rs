@@ -32,6 +32,13 @@ const AGAIN: Duration = Duration::from_millis(100);
 const LOST_MS: i64 = 2_500;
 /// When calls that wait have taken what a recall is about, mostly: looked at again after it, twice as long, and so on,
 /// until a round is over.
+/// After which pauses what is given back is said again, when no owner has taken it.
+const SAID_AGAIN: [Duration; 4] = [
+    Duration::from_millis(100),
+    Duration::from_millis(200),
+    Duration::from_millis(400),
+    Duration::from_millis(800),
+];
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// As long as somebody may still wait for its answer (L8), milliseconds.
 const HELD_MS: i64 = 3_000;
@@ -174,9 +181,9 @@ impl Actor for Refiller {
 // === impl Refiller ===
 
 impl Refiller {
-    /// Leases run on the boot clock (L7).
+    /// Leases run on the steady clock (L7).
     fn now_ms(&self) -> i64 {
-        super::boot_ms(&self.arguments.state.clock)
+        super::steady_ms(&self.arguments.state.clock)
     }
 
     fn refill(&mut self, slot: &Arc<Slot>, waited_for: u32) {
@@ -403,7 +410,14 @@ impl Refiller {
         };
         let traffic_manager = self.arguments.traffic_manager.clone();
         spawn_named("lease return", async move {
-            // The counts are cumulative: what is lost here is said by the next ask.
+            // The counts are cumulative, so it may be said twice, and what is lost here is said by the next ask. That may be
+            // a while: whoever is told no asks for nothing.
+            for pause in SAID_AGAIN {
+                if let Ok(Leased::Leases(_)) = traffic_manager.lease(request.clone()).await {
+                    return;
+                }
+                tokio::time::sleep(pause).await;
+            }
             let _ = traffic_manager.lease(request).await;
         });
     }

@@ -136,7 +136,7 @@ impl Gateway {
     }
 
     pub(super) fn now_ms(&self) -> i64 {
-        super::boot_ms(&self.state.clock)
+        super::steady_ms(&self.state.clock)
     }
 
     pub(super) async fn slot(&self, key: &ThrottleKey) -> Arc<Slot> {

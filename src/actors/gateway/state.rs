@@ -45,7 +45,7 @@ pub(super) struct State {
     pub(super) stored: ArcSwapOption<Position>,
     /// Whether calls may be answered by all this.
     pub(super) stand: Stand,
-    /// When the change log was last known to be applied to its head, on the boot clock; before
+    /// When the change log was last known to be applied to its head, on the steady clock; before
     /// the first time the lowest there is.
     pub(super) current_at_ms: AtomicI64,
     /// Told whenever requests see more, or something else.

@@ -24,7 +24,7 @@ const KEYS: usize = 65_536;
 /// Which shards nobody answers for, and what was let through meanwhile.
 #[derive(Debug, Default)]
 pub(super) struct Unowned {
-    /// The shards that nobody answered for, and when, on the boot clock.
+    /// The shards that nobody answered for, and when, on the steady clock.
     silent: Mutex<BTreeMap<u16, i64>>,
     /// The most gateways that were seen at once.
     gateways: AtomicU64,

@@ -151,8 +151,8 @@ impl Actor for Validator {
             }
             Message::Judged(lot) => self.judged(lot),
             Message::Tick => {
-                self.under_way.expire(self.boot_ms(), LOST_MS);
-                self.judging.expire(self.boot_ms(), LOST_MS);
+                self.under_way.expire(self.steady_ms(), LOST_MS);
+                self.judging.expire(self.steady_ms(), LOST_MS);
                 self.step(Input::Tick);
                 self.knock();
             }
@@ -185,8 +185,8 @@ impl Validator {
         self.arguments.state.clock.now_ms()
     }
 
-    fn boot_ms(&self) -> i64 {
-        super::boot_ms(&self.arguments.state.clock)
+    fn steady_ms(&self) -> i64 {
+        super::steady_ms(&self.arguments.state.clock)
     }
 
     fn ask(&mut self, question: TokenKey, credential: Credential, waiter: Reply<Looked>) {
@@ -204,7 +204,7 @@ impl Validator {
     fn heard(&mut self, sent_ms: Option<i64>, answer: &Result<Validated, AskError>) {
         match answer {
             Ok(Validated::Verdicts(_) | Validated::Behind { .. }) => {
-                if self.reach.answered(self.boot_ms()) {
+                if self.reach.answered(self.steady_ms()) {
                     tracing::info!("key managers answer again");
                     tell_of_silence(false);
                 }
@@ -254,7 +254,7 @@ impl Validator {
 
     /// Has what waits for it judged here, off this task.
     fn judge_waiting(&mut self) {
-        while let Some((number, lot)) = self.judging.begin(self.boot_ms()) {
+        while let Some((number, lot)) = self.judging.begin(self.steady_ms()) {
             let state = Arc::clone(&self.arguments.state);
             // In this order: what was published before the follower went back is not read as newer
             // than what it goes back to.
@@ -432,7 +432,7 @@ impl Validator {
     /// Sends a batch.
     fn send(&mut self, applied: u64, sent: Vec<Sent>, credentials: Vec<Credential>) {
         metrics::counter!("headgate_gateway_validation_asks_total").increment(1);
-        let batch = self.under_way.begin(self.boot_ms());
+        let batch = self.under_way.begin(self.steady_ms());
         let (me, key_manager) = (self.me.clone(), self.arguments.key_manager.clone());
         spawn_named("validate", async move {
             let answer = key_manager.validate_many(applied, credentials).await;

@@ -135,6 +135,8 @@ pub(super) enum Absorbed {
     Stale,
     /// Its counts are in.
     Current,
+    /// The same, and what a reset waited for of the lease before is given back.
+    GaveBack,
 }
 
 // === impl Count ===
@@ -328,13 +330,17 @@ impl Cell {
         if age < held.count.age() {
             return Absorbed::Stale;
         }
+        let mut absorbed = Absorbed::Current;
         if age > held.count.age() {
             // The old lease is over; what it did not give back counts as spent (L7: silence means spent).
             // One that a reset still waits for is forgiven but for what it was granted since.
             let reset = round.as_ref().filter(|round| round.resetting);
             let granted_before = reset.and_then(|round| round.awaiting.get(&ask.holder.node));
             let counts = match granted_before {
-                Some(before) => held.net().min(held.count.granted.saturating_sub(*before)),
+                Some(before) => {
+                    absorbed = Absorbed::GaveBack;
+                    held.net().min(held.count.granted.saturating_sub(*before))
+                }
                 None => held.net(),
             };
             *spent = spent.saturating_add(counts);
@@ -351,7 +357,7 @@ impl Cell {
         if ask.window == Some(window.id) {
             held.hear(ask, epoch, coverage);
         }
-        Absorbed::Current
+        absorbed
     }
 
     /// Adds units to a holder's count.

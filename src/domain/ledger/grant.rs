@@ -48,9 +48,13 @@ impl Cell {
             .holders
             .get(&node)
             .map(|held| (held.count.clone(), held.silent));
-        if self.absorb(&ask, step.stamp.epoch) == Absorbed::Stale {
-            return;
+        match self.absorb(&ask, step.stamp.epoch) {
+            Absorbed::Stale => return,
+            Absorbed::Current => {}
+            // The disk has to say less, before the reset is said to be done.
+            Absorbed::GaveBack => step.gave_back = true,
         }
+        step.answers.heard(&node);
         let after = self.holders.get(&node).map(|held| held.count.clone());
         let is_late_news = self.hear_late(&ask);
         if is_late_news || before.as_ref().map(|(count, _)| count) != after.as_ref() {
@@ -184,8 +188,8 @@ impl Cell {
             return;
         }
         let granted_before = round.awaiting.remove(node);
-        if granted_before.is_some() && ask.want == 0 {
-            // One with a wish may have been under way before.
+        if granted_before.is_some() && ask.want == 0 && round.until_ms < i64::MAX {
+            // One with a wish may have been under way before, as any may before the recalls have left.
             let took_ms = step.now_ms.saturating_sub(round.since_ms);
             step.answers.took(node, took_ms);
         }

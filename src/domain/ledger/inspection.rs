@@ -52,7 +52,8 @@ impl Ledger {
         let is_settled = |cell: Cell| {
             // What gateways confirmed since is in another mark.
             let mark = cell.mark_stamp;
-            mark <= self.replicated && mark <= self.marked && cell.round.is_none()
+            let forgives = cell.round.is_some_and(|round| round.resetting);
+            mark <= self.replicated && mark <= self.marked && !forgives
         };
         stamp <= self.replicated && self.cells.get(key).is_none_or(is_settled)
     }

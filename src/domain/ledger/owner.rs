@@ -104,7 +104,7 @@ pub struct Ledger {
     policies: Arc<Policies>,
     pub(super) cells: Cells,
     pub(super) rounds: BTreeSet<(i64, CellKey)>,
-    answers: Answers,
+    pub(super) answers: Answers,
     pub(super) past: Past,
     pub(super) held: HeldBack,
     pub(super) replicated: Stamp,

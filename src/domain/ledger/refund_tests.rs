@@ -177,6 +177,27 @@ fn a_refund_is_on_disk_too() {
 }
 
 #[test]
+fn the_disk_says_that_a_key_was_reset_whose_lease_begins_anew_before_it_answers() {
+    let mut ledger = all_used();
+    let cell = key("a");
+    let said = ledger.step_alone(Input::Reset { cell }, T);
+    if let Some(mark) = marked(&said) {
+        let stamp = mark.stamp;
+        ledger.step_alone(Input::Marked { stamp }, T);
+    }
+    let anew = Ask {
+        holder: Holder::new("g1", 1, 2),
+        ..of_day(0, 0)
+    };
+    let said = ledger.step_alone(Input::Ask(anew), T);
+    assert_eq!(used(&ledger), 0);
+    let mark = marked(&said).expect("the disk has to say less");
+    let mut again = after_a_crash(mark);
+    again.step_alone(Input::Ask(of_day(0, 1)), T);
+    assert!(used(&again) < 100);
+}
+
+#[test]
 fn after_a_start_from_disks_gateways_that_go_on_tell_of_nothing_that_was_given_back() {
     let cell = key("a");
     let refund = Input::Refund {

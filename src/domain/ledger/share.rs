@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::answers::Answers;
 use super::cell::{Cell, CellImage, Mark};
 use super::message::{CellKey, Stamp};
 use super::owner::Ledger;
@@ -83,6 +84,7 @@ impl Ledger {
         self.held.clear();
         self.rounds.clear();
         self.cells.end_rounds();
+        self.answers = Answers::default();
     }
 
     /// This owner grants from now on; all that is older than the view is where it has to be (L4).

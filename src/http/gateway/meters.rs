@@ -52,7 +52,7 @@ impl Meters {
         owes: bool,
     ) -> Result<(), Refused> {
         let (chunk, gateway) = (Self::chunk(limit), &self.ingress.gateway);
-        let clock = || gateway.boot_ms();
+        let clock = || gateway.steady_ms();
         let lease = Arc::clone(&slot.lease);
         let (meter, low) = Meter::open(lease, chunk, announced, owes, clock)?;
         if low {
@@ -69,7 +69,7 @@ impl Meters {
         let gateway = &self.ingress.gateway;
         let mut each = self.each.lock().unwrap_or_else(PoisonError::into_inner);
         for metered in &mut *each {
-            if metered.meter.count(bytes, || gateway.boot_ms()) {
+            if metered.meter.count(bytes, || gateway.steady_ms()) {
                 gateway.refill(&metered.slot, metered.chunk);
             }
         }
@@ -79,7 +79,7 @@ impl Meters {
 impl Drop for Meters {
     fn drop(&mut self) {
         let gateway = &self.ingress.gateway;
-        let now_ms = gateway.boot_ms();
+        let now_ms = gateway.steady_ms();
         let each = self.each.get_mut().unwrap_or_else(PoisonError::into_inner);
         for metered in each {
             if metered.meter.close(now_ms) {

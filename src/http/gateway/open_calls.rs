@@ -317,13 +317,13 @@ impl OpenCall {
         loop {
             self.again.store(false, Ordering::Release);
             let rests_on = RestsOn::of(&exchange);
-            let left = millis(patience.begin(exchange.ingress.gateway.boot_ms()));
+            let left = millis(patience.begin(exchange.ingress.gateway.steady_ms()));
             let judging = tokio::time::timeout(left, judge(&mut exchange));
             let judged = match self.unless_over(&rests_on, judging).await {
                 Ok(judged) => judged.unwrap_or_else(|_| Judged::Unsure(cannot_tell())),
                 Err(fault) => Judged::Ended(fault),
             };
-            match patience.step(judged, exchange.ingress.gateway.boot_ms()) {
+            match patience.step(judged, exchange.ingress.gateway.steady_ms()) {
                 Next::Cut(fault) => return cut(&exchange, fault),
                 Next::Again => {
                     let pause = tokio::time::sleep(millis(AGAIN_MS));

@@ -303,7 +303,7 @@ fn finish(exchange: &Exchange, fields: &mut HeaderMap) {
         && let Some(advertised) = &limit.advertised
     {
         fields.insert(RATE_LIMIT_POLICY, advertised.clone());
-        let now_ms = exchange.ingress.gateway.boot_ms();
+        let now_ms = exchange.ingress.gateway.steady_ms();
         let seconds = quota
             .end_ms
             .saturating_sub(now_ms)

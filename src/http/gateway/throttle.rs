@@ -67,7 +67,7 @@ pub(super) async fn throttle(exchange: &mut Exchange) -> Result<(), Fault> {
             }
         }
         // While it was held at one level, the window of what it took at another may have ended.
-        if !hold.place.is_taken() || exchange.basket.is_current(|| ingress.gateway.boot_ms()) {
+        if !hold.place.is_taken() || exchange.basket.is_current(|| ingress.gateway.steady_ms()) {
             return Ok(());
         }
         exchange.give_back();
@@ -238,7 +238,7 @@ fn used_up(exchange: &mut Exchange, wanted: &Wanted<'_>, (slot, until_ms): (&Slo
     };
     exchange.decision.quota = Some((Arc::clone(wanted.limit), hint));
     let gateway = &exchange.ingress.gateway;
-    let wait_ms = until_ms.saturating_sub(gateway.boot_ms());
+    let wait_ms = until_ms.saturating_sub(gateway.steady_ms());
     // It may have been held: from now on, not from when it came.
     let now_ms = gateway.clock().now_ms();
     exhausted(wanted.code, now_ms, wait_ms)
@@ -251,7 +251,7 @@ fn reserve(exchange: &mut Exchange, wanted: &Wanted<'_>, slot: &Arc<Slot>) -> Re
     } else {
         let gateway = &exchange.ingress.gateway;
         let lease = Arc::clone(&slot.lease);
-        if exchange.basket.take(lease, 1, || gateway.boot_ms())? {
+        if exchange.basket.take(lease, 1, || gateway.steady_ms())? {
             gateway.refill(slot, 0);
         }
     }
@@ -300,7 +300,7 @@ impl Hold<'_> {
     /// # Errors
     /// 503 when that is over, or when too many wait already.
     fn left(&mut self, exchange: &mut Exchange) -> Result<Duration, Fault> {
-        let now_ms = self.ingress.gateway.boot_ms();
+        let now_ms = self.ingress.gateway.steady_ms();
         self.place.left(&mut exchange.held_until_ms, now_ms)
     }
 }

@@ -14,8 +14,8 @@ use crate::traffic_manager::message::ThrottleKey;
 use crate::traffic_manager::news;
 use crate::traffic_manager::shard::shard_of;
 
-/// Whoever asked waits so long for others to know of it.
-const PATIENCE: Duration = Duration::from_millis(1_500);
+/// Whoever asked waits so long for others to know of it: a disk, a round of recalls, and a disk again.
+pub(super) const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Changes that others have to know of before they are spoken of.
 #[derive(Default)]

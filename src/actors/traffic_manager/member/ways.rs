@@ -7,6 +7,7 @@ use std::time::Duration;
 use cluster::{AskError, Cluster, Door};
 
 use super::air::Air;
+use super::changes::PATIENCE;
 use super::inspection::Windows;
 use super::message::{
     AskKey, AskShards, ChangeKey, KeyChanged, KeySeen, ShardHeard, ShardsSeen, TellShard,
@@ -14,6 +15,8 @@ use super::message::{
 
 /// The deadline of what may be large.
 const DEADLINE: Duration = Duration::from_secs(2);
+/// A change of a key is answered when others know of it, or not within its patience.
+const CHANGE: Duration = PATIENCE.saturating_add(Duration::from_secs(1));
 /// A member that is only looked at is waited for so long.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -134,8 +137,8 @@ impl Ways {
         asked: ChangeKey,
     ) -> Result<KeyChanged, AskError> {
         match (self.change_door(node), &self.cluster) {
-            (Some(door), _) => door.ask(asked, DEADLINE).await,
-            (None, Some(cluster)) => cluster.ask(node, &asked, DEADLINE).await,
+            (Some(door), _) => door.ask(asked, CHANGE).await,
+            (None, Some(cluster)) => cluster.ask(node, &asked, CHANGE).await,
             (None, None) => Err(AskError::Unavailable),
         }
     }
