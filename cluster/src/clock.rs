@@ -63,6 +63,14 @@ impl Clock {
         suspended.saturating_add(read(ClockId::MonotonicRaw))
     }
 
+    /// The same, for what is over at some time: what the thread is held up for meanwhile is taken for more, never for less.
+    #[must_use]
+    pub fn steady_at_least(&self) -> Duration {
+        let (running, boot) = (read(ClockId::Monotonic), boot());
+        let suspended = boot.saturating_sub(running);
+        suspended.saturating_add(read(ClockId::MonotonicRaw))
+    }
+
     /// Moves T toward the wall clock, at most 500 ppm of the time since the last call.
     /// Returns how far apart the two still are, in milliseconds.
     pub fn slew(&self) -> i64 {

@@ -216,10 +216,12 @@ impl GatewayHandle {
             .lets_through(parts, limit, mode, units, at_ms)
     }
 
-    /// Milliseconds of the steady clock, on which leases run (L7).
+    /// Milliseconds of the steady clock, on which leases run (L7): it is so late at least. What ends at some time is judged by
+    /// it; leases begin by the earlier reading, from when they were asked for.
     #[must_use]
     pub fn steady_ms(&self) -> i64 {
-        super::steady_ms(&self.state.clock)
+        let now = self.state.clock.steady_at_least();
+        i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
     }
 
     /// Appends what is known of calls to the metrics, as Prometheus text.

@@ -203,7 +203,7 @@ fn locked<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Milliseconds since the machine began, suspension included, by its own oscillator: the boot clock is slewed with the wall
-/// clock, and a lease would last longer by it where that is slowed.
+/// clock, and a lease would last longer by it where that is slowed. It is so late at most: leases begin by it.
 fn steady_ms(clock: &Clock) -> i64 {
     i64::try_from(clock.steady().as_millis()).unwrap_or(i64::MAX)
 }
