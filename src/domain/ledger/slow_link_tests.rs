@@ -210,15 +210,17 @@ fn calls_that_wait_far_away_use_all_of_a_small_limit_and_are_refused_once() {
 }
 
 #[test]
-fn a_gateway_that_is_gone_is_waited_for_a_second_and_then_a_tenth_a_key() {
+fn a_gateway_that_is_gone_is_waited_for_once_and_then_for_a_tenth_of_a_second_a_key() {
     let mut ledger = ledger(1, MINUTE);
     let of = |name: &str, node, have| Ask {
         cell: key(name),
         ..ask(node, have, 1)
     };
     let mut now_ms = T;
-    for (name, lasts_ms) in [("a", 700), ("b", 100), ("c", 100)] {
+    for name in ["a", "b", "c"] {
         ledger.step_alone(Input::Ask(of(name, "gone", 0)), now_ms);
+    }
+    for (name, lasts_ms) in [("a", 700), ("b", 100)] {
         let said = ledger.step_alone(Input::Ask(of(name, "g2", 0)), now_ms);
         assert_eq!(replies(&said), [("g2", 0, RETRY)]);
         assert_eq!(ledger.next_wake_ms(), Some(now_ms + lasts_ms), "{name}");
@@ -226,6 +228,10 @@ fn a_gateway_that_is_gone_is_waited_for_a_second_and_then_a_tenth_a_key() {
         let said = ledger.step_alone(Input::Tick, now_ms);
         assert_eq!(replies(&said), [("g2", 0, Outcome::Final)]);
     }
+    // It was not gone: whatever it says, of whatever key, it is waited for again.
+    ledger.step_alone(Input::Ask(of("c", "gone", 1)), now_ms);
+    ledger.step_alone(Input::Ask(of("c", "g2", 0)), now_ms);
+    assert_eq!(ledger.next_wake_ms(), Some(now_ms + 700));
 }
 
 #[test]

@@ -167,7 +167,7 @@ fn a_gateway_that_does_not_answer_a_recall_has_spent_what_it_had() {
     step(&mut ledger, ask("g1", 0, 1));
     step(&mut ledger, ask("g2", 0, 1));
     assert_eq!(ledger.next_wake_ms(), Some(T + 700));
-    assert!(replies(&ledger.step_alone(Input::Tick, T + 999)).is_empty());
+    assert!(replies(&ledger.step_alone(Input::Tick, T + 699)).is_empty());
     assert_eq!(
         replies(&ledger.step_alone(Input::Tick, T + 700)),
         [("g2", 0, Outcome::Final)]
