@@ -10,6 +10,9 @@ use rustix::time::{ClockId, clock_gettime};
 /// The most that the offset may change in a thousand seconds, in milliseconds (500 ppm).
 const SLEW_PER_1000_S_MS: i64 = 500;
 
+/// How long it is gone by how far the steady time is ahead of the boot clock, microseconds.
+const LOOK_US: i64 = 1_000_000;
+
 /// Reads time. Cheap to clone, cheap to read.
 #[derive(Debug, Clone)]
 pub struct Clock(Arc<Inner>);
@@ -19,6 +22,9 @@ struct Inner {
     offset_ms: AtomicI64,
     slewed_at_ms: AtomicI64,
     latest_ms: AtomicI64,
+    /// How far the steady time is ahead of the boot clock, microseconds, and when it was looked at, by the boot clock.
+    ahead_us: AtomicI64,
+    looked_at_us: AtomicI64,
 }
 
 // === impl Clock ===
@@ -32,6 +38,8 @@ impl Clock {
             offset_ms: AtomicI64::new(wall_ms() - boot),
             slewed_at_ms: AtomicI64::new(boot),
             latest_ms: AtomicI64::new(i64::MIN),
+            ahead_us: AtomicI64::new(0),
+            looked_at_us: AtomicI64::new(i64::MIN),
         }))
     }
 
@@ -64,11 +72,26 @@ impl Clock {
     }
 
     /// The same, for what is over at some time: what the thread is held up for meanwhile is taken for more, never for less.
+    /// It is read for each call, so how far this time and the boot clock are apart is looked at once a second: where that is
+    /// slowed meanwhile, this is behind by as much as it was slowed in a second.
     #[must_use]
     pub fn steady_at_least(&self) -> Duration {
-        let (running, boot) = (read(ClockId::Monotonic), boot());
-        let suspended = boot.saturating_sub(running);
-        suspended.saturating_add(read(ClockId::MonotonicRaw))
+        let now = boot();
+        let now_us = micros(now);
+        let looked_at_us = self.0.looked_at_us.load(Ordering::Acquire);
+        let is_fresh = (0..LOOK_US).contains(&now_us.saturating_sub(looked_at_us));
+        let ahead_us = if is_fresh {
+            self.0.ahead_us.load(Ordering::Relaxed)
+        } else {
+            // In this order, as what is ahead must not be less.
+            let running = micros(read(ClockId::Monotonic));
+            let ahead_us = micros(read(ClockId::MonotonicRaw)).saturating_sub(running);
+            self.0.ahead_us.store(ahead_us, Ordering::Relaxed);
+            self.0.looked_at_us.store(now_us, Ordering::Release);
+            ahead_us
+        };
+        let steady_us = now_us.saturating_add(ahead_us);
+        Duration::from_micros(u64::try_from(steady_us).unwrap_or(0))
     }
 
     /// Moves T toward the wall clock, at most 500 ppm of the time since the last call.
@@ -97,6 +120,10 @@ impl Clock {
         }
         apart
     }
+}
+
+fn micros(time: Duration) -> i64 {
+    i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
 }
 
 fn boot_ms() -> i64 {
@@ -141,6 +168,22 @@ mod tests {
             assert!(now >= last);
             last = now;
         }
+    }
+
+    #[test]
+    fn what_is_over_is_judged_by_a_time_that_is_never_behind_the_steady_one() {
+        let clock = Clock::system();
+        for _ in 0..10_000 {
+            let before = clock.steady();
+            let judged = clock.steady_at_least();
+            // Both clocks are cut to microseconds.
+            assert!(
+                judged + Duration::from_micros(50) >= before,
+                "{judged:?} {before:?}"
+            );
+        }
+        let near = |judged: Duration| judged <= clock.steady() + Duration::from_millis(5);
+        assert!((0..100).any(|_| near(clock.steady_at_least())));
     }
 
     /// `CLOCK_BOOTTIME` follows the kernel's slewing, so it is asked for the suspension alone.
