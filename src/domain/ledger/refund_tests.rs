@@ -129,7 +129,7 @@ fn all_used() -> Ledger {
 }
 
 /// Another run, with what is on disk.
-fn after_a_crash(mark: Mark) -> Ledger {
+pub(super) fn after_a_crash(mark: Mark) -> Ledger {
     let recovery = Recovery {
         t0_ms: Some(T),
         source: Source::Disk,

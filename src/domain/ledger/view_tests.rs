@@ -1,5 +1,6 @@
 //! A change of view (L3, L4): nothing granted in Sync, nothing of an older view released.
 
+use super::refund_tests::after_a_crash;
 use super::tests::{MINUTE, RETRY, T, ask, key, ledger, policies, replies};
 use super::*;
 use crate::policy::TimeUnit;
@@ -78,13 +79,7 @@ fn from_a_mark() -> Ledger {
         stamp: Stamp { epoch: 1, seq: 9 },
         forgiven: 0,
     };
-    let recovery = Recovery {
-        t0_ms: Some(T),
-        source: Source::Disk,
-        marks: vec![mark],
-        ..Recovery::founding(9)
-    };
-    Ledger::new(3, recovery, policies(1, 100, DAY))
+    after_a_crash(mark)
 }
 
 /// Epoch 10 is of another member, which has a copy.
