@@ -22,7 +22,7 @@ use super::route::ApiRoute;
 use super::rules::Rules;
 use super::standing::Standing;
 use super::state::State;
-use super::token_cache::token_key;
+use super::token_cache::TokenKey;
 use super::usage_recorder::Tally;
 use super::{keeper, refiller, validator};
 use crate::key_manager::hash_hex;
@@ -127,25 +127,25 @@ impl GatewayHandle {
         Some(Duration::from_millis(u64::try_from(since).unwrap_or(0)))
     }
 
-    /// Who presents a credential: from the cache, else from the key manager.
+    /// Who presents a credential, by its [`token_key`](super::token_key): from the cache, else from the key manager.
     ///
     /// # Errors
     /// A [`Refusal`] when nobody can tell now; 503, never 401.
     pub async fn look_up(
         &self,
+        key: TokenKey,
         presented: Presented,
         text: &str,
         now_ms: i64,
     ) -> Result<Arc<Entry<Caller>>, Refusal> {
-        let question = token_key(presented as u8, text);
-        if let Some(entry) = self.state.tokens.current(&question, now_ms) {
+        if let Some(entry) = self.state.tokens.current(&key, now_ms) {
             return Ok(entry);
         }
         let credential = match presented {
             Presented::Bearer => crate::key_manager::bearer(text),
             Presented::ApiKey => Credential::ApiKey(hash_hex(text)),
         };
-        validator::ask(&self.validator, question, credential).await
+        validator::ask(&self.validator, key, credential).await
     }
 
     /// Whether changes that are applied here say themselves that what was granted once is over: known

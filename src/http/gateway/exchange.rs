@@ -44,7 +44,7 @@ pub(super) struct Exchange {
     /// The caller's address, by trusted proxies.
     pub(super) address: IpAddr,
     /// The connection it came over.
-    pub(super) peer: Peer,
+    pub(super) peer: Arc<Peer>,
     /// When it came, milliseconds since the epoch.
     pub(super) at_ms: i64,
     /// When it came, on the boot clock.

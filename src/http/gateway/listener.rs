@@ -43,7 +43,7 @@ const FIELDS: usize = 100;
 const STREAMS: u32 = 200;
 /// What serving a connection needs.
 struct Connection {
-    peer: Peer,
+    peer: Arc<Peer>,
     ingress: Arc<Ingress>,
     builder: Arc<auto::Builder<TokioExecutor>>,
     stop: CancellationToken,
@@ -62,7 +62,7 @@ pub async fn listen(
     let accepting = Accepting::begin(listener, acceptance);
     while let Some((stream, peer)) = accepting.next(&stop).await {
         let connection = Connection {
-            peer: Peer::new(peer.ip(), acceptor.is_some()),
+            peer: Arc::new(Peer::new(peer.ip(), acceptor.is_some())),
             ingress: Arc::clone(&ingress),
             builder: Arc::clone(&builder),
             stop: stop.child_token(),
@@ -131,7 +131,7 @@ impl Connection {
         let service = service_fn(move |request| {
             answer(
                 Arc::clone(&ingress),
-                peer.clone(),
+                Arc::clone(&peer),
                 answering.begin(),
                 request,
             )
@@ -144,7 +144,7 @@ impl Connection {
 /// Serves one request; a panic becomes a 500 (threats 40).
 async fn answer(
     ingress: Arc<Ingress>,
-    peer: Peer,
+    peer: Arc<Peer>,
     open: Open,
     request: Request<Incoming>,
 ) -> Result<Response<Answering<GatewayBody>>, Infallible> {

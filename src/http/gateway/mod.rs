@@ -22,6 +22,7 @@ mod matching;
 mod meters;
 mod open_calls;
 mod refusal;
+mod remembered;
 mod serve;
 mod stamp;
 mod throttle;

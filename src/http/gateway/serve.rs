@@ -25,6 +25,7 @@ use super::fault::Fault;
 use super::forward::{forward, too_large};
 use super::ingress::Ingress;
 use super::matching::{Found, find_api, find_resource};
+use super::remembered::Remembered;
 use super::stamp::{self, is_request_id};
 use super::throttle::throttle;
 
@@ -40,13 +41,14 @@ const FIELDS: usize = 100;
 const ROUNDS: usize = 4;
 
 /// What a connection knows of its requests.
-#[derive(Debug, Clone)]
 pub(super) struct Peer {
     pub(super) address: IpAddr,
     /// The address as it is passed on, written once.
     pub(super) text: HeaderValue,
     /// Whether it speaks TLS.
     pub(super) secure: bool,
+    /// What it presented last.
+    pub(super) remembered: Remembered,
 }
 
 impl Peer {
@@ -57,6 +59,7 @@ impl Peer {
             address,
             text: text.unwrap_or(HeaderValue::from_static("unknown")),
             secure,
+            remembered: Remembered::default(),
         }
     }
 }
@@ -64,7 +67,7 @@ impl Peer {
 /// Answers one request.
 pub(super) async fn serve(
     ingress: Arc<Ingress>,
-    peer: Peer,
+    peer: Arc<Peer>,
     request: Request<Incoming>,
 ) -> Response<GatewayBody> {
     if let Some(answer) = own(&ingress, &request) {
@@ -192,7 +195,7 @@ fn is_ready(gateway: &GatewayHandle) -> bool {
     gateway.is_caught_up() && gateway.has_traffic_manager()
 }
 
-fn open(ingress: &Arc<Ingress>, peer: Peer, mut head: http::request::Parts) -> Exchange {
+fn open(ingress: &Arc<Ingress>, peer: Arc<Peer>, mut head: http::request::Parts) -> Exchange {
     // Before anything that changes with it is read.
     let applied = ingress.gateway.applied();
     if head.version == Version::HTTP_2 {
