@@ -56,6 +56,7 @@ async fn a_ready_node_names_every_check_and_a_lost_database_fails_alone_until_it
         "change log",
         "policies",
         "agreed view",
+        "staying",
         "listeners",
     ];
     assert_eq!(marked(&answer, "[+] "), all);

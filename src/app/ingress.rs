@@ -5,13 +5,12 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
 use actors::gateway::GatewayHandle;
 use actors::key_manager::Issuer;
 use cluster::spawn_named;
-use headgate_http::Acceptance;
 use headgate_http::gateway::{Ingress, Patience, Settings, listen};
+use headgate_http::{Acceptance, Leaving};
 
 use crate::config::Config;
 
@@ -47,13 +46,13 @@ pub(super) fn serve(
     plain: Option<(TcpListener, Acceptance)>,
     encrypted: Option<(TcpListener, Acceptance)>,
     tls: &Arc<rustls::ServerConfig>,
-    stop: &CancellationToken,
+    leaving: &Leaving,
 ) -> Vec<JoinHandle<()>> {
     let plain = plain.map(|listener| (listener, None));
     let encrypted = encrypted.map(|listener| (listener, Some(Arc::clone(tls))));
     let both = plain.into_iter().chain(encrypted);
     both.map(|(listener, tls)| {
-        let serving = listen(listener, tls, Arc::clone(ingress), stop.clone());
+        let serving = listen(listener, tls, Arc::clone(ingress), leaving.clone());
         spawn_named("ingress", serving)
     })
     .collect()

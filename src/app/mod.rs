@@ -13,6 +13,7 @@ mod founding;
 mod identity;
 mod ingress;
 mod issuer;
+mod leaving;
 mod member_metrics;
 mod membership;
 mod metrics;
@@ -32,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 use actors::gateway::GatewayHandle;
 use actors::traffic_manager::TrafficManagerHandle;
 use cluster::{Clock, Cluster, NodeHandle, Root, System, spawn_named};
-use headgate_http::{Checked, Readiness, management, server};
+use headgate_http::{Checked, Leaving, Readiness, management, server};
 
 use crate::config::{Config, Role};
 use crate::data_dir::{DataDir, write_file};
@@ -42,18 +43,12 @@ use crate::{telemetry, tls};
 pub(crate) use admission::issue_token;
 use components::Components;
 use databases::Databases;
+use leaving::{Going, STOP};
 use membership::{Membership, Word};
-
-/// How long actors may take to finish what they have.
-const STOP: Duration = Duration::from_secs(15);
-/// How long others may take to have this node's shards.
-const HAND_OVER: Duration = Duration::from_secs(5);
-/// How long calls that were cut may take to be accounted.
-const CUT: Duration = Duration::from_secs(2);
 
 /// A running node.
 pub(crate) struct Node {
-    stop: CancellationToken,
+    going: Going,
     servers: Vec<JoinHandle<()>>,
     gateway: Option<GatewayHandle>,
     traffic_manager: Option<TrafficManagerHandle>,
@@ -95,8 +90,7 @@ pub(crate) async fn start_on(mut listeners: Listeners, mut config: Config) -> an
     let tree = cluster::start_root(&system, children.collect())
         .await
         .map_err(|error| anyhow::anyhow!("an actor did not start: {error}"))?;
-    let makes = config.node.roles.contains(&Role::KeyManager);
-    if makes && let Err(error) = administrator(&components, &data, &membership.word).await {
+    if let Err(error) = administrator(&config, &components, &data, &membership.word).await {
         tree.stop(STOP).await;
         databases.close().await;
         return Err(error);
@@ -104,25 +98,26 @@ pub(crate) async fn start_on(mut listeners: Listeners, mut config: Config) -> an
     let operator_hash = operator::credential(&data)?;
     let listeners = listeners.watched();
     let certificate = (&tls.certificate, &system.clock);
+    let going = Going::of(&config);
+    let (leaving, stop) = (&going.leaving, going.leaving.stopping());
     let mut readiness = by_roles(certificate, &databases, &components, &membership.cluster);
-    ready::listeners(&mut readiness, listeners.acceptances());
+    ready::serving(&mut readiness, listeners.acceptances(), leaving);
     let looked = looked(&system, &components, &membership, &tls.certificate);
     let metrics = metrics::scrape(recorded, looked);
     let reached = ports.reached(&config);
     let services = components.services(&system, readiness, metrics, operator_hash, reached);
     let readiness = Arc::clone(&services.readiness);
-    let stop = CancellationToken::new();
     let ingress = ingress(&config, &components)?;
     let router = management::router(services);
-    let mut servers = serve(listeners, &tls.config, router, ingress.as_ref(), &stop);
+    let mut servers = serve(listeners, &tls.config, router, ingress.as_ref(), leaving);
     let rounds = clock::follow(system.clock.clone(), tls.certificate, stop.clone());
-    let following = following(&config, &databases, &components, &membership, &stop);
+    let following = following(&config, &databases, &components, &membership, stop);
     servers.extend([spawn_named("clock", rounds), following]);
     ports.write(&data.join("run/ports.json"))?;
     say_listening(&config, &ports, &data);
     servers.push(spawn_named("readiness", announce(readiness, stop.clone())));
     Ok(Node {
-        stop,
+        going,
         servers,
         gateway: components.gateway,
         traffic_manager: components.traffic_manager,
@@ -149,8 +144,16 @@ fn following(
     spawn_named("issuer", following)
 }
 
-/// Makes the administrator, unless the cluster says that it will not have this node.
-async fn administrator(components: &Components, data: &DataDir, word: &Word) -> anyhow::Result<()> {
+/// Makes the administrator, where tokens are issued, unless the cluster says that it will not have this node.
+async fn administrator(
+    config: &Config,
+    components: &Components,
+    data: &DataDir,
+    word: &Word,
+) -> anyhow::Result<()> {
+    if !config.node.roles.contains(&Role::KeyManager) {
+        return Ok(());
+    }
     let (mut refused, mut joined) = (word.clone(), word.clone());
     let made = async {
         joined.first().await;
@@ -233,23 +236,23 @@ fn serve(
     tls: &Arc<rustls::ServerConfig>,
     router: axum::Router,
     ingress: Option<&Arc<headgate_http::gateway::Ingress>>,
-    stop: &CancellationToken,
+    leaving: &Leaving,
 ) -> Vec<JoinHandle<()>> {
     let encrypted = Some(Arc::clone(tls));
     let serving = server::serve(
         listeners.management,
         encrypted,
         router.clone(),
-        stop.clone(),
+        leaving.clone(),
     );
     let mut servers = vec![spawn_named("management", serving)];
     if let Some(listener) = listeners.management_http {
-        let serving = server::serve(listener, None, router, stop.clone());
+        let serving = server::serve(listener, None, router, leaving.clone());
         servers.push(spawn_named("management http", serving));
     }
     if let Some(ingress) = ingress {
         let (plain, encrypted) = (listeners.ingress_http, listeners.ingress_https);
-        servers.extend(ingress::serve(ingress, plain, encrypted, tls, stop));
+        servers.extend(ingress::serve(ingress, plain, encrypted, tls, leaving));
     }
     servers
 }
@@ -272,44 +275,6 @@ impl Node {
     /// Waits until the cluster says that it will not have this node; gives what to say of it.
     pub(crate) async fn refused(&mut self) -> anyhow::Error {
         membership::not_taken(&self.word.refused().await)
-    }
-
-    /// Stops in order: no new requests, open ones end, actors finish, databases close.
-    pub(crate) async fn stop(self) {
-        // At once: what comes from now on has to go elsewhere.
-        self.stop.cancel();
-        if let Some(traffic_manager) = &self.traffic_manager {
-            traffic_manager.hand_over(HAND_OVER).await;
-        }
-        if let Some(cluster) = &self.cluster {
-            cluster.leave().await;
-            tracing::info!("other nodes have had the time to hear that this one goes");
-        }
-        for server in self.servers {
-            let _ = tokio::time::timeout(STOP, server).await;
-        }
-        if let Some(gateway) = &self.gateway {
-            account(gateway).await;
-            // The last call has ended, so no change has to wait for this gateway any more.
-            gateway.leave().await;
-        }
-        self.tree.stop(STOP).await;
-        self.databases.close().await;
-        let _ = std::fs::remove_file(self.data.join("run/ports.json"));
-        tracing::info!(target: telemetry::NODE, "node has stopped");
-    }
-}
-
-/// Calls that were cut leave their usage before its recorder goes.
-async fn account(gateway: &GatewayHandle) {
-    let accounted = async {
-        while gateway.open_calls() > 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    if tokio::time::timeout(CUT, accounted).await.is_err() {
-        let calls = gateway.open_calls();
-        tracing::warn!(calls, "calls did not end, they are told as unknown");
     }
 }
 

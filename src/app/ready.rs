@@ -6,7 +6,7 @@ use std::time::Duration;
 use actors::gateway::GatewayHandle;
 use actors::traffic_manager::TrafficManagerHandle;
 use cluster::{Clock, Cluster};
-use headgate_http::{Acceptance, Readiness};
+use headgate_http::{Acceptance, Leaving, Readiness};
 
 use super::databases::Databases;
 use super::membership::CONTROL_PLANE;
@@ -113,8 +113,14 @@ pub(super) fn view(readiness: &mut Readiness, traffic_manager: &TrafficManagerHa
     });
 }
 
-/// Adds whether every configured listener accepts.
-pub(super) fn listeners(readiness: &mut Readiness, listeners: Vec<Acceptance>) {
+/// Adds whether every configured listener accepts, and whether the node stays: one that goes serves on for a while, but is
+/// to get no more.
+pub(super) fn serving(readiness: &mut Readiness, listeners: Vec<Acceptance>, leaving: &Leaving) {
+    let leaving = leaving.clone();
+    readiness.add("staying", move || {
+        let stays = !leaving.is_told();
+        async move { stays.then_some(()).ok_or("the node is leaving".to_owned()) }
+    });
     readiness.add("listeners", move || {
         let problems: Vec<_> = listeners.iter().filter_map(Acceptance::problem).collect();
         async move {

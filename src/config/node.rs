@@ -1,6 +1,7 @@
 //! `[node]`: who this node is, what it does and where it keeps its data.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::read;
 use super::source::{ConfigError, Source};
@@ -25,6 +26,10 @@ pub(crate) struct Node {
     pub(crate) roles: Vec<Role>,
     /// Data directory.
     pub(crate) data_dir: PathBuf,
+    /// How long it serves on once it has said that it goes; none leaves that to where it runs.
+    pub(crate) drain_delay: Option<Duration>,
+    /// How long open requests may go on after that.
+    pub(crate) drain_timeout: Duration,
     /// Whether each remotable ask is encoded and decoded even inside this process (for tests).
     pub(crate) encode_asks: bool,
 }
@@ -116,8 +121,18 @@ impl Node {
             name: source.take("node.name", "headgate", name)?,
             roles: source.take("node.roles", "all", Role::list)?,
             data_dir,
+            drain_delay: source.take("node.drain_delay_ms", "auto", drain_delay)?,
+            drain_timeout: source.take("node.drain_timeout_ms", "10000", read::milliseconds)?,
             encode_asks: source.take("node.encode_asks", "false", read::flag)?,
         })
+    }
+}
+
+fn drain_delay(text: &str) -> Result<Option<Duration>, String> {
+    match text.parse::<u64>() {
+        Ok(ms) if ms <= 3_600_000 => Ok(Some(Duration::from_millis(ms))),
+        _ if text == "auto" => Ok(None),
+        _ => Err("must be auto or a number of milliseconds from 0 to 3600000".to_owned()),
     }
 }
 

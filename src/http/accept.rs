@@ -12,6 +12,9 @@ use tokio_util::sync::CancellationToken;
 /// cannot be either.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// As many as wait in a listener's queue (`listeners::BACKLOG`).
+const WAITING: u32 = 1_024;
+
 /// How accepting goes on one listener; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Acceptance(Arc<Inner>);
@@ -27,6 +30,8 @@ struct Inner {
 pub(crate) struct Accepting {
     listener: TcpListener,
     acceptance: Acceptance,
+    /// How many may still be taken after a stop: a flood does not put it off.
+    waiting: u32,
 }
 
 // === impl Acceptance ===
@@ -71,16 +76,25 @@ impl Accepting {
         Self {
             listener,
             acceptance,
+            waiting: WAITING,
         }
     }
 
-    /// The next connection, none after a stop. What goes wrong in between is said once.
-    pub(crate) async fn next(&self, stop: &CancellationToken) -> Option<(TcpStream, SocketAddr)> {
+    /// The next connection; after a stop those that wait already, which a closed listener would reset, then none. What
+    /// goes wrong in between is said once.
+    pub(crate) async fn next(
+        &mut self,
+        stop: &CancellationToken,
+    ) -> Option<(TcpStream, SocketAddr)> {
         loop {
             let accepted = tokio::select! {
+                biased;
                 accepted = self.listener.accept() => accepted,
                 () = stop.cancelled() => return None,
             };
+            if stop.is_cancelled() {
+                self.waiting = self.waiting.checked_sub(1)?;
+            }
             match accepted {
                 Ok(connection) => {
                     self.accepted();
@@ -129,7 +143,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let acceptance = Acceptance::new("listen.management");
         assert!(acceptance.problem().is_some());
-        let accepting = Accepting::begin(listener, acceptance.clone());
+        let mut accepting = Accepting::begin(listener, acceptance.clone());
         assert_eq!(acceptance.problem(), None);
         accepting.failed(&io::Error::other("out of descriptors"));
         let told = acceptance.problem().unwrap();

@@ -16,6 +16,7 @@ mod failure;
 pub mod gateway;
 pub mod inspection;
 pub mod key_manager;
+mod leaving;
 pub mod management;
 pub mod operation;
 pub mod page;
@@ -37,5 +38,6 @@ mod wait;
 mod watched;
 
 pub use accept::Acceptance;
+pub use leaving::Leaving;
 pub use readiness::{Checked, Readiness};
 pub use services::{Ingress, Reached, Services};

@@ -21,7 +21,6 @@ use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 use tower::util::MapRequestLayer;
@@ -31,9 +30,10 @@ use cluster::{Clock, spawn_named};
 use crate::accept::{Acceptance, Accepting};
 use crate::answering::Answering;
 use crate::error::ApiError;
+use crate::leaving::{self, Leaving};
 use crate::patience::Patience;
 use crate::received::Received;
-use crate::serving::{DRAIN, run, shaken};
+use crate::serving::{run, shaken};
 use crate::socket::Socket;
 use crate::timed_body::TimedBody;
 use crate::turn::Turn;
@@ -47,17 +47,17 @@ struct Connection {
     router: Router,
     turn: Arc<Turn>,
     patience: Patience,
-    stop: CancellationToken,
+    leaving: Leaving,
 }
 
-/// Serves `router` on `listener` until `stop`, then lets open requests end.
+/// Serves `router` on `listener` until the node stops, then lets open requests end.
 pub async fn serve(
     listening: (TcpListener, Acceptance),
     tls: Option<Arc<rustls::ServerConfig>>,
     router: Router,
-    stop: CancellationToken,
+    leaving: Leaving,
 ) {
-    within(Patience::default(), listening, tls, router, stop).await;
+    within(Patience::default(), listening, tls, router, leaving).await;
 }
 
 async fn within(
@@ -65,15 +65,15 @@ async fn within(
     (listener, acceptance): (TcpListener, Acceptance),
     tls: Option<Arc<rustls::ServerConfig>>,
     router: Router,
-    stop: CancellationToken,
+    leaving: Leaving,
 ) {
     let acceptor = tls.map(TlsAcceptor::from);
     let router = router.layer(from_fn(answered));
     // Only how long things last is read of it.
     let clock = Clock::system();
     let connections = TaskTracker::new();
-    let accepting = Accepting::begin(listener, acceptance);
-    while let Some((stream, peer)) = accepting.next(&stop).await {
+    let mut accepting = Accepting::begin(listener, acceptance);
+    while let Some((stream, peer)) = accepting.next(leaving.stopping()).await {
         let router =
             router
                 .clone()
@@ -85,14 +85,14 @@ async fn within(
             router,
             turn: Arc::new(Turn::new(clock.clone())),
             patience,
-            stop: stop.clone(),
+            leaving: leaving.clone(),
         };
         let serving = connection.accept(stream, acceptor.clone());
         spawn_named("management connection", connections.track_future(serving));
     }
     drop(accepting);
     connections.close();
-    let _ = tokio::time::timeout(DRAIN, connections.wait()).await;
+    let _ = tokio::time::timeout(leaving.drain(), connections.wait()).await;
 }
 
 fn builder() -> auto::Builder<TokioExecutor> {
@@ -122,7 +122,7 @@ impl Connection {
             return self.serve(stream).await;
         };
         let handshake = acceptor.accept(stream);
-        if let Some(stream) = shaken(handshake, self.patience.head, &self.stop).await {
+        if let Some(stream) = shaken(handshake, self.patience.head, self.leaving.stopping()).await {
             self.turn.shaken();
             self.serve(stream).await;
         }
@@ -133,13 +133,14 @@ impl Connection {
             router,
             turn,
             patience,
-            stop,
+            leaving,
         } = self;
         let stream = Watched::new(stream, Arc::clone(&turn), Bare);
         let answering = Arc::clone(&turn);
+        let stop = leaving.clone();
         let service = service_fn(move |request| {
             let open = answering.begin();
-            let answer = answer(router.clone(), request);
+            let answer = answer(router.clone(), leaving.clone(), request);
             async move {
                 let answer = answer.await;
                 Ok::<_, Infallible>(answer.map(|body| Answering::new(body, open)))
@@ -147,12 +148,16 @@ impl Connection {
         });
         let builder = builder();
         let serving = builder.serve_connection(TokioIo::new(stream), service);
-        run(serving, &turn, &patience, &stop).await;
+        run(serving, &turn, &patience, (stop.stopping(), stop.drain())).await;
     }
 }
 
-async fn answer(router: Router, request: Request<Incoming>) -> Response<Body> {
-    let Ok(answer) = router.oneshot(Received::of(request)).await;
+async fn answer(router: Router, leaving: Leaving, request: Request<Incoming>) -> Response<Body> {
+    let ends = leaving.ends(&request);
+    let Ok(mut answer) = router.oneshot(Received::of(request)).await;
+    if ends {
+        leaving::close(answer.headers_mut());
+    }
     answer
 }
 
@@ -185,11 +190,11 @@ mod tests {
 
     use super::*;
 
-    async fn served(router: Router, stop: &CancellationToken) -> TcpStream {
+    async fn served(router: Router, leaving: &Leaving) -> TcpStream {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let acceptance = Acceptance::new("listen.management");
-        let serving = serve((listener, acceptance), None, router, stop.clone());
+        let serving = serve((listener, acceptance), None, router, leaving.clone());
         spawn_named("test server", serving);
         TcpStream::connect(address).await.unwrap()
     }
@@ -202,7 +207,7 @@ mod tests {
         let router = Router::new()
             .route("/panics", get(planted))
             .route("/goes", get(|| async { "on" }));
-        let mut caller = served(router, &CancellationToken::new()).await;
+        let mut caller = served(router, &Leaving::new(SHORT.idle)).await;
         caller
             .write_all(b"GET /panics HTTP/1.1\r\nhost: a\r\n\r\nGET /goes HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
             .await
@@ -229,8 +234,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let listening = (listener, Acceptance::new("listen.management"));
-        let stop = CancellationToken::new();
-        let serving = within(SHORT, listening, None, router, stop);
+        let serving = within(SHORT, listening, None, router, Leaving::new(SHORT.idle));
         spawn_named("test server", serving);
         TcpStream::connect(address).await.unwrap()
     }
@@ -306,10 +310,15 @@ mod tests {
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let stop = CancellationToken::new();
+        let leaving = Leaving::new(Duration::from_secs(10));
         let router = Router::new().route("/", get(handler));
         let acceptance = Acceptance::new("listen.management");
-        let serving = serve((listener, acceptance.clone()), None, router, stop.clone());
+        let serving = serve(
+            (listener, acceptance.clone()),
+            None,
+            router,
+            leaving.clone(),
+        );
         let mut serving = pin!(serving);
         let mut caller = tokio::select! {
             () = &mut serving => panic!("it ended without a stop"),
@@ -321,7 +330,7 @@ mod tests {
                 caller
             } => caller,
         };
-        stop.cancel();
+        leaving.stop();
         // It has heard of the stop when nobody accepts any more, and still waits.
         let ended = poll_fn(|cx| Poll::Ready(serving.as_mut().poll(cx).is_ready())).await;
         assert!(!ended && acceptance.problem().is_some());

@@ -1,6 +1,6 @@
 //! One connection from its first byte to its end: within its times, and in order at a stop.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use hyper_util::server::graceful::GracefulConnection;
@@ -9,26 +9,19 @@ use tokio_util::sync::CancellationToken;
 use crate::patience::Patience;
 use crate::turn::{End, Turn};
 
-/// How long open requests may go on after a stop.
-pub(crate) const DRAIN: Duration = Duration::from_secs(10);
+/// How long a request may be on its way at a stop: its hands are shaken, its head has begun, or its connection has just
+/// been made.
+pub(crate) const UNDER_WAY: Duration = Duration::from_secs(1);
+/// Between two looks whether it has come.
+const LOOK: Duration = Duration::from_millis(5);
 
-/// Serves a connection until it ends, has lasted too long or is to stop; then its open requests end,
-/// at a stop within [`DRAIN`].
+/// Serves a connection until it ends, has lasted too long or the node stops; then its open requests end, within the
+/// time that they have.
 pub(crate) async fn run<C: GracefulConnection<Error: std::fmt::Display>>(
     serving: C,
     turn: &Turn,
     patience: &Patience,
-    stop: &CancellationToken,
-) {
-    run_within(DRAIN, serving, turn, patience, stop).await;
-}
-
-async fn run_within<C: GracefulConnection<Error: std::fmt::Display>>(
-    drain: Duration,
-    serving: C,
-    turn: &Turn,
-    patience: &Patience,
-    stop: &CancellationToken,
+    (stop, drain): (&CancellationToken, Duration),
 ) {
     let mut serving = pin!(serving);
     let mut is_told = false;
@@ -47,8 +40,7 @@ async fn run_within<C: GracefulConnection<Error: std::fmt::Display>>(
                 End::Gently | End::Now => return,
             },
             () = stop.cancelled() => {
-                serving.as_mut().graceful_shutdown();
-                match tokio::time::timeout(drain, serving).await {
+                match tokio::time::timeout(drain, ended(serving, turn)).await {
                     Ok(served) => break served,
                     Err(_) => return,
                 }
@@ -60,16 +52,38 @@ async fn run_within<C: GracefulConnection<Error: std::fmt::Display>>(
     }
 }
 
-/// The hands that are shaken in time, unless a stop comes first: no request is open yet, nothing
-/// is lost.
+/// Serves what is open or on its way, and nothing more.
+async fn ended<C: GracefulConnection>(
+    mut serving: Pin<&mut C>,
+    turn: &Turn,
+) -> Result<(), C::Error> {
+    let awaited = async {
+        while turn.is_awaited() {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    tokio::select! {
+        biased;
+        served = &mut serving => return served,
+        _ = tokio::time::timeout(UNDER_WAY, awaited) => {}
+    }
+    serving.as_mut().graceful_shutdown();
+    serving.await
+}
+
+/// The hands that are shaken in time; at a stop they have a moment left.
 pub(crate) async fn shaken<T, E>(
     handshake: impl Future<Output = Result<T, E>>,
     patience: Duration,
     stop: &CancellationToken,
 ) -> Option<T> {
+    let over = async {
+        stop.cancelled().await;
+        tokio::time::sleep(UNDER_WAY).await;
+    };
     tokio::select! {
         shaken = tokio::time::timeout(patience, handshake) => shaken.ok()?.ok(),
-        () = stop.cancelled() => None,
+        () = over => None,
     }
 }
 
@@ -141,7 +155,7 @@ mod tests {
             caller.write_all(REQUEST).await.unwrap();
             frame(&mut caller, HEADERS).await
         };
-        let served = run_within(drain, serving, &turn, &patience, &stop);
+        let served = run(serving, &turn, &patience, (&stop, drain));
         let ((), answer) = tokio::join!(served, calling);
         // `:status: 200`, by HPACK's static table.
         assert_eq!(answer.unwrap().first(), Some(&0x88));

@@ -18,6 +18,8 @@ pub(super) struct Turn {
     open: AtomicUsize,
     /// On HTTP/2 heads are frames among others: there only idleness is judged.
     http2: AtomicBool,
+    /// Not a byte has come.
+    fresh: AtomicBool,
     /// The first byte of a head is there, its end is not.
     in_head: AtomicBool,
     /// Everything that was answered has been written out.
@@ -56,6 +58,7 @@ impl Turn {
             clock,
             open: AtomicUsize::new(0),
             http2: AtomicBool::new(false),
+            fresh: AtomicBool::new(true),
             in_head: AtomicBool::new(false),
             quiet: AtomicBool::new(true),
             since_ms: AtomicU64::new(now),
@@ -93,6 +96,7 @@ impl Turn {
         {
             return false;
         }
+        self.fresh.store(false, Ordering::Relaxed);
         self.since_ms.store(self.now_ms(), Ordering::Relaxed);
         true
     }
@@ -107,6 +111,11 @@ impl Turn {
     /// Whether it does.
     pub(super) fn is_http2(&self) -> bool {
         self.http2.load(Ordering::Relaxed)
+    }
+
+    /// Whether a request may be on its way that nothing is known of: a head has begun, or none has come yet.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.fresh.load(Ordering::Relaxed) || self.in_head.load(Ordering::Relaxed)
     }
 
     /// Whether no answer of ours is under way: what is written now comes from below us.

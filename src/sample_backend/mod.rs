@@ -14,16 +14,19 @@ mod tests;
 mod ticker;
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use cluster::Clock;
-use headgate_http::Acceptance;
+use headgate_http::{Acceptance, Leaving};
 
 /// The description that the service serves of itself.
 pub(crate) const DESCRIPTION: &str = include_str!("openapi.yaml");
+/// How long open requests may go on after a stop.
+const DRAIN: Duration = Duration::from_secs(10);
 /// Where it listens unless told otherwise.
 pub(crate) const PORT: u16 = 8290;
 
@@ -59,6 +62,7 @@ impl SampleBackend {
     pub(crate) async fn serve(self, clock: Clock, stop: CancellationToken) {
         let router = routes::router(clock);
         let watched = (self.listener, Acceptance::new("sample backend"));
-        headgate_http::server::serve(watched, None, router, stop).await;
+        let leaving = Leaving::at(stop, DRAIN);
+        headgate_http::server::serve(watched, None, router, leaving).await;
     }
 }

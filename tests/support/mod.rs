@@ -1,6 +1,7 @@
 //! What black-box tests share: a node as a child process on ports of its own, an HTTP client, an
 //! upstream that remembers, and the way from an OpenAPI document to a token.
 
+pub mod balancer;
 pub mod faults;
 pub mod flooder;
 pub mod frames;

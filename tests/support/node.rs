@@ -359,6 +359,8 @@ fn launch(dir: &Path, options: &Options) -> Child {
     command
         // A busy machine makes nobody behind.
         .env("HEADGATE__CLUSTER__CHANGE_WAIT_MS", "5000")
+        // Nobody looks whether it is ready before the next call, but where a test says so.
+        .env("HEADGATE__NODE__DRAIN_DELAY_MS", "0")
         .envs(options.environment.iter().cloned())
         .stdin(Stdio::null())
         .stdout(Stdio::null())

@@ -24,7 +24,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::accept::{Acceptance, Accepting};
 use crate::answering::Answering;
-use crate::serving::{DRAIN, run, shaken};
+use crate::leaving::{self, Leaving};
+use crate::serving::{run, shaken};
 use crate::socket::Socket;
 use crate::turn::{Open, Turn};
 use crate::watched::Watched;
@@ -46,33 +47,35 @@ struct Connection {
     peer: Arc<Peer>,
     ingress: Arc<Ingress>,
     builder: Arc<auto::Builder<TokioExecutor>>,
+    leaving: Leaving,
     stop: CancellationToken,
 }
 
-/// Serves `listener` until `stop`, then lets open requests end.
+/// Serves `listener` until the node stops, then lets open requests end.
 pub async fn listen(
     (listener, acceptance): (TcpListener, Acceptance),
     tls: Option<Arc<rustls::ServerConfig>>,
     ingress: Arc<Ingress>,
-    stop: CancellationToken,
+    leaving: Leaving,
 ) {
     let acceptor = tls.map(TlsAcceptor::from);
     let builder = Arc::new(builder());
     let connections = TaskTracker::new();
-    let accepting = Accepting::begin(listener, acceptance);
-    while let Some((stream, peer)) = accepting.next(&stop).await {
+    let mut accepting = Accepting::begin(listener, acceptance);
+    while let Some((stream, peer)) = accepting.next(leaving.stopping()).await {
         let connection = Connection {
             peer: Arc::new(Peer::new(peer.ip(), acceptor.is_some())),
             ingress: Arc::clone(&ingress),
             builder: Arc::clone(&builder),
-            stop: stop.child_token(),
+            leaving: leaving.clone(),
+            stop: leaving.stopping().child_token(),
         };
         let serving = connection.accept(stream, acceptor.clone());
         spawn_named("ingress connection", connections.track_future(serving));
     }
     drop(accepting);
     connections.close();
-    let _ = tokio::time::timeout(DRAIN, connections.wait()).await;
+    let _ = tokio::time::timeout(leaving.drain(), connections.wait()).await;
 }
 
 fn builder() -> auto::Builder<TokioExecutor> {
@@ -122,8 +125,10 @@ impl Connection {
             peer,
             ingress,
             builder,
+            leaving,
             stop,
         } = self;
+        let drain = leaving.drain();
         let refusals = Told(Arc::clone(&ingress));
         let stream = Watched::new(stream, Arc::clone(&turn), refusals);
         let patience = ingress.settings.patience;
@@ -132,12 +137,12 @@ impl Connection {
             answer(
                 Arc::clone(&ingress),
                 Arc::clone(&peer),
-                answering.begin(),
+                (answering.begin(), leaving.ends(&request)),
                 request,
             )
         });
         let serving = builder.serve_connection(TokioIo::new(stream), service);
-        run(serving, &turn, &patience, &stop).await;
+        run(serving, &turn, &patience, (&stop, drain)).await;
     }
 }
 
@@ -145,7 +150,7 @@ impl Connection {
 async fn answer(
     ingress: Arc<Ingress>,
     peer: Arc<Peer>,
-    open: Open,
+    (open, is_last): (Open, bool),
     request: Request<Incoming>,
 ) -> Result<Response<Answering<GatewayBody>>, Infallible> {
     // What is chunked has no length, and a look at the fields is spared for the others.
@@ -155,10 +160,9 @@ async fn answer(
     // Pinned here and not in `caught`: handed over by value it would lie in this future twice, to be copied twice.
     let serving = pin!(serve(ingress, peer, request));
     let mut response = caught(serving, bodiless).await;
-    if chunked {
-        // A length beside the chunks may have been dropped unseen: the connection ends (threats 19).
-        let close = HeaderValue::from_static("close");
-        response.headers_mut().insert(header::CONNECTION, close);
+    // A length beside the chunks may have been dropped unseen: the connection ends (threats 19).
+    if chunked || is_last {
+        leaving::close(response.headers_mut());
     }
     Ok(response.map(|inner| Answering::new(inner, open)))
 }

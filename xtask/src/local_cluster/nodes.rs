@@ -65,6 +65,8 @@ impl Nodes {
             .env("HEADGATE__LISTEN__INGRESS_HTTP", "127.0.0.1:0")
             .env("HEADGATE__LISTEN__INGRESS_HTTPS", "127.0.0.1:0")
             .env("HEADGATE__GATEWAY__ALLOW_LOOPBACK_ENDPOINTS", "true")
+            // They all go at once: nobody is left who would serve meanwhile.
+            .env("HEADGATE__NODE__DRAIN_DELAY_MS", "0")
             .current_dir(&self.folder)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
