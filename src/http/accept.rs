@@ -159,4 +159,27 @@ mod tests {
         drop(accepting);
         assert!(acceptance.problem().unwrap().contains("any more"));
     }
+
+    #[tokio::test]
+    async fn connections_that_wait_at_a_stop_are_taken_and_a_flood_does_not_put_it_off() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut accepting = Accepting::begin(listener, Acceptance::new("listen.management"));
+        let stop = CancellationToken::new();
+        let mut callers = Vec::new();
+        for _ in 0..3 {
+            callers.push(TcpStream::connect(address).await.unwrap());
+        }
+        stop.cancel();
+        for _ in 0..3 {
+            assert!(accepting.next(&stop).await.is_some());
+        }
+        assert!(accepting.next(&stop).await.is_none());
+        accepting.waiting = 1;
+        for _ in 0..2 {
+            callers.push(TcpStream::connect(address).await.unwrap());
+        }
+        assert!(accepting.next(&stop).await.is_some());
+        assert!(accepting.next(&stop).await.is_none(), "one too many");
+    }
 }

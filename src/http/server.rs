@@ -222,6 +222,35 @@ mod tests {
         );
     }
 
+    #[tokio::test]
+    async fn once_a_node_is_told_to_go_each_answer_is_the_last_of_its_connection_and_others_are_taken()
+     {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let leaving = Leaving::new(Duration::from_secs(10));
+        let router = Router::new().route("/", get(|| async { "on" }));
+        let listening = (listener, Acceptance::new("listen.management"));
+        spawn_named(
+            "test server",
+            serve(listening, None, router, leaving.clone()),
+        );
+        let mut early = TcpStream::connect(address).await.unwrap();
+        let request = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+        early.write_all(request).await.unwrap();
+        let mut first = [0; 1_024];
+        let length = early.read(&mut first).await.unwrap();
+        let first = String::from_utf8_lossy(&first[..length]).into_owned();
+        assert!(!first.contains("connection: close"), "{first}");
+        leaving.tell();
+        for mut caller in [early, TcpStream::connect(address).await.unwrap()] {
+            caller.write_all(request).await.unwrap();
+            let mut said = String::new();
+            caller.read_to_string(&mut said).await.unwrap();
+            assert!(said.contains("connection: close"), "{said}");
+            assert!(said.ends_with("on"), "{said}");
+        }
+    }
+
     const SHORT: Patience = Patience {
         head: Duration::from_millis(100),
         idle: Duration::from_millis(300),

@@ -160,4 +160,50 @@ mod tests {
         // `:status: 200`, by HPACK's static table.
         assert_eq!(answer.unwrap().first(), Some(&0x88));
     }
+
+    /// What a caller gets who sends `before` of a request ahead of a stop and the rest after it.
+    async fn answer_at_a_stop(before: &'static [u8], rest: &'static [u8]) -> String {
+        let turn = Arc::new(Turn::new(Clock::system()));
+        let (mut caller, socket) = tokio::io::duplex(64 * 1024);
+        let stream = Watched::new(socket, Arc::clone(&turn), Bare);
+        let answering = Arc::clone(&turn);
+        let service = service_fn(move |_| {
+            let open = answering.begin();
+            let body = Full::new(Bytes::from_static(b"done"));
+            async { Ok::<_, Infallible>(Response::new(Answering::new(body, open))) }
+        });
+        let builder = auto::Builder::new(TokioExecutor::new());
+        let serving = builder.serve_connection(TokioIo::new(stream), service);
+        let stop = CancellationToken::new();
+        let stopping = stop.clone();
+        let calling = async move {
+            caller.write_all(before).await.unwrap();
+            // Until the other side has it and waits for more.
+            tokio::time::sleep(LOOK).await;
+            stopping.cancel();
+            tokio::time::sleep(LOOK).await;
+            let _ = caller.write_all(rest).await;
+            let mut answer = String::new();
+            let _ = caller.read_to_string(&mut answer).await;
+            answer
+        };
+        let patience = Patience::default();
+        let within = (&stop, Duration::from_secs(10));
+        let ((), answer) = tokio::join!(run(serving, &turn, &patience, within), calling);
+        answer
+    }
+
+    #[tokio::test]
+    async fn a_request_that_is_on_its_way_at_a_stop_is_answered_and_is_the_last_one() {
+        const WHOLE: &[u8] = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+        let (half, rest) = WHOLE.split_at(9);
+        let halves = answer_at_a_stop(half, rest).await;
+        for answer in [answer_at_a_stop(b"", WHOLE).await, halves] {
+            assert!(answer.starts_with("HTTP/1.1 200 "), "{answer:?}");
+        }
+        let began = tokio::time::Instant::now();
+        let nothing = answer_at_a_stop(b"", b"").await;
+        assert_eq!(nothing, "", "who sends nothing is not waited for");
+        assert!(began.elapsed() < UNDER_WAY * 2);
+    }
 }

@@ -130,7 +130,7 @@ impl Caller {
         let stream = TcpStream::connect(&self.address).await?;
         stream.set_nodelay(true)?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        tokio::spawn(connection);
+        cluster::spawn_named("caller", connection);
         Ok(sender)
     }
 }

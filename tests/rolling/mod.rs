@@ -36,7 +36,7 @@ const NODES: [(&str, &str); 8] = [
 const REQUESTS: u64 = 20_000;
 const CALLERS: usize = 6;
 /// What a plan lets through in a day that is used up halfway.
-const LIMITED: u64 = 3_000;
+const LIMITED: u64 = 1_500;
 const PATH: &str = "/shop/1.0.0/items";
 
 struct Cluster {
@@ -219,7 +219,7 @@ async fn restarting_every_node_one_after_the_other_fails_no_request_and_changes_
     let before = arrived.load(Ordering::Relaxed);
     let many = Callers::start(std::iter::repeat_n(caller(&access), CALLERS));
     let few = Callers::start([caller(&few)]);
-    let working = tokio::spawn(async move {
+    let working = cluster::spawn_named("worker", async move {
         for number in 0.. {
             worker.round(number).await;
             tokio::time::sleep(Duration::from_millis(200)).await;

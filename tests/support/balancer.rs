@@ -68,16 +68,13 @@ impl Balancer {
 }
 
 impl Servers {
-    /// Where those that are ready are reached, another one first each time.
-    fn in_turn(&mut self) -> Vec<String> {
+    /// Where one that is ready is reached, another one each time.
+    fn next(&mut self) -> Option<String> {
         let ready = self.known.values().filter(|server| server.missed < FALL);
-        let mut ready: Vec<_> = ready.map(|server| server.address.clone()).collect();
+        let ready: Vec<_> = ready.map(|server| &server.address).collect();
         self.turn = self.turn.wrapping_add(1);
-        if !ready.is_empty() {
-            let by = self.turn % ready.len();
-            ready.rotate_left(by);
-        }
-        ready
+        let at = self.turn.checked_rem(ready.len())?;
+        ready.get(at).map(|address| (*address).clone())
     }
 }
 
@@ -121,18 +118,17 @@ async fn serve(servers: Arc<Mutex<Servers>>, listener: TcpListener) {
     let mut carried = JoinSet::new();
     while let Ok((caller, _)) = listener.accept().await {
         let _ = caller.set_nodelay(true);
-        let ready = locked(&servers).in_turn();
-        carried.spawn(carry(caller, ready));
+        let next = locked(&servers).next();
+        carried.spawn(carry(caller, next));
     }
 }
 
-async fn carry(mut caller: TcpStream, ready: Vec<String>) {
-    for address in ready {
-        if let Ok(mut server) = TcpStream::connect(address).await {
-            let _ = server.set_nodelay(true);
-            // Either may end the connection as it likes.
-            let _ = copy_bidirectional(&mut caller, &mut server).await;
-            return;
-        }
+/// Whoever is sent to one that takes nothing has no other way: the simplest balancers do not look twice.
+async fn carry(mut caller: TcpStream, to: Option<String>) {
+    let Some(to) = to else { return };
+    if let Ok(mut server) = TcpStream::connect(to).await {
+        let _ = server.set_nodelay(true);
+        // Either may end the connection as it likes.
+        let _ = copy_bidirectional(&mut caller, &mut server).await;
     }
 }
