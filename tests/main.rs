@@ -68,6 +68,7 @@ mod protocol_versions;
 mod publisher;
 mod readiness;
 mod refusals;
+mod reload;
 mod rolling;
 mod routing;
 mod shards;

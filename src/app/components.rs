@@ -18,6 +18,8 @@ use storage::carbon::identity::Identity;
 use super::agreed::{Agreed, Counting};
 use super::control_plane::ControlPlane;
 use super::databases::Databases;
+use super::metrics::Render;
+use super::reload::Reload;
 use crate::config::{Config, Role};
 use crate::data_dir::DataDir;
 
@@ -33,6 +35,17 @@ pub(crate) struct Components {
     cluster: Cluster,
     key_manager_here: bool,
     trusted_proxies: Arc<[AddressRange]>,
+}
+
+/// What a node's listeners show beside its components.
+pub(super) struct Doors {
+    pub(super) readiness: Arc<Readiness>,
+    pub(super) metrics: Render,
+    /// SHA-256 of the operator's credential.
+    pub(super) operator_hash: String,
+    /// Where callers reach the gateways.
+    pub(super) ingress: Ingress,
+    pub(super) reload: Arc<Reload>,
 }
 
 // === impl Components ===
@@ -106,21 +119,21 @@ impl Components {
     }
 
     /// The doors for the management port.
-    pub(crate) fn services(
-        &self,
-        system: &System,
-        readiness: Readiness,
-        metrics: Arc<dyn Fn() -> String + Send + Sync>,
-        operator_hash: String,
-        ingress: Ingress,
-    ) -> Services {
+    pub(crate) fn services(&self, system: &System, doors: Doors) -> Services {
+        let Doors {
+            readiness,
+            metrics,
+            operator_hash,
+            ingress,
+            reload,
+        } = doors;
         let control = &self.control;
         Services {
             system: system.clone(),
             cluster: self.cluster.clone(),
             overview: self.overview.clone(),
             orders: self.orders.clone(),
-            readiness: Arc::new(readiness),
+            readiness,
             metrics: Some(metrics),
             operator_hash: Some(operator_hash),
             key_manager: control.key_manager.clone(),
@@ -132,6 +145,7 @@ impl Components {
             usage: control.intake.clone(),
             trusted_proxies: Arc::clone(&self.trusted_proxies),
             ingress,
+            reload: Arc::new(move || reload.reload()),
         }
     }
 }

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use actors::gateway::GatewayHandle;
 use actors::key_manager::Issuer;
 use cluster::spawn_named;
-use headgate_http::gateway::{Ingress, Patience, Settings, listen};
+use headgate_http::gateway::{Current, Ingress, Patience, Settings, listen};
 use headgate_http::{Acceptance, Leaving};
 
 use crate::config::Config;
@@ -19,9 +19,26 @@ pub(super) fn ingress(
     config: &Config,
     gateway: GatewayHandle,
     issuer: Issuer,
-) -> anyhow::Result<Arc<Ingress>> {
+) -> anyhow::Result<Current> {
+    let ingress = Ingress::new(gateway, settings(config, issuer), seed());
+    Ok(Current::new(ingress.context(AUTHORITIES)?))
+}
+
+/// Serves connections from now on by what is configured now.
+pub(super) fn renew(current: &Current, config: &Config) -> anyhow::Result<()> {
+    let settings = settings(config, current.issuer());
+    current.set(settings, seed()).context(AUTHORITIES)
+}
+
+const AUTHORITIES: &str = "gateway.upstream_ca cannot be used";
+
+fn seed() -> u128 {
+    uuid::Uuid::new_v4().as_u128()
+}
+
+fn settings(config: &Config, issuer: Issuer) -> Settings {
     let config = &config.gateway;
-    let settings = Settings {
+    Settings {
         trusted_proxies: config.trusted_proxies.clone(),
         allow_loopback_endpoints: config.allow_loopback_endpoints,
         body_limit: config.body_limit,
@@ -35,14 +52,12 @@ pub(super) fn ingress(
             idle: config.idle_timeout,
             body: config.body_timeout,
         },
-    };
-    let seed = uuid::Uuid::new_v4().as_u128();
-    Ingress::new(gateway, settings, seed).context("gateway.upstream_ca cannot be used")
+    }
 }
 
 /// Serves API calls on the listeners that are configured.
 pub(super) fn serve(
-    ingress: &Arc<Ingress>,
+    ingress: &Current,
     plain: Option<(TcpListener, Acceptance)>,
     encrypted: Option<(TcpListener, Acceptance)>,
     tls: &Arc<rustls::ServerConfig>,
@@ -52,7 +67,7 @@ pub(super) fn serve(
     let encrypted = encrypted.map(|listener| (listener, Some(Arc::clone(tls))));
     let both = plain.into_iter().chain(encrypted);
     both.map(|(listener, tls)| {
-        let serving = listen(listener, tls, Arc::clone(ingress), leaving.clone());
+        let serving = listen(listener, tls, ingress.clone(), leaving.clone());
         spawn_named("ingress", serving)
     })
     .collect()

@@ -19,6 +19,7 @@ mod membership;
 mod metrics;
 mod operator;
 mod ready;
+mod reload;
 #[cfg(test)]
 mod second_founder_tests;
 mod security;
@@ -33,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 use actors::gateway::GatewayHandle;
 use actors::traffic_manager::TrafficManagerHandle;
 use cluster::{Clock, Cluster, NodeHandle, Root, System, spawn_named};
+use headgate_http::gateway::Current;
 use headgate_http::{Checked, Leaving, Readiness, management, server};
 
 use crate::config::{Config, Role};
@@ -41,14 +43,17 @@ use crate::listeners::{Listeners, Ports, Watched};
 use crate::{telemetry, tls};
 
 pub(crate) use admission::issue_token;
-use components::Components;
+use components::{Components, Doors};
 use databases::Databases;
 use leaving::{Going, STOP};
 use membership::{Membership, Word};
+use metrics::Render;
+use reload::Reload;
 
 /// A running node.
 pub(crate) struct Node {
     going: Going,
+    reload: Arc<Reload>,
     servers: Vec<JoinHandle<()>>,
     gateway: Option<GatewayHandle>,
     traffic_manager: Option<TrafficManagerHandle>,
@@ -57,6 +62,18 @@ pub(crate) struct Node {
     tree: Root,
     databases: Databases,
     data: DataDir,
+}
+
+/// What a node consists of before anybody can reach it.
+struct Made {
+    config: Config,
+    data: DataDir,
+    system: System,
+    tls: tls::ServerTls,
+    databases: Databases,
+    membership: Membership,
+    components: Components,
+    tree: Root,
 }
 
 /// Starts a node; returns when it listens. That it is ready it says later, by itself.
@@ -85,7 +102,7 @@ pub(crate) async fn start_on(mut listeners: Listeners, mut config: Config) -> an
     ports.cluster_address = membership.address();
     let who = (&me, &membership.cluster);
     let components = Components::describe(&system, &config, &data, &databases, who).await?;
-    let (handle, child) = membership.node.clone().unzip();
+    let (_, child) = membership.node.clone().unzip();
     let children = child.into_iter().chain(components.children.iter().cloned());
     let tree = cluster::start_root(&system, children.collect())
         .await
@@ -95,53 +112,37 @@ pub(crate) async fn start_on(mut listeners: Listeners, mut config: Config) -> an
         databases.close().await;
         return Err(error);
     }
-    let operator_hash = operator::credential(&data)?;
-    let listeners = listeners.watched();
-    let certificate = (&tls.certificate, &system.clock);
-    let going = Going::of(&config);
-    let (leaving, stop) = (&going.leaving, going.leaving.stopping());
-    let mut readiness = by_roles(certificate, &databases, &components, &membership.cluster);
-    ready::serving(&mut readiness, listeners.acceptances(), leaving);
-    let looked = looked(&system, &components, &membership, &tls.certificate);
-    let metrics = metrics::scrape(recorded, looked);
-    let reached = ports.reached(&config);
-    let services = components.services(&system, readiness, metrics, operator_hash, reached);
-    let readiness = Arc::clone(&services.readiness);
-    let ingress = ingress(&config, &components)?;
-    let router = management::router(services);
-    let mut servers = serve(listeners, &tls.config, router, ingress.as_ref(), leaving);
-    let rounds = clock::follow(system.clock.clone(), tls.certificate, stop.clone());
-    let following = following(&config, &databases, &components, &membership, stop);
-    servers.extend([spawn_named("clock", rounds), following]);
-    ports.write(&data.join("run/ports.json"))?;
-    say_listening(&config, &ports, &data);
-    servers.push(spawn_named("readiness", announce(readiness, stop.clone())));
-    Ok(Node {
-        going,
-        servers,
-        gateway: components.gateway,
-        traffic_manager: components.traffic_manager,
-        cluster: handle,
-        word: membership.word,
-        tree,
-        databases,
+    let made = Made {
+        config,
         data,
-    })
+        system,
+        tls,
+        databases,
+        membership,
+        components,
+        tree,
+    };
+    made.listen(listeners.watched(), ports, recorded)
 }
 
-/// What of the issuer of tokens goes on while the node runs.
+/// What goes on while the node runs: of the issuer of tokens, and of time.
 fn following(
     config: &Config,
     databases: &Databases,
     components: &Components,
     membership: &Membership,
+    (certificate, clock): (&Arc<tls::ServerCertificate>, &Clock),
     stop: &CancellationToken,
-) -> JoinHandle<()> {
+) -> [JoinHandle<()>; 2] {
+    let rounds = clock::follow(clock.clone(), Arc::clone(certificate), stop.clone());
     let stores = (databases.control.clone(), databases.carbon.clone());
     let issuer = components.control.key_manager.issuer().clone();
     let place = (membership.cluster.clone(), issuer);
     let following = issuer::follow(config.clone(), stores, place, stop.clone());
-    spawn_named("issuer", following)
+    [
+        spawn_named("clock", rounds),
+        spawn_named("issuer", following),
+    ]
 }
 
 /// Makes the administrator, where tokens are issued, unless the cluster says that it will not have this node.
@@ -220,10 +221,7 @@ fn by_roles(
 }
 
 /// Where calls come in, on a node with a gateway.
-fn ingress(
-    config: &Config,
-    components: &Components,
-) -> anyhow::Result<Option<Arc<headgate_http::gateway::Ingress>>> {
+fn ingress(config: &Config, components: &Components) -> anyhow::Result<Option<Current>> {
     let gateway = components.gateway.clone();
     let issuer = components.control.key_manager.issuer();
     let ingress = gateway.map(|gateway| ingress::ingress(config, gateway, issuer.clone()));
@@ -235,7 +233,7 @@ fn serve(
     listeners: Watched,
     tls: &Arc<rustls::ServerConfig>,
     router: axum::Router,
-    ingress: Option<&Arc<headgate_http::gateway::Ingress>>,
+    ingress: Option<&Current>,
     leaving: &Leaving,
 ) -> Vec<JoinHandle<()>> {
     let encrypted = Some(Arc::clone(tls));
@@ -269,9 +267,72 @@ async fn announce(readiness: Arc<Readiness>, stop: CancellationToken) {
     tracing::info!(target: telemetry::NODE, "node is ready");
 }
 
+// === impl Made ===
+
+impl Made {
+    /// Serves; that it is ready is said later.
+    fn listen(self, listeners: Watched, ports: Ports, recorded: Render) -> anyhow::Result<Node> {
+        let (config, system, components) = (&self.config, &self.system, &self.components);
+        let (membership, databases) = (&self.membership, &self.databases);
+        let certificate = (&self.tls.certificate, &system.clock);
+        let going = Going::of(config);
+        let (leaving, stop) = (&going.leaving, going.leaving.stopping());
+        let mut readiness = by_roles(certificate, databases, components, &membership.cluster);
+        ready::serving(&mut readiness, listeners.acceptances(), leaving);
+        let looked = looked(system, components, membership, certificate.0);
+        let ingress = ingress(config, components)?;
+        let reload = Arc::new(Reload::new(config, ingress.clone(), certificate));
+        let doors = Doors {
+            readiness: Arc::new(readiness),
+            metrics: metrics::scrape(recorded, looked),
+            operator_hash: operator::credential(&self.data)?,
+            ingress: ports.reached(config),
+            reload: Arc::clone(&reload),
+        };
+        let readiness = Arc::clone(&doors.readiness);
+        let router = management::router(components.services(system, doors));
+        let mut servers = serve(
+            listeners,
+            &self.tls.config,
+            router,
+            ingress.as_ref(),
+            leaving,
+        );
+        servers.extend(following(
+            config,
+            databases,
+            components,
+            membership,
+            certificate,
+            stop,
+        ));
+        ports.write(&self.data.join("run/ports.json"))?;
+        say_listening(config, &ports, &self.data);
+        servers.push(spawn_named("readiness", announce(readiness, stop.clone())));
+        let (cluster, _) = self.membership.node.unzip();
+        Ok(Node {
+            going,
+            reload,
+            servers,
+            gateway: self.components.gateway,
+            traffic_manager: self.components.traffic_manager,
+            cluster,
+            word: self.membership.word,
+            tree: self.tree,
+            databases: self.databases,
+            data: self.data,
+        })
+    }
+}
+
 // === impl Node ===
 
 impl Node {
+    /// The way to have it read its configuration once more.
+    pub(crate) fn reload(&self) -> Arc<Reload> {
+        Arc::clone(&self.reload)
+    }
+
     /// Waits until the cluster says that it will not have this node; gives what to say of it.
     pub(crate) async fn refused(&mut self) -> anyhow::Error {
         membership::not_taken(&self.word.refused().await)

@@ -9,6 +9,7 @@ mod keys;
 mod password;
 mod pinned;
 pub(crate) mod print;
+mod reload;
 mod remote;
 pub(crate) mod sample_backend;
 mod shards;
@@ -65,6 +66,8 @@ enum Command {
     Demo(demo::Demo),
     /// Run the sample service that demo calls are forwarded to
     SampleBackend(sample_backend::Sample),
+    /// Have a running node read its configuration once more, as SIGHUP does
+    Reload(reload::Reload),
     /// Print the version
     Version,
 }
@@ -82,6 +85,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::User(user) => user::run(&user),
         Command::Demo(demo) => demo::run(&demo),
         Command::SampleBackend(sample) => sample_backend::run(&sample),
+        Command::Reload(reload) => reload::run(&reload),
         Command::Version => version::run(),
     }
 }

@@ -50,6 +50,17 @@ impl Asked {
     }
 }
 
+/// Calls `reload` at each SIGHUP, which would end the process otherwise.
+pub(super) fn at_hangup(reload: impl Fn() + Send + 'static) -> anyhow::Result<()> {
+    let mut hangup = signal(SignalKind::hangup()).context("SIGHUP cannot be waited for")?;
+    spawn_named("hangup", async move {
+        while hangup.recv().await.is_some() {
+            tokio::task::block_in_place(&reload);
+        }
+    });
+    Ok(())
+}
+
 /// Returns when the process is asked to stop.
 pub(crate) async fn stop_asked() -> anyhow::Result<()> {
     Asked::listen()?.stop().await;

@@ -16,6 +16,9 @@ pub(super) fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
             // What a start leaves half done the next one finishes, as after a crash.
             () = &mut asked => return Ok(ExitCode::SUCCESS),
         };
+        let reload = node.reload();
+        // What came of it is in the log.
+        super::signals::at_hangup(move || drop(reload.reload()))?;
         let refused = tokio::select! {
             () = asked => None,
             refused = node.refused() => Some(refused),

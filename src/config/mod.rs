@@ -5,6 +5,7 @@ mod database;
 mod endpoint;
 mod gateway;
 mod listen;
+mod live;
 mod log;
 mod node;
 mod oauth2;
@@ -16,13 +17,14 @@ mod traffic_manager;
 mod usage;
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 pub(crate) use cluster::{Cluster, Tls};
 pub(crate) use database::Databases;
 pub(crate) use endpoint::Endpoint;
 pub(crate) use gateway::Gateway;
 pub(crate) use listen::Listen;
+pub(crate) use live::{Differences, differences, merged};
 pub(crate) use log::{Log, LogFormat};
 pub(crate) use node::{Node, Role};
 pub(crate) use oauth2::Oauth2;
@@ -45,6 +47,8 @@ pub(crate) struct Config {
     pub(crate) traffic_manager: TrafficManager,
     pub(crate) usage: Usage,
     pub(crate) log: Log,
+    /// How it was read.
+    flags: Flags,
     /// Each value with its origin, for `headgate check`.
     pub(crate) effective: Vec<Effective>,
 }
@@ -125,10 +129,16 @@ impl Config {
         source.flag("--join", "cluster.join", flags.join.clone());
         let offset = flags.port_offset.map(|offset| offset.to_string());
         source.flag("--port-offset", "listen.port_offset", offset);
-        Self::read(source, flags.config.as_deref())
+        Self::read(source, flags)
     }
 
-    fn read(mut source: Source, file: Option<&Path>) -> Result<Self, ConfigError> {
+    /// Reads it once more, as it was read; the process has the environment that it was started with.
+    pub(crate) fn again(&self) -> Result<Self, ConfigError> {
+        Self::load(&self.flags, std::env::vars_os())
+    }
+
+    fn read(mut source: Source, flags: &Flags) -> Result<Self, ConfigError> {
+        let file = flags.config.as_deref();
         let node = Node::read(&mut source, file)?;
         let listen = Listen::read(&mut source)?;
         let cluster = Cluster::read(&mut source, &node, listen.port_offset)?;
@@ -148,6 +158,7 @@ impl Config {
             traffic_manager,
             usage,
             log,
+            flags: flags.clone(),
             effective: source.finish()?,
         })
     }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
@@ -39,6 +40,8 @@ pub(crate) struct Effective {
     pub(crate) key: String,
     pub(crate) value: String,
     pub(crate) origin: Origin,
+    /// Tells values apart that are shown alike because they are secret; never shown itself.
+    digest: u64,
 }
 
 /// All values that somebody set, and all keys that somebody asked for.
@@ -59,6 +62,21 @@ impl fmt::Display for Origin {
             Self::Flag(flag) => write!(f, "flag {flag}"),
         }
     }
+}
+
+// === impl Effective ===
+
+impl Effective {
+    /// Whether it is the same, wherever it comes from.
+    pub(super) fn is_the_value_of(&self, other: &Self) -> bool {
+        self.value == other.value && self.digest == other.digest
+    }
+}
+
+fn digest(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
 }
 
 // === impl Source ===
@@ -159,6 +177,7 @@ impl Source {
             key: key.to_owned(),
             value: without_password(&text),
             origin,
+            digest: digest(&text),
         });
         Ok(value)
     }

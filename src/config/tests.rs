@@ -1,17 +1,23 @@
 //! Configuration as an operator meets it.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use super::*;
 
+/// With a file of this name.
+fn named(file: &Path) -> Flags {
+    Flags {
+        config: Some(file.to_owned()),
+        ..Flags::default()
+    }
+}
+
 fn load(toml: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
-    let mut source = Source::default();
-    source.file(Path::new("conf/headgate.toml"), toml)?;
     let pairs = environment
         .iter()
         .map(|(name, value)| (OsString::from(name), OsString::from(value)));
-    source.environment(pairs)?;
-    Config::read(source, Some(Path::new("conf/headgate.toml")))
+    Config::load_text(&named(Path::new("conf/headgate.toml")), toml, pairs)
 }
 
 #[test]
@@ -204,10 +210,8 @@ fn authorities_of_upstreams_are_read_beside_the_file_and_what_is_none_is_named()
     std::fs::write(dir.path().join("odd.pem"), "no certificate").unwrap();
     let load = |name: &str| {
         let file = dir.path().join("headgate.toml");
-        let mut source = Source::default();
         let text = format!("[gateway]\nupstream_ca = \"{name}\"\n");
-        source.file(&file, &text)?;
-        Config::read(source, Some(&file))
+        Config::load_text(&named(&file), &text, std::iter::empty())
     };
     assert_eq!(
         load("ca.pem").unwrap().gateway.upstream_authorities.len(),

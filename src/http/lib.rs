@@ -40,4 +40,4 @@ mod watched;
 pub use accept::Acceptance;
 pub use leaving::Leaving;
 pub use readiness::{Checked, Readiness};
-pub use services::{Ingress, Reached, Services};
+pub use services::{Ingress, Reached, Reloaded, Services, Setting};

@@ -51,6 +51,28 @@ pub struct Services {
     pub trusted_proxies: Arc<[AddressRange]>,
     /// Where callers reach the gateways.
     pub ingress: Ingress,
+    /// Reads the configuration once more; what is wrong with it when it cannot be used.
+    pub reload: Arc<dyn Fn() -> Result<Reloaded, String> + Send + Sync>,
+}
+
+/// What came of reading the configuration once more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reloaded {
+    /// What is different and in force.
+    pub applied: Vec<Setting>,
+    /// What is different and waits for the node's next start.
+    pub at_restart: Vec<Setting>,
+}
+
+/// A setting as it was read; secrets are masked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// Section and key.
+    pub key: String,
+    /// What it is.
+    pub value: String,
+    /// Where that was read.
+    pub origin: String,
 }
 
 /// Where callers reach the gateways of the environment; none for a scheme that they do not offer.

@@ -38,6 +38,9 @@ const COUNTED_FROM_THE_START: [&str; 8] = [
     "headgate_usage_unnumbered_total",
 ];
 
+/// Puts another filter in the place of the one that is in force.
+type Set = Box<dyn Fn(EnvFilter) -> anyhow::Result<()> + Send + Sync>;
+static FILTER: OnceLock<Set> = OnceLock::new();
 /// The lines of this process.
 static LINES: OnceLock<Arc<Lines>> = OnceLock::new();
 
@@ -46,7 +49,7 @@ static LINES: OnceLock<Arc<Lines>> = OnceLock::new();
 /// Where a node listens and that it is ready is said (target [`NODE`]) whatever the filter's level: whoever started it
 /// has to know. `off`, or the target named in the filter, has the last word.
 pub(crate) fn start(log: &Log) -> anyhow::Result<()> {
-    begin(log, if log.filter.trim() == "off" { "" } else { SAYS })
+    begin(log, says(log))
 }
 
 /// The same for a process that tells a person itself how it is going.
@@ -54,7 +57,18 @@ pub(crate) fn start_silent(log: &Log) -> anyhow::Result<()> {
     begin(log, "")
 }
 
-fn begin(log: &Log, says: &str) -> anyhow::Result<()> {
+/// From now on lines are let through by what `log` says.
+pub(crate) fn filter(log: &Log) -> anyhow::Result<()> {
+    let set = FILTER.get().context("nothing is logged")?;
+    set(directives(log, says(log)))
+}
+
+/// What lets through where a node listens, unless all is to be off.
+fn says(log: &Log) -> &'static str {
+    if log.filter.trim() == "off" { "" } else { SAYS }
+}
+
+fn directives(log: &Log, says: &str) -> EnvFilter {
     // The access log is a target of its own, so that it can be left out without other lines.
     let access = if log.access {
         ""
@@ -64,7 +78,11 @@ fn begin(log: &Log, says: &str) -> anyhow::Result<()> {
     // What these libraries say of connections and of votes the node says itself, with names; and one would write
     // down whole messages, tokens and all, at the levels below.
     let quiet = ",ractor=warn,ractor_cluster=error,openraft=off";
-    let filter = EnvFilter::new(format!("{says}{}{access}{quiet}", log.filter));
+    EnvFilter::new(format!("{says}{}{access}{quiet}", log.filter))
+}
+
+fn begin(log: &Log, says: &str) -> anyhow::Result<()> {
+    let filter = directives(log, says);
     let terminal = std::io::stderr().is_terminal();
     let json = match log.format {
         LogFormat::Auto => !terminal,
@@ -80,12 +98,23 @@ fn begin(log: &Log, says: &str) -> anyhow::Result<()> {
         .with_env_filter(filter)
         .with_writer(Arc::clone(&lines))
         .with_ansi(colour);
-    let begun = if json {
-        builder.json().flatten_event(true).try_init()
+    let (begun, set): (_, Set) = if json {
+        let builder = builder.json().flatten_event(true).with_filter_reloading();
+        let filter = builder.reload_handle();
+        (
+            builder.try_init(),
+            Box::new(move |next| Ok(filter.reload(next)?)),
+        )
     } else {
-        builder.with_target(false).try_init()
+        let builder = builder.with_target(false).with_filter_reloading();
+        let filter = builder.reload_handle();
+        (
+            builder.try_init(),
+            Box::new(move |next| Ok(filter.reload(next)?)),
+        )
     };
     if begun.is_ok() && LINES.set(lines).is_ok() {
+        let _ = FILTER.set(set);
         std::panic::set_hook(Box::new(report_panic));
     }
     Ok(())

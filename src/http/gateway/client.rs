@@ -18,7 +18,6 @@ use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 
 use super::endable::Endables;
-use super::ingress::Settings;
 use super::upload::RequestBody;
 
 /// Idle upstream connections are kept for so long.
@@ -42,16 +41,24 @@ pub(super) struct NotAllowed;
 
 type Resolving = Pin<Box<dyn Future<Output = io::Result<std::vec::IntoIter<SocketAddr>>> + Send>>;
 
+/// How upstream connections are made.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Upstreams<'a> {
+    pub(super) allow_loopback: bool,
+    pub(super) connect_timeout: Duration,
+    pub(super) authorities: &'a [CertificateDer<'static>],
+}
+
 /// The pool.
-pub(super) fn pool(settings: &Settings, clock: &Clock) -> io::Result<Client> {
+pub(super) fn pool(upstreams: &Upstreams<'_>, clock: &Clock) -> io::Result<Client> {
     let mut http = HttpConnector::new_with_resolver(Resolver {
-        allow_loopback: settings.allow_loopback_endpoints,
+        allow_loopback: upstreams.allow_loopback,
     });
     http.enforce_http(false);
     http.set_nodelay(true);
-    http.set_connect_timeout(Some(settings.connect_timeout));
+    http.set_connect_timeout(Some(upstreams.connect_timeout));
     let connector = HttpsConnectorBuilder::new()
-        .with_tls_config(tls(&settings.upstream_authorities)?)
+        .with_tls_config(tls(upstreams.authorities)?)
         .https_or_http()
         .enable_http1()
         .enable_http2()

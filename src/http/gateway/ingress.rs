@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use actors::gateway::GatewayHandle;
 use actors::key_manager::Issuer;
+use arc_swap::ArcSwap;
 use domain::address::AddressRange;
 use rustls::pki_types::CertificateDer;
 
 use crate::patience::Patience;
 
-use super::client::{self, Client};
+use super::client::{self, Client, Upstreams};
 use super::held::Held;
 use super::open_calls::{self, OpenCalls};
 use super::stamp::Ids;
@@ -47,10 +48,15 @@ pub struct Ingress {
     pub(super) client: Client,
     pub(super) ids: Ids,
     /// Places of requests that wait for units.
-    pub(super) held: Held,
+    pub(super) held: Arc<Held>,
     /// Calls that a change may end on their way.
     pub(super) open_calls: OpenCalls,
 }
+
+/// The data plane that connections are accepted for; another takes its place when settings change. Connections keep the
+/// one that they began with.
+#[derive(Debug, Clone)]
+pub struct Current(Arc<ArcSwap<Ingress>>);
 
 // === impl Settings ===
 
@@ -70,6 +76,48 @@ impl Default for Settings {
     }
 }
 
+impl Settings {
+    /// What of them upstream connections are made by.
+    fn upstreams(&self) -> Upstreams<'_> {
+        Upstreams {
+            allow_loopback: self.allow_loopback_endpoints,
+            connect_timeout: self.connect_timeout,
+            authorities: &self.upstream_authorities,
+        }
+    }
+}
+
+// === impl Current ===
+
+impl Current {
+    /// This one, until another takes its place.
+    #[must_use]
+    pub fn new(ingress: Arc<Ingress>) -> Self {
+        Self(Arc::new(ArcSwap::new(ingress)))
+    }
+
+    /// Who issues the tokens that callers present.
+    #[must_use]
+    pub fn issuer(&self) -> Issuer {
+        self.0.load().settings.issuer.clone()
+    }
+
+    /// What a new connection is served by.
+    pub(super) fn get(&self) -> Arc<Ingress> {
+        self.0.load_full()
+    }
+
+    /// Connections that come from now on are served by these settings; `seed` as of [`Ingress::new`].
+    ///
+    /// # Errors
+    /// When one of `upstream_authorities` is no certificate; then nothing changes.
+    pub fn set(&self, settings: Settings, seed: u128) -> std::io::Result<()> {
+        let next = self.0.load().with(settings, seed)?;
+        self.0.store(next);
+        Ok(())
+    }
+}
+
 // === impl Ingress ===
 
 impl Ingress {
@@ -83,16 +131,41 @@ impl Ingress {
         settings: Settings,
         seed: u128,
     ) -> std::io::Result<Arc<Self>> {
-        let ingress = Arc::new(Self {
-            client: client::pool(&settings, gateway.clock())?,
+        let client = client::pool(&settings.upstreams(), gateway.clock())?;
+        Ok(Self {
+            client,
             settings,
             gateway,
             ids: Ids::new(seed),
-            held: Held::default(),
+            held: Arc::default(),
             open_calls: OpenCalls::default(),
-        });
+        }
+        .watched())
+    }
+
+    /// The same with other settings; upstream connections are kept where those allow it.
+    fn with(&self, settings: Settings, seed: u128) -> std::io::Result<Arc<Self>> {
+        let upstreams = settings.upstreams();
+        let client = if upstreams == self.settings.upstreams() {
+            self.client.clone()
+        } else {
+            client::pool(&upstreams, self.gateway.clock())?
+        };
+        Ok(Self {
+            client,
+            settings,
+            gateway: self.gateway.clone(),
+            ids: Ids::new(seed),
+            held: Arc::clone(&self.held),
+            open_calls: OpenCalls::default(),
+        }
+        .watched())
+    }
+
+    fn watched(self) -> Arc<Self> {
+        let ingress = Arc::new(self);
         open_calls::watch(&ingress);
-        Ok(ingress)
+        ingress
     }
 
     /// Whether what an address says of the caller behind it counts.

@@ -33,7 +33,7 @@ use crate::watched::Watched;
 use super::body::GatewayBody;
 use super::exchange::lost;
 use super::fault::{Fault, Source};
-use super::ingress::Ingress;
+use super::ingress::{Current, Ingress};
 use super::refusal::Told;
 use super::serve::{ACTIVITY_ID, Peer, X_REQUEST_ID, serve};
 
@@ -55,7 +55,7 @@ struct Connection {
 pub async fn listen(
     (listener, acceptance): (TcpListener, Acceptance),
     tls: Option<Arc<rustls::ServerConfig>>,
-    ingress: Arc<Ingress>,
+    ingress: Current,
     leaving: Leaving,
 ) {
     let acceptor = tls.map(TlsAcceptor::from);
@@ -65,7 +65,7 @@ pub async fn listen(
     while let Some((stream, peer)) = accepting.next(leaving.stopping()).await {
         let connection = Connection {
             peer: Arc::new(Peer::new(peer.ip(), acceptor.is_some())),
-            ingress: Arc::clone(&ingress),
+            ingress: ingress.get(),
             builder: Arc::clone(&builder),
             leaving: leaving.clone(),
             stop: leaving.stopping().child_token(),

@@ -29,5 +29,5 @@ mod throttle;
 mod upload;
 
 pub use crate::patience::Patience;
-pub use ingress::{Ingress, Settings};
+pub use ingress::{Current, Ingress, Settings};
 pub use listener::listen;

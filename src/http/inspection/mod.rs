@@ -9,6 +9,7 @@ mod key_name;
 mod keys;
 mod members;
 mod metrics;
+mod reload;
 mod shards;
 mod usage;
 mod voters;
@@ -32,6 +33,7 @@ pub const OPERATIONS: &[&Operation] = &[
     &forget::FORGETTABLE,
     &forget::FORGET,
     &keys::KEY,
+    &reload::RELOAD,
     &key_changes::CHANGE_KEY,
     &shards::SHARDS,
     &voters::VOTERS,
@@ -52,6 +54,7 @@ pub(crate) fn router() -> Router<Services> {
     let router = forget::FORGET.mount(router, forget::forget);
     let router = keys::KEY.mount(router, keys::key);
     let router = key_changes::CHANGE_KEY.mount(router, key_changes::change);
+    let router = reload::RELOAD.mount(router, reload::reload);
     let router = shards::SHARDS.mount(router, shards::shards);
     let router = voters::VOTERS.mount(router, voters::voters);
     let router = voters::CHOOSE_VOTERS.mount(router, voters::choose);
