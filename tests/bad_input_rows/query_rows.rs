@@ -22,7 +22,6 @@ pub(super) fn all(world: &World) -> Vec<Row> {
     let name = json!({"name": "admin/writer/0"});
     let restart = query("/admin/actors/restart", name, 200);
     rows.push(restart.faults(required("/name")).unknown("/name"));
-    rows.push(query("/admin/reload", json!({}), 200));
     rows
 }
 
