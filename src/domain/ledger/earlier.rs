@@ -9,9 +9,11 @@
 //! Leases end with their pane, used or not. What a gateway says later of a pane that is over gives back what it never
 //! used, for as long as the owner knows what that gateway was granted in it.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use super::cell::{Cell, Count, Held};
+use super::cell::{Cell, Count, Held, Round, RoundsPane};
 use super::message::Ask;
 use super::policy::Quota;
 use super::steady::used_until_ms;
@@ -91,6 +93,31 @@ impl Earlier {
         self.panes.extend(more.panes);
     }
 
+    /// What of a pane a holder had been granted when a reset came counts no more.
+    fn forgive_holder(&mut self, number: i64, node: &str, granted_before: u64) {
+        let Some(pane) = self.panes.iter_mut().find(|pane| pane.number == number) else {
+            return;
+        };
+        let Some((_, count)) = pane.holders.iter_mut().find(|(of, _)| of == node) else {
+            return;
+        };
+        let forgiven = count.forgive(granted_before).min(pane.used);
+        self.free(number, forgiven);
+    }
+
+    /// So many units of a pane count no more.
+    fn free(&mut self, number: i64, units: u64) {
+        let is_bucket = self.is_bucket();
+        if is_bucket {
+            self.level = self.level.saturating_sub(units);
+        }
+        for pane in &mut self.panes {
+            if is_bucket || pane.number == number {
+                pane.used = pane.used.saturating_sub(units);
+            }
+        }
+    }
+
     /// Up to so many units count no more; gives how many do not.
     pub(super) fn forgive(&mut self, units: u64) -> u64 {
         if self.is_bucket() {
@@ -152,7 +179,6 @@ impl Earlier {
 
     /// What a gateway says of a pane that is over: what it never used comes back. Gives whether that changes anything.
     fn hear(&mut self, number: i64, ask: &Ask) -> bool {
-        let is_bucket = self.is_bucket();
         let Some(pane) = self.panes.iter_mut().find(|pane| pane.number == number) else {
             return false;
         };
@@ -175,14 +201,7 @@ impl Earlier {
         if is_done {
             pane.holders.remove(at);
         }
-        if is_bucket {
-            self.level = self.level.saturating_sub(back);
-            for pane in &mut self.panes {
-                pane.used = pane.used.saturating_sub(back);
-            }
-        } else {
-            pane.used = pane.used.saturating_sub(back);
-        }
+        self.free(number, back);
         is_news || is_done
     }
 }
@@ -276,11 +295,13 @@ fn dry_until(begins_ms: i64, ends_ms: i64, span_ms: i64) -> i64 {
 // === impl Cell ===
 
 impl Cell {
-    /// What counts on of the pane that this one follows. It began then, by the steady time.
-    pub(super) fn follow(&mut self, before: Self, begins_ms: i64) {
+    /// What counts on of the pane that this one follows. It began then, by the steady time, which now shows `steady_ms`.
+    pub(super) fn follow(&mut self, mut before: Self, begins_ms: i64, steady_ms: i64) {
         if before.window.id.spec != self.window.id.spec {
             return;
         }
+        let resets = before.round.take().filter(|round| round.resetting);
+        let resets = resets.map(|round| before.ends_in(round, steady_ms));
         let may_return = |held: &Held| held.net() > 0 && !held.emptied;
         let holders = before.holders.iter();
         let holders = holders.filter(|(_, held)| may_return(held));
@@ -294,6 +315,40 @@ impl Cell {
             earlier: before.earlier.map(|earlier| *earlier).unwrap_or_default(),
         };
         self.go_on_from(ended, begins_ms);
+        self.round = resets.map(|(round, ended)| Round {
+            // They ask again, of the pane of now.
+            waiting: Vec::new(),
+            ended: Some(ended),
+            ..round
+        });
+    }
+
+    /// The pane is over before all have confirmed what they used of it before a reset. Once none of its leases lasts, it
+    /// is certain that nothing else of it will be used, and it is forgiven (L9); until then it is not.
+    fn ends_in(&mut self, mut round: Round, steady_ms: i64) -> (Round, RoundsPane) {
+        if let Some(ended) = round.ended {
+            return (round, ended);
+        }
+        let ended = RoundsPane {
+            number: self.window.id.number,
+            ends_ms: self.pane_ends_ms(),
+        };
+        if ended.ends_ms <= steady_ms {
+            for (node, granted_before) in std::mem::take(&mut round.awaiting) {
+                self.forgive(&node, granted_before);
+            }
+        }
+        (round, ended)
+    }
+
+    /// What these had been granted of an earlier pane when a reset came counts no more.
+    pub(super) fn forgive_earlier(&mut self, number: i64, granted_before: BTreeMap<String, u64>) {
+        let Some(earlier) = self.earlier.as_mut() else {
+            return;
+        };
+        for (node, granted_before) in granted_before {
+            earlier.forgive_holder(number, &node, granted_before);
+        }
     }
 
     /// What a mark says of an earlier pane: when its units were used is not known, so they count as its own, or as used

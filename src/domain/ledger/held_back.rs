@@ -117,7 +117,7 @@ impl Ledger {
         if let Some(round) = cell
             .round
             .as_mut()
-            .filter(|round| round.stamp == recall.stamp)
+            .filter(|round| round.stamp == recall.stamp && round.ended.is_none())
         {
             round.since_ms = self.t_ms;
             let until_ms = self.t_ms.saturating_add(round.lasts_ms);

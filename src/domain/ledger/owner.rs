@@ -319,7 +319,13 @@ impl Ledger {
             // only its pane.
             let is_same = before.window.id.spec == window.id.spec && window.id.spec.is_paned();
             cell.lost &= before.lost || !is_same;
-            cell.follow(before, window.start_ms.saturating_sub(lag_ms));
+            let begins_ms = window.start_ms.saturating_sub(lag_ms);
+            cell.follow(before, begins_ms, self.steady_ms());
+            if let Some(round) = cell.round.as_mut() {
+                // To be looked at at once: its leases may be over.
+                round.until_ms = self.t_ms;
+                self.rounds.insert((self.t_ms, key.clone()));
+            }
         }
         let id = cell.window.id;
         self.cells.put(key, cell);
