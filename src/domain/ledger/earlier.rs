@@ -51,6 +51,17 @@ pub struct EndedPane {
     pub holders: Vec<(String, Count)>,
 }
 
+/// What a late word of a pane that is over comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Late {
+    /// It was said before.
+    Nothing,
+    /// More comes back.
+    News,
+    /// And nothing else will.
+    Done,
+}
+
 /// What the counts of a cell were when its pane ended.
 struct Ended {
     window: Window,
@@ -177,32 +188,40 @@ impl Earlier {
         }
     }
 
-    /// What a gateway says of a pane that is over: what it never used comes back. Gives whether that changes anything.
-    fn hear(&mut self, number: i64, ask: &Ask) -> bool {
+    /// What a gateway says of a pane that is over: what it never used comes back. Had it been granted so much when a reset
+    /// came that still waits, that counts no more once it holds nothing of the pane.
+    fn hear(&mut self, number: i64, ask: &Ask, granted_before: Option<u64>) -> Late {
         let Some(pane) = self.panes.iter_mut().find(|pane| pane.number == number) else {
-            return false;
+            return Late::Nothing;
         };
         let Some(at) = pane.holders.iter().position(|(node, count)| {
             *node == ask.holder.node
                 && (count.incarnation, count.lease) == (ask.holder.incarnation, ask.holder.lease)
         }) else {
-            return false;
+            return Late::Nothing;
         };
         let Some((_, count)) = pane.holders.get_mut(at) else {
-            return false;
+            return Late::Nothing;
         };
         let before = count.net();
         let returned = ask.returned.min(count.granted);
         let is_news = returned > count.returned;
         count.returned = count.returned.max(returned);
-        let back = before.saturating_sub(count.net()).min(pane.used);
         // It holds nothing of it any more: there is nothing that could still come back.
         let is_done = ask.emptied && ask.have == count.granted;
+        if let Some(granted_before) = granted_before.filter(|_| is_done) {
+            count.forgive(granted_before);
+        }
+        let back = before.saturating_sub(count.net()).min(pane.used);
         if is_done {
             pane.holders.remove(at);
         }
         self.free(number, back);
-        is_news || is_done
+        match (is_done, is_news) {
+            (true, _) => Late::Done,
+            (false, true) => Late::News,
+            (false, false) => Late::Nothing,
+        }
     }
 }
 
@@ -386,9 +405,20 @@ impl Cell {
         let window = ask.window.filter(|asked| {
             asked.spec == self.window.id.spec && asked.number < self.window.id.number
         });
-        match (window, self.earlier.as_mut()) {
-            (Some(window), Some(earlier)) => earlier.hear(window.number, ask),
-            _ => false,
+        let (Some(window), Some(earlier)) = (window, self.earlier.as_mut()) else {
+            return false;
+        };
+        let is_of = |round: &&mut Round| {
+            let ended = round.ended.filter(|ended| ended.number == window.number);
+            ended.is_some()
+        };
+        let resets = self.round.as_mut().filter(is_of);
+        let node = &ask.holder.node;
+        let granted_before = resets.as_ref().and_then(|round| round.awaiting.get(node));
+        let late = earlier.hear(window.number, ask, granted_before.copied());
+        if let Some(round) = resets.filter(|_| late == Late::Done) {
+            round.awaiting.remove(node);
         }
+        late != Late::Nothing
     }
 }

@@ -314,6 +314,8 @@ impl Ledger {
         let before = self.close(key);
         let (window, lag_ms) = (quota.window.at(self.t_ms), self.lag_ms());
         let mut cell = self.past.open(key, window, quota, lag_ms);
+        #[cfg(test)]
+        let before = before.map(|before| self.with_bugs_of_resets(before));
         if let Some(before) = before {
             // Somebody who granted began it anew, this owner or one that it copied: its window counts from there, and not
             // only its pane.

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::cell::Cell;
 use super::tests::{T, key, policies};
 use super::*;
 use crate::policy::WindowKind;
@@ -27,6 +28,8 @@ pub(super) enum Event {
     Said(usize, bool),
     Marked,
     Limit(u64),
+    /// Not while a lease may be in use that the cell does not know: those are over for a reset.
+    Reset,
     Pass(i64),
     /// So long T stands still.
     Stand(i64),
@@ -88,8 +91,39 @@ pub(super) struct World {
     before: Option<Before>,
     /// What was lost up to this T stays so.
     gone_ms: Option<i64>,
-    /// When units were used, in real time, and how many.
+    gone_epoch: u64,
+    /// When units were used, in real time, and how many; what a reset may have made up for is left out.
     uses: Vec<(i64, u64)>,
+    /// What the owner had granted when it was told to reset the key and waits for that.
+    reset_at: Option<u64>,
+    /// Something is known from a disk alone, or was lost. An operator who resets that says so (L9): it is forgiven at once,
+    /// whoever may have leases of it.
+    is_from_disk: bool,
+}
+
+// === impl Ledger ===
+
+impl Ledger {
+    /// A pane that another one is about to follow.
+    pub(super) fn with_bugs_of_resets(&self, mut before: Cell) -> Cell {
+        match self.planted {
+            Some(Planted::ResetEndsWithItsPane) => before.round = None,
+            Some(Planted::ForgivesWithThePane) => {
+                let awaiting = before.round.take().filter(|round| round.resetting);
+                for (node, granted) in awaiting.map(|round| round.awaiting).unwrap_or_default() {
+                    before.forgive(&node, granted);
+                }
+            }
+            _ => {}
+        }
+        before
+    }
+
+    /// Whether somebody did not answer a round, and passes for having used what it has.
+    fn has_silent_holders(&self) -> bool {
+        let cell = self.cells.get(&key("a"));
+        cell.is_some_and(|cell| cell.holders.values().any(|held| held.silent))
+    }
 }
 
 // === impl Gateway ===
@@ -161,7 +195,10 @@ impl World {
             disk: None,
             before: None,
             gone_ms: None,
+            gone_epoch: 0,
             uses: Vec::new(),
+            reset_at: None,
+            is_from_disk: false,
         };
         world.begins(Recovery::founding(1));
         world
@@ -195,9 +232,19 @@ impl World {
             Event::Asked(..) | Event::Said(..) => {}
             Event::Marked => self.marked(),
             Event::Limit(limit) => {
+                if self.window.kind == WindowKind::Bucket {
+                    // What a lowered limit cuts off a bucket is forgiven by nobody.
+                    self.reset_is_given_up();
+                }
                 self.highest = self.highest.max(limit);
                 self.policies = policies(self.policies.applied + 1, limit, self.window);
                 self.step(Input::Policies(Arc::clone(&self.policies)));
+            }
+            Event::Reset => {
+                if self.knows_all_leases() {
+                    self.reset_at = Some(self.ledger.granted_units());
+                    self.step(Input::Reset { cell: key("a") });
+                }
             }
             Event::Pass(ms) => {
                 self.real_ms += ms;
@@ -225,7 +272,65 @@ impl World {
             Event::TakeOver(ahead_ms, after_ms) => self.is_taken_over(ahead_ms, after_ms),
             Event::Restart(lift_ms) => self.restarts(lift_ms),
         }
-        Ok(())
+        self.resets()
+    }
+
+    /// A reset that goes on may make up for what is used meanwhile. When it is over what was granted since is left.
+    fn resets(&mut self) -> Result<(), String> {
+        let Some(granted_before) = self.reset_at else {
+            return Ok(());
+        };
+        self.uses.clear();
+        if self.ledger.forgives(&key("a")) {
+            return Ok(());
+        }
+        self.reset_at = None;
+        let since = self.ledger.granted_units() - granted_before;
+        let used = self.ledger.counted(&key("a")).map_or(0, |key| key.used);
+        // What has run out of a bucket meanwhile is a part of a unit.
+        let most = since + u64::from(self.window.kind == WindowKind::Bucket);
+        match used <= most || self.ledger.has_silent_holders() {
+            true => Ok(()),
+            false => Err(format!("L9: {used} count after a reset, {since} granted since")),
+        }
+    }
+
+    /// It is said to nobody that it is done.
+    fn reset_is_given_up(&mut self) {
+        if self.reset_at.take().is_some() {
+            self.uses.clear();
+        }
+    }
+
+    /// Whether the cell knows of all leases that are in use or on their way.
+    fn knows_all_leases(&self) -> bool {
+        let Some(image) = self.ledger.image(&key("a")) else {
+            return false;
+        };
+        let is_of_now = image.window == self.window.at(self.ledger.t_ms());
+        let knows = |holder: &Holder, window: Option<Window>, granted: u64| {
+            let mut holders = image.holders.iter();
+            let is_it = |(node, count): &(String, Count)| {
+                *node == holder.node
+                    && count.age() == (holder.incarnation, holder.lease)
+                    && count.granted >= granted
+            };
+            window == Some(image.window) && holders.any(is_it)
+        };
+        let gateways = self.gateways.iter();
+        let mut in_use = gateways.filter(|at| at.holds() > 0 && self.real_ms < at.until_ms);
+        let mut on_their_way = self.said.iter().filter_map(|said| match said {
+            Effect::Reply(reply) if reply.granted > 0 => {
+                let until_ms = reply.asked_at_ms + reply.remaining_ms;
+                (self.real_ms < until_ms).then_some(reply)
+            }
+            _ => None,
+        });
+        is_of_now
+            && !self.is_from_disk
+            && self.before.is_none()
+            && in_use.all(|at| knows(&at.holder, at.window, at.have))
+            && on_their_way.all(|reply| knows(&reply.holder, reply.window, reply.granted))
     }
 
     fn is_taken_over(&mut self, ahead_ms: i64, after_ms: i64) {
@@ -238,6 +343,7 @@ impl World {
 
     fn restarts(&mut self, lift_ms: i64) {
         self.ahead_ms += lift_ms;
+        self.is_from_disk = true;
         let t0_ms = Some(self.t_ms());
         self.begins(Recovery {
             t0_ms,
@@ -247,7 +353,7 @@ impl World {
         });
         self.ledger.goes_on_from_disk(self.epoch, self.epoch);
         self.ledger.fence(self.epoch, t0_ms);
-        self.ledger.gone(self.gone_ms);
+        self.ledger.gone(self.gone_ms, self.gone_epoch);
     }
 
     fn goes_apart(&mut self, ahead_ms: i64, is_lost: bool, stands_still: bool) {
@@ -266,12 +372,13 @@ impl World {
         self.begins(Recovery::founding(self.epoch + 1));
         self.before = before;
         if is_lost {
+            self.is_from_disk = true;
             let t0_ms = Some(t_ms + FENCE_MS);
             self.disk = None;
             self.ledger.goes_on_from_nothing(self.epoch);
             self.ledger.fence(self.epoch, t0_ms);
-            self.gone_ms = self.gone_ms.max(t0_ms);
-            self.ledger.gone(self.gone_ms);
+            (self.gone_ms, self.gone_epoch) = (self.gone_ms.max(t0_ms), self.epoch);
+            self.ledger.gone(self.gone_ms, self.gone_epoch);
         } else {
             self.disk = self.ledger.take(image).pop().or(self.disk.take());
             self.ledger.others_may_prolong();
@@ -299,6 +406,7 @@ impl World {
 
     fn begins(&mut self, recovery: Recovery) {
         self.before = None;
+        self.reset_is_given_up();
         self.late_ms = 0;
         self.epoch = recovery.epoch;
         self.ledger = Ledger::new(2, recovery, Arc::clone(&self.policies));

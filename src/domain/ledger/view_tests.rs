@@ -34,14 +34,14 @@ fn nothing_is_granted_while_a_view_is_in_sync_and_what_was_held_back_is_dropped(
 fn a_shard_that_nobody_has_is_full_until_its_windows_end_or_an_operator_gives_it_up() {
     let mut heir = Ledger::new(3, Recovery::founding(1), policies(1, 5, MINUTE));
     heir.take(ShardImage::default());
-    heir.gone(Some(T));
+    heir.gone(Some(T), 2);
     heir.activate(2, false);
     let full = [("g1", 0, Outcome::Final)];
     assert_eq!(
         replies(&heir.step_alone(Input::Ask(ask("g1", 0, 1)), T)),
         full
     );
-    heir.gone(None);
+    heir.gone(None, 0);
     let granted = [("g1", 1, Outcome::Granted)];
     assert_eq!(
         replies(&heir.step_alone(Input::Ask(ask("g1", 0, 1)), T)),
@@ -164,4 +164,58 @@ fn a_reset_of_a_key_that_only_marks_know_outlives_a_change_of_view() {
     let mut heir = taken_over(&before);
     tells(&mut heir, (90, 0), 1);
     assert_eq!(used(&heir), 0);
+}
+
+/// Epoch 2 began without what was granted of the day by T.
+fn lost_in_epoch_2(mut ledger: Ledger) -> Ledger {
+    ledger.gone(Some(T), 2);
+    ledger
+}
+
+/// Everything was started again in epoch 9, and goes on from this.
+fn started_from(mark: Mark) -> Ledger {
+    let mut ledger = after_a_crash(mark);
+    ledger.goes_on_from_disk(9, 2);
+    ledger.fence(9, Some(T));
+    ledger
+}
+
+fn gets_one(ledger: &mut Ledger) -> bool {
+    let wants = Ask {
+        window: Some(DAY.at(T).id),
+        ..ask("g1", 0, 1)
+    };
+    ledger.step_alone(Input::Ask(wants), T);
+    let counted = ledger.counted(&key("a")).expect("it is counted");
+    counted.image.holders.iter().any(|(_, count)| count.granted > 0)
+}
+
+#[test]
+fn a_lost_window_that_was_reset_stays_open_when_everything_starts_again() {
+    let new = || Ledger::new(3, Recovery::founding(1), policies(1, 100, DAY));
+    for was_asked_for in [true, false] {
+        let mut ledger = lost_in_epoch_2(new());
+        ledger.stand_by(2);
+        ledger.activate(2, true);
+        let mut standby = new();
+        if was_asked_for {
+            assert!(!gets_one(&mut ledger));
+            standby.adopt(ledger.images());
+        }
+        let said = ledger.step_alone(Input::Reset { cell: key("a") }, T);
+        let marks = said.iter().filter_map(|effect| match effect {
+            Effect::Persist { marks, .. } => marks.last().cloned(),
+            _ => None,
+        });
+        let of_owner = marks.last().expect("the disk has to say that it is open");
+        let of_standby = standby.adopt(ledger.images()).pop();
+        let of_standby = of_standby.expect("that of the standby too");
+        for mark in [of_owner, of_standby] {
+            assert!(gets_one(&mut lost_in_epoch_2(started_from(mark.clone()))));
+            // It was lost once more since, with what was granted after the reset.
+            let mut again = started_from(mark);
+            again.gone(Some(T), 3);
+            assert!(!gets_one(&mut again));
+        }
+    }
 }
