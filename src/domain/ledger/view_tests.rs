@@ -31,6 +31,19 @@ fn nothing_is_granted_while_a_view_is_in_sync_and_what_was_held_back_is_dropped(
 }
 
 #[test]
+fn a_reset_that_waits_for_gateways_is_not_done_because_another_view_begins() {
+    let mut ledger = ledger(2, MINUTE);
+    ledger.step_alone(Input::Ask(ask("g1", 0, 1)), T);
+    ledger.step_alone(Input::Reset { cell: key("a") }, T);
+    let stamp = ledger.stamp();
+    assert!(!ledger.is_settled(&key("a"), stamp));
+    ledger.stand_by(2);
+    ledger.activate(2, false);
+    assert_eq!(used(&ledger), 1);
+    assert!(!ledger.is_settled(&key("a"), stamp));
+}
+
+#[test]
 fn a_shard_that_nobody_has_is_full_until_its_windows_end_or_an_operator_gives_it_up() {
     let mut heir = Ledger::new(3, Recovery::founding(1), policies(1, 5, MINUTE));
     heir.take(ShardImage::default());
