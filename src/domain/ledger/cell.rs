@@ -200,6 +200,11 @@ impl Count {
 // === impl CellImage ===
 
 impl CellImage {
+    /// Of a cell that was never changed, and of which nothing is used.
+    pub fn new(cell: CellKey, window: Window, quota: Quota) -> Self {
+        Cell::new(window, quota).image(&cell)
+    }
+
     /// What it says of its window, as a mark: all that was granted and did not come back.
     fn mark(&self) -> Mark {
         let counts = self.holders.iter().map(|(_, count)| count);
