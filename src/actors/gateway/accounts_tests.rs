@@ -189,7 +189,9 @@ fn of_accounts_that_no_owner_answers_no_more_are_kept_than_there_is_room_for() {
     // They are kept for a day after the last ask, and not by a second longer.
     for (now_ms, kept) in [(UNANSWERED_MS - 1, 3), (UNANSWERED_MS + 10, 0)] {
         accounts.sweep(now_ms);
-        let all = asked.iter().filter(|key| accounts.get_mut(shard, key).is_some());
+        let all = asked
+            .iter()
+            .filter(|key| accounts.get_mut(shard, key).is_some());
         assert_eq!(all.count(), kept);
     }
 }

@@ -172,11 +172,11 @@ fn a_lost_window_that_slides_and_is_reset_stays_open_when_its_pane_is_over() {
 
 /// What is on disk of the key, once it is said to be; with what that releases.
 fn on_disk(ledger: &mut Ledger, said: Vec<Effect>, at_ms: i64) -> (Option<Mark>, Vec<Effect>) {
-    let marks = said.iter().filter_map(|effect| match effect {
+    let mut marks = said.iter().filter_map(|effect| match effect {
         Effect::Persist { marks, .. } => marks.last().cloned(),
         _ => None,
     });
-    match marks.last() {
+    match marks.next_back() {
         Some(mark) => {
             let stamp = mark.stamp;
             let freed = ledger.step_alone(Input::Marked { stamp }, at_ms);
@@ -187,7 +187,8 @@ fn on_disk(ledger: &mut Ledger, said: Vec<Effect>, at_ms: i64) -> (Option<Mark>,
 }
 
 #[test]
-fn a_reset_whose_pane_ends_before_gateways_answered_is_done_when_their_leases_are_over_and_not_before() {
+fn a_reset_whose_pane_ends_before_gateways_answered_is_done_when_their_leases_are_over_and_not_before()
+ {
     for kind in [WindowKind::Sliding, WindowKind::Bucket] {
         let window = WindowSpec::new(TimeUnit::Hour, 1).counted(kind);
         let end_ms = window.at(T).end_ms;
@@ -210,12 +211,18 @@ fn a_reset_whose_pane_ends_before_gateways_answered_is_done_when_their_leases_ar
         on_disk(&mut ledger, said, end_ms);
         let refused = ledger.step_alone(Input::Ask(wish("g2", 0, end_ms)), end_ms);
         assert_eq!(replies(&refused), [("g2", 0, Outcome::Final)]);
-        assert!(!ledger.is_settled(&key("a"), stamp), "{kind:?}: g1 may use what it has");
+        assert!(
+            !ledger.is_settled(&key("a"), stamp),
+            "{kind:?}: g1 may use what it has"
+        );
         let later_ms = end_ms + 1_000;
         assert_eq!(ledger.next_wake_ms(), Some(later_ms));
         ledger.passes(later_ms, end_ms, later_ms);
         let said = ledger.step_alone(Input::Tick, later_ms);
-        assert!(!ledger.is_settled(&key("a"), stamp), "{kind:?}: it is not on disk");
+        assert!(
+            !ledger.is_settled(&key("a"), stamp),
+            "{kind:?}: it is not on disk"
+        );
         let (mark, freed) = on_disk(&mut ledger, said, later_ms);
         assert_eq!(mark.map(|mark| mark.used), Some(0));
         let is_told = |effect: &Effect| matches!(effect, Effect::Reopen(_));

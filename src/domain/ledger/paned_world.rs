@@ -1,9 +1,11 @@
 //! A world of one key whose windows slide, or whose bucket fills: gateways that use units, owners that move, restart
 //! and go on apart.
 
+#[path = "paned_resets.rs"]
+mod resets;
+
 use std::sync::Arc;
 
-use super::cell::Cell;
 use super::tests::{T, key, policies};
 use super::*;
 use crate::policy::WindowKind;
@@ -99,31 +101,6 @@ pub(super) struct World {
     /// Something is known from a disk alone, or was lost. An operator who resets that says so (L9): it is forgiven at once,
     /// whoever may have leases of it.
     is_from_disk: bool,
-}
-
-// === impl Ledger ===
-
-impl Ledger {
-    /// A pane that another one is about to follow.
-    pub(super) fn with_bugs_of_resets(&self, mut before: Cell) -> Cell {
-        match self.planted {
-            Some(Planted::ResetEndsWithItsPane) => before.round = None,
-            Some(Planted::ForgivesWithThePane) => {
-                let awaiting = before.round.take().filter(|round| round.resetting);
-                for (node, granted) in awaiting.map(|round| round.awaiting).unwrap_or_default() {
-                    before.forgive(&node, granted);
-                }
-            }
-            _ => {}
-        }
-        before
-    }
-
-    /// Whether somebody did not answer a round, and passes for having used what it has.
-    fn has_silent_holders(&self) -> bool {
-        let cell = self.cells.get(&key("a"));
-        cell.is_some_and(|cell| cell.holders.values().any(|held| held.silent))
-    }
 }
 
 // === impl Gateway ===
@@ -231,21 +208,8 @@ impl World {
             }
             Event::Asked(..) | Event::Said(..) => {}
             Event::Marked => self.marked(),
-            Event::Limit(limit) => {
-                if self.window.kind == WindowKind::Bucket {
-                    // What a lowered limit cuts off a bucket is forgiven by nobody.
-                    self.reset_is_given_up();
-                }
-                self.highest = self.highest.max(limit);
-                self.policies = policies(self.policies.applied + 1, limit, self.window);
-                self.step(Input::Policies(Arc::clone(&self.policies)));
-            }
-            Event::Reset => {
-                if self.knows_all_leases() {
-                    self.reset_at = Some(self.ledger.granted_units());
-                    self.step(Input::Reset { cell: key("a") });
-                }
-            }
+            Event::Limit(limit) => self.is_limited(limit),
+            Event::Reset => self.is_reset(),
             Event::Pass(ms) => {
                 self.real_ms += ms;
                 self.step(Input::Tick);
@@ -275,62 +239,14 @@ impl World {
         self.resets()
     }
 
-    /// A reset that goes on may make up for what is used meanwhile. When it is over what was granted since is left.
-    fn resets(&mut self) -> Result<(), String> {
-        let Some(granted_before) = self.reset_at else {
-            return Ok(());
-        };
-        self.uses.clear();
-        if self.ledger.forgives(&key("a")) {
-            return Ok(());
+    fn is_limited(&mut self, limit: u64) {
+        if self.window.kind == WindowKind::Bucket {
+            // What a lowered limit cuts off a bucket is forgiven by nobody.
+            self.reset_is_given_up();
         }
-        self.reset_at = None;
-        let since = self.ledger.granted_units() - granted_before;
-        let used = self.ledger.counted(&key("a")).map_or(0, |key| key.used);
-        // What has run out of a bucket meanwhile is a part of a unit.
-        let most = since + u64::from(self.window.kind == WindowKind::Bucket);
-        match used <= most || self.ledger.has_silent_holders() {
-            true => Ok(()),
-            false => Err(format!("L9: {used} count after a reset, {since} granted since")),
-        }
-    }
-
-    /// It is said to nobody that it is done.
-    fn reset_is_given_up(&mut self) {
-        if self.reset_at.take().is_some() {
-            self.uses.clear();
-        }
-    }
-
-    /// Whether the cell knows of all leases that are in use or on their way.
-    fn knows_all_leases(&self) -> bool {
-        let Some(image) = self.ledger.image(&key("a")) else {
-            return false;
-        };
-        let is_of_now = image.window == self.window.at(self.ledger.t_ms());
-        let knows = |holder: &Holder, window: Option<Window>, granted: u64| {
-            let mut holders = image.holders.iter();
-            let is_it = |(node, count): &(String, Count)| {
-                *node == holder.node
-                    && count.age() == (holder.incarnation, holder.lease)
-                    && count.granted >= granted
-            };
-            window == Some(image.window) && holders.any(is_it)
-        };
-        let gateways = self.gateways.iter();
-        let mut in_use = gateways.filter(|at| at.holds() > 0 && self.real_ms < at.until_ms);
-        let mut on_their_way = self.said.iter().filter_map(|said| match said {
-            Effect::Reply(reply) if reply.granted > 0 => {
-                let until_ms = reply.asked_at_ms + reply.remaining_ms;
-                (self.real_ms < until_ms).then_some(reply)
-            }
-            _ => None,
-        });
-        is_of_now
-            && !self.is_from_disk
-            && self.before.is_none()
-            && in_use.all(|at| knows(&at.holder, at.window, at.have))
-            && on_their_way.all(|reply| knows(&reply.holder, reply.window, reply.granted))
+        self.highest = self.highest.max(limit);
+        self.policies = policies(self.policies.applied + 1, limit, self.window);
+        self.step(Input::Policies(Arc::clone(&self.policies)));
     }
 
     fn is_taken_over(&mut self, ahead_ms: i64, after_ms: i64) {

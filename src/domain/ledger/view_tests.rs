@@ -151,7 +151,8 @@ fn what_gateways_tell_to_who_took_over_is_within_the_mark_that_was_begun_with() 
 }
 
 #[test]
-fn what_was_given_back_before_a_mark_is_no_credit_after_another_view_nor_beside_what_was_granted_more() {
+fn what_was_given_back_before_a_mark_is_no_credit_after_another_view_nor_beside_what_was_granted_more()
+ {
     // Of its 90 it gave ten back, which another one has: that one says nothing. What it said before that comes late, and
     // perhaps in parts.
     for (first, is_taken_over) in [(90, true), (85, false), (85, true)] {
@@ -197,7 +198,11 @@ fn gets_one(ledger: &mut Ledger) -> bool {
     };
     ledger.step_alone(Input::Ask(wants), T);
     let counted = ledger.counted(&key("a")).expect("it is counted");
-    counted.image.holders.iter().any(|(_, count)| count.granted > 0)
+    counted
+        .image
+        .holders
+        .iter()
+        .any(|(_, count)| count.granted > 0)
 }
 
 #[test]
@@ -213,11 +218,13 @@ fn a_lost_window_that_was_reset_stays_open_when_everything_starts_again() {
             standby.adopt(ledger.images());
         }
         let said = ledger.step_alone(Input::Reset { cell: key("a") }, T);
-        let marks = said.iter().filter_map(|effect| match effect {
+        let mut marks = said.iter().filter_map(|effect| match effect {
             Effect::Persist { marks, .. } => marks.last().cloned(),
             _ => None,
         });
-        let of_owner = marks.last().expect("the disk has to say that it is open");
+        let of_owner = marks
+            .next_back()
+            .expect("the disk has to say that it is open");
         let of_standby = standby.adopt(ledger.images()).pop();
         let of_standby = of_standby.expect("that of the standby too");
         for mark in [of_owner, of_standby] {

@@ -59,6 +59,7 @@ mod view_judging;
 mod view_nodes;
 mod view_plans;
 mod view_register;
+mod view_resets;
 mod view_tests;
 mod view_world;
 

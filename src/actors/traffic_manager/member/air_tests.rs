@@ -22,7 +22,10 @@ fn copy() -> Words {
 /// A part of about so many bytes.
 fn part(bytes: usize) -> Box<ShardImage> {
     let window = WindowSpec::new(TimeUnit::Min, 1);
-    let (key, quota) = (CellKey::new("t", "p", "k".repeat(bytes)), Quota { limit: 1, window });
+    let (key, quota) = (
+        CellKey::new("t", "p", "k".repeat(bytes)),
+        Quota { limit: 1, window },
+    );
     let cell = CellImage::new(key, window.numbered(3), quota);
     Box::new(ShardImage {
         cells: vec![cell],

@@ -220,7 +220,11 @@ fn crowded(me: &str, keys: usize) -> Seat {
     let cells = (0..keys).map(|key| CellImage {
         stamp: Stamp { epoch: 1, seq: 1 },
         spent: 1,
-        ..CellImage::new(CellKey::new("t", "p", format!("{key:0100}")), DAY.at(T), quota)
+        ..CellImage::new(
+            CellKey::new("t", "p", format!("{key:0100}")),
+            DAY.at(T),
+            quota,
+        )
     });
     let image = ShardImage {
         t_ms: T,
