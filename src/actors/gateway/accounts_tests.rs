@@ -176,3 +176,22 @@ fn all_calls_that_wait_are_asked_for_though_only_the_first_says_so() {
     let (ask, waited_for) = accounts.ask(slot.shard, &key, 0).unwrap();
     assert_eq!((ask.due, waited_for), (0, 9), "who asked is gone");
 }
+
+#[test]
+fn of_accounts_that_no_owner_answers_no_more_are_kept_than_there_is_room_for() {
+    let mut accounts = accounts(3);
+    let asked: Vec<ThrottleKey> = neighbours().take(9).collect();
+    let shard = shard_of(&asked[0]);
+    for (key, now_ms) in asked.iter().zip(0..) {
+        let (slot, _) = accounts.open(key, MINUTE, now_ms);
+        accounts.ask(slot.shard, key, now_ms);
+    }
+    // They are kept for a day after the last ask, and not by a second longer.
+    for (now_ms, kept) in [(UNANSWERED_MS - 1, 3), (UNANSWERED_MS + 10, 0)] {
+        accounts.sweep(now_ms);
+        let all = asked
+            .iter()
+            .filter(|key| accounts.get_mut(shard, key).is_some());
+        assert_eq!(all.count(), kept);
+    }
+}

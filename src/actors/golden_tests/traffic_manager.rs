@@ -53,6 +53,18 @@ fn ask(limit: u16, window: Option<WindowId>) -> LeaseAsk {
     }
 }
 
+fn asked(asks: Vec<LeaseAsk>) -> LeaseMany {
+    LeaseMany {
+        shard: 255,
+        node: text("gw1"),
+        incarnation: 7,
+        applied: 12,
+        asked_at_ms: 5,
+        limits: limits(),
+        asks,
+    }
+}
+
 fn answer(outcome: Outcome, window: Option<WindowId>) -> LeaseAnswer {
     LeaseAnswer {
         stamp: STAMP,
@@ -90,30 +102,14 @@ fn leases_keep_their_bytes() {
     let answers = answers.into_iter().chain([Some(of_window), None]);
     Frozen::default()
         .request(
-            &LeaseMany {
-                shard: 255,
-                node: text("gw1"),
-                incarnation: 7,
-                applied: 12,
-                asked_at_ms: 5,
-                limits: limits(),
-                asks: [ask(0, None)].into_iter().chain(asks).collect(),
-            },
+            &asked([ask(0, None)].into_iter().chain(asks).collect()),
             "02010002000000dbfbff0003677731070c0a030174000170010174010170010174020170010800017308fc0000010000fafbfb00fc00000100000001017308fc0000010001000206fafbfb00fc00000100010001017308fc0000010001010206fafbfb00fc00000100010001017308fc0000010001020206fafbfb00fc00000100010001017308fc0000010001030206fafbfb00fc00000100010001017308fc0000010001040206fafbfb00fc00000100010001017308fc0000010001050206fafbfb00fc00000100010001017308fc0000010001060206fafbfb00fc000001000100",
         )
         .request(
-            &LeaseMany {
-                shard: 255,
-                node: text("gw1"),
-                incarnation: 7,
-                applied: 12,
-                asked_at_ms: 5,
-                limits: limits(),
-                asks: vec![LeaseAsk {
+            &asked(vec![LeaseAsk {
                     due: 300,
                     ..ask(0, None)
-                }],
-            },
+                }]),
             "0201000200000035fbff0003677731070c0a030174000170010174010170010174020170010100017308fc0000010000fafbfb00fc0000010000fb2c01",
         )
         .reply::<LeaseMany>(&Leased::Leases(answers.collect()), "020100020000009b000801fc000001000900fcc0d40100fb2c01fb8813000001fc000001000900fcc0d40100fb2c01fb88130001c801fc000001000900fcc0d40100fb2c01fb8813000201fc000001000900fcc0d40100fb2c01fb881300030b01fc000001000900fcc0d40100fb2c01fb8813000401fc000001000900fcc0d40100fb2c01fb8813000501fc000001000901010206fcc0d40100fb2c01fb8813000000")

@@ -152,6 +152,12 @@ pub(super) fn new_secret() -> Result<String, Refused> {
     Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 
+/// Whether [`new_secret`] may have made this; of most texts it is certain that it did not.
+pub(super) fn is_like_a_secret(text: &str) -> bool {
+    let bytes = URL_SAFE_NO_PAD.decode(text);
+    bytes.is_ok_and(|bytes| bytes.len() == 32)
+}
+
 /// A user name without the tenant it may carry: only the tenant's own suffix is cut off, a name
 /// may hold an `@` of its own.
 #[must_use]

@@ -205,8 +205,9 @@ impl KeyManagerHandle {
         }
     }
 
-    /// Revokes a token; gives who has applied it. One that is revoked already, or is none of the
-    /// client's, waits for everything until now: it may be the revocation that is asked for again.
+    /// Revokes a token; gives who has applied it. One that is revoked already waits for everything
+    /// until now: it may be the revocation that is asked for again. A text that was never a token of
+    /// the client's waits for nothing.
     ///
     /// # Errors
     /// [`Refused::Oauth`] when the client is not authenticated.

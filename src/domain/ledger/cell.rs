@@ -126,6 +126,16 @@ pub(super) struct Round {
     pub(super) stamp: Stamp,
     /// The round belongs to a reset: what is confirmed as spent is forgiven.
     pub(super) resetting: bool,
+    /// The pane that a reset came in, once another one has followed it.
+    pub(super) ended: Option<RoundsPane>,
+}
+
+/// A pane that ended before a reset of it was confirmed (L10).
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RoundsPane {
+    pub(super) number: i64,
+    /// When the last lease of it is over, by the steady time: nothing of it is used after that, confirmed or not.
+    pub(super) ends_ms: i64,
 }
 
 /// What an ask said about the past.
@@ -137,6 +147,15 @@ pub(super) enum Absorbed {
     Current,
     /// The same, and what a reset waited for of the lease before is given back.
     GaveBack,
+}
+
+// === impl Round ===
+
+impl Round {
+    /// Whether it waits for what holders have used of the current pane, to forgive it.
+    fn is_resetting_here(&self) -> bool {
+        self.resetting && self.ended.is_none()
+    }
 }
 
 // === impl Count ===
@@ -165,6 +184,14 @@ impl Count {
             .saturating_sub(self.forgiven)
     }
 
+    /// All counts no more but for what was granted since so much had been. Gives how much that is.
+    pub(super) fn forgive(&mut self, granted_before: u64) -> u64 {
+        let since = self.granted.saturating_sub(granted_before);
+        let forgiven = self.net().saturating_sub(since);
+        self.forgiven = self.forgiven.saturating_add(forgiven);
+        forgiven
+    }
+
     pub(super) fn age(&self) -> (u64, u64) {
         (self.incarnation, self.lease)
     }
@@ -173,6 +200,11 @@ impl Count {
 // === impl CellImage ===
 
 impl CellImage {
+    /// Of a cell that was never changed, and of which nothing is used.
+    pub fn new(cell: CellKey, window: Window, quota: Quota) -> Self {
+        Cell::new(window, quota).image(&cell)
+    }
+
     /// What it says of its window, as a mark: all that was granted and did not come back.
     fn mark(&self) -> Mark {
         let counts = self.holders.iter().map(|(_, count)| count);
@@ -334,7 +366,7 @@ impl Cell {
         if age > held.count.age() {
             // The old lease is over; what it did not give back counts as spent (L7: silence means spent).
             // One that a reset still waits for is forgiven but for what it was granted since.
-            let reset = round.as_ref().filter(|round| round.resetting);
+            let reset = round.as_ref().filter(|round| round.is_resetting_here());
             let granted_before = reset.and_then(|round| round.awaiting.get(&ask.holder.node));
             let counts = match granted_before {
                 Some(before) => {
@@ -349,7 +381,9 @@ impl Cell {
             if let Some(round) = round {
                 (round.waiting).retain(|waiting| waiting.holder.node != ask.holder.node);
                 // Nor is it asked: it would pass for silent with what it is granted now.
-                round.awaiting.remove(&ask.holder.node);
+                if round.ended.is_none() {
+                    round.awaiting.remove(&ask.holder.node);
+                }
             }
             *held = Held::new(&ask.holder);
         }
@@ -387,9 +421,7 @@ impl Cell {
     /// been when the reset came.
     pub(super) fn forgive(&mut self, node: &str, granted_before: u64) {
         if let Some(held) = self.holders.get_mut(node) {
-            let since = held.count.granted.saturating_sub(granted_before);
-            let forgiven = held.net().saturating_sub(since);
-            held.count.forgiven = held.count.forgiven.saturating_add(forgiven);
+            held.count.forgive(granted_before);
         }
     }
 

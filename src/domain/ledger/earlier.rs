@@ -9,9 +9,11 @@
 //! Leases end with their pane, used or not. What a gateway says later of a pane that is over gives back what it never
 //! used, for as long as the owner knows what that gateway was granted in it.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use super::cell::{Cell, Count, Held};
+use super::cell::{Cell, Count, Held, Round, RoundsPane};
 use super::message::Ask;
 use super::policy::Quota;
 use super::steady::used_until_ms;
@@ -47,6 +49,17 @@ pub struct EndedPane {
     pub until_ms: i64,
     /// Who may still give back something of it.
     pub holders: Vec<(String, Count)>,
+}
+
+/// What a late word of a pane that is over comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Late {
+    /// It was said before.
+    Nothing,
+    /// More comes back.
+    News,
+    /// And nothing else will.
+    Done,
 }
 
 /// What the counts of a cell were when its pane ended.
@@ -89,6 +102,31 @@ impl Earlier {
         self.cut = self.cut.saturating_add(more.cut);
         self.cut_until_ms = self.cut_until_ms.max(more.cut_until_ms);
         self.panes.extend(more.panes);
+    }
+
+    /// What of a pane a holder had been granted when a reset came counts no more.
+    fn forgive_holder(&mut self, number: i64, node: &str, granted_before: u64) {
+        let Some(pane) = self.panes.iter_mut().find(|pane| pane.number == number) else {
+            return;
+        };
+        let Some((_, count)) = pane.holders.iter_mut().find(|(of, _)| of == node) else {
+            return;
+        };
+        let forgiven = count.forgive(granted_before).min(pane.used);
+        self.free(number, forgiven);
+    }
+
+    /// So many units of a pane count no more.
+    fn free(&mut self, number: i64, units: u64) {
+        let is_bucket = self.is_bucket();
+        if is_bucket {
+            self.level = self.level.saturating_sub(units);
+        }
+        for pane in &mut self.panes {
+            if is_bucket || pane.number == number {
+                pane.used = pane.used.saturating_sub(units);
+            }
+        }
     }
 
     /// Up to so many units count no more; gives how many do not.
@@ -150,40 +188,40 @@ impl Earlier {
         }
     }
 
-    /// What a gateway says of a pane that is over: what it never used comes back. Gives whether that changes anything.
-    fn hear(&mut self, number: i64, ask: &Ask) -> bool {
-        let is_bucket = self.is_bucket();
+    /// What a gateway says of a pane that is over: what it never used comes back. Had it been granted so much when a reset
+    /// came that still waits, that counts no more once it holds nothing of the pane.
+    fn hear(&mut self, number: i64, ask: &Ask, granted_before: Option<u64>) -> Late {
         let Some(pane) = self.panes.iter_mut().find(|pane| pane.number == number) else {
-            return false;
+            return Late::Nothing;
         };
         let Some(at) = pane.holders.iter().position(|(node, count)| {
             *node == ask.holder.node
                 && (count.incarnation, count.lease) == (ask.holder.incarnation, ask.holder.lease)
         }) else {
-            return false;
+            return Late::Nothing;
         };
         let Some((_, count)) = pane.holders.get_mut(at) else {
-            return false;
+            return Late::Nothing;
         };
         let before = count.net();
         let returned = ask.returned.min(count.granted);
         let is_news = returned > count.returned;
         count.returned = count.returned.max(returned);
-        let back = before.saturating_sub(count.net()).min(pane.used);
         // It holds nothing of it any more: there is nothing that could still come back.
         let is_done = ask.emptied && ask.have == count.granted;
+        if let Some(granted_before) = granted_before.filter(|_| is_done) {
+            count.forgive(granted_before);
+        }
+        let back = before.saturating_sub(count.net()).min(pane.used);
         if is_done {
             pane.holders.remove(at);
         }
-        if is_bucket {
-            self.level = self.level.saturating_sub(back);
-            for pane in &mut self.panes {
-                pane.used = pane.used.saturating_sub(back);
-            }
-        } else {
-            pane.used = pane.used.saturating_sub(back);
+        self.free(number, back);
+        match (is_done, is_news) {
+            (true, _) => Late::Done,
+            (false, true) => Late::News,
+            (false, false) => Late::Nothing,
         }
-        is_news || is_done
     }
 }
 
@@ -276,11 +314,13 @@ fn dry_until(begins_ms: i64, ends_ms: i64, span_ms: i64) -> i64 {
 // === impl Cell ===
 
 impl Cell {
-    /// What counts on of the pane that this one follows. It began then, by the steady time.
-    pub(super) fn follow(&mut self, before: Self, begins_ms: i64) {
+    /// What counts on of the pane that this one follows. It began then, by the steady time, which now shows `steady_ms`.
+    pub(super) fn follow(&mut self, mut before: Self, begins_ms: i64, steady_ms: i64) {
         if before.window.id.spec != self.window.id.spec {
             return;
         }
+        let resets = before.round.take().filter(|round| round.resetting);
+        let resets = resets.map(|round| before.ends_in(round, steady_ms));
         let may_return = |held: &Held| held.net() > 0 && !held.emptied;
         let holders = before.holders.iter();
         let holders = holders.filter(|(_, held)| may_return(held));
@@ -294,6 +334,40 @@ impl Cell {
             earlier: before.earlier.map(|earlier| *earlier).unwrap_or_default(),
         };
         self.go_on_from(ended, begins_ms);
+        self.round = resets.map(|(round, ended)| Round {
+            // They ask again, of the pane of now.
+            waiting: Vec::new(),
+            ended: Some(ended),
+            ..round
+        });
+    }
+
+    /// The pane is over before all have confirmed what they used of it before a reset. Once none of its leases lasts, it
+    /// is certain that nothing else of it will be used, and it is forgiven (L9); until then it is not.
+    fn ends_in(&mut self, mut round: Round, steady_ms: i64) -> (Round, RoundsPane) {
+        if let Some(ended) = round.ended {
+            return (round, ended);
+        }
+        let ended = RoundsPane {
+            number: self.window.id.number,
+            ends_ms: self.pane_ends_ms(),
+        };
+        if ended.ends_ms <= steady_ms {
+            for (node, granted_before) in std::mem::take(&mut round.awaiting) {
+                self.forgive(&node, granted_before);
+            }
+        }
+        (round, ended)
+    }
+
+    /// What these had been granted of an earlier pane when a reset came counts no more.
+    pub(super) fn forgive_earlier(&mut self, number: i64, granted_before: BTreeMap<String, u64>) {
+        let Some(earlier) = self.earlier.as_mut() else {
+            return;
+        };
+        for (node, granted_before) in granted_before {
+            earlier.forgive_holder(number, &node, granted_before);
+        }
     }
 
     /// What a mark says of an earlier pane: when its units were used is not known, so they count as its own, or as used
@@ -331,9 +405,20 @@ impl Cell {
         let window = ask.window.filter(|asked| {
             asked.spec == self.window.id.spec && asked.number < self.window.id.number
         });
-        match (window, self.earlier.as_mut()) {
-            (Some(window), Some(earlier)) => earlier.hear(window.number, ask),
-            _ => false,
+        let (Some(window), Some(earlier)) = (window, self.earlier.as_mut()) else {
+            return false;
+        };
+        let is_of = |round: &&mut Round| {
+            let ended = round.ended.filter(|ended| ended.number == window.number);
+            ended.is_some()
+        };
+        let resets = self.round.as_mut().filter(is_of);
+        let node = &ask.holder.node;
+        let granted_before = resets.as_ref().and_then(|round| round.awaiting.get(node));
+        let late = earlier.hear(window.number, ask, granted_before.copied());
+        if let Some(round) = resets.filter(|_| late == Late::Done) {
+            round.awaiting.remove(node);
         }
+        late != Late::Nothing
     }
 }

@@ -161,9 +161,21 @@ impl Cell {
 
     /// A round is over: all answered, or its time passed.
     pub(super) fn end_round(&mut self, key: &CellKey, step: &mut Step) {
-        let Some(round) = self.round.take() else {
+        let Some(mut round) = self.round.take() else {
             return;
         };
+        if let Some(ended) = round.ended {
+            let early_ms = ended.ends_ms.saturating_sub(step.steady_ms);
+            if early_ms > 0 && !round.awaiting.is_empty() {
+                // T was lifted: leases of that pane last on.
+                round.until_ms = step.now_ms.saturating_add(early_ms);
+                self.round = Some(round);
+                return;
+            }
+            self.forgive_earlier(ended.number, std::mem::take(&mut round.awaiting));
+            self.stamp = step.stamp;
+            step.gave_back = true;
+        }
         for node in round.awaiting.keys() {
             if let Some(held) = self.holders.get_mut(node) {
                 // Silence means spent (L7); it speaks again with its next ask.
@@ -179,7 +191,8 @@ impl Cell {
 
     fn answered(&mut self, ask: &Ask, step: &mut Step) {
         let node = ask.holder.node.as_str();
-        let Some(round) = self.round.as_mut() else {
+        let here = self.round.as_mut().filter(|round| round.ended.is_none());
+        let Some(round) = here else {
             return;
         };
         let has_emptied = self.holders.get(node).is_some_and(|held| held.emptied);
@@ -307,6 +320,7 @@ impl Cell {
             waiting,
             stamp: self.stamp,
             resetting,
+            ended: None,
         });
     }
 

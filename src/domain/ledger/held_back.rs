@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use super::cell::Round;
 use super::grant::Message;
 use super::message::{CellKey, Holder, Recall, Stamp};
 use super::owner::{Effect, Ledger};
@@ -111,20 +112,13 @@ impl Ledger {
 
     /// A disk may have kept its recalls back for longer than gateways have to answer them.
     fn round_lasts_from_now(&mut self, recall: &Recall) {
-        let Some(mut cell) = self.cells.get(&recall.cell) else {
-            return;
-        };
-        if let Some(round) = cell
-            .round
-            .as_mut()
-            .filter(|round| round.stamp == recall.stamp)
-        {
+        let is_of = |round: &&mut Round| round.stamp == recall.stamp && round.ended.is_none();
+        if let Some(round) = self.cells.round_mut(&recall.cell).filter(is_of) {
             round.since_ms = self.t_ms;
             let until_ms = self.t_ms.saturating_add(round.lasts_ms);
             let before_ms = std::mem::replace(&mut round.until_ms, until_ms);
             self.rounds.remove(&(before_ms, recall.cell.clone()));
             self.rounds.insert((until_ms, recall.cell.clone()));
-            self.cells.put(&recall.cell, cell);
         }
     }
 }

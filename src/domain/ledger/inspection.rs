@@ -47,7 +47,8 @@ impl Ledger {
     }
 
     /// Whether standby and voters have all changes up to this one (L3), the disks its mark (L5), and gateways have given
-    /// back what was called back of the key for it.
+    /// back what was called back of the key for it. Of a view before this one nobody can say: its rounds ended with it, and
+    /// whoever this one goes on from may have heard of nothing.
     pub fn is_settled(&self, key: &CellKey, stamp: Stamp) -> bool {
         let is_settled = |cell: Cell| {
             // What gateways confirmed since is in another mark.
@@ -55,7 +56,8 @@ impl Ledger {
             let forgives = cell.round.is_some_and(|round| round.resetting);
             mark <= self.replicated && mark <= self.marked && !forgives
         };
-        stamp <= self.replicated && self.cells.get(key).is_none_or(is_settled)
+        let is_of_this_view = stamp.epoch == self.stamp.epoch;
+        is_of_this_view && stamp <= self.replicated && self.cells.get(key).is_none_or(is_settled)
     }
 
     /// Whether what was granted of a key that is not counted is not known: its window would be full (L6).
@@ -63,17 +65,30 @@ impl Ledger {
         self.unopened(key).is_some_and(|cell| cell.lost)
     }
 
+    /// Whether a recall round waits for what this gateway has of the key.
+    pub fn awaits(&self, key: &CellKey, node: &str) -> bool {
+        let round = self.cells.round(key);
+        round.is_some_and(|round| round.awaiting.contains_key(node))
+    }
+
     /// Whether a reset waits for what holders have used, to forgive it.
     #[cfg(test)]
     pub(crate) fn forgives(&self, key: &CellKey) -> bool {
-        let round = self.cells.get(key).and_then(|cell| cell.round);
+        let round = self.cells.round(key);
         round.is_some_and(|round| round.resetting)
+    }
+
+    /// Whether somebody did not answer a round, and passes for having used what it has.
+    #[cfg(test)]
+    pub(crate) fn has_silent_holders(&self, key: &CellKey) -> bool {
+        let cell = self.cells.get(key);
+        cell.is_some_and(|cell| cell.holders.values().any(|held| held.silent))
     }
 
     /// Questions that wait: for a recall round to end, or for standby, voters or disk to have what their answers say.
     pub fn waiting(&self) -> usize {
         let rounds = self.rounds.iter();
-        let in_round = rounds.filter_map(|(_, key)| self.cells.get(key)?.round);
+        let in_round = rounds.filter_map(|(_, key)| self.cells.round(key));
         let asks: usize = in_round.map(|round| round.waiting.len()).sum();
         asks.saturating_add(self.held.len())
     }

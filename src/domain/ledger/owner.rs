@@ -314,12 +314,20 @@ impl Ledger {
         let before = self.close(key);
         let (window, lag_ms) = (quota.window.at(self.t_ms), self.lag_ms());
         let mut cell = self.past.open(key, window, quota, lag_ms);
+        #[cfg(test)]
+        let before = before.map(|before| self.with_bugs_of_resets(before));
         if let Some(before) = before {
             // Somebody who granted began it anew, this owner or one that it copied: its window counts from there, and not
             // only its pane.
             let is_same = before.window.id.spec == window.id.spec && window.id.spec.is_paned();
             cell.lost &= before.lost || !is_same;
-            cell.follow(before, window.start_ms.saturating_sub(lag_ms));
+            let begins_ms = window.start_ms.saturating_sub(lag_ms);
+            cell.follow(before, begins_ms, self.steady_ms());
+            if let Some(round) = cell.round.as_mut() {
+                // To be looked at at once: its leases may be over.
+                round.until_ms = self.t_ms;
+                self.rounds.insert((self.t_ms, key.clone()));
+            }
         }
         let id = cell.window.id;
         self.cells.put(key, cell);

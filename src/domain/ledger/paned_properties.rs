@@ -26,6 +26,7 @@ fn event() -> impl Strategy<Value = Event> {
         10 => (which, any::<bool>()).prop_map(|(which, again)| Event::Said(which, again)),
         4 => Just(Event::Marked),
         1 => (1..12_u64).prop_map(Event::Limit),
+        1 => Just(Event::Reset),
         4 => (1..700_i64).prop_map(Event::Pass),
         2 => (700..65_000_i64).prop_map(Event::Pass),
         1 => (65_000..4_000_000_i64).prop_map(Event::Pass),
@@ -214,4 +215,40 @@ fn a_copy_that_goes_on_as_what_a_disk_had_keeps_the_pace_of_the_copy() {
     world.ledger.fence(world.epoch, t0_ms);
     world.event(&Event::Pass(3_595_000)).unwrap();
     assert_eq!(world.event(&Event::Gets(1, 1)), Ok(()));
+}
+
+#[test]
+fn a_reset_that_ends_with_its_pane_breaks_the_property_of_each_kind() {
+    breaks(&Wrong::Planted(Planted::ResetEndsWithItsPane));
+}
+
+/// A gateway has the only unit when the key is reset, and the pane is over by T before it has answered.
+fn reset_while_held(kind: WindowKind) -> History {
+    let window = sliding(TimeUnit::Hour).counted(kind);
+    let (begins_ms, pane_ms) = to_the_next_panes_end();
+    let mut events = vec![Event::Pass(begins_ms)];
+    events.extend(holds_it());
+    events.extend([
+        Event::Reset,
+        Event::Marked,
+        Event::Lift(pane_ms),
+        // The recall is on its way while somebody else asks.
+        Event::Ask(1, 1),
+        Event::Asked(0, false),
+        Event::Marked,
+        Event::Said(1, false),
+        Event::Use(1, 1),
+        Event::Use(0, 1),
+    ]);
+    (1, window, events)
+}
+
+#[test]
+fn a_reset_that_takes_a_lease_for_over_by_a_lifted_t_breaks_the_property_of_each_kind() {
+    for kind in [WindowKind::Sliding, WindowKind::Bucket] {
+        let history = reset_while_held(kind);
+        assert_eq!(keeps(&history, &Wrong::Nothing), Ok(()), "{kind:?}");
+        let wrong = Wrong::Planted(Planted::ForgivesWithThePane);
+        assert!(keeps(&history, &wrong).is_err(), "{kind:?}");
+    }
 }

@@ -146,7 +146,7 @@ fn a_lost_window_that_slides_and_is_reset_stays_open_when_its_pane_is_over() {
         let mut ledger = Ledger::new(3, Recovery::founding(2), policies(1, 10, window));
         ledger.goes_on_from_nothing(2);
         ledger.fence(2, Some(T));
-        ledger.gone(Some(T));
+        ledger.gone(Some(T), 2);
         let refused = ledger.step_alone(Input::Ask(wish(T)), T);
         assert_eq!(replies(&refused), [("g1", 0, Outcome::Final)]);
         ledger.step_alone(Input::Reset { cell: key("a") }, T);
@@ -154,7 +154,7 @@ fn a_lost_window_that_slides_and_is_reset_stays_open_when_its_pane_is_over() {
             let mut heir = Ledger::new(3, Recovery::founding(1), policies(1, 10, window));
             heir.stand_by(3);
             heir.take(ledger.shard_image());
-            heir.gone(Some(T));
+            heir.gone(Some(T), 2);
             heir.activate(3, false);
             ledger = heir;
         }
@@ -167,5 +167,94 @@ fn a_lost_window_that_slides_and_is_reset_stays_open_when_its_pane_is_over() {
         let stamp = stamp.expect("a mark");
         let granted = ledger.step_alone(Input::Marked { stamp }, next_ms);
         assert_eq!(replies(&granted), [("g1", 1, Outcome::Granted)]);
+    }
+}
+
+/// What is on disk of the key, once it is said to be; with what that releases.
+fn on_disk(ledger: &mut Ledger, said: Vec<Effect>, at_ms: i64) -> (Option<Mark>, Vec<Effect>) {
+    let mut marks = said.iter().filter_map(|effect| match effect {
+        Effect::Persist { marks, .. } => marks.last().cloned(),
+        _ => None,
+    });
+    match marks.next_back() {
+        Some(mark) => {
+            let stamp = mark.stamp;
+            let freed = ledger.step_alone(Input::Marked { stamp }, at_ms);
+            (Some(mark), [said, freed].concat())
+        }
+        None => (None, said),
+    }
+}
+
+#[test]
+fn a_reset_whose_pane_ends_before_gateways_answered_is_done_when_their_leases_are_over_and_not_before()
+ {
+    for kind in [WindowKind::Sliding, WindowKind::Bucket] {
+        let window = WindowSpec::new(TimeUnit::Hour, 1).counted(kind);
+        let end_ms = window.at(T).end_ms;
+        let wish = |node, have, at_ms| Ask {
+            window: Some(window.at(at_ms).id),
+            ..ask(node, have, 1)
+        };
+        let mut ledger = ledger(2, window);
+        ledger.passes(T, T, T);
+        for have in [0, 1] {
+            let said = ledger.step_alone(Input::Ask(wish("g1", have, T)), T);
+            on_disk(&mut ledger, said, T);
+        }
+        let said = ledger.step_alone(Input::Reset { cell: key("a") }, T + 1);
+        on_disk(&mut ledger, said, T + 1);
+        let stamp = ledger.stamp();
+        // T is lifted over the end of the pane, by a second.
+        ledger.passes(end_ms, end_ms - 1_000, end_ms);
+        let said = ledger.step_alone(Input::Tick, end_ms);
+        on_disk(&mut ledger, said, end_ms);
+        let refused = ledger.step_alone(Input::Ask(wish("g2", 0, end_ms)), end_ms);
+        assert_eq!(replies(&refused), [("g2", 0, Outcome::Final)]);
+        assert!(
+            !ledger.is_settled(&key("a"), stamp),
+            "{kind:?}: g1 may use what it has"
+        );
+        let later_ms = end_ms + 1_000;
+        assert_eq!(ledger.next_wake_ms(), Some(later_ms));
+        ledger.passes(later_ms, end_ms, later_ms);
+        let said = ledger.step_alone(Input::Tick, later_ms);
+        assert!(
+            !ledger.is_settled(&key("a"), stamp),
+            "{kind:?}: it is not on disk"
+        );
+        let (mark, freed) = on_disk(&mut ledger, said, later_ms);
+        assert_eq!(mark.map(|mark| mark.used), Some(0));
+        let is_told = |effect: &Effect| matches!(effect, Effect::Reopen(_));
+        assert!(freed.iter().any(is_told), "{kind:?}: g2 is told");
+        assert!(ledger.is_settled(&key("a"), stamp));
+        let granted = ledger.step_alone(Input::Ask(wish("g2", 0, later_ms)), later_ms);
+        let (_, granted) = on_disk(&mut ledger, granted, later_ms);
+        assert_eq!(replies(&granted), [("g2", 1, Outcome::Granted)]);
+    }
+}
+
+#[test]
+fn a_reset_whose_pane_ends_before_a_gateway_answers_leaves_what_was_granted_since() {
+    for kind in [WindowKind::Sliding, WindowKind::Bucket] {
+        let window = WindowSpec::new(TimeUnit::Min, 1).counted(kind);
+        let end_ms = window.at(T).end_ms;
+        let wish = |node, have, at_ms| Ask {
+            window: Some(window.at(at_ms).id),
+            ..ask(node, have, 1)
+        };
+        let mut ledger = ledger(3, window);
+        for ask in [wish("g1", 0, T), wish("g2", 0, T)] {
+            ledger.step_alone(Input::Ask(ask), T);
+        }
+        ledger.step_alone(Input::Reset { cell: key("a") }, T);
+        // It crosses the recall.
+        let said = ledger.step_alone(Input::Ask(wish("g1", 1, T)), T);
+        assert_eq!(replies(&said), [("g1", 2, Outcome::Granted)]);
+        let stamp = ledger.stamp();
+        ledger.step_alone(Input::Ask(wish("g3", 0, end_ms)), end_ms);
+        assert!(ledger.is_settled(&key("a"), stamp));
+        let counted = ledger.counted(&key("a")).map(|key| (key.used, key.left));
+        assert_eq!(counted, Some((2, 1)), "{kind:?}: one since, and that of g3");
     }
 }

@@ -1,6 +1,9 @@
 //! A world of one key whose windows slide, or whose bucket fills: gateways that use units, owners that move, restart
 //! and go on apart.
 
+#[path = "paned_resets.rs"]
+mod resets;
+
 use std::sync::Arc;
 
 use super::tests::{T, key, policies};
@@ -27,6 +30,8 @@ pub(super) enum Event {
     Said(usize, bool),
     Marked,
     Limit(u64),
+    /// Not while a lease may be in use that the cell does not know: those are over for a reset.
+    Reset,
     Pass(i64),
     /// So long T stands still.
     Stand(i64),
@@ -88,8 +93,14 @@ pub(super) struct World {
     before: Option<Before>,
     /// What was lost up to this T stays so.
     gone_ms: Option<i64>,
-    /// When units were used, in real time, and how many.
+    gone_epoch: u64,
+    /// When units were used, in real time, and how many; what a reset may have made up for is left out.
     uses: Vec<(i64, u64)>,
+    /// What the owner had granted when it was told to reset the key and waits for that.
+    reset_at: Option<u64>,
+    /// Something is known from a disk alone, or was lost. An operator who resets that says so (L9): it is forgiven at once,
+    /// whoever may have leases of it.
+    is_from_disk: bool,
 }
 
 // === impl Gateway ===
@@ -161,7 +172,10 @@ impl World {
             disk: None,
             before: None,
             gone_ms: None,
+            gone_epoch: 0,
             uses: Vec::new(),
+            reset_at: None,
+            is_from_disk: false,
         };
         world.begins(Recovery::founding(1));
         world
@@ -194,11 +208,8 @@ impl World {
             }
             Event::Asked(..) | Event::Said(..) => {}
             Event::Marked => self.marked(),
-            Event::Limit(limit) => {
-                self.highest = self.highest.max(limit);
-                self.policies = policies(self.policies.applied + 1, limit, self.window);
-                self.step(Input::Policies(Arc::clone(&self.policies)));
-            }
+            Event::Limit(limit) => self.is_limited(limit),
+            Event::Reset => self.is_reset(),
             Event::Pass(ms) => {
                 self.real_ms += ms;
                 self.step(Input::Tick);
@@ -225,7 +236,17 @@ impl World {
             Event::TakeOver(ahead_ms, after_ms) => self.is_taken_over(ahead_ms, after_ms),
             Event::Restart(lift_ms) => self.restarts(lift_ms),
         }
-        Ok(())
+        self.resets()
+    }
+
+    fn is_limited(&mut self, limit: u64) {
+        if self.window.kind == WindowKind::Bucket {
+            // What a lowered limit cuts off a bucket is forgiven by nobody.
+            self.reset_is_given_up();
+        }
+        self.highest = self.highest.max(limit);
+        self.policies = policies(self.policies.applied + 1, limit, self.window);
+        self.step(Input::Policies(Arc::clone(&self.policies)));
     }
 
     fn is_taken_over(&mut self, ahead_ms: i64, after_ms: i64) {
@@ -238,6 +259,7 @@ impl World {
 
     fn restarts(&mut self, lift_ms: i64) {
         self.ahead_ms += lift_ms;
+        self.is_from_disk = true;
         let t0_ms = Some(self.t_ms());
         self.begins(Recovery {
             t0_ms,
@@ -247,7 +269,7 @@ impl World {
         });
         self.ledger.goes_on_from_disk(self.epoch, self.epoch);
         self.ledger.fence(self.epoch, t0_ms);
-        self.ledger.gone(self.gone_ms);
+        self.ledger.gone(self.gone_ms, self.gone_epoch);
     }
 
     fn goes_apart(&mut self, ahead_ms: i64, is_lost: bool, stands_still: bool) {
@@ -266,12 +288,13 @@ impl World {
         self.begins(Recovery::founding(self.epoch + 1));
         self.before = before;
         if is_lost {
+            self.is_from_disk = true;
             let t0_ms = Some(t_ms + FENCE_MS);
             self.disk = None;
             self.ledger.goes_on_from_nothing(self.epoch);
             self.ledger.fence(self.epoch, t0_ms);
-            self.gone_ms = self.gone_ms.max(t0_ms);
-            self.ledger.gone(self.gone_ms);
+            (self.gone_ms, self.gone_epoch) = (self.gone_ms.max(t0_ms), self.epoch);
+            self.ledger.gone(self.gone_ms, self.gone_epoch);
         } else {
             self.disk = self.ledger.take(image).pop().or(self.disk.take());
             self.ledger.others_may_prolong();
@@ -299,6 +322,7 @@ impl World {
 
     fn begins(&mut self, recovery: Recovery) {
         self.before = None;
+        self.reset_is_given_up();
         self.late_ms = 0;
         self.epoch = recovery.epoch;
         self.ledger = Ledger::new(2, recovery, Arc::clone(&self.policies));

@@ -48,6 +48,9 @@ pub(super) struct Past {
     lost_ms: Option<i64>,
     /// All windows that had begun by this are full: nobody is left who knows of them (L6).
     gone_ms: Option<i64>,
+    /// The last view that had to begin without it. A lost window writes no mark, so one of since is of a window that an
+    /// operator opened (L9), and says all that counts of it. Nothing is, as long as nobody has said which view it was.
+    gone_epoch: u64,
     /// It comes from a disk, and the T up to which the view of this epoch was fenced is still to be said.
     unfenced: Option<u64>,
     /// The view in which the marks of a stop in order were written.
@@ -117,6 +120,7 @@ impl Past {
             source: recovery.source,
             lost_ms: recovery.lost_ms,
             gone_ms: None,
+            gone_epoch: u64::MAX,
             unfenced: None,
             stopped: None,
             seam_ms: None,
@@ -202,11 +206,13 @@ impl Past {
         self.lost_ms.max(self.gone_ms).max(from_disk)
     }
 
-    /// Windows that had begun by this T are full, none if nothing was lost with all its holders (L6). Gives whether
-    /// that is less than before: something was found again, or an operator gave it up.
-    pub(super) fn gone(&mut self, gone_ms: Option<i64>) -> bool {
+    /// Windows that had begun by this T are full, none if nothing was lost with all its holders (L6); the view of this
+    /// epoch was the last that began without. Gives whether that is less than before: something was found again, or an
+    /// operator gave it up.
+    pub(super) fn gone(&mut self, gone_ms: Option<i64>, epoch: u64) -> bool {
         let is_less = gone_ms < self.gone_ms;
         self.gone_ms = gone_ms;
+        self.gone_epoch = epoch;
         is_less
     }
 
@@ -277,6 +283,7 @@ impl Past {
             source: image.source,
             lost_ms: image.lost_ms,
             gone_ms: image.gone_ms,
+            gone_epoch: u64::MAX,
             unfenced: image.unfenced,
             stopped: image.stopped,
             seam_ms: image.seam_ms,
@@ -306,11 +313,12 @@ impl Past {
         let mut cell = Cell::new(window, quota);
         cell.lag_ms = if quota.window.is_paned() { lag_ms } else { 0 };
         let lag_ms = cell.lag_ms;
-        if self.is_gone(window, lag_ms) {
+        let mark = self.marks.get(key);
+        let mark = mark.filter(|mark| self.counts(mark, window, lag_ms));
+        let was_opened = mark.is_some_and(|mark| mark.stamp.epoch >= self.gone_epoch);
+        if self.is_gone(window, lag_ms) && !was_opened {
             cell.lost = true;
-        } else if let Some(mark) = self.marks.get(key)
-            && self.counts(mark, window, lag_ms)
-        {
+        } else if let Some(mark) = mark {
             if mark.window == window.id {
                 cell.found(mark);
                 cell.lasts_beyond(self.seam_ms);

@@ -94,7 +94,11 @@ impl World {
             }
             self.event(&Event::Pass(100))?;
         }
-        Ok(())
+        let left = self.ledger.counted(&key("a")).map_or(0, |key| key.left);
+        match left {
+            0 => Ok(()),
+            _ => Err(format!("L9: {left} are left when somebody wants all")),
+        }
     }
 
     fn begins_with(&mut self, recovery: Recovery) {

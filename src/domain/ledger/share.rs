@@ -129,10 +129,11 @@ impl Ledger {
     }
 
     /// Windows that had begun by this T are full, for nobody knows what was granted of them; none when nothing is
-    /// lost, or given up (L6).
-    pub fn gone(&mut self, gone_ms: Option<i64>) {
+    /// lost, or given up (L6). The view of this epoch was the last that had to begin without: what an operator has opened
+    /// since stays open.
+    pub fn gone(&mut self, gone_ms: Option<i64>, epoch: u64) {
         self.lift(gone_ms);
-        if !self.past.gone(gone_ms) {
+        if !self.past.gone(gone_ms, epoch) {
             return;
         }
         for key in self.cells.keys(|cell| cell.lost) {
@@ -276,7 +277,8 @@ impl Ledger {
                 continue;
             }
             let marked = known.filter(|cell| cell.window == image.window);
-            let gave_back = (marked.as_ref()).is_some_and(|cell| cell.was_given_back(&image));
+            // Of a window that it has nothing of the disk may say more, or nothing, where an operator has opened it.
+            let gave_back = (marked.as_ref()).is_none_or(|cell| cell.was_given_back(&image));
             let mark = marked.map_or(0, |cell| cell.mark);
             let until = CountsUntil::of(image.window, image.lag_ms);
             let key = image.cell.clone();

@@ -59,6 +59,7 @@ mod view_judging;
 mod view_nodes;
 mod view_plans;
 mod view_register;
+mod view_resets;
 mod view_tests;
 mod view_world;
 
@@ -71,6 +72,10 @@ pub(crate) enum Planted {
     LeasesStandStill,
     /// A lowered limit does not reach the cells in use (L9).
     OldLimitStays,
+    /// A reset ends with its pane, whoever has yet to confirm what was used of it (L9, L10).
+    ResetEndsWithItsPane,
+    /// What of a pane nobody has confirmed is forgiven as soon as T is beyond it, however long its leases last (L10).
+    ForgivesWithThePane,
     /// Whoever copies takes what a mark covers for forgiven (L5).
     CopiesForgiveWhatIsCovered,
     /// Replies carry what is new instead of the cumulative count (L7).

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use super::Planted;
-use super::ledger_world::{Event, World, cell};
+use super::ledger_world::{Event, World};
 use super::view_world::{NodeEvent, Saying, name};
-use crate::ledger::{Input, Mark, Policies};
+use crate::ledger::{Mark, Policies};
 use crate::view::{Entry, Epoch, Event as SeatEvent, Phase};
 
 /// Who leaves waits for its hand-over so long at most.
@@ -151,24 +151,6 @@ impl World {
                     self.truth.given_up(key, spec, t0_ms, self.now_ms);
                 }
             }
-        }
-    }
-
-    /// An administrator lets a key begin anew; whoever owns it does so.
-    fn reset(&mut self, key: usize) {
-        let shard = self.shard_of(key);
-        for node in 0..self.nodes.all.len() {
-            if !self.works(node) || !self.nodes.all[node].seats[usize::from(shard)].grants() {
-                continue;
-            }
-            let cell = cell(key);
-            let reset = Input::Reset { cell: cell.clone() };
-            self.seat(node, shard, SeatEvent::Ledger(reset));
-            // A key that only marks know, or nobody, is reset as well.
-            let ledger = self.nodes.all[node].seats[usize::from(shard)].ledger();
-            let window = ledger.image(&cell).map(|image| image.window);
-            let window = window.unwrap_or(self.plan.keys[key].1.at(ledger.t_ms()));
-            self.truth.reset(key, window.id, self.now_ms);
         }
     }
 

@@ -282,3 +282,11 @@ fn planted_a_clock_read_before_taking_is_noticed() {
         plan.cluster.is_on_time = true;
     });
 }
+
+#[test]
+fn planted_a_reset_that_ends_with_its_pane_is_noticed() {
+    notices::<View>(Planted::ResetEndsWithItsPane, |plan| {
+        *plan = plan.clone().sliding();
+        plan.cluster.resets = 300;
+    });
+}

@@ -8,6 +8,7 @@ use super::Planted;
 use super::ledger_world::{Event, WORLD_EPOCH_MS, World, key_of};
 use super::view_changes::Stopped;
 use super::view_register::Register;
+use super::view_resets::ResetUnderWay;
 use crate::ledger::{Ask, CellKey, Input, Mark, Policies, Stamp};
 use crate::view::{
     Coordinator, Duty, Epoch, Event as SeatEvent, Fences, Life, News, NodeTime, Now, Origin, Phase,
@@ -134,6 +135,7 @@ pub(super) struct Nodes {
     /// How many of the first ones own shards; the others vote only.
     pub(super) members: usize,
     pub(super) register: Register,
+    pub(super) resets: Vec<ResetUnderWay>,
     /// From whom to whom nothing comes through.
     pub(super) cut: BTreeSet<(usize, usize)>,
     /// When the one last heard the other.
@@ -470,6 +472,7 @@ impl World {
         for deed in deeds {
             self.deed(node, shard, deed);
         }
+        self.judge_resets(node, shard);
     }
 
     pub(super) fn tell_leader(&mut self, from: usize, saying: Saying) {

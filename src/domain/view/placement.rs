@@ -54,6 +54,8 @@ pub struct Place {
     pub t0_ms: Option<i64>,
     /// Windows that had begun by this T are full, whatever anybody has of them (L6).
     pub lost_ms: Option<i64>,
+    /// The last view that had to begin without what was lost.
+    pub lost_in: Epoch,
     /// What was lost and may be found again.
     pub missing: Vec<Missing>,
     /// Whether the view knows of this life of the node.
@@ -117,6 +119,7 @@ impl Place {
             sources: sources(view, shard, rank),
             t0_ms: view.t0_ms,
             lost_ms: lost.iter().map(|loss| loss.t0_ms).max(),
+            lost_in: lost.iter().map(|loss| loss.epoch).max().unwrap_or_default(),
             missing: lost
                 .iter()
                 .filter(|loss| !loss.is_mixed)

@@ -105,6 +105,37 @@ async fn is_revoked_once(kind: TokenType) {
 }
 
 #[tokio::test]
+async fn what_is_no_token_of_the_client_is_revoked_without_asking_who_knows_of_it() {
+    let bench = bench(SigningAlgorithm::Es256).await;
+    bench.user("ann", &[role::CREATOR]).await;
+    let (_, signing) = bench.client(TokenType::Jwt).await;
+    let (_, other) = bench.client(TokenType::Oauth).await;
+    let signed = bench.log_in(&signing, PASSWORD).await.unwrap();
+    let opaque = bench.log_in(&other, PASSWORD).await.unwrap();
+    let head = bench.head().await;
+    let (header, rest) = signed.access_token.split_once('.').unwrap();
+    let (claims, signature) = rest.split_once('.').unwrap();
+    let turned: String = signature.chars().rev().collect();
+    let forged = format!("{header}.{claims}.{turned}");
+    let foreign = [opaque.access_token.clone(), opaque.refresh_token.unwrap()];
+    let texts = ["", "garbage", "a.b.c", "..", &forged, &"x".repeat(42)];
+    for text in texts.map(str::to_owned).into_iter().chain(foreign) {
+        let asked = bench.km.revoke(signing.clone(), text.clone()).await;
+        assert!(asked.unwrap().is_none(), "{text}");
+    }
+    let asked = bench.km.revoke(other.clone(), signed.access_token.clone());
+    assert!(asked.await.unwrap().is_none(), "another client's");
+    assert_eq!(bench.head().await, head);
+    // A refresh token that is gone with its session may have been revoked just now.
+    for _ in 0..2 {
+        let refresh = signed.refresh_token.clone().unwrap();
+        let asked = bench.km.revoke(signing.clone(), refresh).await;
+        assert!(asked.unwrap().is_some());
+    }
+    assert!(bench.is_good(&opaque.access_token).await);
+}
+
+#[tokio::test]
 async fn a_refresh_may_ask_for_less_and_the_next_one_has_all_again() {
     let bench = bench(SigningAlgorithm::Es256).await;
     bench.user("ann", &[role::CREATOR]).await;

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cluster::spawn_named;
-use domain::ledger::{CellImage, CellKey, Quota, Stamp};
+use domain::ledger::{CellImage, CellKey, Quota};
 use domain::policy::TimeUnit;
 use domain::view::Epoch;
 use domain::window::WindowSpec;
@@ -22,18 +22,11 @@ fn copy() -> Words {
 /// A part of about so many bytes.
 fn part(bytes: usize) -> Box<ShardImage> {
     let window = WindowSpec::new(TimeUnit::Min, 1);
-    let cell = CellImage {
-        cell: CellKey::new("t", "p", "k".repeat(bytes)),
-        stamp: Stamp::default(),
-        window: window.numbered(3),
-        quota: Quota { limit: 1, window },
-        lost: false,
-        spent: 1,
-        holders: Vec::new(),
-        earlier: None,
-        lag_ms: 0,
-        coverage: 0,
-    };
+    let (key, quota) = (
+        CellKey::new("t", "p", "k".repeat(bytes)),
+        Quota { limit: 1, window },
+    );
+    let cell = CellImage::new(key, window.numbered(3), quota);
     Box::new(ShardImage {
         cells: vec![cell],
         ..ShardImage::default()

@@ -16,7 +16,7 @@ use super::counted;
 use super::message::{ChangeKey, ShardHeard, TellShard};
 use super::pending::Pending;
 use super::site::Site;
-use super::slots::{Said, Slots};
+use super::slots::{Said, Slot, Slots};
 use super::under_way::UnderWay;
 use super::ways::Ways;
 use crate::agreed_view::AgreedView;
@@ -68,7 +68,7 @@ pub(super) enum ShardsMessage {
 pub(super) struct Shards {
     pub(super) arguments: ShardsArguments,
     me: Address<ShardsMessage>,
-    pending: Pending,
+    pending: Pending<Reply<Leased>>,
     under_way: UnderWay,
     pub(super) changes: Changes,
     /// Limits that were asked for and do not exist, each told in the log once.
@@ -148,7 +148,7 @@ impl Actor for Shards {
             }
         }
         self.tell_changes();
-        self.pending.answer(self.arguments.clock.monotonic());
+        self.answer();
         Ok(())
     }
 }
@@ -196,7 +196,7 @@ impl Shards {
             return reply.send(Leased::NotOwner);
         };
         let now = self.arguments.clock.monotonic();
-        self.pending.wait(asks, reply, now);
+        self.pending.wait(request.shard, asks, reply, now);
         self.carry_out(request.shard, said).await;
     }
 
@@ -248,6 +248,19 @@ impl Shards {
             self.carry_out(shard, said).await;
         }
         reply.send(answer);
+    }
+
+    /// Answers the questions that are due.
+    fn answer(&mut self) {
+        let slots = &self.arguments.slots;
+        let is_awaited = |shard: u16, ask: &Ask| {
+            let ledger = |slot: &mut Slot| slot.ledger().awaits(&ask.cell, &ask.holder.node);
+            slots.with(shard, ledger).unwrap_or_default()
+        };
+        let now = self.arguments.clock.monotonic();
+        for (reply, answers) in self.pending.due(now, is_awaited) {
+            reply.send(Leased::Leases(answers));
+        }
     }
 
     pub(super) async fn follow(&mut self, shard: u16) {

@@ -14,7 +14,7 @@ use foldhash::fast::RandomState;
 
 use self::plain::{Plain, Pools};
 use self::subject::Subject;
-use super::cell::Cell;
+use super::cell::{Cell, Round};
 use super::message::CellKey;
 use super::policy::Quota;
 use super::steady::{CountsUntil, Instant};
@@ -138,6 +138,24 @@ impl Cells {
     /// All cells, in the order of their keys.
     pub(super) fn iter(&self) -> impl Iterator<Item = (CellKey, Cell)> {
         self.after(None)
+    }
+
+    /// The recall round of a key that goes on.
+    pub(super) fn round(&self, key: &CellKey) -> Option<&Round> {
+        let (_, place) = self.find(key)?;
+        match self.row(place)? {
+            Row::Whole(whole) => whole.1.round.as_ref(),
+            Row::Plain(_) => None,
+        }
+    }
+
+    /// The same, to be changed where it is.
+    pub(super) fn round_mut(&mut self, key: &CellKey) -> Option<&mut Round> {
+        let (_, place) = self.find(key)?;
+        match self.row_mut(place)? {
+            Row::Whole(whole) => whole.1.round.as_mut(),
+            Row::Plain(_) => None,
+        }
     }
 
     /// No recall round goes on.

@@ -123,15 +123,16 @@ impl Seat {
 
     /// The view is active: an owner whose pair is complete grants; who is neither forgets.
     pub(super) fn begin_grants(&mut self, now_ms: i64, out: &mut Vec<Deed>) {
-        let (epoch, lost_ms, t0_ms) = (self.place.epoch, self.place.lost_ms, self.place.t0_ms);
+        let (epoch, t0_ms) = (self.place.epoch, self.place.t0_ms);
+        let (lost_ms, lost_in) = (self.place.lost_ms, self.place.lost_in);
         match (&self.place.role, &self.work) {
             (Role::Owner { standby }, Work::Complete { .. }) => {
                 if !planted!(self, DiskBeginsEmpty) {
                     self.ledger.fence(epoch.number(), t0_ms);
                 }
                 let has_standby = standby.is_some();
-                self.ledger
-                    .gone(lost_ms.filter(|_| !planted!(self, LostBeginsEmpty)));
+                let lost_ms = lost_ms.filter(|_| !planted!(self, LostBeginsEmpty));
+                self.ledger.gone(lost_ms, lost_in.number());
                 self.ledger.activate(epoch.number(), has_standby);
                 let policies = std::sync::Arc::clone(&self.policies);
                 self.drive(crate::ledger::Input::Policies(policies), now_ms, out);

@@ -213,21 +213,18 @@ fn who_is_there_again_keeps_what_its_disk_has_until_it_was_asked_for() {
 /// A seat with this many keys.
 fn crowded(me: &str, keys: usize) -> Seat {
     let mut seat = seat(me, DAY);
-    let window = DAY.at(T);
+    let quota = Quota {
+        limit: 5,
+        window: DAY,
+    };
     let cells = (0..keys).map(|key| CellImage {
-        cell: CellKey::new("t", "p", format!("{key:0100}")),
         stamp: Stamp { epoch: 1, seq: 1 },
-        window,
-        quota: Quota {
-            limit: 5,
-            window: DAY,
-        },
-        lost: false,
         spent: 1,
-        holders: Vec::new(),
-        earlier: None,
-        lag_ms: 0,
-        coverage: 0,
+        ..CellImage::new(
+            CellKey::new("t", "p", format!("{key:0100}")),
+            DAY.at(T),
+            quota,
+        )
     });
     let image = ShardImage {
         t_ms: T,

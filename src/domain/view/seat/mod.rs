@@ -369,7 +369,8 @@ impl Seat {
             self.begin_grants(now_ms, out);
         } else if given_up && self.grants() {
             // What is lost for another reason stays lost.
-            self.ledger.gone(self.place.lost_ms);
+            let (lost_ms, lost_in) = (self.place.lost_ms, self.place.lost_in);
+            self.ledger.gone(lost_ms, lost_in.number());
             self.drive(ledger::Input::Tick, now_ms, out);
         }
     }

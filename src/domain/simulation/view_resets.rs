@@ -1,0 +1,86 @@
+//! Whether a reset leaves of a key what was granted since and nothing else (L9), once its owner waits for nobody any more.
+
+use super::ledger_world::{World, cell};
+use crate::ledger::{Input, Ledger, Stamp};
+use crate::policy::WindowKind;
+use crate::view::Event;
+
+/// A key that its owner resets.
+#[derive(Debug)]
+pub(super) struct ResetUnderWay {
+    key: usize,
+    node: usize,
+    stamp: Stamp,
+    /// Units of the shard that its owner had granted.
+    granted_before: u64,
+}
+
+// === impl World ===
+
+impl World {
+    /// An administrator lets a key begin anew; whoever owns it does so.
+    pub(super) fn reset(&mut self, key: usize) {
+        let shard = self.shard_of(key);
+        for node in 0..self.nodes.all.len() {
+            if !self.works(node) || !self.nodes.all[node].seats[usize::from(shard)].grants() {
+                continue;
+            }
+            let granted_before = self.ledger_of(node, shard).granted_units();
+            let cell = cell(key);
+            let reset = Input::Reset { cell: cell.clone() };
+            self.seat(node, shard, Event::Ledger(reset));
+            // A key that only marks know, or nobody, is reset as well.
+            let ledger = self.ledger_of(node, shard);
+            let window = ledger.image(&cell).map(|image| image.window);
+            let window = window.unwrap_or(self.plan.keys[key].1.at(ledger.t_ms()));
+            // Of what only disks knew, or nobody, gateways may tell later.
+            let knows_all = ledger.seam_ms().is_none() && ledger.full_until_ms().is_none();
+            let stamp = ledger.stamp();
+            self.truth.reset(key, window.id, self.now_ms);
+            if knows_all && self.plan.cluster.shards == 0 {
+                self.nodes.resets.push(ResetUnderWay {
+                    key,
+                    node,
+                    stamp,
+                    granted_before,
+                });
+            }
+        }
+    }
+
+    /// Looks at those of a shard after each of its owner's steps.
+    pub(super) fn judge_resets(&mut self, node: usize, shard: u16) {
+        for reset in std::mem::take(&mut self.nodes.resets) {
+            let is_here = reset.node == node && self.shard_of(reset.key) == shard;
+            if !is_here || self.goes_on(&reset, shard) {
+                self.nodes.resets.push(reset);
+            }
+        }
+    }
+
+    fn goes_on(&mut self, reset: &ResetUnderWay, shard: u16) -> bool {
+        let (key, cell) = (reset.key, cell(reset.key));
+        let seat = &self.nodes.all[reset.node].seats[usize::from(shard)];
+        let ledger = seat.ledger();
+        if !seat.grants() || ledger.stamp().epoch != reset.stamp.epoch {
+            // Nobody is told that it is done.
+            return false;
+        }
+        let goes_on = ledger.forgives(&cell);
+        let since = ledger.granted_units() - reset.granted_before;
+        let is_bucket = self.plan.keys[key].1.kind == WindowKind::Bucket;
+        let counted = ledger.counted(&cell).map_or(0, |key| key.used);
+        // What has run out of a bucket meanwhile is a part of a unit.
+        let is_left = counted > since + u64::from(is_bucket) && !ledger.has_silent_holders(&cell);
+        self.truth.forgives_until(key, self.now_ms);
+        if !goes_on && is_left {
+            let what = format!("L9: key {key}: {counted} count after a reset, {since} since");
+            self.truth.broken.push(what);
+        }
+        goes_on
+    }
+
+    fn ledger_of(&self, node: usize, shard: u16) -> &Ledger {
+        self.nodes.all[node].seats[usize::from(shard)].ledger()
+    }
+}
