@@ -158,6 +158,7 @@ async fn what_is_wanted_while_a_proposal_is_under_way_is_proposed_as_soon_as_tha
             complete: vec![(0, Origin::First, Vec::new())],
             refused: None,
             stalled: BTreeSet::new(),
+            parts: 0,
         };
         nodes.tell_voter("n1", told, DEADLINE).await.unwrap();
     };

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Planted;
-use super::ledger_world::{Event, WORLD_EPOCH_MS, World, key_of};
+use super::ledger_world::{Event, World, key_of};
 use super::view_changes::Stopped;
 use super::view_register::Register;
-use crate::ledger::{Ask, CellKey, Input, Mark, Policies, Stamp};
+use crate::ledger::{Ask, CellKey, Cursor, Input, Mark, Policies, Stamp};
 use crate::view::{
     Coordinator, Duty, Epoch, Event as SeatEvent, Fences, Life, News, NodeTime, Now, Origin, Phase,
-    Place, Report, Sealed, Seat, View, Voter, Words,
+    Place, Report, Sealed, Seat, View, Voter, Waits, Words,
 };
 
 /// What nodes say to each other.
@@ -51,6 +51,10 @@ pub(super) enum Saying {
     Stalled {
         epoch: Epoch,
         by: String,
+    },
+    Moved {
+        epoch: Epoch,
+        parts: u64,
     },
     Report(Arc<Report>),
     Ask(Ask),
@@ -116,6 +120,9 @@ pub(super) struct Node {
     /// Since when it hands over.
     pub(super) leaving_ms: Option<i64>,
     pub(super) fences: Fences,
+    pub(super) waits: Waits,
+    /// What is on its way from it over a slow link, and when that arrives.
+    pub(super) link: Vec<(i64, u16, Cursor)>,
     /// On disk, like the marks.
     pub(super) voter: Voter,
     pub(super) disk: BTreeMap<CellKey, Mark>,
@@ -270,7 +277,7 @@ impl World {
             }
         }
         self.coordinate(node, News::Tick);
-        self.tell_of_own_disk(node);
+        self.tell_of_waits(node);
         self.node_may_stop(node);
         if let Some(pause_ms) = self.tick_ms() {
             let at = self.now_ms + pause_ms;
@@ -302,17 +309,6 @@ impl World {
     pub(super) fn works(&self, node: usize) -> bool {
         let at = &self.nodes.all[node];
         at.is_up && at.paused_until_ms <= self.now_ms
-    }
-
-    /// What the clock of a node's life shows.
-    pub(super) fn clock_of(&self, node: usize) -> i64 {
-        self.wall_ms(node, self.nodes.all[node].clock_error_ms)
-    }
-
-    /// What a node's wall clock shows that is wrong by so much.
-    pub(super) fn wall_ms(&self, node: usize, error_ms: i64) -> i64 {
-        let slewed_ms = self.now_ms * self.nodes.slews[node] / 1_000_000;
-        WORLD_EPOCH_MS + self.now_ms + slewed_ms + error_ms
     }
 
     pub(super) fn say(&mut self, from: usize, to: usize, saying: Saying) {
@@ -398,6 +394,10 @@ impl World {
                 let from = name(from);
                 self.coordinate(node, News::Stalled { epoch, from, by });
             }
+            Saying::Moved { epoch, parts } => {
+                let from = name(from);
+                self.coordinate(node, News::Moved { epoch, from, parts });
+            }
             Saying::Report(report) => {
                 self.coordinate(node, News::Report(Arc::unwrap_or_clone(report)));
             }
@@ -469,12 +469,6 @@ impl World {
         let deeds = at.seats[usize::from(shard)].step(event, now);
         for deed in deeds {
             self.deed(node, shard, deed);
-        }
-    }
-
-    pub(super) fn tell_leader(&mut self, from: usize, saying: Saying) {
-        if let Some(leader) = self.nodes.register.leader {
-            self.say(from, leader, saying);
         }
     }
 
