@@ -113,7 +113,6 @@ impl World {
             }
             let mut seat = Seat::new(me.clone(), ledger, policies);
             seat.plant(self.plan.planted);
-            seat.has_small_parts = self.plan.cluster.fault == Some(Fault::OneKilledAndLinkSlow);
             tell_what_the_disk_has(&mut seat, time.noted_ms(), disk.begun);
             seat
         });
@@ -144,6 +143,9 @@ impl World {
     }
 
     fn node_starts(&mut self, node: usize) {
+        for seat in &mut self.nodes.all[node].seats {
+            seat.has_small_parts = self.plan.cluster.fault == Some(Fault::OneKilledAndLinkSlow);
+        }
         let (life, round) = (self.nodes.all[node].life, self.nodes.round);
         let voting = self.nodes.register.voting.iter();
         let voters = voting.map(|node| name(*node)).collect();

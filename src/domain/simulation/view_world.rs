@@ -370,15 +370,13 @@ impl World {
                 origin,
                 found,
             } => {
-                self.coordinate(
-                    node,
-                    News::Complete {
-                        epoch,
-                        shard,
-                        origin,
-                        found,
-                    },
-                );
+                let complete = News::Complete {
+                    epoch,
+                    shard,
+                    origin,
+                    found,
+                };
+                self.coordinate(node, complete);
             }
             Saying::Refused { at } => {
                 self.coordinate(node, News::Refused { at });

@@ -401,6 +401,18 @@ mod tests {
     }
 
     #[test]
+    fn who_gives_to_another_shard_does_not_stall() {
+        let site = Site::new("a", 1, Clock::system());
+        let epoch = Epoch::new(1, 1).unwrap();
+        site.moves(epoch, "b");
+        for node in ["b", "c"] {
+            site.stalls(node.to_owned());
+        }
+        assert_eq!(site.parts(epoch), 1);
+        assert_eq!(site.take_stalled(), BTreeSet::from(["c".to_owned()]));
+    }
+
+    #[test]
     fn who_does_not_understand_is_told_of_once_in_each_life() {
         let site = Site::new("a", 1, Clock::system());
         let deaf = |incarnation| site.is_not_understood_by(&Life::new("b", incarnation));
