@@ -439,3 +439,30 @@ fn a_member_that_is_asked_in_vain_is_left_out_and_not_the_owner_that_asks_it() {
     assert_eq!(lead.members(), ["a", "c"]);
     assert_eq!(lead.view.sources, [Life::new("b", 1)], "it may answer yet");
 }
+
+#[test]
+fn who_has_all_there_is_and_is_asked_in_vain_by_the_only_other_goes_on_itself() {
+    let mut lead = Lead::new(&[("b", 1)]);
+    let first = lead.view.epoch;
+    lead.complete(Origin::First);
+    for voter in ["v1", "v2"] {
+        lead.tell(sealed(voter, first, None));
+    }
+    let both = [("b", 1), ("c", 1)];
+    lead.now_ms += 1_000;
+    assert_ne!(lead.alive(&both), None);
+    assert_eq!(lead.members(), ["b", "c"]);
+    // Nobody can tell which of the two it is: nothing is lost before each was left out.
+    for goes_on in ["c", "b"] {
+        let epoch = lead.view.epoch;
+        while lead.view.epoch == epoch {
+            lead.now_ms += 40;
+            let entry = lead.alive(&both);
+            if entry.is_none() {
+                lead.tell(stalled(epoch, "c", "b"));
+            }
+        }
+        assert_eq!(lead.members(), [goes_on]);
+    }
+    assert_eq!(lead.view.lost, []);
+}
