@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::support::eventually;
 use crate::support::net::{Fault, Net};
@@ -60,13 +60,29 @@ impl Line {
 }
 
 #[tokio::test]
-async fn what_is_slow_overtakes_nothing_that_is_late() {
+async fn what_is_slow_overtakes_nothing_that_is_late_and_is_slow_behind_it() {
     let mut line = Line::open().await;
     line.net.one_way(DIALER, "node", LATE);
     line.says("late").await;
-    line.net.one_way(DIALER, "node", Fault::Slow(1024 * 1024));
-    line.dialer.write_all(b"slow").await.expect("sent");
-    line.hears("lateslow").await;
+    // One byte in a quarter of a second.
+    line.net.one_way(DIALER, "node", Fault::Slow(4));
+    let began = Instant::now();
+    // The first of it may be taken before the net knows.
+    line.says("slow").await;
+    line.says("then").await;
+    line.hears("lateslowthen").await;
+    let took = began.elapsed();
+    assert!(took >= Duration::from_millis(900), "{took:?}");
+}
+
+#[tokio::test]
+async fn what_comes_in_time_again_overtakes_nothing_that_is_late() {
+    let mut line = Line::open().await;
+    line.net.one_way(DIALER, "node", LATE);
+    line.says("late").await;
+    line.net.one_way(DIALER, "node", Fault::None);
+    line.says("next").await;
+    line.hears("latenext").await;
 }
 
 #[tokio::test]
@@ -75,10 +91,16 @@ async fn what_is_late_stays_on_its_way_while_all_is_held() {
     line.net.one_way(DIALER, "node", LATE);
     line.says("late").await;
     line.net.one_way(DIALER, "node", Fault::Held);
+    // This may be taken before the net knows, and what follows is not.
     line.dialer.write_all(b"held").await.expect("sent");
     let mut heard = [0; 8];
     let early = timeout(Duration::from_millis(600), line.dialed.read(&mut heard)).await;
     assert!(early.is_err(), "{early:?}");
+    let taken = line.net.bytes(DIALER, "node");
+    line.dialer.write_all(b"more").await.expect("sent");
+    let early = timeout(Duration::from_millis(300), line.dialed.read(&mut heard)).await;
+    assert!(early.is_err(), "{early:?}");
+    assert_eq!(line.net.bytes(DIALER, "node"), taken, "it is not taken");
     line.net.one_way(DIALER, "node", Fault::None);
-    line.hears("lateheld").await;
+    line.hears("lateheldmore").await;
 }

@@ -262,7 +262,7 @@ async fn claim(arguments: &ClaimsArguments, asked: &Claim) -> Result<Claimed, St
     drop(read);
     // This node is there, and nobody else has what it has.
     let is_mine = arguments.is_own_file && before.node == arguments.me && asked.node != before.node;
-    let is_mine = is_mine && !before.is_anybodys();
+    let is_mine = is_mine && !before.is_anybodys;
     let mut founder = before.clone();
     let verdict = founder.claim(&by);
     if is_mine || verdict == Verdict::Others && founder == before {

@@ -224,6 +224,7 @@ impl CoordinatorActor {
             complete,
             refused,
             stalled,
+            parts,
             ..
         } = told;
         let from = report.life.node.clone();
@@ -239,6 +240,12 @@ impl CoordinatorActor {
         if let Some(at) = refused {
             self.step(News::Refused { at });
         }
+        let (moved, of) = (from.clone(), epoch);
+        self.step(News::Moved {
+            epoch: of,
+            from: moved,
+            parts,
+        });
         for by in stalled {
             let from = from.clone();
             self.step(News::Stalled { epoch, from, by });

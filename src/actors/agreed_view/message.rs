@@ -62,6 +62,8 @@ pub struct TellVoter {
     pub refused: Option<Epoch>,
     /// Nodes that it waits for longer than it may.
     pub stalled: BTreeSet<String>,
+    /// Parts of copies that came to it and from it in this view.
+    pub parts: u64,
 }
 
 /// Whoever does not vote asks for what is agreed on.

@@ -143,6 +143,7 @@ mod tests {
             complete: Vec::new(),
             refused: None,
             stalled: stalled.split_whitespace().map(str::to_owned).collect(),
+            parts: 0,
         }
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::{Clock, System, start_root};
-use domain::view::{Cover, Entry, Epoch, Life, Origin, Phase, Report, Sealed, Voter};
+use domain::view::{Cover, Entry, Epoch, Life, Origin, Patience, Phase, Report, Sealed, Voter};
 use storage::crash_sweep::{Swept, sweep};
 use storage::{Database, carbon};
 
@@ -158,6 +158,7 @@ async fn what_is_wanted_while_a_proposal_is_under_way_is_proposed_as_soon_as_tha
             complete: vec![(0, Origin::First, Vec::new())],
             refused: None,
             stalled: BTreeSet::new(),
+            parts: 0,
         };
         nodes.tell_voter("n1", told, DEADLINE).await.unwrap();
     };
@@ -179,6 +180,71 @@ async fn what_is_wanted_while_a_proposal_is_under_way_is_proposed_as_soon_as_tha
         took < Duration::from_millis(900),
         "made once more: {took:?}"
     );
+    root.stop(DEADLINE).await;
+}
+
+/// Of two members, in a view in which no pair is complete.
+#[tokio::test]
+async fn a_view_goes_on_while_parts_of_copies_come_and_not_without() {
+    let dir = tempfile::tempdir().unwrap();
+    let carbon = carbon::open(dir.path()).await.unwrap();
+    let system = System::new(Clock::system(), true);
+    let nodes = Nodes::alone(Life::new("n1", 1));
+    let register = TestRegister::new(&["n1"]).of("n1");
+    let patience = Patience {
+        fresh_ms: 60_000,
+        join_ms: 0,
+        gather_ms: 0,
+        stuck_ms: 3_000,
+    };
+    let layout = Layout {
+        shards: 1,
+        patience,
+        ..LAYOUT
+    };
+    let voting = (&carbon, &Cover::whole());
+    let (agreed, child) = component(&system, voting, &nodes, &register, layout, |_| Vec::new());
+    let root = start_root(&system, vec![child]).await.unwrap();
+    let tell = async |node: &str, epoch: Epoch, complete: &[u16], parts: u64| {
+        let report = Report {
+            life: Life::new(node, 1),
+            hears: ["n1", "n2"].map(str::to_owned).into(),
+            leaving: false,
+        };
+        let complete = complete.iter();
+        let complete = complete.map(|shard| (*shard, Origin::First, Vec::new()));
+        let told = TellVoter {
+            report,
+            epoch,
+            entries: 0,
+            complete: complete.collect(),
+            refused: None,
+            stalled: BTreeSet::new(),
+            parts,
+        };
+        nodes.tell_voter("n1", told, DEADLINE).await.unwrap();
+    };
+    let mut latest = agreed.subscribe();
+    let mut until = async |entries: u64| {
+        let is_known = |latest: &Latest| latest.view.entries >= entries;
+        let latest = tokio::time::timeout(DEADLINE, latest.wait_for(is_known)).await;
+        latest.unwrap().unwrap().view.epoch
+    };
+    tell("n1", Epoch::default(), &[], 0).await;
+    let first = until(1).await;
+    tell("n1", first, &[0], 0).await;
+    until(2).await;
+    tell("n2", first, &[], 0).await;
+    let second = until(3).await;
+    let began = system.clock.monotonic();
+    let mut parts = 0;
+    while system.clock.monotonic() - began < Duration::from_millis(4_500) {
+        parts += 1;
+        tell("n2", second, &[], parts).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(agreed.view().entries, 3, "{parts} parts came");
+    until(4).await;
     root.stop(DEADLINE).await;
 }
 

@@ -157,6 +157,14 @@ fn an_account_that_may_have_been_granted_something_unheard_is_kept_until_the_own
     for key in [&new, &used] {
         assert!(found(&accounts, key).is_none());
     }
+    // One that nobody answers is not kept for ever.
+    let (slot, _) = accounts.open(&new, MINUTE, at_ms);
+    accounts.ask(slot.shard, &new, at_ms).unwrap();
+    drop(slot);
+    accounts.sweep(at_ms + 86_399_999);
+    assert!(found(&accounts, &new).is_some());
+    accounts.sweep(at_ms + 86_400_000);
+    assert!(found(&accounts, &new).is_none());
 }
 
 #[test]

@@ -5,12 +5,15 @@ use std::sync::Arc;
 
 use super::Planted;
 use super::ledger_world::{Event, World};
+use super::view_plans::Fault;
 use super::view_world::{NodeEvent, Saying, name};
 use crate::ledger::{Mark, Policies};
 use crate::view::{Entry, Epoch, Event as SeatEvent, Phase};
 
 /// Who leaves waits for its hand-over so long at most.
 const LEAVE_MS: i64 = 3_000;
+/// And so long where that takes a while.
+const SLOW_LEAVE_MS: i64 = 25_000;
 
 /// What a stop in order left of a shard beside its marks.
 #[derive(Debug, Clone, Copy)]
@@ -69,7 +72,11 @@ impl World {
         let mut named = view.members.iter().chain(&view.sources);
         let is_named = named.any(|life| life.node == name(node));
         let is_over = view.phase == Phase::Active && !is_named;
-        if !is_over && self.now_ms - since_ms < LEAVE_MS {
+        let leave_ms = match self.plan.cluster.fault {
+            Some(Fault::OneKilledAndLinkSlow) => SLOW_LEAVE_MS,
+            _ => LEAVE_MS,
+        };
+        if !is_over && self.now_ms - since_ms < leave_ms {
             return;
         }
         if self.plan.planted != Some(Planted::StopsBeforeHandOver) {

@@ -2,12 +2,15 @@
 
 use super::Planted;
 use super::ledger_world::{Event, Message, World};
+use super::view_plans::Fault;
 use super::view_world::{NodeEvent, Saying, name, number};
 use crate::ledger::{Effect, Input};
-use crate::view::{Deed, Epoch, Event as SeatEvent};
+use crate::view::{Deed, Epoch, Event as SeatEvent, Life, Words};
 
 /// A disk that takes nothing for so long hangs.
 const STALLED_MS: i64 = 1_000;
+/// A part of a copy takes so long over a slow link.
+const PART_MS: i64 = 400;
 
 // === impl World ===
 
@@ -35,9 +38,19 @@ impl World {
         self.say(node, from, answer);
     }
 
+    /// Says it to whoever leads the register, as all know.
+    pub(super) fn tell_leader(&mut self, from: usize, saying: Saying) {
+        if let Some(leader) = self.nodes.register.leader {
+            self.say(from, leader, saying);
+        }
+    }
+
     pub(super) fn deed(&mut self, node: usize, shard: u16, deed: Deed) {
         match deed {
             Deed::Say { to, words } => {
+                if self.goes_over_a_slow_link(node, &words) {
+                    return self.say_slowly(node, shard, to, words);
+                }
                 let (from, at) = (self.life_of(node), number(&to.node));
                 let words = Saying::Words {
                     shard,
@@ -63,7 +76,14 @@ impl World {
                     },
                 );
             }
-            Deed::Stalled { epoch, by } => self.tell_leader(node, Saying::Stalled { epoch, by }),
+            Deed::Moved { epoch, with } => {
+                let now_ms = self.now_ms;
+                self.nodes.all[node].waits.moves(epoch, &with, now_ms);
+            }
+            Deed::Stalled { by, .. } => {
+                let now_ms = self.now_ms;
+                self.nodes.all[node].waits.stalls(by, now_ms);
+            }
             Deed::Refused { at } => self.tell_leader(node, Saying::Refused { at }),
             Deed::Fence { t_ms } => {
                 let now_ms = self.now_ms;
@@ -170,14 +190,62 @@ impl World {
         }
     }
 
-    /// Others are to go on without a node whose disk takes nothing.
-    pub(super) fn tell_of_own_disk(&mut self, node: usize) {
+    /// Others are to go on without whom its shards wait for, and without a node whose disk takes nothing.
+    pub(super) fn tell_of_waits(&mut self, node: usize) {
         let clock_ms = self.clock_of(node);
-        if self.nodes.all[node].time.waits_ms(clock_ms) > STALLED_MS {
-            let epoch = self.nodes.all[node].view.epoch;
-            let by = name(node);
+        let at = &mut self.nodes.all[node];
+        let epoch = at.view.epoch;
+        let parts = at.waits.parts(epoch);
+        let mut stalled = at.waits.take_stalled();
+        if at.time.waits_ms(clock_ms) > STALLED_MS {
+            stalled.insert(name(node));
+        }
+        for by in stalled {
             self.tell_leader(node, Saying::Stalled { epoch, by });
         }
+        if parts > 0 {
+            self.tell_leader(node, Saying::Moved { epoch, parts });
+        }
+    }
+
+    fn goes_over_a_slow_link(&self, node: usize, words: &Words) -> bool {
+        let is_slow = self.plan.cluster.fault == Some(Fault::OneKilledAndLinkSlow);
+        let is_part = matches!(words, Words::Copied { .. });
+        is_slow && is_part && self.nodes.all[node].leaving_ms.is_some()
+    }
+
+    /// One part after the other; what is on its way is not said twice.
+    fn say_slowly(&mut self, node: usize, shard: u16, to: Life, words: Words) {
+        let Words::Copied { after, .. } = &words else {
+            return;
+        };
+        let (now_ms, after) = (self.now_ms, after.clone());
+        let link = &mut self.nodes.all[node].link;
+        link.retain(|(at_ms, ..)| *at_ms > now_ms);
+        if link
+            .iter()
+            .any(|(_, of, from)| *of == shard && *from == after)
+        {
+            return;
+        }
+        let free_ms = link.iter().map(|(at_ms, ..)| *at_ms).max();
+        let at_ms = free_ms.unwrap_or(now_ms) + PART_MS;
+        link.push((at_ms, shard, after));
+        let (from, at) = (self.life_of(node), number(&to.node));
+        let saying = Box::new(Saying::Words {
+            shard,
+            from,
+            to,
+            words,
+        });
+        let life = self.nodes.all[at].life;
+        let hears = NodeEvent::Hears {
+            node: at,
+            life,
+            from: node,
+            saying,
+        };
+        self.queue.at(at_ms, Event::Node(hears));
     }
 
     pub(super) fn node_noted(&mut self, node: usize, t_ms: i64) {

@@ -10,6 +10,8 @@ const BEGINS_MS: i64 = 20_000;
 const ENDS_MS: i64 = 50_000;
 /// Whoever leaves waits longer than that.
 const HUNG_MS: i64 = 2_500;
+/// Longer than a coordinator waits for what makes no progress.
+const SLOW_MS: i64 = 2_000;
 /// A view is active again within so long.
 const AGAIN_MS: i64 = 5_000;
 /// A request is answered within so long (L8).
@@ -73,6 +75,10 @@ impl World {
                 self.node_leaves(other);
                 self.nodes.all[3 - victim - other].disk_free_ms = BEGINS_MS + HUNG_MS;
             }
+            Fault::OneKilledAndLinkSlow => {
+                self.node_crashes(other, ENDS_MS - BEGINS_MS);
+                self.node_leaves(victim);
+            }
             Fault::Joined => {}
         }
     }
@@ -96,6 +102,7 @@ impl World {
             return;
         };
         self.judge_calm();
+        self.judge_fault(fault);
         if self.truth.gave_up > 0 {
             let broken = format!("L8: {} waited in vain: {fault:?}", self.truth.gave_up);
             self.truth.broken.push(broken);
@@ -117,6 +124,21 @@ impl World {
                     self.truth.broken.push(broken);
                 }
             }
+        }
+    }
+
+    /// Whether what was to go wrong did: somebody took over from who left while that was held up.
+    fn judge_fault(&mut self, fault: Fault) {
+        let (sources, until_ms) = match fault {
+            Fault::TwoLeftAndDiskHung => (2, BEGINS_MS + HUNG_MS),
+            Fault::OneKilledAndLinkSlow => (1, BEGINS_MS + SLOW_MS),
+            _ => return,
+        };
+        let taken = self.nodes.register.taken_over(sources);
+        let is_it = |(began_ms, ended_ms)| began_ms < until_ms && ended_ms >= until_ms;
+        if !taken.is_some_and(is_it) {
+            let broken = format!("no fault: {fault:?} was over at {taken:?}");
+            self.truth.broken.push(broken);
         }
     }
 

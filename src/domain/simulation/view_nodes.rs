@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Planted;
-use super::ledger_world::{Event, World, key_of};
+use super::ledger_world::{Event, WORLD_EPOCH_MS, World, key_of};
 use super::view_changes::Stopped;
+use super::view_plans::Fault;
 use super::view_world::{Node, NodeEvent, name, rank};
 use crate::ledger::{CellKey, Ledger, Mark, Recovery, Source};
-use crate::view::{Coordinator, Epoch, Fences, Life, News, NodeTime, Patience, Phase, Seat, Voter};
+use crate::view::{
+    Coordinator, Epoch, Fences, Life, News, NodeTime, Patience, Phase, Seat, Voter, Waits,
+};
 
 /// Short, for runs are.
 const PATIENCE: Patience = Patience {
@@ -129,6 +132,8 @@ impl World {
             policies: self.policies.applied,
             leaving_ms: None,
             fences: Fences::default(),
+            waits: Waits::default(),
+            link: Vec::new(),
             voter: Voter::default(),
             disk: disk.rows.clone(),
             disk_free_ms: self.now_ms,
@@ -138,6 +143,9 @@ impl World {
     }
 
     fn node_starts(&mut self, node: usize) {
+        for seat in &mut self.nodes.all[node].seats {
+            seat.has_small_parts = self.plan.cluster.fault == Some(Fault::OneKilledAndLinkSlow);
+        }
         let (life, round) = (self.nodes.all[node].life, self.nodes.round);
         let voting = self.nodes.register.voting.iter();
         let voters = voting.map(|node| name(*node)).collect();
@@ -187,6 +195,19 @@ impl World {
         self.node_starts(node);
         self.all_may_know();
         self.stir();
+    }
+
+    // --- time ---
+
+    /// What the clock of a node's life shows.
+    pub(super) fn clock_of(&self, node: usize) -> i64 {
+        self.wall_ms(node, self.nodes.all[node].clock_error_ms)
+    }
+
+    /// What a node's wall clock shows that is wrong by so much.
+    pub(super) fn wall_ms(&self, node: usize, error_ms: i64) -> i64 {
+        let slewed_ms = self.now_ms * self.nodes.slews[node] / 1_000_000;
+        WORLD_EPOCH_MS + self.now_ms + slewed_ms + error_ms
     }
 
     // --- time that nothing happens in ---

@@ -60,6 +60,9 @@ pub(super) enum Fault {
     VotersChanged,
     /// Two faults: two of three hand over at once, and the disk of the third takes nothing for a while.
     TwoLeftAndDiskHung,
+    /// Two faults: one is killed, and who alone has what it had hands that over to the third over a slow link, shard beside
+    /// shard in many parts.
+    OneKilledAndLinkSlow,
 }
 
 // === impl Fault ===
@@ -217,6 +220,16 @@ impl Plan {
             plan.voters = 5;
         }
         plan.cluster.fault = Some(fault);
+        if fault == Fault::TwoLeftAndDiskHung {
+            // Some lie with just the two that leave, so the third's disk has to take them.
+            plan.keys = vec![(200, WindowSpec::new(TimeUnit::Hour, 1)); 12];
+            plan.pace_ms = 40;
+        }
+        if fault == Fault::OneKilledAndLinkSlow {
+            plan.keys = vec![(200, WindowSpec::new(TimeUnit::Hour, 1)); 36];
+            plan.cluster.shards = 12;
+            (plan.pace_ms, plan.length_ms) = (200, 60_000);
+        }
         plan
     }
 

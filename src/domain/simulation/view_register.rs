@@ -16,6 +16,8 @@ pub(super) struct Register {
     pub(super) view: Arc<View>,
     /// All that it was.
     pub(super) values: Vec<Arc<View>>,
+    /// Since when.
+    values_ms: Vec<i64>,
     /// Who votes.
     pub(super) voting: Vec<usize>,
     pub(super) leader: Option<usize>,
@@ -33,6 +35,16 @@ pub(super) struct Register {
 impl Register {
     pub(super) fn believes(&self, node: usize) -> bool {
         self.leader == Some(node) || self.pretenders.contains(&node)
+    }
+
+    /// From when until when one member took over what so many outside of its view had.
+    pub(super) fn taken_over(&self, sources: usize) -> Option<(i64, i64)> {
+        let mut values = self.values.iter().zip(&self.values_ms);
+        let is_it = |view: &View| view.members.len() == 1 && view.sources.len() == sources;
+        let (sync, from_ms) = values.find(|(view, _)| is_it(view))?;
+        let is_over = |view: &View| view.epoch == sync.epoch && view.phase == Phase::Active;
+        let (_, until_ms) = values.find(|(view, _)| is_over(view))?;
+        Some((*from_ms, *until_ms))
     }
 
     pub(super) fn gone(&mut self, node: usize) {
@@ -144,6 +156,7 @@ impl World {
         let view = Arc::new(value);
         self.nodes.register.view = Arc::clone(&view);
         self.nodes.register.values.push(Arc::clone(&view));
+        self.nodes.register.values_ms.push(self.now_ms);
         // A majority has appended it; the others hear of it later, or not for long.
         let voting = self.nodes.register.voting.clone();
         let most = voting.len() / 2 + 1;

@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Planted;
-use super::ledger_world::{Event, WORLD_EPOCH_MS, World, key_of};
+use super::ledger_world::{Event, World, key_of};
 use super::view_changes::Stopped;
 use super::view_register::Register;
 use super::view_resets::ResetUnderWay;
-use crate::ledger::{Ask, CellKey, Input, Mark, Policies, Stamp};
+use crate::ledger::{Ask, CellKey, Cursor, Input, Mark, Policies, Stamp};
 use crate::view::{
     Coordinator, Duty, Epoch, Event as SeatEvent, Fences, Life, News, NodeTime, Now, Origin, Phase,
-    Place, Report, Sealed, Seat, View, Voter, Words,
+    Place, Report, Sealed, Seat, View, Voter, Waits, Words,
 };
 
 /// What nodes say to each other.
@@ -52,6 +52,10 @@ pub(super) enum Saying {
     Stalled {
         epoch: Epoch,
         by: String,
+    },
+    Moved {
+        epoch: Epoch,
+        parts: u64,
     },
     Report(Arc<Report>),
     Ask(Ask),
@@ -117,6 +121,9 @@ pub(super) struct Node {
     /// Since when it hands over.
     pub(super) leaving_ms: Option<i64>,
     pub(super) fences: Fences,
+    pub(super) waits: Waits,
+    /// What is on its way from it over a slow link, and when that arrives.
+    pub(super) link: Vec<(i64, u16, Cursor)>,
     /// On disk, like the marks.
     pub(super) voter: Voter,
     pub(super) disk: BTreeMap<CellKey, Mark>,
@@ -272,7 +279,7 @@ impl World {
             }
         }
         self.coordinate(node, News::Tick);
-        self.tell_of_own_disk(node);
+        self.tell_of_waits(node);
         self.node_may_stop(node);
         if let Some(pause_ms) = self.tick_ms() {
             let at = self.now_ms + pause_ms;
@@ -304,17 +311,6 @@ impl World {
     pub(super) fn works(&self, node: usize) -> bool {
         let at = &self.nodes.all[node];
         at.is_up && at.paused_until_ms <= self.now_ms
-    }
-
-    /// What the clock of a node's life shows.
-    pub(super) fn clock_of(&self, node: usize) -> i64 {
-        self.wall_ms(node, self.nodes.all[node].clock_error_ms)
-    }
-
-    /// What a node's wall clock shows that is wrong by so much.
-    pub(super) fn wall_ms(&self, node: usize, error_ms: i64) -> i64 {
-        let slewed_ms = self.now_ms * self.nodes.slews[node] / 1_000_000;
-        WORLD_EPOCH_MS + self.now_ms + slewed_ms + error_ms
     }
 
     pub(super) fn say(&mut self, from: usize, to: usize, saying: Saying) {
@@ -376,15 +372,13 @@ impl World {
                 origin,
                 found,
             } => {
-                self.coordinate(
-                    node,
-                    News::Complete {
-                        epoch,
-                        shard,
-                        origin,
-                        found,
-                    },
-                );
+                let complete = News::Complete {
+                    epoch,
+                    shard,
+                    origin,
+                    found,
+                };
+                self.coordinate(node, complete);
             }
             Saying::Refused { at } => {
                 self.coordinate(node, News::Refused { at });
@@ -399,6 +393,10 @@ impl World {
             Saying::Stalled { epoch, by } => {
                 let from = name(from);
                 self.coordinate(node, News::Stalled { epoch, from, by });
+            }
+            Saying::Moved { epoch, parts } => {
+                let from = name(from);
+                self.coordinate(node, News::Moved { epoch, from, parts });
             }
             Saying::Report(report) => {
                 self.coordinate(node, News::Report(Arc::unwrap_or_clone(report)));
@@ -473,12 +471,6 @@ impl World {
             self.deed(node, shard, deed);
         }
         self.judge_resets(node, shard);
-    }
-
-    pub(super) fn tell_leader(&mut self, from: usize, saying: Saying) {
-        if let Some(leader) = self.nodes.register.leader {
-            self.say(from, leader, saying);
-        }
     }
 
     pub(super) fn coordinate(&mut self, node: usize, news: News) {

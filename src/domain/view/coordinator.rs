@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::epoch::Epoch;
-use super::placement::{Rank, outsiders, pair};
+use super::placement::{Rank, asked, outsiders, pair};
 use super::reach::{Patience, Reach, Report};
 use super::register::{Entry, Found, Life, Loss, Phase, Settled, View};
 use super::seat::Origin;
@@ -35,6 +35,15 @@ pub enum News {
         from: String,
         /// Whoever is waited for.
         by: String,
+    },
+    /// So many parts of copies came to a member and from it in this view.
+    Moved {
+        /// The view.
+        epoch: Epoch,
+        /// To whom.
+        from: String,
+        /// How many.
+        parts: u64,
     },
     /// The nodes that vote.
     Voters(Vec<String>),
@@ -96,6 +105,8 @@ pub struct Coordinator {
     complete: BTreeMap<u16, (Origin, Vec<Epoch>)>,
     /// Who asks whom in vain for what was granted before, in this Sync, and when it said so last; by those who are asked.
     asked_in_vain: BTreeMap<String, BTreeMap<String, i64>>,
+    /// How many parts of copies came to whom in this Sync.
+    parts: BTreeMap<String, u64>,
     /// When the view of now came, or made progress last.
     moved_ms: i64,
     proposed_ms: Option<i64>,
@@ -121,6 +132,7 @@ impl Coordinator {
             sealed: BTreeMap::new(),
             complete: BTreeMap::new(),
             asked_in_vain: BTreeMap::new(),
+            parts: BTreeMap::new(),
             moved_ms: 0,
             proposed_ms: None,
             asked_ms: None,
@@ -160,6 +172,12 @@ impl Coordinator {
                     }
                 }
             }
+            News::Moved { epoch, from, parts } => {
+                if epoch == self.view.epoch && self.parts.get(&from) < Some(&parts) && parts > 0 {
+                    self.parts.insert(from, parts);
+                    self.moved_ms = now_ms;
+                }
+            }
             News::Voters(voters) => self.voters = voters,
             News::Sealed { voter, sealed } => {
                 if sealed.at == self.view.epoch {
@@ -196,6 +214,7 @@ impl Coordinator {
             self.sealed.clear();
             self.complete.clear();
             self.asked_in_vain.clear();
+            self.parts.clear();
             self.asked_ms = None;
             self.moved_ms = now_ms;
         }
@@ -281,7 +300,7 @@ impl Coordinator {
         if !waits || now_ms.saturating_sub(self.moved_ms) < stuck_ms {
             return;
         }
-        let mut waited_for: BTreeMap<&str, u32> = BTreeMap::new();
+        let mut waited_for: BTreeMap<String, u32> = BTreeMap::new();
         let incomplete = (0..self.shards).filter(|shard| !self.complete.contains_key(shard));
         let incomplete: Vec<u16> = incomplete.collect();
         let silent = self.silent_outside(&incomplete, now_ms);
@@ -291,22 +310,47 @@ impl Coordinator {
             let Some((owner, standby)) = pair(shard, &self.view.members, self.rank) else {
                 continue;
             };
+            let hangs = self.silent_inside(shard, owner, now_ms);
             let waits = match is_given_up {
-                Some(true) => [None, None],
+                Some(true) => vec![],
                 // Another is to ask.
-                Some(false) => [Some(owner), None],
-                None => [Some(owner), standby],
+                Some(false) => vec![owner],
+                None if !hangs.is_empty() => hangs.iter().collect::<Vec<&Life>>(),
+                None => [Some(owner), standby].into_iter().flatten().collect(),
             };
-            for life in waits.into_iter().flatten() {
-                *waited_for.entry(&life.node).or_default() += 1;
+            for life in waits {
+                *waited_for.entry(life.node.clone()).or_default() += 1;
             }
         }
         // Of two that wait for each other it is rather the one that was waited for before.
-        let weight = |(node, shards): &(&str, u32)| (*shards, self.reach.times_blamed(node));
+        let weight = |(node, shards): &(String, u32)| (*shards, self.reach.times_blamed(node));
         if let Some((node, _)) = waited_for.into_iter().max_by_key(weight) {
             self.moved_ms = now_ms;
-            self.reach.blame(node, now_ms);
+            self.reach.blame(&node, now_ms);
         }
+    }
+
+    /// Those of the view's members who alone have what a shard goes on from, and whom its owner asks in vain for it. They are
+    /// left out in its place: they stay sources, so nothing is lost where it is the owner that is cut off.
+    fn silent_inside(&self, shard: u16, owner: &Life, now_ms: i64) -> Vec<Life> {
+        let asked = asked(&self.view, shard, self.rank);
+        if asked.contains(owner) {
+            return Vec::new();
+        }
+        let members = asked.into_iter();
+        members
+            .filter(|life| self.view.members.contains(life))
+            .filter(|life| self.askers(life, now_ms).contains(&owner.node))
+            .collect()
+    }
+
+    /// Who asks this life in vain, and said so a moment ago.
+    fn askers(&self, life: &Life, now_ms: i64) -> BTreeSet<String> {
+        let fresh_ms = self.reach.patience().fresh_ms;
+        let still = |at_ms: i64| now_ms.saturating_sub(at_ms) <= fresh_ms;
+        let askers = self.asked_in_vain.get(&life.node).into_iter().flatten();
+        let askers = askers.filter(|(_, at_ms)| still(**at_ms));
+        askers.map(|(asker, _)| asker.clone()).collect()
     }
 
     /// Those outside of the view who alone have what these shards go on from and are asked in vain for it, and whether
@@ -318,11 +362,7 @@ impl Coordinator {
             .collect();
         let mut silent = BTreeMap::new();
         for life in asked {
-            let askers = self.asked_in_vain.get(&life.node).into_iter().flatten();
-            let fresh_ms = self.reach.patience().fresh_ms;
-            let still = |at_ms: i64| now_ms.saturating_sub(at_ms) <= fresh_ms;
-            let askers = askers.filter(|(_, at_ms)| still(**at_ms));
-            let askers: BTreeSet<String> = askers.map(|(asker, _)| asker.clone()).collect();
+            let askers = self.askers(&life, now_ms);
             if !askers.is_empty() {
                 self.moved_ms = now_ms;
                 let is_given_up = self.reach.gives_up(&life, &askers, now_ms);

@@ -391,3 +391,78 @@ fn who_alone_asks_a_source_in_vain_is_left_out_and_another_asks_it() {
     assert!(lead.wait_for_b(2_100, &["c", "d"], &["c"]).is_some());
     assert_eq!((lead.members(), lead.view.sources.len()), (vec!["c"], 0));
 }
+
+#[test]
+fn a_copy_of_which_parts_come_is_waited_for_however_long_all_of_it_takes() {
+    let three = [("a", 1), ("b", 1), ("c", 1)];
+    let mut lead = Lead::new(&three);
+    let epoch = lead.view.epoch;
+    let moved = |epoch, parts| News::Moved {
+        epoch,
+        from: "c".to_owned(),
+        parts,
+    };
+    for parts in 1..9 {
+        lead.now_ms += 1_900;
+        assert_eq!(lead.tell(moved(epoch, parts)), None);
+        assert_eq!(lead.alive(&three), None, "part {parts}");
+    }
+    // What was said before, or of another view, is nothing new.
+    lead.now_ms += 1_900;
+    let other = Epoch::new(1, 99).unwrap();
+    assert_eq!(lead.tell(moved(epoch, 8)), None);
+    assert_eq!(lead.tell(moved(other, 9)), None);
+    lead.now_ms += 100;
+    assert_ne!(lead.alive(&three), None);
+    assert_eq!(lead.members(), ["a", "b"]);
+}
+
+#[test]
+fn a_member_that_is_asked_in_vain_is_left_out_and_not_the_owner_that_asks_it() {
+    let mut lead = Lead::new(&[("a", 1), ("b", 1)]);
+    let first = lead.view.epoch;
+    lead.complete(Origin::First);
+    for voter in ["v1", "v2"] {
+        lead.tell(sealed(voter, first, None));
+    }
+    // b alone has all in memory, and c owns all.
+    let three = [("a", 2), ("b", 1), ("c", 1)];
+    lead.now_ms += 1_000;
+    assert_ne!(lead.alive(&three), None);
+    assert_eq!(lead.members(), ["a", "b", "c"]);
+    let epoch = lead.view.epoch;
+    lead.now_ms += 1_980;
+    lead.alive(&three);
+    assert_eq!(lead.tell(stalled(epoch, "c", "b")), None);
+    lead.now_ms += 20;
+    assert_ne!(lead.alive(&three), None);
+    assert_eq!(lead.members(), ["a", "c"]);
+    assert_eq!(lead.view.sources, [Life::new("b", 1)], "it may answer yet");
+}
+
+#[test]
+fn who_has_all_there_is_and_is_asked_in_vain_by_the_only_other_goes_on_itself() {
+    let mut lead = Lead::new(&[("b", 1)]);
+    let first = lead.view.epoch;
+    lead.complete(Origin::First);
+    for voter in ["v1", "v2"] {
+        lead.tell(sealed(voter, first, None));
+    }
+    let both = [("b", 1), ("c", 1)];
+    lead.now_ms += 1_000;
+    assert_ne!(lead.alive(&both), None);
+    assert_eq!(lead.members(), ["b", "c"]);
+    // Nobody can tell which of the two it is: nothing is lost before each was left out.
+    for goes_on in ["c", "b"] {
+        let epoch = lead.view.epoch;
+        while lead.view.epoch == epoch {
+            lead.now_ms += 40;
+            let entry = lead.alive(&both);
+            if entry.is_none() {
+                lead.tell(stalled(epoch, "c", "b"));
+            }
+        }
+        assert_eq!(lead.members(), [goes_on]);
+    }
+    assert_eq!(lead.view.lost, []);
+}

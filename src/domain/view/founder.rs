@@ -11,6 +11,9 @@ use super::renewal::{UNSAID_MS, unsaid_ms};
 const UNKNOWN: &str = "?";
 /// It is waited for so long at least: whoever is there says so several times meanwhile.
 const UNHEARD_MS: i64 = 60_000;
+/// Those that voted and never said in which T are taken to be so far ahead of the clock of where this is written down, and no
+/// further.
+const UNTOLD_AHEAD_MS: i64 = 86_400_000;
 /// One that stopped in order has so long to be back before another takes its place: it may have been started again.
 const BACK_MS: i64 = 15_000;
 
@@ -21,7 +24,7 @@ pub struct Founder {
     pub generation: u64,
     /// The founder's stable id.
     pub node: String,
-    /// Its name, by which whoever replaces it is known; none where that may be anybody, for all who decided are given up.
+    /// Its name, by which whoever replaces it is known.
     pub name: String,
     /// The incarnation that claimed it.
     pub life: u64,
@@ -42,6 +45,9 @@ pub struct Founder {
     /// Whether an operator said that it, or those that voted with it, never run again, or it stopped in order, and nobody
     /// has said otherwise since.
     pub is_given_up: bool,
+    /// Whether an operator gave up all who decided with it, and none of them has said otherwise since: then whoever has an
+    /// empty register may found it anew.
+    pub is_anybodys: bool,
     /// The T in which it said last that it is there, milliseconds.
     pub said_ms: i64,
     /// When it said so, or that it stops, by the clock of where this is written down, milliseconds; 0 before it has.
@@ -145,7 +151,7 @@ pub enum Word {
 impl Founder {
     /// Whether this node may found the register, when it has an empty one and the founder is gone.
     pub fn may_be(&self, node: &str, name: &str) -> bool {
-        let is_same = self.node == node || self.name == name || self.is_anybodys();
+        let is_same = self.node == node || self.name == name || self.is_anybodys;
         self.generation == 0 || is_same && self.others < Others::Vote
     }
 
@@ -161,7 +167,7 @@ impl Founder {
             return Verdict::Held;
         }
         // Of those that decided together nobody's own disk has everything.
-        let is_another = self.node != by.node || self.is_anybodys();
+        let is_another = self.node != by.node || self.is_anybodys;
         if is_another {
             let granted_ms = self.granted_until_ms(by.moment_ms);
             self.after_ms = self.after_ms.max(granted_ms);
@@ -179,7 +185,7 @@ impl Founder {
             self.life = by.life;
         }
         if is_another {
-            (self.reach_ms, self.is_given_up) = (0, false);
+            (self.reach_ms, self.is_given_up, self.is_anybodys) = (0, false, false);
             (self.said_ms, self.said_at_ms) = (0, 0);
             self.renewals += 1;
         }
@@ -211,7 +217,10 @@ impl Founder {
         if by.generation > self.generation || self.node == UNKNOWN {
             self.set_up(by);
         }
-        if self.is_anybodys() && (by.others == Others::Vote || self.node == by.node) {
+        // Whoever leads them need not be the founder, whose id and name stay.
+        self.is_anybodys &= by.others < Others::Vote && self.node != by.node;
+        if self.name.is_empty() && self.node == by.node {
+            // Of before API-M 0026, where a word took the name.
             by.name.clone_into(&mut self.name);
         }
         self.others = self.others.max(by.others);
@@ -250,7 +259,8 @@ impl Founder {
     /// `watched` was seen of [`Founder::renewals`] for longer than one that is there is silent.
     pub fn give_up(&mut self, node: &str, watched: Option<u64>) -> Word {
         let others_vote = self.others == Others::Vote;
-        let is_founder = self.node == node || others_vote && self.name == node;
+        let is_named = others_vote && self.name == node && !node.is_empty();
+        let is_founder = self.node == node || is_named;
         if self.generation == 0 || !is_founder {
             return Word::NotFounder;
         }
@@ -260,7 +270,7 @@ impl Founder {
             if others_vote {
                 // Whoever has nothing left may take their place: who of them is lost, and who is not, nobody knows.
                 self.others = Others::Own;
-                self.name.clear();
+                self.is_anybodys = true;
             }
             return Word::Taken;
         }
@@ -282,11 +292,6 @@ impl Founder {
         (self.said_ms, self.said_at_ms) = (self.said_ms.max(by.t_ms), by.moment_ms);
     }
 
-    /// Whether all who decided are given up, and whoever has an empty register may found it anew.
-    pub fn is_anybodys(&self) -> bool {
-        self.generation > 0 && self.name.is_empty()
-    }
-
     /// It stops in order. Said late, while its next life is there already, it changes nothing: that was told more.
     fn leave(&mut self, told_ms: i64, by: &Holder<'_>) {
         if self.reach_ms == told_ms && by.reach_ms <= told_ms {
@@ -299,9 +304,14 @@ impl Founder {
 
     /// The latest T in which it may have granted. One that an operator gave up may have gone on until now, where nobody
     /// could be told that it is there, from the T in which it said so last; its fences reach a second beyond that. Of one
-    /// that has not said in which T it is, no more is known than how far it was told that it may go.
+    /// that has not said in which T it is, no more is known than how far it was told that it may go. Those that vote are told
+    /// nothing, so of them nothing is known where they voted by a version that does not say so.
     fn granted_until_ms(&self, moment_ms: i64) -> i64 {
-        let is_bounded = !self.is_anybodys();
+        let is_bounded = !self.is_anybodys;
+        if self.is_anybodys && self.said_at_ms == 0 {
+            let ahead_ms = moment_ms.saturating_add(UNTOLD_AHEAD_MS);
+            return self.reach_ms.max(ahead_ms);
+        }
         if !self.is_given_up || self.said_at_ms == 0 || is_bounded && self.reach_ms == 0 {
             return self.reach_ms;
         }

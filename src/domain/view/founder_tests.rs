@@ -446,8 +446,27 @@ fn those_that_vote_are_given_up_by_an_operators_word_once_none_of_them_says_that
     }
     // Those that are there after all have not been replaced.
     voted(&mut founder, "c");
+    let shown = (founder.node.as_str(), founder.name.as_str());
+    assert_eq!(shown, ("a", "tm1"), "the founder's, whoever leads");
+    let again = founder.renewals;
+    assert_eq!(founder.give_up("tm1", None), watch(again));
+    assert_eq!(founder.give_up("tm9", Some(again)), Word::NotFounder);
     assert_eq!(founder.claim(&by("d", "tm4", 1)), Verdict::Others);
     assert_eq!(founder.claim(&by("d", "tm9", 1)), Verdict::Others);
+}
+
+#[test]
+fn those_that_voted_and_never_said_in_which_t_are_taken_to_be_a_day_ahead() {
+    const DAY: i64 = 86_400_000;
+    // As they were written down before leaders said so.
+    let mut founder = first();
+    founder.share("a", Others::Vote);
+    assert_eq!((founder.said_at_ms, founder.reach_ms), (0, 0));
+    assert_eq!(given_up(&mut founder, "tm1"), Word::Taken);
+    let Verdict::Yours { after_ms, .. } = founder.claim(&by("d", "tm4", 1)) else {
+        panic!("{founder:?}");
+    };
+    assert_eq!(after_ms, LATER + DAY);
 }
 
 #[test]
@@ -460,7 +479,7 @@ fn an_operators_word_about_one_that_decided_alone_says_nothing_about_those_that_
     let watched = founder.give_up("a", None);
     assert!(matches!(watched, Word::Watch { .. }), "{watched:?}");
     assert_eq!(founder.give_up("a", Some(seen)), Word::Taken);
-    // Whoever alone is left of them, and is the founder, has its name again.
+    // Whoever alone is left of them, and is the founder, holds it again.
     let own = holder("a", 1, 80_000);
     assert_eq!(founder.hold(&own), Hold::Until(80_000));
     assert_eq!(founder.claim(&by("d", "tm4", 1)), Verdict::Others);

@@ -3,7 +3,7 @@
 //!
 //! `register` is the value that a majority of voters agrees on, `founder` who may begin it and holds it, `renewal` how it says so and how another sees that, `cover` how far its voter goes, `founding` what it begins with, `placement` who owns what by it, `giving_up` what of it an operator may give up, `voter` what a voter
 //! promises, `coordinator` who proposes the next view, `reach` whom it may be made of, `fences` how a member proves that voters know of the time it
-//! grants in, `time` is that time at one node, `right_clock` how it is set right, `seat` what one member does for one shard. All pure; the driver gives time, and carries messages.
+//! grants in, `time` is that time at one node, `right_clock` how it is set right, `waits` whom its shards wait for, `seat` what one member does for one shard. All pure; the driver gives time, and carries messages.
 
 mod coordinator;
 #[cfg(test)]
@@ -22,6 +22,7 @@ mod right_clock;
 mod seat;
 mod time;
 mod voter;
+mod waits;
 
 pub use coordinator::{Coordinator, Duty, News};
 pub use cover::{Cover, LetGo};
@@ -38,3 +39,4 @@ pub use right_clock::RightClock;
 pub use seat::{Deed, Event, Origin, Question, Seat, Words};
 pub use time::{NodeTime, Now};
 pub use voter::{Sealed, Voter};
+pub use waits::Waits;

@@ -156,13 +156,18 @@ pub(super) fn pair(shard: u16, members: &[Life], rank: Rank) -> Option<(&Life, O
     Some((owner, standby))
 }
 
-/// Those outside of the view's members who alone have what a shard goes on from.
-pub(super) fn outsiders(view: &View, shard: u16, rank: Rank) -> Vec<Life> {
+/// Those who are asked for what a shard goes on from: disks only where nobody's memory is left.
+pub(super) fn asked(view: &View, shard: u16, rank: Rank) -> Vec<Life> {
     let sources = sources(view, shard, rank);
     let in_memory = sources.iter().any(|holding| holding.in_memory);
     let asked = sources.into_iter();
     let asked = asked.filter(|holding| holding.in_memory == in_memory);
-    let asked: Vec<Life> = asked.map(|holding| holding.life).collect();
+    asked.map(|holding| holding.life).collect()
+}
+
+/// Those outside of the view's members who alone have what a shard goes on from.
+pub(super) fn outsiders(view: &View, shard: u16, rank: Rank) -> Vec<Life> {
+    let asked = asked(view, shard, rank);
     if asked.iter().any(|life| view.members.contains(life)) {
         return Vec::new();
     }

@@ -158,6 +158,11 @@ pub(crate) const SCHEMA: Schema = Schema {
             "view register said",
             include_str!("../../../migrations/apim/0025_view_register_said.sql"),
         ),
+        (
+            26,
+            "view register anybodys",
+            include_str!("../../../migrations/apim/0026_view_register_anybodys.sql"),
+        ),
     ],
 };
 

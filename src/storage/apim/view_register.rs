@@ -34,7 +34,7 @@ pub async fn save(write: &mut Write, founder: &Founder) -> Result<(), StoreError
     let query = sqlx::query(
         "UPDATE view_register SET generation = $1, founder_id = $2, founder_name = $3, founder_life = $4, \
          before_id = $5, is_scattered = $6, others = $7, renewals = $8, reach_ms = $9, after_ms = $10, \
-         hold_ms = $11, is_given_up = $12, said_ms = $13, said_at_ms = $14 WHERE id = 1",
+         hold_ms = $11, is_given_up = $12, said_ms = $13, said_at_ms = $14, is_anybodys = $15 WHERE id = 1",
     )
     .bind(signed(founder.generation))
     .bind(founder.node.clone())
@@ -53,7 +53,8 @@ pub async fn save(write: &mut Write, founder: &Founder) -> Result<(), StoreError
     .bind(founder.hold_ms)
     .bind(i64::from(founder.is_given_up))
     .bind(founder.said_ms)
-    .bind(founder.said_at_ms);
+    .bind(founder.said_at_ms)
+    .bind(i64::from(founder.is_anybodys));
     write.execute(query, "view register").await.map(drop)
 }
 
@@ -77,6 +78,7 @@ fn said(row: Option<AnyRow>) -> Result<Founder, StoreError> {
         after_ms: row.integer("after_ms")?,
         hold_ms: row.integer("hold_ms")?,
         is_given_up: row.flag("is_given_up")?,
+        is_anybodys: row.flag("is_anybodys")?,
         said_ms: row.integer("said_ms")?,
         said_at_ms: row.integer("said_at_ms")?,
     })

@@ -85,6 +85,7 @@ async fn what_is_written_of_the_founder_is_read_as_it_was() {
                 after_ms: 60_000,
                 hold_ms: 86_400_000,
                 is_given_up: is_scattered,
+                is_anybodys: others == Others::Own,
                 said_ms: 50_000,
                 said_at_ms: 40_000,
             };

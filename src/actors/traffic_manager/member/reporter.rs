@@ -225,6 +225,7 @@ impl Reporter {
             },
             refused: slots.site.refused().filter(|at| *at > view.epoch),
             stalled: slots.site.take_stalled(),
+            parts: slots.site.parts(view.epoch),
         }
     }
 

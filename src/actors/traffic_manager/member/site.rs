@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use cluster::{Address, Clock};
-use domain::view::{Epoch, Fences, Life, NodeTime, Now, RightClock};
+use domain::view::{Epoch, Fences, Life, NodeTime, Now, RightClock, Waits};
 
 use super::counted;
 use super::keeper::Due;
@@ -33,8 +33,8 @@ pub(in crate::traffic_manager) struct Site {
     wanted_ms: AtomicI64,
     /// The highest epoch that anybody refused this node for.
     refused: Mutex<Option<Epoch>>,
-    /// Nodes that shards waited for too long since the last report.
-    stalled: Mutex<BTreeSet<String>>,
+    /// Whom shards wait for.
+    waits: Mutex<Waits>,
     /// Members that do not understand what is said to them, each told in the log once.
     deaf: Mutex<BTreeSet<Life>>,
     reporter: OnceLock<Address<ReporterMessage>>,
@@ -82,7 +82,7 @@ impl Site {
             }),
             wanted_ms: AtomicI64::new(i64::MIN),
             refused: Mutex::default(),
-            stalled: Mutex::default(),
+            waits: Mutex::default(),
             deaf: Mutex::default(),
             reporter: OnceLock::new(),
             keeper: OnceLock::new(),
@@ -301,17 +301,25 @@ impl Site {
         *self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A part of a copy came from this node, or is known to have come there.
+    pub(super) fn moves(&self, epoch: Epoch, with: &str) {
+        self.waits().moves(epoch, with, self.steady_ms());
+    }
+
     /// A shard waits for this node for longer than it may.
     pub(super) fn stalls(&self, node: String) {
-        let mut stalled = self.stalled.lock().unwrap_or_else(PoisonError::into_inner);
-        stalled.insert(node);
+        self.waits().stalls(node, self.steady_ms());
+    }
+
+    /// Parts of copies that came here and from here in this view.
+    pub(super) fn parts(&self, epoch: Epoch) -> u64 {
+        self.waits().parts(epoch)
     }
 
     /// Whom shards waited for too long since this was asked last; this node itself when its disk owes a note of T, for
     /// shards that go by T do not notice that it stands still.
     pub(super) fn take_stalled(&self) -> BTreeSet<String> {
-        let mut stalled = self.stalled.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut taken = std::mem::take(&mut *stalled);
+        let mut taken = self.waits().take_stalled();
         let now_ms = self.now_ms();
         let inner = self.inner();
         if let Some(time) = &inner.time
@@ -353,6 +361,10 @@ impl Site {
         i64::try_from(now).unwrap_or(i64::MAX)
     }
 
+    fn waits(&self) -> MutexGuard<'_, Waits> {
+        self.waits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn right(&self) -> MutexGuard<'_, RightClock> {
         self.right.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -386,6 +398,18 @@ mod tests {
         assert!(after.t_ms - before.t_ms >= 3_600_000);
         let passed_ms = after.clock_ms - before.clock_ms;
         assert!((0..60_000).contains(&passed_ms), "{passed_ms}");
+    }
+
+    #[test]
+    fn who_gives_to_another_shard_does_not_stall() {
+        let site = Site::new("a", 1, Clock::system());
+        let epoch = Epoch::new(1, 1).unwrap();
+        site.moves(epoch, "b");
+        for node in ["b", "c"] {
+            site.stalls(node.to_owned());
+        }
+        assert_eq!(site.parts(epoch), 1);
+        assert_eq!(site.take_stalled(), BTreeSet::from(["c".to_owned()]));
     }
 
     #[test]

@@ -293,6 +293,7 @@ impl Slot {
                         site.poke();
                     }
                 }
+                Deed::Moved { epoch, with } => site.moves(epoch, &with),
                 Deed::Stalled { by, .. } => site.stalls(by),
                 Deed::Refused { at } => site.refuse(at),
                 Deed::Time { t_ms } => site.lift(t_ms),

@@ -155,8 +155,9 @@ impl Reach {
     }
 
     /// What this life has from before did not come to these `askers`: it passes for lost for a while, if it is not heard, or
-    /// several asked, or nobody else can ask it, or it was asked in vain before, since a view was active. Else the only
-    /// one that asked may be cut off from it, and what is given up is lost. Whether it passes for lost.
+    /// several asked, or nobody else can go on from it, which itself may do, or it was asked in vain before, since a view
+    /// was active. Else the only one that asked may be cut off from it, and what is given up is lost. Whether it passes for
+    /// lost.
     pub(super) fn gives_up(&mut self, life: &Life, askers: &BTreeSet<String>, now_ms: i64) -> bool {
         let fresh = |heard: &&Heard| self.is_fresh(heard, now_ms);
         let mut there = self.heard.values().filter(fresh);
@@ -167,7 +168,7 @@ impl Reach {
                 leaving,
                 ..
             } = &heard.report;
-            other.node != life.node && !askers.contains(&other.node) && !leaving
+            !askers.contains(&other.node) && !leaving
         });
         let may_be_cut_off = is_heard && others && askers.len() == 1;
         if may_be_cut_off && self.doubted.insert(life.clone()) {

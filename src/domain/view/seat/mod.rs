@@ -110,8 +110,15 @@ pub enum Deed {
         /// What was lost before with the views of these epochs, and is found again (L6).
         found: Vec<Epoch>,
     },
+    /// A part of a copy came from this node, or is known to have come there.
+    Moved {
+        /// In this view.
+        epoch: Epoch,
+        /// Who gave it, or took it.
+        with: String,
+    },
     /// Tell the coordinator that an active view waits for this node, a standby or the disk of an owner, or an owner in Sync
-    /// for this source, for longer than it may (L8). May get lost.
+    /// for this source, for longer than it may (L8), unless [`super::Waits`] knows better. May get lost.
     Stalled {
         /// In this view.
         epoch: Epoch,
@@ -190,6 +197,9 @@ pub struct Seat {
     policies: Arc<Policies>,
     #[cfg(test)]
     planted: Option<crate::simulation::Planted>,
+    /// Its copies travel cell by cell, as large ones would.
+    #[cfg(test)]
+    pub(crate) has_small_parts: bool,
 }
 
 // === impl Seat ===
@@ -221,6 +231,8 @@ impl Seat {
             policies,
             #[cfg(test)]
             planted: None,
+            #[cfg(test)]
+            has_small_parts: false,
         }
     }
 
@@ -482,14 +494,5 @@ impl Seat {
             }
         }
         self.settle(now_ms, out);
-    }
-}
-
-// === impl Deed ===
-
-impl Deed {
-    fn say(to: &Life, words: Words) -> Self {
-        let to = to.clone();
-        Self::Say { to, words }
     }
 }

@@ -9,12 +9,10 @@ use crate::ledger::{self, CellImage, CellKey, Stamp};
 use crate::view::epoch::Epoch;
 use crate::view::placement::Role;
 use crate::view::register::Life;
+use crate::view::waits::STALLED_MS;
 
 /// Changes that wait apart at most.
 const MOST_WAITING: usize = 1_024;
-
-/// A standby, a disk or a source that owes an answer for so long stalls.
-const STALLED_MS: u64 = 1_000;
 
 /// A flight is about so many bytes.
 const FLIGHT_BYTES: usize = 512 * 1_024;

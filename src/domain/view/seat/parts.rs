@@ -62,9 +62,18 @@ pub(super) fn again_ms(image: &ShardImage) -> u64 {
 // === impl Seat ===
 
 impl Seat {
+    /// How large a part may be that begins there.
+    fn most_bytes(&self, after: &Cursor) -> usize {
+        #[cfg(test)]
+        if self.has_small_parts {
+            return 1;
+        }
+        most_bytes(after)
+    }
+
     /// Somebody wants the next part of what is here.
     pub(super) fn give(&mut self, to: &Life, epoch: Epoch, after: Cursor, out: &mut Vec<Deed>) {
-        let (image, next) = self.ledger.part(&after, most_bytes(&after));
+        let (image, next) = self.ledger.part(&after, self.most_bytes(&after));
         let image = Box::new(image);
         let words = Words::Copied {
             epoch,
@@ -111,6 +120,7 @@ impl Seat {
         if !pull.takes(part) {
             return;
         }
+        out.push(Deed::moved(epoch, from));
         if let Work::Copying { moved_ms, .. } = &mut self.work {
             *moved_ms = now_ms;
         }
@@ -176,6 +186,7 @@ impl Seat {
                     self.work_goes_on(now_ms, out);
                 }
                 Some(next) if next > *after => {
+                    out.push(Deed::moved(epoch, from));
                     (*after, *again_ms) = (next, 0);
                     self.fill_standby(now_ms, out);
                 }

@@ -249,7 +249,8 @@ fn an_owner_that_comes_new_copies_from_memory_rather_than_from_a_disk() {
         origin: Origin::Memory,
         found: Vec::new(),
     };
-    assert_eq!(a.step(copied("b", 3), T + 100), [complete]);
+    let moved = Deed::moved(epoch(3), &life("b"));
+    assert_eq!(a.step(copied("b", 3), T + 100), [moved, complete]);
 }
 
 #[test]

@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Deed;
 use crate::ledger::{CellImage, Cursor, ShardImage, Stamp};
 use crate::view::epoch::Epoch;
+use crate::view::register::Life;
 
 /// What members say to each other about a shard.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,5 +118,19 @@ impl Words {
             | Self::Changed { .. }
             | Self::Sealed { .. } => None,
         }
+    }
+}
+
+// === impl Deed ===
+
+impl Deed {
+    pub(super) fn say(to: &Life, words: Words) -> Self {
+        let to = to.clone();
+        Self::Say { to, words }
+    }
+
+    pub(super) fn moved(epoch: Epoch, with: &Life) -> Self {
+        let with = with.node.clone();
+        Self::Moved { epoch, with }
     }
 }
