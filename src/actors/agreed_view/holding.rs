@@ -289,8 +289,11 @@ impl HolderActor {
         {
             cover.set(earlier_ms.max(cover.reach_ms()));
         }
-        if silent >= SILENCE && !std::mem::replace(&mut self.has_warned, true) {
-            let left_s = cover.reach_ms().saturating_sub(self.clock.now_ms()) / 1_000;
+        let reach_ms = cover.reach_ms();
+        // Others that vote with this one bound it, and nobody has to be told.
+        let is_bounded = reach_ms < i64::MAX;
+        if silent >= SILENCE && is_bounded && !std::mem::replace(&mut self.has_warned, true) {
+            let left_s = reach_ms.saturating_sub(self.clock.now_ms()) / 1_000;
             tracing::warn!(
                 why,
                 left_s,
