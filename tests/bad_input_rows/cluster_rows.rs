@@ -8,8 +8,12 @@ use super::rows::{Good, Row, gone, wrong};
 /// What a node is called that nobody gave a name.
 const NODE: &str = "headgate";
 
-pub(super) fn all() -> [Row; 6] {
+pub(super) fn all() -> [Row; 8] {
     let shards = paged("/admin/shards", json!({"shard": "7", "keys": "5"}));
+    let actors = json!({"node": NODE, "component": "gateway", "kind": "k", "name": "gateway"});
+    let actors = paged("/admin/actors", actors);
+    let config = Good::Query(json!({"node": NODE}));
+    let config = Row::new("GET", "/admin/config", config, 200);
     let look = Good::Query(json!({"node": NODE}));
     // A node that is there brings back what it has.
     let look = Row::new("GET", "/admin/forget", look, 409);
@@ -26,6 +30,8 @@ pub(super) fn all() -> [Row; 6] {
             wrong("/keys", json!("-1")),
             gone("/shard").called("keys"),
         ]),
+        actors.unknown("/node"),
+        config.unknown("/node"),
         look.faults([gone("/node"), wrong("/node", json!(""))])
             .unknown("/node"),
         forget
