@@ -126,6 +126,7 @@ impl Cluster {
 mod tests {
     use super::*;
     use crate::codec::encode;
+    use crate::times::Lately;
 
     fn hex(bytes: &[u8]) -> String {
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -149,7 +150,12 @@ mod tests {
                 busy_ns: 6,
                 last_error: Some("e".to_owned()),
                 times_ns: [7, 8, 9],
-                lately: None,
+                lately: Some(Lately {
+                    for_ms: 10,
+                    received: 11,
+                    handled: 12,
+                    busy_ns: 13,
+                }),
             }],
             more: true,
         };
@@ -173,5 +179,12 @@ mod tests {
         assert_eq!(bytes, GOLDEN);
     }
 
-    const GOLDEN: [&str; 6] = ["", "", "", "", "", ""];
+    const GOLDEN: [&str; 6] = [
+        "fdf7000100000000",
+        "fdf70001000000090103612e6201630164",
+        "fdf500010000000b08676174657761792f016b",
+        "fdf5000100000017010161016b010203040506010165070809010a0b0c0d01",
+        "fdf60001000000020161",
+        "fdf600010000000101",
+    ];
 }

@@ -131,6 +131,7 @@ impl Components {
         let settings = Arc::new(move || in_force.settings());
         let shown = Arc::clone(&settings);
         self.cluster.show_settings(move || shown());
+        self.cluster.show_actors(system);
         let control = &self.control;
         Services {
             system: system.clone(),

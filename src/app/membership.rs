@@ -76,7 +76,6 @@ impl Membership {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             protocol: (cluster::PROTOCOL_BEFORE, settings.protocol),
         });
-        cluster.show_actors(system);
         let (refusals, refused) = watch::channel(None);
         let (joins, joined) = watch::channel(listener.is_none());
         let mut certificate_ends = None;

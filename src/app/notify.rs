@@ -92,7 +92,7 @@ mod tests {
             let notify = Notify(Some(open(&place).unwrap()));
             notify.ready();
             notify.reloading();
-            let mut heard = || {
+            let heard = || {
                 let mut words = [0; 256];
                 let length = listens.recv(&mut words).unwrap();
                 String::from_utf8_lossy(&words[..length]).into_owned()

@@ -30,8 +30,14 @@ pub(super) fn all() -> [Row; 8] {
             wrong("/keys", json!("-1")),
             gone("/shard").called("keys"),
         ]),
-        actors.unknown("/node"),
-        config.unknown("/node"),
+        actors
+            .unknown("/node")
+            .free("component", "no actor has such a name")
+            .free("kind", "no actor is of such a kind")
+            .free("name", "no actor's name begins so"),
+        config
+            .unknown("/node")
+            .takes_all("what names no node is told to be nothing that there is"),
         look.faults([gone("/node"), wrong("/node", json!(""))])
             .unknown("/node"),
         forget

@@ -121,9 +121,16 @@ pub(super) async fn actor(
         let rest = rest.and_then(|rest| rest.strip_prefix('/'));
         rest.is_some_and(|rest| !rest.contains('/'))
     };
-    let children = seen.actors.iter().filter(below).map(|actor| &actor.name);
-    shown["children"] = children.collect();
-    shown["parent"] = json!(name.rsplit_once('/').map(|(parent, _)| parent));
+    let children = seen
+        .actors
+        .iter()
+        .filter(below)
+        .map(|actor| actor.name.as_str());
+    if let Some(members) = shown.as_object_mut() {
+        let parent = name.rsplit_once('/').map(|(parent, _)| parent);
+        members.insert("children".to_owned(), children.collect());
+        members.insert("parent".to_owned(), parent.into());
+    }
     Ok(Json(shown))
 }
 
@@ -208,7 +215,9 @@ fn find(services: &Services, named: &str) -> Result<Known, ApiError> {
 
 fn row(node: &str, actor: &ActorReport) -> Value {
     let mut row = json!(actor);
-    row["node"] = node.into();
+    if let Some(members) = row.as_object_mut() {
+        members.insert("node".to_owned(), node.into());
+    }
     row
 }
 
