@@ -37,7 +37,10 @@ fn edit(node: &Node, pairs: &[(&str, &str)]) {
         assert!(text.contains(from), "{from} in {text}");
         text = text.replace(from, to);
     }
-    std::fs::write(&file, text).expect("written");
+    // Whole or not at all: a node may read it at any moment.
+    let next = file.with_extension("next");
+    std::fs::write(&next, text).expect("written");
+    std::fs::rename(next, file).expect("moved");
 }
 
 /// A call with a body of 4 KiB, over this client's connection.
@@ -91,7 +94,8 @@ async fn a_configuration_with_a_fault_changes_nothing_and_sighup_reads_it_as_wel
     assert!(refused.contains(fault), "{refused}");
     assert_eq!(large(&shop, &new()).await, 413);
     node.signal("-HUP");
-    let told = || async { node.log().contains(fault).then_some(()) };
+    // The order before told of it as well.
+    let told = || async { (node.log().matches(fault).count() >= 2).then_some(()) };
     eventually(10, "the log tells of the fault", told).await;
     edit(node, &[("body_limit = \"much\"\n", "")]);
     node.signal("-HUP");
