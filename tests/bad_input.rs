@@ -59,7 +59,7 @@ async fn every_guarded_operation_refuses_nobody_a_forged_token_and_a_token_witho
         .user_token("admin", &node.admin_password, "device_tests")
         .await;
     let list = operations();
-    assert_eq!(list.len(), 122, "an operation came or went");
+    assert_eq!(list.len(), 125, "an operation came or went");
     for operation in &list {
         let open = matches!(operation.access, Access::Own);
         if open {

@@ -46,6 +46,7 @@ mod hostile_calls;
 mod hostile_cluster;
 mod hostile_definitions;
 mod hostile_frames;
+mod inspected;
 mod key_changes;
 mod key_managers;
 mod limits;

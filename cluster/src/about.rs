@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::task::JoinSet;
 
-use crate::cluster::{Cluster, Parcel, ask_on};
+use crate::cluster::Cluster;
 use crate::door::{Door, Request};
 use crate::members::MemberState;
 use crate::protocol::{Before, Earlier, PROTOCOL_BEFORE};
@@ -81,24 +80,10 @@ impl Cluster {
     /// All others that this node knows, and what each of them says of itself; none of who does not
     /// answer within `deadline`. They are asked side by side.
     pub async fn about_members(&self, deadline: Duration) -> Vec<(MemberState, Option<About>)> {
-        let mut asked = JoinSet::new();
-        let seen = self.0.view.load().seen.clone();
-        for (at, one) in seen.iter().enumerate() {
-            if let (Some(path), Ok(parcel)) = (one.path.clone(), Parcel::of(&AskAbout)) {
-                asked.spawn(
-                    async move { (at, ask_on::<AskAbout>(&path, parcel, deadline).await.ok()) },
-                );
-            }
-        }
-        let mut told: Vec<_> = seen.into_iter().map(|one| (one.state, None)).collect();
-        while let Some(answer) = asked.join_next().await {
-            if let Ok((at, about)) = answer
-                && let Some((_, known)) = told.get_mut(at)
-            {
-                *known = about;
-            }
-        }
-        told
+        let told = self.ask_members(&AskAbout, deadline).await;
+        told.into_iter()
+            .map(|(state, about)| (state, about.ok()))
+            .collect()
     }
 }
 

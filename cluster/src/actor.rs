@@ -109,10 +109,7 @@ impl<A: Actor> ractor::Actor for Instrumented<A> {
         let spent = self.clock.monotonic().saturating_sub(began);
         self.stats.handled.fetch_add(1, Ordering::Relaxed);
         drop(waiting);
-        self.stats.busy_ns.fetch_add(
-            u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX),
-            Ordering::Relaxed,
-        );
+        self.stats.took(spent);
         // Its supervisor counts the failure, as it counts panics and kills.
         outcome
     }

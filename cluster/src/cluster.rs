@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::about::About;
@@ -124,6 +125,32 @@ impl Cluster {
     ) -> Result<R::Reply, AskError> {
         let path = self.0.view.load().way_to(id).ok_or(AskError::Unavailable)?;
         ask_on::<R>(&path, Parcel::of(request)?, deadline).await
+    }
+
+    /// Asks all other nodes that this one knows, side by side and whatever it thinks of their health; gives what came of
+    /// each within `deadline`.
+    pub async fn ask_members<R: Request>(
+        &self,
+        request: &R,
+        deadline: Duration,
+    ) -> Vec<(MemberState, Result<R::Reply, AskError>)> {
+        let (seen, parcel) = (self.0.view.load().seen.clone(), Parcel::of(request));
+        let mut asking = JoinSet::new();
+        for (at, one) in seen.iter().enumerate() {
+            if let (Some(path), Ok(parcel)) = (one.path.clone(), parcel.clone()) {
+                asking.spawn(async move { (at, ask_on::<R>(&path, parcel, deadline).await) });
+            }
+        }
+        let unasked = |state| (state, Err(AskError::Unavailable));
+        let mut all: Vec<_> = seen.into_iter().map(|one| unasked(one.state)).collect();
+        while let Some(answer) = asking.join_next().await {
+            if let Ok((at, answer)) = answer
+                && let Some((_, told)) = all.get_mut(at)
+            {
+                *told = answer;
+            }
+        }
+        all
     }
 
     /// Like [`Cluster::serve`], unless `instead` has an answer of its own.

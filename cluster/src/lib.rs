@@ -21,6 +21,7 @@ mod credentials;
 mod door;
 mod fault;
 mod hello;
+mod inspect;
 mod join;
 mod kinds;
 mod member;
@@ -36,6 +37,7 @@ mod security;
 mod supervisor;
 mod task;
 mod ticker;
+mod times;
 mod transport;
 mod untaken;
 mod view;
@@ -53,6 +55,9 @@ pub use counters::{Counters, Spoken};
 pub use credentials::{Credentials, NewKey};
 pub use door::{Asked, Door, Request};
 pub use hello::Refusal as JoinRefusal;
+pub use inspect::{
+    ActorRestarts, ActorsSeen, AskActors, AskSettings, RestartActor, SettingSeen, SettingsSeen,
+};
 pub use join::{
     Admission, Admitted, Admitting, JoinAsk, JoinError, JoinToken, NotAdmitted, TokenError, join,
 };
@@ -72,6 +77,7 @@ pub use security::{Mutual, Security};
 pub use supervisor::{Child, RestartRule, Root, branch, child, pool, start_root};
 pub use task::spawn_named;
 pub use ticker::Ticker;
+pub use times::Lately;
 
 #[cfg(test)]
 mod tests;

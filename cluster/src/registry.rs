@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::times::{Counted, Lately, Samples, Times};
 use crate::{Clock, fault};
 
 /// What every actor and handle of a node shares.
@@ -41,6 +43,8 @@ pub(crate) struct Stats {
     pub(crate) restarts: AtomicU64,
     pub(crate) busy_ns: AtomicU64,
     last_error: Mutex<Option<String>>,
+    times: Times,
+    samples: Samples,
     /// Whether its next message finds it panicking: a test's wish.
     pub(crate) doomed: AtomicBool,
 }
@@ -70,6 +74,10 @@ pub struct ActorReport {
     pub busy_ns: u64,
     /// The last failure, if any.
     pub last_error: Option<String>,
+    /// Within how many nanoseconds half, 90 and 99 of a hundred of its messages were handled, at most twice too much.
+    pub times_ns: [u64; 3],
+    /// What it had to do in the last minute, as soon as that is known.
+    pub lately: Option<Lately>,
 }
 
 // === impl System ===
@@ -108,6 +116,8 @@ impl Registry {
                 restarts: AtomicU64::new(0),
                 busy_ns: AtomicU64::new(0),
                 last_error: Mutex::new(None),
+                times: Times::default(),
+                samples: Samples::default(),
                 doomed: AtomicBool::new(false),
             })
         }))
@@ -142,11 +152,19 @@ impl Registry {
         })
     }
 
-    /// All actors, by name.
+    /// All actors at this moment of the boot clock, by name.
     #[must_use]
-    pub fn report(&self) -> Vec<ActorReport> {
+    pub fn report(&self, now: Duration) -> Vec<ActorReport> {
         let actors = self.actors.read().unwrap_or_else(PoisonError::into_inner);
-        actors.values().map(|stats| stats.report()).collect()
+        actors.values().map(|stats| stats.report(now)).collect()
+    }
+
+    /// Keeps what all have had to do by now, to be compared with; called every ten seconds.
+    pub fn sample(&self, now: Duration) {
+        let actors = self.actors.read().unwrap_or_else(PoisonError::into_inner);
+        for stats in actors.values() {
+            stats.samples.keep(now, stats.counted());
+        }
     }
 }
 
@@ -182,16 +200,34 @@ impl Stats {
             .unwrap_or_else(PoisonError::into_inner) = Some(error);
     }
 
-    fn report(&self) -> ActorReport {
+    /// A message was handled, and took so long.
+    pub(crate) fn took(&self, spent: Duration) {
+        let ns = u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX);
+        self.busy_ns.fetch_add(ns, Ordering::Relaxed);
+        self.times.took(ns);
+    }
+
+    fn counted(&self) -> Counted {
+        Counted {
+            received: self.received.load(Ordering::Relaxed),
+            handled: self.handled.load(Ordering::Relaxed),
+            busy_ns: self.busy_ns.load(Ordering::Relaxed),
+        }
+    }
+
+    fn report(&self, now: Duration) -> ActorReport {
+        let counted = self.counted();
         ActorReport {
             name: self.name.clone(),
             kind: self.kind.to_owned(),
-            received: self.received.load(Ordering::Relaxed),
-            handled: self.handled.load(Ordering::Relaxed),
+            received: counted.received,
+            handled: counted.handled,
+            times_ns: [500, 900, 990].map(|of| self.times.within(of)),
+            lately: self.samples.since(now, counted),
             depth: self.depth(),
             errors: self.errors.load(Ordering::Relaxed),
             restarts: self.restarts.load(Ordering::Relaxed),
-            busy_ns: self.busy_ns.load(Ordering::Relaxed),
+            busy_ns: counted.busy_ns,
             last_error: self
                 .last_error
                 .lock()

@@ -127,6 +127,11 @@ impl Components {
             ingress,
             reload,
         } = doors;
+        let in_force = Arc::clone(&reload);
+        let settings = Arc::new(move || in_force.settings());
+        let shown = Arc::clone(&settings);
+        self.cluster.show_settings(move || shown());
+        self.cluster.show_actors(system);
         let control = &self.control;
         Services {
             system: system.clone(),
@@ -145,6 +150,7 @@ impl Components {
             usage: control.intake.clone(),
             trusted_proxies: Arc::clone(&self.trusted_proxies),
             ingress,
+            settings,
             reload: Arc::new(move || reload.reload()),
         }
     }

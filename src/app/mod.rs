@@ -17,9 +17,11 @@ mod leaving;
 mod member_metrics;
 mod membership;
 mod metrics;
+mod notify;
 mod operator;
 mod ready;
 mod reload;
+mod samples;
 #[cfg(test)]
 mod second_founder_tests;
 mod security;
@@ -48,6 +50,7 @@ use databases::Databases;
 use leaving::{Going, STOP};
 use membership::{Membership, Word};
 use metrics::Render;
+pub(crate) use notify::Notify;
 use reload::Reload;
 
 /// A running node.
@@ -306,6 +309,8 @@ impl Made {
             certificate,
             stop,
         ));
+        let samples = samples::keep(system.clone(), stop.clone());
+        servers.push(spawn_named("actor samples", samples));
         ports.write(&self.data.join("run/ports.json"))?;
         say_listening(config, &ports, &self.data);
         servers.push(spawn_named("readiness", announce(readiness, stop.clone())));

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cluster::Clock;
+use cluster::{Clock, SettingSeen, SettingsSeen};
 use headgate_http::gateway::Current;
 use headgate_http::{Reloaded, Setting};
 
@@ -59,6 +59,17 @@ impl Reload {
             applied: found.live.iter().map(setting).collect(),
             at_restart: found.at_restart.iter().map(setting).collect(),
         })
+    }
+
+    /// What is in force, as others are shown it.
+    pub(super) fn settings(&self) -> SettingsSeen {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = running.effective.iter().map(|one| SettingSeen {
+            key: one.key.clone(),
+            value: one.value.clone(),
+            origin: one.origin.to_string(),
+        });
+        SettingsSeen(seen.collect())
     }
 
     fn read(&self, running: &Config) -> Result<(Config, Differences), String> {

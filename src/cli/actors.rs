@@ -1,4 +1,4 @@
-//! `headgate actors`: every actor of a node with its counters.
+//! `headgate actors`: every actor of the cluster with its counters.
 
 use std::process::ExitCode;
 
@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::remote::{self, Target, cell};
 use super::{Output, table};
+use crate::client::percent_encoded;
 
 /// `headgate actors`
 #[derive(Debug, clap::Args)]
@@ -13,38 +14,128 @@ pub(crate) struct Actors {
     /// Only actors whose name begins so
     #[arg(value_name = "PREFIX", default_value = "")]
     prefix: String,
+    /// Only those of this node: its name or its id
+    #[arg(long, value_name = "NODE")]
+    node: Option<String>,
+    /// Only those of this kind
+    #[arg(long, value_name = "KIND")]
+    kind: Option<String>,
     #[command(flatten)]
     target: Target,
 }
 
+const HEADING: [&str; 10] = [
+    "NODE", "NAME", "KIND", "DEPTH", "HANDLED", "/MIN", "P50", "P99", "ERRORS", "RESTARTS",
+];
+
 pub(super) fn run(actors: &Actors) -> anyhow::Result<ExitCode> {
     remote::run(async {
         let remote = actors.target.remote()?;
-        let answer = remote.ask("GET", "/admin/actors", None).await?;
-        let mut answer = answer.success("the actors cannot be listed")?;
-        let list = answer.get_mut("list").map(Value::take);
-        let mut list = match list {
-            Some(Value::Array(list)) => list,
-            _ => anyhow::bail!("the answer came without its list"),
+        let answer = remote.ask("GET", &actors.path(), None).await?;
+        let answer = answer.success("the actors cannot be listed")?;
+        let Some(list) = answer.get("list").and_then(Value::as_array) else {
+            anyhow::bail!("the answer came without its list");
         };
-        list.retain(|actor| cell(actor, "name").starts_with(&actors.prefix));
         match actors.target.output {
-            Output::Json => remote::print_json(&Value::Array(list))?,
+            Output::Json => remote::print_json(&Value::Array(list.clone()))?,
             Output::Table => {
-                let columns = [
-                    "name", "kind", "received", "handled", "depth", "errors", "restarts",
-                ];
-                let row = |actor| columns.iter().map(|name| cell(actor, name)).collect();
                 let rows: Vec<Vec<String>> = list.iter().map(row).collect();
-                table::print(
-                    &columns
-                        .map(str::to_uppercase)
-                        .each_ref()
-                        .map(String::as_str),
-                    &rows,
-                )?;
+                table::print(&HEADING, &rows)?;
+                let unanswered = answer.get("unanswered").and_then(Value::as_array);
+                for one in unanswered.into_iter().flatten() {
+                    let line = format!("{}: {}", cell(one, "node"), cell(one, "why"));
+                    remote::say(&line)?;
+                }
             }
         }
         Ok(ExitCode::SUCCESS)
     })
+}
+
+// === impl Actors ===
+
+impl Actors {
+    /// All of them in one page.
+    fn path(&self) -> String {
+        let mut path = format!("/admin/actors?name={}", percent_encoded(&self.prefix));
+        for (name, text) in [("node", &self.node), ("kind", &self.kind)] {
+            if let Some(text) = text {
+                path.push_str(&format!("&{name}={}", percent_encoded(text)));
+            }
+        }
+        path
+    }
+}
+
+fn row(actor: &Value) -> Vec<String> {
+    let times = actor.get("times_ns").and_then(Value::as_array);
+    let time = |at: usize| {
+        let ns = times
+            .and_then(|times| times.get(at))
+            .and_then(Value::as_u64);
+        ns.map_or_else(String::new, shown)
+    };
+    let of = |name| cell(actor, name);
+    vec![
+        of("node"),
+        of("name"),
+        of("kind"),
+        of("depth"),
+        of("handled"),
+        a_minute(actor),
+        time(0),
+        time(2),
+        of("errors"),
+        of("restarts"),
+    ]
+}
+
+/// Messages handled in a minute, by what came lately; nothing where that is not known yet.
+fn a_minute(actor: &Value) -> String {
+    let lately = |name| {
+        actor
+            .pointer(&format!("/lately/{name}"))
+            .and_then(Value::as_u64)
+    };
+    match (lately("handled"), lately("for_ms")) {
+        (Some(handled), Some(ms)) if ms >= 1_000 => {
+            (u128::from(handled) * 60_000 / u128::from(ms)).to_string()
+        }
+        _ => String::new(),
+    }
+}
+
+/// Nanoseconds in the unit that a person reads best.
+fn shown(ns: u64) -> String {
+    match ns {
+        0 => String::new(),
+        1..1_000 => format!("{ns}ns"),
+        1_000..1_000_000 => format!("{}us", ns / 1_000),
+        1_000_000..1_000_000_000 => format!("{}ms", ns / 1_000_000),
+        _ => format!("{}s", ns / 1_000_000_000),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_was_handled_lately_is_told_by_the_minute() {
+        let actor = json!({"lately": {"for_ms": 30_000, "handled": 50}});
+        assert_eq!(a_minute(&actor), "100");
+        assert_eq!(
+            a_minute(&json!({"lately": {"for_ms": 12, "handled": 50}})),
+            ""
+        );
+        assert_eq!(a_minute(&json!({"lately": null})), "");
+    }
+
+    #[test]
+    fn times_are_told_in_the_unit_that_fits() {
+        let told = [0, 512, 2_048, 4_194_304, 8_589_934_592].map(shown);
+        assert_eq!(told, ["", "512ns", "2us", "4ms", "8s"]);
+    }
 }

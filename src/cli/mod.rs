@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand.
 
 mod actors;
+mod changes;
 mod check;
 mod cluster;
 mod demo;
@@ -50,7 +51,9 @@ enum Command {
     Start(Flags),
     /// Read the configuration and print each value with where it comes from
     Check(check::Check),
-    /// List the actors of a running node with their counters
+    /// Show where the change log stands, and how far each follower is
+    Changes(changes::Changes),
+    /// List the actors of all nodes with their counters
     Actors(actors::Actors),
     /// Say whether a running node may take requests, check by check
     Status(status::Status),
@@ -77,6 +80,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Start(flags) => start::run(&flags),
         Command::Check(check) => check::run(&check),
+        Command::Changes(changes) => changes::run(&changes),
         Command::Actors(actors) => actors::run(&actors),
         Command::Status(status) => status::run(&status),
         Command::Shards(shards) => shards::run(&shards),

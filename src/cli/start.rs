@@ -1,9 +1,10 @@
 //! `headgate start`: one node, until SIGTERM or Ctrl-C.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use super::signals::Asked;
-use crate::app;
+use crate::app::{self, Notify};
 use crate::config::{Config, Flags};
 
 pub(super) fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
@@ -16,13 +17,21 @@ pub(super) fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
             // What a start leaves half done the next one finishes, as after a crash.
             () = &mut asked => return Ok(ExitCode::SUCCESS),
         };
-        let reload = node.reload();
-        // What came of it is in the log.
-        super::signals::at_hangup(move || drop(reload.reload()))?;
+        let manager = Arc::new(Notify::by_environment());
+        let (reload, told) = (node.reload(), Arc::clone(&manager));
+        super::signals::at_hangup(move || {
+            told.reloading();
+            // What came of it is in the log as well.
+            let read = reload.reload();
+            told.status(read.as_ref().err().map_or("running", String::as_str));
+            told.ready();
+        })?;
+        manager.ready();
         let refused = tokio::select! {
             () = asked => None,
             refused = node.refused() => Some(refused),
         };
+        manager.stopping();
         tracing::info!("stopping: no new requests, open ones may end");
         node.stop().await;
         match refused {

@@ -10,7 +10,7 @@ use actors::key_manager::{KeyManagerHandle, hash_hex};
 use actors::publisher::PublisherHandle;
 use actors::traffic_manager::Overview;
 use actors::usage::UsageIntakeHandle;
-use cluster::{Cluster, System};
+use cluster::{Cluster, SettingsSeen, System};
 use domain::address::AddressRange;
 
 use crate::readiness::Readiness;
@@ -51,6 +51,8 @@ pub struct Services {
     pub trusted_proxies: Arc<[AddressRange]>,
     /// Where callers reach the gateways.
     pub ingress: Ingress,
+    /// What this node is configured with.
+    pub settings: Arc<dyn Fn() -> SettingsSeen + Send + Sync>,
     /// Reads the configuration once more; what is wrong with it when it cannot be used.
     pub reload: Arc<dyn Fn() -> Result<Reloaded, String> + Send + Sync>,
 }

@@ -8,8 +8,12 @@ use super::rows::{Good, Row, gone, wrong};
 /// What a node is called that nobody gave a name.
 const NODE: &str = "headgate";
 
-pub(super) fn all() -> [Row; 6] {
+pub(super) fn all() -> [Row; 8] {
     let shards = paged("/admin/shards", json!({"shard": "7", "keys": "5"}));
+    let actors = json!({"node": NODE, "component": "gateway", "kind": "k", "name": "gateway"});
+    let actors = paged("/admin/actors", actors);
+    let config = Good::Query(json!({"node": NODE}));
+    let config = Row::new("GET", "/admin/config", config, 200);
     let look = Good::Query(json!({"node": NODE}));
     // A node that is there brings back what it has.
     let look = Row::new("GET", "/admin/forget", look, 409);
@@ -26,6 +30,14 @@ pub(super) fn all() -> [Row; 6] {
             wrong("/keys", json!("-1")),
             gone("/shard").called("keys"),
         ]),
+        actors
+            .unknown("/node")
+            .free("component", "no actor has such a name")
+            .free("kind", "no actor is of such a kind")
+            .free("name", "no actor's name begins so"),
+        config
+            .unknown("/node")
+            .takes_all("what names no node is told to be nothing that there is"),
         look.faults([gone("/node"), wrong("/node", json!(""))])
             .unknown("/node"),
         forget

@@ -19,9 +19,14 @@ pub(super) fn all(world: &World) -> Vec<Row> {
     let mut rows = publisher(world);
     rows.extend(subscriptions(world));
     rows.extend(keys());
-    let name = json!({"name": "admin/writer/0"});
+    let name = json!({"name": "admin/writer/0", "node": "headgate"});
     let restart = query("/admin/actors/restart", name, 200);
-    rows.push(restart.faults(required("/name")).unknown("/name"));
+    rows.push(
+        restart
+            .faults(required("/name"))
+            .unknown("/name")
+            .unknown("/node"),
+    );
     rows
 }
 

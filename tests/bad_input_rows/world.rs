@@ -117,6 +117,9 @@ impl World {
             "{subscriptionId}" => &self.subscription,
             "{keyMappingId}" => &self.mapping,
             "{keyType}" => "PRODUCTION",
+            // An actor, and the node that it runs on.
+            "{node}" => "headgate",
+            "{*name}" => "gateway/validator",
             "{conditionId}" => &self.condition,
             "{userId}" => &self.person,
             // A key, and what is done with it.

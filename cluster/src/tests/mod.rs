@@ -124,7 +124,7 @@ pub(crate) async fn add(address: &Address<Message>, units: u64) -> u64 {
 }
 
 pub(crate) fn report(system: &System, name: &str) -> ActorReport {
-    let all = system.registry.report();
+    let all = system.registry.report(system.clock.monotonic());
     all.into_iter().find(|actor| actor.name == name).unwrap()
 }
 

@@ -84,7 +84,7 @@ impl Bench {
     }
 
     fn received(&self, actor: &str) -> u64 {
-        let report = self.system.registry.report();
+        let report = self.system.registry.report(self.system.clock.monotonic());
         let actor = report.into_iter().find(|one| one.name == actor);
         actor.unwrap().received
     }

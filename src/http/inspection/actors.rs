@@ -1,27 +1,40 @@
-//! `/admin/actors`: every actor of this node with its counters, and the way to start one anew.
+//! `/admin/actors`: every actor of every node with its counters, and the way to start one anew.
+
+use std::time::Duration;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use cluster::{ActorReport, ActorsSeen, AskActors, AskError, RestartActor};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::members::{self, Known};
 use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::operation::{Access, BodyKind, Operation};
 use crate::query::Query;
 use crate::services::Services;
 
+/// How long other nodes may take to say what their actors do.
+const PATIENCE: Duration = Duration::from_millis(800);
+/// The most rows of a page, and how many it has when nobody says.
+const LIMIT: usize = 1_000;
+
 pub(super) static LIST_ACTORS: Operation = Operation::new(
     "GET",
     "/admin/actors",
     Access::Scopes(&["apim:admin"]),
     BodyKind::Empty,
-);
+)
+.query(&["node", "component", "kind", "name", "limit", "offset"]);
 
-pub(super) async fn list(State(services): State<Services>) -> Json<Value> {
-    let actors = services.system.registry.report();
-    Json(json!({ "count": actors.len(), "list": actors }))
-}
+pub(super) static ACTOR: Operation = Operation::new(
+    "GET",
+    "/admin/actors/{node}/{*name}",
+    Access::Scopes(&["apim:admin"]),
+    BodyKind::Empty,
+);
 
 pub(super) static RESTART_ACTOR: Operation = Operation::new(
     "POST",
@@ -29,27 +42,207 @@ pub(super) static RESTART_ACTOR: Operation = Operation::new(
     Access::Scopes(&["apim:admin"]),
     BodyKind::Empty,
 )
-.query(&["name"]);
+.query(&["name", "node"]);
+
+/// Which actors, and which part of them.
+#[derive(Deserialize)]
+pub(super) struct Asked {
+    /// Of this node alone, by name or id.
+    node: Option<String>,
+    /// The first word of their names, such as `gateway`.
+    component: Option<String>,
+    kind: Option<String>,
+    /// What their names begin with.
+    name: Option<String>,
+    limit: Option<String>,
+    offset: Option<String>,
+}
+
+/// What a node said, by its name.
+struct Told {
+    node: String,
+    seen: Result<ActorsSeen, AskError>,
+}
+
+pub(super) async fn list(
+    State(services): State<Services>,
+    Query(asked): Query<Asked>,
+) -> Result<Json<Value>, ApiError> {
+    let limit = number("limit", asked.limit.as_deref(), LIMIT)?.min(LIMIT);
+    let offset = number("offset", asked.offset.as_deref(), 0)?;
+    let prefix = asked.name.unwrap_or_default();
+    let kind = asked.kind.unwrap_or_default();
+    let ask = AskActors { prefix, kind };
+    let told = match asked.node.as_deref().filter(|node| !node.is_empty()) {
+        None => all(&services, &ask).await,
+        Some(node) => vec![one(&services, &find(&services, node)?, &ask).await],
+    };
+    let component = asked.component.unwrap_or_default();
+    let is_asked_for = |actor: &&ActorReport| {
+        let first = actor.name.split('/').next().unwrap_or_default();
+        component.is_empty() || first == component
+    };
+    let mut rows = Vec::new();
+    for one in &told {
+        let seen = one.seen.iter().flat_map(|seen| &seen.actors);
+        rows.extend(seen.filter(is_asked_for).map(|actor| row(&one.node, actor)));
+    }
+    let total = rows.len();
+    let list: Vec<Value> = rows.into_iter().skip(offset).take(limit).collect();
+    let next = offset.saturating_add(list.len());
+    Ok(Json(json!({
+        "count": list.len(),
+        "total": total,
+        "list": list,
+        "next": (next < total).then_some(next),
+        "unanswered": unanswered(&told),
+    })))
+}
+
+/// One actor, with those below it.
+pub(super) async fn actor(
+    State(services): State<Services>,
+    Path((node, name)): Path<(String, String)>,
+) -> Result<Json<Value>, ApiError> {
+    let known = find(&services, &node)?;
+    let ask = AskActors {
+        prefix: name.clone(),
+        kind: String::new(),
+    };
+    let told = one(&services, &known, &ask).await;
+    let seen = told.seen.map_err(|error| silence(&known.name, error))?;
+    let found = seen.actors.iter().find(|actor| actor.name == name);
+    let mut shown = row(
+        &known.name,
+        found.ok_or_else(|| ApiError::not_found("actor", &name))?,
+    );
+    let below = |actor: &&ActorReport| {
+        let rest = actor.name.strip_prefix(&name);
+        let rest = rest.and_then(|rest| rest.strip_prefix('/'));
+        rest.is_some_and(|rest| !rest.contains('/'))
+    };
+    let children = seen
+        .actors
+        .iter()
+        .filter(below)
+        .map(|actor| actor.name.as_str());
+    if let Some(members) = shown.as_object_mut() {
+        let parent = name.rsplit_once('/').map(|(parent, _)| parent);
+        members.insert("children".to_owned(), children.collect());
+        members.insert("parent".to_owned(), parent.into());
+    }
+    Ok(Json(shown))
+}
 
 #[derive(Deserialize)]
 pub(super) struct Named {
     #[serde(default)]
     name: String,
+    node: Option<String>,
 }
 
 /// Ends an actor's present incarnation; its supervisor starts the next one from its arguments.
 pub(super) async fn restart(
     State(services): State<Services>,
     caller: Caller,
-    Query(Named { name }): Query<Named>,
+    Query(Named { name, node }): Query<Named>,
 ) -> Result<Json<Value>, ApiError> {
     if name.is_empty() {
         return Err(ApiError::bad_field("name", "is required"));
     }
-    tracing::warn!(actor = %name, by = %caller.user, "actor is started anew on request");
-    if services.system.registry.restart(&name) {
-        Ok(Json(json!({ "name": name, "restarting": true })))
+    let me = services.cluster.me().name.clone();
+    let node = node.filter(|node| !node.is_empty()).unwrap_or(me);
+    let known = find(&services, &node)?;
+    let (user, tenant) = (&caller.user, &caller.tenant);
+    let audit = |outcome: &str| {
+        tracing::info!(target: "audit", %user, %tenant, actor = name, node = known.name, outcome, "an actor is started anew");
+    };
+    audit("ordered");
+    let restarts = if known.is_me {
+        Ok(services.system.registry.restart(&name))
     } else {
-        Err(ApiError::not_found("actor", &name))
+        let asked = RestartActor { name: name.clone() };
+        let answer = services.cluster.ask(&known.id, &asked, PATIENCE).await;
+        answer.map(|answer| answer.0)
+    };
+    match restarts {
+        Ok(true) => {
+            audit("done");
+            Ok(Json(
+                json!({ "name": name, "node": known.name, "restarting": true }),
+            ))
+        }
+        Ok(false) => {
+            audit("refused: there is no such actor");
+            Err(ApiError::not_found("actor", &name))
+        }
+        Err(error) => {
+            audit(&format!("unknown: {error}"));
+            Err(silence(&known.name, error))
+        }
+    }
+}
+
+/// What all nodes say, this one first.
+async fn all(services: &Services, ask: &AskActors) -> Vec<Told> {
+    let mine = Told {
+        node: services.cluster.me().name.clone(),
+        seen: Ok(services.system.actors(ask)),
+    };
+    let others = services.cluster.ask_members(ask, PATIENCE).await;
+    let others = others.into_iter().map(|(state, seen)| Told {
+        node: state.member.name,
+        seen,
+    });
+    std::iter::once(mine).chain(others).collect()
+}
+
+async fn one(services: &Services, known: &Known, ask: &AskActors) -> Told {
+    let seen = if known.is_me {
+        Ok(services.system.actors(ask))
+    } else {
+        services.cluster.ask(&known.id, ask, PATIENCE).await
+    };
+    let node = known.name.clone();
+    Told { node, seen }
+}
+
+fn find(services: &Services, named: &str) -> Result<Known, ApiError> {
+    let nodes = members::nodes(&services.cluster);
+    let known = members::find(&nodes, named).cloned();
+    known.ok_or_else(|| ApiError::not_found("node", named))
+}
+
+fn row(node: &str, actor: &ActorReport) -> Value {
+    let mut row = json!(actor);
+    if let Some(members) = row.as_object_mut() {
+        members.insert("node".to_owned(), node.into());
+    }
+    row
+}
+
+/// Who said nothing, or not all, and why.
+fn unanswered(told: &[Told]) -> Vec<Value> {
+    let why = |one: &Told| match &one.seen {
+        Ok(seen) if seen.more => Some("it has more than one answer holds, ask by name".to_owned()),
+        Ok(_) => None,
+        Err(error) => Some(error.to_string()),
+    };
+    let why = |one: &Told| why(one).map(|why| json!({ "node": one.node, "why": why }));
+    told.iter().filter_map(why).collect()
+}
+
+fn silence(node: &str, error: AskError) -> ApiError {
+    let code = StatusCode::SERVICE_UNAVAILABLE;
+    let what = format!("node {node} says nothing of its actors now: {error}");
+    ApiError::new(code, 503, "Service Unavailable", what)
+}
+
+fn number(name: &str, text: Option<&str>, otherwise: usize) -> Result<usize, ApiError> {
+    match text {
+        None => Ok(otherwise),
+        Some(text) => text
+            .parse()
+            .map_err(|_| ApiError::bad_field(name, "must be a whole number of 0 or more")),
     }
 }

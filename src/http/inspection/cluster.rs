@@ -10,6 +10,7 @@ use cluster::{About, Cluster, Member, MemberState};
 use domain::serving_lease::{FollowerKind, OVER_MS};
 use serde_json::{Value, json};
 
+use crate::error::ApiError;
 use crate::operation::{Access, BodyKind, Operation};
 use crate::services::Services;
 
@@ -58,6 +59,26 @@ pub(super) async fn cluster(State(services): State<Services>) -> Json<Value> {
         Ok(Standing::Unavailable) | Err(_) => Value::Null,
     };
     Json(json!({ "count": list.len(), "list": list, "changeLog": log }))
+}
+
+pub(super) static CHANGES: Operation = Operation::new(
+    "GET",
+    "/admin/changes",
+    Access::Scopes(&["apim:admin"]),
+    BodyKind::Empty,
+);
+
+/// Where the change log stands, and who has applied how much of it.
+pub(super) async fn changes(State(services): State<Services>) -> Result<Json<Value>, ApiError> {
+    match services.change_feed.positions(PATIENCE).await {
+        Ok(Standing::At { head, followers }) => {
+            Ok(Json(change_log(&services.cluster, head, &followers)))
+        }
+        Ok(Standing::Unavailable) => {
+            Err(ApiError::unavailable(&"the database of the control plane"))
+        }
+        Err(error) => Err(ApiError::unavailable(&error)),
+    }
 }
 
 fn member(member: &Member, rest: impl FnOnce(&mut Value)) -> Value {

@@ -31,7 +31,11 @@ pub(super) async fn metrics(State(services): State<Services>, request: Request) 
 
 /// Copies the actors' counters into the metrics, once a scrape and not once a message.
 fn report_actors(services: &Services) {
-    for actor in services.system.registry.report() {
+    for actor in services
+        .system
+        .registry
+        .report(services.system.clock.monotonic())
+    {
         let labels = [("actor", actor.name)];
         metrics::counter!("headgate_actor_messages_total", &labels).absolute(actor.handled);
         metrics::counter!("headgate_actor_restarts_total", &labels).absolute(actor.restarts);

@@ -2,6 +2,7 @@
 
 mod actors;
 mod cluster;
+mod config;
 mod forget;
 mod health;
 mod key_changes;
@@ -28,8 +29,11 @@ pub const OPERATIONS: &[&Operation] = &[
     &health::READY,
     &metrics::METRICS,
     &actors::LIST_ACTORS,
+    &actors::ACTOR,
     &actors::RESTART_ACTOR,
     &cluster::CLUSTER,
+    &cluster::CHANGES,
+    &config::CONFIG,
     &forget::FORGETTABLE,
     &forget::FORGET,
     &keys::KEY,
@@ -48,8 +52,11 @@ pub(crate) fn router() -> Router<Services> {
     let router = health::READY.mount(router, health::ready);
     let router = metrics::METRICS.mount(router, metrics::metrics);
     let router = actors::LIST_ACTORS.mount(router, actors::list);
+    let router = actors::ACTOR.mount(router, actors::actor);
     let router = actors::RESTART_ACTOR.mount(router, actors::restart);
     let router = cluster::CLUSTER.mount(router, cluster::cluster);
+    let router = cluster::CHANGES.mount(router, cluster::changes);
+    let router = config::CONFIG.mount(router, config::config);
     let router = forget::FORGETTABLE.mount(router, forget::look);
     let router = forget::FORGET.mount(router, forget::forget);
     let router = keys::KEY.mount(router, keys::key);

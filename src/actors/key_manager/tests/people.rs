@@ -202,7 +202,7 @@ async fn a_flood_of_logins_does_not_hold_up_other_tokens() {
         }));
     }
     let waiting = || {
-        let reports = bench.system.registry.report();
+        let reports = bench.system.registry.report(bench.system.clock.monotonic());
         let doors = reports
             .iter()
             .filter(|actor| actor.name.contains("key-manager/door"));

@@ -48,7 +48,7 @@ impl Founded {
 
     /// What it was asked and told.
     fn decided(&self) -> u64 {
-        let all = self.system.registry.report();
+        let all = self.system.registry.report(self.system.clock.monotonic());
         all.iter().map(|actor| actor.handled).sum()
     }
 

@@ -1,0 +1,128 @@
+//! What an operator sees of the actors of a whole cluster from any of its nodes, and does to one of them.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::cluster::Trio;
+use crate::support::eventually;
+use crate::support::node::Node;
+use crate::support::platform::text;
+
+async fn ask(node: &Node, path: &str) -> Value {
+    let asked = node.get(path).bearer(&node.operator()).send();
+    asked.await.expect(200).json()
+}
+
+fn list<'a>(answer: &'a Value, name: &str) -> &'a [Value] {
+    answer[name].as_array().expect("a list")
+}
+
+/// The nodes that rows are of, each once.
+fn nodes(answer: &Value) -> Vec<&str> {
+    let mut nodes: Vec<_> = list(answer, "list")
+        .iter()
+        .map(|row| text(row, "node"))
+        .collect();
+    nodes.sort_unstable();
+    nodes.dedup();
+    nodes
+}
+
+#[tokio::test]
+async fn every_actor_of_a_cluster_is_seen_from_any_node_and_found_by_what_it_is() {
+    let trio = Trio::start().await;
+    let (_, _, access) = trio.subscriber("Many", 1_000).await;
+    assert_eq!(trio.call(&access).await, 200);
+    for node in [&trio.control, &trio.traffic, &trio.gateway] {
+        let all = ask(node, "/admin/actors").await;
+        assert_eq!(nodes(&all), ["cp1", "gw1", "tm1"]);
+        assert_eq!(list(&all, "unanswered").len(), 0, "{all}");
+        let of_gateway = ask(node, "/admin/actors?node=gw1&component=gateway").await;
+        let rows = list(&of_gateway, "list");
+        let is_so = |row: &Value| text(row, "name").split('/').next() == Some("gateway");
+        assert!(rows.len() > 3 && rows.iter().all(is_so), "{of_gateway}");
+        let one = ask(node, "/admin/actors/gw1/gateway/validator").await;
+        assert_eq!(
+            (text(&one, "node"), text(&one, "parent")),
+            ("gw1", "gateway")
+        );
+        assert!(one["handled"].as_u64() > Some(0), "{one}");
+        assert!(one["times_ns"][2].as_u64() > Some(0), "{one}");
+        let parent = ask(node, "/admin/actors/gw1/gateway").await;
+        let below = list(&parent, "children");
+        assert!(below.contains(&"gateway/validator".into()), "{parent}");
+    }
+    let page = ask(&trio.gateway, "/admin/actors?limit=2&offset=1").await;
+    assert_eq!(list(&page, "list").len(), 2);
+    assert_eq!(page["next"], 3);
+    let operator = trio.gateway.operator();
+    for path in ["/admin/actors/gw1/nobody", "/admin/actors/gw9/gateway"] {
+        let unknown = trio.gateway.get(path).bearer(&operator).send().await;
+        assert_eq!(unknown.status, 404, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn settings_of_all_nodes_and_the_change_logs_followers_are_seen_from_any_node_without_secrets()
+ {
+    let trio = Trio::start().await;
+    for node in [&trio.control, &trio.traffic, &trio.gateway] {
+        let all = ask(node, "/admin/config").await;
+        assert_eq!(nodes(&all), ["cp1", "gw1", "tm1"]);
+        let one = ask(node, "/admin/config?node=gw1").await;
+        let settings = list(&list(&one, "list")[0], "settings");
+        let name = settings.iter().find(|one| one["key"] == "node.name");
+        let name = name.expect("its name");
+        assert_eq!(text(name, "value"), "gw1");
+        assert_eq!(text(name, "origin"), "environment HEADGATE__NODE__NAME");
+        let changes = ask(node, "/admin/changes").await;
+        let followers = list(&changes, "followers");
+        assert!(
+            followers.iter().any(|one| one["node"] == "gw1"),
+            "{changes}"
+        );
+        assert!(changes["head"].as_u64().is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_hangs_is_named_within_a_second_and_the_others_are_shown() {
+    let trio = Trio::start().await;
+    trio.traffic.signal("-STOP");
+    let began = Instant::now();
+    let all = ask(&trio.gateway, "/admin/actors").await;
+    let spent = began.elapsed();
+    trio.traffic.signal("-CONT");
+    assert!(spent < Duration::from_millis(1_500), "{spent:?}");
+    assert_eq!(nodes(&all), ["cp1", "gw1"]);
+    let unanswered = list(&all, "unanswered");
+    assert_eq!(unanswered.len(), 1, "{unanswered:?}");
+    assert_eq!(text(&unanswered[0], "node"), "tm1");
+    assert!(text(&unanswered[0], "why").contains("no answer"));
+}
+
+#[tokio::test]
+async fn an_actor_of_another_node_is_started_anew_by_hand_and_that_is_audited() {
+    let trio = Trio::start().await;
+    let path = "/admin/actors/gw1/gateway/validator";
+    let before = ask(&trio.control, path).await;
+    let restart = "/admin/actors/restart?node=gw1&name=gateway/validator";
+    let asked = trio.control.post(restart).bearer(&trio.control.operator());
+    let answer = asked.send().await.expect(200).json();
+    assert_eq!(text(&answer, "node"), "gw1");
+    eventually(10, "it was started anew", || async {
+        let now = ask(&trio.control, path).await;
+        (now["restarts"].as_u64() > before["restarts"].as_u64()).then_some(())
+    })
+    .await;
+    let of = ("actor", "gateway/validator");
+    let what = "an actor is started anew";
+    trio.control
+        .has_audited(what, of, &["ordered", "done"])
+        .await;
+    let nobody = "/admin/actors/restart?node=gw1&name=gateway/nobody";
+    let asked = trio.control.post(nobody).bearer(&trio.control.operator());
+    assert_eq!(asked.send().await.status, 404);
+}
