@@ -113,6 +113,22 @@ async fn databases_that_refuse_and_a_log_that_cannot_be_read_fail_alone_on_postg
 }
 
 #[tokio::test]
+async fn a_node_that_is_asked_to_stop_is_not_ready_on_either_port_and_serves_on() {
+    let delay = ("HEADGATE__NODE__DRAIN_DELAY_MS", "3600000");
+    let node = Node::start_with(Options {
+        environment: vec![(delay.0.to_owned(), delay.1.to_owned())],
+        ..Options::default()
+    })
+    .await;
+    let ingress = || async { node.api("GET", "/_headgate/readyz").send().await.status };
+    assert_eq!(ingress().await, 200);
+    node.signal("-TERM");
+    until_fails(&node, "staying").await;
+    assert_eq!(ingress().await, 503, "a balancer has to see it there");
+    node.api("GET", "/_headgate/livez").send().await.expect(200);
+}
+
+#[tokio::test]
 async fn policies_that_cannot_be_read_at_the_start_fail_alone_and_calls_are_told_to_come_back() {
     // Runs where a server is named: only there a test can damage a row and mend it.
     let Some(server) = postgres::server() else {

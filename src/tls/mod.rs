@@ -141,6 +141,8 @@ fn server_certificate(
     };
     let mut params = CertificateParams::new(names.to_vec())?;
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    // All nodes' authorities have one name: by its key a balancer that trusts several finds this one.
+    params.use_authority_key_identifier_extension = true;
     params
         .distinguished_name
         .push(DnType::CommonName, trust::NODE);
@@ -237,7 +239,7 @@ fn names_of_this_machine(addresses: &[IpAddr]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use x509_parser::extensions::GeneralName;
+    use x509_parser::extensions::{GeneralName, ParsedExtension};
 
     use super::*;
 
@@ -354,6 +356,22 @@ mod tests {
         server_tls(&data, &[]).unwrap();
         assert!(is_trusted(&data));
         assert_ne!(contents(&data), first);
+    }
+
+    /// Whoever trusts several nodes' authorities, which have one name, looks for the one that signed by its key.
+    #[test]
+    fn the_certificate_names_the_key_that_signed_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::open(&dir.path().join("data")).unwrap();
+        server_tls(&data, &[]).unwrap();
+        let pem = fs::read(data.join("tls/server.pem")).unwrap();
+        let (_, pem) = x509_parser::pem::parse_x509_pem(&pem).unwrap();
+        let certificate = pem.parse_x509().unwrap();
+        let named = certificate.extensions().iter().any(|extension| {
+            let parsed = extension.parsed_extension();
+            matches!(parsed, ParsedExtension::AuthorityKeyIdentifier(id) if id.key_identifier.is_some())
+        });
+        assert!(named);
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod bench;
 mod check;
 mod demo;
 mod dependencies;
+mod deployed;
 mod documents;
 mod edges;
 mod exact;

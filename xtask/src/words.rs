@@ -1,13 +1,13 @@
 //! `words`: what the text of the code may not say, and what the manifests may not name.
 //!
 //! `messages` has the style of log and error messages, `forbidden` names and constructs, `dependencies` what no line
-//! uses, `documents` files that are named and are not there.
+//! uses, `documents` files that are named and are not there, `deployed` settings and metrics that `deploy/` names.
 
 use anyhow::Result;
 
 use crate::stage::report;
 use crate::workspace::Workspace;
-use crate::{dependencies, documents, forbidden, messages};
+use crate::{dependencies, deployed, documents, forbidden, messages};
 
 /// Prints what breaks the rules.
 ///
@@ -22,5 +22,6 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     }
     findings.extend(dependencies::findings(&workspace.manifests()?, &sources));
     findings.extend(documents::findings(workspace.root(), &sources)?);
+    findings.extend(deployed::findings(workspace.root())?);
     report(&findings)
 }

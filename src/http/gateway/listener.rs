@@ -137,7 +137,7 @@ impl Connection {
             answer(
                 Arc::clone(&ingress),
                 Arc::clone(&peer),
-                (answering.begin(), leaving.ends(&request)),
+                (answering.begin(), leaving.ends(&request), leaving.is_told()),
                 request,
             )
         });
@@ -150,7 +150,7 @@ impl Connection {
 async fn answer(
     ingress: Arc<Ingress>,
     peer: Arc<Peer>,
-    (open, is_last): (Open, bool),
+    (open, is_last, is_leaving): (Open, bool, bool),
     request: Request<Incoming>,
 ) -> Result<Response<Answering<GatewayBody>>, Infallible> {
     // What is chunked has no length, and a look at the fields is spared for the others.
@@ -158,7 +158,7 @@ async fn answer(
         && request.headers().contains_key(header::TRANSFER_ENCODING);
     let bodiless = request.method() == Method::HEAD;
     // Pinned here and not in `caught`: handed over by value it would lie in this future twice, to be copied twice.
-    let serving = pin!(serve(ingress, peer, request));
+    let serving = pin!(serve(ingress, peer, request, is_leaving));
     let mut response = caught(serving, bodiless).await;
     // A length beside the chunks may have been dropped unseen: the connection ends (threats 19).
     if chunked || is_last {

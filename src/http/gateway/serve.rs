@@ -64,13 +64,14 @@ impl Peer {
     }
 }
 
-/// Answers one request.
+/// Answers one request; a node that is leaving serves on, and says that it is not ready.
 pub(super) async fn serve(
     ingress: Arc<Ingress>,
     peer: Arc<Peer>,
     request: Request<Incoming>,
+    is_leaving: bool,
 ) -> Response<GatewayBody> {
-    if let Some(answer) = own(&ingress, &request) {
+    if let Some(answer) = own(&ingress, &request, is_leaving) {
         return answer;
     }
     let (head, body) = Received::of(request).into_parts();
@@ -171,11 +172,15 @@ async fn admit(exchange: &mut Exchange, found: Found) -> Result<(), Fault> {
 }
 
 /// The gateway's own health, in front of every API.
-fn own(ingress: &Ingress, request: &Request<Incoming>) -> Option<Response<GatewayBody>> {
+fn own(
+    ingress: &Ingress,
+    request: &Request<Incoming>,
+    is_leaving: bool,
+) -> Option<Response<GatewayBody>> {
     let word = request.uri().path().strip_prefix("/_headgate/")?;
     let (status, text) = match word {
         "livez" => (StatusCode::OK, "ok\n"),
-        "readyz" if is_ready(&ingress.gateway) => (StatusCode::OK, "ready\n"),
+        "readyz" if !is_leaving && is_ready(&ingress.gateway) => (StatusCode::OK, "ready\n"),
         "readyz" => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
         _ => (StatusCode::NOT_FOUND, "not found\n"),
     };
