@@ -158,7 +158,7 @@ async fn answer(
         && request.headers().contains_key(header::TRANSFER_ENCODING);
     let bodiless = request.method() == Method::HEAD;
     // Pinned here and not in `caught`: handed over by value it would lie in this future twice, to be copied twice.
-    let serving = pin!(serve(ingress, peer, request, is_leaving));
+    let serving = pin!(serve(ingress, peer, (request, is_leaving)));
     let mut response = caught(serving, bodiless).await;
     // A length beside the chunks may have been dropped unseen: the connection ends (threats 19).
     if chunked || is_last {

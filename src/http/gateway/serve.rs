@@ -68,8 +68,7 @@ impl Peer {
 pub(super) async fn serve(
     ingress: Arc<Ingress>,
     peer: Arc<Peer>,
-    request: Request<Incoming>,
-    is_leaving: bool,
+    (request, is_leaving): (Request<Incoming>, bool),
 ) -> Response<GatewayBody> {
     if let Some(answer) = own(&ingress, &request, is_leaving) {
         return answer;
