@@ -224,7 +224,7 @@ mod tests {
         fn size<A, B, C, D, F>(_: fn(A, B, C, D) -> F) -> usize {
             size_of::<F>()
         }
-        fn inner<A, B, C, D, F>(_: fn(A, B, C, D) -> F) -> usize {
+        fn inner<A, B, C, F>(_: fn(A, B, C) -> F) -> usize {
             size_of::<F>()
         }
         let (way, whole) = (inner(serve), size(answer));
