@@ -300,11 +300,3 @@ fn planted_a_reset_that_ends_with_its_pane_is_noticed() {
         plan.cluster.resets = 300;
     });
 }
-
-#[test]
-fn planted_a_reset_that_forgives_what_leases_hold_that_last_is_noticed() {
-    notices::<View>(Planted::ForgivesWhatLasts, |plan| {
-        *plan = plan.clone().sliding();
-        (plan.clock_steps_back, plan.cluster.resets) = (300, 300);
-    });
-}
