@@ -126,16 +126,18 @@ pub(super) struct Round {
     pub(super) stamp: Stamp,
     /// The round belongs to a reset: what is confirmed as spent is forgiven.
     pub(super) resetting: bool,
-    /// The pane that a reset came in, once another one has followed it.
-    pub(super) ended: Option<RoundsPane>,
+    /// Panes before the current one of which a reset has yet to forgive something.
+    pub(super) ended: Vec<RoundsPane>,
 }
 
-/// A pane that ended before a reset of it was confirmed (L10).
-#[derive(Debug, Clone, Copy)]
+/// A pane that is over by T, and of which a reset forgives only what nobody can use any more (L10).
+#[derive(Debug, Clone)]
 pub(super) struct RoundsPane {
     pub(super) number: i64,
     /// When the last lease of it is over, by the steady time: nothing of it is used after that, confirmed or not.
     pub(super) ends_ms: i64,
+    /// Who may use something of it until then, and what of it had been granted to it when the reset came.
+    pub(super) awaiting: BTreeMap<String, u64>,
 }
 
 /// What an ask said about the past.
@@ -152,9 +154,14 @@ pub(super) enum Absorbed {
 // === impl Round ===
 
 impl Round {
-    /// Whether it waits for what holders have used of the current pane, to forgive it.
-    fn is_resetting_here(&self) -> bool {
-        self.resetting && self.ended.is_none()
+    /// Whether a reset waits for what holders have used, to forgive it.
+    pub(super) fn forgives(&self) -> bool {
+        self.resetting || !self.ended.is_empty()
+    }
+
+    /// Whether it waits for panes that are over and for nobody's answer besides: what is held now has to be recalled yet.
+    pub(super) fn is_of_ended_panes(&self) -> bool {
+        self.awaiting.is_empty() && !self.ended.is_empty()
     }
 }
 
@@ -366,7 +373,7 @@ impl Cell {
         if age > held.count.age() {
             // The old lease is over; what it did not give back counts as spent (L7: silence means spent).
             // One that a reset still waits for is forgiven but for what it was granted since.
-            let reset = round.as_ref().filter(|round| round.is_resetting_here());
+            let reset = round.as_ref().filter(|round| round.resetting);
             let granted_before = reset.and_then(|round| round.awaiting.get(&ask.holder.node));
             let counts = match granted_before {
                 Some(before) => {
@@ -381,9 +388,7 @@ impl Cell {
             if let Some(round) = round {
                 (round.waiting).retain(|waiting| waiting.holder.node != ask.holder.node);
                 // Nor is it asked: it would pass for silent with what it is granted now.
-                if round.ended.is_none() {
-                    round.awaiting.remove(&ask.holder.node);
-                }
+                round.awaiting.remove(&ask.holder.node);
             }
             *held = Held::new(&ask.holder);
         }

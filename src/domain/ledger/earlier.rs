@@ -9,11 +9,9 @@
 //! Leases end with their pane, used or not. What a gateway says later of a pane that is over gives back what it never
 //! used, for as long as the owner knows what that gateway was granted in it.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
-use super::cell::{Cell, Count, Held, Round, RoundsPane};
+use super::cell::{Cell, Count, Held, Round};
 use super::message::Ask;
 use super::policy::Quota;
 use super::steady::used_until_ms;
@@ -43,7 +41,7 @@ pub struct Earlier {
 pub struct EndedPane {
     /// Its window's number.
     pub number: i64,
-    /// Units of it that count; of a bucket the most of them that may come back: the least that was in it since.
+    /// Units of it that count; of a bucket the least that was in it since: no more of them may come back.
     pub used: u64,
     /// Until when they do, by the steady time; of a bucket nothing.
     pub until_ms: i64,
@@ -104,27 +102,20 @@ impl Earlier {
         self.panes.extend(more.panes);
     }
 
-    /// What of a pane a holder had been granted when a reset came counts no more.
-    fn forgive_holder(&mut self, number: i64, node: &str, granted_before: u64) {
-        let Some(pane) = self.panes.iter_mut().find(|pane| pane.number == number) else {
-            return;
-        };
-        let Some((_, count)) = pane.holders.iter_mut().find(|(of, _)| of == node) else {
-            return;
-        };
-        let forgiven = count.forgive(granted_before).min(pane.used);
-        self.free(number, forgiven);
-    }
-
     /// So many units of a pane count no more.
-    fn free(&mut self, number: i64, units: u64) {
+    pub(super) fn free(&mut self, number: i64, units: u64) {
         let is_bucket = self.is_bucket();
         if is_bucket {
             self.level = self.level.saturating_sub(units);
         }
+        let of_pane = self.panes.iter().find(|pane| pane.number == number);
+        let left = of_pane.map_or(0, |pane| pane.used).saturating_sub(units);
         for pane in &mut self.panes {
-            if is_bucket || pane.number == number {
+            if pane.number == number || (is_bucket && pane.number > number) {
                 pane.used = pane.used.saturating_sub(units);
+            } else if is_bucket {
+                // Before that one ended there was as much in the bucket as was ever said.
+                pane.used = pane.used.min(left);
             }
         }
     }
@@ -159,7 +150,7 @@ impl Earlier {
         self.level > 0 || self.rest > 0 || self.cut > 0
     }
 
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         !self.is_bucket() && self.panes.is_empty()
     }
 
@@ -175,7 +166,8 @@ impl Earlier {
         let all = self.level.saturating_add(self.cut);
         let level = all.min(limit.saturating_sub(used_here));
         if level < self.level {
-            self.cut_until_ms = now_ms.saturating_add(span_ms);
+            // Nor has anything run out of it before the leases of its last pane are over.
+            self.cut_until_ms = now_ms.max(self.dry_from_ms).saturating_add(span_ms);
         }
         self.level = level;
         self.cut = all.saturating_sub(level);
@@ -279,7 +271,7 @@ impl Ended {
         }
         panes.push(EndedPane {
             number: self.window.id.number,
-            used: self.used,
+            used: units(level),
             until_ms: 0,
             holders: self.holders,
         });
@@ -316,11 +308,14 @@ fn dry_until(begins_ms: i64, ends_ms: i64, span_ms: i64) -> i64 {
 impl Cell {
     /// What counts on of the pane that this one follows. It began then, by the steady time, which now shows `steady_ms`.
     pub(super) fn follow(&mut self, mut before: Self, begins_ms: i64, steady_ms: i64) {
-        if before.window.id.spec != self.window.id.spec {
+        let spec = self.window.id.spec;
+        // Nothing of a fixed window counts on, nor is there anything of it to be forgiven.
+        if before.window.id.spec != spec || !spec.is_paned() {
             return;
         }
-        let resets = before.round.take().filter(|round| round.resetting);
-        let resets = resets.map(|round| before.ends_in(round, steady_ms));
+        let round = before.round.take();
+        let unforgiven = round.map(|round| before.outlasts(round, steady_ms));
+        let unforgiven = unforgiven.unwrap_or_default();
         let may_return = |held: &Held| held.net() > 0 && !held.emptied;
         let holders = before.holders.iter();
         let holders = holders.filter(|(_, held)| may_return(held));
@@ -334,40 +329,11 @@ impl Cell {
             earlier: before.earlier.map(|earlier| *earlier).unwrap_or_default(),
         };
         self.go_on_from(ended, begins_ms);
-        self.round = resets.map(|(round, ended)| Round {
-            // They ask again, of the pane of now.
-            waiting: Vec::new(),
-            ended: Some(ended),
-            ..round
+        // Whoever waits asks again, of the pane of now.
+        self.round = (!unforgiven.is_empty()).then(|| Round {
+            ended: unforgiven,
+            ..Round::default()
         });
-    }
-
-    /// The pane is over before all have confirmed what they used of it before a reset. Once none of its leases lasts, it
-    /// is certain that nothing else of it will be used, and it is forgiven (L9); until then it is not.
-    fn ends_in(&mut self, mut round: Round, steady_ms: i64) -> (Round, RoundsPane) {
-        if let Some(ended) = round.ended {
-            return (round, ended);
-        }
-        let ended = RoundsPane {
-            number: self.window.id.number,
-            ends_ms: self.pane_ends_ms(),
-        };
-        if ended.ends_ms <= steady_ms {
-            for (node, granted_before) in std::mem::take(&mut round.awaiting) {
-                self.forgive(&node, granted_before);
-            }
-        }
-        (round, ended)
-    }
-
-    /// What these had been granted of an earlier pane when a reset came counts no more.
-    pub(super) fn forgive_earlier(&mut self, number: i64, granted_before: BTreeMap<String, u64>) {
-        let Some(earlier) = self.earlier.as_mut() else {
-            return;
-        };
-        for (node, granted_before) in granted_before {
-            earlier.forgive_holder(number, &node, granted_before);
-        }
     }
 
     /// What a mark says of an earlier pane: when its units were used is not known, so they count as its own, or as used
@@ -408,16 +374,17 @@ impl Cell {
         let (Some(window), Some(earlier)) = (window, self.earlier.as_mut()) else {
             return false;
         };
-        let is_of = |round: &&mut Round| {
-            let ended = round.ended.filter(|ended| ended.number == window.number);
-            ended.is_some()
-        };
-        let resets = self.round.as_mut().filter(is_of);
+        let ended = self.round.iter_mut().flat_map(|round| &mut round.ended);
+        let mut resets: Vec<_> = ended
+            .filter(|ended| ended.number == window.number)
+            .collect();
         let node = &ask.holder.node;
-        let granted_before = resets.as_ref().and_then(|round| round.awaiting.get(node));
+        let granted_before = resets.iter().find_map(|ended| ended.awaiting.get(node));
         let late = earlier.hear(window.number, ask, granted_before.copied());
-        if let Some(round) = resets.filter(|_| late == Late::Done) {
-            round.awaiting.remove(node);
+        if late == Late::Done {
+            for ended in &mut resets {
+                ended.awaiting.remove(node);
+            }
         }
         late != Late::Nothing
     }

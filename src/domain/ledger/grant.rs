@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::answers::Answers;
-use super::cell::{Absorbed, Cell, Held, Round};
+use super::cell::{Absorbed, Cell, Held, Round, RoundsPane};
 use super::message::{Ask, CellKey, Holder, Outcome, Recall, Reopen, Reply, Stamp};
 
 /// A gateway that is told to retry waits so long (L9).
@@ -57,7 +57,8 @@ impl Cell {
         step.answers.heard(&node);
         let after = self.holders.get(&node).map(|held| held.count.clone());
         let is_late_news = self.hear_late(&ask);
-        if is_late_news || before.as_ref().map(|(count, _)| count) != after.as_ref() {
+        let has_left = self.has_left(&ask);
+        if is_late_news || has_left || before.as_ref().map(|(count, _)| count) != after.as_ref() {
             self.stamp = step.stamp;
         }
         if ask.emptied && ask.window == Some(self.window.id) {
@@ -95,42 +96,10 @@ impl Cell {
         }
         self.serve(key, step);
         self.reopen_if_free(key, step);
-        if self.used() > limit && self.round.is_none() {
-            self.start_round(key, Vec::new(), false, step);
+        let recalls = (self.round.as_ref()).is_some_and(|round| !round.is_of_ended_panes());
+        if self.used() > limit && !recalls {
+            self.start_round(key, Vec::new(), None, step);
         }
-    }
-
-    /// Starts to count anew: recalls everything; what each holder confirms as spent is forgiven.
-    ///
-    /// What leases that are over and marks account for is forgiven at once, and so is a lost window: an operator said
-    /// so.
-    pub(super) fn reset(&mut self, key: &CellKey, step: &mut Step) {
-        self.stamp = step.stamp;
-        step.gave_back = true;
-        // What holders have yet to tell of within a mark stays covered: it is forgiven with it.
-        self.spent = 0;
-        self.lost = false;
-        // Leases of panes that are over are over with them: nothing of those can be used any more.
-        self.earlier = None;
-        for held in self.holders.values_mut() {
-            // A holder that has been silent is asked once more; one that was emptied may have had units put back.
-            held.silent = false;
-            held.emptied = false;
-        }
-        let waiting = self
-            .round
-            .take()
-            .map(|round| round.waiting)
-            .unwrap_or_default();
-        self.start_round(key, waiting, true, step);
-        if self
-            .round
-            .as_ref()
-            .is_some_and(|round| round.awaiting.is_empty())
-        {
-            self.end_round(key, step);
-        }
-        self.reopen_if_free(key, step);
     }
 
     /// So many units less count: those of leases that are over first, then of earlier panes, then of holders. What
@@ -161,21 +130,9 @@ impl Cell {
 
     /// A round is over: all answered, or its time passed.
     pub(super) fn end_round(&mut self, key: &CellKey, step: &mut Step) {
-        let Some(mut round) = self.round.take() else {
+        let Some(round) = self.round.take() else {
             return;
         };
-        if let Some(ended) = round.ended {
-            let early_ms = ended.ends_ms.saturating_sub(step.steady_ms);
-            if early_ms > 0 && !round.awaiting.is_empty() {
-                // T was lifted: leases of that pane last on.
-                round.until_ms = step.now_ms.saturating_add(early_ms);
-                self.round = Some(round);
-                return;
-            }
-            self.forgive_earlier(ended.number, std::mem::take(&mut round.awaiting));
-            self.stamp = step.stamp;
-            step.gave_back = true;
-        }
         for node in round.awaiting.keys() {
             if let Some(held) = self.holders.get_mut(node) {
                 // Silence means spent (L7); it speaks again with its next ask.
@@ -183,6 +140,7 @@ impl Cell {
             }
             step.answers.missed(node);
         }
+        self.forgive_ended(round.ended, step);
         for ask in round.waiting {
             self.decide(key, ask, step);
         }
@@ -191,8 +149,7 @@ impl Cell {
 
     fn answered(&mut self, ask: &Ask, step: &mut Step) {
         let node = ask.holder.node.as_str();
-        let here = self.round.as_mut().filter(|round| round.ended.is_none());
-        let Some(round) = here else {
+        let Some(round) = self.round.as_mut() else {
             return;
         };
         let has_emptied = self.holders.get(node).is_some_and(|held| held.emptied);
@@ -254,14 +211,18 @@ impl Cell {
             return self.reply(key, &ask, Outcome::Final, step);
         }
         self.reply(key, &ask, Outcome::Retry { after_ms: RETRY_MS }, step);
-        match self.round.as_mut() {
+        let recalling = self
+            .round
+            .as_mut()
+            .filter(|round| !round.is_of_ended_panes());
+        match recalling {
             Some(round) => {
                 round
                     .waiting
                     .retain(|other| other.holder.node != ask.holder.node);
                 round.waiting.push(ask);
             }
-            None => self.start_round(key, vec![ask], false, step),
+            None => self.start_round(key, vec![ask], None, step),
         }
     }
 
@@ -286,15 +247,26 @@ impl Cell {
         most.min(share.max(1))
     }
 
-    /// Recalls from everyone who may hold something, except the only one who waits for it.
-    fn start_round(&mut self, key: &CellKey, waiting: Vec<Ask>, resetting: bool, step: &mut Step) {
+    /// Recalls from everyone who may hold something, except the only one who waits for it. One of a reset recalls what is
+    /// out in these panes too; any other one leaves them to the reset that waits for them.
+    pub(super) fn start_round(
+        &mut self,
+        key: &CellKey,
+        mut waiting: Vec<Ask>,
+        reset: Option<Vec<RoundsPane>>,
+        step: &mut Step,
+    ) {
+        let resetting = reset.is_some();
         let except = match waiting.as_slice() {
-            [only] if !resetting => Some(only.holder.node.as_str()),
+            [only] if !resetting => Some(only.holder.node.clone()),
             _ => None,
         };
-        let from = self.outstanding(except);
+        let mut from = self.outstanding(except.as_deref());
         let asked = |holder: &Holder| (holder.node.clone(), self.granted(holder));
         let awaiting: BTreeMap<String, u64> = from.iter().map(asked).collect();
+        if let Some(ended) = &reset {
+            from.extend(self.holders_of(ended, &awaiting));
+        }
         for holder in from {
             let granted = self.granted(&holder);
             let (cell, window) = (key.clone(), self.window.id);
@@ -312,19 +284,26 @@ impl Cell {
             true => step.now_ms.saturating_add(lasts_ms),
             false => i64::MAX,
         };
+        let before = self.round.take().unwrap_or_default();
+        let mut all = before.waiting;
+        all.retain(|other| {
+            let mut now = waiting.iter();
+            now.all(|ask| ask.holder.node != other.holder.node)
+        });
+        all.append(&mut waiting);
         self.round = Some(Round {
             since_ms: step.now_ms,
             until_ms,
             lasts_ms,
             awaiting,
-            waiting,
+            waiting: all,
             stamp: self.stamp,
             resetting,
-            ended: None,
+            ended: reset.unwrap_or(before.ended),
         });
     }
 
-    fn reopen_if_free(&mut self, key: &CellKey, step: &mut Step) {
+    pub(super) fn reopen_if_free(&mut self, key: &CellKey, step: &mut Step) {
         if self.free() > 0 {
             self.reopen(key, step);
         }

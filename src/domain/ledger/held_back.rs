@@ -112,7 +112,7 @@ impl Ledger {
 
     /// A disk may have kept its recalls back for longer than gateways have to answer them.
     fn round_lasts_from_now(&mut self, recall: &Recall) {
-        let is_of = |round: &&mut Round| round.stamp == recall.stamp && round.ended.is_none();
+        let is_of = |round: &&mut Round| round.stamp == recall.stamp;
         if let Some(round) = self.cells.round_mut(&recall.cell).filter(is_of) {
             round.since_ms = self.t_ms;
             let until_ms = self.t_ms.saturating_add(round.lasts_ms);

@@ -53,7 +53,7 @@ impl Ledger {
         let is_settled = |cell: Cell| {
             // What gateways confirmed since is in another mark.
             let mark = cell.mark_stamp;
-            let forgives = cell.round.is_some_and(|round| round.resetting);
+            let forgives = cell.round.is_some_and(|round| round.forgives());
             mark <= self.replicated && mark <= self.marked && !forgives
         };
         let is_of_this_view = stamp.epoch == self.stamp.epoch;
@@ -75,7 +75,7 @@ impl Ledger {
     #[cfg(test)]
     pub(crate) fn forgives(&self, key: &CellKey) -> bool {
         let round = self.cells.round(key);
-        round.is_some_and(|round| round.resetting)
+        round.is_some_and(super::cell::Round::forgives)
     }
 
     /// Whether somebody did not answer a round, and passes for having used what it has.

@@ -1,7 +1,7 @@
 //! The lease ledger (PROTOCOLS L): who may use how many units of a key's window. Never more than the limit, whatever
 //! is lost, repeated, late or restarted.
 //!
-//! `owner` is the machine of a shard's owner and its one `step`; `grant` decides about a cell, `answers` says how long a recall
+//! `owner` is the machine of a shard's owner and its one `step`; `grant` decides about a cell, `resets` lets its key begin anew, `answers` says how long a recall
 //! round lasts, `cell` holds its counts, `marks` says of them what disks need, `earlier` those of panes before it, `cells` keeps all of a shard in little memory, `recovery` is what a new
 //! owner starts from, `steady` the time by which windows that slide count, `stop` what a stop in order writes, `share` what it has in common with the other
 //! members, `policy` the limits, `inspection` what
@@ -16,6 +16,8 @@ mod grant;
 mod held_back;
 mod holders;
 mod inspection;
+#[cfg(test)]
+mod lifted_tests;
 mod marks;
 mod message;
 mod owner;
@@ -31,6 +33,7 @@ mod properties;
 mod recovery;
 #[cfg(test)]
 mod refund_tests;
+mod resets;
 #[cfg(test)]
 mod round_tests;
 mod share;

@@ -167,6 +167,8 @@ impl Ledger {
             Input::Reset { cell } => {
                 self.open_known(&cell, true);
                 self.roll(&cell);
+                #[cfg(test)]
+                self.plant_in_resets(&cell);
                 self.change(&cell, &mut out, Cell::reset);
             }
             Input::Refund { cell, units } => {

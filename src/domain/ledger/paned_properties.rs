@@ -55,6 +55,28 @@ fn history() -> impl Strategy<Value = History> {
     (1..12_u64, window(), events)
 }
 
+/// A gateway holds units when T is lifted, and soon after that the key is reset.
+fn reset_soon_after_a_lift() -> impl Strategy<Value = History> {
+    let some = proptest::collection::vec(event(), 0..4);
+    let events = proptest::collection::vec(event(), 1..60);
+    let lift_ms = prop_oneof![1..1_500_i64, 1_500..40_000_i64];
+    (1..12_u64, window(), some, lift_ms, events).prop_map(
+        |(limit, window, some, lift_ms, events)| {
+            let mut all = vec![
+                Event::Ask(0, limit),
+                Event::Asked(0, false),
+                Event::Marked,
+                Event::Said(0, false),
+                Event::Lift(lift_ms),
+            ];
+            all.extend(some);
+            all.extend([Event::Reset, Event::Marked]);
+            all.extend(events);
+            (limit, window, all)
+        },
+    )
+}
+
 /// What is done wrong.
 #[derive(PartialEq)]
 enum Wrong {
@@ -87,6 +109,11 @@ proptest! {
     fn no_real_time_sees_more_than_a_window_that_slides_or_a_bucket_allows_whose_t_ever_is_lifted(history in history()) {
         prop_assert_eq!(keeps(&history, &Wrong::Nothing), Ok(()));
     }
+
+    #[test]
+    fn no_reset_soon_after_a_lift_gives_more_than_it_forgives(history in reset_soon_after_a_lift()) {
+        prop_assert_eq!(keeps(&history, &Wrong::Nothing), Ok(()));
+    }
 }
 
 #[test]
@@ -100,8 +127,12 @@ fn a_unit_that_is_forgotten_too_early_breaks_the_property_of_each_kind() {
 }
 
 fn breaks(wrong: &Wrong) {
+    breaks_in(&history(), wrong);
+}
+
+fn breaks_in(histories: &impl Strategy<Value = History>, wrong: &Wrong) {
     let mut runner = TestRunner::deterministic();
-    let histories = (0..1_000).map(|_| history().new_tree(&mut runner).unwrap().current());
+    let histories = (0..1_000).map(|_| histories.new_tree(&mut runner).unwrap().current());
     let broken: Vec<WindowKind> = histories
         .filter(|history| keeps(history, wrong).is_err())
         .map(|(_, window, _)| window.kind)
@@ -251,4 +282,35 @@ fn a_reset_that_takes_a_lease_for_over_by_a_lifted_t_breaks_the_property_of_each
         let wrong = Wrong::Planted(Planted::ForgivesWithThePane);
         assert!(keeps(&history, &wrong).is_err(), "{kind:?}");
     }
+}
+
+/// A gateway has the only unit in a pane that T was lifted over when the key is reset.
+fn reset_after_a_lift(kind: WindowKind) -> History {
+    let window = sliding(TimeUnit::Hour).counted(kind);
+    let (begins_ms, pane_ms) = to_the_next_panes_end();
+    let mut events = vec![Event::Pass(begins_ms)];
+    events.extend(holds_it());
+    events.extend([
+        Event::Lift(pane_ms),
+        Event::Reset,
+        Event::Marked,
+        Event::Ask(1, 1),
+        Event::Asked(0, false),
+        Event::Marked,
+        Event::Said(1, false),
+        Event::Use(1, 1),
+        Event::Use(0, 1),
+    ]);
+    (1, window, events)
+}
+
+#[test]
+fn a_reset_that_forgives_what_leases_hold_that_last_breaks_the_property_of_each_kind() {
+    let wrong = Wrong::Planted(Planted::ForgivesWhatLasts);
+    for kind in [WindowKind::Sliding, WindowKind::Bucket] {
+        let history = reset_after_a_lift(kind);
+        assert_eq!(keeps(&history, &Wrong::Nothing), Ok(()), "{kind:?}");
+        assert!(keeps(&history, &wrong).is_err(), "{kind:?}");
+    }
+    breaks_in(&reset_soon_after_a_lift(), &wrong);
 }

@@ -21,6 +21,16 @@ impl Ledger {
         }
         before
     }
+
+    /// A key that is about to be reset.
+    pub(in crate::ledger) fn plant_in_resets(&mut self, key: &CellKey) {
+        if self.planted == Some(Planted::ForgivesWhatLasts)
+            && let Some(mut cell) = self.cells.get(key)
+        {
+            cell.earlier = None;
+            self.cells.put(key, cell);
+        }
+    }
 }
 
 // === impl World ===
@@ -29,6 +39,7 @@ impl World {
     pub(super) fn is_reset(&mut self) {
         if self.knows_all_leases() {
             self.reset_at = Some(self.ledger.granted_units());
+            self.judges_reset = true;
             self.step(Input::Reset { cell: key("a") });
         }
     }
@@ -43,6 +54,9 @@ impl World {
             return Ok(());
         }
         self.reset_at = None;
+        if !self.judges_reset {
+            return Ok(());
+        }
         let since = self.ledger.granted_units() - granted_before;
         let used = self.ledger.counted(&key("a")).map_or(0, |key| key.used);
         // What has run out of a bucket meanwhile is a part of a unit.
@@ -62,20 +76,23 @@ impl World {
         }
     }
 
-    /// Whether the cell knows of all leases that are in use or on their way.
+    /// Whether the cell knows of all leases that are in use or on their way, also of panes that are over by T.
     fn knows_all_leases(&self) -> bool {
         let Some(image) = self.ledger.image(&key("a")) else {
             return false;
         };
-        let is_of_now = image.window == self.window.at(self.ledger.t_ms());
+        let panes = image.earlier.iter().flat_map(|earlier| &earlier.panes);
+        let panes: Vec<&EndedPane> = panes.collect();
         let knows = |holder: &Holder, window: Option<Window>, granted: u64| {
-            let mut holders = image.holders.iter();
             let is_it = |(node, count): &(String, Count)| {
                 *node == holder.node
                     && count.age() == (holder.incarnation, holder.lease)
                     && count.granted >= granted
             };
-            window == Some(image.window) && holders.any(is_it)
+            let number = window.map(|window| window.id.number);
+            let mut earlier = panes.iter().filter(|pane| Some(pane.number) == number);
+            window == Some(image.window) && image.holders.iter().any(is_it)
+                || earlier.any(|pane| pane.holders.iter().any(is_it))
         };
         let gateways = self.gateways.iter();
         let mut in_use = gateways.filter(|at| at.holds() > 0 && self.real_ms < at.until_ms);
@@ -86,8 +103,7 @@ impl World {
             }
             _ => None,
         });
-        is_of_now
-            && !self.is_from_disk
+        !self.is_from_disk
             && self.before.is_none()
             && in_use.all(|at| knows(&at.holder, at.window, at.have))
             && on_their_way.all(|reply| knows(&reply.holder, reply.window, reply.granted))

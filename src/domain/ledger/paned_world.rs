@@ -98,6 +98,8 @@ pub(super) struct World {
     uses: Vec<(i64, u64)>,
     /// What the owner had granted when it was told to reset the key and waits for that.
     reset_at: Option<u64>,
+    /// Whether what that leaves is known.
+    judges_reset: bool,
     /// Something is known from a disk alone, or was lost. An operator who resets that says so (L9): it is forgiven at once,
     /// whoever may have leases of it.
     is_from_disk: bool,
@@ -175,6 +177,7 @@ impl World {
             gone_epoch: 0,
             uses: Vec::new(),
             reset_at: None,
+            judges_reset: true,
             is_from_disk: false,
         };
         world.begins(Recovery::founding(1));
@@ -242,7 +245,7 @@ impl World {
     fn is_limited(&mut self, limit: u64) {
         if self.window.kind == WindowKind::Bucket {
             // What a lowered limit cuts off a bucket is forgiven by nobody.
-            self.reset_is_given_up();
+            self.judges_reset = false;
         }
         self.highest = self.highest.max(limit);
         self.policies = policies(self.policies.applied + 1, limit, self.window);

@@ -76,6 +76,8 @@ pub(crate) enum Planted {
     ResetEndsWithItsPane,
     /// What of a pane nobody has confirmed is forgiven as soon as T is beyond it, however long its leases last (L10).
     ForgivesWithThePane,
+    /// A reset forgives at once what is out of panes that T was lifted over (L9, L10).
+    ForgivesWhatLasts,
     /// Whoever copies takes what a mark covers for forgiven (L5).
     CopiesForgiveWhatIsCovered,
     /// Replies carry what is new instead of the cumulative count (L7).

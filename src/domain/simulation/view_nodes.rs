@@ -10,7 +10,7 @@ use super::view_plans::Fault;
 use super::view_world::{Node, NodeEvent, name, rank};
 use crate::ledger::{CellKey, Ledger, Mark, Recovery, Source};
 use crate::view::{
-    Coordinator, Epoch, Fences, Life, News, NodeTime, Patience, Phase, Seat, Voter, Waits,
+    Coordinator, Epoch, Fences, Life, News, NodeTime, Now, Patience, Phase, Seat, Voter, Waits,
 };
 
 /// Short, for runs are.
@@ -38,10 +38,16 @@ struct Disk {
     begun: Option<Epoch>,
 }
 
-fn tell_what_the_disk_has(seat: &mut Seat, t_ms: i64, begun: Option<Epoch>) {
-    seat.step(crate::view::Event::Noted { t_ms }, t_ms);
+/// By the clock that it has from then on: one that showed more once would keep its steady time standing still.
+fn tell_what_the_disk_has(seat: &mut Seat, t_ms: i64, clock_ms: i64, begun: Option<Epoch>) {
+    let now = Now {
+        t_ms,
+        clock_ms,
+        runs_ms: t_ms,
+    };
+    seat.step(crate::view::Event::Noted { t_ms }, now);
     if let Some(epoch) = begun {
-        seat.step(crate::view::Event::Begun { epoch }, t_ms);
+        seat.step(crate::view::Event::Begun { epoch }, now);
     }
 }
 
@@ -113,7 +119,7 @@ impl World {
             }
             let mut seat = Seat::new(me.clone(), ledger, policies);
             seat.plant(self.plan.planted);
-            tell_what_the_disk_has(&mut seat, time.noted_ms(), disk.begun);
+            tell_what_the_disk_has(&mut seat, time.noted_ms(), self.now_ms, disk.begun);
             seat
         });
         let seats = seats.collect();

@@ -1,0 +1,226 @@
+//! How an operator lets a key begin anew (PROTOCOLS L9). What is used counts no more at once; what may be used yet counts
+//! until its holder has said what it used, or, of a pane that is over by T, until no lease of it lasts (L10).
+
+use std::collections::BTreeMap;
+
+use super::cell::{Cell, Round, RoundsPane};
+use super::earlier::{Earlier, EndedPane};
+use super::grant::Step;
+use super::message::{Ask, CellKey, Holder};
+use crate::policy::WindowKind;
+use crate::window::WindowSpec;
+
+// === impl Cell ===
+
+impl Cell {
+    /// Starts to count anew: recalls everything; what each holder confirms as spent is forgiven.
+    ///
+    /// What leases that are over and marks account for is forgiven at once, and so is a lost window: an operator said
+    /// so.
+    pub(super) fn reset(&mut self, key: &CellKey, step: &mut Step) {
+        self.stamp = step.stamp;
+        step.gave_back = true;
+        // What holders have yet to tell of within a mark stays covered: it is forgiven with it.
+        self.spent = 0;
+        self.lost = false;
+        let ended = self.forget_earlier(step.steady_ms);
+        for held in self.holders.values_mut() {
+            // A holder that has been silent is asked once more; one that was emptied may have had units put back.
+            held.silent = false;
+            held.emptied = false;
+        }
+        let waiting = self
+            .round
+            .take()
+            .map(|round| round.waiting)
+            .unwrap_or_default();
+        self.start_round(key, waiting, Some(ended), step);
+        if self
+            .round
+            .as_ref()
+            .is_some_and(|round| round.awaiting.is_empty())
+        {
+            self.end_round(key, step);
+        }
+        self.reopen_if_free(key, step);
+    }
+
+    /// Leases of panes that are over are over with them, and what was used of them counts no more. But T may have been lifted
+    /// over the end of a pane: what its leases hold may be used for as long. Gives such panes.
+    fn forget_earlier(&mut self, steady_ms: i64) -> Vec<RoundsPane> {
+        let Some(mut earlier) = self.earlier.take() else {
+            return Vec::new();
+        };
+        for pane in &mut earlier.panes {
+            // Whoever holds by a later lease has none of the one before.
+            let now = |node: &str| self.holders.get(node).map(|held| held.count.age());
+            pane.holders
+                .retain(|(node, count)| now(node).is_none_or(|age| age <= count.age()));
+        }
+        let ended = earlier.forget_used(self.window.id.spec, steady_ms);
+        self.earlier = (!earlier.is_empty()).then_some(earlier);
+        ended
+    }
+
+    /// Who holds something of these panes, by the last of them, but for those that are recalled already.
+    pub(super) fn holders_of(
+        &self,
+        ended: &[RoundsPane],
+        recalled: &BTreeMap<String, u64>,
+    ) -> Vec<Holder> {
+        let mut holders: BTreeMap<&String, Holder> = BTreeMap::new();
+        let panes = self.earlier.iter().flat_map(|earlier| &earlier.panes);
+        for pane in panes.filter(|pane| ended.iter().any(|of| of.number == pane.number)) {
+            for (node, count) in &pane.holders {
+                if !recalled.contains_key(node) {
+                    let holder = Holder::new(node.clone(), count.incarnation, count.lease);
+                    holders.insert(node, holder);
+                }
+            }
+        }
+        holders.into_values().collect()
+    }
+
+    /// The pane is over before all have confirmed what they used of it before a reset. Once none of its leases lasts, it
+    /// is certain that nothing else of it will be used, and it is forgiven (L9); until then it is not. Gives all panes
+    /// that a reset has to do with.
+    pub(super) fn outlasts(&mut self, round: Round, steady_ms: i64) -> Vec<RoundsPane> {
+        let mut ended = round.ended;
+        if round.resetting {
+            let mut pane = RoundsPane {
+                number: self.window.id.number,
+                ends_ms: self.pane_ends_ms(),
+                awaiting: round.awaiting,
+            };
+            if pane.ends_ms <= steady_ms {
+                for (node, granted_before) in std::mem::take(&mut pane.awaiting) {
+                    self.forgive(&node, granted_before);
+                }
+            }
+            ended.push(pane);
+        }
+        ended
+    }
+
+    /// What of these panes nobody can use any more counts no more; the reset waits on for the others.
+    pub(super) fn forgive_ended(&mut self, ended: Vec<RoundsPane>, step: &mut Step) {
+        let mut lasting = Vec::new();
+        for mut pane in ended {
+            if pane.ends_ms > step.steady_ms && !pane.awaiting.is_empty() {
+                lasting.push(pane);
+                continue;
+            }
+            let awaiting = std::mem::take(&mut pane.awaiting);
+            for (node, granted_before) in awaiting {
+                self.forgive_earlier(pane.number, &node, granted_before);
+            }
+            // The disk has to say less, before the reset is said to be done.
+            self.stamp = step.stamp;
+            step.gave_back = true;
+        }
+        let first_ms = lasting.iter().map(|pane| pane.ends_ms).min();
+        self.round = first_ms.map(|first_ms| Round {
+            until_ms: (step.now_ms).saturating_add(first_ms.saturating_sub(step.steady_ms)),
+            ended: lasting,
+            ..Round::default()
+        });
+    }
+
+    /// Whoever speaks of a later pane, or by a later lease, can use nothing of the ones before. Gives whether a reset
+    /// waited for that.
+    pub(super) fn has_left(&mut self, ask: &Ask) -> bool {
+        let spec = self.window.id.spec;
+        let now = ask.window.filter(|window| window.spec == spec);
+        let node = &ask.holder.node;
+        let mut left = Vec::new();
+        for ended in self.round.iter_mut().flat_map(|round| &mut round.ended) {
+            let earlier = self.earlier.as_ref();
+            let age = earlier.and_then(|earlier| earlier.age(ended.number, node));
+            let is_over = age.is_some_and(|age| {
+                let asks = (ask.holder.incarnation, ask.holder.lease);
+                asks > age || (asks == age && now.is_some_and(|now| now.number > ended.number))
+            });
+            if let Some(before) = is_over.then(|| ended.awaiting.remove(node)).flatten() {
+                left.push((ended.number, before));
+            }
+        }
+        for (number, before) in &left {
+            self.forgive_earlier(*number, node, *before);
+        }
+        !left.is_empty()
+    }
+
+    /// What of a pane a holder had been granted when a reset came counts no more.
+    fn forgive_earlier(&mut self, number: i64, node: &str, granted_before: u64) {
+        if let Some(earlier) = self.earlier.as_mut() {
+            earlier.forgive_holder(number, node, granted_before);
+        }
+    }
+}
+
+// === impl Earlier ===
+
+impl Earlier {
+    /// Only what leases hold that last on counts. Gives the panes that have some.
+    fn forget_used(&mut self, spec: WindowSpec, steady_ms: i64) -> Vec<RoundsPane> {
+        let is_bucket = spec.kind == WindowKind::Bucket;
+        let (span_ms, dry_from_ms) = (spec.span_ms(), self.dry_from_ms);
+        let ends_ms = |pane: &EndedPane| match is_bucket {
+            // None of them ends later.
+            true => dry_from_ms,
+            false => pane.until_ms.saturating_sub(span_ms),
+        };
+        let (mut ended, mut out) = (Vec::new(), 0_u64);
+        self.panes.retain_mut(|pane| {
+            let held = pane.holders.iter().map(|(_, count)| count.net());
+            let held = held.fold(0, u64::saturating_add).min(pane.used);
+            let ends_ms = ends_ms(pane);
+            if held == 0 || ends_ms <= steady_ms {
+                return false;
+            }
+            out = out.saturating_add(held);
+            // What is in a bucket came into it pane by pane.
+            pane.used = if is_bucket { out } else { held };
+            let holders = pane.holders.iter();
+            ended.push(RoundsPane {
+                number: pane.number,
+                ends_ms,
+                awaiting: holders
+                    .map(|(node, count)| (node.clone(), count.granted))
+                    .collect(),
+            });
+            true
+        });
+        if is_bucket {
+            (self.level, self.rest) = (self.level.min(out), 0);
+            for pane in &mut self.panes {
+                pane.used = pane.used.min(self.level);
+            }
+            // What a lowered limit cut off may be held as well.
+            self.cut_until_ms = self.cut_until_ms.min(dry_from_ms);
+            if self.cut_until_ms <= steady_ms {
+                self.cut = 0;
+            }
+        }
+        ended
+    }
+
+    /// What of a pane a holder had been granted when a reset came counts no more.
+    fn forgive_holder(&mut self, number: i64, node: &str, granted_before: u64) {
+        let Some(pane) = self.panes.iter_mut().find(|pane| pane.number == number) else {
+            return;
+        };
+        let Some((_, count)) = pane.holders.iter_mut().find(|(of, _)| of == node) else {
+            return;
+        };
+        let forgiven = count.forgive(granted_before).min(pane.used);
+        self.free(number, forgiven);
+    }
+
+    /// By which lease a holder has something of a pane.
+    fn age(&self, number: i64, node: &str) -> Option<(u64, u64)> {
+        let pane = self.panes.iter().find(|pane| pane.number == number)?;
+        let (_, count) = pane.holders.iter().find(|(of, _)| of == node)?;
+        Some(count.age())
+    }
+}
