@@ -12,7 +12,7 @@ use cluster::spawn_named;
 use headgate_http::gateway::{Current, Ingress, Patience, Settings, listen};
 use headgate_http::{Acceptance, Leaving};
 
-use crate::config::Config;
+use crate::config::{Config, Gateway};
 
 /// The data plane of a node.
 pub(super) fn ingress(
@@ -20,12 +20,13 @@ pub(super) fn ingress(
     gateway: GatewayHandle,
     issuer: Issuer,
 ) -> anyhow::Result<Current> {
-    let ingress = Ingress::new(gateway, settings(config, issuer), seed());
+    let settings = settings(&config.gateway, issuer);
+    let ingress = Ingress::new(gateway, settings, seed());
     Ok(Current::new(ingress.context(AUTHORITIES)?))
 }
 
 /// Serves connections from now on by what is configured now.
-pub(super) fn renew(current: &Current, config: &Config) -> anyhow::Result<()> {
+pub(super) fn renew(current: &Current, config: &Gateway) -> anyhow::Result<()> {
     let settings = settings(config, current.issuer());
     current.set(settings, seed()).context(AUTHORITIES)
 }
@@ -36,8 +37,7 @@ fn seed() -> u128 {
     uuid::Uuid::new_v4().as_u128()
 }
 
-fn settings(config: &Config, issuer: Issuer) -> Settings {
-    let config = &config.gateway;
+fn settings(config: &Gateway, issuer: Issuer) -> Settings {
     Settings {
         trusted_proxies: config.trusted_proxies.clone(),
         allow_loopback_endpoints: config.allow_loopback_endpoints,

@@ -8,7 +8,7 @@ use headgate_http::gateway::Current;
 use headgate_http::{Reloaded, Setting};
 
 use super::ingress;
-use crate::config::{Config, Differences, Effective, differences, merged};
+use crate::config::{Config, Differences, Effective, differences, gateway, merged};
 use crate::telemetry;
 use crate::tls::ServerCertificate;
 
@@ -53,7 +53,7 @@ impl Reload {
         let (live, waits) = (keys(&found.live), keys(&found.at_restart));
         tracing::info!(target: telemetry::NODE, live, at_restart = waits, "the configuration was read anew");
         let effective = merged(&running.effective, &found);
-        running.gateway.upstream_authorities = config.gateway.upstream_authorities;
+        running.gateway = gateway(&running.gateway, &config.gateway);
         running.effective = effective;
         Ok(Reloaded {
             applied: found.live.iter().map(setting).collect(),
@@ -84,10 +84,12 @@ impl Reload {
                 .live
                 .extend(all.filter(|one| one.key == authorities).cloned());
         }
+        let told = |error: anyhow::Error| format!("{error:#}");
         if let Some(ingress) = &self.ingress {
-            ingress::renew(ingress, &config).map_err(|error| format!("{error:#}"))?;
+            let settings = gateway(&running.gateway, &config.gateway);
+            ingress::renew(ingress, &settings).map_err(told)?;
         }
-        telemetry::filter(&config.log).map_err(|error| format!("{error:#}"))?;
+        telemetry::filter(&config.log).map_err(told)?;
         Ok((config, found))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::Gateway;
 use super::source::Effective;
 
 /// Keys that take effect at a reload.
@@ -41,6 +42,21 @@ pub(crate) fn differences(running: &[Effective], read: &[Effective]) -> Differen
         .cloned()
         .partition(|one| LIVE.contains(&one.key.as_str()));
     Differences { live, at_restart }
+}
+
+/// The gateway's settings once the live ones of `read` are in force; what waits for a restart stays as it runs.
+pub(crate) fn gateway(running: &Gateway, read: &Gateway) -> Gateway {
+    Gateway {
+        body_limit: read.body_limit,
+        body_timeout: read.body_timeout,
+        connect_timeout: read.connect_timeout,
+        outbound_auth_header: read.outbound_auth_header,
+        head_timeout: read.head_timeout,
+        idle_timeout: read.idle_timeout,
+        response_timeout: read.response_timeout,
+        upstream_authorities: read.upstream_authorities.clone(),
+        ..running.clone()
+    }
 }
 
 /// What runs once the live ones of `found` are in force.

@@ -24,7 +24,7 @@ pub(crate) use database::Databases;
 pub(crate) use endpoint::Endpoint;
 pub(crate) use gateway::Gateway;
 pub(crate) use listen::Listen;
-pub(crate) use live::{Differences, differences, merged};
+pub(crate) use live::{Differences, differences, gateway, merged};
 pub(crate) use log::{Log, LogFormat};
 pub(crate) use node::{Node, Role};
 pub(crate) use oauth2::Oauth2;
