@@ -80,7 +80,11 @@ async fn what_can_change_changes_at_a_reload_and_the_rest_is_named_until_the_nex
     assert_eq!(large(&shop, &open).await, 200);
     // What waits for a restart is not in force in part: the upstream, which is on this machine, is still called.
     let small = new().call("GET", &format!("{}/shop/1.0.0/items", node.http));
-    small.bearer(&shop.subscribed.access).send().await.expect(200);
+    small
+        .bearer(&shop.subscribed.access)
+        .send()
+        .await
+        .expect(200);
     let debug = || async { node.log().contains("\"level\":\"DEBUG\"").then_some(()) };
     eventually(10, "lines of the level that is asked for", debug).await;
     let again = reload(node).expect("it is read");
