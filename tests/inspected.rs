@@ -65,8 +65,7 @@ async fn every_actor_of_a_cluster_is_seen_from_any_node_and_found_by_what_it_is(
 }
 
 #[tokio::test]
-async fn settings_of_all_nodes_and_the_change_logs_followers_are_seen_from_any_node_without_secrets()
- {
+async fn settings_of_all_nodes_and_the_change_logs_followers_are_seen_from_any_node() {
     let trio = Trio::start().await;
     for node in [&trio.control, &trio.traffic, &trio.gateway] {
         let all = ask(node, "/admin/config").await;
@@ -122,6 +121,8 @@ async fn an_actor_of_another_node_is_started_anew_by_hand_and_that_is_audited() 
     trio.control
         .has_audited(what, of, &["ordered", "done"])
         .await;
+    let there = "an actor is started anew on another node's order";
+    trio.gateway.has_audited(there, of, &["done"]).await;
     let nobody = "/admin/actors/restart?node=gw1&name=gateway/nobody";
     let asked = trio.control.post(nobody).bearer(&trio.control.operator());
     assert_eq!(asked.send().await.status, 404);

@@ -35,6 +35,12 @@ pub struct ActorsSeen {
 pub struct RestartActor {
     /// Which.
     pub name: String,
+    /// Who ordered it.
+    pub user: String,
+    /// Of which tenant.
+    pub tenant: String,
+    /// By name, the node where that was ordered.
+    pub at: String,
 }
 
 /// Asks a node what it is configured with.
@@ -108,11 +114,16 @@ impl Cluster {
         }));
         let registry = Arc::clone(&system.registry);
         self.serve(Door::<RestartActor>::answering(move |asked| {
-            tracing::warn!(
-                actor = asked.name,
-                "actor is started anew on another node's request"
-            );
-            ActorRestarts(registry.restart(&asked.name))
+            let restarts = registry.restart(&asked.name);
+            let RestartActor {
+                name,
+                user,
+                tenant,
+                at,
+            } = asked;
+            let outcome = if restarts { "done" } else { "refused: there is no such actor" };
+            tracing::info!(target: "audit", user, tenant, actor = name, at, outcome, "an actor is started anew on another node's order");
+            ActorRestarts(restarts)
         }));
     }
 
@@ -161,6 +172,9 @@ mod tests {
         };
         let restart = RestartActor {
             name: "a".to_owned(),
+            user: "u".to_owned(),
+            tenant: "t".to_owned(),
+            at: "n".to_owned(),
         };
         let settings = SettingsSeen(vec![SettingSeen {
             key: "a.b".to_owned(),
@@ -184,7 +198,7 @@ mod tests {
         "fdf70001000000090103612e6201630164",
         "fdf500010000000b08676174657761792f016b",
         "fdf5000100000017010161016b010203040506010165070809010a0b0c0d01",
-        "fdf60001000000020161",
+        "fdf6000100000008016101750174016e",
         "fdf600010000000101",
     ];
 }

@@ -69,6 +69,12 @@ impl Node {
         tracing::info!(target: telemetry::NODE, "node has stopped");
     }
 
+    /// The same at once, for a node that the cluster will not have: what it would serve on with may be another's.
+    pub(crate) async fn stop_now(mut self) {
+        self.going.delay = Duration::ZERO;
+        self.stop().await;
+    }
+
     /// Whoever sends requests here has the time to find out that they have to go elsewhere, and others that count take
     /// over what is counted here.
     async fn serve_on(&self) {

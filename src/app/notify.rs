@@ -89,6 +89,8 @@ mod tests {
             format!("@{name}").into_bytes(),
         ];
         for (listens, place) in [at_path, at_name].into_iter().zip(places) {
+            let soon = Some(std::time::Duration::from_secs(2));
+            listens.set_read_timeout(soon).unwrap();
             let notify = Notify(Some(open(&place).unwrap()));
             notify.ready();
             notify.reloading();

@@ -10,12 +10,14 @@ use headgate_http::{Reloaded, Setting};
 use super::ingress;
 use crate::config::{Config, Differences, Effective, differences, gateway, merged};
 use crate::telemetry;
-use crate::tls::ServerCertificate;
+use crate::tls::{Renewed, ServerCertificate};
 
 /// What a node's configuration can be read anew for.
 pub(crate) struct Reload {
-    /// What is in force.
-    running: Mutex<Config>,
+    /// Held by whoever reads it anew, for as long as that takes.
+    reading: Mutex<()>,
+    /// What is in force; held for moments.
+    running: Mutex<Arc<Config>>,
     ingress: Option<Current>,
     certificate: Arc<ServerCertificate>,
     clock: Clock,
@@ -31,7 +33,8 @@ impl Reload {
         (certificate, clock): (&Arc<ServerCertificate>, &Clock),
     ) -> Self {
         Self {
-            running: Mutex::new(config.clone()),
+            reading: Mutex::new(()),
+            running: Mutex::new(Arc::new(config.clone())),
             ingress,
             certificate: Arc::clone(certificate),
             clock: clock.clone(),
@@ -44,26 +47,32 @@ impl Reload {
     /// What is wrong with it, and where; then everything stays as it is.
     pub(crate) fn reload(&self) -> Result<Reloaded, String> {
         // Of two at once the later one reads what is there then.
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = self.running();
         let read = self.read(&running);
-        let (config, found) = read.inspect_err(|error| {
+        let (config, found, certificate) = read.inspect_err(|error| {
             tracing::error!(target: telemetry::NODE, error, "the configuration was not read anew, the node goes on with what it had");
         })?;
-        self.certificate.renew(self.clock.now_ms());
         let (live, waits) = (keys(&found.live), keys(&found.at_restart));
         tracing::info!(target: telemetry::NODE, live, at_restart = waits, "the configuration was read anew");
-        let effective = merged(&running.effective, &found);
-        running.gateway = gateway(&running.gateway, &config.gateway);
-        running.effective = effective;
+        let mut next = Config::clone(&running);
+        next.gateway = gateway(&running.gateway, &config.gateway);
+        next.effective = merged(&running.effective, &found);
+        *self.running.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+        let applied = found.live.iter().map(setting);
         Ok(Reloaded {
-            applied: found.live.iter().map(setting).collect(),
+            applied: applied.chain(certificate).collect(),
             at_restart: found.at_restart.iter().map(setting).collect(),
         })
     }
 
+    fn running(&self) -> Arc<Config> {
+        Arc::clone(&self.running.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// What is in force, as others are shown it.
     pub(super) fn settings(&self) -> SettingsSeen {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = self.running();
         let seen = running.effective.iter().map(|one| SettingSeen {
             key: one.key.clone(),
             value: one.value.clone(),
@@ -72,8 +81,10 @@ impl Reload {
         SettingsSeen(seen.collect())
     }
 
-    fn read(&self, running: &Config) -> Result<(Config, Differences), String> {
+    /// Reads it and puts in force what can be; nothing of it where any of it is wrong.
+    fn read(&self, running: &Config) -> Result<(Config, Differences, Option<Setting>), String> {
         let config = running.again().map_err(|error| error.to_string())?;
+        let certificate = self.certificate()?;
         let mut found = differences(&running.effective, &config.effective);
         let authorities = "gateway.upstream_ca";
         let listed = found.live.iter().any(|one| one.key == authorities);
@@ -90,7 +101,24 @@ impl Reload {
             ingress::renew(ingress, &settings).map_err(told)?;
         }
         telemetry::filter(&config.log).map_err(told)?;
-        Ok((config, found))
+        Ok((config, found, certificate))
+    }
+
+    /// The server's certificate, if it was replaced by one that is good.
+    fn certificate(&self) -> Result<Option<Setting>, String> {
+        let said = |value: &str| Setting {
+            key: "tls/server.pem".to_owned(),
+            value: value.to_owned(),
+            origin: "data directory".to_owned(),
+        };
+        match self.certificate.renew(self.clock.now_ms()) {
+            Renewed::Same => Ok(None),
+            Renewed::Taken => Ok(Some(said("replaced"))),
+            Renewed::Early => Ok(Some(said("is taken when its time begins"))),
+            Renewed::Refused(why) => Err(format!(
+                "tls/server.pem and its key cannot be used, the old ones stay: {why}"
+            )),
+        }
     }
 }
 

@@ -31,18 +31,24 @@ const HEADING: [&str; 10] = [
 pub(super) fn run(actors: &Actors) -> anyhow::Result<ExitCode> {
     remote::run(async {
         let remote = actors.target.remote()?;
-        let answer = remote.ask("GET", &actors.path(), None).await?;
-        let answer = answer.success("the actors cannot be listed")?;
-        let Some(list) = answer.get("list").and_then(Value::as_array) else {
-            anyhow::bail!("the answer came without its list");
-        };
+        let (mut list, mut unanswered, mut offset) = (Vec::new(), Vec::new(), Some(0));
+        while let Some(from) = offset {
+            let answer = remote.ask("GET", &actors.path(from), None).await?;
+            let mut answer = answer.success("the actors cannot be listed")?;
+            offset = answer.get("next").and_then(Value::as_u64);
+            match answer.get_mut("list").map(Value::take) {
+                Some(Value::Array(page)) => list.extend(page),
+                _ => anyhow::bail!("the answer came without its list"),
+            }
+            let silent = answer.get("unanswered").and_then(Value::as_array);
+            unanswered = silent.cloned().unwrap_or_default();
+        }
         match actors.target.output {
-            Output::Json => remote::print_json(&Value::Array(list.clone()))?,
+            Output::Json => remote::print_json(&Value::Array(list))?,
             Output::Table => {
                 let rows: Vec<Vec<String>> = list.iter().map(row).collect();
                 table::print(&HEADING, &rows)?;
-                let unanswered = answer.get("unanswered").and_then(Value::as_array);
-                for one in unanswered.into_iter().flatten() {
+                for one in &unanswered {
                     let line = format!("{}: {}", cell(one, "node"), cell(one, "why"));
                     remote::say(&line)?;
                 }
@@ -55,9 +61,10 @@ pub(super) fn run(actors: &Actors) -> anyhow::Result<ExitCode> {
 // === impl Actors ===
 
 impl Actors {
-    /// All of them in one page.
-    fn path(&self) -> String {
-        let mut path = format!("/admin/actors?name={}", percent_encoded(&self.prefix));
+    /// A page of them, as long as there are.
+    fn path(&self, offset: u64) -> String {
+        let prefix = percent_encoded(&self.prefix);
+        let mut path = format!("/admin/actors?offset={offset}&name={prefix}");
         for (name, text) in [("node", &self.node), ("kind", &self.kind)] {
             if let Some(text) = text {
                 path.push_str(&format!("&{name}={}", percent_encoded(text)));

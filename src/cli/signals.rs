@@ -50,15 +50,26 @@ impl Asked {
     }
 }
 
-/// Calls `reload` at each SIGHUP, which would end the process otherwise.
-pub(super) fn at_hangup(reload: impl Fn() + Send + 'static) -> anyhow::Result<()> {
-    let mut hangup = signal(SignalKind::hangup()).context("SIGHUP cannot be waited for")?;
-    spawn_named("hangup", async move {
-        while hangup.recv().await.is_some() {
-            tokio::task::block_in_place(&reload);
-        }
-    });
-    Ok(())
+/// Hears from its making on that the configuration is to be read anew: until then the signal ends the process.
+pub(super) struct Hangup(Signal);
+
+// === impl Hangup ===
+
+impl Hangup {
+    /// Begins to listen.
+    pub(super) fn listen() -> anyhow::Result<Self> {
+        let hangup = signal(SignalKind::hangup()).context("SIGHUP cannot be waited for")?;
+        Ok(Self(hangup))
+    }
+
+    /// Calls `reload` at each SIGHUP, and for one that came already.
+    pub(super) fn each(mut self, reload: impl Fn() + Send + 'static) {
+        spawn_named("hangup", async move {
+            while self.0.recv().await.is_some() {
+                tokio::task::block_in_place(&reload);
+            }
+        });
+    }
 }
 
 /// Returns when the process is asked to stop.

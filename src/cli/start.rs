@@ -3,14 +3,15 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use super::signals::Asked;
+use super::signals::{Asked, Hangup};
 use crate::app::{self, Notify};
 use crate::config::{Config, Flags};
 
 pub(super) fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
     let config = Config::load(flags, std::env::vars_os())?;
     super::runtime()?.block_on(async {
-        // Before the start, which may take a while: being asked to stop is no failure.
+        // Before the start, which may take a while: being asked to stop is no failure, and a reload ends nothing.
+        let hangup = Hangup::listen()?;
         let mut asked = std::pin::pin!(Asked::listen()?.stop());
         let mut node = tokio::select! {
             node = app::start(config) => node?,
@@ -19,13 +20,13 @@ pub(super) fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
         };
         let manager = Arc::new(Notify::by_environment());
         let (reload, told) = (node.reload(), Arc::clone(&manager));
-        super::signals::at_hangup(move || {
+        hangup.each(move || {
             told.reloading();
             // What came of it is in the log as well.
             let read = reload.reload();
             told.status(read.as_ref().err().map_or("running", String::as_str));
             told.ready();
-        })?;
+        });
         manager.ready();
         let refused = tokio::select! {
             () = asked => None,
@@ -33,10 +34,15 @@ pub(super) fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
         };
         manager.stopping();
         tracing::info!("stopping: no new requests, open ones may end");
-        node.stop().await;
         match refused {
-            None => Ok(ExitCode::SUCCESS),
-            Some(refused) => Err(refused),
+            None => {
+                node.stop().await;
+                Ok(ExitCode::SUCCESS)
+            }
+            Some(refused) => {
+                node.stop_now().await;
+                Err(refused)
+            }
         }
     })
 }

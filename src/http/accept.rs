@@ -28,7 +28,9 @@ struct Inner {
 
 /// A listener that its loop serves; dropped when the loop ends, for whatever reason.
 pub(crate) struct Accepting {
-    listener: TcpListener,
+    listener: Option<TcpListener>,
+    /// The same once the node stops.
+    stopped: Option<std::net::TcpListener>,
     acceptance: Acceptance,
     /// How many may still be taken after a stop: a flood does not put it off.
     waiting: u32,
@@ -74,7 +76,8 @@ impl Accepting {
     pub(crate) fn begin(listener: TcpListener, acceptance: Acceptance) -> Self {
         acceptance.is_now(None);
         Self {
-            listener,
+            listener: Some(listener),
+            stopped: None,
             acceptance,
             waiting: WAITING,
         }
@@ -86,15 +89,12 @@ impl Accepting {
         &mut self,
         stop: &CancellationToken,
     ) -> Option<(TcpStream, SocketAddr)> {
-        loop {
+        while let Some(listener) = &self.listener {
             let accepted = tokio::select! {
                 biased;
-                accepted = self.listener.accept() => accepted,
-                () = stop.cancelled() => return None,
+                () = stop.cancelled() => break,
+                accepted = listener.accept() => accepted,
             };
-            if stop.is_cancelled() {
-                self.waiting = self.waiting.checked_sub(1)?;
-            }
             match accepted {
                 Ok(connection) => {
                     self.accepted();
@@ -104,6 +104,18 @@ impl Accepting {
             }
             tokio::time::sleep(PAUSE).await;
         }
+        self.waiting_one()
+    }
+
+    /// One of the listener's queue after a stop, where the system itself is asked: a runtime may not have heard of it yet.
+    fn waiting_one(&mut self) -> Option<(TcpStream, SocketAddr)> {
+        if let Some(listener) = self.listener.take() {
+            self.stopped = listener.into_std().ok();
+        }
+        self.waiting = self.waiting.checked_sub(1)?;
+        let (stream, peer) = self.stopped.as_ref()?.accept().ok()?;
+        stream.set_nonblocking(true).ok()?;
+        Some((TcpStream::from_std(stream).ok()?, peer))
     }
 
     fn accepted(&self) {

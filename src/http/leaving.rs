@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use http::Version;
 use http::header::{CONNECTION, HeaderMap, HeaderValue};
-use http::{Request, Version};
 use tokio_util::sync::CancellationToken;
 
 /// How far a node has got with it; cheap to clone.
@@ -67,10 +67,10 @@ impl Leaving {
         self.0.drain
     }
 
-    /// Whether the answer to this request is to be the last one on its connection. On HTTP/2 the connection itself says
+    /// Whether an answer in this version is to be the last one on its connection. On HTTP/2 the connection itself says
     /// so, with a frame of its own (RFC 9113 §6.8).
-    pub(crate) fn ends<B>(&self, request: &Request<B>) -> bool {
-        self.is_told() && request.version() < Version::HTTP_2
+    pub(crate) fn ends(&self, version: Version) -> bool {
+        self.is_told() && version < Version::HTTP_2
     }
 }
 

@@ -153,9 +153,9 @@ impl Connection {
 }
 
 async fn answer(router: Router, leaving: Leaving, request: Request<Incoming>) -> Response<Body> {
-    let ends = leaving.ends(&request);
+    let version = request.version();
     let Ok(mut answer) = router.oneshot(Received::of(request)).await;
-    if ends {
+    if leaving.ends(version) {
         leaving::close(answer.headers_mut());
     }
     answer

@@ -194,6 +194,36 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_request_over_http2_that_crosses_a_stop_is_answered() {
+        let turn = Arc::new(Turn::new(Clock::system()));
+        let (mut caller, socket) = tokio::io::duplex(64 * 1024);
+        let stream = Watched::new(socket, Arc::clone(&turn), Bare);
+        let answering = Arc::clone(&turn);
+        let service = service_fn(move |_| {
+            let open = answering.begin();
+            let body = Full::new(Bytes::from_static(b"done"));
+            async { Ok::<_, Infallible>(Response::new(Answering::new(body, open))) }
+        });
+        let builder = auto::Builder::new(TokioExecutor::new());
+        let serving = builder.serve_connection(TokioIo::new(stream), service);
+        let (stop, patience) = (CancellationToken::new(), Patience::default());
+        let stopping = stop.clone();
+        let calling = async move {
+            caller.write_all(PREFACE).await.unwrap();
+            tokio::time::sleep(LOOK).await;
+            stopping.cancel();
+            assert!(frame(&mut caller, GOAWAY).await.is_some());
+            // It was sent before the caller heard that.
+            caller.write_all(REQUEST).await.unwrap();
+            frame(&mut caller, HEADERS).await
+        };
+        let within = (&stop, Duration::from_secs(10));
+        let ((), answer) = tokio::join!(run(serving, &turn, &patience, within), calling);
+        // `:status: 200`, by HPACK's static table.
+        assert_eq!(answer.unwrap().first(), Some(&0x88));
+    }
+
+    #[tokio::test]
     async fn a_request_that_is_on_its_way_at_a_stop_is_answered_and_is_the_last_one() {
         const WHOLE: &[u8] = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
         let (half, rest) = WHOLE.split_at(9);

@@ -28,6 +28,21 @@ struct State {
     seen: Stamp,
     /// Files that were told about because their time has not begun.
     early: Option<Stamp>,
+    /// Why the files that were seen are not in force.
+    refused: Option<String>,
+}
+
+/// What a look at the files came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Renewed {
+    /// They are those in force.
+    Same,
+    /// They are in force from now on.
+    Taken,
+    /// They are good, but not yet.
+    Early,
+    /// They cannot be used, for this reason; those in force stay.
+    Refused(String),
 }
 
 /// When a certificate is good, in seconds since the epoch, both ends included.
@@ -52,17 +67,21 @@ impl ServerCertificate {
             validity,
             seen,
             early: None,
+            refused: None,
         });
         Ok(Arc::new(Self { chain, key, state }))
     }
 
     /// Takes the files anew when they were replaced by others that are good at this moment. Those
     /// that are not are told about once, and the certificate in force stays.
-    pub(crate) fn renew(&self, now_ms: i64) {
+    pub(crate) fn renew(&self, now_ms: i64) -> Renewed {
         let seen = stamp(&self.chain, &self.key);
         let mut state = self.state();
         if state.seen == seen {
-            return;
+            return state
+                .refused
+                .clone()
+                .map_or(Renewed::Same, Renewed::Refused);
         }
         let read = read(&self.chain, &self.key);
         if let Ok((_, validity)) = &read
@@ -76,7 +95,7 @@ impl ServerCertificate {
                     "the server's new certificate is taken when its time begins"
                 );
             }
-            return;
+            return Renewed::Early;
         }
         state.seen = seen;
         let found = read.and_then(|(key, validity)| {
@@ -87,13 +106,19 @@ impl ServerCertificate {
         match found {
             Ok((in_force, validity)) => {
                 tracing::info!("the server's certificate was replaced");
-                (state.in_force, state.validity) = (in_force, validity);
+                (state.in_force, state.validity, state.refused) = (in_force, validity, None);
+                Renewed::Taken
             }
             // Two files are never replaced at one moment: the next look may find both.
-            Err(error) => tracing::warn!(
-                error = format!("{error:#}"),
-                "the server's new certificate cannot be used, the old one stays"
-            ),
+            Err(error) => {
+                let error = format!("{error:#}");
+                tracing::warn!(
+                    error,
+                    "the server's new certificate cannot be used, the old one stays"
+                );
+                state.refused = Some(error.clone());
+                Renewed::Refused(error)
+            }
         }
     }
 
@@ -201,13 +226,17 @@ mod tests {
         let in_force = || certificate.state().in_force.cert.first().cloned().unwrap();
         let now_ms = 1_800_000_000_000;
         let second = write("the second one");
-        certificate.renew(now_ms);
+        assert_eq!(certificate.renew(now_ms), Renewed::Taken);
         assert_eq!(in_force(), second);
+        assert_eq!(certificate.renew(now_ms), Renewed::Same);
         fs::write(&chain, "no certificate").unwrap();
-        certificate.renew(now_ms);
+        // Told each time that it is asked for.
+        for _ in 0..2 {
+            assert!(matches!(certificate.renew(now_ms), Renewed::Refused(_)));
+        }
         assert_eq!(in_force(), second);
         let third = write("third");
-        certificate.renew(now_ms);
+        assert_eq!(certificate.renew(now_ms), Renewed::Taken);
         assert_eq!(in_force(), third);
     }
 

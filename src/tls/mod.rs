@@ -18,7 +18,7 @@ use rcgen::{
     KeyUsagePurpose,
 };
 
-pub(crate) use certificate::ServerCertificate;
+pub(crate) use certificate::{Renewed, ServerCertificate};
 
 use crate::data_dir::{DataDir, write_file};
 

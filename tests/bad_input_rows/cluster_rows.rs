@@ -32,6 +32,7 @@ pub(super) fn all() -> [Row; 8] {
         ]),
         actors
             .unknown("/node")
+            .faults([wrong("/limit", json!("0"))])
             .free("component", "no actor has such a name")
             .free("kind", "no actor is of such a kind")
             .free("name", "no actor's name begins so"),

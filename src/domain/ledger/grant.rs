@@ -76,13 +76,7 @@ impl Cell {
         if ask.want > 0 {
             self.decide(key, ask, step);
         }
-        if self
-            .round
-            .as_ref()
-            .is_some_and(|round| round.awaiting.is_empty())
-        {
-            self.end_round(key, step);
-        }
+        self.end_round_if_heard(key, step);
         self.reopen_if_free(key, step);
     }
 
@@ -126,6 +120,14 @@ impl Cell {
         }
         self.serve(key, step);
         self.reopen_if_free(key, step);
+    }
+
+    /// Ends the round that nobody has to answer any more, if there is one.
+    pub(super) fn end_round_if_heard(&mut self, key: &CellKey, step: &mut Step) {
+        let round = self.round.as_ref();
+        if round.is_some_and(|round| round.awaiting.is_empty()) {
+            self.end_round(key, step);
+        }
     }
 
     /// A round is over: all answered, or its time passed.

@@ -35,13 +35,7 @@ impl Cell {
             .map(|round| round.waiting)
             .unwrap_or_default();
         self.start_round(key, waiting, Some(ended), step);
-        if self
-            .round
-            .as_ref()
-            .is_some_and(|round| round.awaiting.is_empty())
-        {
-            self.end_round(key, step);
-        }
+        self.end_round_if_heard(key, step);
         self.reopen_if_free(key, step);
     }
 

@@ -64,7 +64,7 @@ pub async fn listen(
     let mut accepting = Accepting::begin(listener, acceptance);
     while let Some((stream, peer)) = accepting.next(leaving.stopping()).await {
         let connection = Connection {
-            peer: Arc::new(Peer::new(peer.ip(), acceptor.is_some())),
+            peer: Arc::new(Peer::new(peer.ip(), acceptor.is_some(), &leaving)),
             ingress: ingress.get(),
             builder: Arc::clone(&builder),
             leaving: leaving.clone(),
@@ -137,7 +137,7 @@ impl Connection {
             answer(
                 Arc::clone(&ingress),
                 Arc::clone(&peer),
-                (answering.begin(), leaving.ends(&request), leaving.is_told()),
+                answering.begin(),
                 request,
             )
         });
@@ -150,7 +150,7 @@ impl Connection {
 async fn answer(
     ingress: Arc<Ingress>,
     peer: Arc<Peer>,
-    (open, is_last, is_leaving): (Open, bool, bool),
+    open: Open,
     request: Request<Incoming>,
 ) -> Result<Response<Answering<GatewayBody>>, Infallible> {
     // What is chunked has no length, and a look at the fields is spared for the others.
@@ -158,8 +158,10 @@ async fn answer(
         && request.headers().contains_key(header::TRANSFER_ENCODING);
     let bodiless = request.method() == Method::HEAD;
     // Pinned here and not in `caught`: handed over by value it would lie in this future twice, to be copied twice.
-    let serving = pin!(serve(ingress, peer, (request, is_leaving)));
+    let (version, leaving) = (request.version(), Arc::clone(&peer));
+    let serving = pin!(serve(ingress, peer, request));
     let mut response = caught(serving, bodiless).await;
+    let is_last = leaving.leaving.ends(version);
     // A length beside the chunks may have been dropped unseen: the connection ends (threats 19).
     if chunked || is_last {
         leaving::close(response.headers_mut());

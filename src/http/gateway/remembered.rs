@@ -50,6 +50,7 @@ impl Remembered {
         });
         // Where a balancer's connection carries many callers its room is used again.
         last.text.clear();
+        last.text.reserve_exact(text.len());
         last.text.push_str(text);
         (last.presented, last.key) = (presented, key);
     }
@@ -109,7 +110,14 @@ mod tests {
     #[test]
     fn a_connection_keeps_no_more_than_its_room() {
         let remembered = Remembered::default();
-        for length in [10, KEPT_LIMIT, KEPT_LIMIT + 1, CREDENTIAL_LIMIT - 1, 20] {
+        for length in [
+            10,
+            1_100,
+            KEPT_LIMIT,
+            KEPT_LIMIT + 1,
+            CREDENTIAL_LIMIT - 1,
+            20,
+        ] {
             let _ = remembered.key(Presented::Bearer, &"x".repeat(length));
             let last = remembered.0.lock().unwrap();
             assert!(last.as_ref().unwrap().text.capacity() <= KEPT_LIMIT);

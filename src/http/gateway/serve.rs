@@ -12,6 +12,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use hyper::body::{Body as _, Incoming};
 
 use crate::caller_address::forwarded_for;
+use crate::leaving::Leaving;
 use crate::patience::Waiting;
 use crate::received::Received;
 
@@ -47,18 +48,21 @@ pub(super) struct Peer {
     pub(super) text: HeaderValue,
     /// Whether it speaks TLS.
     pub(super) secure: bool,
+    /// How far its node has got with going.
+    pub(super) leaving: Leaving,
     /// What it presented last.
     pub(super) remembered: Remembered,
 }
 
 impl Peer {
-    pub(super) fn new(address: IpAddr, secure: bool) -> Self {
+    pub(super) fn new(address: IpAddr, secure: bool, leaving: &Leaving) -> Self {
         let address = unmapped(address);
         let text = HeaderValue::try_from(address.to_string());
         Self {
             address,
             text: text.unwrap_or(HeaderValue::from_static("unknown")),
             secure,
+            leaving: leaving.clone(),
             remembered: Remembered::default(),
         }
     }
@@ -68,9 +72,9 @@ impl Peer {
 pub(super) async fn serve(
     ingress: Arc<Ingress>,
     peer: Arc<Peer>,
-    (request, is_leaving): (Request<Incoming>, bool),
+    request: Request<Incoming>,
 ) -> Response<GatewayBody> {
-    if let Some(answer) = own(&ingress, &request, is_leaving) {
+    if let Some(answer) = own(&ingress, &request, peer.leaving.is_told()) {
         return answer;
     }
     let (head, body) = Received::of(request).into_parts();

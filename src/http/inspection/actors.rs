@@ -69,6 +69,9 @@ pub(super) async fn list(
     Query(asked): Query<Asked>,
 ) -> Result<Json<Value>, ApiError> {
     let limit = number("limit", asked.limit.as_deref(), LIMIT)?.min(LIMIT);
+    if limit == 0 {
+        return Err(ApiError::bad_field("limit", "must be 1 or more"));
+    }
     let offset = number("offset", asked.offset.as_deref(), 0)?;
     let prefix = asked.name.unwrap_or_default();
     let kind = asked.kind.unwrap_or_default();
@@ -161,7 +164,12 @@ pub(super) async fn restart(
     let restarts = if known.is_me {
         Ok(services.system.registry.restart(&name))
     } else {
-        let asked = RestartActor { name: name.clone() };
+        let asked = RestartActor {
+            name: name.clone(),
+            user: user.to_string(),
+            tenant: tenant.to_string(),
+            at: services.cluster.me().name.clone(),
+        };
         let answer = services.cluster.ask(&known.id, &asked, PATIENCE).await;
         answer.map(|answer| answer.0)
     };
