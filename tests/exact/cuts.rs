@@ -96,14 +96,31 @@ enum Lost {
     All,
 }
 
+/// A connection of a gateway to lose. One after the other means another than the last: a connection that is lost each
+/// time it is back serves nobody, and is a cut.
+fn another(
+    random: &mut Random,
+    lost: Lost,
+    last: Option<(&str, &str)>,
+) -> (&'static str, &'static str) {
+    loop {
+        let drawn = two(random, &GATEWAYS);
+        if lost == Lost::All || last != Some(drawn) {
+            return drawn;
+        }
+    }
+}
+
 /// A while in which words come later and later, and something is lost.
 async fn go_wrong(cluster: &Cluster, run: &mut Run, lost: Lost) {
+    let mut last = None;
     for step in 0..12 {
         let (one, other) = two(&mut run.random, &[MANAGERS, GATEWAYS].concat());
         let (least, most) = (Duration::from_millis(5), Duration::from_millis(150));
         let late = run.random.between(least, most);
         cluster.net().one_way(one, other, Fault::Delayed(late));
-        let (one, other) = two(&mut run.random, &GATEWAYS);
+        let (one, other) = another(&mut run.random, lost, last);
+        last = Some((one, other));
         if lost != Lost::Owners {
             run.harms(one);
             cluster.net().close(one, other);

@@ -8,6 +8,12 @@ use super::{Health, Turn};
 const FIRST_PAUSE_MS: u64 = 250;
 /// The longest.
 const LONGEST_PAUSE_MS: u64 = 5_000;
+/// The longest pause after a connection ended that had held, milliseconds: most likely the node is still there, and its
+/// calls wait. Each side spreads over it, so that who lost many does not dial all at once.
+const HELD_PAUSE_MS: u64 = 50;
+/// How long a connection has held before its end says nothing against the next, milliseconds; one that ends earlier may
+/// be refused for what it said, and would be dialed and lost in a circle.
+const HELD_MS: u64 = 250;
 
 /// When an address may be dialed again.
 #[derive(Debug, Clone, Default)]
@@ -60,6 +66,14 @@ impl Redial {
         let pause = pause.min(LONGEST_PAUSE_MS);
         self.failures = self.failures.saturating_add(1);
         self.not_before_ms = now_ms + pause / 2 + random % (pause / 2 + 1);
+    }
+
+    /// A connection that was there since `since_ms` has ended.
+    pub(super) fn lost(&mut self, now_ms: u64, since_ms: u64, random: u64) {
+        if now_ms.saturating_sub(since_ms) < HELD_MS {
+            return self.failed(now_ms, random);
+        }
+        self.not_before_ms = now_ms + random % (HELD_PAUSE_MS + 1);
     }
 
     pub(super) fn succeeded(&mut self) {

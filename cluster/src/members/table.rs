@@ -337,9 +337,12 @@ impl Table {
         } else {
             "connection lost"
         };
-        peer.link = None;
+        let held = peer.link.take().filter(|link| link.ready && !peer.leaving);
+        match held {
+            Some(link) => peer.redial.lost(now_ms, link.since_ms, random),
+            None => peer.redial.failed(now_ms, random),
+        }
         peer.seen_ms = now_ms;
-        peer.redial.failed(now_ms, random);
         let id = peer.member.id.clone();
         let turn = peer.turn(now_ms, Health::Down, reason);
         if peer.stranger {
