@@ -2,6 +2,7 @@
 
 mod admission;
 mod agreed;
+pub(crate) mod backup;
 mod clock;
 mod components;
 mod control_plane;

@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand.
 
 mod actors;
+mod backup;
 mod changes;
 mod check;
 mod cluster;
@@ -12,6 +13,7 @@ mod pinned;
 pub(crate) mod print;
 mod reload;
 mod remote;
+mod restore;
 pub(crate) mod sample_backend;
 mod shards;
 pub(crate) mod signals;
@@ -69,6 +71,10 @@ enum Command {
     Demo(demo::Demo),
     /// Run the sample service that demo calls are forwarded to
     SampleBackend(sample_backend::Sample),
+    /// Write the control plane's databases and keys into one file, also while nodes run, or check such a file
+    Backup(backup::Backup),
+    /// Put a backup into empty databases and a new data directory
+    Restore(restore::Restore),
     /// Have a running node read its configuration once more, as SIGHUP does
     Reload(reload::Reload),
     /// Print the version
@@ -89,6 +95,8 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::User(user) => user::run(&user),
         Command::Demo(demo) => demo::run(&demo),
         Command::SampleBackend(sample) => sample_backend::run(&sample),
+        Command::Backup(backup) => backup::run(&backup),
+        Command::Restore(restore) => restore::run(&restore),
         Command::Reload(reload) => reload::run(&reload),
         Command::Version => version::run(),
     }

@@ -3,7 +3,7 @@
 //! `contracts_0024_…`, after the one by which its place was taken: a build that lacks that one still
 //! uses what is gone, and must not start on the database.
 
-use crate::database::{Backend, Database, Schema};
+use crate::database::{Backend, Database, Read, Schema};
 use crate::error::StoreError;
 use crate::row::Columns as _;
 
@@ -16,11 +16,7 @@ const CONTRACTS: &str = "contracts_";
 /// [`StoreError::Contracted`] when it may not, [`StoreError::Unavailable`], [`StoreError::Damaged`].
 pub(crate) async fn allows(database: &Database, schema: &Schema) -> Result<(), StoreError> {
     let mut read = database.read().await?;
-    let migrated = match database.backend() {
-        Backend::Sqlite => "SELECT 1 FROM sqlite_master WHERE name = '_sqlx_migrations'",
-        Backend::Postgres => "SELECT 1 FROM pg_class WHERE oid = to_regclass('_sqlx_migrations')",
-    };
-    if read.optional(sqlx::query(migrated)).await?.is_none() {
+    if !has_table(&mut read, database.backend(), "_sqlx_migrations").await? {
         return Ok(());
     }
     let applied = sqlx::query("SELECT version, description FROM _sqlx_migrations");
@@ -37,6 +33,25 @@ pub(crate) async fn allows(database: &Database, schema: &Schema) -> Result<(), S
         }
     }
     Ok(())
+}
+
+/// Whether a database has a table of this name.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub(crate) async fn has_table(
+    read: &mut Read,
+    backend: Backend,
+    name: &str,
+) -> Result<bool, StoreError> {
+    let query = match backend {
+        Backend::Sqlite => "SELECT 1 FROM sqlite_master WHERE name = $1",
+        Backend::Postgres => "SELECT 1 FROM pg_class WHERE oid = to_regclass($1)",
+    };
+    let found = read
+        .optional(sqlx::query(query).bind(name.to_owned()))
+        .await?;
+    Ok(found.is_some())
 }
 
 /// The migration that a build has to know which uses what a migration of this name has left.

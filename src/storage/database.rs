@@ -4,21 +4,23 @@
 //! SQLite has one writer connection beside its readers; `BEGIN IMMEDIATE`, WAL and
 //! `synchronous = FULL` make C1 true there. On PostgreSQL the row lock on `change_head` does.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::any::{AnyArguments, AnyPoolOptions, AnyRow};
+use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::query::Query;
-use sqlx::{Any, AnyConnection, AnyPool, Connection as _, Executor as _, Row as _, Transaction};
+use sqlx::{Any, AnyPool, Executor as _, Row as _, Transaction};
 
 use domain::change::{Change, KINDS};
 
+use crate::backup::restoring;
 use crate::contraction;
 use crate::crash;
 use crate::error::StoreError;
 use crate::health::{Health, failed};
+use crate::pools::{file_of, make_file, pool, sqlite, with_mode};
 use crate::row::Columns as _;
 
 /// Which engine a database runs on.
@@ -83,6 +85,21 @@ impl Database {
     /// [`StoreError::Location`] for another kind of URL, [`StoreError::Unavailable`] when it
     /// cannot be reached, [`StoreError::Migration`] when its schema does not fit.
     pub(crate) async fn open(url: &str, schema: &Schema) -> Result<Self, StoreError> {
+        let database = Self::connect(url, schema, true).await?;
+        restoring::is_over(&database).await?;
+        database.migrate(schema, |_| true).await?;
+        Ok(database)
+    }
+
+    /// Opens it with the schema that it has, which may be none. `makes` says whether a file is made that is not there.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub(crate) async fn connect(
+        url: &str,
+        schema: &Schema,
+        makes: bool,
+    ) -> Result<Self, StoreError> {
         sqlx::any::install_default_drivers();
         let backend = Backend::of(url, schema.name)?;
         let unavailable = unavailable(schema.name);
@@ -92,7 +109,9 @@ impl Database {
                 (pool.clone(), pool)
             }
             Backend::Sqlite => {
-                make_file(url).await.map_err(&unavailable)?;
+                if makes {
+                    make_file(url).await.map_err(&unavailable)?;
+                }
                 let url = with_mode(url, "rw");
                 let writer = sqlite(1).connect(&url).await.map_err(&unavailable)?;
                 (sqlite(8).connect(&url).await.map_err(unavailable)?, writer)
@@ -105,15 +124,13 @@ impl Database {
                 found.map_err(|error| failed(schema.name, error))?
             }
         };
-        let database = Self {
+        Ok(Self {
             name: schema.name,
             backend,
             readers,
             writer,
             health: Arc::new(Health::new(schema.name, file)),
-        };
-        database.migrate(schema).await?;
-        Ok(database)
+        })
     }
 
     /// Opens the SQLite file at `path`, for the databases that are the node's own.
@@ -121,10 +138,17 @@ impl Database {
         Self::open(&format!("sqlite:{}", path.display()), schema).await
     }
 
-    async fn migrate(&self, schema: &Schema) -> Result<(), StoreError> {
-        let migrations = schema
-            .migrations
-            .iter()
+    /// Brings the schema up to date, as far as these of its migrations do.
+    ///
+    /// # Errors
+    /// [`StoreError::Migration`], [`StoreError::Contracted`].
+    pub(crate) async fn migrate(
+        &self,
+        schema: &Schema,
+        wanted: impl Fn(i64) -> bool,
+    ) -> Result<(), StoreError> {
+        let wanted = schema.migrations.iter().filter(|one| wanted(one.0));
+        let migrations = wanted
             .map(|&(version, name, sql)| {
                 let sql = sqlx::SqlSafeStr::into_sql_str(sql);
                 Migration::new(version, name.into(), MigrationType::Simple, sql, false)
@@ -143,6 +167,12 @@ impl Database {
         migrator.run(&self.writer).await.map_err(failed)?;
         // A later one may have come in between.
         contraction::allows(self, schema).await
+    }
+
+    /// Which of the four it is.
+    #[must_use]
+    pub(crate) const fn name(&self) -> &'static str {
+        self.name
     }
 
     /// Which engine it runs on.
@@ -438,57 +468,4 @@ pub(crate) fn unavailable(database: &'static str) -> impl Fn(sqlx::Error) -> Sto
 fn silent() -> sqlx::Error {
     let what = "the server says nothing";
     sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, what))
-}
-
-fn pool(connections: u32) -> AnyPoolOptions {
-    AnyPoolOptions::new()
-        .max_connections(connections)
-        .acquire_timeout(Duration::from_secs(5))
-        // SQLite ends a transaction by itself when the disk is full. The driver does not notice,
-        // and the connection would refuse to begin another one for ever.
-        .before_acquire(|connection, _| {
-            let usable = !connection.is_in_transaction();
-            Box::pin(async move { Ok(usable) })
-        })
-}
-
-fn sqlite(connections: u32) -> AnyPoolOptions {
-    pool(connections).after_connect(|connection, _| Box::pin(prepare(connection)))
-}
-
-async fn prepare(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
-    for pragma in [
-        "PRAGMA journal_mode = WAL",
-        "PRAGMA synchronous = FULL",
-        "PRAGMA busy_timeout = 5000",
-        "PRAGMA cache_size = -2000",
-    ] {
-        connection.execute(pragma).await?;
-    }
-    Ok(())
-}
-
-/// Makes the file where it is missing. Only here: were it to vanish later, a connection that
-/// made a new one would hide the loss. What keeps it from being used is said at once, where a
-/// pool would try until its time is up.
-async fn make_file(url: &str) -> Result<(), sqlx::Error> {
-    let mut made = AnyConnection::connect(&with_mode(url, "rwc")).await?;
-    prepare(&mut made).await?;
-    made.close().await
-}
-
-fn with_mode(url: &str, mode: &str) -> String {
-    if url.contains("mode=") {
-        url.to_owned()
-    } else {
-        let joint = if url.contains('?') { '&' } else { '?' };
-        format!("{url}{joint}mode={mode}")
-    }
-}
-
-/// Where the file behind a connection lies; none for one in memory.
-async fn file_of(writer: &AnyPool) -> Result<Option<PathBuf>, sqlx::Error> {
-    let list = sqlx::query("SELECT file FROM pragma_database_list WHERE name = 'main'");
-    let path: String = list.fetch_one(writer).await?.try_get("file")?;
-    Ok((!path.is_empty()).then(|| path.into()))
 }

@@ -68,6 +68,21 @@ pub enum StoreError {
         /// The one that has to be known.
         needs: i64,
     },
+    /// A restore was cut short here.
+    #[error(
+        "database {database} holds half of a backup: a restore was cut short. Run headgate restore again, or empty the \
+         database"
+    )]
+    HalfRestored {
+        /// Which of the four.
+        database: &'static str,
+    },
+    /// A backup cannot be written into it.
+    #[error("database {database} is not empty: a backup is restored into an empty one")]
+    NotEmpty {
+        /// Which of the four.
+        database: &'static str,
+    },
     /// The configured location is not one this database may have.
     #[error("{0}")]
     Location(String),

@@ -4,6 +4,7 @@
 //! named `find`, `list`, `create`, `update`, `save`, `delete`, and take time as a parameter.
 
 pub mod apim;
+pub mod backup;
 pub mod broker;
 pub mod carbon;
 mod checksum;
@@ -16,6 +17,7 @@ mod database;
 pub mod database_identity;
 mod error;
 mod health;
+mod pools;
 mod row;
 pub mod shared;
 
