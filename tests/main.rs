@@ -16,6 +16,7 @@ mod support;
 
 mod administration;
 mod api_keys;
+mod backup;
 mod bad_input;
 mod bad_input_rows;
 mod changes;

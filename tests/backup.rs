@@ -1,0 +1,264 @@
+//! What was backed up is there again in another data directory, or on another backend, and nothing else is written over.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::cluster::{Trio, options, set};
+use crate::support::node::{Node, Options};
+use crate::support::platform::{PUBLISHER, text};
+use crate::support::shop::Shop;
+use crate::support::{eventually, postgres};
+
+/// A backup of a node, which runs; gives where it lies.
+fn backed_up(node: &Node) -> PathBuf {
+    let file = node.dir.join("backup");
+    let to = file.to_str().expect("a path");
+    let said = succeeds(node.command(&["backup", "--to", to, "--output", "json"]));
+    let said: Value = serde_json::from_str(&said).expect("JSON");
+    let tables = said["tables"].as_array().expect("tables");
+    let apis = tables.iter().find(|table| table["table"] == "apis");
+    assert_eq!(apis.expect("a table")["rows"], 1, "{said}");
+    file
+}
+
+/// The command that restores it into a data directory.
+fn restore(file: &Path, data: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_headgate"));
+    command.arg("restore").arg("--from").arg(file);
+    command.arg("--data-dir").arg(data);
+    command
+}
+
+fn succeeds(mut command: Command) -> String {
+    let ran = command.output().expect("the binary");
+    let error = String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.success(), "{error}");
+    String::from_utf8_lossy(&ran.stdout).into_owned()
+}
+
+fn fails(mut command: Command) -> String {
+    let ran = command.output().expect("the binary");
+    assert!(
+        !ran.status.success(),
+        "{}",
+        String::from_utf8_lossy(&ran.stdout)
+    );
+    String::from_utf8_lossy(&ran.stderr).into_owned()
+}
+
+async fn call(node: &Node, path: &str, access: &str) -> u16 {
+    node.api("GET", path)
+        .bearer(access)
+        .send()
+        .await
+        .status
+        .into()
+}
+
+/// Everything that a person of the backup's time relies on is there, and what came later is not.
+async fn is_as_it_was(node: &Node, shop: &Shop) {
+    let (held, old) = (&shop.subscribed, &shop.subscribed.access);
+    assert_eq!(node.admin_password, shop.node.admin_password);
+    assert_eq!(
+        call(node, "/shop/1.0.0/items", old).await,
+        200,
+        "a token of before"
+    );
+    let new = node.client_token(&held.key, &held.secret).await;
+    assert_eq!(
+        call(node, "/shop/1.0.0/items", &new).await,
+        200,
+        "a token of now"
+    );
+    let token = node.admin_token().await;
+    let apis = node
+        .get(&format!("{PUBLISHER}/apis"))
+        .bearer(&token)
+        .send()
+        .await;
+    assert_eq!(apis.expect(200).json()["count"], 1);
+    node.published(&token, "Third", "/third", "http://localhost:1")
+        .await;
+    // The same authority: who trusted the node trusts it.
+    let ca = |node: &Node| std::fs::read_to_string(node.dir.join("data/ca.pem")).expect("a file");
+    assert_eq!(ca(node), ca(&shop.node));
+}
+
+#[tokio::test]
+async fn a_node_that_is_lost_is_there_again_as_it_was_backed_up_while_it_ran() {
+    let (mut shop, upstream) = Shop::start("").await;
+    let file = backed_up(&shop.node);
+    shop.node
+        .published(&shop.token, "Later", "/later", &upstream.url)
+        .await;
+    shop.node.kill();
+    let dir = tempfile::tempdir().expect("a directory");
+    let said = succeeds(restore(&file, &dir.path().join("data")));
+    assert!(said.contains("restored: start the node"), "{said}");
+    let node = Node::start_with(Options {
+        dir: Some(dir.path().to_owned()),
+        ..Options::default()
+    });
+    is_as_it_was(&node.await, &shop).await;
+}
+
+#[tokio::test]
+async fn a_backup_of_files_is_restored_into_a_server() {
+    let Some(server) = postgres::server() else {
+        return;
+    };
+    let (mut shop, _upstream) = Shop::start("").await;
+    let file = backed_up(&shop.node);
+    let seen = shop
+        .node
+        .get("/admin/cluster")
+        .bearer(&shop.node.operator());
+    let seen = seen.send().await.expect(200).json();
+    let founder = text(&seen["list"][0], "id").to_owned();
+    shop.node.kill();
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut options = Options {
+        dir: Some(dir.path().to_owned()),
+        ..Options::default()
+    };
+    for name in ["APIM", "SHARED"] {
+        let database = format!("restored_{}", name.to_lowercase());
+        let url = postgres::fresh_database(&server, &database);
+        set(
+            &mut options,
+            &format!("HEADGATE__DATABASE__{name}__URL"),
+            &url,
+        );
+    }
+    let into = |data: &str| {
+        let mut command = restore(&file, &dir.path().join(data));
+        command.envs(options.environment.clone());
+        command
+    };
+    succeeds(into("data"));
+    let said = fails(into("again"));
+    assert!(said.contains("database apim is not empty"), "{said}");
+    let environment = options.environment.clone();
+    options.unready = true;
+    let node = Node::start_with(options).await;
+    // Over a server the one that decided alone may be there yet: an operator says that it is not.
+    succeeds(node.command(&["cluster", "forget", &founder, "--yes"]));
+    node.until_ready().await;
+    is_as_it_was(&node, &shop).await;
+    // What is on the server by now can be backed up from there.
+    let again = dir.path().join("again.backup");
+    let again = again.to_str().expect("a path");
+    let mut command = node.command(&["backup", "--to", again]);
+    succeeds({
+        command.envs(environment);
+        command
+    });
+}
+
+#[tokio::test]
+async fn gateways_that_know_more_than_a_restored_control_plane_go_back_to_what_it_knows() {
+    let mut trio = Trio::start().await;
+    let held = trio
+        .control
+        .subscribed(&trio.token, &trio.api, "one", "JWT")
+        .await;
+    let file = backed_up(&trio.control);
+    let later = trio
+        .control
+        .published(&trio.token, "Later", "/later", &trio.upstream.url)
+        .await;
+    let application = trio
+        .control
+        .application(&trio.token, "two", "Unlimited", "JWT")
+        .await;
+    trio.control
+        .subscribe(&trio.token, &later, &application, "Unlimited")
+        .await;
+    let (key, secret) = trio
+        .control
+        .keys(&trio.token, &application, "PRODUCTION")
+        .await;
+    let of_later = trio.control.client_token(&key, &secret).await;
+    assert_eq!(
+        call(&trio.gateway, "/later/1.0.0/items", &of_later).await,
+        200
+    );
+    let address = trio.control.cluster_address();
+    trio.control.kill();
+    let dir = tempfile::tempdir().expect("a directory");
+    succeeds(restore(&file, &dir.path().join("data")));
+    let mut options = options("cp1", crate::cluster::CONTROL, "");
+    set(&mut options, "HEADGATE__CLUSTER__LISTEN", &address);
+    options.dir = Some(dir.path().to_owned());
+    let control = Node::start_with(options).await;
+    eventually(
+        30,
+        "the gateway forgets what was published later",
+        || async {
+            let status = call(&trio.gateway, "/later/1.0.0/items", &of_later).await;
+            (status == 404).then_some(())
+        },
+    )
+    .await;
+    assert_eq!(
+        call(&trio.gateway, "/shop/1.0.0/items", &held.access).await,
+        200
+    );
+    // Numbers that the gateway has seen come again, and are not taken for those of before.
+    let token = control.admin_token().await;
+    let api = control
+        .published(&token, "Other", "/other", &trio.upstream.url)
+        .await;
+    let held = control.subscribed(&token, &api, "three", "JWT").await;
+    assert_eq!(
+        call(&trio.gateway, "/other/1.0.0/items", &held.access).await,
+        200
+    );
+}
+
+#[tokio::test]
+async fn what_cannot_be_backed_up_or_restored_is_said_and_nothing_is_written_over() {
+    let (shop, _upstream) = Shop::start("").await;
+    let node = &shop.node;
+    let file = backed_up(node);
+    let to = file.to_str().expect("a path");
+    let said = fails(node.command(&["backup", "--to", to]));
+    assert!(
+        said.contains("is there already: name another file"),
+        "{said}"
+    );
+    let said = fails(node.command(&["backup", "--to", "/nowhere/b"]));
+    assert!(said.contains("/nowhere/b.part cannot be made"), "{said}");
+    let said = fails(restore(&file, &node.dir.join("data")));
+    assert!(said.contains("is in use by another process"), "{said}");
+    let dir = tempfile::tempdir().expect("a directory");
+    let data = dir.path().join("data");
+    let mut nowhere = Command::new(env!("CARGO_BIN_EXE_headgate"));
+    nowhere.args(["backup", "--to"]).arg(dir.path().join("b"));
+    nowhere.arg("--data-dir").arg(&data);
+    let said = fails(nowhere);
+    assert!(said.contains("see database.apim.url"), "{said}");
+    assert!(!data.exists() && !dir.path().join("b").exists());
+    let mut gateway = restore(&file, &data);
+    gateway.env("HEADGATE__NODE__ROLES", "gateway");
+    gateway.env("HEADGATE__CLUSTER__SEEDS", "127.0.0.1:1");
+    let said = fails(gateway);
+    assert!(said.contains("no databases of the control plane"), "{said}");
+    // Cut off, as a copy over a line that broke.
+    let whole = std::fs::read(&file).expect("a file");
+    let half = dir.path().join("half");
+    std::fs::write(&half, &whole[..whole.len() / 2]).expect("written");
+    let said = fails(restore(&half, &data));
+    assert!(said.contains("is cut off at line"), "{said}");
+    assert!(!data.exists(), "nothing was begun");
+    succeeds(restore(&file, &data));
+    let said = fails(restore(&file, &data));
+    assert!(said.contains("database apim is not empty"), "{said}");
+    let secret = shop.subscribed.secret.as_bytes();
+    assert!(
+        !whole.windows(secret.len()).any(|part| part == secret),
+        "a secret in clear"
+    );
+}
