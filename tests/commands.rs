@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -283,4 +284,47 @@ async fn a_made_password_that_nobody_reads_is_an_error_and_nothing_else_is() {
         "no-such-token",
     ];
     assert_eq!(unread(&wrong).status.code(), Some(1));
+}
+
+#[tokio::test]
+async fn a_command_that_watches_looks_again_waits_for_its_node_and_ends_with_its_reader() {
+    use std::io::{BufRead as _, BufReader};
+    let mut node = Node::start().await;
+    let mut command = node.command(&["changes", "--watch=1", "--output", "table"]);
+    let mut child = command.stdout(Stdio::piped()).spawn().expect("the binary");
+    let stdout = child.stdout.take().expect("a pipe");
+    let (tell, told) = std::sync::mpsc::channel();
+    let reader = std::thread::spawn(move || {
+        let mut lines = BufReader::new(stdout).lines();
+        // Ends, and with it the pipe, when nobody hears of the lines any more.
+        while let Some(Ok(line)) = lines.next() {
+            if tell.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    let mut until = |what: &str| {
+        let deadline = std::time::Instant::now() + Duration::from_secs(30);
+        loop {
+            let left = deadline.saturating_duration_since(std::time::Instant::now());
+            let line = told.recv_timeout(left).expect(what);
+            assert!(!line.contains('\u{1b}'), "it is no terminal: {line:?}");
+            if line.contains(what) {
+                return;
+            }
+        }
+    };
+    until("the change log is at");
+    until("the change log is at");
+    node.kill();
+    until("no node answers");
+    drop(told);
+    reader.join().expect("it reads");
+    let ended = eventually(10, "it ends with its reader", || {
+        let ended = child.try_wait().expect("wait");
+        async move { ended }
+    });
+    assert_eq!(ended.await.code(), Some(0));
+    let wrong = node.command(&["changes", "--watch=0"]).output();
+    assert_eq!(wrong.expect("the binary").status.code(), Some(2));
 }

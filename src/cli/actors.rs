@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use serde_json::Value;
 
 use super::remote::{self, Target, cell};
+use super::watch::Watch;
 use super::{Output, table};
 use crate::client::percent_encoded;
 
@@ -21,6 +22,8 @@ pub(crate) struct Actors {
     #[arg(long, value_name = "KIND")]
     kind: Option<String>,
     #[command(flatten)]
+    watch: Watch,
+    #[command(flatten)]
     target: Target,
 }
 
@@ -29,7 +32,7 @@ const HEADING: [&str; 10] = [
 ];
 
 pub(super) fn run(actors: &Actors) -> anyhow::Result<ExitCode> {
-    remote::run(async {
+    actors.watch.run(async || {
         let remote = actors.target.remote()?;
         let (mut list, mut unanswered, mut offset) = (Vec::new(), Vec::new(), Some(0));
         while let Some(from) = offset {

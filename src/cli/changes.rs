@@ -5,11 +5,14 @@ use std::process::ExitCode;
 use serde_json::Value;
 
 use super::remote::{self, Target, cell};
+use super::watch::Watch;
 use super::{Output, table};
 
 /// `headgate changes`
 #[derive(Debug, clap::Args)]
 pub(crate) struct Changes {
+    #[command(flatten)]
+    watch: Watch,
     #[command(flatten)]
     target: Target,
 }
@@ -19,7 +22,7 @@ const HEADING: [&str; 7] = [
 ];
 
 pub(super) fn run(changes: &Changes) -> anyhow::Result<ExitCode> {
-    remote::run(async {
+    changes.watch.run(async || {
         let remote = changes.target.remote()?;
         let answer = remote.ask("GET", "/admin/changes", None).await?;
         let answer = answer.success("nobody says where the change log stands")?;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use super::remote::{self, Target, cell};
+use super::watch::Watch;
 use super::{Output, table};
 use crate::client::percent_encoded;
 
@@ -18,6 +19,8 @@ pub(crate) struct Keys {
     /// headgate shards --shard NUMBER --keys NUMBER names them
     #[arg(value_name = "KEY", required = true)]
     key: Option<String>,
+    #[command(flatten)]
+    watch: Watch,
     #[command(flatten)]
     target: Target,
 }
@@ -52,7 +55,7 @@ pub(super) fn run(keys: &Keys) -> anyhow::Result<ExitCode> {
         (Some(Change::Refund { key, units, target }), _) => {
             change(target, key, "refund", &json!({"units": units}))
         }
-        (None, Some(key)) => show(&keys.target, key),
+        (None, Some(key)) => show(keys, key),
         (None, None) => anyhow::bail!("a key is required"),
     }
 }
@@ -78,13 +81,13 @@ fn change(target: &Target, key: &str, what: &str, body: &Value) -> anyhow::Resul
     })
 }
 
-fn show(target: &Target, key: &str) -> anyhow::Result<ExitCode> {
-    remote::run(async {
-        let remote = target.remote()?;
+fn show(keys: &Keys, key: &str) -> anyhow::Result<ExitCode> {
+    keys.watch.run(async || {
+        let remote = keys.target.remote()?;
         let path = format!("/admin/keys/{}", percent_encoded(key));
         let answer = remote.ask("GET", &path, None).await?;
         let answer = answer.success("the key cannot be shown")?;
-        match target.output {
+        match keys.target.output {
             Output::Json => remote::print_json(&answer)?,
             Output::Table => {
                 for line in lines(&answer) {

@@ -23,6 +23,7 @@ mod table;
 mod user;
 mod version;
 mod voters;
+mod watch;
 
 use std::process::ExitCode;
 

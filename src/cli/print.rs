@@ -1,8 +1,23 @@
 //! The one way that commands print: who reads may have read enough, such as `head`, and is not told of that.
 
 use std::io::{self, Write as _};
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
+
+/// What is printed while somebody keeps it.
+static KEPT: Mutex<Option<String>> = Mutex::new(None);
+
+/// From now on what is printed is kept, until [`kept`] takes it.
+pub(super) fn keep() {
+    *KEPT.lock().unwrap_or_else(PoisonError::into_inner) = Some(String::new());
+}
+
+/// What was printed since [`keep`].
+pub(super) fn kept() -> String {
+    let kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner).take();
+    kept.unwrap_or_default()
+}
 
 /// Prints a line on standard output.
 pub(super) fn say(line: &str) -> anyhow::Result<()> {
@@ -14,6 +29,11 @@ pub(super) fn say(line: &str) -> anyhow::Result<()> {
 /// # Errors
 /// Also when nobody reads it.
 pub(super) fn say_once(line: &str) -> io::Result<()> {
+    if let Some(kept) = &mut *KEPT.lock().unwrap_or_else(PoisonError::into_inner) {
+        kept.push_str(line);
+        kept.push('\n');
+        return Ok(());
+    }
     writeln!(io::stdout(), "{line}")
 }
 

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use serde_json::Value;
 
 use super::remote::{self, Target, cell};
+use super::watch::Watch;
 use super::{Output, table};
 use crate::client::percent_encoded;
 
@@ -21,6 +22,8 @@ pub(crate) struct Shards {
     #[arg(long, value_name = "NUMBER", requires = "shard")]
     keys: Option<u16>,
     #[command(flatten)]
+    watch: Watch,
+    #[command(flatten)]
     target: Target,
 }
 
@@ -29,7 +32,7 @@ const HEADING: [&str; 8] = [
 ];
 
 pub(super) fn run(shards: &Shards) -> anyhow::Result<ExitCode> {
-    remote::run(async {
+    shards.watch.run(async || {
         let remote = shards.target.remote()?;
         let answer = remote.ask("GET", &shards.path(), None).await?;
         let answer = answer.success("the shards cannot be listed")?;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::remote::{self, Remote, Target, cell};
+use super::watch::Watch;
 use super::{Output, table};
 
 /// Exit code of a node that answers but is not ready.
@@ -18,11 +19,13 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Debug, clap::Args)]
 pub(crate) struct Status {
     #[command(flatten)]
+    watch: Watch,
+    #[command(flatten)]
     target: Target,
 }
 
 pub(super) fn run(status: &Status) -> anyhow::Result<ExitCode> {
-    remote::run(async {
+    status.watch.run(async || {
         let remote = status.target.remote()?;
         let (answer, cluster) =
             tokio::join!(remote.ask("GET", "/readyz?verbose", None), cluster(&remote));

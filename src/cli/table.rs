@@ -1,15 +1,14 @@
 //! Plain tables for people: columns as wide as their widest cell.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 
-use super::print::read_enough;
+use super::print::{read_enough, say_once};
 
 /// Prints a heading and rows.
 pub(crate) fn print(heading: &[&str], rows: &[Vec<String>]) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    let in_colour = stdout.is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let in_colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     for line in lines(heading, rows, in_colour) {
-        read_enough(writeln!(stdout, "{line}"))?;
+        read_enough(say_once(&line))?;
     }
     Ok(())
 }
