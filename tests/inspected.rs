@@ -126,4 +126,26 @@ async fn an_actor_of_another_node_is_started_anew_by_hand_and_that_is_audited() 
     let nobody = "/admin/actors/restart?node=gw1&name=gateway/nobody";
     let asked = trio.control.post(nobody).bearer(&trio.control.operator());
     assert_eq!(asked.send().await.status, 404);
+    // The same at the terminal, where somebody says yes.
+    let by_hand = |words: &[&str]| {
+        let all = ["actors", "restart", "gateway/validator", "--node", "gw1"];
+        let ran = trio.control.command(&[&all[..], words].concat()).output();
+        ran.expect("the binary")
+    };
+    let before = ask(&trio.control, path).await;
+    let asked = by_hand(&[]);
+    let said = String::from_utf8_lossy(&asked.stderr).into_owned();
+    assert!(!asked.status.success() && said.contains("nobody is there to be asked: say --yes"));
+    assert_eq!(
+        ask(&trio.control, path).await["restarts"],
+        before["restarts"]
+    );
+    let done = by_hand(&["--yes"]);
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert_eq!(said, "gateway/validator of gw1 begins anew\n");
+    eventually(10, "it was started anew", || async {
+        let now = ask(&trio.control, path).await;
+        (now["restarts"].as_u64() > before["restarts"].as_u64()).then_some(())
+    })
+    .await;
 }

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
+use super::confirm::confirm;
 use super::remote::{self, Target, cell};
 use super::watch::Watch;
 use super::{Output, table};
@@ -11,7 +12,10 @@ use crate::client::percent_encoded;
 
 /// `headgate actors`
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Actors {
+    #[command(subcommand)]
+    change: Option<Change>,
     /// Only actors whose name begins so
     #[arg(value_name = "PREFIX", default_value = "")]
     prefix: String,
@@ -27,11 +31,76 @@ pub(crate) struct Actors {
     target: Target,
 }
 
+/// What is done to an actor.
+#[derive(Debug, clap::Subcommand)]
+enum Change {
+    /// Ends one actor, whatever it is at; its supervisor starts the next one
+    Restart {
+        /// Its whole name, as the list has it
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// The node that it is on, by name or id [default: the one that is asked]
+        #[arg(long, value_name = "NODE")]
+        node: Option<String>,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+        #[command(flatten)]
+        target: Target,
+    },
+}
+
 const HEADING: [&str; 10] = [
     "NODE", "NAME", "KIND", "DEPTH", "HANDLED", "/MIN", "P50", "P99", "ERRORS", "RESTARTS",
 ];
 
 pub(super) fn run(actors: &Actors) -> anyhow::Result<ExitCode> {
+    match &actors.change {
+        Some(change) => change.run(),
+        None => list(actors),
+    }
+}
+
+// === impl Change ===
+
+impl Change {
+    fn run(&self) -> anyhow::Result<ExitCode> {
+        let Self::Restart {
+            name,
+            node,
+            yes,
+            target,
+        } = self;
+        remote::run(async {
+            if !yes {
+                let of = node.as_ref().map(|node| format!(" of node {node}"));
+                let question = format!(
+                    "actor {name}{} ends in the middle of what it is at, and another one begins in its place: who waits for it \
+                     asks again or is told that it failed",
+                    of.unwrap_or_default()
+                );
+                confirm(&question, "nothing was restarted")?;
+            }
+            let mut path = format!("/admin/actors/restart?name={}", percent_encoded(name));
+            if let Some(node) = node {
+                path.push_str(&format!("&node={}", percent_encoded(node)));
+            }
+            let answer = target.remote()?.ask("POST", &path, None).await?;
+            let answer = answer.success("the actor is not restarted")?;
+            match target.output {
+                Output::Json => remote::print_json(&answer)?,
+                Output::Table => remote::say(&format!(
+                    "{} of {} begins anew",
+                    cell(&answer, "name"),
+                    cell(&answer, "node")
+                ))?,
+            }
+            Ok(ExitCode::SUCCESS)
+        })
+    }
+}
+
+fn list(actors: &Actors) -> anyhow::Result<ExitCode> {
     actors.watch.run(async || {
         let remote = actors.target.remote()?;
         let (mut list, mut unanswered, mut offset) = (Vec::new(), Vec::new(), Some(0));

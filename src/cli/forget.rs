@@ -1,13 +1,12 @@
 //! `headgate cluster forget`: gives up what a node held of lost shards, for one that does not come back.
 
-use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
-use anyhow::bail;
 use serde_json::{Value, json};
 
+use super::Output;
+use super::confirm::confirm;
 use super::remote::{self, Target, cell};
-use super::{Output, print};
 use crate::client::percent_encoded;
 
 /// `headgate cluster forget`
@@ -30,7 +29,7 @@ pub(super) fn run(forget: &Forget) -> anyhow::Result<ExitCode> {
         let path = format!("/admin/forget?node={}", percent_encoded(node));
         let looked = remote.ask("GET", &path, None).await?.success(&what)?;
         if !forget.yes {
-            confirm(&looked)?;
+            confirm(&question(&looked), "nothing was given up")?;
         }
         // By its id: the name may be another's by now.
         let body = json!({ "node": cell(&looked, "id") });
@@ -42,21 +41,6 @@ pub(super) fn run(forget: &Forget) -> anyhow::Result<ExitCode> {
         }
         Ok(ExitCode::SUCCESS)
     })
-}
-
-/// Asks whoever sits at the terminal.
-fn confirm(looked: &Value) -> anyhow::Result<()> {
-    let question = question(looked);
-    if !std::io::stdin().is_terminal() {
-        bail!("{question}\nnobody is there to be asked: say --yes");
-    }
-    print::prompt(&format!("{question}\ngo on? [y/N] "));
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer)?;
-    match answer.trim() {
-        "y" | "Y" | "yes" => Ok(()),
-        _ => bail!("nothing was given up"),
-    }
 }
 
 /// What is about to happen.

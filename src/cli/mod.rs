@@ -5,6 +5,7 @@ mod backup;
 mod changes;
 mod check;
 mod cluster;
+mod confirm;
 mod demo;
 mod forget;
 mod keys;
