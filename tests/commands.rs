@@ -6,6 +6,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::time::Instant;
 
 use crate::support::eventually;
 use crate::support::node::Node;
@@ -303,10 +304,10 @@ async fn a_command_that_watches_looks_again_waits_for_its_node_and_ends_with_its
             }
         }
     });
-    let mut until = |what: &str| {
-        let deadline = std::time::Instant::now() + Duration::from_secs(30);
+    let until = |what: &str| {
+        let deadline = Instant::now() + Duration::from_secs(30);
         loop {
-            let left = deadline.saturating_duration_since(std::time::Instant::now());
+            let left = deadline.saturating_duration_since(Instant::now());
             let line = told.recv_timeout(left).expect(what);
             assert!(!line.contains('\u{1b}'), "it is no terminal: {line:?}");
             if line.contains(what) {

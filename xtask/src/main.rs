@@ -15,6 +15,7 @@ mod forbidden;
 mod layers;
 mod local_cluster;
 mod messages;
+mod package;
 mod paths;
 mod postgres;
 mod sim;
@@ -96,6 +97,8 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Binary, archive, Debian package and chart, with their checksums, in target/package.
+    Package,
     /// Build the release binary and run `headgate demo`.
     Demo {
         /// Arguments for `headgate demo`.
@@ -132,6 +135,7 @@ fn run(task: Task) -> Result<()> {
             let fault = fault.as_deref();
             exact::run(&workspace, &mut stages, &exact::Asked { runs, fault, seed })?;
         }
+        Task::Package => package::run(&workspace, &mut stages)?,
         Task::Cluster { check } => return local_cluster::run(&workspace, check),
         Task::Demo { args } => return demo::run(&workspace, &args),
     }

@@ -1,0 +1,158 @@
+//! `package`: what a release consists of, as far as this machine can build it, in `target/package`.
+//!
+//! The binary, a Debian package around it, an archive with units, examples and manual, the chart, and the checksums of
+//! all. The container image is built from `deploy/oci/Containerfile` where images of its base can be had. Two builds of
+//! one commit are the same bytes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::stage::{Stages, run as execute};
+use crate::workspace::Workspace;
+
+/// What goes into the archive beside the binary.
+const KEPT: [&str; 4] = ["README.md", "CHANGELOG.md", "docs", "deploy"];
+const CHART: &str = "deploy/helm";
+
+/// Builds everything, and looks into what came out.
+///
+/// # Errors
+/// When a part of it fails.
+pub(crate) fn run(workspace: &Workspace, stages: &mut Stages) -> Result<()> {
+    let root = workspace.root();
+    let out = root.join("target/package");
+    stages.must("release build", || {
+        execute(
+            workspace
+                .cargo()
+                .args(["build", "--release", "--locked", "--bin", "headgate"]),
+        )
+    })?;
+    let binary = root.join("target/release/headgate");
+    let version = said(Command::new(&binary).arg("version"))?;
+    let version = version
+        .split_whitespace()
+        .nth(1)
+        .context("headgate version says no version")?;
+    let _ = fs::remove_dir_all(&out);
+    fs::create_dir_all(&out).with_context(|| format!("{} cannot be made", out.display()))?;
+    let epoch = said(
+        Command::new("git")
+            .args(["log", "-1", "--format=%ct"])
+            .current_dir(root),
+    )?;
+    let name = format!("headgate-{version}-{}", std::env::consts::ARCH);
+    stages.keep("archive", || {
+        archive(root, &binary, &out, (&name, epoch.trim()))
+    });
+    stages.keep("chart", || {
+        let packed = out.join(format!("headgate-chart-{version}.tgz"));
+        tar(&root.join(CHART), &packed, epoch.trim(), &["headgate"])
+    });
+    stages.keep("debian package", || debian(root, &binary, &out));
+    stages.keep("checksums", || checksums(&out));
+    Ok(())
+}
+
+/// A folder with all that a machine needs, packed.
+fn archive(root: &Path, binary: &Path, out: &Path, (name, epoch): (&str, &str)) -> Result<()> {
+    let tree = out.join(name);
+    fs::create_dir_all(&tree)?;
+    fs::copy(binary, tree.join("headgate"))?;
+    let kept = KEPT.iter().filter(|kept| root.join(kept).exists());
+    execute(
+        Command::new("cp")
+            .arg("-r")
+            .args(kept)
+            .arg(&tree)
+            .current_dir(root),
+    )?;
+    tar(out, &out.join(format!("{name}.tar.gz")), epoch, &[name])?;
+    fs::remove_dir_all(&tree)?;
+    let packed = out.join(format!("{name}.tar.gz"));
+    let listed = said(Command::new("tar").arg("-tzf").arg(&packed))?;
+    for wanted in [
+        "headgate",
+        "deploy/systemd/headgate.service",
+        "docs/operating.md",
+    ] {
+        let wanted = format!("{name}/{wanted}");
+        let is_there = listed.lines().any(|line| line == wanted);
+        ensure!(is_there, "{wanted} is not in {}", packed.display());
+    }
+    Ok(())
+}
+
+/// The same files are the same bytes: in one order, of nobody, of the commit's time.
+fn tar(folder: &Path, packed: &Path, epoch: &str, names: &[&str]) -> Result<()> {
+    let mut tar = Command::new("tar");
+    tar.args([
+        "--sort=name",
+        "--owner=0",
+        "--group=0",
+        "--numeric-owner",
+        "--mode=go-w",
+    ]);
+    tar.arg(format!("--mtime=@{epoch}"))
+        .args(["--use-compress-program", "gzip -9n", "-cf"]);
+    execute(tar.arg(packed).arg("-C").arg(folder).args(names))
+}
+
+/// Builds the package, unpacks it into a root of its own and runs what is in it.
+fn debian(root: &Path, binary: &Path, out: &Path) -> Result<()> {
+    if said(Command::new("dpkg-deb").arg("--version")).is_err() {
+        println!("not built: dpkg-deb is not installed");
+        return Ok(());
+    }
+    let build = root.join("deploy/debian/build");
+    let made = said(Command::new(build).arg(binary).arg(out))?;
+    let unpacked = out.join("unpacked");
+    execute(
+        Command::new("dpkg-deb")
+            .arg("-x")
+            .arg(made.trim())
+            .arg(&unpacked),
+    )?;
+    let installed = unpacked.join("usr/bin/headgate");
+    ensure!(
+        said(Command::new(&installed).arg("version"))?
+            == said(Command::new(binary).arg("version"))?,
+        "{made} holds another binary"
+    );
+    let settings = unpacked.join("etc/headgate/headgate.toml");
+    said(
+        Command::new(&installed)
+            .arg("check")
+            .arg("--config")
+            .arg(settings),
+    )?;
+    fs::remove_dir_all(unpacked)?;
+    Ok(())
+}
+
+fn checksums(out: &Path) -> Result<()> {
+    let mut files: Vec<PathBuf> = Vec::new();
+    for entry in fs::read_dir(out)? {
+        let path = entry?.path();
+        files.push(path.strip_prefix(out)?.to_owned());
+    }
+    files.sort();
+    let sums = said(Command::new("sha256sum").args(&files).current_dir(out))?;
+    print!("{sums}");
+    fs::write(out.join("SHA256SUMS"), sums)?;
+    Ok(())
+}
+
+/// What a command prints.
+fn said(command: &mut Command) -> Result<String> {
+    let shown = format!("{command:?}");
+    let ran = command
+        .output()
+        .with_context(|| format!("cannot start {shown}"))?;
+    let error = String::from_utf8_lossy(&ran.stderr);
+    ensure!(ran.status.success(), "{shown}: {}: {error}", ran.status);
+    Ok(String::from_utf8(ran.stdout)?)
+}
