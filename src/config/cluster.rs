@@ -17,27 +17,35 @@ const DEFAULT: &str = "127.0.0.1:4370";
 /// `[cluster]`
 #[derive(Debug, Clone)]
 pub(crate) struct Cluster {
-    /// Where other nodes dial; none for a node that is alone.
+    /// `cluster.listen`, default `off`; with seeds `127.0.0.1:4370`: where other nodes dial this one
+    /// (`--listen-cluster`); it moves with the offset, an address on the command line does not; seeds with `off` are
+    /// refused.
     pub(crate) listen: Option<SocketAddr>,
-    /// Where others are told to dial, when it is not the same.
+    /// `cluster.advertise`, default what is listened on: where the others are told to dial (`--advertise`); must be given
+    /// where that is every address of the machine (`0.0.0.0`, `[::]`).
     pub(crate) advertise: Option<String>,
-    /// Whom to dial first, `host:port` each.
+    /// `cluster.seeds`, default none: nodes to dial first, `host:port` separated by commas (`--seeds`); one that has none
+    /// founds a cluster.
     pub(crate) seeds: Vec<String>,
-    /// Whether nodes on other machines are spoken to without TLS.
+    /// `cluster.plaintext`, default `false`: whether nodes of other machines are spoken to in the clear by one that has
+    /// no certificate; without it only loopback addresses are.
     pub(crate) plaintext: bool,
-    /// When TLS is spoken by a node that has no certificate yet.
+    /// `cluster.tls`, default `auto`: when a node that has no certificate yet speaks TLS: `auto`, where `cluster.listen`
+    /// is no loopback address; `always`. One that has a certificate always does.
     pub(crate) tls: Tls,
-    /// What a node without a certificate joins with.
+    /// `cluster.join`, default none: the token by which a node without a certificate joins (`--join`); shown nowhere.
     pub(crate) join: Option<JoinToken>,
-    /// Between two probes of a member.
+    /// `cluster.probe_ms`, default `500`: between two probes of a member.
     pub(crate) probe: Duration,
-    /// Silence after which a member is avoided.
+    /// `cluster.suspect_ms`, default `2000`: silence after which a member is asked last.
     pub(crate) suspect: Duration,
-    /// Silence after which a member is disconnected.
+    /// `cluster.evict_ms`, default `5000`: silence after which a member is disconnected; it comes back by itself.
     pub(crate) evict: Duration,
-    /// The highest version of the protocol between nodes that this one speaks.
+    /// `cluster.protocol`, default `newest`: the highest version of the protocol between nodes that this one speaks:
+    /// `newest`, or `before`, the one before that; see *Upgrading nodes one by one*.
     pub(crate) protocol: u16,
-    /// How long the answer of a change waits for whoever has to apply it.
+    /// `cluster.change_wait_ms`, default `2100`: how long the answer of a change waits for whoever has to apply it, 2100
+    /// to 5000; then it names who has not, and what that means.
     pub(crate) change_wait: Duration,
 }
 

@@ -8,9 +8,9 @@ use super::source::{ConfigError, Source};
 /// Where the shared databases are.
 #[derive(Debug, Clone)]
 pub(crate) struct Databases {
-    /// API-M.
+    /// `database.apim.url`, default a file in the data directory: `sqlite:` or `postgres:`.
     pub(crate) apim: String,
-    /// Shared.
+    /// `database.shared.url`, default a file in the data directory: `sqlite:` or `postgres:`.
     pub(crate) shared: String,
 }
 

@@ -17,33 +17,42 @@ use super::source::{ConfigError, Source};
 /// `[gateway]`
 #[derive(Debug, Clone)]
 pub(crate) struct Gateway {
-    /// Addresses and networks whose `X-Forwarded-For` counts.
+    /// `gateway.trusted_proxies`, default none: addresses and networks whose `X-Forwarded-For` counts, for calls and for
+    /// logins: all its lines, from the last; a hop may have a port.
     pub(crate) trusted_proxies: Vec<AddressRange>,
-    /// Where callers reach the gateways without TLS.
+    /// `gateway.http_endpoint`, default where `listen.ingress_http` is, on the API's virtual host: the same without TLS.
     pub(crate) http_endpoint: Endpoint,
-    /// Where callers reach the gateways over TLS.
+    /// `gateway.https_endpoint`, default where `listen.ingress_https` is, on the API's virtual host: where callers reach
+    /// the gateways, such as `https://apis.example.com`, or `off`: the Developer Portal and the publisher's settings name
+    /// it; set it where gateways are nodes of their own, behind a balancer or on other ports.
     pub(crate) https_endpoint: Endpoint,
-    /// Whether endpoint URLs may name loopback addresses.
+    /// `gateway.allow_loopback_endpoints`, default `false`: whether endpoints may lie on this machine.
     pub(crate) allow_loopback_endpoints: bool,
-    /// The most bytes of a request body.
+    /// `gateway.body_limit`, default `2GB`: the most bytes of a request body.
     pub(crate) body_limit: u64,
-    /// How long an upstream may take to accept a connection.
+    /// `gateway.connect_timeout_ms`, default `5000`: to connect to an upstream.
     pub(crate) connect_timeout: Duration,
-    /// How long an upstream may take to its response head.
+    /// `gateway.response_timeout_ms`, default `120000`: from the last byte that an upstream was handed to its response
+    /// head, and of its silence after that; an upload that its upstream has answered ends when no byte more of it is
+    /// taken for so long, however slowly it flows before.
     pub(crate) response_timeout: Duration,
-    /// Whether the caller's credential is passed on to the upstream.
+    /// `gateway.enable_outbound_auth_header`, default `false`: whether upstreams see the caller's credential. When not,
+    /// anonymous resources' upstreams see neither API keys nor tokens of ours; a credential of another issuer or scheme
+    /// is passed on there, and in `Authorization` wherever the API looks for credentials elsewhere.
     pub(crate) outbound_auth_header: bool,
-    /// Authorities that are trusted toward upstreams, beside the machine's own.
+    /// `gateway.upstream_ca`, default none: PEM file of authorities that are trusted toward upstreams, beside the
+    /// machine's own; relative to the file it stands in.
     pub(crate) upstream_authorities: Vec<CertificateDer<'static>>,
-    /// How long a head or a TLS handshake may take.
+    /// `gateway.head_timeout_ms`, default `10000`: for a request's head from its first byte on, and for a TLS handshake.
     pub(crate) head_timeout: Duration,
-    /// How long a connection may be without a request.
+    /// `gateway.idle_timeout_ms`, default `60000`: a caller's connection may be without a request.
     pub(crate) idle_timeout: Duration,
-    /// How long a caller may take for the next KiB of a body.
+    /// `gateway.body_timeout_ms`, default `30000`: for each KiB of a request's body.
     pub(crate) body_timeout: Duration,
-    /// What is done while nobody of the control plane answers.
+    /// `gateway.when_cut_off`, default `serve`: what a gateway does that no node of the control plane answers: `serve`
+    /// goes on by what it knows, `refuse` answers 503.
     pub(crate) when_cut_off: WhenCutOff,
-    /// For how long at most calls are answered without it.
+    /// `gateway.max_stale_s`, default `86400`: for how long `serve` goes on at most.
     pub(crate) max_stale: Duration,
 }
 

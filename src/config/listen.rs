@@ -9,15 +9,17 @@ use super::source::{ConfigError, Source};
 /// `[listen]`, ports already shifted.
 #[derive(Debug, Clone)]
 pub(crate) struct Listen {
-    /// Management over TLS.
+    /// `listen.management`, default `127.0.0.1:9443`: management APIs, TLS.
     pub(crate) management: SocketAddr,
-    /// Management without TLS; off by default.
+    /// `listen.management_http`, default `off`: management APIs without TLS.
     pub(crate) management_http: Option<SocketAddr>,
-    /// API calls without TLS.
+    /// `listen.ingress_http`, default `[::]:8280`: API calls without TLS.
     pub(crate) ingress_http: Option<SocketAddr>,
-    /// API calls over TLS.
+    /// `listen.ingress_https`, default `[::]:8243`: API calls, TLS; `[::]` is every address of the machine, IPv4 and
+    /// IPv6, `0.0.0.0` those of IPv4 alone.
     pub(crate) ingress_https: Option<SocketAddr>,
-    /// What was added to each port.
+    /// `listen.port_offset`, default `0`: added to every port above that is not 0, and to that of `cluster.listen`
+    /// (`--port-offset`).
     pub(crate) port_offset: u16,
 }
 

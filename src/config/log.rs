@@ -17,11 +17,12 @@ pub(crate) enum LogFormat {
 /// `[log]`
 #[derive(Debug, Clone)]
 pub(crate) struct Log {
-    /// The form.
+    /// `log.format`, default `auto`: `json`, `text`; `auto` is text on a terminal, JSON elsewhere.
     pub(crate) format: LogFormat,
-    /// Levels by module, such as `info,headgate_http=debug`.
+    /// `log.filter`, default `info`: levels by module. Where a node listens, that it is ready and that it has stopped is
+    /// said at any level (target `headgate::node`), unless it is `off` or names that target.
     pub(crate) filter: String,
-    /// Whether each API call is a line of the access log.
+    /// `log.access`, default `true`: one line a call in the access log.
     pub(crate) access: bool,
 }
 

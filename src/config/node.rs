@@ -20,17 +20,22 @@ pub(crate) enum Role {
 /// `[node]`
 #[derive(Debug, Clone)]
 pub(crate) struct Node {
-    /// Name, unique in the cluster.
+    /// `node.name`, default `headgate`: name of the node (`--node`).
     pub(crate) name: String,
-    /// Roles, each once.
+    /// `node.roles`, default `all`: what the node does (`--roles`): `publisher`, `devportal`, `admin`, `key-manager`,
+    /// `gateway`, `traffic-manager`, separated by commas.
     pub(crate) roles: Vec<Role>,
-    /// Data directory.
+    /// `node.data_dir`, default `headgate-data`: where it keeps its data (`--data-dir`); relative to the file it stands
+    /// in.
     pub(crate) data_dir: PathBuf,
-    /// How long it serves on once it has said that it goes; none leaves that to where it runs.
+    /// `node.drain_delay_ms`, default `auto`: how long a node that was asked to stop serves on, not ready, before it
+    /// takes no connection any more: 0 to 3,600,000. `auto` is 5000 in a cluster and 0 for a node alone, which nobody
+    /// would serve in the place of.
     pub(crate) drain_delay: Option<Duration>,
-    /// How long open requests may go on after that.
+    /// `node.drain_timeout_ms`, default `10000`: how long open requests may go on after that.
     pub(crate) drain_timeout: Duration,
-    /// Whether each remotable ask is encoded and decoded even inside this process (for tests).
+    /// `node.encode_asks`, default `false`: for tests: questions between components are encoded and decoded as if they
+    /// crossed nodes.
     pub(crate) encode_asks: bool,
 }
 

@@ -7,15 +7,17 @@ use super::source::{ConfigError, Source};
 /// `[oauth2]`
 #[derive(Debug, Clone)]
 pub(crate) struct Oauth2 {
-    /// The `iss` of tokens.
+    /// `oauth2.issuer`, default `https://localhost:PORT/oauth2/token`, in a cluster the cluster's: `iss` of tokens; the
+    /// port is that of `listen.management`. Alike on all gateways and nodes of the control plane: those that are not told
+    /// one take the cluster's (below).
     pub(crate) issuer: String,
     /// Whether that is not the default, which the cluster's takes the place of.
     pub(crate) issuer_is_given: bool,
-    /// `RS256` or `ES256`.
+    /// `oauth2.signing_algorithm`, default `RS256`: or `ES256`.
     pub(crate) signing_algorithm: String,
-    /// How long access tokens last, seconds.
+    /// `oauth2.access_token_seconds`, default `3600`: life of access tokens; alike on all nodes of the control plane.
     pub(crate) access_token_seconds: u64,
-    /// How long refresh tokens last, seconds.
+    /// `oauth2.refresh_token_seconds`, default `86400`: life of refresh tokens; likewise.
     pub(crate) refresh_token_seconds: u64,
 }
 

@@ -398,3 +398,37 @@ fn an_unknown_table_is_told_as_one_and_nothing_unlike_is_suggested() {
         "conf/headgate.toml:2: gateway.zzzzzzzzzzzz: unknown key"
     );
 }
+
+#[test]
+fn the_manual_has_every_setting_with_its_default_and_no_other() {
+    let page = include_str!("../../docs/configuration.md");
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `"));
+    let mut told: Vec<(&str, &str)> = rows
+        .map(|row| {
+            let (key, rest) = row.split_once("` | ").unwrap();
+            (key, rest.split_once(" | ").unwrap().0)
+        })
+        .collect();
+    told.sort_unstable();
+    let config = load("", &[]).unwrap();
+    let known = config.effective.iter();
+    let mut known: Vec<(&str, &str)> = known
+        .map(|one| (one.key.as_str(), one.value.as_str()))
+        .collect();
+    known.sort_unstable();
+    let keys = |all: &[(&str, &str)]| -> Vec<String> {
+        all.iter().map(|(key, _)| (*key).to_owned()).collect()
+    };
+    assert_eq!(keys(&told), keys(&known));
+    for ((key, told), (_, default)) in told.into_iter().zip(known) {
+        // One that depends on others is told in words.
+        let told = told
+            .strip_prefix('`')
+            .and_then(|told| told.strip_suffix('`'));
+        let told = told.filter(|told| !told.contains('`'));
+        assert!(
+            told.is_none_or(|told| told == default),
+            "{key}: {told:?} is {default}"
+        );
+    }
+}

@@ -14,9 +14,15 @@ const HOLD_S: RangeInclusive<u64> = 5..=31_536_000;
 /// `[traffic_manager]`
 #[derive(Debug, Clone)]
 pub(crate) struct TrafficManager {
-    /// Keys that are counted apart at most.
+    /// `traffic_manager.keys`, default `1000000`: keys (of applications, users, addresses) that are counted apart at
+    /// most, about 140 bytes of memory each on their owner and on their standby while their windows run (140 MB for all
+    /// on a node that is alone); beyond it the keys of a plan share one count.
     pub(crate) keys: usize,
-    /// For how long it goes on by itself, as the one that decides alone, where the control plane cannot be told.
+    /// `traffic_manager.hold_s`, default `86400`: for how long a traffic manager that decides alone goes on counting
+    /// while neither its database nor a control plane answers, and for how long whoever replaces it under its name
+    /// without its disk, and without an operator's word, waits. A lone node that was stopped in order is waited for 15 s,
+    /// in which it may be started again, and no longer. Of no meaning where others vote, and where API-M is a file in the
+    /// data directory.
     pub(crate) hold: Duration,
 }
 

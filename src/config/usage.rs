@@ -8,7 +8,7 @@ const MOST_DAYS: u32 = 3_660;
 /// `[usage]`
 #[derive(Debug, Clone)]
 pub(crate) struct Usage {
-    /// How long counts are kept, days.
+    /// `usage.retention_days`, default `90`: how long the counts of `/admin/usage` are kept.
     pub(crate) retention_days: u32,
 }
 

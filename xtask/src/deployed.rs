@@ -1,4 +1,5 @@
-//! What `deploy/` names exists: settings as `HEADGATE__SECTION__KEY` and metrics, by the tables of `docs/operating.md`.
+//! What `deploy/` names exists: settings as `HEADGATE__SECTION__KEY` and metrics, by the tables of `docs/configuration.md` and
+//! `docs/operating.md`.
 
 use std::fs;
 use std::path::Path;
@@ -7,14 +8,17 @@ use anyhow::{Context, Result};
 
 use crate::stage::Finding;
 
-const TABLES: &str = "docs/operating.md";
+const TABLES: [&str; 2] = ["docs/configuration.md", "docs/operating.md"];
 /// Whose names that begin with `headgate_` are metrics; elsewhere databases have such names.
 const WATCHING: [&str; 2] = ["deploy/prometheus/", "deploy/grafana/"];
 
-/// Settings and metrics that operating.md does not have.
+/// Settings and metrics that these pages do not have.
 pub(crate) fn findings(root: &Path) -> Result<Vec<Finding>> {
-    let tables = fs::read_to_string(root.join(TABLES));
-    let tables = tables.with_context(|| format!("cannot read {TABLES}"))?;
+    let mut tables = String::new();
+    for page in TABLES {
+        let text = fs::read_to_string(root.join(page));
+        tables.push_str(&text.with_context(|| format!("cannot read {page}"))?);
+    }
     let mut findings = Vec::new();
     let mut folders = vec![root.join("deploy")];
     while let Some(folder) = folders.pop() {
@@ -44,13 +48,13 @@ fn unknown(path: &str, text: &str, tables: &str) -> Vec<Finding> {
                 Some(key) => {
                     let key = key.to_ascii_lowercase().replace("__", ".");
                     let known = tables.contains(&format!("| `{key}` |"));
-                    (!known).then(|| format!("{key} is no setting of {TABLES}"))
+                    (!known).then(|| format!("{key} is no setting of {}", TABLES[0]))
                 }
                 None if watches && name.starts_with("headgate_") => {
                     let series = name.strip_suffix("_bucket").unwrap_or(name);
                     let mut found = tables.match_indices(series);
                     let known = found.any(|(at, _)| ends(tables.get(at + series.len()..)));
-                    (!known).then(|| format!("{series} is no metric of {TABLES}"))
+                    (!known).then(|| format!("{series} is no metric of {}", TABLES[1]))
                 }
                 None => None,
             };

@@ -5,6 +5,7 @@
 
 mod bench;
 mod check;
+mod configuration;
 mod demo;
 mod dependencies;
 mod deployed;
@@ -97,6 +98,8 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Makes docs/configuration.md of the comments in src/config.
+    Configuration,
     /// Binary, archive, Debian package and chart, with their checksums, in target/package.
     Package,
     /// Build the release binary and run `headgate demo`.
@@ -134,6 +137,9 @@ fn run(task: Task) -> Result<()> {
         Task::Exact { runs, fault, seed } => {
             let fault = fault.as_deref();
             exact::run(&workspace, &mut stages, &exact::Asked { runs, fault, seed })?;
+        }
+        Task::Configuration => {
+            stages.keep("configuration", || configuration::write(workspace.root()))
         }
         Task::Package => package::run(&workspace, &mut stages)?,
         Task::Cluster { check } => return local_cluster::run(&workspace, check),

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::stage::report;
 use crate::workspace::Workspace;
-use crate::{dependencies, deployed, documents, forbidden, messages};
+use crate::{configuration, dependencies, deployed, documents, forbidden, messages};
 
 /// Prints what breaks the rules.
 ///
@@ -23,5 +23,6 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     findings.extend(dependencies::findings(&workspace.manifests()?, &sources));
     findings.extend(documents::findings(workspace.root(), &sources)?);
     findings.extend(deployed::findings(workspace.root())?);
+    findings.extend(configuration::findings(workspace.root())?);
     report(&findings)
 }
