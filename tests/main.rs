@@ -58,6 +58,7 @@ mod membership;
 mod net_faults;
 mod oauth;
 mod operations;
+mod overload;
 mod overtaken;
 mod passing_on;
 mod people;

@@ -41,6 +41,8 @@ fn settings(config: &Gateway, issuer: Issuer) -> Settings {
     Settings {
         trusted_proxies: config.trusted_proxies.clone(),
         allow_loopback_endpoints: config.allow_loopback_endpoints,
+        calls: config.max_calls,
+        connections: config.max_connections,
         body_limit: config.body_limit,
         connect_timeout: config.connect_timeout,
         response_timeout: config.response_timeout,

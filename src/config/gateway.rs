@@ -28,6 +28,12 @@ pub(crate) struct Gateway {
     pub(crate) https_endpoint: Endpoint,
     /// `gateway.allow_loopback_endpoints`, default `false`: whether endpoints may lie on this machine.
     pub(crate) allow_loopback_endpoints: bool,
+    /// `gateway.max_calls`, default `16384`: the most calls under way at once on a gateway, from the head to the last byte of the
+    /// answer; one more is answered with 503 and `Retry-After`, before anything is done for it.
+    pub(crate) max_calls: usize,
+    /// `gateway.max_connections`, default `16384`: the most connections at once on each of a gateway's listeners; one more is
+    /// answered with 503 and closed, over TLS only closed. The process needs descriptors for these and for upstreams.
+    pub(crate) max_connections: usize,
     /// `gateway.body_limit`, default `2GB`: the most bytes of a request body.
     pub(crate) body_limit: u64,
     /// `gateway.connect_timeout_ms`, default `5000`: to connect to an upstream.
@@ -86,6 +92,8 @@ impl Gateway {
                 Endpoint::read(text, "https", 443)
             })?,
             allow_loopback_endpoints,
+            max_calls: source.take("gateway.max_calls", "16384", most)?,
+            max_connections: source.take("gateway.max_connections", "16384", most)?,
             body_limit: source.take("gateway.body_limit", "2GB", read::bytes)?,
             connect_timeout,
             response_timeout,
@@ -102,6 +110,15 @@ impl Gateway {
 
 fn when_cut_off(text: &str) -> Result<WhenCutOff, String> {
     WhenCutOff::parse(text).ok_or_else(|| "must be serve or refuse".to_owned())
+}
+
+/// A number of things that may be there at once.
+fn most(text: &str) -> Result<usize, String> {
+    let number = text
+        .parse()
+        .ok()
+        .filter(|number| (1..=1_000_000).contains(number));
+    number.ok_or_else(|| "must be a number from 1 to 1000000".to_owned())
 }
 
 fn max_stale(text: &str) -> Result<Duration, String> {

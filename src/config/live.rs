@@ -6,13 +6,15 @@ use super::Gateway;
 use super::source::Effective;
 
 /// Keys that take effect at a reload.
-const LIVE: [&str; 10] = [
+const LIVE: [&str; 12] = [
     "gateway.body_limit",
     "gateway.body_timeout_ms",
     "gateway.connect_timeout_ms",
     "gateway.enable_outbound_auth_header",
     "gateway.head_timeout_ms",
     "gateway.idle_timeout_ms",
+    "gateway.max_calls",
+    "gateway.max_connections",
     "gateway.response_timeout_ms",
     "gateway.upstream_ca",
     "log.access",
@@ -47,6 +49,8 @@ pub(crate) fn differences(running: &[Effective], read: &[Effective]) -> Differen
 /// The gateway's settings once the live ones of `read` are in force; what waits for a restart stays as it runs.
 pub(crate) fn gateway(running: &Gateway, read: &Gateway) -> Gateway {
     Gateway {
+        max_calls: read.max_calls,
+        max_connections: read.max_connections,
         body_limit: read.body_limit,
         body_timeout: read.body_timeout,
         connect_timeout: read.connect_timeout,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use domain::usage::UsageEvent;
 use http::{HeaderValue, Method, Uri};
 
+use super::crowd::Place;
 use super::ingress::Ingress;
 use super::intake::Intake;
 use super::meters::Meters;
@@ -29,6 +30,8 @@ pub(super) struct Account {
     pub(super) bytes_out: u64,
     /// Counts the bytes, when a policy limits them.
     pub(super) meters: Option<Arc<Meters>>,
+    /// Its place among the calls under way, unless there was none.
+    pub(super) _place: Option<Place>,
     /// Its place among the open calls, if it was handed on.
     pub(super) _open: Option<Arc<Entered>>,
     /// Whether the answer has not gone out whole.

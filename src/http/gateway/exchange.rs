@@ -14,6 +14,7 @@ use domain::validation_cache::{Entry, Hit};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 
+use super::crowd::Place;
 use super::fault::Fault;
 use super::ingress::Ingress;
 use super::intake::Intake;
@@ -57,6 +58,8 @@ pub(super) struct Exchange {
     pub(super) rules: Arc<Rules>,
     /// The API it is for, as soon as that is known.
     pub(super) route: Option<Arc<Route<ApiRoute>>>,
+    /// Its place among the calls under way, once it has one.
+    pub(super) place: Option<Place>,
     /// How far its body has come.
     pub(super) intake: Arc<Intake>,
     /// Whether its account was opened; a request that is dropped before (the caller went away)

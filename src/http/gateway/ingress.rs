@@ -13,6 +13,7 @@ use rustls::pki_types::CertificateDer;
 use crate::patience::Patience;
 
 use super::client::{self, Client, Upstreams};
+use super::crowd::Crowd;
 use super::held::Held;
 use super::open_calls::{self, OpenCalls};
 use super::stamp::Ids;
@@ -26,6 +27,10 @@ pub struct Settings {
     pub allow_loopback_endpoints: bool,
     /// The most bytes of a request body.
     pub body_limit: u64,
+    /// The most calls under way at once.
+    pub calls: usize,
+    /// The most connections of a listener at once.
+    pub connections: usize,
     /// How long an upstream may take to accept a connection.
     pub connect_timeout: Duration,
     /// How long an upstream may take to its response head.
@@ -49,6 +54,8 @@ pub struct Ingress {
     pub(super) ids: Ids,
     /// Places of requests that wait for units.
     pub(super) held: Arc<Held>,
+    /// Calls under way.
+    pub(super) crowd: Crowd,
     /// Calls that a change may end on their way.
     pub(super) open_calls: OpenCalls,
 }
@@ -66,6 +73,8 @@ impl Default for Settings {
             trusted_proxies: Vec::new(),
             allow_loopback_endpoints: false,
             body_limit: 2 << 30,
+            calls: 16_384,
+            connections: 16_384,
             connect_timeout: Duration::from_secs(5),
             response_timeout: Duration::from_secs(120),
             outbound_auth_header: false,
@@ -138,6 +147,7 @@ impl Ingress {
             gateway,
             ids: Ids::new(seed),
             held: Arc::default(),
+            crowd: Crowd::default(),
             open_calls: OpenCalls::default(),
         }
         .watched())
@@ -157,6 +167,7 @@ impl Ingress {
             gateway: self.gateway.clone(),
             ids: Ids::new(seed),
             held: Arc::clone(&self.held),
+            crowd: self.crowd.clone(),
             open_calls: OpenCalls::default(),
         }
         .watched())

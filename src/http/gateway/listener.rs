@@ -33,6 +33,7 @@ use crate::watched::Watched;
 use super::body::GatewayBody;
 use super::exchange::lost;
 use super::fault::{Fault, Source};
+use super::full::Full;
 use super::ingress::{Current, Ingress};
 use super::refusal::Told;
 use super::serve::{ACTIVITY_ID, Peer, X_REQUEST_ID, serve};
@@ -60,9 +61,15 @@ pub async fn listen(
 ) {
     let acceptor = tls.map(TlsAcceptor::from);
     let builder = Arc::new(builder());
-    let connections = TaskTracker::new();
+    let (connections, mut full) = (TaskTracker::new(), Full::default());
     let mut accepting = Accepting::begin(listener, acceptance);
     while let Some((stream, peer)) = accepting.next(leaving.stopping()).await {
+        let most = ingress.get().settings.connections;
+        if connections.len() >= most {
+            full.refuse(stream, acceptor.is_some(), most);
+            continue;
+        }
+        full.is_over();
         let connection = Connection {
             peer: Arc::new(Peer::new(peer.ip(), acceptor.is_some(), &leaving)),
             ingress: ingress.get(),

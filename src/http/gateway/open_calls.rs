@@ -211,6 +211,7 @@ fn resting(exchange: &Exchange, fields: &JudgedFields) -> Exchange {
         applied: exchange.applied,
         rules: Arc::clone(&exchange.rules),
         route: exchange.route.clone(),
+        place: None,
         intake: Arc::clone(&exchange.intake),
         accounted: true,
         matched: None,

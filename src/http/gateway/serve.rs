@@ -114,6 +114,8 @@ enum Outgoing {
 }
 
 async fn phases(exchange: &mut Exchange, body: Received) -> Result<Response<Outgoing>, Fault> {
+    let ingress = &exchange.ingress;
+    exchange.place = Some(ingress.crowd.enter(ingress.settings.calls)?);
     limits(exchange, &body)?;
     for _ in 0..ROUNDS {
         stand(exchange).await?;
@@ -229,6 +231,7 @@ fn open(ingress: &Arc<Ingress>, peer: Arc<Peer>, mut head: http::request::Parts)
         request_id,
         route: None,
         matched: None,
+        place: None,
         intake: Arc::default(),
         accounted: false,
         caller: None,
@@ -358,6 +361,7 @@ pub(super) fn account(exchange: &mut Exchange, status: StatusCode, fault: u32) -
         intake: Arc::clone(&exchange.intake),
         bytes_out: 0,
         meters: exchange.meters.take(),
+        _place: exchange.place.take(),
         _open: exchange.open.take(),
         broken: false,
     }

@@ -1,0 +1,119 @@
+//! More than a gateway may have at once is refused in words, and what it has goes on.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::Response;
+use http_body_util::Full;
+use tokio::sync::Semaphore;
+
+use crate::support::eventually;
+use crate::support::shop::Shop;
+use crate::support::upstream;
+use crate::support::wire::Wire;
+
+const MOST: usize = 3;
+
+/// An upstream that answers each request once it is let.
+async fn gate() -> (String, Arc<Semaphore>, Arc<Semaphore>) {
+    let (here, let_go) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+    let (came, may) = (Arc::clone(&here), Arc::clone(&let_go));
+    let url = upstream::serve(None, move |_| {
+        let (came, may) = (Arc::clone(&came), Arc::clone(&may));
+        async move {
+            came.add_permits(1);
+            may.acquire().await.expect("it is open").forget();
+            Response::new(Full::new(Bytes::from("late")))
+        }
+    })
+    .await;
+    (url, here, let_go)
+}
+
+#[tokio::test]
+async fn one_call_more_than_may_be_under_way_is_refused_and_health_and_the_others_go_on() {
+    let (url, here, let_go) = gate().await;
+    let shop = Shop::before(&url, &format!("max_calls = {MOST}\n")).await;
+    let items = || {
+        shop.node
+            .api("GET", "/shop/1.0.0/items")
+            .bearer(&shop.subscribed.access)
+    };
+    let calls: Vec<_> = (0..MOST).map(|_| tokio::spawn(items().send())).collect();
+    let all = here.acquire_many(u32::try_from(MOST).expect("few")).await;
+    all.expect("it is open").forget();
+    let refused = items().send().await.expect(503);
+    assert_eq!(refused.header("retry-after"), "1");
+    assert_eq!(refused.json()["code"], "900900");
+    assert!(
+        refused.text().contains("as many calls under way as it may"),
+        "{refused:?}"
+    );
+    // Whatever asks whether the node is well is told that it is.
+    shop.node
+        .api("GET", "/_headgate/readyz")
+        .send()
+        .await
+        .expect(200);
+    shop.node.get("/readyz").send().await.expect(200);
+    let_go.add_permits(MOST);
+    for call in calls {
+        call.await.expect("it ends").expect(200);
+    }
+    let_go.add_permits(1);
+    items().send().await.expect(200);
+    let metrics = shop.node.get("/metrics").send().await.expect(200).text();
+    assert!(
+        metrics.contains("headgate_overload_refused_total{of=\"calls\"} 1\n"),
+        "{metrics}"
+    );
+}
+
+#[tokio::test]
+async fn one_connection_more_than_may_be_open_is_told_so_and_there_is_room_when_one_has_gone() {
+    let (shop, _upstream) = Shop::start("").await;
+    let dir = shop.node.dir.clone();
+    let toml = std::fs::read_to_string(dir.join("headgate.toml")).expect("a file");
+    let toml = toml.replace(
+        "[gateway]\n",
+        &format!("[gateway]\nmax_connections = {MOST}\n"),
+    );
+    std::fs::write(dir.join("headgate.toml"), toml).expect("written");
+    let reload = shop.node.command(&["reload"]).output().expect("the binary");
+    assert!(reload.status.success(), "{reload:?}");
+    let ask = format!("{}\r\n", shop.head("GET", "/items"));
+    let mut open = Vec::new();
+    // The test's client may keep some of its own.
+    let refused = loop {
+        let mut wire = Wire::open(&shop.address()).await;
+        wire.send(&ask).await;
+        let reply = wire.reply().await;
+        if reply.status == 503 {
+            assert!(!wire.more().await, "it is closed");
+            break reply;
+        }
+        open.push(wire);
+        assert!(open.len() <= MOST, "nobody is refused");
+    };
+    assert_eq!(refused.field("retry-after"), Some("1"));
+    assert!(refused.body.contains("\"code\":\"900900\""), "{refused:?}");
+    assert!(!open.is_empty());
+    // Those that are open are served.
+    for wire in &mut open {
+        wire.send(&ask).await;
+        assert_eq!(wire.reply().await.status, 200);
+    }
+    open.pop();
+    eventually(10, "there is room for the next one", || async {
+        let mut wire = Wire::open(&shop.address()).await;
+        wire.send(&ask).await;
+        (wire.reply().await.status == 200).then_some(())
+    })
+    .await;
+    shop.node.get("/readyz").send().await.expect(200);
+    assert!(
+        shop.node.log().contains("as many connections as it may"),
+        "{}",
+        shop.node.log()
+    );
+}
