@@ -39,7 +39,8 @@ async fn one_call_more_than_may_be_under_way_is_refused_and_health_and_the_other
             .api("GET", "/shop/1.0.0/items")
             .bearer(&shop.subscribed.access)
     };
-    let calls: Vec<_> = (0..MOST).map(|_| tokio::spawn(items().send())).collect();
+    let mut calls = tokio::task::JoinSet::new();
+    (0..MOST).for_each(|_| drop(calls.spawn(items().send())));
     let all = here.acquire_many(u32::try_from(MOST).expect("few")).await;
     all.expect("it is open").forget();
     let refused = items().send().await.expect(503);
@@ -57,8 +58,8 @@ async fn one_call_more_than_may_be_under_way_is_refused_and_health_and_the_other
         .expect(200);
     shop.node.get("/readyz").send().await.expect(200);
     let_go.add_permits(MOST);
-    for call in calls {
-        call.await.expect("it ends").expect(200);
+    for answer in calls.join_all().await {
+        answer.expect(200);
     }
     let_go.add_permits(1);
     items().send().await.expect(200);

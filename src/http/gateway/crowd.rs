@@ -7,7 +7,11 @@ use super::fault::Fault;
 
 /// All calls under way, over any change of settings.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Crowd(Arc<()>);
+pub(super) struct Crowd(Arc<All>);
+
+/// Held by each of them, and once more.
+#[derive(Debug, Default)]
+struct All(Arc<()>);
 
 /// One of them, until its last byte has gone out or its caller has.
 #[derive(Debug)]
@@ -21,15 +25,15 @@ pub(super) struct Place {
 impl Crowd {
     /// Takes a place beside those that are taken, of `most`. Two that come in one moment may both take the last one.
     pub(super) fn enter(&self, most: usize) -> Result<Place, Fault> {
-        // One of them is this.
-        if Arc::strong_count(&self.0) > most {
+        let All(all) = &*self.0;
+        if Arc::strong_count(all) > most {
             metrics::counter!("headgate_overload_refused_total", "of" => "calls").increment(1);
             return Err(Fault::platform(
                 "This gateway has as many calls under way as it may. Try again",
             ));
         }
         Ok(Place {
-            _crowd: Arc::clone(&self.0),
+            _crowd: Arc::clone(all),
         })
     }
 }
