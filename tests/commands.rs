@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::support::eventually;
-use crate::support::node::Node;
+use crate::support::node::{Node, Options};
 use crate::support::platform::PUBLISHER;
 
 fn headgate(node: &Node, words: &[&str], input: &str) -> Output {
@@ -290,9 +290,10 @@ async fn a_made_password_that_nobody_reads_is_an_error_and_nothing_else_is() {
 #[tokio::test]
 async fn a_command_that_watches_looks_again_waits_for_its_node_and_ends_with_its_reader() {
     use std::io::{BufRead as _, BufReader};
-    let mut node = Node::start().await;
+    let node = Node::start().await;
     let mut command = node.command(&["changes", "--watch=1", "--output", "table"]);
-    let mut child = command.stdout(Stdio::piped()).spawn().expect("the binary");
+    command.stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().expect("the binary");
     let stdout = child.stdout.take().expect("a pipe");
     let (tell, told) = std::sync::mpsc::channel();
     let reader = std::thread::spawn(move || {
@@ -317,8 +318,10 @@ async fn a_command_that_watches_looks_again_waits_for_its_node_and_ends_with_its
     };
     until("the change log is at");
     until("the change log is at");
-    node.kill();
-    until("no node answers");
+    // The node goes and comes back, at other ports.
+    let node = node.crash_and_restart(Options::default()).await;
+    while told.try_recv().is_ok() {}
+    until("the change log is at");
     drop(told);
     reader.join().expect("it reads");
     let ended = eventually(10, "it ends with its reader", || {

@@ -33,13 +33,14 @@ impl Databases {
                 Some(urls) => Control::open(urls).await.map(Some),
             }
         };
-        let (control, carbon, broker) = tokio::join!(
-            control,
+        // First: where it cannot be, nothing is made beside it.
+        let control = control.await?;
+        let (carbon, broker) = tokio::join!(
             storage::carbon::open(data.path()),
             storage::broker::open(data.path()),
         );
         Ok(Self {
-            control: control?,
+            control,
             carbon: carbon.context("see node.data_dir")?,
             broker: broker.context("see node.data_dir")?,
         })

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::print::{print_json, say};
+use super::print::{print_json, say, tell};
 use super::{Output, table};
 use crate::app::backup::{self, Contents};
 use crate::config::{Config, Flags};
@@ -28,6 +28,8 @@ pub(crate) struct Backup {
 const HEADING: [&str; 3] = ["DATABASE", "TABLE", "ROWS"];
 
 pub(super) fn run(backup: &Backup) -> anyhow::Result<ExitCode> {
+    // What is made is its owner's alone, as at a start.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let contents = match (&backup.to, &backup.check) {
         (Some(to), _) => {
             let config = Config::load(&backup.flags, std::env::vars_os())?;
@@ -38,6 +40,11 @@ pub(super) fn run(backup: &Backup) -> anyhow::Result<ExitCode> {
         // One of the two is required.
         (None, None) => return Ok(ExitCode::FAILURE),
     };
+    if !contents.files.iter().any(|file| file.starts_with("keys/")) {
+        tell(
+            "no keys that sign tokens are in it: back up a node with the role key-manager as well",
+        );
+    }
     show(&contents, backup.output)?;
     Ok(ExitCode::SUCCESS)
 }

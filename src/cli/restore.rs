@@ -23,11 +23,13 @@ pub(crate) struct Restore {
 }
 
 pub(super) fn run(restore: &Restore) -> anyhow::Result<ExitCode> {
+    // What is made is its owner's alone, as at a start.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let config = Config::load(&restore.flags, std::env::vars_os())?;
     let contents = super::runtime()?.block_on(backup::restore(&config, &restore.from))?;
     show(&contents, restore.output)?;
     if restore.output == Output::Table {
-        say("restored: start the node, others follow it by themselves")?;
+        say("restored: start the node; what it waits for, its log and headgate status say")?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::print::{keep, kept};
+use super::print::{keep, kept, tell};
 use super::remote::{self, Unreachable};
 
 /// How often it looks.
@@ -41,7 +41,11 @@ impl Watch {
                 let mut text = kept();
                 match looked {
                     Err(error) if error.downcast_ref::<Unreachable>().is_some() => {
-                        text.push_str(&format!("{error:#}\n"));
+                        // Among values of JSON it would be none.
+                        match io::stdout().is_terminal() {
+                            true => text.push_str(&format!("{error:#}\n")),
+                            false => tell(&format!("headgate: {error:#}")),
+                        }
                     }
                     looked => drop(looked?),
                 }

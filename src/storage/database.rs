@@ -15,7 +15,7 @@ use sqlx::{Any, AnyPool, Executor as _, Row as _, Transaction};
 
 use domain::change::{Change, KINDS};
 
-use crate::backup::restoring;
+use crate::backup::mark;
 use crate::contraction;
 use crate::crash;
 use crate::error::StoreError;
@@ -86,8 +86,10 @@ impl Database {
     /// cannot be reached, [`StoreError::Migration`] when its schema does not fit.
     pub(crate) async fn open(url: &str, schema: &Schema) -> Result<Self, StoreError> {
         let database = Self::connect(url, schema, true).await?;
-        restoring::is_over(&database).await?;
+        mark::is_over(&database).await?;
         database.migrate(schema, |_| true).await?;
+        // One may have begun in between.
+        mark::is_over(&database).await?;
         Ok(database)
     }
 
@@ -239,7 +241,9 @@ impl Database {
         }
         let ping = sqlx::query("SELECT version FROM _sqlx_migrations LIMIT 1");
         let answer = ping.execute(&self.readers).await;
-        answer.map(drop).map_err(unavailable(self.name))
+        answer.map_err(unavailable(self.name))?;
+        // A restore into a database that is in use is refused, but for one that came back anew meanwhile.
+        mark::is_over(self).await
     }
 
     /// Now, by the one clock that all who use this database go by, so that what they write can be

@@ -2,7 +2,7 @@
 //! anything is done with it.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
+use std::io::{BufRead as _, BufReader, BufWriter, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +13,8 @@ use super::line::{End, Head, Line};
 
 /// The version of the format.
 const FORMAT: u32 = 1;
+/// The longest line, bytes: a document may have 10 MiB.
+const LINE: u64 = 256 * 1_024 * 1_024;
 
 /// A backup that is being written.
 pub(super) struct Writer {
@@ -30,6 +32,8 @@ pub(super) struct Reader {
     digest: Digest,
     lines: u64,
     has_ended: bool,
+    /// Of all before the last line, once that was read.
+    sha256: String,
 }
 
 /// What a backup has.
@@ -43,6 +47,9 @@ pub(crate) struct Contents {
     pub(crate) tables: Vec<(String, String, u64)>,
     /// Files of the data directory.
     pub(crate) files: Vec<String>,
+    /// SHA-256 of it, in hexadecimal.
+    #[serde(skip)]
+    pub(super) sha256: String,
     /// Each database with its migrations.
     #[serde(skip)]
     pub(super) migrations: Vec<(String, Vec<i64>)>,
@@ -58,9 +65,9 @@ impl Writer {
             "{shown} is there already: name another file"
         );
         let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(".part");
+        // Another one of its name may be under way.
+        name.push(format!(".{}.part", uuid::Uuid::new_v4().simple()));
         let beside = path.with_file_name(name);
-        let _ = fs::remove_file(&beside);
         let opened = OpenOptions::new()
             .create_new(true)
             .write(true)
@@ -126,12 +133,19 @@ impl Reader {
     pub(super) fn open(path: &Path) -> anyhow::Result<(Self, Head)> {
         let file =
             File::open(path).with_context(|| format!("{} cannot be read", path.display()))?;
+        let is_file = file.metadata().is_ok_and(|found| found.is_file());
+        ensure!(
+            is_file,
+            "{} is no file: a backup is read more than once",
+            path.display()
+        );
         let mut reader = Self {
             file: BufReader::new(file),
             path: path.to_owned(),
             digest: Digest::new(&SHA256),
             lines: 0,
             has_ended: false,
+            sha256: String::new(),
         };
         let Ok(Some(Line::Head(head))) = reader.next() else {
             bail!("{} is no backup of headgate", path.display());
@@ -151,7 +165,7 @@ impl Reader {
         let path = self.path.display().to_string();
         let mut text = String::new();
         let number = self.lines + 1;
-        let read = self.file.read_line(&mut text);
+        let read = (&mut self.file).take(LINE).read_line(&mut text);
         read.with_context(|| format!("{path}, line {number} cannot be read"))?;
         if self.has_ended {
             ensure!(
@@ -171,6 +185,7 @@ impl Reader {
                 "{path} was changed or is damaged: it does not add up to what its last line says"
             );
             self.has_ended = true;
+            self.sha256 = sha256;
         }
         self.digest.update(text.as_bytes());
         self.lines = number;
@@ -225,5 +240,6 @@ pub(crate) fn check(path: &Path) -> anyhow::Result<Contents> {
             Line::Head(_) | Line::End(_) => bail!(damaged("another backup begins in it")),
         }
     }
+    contents.sha256 = reader.sha256;
     Ok(contents)
 }

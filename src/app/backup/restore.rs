@@ -61,21 +61,31 @@ pub(crate) async fn restore(config: &Config, path: &Path) -> anyhow::Result<Cont
             "data directory {shown} was used by a node, it has {used}: restore into a new one"
         );
     }
-    let mut databases = look(urls).await?;
-    for database in &mut databases {
-        database
-            .0
-            .begin(migrations_of(&contents, database.1)?)
+    let [mut apim, mut shared] = look(urls, &contents.sha256).await?;
+    let is_half = apim.is_half() || shared.is_half();
+    ensure!(
+        is_half || !has_others(path, &data)?,
+        "data directory {shown} has other keys or authorities than the backup: restore into a new one"
+    );
+    // Whoever was cut short while marks were taken away had written everything.
+    if !apim.has_written(&contents.sha256) {
+        let id = format!("{}/{}", contents.sha256, uuid::Uuid::new_v4());
+        apim.begin(&id, migrations_of(&contents, Which::Apim)?)
             .await?;
+        shared
+            .begin(&id, migrations_of(&contents, Which::Shared)?)
+            .await?;
+        write_all(path, &data, [&mut apim, &mut shared]).await?;
+        for database in [&mut shared, &mut apim] {
+            database.commit().await?;
+        }
+        // API-M last: where it says so, both have everything.
+        for database in [&mut shared, &mut apim] {
+            database.written().await?;
+        }
     }
-    write_all(path, &data, &mut databases).await?;
-    for (database, _) in &mut databases {
-        database.commit().await?;
-    }
-    // Shared first: as long as API-M is marked a second try takes away both.
-    for (database, _) in databases.into_iter().rev() {
-        database.end().await?;
-    }
+    shared.end().await?;
+    apim.end().await?;
     Ok(contents)
 }
 
@@ -86,23 +96,23 @@ fn migrations_of(contents: &Contents, which: Which) -> anyhow::Result<&[i64]> {
     Ok(&found.1)
 }
 
-/// Both databases, if they may be written.
-async fn look(urls: &Databases) -> anyhow::Result<Vec<(Restore, Which)>> {
-    let mut databases = Vec::new();
-    let mut is_half = false;
-    for which in Which::ALL {
-        let url = match which {
-            Which::Apim => &urls.apim,
-            Which::Shared => &urls.shared,
-        };
-        let see = || format!("see database.{}.url", which.name());
-        let (database, half) = Restore::look(which, url).await.with_context(see)?;
-        is_half |= half;
-        databases.push((database, which));
-    }
-    for (database, which) in &databases {
+/// Both databases, if each of them may be written.
+async fn look(urls: &Databases, sha256: &str) -> anyhow::Result<[Restore; 2]> {
+    let one = async |which: Which, url: &str| {
+        let setting = format!("see database.{}.url", which.name());
+        let looked = Restore::look(which, url).await;
+        looked.with_context(|| setting)
+    };
+    let databases = [
+        one(Which::Apim, &urls.apim).await?,
+        one(Which::Shared, &urls.shared).await?,
+    ];
+    let [apim, shared] = &databases;
+    for (database, which) in [(apim, Which::Apim), (shared, Which::Shared)] {
+        // Shared's mark is taken away first.
+        let is_over = which == Which::Shared && apim.has_written(sha256);
         ensure!(
-            is_half || database.is_empty(),
+            is_over || database.may_be_written(),
             "database {} is not empty, a backup is restored into an empty one: see database.{}.url",
             which.name(),
             which.name()
@@ -111,10 +121,24 @@ async fn look(urls: &Databases) -> anyhow::Result<Vec<(Restore, Which)>> {
     Ok(databases)
 }
 
+/// Whether one of the backup's files is there with something else in it.
+fn has_others(path: &Path, data: &DataDir) -> anyhow::Result<bool> {
+    let (mut reader, _) = Reader::open(path)?;
+    while let Some(line) = reader.next()? {
+        if let Line::File(of) = line {
+            let there = std::fs::read(data.join(&of.file));
+            if there.is_ok_and(|there| Some(there) != of.bytes()) {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
 async fn write_all(
     path: &Path,
     data: &DataDir,
-    databases: &mut [(Restore, Which)],
+    [apim, shared]: [&mut Restore; 2],
 ) -> anyhow::Result<()> {
     let (mut reader, _) = Reader::open(path)?;
     let mut database: Option<&mut Restore> = None;
@@ -122,9 +146,11 @@ async fn write_all(
     while let Some(line) = reader.next()? {
         match line {
             Line::Database(of) => {
-                let mut all = databases.iter_mut();
-                let found = all.find(|(_, which)| which.name() == of.database);
-                database = found.map(|(database, _)| database);
+                database = match of.database.as_str() {
+                    "apim" => Some(&mut *apim),
+                    "shared" => Some(&mut *shared),
+                    _ => None,
+                };
                 target = None;
             }
             Line::Table(of) => {
@@ -146,5 +172,9 @@ async fn write_all(
 }
 
 fn write(data: &DataDir, of: &OfFile) -> anyhow::Result<()> {
+    ensure!(
+        files::KEPT.contains(&of.file.as_str()),
+        "the backup was changed meanwhile"
+    );
     write_file(&data.join(&of.file), 0o600, &of.bytes().unwrap_or_default())
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use storage::backup::Snapshot;
 
 use super::archive::{Contents, Writer, check};
@@ -22,10 +22,15 @@ pub(crate) async fn take(config: &Config, path: &Path, now_ms: i64) -> anyhow::R
              node of the control plane; a gateway or traffic manager that is lost is replaced by a new one"
         );
     };
-    let files = files::of(&config.node.data_dir)?;
+    let data = &config.node.data_dir;
+    ensure!(
+        data.join("carbon.db").exists(),
+        "data directory {} is no node's: its keys belong to a backup, name it with --data-dir",
+        data.display()
+    );
+    let files = files::of(data)?;
     let mut writer = Writer::create(path, now_ms)?;
-    let snapshots = Snapshot::of_control_plane(&urls.apim, &urls.shared).await;
-    let snapshots = snapshots.context("see database.apim.url and database.shared.url")?;
+    let snapshots = Snapshot::of_control_plane(&urls.apim, &urls.shared).await?;
     for (name, mut snapshot) in ["apim", "shared"].into_iter().zip(snapshots) {
         writer.write(&Line::Database(OfDatabase {
             database: name.to_owned(),

@@ -4,6 +4,7 @@
 //! [`Snapshot`] reads what two databases had at one moment; [`restoring::Restore`] writes it into empty ones. A column
 //! is BIGINT, TEXT or BYTEA in all schemas, so a value is one of these or nothing.
 
+pub(crate) mod mark;
 pub mod restoring;
 mod snapshot;
 mod table;

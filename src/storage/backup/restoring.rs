@@ -1,15 +1,21 @@
 //! Writes a backup into an empty database: all of it, or a database that no node starts on.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use sqlx::AssertSqlSafe;
 
+use super::mark::Mark;
 use super::table::{Column, Table, Value};
-use crate::database::{Database, Read, Schema, Write};
+use crate::database::{Backend, Database, Schema, Write};
 use crate::error::StoreError;
+use crate::row::Columns as _;
 
-/// The table that is there while a restore is under way; its one row names the backup.
-const MARK: &str = "restore_under_way";
+/// Where a database says which it is.
+const IDENTITY: &str = "database_identity";
+/// How often others that use a database are waited for, and the pause in between: one that has ended may take a moment.
+const TRIES: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// One of the databases that are restored together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +31,7 @@ pub struct Restore {
     database: Database,
     which: Which,
     tables: Vec<Table>,
+    mark: Option<Mark>,
     write: Option<Write>,
 }
 
@@ -65,37 +72,84 @@ impl Which {
 // === impl Restore ===
 
 impl Restore {
-    /// Looks at a database without changing it: gives it and whether a restore was cut short there.
+    /// Looks at a database, which is empty or holds what a restore left that was cut short.
     ///
     /// # Errors
-    /// [`StoreError::NotEmpty`] where it has tables that no restore made, and any other.
-    pub async fn look(which: Which, url: &str) -> Result<(Self, bool), StoreError> {
+    /// [`StoreError::NotEmpty`] for any other, [`StoreError::Forbidden`] for one that others use, and the rest.
+    pub async fn look(which: Which, url: &str) -> Result<Self, StoreError> {
         let database = Database::connect(url, which.schema(), true).await?;
-        let mut read = database.read().await?;
-        let tables = Table::all(&mut read, database.backend()).await?;
-        drop(read);
-        let is_half = tables.iter().any(|table| table.name == MARK);
+        let (tables, mark) = seen(&database, which).await?;
         let restore = Self {
             database,
             which,
             tables,
+            mark,
             write: None,
         };
-        Ok((restore, is_half))
+        restore.is_nobodys().await?;
+        Ok(restore)
     }
 
-    /// Whether it has any table.
+    /// Refuses a database that somebody else uses: a node would write into it meanwhile.
+    async fn is_nobodys(&self) -> Result<(), StoreError> {
+        if self.database.backend() == Backend::Sqlite {
+            return Ok(());
+        }
+        for _ in 0..TRIES {
+            let mut read = self.database.read().await?;
+            let others = "SELECT COUNT(*) AS others FROM pg_stat_activity AS other \
+                 WHERE other.datname = current_database() AND other.backend_type = 'client backend' \
+                 AND other.backend_start < (SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid())";
+            let row = read.optional(sqlx::query(others)).await?;
+            let others = row.map_or(Ok(0), |row| row.integer("others"))?;
+            if others == 0 {
+                return Ok(());
+            }
+            drop(read);
+            tokio::time::sleep(PAUSE).await;
+        }
+        Err(StoreError::Forbidden(format!(
+            "database {} is in use: stop the nodes that use it",
+            self.which.name()
+        )))
+    }
+
+    /// Whether it may be written: nobody put anything there but a restore that was cut short.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.tables.is_empty()
+    pub fn may_be_written(&self) -> bool {
+        self.tables.is_empty() || self.mark.is_some()
     }
 
-    /// Makes the schema that the backup had. What a restore left that was cut short is taken away.
+    /// Whether a restore was cut short here.
+    #[must_use]
+    pub fn is_half(&self) -> bool {
+        self.mark.is_some()
+    }
+
+    /// Whether one was cut short, whose id begins so, that had written everything.
+    #[must_use]
+    pub fn has_written(&self, id: &str) -> bool {
+        let mark = self.mark.as_ref().filter(|mark| mark.is_written);
+        mark.is_some_and(|mark| mark.id.starts_with(id))
+    }
+
+    /// Makes the schema that the backup had, for the restore `id`. What one left that was cut short is taken away.
     ///
     /// # Errors
-    /// Any of [`StoreError`].
-    pub async fn begin(&mut self, migrations: &[i64]) -> Result<(), StoreError> {
+    /// [`StoreError::Forbidden`] where another one has begun since it was looked at, and any other.
+    pub async fn begin(&mut self, id: &str, migrations: &[i64]) -> Result<(), StoreError> {
         let mut write = self.database.write("backup.restore.begin").await?;
+        // With the write begun: on a file nobody else writes from here on.
+        let (tables, mark) = seen(&self.database, self.which).await?;
+        if (&tables, &mark) != (&self.tables, &self.mark) {
+            let what = format!("somebody else writes into database {}", self.which.name());
+            return Err(StoreError::Forbidden(what));
+        }
+        let mark = Mark {
+            id: id.to_owned(),
+            is_written: false,
+        };
+        mark.put(&mut write).await?;
         for table in &self.tables {
             run(&mut write, format!("DROP TABLE {}", table.name)).await?;
         }
@@ -104,20 +158,13 @@ impl Restore {
             "DROP TABLE IF EXISTS _sqlx_migrations".to_owned(),
         )
         .await?;
-        run(
-            &mut write,
-            format!("CREATE TABLE {MARK} (id BIGINT NOT NULL PRIMARY KEY)"),
-        )
-        .await?;
         write.commit().await?;
+        self.mark = Some(mark);
         let is_wanted = |version: i64| migrations.contains(&version);
         self.database
             .migrate(self.which.schema(), is_wanted)
             .await?;
-        let mut read = self.database.read().await?;
-        self.tables = Table::all(&mut read, self.database.backend()).await?;
-        self.tables.retain(|table| table.name != MARK);
-        drop(read);
+        (self.tables, _) = seen(&self.database, self.which).await?;
         let mut write = self.database.write("backup.restore.rows").await?;
         // What migrations put there is in the backup as it is now.
         for table in &self.tables {
@@ -184,7 +231,15 @@ impl Restore {
         }
         let write = self.write.as_mut();
         let write = write.ok_or_else(|| damaged("a row comes before its database".to_owned()))?;
-        write.execute(query, "row").await.map(drop)
+        let written = write.execute(query, "row").await;
+        written.map(drop).map_err(|error| match error {
+            StoreError::Duplicate(_) => StoreError::Forbidden(format!(
+                "a row of table {} of database {} is there already: a node uses it, stop it and restore again",
+                target.table,
+                self.which.name()
+            )),
+            error => error,
+        })
     }
 
     /// All rows are written: commits them and brings the schema up to date. No node starts on it yet.
@@ -192,41 +247,52 @@ impl Restore {
     /// # Errors
     /// Any of [`StoreError`].
     pub async fn commit(&mut self) -> Result<(), StoreError> {
-        if let Some(write) = self.write.take() {
+        if let Some(mut write) = self.write.take() {
+            // It is another database now: whoever still has the one of before shares nothing with it (W6).
+            if self.tables.iter().any(|table| table.name == IDENTITY) {
+                run(&mut write, format!("DELETE FROM {IDENTITY}")).await?;
+            }
             write.commit().await?;
         }
         self.database.migrate(self.which.schema(), |_| true).await
     }
 
+    /// Everything is written, here and beside it.
+    ///
+    /// # Errors
+    /// [`StoreError::Forbidden`] where another restore has taken over, and any other.
+    pub async fn written(&mut self) -> Result<(), StoreError> {
+        let mut write = self.database.write("backup.restore.written").await?;
+        if let Some(mark) = &self.mark {
+            mark.written(&mut write).await?;
+        }
+        write.commit().await
+    }
+
     /// Nodes may start on it.
     ///
     /// # Errors
-    /// Any of [`StoreError`].
+    /// [`StoreError::Forbidden`] where another restore has taken over, and any other.
     pub async fn end(self) -> Result<(), StoreError> {
-        let mut write = self.database.write("backup.restore.end").await?;
-        run(&mut write, format!("DROP TABLE {MARK}")).await?;
-        write.commit().await?;
+        if let Some(mark) = &self.mark {
+            let mut write = self.database.write("backup.restore.end").await?;
+            mark.take_away(&mut write).await?;
+            write.commit().await?;
+        }
         self.database.close().await;
         Ok(())
     }
 }
 
+/// What a database has.
+async fn seen(database: &Database, which: Which) -> Result<(Vec<Table>, Option<Mark>), StoreError> {
+    let mut read = database.read().await?;
+    let tables = Table::all(&mut read, (database.backend(), which.schema())).await?;
+    let mark = Mark::find(&mut read, database.backend()).await?;
+    Ok((tables, mark))
+}
+
 async fn run(write: &mut Write, sql: String) -> Result<(), StoreError> {
     let statement = sqlx::query(AssertSqlSafe(sql));
     write.execute(statement, "table").await.map(drop)
-}
-
-/// Whether no restore was cut short in a database that a node starts on.
-///
-/// # Errors
-/// [`StoreError::HalfRestored`], and any other.
-pub(crate) async fn is_over(database: &Database) -> Result<(), StoreError> {
-    let mut read: Read = database.read().await?;
-    let is_marked = crate::contraction::has_table(&mut read, database.backend(), MARK).await?;
-    match is_marked {
-        true => Err(StoreError::HalfRestored {
-            database: database.name(),
-        }),
-        false => Ok(()),
-    }
 }

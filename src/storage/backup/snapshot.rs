@@ -1,16 +1,26 @@
 //! What databases had at one moment.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use sqlx::AssertSqlSafe;
 
-use super::table::{Table, Value};
-use crate::database::{Backend, Database, Read, Schema};
+use super::table::{Kind, Table, Value};
+use crate::database::{Backend, Database, Read, Schema, Write};
 use crate::error::StoreError;
 use crate::row::Columns as _;
 
 /// Rows read at a time.
-const PAGE: usize = 500;
+const PAGE: usize = 200;
+/// The same of a table with what may be large.
+const LARGE: usize = 4;
+/// What whoever writes into both databases passes in Shared: users, roles and tenants the outbox, documents the blobs.
+const PASSED: &str = "LOCK TABLE blobs, outbox IN SHARE MODE";
+/// How long writers are waited for, who wait for this then: longer than any of ours takes.
+const PATIENCE: &str = "SET LOCAL lock_timeout = '200ms'";
+/// How often that is tried, and the pause in between.
+const TRIES: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// One database as it was at one moment, whatever is written meanwhile.
 pub struct Snapshot {
@@ -25,38 +35,25 @@ pub struct Snapshot {
 // === impl Snapshot ===
 
 impl Snapshot {
-    /// API-M and Shared at one moment: while it is chosen nobody writes into Shared, so of what belongs to both either has
-    /// all that a crash at that moment would have left.
+    /// API-M and Shared at one moment: while it is chosen nobody writes what belongs to both, so either has of that all
+    /// that a crash at that moment would have left.
     ///
     /// # Errors
     /// Any of [`StoreError`]; [`StoreError::Damaged`] for a schema that this build does not know.
     pub async fn of_control_plane(apim: &str, shared: &str) -> Result<[Self; 2], StoreError> {
         let apim = Database::connect(apim, &crate::apim::SCHEMA, false).await?;
         let shared = Database::connect(shared, &crate::shared::SCHEMA, false).await?;
-        let mut stopped = shared.write("shared.backup.stop").await?;
-        if shared.backend() == Backend::Postgres {
-            let mut read = shared.read().await?;
-            let tables = Table::all(&mut read, shared.backend()).await?;
-            let names: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
-            if !names.is_empty() {
-                let lock = format!("LOCK TABLE {} IN SHARE MODE", names.join(", "));
-                let lock = sqlx::query(AssertSqlSafe(lock));
-                stopped.execute(lock, "lock").await?;
-            }
-        }
-        let both = [
-            Self::begin(shared, &crate::shared::SCHEMA).await?,
-            Self::begin(apim, &crate::apim::SCHEMA).await?,
-        ];
+        let stopped = stopped(&shared).await?;
+        let apim = Self::begin(apim, &crate::apim::SCHEMA).await?;
+        let shared = Self::begin(shared, &crate::shared::SCHEMA).await?;
         // Whoever waited to write goes on.
         drop(stopped);
-        let [shared, apim] = both;
         Ok([apim, shared])
     }
 
     async fn begin(database: Database, schema: &Schema) -> Result<Self, StoreError> {
         let mut read = database.read().await?;
-        let tables = Table::all(&mut read, database.backend()).await?;
+        let tables = Table::all(&mut read, (database.backend(), schema)).await?;
         let versions = sqlx::query("SELECT version FROM _sqlx_migrations ORDER BY version");
         let rows = read.all(versions).await?;
         let migrations = rows.iter().map(|row| row.integer("version"));
@@ -94,38 +91,66 @@ impl Snapshot {
             .iter()
             .map(|column| column.name.as_str())
             .collect();
-        // A cursor by place: where the rows of a table lie changes in no snapshot.
-        let place = match self.database.backend() {
-            Backend::Sqlite => "rowid",
-            Backend::Postgres => "ctid",
+        let (columns, name) = (columns.join(", "), &table.name);
+        let is_large = table
+            .columns
+            .iter()
+            .any(|column| column.kind == Kind::Bytes);
+        let page = if is_large { LARGE } else { PAGE };
+        let next = match self.database.backend() {
+            // In the order in which they lie, from the last one on.
+            Backend::Sqlite => format!(
+                "SELECT {columns}, rowid AS place_of_row FROM {name} WHERE rowid > $1 ORDER BY rowid LIMIT {page}"
+            ),
+            // One of its own: a statement is prepared once, for the columns of its first use.
+            Backend::Postgres => {
+                let cursor = format!(
+                    "DECLARE rows_of_{name} NO SCROLL CURSOR FOR SELECT {columns} FROM {name}"
+                );
+                self.read.all(sqlx::query(AssertSqlSafe(cursor))).await?;
+                format!("FETCH {page} FROM rows_of_{name}")
+            }
         };
-        let of_page = match self.database.backend() {
-            Backend::Sqlite => format!("rowid > $1 ORDER BY rowid LIMIT {PAGE}"),
-            Backend::Postgres => format!("ctid > $1::TEXT::tid ORDER BY ctid LIMIT {PAGE}"),
-        };
-        let select = format!(
-            "SELECT {}, CAST({place} AS TEXT) AS place_of_row FROM {} WHERE {of_page}",
-            columns.join(", "),
-            table.name
-        );
-        let mut after = match self.database.backend() {
-            Backend::Sqlite => i64::MIN.to_string(),
-            Backend::Postgres => "(0,0)".to_owned(),
-        };
+        let mut after = i64::MIN;
         loop {
-            let query = sqlx::query(AssertSqlSafe(select.clone()));
-            let query = match self.database.backend() {
-                Backend::Sqlite => query.bind(after.parse::<i64>().unwrap_or(i64::MIN)),
-                Backend::Postgres => query.bind(after.clone()),
+            let query = sqlx::query(AssertSqlSafe(next.clone()));
+            let rows = match self.database.backend() {
+                Backend::Sqlite => self.read.all(query.bind(after)).await?,
+                Backend::Postgres => self.read.all(query).await?,
             };
-            let rows = self.read.all(query).await?;
             for row in &rows {
                 each(table.values(row)?)?;
             }
-            match rows.last() {
-                Some(last) if rows.len() == PAGE => after = last.text("place_of_row")?,
-                _ => return Ok(()),
+            match (rows.last(), self.database.backend()) {
+                (Some(last), Backend::Sqlite) => after = last.integer("place_of_row")?,
+                (Some(_), Backend::Postgres) => {}
+                (None, Backend::Sqlite) => return Ok(()),
+                (None, Backend::Postgres) => {
+                    let close = AssertSqlSafe(format!("CLOSE rows_of_{name}"));
+                    self.read.all(sqlx::query(close)).await?;
+                    return Ok(());
+                }
             }
         }
+    }
+}
+
+/// Nobody writes what belongs to both databases until this is dropped. Nobody who writes waits for long, nor is any of
+/// them ended: where one takes its time this gives way and tries again.
+async fn stopped(shared: &Database) -> Result<Write, StoreError> {
+    let mut tries = 0;
+    loop {
+        let mut write = shared.write("shared.backup.stop").await?;
+        if shared.backend() == Backend::Sqlite {
+            return Ok(write);
+        }
+        write.execute(sqlx::query(PATIENCE), "timeout").await?;
+        match write.execute(sqlx::query(PASSED), "lock").await {
+            Ok(_) => return Ok(write),
+            Err(error) if tries == TRIES => return Err(error),
+            Err(_) => tries += 1,
+        }
+        drop(write);
+        tokio::time::sleep(PAUSE).await;
     }
 }

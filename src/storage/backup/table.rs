@@ -1,9 +1,11 @@
 //! Tables, as the database itself describes them.
 
+use std::collections::BTreeSet;
+
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
-use crate::database::{Backend, Read, Statement};
+use crate::database::{Backend, Read, Schema, Statement};
 use crate::error::StoreError;
 use crate::row::Columns as _;
 
@@ -48,9 +50,6 @@ pub enum Value {
     /// Of a BYTEA.
     Bytes(Vec<u8>),
 }
-
-/// The migrator's own, which is made anew by migrating.
-pub(super) const MIGRATIONS: &str = "_sqlx_migrations";
 
 // === impl Kind ===
 
@@ -106,8 +105,13 @@ impl Kind {
 // === impl Table ===
 
 impl Table {
-    /// All tables of a database but the migrator's own, by name.
-    pub(super) async fn all(read: &mut Read, backend: Backend) -> Result<Vec<Self>, StoreError> {
+    /// Those tables of a schema that a database has, by name. What somebody else made beside them is not ours to keep,
+    /// nor to take away.
+    pub(super) async fn all(
+        read: &mut Read,
+        (backend, schema): (Backend, &Schema),
+    ) -> Result<Vec<Self>, StoreError> {
+        let ours = made_by(schema);
         let names = match backend {
             Backend::Sqlite => {
                 "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name"
@@ -120,7 +124,7 @@ impl Table {
         let mut tables = Vec::new();
         for row in read.all(sqlx::query(names)).await? {
             let name = row.text("name")?;
-            if name != MIGRATIONS {
+            if ours.contains(name.as_str()) {
                 let columns = columns(read, backend, &name).await?;
                 tables.push(Self { name, columns });
             }
@@ -134,6 +138,15 @@ impl Table {
         let values = columns.map(|column| column.kind.value(row, &column.name));
         values.collect()
     }
+}
+
+/// The names of the tables that the migrations of a schema make.
+fn made_by(schema: &Schema) -> BTreeSet<&'static str> {
+    let made = schema.migrations.iter().flat_map(|(_, _, sql)| {
+        let made = sql.split("CREATE TABLE ").skip(1);
+        made.filter_map(|rest| rest.split([' ', '(']).next())
+    });
+    made.collect()
 }
 
 async fn columns(
