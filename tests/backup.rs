@@ -104,6 +104,31 @@ async fn a_node_that_is_lost_is_there_again_as_it_was_backed_up_while_it_ran() {
     is_as_it_was(&node.await, &shop).await;
 }
 
+/// Neither what a node uses, nor what lies beside a restore that was cut short.
+fn nothing_is_written_over(server: &str, into: impl Fn(&str) -> Command) {
+    let said = fails(into("in use"));
+    assert!(
+        said.contains("database apim is in use: stop the nodes"),
+        "{said}"
+    );
+    let half = postgres::fresh_database(server, "half_restored");
+    postgres::run(
+        &half,
+        "CREATE TABLE restore_under_way (id TEXT NOT NULL, written BIGINT NOT NULL)",
+    );
+    let full = postgres::fresh_database(server, "full");
+    postgres::run(
+        &full,
+        "CREATE TABLE users (kept BIGINT); INSERT INTO users VALUES (1)",
+    );
+    let mut beside = into("beside");
+    beside.env("HEADGATE__DATABASE__APIM__URL", &half);
+    beside.env("HEADGATE__DATABASE__SHARED__URL", &full);
+    let said = fails(beside);
+    assert!(said.contains("database shared is not empty"), "{said}");
+    assert_eq!(postgres::ask(&full, "SELECT kept FROM users"), "1");
+}
+
 #[tokio::test]
 async fn a_backup_of_files_is_restored_into_a_server() {
     let Some(server) = postgres::server() else {
@@ -147,28 +172,7 @@ async fn a_backup_of_files_is_restored_into_a_server() {
     succeeds(node.command(&["cluster", "forget", &founder, "--yes"]));
     node.until_ready().await;
     is_as_it_was(&node, &shop).await;
-    // Nothing is written over: neither what a node uses nor what is beside a restore that was cut short.
-    let said = fails(into("in use"));
-    assert!(
-        said.contains("database apim is in use: stop the nodes"),
-        "{said}"
-    );
-    let half = postgres::fresh_database(&server, "half_restored");
-    postgres::run(
-        &half,
-        "CREATE TABLE restore_under_way (id TEXT NOT NULL, written BIGINT NOT NULL)",
-    );
-    let full = postgres::fresh_database(&server, "full");
-    postgres::run(
-        &full,
-        "CREATE TABLE users (kept BIGINT); INSERT INTO users VALUES (1)",
-    );
-    let mut beside = into("beside");
-    beside.env("HEADGATE__DATABASE__APIM__URL", &half);
-    beside.env("HEADGATE__DATABASE__SHARED__URL", &full);
-    let said = fails(beside);
-    assert!(said.contains("database shared is not empty"), "{said}");
-    assert_eq!(postgres::ask(&full, "SELECT kept FROM users"), "1");
+    nothing_is_written_over(&server, into);
     // What is on the server by now can be backed up from there.
     let again = dir.path().join("again.backup");
     let again = again.to_str().expect("a path");

@@ -26,33 +26,7 @@ pub(crate) async fn restore(config: &Config, path: &Path) -> anyhow::Result<Cont
             "this node has no databases of the control plane: a backup is restored on a node that has"
         );
     };
-    for which in Which::ALL {
-        let migrations = migrations_of(&contents, which)?;
-        ensure!(
-            which.knows(migrations),
-            "{} was made by version {}, whose database {} this version does not know: restore it with that version",
-            path.display(),
-            contents.made_by,
-            which.name()
-        );
-    }
-    let is_known = |name: &str| Which::ALL.iter().any(|which| which.name() == name);
-    if let Some((other, _)) = contents.migrations.iter().find(|(name, _)| !is_known(name)) {
-        bail!(
-            "{} has a database {other}, which no backup of this version has",
-            path.display()
-        );
-    }
-    if let Some(other) = contents
-        .files
-        .iter()
-        .find(|file| !files::KEPT.contains(&file.as_str()))
-    {
-        bail!(
-            "{} has a file {other}, which no backup of this version has",
-            path.display()
-        );
-    }
+    is_known(path, &contents)?;
     let data = DataDir::open(&config.node.data_dir)?;
     let shown = data.path().display();
     for used in USED {
@@ -87,6 +61,38 @@ pub(crate) async fn restore(config: &Config, path: &Path) -> anyhow::Result<Cont
     shared.end().await?;
     apim.end().await?;
     Ok(contents)
+}
+
+/// Whether this build knows everything that the backup has.
+fn is_known(path: &Path, contents: &Contents) -> anyhow::Result<()> {
+    for which in Which::ALL {
+        let migrations = migrations_of(contents, which)?;
+        ensure!(
+            which.knows(migrations),
+            "{} was made by version {}, whose database {} this version does not know: restore it with that version",
+            path.display(),
+            contents.made_by,
+            which.name()
+        );
+    }
+    let is_known = |name: &str| Which::ALL.iter().any(|which| which.name() == name);
+    if let Some((other, _)) = contents.migrations.iter().find(|(name, _)| !is_known(name)) {
+        bail!(
+            "{} has a database {other}, which no backup of this version has",
+            path.display()
+        );
+    }
+    if let Some(other) = contents
+        .files
+        .iter()
+        .find(|file| !files::KEPT.contains(&file.as_str()))
+    {
+        bail!(
+            "{} has a file {other}, which no backup of this version has",
+            path.display()
+        );
+    }
+    Ok(())
 }
 
 fn migrations_of(contents: &Contents, which: Which) -> anyhow::Result<&[i64]> {
