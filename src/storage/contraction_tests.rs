@@ -205,3 +205,47 @@ async fn a_build_that_is_refused_has_changed_nothing_before_and_is_told_why() {
         all.close().await;
     }
 }
+
+/// A table, and what the next build adds to it.
+const ONE: (i64, &str, &str) = (1, "one", "CREATE TABLE one (n BIGINT NOT NULL);");
+const NOW: Schema = Schema {
+    name: "apim",
+    migrations: &[ONE],
+};
+const NEXT: Schema = Schema {
+    name: "apim",
+    migrations: &[
+        ONE,
+        (
+            2,
+            "more",
+            "ALTER TABLE one ADD COLUMN m BIGINT NOT NULL DEFAULT 7;",
+        ),
+    ],
+};
+
+#[tokio::test]
+async fn a_build_that_runs_goes_on_when_the_next_one_adds_to_what_it_reads_and_writes() {
+    // A file is one process's, which is over when the next build starts on it.
+    let Some(server) = conformance::server() else {
+        return;
+    };
+    let url = conformance::create(&server, "runs").await;
+    let running = Database::open(&url, &NOW).await.unwrap();
+    // Columns by their names, as `rules` asks of each statement.
+    // More than the server goes by its first plans, and more than there are connections.
+    for round in 1..=60_i64 {
+        if round == 40 {
+            Database::open(&url, &NEXT).await.unwrap().close().await;
+        }
+        let mut writing = running.write("test.runs").await.unwrap();
+        let row = sqlx::query("INSERT INTO one (n) VALUES ($1)").bind(round);
+        writing.execute(row, "row").await.unwrap();
+        writing.commit().await.unwrap();
+        let mut reading = running.read().await.unwrap();
+        let rows = sqlx::query("SELECT n FROM one WHERE n > $1").bind(0_i64);
+        let rows = reading.all(rows).await.unwrap();
+        assert_eq!(rows.len(), usize::try_from(round).unwrap());
+    }
+    running.close().await;
+}

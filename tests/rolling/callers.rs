@@ -10,10 +10,11 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-/// Between two calls of one caller.
-const PAUSE: Duration = Duration::from_millis(4);
+/// Between two calls of one caller, mostly.
+pub const PAUSE: Duration = Duration::from_millis(4);
 
 /// One who calls the same again and again.
 #[derive(Clone)]
@@ -22,6 +23,10 @@ pub struct Caller {
     pub address: String,
     pub path: &'static str,
     pub token: String,
+    /// Between two calls.
+    pub pause: Duration,
+    /// Each call takes one, and waits for it; none where it need not.
+    pub turns: Option<Arc<Semaphore>>,
 }
 
 /// What callers were told.
@@ -68,11 +73,20 @@ impl Caller {
     async fn run(self, is_over: Arc<AtomicBool>) -> Told {
         let (mut told, mut open) = (Told::default(), None);
         while !is_over.load(Ordering::Relaxed) {
+            if let Some(turns) = &self.turns {
+                match turns.try_acquire() {
+                    Ok(turn) => turn.forget(),
+                    Err(_) => {
+                        tokio::time::sleep(self.pause).await;
+                        continue;
+                    }
+                }
+            }
             if let Err(failure) = self.call(&mut open, &mut told).await {
                 told.failures.push(failure);
                 open = None;
             }
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(self.pause).await;
         }
         told
     }

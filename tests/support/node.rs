@@ -37,6 +37,8 @@ pub struct Options {
     pub unready: bool,
     /// Standard error is a pipe that nobody reads, instead of the log file.
     pub unread_log: bool,
+    /// Another build than this one.
+    pub binary: Option<PathBuf>,
 }
 
 impl Node {
@@ -351,7 +353,8 @@ fn launch(dir: &Path, options: &Options) -> Child {
     } else {
         Stdio::from(log)
     };
-    let mut command = Command::new(env!("CARGO_BIN_EXE_headgate"));
+    let own = Path::new(env!("CARGO_BIN_EXE_headgate"));
+    let mut command = Command::new(options.binary.as_deref().unwrap_or(own));
     match options.flags.as_slice() {
         [] => command.args(["start", "--config"]).arg(&config),
         flags => command.arg("start").args(flags).current_dir(dir),

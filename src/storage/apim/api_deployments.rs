@@ -97,7 +97,8 @@ pub async fn delete(
 
 fn of_api(tenant: &str, api_id: &str) -> Statement<'static> {
     sqlx::query(
-        "SELECT * FROM api_deployments WHERE tenant = $1 AND api_id = $2 ORDER BY environment",
+        "SELECT id, tenant, api_id, revision_id, environment, vhost, display_on_devportal, deployed_at_ms \
+         FROM api_deployments WHERE tenant = $1 AND api_id = $2 ORDER BY environment",
     )
     .bind(tenant.to_owned())
     .bind(api_id.to_owned())

@@ -44,7 +44,9 @@ pub struct ApiKey {
 /// # Errors
 /// [`StoreError::Unavailable`], [`StoreError::Damaged`].
 pub async fn find(read: &mut Read, tenant: &str, id: &str) -> Result<Option<ApiKey>, StoreError> {
-    let query = sqlx::query("SELECT * FROM api_keys WHERE tenant = $1 AND id = $2")
+    let query = sqlx::query("SELECT id, tenant, name, key_hash, key_type, api_id, application_id, owner, permitted_ips, \
+         permitted_referers, issued_at_ms, validity_seconds, last_used_at_ms \
+         FROM api_keys WHERE tenant = $1 AND id = $2")
         .bind(tenant.to_owned())
         .bind(id.to_owned());
     read.optional(query).await?.map(|row| map(&row)).transpose()
@@ -56,7 +58,9 @@ pub async fn find(read: &mut Read, tenant: &str, id: &str) -> Result<Option<ApiK
 /// [`StoreError::NotFound`], [`StoreError::Unavailable`], [`StoreError::Damaged`].
 pub async fn lock(write: &mut Write, tenant: &str, id: &str) -> Result<ApiKey, StoreError> {
     let query = sqlx::query(
-        "UPDATE api_keys SET key_hash = key_hash WHERE tenant = $1 AND id = $2 RETURNING *",
+        "UPDATE api_keys SET key_hash = key_hash WHERE tenant = $1 AND id = $2 \
+         RETURNING id, tenant, name, key_hash, key_type, api_id, application_id, owner, permitted_ips, \
+         permitted_referers, issued_at_ms, validity_seconds, last_used_at_ms",
     )
     .bind(tenant.to_owned())
     .bind(id.to_owned());
@@ -77,7 +81,9 @@ pub async fn list_by_api(
     owner: &str,
 ) -> Result<Vec<ApiKey>, StoreError> {
     let query = sqlx::query(
-        "SELECT * FROM api_keys WHERE tenant = $1 AND api_id = $2 AND owner = $3 ORDER BY name",
+        "SELECT id, tenant, name, key_hash, key_type, api_id, application_id, owner, permitted_ips, \
+         permitted_referers, issued_at_ms, validity_seconds, last_used_at_ms \
+         FROM api_keys WHERE tenant = $1 AND api_id = $2 AND owner = $3 ORDER BY name",
     )
     .bind(tenant.to_owned())
     .bind(api_id.to_owned())
@@ -95,7 +101,9 @@ pub async fn list_by_application(
     application_id: &str,
 ) -> Result<Vec<ApiKey>, StoreError> {
     let query = sqlx::query(
-        "SELECT * FROM api_keys WHERE tenant = $1 AND application_id = $2 ORDER BY name, id",
+        "SELECT id, tenant, name, key_hash, key_type, api_id, application_id, owner, permitted_ips, \
+         permitted_referers, issued_at_ms, validity_seconds, last_used_at_ms \
+         FROM api_keys WHERE tenant = $1 AND application_id = $2 ORDER BY name, id",
     )
     .bind(tenant.to_owned())
     .bind(application_id.to_owned());

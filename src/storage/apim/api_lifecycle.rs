@@ -37,7 +37,8 @@ pub async fn list(
     api_id: &str,
 ) -> Result<Vec<LifecycleRow>, StoreError> {
     let query = sqlx::query(
-        "SELECT * FROM api_lifecycle WHERE tenant = $1 AND api_id = $2 \
+        "SELECT id, tenant, api_id, previous_state, post_state, changed_by, changed_at_ms, position \
+         FROM api_lifecycle WHERE tenant = $1 AND api_id = $2 \
          ORDER BY position",
     )
     .bind(tenant.to_owned())

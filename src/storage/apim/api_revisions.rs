@@ -108,7 +108,9 @@ pub async fn delete(write: &mut Write, tenant: &str, id: &str) -> Result<(), Sto
 }
 
 fn of_api(tenant: &str, api_id: &str) -> Statement<'static> {
-    sqlx::query("SELECT * FROM api_revisions WHERE tenant = $1 AND api_id = $2 ORDER BY number")
+    sqlx::query("SELECT id, tenant, api_id, number, description, document_blob, definition_blob, created_by, \
+         created_at_ms \
+         FROM api_revisions WHERE tenant = $1 AND api_id = $2 ORDER BY number")
         .bind(tenant.to_owned())
         .bind(api_id.to_owned())
 }

@@ -142,7 +142,9 @@ macro_rules! filtered {
 
 const COUNT: &str = filtered!("SELECT CAST(COUNT(*) AS BIGINT) AS total", "");
 const LIST: &str = filtered!(
-    "SELECT *",
+    "SELECT id, tenant, name, name_key, version, context, full_context, provider, description, kind, state, \
+     is_default_version, tags, document_blob, definition_blob, created_at_ms, updated_at_ms, row_version, \
+     policies, serves_default, version_key, provider_key, description_key, revisions_made",
     "ORDER BY \
      CASE WHEN $12 = 'name asc' THEN name_key END ASC, \
      CASE WHEN $12 = 'name desc' THEN name_key END DESC, \
@@ -160,7 +162,10 @@ const LIST: &str = filtered!(
 /// # Errors
 /// [`StoreError::Unavailable`], [`StoreError::Damaged`].
 pub async fn find(read: &mut Read, tenant: &str, id: &str) -> Result<Option<ApiRow>, StoreError> {
-    let query = sqlx::query("SELECT * FROM apis WHERE tenant = $1 AND id = $2")
+    let query = sqlx::query("SELECT id, tenant, name, name_key, version, context, full_context, provider, description, kind, \
+         state, is_default_version, tags, document_blob, definition_blob, created_at_ms, updated_at_ms, \
+         row_version, policies, serves_default, version_key, provider_key, description_key, revisions_made \
+         FROM apis WHERE tenant = $1 AND id = $2")
         .bind(tenant.to_owned())
         .bind(id.to_owned());
     read.optional(query).await?.map(|row| map(&row)).transpose()
@@ -231,7 +236,10 @@ pub async fn versions(
     name: &str,
 ) -> Result<Vec<ApiRow>, StoreError> {
     let query = sqlx::query(
-        "SELECT * FROM apis WHERE tenant = $1 AND name_key = $2 ORDER BY created_at_ms, id",
+        "SELECT id, tenant, name, name_key, version, context, full_context, provider, description, kind, \
+         state, is_default_version, tags, document_blob, definition_blob, created_at_ms, updated_at_ms, \
+         row_version, policies, serves_default, version_key, provider_key, description_key, revisions_made \
+         FROM apis WHERE tenant = $1 AND name_key = $2 ORDER BY created_at_ms, id",
     )
     .bind(tenant.to_owned())
     .bind(name.to_lowercase());
@@ -250,7 +258,10 @@ pub async fn at_context(
     unversioned: &str,
 ) -> Result<Vec<ApiRow>, StoreError> {
     let query = sqlx::query(
-        "SELECT * FROM apis WHERE tenant = $1 \
+        "SELECT id, tenant, name, name_key, version, context, full_context, provider, description, kind, \
+         state, is_default_version, tags, document_blob, definition_blob, created_at_ms, updated_at_ms, \
+         row_version, policies, serves_default, version_key, provider_key, description_key, revisions_made \
+         FROM apis WHERE tenant = $1 \
          AND (REPLACE(LOWER(context), '/{version}', '') IN ($2, $3) \
               OR LOWER(full_context) IN ($2, $3)) ORDER BY created_at_ms, id",
     )
@@ -280,7 +291,10 @@ pub async fn claim(write: &mut Write, tenant: &str) -> Result<(), StoreError> {
 /// [`StoreError::NotFound`], [`StoreError::Unavailable`], [`StoreError::Damaged`].
 pub async fn lock(write: &mut Write, tenant: &str, id: &str) -> Result<ApiRow, StoreError> {
     let query = sqlx::query(
-        "UPDATE apis SET row_version = row_version WHERE tenant = $1 AND id = $2 RETURNING *",
+        "UPDATE apis SET row_version = row_version WHERE tenant = $1 AND id = $2 \
+         RETURNING id, tenant, name, name_key, version, context, full_context, provider, description, kind, \
+         state, is_default_version, tags, document_blob, definition_blob, created_at_ms, updated_at_ms, \
+         row_version, policies, serves_default, version_key, provider_key, description_key, revisions_made",
     )
     .bind(tenant.to_owned())
     .bind(id.to_owned());

@@ -56,7 +56,8 @@ pub async fn list(
     application_id: &str,
 ) -> Result<Vec<ApplicationKey>, StoreError> {
     let query = sqlx::query(
-        "SELECT * FROM application_keys WHERE tenant = $1 AND application_id = $2 \
+        "SELECT id, tenant, application_id, key_type, key_manager, consumer_key, properties, created_at_ms \
+         FROM application_keys WHERE tenant = $1 AND application_id = $2 \
          ORDER BY key_type",
     )
     .bind(tenant.to_owned())
@@ -71,7 +72,7 @@ pub async fn list(
 pub async fn lock(write: &mut Write, tenant: &str, id: &str) -> Result<ApplicationKey, StoreError> {
     let query = sqlx::query(
         "UPDATE application_keys SET properties = properties WHERE tenant = $1 AND id = $2 \
-         RETURNING *",
+         RETURNING id, tenant, application_id, key_type, key_manager, consumer_key, properties, created_at_ms",
     )
     .bind(tenant.to_owned())
     .bind(id.to_owned());

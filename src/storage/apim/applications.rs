@@ -63,7 +63,9 @@ pub async fn find(
     tenant: &str,
     id: &str,
 ) -> Result<Option<Application>, StoreError> {
-    let query = sqlx::query("SELECT * FROM applications WHERE tenant = $1 AND id = $2")
+    let query = sqlx::query("SELECT id, tenant, name, name_key, owner, throttling_policy, token_type, description, status, \
+         attributes, created_at_ms, updated_at_ms, row_version, owner_key \
+         FROM applications WHERE tenant = $1 AND id = $2")
         .bind(tenant.to_owned())
         .bind(id.to_owned());
     read.optional(query).await?.map(|row| map(&row)).transpose()
@@ -77,7 +79,8 @@ pub async fn find(
 pub async fn lock(write: &mut Write, tenant: &str, id: &str) -> Result<Application, StoreError> {
     let query = sqlx::query(
         "UPDATE applications SET row_version = row_version WHERE tenant = $1 AND id = $2 \
-         RETURNING *",
+         RETURNING id, tenant, name, name_key, owner, throttling_policy, token_type, description, status, \
+         attributes, created_at_ms, updated_at_ms, row_version, owner_key",
     )
     .bind(tenant.to_owned())
     .bind(id.to_owned());
@@ -110,7 +113,10 @@ pub async fn find_counted(
     id: &str,
 ) -> Result<Option<Counted>, StoreError> {
     let query = sqlx::query(
-        "SELECT a.*, (SELECT CAST(COUNT(*) AS BIGINT) FROM subscriptions s \
+        "SELECT a.id, a.tenant, a.name, a.name_key, a.owner, a.throttling_policy, a.token_type, \
+         a.description, a.status, a.attributes, a.created_at_ms, a.updated_at_ms, a.row_version, \
+         a.owner_key, \
+         (SELECT CAST(COUNT(*) AS BIGINT) FROM subscriptions s \
          WHERE s.application_id = a.id) AS subscriptions FROM applications a \
          WHERE a.tenant = $1 AND a.id = $2",
     )
@@ -280,7 +286,10 @@ impl Listing<'_> {
         macro_rules! ordered {
             ($order:literal) => {
                 concat!(
-                    "SELECT a.*, (SELECT CAST(COUNT(*) AS BIGINT) FROM subscriptions s \
+                    "SELECT a.id, a.tenant, a.name, a.name_key, a.owner, a.throttling_policy, a.token_type, \
+                     a.description, a.status, a.attributes, a.created_at_ms, a.updated_at_ms, \
+                     a.row_version, a.owner_key, \
+                     (SELECT CAST(COUNT(*) AS BIGINT) FROM subscriptions s \
                      WHERE s.application_id = a.id) AS subscriptions FROM applications a \
                      WHERE a.tenant = $1 AND a.owner = $2 AND a.name_key LIKE $3 ESCAPE '!' \
                      ORDER BY ",

@@ -68,11 +68,13 @@ pub async fn list(
     let mut next = from;
     let mut step = FIRST_STEP;
     while next <= to {
-        let query =
-            sqlx::query("SELECT * FROM change_log WHERE n >= $1 AND n <= $2 ORDER BY n LIMIT $3")
-                .bind(signed(next))
-                .bind(signed(to))
-                .bind(signed(step));
+        let query = sqlx::query(
+            "SELECT n, uuid, kind, tenant, payload, source, at_ms \
+                 FROM change_log WHERE n >= $1 AND n <= $2 ORDER BY n LIMIT $3",
+        )
+        .bind(signed(next))
+        .bind(signed(to))
+        .bind(signed(step));
         let rows = read.all(query).await?;
         let Some(last) = rows.last() else {
             break;

@@ -19,7 +19,7 @@ pub struct ClusterIdentity {
 /// # Errors
 /// [`StoreError::Unavailable`], [`StoreError::Damaged`].
 pub async fn find(read: &mut Read) -> Result<ClusterIdentity, StoreError> {
-    let query = sqlx::query("SELECT * FROM cluster_identity WHERE id = 1");
+    let query = sqlx::query("SELECT id, cluster_id, issuer FROM cluster_identity WHERE id = 1");
     let row = read.optional(query).await?;
     let row = row.ok_or_else(|| StoreError::NotFound("cluster identity".to_owned()))?;
     Ok(ClusterIdentity {

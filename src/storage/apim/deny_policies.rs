@@ -15,7 +15,10 @@ use crate::row::Columns as _;
 /// # Errors
 /// [`StoreError::Unavailable`], [`StoreError::Damaged`].
 pub async fn list(read: &mut Read, tenant: &str) -> Result<Vec<DenyPolicy>, StoreError> {
-    let query = sqlx::query("SELECT * FROM deny_policies WHERE tenant = $1 ORDER BY kind, id");
+    let query = sqlx::query(
+        "SELECT id, tenant, kind, target, active, application_id \
+         FROM deny_policies WHERE tenant = $1 ORDER BY kind, id",
+    );
     let rows = read.all(query.bind(tenant.to_owned())).await?;
     rows.iter().map(map).collect()
 }
@@ -29,9 +32,12 @@ pub async fn find(
     tenant: &str,
     id: &str,
 ) -> Result<Option<DenyPolicy>, StoreError> {
-    let query = sqlx::query("SELECT * FROM deny_policies WHERE tenant = $1 AND id = $2")
-        .bind(tenant.to_owned())
-        .bind(id.to_owned());
+    let query = sqlx::query(
+        "SELECT id, tenant, kind, target, active, application_id \
+         FROM deny_policies WHERE tenant = $1 AND id = $2",
+    )
+    .bind(tenant.to_owned())
+    .bind(id.to_owned());
     read.optional(query).await?.map(|row| map(&row)).transpose()
 }
 
@@ -41,7 +47,8 @@ pub async fn find(
 /// [`StoreError::NotFound`], [`StoreError::Unavailable`], [`StoreError::Damaged`].
 pub async fn lock(write: &mut Write, tenant: &str, id: &str) -> Result<DenyPolicy, StoreError> {
     let query = sqlx::query(
-        "UPDATE deny_policies SET active = active WHERE tenant = $1 AND id = $2 RETURNING *",
+        "UPDATE deny_policies SET active = active WHERE tenant = $1 AND id = $2 \
+         RETURNING id, tenant, kind, target, active, application_id",
     )
     .bind(tenant.to_owned())
     .bind(id.to_owned());
@@ -125,8 +132,10 @@ pub async fn carry(
     application: &Application,
     before: &str,
 ) -> Result<Vec<DenyPolicy>, StoreError> {
-    let query =
-        sqlx::query("SELECT * FROM deny_policies WHERE tenant = $1 AND kind = 'APPLICATION'");
+    let query = sqlx::query(
+        "SELECT id, tenant, kind, target, active, application_id \
+             FROM deny_policies WHERE tenant = $1 AND kind = 'APPLICATION'",
+    );
     let rows = write.all(query.bind(application.tenant.clone())).await?;
     let all = rows.iter().map(map).collect::<Result<Vec<_>, _>>()?;
     let named = |owner: &str, name: &str| format!("{owner}:{name}");
@@ -204,7 +213,8 @@ pub async fn set_active(
     active: bool,
 ) -> Result<DenyPolicy, StoreError> {
     let query = sqlx::query(
-        "UPDATE deny_policies SET active = $1 WHERE tenant = $2 AND id = $3 RETURNING *",
+        "UPDATE deny_policies SET active = $1 WHERE tenant = $2 AND id = $3 \
+         RETURNING id, tenant, kind, target, active, application_id",
     )
     .bind(i64::from(active))
     .bind(tenant.to_owned())

@@ -136,7 +136,10 @@ pub async fn delete_fenced(write: &mut Write, before_ms: i64) -> Result<(), Stor
 /// [`StoreError::Unavailable`], [`StoreError::Damaged`].
 pub async fn list(read: &mut Read) -> Result<Vec<Follower>, StoreError> {
     let rows = read
-        .all(sqlx::query("SELECT * FROM followers ORDER BY name"))
+        .all(sqlx::query(
+            "SELECT name, kind, registered_at_ms, fenced_at_ms, incarnation, left_at_ms \
+             FROM followers ORDER BY name",
+        ))
         .await?;
     rows.iter().map(of).collect()
 }
@@ -146,7 +149,10 @@ pub async fn list(read: &mut Read) -> Result<Vec<Follower>, StoreError> {
 /// # Errors
 /// [`StoreError::Unavailable`], [`StoreError::Damaged`].
 pub async fn find(read: &mut Read, name: &str) -> Result<Option<Follower>, StoreError> {
-    let query = sqlx::query("SELECT * FROM followers WHERE name = $1");
+    let query = sqlx::query(
+        "SELECT name, kind, registered_at_ms, fenced_at_ms, incarnation, left_at_ms \
+         FROM followers WHERE name = $1",
+    );
     let row = read.optional(query.bind(name.to_owned())).await?;
     row.as_ref().map(of).transpose()
 }

@@ -128,7 +128,11 @@ pub async fn subscriptions(
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn api_key(read: &mut Read, hash: &str) -> Result<Option<KeyRow>, StoreError> {
-    let query = sqlx::query("SELECT * FROM api_keys WHERE key_hash = $1");
+    let query = sqlx::query(
+        "SELECT id, tenant, name, key_hash, key_type, api_id, application_id, owner, permitted_ips, \
+         permitted_referers, issued_at_ms, validity_seconds, last_used_at_ms \
+         FROM api_keys WHERE key_hash = $1",
+    );
     let Some(row) = read.optional(query.bind(hash.to_owned())).await? else {
         return Ok(None);
     };

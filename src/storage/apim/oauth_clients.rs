@@ -37,7 +37,10 @@ pub struct OauthClient {
     pub created_at_ms: i64,
 }
 
-const SELECT: &str = "SELECT * FROM oauth_clients WHERE consumer_key = $1";
+const SELECT: &str = "SELECT consumer_key, tenant, name, owner, secret_hash, grant_types, callback_url, token_type, \
+     access_token_seconds, refresh_token_seconds, created_at_ms, user_token_seconds, id_token_seconds, \
+     previous_secret_hash, previous_secret_until_ms \
+     FROM oauth_clients WHERE consumer_key = $1";
 
 /// The client with this consumer key.
 ///
@@ -65,7 +68,10 @@ pub async fn find_by_name(
         return Ok(None);
     }
     let query =
-        sqlx::query("SELECT * FROM oauth_clients WHERE tenant = $1 AND owner = $2 AND name = $3")
+        sqlx::query("SELECT consumer_key, tenant, name, owner, secret_hash, grant_types, callback_url, token_type, \
+             access_token_seconds, refresh_token_seconds, created_at_ms, user_token_seconds, \
+             id_token_seconds, previous_secret_hash, previous_secret_until_ms \
+             FROM oauth_clients WHERE tenant = $1 AND owner = $2 AND name = $3")
             .bind(tenant.to_owned())
             .bind(owner.to_owned())
             .bind(name.to_owned());
@@ -82,7 +88,10 @@ pub async fn lock(
     consumer_key: &str,
 ) -> Result<Option<OauthClient>, StoreError> {
     let query = sqlx::query(
-        "UPDATE oauth_clients SET name = name WHERE tenant = $1 AND consumer_key = $2 RETURNING *",
+        "UPDATE oauth_clients SET name = name WHERE tenant = $1 AND consumer_key = $2 \
+         RETURNING consumer_key, tenant, name, owner, secret_hash, grant_types, callback_url, token_type, \
+         access_token_seconds, refresh_token_seconds, created_at_ms, user_token_seconds, id_token_seconds, \
+         previous_secret_hash, previous_secret_until_ms",
     )
     .bind(tenant.to_owned())
     .bind(consumer_key.to_owned());

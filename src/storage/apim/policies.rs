@@ -63,10 +63,12 @@ pub async fn list(
     tenant: &str,
     level: PolicyLevel,
 ) -> Result<Vec<Policy>, StoreError> {
-    let query =
-        sqlx::query("SELECT * FROM policies WHERE tenant = $1 AND level = $2 ORDER BY name")
-            .bind(tenant.to_owned())
-            .bind(level.as_str());
+    let query = sqlx::query(
+        "SELECT id, tenant, level, name, document, row_version \
+             FROM policies WHERE tenant = $1 AND level = $2 ORDER BY name",
+    )
+    .bind(tenant.to_owned())
+    .bind(level.as_str());
     read.all(query).await?.iter().map(map).collect()
 }
 
@@ -80,11 +82,13 @@ pub async fn find(
     level: PolicyLevel,
     name: &str,
 ) -> Result<Option<Policy>, StoreError> {
-    let query =
-        sqlx::query("SELECT * FROM policies WHERE tenant = $1 AND level = $2 AND name = $3")
-            .bind(tenant.to_owned())
-            .bind(level.as_str())
-            .bind(name.to_owned());
+    let query = sqlx::query(
+        "SELECT id, tenant, level, name, document, row_version \
+             FROM policies WHERE tenant = $1 AND level = $2 AND name = $3",
+    )
+    .bind(tenant.to_owned())
+    .bind(level.as_str())
+    .bind(name.to_owned());
     let row = read.optional(query).await?;
     row.map(|row| map(&row)).transpose()
 }
@@ -99,10 +103,13 @@ pub async fn find_by_id(
     level: PolicyLevel,
     id: &str,
 ) -> Result<Option<Policy>, StoreError> {
-    let query = sqlx::query("SELECT * FROM policies WHERE tenant = $1 AND level = $2 AND id = $3")
-        .bind(tenant.to_owned())
-        .bind(level.as_str())
-        .bind(id.to_owned());
+    let query = sqlx::query(
+        "SELECT id, tenant, level, name, document, row_version \
+         FROM policies WHERE tenant = $1 AND level = $2 AND id = $3",
+    )
+    .bind(tenant.to_owned())
+    .bind(level.as_str())
+    .bind(id.to_owned());
     let row = read.optional(query).await?;
     row.map(|row| map(&row)).transpose()
 }
@@ -120,7 +127,8 @@ pub async fn lock(
 ) -> Result<Policy, StoreError> {
     let query = sqlx::query(
         "UPDATE policies SET row_version = row_version \
-         WHERE tenant = $1 AND level = $2 AND name = $3 RETURNING *",
+         WHERE tenant = $1 AND level = $2 AND name = $3 \
+         RETURNING id, tenant, level, name, document, row_version",
     )
     .bind(tenant.to_owned())
     .bind(level.as_str())

@@ -170,7 +170,10 @@ pub async fn find_mark(
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn list(read: &mut Read, now_ms: i64) -> Result<Vec<Revocation>, StoreError> {
-    let query = sqlx::query("SELECT * FROM revoked_tokens WHERE expires_at_ms > $1");
+    let query = sqlx::query(
+        "SELECT tenant, issuer, token_id, expires_at_ms \
+         FROM revoked_tokens WHERE expires_at_ms > $1",
+    );
     let rows = read.all(query.bind(now_ms)).await?;
     let of = |row: &sqlx::any::AnyRow| {
         Ok(Revocation {
@@ -188,7 +191,10 @@ pub async fn list(read: &mut Read, now_ms: i64) -> Result<Vec<Revocation>, Store
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn list_marks(read: &mut Read, now_ms: i64) -> Result<Vec<Mark>, StoreError> {
-    let query = sqlx::query("SELECT * FROM issued_before_marks WHERE until_ms > $1");
+    let query = sqlx::query(
+        "SELECT tenant, subject, subject_id, before_ms, until_ms \
+         FROM issued_before_marks WHERE until_ms > $1",
+    );
     let rows = read.all(query.bind(now_ms)).await?;
     let of = |row: &sqlx::any::AnyRow| {
         let subject = row.text("subject")?;

@@ -83,18 +83,21 @@ pub async fn list(
     let limit = i64::from(most);
     let part = |index: usize| after.get(index).cloned().unwrap_or_default();
     let query = match section {
-        Section::Policies => {
-            sqlx::query("SELECT * FROM policies WHERE id > $1 ORDER BY id LIMIT $2")
-                .bind(part(0))
-                .bind(limit)
-        }
-        Section::DenyPolicies => {
-            sqlx::query("SELECT * FROM deny_policies WHERE id > $1 ORDER BY id LIMIT $2")
-                .bind(part(0))
-                .bind(limit)
-        }
+        Section::Policies => sqlx::query(
+            "SELECT id, tenant, level, name, document, row_version \
+                 FROM policies WHERE id > $1 ORDER BY id LIMIT $2",
+        )
+        .bind(part(0))
+        .bind(limit),
+        Section::DenyPolicies => sqlx::query(
+            "SELECT id, tenant, kind, target, active, application_id \
+                 FROM deny_policies WHERE id > $1 ORDER BY id LIMIT $2",
+        )
+        .bind(part(0))
+        .bind(limit),
         Section::Revocations => sqlx::query(
-            "SELECT * FROM revoked_tokens WHERE (tenant, issuer, token_id) > ($1, $2, $3) \
+            "SELECT tenant, issuer, token_id, expires_at_ms \
+             FROM revoked_tokens WHERE (tenant, issuer, token_id) > ($1, $2, $3) \
              AND expires_at_ms > $4 ORDER BY tenant, issuer, token_id LIMIT $5",
         )
         .bind(part(0))
@@ -103,7 +106,8 @@ pub async fn list(
         .bind(now_ms)
         .bind(limit),
         Section::Marks => sqlx::query(
-            "SELECT * FROM issued_before_marks WHERE (tenant, subject, subject_id) > ($1, $2, $3) \
+            "SELECT tenant, subject, subject_id, before_ms, until_ms \
+             FROM issued_before_marks WHERE (tenant, subject, subject_id) > ($1, $2, $3) \
              AND until_ms > $4 ORDER BY tenant, subject, subject_id LIMIT $5",
         )
         .bind(part(0))

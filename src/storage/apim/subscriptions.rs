@@ -28,7 +28,9 @@ pub struct Subscriber {
 /// [`StoreError::NotFound`], [`StoreError::Unavailable`], [`StoreError::Damaged`].
 pub async fn lock(write: &mut Write, tenant: &str, id: &str) -> Result<Subscription, StoreError> {
     let query = sqlx::query(
-        "UPDATE subscriptions SET status = status WHERE tenant = $1 AND id = $2 RETURNING *",
+        "UPDATE subscriptions SET status = status WHERE tenant = $1 AND id = $2 \
+         RETURNING id, tenant, api_id, application_id, policy, requested_policy, status, subscriber, \
+         created_at_ms",
     )
     .bind(tenant.to_owned())
     .bind(id.to_owned());
@@ -47,9 +49,13 @@ pub async fn find(
     tenant: &str,
     id: &str,
 ) -> Result<Option<Subscription>, StoreError> {
-    let query = sqlx::query("SELECT * FROM subscriptions WHERE tenant = $1 AND id = $2")
-        .bind(tenant.to_owned())
-        .bind(id.to_owned());
+    let query = sqlx::query(
+        "SELECT id, tenant, api_id, application_id, policy, requested_policy, status, subscriber, \
+         created_at_ms \
+         FROM subscriptions WHERE tenant = $1 AND id = $2",
+    )
+    .bind(tenant.to_owned())
+    .bind(id.to_owned());
     read.optional(query).await?.map(|row| map(&row)).transpose()
 }
 
@@ -63,7 +69,9 @@ pub async fn list_by_application(
     application_id: &str,
 ) -> Result<Vec<Subscription>, StoreError> {
     let query = sqlx::query(
-        "SELECT * FROM subscriptions WHERE tenant = $1 AND application_id = $2 \
+        "SELECT id, tenant, api_id, application_id, policy, requested_policy, status, subscriber, \
+         created_at_ms \
+         FROM subscriptions WHERE tenant = $1 AND application_id = $2 \
          ORDER BY created_at_ms, id",
     )
     .bind(tenant.to_owned())
@@ -102,7 +110,9 @@ pub async fn list_by_owner(
     owner: &str,
 ) -> Result<Vec<Subscription>, StoreError> {
     let query = sqlx::query(
-        "SELECT s.* FROM subscriptions s \
+        "SELECT s.id, s.tenant, s.api_id, s.application_id, s.policy, s.requested_policy, s.status, \
+         s.subscriber, s.created_at_ms \
+         FROM subscriptions s \
          JOIN applications a ON a.tenant = s.tenant AND a.id = s.application_id \
          WHERE s.tenant = $1 AND s.api_id = $2 AND a.owner = $3 ORDER BY s.created_at_ms, s.id",
     )
@@ -124,7 +134,9 @@ pub async fn update_policy(
 ) -> Result<Subscription, StoreError> {
     let query = sqlx::query(
         "UPDATE subscriptions SET policy = $1, requested_policy = $1 \
-         WHERE tenant = $2 AND id = $3 RETURNING *",
+         WHERE tenant = $2 AND id = $3 \
+         RETURNING id, tenant, api_id, application_id, policy, requested_policy, status, subscriber, \
+         created_at_ms",
     )
     .bind(policy.to_owned())
     .bind(tenant.to_owned())
@@ -140,7 +152,9 @@ pub async fn update_policy(
 /// # Errors
 /// [`StoreError::NotFound`].
 pub async fn delete(write: &mut Write, tenant: &str, id: &str) -> Result<Subscription, StoreError> {
-    let query = sqlx::query("DELETE FROM subscriptions WHERE tenant = $1 AND id = $2 RETURNING *")
+    let query = sqlx::query("DELETE FROM subscriptions WHERE tenant = $1 AND id = $2 \
+         RETURNING id, tenant, api_id, application_id, policy, requested_policy, status, subscriber, \
+         created_at_ms")
         .bind(tenant.to_owned())
         .bind(id.to_owned());
     match write.optional(query).await? {
@@ -176,7 +190,9 @@ pub async fn list_for_change(
     api_id: &str,
 ) -> Result<Vec<Subscription>, StoreError> {
     let query = sqlx::query(
-        "SELECT s.* FROM subscriptions s JOIN applications a ON a.id = s.application_id \
+        "SELECT s.id, s.tenant, s.api_id, s.application_id, s.policy, s.requested_policy, s.status, \
+         s.subscriber, s.created_at_ms \
+         FROM subscriptions s JOIN applications a ON a.id = s.application_id \
          WHERE s.tenant = $1 AND s.api_id = $2",
     )
     .bind(tenant.to_owned())
@@ -257,7 +273,9 @@ pub async fn list_by_api(
         None => 0,
     };
     let page = sqlx::query(
-        "SELECT s.*, a.name AS application, a.owner AS owner, a.description AS description \
+        "SELECT s.id, s.tenant, s.api_id, s.application_id, s.policy, s.requested_policy, s.status, \
+         s.subscriber, s.created_at_ms, \
+         a.name AS application, a.owner AS owner, a.description AS description \
          FROM subscriptions s JOIN applications a ON a.id = s.application_id \
          WHERE s.tenant = $1 AND ($2 = '' OR s.api_id = $2) \
          AND (a.name_key LIKE $3 ESCAPE '!' \

@@ -60,7 +60,11 @@ pub struct RefreshToken {
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn find_access(read: &mut Read, hash: &str) -> Result<Option<AccessToken>, StoreError> {
-    let query = sqlx::query("SELECT * FROM access_tokens WHERE token_hash = $1");
+    let query = sqlx::query(
+        "SELECT token_hash, tenant, consumer_key, session, username, user_type, scopes, issued_at_ms, \
+         expires_at_ms \
+         FROM access_tokens WHERE token_hash = $1",
+    );
     let row = read.optional(query.bind(hash.to_owned())).await?;
     row.map(|row| access(&row)).transpose()
 }
@@ -70,7 +74,11 @@ pub async fn find_access(read: &mut Read, hash: &str) -> Result<Option<AccessTok
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn find_refresh(read: &mut Read, hash: &str) -> Result<Option<RefreshToken>, StoreError> {
-    let query = sqlx::query("SELECT * FROM refresh_tokens WHERE token_hash = $1");
+    let query = sqlx::query(
+        "SELECT token_hash, tenant, consumer_key, session, username, scopes, used, issued_at_ms, \
+         expires_at_ms \
+         FROM refresh_tokens WHERE token_hash = $1",
+    );
     let row = read.optional(query.bind(hash.to_owned())).await?;
     row.map(|row| refresh(&row)).transpose()
 }

@@ -94,7 +94,9 @@ pub async fn list(
     (offset, most): (u32, u32),
 ) -> Result<Vec<UsageCount>, StoreError> {
     let query = sqlx::query(
-        "SELECT * FROM usage_minutes WHERE minute_ms >= $1 AND minute_ms < $2 \
+        "SELECT minute_ms, tenant, api_id, application_id, status, calls, forwarded, bytes_in, bytes_out, \
+         latency \
+         FROM usage_minutes WHERE minute_ms >= $1 AND minute_ms < $2 \
          ORDER BY minute_ms, tenant, api_id, application_id, status LIMIT $3 OFFSET $4",
     )
     .bind(from_ms)
@@ -178,7 +180,9 @@ pub async fn unknown(read: &mut Read) -> Result<u64, StoreError> {
 
 async fn add(write: &mut Write, count: &UsageCount) -> Result<(), StoreError> {
     let key = sqlx::query(
-        "SELECT * FROM usage_minutes WHERE minute_ms = $1 AND tenant = $2 AND api_id = $3 \
+        "SELECT minute_ms, tenant, api_id, application_id, status, calls, forwarded, bytes_in, bytes_out, \
+         latency \
+         FROM usage_minutes WHERE minute_ms = $1 AND tenant = $2 AND api_id = $3 \
          AND application_id = $4 AND status = $5",
     )
     .bind(count.minute_ms)

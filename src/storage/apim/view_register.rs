@@ -13,7 +13,11 @@ use crate::row::Columns as _;
 /// # Errors
 /// [`StoreError::Unavailable`], [`StoreError::Damaged`].
 pub async fn find(read: &mut Read) -> Result<Founder, StoreError> {
-    let query = sqlx::query("SELECT * FROM view_register WHERE id = 1");
+    let query = sqlx::query(
+        "SELECT id, generation, founder_id, founder_name, founder_life, before_id, is_scattered, others, \
+         renewals, reach_ms, after_ms, hold_ms, is_given_up, said_ms, said_at_ms, is_anybodys \
+         FROM view_register WHERE id = 1",
+    );
     said(read.optional(query).await?)
 }
 
@@ -22,7 +26,11 @@ pub async fn find(read: &mut Read) -> Result<Founder, StoreError> {
 /// # Errors
 /// [`StoreError::Unavailable`], [`StoreError::Damaged`].
 pub async fn lock(write: &mut Write) -> Result<Founder, StoreError> {
-    let query = sqlx::query("UPDATE view_register SET id = id WHERE id = 1 RETURNING *");
+    let query = sqlx::query(
+        "UPDATE view_register SET id = id WHERE id = 1 \
+         RETURNING id, generation, founder_id, founder_name, founder_life, before_id, is_scattered, others, \
+         renewals, reach_ms, after_ms, hold_ms, is_given_up, said_ms, said_at_ms, is_anybodys",
+    );
     said(write.optional(query).await?)
 }
 

@@ -47,9 +47,12 @@ pub async fn create(write: &mut Write, blob: &Blob) -> Result<(), StoreError> {
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn find(read: &mut Read, tenant: &str, id: &str) -> Result<Option<Blob>, StoreError> {
-    let query = sqlx::query("SELECT * FROM blobs WHERE tenant = $1 AND id = $2")
-        .bind(tenant.to_owned())
-        .bind(id.to_owned());
+    let query = sqlx::query(
+        "SELECT id, tenant, kind, media_type, bytes, created_at_ms \
+         FROM blobs WHERE tenant = $1 AND id = $2",
+    )
+    .bind(tenant.to_owned())
+    .bind(id.to_owned());
     let Some(row) = read.optional(query).await? else {
         return Ok(None);
     };

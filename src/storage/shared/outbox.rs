@@ -46,7 +46,9 @@ pub async fn create(
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn list(read: &mut Read, most: i64) -> Result<Vec<Pending>, StoreError> {
-    let query = sqlx::query("SELECT * FROM outbox ORDER BY at_ms, place, id LIMIT $1");
+    let query = sqlx::query(
+        "SELECT id, tenant, payload, at_ms, place FROM outbox ORDER BY at_ms, place, id LIMIT $1",
+    );
     let rows = read.all(query.bind(most)).await?;
     let of = |row: &sqlx::any::AnyRow| {
         let payload = row.text("payload")?;

@@ -54,7 +54,11 @@ pub async fn find(read: &mut Read, tenant: &str, id: &str) -> Result<Option<User
     if !is_storable(id) {
         return Ok(None);
     }
-    let query = sqlx::query("SELECT * FROM users WHERE tenant = $1 AND id = $2");
+    let query = sqlx::query(
+        "SELECT id, tenant, name, name_key, password_hash, email, given_name, family_name, active, \
+         created_at_ms, updated_at_ms, row_version \
+         FROM users WHERE tenant = $1 AND id = $2",
+    );
     let query = query.bind(tenant.to_owned()).bind(id.to_owned());
     read.optional(query).await?.map(|row| of(&row)).transpose()
 }
@@ -71,7 +75,11 @@ pub async fn find_by_name(
     if !is_storable(name) {
         return Ok(None);
     }
-    let query = sqlx::query("SELECT * FROM users WHERE tenant = $1 AND name_key = $2");
+    let query = sqlx::query(
+        "SELECT id, tenant, name, name_key, password_hash, email, given_name, family_name, active, \
+         created_at_ms, updated_at_ms, row_version \
+         FROM users WHERE tenant = $1 AND name_key = $2",
+    );
     let query = query.bind(tenant.to_owned()).bind(name.to_lowercase());
     read.optional(query).await?.map(|row| of(&row)).transpose()
 }
@@ -89,11 +97,14 @@ pub async fn list(
     let count = sqlx::query("SELECT COUNT(*) AS n FROM users WHERE tenant = $1");
     let total = read.optional(count.bind(tenant.to_owned())).await?;
     let total = total.map(|row| row.integer("n")).transpose()?.unwrap_or(0);
-    let query =
-        sqlx::query("SELECT * FROM users WHERE tenant = $1 ORDER BY name_key LIMIT $2 OFFSET $3")
-            .bind(tenant.to_owned())
-            .bind(limit)
-            .bind(offset);
+    let query = sqlx::query(
+        "SELECT id, tenant, name, name_key, password_hash, email, given_name, family_name, active, \
+             created_at_ms, updated_at_ms, row_version \
+             FROM users WHERE tenant = $1 ORDER BY name_key LIMIT $2 OFFSET $3",
+    )
+    .bind(tenant.to_owned())
+    .bind(limit)
+    .bind(offset);
     let rows = read.all(query).await?;
     let users = rows.iter().map(of).collect::<Result<_, _>>()?;
     Ok((users, total))
