@@ -265,6 +265,7 @@ impl TellLeases {
                     stamp: *stamp,
                     window: *window,
                     granted: *granted,
+                    anew: false,
                 }),
                 News::Reopen { stamp } => Tidings::Reopen(Reopen {
                     holder,
@@ -350,6 +351,7 @@ mod tests {
             stamp,
             window: window.id,
             granted: 4,
+            anew: false,
         };
         let reopen = Reopen {
             holder,

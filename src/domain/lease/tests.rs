@@ -213,6 +213,7 @@ fn a_recall_takes_what_is_at_hand_and_what_is_under_way() {
         stamp: Stamp { epoch: 1, seq: 2 },
         window: window(1).id,
         granted: 5,
+        anew: false,
     };
     let ask = book.recall(&recall, (1, 0, false), 10).unwrap();
     assert_eq!(
@@ -236,6 +237,7 @@ fn what_calls_wait_for_is_not_given_back_before_they_had_it() {
         stamp: Stamp { epoch: 1, seq: 2 },
         window: window(1).id,
         granted,
+        anew: false,
     };
     assert!(
         book.recall(&recall(3), (1, 2, false), 10).is_none(),

@@ -107,6 +107,22 @@ impl Gateway {
         self.have - self.returned - self.used
     }
 
+    /// The key was reset: another lease takes the place of that one. What it says; nothing of what is not its own.
+    fn begins_anew(&mut self, recall: &Recall) -> Option<Ask> {
+        let (mine, of) = (&self.holder, &recall.holder);
+        if (&mine.node, mine.incarnation) != (&of.node, of.incarnation) || mine < of {
+            return None;
+        }
+        if mine == of {
+            let epoch = self.epoch.max(recall.stamp.epoch);
+            *self = Self {
+                epoch,
+                ..Self::new(&of.node, of.lease + 1)
+            };
+        }
+        Some(self.ask(0))
+    }
+
     fn ask(&self, want: u64) -> Ask {
         Ask {
             holder: self.holder.clone(),
@@ -371,6 +387,12 @@ impl World {
             _ => return,
         };
         let mut gateways = self.gateways.iter_mut();
+        if let Effect::Recall(recall) = said
+            && recall.anew
+        {
+            let answers = gateways.filter_map(|at| at.begins_anew(recall));
+            return self.asks.extend(answers);
+        }
         let Some(at) = gateways.find(|at| at.holder == *holder) else {
             return;
         };

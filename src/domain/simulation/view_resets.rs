@@ -13,6 +13,10 @@ pub(super) struct ResetUnderWay {
     stamp: Stamp,
     /// Units of the shard that its owner had granted.
     granted_before: u64,
+    /// Its owner waits for what holders have used.
+    waits: bool,
+    /// Somebody was silent meanwhile: what it has counts on, also when it speaks again or its pane is over.
+    was_silent: bool,
 }
 
 // === impl World ===
@@ -43,6 +47,8 @@ impl World {
                     node,
                     stamp,
                     granted_before,
+                    waits: true,
+                    was_silent: false,
                 });
             }
         }
@@ -50,15 +56,15 @@ impl World {
 
     /// Looks at those of a shard after each of its owner's steps.
     pub(super) fn judge_resets(&mut self, node: usize, shard: u16) {
-        for reset in std::mem::take(&mut self.nodes.resets) {
+        for mut reset in std::mem::take(&mut self.nodes.resets) {
             let is_here = reset.node == node && self.shard_of(reset.key) == shard;
-            if !is_here || self.goes_on(&reset, shard) {
+            if !is_here || self.goes_on(&mut reset, shard) {
                 self.nodes.resets.push(reset);
             }
         }
     }
 
-    fn goes_on(&mut self, reset: &ResetUnderWay, shard: u16) -> bool {
+    fn goes_on(&mut self, reset: &mut ResetUnderWay, shard: u16) -> bool {
         let (key, cell) = (reset.key, cell(reset.key));
         let seat = &self.nodes.all[reset.node].seats[usize::from(shard)];
         let ledger = seat.ledger();
@@ -66,13 +72,18 @@ impl World {
             // Nobody is told that it is done.
             return false;
         }
-        let goes_on = ledger.forgives(&cell);
+        // Nobody is told before that it is done.
+        let goes_on = !ledger.is_settled(&cell, reset.stamp);
         let since = ledger.granted_units() - reset.granted_before;
         let is_bucket = self.plan.keys[key].1.kind == WindowKind::Bucket;
         let counted = ledger.counted(&cell).map_or(0, |key| key.used);
         // What has run out of a bucket meanwhile is a part of a unit.
-        let is_left = counted > since + u64::from(is_bucket) && !ledger.has_silent_holders(&cell);
-        self.truth.forgives_until(key, self.now_ms);
+        reset.was_silent |= ledger.has_silent_holders(&cell);
+        let is_left = counted > since + u64::from(is_bucket) && !reset.was_silent;
+        let waited = std::mem::replace(&mut reset.waits, ledger.forgives(&cell));
+        if waited {
+            self.truth.forgives_until(key, self.now_ms);
+        }
         if !goes_on && is_left {
             let what = format!("L9: key {key}: {counted} count after a reset, {since} since");
             self.truth.broken.push(what);
