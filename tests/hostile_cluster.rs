@@ -10,10 +10,10 @@ use cluster::{PROTOCOL, PROTOCOL_BEFORE};
 use crate::cluster::{CONTROL, members, options};
 use crate::cluster_tls::{founder, joining, metric, token};
 use crate::support::eventually;
-use crate::support::flooder::{Flooder, LIFE};
+use crate::support::flooder::Flooder;
 use crate::support::net::{Fault, Net};
 use crate::support::node::Node;
-use crate::support::stranger::{BULK, HELLO, JOIN, Stranger, bulk_hello, hello, message};
+use crate::support::stranger::{BULK, HELLO, JOIN, SPOKEN, Stranger, bulk_hello, hello, message};
 
 /// Connections at a time that say nothing.
 const IDLE: usize = 1_000;
@@ -138,7 +138,7 @@ async fn unheard(pair: &Pair) {
     .await;
     pair.withstands(1, async {
         let mut stranger = Stranger::plain(address).await;
-        let words = hello("slow", [1, 1]);
+        let words = hello("slow", SPOKEN);
         // A TLS record of a client's first words where that is spoken.
         let bytes = match pair.stolen {
             None => &words[..4],
@@ -166,7 +166,7 @@ async fn unheard(pair: &Pair) {
 
 /// First words that are not what they should be.
 async fn misheard(pair: &Pair) {
-    let good = hello("stranger", [1, 1]);
+    let good = hello("stranger", SPOKEN);
     let body = &good[8..];
     let mut oversized = HELLO.to_be_bytes().to_vec();
     oversized.extend([0, 1, 0x7f, 0xff, 0xff, 0xff]);
@@ -253,7 +253,7 @@ async fn large_misheard(pair: &Pair) {
 
 /// One whose own words are refused fills no log with them.
 async fn tells_in_short(pair: &Pair) {
-    let short = hello("wordy", [1, 1]);
+    let short = hello("wordy", SPOKEN);
     // Its versions, then the cluster's name: a text whose length takes two bytes.
     let mut body = short[8..10].to_vec();
     body.push(0xfb);
@@ -296,7 +296,7 @@ async fn without_a_certificate_nothing_but_joining_is_heard() {
     let mut oversized = JOIN.to_be_bytes().to_vec();
     oversized.extend([0, 1, 0x7f, 0xff, 0xff, 0xff]);
     let rows = [
-        hello("stranger", [1, 1]),
+        hello("stranger", SPOKEN),
         oversized,
         message(JOIN, 1, &[0xff; 64]),
         message(JOIN, 2, &[0; 64]),
@@ -316,7 +316,7 @@ async fn without_a_certificate_nothing_but_joining_is_heard() {
     // A gateway or traffic manager admits nobody: there it ends with the handshake.
     let stranger = Stranger::over_tls(&pair.traffic.cluster_address(), &stolen, None).await;
     if let Ok(mut stranger) = stranger {
-        stranger.send(&hello("stranger", [1, 1])).await;
+        stranger.send(&hello("stranger", SPOKEN)).await;
         assert!(stranger.closed().await.is_empty());
     }
 }
@@ -331,7 +331,7 @@ async fn a_member_that_sends_a_frame_without_end_or_nothing_at_all_is_let_go() {
         ("silent", &[]),
     ] {
         let mut member = pair.greeted().await;
-        member.send(&hello(id, [1, 1])).await;
+        member.send(&hello(id, SPOKEN)).await;
         let answer = member.next().await;
         assert_eq!(answer.get(8), Some(&0), "welcome: {answer:?}");
         member.send(bytes).await;
@@ -359,6 +359,7 @@ const ROUNDS: usize = 3_000;
 const AT_ONCE: usize = 250;
 /// What a node says of itself.
 const ABOUT: u16 = 65_011;
+const ACTORS: u16 = 65_013;
 const PROBE: u16 = 65_010;
 const SNAPSHOT: u16 = 0x0302;
 
@@ -390,8 +391,8 @@ impl Flooded {
             flooder,
         };
         eventually(10, "it is answered", || async {
-            let about = message(ABOUT, 1, &[]);
-            let answer = flooded.flooder.ask(&about, Some(LIFE)).await?;
+            let key = flooded.net.key("cp1", "flooder");
+            let answer = flooded.flooder.ask(&message(ABOUT, 2, &[]), key).await?;
             (answer.len() > 1).then_some(())
         })
         .await;
@@ -400,14 +401,15 @@ impl Flooded {
 
     /// What is served, what is not understood, and what came by no known connection; so often.
     fn flood(&self, rounds: usize) {
-        let about = message(ABOUT, 1, &[]);
+        let key = self.net.key("cp1", "flooder").expect("a member");
+        let about = message(ABOUT, 2, &[]);
         let asks = [
-            (message(PROBE, 1, &[]), Some(LIFE)),
-            (about.clone(), Some(LIFE)),
+            (message(PROBE, 1, &[]), Some(key)),
+            (about.clone(), Some(key)),
             // A piece of a snapshot of everything, whose answer is larger by far.
-            (message(SNAPSHOT, 2, &[0, 0]), Some(LIFE)),
-            (message(0x7777, 1, &[]), Some(LIFE)),
-            (about.clone(), Some(LIFE + 1)),
+            (message(SNAPSHOT, 2, &[0, 0]), Some(key)),
+            (message(0x7777, 1, &[]), Some(key)),
+            (about.clone(), Some(key ^ 1)),
             (about, None),
         ];
         assert_eq!(asks.len(), ROUND);
@@ -445,20 +447,21 @@ impl Flooded {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_member_that_asks_without_end_is_counted_told_once_bounded_and_in_the_end_let_go() {
     let flooded = Flooded::start().await;
-    let about = message(ABOUT, 1, &[]);
+    let about = message(ABOUT, 2, &[]);
+    let key = flooded.net.key("cp1", "flooder").expect("a member");
     // What is not understood is said to be so (M1).
     for (what, bytes) in [
         ("an unknown kind", message(0x7777, 1, &[])),
         ("a later version", message(ABOUT, 9, &[])),
-        ("later than is spoken here", message(ABOUT, 2, &[])),
+        ("later than is spoken here", message(ACTORS, 1, &[0, 0])),
         ("malformed", message(SNAPSHOT, 2, &[0xff; 9])),
         ("no message", b"abc".to_vec()),
     ] {
-        let answer = flooded.flooder.ask(&bytes, Some(LIFE)).await;
+        let answer = flooded.flooder.ask(&bytes, Some(key)).await;
         assert_eq!(answer, Some(vec![5]), "{what}");
     }
     // Whom no connection is known to be: it may come.
-    for bears in [None, Some(LIFE + 1)] {
+    for bears in [None, Some(key ^ 1)] {
         let answer = flooded.flooder.ask(&about, bears).await;
         assert_eq!(answer, Some(vec![1]));
     }
@@ -469,7 +472,7 @@ async fn a_member_that_asks_without_end_is_counted_told_once_bounded_and_in_the_
     // No faster than the flooder can go on: one that chokes itself is let go before all has come.
     for _ in 0..ROUNDS / AT_ONCE {
         flooded.flood(AT_ONCE);
-        flooded.flooder.ask(&about, Some(LIFE)).await;
+        flooded.flooder.ask(&about, Some(key)).await;
     }
     eventually(30, "all are counted", || async {
         (flooded.asked().await >= before + all).then_some(())

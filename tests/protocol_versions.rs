@@ -1,12 +1,16 @@
 //! Nodes of this version of the protocol between nodes and of the one before serve together (M1): what
 //! they say to each other is of the version before, in whichever role either is.
 
+use std::collections::BTreeSet;
+
 use cluster::{PROTOCOL, PROTOCOL_BEFORE};
+use serde_json::Value;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
 
-use crate::cluster::{CONTROL, Trio, options, set};
+use crate::cluster::{Trio, options, set};
 use crate::cluster_tls::metric;
+use crate::support::eventually;
 use crate::support::node::Node;
 use crate::support::platform::{PUBLISHER, text};
 use crate::support::stranger::message;
@@ -33,9 +37,8 @@ async fn spoken(node: &Node, version: u16) -> [u64; 2] {
 async fn protocols(node: &Node) -> Vec<(String, String)> {
     let answer = node.get("/admin/cluster").bearer(&node.operator()).send();
     let answer = answer.await.expect(200).json();
-    let list = answer["list"].as_array().cloned().expect("a list");
-    let of = |member: &serde_json::Value, key: &str| text(member, key).to_owned();
-    let mut told: Vec<_> = list
+    let of = |member: &Value, key: &str| text(member, key).to_owned();
+    let mut told: Vec<_> = list(&answer, "list")
         .iter()
         .map(|member| (of(member, "name"), of(member, "protocol")))
         .collect();
@@ -43,8 +46,37 @@ async fn protocols(node: &Node) -> Vec<(String, String)> {
     told
 }
 
+/// These are named as nodes that cannot tell of their actors and their settings, and start none anew; all others tell.
+async fn cannot_say(node: &Node, named: &[&str]) {
+    let ask = |method, path: &str| node.call(method, path).bearer(&node.operator()).send();
+    let no_word = |one: &Value| text(one, "why").contains("has no word for this");
+    let actors = ask("GET", "/admin/actors").await.expect(200).json();
+    let mut silent = list(&actors, "unanswered").to_vec();
+    assert!(silent.iter().all(no_word), "{silent:?}");
+    silent.sort_by_key(|one| text(one, "node").to_owned());
+    let names: Vec<_> = silent.iter().map(|one| text(one, "node")).collect();
+    assert_eq!(names, named);
+    let config = ask("GET", "/admin/config").await.expect(200).json();
+    for one in list(&config, "list") {
+        let is_named = named.contains(&text(one, "node"));
+        assert_eq!(one["settings"].is_null(), is_named, "{one}");
+        assert!(!is_named || no_word(one), "{one}");
+    }
+    for name in named {
+        let path = format!("/admin/actors/restart?node={name}&name=cluster");
+        let refused = ask("POST", &path).await;
+        assert_eq!(refused.status, 503);
+        let told = refused.text();
+        assert!(told.contains("has no word for this"), "{told}");
+    }
+}
+
+fn list<'a>(answer: &'a Value, name: &str) -> &'a [Value] {
+    answer[name].as_array().expect("a list")
+}
+
 /// Deploys, calls, throttles and revokes.
-async fn serve(trio: &Trio) {
+async fn serve(trio: &Trio, all: &str) {
     let (key, secret, access) = trio.subscriber("Three", 3).await;
     for _ in 0..3 {
         assert_eq!(trio.call(&access).await, 200);
@@ -54,7 +86,7 @@ async fn serve(trio: &Trio) {
     assert_eq!(trio.call(&other).await, 200);
     let revoke = trio.control.post("/oauth2/revoke").basic(&key, &secret);
     let revoked = revoke.form(&[("token", &access)]).send().await.expect(200);
-    assert_eq!(revoked.header("headgate-applied"), "2/2");
+    assert_eq!(revoked.header("headgate-applied"), all);
     assert_eq!(trio.call(&access).await, 401);
     // What is deployed now is served when its answer leaves.
     let (node, token) = (&trio.control, &trio.token);
@@ -74,7 +106,7 @@ fn named(rows: [(&str, &str); 3]) -> Vec<(String, String)> {
 #[tokio::test]
 async fn a_gateway_of_the_version_before_serves_with_a_control_plane_of_this_one() {
     let trio = Trio::start_with(&[KEPT_BACK]).await;
-    serve(&trio).await;
+    serve(&trio, "2/2").await;
     let [sent, served] = spoken(&trio.gateway, PROTOCOL_BEFORE).await;
     assert!(sent > 10 && served > 0, "{sent} {served}");
     assert_eq!(spoken(&trio.gateway, PROTOCOL).await, [0, 0]);
@@ -92,22 +124,16 @@ async fn a_gateway_of_the_version_before_serves_with_a_control_plane_of_this_one
     let (before, both) = (before.as_str(), both.as_str());
     let told = [("cp1", both), ("gw1", before), ("tm1", both)];
     assert_eq!(protocols(&trio.control).await, named(told));
-    // The version before has no word for it.
-    let told = [("cp1", before), ("gw1", before), ("tm1", before)];
     assert_eq!(protocols(&trio.gateway).await, named(told));
+    // What the version before has no word for is said to be so.
+    cannot_say(&trio.control, &["gw1"]).await;
+    cannot_say(&trio.gateway, &["cp1", "tm1"]).await;
 }
 
 #[tokio::test]
 async fn a_control_plane_of_the_version_before_serves_with_a_gateway_of_this_one() {
-    let mut trio = Trio::start().await;
-    // One of the version before says nothing of who founds the view register: that is done when it is put back.
-    let mut before = options("cp1", CONTROL, "");
-    set(&mut before, KEPT_BACK.0, KEPT_BACK.1);
-    trio.control = trio.control.crash_and_restart(before).await;
-    trio.gateway.until_ready().await;
-    trio.traffic.until_ready().await;
-    trio.token = trio.control.admin_token().await;
-    serve(&trio).await;
+    let trio = Trio::start_both_with(&[KEPT_BACK], &[]).await;
+    serve(&trio, "2/2").await;
     let [sent, served] = spoken(&trio.control, PROTOCOL_BEFORE).await;
     assert!(sent > 0 && served > 10, "{sent} {served}");
     assert_eq!(spoken(&trio.control, PROTOCOL).await, [0, 0]);
@@ -117,6 +143,29 @@ async fn a_control_plane_of_the_version_before_serves_with_a_gateway_of_this_one
             assert!(sent > 0 && served > 0, "{version}: {sent} {served}");
         }
     }
+}
+
+#[tokio::test]
+async fn traffic_managers_of_both_versions_own_shards_together() {
+    let trio = Trio::start().await;
+    let seed = trio.control.cluster_address();
+    let mut before = options("tm2", "traffic-manager", &seed);
+    set(&mut before, KEPT_BACK.0, KEPT_BACK.1);
+    let third = options("tm3", "traffic-manager", &seed);
+    let (second, _third) = tokio::join!(Node::start_with(before), Node::start_with(third));
+    eventually(60, "all three own shards and say so", || async {
+        let of = &trio.gateway;
+        let shards = of.get("/admin/shards?limit=1000").bearer(&of.operator());
+        let shards = shards.send().await.expect(200).json();
+        let owner = |one: &Value| one["owner"].as_str().map(str::to_owned);
+        let owners: Option<BTreeSet<_>> = list(&shards, "list").iter().map(owner).collect();
+        let all = owners?.len() == 3 && list(&shards, "unanswered").is_empty();
+        all.then_some(())
+    })
+    .await;
+    serve(&trio, "4/4").await;
+    let [sent, served] = spoken(&second, PROTOCOL_BEFORE).await;
+    assert!(sent > 10 && served > 10, "{sent} {served}");
 }
 
 #[tokio::test]

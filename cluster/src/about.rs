@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use crate::cluster::Cluster;
 use crate::door::{Door, Request};
 use crate::members::MemberState;
-use crate::protocol::{Before, Earlier, PROTOCOL_BEFORE};
 
 /// Asks a node what it is.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -22,30 +21,8 @@ pub struct About {
     pub protocol: (u16, u16),
 }
 
-/// The same in version 1.
-#[derive(Debug, Serialize, Deserialize)]
-struct AboutBefore {
-    version: String,
-}
-
-impl Earlier<About> for AboutBefore {
-    fn of(now: &About) -> Self {
-        Self {
-            version: now.version.clone(),
-        }
-    }
-
-    fn into_now(self) -> About {
-        About {
-            version: self.version,
-            // It would have said more if it could.
-            protocol: (PROTOCOL_BEFORE, PROTOCOL_BEFORE),
-        }
-    }
-}
-
 impl About {
-    /// The versions of the protocol, in a word: `1-2`, or `1`.
+    /// The versions of the protocol, in a word: `2-3`, or `2`.
     #[must_use]
     pub fn protocol_text(&self) -> String {
         match self.protocol {
@@ -60,8 +37,6 @@ impl Request for AskAbout {
     const KIND: u16 = 65_011;
     const VERSION: u16 = 2;
     const IDEMPOTENT: bool = true;
-    const SINCE: u16 = 2;
-    const BEFORE: Option<Before<Self>> = Some(Before::new::<Self, AboutBefore>(1));
 }
 
 impl Cluster {
@@ -91,7 +66,7 @@ impl Cluster {
 mod tests {
     use super::*;
     use crate::codec::encode;
-    use crate::protocol::{read_reply, shaped, write_reply};
+    use crate::protocol::{read_reply, write_reply};
 
     #[test]
     fn what_a_node_says_of_itself_keeps_its_bytes() {
@@ -106,14 +81,5 @@ mod tests {
         let told = write_reply::<AskAbout>(&asked, &about).unwrap();
         assert_eq!(hex(told.clone()), "fdf300020000000603312e320102");
         assert_eq!(read_reply::<AskAbout>(&told).unwrap(), about);
-        let asked = shaped::<AskAbout>(asked, 1).unwrap();
-        assert_eq!(hex(asked.clone()), "fdf3000100000000");
-        let told = write_reply::<AskAbout>(&asked, &about).unwrap();
-        assert_eq!(hex(told.clone()), "fdf300010000000403312e32");
-        let understood = About {
-            protocol: (1, 1),
-            ..about
-        };
-        assert_eq!(read_reply::<AskAbout>(&told).unwrap(), understood);
     }
 }

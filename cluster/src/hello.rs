@@ -33,8 +33,7 @@ pub(crate) struct Hello {
     pub(crate) cluster: String,
     /// Who it is.
     pub(crate) member: Member,
-    /// A number that nobody else knows: what the other's asks on this connection are to bear. Version
-    /// 1 of the protocol had another one here, of which nothing came.
+    /// A number that nobody else knows: what the other's asks on this connection are to bear.
     pub(crate) key: u64,
     /// Whom else it knows.
     pub(crate) known: Vec<Member>,

@@ -71,14 +71,14 @@ impl Request for AskActors {
     const KIND: u16 = 65_013;
     const VERSION: u16 = 1;
     const IDEMPOTENT: bool = true;
-    const SINCE: u16 = 2;
+    const SINCE: u16 = 3;
 }
 
 impl Request for RestartActor {
     type Reply = ActorRestarts;
     const KIND: u16 = 65_014;
     const VERSION: u16 = 1;
-    const SINCE: u16 = 2;
+    const SINCE: u16 = 3;
 }
 
 impl Request for AskSettings {
@@ -86,7 +86,7 @@ impl Request for AskSettings {
     const KIND: u16 = 65_015;
     const VERSION: u16 = 1;
     const IDEMPOTENT: bool = true;
-    const SINCE: u16 = 2;
+    const SINCE: u16 = 3;
 }
 
 impl System {

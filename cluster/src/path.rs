@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::ask::AskError;
-use crate::bulk::{self, Bulk, Carried};
+use crate::bulk::{Bulk, Carried};
 use crate::counters::Counters;
 use crate::member::Member;
 use crate::router::Routed;
@@ -46,7 +46,7 @@ pub(crate) struct Path {
     terms: Terms,
     /// Places of the peer's own asks that are being answered, and of their bytes.
     answering: [Arc<Semaphore>; 2],
-    /// The way for what is large, where the peer knows such a way.
+    /// The way for what is large; none of its own in tests.
     bulk: Option<Bulk>,
     /// Said when the connection is over, to what rests on it.
     ended: CancellationToken,
@@ -100,14 +100,11 @@ impl Path {
         }
     }
 
-    /// The same, with a connection of its own for what is large, from and to these two, where both
-    /// know such a way.
+    /// The same, with a connection of its own for what is large, from and to these two.
     pub(crate) fn with_bulk(mut self, both: (Member, Member), security: Security) -> Self {
-        if self.terms.protocol >= bulk::SINCE {
-            let (counters, ended) = (Arc::clone(&self.counters), self.ended.clone());
-            let bears = self.terms.bears;
-            self.bulk = Some(Bulk::new(both, bears, security, counters, ended));
-        }
+        let (counters, ended) = (Arc::clone(&self.counters), self.ended.clone());
+        let bears = self.terms.bears;
+        self.bulk = Some(Bulk::new(both, bears, security, counters, ended));
         self
     }
 

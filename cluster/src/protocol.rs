@@ -9,12 +9,9 @@ use crate::codec::{CodecError, decode, encode, head};
 use crate::door::Request;
 
 /// The version that this build speaks best.
-pub const PROTOCOL: u16 = 2;
+pub const PROTOCOL: u16 = 3;
 /// The one before, spoken with nodes that know no better.
-pub const PROTOCOL_BEFORE: u16 = 1;
-
-/// Since this version asks bear the key of the connection that they come by.
-pub(crate) const KEYS: u16 = 2;
+pub const PROTOCOL_BEFORE: u16 = 2;
 
 /// An earlier shape of a message, which says less than the one of now, or the same otherwise.
 pub trait Earlier<T>: Serialize + DeserializeOwned {

@@ -51,7 +51,7 @@ pub const KINDS: [(&str, u16); 18] = [
 ];
 
 /// Kinds that this version of the protocol and those before it read are written: that before the version of this build.
-pub const WRITTEN: u16 = 1;
+pub const WRITTEN: u16 = 2;
 
 /// Stands in the place of an entry that no message holds; it says nothing.
 pub const LEFT_OUT: &str = "left_out";

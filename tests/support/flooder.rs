@@ -16,8 +16,6 @@ use super::eventually;
 
 /// The group that routers of nodes join.
 const ROUTERS: &str = "headgate.routers";
-/// Its life, by which its asks are known where the protocol's version before is spoken.
-pub const LIFE: u64 = 77;
 
 /// An ask as it lies on the wire.
 struct Raw {
@@ -58,7 +56,7 @@ impl Flooder {
             // Greater than any, so that it is the one who dials.
             id: "zz-flooder".to_owned(),
             incarnation: 1,
-            life: LIFE,
+            life: 77,
             name: "flooder".to_owned(),
             address: advertised.to_owned(),
             roles: Vec::new(),

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::node::Options;
-use super::stranger::BULK;
+use super::stranger::{ANSWER, BULK, key_in};
 
 /// What happens to the bytes that one node sends another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -52,6 +52,8 @@ struct Seen {
     bytes: BTreeMap<(String, String), u64>,
     /// The last first words of a connection for what is large.
     large: BTreeMap<(String, String), Vec<u8>>,
+    /// The last answer to a node's first words.
+    answers: BTreeMap<(String, String), Vec<u8>>,
     connections: u64,
     /// Connections by number: who is at which end, and how either end is closed.
     open: BTreeMap<u64, [(String, watch::Sender<bool>); 2]>,
@@ -178,6 +180,12 @@ impl Net {
     pub fn bulk_words(&self, from: &str, to: &str) -> Option<Vec<u8>> {
         let way = (from.to_owned(), to.to_owned());
         self.seen().large.get(&way).cloned()
+    }
+
+    /// What asks of `to` are to bear, as `from` has told it when it last welcomed it.
+    pub fn key(&self, from: &str, to: &str) -> Option<u64> {
+        let way = (from.to_owned(), to.to_owned());
+        self.seen().answers.get(&way).map(|welcome| key_in(welcome))
     }
 
     /// Connections that were dialed.
@@ -367,9 +375,16 @@ impl Pump {
 
     async fn pass(&mut self, bytes: &[u8]) {
         *self.state.seen().bytes.entry(self.way.clone()).or_default() += bytes.len() as u64;
-        if bytes.starts_with(&BULK.to_be_bytes()) {
-            let mut seen = self.state.seen();
-            seen.large.insert(self.way.clone(), bytes.to_vec());
+        for kind in [BULK, ANSWER] {
+            if bytes.starts_with(&kind.to_be_bytes()) {
+                let seen = &mut *self.state.seen();
+                let words = if kind == BULK {
+                    &mut seen.large
+                } else {
+                    &mut seen.answers
+                };
+                words.insert(self.way.clone(), bytes.to_vec());
+            }
         }
         let fault = self.state.fault(&self.way);
         match fault {

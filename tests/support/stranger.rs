@@ -13,8 +13,11 @@ use tokio_rustls::TlsConnector;
 
 /// The kinds of first words.
 pub const HELLO: u16 = 65_000;
+pub const ANSWER: u16 = 65_001;
 pub const JOIN: u16 = 65_002;
 pub const BULK: u16 = 65_004;
+/// Versions of the protocol with which one comes in.
+pub const SPOKEN: [u8; 2] = [cluster::PROTOCOL_BEFORE.to_be_bytes()[1]; 2];
 
 /// What nobody keeps open longer; a busy machine has time.
 const CLOSED: Duration = Duration::from_secs(10);
@@ -123,6 +126,25 @@ pub fn hello(id: &str, versions: [u8; 2]) -> Vec<u8> {
     // The router, others.
     body.extend([1, 0]);
     message(HELLO, 1, &body)
+}
+
+/// What the asks are to bear of whoever was answered with this.
+pub fn key_in(answer: &[u8]) -> u64 {
+    /// Whether it is a welcome, versions, cluster, who it is, the key, and whom it knows.
+    type Told = (
+        u16,
+        (u16, u16),
+        String,
+        cluster::Member,
+        u64,
+        Vec<cluster::Member>,
+    );
+    let length = answer.get(4..8).expect("a head").try_into();
+    let length = u32::from_be_bytes(length.expect("four bytes"));
+    let whole = &answer[..8 + usize::try_from(length).expect("a length")];
+    let told: Told = cluster::decode(ANSWER, 1, whole).expect("a welcome");
+    assert_eq!(told.0, 0, "a welcome");
+    told.4
 }
 
 /// Those of a connection for what is large of such a node, whose asks bear a small number.

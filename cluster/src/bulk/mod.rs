@@ -31,8 +31,6 @@ use crate::security::Security;
 use crate::transport::dial_for_bulk;
 use link::{Link, Sent};
 
-/// The first version of the protocol whose nodes take such connections.
-pub(crate) const SINCE: u16 = 2;
 /// Asks under way over one (C3).
 const ASKS: usize = 16;
 /// Bytes of them.

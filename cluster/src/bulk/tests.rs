@@ -13,7 +13,7 @@ use crate::cluster::{Cluster, Parcel, ask_on};
 use crate::door::{Door, Request as _};
 use crate::hello::{Hello, Refusal, read};
 use crate::path::{Path, Terms};
-use crate::protocol::{PROTOCOL, PROTOCOL_BEFORE};
+use crate::protocol::PROTOCOL;
 use crate::router::Routed;
 use crate::task::spawn_named;
 use crate::tests::{Add, SOON};
@@ -427,19 +427,4 @@ async fn one_over_which_nothing_comes_is_left_for_another() {
     let silent = path.ask_in_bulk(vec![1], briefly).await;
     assert_eq!(silent, Err(AskError::Timeout));
     assert_eq!(path.ask_in_bulk(vec![2], SOON).await, Ok(vec![2]));
-}
-
-#[tokio::test]
-async fn a_node_of_the_version_before_is_asked_the_common_way() {
-    let (router, _) = ractor::ActorRuntime::spawn(None, Echo, ()).await.unwrap();
-    let terms = Terms {
-        protocol: PROTOCOL_BEFORE,
-        bears: KEY,
-    };
-    let to = member("server", 7, "127.0.0.1:1");
-    let path = Path::new(router, Arc::default(), terms);
-    let path = path.with_bulk((member("asker", 1, "127.0.0.1:1"), to.clone()), PLAIN);
-    assert_eq!(path.ask_in_bulk(vec![5], SOON).await, Ok(vec![5]));
-    assert_eq!(count(&path.counters().bulk_beside), 1);
-    assert!(!path.takes_bulk_of(&to), "nor does it open one");
 }

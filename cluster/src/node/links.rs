@@ -12,7 +12,6 @@ use crate::counters::Counters;
 use crate::hello::Hello;
 use crate::members::Table;
 use crate::path::{Path, Terms};
-use crate::protocol::KEYS;
 use crate::transport::Shut;
 
 /// One connection.
@@ -53,18 +52,17 @@ pub(super) struct Links {
 // === impl With ===
 
 impl With {
-    /// What is agreed on by this version of the protocol, the own life and the key that the other was
-    /// told, and what the other said.
-    pub(super) fn agreed(protocol: u16, (life, key): (u64, u64), hello: &Hello) -> Self {
-        // Before, asks bore the asker's life: any member could name another's.
-        let (bears, theirs) = match protocol >= KEYS {
-            true => (hello.key, key),
-            false => (life, hello.member.life),
+    /// What is agreed on by this version of the protocol, the key that the other was told, and what
+    /// the other said.
+    pub(super) fn agreed(protocol: u16, key: u64, hello: &Hello) -> Self {
+        let terms = Terms {
+            protocol,
+            bears: hello.key,
         };
         Self {
             peer: hello.member.id.clone(),
-            terms: Terms { protocol, bears },
-            bears: theirs,
+            terms,
+            bears: key,
         }
     }
 }

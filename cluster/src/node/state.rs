@@ -230,7 +230,7 @@ impl Node {
     /// What was agreed on with whoever said this and was told this key.
     fn with(&self, hello: &Hello, key: u64) -> With {
         let protocol = self.table.protocol_with(hello);
-        With::agreed(protocol, (self.cluster.me().life, key), hello)
+        With::agreed(protocol, key, hello)
     }
 
     fn dial(&mut self, address: String) {

@@ -31,8 +31,6 @@ impl Request for AskRegister {
     type Reply = Vec<u8>;
     const KIND: u16 = KIND;
     const VERSION: u16 = VERSION;
-    /// Nodes that speak no later protocol than the first have no register.
-    const SINCE: u16 = 2;
 }
 
 impl RegisterLink for Cluster {

@@ -254,8 +254,6 @@ impl Request for Claim {
     const VERSION: u16 = 1;
     /// What one incarnation is told it is told again.
     const IDEMPOTENT: bool = true;
-    /// Nodes that speak no later protocol than the first have no agreed view.
-    const SINCE: u16 = 2;
 }
 
 impl Request for Share {
@@ -263,8 +261,6 @@ impl Request for Share {
     const KIND: u16 = 0x0506;
     const VERSION: u16 = 1;
     const IDEMPOTENT: bool = true;
-    /// Nodes that speak no later protocol than the first have no agreed view.
-    const SINCE: u16 = 2;
 }
 
 impl Request for HoldOn {
@@ -272,8 +268,6 @@ impl Request for HoldOn {
     const KIND: u16 = 0x0508;
     const VERSION: u16 = 1;
     const IDEMPOTENT: bool = true;
-    /// Nodes that speak no later protocol than the first have no agreed view.
-    const SINCE: u16 = 2;
 }
 
 impl Request for GiveUp {
@@ -281,8 +275,6 @@ impl Request for GiveUp {
     const KIND: u16 = 0x0509;
     const VERSION: u16 = 1;
     const IDEMPOTENT: bool = true;
-    /// Nodes that speak no later protocol than the first have no agreed view.
-    const SINCE: u16 = 2;
 }
 
 /// Whoever runs the cluster orders something, at any node that votes.
@@ -340,8 +332,6 @@ impl Request for AskVoter {
     const KIND: u16 = 0x0501;
     const VERSION: u16 = 1;
     const IDEMPOTENT: bool = true;
-    /// Nodes that speak no later protocol than the first have no agreed view.
-    const SINCE: u16 = 2;
 }
 
 impl Request for TellVoter {
@@ -349,8 +339,6 @@ impl Request for TellVoter {
     const KIND: u16 = 0x0502;
     const VERSION: u16 = 1;
     const IDEMPOTENT: bool = true;
-    /// Nodes that speak no later protocol than the first have no agreed view.
-    const SINCE: u16 = 2;
 }
 
 impl Request for AskView {
@@ -358,8 +346,6 @@ impl Request for AskView {
     const KIND: u16 = 0x0503;
     const VERSION: u16 = 1;
     const IDEMPOTENT: bool = true;
-    /// Nodes that speak no later protocol than the first have no agreed view.
-    const SINCE: u16 = 2;
 }
 
 impl Request for TellView {
@@ -367,8 +353,6 @@ impl Request for TellView {
     const KIND: u16 = 0x0504;
     const VERSION: u16 = 1;
     const IDEMPOTENT: bool = true;
-    /// Nodes that speak no later protocol than the first have no agreed view.
-    const SINCE: u16 = 2;
 }
 
 // === impl TellVoter ===
@@ -386,6 +370,4 @@ impl Request for OrderView {
     const KIND: u16 = 0x0507;
     const VERSION: u16 = 1;
     const IDEMPOTENT: bool = true;
-    /// Nodes that speak no later protocol than the first have no agreed view.
-    const SINCE: u16 = 2;
 }

@@ -184,7 +184,7 @@ impl TrafficManagerHandle {
         here.lease.ask(request, DEADLINE).await
     }
 
-    /// Who owns a shard. While nobody here knows a view, as among nodes of the protocol before, it is one of the living:
+    /// Who owns a shard. While nobody here knows a view, as before the first one is agreed on, it is one of the living:
     /// whoever is asked decides by itself whether it grants.
     fn owner(&self, shard: u16) -> Option<String> {
         let view = self.agreed.view();

@@ -185,7 +185,13 @@ pub(super) async fn restart(
             Err(ApiError::not_found("actor", &name))
         }
         Err(error) => {
-            audit(&format!("unknown: {error}"));
+            let why = members::why(error);
+            // One that was not understood was not carried out.
+            let outcome = match error {
+                AskError::Unsupported => "refused",
+                _ => "unknown",
+            };
+            audit(&format!("{outcome}: {why}"));
             Err(silence(&known.name, error))
         }
     }
@@ -234,7 +240,7 @@ fn unanswered(told: &[Told]) -> Vec<Value> {
     let why = |one: &Told| match &one.seen {
         Ok(seen) if seen.more => Some("it has more than one answer holds, ask by name".to_owned()),
         Ok(_) => None,
-        Err(error) => Some(error.to_string()),
+        Err(error) => Some(members::why(*error)),
     };
     let why = |one: &Told| why(one).map(|why| json!({ "node": one.node, "why": why }));
     told.iter().filter_map(why).collect()
@@ -242,7 +248,8 @@ fn unanswered(told: &[Told]) -> Vec<Value> {
 
 fn silence(node: &str, error: AskError) -> ApiError {
     let code = StatusCode::SERVICE_UNAVAILABLE;
-    let what = format!("node {node} says nothing of its actors now: {error}");
+    let why = members::why(error);
+    let what = format!("node {node} says nothing of its actors now: {why}");
     ApiError::new(code, 503, "Service Unavailable", what)
 }
 

@@ -64,6 +64,6 @@ fn show(node: &str, seen: &Result<SettingsSeen, AskError>) -> Value {
             let settings: Vec<Value> = settings.iter().map(row).collect();
             json!({ "node": node, "settings": settings })
         }
-        Err(error) => json!({ "node": node, "settings": null, "why": error.to_string() }),
+        Err(error) => json!({ "node": node, "settings": null, "why": members::why(*error) }),
     }
 }

@@ -8,7 +8,7 @@ use super::world::{BEFORE, World, until};
 use crate::cluster::{Cluster, Parcel, ask_on};
 use crate::member::Member;
 use crate::path::{Path, Terms};
-use crate::protocol::{PROTOCOL, PROTOCOL_BEFORE};
+use crate::protocol::PROTOCOL;
 use crate::register::voter_id::VoterId;
 use crate::register::words::{OrderWord, PlaceWord, Said, Told, VoteWord, read, write};
 use crate::register::{AskRegister, ENTRY_LIMIT};
@@ -16,8 +16,8 @@ use crate::router::{Routed, Router};
 use crate::tests::SOON;
 use crate::{AskError, RegisterLink};
 
-/// A node whose register others can ask, and the way there in a version of the protocol.
-async fn there(world: &World, protocol: u16) -> (Arc<Path>, impl Sized) {
+/// A node whose register others can ask, and the way there.
+async fn there(world: &World) -> (Arc<Path>, impl Sized) {
     let node = &world.nodes[0];
     let cluster = Cluster::new(Member {
         id: node.id.clone(),
@@ -32,7 +32,10 @@ async fn there(world: &World, protocol: u16) -> (Arc<Path>, impl Sized) {
     let router = Router::new(cluster.clone());
     let (router, _): (ActorRef<Routed>, _) =
         ractor::ActorRuntime::spawn(None, router, ()).await.unwrap();
-    let terms = Terms { protocol, bears: 9 };
+    let terms = Terms {
+        protocol: PROTOCOL,
+        bears: 9,
+    };
     let path = Arc::new(Path::new(router, Arc::clone(&cluster.0.counters), terms));
     let asker = cluster.0.askers.admit(9, Arc::clone(&path));
     (path, (asker, cluster))
@@ -45,7 +48,7 @@ async fn say(path: &Path, said: Vec<u8>) -> Result<Vec<u8>, AskError> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_voter_answers_another_node_and_whatever_it_does_not_understand() {
     let world = World::voting(1).await;
-    let (path, _kept) = there(&world, PROTOCOL).await;
+    let (path, _kept) = there(&world).await;
     let propose = write(&Said::Propose(b"a".to_vec())).unwrap();
     let told = say(&path, propose.clone()).await.unwrap();
     let told = read::<Told>(&told).unwrap();
@@ -75,8 +78,6 @@ async fn a_voter_answers_another_node_and_whatever_it_does_not_understand() {
         let told = read::<Told>(&told).unwrap();
         assert!(matches!(told, Told::Failed(_)), "{told:?}");
     }
-    let (path, _kept) = there(&world, PROTOCOL_BEFORE).await;
-    assert_eq!(say(&path, propose).await, Err(AskError::Unsupported));
 }
 
 #[tokio::test]

@@ -34,8 +34,6 @@ impl Request for TellShard {
     const KIND: u16 = 0x0203;
     const VERSION: u16 = 3;
     const IDEMPOTENT: bool = true;
-    /// Nodes that speak no later protocol than the first have no agreed view.
-    const SINCE: u16 = 2;
 
     /// A first part is small, and there are as many of them as shards: one after the other they would take a round trip
     /// each.
@@ -210,8 +208,6 @@ impl Request for AskShards {
     const KIND: u16 = 0x0204;
     const VERSION: u16 = 1;
     const IDEMPOTENT: bool = true;
-    /// Nodes that speak no later protocol than the first have no agreed view.
-    const SINCE: u16 = 2;
 }
 
 impl Request for AskKey {
@@ -219,8 +215,6 @@ impl Request for AskKey {
     const KIND: u16 = 0x0205;
     const VERSION: u16 = 1;
     const IDEMPOTENT: bool = true;
-    /// Nodes that speak no later protocol than the first have no agreed view.
-    const SINCE: u16 = 2;
 }
 
 impl Request for ChangeKey {
@@ -229,6 +223,4 @@ impl Request for ChangeKey {
     const VERSION: u16 = 1;
     /// Units would be given back twice.
     const IDEMPOTENT: bool = false;
-    /// Nodes that speak no later protocol than the first have no agreed view.
-    const SINCE: u16 = 2;
 }
