@@ -203,3 +203,41 @@ fn of_accounts_that_no_owner_answers_no_more_are_kept_than_there_is_room_for() {
         assert_eq!(all.count(), kept);
     }
 }
+
+/// A recall of a reset, of the lease that asked.
+fn reset_of(ask: &Ask) -> Recall {
+    Recall {
+        holder: ask.holder.clone(),
+        cell: ask.cell.clone(),
+        stamp: Stamp { epoch: 1, seq: 2 },
+        window: MINUTE.at(0).id,
+        granted: 3,
+        anew: true,
+    }
+}
+
+#[test]
+fn a_key_that_is_reset_goes_on_by_another_lease_in_the_same_place_and_asks_for_who_waits() {
+    let mut accounts = accounts(2);
+    let key = neighbours().next().unwrap();
+    let (slot, _) = accounts.open(&key, MINUTE, 0);
+    let (ask, _) = accounts.ask(slot.shard, &key, 0).unwrap();
+    let granted = reply(&ask, Outcome::Granted, 3);
+    accounts.apply(slot.shard, &key, &granted, 0);
+    let held = slot.lease.take(1, || 0).unwrap();
+    let recall = reset_of(&ask);
+    let (answer, asks) = accounts.begin_anew(slot.shard, &key, &recall, 1).unwrap();
+    assert!(answer.holder.lease > ask.holder.lease);
+    assert!(!asks, "nobody waits");
+    slot.lease.put_back(held);
+    assert_eq!(slot.lease.at_hand(), 0, "what a call held is void");
+    let same = found(&accounts, &key).unwrap();
+    assert!(Arc::ptr_eq(&same, &slot), "who waits there is found");
+    // Its answer was lost.
+    let (again, _) = accounts.begin_anew(slot.shard, &key, &recall, 2).unwrap();
+    assert_eq!(again.holder, answer.holder);
+    let _waiting = Waiting::begin(&slot, 1);
+    let recall = reset_of(&again);
+    let (_, asks) = accounts.begin_anew(slot.shard, &key, &recall, 3).unwrap();
+    assert!(asks);
+}
