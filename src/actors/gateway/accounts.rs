@@ -165,7 +165,7 @@ impl Accounts {
         let mut account = of_shard.remove(&key)?;
         self.state.leases.remove(&key);
         account.slot.changed.notify_waiters();
-        Some(account.book.give_back(self.state.applied(), now_ms))
+        Some(account.book.end(self.state.applied(), now_ms))
     }
 
     /// The ask of a key, and how many units are waited for.

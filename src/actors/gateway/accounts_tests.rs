@@ -62,13 +62,17 @@ fn beyond_the_bound_the_account_that_was_of_no_use_for_longest_gives_back_and_is
     let (slot, left) = accounts.open(&first, MINUTE, 0);
     assert!(left.is_none());
     accounts.open(&second, MINUTE, 5);
-    hear(&mut accounts, &slot, Outcome::Granted, 3);
+    hear(&mut accounts, &slot, Outcome::Granted, 4);
+    let lease = Arc::clone(&slot.lease);
+    let held = lease.take(1, || 0).unwrap();
     // No stream counts by it any more.
     drop(slot);
     let (_, left) = accounts.open(&third, MINUTE, 9);
     let (shard, ask) = left.unwrap();
     assert_eq!((shard, ask.cell), (shard_of(&first), first.cell()));
     assert_eq!((ask.returned, ask.emptied), (3, true));
+    lease.put_back(held);
+    assert_eq!(lease.at_hand(), 0, "what a call held of it is void");
     assert!(found(&accounts, &first).is_none());
     // Opened anew, its lease is a later one: what the old one did not return is spent (L7).
     let (again, _) = accounts.open(&first, MINUTE, 10);

@@ -282,7 +282,7 @@ impl Book {
         (taken > 0).then(|| self.report(policies, now_ms))
     }
 
-    /// Gives everything unused back: before the lease is forgotten and when the gateway leaves (M3).
+    /// Gives everything unused back, as when the gateway leaves (M3).
     pub fn give_back(&mut self, policies: u64, now_ms: i64) -> Ask {
         self.returned = self.returned.saturating_add(u64::from(self.lease.empty()));
         Ask {
@@ -290,6 +290,14 @@ impl Book {
             due: 0,
             ..self.report(policies, now_ms)
         }
+    }
+
+    /// Gives everything unused back and ends the lease while its window lasts: what calls hold of it is void. A reset takes a
+    /// lease for over that another one follows.
+    pub fn end(&mut self, policies: u64, now_ms: i64) -> Ask {
+        let ask = self.give_back(policies, now_ms);
+        self.lease.open(NEVER);
+        ask
     }
 
     /// To be called about once a second: gives back what nobody used since the last time, so that units do not lie
