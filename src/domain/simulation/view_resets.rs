@@ -87,11 +87,11 @@ impl World {
         let since = ledger.granted_units() - reset.granted_before;
         let is_bucket = self.plan.keys[key].1.kind == WindowKind::Bucket;
         let counted = ledger.counted(&cell).map_or(0, |key| key.used);
-        // What has run out of a bucket meanwhile is a part of a unit.
         let nodes = self.nodes.all.iter().enumerate();
         let mut others = nodes.filter(|(node, _)| *node != reset.node);
         reset.had_others |= others.any(|(_, node)| node.seats[usize::from(shard)].grants());
         reset.was_silent |= ledger.has_silent_holders(&cell);
+        // What has run out of a bucket meanwhile is a part of a unit.
         let is_left =
             counted > since + u64::from(is_bucket) && !reset.was_silent && !reset.had_others;
         let waited = std::mem::replace(&mut reset.waits, ledger.forgives(&cell));
