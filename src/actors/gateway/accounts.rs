@@ -165,7 +165,7 @@ impl Accounts {
         let mut account = of_shard.remove(&key)?;
         self.state.leases.remove(&key);
         account.slot.changed.notify_waiters();
-        Some(account.book.give_back(self.state.applied(), now_ms))
+        Some(account.book.end(self.state.applied(), now_ms))
     }
 
     /// The ask of a key, and how many units are waited for.
@@ -274,6 +274,26 @@ impl Accounts {
             .recall(recall, (applied, waiting, is_last_look), now_ms);
         let is_whole = answer.as_ref().is_some_and(|answer| answer.emptied);
         (answer, waiting > 0 && !is_whole)
+    }
+
+    /// The key was reset: goes on by the next lease (L9). Says so, and whether there is anything to ask for now.
+    pub(super) fn begin_anew(
+        &mut self,
+        shard: u16,
+        key: &ThrottleKey,
+        recall: &Recall,
+        now_ms: i64,
+    ) -> Option<(Ask, bool)> {
+        let applied = self.state.applied();
+        let next = self.leases.fetch_add(1, Ordering::Relaxed) + 1;
+        let account = self.get_mut(shard, key)?;
+        let answer = account.book.begin_anew(recall, next, applied, now_ms)?;
+        // What the lease before asked for is nobody's concern any more.
+        account.is_unanswered = false;
+        let slot = &account.slot;
+        slot.changed.notify_waiters();
+        let asks = slot.line.units() > 0 || slot.lease.debt() > 0;
+        Some((answer, asks))
     }
 
     /// Whoever waits for units of a shard looks again: nobody may come to grant any (L8).

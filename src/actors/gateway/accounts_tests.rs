@@ -62,13 +62,17 @@ fn beyond_the_bound_the_account_that_was_of_no_use_for_longest_gives_back_and_is
     let (slot, left) = accounts.open(&first, MINUTE, 0);
     assert!(left.is_none());
     accounts.open(&second, MINUTE, 5);
-    hear(&mut accounts, &slot, Outcome::Granted, 3);
+    hear(&mut accounts, &slot, Outcome::Granted, 4);
+    let lease = Arc::clone(&slot.lease);
+    let held = lease.take(1, || 0).unwrap();
     // No stream counts by it any more.
     drop(slot);
     let (_, left) = accounts.open(&third, MINUTE, 9);
     let (shard, ask) = left.unwrap();
     assert_eq!((shard, ask.cell), (shard_of(&first), first.cell()));
     assert_eq!((ask.returned, ask.emptied), (3, true));
+    lease.put_back(held);
+    assert_eq!(lease.at_hand(), 0, "what a call held of it is void");
     assert!(found(&accounts, &first).is_none());
     // Opened anew, its lease is a later one: what the old one did not return is spent (L7).
     let (again, _) = accounts.open(&first, MINUTE, 10);
@@ -202,4 +206,42 @@ fn of_accounts_that_no_owner_answers_no_more_are_kept_than_there_is_room_for() {
             .filter(|key| accounts.get_mut(shard, key).is_some());
         assert_eq!(all.count(), kept);
     }
+}
+
+/// A recall of a reset, of the lease that asked.
+fn reset_of(ask: &Ask) -> Recall {
+    Recall {
+        holder: ask.holder.clone(),
+        cell: ask.cell.clone(),
+        stamp: Stamp { epoch: 1, seq: 2 },
+        window: MINUTE.at(0).id,
+        granted: 3,
+        anew: true,
+    }
+}
+
+#[test]
+fn a_key_that_is_reset_goes_on_by_another_lease_in_the_same_place_and_asks_for_who_waits() {
+    let mut accounts = accounts(2);
+    let key = neighbours().next().unwrap();
+    let (slot, _) = accounts.open(&key, MINUTE, 0);
+    let (ask, _) = accounts.ask(slot.shard, &key, 0).unwrap();
+    let granted = reply(&ask, Outcome::Granted, 3);
+    accounts.apply(slot.shard, &key, &granted, 0);
+    let held = slot.lease.take(1, || 0).unwrap();
+    let recall = reset_of(&ask);
+    let (answer, asks) = accounts.begin_anew(slot.shard, &key, &recall, 1).unwrap();
+    assert!(answer.holder.lease > ask.holder.lease);
+    assert!(!asks, "nobody waits");
+    slot.lease.put_back(held);
+    assert_eq!(slot.lease.at_hand(), 0, "what a call held is void");
+    let same = found(&accounts, &key).unwrap();
+    assert!(Arc::ptr_eq(&same, &slot), "who waits there is found");
+    // Its answer was lost.
+    let (again, _) = accounts.begin_anew(slot.shard, &key, &recall, 2).unwrap();
+    assert_eq!(again.holder, answer.holder);
+    let _waiting = Waiting::begin(&slot, 1);
+    let recall = reset_of(&again);
+    let (_, asks) = accounts.begin_anew(slot.shard, &key, &recall, 3).unwrap();
+    assert!(asks);
 }

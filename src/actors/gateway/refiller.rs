@@ -364,6 +364,13 @@ impl Refiller {
             again,
         } = &recalled;
         let now_ms = self.now_ms();
+        if recall.anew {
+            let (answer, asks) = self.accounts.begin_anew(*shard, key, recall, now_ms)?;
+            if asks {
+                self.put(*shard, key.clone(), now_ms);
+            }
+            return Some(answer);
+        }
         let again = *again;
         let is_last_look = again > LOOK_AGAIN * 8;
         let recall = (recall, is_last_look);

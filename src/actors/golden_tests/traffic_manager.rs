@@ -1,13 +1,15 @@
 //! Kinds 0x0201 and 0x0202. The first version of 0x0201 knew neither leases nor epochs; it was
 //! replaced before any node was released that speaks it.
 
+use cluster::{Earlier as _, Request as _, encode};
 use domain::ledger::{Outcome, Stamp};
 use domain::policy::{PolicyLevel, TimeUnit};
 use domain::window::{WindowId, WindowSpec};
 
 use super::{Frozen, text};
 use crate::traffic_manager::message::{
-    LeaseAnswer, LeaseAsk, LeaseMany, LeaseNews, Leased, LimitName, News, TellLeases, Told,
+    LeaseAnswer, LeaseAsk, LeaseMany, LeaseNews, Leased, LimitName, News, TellLeases,
+    TellLeasesBefore, Told,
 };
 
 const STAMP: Stamp = Stamp {
@@ -118,8 +120,7 @@ fn leases_keep_their_bytes() {
         .hold();
 }
 
-#[test]
-fn news_of_leases_keeps_its_bytes() {
+fn news_of_leases() -> TellLeases {
     let news = [
         News::Answer {
             asked_at_ms: 5,
@@ -131,6 +132,11 @@ fn news_of_leases_keeps_its_bytes() {
             granted: 300,
         },
         News::Reopen { stamp: STAMP },
+        News::RecallAnew {
+            stamp: STAMP,
+            window: window(TimeUnit::Month),
+            granted: 300,
+        },
     ];
     let told = |news| LeaseNews {
         limit: 2,
@@ -138,18 +144,35 @@ fn news_of_leases_keeps_its_bytes() {
         lease: 8,
         news,
     };
+    TellLeases {
+        shard: 255,
+        node: text("gw1"),
+        incarnation: 7,
+        limits: limits(),
+        news: news.map(told).to_vec(),
+    }
+}
+
+#[test]
+fn news_of_leases_keeps_its_bytes() {
     Frozen::default()
         .request(
-            &TellLeases {
-                shard: 255,
-                node: text("gw1"),
-                incarnation: 7,
-                limits: limits(),
-                news: news.map(told).to_vec(),
-            },
-            "0202000100000055fbff000367773107030174000170010174010170010174020170010302017308000afc000001000901030206fcc0d40100fb2c01fb881300020201730801fc0000010009050206fb2c010201730802fc0000010009",
+            &news_of_leases(),
+            "0202000200000066fbff000367773107030174000170010174010170010174020170010402017308000afc000001000901030206fcc0d40100fb2c01fb881300020201730801fc0000010009050206fb2c010201730802fc00000100090201730803fc0000010009050206fb2c01",
         )
-        .reply::<TellLeases>(&Told::Taken, "020200010000000100")
-        .reply::<TellLeases>(&Told::Elsewhere, "020200010000000101")
+        .reply::<TellLeases>(&Told::Taken, "020200020000000100")
+        .reply::<TellLeases>(&Told::Elsewhere, "020200020000000101")
         .hold();
+}
+
+#[test]
+fn news_of_leases_keeps_its_bytes_of_the_protocol_before() {
+    let before = TellLeasesBefore::of(&news_of_leases());
+    let bytes = encode(TellLeases::KIND, 1, &before).unwrap();
+    let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    // A reset is any other recall there.
+    assert_eq!(
+        text,
+        "0202000100000066fbff000367773107030174000170010174010170010174020170010402017308000afc000001000901030206fcc0d40100fb2c01fb881300020201730801fc0000010009050206fb2c010201730802fc00000100090201730801fc0000010009050206fb2c01"
+    );
 }

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use cluster::Request;
+use cluster::{Before, Earlier, PROTOCOL, Request};
 use domain::ledger::{Outcome, Stamp};
 use domain::policy::PolicyLevel;
 use domain::window::WindowId;
@@ -169,7 +169,21 @@ pub enum News {
         /// When the owner made it.
         stamp: Stamp,
     },
+    /// The key was reset: this lease is over, and the gateway says by which one it goes on.
+    RecallAnew {
+        /// When the owner made it.
+        stamp: Stamp,
+        /// Of which window.
+        window: WindowId,
+        /// All that was granted to this lease in that window.
+        granted: u64,
+    },
 }
+
+/// Version 1 of [`TellLeases`]: a reset is told like any other recall, whose answer confirms nothing to the owner.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TellLeasesBefore(TellLeases);
 
 /// The answer to [`TellLeases`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -190,6 +204,35 @@ impl Request for LeaseMany {
 impl Request for TellLeases {
     type Reply = Told;
     const KIND: u16 = 0x0202;
-    const VERSION: u16 = 1;
+    const VERSION: u16 = 2;
     const IDEMPOTENT: bool = true;
+    const SINCE: u16 = PROTOCOL;
+    const BEFORE: Option<Before<Self>> = Some(Before::new::<TellLeasesBefore, Told>(1));
+}
+
+// === impl TellLeasesBefore ===
+
+impl Earlier<TellLeases> for TellLeasesBefore {
+    fn of(now: &TellLeases) -> Self {
+        let mut before = now.clone();
+        for told in &mut before.news {
+            if let News::RecallAnew {
+                stamp,
+                window,
+                granted,
+            } = told.news
+            {
+                told.news = News::Recall {
+                    stamp,
+                    window,
+                    granted,
+                };
+            }
+        }
+        Self(before)
+    }
+
+    fn into_now(self) -> TellLeases {
+        self.0
+    }
 }

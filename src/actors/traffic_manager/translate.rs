@@ -204,11 +204,21 @@ impl Tidings {
                 asked_at_ms: reply.asked_at_ms,
                 answer: LeaseAnswer::of(reply),
             },
-            Self::Recall(recall) => News::Recall {
-                stamp: recall.stamp,
-                window: recall.window,
-                granted: recall.granted,
-            },
+            Self::Recall(recall) => {
+                let (stamp, window, granted) = (recall.stamp, recall.window, recall.granted);
+                match recall.anew {
+                    true => News::RecallAnew {
+                        stamp,
+                        window,
+                        granted,
+                    },
+                    false => News::Recall {
+                        stamp,
+                        window,
+                        granted,
+                    },
+                }
+            }
             Self::Reopen(reopen) => News::Reopen {
                 stamp: reopen.stamp,
             },
@@ -259,12 +269,18 @@ impl TellLeases {
                     stamp,
                     window,
                     granted,
+                }
+                | News::RecallAnew {
+                    stamp,
+                    window,
+                    granted,
                 } => Tidings::Recall(Recall {
                     holder,
                     cell,
                     stamp: *stamp,
                     window: *window,
                     granted: *granted,
+                    anew: matches!(told.news, News::RecallAnew { .. }),
                 }),
                 News::Reopen { stamp } => Tidings::Reopen(Reopen {
                     holder,
@@ -281,6 +297,8 @@ impl TellLeases {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::traffic_manager::message::TellLeasesBefore;
+    use cluster::Earlier as _;
     use domain::ledger::{Outcome, Stamp};
     use domain::policy::TimeUnit;
     use domain::window::WindowSpec;
@@ -350,6 +368,11 @@ mod tests {
             stamp,
             window: window.id,
             granted: 4,
+            anew: false,
+        };
+        let anew = Recall {
+            anew: true,
+            ..recall.clone()
         };
         let reopen = Reopen {
             holder,
@@ -358,12 +381,16 @@ mod tests {
         };
         let told = [
             Tidings::Answer(answer),
-            Tidings::Recall(recall),
+            Tidings::Recall(recall.clone()),
             Tidings::Reopen(reopen),
+            Tidings::Recall(anew),
         ];
         let sent = TellLeases::of(3, &told).unwrap();
         let expected = told.map(|one| (key.clone(), one));
         assert_eq!(sent.tidings(), expected);
+        // Who speaks the protocol of before gives back what it has.
+        let before = TellLeasesBefore::of(&sent).into_now();
+        assert_eq!(before.tidings()[3].1, Tidings::Recall(recall));
     }
 
     #[test]

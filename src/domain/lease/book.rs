@@ -193,14 +193,14 @@ impl Book {
     /// calls come as fast as they are let through some always wait.
     ///
     /// None if there is nothing to say: the recall is about a window that is over or another lease, or all that it asks
-    /// for is waited for. Silence means that it is spent.
+    /// for is waited for. Silence means that it is spent. One of a reset is for [`Book::begin_anew`].
     pub fn recall(
         &mut self,
         recall: &Recall,
         (policies, waited_for, is_last_look): (u64, u32, bool),
         now_ms: i64,
     ) -> Option<Ask> {
-        if recall.holder != self.holder {
+        if recall.holder != self.holder || recall.anew {
             return None;
         }
         let is_under_way = self.window != Some(recall.window) || recall.granted > self.have;
@@ -220,6 +220,39 @@ impl Book {
         self.have = self.have.saturating_add(under_way);
         self.returned = self.returned.saturating_add(under_way);
         Some(self.give_back(policies, now_ms))
+    }
+
+    /// The key begins anew (L9): the next lease takes this one's place, and what was taken of this one is void, also what
+    /// calls hold that wait elsewhere: once this is answered nothing of it may be used. What is owed stays owed (L11). Who
+    /// waits is to be woken, and to ask.
+    ///
+    /// A recall of a lease before this one was answered by this one, and is again.
+    ///
+    /// None if the recall is another's.
+    pub fn begin_anew(
+        &mut self,
+        recall: &Recall,
+        next: u64,
+        policies: u64,
+        now_ms: i64,
+    ) -> Option<Ask> {
+        let mine = &self.holder;
+        let is_of_this_life =
+            recall.holder.node == mine.node && recall.holder.incarnation == mine.incarnation;
+        if !is_of_this_life || recall.holder.lease > mine.lease || next <= mine.lease {
+            return None;
+        }
+        if recall.holder.lease < mine.lease {
+            return Some(self.report(policies, now_ms));
+        }
+        self.holder.lease = next;
+        self.window = None;
+        self.stamp = self.stamp.max(recall.stamp);
+        (self.have, self.returned) = (0, 0);
+        (self.used_at_ask, self.used_at_sweep) = (0, 0);
+        self.lease.open(NEVER);
+        self.lease.asked_at_ms.store(NEVER, Ordering::Relaxed);
+        Some(self.report(policies, now_ms))
     }
 
     /// The owner may have units again (L9): true when those who were refused or wait should ask.
@@ -249,7 +282,7 @@ impl Book {
         (taken > 0).then(|| self.report(policies, now_ms))
     }
 
-    /// Gives everything unused back: before the lease is forgotten and when the gateway leaves (M3).
+    /// Gives everything unused back, as when the gateway leaves (M3).
     pub fn give_back(&mut self, policies: u64, now_ms: i64) -> Ask {
         self.returned = self.returned.saturating_add(u64::from(self.lease.empty()));
         Ask {
@@ -257,6 +290,14 @@ impl Book {
             due: 0,
             ..self.report(policies, now_ms)
         }
+    }
+
+    /// Gives everything unused back and ends the lease while its window lasts: what calls hold of it is void. A reset takes a
+    /// lease for over that another one follows.
+    pub fn end(&mut self, policies: u64, now_ms: i64) -> Ask {
+        let ask = self.give_back(policies, now_ms);
+        self.lease.open(NEVER);
+        ask
     }
 
     /// To be called about once a second: gives back what nobody used since the last time, so that units do not lie

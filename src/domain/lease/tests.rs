@@ -213,6 +213,7 @@ fn a_recall_takes_what_is_at_hand_and_what_is_under_way() {
         stamp: Stamp { epoch: 1, seq: 2 },
         window: window(1).id,
         granted: 5,
+        anew: false,
     };
     let ask = book.recall(&recall, (1, 0, false), 10).unwrap();
     assert_eq!(
@@ -236,6 +237,7 @@ fn what_calls_wait_for_is_not_given_back_before_they_had_it() {
         stamp: Stamp { epoch: 1, seq: 2 },
         window: window(1).id,
         granted,
+        anew: false,
     };
     assert!(
         book.recall(&recall(3), (1, 2, false), 10).is_none(),
@@ -365,5 +367,61 @@ fn a_call_after_the_pane_s_end_keeps_what_it_cannot_use_to_be_given_back() {
         let ask = book.ask(1, (1, 1), 700);
         assert_eq!(ask.returned, returned, "{kind:?}");
         assert_eq!(ask.emptied, kind == WindowKind::Sliding);
+    }
+}
+
+#[test]
+fn what_calls_hold_of_a_lease_that_a_reset_recalls_is_void_and_comes_back_to_nobody() {
+    let mut book = book();
+    book.apply(&reply(1, 1, 3, Outcome::Granted));
+    let mut held = Basket::default();
+    held.take(Arc::clone(book.lease()), 1, || 5).unwrap();
+    book.lease().overrun(4, 5);
+    let recall = Recall {
+        holder: book_holder(),
+        cell: book_cell(),
+        stamp: Stamp { epoch: 1, seq: 2 },
+        window: window(1).id,
+        granted: 4,
+        anew: true,
+    };
+    assert!(book.recall(&recall, (1, 0, true), 10).is_none());
+    let ask = book.begin_anew(&recall, 2, 1, 10).unwrap();
+    assert_eq!((ask.holder.lease, ask.window), (2, None));
+    assert_eq!((ask.have, ask.returned, ask.want), (0, 0, 0));
+    assert!(ask.emptied);
+    assert!(!held.is_current(|| 10), "it has to take again");
+    drop(held);
+    assert_eq!(book.lease().at_hand(), 0);
+    assert_eq!(take(&book, 10), Err(Refused::Empty { ask: true }));
+    // What was under way to it is nobody's, and what is owed stays owed (L11).
+    let late = book.apply(&reply(1, 3, 4, Outcome::Granted));
+    assert_eq!(late, Applied::Nothing);
+    assert_eq!(book.ask(1, (0, 0), 11).due, 2);
+}
+
+#[test]
+fn a_reset_that_is_said_again_finds_the_lease_that_took_its_place() {
+    let mut book = book();
+    let recall = |holder| Recall {
+        holder,
+        cell: book_cell(),
+        stamp: Stamp { epoch: 1, seq: 2 },
+        window: window(1).id,
+        granted: 0,
+        anew: true,
+    };
+    let of_first = recall(book_holder());
+    assert!(book.begin_anew(&of_first, 4, 1, 10).is_some());
+    let granted = Reply {
+        holder: Holder::new("g1", 1, 4),
+        ..reply(1, 3, 2, Outcome::Granted)
+    };
+    assert_eq!(book.apply(&granted), Applied::Units);
+    let again = book.begin_anew(&of_first, 5, 1, 11).unwrap();
+    assert_eq!((again.holder.lease, again.have), (4, 2));
+    assert_eq!(book.lease().at_hand(), 2, "it keeps what it has");
+    for holder in [Holder::new("g1", 1, 9), Holder::new("g1", 2, 4)] {
+        assert!(book.begin_anew(&recall(holder), 6, 1, 12).is_none());
     }
 }

@@ -124,7 +124,7 @@ pub(super) struct Round {
     pub(super) waiting: Vec<Ask>,
     /// That of its recalls: it lasts from when they leave.
     pub(super) stamp: Stamp,
-    /// The round belongs to a reset: what is confirmed as spent is forgiven.
+    /// The round belongs to a reset: what a lease had is forgiven once its gateway goes on by another one.
     pub(super) resetting: bool,
     /// Panes before the current one of which a reset has yet to forgive something.
     pub(super) ended: Vec<RoundsPane>,
@@ -419,6 +419,15 @@ impl Cell {
                     && !held.silent
             })
             .map(|(node, held)| Holder::new(node.clone(), held.count.incarnation, held.count.lease))
+            .collect()
+    }
+
+    /// Everyone who may hold units unused, also such as count no more: they were given back to the key while they were held,
+    /// or are within a mark.
+    pub(super) fn holders(&self) -> Vec<Holder> {
+        let may_hold = |held: &Held| held.count.granted > held.count.returned;
+        let held = self.holders.iter().filter(|(_, held)| may_hold(held));
+        held.map(|(node, held)| Holder::new(node.clone(), held.count.incarnation, held.count.lease))
             .collect()
     }
 

@@ -11,12 +11,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::cell::{Cell, Count, Held, Round};
+use super::cell::{Cell, Count, Round};
 use super::message::Ask;
 use super::policy::Quota;
 use super::steady::used_until_ms;
 use crate::policy::WindowKind;
-use crate::window::Window;
+use crate::window::{Window, WindowSpec};
 
 /// The panes before the current one, as far as they count.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,17 +47,6 @@ pub struct EndedPane {
     pub until_ms: i64,
     /// Who may still give back something of it.
     pub holders: Vec<(String, Count)>,
-}
-
-/// What a late word of a pane that is over comes to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Late {
-    /// It was said before.
-    Nothing,
-    /// More comes back.
-    News,
-    /// And nothing else will.
-    Done,
 }
 
 /// What the counts of a cell were when its pane ended.
@@ -180,40 +169,43 @@ impl Earlier {
         }
     }
 
-    /// What a gateway says of a pane that is over: what it never used comes back. Had it been granted so much when a reset
-    /// came that still waits, that counts no more once it holds nothing of the pane.
-    fn hear(&mut self, number: i64, ask: &Ask, granted_before: Option<u64>) -> Late {
+    /// When the last lease of a pane is over, by the steady time.
+    pub(super) fn ends_ms(&self, pane: &EndedPane, spec: WindowSpec) -> i64 {
+        match spec.kind {
+            // None of them ends later.
+            WindowKind::Bucket => self.dry_from_ms,
+            _ => pane.until_ms.saturating_sub(spec.span_ms()),
+        }
+    }
+
+    /// What a gateway says of a pane that is over: what it never used comes back. Who says that nothing is left is forgotten
+    /// with that unless it is to be kept: while leases last what calls hold of it may be put back, of which a reset has to
+    /// know.
+    fn hear(&mut self, number: i64, ask: &Ask, is_kept: bool) -> bool {
         let Some(pane) = self.panes.iter_mut().find(|pane| pane.number == number) else {
-            return Late::Nothing;
+            return false;
         };
         let Some(at) = pane.holders.iter().position(|(node, count)| {
             *node == ask.holder.node
                 && (count.incarnation, count.lease) == (ask.holder.incarnation, ask.holder.lease)
         }) else {
-            return Late::Nothing;
+            return false;
         };
         let Some((_, count)) = pane.holders.get_mut(at) else {
-            return Late::Nothing;
+            return false;
         };
         let before = count.net();
         let returned = ask.returned.min(count.granted);
         let is_news = returned > count.returned;
         count.returned = count.returned.max(returned);
         // It holds nothing of it any more: there is nothing that could still come back.
-        let is_done = ask.emptied && ask.have == count.granted;
-        if let Some(granted_before) = granted_before.filter(|_| is_done) {
-            count.forgive(granted_before);
-        }
+        let is_done = ask.emptied && ask.have == count.granted && !is_kept;
         let back = before.saturating_sub(count.net()).min(pane.used);
         if is_done {
             pane.holders.remove(at);
         }
         self.free(number, back);
-        match (is_done, is_news) {
-            (true, _) => Late::Done,
-            (false, true) => Late::News,
-            (false, false) => Late::Nothing,
-        }
+        is_done || is_news
     }
 }
 
@@ -316,12 +308,14 @@ impl Cell {
         let round = before.round.take();
         let unforgiven = round.map(|round| before.outlasts(round, steady_ms));
         let unforgiven = unforgiven.unwrap_or_default();
-        let may_return = |held: &Held| held.net() > 0 && !held.emptied;
+        // While leases last, calls may put back what they hold of it.
+        let ends_ms = before.pane_ends_ms();
+        let lasts = ends_ms > steady_ms;
         let holders = before.holders.iter();
-        let holders = holders.filter(|(_, held)| may_return(held));
+        let holders = holders.filter(|(_, held)| held.net() > 0 && (!held.emptied || lasts));
         let ended = Ended {
             window: before.window,
-            ends_ms: before.pane_ends_ms(),
+            ends_ms,
             used: before.used_here(),
             holders: holders
                 .map(|(node, held)| (node.clone(), held.count.clone()))
@@ -367,25 +361,19 @@ impl Cell {
     }
 
     /// What an ask says of a pane before this one. Gives whether that changes anything.
-    pub(super) fn hear_late(&mut self, ask: &Ask) -> bool {
+    pub(super) fn hear_late(&mut self, ask: &Ask, steady_ms: i64) -> bool {
         let window = ask.window.filter(|asked| {
             asked.spec == self.window.id.spec && asked.number < self.window.id.number
         });
         let (Some(window), Some(earlier)) = (window, self.earlier.as_mut()) else {
             return false;
         };
-        let ended = self.round.iter_mut().flat_map(|round| &mut round.ended);
-        let mut resets: Vec<_> = ended
-            .filter(|ended| ended.number == window.number)
-            .collect();
-        let node = &ask.holder.node;
-        let granted_before = resets.iter().find_map(|ended| ended.awaiting.get(node));
-        let late = earlier.hear(window.number, ask, granted_before.copied());
-        if late == Late::Done {
-            for ended in &mut resets {
-                ended.awaiting.remove(node);
-            }
-        }
-        late != Late::Nothing
+        let mut panes = earlier.panes.iter();
+        let pane = panes.find(|pane| pane.number == window.number);
+        let lasts = pane.is_some_and(|pane| earlier.ends_ms(pane, window.spec) > steady_ms);
+        let mut resets = self.round.iter().flat_map(|round| &round.ended);
+        let is_reset = resets
+            .any(|of| of.number == window.number && of.awaiting.contains_key(&ask.holder.node));
+        earlier.hear(window.number, ask, lasts || is_reset)
     }
 }

@@ -51,12 +51,15 @@ impl Cell {
         match self.absorb(&ask, step.stamp.epoch) {
             Absorbed::Stale => return,
             Absorbed::Current => {}
-            // The disk has to say less, before the reset is said to be done.
-            Absorbed::GaveBack => step.gave_back = true,
+            Absorbed::GaveBack => {
+                // The disk has to say less, before the reset is said to be done.
+                step.gave_back = true;
+                self.took(&node, step);
+            }
         }
         step.answers.heard(&node);
         let after = self.holders.get(&node).map(|held| held.count.clone());
-        let is_late_news = self.hear_late(&ask);
+        let is_late_news = self.hear_late(&ask, step.steady_ms);
         let has_left = self.has_left(&ask);
         if is_late_news || has_left || before.as_ref().map(|(count, _)| count) != after.as_ref() {
             self.stamp = step.stamp;
@@ -151,42 +154,54 @@ impl Cell {
 
     fn answered(&mut self, ask: &Ask, step: &mut Step) {
         let node = ask.holder.node.as_str();
-        let Some(round) = self.round.as_mut() else {
+        // To a reset the lease that it recalls says nothing: calls may hold something of it, and put that back.
+        let Some(round) = self.round.as_mut().filter(|round| !round.resetting) else {
             return;
         };
-        let has_emptied = self.holders.get(node).is_some_and(|held| held.emptied);
-        if round.resetting && !has_emptied {
-            // It was granted more meanwhile: its next word tells of that as well.
-            return;
+        // One with a wish may have been under way before.
+        if round.awaiting.remove(node).is_some() && ask.want == 0 {
+            self.took(node, step);
         }
-        let granted_before = round.awaiting.remove(node);
-        if granted_before.is_some() && ask.want == 0 && round.until_ms < i64::MAX {
-            // One with a wish may have been under way before, as any may before the recalls have left.
+    }
+
+    /// It has answered the round's recall.
+    fn took(&self, node: &str, step: &mut Step) {
+        // Before the recalls have left any word was under way already.
+        let round = (self.round.as_ref()).filter(|round| round.until_ms < i64::MAX);
+        if let Some(round) = round {
             let took_ms = step.now_ms.saturating_sub(round.since_ms);
             step.answers.took(node, took_ms);
         }
-        if let Some(before) = granted_before.filter(|_| round.resetting) {
-            self.forgive(node, before);
-            self.stamp = step.stamp;
-            step.gave_back = true;
-        }
+    }
+
+    /// Whether its lease is about to be void: a reset waits for the gateway to go on by another one.
+    fn is_recalled_anew(&self, node: &str) -> bool {
+        let round = self.round.as_ref().filter(|round| round.resetting);
+        round.is_some_and(|round| round.awaiting.contains_key(node))
+    }
+
+    /// The first of those that wait for the round who may be granted something before it ends.
+    fn next_served(&mut self) -> Option<Ask> {
+        let waiting = self.round.iter().flat_map(|round| &round.waiting);
+        let mut nodes = waiting.map(|ask| &ask.holder.node);
+        let place = nodes.position(|node| !self.is_recalled_anew(node))?;
+        self.round.as_mut().map(|round| round.waiting.remove(place))
     }
 
     /// Gives those who wait for the round what has come free meanwhile.
     fn serve(&mut self, key: &CellKey, step: &mut Step) {
-        while self.free() > 0 {
-            let Some(round) = self.round.as_mut() else {
-                return;
-            };
-            if round.waiting.is_empty() {
-                return;
-            }
-            let ask = round.waiting.remove(0);
+        while self.free() > 0
+            && let Some(ask) = self.next_served()
+        {
             self.decide(key, ask, step);
         }
     }
 
     fn decide(&mut self, key: &CellKey, ask: Ask, step: &mut Step) {
+        if self.is_recalled_anew(&ask.holder.node) {
+            self.reply(key, &ask, Outcome::Retry { after_ms: RETRY_MS }, step);
+            return self.wait(ask);
+        }
         let have = if ask.window == Some(self.window.id) {
             ask.have
         } else {
@@ -213,18 +228,20 @@ impl Cell {
             return self.reply(key, &ask, Outcome::Final, step);
         }
         self.reply(key, &ask, Outcome::Retry { after_ms: RETRY_MS }, step);
-        let recalling = self
-            .round
-            .as_mut()
-            .filter(|round| !round.is_of_ended_panes());
-        match recalling {
-            Some(round) => {
-                round
-                    .waiting
-                    .retain(|other| other.holder.node != ask.holder.node);
-                round.waiting.push(ask);
-            }
-            None => self.start_round(key, vec![ask], None, step),
+        let round = self.round.as_ref();
+        match round.is_some_and(|round| !round.is_of_ended_panes()) {
+            true => self.wait(ask),
+            false => self.start_round(key, vec![ask], None, step),
+        }
+    }
+
+    /// It is decided when the round ends, or as soon as something comes free.
+    fn wait(&mut self, ask: Ask) {
+        if let Some(round) = self.round.as_mut() {
+            round
+                .waiting
+                .retain(|other| other.holder.node != ask.holder.node);
+            round.waiting.push(ask);
         }
     }
 
@@ -263,7 +280,10 @@ impl Cell {
             [only] if !resetting => Some(only.holder.node.clone()),
             _ => None,
         };
-        let mut from = self.outstanding(except.as_deref());
+        let mut from = match resetting {
+            true => self.holders(),
+            false => self.outstanding(except.as_deref()),
+        };
         let asked = |holder: &Holder| (holder.node.clone(), self.granted(holder));
         let awaiting: BTreeMap<String, u64> = from.iter().map(asked).collect();
         if let Some(ended) = &reset {
@@ -278,6 +298,7 @@ impl Cell {
                 stamp: self.stamp,
                 window,
                 granted,
+                anew: resetting,
             }));
         }
         let lasts_ms = step.answers.round_ms(awaiting.keys());

@@ -131,7 +131,7 @@ pub struct Reply {
 }
 
 /// The owner wants unused units back (PROTOCOLS L9). Answered by an [`Ask`] with `emptied`; where calls
-/// wait for them by one for the rest of them, later, or by silence.
+/// wait for them by one for the rest of them, later, or by silence. One of a reset is answered by another lease.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recall {
     /// From whom.
@@ -145,6 +145,9 @@ pub struct Recall {
     /// All units granted to this holder in this window: a reply that is still under way counts as received, so that
     /// nothing can arrive after the gateway said that it holds nothing.
     pub granted: u64,
+    /// The key begins anew: the lease is over, whatever its units are used for, and the gateway goes on by another one. What
+    /// a call holds while it waits elsewhere looks like a used unit, and may be put back and be used.
+    pub anew: bool,
 }
 
 /// The owner has units again where it had said no: forget the cached refusal and ask (PROTOCOLS L9).

@@ -33,6 +33,8 @@ mod properties;
 mod recovery;
 #[cfg(test)]
 mod refund_tests;
+#[cfg(test)]
+mod reset_tests;
 mod resets;
 #[cfg(test)]
 mod round_tests;

@@ -288,6 +288,8 @@ impl Ledger {
                 Stamp::default(),
             );
         }
+        #[cfg(test)]
+        self.plant_in_asks(&key, &ask);
         self.change(&key, out, |cell, key, step| cell.ask(key, ask, step));
     }
 

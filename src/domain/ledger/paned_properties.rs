@@ -21,7 +21,9 @@ fn event() -> impl Strategy<Value = Event> {
         8 => (gateway.clone(), 1..9_u64).prop_map(|(at, units)| Event::Use(at, units)),
         8 => (gateway.clone(), 1..9_u64).prop_map(|(at, want)| Event::Ask(at, want)),
         6 => (gateway.clone(), 1..9_u64).prop_map(|(at, want)| Event::Gets(at, want)),
-        2 => gateway.prop_map(Event::Back),
+        2 => gateway.clone().prop_map(Event::Back),
+        2 => (gateway.clone(), 1..9_u64).prop_map(|(at, units)| Event::Hold(at, units)),
+        2 => gateway.prop_map(Event::PutBack),
         10 => (which.clone(), any::<bool>()).prop_map(|(which, again)| Event::Asked(which, again)),
         10 => (which, any::<bool>()).prop_map(|(which, again)| Event::Said(which, again)),
         4 => Just(Event::Marked),
@@ -77,6 +79,22 @@ fn reset_soon_after_a_lift() -> impl Strategy<Value = History> {
     )
 }
 
+/// Calls hold units when the key is reset, and are refused elsewhere after the recall was heard.
+fn reset_while_calls_hold_units() -> impl Strategy<Value = History> {
+    let some = proptest::collection::vec(event(), 0..4);
+    let events = proptest::collection::vec(event(), 1..60);
+    (2..12_u64, window(), some, events).prop_map(|(limit, window, some, events)| {
+        let mut all = vec![Event::Gets(1, 1), Event::Ask(0, limit)];
+        all.extend([Event::Asked(0, false), Event::Marked, Event::Said(0, false)]);
+        all.extend([Event::Hold(0, limit), Event::Reset, Event::Marked]);
+        all.extend([Event::Said(0, false), Event::Said(0, false)]);
+        all.extend(some);
+        all.extend([Event::Asked(0, false), Event::Marked, Event::PutBack(0)]);
+        all.extend(events);
+        (limit, window, all)
+    })
+}
+
 /// What is done wrong.
 #[derive(PartialEq)]
 enum Wrong {
@@ -112,6 +130,11 @@ proptest! {
 
     #[test]
     fn no_reset_soon_after_a_lift_gives_more_than_it_forgives(history in reset_soon_after_a_lift()) {
+        prop_assert_eq!(keeps(&history, &Wrong::Nothing), Ok(()));
+    }
+
+    #[test]
+    fn no_unit_that_a_call_holds_when_its_key_is_reset_is_used_after_it(history in reset_while_calls_hold_units()) {
         prop_assert_eq!(keeps(&history, &Wrong::Nothing), Ok(()));
     }
 }
@@ -253,6 +276,12 @@ fn a_reset_that_ends_with_its_pane_breaks_the_property_of_each_kind() {
     breaks(&Wrong::Planted(Planted::ResetEndsWithItsPane));
 }
 
+#[test]
+fn a_reset_that_takes_what_calls_hold_for_used_breaks_the_property_of_each_kind() {
+    let wrong = Wrong::Planted(Planted::ResetKeepsItsLease);
+    breaks_in(&reset_while_calls_hold_units(), &wrong);
+}
+
 /// A gateway has the only unit when the key is reset, and the pane is over by T before it has answered.
 fn reset_while_held(kind: WindowKind) -> History {
     let window = sliding(TimeUnit::Hour).counted(kind);
@@ -313,4 +342,38 @@ fn a_reset_that_forgives_what_leases_hold_that_last_breaks_the_property_of_each_
         assert!(keeps(&history, &wrong).is_err(), "{kind:?}");
     }
     breaks_in(&reset_soon_after_a_lift(), &wrong);
+}
+
+/// A call holds the only unit, and its gateway says that nothing is left, when T is lifted over the pane and the key is reset.
+fn reset_after_a_lift_of_what_a_call_holds(kind: WindowKind) -> History {
+    let window = sliding(TimeUnit::Hour).counted(kind);
+    let (begins_ms, pane_ms) = to_the_next_panes_end();
+    let mut events = vec![Event::Pass(begins_ms)];
+    events.extend(holds_it());
+    events.extend([
+        Event::Hold(0, 1),
+        Event::Ask(0, 1),
+        Event::Asked(0, false),
+        Event::Lift(pane_ms),
+        Event::Reset,
+        Event::Marked,
+        Event::PutBack(0),
+        Event::Ask(1, 1),
+        Event::Asked(0, false),
+        Event::Marked,
+        Event::Said(0, false),
+        Event::Said(0, false),
+        Event::Said(0, false),
+        Event::Use(1, 1),
+        Event::Use(0, 1),
+    ]);
+    (1, window, events)
+}
+
+#[test]
+fn a_reset_leaves_what_a_call_may_hold_of_a_pane_that_t_was_lifted_over() {
+    for kind in [WindowKind::Sliding, WindowKind::Bucket] {
+        let history = reset_after_a_lift_of_what_a_call_holds(kind);
+        assert_eq!(keeps(&history, &Wrong::Nothing), Ok(()), "{kind:?}");
+    }
 }

@@ -248,13 +248,12 @@ fn a_reset_whose_pane_ends_before_a_gateway_answers_leaves_what_was_granted_sinc
             ledger.step_alone(Input::Ask(ask), T);
         }
         ledger.step_alone(Input::Reset { cell: key("a") }, T);
-        // It crosses the recall.
-        let said = ledger.step_alone(Input::Ask(wish("g1", 1, T)), T);
-        assert_eq!(replies(&said), [("g1", 2, Outcome::Granted)]);
+        let said = ledger.step_alone(Input::Ask(wish("g3", 0, T)), T);
+        assert_eq!(replies(&said), [("g3", 1, Outcome::Granted)]);
         let stamp = ledger.stamp();
-        ledger.step_alone(Input::Ask(wish("g3", 0, end_ms)), end_ms);
+        ledger.step_alone(Input::Ask(wish("g4", 0, end_ms)), end_ms);
         assert!(ledger.is_settled(&key("a"), stamp));
         let counted = ledger.counted(&key("a")).map(|key| (key.used, key.left));
-        assert_eq!(counted, Some((2, 1)), "{kind:?}: one since, and that of g3");
+        assert_eq!(counted, Some((2, 1)), "{kind:?}: one since, and that of g4");
     }
 }

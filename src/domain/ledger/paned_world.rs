@@ -24,6 +24,10 @@ pub(super) enum Event {
     Gets(usize, u64),
     /// It gives back all that it holds, of a lease that is over as well.
     Back(usize),
+    /// Calls take so many units and wait elsewhere.
+    Hold(usize, u64),
+    /// They are refused there.
+    PutBack(usize),
     /// An ask comes to the owner, and perhaps once more later.
     Asked(usize, bool),
     /// What the owner said comes to its gateway; so may that.
@@ -71,6 +75,8 @@ pub(super) struct Gateway {
     have: u64,
     returned: u64,
     used: u64,
+    /// Units that calls have taken which wait elsewhere.
+    taken: u64,
 }
 
 pub(super) struct World {
@@ -98,7 +104,7 @@ pub(super) struct World {
     uses: Vec<(i64, u64)>,
     /// What the owner had granted when it was told to reset the key and waits for that.
     reset_at: Option<u64>,
-    /// Whether what that leaves is known.
+    /// Whether what that leaves is known: not where somebody was silent, whose units count on.
     judges_reset: bool,
     /// Something is known from a disk alone, or was lost. An operator who resets that says so (L9): it is forgiven at once,
     /// whoever may have leases of it.
@@ -109,7 +115,37 @@ pub(super) struct World {
 
 impl Gateway {
     fn holds(&self) -> u64 {
-        self.have - self.returned - self.used
+        self.have - self.returned - self.used - self.taken
+    }
+
+    fn begins(holder: Holder) -> Self {
+        Self {
+            holder,
+            epoch: 0,
+            window: None,
+            until_ms: i64::MIN,
+            have: 0,
+            returned: 0,
+            used: 0,
+            taken: 0,
+        }
+    }
+
+    /// The key was reset: the lease of before is over, with what calls have taken of it.
+    fn begins_anew(&mut self, recall: &Recall, now_ms: i64) -> Option<Ask> {
+        let (mine, of) = (&self.holder, &recall.holder);
+        if (&mine.node, mine.incarnation) != (&of.node, of.incarnation) || mine < of {
+            return None;
+        }
+        if mine == of {
+            let next = Holder::new(&*of.node, of.incarnation, of.lease + 1);
+            let epoch = self.epoch.max(recall.stamp.epoch);
+            *self = Self {
+                epoch,
+                ..Self::begins(next)
+            };
+        }
+        Some(self.ask(0, now_ms))
     }
 
     fn ask(&self, want: u64, asked_at_ms: i64) -> Ask {
@@ -136,7 +172,7 @@ impl Gateway {
         }
         self.returned += self.holds();
         let left = self.window.map(|_| self.ask(0, now_ms));
-        (self.have, self.returned, self.used) = (0, 0, 0);
+        (self.have, self.returned, self.used, self.taken) = (0, 0, 0, 0);
         self.until_ms = i64::MIN;
         self.window = Some(window);
         left
@@ -148,15 +184,7 @@ impl Gateway {
 impl World {
     pub(super) fn new(limit: u64, window: WindowSpec, planted: Option<Planted>) -> Self {
         let policies = policies(1, limit, window);
-        let gateway = |node: &&str| Gateway {
-            holder: Holder::new(*node, 1, 1),
-            epoch: 0,
-            window: None,
-            until_ms: i64::MIN,
-            have: 0,
-            returned: 0,
-            used: 0,
-        };
+        let gateway = |node: &&str| Gateway::begins(Holder::new(*node, 1, 1));
         let mut world = Self {
             ledger: Ledger::new(2, Recovery::founding(1), Arc::clone(&policies)),
             policies,
@@ -190,17 +218,22 @@ impl World {
 
     pub(super) fn event(&mut self, event: &Event) -> Result<(), String> {
         match *event {
-            Event::Use(gateway, units) => return self.uses(gateway, units),
+            Event::Use(gateway, units) => self.uses(gateway, units)?,
             Event::Ask(gateway, want) => {
                 let ask = self.gateways[gateway].ask(want, self.real_ms);
                 self.asks.push(ask);
             }
-            Event::Gets(gateway, want) => return self.gets(gateway, want),
+            Event::Gets(gateway, want) => self.gets(gateway, want)?,
             Event::Back(gateway) => {
                 let at = &mut self.gateways[gateway];
                 at.returned += at.holds();
                 self.asks.push(at.ask(0, self.real_ms));
             }
+            Event::Hold(gateway, units) => {
+                let at = &mut self.gateways[gateway];
+                at.taken += units.min(at.holds());
+            }
+            Event::PutBack(gateway) => self.gateways[gateway].taken = 0,
             Event::Asked(which, again) if !self.asks.is_empty() => {
                 let ask = taken(&mut self.asks, which, again);
                 self.step(Input::Ask(ask));
@@ -365,6 +398,14 @@ impl World {
     }
 
     fn hears(&mut self, said: &Effect) {
+        if let Effect::Recall(recall) = said
+            && recall.anew
+            && self.planted != Some(Planted::ResetKeepsItsLease)
+        {
+            let gateways = self.gateways.iter_mut();
+            let answers = gateways.filter_map(|at| at.begins_anew(recall, self.real_ms));
+            return self.asks.extend(answers);
+        }
         let (holder, window, granted, stamp) = match said {
             Effect::Reply(reply) => (&reply.holder, reply.window, reply.granted, reply.stamp),
             Effect::Recall(recall) => {
@@ -399,6 +440,7 @@ impl World {
         for said in std::mem::take(&mut self.said) {
             self.hears(&said);
         }
+        self.resets()?;
         self.uses(gateway, want)
     }
 

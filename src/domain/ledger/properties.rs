@@ -1,6 +1,8 @@
 //! Properties of L2, L7 and L9: whatever gateways, administrators and clocks do, in whatever order it comes to the owner
 //! of a shard. The gateways here are as simple as the rules allow; `simulation` has the real ones.
 
+#[path = "property_gateways.rs"]
+mod gateways;
 #[path = "restart_properties.rs"]
 mod restarts;
 
@@ -10,6 +12,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 
+use self::gateways::Gateway;
 use super::tests::{T, key, policies};
 use super::*;
 use crate::policy::TimeUnit;
@@ -40,17 +43,6 @@ enum Event {
     Pass(i64),
     /// The owner's clock is set back.
     Back(i64),
-}
-
-/// One gateway's lease of the one key.
-#[derive(Debug, Clone)]
-struct Gateway {
-    holder: Holder,
-    epoch: u64,
-    window: Option<WindowId>,
-    have: u64,
-    returned: u64,
-    used: u64,
 }
 
 /// Kept outside of the ledger, of the window that T lies in.
@@ -87,52 +79,6 @@ struct World {
     truth: Truth,
     /// The newest stamp that spoke of a window, and its number.
     newest: (Stamp, i64),
-}
-
-// === impl Gateway ===
-
-impl Gateway {
-    fn new(node: &str, lease: u64) -> Self {
-        Self {
-            holder: Holder::new(node, 1, lease),
-            epoch: 0,
-            window: None,
-            have: 0,
-            returned: 0,
-            used: 0,
-        }
-    }
-
-    fn holds(&self) -> u64 {
-        self.have - self.returned - self.used
-    }
-
-    fn ask(&self, want: u64) -> Ask {
-        Ask {
-            holder: self.holder.clone(),
-            cell: key("a"),
-            policies: 0,
-            epoch: self.epoch,
-            asked_at_ms: 0,
-            window: self.window,
-            have: self.have,
-            returned: self.returned,
-            want,
-            emptied: self.holds() == 0,
-            due: want / 2,
-        }
-    }
-
-    /// So much is granted in that window; nothing of an earlier one counts any more.
-    fn hears(&mut self, window: WindowId, granted: u64) {
-        if self.window.is_none_or(|own| own.number < window.number) {
-            (self.have, self.returned, self.used) = (0, 0, 0);
-            self.window = Some(window);
-        }
-        if self.window == Some(window) {
-            self.have = self.have.max(granted);
-        }
-    }
 }
 
 // === impl World ===
@@ -371,6 +317,12 @@ impl World {
             _ => return,
         };
         let mut gateways = self.gateways.iter_mut();
+        if let Effect::Recall(recall) = said
+            && recall.anew
+        {
+            let answers = gateways.filter_map(|at| at.begins_anew(recall));
+            return self.asks.extend(answers);
+        }
         let Some(at) = gateways.find(|at| at.holder == *holder) else {
             return;
         };

@@ -1,6 +1,8 @@
 //! What an administrator gives back of what a key has used (L9).
 
-use super::tests::{MINUTE, RETRY, T, ask, key, ledger, policies, reopened, replies, step};
+use super::tests::{
+    MINUTE, RETRY, T, ask, goes_on_anew, key, ledger, policies, reopened, replies, step,
+};
 use super::*;
 use crate::policy::{TimeUnit, WindowKind};
 use crate::window::WindowSpec;
@@ -150,11 +152,7 @@ fn a_reset_is_on_both_disks_before_it_is_spoken_of() {
     standby.adopt(ledger.images());
     let cell = key("a");
     ledger.step_alone(Input::Reset { cell }, T);
-    let confirmed = Ask {
-        emptied: true,
-        ..of_day(100, 0)
-    };
-    let said = ledger.step_alone(Input::Ask(confirmed), T);
+    let said = ledger.step_alone(Input::Ask(goes_on_anew("g1")), T);
     let mark = marked(&said).expect("the disk has to say less");
     assert_eq!(mark.used, 0);
     let stamp = ledger.stamp();
@@ -204,12 +202,15 @@ fn after_a_start_from_disks_gateways_that_go_on_tell_of_nothing_that_was_given_b
         cell: cell.clone(),
         units: 30,
     };
-    for (input, left) in [(Input::Reset { cell }, 100), (refund, 30)] {
+    let emptied = Ask {
+        emptied: true,
+        ..of_day(100, 0)
+    };
+    for (input, had, left) in [
+        (Input::Reset { cell }, goes_on_anew("g1"), 100),
+        (refund, emptied, 30),
+    ] {
         let mut ledger = all_used();
-        let had = Ask {
-            emptied: true,
-            ..of_day(100, 0)
-        };
         let mut said = ledger.step_alone(input, T);
         said.extend(ledger.step_alone(Input::Ask(had.clone()), T));
         let mut mark = marked(&said).expect("the disk has to say less");

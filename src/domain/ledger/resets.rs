@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::cell::{Cell, Round, RoundsPane};
-use super::earlier::{Earlier, EndedPane};
+use super::earlier::Earlier;
 use super::grant::Step;
 use super::message::{Ask, CellKey, Holder};
 use crate::policy::WindowKind;
@@ -158,17 +158,13 @@ impl Earlier {
     /// Only what leases hold that last on counts. Gives the panes that have some.
     fn forget_used(&mut self, spec: WindowSpec, steady_ms: i64) -> Vec<RoundsPane> {
         let is_bucket = spec.kind == WindowKind::Bucket;
-        let (span_ms, dry_from_ms) = (spec.span_ms(), self.dry_from_ms);
-        let ends_ms = |pane: &EndedPane| match is_bucket {
-            // None of them ends later.
-            true => dry_from_ms,
-            false => pane.until_ms.saturating_sub(span_ms),
-        };
+        let dry_from_ms = self.dry_from_ms;
+        let mut panes = std::mem::take(&mut self.panes);
         let (mut ended, mut out) = (Vec::new(), 0_u64);
-        self.panes.retain_mut(|pane| {
+        panes.retain_mut(|pane| {
             let held = pane.holders.iter().map(|(_, count)| count.net());
             let held = held.fold(0, u64::saturating_add).min(pane.used);
-            let ends_ms = ends_ms(pane);
+            let ends_ms = self.ends_ms(pane, spec);
             if held == 0 || ends_ms <= steady_ms {
                 return false;
             }
@@ -185,6 +181,7 @@ impl Earlier {
             });
             true
         });
+        self.panes = panes;
         if is_bucket {
             (self.level, self.rest) = (self.level.min(out), 0);
             for pane in &mut self.panes {

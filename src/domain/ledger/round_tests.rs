@@ -1,6 +1,6 @@
 //! Who gets what came free in a recall round (L7, L9).
 
-use super::tests::{MINUTE, RETRY, T, ask, key, ledger, replies, step};
+use super::tests::{MINUTE, RETRY, T, ask, goes_on_anew, key, ledger, replies, step};
 use super::*;
 use crate::lease::{Applied, Book};
 use crate::policy::TimeUnit;
@@ -198,22 +198,19 @@ fn what_a_lease_was_granted_after_it_had_answered_a_reset_counts_when_it_is_over
     step(&mut ledger, ask("g1", 0, 1));
     step(&mut ledger, ask("g2", 0, 1));
     ledger.step_alone(Input::Reset { cell: key("a") }, T);
-    let answers = |node, have| Ask {
-        emptied: true,
-        ..ask(node, have, 0)
-    };
-    step(&mut ledger, answers("g1", 1));
-    let said = step(&mut ledger, ask("g1", 1, 1));
-    assert_eq!(replies(&said), [("g1", 2, Outcome::Granted)]);
-    let anew = |have, want| Ask {
-        holder: Holder::new("g1", 1, 2),
+    step(&mut ledger, goes_on_anew("g1"));
+    let of_lease = |lease, have, want| Ask {
+        holder: Holder::new("g1", 1, lease),
         ..ask("g1", have, want)
     };
+    let said = step(&mut ledger, of_lease(2, 0, 1));
+    assert_eq!(replies(&said), [("g1", 1, Outcome::Granted)]);
+    let anew = |have, want| of_lease(3, have, want);
     // It begins anew while the reset still waits for the other one.
     let mut granted = 0;
     for said in [
         step(&mut ledger, anew(0, 2)),
-        step(&mut ledger, answers("g2", 1)),
+        step(&mut ledger, goes_on_anew("g2")),
         step(&mut ledger, anew(0, 2)),
         step(&mut ledger, anew(1, 1)),
     ] {
@@ -224,32 +221,12 @@ fn what_a_lease_was_granted_after_it_had_answered_a_reset_counts_when_it_is_over
 }
 
 #[test]
-fn a_reset_forgives_nothing_that_is_granted_before_it_is_answered() {
-    let answers = |ledger: &mut Ledger, have| {
-        let emptied = Ask {
-            emptied: true,
-            ..ask("g1", have, 0)
-        };
-        step(ledger, emptied);
-    };
-    let begin = || {
-        let mut ledger = ledger(2, MINUTE);
-        step(&mut ledger, ask("g1", 0, 1));
-        ledger.step_alone(Input::Reset { cell: key("a") }, T);
-        // It crosses the recall.
-        let said = step(&mut ledger, ask("g1", 1, 1));
-        assert_eq!(replies(&said), [("g1", 2, Outcome::Granted)]);
-        ledger
-    };
-    let mut ledger = begin();
-    answers(&mut ledger, 1);
-    answers(&mut ledger, 2);
-    let said = step(&mut ledger, ask("g1", 2, 2));
-    assert_eq!(replies(&said), [("g1", 3, Outcome::Granted)], "two since");
-    let said = step(&mut ledger, ask("g1", 3, 1));
-    assert_eq!(replies(&said), [("g1", 3, Outcome::Final)]);
-    // Nor when its lease is over before it answers.
-    let mut ledger = begin();
+fn a_reset_forgives_nothing_that_comes_out_after_it_of_a_lease_that_it_recalls() {
+    let mut ledger = ledger(2, MINUTE);
+    step(&mut ledger, ask("g1", 0, 1));
+    ledger.step_alone(Input::Reset { cell: key("a") }, T);
+    // An owner before this one granted that as well.
+    step(&mut ledger, ask("g1", 2, 0));
     let anew = |have, want| Ask {
         holder: Holder::new("g1", 1, 2),
         ..ask("g1", have, want)
@@ -289,16 +266,16 @@ fn a_reset_waits_for_gateways_as_long_when_a_disk_keeps_its_recalls_back() {
     let said = marked(&mut ledger, &said, T + 200);
     assert!(is_called(&said));
     ledger.step_alone(Input::Tick, T + 290);
-    let answers = Ask {
-        emptied: true,
-        ..of_day(3, 0)
-    };
-    ledger.step_alone(Input::Ask(answers), T + 295);
+    ledger.step_alone(Input::Ask(goes_on_anew("g1")), T + 295);
     let counted = ledger.counted(&key("a")).expect("it is counted");
     assert_eq!((counted.used, counted.left), (0, 3));
     // And no longer than half as long again as it took of late (95 ms) for who says nothing.
     let cell = key("a");
-    ledger.step_alone(Input::Ask(of_day(3, 1)), T + 295);
+    let next = Ask {
+        holder: goes_on_anew("g1").holder,
+        ..of_day(0, 1)
+    };
+    ledger.step_alone(Input::Ask(next), T + 295);
     let said = ledger.step_alone(Input::Reset { cell }, T + 300);
     marked(&mut ledger, &said, T + 400);
     let stamp = ledger.stamp();

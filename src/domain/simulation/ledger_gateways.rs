@@ -50,7 +50,15 @@ impl World {
                     self.wake(gateway, key);
                 }
             }
-            Message::Recall(recall) => self.gateway_gives_back(gateway, recall, 0),
+            Message::Recall(recall)
+                if recall.anew && planted != Some(Planted::ResetKeepsItsLease) =>
+            {
+                self.gateway_begins_anew(gateway, &recall);
+            }
+            Message::Recall(mut recall) => {
+                recall.anew = false;
+                self.gateway_gives_back(gateway, recall, 0);
+            }
             Message::Reopen(reopen) => {
                 let key = key_of(&reopen.cell);
                 let waits = at.waiting.contains_key(&key);
@@ -93,6 +101,21 @@ impl World {
                 look,
             };
             self.queue.at(look_ms, again);
+        }
+    }
+
+    /// Its key was reset: it goes on by another lease.
+    fn gateway_begins_anew(&mut self, gateway: usize, recall: &Recall) {
+        let clock_ms = self.clock_ms(gateway, self.now_ms);
+        let at = &mut self.gateways[gateway];
+        let key = key_of(&recall.cell);
+        at.leases += 1;
+        let (next, policies) = (at.leases, at.policies);
+        let book = at.books.get_mut(&key);
+        let answer = book.and_then(|book| book.begin_anew(recall, next, policies, clock_ms));
+        if let Some(ask) = answer {
+            self.send_ask(ask);
+            self.wake(gateway, key);
         }
     }
 

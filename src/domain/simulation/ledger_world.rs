@@ -12,7 +12,7 @@ use super::kernel::{Network, Queue, Rng};
 use super::ledger_truth::Truth;
 use super::view_plans::Cluster;
 use super::view_world::{NodeEvent, Nodes};
-use crate::lease::{Book, Receipt, Refused};
+use crate::lease::{Book, Lease, Receipt, Refused};
 use crate::ledger::{
     Ask, CellKey, Effect, Holder, Input, Ledger, Mark, Policies, Quota, Recall, Recovery, Reopen,
     Reply,
@@ -78,9 +78,7 @@ pub(super) enum Event {
         key: usize,
     },
     PutBack {
-        gateway: usize,
-        life: u64,
-        key: usize,
+        lease: Arc<Lease>,
         receipt: Receipt,
     },
     ToOwner(Ask),
@@ -251,19 +249,7 @@ impl World {
                 let patience = self.now_ms;
                 self.request(gateway, key, patience);
             }
-            Event::PutBack {
-                gateway,
-                life,
-                key,
-                receipt,
-            } => {
-                let at = &self.gateways[gateway];
-                if at.life == life
-                    && let Some(book) = at.books.get(&key)
-                {
-                    book.lease().put_back(receipt);
-                }
-            }
+            Event::PutBack { lease, receipt } => lease.put_back(receipt),
             Event::ToOwner(ask) => self.owner(Input::Ask(ask)),
             Event::ToGateway { gateway, message } => self.gateway(gateway, message),
             Event::RecalledBefore {
@@ -340,22 +326,14 @@ impl World {
         match book.lease().take(1, || clock_ms) {
             Ok(receipt) => {
                 let window = book.granted().0.unwrap();
-                let life = self.gateways[gateway].life;
+                let lease = Arc::clone(book.lease());
                 if receipt.ask {
                     self.ask(gateway, key);
                 }
                 if self.rng.chance(self.plan.put_backs) {
                     // Another level refused it.
                     let later = self.now_ms + self.rng.between(0, 500);
-                    self.queue.at(
-                        later,
-                        Event::PutBack {
-                            gateway,
-                            life,
-                            key,
-                            receipt,
-                        },
-                    );
+                    self.queue.at(later, Event::PutBack { lease, receipt });
                 } else {
                     let t_ms = self.t_admitted();
                     self.truth.admitted(key, window, t_ms);

@@ -76,6 +76,9 @@ pub(crate) enum Planted {
     ResetEndsWithItsPane,
     /// What of a pane nobody has confirmed is forgiven as soon as T is beyond it, however long its leases last (L10).
     ForgivesWithThePane,
+    /// A reset forgives what a lease had as soon as its gateway holds nothing unused, and the lease goes on: what calls hold
+    /// of it may be put back (L9).
+    ResetKeepsItsLease,
     /// A reset forgives at once what is out of panes that T was lifted over (L9, L10).
     ForgivesWhatLasts,
     /// Whoever copies takes what a mark covers for forgiven (L5).

@@ -191,7 +191,7 @@ impl Plan {
         (self.splits, self.clock_steps_back) = (20, 100);
         self.limit_changes = 0;
         (self.cluster.hung_disks, self.cluster.hung_pairs) = (20, 150);
-        self.cluster.resets = 30;
+        self.cluster.resets = 300;
         self.cluster.bursts = true;
         self
     }

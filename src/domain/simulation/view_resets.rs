@@ -13,6 +13,12 @@ pub(super) struct ResetUnderWay {
     stamp: Stamp,
     /// Units of the shard that its owner had granted.
     granted_before: u64,
+    /// Its owner waits for what holders have used.
+    waits: bool,
+    /// Somebody was silent meanwhile: what it has counts on, also when it speaks again or its pane is over.
+    was_silent: bool,
+    /// Another owner granted meanwhile, that was cut off: gateways may tell of that here.
+    had_others: bool,
 }
 
 // === impl World ===
@@ -25,24 +31,34 @@ impl World {
             if !self.works(node) || !self.nodes.all[node].seats[usize::from(shard)].grants() {
                 continue;
             }
-            let granted_before = self.ledger_of(node, shard).granted_units();
-            let cell = cell(key);
+            let (spec, cell) = (self.plan.keys[key].1, cell(key));
+            let ledger = self.ledger_of(node, shard);
+            let (granted_before, t_ms) = (ledger.granted_units(), ledger.t_ms());
+            let image = ledger.image(&cell);
+            let is_lost = image.is_some_and(|image| image.lost) || ledger.would_be_lost(&cell);
             let reset = Input::Reset { cell: cell.clone() };
             self.seat(node, shard, Event::Ledger(reset));
             // A key that only marks know, or nobody, is reset as well.
             let ledger = self.ledger_of(node, shard);
             let window = ledger.image(&cell).map(|image| image.window);
-            let window = window.unwrap_or(self.plan.keys[key].1.at(ledger.t_ms()));
+            let window = window.unwrap_or(spec.at(ledger.t_ms()));
             // Of what only disks knew, or nobody, gateways may tell later.
             let knows_all = ledger.seam_ms().is_none() && ledger.full_until_ms().is_none();
             let stamp = ledger.stamp();
-            self.truth.reset(key, window.id, self.now_ms);
+            match is_lost {
+                // What nobody knows of is given up, also what others grant yet that are cut off.
+                true => self.truth.given_up(key, spec, t_ms, self.now_ms),
+                false => self.truth.reset(key, window.id, self.now_ms),
+            }
             if knows_all && self.plan.cluster.shards == 0 {
                 self.nodes.resets.push(ResetUnderWay {
                     key,
                     node,
                     stamp,
                     granted_before,
+                    waits: true,
+                    was_silent: false,
+                    had_others: false,
                 });
             }
         }
@@ -50,15 +66,15 @@ impl World {
 
     /// Looks at those of a shard after each of its owner's steps.
     pub(super) fn judge_resets(&mut self, node: usize, shard: u16) {
-        for reset in std::mem::take(&mut self.nodes.resets) {
+        for mut reset in std::mem::take(&mut self.nodes.resets) {
             let is_here = reset.node == node && self.shard_of(reset.key) == shard;
-            if !is_here || self.goes_on(&reset, shard) {
+            if !is_here || self.goes_on(&mut reset, shard) {
                 self.nodes.resets.push(reset);
             }
         }
     }
 
-    fn goes_on(&mut self, reset: &ResetUnderWay, shard: u16) -> bool {
+    fn goes_on(&mut self, reset: &mut ResetUnderWay, shard: u16) -> bool {
         let (key, cell) = (reset.key, cell(reset.key));
         let seat = &self.nodes.all[reset.node].seats[usize::from(shard)];
         let ledger = seat.ledger();
@@ -66,13 +82,22 @@ impl World {
             // Nobody is told that it is done.
             return false;
         }
-        let goes_on = ledger.forgives(&cell);
+        // Nobody is told before that it is done.
+        let goes_on = !ledger.is_settled(&cell, reset.stamp);
         let since = ledger.granted_units() - reset.granted_before;
         let is_bucket = self.plan.keys[key].1.kind == WindowKind::Bucket;
         let counted = ledger.counted(&cell).map_or(0, |key| key.used);
+        let nodes = self.nodes.all.iter().enumerate();
+        let mut others = nodes.filter(|(node, _)| *node != reset.node);
+        reset.had_others |= others.any(|(_, node)| node.seats[usize::from(shard)].grants());
+        reset.was_silent |= ledger.has_silent_holders(&cell);
         // What has run out of a bucket meanwhile is a part of a unit.
-        let is_left = counted > since + u64::from(is_bucket) && !ledger.has_silent_holders(&cell);
-        self.truth.forgives_until(key, self.now_ms);
+        let is_left =
+            counted > since + u64::from(is_bucket) && !reset.was_silent && !reset.had_others;
+        let waited = std::mem::replace(&mut reset.waits, ledger.forgives(&cell));
+        if waited {
+            self.truth.forgives_until(key, self.now_ms);
+        }
         if !goes_on && is_left {
             let what = format!("L9: key {key}: {counted} count after a reset, {since} since");
             self.truth.broken.push(what);

@@ -300,3 +300,12 @@ fn planted_a_reset_that_ends_with_its_pane_is_noticed() {
         plan.cluster.resets = 300;
     });
 }
+
+#[test]
+fn planted_a_reset_that_lets_leases_go_on_is_noticed() {
+    notices::<View>(Planted::ResetKeepsItsLease, |plan| {
+        *plan = plan.clone().sliding();
+        plan.clock_steps_back = 1_000;
+        (plan.cluster.resets, plan.put_backs) = (1_000, 500);
+    });
+}
