@@ -8,6 +8,7 @@ mod credential;
 mod left;
 mod parts;
 mod people;
+mod restore;
 mod sent;
 mod start;
 mod traffic;
@@ -74,6 +75,10 @@ const BACKGROUND: &[&str] = &[
     "broker.usage.release",
     "broker.usage.reserve",
     "broker.usage.settle",
+    "backup.restore.begin",
+    "backup.restore.end",
+    "backup.restore.rows",
+    "backup.restore.written",
     "carbon.consumers.save",
     "carbon.hold",
     "carbon.identity.note_counting",
@@ -395,6 +400,7 @@ fn names_of_writes() -> BTreeSet<String> {
 /// The names of writes that other tests end, each of which sees to it that it passes them.
 fn swept_elsewhere() -> BTreeSet<String> {
     let here = start::WRITES.iter().chain(traffic::WRITES);
+    let here = here.chain(restore::WRITES);
     let mut names: BTreeSet<String> = here.map(|name| (*name).to_owned()).collect();
     for source in sources() {
         // Every second piece between quotes is a name.

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use cluster::{Before, Earlier, PROTOCOL, Request};
+use cluster::{Before, Earlier, Request};
 use domain::ledger::{Outcome, Stamp};
 use domain::policy::PolicyLevel;
 use domain::window::WindowId;
@@ -206,7 +206,7 @@ impl Request for TellLeases {
     const KIND: u16 = 0x0202;
     const VERSION: u16 = 2;
     const IDEMPOTENT: bool = true;
-    const SINCE: u16 = PROTOCOL;
+    const SINCE: u16 = 3;
     const BEFORE: Option<Before<Self>> = Some(Before::new::<TellLeasesBefore, Told>(1));
 }
 

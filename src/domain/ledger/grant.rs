@@ -222,7 +222,10 @@ impl Cell {
         if granted.saturating_add(size) > have {
             return self.reply(key, &ask, Outcome::Granted, step);
         }
-        if self.lost || self.outstanding(Some(&ask.holder.node)).is_empty() {
+        // What a reset waits for comes free when its holders go on by other leases, whatever they said of these.
+        let resets = (self.round.as_ref())
+            .is_some_and(|round| round.resetting && !round.awaiting.is_empty());
+        if self.lost || !resets && self.outstanding(Some(&ask.holder.node)).is_empty() {
             // Nothing is free and nobody else holds anything: this no is final (L9).
             self.denied.insert(ask.holder.clone());
             return self.reply(key, &ask, Outcome::Final, step);

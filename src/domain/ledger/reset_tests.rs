@@ -72,3 +72,20 @@ fn a_reset_recalls_also_what_was_given_back_to_the_key_and_may_be_used_yet() {
     let reset = ledger.step_alone(Input::Reset { cell: key("a") }, T);
     assert_eq!(recalls(&reset), [("g1", 1)]);
 }
+
+#[test]
+fn nobody_is_refused_for_good_while_a_reset_waits_whatever_the_recalled_lease_says() {
+    let mut ledger = ledger(1, MINUTE);
+    step(&mut ledger, ask("g1", 0, 1));
+    ledger.step_alone(Input::Reset { cell: key("a") }, T);
+    // It crossed the recall: nothing is at hand by the lease that is about to be void.
+    let emptied = Ask {
+        emptied: true,
+        ..ask("g1", 1, 0)
+    };
+    step(&mut ledger, emptied);
+    let asked = step(&mut ledger, ask("g2", 0, 1));
+    assert_eq!(replies(&asked), [("g2", 0, RETRY)]);
+    let answered = step(&mut ledger, goes_on_anew("g1"));
+    assert_eq!(replies(&answered), [("g2", 1, Outcome::Granted)]);
+}

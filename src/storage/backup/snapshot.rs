@@ -14,6 +14,8 @@ use crate::row::Columns as _;
 const PAGE: usize = 200;
 /// The same of a table with what may be large.
 const LARGE: usize = 4;
+/// A write that writes nothing: it only keeps others from it.
+const STOP: &str = "shared.backup.stop";
 /// What whoever writes into both databases passes in Shared: users, roles and tenants the outbox, documents the blobs.
 const PASSED: &str = "LOCK TABLE blobs, outbox IN SHARE MODE";
 /// How long writers are waited for, who wait for this then: longer than any of ours takes.
@@ -140,7 +142,7 @@ impl Snapshot {
 async fn stopped(shared: &Database) -> Result<Write, StoreError> {
     let mut tries = 0;
     loop {
-        let mut write = shared.write("shared.backup.stop").await?;
+        let mut write = shared.write(STOP).await?;
         if shared.backend() == Backend::Sqlite {
             return Ok(write);
         }

@@ -51,7 +51,7 @@ impl Urls {
 
     async fn filled(&self) {
         let (apim, shared) = self.open().await;
-        let mut write = apim.write("test").await.unwrap();
+        let mut write = apim.write("test.fill").await.unwrap();
         for n in 0..1_203_i64 {
             let nothing = None::<String>;
             let row = sqlx::query(
@@ -128,7 +128,7 @@ impl Urls {
 }
 
 async fn add_blob(shared: &Database, id: &str) {
-    let mut write = shared.write("test").await.unwrap();
+    let mut write = shared.write("test.fill").await.unwrap();
     let blob = Blob {
         id: id.to_owned(),
         tenant: TENANT.to_owned(),
