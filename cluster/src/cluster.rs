@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -36,6 +36,8 @@ pub(crate) struct Inner {
     pub(crate) counters: Arc<Counters>,
     pub(crate) changed: watch::Sender<u64>,
     pub(crate) about: OnceLock<About>,
+    /// Why members refuse this node while others have it.
+    pub(crate) rivalled: ArcSwapOption<String>,
     turn: AtomicUsize,
     began: Instant,
 }
@@ -60,6 +62,7 @@ impl Cluster {
             counters: Arc::default(),
             changed: watch::Sender::new(0),
             about: OnceLock::new(),
+            rivalled: ArcSwapOption::default(),
             turn: AtomicUsize::new(0),
             began: Instant::now(),
         }))
@@ -75,6 +78,14 @@ impl Cluster {
     #[must_use]
     pub fn up_for(&self) -> Duration {
         self.0.began.elapsed()
+    }
+
+    /// Why members refuse this node while others have it, where they do: of two that cannot both be members an operator has
+    /// to end one (W1, W6).
+    #[must_use]
+    pub fn rivalled(&self) -> Option<String> {
+        let rivalled = self.0.rivalled.load();
+        rivalled.as_deref().cloned()
     }
 
     /// What happened at the edge.

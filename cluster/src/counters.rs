@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::kinds::Kinds;
 use crate::members::Health;
 use crate::protocol::{PROTOCOL, PROTOCOL_BEFORE};
+use crate::seldom::Seldom;
 
 /// Between two lines about newcomers that were refused: whoever dials without end fills no log.
 const QUIET: Duration = Duration::from_secs(1);
@@ -61,6 +62,9 @@ pub struct Counters {
     pub transitions: Transitions,
     /// When a newcomer's refusal was told last.
     told: Told,
+    /// Which of them are told of, by their names and the reasons.
+    told_newcomers: Mutex<Seldom>,
+    told_newcomers_since: OnceLock<Instant>,
     /// When a certificate's was, of those who dial and of those who are dialed.
     told_certificates: [Told; 2],
     /// When an ask was that is not understood, by what it asks; one for all that is not known here.
@@ -199,17 +203,32 @@ impl Counters {
         told.may(QUIET_ASKS)
     }
 
-    /// Counts a node that may not come in, and says why, at most once a second.
+    /// Counts a node that may not come in, and says why: of each at the first time and then ever more seldom, of all
+    /// together at most once a second.
     pub(crate) fn newcomer_refused(&self, peer: SocketAddr, name: &str, reason: &dyn Display) {
         let count = self.newcomers_refused.fetch_add(1, Ordering::Relaxed) + 1;
         let name: String = name.chars().take(NAME).collect();
         // Strangers' words may be part of it.
         let reason: String = reason.to_string().chars().take(REASON).collect();
-        if self.told.may(QUIET) {
+        if self.may_tell_of_newcomer(&format!("{name}: {reason}")) {
             tracing::warn!(%peer, name, %reason, count, "a node was refused");
         } else {
             tracing::debug!(%peer, name, %reason, count, "a node was refused");
         }
+    }
+
+    fn may_tell_of_newcomer(&self, newcomer: &str) -> bool {
+        let began = self.told_newcomers_since.get_or_init(Instant::now);
+        let now_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let mut told = (self.told_newcomers)
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let may = told.count(newcomer, now_ms).is_some() && self.told.may(QUIET);
+        if !may && told.is_first(newcomer) {
+            // Somebody else was told of just now: the next time, then.
+            told.forget(newcomer);
+        }
+        may
     }
 
     /// Counts one whose certificate is refused, or who refuses this node's: such as a node of another

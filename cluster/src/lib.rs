@@ -34,6 +34,7 @@ mod registry;
 mod ring;
 mod router;
 mod security;
+mod seldom;
 mod supervisor;
 mod task;
 mod ticker;

@@ -32,13 +32,19 @@ pub(super) fn configuration(
     });
 }
 
-/// Adds whether a node that needs the control plane of others has found one.
+/// Adds whether a node has found the control plane, and whether all members have this node.
 pub(super) fn cluster(readiness: &mut Readiness, cluster: &Cluster) {
     let cluster = cluster.clone();
     readiness.add("cluster", move || {
         let found = !cluster.with_role(CONTROL_PLANE).is_empty();
         let problem = "no node of the control plane is connected".to_owned();
-        async move { found.then_some(()).ok_or(problem) }
+        let rivalled = cluster.rivalled();
+        async move {
+            match rivalled {
+                Some(rivalled) => Err(rivalled),
+                None => found.then_some(()).ok_or(problem),
+            }
+        }
     });
 }
 

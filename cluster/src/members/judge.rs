@@ -30,30 +30,12 @@ impl Table {
                 (false, _) => Refusal::Running,
             });
         }
-        let mut alive = self.peers.values().filter(|peer| peer.is_alive());
-        let namesake =
-            alive.find(|peer| peer.member.name == them.name && peer.member.id != them.id);
-        if namesake.is_some() || me.name == them.name {
-            return Err(Refusal::NameTaken(them.name.clone()));
-        }
-        if let Some(conflict) = self.conflict(hello) {
-            return Err(Refusal::Fact(conflict));
-        }
+        self.judge_rivals(hello, now_ms)?;
         self.judge_incarnation(hello, now_ms)
     }
 
     fn is_other_cluster(&self, cluster: &str) -> bool {
         !cluster.is_empty() && !self.cluster.is_empty() && cluster != self.cluster
-    }
-
-    /// A fact that does not agree with this node's or with that of a member who is alive.
-    fn conflict(&self, hello: &Hello) -> Option<String> {
-        let others = self.peers.values();
-        let others = others.filter(|peer| peer.is_alive() && peer.member.id != hello.member.id);
-        let others = others.map(|peer| &peer.member);
-        std::iter::once(&self.me)
-            .chain(others)
-            .find_map(|member| hello.member.conflict(member))
     }
 
     /// Of two of one id the later one lives, once the earlier one is silent.

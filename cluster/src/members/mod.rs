@@ -4,6 +4,9 @@
 mod dials;
 mod judge;
 mod peer;
+mod rivals;
+#[cfg(test)]
+mod rivals_tests;
 #[cfg(test)]
 mod storm;
 #[cfg(test)]

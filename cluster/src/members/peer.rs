@@ -103,6 +103,11 @@ impl Peer {
         matches!(self.health, Health::Up | Health::Suspect)
     }
 
+    /// Whether asks can be sent to it.
+    pub(super) fn is_connected(&self) -> bool {
+        self.link.as_ref().is_some_and(|link| link.ready)
+    }
+
     /// Takes another health; gives what there is to say of it.
     pub(super) fn turn(&mut self, now_ms: u64, to: Health, reason: &str) -> Option<Turn> {
         let from = std::mem::replace(&mut self.health, to);

@@ -53,7 +53,7 @@ impl Storm {
             named: BTreeMap::new(),
             random: seed ^ 0x5eed,
         };
-        storm.world.ends_replaced = true;
+        storm.world.ends_refused = true;
         storm.world.trouble = TROUBLE;
         (0..NODES).for_each(|at| storm.winds(at));
         storm

@@ -57,6 +57,11 @@ pub(crate) struct Table {
     /// Addresses that are being dialed, since when.
     pub(super) dialing: BTreeMap<String, u64>,
     ticked_ms: u64,
+    /// Since when this node has a place: since its first connection, or since it began where it belonged to a cluster
+    /// already.
+    pub(super) placed_ms: Option<u64>,
+    /// Whether a connection of this life was ever ready.
+    pub(super) has_met: bool,
     /// A bug put in on purpose: whoever answers is believed to be who it says.
     #[cfg(test)]
     pub(super) trusts_any_life: bool,
@@ -91,6 +96,8 @@ impl Table {
             peers: BTreeMap::new(),
             dialing: BTreeMap::new(),
             ticked_ms: 0,
+            placed_ms: None,
+            has_met: false,
             #[cfg(test)]
             trusts_any_life: false,
         }
@@ -233,7 +240,7 @@ impl Table {
     }
 
     fn connect(&mut self, now_ms: u64, link: u64, outbound: bool, hello: &Hello) -> Vec<Effect> {
-        let mut effects = Vec::new();
+        let mut effects = self.displace_rivals(hello, now_ms);
         if self.cluster.is_empty() {
             self.cluster.clone_from(&hello.cluster);
             effects.push(Effect::Joined(self.cluster.clone()));
@@ -323,6 +330,9 @@ impl Table {
         for seed in seeds.filter(|seed| seed.met.as_ref() == Some(&id)) {
             seed.redial.succeeded();
         }
+        if !std::mem::replace(&mut self.has_met, true) {
+            self.placed_ms = Some(now_ms);
+        }
         self.learn(now_ms, &named);
         turn.map(Effect::Tell).into_iter().collect()
     }
@@ -402,6 +412,9 @@ impl Table {
     /// Time passes: probes, suspicions, evictions, dials.
     pub(crate) fn tick(&mut self, now_ms: u64, mut random: impl FnMut() -> u64) -> Vec<Effect> {
         self.forgive_own_pause(now_ms);
+        if self.has_cluster() {
+            self.placed_ms.get_or_insert(now_ms);
+        }
         let mut effects = Vec::new();
         let timing = self.timing;
         for peer in self.peers.values_mut() {

@@ -77,8 +77,8 @@ pub(super) struct World {
     pub(super) turns: Vec<(usize, Turn)>,
     pub(super) trouble: Trouble,
     pub(super) timing: Timing,
-    /// Whether a node ends that is told that another life has its place, as it does.
-    pub(super) ends_replaced: bool,
+    /// Whether a node ends that a member refuses for good, as it does.
+    pub(super) ends_refused: bool,
     pub(super) planted: Option<Planted>,
     /// When each end of a connection last heard an answer, and how many probes it has sent.
     pub(super) heard: BTreeMap<(usize, u64), u64>,
@@ -122,7 +122,7 @@ impl World {
             turns: Vec::new(),
             trouble: Trouble::default(),
             timing,
-            ends_replaced: false,
+            ends_refused: false,
             planted,
             heard: BTreeMap::new(),
             probes: BTreeMap::new(),
@@ -336,7 +336,8 @@ impl World {
         answer: Result<Hello, Refusal>,
     ) {
         let (now, random) = (self.clock(at), self.roll());
-        let is_replaced = matches!(answer, Err(Refusal::Superseded(_) | Refusal::Running));
+        let said = answer.as_ref().err();
+        let is_end = said.is_some_and(|refusal| self.nodes[at].table.is_ended_by(refusal, now));
         let welcomed = answer.and_then(|hello| {
             self.judged(&hello, at, |table, now| {
                 table.welcomed(now, link, address, &hello)
@@ -357,7 +358,7 @@ impl World {
                 self.nodes[at].table.not_dialed(now, address, random);
                 self.nodes[at].refused.push(refusal);
                 self.close(link);
-                if is_replaced && self.ends_replaced {
+                if is_end && self.ends_refused {
                     self.kill(at);
                 }
             }

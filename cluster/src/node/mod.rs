@@ -5,6 +5,7 @@
 mod events;
 mod links;
 mod probe;
+mod rivalled;
 mod state;
 mod undialed;
 

@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use super::events::{Events, Porter};
 use super::links::{Links, With, label, new_key, number};
 use super::probe::Probe;
+use super::rivalled::Rivalled;
 use super::undialed::Undialed;
 use super::{NodeMessage, NodeSettings, Notice};
 use crate::actor::{Actor, BoxError};
@@ -50,6 +51,7 @@ pub(crate) struct Node {
     links: Links,
     gossip: Arc<ArcSwap<Gossip>>,
     undialed: Undialed,
+    rivalled: Rivalled,
     below: Below,
     rolls: u64,
     known: BTreeSet<String>,
@@ -95,6 +97,7 @@ impl Actor for Node {
             links: Links::default(),
             gossip,
             undialed: Undialed::default(),
+            rivalled: Rivalled::default(),
             below,
             rolls: 0,
             known: BTreeSet::new(),
@@ -110,6 +113,8 @@ impl Actor for Node {
                 let random = self.roll();
                 let effects = self.table.tick(now, || random);
                 self.act(effects);
+                let rivalled = self.rivalled.shown(now).map(Arc::new);
+                self.cluster.0.rivalled.store(rivalled);
             }
             NodeMessage::Judge { hello, answer } => {
                 let _ = answer.send(self.judged(now, &hello));
@@ -267,6 +272,7 @@ impl Node {
                     Ok(effects) => {
                         self.links.begin(link, self.with(&dialed.hello, key));
                         self.undialed.answered(address);
+                        self.rivalled.welcomed(address);
                         self.act(effects);
                         return self.adopt(link, dialed.stream, false);
                     }
@@ -290,22 +296,20 @@ impl Node {
                 None
             }
         };
-        if refusal.is_some() {
-            self.undialed.answered(address);
-        }
         if refusal == Some(Refusal::Itself) {
             self.table.is_own(address);
         }
         self.table.not_dialed(now, address, random);
-        if let Some(refusal) = refusal.filter(Refusal::is_final) {
-            tracing::warn!(address, reason = %refusal, "no connection with a node");
-            let replaced = matches!(refusal, Refusal::Superseded(_) | Refusal::Running);
-            // An address that is another cluster's now, or one odd member, ends no node that has
-            // a place.
-            let strange = matches!(refusal, Refusal::Cluster(_)) && self.table.has_cluster();
-            if theirs && (replaced || self.known.is_empty() && !strange) {
-                (self.settings.told)(Notice::Refused(refusal));
+        match refusal {
+            Some(refusal) if refusal.is_final() => {
+                self.undialed.refused(address, &refusal, now);
+                match theirs && self.table.is_ended_by(&refusal, now) {
+                    true => (self.settings.told)(Notice::Refused(refusal)),
+                    false => self.rivalled.refused(address, &refusal, now),
+                }
             }
+            Some(_) => self.undialed.answered(address),
+            None => {}
         }
     }
 
