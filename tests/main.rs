@@ -72,6 +72,7 @@ mod publisher;
 mod readiness;
 mod refusals;
 mod reload;
+mod rivals;
 mod rolling;
 mod routing;
 mod shards;

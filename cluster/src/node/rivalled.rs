@@ -34,7 +34,9 @@ impl Rivalled {
             .retain(|_, (_, said_ms)| now_ms < *said_ms + LASTS_MS);
         let (address, (reason, _)) = self.0.first_key_value()?;
         let all = self.0.len();
-        Some(format!("{all} members refuse this node, such as {address}: {reason}"))
+        Some(format!(
+            "{all} members refuse this node, such as {address}: {reason}"
+        ))
     }
 }
 

@@ -60,7 +60,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_member_that_refuses_says_so_every_few_seconds_and_it_is_told_once_and_once_for_each_reason() {
+    fn a_member_that_refuses_says_so_every_few_seconds_and_it_is_told_once_and_once_for_each_reason()
+     {
         let mut undialed = Undialed::default();
         let taken = Refusal::NameTaken("gw1".to_owned());
         let other = Refusal::Cluster("other".to_owned());

@@ -72,13 +72,23 @@ pub(crate) async fn accept<D: Gate>(
         };
         let (security, counters, door) = (security.clone(), Arc::clone(&counters), door.clone());
         let greeting = async move {
-            let greeted = greet((tcp, peer), &security, &counters, &door);
-            match tokio::time::timeout(DEADLINE, greeted).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => counters.turned_away(peer, &error.to_string()),
-                Err(_) => counters.turned_away(peer, "did not say who it is in time"),
+            let greeted = async {
+                if security.allows(peer) {
+                    tcp.peek(&mut [0]).await?;
+                    place.speaks();
+                }
+                greet((tcp, peer), &security, &counters, &door).await
+            };
+            tokio::select! {
+                greeted = tokio::time::timeout(DEADLINE, greeted) => match greeted {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => counters.turned_away(peer, &error.to_string()),
+                    Err(_) => counters.turned_away(peer, "did not say who it is in time"),
+                },
+                () = place.given_away() => {
+                    counters.turned_away(peer, "said nothing, and another one needs its place");
+                }
             }
-            drop(place);
         };
         spawn_named("cluster greeting", greeting);
     }
