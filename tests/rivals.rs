@@ -31,7 +31,7 @@ async fn the_one_that_stays(seed: &Node, of: [Options; 2]) -> (Node, String) {
     let both = async { tokio::join!(Node::start_or_end(&of[0]), Node::start_or_end(&of[1])) };
     let goes_on = async {
         // Both ask it meanwhile.
-        tokio::time::sleep(Duration::from_millis(1_200)).await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
         seed.signal("-CONT");
     };
     let ((one, other), ()) = tokio::join!(both, goes_on);
