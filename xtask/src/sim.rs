@@ -192,6 +192,11 @@ impl Seeds {
         Self::of(&String::from_utf8_lossy(&commit))
     }
 
+    /// 0 or 1, by the commit: what is shared by two passes changes sides.
+    pub(crate) const fn turn(self) -> u64 {
+        self.from / HOURS_SEEDS % 2
+    }
+
     /// The seeds of a commit's id; those of none without one.
     fn of(commit: &str) -> Self {
         let number = commit.get(..8).map(|start| u64::from_str_radix(start, 16));

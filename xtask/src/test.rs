@@ -18,6 +18,8 @@ use crate::workspace::Workspace;
 /// A node's own setting, which every process takes that a test starts: its handles encode and decode each ask as
 /// if it crossed nodes.
 const ENCODE_ASKS: &str = "HEADGATE__NODE__ENCODE_ASKS";
+/// Which half of the crash points a pass ends nodes at: together they would be a third of its time.
+const TURN: &str = "HEADGATE_TEST_TURN";
 /// Set, a test that finds no PostgreSQL fails instead of leaving its half of the work out.
 const NEEDED: &str = "HEADGATE_TEST_POSTGRES_NEEDED";
 /// How many tests run side by side.
@@ -60,10 +62,15 @@ fn tests(
     stages.must("test of examples in docs", || {
         server.run(&mut docs(cargo()))
     })?;
-    sim::counters(workspace, stages, Seeds::of_commit(workspace))?;
-    stages.must("test of nodes", || server.run(&mut nodes(cargo())))?;
+    let seeds = Seeds::of_commit(workspace);
+    sim::counters(workspace, stages, seeds)?;
+    let turn = seeds.turn();
+    stages.must("test of nodes", || {
+        server.run(nodes(cargo()).env(TURN, turn.to_string()))
+    })?;
     stages.must("test of nodes with asks encoded", || {
-        server.run(nodes(cargo()).env(ENCODE_ASKS, "true"))
+        let other = (1 - turn).to_string();
+        server.run(nodes(cargo()).env(TURN, other).env(ENCODE_ASKS, "true"))
     })?;
     stages.must("test of whole clusters, one at a time", || {
         server.run(&mut exact_pass(cargo()))
