@@ -14,6 +14,9 @@ use crate::support::net::{Fault, Net};
 use crate::support::node::{Node, Options};
 use crate::support::upstream::Upstream;
 
+/// Less than a member may be silent before it is evicted.
+const WAITED_MOST: Duration = Duration::from_secs(4);
+
 /// A control plane, a traffic manager and a gateway that reach each other through `net` alone.
 struct Meshed {
     net: Net,
@@ -129,6 +132,13 @@ async fn until_told(node: &Node, length: usize, of: &str, wanted: &[&str]) {
     .await;
 }
 
+/// For how long members had been silent when a log told of it, milliseconds.
+fn silences(log: &str) -> Vec<u64> {
+    let told = log.split("silent for ").skip(1);
+    let told = told.filter_map(|rest| rest.split(' ').next()?.parse().ok());
+    told.collect()
+}
+
 fn since(node: &Node, length: usize) -> String {
     node.log().get(length..).unwrap_or_default().to_owned()
 }
@@ -194,13 +204,16 @@ async fn a_connection_that_one_end_has_lost_is_replaced() {
 }
 
 #[tokio::test]
-async fn nobody_waits_on_a_peer_that_is_killed_or_stands_still() {
+async fn no_call_waits_until_a_peer_that_stands_still_is_evicted_and_the_end_of_one_is_heard_of() {
     let mut meshed = Meshed::start(|_| {}).await;
     let (_upstream, key, secret) = meshed.subscriber("Unlimited").await;
-    // With a token that the gateway has not seen a call needs the control plane, and no plan's owner.
+    // With a token that the gateway has not seen a call needs the control plane, and no plan's owner. That one which needs
+    // the peer itself goes to another one is for clusters that have another: `control_planes`, `key_managers`, `exact`.
     let call = async |meshed: &Meshed| {
         let access = meshed.control.client_token(&key, &secret).await;
-        u16::from(meshed.call(&access).send().await.status)
+        let call = meshed.call(&access).send();
+        let answer = tokio::time::timeout(WAITED_MOST, call).await;
+        u16::from(answer.expect("before the peer is evicted").status)
     };
     assert_eq!(call(&meshed).await, 200);
     let length = meshed.gateway.log().len();
@@ -210,8 +223,16 @@ async fn nobody_waits_on_a_peer_that_is_killed_or_stands_still() {
         assert_eq!(call(&meshed).await, 200);
         answered += 1;
     }
-    // Of calls that wait for a peer until it is evicted there is one, and perhaps another after it.
     assert!(answered > 2, "{answered} until it was evicted");
+    // As it is suspected after two seconds and evicted after five; ticks and a busy machine come on top.
+    let silent = silences(&since(&meshed.gateway, length));
+    let bounds = [2_000..3_500, 5_000..6_500];
+    let is_in_time = silent.len() == 2
+        && silent
+            .iter()
+            .zip(&bounds)
+            .all(|(ms, bounds)| bounds.contains(ms));
+    assert!(is_in_time, "{silent:?} of {bounds:?}");
     until_told(&meshed.gateway, length, "tm1", &["Suspect", "Down"]).await;
     meshed.traffic.signal("-CONT");
     until(&meshed.gateway, "tm1", "up", 60).await;
@@ -252,7 +273,7 @@ fn resident_kib(node: &Node) -> u64 {
 }
 
 #[tokio::test]
-async fn memory_does_not_grow_with_a_peer_that_takes_nothing() {
+async fn calls_that_are_held_for_a_traffic_manager_that_takes_nothing_cost_little_memory() {
     let meshed = Meshed::start(|_| {}).await;
     let (_upstream, key, secret) = meshed.subscriber("50PerMin").await;
     let access = meshed.control.client_token(&key, &secret).await;
@@ -263,10 +284,11 @@ async fn memory_does_not_grow_with_a_peer_that_takes_nothing() {
     for (from, to) in [("gw1", "tm1"), ("tm1", "gw1")] {
         meshed.net.one_way(from, to, Fault::Held);
     }
-    // What asks the peer in vain is held for a while and told so.
+    // What asks the peer in vain is held for a while and told so. That asks without end stay within a bound is for `path` and
+    // `answering` in the cluster's crate, and for `hostile_cluster`.
     let mut calls = JoinSet::new();
     eventually(60, "it is evicted", || {
-        for _ in 0..2 {
+        for _ in 0..10 {
             let call = meshed.call(&access);
             calls.spawn(async move { call.send().await.status });
         }
@@ -276,7 +298,7 @@ async fn memory_does_not_grow_with_a_peer_that_takes_nothing() {
     .await;
     while calls.join_next().await.is_some() {}
     let grown = resident_kib(&meshed.gateway).saturating_sub(before);
-    assert!(grown < 64 * 1024, "{grown} KiB");
+    assert!(grown < 16 * 1024, "{grown} KiB");
     meshed.net.both_ways("gw1", "tm1", Fault::None);
     meshed.until_whole(60).await;
 }

@@ -8,6 +8,7 @@ use crate::support::eventually;
 use crate::support::faults::Faults;
 use crate::support::net::Net;
 use crate::support::node::{Node, Options};
+use crate::support::upstream::Upstream;
 
 /// A port where nobody listens.
 fn nobody() -> String {
@@ -200,8 +201,9 @@ async fn a_node_that_learns_that_it_was_started_again_meanwhile_ends_and_says_so
 }
 
 #[tokio::test]
-async fn a_node_whose_clock_was_set_back_is_a_member_as_before() {
-    let control = Node::start_with(options("cp1", CONTROL, "")).await;
+async fn a_node_that_is_back_at_another_address_with_its_clock_set_back_is_the_member_it_was() {
+    let roles = format!("{CONTROL},gateway");
+    let control = Node::start_with(unready(options("cp1", &roles, ""))).await;
     let dir = tempfile::tempdir().expect("a directory");
     let faults = Faults::in_directory(dir.path());
     let traffic = || {
@@ -212,11 +214,22 @@ async fn a_node_whose_clock_was_set_back_is_a_member_as_before() {
     };
     let mut first = Node::start_with(traffic()).await;
     until_up(&control, 2).await;
-    let before = id(&control, "tm1").await;
+    control.until_ready().await;
+    let (upstream, token) = (Upstream::start().await, control.admin_token().await);
+    let api = control.published(&token, "Shop", "/shop", &upstream.url);
+    let held = control.subscribed(&token, &api.await, "app", "JWT").await;
+    let access = control.client_token(&held.key, &held.secret).await;
+    let (before, address) = (id(&control, "tm1").await, first.cluster_address());
     first.kill();
     faults.set_clock(-86_400);
     let second = Node::start_with(traffic()).await;
     until_up(&control, 2).await;
     until_up(&second, 2).await;
     assert_eq!(id(&control, "tm1").await, before);
+    assert_ne!(second.cluster_address(), address);
+    eventually(40, "it grants units of the plan", || async {
+        let call = control.api("GET", "/shop/1.0.0/items").bearer(&access);
+        call.send().await.status.is_success().then_some(())
+    })
+    .await;
 }

@@ -39,6 +39,8 @@ pub(crate) enum Effect {
     /// Close the connection, whatever it is doing.
     Kill(u64),
     Tell(Turn),
+    /// Say that the member of this name is about to go.
+    Leaves(String),
     /// The cluster is known from now on: keep it.
     Joined(String),
 }
@@ -387,6 +389,8 @@ impl Table {
         if let Some(open) = &mut peer.link {
             open.heard_ms = now_ms;
         }
+        let leaves = gossip.leaving && !peer.leaving && !peer.stranger;
+        let leaves = leaves.then(|| peer.member.name.clone());
         peer.leaving = gossip.leaving;
         peer.seen_ms = now_ms;
         if let Some((since, answered)) = &mut peer.challenge {
@@ -394,7 +398,8 @@ impl Table {
         }
         let turn = peer.turn(now_ms, Health::Up, "answers again");
         self.learn(now_ms, &gossip.known);
-        turn.map(Effect::Tell).into_iter().collect()
+        let turn = turn.map(Effect::Tell).into_iter();
+        turn.chain(leaves.map(Effect::Leaves)).collect()
     }
 
     /// Whether this end has the connection.

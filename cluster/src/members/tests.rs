@@ -61,6 +61,21 @@ fn a_silent_node_is_suspected_in_two_seconds_evicted_in_five_and_comes_back_by_i
 }
 
 #[test]
+fn a_member_that_is_about_to_leave_is_told_of_once() {
+    let mut world = World::new(2, 1);
+    world.run(8_000);
+    let link = world.nodes[0].table.link_of("id01").unwrap();
+    let mut gossip = world.nodes[1].table.gossip();
+    gossip.leaving = true;
+    let now = world.clock(0);
+    let mut told = || {
+        let effects = world.nodes[0].table.heard(now, link, &gossip);
+        effects.contains(&Effect::Leaves("n1".to_owned()))
+    };
+    assert_eq!([told(), told()], [true, false]);
+}
+
+#[test]
 fn a_link_cut_one_way_is_noticed_at_both_ends_and_mended() {
     for seed in 0..25 {
         let mut world = World::new(3, seed);

@@ -404,7 +404,7 @@ impl World {
                 }
                 Effect::Kill(link) => self.close(link),
                 Effect::Tell(turn) => self.turns.push((at, turn)),
-                Effect::Joined(_) => {}
+                Effect::Joined(_) | Effect::Leaves(_) => {}
             }
         }
     }

@@ -182,6 +182,7 @@ impl Node {
                     tracing::info!(cluster, "joined the cluster");
                     (self.settings.told)(Notice::Joined(cluster));
                 }
+                Effect::Leaves(member) => tracing::info!(member, "member is about to leave"),
                 Effect::Tell(turn) => {
                     self.cluster.0.counters.transitions.add(turn.to);
                     turn.tell();
