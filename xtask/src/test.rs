@@ -11,6 +11,7 @@ use anyhow::Result;
 
 use crate::local_cluster;
 use crate::postgres::{self, Postgres};
+use crate::programs;
 use crate::sim::{self, Seeds};
 use crate::stage::{Stages, run as command};
 use crate::workspace::Workspace;
@@ -35,7 +36,9 @@ const BESIDE_PARTS: usize = 4;
 pub(crate) fn run(workspace: &Workspace, stages: &mut Stages, args: &[String]) -> Result<()> {
     let build = ["build", "--workspace", "--bins", "--locked"];
     let outcome = stages
-        .must("build", || command(workspace.cargo().args(build)))
+        // First: whoever has to install something by hand hears of it before a build.
+        .must("programs that tests start", programs::ensure)
+        .and_then(|()| stages.must("build", || command(workspace.cargo().args(build))))
         .and_then(|()| stages.must("postgres start", || Postgres::start(&postgres::binaries()?)))
         .and_then(|mut server| {
             let outcome = tests(workspace, stages, &mut server, args);

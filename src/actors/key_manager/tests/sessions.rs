@@ -2,7 +2,7 @@
 
 use domain::application::KeyType;
 use domain::change::MarkedSubject;
-use domain::validation::Credential;
+use domain::validation::{Credential, Secret};
 use storage::apim::api_keys::{self, ApiKey};
 use storage::apim::revocations::{self, Revocation};
 use storage::apim::tokens;
@@ -174,9 +174,12 @@ async fn api_keys_end_by_time_revocation_and_marks_as_tokens_do() {
         .km
         .end_access(SUPER_TENANT, MarkedSubject::Application, "gone");
     ended.await.unwrap();
-    let refusals = async || {
+    let refusals_in = async |tenant: &str| {
         let hashes = ["endless", "longest", "over", "revoked", "orphan"];
-        let asked = hashes.map(|hash| Credential::ApiKey(hash.to_owned()));
+        let asked = hashes.map(|hash| Credential {
+            tenant: tenant.to_owned(),
+            secret: Secret::ApiKey(hash.to_owned()),
+        });
         match bench.km.validate_many(0, asked.to_vec()).await.unwrap() {
             Validated::Verdicts(verdicts) => verdicts
                 .into_iter()
@@ -188,8 +191,15 @@ async fn api_keys_end_by_time_revocation_and_marks_as_tokens_do() {
             other => panic!("{other:?}"),
         }
     };
+    let refusals = async || refusals_in(SUPER_TENANT).await;
     let (expired, revoked) = (Some(RefusalReason::Expired), Some(RefusalReason::Revoked));
     assert_eq!(refusals().await, [None, None, expired, revoked, revoked]);
+    let unknown = Some(RefusalReason::Unknown);
+    assert_eq!(
+        refusals_in("other.example").await,
+        [unknown, unknown, expired, revoked, revoked],
+        "what is good is good in its own tenant alone"
+    );
     let ended = bench
         .km
         .end_access(SUPER_TENANT, MarkedSubject::User, "ann");
