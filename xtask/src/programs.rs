@@ -31,7 +31,10 @@ pub(crate) fn ensure() -> Result<()> {
     apt::install(&what, &packages, &format!("{what}, on the PATH"))?;
     let (what, packages) = told(&missing(&path()));
     if !packages.is_empty() {
-        bail!("installed {}, yet {what} is not on the PATH", packages.join(" "));
+        bail!(
+            "installed {}, yet {what} is not on the PATH",
+            packages.join(" ")
+        );
     }
     Ok(())
 }
@@ -76,7 +79,7 @@ mod tests {
         for (name, mode) in [("curl", 0o755), ("psql", 0o644)] {
             let file = folder.join(name);
             std::fs::write(&file, "").unwrap();
-            std::fs::set_permissions(&file, PermissionsExt::from_mode(mode)).unwrap();
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
         }
         let found = missing(folder.as_os_str());
         std::fs::remove_dir_all(&folder).unwrap();

@@ -1,6 +1,7 @@
 //! `test`: every test with a PostgreSQL of its own, those of the parts first; the simulated hours of the counters; then
 //! once more the tests of the whole node, with every remotable ask encoded and decoded (PROTOCOLS M). Tests of the actors
-//! alone choose that by themselves. At the end `cargo xtask cluster` until all its nodes are ready.
+//! alone choose that by themselves, and so do those of whole clusters, for every second node. At the end `cargo xtask
+//! cluster` until all its nodes are ready.
 //!
 //! All passes choose the whole workspace: cargo builds a package anew when others beside it want other features of what
 //! they share.

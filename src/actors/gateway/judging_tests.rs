@@ -142,7 +142,12 @@ async fn questions_leave_the_changes_their_room_before_the_validator() {
         async move {
             let mut question = [0; 32];
             question[..8].copy_from_slice(&n.to_be_bytes());
-            validator::ask(&validator, question, of_super(Secret::Opaque(n.to_string()))).await
+            validator::ask(
+                &validator,
+                question,
+                of_super(Secret::Opaque(n.to_string())),
+            )
+            .await
         }
     };
     let mut asked = Vec::new();

@@ -260,7 +260,11 @@ impl Validator {
             // than what it goes back to.
             let (resumed, applied) = (state.resumed(), state.applied());
             let with_text = lot.into_iter().filter_map(|waiting| {
-                match self.credentials.get(&waiting.sent.0).map(|known| &known.secret) {
+                match self
+                    .credentials
+                    .get(&waiting.sent.0)
+                    .map(|known| &known.secret)
+                {
                     Some(Secret::Jwt(text)) => Some((waiting, text.clone())),
                     // Nobody waits for it any more.
                     _ => None,

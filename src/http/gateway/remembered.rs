@@ -101,7 +101,8 @@ mod tests {
     }
 
     #[test]
-    fn whatever_a_connection_presented_before_a_credential_has_the_key_of_its_own_text_kind_and_tenant() {
+    fn whatever_a_connection_presented_before_a_credential_has_the_key_of_its_own_text_kind_and_tenant()
+     {
         let remembered = Remembered::default();
         let long = "l".repeat(KEPT_LIMIT + 1);
         let texts = ["one", "two", "on", "onf", "one", &long, "one", "o ne", ""];
