@@ -39,9 +39,12 @@ fn main() -> anyhow::Result<ExitCode> {
         let subject = |kind| Subject::new(kind, "carbon.super", number.to_string());
         let touches = touches.watch(&SUBJECTS.map(subject));
         let entry = Entry::new(Caller::granted(grant(number)), 1, i64::MAX, touches);
-        cache.insert(token_key(0, text), Arc::new(entry));
+        cache.insert(token_key(0, "carbon.super", text), Arc::new(entry));
     }
-    let keys: Vec<TokenKey> = texts.iter().map(|text| token_key(0, text)).collect();
+    let keys: Vec<TokenKey> = texts
+        .iter()
+        .map(|text| token_key(0, "carbon.super", text))
+        .collect();
     drop(texts);
     let (mut missed, units) = (0_u64, (ROUNDS * TOKENS) as u64);
     let mut hitting = || {

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::node::Node;
 use crate::support::platform::{ADMIN, DEVPORTAL, PUBLISHER, text};
@@ -86,7 +86,24 @@ async fn a_deployed_api_answers_and_an_undeployed_one_does_not_at_once() {
         .json();
     let revision = text(&revisions["list"][0], "id").to_owned();
     let environment = json!([{"name": "Default", "vhost": "localhost"}]);
-    for _ in 0..3 {
+    let deployments = async || {
+        let list = node.get(&format!("{PUBLISHER}/apis/{api}/deployments"));
+        let list = list.bearer(&token).send().await.expect(200).json();
+        let rows = list["list"].as_array().expect("a list").clone();
+        assert_eq!(list["count"], rows.len());
+        rows
+    };
+    let of_now = async || {
+        let mut rows = deployments().await;
+        let row = rows.pop().expect("a deployment");
+        assert_eq!(rows, Vec::<Value>::new());
+        let members = ["name", "vhost", "revisionUuid", "status"].map(|name| text(&row, name));
+        assert_eq!(members, ["Default", "localhost", &revision, "APPROVED"]);
+        assert!(text(&row, "deployedTime").contains('T'), "{row}");
+        row["displayOnDevportal"].clone()
+    };
+    assert_eq!(of_now().await, true);
+    for shown in [false, true, true] {
         node.post(&format!(
             "{PUBLISHER}/apis/{api}/undeploy-revision?revisionId={revision}"
         ))
@@ -96,15 +113,19 @@ async fn a_deployed_api_answers_and_an_undeployed_one_does_not_at_once() {
         .await
         .expect(201);
         call().send().await.expect(404);
+        assert_eq!(deployments().await, Vec::<Value>::new());
+        let mut shown_or_not = environment.clone();
+        shown_or_not[0]["displayOnDevportal"] = shown.into();
         node.post(&format!(
             "{PUBLISHER}/apis/{api}/deploy-revision?revisionId={revision}"
         ))
         .bearer(&token)
-        .json(&environment)
+        .json(&shown_or_not)
         .send()
         .await
         .expect(200);
         call().send().await.expect(200);
+        assert_eq!(of_now().await, shown);
     }
 }
 

@@ -32,6 +32,32 @@ pub fn set(options: &mut Options, key: &str, value: &str) {
     options.environment.push(variable);
 }
 
+/// Has its handles encode and decode each ask, also of its own components.
+pub fn encodes_asks(options: &mut Options) {
+    set(options, "HEADGATE__NODE__ENCODE_ASKS", "true");
+}
+
+/// Until these of a cluster's nodes do so, and no others, as one of them shows.
+pub async fn until_encode(node: &Node, names: &[&str]) {
+    let does = |row: &Value| {
+        let settings = row["settings"].as_array();
+        let set = |one: &Value| one["key"] == "node.encode_asks" && one["value"] == "true";
+        settings.is_some_and(|all| all.iter().any(set))
+    };
+    eventually(10, "every second node encodes its asks", || async {
+        let shown = node.get("/admin/config").bearer(&node.operator());
+        let shown = shown.send().await.expect(200).json();
+        let rows = shown["list"].as_array().expect("nodes").iter();
+        let mut found: Vec<&str> = rows
+            .filter(|row| does(row))
+            .map(|row| text(row, "node"))
+            .collect();
+        found.sort_unstable();
+        (found == names).then_some(())
+    })
+    .await;
+}
+
 /// One control plane, one traffic manager, one gateway, and an API that is called through them.
 pub struct Trio {
     pub control: Node,

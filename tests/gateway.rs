@@ -1,14 +1,18 @@
 //! The data plane as callers and upstreams meet it.
 
-use http::Request;
-use http_body_util::BodyExt as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response};
+use http_body_util::{BodyExt as _, Full};
 use serde_json::json;
 
 use crate::support::line::{Line, Version, whole};
 use crate::support::node::Node;
 use crate::support::platform::{ADMIN, DEVPORTAL, PUBLISHER, Subscribed, text};
 use crate::support::shop::Shop;
-use crate::support::upstream::Upstream;
+use crate::support::upstream::{Upstream, serve};
 use crate::support::wire::Wire;
 
 async fn shop() -> (Node, Upstream, String, String, Subscribed) {
@@ -235,6 +239,49 @@ async fn passes_as_one(shop: &Shop, upstream: &Upstream, inner: &str) {
         assert_eq!(lengths, ["4"], "{request:?}");
         assert!(last.header("transfer-encoding").is_none());
     }
+}
+
+/// An upstream that says how many were here before, and by what name the caller goes; anybody may keep its answers.
+async fn numbered() -> String {
+    let here = Arc::new(AtomicU64::new(0));
+    serve(None, move |request| {
+        let before = here.fetch_add(1, Ordering::Relaxed);
+        let name = request.headers().get("x-name").cloned();
+        async move {
+            let name = name.as_ref().and_then(|name| name.to_str().ok());
+            let text = format!("{before} {}", name.unwrap_or_default());
+            let mut response = Response::new(Full::new(Bytes::from(text)));
+            for (field, value) in [("cache-control", "public, max-age=3600"), ("etag", "\"1\"")] {
+                let value = HeaderValue::from_static(value);
+                response.headers_mut().insert(field, value);
+            }
+            response
+        }
+    })
+    .await
+}
+
+/// Threats 9: nothing is kept, so nothing can be kept under too little of what it hangs on.
+#[tokio::test]
+async fn two_callers_of_one_path_each_get_the_upstreams_answer_to_their_own_call_whatever_may_be_kept()
+ {
+    let shop = Shop::before(&numbered().await, "").await;
+    let other = shop.node.subscribed(&shop.token, &shop.api, "two", "JWT");
+    let other = other.await;
+    let callers = [("one", &shop.subscribed.access), ("two", &other.access)];
+    let mut before = 0;
+    for host in ["localhost", "localhost", "elsewhere"] {
+        for (name, access) in callers {
+            let call = shop.node.api("GET", "/shop/1.0.0/items").bearer(access);
+            let call = call.header("x-name", name).header("x-forwarded-host", host);
+            let answer = call.send().await.expect(200);
+            assert_eq!(answer.text(), format!("{before} {name}"));
+            before += 1;
+        }
+    }
+    // And whoever has no token gets nothing of it.
+    let refused = shop.node.api("GET", "/shop/1.0.0/items").send().await;
+    assert!(!refused.expect(401).text().contains("one"));
 }
 
 #[tokio::test]

@@ -156,7 +156,7 @@ async fn a_token_holds_the_scopes_of_its_owners_roles_and_drops_all_others() {
             &["Internal/devops"],
             &[
                 "apim:api_import_export",
-                "apim:environment_read",
+                "apim:subscribe",
                 "device_phone",
                 "openid",
             ],

@@ -171,7 +171,12 @@ async fn policies_that_cannot_be_read_at_the_start_fail_alone_and_calls_are_told
 
 #[tokio::test]
 async fn a_listener_that_cannot_accept_fails_alone_until_it_can() {
-    let node = Node::start().await;
+    let listens = ("HEADGATE__CLUSTER__LISTEN", "127.0.0.1:0");
+    let node = Node::start_with(Options {
+        environment: vec![(listens.0.to_owned(), listens.1.to_owned())],
+        ..Options::default()
+    })
+    .await;
     let pid = i32::try_from(node.pid()).expect("a pid");
     let limit = |current| {
         let before = getrlimit(Resource::Nofile);
@@ -182,20 +187,22 @@ async fn a_listener_that_cannot_accept_fails_alone_until_it_can() {
         prlimit(Pid::from_raw(pid), Resource::Nofile, limit).expect("a limit");
         before.current
     };
-    // The node keeps what it has open, and this connection to ask it; it gets no descriptor more.
-    let before = limit(Some(3));
-    let address = node.http.replace("http://localhost", "127.0.0.1");
-    let waiting = std::net::TcpStream::connect(address).expect("the machine takes it in");
-    until_fails(&node, "listeners").await;
-    let answer = node.get("/readyz").send().await;
-    assert!(
-        answer.text().contains("listen.ingress_http"),
-        "{}",
-        answer.text()
-    );
-    limit(before);
-    node.until_ready().await;
-    drop(waiting);
+    let gateway = node.http.replace("http://localhost", "127.0.0.1");
+    for (setting, address) in [
+        ("listen.ingress_http", gateway),
+        ("cluster.listen", node.cluster_address()),
+    ] {
+        // The node keeps what it has open, and this connection to ask it; it gets no descriptor more.
+        let before = limit(Some(3));
+        let waiting = std::net::TcpStream::connect(address).expect("the machine takes it in");
+        until_fails(&node, "listeners").await;
+        let told = node.get("/readyz").send().await.text();
+        assert!(told.contains(&format!("{setting}: ")), "{told}");
+        assert_eq!(told.matches("could not be accepted").count(), 1, "{told}");
+        limit(before);
+        node.until_ready().await;
+        drop(waiting);
+    }
 }
 
 #[tokio::test]

@@ -112,19 +112,77 @@ fn the_table_of_refusals_has_each_code_with_the_statuses_that_the_gateway_gives_
     assert_eq!(given, rows());
 }
 
-#[test]
-fn every_code_of_the_table_is_met_by_a_call_of_some_test() {
-    // Read as text that a test compares an answer with: no comment, and nothing in this file's head.
-    let sources = sources("tests");
-    // Written so that it opens no text here.
-    let quoted = |text: &str| -> BTreeSet<u32> {
-        let texts = text.split('\u{22}').skip(1).step_by(2);
-        texts.flat_map(codes).collect()
+/// A row that no bytes bring about: the answer to a panic, which `gateway/listener` tests by itself.
+const PANIC: (u32, u16) = (900_900, 500);
+/// How many lines above a code a test may have its status.
+const NEAR: usize = 6;
+
+/// Codes that a source names in texts, each with every status that stands near it, as a number of its own.
+fn named(source: &str) -> BTreeSet<(u32, Option<u16>)> {
+    let lines: Vec<&str> = source.lines().collect();
+    let numbers = |line: &str| -> Vec<u16> {
+        let words = line.split(|letter: char| !letter.is_ascii_alphanumeric());
+        let numbers = words.filter_map(|word| word.parse().ok());
+        numbers.filter(|one| (400..600).contains(one)).collect()
     };
-    let met: BTreeSet<u32> = sources.iter().flat_map(|text| quoted(text)).collect();
-    let mut unmet = in_the_table();
-    unmet.retain(|code| !met.contains(code));
-    assert!(unmet.is_empty(), "{unmet:?}");
+    let mut found = BTreeSet::new();
+    for (at, line) in lines.iter().enumerate() {
+        // Written so that it opens no text here.
+        let texts = line.split('\u{22}').skip(1).step_by(2);
+        for code in texts.flat_map(codes) {
+            found.insert((code, None));
+            let near = lines[at.saturating_sub(NEAR)..=at].iter();
+            found.extend(
+                near.flat_map(|line| numbers(line))
+                    .map(|one| (code, Some(one))),
+            );
+        }
+    }
+    found
+}
+
+/// Read as text: that a call gets it is for the tests that name it.
+#[test]
+fn some_test_names_each_code_of_the_table_and_where_it_has_several_statuses_each_beside_its_code() {
+    let sources = sources("tests");
+    let named: BTreeSet<_> = sources.iter().flat_map(|text| named(text)).collect();
+    let rows = rows();
+    let mut unnamed = Vec::new();
+    for (code, status) in rows.iter().filter(|(code, _)| *code >= 1_000) {
+        let has_several = rows.iter().filter(|(one, _)| one == code).count() > 1;
+        let status = has_several.then_some(*status);
+        if (*code, status.unwrap_or_default()) != PANIC && !named.contains(&(*code, status)) {
+            unnamed.push((code, status));
+        }
+    }
+    assert!(unnamed.is_empty(), "{unnamed:?}");
+}
+
+#[tokio::test]
+async fn a_refused_call_that_speaks_xml_is_answered_in_xml_unless_its_method_has_no_body() {
+    let (shop, _upstream) = Shop::start("").await;
+    for (method, spoken, answered) in [
+        ("POST", "text/xml", "application/xml"),
+        (
+            "PUT",
+            "application/soap+xml; charset=utf-8",
+            "application/xml",
+        ),
+        ("POST", "application/json", "application/json"),
+        ("GET", "text/xml", "application/json"),
+        ("DELETE", "application/xml", "application/json"),
+    ] {
+        let call = shop.node.api(method, "/nothing/here");
+        let refused = call.bytes(spoken, "").send().await.expect(404);
+        let place = format!("{method} {spoken}: {}", refused.text());
+        let kind = refused.header("content-type");
+        assert_eq!(kind, format!("{answered}; charset=UTF-8"), "{place}");
+        let said = match answered {
+            "application/xml" => "<am:code>404</am:code>",
+            _ => "\"code\":\"404\"",
+        };
+        assert!(refused.text().contains(said), "{place}");
+    }
 }
 
 #[tokio::test]

@@ -216,7 +216,7 @@ async fn asks_that_came_by_no_known_connection_are_answered_so_often_and_counted
 
 #[tokio::test]
 async fn whoever_has_its_places_all_taken_takes_none_of_anothers() {
-    let system = crate::System::new(crate::Clock::system(), false);
+    let system = crate::System::new(crate::Clock::system(), true);
     let (address, _absent) =
         crate::child::<crate::tests::Counter>(&system, "a", Default::default());
     let cluster = Cluster::new(member("here", 1));

@@ -22,6 +22,7 @@ use crate::path::Path;
 use crate::protocol::shaped;
 use crate::router::{Served, read_answer};
 use crate::task::spawn_named;
+use crate::transport::Port;
 use crate::view::View;
 
 /// A node's place among others; cheap to clone.
@@ -34,6 +35,7 @@ pub(crate) struct Inner {
     pub(crate) served: Arc<Served>,
     pub(crate) askers: Arc<Askers>,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) port: Arc<Port>,
     pub(crate) changed: watch::Sender<u64>,
     pub(crate) about: OnceLock<About>,
     /// Why members refuse this node while others have it.
@@ -60,6 +62,7 @@ impl Cluster {
             served: Arc::default(),
             askers: Arc::default(),
             counters: Arc::default(),
+            port: Arc::default(),
             changed: watch::Sender::new(0),
             about: OnceLock::new(),
             rivalled: ArcSwapOption::default(),
@@ -92,6 +95,12 @@ impl Cluster {
     #[must_use]
     pub fn counters(&self) -> &Counters {
         &self.0.counters
+    }
+
+    /// Why no other node can come in at this one's port; nothing while they can.
+    #[must_use]
+    pub fn port_problem(&self) -> Option<String> {
+        self.0.port.problem()
     }
 
     /// All others that this node knows.

@@ -282,7 +282,10 @@ impl Made {
         let going = Going::of(config);
         let (leaving, stop) = (&going.leaving, going.leaving.stopping());
         let mut readiness = by_roles(certificate, databases, components, &membership.cluster);
-        ready::serving(&mut readiness, listeners.acceptances(), leaving);
+        let meets_others = membership.node.is_some();
+        let others = meets_others.then(|| membership.cluster.clone());
+        let listening = (listeners.acceptances(), others);
+        ready::serving(&mut readiness, listening, leaving);
         let looked = looked(system, components, membership, certificate.0);
         let ingress = ingress(config, components)?;
         let reload = Arc::new(Reload::new(config, ingress.clone(), certificate));

@@ -119,16 +119,23 @@ pub(super) fn view(readiness: &mut Readiness, traffic_manager: &TrafficManagerHa
     });
 }
 
-/// Adds whether every configured listener accepts, and whether the node stays: one that goes serves on for a while, but is
+/// Adds whether every configured listener accepts, that of the `cluster` among them where there is one, and whether the node stays: one that goes serves on for a while, but is
 /// to get no more.
-pub(super) fn serving(readiness: &mut Readiness, listeners: Vec<Acceptance>, leaving: &Leaving) {
+pub(super) fn serving(
+    readiness: &mut Readiness,
+    (listeners, cluster): (Vec<Acceptance>, Option<Cluster>),
+    leaving: &Leaving,
+) {
     let leaving = leaving.clone();
     readiness.add("staying", move || {
         let stays = !leaving.is_told();
         async move { stays.then_some(()).ok_or("the node is leaving".to_owned()) }
     });
     readiness.add("listeners", move || {
-        let problems: Vec<_> = listeners.iter().filter_map(Acceptance::problem).collect();
+        let of_nodes = cluster.as_ref().and_then(Cluster::port_problem);
+        let of_nodes = of_nodes.map(|problem| format!("cluster.listen: {problem}"));
+        let problems = listeners.iter().filter_map(Acceptance::problem);
+        let problems: Vec<_> = problems.chain(of_nodes).collect();
         async move {
             if problems.is_empty() {
                 Ok(())

@@ -143,6 +143,55 @@ impl LifecycleState {
 mod tests {
     use super::*;
 
+    /// State, event and where it leads, as WSO2's default lifecycle has them (wso2-behaviour §8).
+    const TABLE: &str = "\
+Created: Publish -> Published, Deploy as a Prototype -> Prototyped
+Prototyped: Publish -> Published, Demote to Created -> Created, Deploy as a Prototype -> Prototyped
+Published: Block -> Blocked, Deploy as a Prototype -> Prototyped, Demote to Created -> Created, Deprecate -> Deprecated, Publish -> Published
+Blocked: Deprecate -> Deprecated, Re-Publish -> Published
+Deprecated: Retire -> Retired
+Retired:
+";
+    const EVENTS: [&str; 7] = [
+        "Publish",
+        "Deploy as a Prototype",
+        "Demote to Created",
+        "Block",
+        "Deprecate",
+        "Re-Publish",
+        "Retire",
+    ];
+
+    #[test]
+    fn each_event_leads_where_wso2s_default_lifecycle_leads_and_nowhere_else() {
+        assert_eq!(TABLE.lines().count(), LifecycleState::ALL.len());
+        for (line, state) in TABLE.lines().zip(LifecycleState::ALL) {
+            let (name, steps) = line.split_once(':').unwrap();
+            assert_eq!(state.title(), name);
+            let leads = |event: &str| {
+                let mut steps = steps.split(", ").filter_map(|step| step.split_once(" -> "));
+                let found = steps.find(|(known, _)| known.trim() == event);
+                found.and_then(|(_, target)| LifecycleState::parse(target))
+            };
+            for event in EVENTS {
+                assert_eq!(state.after(event), leads(event), "{name}: {event}");
+            }
+            assert_eq!(
+                state.transitions().len(),
+                steps.split(", ").filter(|step| !step.is_empty()).count()
+            );
+        }
+        let asks = [LifecycleState::Created, LifecycleState::Prototyped];
+        for state in LifecycleState::ALL {
+            let items = [
+                "Deprecate old versions after publishing the API",
+                "Requires re-subscription when publishing the API",
+            ];
+            let wanted = &items[..if asks.contains(&state) { 2 } else { 0 }];
+            assert_eq!(state.checklist(), wanted, "{state:?}");
+        }
+    }
+
     #[test]
     fn retired_is_final_and_every_other_state_leads_somewhere() {
         for state in LifecycleState::ALL {

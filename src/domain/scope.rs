@@ -19,12 +19,14 @@ const PUBLISHERS: &[&str] = &[ADMIN, PUBLISHER];
 const BOTH: &[&str] = &[ADMIN, CREATOR, PUBLISHER];
 /// Who uses the Developer Portal.
 const SUBSCRIBERS: &[&str] = &[ADMIN, SUBSCRIBER];
+/// Who has applications and subscriptions.
+const CALLERS: &[&str] = &[ADMIN, SUBSCRIBER, DEVOPS];
 /// Who runs the platform.
 const OPERATORS: &[&str] = &[ADMIN, DEVOPS];
 /// Administrators alone.
 const ADMINS: &[&str] = &[ADMIN];
 
-/// Scopes of the REST APIs by the roles whose holders may get them. What is not named here and
+/// Scopes of the REST APIs by the roles whose holders may get them; `scopes.txt` says where that is from. What is not named here and
 /// begins with `apim:` is known when [`ADMIN_SCOPES`] has it.
 const REST_SCOPES: &[(&[&str], &[&str])] = &[
     (
@@ -32,16 +34,24 @@ const REST_SCOPES: &[(&[&str], &[&str])] = &[
         &[
             "apim:api_create",
             "apim:api_delete",
+            "apim:api_mediation_policy_manage",
             "apim:client_certificates_add",
+            "apim:client_certificates_manage",
             "apim:client_certificates_update",
-            "apim:comment_write",
-            "apim:document_create",
+            "apim:client_certificates_view",
+            "apim:common_operation_policy_manage",
             "apim:ep_certificates_add",
+            "apim:ep_certificates_manage",
             "apim:ep_certificates_update",
+            "apim:ep_certificates_view",
             "apim:mcp_server_create",
             "apim:mcp_server_delete",
             "apim:mediation_policy_create",
+            "apim:mediation_policy_manage",
+            "apim:mediation_policy_view",
+            "apim:pub_alert_manage",
             "apim:threat_protection_policy_create",
+            "apim:threat_protection_policy_manage",
         ],
     ),
     (
@@ -49,9 +59,9 @@ const REST_SCOPES: &[(&[&str], &[&str])] = &[
         &[
             "apim:api_publish",
             "apim:mcp_server_publish",
+            "apim:monetization_usage_publish",
             "apim:subscription_block",
             "apim:subscription_manage",
-            "apim:pub_alert_manage",
         ],
     ),
     (
@@ -61,19 +71,21 @@ const REST_SCOPES: &[(&[&str], &[&str])] = &[
             "apim:api_generate_key",
             "apim:api_list_view",
             "apim:api_view",
-            "apim:client_certificates_view",
+            "apim:comment_manage",
             "apim:comment_view",
+            "apim:comment_write",
             "apim:common_operation_policy_view",
+            "apim:document_create",
             "apim:document_manage",
-            "apim:ep_certificates_view",
             "apim:gateway_policy_view",
+            "apim:gov_policy_read",
+            "apim:gov_result_read",
+            "apim:gov_rule_read",
             "apim:llm_provider_read",
             "apim:mcp_server_list_view",
             "apim:mcp_server_view",
-            "apim:mediation_policy_view",
             "apim:publisher_organization_read",
             "apim:publisher_settings",
-            "apim:shared_scope_manage",
             "apim:subscription_view",
             "apim:tier_view",
         ],
@@ -82,12 +94,13 @@ const REST_SCOPES: &[(&[&str], &[&str])] = &[
         SUBSCRIBERS,
         &[
             "apim:api_key",
-            "apim:app_manage",
             "apim:store_settings",
             "apim:sub_alert_manage",
-            "apim:sub_manage",
-            "apim:subscribe",
         ],
+    ),
+    (
+        CALLERS,
+        &["apim:app_manage", "apim:sub_manage", "apim:subscribe"],
     ),
     (
         OPERATORS,
@@ -95,8 +108,6 @@ const REST_SCOPES: &[(&[&str], &[&str])] = &[
             "apim:api_import_export",
             "apim:api_product_import_export",
             "apim:app_import_export",
-            "apim:environment_manage",
-            "apim:environment_read",
             "apim:mcp_server_import_export",
             "apim:policies_import_export",
         ],
@@ -112,7 +123,6 @@ const ADMIN_SCOPES: &[&str] = &[
     "apim:admin_tier_manage",
     "apim:admin_tier_view",
     "apim:api_manage",
-    "apim:api_mediation_policy_manage",
     "apim:api_provider_change",
     "apim:api_workflow_approve",
     "apim:api_workflow_view",
@@ -120,30 +130,23 @@ const ADMIN_SCOPES: &[&str] = &[
     "apim:bl_manage",
     "apim:bl_view",
     "apim:bot_data",
-    "apim:client_certificates_manage",
-    "apim:comment_manage",
-    "apim:common_operation_policy_manage",
-    "apim:ep_certificates_manage",
+    "apim:environment_manage",
+    "apim:environment_read",
     "apim:gateway_policy_manage",
     "apim:gov_policy_manage",
-    "apim:gov_policy_read",
-    "apim:gov_result_read",
     "apim:gov_rule_manage",
-    "apim:gov_rule_read",
     "apim:keymanagers_manage",
     "apim:label_manage",
     "apim:label_read",
     "apim:llm_provider_manage",
     "apim:mcp_server_manage",
-    "apim:mediation_policy_manage",
-    "apim:monetization_usage_publish",
     "apim:organization_manage",
     "apim:organization_read",
     "apim:role_manage",
     "apim:scope_manage",
-    "apim:tenant",
+    "apim:shared_scope_manage",
+    "apim:tenantInfo",
     "apim:tenant_theme_manage",
-    "apim:threat_protection_policy_manage",
     "apim:tier_manage",
     "internal_user_mgt_create",
     "internal_user_mgt_delete",
@@ -243,6 +246,32 @@ mod tests {
             assert!(is_of_platform(scope) && !is_everybodys(scope), "{scope}");
         }
         assert!(!is_of_platform("read:pets") && !is_everybodys("openid2"));
+    }
+
+    /// Scope and roles, a line each; where the lines come from stands above them.
+    const PINNED: &str = include_str!("scopes.txt");
+
+    #[test]
+    fn each_scope_of_the_rest_apis_goes_to_the_roles_that_wso2_gives_it_and_to_no_other() {
+        let mut lines: Vec<String> = REST_SCOPES
+            .iter()
+            .flat_map(|(roles, scopes)| {
+                let line = |scope: &&str| format!("{scope}: {}", roles.join(" "));
+                scopes.iter().map(line)
+            })
+            .collect();
+        lines.sort_unstable();
+        let pinned: Vec<_> = PINNED
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .collect();
+        let differ: Vec<_> = lines
+            .iter()
+            .map(String::as_str)
+            .filter(|line| !pinned.contains(line))
+            .collect();
+        assert_eq!(differ, Vec::<&str>::new());
+        assert_eq!(lines, pinned);
     }
 
     #[test]

@@ -5,9 +5,18 @@ use serde::{Deserialize, Serialize};
 use crate::application::{ApplicationStatus, KeyType};
 use crate::subscription::SubscriptionStatus;
 
-/// What a caller presented. Opaque secrets travel as their SHA-256 alone.
+/// What a caller presented, and where.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Credential {
+    /// The tenant domain that it is to be good in: that of the API, or of the management API.
+    pub tenant: String,
+    /// What was presented.
+    pub secret: Secret,
+}
+
+/// What was presented itself. Opaque secrets travel as their SHA-256 alone.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Credential {
+pub enum Secret {
     /// A signed token in compact form; its signature is to be checked.
     Jwt(String),
     /// The SHA-256 of an opaque access token, lower-case hex.
@@ -141,15 +150,32 @@ pub struct GrantedSubscription {
     pub status: SubscriptionStatus,
 }
 
-// === impl Credential ===
+// === impl Verdict ===
 
-impl std::fmt::Debug for Credential {
+impl Verdict {
+    /// The verdict in a tenant: what is good in another is not known here.
+    #[must_use]
+    pub fn within(self, tenant: &str) -> Self {
+        match self {
+            Self::Granted(grant) if grant.tenant != tenant => Self::Refused {
+                at: grant.at,
+                reason: RefusalReason::Unknown,
+                token_id: Some(grant.token_id),
+            },
+            other => other,
+        }
+    }
+}
+
+// === impl Secret ===
+
+impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // Never the token itself: this may reach a log.
         f.write_str(match self {
-            Self::Jwt(_) => "Credential::Jwt",
-            Self::Opaque(_) => "Credential::Opaque",
-            Self::ApiKey(_) => "Credential::ApiKey",
+            Self::Jwt(_) => "Secret::Jwt",
+            Self::Opaque(_) => "Secret::Opaque",
+            Self::ApiKey(_) => "Secret::ApiKey",
         })
     }
 }

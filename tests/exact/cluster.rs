@@ -11,7 +11,7 @@ use hyper::Response;
 use serde_json::Value;
 use tokio::sync::{Mutex, MutexGuard};
 
-use crate::cluster::{CONTROL, options, set};
+use crate::cluster::{CONTROL, encodes_asks, options, set, until_encode};
 use crate::support::eventually;
 use crate::support::faults::Faults;
 use crate::support::net::Net;
@@ -25,6 +25,9 @@ pub const GATEWAYS: [&str; 3] = ["gw1", "gw2", "gw3"];
 
 /// Set, the nodes' directories stay, with their whole logs.
 const KEEP: &str = "HEADGATE_EXACT_KEEP";
+
+/// Every second node encodes and decodes each ask of its components, also one that stays on the node.
+const ENCODING: [&str; 3] = ["gw2", "tm1", "tm3"];
 
 /// What a cluster is for.
 #[derive(Clone, Copy, Default)]
@@ -118,6 +121,7 @@ impl Cluster {
         cluster.token = cluster.control().admin_token().await;
         cluster.make_application().await;
         cluster.until_whole().await;
+        until_encode(cluster.control(), &ENCODING).await;
         cluster
     }
 
@@ -138,6 +142,9 @@ impl Cluster {
             for (key, value) in [("PROBE", "200"), ("SUSPECT", "1000"), ("EVICT", "2500")] {
                 set(&mut options, &format!("HEADGATE__CLUSTER__{key}_MS"), value);
             }
+        }
+        if ENCODING.contains(&name) {
+            encodes_asks(&mut options);
         }
         if let Some(place) = self.places.get(name) {
             set(&mut options, "HEADGATE__CLUSTER__ADVERTISE", place);

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use tokio::time::Instant;
 
-use crate::cluster::{CONTROL, options, set};
+use crate::cluster::{CONTROL, encodes_asks, options, set, until_encode};
 use crate::support::balancer::{Balancer, NOTICES};
 use crate::support::node::{Node, Options};
 use crate::support::{eventually, postgres};
@@ -29,6 +29,8 @@ const NODES: [Place; 8] = [
     ("gw2", "gateway"),
     ("gw3", "gateway"),
 ];
+/// Every second node encodes and decodes each ask of its components, also one that stays on the node: of each role one.
+const ENCODING: [&str; 4] = ["cp2", "gw1", "gw3", "tm2"];
 /// Requests of which none may fail.
 const REQUESTS: u64 = 20_000;
 /// What a plan lets through in a day that is used up halfway.
@@ -83,6 +85,9 @@ impl Cluster {
         if let Some(place) = self.places.get(name) {
             set(&mut options, "HEADGATE__CLUSTER__LISTEN", place);
         }
+        if ENCODING.contains(&name) {
+            encodes_asks(&mut options);
+        }
         if speaks == Speaks::Before {
             versions::keep_back(&mut options);
         }
@@ -133,6 +138,7 @@ async fn restarting_every_node_one_after_the_other_fails_no_request_and_changes_
         return;
     };
     let mut cluster = Cluster::start(&server, "rolling", &NODES, Speaks::Newest).await;
+    until_encode(&cluster.nodes["cp1"], &ENCODING).await;
     let limited = Limited {
         a_day: LIMITED,
         pause: PAUSE,

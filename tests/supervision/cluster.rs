@@ -14,7 +14,7 @@ use crate::support::node::Node;
 use crate::support::platform::{DEVPORTAL, text};
 
 /// The actor.
-const NODE: &str = "cluster/node";
+pub(super) const NODE: &str = "cluster/node";
 /// Calls that one end may cost each kind which has to reach another node: each is told to come again
 /// in a second, and by the last of them all have met.
 const COST: usize = 3;

@@ -192,7 +192,8 @@ const BUSY: usize = 3;
 /// Ends a component's actors over and over, each by a panic and by a kill at least, while every kind
 /// of call goes on. `waits` are the
 /// kinds whose calls may wait for one of these actors: each that ends may cost each of them one
-/// call, told as 503. No other call fails, and afterwards every kind succeeds.
+/// call, told as 503. Of every other kind a disk that the tests beside it keep busy may cost [`BUSY`]. Afterwards every
+/// kind succeeds.
 async fn survives(component: &str, waits: &[&str]) {
     let upstream = Upstream::start().await;
     let world = world(&upstream).await;
@@ -266,7 +267,10 @@ async fn counted(world: &World, called: usize) {
 }
 
 macro_rules! component_survives {
-    ($($name:ident: $component:literal, $waits:expr;)*) => {$(
+    ($($name:ident: $component:literal, $waits:expr;)*) => {
+        /// The children of the root that a test of their own ends, below.
+        const ENDED: &[&str] = &[$($component),*];
+    $(
         #[tokio::test]
         async fn $name() {
             survives($component, &$waits).await;
@@ -287,16 +291,18 @@ component_survives! {
     // The refiller opens every lease: known callers ask it for theirs after each of its ends.
     killed_and_panicking_gateway_actors_come_back_and_cost_only_what_waits_for_them:
         "gateway", ["warm", "fresh", "asking"];
-    killed_and_panicking_traffic_manager_actors_come_back_and_fail_no_call:
+    killed_and_panicking_traffic_manager_actors_come_back_and_cost_no_more_than_a_busy_disk:
         "traffic-manager", [];
-    killed_and_panicking_agreed_view_actors_come_back_and_fail_no_call:
+    killed_and_panicking_agreed_view_actors_come_back_and_cost_no_more_than_a_busy_disk:
         "agreed-view", [];
-    killed_and_panicking_change_feed_actors_come_back_and_fail_no_call:
+    killed_and_panicking_change_feed_actors_come_back_and_cost_no_more_than_a_busy_disk:
         "change-feed", [];
-    killed_and_panicking_usage_actors_come_back_and_fail_no_call:
+    killed_and_panicking_usage_actors_come_back_and_cost_no_more_than_a_busy_disk:
         "usage", [];
-    killed_and_panicking_usage_intake_comes_back_and_fails_no_call:
+    killed_and_panicking_usage_intake_comes_back_and_costs_no_more_than_a_busy_disk:
         "usage-intake", [];
+    killed_and_panicking_view_claims_come_back_and_cost_no_more_than_a_busy_disk:
+        "view-claims", [];
 }
 
 /// The names in the map's table of actors, `N` counted out, each with its parent.
@@ -327,7 +333,7 @@ fn names_in_the_map() -> BTreeSet<(String, String)> {
 }
 
 #[tokio::test]
-async fn the_map_names_every_actor_that_runs_and_no_other() {
+async fn the_map_names_every_actor_that_runs_and_no_other_and_each_component_is_ended_by_a_test() {
     let listens = ("HEADGATE__CLUSTER__LISTEN", "127.0.0.1:0");
     let node = Node::start_with(Options {
         environment: vec![(listens.0.to_owned(), listens.1.to_owned())],
@@ -347,4 +353,8 @@ async fn the_map_names_every_actor_that_runs_and_no_other() {
     let names = running.iter().map(|actor| text(actor, "name"));
     let running: BTreeSet<_> = names.map(|name| (name.to_owned(), parent(name))).collect();
     assert_eq!(running, names_in_the_map());
+    let of_root = running.iter().filter(|(_, parent)| parent == "root");
+    let of_root: BTreeSet<_> = of_root.map(|(name, _)| name.as_str()).collect();
+    let ended = ENDED.iter().chain([&cluster::NODE]).copied().collect();
+    assert_eq!(of_root, ended, "each is ended by a test");
 }

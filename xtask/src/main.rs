@@ -3,6 +3,7 @@
 //! Each subcommand is one file. `check` reads and lints, `test` brings its own PostgreSQL, `bench` and `demo` run
 //! the release build. Every stage prints its time, and a failed one makes the exit status non-zero.
 
+mod apt;
 mod bench;
 mod check;
 mod configuration;
@@ -19,6 +20,7 @@ mod messages;
 mod package;
 mod paths;
 mod postgres;
+mod programs;
 mod sim;
 mod sizes;
 mod stage;
@@ -143,7 +145,7 @@ fn run(task: Task) -> Result<()> {
         }
         Task::Package => package::run(&workspace, &mut stages)?,
         Task::Cluster { check } => return local_cluster::run(&workspace, check),
-        Task::Demo { args } => return demo::run(&workspace, &args),
+        Task::Demo { args } => demo::run(&workspace, &mut stages, &args)?,
     }
     stages.finish()
 }

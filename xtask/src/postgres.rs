@@ -1,4 +1,4 @@
-//! A PostgreSQL of the tests' own: finds the server's binaries (or installs them on Debian), makes a throw-away
+//! A PostgreSQL of the tests' own: finds the server's binaries (or has them installed on Debian), makes a throw-away
 //! cluster in a temporary directory as an unprivileged user, and gives its address to the tests.
 //!
 //! A PostgreSQL that happens to run on the machine is never used, so it cannot hide that the binaries are missing.
@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use crate::apt;
 use crate::stage::run as command;
 use crate::watchdog::Watchdog;
 
@@ -97,7 +98,8 @@ pub(crate) fn binaries() -> Result<PathBuf> {
     if let Some(found) = find()? {
         return Ok(found);
     }
-    install()?;
+    let by_hand = format!("initdb and postgres, on the PATH or in {DEBIAN}/VERSION/bin");
+    apt::install("PostgreSQL's server binaries", &["postgresql"], &by_hand)?;
     find()?.with_context(|| format!("installed postgresql, yet no initdb in {DEBIAN}/*/bin"))
 }
 
@@ -132,51 +134,6 @@ fn newest_first(mut versions: Vec<String>) -> Vec<String> {
     };
     versions.sort_by_key(|version| std::cmp::Reverse(numbers(version)));
     versions
-}
-
-fn install() -> Result<()> {
-    const WHAT: &str = "the tests need PostgreSQL's server binaries";
-    let has_apt = Path::new("/usr/bin/apt-get").exists();
-    let prefix: &[&str] = match (has_apt, is_root()?) {
-        (true, true) => &[],
-        (true, false) if sudo_needs_no_password() => &["sudo", "-n"],
-        (true, false) => {
-            bail!("{WHAT}: as root, apt-get install --no-install-recommends postgresql")
-        }
-        (false, _) => {
-            bail!("{WHAT}: install initdb and postgres, on the PATH or in {DEBIAN}/VERSION/bin")
-        }
-    };
-    println!("PostgreSQL's server binaries are missing, installing Debian's package");
-    for apt in [
-        &["update", "-q"][..],
-        &[
-            "install",
-            "-y",
-            "-q",
-            "--no-install-recommends",
-            "postgresql",
-        ],
-    ] {
-        let words = [
-            prefix,
-            &["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"],
-            apt,
-        ]
-        .concat();
-        let (program, args) = words.split_first().context("no command")?;
-        command(Command::new(program).args(args))?;
-    }
-    Ok(())
-}
-
-fn sudo_needs_no_password() -> bool {
-    let sudo = Command::new("sudo")
-        .args(["-n", "true"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    sudo.is_ok_and(|status| status.success())
 }
 
 /// Makes the cluster in `folder` and starts its server.
@@ -274,7 +231,7 @@ fn unprivileged(user: Option<&User>, words: &[&str]) -> Vec<String> {
     line
 }
 
-fn is_root() -> Result<bool> {
+pub(crate) fn is_root() -> Result<bool> {
     Ok(id("-u", None)? == 0)
 }
 

@@ -1,6 +1,7 @@
 //! `test`: every test with a PostgreSQL of its own, those of the parts first; the simulated hours of the counters; then
 //! once more the tests of the whole node, with every remotable ask encoded and decoded (PROTOCOLS M). Tests of the actors
-//! alone choose that by themselves. At the end `cargo xtask cluster` until all its nodes are ready.
+//! alone choose that by themselves, and so do those of whole clusters, for every second node. At the end `cargo xtask
+//! cluster` until all its nodes are ready.
 //!
 //! All passes choose the whole workspace: cargo builds a package anew when others beside it want other features of what
 //! they share.
@@ -11,6 +12,7 @@ use anyhow::Result;
 
 use crate::local_cluster;
 use crate::postgres::{self, Postgres};
+use crate::programs;
 use crate::sim::{self, Seeds};
 use crate::stage::{Stages, run as command};
 use crate::workspace::Workspace;
@@ -37,7 +39,9 @@ const BESIDE_PARTS: usize = 4;
 pub(crate) fn run(workspace: &Workspace, stages: &mut Stages, args: &[String]) -> Result<()> {
     let build = ["build", "--workspace", "--bins", "--locked"];
     let outcome = stages
-        .must("build", || command(workspace.cargo().args(build)))
+        // First: whoever has to install something by hand hears of it before a build.
+        .must("programs that tests start", programs::ensure)
+        .and_then(|()| stages.must("build", || command(workspace.cargo().args(build))))
         .and_then(|()| stages.must("postgres start", || Postgres::start(&postgres::binaries()?)))
         .and_then(|mut server| {
             let outcome = tests(workspace, stages, &mut server, args);

@@ -101,7 +101,10 @@ async fn answering() -> (Cluster, Arc<Path>, (Arc<Path>, Asker)) {
     let asker = server.0.askers.admit(KEY, Arc::clone(&back));
     let counters = Arc::clone(&server.0.counters);
     let port = Port(server.clone());
-    spawn_named("port", accept(listener, PLAIN, counters, port));
+    spawn_named(
+        "port",
+        accept((listener, Arc::default()), PLAIN, counters, port),
+    );
     let path = path_to(server.me()).await;
     (server, path, (back, asker))
 }

@@ -457,10 +457,10 @@ impl Below {
             id: "headgate".to_owned(),
             subscription: Box::new(Events(me.clone())),
         })?;
-        let listener = settings.listener.clone();
+        let at = (settings.listener.clone(), Arc::clone(&cluster.0.port));
         let counters = Arc::clone(&cluster.0.counters);
         let accepting = accept(
-            listener,
+            at,
             settings.security.clone(),
             counters,
             Porter(me.clone(), cluster.clone()),

@@ -89,7 +89,7 @@ impl Actor for Counter {
 }
 
 pub(crate) fn system() -> System {
-    System::new(Clock::system(), false)
+    System::new(Clock::system(), true)
 }
 
 pub(crate) fn counter(

@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 use super::places::Places;
+use super::port::Port;
 use super::{AnyStream, socket};
 use crate::bulk::{BulkAnswer, BulkHello, Carrier};
 use crate::certificate::Named;
@@ -46,19 +47,23 @@ pub(crate) trait Gate: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Carrier, &'static str>> + Send;
 }
 
-/// Accepts until dropped.
+/// Accepts until dropped, and says at the port how that goes.
 pub(crate) async fn accept<D: Gate>(
-    listener: Arc<TcpListener>,
+    (listener, port): (Arc<TcpListener>, Arc<Port>),
     security: Security,
     counters: Arc<Counters>,
     door: D,
 ) {
     let places = Places::default();
+    let accepting = port.begin();
     loop {
         let (tcp, peer) = match listener.accept().await {
-            Ok(accepted) => accepted,
+            Ok(accepted) => {
+                accepting.accepted();
+                accepted
+            }
             Err(error) => {
-                tracing::warn!(%error, "cluster port cannot accept, trying again");
+                accepting.failed(&error);
                 tokio::time::sleep(PAUSE).await;
                 continue;
             }

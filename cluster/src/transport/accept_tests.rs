@@ -41,6 +41,10 @@ impl Gate for Open {
     }
 }
 
+fn at(listener: Arc<TcpListener>) -> (Arc<TcpListener>, Arc<Port>) {
+    (listener, Arc::default())
+}
+
 fn hello(id: &str) -> Hello {
     Hello {
         versions: (1, 2),
@@ -85,7 +89,7 @@ async fn over_tls_each_end_is_the_node_that_its_certificate_names() {
         let address = listener.local_addr().unwrap().to_string();
         let counters = Arc::new(Counters::default());
         let security = certified(&authority, "server");
-        let accepting = accept(listener, security, Arc::clone(&counters), Open(server));
+        let accepting = accept(at(listener), security, Arc::clone(&counters), Open(server));
         let accepting = spawn_named("cluster port", accepting);
         let security = certified(of_dialer, "dialer");
         let dialed = dial(&address, &security, &hello(dialer)).await;
@@ -124,7 +128,7 @@ async fn a_newcomer_that_is_refused_for_good_is_counted_where_it_is_refused() {
         let counters = Arc::new(Counters::default());
         let plain = Security::Plain { anywhere: false };
         let gate = Closed(refusal.clone());
-        let accepting = accept(listener, plain.clone(), Arc::clone(&counters), gate);
+        let accepting = accept(at(listener), plain.clone(), Arc::clone(&counters), gate);
         let accepting = spawn_named("cluster port", accepting);
         let dialed = dial(&address, &plain, &hello("i")).await.map(|_| ());
         assert!(
@@ -145,7 +149,7 @@ async fn over_tls_a_connection_for_what_is_large_is_of_the_node_that_its_certifi
     let listener = Arc::new(TcpListener::bind("127.0.0.1:0").await.unwrap());
     let address = listener.local_addr().unwrap().to_string();
     let security = certified(&authority, "server");
-    let accepting = accept(listener, security, Arc::default(), Open("server"));
+    let accepting = accept(at(listener), security, Arc::default(), Open("server"));
     let accepting = spawn_named("cluster port", accepting);
     for (dialer, meant, told) in [
         ("dialer", "server", "refused: nobody is connected"),

@@ -6,11 +6,13 @@ mod accept;
 mod dial;
 mod link;
 mod places;
+mod port;
 mod socket;
 
 pub(crate) use accept::{Arrival, Gate, accept};
 pub(crate) use dial::{DialError, Dialed, dial, dial_for_bulk};
 pub(crate) use link::{LinkStream, Shut};
+pub(crate) use port::Port;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 

@@ -3,10 +3,9 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use domain::api::SUPER_TENANT;
 use domain::subscription::SubscriptionStatus;
 use domain::validation::{
-    Credential, Grant, GrantKind, GrantedSubscription, RefusalReason, Verdict,
+    Credential, Grant, GrantKind, GrantedSubscription, RefusalReason, Secret, Verdict,
 };
 use domain::validation_cache::{Subject, SubjectKind};
 
@@ -102,7 +101,8 @@ fn who(grant: &Grant) -> &str {
 
 impl Known {
     pub(super) fn of(credential: &Credential, verdict: Verdict, now_ms: i64) -> Self {
-        match verdict {
+        // Also where the key manager is of a version that does not hear of tenants, and where this gateway judged.
+        match verdict.within(&credential.tenant) {
             Verdict::Granted(grant) => {
                 let longest = now_ms.saturating_add(GRANTED_FOR_MS);
                 Self {
@@ -127,13 +127,14 @@ impl Known {
 }
 
 fn refused_subjects(credential: &Credential, token_id: Option<String>) -> Vec<Subject> {
-    let (kind, own) = match credential {
-        Credential::Jwt(_) => (SubjectKind::Token, None),
-        Credential::Opaque(hash) => (SubjectKind::Token, Some(hash.clone())),
-        Credential::ApiKey(hash) => (SubjectKind::Key, Some(hash.clone())),
+    let (kind, own) = match &credential.secret {
+        Secret::Jwt(_) => (SubjectKind::Token, None),
+        Secret::Opaque(hash) => (SubjectKind::Token, Some(hash.clone())),
+        Secret::ApiKey(hash) => (SubjectKind::Key, Some(hash.clone())),
     };
     let ids = own.into_iter().chain(token_id);
-    ids.map(|id| Subject::new(kind, SUPER_TENANT, id)).collect()
+    let tenant = credential.tenant.as_str();
+    ids.map(|id| Subject::new(kind, tenant, id)).collect()
 }
 
 /// Everything that a grant rests on (V2).

@@ -10,7 +10,7 @@ use domain::change::Closed;
 use domain::policy::Mode;
 use domain::route_table::{Shard, Vhosts, shard_of};
 use domain::usage::UsageEvent;
-use domain::validation::{Credential, Grant};
+use domain::validation::{Credential, Grant, Secret};
 use domain::validation_cache::{Entry, Refusal};
 use domain::window::WindowSpec;
 use tokio::sync::watch;
@@ -127,24 +127,27 @@ impl GatewayHandle {
         Some(Duration::from_millis(u64::try_from(since).unwrap_or(0)))
     }
 
-    /// Who presents a credential, by its [`token_key`](super::token_key): from the cache, else from the key manager.
+    /// Who presents a credential in a tenant, by its [`token_key`](super::token_key): from the cache, else from the
+    /// key manager.
     ///
     /// # Errors
     /// A [`Refusal`] when nobody can tell now; 503, never 401.
     pub async fn look_up(
         &self,
         key: TokenKey,
-        presented: Presented,
-        text: &str,
+        tenant: &str,
+        (presented, text): (Presented, &str),
         now_ms: i64,
     ) -> Result<Arc<Entry<Caller>>, Refusal> {
         if let Some(entry) = self.state.tokens.current(&key, now_ms) {
             return Ok(entry);
         }
-        let credential = match presented {
+        let secret = match presented {
             Presented::Bearer => crate::key_manager::bearer(text),
-            Presented::ApiKey => Credential::ApiKey(hash_hex(text)),
+            Presented::ApiKey => Secret::ApiKey(hash_hex(text)),
         };
+        let tenant = tenant.to_owned();
+        let credential = Credential { tenant, secret };
         validator::ask(&self.validator, key, credential).await
     }
 

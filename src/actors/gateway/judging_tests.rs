@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use cluster::{Actor, Address, BoxError, Clock, System, child, start_root};
 use domain::api::SUPER_TENANT;
 use domain::change::Change;
-use domain::validation::{Credential, RefusalReason};
+use domain::validation::{RefusalReason, Secret};
 use domain::validation_cache::{Hit, Refusal};
 use serde_json::json;
 
@@ -14,7 +14,7 @@ use super::caller::Caller;
 use super::local_tests::granted;
 use super::locked;
 use super::projection::Projection;
-use super::tests::{Bench, PATIENCE, bench};
+use super::tests::{Bench, PATIENCE, bench, of_super};
 use super::token_cache::token_key;
 use super::validator::{self, Looked, Message};
 use crate::key_manager::message::Validated;
@@ -56,8 +56,8 @@ impl Bench {
     fn ask(&self, text: String) -> tokio::task::JoinHandle<Looked> {
         let validator = self.validator.clone();
         cluster::spawn_named("test look up", async move {
-            let question = token_key(0, &text);
-            validator::ask(&validator, question, Credential::Jwt(text)).await
+            let question = token_key(0, SUPER_TENANT, &text);
+            validator::ask(&validator, question, of_super(Secret::Jwt(text))).await
         })
     }
 }
@@ -142,7 +142,12 @@ async fn questions_leave_the_changes_their_room_before_the_validator() {
         async move {
             let mut question = [0; 32];
             question[..8].copy_from_slice(&n.to_be_bytes());
-            validator::ask(&validator, question, Credential::Opaque(n.to_string())).await
+            validator::ask(
+                &validator,
+                question,
+                of_super(Secret::Opaque(n.to_string())),
+            )
+            .await
         }
     };
     let mut asked = Vec::new();

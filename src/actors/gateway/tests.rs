@@ -1,18 +1,20 @@
 //! The validator between requests, the follower and a key manager that answers when it is told to (V1, V2).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use cluster::{Actor, Address, Asked, BoxError, Clock, Door, Root, System, child, start_root};
 use domain::api::SUPER_TENANT;
-use domain::validation::{Credential, RefusalReason, Verdict};
+use domain::validation::{Credential, RefusalReason, Secret, Verdict};
 use domain::validation_cache::{self, Effect, Entry, Hit, Input, Questions, Subject, SubjectKind};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::caller::Caller;
+use super::local_tests::granted;
 use super::state::State;
-use super::token_cache::TokenKey;
+use super::token_cache::{TokenKey, token_key};
 use super::validator::{self, Looked, Message, Validator};
 use crate::key_manager::message::{ValidateMany, Validated};
 use crate::key_manager::{SigningAlgorithm, test_desk};
@@ -81,7 +83,7 @@ impl Bench {
     pub(super) fn look_up(&self) -> tokio::task::JoinHandle<Looked> {
         let validator = self.validator.clone();
         cluster::spawn_named("test look up", async move {
-            let credential = Credential::Opaque(TOKEN.to_owned());
+            let credential = of_super(Secret::Opaque(TOKEN.to_owned()));
             let ask = |reply| Message::Ask(KEY, credential, reply);
             validator.ask(PATIENCE, ask).await.unwrap()
         })
@@ -93,7 +95,7 @@ impl Bench {
         let mut key = [0; 32];
         key[..4].copy_from_slice(&n.to_be_bytes());
         cluster::spawn_named("test look up", async move {
-            let credential = Credential::Opaque(format!("{n}"));
+            let credential = of_super(Secret::Opaque(format!("{n}")));
             let ask = |reply| Message::Ask(key, credential, reply);
             validator.ask(PATIENCE, ask).await.unwrap()
         })
@@ -113,6 +115,14 @@ impl Bench {
     async fn installed(&self, n: u64) {
         let install = |done| Message::Installed(n, done);
         self.validator.ask(PATIENCE, install).await.unwrap();
+    }
+}
+
+/// What was presented in the tenant that is served.
+pub(super) fn of_super(secret: Secret) -> Credential {
+    Credential {
+        tenant: SUPER_TENANT.to_owned(),
+        secret,
     }
 }
 
@@ -188,6 +198,43 @@ async fn what_a_key_manager_knows_beyond_the_gateway_does_not_outlive_the_change
 }
 
 #[tokio::test]
+async fn a_key_manager_is_asked_in_the_apis_tenant_and_what_is_good_in_another_is_refused() {
+    let mut bench = bench(50).await;
+    for (tenant, wanted) in [
+        (SUPER_TENANT, None),
+        ("other.example", Some(RefusalReason::Unknown)),
+    ] {
+        let looked = bench.look_up();
+        let asked = bench.question().await;
+        let [credential] = asked.request.credentials.as_slice() else {
+            panic!("{:?}", asked.request);
+        };
+        assert_eq!(credential.tenant, SUPER_TENANT);
+        let mut grant = granted("client", "shop");
+        // A key manager that hears of no tenants answers by whatever the secret belongs to.
+        (grant.at, grant.tenant) = (50, tenant.to_owned());
+        let verdict = Verdict::Granted(Box::new(grant));
+        asked.reply.send(Validated::Verdicts(vec![verdict]));
+        let entry = looked.await.unwrap().unwrap();
+        assert_eq!(reason(&entry), wanted, "{tenant}");
+        bench.state.tokens.clear();
+    }
+}
+
+#[test]
+fn one_text_in_two_tenants_or_of_two_kinds_is_two_things_to_look_up() {
+    let keys = [
+        token_key(0, "a", "text"),
+        token_key(0, "b", "text"),
+        token_key(1, "a", "text"),
+        // Where the tenant's name ends counts as well.
+        token_key(0, "at", "ext"),
+    ];
+    let apart: BTreeSet<_> = keys.iter().collect();
+    assert_eq!(apart.len(), keys.len());
+}
+
+#[tokio::test]
 async fn a_flood_of_questions_that_overlap_leaves_no_credential_behind() {
     let mut bench = bench(50).await;
     // One question stays open throughout, and the others come faster than they are answered.
@@ -258,7 +305,7 @@ async fn many_tokens_at_once_are_asked_about_in_few_messages_and_each_gets_its_o
             messages += 1;
             credentials += batch.request.credentials.len();
             let verdict = |credential: &Credential| {
-                let Credential::Opaque(hash) = credential else {
+                let Secret::Opaque(hash) = &credential.secret else {
                     panic!("{credential:?}");
                 };
                 // Every third is no good, and nobody suffers for it.

@@ -88,11 +88,15 @@ impl TokenCache {
     }
 }
 
-/// The key of a credential: kinds do not meet.
+/// The key of a credential: neither kinds nor tenants meet (threats 8). The identifier of the key that signed it is in
+/// the text.
 #[must_use]
-pub fn token_key(kind: u8, text: &str) -> TokenKey {
+pub fn token_key(kind: u8, tenant: &str, text: &str) -> TokenKey {
     let mut context = Context::new(&SHA256);
     context.update(&[kind]);
+    context.update(tenant.as_bytes());
+    // In no tenant's name, so that where it ends is part of the key.
+    context.update(&[0]);
     context.update(text.as_bytes());
     let mut key = [0; 32];
     key.copy_from_slice(context.finish().as_ref());

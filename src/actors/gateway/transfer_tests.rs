@@ -121,7 +121,7 @@ impl Bench {
         let shared = shared::open(&at("shared.db")).await.unwrap();
         let carbon = carbon::open(dir.path()).await.unwrap();
         let head = deploy_thousands(&apim, &shared).await;
-        let system = System::new(Clock::system(), false);
+        let system = System::new(Clock::system(), true);
         let (feed, feeds) = component(&system, &apim, &shared, FeedSettings::default());
         let seen = Arc::new(Seen::default());
         let (way, ways) = child::<Way>(&system, "way", (feed.clone(), Arc::clone(&seen)));

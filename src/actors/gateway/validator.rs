@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cluster::{Actor, Address, AskError, BoxError, MAILBOX_LIMIT, Reply, Ticker, spawn_named};
-use domain::validation::{Credential, Verdict};
+use domain::validation::{Credential, Secret, Verdict};
 use domain::validation_cache::{
     Asked, Bounds, Effect, Entry, Hit, Input, Life, Questions, Refusal, Subject,
 };
@@ -249,7 +249,7 @@ impl Validator {
 
     fn is_signed(&self, question: &TokenKey) -> bool {
         let credential = self.credentials.get(question);
-        matches!(credential, Some(Credential::Jwt(_)))
+        credential.is_some_and(|known| matches!(known.secret, Secret::Jwt(_)))
     }
 
     /// Has what waits for it judged here, off this task.
@@ -260,8 +260,12 @@ impl Validator {
             // than what it goes back to.
             let (resumed, applied) = (state.resumed(), state.applied());
             let with_text = lot.into_iter().filter_map(|waiting| {
-                match self.credentials.get(&waiting.sent.0) {
-                    Some(Credential::Jwt(text)) => Some((waiting, text.clone())),
+                match self
+                    .credentials
+                    .get(&waiting.sent.0)
+                    .map(|known| &known.secret)
+                {
+                    Some(Secret::Jwt(text)) => Some((waiting, text.clone())),
                     // Nobody waits for it any more.
                     _ => None,
                 }

@@ -1,14 +1,17 @@
 //! Kinds 0x0101 and 0x0102.
 
+use cluster::{Earlier, Request, encode};
 use domain::application::{ApplicationStatus, KeyType};
 use domain::subscription::SubscriptionStatus;
 use domain::validation::{
-    Credential, Grant, GrantKind, GrantedApplication, GrantedSubscription, RefusalReason, UserType,
-    Verdict,
+    Credential, Grant, GrantKind, GrantedApplication, GrantedSubscription, RefusalReason, Secret,
+    UserType, Verdict,
 };
 
 use super::{Frozen, text};
-use crate::key_manager::message::{BasicChecked, CheckBasic, ValidateMany, Validated};
+use crate::key_manager::message::{
+    BasicChecked, CheckBasic, ValidateMany, ValidateManyBefore, Validated,
+};
 
 /// Holds every kind of thing a grant may say.
 fn grant(kind: GrantKind, key_type: KeyType, user_type: UserType) -> Verdict {
@@ -57,6 +60,23 @@ fn grant(kind: GrantKind, key_type: KeyType, user_type: UserType) -> Verdict {
     }))
 }
 
+/// One of each kind of secret, in a tenant.
+fn questions(tenant: &str) -> ValidateMany {
+    let secrets = [
+        Secret::Jwt(text("a.b.c")),
+        Secret::Opaque(text("0a")),
+        Secret::ApiKey(text("0b")),
+    ];
+    let credential = |secret| Credential {
+        tenant: text(tenant),
+        secret,
+    };
+    ValidateMany {
+        applied: 300,
+        credentials: secrets.map(credential).to_vec(),
+    }
+}
+
 #[test]
 fn validations_keep_their_bytes() {
     let refused = [
@@ -82,21 +102,27 @@ fn validations_keep_their_bytes() {
     ];
     Frozen::default()
         .request(
-            &ValidateMany {
-                applied: 300,
-                credentials: vec![
-                    Credential::Jwt(text("a.b.c")),
-                    Credential::Opaque(text("0a")),
-                    Credential::ApiKey(text("0b")),
-                ],
-            },
-            "0101000100000013fb2c01030005612e622e630102306102023062",
+            &questions("t"),
+            "0101000200000019fb2c010301740005612e622e63017401023061017402023062",
         )
-        .reply::<ValidateMany>(&Validated::Verdicts(refused.to_vec()), "01010001000000160005010d0000010d0100010d0200010d0300010d0400")
-        .reply::<ValidateMany>(&Validated::Verdicts(granted), "01010001000001160003000c0174000169016a010173016300010178010179017500fbd0070001fba00f010161016e016f0170010601640165016600016401650166010164016501660201640165016603016401650166040164016501660500010167010168000c0174010169016a010173016301010178010179017501fbd0070001fba00f010161016e016f0170010601640165016600016401650166010164016501660201640165016603016401650166040164016501660500010167010168000c0174020169016a010173016301010178010179017500fbd0070001fba00f010161016e016f0170010601640165016600016401650166010164016501660201640165016603016401650166040164016501660500010167010168")
-        .reply::<ValidateMany>(&Validated::Behind { at: 299 }, "010100010000000401fb2b01")
-        .reply::<ValidateMany>(&Validated::Unavailable, "010100010000000102")
+        .reply::<ValidateMany>(&Validated::Verdicts(refused.to_vec()), "01010002000000160005010d0000010d0100010d0200010d0300010d0400")
+        .reply::<ValidateMany>(&Validated::Verdicts(granted), "01010002000001160003000c0174000169016a010173016300010178010179017500fbd0070001fba00f010161016e016f0170010601640165016600016401650166010164016501660201640165016603016401650166040164016501660500010167010168000c0174010169016a010173016301010178010179017501fbd0070001fba00f010161016e016f0170010601640165016600016401650166010164016501660201640165016603016401650166040164016501660500010167010168000c0174020169016a010173016301010178010179017500fbd0070001fba00f010161016e016f0170010601640165016600016401650166010164016501660201640165016603016401650166040164016501660500010167010168")
+        .reply::<ValidateMany>(&Validated::Behind { at: 299 }, "010100020000000401fb2b01")
+        .reply::<ValidateMany>(&Validated::Unavailable, "010100020000000102")
         .hold();
+}
+
+#[test]
+fn validations_of_the_protocol_before_keep_their_bytes_and_are_of_the_tenant_that_was_served() {
+    let before = ValidateManyBefore::of(&questions("t"));
+    let bytes = encode(ValidateMany::KIND, 1, &before).unwrap();
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(
+        hex,
+        "0101000100000013fb2c01030005612e622e630102306102023062"
+    );
+    let now: ValidateMany = before.into_now();
+    assert_eq!(now, questions("carbon.super"));
 }
 
 #[test]

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 
+use domain::api::SUPER_TENANT;
 use domain::change::MarkedSubject;
 
 use cluster::{AskError, Cluster, Door};
-use domain::validation::{Credential, Verdict};
+use domain::validation::{Credential, Secret, Verdict};
 
 use super::command::{
     Client, ClientSecret, Command, Issued, NewClient, NewUser, Outcome, PasswordChange, Refresh,
@@ -152,7 +153,11 @@ impl KeyManagerHandle {
     /// # Errors
     /// When no key manager answers in time.
     pub async fn validate(&self, token: &str) -> Result<Verdict, AskError> {
-        let credential = bearer(token);
+        // The management APIs are those of the one tenant that is served.
+        let credential = Credential {
+            tenant: SUPER_TENANT.to_owned(),
+            secret: bearer(token),
+        };
         let request = ValidateMany {
             applied: 0,
             credentials: vec![credential],
@@ -435,11 +440,11 @@ impl KeyManagerHandle {
 
 /// What kind of bearer token a text is: three parts with dots are a signed one.
 #[must_use]
-pub fn bearer(token: &str) -> Credential {
+pub fn bearer(token: &str) -> Secret {
     if token.split('.').count() == 3 {
-        Credential::Jwt(token.to_owned())
+        Secret::Jwt(token.to_owned())
     } else {
-        Credential::Opaque(hash_hex(token))
+        Secret::Opaque(hash_hex(token))
     }
 }
 

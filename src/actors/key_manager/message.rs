@@ -4,8 +4,9 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use cluster::Request;
-use domain::validation::{Credential, Verdict};
+use cluster::{Before, Earlier, Request};
+use domain::api::SUPER_TENANT;
+use domain::validation::{Credential, Secret, Verdict};
 
 /// Validates credentials; misses within a tick travel as one batch (DESIGN §5).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +15,15 @@ pub struct ValidateMany {
     pub applied: u64,
     /// What to validate.
     pub credentials: Vec<Credential>,
+}
+
+/// Version 1 of [`ValidateMany`]: it names no tenant, for one alone was served.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ValidateManyBefore {
+    /// The change-log number that the asker has applied (V1).
+    pub applied: u64,
+    /// What to validate.
+    pub credentials: Vec<Secret>,
 }
 
 /// The answer to [`ValidateMany`].
@@ -33,8 +43,34 @@ pub enum Validated {
 impl Request for ValidateMany {
     type Reply = Validated;
     const KIND: u16 = 0x0101;
-    const VERSION: u16 = 1;
+    const VERSION: u16 = 2;
     const IDEMPOTENT: bool = true;
+    const SINCE: u16 = 3;
+    const BEFORE: Option<Before<Self>> = Some(Before::new::<ValidateManyBefore, Validated>(1));
+}
+
+// === impl ValidateManyBefore ===
+
+impl Earlier<ValidateMany> for ValidateManyBefore {
+    fn of(now: &ValidateMany) -> Self {
+        // Whoever asks compares the tenant of each grant itself.
+        let secrets = now.credentials.iter().map(|one| one.secret.clone());
+        Self {
+            applied: now.applied,
+            credentials: secrets.collect(),
+        }
+    }
+
+    fn into_now(self) -> ValidateMany {
+        let credential = |secret| Credential {
+            tenant: SUPER_TENANT.to_owned(),
+            secret,
+        };
+        ValidateMany {
+            applied: self.applied,
+            credentials: self.credentials.into_iter().map(credential).collect(),
+        }
+    }
 }
 
 /// Checks a user's HTTP Basic credential (RFC 7617).

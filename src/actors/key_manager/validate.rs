@@ -3,7 +3,7 @@
 
 use domain::change::MarkedSubject;
 use domain::consumer::Consumer;
-use domain::validation::{Credential, Grant, GrantKind, RefusalReason, UserType, Verdict};
+use domain::validation::{Grant, GrantKind, RefusalReason, Secret, UserType, Verdict};
 use storage::apim::{grants, oauth_clients, revocations, tokens};
 use storage::{Read, StoreError};
 
@@ -37,9 +37,9 @@ impl Desk {
         let signed = asked
             .credentials
             .iter()
-            .filter_map(|credential| match credential {
-                Credential::Jwt(text) => Some(text.as_str()),
-                Credential::Opaque(_) | Credential::ApiKey(_) => None,
+            .filter_map(|credential| match &credential.secret {
+                Secret::Jwt(text) => Some(text.as_str()),
+                Secret::Opaque(_) | Secret::ApiKey(_) => None,
             });
         // One look for the batch, as cheap as what the batch reads anyway: a verdict at this number
         // is by the keys as they were then.
@@ -48,11 +48,12 @@ impl Desk {
         }
         let mut verdicts = Vec::with_capacity(asked.credentials.len());
         for credential in &asked.credentials {
-            verdicts.push(match credential {
-                Credential::Jwt(text) => self.signed(&mut read, at, text).await?,
-                Credential::Opaque(hash) => self.opaque(&mut read, at, hash).await?,
-                Credential::ApiKey(hash) => self.api_key(&mut read, at, hash).await?,
-            });
+            let verdict = match &credential.secret {
+                Secret::Jwt(text) => self.signed(&mut read, at, text).await?,
+                Secret::Opaque(hash) => self.opaque(&mut read, at, hash).await?,
+                Secret::ApiKey(hash) => self.api_key(&mut read, at, hash).await?,
+            };
+            verdicts.push(verdict.within(&credential.tenant));
         }
         Ok(Validated::Verdicts(verdicts))
     }

@@ -79,7 +79,7 @@ async fn start(directory: &Path, cluster_id: &str) -> Result<(Register, Root), B
             ..RegisterTiming::default()
         },
     };
-    let system = System::new(Clock::system(), false);
+    let system = System::new(Clock::system(), true);
     let (register, child) = register(&system, "register", settings)?;
     Ok((register, start_root(&system, vec![child]).await?))
 }

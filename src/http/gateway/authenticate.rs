@@ -27,11 +27,12 @@ pub(super) async fn authenticate(exchange: &mut Exchange) -> Result<(), Fault> {
             Presented::ApiKey => API_KEY,
         }))
     };
-    let key = exchange.peer.remembered.key(presented, &text);
+    let tenant = exchange.matched()?.route.api.artifact.tenant.as_str();
+    let key = exchange.peer.remembered.key(presented, tenant, &text);
     let key = key.ok_or_else(wrong)?;
     let gateway = &exchange.ingress.gateway;
     let entry = gateway
-        .look_up(key, presented, &text, exchange.at_ms)
+        .look_up(key, tenant, (presented, &text), exchange.at_ms)
         .await
         .map_err(|_| Fault::platform("The credential cannot be validated now. Try again"))?;
     match entry.hit(exchange.at_ms) {

@@ -16,6 +16,7 @@ pub(super) struct Remembered(Mutex<Option<Last>>);
 
 struct Last {
     presented: Presented,
+    tenant: String,
     text: String,
     key: TokenKey,
 }
@@ -24,9 +25,10 @@ struct Last {
 
 impl Remembered {
     /// What a credential is looked up by; none where nothing of this shape is one (threats 3).
-    pub(super) fn key(&self, presented: Presented, text: &str) -> Option<TokenKey> {
+    pub(super) fn key(&self, presented: Presented, tenant: &str, text: &str) -> Option<TokenKey> {
         if let Some(last) = &*self.0.lock().unwrap_or_else(PoisonError::into_inner)
             && last.presented == presented
+            && last.tenant == tenant
             && is_same(last.text.as_bytes(), text.as_bytes())
         {
             return Some(last.key);
@@ -34,17 +36,18 @@ impl Remembered {
         if !is_well_formed(text) {
             return None;
         }
-        let key = token_key(presented as u8, text);
+        let key = token_key(presented as u8, tenant, text);
         if text.len() <= KEPT_LIMIT {
-            self.keep(presented, text, key);
+            self.keep(presented, tenant, text, key);
         }
         Some(key)
     }
 
-    fn keep(&self, presented: Presented, text: &str, key: TokenKey) {
+    fn keep(&self, presented: Presented, tenant: &str, text: &str, key: TokenKey) {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let last = last.get_or_insert_with(|| Last {
             presented,
+            tenant: String::new(),
             text: String::new(),
             key,
         });
@@ -52,6 +55,9 @@ impl Remembered {
         last.text.clear();
         last.text.reserve_exact(text.len());
         last.text.push_str(text);
+        if last.tenant != tenant {
+            tenant.clone_into(&mut last.tenant);
+        }
         (last.presented, last.key) = (presented, key);
     }
 }
@@ -95,14 +101,20 @@ mod tests {
     }
 
     #[test]
-    fn whatever_a_connection_presented_before_a_credential_has_the_key_of_its_own_text_and_kind() {
+    fn whatever_a_connection_presented_before_a_credential_has_the_key_of_its_own_text_kind_and_tenant()
+     {
         let remembered = Remembered::default();
         let long = "l".repeat(KEPT_LIMIT + 1);
         let texts = ["one", "two", "on", "onf", "one", &long, "one", "o ne", ""];
         for text in texts.into_iter().cycle().take(40) {
-            for presented in [Presented::Bearer, Presented::ApiKey, Presented::ApiKey] {
-                let key = is_well_formed(text).then(|| token_key(presented as u8, text));
-                assert_eq!(remembered.key(presented, text), key, "{text}");
+            for (presented, tenant) in [
+                (Presented::Bearer, "one"),
+                (Presented::ApiKey, "one"),
+                (Presented::ApiKey, "one"),
+                (Presented::ApiKey, "two"),
+            ] {
+                let key = is_well_formed(text).then(|| token_key(presented as u8, tenant, text));
+                assert_eq!(remembered.key(presented, tenant, text), key, "{text}");
             }
         }
     }
@@ -118,7 +130,7 @@ mod tests {
             CREDENTIAL_LIMIT - 1,
             20,
         ] {
-            let _ = remembered.key(Presented::Bearer, &"x".repeat(length));
+            let _ = remembered.key(Presented::Bearer, "t", &"x".repeat(length));
             let last = remembered.0.lock().unwrap();
             assert!(last.as_ref().unwrap().text.capacity() <= KEPT_LIMIT);
         }

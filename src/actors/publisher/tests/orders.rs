@@ -152,6 +152,72 @@ async fn subscribers_that_are_taken_over_are_told_of_together_and_none_twice() {
     assert_eq!(held.await.unwrap().1, 1_200);
 }
 
+#[tokio::test]
+async fn subscribers_are_not_taken_over_where_the_checklist_says_that_they_subscribe_again() {
+    let bench = bench().await;
+    let publisher = &bench.publisher;
+    let new = new_api("Pizza", "1", "/pizza");
+    let first = publisher.create(author(), new).await.unwrap().value;
+    let moved = publisher.change_lifecycle(edition(&first.id), step("Publish"));
+    moved.await.unwrap();
+    let app = application(1);
+    let mut write = bench.stores.apim.write("test.subscribers").await.unwrap();
+    applications::create(&mut write, &app).await.unwrap();
+    let held = subscription(&first.id, &app.id);
+    subscriptions::create(&mut write, &held).await.unwrap();
+    write.commit().await.unwrap();
+    for (version, require_resubscription, taken_over) in [("2", true, 0), ("3", false, 1)] {
+        let copied = publisher.copy(edition(&first.id), version.to_owned(), false);
+        let copied = copied.await.unwrap().value;
+        let publish = Step {
+            require_resubscription,
+            deprecate_old_versions: false,
+            ..step("Publish")
+        };
+        let before = log(&bench).await.len();
+        let moved = publisher.change_lifecycle(edition(&copied.id), publish);
+        moved.await.unwrap();
+        let entries = log(&bench).await.split_off(before);
+        let told = |change: &&Change| matches!(change, Change::SubscriptionsMade { .. });
+        assert_eq!(entries.iter().filter(told).count(), taken_over, "{version}");
+        let held = publisher.subscriptions(SUPER_TENANT, &copied.id, "", (9, 0));
+        assert_eq!(held.await.unwrap().1, taken_over, "{version}");
+        // The version after takes over from the one before it alone.
+        if require_resubscription {
+            let moved = publisher.change_lifecycle(edition(&copied.id), step("Demote to Created"));
+            moved.await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_api_is_tried_as_a_prototype_demoted_and_published_and_each_step_is_told() {
+    let bench = bench().await;
+    let publisher = &bench.publisher;
+    let new = new_api("Pizza", "1", "/pizza");
+    let api = publisher.create(author(), new).await.unwrap().value;
+    let mut steps = Vec::new();
+    for (event, leads) in [
+        ("Deploy as a Prototype", LifecycleState::Prototyped),
+        ("Demote to Created", LifecycleState::Created),
+        ("Deploy as a Prototype", LifecycleState::Prototyped),
+        ("Publish", LifecycleState::Published),
+        ("Demote to Created", LifecycleState::Created),
+    ] {
+        let moved = publisher.change_lifecycle(edition(&api.id), step(event));
+        assert_eq!(moved.await.unwrap().value.state, leads, "{event}");
+        steps.push(leads);
+    }
+    let told = log(&bench)
+        .await
+        .into_iter()
+        .filter_map(|change| match change {
+            Change::ApiStateChanged { api_id, state } if api_id == api.id => Some(state),
+            _ => None,
+        });
+    assert_eq!(told.collect::<Vec<_>>(), steps);
+}
+
 fn application(n: usize) -> Application {
     Application {
         id: format!("app {n}"),

@@ -1,0 +1,115 @@
+//! The programs that tests start, beside the node itself and PostgreSQL's server: looked for before the first test, and
+//! installed from Debian's packages where they are missing.
+
+use std::ffi::OsStr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use anyhow::{Result, bail};
+
+use crate::apt;
+
+/// A program, and the package of Debian's that brings it. What is in no list is of every Debian (`sh`, `cp`), or the C
+/// compiler, without which nothing is built.
+const PROGRAMS: [(&str, &str); 3] = [
+    ("curl", "curl"),
+    ("kill", "procps"),
+    ("psql", "postgresql-client"),
+];
+
+/// Looks for all of them on the PATH, and installs what is missing.
+///
+/// # Errors
+/// When something is missing and cannot be installed here; what a person can do is said.
+pub(crate) fn ensure() -> Result<()> {
+    let path = || std::env::var_os("PATH").unwrap_or_default();
+    let lacking = missing(&path());
+    if lacking.is_empty() {
+        return Ok(());
+    }
+    let (what, packages) = told(&lacking);
+    apt::install(&what, &packages, &format!("{what}, on the PATH"))?;
+    let (what, packages) = told(&missing(&path()));
+    if !packages.is_empty() {
+        bail!(
+            "installed {}, yet {what} is not on the PATH",
+            packages.join(" ")
+        );
+    }
+    Ok(())
+}
+
+/// What is not on a PATH.
+fn missing(path: &OsStr) -> Vec<(&'static str, &'static str)> {
+    let is_there = |program: &str| {
+        let mut folders = std::env::split_paths(path).filter(|folder| folder.is_absolute());
+        folders.any(|folder| is_executable(&folder.join(program)))
+    };
+    let programs = PROGRAMS.into_iter();
+    programs.filter(|(name, _)| !is_there(name)).collect()
+}
+
+fn is_executable(file: &Path) -> bool {
+    let known = file.metadata();
+    known.is_ok_and(|known| known.is_file() && known.permissions().mode() & 0o111 != 0)
+}
+
+/// Programs in a sentence, and their packages.
+fn told(lacking: &[(&'static str, &'static str)]) -> (String, Vec<&'static str>) {
+    let (names, packages): (Vec<_>, Vec<_>) = lacking.iter().copied().unzip();
+    (names.join(", "), packages)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::workspace::Workspace;
+
+    /// Of every Debian; of `procps`' own neighbours none is among them.
+    const OF_EVERY_MACHINE: [&str; 2] = ["sh", "cp"];
+    /// The README names it.
+    const COMPILER: &str = "cc";
+
+    #[test]
+    fn what_is_not_on_the_path_is_missing_and_its_package_is_named() {
+        let folder = std::env::temp_dir().join(format!("headgate-programs-{}", std::process::id()));
+        std::fs::create_dir(&folder).unwrap();
+        for (name, mode) in [("curl", 0o755), ("psql", 0o644)] {
+            let file = folder.join(name);
+            std::fs::write(&file, "").unwrap();
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        }
+        let found = missing(folder.as_os_str());
+        std::fs::remove_dir_all(&folder).unwrap();
+        let (what, packages) = told(&found);
+        // One that nobody may execute is none.
+        assert_eq!(what, "kill, psql");
+        assert_eq!(packages, ["procps", "postgresql-client"]);
+    }
+
+    #[test]
+    fn every_program_that_a_test_starts_is_installed_named_or_of_every_machine() {
+        let workspace = Workspace::locate().unwrap();
+        let sources = workspace.sources().unwrap();
+        let of_tests = sources.iter().filter(|source| {
+            source.path.starts_with("tests/") || source.path.starts_with("src/storage/")
+        });
+        let mut started = BTreeSet::new();
+        for source in of_tests {
+            let text = std::fs::read_to_string(workspace.root().join(&source.path)).unwrap();
+            let calls = text.split("Command::new(").skip(1);
+            let names = calls.filter_map(|call| call.trim_start().strip_prefix('"'));
+            started.extend(names.filter_map(|call| Some(call.split_once('"')?.0.to_owned())));
+        }
+        let installed = PROGRAMS.map(|(name, _)| name);
+        let all = installed.iter().chain(&OF_EVERY_MACHINE).chain([&COMPILER]);
+        let known: BTreeSet<String> = all.map(|name| (*name).to_owned()).collect();
+        // Those in a script of `sh` are started by it.
+        started.insert("curl".to_owned());
+        assert_eq!(started, known);
+        let readme = std::fs::read_to_string(workspace.root().join("README.md")).unwrap();
+        assert!(readme.contains("a C compiler"));
+    }
+}
