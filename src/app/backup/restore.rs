@@ -41,18 +41,22 @@ pub(crate) async fn restore(config: &Config, path: &Path) -> anyhow::Result<Cont
         is_half || !has_others(path, &data)?,
         "data directory {shown} has other keys or authorities than the backup: restore into a new one"
     );
-    // Whoever was cut short while marks were taken away had written everything.
-    if !apim.has_written(&contents.sha256) {
+    // Whoever was cut short while marks were taken away had written everything, maybe into another data directory.
+    let are_written = Restore::are_written(&apim, &shared, &contents.sha256);
+    if !are_written {
         let id = format!("{}/{}", contents.sha256, uuid::Uuid::new_v4());
         apim.begin(&id, migrations_of(&contents, Which::Apim)?)
             .await?;
         shared
             .begin(&id, migrations_of(&contents, Which::Shared)?)
             .await?;
-        write_all(path, &data, [&mut apim, &mut shared]).await?;
+        write_rows(path, [&mut apim, &mut shared]).await?;
         for database in [&mut shared, &mut apim] {
             database.commit().await?;
         }
+    }
+    write_files(path, &data)?;
+    if !are_written {
         // API-M last: where it says so, both have everything.
         for database in [&mut shared, &mut apim] {
             database.written().await?;
@@ -116,7 +120,7 @@ async fn look(urls: &Databases, sha256: &str) -> anyhow::Result<[Restore; 2]> {
     let [apim, shared] = &databases;
     for (database, which) in [(apim, Which::Apim), (shared, Which::Shared)] {
         // Shared's mark is taken away first.
-        let is_over = which == Which::Shared && apim.has_written(sha256);
+        let is_over = Restore::are_written(apim, shared, sha256);
         ensure!(
             is_over || database.may_be_written(),
             "database {} is not empty, a backup is restored into an empty one: see database.{}.url",
@@ -141,11 +145,18 @@ fn has_others(path: &Path, data: &DataDir) -> anyhow::Result<bool> {
     Ok(false)
 }
 
-async fn write_all(
-    path: &Path,
-    data: &DataDir,
-    [apim, shared]: [&mut Restore; 2],
-) -> anyhow::Result<()> {
+/// Writes the files of the backup alone.
+fn write_files(path: &Path, data: &DataDir) -> anyhow::Result<()> {
+    let (mut reader, _) = Reader::open(path)?;
+    while let Some(line) = reader.next()? {
+        if let Line::File(of) = line {
+            write(data, &of)?;
+        }
+    }
+    Ok(())
+}
+
+async fn write_rows(path: &Path, [apim, shared]: [&mut Restore; 2]) -> anyhow::Result<()> {
     let (mut reader, _) = Reader::open(path)?;
     let mut database: Option<&mut Restore> = None;
     let mut target: Option<Target> = None;
@@ -170,8 +181,7 @@ async fn write_all(
                     database.row(target, values).await?;
                 }
             }
-            Line::File(of) => write(data, &of)?,
-            Line::Head(_) | Line::End(_) => {}
+            Line::Head(_) | Line::File(_) | Line::End(_) => {}
         }
     }
     Ok(())

@@ -8,6 +8,7 @@ use sqlx::AssertSqlSafe;
 use super::mark::Mark;
 use super::table::{Column, Table, Value};
 use crate::database::{Backend, Database, Schema, Write};
+use crate::database_identity;
 use crate::error::StoreError;
 use crate::row::Columns as _;
 
@@ -32,7 +33,18 @@ pub struct Restore {
     which: Which,
     tables: Vec<Table>,
     mark: Option<Mark>,
+    /// Which database it is, where it says so.
+    identity: Option<String>,
     write: Option<Write>,
+}
+
+/// What is written one after the other: each has a name in each database, by which a test ends it there.
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Begin,
+    Rows,
+    Written,
+    End,
 }
 
 /// A table of the backup, as this database has it.
@@ -79,11 +91,13 @@ impl Restore {
     pub async fn look(which: Which, url: &str) -> Result<Self, StoreError> {
         let database = Database::connect(url, which.schema(), true).await?;
         let (tables, mark) = seen(&database, which).await?;
+        let identity = identity(&database, &tables).await?;
         let restore = Self {
             database,
             which,
             tables,
             mark,
+            identity,
             write: None,
         };
         restore.is_nobodys().await?;
@@ -126,11 +140,19 @@ impl Restore {
         self.mark.is_some()
     }
 
-    /// Whether one was cut short, whose id begins so, that had written everything.
+    /// Whether one restore, whose id begins so, has written everything into both of these, and only marks are left to be
+    /// taken away: API-M's at least. Shared's may be gone, for it goes first; then Shared is the database that this one
+    /// made of it, and no other.
     #[must_use]
-    pub fn has_written(&self, id: &str) -> bool {
-        let mark = self.mark.as_ref().filter(|mark| mark.is_written);
-        mark.is_some_and(|mark| mark.id.starts_with(id))
+    pub fn are_written(apim: &Self, shared: &Self, id: &str) -> bool {
+        let of_apim = apim.mark.as_ref();
+        let Some(mark) = of_apim.filter(|mark| mark.is_written && mark.id.starts_with(id)) else {
+            return false;
+        };
+        match &shared.mark {
+            Some(of_shared) => of_shared == mark,
+            None => shared.identity.as_deref() == Some(mark.identity()),
+        }
     }
 
     /// Makes the schema that the backup had, for the restore `id`. What one left that was cut short is taken away.
@@ -138,7 +160,7 @@ impl Restore {
     /// # Errors
     /// [`StoreError::Forbidden`] where another one has begun since it was looked at, and any other.
     pub async fn begin(&mut self, id: &str, migrations: &[i64]) -> Result<(), StoreError> {
-        let mut write = self.database.write("backup.restore.begin").await?;
+        let mut write = self.write(Step::Begin).await?;
         // With the write begun: on a file nobody else writes from here on.
         let (tables, mark) = seen(&self.database, self.which).await?;
         if (&tables, &mark) != (&self.tables, &self.mark) {
@@ -165,7 +187,7 @@ impl Restore {
             .migrate(self.which.schema(), is_wanted)
             .await?;
         (self.tables, _) = seen(&self.database, self.which).await?;
-        let mut write = self.database.write("backup.restore.rows").await?;
+        let mut write = self.write(Step::Rows).await?;
         // What migrations put there is in the backup as it is now.
         for table in &self.tables {
             run(&mut write, format!("DELETE FROM {}", table.name)).await?;
@@ -248,7 +270,7 @@ impl Restore {
     /// Any of [`StoreError`].
     pub async fn commit(&mut self) -> Result<(), StoreError> {
         if let Some(mut write) = self.write.take() {
-            // It is another database now: whoever still has the one of before shares nothing with it (W6).
+            // It is another database from now on: whoever still has the one of before shares nothing with it (W6).
             if self.tables.iter().any(|table| table.name == IDENTITY) {
                 run(&mut write, format!("DELETE FROM {IDENTITY}")).await?;
             }
@@ -262,9 +284,11 @@ impl Restore {
     /// # Errors
     /// [`StoreError::Forbidden`] where another restore has taken over, and any other.
     pub async fn written(&mut self) -> Result<(), StoreError> {
-        let mut write = self.database.write("backup.restore.written").await?;
+        let mut write = self.write(Step::Written).await?;
         if let Some(mark) = &self.mark {
             mark.written(&mut write).await?;
+            // By this the next one knows it, where the mark is gone and that of the other database is not.
+            database_identity::ensure(&mut write, mark.identity()).await?;
         }
         write.commit().await
     }
@@ -275,12 +299,26 @@ impl Restore {
     /// [`StoreError::Forbidden`] where another restore has taken over, and any other.
     pub async fn end(self) -> Result<(), StoreError> {
         if let Some(mark) = &self.mark {
-            let mut write = self.database.write("backup.restore.end").await?;
+            let mut write = self.write(Step::End).await?;
             mark.take_away(&mut write).await?;
             write.commit().await?;
         }
         self.database.close().await;
         Ok(())
+    }
+
+    async fn write(&self, step: Step) -> Result<Write, StoreError> {
+        let write = match (self.which, step) {
+            (Which::Apim, Step::Begin) => self.database.write("backup.restore.apim.begin"),
+            (Which::Apim, Step::Rows) => self.database.write("backup.restore.apim.rows"),
+            (Which::Apim, Step::Written) => self.database.write("backup.restore.apim.written"),
+            (Which::Apim, Step::End) => self.database.write("backup.restore.apim.end"),
+            (Which::Shared, Step::Begin) => self.database.write("backup.restore.shared.begin"),
+            (Which::Shared, Step::Rows) => self.database.write("backup.restore.shared.rows"),
+            (Which::Shared, Step::Written) => self.database.write("backup.restore.shared.written"),
+            (Which::Shared, Step::End) => self.database.write("backup.restore.shared.end"),
+        };
+        write.await
     }
 }
 
@@ -290,6 +328,16 @@ async fn seen(database: &Database, which: Which) -> Result<(Vec<Table>, Option<M
     let tables = Table::all(&mut read, (database.backend(), which.schema())).await?;
     let mark = Mark::find(&mut read, database.backend()).await?;
     Ok((tables, mark))
+}
+
+/// Which database it is, if it has a table that says so, and that says it.
+async fn identity(database: &Database, tables: &[Table]) -> Result<Option<String>, StoreError> {
+    if !tables.iter().any(|table| table.name == IDENTITY) {
+        return Ok(None);
+    }
+    let mut read = database.read().await?;
+    let row = read.optional(sqlx::query("SELECT uuid FROM database_identity"));
+    row.await?.map(|row| row.text("uuid")).transpose()
 }
 
 async fn run(write: &mut Write, sql: String) -> Result<(), StoreError> {

@@ -225,10 +225,15 @@ async fn no_node_starts_on_half_of_a_backup_and_a_second_try_makes_it_whole() {
         drop(all);
         to.is_refused("apim").await;
         let again = Restore::look(Which::Apim, &to.apim).await.unwrap();
-        assert!(again.has_written("a") && !again.has_written("b"));
+        let shared = Restore::look(Which::Shared, &to.shared).await.unwrap();
+        let are_written = |id: &str| Restore::are_written(&again, &shared, id);
+        assert!(are_written("a") && !are_written("b"));
+        // Nor by a Shared that there is beside it.
+        let beside = Urls::files(directory.path(), "beside");
+        let beside = Restore::look(Which::Shared, &beside.shared).await.unwrap();
+        assert!(!Restore::are_written(&again, &beside, "a"));
         drop(again);
         // Another backup than that one begins anew.
-        let shared = Restore::look(Which::Shared, &to.shared).await.unwrap();
         assert!(!shared.may_be_written());
         shared.end().await.unwrap();
         let mut apim = Restore::look(Which::Apim, &to.apim).await.unwrap();
