@@ -6,6 +6,7 @@ use std::time::Duration;
 use sqlx::AssertSqlSafe;
 
 use super::mark::Mark;
+use super::snapshot::IDLES;
 use super::table::{Column, Table, Value};
 use crate::database::{Backend, Database, Schema, Write};
 use crate::database_identity;
@@ -14,6 +15,12 @@ use crate::row::Columns as _;
 
 /// Where a database says which it is.
 const IDENTITY: &str = "database_identity";
+/// Connections of others that were there before this one, and those of which this role sees neither since when they are
+/// there nor what they are. What the server does by itself is nobody's (`usesysid`).
+const OTHERS: &str = "SELECT COUNT(*) FILTER (WHERE other.backend_type = 'client backend' \
+     AND other.backend_start < (SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid())) AS others, \
+     COUNT(*) FILTER (WHERE other.backend_type IS NULL AND other.usesysid IS NOT NULL) AS unseen \
+     FROM pg_stat_activity AS other WHERE other.datname = current_database()";
 /// How often others that use a database are waited for, and the pause in between: one that has ended may take a moment.
 const TRIES: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(100);
@@ -109,21 +116,28 @@ impl Restore {
         if self.database.backend() == Backend::Sqlite {
             return Ok(());
         }
+        let mut unseen = 0;
         for _ in 0..TRIES {
             let mut read = self.database.read().await?;
-            let others = "SELECT COUNT(*) AS others FROM pg_stat_activity AS other \
-                 WHERE other.datname = current_database() AND other.backend_type = 'client backend' \
-                 AND other.backend_start < (SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid())";
-            let row = read.optional(sqlx::query(others)).await?;
-            let others = row.map_or(Ok(0), |row| row.integer("others"))?;
-            if others == 0 {
+            let row = read.optional(sqlx::query(OTHERS)).await?;
+            let count = |column| row.as_ref().map_or(Ok(0), |row| row.integer(column));
+            let others = count("others")?;
+            unseen = count("unseen")?;
+            if others == 0 && unseen == 0 {
                 return Ok(());
             }
             drop(read);
             tokio::time::sleep(PAUSE).await;
         }
+        let what = match unseen {
+            0 => "is in use: stop the nodes that use it",
+            _ => {
+                "has connections of another role, of which this one may not see what they are: end them, or restore as a \
+                 role that has pg_read_all_stats"
+            }
+        };
         Err(StoreError::Forbidden(format!(
-            "database {} is in use: stop the nodes that use it",
+            "database {} {what}",
             self.which.name()
         )))
     }
@@ -188,6 +202,9 @@ impl Restore {
             .await?;
         (self.tables, _) = seen(&self.database, self.which).await?;
         let mut write = self.write(Step::Rows).await?;
+        if self.database.backend() == Backend::Postgres {
+            run(&mut write, IDLES.to_owned()).await?;
+        }
         // What migrations put there is in the backup as it is now.
         for table in &self.tables {
             run(&mut write, format!("DELETE FROM {}", table.name)).await?;
