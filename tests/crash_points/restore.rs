@@ -110,7 +110,7 @@ fn points(list: &Path) -> Vec<String> {
     let mut last: BTreeMap<&str, u32> = BTreeMap::new();
     for point in text.lines() {
         let (write, number) = point.split_once(':').expect("a point");
-        let number = number.parse().expect("a number");
+        let number: u32 = number.parse().expect("a number");
         let before = last.entry(write).or_default();
         *before = number.max(*before);
     }

@@ -165,6 +165,15 @@ impl Tally {
         std::mem::forget(leaving);
     }
 
+    /// A call begins that is answered without any wait, whether there is a number for it or not.
+    pub(super) fn begin_at_once(&self) {
+        let mine = self.begun.fetch_add(1, Ordering::SeqCst);
+        if mine >= self.allowed.load(Ordering::SeqCst) {
+            // Not counted as one that began in vain: nothing says that there will be none.
+            self.wanted.notify_one();
+        }
+    }
+
     /// Calls that began and did not end yet.
     pub(super) fn open(&self) -> u64 {
         let ended = self.ended.load(Ordering::SeqCst);

@@ -1,5 +1,6 @@
 //! Puts a backup into empty databases and a data directory that no node has used.
 
+use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, bail, ensure};
@@ -13,6 +14,9 @@ use crate::data_dir::{DataDir, write_file};
 
 /// What a node makes of itself at its first start.
 const USED: [&str; 2] = ["carbon.db", "broker.db"];
+
+/// The file in the data directory that names the backup whose files are being written there.
+const UNDER_WAY: &str = "restore-under-way";
 
 /// Restores what lies at `path`, all of it or nothing that a node would start on.
 ///
@@ -36,11 +40,14 @@ pub(crate) async fn restore(config: &Config, path: &Path) -> anyhow::Result<Cont
         );
     }
     let [mut apim, mut shared] = look(urls, &contents.sha256).await?;
-    let is_half = apim.is_half() || shared.is_half();
+    let note = data.join(UNDER_WAY);
+    // What is there is this one's, or that of a node which tried to start on half of it.
+    let is_noted = fs::read(&note).is_ok_and(|of| of == contents.sha256.as_bytes());
     ensure!(
-        is_half || !has_others(path, &data)?,
+        is_noted || !has_others(path, &data)?,
         "data directory {shown} has other keys or authorities than the backup: restore into a new one"
     );
+    write_file(&note, 0o600, contents.sha256.as_bytes())?;
     // Whoever was cut short while marks were taken away had written everything, maybe into another data directory.
     let are_written = Restore::are_written(&apim, &shared, &contents.sha256);
     if !are_written {
@@ -56,6 +63,9 @@ pub(crate) async fn restore(config: &Config, path: &Path) -> anyhow::Result<Cont
         }
     }
     write_files(path, &data)?;
+    fs::remove_file(&note).with_context(|| format!("{} cannot be removed", note.display()))?;
+    // Before a database says that all is there.
+    data.sync()?;
     if !are_written {
         // API-M last: where it says so, both have everything.
         for database in [&mut shared, &mut apim] {
@@ -136,7 +146,7 @@ fn has_others(path: &Path, data: &DataDir) -> anyhow::Result<bool> {
     let (mut reader, _) = Reader::open(path)?;
     while let Some(line) = reader.next()? {
         if let Line::File(of) = line {
-            let there = std::fs::read(data.join(&of.file));
+            let there = fs::read(data.join(&of.file));
             if there.is_ok_and(|there| Some(there) != of.bytes()) {
                 return Ok(true);
             }

@@ -148,12 +148,6 @@ impl Restore {
         self.tables.is_empty() || self.mark.is_some()
     }
 
-    /// Whether a restore was cut short here.
-    #[must_use]
-    pub fn is_half(&self) -> bool {
-        self.mark.is_some()
-    }
-
     /// Whether one restore, whose id begins so, has written everything into both of these, and only marks are left to be
     /// taken away: API-M's at least. Shared's may be gone, for it goes first; then Shared is the database that this one
     /// made of it, and no other.

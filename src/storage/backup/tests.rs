@@ -258,7 +258,8 @@ async fn half_of_a_backup_is_not_backed_up() {
             async move {
                 let taken = Snapshot::of_control_plane(&to.apim, &to.shared).await;
                 let said = taken.map(drop).unwrap_err();
-                let is_half = matches!(said, StoreError::HalfRestored { database } if database == of);
+                let is_half =
+                    matches!(said, StoreError::HalfRestored { database } if database == of);
                 assert!(is_half, "{said}");
             }
         };
