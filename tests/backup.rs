@@ -105,6 +105,35 @@ async fn a_node_that_is_lost_is_there_again_as_it_was_backed_up_while_it_ran() {
     is_as_it_was(&node.await, &shop).await;
 }
 
+#[tokio::test]
+async fn a_backup_that_this_version_does_not_restore_is_told_to_be_one_when_it_is_checked() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let check = |apim: &str| {
+        let text = format!(
+            "{{\"headgate_backup\":1,\"made_by\":\"9.9.9\",\"made_at_ms\":1}}\n\
+             {{\"database\":\"apim\",\"migrations\":{apim}}}\n{{\"database\":\"shared\",\"migrations\":[1]}}\n"
+        );
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+        let digest = digest.as_ref().iter();
+        let digest: String = digest.map(|byte| format!("{byte:02x}")).collect();
+        let file = dir.path().join("backup");
+        let end = format!("{{\"lines\":3,\"sha256\":\"{digest}\"}}\n");
+        std::fs::write(&file, text + &end).expect("written");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_headgate"));
+        let ran = command.args(["backup", "--check"]).arg(&file).output();
+        let ran = ran.expect("the binary");
+        assert!(ran.status.success(), "{ran:?}");
+        String::from_utf8_lossy(&ran.stderr).into_owned()
+    };
+    let said = check("[1,9999]");
+    assert!(
+        said.contains("this version does not restore it") && said.contains("version 9.9.9"),
+        "{said}"
+    );
+    let said = check("[1]");
+    assert!(!said.contains("does not restore"), "{said}");
+}
+
 /// The same, with the databases of another data directory.
 fn restore_over(file: &Path, data: &Path, databases: &Path) -> Command {
     let mut command = restore(file, data);
@@ -139,7 +168,7 @@ async fn a_restore_that_is_made_up_for_writes_over_no_other_keys_but_those_of_a_
     // A node that was started too early makes an authority before it sees what it starts on.
     let mut early = Command::new(env!("CARGO_BIN_EXE_headgate"));
     early.arg("start").arg("--data-dir").arg(&first);
-    let ports = ["MANAGEMENT", "GATEWAY", "CLUSTER"];
+    let ports = ["MANAGEMENT", "INGRESS_HTTP", "INGRESS_HTTPS"];
     early.envs(ports.map(|port| (format!("HEADGATE__LISTEN__{port}"), "127.0.0.1:0")));
     let said = fails(early);
     assert!(said.contains("holds half of a backup"), "{said}");

@@ -182,7 +182,8 @@ mod tests {
         for name in ["docs/a.md", "docs/notes.md", "README.md"] {
             fs::write(root.join(name), name).unwrap();
         }
-        let git = |words: &[&str]| said(Command::new("git").args(words).current_dir(&root)).unwrap();
+        let git =
+            |words: &[&str]| said(Command::new("git").args(words).current_dir(&root)).unwrap();
         git(&["init", "-q"]);
         git(&["add", "docs/a.md", "README.md"]);
         copy_tracked(&root, &["docs", "README.md"], &tree).unwrap();

@@ -77,8 +77,11 @@ pub(crate) async fn restore(config: &Config, path: &Path) -> anyhow::Result<Cont
     Ok(contents)
 }
 
-/// Whether this build knows everything that the backup has.
-fn is_known(path: &Path, contents: &Contents) -> anyhow::Result<()> {
+/// Whether this build knows everything that the backup has, and so restores it.
+///
+/// # Errors
+/// What it does not know.
+pub(crate) fn is_known(path: &Path, contents: &Contents) -> anyhow::Result<()> {
     for which in Which::ALL {
         let migrations = migrations_of(contents, which)?;
         ensure!(
