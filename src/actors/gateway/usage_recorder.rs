@@ -165,11 +165,9 @@ impl Tally {
         std::mem::forget(leaving);
     }
 
-    /// A call begins that is answered without any wait, whether there is a number for it or not.
+    /// A call begins that is answered without any wait: that it has no number is no fault, and not counted as one.
     pub(super) fn begin_at_once(&self) {
-        let mine = self.begun.fetch_add(1, Ordering::SeqCst);
-        if mine >= self.allowed.load(Ordering::SeqCst) {
-            // Not counted as one that began in vain: nothing says that there will be none.
+        if self.begun.fetch_add(1, Ordering::SeqCst) >= self.allowed.load(Ordering::SeqCst) {
             self.wanted.notify_one();
         }
     }
@@ -406,11 +404,8 @@ impl UsageRecorder {
         self.flush().await?;
         self.reserve().await?;
         let begun = self.arguments.tally.begun.load(Ordering::SeqCst);
-        self.idle = if begun == self.begun_last {
-            self.idle.saturating_add(1)
-        } else {
-            0
-        };
+        let idle = self.idle.saturating_add(1);
+        self.idle = if begun == self.begun_last { idle } else { 0 };
         self.begun_last = begun;
         if self.idle >= IDLE_ROUNDS {
             self.give_back().await?;
