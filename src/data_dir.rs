@@ -69,6 +69,18 @@ impl DataDir {
         &self.path
     }
 
+    /// Sees to it that the names of all files in it are on disk, and its own.
+    pub(crate) fn sync(&self) -> anyhow::Result<()> {
+        let inner = DIRECTORIES.map(|inner| self.join(inner));
+        let holder = holder(&self.path);
+        let all = inner.iter().map(PathBuf::as_path);
+        for directory in all.chain([self.path(), holder]) {
+            let synced = sync_directory(directory);
+            synced.with_context(|| format!("{} cannot be written", directory.display()))?;
+        }
+        Ok(())
+    }
+
     /// A file or directory in it.
     pub(crate) fn join(&self, name: &str) -> PathBuf {
         self.path.join(name)
@@ -142,6 +154,29 @@ fn make_private(path: &Path) -> anyhow::Result<()> {
 /// What lies in it is closed by itself; only who could replace it is to be feared.
 fn may_stay_open(error: &std::io::Error, mode: u32) -> bool {
     error.kind() == ErrorKind::PermissionDenied && mode & 0o002 == 0
+}
+
+/// The directory that a path's last name stands in.
+pub(crate) fn holder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        Some(_) => Path::new("."),
+        None => path,
+    }
+}
+
+/// Sees to it that the names in a directory are on disk, where its filesystem does that and its owner lets this process.
+pub(crate) fn sync_directory(path: &Path) -> std::io::Result<()> {
+    let synced = File::open(path).and_then(|directory| directory.sync_all());
+    let cannot = [
+        ErrorKind::InvalidInput,
+        ErrorKind::Unsupported,
+        ErrorKind::PermissionDenied,
+    ];
+    match synced {
+        Err(error) if cannot.contains(&error.kind()) => Ok(()),
+        synced => synced,
+    }
 }
 
 /// Writes a file whole or not at all, with this mode.

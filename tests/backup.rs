@@ -6,6 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::cluster::{Trio, options, set};
+use crate::support::faults::Faults;
 use crate::support::node::{Node, Options};
 use crate::support::platform::{PUBLISHER, text};
 use crate::support::shop::Shop;
@@ -104,6 +105,136 @@ async fn a_node_that_is_lost_is_there_again_as_it_was_backed_up_while_it_ran() {
     is_as_it_was(&node.await, &shop).await;
 }
 
+#[tokio::test]
+async fn a_backup_that_this_version_does_not_restore_is_told_to_be_one_when_it_is_checked() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let check = |apim: &str| {
+        let text = format!(
+            "{{\"headgate_backup\":1,\"made_by\":\"9.9.9\",\"made_at_ms\":1}}\n\
+             {{\"database\":\"apim\",\"migrations\":{apim}}}\n{{\"database\":\"shared\",\"migrations\":[1]}}\n"
+        );
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+        let digest = digest.as_ref().iter();
+        let digest: String = digest.map(|byte| format!("{byte:02x}")).collect();
+        let file = dir.path().join("backup");
+        let end = format!("{{\"lines\":3,\"sha256\":\"{digest}\"}}\n");
+        std::fs::write(&file, text + &end).expect("written");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_headgate"));
+        let ran = command.args(["backup", "--check"]).arg(&file).output();
+        let ran = ran.expect("the binary");
+        assert!(ran.status.success(), "{ran:?}");
+        String::from_utf8_lossy(&ran.stderr).into_owned()
+    };
+    let said = check("[1,9999]");
+    assert!(
+        said.contains("this version does not restore it") && said.contains("version 9.9.9"),
+        "{said}"
+    );
+    let said = check("[1]");
+    assert!(!said.contains("does not restore"), "{said}");
+}
+
+/// The same, with the databases of another data directory.
+fn restore_over(file: &Path, data: &Path, databases: &Path) -> Command {
+    let mut command = restore(file, data);
+    for name in ["apim", "shared"] {
+        let at = databases.join(format!("{name}.db"));
+        let variable = format!("HEADGATE__DATABASE__{}__URL", name.to_uppercase());
+        command.env(variable, format!("sqlite:{}", at.display()));
+    }
+    command
+}
+
+#[tokio::test]
+async fn a_restore_that_is_made_up_for_writes_over_no_other_keys_but_those_of_a_start_in_vain() {
+    let (mut shop, _upstream) = Shop::start("").await;
+    let file = backed_up(&shop.node);
+    shop.node.kill();
+    let dir = tempfile::tempdir().expect("a directory");
+    let first = dir.path().join("first");
+    let mut ended = restore(&file, &first);
+    ended.env("HEADGATE_CRASH_AT", "backup.restore.shared.rows:1");
+    let ended = ended.output().expect("the binary");
+    assert_eq!(ended.status.code(), None, "{ended:?}");
+    // The keys of another node, in the data directory that is named this time.
+    let other = dir.path().join("other");
+    let key = other.join("keys/rs256.pem");
+    std::fs::create_dir_all(other.join("keys")).expect("made");
+    std::fs::write(&key, "another one's").expect("written");
+    let said = fails(restore_over(&file, &other, &first));
+    assert!(said.contains("has other keys or authorities"), "{said}");
+    let kept = std::fs::read_to_string(&key).expect("a file");
+    assert_eq!(kept, "another one's");
+    // A node that was started too early makes an authority before it sees what it starts on.
+    let mut early = Command::new(env!("CARGO_BIN_EXE_headgate"));
+    early.arg("start").arg("--data-dir").arg(&first);
+    let ports = ["MANAGEMENT", "INGRESS_HTTP", "INGRESS_HTTPS"];
+    early.envs(ports.map(|port| (format!("HEADGATE__LISTEN__{port}"), "127.0.0.1:0")));
+    let said = fails(early);
+    assert!(said.contains("holds half of a backup"), "{said}");
+    let authority = |data: &Path| std::fs::read(data.join("ca.pem")).expect("a file");
+    let lost = shop.node.dir.join("data");
+    assert_ne!(authority(&first), authority(&lost));
+    succeeds(restore(&file, &first));
+    assert_eq!(authority(&first), authority(&lost));
+    assert!(!first.join("restore-under-way").exists());
+}
+
+#[tokio::test]
+async fn a_backup_is_written_where_there_are_no_hard_links_and_not_over_another_file() {
+    let (shop, _upstream) = Shop::start("").await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let faults = Faults::in_directory(dir.path());
+    let file = dir.path().join("backup");
+    let to = file.to_str().expect("a path");
+    let backup = || {
+        let mut command = shop.node.command(&["backup", "--to", to]);
+        faults.below(&mut command);
+        command.env("FAULTS_NO_LINKS", "1");
+        command
+    };
+    succeeds(backup());
+    succeeds(shop.node.command(&["backup", "--check", to]));
+    let said = fails(backup());
+    assert!(said.contains("is there already"), "{said}");
+    let left = std::fs::read_dir(dir.path()).expect("a directory");
+    let left = left.map(|entry| entry.expect("an entry").file_name());
+    let part = left.filter(|name| name.to_string_lossy().ends_with(".part"));
+    assert_eq!(part.count(), 0);
+}
+
+#[tokio::test]
+async fn the_names_of_what_was_written_are_on_disk_before_a_backup_or_a_restore_says_that_it_is_there()
+ {
+    let (shop, _upstream) = Shop::start("").await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let place = dir.path().canonicalize().expect("a directory");
+    let faults = Faults::in_directory(&place);
+    let synced = |name: &str, mut command: Command| {
+        let list = place.join(name);
+        faults.below(&mut command);
+        command.env("FAULTS_SYNCED", &list);
+        let _ = command.output().expect("the binary");
+        let list = std::fs::read_to_string(list).unwrap_or_default();
+        list.lines().map(PathBuf::from).collect::<Vec<_>>()
+    };
+    let to = place.join("backups");
+    std::fs::create_dir(&to).expect("made");
+    let file = to.join("backup");
+    let shown = file.to_str().expect("a path");
+    let seen = synced("a", shop.node.command(&["backup", "--to", shown]));
+    assert!(seen.contains(&to), "{seen:?}");
+    // Ended before the first of the databases says so.
+    let data = place.join("data");
+    let mut command = restore(&file, &data);
+    command.env("HEADGATE_CRASH_AT", "backup.restore.shared.written:1");
+    let seen = synced("b", command);
+    assert!(data.join("keys/rs256.pem").exists());
+    for directory in [data.join("keys"), data.join("tls"), data.clone(), place] {
+        assert!(seen.contains(&directory), "{directory:?}: {seen:?}");
+    }
+}
+
 /// Neither what a node uses, nor what lies beside a restore that was cut short.
 fn nothing_is_written_over(server: &str, into: impl Fn(&str) -> Command) {
     let said = fails(into("in use"));
@@ -168,7 +299,13 @@ async fn a_backup_of_files_is_restored_into_a_server() {
     assert!(said.contains("database apim is not empty"), "{said}");
     options.unready = true;
     let node = Node::start_with(options).await;
-    // Over a server the one that decided alone may be there yet: an operator says that it is not.
+    // Over a server the one that decided alone may be there yet: an operator says that it is not, and nothing else does, for
+    // over its file it never said for how long it goes on.
+    eventually(60, "it says what it waits for", || async {
+        node.log().contains("nothing else ends this").then_some(())
+    })
+    .await;
+    assert!(!node.log().contains("or wait until"), "{}", node.log());
     succeeds(node.command(&["cluster", "forget", &founder, "--yes"]));
     node.until_ready().await;
     is_as_it_was(&node, &shop).await;

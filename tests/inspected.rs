@@ -103,7 +103,8 @@ async fn a_node_that_hangs_is_named_within_a_second_and_the_others_are_shown() {
 }
 
 #[tokio::test]
-async fn an_actor_of_another_node_is_started_anew_by_hand_and_that_is_audited() {
+async fn an_actor_of_another_node_is_started_anew_by_hand_once_somebody_says_yes_and_that_is_audited()
+ {
     let trio = Trio::start().await;
     let path = "/admin/actors/gw1/gateway/validator";
     let before = ask(&trio.control, path).await;
@@ -140,6 +141,16 @@ async fn an_actor_of_another_node_is_started_anew_by_hand_and_that_is_audited() 
         ask(&trio.control, path).await["restarts"],
         before["restarts"]
     );
+    // Nobody is asked about one that is not there, and where it is asked may be said before the word.
+    let data = trio.control.dir.join("data");
+    let mut absent = std::process::Command::new(env!("CARGO_BIN_EXE_headgate"));
+    absent.arg("actors").arg("--data-dir").arg(data);
+    absent.args(["--node", "gw1", "restart", "gateway/valid"]);
+    let absent = absent.output().expect("the binary");
+    let said = String::from_utf8_lossy(&absent.stderr).into_owned();
+    assert_eq!(absent.status.code(), Some(1), "{said}");
+    let why = "the actor is not restarted: no actor gateway/valid on node gw1 is there";
+    assert!(said.contains(why) && !said.contains("--yes"), "{said}");
     let done = by_hand(&["--yes"]);
     let said = String::from_utf8_lossy(&done.stdout).into_owned();
     assert_eq!(said, "gateway/validator of gw1 begins anew\n");

@@ -1,6 +1,7 @@
 //! More than a gateway may have at once is refused in words, and what it has goes on.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Response;
@@ -8,6 +9,8 @@ use http_body_util::Full;
 use tokio::sync::Semaphore;
 
 use crate::support::eventually;
+use crate::support::faults::Faults;
+use crate::support::node::Node;
 use crate::support::shop::Shop;
 use crate::support::upstream;
 use crate::support::wire::Wire;
@@ -68,6 +71,55 @@ async fn one_call_more_than_may_be_under_way_is_refused_and_health_and_the_other
         metrics.contains("headgate_overload_refused_total{of=\"calls\"} 1\n"),
         "{metrics}"
     );
+}
+
+/// How long it takes from the first answer, which is the refusal of the call that is one too many, until the others are
+/// with their upstream.
+async fn apart(shop: &Shop, here: &Semaphore, let_go: &Semaphore) -> Duration {
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..=MOST {
+        let call = shop.node.api("GET", "/shop/1.0.0/items");
+        calls.spawn(call.bearer(&shop.subscribed.access).send());
+    }
+    let first = calls.join_next().await.expect("a call").expect("an answer");
+    first.expect(503);
+    let refused = tokio::time::Instant::now();
+    let all = here.acquire_many(u32::try_from(MOST).expect("few")).await;
+    all.expect("it is open").forget();
+    let apart = refused.elapsed();
+    let_go.add_permits(MOST);
+    for answer in calls.join_all().await {
+        answer.expect(200);
+    }
+    apart
+}
+
+#[tokio::test]
+async fn calls_that_wait_for_a_number_of_their_usage_are_under_way_and_more_are_refused_at_once() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let faults = Faults::in_directory(dir.path());
+    let (url, here, let_go) = gate().await;
+    let mut options = faults.options(dir.path());
+    options.toml = format!("max_calls = {MOST}\n");
+    let shop = Shop::on(Node::start_with(options).await, &url).await;
+    let_go.add_permits(1);
+    let warm = shop.node.api("GET", "/shop/1.0.0/items");
+    let warm = warm.bearer(&shop.subscribed.access).send().await;
+    warm.expect(200);
+    here.acquire().await.expect("it is open").forget();
+    // Once the gateway has been idle it has no numbers, and none come from a disk that hangs, for two seconds.
+    eventually(
+        60,
+        "those with a place wait, and one more does not",
+        || async {
+            faults.stick("\0");
+            let apart = apart(&shop, &here, &let_go).await;
+            faults.unstick();
+            tokio::time::sleep(Duration::from_millis(1_500)).await;
+            (apart > Duration::from_secs(1)).then_some(())
+        },
+    )
+    .await;
 }
 
 #[tokio::test]

@@ -5,14 +5,13 @@ use std::process::ExitCode;
 use serde_json::Value;
 
 use super::confirm::confirm;
-use super::remote::{self, Target, cell};
+use super::remote::{self, Remote, Target, cell};
 use super::watch::Watch;
 use super::{Output, table};
 use crate::client::percent_encoded;
 
 /// `headgate actors`
 #[derive(Debug, clap::Args)]
-#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Actors {
     #[command(subcommand)]
     change: Option<Change>,
@@ -20,7 +19,7 @@ pub(crate) struct Actors {
     #[arg(value_name = "PREFIX", default_value = "")]
     prefix: String,
     /// Only those of this node: its name or its id
-    #[arg(long, value_name = "NODE")]
+    #[arg(long, value_name = "NODE", global = true)]
     node: Option<String>,
     /// Only those of this kind
     #[arg(long, value_name = "KIND")]
@@ -40,7 +39,7 @@ enum Change {
         #[arg(value_name = "NAME")]
         name: String,
         /// The node that it is on, by name or id [default: the one that is asked]
-        #[arg(long, value_name = "NODE")]
+        #[arg(long, value_name = "NODE", global = true)]
         node: Option<String>,
         /// Do not ask
         #[arg(long)]
@@ -55,10 +54,14 @@ const HEADING: [&str; 10] = [
 ];
 
 pub(super) fn run(actors: &Actors) -> anyhow::Result<ExitCode> {
-    match &actors.change {
-        Some(change) => change.run(),
-        None => list(actors),
-    }
+    let Some(change) = &actors.change else {
+        return list(actors);
+    };
+    anyhow::ensure!(
+        actors.prefix.is_empty() && actors.kind.is_none() && !actors.watch.is_asked(),
+        "PREFIX, --kind and --watch choose what is listed, and restart names one actor"
+    );
+    change.run()
 }
 
 // === impl Change ===
@@ -72,7 +75,9 @@ impl Change {
             target,
         } = self;
         remote::run(async {
+            let remote = target.remote()?;
             if !yes {
+                is_there(&remote, name, node.as_deref()).await?;
                 let of = node.as_ref().map(|node| format!(" of node {node}"));
                 let question = format!(
                     "actor {name}{} ends in the middle of what it is at, and another one begins in its place: who waits for it \
@@ -85,7 +90,7 @@ impl Change {
             if let Some(node) = node {
                 path.push_str(&format!("&node={}", percent_encoded(node)));
             }
-            let answer = target.remote()?.ask("POST", &path, None).await?;
+            let answer = remote.ask("POST", &path, None).await?;
             let answer = answer.success("the actor is not restarted")?;
             match target.output {
                 Output::Json => remote::print_json(&answer)?,
@@ -100,21 +105,60 @@ impl Change {
     }
 }
 
+/// Nobody is asked about an actor that is not there.
+async fn is_there(remote: &Remote, name: &str, node: Option<&str>) -> anyhow::Result<()> {
+    let (list, unanswered) = listed(remote, (name, node, None)).await?;
+    let is_it = |actor: &Value| cell(actor, "name") == name;
+    if list.iter().any(is_it) {
+        return Ok(());
+    }
+    let on = node.map_or_else(String::new, |node| format!(" on node {node}"));
+    match unanswered.first() {
+        None => anyhow::bail!("the actor is not restarted: no actor {name}{on} is there"),
+        Some(one) => anyhow::bail!(
+            "the actor is not restarted: no actor {name}{on} is seen, and {}: {}",
+            cell(one, "node"),
+            cell(one, "why")
+        ),
+    }
+}
+
+/// All actors whose names begin so, of one node and kind where these are named, and who did not say which it has.
+async fn listed(
+    remote: &Remote,
+    (prefix, node, kind): (&str, Option<&str>, Option<&str>),
+) -> anyhow::Result<(Vec<Value>, Vec<Value>)> {
+    let (mut list, mut unanswered, mut offset) = (Vec::new(), Vec::new(), Some(0));
+    let mut which = format!("&name={}", percent_encoded(prefix));
+    for (name, text) in [("node", node), ("kind", kind)] {
+        if let Some(text) = text {
+            which.push_str(&format!("&{name}={}", percent_encoded(text)));
+        }
+    }
+    while let Some(from) = offset {
+        let path = format!("/admin/actors?offset={from}{which}");
+        let answer = remote.ask("GET", &path, None).await?;
+        let mut answer = answer.success("the actors cannot be listed")?;
+        offset = answer.get("next").and_then(Value::as_u64);
+        match answer.get_mut("list").map(Value::take) {
+            Some(Value::Array(page)) => list.extend(page),
+            _ => anyhow::bail!("the answer came without its list"),
+        }
+        let silent = answer.get("unanswered").and_then(Value::as_array);
+        unanswered = silent.cloned().unwrap_or_default();
+    }
+    Ok((list, unanswered))
+}
+
 fn list(actors: &Actors) -> anyhow::Result<ExitCode> {
     actors.watch.run(async || {
         let remote = actors.target.remote()?;
-        let (mut list, mut unanswered, mut offset) = (Vec::new(), Vec::new(), Some(0));
-        while let Some(from) = offset {
-            let answer = remote.ask("GET", &actors.path(from), None).await?;
-            let mut answer = answer.success("the actors cannot be listed")?;
-            offset = answer.get("next").and_then(Value::as_u64);
-            match answer.get_mut("list").map(Value::take) {
-                Some(Value::Array(page)) => list.extend(page),
-                _ => anyhow::bail!("the answer came without its list"),
-            }
-            let silent = answer.get("unanswered").and_then(Value::as_array);
-            unanswered = silent.cloned().unwrap_or_default();
-        }
+        let which = (
+            actors.prefix.as_str(),
+            actors.node.as_deref(),
+            actors.kind.as_deref(),
+        );
+        let (list, unanswered) = listed(&remote, which).await?;
         match actors.target.output {
             Output::Json => remote::print_json(&Value::Array(list))?,
             Output::Table => {
@@ -128,22 +172,6 @@ fn list(actors: &Actors) -> anyhow::Result<ExitCode> {
         }
         Ok(ExitCode::SUCCESS)
     })
-}
-
-// === impl Actors ===
-
-impl Actors {
-    /// A page of them, as long as there are.
-    fn path(&self, offset: u64) -> String {
-        let prefix = percent_encoded(&self.prefix);
-        let mut path = format!("/admin/actors?offset={offset}&name={prefix}");
-        for (name, text) in [("node", &self.node), ("kind", &self.kind)] {
-            if let Some(text) = text {
-                path.push_str(&format!("&{name}={}", percent_encoded(text)));
-            }
-        }
-        path
-    }
 }
 
 fn row(actor: &Value) -> Vec<String> {

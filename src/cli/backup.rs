@@ -36,7 +36,14 @@ pub(super) fn run(backup: &Backup) -> anyhow::Result<ExitCode> {
             let now_ms = cluster::Clock::system().now_ms();
             super::runtime()?.block_on(backup::take(&config, to, now_ms))?
         }
-        (None, Some(file)) => backup::check(file)?,
+        (None, Some(file)) => {
+            let contents = backup::check(file)?;
+            // It is whole in any case.
+            if let Err(error) = backup::is_known(file, &contents) {
+                tell(&format!("this version does not restore it: {error:#}"));
+            }
+            contents
+        }
         // One of the two is required.
         (None, None) => return Ok(ExitCode::FAILURE),
     };

@@ -7,6 +7,9 @@ use std::time::Duration;
 use super::print::{keep, kept, tell};
 use super::remote::{self, Unreachable};
 
+/// How long one look may take: a member that says nothing is named by the one that is asked within a second.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// How often it looks.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(super) struct Watch {
@@ -25,6 +28,11 @@ pub(super) struct Watch {
 // === impl Watch ===
 
 impl Watch {
+    /// Whether it is to look again and again.
+    pub(super) fn is_asked(self) -> bool {
+        self.watch.is_some()
+    }
+
     /// Runs `look` once, or until nobody reads any more. A node that does not answer is waited for: it may be starting
     /// anew, which is what is watched.
     pub(super) fn run(
@@ -37,7 +45,7 @@ impl Watch {
         remote::run(async {
             loop {
                 keep();
-                let looked = look().await;
+                let looked = within(PATIENCE, look()).await;
                 let mut text = kept();
                 match looked {
                     Err(error) if error.downcast_ref::<Unreachable>().is_some() => {
@@ -61,20 +69,48 @@ impl Watch {
     }
 }
 
+/// Looks for so long at most: who watches a node that hangs is to see that it does.
+async fn within(
+    patience: Duration,
+    look: impl Future<Output = anyhow::Result<ExitCode>>,
+) -> anyhow::Result<ExitCode> {
+    let looked = tokio::time::timeout(patience, look).await;
+    looked.unwrap_or_else(|_| {
+        let seconds = patience.as_secs();
+        Err(anyhow::anyhow!("nothing came for {seconds} s").context(Unreachable))
+    })
+}
+
 /// In the place of what was shown before, on a terminal; else after it.
 fn show(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     match stdout.is_terminal() {
-        true => stdout.write_all(in_place(text).as_bytes())?,
+        true => {
+            let size = rustix::termios::tcgetwinsize(&stdout).ok();
+            let rows = size.map(|size| usize::from(size.ws_row));
+            stdout.write_all(in_place(text, rows.filter(|rows| *rows > 2)).as_bytes())?;
+        }
         false => writeln!(stdout, "{text}")?,
     }
     stdout.flush()
 }
 
-/// From the upper left corner; what was longer before is gone.
-fn in_place(text: &str) -> String {
-    let lines = text.lines();
-    let lines: String = lines.map(|line| format!("{line}\u{1b}[K\n")).collect();
+/// From the upper left corner; what was longer before is gone. What has more lines than there are rows would move the corner:
+/// its end is left out, and said.
+fn in_place(text: &str, rows: Option<usize>) -> String {
+    let count = text.lines().count();
+    // The cursor stands on the last row.
+    let most = rows.map_or(count, |rows| rows.saturating_sub(1));
+    let shown = if count > most {
+        most.saturating_sub(1)
+    } else {
+        count
+    };
+    let lines = text.lines().take(shown);
+    let mut lines: String = lines.map(|line| format!("{line}\u{1b}[K\n")).collect();
+    if shown < count {
+        lines.push_str(&format!("... {} more\u{1b}[K\n", count - shown));
+    }
     format!("\u{1b}[H{lines}\u{1b}[J")
 }
 
@@ -84,7 +120,28 @@ mod tests {
 
     #[test]
     fn on_a_terminal_nothing_is_left_of_what_was_shown_before() {
-        let shown = in_place("a\nb\n");
-        assert_eq!(shown, "\u{1b}[Ha\u{1b}[K\nb\u{1b}[K\n\u{1b}[J");
+        let whole = "\u{1b}[Ha\u{1b}[K\nb\u{1b}[K\n\u{1b}[J";
+        for rows in [None, Some(3), Some(24)] {
+            assert_eq!(in_place("a\nb\n", rows), whole, "{rows:?}");
+        }
+    }
+
+    #[test]
+    fn a_list_that_is_longer_than_the_terminal_stays_in_its_place() {
+        let shown = in_place("a\nb\nc\nd\n", Some(4));
+        assert_eq!(
+            shown,
+            "\u{1b}[Ha\u{1b}[K\nb\u{1b}[K\n... 2 more\u{1b}[K\n\u{1b}[J"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_node_that_hangs_is_shown_as_one_long_before_it_is_given_up() {
+        let looked = within(Duration::from_secs(1), std::future::pending());
+        let looked = tokio::time::timeout(Duration::from_secs(20), looked).await;
+        let looked = looked.unwrap().unwrap_err();
+        assert!(looked.downcast_ref::<Unreachable>().is_some(), "{looked}");
+        let shown = format!("{looked:#}");
+        assert_eq!(shown, "no node answers: nothing came for 1 s");
     }
 }

@@ -29,10 +29,11 @@ pub(crate) struct Gateway {
     /// `gateway.allow_loopback_endpoints`, default `false`: whether endpoints may lie on this machine.
     pub(crate) allow_loopback_endpoints: bool,
     /// `gateway.max_calls`, default `16384`: the most calls under way at once on a gateway, from the head to the last byte of the
-    /// answer; one more is answered with 503 and `Retry-After`, before anything is done for it.
+    /// answer and of what is uploaded; one more is answered with 503 and `Retry-After`, before anything is done for it.
     pub(crate) max_calls: usize,
     /// `gateway.max_connections`, default `16384`: the most connections at once on each of a gateway's listeners; one more is
-    /// answered with 503 and closed, over TLS only closed. The process needs descriptors for these and for upstreams.
+    /// answered with 503 and closed, over TLS and while 64 others are told only closed. The process needs descriptors for these
+    /// and for upstreams.
     pub(crate) max_connections: usize,
     /// `gateway.body_limit`, default `2GB`: the most bytes of a request body.
     pub(crate) body_limit: u64,

@@ -156,9 +156,9 @@ impl Database {
                 Migration::new(version, name.into(), MigrationType::Simple, sql, false)
             })
             .collect();
-        let failed = |source| StoreError::Migration {
+        let failed = |reason| StoreError::Migration {
             database: schema.name,
-            source,
+            reason,
         };
         // Before a build changes what it must not use.
         contraction::allows(self, schema).await?;

@@ -16,12 +16,12 @@ pub enum StoreError {
     #[error("{0}")]
     Forbidden(String),
     /// The database cannot be reached, is full, locked or corrupt.
-    #[error("database {database} failed: {source}")]
+    #[error("database {database} failed: {reason}")]
     Unavailable {
         /// Which of the four.
         database: &'static str,
-        /// What the driver says.
-        source: sqlx::Error,
+        /// What the driver says; no `source`, for whoever tells those too would tell it twice and more.
+        reason: sqlx::Error,
     },
     /// A write found no room or no right to write.
     #[error("database {database} cannot be written, is its disk full? {reason}")]
@@ -48,12 +48,12 @@ pub enum StoreError {
         reason: String,
     },
     /// The schema could not be brought up to date.
-    #[error("database {database} could not be migrated: {source}")]
+    #[error("database {database} could not be migrated: {reason}")]
     Migration {
         /// Which of the four.
         database: &'static str,
         /// What the migrator says.
-        source: sqlx::migrate::MigrateError,
+        reason: sqlx::migrate::MigrateError,
     },
     /// A later version has taken away what this one uses (M1).
     #[error(
@@ -96,6 +96,35 @@ impl StoreError {
         move |error| Self::Damaged {
             what,
             reason: error.to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+
+    use super::*;
+
+    #[test]
+    fn what_a_driver_says_is_told_once() {
+        let gone = || sqlx::Error::Io(std::io::Error::other("the server is gone"));
+        let (database, source) = ("apim", sqlx::migrate::MigrateError::Execute(gone()));
+        let errors = [
+            crate::health::failed(database, gone()),
+            StoreError::Migration {
+                database,
+                reason: source,
+            },
+        ];
+        for error in &errors {
+            let mut told = String::new();
+            let mut next: Option<&dyn Error> = Some(error);
+            while let Some(one) = next {
+                told.push_str(&format!("{one}: "));
+                next = one.source();
+            }
+            assert_eq!(told.matches("the server is gone").count(), 1, "{told}");
         }
     }
 }

@@ -123,7 +123,10 @@ pub(crate) fn failed(database: &'static str, source: sqlx::Error) -> StoreError 
             reason: source.to_string(),
         }
     } else {
-        StoreError::Unavailable { database, source }
+        StoreError::Unavailable {
+            database,
+            reason: source,
+        }
     }
 }
 

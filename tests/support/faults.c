@@ -5,6 +5,8 @@
  * FAULTS_CLOCK=FILE  FILE holds the seconds by which the wall clock is ahead (or -behind).
  * FAULTS_STUCK=FILE  while FILE exists, writing what holds its text into broker.db waits, as on a
  *                    disk that hangs; FILE.met holds that text as soon as somebody waits.
+ * FAULTS_NO_LINKS=1  there are no hard links, as on many a network's disk.
+ * FAULTS_SYNCED=FILE each directory whose names are put on disk is appended to FILE.
  *
  * Standard error is left alone, so that a test can read what the process says about it. */
 #define _GNU_SOURCE
@@ -92,4 +94,33 @@ int clock_gettime(clockid_t clock, struct timespec *now) {
         errno = kept;
     }
     return outcome;
+}
+
+int linkat(int from, const char *path, int to, const char *name, int flags) {
+    if (getenv("FAULTS_NO_LINKS")) {
+        errno = EPERM;
+        return -1;
+    }
+    return REAL("linkat", int (*)(int, const char *, int, const char *, int))(from, path, to, name, flags);
+}
+
+int link(const char *path, const char *name) {
+    return linkat(AT_FDCWD, path, AT_FDCWD, name, 0);
+}
+
+int fsync(int fd) {
+    const char *list = getenv("FAULTS_SYNCED");
+    struct stat file;
+    if (list && fstat(fd, &file) == 0 && S_ISDIR(file.st_mode)) {
+        char link[64], path[512] = {0};
+        snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+        ssize_t length = readlink(link, path, sizeof path - 2);
+        int to = open(list, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+        if (length > 0 && to >= 0) {
+            path[length] = '\n';
+            REAL("write", ssize_t (*)(int, const void *, size_t))(to, path, (size_t)length + 1);
+        }
+        close(to);
+    }
+    return REAL("fsync", int (*)(int))(fd);
 }

@@ -49,6 +49,11 @@ impl Faults {
         }
     }
 
+    /// A command that meets what its environment says.
+    pub fn below(&self, command: &mut Command) {
+        command.env("LD_PRELOAD", &self.library);
+    }
+
     /// From now on no file can grow.
     pub fn fill_disk(&self) {
         std::fs::write(&self.full, "").expect("written");

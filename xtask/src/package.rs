@@ -50,7 +50,10 @@ pub(crate) fn run(workspace: &Workspace, stages: &mut Stages) -> Result<()> {
     });
     stages.keep("chart", || {
         let packed = out.join(format!("headgate-chart-{version}.tgz"));
-        tar(&root.join(CHART), &packed, epoch.trim(), &["headgate"])
+        let tree = out.join("chart");
+        copy_tracked(root, &[CHART], &tree)?;
+        tar(&tree.join(CHART), &packed, epoch.trim(), &["headgate"])?;
+        Ok(fs::remove_dir_all(&tree)?)
     });
     stages.keep("debian package", || debian(root, &binary, &out));
     stages.keep("checksums", || checksums(&out));
@@ -62,14 +65,7 @@ fn archive(root: &Path, binary: &Path, out: &Path, (name, epoch): (&str, &str)) 
     let tree = out.join(name);
     fs::create_dir_all(&tree)?;
     fs::copy(binary, tree.join("headgate"))?;
-    let kept = KEPT.iter().filter(|kept| root.join(kept).exists());
-    execute(
-        Command::new("cp")
-            .arg("-r")
-            .args(kept)
-            .arg(&tree)
-            .current_dir(root),
-    )?;
+    copy_tracked(root, &KEPT, &tree)?;
     tar(out, &out.join(format!("{name}.tar.gz")), epoch, &[name])?;
     fs::remove_dir_all(&tree)?;
     let packed = out.join(format!("{name}.tar.gz"));
@@ -82,6 +78,23 @@ fn archive(root: &Path, binary: &Path, out: &Path, (name, epoch): (&str, &str)) 
         let wanted = format!("{name}/{wanted}");
         let is_there = listed.lines().any(|line| line == wanted);
         ensure!(is_there, "{wanted} is not in {}", packed.display());
+    }
+    Ok(())
+}
+
+/// Copies what git knows of these: notes and keys that lie beside it are nobody's to get.
+fn copy_tracked(root: &Path, names: &[&str], tree: &Path) -> Result<()> {
+    let mut list = Command::new("git");
+    list.args(["ls-files", "-z", "--"]).args(names);
+    let listed = said(list.current_dir(root))?;
+    for name in listed.split_terminator('\0') {
+        let (from, to) = (root.join(name), tree.join(name));
+        // Taken away, and not committed yet.
+        if !from.exists() {
+            continue;
+        }
+        fs::create_dir_all(to.parent().unwrap_or(tree))?;
+        fs::copy(&from, &to).with_context(|| format!("{name} cannot be copied"))?;
     }
     Ok(())
 }
@@ -155,4 +168,28 @@ fn said(command: &mut Command) -> Result<String> {
     let error = String::from_utf8_lossy(&ran.stderr);
     ensure!(ran.status.success(), "{shown}: {}: {error}", ran.status);
     Ok(String::from_utf8(ran.stdout)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_git_does_not_know_is_in_no_package() {
+        let root = std::env::temp_dir().join(format!("headgate-package-{}", std::process::id()));
+        let tree = root.join("out");
+        fs::create_dir_all(root.join("docs")).unwrap();
+        for name in ["docs/a.md", "docs/notes.md", "README.md"] {
+            fs::write(root.join(name), name).unwrap();
+        }
+        let git =
+            |words: &[&str]| said(Command::new("git").args(words).current_dir(&root)).unwrap();
+        git(&["init", "-q"]);
+        git(&["add", "docs/a.md", "README.md"]);
+        copy_tracked(&root, &["docs", "README.md"], &tree).unwrap();
+        let is_there = |name: &str| tree.join(name).exists();
+        let there = ["docs/a.md", "README.md", "docs/notes.md"].map(is_there);
+        fs::remove_dir_all(&root).unwrap();
+        assert_eq!(there, [true, true, false]);
+    }
 }

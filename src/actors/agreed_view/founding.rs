@@ -283,11 +283,12 @@ impl FounderActor {
             tracing::warn!(
                 founder,
                 name = self.arguments.name,
-                hold_s = millis(hold_ms).as_secs(),
+                hold_s = (hold_ms > 0).then(|| millis(hold_ms).as_secs()),
                 "the view register was founded by another node of this name, which may be there still, so this one counts \
                  nothing and lets no calls with limits through: if the other one runs, give this one another name \
                  (node.name) and seeds, or databases of its own; if that never runs again, say so (headgate cluster forget with \
-                 the id of that founder), or wait until it has said nothing for hold_s"
+                 the id of that founder){}",
+                or_wait(hold_ms)
             );
         }
     }
@@ -309,6 +310,14 @@ impl FounderActor {
     }
 }
 
+/// What else ends the wait for a founder: one that has the file says nothing, and a restored row is all that is left of it.
+fn or_wait(hold_ms: i64) -> &'static str {
+    match hold_ms {
+        0 => "; nothing else ends this",
+        _ => ", or wait until it has said nothing for hold_s",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -325,5 +334,11 @@ mod tests {
         assert!(!met(true, SILENCE, &[]));
         assert!(met(true, at_once, &["me", "other"]));
         assert!(met(true, SILENCE + Duration::from_millis(1), &["me"]));
+    }
+
+    #[test]
+    fn only_for_a_founder_that_is_given_up_after_a_while_one_is_told_to_wait() {
+        assert!(or_wait(5_000).contains("wait until it has said nothing for hold_s"));
+        assert!(!or_wait(0).contains("wait"));
     }
 }

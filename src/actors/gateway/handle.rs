@@ -238,6 +238,12 @@ impl GatewayHandle {
         self.tally.begin().await;
     }
 
+    /// The same for a call that is refused before anything is done for it: it waits for nothing, and where no number for
+    /// its usage is there yet, a crash loses it untold.
+    pub fn begin_usage_at_once(&self) {
+        self.tally.begin_at_once();
+    }
+
     /// Calls that began and have not left their usage yet.
     #[must_use]
     pub fn open_calls(&self) -> u64 {

@@ -165,6 +165,13 @@ impl Tally {
         std::mem::forget(leaving);
     }
 
+    /// A call begins that is answered without any wait: that it has no number is no fault, and not counted as one.
+    pub(super) fn begin_at_once(&self) {
+        if self.begun.fetch_add(1, Ordering::SeqCst) >= self.allowed.load(Ordering::SeqCst) {
+            self.wanted.notify_one();
+        }
+    }
+
     /// Calls that began and did not end yet.
     pub(super) fn open(&self) -> u64 {
         let ended = self.ended.load(Ordering::SeqCst);
@@ -397,11 +404,8 @@ impl UsageRecorder {
         self.flush().await?;
         self.reserve().await?;
         let begun = self.arguments.tally.begun.load(Ordering::SeqCst);
-        self.idle = if begun == self.begun_last {
-            self.idle.saturating_add(1)
-        } else {
-            0
-        };
+        let idle = self.idle.saturating_add(1);
+        self.idle = if begun == self.begun_last { idle } else { 0 };
         self.begun_last = begun;
         if self.idle >= IDLE_ROUNDS {
             self.give_back().await?;

@@ -2,14 +2,17 @@
 //! anything is done with it.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufRead as _, BufReader, BufWriter, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, BufWriter, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
 use aws_lc_rs::digest::{Context as Digest, SHA256};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 
 use super::line::{End, Head, Line};
+use crate::data_dir::{holder, sync_directory};
 
 /// The version of the format.
 const FORMAT: u32 = 1;
@@ -111,12 +114,31 @@ impl Writer {
         let finish = || -> std::io::Result<()> {
             file.flush()?;
             file.get_ref().sync_all()?;
-            // Not over another one that came meanwhile.
-            fs::hard_link(&*beside, &*path)?;
-            fs::remove_file(&*beside)
+            give_name(beside, path)?;
+            sync_directory(holder(path))
         };
         let mut finish = finish;
         finish().with_context(|| format!("{} cannot be written", path.display()))
+    }
+}
+
+/// Gives a whole file its name, not over another one that came meanwhile.
+fn give_name(beside: &Path, path: &Path) -> std::io::Result<()> {
+    match fs::hard_link(beside, path) {
+        Ok(()) => return fs::remove_file(beside),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(error),
+        // A filesystem may have no hard links, as of FAT and of many servers.
+        Err(_) => {}
+    }
+    match renameat_with(CWD, beside, CWD, path, RenameFlags::NOREPLACE) {
+        // Nor may it know this.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
+            if fs::symlink_metadata(path).is_ok() {
+                return Err(ErrorKind::AlreadyExists.into());
+            }
+            fs::rename(beside, path)
+        }
+        renamed => renamed.map_err(Into::into),
     }
 }
 

@@ -14,5 +14,5 @@ mod take;
 mod tests;
 
 pub(crate) use archive::{Contents, check};
-pub(crate) use restore::restore;
+pub(crate) use restore::{is_known, restore};
 pub(crate) use take::take;

@@ -1,5 +1,6 @@
 //! Puts a backup into empty databases and a data directory that no node has used.
 
+use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, bail, ensure};
@@ -13,6 +14,9 @@ use crate::data_dir::{DataDir, write_file};
 
 /// What a node makes of itself at its first start.
 const USED: [&str; 2] = ["carbon.db", "broker.db"];
+
+/// The file in the data directory that names the backup whose files are being written there.
+const UNDER_WAY: &str = "restore-under-way";
 
 /// Restores what lies at `path`, all of it or nothing that a node would start on.
 ///
@@ -36,23 +40,33 @@ pub(crate) async fn restore(config: &Config, path: &Path) -> anyhow::Result<Cont
         );
     }
     let [mut apim, mut shared] = look(urls, &contents.sha256).await?;
-    let is_half = apim.is_half() || shared.is_half();
+    let note = data.join(UNDER_WAY);
+    // What is there is this one's, or that of a node which tried to start on half of it.
+    let is_noted = fs::read(&note).is_ok_and(|of| of == contents.sha256.as_bytes());
     ensure!(
-        is_half || !has_others(path, &data)?,
+        is_noted || !has_others(path, &data)?,
         "data directory {shown} has other keys or authorities than the backup: restore into a new one"
     );
-    // Whoever was cut short while marks were taken away had written everything.
-    if !apim.has_written(&contents.sha256) {
+    write_file(&note, 0o600, contents.sha256.as_bytes())?;
+    // Whoever was cut short while marks were taken away had written everything, maybe into another data directory.
+    let are_written = Restore::are_written(&apim, &shared, &contents.sha256);
+    if !are_written {
         let id = format!("{}/{}", contents.sha256, uuid::Uuid::new_v4());
         apim.begin(&id, migrations_of(&contents, Which::Apim)?)
             .await?;
         shared
             .begin(&id, migrations_of(&contents, Which::Shared)?)
             .await?;
-        write_all(path, &data, [&mut apim, &mut shared]).await?;
+        write_rows(path, [&mut apim, &mut shared]).await?;
         for database in [&mut shared, &mut apim] {
             database.commit().await?;
         }
+    }
+    write_files(path, &data)?;
+    fs::remove_file(&note).with_context(|| format!("{} cannot be removed", note.display()))?;
+    // Before a database says that all is there.
+    data.sync()?;
+    if !are_written {
         // API-M last: where it says so, both have everything.
         for database in [&mut shared, &mut apim] {
             database.written().await?;
@@ -63,8 +77,11 @@ pub(crate) async fn restore(config: &Config, path: &Path) -> anyhow::Result<Cont
     Ok(contents)
 }
 
-/// Whether this build knows everything that the backup has.
-fn is_known(path: &Path, contents: &Contents) -> anyhow::Result<()> {
+/// Whether this build knows everything that the backup has, and so restores it.
+///
+/// # Errors
+/// What it does not know.
+pub(crate) fn is_known(path: &Path, contents: &Contents) -> anyhow::Result<()> {
     for which in Which::ALL {
         let migrations = migrations_of(contents, which)?;
         ensure!(
@@ -116,7 +133,7 @@ async fn look(urls: &Databases, sha256: &str) -> anyhow::Result<[Restore; 2]> {
     let [apim, shared] = &databases;
     for (database, which) in [(apim, Which::Apim), (shared, Which::Shared)] {
         // Shared's mark is taken away first.
-        let is_over = which == Which::Shared && apim.has_written(sha256);
+        let is_over = Restore::are_written(apim, shared, sha256);
         ensure!(
             is_over || database.may_be_written(),
             "database {} is not empty, a backup is restored into an empty one: see database.{}.url",
@@ -132,7 +149,7 @@ fn has_others(path: &Path, data: &DataDir) -> anyhow::Result<bool> {
     let (mut reader, _) = Reader::open(path)?;
     while let Some(line) = reader.next()? {
         if let Line::File(of) = line {
-            let there = std::fs::read(data.join(&of.file));
+            let there = fs::read(data.join(&of.file));
             if there.is_ok_and(|there| Some(there) != of.bytes()) {
                 return Ok(true);
             }
@@ -141,11 +158,18 @@ fn has_others(path: &Path, data: &DataDir) -> anyhow::Result<bool> {
     Ok(false)
 }
 
-async fn write_all(
-    path: &Path,
-    data: &DataDir,
-    [apim, shared]: [&mut Restore; 2],
-) -> anyhow::Result<()> {
+/// Writes the files of the backup alone.
+fn write_files(path: &Path, data: &DataDir) -> anyhow::Result<()> {
+    let (mut reader, _) = Reader::open(path)?;
+    while let Some(line) = reader.next()? {
+        if let Line::File(of) = line {
+            write(data, &of)?;
+        }
+    }
+    Ok(())
+}
+
+async fn write_rows(path: &Path, [apim, shared]: [&mut Restore; 2]) -> anyhow::Result<()> {
     let (mut reader, _) = Reader::open(path)?;
     let mut database: Option<&mut Restore> = None;
     let mut target: Option<Target> = None;
@@ -170,8 +194,7 @@ async fn write_all(
                     database.row(target, values).await?;
                 }
             }
-            Line::File(of) => write(data, &of)?,
-            Line::Head(_) | Line::End(_) => {}
+            Line::Head(_) | Line::File(_) | Line::End(_) => {}
         }
     }
     Ok(())

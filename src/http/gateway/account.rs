@@ -31,7 +31,7 @@ pub(super) struct Account {
     /// Counts the bytes, when a policy limits them.
     pub(super) meters: Option<Arc<Meters>>,
     /// Its place among the calls under way, unless there was none.
-    pub(super) _place: Option<Place>,
+    pub(super) place: Option<Place>,
     /// Its place among the open calls, if it was handed on.
     pub(super) _open: Option<Arc<Entered>>,
     /// Whether the answer has not gone out whole.
@@ -76,7 +76,7 @@ impl Drop for Account {
         );
         gateway.record_usage(std::mem::take(&mut self.event));
         let limit = self.ingress.settings.response_timeout;
-        upload::outlives(&self.intake, limit, &self.request_id);
+        upload::outlives(&self.intake, limit, &self.request_id, self.place.take());
     }
 }
 

@@ -13,7 +13,7 @@ pub(super) struct Crowd(Arc<All>);
 #[derive(Debug, Default)]
 struct All(Arc<()>);
 
-/// One of them, until its last byte has gone out or its caller has.
+/// One of them, until its last byte has gone out or its caller has, and until its upload is over.
 #[derive(Debug)]
 pub(super) struct Place {
     // Counted by being held: each call costs one addition and one subtraction, and no lock.

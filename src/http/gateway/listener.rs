@@ -64,15 +64,19 @@ pub async fn listen(
     let (connections, mut full) = (TaskTracker::new(), Full::default());
     let mut accepting = Accepting::begin(listener, acceptance);
     while let Some((stream, peer)) = accepting.next(leaving.stopping()).await {
-        let most = ingress.get().settings.connections;
+        let ingress = ingress.get();
+        let (most, now) = (
+            ingress.settings.connections,
+            ingress.gateway.clock().monotonic(),
+        );
         if connections.len() >= most {
-            full.refuse(stream, acceptor.is_some(), most);
+            full.refuse(stream, acceptor.is_some(), most, now);
             continue;
         }
-        full.is_over();
+        full.is_over(now);
         let connection = Connection {
             peer: Arc::new(Peer::new(peer.ip(), acceptor.is_some(), &leaving)),
-            ingress: ingress.get(),
+            ingress,
             builder: Arc::clone(&builder),
             leaving: leaving.clone(),
             stop: leaving.stopping().child_token(),

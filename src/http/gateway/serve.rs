@@ -80,9 +80,21 @@ pub(super) async fn serve(
     let (head, body) = Received::of(request).into_parts();
     let method = head.method.clone();
     let xml = is_xml(&head.headers);
-    ingress.gateway.begin_usage().await;
+    // Before it waits for anything: whoever waits is under way.
+    let place = ingress.crowd.enter(ingress.settings.calls);
+    if place.is_ok() {
+        ingress.gateway.begin_usage().await;
+    } else {
+        ingress.gateway.begin_usage_at_once();
+    }
     let mut exchange = open(&ingress, peer, head);
-    let outcome = phases(&mut exchange, body).await;
+    let outcome = match place {
+        Ok(place) => {
+            exchange.place = Some(place);
+            phases(&mut exchange, body).await
+        }
+        Err(fault) => Err(fault),
+    };
     let (mut response, fault) = match outcome {
         Ok(response) => (response, 0),
         Err(fault) => (fault.response(xml, &method).map(Outgoing::Own), fault.code),
@@ -114,8 +126,6 @@ enum Outgoing {
 }
 
 async fn phases(exchange: &mut Exchange, body: Received) -> Result<Response<Outgoing>, Fault> {
-    let ingress = &exchange.ingress;
-    exchange.place = Some(ingress.crowd.enter(ingress.settings.calls)?);
     limits(exchange, &body)?;
     for _ in 0..ROUNDS {
         stand(exchange).await?;
@@ -361,7 +371,7 @@ pub(super) fn account(exchange: &mut Exchange, status: StatusCode, fault: u32) -
         intake: Arc::clone(&exchange.intake),
         bytes_out: 0,
         meters: exchange.meters.take(),
-        _place: exchange.place.take(),
+        place: exchange.place.take(),
         _open: exchange.open.take(),
         broken: false,
     }

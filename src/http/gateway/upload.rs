@@ -16,6 +16,7 @@ use crate::patience::{PIECE, Waiting};
 use crate::received::Received;
 
 use super::body::BodyFault;
+use super::crowd::Place;
 use super::endable::Ending;
 use super::ingress::Settings;
 use super::intake::{Intake, Side, Turn};
@@ -52,6 +53,8 @@ struct Flowing {
     waiting: Waiting,
     /// The call's place among the open ones, which ends no earlier than this.
     _open: Option<Arc<Entered>>,
+    /// The call's place among those under way, once its answer is over and this is not.
+    place: Option<Place>,
     /// The connection that it has alone; known with the answer, and never over HTTP/2.
     ending: Option<Ending>,
 }
@@ -80,6 +83,7 @@ impl RequestBody {
                 inner,
                 waiting: Waiting::new(settings.patience.body, PIECE),
                 _open: open,
+                place: None,
                 ending: None,
             }))),
         });
@@ -202,6 +206,13 @@ impl Upload {
         drop(before);
     }
 
+    /// Its call is under way until this is over.
+    fn keeps(&self, place: Option<Place>) {
+        if let State::Flows(flowing) = &mut *self.state() {
+            flowing.place = place;
+        }
+    }
+
     /// How long the upstream may go on to take nothing; none once it is over.
     fn left(&self, limit: Duration) -> Option<Duration> {
         let taken = match &*self.state() {
@@ -219,11 +230,17 @@ impl Upload {
     }
 }
 
-/// The answer is over. What is left of an upload then ends when the upstream has taken nothing of it for so long.
-pub(super) fn outlives(intake: &Intake, limit: Duration, request_id: &HeaderValue) {
+/// The answer is over. What is left of an upload then keeps the call's place among those under way, and ends when the upstream has taken nothing of it for so long.
+pub(super) fn outlives(
+    intake: &Intake,
+    limit: Duration,
+    request_id: &HeaderValue,
+    place: Option<Place>,
+) {
     let Some(upload) = intake.upload() else {
         return;
     };
+    upload.keeps(place);
     // While the process ends nobody is waited for.
     if upload.left(limit).is_none() || tokio::runtime::Handle::try_current().is_err() {
         return;
@@ -262,6 +279,7 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
+    use crate::gateway::crowd::Crowd;
     use crate::gateway::endable::Endable;
 
     /// A body that does not come to its end while the other end of its way is there.
@@ -301,5 +319,23 @@ mod tests {
         assert!(upload.left(limit) > Some(Duration::ZERO));
         drop(body);
         assert_eq!(upload.left(limit), None);
+    }
+
+    #[tokio::test]
+    async fn a_call_whose_upload_outlives_its_answer_is_under_way_until_that_is_over() {
+        let (inner, _far) = endless().await;
+        let (clock, settings) = (Clock::system(), Settings::default());
+        let intake = Arc::new(Intake::default());
+        let crowd = Crowd::default();
+        let place = crowd.enter(1).unwrap();
+        let body = RequestBody::new(inner, &intake, &clock, &settings, None, None);
+        let id = HeaderValue::from_static("one");
+        outlives(&intake, settings.response_timeout, &id, Some(place));
+        assert!(crowd.enter(1).is_err(), "it flows");
+        drop(body);
+        let place = crowd.enter(1).unwrap();
+        // Of one that is over nothing is kept.
+        outlives(&intake, settings.response_timeout, &id, Some(place));
+        assert!(crowd.enter(1).is_ok());
     }
 }

@@ -44,6 +44,12 @@ impl Mark {
         }))
     }
 
+    /// Which database that becomes into which it writes: what is the restore's alone in its id.
+    pub(super) fn identity(&self) -> &str {
+        let own = self.id.rsplit_once('/');
+        own.map_or(&self.id, |(_, own)| own)
+    }
+
     /// Puts it in the place of one that is there.
     pub(super) async fn put(&self, write: &mut Write) -> Result<(), StoreError> {
         for statement in [

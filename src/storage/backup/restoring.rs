@@ -6,13 +6,21 @@ use std::time::Duration;
 use sqlx::AssertSqlSafe;
 
 use super::mark::Mark;
+use super::snapshot::IDLES;
 use super::table::{Column, Table, Value};
 use crate::database::{Backend, Database, Schema, Write};
+use crate::database_identity;
 use crate::error::StoreError;
 use crate::row::Columns as _;
 
 /// Where a database says which it is.
 const IDENTITY: &str = "database_identity";
+/// Connections of others that were there before this one, and those of which this role sees neither since when they are
+/// there nor what they are. What the server does by itself is nobody's (`usesysid`).
+const OTHERS: &str = "SELECT COUNT(*) FILTER (WHERE other.backend_type = 'client backend' \
+     AND other.backend_start < (SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid())) AS others, \
+     COUNT(*) FILTER (WHERE other.backend_type IS NULL AND other.usesysid IS NOT NULL) AS unseen \
+     FROM pg_stat_activity AS other WHERE other.datname = current_database()";
 /// How often others that use a database are waited for, and the pause in between: one that has ended may take a moment.
 const TRIES: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(100);
@@ -32,7 +40,18 @@ pub struct Restore {
     which: Which,
     tables: Vec<Table>,
     mark: Option<Mark>,
+    /// Which database it is, where it says so.
+    identity: Option<String>,
     write: Option<Write>,
+}
+
+/// What is written one after the other: each has a name in each database, by which a test ends it there.
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Begin,
+    Rows,
+    Written,
+    End,
 }
 
 /// A table of the backup, as this database has it.
@@ -79,11 +98,13 @@ impl Restore {
     pub async fn look(which: Which, url: &str) -> Result<Self, StoreError> {
         let database = Database::connect(url, which.schema(), true).await?;
         let (tables, mark) = seen(&database, which).await?;
+        let identity = identity(&database, &tables).await?;
         let restore = Self {
             database,
             which,
             tables,
             mark,
+            identity,
             write: None,
         };
         restore.is_nobodys().await?;
@@ -95,21 +116,28 @@ impl Restore {
         if self.database.backend() == Backend::Sqlite {
             return Ok(());
         }
+        let mut unseen = 0;
         for _ in 0..TRIES {
             let mut read = self.database.read().await?;
-            let others = "SELECT COUNT(*) AS others FROM pg_stat_activity AS other \
-                 WHERE other.datname = current_database() AND other.backend_type = 'client backend' \
-                 AND other.backend_start < (SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid())";
-            let row = read.optional(sqlx::query(others)).await?;
-            let others = row.map_or(Ok(0), |row| row.integer("others"))?;
-            if others == 0 {
+            let row = read.optional(sqlx::query(OTHERS)).await?;
+            let count = |column| row.as_ref().map_or(Ok(0), |row| row.integer(column));
+            let others = count("others")?;
+            unseen = count("unseen")?;
+            if others == 0 && unseen == 0 {
                 return Ok(());
             }
             drop(read);
             tokio::time::sleep(PAUSE).await;
         }
+        let what = match unseen {
+            0 => "is in use: stop the nodes that use it",
+            _ => {
+                "has connections of another role, of which this one may not see what they are: end them, or restore as a \
+                 role that has pg_read_all_stats"
+            }
+        };
         Err(StoreError::Forbidden(format!(
-            "database {} is in use: stop the nodes that use it",
+            "database {} {what}",
             self.which.name()
         )))
     }
@@ -120,17 +148,19 @@ impl Restore {
         self.tables.is_empty() || self.mark.is_some()
     }
 
-    /// Whether a restore was cut short here.
+    /// Whether one restore, whose id begins so, has written everything into both of these, and only marks are left to be
+    /// taken away: API-M's at least. Shared's may be gone, for it goes first; then Shared is the database that this one
+    /// made of it, and no other.
     #[must_use]
-    pub fn is_half(&self) -> bool {
-        self.mark.is_some()
-    }
-
-    /// Whether one was cut short, whose id begins so, that had written everything.
-    #[must_use]
-    pub fn has_written(&self, id: &str) -> bool {
-        let mark = self.mark.as_ref().filter(|mark| mark.is_written);
-        mark.is_some_and(|mark| mark.id.starts_with(id))
+    pub fn are_written(apim: &Self, shared: &Self, id: &str) -> bool {
+        let of_apim = apim.mark.as_ref();
+        let Some(mark) = of_apim.filter(|mark| mark.is_written && mark.id.starts_with(id)) else {
+            return false;
+        };
+        match &shared.mark {
+            Some(of_shared) => of_shared == mark,
+            None => shared.identity.as_deref() == Some(mark.identity()),
+        }
     }
 
     /// Makes the schema that the backup had, for the restore `id`. What one left that was cut short is taken away.
@@ -138,7 +168,7 @@ impl Restore {
     /// # Errors
     /// [`StoreError::Forbidden`] where another one has begun since it was looked at, and any other.
     pub async fn begin(&mut self, id: &str, migrations: &[i64]) -> Result<(), StoreError> {
-        let mut write = self.database.write("backup.restore.begin").await?;
+        let mut write = self.write(Step::Begin).await?;
         // With the write begun: on a file nobody else writes from here on.
         let (tables, mark) = seen(&self.database, self.which).await?;
         if (&tables, &mark) != (&self.tables, &self.mark) {
@@ -165,7 +195,10 @@ impl Restore {
             .migrate(self.which.schema(), is_wanted)
             .await?;
         (self.tables, _) = seen(&self.database, self.which).await?;
-        let mut write = self.database.write("backup.restore.rows").await?;
+        let mut write = self.write(Step::Rows).await?;
+        if self.database.backend() == Backend::Postgres {
+            run(&mut write, IDLES.to_owned()).await?;
+        }
         // What migrations put there is in the backup as it is now.
         for table in &self.tables {
             run(&mut write, format!("DELETE FROM {}", table.name)).await?;
@@ -248,7 +281,7 @@ impl Restore {
     /// Any of [`StoreError`].
     pub async fn commit(&mut self) -> Result<(), StoreError> {
         if let Some(mut write) = self.write.take() {
-            // It is another database now: whoever still has the one of before shares nothing with it (W6).
+            // It is another database from now on: whoever still has the one of before shares nothing with it (W6).
             if self.tables.iter().any(|table| table.name == IDENTITY) {
                 run(&mut write, format!("DELETE FROM {IDENTITY}")).await?;
             }
@@ -262,9 +295,11 @@ impl Restore {
     /// # Errors
     /// [`StoreError::Forbidden`] where another restore has taken over, and any other.
     pub async fn written(&mut self) -> Result<(), StoreError> {
-        let mut write = self.database.write("backup.restore.written").await?;
+        let mut write = self.write(Step::Written).await?;
         if let Some(mark) = &self.mark {
             mark.written(&mut write).await?;
+            // By this the next one knows it, where the mark is gone and that of the other database is not.
+            database_identity::ensure(&mut write, mark.identity()).await?;
         }
         write.commit().await
     }
@@ -275,12 +310,26 @@ impl Restore {
     /// [`StoreError::Forbidden`] where another restore has taken over, and any other.
     pub async fn end(self) -> Result<(), StoreError> {
         if let Some(mark) = &self.mark {
-            let mut write = self.database.write("backup.restore.end").await?;
+            let mut write = self.write(Step::End).await?;
             mark.take_away(&mut write).await?;
             write.commit().await?;
         }
         self.database.close().await;
         Ok(())
+    }
+
+    async fn write(&self, step: Step) -> Result<Write, StoreError> {
+        let write = match (self.which, step) {
+            (Which::Apim, Step::Begin) => self.database.write("backup.restore.apim.begin"),
+            (Which::Apim, Step::Rows) => self.database.write("backup.restore.apim.rows"),
+            (Which::Apim, Step::Written) => self.database.write("backup.restore.apim.written"),
+            (Which::Apim, Step::End) => self.database.write("backup.restore.apim.end"),
+            (Which::Shared, Step::Begin) => self.database.write("backup.restore.shared.begin"),
+            (Which::Shared, Step::Rows) => self.database.write("backup.restore.shared.rows"),
+            (Which::Shared, Step::Written) => self.database.write("backup.restore.shared.written"),
+            (Which::Shared, Step::End) => self.database.write("backup.restore.shared.end"),
+        };
+        write.await
     }
 }
 
@@ -290,6 +339,16 @@ async fn seen(database: &Database, which: Which) -> Result<(Vec<Table>, Option<M
     let tables = Table::all(&mut read, (database.backend(), which.schema())).await?;
     let mark = Mark::find(&mut read, database.backend()).await?;
     Ok((tables, mark))
+}
+
+/// Which database it is, if it has a table that says so, and that says it.
+async fn identity(database: &Database, tables: &[Table]) -> Result<Option<String>, StoreError> {
+    if !tables.iter().any(|table| table.name == IDENTITY) {
+        return Ok(None);
+    }
+    let mut read = database.read().await?;
+    let row = read.optional(sqlx::query("SELECT uuid FROM database_identity"));
+    row.await?.map(|row| row.text("uuid")).transpose()
 }
 
 async fn run(write: &mut Write, sql: String) -> Result<(), StoreError> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sqlx::AssertSqlSafe;
 
+use super::mark::Mark;
 use super::table::{Kind, Table, Value};
 use crate::database::{Backend, Database, Read, Schema, Write};
 use crate::error::StoreError;
@@ -20,6 +21,8 @@ const STOP: &str = "shared.backup.stop";
 const PASSED: &str = "LOCK TABLE blobs, outbox IN SHARE MODE";
 /// How long writers are waited for, who wait for this then: longer than any of ours takes.
 const PATIENCE: &str = "SET LOCAL lock_timeout = '200ms'";
+/// One database waits while the other is read, longer than a server may let a transaction wait.
+pub(super) const IDLES: &str = "SET LOCAL idle_in_transaction_session_timeout = 0";
 /// How often that is tried, and the pause in between.
 const TRIES: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(100);
@@ -41,7 +44,8 @@ impl Snapshot {
     /// that a crash at that moment would have left.
     ///
     /// # Errors
-    /// Any of [`StoreError`]; [`StoreError::Damaged`] for a schema that this build does not know.
+    /// Any of [`StoreError`]; [`StoreError::Damaged`] for a schema that this build does not know,
+    /// [`StoreError::HalfRestored`] where a restore was cut short or is under way.
     pub async fn of_control_plane(apim: &str, shared: &str) -> Result<[Self; 2], StoreError> {
         let apim = Database::connect(apim, &crate::apim::SCHEMA, false).await?;
         let shared = Database::connect(shared, &crate::shared::SCHEMA, false).await?;
@@ -55,6 +59,15 @@ impl Snapshot {
 
     async fn begin(database: Database, schema: &Schema) -> Result<Self, StoreError> {
         let mut read = database.read().await?;
+        if database.backend() == Backend::Postgres {
+            read.all(sqlx::query(IDLES)).await?;
+        }
+        // Within the same read: what one sees of the rows another may have begun to take away by then.
+        if Mark::find(&mut read, database.backend()).await?.is_some() {
+            return Err(StoreError::HalfRestored {
+                database: schema.name,
+            });
+        }
         let tables = Table::all(&mut read, (database.backend(), schema)).await?;
         let versions = sqlx::query("SELECT version FROM _sqlx_migrations ORDER BY version");
         let rows = read.all(versions).await?;
@@ -146,6 +159,7 @@ async fn stopped(shared: &Database) -> Result<Write, StoreError> {
         if shared.backend() == Backend::Sqlite {
             return Ok(write);
         }
+        write.execute(sqlx::query(IDLES), "timeout").await?;
         write.execute(sqlx::query(PATIENCE), "timeout").await?;
         match write.execute(sqlx::query(PASSED), "lock").await {
             Ok(_) => return Ok(write),

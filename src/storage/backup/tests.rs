@@ -2,7 +2,8 @@
 
 use super::restoring::{Restore, Which};
 use super::*;
-use crate::conformance::{TENANT, create, new_id, server};
+use crate::conformance::{TENANT, create, new_id, run, server};
+use crate::row::Columns as _;
 use crate::shared::blobs::{self, Blob};
 use crate::{Database, StoreError};
 
@@ -225,10 +226,15 @@ async fn no_node_starts_on_half_of_a_backup_and_a_second_try_makes_it_whole() {
         drop(all);
         to.is_refused("apim").await;
         let again = Restore::look(Which::Apim, &to.apim).await.unwrap();
-        assert!(again.has_written("a") && !again.has_written("b"));
+        let shared = Restore::look(Which::Shared, &to.shared).await.unwrap();
+        let are_written = |id: &str| Restore::are_written(&again, &shared, id);
+        assert!(are_written("a") && !are_written("b"));
+        // Nor by a Shared that there is beside it.
+        let beside = Urls::files(directory.path(), "beside");
+        let beside = Restore::look(Which::Shared, &beside.shared).await.unwrap();
+        assert!(!Restore::are_written(&again, &beside, "a"));
         drop(again);
         // Another backup than that one begins anew.
-        let shared = Restore::look(Which::Shared, &to.shared).await.unwrap();
         assert!(!shared.may_be_written());
         shared.end().await.unwrap();
         let mut apim = Restore::look(Which::Apim, &to.apim).await.unwrap();
@@ -238,6 +244,117 @@ async fn no_node_starts_on_half_of_a_backup_and_a_second_try_makes_it_whole() {
         to.open().await;
         assert_eq!(to.rows().await, had);
     }
+}
+
+#[tokio::test]
+async fn half_of_a_backup_is_not_backed_up() {
+    let directory = tempfile::tempdir().unwrap();
+    let from = Urls::files(directory.path(), "from");
+    from.filled().await;
+    let had = from.rows().await;
+    for to in Urls::everywhere(directory.path(), "to").await {
+        let refused = |of: &'static str| {
+            let to = to.clone();
+            async move {
+                let taken = Snapshot::of_control_plane(&to.apim, &to.shared).await;
+                let said = taken.map(drop).unwrap_err();
+                let is_half =
+                    matches!(said, StoreError::HalfRestored { database } if database == of);
+                assert!(is_half, "{said}");
+            }
+        };
+        // Without its rows, and with all but the last mark.
+        drop(to.begun(&had).await.unwrap());
+        refused("apim").await;
+        let mut all = to.begun(&had).await.unwrap();
+        for restore in all.iter_mut().rev() {
+            restore.commit().await.unwrap();
+            restore.written().await.unwrap();
+        }
+        all.remove(0).end().await.unwrap();
+        drop(all);
+        refused("shared").await;
+    }
+}
+
+/// Waits until the server has ended a transaction that waits, at the latest one that began now.
+async fn until_one_is_ended(url: &str) {
+    let database = crate::database::Database::connect(url, &crate::apim::SCHEMA, false).await;
+    let database = database.unwrap();
+    let mut waits = database.read().await.unwrap();
+    let mine = sqlx::query("SELECT pg_backend_pid()::BIGINT AS pid");
+    let pid = waits.optional(mine).await.unwrap().unwrap();
+    let pid = pid.integer("pid").unwrap();
+    let is_ended = async {
+        loop {
+            let mut looks = database.read().await.unwrap();
+            let there = sqlx::query("SELECT COUNT(*) AS n FROM pg_stat_activity WHERE pid = $1");
+            let there = looks.optional(there.bind(pid)).await.unwrap().unwrap();
+            if there.integer("n").unwrap() == 0 {
+                return;
+            }
+            drop(looks);
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    let patience = std::time::Duration::from_secs(20);
+    tokio::time::timeout(patience, is_ended).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_ends_transactions_which_wait_ends_neither_a_backup_nor_a_restore() {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(server) = server() else { return };
+    let from = Urls::everywhere(directory.path(), "from").await.remove(1);
+    let to = Urls::everywhere(directory.path(), "to").await.remove(1);
+    for url in [&from.apim, &from.shared, &to.apim, &to.shared] {
+        let name = url.rsplit_once('/').unwrap().1;
+        let short =
+            format!("ALTER DATABASE {name} SET idle_in_transaction_session_timeout = '300ms'");
+        run(&server, short).await;
+    }
+    from.filled().await;
+    let had = from.rows().await;
+    let [apim, shared] = Snapshot::of_control_plane(&from.apim, &from.shared)
+        .await
+        .unwrap();
+    until_one_is_ended(&from.shared).await;
+    assert_eq!([all_of(apim).await, all_of(shared).await], had);
+    let mut all = to.begun(&had).await.unwrap();
+    until_one_is_ended(&to.shared).await;
+    for restore in &mut all {
+        restore.commit().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_database_is_refused_that_others_use_of_whom_this_role_sees_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(server) = server() else { return };
+    let urls = Urls::everywhere(directory.path(), "to").await.remove(1);
+    let name = urls.shared.rsplit_once('/').unwrap().1;
+    let role = format!("restorer_{}", uuid::Uuid::new_v4().simple());
+    run(
+        &server,
+        format!("CREATE ROLE {role} LOGIN PASSWORD 'restorer'"),
+    )
+    .await;
+    run(&server, format!("ALTER DATABASE {name} OWNER TO {role}")).await;
+    let (_, at) = urls.shared.rsplit_once('@').unwrap();
+    let url = format!("postgres://{role}:restorer@{at}");
+    let node = crate::database::Database::connect(&urls.shared, &crate::shared::SCHEMA, false);
+    let node = node.await.unwrap();
+    let refused = Restore::look(Which::Shared, &url).await.map(drop);
+    let said = refused.unwrap_err().to_string();
+    assert!(said.contains("pg_read_all_stats"), "{said}");
+    // Who sees them says what they are.
+    run(&server, format!("GRANT pg_read_all_stats TO {role}")).await;
+    let refused = Restore::look(Which::Shared, &url).await.map(drop);
+    let said = refused.unwrap_err().to_string();
+    assert!(said.contains("stop the nodes that use it"), "{said}");
+    run(&server, format!("REVOKE pg_read_all_stats FROM {role}")).await;
+    node.close().await;
+    Restore::look(Which::Shared, &url).await.unwrap();
 }
 
 #[tokio::test]

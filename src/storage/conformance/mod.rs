@@ -89,7 +89,8 @@ pub(crate) async fn create(server: &str, name: &str) -> String {
     format!("{}/{name}", server.rsplit_once('/').unwrap().0)
 }
 
-async fn run(server: &str, statement: String) {
+/// Runs one statement at a server.
+pub(crate) async fn run(server: &str, statement: String) {
     sqlx::any::install_default_drivers();
     let administration = sqlx::AnyPool::connect(server).await.unwrap();
     let statement = sqlx::query(sqlx::AssertSqlSafe(statement));
