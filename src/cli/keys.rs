@@ -69,16 +69,34 @@ fn change(target: &Target, key: &str, what: &str, body: &Value) -> anyhow::Resul
         let answer = answer.success("the key cannot be changed")?;
         match target.output {
             Output::Json => remote::print_json(&answer)?,
-            Output::Table => remote::say(&format!(
-                "{}: limit {}, {} granted, {} left",
-                cell(&answer, "key"),
-                cell(&answer, "limit"),
-                cell(&answer, "granted"),
-                cell(&answer, "left"),
-            ))?,
+            Output::Table => {
+                for line in changed(&answer) {
+                    remote::say(&line)?;
+                }
+            }
         }
         Ok(ExitCode::SUCCESS)
     })
+}
+
+fn changed(answer: &Value) -> Vec<String> {
+    let of = |name: &str| cell(answer, name);
+    let mut lines = vec![format!(
+        "{}: limit {}, {} granted, {} left",
+        of("key"),
+        of("limit"),
+        of("granted"),
+        of("left"),
+    )];
+    let unheard = answer.get("unheard").and_then(Value::as_array);
+    let unheard: Vec<&str> = unheard.into_iter().flatten().filter_map(Value::as_str).collect();
+    if !unheard.is_empty() {
+        lines.push(format!(
+            "not answered by {}: what was granted there before counts until it answers, or asks again",
+            unheard.join(", ")
+        ));
+    }
+    lines
 }
 
 fn show(keys: &Keys, key: &str) -> anyhow::Result<ExitCode> {

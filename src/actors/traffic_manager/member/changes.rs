@@ -99,17 +99,26 @@ impl Shards {
                 let cell = change.key.cell();
                 let is_known = slot.seat().grants() && ledger.is_settled(&cell, change.stamp);
                 let count = ledger.counted(&cell);
-                is_known.then(|| count.map(CountSeen::of))
+                is_known.then(|| count.map(|count| (CountSeen::of(count), ledger.unheard(&cell))))
             });
             match known.flatten() {
-                Some(Some(count)) => {
+                Some(Some((count, unheard))) => {
                     let Change { key, stamp, .. } = &change;
                     let ShardsArguments {
                         gateways, clock, ..
                     } = &self.arguments;
                     let shard = shard_of(key);
                     news::reopen_everywhere(gateways, clock, shard, &key.cell(), *stamp);
-                    change.reply.send(KeyChanged::Changed(count));
+                    let (key, gateways) = (&key.subject, unheard.len());
+                    if gateways > 0 {
+                        tracing::warn!(
+                            %key, gateways,
+                            "a key is reset, and not all gateways that it was granted to have answered: what they had counts \
+                             until they do"
+                        );
+                    }
+                    let changed = KeyChanged::Changed { count, unheard };
+                    change.reply.send(changed);
                 }
                 Some(None) => change.reply.send(KeyChanged::NotCounted),
                 None if now < change.until => self.changes.0.push(change),

@@ -23,10 +23,10 @@ fn held() -> impl Strategy<Value = (String, u64, Held)> {
         "[gh]",
         1..3_u64,
         counts,
-        prop_oneof![9 => Just(0), 1 => 1..3_u64],
+        prop_oneof![9 => Just((0, None)), 1 => (1..3_u64, prop::option::of(0..3_u64))],
         any::<(bool, bool)>(),
     )
-        .prop_map(|(node, incarnation, counts, covered, (emptied, silent))| {
+        .prop_map(|(node, incarnation, counts, (covered, awaited), (emptied, silent))| {
             let (lease, granted, returned, forgiven) = counts;
             let count = Count {
                 incarnation,
@@ -40,6 +40,7 @@ fn held() -> impl Strategy<Value = (String, u64, Held)> {
                 count,
                 emptied,
                 silent,
+                awaited,
             };
             (node, lease, held)
         })
