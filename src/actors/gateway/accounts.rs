@@ -146,6 +146,9 @@ impl Accounts {
             // Of another kind of window: who waits looks the lease up anew, and what is owed stays owed (L11).
             let debt = before.slot.lease.take_debt();
             slot.lease.overrun(debt, now_ms);
+            if before.is_shared() {
+                self.state.leases.forget(&before.slot);
+            }
             before.slot.changed.notify_waiters();
         }
         slot
@@ -164,6 +167,9 @@ impl Accounts {
         let key = oldest.map(|(key, _)| key.clone())?;
         let account = of_shard.remove(&key)?;
         self.state.leases.remove(&key);
+        if account.is_shared() {
+            self.state.leases.forget(&account.slot);
+        }
         account.slot.changed.notify_waiters();
         Some(account.book.end(self.state.applied(), now_ms))
     }
@@ -245,11 +251,12 @@ impl Accounts {
             .get_mut(slot.shard, &slot.key)
             .is_some_and(|it| over(it));
         if ended {
+            // Before their accounts go, and the ends of their windows with them.
+            self.state.leases.part(now_ms);
             // What they owe together is paid by those who share in the next window (L11).
             for of_shard in self.shards.values_mut() {
                 of_shard.retain(|_, account| !over(account) || account.slot.lease.debt() > 0);
             }
-            self.state.leases.part(now_ms);
             slot.changed.notify_waiters();
         }
         ended

@@ -101,6 +101,23 @@ fn a_key_shares_until_the_window_ends_and_not_longer() {
 }
 
 #[test]
+fn keys_that_share_an_account_that_made_room_are_asked_for_anew() {
+    let mut accounts = accounts(2);
+    let [first, second, third] = std::array::from_fn(|at| neighbours().nth(at).unwrap());
+    let (slot, _) = accounts.open(&first, MINUTE, 0);
+    hear(&mut accounts, &slot, Outcome::Shared, 0);
+    let shared = found(&accounts, &first).unwrap();
+    hear(&mut accounts, &shared, Outcome::Granted, 1);
+    drop((slot, shared));
+    assert!(found(&accounts, &first).is_some());
+    accounts.open(&second, MINUTE, 5);
+    let (_, left) = accounts.open(&third, MINUTE, 9);
+    assert_eq!(left.unwrap().1.cell.key, SHARED_KEY);
+    assert!(found(&accounts, &first).is_none());
+    assert_eq!(accounts.open(&first, MINUTE, 10).0.key, first);
+}
+
+#[test]
 fn who_asks_too_new_or_unknown_policies_is_held_neither_refused_nor_let_through() {
     let mut accounts = accounts(9);
     let key = neighbours().next().unwrap();
@@ -275,7 +292,7 @@ fn a_lease_whose_account_is_gone_is_void_whichever_way_it_went_and_its_debt_is_o
             let returned: Vec<u64> = (accounts.give_all_back(1).iter())
                 .flat_map(|(_, asks)| asks.iter().map(|ask| ask.returned))
                 .collect();
-            assert_eq!(returned, [2]);
+            assert_eq!(returned, [0], "what was at hand paid for what is owed");
         }),
         ("it fails", |accounts, _, _| {
             let state = Arc::clone(&accounts.state);

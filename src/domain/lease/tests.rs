@@ -446,7 +446,9 @@ fn what_is_at_hand_when_a_reset_s_recall_comes_late_is_given_back_and_what_calls
         anew: true,
     };
     let said = book.begin_anew(&recall, 2, 1, 10);
-    let said = said.iter().map(|ask| (ask.holder.lease, ask.have, ask.returned));
+    let said = said
+        .iter()
+        .map(|ask| (ask.holder.lease, ask.have, ask.returned));
     assert_eq!(said.collect::<Vec<_>>(), [(1, 3, 2), (2, 0, 0)]);
     drop(held);
     assert_eq!(book.lease().at_hand(), 0);

@@ -24,6 +24,7 @@ impl Ledger {
 
     /// An ask that is about to be heard: with the bug, who says that nothing is left has confirmed what it used.
     pub(in crate::ledger) fn plant_in_asks(&mut self, key: &CellKey, ask: &Ask) {
+        self.plant_in_silence(key);
         if self.planted != Some(Planted::ResetKeepsItsLease) || !ask.emptied {
             return;
         }
@@ -40,6 +41,21 @@ impl Ledger {
         let before = reset.and_then(|round| round.awaiting.remove(&ask.holder.node));
         if let Some(before) = before {
             cell.forgive(&ask.holder.node, before);
+            self.cells.put(key, cell);
+        }
+    }
+
+    /// What is known of who was silent at a reset.
+    fn plant_in_silence(&mut self, key: &CellKey) {
+        let bug = |awaited: Option<u64>| match self.planted {
+            Some(Planted::ResetForgetsTheSilent) => None,
+            Some(Planted::ForgivesSinceTheReset) => awaited.map(|_| u64::MAX),
+            _ => awaited,
+        };
+        if let Some(mut cell) = self.cells.get(key).filter(|cell| !cell.unheard().is_empty()) {
+            for held in cell.holders.values_mut() {
+                held.awaited = bug(held.awaited);
+            }
             self.cells.put(key, cell);
         }
     }

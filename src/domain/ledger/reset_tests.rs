@@ -118,7 +118,7 @@ fn used(ledger: &Ledger) -> Option<u64> {
 
 #[test]
 fn what_a_gateway_had_that_was_silent_when_its_key_was_reset_is_forgiven_when_its_next_lease_speaks()
-{
+ {
     for asks_on in [false, true] {
         let mut ledger = reset_in_silence(2);
         if asks_on {
@@ -149,7 +149,8 @@ fn what_a_gateway_had_that_was_silent_when_its_key_was_reset_is_forgiven_when_it
 }
 
 #[test]
-fn what_a_silent_gateway_was_granted_after_a_reset_counts_when_it_goes_on_but_for_what_it_gave_back() {
+fn what_a_silent_gateway_was_granted_after_a_reset_counts_when_it_goes_on_but_for_what_it_gave_back()
+ {
     for (returned, counts) in [(0, 3), (2, 1), (4, 0)] {
         let mut ledger = reset_in_silence(9);
         step(&mut ledger, of_two("g1", 2, 3));

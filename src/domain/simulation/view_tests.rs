@@ -163,6 +163,8 @@ fn planted_a_grant_without_a_fence_is_noticed() {
     notices::<View>(Planted::SkipFence, |plan| {
         plan.voters = 5;
         plan.splits = 400;
+        // What a reset lets through once more hides it.
+        plan.cluster.resets = 0;
     });
 }
 
@@ -307,5 +309,13 @@ fn planted_a_reset_that_lets_leases_go_on_is_noticed() {
         *plan = plan.clone().sliding();
         plan.clock_steps_back = 1_000;
         (plan.cluster.resets, plan.put_backs) = (1_000, 500);
+    });
+}
+
+#[test]
+fn planted_a_reset_that_forgets_who_was_silent_is_noticed() {
+    notices::<View>(Planted::ResetForgetsTheSilent, |plan| {
+        *plan = plan.clone().sliding();
+        plan.cluster.resets = 1_000;
     });
 }

@@ -170,6 +170,13 @@ mod tests {
     }
 
     #[test]
+    fn the_log_names_gateways_that_had_not_answered_a_reset() {
+        assert_eq!(done(&[]), "done");
+        let unheard = ["gw1", "gw2"].map(str::to_owned);
+        assert_eq!(done(&unheard), "done; unheard=gw1,gw2");
+    }
+
+    #[test]
     fn what_cannot_be_done_is_refused_with_the_reason() {
         for (text, body, wanted) in [
             ("k/refund", json!({}), "units: is required"),

@@ -23,6 +23,7 @@ pub(super) struct Changes(Vec<Change>);
 
 struct Change {
     key: ThrottleKey,
+    is_reset: bool,
     stamp: Stamp,
     until: Duration,
     reply: Reply<KeyChanged>,
@@ -81,6 +82,7 @@ impl Shards {
                 let now = self.arguments.clock.monotonic();
                 self.changes.0.push(Change {
                     key,
+                    is_reset: matches!(change, KeyChange::Reset),
                     stamp,
                     until: now.saturating_add(PATIENCE),
                     reply,
@@ -99,7 +101,12 @@ impl Shards {
                 let cell = change.key.cell();
                 let is_known = slot.seat().grants() && ledger.is_settled(&cell, change.stamp);
                 let count = ledger.counted(&cell);
-                is_known.then(|| count.map(|count| (CountSeen::of(count), ledger.unheard(&cell))))
+                // A refund recalls nothing, whoever has yet to answer a reset before it.
+                let unheard = || match change.is_reset {
+                    true => ledger.unheard(&cell),
+                    false => Vec::new(),
+                };
+                is_known.then(|| count.map(|count| (CountSeen::of(count), unheard())))
             });
             match known.flatten() {
                 Some(Some((count, unheard))) => {
@@ -109,16 +116,7 @@ impl Shards {
                     } = &self.arguments;
                     let shard = shard_of(key);
                     news::reopen_everywhere(gateways, clock, shard, &key.cell(), *stamp);
-                    let (key, gateways) = (&key.subject, unheard.len());
-                    if gateways > 0 {
-                        tracing::warn!(
-                            %key, gateways,
-                            "a key is reset, and not all gateways that it was granted to have answered: what they had counts \
-                             until they do"
-                        );
-                    }
-                    let changed = KeyChanged::Changed { count, unheard };
-                    change.reply.send(changed);
+                    change.reply.send(KeyChanged::Changed { count, unheard });
                 }
                 Some(None) => change.reply.send(KeyChanged::NotCounted),
                 None if now < change.until => self.changes.0.push(change),
