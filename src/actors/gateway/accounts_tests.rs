@@ -267,7 +267,10 @@ fn a_key_that_is_reset_goes_on_by_another_lease_in_the_same_place_and_asks_for_w
     assert!(asks);
 }
 
-/// A lease of a day's window, and the receipt of a call that holds one of its units.
+/// How an account goes.
+type Goes = fn(&mut Accounts, &ThrottleKey, WindowSpec);
+
+/// A lease, and the receipt of a call that holds one of its units.
 fn held_of(accounts: &mut Accounts, key: &ThrottleKey) -> (Arc<Lease>, Receipt) {
     let (slot, _) = accounts.open(key, MINUTE, 0);
     hear(accounts, &slot, Outcome::Granted, 3);
@@ -280,7 +283,6 @@ fn held_of(accounts: &mut Accounts, key: &ThrottleKey) -> (Arc<Lease>, Receipt) 
 fn a_lease_whose_account_is_gone_is_void_whichever_way_it_went_and_its_debt_is_owed_on() {
     let hour = WindowSpec::new(TimeUnit::Hour, 1);
     let key = neighbours().next().unwrap();
-    type Goes = fn(&mut Accounts, &ThrottleKey, WindowSpec);
     let ways: [(&str, Goes); 4] = [
         ("it shares", |accounts, key, _| {
             accounts.share(shard_of(key), key, 1);
