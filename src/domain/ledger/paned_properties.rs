@@ -290,9 +290,12 @@ fn reset_in_silence() -> impl Strategy<Value = History> {
         let mut all = vec![Event::Ask(0, limit), Event::Asked(0, false), Event::Marked];
         all.extend([Event::Said(0, false), Event::Reset, Event::Marked]);
         // The recall is on its way until its round is over.
-        all.extend([Event::Pass(120), Event::Pass(120), Event::Pass(120), Event::Pass(120)]);
-        all.extend([Event::Pass(120), Event::Pass(120)]);
-        all.extend([Event::Ask(0, limit / 2), Event::Asked(0, false), Event::Marked]);
+        all.extend(std::iter::repeat_n(Event::Pass(120), 6));
+        all.extend([
+            Event::Ask(0, limit / 2),
+            Event::Asked(0, false),
+            Event::Marked,
+        ]);
         all.extend([Event::Said(1, false), Event::Use(0, limit)]);
         all.extend(some);
         all.extend([Event::Said(0, false), Event::Asked(0, false), Event::Marked]);

@@ -52,7 +52,11 @@ impl Ledger {
             Some(Planted::ForgivesSinceTheReset) => awaited.map(|_| u64::MAX),
             _ => awaited,
         };
-        if let Some(mut cell) = self.cells.get(key).filter(|cell| !cell.unheard().is_empty()) {
+        if let Some(mut cell) = self
+            .cells
+            .get(key)
+            .filter(|cell| !cell.unheard().is_empty())
+        {
             for held in cell.holders.values_mut() {
                 held.awaited = bug(held.awaited);
             }
@@ -100,9 +104,11 @@ impl World {
             self.ledger.forgives(&key("a")),
             self.ledger.unheard(&key("a")),
         );
-        self.reset_is_told |= !forgives;
         if !self.reset_is_told {
             self.uses.clear();
+            self.reset_is_told = !forgives;
+        }
+        if !self.reset_is_told {
             return Ok(());
         }
         // Whoever was not heard of a pane that is over is waited for as before.
