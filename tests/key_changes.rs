@@ -1,5 +1,7 @@
 //! What an operator gives back of a key: the whole window by a reset, or some units by a refund, at every gateway at once.
 
+use std::cell::Cell;
+
 use serde_json::{Value, json};
 
 use crate::cluster::{Trio, options};
@@ -115,6 +117,7 @@ async fn a_key_that_is_reset_or_refunded_passes_at_all_gateways_and_never_more_t
     let reset = counted.change("reset", &json!({}), 200).await;
     assert_eq!(text(&reset, "key"), counted.key);
     assert_eq!(reset["limit"], 12);
+    assert_eq!(reset["unheard"], json!([]), "both gateways answered");
     let let_through = counted.passes_at_both().await;
     assert_eq!(let_through + counted.drain().await, 12);
 
@@ -201,4 +204,27 @@ async fn refuses_what_cannot_be_done(counted: &Counted) {
     let wrong = node.call("PUT", &path).bearer(&token).json(&json!({}));
     wrong.send().await.expect(405);
     assert_eq!(counted.drain().await, 0, "nothing was given back");
+}
+
+#[tokio::test]
+async fn what_a_gateway_used_that_hangs_when_its_key_is_reset_is_forgiven_once_it_goes_on() {
+    let counted = Counted::used_up().await;
+    let hangs = &counted.trio.gateway;
+    hangs.signal("-STOP");
+    let reset = counted.change("reset", &json!({}), 200).await;
+    assert_eq!(reset["unheard"], json!(["gw1"]), "{reset}");
+    let counts = reset["granted"].as_u64().expect("units");
+    assert!((1..12).contains(&counts), "both had some: {reset}");
+    let audited = ["ordered", "done; unheard=gw1"];
+    let key = ("key", counted.key.as_str());
+    let by = &counted.second;
+    by.has_audited("a key is reset", key, &audited).await;
+    hangs.signal("-CONT");
+    let let_through = Cell::new(0);
+    eventually(20, "all of it is given out once more", || async {
+        let_through.set(let_through.get() + counted.drain().await);
+        (let_through.get() >= 12).then_some(())
+    })
+    .await;
+    assert_eq!(let_through.get() + counted.drain().await, 12);
 }

@@ -69,16 +69,38 @@ fn change(target: &Target, key: &str, what: &str, body: &Value) -> anyhow::Resul
         let answer = answer.success("the key cannot be changed")?;
         match target.output {
             Output::Json => remote::print_json(&answer)?,
-            Output::Table => remote::say(&format!(
-                "{}: limit {}, {} granted, {} left",
-                cell(&answer, "key"),
-                cell(&answer, "limit"),
-                cell(&answer, "granted"),
-                cell(&answer, "left"),
-            ))?,
+            Output::Table => {
+                for line in changed(&answer) {
+                    remote::say(&line)?;
+                }
+            }
         }
         Ok(ExitCode::SUCCESS)
     })
+}
+
+fn changed(answer: &Value) -> Vec<String> {
+    let of = |name: &str| cell(answer, name);
+    let mut lines = vec![format!(
+        "{}: limit {}, {} granted, {} left",
+        of("key"),
+        of("limit"),
+        of("granted"),
+        of("left"),
+    )];
+    let unheard = answer.get("unheard").and_then(Value::as_array);
+    let unheard: Vec<&str> = unheard
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    if !unheard.is_empty() {
+        lines.push(format!(
+            "not answered by {}: what was granted there before counts until it answers, or asks again",
+            unheard.join(", ")
+        ));
+    }
+    lines
 }
 
 fn show(keys: &Keys, key: &str) -> anyhow::Result<ExitCode> {
@@ -155,6 +177,19 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_reset_is_told_with_the_gateways_that_had_not_answered_it() {
+        let mut answer = json!({
+            "key": "t/api/P/0//pizza", "limit": 40, "granted": 2, "left": 38, "unheard": [],
+        });
+        let counts = "t/api/P/0//pizza: limit 40, 2 granted, 38 left";
+        assert_eq!(changed(&answer), [counts]);
+        answer["unheard"] = json!(["gw1", "gw2"]);
+        let told = changed(&answer);
+        assert_eq!((told.len(), told[0].as_str()), (2, counts));
+        assert!(told[1].starts_with("not answered by gw1, gw2: "));
+    }
 
     #[test]
     fn a_key_is_told_with_its_owner_its_window_and_who_holds_how_much() {

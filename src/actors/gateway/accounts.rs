@@ -146,6 +146,9 @@ impl Accounts {
             // Of another kind of window: who waits looks the lease up anew, and what is owed stays owed (L11).
             let debt = before.slot.lease.take_debt();
             slot.lease.overrun(debt, now_ms);
+            if before.is_shared() {
+                self.state.leases.forget(&before.slot);
+            }
             before.slot.changed.notify_waiters();
         }
         slot
@@ -162,8 +165,11 @@ impl Accounts {
             .filter(|(_, account)| !account.is_of_streams())
             .min_by_key(|(_, account)| account.used_at_ms);
         let key = oldest.map(|(key, _)| key.clone())?;
-        let mut account = of_shard.remove(&key)?;
+        let account = of_shard.remove(&key)?;
         self.state.leases.remove(&key);
+        if account.is_shared() {
+            self.state.leases.forget(&account.slot);
+        }
         account.slot.changed.notify_waiters();
         Some(account.book.end(self.state.applied(), now_ms))
     }
@@ -245,11 +251,12 @@ impl Accounts {
             .get_mut(slot.shard, &slot.key)
             .is_some_and(|it| over(it));
         if ended {
+            // Before their accounts go, and the ends of their windows with them.
+            self.state.leases.part(now_ms);
             // What they owe together is paid by those who share in the next window (L11).
             for of_shard in self.shards.values_mut() {
                 of_shard.retain(|_, account| !over(account) || account.slot.lease.debt() > 0);
             }
-            self.state.leases.part(now_ms);
             slot.changed.notify_waiters();
         }
         ended
@@ -276,24 +283,40 @@ impl Accounts {
         (answer, waiting > 0 && !is_whole)
     }
 
-    /// The key was reset: goes on by the next lease (L9). Says so, and whether there is anything to ask for now.
+    /// The key was reset: goes on by the next lease (L9). Gives what is to be said, in this order, and whether there is
+    /// anything to ask for now.
+    ///
+    /// Where there is no account, of this life or of the one that is recalled, nothing of any lease can be used any more:
+    /// the next one says so.
     pub(super) fn begin_anew(
         &mut self,
         shard: u16,
         key: &ThrottleKey,
         recall: &Recall,
         now_ms: i64,
-    ) -> Option<(Ask, bool)> {
+    ) -> (Vec<Ask>, bool) {
+        let of = &recall.holder;
+        if of.node != self.node || of.incarnation > self.incarnation {
+            return (Vec::new(), false);
+        }
         let applied = self.state.applied();
         let next = self.leases.fetch_add(1, Ordering::Relaxed) + 1;
-        let account = self.get_mut(shard, key)?;
-        let answer = account.book.begin_anew(recall, next, applied, now_ms)?;
+        let holder = Holder::new(self.node.clone(), self.incarnation, next);
+        let Some(account) = self.get_mut(shard, key) else {
+            let answer = Book::of_none(holder, recall, applied, now_ms);
+            return (vec![answer], false);
+        };
+        let is_current = account.book.holder() == of;
+        let answers = account.book.begin_anew(recall, next, applied, now_ms);
+        if !is_current {
+            return (answers, false);
+        }
         // What the lease before asked for is nobody's concern any more.
         account.is_unanswered = false;
         let slot = &account.slot;
         slot.changed.notify_waiters();
         let asks = slot.line.units() > 0 || slot.lease.debt() > 0;
-        Some((answer, asks))
+        (answers, asks)
     }
 
     /// Whoever waits for units of a shard looks again: nobody may come to grant any (L8).
@@ -373,17 +396,17 @@ impl Accounts {
             .collect()
     }
 
-    /// Gives everything back, by shard: this life ends (M3).
+    /// Gives everything back, by shard, and ends all leases: this life ends (M3).
     pub(super) fn give_all_back(&mut self, now_ms: i64) -> Vec<(u16, Vec<Ask>)> {
         let applied = self.state.applied();
-        let all = |of_shard: &mut HashMap<ThrottleKey, Account, FixedState>| {
-            let accounts = of_shard.values_mut();
+        let all = |of_shard: HashMap<ThrottleKey, Account, FixedState>| {
+            let accounts = of_shard.into_values();
             accounts
-                .map(|account| account.book.give_back(applied, now_ms))
+                .map(|account| account.book.end(applied, now_ms))
                 .collect()
         };
-        let shards = self.shards.iter_mut();
-        shards.map(|(shard, of)| (*shard, all(of))).collect()
+        let shards = self.shards.drain();
+        shards.map(|(shard, of)| (shard, all(of))).collect()
     }
 }
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::gateway::lease_cache::KeyParts;
 use crate::gateway::line::Waiting;
 use cluster::Clock;
-use domain::lease::Refused;
+use domain::lease::{Lease, Receipt, Refused};
 use domain::ledger::Stamp;
 use domain::policy::{PolicyLevel, TimeUnit};
 
@@ -98,6 +98,23 @@ fn a_key_shares_until_the_window_ends_and_not_longer() {
     assert!(found(&accounts, &first).is_none());
     let (own, _) = accounts.open(&second, MINUTE, 10_000);
     assert_eq!(own.key, second);
+}
+
+#[test]
+fn keys_that_share_an_account_that_made_room_are_asked_for_anew() {
+    let mut accounts = accounts(2);
+    let [first, second, third] = std::array::from_fn(|at| neighbours().nth(at).unwrap());
+    let (slot, _) = accounts.open(&first, MINUTE, 0);
+    hear(&mut accounts, &slot, Outcome::Shared, 0);
+    let shared = found(&accounts, &first).unwrap();
+    hear(&mut accounts, &shared, Outcome::Granted, 1);
+    drop((slot, shared));
+    assert!(found(&accounts, &first).is_some());
+    accounts.open(&second, MINUTE, 5);
+    let (_, left) = accounts.open(&third, MINUTE, 9);
+    assert_eq!(left.unwrap().1.cell.key, SHARED_KEY);
+    assert!(found(&accounts, &first).is_none());
+    assert_eq!(accounts.open(&first, MINUTE, 10).0.key, first);
 }
 
 #[test]
@@ -230,7 +247,11 @@ fn a_key_that_is_reset_goes_on_by_another_lease_in_the_same_place_and_asks_for_w
     accounts.apply(slot.shard, &key, &granted, 0);
     let held = slot.lease.take(1, || 0).unwrap();
     let recall = reset_of(&ask);
-    let (answer, asks) = accounts.begin_anew(slot.shard, &key, &recall, 1).unwrap();
+    let (answers, asks) = accounts.begin_anew(slot.shard, &key, &recall, 1);
+    let [ended, answer] = &answers[..] else {
+        panic!("{answers:?}");
+    };
+    assert_eq!((&ended.holder, ended.returned), (&ask.holder, 2));
     assert!(answer.holder.lease > ask.holder.lease);
     assert!(!asks, "nobody waits");
     slot.lease.put_back(held);
@@ -238,10 +259,99 @@ fn a_key_that_is_reset_goes_on_by_another_lease_in_the_same_place_and_asks_for_w
     let same = found(&accounts, &key).unwrap();
     assert!(Arc::ptr_eq(&same, &slot), "who waits there is found");
     // Its answer was lost.
-    let (again, _) = accounts.begin_anew(slot.shard, &key, &recall, 2).unwrap();
-    assert_eq!(again.holder, answer.holder);
+    let (again, _) = accounts.begin_anew(slot.shard, &key, &recall, 2);
+    assert_eq!((again.len(), &again[0].holder), (1, &answer.holder));
     let _waiting = Waiting::begin(&slot, 1);
-    let recall = reset_of(&again);
-    let (_, asks) = accounts.begin_anew(slot.shard, &key, &recall, 3).unwrap();
+    let recall = reset_of(&again[0]);
+    let (_, asks) = accounts.begin_anew(slot.shard, &key, &recall, 3);
     assert!(asks);
+}
+
+/// How an account goes.
+type Goes = fn(&mut Accounts, &ThrottleKey, WindowSpec);
+
+/// A lease, and the receipt of a call that holds one of its units.
+fn held_of(accounts: &mut Accounts, key: &ThrottleKey) -> (Arc<Lease>, Receipt) {
+    let (slot, _) = accounts.open(key, MINUTE, 0);
+    hear(accounts, &slot, Outcome::Granted, 3);
+    let lease = Arc::clone(&slot.lease);
+    let held = lease.take(1, || 0).unwrap();
+    (lease, held)
+}
+
+#[test]
+fn a_lease_whose_account_is_gone_is_void_whichever_way_it_went_and_its_debt_is_owed_on() {
+    let hour = WindowSpec::new(TimeUnit::Hour, 1);
+    let key = neighbours().next().unwrap();
+    let ways: [(&str, Goes); 4] = [
+        ("it shares", |accounts, key, _| {
+            accounts.share(shard_of(key), key, 1);
+        }),
+        ("another window", |accounts, key, hour| {
+            accounts.open(key, hour, 1);
+        }),
+        ("it stops", |accounts, _, _| {
+            let returned: Vec<u64> = (accounts.give_all_back(1).iter())
+                .flat_map(|(_, asks)| asks.iter().map(|ask| ask.returned))
+                .collect();
+            assert_eq!(returned, [0], "what was at hand paid for what is owed");
+        }),
+        ("it fails", |accounts, _, _| {
+            let state = Arc::clone(&accounts.state);
+            *accounts = Accounts::new(state, ("gw", 7), Arc::clone(&accounts.leases), 2);
+        }),
+    ];
+    for (way, goes) in ways {
+        let mut accounts = accounts(2);
+        let (lease, held) = held_of(&mut accounts, &key);
+        lease.overrun(5, 0);
+        goes(&mut accounts, &key, hour);
+        lease.put_back(held);
+        assert_eq!(lease.at_hand(), 0, "{way}: what a call held is void");
+        let debts = accounts.shards.values().flat_map(HashMap::values);
+        let owed: u64 = debts.map(|account| account.slot.lease.debt()).sum();
+        assert_eq!(owed + lease.debt(), 3, "{way}: two were at hand");
+    }
+}
+
+#[test]
+fn a_gateway_without_an_account_of_a_key_that_is_reset_says_that_nothing_of_any_lease_is_used() {
+    let mut accounts = accounts(2);
+    let key = neighbours().next().unwrap();
+    let shard = shard_of(&key);
+    let (slot, _) = accounts.open(&key, MINUTE, 0);
+    let (ask, _) = accounts.ask(shard, &key, 0).unwrap();
+    let of_before = Ask {
+        holder: Holder::new("gw", 6, 99),
+        ..ask.clone()
+    };
+    // Its own account is of a later lease than that of the life before.
+    let (said, _) = accounts.begin_anew(shard, &key, &reset_of(&of_before), 1);
+    assert_eq!(said[0].holder, ask.holder);
+    drop(slot);
+    accounts.sweep(UNANSWERED_MS + 10);
+    assert!(accounts.get_mut(shard, &key).is_none(), "it is swept");
+    for ask in [&ask, &of_before] {
+        let (said, asks) = accounts.begin_anew(shard, &key, &reset_of(ask), 1);
+        let [said] = &said[..] else {
+            panic!("{said:?}");
+        };
+        assert!(said.holder > ask.holder && said.holder.incarnation == 7);
+        let counts = (said.window, said.have, said.returned, said.want);
+        assert_eq!((counts, said.emptied), ((None, 0, 0, 0), true));
+        assert!(!asks);
+        // What is opened after it is later than what has been said.
+        accounts.open(&key, MINUTE, 2);
+        let (next, _) = accounts.ask(shard, &key, 2).unwrap();
+        assert!(next.holder > said.holder);
+        accounts.sweep(2 * UNANSWERED_MS);
+    }
+    for (node, incarnation) in [("gw", 8), ("other", 7)] {
+        let of = Ask {
+            holder: Holder::new(node, incarnation, 1),
+            ..ask.clone()
+        };
+        let (said, _) = accounts.begin_anew(shard, &key, &reset_of(&of), 3);
+        assert_eq!(said, [], "that is another");
+    }
 }

@@ -91,6 +91,11 @@ impl LeaseCache {
         self.0.remove(key);
     }
 
+    /// Its lease is void: keys that share it look for another one.
+    pub(super) fn forget(&self, slot: &Arc<Slot>) {
+        self.0.retain(|_, known| !Arc::ptr_eq(known, slot));
+    }
+
     pub(super) fn clear(&self) {
         self.0.clear();
     }

@@ -39,6 +39,8 @@ mod reach;
 mod refiller;
 #[cfg(test)]
 mod refiller_tests;
+#[cfg(test)]
+mod reset_tests;
 mod restore;
 mod route;
 mod rules;

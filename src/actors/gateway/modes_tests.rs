@@ -208,7 +208,7 @@ async fn a_reset_opens_a_key_at_gateways_that_its_owner_does_not_know_of() {
     node.gateways.tell(news).await.unwrap();
     assert!(slot.lease.is_closed(unknown.now_ms()));
     let changed = node.change_key(&key, KeyChange::Reset).await;
-    assert!(matches!(changed, KeyChanged::Changed(_)), "{changed:?}");
+    assert!(matches!(changed, KeyChanged::Changed { .. }), "{changed:?}");
     unknown
         .until(&key, |slot| !slot.lease.is_closed(unknown.now_ms()))
         .await;

@@ -329,13 +329,16 @@ impl Refiller {
 
     /// What an owner says unasked (L9).
     fn told(&mut self, news: &TellLeases) -> Told {
-        if !self.accounts.are_of(&news.node, news.incarnation) {
-            return Told::Elsewhere;
-        }
+        let is_of_this_life = self.accounts.are_of(&news.node, news.incarnation);
         let (shard, now_ms) = (news.shard, self.now_ms());
         let mut returned = Vec::new();
         for (key, tidings) in news.tidings() {
             match tidings {
+                // Nobody but the life that followed it can say that nothing of one that is over is used.
+                Tidings::Recall(recall) if recall.anew => {
+                    returned.extend(self.begin_anew(shard, key, &recall, now_ms));
+                }
+                _ if !is_of_this_life => {}
                 Tidings::Answer(reply) => self.apply(shard, &key, &reply, now_ms),
                 Tidings::Recall(recall) => {
                     let recalled = Recalled {
@@ -351,7 +354,25 @@ impl Refiller {
         }
         self.give_back(shard, &returned);
         self.send(shard);
-        Told::Taken
+        match is_of_this_life {
+            true => Told::Taken,
+            false => Told::Elsewhere,
+        }
+    }
+
+    /// A key was reset: what is said of the lease that ends, and by the one that follows it.
+    fn begin_anew(
+        &mut self,
+        shard: u16,
+        key: ThrottleKey,
+        recall: &Recall,
+        now_ms: i64,
+    ) -> Vec<Ask> {
+        let (answers, asks) = self.accounts.begin_anew(shard, &key, recall, now_ms);
+        if asks {
+            self.put(shard, key, now_ms);
+        }
+        answers
     }
 
     /// What is given back of a lease. Where calls hold some of it up, it is looked at again: the owner waits for the
@@ -364,13 +385,6 @@ impl Refiller {
             again,
         } = &recalled;
         let now_ms = self.now_ms();
-        if recall.anew {
-            let (answer, asks) = self.accounts.begin_anew(*shard, key, recall, now_ms)?;
-            if asks {
-                self.put(*shard, key.clone(), now_ms);
-            }
-            return Some(answer);
-        }
         let again = *again;
         let is_last_look = again > LOOK_AGAIN * 8;
         let recall = (recall, is_last_look);

@@ -117,12 +117,21 @@ impl Gateway {
     }
 
     pub(super) async fn asking(node: &Node, name: &str, traffic: TrafficManagerHandle) -> Self {
+        Self::of_life(node, name, traffic, 1).await
+    }
+
+    pub(super) async fn of_life(
+        node: &Node,
+        name: &str,
+        traffic: TrafficManagerHandle,
+        incarnation: u64,
+    ) -> Self {
         let state = Arc::new(State::new(node.system.clock.clone()));
         let arguments = Arguments {
             state: Arc::clone(&state),
             traffic_manager: traffic,
             node: name.to_owned(),
-            incarnation: 1,
+            incarnation,
             leases: Arc::new(AtomicU64::new(0)),
         };
         let actor = format!("{name}/refiller");
@@ -200,7 +209,7 @@ impl Gateway {
 
 /// Drains a key at both gateways until `expected` calls were admitted, and shows that no other is. A gateway that
 /// was slow to answer a recall counts as silent until it speaks; what it then gives back is given out as well.
-async fn give_out(gateways: [(&Gateway, &ThrottleKey); 2], expected: u64) {
+pub(super) async fn give_out(gateways: [(&Gateway, &ThrottleKey); 2], expected: u64) {
     let [(one, here), (other, there)] = gateways;
     let (clock, mut admitted) = (&one.state.clock, 0);
     let deadline = clock.monotonic() + DEADLINE;

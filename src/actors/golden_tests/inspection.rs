@@ -1,13 +1,14 @@
 //! Kinds 0x0204 to 0x0206.
 
+use cluster::{Earlier as _, Request as _, decode, encode};
 use domain::policy::{PolicyLevel, TimeUnit};
 use domain::view::Epoch;
 
 use super::agreed_view::life;
 use super::{Frozen, text};
 use crate::traffic_manager::member::message::{
-    AskKey, AskShards, ChangeKey, CountSeen, KeyChange, KeyChanged, KeySeen, LeaseSeen, RoleSeen,
-    SeatSeen, ShardSeen, ShardsSeen,
+    AskKey, AskShards, ChangeKey, CountSeen, KeyChange, KeyChanged, KeyChangedBefore, KeySeen,
+    LeaseSeen, RoleSeen, SeatSeen, ShardSeen, ShardsSeen,
 };
 use crate::traffic_manager::message::ThrottleKey;
 
@@ -56,8 +57,7 @@ fn what_operators_ask_of_shards_keeps_its_bytes() {
         .hold();
 }
 
-#[test]
-fn what_operators_ask_of_a_key_keeps_its_bytes() {
+fn count() -> CountSeen {
     let lease = LeaseSeen {
         gateway: text("gw1"),
         incarnation: 7,
@@ -65,7 +65,7 @@ fn what_operators_ask_of_a_key_keeps_its_bytes() {
         granted: 300,
         returned: 2,
     };
-    let count = CountSeen {
+    CountSeen {
         unit: TimeUnit::Month,
         unit_time: 2,
         start_ms: -9,
@@ -76,7 +76,18 @@ fn what_operators_ask_of_a_key_keeps_its_bytes() {
         lost: true,
         spent: 4,
         leases: vec![lease],
-    };
+    }
+}
+
+fn done(unheard: Vec<String>) -> KeyChanged {
+    KeyChanged::Changed {
+        count: count(),
+        unheard,
+    }
+}
+
+#[test]
+fn what_operators_ask_of_a_key_keeps_its_bytes() {
     let told = |count| KeySeen {
         life: life("a"),
         seat: seat(RoleSeen::Owner, None),
@@ -86,23 +97,47 @@ fn what_operators_ask_of_a_key_keeps_its_bytes() {
     Frozen::default()
         .request(
             &changed(KeyChange::Reset),
-            "020600010000000b0174020170fb2c01017300",
+            "020600020000000b0174020170fb2c01017300",
         )
         .request(
             &changed(KeyChange::Refund { units: 300 }),
-            "020600010000000e0174020170fb2c01017301fb2c01",
+            "020600020000000e0174020170fb2c01017301fb2c01",
         )
         .reply::<ChangeKey>(
-            &KeyChanged::Changed(count.clone()),
-            "020600010000001f00050211fce0220200fb8813fb2a01fb5e12010401036777310708fb2c0102",
+            &done(vec![text("gw1"), text("gw2")]),
+            "020600020000002800050211fce0220200fb8813fb2a01fb5e12010401036777310708fb2c0102020367773103677732",
         )
-        .reply::<ChangeKey>(&KeyChanged::NotCounted, "020600010000000101")
-        .reply::<ChangeKey>(&KeyChanged::Lost, "020600010000000102")
-        .reply::<ChangeKey>(&KeyChanged::NotOwner, "020600010000000103")
+        .reply::<ChangeKey>(&KeyChanged::NotCounted, "020600020000000101")
+        .reply::<ChangeKey>(&KeyChanged::Lost, "020600020000000102")
+        .reply::<ChangeKey>(&KeyChanged::NotOwner, "020600020000000103")
         .hold();
     Frozen::default()
         .request(&AskKey { key: key() }, "020500010000000a0174020170fb2c010173")
-        .reply::<AskKey>(&told(Some(count)), "02050001000000330161fc0000010000fd050000003000000001010001050211fce0220200fb8813fb2a01fb5e12010401036777310708fb2c0102")
+        .reply::<AskKey>(&told(Some(count())), "02050001000000330161fc0000010000fd050000003000000001010001050211fce0220200fb8813fb2a01fb5e12010401036777310708fb2c0102")
         .reply::<AskKey>(&told(None), "02050001000000150161fc0000010000fd050000003000000001010000")
         .hold();
+}
+
+#[test]
+fn what_came_of_a_change_keeps_its_bytes_of_the_protocol_before() {
+    // Who speaks the protocol before is told nothing of gateways that were not heard.
+    for (told, hex) in [
+        (
+            done(vec![text("gw1")]),
+            "020600010000001f00050211fce0220200fb8813fb2a01fb5e12010401036777310708fb2c0102",
+        ),
+        (KeyChanged::NotCounted, "020600010000000101"),
+        (KeyChanged::Lost, "020600010000000102"),
+        (KeyChanged::NotOwner, "020600010000000103"),
+    ] {
+        let before = KeyChangedBefore::of(&told);
+        let bytes = encode(ChangeKey::KIND, 1, &before).unwrap();
+        let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(text, hex);
+        let read: KeyChangedBefore = decode(ChangeKey::KIND, 1, &bytes).unwrap();
+        let now = read.into_now();
+        assert_eq!(now, KeyChangedBefore::of(&told).into_now());
+        let is_changed = matches!(now, KeyChanged::Changed { unheard, .. } if unheard.is_empty());
+        assert_eq!(is_changed, matches!(told, KeyChanged::Changed { .. }));
+    }
 }

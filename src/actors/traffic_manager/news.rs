@@ -2,7 +2,8 @@
 //!
 //! Losing it is never wrong. A recall that is not heard ends by its time, and a late answer is
 //! replaced by the next question's; a reopening is told again for a while, because until it is
-//! heard calls are refused that could be let through.
+//! heard calls are refused that could be let through, and so is a reset's recall, because what
+//! its gateway used is forgiven only when that has gone on by another lease.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use super::translate::Tidings;
 
 /// News in one message at most: far below the largest message.
 const MOST: usize = 2_048;
-/// A reopening that was not heard is told again after so long.
+/// A reopening, and a reset's recall, that was not heard is told again after so long.
 const AGAIN: Duration = Duration::from_millis(200);
 /// And for so long.
 const LASTS: Duration = Duration::from_secs(30);
@@ -60,7 +61,7 @@ async fn keep_telling(gateways: GatewayLeases, clock: Clock, mut message: TellLe
             Ok(_) => return,
             Err(error) => error,
         };
-        let lasts = |news: &News| matches!(news, News::Reopen { .. });
+        let lasts = |news: &News| matches!(news, News::Reopen { .. } | News::RecallAnew { .. });
         message.news.retain(|one| lasts(&one.news));
         if message.news.is_empty() {
             return;
@@ -68,7 +69,8 @@ async fn keep_telling(gateways: GatewayLeases, clock: Clock, mut message: TellLe
         if error == AskError::Unsupported || clock.monotonic() >= until {
             tracing::warn!(
                 gateway = %message.node, leases = message.news.len(), %error,
-                "a gateway was not told that units are free again, it refuses for up to a minute more"
+                "a gateway was not told of units that are free again, or of resets: it refuses for up to a minute more, and \
+                 what it used of keys that were reset counts until it asks by another lease"
             );
             return;
         }

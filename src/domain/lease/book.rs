@@ -226,25 +226,29 @@ impl Book {
     /// calls hold that wait elsewhere: once this is answered nothing of it may be used. What is owed stays owed (L11). Who
     /// waits is to be woken, and to ask.
     ///
-    /// A recall of a lease before this one was answered by this one, and is again.
+    /// What is at hand is given back by the lease that ends, before the next one speaks: a recall may be late, and what was
+    /// granted since it left would count though nobody used it. What calls hold is not given back: it is void.
     ///
-    /// None if the recall is another's.
+    /// A recall of a lease before this one, also of an earlier life, was answered by this one, and is again.
+    ///
+    /// Gives what is to be said, in this order; nothing if the recall is another's.
     pub fn begin_anew(
         &mut self,
         recall: &Recall,
         next: u64,
         policies: u64,
         now_ms: i64,
-    ) -> Option<Ask> {
-        let mine = &self.holder;
-        let is_of_this_life =
-            recall.holder.node == mine.node && recall.holder.incarnation == mine.incarnation;
-        if !is_of_this_life || recall.holder.lease > mine.lease || next <= mine.lease {
-            return None;
+    ) -> Vec<Ask> {
+        let (mine, of) = (&self.holder, &recall.holder);
+        let age = |holder: &Holder| (holder.incarnation, holder.lease);
+        if of.node != mine.node || age(of) > age(mine) || next <= mine.lease {
+            return Vec::new();
         }
-        if recall.holder.lease < mine.lease {
-            return Some(self.report(policies, now_ms));
+        if age(of) < age(mine) {
+            return vec![self.report(policies, now_ms)];
         }
+        let is_at_hand = self.lease.at_hand() > 0;
+        let ended = is_at_hand.then(|| self.give_back(policies, now_ms));
         self.holder.lease = next;
         self.window = None;
         self.stamp = self.stamp.max(recall.stamp);
@@ -252,7 +256,16 @@ impl Book {
         (self.used_at_ask, self.used_at_sweep) = (0, 0);
         self.lease.open(NEVER);
         self.lease.asked_at_ms.store(NEVER, Ordering::Relaxed);
-        Some(self.report(policies, now_ms))
+        let anew = self.report(policies, now_ms);
+        ended.into_iter().chain([anew]).collect()
+    }
+
+    /// What a gateway without accounts of the key answers to a reset's recall, of this life or one before: nothing that its
+    /// leases had may be used any more. `holder.lease` has to be higher than of any lease before.
+    pub fn of_none(holder: Holder, recall: &Recall, policies: u64, now_ms: i64) -> Ask {
+        let mut book = Self::open(holder, recall.cell.clone());
+        book.stamp = recall.stamp;
+        book.report(policies, now_ms)
     }
 
     /// The owner may have units again (L9): true when those who were refused or wait should ask.
@@ -292,12 +305,9 @@ impl Book {
         }
     }
 
-    /// Gives everything unused back and ends the lease while its window lasts: what calls hold of it is void. A reset takes a
-    /// lease for over that another one follows.
-    pub fn end(&mut self, policies: u64, now_ms: i64) -> Ask {
-        let ask = self.give_back(policies, now_ms);
-        self.lease.open(NEVER);
-        ask
+    /// Gives everything unused back, and ends the lease as dropping its book does.
+    pub fn end(mut self, policies: u64, now_ms: i64) -> Ask {
+        self.give_back(policies, now_ms)
     }
 
     /// To be called about once a second: gives back what nobody used since the last time, so that units do not lie
@@ -406,6 +416,14 @@ impl Book {
             Ordering::Relaxed,
             Ordering::Relaxed,
         );
+    }
+}
+
+/// A lease that nobody keeps account of any more is void while its window lasts, with what calls hold of it: a reset takes
+/// it for over as soon as another one follows it (L9). What it owes stays with it, for whoever takes that (L11).
+impl Drop for Book {
+    fn drop(&mut self) {
+        self.lease.open(NEVER);
     }
 }
 

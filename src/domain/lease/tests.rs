@@ -386,7 +386,10 @@ fn what_calls_hold_of_a_lease_that_a_reset_recalls_is_void_and_comes_back_to_nob
         anew: true,
     };
     assert!(book.recall(&recall, (1, 0, true), 10).is_none());
-    let ask = book.begin_anew(&recall, 2, 1, 10).unwrap();
+    let said = book.begin_anew(&recall, 2, 1, 10);
+    let [ask] = &said[..] else {
+        panic!("nothing is at hand: {said:?}");
+    };
     assert_eq!((ask.holder.lease, ask.window), (2, None));
     assert_eq!((ask.have, ask.returned, ask.want), (0, 0, 0));
     assert!(ask.emptied);
@@ -412,16 +415,75 @@ fn a_reset_that_is_said_again_finds_the_lease_that_took_its_place() {
         anew: true,
     };
     let of_first = recall(book_holder());
-    assert!(book.begin_anew(&of_first, 4, 1, 10).is_some());
+    assert_eq!(book.begin_anew(&of_first, 4, 1, 10).len(), 1);
     let granted = Reply {
         holder: Holder::new("g1", 1, 4),
         ..reply(1, 3, 2, Outcome::Granted)
     };
     assert_eq!(book.apply(&granted), Applied::Units);
-    let again = book.begin_anew(&of_first, 5, 1, 11).unwrap();
-    assert_eq!((again.holder.lease, again.have), (4, 2));
-    assert_eq!(book.lease().at_hand(), 2, "it keeps what it has");
-    for holder in [Holder::new("g1", 1, 9), Holder::new("g1", 2, 4)] {
-        assert!(book.begin_anew(&recall(holder), 6, 1, 12).is_none());
+    for of in [book_holder(), Holder::new("g1", 0, 9)] {
+        let again = book.begin_anew(&recall(of), 5, 1, 11);
+        let said = |ask: &Ask| (ask.holder.lease, ask.have);
+        assert_eq!(again.iter().map(said).collect::<Vec<_>>(), [(4, 2)]);
+        assert_eq!(book.lease().at_hand(), 2, "it keeps what it has");
     }
+    for holder in [Holder::new("g1", 1, 9), Holder::new("g1", 2, 4)] {
+        assert_eq!(book.begin_anew(&recall(holder), 6, 1, 12), []);
+    }
+}
+
+#[test]
+fn what_is_at_hand_when_a_reset_s_recall_comes_late_is_given_back_and_what_calls_hold_is_not() {
+    let mut book = book_of_three();
+    let mut held = Basket::default();
+    held.take(Arc::clone(book.lease()), 1, || 5).unwrap();
+    let recall = Recall {
+        holder: book_holder(),
+        cell: book_cell(),
+        stamp: Stamp { epoch: 1, seq: 2 },
+        window: window(1).id,
+        granted: 1,
+        anew: true,
+    };
+    let said = book.begin_anew(&recall, 2, 1, 10);
+    let said = said
+        .iter()
+        .map(|ask| (ask.holder.lease, ask.have, ask.returned));
+    assert_eq!(said.collect::<Vec<_>>(), [(1, 3, 2), (2, 0, 0)]);
+    drop(held);
+    assert_eq!(book.lease().at_hand(), 0);
+}
+
+#[test]
+fn a_lease_that_lost_its_book_is_void_with_what_calls_hold_of_it_and_owes_what_it_owed() {
+    let book = book_of_three();
+    let lease = Arc::clone(book.lease());
+    let mut held = Basket::default();
+    held.take(Arc::clone(&lease), 1, || 5).unwrap();
+    drop(book);
+    assert!(!held.is_current(|| 10), "it has to take again");
+    drop(held);
+    assert_eq!(lease.at_hand(), 0, "nor does it come back to anybody");
+    assert_eq!(lease.take(1, || 10), Err(Refused::Empty { ask: true }));
+    lease.overrun(4, 10);
+    assert_eq!(lease.take_debt(), 4, "whoever counts the key next pays it");
+}
+
+#[test]
+fn an_open_stream_counts_on_by_a_lease_that_lost_its_book_and_its_reservation_is_void() {
+    let book = book_of_three();
+    let lease = Arc::clone(book.lease());
+    let (mut meter, _) = Meter::open(Arc::clone(&lease), 2, 0, true, || 5).unwrap();
+    let ended = book.end(1, 6);
+    assert_eq!((ended.returned, ended.emptied), (1, true));
+    meter.count(2, || 7);
+    assert_eq!(lease.debt(), 2, "owed to the lease that follows");
+    assert!(meter.close(8), "and asked for");
+    assert_eq!((lease.at_hand(), lease.debt()), (0, 2));
+}
+
+fn book_of_three() -> Book {
+    let mut book = book();
+    book.apply(&reply(1, 1, 3, Outcome::Granted));
+    book
 }

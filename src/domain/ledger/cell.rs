@@ -107,6 +107,9 @@ pub(super) struct Held {
     pub(super) emptied: bool,
     /// It did not answer the last recall: what it has counts as spent (L7).
     pub(super) silent: bool,
+    /// A reset was told as done that it had not answered: so much of this lease was out when that came, and is forgiven once
+    /// its gateway goes on by another one. This owner alone knows of it.
+    pub(super) awaited: Option<u64>,
 }
 
 /// A recall round (L9).
@@ -118,7 +121,7 @@ pub(super) struct Round {
     pub(super) until_ms: i64,
     /// How long it waits for answers.
     pub(super) lasts_ms: i64,
-    /// Who is to answer, and what had been granted to it when the round began.
+    /// Who is to answer, and what was out of its lease when the round began: granted, and not given back.
     pub(super) awaiting: BTreeMap<String, u64>,
     /// Asks to be decided when it ends, one per gateway.
     pub(super) waiting: Vec<Ask>,
@@ -136,7 +139,7 @@ pub(super) struct RoundsPane {
     pub(super) number: i64,
     /// When the last lease of it is over, by the steady time: nothing of it is used after that, confirmed or not.
     pub(super) ends_ms: i64,
-    /// Who may use something of it until then, and what of it had been granted to it when the reset came.
+    /// Who may use something of it until then, and what of it was out when the reset came.
     pub(super) awaiting: BTreeMap<String, u64>,
 }
 
@@ -147,8 +150,10 @@ pub(super) enum Absorbed {
     Stale,
     /// Its counts are in.
     Current,
-    /// The same, and what a reset waited for of the lease before is given back.
+    /// The same, and what a reset waits for of the lease before is given back.
     GaveBack,
+    /// The same, of a reset that was told as done before.
+    GaveBackLate,
 }
 
 // === impl Round ===
@@ -185,18 +190,13 @@ impl Count {
         self.unforgiven().saturating_sub(self.covered)
     }
 
-    fn unforgiven(&self) -> u64 {
-        self.granted
-            .saturating_sub(self.returned)
-            .saturating_sub(self.forgiven)
+    /// Granted and not given back.
+    pub(super) fn out(&self) -> u64 {
+        self.granted.saturating_sub(self.returned)
     }
 
-    /// All counts no more but for what was granted since so much had been. Gives how much that is.
-    pub(super) fn forgive(&mut self, granted_before: u64) -> u64 {
-        let since = self.granted.saturating_sub(granted_before);
-        let forgiven = self.net().saturating_sub(since);
-        self.forgiven = self.forgiven.saturating_add(forgiven);
-        forgiven
+    fn unforgiven(&self) -> u64 {
+        self.out().saturating_sub(self.forgiven)
     }
 
     pub(super) fn age(&self) -> (u64, u64) {
@@ -250,6 +250,7 @@ impl Held {
             count: Count::new(holder),
             emptied: true,
             silent: false,
+            awaited: None,
         }
     }
 
@@ -371,17 +372,10 @@ impl Cell {
         }
         let mut absorbed = Absorbed::Current;
         if age > held.count.age() {
-            // The old lease is over; what it did not give back counts as spent (L7: silence means spent).
-            // One that a reset still waits for is forgiven but for what it was granted since.
             let reset = round.as_ref().filter(|round| round.resetting);
-            let granted_before = reset.and_then(|round| round.awaiting.get(&ask.holder.node));
-            let counts = match granted_before {
-                Some(before) => {
-                    absorbed = Absorbed::GaveBack;
-                    held.net().min(held.count.granted.saturating_sub(*before))
-                }
-                None => held.net(),
-            };
+            let out_before = reset.and_then(|round| round.awaiting.get(&ask.holder.node));
+            let counts;
+            (counts, absorbed) = held.is_over(out_before.copied());
             *spent = spent.saturating_add(counts);
             denied.retain(|holder| holder.node != ask.holder.node);
             // Nor did the new one ask for what the old one waits for.
@@ -431,14 +425,6 @@ impl Cell {
             .collect()
     }
 
-    /// What this holder confirmed as spent no longer counts (a reset), but for what it was granted since: so much had
-    /// been when the reset came.
-    pub(super) fn forgive(&mut self, node: &str, granted_before: u64) {
-        if let Some(held) = self.holders.get_mut(node) {
-            held.count.forgive(granted_before);
-        }
-    }
-
     pub(super) fn image(&self, key: &CellKey) -> CellImage {
         CellImage {
             cell: key.clone(),
@@ -477,6 +463,7 @@ impl Cell {
                         count,
                         emptied: false,
                         silent: false,
+                        awaited: None,
                     },
                 )
             })

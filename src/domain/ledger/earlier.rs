@@ -306,8 +306,7 @@ impl Cell {
             return;
         }
         let round = before.round.take();
-        let unforgiven = round.map(|round| before.outlasts(round, steady_ms));
-        let unforgiven = unforgiven.unwrap_or_default();
+        let unforgiven = before.outlasts(round, steady_ms);
         // While leases last, calls may put back what they hold of it.
         let ends_ms = before.pane_ends_ms();
         let lasts = ends_ms > steady_ms;

@@ -49,13 +49,14 @@ impl Cell {
             .get(&node)
             .map(|held| (held.count.clone(), held.silent));
         match self.absorb(&ask, step.stamp.epoch) {
-            Absorbed::Stale => return,
+            Absorbed::Stale => return self.is_stale(&ask, step),
             Absorbed::Current => {}
+            // The disk has to say less, before the reset is said to be done.
             Absorbed::GaveBack => {
-                // The disk has to say less, before the reset is said to be done.
                 step.gave_back = true;
                 self.took(&node, step);
             }
+            Absorbed::GaveBackLate => step.gave_back = true,
         }
         step.answers.heard(&node);
         let after = self.holders.get(&node).map(|held| held.count.clone());
@@ -83,6 +84,15 @@ impl Cell {
         self.reopen_if_free(key, step);
     }
 
+    /// It was overtaken by what its gateway says by a later lease, as on its way to a recall of a reset. That one's wishes
+    /// wait for the answer to this.
+    fn is_stale(&self, ask: &Ask, step: &mut Step) {
+        if ask.want > 0 {
+            let retry = Outcome::Retry { after_ms: RETRY_MS };
+            step.messages.push(Message::bare(ask, self.stamp, retry));
+        }
+    }
+
     /// The window's limit changed under way (L9).
     pub(super) fn set_limit(&mut self, key: &CellKey, limit: u64, step: &mut Step) {
         self.quota.limit = limit;
@@ -93,10 +103,8 @@ impl Cell {
         }
         self.serve(key, step);
         self.reopen_if_free(key, step);
-        let recalls = (self.round.as_ref()).is_some_and(|round| !round.is_of_ended_panes());
-        if self.used() > limit && !recalls {
-            self.start_round(key, Vec::new(), None, step);
-        }
+        // Nor does a reset that waits keep it from that: what it does not recall is recalled after it.
+        self.recall_above_limit(key, step);
     }
 
     /// So many units less count: those of leases that are over first, then of earlier panes, then of holders. What
@@ -138,10 +146,13 @@ impl Cell {
         let Some(round) = self.round.take() else {
             return;
         };
-        for node in round.awaiting.keys() {
+        for (node, out_before) in &round.awaiting {
             if let Some(held) = self.holders.get_mut(node) {
                 // Silence means spent (L7); it speaks again with its next ask.
                 held.silent = true;
+                if round.resetting {
+                    held.awaited = Some(*out_before);
+                }
             }
             step.answers.missed(node);
         }
@@ -150,6 +161,17 @@ impl Cell {
             self.decide(key, ask, step);
         }
         self.reopen_if_free(key, step);
+        if round.resetting {
+            self.recall_above_limit(key, step);
+        }
+    }
+
+    /// Its limit is lower than what is out: what is held unused comes back (L9).
+    fn recall_above_limit(&mut self, key: &CellKey, step: &mut Step) {
+        let recalls = (self.round.as_ref()).is_some_and(|round| !round.is_of_ended_panes());
+        if self.used() > self.quota.limit && !recalls {
+            self.start_round(key, Vec::new(), None, step);
+        }
     }
 
     fn answered(&mut self, ask: &Ask, step: &mut Step) {
@@ -287,7 +309,8 @@ impl Cell {
             true => self.holders(),
             false => self.outstanding(except.as_deref()),
         };
-        let asked = |holder: &Holder| (holder.node.clone(), self.granted(holder));
+        let out = |node: &String| self.holders.get(node).map_or(0, |held| held.count.out());
+        let asked = |holder: &Holder| (holder.node.clone(), out(&holder.node));
         let awaiting: BTreeMap<String, u64> = from.iter().map(asked).collect();
         if let Some(ended) = &reset {
             from.extend(self.holders_of(ended, &awaiting));

@@ -78,11 +78,11 @@ impl Ledger {
         round.is_some_and(super::cell::Round::forgives)
     }
 
-    /// Whether somebody did not answer a round, and passes for having used what it has.
-    #[cfg(test)]
-    pub(crate) fn has_silent_holders(&self, key: &CellKey) -> bool {
+    /// The gateways that had not answered a reset of the key when it was done, and have not since: what each had been granted
+    /// before is forgiven as soon as it goes on by another lease, and counts until then (L9).
+    pub fn unheard(&self, key: &CellKey) -> Vec<String> {
         let cell = self.cells.get(key);
-        cell.is_some_and(|cell| cell.holders.values().any(|held| held.silent))
+        cell.map(|cell| cell.unheard()).unwrap_or_default()
     }
 
     /// Questions that wait: for a recall round to end, or for standby, voters or disk to have what their answers say.

@@ -282,6 +282,48 @@ fn a_reset_that_takes_what_calls_hold_for_used_breaks_the_property_of_each_kind(
     breaks_in(&reset_while_calls_hold_units(), &wrong);
 }
 
+/// A gateway is silent when the key is reset, is granted something after it, and goes on by another lease then.
+fn reset_in_silence() -> impl Strategy<Value = History> {
+    let some = proptest::collection::vec(event(), 0..3);
+    let events = proptest::collection::vec(event(), 1..60);
+    (4..12_u64, window(), some, events).prop_map(|(limit, window, some, events)| {
+        let mut all = vec![Event::Ask(0, limit), Event::Asked(0, false), Event::Marked];
+        all.extend([Event::Said(0, false), Event::Reset, Event::Marked]);
+        // The recall is on its way until its round is over.
+        all.extend(std::iter::repeat_n(Event::Pass(120), 6));
+        all.extend([
+            Event::Ask(0, limit / 2),
+            Event::Asked(0, false),
+            Event::Marked,
+        ]);
+        all.extend([Event::Said(1, false), Event::Use(0, limit)]);
+        all.extend(some);
+        all.extend([Event::Said(0, false), Event::Asked(0, false), Event::Marked]);
+        all.extend([Event::Gets(1, limit), Event::Gets(2, limit)]);
+        all.extend(events);
+        (limit, window, all)
+    })
+}
+
+proptest! {
+    #[test]
+    fn whoever_was_silent_at_a_reset_is_forgiven_what_it_had_before_and_nothing_else(history in reset_in_silence()) {
+        prop_assert_eq!(keeps(&history, &Wrong::Nothing), Ok(()));
+    }
+}
+
+#[test]
+fn a_reset_that_forgets_who_was_silent_breaks_the_property_of_each_kind() {
+    let wrong = Wrong::Planted(Planted::ResetForgetsTheSilent);
+    breaks_in(&reset_in_silence(), &wrong);
+}
+
+#[test]
+fn a_reset_that_forgives_what_the_silent_were_granted_since_breaks_the_property_of_each_kind() {
+    let wrong = Wrong::Planted(Planted::ForgivesSinceTheReset);
+    breaks_in(&reset_in_silence(), &wrong);
+}
+
 /// A gateway has the only unit when the key is reset, and the pane is over by T before it has answered.
 fn reset_while_held(kind: WindowKind) -> History {
     let window = sliding(TimeUnit::Hour).counted(kind);

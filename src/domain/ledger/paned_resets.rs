@@ -24,6 +24,7 @@ impl Ledger {
 
     /// An ask that is about to be heard: with the bug, who says that nothing is left has confirmed what it used.
     pub(in crate::ledger) fn plant_in_asks(&mut self, key: &CellKey, ask: &Ask) {
+        self.plant_in_silence(key);
         if self.planted != Some(Planted::ResetKeepsItsLease) || !ask.emptied {
             return;
         }
@@ -40,6 +41,25 @@ impl Ledger {
         let before = reset.and_then(|round| round.awaiting.remove(&ask.holder.node));
         if let Some(before) = before {
             cell.forgive(&ask.holder.node, before);
+            self.cells.put(key, cell);
+        }
+    }
+
+    /// What is known of who was silent at a reset.
+    fn plant_in_silence(&mut self, key: &CellKey) {
+        let bug = |awaited: Option<u64>| match self.planted {
+            Some(Planted::ResetForgetsTheSilent) => None,
+            Some(Planted::ForgivesSinceTheReset) => awaited.map(|_| u64::MAX),
+            _ => awaited,
+        };
+        if let Some(mut cell) = self
+            .cells
+            .get(key)
+            .filter(|cell| !cell.unheard().is_empty())
+        {
+            for held in cell.holders.values_mut() {
+                held.awaited = bug(held.awaited);
+            }
             self.cells.put(key, cell);
         }
     }
@@ -61,19 +81,45 @@ impl World {
     pub(super) fn is_reset(&mut self) {
         if self.knows_all_leases() {
             self.reset_at = Some(self.ledger.granted_units());
-            self.judges_reset = true;
+            (self.judges_reset, self.reset_is_told) = (true, false);
+            let image = self.ledger.image(&key("a"));
+            let holders = image.into_iter().flat_map(|image| image.holders);
+            let out = |(node, count): (String, Count)| {
+                let holder = Holder::new(&*node, count.incarnation, count.lease);
+                (node, (holder, count.out()))
+            };
+            self.unheard = holders.map(out).collect();
             self.step(Input::Reset { cell: key("a") });
         }
     }
 
-    /// A reset that goes on may make up for what is used meanwhile. When it is over what was granted since is left.
+    /// A reset that goes on may make up for what is used meanwhile. Once it is told as done it may make up for what those use
+    /// of the leases of before that were not heard, as far as it was out when it came. When all were heard what was granted
+    /// since is left.
     pub(super) fn resets(&mut self) -> Result<(), String> {
         let Some(granted_before) = self.reset_at else {
             return Ok(());
         };
-        self.uses.clear();
-        self.judges_reset &= !self.ledger.has_silent_holders(&key("a"));
-        if self.ledger.forgives(&key("a")) {
+        let (forgives, unheard) = (
+            self.ledger.forgives(&key("a")),
+            self.ledger.unheard(&key("a")),
+        );
+        if !self.reset_is_told {
+            self.uses.clear();
+            self.reset_is_told = !forgives;
+        }
+        if !self.reset_is_told {
+            return Ok(());
+        }
+        // Whoever was not heard of a pane that is over is waited for as before.
+        let heard = |node: &String, _: &mut (Holder, u64)| !forgives && !unheard.contains(node);
+        let heard: Vec<(Holder, u64)> = (self.unheard.extract_if(.., heard))
+            .map(|(_, of)| of)
+            .collect();
+        for (holder, out) in heard {
+            self.forgives_late(&holder, out);
+        }
+        if forgives || !unheard.is_empty() {
             return Ok(());
         }
         self.reset_at = None;
@@ -92,9 +138,18 @@ impl World {
         }
     }
 
-    /// It is said to nobody that it is done.
+    /// Up to so many units that were used by a lease are made up for.
+    fn forgives_late(&mut self, holder: &Holder, mut out: u64) {
+        let of_lease = |(_, _, by): &&mut (i64, u64, Holder)| by == holder;
+        for (_, units, _) in self.uses.iter_mut().filter(of_lease) {
+            let forgiven = out.min(*units);
+            (*units, out) = (*units - forgiven, out - forgiven);
+        }
+    }
+
+    /// It is said to nobody that it is done; or it was, and who was not heard until now is not forgiven any more.
     pub(super) fn reset_is_given_up(&mut self) {
-        if self.reset_at.take().is_some() {
+        if self.reset_at.take().is_some() && !self.reset_is_told {
             self.uses.clear();
         }
     }

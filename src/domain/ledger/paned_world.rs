@@ -4,6 +4,7 @@
 #[path = "paned_resets.rs"]
 mod resets;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::tests::{T, key, policies};
@@ -100,12 +101,16 @@ pub(super) struct World {
     /// What was lost up to this T stays so.
     gone_ms: Option<i64>,
     gone_epoch: u64,
-    /// When units were used, in real time, and how many; what a reset may have made up for is left out.
-    uses: Vec<(i64, u64)>,
+    /// When units were used, in real time, how many, and by whose lease; what a reset may have made up for is left out.
+    uses: Vec<(i64, u64, Holder)>,
     /// What the owner had granted when it was told to reset the key and waits for that.
     reset_at: Option<u64>,
-    /// Whether what that leaves is known: not where somebody was silent, whose units count on.
+    /// Whether what that leaves is known.
     judges_reset: bool,
+    /// It was told as done.
+    reset_is_told: bool,
+    /// Of whom was not heard until then, what was out of its lease when it came.
+    unheard: BTreeMap<String, (Holder, u64)>,
     /// Something is known from a disk alone, or was lost. An operator who resets that says so (L9): it is forgiven at once,
     /// whoever may have leases of it.
     is_from_disk: bool,
@@ -206,6 +211,8 @@ impl World {
             uses: Vec::new(),
             reset_at: None,
             judges_reset: true,
+            reset_is_told: false,
+            unheard: BTreeMap::new(),
             is_from_disk: false,
         };
         world.begins(Recovery::founding(1));
@@ -452,10 +459,10 @@ impl World {
             return Ok(());
         }
         at.used += units;
-        self.uses.push((self.real_ms, units));
+        self.uses.push((self.real_ms, units, at.holder.clone()));
         let (span_ms, t_ms) = (self.window.span_ms(), self.real_ms);
         let mut sum = 0;
-        for (at_ms, units) in self.uses.iter().rev() {
+        for (at_ms, units, _) in self.uses.iter().rev() {
             sum += units;
             let most = match self.window.kind {
                 WindowKind::Bucket => {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::cell::{Cell, Round, RoundsPane};
+use super::cell::{Absorbed, Cell, Count, Held, Round, RoundsPane};
 use super::earlier::Earlier;
 use super::grant::Step;
 use super::message::{Ask, CellKey, Holder};
@@ -28,6 +28,8 @@ impl Cell {
             // A holder that has been silent is asked once more; one that was emptied may have had units put back.
             held.silent = false;
             held.emptied = false;
+            // This one forgives what an earlier one could not.
+            held.awaited = None;
         }
         let waiting = self
             .round
@@ -78,22 +80,44 @@ impl Cell {
     /// The pane is over before all have confirmed what they used of it before a reset. Once none of its leases lasts, it
     /// is certain that nothing else of it will be used, and it is forgiven (L9); until then it is not. Gives all panes
     /// that a reset has to do with.
-    pub(super) fn outlasts(&mut self, round: Round, steady_ms: i64) -> Vec<RoundsPane> {
-        let mut ended = round.ended;
-        if round.resetting {
+    /// So it is with who was silent when a reset was told as done.
+    pub(super) fn outlasts(&mut self, round: Option<Round>, steady_ms: i64) -> Vec<RoundsPane> {
+        let round = round.unwrap_or_default();
+        let (mut ended, resetting) = (round.ended, round.resetting);
+        let mut awaiting = match resetting {
+            true => round.awaiting,
+            false => BTreeMap::new(),
+        };
+        let silent = self.holders.iter();
+        awaiting.extend(silent.filter_map(|(node, held)| Some((node.clone(), held.awaited?))));
+        if resetting || !awaiting.is_empty() {
             let mut pane = RoundsPane {
                 number: self.window.id.number,
                 ends_ms: self.pane_ends_ms(),
-                awaiting: round.awaiting,
+                awaiting,
             };
             if pane.ends_ms <= steady_ms {
-                for (node, granted_before) in std::mem::take(&mut pane.awaiting) {
-                    self.forgive(&node, granted_before);
+                for (node, out_before) in std::mem::take(&mut pane.awaiting) {
+                    self.forgive(&node, out_before);
                 }
             }
             ended.push(pane);
         }
         ended
+    }
+
+    /// What this holder had of its lease when a reset came counts no more.
+    pub(super) fn forgive(&mut self, node: &str, out_before: u64) {
+        if let Some(held) = self.holders.get_mut(node) {
+            held.count.forgive(out_before);
+        }
+    }
+
+    /// Who was silent when a reset was told as done, and was not heard since: what it had been granted before that counts on.
+    pub(super) fn unheard(&self) -> Vec<String> {
+        let unheard = self.holders.iter();
+        let unheard = unheard.filter(|(_, held)| held.awaited.is_some());
+        unheard.map(|(node, _)| node.clone()).collect()
     }
 
     /// What of these panes nobody can use any more counts no more; the reset waits on for the others.
@@ -105,8 +129,8 @@ impl Cell {
                 continue;
             }
             let awaiting = std::mem::take(&mut pane.awaiting);
-            for (node, granted_before) in awaiting {
-                self.forgive_earlier(pane.number, &node, granted_before);
+            for (node, out_before) in awaiting {
+                self.forgive_earlier(pane.number, &node, out_before);
             }
             // The disk has to say less, before the reset is said to be done.
             self.stamp = step.stamp;
@@ -144,11 +168,43 @@ impl Cell {
         !left.is_empty()
     }
 
-    /// What of a pane a holder had been granted when a reset came counts no more.
-    fn forgive_earlier(&mut self, number: i64, node: &str, granted_before: u64) {
+    /// What of a pane was out of a holder's lease when a reset came counts no more.
+    fn forgive_earlier(&mut self, number: i64, node: &str, out_before: u64) {
         if let Some(earlier) = self.earlier.as_mut() {
-            earlier.forgive_holder(number, node, granted_before);
+            earlier.forgive_holder(number, node, out_before);
         }
+    }
+}
+
+// === impl Held ===
+
+impl Held {
+    /// Its lease is over. What it did not give back counts as spent (L7: silence means spent), and how much that is. What a
+    /// reset waits for, or told as done without its answer, is forgiven, but for what was granted since.
+    pub(super) fn is_over(&self, in_round: Option<u64>) -> (u64, Absorbed) {
+        let (out_before, absorbed) = match (in_round, self.awaited) {
+            (Some(out_before), _) => (out_before, Absorbed::GaveBack),
+            (None, Some(out_before)) => (out_before, Absorbed::GaveBackLate),
+            (None, None) => return (self.net(), Absorbed::Current),
+        };
+        (self.net().min(self.count.out_since(out_before)), absorbed)
+    }
+}
+
+// === impl Count ===
+
+impl Count {
+    /// What is out since a reset, when so much was: granted since, and not given back. What came back since is taken for a
+    /// part of that: at most what was out before is forgiven, whichever of the units were used.
+    fn out_since(&self, out_before: u64) -> u64 {
+        self.out().saturating_sub(out_before)
+    }
+
+    /// All counts no more but for what is out since so much was. Gives how much that is.
+    fn forgive(&mut self, out_before: u64) -> u64 {
+        let forgiven = self.net().saturating_sub(self.out_since(out_before));
+        self.forgiven = self.forgiven.saturating_add(forgiven);
+        forgiven
     }
 }
 
@@ -176,7 +232,7 @@ impl Earlier {
                 number: pane.number,
                 ends_ms,
                 awaiting: holders
-                    .map(|(node, count)| (node.clone(), count.granted))
+                    .map(|(node, count)| (node.clone(), count.out()))
                     .collect(),
             });
             true
@@ -196,15 +252,15 @@ impl Earlier {
         ended
     }
 
-    /// What of a pane a holder had been granted when a reset came counts no more.
-    fn forgive_holder(&mut self, number: i64, node: &str, granted_before: u64) {
+    /// What of a pane was out of a holder's lease when a reset came counts no more.
+    fn forgive_holder(&mut self, number: i64, node: &str, out_before: u64) {
         let Some(pane) = self.panes.iter_mut().find(|pane| pane.number == number) else {
             return;
         };
         let Some((_, count)) = pane.holders.iter_mut().find(|(of, _)| of == node) else {
             return;
         };
-        let forgiven = count.forgive(granted_before).min(pane.used);
+        let forgiven = count.forgive(out_before).min(pane.used);
         self.free(number, forgiven);
     }
 

@@ -214,6 +214,7 @@ fn a_new_lease_or_incarnation_does_not_refund_the_old_one() {
             &mut ledger,
             Ask {
                 returned: 1,
+                want: 0,
                 ..reborn(2, 1)
             }
         )

@@ -2,8 +2,8 @@
 
 use super::Planted;
 use super::ledger_world::{Event, Gateway, Message, World, key_of};
-use crate::lease::Applied;
-use crate::ledger::{Recall, Reply};
+use crate::lease::{Applied, Book};
+use crate::ledger::{Holder, Recall, Reply};
 
 /// What calls waited for when it was recalled is looked at again after so long, twice as long, and so on, so often.
 const LOOK_AGAIN_MS: i64 = 5;
@@ -111,10 +111,18 @@ impl World {
         let key = key_of(&recall.cell);
         at.leases += 1;
         let (next, policies) = (at.leases, at.policies);
-        let book = at.books.get_mut(&key);
-        let answer = book.and_then(|book| book.begin_anew(recall, next, policies, clock_ms));
-        if let Some(ask) = answer {
-            self.send_ask(ask);
+        let said = match at.books.get_mut(&key) {
+            Some(book) => book.begin_anew(recall, next, policies, clock_ms),
+            None if recall.holder.incarnation > at.life => Vec::new(),
+            None => {
+                let holder = Holder::new(format!("g{gateway}"), at.life, next);
+                vec![Book::of_none(holder, recall, policies, clock_ms)]
+            }
+        };
+        if !said.is_empty() {
+            for ask in said {
+                self.send_ask(ask);
+            }
             self.wake(gateway, key);
         }
     }

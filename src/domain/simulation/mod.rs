@@ -79,6 +79,10 @@ pub(crate) enum Planted {
     /// A reset forgives what a lease had as soon as its gateway holds nothing unused, and the lease goes on: what calls hold
     /// of it may be put back (L9).
     ResetKeepsItsLease,
+    /// Who was silent when a reset was told as done is not forgiven when it goes on by another lease (L9).
+    ResetForgetsTheSilent,
+    /// It is forgiven with what it was granted since (L9).
+    ForgivesSinceTheReset,
     /// A reset forgives at once what is out of panes that T was lifted over (L9, L10).
     ForgivesWhatLasts,
     /// Whoever copies takes what a mark covers for forgiven (L5).

@@ -8,6 +8,9 @@ use super::view_world::{NodeEvent, Saying, number, rank};
 use crate::ledger::{Ask, Holder};
 use crate::view::View;
 
+/// A reset's recall is told again within so long.
+const TOLD_AGAIN_MS: i64 = 3_000;
+
 // === impl World ===
 
 impl World {
@@ -90,6 +93,15 @@ impl World {
         let gateway: usize = holder.node.trim_start_matches('g').parse().unwrap();
         if !self.nodes.gateway_cut.contains(&(gateway, node)) {
             self.tell_gateway(holder, message);
+        }
+        // A reset's recall that was not heard is told again, as members do (`actors::traffic_manager::news`). Here whether it
+        // was heard or not, and by whoever owned the key then.
+        if matches!(message, Message::Recall(recall) if recall.anew) {
+            let later_ms = self.now_ms + self.rng.between(200, TOLD_AGAIN_MS);
+            for at in self.plan.network.deliveries(later_ms, &mut self.rng) {
+                let message = message.clone();
+                self.queue.at(at, Event::ToGateway { gateway, message });
+            }
         }
     }
 

@@ -1,4 +1,5 @@
-//! Whether a reset leaves of a key what was granted since and nothing else (L9), once its owner waits for nobody any more.
+//! Whether a reset leaves of a key what was granted since and nothing else (L9), once its owner has heard everybody, be it
+//! after the reset was told as done.
 
 use super::ledger_world::{World, cell};
 use crate::ledger::{Input, Ledger, Stamp};
@@ -13,10 +14,8 @@ pub(super) struct ResetUnderWay {
     stamp: Stamp,
     /// Units of the shard that its owner had granted.
     granted_before: u64,
-    /// Its owner waits for what holders have used.
+    /// Its owner has yet to forgive what holders have used.
     waits: bool,
-    /// Somebody was silent meanwhile: what it has counts on, also when it speaks again or its pane is over.
-    was_silent: bool,
     /// Another owner granted meanwhile, that was cut off: gateways may tell of that here.
     had_others: bool,
 }
@@ -57,7 +56,6 @@ impl World {
                     stamp,
                     granted_before,
                     waits: true,
-                    was_silent: false,
                     had_others: false,
                 });
             }
@@ -82,19 +80,19 @@ impl World {
             // Nobody is told that it is done.
             return false;
         }
-        // Nobody is told before that it is done.
-        let goes_on = !ledger.is_settled(&cell, reset.stamp);
+        // Nobody is told before that it is done. Of who was silent then the owner knows on.
+        let waits_for_some = !ledger.unheard(&cell).is_empty();
+        let goes_on = !ledger.is_settled(&cell, reset.stamp) || waits_for_some;
         let since = ledger.granted_units() - reset.granted_before;
         let is_bucket = self.plan.keys[key].1.kind == WindowKind::Bucket;
         let counted = ledger.counted(&cell).map_or(0, |key| key.used);
         let nodes = self.nodes.all.iter().enumerate();
         let mut others = nodes.filter(|(node, _)| *node != reset.node);
         reset.had_others |= others.any(|(_, node)| node.seats[usize::from(shard)].grants());
-        reset.was_silent |= ledger.has_silent_holders(&cell);
         // What has run out of a bucket meanwhile is a part of a unit.
-        let is_left =
-            counted > since + u64::from(is_bucket) && !reset.was_silent && !reset.had_others;
-        let waited = std::mem::replace(&mut reset.waits, ledger.forgives(&cell));
+        let is_left = counted > since + u64::from(is_bucket) && !reset.had_others;
+        let waits = ledger.forgives(&cell) || waits_for_some;
+        let waited = std::mem::replace(&mut reset.waits, waits);
         if waited {
             self.truth.forgives_until(key, self.now_ms);
         }

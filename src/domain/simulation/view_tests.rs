@@ -161,6 +161,9 @@ fn planted_a_grant_before_the_standby_has_it_is_noticed() {
 #[test]
 fn planted_a_grant_without_a_fence_is_noticed() {
     notices::<View>(Planted::SkipFence, |plan| {
+        // Windows that begin soon after the last fence that the others know.
+        let seconds = |units, count| (units, WindowSpec::new(TimeUnit::Sec, count));
+        plan.keys = vec![seconds(9, 2), seconds(40, 3)];
         plan.voters = 5;
         plan.splits = 400;
     });
@@ -307,5 +310,13 @@ fn planted_a_reset_that_lets_leases_go_on_is_noticed() {
         *plan = plan.clone().sliding();
         plan.clock_steps_back = 1_000;
         (plan.cluster.resets, plan.put_backs) = (1_000, 500);
+    });
+}
+
+#[test]
+fn planted_a_reset_that_forgets_who_was_silent_is_noticed() {
+    notices::<View>(Planted::ResetForgetsTheSilent, |plan| {
+        *plan = plan.clone().sliding();
+        plan.cluster.resets = 1_000;
     });
 }

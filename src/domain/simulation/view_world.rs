@@ -410,7 +410,9 @@ impl World {
         let cell = ask.cell.clone();
         let seat = &self.nodes.all[node].seats[usize::from(shard)];
         let key = key_of(&cell);
-        if self.truth.was_reset(key) && seat.ledger().forgives(&cell) {
+        let ledger = seat.ledger();
+        let forgives = || ledger.forgives(&cell) || !ledger.unheard(&cell).is_empty();
+        if self.truth.was_reset(key) && forgives() {
             self.truth.forgives_until(key, self.now_ms);
         }
         if seat.is_owner() {

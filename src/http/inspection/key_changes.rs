@@ -43,7 +43,7 @@ pub(super) async fn change(
     tracing::info!(target: "audit", %user, %tenant, key = written, units, outcome = "ordered", "{what}");
     let changed = services.overview.change(&key, change).await;
     let outcome = match &changed {
-        Ok(KeyChanged::Changed(_)) => "done".to_owned(),
+        Ok(KeyChanged::Changed { unheard, .. }) => done(&names(unheard, &services)),
         Ok(KeyChanged::NotCounted) => "nothing is counted".to_owned(),
         Ok(KeyChanged::Lost) => "its window is lost".to_owned(),
         Ok(KeyChanged::NotOwner) => "nobody grants".to_owned(),
@@ -51,8 +51,8 @@ pub(super) async fn change(
     };
     let key = written;
     tracing::info!(target: "audit", %user, %tenant, key, units, outcome, "{what}");
-    let count = match changed {
-        Ok(KeyChanged::Changed(count)) => count,
+    let (count, unheard) = match changed {
+        Ok(KeyChanged::Changed { count, unheard }) => (count, names(&unheard, &services)),
         Ok(KeyChanged::NotCounted) => return Err(ApiError::not_found("a count of", name)),
         Ok(KeyChanged::Lost) => {
             return Err(ApiError::conflict(
@@ -73,7 +73,22 @@ pub(super) async fn change(
             "timeUnit": count.unit, "unitTime": count.unit_time, "start": count.start_ms,
             "end": count.end_ms,
         },
+        "unheard": unheard,
     })))
+}
+
+/// Gateways as operators name them.
+fn names(gateways: &[String], services: &Services) -> Vec<String> {
+    let name = |id: &String| services.orders.name(id);
+    gateways.iter().map(name).collect()
+}
+
+/// What of a reset that not all have answered is said in the log.
+fn done(unheard: &[String]) -> String {
+    match unheard {
+        [] => "done".to_owned(),
+        some => format!("done; unheard={}", some.join(",")),
+    }
 }
 
 /// The key, and what is to be done to it.
@@ -152,6 +167,13 @@ mod tests {
         let refund = of("t/api/P/0/a/refund", json!({"units": 7}));
         let units = KeyChange::Refund { units: 7 };
         assert_eq!(refund, Ok(("t/api/P/0/a".to_owned(), units)));
+    }
+
+    #[test]
+    fn the_log_names_gateways_that_had_not_answered_a_reset() {
+        assert_eq!(done(&[]), "done");
+        let unheard = ["gw1", "gw2"].map(str::to_owned);
+        assert_eq!(done(&unheard), "done; unheard=gw1,gw2");
     }
 
     #[test]

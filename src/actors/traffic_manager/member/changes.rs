@@ -23,6 +23,7 @@ pub(super) struct Changes(Vec<Change>);
 
 struct Change {
     key: ThrottleKey,
+    is_reset: bool,
     stamp: Stamp,
     until: Duration,
     reply: Reply<KeyChanged>,
@@ -81,6 +82,7 @@ impl Shards {
                 let now = self.arguments.clock.monotonic();
                 self.changes.0.push(Change {
                     key,
+                    is_reset: matches!(change, KeyChange::Reset),
                     stamp,
                     until: now.saturating_add(PATIENCE),
                     reply,
@@ -99,17 +101,22 @@ impl Shards {
                 let cell = change.key.cell();
                 let is_known = slot.seat().grants() && ledger.is_settled(&cell, change.stamp);
                 let count = ledger.counted(&cell);
-                is_known.then(|| count.map(CountSeen::of))
+                // A refund recalls nothing, whoever has yet to answer a reset before it.
+                let unheard = || match change.is_reset {
+                    true => ledger.unheard(&cell),
+                    false => Vec::new(),
+                };
+                is_known.then(|| count.map(|count| (CountSeen::of(count), unheard())))
             });
             match known.flatten() {
-                Some(Some(count)) => {
+                Some(Some((count, unheard))) => {
                     let Change { key, stamp, .. } = &change;
                     let ShardsArguments {
                         gateways, clock, ..
                     } = &self.arguments;
                     let shard = shard_of(key);
                     news::reopen_everywhere(gateways, clock, shard, &key.cell(), *stamp);
-                    change.reply.send(KeyChanged::Changed(count));
+                    change.reply.send(KeyChanged::Changed { count, unheard });
                 }
                 Some(None) => change.reply.send(KeyChanged::NotCounted),
                 None if now < change.until => self.changes.0.push(change),

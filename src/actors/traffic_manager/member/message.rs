@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use cluster::Request;
+use cluster::{Before, Earlier, Request};
 use domain::ledger::Cursor;
 use domain::policy::TimeUnit;
 use domain::view::{Epoch, Life, Words};
@@ -193,13 +193,32 @@ pub enum KeyChange {
 /// What came of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum KeyChanged {
-    /// It is done, and whoever takes over knows it; how the key is counted now.
-    Changed(CountSeen),
+    /// It is done, and whoever takes over knows it.
+    Changed {
+        /// How the key is counted now.
+        count: CountSeen,
+        /// Stable ids of gateways that had not answered a reset by then: what they had been granted before it counts until
+        /// they do.
+        unheard: Vec<String>,
+    },
     /// Nothing of the key is counted, so there is nothing to change.
     NotCounted,
     /// What was granted of its window is lost: nobody knows what could be given back.
     Lost,
     /// Whoever was asked does not grant units of the key (now): nothing was done.
+    NotOwner,
+}
+
+/// [`KeyChanged`] as the answer to version 1 of [`ChangeKey`]: it says of nobody that a reset was not answered.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum KeyChangedBefore {
+    /// See [`KeyChanged::Changed`].
+    Changed(CountSeen),
+    /// See [`KeyChanged::NotCounted`].
+    NotCounted,
+    /// See [`KeyChanged::Lost`].
+    Lost,
+    /// See [`KeyChanged::NotOwner`].
     NotOwner,
 }
 
@@ -220,7 +239,34 @@ impl Request for AskKey {
 impl Request for ChangeKey {
     type Reply = KeyChanged;
     const KIND: u16 = 0x0206;
-    const VERSION: u16 = 1;
+    const VERSION: u16 = 2;
     /// Units would be given back twice.
     const IDEMPOTENT: bool = false;
+    const SINCE: u16 = 3;
+    const BEFORE: Option<Before<Self>> = Some(Before::new::<Self, KeyChangedBefore>(1));
+}
+
+// === impl KeyChangedBefore ===
+
+impl Earlier<KeyChanged> for KeyChangedBefore {
+    fn of(now: &KeyChanged) -> Self {
+        match now {
+            KeyChanged::Changed { count, .. } => Self::Changed(count.clone()),
+            KeyChanged::NotCounted => Self::NotCounted,
+            KeyChanged::Lost => Self::Lost,
+            KeyChanged::NotOwner => Self::NotOwner,
+        }
+    }
+
+    fn into_now(self) -> KeyChanged {
+        match self {
+            Self::Changed(count) => KeyChanged::Changed {
+                count,
+                unheard: Vec::new(),
+            },
+            Self::NotCounted => KeyChanged::NotCounted,
+            Self::Lost => KeyChanged::Lost,
+            Self::NotOwner => KeyChanged::NotOwner,
+        }
+    }
 }

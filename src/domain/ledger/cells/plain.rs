@@ -276,7 +276,7 @@ impl Marks {
 
 impl Share {
     fn fits(held: &Held) -> bool {
-        (held.count.covered, held.count.forgiven) == (0, 0)
+        (held.count.covered, held.count.forgiven, held.awaited) == (0, 0, None)
     }
 
     fn of(
@@ -289,7 +289,11 @@ impl Share {
             count,
             emptied,
             silent,
-        } = held;
+            awaited: None,
+        } = held
+        else {
+            return None;
+        };
         let Count {
             incarnation,
             lease,
@@ -329,6 +333,7 @@ impl Share {
             },
             emptied: self.emptied,
             silent: self.silent,
+            awaited: None,
         }
     }
 }

@@ -23,26 +23,29 @@ fn held() -> impl Strategy<Value = (String, u64, Held)> {
         "[gh]",
         1..3_u64,
         counts,
-        prop_oneof![9 => Just(0), 1 => 1..3_u64],
+        prop_oneof![9 => Just((0, None)), 1 => (1..3_u64, prop::option::of(0..3_u64))],
         any::<(bool, bool)>(),
     )
-        .prop_map(|(node, incarnation, counts, covered, (emptied, silent))| {
-            let (lease, granted, returned, forgiven) = counts;
-            let count = Count {
-                incarnation,
-                lease,
-                granted,
-                returned,
-                forgiven,
-                covered,
-            };
-            let held = Held {
-                count,
-                emptied,
-                silent,
-            };
-            (node, lease, held)
-        })
+        .prop_map(
+            |(node, incarnation, counts, (covered, awaited), (emptied, silent))| {
+                let (lease, granted, returned, forgiven) = counts;
+                let count = Count {
+                    incarnation,
+                    lease,
+                    granted,
+                    returned,
+                    forgiven,
+                    covered,
+                };
+                let held = Held {
+                    count,
+                    emptied,
+                    silent,
+                    awaited,
+                };
+                (node, lease, held)
+            },
+        )
 }
 
 fn cell() -> impl Strategy<Value = Cell> {

@@ -1,0 +1,79 @@
+//! A reset whose recall meets nobody at first: an account that is gone, or a gateway that is away (L9).
+
+use domain::ledger::{Ask, Holder};
+use domain::policy::TimeUnit;
+
+use super::refiller_tests::{Call, Gateway, give_out};
+use crate::traffic_manager::message::{LeaseMany, Leased, ThrottleKey};
+use crate::traffic_manager::{DEADLINE, KeyChange, KeyChanged, Node, key, shard_of};
+
+/// What is granted of a key after a reset of it, and who was not heard of it.
+async fn reset(node: &Node, key: &ThrottleKey) -> (u64, Vec<String>) {
+    let changed = node.change_key(key, KeyChange::Reset).await;
+    let KeyChanged::Changed { count, unheard } = changed else {
+        panic!("{changed:?}");
+    };
+    (count.granted, unheard)
+}
+
+#[tokio::test]
+async fn a_reset_forgives_what_a_gateway_used_whose_account_is_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::start(dir.path(), 1).await;
+    node.save("day", 3, TimeUnit::Day).await;
+    let key = key("day", "k");
+    let one = Gateway::start(&node, "gw1").await;
+    assert_eq!(one.drain(&key).await, 3);
+    let lost = one.slot(&key).await;
+    assert!(node.system.registry.restart("gw1/refiller"));
+    // Its state is another one: nobody finds the lease of before.
+    let deadline = one.now_ms() + 20_000;
+    let parts = super::lease_cache::KeyParts::of(&key);
+    while one.state.leases.get(&parts, lost.window).is_some() {
+        assert!(one.now_ms() < deadline, "not started anew");
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(reset(&node, &key).await, (0, vec![]));
+    assert_eq!(one.drain(&key).await, 3);
+    for root in [one.root, node.root] {
+        root.stop(DEADLINE).await;
+    }
+}
+
+#[tokio::test]
+async fn a_reset_forgives_what_a_gateway_used_that_was_away_as_soon_as_its_next_life_is_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::start(dir.path(), 1).await;
+    node.save("day", 3, TimeUnit::Day).await;
+    let key = key("day", "k");
+    let used = Ask {
+        holder: Holder::new("gw2", 1, 1),
+        cell: key.cell(),
+        policies: 0,
+        epoch: 0,
+        asked_at_ms: 0,
+        window: None,
+        have: 0,
+        returned: 0,
+        want: 1,
+        emptied: true,
+        due: 0,
+    };
+    let asked = LeaseMany::of(shard_of(&key), &[used]).unwrap();
+    let Ok(Leased::Leases(answers)) = node.traffic.lease(asked).await else {
+        panic!("no lease");
+    };
+    assert_eq!(answers[0].as_ref().map(|answer| answer.granted), Some(1));
+    let one = Gateway::start(&node, "gw1").await;
+    assert_eq!(one.drain(&key).await, 2);
+    // It has no door. What it used counts until it is heard, and the operator is told so.
+    assert_eq!(reset(&node, &key).await, (1, vec!["gw2".to_owned()]));
+    assert_eq!(one.drain(&key).await, 2);
+    assert_eq!(one.call(&key).await, Call::Refused);
+    let next = Gateway::of_life(&node, "gw2", node.traffic.clone(), 2).await;
+    // It is told again, and answers though nobody calls there.
+    give_out([(&one, &key), (&one, &key)], 1).await;
+    for root in [one.root, next.root, node.root] {
+        root.stop(DEADLINE).await;
+    }
+}
