@@ -108,6 +108,13 @@ impl Peer {
         self.link.as_ref().is_some_and(|link| link.ready)
     }
 
+    /// It says whether it is about to go; gives its name where that is news.
+    pub(super) fn leaves(&mut self, leaving: bool) -> Option<String> {
+        let before = std::mem::replace(&mut self.leaving, leaving);
+        let is_news = leaving && !before && !self.stranger;
+        is_news.then(|| self.member.name.clone())
+    }
+
     /// Takes another health; gives what there is to say of it.
     pub(super) fn turn(&mut self, now_ms: u64, to: Health, reason: &str) -> Option<Turn> {
         let from = std::mem::replace(&mut self.health, to);

@@ -389,9 +389,7 @@ impl Table {
         if let Some(open) = &mut peer.link {
             open.heard_ms = now_ms;
         }
-        let leaves = gossip.leaving && !peer.leaving && !peer.stranger;
-        let leaves = leaves.then(|| peer.member.name.clone());
-        peer.leaving = gossip.leaving;
+        let leaves = peer.leaves(gossip.leaving);
         peer.seen_ms = now_ms;
         if let Some((since, answered)) = &mut peer.challenge {
             *answered |= *since < now_ms;
