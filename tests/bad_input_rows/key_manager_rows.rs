@@ -16,12 +16,29 @@ pub(super) fn all(world: &World) -> Vec<Row> {
         wrong("/roles", json!("admin")),
         wrong("/roles", json!([{"value": "Internal/emperor"}])),
         wrong("/active", json!(false)),
+        wrong("/schemas", json!("x")),
+        wrong("/schemas", json!(["x"])),
+        wrong("/emails", json!([5])),
+        wrong("/emails", json!(["x".repeat(40_000)])),
+        wrong("/emails", json!(["a@b", {"value": 5}])),
+        wrong("/name", json!({"givenName": "x".repeat(256)})),
+        wrong("/displayName", json!({"a": 1})),
+        long("/externalId", 40_000),
     ]);
     let scim = Row::json("POST", "/scim2/Users", user, 201);
     let me = json!({"user": {"username": "signer", "password": "Sign-me-up-1", "claims": []}});
     let mut me_faults = name("/user/username", 255);
     me_faults.extend(name("/user/password", 128));
-    me_faults.extend([gone("/user"), wrong("/user/claims", json!("admin"))]);
+    me_faults.extend([
+        gone("/user"),
+        wrong("/user/claims", json!("admin")),
+        wrong("/user/claims", json!([5])),
+        wrong("/user/claims", json!([{"uri": 5}])),
+        wrong(
+            "/user/claims",
+            json!([{"uri": "http://wso2.org/claims/givenname", "value": "x".repeat(40_000)}]),
+        ),
+    ]);
     let sign_up = Row::json("POST", "/api/identity/user/v1.0/me", me, 201);
     let client = json!({"clientName": "rows", "grantType": "password", "tokenType": "JWT"});
     let register = "/client-registration/v0.17/register";
@@ -32,6 +49,12 @@ pub(super) fn all(world: &World) -> Vec<Row> {
         wrong("/tokenType", json!("PLANET")),
         wrong("/owner", json!(5)),
         wrong("/owner", json!("nobody-of-this-name")),
+        wrong("/saasApp", json!({"a": 1})),
+        wrong("/saasApp", json!("perhaps")),
+        wrong("/tokenScope", json!(5)),
+        long("/tokenScope", 40_000),
+        wrong("/callbackUrl", json!(5)),
+        long("/callbackUrl", 2_049),
         wrong(
             "/clientName",
             json!(format!("admin_{}_PRODUCTION", world.application)),
@@ -57,9 +80,9 @@ pub(super) fn all(world: &World) -> Vec<Row> {
         vec![gone("/token")],
     );
     vec![
-        scim.faults(faults).once(),
+        scim.faults(faults).once(&["userName"]),
         patch(),
-        sign_up.faults(me_faults).once(),
+        sign_up.faults(me_faults).once(&["username"]),
         Row::json("POST", register, client, 200).faults(client_faults),
         token,
         introspect,
