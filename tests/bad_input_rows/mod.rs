@@ -51,7 +51,6 @@ async fn every_operation_that_takes_something_names_the_member_it_refuses() {
         let of = |row: &&Row| (row.method, row.path) == (operation.method, operation.path);
         wrong.extend(undeclared(operation, rows.iter().find(of)));
     }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     for row in &rows {
         let refuses = !row.faults.is_empty();
         let place = format!("{} {}", row.method, row.path);
