@@ -131,13 +131,9 @@ async fn check(node: &Node, world: &World, row: &Row, wrong: &mut Vec<String>) {
         }
     }
     if row.owned {
-        let answer = known(node, world, row, &row.good)
-            .bearer(&world.stranger)
-            .send()
-            .await;
-        // Of many, each is answered in its place.
-        let in_place = row.path.ends_with("/multiple") && answer.json()[0]["status"] == "REJECTED";
-        if !in_place && (answer.status != 404 || !is_refusal(row, &answer)) {
+        let call = known(node, world, row, &row.good).bearer(&world.stranger);
+        let answer = call.send().await;
+        if !is_not_theirs(row, &answer) {
             tell("another owner's object", "404", &answer);
         }
     }
@@ -148,14 +144,8 @@ async fn check(node: &Node, world: &World, row: &Row, wrong: &mut Vec<String>) {
             tell("If-Match of another version", "412 naming it", &answer);
         }
     }
-    for conflict in &row.conflicts {
-        let Some(fault) = &conflict.fault else {
-            continue;
-        };
-        let answer = call(node, world, row, &row.good.with(fault)).send().await;
-        if answer.status != 409 || !is_about_all(row, conflict.members, &answer) {
-            tell(&format!("{fault:?}"), "409 naming what is taken", &answer);
-        }
+    for (what, answer) in untold_conflicts(node, world, row, false).await {
+        tell(&what, "409 naming what is taken", &answer);
     }
     let (answer, is_told) = good(node, world, row).await;
     if answer.status != row.status {
@@ -165,12 +155,38 @@ async fn check(node: &Node, world: &World, row: &Row, wrong: &mut Vec<String>) {
     } else if row.status == 409 && !is_about_all(row, &[], &answer) {
         tell("a conflict", "what it is about", &answer);
     }
-    for conflict in row.conflicts.iter().filter(|one| one.fault.is_none()) {
-        let answer = call(node, world, row, &row.good).send().await;
+    for (what, answer) in untold_conflicts(node, world, row, true).await {
+        tell(&what, "409 naming what is taken", &answer);
+    }
+}
+
+/// What should be a conflict and is none, or does not say of what: of the good body once more if it
+/// is `again`, else of its faults.
+async fn untold_conflicts(
+    node: &Node,
+    world: &World,
+    row: &Row,
+    again: bool,
+) -> Vec<(String, Answer)> {
+    let mut untold = Vec::new();
+    let conflicts = row.conflicts.iter();
+    for conflict in conflicts.filter(|one| one.fault.is_none() == again) {
+        let (what, request) = match &conflict.fault {
+            Some(fault) => {
+                let changed = row.good.with(fault);
+                (format!("{fault:?}"), call(node, world, row, &changed))
+            }
+            None => (
+                "the same once more".to_owned(),
+                call(node, world, row, &row.good),
+            ),
+        };
+        let answer = request.send().await;
         if answer.status != 409 || !is_about_all(row, conflict.members, &answer) {
-            tell("the same once more", "409 naming what is taken", &answer);
+            untold.push((what, answer));
         }
     }
+    untold
 }
 
 /// What is wrong with every member of a good JSON body: one of another type, and a text that is
@@ -207,6 +223,14 @@ fn spoil(pointer: &str, value: &Value, faults: &mut Vec<Fault>) {
         }
         _ => {}
     }
+}
+
+/// Whether the object is not there for who asked; of many, each is answered in its place.
+fn is_not_theirs(row: &Row, answer: &Answer) -> bool {
+    if row.path.ends_with("/multiple") {
+        return answer.json()[0]["status"] == "REJECTED";
+    }
+    answer.status == 404 && is_refusal(row, answer)
 }
 
 /// Whether a refusal has the body that refusals have there.

@@ -61,11 +61,15 @@ pub(super) fn applications(world: &World) -> Vec<Row> {
     ]
 }
 
+/// More additional properties than are kept.
+fn too_many() -> Value {
+    let many = (0..51).map(|n| (format!("p{n}"), json!("v")));
+    Value::Object(many.collect())
+}
+
 pub(super) fn keys(world: &World) -> Vec<Row> {
     let generate = "/api/am/devportal/v3/applications/{applicationId}/generate-keys";
     let large = json!({"x": "y".repeat(40_000)});
-    let many = (0..51).map(|n| (format!("p{n}"), json!("v")));
-    let many = Value::Object(many.collect());
     let key_faults = |grants: &str| {
         vec![
             gone(grants),
@@ -82,7 +86,7 @@ pub(super) fn keys(world: &World) -> Vec<Row> {
                 json!({"id_token_expiry_time": "100000000"}),
             ),
             wrong("/additionalProperties", json!({"x": "y".repeat(40_000)})),
-            wrong("/additionalProperties", many.clone()),
+            wrong("/additionalProperties", too_many()),
             wrong("/validityTime", json!("soon")),
             wrong("/keyManager", json!("Elsewhere")),
         ]
