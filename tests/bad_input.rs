@@ -10,6 +10,7 @@ use crate::support::node::Node;
 use crate::support::platform::DEVPORTAL;
 use crate::support::upstream::Upstream;
 
+const MEGABYTE: usize = 1024 * 1024;
 /// An id that nothing has.
 const NOBODY: &str = "00000000-0000-4000-8000-000000000000";
 
@@ -40,6 +41,16 @@ fn assert_error_body(operation: &Operation, answer: &Answer) {
     let place = format!("{} {}: {}", operation.method, operation.path, answer.text());
     let body: Value = serde_json::from_slice(&answer.body).expect(&place);
     assert!(is_error_body(&body), "{place}");
+}
+
+/// That a 413 names what is too large, and how large it may be.
+#[track_caller]
+fn assert_too_large(answer: &Answer, member: &str, most: usize) {
+    let (body, text) = (answer.json(), answer.text());
+    assert_eq!(body["error"][0]["code"], member, "{text}");
+    let description = body["description"].as_str().unwrap_or_default();
+    let named = description.contains(&format!("{} MB ({most} bytes)", most / MEGABYTE));
+    assert!(named && description.starts_with(member), "{text}");
 }
 
 /// Whether a path's refusals have WSO2's error body: OAuth2, SCIM and the registrations have
@@ -112,6 +123,9 @@ async fn every_operation_with_a_json_body_refuses_what_is_not_json_too_large_or_
         refused(400, &deep);
         let large = with("application/json", vec![b' '; operation.json_limit + 1]).await;
         refused(413, &large);
+        if is_management(operation.path) {
+            assert_too_large(&large, "body", operation.json_limit);
+        }
     }
 }
 
@@ -146,7 +160,17 @@ async fn every_operation_refuses_nul_and_every_path_refuses_a_method_that_it_has
 async fn what_is_no_form_is_told_so_and_one_that_is_too_large_however_large_it_is() {
     let node = Node::start().await;
     let token = node.admin_token().await;
-    let body = vec![b' '; 24 * 1024 * 1024];
+    let megabytes = |count: usize| vec![b' '; count * MEGABYTE];
+    let (file, properties) = ("file", "additionalProperties");
+    // As a whole too large, by far or within what is read of it, and a part that is by one byte.
+    let large = [
+        (file, megabytes(24), 10),
+        (file, megabytes(13), 10),
+        (file, vec![b' '; 10 * MEGABYTE + 1], 10),
+        ("apiDefinition", megabytes(13), 10),
+        ("inlineAPIDefinition", megabytes(13), 10),
+        (properties, megabytes(13), 1),
+    ];
     for operation in operations() {
         if operation.body != BodyKind::Multipart {
             continue;
@@ -155,18 +179,15 @@ async fn what_is_no_form_is_told_so_and_one_that_is_too_large_however_large_it_i
         let other = other.bytes("application/json", "{}").send().await;
         assert_eq!(other.status, 415, "{operation:?}: {}", other.text());
         assert_error_body(operation, &other);
-        for _ in 0..3 {
+        for (name, body, most) in &large {
             let call = call(&node, operation).bearer(&token);
-            let parts = [(
-                "file",
-                Some("api.json"),
-                "application/json",
-                body.as_slice(),
-            )];
+            let small = ("other", None, "text/plain", b"x".as_slice());
+            let parts = [small, (*name, None, "application/json", body.as_slice())];
             let large = call.multipart(&parts).try_send().await;
             let large = large.expect("an answer and no broken connection");
             assert_eq!(large.status, 413, "{operation:?}: {}", large.text());
             assert_error_body(operation, &large);
+            assert_too_large(&large, name, most * MEGABYTE);
         }
     }
 }

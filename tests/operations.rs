@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 
 use headgate_http::management::operations;
-use headgate_http::operation::Access;
+use headgate_http::operation::{Access, Operation, Owner};
 
-/// Method, path and who may call, a line each, as the contracts have it.
+/// Method, path and who may call, a line each, as the contracts have it; whether it is about what is one person's, which
+/// takes `If-Match`, and which members must be unique.
 const PINNED: &str = include_str!("operations.txt");
 
 fn who(access: Access) -> String {
@@ -17,11 +18,34 @@ fn who(access: Access) -> String {
     }
 }
 
+/// What it declares beside that.
+fn more(one: &Operation) -> String {
+    let mut text = String::new();
+    if one.owner == Owner::Person {
+        text.push_str("; its owner's");
+    }
+    if one.if_match {
+        text.push_str("; If-Match");
+    }
+    if !one.unique.is_empty() {
+        let _ = write!(text, "; unique {}", one.unique.join(" "));
+    }
+    text
+}
+
 #[test]
 fn each_operation_is_open_to_those_of_its_contract_and_to_nobody_else() {
     let mut lines: Vec<_> = operations()
         .iter()
-        .map(|one| format!("{} {}: {}", one.path, one.method, who(one.access)))
+        .map(|one| {
+            format!(
+                "{} {}: {}{}",
+                one.path,
+                one.method,
+                who(one.access),
+                more(one)
+            )
+        })
         .collect();
     lines.sort_unstable();
     let pinned: Vec<_> = PINNED.lines().collect();

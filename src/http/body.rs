@@ -24,6 +24,9 @@ pub const API_LIMIT: usize = 4 * 1024 * 1024;
 /// The most bytes of an uploaded definition (DESIGN §8), form overhead not counted.
 pub const DEFINITION_LIMIT: usize = 10 * 1024 * 1024;
 
+/// What a refusal calls the body as a whole.
+pub(crate) const WHOLE: &str = "body";
+
 /// The most bytes that are read and dropped of a body that exceeds its limit.
 const DRAINED: usize = 64 * 1024 * 1024;
 /// The longest that this may take.
@@ -37,13 +40,33 @@ pub struct Fields {
     path: String,
 }
 
-/// Reads a whole body of at most `limit` bytes. Of a longer one the rest is read and dropped, as
-/// far as that is bounded: whoever still sends does not listen, and would see a broken connection
-/// where the answer says why.
+/// A body as far as it was read.
+#[derive(Debug)]
+pub enum Received {
+    /// All of it.
+    Whole(Bytes),
+    /// What there was within the limit, of a body that exceeds it.
+    Exceeding(Bytes),
+}
+
+/// Reads a whole body of at most `limit` bytes.
 ///
 /// # Errors
 /// 413 beyond the limit, 408 when the body comes too slowly, 400 when it ends early.
 pub async fn read(request: Request, limit: usize) -> Result<Bytes, ApiError> {
+    match receive(request, limit).await? {
+        Received::Whole(bytes) => Ok(bytes),
+        Received::Exceeding(_) => Err(ApiError::too_large(WHOLE, limit)),
+    }
+}
+
+/// Reads a body up to `limit` bytes. Of a longer one the rest is read and dropped, as far as that is
+/// bounded: whoever still sends does not listen, and would see a broken connection where the answer
+/// says why.
+///
+/// # Errors
+/// 408 when the body comes too slowly, 400 when it ends early.
+pub async fn receive(request: Request, limit: usize) -> Result<Received, ApiError> {
     let mut body = request.into_body();
     let mut kept = BytesMut::new();
     while let Some(frame) = body.frame().await {
@@ -56,14 +79,15 @@ pub async fn read(request: Request, limit: usize) -> Result<Bytes, ApiError> {
         let Ok(data) = frame.map_err(unread)?.into_data() else {
             continue;
         };
-        if kept.len().saturating_add(data.len()) > limit {
-            drop(kept);
+        let room = limit.saturating_sub(kept.len());
+        if data.len() > room {
+            kept.extend_from_slice(data.get(..room).unwrap_or_default());
             drain(body).await;
-            return Err(ApiError::too_large(limit));
+            return Ok(Received::Exceeding(kept.freeze()));
         }
         kept.extend_from_slice(&data);
     }
-    Ok(kept.freeze())
+    Ok(Received::Whole(kept.freeze()))
 }
 
 /// Reads and drops the rest of a body, not for ever.
@@ -250,6 +274,54 @@ impl Fields {
             None => Ok(None),
             Some(Value::Array(list)) => Ok(Some(list)),
             Some(_) => Err(self.bad(name, "must be a list")),
+        }
+    }
+
+    /// Takes a text that is one of `words`, if it is there.
+    ///
+    /// # Errors
+    /// 400 naming the member.
+    pub fn word(&mut self, name: &str, words: &[&str]) -> Result<Option<String>, ApiError> {
+        let longest = words.iter().map(|word| word.len()).max().unwrap_or(0);
+        match self.text(name, longest.max(60))? {
+            Some(word) if !words.contains(&word.as_str()) => {
+                Err(self.bad(name, format!("must be {}", words.join(" or "))))
+            }
+            word => Ok(word),
+        }
+    }
+
+    /// Takes a list of objects, if it is there; each names its members from its place on.
+    ///
+    /// # Errors
+    /// 400 naming the member, or the place of what is no object.
+    pub fn items(&mut self, name: &str) -> Result<Vec<Self>, ApiError> {
+        let listed = self.list(name)?.unwrap_or_default();
+        let items = listed.into_iter().enumerate();
+        let items = items.map(|(index, item)| match item {
+            Value::Object(members) => Ok(Self {
+                members,
+                path: format!("{}{name}[{index}].", self.path),
+            }),
+            _ => Err(self.bad(&format!("{name}[{index}]"), "must be an object")),
+        });
+        items.collect()
+    }
+
+    /// The names of the members that have not been taken.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        self.members.keys().cloned().collect()
+    }
+
+    /// Refuses members that would be dropped, for `problem`; `null` counts as absent.
+    ///
+    /// # Errors
+    /// 400 naming the first that is there.
+    pub fn without(&mut self, names: &[&str], problem: &str) -> Result<(), ApiError> {
+        match names.iter().find(|name| self.take(name).is_some()) {
+            Some(name) => Err(self.bad(name, problem)),
+            None => Ok(()),
         }
     }
 

@@ -4,7 +4,8 @@
 //! The reason of an internal failure goes to the log, never to the caller.
 
 use axum::Json;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::header::{self, IF_MATCH};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
@@ -22,7 +23,7 @@ pub struct ApiError {
 /// One faulty member.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ErrorItem {
-    /// The member, header or parameter.
+    /// The member, header or parameter; `body` for a JSON body as a whole.
     pub code: String,
     /// What is wrong with it.
     pub message: String,
@@ -146,10 +147,27 @@ impl ApiError {
         )
     }
 
-    /// 409: the name or state is taken.
+    /// 409: what `member` names is taken, or is in a state that does not allow it.
     #[must_use]
-    pub fn conflict(description: impl Into<String>) -> Self {
-        Self::new(StatusCode::CONFLICT, 409, "Conflict", description)
+    pub fn conflict(member: &str, description: impl Into<String>) -> Self {
+        Self::conflicts(&[member], description)
+    }
+
+    /// 409: what these members name together.
+    #[must_use]
+    pub fn conflicts(members: &[&str], description: impl Into<String>) -> Self {
+        let error = Self::new(StatusCode::CONFLICT, 409, "Conflict", description);
+        error.naming(members)
+    }
+
+    /// The same, about these members.
+    fn naming(mut self, members: &[&str]) -> Self {
+        let item = |member: &&str| ErrorItem {
+            code: (*member).to_owned(),
+            message: self.description.clone(),
+        };
+        self.items = members.iter().map(item).collect();
+        self
     }
 
     /// 412: the row is not the one that `If-Match` names.
@@ -161,6 +179,7 @@ impl ApiError {
             "Precondition Failed",
             "the resource was changed since it was read, read it again and repeat the change",
         )
+        .naming(&[IF_MATCH.as_str()])
     }
 
     /// 408: the body did not come in time.
@@ -174,15 +193,17 @@ impl ApiError {
         )
     }
 
-    /// 413: the body exceeds `limit` bytes.
+    /// 413: the part of a form called `member`, or the body as a whole, exceeds `limit` bytes.
     #[must_use]
-    pub fn too_large(limit: usize) -> Self {
-        Self::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            413,
-            "Payload Too Large",
-            format!("the body exceeds {limit} bytes"),
-        )
+    pub fn too_large(member: &str, limit: usize) -> Self {
+        const MEGABYTE: usize = 1024 * 1024;
+        let limit = match limit % MEGABYTE {
+            0 => format!("{} MB ({limit} bytes)", limit / MEGABYTE),
+            _ => format!("{limit} bytes"),
+        };
+        let description = format!("{member}: exceeds {limit}; bytes count, white space as well");
+        let status = StatusCode::PAYLOAD_TOO_LARGE;
+        Self::new(status, 413, "Payload Too Large", description).naming(&[member])
     }
 
     /// 415: the body's media type is not one of `wanted`.

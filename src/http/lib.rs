@@ -29,6 +29,7 @@ mod search;
 pub mod server;
 mod services;
 mod serving;
+mod shape;
 mod socket;
 mod target;
 mod timed_body;

@@ -38,6 +38,15 @@ pub enum Access {
     Own,
 }
 
+/// Whose the object is that an operation is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner {
+    /// The tenant's, or nobody's: whoever may call the operation finds it.
+    Tenant,
+    /// One person's: to everybody else it is not there.
+    Person,
+}
+
 /// One REST operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Operation {
@@ -53,6 +62,13 @@ pub struct Operation {
     pub json_limit: usize,
     /// The parameters of its query: what reads another one is refused in development builds.
     pub query: &'static [&'static str],
+    /// Whether a wrong `If-Match` is refused with 412.
+    pub if_match: bool,
+    /// Whose the object is that its path, query or body names.
+    pub owner: Owner,
+    /// Members that must not name, together with others or alone, what there is already: 409 names
+    /// one of them.
+    pub unique: &'static [&'static str],
 }
 
 // === impl Operation ===
@@ -73,6 +89,9 @@ impl Operation {
             body,
             json_limit: JSON_LIMIT,
             query: &[],
+            if_match: false,
+            owner: Owner::Tenant,
+            unique: &[],
         }
     }
 
@@ -87,6 +106,27 @@ impl Operation {
     #[must_use]
     pub const fn query(mut self, names: &'static [&'static str]) -> Self {
         self.query = names;
+        self
+    }
+
+    /// The same, changing only what its caller has seen, if they send `If-Match`.
+    #[must_use]
+    pub const fn if_match(mut self) -> Self {
+        self.if_match = true;
+        self
+    }
+
+    /// The same, about an object that is one person's.
+    #[must_use]
+    pub const fn owned(mut self) -> Self {
+        self.owner = Owner::Person;
+        self
+    }
+
+    /// The same with members that must be unique.
+    #[must_use]
+    pub const fn unique(mut self, members: &'static [&'static str]) -> Self {
+        self.unique = members;
         self
     }
 

@@ -6,37 +6,8 @@ use super::rows::{Fault, Good, Row, gone, long, name, wrong};
 use super::world::World;
 
 pub(super) fn all(world: &World) -> Vec<Row> {
-    let user = json!({"userName": "rower", "password": "Row-row-row-1", "roles": []});
-    let mut faults = name("/userName", 255);
-    faults.extend(name("/password", 128));
-    faults.extend([
-        wrong("/userName", json!("a/b")),
-        wrong("/name", json!("Ann")),
-        wrong("/emails", json!("a@b")),
-        wrong("/roles", json!("admin")),
-        wrong("/roles", json!([{"value": "Internal/emperor"}])),
-        wrong("/active", json!(false)),
-    ]);
-    let scim = Row::json("POST", "/scim2/Users", user, 201);
-    let me = json!({"user": {"username": "signer", "password": "Sign-me-up-1", "claims": []}});
-    let mut me_faults = name("/user/username", 255);
-    me_faults.extend(name("/user/password", 128));
-    me_faults.extend([gone("/user"), wrong("/user/claims", json!("admin"))]);
-    let sign_up = Row::json("POST", "/api/identity/user/v1.0/me", me, 201);
     let client = json!({"clientName": "rows", "grantType": "password", "tokenType": "JWT"});
     let register = "/client-registration/v0.17/register";
-    let mut client_faults = name("/clientName", 255);
-    client_faults.extend([
-        wrong("/grantType", json!("magic")),
-        wrong("/grantType", json!(5)),
-        wrong("/tokenType", json!("PLANET")),
-        wrong("/owner", json!(5)),
-        wrong("/owner", json!("nobody-of-this-name")),
-        wrong(
-            "/clientName",
-            json!(format!("admin_{}_PRODUCTION", world.application)),
-        ),
-    ]);
     let form = |path, members, faults: Vec<Fault>| {
         Row::new("POST", path, Good::Form(members), 200).faults(faults)
     };
@@ -57,14 +28,78 @@ pub(super) fn all(world: &World) -> Vec<Row> {
         vec![gone("/token")],
     );
     vec![
-        scim.faults(faults).once(),
+        people(),
         patch(),
-        sign_up.faults(me_faults).once(),
-        Row::json("POST", register, client, 200).faults(client_faults),
+        sign_up(),
+        Row::json("POST", register, client, 200).faults(client_faults(world)),
         token,
         introspect,
         revoke,
     ]
+}
+
+fn people() -> Row {
+    let user = json!({"userName": "rower", "password": "Row-row-row-1", "roles": []});
+    let mut faults = name("/userName", 255);
+    faults.extend(name("/password", 128));
+    faults.extend([
+        wrong("/userName", json!("a/b")),
+        wrong("/name", json!("Ann")),
+        wrong("/emails", json!("a@b")),
+        wrong("/roles", json!("admin")),
+        wrong("/roles", json!([{"value": "Internal/emperor"}])),
+        wrong("/active", json!(false)),
+        wrong("/schemas", json!("x")),
+        wrong("/schemas", json!(["x"])),
+        wrong("/emails", json!([5])),
+        wrong("/emails", json!(["x".repeat(40_000)])),
+        wrong("/emails", json!(["a@b", {"value": 5}])),
+        wrong("/name", json!({"givenName": "x".repeat(256)})),
+        wrong("/displayName", json!({"a": 1})),
+        long("/externalId", 40_000),
+    ]);
+    let create = Row::json("POST", "/scim2/Users", user, 201);
+    create.faults(faults).once(&["userName"])
+}
+
+fn sign_up() -> Row {
+    let me = json!({"user": {"username": "signer", "password": "Sign-me-up-1", "claims": []}});
+    let mut me_faults = name("/user/username", 255);
+    me_faults.extend(name("/user/password", 128));
+    me_faults.extend([
+        gone("/user"),
+        wrong("/user/claims", json!("admin")),
+        wrong("/user/claims", json!([5])),
+        wrong("/user/claims", json!([{"uri": 5}])),
+        wrong(
+            "/user/claims",
+            json!([{"uri": "http://wso2.org/claims/givenname", "value": "x".repeat(40_000)}]),
+        ),
+    ]);
+    let create = Row::json("POST", "/api/identity/user/v1.0/me", me, 201);
+    create.faults(me_faults).once(&["username"])
+}
+
+fn client_faults(world: &World) -> Vec<Fault> {
+    let mut faults = name("/clientName", 255);
+    faults.extend([
+        wrong("/grantType", json!("magic")),
+        wrong("/grantType", json!(5)),
+        wrong("/tokenType", json!("PLANET")),
+        wrong("/owner", json!(5)),
+        wrong("/owner", json!("nobody-of-this-name")),
+        wrong("/saasApp", json!({"a": 1})),
+        wrong("/saasApp", json!("perhaps")),
+        wrong("/tokenScope", json!(5)),
+        long("/tokenScope", 40_000),
+        wrong("/callbackUrl", json!(5)),
+        long("/callbackUrl", 2_049),
+        wrong(
+            "/clientName",
+            json!(format!("admin_{}_PRODUCTION", world.application)),
+        ),
+    ]);
+    faults
 }
 
 fn patch() -> Row {

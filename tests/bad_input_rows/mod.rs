@@ -7,13 +7,14 @@ mod cluster_rows;
 mod ids;
 mod key_manager_rows;
 mod list_rows;
+mod policy_rows;
 mod portal_rows;
 mod query_rows;
 mod rows;
 mod world;
 
 use headgate_http::management::operations;
-use headgate_http::operation::BodyKind;
+use headgate_http::operation::{BodyKind, Operation, Owner};
 use serde_json::{Value, json};
 
 use crate::bad_input::{is_error_body, is_management};
@@ -45,6 +46,11 @@ async fn every_operation_that_takes_something_names_the_member_it_refuses() {
             assert!(judged, "what is refused of {name}? {operation:?}");
         }
     }
+    let mut wrong = Vec::new();
+    for operation in operations() {
+        let of = |row: &&Row| (row.method, row.path) == (operation.method, operation.path);
+        wrong.extend(undeclared(operation, rows.iter().find(of)));
+    }
     for row in &rows {
         let refuses = !row.faults.is_empty();
         let place = format!("{} {}", row.method, row.path);
@@ -54,11 +60,43 @@ async fn every_operation_that_takes_something_names_the_member_it_refuses() {
             "{place}: what is refused?"
         );
     }
-    let mut wrong = Vec::new();
     for row in &rows {
         check(&node, &world, row, &mut wrong).await;
     }
     assert!(wrong.is_empty(), "{}\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Where a row promises another thing than its operation declares: a row that leaves out what its
+/// operation refuses would let it be lost.
+fn undeclared(operation: &Operation, row: Option<&Row>) -> Vec<String> {
+    let place = format!("{} {}", operation.method, operation.path);
+    let told = |what: String| format!("{place}: {what}");
+    let Some(row) = row else {
+        // Those without a row are reads and deletions, which are `ids`'.
+        let none = operation.unique.is_empty();
+        return Vec::from_iter((!none).then(|| told("no row for what is unique".to_owned())));
+    };
+    let mut wrong = Vec::new();
+    if row.tagged != operation.if_match {
+        wrong.push(told("If-Match is declared or tested, not both".to_owned()));
+    }
+    if row.owned != (operation.owner == Owner::Person) {
+        wrong.push(told("its owner is declared or tested, not both".to_owned()));
+    }
+    let tested = || row.conflicts.iter().flat_map(|conflict| conflict.members);
+    for member in operation
+        .unique
+        .iter()
+        .filter(|one| !tested().any(|other| other == *one))
+    {
+        wrong.push(told(format!(
+            "{member} is to be unique, no row has it taken"
+        )));
+    }
+    for member in tested().filter(|one| !operation.unique.contains(one)) {
+        wrong.push(told(format!("{member} is not declared to be unique")));
+    }
+    wrong
 }
 
 /// All promises of one row; what is broken is told in `wrong`.
@@ -70,7 +108,8 @@ async fn check(node: &Node, world: &World, row: &Row, wrong: &mut Vec<String>) {
             "{method} {path}: {what}: wanted {wanted}, got {status} {text}"
         ));
     };
-    for fault in &row.faults {
+    let derived = of_every_member(row);
+    for fault in row.faults.iter().chain(&derived) {
         let answer = call(node, world, row, &row.good.with(fault)).send().await;
         if answer.status != 400 || !names(row, fault, &answer) {
             tell(&format!("{fault:?}"), "400 naming the member", &answer);
@@ -87,45 +126,139 @@ async fn check(node: &Node, world: &World, row: &Row, wrong: &mut Vec<String>) {
     }
     for (what, call) in to_nothing(node, world, row) {
         let answer = call.send().await;
-        let told = !is_management(row.path) || is_error_body(&answer.json());
-        if answer.status != 404 || !told {
+        if answer.status != 404 || !is_refusal(row, &answer) {
             tell(what, "404", &answer);
         }
     }
     if row.owned {
-        let answer = known(node, world, row, &row.good)
-            .bearer(&world.stranger)
-            .send()
-            .await;
-        if answer.status != 404 {
+        let call = known(node, world, row, &row.good).bearer(&world.stranger);
+        let answer = call.send().await;
+        if !is_not_theirs(row, &answer) {
             tell("another owner's object", "404", &answer);
         }
     }
     if row.tagged {
         let call = call(node, world, row, &row.good).header("if-match", "\"999\"");
         let answer = call.send().await;
-        if answer.status != 412 {
-            tell("If-Match of another version", "412", &answer);
+        if answer.status != 412 || !is_about_all(row, &["if-match"], &answer) {
+            tell("If-Match of another version", "412 naming it", &answer);
         }
+    }
+    for (what, answer) in untold_conflicts(node, world, row, false).await {
+        tell(&what, "409 naming what is taken", &answer);
     }
     let (answer, is_told) = good(node, world, row).await;
     if answer.status != row.status {
         tell("a good body", &row.status.to_string(), &answer);
     } else if !is_told {
         tell("a change", "who has applied it (Headgate-Applied)", &answer);
+    } else if row.status == 409 && !is_about_all(row, &[], &answer) {
+        tell("a conflict", "what it is about", &answer);
     }
-    if row.once {
-        let answer = call(node, world, row, &row.good).send().await;
-        if answer.status != 409 {
-            tell("the same once more", "409", &answer);
+    for (what, answer) in untold_conflicts(node, world, row, true).await {
+        tell(&what, "409 naming what is taken", &answer);
+    }
+}
+
+/// What should be a conflict and is none, or does not say of what: of the good body once more if it
+/// is `again`, else of its faults.
+async fn untold_conflicts(
+    node: &Node,
+    world: &World,
+    row: &Row,
+    again: bool,
+) -> Vec<(String, Answer)> {
+    let mut untold = Vec::new();
+    let conflicts = row.conflicts.iter();
+    for conflict in conflicts.filter(|one| one.fault.is_none() == again) {
+        let (what, request) = match &conflict.fault {
+            Some(fault) => {
+                let changed = row.good.with(fault);
+                (format!("{fault:?}"), call(node, world, row, &changed))
+            }
+            None => (
+                "the same once more".to_owned(),
+                call(node, world, row, &row.good),
+            ),
+        };
+        let answer = request.send().await;
+        if answer.status != 409 || !is_about_all(row, conflict.members, &answer) {
+            untold.push((what, answer));
         }
     }
+    untold
+}
+
+/// What is wrong with every member of a good JSON body: one of another type, and a text that is
+/// larger than any is kept.
+fn of_every_member(row: &Row) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    if let (Good::Json(body), "") = (&row.good, row.takes_all) {
+        spoil("", body, &mut faults);
+    }
+    faults.retain(|fault| !fault.member().is_empty());
+    faults
+}
+
+fn spoil(pointer: &str, value: &Value, faults: &mut Vec<Fault>) {
+    let other = match value {
+        Value::Object(_) | Value::Array(_) => json!(5),
+        _ => json!({"a": 1}),
+    };
+    if !pointer.is_empty() {
+        faults.push(rows::wrong(pointer, other));
+    }
+    match value {
+        Value::String(_) => faults.push(rows::long(pointer, 40_000)),
+        Value::Object(members) => {
+            for (name, value) in members {
+                let name = name.replace('~', "~0").replace('/', "~1");
+                spoil(&format!("{pointer}/{name}"), value, faults);
+            }
+        }
+        Value::Array(list) => {
+            for (index, value) in list.iter().enumerate() {
+                spoil(&format!("{pointer}/{index}"), value, faults);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Whether the object is not there for who asked; of many, each is answered in its place.
+fn is_not_theirs(row: &Row, answer: &Answer) -> bool {
+    if row.path.ends_with("/multiple") {
+        return answer.json()[0]["status"] == "REJECTED";
+    }
+    answer.status == 404 && is_refusal(row, answer)
+}
+
+/// Whether a refusal has the body that refusals have there.
+fn is_refusal(row: &Row, answer: &Answer) -> bool {
+    !is_management(row.path) || is_error_body(&answer.json())
+}
+
+/// Whether a refusal says that it is about something, and about all of these.
+fn is_about_all(row: &Row, members: &[&str], answer: &Answer) -> bool {
+    if !is_management(row.path) {
+        let text = answer.text().to_lowercase();
+        return members.iter().all(|one| text.contains(&one.to_lowercase()));
+    }
+    let body = answer.json();
+    let items = body["error"].as_array().cloned().unwrap_or_default();
+    let names = |member: &&str| items.iter().any(|item| item["code"] == **member);
+    is_error_body(&body) && !items.is_empty() && members.iter().all(names)
 }
 
 /// The good request's answer, and whether it says who has applied what it changed.
 async fn good(node: &Node, world: &World, row: &Row) -> (Answer, bool) {
     let before = head(node, world).await;
-    let answer = call(node, world, row, &row.good).send().await;
+    let mut call = call(node, world, row, &row.good);
+    if !row.tagged {
+        // Whoever looks at it declares it.
+        call = call.header("if-match", "\"999\"");
+    }
+    let answer = call.send().await;
     let has_changed = head(node, world).await > before;
     let is_told = !answer.header("headgate-applied").is_empty();
     (answer, is_told || !has_changed)

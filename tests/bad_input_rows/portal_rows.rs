@@ -1,6 +1,6 @@
 //! The table's rows of the Developer Portal.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::rows::{Row, gone, long, name, wrong};
 use super::world::World;
@@ -38,17 +38,21 @@ pub(super) fn applications(world: &World) -> Vec<Row> {
     let mut plan = name("/throttlingPolicy", 60);
     plan.push(wrong("/throttlingPolicy", json!("NoSuchPlan")));
     vec![
-        Row::json("POST", every, good, 201).faults(faults()).once(),
+        Row::json("POST", every, good, 201)
+            .faults(faults())
+            .once(&["name"]),
         Row::json("PUT", one, renamed, 200)
             .faults(faults())
+            .taken(wrong("/name", json!("idle")), &["name"])
             .owned()
             .tagged(),
         Row::json("POST", subscriptions, subscription.clone(), 201)
             .faults(sub_faults)
             .faults([wrong("/throttlingPolicy", json!("NoSuchPlan"))])
             .owned()
-            .once(),
+            .once(&["apiId", "applicationId"]),
         Row::json("POST", multiple, json!([subscription.clone()]), 200)
+            .owned()
             .takes_all("a bad item is answered in its place: `bad_input` has its test"),
         Row::json("PUT", of_subscription, subscription, 200)
             .faults(plan)
@@ -57,8 +61,15 @@ pub(super) fn applications(world: &World) -> Vec<Row> {
     ]
 }
 
+/// More additional properties than are kept.
+fn too_many() -> Value {
+    let many = (0..51).map(|n| (format!("p{n}"), json!("v")));
+    Value::Object(many.collect())
+}
+
 pub(super) fn keys(world: &World) -> Vec<Row> {
     let generate = "/api/am/devportal/v3/applications/{applicationId}/generate-keys";
+    let large = json!({"x": "y".repeat(40_000)});
     let key_faults = |grants: &str| {
         vec![
             gone(grants),
@@ -74,6 +85,8 @@ pub(super) fn keys(world: &World) -> Vec<Row> {
                 "/additionalProperties",
                 json!({"id_token_expiry_time": "100000000"}),
             ),
+            wrong("/additionalProperties", json!({"x": "y".repeat(40_000)})),
+            wrong("/additionalProperties", too_many()),
             wrong("/validityTime", json!("soon")),
             wrong("/keyManager", json!("Elsewhere")),
         ]
@@ -85,7 +98,7 @@ pub(super) fn keys(world: &World) -> Vec<Row> {
         .faults(key_faults("/grantTypesToBeSupported"))
         .faults([gone("/keyType"), wrong("/keyType", json!("PLANET"))])
         .owned()
-        .once();
+        .once(&["keyType"]);
     let mut rows = vec![first];
     let update = json!({"supportedGrantTypes": grants});
     let token = json!({"consumerSecret": world.secret, "scopes": [], "validityPeriod": 60});
@@ -94,7 +107,8 @@ pub(super) fn keys(world: &World) -> Vec<Row> {
         "/api/am/devportal/v3/applications/{applicationId}/keys/{keyType}",
     ] {
         let row = Row::json("PUT", path, update.clone(), 200);
-        rows.push(row.faults(key_faults("/supportedGrantTypes")).owned());
+        let row = row.faults(key_faults("/supportedGrantTypes"));
+        rows.push(row.owned().tagged());
     }
     for path in [
         "/api/am/devportal/v3/applications/{applicationId}/oauth-keys/{keyMappingId}/generate-token",
@@ -107,8 +121,10 @@ pub(super) fn keys(world: &World) -> Vec<Row> {
             wrong("/validityPeriod", json!(0)),
             wrong("/validityPeriod", json!(-1)),
             wrong("/grantType", json!("magic")),
+            wrong("/additionalProperties", json!("x")),
+            wrong("/additionalProperties", large.clone()),
         ]);
-        rows.push(row.faults(faults).owned());
+        rows.push(row.faults(faults).owned().tagged());
     }
     rows
 }
@@ -128,10 +144,8 @@ pub(super) fn api_keys(world: &World) -> Vec<Row> {
         wrong("/additionalProperties", json!("x")),
         wrong("/additionalProperties/permittedIP", json!("nowhere")),
     ]);
-    let mut rows = vec![Row::json("POST", generate, good, 200).faults(faults)];
-    let good = json!({
-        "keyUUID": world.api_key, "applicationUUID": world.application, "apiUUID": world.api,
-    });
+    let generate = Row::json("POST", generate, good, 200).faults(faults);
+    let mut rows = vec![generate.tagged().once(&["keyName"])];
     for (path, more) in [
         (
             "/api/am/devportal/v3/apis/{apiId}/api-keys/associate",
@@ -149,7 +163,13 @@ pub(super) fn api_keys(world: &World) -> Vec<Row> {
         ("/api/am/devportal/v3/apis/{apiId}/api-keys/regenerate", ""),
         ("/api/am/devportal/v3/apis/{apiId}/api-keys/revoke", ""),
     ] {
-        let row = Row::json("POST", path, good.clone(), 200).owned();
+        let mut good = json!({"keyUUID": world.api_key});
+        match more {
+            "/applicationUUID" => good["applicationUUID"] = json!(world.application),
+            "/apiUUID" => good["apiUUID"] = json!(world.api),
+            _ => {}
+        }
+        let row = Row::json("POST", path, good, 200).owned().tagged();
         let row = row.faults(name("/keyUUID", 60));
         rows.push(if more.is_empty() {
             row

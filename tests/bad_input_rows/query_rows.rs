@@ -54,10 +54,12 @@ fn publisher(world: &World) -> Vec<Row> {
                 wrong("/serviceVersion", json!("v1")),
             ])
             .unknown("/apiId")
-            .once(),
+            .tagged()
+            .once(&["newVersion"]),
         restore
             .faults(required("/revisionId"))
-            .unknown("/revisionId"),
+            .unknown("/revisionId")
+            .tagged(),
         block
             .faults(required("/apiId"))
             .faults(required("/action"))
@@ -104,10 +106,16 @@ fn keys() -> Vec<Row> {
         "/api/am/devportal/v3/applications/{applicationId}/keys/{keyType}/regenerate-secret",
         "/api/am/devportal/v3/applications/{applicationId}/oauth-keys/{keyMappingId}/clean-up",
     ];
-    let rows = paths.map(|path| query(path, json!({}), 200).owned());
+    let rows = paths.map(|path| {
+        let row = query(path, json!({}), 200).owned();
+        match path.ends_with("/clean-up") {
+            true => row.tagged(),
+            false => row,
+        }
+    });
     let old = "/api/am/devportal/v3/applications/{applicationId}/keys/{keyType}/clean-up";
     // The other application's keys are the ones that its own row has made.
-    let old = query(old, json!({}), 200).level("idle").owned();
+    let old = query(old, json!({}), 200).level("idle").owned().tagged();
     let rows = rows.into_iter().chain([old]);
     rows.map(|row| row.takes_all("the path says it all"))
         .collect()

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::world::{World, policy};
-use super::{key_manager_rows, list_rows, portal_rows, query_rows};
+use super::world::World;
+use super::{key_manager_rows, list_rows, policy_rows, portal_rows, query_rows};
 use crate::support::platform::openapi;
 
 /// One operation.
@@ -29,8 +29,16 @@ pub(super) struct Row {
     pub(super) owned: bool,
     /// The contract has `If-Match`.
     pub(super) tagged: bool,
-    /// Works once; the second time is a conflict.
-    pub(super) once: bool,
+    /// What is a conflict with what there is.
+    pub(super) conflicts: Vec<Conflict>,
+}
+
+/// What is answered with 409.
+pub(super) struct Conflict {
+    /// The good body with this; without it the good body once more.
+    pub(super) fault: Option<Fault>,
+    /// What the answer names.
+    pub(super) members: &'static [&'static str],
 }
 
 /// A body that works.
@@ -165,7 +173,7 @@ impl Row {
             free: Vec::new(),
             owned: false,
             tagged: false,
-            once: false,
+            conflicts: Vec::new(),
         }
     }
 
@@ -236,8 +244,17 @@ impl Row {
         self
     }
 
-    pub(super) const fn once(mut self) -> Self {
-        self.once = true;
+    /// The same once more is a conflict of these members.
+    pub(super) fn once(mut self, members: &'static [&'static str]) -> Self {
+        let fault = None;
+        self.conflicts.push(Conflict { fault, members });
+        self
+    }
+
+    /// With this fault it is a conflict of these members.
+    pub(super) fn taken(mut self, fault: Fault, members: &'static [&'static str]) -> Self {
+        let fault = Some(fault);
+        self.conflicts.push(Conflict { fault, members });
         self
     }
 }
@@ -246,7 +263,7 @@ impl Row {
 pub(super) fn all(world: &World) -> Vec<Row> {
     let mut rows = Vec::new();
     rows.extend(list_rows::all(world));
-    rows.extend(policies());
+    rows.extend(policy_rows::all());
     rows.extend(publisher(world));
     rows.extend(key_manager_rows::all(world));
     rows.extend(portal_rows::applications(world));
@@ -255,72 +272,6 @@ pub(super) fn all(world: &World) -> Vec<Row> {
     rows.extend(query_rows::all(world));
     // What the others are called with ends with it.
     rows.push(key_manager_rows::change_password(world));
-    rows
-}
-
-fn policy_faults() -> Vec<Fault> {
-    let mut faults = name("/policyName", 60);
-    faults.extend([
-        wrong("/policyName", json!("two words")),
-        wrong("/description", json!(5)),
-        wrong("/subscriberCount", json!(5)),
-        wrong(
-            "/permissions",
-            json!({"permissionType": "DENY", "roles": ["admin"]}),
-        ),
-        gone("/defaultLimit"),
-        wrong("/defaultLimit", json!("none")),
-        wrong("/defaultLimit/type", json!("PLANETS")),
-        gone("/defaultLimit/requestCount"),
-        wrong("/defaultLimit/requestCount/requestCount", json!("many")),
-        wrong("/defaultLimit/requestCount/requestCount", json!(-1)),
-        wrong("/defaultLimit/requestCount/timeUnit", json!("fortnight")),
-    ]);
-    faults
-}
-
-fn policies() -> Vec<Row> {
-    let paths = [
-        (
-            "application",
-            "/api/am/admin/v4/throttling/policies/application",
-            "/api/am/admin/v4/throttling/policies/application/{policyId}",
-        ),
-        (
-            "subscription",
-            "/api/am/admin/v4/throttling/policies/subscription",
-            "/api/am/admin/v4/throttling/policies/subscription/{policyId}",
-        ),
-        (
-            "advanced",
-            "/api/am/admin/v4/throttling/policies/advanced",
-            "/api/am/admin/v4/throttling/policies/advanced/{policyId}",
-        ),
-    ];
-    let mut rows = Vec::new();
-    for (level, every, one) in paths {
-        let create = Row::json("POST", every, policy("Fresh"), 201);
-        rows.push(create.faults(policy_faults()).once());
-        let update = Row::json("PUT", one, policy("Known"), 200);
-        rows.push(update.faults(policy_faults()).level(level).tagged());
-    }
-    let every = "/api/am/admin/v4/throttling/deny-policies";
-    let good =
-        json!({"conditionType": "USER", "conditionValue": "somebody", "conditionStatus": true});
-    let mut faults = name("/conditionType", 20);
-    faults.extend([
-        wrong("/conditionType", json!("PLANET")),
-        gone("/conditionValue"),
-        wrong("/conditionValue", json!(5)),
-        wrong("/conditionStatus", json!("yes")),
-    ]);
-    rows.push(Row::json("POST", every, good, 201).faults(faults).once());
-    let one = "/api/am/admin/v4/throttling/deny-policy/{conditionId}";
-    let faults = [
-        gone("/conditionStatus"),
-        wrong("/conditionStatus", json!("yes")),
-    ];
-    rows.push(Row::json("PATCH", one, json!({"conditionStatus": false}), 200).faults(faults));
     rows
 }
 
@@ -401,6 +352,25 @@ fn promises() -> Vec<Fault> {
         ("businessInformation", json!("me")),
         ("cacheTimeout", json!("x")),
         ("displayName", json!(7)),
+        ("wsdlInfo", json!({"type": 5})),
+        ("wsdlInfo", json!({"type": "x".repeat(40_000)})),
+        (
+            "websubSubscriptionConfiguration",
+            json!({"enable": "maybe"}),
+        ),
+        (
+            "websubSubscriptionConfiguration",
+            json!({"secret": {"a": 1}}),
+        ),
+        (
+            "websubSubscriptionConfiguration",
+            json!({"secret": "x".repeat(40_000)}),
+        ),
+        ("serviceInfo", json!({"key": 5})),
+        ("serviceInfo", json!({"name": "x".repeat(40_000)})),
+        ("serviceInfo", json!({"outdated": "x"})),
+        ("monetization", json!({"properties": {"a": 5}})),
+        ("nobodyKnows", json!("x".repeat(40_000))),
     ];
     let members = members.into_iter();
     members
@@ -435,18 +405,24 @@ fn publisher(world: &World) -> Vec<Row> {
         create
             .query_faults([wrong("/openAPIVersion", json!("v2"))])
             .faults(api_faults())
-            .once(),
-        revision.faults([wrong("/description", json!(5)), long("/description", 256)]),
+            .taken(wrong("/name", json!("Rows")), &["name"])
+            .taken(wrong("/context", json!("/rows")), &["context"])
+            .once(&["name", "version"]),
+        revision
+            .faults([wrong("/description", json!(5)), long("/description", 256)])
+            .tagged(),
         Row::json("POST", deploy, targets.clone(), 200)
             .names("revisionId", &world.revision)
-            .faults(target_faults()),
+            .faults(target_faults())
+            .tagged(),
         Row::json("POST", undeploy, targets, 201)
             .names("revisionId", &world.revision)
             .query_faults([
                 wrong("/revisionNumber", json!("first")),
                 wrong("/allEnvironments", json!("perhaps")),
             ])
-            .faults(target_faults()),
+            .faults(target_faults())
+            .tagged(),
     ];
     rows.extend(definitions());
     rows.push(update.faults(api_faults()).tagged());
@@ -488,7 +464,15 @@ fn definitions() -> [Row; 3] {
                     json!([{"verb": "GET", "target": "/other"}]),
                 ),
             ])
-            .once(),
+            .taken(
+                wrong("/additionalProperties/name", json!("Rows")),
+                &["name"],
+            )
+            .taken(
+                wrong("/additionalProperties/context", json!("/rows")),
+                &["context"],
+            )
+            .once(&["name", "version"]),
         validate
             .faults([gone("/file")])
             .query_faults([wrong("/returnContent", json!("perhaps"))]),

@@ -18,7 +18,7 @@ use storage::apim::{
 };
 use storage::shared::scope_roles;
 
-use super::error::PublisherError;
+use super::error::{PublisherError, THE_API};
 use super::message::{Author, Committed, Edition, NewApi};
 use super::reading::Placed;
 use super::{Stores, default_version, documents};
@@ -116,9 +116,9 @@ pub(super) async fn delete(stores: &Stores, edition: &Edition) -> Done<()> {
     let mut row = lock(&mut write, edition).await?;
     let subscribers = subscriptions::count_of_api(&mut write, &row.tenant, &row.id).await?;
     if subscribers > 0 {
-        return Err(PublisherError::Conflict(format!(
-            "the API has {subscribers} subscriptions, it can be retired but not deleted"
-        )));
+        let problem =
+            format!("the API has {subscribers} subscriptions, it can be retired but not deleted");
+        return Err(PublisherError::conflict(THE_API, problem));
     }
     let deployed = api_deployments::list_for_change(&mut write, &row.tenant, &row.id).await?;
     let mut changes: Vec<Change> = deployed
@@ -206,19 +206,25 @@ async fn check_neighbours(write: &mut Write, row: &ApiRow) -> Result<Option<i64>
     let newest_ms = versions.last().map(|newest| newest.created_at_ms);
     for other in versions {
         if other.name != row.name || !other.context.eq_ignore_ascii_case(&row.context) {
-            return Err(PublisherError::Conflict(format!(
+            let problem = format!(
                 "an API named {} exists already, with the context {}",
                 other.name, other.context
-            )));
+            );
+            return Err(PublisherError::conflict(&["name"], problem));
+        }
+        if other.version == row.version {
+            let problem = format!("the API {} {} exists already", other.name, other.version);
+            return Err(PublisherError::conflict(&["name", "version"], problem));
         }
     }
     let bare = unversioned_context(&row.context);
     for other in apis::at_context(write, &row.tenant, &row.full_context, &bare).await? {
         if other.name != row.name {
-            return Err(PublisherError::Conflict(format!(
+            let problem = format!(
                 "the context {} belongs to the API {}",
                 other.context, other.name
-            )));
+            );
+            return Err(PublisherError::conflict(&["context"], problem));
         }
     }
     Ok(newest_ms)

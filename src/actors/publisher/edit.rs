@@ -15,7 +15,7 @@ use storage::apim::apis;
 use storage::apim::apis::ApiRow;
 
 use super::apis::{check, check_policies, check_scopes, find, lock, name_operations};
-use super::error::PublisherError;
+use super::error::{PublisherError, THE_API};
 use super::message::{Committed, DefinitionContent, Edition, Wanted};
 use super::reading::Placed;
 use super::{Stores, default_version, documents};
@@ -233,5 +233,5 @@ async fn replace(
 
 /// Others were faster every time.
 pub(super) fn overtaken() -> PublisherError {
-    PublisherError::Conflict("the API is being changed by others, try again".to_owned())
+    PublisherError::conflict(THE_API, "the API is being changed by others, try again")
 }

@@ -5,6 +5,9 @@ use domain::api_rules::Fault;
 use domain::openapi::DefinitionError;
 use storage::StoreError;
 
+/// What a conflict is about that no member of the request has brought about: the API that it names.
+pub const THE_API: &[&str] = &["apiId"];
+
 /// A refusal or failure of the publisher.
 #[derive(Debug, thiserror::Error)]
 pub enum PublisherError {
@@ -23,8 +26,13 @@ pub enum PublisherError {
     #[error("the definition cannot be imported")]
     Definition(Vec<DefinitionError>),
     /// A name, version or context is taken, or something still depends on the API.
-    #[error("{0}")]
-    Conflict(String),
+    #[error("{reason}")]
+    Conflict {
+        /// The members that it is about; [`THE_API`] where it is the state of the API.
+        fields: &'static [&'static str],
+        /// What is there already.
+        reason: String,
+    },
     /// The row is not the one that the caller read.
     #[error("the API was changed since it was read")]
     Stale,
@@ -67,6 +75,14 @@ impl PublisherError {
         }
     }
 
+    /// What these members name is there already, or is in a state that does not allow it.
+    pub(crate) fn conflict(fields: &'static [&'static str], reason: impl Into<String>) -> Self {
+        Self::Conflict {
+            fields,
+            reason: reason.into(),
+        }
+    }
+
     /// One faulty member.
     pub(crate) fn invalid(field: &str, problem: impl Into<String>) -> Self {
         Self::Invalid(vec![Fault {
@@ -79,7 +95,9 @@ impl PublisherError {
 impl From<StoreError> for PublisherError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Duplicate(what) => Self::Conflict(format!("{what} exists already")),
+            StoreError::Duplicate(what) => {
+                Self::conflict(THE_API, format!("{what} exists already"))
+            }
             StoreError::Stale => Self::Stale,
             other => Self::Store(other),
         }

@@ -38,7 +38,7 @@ use storage::Database;
 use crate::change_feed::ChangeFeedHandle;
 pub use crate::change_feed::Saved;
 
-pub use error::PublisherError;
+pub use error::{PublisherError, THE_API};
 pub use handle::PublisherHandle;
 pub use message::{
     Author, DefinitionDocument, Edition, NewApi, RevisionDeployments, Step, Target, Wanted,

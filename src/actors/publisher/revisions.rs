@@ -15,7 +15,7 @@ use storage::apim::{api_deployments, api_revisions, apis, change_log};
 
 use super::apis::{check_policies, check_scopes, commit, find, lock};
 use super::default_version::Event;
-use super::error::PublisherError;
+use super::error::{PublisherError, THE_API};
 use super::message::{Committed, Edition, Target};
 use super::{Stores, default_version, documents};
 
@@ -112,8 +112,8 @@ pub(super) async fn deploy(
     let mut row = lock(&mut write, edition).await?;
     revision(&mut write, edition, id).await?;
     if row.state == LifecycleState::Retired {
-        let problem = "the API is retired and cannot be deployed any more".to_owned();
-        return Err(PublisherError::Conflict(problem));
+        let problem = "the API is retired and cannot be deployed any more";
+        return Err(PublisherError::conflict(THE_API, problem));
     }
     check_policies(&mut write, &api).await?;
     for target in targets {

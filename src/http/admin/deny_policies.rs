@@ -17,7 +17,7 @@ use crate::body::Fields;
 use crate::document::{seen, seen_version};
 use crate::entity_tag::met;
 use crate::error::ApiError;
-use crate::failure::answer;
+use crate::failure::{answer, answer_to};
 use crate::management::with_applied;
 use crate::operation::{Access, BodyKind, Operation};
 use crate::query::Query;
@@ -30,10 +30,13 @@ const ONE: &str = "/api/am/admin/v4/throttling/deny-policy/{conditionId}";
 
 pub(super) static LIST: Operation =
     Operation::new("GET", ALL, VIEW, BodyKind::Empty).query(&["query"]);
-pub(super) static CREATE: Operation = Operation::new("POST", ALL, MANAGE, BodyKind::Json);
+pub(super) static CREATE: Operation =
+    Operation::new("POST", ALL, MANAGE, BodyKind::Json).unique(&["conditionValue"]);
 pub(super) static GET: Operation = Operation::new("GET", ONE, VIEW, BodyKind::Empty);
-pub(super) static PATCH: Operation = Operation::new("PATCH", ONE, MANAGE, BodyKind::Json);
-pub(super) static DELETE: Operation = Operation::new("DELETE", ONE, MANAGE, BodyKind::Empty);
+pub(super) static PATCH: Operation =
+    Operation::new("PATCH", ONE, MANAGE, BodyKind::Json).if_match();
+pub(super) static DELETE: Operation =
+    Operation::new("DELETE", ONE, MANAGE, BodyKind::Empty).if_match();
 
 pub(super) fn mount(router: Router<Services>) -> Router<Services> {
     let router = LIST.mount(router, list);
@@ -68,7 +71,7 @@ async fn create(
 ) -> Result<Response, ApiError> {
     let policy = read(&caller.tenant, fields)?;
     let changed = admin(&services)?.create_deny_policy(policy).await;
-    let changed = changed.map_err(answer)?;
+    let changed = changed.map_err(answer_to(&CREATE))?;
     let location = format!(
         "/api/am/admin/v4/throttling/deny-policy/{}",
         changed.value.id

@@ -5,6 +5,7 @@ mod deny_policies;
 mod deny_search;
 mod policies;
 mod policy_document;
+mod policy_kept;
 #[cfg(test)]
 mod policy_limit_tests;
 mod policy_options;

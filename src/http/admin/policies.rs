@@ -17,7 +17,7 @@ use crate::body::Fields;
 use crate::document::seen;
 use crate::entity_tag;
 use crate::error::ApiError;
-use crate::failure::answer;
+use crate::failure::{answer, answer_about, answer_to};
 use crate::management::with_applied;
 use crate::operation::{Access, BodyKind, Operation};
 use crate::services::Services;
@@ -41,13 +41,13 @@ macro_rules! level {
             pub(in super::super) static LIST: Operation =
                 Operation::new("GET", ALL, VIEW, BodyKind::Empty);
             pub(in super::super) static CREATE: Operation =
-                Operation::new("POST", ALL, MANAGE, BodyKind::Json);
+                Operation::new("POST", ALL, MANAGE, BodyKind::Json).unique(&["policyName"]);
             pub(in super::super) static GET: Operation =
                 Operation::new("GET", ONE, VIEW, BodyKind::Empty);
             pub(in super::super) static UPDATE: Operation =
-                Operation::new("PUT", ONE, MANAGE, BodyKind::Json);
+                Operation::new("PUT", ONE, MANAGE, BodyKind::Json).if_match();
             pub(in super::super) static DELETE: Operation =
-                Operation::new("DELETE", ONE, MANAGE, BodyKind::Empty);
+                Operation::new("DELETE", ONE, MANAGE, BodyKind::Empty).if_match();
 
             pub(super) fn mount(router: Router<Services>) -> Router<Services> {
                 let router = LIST.mount(router, |services, caller| list(LEVEL, services, caller));
@@ -94,7 +94,8 @@ async fn create(
 ) -> Result<Response, ApiError> {
     let policy = read(level, &caller.tenant, fields)?;
     let changed = admin(&services)?.create_policy(policy).await;
-    let changed = changed.map_err(answer)?;
+    // At every level the same member.
+    let changed = changed.map_err(answer_to(&subscription::CREATE))?;
     let mut response = located(level, &changed.value);
     *response.status_mut() = StatusCode::CREATED;
     Ok(with_applied(response, &changed.applied))
@@ -153,7 +154,7 @@ async fn delete(
     let mut known = find(level, &services, &caller, &id).await?;
     known.row_version = entity_tag::met(&headers, known.row_version)?.unwrap_or(0);
     let changed = admin(&services)?.delete_policy(known).await;
-    let changed = changed.map_err(answer)?;
+    let changed = changed.map_err(answer_about(&["policyId"]))?;
     Ok(with_applied(
         StatusCode::OK.into_response(),
         &changed.applied,

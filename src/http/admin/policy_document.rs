@@ -9,7 +9,7 @@ use domain::policy::{
     UNLIMITED,
 };
 
-use super::{policy_options, promises};
+use super::{policy_kept, policy_options, promises};
 use crate::body::Fields;
 use crate::error::ApiError;
 
@@ -17,6 +17,14 @@ use crate::error::ApiError;
 const MOST_UNITS: i64 = 1 << 53;
 /// The most units of time of a window.
 const MOST_TIME: i64 = 1_000;
+/// The members that hold a limit of one type each; those of other types would be dropped.
+const LIMITS: [&str; 4] = ["requestCount", "bandwidth", "eventCount", "aiApiQuota"];
+/// The members that hold a condition of another type than the one that is in force.
+const OTHER_CONDITIONS: [&str; 3] = [
+    "headerCondition",
+    "queryParameterCondition",
+    "jwtClaimsCondition",
+];
 /// The most conditional groups, and conditions in one.
 const MOST_GROUPS: usize = 50;
 
@@ -26,6 +34,7 @@ pub(super) fn read(
     tenant: &str,
     mut fields: Fields,
 ) -> Result<Policy, ApiError> {
+    policy_kept::check(&mut fields)?;
     let name = read_name(&mut fields)?;
     let limit = fields.object("defaultLimit")?;
     let limit = limit.ok_or_else(|| ApiError::bad_field("defaultLimit", "is required"))?;
@@ -45,7 +54,7 @@ pub(super) fn read(
         PolicyLevel::Subscription => fields.flag("stopOnQuotaReach")?.unwrap_or(true),
         // Not of these contracts: their quotas always stop.
         PolicyLevel::Application | PolicyLevel::Api => {
-            fields.take("stopOnQuotaReach");
+            fields.flag("stopOnQuotaReach")?;
             true
         }
     };
@@ -59,6 +68,7 @@ pub(super) fn read(
         Some(limit)
     };
     let extra = fields.rest();
+    policy_kept::bounded(&extra)?;
     promises::refuse(level, &extra)?;
     let options = policy_options::read(&extra)?;
     Ok(Policy {
@@ -170,8 +180,11 @@ fn read_limit(path: &str, mut fields: Fields) -> Result<Limit, ApiError> {
             return Err(ApiError::bad_field(&format!("{path}.type"), problem));
         }
     };
-    let path = format!("{path}.{member}");
     let inner = fields.object(member)?;
+    let others = LIMITS.map(|limit| if limit == member { "" } else { limit });
+    let problem = format!("is no part of a limit of type {kind}, leave it out");
+    fields.without(&others, &problem)?;
+    let path = format!("{path}.{member}");
     let mut inner = inner.ok_or_else(|| ApiError::bad_field(&path, "is required"))?;
     let amount = if quota == QuotaUnit::Bytes {
         "dataAmount"
@@ -335,6 +348,8 @@ fn read_condition(path: &str, condition: Value) -> Result<Condition, ApiError> {
         };
         return Err(ApiError::bad_field(&format!("{path}.type"), problem));
     }
+    let problem = "is no part of an IPCONDITION, leave it out";
+    fields.without(&OTHER_CONDITIONS, problem)?;
     let path = format!("{path}.ipCondition");
     let inner = fields.object("ipCondition")?;
     let mut inner = inner.ok_or_else(|| ApiError::bad_field(&path, "is required"))?;
@@ -364,6 +379,10 @@ fn read_condition(path: &str, condition: Value) -> Result<Condition, ApiError> {
     } else {
         ConditionTest::Address(address("specificIP")?)
     };
+    // What the other type of address is given by is of no use, but is no other thing.
+    for rest in ["specificIP", "startingIP", "endingIP"] {
+        inner.text(rest, 64)?;
+    }
     Ok(Condition {
         invert: fields.flag("invertCondition")?.unwrap_or(false),
         test,

@@ -200,7 +200,7 @@ fn options_that_are_none_are_refused_by_name() {
         (one("headgate.windows", json!("fixed")), "[0].name"),
         (json!([mode[0], mode[0]]), "[1].name"),
         (json!([{"value": "x"}]), "[0].name"),
-        (json!(["headgate.mode"]), "[0].name"),
+        (json!(["headgate.mode"]), "[0]"),
         (json!({"headgate.mode": "exact"}), ""),
     ] {
         for level in LEVELS {

@@ -19,7 +19,7 @@ use crate::body::Fields;
 use crate::document::{seen, seen_version};
 use crate::entity_tag::{met, wanted};
 use crate::error::ApiError;
-use crate::failure::answer;
+use crate::failure::{answer, answer_to};
 use crate::management::with_applied;
 use crate::operation::{Access, BodyKind, Operation};
 use crate::services::Services;
@@ -27,23 +27,24 @@ use crate::services::Services;
 const MANAGE: Access = Access::Scopes(&["apim:subscribe", "apim:app_manage", "apim:api_key"]);
 
 macro_rules! operations {
-    ($($name:ident: $method:literal $path:literal $body:ident;)*) => {$(
+    ($($name:ident: $method:literal $path:literal $body:ident $(.$with:ident($($what:expr)?))*;)*) => {$(
         pub(super) static $name: Operation = Operation::new(
             $method,
             concat!("/api/am/devportal/v3/apis/{apiId}/api-keys", $path),
             MANAGE,
             BodyKind::$body,
-        );
+        )
+        $(.$with($($what)?))*;
     )*};
 }
 
 operations! {
     LIST: "GET" "" Empty;
-    GENERATE: "POST" "/generate" Json;
-    REGENERATE: "POST" "/regenerate" Json;
-    REVOKE: "POST" "/revoke" Json;
-    ASSOCIATE: "POST" "/associate" Json;
-    DISSOCIATE: "POST" "/dissociate" Json;
+    GENERATE: "POST" "/generate" Json .if_match() .unique(&["keyName"]);
+    REGENERATE: "POST" "/regenerate" Json .owned() .if_match();
+    REVOKE: "POST" "/revoke" Json .owned() .if_match();
+    ASSOCIATE: "POST" "/associate" Json .owned() .if_match();
+    DISSOCIATE: "POST" "/dissociate" Json .owned() .if_match();
 }
 
 pub(super) fn mount(router: Router<Services>) -> Router<Services> {
@@ -132,7 +133,8 @@ async fn generate(
         permitted_referers,
         validity_seconds,
     };
-    let changed = handle.create_api_key(new).await.map_err(answer)?;
+    let changed = handle.create_api_key(new).await;
+    let changed = changed.map_err(answer_to(&GENERATE))?;
     let body = shown(&name, &changed.value, validity_seconds);
     Ok(with_applied(Json(body).into_response(), &changed.applied))
 }

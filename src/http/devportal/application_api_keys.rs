@@ -22,7 +22,7 @@ use crate::services::Services;
 const MANAGE: Access = Access::Scopes(&["apim:subscribe", "apim:app_manage", "apim:api_key"]);
 
 macro_rules! operations {
-    ($($name:ident: $method:literal $path:literal $body:ident;)*) => {$(
+    ($($name:ident: $method:literal $path:literal $body:ident $(.$with:ident($($what:expr)?))*;)*) => {$(
         pub(super) static $name: Operation = Operation::new(
             $method,
             concat!(
@@ -31,14 +31,16 @@ macro_rules! operations {
             ),
             MANAGE,
             BodyKind::$body,
-        );
+        )
+        .owned()
+        $(.$with($($what)?))*;
     )*};
 }
 
 operations! {
     ASSOCIATIONS: "GET" "/associations" Empty;
-    ASSOCIATE: "POST" "/associate" Json;
-    DISSOCIATE: "POST" "/dissociate" Json;
+    ASSOCIATE: "POST" "/associate" Json .if_match();
+    DISSOCIATE: "POST" "/dissociate" Json .if_match();
 }
 
 pub(super) fn mount(router: Router<Services>) -> Router<Services> {

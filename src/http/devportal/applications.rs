@@ -20,7 +20,7 @@ use crate::body::Fields;
 use crate::document::{seen, seen_version};
 use crate::entity_tag::{met, wanted};
 use crate::error::ApiError;
-use crate::failure::answer;
+use crate::failure::{answer, answer_to};
 use crate::management::with_applied;
 use crate::operation::{Access, BodyKind, Operation};
 use crate::page::{Page, listed_at};
@@ -45,10 +45,16 @@ pub(super) static LIST: Operation = Operation::new("GET", ALL, CARRY, BodyKind::
     "limit",
     "offset",
 ]);
-pub(super) static CREATE: Operation = Operation::new("POST", ALL, MANAGE, BodyKind::Json);
-pub(super) static GET: Operation = Operation::new("GET", ONE, MANAGE, BodyKind::Empty);
-pub(super) static UPDATE: Operation = Operation::new("PUT", ONE, MANAGE, BodyKind::Json);
-pub(super) static DELETE: Operation = Operation::new("DELETE", ONE, CARRY, BodyKind::Empty);
+pub(super) static CREATE: Operation =
+    Operation::new("POST", ALL, MANAGE, BodyKind::Json).unique(&["name"]);
+pub(super) static GET: Operation = Operation::new("GET", ONE, MANAGE, BodyKind::Empty).owned();
+pub(super) static UPDATE: Operation = Operation::new("PUT", ONE, MANAGE, BodyKind::Json)
+    .owned()
+    .if_match()
+    .unique(&["name"]);
+pub(super) static DELETE: Operation = Operation::new("DELETE", ONE, CARRY, BodyKind::Empty)
+    .owned()
+    .if_match();
 
 pub(super) fn mount(router: Router<Services>) -> Router<Services> {
     let router = LIST.mount(router, list);
@@ -159,7 +165,7 @@ async fn create(
 ) -> Result<Response, ApiError> {
     let application = read(&caller, fields, services.system.clock.now_ms())?;
     let changed = portal(&services)?.create_application(application).await;
-    let changed = changed.map_err(answer)?;
+    let changed = changed.map_err(answer_to(&CREATE))?;
     let application = &changed.value;
     let mut response = located(application, &Holdings::default());
     *response.status_mut() = StatusCode::CREATED;
@@ -197,7 +203,7 @@ async fn update(
     application.created_at_ms = known.created_at_ms;
     application.row_version = expected;
     let changed = portal(&services)?.update_application(application).await;
-    let changed = changed.map_err(answer)?;
+    let changed = changed.map_err(answer_to(&UPDATE))?;
     let application = &changed.value;
     let held = holdings(&services, application).await?;
     Ok(with_applied(located(application, &held), &changed.applied))

@@ -14,6 +14,11 @@ use crate::error::ApiError;
 /// Grant types that keys may be made for.
 const GRANT_TYPES: [&str; 3] = ["client_credentials", "password", "refresh_token"];
 
+/// The most additional properties of keys, bytes of the name of one, and of its value as JSON.
+const MOST_PROPERTIES: usize = 50;
+const LONGEST_NAME: usize = 255;
+const LONGEST_PROPERTY: usize = 2_048;
+
 /// What is chosen of keys.
 pub(super) struct Chosen {
     pub(super) key_type: Option<KeyType>,
@@ -59,8 +64,7 @@ pub(super) fn read(
     }
     let callback_url = fields.text("callbackUrl", 2_048)?.unwrap_or_default();
     let scopes = fields.texts("scopes", 200)?.unwrap_or_default();
-    let properties = fields.object("additionalProperties")?;
-    let properties = properties.map_or_else(Map::new, Fields::rest);
+    let properties = properties(&mut fields)?;
     let chosen = |name: &str| {
         let field = format!("additionalProperties.{name}");
         life(&field, properties.get(name))
@@ -89,6 +93,31 @@ pub(super) fn read(
         scopes,
         validity_seconds,
     })
+}
+
+/// Reads `additionalProperties`: what is kept of keys, within bounds.
+pub(super) fn properties(fields: &mut Fields) -> Result<Map<String, Value>, ApiError> {
+    let given = fields.object("additionalProperties")?;
+    let given = given.map_or_else(Map::new, Fields::rest);
+    let refused = |name: &str, problem: String| {
+        let shown: String = name.chars().take(100).collect();
+        ApiError::bad_field(&format!("additionalProperties.{shown}"), problem)
+    };
+    if given.len() > MOST_PROPERTIES {
+        let problem = format!("must not hold more than {MOST_PROPERTIES} members");
+        return Err(ApiError::bad_field("additionalProperties", problem));
+    }
+    for (name, value) in &given {
+        if name.len() > LONGEST_NAME {
+            let problem = format!("has a name of more than {LONGEST_NAME} bytes");
+            return Err(refused(name, problem));
+        }
+        if value.to_string().len() > LONGEST_PROPERTY {
+            let problem = format!("must not exceed {LONGEST_PROPERTY} bytes");
+            return Err(refused(name, problem));
+        }
+    }
+    Ok(given)
 }
 
 /// Reads `PRODUCTION` or `SANDBOX`.

@@ -13,14 +13,14 @@ use actors::key_manager::command::{Client, ClientSecret, GrantType, Issued, Toke
 use domain::application::Application;
 
 use super::applications::{no_groups, own};
-use super::key_document::{parse_key_type, read, write};
+use super::key_document::{parse_key_type, properties, read, write};
 use super::portal;
 use crate::auth::Caller;
 use crate::body::Fields;
 use crate::document::{seen, seen_version};
 use crate::entity_tag::met;
 use crate::error::ApiError;
-use crate::failure::answer;
+use crate::failure::{answer, answer_to};
 use crate::management::{told, with_applied};
 use crate::operation::{Access, BodyKind, Operation};
 use crate::query::Query;
@@ -29,31 +29,32 @@ use crate::services::Services;
 const MANAGE: Access = Access::Scopes(&["apim:subscribe", "apim:app_manage"]);
 
 macro_rules! operations {
-    ($($name:ident: $method:literal $path:literal $body:ident $($query:literal)*;)*) => {$(
+    ($($name:ident: $method:literal $path:literal $body:ident $(.$with:ident($($what:expr)?))*;)*) => {$(
         pub(super) static $name: Operation = Operation::new(
             $method,
             concat!("/api/am/devportal/v3/applications/{applicationId}", $path),
             MANAGE,
             BodyKind::$body,
         )
-        .query(&[$($query),*]);
+        .owned()
+        $(.$with($($what)?))*;
     )*};
 }
 
 operations! {
-    GENERATE: "POST" "/generate-keys" Json;
+    GENERATE: "POST" "/generate-keys" Json .unique(&["keyType"]);
     LIST: "GET" "/oauth-keys" Empty;
     LIST_OLD: "GET" "/keys" Empty;
-    GET: "GET" "/oauth-keys/{keyMappingId}" Empty "groupId";
-    GET_OLD: "GET" "/keys/{keyType}" Empty "groupId";
-    UPDATE: "PUT" "/oauth-keys/{keyMappingId}" Json;
-    UPDATE_OLD: "PUT" "/keys/{keyType}" Json;
+    GET: "GET" "/oauth-keys/{keyMappingId}" Empty .query(&["groupId"]);
+    GET_OLD: "GET" "/keys/{keyType}" Empty .query(&["groupId"]);
+    UPDATE: "PUT" "/oauth-keys/{keyMappingId}" Json .if_match();
+    UPDATE_OLD: "PUT" "/keys/{keyType}" Json .if_match();
     REGENERATE: "POST" "/oauth-keys/{keyMappingId}/regenerate-secret" Empty;
     REGENERATE_OLD: "POST" "/keys/{keyType}/regenerate-secret" Empty;
-    CLEAN_UP: "POST" "/oauth-keys/{keyMappingId}/clean-up" Empty;
-    CLEAN_UP_OLD: "POST" "/keys/{keyType}/clean-up" Empty;
-    TOKEN: "POST" "/oauth-keys/{keyMappingId}/generate-token" Json;
-    TOKEN_OLD: "POST" "/keys/{keyType}/generate-token" Json;
+    CLEAN_UP: "POST" "/oauth-keys/{keyMappingId}/clean-up" Empty .if_match();
+    CLEAN_UP_OLD: "POST" "/keys/{keyType}/clean-up" Empty .if_match();
+    TOKEN: "POST" "/oauth-keys/{keyMappingId}/generate-token" Json .if_match();
+    TOKEN_OLD: "POST" "/keys/{keyType}/generate-token" Json .if_match();
 }
 
 pub(super) fn mount(router: Router<Services>) -> Router<Services> {
@@ -97,7 +98,7 @@ async fn generate(
     let made = portal(&services)?
         .create_keys(application, key_type, chosen.client, chosen.properties)
         .await;
-    let made = made.map_err(answer)?;
+    let made = made.map_err(answer_to(&GENERATE))?;
     let (key, client, secret) = made.value;
     let issued = if served {
         let (scopes, life) = (chosen.scopes, chosen.validity_seconds);
@@ -219,6 +220,8 @@ async fn token(
     }
     let secret = fields.required_text("consumerSecret", 200)?;
     let scopes = fields.texts("scopes", 200)?.unwrap_or_default();
+    // Nothing of it has an effect on a token of one's own key manager.
+    properties(&mut fields)?;
     let validity = fields.number("validityPeriod")?;
     if validity.is_some_and(|seconds| seconds < 1) {
         let problem = "must be a number of seconds of at least 1";

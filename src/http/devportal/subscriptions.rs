@@ -20,7 +20,7 @@ use crate::body::{self, Fields};
 use crate::document::{present, seen, seen_version};
 use crate::entity_tag::{met, wanted};
 use crate::error::ApiError;
-use crate::failure::answer;
+use crate::failure::{answer, answer_to};
 use crate::management::with_applied;
 use crate::operation::{Access, BodyKind, Operation};
 use crate::page::{Page, listed_at};
@@ -33,23 +33,26 @@ const ONE: &str = "/api/am/devportal/v3/subscriptions/{subscriptionId}";
 /// The most subscriptions made at once.
 const MOST: usize = 100;
 
-pub(super) static LIST: Operation = Operation::new("GET", ALL, MANAGE, BodyKind::Empty).query(&[
-    "apiId",
-    "applicationId",
-    "groupId",
-    "limit",
-    "offset",
-]);
-pub(super) static CREATE: Operation = Operation::new("POST", ALL, MANAGE, BodyKind::Json);
+pub(super) static LIST: Operation = Operation::new("GET", ALL, MANAGE, BodyKind::Empty)
+    .query(&["apiId", "applicationId", "groupId", "limit", "offset"])
+    .owned();
+pub(super) static CREATE: Operation = Operation::new("POST", ALL, MANAGE, BodyKind::Json)
+    .owned()
+    .unique(&["apiId", "applicationId"]);
 pub(super) static CREATE_MANY: Operation = Operation::new(
     "POST",
     "/api/am/devportal/v3/subscriptions/multiple",
     MANAGE,
     BodyKind::Json,
-);
-pub(super) static GET: Operation = Operation::new("GET", ONE, MANAGE, BodyKind::Empty);
-pub(super) static UPDATE: Operation = Operation::new("PUT", ONE, MANAGE, BodyKind::Json);
-pub(super) static DELETE: Operation = Operation::new("DELETE", ONE, MANAGE, BodyKind::Empty);
+)
+.owned();
+pub(super) static GET: Operation = Operation::new("GET", ONE, MANAGE, BodyKind::Empty).owned();
+pub(super) static UPDATE: Operation = Operation::new("PUT", ONE, MANAGE, BodyKind::Json)
+    .owned()
+    .if_match();
+pub(super) static DELETE: Operation = Operation::new("DELETE", ONE, MANAGE, BodyKind::Empty)
+    .owned()
+    .if_match();
 
 pub(super) fn mount(router: Router<Services>) -> Router<Services> {
     let router = LIST.mount(router, list);
@@ -144,7 +147,7 @@ async fn create(
     let new = read(&caller, fields, services.system.clock.now_ms())?;
     own(&services, &caller, &new.application_id).await?;
     let changed = portal(&services)?.create_subscription(new).await;
-    let changed = changed.map_err(answer)?;
+    let changed = changed.map_err(answer_to(&CREATE))?;
     let mut response = located(&services, &caller, &changed.value).await?;
     *response.status_mut() = StatusCode::CREATED;
     Ok(with_applied(response, &changed.applied))
@@ -193,7 +196,7 @@ async fn create_many(
         let done = match refused {
             Some(error) => Err(error),
             None => match made.next() {
-                Some(made) => made.map_err(answer),
+                Some(made) => made.map_err(answer_to(&CREATE)),
                 None => Err(ApiError::unavailable(&"fewer subscriptions than asked for")),
             },
         };
@@ -289,6 +292,9 @@ async fn update(
         .await;
     let (subscription, _) = found.map_err(answer)?;
     let as_read = is_met(&services, &caller, &headers, &subscription).await?;
+    for known in ["subscriptionId", "apiId", "applicationId"] {
+        fields.text(known, 60)?;
+    }
     let wanted = fields.text("requestedThrottlingPolicy", 60)?;
     let policy = match wanted.filter(|wanted| !wanted.is_empty()) {
         Some(policy) => policy,

@@ -180,11 +180,14 @@ impl Node {
             (Err(there @ NotAgreed::FounderIsThere(_)), _) => Err(self.refused(&there)),
             (_, Some(nobody)) => Err(self.refused(nobody)),
             (Err(error), None) => Err(self.refused(&error)),
-            (Ok(false), None) => Err(ApiError::conflict(format!(
-                "node {} is not the one that founded the view register: name that one by its id, or where others vote \
+            (Ok(false), None) => Err(ApiError::conflict(
+                "node",
+                format!(
+                    "node {} is not the one that founded the view register: name that one by its id, or where others vote \
                  with it by its name, which the log of the node that waits for it has",
-                self.name
-            ))),
+                    self.name
+                ),
+            )),
         }
     }
 
@@ -194,17 +197,24 @@ impl Node {
             NotAgreed::NotGivenUp(NotGivenUp::NothingLost) if !self.is_known => {
                 ApiError::not_found("node", name)
             }
-            NotAgreed::NotGivenUp(NotGivenUp::NothingLost) => ApiError::conflict(format!(
-                "nothing that node {name} held is lost, so there is nothing to give up"
-            )),
-            NotAgreed::NotGivenUp(NotGivenUp::MayBeThere) => ApiError::conflict(format!(
-                "node {name} is not known to be down: whoever is there, or may be, brings back what it has, so nothing \
+            NotAgreed::NotGivenUp(NotGivenUp::NothingLost) => ApiError::conflict(
+                "node",
+                format!("nothing that node {name} held is lost, so there is nothing to give up"),
+            ),
+            NotAgreed::NotGivenUp(NotGivenUp::MayBeThere) => ApiError::conflict(
+                "node",
+                format!(
+                    "node {name} is not known to be down: whoever is there, or may be, brings back what it has, so nothing \
                  of it is given up"
-            )),
-            NotAgreed::FounderIsThere(why) => ApiError::conflict(format!(
-                "node {name} founded the view register and is there: {why}. Stop it for good before it is given up, or \
+                ),
+            ),
+            NotAgreed::FounderIsThere(why) => ApiError::conflict(
+                "node",
+                format!(
+                    "node {name} founded the view register and is there: {why}. Stop it for good before it is given up, or \
                  leave the register to it"
-            )),
+                ),
+            ),
             other => members::not_agreed(other),
         }
     }

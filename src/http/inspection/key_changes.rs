@@ -56,6 +56,7 @@ pub(super) async fn change(
         Ok(KeyChanged::NotCounted) => return Err(ApiError::not_found("a count of", name)),
         Ok(KeyChanged::Lost) => {
             return Err(ApiError::conflict(
+                "key",
                 "what was granted of this window was lost, so it counts as full and nothing of it can be given back: \
                  reset the key",
             ));

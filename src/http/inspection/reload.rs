@@ -28,7 +28,7 @@ pub(super) async fn reload(
     let Reloaded {
         applied,
         at_restart,
-    } = reloaded.map_err(ApiError::conflict)?;
+    } = reloaded.map_err(|why| ApiError::conflict("configuration", why))?;
     Ok(Json(json!({
         "applied": rows(&applied),
         "atRestart": rows(&at_restart),

@@ -55,10 +55,13 @@ pub(super) async fn choose(
     let chosen = chosen(&named, &nodes)?;
     for known in &chosen {
         if !services.orders.answers(&known.id).await {
-            return Err(ApiError::conflict(format!(
-                "node {} does not answer, or its version knows of no votes: nothing was changed",
-                known.name
-            )));
+            return Err(ApiError::conflict(
+                "voters",
+                format!(
+                    "node {} does not answer, or its version knows of no votes: nothing was changed",
+                    known.name
+                ),
+            ));
         }
     }
     let names: Vec<&str> = chosen.iter().map(|known| known.name.as_str()).collect();
@@ -126,11 +129,14 @@ fn chosen<'a>(named: &[String], nodes: &'a [Known]) -> Result<Vec<&'a Known>, Ap
         chosen.push(known);
     }
     match chosen.iter().find(|known| !known.is_connected()) {
-        Some(away) => Err(ApiError::conflict(format!(
-            "node {} is {}: whoever is to vote has to be connected, nothing was changed",
-            away.name,
-            state(away)
-        ))),
+        Some(away) => Err(ApiError::conflict(
+            "voters",
+            format!(
+                "node {} is {}: whoever is to vote has to be connected, nothing was changed",
+                away.name,
+                state(away)
+            ),
+        )),
         None => Ok(chosen),
     }
 }

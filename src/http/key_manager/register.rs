@@ -16,6 +16,7 @@ use crate::error::ApiError;
 use crate::management::told;
 use crate::operation::{Access, BodyKind, Operation};
 use crate::services::Services;
+use crate::shape::{Kind, LONG, Members, check};
 
 pub(super) static REGISTER: Operation = Operation::new(
     "POST",
@@ -33,6 +34,14 @@ const GRANT_TYPES: [&str; 6] = [
     "authorization_code",
     "urn:ietf:params:oauth:grant-type:jwt-bearer",
     "urn:ietf:params:oauth:grant-type:token-exchange",
+];
+
+/// Members that have no effect here: every client is every tenant's own, and tokens have the scopes
+/// that their users may have.
+const IGNORED: Members = &[
+    ("saasApp", Kind::FlagOrWord),
+    ("tokenScope", Kind::Text(LONG)),
+    ("callBackURL", Kind::Text(2_048)),
 ];
 
 pub(super) async fn register(
@@ -78,7 +87,7 @@ async fn wanted(
         Some(kind) => TokenType::parse(kind)
             .ok_or_else(|| ApiError::bad_field("tokenType", "must be JWT or OAUTH"))?,
     };
-    fields.take("saasApp");
+    check(&mut fields, IGNORED)?;
     Ok(NewClient {
         tenant: caller.tenant.clone(),
         name,
@@ -135,7 +144,9 @@ fn refused(refused: Refused) -> ApiError {
             ApiError::bad_field("clientName", problem)
         }
         Refused::BadField { field, problem } => ApiError::bad_field(&field, problem),
-        Refused::Duplicate(what) => ApiError::conflict(format!("{what} exists already")),
+        Refused::Duplicate(what) => {
+            ApiError::conflict("clientName", format!("{what} exists already"))
+        }
         refused => ApiError::unavailable(&refused),
     }
 }

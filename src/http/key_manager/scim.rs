@@ -16,13 +16,15 @@ use crate::management::told;
 use crate::operation::{Access, BodyKind, Operation};
 use crate::query::Query;
 use crate::services::Services;
+use crate::shape::{Kind, Members, SHORT, check};
 
 pub(super) static CREATE: Operation = Operation::new(
     "POST",
     "/scim2/Users",
     Access::Scopes(&["internal_user_mgt_create", "apim:admin"]),
     BodyKind::Json,
-);
+)
+.unique(&["userName"]);
 pub(super) static LIST: Operation = Operation::new(
     "GET",
     "/scim2/Users",
@@ -51,6 +53,14 @@ const EXTENSIONS: [&str; 3] = [
     "urn:scim:schemas:extension:custom:User",
 ];
 const LIST_RESPONSE: &str = "urn:ietf:params:scim:api:messages:2.0:ListResponse";
+/// The most characters of an address.
+const LONGEST_EMAIL: usize = 255;
+/// Members that have no effect here.
+const IGNORED: Members = &[
+    ("displayName", Kind::Text(SHORT)),
+    ("externalId", Kind::Text(SHORT)),
+    ("userType", Kind::Text(SHORT)),
+];
 /// The most users of a page.
 const PAGE: u32 = 1_000;
 
@@ -145,6 +155,13 @@ pub(super) async fn delete(
 /// Reads a user out of SCIM's members; shared with self sign-up.
 pub(super) fn new_user(tenant: &str, mut fields: Fields) -> Result<NewUser, ScimError> {
     refuse_inactive(&mut fields)?;
+    check(&mut fields, IGNORED)?;
+    let schemas = fields.texts("schemas", 255)?.unwrap_or_default();
+    if !schemas.is_empty() && !schemas.iter().any(|schema| schema == USER) {
+        return Err(ScimError::invalid_value(format!(
+            "schemas: must name {USER}"
+        )));
+    }
     let name = fields.required_text("userName", 255)?;
     let password = fields.required_text("password", 128)?;
     let (mut given_name, mut family_name) = (String::new(), String::new());
@@ -152,20 +169,7 @@ pub(super) fn new_user(tenant: &str, mut fields: Fields) -> Result<NewUser, Scim
         given_name = parts.text("givenName", 255)?.unwrap_or_default();
         family_name = parts.text("familyName", 255)?.unwrap_or_default();
     }
-    let email = match fields
-        .list("emails")?
-        .unwrap_or_default()
-        .into_iter()
-        .next()
-    {
-        None => String::new(),
-        Some(Value::String(email)) => email,
-        Some(Value::Object(mut email)) => match email.remove("value") {
-            Some(Value::String(email)) => email,
-            _ => return Err(ScimError::invalid_value("emails: value must be a string")),
-        },
-        Some(_) => return Err(ScimError::invalid_value("emails: must hold addresses")),
-    };
+    let email = email(&mut fields)?;
     let mut roles = Vec::new();
     for role in fields.list("roles")?.unwrap_or_default() {
         let role = match role {
@@ -186,6 +190,29 @@ pub(super) fn new_user(tenant: &str, mut fields: Fields) -> Result<NewUser, Scim
         family_name,
         roles,
     })
+}
+
+/// The first of the addresses; all must be some.
+fn email(fields: &mut Fields) -> Result<String, ScimError> {
+    let mut first = None;
+    for email in fields.list("emails")?.unwrap_or_default() {
+        let email = match email {
+            Value::Object(mut email) => email.remove("value").unwrap_or_default(),
+            email => email,
+        };
+        match email {
+            Value::String(email) if email.chars().count() <= LONGEST_EMAIL => {
+                first.get_or_insert(email);
+            }
+            _ => {
+                let problem = format!(
+                    "emails: must hold addresses of at most {LONGEST_EMAIL} characters, as texts or as value"
+                );
+                return Err(ScimError::invalid_value(problem));
+            }
+        }
+    }
+    Ok(first.unwrap_or_default())
 }
 
 /// A user who is made may sign in: an account that is to be shut would be open.

@@ -62,9 +62,14 @@ impl From<Refused> for ScimError {
             Refused::NotFound(_) => (StatusCode::NOT_FOUND, None),
             Refused::Oauth(..) | Refused::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, None),
         };
+        // Of people only the name is to be theirs alone.
+        let detail = match &refused {
+            Refused::Duplicate(_) => format!("userName: {refused}"),
+            refused => refused.to_string(),
+        };
         Self {
             status,
-            detail: refused.to_string(),
+            detail,
             kind,
         }
     }

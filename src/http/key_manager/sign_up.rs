@@ -21,7 +21,8 @@ pub(super) static SIGN_UP: Operation = Operation::new(
     "/api/identity/user/v1.0/me",
     Access::Own,
     BodyKind::Json,
-);
+)
+.unique(&["username"]);
 
 /// Claims of WSO2's sign-up and the members of ours they fill.
 const CLAIMS: [(&str, &str); 3] = [
@@ -37,20 +38,21 @@ pub(super) async fn sign_up(
     let mut user = fields
         .object("user")?
         .ok_or_else(|| ScimError::invalid_value("user: is required"))?;
-    let claims = user.list("claims")?.unwrap_or_default();
+    let claims = user.items("claims")?;
     // Only what a person may say of themselves is taken; roles are ours to give.
     let (mut members, mut name) = (Map::new(), Map::new());
     members.insert("userName".to_owned(), user.take("username").into());
     members.insert("password".to_owned(), user.take("password").into());
-    for claim in &claims {
-        let part = |name: &str| claim.get(name).cloned().unwrap_or_default();
-        let uri = part("uri");
+    for mut claim in claims {
+        let uri = claim.text("uri", 255)?.unwrap_or_default();
+        let value = claim.text("value", 255)?.unwrap_or_default();
         match CLAIMS.iter().find(|(known, _)| uri == *known) {
             Some((_, "email")) => {
-                members.insert("emails".to_owned(), Value::Array(vec![part("value")]));
+                let emails = vec![Value::String(value)];
+                members.insert("emails".to_owned(), Value::Array(emails));
             }
             Some((_, member)) => {
-                name.insert((*member).to_owned(), part("value"));
+                name.insert((*member).to_owned(), Value::String(value));
             }
             None => {}
         }

@@ -91,7 +91,9 @@ pub(super) fn read(mut fields: Fields, caller: &Caller) -> Result<(Api, bool), A
         row_version: 0,
         extra: String::new(),
     };
-    api.extra = extra(fields.rest(), endpoint_config, extras);
+    let rest = fields.rest();
+    kept::check_rest(&rest)?;
+    api.extra = extra(rest, endpoint_config, extras);
     Ok((api, has_operations))
 }
 

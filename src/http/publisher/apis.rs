@@ -8,7 +8,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use actors::publisher::{
-    ApiRow, ApiSearch, Edition, NewApi, PublisherError, PublisherHandle, Saved, SortBy, Wanted,
+    ApiRow, ApiSearch, Edition, NewApi, PublisherError, PublisherHandle, Saved, SortBy, THE_API,
+    Wanted,
 };
 use domain::api::Api;
 
@@ -45,7 +46,8 @@ pub(super) static CREATE: Operation = Operation::new(
     BodyKind::Json,
 )
 .json_limit(API_LIMIT)
-.query(&["openAPIVersion"]);
+.query(&["openAPIVersion"])
+.unique(&["name", "version", "context"]);
 pub(super) static GET: Operation = Operation::new(
     "GET",
     "/api/am/publisher/v4/apis/{apiId}",
@@ -63,7 +65,8 @@ pub(super) static UPDATE: Operation = Operation::new(
     Access::Scopes(&["apim:api_create", "apim:api_manage", "apim:api_publish"]),
     BodyKind::Json,
 )
-.json_limit(API_LIMIT);
+.json_limit(API_LIMIT)
+.if_match();
 pub(super) static DELETE: Operation = Operation::new(
     "DELETE",
     "/api/am/publisher/v4/apis/{apiId}",
@@ -73,7 +76,8 @@ pub(super) static DELETE: Operation = Operation::new(
         "apim:api_import_export",
     ]),
     BodyKind::Empty,
-);
+)
+.if_match();
 pub(super) static VALIDATE: Operation = Operation::new(
     "POST",
     "/api/am/publisher/v4/apis/validate",
@@ -87,7 +91,9 @@ pub(super) static COPY: Operation = Operation::new(
     Access::Scopes(&["apim:api_create", "apim:api_manage"]),
     BodyKind::Empty,
 )
-.query(&["apiId", "newVersion", "defaultVersion", "serviceVersion"]);
+.query(&["apiId", "newVersion", "defaultVersion", "serviceVersion"])
+.if_match()
+.unique(&["newVersion"]);
 
 /// How often a publisher's change begins anew when others change the same API.
 const PART_ATTEMPTS: u32 = 8;
@@ -216,9 +222,8 @@ async fn update_part(
             outcome => return Ok(outcome?),
         }
     }
-    Err(ApiError::conflict(
-        "the API is being changed by others, try again",
-    ))
+    let problem = "the API is being changed by others, try again";
+    Err(ApiError::conflicts(THE_API, problem))
 }
 
 async fn delete(
@@ -302,6 +307,9 @@ async fn copy(
                 "newVersion",
                 problem.unwrap_or_default(),
             ));
+        }
+        Err(PublisherError::Conflict { reason, .. }) => {
+            return Err(ApiError::conflicts(COPY.unique, reason));
         }
         outcome => outcome?,
     };

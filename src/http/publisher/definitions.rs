@@ -12,6 +12,7 @@ use domain::api::ApiScope;
 use domain::api::add_scopes;
 use domain::openapi::{Definition, DefinitionError, ValidationReport};
 
+use super::fault::of_part;
 use super::form::Form;
 use super::{
     api_document, apis, author, edition, json as answer, modified, publisher, query_flag, tagged,
@@ -30,7 +31,8 @@ pub(super) static IMPORT: Operation = Operation::new(
     "/api/am/publisher/v4/apis/import-openapi",
     Access::Scopes(&["apim:api_create", "apim:api_manage"]),
     BodyKind::Multipart,
-);
+)
+.unique(&["name", "version", "context"]);
 pub(super) static VALIDATE: Operation = Operation::new(
     "POST",
     "/api/am/publisher/v4/apis/validate-openapi",
@@ -53,7 +55,8 @@ pub(super) static PUT: Operation = Operation::new(
     "/api/am/publisher/v4/apis/{apiId}/swagger",
     Access::Scopes(&["apim:api_create", "apim:api_manage"]),
     BodyKind::Multipart,
-);
+)
+.if_match();
 
 pub(super) fn routes(router: Router<Services>) -> Router<Services> {
     let router = IMPORT.mount(router, import);
@@ -68,9 +71,10 @@ async fn import(
     request: Request,
 ) -> Result<Response, ApiError> {
     let mut form = Form::read(request).await?;
-    let bytes = form.definition(["file", "inlineAPIDefinition"])?;
+    let (part, bytes) = form.definition(["file", "inlineAPIDefinition"])?;
     let publisher = publisher(&services)?;
-    let (definition, placed) = publisher.read_definition(&caller.tenant, bytes).await?;
+    let read = publisher.read_definition(&caller.tenant, bytes).await;
+    let (definition, placed) = read.map_err(of_part(&part))?;
     let fields = form.properties.take();
     let mut fields = fields.unwrap_or_else(|| Fields::from_map(serde_json::Map::new()));
     for (member, value) in [
@@ -111,7 +115,7 @@ async fn validate(
     request: Request,
 ) -> Result<Response, ApiError> {
     let content = query_flag("returnContent", asked.return_content.as_deref())?;
-    let bytes = Form::read(request)
+    let (_, bytes) = Form::read(request)
         .await?
         .definition(["file", "inlineAPIDefinition"])?;
     let text = content.then(|| String::from_utf8_lossy(&bytes).into_owned());
@@ -140,12 +144,13 @@ async fn put(
     request: Request,
 ) -> Result<Response, ApiError> {
     let edition = edition(&caller, &id, &headers)?;
-    let bytes = Form::read(request)
+    let (part, bytes) = Form::read(request)
         .await?
         .definition(["apiDefinition", "file"])?;
     let publisher = publisher(&services)?;
     publisher.row(&caller.tenant, &id).await?;
-    let (definition, placed) = publisher.read_definition(&caller.tenant, bytes).await?;
+    let read = publisher.read_definition(&caller.tenant, bytes).await;
+    let (definition, placed) = read.map_err(of_part(&part))?;
     let document = placed.document().clone();
     let scopes = scopes(&definition);
     let saved = publisher

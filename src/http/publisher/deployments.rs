@@ -35,7 +35,8 @@ pub(super) static DEPLOY: Operation = Operation::new(
     Access::Scopes(&["apim:api_create", "apim:api_manage", "apim:api_publish"]),
     BodyKind::Json,
 )
-.query(&["revisionId"]);
+.query(&["revisionId"])
+.if_match();
 pub(super) static UNDEPLOY: Operation = Operation::new(
     "POST",
     "/api/am/publisher/v4/apis/{apiId}/undeploy-revision",
@@ -47,7 +48,8 @@ pub(super) static UNDEPLOY: Operation = Operation::new(
     ]),
     BodyKind::Json,
 )
-.query(&["revisionId", "revisionNumber", "allEnvironments"]);
+.query(&["revisionId", "revisionNumber", "allEnvironments"])
+.if_match();
 
 pub(super) fn routes(router: Router<Services>) -> Router<Services> {
     let router = LIST.mount(router, list);

@@ -9,18 +9,19 @@ use domain::api::Endpoints;
 
 use super::promises::is_hollow;
 use crate::error::ApiError;
+use crate::shape::{LONG, SHORT};
 
 const FIELD: &str = "endpointConfig";
+/// The most bytes of an endpoint's URL.
+const LONGEST_URL: usize = 8_192;
 
 /// Reads the endpoints; secrets are taken out of what is kept.
 pub(super) fn read(config: &mut Map<String, Value>) -> Result<Endpoints, ApiError> {
     match config.get("endpoint_type") {
         None | Some(Value::Null) => {}
         Some(Value::String(kind)) if kind == "http" || kind == "address" => {}
-        Some(kind) => {
-            let problem = format!("endpoint_type {kind} is not served yet, use http");
-            return Err(ApiError::bad_field(FIELD, problem));
-        }
+        Some(Value::String(_)) => return refused("endpoint_type", "is not served yet, use http"),
+        Some(_) => return refused("endpoint_type", "must be a string"),
     }
     if let Some(security) = config.remove("endpoint_security") {
         let off = endpoint_security(security)?;
@@ -28,22 +29,32 @@ pub(super) fn read(config: &mut Map<String, Value>) -> Result<Endpoints, ApiErro
     }
     for member in ["production_failovers", "sandbox_failovers"] {
         if config.get(member).is_some_and(|list| !is_hollow(list)) {
-            let problem = format!("{member} are not served yet");
-            return Err(ApiError::bad_field(FIELD, problem));
+            return refused(member, "are not served yet");
         }
     }
-    Ok(Endpoints {
+    let endpoints = Endpoints {
         production: url(config, "production_endpoints")?,
         sandbox: url(config, "sandbox_endpoints")?,
-    })
+    };
+    let mut members = config.iter();
+    match members.find(|(_, value)| value.to_string().len() > LONG) {
+        Some((name, _)) => refused(name, format!("must not exceed {LONG} bytes")),
+        None => Ok(endpoints),
+    }
+}
+
+/// The refusal of a member of the configuration.
+fn refused<T>(member: &str, problem: impl Into<String>) -> Result<T, ApiError> {
+    let shown: String = member.chars().take(SHORT).collect();
+    Err(ApiError::bad_field(&format!("{FIELD}.{shown}"), problem))
 }
 
 /// What is kept of the security of endpoints: for each side that it is off. A user name or password
 /// beside it is never stored, and whatever is not clearly off is refused.
 fn endpoint_security(security: Value) -> Result<Value, ApiError> {
-    let refused = |what: &str| {
-        let problem = format!("endpoint_security{what} is not supported yet, set enabled to false");
-        Err(ApiError::bad_field(FIELD, problem))
+    let refused = |side: &str| {
+        let member = format!("endpoint_security{side}");
+        refused(&member, "is not supported yet, set enabled to false")
     };
     let sides = match security {
         Value::Null => return Ok(Value::Object(Map::new())),
@@ -54,7 +65,7 @@ fn endpoint_security(security: Value) -> Result<Value, ApiError> {
     for (side, value) in sides {
         let is_off = value.get("enabled") == Some(&Value::Bool(false));
         if !matches!(side.as_str(), "production" | "sandbox") || !(is_off || is_hollow(&value)) {
-            return refused(&format!(" of {side}"));
+            return refused(&format!(".{side}"));
         }
         if is_off {
             off.insert(side, serde_json::json!({ "enabled": false }));
@@ -89,21 +100,22 @@ fn url(config: &Map<String, Value>, member: &str) -> Result<Option<String>, ApiE
             [] => return Ok(None),
             [only] => only,
             _ => {
-                let problem =
-                    format!("{member} may hold one endpoint, load balancing is not served yet");
-                return Err(ApiError::bad_field(FIELD, problem));
+                let problem = "may hold one endpoint, load balancing is not served yet";
+                return refused(member, problem);
             }
         },
         Some(other) => other,
     };
     match endpoint.get("url") {
         Some(Value::String(url)) if url.trim().is_empty() => Ok(None),
+        Some(Value::String(url)) if url.len() > LONGEST_URL => {
+            let problem = format!("must not exceed {LONGEST_URL} bytes");
+            refused(&format!("{member}.url"), problem)
+        }
         Some(Value::String(url)) => Ok(Some(url.trim().to_owned())),
         None if endpoint.as_object().is_some_and(Map::is_empty) => Ok(None),
-        _ => {
-            let problem = format!("{member} must be an object with the text member url");
-            Err(ApiError::bad_field(FIELD, problem))
-        }
+        _ if endpoint.is_object() => refused(&format!("{member}.url"), "must be a string"),
+        _ => refused(member, "must be an object with the text member url"),
     }
 }
 

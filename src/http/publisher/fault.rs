@@ -16,8 +16,8 @@ impl From<PublisherError> for ApiError {
                 let faults = faults.into_iter().map(|fault| (fault.field, fault.problem));
                 Self::bad_fields(faults)
             }
-            PublisherError::Definition(faults) => definition(faults),
-            PublisherError::Conflict(reason) => Self::conflict(reason),
+            PublisherError::Definition(faults) => definition("file", faults),
+            PublisherError::Conflict { fields, reason } => Self::conflicts(fields, reason),
             PublisherError::Stale => Self::precondition_failed(),
             PublisherError::TooManyRevisions(_) => Self::new(
                 StatusCode::BAD_REQUEST,
@@ -39,10 +39,19 @@ impl From<PublisherError> for ApiError {
     }
 }
 
-/// The faults of a definition, each under its JSON pointer.
-fn definition(faults: Vec<DefinitionError>) -> ApiError {
+/// The answer where the definition came in `part` of a form.
+pub(super) fn of_part(part: &str) -> impl Fn(PublisherError) -> ApiError {
+    move |error| match error {
+        PublisherError::Definition(faults) => definition(part, faults),
+        error => error.into(),
+    }
+}
+
+/// The faults of a definition, each under its JSON pointer; one that is too large under the name of
+/// the part that it came in.
+fn definition(part: &str, faults: Vec<DefinitionError>) -> ApiError {
     if faults.iter().any(|fault| fault.kind == FaultKind::TooLarge) {
-        return ApiError::too_large(DEFINITION_LIMIT);
+        return ApiError::too_large(part, DEFINITION_LIMIT);
     }
     let named = faults.into_iter().map(|fault| {
         let pointer = match fault.pointer.as_str() {

@@ -2,20 +2,25 @@
 
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, FromRequest as _, Multipart, Request};
+use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
+use bytes::Bytes;
 
-use crate::body::{self, DEFINITION_LIMIT, Fields, JSON_LIMIT};
+use crate::body::{self, DEFINITION_LIMIT, Fields, JSON_LIMIT, Received, WHOLE};
 use crate::error::ApiError;
 use crate::timed_body;
 
 /// What a form may hold beside the definition itself, in bytes.
 const OVERHEAD: usize = JSON_LIMIT;
 
+/// What the contracts call the part that holds the definition.
+const DEFINITIONS: [&str; 3] = ["file", "inlineAPIDefinition", "apiDefinition"];
+
 /// The parts of the form.
 #[derive(Debug, Default)]
 pub(super) struct Form {
-    /// `file`, `inlineAPIDefinition` or `apiDefinition`.
-    pub(super) definition: Option<Vec<u8>>,
+    /// One of [`DEFINITIONS`], and what it is called.
+    definition: Option<(String, Vec<u8>)>,
     /// `additionalProperties`
     pub(super) properties: Option<Fields>,
 }
@@ -31,47 +36,97 @@ impl Form {
         let Some(kind) = kind.filter(|_| text.starts_with("multipart/form-data")) else {
             return Err(ApiError::unsupported_media("multipart/form-data"));
         };
-        let whole = body::read(request, DEFINITION_LIMIT + OVERHEAD).await?;
-        let mut whole = Request::new(Body::from(whole));
-        whole.headers_mut().insert(CONTENT_TYPE, kind);
-        DefaultBodyLimit::disable().apply(&mut whole);
-        let mut parts = Multipart::from_request(whole, &())
-            .await
-            .map_err(|error| ApiError::bad_request(error.to_string()))?;
-        let mut form = Self::default();
-        while let Some(part) = parts.next_field().await.map_err(|error| broken(&error))? {
-            let name = part.name().unwrap_or_default().to_owned();
-            let bytes = part.bytes().await.map_err(|error| broken(&error))?;
-            match name.as_str() {
-                "file" | "inlineAPIDefinition" | "apiDefinition" if !bytes.is_empty() => {
-                    if bytes.len() > DEFINITION_LIMIT {
-                        return Err(ApiError::too_large(DEFINITION_LIMIT));
-                    }
-                    if form.definition.replace(bytes.to_vec()).is_some() {
-                        return Err(ApiError::bad_field(&name, "the form holds two definitions"));
-                    }
+        match body::receive(request, DEFINITION_LIMIT + OVERHEAD).await? {
+            Received::Whole(bytes) => {
+                let mut form = Self::default();
+                let mut parts = parts(&kind, bytes).await?;
+                while let Some(part) = parts.next_field().await.map_err(|error| broken(&error))? {
+                    let name = part.name().unwrap_or_default().to_owned();
+                    let bytes = part.bytes().await.map_err(|error| broken(&error))?;
+                    form.take(name, &bytes)?;
                 }
-                "url" if !bytes.is_empty() => {
-                    let problem = "is not fetched, send the definition as file";
-                    return Err(ApiError::bad_field("url", problem));
-                }
-                "additionalProperties" if !bytes.is_empty() => {
-                    form.properties = Some(Fields::parse(&bytes)?);
-                }
-                _ => {}
+                Ok(form)
             }
+            Received::Exceeding(begun) => Err(exceeding(&kind, begun).await),
         }
-        Ok(form)
+    }
+
+    /// Takes one part in; what is empty counts as absent.
+    fn take(&mut self, name: String, bytes: &[u8]) -> Result<(), ApiError> {
+        match name.as_str() {
+            _ if bytes.is_empty() => {}
+            name if DEFINITIONS.contains(&name) => {
+                within(name, bytes.len())?;
+                let given = (name.to_owned(), bytes.to_vec());
+                if self.definition.replace(given).is_some() {
+                    return Err(ApiError::bad_field(name, "the form holds two definitions"));
+                }
+            }
+            "url" => {
+                let problem = "is not fetched, send the definition as file";
+                return Err(ApiError::bad_field("url", problem));
+            }
+            "additionalProperties" => self.properties = Some(Fields::parse(bytes)?),
+            _ => {}
+        }
+        Ok(())
     }
 
     /// The definition, which must be there; `parts` are what the contract calls it, first the one
-    /// that is told when it is missing.
-    pub(super) fn definition(&mut self, parts: [&str; 2]) -> Result<Vec<u8>, ApiError> {
+    /// that is told when it is missing. Gives what it was called as well.
+    pub(super) fn definition(&mut self, parts: [&str; 2]) -> Result<(String, Vec<u8>), ApiError> {
         let definition = self.definition.take();
         definition.ok_or_else(|| {
             let problem = format!("send a definition as {}", parts.join(" or "));
             ApiError::bad_field(parts[0], problem)
         })
+    }
+}
+
+/// The parts of a form's bytes.
+async fn parts(kind: &HeaderValue, bytes: Bytes) -> Result<Multipart, ApiError> {
+    let mut whole = Request::new(Body::from(bytes));
+    whole.headers_mut().insert(CONTENT_TYPE, kind.clone());
+    DefaultBodyLimit::disable().apply(&mut whole);
+    let parts = Multipart::from_request(whole, &()).await;
+    parts.map_err(|error| ApiError::bad_request(error.to_string()))
+}
+
+/// Refuses a part that is larger than one of its name may be.
+fn within(name: &str, bytes: usize) -> Result<(), ApiError> {
+    let limit = limit(name);
+    if bytes > limit {
+        return Err(ApiError::too_large(name, limit));
+    }
+    Ok(())
+}
+
+/// The most bytes of a part of this name.
+fn limit(name: &str) -> usize {
+    match DEFINITIONS.contains(&name) {
+        true => DEFINITION_LIMIT,
+        false => OVERHEAD,
+    }
+}
+
+/// The refusal of a form of which only the beginning was kept, for all of it is too large: it names
+/// the part that is, which is the last one that has begun if none before it is.
+async fn exceeding(kind: &HeaderValue, begun: Bytes) -> ApiError {
+    let mut last = None;
+    if let Ok(mut parts) = parts(kind, begun).await {
+        while let Ok(Some(part)) = parts.next_field().await {
+            let name = part.name().unwrap_or_default().to_owned();
+            if let Ok(bytes) = part.bytes().await
+                && let Err(refused) = within(&name, bytes.len())
+            {
+                return refused;
+            }
+            last = Some(name);
+        }
+    }
+    match last.filter(|name| !name.is_empty()) {
+        Some(name) => ApiError::too_large(&name, limit(&name)),
+        None => ApiError::too_large(WHOLE, DEFINITION_LIMIT + OVERHEAD),
     }
 }
 

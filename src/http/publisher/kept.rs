@@ -6,35 +6,21 @@ use serde_json::{Map, Value};
 use super::promises::is_hollow;
 use crate::body::Fields;
 use crate::error::ApiError;
+use crate::shape::{Kind, LONG, Members, SHORT, bounded, check};
 
-/// The type of a member.
-#[derive(Clone, Copy)]
-enum Kind {
-    /// A text of at most so many characters.
-    Text(usize),
-    Flag,
-    Number,
-    Texts,
-    /// An object with members of these types and any others.
-    Object(&'static [(&'static str, Kind)]),
-    /// An object whose members are all such objects.
-    Objects(&'static [(&'static str, Kind)]),
-    /// A list of such objects.
-    List(&'static [(&'static str, Kind)]),
-}
-
-const PROPERTY: &[(&str, Kind)] = &[
+const PROPERTY: Members = &[
     ("name", Kind::Text(SHORT)),
     ("value", Kind::Text(LONG)),
     ("display", Kind::Flag),
 ];
-const SHORT: usize = 255;
-const LONG: usize = 32_766;
 
 /// The members that are kept, in the contract's order.
-const API: &[(&str, Kind)] = &[
+const API: Members = &[
     ("displayName", Kind::Text(SHORT)),
-    ("wsdlInfo", Kind::Object(&[])),
+    (
+        "wsdlInfo",
+        Kind::Object(&[("type", Kind::Word(&["WSDL", "ZIP"]))]),
+    ),
     ("responseCachingEnabled", Kind::Flag),
     ("cacheTimeout", Kind::Number),
     ("enableSubscriberVerification", Kind::Flag),
@@ -55,7 +41,10 @@ const API: &[(&str, Kind)] = &[
     ("additionalPropertiesMap", Kind::Objects(PROPERTY)),
     (
         "monetization",
-        Kind::Object(&[("enabled", Kind::Flag), ("properties", Kind::Object(&[]))]),
+        Kind::Object(&[
+            ("enabled", Kind::Flag),
+            ("properties", Kind::TextsByName(LONG)),
+        ]),
     ),
     ("accessControlRoles", Kind::Texts),
     (
@@ -67,12 +56,28 @@ const API: &[(&str, Kind)] = &[
             ("technicalOwnerEmail", Kind::Text(SHORT)),
         ]),
     ),
-    ("websubSubscriptionConfiguration", Kind::Object(&[])),
+    (
+        "websubSubscriptionConfiguration",
+        Kind::Object(&[
+            ("enable", Kind::Flag),
+            ("secret", Kind::Text(SHORT)),
+            ("signingAlgorithm", Kind::Text(SHORT)),
+            ("signatureHeader", Kind::Text(SHORT)),
+        ]),
+    ),
     ("primaryProductionEndpointId", Kind::Text(SHORT)),
     ("primarySandboxEndpointId", Kind::Text(SHORT)),
     ("threatProtectionPolicies", Kind::Object(&[])),
     ("categories", Kind::Texts),
-    ("serviceInfo", Kind::Object(&[])),
+    (
+        "serviceInfo",
+        Kind::Object(&[
+            ("key", Kind::Text(SHORT)),
+            ("name", Kind::Text(SHORT)),
+            ("version", Kind::Text(SHORT)),
+            ("outdated", Kind::Flag),
+        ]),
+    ),
     (
         "advertiseInfo",
         Kind::Object(&[
@@ -89,8 +94,25 @@ const API: &[(&str, Kind)] = &[
     ("asyncTransportProtocols", Kind::Texts),
 ];
 
+/// The members that the server alone decides: what is sent for them has no effect.
+const READ_ONLY: Members = &[
+    ("id", Kind::Text(SHORT)),
+    ("provider", Kind::Text(50)),
+    ("lifeCycleStatus", Kind::Text(SHORT)),
+    ("createdTime", Kind::Text(SHORT)),
+    ("lastUpdatedTime", Kind::Text(SHORT)),
+    ("lastUpdatedTimestamp", Kind::Text(SHORT)),
+    ("workflowStatus", Kind::Text(SHORT)),
+    ("isRevision", Kind::Flag),
+    ("revisionedApiId", Kind::Text(SHORT)),
+    ("revisionId", Kind::Number),
+    ("hasThumbnail", Kind::Flag),
+    ("wsdlUrl", Kind::Text(LONG)),
+    ("initiatedFromGateway", Kind::Flag),
+];
+
 /// The members of an operation that are kept.
-const OPERATION: &[(&str, Kind)] = &[
+const OPERATION: Members = &[
     ("usedProductIds", Kind::Texts),
     ("amznResourceName", Kind::Text(SHORT)),
     ("amznResourceTimeout", Kind::Number),
@@ -101,7 +123,13 @@ const OPERATION: &[(&str, Kind)] = &[
 
 /// Refuses members of an API that are of another type than the contract's.
 pub(super) fn check_api(fields: &mut Fields) -> Result<(), ApiError> {
-    check(fields, API)
+    check(fields, API)?;
+    check(fields, READ_ONLY)
+}
+
+/// Refuses members of no contract that are too large to be kept with an API.
+pub(super) fn check_rest(rest: &Map<String, Value>) -> Result<(), ApiError> {
+    bounded(rest, API)
 }
 
 /// Refuses members of an operation that are of another type than the contract's; gives what is
@@ -115,57 +143,6 @@ pub(super) fn operation(mut fields: Fields) -> Result<Map<String, Value>, ApiErr
         return Err(ApiError::bad_field("operations", problem));
     }
     Ok(rest)
-}
-
-/// The members stay in place.
-fn check(fields: &mut Fields, kinds: &[(&str, Kind)]) -> Result<(), ApiError> {
-    for (name, kind) in kinds {
-        if let Some(value) = fields.take(name) {
-            fields.put(name, value.clone());
-            kind.check(fields, name)?;
-            fields.put(name, value);
-        }
-    }
-    Ok(())
-}
-
-// === impl Kind ===
-
-impl Kind {
-    /// Takes the member out if it is of this type.
-    fn check(self, fields: &mut Fields, name: &str) -> Result<(), ApiError> {
-        match self {
-            Self::Text(most) => fields.text(name, most).map(drop),
-            Self::Flag => fields.flag(name).map(drop),
-            Self::Number => fields.number(name).map(drop),
-            Self::Texts => fields.texts(name, SHORT).map(drop),
-            Self::Object(kinds) => {
-                let object = fields.object(name)?;
-                object.map_or(Ok(()), |mut object| check(&mut object, kinds))
-            }
-            Self::Objects(kinds) => {
-                let members = fields.object(name)?.map(Fields::rest).unwrap_or_default();
-                let mut members = members.into_iter();
-                members.try_for_each(|(member, value)| {
-                    check(&mut of(&format!("{name}.{member}"), value)?, kinds)
-                })
-            }
-            Self::List(kinds) => {
-                let list = fields.list(name)?.unwrap_or_default();
-                let mut items = list.into_iter().enumerate();
-                items.try_for_each(|(index, value)| {
-                    check(&mut of(&format!("{name}[{index}]"), value)?, kinds)
-                })
-            }
-        }
-    }
-}
-
-fn of(path: &str, value: Value) -> Result<Fields, ApiError> {
-    match value {
-        Value::Object(members) => Ok(Fields::from_map(members).at(path)),
-        _ => Err(ApiError::bad_field(path, "must be an object")),
-    }
 }
 
 #[cfg(test)]
@@ -203,6 +180,19 @@ mod tests {
             ("monetization", json!("x")),
             ("advertiseInfo", json!("x")),
             ("gatewayVendor", json!(5)),
+            ("wsdlInfo", json!({"type": 5})),
+            ("wsdlInfo", json!({"type": "PLANET"})),
+            (
+                "websubSubscriptionConfiguration",
+                json!({"enable": "maybe"}),
+            ),
+            (
+                "websubSubscriptionConfiguration",
+                json!({"secret": {"a": 1}}),
+            ),
+            ("serviceInfo", json!({"key": 5})),
+            ("serviceInfo", json!({"outdated": "x"})),
+            ("monetization", json!({"properties": {"plan": 5}})),
         ] {
             let mut fields = Fields::from_map(members.clone());
             fields.put(member, wrong);

@@ -30,7 +30,8 @@ pub(super) static CHANGE: Operation = Operation::new(
     ]),
     BodyKind::Empty,
 )
-.query(&["action", "apiId", "lifecycleChecklist"]);
+.query(&["action", "apiId", "lifecycleChecklist"])
+.if_match();
 pub(super) static STATE: Operation = Operation::new(
     "GET",
     "/api/am/publisher/v4/apis/{apiId}/lifecycle-state",

@@ -41,7 +41,8 @@ pub(super) static CREATE: Operation = Operation::new(
         "apim:api_import_export",
     ]),
     BodyKind::Json,
-);
+)
+.if_match();
 pub(super) static GET: Operation = Operation::new(
     "GET",
     "/api/am/publisher/v4/apis/{apiId}/revisions/{revisionId}",
@@ -63,14 +64,16 @@ pub(super) static DELETE: Operation = Operation::new(
         "apim:api_import_export",
     ]),
     BodyKind::Empty,
-);
+)
+.if_match();
 pub(super) static RESTORE: Operation = Operation::new(
     "POST",
     "/api/am/publisher/v4/apis/{apiId}/restore-revision",
     Access::Scopes(&["apim:api_create", "apim:api_manage", "apim:api_publish"]),
     BodyKind::Empty,
 )
-.query(&["revisionId"]);
+.query(&["revisionId"])
+.if_match();
 
 pub(super) fn routes(router: Router<Services>) -> Router<Services> {
     let router = LIST.mount(router, list);

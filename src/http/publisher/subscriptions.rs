@@ -37,14 +37,16 @@ pub(super) static BLOCK: Operation = Operation::new(
     Access::Scopes(&["apim:subscription_block", "apim:subscription_manage"]),
     BodyKind::Empty,
 )
-.query(&["subscriptionId", "blockState"]);
+.query(&["subscriptionId", "blockState"])
+.if_match();
 pub(super) static UNBLOCK: Operation = Operation::new(
     "POST",
     "/api/am/publisher/v4/subscriptions/unblock-subscription",
     Access::Scopes(&["apim:subscription_block", "apim:subscription_manage"]),
     BodyKind::Empty,
 )
-.query(&["subscriptionId"]);
+.query(&["subscriptionId"])
+.if_match();
 
 pub(super) fn routes(router: Router<Services>) -> Router<Services> {
     let router = LIST.mount(router, list);

@@ -154,14 +154,18 @@ async fn of_two_equal_creations_at_once_one_wins() {
     let (first, second) = tokio::join!(create("Pizza"), create("Pizza"));
     assert!(first.is_ok() != second.is_ok());
     let lost = if first.is_ok() { second } else { first };
-    assert!(matches!(lost, Err(PublisherError::Conflict(_))), "{lost:?}");
+    let both = ["name", "version"];
+    assert!(
+        matches!(&lost, Err(PublisherError::Conflict { fields, .. }) if **fields == both),
+        "{lost:?}"
+    );
     // Names are unique whatever their case, and a context belongs to one name.
-    for (name, version) in [("PIZZA", "2"), ("Pasta", "2")] {
+    for (name, version, field) in [("PIZZA", "2", "name"), ("Pasta", "2", "context")] {
         let new = new_api(name, version, "/pizza");
         let refused = bench.publisher.create(author(), new).await;
         assert!(
-            matches!(refused, Err(PublisherError::Conflict(_))),
-            "{name}"
+            matches!(&refused, Err(PublisherError::Conflict { fields, .. }) if **fields == [field]),
+            "{name}: {refused:?}"
         );
     }
     let all = ApiSearch::default();

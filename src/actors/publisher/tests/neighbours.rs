@@ -84,7 +84,13 @@ async fn no_api_answers_at_a_path_of_another_with_or_without_its_version() {
         let refused = publisher.create(author(), new_api("Other", version, context));
         let refused = refused.await;
         assert!(
-            matches!(refused, Err(PublisherError::Conflict(_))),
+            matches!(
+                &refused,
+                Err(PublisherError::Conflict {
+                    fields: ["context"],
+                    ..
+                })
+            ),
             "{context} {version}: {refused:?}"
         );
     }
