@@ -29,7 +29,7 @@ const THREADS: &str = "RUST_TEST_THREADS";
 /// Begins the names of the tests that have the machine for themselves, and of no others.
 const ALONE: [&str; 2] = ["exact::", "rolling::"];
 /// How many of them a core: of whole nodes, which keep a core busy for a third of the time, and of parts (a fifth).
-const BESIDE_NODES: usize = 2;
+const BESIDE_NODES: usize = 3;
 const BESIDE_PARTS: usize = 4;
 
 /// Runs the tests; `args` narrow them, as for `cargo test`, and leave the second pass out.
