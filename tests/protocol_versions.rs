@@ -22,7 +22,7 @@ const ANSWER: u16 = 65_001;
 const KEPT_BACK: (&str, &str) = ("HEADGATE__CLUSTER__PROTOCOL", "before");
 
 /// Messages that a node has sent and served in a version of the protocol.
-async fn spoken(node: &Node, version: u16) -> [u64; 2] {
+pub async fn spoken(node: &Node, version: u16) -> [u64; 2] {
     let name = |way: &str| {
         let labels = format!("way=\"{way}\",protocol=\"{version}\"");
         format!("headgate_cluster_protocol_messages_total{{{labels}}}")

@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use super::load::{Limited, Load};
 use super::{Cluster, PATH, Place, Speaks};
 use crate::cluster::{CONTROL, set};
-use crate::cluster_tls::metric;
+use crate::protocol_versions::spoken;
 use crate::support::node::{Node, Options};
 use crate::support::platform::text;
 use crate::support::{eventually, postgres};
@@ -41,18 +41,6 @@ pub(super) fn keep_back(options: &mut Options) {
         Some(build) => options.binary = Some(PathBuf::from(build)),
         None => set(options, "HEADGATE__CLUSTER__PROTOCOL", "before"),
     }
-}
-
-/// Messages that a node has sent and served in a version of the protocol.
-async fn spoken(node: &Node, version: u16) -> [u64; 2] {
-    let name = |way: &str| {
-        let labels = format!("way=\"{way}\",protocol=\"{version}\"");
-        format!("headgate_cluster_protocol_messages_total{{{labels}}}")
-    };
-    [
-        metric(node, &name("sent")).await,
-        metric(node, &name("served")).await,
-    ]
 }
 
 async fn ask(node: &Node, path: &str) -> Value {

@@ -49,6 +49,8 @@ pub(super) struct Peer {
     pub(super) stranger: bool,
     /// Since when its health is what it is.
     pub(super) turned_ms: u64,
+    /// Since when this life of it has had its place here, whatever became of its connections.
+    pub(super) placed: Option<(u64, u64)>,
     pub(super) link: Option<Link>,
     pub(super) redial: Redial,
     /// When it was last connected, or first heard of.
@@ -91,6 +93,7 @@ impl Peer {
             leaving: false,
             stranger: false,
             turned_ms: now_ms,
+            placed: None,
             link: None,
             redial: Redial::default(),
             seen_ms: now_ms,
@@ -101,11 +104,6 @@ impl Peer {
     /// Whether it is or may be alive: its name is taken, its facts count.
     pub(super) const fn is_alive(&self) -> bool {
         matches!(self.health, Health::Up | Health::Suspect)
-    }
-
-    /// Whether asks can be sent to it.
-    pub(super) fn is_connected(&self) -> bool {
-        self.link.as_ref().is_some_and(|link| link.ready)
     }
 
     /// It says whether it is about to go; gives its name where that is news.
@@ -120,6 +118,10 @@ impl Peer {
         let from = std::mem::replace(&mut self.health, to);
         if from != to {
             self.turned_ms = now_ms;
+        }
+        let life = self.member.life;
+        if to == Health::Up && self.placed.is_none_or(|(of, _)| of != life) {
+            self.placed = Some((life, now_ms));
         }
         // Who is nobody yet fills no log.
         let is_told = from != to && !self.stranger;

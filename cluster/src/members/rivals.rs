@@ -1,7 +1,8 @@
 //! Two nodes that cannot both be members: of one name, or with facts that do not agree (W1, W6). Pure.
 //!
 //! Whoever is there first stays, at each member. Where two came in by different members at the same time, each is there first
-//! somewhere: then the smaller id stays everywhere, and the other one ends.
+//! somewhere: then the smaller id stays everywhere, and the other one ends. Nobody ends who has had a place for longer than such
+//! a meeting takes, whoever refuses it.
 
 use crate::hello::{Hello, Refusal};
 use crate::member::Member;
@@ -13,17 +14,17 @@ use super::{Effect, Health};
 /// So long a place may turn out to be a rival's, milliseconds: all members have heard of each other by then.
 const SETTLED_MS: u64 = 10_000;
 
+/// Whoever belongs to a cluster and has met none of it for so long is alone with its rival, milliseconds.
+const ALONE_MS: u64 = 4_000;
+/// What is answered to a first hello is heard after so long at most, milliseconds.
+const HEARD_MS: u64 = 3_000;
+
 /// Why the one who comes cannot be a member beside the one who is there.
 fn rivalry(there: &Member, comes: &Member) -> Option<Refusal> {
     if there.name == comes.name {
         return Some(Refusal::NameTaken(comes.name.clone()));
     }
     comes.conflict(there).map(Refusal::Fact)
-}
-
-/// Whether others have let it in already, and it stays where it meets a rival whose place is new.
-fn stays_before(hello: &Hello, there: &Member) -> bool {
-    !hello.known.is_empty() && hello.member.id < there.id
 }
 
 // === impl Table ===
@@ -33,35 +34,53 @@ impl Table {
     pub(super) fn judge_rivals(&self, hello: &Hello, now_ms: u64) -> Result<(), Refusal> {
         let them = &hello.member;
         if let Some(refusal) = rivalry(&self.me, them) {
-            // It, or whoever let it in, says so to this node.
-            let ends_itself = !self.is_settled(now_ms) && stays_before(hello, &self.me);
-            return Err(if ends_itself {
-                Refusal::Challenged
-            } else {
-                refusal
+            // It is told so when it dials, or this node is.
+            return Err(match self.stays_before(hello, now_ms) {
+                true => refusal,
+                false => Refusal::Challenged,
             });
         }
-        for peer in self.rivals_of(them) {
-            let Some(refusal) = rivalry(&peer.member, them) else {
-                continue;
-            };
-            if !peer.is_alive() {
-                // It may never be ready.
-                return Err(Refusal::Challenged);
-            }
-            if !gives_way(peer, hello, now_ms) {
-                return Err(refusal);
-            }
-        }
-        Ok(())
+        let comes_with = is_placed(hello).then_some(them.id.as_str());
+        let mut refusals = self.rivals_of(them).filter_map(|peer| {
+            let refusal = rivalry(&peer.member, them);
+            refusal.filter(|_| !comes_with.is_some_and(|id| gives_way(peer, id, now_ms)))
+        });
+        refusals.next().map_or(Ok(()), Err)
     }
 
-    /// Takes its place from whoever gives way to the one who says this hello.
-    pub(super) fn displace_rivals(&mut self, hello: &Hello, now_ms: u64) -> Vec<Effect> {
-        let them = &hello.member;
-        let rivals = self.rivals_of(them);
-        let rivals = rivals.filter(|peer| rivalry(&peer.member, them).is_some());
-        let ids: Vec<String> = rivals.map(|peer| peer.member.id.clone()).collect();
+    /// Whether of this node and the one who says this hello, which cannot both be members, this one stays, as far as it
+    /// knows.
+    fn stays_before(&self, hello: &Hello, now_ms: u64) -> bool {
+        if self.is_settled(now_ms) || hello.cluster.is_empty() {
+            return true;
+        }
+        let is_smaller = self.me.id < hello.member.id;
+        match self.met_ms {
+            Some(_) => is_smaller,
+            // Where there are others they decide; whoever has met nobody yet says nothing to one whom others have.
+            None => is_smaller && hello.known.is_empty() && self.is_placed_for(ALONE_MS, now_ms),
+        }
+    }
+
+    /// A connection is ready. Gives whether its member may stay, once those that give way to it have lost their places.
+    pub(super) fn displace_rivals(&mut self, link: u64, now_ms: u64) -> (bool, Vec<Effect>) {
+        let Some(comes) = self.by_link(link) else {
+            return (true, Vec::new());
+        };
+        let (them, named) = (comes.member.clone(), comes.link.as_ref());
+        // Whom it has named, it named as a member.
+        let is_placed = named.is_some_and(|link| !link.named.is_empty());
+        let rivals = self.rivals_of(&them);
+        let rivals: Vec<&Peer> = rivals
+            .filter(|peer| rivalry(&peer.member, &them).is_some())
+            .collect();
+        let all_give_way = rivals
+            .iter()
+            .all(|peer| is_placed && gives_way(peer, &them.id, now_ms));
+        let ids: Vec<String> = rivals.iter().map(|peer| peer.member.id.clone()).collect();
+        if !all_give_way {
+            return (false, Vec::new());
+        }
         let mut effects = Vec::new();
         for id in ids {
             let Some(peer) = self.peers.get_mut(&id) else {
@@ -75,41 +94,51 @@ impl Table {
             let turn = peer.turn(now_ms, Health::Down, &reason);
             effects.extend(turn.map(Effect::Tell));
         }
-        effects
+        (true, effects)
     }
 
-    /// Others that are there, or about to be.
+    /// Others that are there.
     fn rivals_of<'table>(&'table self, them: &Member) -> impl Iterator<Item = &'table Peer> {
         let id = them.id.clone();
         let others = self.peers.values();
-        others.filter(move |peer| peer.member.id != id && (peer.is_alive() || peer.link.is_some()))
+        others.filter(move |peer| peer.member.id != id && peer.is_alive())
     }
 
     /// Whether this node has had its place for so long that it is not a rival's.
-    pub(super) fn is_settled(&self, now_ms: u64) -> bool {
-        let since = self.placed_ms;
-        since.is_some_and(|since| now_ms >= since + SETTLED_MS)
+    fn is_settled(&self, now_ms: u64) -> bool {
+        self.is_placed_for(SETTLED_MS, now_ms)
+    }
+
+    fn is_placed_for(&self, ms: u64, now_ms: u64) -> bool {
+        self.placed_ms.is_some_and(|since| now_ms >= since + ms)
     }
 
     /// Whether this node had better end, when a member refuses it so for good.
     pub(crate) fn is_ended_by(&self, refusal: &Refusal, now_ms: u64) -> bool {
-        let mut peers = self.peers.values();
         match refusal {
             Refusal::Superseded(_) | Refusal::Running => true,
             // An address that is another cluster's now ends no node that has its own.
-            Refusal::Cluster(_) => !self.has_met && !self.has_cluster(),
-            // One odd member ends no node that has a place. Whoever has lost every connection has lost that, too.
+            Refusal::Cluster(_) => self.met_ms.is_none() && !self.has_cluster(),
+            // One odd node ends none that has a place.
             Refusal::NameTaken(_) | Refusal::Fact(_) => {
-                let is_connected = peers.any(|peer| peer.is_connected());
-                !self.has_met || !self.is_settled(now_ms) || !is_connected
+                // What was said to one who had no place yet is said again if it is still so.
+                let met = self.met_ms;
+                let heard = met.is_none_or(|met| now_ms >= met + HEARD_MS);
+                heard && !self.is_settled(now_ms)
             }
-            other => other.is_final() && !self.has_met,
+            other => other.is_final() && self.met_ms.is_none(),
         }
     }
 }
 
-/// Whether one who is there leaves its place to the one who comes.
-fn gives_way(peer: &Peer, hello: &Hello, now_ms: u64) -> bool {
-    let is_new = now_ms < peer.turned_ms + SETTLED_MS;
-    is_new && stays_before(hello, &peer.member)
+/// Whether others have let it in already.
+fn is_placed(hello: &Hello) -> bool {
+    !hello.cluster.is_empty() && !hello.known.is_empty()
+}
+
+/// Whether one who is there leaves its place to one that others have let in: both came just now.
+fn gives_way(peer: &Peer, comes: &str, now_ms: u64) -> bool {
+    let since = peer.placed.filter(|(life, _)| *life == peer.member.life);
+    let is_new = since.is_none_or(|(_, since)| now_ms < since + SETTLED_MS);
+    is_new && comes < peer.member.id.as_str()
 }

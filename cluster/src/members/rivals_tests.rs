@@ -1,7 +1,7 @@
 //! Two that cannot both be members, and come at the same time: by one member or by two that do not see each other.
 
 use super::world::{World, member};
-use super::{Table, Timing};
+use super::{Effect, Table, Timing};
 use crate::hello::Refusal;
 use crate::member::{Fact, Member};
 use crate::protocol::PROTOCOL;
@@ -92,8 +92,9 @@ fn whoever_comes_seconds_later_is_the_one_that_is_refused() {
     }
 }
 
+/// The one whose place is taken is refused, and not ended: it may be the right one.
 #[test]
-fn whoever_stood_still_until_a_rival_had_its_place_ends_when_it_hears_of_it() {
+fn whoever_stood_still_until_a_rival_had_its_place_is_refused_by_all_who_have_that() {
     for rivals in [Rivals::OfOneName, Rivals::OfTwoDatabases] {
         for seed in 0..12 {
             let mut world = meshed(seed);
@@ -104,31 +105,94 @@ fn whoever_stood_still_until_a_rival_had_its_place_ends_when_it_hears_of_it() {
             let other = world.add(rival(rivals, 1), "", &["host1:1".to_owned()]);
             world.run(15_000);
             world.nodes[first].paused = false;
+            let before = world.nodes[first].refused.len();
             world.run(20_000);
             let what = format!("{rivals:?}, seed {seed}");
+            assert!(world.works(first) && world.works(other), "{what}");
+            let refused = &world.nodes[first].refused[before..];
+            assert!(refused.iter().any(Refusal::is_final), "{what}: {refused:?}");
+            assert!(world.up(first).is_empty(), "{what}: nobody has it");
+            // An operator ends one of them.
+            world.kill(first);
+            world.run(10_000);
+            assert!(world.is_full_mesh(), "{what}");
+        }
+    }
+}
+
+/// They were members before, and are each other's seeds.
+#[test]
+fn of_two_rivals_that_start_again_at_once_one_stays_also_where_they_meet_each_other_first() {
+    for rivals in [Rivals::OfOneName, Rivals::OfTwoDatabases] {
+        for (seed, with_others) in (0..SEEDS).map(|seed| (seed, seed % 2 == 0)) {
+            let mut world = meshed(seed);
+            if !with_others {
+                (0..4).for_each(|at| world.kill(at));
+            }
+            let seeds: Vec<String> = [10, 11, 1].map(|at| format!("host{at}:1")).into();
+            let first = world.add(rival(rivals, 0), "c", &seeds);
+            let pause = world.roll() % 300;
+            world.run(pause);
+            let other = world.add(rival(rivals, 1), "c", &seeds);
+            world.run(25_000);
+            let what = format!("{rivals:?}, seed {seed}");
             assert_one_stays(&world, [first, other], &what);
-            assert!(world.works(other), "{what}");
+        }
+    }
+}
+
+/// Whatever happens to its connections: who serves is not ended by a node that was set up wrongly, comes again and again and
+/// has the smaller id.
+#[test]
+fn whoever_has_had_its_place_is_ended_by_no_rival_that_comes_later_again_and_again() {
+    for rivals in [Rivals::OfOneName, Rivals::OfTwoDatabases] {
+        for seed in 0..12 {
+            let mut world = meshed(seed);
+            let all: Vec<String> = [0, 1, 2, 3, 10, 11].map(|at| format!("host{at}:1")).into();
+            let serves = world.add(rival(rivals, 1), "", &all);
+            world.run(15_000);
+            let what = format!("{rivals:?}, seed {seed}");
+            for round in 0..8 {
+                let mut comes = rival(rivals, 0);
+                (comes.incarnation, comes.life) = (round + 1, 900 + round);
+                let cluster = if round % 2 == 0 { "c" } else { "" };
+                match world.roll() % 4 {
+                    // All whom it is connected with are started again.
+                    0 => (0..4).for_each(|at| world.kill(at)),
+                    1 => world.nodes[serves].paused = true,
+                    _ => {}
+                }
+                let comes = world.add(comes, cluster, &all);
+                if seed % 2 == 0 {
+                    // Neither hears what the other one says to it.
+                    world.cuts.extend([(serves, comes), (comes, serves)]);
+                }
+                let ms = world.roll() % 4_000;
+                world.run(ms);
+                world.nodes[serves].paused = false;
+                for at in 0..4 {
+                    if !(0..world.nodes.len()).any(|node| {
+                        world.works(node) && world.nodes[node].table.me.name == format!("n{at}")
+                    }) {
+                        let life = 2_000 + 10 * round + at;
+                        let again = member(usize::try_from(at).unwrap(), round + 2, life);
+                        world.add(again, "c", &all);
+                    }
+                }
+                world.run(6_000);
+                assert!(world.works(serves), "{what}, round {round}");
+                world.kill(comes);
+                world.cuts.clear();
+                world.run(10_000);
+            }
+            assert!(world.is_full_mesh(), "{what}: {:?}", world.turns);
         }
     }
 }
 
 #[test]
-fn one_odd_member_that_refuses_ends_no_node_that_others_have() {
-    let mut world = meshed(1);
-    let refusal = Refusal::NameTaken("n1".to_owned());
-    let now = world.clock(1);
-    assert!(!world.nodes[1].table.is_ended_by(&refusal, now + 10_000));
-    // Nobody has it any more.
-    for other in [0, 2, 3] {
-        world.kill(other);
-    }
-    world.run(10_000);
-    let now = world.clock(1);
-    assert!(world.nodes[1].table.is_ended_by(&refusal, now));
-}
-
-#[test]
-fn whoever_is_not_ready_yet_holds_its_name_and_the_next_one_asks_again() {
+fn of_two_that_are_welcomed_before_either_is_ready_the_second_is_let_go_and_refused_when_it_asks_again()
+ {
     for rivals in [Rivals::OfOneName, Rivals::OfTwoDatabases] {
         let mut table = meshed(2).nodes.remove(1).table;
         let hello = |index| {
@@ -136,11 +200,31 @@ fn whoever_is_not_ready_yet_holds_its_name_and_the_next_one_asks_again() {
             table.hello(1)
         };
         let now = 60_000;
-        assert!(table.offered(now, 1_000, &hello(0)).is_ok());
-        let next = table.offered(now, 1_001, &hello(1));
-        assert_eq!(next, Err(Refusal::Challenged), "{rivals:?}");
-        table.ready(now, 1_000);
-        let next = table.offered(now + 200, 1_002, &hello(1)).unwrap_err();
+        assert!(table.offered(now, 1_000, &hello(1)).is_ok());
+        assert!(table.offered(now, 1_001, &hello(0)).is_ok());
+        assert!(!table.ready(now, 1_000).contains(&Effect::Kill(1_000)));
+        assert_eq!(table.ready(now, 1_001), [Effect::Kill(1_001)], "{rivals:?}");
+        table.lost(now, 1_001, 0);
+        let next = table.offered(now + 200, 1_002, &hello(0)).unwrap_err();
         assert!(next.is_final(), "{rivals:?}: {next:?}");
     }
+}
+
+/// Before anybody but themselves has said who they are.
+#[test]
+fn strangers_hold_no_name_and_take_no_place() {
+    let mut world = meshed(1);
+    let table = &mut world.nodes[1].table;
+    let mut stranger = member(0, 9, 9);
+    (stranger.id, stranger.name) = ("0".to_owned(), "n2".to_owned());
+    let hello = Table::new(stranger, PROTOCOL, "", &[], Timing::default()).hello(1);
+    assert!(table.offered(30_000, 1_000, &hello).unwrap_err().is_final());
+    let named = |name: &str, id: &str| {
+        let mut named = member(9, 1, 70);
+        (named.id, named.name) = (id.to_owned(), name.to_owned());
+        Table::new(named, PROTOCOL, "", &[], Timing::default()).hello(1)
+    };
+    assert!(table.offered(30_000, 1_001, &named("gw", "id80")).is_ok());
+    let beside = table.offered(30_000, 1_002, &named("gw", "id81"));
+    assert!(beside.is_ok(), "a stranger's name is nobody's yet");
 }

@@ -62,8 +62,8 @@ pub(crate) struct Table {
     /// Since when this node has a place: since its first connection, or since it began where it belonged to a cluster
     /// already.
     pub(super) placed_ms: Option<u64>,
-    /// Whether a connection of this life was ever ready.
-    pub(super) has_met: bool,
+    /// When the first connection of this life was ready.
+    pub(super) met_ms: Option<u64>,
     /// A bug put in on purpose: whoever answers is believed to be who it says.
     #[cfg(test)]
     pub(super) trusts_any_life: bool,
@@ -99,7 +99,7 @@ impl Table {
             dialing: BTreeMap::new(),
             ticked_ms: 0,
             placed_ms: None,
-            has_met: false,
+            met_ms: None,
             #[cfg(test)]
             trusts_any_life: false,
         }
@@ -242,7 +242,7 @@ impl Table {
     }
 
     fn connect(&mut self, now_ms: u64, link: u64, outbound: bool, hello: &Hello) -> Vec<Effect> {
-        let mut effects = self.displace_rivals(hello, now_ms);
+        let mut effects = Vec::new();
         if self.cluster.is_empty() {
             self.cluster.clone_from(&hello.cluster);
             effects.push(Effect::Joined(self.cluster.clone()));
@@ -312,7 +312,8 @@ impl Table {
     /// A connection can carry asks.
     pub(crate) fn ready(&mut self, now_ms: u64, link: u64) -> Vec<Effect> {
         let has_room = self.has_room();
-        let Some(peer) = self.by_link(link) else {
+        let (may_stay, mut effects) = self.displace_rivals(link, now_ms);
+        let Some(peer) = self.by_link(link).filter(|_| may_stay) else {
             return vec![Effect::Kill(link)];
         };
         if peer.stranger && !has_room {
@@ -332,11 +333,11 @@ impl Table {
         for seed in seeds.filter(|seed| seed.met.as_ref() == Some(&id)) {
             seed.redial.succeeded();
         }
-        if !std::mem::replace(&mut self.has_met, true) {
-            self.placed_ms = Some(now_ms);
-        }
+        self.met_ms.get_or_insert(now_ms);
+        self.placed_ms.get_or_insert(now_ms);
         self.learn(now_ms, &named);
-        turn.map(Effect::Tell).into_iter().collect()
+        effects.extend(turn.map(Effect::Tell));
+        effects
     }
 
     /// A connection has ended.
@@ -407,7 +408,7 @@ impl Table {
         links.any(|open| open.id == link)
     }
 
-    fn by_link(&mut self, link: u64) -> Option<&mut Peer> {
+    pub(super) fn by_link(&mut self, link: u64) -> Option<&mut Peer> {
         let holds = |peer: &&mut Peer| peer.link.as_ref().is_some_and(|open| open.id == link);
         self.peers.values_mut().find(holds)
     }

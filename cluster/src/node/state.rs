@@ -273,7 +273,6 @@ impl Node {
                     Ok(effects) => {
                         self.links.begin(link, self.with(&dialed.hello, key));
                         self.undialed.answered(address);
-                        self.rivalled.welcomed(address);
                         self.act(effects);
                         return self.adopt(link, dialed.stream, false);
                     }
@@ -304,9 +303,10 @@ impl Node {
         match refusal {
             Some(refusal) if refusal.is_final() => {
                 self.undialed.refused(address, &refusal, now);
-                match theirs && self.table.is_ended_by(&refusal, now) {
-                    true => (self.settings.told)(Notice::Refused(refusal)),
-                    false => self.rivalled.refused(address, &refusal, now),
+                match (theirs, self.table.is_ended_by(&refusal, now)) {
+                    (true, true) => (self.settings.told)(Notice::Refused(refusal)),
+                    (true, false) => self.rivalled.refused(address, &refusal, now),
+                    (false, _) => {}
                 }
             }
             Some(_) => self.undialed.answered(address),
@@ -367,6 +367,9 @@ impl Node {
             known.unready_from = None;
         }
         let now = self.now();
+        if let Some(peer) = self.table.member_of(link) {
+            self.rivalled.welcomed(&peer.address);
+        }
         let effects = self.table.ready(now, link);
         self.act(effects);
     }
