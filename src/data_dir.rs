@@ -72,9 +72,11 @@ impl DataDir {
     /// Sees to it that the names of all files in it are on disk, and its own.
     pub(crate) fn sync(&self) -> anyhow::Result<()> {
         let inner = DIRECTORIES.map(|inner| self.join(inner));
-        let holder = holder(&self.path);
+        // Above it, too, a name may be new.
+        let path = std::path::absolute(&self.path)?;
+        let above = path.ancestors().skip(1);
         let all = inner.iter().map(PathBuf::as_path);
-        for directory in all.chain([self.path(), holder]) {
+        for directory in all.chain([self.path()]).chain(above) {
             let synced = sync_directory(directory);
             synced.with_context(|| format!("{} cannot be written", directory.display()))?;
         }

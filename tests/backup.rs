@@ -153,7 +153,7 @@ async fn a_restore_that_is_made_up_for_writes_over_no_other_keys_but_those_of_a_
     let dir = tempfile::tempdir().expect("a directory");
     let first = dir.path().join("first");
     let mut ended = restore(&file, &first);
-    ended.env("HEADGATE_CRASH_AT", "backup.restore.shared.rows:1");
+    ended.env("HEADGATE_CRASH_AT", "backup.restore.shared.begin:1");
     let ended = ended.output().expect("the binary");
     assert_eq!(ended.status.code(), None, "{ended:?}");
     // The keys of another node, in the data directory that is named this time.

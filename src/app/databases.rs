@@ -75,12 +75,13 @@ impl Databases {
 
 impl Control {
     async fn open(urls: &config::Databases) -> anyhow::Result<Self> {
-        let (apim, shared) = tokio::join!(
-            storage::apim::open(&urls.apim),
-            storage::shared::open(&urls.shared),
-        );
+        // In this order: a restore that was cut short has marked API-M first, and the other one may still be empty. Were that
+        // migrated it would be taken for somebody's.
+        let apim = storage::apim::open(&urls.apim).await;
+        let apim = apim.context("see database.apim.url")?;
+        let shared = storage::shared::open(&urls.shared).await;
         Ok(Self {
-            apim: apim.context("see database.apim.url")?,
+            apim,
             shared: shared.context("see database.shared.url")?,
         })
     }

@@ -1,6 +1,7 @@
 //! Puts a backup into empty databases and a data directory that no node has used.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::{Context as _, bail, ensure};
@@ -149,9 +150,15 @@ fn has_others(path: &Path, data: &DataDir) -> anyhow::Result<bool> {
     let (mut reader, _) = Reader::open(path)?;
     while let Some(line) = reader.next()? {
         if let Line::File(of) = line {
-            let there = fs::read(data.join(&of.file));
-            if there.is_ok_and(|there| Some(there) != of.bytes()) {
-                return Ok(true);
+            let file = data.join(&of.file);
+            match fs::read(&file) {
+                Ok(there) if of.bytes().as_ref() != Some(&there) => return Ok(true),
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => {
+                    return Err(error)
+                        .with_context(|| format!("{} cannot be read", file.display()));
+                }
             }
         }
     }

@@ -181,7 +181,8 @@ fn read_limit(path: &str, mut fields: Fields) -> Result<Limit, ApiError> {
         }
     };
     let inner = fields.object(member)?;
-    let others = LIMITS.map(|limit| if limit == member { "" } else { limit });
+    let others = LIMITS.into_iter().filter(|limit| *limit != member);
+    let others: Vec<_> = others.collect();
     let problem = format!("is no part of a limit of type {kind}, leave it out");
     fields.without(&others, &problem)?;
     let path = format!("{path}.{member}");

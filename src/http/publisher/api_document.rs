@@ -14,6 +14,7 @@ use super::{endpoint_config, kept, promises};
 use crate::auth::Caller;
 use crate::body::Fields;
 use crate::error::ApiError;
+use crate::shape::SHORT;
 
 /// Member of `extra` that keeps what operations hold beyond the typed members.
 const OPERATION_EXTRAS: &str = "operationExtras";
@@ -42,7 +43,7 @@ pub(super) fn read(mut fields: Fields, caller: &Caller) -> Result<(Api, bool), A
     let name = fields.required_text("name", NAME_MAX)?;
     let version = fields.required_text("version", VERSION_MAX)?;
     let context = fields.required_text("context", 300)?;
-    let provider = fields.text("provider", 50)?;
+    let provider = fields.text("provider", SHORT)?;
     let mut endpoint_config = fields.object("endpointConfig")?.map(Fields::rest);
     let endpoints = match &mut endpoint_config {
         Some(config) => endpoint_config::read(config)?,

@@ -97,7 +97,7 @@ const API: Members = &[
 /// The members that the server alone decides: what is sent for them has no effect.
 const READ_ONLY: Members = &[
     ("id", Kind::Text(SHORT)),
-    ("provider", Kind::Text(50)),
+    ("provider", Kind::Text(SHORT)),
     ("lifeCycleStatus", Kind::Text(SHORT)),
     ("createdTime", Kind::Text(SHORT)),
     ("lastUpdatedTime", Kind::Text(SHORT)),
