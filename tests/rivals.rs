@@ -90,6 +90,56 @@ async fn of_two_control_planes_with_a_database_each_that_start_at_once_one_stays
     assert!(!traffic.log().contains("UuidMismatch"), "{}", traffic.log());
 }
 
+/// The checks of `/readyz` that fail.
+async fn failing(node: &Node) -> String {
+    let answer = node.get("/readyz?verbose").send().await;
+    match answer.status.as_u16() {
+        200 => String::new(),
+        _ => answer.text(),
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_that_stood_still_until_another_of_its_name_was_there_is_unready_and_says_why() {
+    let control = Node::start_with(options("cp1", &counting(), "")).await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let seeds = |more: &str| format!("{}{more}", control.cluster_address());
+    let of_first = inside(&dir.path().join("a"), options("gw", "gateway", &seeds("")));
+    let first = Node::start_with(of_first).await;
+    // Longer than a place is new.
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    first.signal("-STOP");
+    eventually(30, "it is given up", || async {
+        let members = members(&control).await;
+        let down = members
+            .iter()
+            .any(|(name, health)| name == "gw" && health == "down");
+        down.then_some(())
+    })
+    .await;
+    let all = seeds(&format!(",{}", first.cluster_address()));
+    let of_second = inside(&dir.path().join("b"), options("gw", "gateway", &all));
+    let mut second = Node::start_with(of_second).await;
+    first.signal("-CONT");
+    eventually(40, "it hears of the other one", || async {
+        failing(&first)
+            .await
+            .contains("refuse this node")
+            .then_some(())
+    })
+    .await;
+    // As long as the first one may say anything.
+    for _ in 0..20 {
+        assert_eq!(failing(&second).await, "", "{}", second.log());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    second.kill();
+    eventually(60, "it has its place again", || async {
+        failing(&first).await.is_empty().then_some(())
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_node_of_another_cluster_that_asks_again_and_again_is_told_of_once_at_both_ends() {
     let control = Node::start_with(options("cp1", CONTROL, "")).await;

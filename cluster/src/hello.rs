@@ -175,6 +175,11 @@ impl Refusal {
         )
     }
 
+    /// Whether the two cannot both be members.
+    pub(crate) const fn is_rivalry(&self) -> bool {
+        matches!(self, Self::NameTaken(_) | Self::Fact(_))
+    }
+
     /// As it is told at the one who is refused, which speaks these versions of the protocol: what the
     /// other says in its own words fills no log.
     pub(crate) fn heard_by(self, versions: (u16, u16)) -> Self {

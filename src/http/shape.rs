@@ -73,6 +73,25 @@ pub(crate) fn bounded(members: &Map<String, Value>, kinds: Members) -> Result<()
     Ok(())
 }
 
+/// An object with members of these types, and others that are not too large to be kept; `path` names it.
+fn whole(mut object: Fields, kinds: Members, path: &str) -> Result<(), ApiError> {
+    check(&mut object, kinds)?;
+    if weight(&object.rest(), kinds) > LONG {
+        let problem = format!("has members of no contract of more than {LONG} bytes");
+        return Err(ApiError::bad_field(path, problem));
+    }
+    Ok(())
+}
+
+/// Bytes of the members that `kinds` has not, as JSON.
+fn weight(members: &Map<String, Value>, kinds: Members) -> usize {
+    let unknown = members
+        .iter()
+        .filter(|(name, _)| !kinds.iter().any(|(known, _)| known == name));
+    let bytes = unknown.map(|(name, value)| name.len() + value.to_string().len());
+    bytes.fold(0, usize::saturating_add)
+}
+
 // === impl Kind ===
 
 impl Kind {
@@ -97,7 +116,7 @@ impl Kind {
             Self::Texts => fields.texts(name, SHORT).map(drop),
             Self::Object(kinds) => {
                 let object = fields.object(name)?;
-                object.map_or(Ok(()), |mut object| check(&mut object, kinds))
+                object.map_or(Ok(()), |object| whole(object, kinds, name))
             }
             Self::Objects(kinds) => {
                 let object = fields.object(name)?;
@@ -115,7 +134,7 @@ impl Kind {
             }
             Self::List(kinds) => {
                 let mut items = fields.items(name)?.into_iter();
-                items.try_for_each(|mut item| check(&mut item, kinds))
+                items.try_for_each(|item| whole(item, kinds, name))
             }
         }
     }

@@ -58,6 +58,7 @@ fn kept_faults(level: &str) -> Vec<Fault> {
         wrong("/stopOnQuotaReach", json!("x")),
         long("/displayName", 513),
         long("/nobodyKnows", 40_000),
+        wrong("/monetization", json!({"nobodyKnows": "x".repeat(40_000)})),
     ];
     if level == "advanced" {
         let limit = policy("Any")["defaultLimit"].clone();

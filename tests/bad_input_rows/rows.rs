@@ -300,7 +300,7 @@ fn api_faults() -> Vec<Fault> {
 }
 
 /// Members that would be stored and do harm, or protect nothing.
-fn dangers() -> [Fault; 9] {
+fn dangers() -> [Fault; 10] {
     [
         wrong("/tags", json!(["a\0b"])),
         wrong("/authorizationHeader", json!("Host")),
@@ -329,6 +329,7 @@ fn dangers() -> [Fault; 9] {
             "/operations",
             json!([{"verb": "GET", "target": "/a", "usedProductIds": 5}]),
         ),
+        wrong("/serviceInfo", json!({"nobodyKnows": "x".repeat(40_000)})),
     ]
 }
 

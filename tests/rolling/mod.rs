@@ -29,7 +29,7 @@ const NODES: [Place; 8] = [
     ("gw2", "gateway"),
     ("gw3", "gateway"),
 ];
-/// Every second node encodes and decodes each ask of its components, also one that stays on the node: of each role one.
+/// Every second node encodes and decodes each ask of its components, also one that stays on the node: of each role at least one.
 const ENCODING: [&str; 4] = ["cp2", "gw1", "gw3", "tm2"];
 /// Requests of which none may fail.
 const REQUESTS: u64 = 20_000;

@@ -1,5 +1,5 @@
 //! The actor that meets other nodes ends under load on each of three nodes: all dial each other
-//! anew, neighbours notice nothing, and only what has to reach another node waits for it.
+//! anew, neighbours lose no more than to a busy disk, and only what has to reach another node waits for it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

@@ -279,17 +279,17 @@ macro_rules! component_survives {
 }
 
 component_survives! {
-    killed_and_panicking_publisher_actors_come_back_and_cost_only_what_waits_for_them:
+    killed_and_panicking_publisher_actors_come_back_and_cost_only_what_waits_for_them_and_a_busy_disk:
         "publisher", ["publisher"];
-    killed_and_panicking_devportal_actors_come_back_and_cost_only_what_waits_for_them:
+    killed_and_panicking_devportal_actors_come_back_and_cost_only_what_waits_for_them_and_a_busy_disk:
         "devportal", ["portal"];
-    killed_and_panicking_admin_actors_come_back_and_cost_only_what_waits_for_them:
+    killed_and_panicking_admin_actors_come_back_and_cost_only_what_waits_for_them_and_a_busy_disk:
         "admin", ["admin"];
     // Whoever manages shows a token that a key manager looks at.
-    killed_and_panicking_key_manager_actors_come_back_and_cost_only_what_waits_for_them:
+    killed_and_panicking_key_manager_actors_come_back_and_cost_only_what_waits_for_them_and_a_busy_disk:
         "key-manager", ["token", "fresh", "publisher", "portal", "admin"];
     // The refiller opens every lease: known callers ask it for theirs after each of its ends.
-    killed_and_panicking_gateway_actors_come_back_and_cost_only_what_waits_for_them:
+    killed_and_panicking_gateway_actors_come_back_and_cost_only_what_waits_for_them_and_a_busy_disk:
         "gateway", ["warm", "fresh", "asking"];
     killed_and_panicking_traffic_manager_actors_come_back_and_cost_no_more_than_a_busy_disk:
         "traffic-manager", [];

@@ -11,8 +11,9 @@ use crate::apt;
 
 /// A program, and the package of Debian's that brings it. What is in no list is of every Debian (`sh`, `cp`), or the C
 /// compiler, without which nothing is built.
-const PROGRAMS: [(&str, &str); 3] = [
+const PROGRAMS: [(&str, &str); 4] = [
     ("curl", "curl"),
+    ("git", "git"),
     ("kill", "procps"),
     ("psql", "postgresql-client"),
 ];
@@ -85,8 +86,8 @@ mod tests {
         std::fs::remove_dir_all(&folder).unwrap();
         let (what, packages) = told(&found);
         // One that nobody may execute is none.
-        assert_eq!(what, "kill, psql");
-        assert_eq!(packages, ["procps", "postgresql-client"]);
+        assert_eq!(what, "git, kill, psql");
+        assert_eq!(packages, ["git", "procps", "postgresql-client"]);
     }
 
     #[test]
@@ -108,6 +109,8 @@ mod tests {
         let known: BTreeSet<String> = all.map(|name| (*name).to_owned()).collect();
         // Those in a script of `sh` are started by it.
         started.insert("curl".to_owned());
+        // A test of this crate.
+        started.insert("git".to_owned());
         assert_eq!(started, known);
         let readme = std::fs::read_to_string(workspace.root().join("README.md")).unwrap();
         assert!(readme.contains("a C compiler"));

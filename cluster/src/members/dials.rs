@@ -6,6 +6,8 @@ use super::table::Table;
 
 /// How much longer the smaller id waits before it dials, milliseconds: it is dialed.
 const YIELD_MS: u64 = 1_000;
+/// Before who was refused is dialed again, milliseconds: longer than the longest pause of its own, and the smaller id's wait.
+const REFUSED_MS: u64 = 6_500;
 /// Dials under way at a time.
 const DIALS_MOST: usize = 32;
 /// How long a dial may be under way, milliseconds; longer than its own deadline, so that only what
@@ -60,6 +62,16 @@ impl Table {
         let peers = self.peers.values_mut();
         for peer in peers.filter(|peer| peer.member.address == address) {
             peer.redial.failed(now_ms, random);
+        }
+    }
+
+    /// This node does not let in who answers there: it is for that one to dial, and to be told.
+    pub(crate) fn is_refused(&mut self, now_ms: u64, address: &str) {
+        let peers = self.peers.values_mut();
+        let peers = peers.filter(|peer| peer.member.address == address);
+        let peers = peers.map(|peer| &mut peer.redial);
+        for redial in peers.chain(self.seeds.get_mut(address).map(|seed| &mut seed.redial)) {
+            redial.not_before_ms = redial.not_before_ms.max(now_ms + REFUSED_MS);
         }
     }
 

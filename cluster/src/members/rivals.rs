@@ -16,6 +16,8 @@ const SETTLED_MS: u64 = 10_000;
 
 /// Whoever belongs to a cluster and has met none of it for so long is alone with its rival, milliseconds.
 const ALONE_MS: u64 = 4_000;
+/// The place of one that has settled is kept for so long when its connection is lost, milliseconds.
+const KEPT_MS: u64 = 5_000;
 /// What is answered to a first hello is heard after so long at most, milliseconds.
 const HEARD_MS: u64 = 3_000;
 
@@ -45,20 +47,33 @@ impl Table {
             let refusal = rivalry(&peer.member, them);
             refusal.filter(|_| !comes_with.is_some_and(|id| gives_way(peer, id, now_ms)))
         });
-        refusals.next().map_or(Ok(()), Err)
+        if let Some(refusal) = refusals.next() {
+            return Err(refusal);
+        }
+        let mut away = self.peers.values().filter(|peer| peer.is_just_away(now_ms));
+        match away.any(|peer| peer.member.id != them.id && rivalry(&peer.member, them).is_some()) {
+            true => Err(Refusal::Challenged),
+            false => Ok(()),
+        }
     }
 
     /// Whether of this node and the one who says this hello, which cannot both be members, this one stays, as far as it
     /// knows.
     fn stays_before(&self, hello: &Hello, now_ms: u64) -> bool {
-        if self.is_settled(now_ms) || hello.cluster.is_empty() {
+        if hello.cluster.is_empty() {
             return true;
         }
+        let is_alone = !self.peers.values().any(Peer::is_alive);
+        if is_alone && !hello.known.is_empty() {
+            // Whoever has nobody, yet or any more, says nothing to one whom others have.
+            return false;
+        }
         let is_smaller = self.me.id < hello.member.id;
-        match self.met_ms {
-            Some(_) => is_smaller,
-            // Where there are others they decide; whoever has met nobody yet says nothing to one whom others have.
-            None => is_smaller && hello.known.is_empty() && self.is_placed_for(ALONE_MS, now_ms),
+        match (self.is_settled(now_ms), self.met_ms) {
+            (true, _) => true,
+            (false, Some(_)) => is_smaller,
+            // Where there are others they decide.
+            (false, None) => is_smaller && self.is_placed_for(ALONE_MS, now_ms),
         }
     }
 
@@ -122,12 +137,25 @@ impl Table {
             // One odd node ends none that has a place.
             Refusal::NameTaken(_) | Refusal::Fact(_) => {
                 // What was said to one who had no place yet is said again if it is still so.
-                let met = self.met_ms;
-                let heard = met.is_none_or(|met| now_ms >= met + HEARD_MS);
-                heard && !self.is_settled(now_ms)
+                let since = self.met_ms.or(self.placed_ms);
+                let is_heard = since.is_none_or(|since| now_ms >= since + HEARD_MS);
+                is_heard && !self.is_settled(now_ms)
             }
-            other => other.is_final() && self.met_ms.is_none(),
+            other => other.is_final() && self.met_ms.is_none() && !self.is_settled(now_ms),
         }
+    }
+}
+
+// === impl Peer ===
+
+impl Peer {
+    /// Whether it has had its place for long, did not leave, and may be back in a moment.
+    fn is_just_away(&self, now_ms: u64) -> bool {
+        let was_settled = (self.placed).is_some_and(|(life, since)| {
+            life == self.member.life && self.turned_ms >= since + SETTLED_MS
+        });
+        let is_away = self.health == Health::Down && !self.leaving;
+        is_away && was_settled && now_ms < self.turned_ms + KEPT_MS
     }
 }
 

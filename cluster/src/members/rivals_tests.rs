@@ -15,8 +15,12 @@ enum Rivals {
     OfTwoDatabases,
 }
 
-fn rival(rivals: Rivals, index: usize) -> Member {
+/// Their ids are behind those of the others, or before them: whose is the greater dials.
+fn rival(rivals: Rivals, seed: u64, index: usize) -> Member {
     let mut rival = member(10 + index, 1, 500 + index as u64);
+    if seed % 4 > 1 {
+        rival.id = format!("a{index}");
+    }
     match rivals {
         Rivals::OfOneName => rival.name = "rival".to_owned(),
         Rivals::OfTwoDatabases => rival.facts.push(Fact {
@@ -57,14 +61,14 @@ fn of_two_rivals_that_come_at_once_one_stays_whoever_lets_them_in() {
             if seed % 3 == 0 {
                 world.cuts.extend([(1, 2), (2, 1)]);
             }
-            let first = world.add(rival(rivals, 0), "", &["host1:1".to_owned()]);
+            let first = world.add(rival(rivals, seed, 0), "", &["host1:1".to_owned()]);
             if seed % 5 == 0 {
                 world.nodes[1].paused = true;
             }
             let pause = world.roll() % 2_000;
             world.run(pause);
             let seed_of_other = if seed % 2 == 0 { "host1:1" } else { "host2:1" };
-            let other = world.add(rival(rivals, 1), "", &[seed_of_other.to_owned()]);
+            let other = world.add(rival(rivals, seed, 1), "", &[seed_of_other.to_owned()]);
             let pause = world.roll() % 2_000;
             world.run(pause);
             world.nodes[1].paused = false;
@@ -81,9 +85,9 @@ fn whoever_comes_seconds_later_is_the_one_that_is_refused() {
         for seed in 0..12 {
             let mut world = meshed(seed);
             // The later one has the smaller id.
-            let first = world.add(rival(rivals, 1), "", &["host1:1".to_owned()]);
+            let first = world.add(rival(rivals, seed, 1), "", &["host1:1".to_owned()]);
             world.run(4_000);
-            let later = world.add(rival(rivals, 0), "", &["host2:1".to_owned()]);
+            let later = world.add(rival(rivals, seed, 0), "", &["host2:1".to_owned()]);
             world.run(12_000);
             let what = format!("{rivals:?}, seed {seed}");
             assert!(world.works(first) && !world.works(later), "{what}");
@@ -98,20 +102,37 @@ fn whoever_stood_still_until_a_rival_had_its_place_is_refused_by_all_who_have_th
     for rivals in [Rivals::OfOneName, Rivals::OfTwoDatabases] {
         for seed in 0..12 {
             let mut world = meshed(seed);
-            let first = world.add(rival(rivals, 0), "", &["host1:1".to_owned()]);
+            let first = world.add(rival(rivals, seed, 0), "", &["host1:1".to_owned()]);
             world.run(20_000);
             world.nodes[first].paused = true;
             world.run(8_000);
-            let other = world.add(rival(rivals, 1), "", &["host1:1".to_owned()]);
+            let all: Vec<String> = [1, 2, 3, 10].map(|at| format!("host{at}:1")).into();
+            let other = world.add(rival(rivals, seed, 1), "", &all);
             world.run(15_000);
             world.nodes[first].paused = false;
-            let before = world.nodes[first].refused.len();
+            // Until it has noticed that nobody has it any more.
+            world.run(3_000);
+            let refusals = |world: &World, at: usize| world.nodes[at].refused.len();
+            let (before, before_other) = (refusals(&world, first), refusals(&world, other));
             world.run(20_000);
             let what = format!("{rivals:?}, seed {seed}");
             assert!(world.works(first) && world.works(other), "{what}");
             let refused = &world.nodes[first].refused[before..];
             assert!(refused.iter().any(Refusal::is_final), "{what}: {refused:?}");
             assert!(world.up(first).is_empty(), "{what}: nobody has it");
+            // Whom others have it says nothing to, also when that one is started again.
+            let mut refused = world.nodes[other].refused[before_other..].iter();
+            assert!(!refused.any(Refusal::is_final), "{what}");
+            world.kill(other);
+            let mut again = rival(rivals, seed, 1);
+            (again.incarnation, again.life) = (2, 777);
+            let again = world.add(again, "c", &all);
+            world.run(15_000);
+            assert!(
+                world.works(again),
+                "{what}: {:?}",
+                world.nodes[again].refused
+            );
             // An operator ends one of them.
             world.kill(first);
             world.run(10_000);
@@ -130,10 +151,10 @@ fn of_two_rivals_that_start_again_at_once_one_stays_also_where_they_meet_each_ot
                 (0..4).for_each(|at| world.kill(at));
             }
             let seeds: Vec<String> = [10, 11, 1].map(|at| format!("host{at}:1")).into();
-            let first = world.add(rival(rivals, 0), "c", &seeds);
+            let first = world.add(rival(rivals, seed, 0), "c", &seeds);
             let pause = world.roll() % 300;
             world.run(pause);
-            let other = world.add(rival(rivals, 1), "c", &seeds);
+            let other = world.add(rival(rivals, seed, 1), "c", &seeds);
             world.run(25_000);
             let what = format!("{rivals:?}, seed {seed}");
             assert_one_stays(&world, [first, other], &what);
@@ -149,11 +170,11 @@ fn whoever_has_had_its_place_is_ended_by_no_rival_that_comes_later_again_and_aga
         for seed in 0..12 {
             let mut world = meshed(seed);
             let all: Vec<String> = [0, 1, 2, 3, 10, 11].map(|at| format!("host{at}:1")).into();
-            let serves = world.add(rival(rivals, 1), "", &all);
+            let serves = world.add(rival(rivals, seed, 1), "", &all);
             world.run(15_000);
             let what = format!("{rivals:?}, seed {seed}");
             for round in 0..8 {
-                let mut comes = rival(rivals, 0);
+                let mut comes = rival(rivals, seed, 0);
                 (comes.incarnation, comes.life) = (round + 1, 900 + round);
                 let cluster = if round % 2 == 0 { "c" } else { "" };
                 match world.roll() % 4 {
@@ -194,9 +215,15 @@ fn whoever_has_had_its_place_is_ended_by_no_rival_that_comes_later_again_and_aga
 fn of_two_that_are_welcomed_before_either_is_ready_the_second_is_let_go_and_refused_when_it_asks_again()
  {
     for rivals in [Rivals::OfOneName, Rivals::OfTwoDatabases] {
-        let mut table = meshed(2).nodes.remove(1).table;
+        let (mut table, seed) = (meshed(2).nodes.remove(1).table, 2);
         let hello = |index| {
-            let table = Table::new(rival(rivals, index), PROTOCOL, "", &[], Timing::default());
+            let table = Table::new(
+                rival(rivals, seed, index),
+                PROTOCOL,
+                "",
+                &[],
+                Timing::default(),
+            );
             table.hello(1)
         };
         let now = 60_000;

@@ -337,6 +337,7 @@ impl World {
     ) {
         let (now, random) = (self.clock(at), self.roll());
         let said = answer.as_ref().err();
+        let theirs = said.is_some();
         let is_end = said.is_some_and(|refusal| self.nodes[at].table.is_ended_by(refusal, now));
         let welcomed = answer.and_then(|hello| {
             self.judged(&hello, at, |table, now| {
@@ -356,7 +357,12 @@ impl World {
                     self.nodes[at].table.is_own(address);
                 }
                 self.nodes[at].table.not_dialed(now, address, random);
-                self.nodes[at].refused.push(refusal);
+                if !theirs && refusal.is_rivalry() {
+                    self.nodes[at].table.is_refused(now, address);
+                }
+                if theirs {
+                    self.nodes[at].refused.push(refusal);
+                }
                 self.close(link);
                 if is_end && self.ends_refused {
                     self.kill(at);

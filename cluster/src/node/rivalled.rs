@@ -8,18 +8,32 @@ use crate::hello::Refusal;
 /// A refusal that was not heard again for so long is over, milliseconds; dials are at most five seconds apart.
 const LASTS_MS: u64 = 30_000;
 
-/// What they say, and when they said it last.
+/// What is said for a shorter time is said by one that is about to notice that nobody has it any more, milliseconds.
+const COUNTS_MS: u64 = 3_000;
+
+/// What they say, by their addresses.
 #[derive(Debug, Default)]
-pub(super) struct Rivalled(BTreeMap<String, (String, u64)>);
+pub(super) struct Rivalled(BTreeMap<String, Said>);
+
+#[derive(Debug)]
+struct Said {
+    reason: String,
+    first_ms: u64,
+    last_ms: u64,
+}
 
 // === impl Rivalled ===
 
 impl Rivalled {
     /// The member at this address refuses this node.
     pub(super) fn refused(&mut self, address: &str, refusal: &Refusal, now_ms: u64) {
-        if matches!(refusal, Refusal::NameTaken(_) | Refusal::Fact(_)) {
-            let said = (refusal.to_string(), now_ms);
-            self.0.insert(address.to_owned(), said);
+        if refusal.is_rivalry() {
+            let said = self.0.entry(address.to_owned()).or_insert_with(|| Said {
+                reason: String::new(),
+                first_ms: now_ms,
+                last_ms: now_ms,
+            });
+            (said.reason, said.last_ms) = (refusal.to_string(), now_ms);
         }
     }
 
@@ -30,10 +44,11 @@ impl Rivalled {
 
     /// What an operator is to be told of it now.
     pub(super) fn shown(&mut self, now_ms: u64) -> Option<String> {
-        self.0
-            .retain(|_, (_, said_ms)| now_ms < *said_ms + LASTS_MS);
-        let (address, (reason, _)) = self.0.first_key_value()?;
-        let all = self.0.len();
+        self.0.retain(|_, said| now_ms < said.last_ms + LASTS_MS);
+        let lasts = |said: &Said| said.last_ms >= said.first_ms + COUNTS_MS;
+        let mut lasting = self.0.iter().filter(|(_, said)| lasts(said));
+        let (address, Said { reason, .. }) = lasting.next()?;
+        let all = 1 + lasting.count();
         Some(format!(
             "{all} members refuse this node, such as {address}: {reason}"
         ))
@@ -50,10 +65,15 @@ mod tests {
         assert_eq!(rivalled.shown(0), None);
         rivalled.refused("tm1:1", &Refusal::Full, 0);
         assert_eq!(rivalled.shown(0), None, "it may come later");
-        rivalled.refused("tm1:1", &Refusal::NameTaken("gw".to_owned()), 1_000);
-        let shown = rivalled.shown(2_000).unwrap();
+        let taken = Refusal::NameTaken("gw".to_owned());
+        rivalled.refused("tm1:1", &taken, 1_000);
+        rivalled.refused("tm1:1", &taken, 3_000);
+        assert_eq!(rivalled.shown(3_500), None, "it may stop at once");
+        rivalled.refused("tm1:1", &taken, 4_000);
+        let shown = rivalled.shown(4_500).unwrap();
         assert!(shown.contains("tm1:1") && shown.contains("gw"), "{shown}");
-        rivalled.refused("tm2:1", &Refusal::NameTaken("gw".to_owned()), 5_000);
+        rivalled.refused("tm2:1", &taken, 2_000);
+        rivalled.refused("tm2:1", &taken, 5_000);
         assert!(rivalled.shown(6_000).unwrap().contains("2 members"));
         rivalled.welcomed("tm1:1");
         assert!(rivalled.shown(6_000).unwrap().contains("tm2:1"));

@@ -273,6 +273,7 @@ impl Node {
                     Ok(effects) => {
                         self.links.begin(link, self.with(&dialed.hello, key));
                         self.undialed.answered(address);
+                        self.rivalled.welcomed(address);
                         self.act(effects);
                         return self.adopt(link, dialed.stream, false);
                     }
@@ -306,6 +307,7 @@ impl Node {
                 match (theirs, self.table.is_ended_by(&refusal, now)) {
                     (true, true) => (self.settings.told)(Notice::Refused(refusal)),
                     (true, false) => self.rivalled.refused(address, &refusal, now),
+                    (false, _) if refusal.is_rivalry() => self.table.is_refused(now, address),
                     (false, _) => {}
                 }
             }

@@ -137,6 +137,7 @@ pub(super) fn check_rest(rest: &Map<String, Value>) -> Result<(), ApiError> {
 pub(super) fn operation(mut fields: Fields) -> Result<Map<String, Value>, ApiError> {
     check(&mut fields, OPERATION)?;
     let rest = fields.rest();
+    bounded(&rest, OPERATION)?;
     let policies = rest.get("operationPolicies");
     if policies.is_some_and(|policies| !is_hollow(policies)) {
         let problem = "operationPolicies are not supported yet, leave them empty";
