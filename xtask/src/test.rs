@@ -28,8 +28,8 @@ const NEEDED: &str = "HEADGATE_TEST_POSTGRES_NEEDED";
 const THREADS: &str = "RUST_TEST_THREADS";
 /// Begins the names of the tests that have the machine for themselves, and of no others.
 const ALONE: [&str; 2] = ["exact::", "rolling::"];
-/// How many of them a core: of whole nodes, which keep a core busy for a third of the time, and of parts (a fifth).
-const BESIDE_NODES: usize = 3;
+/// How many of them a core, and one more: of whole nodes, which keep a core busy for a third of the time, and of parts (a fifth).
+const BESIDE_NODES: usize = 2;
 const BESIDE_PARTS: usize = 4;
 
 /// Runs the tests; `args` narrow them, as for `cargo test`, and leave the second pass out.
@@ -132,7 +132,7 @@ fn exact_pass(mut cargo: Command) -> Command {
 fn side_by_side(cargo: &mut Command, each_core: usize) {
     if std::env::var_os(THREADS).is_none() {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        cargo.env(THREADS, (each_core * cores).to_string());
+        cargo.env(THREADS, (each_core * cores + 1).to_string());
     }
 }
 
