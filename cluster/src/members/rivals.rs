@@ -64,8 +64,8 @@ impl Table {
             return true;
         }
         let is_alone = !self.peers.values().any(Peer::is_alive);
-        if is_alone && !hello.known.is_empty() {
-            // Whoever has nobody, yet or any more, says nothing to one whom others have.
+        if is_alone && (self.met_ms.is_some() || !hello.known.is_empty()) {
+            // Whoever has nobody any more says nothing to members, nor does one who has nobody yet to those whom others have.
             return false;
         }
         let is_smaller = self.me.id < hello.member.id;
@@ -137,8 +137,8 @@ impl Table {
             // One odd node ends none that has a place.
             Refusal::NameTaken(_) | Refusal::Fact(_) => {
                 // What was said to one who had no place yet is said again if it is still so.
-                let since = self.met_ms.or(self.placed_ms);
-                let is_heard = since.is_none_or(|since| now_ms >= since + HEARD_MS);
+                let met = self.met_ms;
+                let is_heard = met.is_none_or(|met| now_ms >= met + HEARD_MS);
                 is_heard && !self.is_settled(now_ms)
             }
             other => other.is_final() && self.met_ms.is_none() && !self.is_settled(now_ms),
