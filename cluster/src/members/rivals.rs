@@ -71,7 +71,8 @@ impl Table {
         let is_smaller = self.me.id < hello.member.id;
         match (self.is_settled(now_ms), self.met_ms) {
             (true, _) => true,
-            (false, Some(_)) => is_smaller,
+            // Others have this one, and nobody that one; or both are had by others.
+            (false, Some(_)) => hello.known.is_empty() || is_smaller,
             // Where there are others they decide.
             (false, None) => is_smaller && self.is_placed_for(ALONE_MS, now_ms),
         }
