@@ -24,14 +24,34 @@ fn counting() -> String {
     format!("{CONTROL},traffic-manager")
 }
 
+/// How many connections to this address of this machine are open, as the kernel tells it: also while the process that
+/// listens there stands still.
+fn connections_to(address: &str) -> usize {
+    let port = address.rsplit_once(':').expect("a port").1;
+    let port: u16 = port.parse().expect("a number");
+    let to_port = format!(":{port:04X}");
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("linux tells it");
+    let rows = table.lines().skip(1).map(|row| {
+        let mut fields = row.split_whitespace().skip(2);
+        (fields.next(), fields.next())
+    });
+    // `01` is ESTABLISHED; the third field is the far end of whoever dialled.
+    rows.filter(|(to, state)| to.is_some_and(|to| to.ends_with(&to_port)) && *state == Some("01"))
+        .count()
+}
+
 /// Starts two beside a seed that stands still for a moment, so that neither is a member before the other one asks; gives
 /// the one that is left, and what the other one said.
 async fn the_one_that_stays(seed: &Node, of: [Options; 2]) -> (Node, String) {
     seed.signal("-STOP");
     let both = async { tokio::join!(Node::start_or_end(&of[0]), Node::start_or_end(&of[1])) };
     let goes_on = async {
-        // Both ask it meanwhile.
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        let address = seed.cluster_address();
+        eventually(30, "both ask it", || {
+            let asked = connections_to(&address) >= 2;
+            async move { asked.then_some(()) }
+        })
+        .await;
         seed.signal("-CONT");
     };
     let ((one, other), ()) = tokio::join!(both, goes_on);
@@ -128,8 +148,8 @@ async fn a_gateway_that_stood_still_until_another_of_its_name_was_there_is_unrea
             .then_some(())
     })
     .await;
-    // As long as the first one may say anything.
-    for _ in 0..20 {
+    // They dial each other every five seconds, and what is said for three counts.
+    for _ in 0..100 {
         assert_eq!(failing(&second).await, "", "{}", second.log());
         tokio::time::sleep(Duration::from_millis(100)).await;
     }

@@ -17,7 +17,7 @@ use crate::counters::Counters;
 use crate::door::{Door, Request};
 use crate::kinds::name;
 use crate::member::Member;
-use crate::members::{Health, MemberState};
+use crate::members::{Health, Kept, MemberState};
 use crate::path::Path;
 use crate::protocol::shaped;
 use crate::router::{Served, read_answer};
@@ -38,8 +38,10 @@ pub(crate) struct Inner {
     pub(crate) port: Arc<Port>,
     pub(crate) changed: watch::Sender<u64>,
     pub(crate) about: OnceLock<About>,
-    /// Why members refuse this node while others have it.
+    /// Why more members refuse this node than have it.
     pub(crate) rivalled: ArcSwapOption<String>,
+    /// What the node's actor goes on from when it is started anew.
+    pub(crate) kept: ArcSwap<Kept>,
     turn: AtomicUsize,
     began: Instant,
 }
@@ -66,6 +68,7 @@ impl Cluster {
             changed: watch::Sender::new(0),
             about: OnceLock::new(),
             rivalled: ArcSwapOption::default(),
+            kept: ArcSwap::default(),
             turn: AtomicUsize::new(0),
             began: Instant::now(),
         }))

@@ -92,8 +92,10 @@ pub enum Refusal {
     /// The other has not joined a cluster itself yet.
     #[error("it has not joined a cluster itself yet")]
     Forming,
-    /// Its last incarnation is asked whether it still lives (W1).
-    #[error("its last incarnation may still live")]
+    /// Who has its place, its last incarnation (W1) or a rival, may still live.
+    #[error(
+        "its place may still be that of its last incarnation, or of another node of its name or with other databases"
+    )]
     Challenged,
     /// The node has dialed itself.
     #[error("it is this node itself")]

@@ -24,8 +24,12 @@ impl Table {
         }
         let (me, them) = (&self.me, &hello.member);
         if them.id == me.id {
+            // A copy that nobody has let in yet says nothing to the one that runs: it is about to be told.
+            let standing = &self.standing;
+            let is_somebody = standing.has_met() || standing.is_settled(now_ms);
             return Err(match (them.life == me.life, them.incarnation) {
                 (true, _) => Refusal::Itself,
+                _ if !is_somebody => Refusal::Challenged,
                 (false, theirs) if theirs < me.incarnation => Refusal::Superseded(me.incarnation),
                 (false, _) => Refusal::Running,
             });

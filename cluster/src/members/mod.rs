@@ -7,6 +7,9 @@ mod peer;
 mod rivals;
 #[cfg(test)]
 mod rivals_tests;
+mod standing;
+#[cfg(test)]
+mod standing_tests;
 #[cfg(test)]
 mod storm;
 #[cfg(test)]
@@ -19,6 +22,7 @@ mod trouble;
 #[cfg(test)]
 mod world;
 
+pub(crate) use standing::Kept;
 pub(crate) use table::{Effect, Gossip, Table};
 
 use std::time::Duration;

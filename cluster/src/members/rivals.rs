@@ -2,24 +2,20 @@
 //!
 //! Whoever is there first stays, at each member. Where two came in by different members at the same time, each is there first
 //! somewhere: then the smaller id stays everywhere, and the other one ends. Nobody ends who has had a place for longer than such
-//! a meeting takes, whoever refuses it.
+//! a meeting takes, whoever refuses it for a rival; and nobody decides who was refused so itself, or is about to end.
 
 use crate::hello::{Hello, Refusal};
 use crate::member::Member;
 
 use super::peer::Peer;
+use super::standing::SETTLED_MS;
 use super::table::Table;
 use super::{Effect, Health};
-
-/// So long a place may turn out to be a rival's, milliseconds: all members have heard of each other by then.
-const SETTLED_MS: u64 = 10_000;
 
 /// Whoever belongs to a cluster and has met none of it for so long is alone with its rival, milliseconds.
 const ALONE_MS: u64 = 4_000;
 /// The place of one that has settled is kept for so long when its connection is lost, milliseconds.
 const KEPT_MS: u64 = 5_000;
-/// What is answered to a first hello is heard after so long at most, milliseconds.
-const HEARD_MS: u64 = 3_000;
 
 /// Why the one who comes cannot be a member beside the one who is there.
 fn rivalry(there: &Member, comes: &Member) -> Option<Refusal> {
@@ -60,21 +56,25 @@ impl Table {
     /// Whether of this node and the one who says this hello, which cannot both be members, this one stays, as far as it
     /// knows.
     fn stays_before(&self, hello: &Hello, now_ms: u64) -> bool {
+        if self.leaving || self.standing.is_in_doubt(now_ms) {
+            return false;
+        }
         if hello.cluster.is_empty() {
             return true;
         }
+        let has_met = self.standing.has_met();
         let is_alone = !self.peers.values().any(Peer::is_alive);
-        if is_alone && (self.met_ms.is_some() || !hello.known.is_empty()) {
+        if is_alone && (has_met || !hello.known.is_empty()) {
             // Whoever has nobody any more says nothing to members, nor does one who has nobody yet to those whom others have.
             return false;
         }
         let is_smaller = self.me.id < hello.member.id;
-        match (self.is_settled(now_ms), self.met_ms) {
+        match (self.standing.is_settled(now_ms), has_met) {
             (true, _) => true,
             // Others have this one, and nobody that one; or both are had by others.
-            (false, Some(_)) => hello.known.is_empty() || is_smaller,
+            (false, true) => hello.known.is_empty() || is_smaller,
             // Where there are others they decide.
-            (false, None) => is_smaller && self.is_placed_for(ALONE_MS, now_ms),
+            (false, false) => is_smaller && self.standing.is_placed_for(ALONE_MS, now_ms),
         }
     }
 
@@ -120,30 +120,31 @@ impl Table {
         others.filter(move |peer| peer.member.id != id && peer.is_alive())
     }
 
-    /// Whether this node has had its place for so long that it is not a rival's.
-    fn is_settled(&self, now_ms: u64) -> bool {
-        self.is_placed_for(SETTLED_MS, now_ms)
-    }
-
-    fn is_placed_for(&self, ms: u64, now_ms: u64) -> bool {
-        self.placed_ms.is_some_and(|since| now_ms >= since + ms)
-    }
-
-    /// Whether this node had better end, when a member refuses it so for good.
-    pub(crate) fn is_ended_by(&self, refusal: &Refusal, now_ms: u64) -> bool {
-        match refusal {
+    /// A member refuses this node for good; gives whether it had better end.
+    pub(crate) fn is_ended_by(&mut self, refusal: &Refusal, now_ms: u64) -> bool {
+        let (has_met, is_settled) = (self.standing.has_met(), self.standing.is_settled(now_ms));
+        let is_ended = match refusal {
             Refusal::Superseded(_) | Refusal::Running => true,
             // An address that is another cluster's now ends no node that has its own.
-            Refusal::Cluster(_) => self.met_ms.is_none() && !self.has_cluster(),
-            // One odd node ends none that has a place.
+            Refusal::Cluster(_) => false,
             Refusal::NameTaken(_) | Refusal::Fact(_) => {
-                // What was said to one who had no place yet is said again if it is still so.
-                let met = self.met_ms;
-                let is_heard = met.is_none_or(|met| now_ms >= met + HEARD_MS);
-                is_heard && !self.is_settled(now_ms)
+                let is_ended = self.is_heard(now_ms) && !is_settled;
+                self.standing.is_refused(now_ms);
+                is_ended
             }
-            other => other.is_final() && self.met_ms.is_none() && !self.is_settled(now_ms),
+            other => other.is_final() && !has_met && !is_settled,
+        };
+        if is_ended {
+            self.standing.ends();
         }
+        is_ended
+    }
+
+    /// Whether what it is told now is what the others make of it: nobody answers yet who may have it.
+    fn is_heard(&self, now_ms: u64) -> bool {
+        let is_under_way =
+            !self.dialing.is_empty() || self.peers.values().any(|peer| peer.link.is_some());
+        self.standing.is_heard(now_ms) && (self.standing.has_met() || !is_under_way)
     }
 }
 

@@ -10,13 +10,13 @@ const SEEDS: u64 = 45;
 
 /// What two of them have in common, or not.
 #[derive(Debug, Clone, Copy)]
-enum Rivals {
+pub(super) enum Rivals {
     OfOneName,
     OfTwoDatabases,
 }
 
 /// Their ids are behind those of the others, or before them: whose is the greater dials.
-fn rival(rivals: Rivals, seed: u64, index: usize) -> Member {
+pub(super) fn rival(rivals: Rivals, seed: u64, index: usize) -> Member {
     let mut rival = member(10 + index, 1, 500 + index as u64);
     if seed % 4 > 1 {
         rival.id = format!("a{index}");
@@ -33,7 +33,7 @@ fn rival(rivals: Rivals, seed: u64, index: usize) -> Member {
 }
 
 /// Four nodes that know each other; whoever is refused for good ends.
-fn meshed(seed: u64) -> World {
+pub(super) fn meshed(seed: u64) -> World {
     let mut world = World::new(4, seed);
     world.run(8_000);
     assert!(world.is_full_mesh(), "seed {seed}");
@@ -92,6 +92,21 @@ fn whoever_comes_seconds_later_is_the_one_that_is_refused() {
             let what = format!("{rivals:?}, seed {seed}");
             assert!(world.works(first) && !world.works(later), "{what}");
             assert!(world.is_full_mesh(), "{what}");
+        }
+    }
+}
+
+/// Each may hear that a member refuses it before another one has finished letting it in.
+#[test]
+fn of_two_rivals_that_ask_the_same_members_at_once_one_stays() {
+    for rivals in [Rivals::OfOneName, Rivals::OfTwoDatabases] {
+        for seed in 0..4 * SEEDS {
+            let mut world = meshed(seed);
+            let seeds: Vec<String> = [1, 2, 10, 11].map(|at| format!("host{at}:1")).into();
+            let cluster = if seed % 2 == 0 { "" } else { "c" };
+            let of = [0, 1].map(|index| world.add(rival(rivals, seed, index), cluster, &seeds));
+            world.run(25_000);
+            assert_one_stays(&world, of, &format!("{rivals:?}, seed {seed}"));
         }
     }
 }

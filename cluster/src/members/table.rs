@@ -9,6 +9,7 @@ use crate::member::Member;
 use crate::protocol::PROTOCOL_BEFORE;
 
 use super::peer::{Link, Peer, Redial};
+use super::standing::Standing;
 use super::{Health, MemberState, Timing, Turn};
 
 /// How long a connection may take from the welcome until asks can be sent, milliseconds.
@@ -59,11 +60,7 @@ pub(crate) struct Table {
     /// Addresses that are being dialed, since when.
     pub(super) dialing: BTreeMap<String, u64>,
     ticked_ms: u64,
-    /// Since when this node has a place: since its first connection, or since it began where it belonged to a cluster
-    /// already.
-    pub(super) placed_ms: Option<u64>,
-    /// When the first connection of this life was ready.
-    pub(super) met_ms: Option<u64>,
+    pub(super) standing: Standing,
     /// A bug put in on purpose: whoever answers is believed to be who it says.
     #[cfg(test)]
     pub(super) trusts_any_life: bool,
@@ -98,8 +95,7 @@ impl Table {
             peers: BTreeMap::new(),
             dialing: BTreeMap::new(),
             ticked_ms: 0,
-            placed_ms: None,
-            met_ms: None,
+            standing: Standing::default(),
             #[cfg(test)]
             trusts_any_life: false,
         }
@@ -312,13 +308,14 @@ impl Table {
     /// A connection can carry asks.
     pub(crate) fn ready(&mut self, now_ms: u64, link: u64) -> Vec<Effect> {
         let has_room = self.has_room();
-        let (may_stay, mut effects) = self.displace_rivals(link, now_ms);
+        let comes = self.by_link(link);
+        let (may_stay, mut effects) = match comes.is_some_and(|peer| has_room || !peer.stranger) {
+            true => self.displace_rivals(link, now_ms),
+            false => (false, Vec::new()),
+        };
         let Some(peer) = self.by_link(link).filter(|_| may_stay) else {
             return vec![Effect::Kill(link)];
         };
-        if peer.stranger && !has_room {
-            return vec![Effect::Kill(link)];
-        }
         peer.stranger = false;
         let mut named = Vec::new();
         if let Some(open) = &mut peer.link {
@@ -333,8 +330,7 @@ impl Table {
         for seed in seeds.filter(|seed| seed.met.as_ref() == Some(&id)) {
             seed.redial.succeeded();
         }
-        self.met_ms.get_or_insert(now_ms);
-        self.placed_ms.get_or_insert(now_ms);
+        self.standing.meets(now_ms);
         self.learn(now_ms, &named);
         effects.extend(turn.map(Effect::Tell));
         effects
@@ -417,7 +413,7 @@ impl Table {
     pub(crate) fn tick(&mut self, now_ms: u64, mut random: impl FnMut() -> u64) -> Vec<Effect> {
         self.forgive_own_pause(now_ms);
         if self.has_cluster() {
-            self.placed_ms.get_or_insert(now_ms);
+            self.standing.is_placed(now_ms);
         }
         let mut effects = Vec::new();
         let timing = self.timing;

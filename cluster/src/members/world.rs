@@ -10,6 +10,8 @@ use crate::protocol::PROTOCOL;
 
 /// Milliseconds between two ticks of a node.
 const TICK: u64 = 100;
+/// How long a node may take to end, milliseconds: it hands over what it has.
+const ENDING: u64 = 6_000;
 
 #[derive(Clone)]
 pub(super) enum Event {
@@ -56,6 +58,8 @@ pub(super) struct Node {
     pub(super) running: bool,
     pub(super) paused: bool,
     pub(super) refused: Vec<Refusal>,
+    /// When it is gone that has been refused for good.
+    pub(super) ends_at: Option<u64>,
     /// When it ended.
     pub(super) ended: Option<u64>,
     /// What its clock said when the world began, and how fast it runs, in thousandths.
@@ -151,6 +155,7 @@ impl World {
             running,
             paused: false,
             refused: Vec::new(),
+            ends_at: None,
             ended: None,
             offset: 0,
             pace: 1_000,
@@ -286,6 +291,9 @@ impl World {
     }
 
     fn tick(&mut self, at: usize, whose: Option<u64>) {
+        if self.nodes[at].ends_at.is_some_and(|end| self.now >= end) && self.nodes[at].running {
+            return self.kill(at);
+        }
         // Not of a life that is over.
         if !self.nodes[at].running || whose != Some(self.nodes[at].life) {
             return;
@@ -336,9 +344,7 @@ impl World {
         answer: Result<Hello, Refusal>,
     ) {
         let (now, random) = (self.clock(at), self.roll());
-        let said = answer.as_ref().err();
-        let theirs = said.is_some();
-        let is_end = said.is_some_and(|refusal| self.nodes[at].table.is_ended_by(refusal, now));
+        let theirs = answer.is_err();
         let welcomed = answer.and_then(|hello| {
             self.judged(&hello, at, |table, now| {
                 table.welcomed(now, link, address, &hello)
@@ -357,17 +363,25 @@ impl World {
                     self.nodes[at].table.is_own(address);
                 }
                 self.nodes[at].table.not_dialed(now, address, random);
-                if !theirs && refusal.is_rivalry() {
-                    self.nodes[at].table.is_refused(now, address);
-                }
-                if theirs {
-                    self.nodes[at].refused.push(refusal);
-                }
                 self.close(link);
-                if is_end && self.ends_refused {
-                    self.kill(at);
+                match theirs {
+                    true => self.refused(at, refusal),
+                    false if refusal.is_rivalry() => {
+                        self.nodes[at].table.is_refused(now, address);
+                    }
+                    false => {}
                 }
             }
+        }
+    }
+
+    /// A member has refused it: where that ends it, it is gone some time later.
+    fn refused(&mut self, at: usize, refusal: Refusal) {
+        let now = self.clock(at);
+        let is_end = refusal.is_final() && self.nodes[at].table.is_ended_by(&refusal, now);
+        self.nodes[at].refused.push(refusal);
+        if is_end && self.ends_refused && self.nodes[at].ends_at.is_none() {
+            self.nodes[at].ends_at = Some(self.now + self.roll() % ENDING);
         }
     }
 

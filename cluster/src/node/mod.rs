@@ -2,6 +2,7 @@
 //! runs below them. It alone knows the cluster library; when it fails, all of it begins anew and
 //! the others are dialed again.
 
+mod below;
 mod events;
 mod links;
 mod probe;

@@ -5,12 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use ractor::{ActorCell, ActorRef};
-use ractor_cluster::node::NodeConnectionMode;
-use ractor_cluster::{IncomingEncryptionMode, NodeServer, NodeServerMessage};
-use tokio::task::JoinHandle;
+use ractor::ActorRef;
+use ractor_cluster::NodeServerMessage;
 
-use super::events::{Events, Porter};
+use super::below::Below;
 use super::links::{Links, With, label, new_key, number};
 use super::probe::Probe;
 use super::rivalled::Rivalled;
@@ -29,17 +27,13 @@ use crate::registry::System;
 use crate::router::{GROUP, Routed, Router, read_answer};
 use crate::task::spawn_named;
 use crate::ticker::Ticker;
-use crate::transport::{AnyStream, DialError, LinkStream, accept, dial};
+use crate::transport::{AnyStream, DialError, LinkStream, dial};
 use crate::view::{Seen, View};
 
 /// How often the table is asked.
 const TICK: Duration = Duration::from_millis(100);
 /// How long a new session waits for the end of its peer's last one.
 const LAST_END: Duration = Duration::from_secs(1);
-/// What the library below compares; who may come in is decided before.
-const COOKIE: &str = "headgate";
-/// The most bytes of a frame: an ask, and what is around it.
-const FRAME: u64 = 5 * 1024 * 1024;
 
 /// The actor.
 pub(crate) struct Node {
@@ -58,13 +52,6 @@ pub(crate) struct Node {
     _ticker: Ticker,
 }
 
-/// What runs below, for as long as the actor does.
-struct Below {
-    router: ActorCell,
-    server: ActorRef<NodeServerMessage>,
-    accepting: JoinHandle<()>,
-}
-
 // === impl Node ===
 
 impl Actor for Node {
@@ -81,6 +68,7 @@ impl Actor for Node {
         let (name, member) = (&settings.cluster, cluster.me().clone());
         let (seeds, timing) = (&settings.seeds, settings.timing);
         let table = Table::new(member, settings.protocol, name, seeds, timing);
+        let table = table.going_on(&cluster.0.kept.load());
         let gossip = Arc::new(ArcSwap::from_pointee(table.gossip()));
         let seen = Arc::clone(&gossip);
         cluster.serve(Door::<Probe>::answering(move |_| {
@@ -113,8 +101,8 @@ impl Actor for Node {
                 let random = self.roll();
                 let effects = self.table.tick(now, || random);
                 self.act(effects);
-                let rivalled = self.rivalled.shown(now).map(Arc::new);
-                self.cluster.0.rivalled.store(rivalled);
+                let rivalled = self.rivalled.shown(now, self.table.connected());
+                self.cluster.0.rivalled.store(rivalled.map(Arc::new));
             }
             NodeMessage::Judge { hello, answer } => {
                 let _ = answer.send(self.judged(now, &hello));
@@ -205,6 +193,10 @@ impl Node {
             && before.seen.iter().zip(&seen).all(|(one, other)| {
                 one.state == other.state && one.path.is_some() == other.path.is_some()
             });
+        let kept = self.table.kept();
+        if **self.cluster.0.kept.load() != kept {
+            self.cluster.0.kept.store(Arc::new(kept));
+        }
         let gossip = self.table.gossip();
         if **self.gossip.load() != gossip {
             self.gossip.store(Arc::new(gossip));
@@ -304,16 +296,32 @@ impl Node {
         match refusal {
             Some(refusal) if refusal.is_final() => {
                 self.undialed.refused(address, &refusal, now);
-                match (theirs, self.table.is_ended_by(&refusal, now)) {
-                    (true, true) => (self.settings.told)(Notice::Refused(refusal)),
-                    (true, false) => self.rivalled.refused(address, &refusal, now),
-                    (false, _) if refusal.is_rivalry() => self.table.is_refused(now, address),
-                    (false, _) => {}
+                self.refused(address, refusal, theirs);
+            }
+            Some(Refusal::Challenged) => self.undialed.waits(address, &Refusal::Challenged, now),
+            Some(refusal) => {
+                self.undialed.answered(address);
+                if refusal == Refusal::Connected {
+                    self.rivalled.welcomed(address);
                 }
             }
-            Some(_) => self.undialed.answered(address),
             None => {}
         }
+    }
+
+    /// A refusal for good: the member's, or this node's of it.
+    fn refused(&mut self, address: &str, refusal: Refusal, theirs: bool) {
+        let now = self.now();
+        if !theirs {
+            if refusal.is_rivalry() {
+                self.table.is_refused(now, address);
+            }
+        } else if self.table.is_ended_by(&refusal, now) {
+            (self.settings.told)(Notice::Refused(refusal));
+        } else {
+            self.rivalled.refused(address, &refusal, now);
+        }
+        self.publish();
     }
 
     /// Hands a connection to the session layer, after the end of the peer's last one.
@@ -369,8 +377,8 @@ impl Node {
             known.unready_from = None;
         }
         let now = self.now();
-        if let Some(peer) = self.table.member_of(link) {
-            self.rivalled.welcomed(&peer.address);
+        for address in self.table.addresses_of(link) {
+            self.rivalled.welcomed(&address);
         }
         let effects = self.table.ready(now, link);
         self.act(effects);
@@ -433,66 +441,4 @@ impl Node {
             let _ = told.send(());
         });
     }
-}
-
-// === impl Below ===
-
-impl Below {
-    async fn start(
-        router: ActorCell,
-        cluster: &Cluster,
-        settings: &NodeSettings,
-        me: &Address<NodeMessage>,
-    ) -> Result<Self, BoxError> {
-        let member = cluster.me();
-        // Whoever is there has said so and was judged before the library below sees it; its own
-        // proof of a shared word adds nothing.
-        let server = NodeServer::new(
-            0,
-            COOKIE.to_owned(),
-            format!("{}.{}.{}", member.id, member.incarnation, member.life),
-            "headgate".to_owned(),
-            Some(IncomingEncryptionMode::Tls(nobody()?)),
-            Some(NodeConnectionMode::Isolated),
-        )
-        .with_listen_addr(std::net::Ipv4Addr::LOCALHOST.into())
-        .with_max_inbound_frame_size(FRAME);
-        let (server, _) = ractor::ActorRuntime::spawn(None, server, ()).await?;
-        server.cast(NodeServerMessage::SubscribeToEvents {
-            id: "headgate".to_owned(),
-            subscription: Box::new(Events(me.clone())),
-        })?;
-        let at = (settings.listener.clone(), Arc::clone(&cluster.0.port));
-        let counters = Arc::clone(&cluster.0.counters);
-        let accepting = accept(
-            at,
-            settings.security.clone(),
-            counters,
-            Porter(me.clone(), cluster.clone()),
-        );
-        let accepting = spawn_named("cluster port", accepting);
-        Ok(Self {
-            router,
-            server,
-            accepting,
-        })
-    }
-}
-
-impl Drop for Below {
-    fn drop(&mut self) {
-        self.accepting.abort();
-        self.server.stop(None);
-        self.router.stop(None);
-    }
-}
-
-/// The library's own port cannot be left out: no handshake ever succeeds there.
-fn nobody() -> Result<tokio_rustls::TlsAcceptor, BoxError> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_cert_resolver(Arc::new(rustls::server::ResolvesServerCertUsingSni::new()));
-    Ok(Arc::new(config).into())
 }

@@ -7,12 +7,18 @@ use crate::hello::Refusal;
 use crate::seldom::Seldom;
 use crate::transport::DialError;
 
-/// Those that failed and have not answered since.
+/// What is said again for so long is said of more than a node that has just been started again, milliseconds.
+const WAITS_MS: u64 = 10_000;
+
+/// Those that failed or refused and have not answered since.
 #[derive(Debug, Default)]
 pub(super) struct Undialed {
     failures: Seldom,
+    refused: Seldom,
     /// Why the member there refuses this node.
     refusals: BTreeMap<String, Refusal>,
+    /// Since when it is told to come again.
+    waits: BTreeMap<String, u64>,
 }
 
 // === impl Undialed ===
@@ -20,9 +26,6 @@ pub(super) struct Undialed {
 impl Undialed {
     /// A dial has failed; one line about it where it is time for one.
     pub(super) fn failed(&mut self, address: &str, error: &DialError, now_ms: u64) {
-        if self.refusals.remove(address).is_some() {
-            self.failures.forget(address);
-        }
         match self.failures.count(address, now_ms) {
             Some(count) => tracing::warn!(address, %error, count, "node cannot be dialed"),
             None => tracing::debug!(address, %error, "node cannot be dialed"),
@@ -39,19 +42,29 @@ impl Undialed {
         }
     }
 
+    /// The member there says that this node may come later; told of where it has said so for long.
+    pub(super) fn waits(&mut self, address: &str, refusal: &Refusal, now_ms: u64) {
+        let since = self.waits.entry(address.to_owned()).or_insert(now_ms);
+        if now_ms >= *since + WAITS_MS {
+            self.refused(address, refusal, now_ms);
+        }
+    }
+
     /// Somebody answers there.
     pub(super) fn answered(&mut self, address: &str) {
         self.refusals.remove(address);
+        self.refused.forget(address);
         self.failures.forget(address);
+        self.waits.remove(address);
     }
 
     fn count(&mut self, address: &str, refusal: &Refusal, now_ms: u64) -> Option<u64> {
         if self.refusals.get(address) != Some(refusal) {
-            self.failures.forget(address);
+            self.refused.forget(address);
             // No more than are dialed.
             self.refusals.insert(address.to_owned(), refusal.clone());
         }
-        self.failures.count(address, now_ms)
+        self.refused.count(address, now_ms)
     }
 }
 

@@ -231,6 +231,28 @@ async fn two(dir: &std::path::Path) -> (Node, Gateway, Gateway) {
     (node, one, other)
 }
 
+/// Gives a unit to a gateway that is only a name: it is told nothing and says nothing.
+pub(super) async fn granted_to(node: &Node, name: &str, key: &ThrottleKey) {
+    let ask = Ask {
+        holder: Holder::new(name, 1, 1),
+        cell: key.cell(),
+        policies: 0,
+        epoch: 0,
+        asked_at_ms: 0,
+        window: None,
+        have: 0,
+        returned: 0,
+        want: 1,
+        emptied: true,
+        due: 0,
+    };
+    let request = LeaseMany::of(shard_of(key), &[ask]).unwrap();
+    let Ok(Leased::Leases(answers)) = node.traffic.lease(request).await else {
+        panic!("no lease");
+    };
+    assert_eq!(answers[0].as_ref().map(|answer| answer.granted), Some(1));
+}
+
 async fn stop(node: Node, gateways: [Gateway; 2]) {
     for gateway in gateways {
         gateway.root.stop(DEADLINE).await;
@@ -314,24 +336,7 @@ async fn what_a_silent_gateway_holds_is_spent_after_the_recall_round() {
     node.save("day", 3, TimeUnit::Day).await;
     let key = key("day", "k");
     // It has no door: it is told nothing and says nothing.
-    let silent = Ask {
-        holder: Holder::new("gw3", 1, 1),
-        cell: key.cell(),
-        policies: 0,
-        epoch: 0,
-        asked_at_ms: 0,
-        window: None,
-        have: 0,
-        returned: 0,
-        want: 1,
-        emptied: true,
-        due: 0,
-    };
-    let request = LeaseMany::of(shard_of(&key), &[silent]).unwrap();
-    let Ok(Leased::Leases(answers)) = node.traffic.lease(request).await else {
-        panic!("no lease");
-    };
-    assert_eq!(answers[0].as_ref().map(|answer| answer.granted), Some(1));
+    granted_to(&node, "gw3", &key).await;
     let began = node.system.clock.monotonic();
     give_out([(&one, &key), (&other, &key)], 2).await;
     let took = node.system.clock.monotonic() - began;

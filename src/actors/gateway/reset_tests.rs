@@ -1,11 +1,10 @@
 //! A reset whose recall meets nobody at first: an account that is gone, or a gateway that is away (L9).
 
-use domain::ledger::{Ask, Holder};
 use domain::policy::TimeUnit;
 
-use super::refiller_tests::{Call, Gateway, give_out};
-use crate::traffic_manager::message::{LeaseMany, Leased, ThrottleKey};
-use crate::traffic_manager::{DEADLINE, KeyChange, KeyChanged, Node, key, shard_of};
+use super::refiller_tests::{Call, Gateway, give_out, granted_to};
+use crate::traffic_manager::message::ThrottleKey;
+use crate::traffic_manager::{DEADLINE, KeyChange, KeyChanged, Node, key};
 
 /// What is granted of a key after a reset of it, and who was not heard of it.
 async fn reset(node: &Node, key: &ThrottleKey) -> (u64, Vec<String>) {
@@ -46,24 +45,7 @@ async fn a_reset_forgives_what_a_gateway_used_that_was_away_as_soon_as_its_next_
     let node = Node::start(dir.path(), 1).await;
     node.save("day", 3, TimeUnit::Day).await;
     let key = key("day", "k");
-    let used = Ask {
-        holder: Holder::new("gw2", 1, 1),
-        cell: key.cell(),
-        policies: 0,
-        epoch: 0,
-        asked_at_ms: 0,
-        window: None,
-        have: 0,
-        returned: 0,
-        want: 1,
-        emptied: true,
-        due: 0,
-    };
-    let asked = LeaseMany::of(shard_of(&key), &[used]).unwrap();
-    let Ok(Leased::Leases(answers)) = node.traffic.lease(asked).await else {
-        panic!("no lease");
-    };
-    assert_eq!(answers[0].as_ref().map(|answer| answer.granted), Some(1));
+    granted_to(&node, "gw2", &key).await;
     let one = Gateway::start(&node, "gw1").await;
     assert_eq!(one.drain(&key).await, 2);
     // It has no door. What it used counts until it is heard, and the operator is told so.
