@@ -272,6 +272,12 @@ pub(crate) fn scope_fault(scope: &ApiScope) -> Option<String> {
     if name.is_empty() || name.contains(odd) || name.chars().count() > 255 {
         return Some("must have names without spaces, of at most 255 characters".to_owned());
     }
+    // Of an imported description too: what is let in is what can be sent again.
+    if scope.description.chars().count() > DESCRIPTION_MAX {
+        return Some(format!(
+            "{name} has a description of more than {DESCRIPTION_MAX} characters"
+        ));
+    }
     if scope::is_everybodys(name) && !scope.roles.is_empty() {
         return Some(format!(
             "{name} is granted to everybody, roles would protect nothing: choose another name"

@@ -71,7 +71,7 @@ fn a_usual_api_breaks_no_rule() {
 #[test]
 fn each_broken_rule_names_its_member() {
     type Break = fn(&mut Api);
-    let broken: [(&str, Break); 23] = [
+    let broken: [(&str, Break); 24] = [
         ("name", |api| api.name = "a/b".to_owned()),
         ("name", |api| api.name = "x".repeat(61)),
         ("version", |api| api.version = "1 0".to_owned()),
@@ -115,6 +115,11 @@ fn each_broken_rule_names_its_member() {
         ("scopes", |api| {
             let mut scope = bound("eat");
             scope.roles.push("a\0b".to_owned());
+            api.scopes = vec![scope];
+        }),
+        ("scopes", |api| {
+            let mut scope = bound("eat");
+            scope.description = "d".repeat(DESCRIPTION_MAX + 1);
             api.scopes = vec![scope];
         }),
         ("scopes", |api| api.scopes = vec![bound("openid")]),

@@ -300,7 +300,7 @@ fn api_faults() -> Vec<Fault> {
 }
 
 /// Members that would be stored and do harm, or protect nothing.
-fn dangers() -> [Fault; 10] {
+fn dangers() -> [Fault; 11] {
     [
         wrong("/tags", json!(["a\0b"])),
         wrong("/authorizationHeader", json!("Host")),
@@ -308,6 +308,10 @@ fn dangers() -> [Fault; 10] {
         wrong(
             "/scopes",
             json!([{"scope": {"name": "eat", "bindings": ["a\0b"]}}]),
+        ),
+        wrong(
+            "/scopes",
+            json!([{"scope": {"name": "eat", "description": "d".repeat(32_767)}}]),
         ),
         wrong(
             "/scopes",

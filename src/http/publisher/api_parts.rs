@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use domain::api::{ApiScope, Cors};
+use domain::api_rules::DESCRIPTION_MAX;
 
 use crate::body::Fields;
 use crate::error::ApiError;
@@ -28,7 +29,9 @@ fn scope(mut outer: Fields, path: &str) -> Result<ApiScope, ApiError> {
     let display_name = scope.text("displayName", 255)?;
     Ok(ApiScope {
         display_name: display_name.unwrap_or_else(|| name.clone()),
-        description: scope.text("description", 512)?.unwrap_or_default(),
+        description: scope
+            .text("description", DESCRIPTION_MAX)?
+            .unwrap_or_default(),
         roles: scope.texts("bindings", 255)?.unwrap_or_default(),
         name,
         shared,
