@@ -84,5 +84,6 @@ mod telling;
 mod throttling;
 mod upstreams;
 mod usage;
+mod websocket;
 mod whole_life;
 mod without_key_managers;

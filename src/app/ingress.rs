@@ -54,6 +54,7 @@ fn settings(config: &Gateway, issuer: Issuer) -> Settings {
             idle: config.idle_timeout,
             body: config.body_timeout,
         },
+        socket_idle: config.websocket_idle_timeout,
     }
 }
 

@@ -56,6 +56,9 @@ pub(crate) struct Gateway {
     pub(crate) idle_timeout: Duration,
     /// `gateway.body_timeout_ms`, default `30000`: for each KiB of a request's body.
     pub(crate) body_timeout: Duration,
+    /// `gateway.websocket_idle_timeout_ms`, default `900000`: a WebSocket may be without a byte in either direction, pings among
+    /// them; then the gateway closes it with 1001.
+    pub(crate) websocket_idle_timeout: Duration,
     /// `gateway.when_cut_off`, default `serve`: what a gateway does that no node of the control plane answers: `serve`
     /// goes on by what it knows, `refuse` answers 503.
     pub(crate) when_cut_off: WhenCutOff,
@@ -76,6 +79,7 @@ impl Gateway {
         let head_timeout = wait("gateway.head_timeout_ms", "10000")?;
         let idle_timeout = wait("gateway.idle_timeout_ms", "60000")?;
         let body_timeout = wait("gateway.body_timeout_ms", "30000")?;
+        let websocket_idle_timeout = wait("gateway.websocket_idle_timeout_ms", "900000")?;
         // A relative path in a file is meant beside that file, wherever the command runs.
         let key = "gateway.upstream_ca";
         let beside = file
@@ -103,6 +107,7 @@ impl Gateway {
             head_timeout,
             idle_timeout,
             body_timeout,
+            websocket_idle_timeout,
             when_cut_off: source.take("gateway.when_cut_off", "serve", when_cut_off)?,
             max_stale: source.take("gateway.max_stale_s", "86400", max_stale)?,
         })

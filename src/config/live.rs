@@ -6,7 +6,7 @@ use super::Gateway;
 use super::source::Effective;
 
 /// Keys that take effect at a reload.
-const LIVE: [&str; 12] = [
+const LIVE: [&str; 13] = [
     "gateway.body_limit",
     "gateway.body_timeout_ms",
     "gateway.connect_timeout_ms",
@@ -17,6 +17,7 @@ const LIVE: [&str; 12] = [
     "gateway.max_connections",
     "gateway.response_timeout_ms",
     "gateway.upstream_ca",
+    "gateway.websocket_idle_timeout_ms",
     "log.access",
     "log.filter",
 ];
@@ -59,6 +60,7 @@ pub(crate) fn gateway(running: &Gateway, read: &Gateway) -> Gateway {
         idle_timeout: read.idle_timeout,
         response_timeout: read.response_timeout,
         upstream_authorities: read.upstream_authorities.clone(),
+        websocket_idle_timeout: read.websocket_idle_timeout,
         ..running.clone()
     }
 }

@@ -32,7 +32,7 @@ pub(crate) struct Node {
     /// takes no connection any more: 0 to 3,600,000. `auto` is 5000 in a cluster and 0 for a node alone, which nobody
     /// would serve in the place of.
     pub(crate) drain_delay: Option<Duration>,
-    /// `node.drain_timeout_ms`, default `10000`: how long open requests may go on after that.
+    /// `node.drain_timeout_ms`, default `10000`: how long open requests and WebSockets may go on after that.
     pub(crate) drain_timeout: Duration,
     /// `node.encode_asks`, default `false`: for tests: questions between components are encoded and decoded as if they
     /// crossed nodes.

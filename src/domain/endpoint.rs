@@ -16,8 +16,8 @@ pub enum EndpointFault {
     /// Empty, too long, or with characters that a URL cannot hold.
     #[error("must be a URL such as https://backend.example:8443/base")]
     Malformed,
-    /// Neither `http` nor `https`.
-    #[error("must begin with http:// or https://")]
+    /// Neither `http` nor `https`, nor what these are called where the endpoint serves WebSockets.
+    #[error("must begin with http:// or https://, or with ws:// or wss://")]
     Scheme,
     /// A user name or password in it.
     #[error("must not hold a user name or password")]
@@ -45,7 +45,8 @@ pub fn check(url: &str, allow_loopback: bool) -> Result<(), EndpointFault> {
         return Err(EndpointFault::Malformed);
     }
     let (scheme, rest) = url.split_once("://").ok_or(EndpointFault::Scheme)?;
-    if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
+    let known = ["http", "https", "ws", "wss"];
+    if !known.iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
         return Err(EndpointFault::Scheme);
     }
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
@@ -159,6 +160,8 @@ mod tests {
             "https://[fd00::1]:8443/x?y=1",
             "HTTP://192.168.1.1/",
             "http://my_service:80",
+            "ws://10.0.0.7:8080/socket",
+            "WSS://backend.example",
         ] {
             assert_eq!(check(good, false), Ok(()), "{good}");
         }
@@ -175,6 +178,8 @@ mod tests {
             ("http://127.1/", EndpointFault::OddAddress),
             ("http://user:pw@backend/", EndpointFault::UserInfo),
             ("ftp://backend/", EndpointFault::Scheme),
+            ("wsss://backend/", EndpointFault::Scheme),
+            ("ws://169.254.169.254/", EndpointFault::Forbidden),
             ("backend", EndpointFault::Scheme),
             ("http://", EndpointFault::Malformed),
             ("http://a b/", EndpointFault::Malformed),

@@ -31,6 +31,7 @@ pub mod validation;
 pub mod validation_cache;
 pub mod verb;
 pub mod view;
+pub mod websocket;
 pub mod window;
 
 pub mod scope;

@@ -13,6 +13,7 @@ pub mod platform;
 pub mod postgres;
 pub mod scripted;
 pub mod shop;
+pub mod sockets;
 pub mod stranger;
 pub mod upstream;
 pub mod wire;

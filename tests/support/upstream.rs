@@ -153,6 +153,27 @@ where
     url
 }
 
+/// The same over TLS.
+#[allow(clippy::disallowed_methods, reason = "tasks of the test's own runtime")]
+pub async fn scripted_over<S, F>(tls: &Tls, script: S) -> String
+where
+    S: Fn(TlsStream<TcpStream>) -> F + Clone + Send + 'static,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let tls = tls.clone();
+    let url = scripted(move |stream| {
+        let (tls, script) = (tls.clone(), script.clone());
+        async move {
+            if let Ok(stream) = tls.accept(stream).await {
+                script(stream).await;
+            }
+        }
+    });
+    let url = url.await.replace("http://127.0.0.1", "https://localhost");
+    assert!(url.starts_with("https://localhost:"), "{url}");
+    url
+}
+
 impl Upstream {
     pub async fn start() -> Self {
         Self::start_with(None).await

@@ -13,6 +13,8 @@ use domain::usage::UsageEvent;
 /// APIs and policies with series of their own.
 const APIS: usize = 1_000;
 const POLICIES: usize = 200;
+/// The status of calls that became sockets.
+const SWITCHED: u16 = 101;
 /// What those beyond are called.
 const OTHER: &str = "other";
 /// Upper bounds of durations, microseconds.
@@ -31,6 +33,8 @@ pub(super) struct Sums {
     apis: BTreeMap<Arc<str>, OfApi>,
     request: Durations,
     gateway: Durations,
+    /// Of those that became sockets, which last as long as their two sides like.
+    sockets: Durations,
     throttled: BTreeMap<(&'static str, Arc<str>), u64>,
 }
 
@@ -69,9 +73,13 @@ impl CallSums {
 impl Sums {
     /// Counts one call.
     pub(super) fn count(&mut self, event: &UsageEvent) {
-        self.request.record(event.latency_us);
-        let own_us = event.latency_us.saturating_sub(event.upstream_us);
-        self.gateway.record(own_us);
+        if event.status == SWITCHED {
+            self.sockets.record(event.latency_us);
+        } else {
+            self.request.record(event.latency_us);
+            let own_us = event.latency_us.saturating_sub(event.upstream_us);
+            self.gateway.record(own_us);
+        }
         if let Some(level) = level(event.fault) {
             let known = self.throttled.len() < POLICIES;
             let key = (level, event.policy.clone().unwrap_or_default());
@@ -146,6 +154,10 @@ impl Sums {
         let help = "The same without the wait for the upstream's head.";
         kind(text, name, "histogram", help);
         self.gateway.write(text, name, "");
+        let name = "headgate_gateway_websocket_duration_seconds";
+        let help = "From the first byte of a WebSocket's request to its last frame's last.";
+        kind(text, name, "histogram", help);
+        self.sockets.write(text, name, "");
         let name = "headgate_http_upstream_duration_seconds";
         let help = "From the last byte that the upstream was handed to its head.";
         kind(text, name, "histogram", help);
@@ -280,6 +292,21 @@ mod tests {
             "headgate_http_gateway_duration_seconds_bucket{le=\"0.0025\"} 3",
             "headgate_http_upstream_duration_seconds_bucket{api=\"shop\",le=\"0.005\"} 2",
             "headgate_http_upstream_duration_seconds_count{api=\"shop\"} 2",
+        ] {
+            assert!(text.lines().any(|known| known == line), "{line} in\n{text}");
+        }
+    }
+
+    #[test]
+    fn how_long_a_socket_is_open_says_nothing_of_how_long_calls_take() {
+        let sums = CallSums::default();
+        sums.lock().count(&call("shop", 101));
+        let text = text(&sums);
+        for line in [
+            "headgate_http_requests_total{api=\"shop\",method=\"GET\",code=\"101\"} 1",
+            "headgate_gateway_websocket_duration_seconds_count 1",
+            "headgate_http_request_duration_seconds_count 0",
+            "headgate_http_gateway_duration_seconds_count 0",
         ] {
             assert!(text.lines().any(|known| known == line), "{line} in\n{text}");
         }

@@ -34,7 +34,7 @@ pub struct ApiRoute {
 /// The base URL of an upstream, read once.
 #[derive(Debug, Clone)]
 pub struct Upstream {
-    /// `http` or `https`.
+    /// `http` or `https`, also where it is written `ws` or `wss`.
     pub scheme: Scheme,
     /// Host and port.
     pub authority: Authority,
@@ -109,7 +109,12 @@ impl Upstream {
         let query = target.and_then(|target| target.query());
         let authority = parts.authority?;
         let host = authority.host();
-        let scheme = parts.scheme?;
+        // A WebSocket begins as a request of HTTP (RFC 6455 §3).
+        let scheme = match parts.scheme? {
+            socket if socket.as_str().eq_ignore_ascii_case("ws") => Scheme::HTTP,
+            socket if socket.as_str().eq_ignore_ascii_case("wss") => Scheme::HTTPS,
+            other => other,
+        };
         let implied = if scheme == Scheme::HTTPS { 443 } else { 80 };
         let port = authority.port_u16().filter(|port| *port != implied);
         let said = port.map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
@@ -122,5 +127,24 @@ impl Upstream {
             base: path.trim_end_matches('/').to_owned(),
             query: query.unwrap_or_default().to_owned(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_is_asked_for_over_http_at_the_port_of_its_scheme() {
+        for (url, scheme, host) in [
+            ("ws://backend:80/chat/", Scheme::HTTP, "backend"),
+            ("WSS://backend/chat", Scheme::HTTPS, "backend"),
+            ("wss://backend:444/chat", Scheme::HTTPS, "backend:444"),
+            ("https://backend:443/chat", Scheme::HTTPS, "backend"),
+        ] {
+            let upstream = Upstream::parse(Some(url)).unwrap();
+            assert_eq!((upstream.scheme, upstream.base.as_str()), (scheme, "/chat"));
+            assert_eq!(upstream.host, host, "{url}");
+        }
     }
 }

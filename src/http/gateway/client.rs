@@ -49,26 +49,42 @@ pub(super) struct Upstreams<'a> {
     pub(super) authorities: &'a [CertificateDer<'static>],
 }
 
-/// The pool.
-pub(super) fn pool(upstreams: &Upstreams<'_>, clock: &Clock) -> io::Result<Client> {
-    let mut http = HttpConnector::new_with_resolver(Resolver {
-        allow_loopback: upstreams.allow_loopback,
-    });
-    http.enforce_http(false);
-    http.set_nodelay(true);
-    http.set_connect_timeout(Some(upstreams.connect_timeout));
-    let connector = HttpsConnectorBuilder::new()
-        .with_tls_config(tls(upstreams.authorities)?)
-        .https_or_http()
-        .enable_http1()
-        .enable_http2()
-        .wrap_connector(http);
-    Ok(
-        hyper_util::client::legacy::Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .build(Endables::new(connector, clock.clone())),
-    )
+/// The pools.
+#[derive(Debug, Clone)]
+pub(super) struct Clients {
+    /// Of calls.
+    pub(super) usual: Client,
+    /// Of connections that may become sockets: in HTTP/1.1, and each of them of one request alone.
+    pub(super) switching: Client,
+}
+
+// === impl Clients ===
+
+impl Clients {
+    /// Pools of no connection yet.
+    pub(super) fn new(upstreams: &Upstreams<'_>, clock: &Clock) -> io::Result<Self> {
+        let tls = tls(upstreams.authorities)?;
+        let mut http = HttpConnector::new_with_resolver(Resolver {
+            allow_loopback: upstreams.allow_loopback,
+        });
+        http.enforce_http(false);
+        http.set_nodelay(true);
+        http.set_connect_timeout(Some(upstreams.connect_timeout));
+        let connectors = || HttpsConnectorBuilder::new().with_tls_config(tls.clone());
+        let usual = connectors().https_or_http().enable_http1().enable_http2();
+        let switching = connectors().https_or_http().enable_http1();
+        let pool = |connector, kept| {
+            hyper_util::client::legacy::Client::builder(TokioExecutor::new())
+                .pool_timer(TokioTimer::new())
+                .pool_idle_timeout(IDLE)
+                .pool_max_idle_per_host(kept)
+                .build(Endables::new(connector, clock.clone()))
+        };
+        Ok(Self {
+            usual: pool(usual.wrap_connector(http.clone()), usize::MAX),
+            switching: pool(switching.wrap_connector(http), 0),
+        })
+    }
 }
 
 /// TLS toward upstreams: the machine's roots, and the authorities of the configuration.

@@ -16,6 +16,7 @@ use http::{HeaderValue, StatusCode};
 
 use super::crowd::Place;
 use super::fault::Fault;
+use super::handshake::Handshake;
 use super::ingress::Ingress;
 use super::intake::Intake;
 use super::meters::Meters;
@@ -42,6 +43,8 @@ pub(super) struct Exchange {
     pub(super) ingress: Arc<Ingress>,
     /// The request's head.
     pub(super) head: Parts,
+    /// What it asks for, when that is a socket.
+    pub(super) handshake: Option<Box<Handshake>>,
     /// The caller's address, by trusted proxies.
     pub(super) address: IpAddr,
     /// The connection it came over.

@@ -150,6 +150,7 @@ fn is_hop_by_hop(name: &str) -> bool {
         name,
         "connection"
             | "expect"
+            | "http2-settings"
             | "keep-alive"
             | "proxy-authenticate"
             | "proxy-authorization"
@@ -189,7 +190,8 @@ fn is_end_to_end(name: &str) -> bool {
             | "via"
             | "www-authenticate"
     );
-    exact || name.starts_with("content-") || name.starts_with("if-")
+    let prefixes = ["content-", "if-", "sec-websocket-"];
+    exact || prefixes.iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// Fields that say what only the gateway may say (threats 23). Many upstreams read `_` as `-`.

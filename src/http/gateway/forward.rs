@@ -9,7 +9,7 @@ use std::time::Duration;
 use actors::gateway::Upstream;
 use cluster::Clock;
 use domain::endpoint::check_address;
-use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version};
 use hyper::body::{Body as _, Incoming};
 
 use crate::received::Received;
@@ -20,6 +20,7 @@ use super::endable::Ending;
 use super::exchange::Exchange;
 use super::fault::{Fault, Source};
 use super::fields;
+use super::handshake::{self, Handshake};
 use super::intake::{Intake, Side, Turn};
 use super::open_calls::{Entered, JudgedFields};
 use super::upload::RequestBody;
@@ -55,11 +56,18 @@ pub(super) async fn forward(
     *request.uri_mut() = uri;
     *request.version_mut() = Version::HTTP_11;
     *request.headers_mut() = fields::to_upstream(exchange, host)?;
+    let client = match &exchange.handshake {
+        Some(_) => {
+            handshake::switch(request.headers_mut());
+            &ingress.clients.switching
+        }
+        None => &ingress.clients.usual,
+    };
     // From here on the units are spent, whatever the upstream answers.
     std::mem::take(&mut exchange.basket).keep();
     exchange.decision.forwarded = true;
     intake.handed_on(clock.monotonic());
-    let mut answer = pin!(ingress.client.request(request));
+    let mut answer = pin!(client.request(request));
     let limit = ingress.settings.response_timeout;
     let answer = match tokio::time::timeout(QUICK.min(limit), &mut answer).await {
         Ok(answer) => Ok(answer),
@@ -82,21 +90,29 @@ pub(super) async fn forward(
     flows_over(&intake, &mut answer);
     // A version is of one hop: the caller is told this gateway's (RFC 9110 §2.5), and keeps its connection.
     *answer.version_mut() = Version::HTTP_11;
-    if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
-        // Its caller was never told that it may, and both would read on in different ways.
-        let fault =
-            Fault::not_http("The endpoint switched to a protocol that it was not asked for");
-        tell(exchange, &fault, "101 Switching Protocols");
-        return Err(fault);
+    let switches = cleaned(exchange, &mut answer)?;
+    if exchange.open.is_none() && (switches || !is_short(answer.body())) {
+        exchange.open = Some(Entered::new(exchange, &judged));
+    }
+    Ok(answer)
+}
+
+/// Takes what is not for the caller off an answer; whether it switches to the socket that was asked for.
+fn cleaned(exchange: &Exchange, answer: &mut Response<Incoming>) -> Result<bool, Fault> {
+    let switches = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
+    if switches {
+        switched(exchange.handshake.as_deref(), answer.headers()).inspect_err(|fault| {
+            tell(exchange, fault, "101 Switching Protocols");
+        })?;
     }
     let cors = &exchange.matched()?.route.api.artifact.cors;
     fields::from_upstream(answer.headers_mut(), cors).inspect_err(|fault| {
         tell(exchange, fault, "a transfer coding besides chunked");
     })?;
-    if exchange.open.is_none() && !is_short(answer.body()) {
-        exchange.open = Some(Entered::new(exchange, &judged));
+    if switches {
+        handshake::switch(answer.headers_mut());
     }
-    Ok(answer)
+    Ok(switches)
 }
 
 /// What is left of the request has the answer's connection for itself, unless that carries others as well.
@@ -105,6 +121,21 @@ fn flows_over(intake: &Intake, answer: &mut Response<Incoming>) {
     let connection = answer.extensions_mut().remove::<Ending>();
     if let (Some(upload), Some(connection)) = (intake.upload(), connection.filter(|_| is_alone)) {
         upload.flows_over(connection);
+    }
+}
+
+/// Whether an upstream may switch protocols: to the one that it was asked for, and by whoever may ask.
+fn switched(handshake: Option<&Handshake>, answer: &HeaderMap) -> Result<(), Fault> {
+    match handshake {
+        Some(handshake) if handshake.is_agreed_to(answer) => Ok(()),
+        // Both would read on in different ways.
+        Some(_) => Err(Fault::not_http(
+            "The endpoint switched protocols without agreeing to the WebSocket that it was asked for",
+        )),
+        // Its caller was never told that it may.
+        None => Err(Fault::not_http(
+            "The endpoint switched to a protocol that it was not asked for",
+        )),
     }
 }
 

@@ -12,7 +12,7 @@ use rustls::pki_types::CertificateDer;
 
 use crate::patience::Patience;
 
-use super::client::{self, Client, Upstreams};
+use super::client::{Clients, Upstreams};
 use super::crowd::Crowd;
 use super::held::Held;
 use super::open_calls::{self, OpenCalls};
@@ -43,6 +43,8 @@ pub struct Settings {
     pub upstream_authorities: Vec<CertificateDer<'static>>,
     /// How long callers may take.
     pub patience: Patience,
+    /// How long a WebSocket may be silent.
+    pub socket_idle: Duration,
 }
 
 /// What serves requests.
@@ -50,7 +52,7 @@ pub struct Settings {
 pub struct Ingress {
     pub(super) settings: Settings,
     pub(super) gateway: GatewayHandle,
-    pub(super) client: Client,
+    pub(super) clients: Clients,
     pub(super) ids: Ids,
     /// Places of requests that wait for units.
     pub(super) held: Arc<Held>,
@@ -81,6 +83,7 @@ impl Default for Settings {
             issuer: Issuer::default(),
             upstream_authorities: Vec::new(),
             patience: Patience::default(),
+            socket_idle: Duration::from_secs(900),
         }
     }
 }
@@ -140,9 +143,9 @@ impl Ingress {
         settings: Settings,
         seed: u128,
     ) -> std::io::Result<Arc<Self>> {
-        let client = client::pool(&settings.upstreams(), gateway.clock())?;
+        let clients = Clients::new(&settings.upstreams(), gateway.clock())?;
         Ok(Self {
-            client,
+            clients,
             settings,
             gateway,
             ids: Ids::new(seed),
@@ -156,13 +159,13 @@ impl Ingress {
     /// The same with other settings; upstream connections are kept where those allow it.
     fn with(&self, settings: Settings, seed: u128) -> std::io::Result<Arc<Self>> {
         let upstreams = settings.upstreams();
-        let client = if upstreams == self.settings.upstreams() {
-            self.client.clone()
+        let clients = if upstreams == self.settings.upstreams() {
+            self.clients.clone()
         } else {
-            client::pool(&upstreams, self.gateway.clock())?
+            Clients::new(&upstreams, self.gateway.clock())?
         };
         Ok(Self {
-            client,
+            clients,
             settings,
             gateway: self.gateway.clone(),
             ids: Ids::new(seed),

@@ -37,6 +37,7 @@ use super::full::Full;
 use super::ingress::{Current, Ingress};
 use super::refusal::Told;
 use super::serve::{ACTIVITY_ID, Peer, X_REQUEST_ID, serve};
+use super::tunnel::AFTER_DRAIN;
 
 /// The largest head (threats 35).
 const HEAD_BYTES: usize = 64 * 1024;
@@ -86,7 +87,9 @@ pub async fn listen(
     }
     drop(accepting);
     connections.close();
-    let _ = tokio::time::timeout(leaving.drain(), connections.wait()).await;
+    // Sockets are told after that, and part.
+    let most = leaving.drain() + AFTER_DRAIN;
+    let _ = tokio::time::timeout(most, connections.wait()).await;
 }
 
 fn builder() -> auto::Builder<TokioExecutor> {
@@ -143,17 +146,22 @@ impl Connection {
         let refusals = Told(Arc::clone(&ingress));
         let stream = Watched::new(stream, Arc::clone(&turn), refusals);
         let patience = ingress.settings.patience;
-        let answering = Arc::clone(&turn);
+        let (answering, caller) = (Arc::clone(&turn), Arc::clone(&peer));
         let service = service_fn(move |request| {
             answer(
                 Arc::clone(&ingress),
-                Arc::clone(&peer),
+                Arc::clone(&caller),
                 answering.begin(),
                 request,
             )
         });
-        let serving = builder.serve_connection(TokioIo::new(stream), service);
+        let serving = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
         run(serving, &turn, &patience, (&stop, drain)).await;
+        if let Some(tunnel) = peer.tunnel.take() {
+            // What is written now is no answer of hyper's.
+            let _open = turn.begin();
+            tunnel.run(&leaving).await;
+        }
     }
 }
 
@@ -173,8 +181,9 @@ async fn answer(
     let serving = pin!(serve(ingress, peer, request));
     let mut response = caught(serving, bodiless).await;
     let is_last = leaving.leaving.ends(version);
+    let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     // A length beside the chunks may have been dropped unseen: the connection ends (threats 19).
-    if chunked || is_last {
+    if (chunked || is_last) && !switches {
         leaving::close(response.headers_mut());
     }
     Ok(response.map(|inner| Answering::new(inner, open)))

@@ -203,6 +203,7 @@ fn resting(exchange: &Exchange, fields: &JudgedFields) -> Exchange {
     Exchange {
         ingress: Arc::clone(&exchange.ingress),
         head,
+        handshake: None,
         address: exchange.address,
         peer: exchange.peer.clone(),
         at_ms: exchange.at_ms,

@@ -24,11 +24,13 @@ use super::cors;
 use super::exchange::{Decision, Exchange};
 use super::fault::Fault;
 use super::forward::{forward, too_large};
+use super::handshake::{Handshake, take_token};
 use super::ingress::Ingress;
 use super::matching::{Found, find_api, find_resource};
 use super::remembered::Remembered;
 use super::stamp::{self, is_request_id};
 use super::throttle::throttle;
+use super::tunnel::{Agreed, Slot, Tunnel};
 
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(super) const ACTIVITY_ID: HeaderName = HeaderName::from_static("activityid");
@@ -52,6 +54,8 @@ pub(super) struct Peer {
     pub(super) leaving: Leaving,
     /// What it presented last.
     pub(super) remembered: Remembered,
+    /// The socket that it becomes, if it does.
+    pub(super) tunnel: Slot,
 }
 
 impl Peer {
@@ -64,6 +68,7 @@ impl Peer {
             secure,
             leaving: leaving.clone(),
             remembered: Remembered::default(),
+            tunnel: Slot::default(),
         }
     }
 }
@@ -72,11 +77,12 @@ impl Peer {
 pub(super) async fn serve(
     ingress: Arc<Ingress>,
     peer: Arc<Peer>,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
 ) -> Response<GatewayBody> {
     if let Some(answer) = own(&ingress, &request, peer.leaving.is_told()) {
         return answer;
     }
+    let handshake = Handshake::of(&mut request);
     let (head, body) = Received::of(request).into_parts();
     let method = head.method.clone();
     let xml = is_xml(&head.headers);
@@ -88,6 +94,7 @@ pub(super) async fn serve(
         ingress.gateway.begin_usage_at_once();
     }
     let mut exchange = open(&ingress, peer, head);
+    exchange.handshake = handshake;
     let outcome = match place {
         Ok(place) => {
             exchange.place = Some(place);
@@ -117,12 +124,18 @@ pub(super) async fn serve(
                 waiting: Waiting::new(upstream_patience, 1),
             }
         }
+        Outgoing::Socket(agreed) => {
+            let tunnel = Tunnel::new(agreed, Box::new(account));
+            exchange.peer.tunnel.hold(tunnel);
+            GatewayBody::empty()
+        }
     })
 }
 
 enum Outgoing {
     Own(GatewayBody),
     Upstream(Incoming),
+    Socket(Box<Agreed>),
 }
 
 async fn phases(exchange: &mut Exchange, body: Received) -> Result<Response<Outgoing>, Fault> {
@@ -131,14 +144,18 @@ async fn phases(exchange: &mut Exchange, body: Received) -> Result<Response<Outg
         stand(exchange).await?;
         let found = find_api(exchange)?;
         exchange.route = Some(Arc::clone(&found.route));
+        take_token(exchange);
         if let Some(answer) = cors::preflight(exchange, &found)? {
             return Ok(answer.map(Outgoing::Own));
         }
         let admitted = admit(exchange, found).await;
         if !exchange.is_overtaken() {
             admitted?;
-            let answer = forward(exchange, body).await?;
-            return Ok(answer.map(Outgoing::Upstream));
+            let mut answer = forward(exchange, body).await?;
+            return Ok(match Agreed::of(exchange, &mut answer) {
+                Some(agreed) => answer.map(|_| Outgoing::Socket(agreed)),
+                None => answer.map(Outgoing::Upstream),
+            });
         }
         // Most likely while it was held. The change may be acknowledged by now: what was found and
         // granted before it counts no more.
@@ -234,6 +251,7 @@ fn open(ingress: &Arc<Ingress>, peer: Arc<Peer>, mut head: http::request::Parts)
         rules: Arc::clone(&ingress.gateway.rules()),
         ingress: Arc::clone(ingress),
         head,
+        handshake: None,
         address,
         peer,
         at_ms: clock.now_ms(),
