@@ -2,6 +2,9 @@ use super::*;
 use crate::api::{AuthType, Endpoints, Operation};
 use crate::lifecycle::LifecycleState;
 
+/// A change that breaks a rule.
+type Break = fn(&mut Api);
+
 fn pizza() -> Api {
     Api {
         id: "1".to_owned(),
@@ -70,7 +73,6 @@ fn a_usual_api_breaks_no_rule() {
 
 #[test]
 fn each_broken_rule_names_its_member() {
-    type Break = fn(&mut Api);
     let broken: [(&str, Break); 24] = [
         ("name", |api| api.name = "a/b".to_owned()),
         ("name", |api| api.name = "x".repeat(61)),
@@ -135,7 +137,6 @@ fn each_broken_rule_names_its_member() {
 
 #[test]
 fn what_no_gateway_could_serve_is_no_api() {
-    type Break = fn(&mut Api);
     let broken: [(&str, Break); 9] = [
         ("context", |api| {
             api.context = "/{version}/t/acme".to_owned()
