@@ -170,7 +170,12 @@ async fn what_is_no_form_is_told_so_and_one_that_is_too_large_however_large_it_i
         ("apiDefinition", megabytes(13), 10),
         ("inlineAPIDefinition", megabytes(13), 10),
         (properties, megabytes(13), 1),
+        (properties, megabytes(2), 1),
+        ("another", megabytes(2), 1),
     ];
+    // As a whole too large, and no part of it is.
+    let twelfth = vec![b' '; MEGABYTE * 19 / 20];
+    let twelve = [("other", None, "text/plain", twelfth.as_slice()); 12];
     for operation in operations() {
         if operation.body != BodyKind::Multipart {
             continue;
@@ -179,10 +184,13 @@ async fn what_is_no_form_is_told_so_and_one_that_is_too_large_however_large_it_i
         let other = other.bytes("application/json", "{}").send().await;
         assert_eq!(other.status, 415, "{operation:?}: {}", other.text());
         assert_error_body(operation, &other);
-        for (name, body, most) in &large {
+        let small = ("other", None, "text/plain", b"x".as_slice());
+        let with_one = large.iter().map(|(name, body, most)| {
+            let large = (*name, None, "application/json", body.as_slice());
+            (vec![small, large], *name, *most)
+        });
+        for (parts, name, most) in with_one.chain([(twelve.to_vec(), "body", 11)]) {
             let call = call(&node, operation).bearer(&token);
-            let small = ("other", None, "text/plain", b"x".as_slice());
-            let parts = [small, (*name, None, "application/json", body.as_slice())];
             let large = call.multipart(&parts).try_send().await;
             let large = large.expect("an answer and no broken connection");
             assert_eq!(large.status, 413, "{operation:?}: {}", large.text());

@@ -39,6 +39,8 @@ async fn every_actor_of_a_cluster_is_seen_from_any_node_and_found_by_what_it_is(
         let all = ask(node, "/admin/actors").await;
         assert_eq!(nodes(&all), ["cp1", "gw1", "tm1"]);
         assert_eq!(list(&all, "unanswered").len(), 0, "{all}");
+        // Whoever is asked says its name, and its own rows come first.
+        assert_eq!(all["toldBy"], list(&all, "list")[0]["node"]);
         let of_gateway = ask(node, "/admin/actors?node=gw1&component=gateway").await;
         let rows = list(&of_gateway, "list");
         let is_so = |row: &Value| text(row, "name").split('/').next() == Some("gateway");
@@ -150,6 +152,15 @@ async fn an_actor_of_another_node_is_started_anew_by_hand_once_somebody_says_yes
     let said = String::from_utf8_lossy(&absent.stderr).into_owned();
     assert_eq!(absent.status.code(), Some(1), "{said}");
     let why = "the actor is not restarted: no actor gateway/valid on node gw1 is there";
+    assert!(said.contains(why) && !said.contains("--yes"), "{said}");
+    // Nor about one of another node than the one that is asked, where none is named.
+    let elsewhere = trio
+        .control
+        .command(&["actors", "restart", "gateway/validator"]);
+    let elsewhere = { elsewhere }.output().expect("the binary");
+    let said = String::from_utf8_lossy(&elsewhere.stderr).into_owned();
+    assert_eq!(elsewhere.status.code(), Some(1), "{said}");
+    let why = "the actor is not restarted: no actor gateway/validator on node cp1 is there";
     assert!(said.contains(why) && !said.contains("--yes"), "{said}");
     let done = by_hand(&["--yes"]);
     let said = String::from_utf8_lossy(&done.stdout).into_owned();

@@ -1,11 +1,13 @@
 //! More than a gateway may have at once is refused in words, and what it has goes on.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::Response;
 use http_body_util::Full;
+use storage::broker::usage::Reservation;
 use tokio::sync::Semaphore;
 
 use crate::support::eventually;
@@ -108,17 +110,25 @@ async fn calls_that_wait_for_a_number_of_their_usage_are_under_way_and_more_are_
     warm.expect(200);
     here.acquire().await.expect("it is open").forget();
     // Once the gateway has been idle it has no numbers, and none come from a disk that hangs, for two seconds.
-    eventually(
-        60,
-        "those with a place wait, and one more does not",
-        || async {
-            faults.stick("\0");
-            let apart = apart(&shop, &here, &let_go).await;
-            faults.unstick();
-            tokio::time::sleep(Duration::from_millis(1_500)).await;
-            (apart > Duration::from_secs(1)).then_some(())
-        },
-    )
+    has_no_numbers(dir.path()).await;
+    faults.stick("\0");
+    let apart = apart(&shop, &here, &let_go).await;
+    faults.unstick();
+    let most = Duration::from_secs(1);
+    assert!(apart > most, "one more waited with the others: {apart:?}");
+}
+
+/// Waits until a node has given back all numbers that no call used.
+async fn has_no_numbers(dir: &Path) {
+    let broker = storage::broker::open(&dir.join("data")).await;
+    let broker = broker.expect("its database");
+    eventually(20, "unused numbers are given back", || async {
+        let mut read = broker.read().await.expect("a read");
+        let all = storage::broker::usage::reservations(&mut read).await;
+        let all = all.expect("what is reserved");
+        let has_none = |of: &Reservation| of.recorded > 0 && of.reserved == of.recorded;
+        all.iter().all(has_none).then_some(())
+    })
     .await;
 }
 

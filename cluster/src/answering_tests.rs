@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ractor::{ActorProcessingErr, ActorRef, RpcReplyPort};
+use ractor::{ActorRef, RpcReplyPort};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
@@ -15,6 +15,7 @@ use crate::member::Member;
 use crate::path::{Path, Terms};
 use crate::protocol::PROTOCOL;
 use crate::router::{Routed, Router, read_answer};
+use crate::silent::{ALL_ANSWERED, silent};
 use crate::untaken::{BYTES, Owed};
 
 const MIB: usize = 1024 * 1024;
@@ -28,40 +29,6 @@ impl Request for Much {
     type Reply = Vec<u8>;
     const KIND: u16 = 0x7f02;
     const VERSION: u16 = 1;
-}
-
-/// The asker's own router: silent, until it is told to answer all that came and comes.
-struct Asker;
-
-impl ractor::Actor for Asker {
-    type Msg = Routed;
-    type State = Vec<RpcReplyPort<Vec<u8>>>;
-    type Arguments = ();
-
-    async fn pre_start(
-        &self,
-        _: ActorRef<Routed>,
-        (): (),
-    ) -> Result<Self::State, ActorProcessingErr> {
-        Ok(Vec::new())
-    }
-
-    async fn handle(
-        &self,
-        _: ActorRef<Routed>,
-        Routed { bytes, reply, .. }: Routed,
-        silent: &mut Self::State,
-    ) -> Result<(), ActorProcessingErr> {
-        match bytes.first() {
-            Some(1) => {
-                for waiting in silent.drain(..).chain([reply]) {
-                    let _ = waiting.send(Vec::new());
-                }
-            }
-            _ => silent.push(reply),
-        }
-        Ok(())
-    }
 }
 
 fn member(id: &str, life: u64) -> Member {
@@ -115,7 +82,7 @@ async fn answers_that_are_not_taken_are_bounded_and_go_on_when_they_are() {
         Err(AskError::Unavailable),
         "no connection is known by this"
     );
-    let (theirs, _) = ractor::ActorRuntime::spawn(None, Asker, ()).await.unwrap();
+    let theirs = silent().await;
     let path = way(theirs);
     let _asker = cluster.0.askers.admit(2, Arc::clone(&path));
     let mut good = 0;
@@ -140,7 +107,10 @@ async fn answers_that_are_not_taken_are_bounded_and_go_on_when_they_are() {
     let (_, _, owed) = path.under_way();
     assert!(owed <= BYTES + MIB, "{owed}");
     // Now it reads and answers: all has arrived.
-    assert_eq!(path.probe(vec![1], SOON).await, Ok(Vec::new()));
+    assert_eq!(
+        path.probe(vec![ALL_ANSWERED], SOON).await,
+        Ok(vec![ALL_ANSWERED])
+    );
     assert_eq!(path.under_way().2, 0);
     assert_eq!(
         asked(&router, Some(2)).await.map(|answer| answer.len()),
@@ -156,7 +126,7 @@ async fn probes_that_are_not_taken_are_bounded_and_answered_beyond_all_answers()
     let (router, _) = ractor::ActorRuntime::spawn(None, Router::new(cluster.clone()), ())
         .await
         .unwrap();
-    let (theirs, _) = ractor::ActorRuntime::spawn(None, Asker, ()).await.unwrap();
+    let theirs = silent().await;
     let path = way(theirs);
     let _asker = cluster.0.askers.admit(2, Arc::clone(&path));
     while path.owes(MIB / 8, Owed::Answer) {}
@@ -169,7 +139,10 @@ async fn probes_that_are_not_taken_are_bounded_and_answered_beyond_all_answers()
     assert!(told > 5, "{told}");
     let (_, _, owed) = path.under_way();
     assert!(owed <= BYTES + MIB, "{owed}");
-    assert_eq!(path.probe(vec![1], SOON).await, Ok(Vec::new()));
+    assert_eq!(
+        path.probe(vec![ALL_ANSWERED], SOON).await,
+        Ok(vec![ALL_ANSWERED])
+    );
     assert!(said(&router, probe(), Some(2)).await.is_some());
 }
 
@@ -227,7 +200,7 @@ async fn whoever_has_its_places_all_taken_takes_none_of_anothers() {
     let (router, _) = ractor::ActorRuntime::spawn(None, Router::new(cluster.clone()), ())
         .await
         .unwrap();
-    let (theirs, _) = ractor::ActorRuntime::spawn(None, Asker, ()).await.unwrap();
+    let theirs = silent().await;
     let ways = [way(theirs.clone()), way(theirs)];
     let _askers = [2, 3].map(|bears| {
         let at = usize::try_from(bears).unwrap() - 2;

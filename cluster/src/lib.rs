@@ -23,6 +23,7 @@ mod fault;
 mod hello;
 mod inspect;
 mod join;
+mod judged;
 mod kinds;
 mod member;
 mod members;
@@ -62,6 +63,7 @@ pub use inspect::{
 pub use join::{
     Admission, Admitted, Admitting, JoinAsk, JoinError, JoinToken, NotAdmitted, TokenError, join,
 };
+pub use judged::{Shown, judged_by};
 pub use kinds::{KindCounts, Kinds};
 pub use member::{Fact, Member};
 pub use members::{Health, MemberState, Timing};
@@ -80,5 +82,7 @@ pub use task::spawn_named;
 pub use ticker::Ticker;
 pub use times::Lately;
 
+#[cfg(test)]
+mod silent;
 #[cfg(test)]
 mod tests;

@@ -76,19 +76,20 @@ impl Change {
         } = self;
         remote::run(async {
             let remote = target.remote()?;
+            let mut node = node.clone();
             if !yes {
-                is_there(&remote, name, node.as_deref()).await?;
-                let of = node.as_ref().map(|node| format!(" of node {node}"));
+                let on = whose(&remote, name, node.as_deref()).await?;
                 let question = format!(
-                    "actor {name}{} ends in the middle of what it is at, and another one begins in its place: who waits for it \
-                     asks again or is told that it failed",
-                    of.unwrap_or_default()
+                    "actor {name} of node {on} ends in the middle of what it is at, and another one begins in its place: who waits \
+                     for it asks again or is told that it failed"
                 );
                 confirm(&question, "nothing was restarted")?;
+                // Whoever answers next, it is this one that somebody said yes to.
+                node.get_or_insert(on);
             }
             let mut path = format!("/admin/actors/restart?name={}", percent_encoded(name));
             if let Some(node) = node {
-                path.push_str(&format!("&node={}", percent_encoded(node)));
+                path.push_str(&format!("&node={}", percent_encoded(&node)));
             }
             let answer = remote.ask("POST", &path, None).await?;
             let answer = answer.success("the actor is not restarted")?;
@@ -105,30 +106,45 @@ impl Change {
     }
 }
 
-/// Nobody is asked about an actor that is not there.
-async fn is_there(remote: &Remote, name: &str, node: Option<&str>) -> anyhow::Result<()> {
-    let (list, unanswered) = listed(remote, (name, node, None)).await?;
-    let is_it = |actor: &Value| cell(actor, "name") == name;
-    if list.iter().any(is_it) {
-        return Ok(());
+/// The node that has the actor: the named one, else the one that is asked. Nobody is asked about an actor that is not there.
+async fn whose(remote: &Remote, name: &str, node: Option<&str>) -> anyhow::Result<String> {
+    let Listed {
+        by,
+        list,
+        unanswered,
+    } = listed(remote, (name, node, None)).await?;
+    let on = node.map_or(by, str::to_owned);
+    // Of a node that is named, by its id too, there are no others in the list.
+    let is_there = |one: &&Value| node.is_some() || cell(one, "node") == on;
+    if (list.iter().filter(is_there)).any(|actor| cell(actor, "name") == name) {
+        return Ok(on);
     }
-    let on = node.map_or_else(String::new, |node| format!(" on node {node}"));
-    match unanswered.first() {
-        None => anyhow::bail!("the actor is not restarted: no actor {name}{on} is there"),
+    match unanswered.iter().find(is_there) {
+        None => anyhow::bail!("the actor is not restarted: no actor {name} on node {on} is there"),
         Some(one) => anyhow::bail!(
-            "the actor is not restarted: no actor {name}{on} is seen, and {}: {}",
+            "the actor is not restarted: no actor {name} on node {on} is seen, and {}: {}",
             cell(one, "node"),
             cell(one, "why")
         ),
     }
 }
 
-/// All actors whose names begin so, of one node and kind where these are named, and who did not say which it has.
+/// What a node says of actors.
+#[derive(Default)]
+struct Listed {
+    /// Its name.
+    by: String,
+    list: Vec<Value>,
+    /// Who did not say which it has, and why.
+    unanswered: Vec<Value>,
+}
+
+/// All actors whose names begin so, of one node and kind where these are named.
 async fn listed(
     remote: &Remote,
     (prefix, node, kind): (&str, Option<&str>, Option<&str>),
-) -> anyhow::Result<(Vec<Value>, Vec<Value>)> {
-    let (mut list, mut unanswered, mut offset) = (Vec::new(), Vec::new(), Some(0));
+) -> anyhow::Result<Listed> {
+    let (mut listed, mut offset) = (Listed::default(), Some(0));
     let mut which = format!("&name={}", percent_encoded(prefix));
     for (name, text) in [("node", node), ("kind", kind)] {
         if let Some(text) = text {
@@ -141,13 +157,14 @@ async fn listed(
         let mut answer = answer.success("the actors cannot be listed")?;
         offset = answer.get("next").and_then(Value::as_u64);
         match answer.get_mut("list").map(Value::take) {
-            Some(Value::Array(page)) => list.extend(page),
+            Some(Value::Array(page)) => listed.list.extend(page),
             _ => anyhow::bail!("the answer came without its list"),
         }
         let silent = answer.get("unanswered").and_then(Value::as_array);
-        unanswered = silent.cloned().unwrap_or_default();
+        listed.unanswered = silent.cloned().unwrap_or_default();
+        listed.by = cell(&answer, "toldBy");
     }
-    Ok((list, unanswered))
+    Ok(listed)
 }
 
 fn list(actors: &Actors) -> anyhow::Result<ExitCode> {
@@ -158,7 +175,9 @@ fn list(actors: &Actors) -> anyhow::Result<ExitCode> {
             actors.node.as_deref(),
             actors.kind.as_deref(),
         );
-        let (list, unanswered) = listed(&remote, which).await?;
+        let Listed {
+            list, unanswered, ..
+        } = listed(&remote, which).await?;
         match actors.target.output {
             Output::Json => remote::print_json(&Value::Array(list))?,
             Output::Table => {

@@ -96,7 +96,8 @@ fn changed(answer: &Value) -> Vec<String> {
         .collect();
     if !unheard.is_empty() {
         lines.push(format!(
-            "not answered by {}: what was granted there before counts until it answers, or asks again",
+            "not answered by {}: what was granted there before counts until the gateway goes on by another lease; if it \
+             still counts once the gateway is back, reset the key once more",
             unheard.join(", ")
         ));
     }
@@ -188,7 +189,9 @@ mod tests {
         answer["unheard"] = json!(["gw1", "gw2"]);
         let told = changed(&answer);
         assert_eq!((told.len(), told[0].as_str()), (2, counts));
-        assert!(told[1].starts_with("not answered by gw1, gw2: "));
+        let why = "not answered by gw1, gw2: what was granted there before counts until the gateway goes on by another \
+                   lease; if it still counts once the gateway is back, reset the key once more";
+        assert_eq!(told[1], why);
     }
 
     #[test]

@@ -5,25 +5,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use cluster::judged_by;
 use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::client::danger::{ServerCertVerified, ServerCertVerifier as _};
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
-
-/// Trusts one certificate, and what an authority vouches for.
-#[derive(Debug)]
-struct Pinned {
-    leaf: Option<CertificateDer<'static>>,
-    authority: Option<Arc<WebPkiServerVerifier>>,
-    provider: Arc<CryptoProvider>,
-}
+use rustls::{CertificateError, ClientConfig, RootCertStore};
 
 /// TLS that trusts the certificate in `server`, and beside it the authority in `ca`: between the
 /// files' replacement and the node's look at them they differ from what it shows.
 pub(crate) fn config(ca: &Path, server: &Path) -> anyhow::Result<ClientConfig> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
     let leaf = CertificateDer::from_pem_file(server).ok();
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(ca)
@@ -39,69 +31,21 @@ pub(crate) fn config(ca: &Path, server: &Path) -> anyhow::Result<ClientConfig> {
             .with_context(|| format!("neither {server} nor {ca} is a certificate"))?;
         None
     } else {
-        let verifier = WebPkiServerVerifier::builder_with_provider(roots.into(), provider.clone());
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let verifier = WebPkiServerVerifier::builder_with_provider(roots.into(), provider);
         Some(verifier.build()?)
     };
-    let pinned = Pinned {
-        leaf,
-        authority,
-        provider: provider.clone(),
-    };
-    Ok(ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(pinned))
-        .with_no_client_auth())
-}
-
-// === impl Pinned ===
-
-impl ServerCertVerifier for Pinned {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        if self.leaf.as_ref() == Some(end_entity) {
+    Ok(judged_by(rustls::DEFAULT_VERSIONS, move |shown| {
+        if leaf.as_ref() == Some(shown.leaf) {
             return Ok(ServerCertVerified::assertion());
         }
-        match &self.authority {
-            Some(authority) => authority.verify_server_cert(
-                end_entity,
-                intermediates,
-                server_name,
-                ocsp_response,
-                now,
-            ),
-            None => Err(rustls::CertificateError::UnknownIssuer.into()),
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let known = &self.provider.signature_verification_algorithms;
-        verify_tls12_signature(message, cert, dss, known)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let known = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature(message, cert, dss, known)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        let known = &self.provider.signature_verification_algorithms;
-        known.supported_schemes()
-    }
+        let authority = authority.as_ref().ok_or(CertificateError::UnknownIssuer)?;
+        authority.verify_server_cert(
+            shown.leaf,
+            shown.others,
+            shown.name,
+            shown.revocation,
+            shown.now,
+        )
+    })?)
 }

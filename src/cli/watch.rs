@@ -87,17 +87,21 @@ fn show(text: &str) -> io::Result<()> {
     match stdout.is_terminal() {
         true => {
             let size = rustix::termios::tcgetwinsize(&stdout).ok();
-            let rows = size.map(|size| usize::from(size.ws_row));
-            stdout.write_all(in_place(text, rows.filter(|rows| *rows > 2)).as_bytes())?;
+            let size = size.map(|size| (usize::from(size.ws_row), usize::from(size.ws_col)));
+            // Terminals that do not know their size say 0.
+            let size = size.filter(|(rows, columns)| *rows > 2 && *columns > 0);
+            stdout.write_all(in_place(text, size).as_bytes())?;
         }
         false => writeln!(stdout, "{text}")?,
     }
     stdout.flush()
 }
 
-/// From the upper left corner; what was longer before is gone. What has more lines than there are rows would move the corner:
-/// its end is left out, and said.
-fn in_place(text: &str, rows: Option<usize>) -> String {
+/// From the upper left corner; what was longer before is gone. What has more lines than there are rows (`size`: rows and
+/// columns), or a longer line than a row, would move the corner: its end is left out, that of the lines is said.
+fn in_place(text: &str, size: Option<(usize, usize)>) -> String {
+    let (rows, columns) = size.unzip();
+    let line = |line: &str| format!("{}\n", cut(line, columns.unwrap_or(usize::MAX)));
     let count = text.lines().count();
     // The cursor stands on the last row.
     let most = rows.map_or(count, |rows| rows.saturating_sub(1));
@@ -107,11 +111,31 @@ fn in_place(text: &str, rows: Option<usize>) -> String {
         count
     };
     let lines = text.lines().take(shown);
-    let mut lines: String = lines.map(|line| format!("{line}\u{1b}[K\n")).collect();
+    let mut lines: String = lines.map(line).collect();
     if shown < count {
-        lines.push_str(&format!("... {} more\u{1b}[K\n", count - shown));
+        lines.push_str(&line(&format!("... {} more", count - shown)));
     }
     format!("\u{1b}[H{lines}\u{1b}[J")
+}
+
+/// A line, as far as a row of so many columns goes; what the row held beyond it is gone. Colours take no column.
+fn cut(line: &str, columns: usize) -> String {
+    let (mut kept, mut taken, mut in_colour) = (String::new(), 0, false);
+    for letter in line.chars() {
+        in_colour |= letter == '\u{1b}';
+        if in_colour {
+            kept.push(letter);
+            in_colour = letter != 'm';
+        } else if taken < columns {
+            kept.push(letter);
+            taken += 1;
+        }
+    }
+    // Behind the last column it would take away the last letter.
+    if taken < columns {
+        kept.push_str("\u{1b}[K");
+    }
+    kept
 }
 
 #[cfg(test)]
@@ -121,18 +145,28 @@ mod tests {
     #[test]
     fn on_a_terminal_nothing_is_left_of_what_was_shown_before() {
         let whole = "\u{1b}[Ha\u{1b}[K\nb\u{1b}[K\n\u{1b}[J";
-        for rows in [None, Some(3), Some(24)] {
-            assert_eq!(in_place("a\nb\n", rows), whole, "{rows:?}");
+        for size in [None, Some((3, 2)), Some((24, 80))] {
+            assert_eq!(in_place("a\nb\n", size), whole, "{size:?}");
         }
     }
 
     #[test]
     fn a_list_that_is_longer_than_the_terminal_stays_in_its_place() {
-        let shown = in_place("a\nb\nc\nd\n", Some(4));
+        let shown = in_place("a\nb\nc\nd\n", Some((4, 80)));
         assert_eq!(
             shown,
             "\u{1b}[Ha\u{1b}[K\nb\u{1b}[K\n... 2 more\u{1b}[K\n\u{1b}[J"
         );
+    }
+
+    #[test]
+    fn a_line_that_is_longer_than_a_row_ends_with_it_and_keeps_its_colours() {
+        let text = "abc\nabcd\n\u{1b}[32mäbcd\u{1b}[0m e\n\u{1b}[31mab\u{1b}[0m\n";
+        let shown = in_place(text, Some((24, 3)));
+        let lines = "abc\nabc\n\u{1b}[32mäbc\u{1b}[0m\n\u{1b}[31mab\u{1b}[0m\u{1b}[K\n";
+        assert_eq!(shown, format!("\u{1b}[H{lines}\u{1b}[J"));
+        let more = in_place("a\nb\nc\nd\n", Some((4, 4)));
+        assert!(more.contains("\n... \n"), "{more:?}");
     }
 
     #[tokio::test]

@@ -161,8 +161,20 @@ impl Fields {
         self
     }
 
-    fn bad(&self, name: &str, problem: impl Into<String>) -> ApiError {
+    /// The refusal of a member, by its whole path.
+    pub(crate) fn bad(&self, name: &str, problem: impl Into<String>) -> ApiError {
         ApiError::bad_field(&format!("{}{name}", self.path), problem)
+    }
+
+    /// The refusal of this object itself, by its whole path.
+    pub(crate) fn bad_itself(&self, problem: impl Into<String>) -> ApiError {
+        let path = self.path.strip_suffix('.').unwrap_or(WHOLE);
+        ApiError::bad_field(path, problem)
+    }
+
+    /// What has not been taken, and may yet be.
+    pub(crate) const fn members(&self) -> &Map<String, Value> {
+        &self.members
     }
 
     /// What has not been taken.

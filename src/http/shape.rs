@@ -1,7 +1,7 @@
 //! Members that have no effect here: they are kept and given back as they came, so that a client
 //! finds what it sent, but only if they are of the contract's types and no larger than they need.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::body::Fields;
 use crate::error::ApiError;
@@ -55,41 +55,41 @@ pub(crate) fn check(fields: &mut Fields, kinds: Members) -> Result<(), ApiError>
 ///
 /// # Errors
 /// 400 naming the member.
-pub(crate) fn bounded(members: &Map<String, Value>, kinds: Members) -> Result<(), ApiError> {
-    let unknown = members
-        .iter()
-        .filter(|(name, _)| !kinds.iter().any(|(known, _)| known == name));
-    for (name, value) in unknown {
+pub(crate) fn bounded(fields: &Fields, kinds: Members) -> Result<(), ApiError> {
+    for (name, value) in unknown(fields, kinds) {
         if name.len() > SHORT {
             let shown: String = name.chars().take(SHORT).collect();
             let problem = format!("has a name of more than {SHORT} bytes");
-            return Err(ApiError::bad_field(&shown, problem));
+            return Err(fields.bad(&shown, problem));
         }
         if value.to_string().len() > LONG {
             let problem = format!("must not exceed {LONG} bytes");
-            return Err(ApiError::bad_field(name, problem));
+            return Err(fields.bad(name, problem));
         }
     }
     Ok(())
 }
 
-/// An object with members of these types, and others that are not too large to be kept; `path` names it.
-fn whole(mut object: Fields, kinds: Members, path: &str) -> Result<(), ApiError> {
+/// An object with members of these types, and others that are not too large to be kept.
+fn whole(mut object: Fields, kinds: Members) -> Result<(), ApiError> {
     check(&mut object, kinds)?;
-    if weight(&object.rest(), kinds) > LONG {
+    if weight(&object, kinds) > LONG {
         let problem = format!("has members of no contract of more than {LONG} bytes");
-        return Err(ApiError::bad_field(path, problem));
+        return Err(object.bad_itself(problem));
     }
     Ok(())
 }
 
 /// Bytes of the members that `kinds` has not, as JSON.
-fn weight(members: &Map<String, Value>, kinds: Members) -> usize {
-    let unknown = members
-        .iter()
-        .filter(|(name, _)| !kinds.iter().any(|(known, _)| known == name));
-    let bytes = unknown.map(|(name, value)| name.len() + value.to_string().len());
+fn weight(fields: &Fields, kinds: Members) -> usize {
+    let bytes = unknown(fields, kinds).map(|(name, value)| name.len() + value.to_string().len());
     bytes.fold(0, usize::saturating_add)
+}
+
+/// The members that `kinds` has not.
+fn unknown(fields: &Fields, kinds: Members) -> impl Iterator<Item = (&String, &Value)> {
+    let members = fields.members().iter();
+    members.filter(move |(name, _)| !kinds.iter().any(|(known, _)| known == name))
 }
 
 // === impl Kind ===
@@ -116,7 +116,7 @@ impl Kind {
             Self::Texts => fields.texts(name, SHORT).map(drop),
             Self::Object(kinds) => {
                 let object = fields.object(name)?;
-                object.map_or(Ok(()), |object| whole(object, kinds, name))
+                object.map_or(Ok(()), |object| whole(object, kinds))
             }
             Self::Objects(kinds) => {
                 let object = fields.object(name)?;
@@ -134,7 +134,7 @@ impl Kind {
             }
             Self::List(kinds) => {
                 let mut items = fields.items(name)?.into_iter();
-                items.try_for_each(|item| whole(item, kinds, name))
+                items.try_for_each(|item| whole(item, kinds))
             }
         }
     }
@@ -208,11 +208,30 @@ mod tests {
 
     #[test]
     fn what_no_contract_has_is_kept_within_a_bound() {
-        let of = |text: String| fields(json!({"more": text, "text": "abc"})).rest();
+        let of = |text: String| fields(json!({"more": text, "text": "abc"}));
         bounded(&of("x".repeat(LONG - 2)), SHAPE).unwrap();
         let refused = bounded(&of("x".repeat(LONG - 1)), SHAPE).unwrap_err();
         assert!(refused.description().starts_with("more: "), "{refused:?}");
         let name = json!({"n".repeat(SHORT + 1): 1});
-        assert!(bounded(&fields(name).rest(), SHAPE).is_err());
+        assert!(bounded(&fields(name), SHAPE).is_err());
+    }
+
+    #[test]
+    fn what_is_too_large_to_be_kept_is_refused_by_its_whole_path() {
+        let large = || json!({"more": "x".repeat(LONG)});
+        for (wrong, path) in [
+            (json!({"object": large()}), "object"),
+            (json!({"objects": {"a": {}, "b": large()}}), "objects.b"),
+            (json!({"list": [{}, large()]}), "list[1]"),
+        ] {
+            let refused = check(&mut fields(wrong).at("in[3]"), SHAPE).unwrap_err();
+            let (field, _) = refused.description().split_once(": ").unwrap();
+            assert_eq!(field, format!("in[3].{path}"));
+        }
+        let name = "n".repeat(SHORT + 1);
+        for (wrong, path) in [(large(), "in[3].more: "), (json!({ name: 1 }), "in[3].nnn")] {
+            let refused = bounded(&fields(wrong).at("in[3]"), SHAPE).unwrap_err();
+            assert!(refused.description().starts_with(path), "{refused:?}");
+        }
     }
 }

@@ -4,12 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
-};
+use rustls::client::danger::ServerCertVerifier as _;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::ServerName;
+use rustls::{CertificateError, ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -18,6 +16,7 @@ use super::words::{Admitted, JoinAsk, NotAdmitted, ask};
 use crate::authority::ADMITS;
 use crate::certificate::fingerprint;
 use crate::hello::HelloError;
+use crate::judged::judged_by;
 use crate::security::refused_certificate;
 
 /// How long all of it may take.
@@ -60,13 +59,6 @@ pub enum JoinError {
     Refused(#[from] NotAdmitted),
 }
 
-/// Believes one authority, whom it knows by its fingerprint alone.
-#[derive(Debug)]
-struct Pinned {
-    fingerprint: [u8; 32],
-    provider: Arc<CryptoProvider>,
-}
-
 /// Asks the member that the token names.
 ///
 /// # Errors
@@ -107,65 +99,20 @@ async fn joined(token: &JoinToken, asked: &JoinAsk) -> Result<Admitted, JoinErro
     }
 }
 
-fn config(fingerprint: [u8; 32]) -> Result<ClientConfig, rustls::Error> {
+/// Believes one authority, whom it knows by its fingerprint alone, and those for whom it vouches.
+fn config(of: [u8; 32]) -> Result<ClientConfig, rustls::Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let pinned = Pinned {
-        fingerprint,
-        provider: provider.clone(),
-    };
-    Ok(ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(pinned))
-        .with_no_client_auth())
-}
-
-// === impl Pinned ===
-
-impl ServerCertVerifier for Pinned {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let mut shown = intermediates.iter();
-        let authority = shown.find(|shown| fingerprint(shown) == self.fingerprint);
+    judged_by(&[&rustls::version::TLS13], move |shown| {
+        let mut others = shown.others.iter();
+        let authority = others.find(|other| fingerprint(other) == of);
         let authority = authority.ok_or(CertificateError::UnknownIssuer)?;
         let mut roots = RootCertStore::empty();
         roots.add(authority.clone().into_owned())?;
-        WebPkiServerVerifier::builder_with_provider(Arc::new(roots), self.provider.clone())
+        WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
             .build()
             .map_err(|error| rustls::Error::General(error.to_string()))?
-            .verify_server_cert(end_entity, &[], server_name, ocsp_response, now)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let known = &self.provider.signature_verification_algorithms;
-        verify_tls12_signature(message, cert, dss, known)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let known = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature(message, cert, dss, known)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        let known = &self.provider.signature_verification_algorithms;
-        known.supported_schemes()
-    }
+            .verify_server_cert(shown.leaf, &[], shown.name, shown.revocation, shown.now)
+    })
 }
 
 #[cfg(test)]

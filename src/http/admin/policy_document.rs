@@ -67,8 +67,8 @@ pub(super) fn read(
     } else {
         Some(limit)
     };
+    policy_kept::bounded(&fields)?;
     let extra = fields.rest();
-    policy_kept::bounded(&extra)?;
     promises::refuse(level, &extra)?;
     let options = policy_options::read(&extra)?;
     Ok(Policy {

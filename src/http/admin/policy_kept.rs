@@ -1,8 +1,6 @@
 //! Members of a throttling policy that have no effect: they are kept and given back as they came, if
 //! they are of the contract's types and of a size that somebody would write.
 
-use serde_json::{Map, Value};
-
 use crate::body::Fields;
 use crate::error::ApiError;
 use crate::shape::{self, Kind, Members, SHORT};
@@ -57,6 +55,6 @@ pub(super) fn check(fields: &mut Fields) -> Result<(), ApiError> {
 }
 
 /// Refuses members of no contract that are too large to be kept with a policy.
-pub(super) fn bounded(rest: &Map<String, Value>) -> Result<(), ApiError> {
+pub(super) fn bounded(rest: &Fields) -> Result<(), ApiError> {
     shape::bounded(rest, POLICY)
 }

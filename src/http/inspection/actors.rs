@@ -94,6 +94,7 @@ pub(super) async fn list(
     let list: Vec<Value> = rows.into_iter().skip(offset).take(limit).collect();
     let next = offset.saturating_add(list.len());
     Ok(Json(json!({
+        "toldBy": services.cluster.me().name,
         "count": list.len(),
         "total": total,
         "list": list,

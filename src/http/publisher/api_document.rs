@@ -50,7 +50,7 @@ pub(super) fn read(mut fields: Fields, caller: &Caller) -> Result<(Api, bool), A
         None => Endpoints::default(),
     };
     let mut extras = Map::new();
-    let listed = fields.list("operations")?.unwrap_or_default();
+    let listed = fields.items("operations")?;
     let has_operations = !listed.is_empty();
     let operations = operations(listed, &mut extras)?;
     let scopes = scopes(fields.list("scopes")?.unwrap_or_default())?;
@@ -92,9 +92,8 @@ pub(super) fn read(mut fields: Fields, caller: &Caller) -> Result<(Api, bool), A
         row_version: 0,
         extra: String::new(),
     };
-    let rest = fields.rest();
-    kept::check_rest(&rest)?;
-    api.extra = extra(rest, endpoint_config, extras);
+    kept::check_rest(&fields)?;
+    api.extra = extra(fields.rest(), endpoint_config, extras);
     Ok((api, has_operations))
 }
 
@@ -238,22 +237,17 @@ fn defaults() -> Map<String, Value> {
 }
 
 fn operations(
-    list: Vec<Value>,
+    list: Vec<Fields>,
     extras: &mut Map<String, Value>,
 ) -> Result<Vec<Operation>, ApiError> {
     let mut operations = Vec::with_capacity(list.len());
-    for (index, item) in list.into_iter().enumerate() {
-        let Value::Object(members) = item else {
-            return Err(ApiError::bad_field("operations", "must hold objects"));
-        };
-        let mut fields = Fields::from_map(members).at(&format!("operations[{index}]"));
+    for mut fields in list {
         let verb = fields.required_text("verb", 20)?.to_ascii_uppercase();
         let target = fields.required_text("target", 2_048)?;
         let auth_type = match fields.text("authType", 50)?.filter(|word| !word.is_empty()) {
             None => AuthType::Any,
-            Some(word) => AuthType::parse(&word).ok_or_else(|| {
-                ApiError::bad_field("operations", format!("authType {word} is unknown"))
-            })?,
+            Some(word) => AuthType::parse(&word)
+                .ok_or_else(|| fields.bad("authType", format!("{word} is unknown")))?,
         };
         let policy = fields.text("throttlingPolicy", 255)?;
         let operation = Operation {

@@ -1,6 +1,7 @@
 //! `multipart/form-data` with a definition in it, as import and validation take it.
 
 use axum::body::Body;
+use axum::extract::multipart::{Field, MultipartError};
 use axum::extract::{DefaultBodyLimit, FromRequest as _, Multipart, Request};
 use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
@@ -10,8 +11,10 @@ use crate::body::{self, DEFINITION_LIMIT, Fields, JSON_LIMIT, Received, WHOLE};
 use crate::error::ApiError;
 use crate::timed_body;
 
-/// What a form may hold beside the definition itself, in bytes.
+/// What a form may hold beside the definition itself, in bytes, and the most of each other part.
 const OVERHEAD: usize = JSON_LIMIT;
+/// What a refusal calls a part that has no name.
+const NAMELESS: &str = "part";
 
 /// What the contracts call the part that holds the definition.
 const DEFINITIONS: [&str; 3] = ["file", "inlineAPIDefinition", "apiDefinition"];
@@ -41,7 +44,7 @@ impl Form {
                 let mut form = Self::default();
                 let mut parts = parts(&kind, bytes).await?;
                 while let Some(part) = parts.next_field().await.map_err(|error| broken(&error))? {
-                    let name = part.name().unwrap_or_default().to_owned();
+                    let name = called(&part);
                     let bytes = part.bytes().await.map_err(|error| broken(&error))?;
                     form.take(name, &bytes)?;
                 }
@@ -53,10 +56,10 @@ impl Form {
 
     /// Takes one part in; what is empty counts as absent.
     fn take(&mut self, name: String, bytes: &[u8]) -> Result<(), ApiError> {
+        within(&name, bytes.len())?;
         match name.as_str() {
             _ if bytes.is_empty() => {}
             name if DEFINITIONS.contains(&name) => {
-                within(name, bytes.len())?;
                 let given = (name.to_owned(), bytes.to_vec());
                 if self.definition.replace(given).is_some() {
                     return Err(ApiError::bad_field(name, "the form holds two definitions"));
@@ -92,6 +95,11 @@ async fn parts(kind: &HeaderValue, bytes: Bytes) -> Result<Multipart, ApiError> 
     parts.map_err(|error| ApiError::bad_request(error.to_string()))
 }
 
+fn called(part: &Field<'_>) -> String {
+    let name = part.name().filter(|name| !name.is_empty());
+    name.unwrap_or(NAMELESS).to_owned()
+}
+
 /// Refuses a part that is larger than one of its name may be.
 fn within(name: &str, bytes: usize) -> Result<(), ApiError> {
     let limit = limit(name);
@@ -110,27 +118,25 @@ fn limit(name: &str) -> usize {
 }
 
 /// The refusal of a form of which only the beginning was kept, for all of it is too large: it names
-/// the part that is, which is the last one that has begun if none before it is.
+/// the part that is, or the whole where none is known to be.
 async fn exceeding(kind: &HeaderValue, begun: Bytes) -> ApiError {
-    let mut last = None;
+    let mut left = begun.len();
     if let Ok(mut parts) = parts(kind, begun).await {
         while let Ok(Some(part)) = parts.next_field().await {
-            let name = part.name().unwrap_or_default().to_owned();
-            if let Ok(bytes) = part.bytes().await
-                && let Err(refused) = within(&name, bytes.len())
-            {
+            let name = called(&part);
+            // The one in whose middle the kept bytes end has at least those that the others left.
+            let whole = part.bytes().await.ok();
+            let bytes = whole.as_ref().map_or(left.saturating_add(1), Bytes::len);
+            if let Err(refused) = within(&name, bytes) {
                 return refused;
             }
-            last = Some(name);
+            left = left.saturating_sub(bytes);
         }
     }
-    match last.filter(|name| !name.is_empty()) {
-        Some(name) => ApiError::too_large(&name, limit(&name)),
-        None => ApiError::too_large(WHOLE, DEFINITION_LIMIT + OVERHEAD),
-    }
+    ApiError::too_large(WHOLE, DEFINITION_LIMIT + OVERHEAD)
 }
 
-fn broken(error: &axum::extract::multipart::MultipartError) -> ApiError {
+fn broken(error: &MultipartError) -> ApiError {
     if timed_body::is_late(error) {
         return ApiError::late();
     }

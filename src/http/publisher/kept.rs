@@ -128,7 +128,7 @@ pub(super) fn check_api(fields: &mut Fields) -> Result<(), ApiError> {
 }
 
 /// Refuses members of no contract that are too large to be kept with an API.
-pub(super) fn check_rest(rest: &Map<String, Value>) -> Result<(), ApiError> {
+pub(super) fn check_rest(rest: &Fields) -> Result<(), ApiError> {
     bounded(rest, API)
 }
 
@@ -136,14 +136,13 @@ pub(super) fn check_rest(rest: &Map<String, Value>) -> Result<(), ApiError> {
 /// kept of it.
 pub(super) fn operation(mut fields: Fields) -> Result<Map<String, Value>, ApiError> {
     check(&mut fields, OPERATION)?;
-    let rest = fields.rest();
-    bounded(&rest, OPERATION)?;
-    let policies = rest.get("operationPolicies");
+    bounded(&fields, OPERATION)?;
+    let policies = fields.members().get("operationPolicies");
     if policies.is_some_and(|policies| !is_hollow(policies)) {
-        let problem = "operationPolicies are not supported yet, leave them empty";
-        return Err(ApiError::bad_field("operations", problem));
+        let problem = "are not supported yet, leave them empty";
+        return Err(fields.bad("operationPolicies", problem));
     }
-    Ok(rest)
+    Ok(fields.rest())
 }
 
 #[cfg(test)]
@@ -204,9 +203,18 @@ mod tests {
             Value::Object(members) => Fields::from_map(members),
             other => panic!("{other}"),
         };
-        let wrong = members(json!({"usedProductIds": 5})).at("operations[0]");
-        let refused = operation(wrong).unwrap_err();
-        let place = "operations[0].usedProductIds: ";
-        assert!(refused.description().starts_with(place), "{refused:?}");
+        for (member, wrong) in [
+            ("usedProductIds", json!(5)),
+            ("nobodyKnows", json!("x".repeat(LONG))),
+            (
+                "operationPolicies",
+                json!({"request": [{"policyName": "x"}]}),
+            ),
+        ] {
+            let wrong = members(json!({ member: wrong })).at("operations[3]");
+            let refused = operation(wrong).unwrap_err();
+            let place = format!("operations[3].{member}: ");
+            assert!(refused.description().starts_with(&place), "{refused:?}");
+        }
     }
 }

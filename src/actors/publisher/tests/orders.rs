@@ -110,10 +110,7 @@ async fn versions_are_as_old_as_they_were_made_in_order_whatever_the_clock_said(
 async fn subscribers_that_are_taken_over_are_told_of_together_and_none_twice() {
     let bench = bench().await;
     let publisher = &bench.publisher;
-    let new = new_api("Pizza", "1", "/pizza");
-    let first = publisher.create(author(), new).await.unwrap().value;
-    let moved = publisher.change_lifecycle(edition(&first.id), step("Publish"));
-    moved.await.unwrap();
+    let first = published(publisher).await;
     let second = publisher.copy(edition(&first.id), "2".to_owned(), false);
     let second = second.await.unwrap().value;
     let mut write = bench.stores.apim.write("test.subscribers").await.unwrap();
@@ -156,10 +153,7 @@ async fn subscribers_that_are_taken_over_are_told_of_together_and_none_twice() {
 async fn subscribers_are_not_taken_over_where_the_checklist_says_that_they_subscribe_again() {
     let bench = bench().await;
     let publisher = &bench.publisher;
-    let new = new_api("Pizza", "1", "/pizza");
-    let first = publisher.create(author(), new).await.unwrap().value;
-    let moved = publisher.change_lifecycle(edition(&first.id), step("Publish"));
-    moved.await.unwrap();
+    let first = published(publisher).await;
     let app = application(1);
     let mut write = bench.stores.apim.write("test.subscribers").await.unwrap();
     applications::create(&mut write, &app).await.unwrap();
@@ -216,6 +210,14 @@ async fn an_api_is_tried_as_a_prototype_demoted_and_published_and_each_step_is_t
             _ => None,
         });
     assert_eq!(told.collect::<Vec<_>>(), steps);
+}
+
+/// Version 1, which is published.
+async fn published(publisher: &PublisherHandle) -> Api {
+    let new = new_api("Pizza", "1", "/pizza");
+    let first = publisher.create(author(), new).await.unwrap().value;
+    let moved = publisher.change_lifecycle(edition(&first.id), step("Publish"));
+    moved.await.unwrap().value
 }
 
 fn application(n: usize) -> Application {
