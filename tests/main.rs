@@ -28,6 +28,7 @@ mod cluster_tls;
 mod commands;
 mod conflicts;
 mod connections;
+mod console;
 mod control_planes;
 mod crash_points;
 mod credentials;

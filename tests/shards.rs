@@ -1,5 +1,7 @@
 //! What operators see of counters on several nodes, and what they order: shards, keys, voters, what is given up.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use crate::cluster::{Trio, options};
@@ -101,7 +103,57 @@ async fn shards_and_a_key_are_seen_on_any_node_with_owner_standby_and_leases() {
     let unknown = format!("/admin/keys/{key}-and-more");
     let unknown = trio.control.get(&unknown).bearer(&trio.control.operator());
     unknown.send().await.expect(404);
+    counters_are_told(&trio, &second, &key).await;
     one_that_stands_still_is_named(&trio, &second).await;
+}
+
+/// What was granted, called back and fenced, and which calls were held, is in the metrics; each view is in a log, with its
+/// reason.
+async fn counters_are_told(trio: &Trio, second: &Node, key: &str) {
+    let (code, _, said) = run(&trio.control, &["keys", "reset", key]);
+    assert_eq!(code, Some(0), "{said}");
+    let told = async |node: &Node| node.get("/metrics").bearer(&node.operator()).send().await;
+    let (first, second_told) = (told(&trio.traffic).await, told(second).await);
+    let of_owners = [first.expect(200).text(), second_told.expect(200).text()].concat();
+    for series in [
+        "headgate_ledger_granted_units_total",
+        "headgate_ledger_recalls_total",
+        "headgate_ledger_answers_total{outcome=\"granted\"}",
+        "headgate_ledger_fences_total{step=\"passed\"}",
+    ] {
+        let lines = of_owners.lines().filter_map(|line| line.rsplit_once(' '));
+        let of = lines.filter(|(name, _)| *name == series);
+        let sum: f64 = of.filter_map(|(_, value)| value.parse::<f64>().ok()).sum();
+        assert!(sum >= 1.0, "{series} in\n{of_owners}");
+    }
+    let held = "headgate_throttle_held_calls";
+    assert!(metric(&trio.gateway, &format!("{held}_total")).await >= 1.0);
+    assert_eq!(metric(&trio.gateway, held).await, 0.0);
+    let mut told_of = BTreeSet::new();
+    for node in [&trio.control, &trio.traffic, &trio.gateway, second] {
+        let log = node.log();
+        let lines = log
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok());
+        let is_of_view = |line: &Value| {
+            let message = line["message"].as_str().unwrap_or_default();
+            message.starts_with("a view of traffic managers ")
+        };
+        let views: Vec<Value> = lines.filter(is_of_view).collect();
+        let of: BTreeSet<_> = views
+            .iter()
+            .map(|line| (line["epoch"].as_u64(), line["message"].to_string()))
+            .collect();
+        assert_eq!(of.len(), views.len(), "one line a view: {views:?}");
+        let reasons = views.iter().map(|line| text(line, "reason").to_owned());
+        told_of.extend(reasons);
+    }
+    for reason in [
+        "tm2 came",
+        "owners and standbys have what was granted before",
+    ] {
+        assert!(told_of.contains(reason), "{reason}: {told_of:?}");
+    }
 }
 
 /// Nobody waits long for it either.

@@ -197,7 +197,8 @@ fn operator() -> Caller {
     }
 }
 
-async fn by_token(services: &Services, token: &str) -> Result<Caller, ApiError> {
+/// Whose a bearer token is.
+pub(crate) async fn by_token(services: &Services, token: &str) -> Result<Caller, ApiError> {
     let verdict = services.key_manager.validate(token).await;
     match verdict.map_err(|error| ApiError::unavailable(&error))? {
         Verdict::Granted(grant) => Ok(caller_of(&grant)),

@@ -43,6 +43,7 @@ pub fn router(services: Services) -> Router {
     }
     Router::new()
         .merge(crate::inspection::router())
+        .merge(crate::console::router())
         .merge(roles)
         .fallback(|uri: Uri| async move { ApiError::not_found("path", uri.path()) })
         .method_not_allowed_fallback(|method: Method| async move {

@@ -2,6 +2,7 @@
 //! upstream that remembers, and the way from an OpenAPI document to a token.
 
 pub mod balancer;
+pub mod browser;
 pub mod faults;
 pub mod flooder;
 pub mod frames;

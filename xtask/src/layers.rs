@@ -24,13 +24,14 @@ const COMPONENTS: [&str; 7] = [
     "change_feed",
 ];
 /// Folders of `src/http` that know nothing of each other.
-const HTTP_FOLDERS: [&str; 6] = [
+const HTTP_FOLDERS: [&str; 7] = [
     "gateway",
     "publisher",
     "devportal",
     "admin",
     "key_manager",
     "inspection",
+    "console",
 ];
 /// Modules of a component that are its door: the typed client, and what travels through it.
 const DOORS: [&str; 3] = ["handle", "message", "command"];

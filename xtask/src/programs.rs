@@ -11,7 +11,9 @@ use crate::apt;
 
 /// A program, and the package of Debian's that brings it. What is in no list is of every Debian (`sh`, `cp`), cargo, or the C
 /// compiler, without which nothing is built.
-const PROGRAMS: [(&str, &str); 4] = [
+const PROGRAMS: [(&str, &str); 5] = [
+    // Chromium comes with it.
+    ("chromedriver", "chromium-driver"),
     ("curl", "curl"),
     ("git", "git"),
     ("kill", "procps"),
@@ -88,8 +90,11 @@ mod tests {
         std::fs::remove_dir_all(&folder).unwrap();
         let (what, packages) = told(&found);
         // One that nobody may execute is none.
-        assert_eq!(what, "git, kill, psql");
-        assert_eq!(packages, ["git", "procps", "postgresql-client"]);
+        assert_eq!(what, "chromedriver, git, kill, psql");
+        assert_eq!(
+            packages,
+            ["chromium-driver", "git", "procps", "postgresql-client"]
+        );
     }
 
     #[test]

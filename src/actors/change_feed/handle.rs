@@ -9,6 +9,7 @@ use crate::CONTROL_PLANE;
 
 use super::message::{Applied, Heard, Heartbeat, Piece, Pull, Pulled, Snapshot, WaitApplied};
 use super::positions::{Positions, Standing};
+use super::together::Together;
 use super::{FeedSettings, SharedFollowers};
 
 /// What an answer may take beyond the wait that the question itself asks for.
@@ -42,6 +43,7 @@ pub struct ChangeFeedHandle {
     is_elsewhere: bool,
     /// How long a change waits for its followers before the answer names who is behind (C6).
     patience: Duration,
+    together: Together,
 }
 
 /// A committed change: what it made and who has applied it.
@@ -94,6 +96,7 @@ impl ChangeFeedHandle {
             afar: None,
             is_elsewhere: false,
             patience: FeedSettings::default().wait,
+            together: Together::default(),
         }
     }
 
@@ -181,6 +184,7 @@ impl ChangeFeedHandle {
             afar: None,
             is_elsewhere: true,
             patience: FeedSettings::default().wait,
+            together: Together::default(),
         }
     }
 
@@ -222,6 +226,12 @@ impl ChangeFeedHandle {
             Some(cluster) => applied.named(|id| cluster.name_of(id)),
             None => applied,
         }
+    }
+
+    /// The same for who has changed nothing, and waits for all that was changed up to `n`: many who do at once are one
+    /// question.
+    pub(crate) async fn caught_up(&self, n: u64) -> Applied {
+        self.together.applied(n, self.committed(n)).await
     }
 
     /// [`ChangeFeedHandle::committed`] together with what the write made.

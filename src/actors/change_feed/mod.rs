@@ -21,6 +21,7 @@ mod snapshots;
 mod standing_still_tests;
 #[cfg(test)]
 mod tests;
+mod together;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -306,9 +306,8 @@ impl Accounts {
             let answer = Book::of_none(holder, recall, applied, now_ms);
             return (vec![answer], false);
         };
-        let is_current = account.book.holder() == of;
         let answers = account.book.begin_anew(recall, next, applied, now_ms);
-        if !is_current {
+        if account.book.holder().lease != next {
             return (answers, false);
         }
         // What the lease before asked for is nobody's concern any more.

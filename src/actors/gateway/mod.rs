@@ -58,6 +58,7 @@ mod transfer;
 mod transfer_tests;
 mod under_way;
 mod unowned;
+mod unsaid;
 mod usage_recorder;
 #[cfg(test)]
 mod usage_recorder_tests;

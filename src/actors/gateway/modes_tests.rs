@@ -30,6 +30,8 @@ enum Answers {
     NotOwnerOnce,
     /// It waits in Sync.
     Retry,
+    /// The same, to so many questions.
+    RetryTo(u32),
     /// Its standby or its disk does not answer.
     Nothing,
     /// It is not there.
@@ -83,7 +85,13 @@ impl Actor for Between {
                 *self.play.lock().unwrap() = Answers::Owner;
                 reply.send(Leased::NotOwner);
             }
-            Answers::Retry => {
+            Answers::Retry | Answers::RetryTo(_) => {
+                if let Answers::RetryTo(left) = answers {
+                    *self.play.lock().unwrap() = match left {
+                        0 | 1 => Answers::Owner,
+                        left => Answers::RetryTo(left - 1),
+                    };
+                }
                 let outcome = Outcome::Retry { after_ms: 200 };
                 let waits = LeaseAnswer {
                     stamp: Stamp::default(),
@@ -235,6 +243,33 @@ async fn what_was_given_back_to_somebody_who_is_not_the_owner_is_given_out_all_t
     *play.lock().unwrap() = Answers::NotOwnerOnce;
     assert_eq!(other.call(&key).await, Call::Admitted);
     assert_eq!(*play.lock().unwrap(), Answers::Owner, "it was asked");
+    other.root.stop(DEADLINE).await;
+    one.root.stop(DEADLINE).await;
+    between.stop(DEADLINE).await;
+    node.root.stop(DEADLINE).await;
+}
+
+#[tokio::test]
+async fn what_was_given_back_while_a_view_began_is_given_out_when_it_is_active_however_long_that_took()
+ {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::start(dir.path(), 1).await;
+    node.save("day", 2, TimeUnit::Day).await;
+    let play = Play::new(Mutex::new(Answers::Owner));
+    let (door, between) = between(&node, &play).await;
+    let one = Gateway::asking(&node, "gw1", node.traffic.asked_through(door)).await;
+    let other = Gateway::start(&node, "gw2").await;
+    let key = key("day", "k");
+    assert_eq!(one.call(&key).await, Call::Admitted);
+    one.until(&key, |slot| slot.lease.at_hand() == 1).await;
+    // It is recalled for the other, which is told no: nobody takes what comes back, for longer than that is said again soon.
+    *play.lock().unwrap() = Answers::RetryTo(4);
+    assert_eq!(other.call(&key).await, Call::Refused);
+    other
+        .until(&key, |slot| !slot.lease.is_closed(other.now_ms()))
+        .await;
+    assert_eq!(*play.lock().unwrap(), Answers::Owner);
+    assert_eq!(other.call(&key).await, Call::Admitted);
     other.root.stop(DEADLINE).await;
     one.root.stop(DEADLINE).await;
     between.stop(DEADLINE).await;

@@ -20,6 +20,7 @@ use super::lease_cache::Slot;
 use super::state::State;
 use super::under_way::UnderWay;
 use super::unowned::grants;
+use super::unsaid::{Unsaid, untaken};
 use crate::traffic_manager::message::{LeaseMany, Leased, TellLeases, ThrottleKey, Told};
 use crate::traffic_manager::{Tidings, TrafficManagerHandle};
 
@@ -30,15 +31,15 @@ const KEYS: usize = 512;
 const AGAIN: Duration = Duration::from_millis(100);
 /// Longer than an owner is waited for: the answer to a question of this age is lost.
 const LOST_MS: i64 = 2_500;
-/// When calls that wait have taken what a recall is about, mostly: looked at again after it, twice as long, and so on,
-/// until a round is over.
-/// After which pauses what is given back is said again, when no owner has taken it.
+/// After which pauses what is given back is said again, when no owner has taken it; less often from then on.
 const SAID_AGAIN: [Duration; 4] = [
     Duration::from_millis(100),
     Duration::from_millis(200),
     Duration::from_millis(400),
     Duration::from_millis(800),
 ];
+/// When calls that wait have taken what a recall is about, mostly: looked at again after it, twice as long, and so on,
+/// until a round is over.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// As long as somebody may still wait for its answer (L8), milliseconds.
 const HELD_MS: i64 = 3_000;
@@ -59,6 +60,10 @@ pub(super) enum Message {
     Told(Asked<TellLeases>),
     /// What calls waited for when it was recalled may have been taken by now.
     RecalledBefore(Recalled),
+    /// What was given back of a shard's keys, and no owner has taken.
+    Untaken(u16, Vec<Ask>),
+    /// What was said again, and taken.
+    Taken(u16, Vec<Ask>),
     Tick,
 }
 
@@ -109,6 +114,7 @@ pub(super) struct Refiller {
     me: Address<Message>,
     accounts: Accounts,
     due: HashMap<u16, Due, FixedState>,
+    unsaid: Unsaid,
     _ticker: Ticker,
 }
 
@@ -129,6 +135,7 @@ impl Actor for Refiller {
             arguments,
             accounts,
             due: HashMap::default(),
+            unsaid: Unsaid::default(),
             _ticker: Ticker::start(me.clone(), Duration::from_secs(1), || Message::Tick),
             me,
         })
@@ -162,6 +169,8 @@ impl Actor for Refiller {
                 let answer = self.recall(recalled);
                 self.give_back(shard, answer.as_slice());
             }
+            Message::Untaken(shard, asks) => self.unsaid.keep(shard, asks, self.now_ms()),
+            Message::Taken(shard, asks) => self.unsaid.taken(shard, &asks),
             Message::Tick => self.tick(),
         }
         Ok(())
@@ -169,7 +178,9 @@ impl Actor for Refiller {
 
     async fn stop(&mut self) {
         // Units come back only by our own word (L7); without it they are spent.
-        for (shard, asks) in self.accounts.give_all_back(self.now_ms()) {
+        let unsaid = self.unsaid.take_all();
+        let all = self.accounts.give_all_back(self.now_ms());
+        for (shard, asks) in all.into_iter().chain(unsaid) {
             if let Some(request) = LeaseMany::of(shard, &asks) {
                 let returned = self.arguments.traffic_manager.lease(request);
                 let _ = tokio::time::timeout(AGAIN, returned).await;
@@ -409,6 +420,10 @@ impl Refiller {
         for (shard, asks) in swept.idle {
             self.give_back(shard, &asks);
         }
+        let t_ms = self.arguments.state.clock.now_ms();
+        for (shard, asks) in self.unsaid.due(now_ms, t_ms) {
+            self.say_again(shard, asks);
+        }
         for (shard, key) in swept.owing {
             self.put(shard, key, now_ms);
             self.send(shard);
@@ -426,20 +441,36 @@ impl Refiller {
 
     /// Says what was given back, beside the questions: a round waits for it.
     fn give_back(&self, shard: u16, asks: &[Ask]) {
-        let Some(request) = LeaseMany::of(shard, asks) else {
-            return;
-        };
-        let traffic_manager = self.arguments.traffic_manager.clone();
+        let mut asks = asks.to_vec();
+        let (me, traffic_manager) = (self.me.clone(), self.arguments.traffic_manager.clone());
         spawn_named("lease return", async move {
             // The counts are cumulative, so it may be said twice, and what is lost here is said by the next ask. That may be
             // a while: whoever is told no asks for nothing.
             for pause in SAID_AGAIN {
-                if let Ok(Leased::Leases(_)) = traffic_manager.lease(request.clone()).await {
+                let Some(request) = LeaseMany::of(shard, &asks) else {
+                    return;
+                };
+                asks = untaken(asks, &traffic_manager.lease(request).await);
+                if asks.is_empty() {
                     return;
                 }
                 tokio::time::sleep(pause).await;
             }
-            let _ = traffic_manager.lease(request).await;
+            // No view is active, or nobody is reached. A full mailbox loses it: it is spent then.
+            let _ = me.tell(Message::Untaken(shard, asks));
+        });
+    }
+
+    /// Says once more what no owner has taken.
+    fn say_again(&self, shard: u16, asks: Vec<Ask>) {
+        let Some(request) = LeaseMany::of(shard, &asks) else {
+            return;
+        };
+        let (me, traffic_manager) = (self.me.clone(), self.arguments.traffic_manager.clone());
+        spawn_named("lease return", async move {
+            let left = untaken(asks.clone(), &traffic_manager.lease(request).await);
+            let taken = asks.into_iter().filter(|ask| !left.contains(ask));
+            let _ = me.tell(Message::Taken(shard, taken.collect()));
         });
     }
 }

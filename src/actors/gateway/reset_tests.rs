@@ -1,10 +1,12 @@
 //! A reset whose recall meets nobody at first: an account that is gone, or a gateway that is away (L9).
 
+use cluster::{Actor, Address, Asked, BoxError, Door, child, start_root};
+use domain::ledger::{Holder, Outcome, Reply, Stamp};
 use domain::policy::TimeUnit;
 
 use super::refiller_tests::{Call, Gateway, give_out, granted_to};
-use crate::traffic_manager::message::ThrottleKey;
-use crate::traffic_manager::{DEADLINE, KeyChange, KeyChanged, Node, key};
+use crate::traffic_manager::message::{TellLeases, ThrottleKey};
+use crate::traffic_manager::{DEADLINE, KeyChange, KeyChanged, Node, Tidings, key, shard_of};
 
 /// What is granted of a key after a reset of it, and who was not heard of it.
 async fn reset(node: &Node, key: &ThrottleKey) -> (u64, Vec<String>) {
@@ -56,6 +58,63 @@ async fn a_reset_forgives_what_a_gateway_used_that_was_away_as_soon_as_its_next_
     // It is told again, and answers though nobody calls there.
     give_out([(&one, &key), (&one, &key)], 1).await;
     for root in [one.root, next.root, node.root] {
+        root.stop(DEADLINE).await;
+    }
+}
+
+/// A gateway that is there and says nothing.
+struct Mute(Vec<Asked<TellLeases>>);
+
+impl Actor for Mute {
+    type Message = Asked<TellLeases>;
+    type Arguments = ();
+    const KIND: &'static str = "test.mute";
+
+    async fn start((): (), _: Address<Asked<TellLeases>>) -> Result<Self, BoxError> {
+        Ok(Self(Vec::new()))
+    }
+
+    async fn handle(&mut self, asked: Asked<TellLeases>) -> Result<(), BoxError> {
+        self.0.push(asked);
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_reset_ends_what_gateways_have_that_live_on_over_a_start_from_disks_and_names_who_is_mute()
+ {
+    let dir = tempfile::tempdir().unwrap();
+    let before = Node::start(dir.path(), 1).await;
+    before.save("day", 3, TimeUnit::Day).await;
+    let key = key("day", "k");
+    granted_to(&before, "gw2", &key).await;
+    before.root.stop(DEADLINE).await;
+    let node = Node::start(dir.path(), 2).await;
+    let lives_on = Gateway::start(&node, "gw2").await;
+    let slot = lives_on.slot(&key).await;
+    let granted = Tidings::Answer(Reply {
+        holder: Holder::new("gw2", 1, 1),
+        cell: key.cell(),
+        stamp: Stamp { epoch: 1, seq: 1 },
+        asked_at_ms: lives_on.now_ms(),
+        window: Some(slot.window.at(lives_on.state.clock.now_ms())),
+        remaining_ms: 3_600_000,
+        granted: 1,
+        limit: 3,
+        left: 2,
+        outcome: Outcome::Granted,
+    });
+    let news = TellLeases::of(shard_of(&key), &[granted]).unwrap();
+    node.gateways.tell(news).await.unwrap();
+    assert_eq!(slot.lease.at_hand(), 1);
+    let (address, mute) = child::<Mute>(&node.system, "mute", ());
+    let mute = start_root(&node.system, vec![mute]).await.unwrap();
+    let door = Door::local(&node.system, address, |asked| asked, Some);
+    node.gateways.admit("gw3", door);
+    assert_eq!(reset(&node, &key).await, (0, vec!["gw3".to_owned()]));
+    assert_eq!(slot.lease.at_hand(), 0, "it goes on by another lease");
+    assert_eq!(lives_on.drain(&key).await, 3);
+    for root in [lives_on.root, mute, node.root] {
         root.stop(DEADLINE).await;
     }
 }

@@ -1,16 +1,16 @@
 //! Kinds 0x0201 and 0x0202. The first version of 0x0201 knew neither leases nor epochs; it was
 //! replaced before any node was released that speaks it.
 
-use cluster::{Earlier as _, Request as _, encode};
+use cluster::{Earlier as _, Request as _, decode, encode};
 use domain::ledger::{Outcome, Stamp};
 use domain::policy::{PolicyLevel, TimeUnit};
 use domain::window::{WindowId, WindowSpec};
 
 use super::{Frozen, text};
 use crate::traffic_manager::message::{
-    LeaseAnswer, LeaseAsk, LeaseMany, LeaseNews, Leased, LimitName, News, TellLeases,
-    TellLeasesBefore, Told,
+    LeaseAnswer, LeaseAsk, LeaseMany, LeaseNews, Leased, LimitName, News, TellLeases, Told,
 };
+use crate::traffic_manager::told_before::TellLeasesBefore;
 
 const STAMP: Stamp = Stamp {
     epoch: 65_536,
@@ -166,7 +166,7 @@ fn news_of_leases_keeps_its_bytes() {
 }
 
 #[test]
-fn news_of_leases_keeps_its_bytes_of_the_protocol_before() {
+fn news_of_leases_keeps_its_bytes_of_the_protocol_before_which_knows_no_other_word() {
     let before = TellLeasesBefore::of(&news_of_leases());
     let bytes = encode(TellLeases::KIND, 1, &before).unwrap();
     let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -175,4 +175,12 @@ fn news_of_leases_keeps_its_bytes_of_the_protocol_before() {
         text,
         "0202000100000066fbff000367773107030174000170010174010170010174020170010402017308000afc000001000901030206fcc0d40100fb2c01fb881300020201730801fc0000010009050206fb2c010201730802fc00000100090201730801fc0000010009050206fb2c01"
     );
+    let read: TellLeasesBefore = decode(TellLeases::KIND, 1, &bytes).unwrap();
+    assert_eq!(read, before);
+    let mut heard = news_of_leases();
+    heard.news[3].news = heard.news[1].news.clone();
+    assert_eq!(read.into_now(), heard);
+    // What a later version says is none of it, whatever that has become.
+    let later = encode(TellLeases::KIND, 1, &news_of_leases()).unwrap();
+    assert!(decode::<TellLeasesBefore>(TellLeases::KIND, 1, &later).is_err());
 }

@@ -125,6 +125,7 @@ impl Desk {
                 secret: None,
             },
             n: Some(n),
+            of_others: None,
         })
     }
 
@@ -177,6 +178,7 @@ fn with_secret(client: Client, secret: String, n: u64) -> Done {
             secret: Some(secret),
         },
         n: Some(n),
+        of_others: None,
     }
 }
 

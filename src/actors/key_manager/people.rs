@@ -57,6 +57,7 @@ impl Desk {
         let done = self.commit_with_outbox(write, &tenant, &changes, now);
         Ok(Done {
             n: done.await?.n,
+            of_others: None,
             outcome: Outcome::User(shown(user, roles)),
         })
     }
@@ -184,6 +185,7 @@ impl Desk {
         Ok(Done {
             outcome: Outcome::Yes,
             n: self.relay_or_owe(&rows).await?,
+            of_others: None,
         })
     }
 

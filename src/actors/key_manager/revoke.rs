@@ -86,7 +86,7 @@ impl Desk {
     /// answer was late or lost: this answer waits for it too, as for all that was changed until now (S3).
     async fn revoked_before(&self) -> Result<Done, Halt> {
         let mut read = self.apim.read().await?;
-        Ok(Done::at(change_log::head(&mut read).await?.n))
+        Ok(Done::before(change_log::head(&mut read).await?.n))
     }
 
     async fn revoke_one(

@@ -12,6 +12,8 @@ pub(super) struct Done {
     pub(super) outcome: Outcome,
     /// The entry that its answer waits for.
     pub(super) n: Option<u64>,
+    /// The same where it is an entry of others.
+    pub(super) of_others: Option<u64>,
 }
 
 /// A command that was refused.
@@ -30,13 +32,27 @@ impl Done {
         Self {
             outcome: Outcome::Yes,
             n: Some(n),
+            of_others: None,
+        }
+    }
+
+    /// Nothing had to be done, but what was done before, up to this entry, has to be known.
+    pub(super) const fn before(n: u64) -> Self {
+        Self {
+            outcome: Outcome::Yes,
+            n: None,
+            of_others: Some(n),
         }
     }
 }
 
 impl From<Outcome> for Done {
     fn from(outcome: Outcome) -> Self {
-        Self { outcome, n: None }
+        Self {
+            outcome,
+            n: None,
+            of_others: None,
+        }
     }
 }
 
@@ -61,17 +77,20 @@ pub(super) fn answer(
     reply: Reply<Result<Outcome, Refused>>,
     settled: Result<Done, Halt>,
 ) {
-    let (answer, n) = match settled {
-        Ok(done) => (Ok(done.outcome), done.n),
-        Err(halt) => (Err(halt.refused), halt.n),
+    let (answer, n, of_others) = match settled {
+        Ok(done) => (Ok(done.outcome), done.n, done.of_others),
+        Err(halt) => (Err(halt.refused), halt.n, None),
     };
-    let Some(n) = n else {
+    if n.or(of_others).is_none() {
         reply.send(answer);
         return;
-    };
+    }
     let feed = feed.clone();
     spawn_named("key-manager.applied", async move {
-        let applied = feed.committed(n).await;
+        let applied = match n {
+            Some(n) => feed.committed(n).await,
+            None => feed.caught_up(of_others.unwrap_or_default()).await,
+        };
         reply.send(match answer {
             Ok(Outcome::Yes) => Ok(Outcome::Applied(applied)),
             Ok(made) => Ok(Outcome::Changed(Box::new(made), applied)),

@@ -6,10 +6,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use cluster::{Before, Earlier, Request};
+use cluster::{Before, Request};
 use domain::ledger::{Outcome, Stamp};
 use domain::policy::PolicyLevel;
 use domain::window::WindowId;
+
+use super::told_before::TellLeasesBefore;
 
 /// What a lease is counted on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -180,11 +182,6 @@ pub enum News {
     },
 }
 
-/// Version 1 of [`TellLeases`]: a reset is told like any other recall, whose answer confirms nothing to the owner.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct TellLeasesBefore(TellLeases);
-
 /// The answer to [`TellLeases`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Told {
@@ -208,31 +205,4 @@ impl Request for TellLeases {
     const IDEMPOTENT: bool = true;
     const SINCE: u16 = 3;
     const BEFORE: Option<Before<Self>> = Some(Before::new::<TellLeasesBefore, Told>(1));
-}
-
-// === impl TellLeasesBefore ===
-
-impl Earlier<TellLeases> for TellLeasesBefore {
-    fn of(now: &TellLeases) -> Self {
-        let mut before = now.clone();
-        for told in &mut before.news {
-            if let News::RecallAnew {
-                stamp,
-                window,
-                granted,
-            } = told.news
-            {
-                told.news = News::Recall {
-                    stamp,
-                    window,
-                    granted,
-                };
-            }
-        }
-        Self(before)
-    }
-
-    fn into_now(self) -> TellLeases {
-        self.0
-    }
 }

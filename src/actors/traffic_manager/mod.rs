@@ -15,6 +15,7 @@ mod shard;
 mod test_node;
 #[cfg(test)]
 mod tests;
+pub mod told_before;
 mod translate;
 mod view;
 

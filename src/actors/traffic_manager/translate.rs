@@ -297,7 +297,7 @@ impl TellLeases {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::traffic_manager::message::TellLeasesBefore;
+    use crate::traffic_manager::told_before::TellLeasesBefore;
     use cluster::Earlier as _;
     use domain::ledger::{Outcome, Stamp};
     use domain::policy::TimeUnit;

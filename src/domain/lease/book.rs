@@ -50,6 +50,9 @@ pub struct Book {
     cell: CellKey,
     window: Option<WindowId>,
     stamp: Stamp,
+    /// The stamp of the last recall of a reset that it answered: what owners said before, or say who do not know of that
+    /// reset, says nothing to it.
+    begun: Stamp,
     have: u64,
     returned: u64,
     /// Units used until the last ask or sweep, in this window.
@@ -73,6 +76,7 @@ impl Book {
             cell,
             window: None,
             stamp: Stamp::default(),
+            begun: Stamp::default(),
             have: 0,
             returned: 0,
             used_at_ask: 0,
@@ -229,7 +233,8 @@ impl Book {
     /// What is at hand is given back by the lease that ends, before the next one speaks: a recall may be late, and what was
     /// granted since it left would count though nobody used it. What calls hold is not given back: it is void.
     ///
-    /// A recall of a lease before this one, also of an earlier life, was answered by this one, and is again.
+    /// A recall of a lease before this one, also of an earlier life, was answered by this one, and is again. One of whatever
+    /// lease this gateway has, from an owner that does not know of all (L5, L6), is of this one unless it was answered.
     ///
     /// Gives what is to be said, in this order; nothing if the recall is another's.
     pub fn begin_anew(
@@ -244,7 +249,11 @@ impl Book {
         if of.node != mine.node || age(of) > age(mine) || next <= mine.lease {
             return Vec::new();
         }
-        if age(of) < age(mine) {
+        let was_answered = match of.is_any() {
+            true => recall.stamp <= self.begun,
+            false => age(of) < age(mine),
+        };
+        if was_answered {
             return vec![self.report(policies, now_ms)];
         }
         let is_at_hand = self.lease.at_hand() > 0;
@@ -252,6 +261,7 @@ impl Book {
         self.holder.lease = next;
         self.window = None;
         self.stamp = self.stamp.max(recall.stamp);
+        self.begun = self.begun.max(recall.stamp);
         (self.have, self.returned) = (0, 0);
         (self.used_at_ask, self.used_at_sweep) = (0, 0);
         self.lease.open(NEVER);
@@ -264,7 +274,7 @@ impl Book {
     /// leases had may be used any more. `holder.lease` has to be higher than of any lease before.
     pub fn of_none(holder: Holder, recall: &Recall, policies: u64, now_ms: i64) -> Ask {
         let mut book = Self::open(holder, recall.cell.clone());
-        book.stamp = recall.stamp;
+        (book.stamp, book.begun) = (recall.stamp, recall.stamp);
         book.report(policies, now_ms)
     }
 
@@ -361,6 +371,9 @@ impl Book {
 
     /// Goes to the window a message speaks of; false if that one is behind.
     fn enter(&mut self, window: WindowId, stamp: Stamp, end_ms: i64) -> bool {
+        if stamp < self.begun {
+            return false;
+        }
         if self.window == Some(window) {
             self.stamp = self.stamp.max(stamp);
             return true;

@@ -11,18 +11,18 @@ use crate::window::{Window, WindowSpec};
 
 const MINUTE: WindowSpec = WindowSpec::new(TimeUnit::Min, 1);
 
-fn book() -> Book {
+pub(super) fn book() -> Book {
     Book::open(
         Holder::new("g1", 1, 1),
         CellKey::new("carbon.super", "application:10PerMin", "a"),
     )
 }
 
-fn window(number: i64) -> Window {
+pub(super) fn window(number: i64) -> Window {
     MINUTE.numbered(number)
 }
 
-fn reply(number: i64, seq: u64, granted: u64, outcome: Outcome) -> Reply {
+pub(super) fn reply(number: i64, seq: u64, granted: u64, outcome: Outcome) -> Reply {
     Reply {
         holder: Holder::new("g1", 1, 1),
         cell: CellKey::new("carbon.super", "application:10PerMin", "a"),
@@ -37,7 +37,7 @@ fn reply(number: i64, seq: u64, granted: u64, outcome: Outcome) -> Reply {
     }
 }
 
-fn take(book: &Book, now_ms: i64) -> Result<Receipt, Refused> {
+pub(super) fn take(book: &Book, now_ms: i64) -> Result<Receipt, Refused> {
     book.lease().take(1, || now_ms)
 }
 
@@ -194,11 +194,11 @@ fn a_final_no_is_asked_for_again_after_a_minute_whoever_lost_the_word_that_it_is
     assert_eq!(take(&book, 60_000), Err(Refused::Empty { ask: true }));
 }
 
-fn book_holder() -> Holder {
+pub(super) fn book_holder() -> Holder {
     Holder::new("g1", 1, 1)
 }
 
-fn book_cell() -> CellKey {
+pub(super) fn book_cell() -> CellKey {
     CellKey::new("carbon.super", "application:10PerMin", "a")
 }
 
@@ -226,42 +226,6 @@ fn a_recall_takes_what_is_at_hand_and_what_is_under_way() {
         "it was under way"
     );
     assert!(matches!(take(&book, 0), Err(Refused::Empty { .. })));
-}
-
-#[test]
-fn what_calls_wait_for_is_not_given_back_before_they_had_it() {
-    let mut book = book();
-    let recall = |granted| Recall {
-        holder: book_holder(),
-        cell: book_cell(),
-        stamp: Stamp { epoch: 1, seq: 2 },
-        window: window(1).id,
-        granted,
-        anew: false,
-    };
-    assert!(
-        book.recall(&recall(3), (1, 2, false), 10).is_none(),
-        "it overtook"
-    );
-    assert_eq!(
-        book.apply(&reply(1, 1, 3, Outcome::Granted)),
-        Applied::Units
-    );
-    let ask = book.recall(&recall(3), (1, 2, false), 10).unwrap();
-    assert_eq!((ask.have, ask.returned, ask.emptied), (3, 1, false));
-    assert!(
-        book.recall(&recall(3), (1, 2, false), 10).is_none(),
-        "all of it"
-    );
-    assert!(take(&book, 0).is_ok());
-    let ask = book.recall(&recall(3), (1, 2, true), 10).unwrap();
-    assert_eq!((ask.returned, ask.emptied), (2, true), "nobody came for it");
-    let ask = book.recall(&recall(3), (1, 2, false), 10).unwrap();
-    assert_eq!(
-        (ask.returned, ask.emptied),
-        (2, true),
-        "who waits on waits for others'"
-    );
 }
 
 #[test]
@@ -482,7 +446,7 @@ fn an_open_stream_counts_on_by_a_lease_that_lost_its_book_and_its_reservation_is
     assert_eq!((lease.at_hand(), lease.debt()), (0, 2));
 }
 
-fn book_of_three() -> Book {
+pub(super) fn book_of_three() -> Book {
     let mut book = book();
     book.apply(&reply(1, 1, 3, Outcome::Granted));
     book

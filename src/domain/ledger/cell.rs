@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::earlier::Earlier;
 use super::holders::Holders;
 use super::marks::forgiven;
-use super::message::{Ask, CellKey, Holder, Stamp};
+use super::message::{ANY_LIFE, Ask, CellKey, Holder, Stamp};
 use super::policy::Quota;
 use crate::window::{Window, WindowId};
 
@@ -371,7 +371,13 @@ impl Cell {
             return Absorbed::Stale;
         }
         let mut absorbed = Absorbed::Current;
-        if age > held.count.age() {
+        let is_no_answer = held.count.incarnation == ANY_LIFE && !ask.is_of_reset(epoch);
+        if is_no_answer && age > held.count.age() {
+            // A lease of before is known now, and it is still the one that a reset waits for.
+            let awaited = held.awaited;
+            *held = Held::new(&ask.holder);
+            held.awaited = awaited;
+        } else if age > held.count.age() {
             let reset = round.as_ref().filter(|round| round.resetting);
             let out_before = reset.and_then(|round| round.awaiting.get(&ask.holder.node));
             let counts;
@@ -417,9 +423,10 @@ impl Cell {
     }
 
     /// Everyone who may hold units unused, also such as count no more: they were given back to the key while they were held,
-    /// or are within a mark.
-    pub(super) fn holders(&self) -> Vec<Holder> {
-        let may_hold = |held: &Held| held.count.granted > held.count.returned;
+    /// or are within a mark. Or really everyone: more may have been granted than anybody told of.
+    pub(super) fn holders(&self, are_all: bool) -> Vec<Holder> {
+        let may_hold =
+            |held: &Held| are_all || held.count.out() > 0 || held.count.incarnation == ANY_LIFE;
         let held = self.holders.iter().filter(|(_, held)| may_hold(held));
         held.map(|(node, held)| Holder::new(node.clone(), held.count.incarnation, held.count.lease))
             .collect()

@@ -11,7 +11,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::cell::{Cell, Count, Round};
+use super::cell::{Cell, Count, Held, Round};
 use super::message::Ask;
 use super::policy::Quota;
 use super::steady::used_until_ms;
@@ -231,7 +231,11 @@ impl Ended {
             until_ms: self.ends_ms.saturating_add(span_ms),
             holders: self.holders,
         });
-        panes.retain(|pane| pane.used > 0 && pane.until_ms > begins_ms);
+        let is_held = |pane: &EndedPane| {
+            let ends_ms = pane.until_ms.saturating_sub(span_ms);
+            ends_ms > begins_ms && !pane.holders.is_empty()
+        };
+        panes.retain(|pane| pane.until_ms > begins_ms && (pane.used > 0 || is_held(pane)));
         Earlier {
             panes,
             ..Earlier::default()
@@ -270,7 +274,8 @@ impl Ended {
         for pane in &mut panes {
             pane.used = pane.used.min(units(level));
         }
-        panes.retain(|pane| pane.used > 0 && !pane.holders.is_empty());
+        let lasts = self.ends_ms > begins_ms;
+        panes.retain(|pane| (pane.used > 0 || lasts) && !pane.holders.is_empty());
         let mut earlier = Earlier {
             level: units(level),
             rest: u64::try_from(level % span).unwrap_or(0),
@@ -298,20 +303,31 @@ fn dry_until(begins_ms: i64, ends_ms: i64, span_ms: i64) -> i64 {
 // === impl Cell ===
 
 impl Cell {
-    /// What counts on of the pane that this one follows. It began then, by the steady time, which now shows `steady_ms`.
-    pub(super) fn follow(&mut self, mut before: Self, begins_ms: i64, steady_ms: i64) {
+    /// What counts on of the pane that this one follows. It began then, by the steady time, which now shows `steady_ms`; leases
+    /// that the owner does not know last until `others_end_ms`.
+    pub(super) fn follow(
+        &mut self,
+        mut before: Self,
+        begins_ms: i64,
+        (others_end_ms, steady_ms): (i64, i64),
+    ) {
         let spec = self.window.id.spec;
         // Nothing of a fixed window counts on, nor is there anything of it to be forgiven.
         if before.window.id.spec != spec || !spec.is_paned() {
             return;
         }
         let round = before.round.take();
-        let unforgiven = before.outlasts(round, steady_ms);
+        let unforgiven = before.outlasts(round, others_end_ms, steady_ms);
         // While leases last, calls may put back what they hold of it.
         let ends_ms = before.pane_ends_ms();
         let lasts = ends_ms > steady_ms;
+        let may_hold = |held: &Held| match lasts {
+            // Also what counts no more, for it was given back to the key while it was held: a reset recalls it.
+            true => held.count.out() > 0,
+            false => held.net() > 0 && !held.emptied,
+        };
         let holders = before.holders.iter();
-        let holders = holders.filter(|(_, held)| held.net() > 0 && (!held.emptied || lasts));
+        let holders = holders.filter(|(_, held)| may_hold(held));
         let ended = Ended {
             window: before.window,
             ends_ms,

@@ -61,7 +61,7 @@ impl Cell {
         step.answers.heard(&node);
         let after = self.holders.get(&node).map(|held| held.count.clone());
         let is_late_news = self.hear_late(&ask, step.steady_ms);
-        let has_left = self.has_left(&ask);
+        let has_left = self.has_left(&ask, step.stamp.epoch);
         if is_late_news || has_left || before.as_ref().map(|(count, _)| count) != after.as_ref() {
             self.stamp = step.stamp;
         }
@@ -291,24 +291,22 @@ impl Cell {
         most.min(share.max(1))
     }
 
-    /// Recalls from everyone who may hold something, except the only one who waits for it. One of a reset recalls what is
-    /// out in these panes too; any other one leaves them to the reset that waits for them.
+    /// Recalls from everyone who may hold something, except the only one who waits for it. One of a reset recalls from these,
+    /// and what is out in these panes too; any other one leaves them to the reset that waits for them.
     pub(super) fn start_round(
         &mut self,
         key: &CellKey,
         mut waiting: Vec<Ask>,
-        reset: Option<Vec<RoundsPane>>,
+        reset: Option<(Vec<Holder>, Vec<RoundsPane>)>,
         step: &mut Step,
     ) {
         let resetting = reset.is_some();
+        let (of_reset, reset) = reset.unzip();
         let except = match waiting.as_slice() {
             [only] if !resetting => Some(only.holder.node.clone()),
             _ => None,
         };
-        let mut from = match resetting {
-            true => self.holders(),
-            false => self.outstanding(except.as_deref()),
-        };
+        let mut from = of_reset.unwrap_or_else(|| self.outstanding(except.as_deref()));
         let out = |node: &String| self.holders.get(node).map_or(0, |held| held.count.out());
         let asked = |holder: &Holder| (holder.node.clone(), out(&holder.node));
         let awaiting: BTreeMap<String, u64> = from.iter().map(asked).collect();

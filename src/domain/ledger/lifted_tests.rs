@@ -1,7 +1,7 @@
 //! Resets and lowered limits of windows that slide, and of buckets, while leases last of panes that T was lifted over (L9,
 //! L10).
 
-use super::tests::{MINUTE, RETRY, T, ask, goes_on_anew, key, ledger, policies, replies};
+use super::tests::{MINUTE, RETRY, T, ask, goes_on_anew, key, ledger, policies, replies, reset_of};
 use super::*;
 use crate::policy::{TimeUnit, WindowKind};
 use crate::window::WindowSpec;
@@ -28,7 +28,7 @@ fn holds_nothing(window: WindowSpec, node: &str, have: u64, at_ms: i64) -> Ask {
 }
 
 fn reset() -> Input {
-    Input::Reset { cell: key("a") }
+    reset_of(key("a"))
 }
 
 fn used(ledger: &Ledger) -> Option<u64> {

@@ -9,7 +9,8 @@ use crate::window::{Window, WindowId};
 /// The key under which all keys beyond a shard's bound are counted together (PROTOCOLS L12).
 pub const SHARED_KEY: &str = "*";
 
-/// No life of a gateway: what is said to it is about all that it has.
+/// No life of a gateway: what is said to it is about all that it has, and what is counted of it is of a gateway whose leases
+/// nobody has told of yet.
 pub const ANY_LIFE: u64 = 0;
 
 /// Names what is counted: one key of one policy of one tenant. Its window is the cell's state (PROTOCOLS L2).
@@ -161,13 +162,23 @@ pub struct Reopen {
     pub stamp: Stamp,
 }
 
+// === impl Ask ===
+
+impl Ask {
+    /// Whether its gateway says it after an owner of this epoch has recalled whatever lease it had, and before it was granted
+    /// anything by the one that followed: no other ask has an epoch and no window.
+    pub(super) fn is_of_reset(&self, epoch: u64) -> bool {
+        self.window.is_none() && self.epoch >= epoch
+    }
+}
+
 // === impl Reopen ===
 
 impl Reopen {
     /// For whatever lease a gateway has: an owner that goes on from disks does not know whom others told no (L9). Who does
     /// not understand it takes it for another lease's.
     pub fn of_any_lease(node: &str, cell: CellKey, stamp: Stamp) -> Self {
-        let holder = Holder::new(node, ANY_LIFE, 0);
+        let holder = Holder::any(node);
         Self {
             holder,
             cell,
@@ -177,7 +188,7 @@ impl Reopen {
 
     /// Whether it is about this lease.
     pub fn is_for(&self, holder: &Holder) -> bool {
-        let is_any = self.holder.incarnation == ANY_LIFE && self.holder.node == holder.node;
+        let is_any = self.holder.is_any() && self.holder.node == holder.node;
         is_any || self.holder == *holder
     }
 }
@@ -219,5 +230,15 @@ impl Holder {
             incarnation,
             lease,
         }
+    }
+
+    /// Whatever lease a gateway has, in whichever life.
+    pub fn any(node: impl Into<String>) -> Self {
+        Self::new(node, ANY_LIFE, 0)
+    }
+
+    /// Whether it stands for whatever lease its gateway has.
+    pub fn is_any(&self) -> bool {
+        self.incarnation == ANY_LIFE
     }
 }

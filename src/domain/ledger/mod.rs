@@ -44,9 +44,13 @@ mod slow_link_tests;
 mod steady;
 mod stop;
 #[cfg(test)]
+mod stranger_tests;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod view_tests;
+#[cfg(test)]
+mod void_properties;
 
 pub use cell::{CellImage, Count, Mark};
 pub use earlier::{Earlier, EndedPane};

@@ -31,6 +31,9 @@ pub enum Input {
     Reset {
         /// The key.
         cell: CellKey,
+        /// All gateways that can be told something now: where disks alone knew of grants, or nobody, any of them may have a
+        /// lease that the owner does not know.
+        gateways: BTreeSet<String>,
     },
     /// An administrator gives back units that a key has used in this window: as many less count, none at least.
     Refund {
@@ -164,13 +167,7 @@ impl Ledger {
         match input {
             Input::Ask(ask) => self.ask(ask, &mut out),
             Input::Policies(policies) => self.set_policies(policies, &mut out),
-            Input::Reset { cell } => {
-                self.open_known(&cell, true);
-                self.roll(&cell);
-                #[cfg(test)]
-                self.plant_in_resets(&cell);
-                self.change(&cell, &mut out, Cell::reset);
-            }
+            Input::Reset { cell, gateways } => self.reset(&cell, gateways, &mut out),
             Input::Refund { cell, units } => {
                 self.open_known(&cell, false);
                 self.roll(&cell);
@@ -326,7 +323,8 @@ impl Ledger {
             let is_same = before.window.id.spec == window.id.spec && window.id.spec.is_paned();
             cell.lost &= before.lost || !is_same;
             let begins_ms = window.start_ms.saturating_sub(lag_ms);
-            cell.follow(before, begins_ms, self.steady_ms());
+            let others_end_ms = self.others_end_ms(window.id.spec);
+            cell.follow(before, begins_ms, (others_end_ms, self.steady_ms()));
             if let Some(round) = cell.round.as_mut() {
                 // To be looked at at once: its leases may be over.
                 round.until_ms = self.t_ms;
@@ -338,11 +336,11 @@ impl Ledger {
         id
     }
 
-    /// Counts a key that nobody has asked for since the start from marks, if anything of it is known, or lost: an
-    /// administrator has something to give back of it.
-    fn open_known(&mut self, key: &CellKey, though_lost: bool) {
+    /// Counts a key that nobody has asked for since the start from marks, if anything of it is known: an administrator has
+    /// something to give back of it. For a reset also if it is lost, or gateways may have units of it that count no more.
+    pub(super) fn open_known(&mut self, key: &CellKey, is_reset: bool) {
         if let Some(cell) = self.unopened(key)
-            && (cell.used() > 0 || (cell.lost && though_lost))
+            && (cell.used() > 0 || (is_reset && (cell.lost || cell.coverage > 0)))
         {
             let quota = cell.quota;
             self.open(key, quota);
@@ -360,7 +358,7 @@ impl Ledger {
     }
 
     /// Brings a cell whose window slides into the pane of now.
-    fn roll(&mut self, key: &CellKey) {
+    pub(super) fn roll(&mut self, key: &CellKey) {
         if let Some(cell) = self.cells.get(key)
             && cell.window.id.spec.is_paned()
             && cell.window.end_ms <= self.t_ms
@@ -379,7 +377,7 @@ impl Ledger {
     }
 
     /// Runs a change of one cell, keeps the timers in step, and holds back what it says until it may be said.
-    fn change(
+    pub(super) fn change(
         &mut self,
         key: &CellKey,
         out: &mut Vec<Effect>,

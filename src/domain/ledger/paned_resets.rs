@@ -89,7 +89,9 @@ impl World {
                 (node, (holder, count.out()))
             };
             self.unheard = holders.map(out).collect();
-            self.step(Input::Reset { cell: key("a") });
+            let gateways = NODES.map(str::to_owned).into();
+            let cell = key("a");
+            self.step(Input::Reset { cell, gateways });
         }
     }
 

@@ -1,6 +1,6 @@
 //! Windows that slide and buckets (L10): what is given out where more is wanted, what comes back, what a reset does.
 
-use super::tests::{T, ask, key, ledger, policies, replies};
+use super::tests::{T, ask, key, ledger, policies, replies, reset_of};
 use super::*;
 use crate::policy::{TimeUnit, WindowKind};
 use crate::window::{Window, WindowSpec};
@@ -104,7 +104,7 @@ fn a_reset_begins_a_window_that_slides_anew_at_once() {
     let refused = ledger.step_alone(Input::Ask(wish(later)), later);
     let refused = marks(&mut ledger, refused, later);
     assert_eq!(replies(&refused), [("g1", 0, Outcome::Final)]);
-    ledger.step_alone(Input::Reset { cell: key("a") }, later);
+    ledger.step_alone(reset_of(key("a")), later);
     let granted = ledger.step_alone(Input::Ask(wish(later)), later);
     let granted = marks(&mut ledger, granted, later);
     assert_eq!(replies(&granted), [("g1", 1, Outcome::Granted)]);
@@ -149,7 +149,7 @@ fn a_lost_window_that_slides_and_is_reset_stays_open_when_its_pane_is_over() {
         ledger.gone(Some(T), 2);
         let refused = ledger.step_alone(Input::Ask(wish(T)), T);
         assert_eq!(replies(&refused), [("g1", 0, Outcome::Final)]);
-        ledger.step_alone(Input::Reset { cell: key("a") }, T);
+        ledger.step_alone(reset_of(key("a")), T);
         if is_taken_over {
             let mut heir = Ledger::new(3, Recovery::founding(1), policies(1, 10, window));
             heir.stand_by(3);
@@ -202,7 +202,7 @@ fn a_reset_whose_pane_ends_before_gateways_answered_is_done_when_their_leases_ar
             let said = ledger.step_alone(Input::Ask(wish("g1", have, T)), T);
             on_disk(&mut ledger, said, T);
         }
-        let said = ledger.step_alone(Input::Reset { cell: key("a") }, T + 1);
+        let said = ledger.step_alone(reset_of(key("a")), T + 1);
         on_disk(&mut ledger, said, T + 1);
         let stamp = ledger.stamp();
         // T is lifted over the end of the pane, by a second.
@@ -247,7 +247,7 @@ fn a_reset_whose_pane_ends_before_a_gateway_answers_leaves_what_was_granted_sinc
         for ask in [wish("g1", 0, T), wish("g2", 0, T)] {
             ledger.step_alone(Input::Ask(ask), T);
         }
-        ledger.step_alone(Input::Reset { cell: key("a") }, T);
+        ledger.step_alone(reset_of(key("a")), T);
         let said = ledger.step_alone(Input::Ask(wish("g3", 0, T)), T);
         assert_eq!(replies(&said), [("g3", 1, Outcome::Granted)]);
         let stamp = ledger.stamp();

@@ -70,6 +70,8 @@ const FENCE_MS: i64 = 1_000;
 pub(super) struct Gateway {
     holder: Holder,
     epoch: u64,
+    /// The stamp of the last recall of a reset that it answered.
+    begun: Stamp,
     window: Option<Window>,
     /// When its lease ends, in real time.
     until_ms: i64,
@@ -127,6 +129,7 @@ impl Gateway {
         Self {
             holder,
             epoch: 0,
+            begun: Stamp::default(),
             window: None,
             until_ms: i64::MIN,
             have: 0,
@@ -139,14 +142,14 @@ impl Gateway {
     /// The key was reset: the lease of before is over, with what calls have taken of it.
     fn begins_anew(&mut self, recall: &Recall, now_ms: i64) -> Option<Ask> {
         let (mine, of) = (&self.holder, &recall.holder);
-        if (&mine.node, mine.incarnation) != (&of.node, of.incarnation) || mine < of {
+        if mine.node != of.node || mine < of {
             return None;
         }
-        if mine == of {
-            let next = Holder::new(&*of.node, of.incarnation, of.lease + 1);
-            let epoch = self.epoch.max(recall.stamp.epoch);
+        if mine == of || (of.is_any() && recall.stamp > self.begun) {
+            let next = Holder::new(&*mine.node, mine.incarnation, mine.lease + 1);
             *self = Self {
-                epoch,
+                epoch: self.epoch.max(recall.stamp.epoch),
+                begun: self.begun.max(recall.stamp),
                 ..Self::begins(next)
             };
         }
@@ -424,7 +427,7 @@ impl World {
         let at = self.gateways.iter_mut().find(|at| at.holder == *holder);
         let Some(at) = at else { return };
         at.epoch = at.epoch.max(stamp.epoch);
-        if let Some(window) = window {
+        if let Some(window) = window.filter(|_| stamp >= at.begun) {
             self.asks.extend(at.enter(window, self.real_ms));
             if at.window == Some(window) {
                 at.have = at.have.max(granted);

@@ -158,10 +158,7 @@ impl World {
                 let policies = policies(self.changes, limit, self.window);
                 return self.step(Input::Policies(policies));
             }
-            Event::Reset => {
-                self.truth.resets += 1;
-                return self.step(Input::Reset { cell: key("a") });
-            }
+            Event::Reset => return self.reset(),
             Event::Refund(units) => {
                 let before = self.used();
                 self.truth.refunds += units;
@@ -183,6 +180,13 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    fn reset(&mut self) -> Result<(), String> {
+        self.truth.resets += 1;
+        let gateways = NODES.map(str::to_owned).into();
+        let cell = key("a");
+        self.step(Input::Reset { cell, gateways })
     }
 
     fn asked(&mut self, which: usize, again: bool) -> Result<(), String> {
@@ -327,7 +331,7 @@ impl World {
             return;
         };
         at.epoch = at.epoch.max(stamp.epoch);
-        if let Some(window) = window {
+        if let Some(window) = window.filter(|_| stamp >= at.begun) {
             at.hears(window, granted);
         }
         if matches!(said, Effect::Recall(_)) {

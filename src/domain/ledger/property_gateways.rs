@@ -8,6 +8,8 @@ use super::*;
 pub(super) struct Gateway {
     pub(super) holder: Holder,
     pub(super) epoch: u64,
+    /// The stamp of the last recall of a reset that it answered.
+    pub(super) begun: Stamp,
     pub(super) window: Option<WindowId>,
     pub(super) have: u64,
     pub(super) returned: u64,
@@ -21,6 +23,7 @@ impl Gateway {
         Self {
             holder: Holder::new(node, 1, lease),
             epoch: 0,
+            begun: Stamp::default(),
             window: None,
             have: 0,
             returned: 0,
@@ -35,14 +38,19 @@ impl Gateway {
     /// The key was reset: another lease takes the place of that one. What it says; nothing of what is not its own.
     pub(super) fn begins_anew(&mut self, recall: &Recall) -> Option<Ask> {
         let (mine, of) = (&self.holder, &recall.holder);
-        if (&mine.node, mine.incarnation) != (&of.node, of.incarnation) || mine < of {
+        let is_of_it = of.is_any() || mine.incarnation == of.incarnation;
+        if mine.node != of.node || !is_of_it || mine < of {
             return None;
         }
-        if mine == of {
-            let epoch = self.epoch.max(recall.stamp.epoch);
+        let is_of_now = match of.is_any() {
+            true => recall.stamp > self.begun,
+            false => mine == of,
+        };
+        if is_of_now {
             *self = Self {
-                epoch,
-                ..Self::new(&of.node, of.lease + 1)
+                epoch: self.epoch.max(recall.stamp.epoch),
+                begun: self.begun.max(recall.stamp),
+                ..Self::new(&mine.node, mine.lease + 1)
             };
         }
         Some(self.ask(0))

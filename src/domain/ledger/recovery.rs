@@ -386,7 +386,7 @@ fn is_lost(lost_ms: Option<i64>, window: Window) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::tests::{T, ask, key, ledger, policies};
+    use crate::ledger::tests::{T, ask, key, ledger, policies, reset_of};
     use crate::ledger::{Ask, Effect, Input, Ledger, Stamp};
     use crate::policy::TimeUnit;
     use crate::window::WindowSpec;
@@ -490,7 +490,7 @@ mod tests {
         asking.window = None;
         ledger.step_alone(Input::Ask(asking), T);
         assert_eq!(ledger.final_marks()[0].used, 50);
-        ledger.step_alone(Input::Reset { cell: key("a") }, T);
+        ledger.step_alone(reset_of(key("a")), T);
         // The disk still says 50.
         let unsaved = ledger.unsaved_marks();
         assert_eq!(unsaved.len(), 1);

@@ -1,7 +1,7 @@
 //! What an administrator gives back of what a key has used (L9).
 
 use super::tests::{
-    MINUTE, RETRY, T, ask, goes_on_anew, key, ledger, policies, reopened, replies, step,
+    MINUTE, RETRY, T, ask, goes_on_anew, key, ledger, policies, reopened, replies, reset_of, step,
 };
 use super::*;
 use crate::policy::{TimeUnit, WindowKind};
@@ -151,7 +151,7 @@ fn a_reset_is_on_both_disks_before_it_is_spoken_of() {
     let mut standby = Ledger::new(3, Recovery::founding(1), policies(1, 100, DAY));
     standby.adopt(ledger.images());
     let cell = key("a");
-    ledger.step_alone(Input::Reset { cell }, T);
+    ledger.step_alone(reset_of(cell), T);
     let said = ledger.step_alone(Input::Ask(goes_on_anew("g1")), T);
     let mark = marked(&said).expect("the disk has to say less");
     assert_eq!(mark.used, 0);
@@ -178,7 +178,7 @@ fn a_refund_is_on_disk_too() {
 fn the_disk_says_that_a_key_was_reset_whose_lease_begins_anew_before_it_answers() {
     let mut ledger = all_used();
     let cell = key("a");
-    let said = ledger.step_alone(Input::Reset { cell }, T);
+    let said = ledger.step_alone(reset_of(cell), T);
     if let Some(mark) = marked(&said) {
         let stamp = mark.stamp;
         ledger.step_alone(Input::Marked { stamp }, T);
@@ -207,7 +207,7 @@ fn after_a_start_from_disks_gateways_that_go_on_tell_of_nothing_that_was_given_b
         ..of_day(100, 0)
     };
     for (input, had, left) in [
-        (Input::Reset { cell }, goes_on_anew("g1"), 100),
+        (reset_of(cell), goes_on_anew("g1"), 100),
         (refund, emptied, 30),
     ] {
         let mut ledger = all_used();
@@ -250,7 +250,7 @@ fn from_marks() -> Ledger {
 fn a_key_that_nobody_asked_for_since_a_start_from_marks_is_reset_and_refunded_whole() {
     let (cell, units) = (key("a"), 40);
     for (input, left) in [
-        (Input::Reset { cell: cell.clone() }, 100),
+        (reset_of(cell.clone()), 100),
         (Input::Refund { cell, units }, 40),
     ] {
         let mut ledger = from_marks();
@@ -270,7 +270,7 @@ fn a_key_that_nobody_asked_for_since_a_start_from_marks_is_reset_and_refunded_wh
 #[test]
 fn a_key_of_which_nothing_is_known_is_not_counted_by_a_reset() {
     let mut ledger = ledger(100, DAY);
-    ledger.step_alone(Input::Reset { cell: key("a") }, T);
+    ledger.step_alone(reset_of(key("a")), T);
     assert_eq!(ledger.counted(&key("a")), None);
     // A minute of which a crash left nothing is full; only a reset opens it.
     let recovery = Recovery {
@@ -283,6 +283,6 @@ fn a_key_of_which_nothing_is_known_is_not_counted_by_a_reset() {
     ledger.step_alone(Input::Refund { cell, units }, T);
     assert_eq!(ledger.counted(&key("a")), None);
     assert!(ledger.would_be_lost(&key("a")));
-    ledger.step_alone(Input::Reset { cell: key("a") }, T);
+    ledger.step_alone(reset_of(key("a")), T);
     assert_eq!(ledger.counted(&key("a")).map(|key| key.left), Some(100));
 }

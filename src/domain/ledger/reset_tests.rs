@@ -1,7 +1,8 @@
 //! Resets (L9): what was used counts no more once nothing of it may be used.
 
 use super::tests::{
-    MINUTE, RETRY, T, ask, goes_on_anew, key, ledger, policies, recalls, reopened, replies, step,
+    MINUTE, RETRY, T, ask, goes_on_anew, key, ledger, policies, recalls, reopened, replies,
+    reset_of, step,
 };
 use super::*;
 
@@ -14,7 +15,7 @@ fn a_reset_forgives_what_leases_had_that_are_over_since() {
         replies(&step(&mut ledger, ask("g1", 2, 1))),
         [("g1", 2, Outcome::Final)]
     );
-    let reset = ledger.step_alone(Input::Reset { cell: key("a") }, T);
+    let reset = ledger.step_alone(reset_of(key("a")), T);
     assert_eq!(recalls(&reset), [("g1", 2)]);
     let emptied = Ask {
         emptied: true,
@@ -40,7 +41,7 @@ fn whoever_is_recalled_for_a_reset_is_granted_nothing_before_it_goes_on_by_anoth
     for goes_on in [true, false] {
         let mut ledger = ledger(3, MINUTE);
         step(&mut ledger, ask("g1", 0, 1));
-        ledger.step_alone(Input::Reset { cell: key("a") }, T);
+        ledger.step_alone(reset_of(key("a")), T);
         let said = step(&mut ledger, ask("g1", 1, 1));
         assert_eq!(
             replies(&said),
@@ -70,7 +71,7 @@ fn a_reset_recalls_also_what_was_given_back_to_the_key_and_may_be_used_yet() {
     step(&mut ledger, ask("g1", 0, 1));
     let (cell, units) = (key("a"), 1);
     ledger.step_alone(Input::Refund { cell, units }, T);
-    let reset = ledger.step_alone(Input::Reset { cell: key("a") }, T);
+    let reset = ledger.step_alone(reset_of(key("a")), T);
     assert_eq!(recalls(&reset), [("g1", 1)]);
 }
 
@@ -78,7 +79,7 @@ fn a_reset_recalls_also_what_was_given_back_to_the_key_and_may_be_used_yet() {
 fn nobody_is_refused_for_good_while_a_reset_waits_whatever_the_recalled_lease_says() {
     let mut ledger = ledger(1, MINUTE);
     step(&mut ledger, ask("g1", 0, 1));
-    ledger.step_alone(Input::Reset { cell: key("a") }, T);
+    ledger.step_alone(reset_of(key("a")), T);
     // It crossed the recall: nothing is at hand by the lease that is about to be void.
     let emptied = Ask {
         emptied: true,
@@ -95,7 +96,7 @@ fn nobody_is_refused_for_good_while_a_reset_waits_whatever_the_recalled_lease_sa
 fn reset_in_silence(limit: u64) -> Ledger {
     let mut ledger = ledger(limit, MINUTE);
     step(&mut ledger, of_two("g1", 0, 2));
-    let reset = ledger.step_alone(Input::Reset { cell: key("a") }, T);
+    let reset = ledger.step_alone(reset_of(key("a")), T);
     assert_eq!(recalls(&reset), [("g1", 2)]);
     let stamp = ledger.stamp();
     assert!(!ledger.is_settled(&key("a"), stamp));
@@ -169,7 +170,7 @@ fn what_a_silent_gateway_was_granted_after_a_reset_counts_when_it_goes_on_but_fo
 fn a_gateway_that_two_resets_did_not_hear_is_forgiven_once_and_none_of_a_window_that_is_over() {
     let mut ledger = reset_in_silence(4);
     step(&mut ledger, of_two("g1", 2, 1));
-    let again = ledger.step_alone(Input::Reset { cell: key("a") }, T + 701);
+    let again = ledger.step_alone(reset_of(key("a")), T + 701);
     assert_eq!(recalls(&again), [("g1", 3)]);
     ledger.step_alone(Input::Tick, T + 1_500);
     step(&mut ledger, goes_on_anew("g1"));
@@ -184,21 +185,60 @@ fn a_gateway_that_two_resets_did_not_hear_is_forgiven_once_and_none_of_a_window_
     assert_eq!(used(&ledger), Some(1));
 }
 
+/// Everybody who may own the key after the reset, and whether it knows who was silent then.
+fn owners_after(before: &Ledger) -> [(Ledger, bool); 3] {
+    let mut copy = Ledger::new(3, Recovery::founding(1), policies(1, 2, MINUTE));
+    copy.take(before.shard_image());
+    // Everything was stopped in order, and starts again.
+    let from_disk = Ledger::new(
+        3,
+        Recovery {
+            marks: before.final_marks(),
+            ..Recovery::founding(2)
+        },
+        policies(1, 2, MINUTE),
+    );
+    let mut itself = reset_in_silence(2);
+    itself.stand_by(2);
+    itself.activate(2, false);
+    [(copy, false), (from_disk, false), (itself, true)]
+}
+
 #[test]
-fn another_owner_forgives_nothing_that_this_one_waits_for_after_a_reset_was_done() {
-    let before = reset_in_silence(2);
-    let mut next = Ledger::new(3, Recovery::founding(2), policies(1, 2, MINUTE));
-    next.take(before.shard_image());
-    assert!(next.unheard(&key("a")).is_empty());
-    step(&mut next, goes_on_anew("g1"));
-    assert_eq!(used(&next), Some(2), "it stays spent until the window ends");
+fn another_owner_forgives_nothing_that_this_one_waits_for_after_a_reset_was_done_before_another_one()
+ {
+    for again in [false, true] {
+        for (mut next, knows) in owners_after(&reset_in_silence(2)) {
+            let unheard: &[&str] = if knows { &["g1"] } else { &[] };
+            assert_eq!(next.unheard(&key("a")), unheard);
+            if again {
+                let cell = key("a");
+                let gateways = ["g1".to_owned()].into();
+                let said = next.step_alone(Input::Reset { cell, gateways }, T);
+                let recalled: Vec<_> = recalls(&said).iter().map(|(node, _)| *node).collect();
+                assert_eq!(recalled, ["g1"]);
+            }
+            let epoch = next.stamp().epoch;
+            step(
+                &mut next,
+                Ask {
+                    epoch,
+                    ..goes_on_anew("g1")
+                },
+            );
+            let left = if knows || again { 0 } else { 2 };
+            let counts = next.counted(&key("a")).map_or(2, |key| key.used);
+            assert_eq!(counts, left, "spent until the window ends: {again}");
+            assert_eq!(next.unheard(&key("a")), [""; 0]);
+        }
+    }
 }
 
 #[test]
 fn a_limit_that_is_lowered_while_a_reset_waits_recalls_after_it_and_is_granted_once_more_at_most() {
     let mut ledger = ledger(6, MINUTE);
     step(&mut ledger, of_two("g1", 0, 4));
-    ledger.step_alone(Input::Reset { cell: key("a") }, T);
+    ledger.step_alone(reset_of(key("a")), T);
     step(&mut ledger, of_two("g2", 0, 2));
     ledger.step_alone(Input::Policies(policies(2, 1, MINUTE)), T);
     let answered = step(&mut ledger, goes_on_anew("g1"));
@@ -219,7 +259,7 @@ fn a_limit_that_is_lowered_while_a_reset_waits_recalls_after_it_and_is_granted_o
 fn an_ask_that_was_overtaken_by_the_lease_that_followed_it_is_answered_if_it_has_a_wish() {
     let mut ledger = ledger(2, MINUTE);
     step(&mut ledger, ask("g1", 0, 1));
-    ledger.step_alone(Input::Reset { cell: key("a") }, T);
+    ledger.step_alone(reset_of(key("a")), T);
     step(&mut ledger, goes_on_anew("g1"));
     // It was under way when its gateway heard the recall.
     let said = step(&mut ledger, ask("g1", 1, 1));

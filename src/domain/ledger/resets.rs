@@ -1,14 +1,57 @@
 //! How an operator lets a key begin anew (PROTOCOLS L9). What is used counts no more at once; what may be used yet counts
 //! until its holder has said what it used, or, of a pane that is over by T, until no lease of it lasts (L10).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::cell::{Absorbed, Cell, Count, Held, Round, RoundsPane};
 use super::earlier::Earlier;
 use super::grant::Step;
 use super::message::{Ask, CellKey, Holder};
+use super::owner::{Effect, Ledger};
+use super::steady::used_until_ms;
 use crate::policy::WindowKind;
 use crate::window::WindowSpec;
+
+// === impl Ledger ===
+
+impl Ledger {
+    /// Lets a key begin anew; these gateways can be told something now.
+    pub(super) fn reset(
+        &mut self,
+        key: &CellKey,
+        gateways: BTreeSet<String>,
+        out: &mut Vec<Effect>,
+    ) {
+        self.open_known(key, true);
+        self.roll(key);
+        let cell = self.cells.get(key);
+        let knows_all = cell.is_none_or(|cell| self.knows_all_leases(&cell));
+        let gateways = (!knows_all).then_some(gateways);
+        #[cfg(test)]
+        self.plant_in_resets(key);
+        self.change(key, out, |cell, key, step| cell.reset(key, gateways, step));
+    }
+
+    /// Whether nobody has a lease of a key that the owner does not know: not where disks alone knew of grants of its window, or
+    /// nobody did (L5, L6), as long as such leases may last.
+    fn knows_all_leases(&self, cell: &Cell) -> bool {
+        let spec = cell.window.id.spec;
+        let are_over = match self.seam_ms() {
+            // No lease lasts longer than its window.
+            Some(seam_ms) if !spec.is_paned() => {
+                seam_ms < cell.window.start_ms.saturating_sub(self.lag_ms())
+            }
+            _ => self.others_end_ms(spec) <= self.steady_ms(),
+        };
+        are_over && !cell.lost && cell.coverage == 0
+    }
+
+    /// When the last lease of a pane is over that was granted before all that this owner knows, by the steady time.
+    pub(super) fn others_end_ms(&self, spec: WindowSpec) -> i64 {
+        let seam_ms = self.seam_ms();
+        seam_ms.map_or(i64::MIN, |seam_ms| used_until_ms(seam_ms, spec))
+    }
+}
 
 // === impl Cell ===
 
@@ -16,8 +59,14 @@ impl Cell {
     /// Starts to count anew: recalls everything; what each holder confirms as spent is forgiven.
     ///
     /// What leases that are over and marks account for is forgiven at once, and so is a lost window: an operator said
-    /// so.
-    pub(super) fn reset(&mut self, key: &CellKey, step: &mut Step) {
+    /// so. Where others may have leases that nobody has told of, those are recalled from all of these gateways: who does not
+    /// go on by another lease is named.
+    pub(super) fn reset(
+        &mut self,
+        key: &CellKey,
+        gateways: Option<BTreeSet<String>>,
+        step: &mut Step,
+    ) {
         self.stamp = step.stamp;
         step.gave_back = true;
         // What holders have yet to tell of within a mark stays covered: it is forgiven with it.
@@ -36,7 +85,13 @@ impl Cell {
             .take()
             .map(|round| round.waiting)
             .unwrap_or_default();
-        self.start_round(key, waiting, Some(ended), step);
+        // What was granted before the owner's time may be under way even to whoever has nothing by its own word.
+        let may_hold_more = gateways.is_some();
+        for node in gateways.into_iter().flatten() {
+            self.holders.of(&Holder::any(node));
+        }
+        let from = self.holders(may_hold_more);
+        self.start_round(key, waiting, Some((from, ended)), step);
         self.end_round_if_heard(key, step);
         self.reopen_if_free(key, step);
     }
@@ -81,7 +136,14 @@ impl Cell {
     /// is certain that nothing else of it will be used, and it is forgiven (L9); until then it is not. Gives all panes
     /// that a reset has to do with.
     /// So it is with who was silent when a reset was told as done.
-    pub(super) fn outlasts(&mut self, round: Option<Round>, steady_ms: i64) -> Vec<RoundsPane> {
+    ///
+    /// Leases that the owner does not know last until `others_end_ms`, by the steady time.
+    pub(super) fn outlasts(
+        &mut self,
+        round: Option<Round>,
+        others_end_ms: i64,
+        steady_ms: i64,
+    ) -> Vec<RoundsPane> {
         let round = round.unwrap_or_default();
         let (mut ended, resetting) = (round.ended, round.resetting);
         let mut awaiting = match resetting {
@@ -89,11 +151,13 @@ impl Cell {
             false => BTreeMap::new(),
         };
         let silent = self.holders.iter();
-        awaiting.extend(silent.filter_map(|(node, held)| Some((node.clone(), held.awaited?))));
+        // Of who had nothing by then, as far as anybody knows, there is nothing to be forgiven.
+        let is_out = |held: &Held| held.awaited.filter(|out_before| *out_before > 0);
+        awaiting.extend(silent.filter_map(|(node, held)| Some((node.clone(), is_out(held)?))));
         if resetting || !awaiting.is_empty() {
             let mut pane = RoundsPane {
                 number: self.window.id.number,
-                ends_ms: self.pane_ends_ms(),
+                ends_ms: self.pane_ends_ms().max(others_end_ms),
                 awaiting,
             };
             if pane.ends_ms <= steady_ms {
@@ -144,9 +208,9 @@ impl Cell {
         });
     }
 
-    /// Whoever speaks of a later pane, or by a later lease, can use nothing of the ones before. Gives whether a reset
-    /// waited for that.
-    pub(super) fn has_left(&mut self, ask: &Ask) -> bool {
+    /// Whoever speaks of a later pane, or by a later lease, can use nothing of the ones before. Of whom the owner knows no lease
+    /// there that has to be the answer to a reset. Gives whether a reset waited for that.
+    pub(super) fn has_left(&mut self, ask: &Ask, epoch: u64) -> bool {
         let spec = self.window.id.spec;
         let now = ask.window.filter(|window| window.spec == spec);
         let node = &ask.holder.node;
@@ -154,7 +218,7 @@ impl Cell {
         for ended in self.round.iter_mut().flat_map(|round| &mut round.ended) {
             let earlier = self.earlier.as_ref();
             let age = earlier.and_then(|earlier| earlier.age(ended.number, node));
-            let is_over = age.is_some_and(|age| {
+            let is_over = age.map_or(ask.is_of_reset(epoch), |age| {
                 let asks = (ask.holder.incarnation, ask.holder.lease);
                 asks > age || (asks == age && now.is_some_and(|now| now.number > ended.number))
             });
@@ -221,7 +285,9 @@ impl Earlier {
             let held = pane.holders.iter().map(|(_, count)| count.net());
             let held = held.fold(0, u64::saturating_add).min(pane.used);
             let ends_ms = self.ends_ms(pane, spec);
-            if held == 0 || ends_ms <= steady_ms {
+            // Also of what was given back to the key: it may be used yet.
+            let is_out = pane.holders.iter().any(|(_, count)| count.out() > 0);
+            if !is_out || ends_ms <= steady_ms {
                 return false;
             }
             out = out.saturating_add(held);

@@ -1,6 +1,6 @@
 //! Who gets what came free in a recall round (L7, L9).
 
-use super::tests::{MINUTE, RETRY, T, ask, goes_on_anew, key, ledger, replies, step};
+use super::tests::{MINUTE, RETRY, T, ask, goes_on_anew, key, ledger, replies, reset_of, step};
 use super::*;
 use crate::lease::{Applied, Book};
 use crate::policy::TimeUnit;
@@ -76,7 +76,7 @@ fn a_reset_forgives_what_a_lease_had_that_is_over_before_it_answers() {
     for have in 0..3 {
         step(&mut ledger, ask("g1", have, 1));
     }
-    ledger.step_alone(Input::Reset { cell: key("a") }, T);
+    ledger.step_alone(reset_of(key("a")), T);
     let began_anew = Ask {
         holder: Holder::new("g1", 1, 2),
         ..ask("g1", 0, 1)
@@ -197,7 +197,7 @@ fn what_a_lease_was_granted_after_it_had_answered_a_reset_counts_when_it_is_over
     let mut ledger = ledger(2, MINUTE);
     step(&mut ledger, ask("g1", 0, 1));
     step(&mut ledger, ask("g2", 0, 1));
-    ledger.step_alone(Input::Reset { cell: key("a") }, T);
+    ledger.step_alone(reset_of(key("a")), T);
     step(&mut ledger, goes_on_anew("g1"));
     let of_lease = |lease, have, want| Ask {
         holder: Holder::new("g1", 1, lease),
@@ -224,7 +224,7 @@ fn what_a_lease_was_granted_after_it_had_answered_a_reset_counts_when_it_is_over
 fn a_reset_forgives_nothing_that_comes_out_after_it_of_a_lease_that_it_recalls() {
     let mut ledger = ledger(2, MINUTE);
     step(&mut ledger, ask("g1", 0, 1));
-    ledger.step_alone(Input::Reset { cell: key("a") }, T);
+    ledger.step_alone(reset_of(key("a")), T);
     // An owner before this one granted that as well.
     step(&mut ledger, ask("g1", 2, 0));
     let anew = |have, want| Ask {
@@ -259,7 +259,7 @@ fn a_reset_waits_for_gateways_as_long_when_a_disk_keeps_its_recalls_back() {
     }
     let is_called = |said: &[Effect]| said.iter().any(|said| matches!(said, Effect::Recall(_)));
     let cell = key("a");
-    let said = ledger.step_alone(Input::Reset { cell }, T);
+    let said = ledger.step_alone(reset_of(cell), T);
     assert!(!is_called(&said), "it is not on disk");
     let ticked = ledger.step_alone(Input::Tick, T + 150);
     assert!(!is_called(&ticked));
@@ -276,7 +276,7 @@ fn a_reset_waits_for_gateways_as_long_when_a_disk_keeps_its_recalls_back() {
         ..of_day(0, 1)
     };
     ledger.step_alone(Input::Ask(next), T + 295);
-    let said = ledger.step_alone(Input::Reset { cell }, T + 300);
+    let said = ledger.step_alone(reset_of(cell), T + 300);
     marked(&mut ledger, &said, T + 400);
     let stamp = ledger.stamp();
     ledger.step_alone(Input::Tick, T + 541);

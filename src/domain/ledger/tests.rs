@@ -49,6 +49,12 @@ pub(super) fn goes_on_anew(node: &str) -> Ask {
     }
 }
 
+/// A reset while no gateway can be told anything that the owner does not know of.
+pub(super) fn reset_of(cell: CellKey) -> Input {
+    let gateways = std::collections::BTreeSet::new();
+    Input::Reset { cell, gateways }
+}
+
 pub(super) fn step(ledger: &mut Ledger, ask: Ask) -> Vec<Effect> {
     ledger.step_alone(Input::Ask(ask), T)
 }

@@ -1,7 +1,7 @@
 //! A change of view (L3, L4): nothing granted in Sync, nothing of an older view released.
 
 use super::refund_tests::after_a_crash;
-use super::tests::{MINUTE, RETRY, T, ask, key, ledger, policies, replies};
+use super::tests::{MINUTE, RETRY, T, ask, key, ledger, policies, replies, reset_of};
 use super::*;
 use crate::policy::TimeUnit;
 use crate::window::WindowSpec;
@@ -34,7 +34,7 @@ fn nothing_is_granted_while_a_view_is_in_sync_and_what_was_held_back_is_dropped(
 fn a_reset_that_waits_for_gateways_is_not_done_because_another_view_begins() {
     let mut ledger = ledger(2, MINUTE);
     ledger.step_alone(Input::Ask(ask("g1", 0, 1)), T);
-    ledger.step_alone(Input::Reset { cell: key("a") }, T);
+    ledger.step_alone(reset_of(key("a")), T);
     let stamp = ledger.stamp();
     assert!(!ledger.is_settled(&key("a"), stamp));
     ledger.stand_by(2);
@@ -171,7 +171,7 @@ fn what_was_given_back_before_a_mark_is_no_credit_after_another_view_nor_beside_
 #[test]
 fn a_reset_of_a_key_that_only_marks_know_outlives_a_change_of_view() {
     let mut before = from_a_mark();
-    before.step_alone(Input::Reset { cell: key("a") }, T);
+    before.step_alone(reset_of(key("a")), T);
     let mut heir = taken_over(&before);
     tells(&mut heir, (90, 0), 1);
     assert_eq!(used(&heir), 0);
@@ -217,7 +217,7 @@ fn a_lost_window_that_was_reset_stays_open_when_everything_starts_again() {
             assert!(!gets_one(&mut ledger));
             standby.adopt(ledger.images());
         }
-        let said = ledger.step_alone(Input::Reset { cell: key("a") }, T);
+        let said = ledger.step_alone(reset_of(key("a")), T);
         let mut marks = said.iter().filter_map(|effect| match effect {
             Effect::Persist { marks, .. } => marks.last().cloned(),
             _ => None,

@@ -35,7 +35,11 @@ impl World {
             let (granted_before, t_ms) = (ledger.granted_units(), ledger.t_ms());
             let image = ledger.image(&cell);
             let is_lost = image.is_some_and(|image| image.lost) || ledger.would_be_lost(&cell);
-            let reset = Input::Reset { cell: cell.clone() };
+            let gateways = 0..self.plan.gateways;
+            let reset = Input::Reset {
+                cell: cell.clone(),
+                gateways: gateways.map(|gateway| format!("g{gateway}")).collect(),
+            };
             self.seat(node, shard, Event::Ledger(reset));
             // A key that only marks know, or nobody, is reset as well.
             let ledger = self.ledger_of(node, shard);

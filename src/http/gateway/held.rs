@@ -60,11 +60,21 @@ impl Place<'_> {
         if self.taken.is_none() {
             let place = self.held.0.try_acquire();
             self.taken = Some(place.map_err(|_| too_many_held())?);
+            metrics::counter!("headgate_throttle_held_calls_total").increment(1);
+            metrics::gauge!("headgate_throttle_held_calls").increment(1);
         }
         let until_ms = *until_ms.get_or_insert(now_ms + HELD_MS);
         match u64::try_from(until_ms.saturating_sub(now_ms)) {
             Ok(left_ms) if left_ms > 0 => Ok(Duration::from_millis(left_ms)),
             _ => Err(held_too_long()),
+        }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if self.is_taken() {
+            metrics::gauge!("headgate_throttle_held_calls").decrement(1);
         }
     }
 }

@@ -1,11 +1,9 @@
 //! `/admin/actors`: every actor of every node with its counters, and the way to start one anew.
 
-use std::time::Duration;
-
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use cluster::{ActorReport, ActorsSeen, AskActors, AskError, RestartActor};
+use cluster::{ActorReport, AskActors, AskError, RestartActor};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -14,10 +12,9 @@ use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::operation::{Access, BodyKind, Operation};
 use crate::query::Query;
+use crate::seen::actors::{self as seen, PATIENCE, Told, all};
 use crate::services::Services;
 
-/// How long other nodes may take to say what their actors do.
-const PATIENCE: Duration = Duration::from_millis(800);
 /// The most rows of a page, and how many it has when nobody says.
 const LIMIT: usize = 1_000;
 
@@ -56,12 +53,6 @@ pub(super) struct Asked {
     name: Option<String>,
     limit: Option<String>,
     offset: Option<String>,
-}
-
-/// What a node said, by its name.
-struct Told {
-    node: String,
-    seen: Result<ActorsSeen, AskError>,
 }
 
 pub(super) async fn list(
@@ -186,7 +177,7 @@ pub(super) async fn restart(
             Err(ApiError::not_found("actor", &name))
         }
         Err(error) => {
-            let why = members::why(error);
+            let why = seen::why(error);
             // One that was not understood was not carried out.
             let outcome = match error {
                 AskError::Unsupported => "refused",
@@ -196,20 +187,6 @@ pub(super) async fn restart(
             Err(silence(&known.name, error))
         }
     }
-}
-
-/// What all nodes say, this one first.
-async fn all(services: &Services, ask: &AskActors) -> Vec<Told> {
-    let mine = Told {
-        node: services.cluster.me().name.clone(),
-        seen: Ok(services.system.actors(ask)),
-    };
-    let others = services.cluster.ask_members(ask, PATIENCE).await;
-    let others = others.into_iter().map(|(state, seen)| Told {
-        node: state.member.name,
-        seen,
-    });
-    std::iter::once(mine).chain(others).collect()
 }
 
 async fn one(services: &Services, known: &Known, ask: &AskActors) -> Told {
@@ -238,18 +215,16 @@ fn row(node: &str, actor: &ActorReport) -> Value {
 
 /// Who said nothing, or not all, and why.
 fn unanswered(told: &[Told]) -> Vec<Value> {
-    let why = |one: &Told| match &one.seen {
-        Ok(seen) if seen.more => Some("it has more than one answer holds, ask by name".to_owned()),
-        Ok(_) => None,
-        Err(error) => Some(members::why(*error)),
+    let why = |one: &Told| {
+        one.lack()
+            .map(|why| json!({ "node": one.node, "why": why }))
     };
-    let why = |one: &Told| why(one).map(|why| json!({ "node": one.node, "why": why }));
     told.iter().filter_map(why).collect()
 }
 
 fn silence(node: &str, error: AskError) -> ApiError {
     let code = StatusCode::SERVICE_UNAVAILABLE;
-    let why = members::why(error);
+    let why = seen::why(error);
     let what = format!("node {node} says nothing of its actors now: {why}");
     ApiError::new(code, 503, "Service Unavailable", what)
 }

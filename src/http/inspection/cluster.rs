@@ -6,12 +6,12 @@ use std::time::Duration;
 use actors::change_feed::{FollowerAt, Standing};
 use axum::Json;
 use axum::extract::State;
-use cluster::{About, Cluster, Member, MemberState};
-use domain::serving_lease::{FollowerKind, OVER_MS};
+use cluster::{About, Cluster, Member};
 use serde_json::{Value, json};
 
 use crate::error::ApiError;
 use crate::operation::{Access, BodyKind, Operation};
+use crate::seen::followers;
 use crate::services::Services;
 
 /// How long others may take to say what they are.
@@ -95,59 +95,15 @@ fn tell_about(shown: &mut Value, about: Option<&About>) {
     shown["protocol"] = about.map(About::protocol_text).into();
 }
 
-fn change_log(cluster: &Cluster, head: u64, followers: &[FollowerAt]) -> Value {
+fn change_log(cluster: &Cluster, head: u64, all: &[FollowerAt]) -> Value {
     let members = cluster.members();
-    let shown = followers.iter().map(|one| {
+    let shown = all.iter().map(|one| {
         json!({
-            "follower": one.name, "node": node(cluster, &members, &one.name),
+            "follower": one.name, "node": followers::node(cluster, &members, &one.name),
             "kind": one.kind.as_str(), "applied": one.applied,
             "behind": one.applied.map(|applied| head.saturating_sub(applied)),
-            "silentMs": one.silent_ms, "lease": lease(one),
+            "silentMs": one.silent_ms, "lease": followers::lease(one),
         })
     });
     json!({ "head": head, "followers": shown.collect::<Vec<_>>() })
-}
-
-/// The name of the node whose follower this is; followers go by its id.
-fn node<'a>(cluster: &'a Cluster, members: &'a [MemberState], follower: &str) -> Option<&'a str> {
-    let (_, id) = follower.split_once('@')?;
-    let others = members.iter().map(|state| &state.member);
-    let mut all = std::iter::once(cluster.me()).chain(others);
-    let found = all.find(|member| member.id == id)?;
-    Some(&found.name)
-}
-
-/// Whether calls may be served by what it has applied (S1), as far as one node knows.
-fn lease(one: &FollowerAt) -> &'static str {
-    let is_over = one
-        .silent_ms
-        .is_none_or(|silent_ms| silent_ms >= OVER_MS.unsigned_abs());
-    match (one.fenced, is_over, one.kind) {
-        (true, _, _) => "fenced",
-        (false, true, _) => "over",
-        (false, false, FollowerKind::Policies) => "none",
-        (false, false, FollowerKind::Calls(_)) => "held",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use domain::serving_lease::WhenCutOff;
-
-    use super::*;
-
-    #[test]
-    fn a_lease_is_held_by_whoever_is_heard_and_not_fenced() {
-        let at = |fenced, silent_ms| FollowerAt {
-            name: "gateway@g".to_owned(),
-            kind: FollowerKind::Calls(WhenCutOff::Serve),
-            applied: Some(1),
-            silent_ms,
-            fenced,
-        };
-        assert_eq!(lease(&at(false, Some(500))), "held");
-        assert_eq!(lease(&at(false, Some(2_100))), "over");
-        assert_eq!(lease(&at(false, None)), "over");
-        assert_eq!(lease(&at(true, Some(0))), "fenced");
-    }
 }

@@ -12,6 +12,7 @@ use super::members;
 use crate::error::ApiError;
 use crate::operation::{Access, BodyKind, Operation};
 use crate::query::Query;
+use crate::seen::actors;
 use crate::services::Services;
 
 /// How long other nodes may take to say it.
@@ -64,6 +65,6 @@ fn show(node: &str, seen: &Result<SettingsSeen, AskError>) -> Value {
             let settings: Vec<Value> = settings.iter().map(row).collect();
             json!({ "node": node, "settings": settings })
         }
-        Err(error) => json!({ "node": node, "settings": null, "why": members::why(*error) }),
+        Err(error) => json!({ "node": node, "settings": null, "why": actors::why(*error) }),
     }
 }

@@ -2,7 +2,7 @@
 
 use actors::agreed_view::{Latest, NotAgreed, Orders};
 use axum::http::StatusCode;
-use cluster::{AskError, Cluster, Health, Member};
+use cluster::{Cluster, Health, Member};
 use domain::view::{Life, Loss, Phase, View};
 use serde_json::{Value, json};
 
@@ -55,18 +55,6 @@ pub(super) fn find<'a>(nodes: &'a [Known], named: &str) -> Option<&'a Known> {
         .iter()
         .filter(fits)
         .max_by_key(|known| (known.id == named, known.is_connected()))
-}
-
-/// Why a node has not told what it was asked for, or not done what it was told.
-pub(super) fn why(error: AskError) -> String {
-    match error {
-        AskError::Unsupported => {
-            "the version of the protocol that is spoken with it has no word for this; ask the node \
-             itself, or have both speak the newest (`headgate status` shows what each speaks)"
-                .to_owned()
-        }
-        error => error.to_string(),
-    }
 }
 
 pub(super) fn phase(phase: Phase) -> &'static str {

@@ -1,6 +1,6 @@
 //! `/admin/shards`: the agreed view, and each shard with its owner, its standby and what they say of it.
 
-use actors::traffic_manager::{AskShards, LAYOUT, NAMED_KEYS, RoleSeen, SeenShards, ShardSeen};
+use actors::traffic_manager::{AskShards, LAYOUT, NAMED_KEYS, SeenShards};
 use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
@@ -11,6 +11,7 @@ use crate::error::ApiError;
 use crate::operation::{Access, BodyKind, Operation};
 use crate::page::{Page, listed_at};
 use crate::query::Query;
+use crate::seen::shards::Shard;
 use crate::services::Services;
 
 pub(super) static SHARDS: Operation = Operation::new(
@@ -101,66 +102,41 @@ fn node_id(services: &Services, named: &str) -> Result<String, ApiError> {
 }
 
 /// One shard.
-struct Row<'a> {
-    shard: u16,
-    owner: Option<&'a str>,
-    standby: Option<&'a str>,
-    sources: Vec<&'a str>,
-    /// What owner and standby say.
-    of_owner: Option<&'a ShardSeen>,
-    of_standby: Option<&'a ShardSeen>,
-}
+struct Row<'a>(Shard<'a>);
 
 // === impl Row ===
 
 impl<'a> Row<'a> {
     fn of(seen: &'a SeenShards, shard: u16) -> Self {
-        let view = &seen.latest.view;
-        let owner = view.owner(shard, LAYOUT.rank);
-        let owner = owner.map(|life| life.node.as_str());
-        let standby = view.standby(shard, LAYOUT.rank);
-        let standby = standby.map(|life| life.node.as_str());
-        let told_by = |node: &str| {
-            let told = seen.told.get(node)?;
-            told.shards.iter().find(|told| told.shard == shard)
-        };
-        let is_source =
-            |node: &&str| told_by(node).is_some_and(|told| told.seat.role == RoleSeen::Source);
-        let sources = seen.told.keys().map(String::as_str).filter(is_source);
-        Self {
-            shard,
-            owner,
-            standby,
-            sources: sources.collect(),
-            of_owner: owner.and_then(told_by),
-            of_standby: standby.and_then(told_by),
-        }
+        Self(Shard::of(seen, shard))
     }
 
     fn has(&self, node: &str) -> bool {
-        let holders = [self.owner, self.standby].into_iter().flatten();
+        let Self(shard) = self;
+        let holders = [shard.owner, shard.standby].into_iter().flatten();
         holders
-            .chain(self.sources.iter().copied())
+            .chain(shard.sources.iter().copied())
             .any(|holder| holder == node)
     }
 
     fn show(&self, services: &Services, seen: &SeenShards) -> Value {
+        let Self(shard) = self;
         let name = |id: &str| services.orders.name(id);
-        let seat = self.of_owner.map(|told| &told.seat);
+        let seat = shard.of_owner.map(|told| &told.seat);
         let phase = seat.map(|seat| if seat.active { "active" } else { "sync" });
-        let named = self.of_owner.map(|told| {
+        let named = shard.of_owner.map(|told| {
             let named = told.named.iter().map(key_name::write);
             named.collect::<Vec<_>>()
         });
         json!({
-            "shard": self.shard, "owner": self.owner.map(name), "standby": self.standby.map(name),
-            "sources": self.sources.iter().map(|id| name(id)).collect::<Vec<_>>(),
+            "shard": shard.number, "owner": shard.owner.map(name), "standby": shard.standby.map(name),
+            "sources": shard.sources.iter().map(|id| name(id)).collect::<Vec<_>>(),
             "epoch": seat.map(|seat| seat.epoch.number()), "phase": phase,
-            "grants": seat.map(|seat| seat.grants), "keys": self.of_owner.map(|told| told.keys),
-            "copied": self.of_standby.map(|told| told.keys),
-            "waiting": self.of_owner.map(|told| told.waiting),
-            "fullUntil": self.of_owner.and_then(|told| told.full_until_ms),
-            "losses": members::losses(&services.orders, &seen.latest.view, Some(self.shard)),
+            "grants": seat.map(|seat| seat.grants), "keys": shard.of_owner.map(|told| told.keys),
+            "copied": shard.of_standby.map(|told| told.keys),
+            "waiting": shard.of_owner.map(|told| told.waiting),
+            "fullUntil": shard.of_owner.and_then(|told| told.full_until_ms),
+            "losses": members::losses(&services.orders, &seen.latest.view, Some(shard.number)),
             "named": named,
         })
     }

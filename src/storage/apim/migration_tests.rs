@@ -3,19 +3,25 @@
 
 use domain::deny_policy::DenyTarget;
 use domain::policy::{Policy, PolicyLevel};
+use domain::view::{Founder, Others};
 
-use super::{SCHEMA, api_lifecycle, api_revisions, apis, deny_policies, policies, subscriptions};
+use super::{
+    SCHEMA, api_lifecycle, api_revisions, apis, deny_policies, policies, subscriptions,
+    view_register,
+};
 use crate::database::Schema;
 use crate::row::Columns as _;
 use crate::{Database, Write};
 
 const TENANT: &str = "carbon.super";
 
-/// The schema as it was before `0011`.
-fn old() -> Schema {
+/// The schema as it was before the migration of this number.
+fn before(number: i64) -> Schema {
+    let all = SCHEMA.migrations;
+    let older = all.partition_point(|(of, ..)| *of < number);
     Schema {
         name: SCHEMA.name,
-        migrations: SCHEMA.migrations.get(..10).unwrap(),
+        migrations: all.split_at(older).0,
     }
 }
 
@@ -166,7 +172,7 @@ async fn check(database: &Database) {
 async fn rows_of_an_older_schema_say_the_same_in_the_present_one() {
     let dir = tempfile::tempdir().unwrap();
     for url in urls(dir.path()).await {
-        let database = Database::open(&url, &old()).await.unwrap();
+        let database = Database::open(&url, &before(11)).await.unwrap();
         let mut write = database.write("test.fill").await.unwrap();
         fill(&mut write).await;
         write.commit().await.unwrap();
@@ -197,6 +203,70 @@ async fn rows_of_an_older_schema_say_the_same_in_the_present_one() {
         let mut read = database.read().await.unwrap();
         let kept = api_revisions::list(&mut read, TENANT, "a1").await.unwrap();
         assert_eq!(kept.len(), 2);
+    }
+}
+
+/// The row of the view register as it lies in a database of before `0026`, and what that makes of it.
+fn founders() -> [(&'static str, Founder); 4] {
+    let founded = Founder {
+        generation: 3,
+        node: "b".to_owned(),
+        name: "tm1".to_owned(),
+        life: 7,
+        before: "a".to_owned(),
+        is_scattered: true,
+        others: Others::Vote,
+        renewals: 12,
+        reach_ms: 1_000,
+        after_ms: 900,
+        hold_ms: 60_000,
+        is_given_up: true,
+        is_anybodys: false,
+        said_ms: 800,
+        said_at_ms: 850,
+    };
+    let all = "generation = 3, founder_id = 'b', founder_life = 7, before_id = 'a', is_scattered = 1, others = 2, \
+               renewals = 12, reach_ms = 1000, after_ms = 900, hold_ms = 60000, is_given_up = 1, said_ms = 800, \
+               said_at_ms = 850";
+    let named = format!("{all}, founder_name = 'tm1'").leak();
+    let never = Founder {
+        hold_ms: 86_400_000,
+        ..Founder::default()
+    };
+    let nobodys = Founder {
+        name: String::new(),
+        is_anybodys: true,
+        ..founded.clone()
+    };
+    [
+        ("id = 1", never.clone()),
+        (named, founded),
+        // An operator gave up all who decided: the name was taken away.
+        (all, nobodys),
+        // Nobody has founded it, so there is nobody whose place could be taken.
+        ("founder_name = '', renewals = 0", never),
+    ]
+}
+
+#[tokio::test]
+async fn a_founder_whose_name_was_taken_away_is_anybodys_and_every_other_one_stays_who_it_is() {
+    for (row, expected) in founders() {
+        let dir = tempfile::tempdir().unwrap();
+        for url in urls(dir.path()).await {
+            let database = Database::open(&url, &before(26)).await.unwrap();
+            let mut write = database.write("test.fill").await.unwrap();
+            run(
+                &mut write,
+                format!("UPDATE view_register SET {row} WHERE id = 1"),
+            )
+            .await;
+            write.commit().await.unwrap();
+            database.close().await;
+            let database = super::open(&url).await.unwrap();
+            let mut read = database.read().await.unwrap();
+            let founder = view_register::find(&mut read).await.unwrap();
+            assert_eq!(founder, expected, "{row}");
+        }
     }
 }
 

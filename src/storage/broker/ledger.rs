@@ -2,6 +2,7 @@
 
 use domain::ledger::Mark;
 
+use crate::checksum::checksum;
 use crate::database::{Read, Write};
 use crate::error::StoreError;
 use crate::row::Columns as _;
@@ -164,6 +165,7 @@ pub async fn save(write: &mut Write, shard: u16, marks: &[Mark]) -> Result<(), S
         for mark in rows {
             let cell = serde_json::to_string(&mark.cell).map_err(StoreError::damaged("cell"))?;
             let text = serde_json::to_string(mark).map_err(StoreError::damaged("mark"))?;
+            let text = with_sum(&text);
             query = query.bind(cell).bind(text).bind(mark.end_ms);
         }
         write.execute(query, "mark").await?;
@@ -185,7 +187,33 @@ fn insert(rows: usize) -> String {
     )
 }
 
-/// The marks of a shard whose windows are not over at `now_ms`.
+/// What stands before the sum of a row, at its end.
+const SUM: &str = ",\"sum\":";
+
+/// A row with its sum: a number that has changed on the disk would be another count.
+fn with_sum(mark: &str) -> String {
+    let sum = checksum(&[mark.as_bytes()]);
+    let open = mark.strip_suffix('}').unwrap_or(mark);
+    format!("{open}{SUM}{sum}}}")
+}
+
+/// The mark of a row, if that is as it was written. Rows of before have no sum.
+fn mark_of(row: &str) -> Result<Mark, StoreError> {
+    let is_whole = row.rsplit_once(SUM).is_none_or(|(open, sum)| {
+        let written = sum.strip_suffix('}').and_then(|sum| sum.parse().ok());
+        written == Some(checksum(&[format!("{open}}}").as_bytes()]))
+    });
+    let mark = serde_json::from_str(row).ok().filter(|_| is_whole);
+    mark.ok_or_else(|| StoreError::Damaged {
+        what: "mark of the ledger",
+        reason: "a row of broker.db is not as it was written, so none of them is used. Put back the file as it was; or \
+                 move it away and start again: what only it knew counts as used then, until `headgate cluster forget` gives \
+                 it up"
+            .to_owned(),
+    })
+}
+
+/// The marks of a shard whose windows are not over at `now_ms`: all of them, or none where one is damaged.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`], [`StoreError::Damaged`].
@@ -196,10 +224,7 @@ pub async fn list(read: &mut Read, shard: u16, now_ms: i64) -> Result<Vec<Mark>,
     .bind(i64::from(shard))
     .bind(now_ms);
     let rows = read.all(query).await?;
-    let of = |row: &sqlx::any::AnyRow| {
-        serde_json::from_str(&row.text("mark")?).map_err(StoreError::damaged("mark"))
-    };
-    rows.iter().map(of).collect()
+    rows.iter().map(|row| mark_of(&row.text("mark")?)).collect()
 }
 
 /// Removes the marks of windows that are over; gives how many.

@@ -63,13 +63,44 @@ async fn a_row_of_before_resets_were_in_marks_says_the_same() {
     let broker = super::open(dir.path()).await.unwrap();
     saved(&broker, &[mark("k", 5, (7, 9))]).await;
     let mut write = broker.write("test.mark").await.unwrap();
-    let query = "UPDATE ledger_cells SET mark = json_remove(mark, '$.forgiven')";
+    let query = "UPDATE ledger_cells SET mark = json_remove(mark, '$.forgiven', '$.sum')";
     let changed = write.execute(sqlx::query(query), "mark").await.unwrap();
     assert_eq!(changed, 1);
     write.commit().await.unwrap();
     let mut read = broker.read().await.unwrap();
     let marks = list(&mut read, 3, T).await.unwrap();
     assert_eq!(marks, [mark("k", 5, (7, 9))]);
+}
+
+#[tokio::test]
+async fn a_row_that_was_cut_or_changed_is_refused_with_all_others_and_with_what_to_do() {
+    for damage in [
+        "substr(mark, 1, length(mark) / 2)",
+        "substr(mark, 1, length(mark) - 1)",
+        "replace(mark, '\"used\":5', '\"used\":4')",
+        "replace(mark, '\"epoch\":7', '\"epoch\":1')",
+        "replace(mark, '\"key\":\"k\"', '\"key\":\"l\"')",
+        "json_remove(mark, '$.window')",
+        "'{}'",
+        "''",
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let broker = super::open(dir.path()).await.unwrap();
+        let whole = mark("other", 9, (7, 9));
+        saved(&broker, &[mark("k", 5, (7, 9)), whole]).await;
+        let mut write = broker.write("test.damage").await.unwrap();
+        let query = format!("UPDATE ledger_cells SET mark = {damage} WHERE mark LIKE '%\"k\"%'");
+        let query = sqlx::query(sqlx::AssertSqlSafe(query));
+        assert_eq!(write.execute(query, "mark").await.unwrap(), 1, "{damage}");
+        write.commit().await.unwrap();
+        let mut read = broker.read().await.unwrap();
+        let refused = list(&mut read, 3, T).await.unwrap_err().to_string();
+        assert!(
+            refused.contains("none of them is used"),
+            "{damage}: {refused}"
+        );
+        assert!(refused.contains("move it away"), "{damage}: {refused}");
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,13 @@
 //! Clients over their lives, and what they may ask of a refresh token.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use cluster::{Actor, Address, Asked, BoxError, Door, child};
+
 use super::*;
+use crate::change_feed::message::{Applied, WaitApplied};
 
 fn shop() -> NewClient {
     NewClient {
@@ -133,6 +140,62 @@ async fn what_is_no_token_of_the_client_is_revoked_without_asking_who_knows_of_i
         assert!(asked.unwrap().is_some());
     }
     assert!(bench.is_good(&opaque.access_token).await);
+}
+
+/// Stands before the change feed: counts who waits for followers, and answers late.
+struct Slow(Arc<AtomicUsize>);
+
+impl Actor for Slow {
+    type Message = Asked<WaitApplied>;
+    type Arguments = Arc<AtomicUsize>;
+    const KIND: &'static str = "test.slow";
+
+    async fn start(
+        count: Arc<AtomicUsize>,
+        _me: Address<Asked<WaitApplied>>,
+    ) -> Result<Self, BoxError> {
+        Ok(Self(count))
+    }
+
+    async fn handle(&mut self, asked: Asked<WaitApplied>) -> Result<(), BoxError> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        cluster::spawn_named("answers late", async move {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            asked.reply.send(Applied::default());
+        });
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn texts_that_may_have_been_revoked_before_are_one_question_to_the_feed_however_many_come() {
+    let bench = bench(SigningAlgorithm::Es256).await;
+    let (_, secret) = bench.client(TokenType::Jwt).await;
+    let count = Arc::new(AtomicUsize::new(0));
+    let (slow, slow_child) = child::<Slow>(&bench.system, "slow", Arc::clone(&count));
+    let door = Door::local(&bench.system, slow, |asked| asked, Some);
+    let mut desk = bench.desk.clone();
+    desk.feed = desk.feed.waiting_at(door);
+    let system = System::new(Clock::system(), true);
+    let (km, child) = component(&system, &desk);
+    let _root = start_root(&system, vec![slow_child, child]).await.unwrap();
+    let revoke = async |number: u32| {
+        let text = format!("{number:0>42}0");
+        km.revoke(secret.clone(), text).await.unwrap().is_some()
+    };
+    let all = tokio::join!(
+        revoke(1),
+        revoke(2),
+        revoke(3),
+        revoke(4),
+        revoke(5),
+        revoke(6),
+        revoke(7),
+        revoke(8)
+    );
+    assert_eq!(all, (true, true, true, true, true, true, true, true));
+    let asked = count.load(Ordering::SeqCst);
+    assert!((1..=3).contains(&asked), "{asked} of 8 asked");
 }
 
 #[tokio::test]

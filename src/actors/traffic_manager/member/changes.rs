@@ -44,6 +44,7 @@ impl Shards {
         let (shard, cell) = (shard_of(&key), key.cell());
         self.follow(shard).await;
         let slots = &self.arguments.slots;
+        let gateways = self.arguments.gateways.all();
         let done = slots.with(shard, |slot| {
             if !slot.seat().grants() {
                 return Err(KeyChanged::NotOwner);
@@ -60,7 +61,7 @@ impl Shards {
                 // Nobody may have asked for it since a start from disks.
                 counted if counted.as_ref().is_none_or(is_of_now) => {
                     let input = match change {
-                        KeyChange::Reset => Input::Reset { cell },
+                        KeyChange::Reset => Input::Reset { cell, gateways },
                         KeyChange::Refund { units } => Input::Refund { cell, units },
                     };
                     let cell = key.cell();

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use cluster::{Actor, Address, Asked, BoxError, Child, Door, System, child};
+use domain::ledger::{ANY_LIFE, Count};
 use domain::view::{Role, Seat};
 
 use super::message::{
@@ -175,7 +176,10 @@ impl Default for SeatSeen {
 impl CountSeen {
     pub(super) fn of(counted: domain::ledger::Counted) -> Self {
         let domain::ledger::Counted { image, used, left } = counted;
-        let leases = image.holders.into_iter().map(|(gateway, count)| LeaseSeen {
+        // Of whoever stands for leases that nobody has told of there is nothing to show.
+        let known = |(_, count): &(String, Count)| count.incarnation != ANY_LIFE;
+        let leases = image.holders.into_iter().filter(known);
+        let leases = leases.map(|(gateway, count)| LeaseSeen {
             gateway,
             incarnation: count.incarnation,
             lease: count.lease,

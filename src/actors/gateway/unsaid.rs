@@ -1,0 +1,222 @@
+//! What was given back, and no owner has taken yet (PROTOCOLS L7): while a view begins none does. It is said again, less and
+//! less often, until one takes it or it counts no more. Pure. What is said is cumulative, so saying it too often changes nothing.
+
+use std::collections::BTreeMap;
+
+use cluster::AskError;
+use domain::ledger::{Ask, CellKey, Holder, Outcome};
+
+use crate::traffic_manager::message::{LeaseAnswer, Leased};
+
+/// Leases at most: what others give back counts as used.
+const MOST: usize = 4_096;
+/// The pause after it was kept, which doubles each time, and the longest one, milliseconds.
+const FIRST_MS: i64 = 1_000;
+const LONGEST_MS: i64 = 30_000;
+/// What is of no window says no more than that an earlier lease is over; so does the next ask.
+const WITHOUT_WINDOW_MS: i64 = 60_000;
+
+/// By shard, key and lease.
+#[derive(Debug, Default)]
+pub(super) struct Unsaid(BTreeMap<(u16, CellKey, Holder), Waiting>);
+
+#[derive(Debug)]
+struct Waiting {
+    ask: Ask,
+    /// On the steady clock.
+    since_ms: i64,
+    due_ms: i64,
+    pause_ms: i64,
+}
+
+/// Those that whoever was asked has not taken: nobody answered, it owns nothing, or grants nothing yet.
+pub(super) fn untaken(asks: Vec<Ask>, answer: &Result<Leased, AskError>) -> Vec<Ask> {
+    let Ok(Leased::Leases(answers)) = answer else {
+        return asks;
+    };
+    let waits = |answer: &LeaseAnswer| {
+        let is_later = matches!(
+            answer.outcome,
+            Outcome::Retry { .. } | Outcome::Behind { .. }
+        );
+        answer.window.is_none() && is_later
+    };
+    // What only gives back is not answered where it is taken.
+    let said = answers.iter().map(Some).chain(std::iter::repeat(None));
+    let all = asks.into_iter().zip(said);
+    let left = all.filter(|(_, said)| (*said).and_then(Option::as_ref).is_some_and(waits));
+    left.map(|(ask, _)| ask).collect()
+}
+
+// === impl Unsaid ===
+
+impl Unsaid {
+    /// Keeps these to be said again. The last word of a lease says all that it said before.
+    pub(super) fn keep(&mut self, shard: u16, asks: Vec<Ask>, now_ms: i64) {
+        for ask in asks {
+            let place = (shard, ask.cell.clone(), ask.holder.clone());
+            if self.0.len() >= MOST && !self.0.contains_key(&place) {
+                return;
+            }
+            let kept = self.0.entry(place).or_insert_with(|| Waiting {
+                ask: ask.clone(),
+                since_ms: now_ms,
+                due_ms: now_ms.saturating_add(FIRST_MS),
+                pause_ms: FIRST_MS,
+            });
+            if kept.ask.asked_at_ms <= ask.asked_at_ms {
+                kept.ask = ask;
+            }
+        }
+    }
+
+    /// Those that are to be said again now, by shard. What is over by the time of windows is forgotten.
+    pub(super) fn due(&mut self, now_ms: i64, t_ms: i64) -> Vec<(u16, Vec<Ask>)> {
+        self.0.retain(|_, waiting| !waiting.is_over(now_ms, t_ms));
+        let mut due: BTreeMap<u16, Vec<Ask>> = BTreeMap::new();
+        for ((shard, ..), waiting) in &mut self.0 {
+            if waiting.due_ms <= now_ms {
+                waiting.pause_ms = waiting.pause_ms.saturating_mul(2).min(LONGEST_MS);
+                waiting.due_ms = now_ms.saturating_add(waiting.pause_ms);
+                due.entry(*shard).or_default().push(waiting.ask.clone());
+            }
+        }
+        due.into_iter().collect()
+    }
+
+    /// An owner has taken these; what was given back since is left.
+    pub(super) fn taken(&mut self, shard: u16, asks: &[Ask]) {
+        for ask in asks {
+            let place = (shard, ask.cell.clone(), ask.holder.clone());
+            if self.0.get(&place).is_some_and(|kept| kept.ask == *ask) {
+                self.0.remove(&place);
+            }
+        }
+    }
+
+    /// All of them, by shard: nobody is left to say them later.
+    pub(super) fn take_all(&mut self) -> Vec<(u16, Vec<Ask>)> {
+        let mut all: BTreeMap<u16, Vec<Ask>> = BTreeMap::new();
+        for ((shard, ..), waiting) in std::mem::take(&mut self.0) {
+            all.entry(shard).or_default().push(waiting.ask);
+        }
+        all.into_iter().collect()
+    }
+}
+
+// === impl Waiting ===
+
+impl Waiting {
+    fn is_over(&self, now_ms: i64, t_ms: i64) -> bool {
+        match self.ask.window {
+            Some(window) => window.spec.numbered(window.number).counts_until_ms() <= t_ms,
+            None => now_ms.saturating_sub(self.since_ms) >= WITHOUT_WINDOW_MS,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::ledger::Stamp;
+    use domain::policy::TimeUnit;
+    use domain::window::WindowSpec;
+
+    const MINUTE: WindowSpec = WindowSpec::new(TimeUnit::Min, 1);
+
+    fn ask(key: &str, returned: u64) -> Ask {
+        Ask {
+            holder: Holder::new("gw", 7, 1),
+            cell: CellKey::new("t", "p", key),
+            policies: 0,
+            epoch: 4,
+            asked_at_ms: i64::try_from(returned).unwrap(),
+            window: Some(MINUTE.at(0).id),
+            have: 9,
+            returned,
+            want: 0,
+            emptied: true,
+            due: 0,
+        }
+    }
+
+    fn answer(outcome: Outcome) -> LeaseAnswer {
+        LeaseAnswer {
+            stamp: Stamp::default(),
+            window: None,
+            remaining_ms: 0,
+            granted: 0,
+            limit: 0,
+            left: 0,
+            outcome,
+        }
+    }
+
+    #[test]
+    fn what_an_owner_in_sync_or_behind_or_nobody_answers_is_not_taken_and_all_else_is() {
+        let asks = vec![ask("a", 1), ask("b", 2), ask("c", 3), ask("d", 4)];
+        let waits = Outcome::Retry { after_ms: 200 };
+        let answers = [
+            Some(answer(waits)),
+            None,
+            Some(answer(Outcome::Behind { applied: 1 })),
+            Some(answer(Outcome::UnknownPolicy)),
+        ];
+        let answered = Ok(Leased::Leases(answers.into()));
+        let left = untaken(asks.clone(), &answered);
+        assert_eq!(left, [ask("a", 1), ask("c", 3)]);
+        let retry = LeaseAnswer {
+            window: Some(MINUTE.at(0).id),
+            ..answer(waits)
+        };
+        let recalls = Ok(Leased::Leases(vec![Some(retry); 4]));
+        assert_eq!(untaken(asks.clone(), &recalls), []);
+        for nobody in [Err(AskError::Timeout), Ok(Leased::NotOwner)] {
+            assert_eq!(untaken(asks.clone(), &nobody), asks);
+        }
+    }
+
+    #[test]
+    fn it_is_said_less_and_less_often_until_it_is_taken_or_its_window_is_over() {
+        let mut unsaid = Unsaid::default();
+        unsaid.keep(3, vec![ask("a", 1), ask("b", 1)], 0);
+        let mut said = Vec::new();
+        for now_ms in (0..200_000).step_by(1_000) {
+            if !unsaid.due(now_ms, 0).is_empty() {
+                said.push(now_ms / 1_000);
+            }
+        }
+        assert_eq!(said, [1, 3, 7, 15, 31, 61, 91, 121, 151, 181]);
+        unsaid.taken(3, &[ask("a", 1)]);
+        let left = unsaid.due(300_000, MINUTE.at(0).end_ms - 1);
+        assert_eq!(left, [(3, vec![ask("b", 1)])]);
+        assert_eq!(unsaid.due(400_000, MINUTE.at(0).end_ms), []);
+        assert_eq!(unsaid.take_all(), []);
+    }
+
+    #[test]
+    fn what_a_lease_gives_back_later_replaces_what_it_gave_back_and_is_not_taken_with_it() {
+        let mut unsaid = Unsaid::default();
+        unsaid.keep(3, vec![ask("a", 1)], 0);
+        unsaid.keep(3, vec![ask("a", 2)], 500);
+        unsaid.keep(3, vec![ask("a", 1)], 600);
+        unsaid.taken(3, &[ask("a", 1)]);
+        assert_eq!(unsaid.take_all(), [(3, vec![ask("a", 2)])]);
+    }
+
+    #[test]
+    fn no_more_is_kept_than_there_is_room_for_and_nothing_without_a_window_for_long() {
+        let mut unsaid = Unsaid::default();
+        let many = (0..MOST + 5).map(|number| ask(&number.to_string(), 1));
+        unsaid.keep(3, many.collect(), 0);
+        assert_eq!(unsaid.take_all().remove(0).1.len(), MOST);
+        let over = Ask {
+            window: None,
+            ..ask("a", 0)
+        };
+        unsaid.keep(3, vec![over], 0);
+        assert_eq!(unsaid.due(WITHOUT_WINDOW_MS - 1, 0).len(), 1);
+        assert_eq!(unsaid.due(WITHOUT_WINDOW_MS, 0), []);
+        assert_eq!(unsaid.take_all(), []);
+    }
+}
