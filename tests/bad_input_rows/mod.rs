@@ -5,6 +5,7 @@
 
 mod cluster_rows;
 mod ids;
+mod kept_rows;
 mod key_manager_rows;
 mod list_rows;
 mod policy_rows;

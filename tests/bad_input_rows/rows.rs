@@ -296,31 +296,12 @@ fn api_faults() -> Vec<Fault> {
     ]);
     faults.extend(dangers());
     faults.extend(promises());
-    faults.extend(too_large());
+    faults.extend(super::kept_rows::too_large());
     faults
 }
 
-/// Members of no contract, deep inside, that are too large to be kept.
-fn too_large() -> [Fault; 4] {
-    let large = || json!({"nobodyKnows": "x".repeat(40_000)});
-    let of = |name: &str| json!({"verb": "GET", "target": name});
-    let mut operation = of("/b");
-    operation["nobodyKnows"] = large()["nobodyKnows"].clone();
-    [
-        wrong("/serviceInfo", large()),
-        wrong("/operations", json!([of("/a"), operation])).called("operations.nobodyKnows"),
-        wrong("/additionalPropertiesMap", json!({"a": {}, "b": large()}))
-            .called("additionalPropertiesMap.b"),
-        wrong("/additionalProperties", json!([{}, large()])),
-    ]
-}
-
 /// Members that would be stored and do harm, or protect nothing.
-<<<<<<< Updated upstream
-fn dangers() -> [Fault; 11] {
-=======
-fn dangers() -> [Fault; 9] {
->>>>>>> Stashed changes
+fn dangers() -> [Fault; 10] {
     [
         wrong("/tags", json!(["a\0b"])),
         wrong("/authorizationHeader", json!("Host")),

@@ -199,6 +199,10 @@ mod tests {
             let refused = check_api(&mut fields).unwrap_err();
             assert!(refused.description().starts_with(member), "{refused:?}");
         }
+    }
+
+    #[test]
+    fn what_is_kept_of_an_operation_is_refused_by_its_whole_path() {
         let members = |value: Value| match value {
             Value::Object(members) => Fields::from_map(members),
             other => panic!("{other}"),
