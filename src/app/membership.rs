@@ -39,12 +39,29 @@ pub(crate) struct Membership {
 pub(crate) struct Word {
     /// Whether the node belongs to a cluster, or to none.
     joined: watch::Receiver<bool>,
+    /// Whether it is refused.
+    said: Said,
+}
+
+/// What members say who will not have the node.
+#[derive(Clone)]
+struct Said {
+    /// Whether one has said so, and the others may see it otherwise.
+    doubted: watch::Receiver<bool>,
     /// Why the cluster will not have it, once it has said so.
     refused: watch::Receiver<Option<String>>,
 }
 
+/// Where it is told.
+struct Tells {
+    doubted: watch::Sender<bool>,
+    refused: watch::Sender<Option<String>>,
+}
+
 /// How long a start waits for the cluster's first word.
 const FIRST_WORD: Duration = Duration::from_secs(2);
+/// So long after it the start of a node waits whom a member will not have: what is meant for good was said again by then.
+const DOUBT: Duration = Duration::from_secs(10);
 
 // === impl Membership ===
 
@@ -76,7 +93,7 @@ impl Membership {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             protocol: (cluster::PROTOCOL_BEFORE, settings.protocol),
         });
-        let (refusals, refused) = watch::channel(None);
+        let (tells, said) = Tells::with_ears();
         let (joins, joined) = watch::channel(listener.is_none());
         let mut certificate_ends = None;
         let node = match listener {
@@ -100,7 +117,7 @@ impl Membership {
                 };
                 let secured = place.secure().await?;
                 certificate_ends = secured.ends;
-                let told = told(databases.carbon.clone(), joins.clone(), refusals);
+                let told = told(databases.carbon.clone(), joins.clone(), tells);
                 let settings = node_settings(&place, listener, secured, told).await?;
                 // One that is new to a cluster waits for its first word, also with a certificate.
                 let mine = &config.cluster;
@@ -112,7 +129,7 @@ impl Membership {
         Ok(Self {
             cluster,
             node,
-            word: Word { joined, refused },
+            word: Word { joined, said },
             certificate_ends,
         })
     }
@@ -167,12 +184,26 @@ async fn node_settings(
     })
 }
 
+// === impl Tells ===
+
+impl Tells {
+    fn with_ears() -> (Self, Said) {
+        let (doubts, doubted) = watch::channel(false);
+        let (refusals, refused) = watch::channel(None);
+        let tells = Self {
+            doubted: doubts,
+            refused: refusals,
+        };
+        (tells, Said { doubted, refused })
+    }
+}
+
 // === impl Word ===
 
 impl Word {
     /// Waits until the cluster says that it will not have this node; gives the reason.
     pub(crate) async fn refused(&mut self) -> String {
-        let refused = self.refused.wait_for(Option::is_some).await;
+        let refused = self.said.refused.wait_for(Option::is_some).await;
         match refused.ok().and_then(|reason| reason.clone()) {
             Some(reason) => reason,
             // Nobody is there who could say so.
@@ -180,10 +211,14 @@ impl Word {
         }
     }
 
-    /// Waits until the node belongs to a cluster; where nobody answers it begins without.
+    /// Waits until the node belongs to a cluster; where nobody answers it begins without, and where a member will not have
+    /// it, once others had the time to say that they do.
     pub(crate) async fn first(&mut self) {
         let joined = self.joined.wait_for(|joined| *joined);
         let _ = tokio::time::timeout(FIRST_WORD, joined).await;
+        if *self.said.doubted.borrow() {
+            let _ = tokio::time::timeout(DOUBT, self.refused()).await;
+        }
     }
 }
 
@@ -196,13 +231,17 @@ pub(crate) fn not_taken(reason: &str) -> anyhow::Error {
 fn told(
     carbon: Database,
     joins: watch::Sender<bool>,
-    refusals: watch::Sender<Option<String>>,
+    tells: Tells,
 ) -> Arc<dyn Fn(Notice) + Send + Sync> {
     let (known, latest) = watch::channel(BTreeSet::new());
     cluster::spawn_named("keep members", keep_latest(carbon.clone(), latest));
     Arc::new(move |notice| match notice {
         Notice::Refused(refusal) => {
-            refusals.send_replace(Some(refusal.to_string()));
+            tells.refused.send_replace(Some(refusal.to_string()));
+        }
+        Notice::Doubted(refusal) => {
+            tracing::debug!(%refusal, "a member does not take this node");
+            tells.doubted.send_replace(true);
         }
         Notice::Joined(cluster_id) => {
             joins.send_replace(true);
@@ -324,9 +363,9 @@ mod tests {
     async fn what_is_kept_of_the_members_is_what_was_heard_last() {
         let dir = tempfile::tempdir().unwrap();
         let carbon = storage::carbon::open(dir.path()).await.unwrap();
-        let (refusals, _refused) = watch::channel(None);
+        let (tells, _said) = Tells::with_ears();
         let (joins, _joined) = watch::channel(false);
-        let told = told(carbon.clone(), joins, refusals);
+        let told = told(carbon.clone(), joins, tells);
         for round in 0..50 {
             let address = |n: usize| BTreeSet::from([format!("host{round}-{n}:1")]);
             (0..8).for_each(|n| told(Notice::Known(address(n))));

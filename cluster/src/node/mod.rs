@@ -58,6 +58,8 @@ pub enum Notice {
     /// These members are connected, by the addresses where they are dialed: to be kept, so that a
     /// start finds the others when no seed is there any more.
     Known(BTreeSet<String>),
+    /// A member will not have this node, and whether the others will is not known yet.
+    Doubted(Refusal),
     /// The cluster will not have this node, and trying again is in vain.
     Refused(Refusal),
 }

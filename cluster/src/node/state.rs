@@ -320,6 +320,7 @@ impl Node {
             (self.settings.told)(Notice::Refused(refusal));
         } else {
             self.rivalled.refused(address, &refusal, now);
+            (self.settings.told)(Notice::Doubted(refusal));
         }
         self.publish();
     }
