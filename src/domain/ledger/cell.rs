@@ -129,6 +129,8 @@ pub(super) struct Round {
     pub(super) stamp: Stamp,
     /// The round belongs to a reset: what a lease had is forgiven once its gateway goes on by another one.
     pub(super) resetting: bool,
+    /// Its gateways may have leases that the owner does not know: by those that it knows it cannot tell which are of before.
+    pub(super) of_any: bool,
     /// Panes before the current one of which a reset has yet to forgive something.
     pub(super) ended: Vec<RoundsPane>,
 }
@@ -141,6 +143,8 @@ pub(super) struct RoundsPane {
     pub(super) ends_ms: i64,
     /// Who may use something of it until then, and what of it was out when the reset came.
     pub(super) awaiting: BTreeMap<String, u64>,
+    /// As of the round that it comes from.
+    pub(super) of_any: bool,
 }
 
 /// What an ask said about the past.
@@ -349,8 +353,9 @@ impl Cell {
 
     /// All granted to this holder, if it is the one the counts are of.
     pub(super) fn granted(&self, holder: &Holder) -> u64 {
-        self.holders
-            .get(&holder.node)
+        let held = self.holders.get(&holder.node);
+        let age = (holder.incarnation, holder.lease);
+        held.filter(|held| held.count.age() == age)
             .map_or(0, |held| held.count.granted)
     }
 
@@ -371,8 +376,8 @@ impl Cell {
             return Absorbed::Stale;
         }
         let mut absorbed = Absorbed::Current;
-        let is_no_answer = held.count.incarnation == ANY_LIFE && !ask.is_of_reset(epoch);
-        if is_no_answer && age > held.count.age() {
+        let is_of_reset = ask.is_of_reset(epoch);
+        if held.count.incarnation == ANY_LIFE && !is_of_reset && age > held.count.age() {
             // A lease of before is known now, and it is still the one that a reset waits for.
             let awaited = held.awaited;
             *held = Held::new(&ask.holder);
@@ -387,8 +392,12 @@ impl Cell {
             // Nor did the new one ask for what the old one waits for.
             if let Some(round) = round {
                 (round.waiting).retain(|waiting| waiting.holder.node != ask.holder.node);
-                // Nor is it asked: it would pass for silent with what it is granted now.
-                round.awaiting.remove(&ask.holder.node);
+                match round.awaiting.get_mut(&ask.holder.node) {
+                    // This one may be of before as well.
+                    Some(out) if round.resetting && round.of_any && !is_of_reset => *out = 0,
+                    // Nor is it asked: it would pass for silent with what it is granted now.
+                    _ => drop(round.awaiting.remove(&ask.holder.node)),
+                }
             }
             *held = Held::new(&ask.holder);
         }
@@ -428,8 +437,11 @@ impl Cell {
         let may_hold =
             |held: &Held| are_all || held.count.out() > 0 || held.count.incarnation == ANY_LIFE;
         let held = self.holders.iter().filter(|(_, held)| may_hold(held));
-        held.map(|(node, held)| Holder::new(node.clone(), held.count.incarnation, held.count.lease))
-            .collect()
+        held.map(|(node, held)| match are_all {
+            true => Holder::any(node.clone()),
+            false => Holder::new(node.clone(), held.count.incarnation, held.count.lease),
+        })
+        .collect()
     }
 
     pub(super) fn image(&self, key: &CellKey) -> CellImage {

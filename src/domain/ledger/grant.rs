@@ -346,6 +346,7 @@ impl Cell {
             waiting: all,
             stamp: self.stamp,
             resetting,
+            of_any: false,
             ended: reset.unwrap_or(before.ended),
         });
     }

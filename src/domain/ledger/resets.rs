@@ -92,6 +92,11 @@ impl Cell {
         }
         let from = self.holders(may_hold_more);
         self.start_round(key, waiting, Some((from, ended)), step);
+        if let Some(round) = self.round.as_mut() {
+            round.of_any = may_hold_more;
+            let panes = round.ended.iter_mut();
+            panes.for_each(|pane| pane.of_any = may_hold_more);
+        }
         self.end_round_if_heard(key, step);
         self.reopen_if_free(key, step);
     }
@@ -159,6 +164,7 @@ impl Cell {
                 number: self.window.id.number,
                 ends_ms: self.pane_ends_ms().max(others_end_ms),
                 awaiting,
+                of_any: round.of_any,
             };
             if pane.ends_ms <= steady_ms {
                 for (node, out_before) in std::mem::take(&mut pane.awaiting) {
@@ -218,9 +224,11 @@ impl Cell {
         for ended in self.round.iter_mut().flat_map(|round| &mut round.ended) {
             let earlier = self.earlier.as_ref();
             let age = earlier.and_then(|earlier| earlier.age(ended.number, node));
-            let is_over = age.map_or(ask.is_of_reset(epoch), |age| {
+            let is_answer = ask.is_of_reset(epoch);
+            let is_over = age.map_or(is_answer, |age| {
                 let asks = (ask.holder.incarnation, ask.holder.lease);
-                asks > age || (asks == age && now.is_some_and(|now| now.number > ended.number))
+                let is_later = asks > age && (is_answer || !ended.of_any);
+                is_later || (asks >= age && now.is_some_and(|now| now.number > ended.number))
             });
             if let Some(before) = is_over.then(|| ended.awaiting.remove(node)).flatten() {
                 left.push((ended.number, before));
@@ -300,6 +308,7 @@ impl Earlier {
                 awaiting: holders
                     .map(|(node, count)| (node.clone(), count.out()))
                     .collect(),
+                of_any: false,
             });
             true
         });

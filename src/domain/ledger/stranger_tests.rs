@@ -135,7 +135,8 @@ fn whoever_has_nothing_by_its_own_word_is_recalled_too_while_more_may_be_on_its_
     let mut ledger = from_a_mark(90, 0);
     step(&mut ledger, tells("g1", 0, 0), T);
     let said = step(&mut ledger, reset(&[]), T);
-    assert_eq!(recalled(&said), [("g1", 1)]);
+    // Whatever it has: what its word was about may be an earlier lease than that.
+    assert_eq!(recalled(&said), [("g1", 0)]);
     step(&mut ledger, goes_on("g1", EPOCH), T);
     assert!(ledger.is_settled(&key("a"), ledger.stamp()));
     assert_eq!(used(&ledger), Some(0));
