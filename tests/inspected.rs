@@ -10,6 +10,18 @@ use crate::support::eventually;
 use crate::support::node::Node;
 use crate::support::platform::text;
 
+/// Actors that show something of their state, and what.
+const SHOWN: [(&str, &str); 8] = [
+    ("gw1/gateway/follower", "applied up to"),
+    ("gw1/gateway/refiller", "accounts"),
+    ("gw1/gateway/keeper", "is cut off"),
+    ("cp1/change-feed/feed", "head"),
+    ("cp1/change-feed/pruner", "changes kept"),
+    ("tm1/traffic-manager/policies", "applied up to"),
+    ("tm1/traffic-manager/shards/0", "epoch"),
+    ("gw1/cluster/node", "members connected"),
+];
+
 async fn ask(node: &Node, path: &str) -> Value {
     let asked = node.get(path).bearer(&node.operator()).send();
     asked.await.expect(200).json()
@@ -28,6 +40,15 @@ fn nodes(answer: &Value) -> Vec<&str> {
     nodes.sort_unstable();
     nodes.dedup();
     nodes
+}
+
+/// The terminal shows one line by line.
+fn is_shown_at_the_terminal(node: &Node) {
+    let words = ["actors", "show", "gateway/follower", "--node", "gw1"];
+    let shown = node.command(&words).output().expect("the binary");
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    let has = |name: &str| shown.lines().any(|line| line.starts_with(name));
+    assert!(has("applied up to ") && has("deals with "), "{shown}");
 }
 
 #[tokio::test]
@@ -52,10 +73,20 @@ async fn every_actor_of_a_cluster_is_seen_from_any_node_and_found_by_what_it_is(
         );
         assert!(one["handled"].as_u64() > Some(0), "{one}");
         assert!(one["times_ns"][2].as_u64() > Some(0), "{one}");
+        assert!(one["state"]["batches under way"].is_string(), "{one}");
+        assert!(list(&one, "links").contains(&"key managers".into()));
+        assert!(one["stateAgeMs"].as_u64() < Some(1_000), "{one}");
+        assert_eq!(one["stateLacks"], Value::Null);
+        for (name, what) in SHOWN {
+            let one = ask(node, &format!("/admin/actors/{name}")).await;
+            assert!(one["state"][what].is_string(), "{name}: {one}");
+        }
         let parent = ask(node, "/admin/actors/gw1/gateway").await;
+        assert_eq!(parent["state"], Value::Null);
         let below = list(&parent, "children");
         assert!(below.contains(&"gateway/validator".into()), "{parent}");
     }
+    is_shown_at_the_terminal(&trio.control);
     let page = ask(&trio.gateway, "/admin/actors?limit=2&offset=1").await;
     assert_eq!(list(&page, "list").len(), 2);
     assert_eq!(page["next"], 3);

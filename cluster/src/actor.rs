@@ -14,6 +14,7 @@ use crate::Clock;
 use crate::address::Address;
 use crate::fault;
 use crate::registry::{Stats, Waiting};
+use crate::self_report::SelfReport;
 
 /// An error of any kind, as actors report it to their supervisor.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -46,6 +47,11 @@ pub trait Actor: Send + Sync + Sized + 'static {
         message: Self::Message,
     ) -> impl Future<Output = Result<(), BoxError>> + Send;
 
+    /// What operators see of its state, and with whom it deals; nothing secret. Asked for now and then, between messages.
+    fn shows(&self) -> SelfReport {
+        SelfReport::default()
+    }
+
     /// Called once on an orderly stop, never after a panic or a kill.
     fn stop(&mut self) -> impl Future<Output = ()> + Send {
         async {}
@@ -53,10 +59,14 @@ pub trait Actor: Send + Sync + Sized + 'static {
 }
 
 /// What travels in a mailbox; a type of our own, so that the wire can be added in one place.
-pub(crate) struct Envelope<M> {
-    pub(crate) message: M,
-    /// Counted as waiting until this is dropped: handled, or gone with a dead mailbox.
-    pub(crate) waiting: Waiting,
+pub(crate) enum Envelope<M> {
+    Message {
+        message: M,
+        /// Counted as waiting until this is dropped: handled, or gone with a dead mailbox.
+        waiting: Waiting,
+    },
+    /// Somebody wants to see how it stands; no work, and not counted as such.
+    Show,
 }
 
 // Mailboxes are of this process; what crosses nodes goes through the router.
@@ -91,6 +101,8 @@ impl<A: Actor> ractor::Actor for Instrumented<A> {
         myself: ActorRef<Self::Msg>,
         (arguments, address): Self::Arguments,
     ) -> Result<A, ActorProcessingErr> {
+        // What waited for the last incarnation is gone.
+        self.stats.showcase.is_over();
         let state = A::start(arguments, address.clone()).await?;
         // Published only now: nobody can reach an actor whose state does not exist yet.
         address.publish(myself);
@@ -100,9 +112,14 @@ impl<A: Actor> ractor::Actor for Instrumented<A> {
     async fn handle(
         &self,
         _myself: ActorRef<Self::Msg>,
-        Envelope { message, waiting }: Self::Msg,
+        envelope: Self::Msg,
         state: &mut A,
     ) -> Result<(), ActorProcessingErr> {
+        let Envelope::Message { message, waiting } = envelope else {
+            let now = self.clock.monotonic();
+            self.stats.showcase.show(state.shows(), now);
+            return Ok(());
+        };
         fault::point(&self.stats.doomed);
         let began = self.clock.monotonic();
         let outcome = state.handle(message).await;

@@ -103,13 +103,17 @@ impl<M: Send + 'static> Address<M> {
         };
         stats.received.fetch_add(1, Ordering::Relaxed);
         actor
-            .send_message(Envelope { message, waiting })
+            .send_message(Envelope::Message { message, waiting })
             .map_err(|error| {
                 stats.received.fetch_sub(1, Ordering::Relaxed);
                 match error {
-                    MessagingErr::SendErr(Envelope { message, .. }) => Refusal::Absent(message),
+                    MessagingErr::SendErr(Envelope::Message { message, .. }) => {
+                        Refusal::Absent(message)
+                    }
                     // Neither a closed channel nor a wrong type can follow from a typed reference.
-                    MessagingErr::ChannelClosed | MessagingErr::InvalidActorType => {
+                    MessagingErr::SendErr(Envelope::Show)
+                    | MessagingErr::ChannelClosed
+                    | MessagingErr::InvalidActorType => {
                         unreachable!("a typed local send returns its message")
                     }
                 }
@@ -148,6 +152,16 @@ impl<M: Send + 'static> Address<M> {
             Ok(outcome) => outcome,
             Err(_) if !taken.load(Ordering::Relaxed) => Err(AskError::Unavailable),
             Err(_) => Err(AskError::Timeout),
+        }
+    }
+
+    /// Asks it to show how it stands, unless that was asked already.
+    pub(crate) fn show(&self) {
+        let showcase = &self.slot.stats.showcase;
+        let current = self.slot.current.load_full();
+        let asked = |actor: Arc<ActorRef<Envelope<M>>>| actor.send_message(Envelope::Show).is_ok();
+        if showcase.asks() && !current.is_some_and(asked) {
+            showcase.is_over();
         }
     }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::cluster::Cluster;
 use crate::door::{Door, Request};
 use crate::registry::{ActorReport, System};
+use crate::self_report::SelfReport;
 
 /// The most actors of one answer, so that it fits into a message.
 const MOST: usize = 500;
@@ -28,6 +29,32 @@ pub struct ActorsSeen {
     pub actors: Vec<ActorReport>,
     /// Whether there are more than an answer holds.
     pub more: bool,
+}
+
+/// Asks a node for one of its actors, and what that shows of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct AskActor {
+    /// Which.
+    pub name: String,
+    /// Whether it is to show itself anew: what it shows is there a moment later.
+    pub anew: bool,
+}
+
+/// What there is of an actor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActorFound(pub Option<ActorSeen>);
+
+/// One actor, and what it showed last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActorSeen {
+    /// Its numbers.
+    pub report: ActorReport,
+    /// What it showed last; none before it did, and for supervisors.
+    pub shown: Option<SelfReport>,
+    /// How long ago that was, milliseconds.
+    pub age_ms: u64,
+    /// Whether it was asked to show itself anew and has not yet.
+    pub is_asked: bool,
 }
 
 /// Has a node end an actor's present incarnation; its supervisor starts the next one.
@@ -74,6 +101,14 @@ impl Request for AskActors {
     const SINCE: u16 = 3;
 }
 
+impl Request for AskActor {
+    type Reply = ActorFound;
+    const KIND: u16 = 65_016;
+    const VERSION: u16 = 1;
+    const IDEMPOTENT: bool = true;
+    const SINCE: u16 = 3;
+}
+
 impl Request for RestartActor {
     type Reply = ActorRestarts;
     const KIND: u16 = 65_014;
@@ -103,6 +138,13 @@ impl System {
         actors.truncate(MOST);
         ActorsSeen { actors, more }
     }
+
+    /// What is asked of one of this node's actors.
+    #[must_use]
+    pub fn actor(&self, asked: &AskActor) -> ActorFound {
+        let now = self.clock.monotonic();
+        ActorFound(self.registry.look(&asked.name, asked.anew, now))
+    }
 }
 
 impl Cluster {
@@ -112,6 +154,8 @@ impl Cluster {
         self.serve(Door::<AskActors>::answering(move |asked| {
             shown.actors(&asked)
         }));
+        let one = system.clone();
+        self.serve(Door::<AskActor>::answering(move |asked| one.actor(&asked)));
         let registry = Arc::clone(&system.registry);
         self.serve(Door::<RestartActor>::answering(move |asked| {
             let restarts = registry.restart(&asked.name);
@@ -143,6 +187,27 @@ mod tests {
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
+    fn report() -> ActorReport {
+        ActorReport {
+            name: "a".to_owned(),
+            kind: "k".to_owned(),
+            received: 1,
+            handled: 2,
+            depth: 3,
+            errors: 4,
+            restarts: 5,
+            busy_ns: 6,
+            last_error: Some("e".to_owned()),
+            times_ns: [7, 8, 9],
+            lately: Some(Lately {
+                for_ms: 10,
+                received: 11,
+                handled: 12,
+                busy_ns: 13,
+            }),
+        }
+    }
+
     #[test]
     fn their_bytes_are_those_that_other_builds_read() {
         let asked = AskActors {
@@ -150,26 +215,19 @@ mod tests {
             kind: "k".to_owned(),
         };
         let seen = ActorsSeen {
-            actors: vec![ActorReport {
-                name: "a".to_owned(),
-                kind: "k".to_owned(),
-                received: 1,
-                handled: 2,
-                depth: 3,
-                errors: 4,
-                restarts: 5,
-                busy_ns: 6,
-                last_error: Some("e".to_owned()),
-                times_ns: [7, 8, 9],
-                lately: Some(Lately {
-                    for_ms: 10,
-                    received: 11,
-                    handled: 12,
-                    busy_ns: 13,
-                }),
-            }],
+            actors: vec![report()],
             more: true,
         };
+        let one = AskActor {
+            name: "a".to_owned(),
+            anew: true,
+        };
+        let found = ActorFound(Some(ActorSeen {
+            report: report(),
+            shown: Some(SelfReport::default().with("s", 1).linked("l")),
+            age_ms: 14,
+            is_asked: true,
+        }));
         let restart = RestartActor {
             name: "a".to_owned(),
             user: "u".to_owned(),
@@ -186,6 +244,8 @@ mod tests {
             encode(65_015, 1, &settings),
             encode(65_013, 1, &asked),
             encode(65_013, 1, &seen),
+            encode(65_016, 1, &one),
+            encode(65_016, 1, &found),
             encode(65_014, 1, &restart),
             encode(65_014, 1, &ActorRestarts(true)),
         ];
@@ -193,11 +253,13 @@ mod tests {
         assert_eq!(bytes, GOLDEN);
     }
 
-    const GOLDEN: [&str; 6] = [
+    const GOLDEN: [&str; 8] = [
         "fdf7000100000000",
         "fdf70001000000090103612e6201630164",
         "fdf500010000000b08676174657761792f016b",
         "fdf5000100000017010161016b010203040506010165070809010a0b0c0d01",
+        "fdf8000100000003016101",
+        "fdf8000100000021010161016b010203040506010165070809010a0b0c0d01010173013101016c0e01",
         "fdf6000100000008016101750174016e",
         "fdf600010000000101",
     ];

@@ -36,6 +36,7 @@ mod ring;
 mod router;
 mod security;
 mod seldom;
+mod self_report;
 mod supervisor;
 mod task;
 mod ticker;
@@ -58,7 +59,8 @@ pub use credentials::{Credentials, NewKey};
 pub use door::{Asked, Door, Request};
 pub use hello::Refusal as JoinRefusal;
 pub use inspect::{
-    ActorRestarts, ActorsSeen, AskActors, AskSettings, RestartActor, SettingSeen, SettingsSeen,
+    ActorFound, ActorRestarts, ActorSeen, ActorsSeen, AskActor, AskActors, AskSettings,
+    RestartActor, SettingSeen, SettingsSeen,
 };
 pub use join::{
     Admission, Admitted, Admitting, JoinAsk, JoinError, JoinToken, NotAdmitted, TokenError, join,
@@ -77,6 +79,7 @@ pub use register::{
 pub use registry::{ActorReport, Registry, System};
 pub use ring::{rank, rendezvous};
 pub use security::{Mutual, Security};
+pub use self_report::SelfReport;
 pub use supervisor::{Child, RestartRule, Root, branch, child, pool, start_root};
 pub use task::spawn_named;
 pub use ticker::Ticker;

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::inspect::ActorSeen;
+use crate::self_report::Showcase;
 use crate::times::{Counted, Lately, Samples, Times};
 use crate::{Clock, fault};
 
@@ -25,11 +27,12 @@ pub struct System {
 #[derive(Default)]
 pub struct Registry {
     actors: RwLock<BTreeMap<String, Arc<Stats>>>,
-    kills: RwLock<BTreeMap<String, Kill>>,
+    kills: RwLock<BTreeMap<String, Act>>,
+    looks: RwLock<BTreeMap<String, Act>>,
 }
 
-/// Ends an actor's present incarnation.
-type Kill = Arc<dyn Fn() + Send + Sync>;
+/// Ends an actor's present incarnation, or asks it to show how it stands.
+type Act = Arc<dyn Fn() + Send + Sync>;
 
 /// One actor's counters.
 #[derive(Debug)]
@@ -45,6 +48,7 @@ pub(crate) struct Stats {
     last_error: Mutex<Option<String>>,
     times: Times,
     samples: Samples,
+    pub(crate) showcase: Showcase,
     /// Whether its next message finds it panicking: a test's wish.
     pub(crate) doomed: AtomicBool,
 }
@@ -118,12 +122,40 @@ impl Registry {
                 last_error: Mutex::new(None),
                 times: Times::default(),
                 samples: Samples::default(),
+                showcase: Showcase::default(),
                 doomed: AtomicBool::new(false),
             })
         }))
     }
 
-    pub(crate) fn register_kill(&self, name: &str, kill: Kill) {
+    pub(crate) fn register_look(&self, name: &str, look: Act) {
+        let mut looks = self.looks.write().unwrap_or_else(PoisonError::into_inner);
+        looks.insert(name.to_owned(), look);
+    }
+
+    /// One actor at this moment of the boot clock, and what it showed last; asks it to show that `anew`.
+    pub(crate) fn look(&self, name: &str, anew: bool, now: Duration) -> Option<ActorSeen> {
+        let actors = self.actors.read().unwrap_or_else(PoisonError::into_inner);
+        let stats = actors.get(name).map(Arc::clone);
+        drop(actors);
+        let stats = stats?;
+        if anew {
+            let looks = self.looks.read().unwrap_or_else(PoisonError::into_inner);
+            let look = looks.get(name).map(Arc::clone);
+            drop(looks);
+            look.iter().for_each(|look| look());
+        }
+        let (at, shown) = stats.showcase.last().unzip();
+        let age = at.map(|at| now.saturating_sub(at).as_millis());
+        Some(ActorSeen {
+            report: stats.report(now),
+            shown,
+            age_ms: age.map_or(0, |age| u64::try_from(age).unwrap_or(u64::MAX)),
+            is_asked: stats.showcase.is_asked(),
+        })
+    }
+
+    pub(crate) fn register_kill(&self, name: &str, kill: Act) {
         let mut kills = self.kills.write().unwrap_or_else(PoisonError::into_inner);
         kills.insert(name.to_owned(), kill);
     }

@@ -101,6 +101,8 @@ pub fn child<A: Actor>(
             Ok(actor.get_cell())
         })
     };
+    let asked = address.clone();
+    (system.registry).register_look(name, Arc::new(move || asked.show()));
     let child = Child::new(system, stats, Arc::new(spawn));
     (address, child)
 }

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
+use super::actor::Show;
 use super::confirm::confirm;
 use super::remote::{self, Remote, Target, cell};
 use super::watch::Watch;
@@ -30,9 +31,11 @@ pub(crate) struct Actors {
     target: Target,
 }
 
-/// What is done to an actor.
+/// What is seen of one actor, or done to it.
 #[derive(Debug, clap::Subcommand)]
 enum Change {
+    /// One actor: its numbers, what it shows of its state, and with whom it deals
+    Show(Show),
     /// Ends one actor, whatever it is at; its supervisor starts the next one
     Restart {
         /// Its whole name, as the list has it
@@ -59,7 +62,7 @@ pub(super) fn run(actors: &Actors) -> anyhow::Result<ExitCode> {
     };
     anyhow::ensure!(
         actors.prefix.is_empty() && actors.kind.is_none() && !actors.watch.is_asked(),
-        "PREFIX, --kind and --watch choose what is listed, and restart names one actor"
+        "PREFIX, --kind and --watch choose what is listed, and show and restart name one actor"
     );
     change.run()
 }
@@ -68,17 +71,21 @@ pub(super) fn run(actors: &Actors) -> anyhow::Result<ExitCode> {
 
 impl Change {
     fn run(&self) -> anyhow::Result<ExitCode> {
-        let Self::Restart {
-            name,
-            node,
-            yes,
-            target,
-        } = self;
+        let (name, node, yes, target) = match self {
+            Self::Show(show) => return show.run(),
+            Self::Restart {
+                name,
+                node,
+                yes,
+                target,
+            } => (name, node, yes, target),
+        };
         remote::run(async {
             let remote = target.remote()?;
             let mut node = node.clone();
             if !yes {
-                let on = whose(&remote, name, node.as_deref()).await?;
+                let on =
+                    whose(&remote, name, node.as_deref(), "the actor is not restarted").await?;
                 let question = format!(
                     "actor {name} of node {on} ends in the middle of what it is at, and another one begins in its place: who waits \
                      for it asks again or is told that it failed"
@@ -107,7 +114,12 @@ impl Change {
 }
 
 /// The node that has the actor: the named one, else the one that is asked. Nobody is asked about an actor that is not there.
-async fn whose(remote: &Remote, name: &str, node: Option<&str>) -> anyhow::Result<String> {
+pub(super) async fn whose(
+    remote: &Remote,
+    name: &str,
+    node: Option<&str>,
+    failed: &str,
+) -> anyhow::Result<String> {
     let Listed {
         by,
         list,
@@ -120,9 +132,9 @@ async fn whose(remote: &Remote, name: &str, node: Option<&str>) -> anyhow::Resul
         return Ok(on);
     }
     match unanswered.iter().find(is_there) {
-        None => anyhow::bail!("the actor is not restarted: no actor {name} on node {on} is there"),
+        None => anyhow::bail!("{failed}: no actor {name} on node {on} is there"),
         Some(one) => anyhow::bail!(
-            "the actor is not restarted: no actor {name} on node {on} is seen, and {}: {}",
+            "{failed}: no actor {name} on node {on} is seen, and {}: {}",
             cell(one, "node"),
             cell(one, "why")
         ),

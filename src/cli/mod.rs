@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand.
 
+mod actor;
 mod actors;
 mod backup;
 mod changes;

@@ -21,10 +21,11 @@ use crate::codec::encode;
 use crate::counters::Counters;
 use crate::door::Door;
 use crate::hello::{Hello, Refusal};
-use crate::members::{Effect, Gossip, Table};
+use crate::members::{Effect, Gossip, MemberState, Table};
 use crate::path::Path;
 use crate::registry::System;
 use crate::router::{GROUP, Routed, Router, read_answer};
+use crate::self_report::SelfReport;
 use crate::task::spawn_named;
 use crate::ticker::Ticker;
 use crate::transport::{AnyStream, DialError, LinkStream, dial};
@@ -144,6 +145,18 @@ impl Actor for Node {
 
     async fn stop(&mut self) {
         self.links.kill_all();
+    }
+
+    fn shows(&self) -> SelfReport {
+        let members = self.cluster.members();
+        let health = |state: &MemberState| {
+            let health = format!("{:?}", state.health).to_lowercase();
+            format!("{} ({health})", state.member.name)
+        };
+        SelfReport::default()
+            .with("cluster", self.table.kept().cluster)
+            .with("members connected", self.table.connected())
+            .linked_all(members.iter().map(health))
     }
 }
 

@@ -31,6 +31,7 @@ use crate::actor::{Actor, BoxError};
 use crate::address::Address;
 use crate::ask::Reply;
 use crate::door::Asked;
+use crate::self_report::SelfReport;
 use crate::task::spawn_named;
 
 /// What a register is run with.
@@ -182,6 +183,20 @@ impl Actor for RegisterActor {
             }
         }
         Ok(())
+    }
+
+    fn shows(&self) -> SelfReport {
+        let Some(incarnation) = &self.incarnation else {
+            return SelfReport::default().with("runs", false);
+        };
+        let known = incarnation.end.known.borrow();
+        let at = known.at.as_ref().map_or(0, |at| at.index);
+        SelfReport::default()
+            .with("runs", true)
+            .with("term", known.term)
+            .with("leader", known.leader.as_deref().unwrap_or("nobody"))
+            .with("agreed up to entry", at)
+            .linked("carbon database")
     }
 
     async fn stop(&mut self) {

@@ -2,6 +2,7 @@
 
 mod door;
 mod router;
+mod self_report;
 mod supervision;
 
 use std::sync::Arc;
@@ -10,7 +11,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Actor, ActorReport, Address, Asked, BoxError, Clock, Reply, Request, System, child};
+use crate::{
+    Actor, ActorReport, Address, Asked, BoxError, Clock, Reply, Request, SelfReport, System, child,
+};
 
 pub(crate) const SOON: Duration = Duration::from_secs(10);
 
@@ -81,6 +84,11 @@ impl Actor for Counter {
             }
         }
         Ok(())
+    }
+
+    fn shows(&self) -> SelfReport {
+        let shows = SelfReport::default().with("sum", self.sum);
+        shows.linked("somebody")
     }
 
     async fn stop(&mut self) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use cluster::{Actor, Address, Asked, BoxError, Clock, spawn_named};
+use cluster::{Actor, Address, Asked, BoxError, Clock, SelfReport, spawn_named};
 use domain::view::{Coordinator, Duty, Entry, Epoch, Life, News, Phase, Sealed, View};
 
 use super::Layout;
@@ -132,6 +132,23 @@ impl Actor for CoordinatorActor {
         }
         self.propose();
         Ok(())
+    }
+
+    fn shows(&self) -> SelfReport {
+        let known = self.known.borrow();
+        SelfReport::default()
+            .with("leads", known.leads)
+            .with("epoch", self.view.epoch.number())
+            .with(
+                "a proposal is under way",
+                Arc::strong_count(&self.proposing) > 1,
+            )
+            .with(
+                "voters are being changed",
+                Arc::strong_count(&self.changing) > 1,
+            )
+            .linked_all(known.leader.iter())
+            .linked("agreed-view/register")
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use cluster::{Actor, Address, Asked, BoxError, spawn_named};
+use cluster::{Actor, Address, Asked, BoxError, SelfReport, spawn_named};
 use tokio::sync::watch;
 
 use domain::view::{Epoch, Phase, View};
@@ -198,6 +198,17 @@ impl Actor for FollowerActor {
             FollowerMessage::Tick => self.ask(),
         }
         Ok(())
+    }
+
+    fn shows(&self) -> SelfReport {
+        let Latest { view, voters, .. } = self.arguments.agreed.latest();
+        SelfReport::default()
+            .with("epoch", view.epoch.number())
+            .with("phase", format!("{:?}", view.phase).to_lowercase())
+            .with("members", view.members.len())
+            .with("lost shards", view.lost.len())
+            .with("voters", voters.len())
+            .linked_all(view.members.iter().map(|life| &life.node))
     }
 }
 

@@ -1,7 +1,7 @@
 //! A voter of the agreed view (W4, L3): what it promises lies in Carbon before it says so. Asked by the coordinator that
 //! leads, by members that grant, and by this node's own register as it appends an entry.
 
-use cluster::{Actor, Address, Asked, BoxError, Clock};
+use cluster::{Actor, Address, Asked, BoxError, Clock, SelfReport};
 use domain::view::{Cover, Voter};
 use storage::{Database, StoreError, carbon::voter};
 
@@ -64,6 +64,19 @@ impl Actor for VoterActor {
             reply.send(promised);
         }
         Ok(())
+    }
+
+    fn shows(&self) -> SelfReport {
+        SelfReport::default()
+            .with("sealed at epoch", self.voter.sealed_at().number())
+            .with(
+                "fenced T",
+                self.voter
+                    .fenced_ms()
+                    .map_or_else(|| "nothing".to_owned(), |ms| ms.to_string()),
+            )
+            .with("its disk cannot be written", self.failing)
+            .linked("carbon database")
     }
 }
 

@@ -5,7 +5,7 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use cluster::{Actor, Address, Asked, BoxError, Clock};
+use cluster::{Actor, Address, Asked, BoxError, Clock, SelfReport};
 use domain::change_log::{Answer, Position, answer};
 use storage::apim::change_log;
 use storage::apim::followers::Follower as Registered;
@@ -119,6 +119,20 @@ impl Actor for Feed {
             FeedMessage::Tick => self.tick().await,
         }
         Ok(())
+    }
+
+    fn shows(&self) -> SelfReport {
+        let behind = self.followers(|followers| followers.behind());
+        let stands = |(name, behind): (String, u64)| match behind {
+            0 => name,
+            behind => format!("{name} ({behind} behind)"),
+        };
+        SelfReport::default()
+            .with("head", self.head)
+            .with("questions that wait for changes", self.polls.len())
+            .with("changes that wait for followers", self.waits.len())
+            .linked("API-M database")
+            .linked_all(behind.into_iter().map(stands))
     }
 }
 

@@ -4,7 +4,7 @@
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use cluster::{Actor, Address, BoxError, Clock};
+use cluster::{Actor, Address, BoxError, Clock, SelfReport};
 use storage::{Database, StoreError, apim::change_log};
 
 use super::SharedFollowers;
@@ -54,6 +54,12 @@ impl Actor for Pruner {
             Err(error) => tracing::warn!(%error, "change log could not be pruned, trying again"),
         }
         Ok(())
+    }
+
+    fn shows(&self) -> SelfReport {
+        SelfReport::default()
+            .with("changes kept", self.arguments.retention)
+            .linked("API-M database")
     }
 }
 

@@ -91,6 +91,11 @@ impl Accounts {
         self.node == node && [self.incarnation, ANY_LIFE].contains(&incarnation)
     }
 
+    /// How many keys have one.
+    pub(super) fn len(&self) -> usize {
+        self.shards.values().map(HashMap::len).sum()
+    }
+
     pub(super) fn get_mut(&mut self, shard: u16, key: &ThrottleKey) -> Option<&mut Account> {
         self.shards.get_mut(&shard)?.get_mut(key)
     }

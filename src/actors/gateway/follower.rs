@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use cluster::{Actor, Address, AskError, BoxError, Ticker, spawn_named};
+use cluster::{Actor, Address, AskError, BoxError, SelfReport, Ticker, spawn_named};
 use domain::change::{Change, Entry};
 use domain::change_log::{Effect, Follower as Machine, Input, Position, ResyncReason};
 use domain::serving_lease::ServingLease;
@@ -192,6 +192,10 @@ impl Actor for Follower {
                 self.step(done).await
             }
         }
+    }
+
+    fn shows(&self) -> SelfReport {
+        self.projection.said(&self.machine, self.unsaved.len())
     }
 }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster::{Actor, Address, AskError, BoxError, Reply, Ticker, spawn_named};
+use cluster::{Actor, Address, AskError, BoxError, Reply, SelfReport, Ticker, spawn_named};
 use domain::change_log::Position;
 use domain::serving_lease::{EVERY_MS, FollowerKind, ServingLease};
 
@@ -66,6 +66,14 @@ impl Actor for Keeper {
             Message::Leave(done) => self.leave(done),
         }
         Ok(())
+    }
+
+    fn shows(&self) -> SelfReport {
+        SelfReport::default()
+            .with("follows as", &self.arguments.name)
+            .with("has left", self.has_left)
+            .with("is cut off", self.was_cut_off)
+            .linked("change-feed of a control plane")
     }
 }
 

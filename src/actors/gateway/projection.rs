@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use cluster::SelfReport;
 use domain::api::SUPER_TENANT;
 use domain::artifact::{Artifact, DEFAULT_VHOST};
 use domain::change::Change;
+use domain::change_log::Follower as Machine;
 use domain::policy::PolicyLevel;
 use domain::route_table::{RouteTable, Vhosts};
 
@@ -36,6 +38,18 @@ pub(super) struct Projection {
 // === impl Projection ===
 
 impl Projection {
+    /// What operators see of it, and of who follows the change log with it.
+    pub(super) fn said(&self, machine: &Machine, unsaved: usize) -> SelfReport {
+        SelfReport::default()
+            .with("applied up to", machine.applied().n)
+            .with("changes behind", machine.behind())
+            .with("has caught up", machine.is_caught_up())
+            .with("APIs", self.artifacts.len())
+            .with("changes not in Carbon yet", unsaved)
+            .linked("change-feed of a control plane")
+            .linked("carbon database")
+    }
+
     pub(super) fn new() -> Self {
         Self {
             artifacts: BTreeMap::new(),

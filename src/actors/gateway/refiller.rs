@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use cluster::{Actor, Address, AskError, Asked, BoxError, Reply, Ticker, spawn_named};
+use cluster::{Actor, Address, AskError, Asked, BoxError, Reply, SelfReport, Ticker, spawn_named};
 use domain::ledger::{Ask, Recall};
 use domain::policy::PolicyLevel;
 use domain::window::WindowSpec;
@@ -186,6 +186,15 @@ impl Actor for Refiller {
                 let _ = tokio::time::timeout(AGAIN, returned).await;
             }
         }
+    }
+
+    fn shows(&self) -> SelfReport {
+        let under_way = self.due.values().filter(|due| !due.under_way.is_empty());
+        SelfReport::default()
+            .with("incarnation", self.arguments.incarnation)
+            .with("accounts", self.accounts.len())
+            .with("shards with a question under way", under_way.count())
+            .linked("the owners of shards")
     }
 }
 

@@ -8,7 +8,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cluster::{Actor, Address, AskError, BoxError, MAILBOX_LIMIT, Reply, Ticker, spawn_named};
+use cluster::{
+    Actor, Address, AskError, BoxError, MAILBOX_LIMIT, Reply, SelfReport, Ticker, spawn_named,
+};
 use domain::validation::{Credential, Secret, Verdict};
 use domain::validation_cache::{
     Asked, Bounds, Effect, Entry, Hit, Input, Life, Questions, Refusal, Subject,
@@ -162,6 +164,15 @@ impl Actor for Validator {
         self.judge_waiting();
         self.send_due();
         Ok(())
+    }
+
+    fn shows(&self) -> SelfReport {
+        SelfReport::default()
+            .with("credentials asked about", self.credentials.len())
+            .with("to be sent", self.due.len())
+            .with("batches under way", self.under_way.len())
+            .linked("key managers")
+            .linked("gateway/follower")
     }
 }
 

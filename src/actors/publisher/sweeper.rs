@@ -9,7 +9,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use cluster::{Actor, Address, BoxError};
+use cluster::{Actor, Address, BoxError, SelfReport};
 use storage::StoreError;
 use storage::apim::blob_references;
 use storage::shared::{blobs, scope_roles};
@@ -58,6 +58,12 @@ impl Actor for Sweeper {
             Err(error) => tracing::warn!(%error, "blobs could not be swept, trying again later"),
         }
         Ok(())
+    }
+
+    fn shows(&self) -> SelfReport {
+        SelfReport::default()
+            .with("orphans suspected", self.suspects.len())
+            .linked("API-M database")
     }
 }
 

@@ -12,7 +12,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster::{Actor, Address, AskError, BoxError, Reply, spawn_named};
+use cluster::{Actor, Address, AskError, BoxError, Reply, SelfReport, spawn_named};
 use domain::change::{Change, Entry};
 use domain::change_log::Position;
 use domain::serving_lease::FollowerKind;
@@ -132,6 +132,21 @@ impl Actor for PolicyFollower {
             PoliciesMessage::Pulled(Ok(Pulled::Unavailable) | Err(_)) => self.pull(PAUSE),
         }
         Ok(())
+    }
+
+    fn shows(&self) -> SelfReport {
+        SelfReport::default()
+            .with("follows as", &self.arguments.follower)
+            .with("applied up to", self.position.n)
+            .with(
+                "cannot pass change",
+                match self.stands_before {
+                    0 => "none".to_owned(),
+                    n => n.to_string(),
+                },
+            )
+            .linked("change-feed of a control plane")
+            .linked_all(self.arguments.shards.iter().map(|shards| &shards.name))
     }
 }
 

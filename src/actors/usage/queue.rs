@@ -1,7 +1,7 @@
 //! Writes what the gateway's recorder counts into Broker: reservations before their numbers are
 //! used, batches before they are forgotten in memory (M4). Asked through [`super::UsageHandle`].
 
-use cluster::{Actor, Address, BoxError, Reply};
+use cluster::{Actor, Address, BoxError, Reply, SelfReport};
 use domain::usage::UsageCount;
 use storage::broker::usage::{self, Batch, Room};
 use storage::{Database, StoreError};
@@ -74,6 +74,13 @@ impl Actor for Queue {
             QueueMessage::Close { reply } => reply.send(self.close().await),
         }
         Ok(())
+    }
+
+    fn shows(&self) -> SelfReport {
+        SelfReport::default()
+            .with("incarnation", self.arguments.incarnation)
+            .linked("usage/delivery")
+            .linked("broker database")
     }
 }
 

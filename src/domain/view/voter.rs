@@ -33,6 +33,12 @@ impl Default for Voter {
 }
 
 impl Voter {
+    /// The epoch it is sealed at.
+    #[must_use]
+    pub const fn sealed_at(&self) -> Epoch {
+        self.sealed
+    }
+
     /// It has appended an entry of this epoch, or heard of it.
     pub fn seal(&mut self, epoch: Epoch) -> Sealed {
         self.sealed = self.sealed.max(epoch);

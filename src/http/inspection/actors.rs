@@ -1,11 +1,13 @@
 //! `/admin/actors`: every actor of every node with its counters, and the way to start one anew.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use cluster::{ActorReport, AskActors, AskError, RestartActor};
+use cluster::{ActorFound, ActorReport, AskActor, AskActors, AskError, RestartActor};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::members::{self, Known};
 use crate::auth::Caller;
@@ -17,6 +19,12 @@ use crate::services::Services;
 
 /// The most rows of a page, and how many it has when nobody says.
 const LIMIT: usize = 1_000;
+/// So long an actor is waited for that is to show itself.
+const SHOWN_WITHIN: Duration = Duration::from_millis(500);
+/// After which it is looked at again whether it has.
+const SHOWN_AGAIN: Duration = Duration::from_millis(20);
+/// Said of one that has not.
+const HANGS: &str = "it is busy or hangs: this is what it showed last";
 
 pub(super) static LIST_ACTORS: Operation = Operation::new(
     "GET",
@@ -94,7 +102,7 @@ pub(super) async fn list(
     })))
 }
 
-/// One actor, with those below it.
+/// One actor, with those below it, and what it shows of itself.
 pub(super) async fn actor(
     State(services): State<Services>,
     Path((node, name)): Path<(String, String)>,
@@ -104,29 +112,76 @@ pub(super) async fn actor(
         prefix: name.clone(),
         kind: String::new(),
     };
-    let told = one(&services, &known, &ask).await;
+    let (told, shown) = tokio::join!(
+        one(&services, &known, &ask),
+        shown(&services, &known, &name)
+    );
     let seen = told.seen.map_err(|error| silence(&known.name, error))?;
     let found = seen.actors.iter().find(|actor| actor.name == name);
-    let mut shown = row(
-        &known.name,
-        found.ok_or_else(|| ApiError::not_found("actor", &name))?,
-    );
+    let found = found.ok_or_else(|| ApiError::not_found("actor", &name))?;
     let below = |actor: &&ActorReport| {
         let rest = actor.name.strip_prefix(&name);
         let rest = rest.and_then(|rest| rest.strip_prefix('/'));
         rest.is_some_and(|rest| !rest.contains('/'))
     };
-    let children = seen
-        .actors
-        .iter()
-        .filter(below)
-        .map(|actor| actor.name.as_str());
-    if let Some(members) = shown.as_object_mut() {
-        let parent = name.rsplit_once('/').map(|(parent, _)| parent);
-        members.insert("children".to_owned(), children.collect());
+    let children = seen.actors.iter().filter(below);
+    let children: Vec<&str> = children.map(|actor| actor.name.as_str()).collect();
+    let parent = name.rsplit_once('/').map(|(parent, _)| parent);
+    let mut row = row(&known.name, found);
+    if let Some(members) = row.as_object_mut() {
+        members.insert("children".to_owned(), children.into());
         members.insert("parent".to_owned(), parent.into());
+        members.extend(shown);
     }
-    Ok(Json(shown))
+    Ok(Json(row))
+}
+
+/// What the actor shows of its state, with whom it deals, and how old that is. Who hangs shows what it showed last.
+async fn shown(services: &Services, known: &Known, name: &str) -> Map<String, Value> {
+    let began = services.system.clock.monotonic();
+    let mut anew = true;
+    let seen = loop {
+        let name = name.to_owned();
+        let ask = AskActor { name, anew };
+        let seen = match known.is_me {
+            true => Ok(services.system.actor(&ask)),
+            false => services.cluster.ask(&known.id, &ask, PATIENCE).await,
+        };
+        let is_asked = matches!(&seen, Ok(ActorFound(Some(seen))) if seen.is_asked);
+        let waited = services.system.clock.monotonic().saturating_sub(began);
+        if !is_asked || waited >= SHOWN_WITHIN {
+            break seen;
+        }
+        anew = false;
+        tokio::time::sleep(SHOWN_AGAIN).await;
+    };
+    let (seen, why) = match seen {
+        Ok(ActorFound(seen)) => {
+            let hangs = seen.as_ref().is_some_and(|seen| seen.is_asked);
+            (seen, hangs.then(|| HANGS.to_owned()))
+        }
+        Err(error) => (None, Some(seen::why(error))),
+    };
+    let age_ms = seen.as_ref().map(|seen| seen.age_ms);
+    let shown = seen.and_then(|seen| seen.shown);
+    let age_ms = age_ms.filter(|_| shown.is_some());
+    let (state, links) = shown.map(|shown| (shown.state, shown.links)).unzip();
+    let state = state.map(|state| {
+        let state = state.into_iter();
+        state
+            .map(|(what, stands)| (what, Value::from(stands)))
+            .collect::<Map<_, _>>()
+    });
+    let members = [
+        ("state", json!(state)),
+        ("links", json!(links.unwrap_or_default())),
+        ("stateAgeMs", json!(age_ms)),
+        ("stateLacks", json!(why)),
+    ];
+    members
+        .map(|(name, value)| (name.to_owned(), value))
+        .into_iter()
+        .collect()
 }
 
 #[derive(Deserialize)]

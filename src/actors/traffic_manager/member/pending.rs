@@ -37,6 +37,11 @@ impl<R> Default for Pending<R> {
 }
 
 impl<R> Pending<R> {
+    /// How many questions wait.
+    pub(super) const fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// A question about keys of this shard that is to be answered.
     pub(super) fn wait(&mut self, shard: u16, asks: Vec<Ask>, reply: R, now: Duration) {
         let answers = vec![None; asks.len()];

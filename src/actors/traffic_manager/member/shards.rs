@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster::{Actor, Address, AskError, Asked, BoxError, Clock, Reply, spawn_named};
+use cluster::{Actor, Address, AskError, Asked, BoxError, Clock, Reply, SelfReport, spawn_named};
 use domain::ledger::{Ask, Effect, Input, Mark, Outcome, SHARED_KEY};
 use domain::view::{Event, Life, Words};
 use storage::{Database, StoreError, broker::ledger};
@@ -150,6 +150,24 @@ impl Actor for Shards {
         self.tell_changes();
         self.answer();
         Ok(())
+    }
+
+    fn shows(&self) -> SelfReport {
+        let ShardsArguments {
+            first, step, slots, ..
+        } = &self.arguments;
+        let view = self.arguments.agreed.latest().view;
+        SelfReport::default()
+            .with(
+                "shards",
+                format!("{first} and every {step} after it, of {}", slots.count()),
+            )
+            .with("epoch", view.epoch.number())
+            .with("questions that wait", self.pending.len())
+            .with("shards that speak with other members", self.under_way.len())
+            .with("unknown limits asked for", self.unknown.len())
+            .with("marks cannot be written", self.failing)
+            .linked_all(view.members.iter().map(|life| &life.node))
     }
 }
 

@@ -25,6 +25,11 @@ pub(super) struct Way {
 // === impl UnderWay ===
 
 impl UnderWay {
+    /// How many shards have something on its way.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Something is said of a shard; none when it is on its way already. Answers always leave.
     pub(super) fn begin(&mut self, shard: u16, to: &Life, words: &Words) -> Option<Way> {
         let Some(question) = words.question() else {
