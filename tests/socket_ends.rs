@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
+use crate::cluster::Trio;
 use crate::support::eventually;
 use crate::support::node::{Node, Options};
 use crate::support::shop::Shop;
@@ -195,28 +196,77 @@ async fn a_caller_who_takes_nothing_holds_no_socket() {
     are_over(&shop).await;
 }
 
+/// Agrees to a socket, as an upstream does that says something at once.
+async fn agrees(stream: &mut TcpStream, first: &[u8]) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.expect("a head"));
+    }
+    let head = String::from_utf8(head).expect("text");
+    let key = head
+        .lines()
+        .find_map(|line| line.strip_prefix("sec-websocket-key: "));
+    let accept = derive_accept_key(key.expect("a key").as_bytes());
+    let answer = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Accept: {accept}\r\n\r\n"
+    );
+    let bytes = [answer.as_bytes(), first].concat();
+    stream.write_all(&bytes).await.expect("sent");
+}
+
 #[tokio::test]
 async fn what_comes_right_behind_the_answer_that_opens_a_socket_is_passed_on() {
     let url = scripted(|mut stream: TcpStream| async move {
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            head.push(stream.read_u8().await.expect("a head"));
-        }
-        let head = String::from_utf8(head).expect("text");
-        let key = head
-            .lines()
-            .find_map(|line| line.strip_prefix("sec-websocket-key: "));
-        let accept = derive_accept_key(key.expect("a key").as_bytes());
-        let answer = format!(
-            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-             Sec-WebSocket-Accept: {accept}\r\n\r\n"
-        );
-        let bytes = [answer.as_bytes(), b"\x81\x05first"].concat();
-        stream.write_all(&bytes).await.expect("sent");
+        agrees(&mut stream, b"\x81\x05first").await;
         let _ = stream.read_to_end(&mut Vec::new()).await;
     })
     .await;
     let shop = Shop::before(&url, "").await;
     let mut socket = Socket::open(&shop, "/items").await;
     assert_eq!(socket.hear().await, Some(Message::text("first")));
+}
+
+#[tokio::test]
+async fn who_sends_no_more_and_has_said_no_close_hears_what_the_other_side_still_says() {
+    let url = scripted(|mut stream: TcpStream| async move {
+        agrees(&mut stream, b"").await;
+        let mut heard = Vec::new();
+        let end = stream.read_to_end(&mut heard).await;
+        end.expect("the end of what the caller sends");
+        // Two bytes of a head, four of a mask.
+        assert_eq!(heard.len(), 2 + 4 + 2);
+        let last = stream.write_all(b"\x81\x04last\x88\x02\x03\xe8").await;
+        last.expect("sent");
+    })
+    .await;
+    let shop = Shop::before(&url, "").await;
+    let mut socket = Socket::open(&shop, "/items").await;
+    socket.say(Message::text("go")).await;
+    let raw = socket.inner.get_mut();
+    raw.shutdown().await.expect("the end of one half");
+    assert_eq!(socket.hear().await, Some(Message::text("last")));
+    assert_eq!(socket.closed().await.0, 1000);
+    are_over(&shop).await;
+    assert!(!shop.node.log().contains(CLOSED_FROM_HERE));
+}
+
+#[tokio::test]
+async fn a_socket_of_which_nobody_can_tell_whether_it_may_go_on_closes_with_1013() {
+    let refuse = ("HEADGATE__GATEWAY__WHEN_CUT_OFF", "refuse");
+    let mut trio = Trio::start_with(&[refuse]).await;
+    let upstream = Sockets::start().await;
+    let (node, token) = (&trio.control, &trio.token);
+    let api = node.published(token, "Feed", "/feed", &upstream.url).await;
+    let held = node.subscribed(token, &api, "feed", "JWT").await;
+    let address = trio.gateway.http.replace("http://localhost", "127.0.0.1");
+    let stream = TcpStream::connect(address).await.expect("a connection");
+    let fields = [("authorization", format!("Bearer {}", held.access))];
+    let opened = Socket::at(stream, "/feed/1.0.0/items", &fields).await;
+    let mut socket = opened.expect("a socket");
+    socket.echoes("known").await;
+    trio.control.kill();
+    let (code, reason) = socket.closed().await;
+    assert_eq!(code, 1013, "{reason}");
+    assert_eq!(upstream.end().await, Some((1013, reason)));
 }

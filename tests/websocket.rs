@@ -167,11 +167,12 @@ async fn who_may_not_call_gets_a_plain_refusal_and_the_upstream_hears_nothing() 
     first.echoes("once").await;
     let refused = asks(&shop, "/items", &limited.access).await.expect(429);
     assert_eq!(refused.json()["code"], "900803");
+    assert_eq!(upstream.heads().len(), 2, "one was refused, one is open");
     // An open socket is a call under way.
     let mut second = Socket::open(&shop, "/items").await;
     let refused = asks(&shop, "/items", access).await.expect(503);
     assert_eq!(refused.header("retry-after"), "1");
-    assert_eq!(upstream.heads().len(), 3, "one was refused, two are open");
+    assert_eq!(upstream.heads().len(), 3, "the second is open as well");
     second.ends().await;
     eventually(10, "there is room again", || async {
         let answer = asks(&shop, "/items/refuses", access).await;

@@ -197,7 +197,12 @@ impl Socket {
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// Over a connection, with these fields.
     pub async fn over(stream: S, path: &str, fields: &[(&str, String)]) -> Result<Self, Error> {
-        let url = format!("ws://localhost/shop/1.0.0{path}");
+        Self::at(stream, &format!("/shop/1.0.0{path}"), fields).await
+    }
+
+    /// The same, of any API.
+    pub async fn at(stream: S, path: &str, fields: &[(&str, String)]) -> Result<Self, Error> {
+        let url = format!("ws://localhost{path}");
         let mut request = url.into_client_request().expect("a request");
         for (name, value) in fields {
             let name = http::HeaderName::try_from(*name).expect("a name");
