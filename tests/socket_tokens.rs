@@ -3,6 +3,7 @@
 use serde_json::json;
 use tokio::net::TcpStream;
 
+use crate::api_keys::key;
 use crate::support::shop::Shop;
 use crate::support::sockets::{Socket, Sockets};
 use crate::websocket::{asks, closes_soon, shop};
@@ -84,4 +85,18 @@ async fn where_nobody_looks_for_tokens_ours_goes_no_further_and_another_one_stay
         assert_eq!(head["x-target"], format!("/items{left}"));
         assert!(!head.contains_key("authorization"), "{head:?}");
     }
+}
+
+#[tokio::test]
+async fn an_api_that_keys_alone_open_passes_neither_a_key_nor_a_token_of_ours_on() {
+    let (shop, upstream) = shop("").await;
+    shop.change(|document| document["securityScheme"] = json!(["api_key"]))
+        .await;
+    let access = &shop.subscribed.access;
+    let with = |more: &str| format!("/items?access_token={access}&access_token=theirs{more}");
+    asks(&shop, &with(""), "").await.expect(401);
+    let (key, _) = key(&shop, json!({})).await;
+    let head = asked(&shop, &upstream, &with(&format!("&apikey={key}"))).await;
+    assert_eq!(head["x-target"], "/items?access_token=theirs");
+    assert_eq!(upstream.heads().len(), 1, "the other one was refused");
 }
