@@ -77,6 +77,8 @@ mod rivals;
 mod rolling;
 mod routing;
 mod shards;
+mod socket_ends;
+mod socket_tokens;
 mod start;
 mod streams;
 mod stuck_uploads;

@@ -41,7 +41,7 @@ pub(super) fn to_upstream(
     let (trace, goes_on) = ingress.ids.traceparent(fields.get(&TRACEPARENT));
     let api = &route.api;
     let issuer = ingress.settings.issuer.text();
-    let is_ours = |value: &HeaderValue| is_token_of(&issuer, value);
+    let is_ours = |value: &HeaderValue| is_bearer_of(&issuer, value);
     // Where the API looks for credentials. Elsewhere they are the upstream's business.
     let is_read = |name: &HeaderName| {
         (api.artifact.oauth2 && *name == api.bearer)
@@ -122,17 +122,17 @@ fn forwarded_for(exchange: &Exchange, fields: &HeaderMap) -> HeaderValue {
     HeaderValue::try_from(said.join(", ")).unwrap_or_else(|_| peer.text.clone())
 }
 
-/// Whether a field's value is a bearer token that this issuer made: a JWT in its name, or what
-/// looks like one of its opaque tokens. Nothing is decided by it but who may see the token.
-fn is_token_of(issuer: &str, value: &HeaderValue) -> bool {
+/// Whether a field's value is a bearer token that this issuer made.
+fn is_bearer_of(issuer: &str, value: &HeaderValue) -> bool {
     let text = value.to_str().unwrap_or_default();
-    let Some((scheme, token)) = text.split_once(' ') else {
-        return false;
-    };
-    let token = token.trim();
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return false;
-    }
+    let parts = text.split_once(' ');
+    let token = parts.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    token.is_some_and(|(_, token)| is_token_of(issuer, token.trim()))
+}
+
+/// Whether this issuer made a token: a JWT in its name, or what looks like one of its opaque tokens. Nothing is decided
+/// by it but who may see the token.
+pub(super) fn is_token_of(issuer: &str, token: &str) -> bool {
     let mut parts = token.split('.');
     let (_, claims, signature) = (parts.next(), parts.next(), parts.next());
     let Some(claims) = claims.filter(|_| signature.is_some()) else {
@@ -352,7 +352,7 @@ mod tests {
             (opaque.clone(), false),
         ] {
             let value = HeaderValue::from_str(&value).unwrap();
-            assert_eq!(is_token_of(ISSUER, &value), ours, "{value:?}");
+            assert_eq!(is_bearer_of(ISSUER, &value), ours, "{value:?}");
         }
     }
 }
