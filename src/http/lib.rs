@@ -19,6 +19,7 @@ pub mod inspection;
 pub mod key_manager;
 mod leaving;
 pub mod management;
+mod node_cookies;
 pub mod operation;
 pub mod page;
 mod patience;

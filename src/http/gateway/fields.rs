@@ -10,6 +10,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use domain::api::Cors;
 
 use crate::caller_address;
+use crate::node_cookies;
 
 use super::exchange::Exchange;
 use super::fault::Fault;
@@ -73,6 +74,7 @@ pub(super) fn to_upstream(
             fields.remove(&api.bearer);
         }
     }
+    node_cookies::hide(&mut fields);
     fields.insert(header::HOST, upstream);
     fields.insert(X_FORWARDED_FOR, came_through);
     let scheme = if exchange.peer.secure {
@@ -107,6 +109,7 @@ pub(super) fn from_upstream(fields: &mut HeaderMap, cors: &Cors) -> Result<(), F
     // Where the API says who may read its answers the upstream does not.
     let said_here = |name: &HeaderName| cors.enabled && name.as_str().starts_with(CROSS_ORIGIN);
     strip(fields, |_| false, said_here);
+    node_cookies::refuse(fields);
     Ok(())
 }
 
@@ -323,6 +326,7 @@ mod tests {
             ("access-control-allow-credentials", "true"),
             ("access-control-expose-headers", "x-secret"),
             ("etag", "1"),
+            ("set-cookie", "__Secure-headgate-0a1b=theirs; Path=/admin"),
         ];
         for enabled in [true, false] {
             let cors = Cors {
