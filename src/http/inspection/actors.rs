@@ -12,7 +12,8 @@ use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::operation::{Access, BodyKind, Operation};
 use crate::query::Query;
-use crate::seen::actors::{self as seen, PATIENCE, Told, all};
+use crate::seen::PATIENCE;
+use crate::seen::actors::{self as seen, Told, all};
 use crate::services::Services;
 
 /// The most rows of a page, and how many it has when nobody says.
