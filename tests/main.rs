@@ -29,6 +29,7 @@ mod commands;
 mod conflicts;
 mod connections;
 mod console;
+mod console_browser;
 mod control_planes;
 mod crash_points;
 mod credentials;
