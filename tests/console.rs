@@ -53,15 +53,27 @@ async fn status(node: &Node, path: &str, cookie: &str) -> (u16, String) {
     (answer.status.as_u16(), place)
 }
 
+/// The last entry of the change log.
+async fn entries(node: &Node) -> u64 {
+    let log = node.get("/admin/changes").bearer(&node.operator()).send();
+    let log = log.await.expect(200).json();
+    log["head"].as_u64().expect("a number")
+}
+
 /// Outcomes of lines of the audit log that say this.
 fn audited(node: &Node, what: &str) -> Vec<String> {
+    words(node, what, "outcome")
+}
+
+/// What such lines have in this field.
+fn words(node: &Node, what: &str, field: &str) -> Vec<String> {
     let log = node.log();
     let lines = log
         .lines()
         .filter_map(|line| serde_json::from_str(line).ok());
     let lines = lines.filter(|line: &Value| line["target"] == "audit" && line["message"] == what);
     lines
-        .map(|line| line["outcome"].as_str().unwrap_or_default().to_owned())
+        .map(|line| line[field].as_str().unwrap_or_default().to_owned())
         .collect()
 }
 
@@ -70,6 +82,7 @@ async fn nobody_sees_a_page_who_has_not_signed_in_and_every_answer_is_dressed() 
     let node = Node::start().await;
     let cookie = signed_in(&node).await;
     let (name, value) = cookie.split_once('=').expect("a cookie");
+    assert!(name.starts_with("__Secure-headgate-"), "{name}");
     let forged = [
         String::new(),
         format!("{name}="),
@@ -83,7 +96,7 @@ async fn nobody_sees_a_page_who_has_not_signed_in_and_every_answer_is_dressed() 
             assert_eq!(seen, (303, SIGN_IN.to_owned()), "{path} {cookie}");
         }
     }
-    for path in PAGES {
+    for path in PAGES.repeat(2) {
         assert_eq!(status(&node, path, &cookie).await.0, 200, "{path}");
     }
     for (path, expected) in [
@@ -123,6 +136,11 @@ async fn nobody_sees_a_page_who_has_not_signed_in_and_every_answer_is_dressed() 
     // The JSON beside them takes a bearer token, and no cookie.
     let json = node.get("/admin/cluster").header("cookie", &cookie).send();
     assert_eq!(json.await.status, StatusCode::UNAUTHORIZED);
+    // Each page is a line of the audit log once a minute, whoever else was sent away.
+    let looks = "somebody looks at the cluster";
+    assert_eq!(words(&node, looks, "at"), PAGES);
+    assert_eq!(words(&node, looks, "user"), ["admin"; 3]);
+    assert_eq!(words(&node, looks, "address"), ["127.0.0.1"; 3]);
 }
 
 /// What comes of it when somebody signs in with this.
@@ -141,11 +159,7 @@ async fn signing_in_takes_an_administrators_password_which_nothing_shows() {
     });
     let made = node.post("/scim2/Users").bearer(&token).json(&person);
     made.send().await.expect(201);
-    let entries = async || {
-        let log = node.get("/admin/changes").bearer(&token).send().await;
-        log.expect(200).json()["head"].as_u64().expect("a number")
-    };
-    let before = entries().await;
+    let before = entries(&node).await;
     for (user, password, code, said) in [
         ("ann", "Ann-keeps-this-1", 403, "need an administrator"),
         ("admin", "not-the-password", 403, "is wrong, or there were"),
@@ -160,7 +174,11 @@ async fn signing_in_takes_an_administrators_password_which_nothing_shows() {
         );
         assert!(!page.contains(password) || password.is_empty());
     }
-    assert_eq!(entries().await, before, "nothing is registered for them");
+    assert_eq!(
+        entries(&node).await,
+        before,
+        "nothing is registered for them"
+    );
     let good = filled(&node, "admin", &node.admin_password).await;
     let answer = good.send().await.expect(303);
     let set = answer.header("set-cookie").to_owned();
@@ -279,7 +297,10 @@ async fn a_session_ends_by_sign_out_and_with_the_access_of_its_person() {
     let forged = leave(&node, &one, "made-up").await;
     assert_eq!(forged.status, StatusCode::FORBIDDEN);
     assert_eq!(status(&node, "/admin/", &one).await.0, 200);
+    let before = entries(&node).await;
     let left = leave(&node, &one, &mark(&page)).await.expect(303);
+    // A key manager also agrees to revoke what is not its client's, and then writes nothing.
+    assert_eq!(entries(&node).await, before + 1, "its token is revoked");
     assert!(left.header("set-cookie").contains("Max-Age=0"));
     assert_eq!(status(&node, "/admin/", &one).await.0, 303);
     assert_eq!(status(&node, "/admin/", &other).await.0, 200);

@@ -25,6 +25,7 @@ pub(super) static LIST_ACTORS: Operation = Operation::new(
     Access::Scopes(&["apim:admin"]),
     BodyKind::Empty,
 )
+.looked_at()
 .query(&["node", "component", "kind", "name", "limit", "offset"]);
 
 pub(super) static ACTOR: Operation = Operation::new(
@@ -32,7 +33,8 @@ pub(super) static ACTOR: Operation = Operation::new(
     "/admin/actors/{node}/{*name}",
     Access::Scopes(&["apim:admin"]),
     BodyKind::Empty,
-);
+)
+.looked_at();
 
 pub(super) static RESTART_ACTOR: Operation = Operation::new(
     "POST",

@@ -19,7 +19,8 @@ pub(super) static CLUSTER: Operation = Operation::new(
     "/admin/cluster",
     Access::Scopes(&["apim:admin"]),
     BodyKind::Empty,
-);
+)
+.looked_at();
 
 pub(super) async fn cluster(State(services): State<Services>) -> Json<Value> {
     let (members, standing) =
@@ -60,7 +61,8 @@ pub(super) static CHANGES: Operation = Operation::new(
     "/admin/changes",
     Access::Scopes(&["apim:admin"]),
     BodyKind::Empty,
-);
+)
+.looked_at();
 
 /// Where the change log stands, and who has applied how much of it.
 pub(super) async fn changes(State(services): State<Services>) -> Result<Json<Value>, ApiError> {

@@ -19,6 +19,7 @@ pub(super) static CONFIG: Operation = Operation::new(
     Access::Scopes(&["apim:admin"]),
     BodyKind::Empty,
 )
+.looked_at()
 .query(&["node"]);
 
 #[derive(Deserialize)]
