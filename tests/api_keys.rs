@@ -24,7 +24,7 @@ fn change(shop: &Shop, operation: &str, body: &Value) -> Call {
 }
 
 /// Makes a key that the application uses; gives the key and its id.
-async fn key(shop: &Shop, properties: Value) -> (String, String) {
+pub async fn key(shop: &Shop, properties: Value) -> (String, String) {
     let body = json!({
         "keyName": "first", "keyType": "PRODUCTION", "additionalProperties": properties,
     });

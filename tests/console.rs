@@ -1,10 +1,8 @@
-//! The pages for a browser: who sees them, and what a person sees, in headless Chromium.
+//! The pages for a browser: who sees them, and how somebody signs in and out.
 
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::cluster::Trio;
-use crate::support::browser::{Browser, ENTER, TAB};
 use crate::support::eventually;
 use crate::support::http::{Answer, Call};
 use crate::support::node::Node;
@@ -55,34 +53,55 @@ async fn status(node: &Node, path: &str, cookie: &str) -> (u16, String) {
     (answer.status.as_u16(), place)
 }
 
+/// The last entry of the change log.
+async fn entries(node: &Node) -> u64 {
+    let log = node.get("/admin/changes").bearer(&node.operator()).send();
+    let log = log.await.expect(200).json();
+    log["head"].as_u64().expect("a number")
+}
+
 /// Outcomes of lines of the audit log that say this.
 fn audited(node: &Node, what: &str) -> Vec<String> {
+    words(node, what, "outcome")
+}
+
+/// What such lines have in this field.
+fn words(node: &Node, what: &str, field: &str) -> Vec<String> {
     let log = node.log();
     let lines = log
         .lines()
         .filter_map(|line| serde_json::from_str(line).ok());
     let lines = lines.filter(|line: &Value| line["target"] == "audit" && line["message"] == what);
     lines
-        .map(|line| line["outcome"].as_str().unwrap_or_default().to_owned())
+        .map(|line| line[field].as_str().unwrap_or_default().to_owned())
         .collect()
 }
 
 #[tokio::test]
 async fn nobody_sees_a_page_who_has_not_signed_in_and_every_answer_is_dressed() {
     let node = Node::start().await;
+    let cookie = signed_in(&node).await;
+    let (name, value) = cookie.split_once('=').expect("a cookie");
+    assert!(name.starts_with("__Secure-headgate-"), "{name}");
+    let forged = [
+        String::new(),
+        format!("{name}="),
+        format!("{name}={}", "0".repeat(value.len())),
+        format!("{name}={}", value.to_uppercase() + "0"),
+        format!("{name}-form={value}"),
+    ];
     for path in PAGES {
-        for cookie in ["", "__Secure-headgate-000000000000=made-up"] {
+        for cookie in &forged {
             let seen = status(&node, path, cookie).await;
             assert_eq!(seen, (303, SIGN_IN.to_owned()), "{path} {cookie}");
         }
     }
-    let cookie = signed_in(&node).await;
-    for path in PAGES {
+    for path in PAGES.repeat(2) {
         assert_eq!(status(&node, path, &cookie).await.0, 200, "{path}");
     }
     for (path, expected) in [
         ("/admin/", 200),
-        (SIGN_IN, 200),
+        (SIGN_IN, 303),
         ("/admin/ui/console.js", 200),
         ("/admin/ui/console.css", 200),
         ("/admin/ui/nothing", 404),
@@ -101,14 +120,27 @@ async fn nobody_sees_a_page_who_has_not_signed_in_and_every_answer_is_dressed() 
         ] {
             assert_eq!(answer.header(name), value, "{name} of {path}");
         }
-        if !path.contains("console.") {
+        if !path.contains("console.") && expected != 303 {
             assert!(answer.header("content-type").starts_with("text/html"));
             assert!(answer.text().contains("<main id=\"content\""), "{path}");
         }
     }
+    for (method, path, allowed) in [
+        ("POST", "/admin/", "GET,HEAD"),
+        ("DELETE", SIGN_IN, "GET,HEAD,POST"),
+        ("GET", "/admin/sign-out", "POST"),
+    ] {
+        let refused = node.call(method, path).send().await.expect(405);
+        assert_eq!(refused.header("allow"), allowed, "{path}");
+    }
     // The JSON beside them takes a bearer token, and no cookie.
     let json = node.get("/admin/cluster").header("cookie", &cookie).send();
     assert_eq!(json.await.status, StatusCode::UNAUTHORIZED);
+    // Each page is a line of the audit log once a minute, whoever else was sent away.
+    let looks = "somebody looks at the cluster";
+    assert_eq!(words(&node, looks, "at"), PAGES);
+    assert_eq!(words(&node, looks, "user"), ["admin"; 3]);
+    assert_eq!(words(&node, looks, "address"), ["127.0.0.1"; 3]);
 }
 
 /// What comes of it when somebody signs in with this.
@@ -127,6 +159,7 @@ async fn signing_in_takes_an_administrators_password_which_nothing_shows() {
     });
     let made = node.post("/scim2/Users").bearer(&token).json(&person);
     made.send().await.expect(201);
+    let before = entries(&node).await;
     for (user, password, code, said) in [
         ("ann", "Ann-keeps-this-1", 403, "need an administrator"),
         ("admin", "not-the-password", 403, "is wrong, or there were"),
@@ -141,6 +174,11 @@ async fn signing_in_takes_an_administrators_password_which_nothing_shows() {
         );
         assert!(!page.contains(password) || password.is_empty());
     }
+    assert_eq!(
+        entries(&node).await,
+        before,
+        "nothing is registered for them"
+    );
     let good = filled(&node, "admin", &node.admin_password).await;
     let answer = good.send().await.expect(303);
     let set = answer.header("set-cookie").to_owned();
@@ -172,6 +210,48 @@ async fn signing_in_takes_an_administrators_password_which_nothing_shows() {
     }
     // The first start has said it, and nothing since.
     assert_eq!(log.matches(&node.admin_password).count(), 1);
+}
+
+#[tokio::test]
+async fn several_may_sign_in_at_once_and_signing_in_again_ends_the_session_before() {
+    let node = Node::start().await;
+    let forms = [(); 4].map(|()| filled(&node, "admin", &node.admin_password));
+    let [a, b, c, d] = forms;
+    let (a, b, c, d) = tokio::join!(a, b, c, d);
+    let (a, b, c, d) = tokio::join!(a.send(), b.send(), c.send(), d.send());
+    let sessions = [a, b, c, d].map(|answer| cookies(&answer.expect(303)));
+    for cookie in &sessions {
+        assert_eq!(status(&node, "/admin/", cookie).await.0, 200);
+    }
+    // Each of them may still revoke its token, whoever signed in since.
+    for cookie in &sessions[..2] {
+        let page = node.get("/admin/").header("cookie", cookie).send().await;
+        let left = leave(&node, cookie, &mark(&page)).await;
+        assert_eq!(left.status, StatusCode::SEE_OTHER, "{}", left.text());
+    }
+    let (old, kept) = (&sessions[2], &sessions[3]);
+    let page = node.get(SIGN_IN).send().await.expect(200);
+    let form = [
+        ("form", mark(&page)),
+        ("username", "admin".to_owned()),
+        ("password", node.admin_password.clone()),
+    ];
+    let form: Vec<(&str, &str)> = form.iter().map(|(k, v)| (*k, v.as_str())).collect();
+    let both = format!("{old}; {}", cookies(&page));
+    let again = node.post(SIGN_IN).header("cookie", &both).form(&form);
+    let new = cookies(&again.send().await.expect(303));
+    assert_eq!(status(&node, "/admin/", old).await.0, 303);
+    for cookie in [kept, &new] {
+        assert_eq!(status(&node, "/admin/", cookie).await.0, 200);
+    }
+    let told = audited(&node, "somebody signs out of the pages");
+    assert_eq!(told, ["done"; 3]);
+}
+
+async fn leave(node: &Node, cookie: &str, mark: &str) -> Answer {
+    let call = node.post("/admin/sign-out").header("cookie", cookie);
+    let call = call.header("sec-fetch-site", "same-origin");
+    call.form(&[("form", mark)]).send().await
 }
 
 #[tokio::test]
@@ -214,15 +294,13 @@ async fn a_session_ends_by_sign_out_and_with_the_access_of_its_person() {
     let node = Node::start().await;
     let (one, other) = (signed_in(&node).await, signed_in(&node).await);
     let page = node.get("/admin/").header("cookie", &one).send().await;
-    let leave = |mark: &str| {
-        let call = node.post("/admin/sign-out").header("cookie", &one);
-        call.header("sec-fetch-site", "same-origin")
-            .form(&[("form", mark)])
-    };
-    let forged = leave("made-up").send().await;
+    let forged = leave(&node, &one, "made-up").await;
     assert_eq!(forged.status, StatusCode::FORBIDDEN);
     assert_eq!(status(&node, "/admin/", &one).await.0, 200);
-    let left = leave(&mark(&page)).send().await.expect(303);
+    let before = entries(&node).await;
+    let left = leave(&node, &one, &mark(&page)).await.expect(303);
+    // A key manager also agrees to revoke what is not its client's, and then writes nothing.
+    assert_eq!(entries(&node).await, before + 1, "its token is revoked");
     assert!(left.header("set-cookie").contains("Max-Age=0"));
     assert_eq!(status(&node, "/admin/", &one).await.0, 303);
     assert_eq!(status(&node, "/admin/", &other).await.0, 200);
@@ -231,222 +309,4 @@ async fn a_session_ends_by_sign_out_and_with_the_access_of_its_person() {
     let changed = node.command(&["user", "password", "admin"]).output();
     assert!(changed.expect("the binary").status.success());
     assert_eq!(status(&node, "/admin/", &other).await.0, 303);
-}
-
-/// Signs in as a person would, with the keyboard alone.
-async fn by_keyboard(browser: &Browser, node: &Node) {
-    browser.go(&format!("{}/admin/", node.management)).await;
-    browser.until_shows("h1", "Sign in").await;
-    assert_eq!(browser.read("document.activeElement.id").await, "username");
-    let keys = format!("admin{TAB}{}{ENTER}", node.admin_password);
-    browser.press(&keys).await;
-    browser.until_shows("h1", "Overview").await;
-}
-
-/// What somebody needs who does not see the page, or does not use a mouse.
-async fn is_for_everybody(browser: &Browser) {
-    for (what, expression) in [
-        ("a language", "document.documentElement.lang === 'en'"),
-        (
-            "one heading of the page",
-            "document.querySelectorAll('h1').length === 1",
-        ),
-        (
-            "landmarks",
-            "['header', 'nav[aria-label]', 'main'].every((one) => document.querySelectorAll(one).length === 1)",
-        ),
-        (
-            "headed tables",
-            "[...document.querySelectorAll('table')].every((one) => one.querySelector('thead th[scope=col]') && [...one.querySelectorAll('tbody tr')].every((row) => row.querySelector('th[scope=row]')))",
-        ),
-        (
-            "named pictures",
-            "[...document.querySelectorAll('svg:not([aria-hidden])')].every((one) => one.getAttribute('role') === 'img' && document.getElementById(one.getAttribute('aria-labelledby')).textContent)",
-        ),
-        (
-            "named sections",
-            "[...document.querySelectorAll('section')].every((one) => document.getElementById(one.getAttribute('aria-labelledby')))",
-        ),
-        (
-            "polite news",
-            "document.getElementById('news').getAttribute('aria-live') === 'polite'",
-        ),
-        (
-            "a mark for where one is",
-            "document.querySelectorAll('nav a[aria-current=page]').length === 1",
-        ),
-        (
-            "ids that are there once",
-            "(() => { const ids = [...document.querySelectorAll('[id]')].map((one) => one.id); return new Set(ids).size === ids.length; })()",
-        ),
-    ] {
-        let found = browser.read(expression).await;
-        assert_eq!(
-            found,
-            true,
-            "{what} on {}",
-            browser.read("location.pathname").await
-        );
-    }
-}
-
-/// The keyboard reaches the content at once, and everything in its order, and shows where it is.
-async fn the_keyboard_leads(browser: &Browser) {
-    browser.read("document.activeElement.blur()").await;
-    browser.press(TAB).await;
-    assert_eq!(
-        browser.read("document.activeElement.className").await,
-        "skip"
-    );
-    let place = browser.read("document.activeElement.getBoundingClientRect().left >= 0");
-    assert_eq!(
-        place.await,
-        true,
-        "the skip link is seen when it has the focus"
-    );
-    browser.press(ENTER).await;
-    assert_eq!(browser.read("location.hash").await, "#content");
-    let mut met = Vec::new();
-    browser
-        .read("(document.querySelector('.skip').focus(), 1)")
-        .await;
-    for _ in 0..6 {
-        browser.press(TAB).await;
-        let ring = "parseFloat(getComputedStyle(document.activeElement).outlineWidth) >= 2";
-        assert_eq!(
-            browser.read(ring).await,
-            true,
-            "focus is seen after {met:?}"
-        );
-        let name = "(document.activeElement.innerText || document.activeElement.getAttribute('aria-labelledby') || '').trim()";
-        met.push(
-            browser
-                .read(name)
-                .await
-                .as_str()
-                .unwrap_or_default()
-                .to_owned(),
-        );
-    }
-    let first: Vec<&str> = met.iter().map(String::as_str).take(5).collect();
-    assert_eq!(first, ["Overview", "Actors", "Shards", "Pause", "Sign out"]);
-    assert!(
-        met[5].starts_with("Node"),
-        "the content comes next: {met:?}"
-    );
-}
-
-/// Light and dark are different, and both are kept.
-async fn pictures(browser: &Browser, name: &str) {
-    let ground = "getComputedStyle(document.body).backgroundColor";
-    let mut grounds = Vec::new();
-    for scheme in ["dark", "light"] {
-        browser.prefer(scheme).await;
-        grounds.push(browser.read(ground).await);
-        browser.keep_picture(&format!("{name}-{scheme}")).await;
-    }
-    assert_eq!(grounds, ["rgb(20, 23, 27)", "rgb(255, 255, 255)"]);
-}
-
-async fn go(browser: &Browser, name: &str) {
-    let at = match name {
-        "Overview" => 1,
-        "Actors" => 2,
-        _ => 3,
-    };
-    browser.click(&format!("nav li:nth-child({at}) a")).await;
-    browser.until_shows("h1", name).await;
-}
-
-/// The nodes with their roles, the change log, and the calls, which arrive on a page that is open.
-async fn the_overview_tells(browser: &Browser) {
-    let rows = "[...document.querySelectorAll('#nodes tbody tr')].map((one) => one.innerText)";
-    let rows = browser.read(rows).await;
-    let rows = rows.as_array().expect("rows").iter();
-    let rows: Vec<&str> = rows.filter_map(Value::as_str).collect();
-    assert_eq!(rows.len(), 3, "{rows:?}");
-    let roles = [
-        ("cp1", "key-manager"),
-        ("tm1", "traffic-manager"),
-        ("gw1", "gateway"),
-    ];
-    for (name, role) in roles {
-        let row = rows.iter().find(|row| row.starts_with(name));
-        let row = row.unwrap_or_else(|| panic!("{name} in {rows:?}"));
-        assert!(row.contains("\tup\t") && row.contains(role), "{row}");
-    }
-    assert_eq!(browser.text("#news").await, "3 nodes: 3 up");
-    browser.until_shows("#changes", "gw1").await;
-    browser.until_shows("#calls", "no valid credential").await;
-    eventually(30, "the calls that were answered have a bar", || async {
-        let bars = "document.querySelectorAll('#calls svg.bars rect.answered:not([height=\"0\"])')";
-        let bars = browser.read(&format!("{bars}.length")).await;
-        (bars.as_u64() >= Some(1)).then_some(())
-    })
-    .await;
-}
-
-/// The tree; what somebody closed stays closed when the page renews itself, and the keyboard stays where it is.
-async fn the_actors_stand_in_a_tree(browser: &Browser) {
-    browser.until_shows("#tree-gw1", "gateway/validator").await;
-    browser
-        .until_shows("#tree-tm1", "traffic-manager/shards/15")
-        .await;
-    is_for_everybody(browser).await;
-    pictures(browser, "actors").await;
-    browser.click("#sum-gw1").await;
-    let before = "(window.before = document.querySelector('#sum-gw1'), 1)";
-    browser.read(before).await;
-    eventually(20, "the page renews itself", || async {
-        let renewed = browser.read("window.before !== document.querySelector('#sum-gw1')");
-        (renewed.await == true).then_some(())
-    })
-    .await;
-    let open = "['gw1', 'tm1'].map((one) => document.getElementById('tree-' + one).open)";
-    assert_eq!(browser.read(open).await, json!([false, true]));
-    assert_eq!(browser.read("document.activeElement.id").await, "sum-gw1");
-}
-
-#[tokio::test]
-async fn a_person_signs_in_and_sees_the_cluster_and_a_node_that_dies_without_a_reload() {
-    let mut trio = Trio::start().await;
-    let (_, _, access) = trio.subscriber("Many", 1_000).await;
-    for _ in 0..3 {
-        assert_eq!(trio.call(&access).await, 200);
-    }
-    assert_eq!(trio.call("not-a-token").await, 401);
-    let browser = Browser::open(&trio.control.client).await;
-    by_keyboard(&browser, &trio.control).await;
-    the_overview_tells(&browser).await;
-    is_for_everybody(&browser).await;
-    the_keyboard_leads(&browser).await;
-    pictures(&browser, "overview").await;
-
-    go(&browser, "Actors").await;
-    the_actors_stand_in_a_tree(&browser).await;
-
-    go(&browser, "Shards").await;
-    let all = "256 shards: tm1 owns 256";
-    browser.until_shows("#news", all).await;
-    let squares = browser.read("document.querySelectorAll('#map svg g.o0:not(.silent)').length");
-    assert_eq!(squares.await, 256);
-    is_for_everybody(&browser).await;
-    pictures(&browser, "shards").await;
-    trio.traffic.signal("-STOP");
-    browser.until_shows("#owners", "no answer").await;
-    trio.traffic.signal("-CONT");
-    browser.until_shows("#owners", "answers").await;
-    assert_eq!(browser.complaints().await, Vec::<String>::new());
-
-    go(&browser, "Overview").await;
-    browser.read("(window.since = 'before', 1)").await;
-    trio.traffic.kill();
-    browser.until_shows("#news", "2 up, tm1 down").await;
-    browser.until_shows("#nodes", "down").await;
-    let since = browser.read("window.since").await;
-    assert_eq!(since, "before", "it was not loaded anew");
-    pictures(&browser, "overview-with-a-node-down").await;
-    browser.click("form button").await;
-    browser.until_shows("h1", "Sign in").await;
-    browser.keep_picture("sign-in").await;
 }

@@ -202,3 +202,50 @@ async fn an_actor_of_another_node_is_started_anew_by_hand_once_somebody_says_yes
     })
     .await;
 }
+
+#[tokio::test]
+async fn whoever_looks_at_the_cluster_is_told_of_in_the_audit_log_once_a_minute() {
+    let node = Node::start().await;
+    let looks = || {
+        let log = node.log();
+        let lines = log.lines();
+        let lines = lines.filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let lines = lines.filter(|line| {
+            line["target"] == "audit" && line["message"] == "somebody looks at the cluster"
+        });
+        let told = lines.map(|line| {
+            let word = |name: &str| text(&line, name).to_owned();
+            assert_eq!(word("tenant"), "carbon.super");
+            assert_eq!(word("address"), "127.0.0.1");
+            (word("user"), word("at"))
+        });
+        told.collect::<Vec<_>>()
+    };
+    let token = node.admin_token().await;
+    let paths = [
+        "/admin/cluster",
+        "/admin/changes",
+        "/admin/actors?node=nobody",
+        "/admin/shards?limit=1",
+        "/admin/keys/carbon.super/api/50KPerMin/0//shop/1.0.0",
+        "/admin/config",
+        "/admin/voters",
+        "/admin/forget?node=nobody",
+        "/admin/usage",
+    ];
+    let mut expected = Vec::new();
+    for path in paths {
+        for _ in 0..3 {
+            node.get(path).bearer(&token).send().await;
+        }
+        node.get(path).send().await;
+        expected.push(("admin".to_owned(), path.to_owned()));
+    }
+    node.get(paths[0]).bearer(&node.operator()).send().await;
+    expected.push(("operator".to_owned(), paths[0].to_owned()));
+    let told = eventually(10, "each look is told of", || async {
+        Some(looks()).filter(|told| told.len() >= expected.len())
+    })
+    .await;
+    assert_eq!(told, expected);
+}

@@ -66,7 +66,7 @@ async fn upstreams_learn_where_a_call_comes_from_and_no_credential_of_ours() {
     let call = call
         .bearer(&subscribed.access)
         .header("connection", "cookie, x-hop, authorization")
-        .header("cookie", "a=b")
+        .header("cookie", "a=b; __Secure-headgate-0a1b=of-our-pages")
         .header("x-hop", "1")
         .header("x-forwarded-for", "6.6.6.6")
         .header("x-forwarded-for", "198.51.100.7:4433");

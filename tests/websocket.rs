@@ -6,13 +6,11 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
-use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
 use crate::support::eventually;
-use crate::support::node::{Node, Options};
 use crate::support::platform::{ADMIN, PUBLISHER, text};
 use crate::support::shop::Shop;
 use crate::support::sockets::{Socket, Sockets};
@@ -20,11 +18,11 @@ use crate::support::upstream::Tls;
 use crate::support::wire::Wire;
 use crate::without_key_managers::measured;
 
-const OPEN: &str = "headgate_gateway_websockets ";
+pub const OPEN: &str = "headgate_gateway_websockets ";
 /// A socket ends so long after the answer to the change at most.
 const SOON: Duration = Duration::from_secs(2);
 
-async fn shop(toml: &str) -> (Shop, Sockets) {
+pub async fn shop(toml: &str) -> (Shop, Sockets) {
     let upstream = Sockets::start().await;
     (Shop::before(&upstream.url, toml).await, upstream)
 }
@@ -125,7 +123,7 @@ async fn told(shop: &Shop) {
 }
 
 /// A call that asks for a socket, as any client of HTTP may make it.
-async fn asks(shop: &Shop, path: &str, access: &str) -> crate::support::http::Answer {
+pub async fn asks(shop: &Shop, path: &str, access: &str) -> crate::support::http::Answer {
     let call = shop.node.api("GET", &format!("/shop/1.0.0{path}"));
     let call = match access {
         "" => call,
@@ -169,10 +167,12 @@ async fn who_may_not_call_gets_a_plain_refusal_and_the_upstream_hears_nothing() 
     first.echoes("once").await;
     let refused = asks(&shop, "/items", &limited.access).await.expect(429);
     assert_eq!(refused.json()["code"], "900803");
+    assert_eq!(upstream.heads().len(), 2, "one was refused, one is open");
     // An open socket is a call under way.
     let mut second = Socket::open(&shop, "/items").await;
     let refused = asks(&shop, "/items", access).await.expect(503);
     assert_eq!(refused.header("retry-after"), "1");
+    assert_eq!(upstream.heads().len(), 3, "the second is open as well");
     second.ends().await;
     eventually(10, "there is room again", || async {
         let answer = asks(&shop, "/items/refuses", access).await;
@@ -180,32 +180,6 @@ async fn who_may_not_call_gets_a_plain_refusal_and_the_upstream_hears_nothing() 
     })
     .await;
     first.echoes("still").await;
-}
-
-#[tokio::test]
-async fn a_token_may_stand_in_the_query_of_a_request_for_a_socket_and_goes_no_further() {
-    let (shop, upstream) = shop("").await;
-    let access = &shop.subscribed.access;
-    let path = |token: &str| format!("/items/one?a=1&access_token={token}&b=2");
-    let stream = TcpStream::connect(shop.address())
-        .await
-        .expect("a connection");
-    let opened = Socket::over(stream, &path(access), &[]).await;
-    let mut socket = opened.expect("a socket");
-    socket.echoes("hello").await;
-    let head = upstream.heads().remove(0);
-    assert_eq!(head["x-target"], "/items/one?a=1&b=2");
-    assert!(!head.contains_key("authorization"), "{head:?}");
-    asks(&shop, &path("e30.e30.e30"), "").await.expect(401);
-    // No other call may: what it asks for is in logs and histories.
-    let call = format!("/shop/1.0.0{}", path(access));
-    shop.node.api("GET", &call).send().await.expect(401);
-    let revoke = shop.node.post("/oauth2/revoke");
-    let revoke = revoke.basic(&shop.subscribed.key, &shop.subscribed.secret);
-    let revoke = revoke.form(&[("token", access)]);
-    revoke.send().await.expect(200);
-    closes_soon(&mut socket, &upstream, "Invalid Credentials").await;
-    assert!(!shop.node.log().contains(access.as_str()));
 }
 
 #[tokio::test]
@@ -296,7 +270,7 @@ async fn a_socket_closes_with_1008_at_both_sides_when_what_it_rests_on_ends_and_
     assert!((cut - 3.0).abs() < 0.5, "{cut}");
 }
 
-async fn closes_soon(socket: &mut Socket, upstream: &Sockets, reason: &str) {
+pub async fn closes_soon(socket: &mut Socket, upstream: &Sockets, reason: &str) {
     let closed = tokio::time::timeout(SOON, socket.closed());
     let (code, said) = closed.await.expect("it closes in time");
     assert_eq!(code, 1008, "{said}");
@@ -318,66 +292,6 @@ async fn a_socket_closes_with_1008_when_its_token_expires() {
         (1008, "the credential has expired")
     );
     assert_eq!(upstream.end().await, Some((1008, reason)));
-}
-
-#[tokio::test]
-async fn a_node_that_stops_gives_sockets_their_time_and_closes_what_is_left_with_1001() {
-    let grace = Duration::from_secs(4);
-    let upstream = Sockets::start().await;
-    let node = Node::start_with(Options {
-        environment: vec![(
-            "HEADGATE__NODE__DRAIN_TIMEOUT_MS".to_owned(),
-            grace.as_millis().to_string(),
-        )],
-        ..Options::default()
-    });
-    let mut shop = Shop::on(node.await, &upstream.url).await;
-    let mut ends = Socket::open(&shop, "/items").await;
-    let mut stays = Socket::open(&shop, "/items").await;
-    let began = Instant::now();
-    let address = shop.address();
-    let talking = async {
-        eventually(10, "the node takes no connection", || async {
-            TcpStream::connect(&address).await.is_err().then_some(())
-        })
-        .await;
-        ends.echoes("in its time").await;
-        stays.echoes("in its time").await;
-        ends.ends().await;
-        assert!(began.elapsed() < grace, "the machine is too slow for this");
-        let (code, reason) = stays.closed().await;
-        assert_eq!((code, reason.as_str()), (1001, "the gateway goes"));
-        assert!(began.elapsed() >= grace, "it had less than its time");
-    };
-    let (code, ()) = tokio::join!(shop.node.terminate(), talking);
-    assert_eq!(code, Some(0));
-    assert_eq!(upstream.end().await, Some((1000, "done".to_owned())));
-    let goes = Some((1001, "the gateway goes".to_owned()));
-    assert_eq!(upstream.end().await, goes);
-}
-
-#[tokio::test]
-async fn a_side_that_is_lost_ends_the_other_one() {
-    let (shop, upstream) = shop("").await;
-    let mut lost = Socket::open(&shop, "/items/lost").await;
-    lost.say(Message::text("go")).await;
-    assert_eq!(
-        lost.closed().await,
-        (1011, "the endpoint has gone".to_owned())
-    );
-    assert_eq!(upstream.end().await, None);
-    // In the middle of a frame nothing can be said.
-    let mut half = Socket::open(&shop, "/items/half").await;
-    half.say(Message::text("go")).await;
-    assert_eq!(half.hear().await, None);
-    assert_eq!(upstream.end().await, None);
-    let left = Socket::open(&shop, "/items").await;
-    drop(left);
-    assert_eq!(upstream.end().await, None);
-    eventually(10, "no socket is left", || async {
-        (measured(&shop.node, OPEN).await < 0.5).then_some(())
-    })
-    .await;
 }
 
 #[tokio::test]
@@ -404,24 +318,4 @@ async fn who_sends_what_no_frame_of_its_own_may_be_is_told_so_and_the_other_side
     let (code, reason) = odd.closed().await;
     assert_eq!(code, 1011);
     assert_eq!(upstream.end().await, Some((1002, reason)));
-}
-
-#[tokio::test]
-async fn a_socket_that_is_silent_too_long_is_closed_and_pings_keep_one_open() {
-    let idle = Duration::from_secs(2);
-    let (shop, upstream) = shop("websocket_idle_timeout_ms = 2000\n").await;
-    let mut silent = Socket::open(&shop, "/items").await;
-    let mut pinged = Socket::open(&shop, "/items").await;
-    let began = Instant::now();
-    let pinging = async {
-        while began.elapsed() < idle * 2 {
-            pinged.say(Message::Ping("still?".into())).await;
-            assert_eq!(pinged.hear().await, Some(Message::Pong("still?".into())));
-            tokio::time::sleep(idle / 10).await;
-        }
-    };
-    let ((code, reason), ()) = tokio::join!(silent.closed(), pinging);
-    assert_eq!(code, 1001, "{reason}");
-    assert_eq!(upstream.end().await, Some((1001, reason)));
-    pinged.echoes("it is").await;
 }

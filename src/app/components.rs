@@ -149,6 +149,7 @@ impl Components {
             admin: control.admin.clone(),
             usage: control.intake.clone(),
             trusted_proxies: Arc::clone(&self.trusted_proxies),
+            looks: Arc::default(),
             ingress,
             settings,
             reload: Arc::new(move || reload.reload()),

@@ -36,6 +36,19 @@ pub struct UsageEvent {
     pub bytes_out: u64,
 }
 
+/// Calls of a minute that got the same status, whoever called what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MinuteSum {
+    /// When the minute began, milliseconds since the epoch.
+    pub minute_ms: i64,
+    /// What the calls were answered with.
+    pub status: u16,
+    /// How many there were.
+    pub calls: u64,
+    /// How many of them were passed on to an upstream.
+    pub forwarded: u64,
+}
+
 /// The counts of one minute for one API, application and status.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UsageCount {

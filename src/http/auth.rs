@@ -15,6 +15,7 @@ use domain::validation::{Grant, Verdict};
 use crate::caller_address;
 use crate::entity_tag;
 use crate::error::ApiError;
+use crate::looks::Look;
 use crate::operation::{Access, Operation};
 use crate::services::Services;
 use crate::target;
@@ -82,6 +83,9 @@ pub(crate) async fn guard(
         Err(error) => return error.into_response(),
     };
     if let Some(caller) = caller {
+        if operation.looked_at {
+            looked(&services, request.uri(), &caller, address);
+        }
         request.extensions_mut().insert(caller);
     }
     request.extensions_mut().insert(operation);
@@ -89,6 +93,18 @@ pub(crate) async fn guard(
     let known = request.headers().get(entity_tag::KNOWN).cloned();
     let response = next.run(request).await;
     entity_tag::unless_known(&method, known.as_ref(), response)
+}
+
+fn looked(services: &Services, uri: &Uri, caller: &Caller, address: IpAddr) {
+    let at = uri.path_and_query();
+    let look = Look {
+        user: caller.user.clone(),
+        tenant: caller.tenant.clone(),
+        address,
+        at: at.map_or_else(String::new, ToString::to_string),
+    };
+    let now = services.system.clock.monotonic();
+    services.looks.tell(look, now);
 }
 
 /// Refuses what is asked of a tenant that is not served: the answer would be another one's.

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use axum::extract::{ConnectInfo, Request};
-use axum::http::HeaderMap;
+use axum::http::{Extensions, HeaderMap};
 
 use domain::address::{self, AddressRange};
 
@@ -16,8 +16,17 @@ pub(crate) fn forwarded_for(headers: &HeaderMap) -> impl DoubleEndedIterator<Ite
 
 /// The caller's address.
 pub(crate) fn of(request: &Request, trusted: &[AddressRange]) -> IpAddr {
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    of_parts(request.extensions(), request.headers(), trusted)
+}
+
+/// The same of a request whose body was taken off.
+pub(crate) fn of_parts(
+    extensions: &Extensions,
+    headers: &HeaderMap,
+    trusted: &[AddressRange],
+) -> IpAddr {
+    let peer = extensions.get::<ConnectInfo<SocketAddr>>();
     // A router without connections has no addresses: then all callers are one.
     let peer = peer.map_or(Ipv4Addr::UNSPECIFIED.into(), |ConnectInfo(peer)| peer.ip());
-    address::caller(peer, forwarded_for(request.headers()), trusted)
+    address::caller(peer, forwarded_for(headers), trusted)
 }

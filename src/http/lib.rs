@@ -18,7 +18,9 @@ pub mod gateway;
 pub mod inspection;
 pub mod key_manager;
 mod leaving;
+mod looks;
 pub mod management;
+mod node_cookies;
 pub mod operation;
 pub mod page;
 mod patience;
@@ -42,5 +44,6 @@ mod watched;
 
 pub use accept::Acceptance;
 pub use leaving::Leaving;
+pub use looks::Looks;
 pub use readiness::{Checked, Readiness};
 pub use services::{Ingress, Reached, Reloaded, Services, Setting};

@@ -64,6 +64,8 @@ pub struct Operation {
     pub query: &'static [&'static str],
     /// Whether a wrong `If-Match` is refused with 412.
     pub if_match: bool,
+    /// Whether the audit log tells who looks at it.
+    pub looked_at: bool,
     /// Whose the object is that its path, query or body names.
     pub owner: Owner,
     /// Members that must not name, together with others or alone, what there is already: 409 names
@@ -90,6 +92,7 @@ impl Operation {
             json_limit: JSON_LIMIT,
             query: &[],
             if_match: false,
+            looked_at: false,
             owner: Owner::Tenant,
             unique: &[],
         }
@@ -113,6 +116,13 @@ impl Operation {
     #[must_use]
     pub const fn if_match(mut self) -> Self {
         self.if_match = true;
+        self
+    }
+
+    /// The same, and the audit log tells who looks at it.
+    #[must_use]
+    pub const fn looked_at(mut self) -> Self {
+        self.looked_at = true;
         self
     }
 

@@ -13,6 +13,7 @@ use actors::usage::UsageIntakeHandle;
 use cluster::{Cluster, SettingsSeen, System};
 use domain::address::AddressRange;
 
+use crate::looks::Looks;
 use crate::readiness::Readiness;
 
 /// The doors of this node, cheap to clone.
@@ -49,6 +50,8 @@ pub struct Services {
     pub publisher: Option<PublisherHandle>,
     /// Whose `X-Forwarded-For` counts.
     pub trusted_proxies: Arc<[AddressRange]>,
+    /// Who looked at what operators see lately.
+    pub looks: Arc<Looks>,
     /// Where callers reach the gateways.
     pub ingress: Ingress,
     /// What this node is configured with.

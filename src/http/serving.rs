@@ -57,15 +57,23 @@ async fn ended<C: GracefulConnection>(
     mut serving: Pin<&mut C>,
     turn: &Turn,
 ) -> Result<(), C::Error> {
-    let awaited = async {
+    let on_its_way = async {
         while turn.is_awaited() {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    let answered = async {
+        let _ = tokio::time::timeout(UNDER_WAY, on_its_way).await;
+        // hyper would answer `Connection: Upgrade, close`, which many a caller takes for no switch. Any other answer says
+        // itself that it is the last.
+        while turn.may_switch() {
             tokio::time::sleep(LOOK).await;
         }
     };
     tokio::select! {
         biased;
         served = &mut serving => return served,
-        _ = tokio::time::timeout(UNDER_WAY, awaited) => {}
+        () = answered => {}
     }
     serving.as_mut().graceful_shutdown();
     serving.await

@@ -22,6 +22,8 @@ pub(super) struct Turn {
     fresh: AtomicBool,
     /// The first byte of a head is there, its end is not.
     in_head: AtomicBool,
+    /// The request that is open asks for another protocol.
+    may_switch: AtomicBool,
     /// Everything that was answered has been written out.
     quiet: AtomicBool,
     /// Since when the caller idles or sends its head.
@@ -60,6 +62,7 @@ impl Turn {
             http2: AtomicBool::new(false),
             fresh: AtomicBool::new(true),
             in_head: AtomicBool::new(false),
+            may_switch: AtomicBool::new(false),
             quiet: AtomicBool::new(true),
             since_ms: AtomicU64::new(now),
             stuck_ms: AtomicU64::new(0),
@@ -116,6 +119,11 @@ impl Turn {
     /// Whether a request may be on its way that nothing is known of: a head has begun, or none has come yet.
     pub(super) fn is_awaited(&self) -> bool {
         self.fresh.load(Ordering::Relaxed) || self.in_head.load(Ordering::Relaxed)
+    }
+
+    /// Whether the connection may be another protocol's once the request that is open has been answered.
+    pub(super) fn may_switch(&self) -> bool {
+        self.may_switch.load(Ordering::Relaxed)
     }
 
     /// Whether no answer of ours is under way: what is written now comes from below us.
@@ -191,6 +199,12 @@ impl Turn {
 // === impl Open ===
 
 impl Open {
+    /// The request asks for another protocol.
+    pub(super) fn may_switch(&mut self) {
+        let turn = &self.turn;
+        turn.may_switch.store(!turn.is_http2(), Ordering::Relaxed);
+    }
+
     /// The answer was asked for a piece, and had one or not. Over HTTP/1.1 the socket tells whether it is taken.
     pub(super) fn asked(&mut self, had: bool) {
         if !self.turn.is_http2() {
@@ -209,6 +223,7 @@ impl Drop for Open {
         let turn = &self.turn;
         turn.untaken.withdrawn(&mut self.place);
         turn.since_ms.store(turn.now_ms(), Ordering::Relaxed);
+        turn.may_switch.store(false, Ordering::Relaxed);
         turn.open.fetch_sub(1, Ordering::Relaxed);
     }
 }

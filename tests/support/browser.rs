@@ -93,8 +93,13 @@ impl Browser {
 
     /// Waits until what a selector finds shows this text.
     pub async fn until_shows(&self, selector: &str, text: &str) {
+        self.shows_within(30, selector, text).await;
+    }
+
+    /// As [`Self::until_shows`], at most so many seconds.
+    pub async fn shows_within(&self, seconds: u64, selector: &str, text: &str) {
         let what = format!("{selector} shows {text}");
-        eventually(30, &what, || async {
+        eventually(seconds, &what, || async {
             self.text(selector).await.contains(text).then_some(())
         })
         .await;

@@ -7,6 +7,7 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use http::{HeaderMap, HeaderValue, Response};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -46,6 +47,21 @@ impl Sockets {
         let seen = Arc::new(Mutex::new(Seen::default()));
         let told = Arc::clone(&seen);
         let url = scripted(move |stream| talk(stream, Arc::clone(&told))).await;
+        Self { url, seen }
+    }
+
+    /// One that answers nobody before this is closed.
+    pub async fn behind(gate: &Arc<Semaphore>) -> Self {
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let (told, gate) = (Arc::clone(&seen), Arc::clone(gate));
+        let url = scripted(move |stream| {
+            let (told, gate) = (Arc::clone(&told), Arc::clone(&gate));
+            async move {
+                let _ = gate.acquire().await;
+                talk(stream, told).await;
+            }
+        })
+        .await;
         Self { url, seen }
     }
 
@@ -103,18 +119,37 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(stream: S, seen: Arc<Mutex<Seen
         }
         Ok(response)
     };
-    let Ok(mut socket) = accept_hdr_async(stream, opening).await else {
-        return;
-    };
+    if let Ok(mut socket) = accept_hdr_async(stream, opening).await {
+        let end = speak(&mut socket, &word).await;
+        seen.lock().expect("not poisoned").ends.push(end);
+    }
+}
+
+/// Speaks as this word says, and hears with which Close it ends.
+async fn speak<S: AsyncRead + AsyncWrite + Unpin>(
+    socket: &mut WebSocketStream<S>,
+    word: &str,
+) -> Option<(u16, String)> {
     let mut end = None;
     while let Some(Ok(message)) = socket.next().await {
-        let raw: &[u8] = match (word.as_str(), &message) {
+        let raw: &[u8] = match (word, &message) {
             (_, Message::Close(frame)) => {
                 end = frame.as_ref().map(told);
                 continue;
             }
             (_, Message::Ping(_) | Message::Pong(_)) => continue,
             ("lost", _) => break,
+            ("closes", _) => {
+                let close = socket.send(Message::Close(Some(done())));
+                close.await.expect("it is open");
+                continue;
+            }
+            ("mute", _) => std::future::pending().await,
+            ("floods", _) => {
+                let bytes = Message::binary(vec![0; 1 << 20]);
+                while socket.send(bytes.clone()).await.is_ok() {}
+                break;
+            }
             // Half of ten bytes; and a mask that no server's frame has.
             ("half", _) => b"\x82\x0ahalf.",
             ("odd", _) => b"\x82\x81....x",
@@ -129,7 +164,13 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(stream: S, seen: Arc<Mutex<Seen
             break;
         }
     }
-    seen.lock().expect("not poisoned").ends.push(end);
+    end
+}
+
+fn done() -> CloseFrame {
+    let code = tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode::Normal;
+    let reason = "done".into();
+    CloseFrame { code, reason }
 }
 
 fn told(frame: &CloseFrame) -> (u16, String) {
@@ -156,7 +197,12 @@ impl Socket {
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// Over a connection, with these fields.
     pub async fn over(stream: S, path: &str, fields: &[(&str, String)]) -> Result<Self, Error> {
-        let url = format!("ws://localhost/shop/1.0.0{path}");
+        Self::at(stream, &format!("/shop/1.0.0{path}"), fields).await
+    }
+
+    /// The same, of any API.
+    pub async fn at(stream: S, path: &str, fields: &[(&str, String)]) -> Result<Self, Error> {
+        let url = format!("ws://localhost{path}");
         let mut request = url.into_client_request().expect("a request");
         for (name, value) in fields {
             let name = http::HeaderName::try_from(*name).expect("a name");
@@ -195,10 +241,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
 
     /// Closes it as a caller does who is done, and is answered.
     pub async fn ends(&mut self) {
-        let code = tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode::Normal;
-        let reason = "done".into();
-        let close = self.inner.close(Some(CloseFrame { code, reason }));
-        close.await.expect("it is open");
+        self.says_close().await;
         assert_eq!(self.closed().await.0, 1000);
+    }
+
+    /// Says its Close.
+    pub async fn says_close(&mut self) {
+        let close = self.inner.close(Some(done()));
+        close.await.expect("it is open");
     }
 }

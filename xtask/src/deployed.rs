@@ -1,5 +1,5 @@
 //! What `deploy/` names exists: settings as `HEADGATE__SECTION__KEY` and metrics, by the tables of `docs/configuration.md` and
-//! `docs/operating.md`.
+//! `docs/operating.md`. And balancers log no query, for it may have a token.
 
 use std::fs;
 use std::path::Path;
@@ -11,6 +11,9 @@ use crate::stage::Finding;
 const TABLES: [&str; 2] = ["docs/configuration.md", "docs/operating.md"];
 /// Whose names that begin with `headgate_` are metrics; elsewhere databases have such names.
 const WATCHING: [&str; 2] = ["deploy/prometheus/", "deploy/grafana/"];
+
+const LOGS_QUERIES: &str =
+    "it logs queries, which may have tokens: give a log-format with the path alone";
 
 /// Settings and metrics that these pages do not have.
 pub(crate) fn findings(root: &Path) -> Result<Vec<Finding>> {
@@ -42,6 +45,9 @@ fn unknown(path: &str, text: &str, tables: &str) -> Vec<Finding> {
     let watches = WATCHING.iter().any(|folder| path.starts_with(folder));
     let mut findings = Vec::new();
     for (number, line) in (1..).zip(text.lines()) {
+        if line.trim() == "option httplog" {
+            findings.push(Finding::new(path, number, LOGS_QUERIES));
+        }
         for name in line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_') {
             let what = match name.strip_prefix("HEADGATE__") {
                 Some("SECTION__KEY") => None,
@@ -88,6 +94,17 @@ mod tests {
         let found = told("deploy/oci/Containerfile", "\nHEADGATE__NODE__DATA: x");
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].contains("Containerfile:2") && found[0].contains("node.data is"));
+    }
+
+    #[test]
+    fn a_balancer_that_logs_queries_is_named() {
+        let found = told(
+            "deploy/balancer/haproxy.cfg",
+            "defaults\n    option httplog",
+        );
+        assert_eq!(found.len(), 1, "{found:?}");
+        let said = "    # `option httplog` without the query.\n    log-format \"%HPO\"";
+        assert!(told("deploy/balancer/haproxy.cfg", said).is_empty());
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use cluster::{Address, AskError, Cluster, Door};
-use domain::usage::UsageCount;
+use domain::usage::{MinuteSum, UsageCount};
 use storage::{Database, Read, StoreError, apim};
 
 use crate::CONTROL_PLANE;
@@ -159,6 +159,15 @@ impl UsageIntakeHandle {
     ) -> Result<Vec<UsageCount>, UsageError> {
         let mut read = self.apim().await?;
         Ok(apim::usage::list(&mut read, from_ms, to_ms, (offset, most)).await?)
+    }
+
+    /// The sums of the minutes that begin from `from_ms` to before `to_ms`, by minute and status.
+    ///
+    /// # Errors
+    /// When API-M cannot be read.
+    pub async fn sums(&self, from_ms: i64, to_ms: i64) -> Result<Vec<MinuteSum>, UsageError> {
+        let mut read = self.apim().await?;
+        Ok(apim::usage::sums(&mut read, from_ms, to_ms).await?)
     }
 
     /// Calls that may have happened and are in no count.

@@ -3,8 +3,8 @@
 use askama::Template;
 use axum::extract::Request;
 use axum::http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, REFERRER_POLICY,
-    RETRY_AFTER, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, REFERRER_POLICY, RETRY_AFTER,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
@@ -92,11 +92,8 @@ pub(super) async fn no_such_page() -> Response {
 /// The page takes no such method.
 pub(super) async fn no_such_method() -> Response {
     let text = "This address is not asked that way. Go to the overview and on from there.";
-    let status = StatusCode::METHOD_NOT_ALLOWED;
-    let mut response = refused(status, "Not that way", text);
-    let allowed = HeaderValue::from_static("GET, HEAD, POST");
-    response.headers_mut().insert(ALLOW, allowed);
-    response
+    // Which methods it does take is added by its route.
+    refused(StatusCode::METHOD_NOT_ALLOWED, "Not that way", text)
 }
 
 #[cfg(test)]

@@ -7,9 +7,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::usage::UsageCount;
+use actors::usage::UsageError;
+use domain::usage::MinuteSum;
+use tokio::time::timeout;
 
 use super::Console;
+use crate::seen::PATIENCE;
 use crate::services::Services;
 
 /// Minutes that are shown.
@@ -17,8 +20,6 @@ pub(super) const MINUTES: usize = 60;
 const MINUTE_MS: i64 = 60_000;
 /// How long counts are shown before they are read again.
 const FRESH: Duration = Duration::from_secs(5);
-/// The most counts that are read.
-const MOST: u32 = 10_000;
 
 /// What was read, and when, on the boot clock.
 pub(super) struct Kept {
@@ -35,8 +36,6 @@ pub(super) struct Calls {
     pub(super) minutes: Vec<Minute>,
     /// Refused calls by the status that they got.
     pub(super) refused: BTreeMap<u16, u64>,
-    /// Whether there were more counts than are read.
-    pub(super) more: bool,
 }
 
 /// The calls of a minute.
@@ -55,7 +54,7 @@ pub(super) struct Minute {
 pub(super) enum Uncounted {
     /// This node takes no counts in.
     Elsewhere,
-    /// The database does not answer.
+    /// The database does not answer, or not soon enough.
     Unavailable,
 }
 
@@ -72,9 +71,8 @@ pub(super) async fn look(services: &Services, console: &Console) -> Result<Arc<C
     let to_ms = begins(services.system.clock.now_ms()) + MINUTE_MS;
     let span = i64::try_from(MINUTES).unwrap_or_default() * MINUTE_MS;
     let from_ms = to_ms - span;
-    let counts = intake.counts(from_ms, to_ms, (0, MOST + 1)).await;
-    let counts = counts.map_err(|_| Uncounted::Unavailable)?;
-    let calls = Arc::new(Calls::sum(from_ms, &counts));
+    let sums = in_time(intake.sums(from_ms, to_ms)).await?;
+    let calls = Arc::new(Calls::of(from_ms, &sums));
     *console.calls() = Some(Kept {
         at: now,
         calls: Arc::clone(&calls),
@@ -82,13 +80,23 @@ pub(super) async fn look(services: &Services, console: &Console) -> Result<Arc<C
     Ok(calls)
 }
 
+/// What is read, unless a page would have to wait for it longer than for anything else.
+async fn in_time(
+    read: impl Future<Output = Result<Vec<MinuteSum>, UsageError>>,
+) -> Result<Vec<MinuteSum>, Uncounted> {
+    match timeout(PATIENCE, read).await {
+        Ok(Ok(sums)) => Ok(sums),
+        Ok(Err(_)) | Err(_) => Err(Uncounted::Unavailable),
+    }
+}
+
 // === impl Calls ===
 
 impl Calls {
-    fn sum(from_ms: i64, counts: &[UsageCount]) -> Self {
+    fn of(from_ms: i64, sums: &[MinuteSum]) -> Self {
         let mut minutes = vec![Minute::default(); MINUTES];
         let mut refused = BTreeMap::new();
-        for count in counts {
+        for count in sums {
             let at = usize::try_from((count.minute_ms - from_ms) / MINUTE_MS).ok();
             let Some(minute) = at.and_then(|at| minutes.get_mut(at)) else {
                 continue;
@@ -108,12 +116,10 @@ impl Calls {
                 *refused.entry(count.status).or_default() += turned_away;
             }
         }
-        let most = usize::try_from(MOST).unwrap_or(usize::MAX);
         Self {
             from_ms,
             minutes,
             refused,
-            more: counts.len() > most,
         }
     }
 
@@ -158,22 +164,20 @@ pub(super) const fn cause(status: u16) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use domain::usage::Histogram;
-
     use super::*;
 
-    fn count(minute_ms: i64, status: u16, calls: u64, forwarded: u64) -> UsageCount {
-        UsageCount {
+    #[tokio::test]
+    async fn a_read_that_hangs_is_given_up_when_the_rest_of_the_page_is_there() {
+        let read = timeout(PATIENCE * 10, in_time(std::future::pending())).await;
+        assert_eq!(read, Ok(Err(Uncounted::Unavailable)));
+    }
+
+    const fn count(minute_ms: i64, status: u16, calls: u64, forwarded: u64) -> MinuteSum {
+        MinuteSum {
             minute_ms,
-            tenant: String::new(),
-            api_id: String::new(),
-            application_id: String::new(),
             status,
             calls,
             forwarded,
-            bytes_in: 0,
-            bytes_out: 0,
-            latency: Histogram::default(),
         }
     }
 
@@ -188,7 +192,7 @@ mod tests {
             count(0, 200, 99, 99),
             count(600_000 + 60 * 60_000, 200, 99, 99),
         ];
-        let calls = Calls::sum(600_000, &counts);
+        let calls = Calls::of(600_000, &counts);
         let minute = |answered, failed, refused| Minute {
             answered,
             failed,
@@ -200,6 +204,5 @@ mod tests {
         assert_eq!(calls.total(), minute(14, 2, 8));
         let refused: Vec<_> = calls.refused.into_iter().collect();
         assert_eq!(refused, [(429, 7), (502, 1)]);
-        assert!(!calls.more);
     }
 }

@@ -9,9 +9,6 @@ use super::lasting;
 use crate::seen::followers;
 use crate::services::Services;
 
-/// How long the control plane may take to say it.
-const PATIENCE: Duration = Duration::from_millis(800);
-
 /// What is known of the log.
 pub(super) struct ChangeLog {
     /// The last entry; none where nobody says so.
@@ -35,7 +32,7 @@ pub(super) struct Follower {
 
 /// Asks where everybody is.
 pub(super) async fn look(services: &Services) -> ChangeLog {
-    let standing = services.change_feed.positions(PATIENCE).await;
+    let standing = followers::standing(services).await;
     let Ok(Standing::At { head, followers }) = standing else {
         return ChangeLog {
             head: None,

@@ -136,7 +136,6 @@ mod tests {
             from_ms: 3_600_000,
             minutes: vec![minute(50, 25, 25), minute(1, 0, 0), minute(0, 0, 0)],
             refused: BTreeMap::from([(401, 5), (429, 20)]),
-            more: false,
         };
         let bars = Bars::of(&calls);
         assert_eq!(

@@ -12,6 +12,8 @@ use uuid::Uuid;
 use actors::key_manager::hash_hex;
 use cluster::Cluster;
 
+use crate::node_cookies::PREFIX;
+
 /// What a cookie is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
@@ -51,12 +53,12 @@ pub(super) fn forget(cluster: &Cluster, purpose: Purpose) -> Option<HeaderValue>
     keep(cluster, purpose, "", Some(Duration::ZERO))
 }
 
-/// Browsers take a name that begins like this from a secure origin only.
+/// One that the data plane keeps from upstreams.
 fn name(node: &str, purpose: Purpose) -> String {
     let node: String = hash_hex(node).chars().take(12).collect();
     match purpose {
-        Purpose::Session => format!("__Secure-headgate-{node}"),
-        Purpose::Form => format!("__Secure-headgate-form-{node}"),
+        Purpose::Session => format!("{PREFIX}{node}"),
+        Purpose::Form => format!("{PREFIX}form-{node}"),
     }
 }
 

@@ -18,6 +18,9 @@ const FORM_LIMIT: usize = 16 * 1024;
 /// The member that repeats what follows from the cookie.
 pub(super) const MARK: &str = "form";
 
+/// Where a browser says that a request comes from, against where it goes to.
+pub(super) const SITE: &str = "sec-fetch-site";
+
 /// What a form holds; the last of what stands twice.
 pub(super) struct Form(BTreeMap<String, String>);
 
@@ -55,7 +58,7 @@ pub(super) fn mark(cookie: &str) -> String {
 /// Whether a browser says that a page of the same origin sends this; one that says nothing of where it comes from is
 /// no browser.
 fn is_from_here(headers: &HeaderMap, uri: &Uri) -> bool {
-    let mut sites = headers.get_all("sec-fetch-site").iter().peekable();
+    let mut sites = headers.get_all(SITE).iter().peekable();
     if sites.peek().is_some() {
         return sites.all(|site| site == "same-origin");
     }

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-/// In its largest unit, and the next one where that says something.
+/// In its largest unit, and the next one where that says something. What is younger than a minute is told roughly: a
+/// table that counted seconds would be another one each time that it is looked at.
 pub(super) fn words(time: Duration) -> String {
     let seconds = time.as_secs();
     let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
     match (days, hours, minutes) {
-        (0, 0, 0) => format!("{seconds} s"),
-        (0, 0, minutes) => format!("{minutes} min {} s", seconds % 60),
+        (0, 0, 0) if seconds < 10 => "under 10 s".to_owned(),
+        (0, 0, 0) => "under a minute".to_owned(),
+        (0, 0, minutes) => format!("{minutes} min"),
         (0, hours, minutes) => format!("{hours} h {} min", minutes % 60),
         (days, hours, _) => format!("{days} d {} h", hours % 24),
     }
@@ -28,10 +30,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_told_in_their_largest_units() {
+    fn times_are_told_in_their_largest_units_and_stay_as_they_are_for_a_while() {
         let words = |seconds| words(Duration::from_secs(seconds));
-        assert_eq!(words(59), "59 s");
-        assert_eq!(words(61), "1 min 1 s");
+        assert_eq!((words(0), words(9)), ("under 10 s".to_owned(), words(0)));
+        assert_eq!(
+            (words(10), words(59)),
+            ("under a minute".to_owned(), words(10))
+        );
+        assert_eq!((words(60), words(119)), ("1 min".to_owned(), words(60)));
         assert_eq!(words(7_260), "2 h 1 min");
         assert_eq!(words(90_000), "1 d 1 h");
         assert_eq!(work(1_500), "1 µs");

@@ -34,7 +34,6 @@ use axum::routing::{MethodRouter, any, get};
 use crate::services::Services;
 use calls::Kept;
 use session::Sessions;
-use token::Clients;
 
 /// Where the pages begin.
 const HOME: &str = "/admin/";
@@ -51,7 +50,8 @@ const SHARDS: &str = "/admin/ui/shards";
 #[derive(Default)]
 struct Console {
     sessions: Mutex<Sessions>,
-    clients: Mutex<Clients>,
+    /// Administrators sign in one after another: of several that register one client only the last has its secret.
+    turn: tokio::sync::Mutex<()>,
     calls: Mutex<Option<Kept>>,
 }
 
@@ -60,10 +60,6 @@ struct Console {
 impl Console {
     fn sessions(&self) -> MutexGuard<'_, Sessions> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn clients(&self) -> MutexGuard<'_, Clients> {
-        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn calls(&self) -> MutexGuard<'_, Option<Kept>> {

@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use cluster::{About, Health, Member, MemberState};
+use cluster::{About, Health, Member};
 
 use super::lasting;
+use crate::seen::members;
 use crate::services::Services;
-
-/// How long others may take to say what they are.
-const PATIENCE: Duration = Duration::from_millis(800);
 
 /// A row of the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,8 +53,7 @@ impl State {
 
 /// All nodes that this one knows, itself first.
 pub(super) async fn all(services: &Services) -> Vec<Node> {
-    let members = services.cluster.about_members(PATIENCE).await;
-    let now = services.system.clock.monotonic();
+    let others = members::others(services).await;
     let mut nodes = vec![Node {
         is_me: true,
         ..Node::of(
@@ -66,16 +63,10 @@ pub(super) async fn all(services: &Services) -> Vec<Node> {
             services.cluster.up_for(),
         )
     }];
-    nodes.extend(members.iter().map(|(known, about)| {
-        let MemberState {
-            member,
-            health,
-            leaving,
-            since_ms,
-        } = known;
-        let state = State::of(*health, *leaving, about.is_some());
-        let since = now.saturating_sub(Duration::from_millis(*since_ms));
-        Node::of(member, state, about.as_ref(), since)
+    nodes.extend(others.iter().map(|told| {
+        let (known, about) = (&told.state, told.about.as_ref());
+        let state = State::of(known.health, known.leaving, about.is_some());
+        Node::of(&known.member, state, about, told.since)
     }));
     nodes
 }

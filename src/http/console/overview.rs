@@ -30,7 +30,6 @@ struct Page {
 struct Drawn {
     bars: Bars,
     causes: Vec<Cause>,
-    more: bool,
 }
 
 /// The page.
@@ -58,7 +57,6 @@ fn drawn(calls: &Calls) -> Drawn {
     Drawn {
         bars: Bars::of(calls),
         causes: causes(calls),
-        more: calls.more,
     }
 }
 
@@ -67,6 +65,8 @@ fn why(uncounted: Uncounted) -> &'static str {
         Uncounted::Elsewhere => {
             "This node takes no counts of calls in: open this page at a node of the control plane."
         }
-        Uncounted::Unavailable => "The counts cannot be read now: the database does not answer.",
+        Uncounted::Unavailable => {
+            "The counts cannot be read now: the database does not answer, or not in time."
+        }
     }
 }

@@ -8,10 +8,12 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse as _, Redirect, Response};
 
 use super::cookie::{self, Purpose};
+use super::session::Session;
 use super::token::SCOPE;
 use super::{Console, SIGN_IN, answer, form};
-use crate::auth;
+use crate::looks::Look;
 use crate::services::Services;
+use crate::{auth, caller_address};
 
 /// Somebody who signed in.
 pub(super) struct Person {
@@ -39,10 +41,13 @@ impl FromRequestParts<Services> for Person {
         let session = console.sessions().find(&cookie, now);
         let session = session.ok_or_else(stranger)?;
         match auth::by_token(services, &session.token).await {
-            Ok(caller) if caller.has(SCOPE) => Ok(Self {
-                user: session.user,
-                mark: form::mark(&cookie),
-            }),
+            Ok(caller) if caller.has(SCOPE) => {
+                look(parts, services, &session);
+                Ok(Self {
+                    user: session.user,
+                    mark: form::mark(&cookie),
+                })
+            }
             Ok(_) => {
                 let text = "The account may not administer: its token lacks the scope apim:admin.";
                 Err(answer::refused(StatusCode::FORBIDDEN, "Not allowed", text))
@@ -55,4 +60,22 @@ impl FromRequestParts<Services> for Person {
             Err(error) => Err(answer::failed(&error)),
         }
     }
+}
+
+/// The form of sign-in shows nothing to whoever is signed in.
+fn look(parts: &Parts, services: &Services, session: &Session) {
+    if parts.uri.path() == SIGN_IN {
+        return;
+    }
+    let look = Look {
+        user: session.user.clone(),
+        tenant: session.tenant.clone(),
+        address: caller_address::of_parts(
+            &parts.extensions,
+            &parts.headers,
+            &services.trusted_proxies,
+        ),
+        at: parts.uri.path().to_owned(),
+    };
+    services.looks.tell(look, services.system.clock.monotonic());
 }

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use actors::key_manager::command::ClientSecret;
 use actors::key_manager::hash_hex;
 
 /// How long somebody stays signed in.
@@ -17,6 +18,8 @@ const MOST: usize = 1_000;
 pub(super) struct Session {
     /// The access token that their password was given for.
     pub(super) token: String,
+    /// The client that it was issued to, which alone may revoke it.
+    pub(super) client: ClientSecret,
     /// User name without tenant.
     pub(super) user: String,
     /// Tenant domain.
@@ -50,6 +53,27 @@ impl Sessions {
         (known.until > now).then(|| known.clone())
     }
 
+    /// The client that somebody's token was issued to last.
+    pub(super) fn client_of(
+        &self,
+        tenant: &str,
+        user: &str,
+        now: Duration,
+    ) -> Option<ClientSecret> {
+        let own = self.0.values().filter(|known| known.until > now);
+        let own = own.filter(|known| known.tenant == tenant && known.user == user);
+        let newest = own.max_by_key(|known| known.until);
+        newest.map(|known| known.client.clone())
+    }
+
+    /// Somebody's client has a new secret: of those before, only the last one goes on, and for a day.
+    pub(super) fn renew(&mut self, tenant: &str, user: &str, client: &ClientSecret) {
+        let known = self.0.values_mut();
+        for known in known.filter(|known| known.tenant == tenant && known.user == user) {
+            known.client = client.clone();
+        }
+    }
+
     /// Ends it.
     pub(super) fn end(&mut self, cookie: &str) -> Option<Session> {
         self.0.remove(&hash_hex(cookie))
@@ -63,9 +87,17 @@ mod tests {
     fn session(user: &str, until: u64) -> Session {
         Session {
             token: "t".to_owned(),
+            client: client("old"),
             user: user.to_owned(),
             tenant: "carbon.super".to_owned(),
             until: Duration::from_secs(until),
+        }
+    }
+
+    fn client(secret: &str) -> ClientSecret {
+        ClientSecret {
+            consumer_key: "key".to_owned(),
+            consumer_secret: secret.to_owned(),
         }
     }
 
@@ -86,6 +118,24 @@ mod tests {
         assert_eq!(user(&sessions, "three", 0), None);
         assert!(sessions.end("two").is_some());
         assert_eq!(user(&sessions, "two", 0), None);
+    }
+
+    #[test]
+    fn a_person_has_one_client_in_all_their_sessions_and_nobody_elses_moves_it() {
+        let mut sessions = Sessions::default();
+        for (cookie, user) in [("one", "ann"), ("two", "ann"), ("three", "bob")] {
+            sessions.begin(cookie, session(user, 10), at(0));
+        }
+        sessions.renew("carbon.super", "ann", &client("new"));
+        let secret = |cookie: &str| {
+            let known = sessions.find(cookie, at(0));
+            known.map(|known| known.client.consumer_secret)
+        };
+        let secrets = ["one", "two", "three"].map(|cookie| secret(cookie).unwrap_or_default());
+        assert_eq!(secrets, ["new", "new", "old"]);
+        let of = |user, now| sessions.client_of("carbon.super", user, at(now));
+        assert!(of("ann", 9) == Some(client("new")) && of("ann", 10).is_none());
+        assert!(of("bob", 0) == Some(client("old")) && of("eve", 0).is_none());
     }
 
     #[test]

@@ -10,6 +10,9 @@ const SIZE: u16 = 20;
 /// Looks that owners are told apart by; those beyond share the last one, and each has a letter as well.
 const LOOKS: usize = 8;
 
+/// The most spans of shards that are named at once.
+const NAMED: usize = 8;
+
 /// The picture.
 pub(super) struct Map {
     pub(super) squares: Vec<Square>,
@@ -30,6 +33,22 @@ pub(super) struct Square {
     pub(super) letter: char,
     /// What is known of it, in words.
     pub(super) title: String,
+    number: u16,
+    standing: Standing,
+    is_lost: bool,
+}
+
+/// What an owner says of a shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Unowned,
+    /// The owner does not answer.
+    Silent,
+    /// The owner answers, and says nothing of it.
+    Unknown,
+    /// It counts, and grants nothing yet.
+    Sync,
+    Granting,
 }
 
 /// Who owns shards.
@@ -78,7 +97,7 @@ impl Map {
             .collect();
         let owners: Vec<Owner> = owners.into_iter().map(|(_, owner)| owner).collect();
         Self {
-            told: told(&owners, &shards),
+            told: told(&owners, &squares),
             squares,
             owners,
             width: COLUMNS * SIZE,
@@ -87,16 +106,46 @@ impl Map {
     }
 }
 
-fn told(owners: &[Owner], shards: &[Shard<'_>]) -> String {
+fn told(owners: &[Owner], squares: &[Square]) -> String {
     let parts = owners
         .iter()
         .map(|owner| format!("{} owns {}", owner.name, owner.owns));
     let mut parts: Vec<String> = parts.collect();
-    let unowned = shards.iter().filter(|shard| shard.owner.is_none()).count();
-    if unowned > 0 {
-        parts.push(format!("nobody owns {unowned}"));
+    let silent = owners.iter().filter(|owner| !owner.answers);
+    parts.extend(silent.map(|owner| format!("{} does not answer", owner.name)));
+    let mut name = |what: &str, is: &dyn Fn(&Square) -> bool| {
+        let found: Vec<u16> = squares
+            .iter()
+            .filter(|square| is(square))
+            .map(|square| square.number)
+            .collect();
+        if !found.is_empty() {
+            parts.push(format!("{what} {}: {}", found.len(), listed(&found)));
+        }
+    };
+    let stands = |standing| move |square: &Square| square.standing == standing;
+    name("nobody owns", &stands(Standing::Unowned));
+    name("owners know nothing of", &stands(Standing::Unknown));
+    name("not granting yet are", &stands(Standing::Sync));
+    name("counts are lost of", &|square| square.is_lost);
+    format!("{} shards: {}", squares.len(), parts.join("; "))
+}
+
+/// Ascending numbers, those that follow each other as a span; so many that somebody can listen to them.
+fn listed(numbers: &[u16]) -> String {
+    let spans = numbers.chunk_by(|one, next| one + 1 == *next);
+    let spans = spans.filter_map(|span| match span {
+        [] => None,
+        [one] => Some(one.to_string()),
+        [first, .., last] => Some(format!("{first} to {last}")),
+    });
+    let mut spans: Vec<String> = spans.collect();
+    let left = spans.len().saturating_sub(NAMED);
+    if left > 0 {
+        spans.truncate(NAMED);
+        spans.push("and others".to_owned());
     }
-    format!("{} shards: {}", shards.len(), parts.join(", "))
+    spans.join(", ")
 }
 
 // === impl Owner ===
@@ -129,20 +178,14 @@ impl Square {
         is_lost: bool,
         name: impl Fn(&str) -> String,
     ) -> Self {
-        let seat = shard.of_owner.map(|told| &told.seat);
-        let (mut look, phase) = match (owner, seat) {
-            (None, _) => ("none".to_owned(), "nobody owns it"),
-            (Some(owner), None) => (
-                format!("o{} silent", owner.look),
-                "its owner does not answer",
-            ),
-            (Some(owner), Some(seat)) if seat.grants => (format!("o{}", owner.look), "granting"),
-            (Some(owner), Some(_)) => (format!("o{} sync", owner.look), "not granting yet"),
-        };
+        let standing = Standing::of(shard, owner);
+        let (word, class) = standing.told();
+        let look = owner.map_or_else(String::new, |owner| format!("o{}", owner.look));
+        let mut look = [look.as_str(), class].join(" ").trim().to_owned();
         if is_lost {
             look.push_str(" lost");
         }
-        let mut title = format!("shard {}: {phase}", shard.number);
+        let mut title = format!("shard {}: {word}", shard.number);
         for (what, node) in [("owner", shard.owner), ("standby", shard.standby)] {
             if let Some(node) = node {
                 title.push_str(&format!(", {what} {}", name(node)));
@@ -157,6 +200,35 @@ impl Square {
             look,
             letter: owner.map_or('×', |owner| owner.letter),
             title,
+            number: shard.number,
+            standing,
+            is_lost,
+        }
+    }
+}
+
+// === impl Standing ===
+
+impl Standing {
+    fn of(shard: &Shard<'_>, owner: Option<&Owner>) -> Self {
+        let seat = shard.of_owner.map(|told| &told.seat);
+        match (owner, seat) {
+            (None, _) => Self::Unowned,
+            (Some(_), Some(seat)) if seat.grants => Self::Granting,
+            (Some(_), Some(_)) => Self::Sync,
+            (Some(owner), None) if owner.answers => Self::Unknown,
+            (Some(_), None) => Self::Silent,
+        }
+    }
+
+    /// In words, and the class of how it looks.
+    const fn told(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Unowned => ("nobody owns it", "none"),
+            Self::Silent => ("its owner does not answer", "silent"),
+            Self::Unknown => ("its owner answers and knows nothing of it", "sync"),
+            Self::Sync => ("not granting yet", "sync"),
+            Self::Granting => ("granting", ""),
         }
     }
 }
@@ -221,13 +293,22 @@ mod tests {
         let (first, last) = (&map.squares[0], &map.squares[255]);
         assert_eq!((first.x, first.y), (0, 0));
         assert_eq!((last.x + SIZE, last.y + SIZE), (map.width, map.height));
-        assert!(first.look.ends_with(" silent") && first.title.starts_with("shard 0: its owner"));
+        for square in &map.squares {
+            let (class, word) = match square.letter {
+                'A' => (" sync", ": its owner answers and knows nothing of it, "),
+                _ => (" silent", ": its owner does not answer, "),
+            };
+            assert!(square.look.contains(class), "{}", square.look);
+            assert!(square.title.contains(word), "{}", square.title);
+        }
         assert!(map.squares[3].look.ends_with(" lost"));
+        let told = &map.told;
+        assert!(told.starts_with("256 shards: ONE owns "), "{told}");
         assert!(
-            map.told.starts_with("256 shards: ONE owns "),
-            "{}",
-            map.told
+            told.contains("; TWO does not answer; owners know nothing of "),
+            "{told}"
         );
+        assert!(told.ends_with("; counts are lost of 1: 3"), "{told}");
     }
 
     #[test]
@@ -238,6 +319,13 @@ mod tests {
                 .iter()
                 .all(|one| one.letter == '×' && one.look == "none")
         );
-        assert_eq!(map.told, "256 shards: nobody owns 256");
+        assert_eq!(map.told, "256 shards: nobody owns 256: 0 to 255");
+    }
+
+    #[test]
+    fn exceptions_are_named_by_number_as_long_as_somebody_can_listen_to_them() {
+        assert_eq!(listed(&[1, 2, 3, 7, 9, 10]), "1 to 3, 7, 9 to 10");
+        let many: Vec<u16> = (0..9).map(|number| number * 2).collect();
+        assert_eq!(listed(&many), "0, 2, 4, 6, 8, 10, 12, 14, and others");
     }
 }

@@ -25,14 +25,14 @@ pub(super) async fn sign_out(
     }
     let session = cookie.and_then(|cookie| console.sessions().end(&cookie));
     let revoked = match session {
-        Some(session) => revoked(&services, &console, session).await,
+        Some(session) => revoked(&services, session).await,
         None => true,
     };
     let mut response = if revoked {
         Redirect::to(SIGN_IN).into_response()
     } else {
-        let text = "You are signed out on this node. The key manager did not answer, so the token \
-                    that was issued for you could not be revoked: it ends within the hour by itself.";
+        let text = "You are signed out on this node. The key manager did not revoke the token that \
+                    was issued for you, the audit log says why: it ends within the hour by itself.";
         answer::refused(StatusCode::OK, "Signed out", text)
     };
     let forgotten = cookie::forget(&services.cluster, Purpose::Session);
@@ -42,24 +42,20 @@ pub(super) async fn sign_out(
     response
 }
 
-/// Whether the token is good for nothing any more.
-async fn revoked(services: &Services, console: &Console, session: Session) -> bool {
+/// Whether the token of a session that has ended is good for nothing any more.
+pub(super) async fn revoked(services: &Services, session: Session) -> bool {
     let Session {
         token,
+        client,
         user,
         tenant,
         ..
     } = session;
-    let client = console.clients().of(&user);
-    let revoked = match client {
-        Some(client) => services.key_manager.revoke(client, token).await.is_ok(),
-        None => false,
-    };
-    let outcome = if revoked {
-        "done"
-    } else {
-        "done: the token ends by itself"
+    let revoked = services.key_manager.revoke(client, token).await;
+    let outcome = match &revoked {
+        Ok(_) => "done".to_owned(),
+        Err(why) => format!("done: the token ends by itself: {why}"),
     };
     tracing::info!(target: "audit", %user, %tenant, outcome, "somebody signs out of the pages");
-    revoked
+    revoked.is_ok()
 }

@@ -3,8 +3,8 @@
 //! It is what any client of the REST APIs does: a password is checked and counted as everywhere (threats 14, 15), the
 //! client is registered in that person's name, as by `/client-registration`, and asks for a token by the password grant.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,62 +13,48 @@ use actors::key_manager::command::{
     ClientSecret, GrantType, Issued, NewClient, OauthRefusal, Refused, TokenRequest,
 };
 use domain::application::TokenType;
+use domain::scope;
 
 use super::Console;
-use super::session::LIFE;
+use super::session::{LIFE, Session};
 use crate::services::Services;
 
 /// The scope that pages need, as the JSON beside them does.
 pub(super) const SCOPE: &str = "apim:admin";
-/// People whose client's secret is remembered; it is registered again for the others.
-const MOST: usize = 100;
 
-/// The newest secrets of this node's clients, by their owners.
-#[derive(Default)]
-pub(super) struct Clients(BTreeMap<String, ClientSecret>);
-
-/// Somebody who proved who they are.
+/// An administrator who proved who they are.
 pub(super) struct Proven {
+    /// User name without tenant.
     pub(super) user: String,
+    /// Tenant domain.
     pub(super) tenant: String,
-    pub(super) token: String,
+    password: String,
+    address: IpAddr,
 }
 
 /// Why nobody is signed in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum NotSignedIn {
     /// The name or the password is wrong, or whoever tries has to wait.
     Wrong,
     /// They may not see the pages.
     NotAllowed,
+    /// A key manager answers, and issues nothing: what it says.
+    Refused(String),
     /// No key manager answers.
     Unavailable,
-}
-
-// === impl Clients ===
-
-impl Clients {
-    pub(super) fn of(&self, user: &str) -> Option<ClientSecret> {
-        self.0.get(user).cloned()
-    }
-
-    fn keep(&mut self, user: &str, client: ClientSecret) {
-        if self.0.len() >= MOST && !self.0.contains_key(user) {
-            self.0.pop_first();
-        }
-        self.0.insert(user.to_owned(), client);
-    }
 }
 
 // === impl NotSignedIn ===
 
 impl NotSignedIn {
     /// What the audit log says of it.
-    pub(super) const fn outcome(self) -> &'static str {
+    pub(super) fn outcome(&self) -> String {
         match self {
-            Self::Wrong => "refused: wrong name or password, or too many attempts",
-            Self::NotAllowed => "refused: no administrator",
-            Self::Unavailable => "unknown: no key manager answers",
+            Self::Wrong => "refused: wrong name or password, or too many attempts".to_owned(),
+            Self::NotAllowed => "refused: no administrator".to_owned(),
+            Self::Refused(why) => format!("refused by the key manager: {why}"),
+            Self::Unavailable => "unknown: no key manager answers".to_owned(),
         }
     }
 }
@@ -80,68 +66,106 @@ impl From<Refused> for NotSignedIn {
             Refused::Oauth(OauthRefusal::InvalidScope, _) => Self::NotAllowed,
             // They were removed between two questions.
             Refused::NotFound(_) => Self::Wrong,
-            _ => Self::Unavailable,
+            Refused::Unavailable => Self::Unavailable,
+            Refused::Oauth(kind, why) => Self::Refused(format!("{kind}: {why}")),
+            other => Self::Refused(other.to_string()),
         }
     }
 }
 
-/// Gets a token for whoever this password belongs to.
-pub(super) async fn get(
+/// Whoever this password belongs to, if they may see the pages: nothing is registered or issued before that is clear.
+pub(super) async fn prove(
     services: &Services,
-    console: &Console,
-    (name, password): (&str, &str),
+    (name, password): (&str, String),
     address: IpAddr,
 ) -> Result<Proven, NotSignedIn> {
     // Where the password begins would not be clear.
     if name.contains(':') {
         return Err(NotSignedIn::Wrong);
     }
-    // First alone: a client is registered for nobody who has not proved themselves, and what is
-    // wrong costs one attempt and the same time, whether or not they have been here before.
+    // What is wrong costs one attempt and the same time, whether or not they have been here before.
     let credential = STANDARD.encode(format!("{name}:{password}"));
     let known = services.key_manager.basic(&credential, address).await;
     let known = known.map_err(|_| NotSignedIn::Unavailable)?;
     let (tenant, user) = known.ok_or(NotSignedIn::Wrong)?;
-    let grant = || GrantType::Password {
-        username: user.clone(),
-        password: password.to_owned(),
-        address,
-    };
-    let remembered = console.clients().of(&user);
-    let issued = match remembered {
-        Some(client) => match issue(services, client, grant()).await {
-            // Somebody removed it, or registered it over and over.
-            Err(Refused::Oauth(OauthRefusal::InvalidClient, _)) => None,
-            issued => Some(issued?),
-        },
-        None => None,
-    };
-    let issued = match issued {
-        Some(issued) => issued,
-        None => {
-            let client = register(services, console, &tenant, &user).await?;
-            issue(services, client, grant()).await?
-        }
-    };
-    if !issued.scopes.iter().any(|scope| scope == SCOPE) {
+    let roles = services
+        .key_manager
+        .find_user_by_name(&tenant, &user)
+        .await?;
+    if !may_administer(&roles.roles) {
         return Err(NotSignedIn::NotAllowed);
     }
-    let token = issued.access_token;
     Ok(Proven {
         user,
         tenant,
-        token,
+        password,
+        address,
     })
+}
+
+fn may_administer(roles: &[String]) -> bool {
+    let granted = scope::grant([SCOPE].into_iter(), roles, |_| None);
+    granted.iter().any(|scope| scope == SCOPE)
+}
+
+/// Begins a session of theirs, which a cookie of this value stands for; gives how long it lasts.
+pub(super) async fn begin(
+    services: &Services,
+    console: &Console,
+    proven: &Proven,
+    cookie: &str,
+) -> Result<Duration, NotSignedIn> {
+    let _turn = console.turn.lock().await;
+    let (issued, client) = get(services, console, proven).await?;
+    if !issued.scopes.iter().any(|scope| scope == SCOPE) {
+        return Err(NotSignedIn::NotAllowed);
+    }
+    let life = Duration::from_secs(u64::try_from(issued.expires_in).unwrap_or_default()).min(LIFE);
+    let now = services.system.clock.monotonic();
+    let session = Session {
+        token: issued.access_token,
+        client,
+        user: proven.user.clone(),
+        tenant: proven.tenant.clone(),
+        until: now.saturating_add(life),
+    };
+    console.sessions().begin(cookie, session, now);
+    Ok(life)
+}
+
+/// A token, and the client that it is issued to: the one of their sessions, where that is still good.
+async fn get(
+    services: &Services,
+    console: &Console,
+    proven: &Proven,
+) -> Result<(Issued, ClientSecret), Refused> {
+    let (tenant, user) = (&proven.tenant, &proven.user);
+    let now = services.system.clock.monotonic();
+    let known = console.sessions().client_of(tenant, user, now);
+    if let Some(client) = known {
+        match issue(services, &client, proven).await {
+            // Somebody removed it, or registered it over and over.
+            Err(Refused::Oauth(OauthRefusal::InvalidClient, _)) => {}
+            issued => return Ok((issued?, client)),
+        }
+    }
+    let client = register(services, tenant, user).await?;
+    console.sessions().renew(tenant, user, &client);
+    Ok((issue(services, &client, proven).await?, client))
 }
 
 async fn issue(
     services: &Services,
-    client: ClientSecret,
-    grant: GrantType,
+    client: &ClientSecret,
+    proven: &Proven,
 ) -> Result<Issued, Refused> {
     let request = TokenRequest {
-        client,
-        grant,
+        client: client.clone(),
+        grant: GrantType::Password {
+            username: proven.user.clone(),
+            password: proven.password.clone(),
+            address: proven.address,
+        },
         scopes: vec![SCOPE.to_owned()],
         validity_seconds: i64::try_from(LIFE.as_secs()).ok(),
     };
@@ -149,12 +173,7 @@ async fn issue(
 }
 
 /// This node's client in a person's name. Nobody waits until gateways know of it: they never meet it.
-async fn register(
-    services: &Services,
-    console: &Console,
-    tenant: &str,
-    user: &str,
-) -> Result<ClientSecret, Refused> {
+async fn register(services: &Services, tenant: &str, user: &str) -> Result<ClientSecret, Refused> {
     let wanted = NewClient {
         tenant: tenant.to_owned(),
         name: format!("headgate-pages-{}", services.cluster.me().id),
@@ -170,12 +189,10 @@ async fn register(
     };
     let made = cluster::hastily(services.key_manager.register_client(wanted)).await?;
     let (client, consumer_secret) = made.value;
-    let secret = ClientSecret {
+    Ok(ClientSecret {
         consumer_key: client.consumer_key,
         consumer_secret,
-    };
-    console.clients().keep(user, secret.clone());
-    Ok(secret)
+    })
 }
 
 #[cfg(test)]
@@ -183,20 +200,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn secrets_of_a_bounded_number_of_clients_are_remembered() {
-        let secret = |text: &str| ClientSecret {
-            consumer_key: "key".to_owned(),
-            consumer_secret: text.to_owned(),
-        };
-        let mut clients = Clients::default();
-        for number in 0..=MOST {
-            clients.keep(&format!("user{number:03}"), secret("old"));
-        }
-        assert_eq!(clients.0.len(), MOST);
-        clients.keep("user100", secret("new"));
-        assert_eq!(clients.0.len(), MOST);
-        let known = clients.of("user100").map(|client| client.consumer_secret);
-        assert_eq!(known.as_deref(), Some("new"));
+    fn an_administrator_is_told_by_their_roles() {
+        let may = |role: &str| may_administer(&[role.to_owned()]);
+        assert!(may("admin"));
+        assert!(!may("Internal/creator") && !may("Internal/subscriber") && !may("apim:admin"));
     }
 
     #[test]
@@ -207,6 +214,11 @@ mod tests {
         assert_eq!(
             NotSignedIn::from(Refused::Unavailable),
             NotSignedIn::Unavailable
+        );
+        let outcome = refused(OauthRefusal::UnauthorizedClient).outcome();
+        assert!(
+            outcome.starts_with("refused by the key manager: unauthorized_client"),
+            "{outcome}"
         );
     }
 }

@@ -10,6 +10,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use domain::api::Cors;
 
 use crate::caller_address;
+use crate::node_cookies;
 
 use super::exchange::Exchange;
 use super::fault::Fault;
@@ -41,7 +42,7 @@ pub(super) fn to_upstream(
     let (trace, goes_on) = ingress.ids.traceparent(fields.get(&TRACEPARENT));
     let api = &route.api;
     let issuer = ingress.settings.issuer.text();
-    let is_ours = |value: &HeaderValue| is_token_of(&issuer, value);
+    let is_ours = |value: &HeaderValue| is_bearer_of(&issuer, value);
     // Where the API looks for credentials. Elsewhere they are the upstream's business.
     let is_read = |name: &HeaderName| {
         (api.artifact.oauth2 && *name == api.bearer)
@@ -73,6 +74,7 @@ pub(super) fn to_upstream(
             fields.remove(&api.bearer);
         }
     }
+    node_cookies::hide(&mut fields);
     fields.insert(header::HOST, upstream);
     fields.insert(X_FORWARDED_FOR, came_through);
     let scheme = if exchange.peer.secure {
@@ -107,6 +109,7 @@ pub(super) fn from_upstream(fields: &mut HeaderMap, cors: &Cors) -> Result<(), F
     // Where the API says who may read its answers the upstream does not.
     let said_here = |name: &HeaderName| cors.enabled && name.as_str().starts_with(CROSS_ORIGIN);
     strip(fields, |_| false, said_here);
+    node_cookies::refuse(fields);
     Ok(())
 }
 
@@ -122,17 +125,17 @@ fn forwarded_for(exchange: &Exchange, fields: &HeaderMap) -> HeaderValue {
     HeaderValue::try_from(said.join(", ")).unwrap_or_else(|_| peer.text.clone())
 }
 
-/// Whether a field's value is a bearer token that this issuer made: a JWT in its name, or what
-/// looks like one of its opaque tokens. Nothing is decided by it but who may see the token.
-fn is_token_of(issuer: &str, value: &HeaderValue) -> bool {
+/// Whether a field's value is a bearer token that this issuer made.
+fn is_bearer_of(issuer: &str, value: &HeaderValue) -> bool {
     let text = value.to_str().unwrap_or_default();
-    let Some((scheme, token)) = text.split_once(' ') else {
-        return false;
-    };
-    let token = token.trim();
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return false;
-    }
+    let parts = text.split_once(' ');
+    let token = parts.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    token.is_some_and(|(_, token)| is_token_of(issuer, token.trim()))
+}
+
+/// Whether this issuer made a token: a JWT in its name, or what looks like one of its opaque tokens. Nothing is decided
+/// by it but who may see the token.
+pub(super) fn is_token_of(issuer: &str, token: &str) -> bool {
     let mut parts = token.split('.');
     let (_, claims, signature) = (parts.next(), parts.next(), parts.next());
     let Some(claims) = claims.filter(|_| signature.is_some()) else {
@@ -323,6 +326,7 @@ mod tests {
             ("access-control-allow-credentials", "true"),
             ("access-control-expose-headers", "x-secret"),
             ("etag", "1"),
+            ("set-cookie", "__Secure-headgate-0a1b=theirs; Path=/admin"),
         ];
         for enabled in [true, false] {
             let cors = Cors {
@@ -352,7 +356,7 @@ mod tests {
             (opaque.clone(), false),
         ] {
             let value = HeaderValue::from_str(&value).unwrap();
-            assert_eq!(is_token_of(ISSUER, &value), ours, "{value:?}");
+            assert_eq!(is_bearer_of(ISSUER, &value), ours, "{value:?}");
         }
     }
 }

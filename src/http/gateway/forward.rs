@@ -23,6 +23,7 @@ use super::fields;
 use super::handshake::{self, Handshake};
 use super::intake::{Intake, Side, Turn};
 use super::open_calls::{Entered, JudgedFields};
+use super::query;
 use super::upload::RequestBody;
 
 type Answered = Result<Response<Incoming>, hyper_util::client::legacy::Error>;
@@ -204,7 +205,11 @@ fn target(exchange: &Exchange) -> Result<(Uri, HeaderValue), Fault> {
     }
     if let Some(query) = query {
         let mark = if own.is_empty() { '?' } else { '&' };
-        push_query(&mut path, mark, query, exchange)?;
+        let takes_keys = exchange.matched()?.route.api.artifact.api_key
+            && !exchange.ingress.settings.outbound_auth_header;
+        query::push(&mut path, mark, query, |pair| {
+            takes_keys && pair.starts_with("apikey=")
+        });
     }
     Uri::builder()
         .scheme(scheme.clone())
@@ -213,26 +218,6 @@ fn target(exchange: &Exchange) -> Result<(Uri, HeaderValue), Fault> {
         .build()
         .map(|uri| (uri, host.clone()))
         .map_err(|_| Fault::bad_request("The request target cannot be passed on"))
-}
-
-/// The query without an API key that was taken from it.
-fn push_query(
-    path: &mut String,
-    mut mark: char,
-    query: &str,
-    exchange: &Exchange,
-) -> Result<(), Fault> {
-    let takes_keys = exchange.matched()?.route.api.artifact.api_key;
-    let outbound = exchange.ingress.settings.outbound_auth_header;
-    let keep = outbound || !takes_keys || !query.contains("apikey=");
-    for pair in query.split('&') {
-        if keep || !pair.starts_with("apikey=") {
-            path.push(mark);
-            path.push_str(pair);
-            mark = '&';
-        }
-    }
-    Ok(())
 }
 
 /// WSO2's codes for what can go wrong on the way.

@@ -1,9 +1,12 @@
 //! The opening of a WebSocket (RFC 6455 §4): which requests ask for one, what the upstream is asked, and what it has to
 //! answer. Any other switch of protocols that a caller asks for stays between it and the gateway, and comes to nothing.
 
+use std::sync::Arc;
+
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use domain::api::AuthType;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Method, Request, Uri, Version};
@@ -11,6 +14,9 @@ use hyper::body::Body;
 use hyper::upgrade::{self, OnUpgrade};
 
 use super::exchange::Exchange;
+use super::fault::Fault;
+use super::fields::is_token_of;
+use super::query;
 
 /// The one version that there is.
 const VERSION: &str = "13";
@@ -69,43 +75,52 @@ pub(super) fn switch(fields: &mut HeaderMap) {
 }
 
 /// Browsers send no fields of their own with a request for a socket, so one may bring its token in its query, as WSO2's
-/// may. It goes where the API looks for tokens, and neither on to the upstream nor into a log.
-pub(super) fn take_token(exchange: &mut Exchange) {
-    let Some(route) = exchange
-        .route
-        .clone()
-        .filter(|_| exchange.handshake.is_some())
-    else {
-        return;
+/// may. It goes where the API looks for tokens, and neither on to the upstream nor into a log. Where nobody looks for
+/// tokens, one of ours goes nowhere, and another one is the upstream's business.
+///
+/// # Errors
+/// When there is another one beside it: that would leave open which one counts.
+pub(super) fn take_token(exchange: &mut Exchange) -> Result<(), Fault> {
+    if exchange.handshake.is_none() {
+        return Ok(());
+    }
+    let matched = exchange.matched()?;
+    let operation = matched.operation();
+    let is_open = operation.is_some_and(|operation| operation.auth_type == AuthType::None);
+    let route = Arc::clone(&matched.route);
+    let is_read = route.api.artifact.oauth2 && !is_open;
+    let issuer = exchange.ingress.settings.issuer.text();
+    let is_taken = |pair: &str| {
+        let token = pair.strip_prefix(TOKEN);
+        token.is_some_and(|token| is_read || is_token_of(&issuer, token))
     };
     let head = &mut exchange.head;
-    let (api, query) = (&route.api, head.uri.query().unwrap_or_default());
-    let mut tokens = query.split('&').filter_map(|pair| pair.strip_prefix(TOKEN));
-    // Two would leave open which one counts.
-    let token = tokens.next().filter(|_| tokens.next().is_none());
-    let Some(token) = token.filter(|_| !head.headers.contains_key(&api.bearer)) else {
-        return;
+    let query = head.uri.query().unwrap_or_default();
+    let mut taken = query.split('&').filter(|pair| is_taken(pair));
+    let Some(first) = taken.next() else {
+        return Ok(());
     };
-    let credential = HeaderValue::try_from(format!("Bearer {token}"));
-    if let (true, Ok(credential), Some(uri)) = (
-        api.artifact.oauth2,
-        credential,
-        without_token(&head.uri, query),
-    ) {
-        head.headers.insert(&api.bearer, credential);
-        head.uri = uri;
+    if is_read {
+        let fields = &mut head.headers;
+        if taken.next().is_some() || fields.contains_key(&route.api.bearer) {
+            return Err(Fault::invalid_credentials());
+        }
+        let token = first.strip_prefix(TOKEN).unwrap_or_default();
+        let credential = HeaderValue::try_from(format!("Bearer {token}"))
+            .map_err(|_| Fault::invalid_credentials())?;
+        fields.insert(&route.api.bearer, credential);
     }
+    head.uri = without(&head.uri, is_taken)
+        .ok_or_else(|| Fault::bad_request("The request target cannot be passed on"))?;
+    Ok(())
 }
 
-fn without_token(uri: &Uri, query: &str) -> Option<Uri> {
-    let others: Vec<&str> = query
-        .split('&')
-        .filter(|pair| !pair.starts_with(TOKEN))
-        .collect();
-    let mark = if others.is_empty() { "" } else { "?" };
-    let text = format!("{}{mark}{}", uri.path(), others.join("&"));
+/// The target without what is taken from its query.
+fn without(uri: &Uri, is_taken: impl Fn(&str) -> bool) -> Option<Uri> {
+    let mut target = uri.path().to_owned();
+    query::push(&mut target, '?', uri.query()?, is_taken);
     let mut parts = uri.clone().into_parts();
-    parts.path_and_query = Some(PathAndQuery::try_from(text).ok()?);
+    parts.path_and_query = Some(PathAndQuery::try_from(target).ok()?);
     Uri::from_parts(parts).ok()
 }
 
@@ -208,15 +223,14 @@ mod tests {
     }
 
     #[test]
-    fn a_query_without_its_token_is_what_it_was() {
+    fn a_target_without_its_token_is_what_it_was() {
         for (target, left) in [
             ("/a?access_token=t", "/a"),
-            ("/a?x=1&access_token=t&y=%20&", "/a?x=1&y=%20&"),
             ("http://host/a?access_token=t&y", "http://host/a?y"),
         ] {
             let uri = Uri::from_static(target);
-            let query = uri.query().unwrap_or_default();
-            assert_eq!(without_token(&uri, query).unwrap(), left, "{target}");
+            let left_over = without(&uri, |pair| pair.starts_with(TOKEN));
+            assert_eq!(left_over.unwrap(), left, "{target}");
         }
     }
 

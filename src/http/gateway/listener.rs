@@ -18,6 +18,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -51,6 +52,8 @@ struct Connection {
     builder: Arc<auto::Builder<TokioExecutor>>,
     leaving: Leaving,
     stop: CancellationToken,
+    /// Cancelled when open sockets have had their time after that.
+    parts: CancellationToken,
 }
 
 /// Serves `listener` until the node stops, then lets open requests end.
@@ -63,6 +66,7 @@ pub async fn listen(
     let acceptor = tls.map(TlsAcceptor::from);
     let builder = Arc::new(builder());
     let (connections, mut full) = (TaskTracker::new(), Full::default());
+    let parts = CancellationToken::new();
     let mut accepting = Accepting::begin(listener, acceptance);
     while let Some((stream, peer)) = accepting.next(leaving.stopping()).await {
         let ingress = ingress.get();
@@ -81,15 +85,17 @@ pub async fn listen(
             builder: Arc::clone(&builder),
             leaving: leaving.clone(),
             stop: leaving.stopping().child_token(),
+            parts: parts.clone(),
         };
         let serving = connection.accept(stream, acceptor.clone());
         spawn_named("ingress connection", connections.track_future(serving));
     }
     drop(accepting);
     connections.close();
-    // Sockets are told after that, and part.
-    let most = leaving.drain() + AFTER_DRAIN;
-    let _ = tokio::time::timeout(most, connections.wait()).await;
+    if timeout(leaving.drain(), connections.wait()).await.is_err() {
+        parts.cancel();
+        let _ = timeout(AFTER_DRAIN, connections.wait()).await;
+    }
 }
 
 fn builder() -> auto::Builder<TokioExecutor> {
@@ -141,6 +147,7 @@ impl Connection {
             builder,
             leaving,
             stop,
+            parts,
         } = self;
         let drain = leaving.drain();
         let refusals = Told(Arc::clone(&ingress));
@@ -160,7 +167,7 @@ impl Connection {
         if let Some(tunnel) = peer.tunnel.take() {
             // What is written now is no answer of hyper's.
             let _open = turn.begin();
-            tunnel.run(&leaving).await;
+            tunnel.run(&parts).await;
         }
     }
 }
@@ -169,13 +176,16 @@ impl Connection {
 async fn answer(
     ingress: Arc<Ingress>,
     peer: Arc<Peer>,
-    open: Open,
+    mut open: Open,
     request: Request<Incoming>,
 ) -> Result<Response<Answering<GatewayBody>>, Infallible> {
     // What is chunked has no length, and a look at the fields is spared for the others.
     let chunked = request.body().size_hint().exact().is_none()
         && request.headers().contains_key(header::TRANSFER_ENCODING);
     let bodiless = request.method() == Method::HEAD;
+    if request.headers().contains_key(header::UPGRADE) {
+        open.may_switch();
+    }
     // Pinned here and not in `caught`: handed over by value it would lie in this future twice, to be copied twice.
     let (version, leaving) = (request.version(), Arc::clone(&peer));
     let serving = pin!(serve(ingress, peer, request));

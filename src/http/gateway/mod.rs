@@ -25,6 +25,7 @@ mod matching;
 mod meters;
 mod open_calls;
 mod pump;
+mod query;
 mod refusal;
 mod remembered;
 mod serve;

@@ -32,7 +32,7 @@ pub(super) struct Pump {
     passes: bool,
     is_unreachable: bool,
     is_unflushed: bool,
-    /// When the receiver last took something, or had nothing to take.
+    /// When something last came, or was taken; or the sender's end came.
     moved: Instant,
 }
 
@@ -106,7 +106,7 @@ impl Pump {
     pub(super) fn moved(&self) -> (Instant, bool) {
         (
             self.moved,
-            self.written < self.ready || self.saying.is_some(),
+            self.written < self.ready || self.saying.is_some() || self.is_unflushed,
         )
     }
 
@@ -226,12 +226,12 @@ impl Pump {
         let mut room = ReadBuf::new(room);
         let read = ready!(from.poll_read(cx, &mut room));
         let read = read.map_or(0, |()| room.filled().len());
+        self.moved = Instant::now();
         if read == 0 {
             self.source = Source::Gone;
             return Poll::Ready(());
         }
         self.came += read;
-        self.moved = Instant::now();
         self.follow();
         Poll::Ready(())
     }

@@ -1,7 +1,7 @@
 use std::future::poll_fn;
 
 use domain::websocket::{CloseCode, close};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufWriter, DuplexStream, duplex};
 
 use super::*;
 
@@ -182,6 +182,38 @@ async fn a_receiver_that_takes_nothing_holds_the_sender_back() {
     drop(server);
     between.from.read_to_end(&mut left).await.unwrap();
     assert!(left.len() >= frame.len() - BUFFER, "{}", left.len());
+}
+
+#[tokio::test]
+async fn what_its_receiver_does_not_take_of_a_buffer_below_waits() {
+    let (mut server, mut from) = duplex(1 << 10);
+    let (to, _client) = duplex(16);
+    let mut to = BufWriter::new(to);
+    let mut pump = Pump::new(Sender::Server, 1 << 20);
+    let frames = [&b"\x82\x40"[..], &[0; 64], b"\x88\x02\x03\xe8"].concat();
+    server.write_all(&frames).await.unwrap();
+    tokio::task::yield_now().await;
+    let mut passed = 0;
+    let end = poll_fn(|cx| {
+        let mut count = |bytes| passed += bytes;
+        let (from, to) = (Pin::new(&mut from), Pin::new(&mut to));
+        Poll::Ready(pump.poll_pass(cx, from, to, &mut count))
+    });
+    assert!(end.await.is_pending());
+    assert_eq!(passed, frames.len() as u64, "all was written");
+    assert!(pump.moved().1, "something waits");
+}
+
+#[tokio::test]
+async fn the_end_of_what_the_sender_says_is_something_that_moves() {
+    let mut between = Between::new();
+    between.sends(b"\x81\x02hi").await;
+    assert_eq!(between.passes().await, None);
+    let before = Instant::now();
+    assert!(between.pump.moved().0 <= before);
+    between.server.shutdown().await.unwrap();
+    assert_eq!(between.passes().await, Some(End::Gone));
+    assert!(between.pump.moved().0 > before);
 }
 
 /// Frames of many lengths in pieces of many lengths, and a word of the gateway's after any of these.

@@ -144,7 +144,6 @@ async fn phases(exchange: &mut Exchange, body: Received) -> Result<Response<Outg
         stand(exchange).await?;
         let found = find_api(exchange)?;
         exchange.route = Some(Arc::clone(&found.route));
-        take_token(exchange);
         if let Some(answer) = cors::preflight(exchange, &found)? {
             return Ok(answer.map(Outgoing::Own));
         }
@@ -198,6 +197,7 @@ async fn admit(exchange: &mut Exchange, found: Found) -> Result<(), Fault> {
     let origin = exchange.head.headers.get(header::ORIGIN);
     matched.cors = cors::answer(&matched.route.api.artifact.cors, origin);
     exchange.matched = Some(matched);
+    take_token(exchange)?;
     authenticate(exchange).await?;
     authorize(exchange)?;
     throttle(exchange).await

@@ -16,8 +16,7 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncWrite as _, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
-
-use crate::leaving::Leaving;
+use tokio_util::sync::CancellationToken;
 
 use super::account::Account;
 use super::exchange::Exchange;
@@ -147,8 +146,8 @@ impl Tunnel {
         Self { agreed, account }
     }
 
-    /// Passes on what comes until the socket ends.
-    pub(super) async fn run(self, leaving: &Leaving) {
+    /// Passes on what comes until the socket ends; the node goes when `leaves` is cancelled.
+    pub(super) async fn run(self, leaves: &CancellationToken) {
         let Self { agreed, account } = self;
         let expires_at_ms = agreed.expires_at_ms;
         let within = account.ingress.settings.patience.head;
@@ -168,7 +167,7 @@ impl Tunnel {
             parts_at: None,
             ends_inward: false,
         };
-        open.pass(leaving, expires_at_ms).await;
+        open.pass(leaves, expires_at_ms).await;
         let Open {
             mut caller,
             mut upstream,
@@ -185,13 +184,10 @@ impl Tunnel {
 // === impl Open ===
 
 impl Open {
-    async fn pass(&mut self, leaving: &Leaving, expires_at_ms: Option<i64>) {
+    async fn pass(&mut self, leaves: &CancellationToken, expires_at_ms: Option<i64>) {
         let intake = Arc::clone(&self.account.intake);
         let clock = self.account.ingress.gateway.clock().clone();
-        let mut leaves = pin!(async {
-            leaving.stopping().cancelled().await;
-            sleep(leaving.drain()).await;
-        });
+        let mut leaves = pin!(leaves.cancelled());
         let mut expires = pin!(async {
             let Some(at_ms) = expires_at_ms else {
                 return pending().await;
@@ -201,13 +197,13 @@ impl Open {
             }
         });
         loop {
-            let (is_open, until) = (self.parts_at.is_none(), self.until());
+            let (is_open, look) = (self.parts_at.is_none(), self.look());
             let event = tokio::select! {
                 biased;
                 fault = intake.ended(Side::Answer), if is_open => Event::Cut(fault),
                 () = &mut expires, if is_open => Event::Expired,
                 () = &mut leaves, if is_open => Event::Leaves,
-                () = sleep_until(until) => Event::Look,
+                () = sleep_until(look) => Event::Look,
                 (way, end) = poll_fn(|cx| self.poll(cx)) => Event::Ended(way, end),
             };
             if self.meets(event).is_over() {
@@ -247,7 +243,14 @@ impl Open {
         Poll::Pending
     }
 
-    /// When to look how long nothing has moved; once the gateway has said a Close, when that has lasted long enough.
+    /// When to look how long nothing has moved. What begins to wait after a look may do so for at least as long as is
+    /// slept here, so no look comes too late.
+    fn look(&self) -> Instant {
+        let patience = self.account.ingress.settings.patience.idle;
+        self.until().min(Instant::now() + patience)
+    }
+
+    /// When nothing has moved for too long; once the gateway has said a Close, when that has lasted long enough.
     fn until(&self) -> Instant {
         if let Some(at) = self.parts_at {
             return at;
@@ -325,17 +328,17 @@ impl Open {
         self.ends_inward = true;
     }
 
-    /// Without a Close: the caller gets one from here, unless it has said its own or is in the middle of a frame.
+    /// Without a Close: the caller gets one from here, unless it has ended itself or is in the middle of a frame.
     fn upstream_has_gone(&mut self) {
         let goodbye = close(CloseCode::Internal, "the endpoint has gone", None);
-        if self.inward.end == Some(End::Closed) || !self.outward.part(goodbye) {
+        let has_ended = matches!(self.inward.end, Some(End::Closed | End::Gone));
+        if has_ended || !self.outward.part(goodbye) {
             return self.give_up();
         }
+        self.parts();
         self.said(CloseCode::Internal, "the endpoint has gone");
-        if self.inward.end != Some(End::Gone) {
-            self.inward.pump.forget();
-            self.inward.end = None;
-        }
+        self.inward.pump.forget();
+        self.inward.end = None;
     }
 
     /// Nothing has moved for as long as that may be.
@@ -356,15 +359,23 @@ impl Open {
 
     /// Says a Close to both sides that can hear one; the first code is the caller's.
     fn part(&mut self, (caller, upstream): (CloseCode, CloseCode), reason: &str) {
-        self.outward.part(close(caller, reason, None));
+        let is_heard = self.outward.part(close(caller, reason, None));
         let [a, b, c, d, ..] = uuid::Uuid::new_v4().into_bytes();
         let mask = Some([a, b, c, d]);
         self.inward.part(close(upstream, reason, mask));
-        self.said(caller, reason);
+        self.parts();
+        if is_heard {
+            self.said(caller, reason);
+        }
     }
 
-    fn said(&mut self, code: CloseCode, reason: &str) {
+    /// From here on the sides have a moment.
+    fn parts(&mut self) {
         self.parts_at.get_or_insert(Instant::now() + PARTING);
+    }
+
+    /// Tells of a Close that the caller gets.
+    fn said(&self, code: CloseCode, reason: &str) {
         let code = code.number();
         metrics::counter!("headgate_gateway_websockets_closed_total", "code" => code.to_string())
             .increment(1);

@@ -14,7 +14,8 @@ use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::operation::{Access, BodyKind, Operation};
 use crate::query::Query;
-use crate::seen::actors::{self as seen, PATIENCE, Told, all};
+use crate::seen::PATIENCE;
+use crate::seen::actors::{self as seen, Told, all};
 use crate::services::Services;
 
 /// The most rows of a page, and how many it has when nobody says.
@@ -32,6 +33,7 @@ pub(super) static LIST_ACTORS: Operation = Operation::new(
     Access::Scopes(&["apim:admin"]),
     BodyKind::Empty,
 )
+.looked_at()
 .query(&["node", "component", "kind", "name", "limit", "offset"]);
 
 pub(super) static ACTOR: Operation = Operation::new(
@@ -39,7 +41,8 @@ pub(super) static ACTOR: Operation = Operation::new(
     "/admin/actors/{node}/{*name}",
     Access::Scopes(&["apim:admin"]),
     BodyKind::Empty,
-);
+)
+.looked_at();
 
 pub(super) static RESTART_ACTOR: Operation = Operation::new(
     "POST",

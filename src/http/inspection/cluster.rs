@@ -11,24 +11,20 @@ use serde_json::{Value, json};
 
 use crate::error::ApiError;
 use crate::operation::{Access, BodyKind, Operation};
-use crate::seen::followers;
+use crate::seen::{followers, members};
 use crate::services::Services;
-
-/// How long others may take to say what they are.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 pub(super) static CLUSTER: Operation = Operation::new(
     "GET",
     "/admin/cluster",
     Access::Scopes(&["apim:admin"]),
     BodyKind::Empty,
-);
+)
+.looked_at();
 
 pub(super) async fn cluster(State(services): State<Services>) -> Json<Value> {
-    let (members, standing) = tokio::join!(
-        services.cluster.about_members(PATIENCE),
-        services.change_feed.positions(PATIENCE),
-    );
+    let (members, standing) =
+        tokio::join!(members::others(&services), followers::standing(&services),);
     let clock = &services.system.clock;
     // Other nodes are seen by the boot clock, people read the wall's.
     let ago =
@@ -42,9 +38,8 @@ pub(super) async fn cluster(State(services): State<Services>) -> Json<Value> {
         tell_about(shown, services.cluster.about());
         shown["since"] = ago(services.cluster.up_for()).into();
     })];
-    for (state, about) in members {
-        let since = clock.monotonic();
-        let since = since.saturating_sub(Duration::from_millis(state.since_ms));
+    for told in members {
+        let (state, about, since) = (told.state, told.about, told.since);
         list.push(member(&state.member, |shown| {
             shown["health"] = json!(state.health);
             shown["leaving"] = state.leaving.into();
@@ -66,11 +61,12 @@ pub(super) static CHANGES: Operation = Operation::new(
     "/admin/changes",
     Access::Scopes(&["apim:admin"]),
     BodyKind::Empty,
-);
+)
+.looked_at();
 
 /// Where the change log stands, and who has applied how much of it.
 pub(super) async fn changes(State(services): State<Services>) -> Result<Json<Value>, ApiError> {
-    match services.change_feed.positions(PATIENCE).await {
+    match followers::standing(&services).await {
         Ok(Standing::At { head, followers }) => {
             Ok(Json(change_log(&services.cluster, head, &followers)))
         }

@@ -1,7 +1,5 @@
 //! `/admin/config`: what every node is configured with and where that was read; secrets are masked.
 
-use std::time::Duration;
-
 use axum::Json;
 use axum::extract::State;
 use cluster::{AskError, AskSettings, SettingsSeen};
@@ -12,11 +10,8 @@ use super::members;
 use crate::error::ApiError;
 use crate::operation::{Access, BodyKind, Operation};
 use crate::query::Query;
-use crate::seen::actors;
+use crate::seen::{PATIENCE, actors};
 use crate::services::Services;
-
-/// How long other nodes may take to say it.
-const PATIENCE: Duration = Duration::from_millis(800);
 
 pub(super) static CONFIG: Operation = Operation::new(
     "GET",
@@ -24,6 +19,7 @@ pub(super) static CONFIG: Operation = Operation::new(
     Access::Scopes(&["apim:admin"]),
     BodyKind::Empty,
 )
+.looked_at()
 .query(&["node"]);
 
 #[derive(Deserialize)]

@@ -23,6 +23,7 @@ pub(super) static FORGETTABLE: Operation = Operation::new(
     Access::Scopes(&["apim:admin"]),
     BodyKind::Empty,
 )
+.looked_at()
 .query(&["node"]);
 
 pub(super) static FORGET: Operation = Operation::new(

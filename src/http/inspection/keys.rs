@@ -17,7 +17,8 @@ pub(super) static KEY: Operation = Operation::new(
     "/admin/keys/{*key}",
     Access::Scopes(&["apim:admin"]),
     BodyKind::Empty,
-);
+)
+.looked_at();
 
 pub(super) async fn key(
     State(services): State<Services>,

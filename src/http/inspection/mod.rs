@@ -84,6 +84,15 @@ mod tests {
     use axum::body::Body;
 
     use super::*;
+    use crate::operation::Access;
+
+    #[test]
+    fn the_audit_log_tells_who_looks_at_anything_that_administrators_alone_see() {
+        for operation in OPERATIONS {
+            let is_look = operation.method == "GET" && operation.access != Access::Own;
+            assert_eq!(operation.looked_at, is_look, "{}", operation.path);
+        }
+    }
 
     #[test]
     fn who_comes_through_a_proxy_on_this_machine_is_not_local() {

@@ -20,6 +20,7 @@ pub(super) static SHARDS: Operation = Operation::new(
     Access::Scopes(&["apim:admin"]),
     BodyKind::Empty,
 )
+.looked_at()
 .query(&["limit", "offset", "node", "shard", "keys"]);
 
 /// Which shards, and how many of their keys are to be named.

@@ -18,6 +18,7 @@ pub(super) static USAGE: Operation = Operation::new(
     Access::Scopes(&["apim:admin"]),
     BodyKind::Empty,
 )
+.looked_at()
 .query(&["from", "to", "limit", "offset"]);
 
 /// The longest span of one question: more is asked day by day.

@@ -23,7 +23,8 @@ pub(super) static VOTERS: Operation = Operation::new(
     "/admin/voters",
     Access::Scopes(&["apim:admin"]),
     BodyKind::Empty,
-);
+)
+.looked_at();
 
 pub(super) static CHOOSE_VOTERS: Operation = Operation::new(
     "PUT",

@@ -1,13 +1,9 @@
 //! The actors of every node, each with its counters.
 
-use std::time::Duration;
-
 use cluster::{ActorsSeen, AskActors, AskError};
 
+use super::PATIENCE;
 use crate::services::Services;
-
-/// How long other nodes may take to say what their actors do.
-pub(crate) const PATIENCE: Duration = Duration::from_millis(800);
 
 /// What a node said, by its name.
 pub(crate) struct Told {

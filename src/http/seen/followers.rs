@@ -1,8 +1,16 @@
 //! Those who follow the change log: on which node each is, and whether calls may be served by what it has applied.
 
-use actors::change_feed::FollowerAt;
-use cluster::{Cluster, MemberState};
+use actors::change_feed::{FollowerAt, Standing};
+use cluster::{AskError, Cluster, MemberState};
 use domain::serving_lease::{FollowerKind, OVER_MS};
+
+use super::PATIENCE;
+use crate::services::Services;
+
+/// Where the log and all of them stand, as the control plane says.
+pub(crate) async fn standing(services: &Services) -> Result<Standing, AskError> {
+    services.change_feed.positions(PATIENCE).await
+}
 
 /// The name of the node whose follower this is; followers go by its id.
 pub(crate) fn node<'a>(

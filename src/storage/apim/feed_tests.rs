@@ -186,12 +186,10 @@ async fn sections_are_paged_without_a_gap_on_every_backend() {
     }
 }
 
-#[tokio::test]
-async fn a_usage_batch_counts_once_on_every_backend() {
-    let dir = tempfile::tempdir().unwrap();
+fn usage_count() -> UsageCount {
     let mut latency = Histogram::default();
     latency.record(150);
-    let count = UsageCount {
+    UsageCount {
         minute_ms: 60_000,
         tenant: TENANT.to_owned(),
         api_id: "api".to_owned(),
@@ -202,7 +200,51 @@ async fn a_usage_batch_counts_once_on_every_backend() {
         bytes_in: 2,
         bytes_out: 3,
         latency,
+    }
+}
+
+#[tokio::test]
+async fn calls_are_summed_by_minute_and_status_on_every_backend() {
+    let dir = tempfile::tempdir().unwrap();
+    let of = |application: &str, minute_ms, status, calls| UsageCount {
+        application_id: application.to_owned(),
+        minute_ms,
+        status,
+        calls,
+        ..usage_count()
     };
+    let batch = [
+        of("one", 60_000, 200, 3),
+        of("two", 60_000, 200, 4),
+        of("two", 60_000, 429, 5),
+        of("one", 120_000, 200, 6),
+        of("one", 180_000, 200, 7),
+    ];
+    for (apim, _) in databases(dir.path()).await {
+        let mut write = apim.write("test.usage").await.unwrap();
+        let saved = usage::save(&mut write, "a", 1, (1, 25), &batch).await;
+        assert_eq!(saved.unwrap(), usage::Taken::Now);
+        write.commit().await.unwrap();
+        let mut read = apim.read().await.unwrap();
+        let sums = usage::sums(&mut read, 60_000, 180_000).await.unwrap();
+        let sums = sums.iter();
+        let mut sums: Vec<_> = sums
+            .map(|sum| (sum.minute_ms, sum.status, sum.calls, sum.forwarded))
+            .collect();
+        sums.sort_unstable();
+        let expected = [
+            (60_000, 200, 7, 2),
+            (60_000, 429, 5, 1),
+            (120_000, 200, 6, 1),
+        ];
+        assert_eq!(sums, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_usage_batch_counts_once_on_every_backend() {
+    let dir = tempfile::tempdir().unwrap();
+    let count = usage_count();
     for (apim, _) in databases(dir.path()).await {
         for (node, numbers, taken) in [
             ("a", (1, 4), usage::Taken::Now),

@@ -1,7 +1,7 @@
 //! Usage by minute, counted once (M4): a batch of a gateway's incarnation is taken only if its
 //! numbers lie beyond what was taken before.
 
-use domain::usage::{Histogram, UsageCount};
+use domain::usage::{Histogram, MinuteSum, UsageCount};
 use sqlx::any::AnyRow;
 
 use super::change_log::{signed, unsigned};
@@ -105,6 +105,29 @@ pub async fn list(
     .bind(i64::from(offset));
     let rows = read.all(query).await?;
     rows.iter().map(map).collect()
+}
+
+/// The sums of the minutes that begin from `from_ms` to before `to_ms`, a row for each minute and
+/// status; as few as there are statuses, however many APIs and applications are counted.
+///
+/// # Errors
+/// [`StoreError::Unavailable`], [`StoreError::Damaged`].
+pub async fn sums(read: &mut Read, from_ms: i64, to_ms: i64) -> Result<Vec<MinuteSum>, StoreError> {
+    let query = sqlx::query(
+        "SELECT minute_ms, status, CAST(SUM(calls) AS BIGINT) AS calls, \
+         CAST(SUM(forwarded) AS BIGINT) AS forwarded \
+         FROM usage_minutes WHERE minute_ms >= $1 AND minute_ms < $2 GROUP BY minute_ms, status",
+    );
+    let rows = read.all(query.bind(from_ms).bind(to_ms)).await?;
+    let sums = rows.iter().map(|row| {
+        Ok(MinuteSum {
+            minute_ms: row.integer("minute_ms")?,
+            status: status(row)?,
+            calls: unsigned(row.integer("calls")?)?,
+            forwarded: unsigned(row.integer("forwarded")?)?,
+        })
+    });
+    sums.collect()
 }
 
 /// Removes counts of minutes that began before `before_ms`, the oldest first and at most `most`;
@@ -226,8 +249,7 @@ fn map(row: &AnyRow) -> Result<UsageCount, StoreError> {
         tenant: row.text("tenant")?,
         api_id: row.text("api_id")?,
         application_id: row.text("application_id")?,
-        status: u16::try_from(row.integer("status")?)
-            .map_err(|error| damaged(error.to_string()))?,
+        status: status(row)?,
         calls: unsigned(row.integer("calls")?)?,
         forwarded: unsigned(row.integer("forwarded")?)?,
         bytes_in: unsigned(row.integer("bytes_in")?)?,
@@ -235,5 +257,13 @@ fn map(row: &AnyRow) -> Result<UsageCount, StoreError> {
         latency: Histogram {
             counts: counts.map_err(|error| damaged(error.to_string()))?,
         },
+    })
+}
+
+fn status(row: &AnyRow) -> Result<u16, StoreError> {
+    let status = u16::try_from(row.integer("status")?);
+    status.map_err(|error| StoreError::Damaged {
+        what: "usage",
+        reason: error.to_string(),
     })
 }

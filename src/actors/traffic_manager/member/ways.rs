@@ -17,8 +17,8 @@ use super::message::{
 const DEADLINE: Duration = Duration::from_secs(2);
 /// A change of a key is answered when others know of it, or not within its patience.
 const CHANGE: Duration = PATIENCE.saturating_add(Duration::from_secs(1));
-/// A member that is only looked at is waited for so long.
-const LOOK: Duration = Duration::from_secs(1);
+/// A member that is only looked at is waited for so long, as whatever else an operator looks at is.
+const LOOK: Duration = Duration::from_millis(800);
 
 /// Reaches members. Cheap to clone; all clones know the same.
 #[derive(Debug, Clone, Default)]

@@ -45,7 +45,9 @@ async function refresh() {
     const signal = AbortSignal.timeout(PATIENCE_MS);
     const answer = await fetch(location.pathname, { redirect: "manual", signal });
     if (answer.type === "opaqueredirect") return location.reload();
-    if (!answer.ok) throw new Error(`status ${answer.status}`);
+    // Whoever may not see it any more is told so by the page itself.
+    if (answer.status === 403) return location.reload();
+    if (!answer.ok) return say(`The node answers with status ${answer.status}: what stands here is not new.`);
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     for (const region of document.querySelectorAll("[data-live]")) {
       const fresh = page.getElementById(region.id);
