@@ -147,6 +147,10 @@ async fn commands_reach_a_node_at_a_certain_address_with_a_certificate_of_the_op
         status().status.success().then_some(())
     })
     .await;
+    // Where the node was told its directory by the environment, as in a container, commands are as well.
+    let variable = data.to_str().expect("text");
+    let found = alone(&["status"], &[("HEADGATE__NODE__DATA_DIR", variable)]);
+    assert!(found.status.success(), "{found:?}");
     let kept = std::fs::read_to_string(data.join("tls/server.pem")).expect("a certificate");
     assert_eq!(kept, own.cert.pem());
     node.kill().expect("its end");

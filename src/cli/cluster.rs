@@ -40,7 +40,7 @@ struct Token {
     config: Option<PathBuf>,
     /// Data directory of a running node that has a role of the control plane
     /// [default: ./headgate-data]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", env = "HEADGATE__NODE__DATA_DIR")]
     data_dir: Option<String>,
     /// How long the token is good, such as 90s, 15m or 2h; 24h at most
     #[arg(long, value_name = "TIME", default_value = "15m", value_parser = life)]

@@ -27,6 +27,7 @@ pub(crate) struct Target {
     #[arg(
         long,
         value_name = "DIR",
+        env = "HEADGATE__NODE__DATA_DIR",
         default_value = "headgate-data",
         global = true
     )]
