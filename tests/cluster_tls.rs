@@ -396,6 +396,48 @@ async fn a_certificate_that_has_ended_is_told_of_and_renewed_by_whoever_can() {
 }
 
 #[tokio::test]
+async fn a_certificate_in_its_last_month_is_renewed_while_its_node_runs_and_needs_no_token() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let faults = Faults::in_directory(dir.path());
+    let by_that_clock = |mut options: Options| {
+        let environment = faults.options(dir.path()).environment;
+        options.environment.extend(environment);
+        options
+    };
+    let control = by_that_clock(over_tls("cp1", CONTROL, ""));
+    let control = Node::start_with(control).await;
+    let joined = joining("tm1", "traffic-manager", &token(&control));
+    let traffic = Node::start_with(by_that_clock(joined)).await;
+    let file = |node: &Node| std::fs::read(node.dir.join("data/cluster/node.pem")).expect("a file");
+    let before = file(&traffic);
+    faults.set_clock(340 * 24 * 60 * 60);
+    let again = by_that_clock(options("cp1", CONTROL, ""));
+    let control = control.crash_and_restart(again).await;
+    let ends = "headgate_cluster_certificate_expires_seconds";
+    let in_a_year = metric(&control, ends).await;
+    let alone = by_that_clock(options(
+        "tm1",
+        "traffic-manager",
+        &control.cluster_address(),
+    ));
+    let traffic = traffic.crash_and_restart(alone).await;
+    eventually(20, "its certificate is good for a year", || async {
+        let ends = metric(&traffic, ends).await;
+        (ends.abs_diff(in_a_year) < 3_600).then_some(())
+    })
+    .await;
+    assert_ne!(file(&traffic), before);
+    let told = traffic.log();
+    assert!(told.contains("was renewed, for a year"), "{told}");
+    // Others see it, and the next start goes by it, also when the one before has ended.
+    faults.set_clock(366 * 24 * 60 * 60);
+    let address = control.cluster_address();
+    let alone = by_that_clock(options("tm1", "traffic-manager", &address));
+    let traffic = traffic.crash_and_restart(alone).await;
+    assert_eq!(members(&traffic).await.len(), 2);
+}
+
+#[tokio::test]
 async fn beyond_loopback_nobody_starts_in_the_clear_unasked() {
     let dir = tempfile::tempdir().expect("a directory");
     let beyond = |name: &str, roles: &str, seeds: &str| {

@@ -8,11 +8,14 @@ use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use crate::authority::{ADMITS, EVERY_NODE};
 use crate::certificate::{CredentialError, Named, bears, ends_under, is_about, pem};
 use crate::join::Admission;
+use crate::own_certificate::{OwnCertificate, Pair};
+use crate::renewal::RenewCertificate;
 use crate::security::Mutual;
 
 /// A key without a certificate yet.
@@ -142,6 +145,49 @@ impl Credentials {
         self.authority == *authority
     }
 
+    /// Asks whoever holds the authority for a certificate that ends later.
+    ///
+    /// # Errors
+    /// [`CredentialError::Made`].
+    pub fn asks_for_renewal(&self) -> Result<RenewCertificate, CredentialError> {
+        let request = CertificateParams::default().serialize_request(&self.key)?;
+        Ok(RenewCertificate {
+            certificate: self.certificate.to_vec(),
+            request: request.der().to_vec(),
+        })
+    }
+
+    /// The same with the certificate that was given for that.
+    ///
+    /// # Errors
+    /// [`CredentialError::Unusable`] when it is not one for this key and node.
+    pub fn renewed(&self, certificate: &[u8]) -> Result<Self, CredentialError> {
+        let key = KeyPair::try_from(&self.key_der())?;
+        let certificate = CertificateDer::from(certificate.to_vec());
+        let renewed = Self::new(key, certificate, self.authority.clone())?;
+        if renewed.named != self.named {
+            return Err(CredentialError::Unusable("is another node's"));
+        }
+        Ok(renewed)
+    }
+
+    fn key_der(&self) -> PrivateKeyDer<'static> {
+        PrivatePkcs8KeyDer::from(self.key.serialized_der().to_vec()).into()
+    }
+
+    /// As it is shown to others.
+    pub(crate) fn pair(&self) -> Result<Pair, CredentialError> {
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
+        let certified = |chain| CertifiedKey::from_der(chain, self.key_der(), &provider);
+        let own = vec![self.certificate.clone()];
+        let with_authority = vec![self.certificate.clone(), self.authority.clone()];
+        Ok(Pair {
+            to_dialers: Arc::new(certified(with_authority)?),
+            to_dialed: Arc::new(certified(own)?),
+            ends: self.ends,
+        })
+    }
+
     /// Mutual TLS by them. Whoever shows no certificate may only ask `admission` for one; without it
     /// nobody comes so far.
     ///
@@ -153,10 +199,7 @@ impl Credentials {
         let mut roots = RootCertStore::empty();
         roots.add(self.authority.clone())?;
         let roots = Arc::new(roots);
-        let key = || {
-            let der = self.key.serialized_der().to_vec();
-            PrivateKeyDer::from(PrivatePkcs8KeyDer::from(der))
-        };
+        let own = Arc::new(OwnCertificate::new(self.pair()?));
         let verifier =
             WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), provider.clone());
         let verifier = match admission {
@@ -166,25 +209,24 @@ impl Credentials {
         let verifier = verifier
             .build()
             .map_err(|_| CredentialError::Unusable("its authority cannot be trusted"))?;
-        // With the authority, whose fingerprint is all that a newcomer knows.
-        let chain = vec![self.certificate.clone(), self.authority.clone()];
         let mut server = ServerConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(versions)?
             .with_client_cert_verifier(verifier)
-            .with_single_cert(chain, key())?;
+            .with_cert_resolver(own.clone());
         // A certificate that has ended is not resumed: each connection shows it anew.
         server.session_storage = Arc::new(NoServerSessionStorage {});
         server.send_tls13_tickets = 0;
         let mut client = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(versions)?
             .with_root_certificates(roots)
-            .with_client_auth_cert(vec![self.certificate.clone()], key())?;
+            .with_client_cert_resolver(own.clone());
         client.resumption = Resumption::disabled();
         let name = ServerName::try_from(EVERY_NODE)
             .map_err(|_| CredentialError::Unusable("no name to dial"))?;
         Ok(Mutual {
             server: Arc::new(server),
             client: Arc::new(client),
+            own,
             name,
             admission,
         })

@@ -28,10 +28,12 @@ mod kinds;
 mod member;
 mod members;
 mod node;
+mod own_certificate;
 mod path;
 mod protocol;
 mod register;
 mod registry;
+mod renewal;
 mod ring;
 mod router;
 mod security;
@@ -77,6 +79,7 @@ pub use register::{
     Storing, Value, Voters, register,
 };
 pub use registry::{ActorReport, Registry, System};
+pub use renewal::{RenewCertificate, RenewedCertificate};
 pub use ring::{rank, rendezvous};
 pub use security::{Mutual, Security};
 pub use self_report::SelfReport;

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{AlertDescription, CertificateError, Error};
 
-use crate::certificate::Named;
+use crate::certificate::{CredentialError, Named};
+use crate::credentials::Credentials;
 use crate::join::Admission;
+use crate::own_certificate::OwnCertificate;
 
 /// How nodes speak.
 #[derive(Debug, Clone)]
@@ -28,6 +30,8 @@ pub struct Mutual {
     pub(crate) server: Arc<rustls::ServerConfig>,
     /// For dialing; shows this node's certificate.
     pub(crate) client: Arc<rustls::ClientConfig>,
+    /// What both show.
+    pub(crate) own: Arc<OwnCertificate>,
     /// The name that every node's certificate bears.
     pub(crate) name: ServerName<'static>,
     /// Asked for certificates by those who have none.
@@ -47,6 +51,23 @@ impl Security {
 }
 
 // === impl Mutual ===
+
+impl Mutual {
+    /// Shows these from now on; connections that are open go on.
+    ///
+    /// # Errors
+    /// [`CredentialError::Tls`], and what was shown before is shown on.
+    pub fn shows(&self, credentials: &Credentials) -> Result<(), CredentialError> {
+        self.own.replace(credentials.pair()?);
+        Ok(())
+    }
+
+    /// When the certificate ends that is shown now, seconds since the epoch.
+    #[must_use]
+    pub fn ends(&self) -> i64 {
+        self.own.ends()
+    }
+}
 
 impl std::fmt::Debug for Mutual {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

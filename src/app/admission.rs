@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use cluster::{
     Admission, Admitted, Admitting, Authority, Clock, Cluster, Health, JoinAsk, JoinToken,
-    NotAdmitted,
+    NotAdmitted, RenewCertificate,
 };
 use storage::carbon::join_tokens::{self, Taken};
 use storage::{Database, StoreError};
@@ -109,6 +109,14 @@ impl Admits {
             authority: self.authority.certificate().to_vec(),
             authority_key: admits_others.then(|| self.authority.key().to_vec()),
         })
+    }
+
+    /// Signs another node's certificate anew.
+    pub(super) fn renew(&self, asked: &RenewCertificate) -> Result<Vec<u8>, String> {
+        let renewed = self.authority.renew(asked, self.clock.now_ms());
+        renewed
+            .map(|certificate| certificate.to_vec())
+            .map_err(|error| error.to_string())
     }
 
     /// Uses the token up, unless the node could do nothing with what it would get.

@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::databases::{Control, Databases};
+use super::renewal::Renewal;
 use super::security::{Place, Secured};
 use super::{founding, issuer};
 use crate::config::{Config, Role};
@@ -30,8 +31,8 @@ pub(crate) struct Membership {
     pub(crate) node: Option<(NodeHandle, Child)>,
     /// What the cluster says of this node.
     pub(crate) word: Word,
-    /// When the certificate ends that it shows to others, seconds since the epoch.
-    pub(crate) certificate_ends: Option<i64>,
+    /// The certificate that it shows to others; none in the clear.
+    pub(super) renewal: Option<Renewal>,
 }
 
 /// What the cluster says of a node that wants to join it.
@@ -95,7 +96,7 @@ impl Membership {
         });
         let (tells, said) = Tells::with_ears();
         let (joins, joined) = watch::channel(listener.is_none());
-        let mut certificate_ends = None;
+        let mut renewal = None;
         let node = match listener {
             None => {
                 founding::of_lone_node(databases, me).await?;
@@ -116,7 +117,7 @@ impl Membership {
                     listen: listener.local_addr()?,
                 };
                 let secured = place.secure().await?;
-                certificate_ends = secured.ends;
+                renewal = secured.renewal.clone();
                 let told = told(databases.carbon.clone(), joins.clone(), tells);
                 let settings = node_settings(&place, listener, secured, told).await?;
                 // One that is new to a cluster waits for its first word, also with a certificate.
@@ -130,7 +131,7 @@ impl Membership {
             cluster,
             node,
             word: Word { joined, said },
-            certificate_ends,
+            renewal,
         })
     }
 

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use actors::agreed_view::AgreedView;
 use actors::change_feed::ChangeFeedHandle;
 use actors::gateway::GatewayHandle;
-use cluster::{Clock, Cluster};
+use cluster::{Clock, Cluster, Mutual};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::{member_metrics, view_metrics};
@@ -25,7 +25,7 @@ pub(super) struct Looked {
     pub(super) feed: ChangeFeedHandle,
     pub(super) agreed: AgreedView,
     /// Where the nodes speak TLS.
-    pub(super) cluster_certificate_ends: Option<i64>,
+    pub(super) cluster_certificate: Option<Mutual>,
     pub(super) clock: Clock,
     pub(super) certificate: Arc<ServerCertificate>,
 }
@@ -59,12 +59,12 @@ fn node(text: &mut String, looked: &Looked) {
         "When the server's certificate ends, seconds since the epoch.",
         looked.certificate.ends(),
     );
-    if let Some(ends) = looked.cluster_certificate_ends {
+    if let Some(certificate) = &looked.cluster_certificate {
         gauge(
             text,
             "headgate_cluster_certificate_expires_seconds",
             "When the certificate ends that this node shows to others, seconds since the epoch.",
-            ends,
+            certificate.ends(),
         );
     }
 }

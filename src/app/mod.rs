@@ -22,6 +22,7 @@ mod notify;
 mod operator;
 mod ready;
 mod reload;
+mod renewal;
 mod samples;
 #[cfg(test)]
 mod second_founder_tests;
@@ -47,6 +48,7 @@ use crate::{telemetry, tls};
 
 pub(crate) use admission::issue_token;
 use components::{Components, Doors};
+use credential_files::CredentialFiles;
 use databases::Databases;
 use leaving::{Going, STOP};
 use membership::{Membership, Word};
@@ -129,7 +131,7 @@ pub(crate) async fn start_on(mut listeners: Listeners, mut config: Config) -> an
     made.listen(listeners.watched(), ports, recorded)
 }
 
-/// What goes on while the node runs: of the issuer of tokens, and of time.
+/// What goes on while the node runs: of the issuer of tokens, of time, and of the certificate that others are shown.
 fn following(
     config: &Config,
     databases: &Databases,
@@ -137,16 +139,22 @@ fn following(
     membership: &Membership,
     (certificate, clock): (&Arc<tls::ServerCertificate>, &Clock),
     stop: &CancellationToken,
-) -> [JoinHandle<()>; 2] {
+) -> Vec<JoinHandle<()>> {
     let rounds = clock::follow(clock.clone(), Arc::clone(certificate), stop.clone());
     let stores = (databases.control.clone(), databases.carbon.clone());
     let issuer = components.control.key_manager.issuer().clone();
     let place = (membership.cluster.clone(), issuer);
     let following = issuer::follow(config.clone(), stores, place, stop.clone());
-    [
+    let renewal = membership.renewal.clone().map(|renewal| {
+        let files = CredentialFiles::of(&config.node.data_dir);
+        let others = (membership.cluster.clone(), clock.clone());
+        spawn_named("renewal", renewal.follow(files, others, stop.clone()))
+    });
+    let always = [
         spawn_named("clock", rounds),
         spawn_named("issuer", following),
-    ]
+    ];
+    always.into_iter().chain(renewal).collect()
 }
 
 /// Makes the administrator, where tokens are issued, unless the cluster says that it will not have this node.
@@ -183,7 +191,7 @@ fn looked(
         cluster: membership.cluster.clone(),
         feed: components.control.feed.clone(),
         agreed: components.agreed.clone(),
-        cluster_certificate_ends: membership.certificate_ends,
+        cluster_certificate: (membership.renewal.as_ref()).map(|renewal| renewal.shown.clone()),
         clock: system.clock.clone(),
         certificate: Arc::clone(certificate),
     }

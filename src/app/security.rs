@@ -16,11 +16,12 @@ use super::admission::{Admits, Admitter};
 use super::credential_files::{AUTHORITY, CredentialFiles, NODE};
 use super::databases::Databases;
 use super::founding;
+use super::renewal::Renewal;
 use crate::config::{Config, Tls};
 use crate::data_dir::DataDir;
 
 /// A certificate that ends within this time is renewed by whoever can, seconds.
-const SOON: i64 = 30 * 24 * 60 * 60;
+pub(super) const SOON: i64 = 30 * 24 * 60 * 60;
 /// What to do without a certificate.
 const JOIN: &str = "start it with --join TOKEN (or HEADGATE__CLUSTER__JOIN), of headgate cluster \
                     token on a node of the control plane";
@@ -30,8 +31,8 @@ pub(super) struct Secured {
     pub(super) security: Security,
     /// The cluster that the certificate is of.
     pub(super) cluster: Option<String>,
-    /// When the certificate ends, seconds since the epoch.
-    pub(super) ends: Option<i64>,
+    /// The certificate, and by what it is renewed; none in the clear.
+    pub(super) renewal: Option<Renewal>,
 }
 
 /// What is decided by.
@@ -106,7 +107,7 @@ impl Place<'_> {
                     return Ok(Secured {
                         security: Security::Plain { anywhere },
                         cluster: None,
-                        ends: None,
+                        renewal: None,
                     });
                 }
                 let founded = self.found(&files).await?;
@@ -129,19 +130,25 @@ impl Place<'_> {
             "carbon.db is of cluster {mine} and {NODE} of cluster {theirs}: put back the files that \
              belong together"
         );
-        let admission = authority.map(|authority| {
-            let admits = Admits {
+        let admits = authority.map(|authority| {
+            Arc::new(Admits {
                 authority,
                 carbon: self.databases.carbon.clone(),
                 cluster: self.cluster.clone(),
                 clock: self.clock.clone(),
-            };
-            Arc::new(Admitter(Arc::new(admits))) as Arc<dyn Admission>
+            })
         });
+        if let Some(admits) = admits.clone() {
+            self.cluster
+                .renew_certificates(move |asked| admits.renew(asked));
+        }
+        let admission = admits.clone();
+        let admission = admission.map(|admits| Arc::new(Admitter(admits)) as Arc<dyn Admission>);
+        let shown = credentials.mutual(admission)?;
         Ok(Secured {
-            security: Security::Mutual(credentials.mutual(admission)?),
+            security: Security::Mutual(shown.clone()),
             cluster: Some(theirs.to_owned()),
-            ends: Some(credentials.ends()),
+            renewal: Some(Renewal { shown, admits }),
         })
     }
 

@@ -1,0 +1,176 @@
+//! A node's certificate is signed anew for the same key, as often as it is asked for. Whoever asks shows the one that it has and
+//! that the key is its own, so whose words bring it says nothing; what it gets is of use to that key alone.
+
+use rcgen::{CertificateSigningRequestParams, PublicKeyData as _};
+use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer};
+use serde::{Deserialize, Serialize};
+
+use crate::authority::{ADMITS, Authority};
+use crate::certificate::{CredentialError, Named, bears, ends_under, is_about};
+use crate::cluster::Cluster;
+use crate::door::{Door, Request};
+
+/// Asks one that holds the authority.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RenewCertificate {
+    /// The certificate that is to be renewed.
+    pub certificate: Vec<u8>,
+    /// A request that its key has signed (PKCS #10).
+    pub request: Vec<u8>,
+}
+
+/// The new certificate, or why there is none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RenewedCertificate(pub Result<Vec<u8>, String>);
+
+impl Request for RenewCertificate {
+    type Reply = RenewedCertificate;
+    const KIND: u16 = 65_017;
+    const VERSION: u16 = 1;
+    const IDEMPOTENT: bool = true;
+    const SINCE: u16 = 3;
+}
+
+// === impl Cluster ===
+
+impl Cluster {
+    /// Has certificates of others renewed here from now on.
+    pub fn renew_certificates(
+        &self,
+        renew: impl Fn(&RenewCertificate) -> Result<Vec<u8>, String> + Send + Sync + 'static,
+    ) {
+        self.serve(Door::<RenewCertificate>::answering(move |asked| {
+            RenewedCertificate(renew(&asked))
+        }));
+    }
+}
+
+// === impl Authority ===
+
+impl Authority {
+    /// Signs what it signed before once more, for a year from `now_ms`, for the same key and with the same names.
+    ///
+    /// # Errors
+    /// [`CredentialError::Unusable`] when the certificate is not one of this authority's, or has ended, or the request is not of
+    /// its key.
+    pub fn renew(
+        &self,
+        asked: &RenewCertificate,
+        now_ms: i64,
+    ) -> Result<CertificateDer<'static>, CredentialError> {
+        let certificate = CertificateDer::from(asked.certificate.as_slice());
+        let ends = ends_under(&certificate, self.certificate());
+        let ends = ends.ok_or(CredentialError::Unusable("is not under this authority"))?;
+        if ends <= now_ms.div_euclid(1_000) {
+            return Err(CredentialError::Unusable("has ended"));
+        }
+        let request = CertificateSigningRequestDer::from(asked.request.as_slice());
+        // This compares the request's signature with its key as well.
+        let request = CertificateSigningRequestParams::from_der(&request)?;
+        let key = request.public_key.subject_public_key_info();
+        let named = Named::of(&certificate).filter(|named| !named.node.is_empty());
+        match named {
+            Some(named) if is_about(&certificate, &key) => {
+                let admits = bears(&certificate, ADMITS);
+                self.sign(&asked.request, (&named.node, admits), now_ms)
+            }
+            Some(_) => Err(CredentialError::Unusable("is of another key")),
+            None => Err(CredentialError::Unusable("names no node of a cluster")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::encode;
+    use crate::credentials::{Credentials, NewKey};
+
+    const NOW_MS: i64 = 1_700_000_000_000;
+    const YEAR: i64 = 365 * 24 * 60 * 60;
+
+    fn admitted(authority: &Authority, node: &str, admits: bool) -> Credentials {
+        let key = NewKey::generate().unwrap();
+        let request = key.request().unwrap();
+        let signed = authority.sign(&request, (node, admits), NOW_MS).unwrap();
+        key.with(&signed, authority.certificate()).unwrap()
+    }
+
+    #[test]
+    fn a_certificate_is_renewed_for_its_key_with_its_names_and_for_a_year() {
+        let authority = Authority::make("c1").unwrap();
+        for admits in [false, true] {
+            let before = admitted(&authority, "n1", admits);
+            let later_ms = NOW_MS + 300 * 24 * 60 * 60 * 1_000;
+            let asked = before.asks_for_renewal().unwrap();
+            let signed = authority.renew(&asked, later_ms).unwrap();
+            let after = before.renewed(&signed).unwrap();
+            assert_eq!((after.node(), after.cluster()), ("n1", "c1"));
+            assert_eq!(after.admits(), admits);
+            assert_eq!(after.ends(), later_ms / 1_000 + YEAR);
+        }
+    }
+
+    #[test]
+    fn nobody_gets_a_certificate_in_the_name_of_another_or_by_one_that_has_ended() {
+        let authority = Authority::make("c1").unwrap();
+        let (one, other) = (
+            admitted(&authority, "n1", true),
+            admitted(&authority, "n2", false),
+        );
+        let mut mixed = other.asks_for_renewal().unwrap();
+        let good = mixed.clone();
+        mixed.certificate = one.asks_for_renewal().unwrap().certificate;
+        let why = |asked: &RenewCertificate, now_ms: i64| {
+            authority.renew(asked, now_ms).unwrap_err().to_string()
+        };
+        assert_eq!(why(&mixed, NOW_MS), "is of another key");
+        let ended_ms = NOW_MS + (YEAR + 1) * 1_000;
+        assert_eq!(why(&good, ended_ms), "has ended");
+        let elsewhere = admitted(&Authority::make("c1").unwrap(), "n1", true);
+        let elsewhere = elsewhere.asks_for_renewal().unwrap();
+        assert_eq!(why(&elsewhere, NOW_MS), "is not under this authority");
+        // Words that were cut or changed on their way.
+        for cut in 0..good.request.len() {
+            let mut asked = good.clone();
+            asked.request.truncate(cut);
+            assert!(authority.renew(&asked, NOW_MS).is_err());
+            asked.request = good.request.clone();
+            asked.request[cut] ^= 1;
+            if let Ok(signed) = authority.renew(&asked, NOW_MS) {
+                // Names in a request count for nothing.
+                assert_eq!(other.renewed(&signed).unwrap().node(), "n2");
+            }
+            asked.request = good.request.clone();
+            asked
+                .certificate
+                .truncate(cut.min(good.certificate.len() - 1));
+            assert!(authority.renew(&asked, NOW_MS).is_err());
+        }
+    }
+
+    #[test]
+    fn its_bytes_are_those_that_other_builds_read() {
+        let asked = RenewCertificate {
+            certificate: vec![1, 2],
+            request: vec![3],
+        };
+        let hex =
+            |bytes: Vec<u8>| -> String { bytes.iter().map(|byte| format!("{byte:02x}")).collect() };
+        let good = RenewedCertificate(Ok(vec![4]));
+        let bad = RenewedCertificate(Err("e".to_owned()));
+        let bytes = [
+            encode(65_017, 1, &asked),
+            encode(65_017, 1, &good),
+            encode(65_017, 1, &bad),
+        ];
+        let bytes = bytes.map(|bytes| hex(bytes.unwrap()));
+        assert_eq!(bytes, GOLDEN);
+    }
+
+    const GOLDEN: [&str; 3] = [
+        "fdf90001000000050201020103",
+        "fdf9000100000003000104",
+        "fdf9000100000003010165",
+    ];
+}
