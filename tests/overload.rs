@@ -75,6 +75,42 @@ async fn one_call_more_than_may_be_under_way_is_refused_and_health_and_the_other
     );
 }
 
+#[tokio::test]
+async fn while_memory_is_short_few_calls_are_under_way_and_once_they_have_ended_others_are_served()
+{
+    let (url, here, let_go) = gate().await;
+    // Any node has more at rest.
+    let shop = Shop::before(&url, "max_memory = \"16MB\"\n").await;
+    let items = || {
+        let call = shop.node.api("GET", "/shop/1.0.0/items");
+        call.bearer(&shop.subscribed.access)
+    };
+    let few = 64;
+    let mut calls = tokio::task::JoinSet::new();
+    (0..few).for_each(|_| drop(calls.spawn(items().send())));
+    let all = here.acquire_many(u32::try_from(few).expect("few")).await;
+    all.expect("it is open").forget();
+    let refused = items().send().await.expect(503);
+    assert_eq!(refused.header("retry-after"), "1");
+    assert_eq!(refused.json()["code"], "900900");
+    assert!(
+        refused.text().contains("as much memory in use"),
+        "{refused:?}"
+    );
+    shop.node.get("/readyz").send().await.expect(200);
+    let_go.add_permits(few);
+    for answer in calls.join_all().await {
+        answer.expect(200);
+    }
+    let_go.add_permits(1);
+    items().send().await.expect(200);
+    let metrics = shop.node.get("/metrics").send().await.expect(200).text();
+    assert!(
+        metrics.contains("headgate_overload_refused_total{of=\"memory\"} 1\n"),
+        "{metrics}"
+    );
+}
+
 /// How long it takes from the first answer, which is the refusal of the call that is one too many, until the others are
 /// with their upstream.
 async fn apart(shop: &Shop, here: &Semaphore, let_go: &Semaphore) -> Duration {

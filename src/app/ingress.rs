@@ -12,6 +12,7 @@ use cluster::spawn_named;
 use headgate_http::gateway::{Current, Ingress, Patience, Settings, listen};
 use headgate_http::{Acceptance, Leaving};
 
+use super::memory;
 use crate::config::{Config, Gateway};
 
 /// The data plane of a node.
@@ -43,6 +44,7 @@ fn settings(config: &Gateway, issuer: Issuer) -> Settings {
         allow_loopback_endpoints: config.allow_loopback_endpoints,
         calls: config.max_calls,
         connections: config.max_connections,
+        memory: memory::limit(config.max_memory),
         body_limit: config.body_limit,
         connect_timeout: config.connect_timeout,
         response_timeout: config.response_timeout,

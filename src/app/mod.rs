@@ -17,6 +17,7 @@ mod issuer;
 mod leaving;
 mod member_metrics;
 mod membership;
+mod memory;
 mod metrics;
 mod notify;
 mod operator;
@@ -323,6 +324,8 @@ impl Made {
         ));
         let samples = samples::keep(system.clone(), stop.clone());
         servers.push(spawn_named("actor samples", samples));
+        let memory = ingress.map(|gateway| memory::watch(gateway, stop.clone()));
+        servers.extend(memory.map(|watched| spawn_named("memory", watched)));
         ports.write(&self.data.join("run/ports.json"))?;
         say_listening(config, &ports, &self.data);
         servers.push(spawn_named("readiness", announce(readiness, stop.clone())));

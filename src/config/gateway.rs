@@ -14,6 +14,16 @@ use super::endpoint::Endpoint;
 use super::read;
 use super::source::{ConfigError, Source};
 
+/// How much resident memory is enough.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MaxMemory {
+    /// By what the machine or the control group has.
+    Auto,
+    /// However much there is.
+    None,
+    Bytes(u64),
+}
+
 /// `[gateway]`
 #[derive(Debug, Clone)]
 pub(crate) struct Gateway {
@@ -35,6 +45,10 @@ pub(crate) struct Gateway {
     /// answered with 503 and closed, over TLS and while 64 others are told only closed. The process needs descriptors for these
     /// and for upstreams.
     pub(crate) max_connections: usize,
+    /// `gateway.max_memory`, default `auto`: resident memory of the process beyond which a call that comes while 64 others are
+    /// under way is answered with 503 and `Retry-After`: a size, `auto` for 85 of a hundred of what the machine or the process's
+    /// control group has, or `none`.
+    pub(crate) max_memory: MaxMemory,
     /// `gateway.body_limit`, default `2GB`: the most bytes of a request body.
     pub(crate) body_limit: u64,
     /// `gateway.connect_timeout_ms`, default `5000`: to connect to an upstream.
@@ -99,6 +113,7 @@ impl Gateway {
             allow_loopback_endpoints,
             max_calls: source.take("gateway.max_calls", "16384", most)?,
             max_connections: source.take("gateway.max_connections", "16384", most)?,
+            max_memory: source.take("gateway.max_memory", "auto", max_memory)?,
             body_limit: source.take("gateway.body_limit", "2GB", read::bytes)?,
             connect_timeout,
             response_timeout,
@@ -116,6 +131,18 @@ impl Gateway {
 
 fn when_cut_off(text: &str) -> Result<WhenCutOff, String> {
     WhenCutOff::parse(text).ok_or_else(|| "must be serve or refuse".to_owned())
+}
+
+fn max_memory(text: &str) -> Result<MaxMemory, String> {
+    match text {
+        "auto" => Ok(MaxMemory::Auto),
+        "none" => Ok(MaxMemory::None),
+        // Less would be a mistake of the unit.
+        size => match read::bytes(size) {
+            Ok(bytes) if bytes >= 16 << 20 => Ok(MaxMemory::Bytes(bytes)),
+            _ => Err("must be auto, none or a size of at least 16MB, such as 2GB".to_owned()),
+        },
+    }
 }
 
 /// A number of things that may be there at once.

@@ -6,7 +6,7 @@ use super::Gateway;
 use super::source::Effective;
 
 /// Keys that take effect at a reload.
-const LIVE: [&str; 13] = [
+const LIVE: [&str; 14] = [
     "gateway.body_limit",
     "gateway.body_timeout_ms",
     "gateway.connect_timeout_ms",
@@ -15,6 +15,7 @@ const LIVE: [&str; 13] = [
     "gateway.idle_timeout_ms",
     "gateway.max_calls",
     "gateway.max_connections",
+    "gateway.max_memory",
     "gateway.response_timeout_ms",
     "gateway.upstream_ca",
     "gateway.websocket_idle_timeout_ms",
@@ -52,6 +53,7 @@ pub(crate) fn gateway(running: &Gateway, read: &Gateway) -> Gateway {
     Gateway {
         max_calls: read.max_calls,
         max_connections: read.max_connections,
+        max_memory: read.max_memory,
         body_limit: read.body_limit,
         body_timeout: read.body_timeout,
         connect_timeout: read.connect_timeout,

@@ -22,7 +22,7 @@ use std::path::PathBuf;
 pub(crate) use cluster::{Cluster, Tls};
 pub(crate) use database::Databases;
 pub(crate) use endpoint::Endpoint;
-pub(crate) use gateway::Gateway;
+pub(crate) use gateway::{Gateway, MaxMemory};
 pub(crate) use listen::Listen;
 pub(crate) use live::{Differences, differences, gateway, merged};
 pub(crate) use log::{Log, LogFormat};

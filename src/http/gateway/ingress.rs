@@ -29,6 +29,8 @@ pub struct Settings {
     pub body_limit: u64,
     /// The most calls under way at once.
     pub calls: usize,
+    /// Resident memory beyond which few calls may be under way, bytes; none for no limit.
+    pub memory: Option<u64>,
     /// The most connections of a listener at once.
     pub connections: usize,
     /// How long an upstream may take to accept a connection.
@@ -77,6 +79,7 @@ impl Default for Settings {
             body_limit: 2 << 30,
             calls: 16_384,
             connections: 16_384,
+            memory: None,
             connect_timeout: Duration::from_secs(5),
             response_timeout: Duration::from_secs(120),
             outbound_auth_header: false,
@@ -112,6 +115,15 @@ impl Current {
     #[must_use]
     pub fn issuer(&self) -> Issuer {
         self.0.load().settings.issuer.clone()
+    }
+
+    /// The process has so much memory resident now, bytes: beyond [`Settings::memory`] few calls may be under way.
+    pub fn has_resident(&self, bytes: u64) {
+        let ingress = self.0.load();
+        let limit = ingress.settings.memory;
+        ingress
+            .crowd
+            .is_short(limit.is_some_and(|limit| bytes > limit));
     }
 
     /// What a new connection is served by.
