@@ -58,6 +58,9 @@ impl Cell {
             }
             Absorbed::GaveBackLate => step.gave_back = true,
         }
+        if before.is_none() {
+            self.meets(key, &ask, step);
+        }
         step.answers.heard(&node);
         let after = self.holders.get(&node).map(|held| held.count.clone());
         let is_late_news = self.hear_late(&ask, step.steady_ms);
@@ -314,16 +317,8 @@ impl Cell {
             from.extend(self.holders_of(ended, &awaiting));
         }
         for holder in from {
-            let granted = self.granted(&holder);
-            let (cell, window) = (key.clone(), self.window.id);
-            step.messages.push(Message::Recall(Recall {
-                holder,
-                cell,
-                stamp: self.stamp,
-                window,
-                granted,
-                anew: resetting,
-            }));
+            let recall = self.recall_from(holder, key, resetting);
+            step.messages.push(recall);
         }
         let lasts_ms = step.answers.round_ms(awaiting.keys());
         // They may wait for standby or disk.
@@ -349,6 +344,17 @@ impl Cell {
             of_any: false,
             ended: reset.unwrap_or(before.ended),
         });
+    }
+
+    pub(super) fn recall_from(&self, holder: Holder, key: &CellKey, anew: bool) -> Message {
+        Message::Recall(Recall {
+            granted: self.granted(&holder),
+            holder,
+            cell: key.clone(),
+            stamp: self.stamp,
+            window: self.window.id,
+            anew,
+        })
     }
 
     pub(super) fn reopen_if_free(&mut self, key: &CellKey, step: &mut Step) {

@@ -15,7 +15,7 @@ use crate::window::WindowSpec;
 // === impl Ledger ===
 
 impl Ledger {
-    /// Lets a key begin anew; these gateways can be told something now.
+    /// Lets a key begin anew; these gateways are known to the node.
     pub(super) fn reset(
         &mut self,
         key: &CellKey,
@@ -99,6 +99,21 @@ impl Cell {
         }
         self.end_round_if_heard(key, step);
         self.reopen_if_free(key, step);
+    }
+
+    /// A gateway that the node did not see when a reset recalled whatever leases there are may have one as well: what it
+    /// says first tells of nothing else, unless it has heard of the reset.
+    pub(super) fn meets(&mut self, key: &CellKey, ask: &Ask, step: &mut Step) {
+        let round = (self.round.as_mut()).filter(|round| round.resetting && round.of_any);
+        if let Some(round) = round
+            && !ask.is_of_reset(step.stamp.epoch)
+        {
+            let node = ask.holder.node.clone();
+            round.awaiting.insert(node.clone(), 0);
+            self.stamp = step.stamp;
+            let recall = self.recall_from(Holder::any(node), key, true);
+            step.messages.push(recall);
+        }
     }
 
     /// Leases of panes that are over are over with them, and what was used of them counts no more. But T may have been lifted

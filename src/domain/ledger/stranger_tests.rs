@@ -143,6 +143,28 @@ fn whoever_has_nothing_by_its_own_word_is_recalled_too_while_more_may_be_on_its_
 }
 
 #[test]
+fn whoever_is_met_first_while_a_reset_waits_for_strangers_is_recalled_and_waited_for_too() {
+    let mut ledger = from_a_mark(90, 0);
+    step(&mut ledger, reset(&["g1"]), T);
+    // The node did not see it, and it may have units of before.
+    let said = step(&mut ledger, tells("g2", 40, 1), T + 1);
+    assert_eq!(recalled(&said), [("g2", 0)]);
+    assert_eq!(replies(&said), [("g2", 40, RETRY)]);
+    // Whoever is recalled already, or answers by what it says first, is not recalled again.
+    let said = step(&mut ledger, tells("g2", 40, 1), T + 1);
+    assert_eq!(recalled(&said), []);
+    let said = step(&mut ledger, goes_on("g3", EPOCH), T + 1);
+    assert_eq!(recalled(&said), []);
+    step(&mut ledger, goes_on("g1", EPOCH), T + 1);
+    assert!(!ledger.is_settled(&key("a"), ledger.stamp()));
+    step(&mut ledger, Input::Tick, T + 700);
+    assert!(ledger.is_settled(&key("a"), ledger.stamp()));
+    assert_eq!(ledger.unheard(&key("a")), ["g2"]);
+    step(&mut ledger, goes_on("g2", EPOCH), T + 800);
+    assert_eq!(ledger.unheard(&key("a")), [""; 0]);
+}
+
+#[test]
 fn a_reset_where_all_is_known_recalls_what_is_known_and_waits_for_nobody_else() {
     let mut ledger = ledger(3, MINUTE);
     step(&mut ledger, Input::Ask(ask("g1", 0, 1)), T);
