@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 
 use super::answers::Answers;
-use super::cell::{Absorbed, Cell, Held, Round, RoundsPane};
+use super::cell::{Absorbed, Cell, Held};
 use super::message::{Ask, CellKey, Holder, Outcome, Recall, Reopen, Reply, Stamp};
+use super::round::{Round, RoundsPane};
 
 /// A gateway that is told to retry waits so long (L9).
 pub(super) const RETRY_MS: u32 = 200;
@@ -158,6 +159,9 @@ impl Cell {
                 }
             }
             step.answers.missed(node);
+        }
+        if round.resetting {
+            self.were_silent(&round);
         }
         self.forgive_ended(round.ended, step);
         for ask in round.waiting {

@@ -3,11 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::cell::{Absorbed, Cell, Count, Held, Round, RoundsPane};
+use super::cell::{Absorbed, Cell, Count, Held};
 use super::earlier::Earlier;
 use super::grant::Step;
 use super::message::{Ask, CellKey, Holder};
 use super::owner::{Effect, Ledger};
+use super::round::{Round, RoundsPane};
+use super::silent::Silent;
 use super::steady::used_until_ms;
 use crate::policy::WindowKind;
 use crate::window::WindowSpec;
@@ -73,6 +75,7 @@ impl Cell {
         self.spent = 0;
         self.lost = false;
         let ended = self.forget_earlier(step.steady_ms);
+        self.silent = Silent::default();
         for held in self.holders.values_mut() {
             // A holder that has been silent is asked once more; one that was emptied may have had units put back.
             held.silent = false;
@@ -179,7 +182,7 @@ impl Cell {
                 number: self.window.id.number,
                 ends_ms: self.pane_ends_ms().max(others_end_ms),
                 awaiting,
-                of_any: round.of_any,
+                of_any: round.of_any || self.silent.is_of_any(),
             };
             if pane.ends_ms <= steady_ms {
                 for (node, out_before) in std::mem::take(&mut pane.awaiting) {
@@ -198,11 +201,14 @@ impl Cell {
         }
     }
 
-    /// Who was silent when a reset was told as done, and was not heard since: what it had been granted before that counts on.
-    pub(super) fn unheard(&self) -> Vec<String> {
-        let unheard = self.holders.iter();
-        let unheard = unheard.filter(|(_, held)| held.awaited.is_some());
-        unheard.map(|(node, _)| node.clone()).collect()
+    /// A reset's round has ended by time: who has not answered is named when it is told as done.
+    pub(super) fn were_silent(&mut self, round: &Round) {
+        let age = |node: &String| {
+            let held = self.holders.get(node);
+            (node.clone(), held.map_or((0, 0), |held| held.count.age()))
+        };
+        let nodes = round.awaiting.keys().map(age);
+        self.silent = Silent::of(nodes, self.window.id.number, round.of_any);
     }
 
     /// What of these panes nobody can use any more counts no more; the reset waits on for the others.

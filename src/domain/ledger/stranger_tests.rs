@@ -164,6 +164,77 @@ fn whoever_is_met_first_while_a_reset_waits_for_strangers_is_recalled_and_waited
     assert_eq!(ledger.unheard(&key("a")), [""; 0]);
 }
 
+/// An owner that knows of a first lease of g2, of which g1 has answered a reset and g2 has not in time; the mark of that is
+/// not on disk yet. Gives its stamp.
+fn late_on_disk(ledger: &mut Ledger) -> Stamp {
+    step(ledger, tells("g2", 5, 0), T);
+    step(ledger, reset(&["g1"]), T);
+    let said = ledger.step_alone(goes_on("g1", EPOCH), T + 1);
+    let stamps = said.iter().filter_map(|effect| match effect {
+        Effect::Persist { stamp, .. } => Some(*stamp),
+        _ => None,
+    });
+    let mark = stamps.max().unwrap();
+    ledger.step_alone(Input::Tick, T + 800);
+    mark
+}
+
+#[test]
+fn whoever_is_silent_is_named_also_where_it_speaks_by_a_lease_that_is_no_answer_before_the_reset_is_told()
+ {
+    let mut ledger = from_a_mark(90, 0);
+    let stamp = late_on_disk(&mut ledger);
+    let of_before = Ask {
+        holder: Holder::new("g2", 1, 2),
+        window: Some(DAY.at(T).id),
+        ..ask("g2", 3, 0)
+    };
+    ledger.step_alone(Input::Ask(of_before), T + 801);
+    ledger.step_alone(Input::Marked { stamp }, T + 900);
+    assert_eq!(ledger.unheard(&key("a")), ["g2"]);
+    let answer = Ask {
+        holder: Holder::new("g2", 1, 3),
+        window: None,
+        epoch: EPOCH,
+        ..ask("g2", 0, 0)
+    };
+    step(&mut ledger, Input::Ask(answer), T + 901);
+    assert_eq!(ledger.unheard(&key("a")), [""; 0]);
+}
+
+#[test]
+fn whoever_is_silent_is_named_also_where_its_pane_ends_before_the_reset_is_told() {
+    for kind in [WindowKind::Sliding, WindowKind::Bucket] {
+        let window = DAY.counted(kind);
+        let end_ms = window.at(T).end_ms;
+        let at_ms = end_ms - 900;
+        let mut ledger = sewn_at(at_ms, window);
+        let wish = Ask {
+            window: None,
+            ..ask("g1", 0, 1)
+        };
+        step(&mut ledger, Input::Ask(wish), at_ms);
+        step(&mut ledger, reset(&["g2"]), at_ms);
+        step(&mut ledger, goes_on("g1", EPOCH), at_ms + 1);
+        step(&mut ledger, Input::Tick, at_ms + 800);
+        assert_eq!(ledger.unheard(&key("a")), ["g2"], "{kind:?}");
+        ledger.passes(end_ms, end_ms, end_ms);
+        let next = Ask {
+            holder: Holder::new("g1", 1, 2),
+            window: Some(window.at(end_ms).id),
+            ..ask("g1", 0, 1)
+        };
+        step(&mut ledger, Input::Ask(next.clone()), end_ms);
+        assert_eq!(ledger.unheard(&key("a")), ["g2"], "{kind:?}");
+        // Nothing of before can be used any more.
+        let over_ms = end_ms + 3 * window.at(T).length_ms();
+        ledger.passes(over_ms, over_ms, over_ms);
+        let window = Some(window.at(over_ms).id);
+        step(&mut ledger, Input::Ask(Ask { window, ..next }), over_ms);
+        assert_eq!(ledger.unheard(&key("a")), [""; 0], "{kind:?}");
+    }
+}
+
 #[test]
 fn a_reset_where_all_is_known_recalls_what_is_known_and_waits_for_nobody_else() {
     let mut ledger = ledger(3, MINUTE);
