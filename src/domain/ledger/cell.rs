@@ -218,10 +218,10 @@ impl Held {
         self.count.net()
     }
 
-    /// Takes in counts about the current window.
-    fn hear(&mut self, ask: &Ask, epoch: u64, coverage: &mut u64) {
+    /// Takes in counts about the current window. Gives what is out by it that the owner did not know of: granted by others.
+    fn hear(&mut self, ask: &Ask, epoch: u64, coverage: &mut u64) -> u64 {
         let count = &mut self.count;
-        let before = count.unforgiven();
+        let (before, out_before) = (count.unforgiven(), count.out());
         self.emptied &= ask.have <= count.granted;
         count.granted = count.granted.max(ask.have);
         count.returned = count.returned.max(ask.returned.min(count.granted));
@@ -239,6 +239,7 @@ impl Held {
             count.covered = 0;
         }
         self.emptied |= ask.emptied && ask.have == count.granted;
+        count.out().saturating_sub(out_before)
     }
 }
 
@@ -363,7 +364,11 @@ impl Cell {
         }
         held.silent = false;
         if ask.window == Some(window.id) {
-            held.hear(ask, epoch, coverage);
+            let told = held.hear(ask, epoch, coverage);
+            let node = &ask.holder.node;
+            let mut reset = round.as_mut().filter(|round| round.of_any);
+            let in_round = (reset.as_mut()).and_then(|round| round.awaiting.get_mut(node));
+            held.is_told_of_before(in_round, silent.awaits_any(node), told);
         }
         absorbed
     }

@@ -272,6 +272,22 @@ impl Cell {
 // === impl Held ===
 
 impl Held {
+    /// It tells of so much that the owner did not know of. Where it could not know of all leases others granted that before a
+    /// reset, and it is forgiven with the rest. While the reset's round waits for it all that is out is of before, for it is
+    /// granted nothing; later it may be granted more.
+    pub(super) fn is_told_of_before(
+        &mut self,
+        in_round: Option<&mut u64>,
+        was_silent: bool,
+        told: u64,
+    ) {
+        match (in_round, &mut self.awaited) {
+            (Some(before), _) => *before = self.count.out().max(*before),
+            (None, Some(before)) if was_silent => *before = before.saturating_add(told),
+            (None, _) => {}
+        }
+    }
+
     /// Its lease is over. What it did not give back counts as spent (L7: silence means spent), and how much that is. What a
     /// reset waits for, or told as done without its answer, is forgiven, but for what was granted since.
     pub(super) fn is_over(&self, in_round: Option<u64>) -> (u64, Absorbed) {

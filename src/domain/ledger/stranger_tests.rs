@@ -130,6 +130,83 @@ fn a_reset_of_a_lost_window_recalls_from_every_gateway_also_when_it_is_said_agai
     }
 }
 
+/// A run without anything of the shard, of a limit of a hundred.
+fn lost() -> Ledger {
+    let mut ledger = Ledger::new(3, Recovery::founding(1), policies(1, 100, DAY));
+    ledger.take(ShardImage::default());
+    ledger.gone(Some(T), EPOCH);
+    ledger.activate(EPOCH, false);
+    ledger
+}
+
+/// What a lease that ends gives back before the next one speaks.
+fn gives_back(node: &str, have: u64, returned: u64) -> Input {
+    Input::Ask(Ask {
+        window: Some(DAY.at(T).id),
+        returned,
+        emptied: true,
+        ..ask(node, have, 0)
+    })
+}
+
+#[test]
+fn what_was_used_of_a_lost_window_is_forgiven_though_its_gateway_tells_of_it_only_when_it_is_recalled()
+ {
+    for is_late in [false, true] {
+        let mut ledger = lost();
+        step(&mut ledger, reset(&["g1"]), T);
+        if is_late {
+            step(&mut ledger, Input::Tick, T + 700);
+            assert_eq!(ledger.unheard(&key("a")), ["g1"]);
+        }
+        step(&mut ledger, gives_back("g1", 42, 2), T + 800);
+        assert_eq!(used(&ledger), Some(40), "it has not gone on yet");
+        step(&mut ledger, goes_on("g1", EPOCH), T + 800);
+        assert_eq!(used(&ledger), Some(0), "late: {is_late}");
+        assert_eq!(ledger.unheard(&key("a")), [""; 0]);
+        assert!(ledger.is_settled(&key("a"), ledger.stamp()));
+    }
+}
+
+#[test]
+fn what_a_silent_gateway_is_granted_after_a_reset_counts_beside_what_it_tells_of_before() {
+    let mut ledger = lost();
+    step(&mut ledger, reset(&["g1", "g2"]), T);
+    step(&mut ledger, Input::Tick, T + 700);
+    let window = Some(DAY.at(T).id);
+    let wish = Ask {
+        window,
+        due: 5,
+        ..ask("g1", 40, 5)
+    };
+    let said = step(&mut ledger, Input::Ask(wish), T + 701);
+    assert_eq!(replies(&said), [("g1", 45, Outcome::Granted)]);
+    // It has got that, and gives one of all back.
+    step(&mut ledger, gives_back("g1", 45, 1), T + 702);
+    step(&mut ledger, goes_on("g1", EPOCH), T + 702);
+    assert_eq!(used(&ledger), Some(4));
+    // The same of a lease that the owner meets only by then.
+    let next = |lease, have, returned| {
+        Input::Ask(Ask {
+            holder: Holder::new("g2", 1, lease),
+            window,
+            returned,
+            ..ask("g2", have, 0)
+        })
+    };
+    assert_eq!(ledger.unheard(&key("a")), ["g2"]);
+    step(&mut ledger, next(1, 7, 0), T + 1_501);
+    step(&mut ledger, next(2, 30, 1), T + 1_502);
+    let answer = Ask {
+        holder: Holder::new("g2", 1, 3),
+        window: None,
+        epoch: EPOCH,
+        ..ask("g2", 0, 0)
+    };
+    step(&mut ledger, Input::Ask(answer), T + 1_503);
+    assert_eq!(used(&ledger), Some(4), "all of it was of before");
+}
+
 #[test]
 fn whoever_has_nothing_by_its_own_word_is_recalled_too_while_more_may_be_on_its_way_to_it() {
     let mut ledger = from_a_mark(90, 0);
