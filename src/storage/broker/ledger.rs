@@ -109,13 +109,15 @@ pub async fn begun(write: &mut Write) -> Result<Option<u64>, StoreError> {
     Ok(begun.flatten().map(i64::cast_unsigned))
 }
 
-/// The latest view that anything here is of; none where this file took part in none.
+/// The latest view that anything here is of; none where this file took part in none. A row that is no row any more says of
+/// none: whoever reads its shard refuses it, and says what to do.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`], [`StoreError::Damaged`].
 pub async fn counted_in(read: &mut Read) -> Result<Option<u64>, StoreError> {
     let query = sqlx::query(
-        "SELECT max(begun, epoch, coalesce((SELECT max(mark ->> '$.stamp.epoch') FROM ledger_cells), 0)) AS latest \
+        "SELECT max(begun, epoch, coalesce((SELECT max(CASE WHEN json_valid(mark) THEN mark ->> '$.stamp.epoch' END) \
+         FROM ledger_cells), 0)) AS latest \
          FROM ledger_state WHERE id = 1 AND begun IS NOT NULL",
     );
     let row = read.optional(query).await?;
@@ -147,7 +149,7 @@ pub async fn end(write: &mut Write, left: &Left) -> Result<(), StoreError> {
 }
 
 /// Saves the marks of a shard; each replaces its cell's row, unless that has a later stamp: a write that was held up
-/// must not undo what was written after it. Many go into one statement: an orderly
+/// must not undo what was written after it. One that is no row any more is replaced: whoever writes knows all that counts. Many go into one statement: an orderly
 /// stop has seconds for hundreds of thousands.
 ///
 /// # Errors
@@ -181,8 +183,9 @@ fn insert(rows: usize) -> String {
         "INSERT INTO ledger_cells (shard, cell_key, mark, window_end_ms) VALUES {} \
          ON CONFLICT (shard, cell_key) DO UPDATE SET \
          mark = excluded.mark, window_end_ms = excluded.window_end_ms \
-         WHERE (excluded.mark ->> '$.stamp.epoch', excluded.mark ->> '$.stamp.seq') \
-         >= (ledger_cells.mark ->> '$.stamp.epoch', ledger_cells.mark ->> '$.stamp.seq')",
+         WHERE CASE WHEN json_valid(ledger_cells.mark) \
+         THEN (excluded.mark ->> '$.stamp.epoch', excluded.mark ->> '$.stamp.seq') \
+         >= (ledger_cells.mark ->> '$.stamp.epoch', ledger_cells.mark ->> '$.stamp.seq') ELSE 1 END",
         rows.join(", ")
     )
 }

@@ -4,7 +4,9 @@ use domain::ledger::{CellKey, Mark, Stamp};
 use domain::policy::TimeUnit;
 use domain::window::WindowSpec;
 
-use super::ledger::{LastStop, begin, begin_without_past, begun, list, save, take_part};
+use super::ledger::{
+    LastStop, begin, begin_without_past, begun, counted_in, list, save, take_part,
+};
 use crate::database::Database;
 
 const DAY: WindowSpec = WindowSpec::new(TimeUnit::Day, 1);
@@ -117,4 +119,31 @@ async fn a_file_knows_the_view_that_it_took_part_in_first_and_none_that_it_repla
     let left = begin(&mut write).await.unwrap();
     assert_eq!(left.last_stop, LastStop::Crashed);
     assert_eq!(begun(&mut write).await.unwrap(), Some(5 << 36));
+}
+
+#[tokio::test]
+async fn a_start_with_a_row_that_was_cut_comes_as_far_as_what_to_do_and_a_later_mark_replaces_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = super::open(dir.path()).await.unwrap();
+    let mut write = broker.write("test.begin").await.unwrap();
+    begin(&mut write).await.unwrap();
+    take_part(&mut write, 5).await.unwrap();
+    write.commit().await.unwrap();
+    saved(&broker, &[mark("k", 5, (8, 9)), mark("other", 9, (7, 9))]).await;
+    let mut write = broker.write("test.damage").await.unwrap();
+    let query = "UPDATE ledger_cells SET mark = substr(mark, 1, 40) WHERE mark LIKE '%\"k\"%'";
+    let cut = write.execute(sqlx::query(query), "mark").await.unwrap();
+    assert_eq!(cut, 1);
+    write.commit().await.unwrap();
+    drop(broker);
+    let broker = super::open(dir.path()).await.unwrap();
+    let mut read = broker.read().await.unwrap();
+    assert_eq!(counted_in(&mut read).await.unwrap(), Some(7));
+    let mut write = broker.write("test.begin").await.unwrap();
+    begin(&mut write).await.unwrap();
+    write.commit().await.unwrap();
+    let refused = list(&mut read, 3, T).await.unwrap_err().to_string();
+    assert!(refused.contains("move it away"), "{refused}");
+    drop(read);
+    assert_eq!(saved(&broker, &[mark("k", 6, (9, 1))]).await, [6, 9]);
 }
