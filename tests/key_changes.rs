@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use serde_json::{Value, json};
 
-use crate::cluster::{Trio, options};
+use crate::cluster::{Trio, members, options};
 use crate::support::eventually;
 use crate::support::node::Node;
 use crate::support::platform::text;
@@ -227,4 +227,32 @@ async fn what_a_gateway_used_that_hangs_when_its_key_is_reset_is_forgiven_once_i
     })
     .await;
     assert_eq!(let_through.get() + counted.drain().await, 12);
+}
+
+/// Until the traffic manager has this member so, as it sees it.
+async fn until_seen(counted: &Counted, name: &str, health: &str) {
+    let seen = (name.to_owned(), health.to_owned());
+    eventually(20, "it is seen so", || async {
+        let members = members(&counted.trio.traffic).await;
+        members.contains(&seen).then_some(())
+    })
+    .await;
+}
+
+/// Its owner was started anew and goes on from its disk: it knows of no lease. A gateway that is cut off meanwhile may have one.
+#[tokio::test]
+async fn a_gateway_that_is_out_of_sight_is_named_by_a_reset_of_an_owner_that_goes_on_from_its_disk()
+{
+    let mut counted = Counted::used_up().await;
+    let seed = counted.trio.control.cluster_address();
+    let again = options("tm1", "traffic-manager", &seed);
+    counted.trio.traffic = counted.trio.traffic.crash_and_restart(again).await;
+    until_seen(&counted, "gw1", "up").await;
+    counted.trio.gateway.signal("-STOP");
+    for health in ["suspect", "down"] {
+        until_seen(&counted, "gw1", health).await;
+        let reset = counted.change("reset", &json!({}), 200).await;
+        assert_eq!(reset["unheard"], json!(["gw1"]), "{health}: {reset}");
+    }
+    counted.trio.gateway.signal("-CONT");
 }

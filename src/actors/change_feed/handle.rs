@@ -231,7 +231,7 @@ impl ChangeFeedHandle {
     /// The same for who has changed nothing, and waits for all that was changed up to `n`: many who do at once are one
     /// question.
     pub(crate) async fn caught_up(&self, n: u64) -> Applied {
-        self.together.applied(n, self.committed(n)).await
+        self.together.applied(n, |n| self.committed(n)).await
     }
 
     /// [`ChangeFeedHandle::committed`] together with what the write made.

@@ -24,9 +24,16 @@ impl Together {
     /// Who has applied `n`, by the answer of this question, or of one that is under way and was put for `n` or later. That one
     /// holds for `n` too: it was put when `n` was committed, by then its followers were registered, and it waits for as long
     /// from then on (S3).
-    pub(super) async fn applied(&self, n: u64, ask: impl Future<Output = Applied>) -> Applied {
+    ///
+    /// Whoever put it may end before it is answered: who puts it then for the others asks for what they all rest on.
+    pub(super) async fn applied<A: Future<Output = Applied>>(
+        &self,
+        n: u64,
+        ask: impl FnOnce(u64) -> A,
+    ) -> Applied {
         let asked = self.asked(n);
-        asked.applied.get_or_init(|| ask).await.clone()
+        let put = || ask(asked.n);
+        asked.applied.get_or_init(put).await.clone()
     }
 
     fn asked(&self, n: u64) -> Arc<Asked> {
@@ -58,7 +65,7 @@ mod tests {
     #[tokio::test]
     async fn who_asks_while_a_question_of_as_late_a_change_is_under_way_waits_for_its_answer() {
         let (together, count) = (Together::default(), Cell::new(0));
-        let ask = |n| together.applied(n, answer(&count));
+        let ask = |n| together.applied(n, |_| answer(&count));
         tokio::join!(ask(5), ask(5), ask(4), ask(5));
         assert_eq!(count.get(), 1);
         // What was changed since it was put it says nothing of.
@@ -67,5 +74,38 @@ mod tests {
         // Nor does one that was answered before.
         ask(6).await;
         assert_eq!(count.get(), 4);
+    }
+
+    #[tokio::test]
+    async fn where_who_put_a_question_is_gone_another_one_puts_it_for_all_that_rest_on_it() {
+        let (together, put) = (Together::default(), Cell::new(0));
+        let first = together.applied(6, |_| std::future::pending());
+        let mut first = Box::pin(first);
+        let other = together.applied(5, async |n| {
+            put.set(n);
+            Applied::default()
+        });
+        tokio::select! {
+            biased;
+            _ = &mut first => {}
+            () = std::future::ready(()) => {}
+        }
+        drop_while_others_wait(first, other).await;
+        assert_eq!(put.get(), 6);
+    }
+
+    /// The second one has come by when the first one ends.
+    async fn drop_while_others_wait(
+        first: impl Future<Output = Applied>,
+        other: impl Future<Output = Applied>,
+    ) {
+        let mut other = Box::pin(other);
+        tokio::select! {
+            biased;
+            _ = &mut other => {}
+            () = std::future::ready(()) => {}
+        }
+        drop(first);
+        other.await;
     }
 }

@@ -20,7 +20,7 @@ use super::lease_cache::Slot;
 use super::state::State;
 use super::under_way::UnderWay;
 use super::unowned::grants;
-use super::unsaid::{Unsaid, untaken};
+use super::unsaid::{Unsaid, taken_and_left, untaken};
 use crate::traffic_manager::message::{LeaseMany, Leased, TellLeases, ThrottleKey, Told};
 use crate::traffic_manager::{Tidings, TrafficManagerHandle};
 
@@ -477,9 +477,8 @@ impl Refiller {
         };
         let (me, traffic_manager) = (self.me.clone(), self.arguments.traffic_manager.clone());
         spawn_named("lease return", async move {
-            let left = untaken(asks.clone(), &traffic_manager.lease(request).await);
-            let taken = asks.into_iter().filter(|ask| !left.contains(ask));
-            let _ = me.tell(Message::Taken(shard, taken.collect()));
+            let (taken, _) = taken_and_left(asks, &traffic_manager.lease(request).await);
+            let _ = me.tell(Message::Taken(shard, taken));
         });
     }
 }

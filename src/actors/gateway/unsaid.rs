@@ -31,8 +31,16 @@ struct Waiting {
 
 /// Those that whoever was asked has not taken: nobody answered, it owns nothing, or grants nothing yet.
 pub(super) fn untaken(asks: Vec<Ask>, answer: &Result<Leased, AskError>) -> Vec<Ask> {
+    taken_and_left(asks, answer).1
+}
+
+/// Those that it has taken, and those that it has not.
+pub(super) fn taken_and_left(
+    asks: Vec<Ask>,
+    answer: &Result<Leased, AskError>,
+) -> (Vec<Ask>, Vec<Ask>) {
     let Ok(Leased::Leases(answers)) = answer else {
-        return asks;
+        return (Vec::new(), asks);
     };
     let waits = |answer: &LeaseAnswer| {
         let is_later = matches!(
@@ -43,9 +51,19 @@ pub(super) fn untaken(asks: Vec<Ask>, answer: &Result<Leased, AskError>) -> Vec<
     };
     // What only gives back is not answered where it is taken.
     let said = answers.iter().map(Some).chain(std::iter::repeat(None));
-    let all = asks.into_iter().zip(said);
-    let left = all.filter(|(_, said)| (*said).and_then(Option::as_ref).is_some_and(waits));
-    left.map(|(ask, _)| ask).collect()
+    let (mut taken, mut left) = (Vec::new(), Vec::new());
+    for (ask, said) in asks.into_iter().zip(said) {
+        match said.and_then(Option::as_ref).is_some_and(waits) {
+            true => left.push(ask),
+            false => taken.push(ask),
+        }
+    }
+    (taken, left)
+}
+
+/// By which of two words of a lease is the later one: within a millisecond that which gives back more.
+fn said_at(ask: &Ask) -> (i64, u64) {
+    (ask.asked_at_ms, ask.returned)
 }
 
 // === impl Unsaid ===
@@ -56,7 +74,8 @@ impl Unsaid {
         for ask in asks {
             let place = (shard, ask.cell.clone(), ask.holder.clone());
             if self.0.len() >= MOST && !self.0.contains_key(&place) {
-                return;
+                // Others of them may be of leases that are kept.
+                continue;
             }
             let kept = self.0.entry(place).or_insert_with(|| Waiting {
                 ask: ask.clone(),
@@ -64,7 +83,7 @@ impl Unsaid {
                 due_ms: now_ms.saturating_add(FIRST_MS),
                 pause_ms: FIRST_MS,
             });
-            if kept.ask.asked_at_ms <= ask.asked_at_ms {
+            if said_at(&kept.ask) <= said_at(&ask) {
                 kept.ask = ask;
             }
         }
@@ -165,6 +184,8 @@ mod tests {
         let answered = Ok(Leased::Leases(answers.into()));
         let left = untaken(asks.clone(), &answered);
         assert_eq!(left, [ask("a", 1), ask("c", 3)]);
+        let (taken, rest) = taken_and_left(asks.clone(), &answered);
+        assert_eq!((taken, rest), (vec![ask("b", 2), ask("d", 4)], left));
         let retry = LeaseAnswer {
             window: Some(MINUTE.at(0).id),
             ..answer(waits)
@@ -202,6 +223,31 @@ mod tests {
         unsaid.keep(3, vec![ask("a", 1)], 600);
         unsaid.taken(3, &[ask("a", 1)]);
         assert_eq!(unsaid.take_all(), [(3, vec![ask("a", 2)])]);
+    }
+
+    #[test]
+    fn of_two_words_of_a_millisecond_the_one_that_gives_back_more_is_kept() {
+        let at = |returned| Ask {
+            asked_at_ms: 7,
+            ..ask("a", returned)
+        };
+        for words in [[2, 1], [1, 2]] {
+            let mut unsaid = Unsaid::default();
+            unsaid.keep(3, words.map(at).into(), 0);
+            assert_eq!(unsaid.take_all(), [(3, vec![at(2)])]);
+        }
+    }
+
+    #[test]
+    fn what_there_is_no_room_for_keeps_no_later_word_of_a_kept_lease_out() {
+        let mut unsaid = Unsaid::default();
+        let many = (0..MOST).map(|number| ask(&number.to_string(), 1));
+        unsaid.keep(3, many.collect(), 0);
+        unsaid.keep(3, vec![ask("new", 1), ask("7", 2)], 0);
+        let all = unsaid.take_all().remove(0).1;
+        assert_eq!(all.len(), MOST);
+        assert!(all.contains(&ask("7", 2)));
+        assert!(!all.contains(&ask("7", 1)));
     }
 
     #[test]

@@ -237,12 +237,17 @@ impl GatewayLeases {
         }
     }
 
-    /// The ids of all that can be told now.
+    /// The ids of all that this node knows, also of those that it suspects, has no connection to, or that leave: they may
+    /// have leases all the same, and may be told yet.
     pub(super) fn all(&self) -> BTreeSet<String> {
-        let cluster = self.cluster.as_ref();
-        let others = cluster.map_or_else(Vec::new, |cluster| cluster.with_role(GATEWAY));
+        let members = self.cluster.iter().flat_map(|cluster| {
+            let others = cluster.members().into_iter().map(|state| state.member);
+            others.chain([cluster.me().clone()])
+        });
+        let others = members.filter(|member| member.has_role(GATEWAY));
         let doors = self.doors.read().unwrap_or_else(PoisonError::into_inner);
-        others.into_iter().chain(doors.keys().cloned()).collect()
+        let doors = doors.keys().cloned();
+        others.map(|member| member.id).chain(doors).collect()
     }
 
     fn door(&self, node: &str) -> Option<Door<TellLeases>> {

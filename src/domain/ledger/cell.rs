@@ -1,7 +1,7 @@
 //! One cell of the ledger (PROTOCOLS L2): what each gateway was granted and gave back in the current window of a key.
 //! Only the owner's steps change it; a standby replaces it whole by a higher stamp.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +10,8 @@ use super::holders::Holders;
 use super::marks::forgiven;
 use super::message::{ANY_LIFE, Ask, CellKey, Holder, Stamp};
 use super::policy::Quota;
+use super::round::Round;
+use super::silent::Silent;
 use crate::window::{Window, WindowId};
 
 /// The counts of one gateway, all about the current window.
@@ -93,6 +95,8 @@ pub(super) struct Cell {
     pub(super) mark: u64,
     pub(super) mark_stamp: Stamp,
     pub(super) round: Option<Round>,
+    /// Who had not answered the last reset.
+    pub(super) silent: Silent,
     /// Told no; they get a `Reopen` when there are units again (L9).
     pub(super) denied: BTreeSet<Holder>,
     /// Others were told no by an owner before this one, which did not say whom.
@@ -107,44 +111,9 @@ pub(super) struct Held {
     pub(super) emptied: bool,
     /// It did not answer the last recall: what it has counts as spent (L7).
     pub(super) silent: bool,
-    /// A reset was told as done that it had not answered: so much of this lease was out when that came, and is forgiven once
+    /// A reset's round ended that it had not answered: so much of this lease was out when that came, and is forgiven once
     /// its gateway goes on by another one. This owner alone knows of it.
     pub(super) awaited: Option<u64>,
-}
-
-/// A recall round (L9).
-#[derive(Debug, Clone, Default)]
-pub(super) struct Round {
-    /// When it began, which is when its recalls have left.
-    pub(super) since_ms: i64,
-    /// When it ends: not before its recalls have left.
-    pub(super) until_ms: i64,
-    /// How long it waits for answers.
-    pub(super) lasts_ms: i64,
-    /// Who is to answer, and what was out of its lease when the round began: granted, and not given back.
-    pub(super) awaiting: BTreeMap<String, u64>,
-    /// Asks to be decided when it ends, one per gateway.
-    pub(super) waiting: Vec<Ask>,
-    /// That of its recalls: it lasts from when they leave.
-    pub(super) stamp: Stamp,
-    /// The round belongs to a reset: what a lease had is forgiven once its gateway goes on by another one.
-    pub(super) resetting: bool,
-    /// Its gateways may have leases that the owner does not know: by those that it knows it cannot tell which are of before.
-    pub(super) of_any: bool,
-    /// Panes before the current one of which a reset has yet to forgive something.
-    pub(super) ended: Vec<RoundsPane>,
-}
-
-/// A pane that is over by T, and of which a reset forgives only what nobody can use any more (L10).
-#[derive(Debug, Clone)]
-pub(super) struct RoundsPane {
-    pub(super) number: i64,
-    /// When the last lease of it is over, by the steady time: nothing of it is used after that, confirmed or not.
-    pub(super) ends_ms: i64,
-    /// Who may use something of it until then, and what of it was out when the reset came.
-    pub(super) awaiting: BTreeMap<String, u64>,
-    /// As of the round that it comes from.
-    pub(super) of_any: bool,
 }
 
 /// What an ask said about the past.
@@ -158,20 +127,6 @@ pub(super) enum Absorbed {
     GaveBack,
     /// The same, of a reset that was told as done before.
     GaveBackLate,
-}
-
-// === impl Round ===
-
-impl Round {
-    /// Whether a reset waits for what holders have used, to forgive it.
-    pub(super) fn forgives(&self) -> bool {
-        self.resetting || !self.ended.is_empty()
-    }
-
-    /// Whether it waits for panes that are over and for nobody's answer besides: what is held now has to be recalled yet.
-    pub(super) fn is_of_ended_panes(&self) -> bool {
-        self.awaiting.is_empty() && !self.ended.is_empty()
-    }
 }
 
 // === impl Count ===
@@ -263,10 +218,10 @@ impl Held {
         self.count.net()
     }
 
-    /// Takes in counts about the current window.
-    fn hear(&mut self, ask: &Ask, epoch: u64, coverage: &mut u64) {
+    /// Takes in counts about the current window. Gives what is out by it that the owner did not know of: granted by others.
+    fn hear(&mut self, ask: &Ask, epoch: u64, coverage: &mut u64) -> u64 {
         let count = &mut self.count;
-        let before = count.unforgiven();
+        let (before, out_before) = (count.unforgiven(), count.out());
         self.emptied &= ask.have <= count.granted;
         count.granted = count.granted.max(ask.have);
         count.returned = count.returned.max(ask.returned.min(count.granted));
@@ -284,6 +239,7 @@ impl Held {
             count.covered = 0;
         }
         self.emptied |= ask.emptied && ask.have == count.granted;
+        count.out().saturating_sub(out_before)
     }
 }
 
@@ -304,6 +260,7 @@ impl Cell {
             mark: 0,
             mark_stamp: Stamp::default(),
             round: None,
+            silent: Silent::default(),
             denied: BTreeSet::new(),
             others_denied: false,
         }
@@ -368,6 +325,7 @@ impl Cell {
             window,
             denied,
             round,
+            silent,
             ..
         } = self;
         let held = holders.of(&ask.holder);
@@ -377,6 +335,7 @@ impl Cell {
         }
         let mut absorbed = Absorbed::Current;
         let is_of_reset = ask.is_of_reset(epoch);
+        silent.hear(ask, is_of_reset);
         if held.count.incarnation == ANY_LIFE && !is_of_reset && age > held.count.age() {
             // A lease of before is known now, and it is still the one that a reset waits for.
             let awaited = held.awaited;
@@ -400,10 +359,16 @@ impl Cell {
                 }
             }
             *held = Held::new(&ask.holder);
+            // This one may be of before as well.
+            held.awaited = silent.awaits_any(&ask.holder.node).then_some(0);
         }
         held.silent = false;
         if ask.window == Some(window.id) {
-            held.hear(ask, epoch, coverage);
+            let told = held.hear(ask, epoch, coverage);
+            let node = &ask.holder.node;
+            let mut reset = round.as_mut().filter(|round| round.of_any);
+            let in_round = (reset.as_mut()).and_then(|round| round.awaiting.get_mut(node));
+            held.is_told_of_before(in_round, silent.awaits_any(node), told);
         }
         absorbed
     }

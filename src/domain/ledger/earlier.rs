@@ -11,9 +11,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::cell::{Cell, Count, Held, Round};
+use super::cell::{Cell, Count, Held};
 use super::message::Ask;
 use super::policy::Quota;
+use super::round::Round;
 use super::steady::used_until_ms;
 use crate::policy::WindowKind;
 use crate::window::{Window, WindowSpec};
@@ -318,6 +319,9 @@ impl Cell {
         }
         let round = before.round.take();
         let unforgiven = before.outlasts(round, others_end_ms, steady_ms);
+        let leases_end_ms = before.pane_ends_ms().max(others_end_ms);
+        let silent = std::mem::take(&mut before.silent);
+        self.silent = silent.follows(leases_end_ms, steady_ms);
         // While leases last, calls may put back what they hold of it.
         let ends_ms = before.pane_ends_ms();
         let lasts = ends_ms > steady_ms;

@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 
 use super::answers::Answers;
-use super::cell::{Absorbed, Cell, Held, Round, RoundsPane};
+use super::cell::{Absorbed, Cell, Held};
 use super::message::{Ask, CellKey, Holder, Outcome, Recall, Reopen, Reply, Stamp};
+use super::round::{Round, RoundsPane};
 
 /// A gateway that is told to retry waits so long (L9).
 pub(super) const RETRY_MS: u32 = 200;
@@ -57,6 +58,9 @@ impl Cell {
                 self.took(&node, step);
             }
             Absorbed::GaveBackLate => step.gave_back = true,
+        }
+        if before.is_none() {
+            self.meets(key, &ask, step);
         }
         step.answers.heard(&node);
         let after = self.holders.get(&node).map(|held| held.count.clone());
@@ -155,6 +159,9 @@ impl Cell {
                 }
             }
             step.answers.missed(node);
+        }
+        if round.resetting {
+            self.were_silent(&round);
         }
         self.forgive_ended(round.ended, step);
         for ask in round.waiting {
@@ -314,16 +321,8 @@ impl Cell {
             from.extend(self.holders_of(ended, &awaiting));
         }
         for holder in from {
-            let granted = self.granted(&holder);
-            let (cell, window) = (key.clone(), self.window.id);
-            step.messages.push(Message::Recall(Recall {
-                holder,
-                cell,
-                stamp: self.stamp,
-                window,
-                granted,
-                anew: resetting,
-            }));
+            let recall = self.recall_from(holder, key, resetting);
+            step.messages.push(recall);
         }
         let lasts_ms = step.answers.round_ms(awaiting.keys());
         // They may wait for standby or disk.
@@ -349,6 +348,17 @@ impl Cell {
             of_any: false,
             ended: reset.unwrap_or(before.ended),
         });
+    }
+
+    pub(super) fn recall_from(&self, holder: Holder, key: &CellKey, anew: bool) -> Message {
+        Message::Recall(Recall {
+            granted: self.granted(&holder),
+            holder,
+            cell: key.clone(),
+            stamp: self.stamp,
+            window: self.window.id,
+            anew,
+        })
     }
 
     pub(super) fn reopen_if_free(&mut self, key: &CellKey, step: &mut Step) {

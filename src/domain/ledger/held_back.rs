@@ -4,10 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use super::cell::Round;
 use super::grant::Message;
 use super::message::{CellKey, Holder, Recall, Stamp};
 use super::owner::{Effect, Ledger};
+use super::round::Round;
 
 /// What waits; released in the order in which it came.
 #[derive(Debug, Default)]

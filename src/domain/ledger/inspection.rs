@@ -75,14 +75,14 @@ impl Ledger {
     #[cfg(test)]
     pub(crate) fn forgives(&self, key: &CellKey) -> bool {
         let round = self.cells.round(key);
-        round.is_some_and(super::cell::Round::forgives)
+        round.is_some_and(super::round::Round::forgives)
     }
 
     /// The gateways that had not answered a reset of the key when it was done, and have not since: what each had been granted
     /// before is forgiven as soon as it goes on by another lease, and counts until then (L9).
     pub fn unheard(&self, key: &CellKey) -> Vec<String> {
         let cell = self.cells.get(key);
-        cell.map(|cell| cell.unheard()).unwrap_or_default()
+        cell.map(|cell| cell.silent.names()).unwrap_or_default()
     }
 
     /// Questions that wait: for a recall round to end, or for standby, voters or disk to have what their answers say.

@@ -1,8 +1,8 @@
 //! The lease ledger (PROTOCOLS L): who may use how many units of a key's window. Never more than the limit, whatever
 //! is lost, repeated, late or restarted.
 //!
-//! `owner` is the machine of a shard's owner and its one `step`; `grant` decides about a cell, `resets` lets its key begin anew, `answers` says how long a recall
-//! round lasts, `cell` holds its counts, `marks` says of them what disks need, `earlier` those of panes before it, `cells` keeps all of a shard in little memory, `recovery` is what a new
+//! `owner` is the machine of a shard's owner and its one `step`; `grant` decides about a cell, `resets` lets its key begin anew, `silent` knows who has not answered that, `round` is a recall round and `answers` says how long
+//! that lasts, `cell` holds its counts, `marks` says of them what disks need, `earlier` those of panes before it, `cells` keeps all of a shard in little memory, `recovery` is what a new
 //! owner starts from, `steady` the time by which windows that slide count, `stop` what a stop in order writes, `share` what it has in common with the other
 //! members, `policy` the limits, `inspection` what
 //! operators see, `message` what gateways and owner say to
@@ -36,9 +36,11 @@ mod refund_tests;
 #[cfg(test)]
 mod reset_tests;
 mod resets;
+mod round;
 #[cfg(test)]
 mod round_tests;
 mod share;
+mod silent;
 #[cfg(test)]
 mod slow_link_tests;
 mod steady;

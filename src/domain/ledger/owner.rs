@@ -31,8 +31,8 @@ pub enum Input {
     Reset {
         /// The key.
         cell: CellKey,
-        /// All gateways that can be told something now: where disks alone knew of grants, or nobody, any of them may have a
-        /// lease that the owner does not know.
+        /// All gateways that the node knows, whether they can be told something now or not: where disks alone knew of grants,
+        /// or nobody, any of them may have a lease that the owner does not know.
         gateways: BTreeSet<String>,
     },
     /// An administrator gives back units that a key has used in this window: as many less count, none at least.

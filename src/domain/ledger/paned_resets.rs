@@ -52,11 +52,7 @@ impl Ledger {
             Some(Planted::ForgivesSinceTheReset) => awaited.map(|_| u64::MAX),
             _ => awaited,
         };
-        if let Some(mut cell) = self
-            .cells
-            .get(key)
-            .filter(|cell| !cell.unheard().is_empty())
-        {
+        if let Some(mut cell) = self.cells.get(key).filter(|cell| !cell.silent.is_empty()) {
             for held in cell.holders.values_mut() {
                 held.awaited = bug(held.awaited);
             }

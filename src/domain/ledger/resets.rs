@@ -3,11 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::cell::{Absorbed, Cell, Count, Held, Round, RoundsPane};
+use super::cell::{Absorbed, Cell, Count, Held};
 use super::earlier::Earlier;
 use super::grant::Step;
 use super::message::{Ask, CellKey, Holder};
 use super::owner::{Effect, Ledger};
+use super::round::{Round, RoundsPane};
+use super::silent::Silent;
 use super::steady::used_until_ms;
 use crate::policy::WindowKind;
 use crate::window::WindowSpec;
@@ -15,7 +17,7 @@ use crate::window::WindowSpec;
 // === impl Ledger ===
 
 impl Ledger {
-    /// Lets a key begin anew; these gateways can be told something now.
+    /// Lets a key begin anew; these gateways are known to the node.
     pub(super) fn reset(
         &mut self,
         key: &CellKey,
@@ -73,6 +75,7 @@ impl Cell {
         self.spent = 0;
         self.lost = false;
         let ended = self.forget_earlier(step.steady_ms);
+        self.silent = Silent::default();
         for held in self.holders.values_mut() {
             // A holder that has been silent is asked once more; one that was emptied may have had units put back.
             held.silent = false;
@@ -99,6 +102,21 @@ impl Cell {
         }
         self.end_round_if_heard(key, step);
         self.reopen_if_free(key, step);
+    }
+
+    /// A gateway that the node did not see when a reset recalled whatever leases there are may have one as well: what it
+    /// says first tells of nothing else, unless it has heard of the reset.
+    pub(super) fn meets(&mut self, key: &CellKey, ask: &Ask, step: &mut Step) {
+        let round = (self.round.as_mut()).filter(|round| round.resetting && round.of_any);
+        if let Some(round) = round
+            && !ask.is_of_reset(step.stamp.epoch)
+        {
+            let node = ask.holder.node.clone();
+            round.awaiting.insert(node.clone(), 0);
+            self.stamp = step.stamp;
+            let recall = self.recall_from(Holder::any(node), key, true);
+            step.messages.push(recall);
+        }
     }
 
     /// Leases of panes that are over are over with them, and what was used of them counts no more. But T may have been lifted
@@ -164,7 +182,7 @@ impl Cell {
                 number: self.window.id.number,
                 ends_ms: self.pane_ends_ms().max(others_end_ms),
                 awaiting,
-                of_any: round.of_any,
+                of_any: round.of_any || self.silent.is_of_any(),
             };
             if pane.ends_ms <= steady_ms {
                 for (node, out_before) in std::mem::take(&mut pane.awaiting) {
@@ -183,11 +201,14 @@ impl Cell {
         }
     }
 
-    /// Who was silent when a reset was told as done, and was not heard since: what it had been granted before that counts on.
-    pub(super) fn unheard(&self) -> Vec<String> {
-        let unheard = self.holders.iter();
-        let unheard = unheard.filter(|(_, held)| held.awaited.is_some());
-        unheard.map(|(node, _)| node.clone()).collect()
+    /// A reset's round has ended by time: who has not answered is named when it is told as done.
+    pub(super) fn were_silent(&mut self, round: &Round) {
+        let age = |node: &String| {
+            let held = self.holders.get(node);
+            (node.clone(), held.map_or((0, 0), |held| held.count.age()))
+        };
+        let nodes = round.awaiting.keys().map(age);
+        self.silent = Silent::of(nodes, self.window.id.number, round.of_any);
     }
 
     /// What of these panes nobody can use any more counts no more; the reset waits on for the others.
@@ -251,6 +272,22 @@ impl Cell {
 // === impl Held ===
 
 impl Held {
+    /// It tells of so much that the owner did not know of. Where it could not know of all leases others granted that before a
+    /// reset, and it is forgiven with the rest. While the reset's round waits for it all that is out is of before, for it is
+    /// granted nothing; later it may be granted more.
+    pub(super) fn is_told_of_before(
+        &mut self,
+        in_round: Option<&mut u64>,
+        was_silent: bool,
+        told: u64,
+    ) {
+        match (in_round, &mut self.awaited) {
+            (Some(before), _) => *before = self.count.out().max(*before),
+            (None, Some(before)) if was_silent => *before = before.saturating_add(told),
+            (None, _) => {}
+        }
+    }
+
     /// Its lease is over. What it did not give back counts as spent (L7: silence means spent), and how much that is. What a
     /// reset waits for, or told as done without its answer, is forgiven, but for what was granted since.
     pub(super) fn is_over(&self, in_round: Option<u64>) -> (u64, Absorbed) {

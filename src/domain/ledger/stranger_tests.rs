@@ -130,6 +130,83 @@ fn a_reset_of_a_lost_window_recalls_from_every_gateway_also_when_it_is_said_agai
     }
 }
 
+/// A run without anything of the shard, of a limit of a hundred.
+fn lost() -> Ledger {
+    let mut ledger = Ledger::new(3, Recovery::founding(1), policies(1, 100, DAY));
+    ledger.take(ShardImage::default());
+    ledger.gone(Some(T), EPOCH);
+    ledger.activate(EPOCH, false);
+    ledger
+}
+
+/// What a lease that ends gives back before the next one speaks.
+fn gives_back(node: &str, have: u64, returned: u64) -> Input {
+    Input::Ask(Ask {
+        window: Some(DAY.at(T).id),
+        returned,
+        emptied: true,
+        ..ask(node, have, 0)
+    })
+}
+
+#[test]
+fn what_was_used_of_a_lost_window_is_forgiven_though_its_gateway_tells_of_it_only_when_it_is_recalled()
+ {
+    for is_late in [false, true] {
+        let mut ledger = lost();
+        step(&mut ledger, reset(&["g1"]), T);
+        if is_late {
+            step(&mut ledger, Input::Tick, T + 700);
+            assert_eq!(ledger.unheard(&key("a")), ["g1"]);
+        }
+        step(&mut ledger, gives_back("g1", 42, 2), T + 800);
+        assert_eq!(used(&ledger), Some(40), "it has not gone on yet");
+        step(&mut ledger, goes_on("g1", EPOCH), T + 800);
+        assert_eq!(used(&ledger), Some(0), "late: {is_late}");
+        assert_eq!(ledger.unheard(&key("a")), [""; 0]);
+        assert!(ledger.is_settled(&key("a"), ledger.stamp()));
+    }
+}
+
+#[test]
+fn what_a_silent_gateway_is_granted_after_a_reset_counts_beside_what_it_tells_of_before() {
+    let mut ledger = lost();
+    step(&mut ledger, reset(&["g1", "g2"]), T);
+    step(&mut ledger, Input::Tick, T + 700);
+    let window = Some(DAY.at(T).id);
+    let wish = Ask {
+        window,
+        due: 5,
+        ..ask("g1", 40, 5)
+    };
+    let said = step(&mut ledger, Input::Ask(wish), T + 701);
+    assert_eq!(replies(&said), [("g1", 45, Outcome::Granted)]);
+    // It has got that, and gives one of all back.
+    step(&mut ledger, gives_back("g1", 45, 1), T + 702);
+    step(&mut ledger, goes_on("g1", EPOCH), T + 702);
+    assert_eq!(used(&ledger), Some(4));
+    // The same of a lease that the owner meets only by then.
+    let next = |lease, have, returned| {
+        Input::Ask(Ask {
+            holder: Holder::new("g2", 1, lease),
+            window,
+            returned,
+            ..ask("g2", have, 0)
+        })
+    };
+    assert_eq!(ledger.unheard(&key("a")), ["g2"]);
+    step(&mut ledger, next(1, 7, 0), T + 1_501);
+    step(&mut ledger, next(2, 30, 1), T + 1_502);
+    let answer = Ask {
+        holder: Holder::new("g2", 1, 3),
+        window: None,
+        epoch: EPOCH,
+        ..ask("g2", 0, 0)
+    };
+    step(&mut ledger, Input::Ask(answer), T + 1_503);
+    assert_eq!(used(&ledger), Some(4), "all of it was of before");
+}
+
 #[test]
 fn whoever_has_nothing_by_its_own_word_is_recalled_too_while_more_may_be_on_its_way_to_it() {
     let mut ledger = from_a_mark(90, 0);
@@ -140,6 +217,99 @@ fn whoever_has_nothing_by_its_own_word_is_recalled_too_while_more_may_be_on_its_
     step(&mut ledger, goes_on("g1", EPOCH), T);
     assert!(ledger.is_settled(&key("a"), ledger.stamp()));
     assert_eq!(used(&ledger), Some(0));
+}
+
+#[test]
+fn whoever_is_met_first_while_a_reset_waits_for_strangers_is_recalled_and_waited_for_too() {
+    let mut ledger = from_a_mark(90, 0);
+    step(&mut ledger, reset(&["g1"]), T);
+    // The node did not see it, and it may have units of before.
+    let said = step(&mut ledger, tells("g2", 40, 1), T + 1);
+    assert_eq!(recalled(&said), [("g2", 0)]);
+    assert_eq!(replies(&said), [("g2", 40, RETRY)]);
+    // Whoever is recalled already, or answers by what it says first, is not recalled again.
+    let said = step(&mut ledger, tells("g2", 40, 1), T + 1);
+    assert_eq!(recalled(&said), []);
+    let said = step(&mut ledger, goes_on("g3", EPOCH), T + 1);
+    assert_eq!(recalled(&said), []);
+    step(&mut ledger, goes_on("g1", EPOCH), T + 1);
+    assert!(!ledger.is_settled(&key("a"), ledger.stamp()));
+    step(&mut ledger, Input::Tick, T + 700);
+    assert!(ledger.is_settled(&key("a"), ledger.stamp()));
+    assert_eq!(ledger.unheard(&key("a")), ["g2"]);
+    step(&mut ledger, goes_on("g2", EPOCH), T + 800);
+    assert_eq!(ledger.unheard(&key("a")), [""; 0]);
+}
+
+/// An owner that knows of a first lease of g2, of which g1 has answered a reset and g2 has not in time; the mark of that is
+/// not on disk yet. Gives its stamp.
+fn late_on_disk(ledger: &mut Ledger) -> Stamp {
+    step(ledger, tells("g2", 5, 0), T);
+    step(ledger, reset(&["g1"]), T);
+    let said = ledger.step_alone(goes_on("g1", EPOCH), T + 1);
+    let stamps = said.iter().filter_map(|effect| match effect {
+        Effect::Persist { stamp, .. } => Some(*stamp),
+        _ => None,
+    });
+    let mark = stamps.max().unwrap();
+    ledger.step_alone(Input::Tick, T + 800);
+    mark
+}
+
+#[test]
+fn whoever_is_silent_is_named_also_where_it_speaks_by_a_lease_that_is_no_answer_before_the_reset_is_told()
+ {
+    let mut ledger = from_a_mark(90, 0);
+    let stamp = late_on_disk(&mut ledger);
+    let of_before = Ask {
+        holder: Holder::new("g2", 1, 2),
+        window: Some(DAY.at(T).id),
+        ..ask("g2", 3, 0)
+    };
+    ledger.step_alone(Input::Ask(of_before), T + 801);
+    ledger.step_alone(Input::Marked { stamp }, T + 900);
+    assert_eq!(ledger.unheard(&key("a")), ["g2"]);
+    let answer = Ask {
+        holder: Holder::new("g2", 1, 3),
+        window: None,
+        epoch: EPOCH,
+        ..ask("g2", 0, 0)
+    };
+    step(&mut ledger, Input::Ask(answer), T + 901);
+    assert_eq!(ledger.unheard(&key("a")), [""; 0]);
+}
+
+#[test]
+fn whoever_is_silent_is_named_also_where_its_pane_ends_before_the_reset_is_told() {
+    for kind in [WindowKind::Sliding, WindowKind::Bucket] {
+        let window = DAY.counted(kind);
+        let end_ms = window.at(T).end_ms;
+        let at_ms = end_ms - 900;
+        let mut ledger = sewn_at(at_ms, window);
+        let wish = Ask {
+            window: None,
+            ..ask("g1", 0, 1)
+        };
+        step(&mut ledger, Input::Ask(wish), at_ms);
+        step(&mut ledger, reset(&["g2"]), at_ms);
+        step(&mut ledger, goes_on("g1", EPOCH), at_ms + 1);
+        step(&mut ledger, Input::Tick, at_ms + 800);
+        assert_eq!(ledger.unheard(&key("a")), ["g2"], "{kind:?}");
+        ledger.passes(end_ms, end_ms, end_ms);
+        let next = Ask {
+            holder: Holder::new("g1", 1, 2),
+            window: Some(window.at(end_ms).id),
+            ..ask("g1", 0, 1)
+        };
+        step(&mut ledger, Input::Ask(next.clone()), end_ms);
+        assert_eq!(ledger.unheard(&key("a")), ["g2"], "{kind:?}");
+        // Nothing of before can be used any more.
+        let over_ms = end_ms + 3 * window.at(T).length_ms();
+        ledger.passes(over_ms, over_ms, over_ms);
+        let window = Some(window.at(over_ms).id);
+        step(&mut ledger, Input::Ask(Ask { window, ..next }), over_ms);
+        assert_eq!(ledger.unheard(&key("a")), [""; 0], "{kind:?}");
+    }
 }
 
 #[test]

@@ -31,6 +31,8 @@ enum Event {
     Asked(usize, bool),
     /// What the owner said comes to its gateway; so may that.
     Said(usize, bool),
+    /// The disk has what it was given.
+    Marked,
     Reset,
     Refund(u64),
     /// A gateway loses its account.
@@ -60,6 +62,8 @@ struct World {
     asks: Vec<Ask>,
     said: Vec<Effect>,
     disk: Option<Mark>,
+    /// What the disk was given and does not have yet.
+    marks: Vec<(Stamp, Option<Mark>)>,
     /// A reset that is not told yet, with the leases that had something when it came.
     reset: Option<(Stamp, WindowId, BTreeSet<Had>)>,
     /// Leases by which nothing may be used any more in these panes.
@@ -87,6 +91,7 @@ impl World {
             asks: Vec::new(),
             said: Vec::new(),
             disk: None,
+            marks: Vec::new(),
             reset: None,
             void: BTreeSet::new(),
             asks_strangers,
@@ -122,6 +127,7 @@ impl World {
                 self.hears(&said);
             }
             Event::Asked(..) | Event::Said(..) => {}
+            Event::Marked => self.marks_lie(),
             Event::Reset => self.is_reset(),
             Event::Refund(units) => {
                 let cell = key("a");
@@ -178,23 +184,27 @@ impl World {
     fn begins(&mut self, recovery: Recovery) {
         self.epoch = recovery.epoch;
         self.ledger = Ledger::new(2, recovery, policies(1, LIMIT, self.window));
+        self.marks.clear();
         self.reset = None;
         self.passes();
     }
 
     fn step(&mut self, input: Input) {
         self.passes();
-        let mut due = vec![input];
-        while let Some(input) = due.pop() {
-            for effect in self.ledger.step_alone(input, self.t_ms()) {
-                match effect {
-                    Effect::Persist { stamp, marks } => {
-                        self.disk = marks.into_iter().last().or(self.disk.take());
-                        due.push(Input::Marked { stamp });
-                    }
-                    effect => self.said.push(effect),
+        for effect in self.ledger.step_alone(input, self.t_ms()) {
+            match effect {
+                Effect::Persist { stamp, marks } => {
+                    self.marks.push((stamp, marks.into_iter().last()))
                 }
+                effect => self.said.push(effect),
             }
+        }
+    }
+
+    fn marks_lie(&mut self) {
+        for (stamp, mark) in std::mem::take(&mut self.marks) {
+            self.disk = mark.or(self.disk.take());
+            self.step(Input::Marked { stamp });
         }
     }
 
@@ -302,6 +312,7 @@ fn event() -> impl Strategy<Value = Event> {
         6 => gateway.clone().prop_map(Event::Use),
         10 => (which.clone(), any::<bool>()).prop_map(|(which, again)| Event::Asked(which, again)),
         10 => (which, any::<bool>()).prop_map(|(which, again)| Event::Said(which, again)),
+        6 => Just(Event::Marked),
         2 => Just(Event::Reset),
         1 => (1..5_u64).prop_map(Event::Refund),
         1 => gateway.prop_map(Event::Forget),
@@ -337,6 +348,7 @@ fn history() -> impl Strategy<Value = History> {
             all.extend([
                 Event::Ask(at, 4),
                 Event::Asked(63, false),
+                Event::Marked,
                 Event::Said(63, false),
             ]);
             all.push(change);
@@ -364,16 +376,17 @@ proptest! {
 /// Its gateway had lost an account, and a late ask of that was all that the next owner knew.
 #[test]
 fn a_lease_of_before_a_reset_that_its_owner_meets_later_is_no_answer_to_it() {
-    use Event::{Ask, Asked, Forget, Loss, Pass, Reset, Said, Use};
+    use Event::{Ask, Asked, Forget, Loss, Marked, Pass, Reset, Said, Use};
     let had = [
         Ask(2, 1),
         Forget(2),
         Ask(2, 4),
         Asked(1, false),
+        Marked,
         Said(0, false),
     ];
-    let lost = [Loss, Asked(0, false), Reset];
-    let goes_on = [Ask(2, 1), Asked(0, false), Pass(800), Use(2)];
+    let lost = [Loss, Asked(0, false), Reset, Marked];
+    let goes_on = [Ask(2, 1), Asked(0, false), Pass(800), Marked, Use(2)];
     let events = [&had[..], &lost[..], &goes_on[..]].concat();
     let window = WindowSpec::new(TimeUnit::Hour, 1);
     assert_eq!(keeps(&(window, events), true), Ok(()));

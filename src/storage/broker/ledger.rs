@@ -109,13 +109,15 @@ pub async fn begun(write: &mut Write) -> Result<Option<u64>, StoreError> {
     Ok(begun.flatten().map(i64::cast_unsigned))
 }
 
-/// The latest view that anything here is of; none where this file took part in none.
+/// The latest view that anything here is of; none where this file took part in none. A row that is no row any more says of
+/// none: whoever reads its shard refuses it, and says what to do.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`], [`StoreError::Damaged`].
 pub async fn counted_in(read: &mut Read) -> Result<Option<u64>, StoreError> {
     let query = sqlx::query(
-        "SELECT max(begun, epoch, coalesce((SELECT max(mark ->> '$.stamp.epoch') FROM ledger_cells), 0)) AS latest \
+        "SELECT max(begun, epoch, coalesce((SELECT max(CASE WHEN json_valid(mark) THEN mark ->> '$.stamp.epoch' END) \
+         FROM ledger_cells), 0)) AS latest \
          FROM ledger_state WHERE id = 1 AND begun IS NOT NULL",
     );
     let row = read.optional(query).await?;
@@ -147,7 +149,7 @@ pub async fn end(write: &mut Write, left: &Left) -> Result<(), StoreError> {
 }
 
 /// Saves the marks of a shard; each replaces its cell's row, unless that has a later stamp: a write that was held up
-/// must not undo what was written after it. Many go into one statement: an orderly
+/// must not undo what was written after it. One that is no row any more is replaced: whoever writes knows all that counts. Many go into one statement: an orderly
 /// stop has seconds for hundreds of thousands.
 ///
 /// # Errors
@@ -165,7 +167,12 @@ pub async fn save(write: &mut Write, shard: u16, marks: &[Mark]) -> Result<(), S
         for mark in rows {
             let cell = serde_json::to_string(&mark.cell).map_err(StoreError::damaged("cell"))?;
             let text = serde_json::to_string(mark).map_err(StoreError::damaged("mark"))?;
-            let text = with_sum(&text);
+            let place = Place {
+                shard,
+                cell: &cell,
+                end_ms: mark.end_ms,
+            };
+            let text = place.with_sum(&text);
             query = query.bind(cell).bind(text).bind(mark.end_ms);
         }
         write.execute(query, "mark").await?;
@@ -181,8 +188,9 @@ fn insert(rows: usize) -> String {
         "INSERT INTO ledger_cells (shard, cell_key, mark, window_end_ms) VALUES {} \
          ON CONFLICT (shard, cell_key) DO UPDATE SET \
          mark = excluded.mark, window_end_ms = excluded.window_end_ms \
-         WHERE (excluded.mark ->> '$.stamp.epoch', excluded.mark ->> '$.stamp.seq') \
-         >= (ledger_cells.mark ->> '$.stamp.epoch', ledger_cells.mark ->> '$.stamp.seq')",
+         WHERE CASE WHEN json_valid(ledger_cells.mark) \
+         THEN (excluded.mark ->> '$.stamp.epoch', excluded.mark ->> '$.stamp.seq') \
+         >= (ledger_cells.mark ->> '$.stamp.epoch', ledger_cells.mark ->> '$.stamp.seq') ELSE 1 END",
         rows.join(", ")
     )
 }
@@ -190,27 +198,47 @@ fn insert(rows: usize) -> String {
 /// What stands before the sum of a row, at its end.
 const SUM: &str = ",\"sum\":";
 
-/// A row with its sum: a number that has changed on the disk would be another count.
-fn with_sum(mark: &str) -> String {
-    let sum = checksum(&[mark.as_bytes()]);
-    let open = mark.strip_suffix('}').unwrap_or(mark);
-    format!("{open}{SUM}{sum}}}")
+/// Where a mark lies: another place or end would be another count, or none.
+struct Place<'a> {
+    shard: u16,
+    cell: &'a str,
+    end_ms: i64,
 }
 
-/// The mark of a row, if that is as it was written. Rows of before have no sum.
-fn mark_of(row: &str) -> Result<Mark, StoreError> {
-    let is_whole = row.rsplit_once(SUM).is_none_or(|(open, sum)| {
-        let written = sum.strip_suffix('}').and_then(|sum| sum.parse().ok());
-        written == Some(checksum(&[format!("{open}}}").as_bytes()]))
-    });
-    let mark = serde_json::from_str(row).ok().filter(|_| is_whole);
-    mark.ok_or_else(|| StoreError::Damaged {
+// === impl Place ===
+
+impl Place<'_> {
+    /// A row with its sum: a number that has changed on the disk would be another count.
+    fn with_sum(&self, mark: &str) -> String {
+        let sum = self.sum(mark);
+        let open = mark.strip_suffix('}').unwrap_or(mark);
+        format!("{open}{SUM}{sum}}}")
+    }
+
+    /// The mark of a row here, if that is as it was written. Rows of before have no sum.
+    fn mark_of(&self, row: &str) -> Option<Mark> {
+        let is_whole = row.rsplit_once(SUM).is_none_or(|(open, sum)| {
+            let written = sum.strip_suffix('}').and_then(|sum| sum.parse().ok());
+            written == Some(self.sum(&format!("{open}}}")))
+        });
+        let mark = serde_json::from_str(row).ok().filter(|_| is_whole);
+        mark.filter(|mark: &Mark| mark.end_ms == self.end_ms)
+    }
+
+    fn sum(&self, mark: &str) -> u32 {
+        let (shard, end) = (self.shard.to_be_bytes(), self.end_ms.to_be_bytes());
+        checksum(&[mark.as_bytes(), &shard, self.cell.as_bytes(), &end])
+    }
+}
+
+fn damaged() -> StoreError {
+    StoreError::Damaged {
         what: "mark of the ledger",
         reason: "a row of broker.db is not as it was written, so none of them is used. Put back the file as it was; or \
                  move it away and start again: what only it knew counts as used then, until `headgate cluster forget` gives \
                  it up"
             .to_owned(),
-    })
+    }
 }
 
 /// The marks of a shard whose windows are not over at `now_ms`: all of them, or none where one is damaged.
@@ -219,20 +247,45 @@ fn mark_of(row: &str) -> Result<Mark, StoreError> {
 /// [`StoreError::Unavailable`], [`StoreError::Damaged`].
 pub async fn list(read: &mut Read, shard: u16, now_ms: i64) -> Result<Vec<Mark>, StoreError> {
     let query = sqlx::query(
-        "SELECT mark FROM ledger_cells WHERE shard = $1 AND window_end_ms > $2 ORDER BY cell_key",
-    )
-    .bind(i64::from(shard))
-    .bind(now_ms);
-    let rows = read.all(query).await?;
-    rows.iter().map(|row| mark_of(&row.text("mark")?)).collect()
+        "SELECT mark, cell_key, window_end_ms FROM ledger_cells WHERE shard = $1 ORDER BY cell_key",
+    );
+    let rows = read.all(query.bind(i64::from(shard))).await?;
+    let mut marks = Vec::new();
+    for row in rows {
+        let (text, cell) = (row.text("mark")?, row.text("cell_key")?);
+        let end_ms = row.integer("window_end_ms")?;
+        let cell = cell.as_str();
+        let place = Place {
+            shard,
+            cell,
+            end_ms,
+        };
+        match place.mark_of(&text) {
+            Some(mark) if mark.end_ms > now_ms => marks.push(mark),
+            Some(_) => {}
+            // Its end is believed only where it says nothing else itself: the row alone is damaged then.
+            None if end_ms <= now_ms && !says_it_lasts(&text, now_ms) => {}
+            None => return Err(damaged()),
+        }
+    }
+    Ok(marks)
 }
 
-/// Removes the marks of windows that are over; gives how many.
+/// Whether a row that is not as it was written says that its window is not over.
+fn says_it_lasts(row: &str, now_ms: i64) -> bool {
+    let mark = serde_json::from_str(row).ok();
+    mark.is_some_and(|mark: Mark| mark.end_ms > now_ms)
+}
+
+/// Removes the marks of windows that are over; gives how many. What the row says of its end counts as well.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`].
 pub async fn delete_ended(write: &mut Write, now_ms: i64) -> Result<u64, StoreError> {
-    let query = sqlx::query("DELETE FROM ledger_cells WHERE window_end_ms <= $1");
+    let query = sqlx::query(
+        "DELETE FROM ledger_cells WHERE window_end_ms <= $1 \
+         AND CASE WHEN json_valid(mark) THEN coalesce(mark ->> '$.end_ms', 0) <= $1 ELSE 1 END",
+    );
     write.execute(query.bind(now_ms), "mark").await
 }
 

@@ -4,7 +4,9 @@ use domain::ledger::{CellKey, Mark, Stamp};
 use domain::policy::TimeUnit;
 use domain::window::WindowSpec;
 
-use super::ledger::{LastStop, begin, begin_without_past, begun, list, save, take_part};
+use super::ledger::{
+    LastStop, begin, begin_without_past, begun, counted_in, delete_ended, list, save, take_part,
+};
 use crate::database::Database;
 
 const DAY: WindowSpec = WindowSpec::new(TimeUnit::Day, 1);
@@ -75,23 +77,29 @@ async fn a_row_of_before_resets_were_in_marks_says_the_same() {
 #[tokio::test]
 async fn a_row_that_was_cut_or_changed_is_refused_with_all_others_and_with_what_to_do() {
     for damage in [
-        "substr(mark, 1, length(mark) / 2)",
-        "substr(mark, 1, length(mark) - 1)",
-        "replace(mark, '\"used\":5', '\"used\":4')",
-        "replace(mark, '\"epoch\":7', '\"epoch\":1')",
-        "replace(mark, '\"key\":\"k\"', '\"key\":\"l\"')",
-        "json_remove(mark, '$.window')",
-        "'{}'",
-        "''",
+        "mark = substr(mark, 1, length(mark) / 2)",
+        "mark = substr(mark, 1, length(mark) - 1)",
+        "mark = replace(mark, '\"used\":5', '\"used\":4')",
+        "mark = replace(mark, '\"epoch\":7', '\"epoch\":1')",
+        "mark = replace(mark, '\"key\":\"k\"', '\"key\":\"l\"')",
+        "mark = json_remove(mark, '$.window')",
+        "mark = '{}'",
+        "mark = ''",
+        "window_end_ms = 1",
+        "window_end_ms = 1, mark = json_remove(mark, '$.sum')",
+        "window_end_ms = window_end_ms + 1",
+        "cell_key = replace(cell_key, 'k', 'l')",
     ] {
         let dir = tempfile::tempdir().unwrap();
         let broker = super::open(dir.path()).await.unwrap();
         let whole = mark("other", 9, (7, 9));
         saved(&broker, &[mark("k", 5, (7, 9)), whole]).await;
         let mut write = broker.write("test.damage").await.unwrap();
-        let query = format!("UPDATE ledger_cells SET mark = {damage} WHERE mark LIKE '%\"k\"%'");
+        let query = format!("UPDATE ledger_cells SET {damage} WHERE mark LIKE '%\"k\"%'");
         let query = sqlx::query(sqlx::AssertSqlSafe(query));
         assert_eq!(write.execute(query, "mark").await.unwrap(), 1, "{damage}");
+        // Nor is it taken for over.
+        assert_eq!(delete_ended(&mut write, T).await.unwrap(), 0, "{damage}");
         write.commit().await.unwrap();
         let mut read = broker.read().await.unwrap();
         let refused = list(&mut read, 3, T).await.unwrap_err().to_string();
@@ -117,4 +125,55 @@ async fn a_file_knows_the_view_that_it_took_part_in_first_and_none_that_it_repla
     let left = begin(&mut write).await.unwrap();
     assert_eq!(left.last_stop, LastStop::Crashed);
     assert_eq!(begun(&mut write).await.unwrap(), Some(5 << 36));
+}
+
+#[tokio::test]
+async fn a_start_with_a_row_that_was_cut_comes_as_far_as_what_to_do_and_a_later_mark_replaces_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = super::open(dir.path()).await.unwrap();
+    let mut write = broker.write("test.begin").await.unwrap();
+    begin(&mut write).await.unwrap();
+    take_part(&mut write, 5).await.unwrap();
+    write.commit().await.unwrap();
+    saved(&broker, &[mark("k", 5, (8, 9)), mark("other", 9, (7, 9))]).await;
+    let mut write = broker.write("test.damage").await.unwrap();
+    let query = "UPDATE ledger_cells SET mark = substr(mark, 1, 40) WHERE mark LIKE '%\"k\"%'";
+    let cut = write.execute(sqlx::query(query), "mark").await.unwrap();
+    assert_eq!(cut, 1);
+    write.commit().await.unwrap();
+    drop(broker);
+    let broker = super::open(dir.path()).await.unwrap();
+    let mut read = broker.read().await.unwrap();
+    assert_eq!(counted_in(&mut read).await.unwrap(), Some(7));
+    let mut write = broker.write("test.begin").await.unwrap();
+    begin(&mut write).await.unwrap();
+    write.commit().await.unwrap();
+    let refused = list(&mut read, 3, T).await.unwrap_err().to_string();
+    assert!(refused.contains("move it away"), "{refused}");
+    drop(read);
+    assert_eq!(saved(&broker, &[mark("k", 6, (9, 1))]).await, [6, 9]);
+}
+
+#[tokio::test]
+async fn a_row_is_another_shards_only_as_it_was_written_and_what_is_over_is_removed_whatever_it_says()
+ {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = super::open(dir.path()).await.unwrap();
+    let end_ms = DAY.at(T).end_ms;
+    for damage in ["shard = 4", "shard = 4, mark = substr(mark, 1, 40)"] {
+        saved(&broker, &[mark("k", 5, (7, 9))]).await;
+        let mut write = broker.write("test.damage").await.unwrap();
+        let query = format!("UPDATE ledger_cells SET {damage}");
+        let query = sqlx::query(sqlx::AssertSqlSafe(query));
+        assert_eq!(write.execute(query, "mark").await.unwrap(), 1);
+        write.commit().await.unwrap();
+        let mut read = broker.read().await.unwrap();
+        assert!(list(&mut read, 4, T).await.is_err());
+        // Of a window that is over nothing counts.
+        assert_eq!(list(&mut read, 4, end_ms).await.unwrap(), []);
+        drop(read);
+        let mut write = broker.write("test.sweep").await.unwrap();
+        assert_eq!(delete_ended(&mut write, end_ms).await.unwrap(), 1);
+        write.commit().await.unwrap();
+    }
 }

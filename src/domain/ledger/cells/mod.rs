@@ -14,9 +14,10 @@ use foldhash::fast::RandomState;
 
 use self::plain::{Plain, Pools};
 use self::subject::Subject;
-use super::cell::{Cell, Round};
+use super::cell::Cell;
 use super::message::CellKey;
 use super::policy::Quota;
+use super::round::Round;
 use super::steady::{CountsUntil, Instant};
 use crate::window::Window;
 

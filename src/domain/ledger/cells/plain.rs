@@ -134,6 +134,7 @@ impl Plain {
             mark,
             mark_stamp,
             round,
+            silent,
             denied,
             others_denied,
         } = cell;
@@ -142,7 +143,7 @@ impl Plain {
                 let held = holders.get(&holder.node);
                 held.is_some_and(|held| is_of(held, holder))
             });
-        if round.is_some() || earlier.is_some() || !is_plain {
+        if round.is_some() || earlier.is_some() || !silent.is_empty() || !is_plain {
             return None;
         }
         let term = Term::take(key, (*window, *quota, *lag_ms), &mut pools.terms)?;

@@ -3,8 +3,9 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::ledger::cell::{Count, Held, Round};
+use crate::ledger::cell::{Count, Held};
 use crate::ledger::message::{Holder, Stamp};
+use crate::ledger::round::Round;
 use crate::policy::{TimeUnit, WindowKind};
 use crate::window::WindowSpec;
 
