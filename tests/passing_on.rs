@@ -402,3 +402,35 @@ async fn callers_of_an_upstream_of_http_1_0_are_answered_in_the_gateways_version
     assert_eq!(open.text(), "hello");
     assert_eq!(upstream.heads().len(), 3);
 }
+
+#[tokio::test]
+async fn a_token_of_ours_in_the_query_of_a_plain_call_reaches_no_upstream_either() {
+    let (shop, upstream) = Shop::start("").await;
+    shop.change(|document| {
+        for operation in document["operations"].as_array_mut().expect("operations") {
+            operation["authType"] = json!("None");
+        }
+    })
+    .await;
+    let access = &shop.subscribed.access;
+    // Also of a request for a socket of which a proxy has left too little to ask for one.
+    for fields in [&[][..], &[("Upgrade", "websocket")][..]] {
+        for (query, left) in [
+            (format!("?access_token={access}&a=1"), "/items?a=1"),
+            (format!("?access_token={access}"), "/items"),
+            (
+                "?a=1&access_token=theirs".to_owned(),
+                "/items?a=1&access_token=theirs",
+            ),
+        ] {
+            let mut call = shop.node.api("GET", &format!("/shop/1.0.0/items{query}"));
+            for (name, value) in fields {
+                call = call.header(name, value);
+            }
+            call.send().await.expect(200);
+            let seen = upstream.seen().pop().expect("a request");
+            assert_eq!(seen.path, left);
+        }
+    }
+    assert!(!shop.node.log().contains(access.as_str()));
+}

@@ -119,6 +119,12 @@ pub(crate) fn ends_under(
     Some(parsed.validity().not_after.timestamp())
 }
 
+/// From when on a certificate is good, seconds since the epoch.
+pub(crate) fn begins(certificate: &CertificateDer<'_>) -> Option<i64> {
+    let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
+    Some(parsed.validity().not_before.timestamp())
+}
+
 /// Whether a certificate is about this public key (its subjectPublicKeyInfo).
 pub(crate) fn is_about(certificate: &CertificateDer<'_>, public_key: &[u8]) -> bool {
     x509_parser::parse_x509_certificate(certificate)

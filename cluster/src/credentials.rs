@@ -12,7 +12,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use crate::authority::{ADMITS, EVERY_NODE};
-use crate::certificate::{CredentialError, Named, bears, ends_under, is_about, pem};
+use crate::certificate::{CredentialError, Named, bears, begins, ends_under, is_about, pem};
 use crate::join::Admission;
 use crate::own_certificate::{OwnCertificate, Pair};
 use crate::renewal::RenewCertificate;
@@ -125,6 +125,13 @@ impl Credentials {
     #[must_use]
     pub fn cluster(&self) -> &str {
         &self.named.cluster
+    }
+
+    /// From when on they are good, seconds since the epoch.
+    #[must_use]
+    pub fn begins(&self) -> i64 {
+        // It was read before.
+        begins(&self.certificate).unwrap_or(i64::MAX)
     }
 
     /// When they end, seconds since the epoch.

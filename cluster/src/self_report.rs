@@ -16,7 +16,7 @@ const LONGEST: usize = 400;
 /// What an actor shows; nothing of it is secret.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SelfReport {
-    /// What of its state, and how it stands, in the order in which it is read.
+    /// What of its state, and how it stands.
     pub state: Vec<(String, String)>,
     /// With whom it deals beside its supervisor and its children: actors, members, databases.
     pub links: Vec<String>,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use cluster::{
     Admission, Admitted, Admitting, Authority, Clock, Cluster, Health, JoinAsk, JoinToken,
-    NotAdmitted, RenewCertificate,
+    MemberState, NotAdmitted, RenewCertificate,
 };
 use storage::carbon::join_tokens::{self, Taken};
 use storage::{Database, StoreError};
@@ -113,10 +113,23 @@ impl Admits {
 
     /// Signs another node's certificate anew.
     pub(super) fn renew(&self, asked: &RenewCertificate) -> Result<Vec<u8>, String> {
-        let renewed = self.authority.renew(asked, self.clock.now_ms());
+        let may_admit = |id: &str| self.may_admit(id);
+        let renewed = self.authority.renew(asked, may_admit, self.clock.now_ms());
         renewed
             .map(|certificate| certificate.to_vec())
             .map_err(|error| error.to_string())
+    }
+
+    /// Whether a member may admit others; none for who is no member any more.
+    fn may_admit(&self, id: &str) -> Option<bool> {
+        let me = self.cluster.me();
+        if me.id == id {
+            return Some(me.has_role(CONTROL_PLANE));
+        }
+        let members = self.cluster.members();
+        let is_asked = |state: &&MemberState| state.health == Health::Up && state.member.id == id;
+        let member = members.iter().find(is_asked)?;
+        Some(member.member.has_role(CONTROL_PLANE))
     }
 
     /// Uses the token up, unless the node could do nothing with what it would get.

@@ -97,7 +97,9 @@ impl Place<'_> {
                 credentials
             }
             (Held::Ending(held), None, None) => {
-                tracing::warn!("{NODE} ends within a month: {JOIN}");
+                tracing::info!(
+                    "{NODE} ends within a month: it is renewed by a node of the control plane"
+                );
                 held
             }
             (Held::Useless(why), None, None) => bail!("{NODE} {why}: {JOIN}"),

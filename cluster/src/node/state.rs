@@ -333,7 +333,10 @@ impl Node {
             (self.settings.told)(Notice::Refused(refusal));
         } else {
             self.rivalled.refused(address, &refusal, now);
-            (self.settings.told)(Notice::Doubted(refusal));
+            // What never ends a node is nothing to wait for.
+            if refusal.is_rivalry() {
+                (self.settings.told)(Notice::Doubted(refusal));
+            }
         }
         self.publish();
     }

@@ -38,10 +38,10 @@ impl Ledger {
     /// nobody did (L5, L6), as long as such leases may last.
     fn knows_all_leases(&self, cell: &Cell) -> bool {
         let spec = cell.window.id.spec;
-        let are_over = match self.seam_ms() {
+        let are_over = match self.unknown_until_ms() {
             // No lease lasts longer than its window.
-            Some(seam_ms) if !spec.is_paned() => {
-                seam_ms < cell.window.start_ms.saturating_sub(self.lag_ms())
+            Some(unknown_ms) if !spec.is_paned() => {
+                unknown_ms < cell.window.start_ms.saturating_sub(self.lag_ms())
             }
             _ => self.others_end_ms(spec) <= self.steady_ms(),
         };
@@ -50,8 +50,14 @@ impl Ledger {
 
     /// When the last lease of a pane is over that was granted before all that this owner knows, by the steady time.
     pub(super) fn others_end_ms(&self, spec: WindowSpec) -> i64 {
-        let seam_ms = self.seam_ms();
-        seam_ms.map_or(i64::MIN, |seam_ms| used_until_ms(seam_ms, spec))
+        let unknown_ms = self.unknown_until_ms();
+        unknown_ms.map_or(i64::MIN, |unknown_ms| used_until_ms(unknown_ms, spec))
+    }
+
+    /// Of what was granted up to this T others may know who do not tell: disks alone knew of it, or nobody is left who did, also
+    /// where the window was opened again since (L6).
+    fn unknown_until_ms(&self) -> Option<i64> {
+        self.seam_ms().max(self.past.full_until_ms())
     }
 }
 

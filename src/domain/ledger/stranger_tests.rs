@@ -139,6 +139,20 @@ fn lost() -> Ledger {
     ledger
 }
 
+/// The first one knew of g1 alone.
+#[test]
+fn a_second_reset_of_a_lost_window_recalls_from_whoever_was_not_known_at_the_first() {
+    let mut ledger = lost();
+    let said = step(&mut ledger, reset(&["g1"]), T);
+    assert_eq!(recalled(&said), [("g1", 0)]);
+    step(&mut ledger, goes_on("g1", EPOCH), T);
+    assert!(ledger.is_settled(&key("a"), ledger.stamp()));
+    let said = step(&mut ledger, reset(&["g1", "g2"]), T + 10);
+    let asked: BTreeSet<&str> = recalled(&said).into_iter().map(|(node, _)| node).collect();
+    assert_eq!(asked, BTreeSet::from(["g1", "g2"]));
+    assert!(!ledger.is_settled(&key("a"), ledger.stamp()));
+}
+
 /// What a lease that ends gives back before the next one speaks.
 fn gives_back(node: &str, have: u64, returned: u64) -> Input {
     Input::Ask(Ask {

@@ -52,7 +52,9 @@ struct Console {
     sessions: Mutex<Sessions>,
     /// Administrators sign in one after another: of several that register one client only the last has its secret.
     turn: tokio::sync::Mutex<()>,
-    calls: Mutex<Option<Kept>>,
+    calls: Arc<Mutex<Option<Kept>>>,
+    /// Held by whoever reads them.
+    reading: Arc<tokio::sync::Mutex<()>>,
 }
 
 // === impl Console ===

@@ -76,19 +76,21 @@ pub(super) fn switch(fields: &mut HeaderMap) {
 
 /// Browsers send no fields of their own with a request for a socket, so one may bring its token in its query, as WSO2's
 /// may. It goes where the API looks for tokens, and neither on to the upstream nor into a log. Where nobody looks for
-/// tokens, one of ours goes nowhere, and another one is the upstream's business.
+/// tokens, and with any other request, one of ours goes nowhere, and another one is the upstream's business: a request for a
+/// socket of which a proxy has dropped a field is such a request.
 ///
 /// # Errors
 /// When there is another one beside it: that would leave open which one counts.
 pub(super) fn take_token(exchange: &mut Exchange) -> Result<(), Fault> {
-    if exchange.handshake.is_none() {
+    let has_token = |query: &str| query.contains(TOKEN);
+    if !exchange.head.uri.query().is_some_and(has_token) {
         return Ok(());
     }
     let matched = exchange.matched()?;
     let operation = matched.operation();
     let is_open = operation.is_some_and(|operation| operation.auth_type == AuthType::None);
     let route = Arc::clone(&matched.route);
-    let is_read = route.api.artifact.oauth2 && !is_open;
+    let is_read = exchange.handshake.is_some() && route.api.artifact.oauth2 && !is_open;
     let issuer = exchange.ingress.settings.issuer.text();
     let is_taken = |pair: &str| {
         let token = pair.strip_prefix(TOKEN);
@@ -122,6 +124,12 @@ fn without(uri: &Uri, is_taken: impl Fn(&str) -> bool) -> Option<Uri> {
     let mut parts = uri.clone().into_parts();
     parts.path_and_query = Some(PathAndQuery::try_from(target).ok()?);
     Uri::from_parts(parts).ok()
+}
+
+/// Whether a request asks for a socket, whole and well-formed.
+pub(super) fn is_asked<B: Body>(request: &Request<B>) -> bool {
+    // Nearly all end here.
+    request.headers().contains_key(header::UPGRADE) && asked(request).is_some()
 }
 
 /// What the answer to a request for a socket has to say; none to any other request.

@@ -35,6 +35,7 @@ use super::body::GatewayBody;
 use super::exchange::lost;
 use super::fault::{Fault, Source};
 use super::full::Full;
+use super::handshake;
 use super::ingress::{Current, Ingress};
 use super::refusal::Told;
 use super::serve::{ACTIVITY_ID, Peer, X_REQUEST_ID, serve};
@@ -183,7 +184,8 @@ async fn answer(
     let chunked = request.body().size_hint().exact().is_none()
         && request.headers().contains_key(header::TRANSFER_ENCODING);
     let bodiless = request.method() == Method::HEAD;
-    if request.headers().contains_key(header::UPGRADE) {
+    // Others that ask for a switch get none.
+    if handshake::is_asked(&request) {
         open.may_switch();
     }
     // Pinned here and not in `caught`: handed over by value it would lie in this future twice, to be copied twice.
