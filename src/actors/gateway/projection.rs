@@ -42,8 +42,6 @@ impl Projection {
     pub(super) fn said(&self, machine: &Machine, unsaved: usize) -> SelfReport {
         SelfReport::default()
             .with("applied up to", machine.applied().n)
-            .with("changes behind", machine.behind())
-            .with("has caught up", machine.is_caught_up())
             .with("APIs", self.artifacts.len())
             .with("changes not in Carbon yet", unsaved)
             .linked("change-feed of a control plane")
