@@ -35,26 +35,24 @@ async fn gate() -> (String, Arc<Semaphore>, Arc<Semaphore>) {
     (url, here, let_go)
 }
 
-#[tokio::test]
-async fn one_call_more_than_may_be_under_way_is_refused_and_health_and_the_others_go_on() {
+/// Of a gateway so configured this many calls may be under way, one more is refused with these words and counted as refused for
+/// want of that, and the others and health go on.
+async fn refuses_one_more(toml: &str, most: usize, words: &str, of: &str) {
     let (url, here, let_go) = gate().await;
-    let shop = Shop::before(&url, &format!("max_calls = {MOST}\n")).await;
+    let shop = Shop::before(&url, toml).await;
     let items = || {
         shop.node
             .api("GET", "/shop/1.0.0/items")
             .bearer(&shop.subscribed.access)
     };
     let mut calls = tokio::task::JoinSet::new();
-    (0..MOST).for_each(|_| drop(calls.spawn(items().send())));
-    let all = here.acquire_many(u32::try_from(MOST).expect("few")).await;
+    (0..most).for_each(|_| drop(calls.spawn(items().send())));
+    let all = here.acquire_many(u32::try_from(most).expect("few")).await;
     all.expect("it is open").forget();
     let refused = items().send().await.expect(503);
     assert_eq!(refused.header("retry-after"), "1");
     assert_eq!(refused.json()["code"], "900900");
-    assert!(
-        refused.text().contains("as many calls under way as it may"),
-        "{refused:?}"
-    );
+    assert!(refused.text().contains(words), "{refused:?}");
     // Whatever asks whether the node is well is told that it is.
     shop.node
         .api("GET", "/_headgate/readyz")
@@ -62,53 +60,30 @@ async fn one_call_more_than_may_be_under_way_is_refused_and_health_and_the_other
         .await
         .expect(200);
     shop.node.get("/readyz").send().await.expect(200);
-    let_go.add_permits(MOST);
+    let_go.add_permits(most);
     for answer in calls.join_all().await {
         answer.expect(200);
     }
     let_go.add_permits(1);
     items().send().await.expect(200);
     let metrics = shop.node.get("/metrics").send().await.expect(200).text();
-    assert!(
-        metrics.contains("headgate_overload_refused_total{of=\"calls\"} 1\n"),
-        "{metrics}"
-    );
+    let counted = format!("headgate_overload_refused_total{{of=\"{of}\"}} 1\n");
+    assert!(metrics.contains(&counted), "{metrics}");
+}
+
+#[tokio::test]
+async fn one_call_more_than_may_be_under_way_is_refused_and_health_and_the_others_go_on() {
+    let toml = format!("max_calls = {MOST}\n");
+    let words = "as many calls under way as it may";
+    refuses_one_more(&toml, MOST, words, "calls").await;
 }
 
 #[tokio::test]
 async fn while_memory_is_short_few_calls_are_under_way_and_once_they_have_ended_others_are_served()
 {
-    let (url, here, let_go) = gate().await;
     // Any node has more at rest.
-    let shop = Shop::before(&url, "max_memory = \"16MB\"\n").await;
-    let items = || {
-        let call = shop.node.api("GET", "/shop/1.0.0/items");
-        call.bearer(&shop.subscribed.access)
-    };
-    let few = 64;
-    let mut calls = tokio::task::JoinSet::new();
-    (0..few).for_each(|_| drop(calls.spawn(items().send())));
-    let all = here.acquire_many(u32::try_from(few).expect("few")).await;
-    all.expect("it is open").forget();
-    let refused = items().send().await.expect(503);
-    assert_eq!(refused.header("retry-after"), "1");
-    assert_eq!(refused.json()["code"], "900900");
-    assert!(
-        refused.text().contains("as much memory in use"),
-        "{refused:?}"
-    );
-    shop.node.get("/readyz").send().await.expect(200);
-    let_go.add_permits(few);
-    for answer in calls.join_all().await {
-        answer.expect(200);
-    }
-    let_go.add_permits(1);
-    items().send().await.expect(200);
-    let metrics = shop.node.get("/metrics").send().await.expect(200).text();
-    assert!(
-        metrics.contains("headgate_overload_refused_total{of=\"memory\"} 1\n"),
-        "{metrics}"
-    );
+    let toml = "max_memory = \"16MB\"\n";
+    refuses_one_more(toml, 64, "as much memory in use", "memory").await;
 }
 
 /// How long it takes from the first answer, which is the refusal of the call that is one too many, until the others are

@@ -47,7 +47,7 @@ pub trait Actor: Send + Sync + Sized + 'static {
         message: Self::Message,
     ) -> impl Future<Output = Result<(), BoxError>> + Send;
 
-    /// What operators see of its state, and with whom it deals; nothing secret. Asked for now and then, between messages.
+    /// What operators see of its state, and with whom it deals; nothing secret. Asked between messages, whenever somebody looks.
     fn shows(&self) -> SelfReport {
         SelfReport::default()
     }

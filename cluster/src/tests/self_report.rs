@@ -43,7 +43,9 @@ async fn an_actor_shows_how_it_stands_also_when_idle_and_what_it_showed_last_whi
         let address = address.clone();
         async move { address.ask(SOON, Message::Hold).await }
     });
+    let deadline = tokio::time::Instant::now() + SOON;
     while system.registry.report(Duration::ZERO)[0].depth == 0 {
+        assert!(tokio::time::Instant::now() < deadline);
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     for _ in 0..100 {
