@@ -1,5 +1,5 @@
 //! A cluster whose nodes all speak the protocol's version before is upgraded node by node, under load, and taken back
-//! node by node, as `docs/operating.md` has operators do it.
+//! node by node, as `docs/operations.md` has operators do it.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

@@ -1,5 +1,5 @@
 //! What `deploy/` names exists: settings as `HEADGATE__SECTION__KEY` and metrics, by the tables of `docs/configuration.md` and
-//! `docs/operating.md`. And balancers log no query, for it may have a token.
+//! `docs/operations.md`. And balancers log no query, for it may have a token.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 use crate::stage::Finding;
 
-const TABLES: [&str; 2] = ["docs/configuration.md", "docs/operating.md"];
+const TABLES: [&str; 2] = ["docs/configuration.md", "docs/operations.md"];
 /// Whose names that begin with `headgate_` are metrics; elsewhere databases have such names.
 const WATCHING: [&str; 2] = ["deploy/prometheus/", "deploy/grafana/"];
 

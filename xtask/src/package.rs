@@ -73,7 +73,7 @@ fn archive(root: &Path, binary: &Path, out: &Path, (name, epoch): (&str, &str)) 
     for wanted in [
         "headgate",
         "deploy/systemd/headgate.service",
-        "docs/operating.md",
+        "docs/operations.md",
     ] {
         let wanted = format!("{name}/{wanted}");
         let is_there = listed.lines().any(|line| line == wanted);
