@@ -20,7 +20,7 @@ use super::lease_cache::Slot;
 use super::state::State;
 use super::under_way::UnderWay;
 use super::unowned::grants;
-use super::unsaid::{Unsaid, taken_and_left, untaken};
+use super::unsaid::{Unsaid, taken_and_left};
 use crate::traffic_manager::message::{LeaseMany, Leased, TellLeases, ThrottleKey, Told};
 use crate::traffic_manager::{Tidings, TrafficManagerHandle};
 
@@ -170,7 +170,7 @@ impl Actor for Refiller {
                 self.give_back(shard, answer.as_slice());
             }
             Message::Untaken(shard, asks) => self.unsaid.keep(shard, asks, self.now_ms()),
-            Message::Taken(shard, asks) => self.unsaid.taken(shard, &asks),
+            Message::Taken(shard, asks) => self.unsaid.taken(shard, asks, self.now_ms()),
             Message::Tick => self.tick(),
         }
         Ok(())
@@ -459,7 +459,12 @@ impl Refiller {
                 let Some(request) = LeaseMany::of(shard, &asks) else {
                     return;
                 };
-                asks = untaken(asks, &traffic_manager.lease(request).await);
+                let answer = traffic_manager.lease(request).await;
+                let (taken, left) = taken_and_left(asks, &answer);
+                if !taken.is_empty() {
+                    let _ = me.tell(Message::Taken(shard, taken));
+                }
+                asks = left;
                 if asks.is_empty() {
                     return;
                 }

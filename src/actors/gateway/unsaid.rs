@@ -1,5 +1,6 @@
-//! What was given back, and no owner has taken yet (PROTOCOLS L7): while a view begins none does. It is said again, less and
-//! less often, until one takes it or it counts no more. Pure. What is said is cumulative, so saying it too often changes nothing.
+//! What was given back, and no owner is known to keep yet (PROTOCOLS L7): while a view begins none takes it, and one that took
+//! it may die before its standby has it. It is said again, less and less often, until one takes it, and once more a while
+//! after that, unless it counts no more. Pure. What is said is cumulative, so saying it too often changes nothing.
 
 use std::collections::BTreeMap;
 
@@ -13,6 +14,8 @@ const MOST: usize = 4_096;
 /// The pause after it was kept, which doubles each time, and the longest one, milliseconds.
 const FIRST_MS: i64 = 1_000;
 const LONGEST_MS: i64 = 30_000;
+/// After so long, milliseconds, whoever took it has told its standby, or is suspected and owns nothing soon (W3, L5).
+const TOLD_MS: i64 = 3_000;
 /// What is of no window says no more than that an earlier lease is over; so does the next ask.
 const WITHOUT_WINDOW_MS: i64 = 60_000;
 
@@ -27,14 +30,11 @@ struct Waiting {
     since_ms: i64,
     due_ms: i64,
     pause_ms: i64,
+    /// An owner has taken it once.
+    is_taken: bool,
 }
 
-/// Those that whoever was asked has not taken: nobody answered, it owns nothing, or grants nothing yet.
-pub(super) fn untaken(asks: Vec<Ask>, answer: &Result<Leased, AskError>) -> Vec<Ask> {
-    taken_and_left(asks, answer).1
-}
-
-/// Those that it has taken, and those that it has not.
+/// Those that whoever was asked has taken, and those that it has not: nobody answered, it owns nothing, or grants nothing yet.
 pub(super) fn taken_and_left(
     asks: Vec<Ask>,
     answer: &Result<Leased, AskError>,
@@ -72,19 +72,12 @@ impl Unsaid {
     /// Keeps these to be said again. The last word of a lease says all that it said before.
     pub(super) fn keep(&mut self, shard: u16, asks: Vec<Ask>, now_ms: i64) {
         for ask in asks {
-            let place = (shard, ask.cell.clone(), ask.holder.clone());
-            if self.0.len() >= MOST && !self.0.contains_key(&place) {
-                // Others of them may be of leases that are kept.
+            // Others of them may be of leases that are kept.
+            let Some(kept) = self.kept(shard, &ask, now_ms) else {
                 continue;
-            }
-            let kept = self.0.entry(place).or_insert_with(|| Waiting {
-                ask: ask.clone(),
-                since_ms: now_ms,
-                due_ms: now_ms.saturating_add(FIRST_MS),
-                pause_ms: FIRST_MS,
-            });
+            };
             if said_at(&kept.ask) <= said_at(&ask) {
-                kept.ask = ask;
+                (kept.ask, kept.is_taken) = (ask, false);
             }
         }
     }
@@ -103,14 +96,40 @@ impl Unsaid {
         due.into_iter().collect()
     }
 
-    /// An owner has taken these; what was given back since is left.
-    pub(super) fn taken(&mut self, shard: u16, asks: &[Ask]) {
+    /// An owner has taken these; what was given back since is left. Units are said once more after a while; what says no
+    /// more than that a lease is over is asked for again by whoever waits for it.
+    pub(super) fn taken(&mut self, shard: u16, asks: Vec<Ask>, now_ms: i64) {
         for ask in asks {
-            let place = (shard, ask.cell.clone(), ask.holder.clone());
-            if self.0.get(&place).is_some_and(|kept| kept.ask == *ask) {
-                self.0.remove(&place);
+            let Some(kept) = self.kept(shard, &ask, now_ms) else {
+                continue;
+            };
+            if said_at(&ask) < said_at(&kept.ask) {
+                continue;
             }
+            let is_again = kept.is_taken && kept.ask == ask;
+            if is_again || ask.returned == 0 {
+                self.0.remove(&(shard, ask.cell, ask.holder));
+                continue;
+            }
+            kept.ask = ask;
+            (kept.is_taken, kept.due_ms) = (true, now_ms.saturating_add(TOLD_MS));
         }
+    }
+
+    /// What is kept of this one's lease; this one if nothing is, and there is room.
+    fn kept(&mut self, shard: u16, ask: &Ask, now_ms: i64) -> Option<&mut Waiting> {
+        let place = (shard, ask.cell.clone(), ask.holder.clone());
+        if self.0.len() >= MOST && !self.0.contains_key(&place) {
+            return None;
+        }
+        let anew = || Waiting {
+            ask: ask.clone(),
+            since_ms: now_ms,
+            due_ms: now_ms.saturating_add(FIRST_MS),
+            pause_ms: FIRST_MS,
+            is_taken: false,
+        };
+        Some(self.0.entry(place).or_insert_with(anew))
     }
 
     /// All of them, by shard: nobody is left to say them later.
@@ -182,18 +201,17 @@ mod tests {
             Some(answer(Outcome::UnknownPolicy)),
         ];
         let answered = Ok(Leased::Leases(answers.into()));
-        let left = untaken(asks.clone(), &answered);
+        let (taken, left) = taken_and_left(asks.clone(), &answered);
         assert_eq!(left, [ask("a", 1), ask("c", 3)]);
-        let (taken, rest) = taken_and_left(asks.clone(), &answered);
-        assert_eq!((taken, rest), (vec![ask("b", 2), ask("d", 4)], left));
+        assert_eq!(taken, [ask("b", 2), ask("d", 4)]);
         let retry = LeaseAnswer {
             window: Some(MINUTE.at(0).id),
             ..answer(waits)
         };
         let recalls = Ok(Leased::Leases(vec![Some(retry); 4]));
-        assert_eq!(untaken(asks.clone(), &recalls), []);
+        assert_eq!(taken_and_left(asks.clone(), &recalls).1, []);
         for nobody in [Err(AskError::Timeout), Ok(Leased::NotOwner)] {
-            assert_eq!(untaken(asks.clone(), &nobody), asks);
+            assert_eq!(taken_and_left(asks.clone(), &nobody).1, asks);
         }
     }
 
@@ -208,7 +226,9 @@ mod tests {
             }
         }
         assert_eq!(said, [1, 3, 7, 15, 31, 61, 91, 121, 151, 181]);
-        unsaid.taken(3, &[ask("a", 1)]);
+        for _twice in 0..2 {
+            unsaid.taken(3, vec![ask("a", 1)], 200_000);
+        }
         let left = unsaid.due(300_000, MINUTE.at(0).end_ms - 1);
         assert_eq!(left, [(3, vec![ask("b", 1)])]);
         assert_eq!(unsaid.due(400_000, MINUTE.at(0).end_ms), []);
@@ -221,7 +241,35 @@ mod tests {
         unsaid.keep(3, vec![ask("a", 1)], 0);
         unsaid.keep(3, vec![ask("a", 2)], 500);
         unsaid.keep(3, vec![ask("a", 1)], 600);
-        unsaid.taken(3, &[ask("a", 1)]);
+        for _twice in 0..2 {
+            unsaid.taken(3, vec![ask("a", 1)], 700);
+        }
+        assert_eq!(unsaid.take_all(), [(3, vec![ask("a", 2)])]);
+    }
+
+    #[test]
+    fn units_that_an_owner_took_are_said_once_more_when_its_standby_has_them_or_owns_them_itself() {
+        let mut unsaid = Unsaid::default();
+        unsaid.taken(3, vec![ask("a", 1), ask("over", 0)], 100);
+        let due = |unsaid: &mut Unsaid, now_ms| unsaid.due(now_ms, 0);
+        assert_eq!(due(&mut unsaid, 100 + TOLD_MS - 1), []);
+        let again = [(3, vec![ask("a", 1)])];
+        assert_eq!(due(&mut unsaid, 100 + TOLD_MS), again);
+        // Nobody takes it, for a view begins.
+        unsaid.keep(3, vec![ask("a", 1)], 4_000);
+        assert_eq!(due(&mut unsaid, 50_000), again);
+        unsaid.taken(3, vec![ask("a", 1)], 50_000);
+        assert_eq!(due(&mut unsaid, 50_000 + TOLD_MS), again);
+        unsaid.taken(3, vec![ask("a", 1)], 60_000);
+        assert_eq!(unsaid.take_all(), []);
+    }
+
+    #[test]
+    fn what_is_given_back_after_an_owner_took_the_word_before_has_its_own_two_takings() {
+        let mut unsaid = Unsaid::default();
+        unsaid.taken(3, vec![ask("a", 1)], 0);
+        unsaid.taken(3, vec![ask("a", 2)], 10);
+        unsaid.taken(3, vec![ask("a", 1)], 20);
         assert_eq!(unsaid.take_all(), [(3, vec![ask("a", 2)])]);
     }
 
