@@ -89,6 +89,13 @@ async fn an_announced_body_above_the_limit_is_refused_before_it_is_sent() {
     let expect = "Content-Length: 2000000\r\nExpect: 100-continue\r\n\r\n";
     wire.send(format!("{head}{expect}")).await;
     wire.reply().await.refused(413, "413");
+    // Before it is asked who calls (threats 35).
+    let nobodys = "POST /shop/1.0.0/items HTTP/1.1\r\nHost: localhost\r\n";
+    for who in ["", "Authorization: Bearer nobody\r\n"] {
+        let mut wire = Wire::open(&shop.address()).await;
+        wire.send(format!("{nobodys}{who}{expect}")).await;
+        wire.reply().await.refused(413, "413");
+    }
     // One that sends on all the same still gets to read why.
     let mut wire = Wire::open(&shop.address()).await;
     wire.send(format!("{head}Content-Length: 2000000\r\n\r\n"))

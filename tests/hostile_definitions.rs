@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::support::http::Answer;
 use crate::support::node::Node;
-use crate::support::platform::{PUBLISHER, openapi};
+use crate::support::platform::{PUBLISHER, openapi, text};
 use crate::support::upstream::Upstream;
 
 /// Largest definition, in bytes.
@@ -284,15 +284,35 @@ async fn a_refused_definition_says_where_its_fault_stands() {
     }
 }
 
+/// A definition that was imported is given back byte for byte, and so is one that takes its place.
+async fn comes_back(node: &Node, token: &str, api: &str, document: &str) {
+    let path = format!("{PUBLISHER}/apis/{api}/swagger");
+    let is = async |document: &str| {
+        let kept = node.get(&path).bearer(token).send().await.expect(200);
+        assert_eq!(kept.text(), document);
+    };
+    is(document).await;
+    let after = match document.starts_with('{') {
+        true => format!(" {document}\n\t\n"),
+        false => format!("# words of its author\n{document}\n# and more\n"),
+    };
+    for (part, file) in [("apiDefinition", None), ("file", Some("definition"))] {
+        let definition = (part, file, "application/octet-stream", after.as_bytes());
+        let put = node.put(&path).bearer(token).multipart(&[definition]);
+        put.send().await.expect(200);
+        is(&after).await;
+    }
+}
+
 #[tokio::test]
 async fn every_family_and_notation_is_imported_as_a_file_or_as_a_text() {
     let node = Node::start().await;
     let token = node.admin_token().await;
     let swagger = r#"{"swagger":"2.0","info":{"title":"T","version":"1.0.0"},
-        "paths":{"/a":{"get":{"responses":{"200":{"description":"fine"}}}}}}"#;
+        "paths" : {"/a":{"get":{"responses":{"200":{"description":"f\u0069ne"}}}}}}"#;
     let newer = r#"{"openapi":"3.1.0","info":{"title":"T","version":"1.0.0"},
         "paths":{"/a":{"get":{}}}}"#;
-    let yaml = "openapi: 3.0.3\ninfo: {title: T, version: 1.0.0}\npaths:\n  /a:\n    get: {responses: {}}\n";
+    let yaml = "openapi: 3.0.3\ninfo: {title: T, version: 1.0.0}\npaths: # kept\n  /a:\n    get: {responses: {}}\n";
     for (name, document, version) in [
         ("swagger", swagger, "2.0"),
         ("newer", newer, "3.1.0"),
@@ -314,6 +334,7 @@ async fn every_family_and_notation_is_imported_as_a_file_or_as_a_text() {
             let report = call("validate-openapi").send().await.expect(200).json();
             assert_eq!(report["isValid"], true, "{name}: {report}");
             assert_eq!(report["info"]["openAPIVersion"], version, "{name}");
+            comes_back(&node, &token, text(&made, "id"), document).await;
         }
     }
 }

@@ -56,7 +56,15 @@ async fn every_actor_of_a_cluster_is_seen_from_any_node_and_found_by_what_it_is(
     let trio = Trio::start().await;
     let (_, _, access) = trio.subscriber("Many", 1_000).await;
     assert_eq!(trio.call(&access).await, 200);
+    let admin = trio.control.admin_token().await;
+    let weak = trio
+        .control
+        .user_token("admin", &trio.control.admin_password, "openid");
+    let weak = weak.await;
     for node in [&trio.control, &trio.traffic, &trio.gateway] {
+        let look = |token: &str| node.get("/admin/cluster").bearer(token).send();
+        look(&admin).await.expect(200);
+        look(&weak).await.expect(403);
         let all = ask(node, "/admin/actors").await;
         assert_eq!(nodes(&all), ["cp1", "gw1", "tm1"]);
         assert_eq!(list(&all, "unanswered").len(), 0, "{all}");

@@ -71,6 +71,7 @@ mod portal_documents;
 mod prompt;
 mod protocol_versions;
 mod publisher;
+mod publishing;
 mod readiness;
 mod refusals;
 mod reload;

@@ -102,6 +102,20 @@ async fn a_request_whose_head_is_too_long_is_refused() {
 }
 
 #[tokio::test]
+async fn where_nothing_else_is_configured_rs256_signs_and_a_token_lives_an_hour() {
+    let node = Node::start().await;
+    let admin = node.admin_token().await;
+    let application = node.application(&admin, "d", "Unlimited", "JWT").await;
+    let (key, secret) = node.keys(&admin, &application, "PRODUCTION").await;
+    let call = node.post("/oauth2/token").basic(&key, &secret);
+    let issued = call.form(&[("grant_type", "client_credentials")]);
+    let issued = issued.send().await.expect(200).json();
+    assert_eq!(issued["expires_in"], 3_600);
+    let head = decode_header(text(&issued, "access_token")).expect("a head");
+    assert_eq!(head.alg, Algorithm::RS256);
+}
+
+#[tokio::test]
 async fn tokens_are_verified_by_what_discovery_names_whatever_algorithm_is_configured() {
     for (name, algorithm) in [("RS256", Algorithm::RS256), ("ES256", Algorithm::ES256)] {
         let issuer = "https://keys.example/oauth2/token";

@@ -73,7 +73,10 @@ async fn the_lives_and_the_kind_of_tokens_are_those_that_were_chosen() {
     assert_eq!(keys["token"]["validityTime"], 60);
     let (key, secret) = (text(&keys, "consumerKey"), text(&keys, "consumerSecret"));
     let own = [("grant_type", "client_credentials")];
-    assert_eq!(token(&node, key, secret, &own).await["expires_in"], 120);
+    let issued = token(&node, key, secret, &own).await;
+    assert_eq!(issued["expires_in"], 120);
+    // A client that acts for itself has its secret (RFC 6749 §4.4.3).
+    assert!(issued.get("refresh_token").is_none(), "{issued}");
     let password = node.admin_password.clone();
     let login = [
         ("grant_type", "password"),
@@ -83,6 +86,7 @@ async fn the_lives_and_the_kind_of_tokens_are_those_that_were_chosen() {
     ];
     let user = token(&node, key, secret, &login).await;
     assert_eq!(user["expires_in"], 30);
+    assert!(user["refresh_token"].is_string(), "{user}");
     let identity = claims(text(&user, "id_token"));
     let life = identity["exp"].as_i64().expect("exp") - identity["iat"].as_i64().expect("iat");
     assert_eq!(life, 20);
@@ -312,6 +316,55 @@ async fn each_page_is_open_to_whom_the_contract_says() {
     }
     let body = json!({"name": "theirs", "throttlingPolicy": "Unlimited"});
     post(&node, &carry, "/applications", &body, 403).await;
+}
+
+/// What anybody, and the portal's user, sees of the APIs: whether it lists this one, and what its page and document answer.
+async fn shows(node: &Node, token: &str, id: &str) -> Vec<(bool, u16, u16)> {
+    let mut seen = Vec::new();
+    for token in [None, Some(token)] {
+        let get = async |path: &str| {
+            let call = node.get(&format!("{DEVPORTAL}/apis{path}"));
+            let call = match token {
+                Some(token) => call.bearer(token),
+                None => call.header("x-wso2-tenant", "carbon.super"),
+            };
+            call.send().await
+        };
+        let mut listed = Vec::new();
+        for query in ["", "?query=name:Shown", "?query=shown"] {
+            let list = get(query).await.expect(200).json();
+            let list = list["list"].as_array().expect("a list");
+            listed.push(list.iter().any(|api| api["id"] == id));
+        }
+        assert!(listed.windows(2).all(|two| two[0] == two[1]), "{listed:?}");
+        let page = get(&format!("/{id}")).await.status.as_u16();
+        let document = get(&format!("/{id}/swagger")).await.status.as_u16();
+        seen.push((listed[0], page, document));
+    }
+    seen
+}
+
+#[tokio::test]
+async fn nobody_sees_an_api_that_is_not_published_and_everybody_one_that_is() {
+    let node = Node::start().await;
+    let admin = node.admin_token().await;
+    let backend = "http://127.0.0.1:9";
+    let api = node.import(&admin, "Shown", "/shown", backend).await;
+    let (seen, hidden) = (vec![(true, 200, 200); 2], vec![(false, 404, 404); 2]);
+    assert_eq!(shows(&node, &admin, &api).await, hidden, "created");
+    node.deploy(&admin, &api).await;
+    assert_eq!(shows(&node, &admin, &api).await, hidden, "deployed");
+    for (action, expected) in [
+        ("Deploy as a Prototype", &seen),
+        ("Publish", &seen),
+        ("Block", &hidden),
+        ("Re-Publish", &seen),
+        ("Deprecate", &seen),
+        ("Retire", &hidden),
+    ] {
+        node.lifecycle(&admin, &api, action).await;
+        assert_eq!(&shows(&node, &admin, &api).await, expected, "{action}");
+    }
 }
 
 #[tokio::test]

@@ -128,9 +128,17 @@ async fn keys_are_cleaned_up_and_used_as_they_were_seen_or_not_at_all() {
     issue(&old).send().await.expect(412);
     let issued = issue(&new).send().await.expect(200).json();
     assert_eq!(issued["validityTime"], 60);
-    let call = node.api("GET", "/shop/1.0.0/items");
-    let call = call.bearer(text(&issued, "accessToken"));
-    call.send().await.expect(200);
+    let call = |issued: &Value| {
+        let call = node.api("GET", "/shop/1.0.0/items");
+        call.bearer(text(issued, "accessToken")).send()
+    };
+    call(&issued).await.expect(200);
+    let body = json!({"consumerSecret": held.secret, "revokeToken": issued["accessToken"]});
+    let instead = node.post(&format!("{one}/generate-token"));
+    let instead = instead.bearer(&shop.token).json(&body).send();
+    let instead = instead.await.expect(200).json();
+    call(&issued).await.expect(401);
+    call(&instead).await.expect(200);
     let clean = |tag: &str| {
         let call = node.post(&format!("{one}/clean-up"));
         call.bearer(&shop.token).header("if-match", tag)

@@ -10,6 +10,7 @@ use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use bytes::{Bytes, BytesMut};
+use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use serde_json::{Map, Value};
 
@@ -130,6 +131,17 @@ impl<S: Sync> FromRequest<S> for Fields {
 }
 
 impl Fields {
+    /// Reads a JSON object that may be left out: without a body it has no member.
+    ///
+    /// # Errors
+    /// As where it may not, once there is a body.
+    pub(crate) async fn optional(request: Request) -> Result<Self, ApiError> {
+        if request.body().is_end_stream() && !request.headers().contains_key(CONTENT_TYPE) {
+            return Ok(Self::from_map(Map::new()));
+        }
+        Self::from_request(request, &()).await
+    }
+
     /// Reads a JSON object.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use domain::lease::{Applied, Book};
-use domain::ledger::{ANY_LIFE, Ask, Holder, Outcome, Recall, Reopen, Reply, SHARED_KEY};
+use domain::ledger::{ANY_LIFE, Ask, Holder, Outcome, Recall, Reopen, Reply, SHARED_KEY, Stamp};
 use domain::window::WindowSpec;
 use foldhash::fast::FixedState;
 use tokio::sync::Notify;
@@ -23,6 +23,10 @@ use crate::traffic_manager::shard_of;
 const UNHEARD_MS: i64 = 120_000;
 /// One whose owner has not answered at all is kept so long: of a small limit it may have been granted all there is.
 const UNANSWERED_MS: i64 = 86_400_000;
+/// A recall may come again for so long: its owner waits for an answer no longer than a round lasts.
+const TOLD_AGAIN_MS: i64 = 60_000;
+/// Of so many keys at most; of others a lease that a recall told again ends gives back what it has.
+const TOLD_KEYS: usize = 4_096;
 
 /// The accounts of one gateway.
 pub(super) struct Accounts {
@@ -35,6 +39,8 @@ pub(super) struct Accounts {
     /// Keys of one shard at most.
     capacity: usize,
     shards: HashMap<u16, HashMap<ThrottleKey, Account, FixedState>, FixedState>,
+    /// Keys without an account whose leases were recalled whatever they were: as of when by their owner, and when we heard.
+    recalled: HashMap<ThrottleKey, (Stamp, i64), FixedState>,
 }
 
 /// One lease's account.
@@ -83,6 +89,7 @@ impl Accounts {
             leases,
             capacity,
             shards: HashMap::default(),
+            recalled: HashMap::default(),
         }
     }
 
@@ -130,7 +137,10 @@ impl Accounts {
     ) -> Arc<Slot> {
         let lease = self.leases.fetch_add(1, Ordering::Relaxed) + 1;
         let holder = Holder::new(self.node.clone(), self.incarnation, lease);
-        let book = Book::open(holder, key.cell());
+        let book = match self.recalled.get(key) {
+            Some((recalled, _)) => Book::open_after(holder, key.cell(), *recalled),
+            None => Book::open(holder, key.cell()),
+        };
         let slot = Arc::new(Slot {
             shard,
             key: key.clone(),
@@ -308,6 +318,9 @@ impl Accounts {
         let next = self.leases.fetch_add(1, Ordering::Relaxed) + 1;
         let holder = Holder::new(self.node.clone(), self.incarnation, next);
         let Some(account) = self.get_mut(shard, key) else {
+            if of.is_any() && (self.recalled.len() < TOLD_KEYS || self.recalled.contains_key(key)) {
+                self.recalled.insert(key.clone(), (recall.stamp, now_ms));
+            }
             let answer = Book::of_none(holder, recall, applied, now_ms);
             return (vec![answer], false);
         };
@@ -344,6 +357,8 @@ impl Accounts {
     pub(super) fn sweep(&mut self, now_ms: i64) -> Swept {
         let (applied, leases) = (self.state.applied(), &self.state.leases);
         let rules = self.state.rules.load();
+        self.recalled
+            .retain(|_, (_, heard_ms)| now_ms.saturating_sub(*heard_ms) < TOLD_AGAIN_MS);
         let mut swept = Swept::default();
         for (shard, of_shard) in &mut self.shards {
             let mut asks = Vec::new();

@@ -196,3 +196,7 @@ const fn index(level: PolicyLevel) -> usize {
         PolicyLevel::Api => 2,
     }
 }
+
+#[cfg(test)]
+#[path = "rules_tests.rs"]
+mod tests;

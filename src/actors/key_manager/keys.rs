@@ -346,4 +346,20 @@ mod tests {
         fs::write(&path, "no key").unwrap();
         assert!(Keys::load(dir.path(), SigningAlgorithm::Rs256).is_err());
     }
+    #[test]
+    fn a_key_file_of_another_curve_is_refused_and_named() {
+        let p384 = || {
+            let signing = &aws_lc_rs::signature::ECDSA_P384_SHA384_FIXED_SIGNING;
+            let document = EcdsaKeyPair::generate_pkcs8(signing, &SystemRandom::new()).ok()?;
+            Some(document.as_ref().to_vec())
+        };
+        let dir = tempfile::tempdir().unwrap();
+        pem(&dir.path().join("es256.pem"), p384).unwrap();
+        let error = Keys::load(dir.path(), SigningAlgorithm::Rs256).unwrap_err();
+        let said = error.to_string();
+        assert!(
+            said.contains("es256.pem") && said.contains("P-256"),
+            "{said}"
+        );
+    }
 }

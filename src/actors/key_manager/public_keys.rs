@@ -147,7 +147,9 @@ fn read(told: &Value) -> Option<(String, Algorithm, DecodingKey)> {
     };
     let id = jwk.thumbprint(ThumbprintHash::SHA256).ok()?;
     let public = DecodingKey::from_jwk(&jwk).ok()?;
-    let is_good = is_strong(&jwk) && verifies(&jwk, algorithm);
+    // By a name of its own it could pass for another one to who reads our key set (threat 5).
+    let is_named = (jwk.common.key_id.as_ref()).is_none_or(|named| *named == id);
+    let is_good = is_named && is_strong(&jwk) && verifies(&jwk, algorithm);
     is_good.then_some((id, algorithm, public))
 }
 
@@ -156,6 +158,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    fn rsa_modulus(bytes: usize) -> String {
+        URL_SAFE_NO_PAD.encode(vec![0xff; bytes])
+    }
 
     fn rsa(bytes: usize, first: u8) -> Jwk {
         let mut modulus = vec![0xff; bytes];
@@ -192,10 +198,14 @@ mod tests {
             json!({"use": "sig", "alg": "RS256"}),
             json!({"key_ops": ["verify"]}),
             json!({"key_ops": ["sign", "verify"], "use": "sig"}),
+            json!({"kid": rsa(256, 0x80).thumbprint(ThumbprintHash::SHA256).unwrap()}),
         ] {
             assert_eq!(taken(good.clone()), 1, "{good}");
         }
         for bad in [
+            json!({"kid": "of another key"}),
+            json!({"n": rsa_modulus(128)}),
+            json!({"kty": "EC", "crv": "P-384", "x": "AAAA", "y": "AAAA"}),
             json!({"use": "enc"}),
             json!({"use": ""}),
             json!({"use": 5}),

@@ -87,6 +87,14 @@ impl Book {
         }
     }
 
+    /// Opens them after a recall of whatever lease this gateway had was answered without an account ([`Self::of_none`]), by an
+    /// owner that said so then: told again, it is answered by this lease and does not end it.
+    pub fn open_after(holder: Holder, cell: CellKey, recalled: Stamp) -> Self {
+        let mut book = Self::open(holder, cell);
+        (book.stamp, book.begun) = (recalled, recalled);
+        book
+    }
+
     /// What requests take from.
     pub fn lease(&self) -> &Arc<Lease> {
         &self.lease
@@ -273,8 +281,7 @@ impl Book {
     /// What a gateway without accounts of the key answers to a reset's recall, of this life or one before: nothing that its
     /// leases had may be used any more. `holder.lease` has to be higher than of any lease before.
     pub fn of_none(holder: Holder, recall: &Recall, policies: u64, now_ms: i64) -> Ask {
-        let mut book = Self::open(holder, recall.cell.clone());
-        (book.stamp, book.begun) = (recall.stamp, recall.stamp);
+        let book = Self::open_after(holder, recall.cell.clone(), recall.stamp);
         book.report(policies, now_ms)
     }
 

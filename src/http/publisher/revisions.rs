@@ -1,7 +1,7 @@
 //! `/apis/{apiId}/revisions`: list, create, get, delete, restore.
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
@@ -112,8 +112,9 @@ async fn create(
     caller: Caller,
     Path(id): Path<String>,
     headers: HeaderMap,
-    mut fields: Fields,
+    request: Request,
 ) -> Result<Response, ApiError> {
+    let mut fields = Fields::optional(request).await?;
     let description = fields.text("description", 255)?.unwrap_or_default();
     let edition = edition(&caller, &id, &headers)?;
     let revision = publisher(&services)?.create_revision(edition, description);
