@@ -106,9 +106,14 @@ async fn a_start_says_where_it_listens_and_that_it_is_ready_whatever_the_level_b
                 .await;
             }
         }
+        let look = node.get("/admin/cluster").bearer(&node.operator());
+        look.send().await.expect(200);
         assert_eq!(node.terminate().await, Some(0));
         let log = node.log();
         assert_eq!(log.contains("node is "), says, "{filter}: {log}");
+        // What administrators do is audited at any level, and is not ended by another.
+        let audited = log.contains("\"target\":\"audit\"");
+        assert_eq!(audited, filter != "off", "{filter}: {log}");
         assert!(!log.contains("registered"), "{filter}: {log}");
     }
 }

@@ -8,7 +8,7 @@ use super::actor::Show;
 use super::confirm::confirm;
 use super::remote::{self, Remote, Target, cell};
 use super::watch::Watch;
-use super::{Output, table};
+use super::{Output, print, table};
 use crate::client::percent_encoded;
 
 /// `headgate actors`
@@ -195,10 +195,15 @@ fn list(actors: &Actors) -> anyhow::Result<ExitCode> {
             Output::Table => {
                 let rows: Vec<Vec<String>> = list.iter().map(row).collect();
                 table::print(&HEADING, &rows)?;
-                for one in &unanswered {
-                    let line = format!("{}: {}", cell(one, "node"), cell(one, "why"));
-                    remote::say(&line)?;
-                }
+            }
+        }
+        let lines = unanswered.iter();
+        let lines = lines.map(|one| format!("{}: {}", cell(one, "node"), cell(one, "why")));
+        for line in lines {
+            match actors.target.output {
+                // What a program reads is the list alone.
+                Output::Json => print::tell(&line),
+                Output::Table => remote::say(&line)?,
             }
         }
         Ok(ExitCode::SUCCESS)

@@ -22,8 +22,9 @@ const FINISH: Duration = Duration::from_secs(1);
 
 /// Target of the lines that say where a node listens and how it goes.
 pub(crate) const NODE: &str = "headgate::node";
-/// The directive that lets them through; what the filter itself says of them stands behind it, and counts.
-const SAYS: &str = "headgate::node=info,";
+/// The directives that let them and the lines of the audit log through; what the filter itself says of them stands behind
+/// it, and counts.
+const SAYS: &str = "headgate::node=info,audit=info,";
 
 /// Counters of what should never happen. They are there from the start: one that appears with its
 /// first event has not increased for who compares two readings.

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use tokio::task::JoinSet;
+
 use cluster::{Actor, Address, AskError, Asked, BoxError, Clock, spawn_named};
 
 use super::claiming::ClaimHandle;
@@ -18,8 +20,10 @@ use domain::view::{Entry, GivesUp, NotGivenUp, Watch, gives_up};
 const ORDERING: Duration = Duration::from_secs(10);
 /// Whoever leads is looked for again after this time.
 const ELSEWHERE: Duration = Duration::from_millis(200);
-/// What is only looked at comes within this time.
-const LOOKING: Duration = Duration::from_secs(1);
+/// What is only looked at comes within this time: a person waits for it, for a second at most with all else.
+const LOOKING: Duration = Duration::from_millis(800);
+/// One that votes is asked so long after the one before it: of five that do the last one still has its time.
+const NEXT: Duration = Duration::from_millis(120);
 /// What is agreed on is known here after this time.
 const LEARNING: Duration = Duration::from_secs(5);
 /// A founder that is watched is looked at so often, milliseconds.
@@ -97,14 +101,22 @@ impl Orders {
         self.nodes.name(id)
     }
 
-    /// What the register of a node that votes knows; the default where none of them says so within a second.
+    /// What the register of a node that votes knows; the default where none of them says so in time. While one does not
+    /// answer the next is asked beside it.
     pub async fn look(&self) -> RegisterSeen {
-        for voter in self.voters() {
-            let looked = self
-                .nodes
-                .ask_order(&voter, OrderView { order: Order::Look }, LOOKING);
-            match looked.await {
-                Ok(Ordered::Seen(seen)) if !seen.voters.is_empty() => return seen,
+        let mut looking = JoinSet::new();
+        for (turn, voter) in (0..).zip(self.voters()) {
+            let (nodes, wait) = (self.nodes.clone(), NEXT.saturating_mul(turn));
+            looking.spawn(async move {
+                tokio::time::sleep(wait).await;
+                let look = OrderView { order: Order::Look };
+                let left = LOOKING.saturating_sub(wait);
+                nodes.ask_order(&voter, look, left).await
+            });
+        }
+        while let Some(looked) = looking.join_next().await {
+            match looked {
+                Ok(Ok(Ordered::Seen(seen))) if !seen.voters.is_empty() => return seen,
                 _ => {}
             }
         }

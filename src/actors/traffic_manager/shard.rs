@@ -1,10 +1,9 @@
 //! Which of the virtual shards a key belongs to: pure, and the same on every node and in every
 //! version that shares a cluster (M1).
 
-use super::message::ThrottleKey;
+pub(super) use domain::ledger::SHARDS;
 
-/// Virtual shards of a cluster.
-pub(super) const SHARDS: u16 = 256;
+use super::message::ThrottleKey;
 
 const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
 const FNV_PRIME: u64 = 0x0100_0000_01b3;

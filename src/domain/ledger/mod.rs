@@ -64,3 +64,6 @@ pub use owner::{Effect, Input, Ledger};
 pub use policy::{Policies, Quota};
 pub use recovery::{PastImage, Recovery, Source};
 pub use share::{Cursor, ShardImage};
+
+/// Virtual shards of a cluster, the same in every version that shares one (M1).
+pub const SHARDS: u16 = 256;

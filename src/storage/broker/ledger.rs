@@ -1,6 +1,6 @@
 //! What the lease ledger leaves on disk: high-water marks (L5), and whether it stopped in order (L6).
 
-use domain::ledger::Mark;
+use domain::ledger::{Mark, SHARDS};
 
 use crate::checksum::checksum;
 use crate::database::{Read, Write};
@@ -241,15 +241,18 @@ fn damaged() -> StoreError {
     }
 }
 
-/// The marks of a shard whose windows are not over at `now_ms`: all of them, or none where one is damaged.
+/// The marks of a shard whose windows are not over at `now_ms`: all of them, or none where one is damaged. A row that is of
+/// no shard at all may have been of this one.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`], [`StoreError::Damaged`].
 pub async fn list(read: &mut Read, shard: u16, now_ms: i64) -> Result<Vec<Mark>, StoreError> {
     let query = sqlx::query(
-        "SELECT mark, cell_key, window_end_ms FROM ledger_cells WHERE shard = $1 ORDER BY cell_key",
+        "SELECT mark, cell_key, window_end_ms, shard = $1 AS is_here FROM ledger_cells \
+         WHERE shard = $1 OR typeof(shard) <> 'integer' OR shard < 0 OR shard >= $2 ORDER BY cell_key",
     );
-    let rows = read.all(query.bind(i64::from(shard))).await?;
+    let query = query.bind(i64::from(shard)).bind(i64::from(SHARDS));
+    let rows = read.all(query).await?;
     let mut marks = Vec::new();
     for row in rows {
         let (text, cell) = (row.text("mark")?, row.text("cell_key")?);
@@ -260,7 +263,8 @@ pub async fn list(read: &mut Read, shard: u16, now_ms: i64) -> Result<Vec<Mark>,
             cell,
             end_ms,
         };
-        match place.mark_of(&text) {
+        let is_here = row.flag("is_here")?;
+        match place.mark_of(&text).filter(|_| is_here) {
             Some(mark) if mark.end_ms > now_ms => marks.push(mark),
             Some(_) => {}
             // Its end is believed only where it says nothing else itself: the row alone is damaged then.

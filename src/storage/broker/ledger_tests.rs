@@ -160,7 +160,15 @@ async fn a_row_is_another_shards_only_as_it_was_written_and_what_is_over_is_remo
     let dir = tempfile::tempdir().unwrap();
     let broker = super::open(dir.path()).await.unwrap();
     let end_ms = DAY.at(T).end_ms;
-    for damage in ["shard = 4", "shard = 4, mark = substr(mark, 1, 40)"] {
+    for damage in [
+        "shard = 4",
+        "shard = 4, mark = substr(mark, 1, 40)",
+        "shard = 9000",
+        "shard = -1",
+        "shard = 'three'",
+        // As rows of before were, without a sum.
+        "shard = 9000, mark = json_remove(mark, '$.sum')",
+    ] {
         saved(&broker, &[mark("k", 5, (7, 9))]).await;
         let mut write = broker.write("test.damage").await.unwrap();
         let query = format!("UPDATE ledger_cells SET {damage}");
