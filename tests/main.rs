@@ -87,6 +87,7 @@ mod stuck_uploads;
 mod supervision;
 mod telling;
 mod throttling;
+mod turned_away;
 mod upstreams;
 mod usage;
 mod websocket;

@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 
 use super::members;
 use super::voters::audit;
-use crate::auth::Caller;
 use crate::body::Fields;
 use crate::error::ApiError;
 use crate::operation::{Access, BodyKind, Operation};
+use crate::orderer::Orderer;
 use crate::query::Query;
 use crate::services::Services;
 
@@ -62,7 +62,7 @@ pub(super) async fn look(
 /// Gives it up.
 pub(super) async fn forget(
     State(services): State<Services>,
-    caller: Caller,
+    by: Orderer,
     mut fields: Fields,
 ) -> Result<Json<Value>, ApiError> {
     let node = fields.required_text("node", 255)?;
@@ -72,7 +72,7 @@ pub(super) async fn forget(
     } else {
         ("what a node held of lost shards is given up", false)
     };
-    audit(&caller, what, &named.name, "ordered");
+    audit(&by, what, &named.name, "ordered");
     let done = if is_founding {
         named.give_up_founder(&services, None).await
     } else {
@@ -91,7 +91,7 @@ pub(super) async fn forget(
             _ => "agreed".to_owned(),
         },
     );
-    audit(&caller, what, &named.name, &outcome);
+    audit(&by, what, &named.name, &outcome);
     done.map(Json)
 }
 
