@@ -75,6 +75,7 @@ mod publishing;
 mod readiness;
 mod refusals;
 mod reload;
+mod renewal;
 mod rivals;
 mod rolling;
 mod routing;
