@@ -306,6 +306,8 @@ async fn a_session_ends_by_sign_out_and_with_the_access_of_its_person() {
     assert_eq!(status(&node, "/admin/", &other).await.0, 200);
     let told = audited(&node, "somebody signs out of the pages");
     assert_eq!(told, ["done"]);
+    let from = words(&node, "somebody signs out of the pages", "address");
+    assert_eq!(from, ["127.0.0.1"]);
     let changed = node.command(&["user", "password", "admin"]).output();
     assert!(changed.expect("the binary").status.success());
     assert_eq!(status(&node, "/admin/", &other).await.0, 303);

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use crate::cluster::Trio;
 use crate::support::eventually;
+use crate::support::faults::Faults;
 use crate::support::node::Node;
 use crate::support::platform::text;
 
@@ -169,6 +170,64 @@ async fn a_node_that_hangs_is_named_within_a_second_and_the_others_are_shown() {
     assert_eq!(unanswered.len(), 1, "{unanswered:?}");
     assert_eq!(text(&unanswered[0], "node"), "tm1");
     assert!(text(&unanswered[0], "why").contains("no answer"));
+}
+
+/// An actor, and how long the answer took.
+async fn timed(node: &Node, path: &str) -> (Value, Duration) {
+    let began = Instant::now();
+    let one = ask(node, path).await;
+    (one, began.elapsed())
+}
+
+#[tokio::test]
+async fn an_actor_that_hangs_is_answered_for_in_time_with_what_it_showed_last_and_how_old_that_is()
+{
+    let dir = tempfile::tempdir().expect("a directory");
+    let faults = Faults::in_directory(dir.path());
+    let environment = faults.options(dir.path()).environment;
+    let pairs = environment.iter();
+    let pairs: Vec<_> = pairs.map(|(k, v)| (k.as_str(), v.as_str())).collect();
+    let trio = Trio::start_with(&pairs).await;
+    let (_, _, access) = trio.subscriber("Many", 1_000).await;
+    let path = "/admin/actors/gw1/usage/queue";
+    let before = ask(&trio.control, path).await;
+    assert_eq!(before["stateLacks"], Value::Null, "{before}");
+    assert!(before["state"]["incarnation"].is_string(), "{before}");
+    // It writes down that there was a call, to a disk that hangs.
+    faults.stick("\0");
+    assert_eq!(trio.call(&access).await, 200);
+    faults.until_met().await;
+    let hangs = "it is busy or hangs: this is what it showed last";
+    eventually(10, "it hangs", || async {
+        let one = ask(&trio.gateway, path).await;
+        (one["stateLacks"] == hangs).then_some(())
+    })
+    .await;
+    let mut ages = Vec::new();
+    for node in [&trio.control, &trio.traffic, &trio.gateway] {
+        let (one, spent) = timed(node, path).await;
+        assert!(spent < Duration::from_millis(1_500), "{spent:?}");
+        assert_eq!(one["stateLacks"], hangs, "{one}");
+        assert_eq!(one["state"], before["state"], "{one}");
+        assert_eq!(one["links"], before["links"], "{one}");
+        ages.push(one["stateAgeMs"].as_u64().expect("an age"));
+    }
+    // Nothing that it would have said since takes the old one's place.
+    assert!(
+        ages[0] > 0 && ages.is_sorted_by(|one, next| one < next),
+        "{ages:?}"
+    );
+    let words = ["actors", "show", "usage/queue", "--node", "gw1"];
+    let shown = trio.control.command(&words).output().expect("the binary");
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(shown.contains(hangs), "{shown}");
+    faults.unstick();
+    eventually(10, "it shows itself again", || async {
+        let one = ask(&trio.control, path).await;
+        let is_fresh = one["stateAgeMs"].as_u64() < Some(1_000);
+        (one["stateLacks"] == Value::Null && is_fresh).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -7,6 +7,8 @@ use crate::support::http::Client;
 use crate::support::node::{Node, Options};
 use crate::support::shop::Shop;
 
+/// What the audit log says of an order to read it.
+const ORDERED: &str = "the configuration is read anew on request";
 const LIMIT: &str = "body_limit = \"1KB\"\n";
 
 /// What `headgate reload` says; none where it refuses, with its words.
@@ -89,6 +91,18 @@ async fn what_can_change_changes_at_a_reload_and_the_rest_is_named_until_the_nex
     eventually(10, "lines of the level that is asked for", debug).await;
     let again = reload(node).expect("it is read");
     assert_eq!(found(&again), [vec![], waits()]);
+    // Each order is told with who, from where, and what came of it.
+    let waits = "at restart=node.name,gateway.allow_loopback_endpoints";
+    let outcomes = [
+        "ordered",
+        "done; applied=; at restart=",
+        "ordered",
+        &format!("done; applied=gateway.body_limit,log.filter; {waits}"),
+        "ordered",
+        &format!("done; applied=; {waits}"),
+    ];
+    node.has_audited(ORDERED, ("message", ORDERED), &outcomes)
+        .await;
 }
 
 #[tokio::test]
@@ -101,10 +115,13 @@ async fn a_configuration_with_a_fault_changes_nothing_and_sighup_reads_it_as_wel
     let refused = reload(node).expect_err("it is refused");
     let fault = "gateway.body_limit: must be a size";
     assert!(refused.contains(fault), "{refused}");
+    let outcomes = ["ordered", "refused: "];
+    node.has_audited(ORDERED, ("message", ORDERED), &outcomes)
+        .await;
     assert_eq!(large(&shop, &new()).await, 413);
     node.signal("-HUP");
-    // The order before told of it as well.
-    let told = || async { (node.log().matches(fault).count() >= 2).then_some(()) };
+    // The order before told of it as well, and what came of it.
+    let told = || async { (node.log().matches(fault).count() >= 3).then_some(()) };
     eventually(10, "the log tells of the fault", told).await;
     edit(node, &[("body_limit = \"much\"\n", "")]);
     node.signal("-HUP");

@@ -31,16 +31,30 @@ impl Request for RenewCertificate {
     const SINCE: u16 = 3;
 }
 
+// === impl RenewCertificate ===
+
+impl RenewCertificate {
+    /// The node that the certificate names, as it says itself.
+    #[must_use]
+    pub fn node(&self) -> Option<String> {
+        let named = Named::of(&CertificateDer::from(self.certificate.as_slice()));
+        named.map(|named| named.node)
+    }
+}
+
 // === impl Cluster ===
 
 impl Cluster {
     /// Has certificates of others renewed here from now on.
-    pub fn renew_certificates(
+    pub fn renew_certificates<F>(
         &self,
-        renew: impl Fn(&RenewCertificate) -> Result<Vec<u8>, String> + Send + Sync + 'static,
-    ) {
-        self.serve(Door::<RenewCertificate>::answering(move |asked| {
-            RenewedCertificate(renew(&asked))
+        renew: impl Fn(RenewCertificate) -> F + Send + Sync + 'static,
+    ) where
+        F: Future<Output = Result<Vec<u8>, String>> + Send + 'static,
+    {
+        self.serve(Door::<RenewCertificate>::answering_later(move |asked| {
+            let renewed = renew(asked);
+            async { RenewedCertificate(renewed.await) }
         }));
     }
 }

@@ -9,6 +9,7 @@ use cluster::{
     Admission, Admitted, Admitting, Authority, Clock, Cluster, Health, JoinAsk, JoinToken,
     MemberState, NotAdmitted, RenewCertificate,
 };
+use storage::apim::retired_nodes;
 use storage::carbon::join_tokens::{self, Taken};
 use storage::{Database, StoreError};
 
@@ -17,6 +18,8 @@ use super::membership::{self, CONTROL_PLANE};
 use crate::config::Role;
 use crate::listeners::Ports;
 
+/// Said to a node that an operator has forgotten.
+const FORGOTTEN: &str = "it was forgotten (headgate cluster forget): if it is to stay, start it with --join and a token of headgate cluster token";
 /// The most characters of a node's id, and of its name.
 const ID: usize = 64;
 
@@ -36,6 +39,8 @@ pub(super) struct Admitter(pub(super) Arc<Admits>);
 pub(super) struct Admits {
     pub(super) authority: Authority,
     pub(super) carbon: Database,
+    /// Which knows who was forgotten.
+    pub(super) apim: Database,
     pub(super) cluster: Cluster,
     pub(super) clock: Clock,
 }
@@ -81,6 +86,22 @@ pub(super) async fn keep_token(
     write.commit().await
 }
 
+async fn is_retired(apim: &Database, node: &str) -> Result<bool, StoreError> {
+    let mut read = apim.read().await?;
+    let retired = retired_nodes::find(&mut read, node).await?;
+    Ok(retired.is_some())
+}
+
+/// One that was forgotten is a member again.
+pub(super) async fn take_back(apim: &Database, node: &str) -> Result<(), StoreError> {
+    if !is_retired(apim, node).await? {
+        return Ok(());
+    }
+    let mut write = apim.write("apim.retired_nodes.delete").await?;
+    retired_nodes::delete(&mut write, node).await?;
+    write.commit().await
+}
+
 // === impl Admitter ===
 
 impl Admission for Admitter {
@@ -99,6 +120,10 @@ impl Admits {
             Err(NotAdmitted::Unavailable)
         });
         taken?;
+        // Whoever runs the cluster wants it again.
+        if let Err(error) = take_back(&self.apim, &ask.id).await {
+            tracing::warn!(%error, node = ask.id, "a node is admitted, and its certificate may not be renewed: it may have been forgotten before");
+        }
         let now_ms = self.clock.now_ms();
         let admits_others = ask.roles.iter().any(|role| role == CONTROL_PLANE);
         let node = (ask.id.as_str(), admits_others);
@@ -111,8 +136,18 @@ impl Admits {
         })
     }
 
-    /// Signs another node's certificate anew.
-    pub(super) fn renew(&self, asked: &RenewCertificate) -> Result<Vec<u8>, String> {
+    /// Signs another node's certificate anew, or its own.
+    pub(super) async fn renew(&self, asked: &RenewCertificate) -> Result<Vec<u8>, String> {
+        let node = asked.node().unwrap_or_default();
+        match is_retired(&self.apim, &node).await {
+            Ok(false) => {}
+            Ok(true) => return Err(FORGOTTEN.to_owned()),
+            Err(error) => {
+                return Err(format!(
+                    "whether it was forgotten cannot be looked up: {error}"
+                ));
+            }
+        }
         let may_admit = |id: &str| self.may_admit(id);
         let renewed = self.authority.renew(asked, may_admit, self.clock.now_ms());
         renewed

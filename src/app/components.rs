@@ -150,6 +150,7 @@ impl Components {
             usage: control.intake.clone(),
             trusted_proxies: Arc::clone(&self.trusted_proxies),
             looks: Arc::default(),
+            turned_away: Arc::default(),
             ingress,
             settings,
             reload: Arc::new(move || reload.reload()),

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use cluster::{Authority, Clock, Cluster, JoinAsk, JoinToken, Member};
 use storage::Database;
-use storage::apim::cluster_identity;
+use storage::apim::{cluster_identity, retired_nodes};
 use storage::carbon::join_tokens::JoinToken as Kept;
 use storage::carbon::{identity, join_tokens, known_members};
 use storage::crash_sweep::{Swept, sweep};
@@ -40,7 +40,7 @@ fn ask(token: &str) -> JoinAsk {
     }
 }
 
-fn admits(carbon: &Database) -> admission::Admits {
+fn admits(carbon: &Database, apim: &Database) -> admission::Admits {
     let me = Member {
         id: "founder".to_owned(),
         incarnation: 1,
@@ -53,6 +53,7 @@ fn admits(carbon: &Database) -> admission::Admits {
     admission::Admits {
         authority: Authority::make("one").unwrap(),
         carbon: carbon.clone(),
+        apim: apim.clone(),
         cluster: Cluster::new(me),
         clock: Clock::system(),
     }
@@ -96,7 +97,7 @@ impl Swept for Joining {
                 made.unwrap();
             }
             "carbon.join_tokens.take" => {
-                let taken = admits(&self.0).take(&ask("good")).await.unwrap();
+                let taken = admits(&self.0, &self.0).take(&ask("good")).await.unwrap();
                 assert_eq!(taken, Ok(()));
             }
             other => panic!("nobody writes {other}"),
@@ -127,6 +128,7 @@ impl Swept for Noting {
     const SWEPT: &'static [&'static str] = &[
         "apim.cluster_identity.ensure",
         "apim.cluster_identity.save_issuer",
+        "apim.retired_nodes.delete",
     ];
 
     async fn open(directory: &Path) -> Self {
@@ -134,7 +136,11 @@ impl Swept for Noting {
         Self(storage::apim::open(&url).await.unwrap())
     }
 
-    async fn prepare(&self) {}
+    async fn prepare(&self) {
+        let mut write = self.0.write("test.crashes").await.unwrap();
+        retired_nodes::create(&mut write, "a", 1).await.unwrap();
+        write.commit().await.unwrap();
+    }
 
     async fn work(&self, write: &str) {
         match write {
@@ -142,6 +148,7 @@ impl Swept for Noting {
                 issuer::said(&self.0, "first").await.unwrap();
             }
             "apim.cluster_identity.save_issuer" => issuer::save(&self.0, "second").await.unwrap(),
+            "apim.retired_nodes.delete" => admission::take_back(&self.0, "a").await.unwrap(),
             other => panic!("nobody writes {other}"),
         }
     }
@@ -149,7 +156,8 @@ impl Swept for Noting {
     async fn state(&self) -> Vec<String> {
         let mut read = self.0.read().await.unwrap();
         let noted = cluster_identity::find(&mut read).await.unwrap();
-        vec![noted.cluster_id, noted.issuer]
+        let retired = retired_nodes::find(&mut read, "a").await.unwrap();
+        vec![noted.cluster_id, noted.issuer, format!("{retired:?}")]
     }
 }
 

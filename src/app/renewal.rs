@@ -81,7 +81,10 @@ impl Renewal {
         let asked = held.asks_for_renewal()?;
         let renewed = match &self.admits {
             Some(admits) => {
-                let signed = admits.renew(&asked).map_err(|refused| anyhow!(refused))?;
+                let signed = admits
+                    .renew(&asked)
+                    .await
+                    .map_err(|refused| anyhow!(refused))?;
                 good(&held, &signed, seconds(clock))?
             }
             None => by_others(&held, &asked, cluster, clock).await?,

@@ -132,17 +132,22 @@ impl Place<'_> {
             "carbon.db is of cluster {mine} and {NODE} of cluster {theirs}: put back the files that \
              belong together"
         );
-        let admits = authority.map(|authority| {
+        // Whoever may hold the authority has the control plane's databases.
+        let admits = authority.zip(self.databases.control.as_ref());
+        let admits = admits.map(|(authority, control)| {
             Arc::new(Admits {
                 authority,
                 carbon: self.databases.carbon.clone(),
+                apim: control.apim.clone(),
                 cluster: self.cluster.clone(),
                 clock: self.clock.clone(),
             })
         });
         if let Some(admits) = admits.clone() {
-            self.cluster
-                .renew_certificates(move |asked| admits.renew(asked));
+            self.cluster.renew_certificates(move |asked| {
+                let admits = Arc::clone(&admits);
+                async move { admits.renew(&asked).await }
+            });
         }
         let admission = admits.clone();
         let admission = admission.map(|admits| Arc::new(Admitter(admits)) as Arc<dyn Admission>);

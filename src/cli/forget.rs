@@ -73,18 +73,25 @@ fn is_founder(shown: &Value) -> bool {
 }
 
 fn told(done: &Value) -> String {
-    if is_founder(done) {
-        let node = cell(done, "node");
-        return format!(
-            "it is written down that {node} never runs again: whoever has its name, or where others voted an empty register, founds it anew"
-        );
-    }
     let (node, count) = (cell(done, "node"), cell(done, "count"));
-    match done.get("knownHere") {
-        Some(Value::Bool(true)) => format!("{node} is forgotten: {count} lost shards given up"),
-        _ => format!(
-            "it is agreed on that {node} is forgotten ({count} lost shards); the node that was asked has not heard of it yet"
+    let told = if is_founder(done) {
+        format!(
+            "it is written down that {node} never runs again: whoever has its name, or where others voted an empty register, founds it anew"
+        )
+    } else {
+        match done.get("knownHere") {
+            Some(Value::Bool(true)) => format!("{node} is forgotten: {count} lost shards given up"),
+            _ => format!(
+                "it is agreed on that {node} is forgotten ({count} lost shards); the node that was asked has not heard of it yet"
+            ),
+        }
+    };
+    match done.get("retired") {
+        Some(Value::Bool(false)) => format!(
+            "{told}\nits certificate may be renewed yet, for nobody of the control plane wrote it down ({}): destroy cluster/ in its data directory",
+            cell(done, "renewedYet"),
         ),
+        _ => told,
     }
 }
 
@@ -115,5 +122,14 @@ mod tests {
             question(&looked).contains("node tm1 founded the view register and never runs again")
         );
         assert!(told(&looked).contains("tm1 never runs again"));
+        looked["retired"] = true.into();
+        assert!(!told(&looked).contains("renewed"));
+        looked["retired"] = false.into();
+        looked["renewedYet"] = "no answer".into();
+        let yet = told(&looked);
+        assert!(
+            yet.contains("may be renewed yet") && yet.contains("(no answer)"),
+            "{yet}"
+        );
     }
 }

@@ -1,24 +1,29 @@
 //! Who calls a management operation, and whether they may (each operation declares its scopes).
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use axum::extract::{FromRequestParts, Request};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Uri};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
 use domain::api::SUPER_TENANT;
 use domain::validation::{Grant, Verdict};
 
-use crate::caller_address;
+use crate::caller_address::{self, CallerAddress};
 use crate::entity_tag;
 use crate::error::ApiError;
 use crate::looks::Look;
 use crate::operation::{Access, Operation};
 use crate::services::Services;
 use crate::target;
+use crate::turned_away::Stranger;
+
+/// What the paths of operations begin with that administrators alone see and order.
+const ADMINISTRATORS: &str = "/admin/";
 
 /// The authenticated caller of a management operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,9 +38,24 @@ pub struct Caller {
     pub by_password: bool,
 }
 
+/// Why a caller is not admitted, and who that is where it is known.
+struct Unadmitted {
+    error: ApiError,
+    caller: Option<Caller>,
+}
+
 /// The caller, or nobody where anonymous browsing is allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MaybeCaller(pub Option<Caller>);
+
+// === impl Unadmitted ===
+
+impl From<ApiError> for Unadmitted {
+    fn from(error: ApiError) -> Self {
+        let caller = None;
+        Self { error, caller }
+    }
+}
 
 // === impl Caller ===
 
@@ -78,6 +98,12 @@ pub(crate) async fn guard(
     }
     let address = caller_address::of(&request, &services.trusted_proxies);
     let admitted = admit(operation, &services, request.headers(), address).await;
+    let now = services.system.clock.monotonic();
+    services.turned_away.look(now);
+    let admitted = admitted.map_err(|unadmitted| {
+        let asked = (operation, request.uri());
+        turned_away(&services, asked, unadmitted, (address, now))
+    });
     let caller = match admitted.and_then(|caller| target::check(request.uri()).map(|()| caller)) {
         Ok(caller) => caller,
         Err(error) => return error.into_response(),
@@ -88,11 +114,37 @@ pub(crate) async fn guard(
         }
         request.extensions_mut().insert(caller);
     }
+    request.extensions_mut().insert(CallerAddress(address));
     request.extensions_mut().insert(operation);
     let method = request.method().clone();
     let known = request.headers().get(entity_tag::KNOWN).cloned();
     let response = next.run(request).await;
     entity_tag::unless_known(&method, known.as_ref(), response)
+}
+
+/// Tells the audit log of it, where the operation is of those that administrators alone see or order.
+fn turned_away(
+    services: &Services,
+    (operation, uri): (&Operation, &Uri),
+    unadmitted: Unadmitted,
+    (address, now): (IpAddr, Duration),
+) -> ApiError {
+    let Unadmitted { error, caller } = unadmitted;
+    let is_refused = matches!(
+        error.status(),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
+    );
+    if operation.path.starts_with(ADMINISTRATORS) && is_refused {
+        let mut who = Stranger::nameless(address);
+        if let Some(caller) = caller {
+            (who.user, who.tenant) = (caller.user, caller.tenant);
+        }
+        if services.turned_away.counts(&who, now) {
+            let asked = (operation.method, uri.path());
+            services.turned_away.tell(who, asked, error.description());
+        }
+    }
+    error
 }
 
 fn looked(services: &Services, uri: &Uri, caller: &Caller, address: IpAddr) {
@@ -128,7 +180,7 @@ async fn admit(
     services: &Services,
     headers: &HeaderMap,
     address: IpAddr,
-) -> Result<Option<Caller>, ApiError> {
+) -> Result<Option<Caller>, Unadmitted> {
     let (scopes, optional, basic) = match operation.access {
         Access::Own => return Ok(None),
         Access::Scopes(scopes) => (scopes, false, false),
@@ -138,10 +190,10 @@ async fn admit(
     let Some(header) = headers.get(AUTHORIZATION) else {
         return match (optional, basic) {
             (true, _) => Ok(None),
-            (_, true) => Err(ApiError::basic_unauthorized(
-                "send a user name and a password",
-            )),
-            _ => Err(ApiError::unauthorized("send a bearer token")),
+            (_, true) => {
+                Err(ApiError::basic_unauthorized("send a user name and a password").into())
+            }
+            _ => Err(ApiError::unauthorized("send a bearer token").into()),
         };
     };
     let header = header
@@ -157,10 +209,11 @@ async fn admit(
         if optional || scopes.iter().any(|scope| caller.has(scope)) {
             return Ok(Some(caller));
         }
-        return Err(ApiError::forbidden(format!(
-            "the token carries none of the scopes {}",
-            scopes.join(" ")
-        )));
+        let lacks = format!("the token carries none of the scopes {}", scopes.join(" "));
+        return Err(Unadmitted {
+            error: ApiError::forbidden(lacks),
+            caller: Some(caller),
+        });
     }
     if basic && scheme.eq_ignore_ascii_case("basic") {
         let caller = services.key_manager.basic(credential, address).await;
@@ -174,9 +227,7 @@ async fn admit(
             by_password: true,
         }));
     }
-    Err(ApiError::unauthorized(
-        "send the credential as a bearer token",
-    ))
+    Err(ApiError::unauthorized("send the credential as a bearer token").into())
 }
 
 /// Whether a header is that of an administrator (scope `apim:admin`).

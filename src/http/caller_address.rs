@@ -7,6 +7,10 @@ use axum::http::{Extensions, HeaderMap};
 
 use domain::address::{self, AddressRange};
 
+/// The caller's address, as an operation's handler finds it with the request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CallerAddress(pub(crate) IpAddr);
+
 /// Lines of `X-Forwarded-For`, in order. One that is no text is kept as nothing, so that what
 /// stands before it does not count.
 pub(crate) fn forwarded_for(headers: &HeaderMap) -> impl DoubleEndedIterator<Item = &str> {

@@ -15,6 +15,7 @@ use domain::address::AddressRange;
 
 use crate::looks::Looks;
 use crate::readiness::Readiness;
+use crate::turned_away::TurnedAway;
 
 /// The doors of this node, cheap to clone.
 #[derive(Clone)]
@@ -52,6 +53,8 @@ pub struct Services {
     pub trusted_proxies: Arc<[AddressRange]>,
     /// Who looked at what operators see lately.
     pub looks: Arc<Looks>,
+    /// Who was turned away from it lately.
+    pub turned_away: Arc<TurnedAway>,
     /// Where callers reach the gateways.
     pub ingress: Ingress,
     /// What this node is configured with.

@@ -276,6 +276,9 @@ impl Node {
                 (&"operator".into(), &"carbon.super".into()),
                 "{line}"
             );
+            // Where from: who asked this node, or the node that somebody asked elsewhere.
+            let is_from = line["address"] == "127.0.0.1" || line["at"].is_string();
+            assert!(is_from, "{line}");
             let told = line["outcome"].as_str().expect("an outcome");
             assert!(told.starts_with(outcome), "{line}");
         }

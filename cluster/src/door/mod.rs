@@ -22,6 +22,7 @@ use crate::cluster::Cluster;
 use crate::codec::{decode, encode};
 use crate::protocol::{Before, PROTOCOL_BEFORE};
 use crate::registry::System;
+use crate::task::spawn_named;
 
 /// A question that may cross nodes: plain data with a frozen shape per version (M1).
 pub trait Request: Serialize + DeserializeOwned + Send + Sync + 'static {
@@ -126,6 +127,22 @@ impl<R: Request> Door<R> {
         Self {
             send: Arc::new(move |asked| {
                 asked.reply.send(answer(asked.request));
+                Ok(())
+            }),
+            encoded: false,
+            elsewhere: None,
+        }
+    }
+
+    /// The same for what has to be looked up first.
+    pub(crate) fn answering_later<F>(answer: impl Fn(R) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = R::Reply> + Send + 'static,
+    {
+        Self {
+            send: Arc::new(move |asked| {
+                let answer = answer(asked.request);
+                spawn_named("an answer", async move { asked.reply.send(answer.await) });
                 Ok(())
             }),
             encoded: false,

@@ -9,10 +9,12 @@ use cluster::{
     Actor, Address, AskError, Asked, BoxError, Child, Clock, Cluster, Door, Request, System, child,
 };
 use domain::view::{Claimant, Founder, Hold, Holder, Others, Verdict, Word};
-use storage::apim::view_register;
+use storage::apim::{retired_nodes, view_register};
 use storage::{Database, StoreError};
 
-use super::message::{Claim, Claimed, GiveUp, GivenUp, HeldOn, HoldOn, Share, Shared};
+use super::message::{
+    Claim, Claimed, GiveUp, GivenUp, HeldOn, HoldOn, Retire, Retired, Share, Shared,
+};
 use crate::CONTROL_PLANE;
 
 /// A database may take so long.
@@ -27,6 +29,7 @@ pub struct ClaimHandle {
     share: Door<Share>,
     hold: Door<HoldOn>,
     give_up: Door<GiveUp>,
+    retire: Door<Retire>,
     /// Whether it was told that another has founded anew.
     has_told: Arc<AtomicBool>,
 }
@@ -65,12 +68,18 @@ pub fn claims(
         ClaimsMessage::GiveUp(asked) => Some(asked),
         _ => None,
     };
-    let give_up = Door::local(system, address, ClaimsMessage::GiveUp, door);
+    let give_up = Door::local(system, address.clone(), ClaimsMessage::GiveUp, door);
+    let door = |message| match message {
+        ClaimsMessage::Retire(asked) => Some(asked),
+        _ => None,
+    };
+    let retire = Door::local(system, address, ClaimsMessage::Retire, door);
     let handle = ClaimHandle {
         claim,
         share,
         hold,
         give_up,
+        retire,
         has_told: Arc::default(),
     };
     (handle, child)
@@ -86,6 +95,7 @@ impl ClaimHandle {
         cluster.serve(self.share.clone());
         cluster.serve(self.hold.clone());
         cluster.serve(self.give_up.clone());
+        cluster.serve(self.retire.clone());
         self
     }
 
@@ -100,6 +110,7 @@ impl ClaimHandle {
             share: anywhere(cluster),
             hold: anywhere(cluster),
             give_up: anywhere(cluster),
+            retire: anywhere(cluster),
             has_told: Arc::default(),
         }
     }
@@ -128,6 +139,16 @@ impl ClaimHandle {
     pub async fn give_up(&self, node: &str, watched: Option<u64>) -> Result<GivenUp, AskError> {
         let node = node.to_owned();
         self.give_up.ask(GiveUp { node, watched }, DEADLINE).await
+    }
+
+    /// An operator has forgotten this node: nobody renews its certificate any more. Gives whether that is written down.
+    ///
+    /// # Errors
+    /// When nobody answers in time; it may be written down all the same.
+    pub async fn retire(&self, node: &str) -> Result<bool, AskError> {
+        let node = node.to_owned();
+        let retired = self.retire.ask(Retire { node }, DEADLINE).await?;
+        Ok(retired.0)
     }
 
     /// Has it written down, for ever, that others take part beside the founder; before they do.
@@ -171,6 +192,7 @@ enum ClaimsMessage {
     Share(Asked<Share>),
     Hold(Asked<HoldOn>),
     GiveUp(Asked<GiveUp>),
+    Retire(Asked<Retire>),
 }
 
 /// The actor; API-M is its memory.
@@ -224,6 +246,13 @@ impl Actor for ClaimsActor {
                     tracing::warn!(%error, "who never runs again cannot be written down");
                     GivenUp::Unavailable
                 }));
+            }
+            ClaimsMessage::Retire(Asked { request, reply }) => {
+                let retired = retire(arguments, &request).await;
+                reply.send(Retired(retired.is_ok()));
+                if let Err(error) = retired {
+                    tracing::warn!(%error, "a node that is forgotten cannot be written down");
+                }
             }
         }
         Ok(())
@@ -374,6 +403,13 @@ async fn give_up(arguments: &ClaimsArguments, asked: &GiveUp) -> Result<GivenUp,
         Word::NotFounder => GivenUp::No,
         Word::Watch { renewals, for_ms } => GivenUp::Watch { renewals, for_ms },
     })
+}
+
+async fn retire(arguments: &ClaimsArguments, asked: &Retire) -> Result<(), StoreError> {
+    let now_ms = arguments.clock.now_ms();
+    let mut write = arguments.apim.write("apim.retired_nodes.create").await?;
+    retired_nodes::create(&mut write, &asked.node, now_ms).await?;
+    write.commit().await
 }
 
 #[cfg(test)]

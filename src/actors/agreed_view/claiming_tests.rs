@@ -39,6 +39,7 @@ impl Swept for ClaimsActor {
         "apim.view_register.hold",
         "apim.view_register.give_up",
         "apim.view_register.share",
+        "apim.retired_nodes.create",
     ];
 
     async fn open(directory: &Path) -> Self {
@@ -77,6 +78,10 @@ impl Swept for ClaimsActor {
                 let asked = GiveUp { node, watched };
                 assert_eq!(give_up(&self.0, &asked).await.unwrap(), GivenUp::Yes);
             }
+            "apim.retired_nodes.create" => {
+                let node = "a".to_owned();
+                retire(&self.0, &Retire { node }).await.unwrap();
+            }
             _ => {
                 let asked = Share {
                     node: "a".to_owned(),
@@ -91,7 +96,9 @@ impl Swept for ClaimsActor {
         let mut founder = find(&self.0).await;
         // When it was said differs from run to run.
         founder.said_at_ms = 0;
-        vec![format!("{founder:?}")]
+        let mut read = self.0.apim.read().await.unwrap();
+        let retired = retired_nodes::find(&mut read, "a").await.unwrap();
+        vec![format!("{founder:?} {}", retired.is_some())]
     }
 }
 

@@ -228,6 +228,17 @@ pub enum GivenUp {
     There,
 }
 
+/// An operator has forgotten a node: its certificate is not renewed any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retire {
+    /// Its stable id.
+    pub node: String,
+}
+
+/// Whether that is written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retired(pub bool);
+
 /// Others are about to take part beside the founder of the view register.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Share {
@@ -275,6 +286,14 @@ impl Request for GiveUp {
     const KIND: u16 = 0x0509;
     const VERSION: u16 = 1;
     const IDEMPOTENT: bool = true;
+}
+
+impl Request for Retire {
+    type Reply = Retired;
+    const KIND: u16 = 0x050a;
+    const VERSION: u16 = 1;
+    const IDEMPOTENT: bool = true;
+    const SINCE: u16 = 3;
 }
 
 /// Whoever runs the cluster orders something, at any node that votes.

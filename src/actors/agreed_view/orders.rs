@@ -210,6 +210,21 @@ impl Orders {
         }
     }
 
+    /// A node that was forgotten has its certificate renewed by nobody from now on.
+    ///
+    /// # Errors
+    /// Why that is not known to be written down.
+    pub async fn retire(&self, node: &str) -> Result<(), String> {
+        let Some((claims, _)) = &self.claims else {
+            return Err("no node of the control plane is known here".to_owned());
+        };
+        match claims.retire(node).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err("the control plane's database does not answer".to_owned()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
     /// Whoever leads judges by what it knows, so that no two nodes answer differently. Another may be about to.
     async fn ask_leader(&self, order: &Order) -> Result<Ordered, NotAgreed> {
         let asking = async {

@@ -10,7 +10,8 @@ use domain::view::{
 use super::{Frozen, text};
 use crate::agreed_view::message::{
     Agreed, AskView, AskVoter, Claim, Claimed, GiveUp, GivenUp, HeldOn, HoldOn, Order, OrderView,
-    Ordered, Promise, Promised, RegisterSeen, Seen, Share, Shared, TellView, TellVoter,
+    Ordered, Promise, Promised, RegisterSeen, Retire, Retired, Seen, Share, Shared, TellView,
+    TellVoter,
 };
 
 fn at(index: u64) -> Epoch {
@@ -233,6 +234,9 @@ fn what_is_said_of_who_holds_the_register_keeps_its_bytes() {
         .reply::<GiveUp>(&GivenUp::Unavailable, "050900010000000102")
         .reply::<GiveUp>(&watch, "050900010000000703fb2c01fbd084")
         .reply::<GiveUp>(&GivenUp::There, "050900010000000104")
+        .request(&Retire { node: text("a") }, "050a0001000000020161")
+        .reply::<Retire>(&Retired(true), "050a00010000000101")
+        .reply::<Retire>(&Retired(false), "050a00010000000100")
         .hold();
 }
 

@@ -21,7 +21,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::agreed_view::message::{
-    AskView, AskVoter, Claim, GiveUp, HoldOn, OrderView, Share, TellView, TellVoter,
+    AskView, AskVoter, Claim, GiveUp, HoldOn, OrderView, Retire, Share, TellView, TellVoter,
 };
 use crate::change_feed::Positions;
 use crate::change_feed::message::{Heartbeat, Pull, Snapshot, WaitApplied};
@@ -69,7 +69,7 @@ fn text(text: &str) -> String {
     text.to_owned()
 }
 
-const KINDS: [u16; 25] = [
+const KINDS: [u16; 26] = [
     ValidateMany::KIND,
     CheckBasic::KIND,
     Command::KIND,
@@ -95,6 +95,7 @@ const KINDS: [u16; 25] = [
     OrderView::KIND,
     HoldOn::KIND,
     GiveUp::KIND,
+    Retire::KIND,
 ];
 
 #[test]
@@ -169,6 +170,7 @@ fn each_version_of_the_protocol_keeps_the_shapes_that_the_page_says() {
         versions::<OrderView>(),
         versions::<HoldOn>(),
         versions::<GiveUp>(),
+        versions::<Retire>(),
     ];
     assert_eq!(rows.len(), KINDS.len());
     for (kind, [before, now]) in rows {

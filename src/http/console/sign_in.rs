@@ -16,6 +16,7 @@ use super::token::{self, NotSignedIn};
 use super::{Console, HOME, SIGN_IN, answer, sign_out};
 use crate::caller_address;
 use crate::services::Services;
+use crate::turned_away::Stranger;
 
 /// The form.
 #[derive(Template)]
@@ -80,14 +81,18 @@ pub(super) async fn sign_in(
             // Its cookie is replaced, so nobody could sign out of it any more.
             let session = old.and_then(|old| console.sessions().end(&old));
             if let Some(session) = session {
-                sign_out::revoked(&services, session).await;
+                sign_out::revoked(&services, session, address).await;
             }
             response
         }
         Err(why) => {
             // Without the name: now and then somebody types a password there.
-            let outcome = why.outcome();
-            tracing::info!(target: "audit", %address, outcome, "somebody signs in to the pages");
+            let now = services.system.clock.monotonic();
+            let who = Stranger::nameless(address);
+            if services.turned_away.counts(&who, now) {
+                let outcome = why.outcome();
+                tracing::info!(target: "audit", %address, outcome, "somebody signs in to the pages");
+            }
             not_begun(&services, cookie, &why)
         }
     }

@@ -1,5 +1,6 @@
 //! `/admin/sign-out`: ends the session here, and its token everywhere.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{Extension, Request, State};
@@ -11,6 +12,7 @@ use super::cookie::{self, Purpose};
 use super::form::Form;
 use super::session::Session;
 use super::{Console, SIGN_IN, answer};
+use crate::caller_address;
 use crate::services::Services;
 
 /// Signs out.
@@ -19,13 +21,14 @@ pub(super) async fn sign_out(
     Extension(console): Extension<Arc<Console>>,
     request: Request,
 ) -> Response {
+    let address = caller_address::of(&request, &services.trusted_proxies);
     let cookie = cookie::read(request.headers(), &services.cluster, Purpose::Session);
     if let Err(refused) = Form::read(request, cookie.as_deref()).await {
         return refused;
     }
     let session = cookie.and_then(|cookie| console.sessions().end(&cookie));
     let revoked = match session {
-        Some(session) => revoked(&services, session).await,
+        Some(session) => revoked(&services, session, address).await,
         None => true,
     };
     let mut response = if revoked {
@@ -43,7 +46,7 @@ pub(super) async fn sign_out(
 }
 
 /// Whether the token of a session that has ended is good for nothing any more.
-pub(super) async fn revoked(services: &Services, session: Session) -> bool {
+pub(super) async fn revoked(services: &Services, session: Session, address: IpAddr) -> bool {
     let Session {
         token,
         client,
@@ -56,6 +59,6 @@ pub(super) async fn revoked(services: &Services, session: Session) -> bool {
         Ok(_) => "done".to_owned(),
         Err(why) => format!("done: the token ends by itself: {why}"),
     };
-    tracing::info!(target: "audit", %user, %tenant, outcome, "somebody signs out of the pages");
+    tracing::info!(target: "audit", %user, %tenant, %address, outcome, "somebody signs out of the pages");
     revoked.is_ok()
 }

@@ -10,9 +10,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::members::{self, Known};
-use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::operation::{Access, BodyKind, Operation};
+use crate::orderer::Orderer;
 use crate::query::Query;
 use crate::seen::PATIENCE;
 use crate::seen::actors::{self as seen, Told, all};
@@ -197,7 +197,7 @@ pub(super) struct Named {
 /// Ends an actor's present incarnation; its supervisor starts the next one from its arguments.
 pub(super) async fn restart(
     State(services): State<Services>,
-    caller: Caller,
+    by: Orderer,
     Query(Named { name, node }): Query<Named>,
 ) -> Result<Json<Value>, ApiError> {
     if name.is_empty() {
@@ -206,9 +206,13 @@ pub(super) async fn restart(
     let me = services.cluster.me().name.clone();
     let node = node.filter(|node| !node.is_empty()).unwrap_or(me);
     let known = find(&services, &node)?;
-    let (user, tenant) = (&caller.user, &caller.tenant);
+    let Orderer {
+        user,
+        tenant,
+        address,
+    } = by;
     let audit = |outcome: &str| {
-        tracing::info!(target: "audit", %user, %tenant, actor = name, node = known.name, outcome, "an actor is started anew");
+        tracing::info!(target: "audit", %user, %tenant, %address, actor = name, node = known.name, outcome, "an actor is started anew");
     };
     audit("ordered");
     let restarts = if known.is_me {

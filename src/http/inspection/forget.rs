@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 
 use super::members;
 use super::voters::audit;
-use crate::auth::Caller;
 use crate::body::Fields;
 use crate::error::ApiError;
 use crate::operation::{Access, BodyKind, Operation};
+use crate::orderer::Orderer;
 use crate::query::Query;
 use crate::services::Services;
 
@@ -62,7 +62,7 @@ pub(super) async fn look(
 /// Gives it up.
 pub(super) async fn forget(
     State(services): State<Services>,
-    caller: Caller,
+    by: Orderer,
     mut fields: Fields,
 ) -> Result<Json<Value>, ApiError> {
     let node = fields.required_text("node", 255)?;
@@ -72,7 +72,7 @@ pub(super) async fn forget(
     } else {
         ("what a node held of lost shards is given up", false)
     };
-    audit(&caller, what, &named.name, "ordered");
+    audit(&by, what, &named.name, "ordered");
     let done = if is_founding {
         named.give_up_founder(&services, None).await
     } else {
@@ -91,7 +91,7 @@ pub(super) async fn forget(
             _ => "agreed".to_owned(),
         },
     );
-    audit(&caller, what, &named.name, &outcome);
+    audit(&by, what, &named.name, &outcome);
     done.map(Json)
 }
 
@@ -138,6 +138,7 @@ impl Node {
         let is_known = ordered.map_err(|error| self.refused(&error))?;
         let mut shown = self.show(services, Some(&gives_up));
         members::put(&mut shown, "knownHere", is_known);
+        self.retire(services, &mut shown).await;
         Ok(shown)
     }
 
@@ -167,7 +168,28 @@ impl Node {
         self.is_founder(said, nobody)?;
         let mut shown = self.show(services, None);
         members::put(&mut shown, "knownHere", true);
+        self.retire(services, &mut shown).await;
         Ok(shown)
+    }
+
+    /// Has its certificate renewed by nobody any more, and says so; but not that of one which is there, and lost nothing but
+    /// what it had counted.
+    async fn retire(&self, services: &Services, shown: &mut Value) {
+        let nodes = members::nodes(&services.cluster);
+        let is_there = |known: &members::Known| known.id == self.id && known.is_connected();
+        if nodes.iter().any(is_there) {
+            return;
+        }
+        let retired = services.orders.retire(&self.id).await;
+        members::put(shown, "retired", retired.is_ok());
+        if let Err(why) = retired {
+            tracing::warn!(
+                node = self.name,
+                why,
+                "a node is forgotten, and its certificate may be renewed yet"
+            );
+            members::put(shown, "renewedYet", why);
+        }
     }
 
     /// Refuses any but the founder, where `nobody` answers by why.

@@ -8,10 +8,10 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use super::key_name;
-use crate::auth::Caller;
 use crate::body::Fields;
 use crate::error::ApiError;
 use crate::operation::{Access, BodyKind, Operation};
+use crate::orderer::Orderer;
 use crate::services::Services;
 
 /// The most units of one refund: more than any window has.
@@ -27,20 +27,24 @@ pub(super) static CHANGE_KEY: Operation = Operation::new(
 
 pub(super) async fn change(
     State(services): State<Services>,
-    caller: Caller,
+    by: Orderer,
     Path(text): Path<String>,
     fields: Fields,
 ) -> Result<Json<Value>, ApiError> {
     let (name, change) = read(&text, fields)?;
     let key = key_name::read(name)?;
-    let (user, tenant) = (&caller.user, &caller.tenant);
+    let Orderer {
+        user,
+        tenant,
+        address,
+    } = by;
     let (what, units) = match change {
         KeyChange::Reset => ("a key is reset", 0),
         KeyChange::Refund { units } => ("units of a key are refunded", units),
     };
     // Whoever asked may be gone before it is known what comes of it.
     let written = key_name::write(&key);
-    tracing::info!(target: "audit", %user, %tenant, key = written, units, outcome = "ordered", "{what}");
+    tracing::info!(target: "audit", %user, %tenant, %address, key = written, units, outcome = "ordered", "{what}");
     let changed = services.overview.change(&key, change).await;
     let outcome = match &changed {
         Ok(KeyChanged::Changed { unheard, .. }) => done(&names(unheard, &services)),
@@ -50,7 +54,7 @@ pub(super) async fn change(
         Err(unchanged) => told(unchanged, &services),
     };
     let key = written;
-    tracing::info!(target: "audit", %user, %tenant, key, units, outcome, "{what}");
+    tracing::info!(target: "audit", %user, %tenant, %address, key, units, outcome, "{what}");
     let (count, unheard) = match changed {
         Ok(KeyChanged::Changed { count, unheard }) => (count, names(&unheard, &services)),
         Ok(KeyChanged::NotCounted) => return Err(ApiError::not_found("a count of", name)),

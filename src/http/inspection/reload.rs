@@ -4,9 +4,9 @@ use axum::Json;
 use axum::extract::State;
 use serde_json::{Value, json};
 
-use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::operation::{Access, BodyKind, Operation};
+use crate::orderer::Orderer;
 use crate::services::{Reloaded, Services, Setting};
 
 pub(super) static RELOAD: Operation = Operation::new(
@@ -19,12 +19,24 @@ pub(super) static RELOAD: Operation = Operation::new(
 /// Says what is in force from now on, and what waits for the next start.
 pub(super) async fn reload(
     State(services): State<Services>,
-    caller: Caller,
+    by: Orderer,
 ) -> Result<Json<Value>, ApiError> {
-    tracing::info!(target: "audit", user = %caller.user, tenant = %caller.tenant, "the configuration is read anew on request");
+    let Orderer {
+        user,
+        tenant,
+        address,
+    } = by;
+    let audit = |outcome: &str| {
+        tracing::info!(target: "audit", %user, %tenant, %address, outcome, "the configuration is read anew on request");
+    };
+    audit("ordered");
     // It reads files.
     let reloaded = tokio::task::spawn_blocking(move || (services.reload)()).await;
-    let reloaded = reloaded.map_err(|error| ApiError::internal(&error))?;
+    let reloaded = reloaded.map_err(|error| {
+        audit(&format!("unknown: {error}"));
+        ApiError::internal(&error)
+    })?;
+    audit(&outcome(&reloaded));
     let Reloaded {
         applied,
         at_restart,
@@ -33,6 +45,25 @@ pub(super) async fn reload(
         "applied": rows(&applied),
         "atRestart": rows(&at_restart),
     })))
+}
+
+/// What came of it, by the names of settings: values may be anybody's business.
+fn outcome(reloaded: &Result<Reloaded, String>) -> String {
+    let keys = |settings: &[Setting]| {
+        let keys: Vec<&str> = settings.iter().map(|one| one.key.as_str()).collect();
+        keys.join(",")
+    };
+    match reloaded {
+        Err(why) => format!("refused: {why}"),
+        Ok(Reloaded {
+            applied,
+            at_restart,
+        }) => format!(
+            "done; applied={}; at restart={}",
+            keys(applied),
+            keys(at_restart)
+        ),
+    }
 }
 
 fn rows(settings: &[Setting]) -> Vec<Value> {

@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use super::members::{self, Known};
-use crate::auth::Caller;
 use crate::body::Fields;
 use crate::error::ApiError;
 use crate::operation::{Access, BodyKind, Operation};
+use crate::orderer::Orderer;
 use crate::services::Services;
 
 pub(super) static VOTERS: Operation = Operation::new(
@@ -47,7 +47,7 @@ pub(super) async fn voters(State(services): State<Services>) -> Json<Value> {
 /// Has others vote: done once `settled` says so.
 pub(super) async fn choose(
     State(services): State<Services>,
-    caller: Caller,
+    by: Orderer,
     mut fields: Fields,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
     let named = fields.texts("voters", 255)?;
@@ -67,23 +67,23 @@ pub(super) async fn choose(
     }
     let names: Vec<&str> = chosen.iter().map(|known| known.name.as_str()).collect();
     let ids = chosen.iter().map(|known| known.id.clone()).collect();
-    ordered(&services, &caller, (ids, &names.join(" "))).await?;
+    ordered(&services, &by, (ids, &names.join(" "))).await?;
     Ok((StatusCode::ACCEPTED, Json(shown(&services).await)))
 }
 
 /// Takes the choice back: whoever is best for it votes.
 pub(super) async fn free(
     State(services): State<Services>,
-    caller: Caller,
+    by: Orderer,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
-    ordered(&services, &caller, (Vec::new(), "")).await?;
+    ordered(&services, &by, (Vec::new(), "")).await?;
     Ok((StatusCode::ACCEPTED, Json(shown(&services).await)))
 }
 
 /// Has it agreed on who votes; tells of the order, and of what came of it.
 async fn ordered(
     services: &Services,
-    caller: &Caller,
+    by: &Orderer,
     (ids, names): (Vec<String>, &str),
 ) -> Result<(), ApiError> {
     let what = if ids.is_empty() {
@@ -91,21 +91,25 @@ async fn ordered(
     } else {
         "who votes on views is chosen"
     };
-    audit(caller, what, names, "ordered");
+    audit(by, what, names, "ordered");
     let ordered = services.orders.choose(ids).await;
     let outcome = match &ordered {
         Ok(()) => "agreed".to_owned(),
         Err(NotAgreed::Unknown(why)) => format!("unknown: {why}"),
         Err(error) => format!("refused: {error}"),
     };
-    audit(caller, what, names, &outcome);
+    audit(by, what, names, &outcome);
     ordered.map_err(|error| members::not_agreed(&error))
 }
 
 /// Who ordered what, when, and what came of it: a line of its own kind, so that it can be kept apart.
-pub(super) fn audit(caller: &Caller, what: &str, nodes: &str, outcome: &str) {
-    let (user, tenant) = (&caller.user, &caller.tenant);
-    tracing::info!(target: "audit", %user, %tenant, nodes, outcome, "{what}");
+pub(super) fn audit(by: &Orderer, what: &str, nodes: &str, outcome: &str) {
+    let Orderer {
+        user,
+        tenant,
+        address,
+    } = by;
+    tracing::info!(target: "audit", %user, %tenant, %address, nodes, outcome, "{what}");
 }
 
 /// The nodes that are named, if they may vote together.

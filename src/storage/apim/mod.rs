@@ -24,6 +24,7 @@ pub mod oauth_clients;
 pub mod policies;
 #[cfg(test)]
 mod portal_tests;
+pub mod retired_nodes;
 pub mod revocations;
 pub mod snapshots;
 pub mod subscriptions;
@@ -162,6 +163,11 @@ pub(crate) const SCHEMA: Schema = Schema {
             26,
             "view register anybodys",
             include_str!("../../../migrations/apim/0026_view_register_anybodys.sql"),
+        ),
+        (
+            27,
+            "retired nodes",
+            include_str!("../../../migrations/apim/0027_retired_nodes.sql"),
         ),
     ],
 };

@@ -12,6 +12,7 @@ mod founding;
 mod marks;
 mod migrations;
 mod people;
+mod retired;
 mod rules;
 mod silent;
 mod tenants;
