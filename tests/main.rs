@@ -88,6 +88,7 @@ mod supervision;
 mod telling;
 mod throttling;
 mod upstreams;
+mod token_files;
 mod usage;
 mod websocket;
 mod whole_life;

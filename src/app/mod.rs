@@ -47,7 +47,7 @@ use crate::data_dir::{DataDir, write_file};
 use crate::listeners::{Listeners, Ports, Watched};
 use crate::{telemetry, tls};
 
-pub(crate) use admission::issue_token;
+pub(crate) use admission::{Issued, issue_token};
 use components::{Components, Doors};
 use credential_files::CredentialFiles;
 use databases::Databases;
