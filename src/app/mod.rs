@@ -98,7 +98,7 @@ pub(crate) async fn start_on(mut listeners: Listeners, mut config: Config) -> an
     let data = DataDir::open(&config.node.data_dir)?;
     let recorded = telemetry::metrics()?;
     let system = System::new(Clock::system(), config.node.encode_asks);
-    let tls = tls::server_tls(&data, &config.listen.addresses())?;
+    let tls = tls::server_tls(&data, &config.listen.addresses(), &config.listen.names)?;
     let databases = Databases::open(&config, &data).await?;
     clock::compare_with_last_change(system.clock.now_ms(), databases.last_change_ms().await?);
     let me = identity::raise(&databases, &config.node, system.clock.now_ms()).await?;
