@@ -65,7 +65,7 @@ impl Components {
             None => ControlPlane::elsewhere(config, cluster),
         };
         let mut children = std::mem::take(&mut control.children);
-        let has_seeds = !config.cluster.seeds.is_empty() || config.cluster.join.is_some();
+        let has_seeds = config.cluster.dials_others();
         let counting = Counting {
             counts: has(Role::TrafficManager),
             has_seeds,

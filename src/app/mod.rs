@@ -33,6 +33,7 @@ mod view_metrics;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -47,7 +48,7 @@ use crate::data_dir::{DataDir, write_file};
 use crate::listeners::{Listeners, Ports, Watched};
 use crate::{telemetry, tls};
 
-pub(crate) use admission::issue_token;
+pub(crate) use admission::{Issued, issue_token};
 use components::{Components, Doors};
 use credential_files::CredentialFiles;
 use databases::Databases;
@@ -55,11 +56,13 @@ use leaving::{Going, STOP};
 use membership::{Membership, Word};
 use metrics::Render;
 pub(crate) use notify::Notify;
+use notify::Standing;
 use reload::Reload;
 
 /// A running node.
 pub(crate) struct Node {
     going: Going,
+    standing: Standing,
     reload: Arc<Reload>,
     servers: Vec<JoinHandle<()>>,
     gateway: Option<GatewayHandle>,
@@ -98,7 +101,7 @@ pub(crate) async fn start_on(mut listeners: Listeners, mut config: Config) -> an
     let data = DataDir::open(&config.node.data_dir)?;
     let recorded = telemetry::metrics()?;
     let system = System::new(Clock::system(), config.node.encode_asks);
-    let tls = tls::server_tls(&data, &config.listen.addresses())?;
+    let tls = tls::server_tls(&data, &config.listen.addresses(), &config.listen.names)?;
     let databases = Databases::open(&config, &data).await?;
     clock::compare_with_last_change(system.clock.now_ms(), databases.last_change_ms().await?);
     let me = identity::raise(&databases, &config.node, system.clock.now_ms()).await?;
@@ -268,15 +271,30 @@ fn serve(
     servers
 }
 
-/// Says once that the node is ready, when `/readyz` says so too.
-async fn announce(readiness: Arc<Readiness>, stop: CancellationToken) {
-    let passed = |checked: &Checked| checked.problem.is_none();
-    while !readiness.run().await.iter().all(passed) {
+/// Says once that the node is ready, when `/readyz` says so too, and what it lacks before that.
+async fn announce(
+    readiness: Arc<Readiness>,
+    says: watch::Sender<Option<String>>,
+    stop: CancellationToken,
+) {
+    let lacks = |checked: Checked| Some(format!("{}: {}", checked.name, checked.problem?));
+    loop {
+        let lacking: Vec<_> = readiness
+            .run()
+            .await
+            .into_iter()
+            .filter_map(lacks)
+            .collect();
+        if lacking.is_empty() {
+            break;
+        }
+        let _ = says.send(Some(lacking.join("; ")));
         tokio::select! {
             () = tokio::time::sleep(Duration::from_millis(50)) => {}
             () = stop.cancelled() => return,
         }
     }
+    let _ = says.send(None);
     tracing::info!(target: telemetry::NODE, "node is ready");
 }
 
@@ -328,10 +346,13 @@ impl Made {
         servers.extend(memory.map(|watched| spawn_named("memory", watched)));
         ports.write(&self.data.join("run/ports.json"))?;
         say_listening(config, &ports, &self.data);
-        servers.push(spawn_named("readiness", announce(readiness, stop.clone())));
+        let (says, standing) = watch::channel(Some("it starts".to_owned()));
+        let announced = announce(readiness, says, stop.clone());
+        servers.push(spawn_named("readiness", announced));
         let (cluster, _) = self.membership.node.unzip();
         Ok(Node {
             going,
+            standing,
             reload,
             servers,
             gateway: self.components.gateway,
@@ -351,6 +372,11 @@ impl Node {
     /// The way to have it read its configuration once more.
     pub(crate) fn reload(&self) -> Arc<Reload> {
         Arc::clone(&self.reload)
+    }
+
+    /// What it lacks to be ready for the first time, from now on.
+    pub(crate) fn standing(&self) -> Standing {
+        self.standing.clone()
     }
 
     /// Waits until the cluster says that it will not have this node; gives what to say of it.

@@ -23,8 +23,8 @@ use crate::data_dir::DataDir;
 /// A certificate that ends within this time is renewed by whoever can, seconds.
 pub(super) const SOON: i64 = 30 * 24 * 60 * 60;
 /// What to do without a certificate.
-const JOIN: &str = "start it with --join TOKEN (or HEADGATE__CLUSTER__JOIN), of headgate cluster \
-                    token on a node of the control plane";
+const JOIN: &str = "start it with --join TOKEN (or HEADGATE__CLUSTER__JOIN, or cluster.join_file), of \
+                    headgate cluster token on a node of the control plane";
 
 /// What was decided.
 pub(super) struct Secured {
@@ -67,8 +67,8 @@ impl Place<'_> {
             false => None,
         };
         let held = self.held(&files, authority.as_ref())?;
-        let join = self.config.cluster.join.as_ref();
-        let credentials = match (held, &authority, join) {
+        let join = self.token(&held, authority.is_some())?;
+        let credentials = match (held, &authority, join.as_ref()) {
             // Also where a role of the control plane was added, and the key is missing for it.
             (Held::Good(held), _, None) => held,
             (Held::Good(held), held_authority, Some(_))
@@ -119,6 +119,22 @@ impl Place<'_> {
             }
         };
         self.speak(&credentials, authority)
+    }
+
+    /// The token to join by: as it is given, or out of its file where one is needed. What is left in a file that was used
+    /// before is in nobody's way.
+    fn token(&self, held: &Held, signs: bool) -> anyhow::Result<Option<JoinToken>> {
+        let settings = &self.config.cluster;
+        if settings.join.is_some() {
+            return Ok(settings.join.clone());
+        }
+        match held {
+            Held::Good(_) | Held::Ending(_) => Ok(None),
+            Held::Nothing | Held::Useless(_) if signs => Ok(None),
+            Held::Nothing | Held::Useless(_) => {
+                settings.token_of_file().map_err(anyhow::Error::msg)
+            }
+        }
     }
 
     fn speak(

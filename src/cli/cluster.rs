@@ -1,16 +1,20 @@
 //! `headgate cluster`: what is done at a member for others.
 
-use std::path::PathBuf;
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use serde_json::json;
 
 use super::remote::{self, Unreachable};
 use super::{Output, forget, print, voters};
 use crate::app;
 use crate::config::{Config, Flags, Role};
+use crate::data_dir::write_file;
 use crate::listeners::Ports;
 
 /// The longest life of a token.
@@ -25,7 +29,7 @@ pub(crate) struct Cluster {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Print a token by which one other node joins (headgate start --join TOKEN)
+    /// Print a token by which one other node joins (headgate start --join TOKEN), or write it to a file
     Token(Token),
     /// Show who votes on views of traffic managers; choose others
     Voters(voters::Voters),
@@ -49,6 +53,13 @@ struct Token {
     /// it get the authority, and may admit others
     #[arg(long, value_name = "LIST", default_value = "all", value_parser = roles)]
     roles: Roles,
+    /// Write the token to this file, which is its owner's alone, instead of printing it: cluster.join_file names it where the
+    /// other node starts
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Write over --out where it is there
+    #[arg(long, requires = "out")]
+    replace: bool,
     /// How to print: the token alone, or JSON
     #[arg(long, value_enum, default_value = "table")]
     output: Output,
@@ -78,29 +89,78 @@ async fn issue(token: &Token) -> anyhow::Result<ExitCode> {
     };
     let ports = Ports::read(&data_dir.join("run/ports.json")).context(Unreachable)?;
     let wanted = (token.ttl, token.roles.0.as_slice());
-    let issued = app::issue_token(&data_dir, &ports, wanted).await?;
-    let text = issued.token.to_text();
-    match token.output {
-        Output::Table => {
+    let out = token.out.as_deref();
+    // Before anything is issued: what cannot be kept is not to be made.
+    let mut fresh = match out {
+        Some(path) if !token.replace => Some(new_file(path)?),
+        _ => None,
+    };
+    let issued = async {
+        let issued = app::issue_token(&data_dir, &ports, wanted).await?;
+        let line = format!("{}\n", issued.token.to_text());
+        match (out, &mut fresh) {
+            (Some(path), Some(file)) => file
+                .write_all(line.as_bytes())
+                .and_then(|()| file.sync_all())
+                .with_context(|| format!("{} cannot be written", path.display()))?,
+            (Some(path), None) => write_file(path, 0o600, line.as_bytes())?,
+            (None, _) => {}
+        }
+        anyhow::Ok(issued)
+    };
+    let issued = issued.await;
+    if let (Err(_), Some(_), Some(path)) = (&issued, &fresh, out) {
+        let _ = std::fs::remove_file(path);
+    }
+    tell(token, &issued?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What comes of it, without the token where a file has it.
+fn tell(token: &Token, issued: &app::Issued) -> anyhow::Result<()> {
+    let (text, seconds) = (issued.token.to_text(), token.ttl.as_secs());
+    match (token.output, &token.out) {
+        (Output::Table, Some(path)) => print::tell(&format!(
+            "good once within {seconds} s: {} has it, start headgate on the other node with \
+             cluster.join_file = the file's place there",
+            path.display()
+        )),
+        (Output::Table, None) => {
             print::tell(&format!(
-                "good once within {} s: on the other node start headgate with --join and this, or \
-                 with it in HEADGATE__CLUSTER__JOIN",
-                token.ttl.as_secs()
+                "good once within {seconds} s: on the other node start headgate with --join and this, or \
+                 with it in HEADGATE__CLUSTER__JOIN"
             ));
             remote::say(&text)?;
         }
-        Output::Json => {
+        (Output::Json, out) => {
             let fingerprint = issued.token.fingerprint.iter();
             let fingerprint: String = fingerprint.map(|byte| format!("{byte:02x}")).collect();
+            let (key, value) = match out {
+                Some(path) => ("file", path.display().to_string()),
+                None => ("token", text),
+            };
             remote::print_json(&json!({
-                "token": text,
+                key: value,
                 "address": issued.token.address,
                 "fingerprint": fingerprint,
                 "expires": issued.expires_ms.div_euclid(1_000),
             }))?;
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
+}
+
+/// A file of its owner's alone that was not there before.
+fn new_file(path: &Path) -> anyhow::Result<File> {
+    let mut options = OpenOptions::new();
+    let made = options.create_new(true).write(true).mode(0o600).open(path);
+    made.map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => anyhow!(
+            "{} is there already: remove it, or say --replace",
+            path.display()
+        ),
+        _ => anyhow!("{} cannot be written: {error}", path.display()),
+    })
 }
 
 /// One value, as the command line has it.

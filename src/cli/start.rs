@@ -24,14 +24,16 @@ pub(super) fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
             told.reloading();
             // What came of it is in the log as well.
             let read = reload.reload();
-            told.status(read.as_ref().err().map_or("running", String::as_str));
-            told.ready();
+            told.reloaded(read.as_ref().err().map(String::as_str));
         });
-        manager.ready();
-        let refused = tokio::select! {
-            () = asked => None,
-            refused = node.refused() => Some(refused),
+        let up = manager.up(node.standing());
+        let refused = async {
+            tokio::select! {
+                () = asked => None,
+                refused = node.refused() => Some(refused),
+            }
         };
+        let refused = until(refused, up).await;
         manager.stopping();
         tracing::info!("stopping: no new requests, open ones may end");
         match refused {
@@ -45,4 +47,13 @@ pub(super) fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
             }
         }
     })
+}
+
+/// What the first comes to; the second goes on beside it, as long as there is anything to it.
+async fn until<T>(first: impl Future<Output = T>, beside: impl Future<Output = ()>) -> T {
+    let (mut first, mut beside) = (std::pin::pin!(first), std::pin::pin!(beside));
+    tokio::select! {
+        came = &mut first => came,
+        () = &mut beside => first.await,
+    }
 }

@@ -1,6 +1,7 @@
 //! `[cluster]`: how this node meets others.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cluster::{JoinToken, PROTOCOL, PROTOCOL_BEFORE, TokenError};
@@ -35,6 +36,9 @@ pub(crate) struct Cluster {
     pub(crate) tls: Tls,
     /// `cluster.join`, default none: the token by which a node without a certificate joins (`--join`); shown nowhere.
     pub(crate) join: Option<JoinToken>,
+    /// `cluster.join_file`, default none: a file that has this token, as `headgate cluster token --out` writes it; read only
+    /// where a node has no certificate that is good; beside `cluster.join` it is not.
+    pub(crate) join_file: Option<PathBuf>,
     /// `cluster.probe_ms`, default `500`: between two probes of a member.
     pub(crate) probe: Duration,
     /// `cluster.suspect_ms`, default `2000`: silence after which a member is asked last.
@@ -63,12 +67,13 @@ pub(crate) enum Tls {
 impl Cluster {
     pub(super) fn read(
         source: &mut Source,
-        node: &Node,
+        (node, file): (&Node, Option<&Path>),
         port_offset: u16,
     ) -> Result<Self, ConfigError> {
         let seeds = source.take("cluster.seeds", "", seeds)?;
         let join = source.take_secret("cluster.join", join)?;
-        let is_alone = seeds.is_empty() && join.is_none();
+        let join_file = join_file(source, file)?;
+        let is_alone = seeds.is_empty() && join.is_none() && join_file.is_none();
         let default = if is_alone { "off" } else { DEFAULT };
         let listen = source.take("cluster.listen", default, read::optional_address)?;
         let configured = listen;
@@ -90,6 +95,7 @@ impl Cluster {
             plaintext: source.take("cluster.plaintext", "false", read::flag)?,
             tls: source.take("cluster.tls", "auto", tls)?,
             join,
+            join_file,
             probe,
             suspect,
             evict: source.take("cluster.evict_ms", "5000", more_than(suspect))?,
@@ -112,21 +118,10 @@ impl Cluster {
             );
             return Err(source.wrong("cluster.listen", problem));
         }
-        let beyond = |address: &str| {
-            let ip = address.parse::<SocketAddr>().map(|address| address.ip());
-            ip.is_ok_and(|ip| !ip.to_canonical().is_loopback())
-        };
         let joined = self.join.iter().map(|token| token.address.as_str());
-        let mut others = self.seeds.iter().map(String::as_str).chain(joined);
-        if listen.ip().is_loopback()
-            && self.advertise.is_none()
-            && let Some(other) = others.find(|other| beyond(other))
-        {
-            let problem = format!(
-                "{listen} is reached from this machine alone, and {other} is another: listen on an \
-                 address that the others can dial (--listen-cluster)"
-            );
-            return Err(source.wrong("cluster.listen", problem));
+        for other in self.seeds.iter().map(String::as_str).chain(joined) {
+            self.reached_by(other)
+                .map_err(|problem| source.wrong("cluster.listen", problem))?;
         }
         if self.plaintext && self.tls == Tls::Always {
             let problem = "is true, and cluster.tls = always means the contrary: leave one out";
@@ -135,12 +130,58 @@ impl Cluster {
         Ok(())
     }
 
+    /// Whether it is told of others that it dials first.
+    pub(crate) fn dials_others(&self) -> bool {
+        !self.seeds.is_empty() || self.join.is_some() || self.join_file.is_some()
+    }
+
+    /// Whether a node at this address, that this one dials, could dial it back.
+    fn reached_by(&self, other: &str) -> Result<(), String> {
+        let ip = other.parse::<SocketAddr>().map(|address| address.ip());
+        let is_beyond = ip.is_ok_and(|ip| !ip.to_canonical().is_loopback());
+        match self.listen {
+            Some(listen) if is_beyond && listen.ip().is_loopback() && self.advertise.is_none() => {
+                Err(format!(
+                    "{listen} is reached from this machine alone, and {other} is another: listen on an \
+                     address that the others can dial (--listen-cluster)"
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The token that `cluster.join_file` has; none where nothing is set.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, is none of a token, or its node could not dial this one: in words that name the setting.
+    pub(crate) fn token_of_file(&self) -> Result<Option<JoinToken>, String> {
+        let Some(path) = &self.join_file else {
+            return Ok(None);
+        };
+        let of_file = |problem: String| format!("cluster.join_file: {}: {problem}", path.display());
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            of_file(format!(
+                "{error}: put the token there that headgate cluster token --out writes on a node of the control plane"
+            ))
+        })?;
+        let token = join(text.trim()).map_err(of_file)?;
+        let token = token.ok_or_else(|| of_file(TokenError.to_string()))?;
+        self.reached_by(&token.address)
+            .map_err(|problem| format!("cluster.listen: {problem}"))?;
+        Ok(Some(token))
+    }
+
     /// A node that meets no other does everything itself.
     fn check_alone(&self, source: &Source, node: &Node) -> Result<(), ConfigError> {
-        if self.join.is_some() {
+        let joins = [
+            ("cluster.join", self.join.is_some()),
+            ("cluster.join_file", self.join_file.is_some()),
+        ];
+        if let Some((key, _)) = joins.into_iter().find(|(_, is_set)| *is_set) {
             let problem =
-                "is off, and cluster.join is for a node that others dial: give an address";
-            return Err(source.wrong("cluster.listen", problem.to_owned()));
+                format!("is off, and {key} is for a node that others dial: give an address");
+            return Err(source.wrong("cluster.listen", problem));
         }
         if !self.seeds.is_empty() {
             let problem = "is off, and cluster.seeds names nodes that dial this one as well: give an \
@@ -240,6 +281,17 @@ fn join(text: &str) -> Result<Option<JoinToken>, String> {
             }
         }
     }
+}
+
+fn join_file(source: &mut Source, file: Option<&Path>) -> Result<Option<PathBuf>, ConfigError> {
+    let key = "cluster.join_file";
+    let path = source.take(key, "", read::text)?;
+    let path = (!path.is_empty()).then(|| PathBuf::from(path));
+    // A relative path in a file is meant beside that file, wherever the command runs.
+    Ok(match file.and_then(Path::parent) {
+        Some(parent) if source.was_from_file(key) => path.map(|path| parent.join(path)),
+        _ => path,
+    })
 }
 
 fn seeds(text: &str) -> Result<Vec<String>, String> {

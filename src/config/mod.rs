@@ -141,7 +141,7 @@ impl Config {
         let file = flags.config.as_deref();
         let node = Node::read(&mut source, file)?;
         let listen = Listen::read(&mut source)?;
-        let cluster = Cluster::read(&mut source, &node, listen.port_offset)?;
+        let cluster = Cluster::read(&mut source, (&node, file), listen.port_offset)?;
         let databases = Databases::read(&mut source, &node)?;
         let gateway = Gateway::read(&mut source, file)?;
         let oauth2 = Oauth2::read(&mut source, &listen)?;

@@ -352,6 +352,36 @@ fn a_join_token_makes_a_member_and_is_shown_nowhere() {
 }
 
 #[test]
+fn a_file_of_a_join_token_makes_a_member_and_is_read_where_one_is_needed() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("token");
+    let toml = format!("[node]\nroles = \"gateway\"\n[cluster]\njoin_file = {file:?}\n");
+    let read = |toml: &str| load(toml, &[]).unwrap().cluster.token_of_file();
+    let told = read(&toml).unwrap_err();
+    let named = format!("cluster.join_file: {}: ", file.display());
+    assert!(told.starts_with(&named), "{told}");
+    assert!(told.contains("headgate cluster token --out"), "{told}");
+    let near = ::cluster::JoinToken::generate("cp1:4370", [7; 32]).unwrap();
+    std::fs::write(&file, format!("{}\n", near.to_text())).unwrap();
+    assert_eq!(read(&toml), Ok(Some(near.clone())));
+    for half in [&near.to_text()[..40], "", "\n"] {
+        std::fs::write(&file, half).unwrap();
+        let told = read(&toml).unwrap_err();
+        assert!(told.starts_with(&named), "{told}");
+        assert!(half.trim().is_empty() || !told.contains(half), "{told}");
+    }
+    let far = ::cluster::JoinToken::generate("10.0.0.1:4370", [7; 32]).unwrap();
+    std::fs::write(&file, far.to_text()).unwrap();
+    let told = read(&toml).unwrap_err();
+    assert!(told.starts_with("cluster.listen: "), "{told}");
+    let off = load(
+        &toml.replace("join_file", "listen = \"off\"\njoin_file"),
+        &[],
+    );
+    assert!(off.unwrap_err().to_string().contains("cluster.join_file"));
+}
+
+#[test]
 fn nodes_of_other_machines_are_refused_where_they_could_never_dial_back() {
     for (lines, other) in [
         ("seeds = \"127.0.0.1:1,10.0.0.1:4370\"", "10.0.0.1:4370"),

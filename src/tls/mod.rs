@@ -34,10 +34,20 @@ pub(crate) struct ServerTls {
     pub(crate) certificate: Arc<ServerCertificate>,
 }
 
-/// TLS for the listeners at `addresses`.
-pub(crate) fn server_tls(data: &DataDir, addresses: &[IpAddr]) -> anyhow::Result<ServerTls> {
+/// TLS for the listeners at `addresses`, which callers reach by these `names` as well.
+pub(crate) fn server_tls(
+    data: &DataDir,
+    addresses: &[IpAddr],
+    names: &[String],
+) -> anyhow::Result<ServerTls> {
     let ca = authority(data)?;
-    let (chain, key) = server_certificate(data, &ca, &names_of_this_machine(addresses))?;
+    let mut all = names_of_this_machine(addresses);
+    for name in names {
+        if !all.contains(name) {
+            all.push(name.clone());
+        }
+    }
+    let (chain, key) = server_certificate(data, &ca, &all)?;
     let certificate = ServerCertificate::load(chain, key)?;
     let resolver = Arc::clone(&certificate);
     let mut config = rustls::ServerConfig::builder()
@@ -281,7 +291,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let data = DataDir::open(&dir.path().join("data")).unwrap();
         let own = own_pair(&data);
-        server_tls(&data, &[]).unwrap();
+        server_tls(&data, &[], &[]).unwrap();
         assert_eq!(contents(&data), own);
     }
 
@@ -289,17 +299,17 @@ mod tests {
     fn an_authority_without_its_key_is_never_replaced() {
         let dir = tempfile::tempdir().unwrap();
         let data = DataDir::open(&dir.path().join("data")).unwrap();
-        server_tls(&data, &[]).unwrap();
+        server_tls(&data, &[], &[]).unwrap();
         let (pem, made) = (
             fs::read_to_string(data.join("ca.pem")).unwrap(),
             contents(&data),
         );
         fs::remove_file(data.join("tls/ca-key.pem")).unwrap();
-        server_tls(&data, &["192.0.2.7".parse().unwrap()]).unwrap();
+        server_tls(&data, &["192.0.2.7".parse().unwrap()], &[]).unwrap();
         assert_eq!(fs::read_to_string(data.join("ca.pem")).unwrap(), pem);
         assert_eq!(contents(&data), made);
         fs::remove_file(data.join("tls/server.pem")).unwrap();
-        let refused = server_tls(&data, &[]).unwrap_err().to_string();
+        let refused = server_tls(&data, &[], &[]).unwrap_err().to_string();
         assert!(refused.contains("tls/ca-key.pem is gone"), "{refused}");
     }
 
@@ -327,7 +337,8 @@ mod tests {
         let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
         let host = host.trim().to_ascii_lowercase();
         let addresses = ["192.0.2.7", "2001:db8::7", "::", "0.0.0.0", "127.0.0.1"];
-        server_tls(&data, &addresses.map(|address| address.parse().unwrap())).unwrap();
+        let addresses = addresses.map(|address| address.parse().unwrap());
+        server_tls(&data, &addresses, &[]).unwrap();
         let mut found = names_of(&data);
         let certain = ["localhost", "127.0.0.1", "::1", "192.0.2.7", "2001:db8::7"];
         let mut wanted = names(&certain);
@@ -344,16 +355,38 @@ mod tests {
     }
 
     #[test]
+    fn the_certificate_is_for_the_names_that_are_set_and_anew_when_others_are() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::open(&dir.path().join("data")).unwrap();
+        let set = |set: &[&str]| {
+            server_tls(&data, &[], &names(set)).unwrap();
+            (names_of(&data), contents(&data))
+        };
+        let (own, first) = set(&[]);
+        let asked = [
+            "apis.example.com",
+            "*.example.com",
+            "10.0.0.10",
+            "2001:db8::7",
+        ];
+        let (more, second) = set(&[&asked[..], &["localhost"]].concat());
+        assert_eq!(more, [own.clone(), names(&asked)].concat());
+        assert_ne!(second, first);
+        assert_eq!(set(&asked).1, second, "the same names");
+        assert_eq!(set(&[]).0, own, "what is taken away is gone");
+    }
+
+    #[test]
     fn a_new_authority_signs_a_new_certificate() {
         let dir = tempfile::tempdir().unwrap();
         let data = DataDir::open(&dir.path().join("data")).unwrap();
-        server_tls(&data, &[]).unwrap();
+        server_tls(&data, &[], &[]).unwrap();
         assert!(is_trusted(&data));
         let first = contents(&data);
         for gone in ["ca.pem", "tls/ca-key.pem"] {
             fs::remove_file(data.join(gone)).unwrap();
         }
-        server_tls(&data, &[]).unwrap();
+        server_tls(&data, &[], &[]).unwrap();
         assert!(is_trusted(&data));
         assert_ne!(contents(&data), first);
     }
@@ -363,7 +396,7 @@ mod tests {
     fn the_certificate_names_the_key_that_signed_it() {
         let dir = tempfile::tempdir().unwrap();
         let data = DataDir::open(&dir.path().join("data")).unwrap();
-        server_tls(&data, &[]).unwrap();
+        server_tls(&data, &[], &[]).unwrap();
         let pem = fs::read(data.join("tls/server.pem")).unwrap();
         let (_, pem) = x509_parser::pem::parse_x509_pem(&pem).unwrap();
         let certificate = pem.parse_x509().unwrap();
@@ -378,15 +411,15 @@ mod tests {
     fn nothing_is_signed_in_the_name_of_an_authority_whose_key_is_another() {
         let dir = tempfile::tempdir().unwrap();
         let data = DataDir::open(&dir.path().join("data")).unwrap();
-        server_tls(&data, &[]).unwrap();
+        server_tls(&data, &[], &[]).unwrap();
         let made = contents(&data);
         let pair = KeyPair::generate().unwrap();
         let theirs = CertificateParams::default().self_signed(&pair).unwrap();
         fs::write(data.join("ca.pem"), theirs.pem()).unwrap();
-        server_tls(&data, &["192.0.2.7".parse().unwrap()]).unwrap();
+        server_tls(&data, &["192.0.2.7".parse().unwrap()], &[]).unwrap();
         assert_eq!(contents(&data), made);
         fs::remove_file(data.join("tls/server.pem")).unwrap();
-        let refused = server_tls(&data, &[]).unwrap_err().to_string();
+        let refused = server_tls(&data, &[], &[]).unwrap_err().to_string();
         assert!(refused.contains("not of ca.pem"), "{refused}");
     }
 
@@ -394,10 +427,10 @@ mod tests {
     fn a_pair_of_which_one_was_lost_in_a_crash_or_restored_is_made_anew() {
         let dir = tempfile::tempdir().unwrap();
         let data = DataDir::open(&dir.path().join("data")).unwrap();
-        server_tls(&data, &[]).unwrap();
+        server_tls(&data, &[], &[]).unwrap();
         let first = contents(&data);
         fs::remove_file(data.join("tls/server-key.pem")).unwrap();
-        server_tls(&data, &[]).unwrap();
+        server_tls(&data, &[], &[]).unwrap();
         let second = contents(&data);
         assert!(first[0] != second[0] && first[1] != second[1]);
         // As if the power had failed before the second file was written, or before the first.
@@ -407,7 +440,7 @@ mod tests {
         ] {
             let whole = contents(&data);
             fs::write(data.join(name), text).unwrap();
-            server_tls(&data, &[]).unwrap();
+            server_tls(&data, &[], &[]).unwrap();
             assert!(is_trusted(&data));
             let made = contents(&data);
             assert!(made[0] != whole[0] && made[1] != whole[1], "{name}");
@@ -418,10 +451,10 @@ mod tests {
     fn what_was_made_before_it_was_noted_still_follows_the_names() {
         let dir = tempfile::tempdir().unwrap();
         let data = DataDir::open(&dir.path().join("data")).unwrap();
-        server_tls(&data, &[]).unwrap();
+        server_tls(&data, &[], &[]).unwrap();
         let made = contents(&data);
         fs::remove_file(data.join("tls/server-made")).unwrap();
-        server_tls(&data, &["192.0.2.7".parse().unwrap()]).unwrap();
+        server_tls(&data, &["192.0.2.7".parse().unwrap()], &[]).unwrap();
         assert_ne!(contents(&data), made);
         assert!(is_trusted(&data));
     }

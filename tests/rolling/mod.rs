@@ -1,10 +1,12 @@
 //! Every node of a cluster restarted, one after the other, behind balancers and under load.
 
 mod callers;
+mod flows;
 mod load;
 mod versions;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -13,6 +15,7 @@ use crate::support::balancer::{Balancer, NOTICES};
 use crate::support::node::{Node, Options};
 use crate::support::{eventually, postgres};
 use callers::PAUSE;
+use flows::Flows;
 use load::{Limited, Load};
 
 /// A node's name and roles.
@@ -35,6 +38,8 @@ const ENCODING: [&str; 4] = ["cp2", "gw1", "gw3", "tm2"];
 const REQUESTS: u64 = 20_000;
 /// What a plan lets through in a day that is used up halfway.
 const LIMITED: u64 = 1_500;
+/// How long what is open at a gateway that goes may go on once it takes no connection.
+const GRACE: Duration = Duration::from_secs(4);
 const PATH: &str = "/shop/1.0.0/items";
 
 /// The newest version of the protocol between nodes that a node speaks.
@@ -93,6 +98,8 @@ impl Cluster {
         }
         let delay = NOTICES.as_millis().to_string();
         set(&mut options, "HEADGATE__NODE__DRAIN_DELAY_MS", &delay);
+        let grace = GRACE.as_millis().to_string();
+        set(&mut options, "HEADGATE__NODE__DRAIN_TIMEOUT_MS", &grace);
         if role == CONTROL {
             set(&mut options, "HEADGATE__DATABASE__APIM__URL", &self.urls.0);
             set(
@@ -133,7 +140,8 @@ impl Cluster {
 }
 
 #[tokio::test]
-async fn restarting_every_node_one_after_the_other_fails_no_request_and_changes_no_limit() {
+async fn restarting_every_node_one_after_the_other_fails_no_request_cuts_nothing_in_its_grace_and_changes_no_limit()
+ {
     let Some(server) = postgres::server() else {
         return;
     };
@@ -145,9 +153,16 @@ async fn restarting_every_node_one_after_the_other_fails_no_request_and_changes_
         turns: None,
     };
     let load = Load::start(&cluster, limited).await;
+    let mut flows = Flows::start(&cluster).await;
     for one in NODES {
-        cluster.restart(one, Speaks::Newest).await;
+        let address = cluster.nodes[one.0]
+            .http
+            .replace("http://localhost", "127.0.0.1");
+        // In this order: the time that it has begins with the signal.
+        let outlived = flows.outlive(one.0, &address);
+        tokio::join!(outlived, cluster.restart(one, Speaks::Newest));
         load.works().await;
+        flows.go_on().await;
     }
     eventually(120, "there were enough calls", || async {
         (load.arrived() >= REQUESTS).then_some(())

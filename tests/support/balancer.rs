@@ -2,6 +2,7 @@
 //! nothing else of it.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ pub struct Balancer {
 #[derive(Default)]
 struct Servers {
     known: BTreeMap<String, Server>,
+    /// Who was sent where.
+    sent: BTreeMap<SocketAddr, String>,
     turn: usize,
 }
 
@@ -60,6 +63,11 @@ impl Balancer {
         locked(&self.servers).known.insert(name.to_owned(), server);
     }
 
+    /// Where the connection from this address went last.
+    pub fn server_of(&self, caller: SocketAddr) -> Option<String> {
+        locked(&self.servers).sent.get(&caller).cloned()
+    }
+
     /// Whether all get something.
     pub fn has_all(&self) -> bool {
         let servers = locked(&self.servers);
@@ -69,12 +77,14 @@ impl Balancer {
 
 impl Servers {
     /// Where one that is ready is reached, another one each time.
-    fn next(&mut self) -> Option<String> {
-        let ready = self.known.values().filter(|server| server.missed < FALL);
-        let ready: Vec<_> = ready.map(|server| &server.address).collect();
+    fn next(&mut self, caller: SocketAddr) -> Option<String> {
+        let ready = self.known.iter().filter(|(_, one)| one.missed < FALL);
+        let ready: Vec<_> = ready.collect();
         self.turn = self.turn.wrapping_add(1);
         let at = self.turn.checked_rem(ready.len())?;
-        ready.get(at).map(|address| (*address).clone())
+        let (name, server) = ready.get(at)?;
+        self.sent.insert(caller, (*name).clone());
+        Some(server.address.clone())
     }
 }
 
@@ -116,9 +126,9 @@ async fn is_ready(address: &str, path: &str) -> std::io::Result<bool> {
 
 async fn serve(servers: Arc<Mutex<Servers>>, listener: TcpListener) {
     let mut carried = JoinSet::new();
-    while let Ok((caller, _)) = listener.accept().await {
+    while let Ok((caller, from)) = listener.accept().await {
         let _ = caller.set_nodelay(true);
-        let next = locked(&servers).next();
+        let next = locked(&servers).next(from);
         carried.spawn(carry(caller, next));
     }
 }

@@ -26,6 +26,8 @@ mod sizes;
 mod stage;
 mod test;
 mod tokens;
+#[cfg(test)]
+mod upgrade_tests;
 mod watchdog;
 mod words;
 mod workspace;
