@@ -2,7 +2,7 @@
 //! which backend it talks to.
 //!
 //! SQLite has one writer connection beside its readers; `BEGIN IMMEDIATE`, WAL and
-//! `synchronous = FULL` make C1 true there. On PostgreSQL the row lock on `change_head` does.
+//! `synchronous = FULL` make C1 true there. On PostgreSQL the row lock on `change_head` and `synchronous_commit = on` do.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::contraction;
 use crate::crash;
 use crate::error::StoreError;
 use crate::health::{Health, failed};
-use crate::pools::{file_of, make_file, pool, sqlite, with_mode};
+use crate::pools::{file_of, make_file, postgres, sqlite, with_mode};
 use crate::row::Columns as _;
 
 /// Which engine a database runs on.
@@ -107,7 +107,7 @@ impl Database {
         let unavailable = unavailable(schema.name);
         let (readers, writer) = match backend {
             Backend::Postgres => {
-                let pool = pool(20).connect(url).await.map_err(unavailable)?;
+                let pool = postgres(20).connect(url).await.map_err(unavailable)?;
                 (pool.clone(), pool)
             }
             Backend::Sqlite => {

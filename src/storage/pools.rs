@@ -22,6 +22,17 @@ pub(crate) fn sqlite(connections: u32) -> AnyPoolOptions {
     pool(connections).after_connect(|connection, _| Box::pin(prepare(connection)))
 }
 
+/// Whoever commits has its changes on the server's disk, whatever the server, the role, the database or the URL says
+/// (C1); a setting that promises more than that stays.
+const SYNCHRONOUS: &str = "SELECT set_config('synchronous_commit', 'on', false) \
+    WHERE current_setting('synchronous_commit') NOT IN ('on', 'remote_apply')";
+
+pub(crate) fn postgres(connections: u32) -> AnyPoolOptions {
+    pool(connections).after_connect(|connection, _| {
+        Box::pin(async move { connection.execute(SYNCHRONOUS).await.map(drop) })
+    })
+}
+
 async fn prepare(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
     for pragma in [
         "PRAGMA journal_mode = WAL",

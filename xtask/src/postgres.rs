@@ -169,7 +169,6 @@ fn launch(binaries: &Path, user: Option<&User>, folder: &Path, port: u16) -> Res
         "max_connections=300".to_owned(),
         // the directory is thrown away: nothing has to outlive a power cut
         "fsync=off".to_owned(),
-        "synchronous_commit=off".to_owned(),
         "full_page_writes=off".to_owned(),
     ] {
         server.extend(["-c".to_owned(), setting]);

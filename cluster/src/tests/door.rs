@@ -187,6 +187,23 @@ async fn while_the_own_actor_is_absent_another_node_is_asked_though_asking_twice
     root.stop(SOON).await;
 }
 
+#[tokio::test]
+async fn while_the_own_actor_is_there_no_other_node_is_asked() {
+    let system = system();
+    let (address, one) = counter(&system, "here", &Plan::default());
+    let root = start_root(&system, vec![one]).await.unwrap();
+    let (router, asked) = other(true).await;
+    let cluster = beside(router);
+    let here = Door::local(&system, address, wrap, unwrap);
+    let door = Door::anywhere(Some(here), &cluster, "adder", Duration::MAX);
+    for sum in 1..=5 {
+        // The other would say 7.
+        assert_eq!(door.ask(Add(1), SOON).await, Ok(sum));
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), 0);
+    root.stop(SOON).await;
+}
+
 /// A node that answers each ask as one of its kind, or that takes them all and says nothing.
 struct Other {
     speaks: bool,

@@ -4,6 +4,7 @@ mod door;
 mod router;
 mod self_report;
 mod supervision;
+mod view;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -203,7 +203,9 @@ impl Feed {
             drop(self.arguments.registrar.tell(fence));
         }
         self.ticks = self.ticks.wrapping_add(1);
-        if self.ticks.is_multiple_of(LOOK_EVERY) && !self.polls.is_empty() {
+        // Also while all are silent: how far behind they are is told meanwhile.
+        let is_looked_for = || !self.polls.is_empty() || !self.followers(|all| all.is_empty());
+        if self.ticks.is_multiple_of(LOOK_EVERY) && is_looked_for() {
             match in_time(self.read_head()).await {
                 Ok(head) => self.look_at(head).await,
                 Err(error) => tracing::warn!(%error, "change feed cannot look at the head"),
@@ -225,7 +227,7 @@ impl Feed {
     /// to hear of it, and nobody has acknowledged anything of it (C2).
     pub(super) async fn look_at(&mut self, head: u64) {
         if head < self.head {
-            self.head = head;
+            self.has_head(head);
             self.followers(super::Followers::resync_all);
             return self.wake().await;
         }
@@ -234,8 +236,13 @@ impl Feed {
 
     /// The head is at least `n`: whoever polls gets it.
     async fn reached(&mut self, n: u64) {
-        self.head = self.head.max(n);
+        self.has_head(self.head.max(n));
         self.wake_those_behind().await;
+    }
+
+    fn has_head(&mut self, head: u64) {
+        self.head = head;
+        self.followers(|all| all.has_head(head));
     }
 
     /// Whoever polls from below the head gets what lies between. The head also rises by what one pull reads: the
@@ -281,7 +288,7 @@ impl Feed {
                 if parked.from_afar {
                     fit(entries);
                 }
-                self.head = self.head.max(*head);
+                self.has_head(self.head.max(*head));
                 let waiting = parked.until_ms > self.now_ms();
                 if entries.is_empty() && waiting {
                     return self.polls.push(parked);

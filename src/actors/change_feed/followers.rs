@@ -23,7 +23,7 @@ const NAME: usize = 128;
 #[derive(Debug, Default)]
 pub(super) struct Followers {
     known: BTreeMap<String, Follower>,
-    /// The head when somebody was heard last.
+    /// The head as this node knows it.
     head: u64,
     /// Since when each registration, or its fence, is known here.
     seen: BTreeMap<(String, i64, bool), i64>,
@@ -57,7 +57,6 @@ impl Followers {
     /// this history. What it said before is of another one when that is beyond the head. Whether
     /// there is room to remember it.
     pub(super) fn acknowledged(&mut self, name: &str, n: u64, head: u64, now_ms: i64) -> bool {
-        self.head = head;
         let Some(follower) = self.heard(name, n, now_ms) else {
             return false;
         };
@@ -108,6 +107,16 @@ impl Followers {
         let follower = self.known.get(name)?;
         let silent_ms = now_ms.saturating_sub(follower.heard_ms);
         Some((follower.acknowledged, silent_ms.max(0).unsigned_abs()))
+    }
+
+    /// The head is this now, lower than before where a backup was restored; whoever is silent is further behind it.
+    pub(super) fn has_head(&mut self, head: u64) {
+        self.head = head;
+    }
+
+    /// Whether nobody was heard of.
+    pub(super) fn is_empty(&self) -> bool {
+        self.known.is_empty()
     }
 
     /// How many changes each has yet to apply.
@@ -332,6 +341,19 @@ mod tests {
         }
         let (applied, waits) = followers.applied(&all[..1], 5, 0);
         assert_eq!((applied.to_string().as_str(), waits), ("0/0", false));
+    }
+
+    #[test]
+    fn whoever_is_silent_falls_behind_as_the_head_rises() {
+        let mut followers = Followers::default();
+        assert!(followers.is_empty());
+        followers.has_head(5);
+        followers.acknowledged("gw1", 5, 5, 0);
+        followers.has_head(9);
+        assert_eq!(followers.behind(), [("gw1".to_owned(), 4)]);
+        // A backup was restored.
+        followers.has_head(3);
+        assert_eq!(followers.behind(), [("gw1".to_owned(), 0)]);
     }
 
     #[test]

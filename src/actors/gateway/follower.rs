@@ -104,7 +104,7 @@ impl Actor for Follower {
         let state = &arguments.state;
         let Restored {
             position,
-            kept_at_ms,
+            age_ms,
             projection,
             said,
             begins_anew,
@@ -118,11 +118,9 @@ impl Actor for Follower {
         state.stored.store(Some(Arc::new(position.clone())));
         // Calls wait for a lease from now on.
         let _ = arguments.keeper.tell(keeper::Message::Applied);
-        if let Some(at_ms) = kept_at_ms {
-            let age_ms = state.clock.now_ms().saturating_sub(at_ms).max(0);
-            state
-                .stand
-                .was_current(steady_ms(&state.clock).saturating_sub(age_ms));
+        if let Some(age_ms) = age_ms {
+            let at_ms = steady_ms(&state.clock).saturating_sub(age_ms);
+            state.stand.was_current(at_ms);
         }
         let ticker = Ticker::start(me.clone(), Duration::from_millis(100), || Message::Tick);
         me_first(&me);

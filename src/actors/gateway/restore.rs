@@ -16,8 +16,8 @@ use super::state::State;
 pub(super) struct Restored {
     /// Up to where the log was applied; the beginning where nothing was kept.
     pub(super) position: Position,
-    /// When that was noted, milliseconds since the epoch.
-    pub(super) kept_at_ms: Option<i64>,
+    /// How long ago that was noted, milliseconds; none where nothing was, or where nobody can tell.
+    pub(super) age_ms: Option<i64>,
     pub(super) projection: Projection,
     /// The consumers that are known at that position.
     pub(super) said: Vec<Said>,
@@ -45,7 +45,7 @@ pub(super) async fn restore(carbon: &Database, clock: &Clock) -> Result<Restored
                 );
                 return Ok(Restored {
                     position: Position::default(),
-                    kept_at_ms: None,
+                    age_ms: None,
                     projection: Projection::new(),
                     said: Vec::new(),
                     begins_anew: true,
@@ -53,16 +53,33 @@ pub(super) async fn restore(carbon: &Database, clock: &Clock) -> Result<Restored
             }
         }
     }
-    let kept_at_ms = applied.as_ref().map(|applied| applied.at_ms);
+    let age_ms = applied
+        .as_ref()
+        .and_then(|applied| age_ms(applied.at_ms, clock.now_ms()));
     let position = applied.map(|applied| applied.position).unwrap_or_default();
     let said = consumers::read(&mut read, position.n).await?;
     Ok(Restored {
         position,
-        kept_at_ms,
+        age_ms,
         projection,
         said,
         begins_anew: false,
     })
+}
+
+/// How old what was noted then is; none where the clock stands before that: it was set back, by a day or by a year, and
+/// what is of unknown age is not served by (S5).
+fn age_ms(noted_at_ms: i64, now_ms: i64) -> Option<i64> {
+    let age_ms = now_ms.saturating_sub(noted_at_ms);
+    if age_ms < 0 {
+        tracing::warn!(
+            ahead_ms = -age_ms,
+            "the clock stands before the time when the control plane was last heard of, so nobody can tell how old \
+             what was kept is: no call is answered by it until a node of the control plane answers"
+        );
+        return None;
+    }
+    Some(age_ms)
 }
 
 /// Whether this version understands all of a piece of a snapshot.
@@ -95,8 +112,27 @@ mod tests {
             write.commit().await.unwrap();
             let restored = restore(&carbon, &Clock::system()).await.unwrap();
             assert_eq!(restored.position.n, n, "{body}");
-            assert_eq!(restored.kept_at_ms.is_some(), n > 0);
+            assert_eq!(restored.age_ms.is_some(), n > 0);
             assert_eq!(restored.begins_anew, n == 0);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_kept_under_a_clock_that_was_set_back_since_is_of_no_known_age() {
+        let dir = tempfile::tempdir().unwrap();
+        let carbon = storage::carbon::open(dir.path()).await.unwrap();
+        let clock = Clock::system();
+        for (ago_ms, is_known) in [(5_000, true), (-60_000, false), (86_400_000, true)] {
+            let mut write = carbon.write("test.kept").await.unwrap();
+            let at = Position::new(7, "u7".to_owned());
+            let at_ms = clock.now_ms() - ago_ms;
+            rows::save_applied(&mut write, &at, at_ms).await.unwrap();
+            write.commit().await.unwrap();
+            let restored = restore(&carbon, &clock).await.unwrap();
+            assert_eq!(restored.position, at);
+            let age_ms = restored.age_ms;
+            assert_eq!(age_ms.is_some(), is_known, "{ago_ms}");
+            assert!(age_ms.is_none_or(|age_ms| age_ms >= ago_ms), "{age_ms:?}");
         }
     }
 

@@ -227,9 +227,11 @@ fn own(
     Some(response)
 }
 
-/// Whether calls are served: by what the change log says, and counted by somebody.
+/// Whether calls are served: by what the change log says, and counted by somebody. While nobody of the control plane
+/// answers either, there is no better gateway to send them to (S5).
 fn is_ready(gateway: &GatewayHandle) -> bool {
-    gateway.is_caught_up() && gateway.has_traffic_manager()
+    let serves_on = || matches!(gateway.standing(), Some(Standing::Stale(_)));
+    gateway.is_caught_up() && (gateway.has_traffic_manager() || serves_on())
 }
 
 fn open(ingress: &Arc<Ingress>, peer: Arc<Peer>, mut head: http::request::Parts) -> Exchange {

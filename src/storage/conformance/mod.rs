@@ -7,6 +7,7 @@
 mod beside;
 mod blobs;
 mod credentials;
+mod durable;
 mod followers;
 mod founding;
 mod marks;

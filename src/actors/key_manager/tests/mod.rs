@@ -1,6 +1,7 @@
 //! The key manager over databases of its own: what no credential can be made to say, what ends
 //! access, and what several nodes do at once.
 
+mod behind;
 mod clients;
 mod crashes;
 mod forgery;
