@@ -91,7 +91,15 @@ async fn shards_and_a_key_are_seen_on_any_node_with_owner_standby_and_leases() {
     assert_eq!(code, Some(0), "{said}");
     let told: Value = serde_json::from_str(&told).expect("JSON");
     assert_eq!(text(&told, "key"), key);
-    assert_eq!(told["owner"], row["owner"]);
+    for name in ["owner", "standby", "epoch"] {
+        assert!(!told[name].is_null(), "{name}");
+        assert_eq!(told[name], row[name], "{name}");
+    }
+    let moment = |name: &str| told["window"][name].as_i64().expect("a moment");
+    let units = [("min", 60_000), ("hour", 3_600_000), ("day", 86_400_000)];
+    let unit = text(&told["window"], "timeUnit");
+    let (_, lasts) = *units.iter().find(|(name, _)| *name == unit).expect(unit);
+    assert_eq!(moment("end") - moment("start"), lasts, "{told}");
     assert_eq!(told["leases"][0]["gateway"], "gw1");
     assert!(told["granted"].as_u64() > Some(0), "{told}");
     let (limit, granted) = (told["limit"].as_u64(), told["granted"].as_u64());

@@ -11,6 +11,8 @@ use super::random::Random;
 
 /// Runs of each fault where nobody says how many.
 const RUNS: u64 = 1;
+/// A call is held for an owner for 3 s at most (L8); what a busy machine may add is as long again.
+const HELD: Duration = Duration::from_secs(6);
 /// Limits up to this one are given out to the last unit.
 const SMALL: u64 = 10;
 
@@ -123,6 +125,9 @@ impl Report {
     pub fn hear(&mut self, run: &Run, told: &Told) {
         self.longest = self.longest.max(told.longest);
         self.failed += told.failed();
+        if told.longest > HELD {
+            self.breaks(run, format!("a call was held for too long: {told:?}"));
+        }
         if told.without_retry > 0 {
             self.breaks(run, format!("503 without Retry-After: {told:?}"));
         }

@@ -37,6 +37,8 @@ async fn limits_are_given_out_to_the_last_unit_and_no_further_by_three_gateways(
     for mut run in report.runs() {
         let keys = cluster.keys(&mut run, MIXED).await;
         let mut told = cluster.offer_twice(&keys, &mut run).end().await;
+        // Under the load itself, and not only to whoever comes later.
+        report.judge(&cluster, &run, &keys, &told, Least::Nearly);
         told.add(cluster.offer_rest(&keys, &mut run).await);
         report.judge(&cluster, &run, &keys, &told, Least::Nearly);
     }
