@@ -91,6 +91,19 @@ async fn shards_and_a_key_are_seen_on_any_node_with_owner_standby_and_leases() {
     assert_eq!(code, Some(0), "{said}");
     let told: Value = serde_json::from_str(&told).expect("JSON");
     assert_eq!(text(&told, "key"), key);
+    is_counted_as_its_shard_is_owned(&told, row);
+    // As a person types it.
+    let typed = looked(&trio.control, &format!("/admin/keys/{key}")).await;
+    assert_eq!(typed["shard"], told["shard"]);
+    let unknown = format!("/admin/keys/{key}-and-more");
+    let unknown = trio.control.get(&unknown).bearer(&trio.control.operator());
+    unknown.send().await.expect(404);
+    counters_are_told(&trio, &second, &key).await;
+    one_that_stands_still_is_named(&trio, &second).await;
+}
+
+/// A key of this row's shard, of which a lease has something.
+fn is_counted_as_its_shard_is_owned(told: &Value, row: &Value) {
     for name in ["owner", "standby", "epoch"] {
         assert!(!told[name].is_null(), "{name}");
         assert_eq!(told[name], row[name], "{name}");
@@ -105,14 +118,6 @@ async fn shards_and_a_key_are_seen_on_any_node_with_owner_standby_and_leases() {
     let (limit, granted) = (told["limit"].as_u64(), told["granted"].as_u64());
     let left = limit.zip(granted).map(|(limit, granted)| limit - granted);
     assert_eq!(told["left"].as_u64(), left);
-    // As a person types it.
-    let typed = looked(&trio.control, &format!("/admin/keys/{key}")).await;
-    assert_eq!(typed["shard"], told["shard"]);
-    let unknown = format!("/admin/keys/{key}-and-more");
-    let unknown = trio.control.get(&unknown).bearer(&trio.control.operator());
-    unknown.send().await.expect(404);
-    counters_are_told(&trio, &second, &key).await;
-    one_that_stands_still_is_named(&trio, &second).await;
 }
 
 /// What was granted, called back and fenced, and which calls were held, is in the metrics; each view is in a log, with its
