@@ -252,6 +252,15 @@ impl Cluster {
         others.chain(me).collect()
     }
 
+    /// Whether a node can be asked and is heard, as far as this one knows.
+    #[must_use]
+    pub fn reaches(&self, id: &str) -> bool {
+        let view = self.0.view.load();
+        let mut seen = view.seen.iter();
+        let found = seen.find(|seen| seen.state.member.id == id);
+        found.is_some_and(|seen| seen.state.health == Health::Up && seen.path.is_some())
+    }
+
     /// The ways to those with a role, the best first, equals in turn.
     pub(crate) fn ways(&self, role: &str) -> Vec<Arc<Path>> {
         let turn = self.0.turn.fetch_add(1, Ordering::Relaxed);

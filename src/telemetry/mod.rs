@@ -28,12 +28,13 @@ const SAYS: &str = "headgate::node=info,audit=info,";
 
 /// Counters of what should never happen. They are there from the start: one that appears with its
 /// first event has not increased for who compares two readings.
-const COUNTED_FROM_THE_START: [&str; 8] = [
+const COUNTED_FROM_THE_START: [&str; 9] = [
     "headgate_gateway_panics_total",
     "headgate_gateway_local_verifications_total",
     "headgate_gateway_stale_calls_total",
     "headgate_ledger_full_total",
     "headgate_management_panics_total",
+    "headgate_throttle_asks_passed_on_total",
     "headgate_throttle_keys_shared_total",
     "headgate_usage_dropped_total",
     "headgate_usage_unnumbered_total",

@@ -134,8 +134,8 @@ impl<R: Request> Door<R> {
         }
     }
 
-    /// The same for what has to be looked up first.
-    pub(crate) fn answering_later<F>(answer: impl Fn(R) -> F + Send + Sync + 'static) -> Self
+    /// The same for what has to be looked up or asked of others first. Nothing here bounds how many do at a time.
+    pub fn answering_later<F>(answer: impl Fn(R) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = R::Reply> + Send + 'static,
     {

@@ -28,7 +28,7 @@ use crate::change_feed::message::{Heartbeat, Pull, Snapshot, WaitApplied};
 use crate::key_manager::command::Command;
 use crate::key_manager::message::{CheckBasic, ValidateMany};
 use crate::traffic_manager::member::message::{AskKey, AskShards, ChangeKey, TellShard};
-use crate::traffic_manager::message::{LeaseMany, TellLeases};
+use crate::traffic_manager::message::{LeaseMany, PassOn, TellLeases};
 use crate::usage::message::{DeliverUnknown, DeliverUsage};
 
 /// Compares messages with their frozen bytes and tells all that differ at once.
@@ -69,12 +69,13 @@ fn text(text: &str) -> String {
     text.to_owned()
 }
 
-const KINDS: [u16; 26] = [
+const KINDS: [u16; 27] = [
     ValidateMany::KIND,
     CheckBasic::KIND,
     Command::KIND,
     LeaseMany::KIND,
     TellLeases::KIND,
+    PassOn::KIND,
     TellShard::KIND,
     AskShards::KIND,
     AskKey::KIND,
@@ -150,6 +151,7 @@ fn each_version_of_the_protocol_keeps_the_shapes_that_the_page_says() {
         versions::<Command>(),
         versions::<LeaseMany>(),
         versions::<TellLeases>(),
+        versions::<PassOn>(),
         versions::<TellShard>(),
         versions::<AskShards>(),
         versions::<AskKey>(),

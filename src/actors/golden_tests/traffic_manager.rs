@@ -1,4 +1,4 @@
-//! Kinds 0x0201 and 0x0202. The first version of 0x0201 knew neither leases nor epochs; it was
+//! Kinds 0x0201, 0x0202 and 0xfdfa. The first version of 0x0201 knew neither leases nor epochs; it was
 //! replaced before any node was released that speaks it.
 
 use cluster::{Earlier as _, Request as _, decode, encode};
@@ -8,7 +8,8 @@ use domain::window::{WindowId, WindowSpec};
 
 use super::{Frozen, text};
 use crate::traffic_manager::message::{
-    LeaseAnswer, LeaseAsk, LeaseMany, LeaseNews, Leased, LimitName, News, TellLeases, Told,
+    LeaseAnswer, LeaseAsk, LeaseMany, LeaseNews, Leased, LimitName, News, PassOn, PassedOn,
+    TellLeases, Told,
 };
 use crate::traffic_manager::told_before::TellLeasesBefore;
 
@@ -117,6 +118,19 @@ fn leases_keep_their_bytes() {
         .reply::<LeaseMany>(&Leased::Leases(answers.collect()), "020100020000009b000801fc000001000900fcc0d40100fb2c01fb8813000001fc000001000900fcc0d40100fb2c01fb88130001c801fc000001000900fcc0d40100fb2c01fb8813000201fc000001000900fcc0d40100fb2c01fb881300030b01fc000001000900fcc0d40100fb2c01fb8813000401fc000001000900fcc0d40100fb2c01fb8813000501fc000001000901010206fcc0d40100fb2c01fb8813000000")
         .reply::<LeaseMany>(&Leased::Behind { at: 11 }, "0201000200000002010b")
         .reply::<LeaseMany>(&Leased::NotOwner, "020100020000000102")
+        .hold();
+}
+
+#[test]
+fn what_is_passed_on_keeps_its_bytes() {
+    let asked = asked(vec![ask(0, None)]);
+    Frozen::default()
+        .request(
+            &PassOn { asked },
+            "fdfa000100000033fbff0003677731070c0a030174000170010174010170010174020170010100017308fc0000010000fafbfb00fc000001000000",
+        )
+        .reply::<PassOn>(&PassedOn::Answered(Leased::Behind { at: 11 }), "fdfa00010000000300010b")
+        .reply::<PassOn>(&PassedOn::NotReached, "fdfa00010000000101")
         .hold();
 }
 

@@ -9,10 +9,11 @@ use std::time::Duration;
 use cluster::{AskError, Cluster, Door, rendezvous};
 use domain::view::{Phase, View};
 
+use super::detour::{self, Detours};
 use super::member::{LAYOUT, Site};
-use super::message::{LeaseMany, Leased, TellLeases, Told};
+use super::message::{LeaseMany, Leased, PassOn, PassedOn, TellLeases, Told};
 use super::{Leaving, Published};
-use crate::agreed_view::AgreedView;
+use crate::agreed_view::{AgreedView, Latest};
 
 /// The deadline of one question; requests are held at most 3 s in all (L8).
 const DEADLINE: Duration = Duration::from_secs(1);
@@ -30,6 +31,7 @@ pub struct TrafficManagerHandle {
     agreed: AgreedView,
     /// The others who may own shards.
     cluster: Option<Cluster>,
+    detours: Detours,
 }
 
 /// The member of this node.
@@ -56,14 +58,22 @@ pub struct GatewayLeases {
 impl TrafficManagerHandle {
     /// The owners that this node sees, its own shards among them; others are served what is asked of those.
     pub(super) fn new(here: Here, agreed: &AgreedView, cluster: Option<&Cluster>) -> Self {
-        if let Some(cluster) = cluster {
-            cluster.serve(here.lease.clone());
-        }
-        Self {
+        let lease = here.lease.clone();
+        let owners = Self {
             here: Some(here),
             agreed: agreed.clone(),
             cluster: cluster.cloned(),
+            detours: Detours::default(),
+        };
+        if let Some(cluster) = cluster {
+            cluster.serve(lease);
+            let passing = owners.clone();
+            cluster.serve(Door::answering_later(move |asked| {
+                let passing = passing.clone();
+                async move { passing.pass_on(asked).await }
+            }));
         }
+        owners
     }
 
     /// The traffic managers of other nodes.
@@ -73,6 +83,7 @@ impl TrafficManagerHandle {
             here: None,
             agreed: agreed.clone(),
             cluster: Some(cluster.clone()),
+            detours: Detours::default(),
         }
     }
 
@@ -152,19 +163,71 @@ impl TrafficManagerHandle {
         cluster.map_or(1, |cluster| cluster.with_role(GATEWAY).len())
     }
 
-    /// Asks for units of several keys of one shard (L7). May be repeated: replies are cumulative.
+    /// Asks for units of several keys of one shard (L7), by another member of the view where this node does not reach the
+    /// owner. May be repeated: replies are cumulative.
     ///
     /// # Errors
     /// When no owner answers in time.
     pub async fn lease(&self, request: LeaseMany) -> Result<Leased, AskError> {
+        let view = self.agreed.view();
         let owner = self.owner(request.shard).ok_or(AskError::Unavailable)?;
+        let is_here = self.here.as_ref().is_some_and(|here| here.node == owner);
+        let Some(cluster) = self.cluster.as_ref().filter(|_| !is_here) else {
+            return self.ask_owner(&owner, request, DEADLINE).await;
+        };
+        let direct = cluster.ask(&owner, &request, DEADLINE);
+        let by_others = self.by_others(cluster, &view, &request);
+        let is_up = cluster.reaches(&owner);
+        self.detours.ask(&owner, is_up, direct, by_others).await
+    }
+
+    /// Asks the owner itself, here or over the way to it.
+    async fn ask_owner(
+        &self,
+        owner: &str,
+        request: LeaseMany,
+        deadline: Duration,
+    ) -> Result<Leased, AskError> {
         if let Some(here) = self.here.as_ref().filter(|here| here.node == owner) {
-            return here.lease.ask(request, DEADLINE).await;
+            return here.lease.ask(request, deadline).await;
         }
         match &self.cluster {
-            Some(cluster) => cluster.ask(&owner, &request, DEADLINE).await,
+            Some(cluster) => cluster.ask(owner, &request, deadline).await,
             None => Err(AskError::Unavailable),
         }
+    }
+
+    /// Has others of the view ask the owner; none where nobody could. It ends with the view, lest a question that waits for an
+    /// owner of before is not put to the one of now in time (L8).
+    async fn by_others(
+        &self,
+        cluster: &Cluster,
+        view: &View,
+        request: &LeaseMany,
+    ) -> Option<Result<Leased, AskError>> {
+        let carriers = detour::carriers(view, request.shard, |node| cluster.reaches(node));
+        let asked = request.clone();
+        let asked = &PassOn { asked };
+        let ask = |node: String, left| async move { cluster.ask(&node, asked, left).await };
+        let mut latest = self.agreed.subscribe();
+        let is_over = |latest: &Latest| latest.view.epoch != view.epoch;
+        let over = async { drop(latest.wait_for(is_over).await) };
+        tokio::select! {
+            answer = detour::by(carriers, ask) => answer.map(Ok),
+            () = over => Some(Err(AskError::Unavailable)),
+        }
+    }
+
+    /// Puts a gateway's question to the owner of its shard, and to nobody else.
+    pub(super) async fn pass_on(&self, PassOn { asked }: PassOn) -> PassedOn {
+        let Some(_place) = self.detours.place() else {
+            return PassedOn::NotReached;
+        };
+        let Some(owner) = self.owner(asked.shard) else {
+            return PassedOn::NotReached;
+        };
+        let answer = self.ask_owner(&owner, asked, detour::BEYOND).await;
+        answer.map_or(PassedOn::NotReached, PassedOn::Answered)
     }
 
     /// The same node, asked through this door.

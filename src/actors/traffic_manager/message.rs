@@ -100,6 +100,23 @@ pub enum Leased {
     NotOwner,
 }
 
+/// A gateway that does not reach the owner of a shard asks another member to put its question to it. Once only: who is asked
+/// so asks the owner itself, and nobody else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PassOn {
+    /// The question, as the owner is to have it.
+    pub asked: LeaseMany,
+}
+
+/// The answer to [`PassOn`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PassedOn {
+    /// What the owner said.
+    Answered(Leased),
+    /// Who was asked does not reach the owner either, or passes too many on already.
+    NotReached,
+}
+
 /// The answer about one key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaseAnswer {
@@ -196,6 +213,14 @@ impl Request for LeaseMany {
     const KIND: u16 = 0x0201;
     const VERSION: u16 = 2;
     const IDEMPOTENT: bool = true;
+}
+
+impl Request for PassOn {
+    type Reply = PassedOn;
+    const KIND: u16 = 0xfdfa;
+    const VERSION: u16 = 1;
+    const IDEMPOTENT: bool = true;
+    const SINCE: u16 = 3;
 }
 
 impl Request for TellLeases {

@@ -1,10 +1,11 @@
 //! The traffic manager: sharded counters that hand out leases (PROTOCOLS L).
 //!
-//! `member` is what a node that owns shards does, by the agreed view; `handle` are the ways to it; `news` takes to
+//! `member` is what a node that owns shards does, by the agreed view; `handle` are the ways to it, `detour` the one by others; `news` takes to
 //! gateways what they did not ask for; `policies` follows the change log. `shard`, `translate` and `view` are pure.
 
 #[cfg(test)]
 mod crash_tests;
+mod detour;
 mod handle;
 pub mod member;
 pub mod message;
