@@ -25,14 +25,14 @@ fn backed_up(node: &Node) -> PathBuf {
 }
 
 /// The command that restores it into a data directory.
-fn restore(file: &Path, data: &Path) -> Command {
+pub fn restore(file: &Path, data: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_headgate"));
     command.arg("restore").arg("--from").arg(file);
     command.arg("--data-dir").arg(data);
     command
 }
 
-fn succeeds(mut command: Command) -> String {
+pub fn succeeds(mut command: Command) -> String {
     let ran = command.output().expect("the binary");
     let error = String::from_utf8_lossy(&ran.stderr);
     assert!(ran.status.success(), "{error}");

@@ -127,3 +127,33 @@ async fn a_newcomer_shows_its_token_to_nobody_but_a_node_that_holds_the_authorit
     assert!(told.contains("cp1 has another API-M database"), "{told}");
     assert!(!dir.path().join("data/admin-password").exists());
 }
+
+#[tokio::test]
+async fn a_start_with_a_broken_certificate_of_its_cluster_names_the_file_and_what_to_do_which_helps()
+ {
+    let control = founder("cp1").await;
+    let joins = joining("tm1", "traffic-manager", &token(&control));
+    let mut traffic = Node::start_with(joins).await;
+    traffic.kill();
+    let file = traffic.dir.join("data/cluster/node.pem");
+    let whole = std::fs::read(&file).expect("a file");
+    for broken in [
+        &whole[..whole.len() / 3],
+        b"no certificate",
+        b"\xff\xfe",
+        b"",
+    ] {
+        std::fs::write(&file, broken).expect("written");
+        let told = refused(options("tm1", "traffic-manager", ""), &traffic.dir).await;
+        assert!(told.contains("cluster/node.pem"), "{told}");
+        assert!(told.contains("start it with --join TOKEN"), "{told}");
+        assert_eq!(std::fs::read(&file).expect("a file"), broken);
+    }
+    std::fs::write(&file, b"\xff\xfe").expect("written");
+    let joins = joining("tm1", "traffic-manager", &token(&control));
+    let traffic = traffic.crash_and_restart(joins).await;
+    eventually(10, "they meet", || async {
+        (members(&traffic).await.len() == 2).then_some(())
+    })
+    .await;
+}

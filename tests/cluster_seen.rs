@@ -1,11 +1,11 @@
 //! What operators see of a cluster: metrics of members and asks, `headgate status` on any node.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::cluster::Trio;
 use crate::support::eventually;
 use crate::support::node::Node;
-use crate::support::platform::text;
+use crate::support::platform::{DEVPORTAL, text};
 
 async fn metrics(node: &Node) -> String {
     let metrics = node.get("/metrics").bearer(&node.operator()).send();
@@ -75,6 +75,44 @@ async fn metrics_tell_of_members_probes_asks_and_how_far_followers_are() {
     let told = metrics(&trio.gateway).await;
     let turns = "headgate_cluster_transitions_total{to=\"down\"}";
     assert!(value(&told, turns) >= 1.0);
+}
+
+#[tokio::test]
+async fn how_far_followers_are_behind_rises_while_all_of_them_are_silent() {
+    let trio = Trio::start().await;
+    let (control, followers) = (&trio.control, [&trio.gateway, &trio.traffic]);
+    for follower in followers {
+        follower.signal("-STOP");
+    }
+    for name in ["one", "two"] {
+        let path = format!("{DEVPORTAL}/applications?wait=none");
+        let body = json!({"name": name, "throttlingPolicy": "Unlimited", "tokenType": "JWT"});
+        let made = control.post(&path).bearer(&trio.token).json(&body);
+        made.send().await.expect(201);
+    }
+    // Nobody says a word meanwhile.
+    eventually(10, "the metrics tell how far", || async {
+        let told = metrics(control).await;
+        let behind = |prefix: &str| {
+            let series = format!("headgate_follower_behind_changes{{follower=\"{prefix}");
+            let line = told.lines().find(|line| line.starts_with(&series))?;
+            line.rsplit_once(' ')?.1.parse::<u64>().ok()
+        };
+        let [of_gateway, of_traffic] = [behind("gateway@"), behind("traffic-manager@")];
+        (of_gateway >= Some(2) && of_traffic >= Some(2)).then_some(())
+    })
+    .await;
+    let (_, told) = status(control, &["--output", "json"]);
+    let told: Value = serde_json::from_str(&told).expect("JSON");
+    let rows = told["changeLog"]["followers"].as_array();
+    let rows = rows.expect("followers");
+    assert_eq!(rows.len(), 2, "{told}");
+    for row in rows {
+        assert!(row["behind"].as_u64() >= Some(2), "{row}");
+    }
+    for follower in followers {
+        follower.signal("-CONT");
+    }
 }
 
 fn status(node: &Node, words: &[&str]) -> (Option<i32>, String) {

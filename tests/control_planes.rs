@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::cluster::{CONTROL, options, set};
+use crate::cluster::{CONTROL, members, options, set};
 use crate::support::node::{Node, Options};
 use crate::support::platform::{ADMIN, PUBLISHER, Subscribed, text};
 use crate::support::postgres;
@@ -73,6 +73,31 @@ async fn each_role_works_on_a_node_of_its_own() {
     let revoked = revoke.form(&[("token", &access)]).send().await.expect(200);
     assert_eq!(revoked.header("headgate-applied"), "2/2");
     assert_eq!(call(&gateway, &access).await, 401);
+}
+
+#[tokio::test]
+async fn control_planes_that_share_one_of_their_databases_alone_are_refused_and_told_which_differs()
+{
+    let Some(server) = postgres::server() else {
+        return;
+    };
+    let fresh = |name: &str| postgres::fresh_database(&server, name);
+    let (apim, shared) = (fresh("alike_apim"), fresh("alike_shared"));
+    let one = Node::start_with(starts(apim.clone(), shared.clone())("cp1", CONTROL, "")).await;
+    let seed = one.cluster_address();
+    for (apim, shared, differs) in [
+        (apim, fresh("other_shared"), "Shared"),
+        (fresh("other_apim"), shared, "API-M"),
+    ] {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut two = starts(apim, shared)("cp2", CONTROL, &seed);
+        two.dir = Some(dir.path().to_owned());
+        assert_eq!(Node::ends(&two).await.code(), Some(1));
+        let log = std::fs::read_to_string(dir.path().join("log")).expect("a log");
+        let told = format!("cp1 has another {differs} database: give both the same one");
+        assert!(log.contains(&told), "{log}");
+    }
+    assert_eq!(members(&one).await.len(), 1);
 }
 
 /// Tokens that each of the two revokes while the other does so too.

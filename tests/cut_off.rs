@@ -11,8 +11,11 @@ use crate::cut_streams::{Flowing, upstream};
 use crate::support::eventually;
 use crate::support::http::Answer;
 use crate::support::line::Version;
+use crate::support::node::Node;
 use crate::support::platform::DEVPORTAL;
+use crate::without_key_managers::measured;
 
+const CUT_OFF: &str = "headgate_gateway_cut_off";
 const REFUSE: (&str, &str) = ("HEADGATE__GATEWAY__WHEN_CUT_OFF", "refuse");
 /// As it is by default: nobody is reached here who stands still, however long changes wait.
 const NO_LONGER: (&str, &str) = ("HEADGATE__CLUSTER__CHANGE_WAIT_MS", "2100");
@@ -121,6 +124,11 @@ async fn a_gateway_that_is_cut_off_fails_no_known_caller_and_says_how_old_its_wo
     let (_, _, access) = trio.subscriber("Many", 100_000).await;
     let before = answer(&trio, &access).await.expect(200);
     assert_eq!(before.header("headgate-stale"), "");
+    let told = async |gateway: &Node| {
+        let stale = measured(gateway, "headgate_gateway_stale_calls_total").await;
+        (measured(gateway, CUT_OFF).await, stale)
+    };
+    assert_eq!(told(&trio.gateway).await, (0.0, 0.0));
     trio.control.kill();
     let until = Instant::now() + Duration::from_secs(5);
     let mut last = before;
@@ -129,6 +137,8 @@ async fn a_gateway_that_is_cut_off_fails_no_known_caller_and_says_how_old_its_wo
     }
     let age: u64 = last.header("headgate-stale").parse().expect("seconds");
     assert!((2..60).contains(&age), "{age}");
+    let (is_cut_off, stale) = told(&trio.gateway).await;
+    assert!(is_cut_off > 0.5 && stale > 0.5, "{is_cut_off}, {stale}");
     assert!(
         trio.gateway
             .log()
@@ -139,6 +149,10 @@ async fn a_gateway_that_is_cut_off_fails_no_known_caller_and_says_how_old_its_wo
     eventually(20, "it is heard again", || async {
         let answer = answer(&trio, &access).await.expect(200);
         answer.header("headgate-stale").is_empty().then_some(())
+    })
+    .await;
+    eventually(10, "the metric says so", || async {
+        (told(&trio.gateway).await.0 < 0.5).then_some(())
     })
     .await;
 }

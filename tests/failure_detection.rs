@@ -1,6 +1,7 @@
 //! Peers that die, stand still, or are cut off in one way or another: suspected, evicted, and back by
 //! themselves, while nobody waits for them.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -8,6 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::cluster::{CONTROL, members, options, set};
+use crate::cluster_tls::metric;
 use crate::support::eventually;
 use crate::support::http::Call;
 use crate::support::net::{Fault, Net};
@@ -16,6 +18,11 @@ use crate::support::upstream::Upstream;
 
 /// Less than a member may be silent before it is evicted.
 const WAITED_MOST: Duration = Duration::from_secs(4);
+
+/// Asks of a node that are under way.
+const IN_FLIGHT: &str = "headgate_cluster_asks_in_flight";
+/// Its probes that got no answer.
+const FAILED: &str = "headgate_cluster_probes_failed_total";
 
 /// A control plane, a traffic manager and a gateway that reach each other through `net` alone.
 struct Meshed {
@@ -252,14 +259,42 @@ async fn the_times_of_suspicion_and_eviction_are_configured() {
         }
     })
     .await;
+    let length = meshed.gateway.log().len();
     meshed
         .net
         .both_ways("gw1", "tm1", Fault::Delayed(Duration::from_secs(3)));
     until(&meshed.gateway, "tm1", "suspect", 30).await;
+    are_silent(&meshed.gateway, length, &[(1_000, 1_900)]).await;
     meshed.net.both_ways("gw1", "tm1", Fault::None);
     until(&meshed.gateway, "tm1", "up", 60).await;
     let told = turns(&meshed.gateway.log(), "tm1");
     assert!(!told.contains(&"Down".to_owned()), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_peer_is_evicted_as_soon_as_is_configured() {
+    let meshed = Meshed::start(|options| {
+        for (key, value) in [("PROBE", "200"), ("SUSPECT", "1000"), ("EVICT", "1500")] {
+            set(options, &format!("HEADGATE__CLUSTER__{key}_MS"), value);
+        }
+    })
+    .await;
+    let length = meshed.gateway.log().len();
+    meshed.net.both_ways("gw1", "tm1", Fault::Lost);
+    until(&meshed.gateway, "tm1", "down", 30).await;
+    are_silent(&meshed.gateway, length, &[(1_000, 1_900), (1_500, 2_400)]).await;
+}
+
+/// A log tells, since a length of it, of members that were silent for so long and less than so long, milliseconds.
+async fn are_silent(node: &Node, length: usize, bounds: &[(u64, u64)]) {
+    let silent = eventually(10, "the log tells of it", || async {
+        let silent = silences(&since(node, length));
+        (silent.len() >= bounds.len()).then_some(silent)
+    })
+    .await;
+    let mut all = silent.iter().zip(bounds);
+    let is_in_time = all.all(|(ms, (least, most))| (least..most).contains(&ms));
+    assert!(is_in_time, "{silent:?} of {bounds:?}");
 }
 
 fn resident_kib(node: &Node) -> u64 {
@@ -281,22 +316,29 @@ async fn calls_that_are_held_for_a_traffic_manager_that_takes_nothing_cost_littl
         meshed.call(&access).send().await.expect(200);
     }
     let before = resident_kib(&meshed.gateway);
+    assert_eq!(metric(&meshed.gateway, FAILED).await, 0);
     for (from, to) in [("gw1", "tm1"), ("tm1", "gw1")] {
         meshed.net.one_way(from, to, Fault::Held);
     }
     // What asks the peer in vain is held for a while and told so. That asks without end stay within a bound is for `path` and
     // `answering` in the cluster's crate, and for `hostile_cluster`.
-    let mut calls = JoinSet::new();
+    let (mut calls, seen) = (JoinSet::new(), AtomicU64::new(0));
     eventually(60, "it is evicted", || {
         for _ in 0..10 {
             let call = meshed.call(&access);
             calls.spawn(async move { call.send().await.status });
         }
-        let gateway = &meshed.gateway;
-        async move { (health(gateway, "tm1").await == "down").then_some(()) }
+        let (gateway, seen) = (&meshed.gateway, &seen);
+        async move {
+            seen.fetch_max(metric(gateway, IN_FLIGHT).await, Ordering::Relaxed);
+            (health(gateway, "tm1").await == "down").then_some(())
+        }
     })
     .await;
     while calls.join_next().await.is_some() {}
+    let told = seen.load(Ordering::Relaxed);
+    assert!(told > 0, "asks that nobody answers are under way");
+    assert!(metric(&meshed.gateway, FAILED).await > 0);
     let grown = resident_kib(&meshed.gateway).saturating_sub(before);
     assert!(grown < 16 * 1024, "{grown} KiB");
     meshed.net.both_ways("gw1", "tm1", Fault::None);

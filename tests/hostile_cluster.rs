@@ -21,15 +21,15 @@ const IDLE: usize = 1_000;
 const KEPT_KIB: u64 = 16 * 1024;
 
 /// Two members, one of which is dialed by strangers.
-struct Pair {
-    control: Node,
-    traffic: Node,
+pub struct Pair {
+    pub control: Node,
+    pub traffic: Node,
     /// Whose certificate strangers show; none in the clear.
     stolen: Option<PathBuf>,
 }
 
 impl Pair {
-    async fn in_the_clear() -> Self {
+    pub async fn in_the_clear() -> Self {
         let control = Node::start_with(options("cp1", CONTROL, "")).await;
         let seed = control.cluster_address();
         let traffic = Node::start_with(options("tm1", "traffic-manager", &seed)).await;
@@ -40,7 +40,7 @@ impl Pair {
         }
     }
 
-    async fn over_tls() -> Self {
+    pub async fn over_tls() -> Self {
         let control = founder("cp1").await;
         let join = joining("tm1", "traffic-manager", &token(&control));
         let traffic = Node::start_with(join).await;
@@ -72,7 +72,7 @@ impl Pair {
     }
 
     /// What is promised of the node, whatever strangers `attack`: at least `strangers` are counted.
-    async fn withstands(&self, strangers: u64, attack: impl Future<Output = ()>) {
+    pub async fn withstands(&self, strangers: u64, attack: impl Future<Output = ()>) {
         let (counted, resident) = (self.turned_away().await, self.resident_kib());
         attack.await;
         // What has ended there is counted there; closing is the last of it.

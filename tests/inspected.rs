@@ -230,6 +230,75 @@ async fn an_actor_that_hangs_is_answered_for_in_time_with_what_it_showed_last_an
     .await;
 }
 
+/// Both orders about an actor of `tm1`, which is gone, with what is said of them and how long that took.
+async fn both_orders(node: &Node) -> [(u16, Value, Duration); 2] {
+    let mut outcomes = Vec::new();
+    for (method, path) in [
+        ("GET", "/admin/actors/tm1/traffic-manager/policies"),
+        (
+            "POST",
+            "/admin/actors/restart?node=tm1&name=traffic-manager/policies",
+        ),
+    ] {
+        let began = Instant::now();
+        let asked = node.call(method, path).bearer(&node.operator()).send();
+        let answer = asked.await;
+        outcomes.push((answer.status.into(), answer.json(), began.elapsed()));
+    }
+    outcomes.try_into().expect("two")
+}
+
+/// The same at the terminal.
+fn is_said_at_the_terminal(node: &Node) {
+    for words in [&["show"][..], &["restart", "--yes"]] {
+        let name = ["traffic-manager/policies", "--node", "tm1"];
+        let all = [&["actors"], words, &name[..]].concat();
+        let ran = node.command(&all).output().expect("the binary");
+        let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+        assert_eq!(ran.status.code(), Some(1), "{said}");
+        assert!(said.contains("tm1"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn of_an_actor_of_a_node_that_was_killed_it_is_said_in_time_that_the_node_says_nothing() {
+    let mut trio = Trio::start().await;
+    trio.traffic.kill();
+    let at_once = both_orders(&trio.control).await;
+    eventually(20, "it is seen to be down", || async {
+        let seen = ask(&trio.control, "/admin/cluster").await;
+        let mut members = list(&seen, "list").iter();
+        let down = members.any(|one| one["name"] == "tm1" && one["health"] == "down");
+        down.then_some(())
+    })
+    .await;
+    let later = both_orders(&trio.control).await;
+    for (status, body, _) in &later {
+        let why = text(body, "description");
+        assert!(
+            *status == 503 && why.contains("there is no connection with it"),
+            "{body}"
+        );
+    }
+    for (status, body, spent) in at_once.into_iter().chain(later) {
+        assert_eq!(status, 503, "{body}");
+        let why = text(&body, "description");
+        assert!(
+            why.contains("node tm1 says nothing of its actors now: "),
+            "{body}"
+        );
+        assert!(spent < Duration::from_millis(1_500), "{spent:?}");
+    }
+    is_said_at_the_terminal(&trio.control);
+    let (what, of) = (
+        "an actor is started anew",
+        ("actor", "traffic-manager/policies"),
+    );
+    // Of the first one nobody may have known yet that it reached nobody.
+    let outcomes = ["ordered", "", "ordered", "refused: "];
+    trio.control.has_audited(what, of, &outcomes).await;
+}
+
 #[tokio::test]
 async fn an_actor_of_another_node_is_started_anew_by_hand_once_somebody_says_yes_and_that_is_audited()
  {

@@ -159,3 +159,27 @@ async fn a_reload_takes_a_certificate_that_was_replaced_and_open_connections_go_
         200
     );
 }
+
+#[tokio::test]
+async fn a_reload_with_a_certificate_that_is_broken_names_it_and_leaves_all_as_it_was() {
+    let (shop, _upstream) = Shop::start("").await;
+    let node = &shop.node;
+    let new = || node.client_without_connections();
+    let file = node.dir.join("data/tls/server.pem");
+    let good = std::fs::read(&file).expect("a file");
+    std::fs::write(&file, "-----BEGIN CERTIFICATE-----\nnone").expect("written");
+    edit(node, &[("[gateway]\n", &format!("[gateway]\n{LIMIT}"))]);
+    // Each time that it is asked for, and not the first time alone.
+    for _ in 0..2 {
+        let refused = reload(node).expect_err("it is refused");
+        let why = "tls/server.pem and its key cannot be used, the old ones stay: tls/server.pem is no certificate";
+        assert!(refused.contains(why), "{refused}");
+    }
+    let asked = new().call("GET", &format!("{}/livez", node.management));
+    asked.send().await.expect(200);
+    assert_eq!(large(&shop, &new()).await, 200, "nothing else is in force");
+    std::fs::write(&file, good).expect("written");
+    let read = reload(node).expect("it is read");
+    assert!(found(&read)[0].contains(&"gateway.body_limit"), "{read}");
+    assert_eq!(large(&shop, &new()).await, 413);
+}

@@ -287,3 +287,24 @@ fn check_prints_each_value_with_its_origin_and_refuses_an_unknown_key() {
         "{error}"
     );
 }
+
+#[tokio::test]
+async fn a_start_with_a_certificate_that_is_broken_names_the_file_and_what_to_do_which_helps() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let options = || Options {
+        dir: Some(dir.path().to_owned()),
+        ..Options::default()
+    };
+    let mut first = Node::start_with(options()).await;
+    first.kill();
+    let files = ["server.pem", "server-key.pem"].map(|name| dir.path().join("data/tls").join(name));
+    std::fs::write(&files[0], b"\xff\xfe no certificate").expect("written");
+    assert_eq!(Node::ends(&options()).await.code(), Some(1));
+    let log = first.log();
+    let why = ["tls/server.pem is ", "remove both and others are made"];
+    assert!(why.iter().all(|why| log.contains(why)), "{log}");
+    for file in files {
+        std::fs::remove_file(file).expect("removed");
+    }
+    Node::start_with(options()).await;
+}

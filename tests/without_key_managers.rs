@@ -174,6 +174,9 @@ async fn known_consumers_are_served_without_any_key_manager_also_by_a_gateway_th
     let gateway = &world.trio.gateway;
     let answer = serves(gateway, &world.fresh).await;
     let _: u64 = answer.header("headgate-stale").parse().expect("seconds");
+    // A balancer that sent nobody here would make it all for nothing.
+    let ready = gateway.api("GET", "/_headgate/readyz").send().await;
+    assert_eq!(ready.status, 200);
     world.holds(gateway).await;
     assert!(measured(gateway, LOCAL).await >= 4.0);
     assert!(measured(gateway, "headgate_gateway_key_managers_silent").await > 0.5);

@@ -59,8 +59,9 @@ impl CredentialFiles {
     }
 
     fn read(&self, name: &str) -> anyhow::Result<Option<String>> {
-        match fs::read_to_string(self.0.join(name)) {
-            Ok(text) => Ok(Some(text)),
+        match fs::read(self.0.join(name)) {
+            // What is no text is no PEM, of which it is said what to do.
+            Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).with_context(|| format!("{name} cannot be read")),
         }

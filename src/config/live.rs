@@ -79,13 +79,38 @@ mod tests {
     use super::super::{Config, Flags};
     use super::*;
 
-    fn read(text: &str) -> Vec<Effective> {
+    /// A live key of the gateway, and a value that is not its default.
+    const CHANGED: [(&str, &str); 11] = [
+        ("gateway.body_limit", "\"1KB\""),
+        ("gateway.body_timeout_ms", "1001"),
+        ("gateway.connect_timeout_ms", "1002"),
+        ("gateway.enable_outbound_auth_header", "true"),
+        ("gateway.head_timeout_ms", "1003"),
+        ("gateway.idle_timeout_ms", "1004"),
+        ("gateway.max_calls", "1005"),
+        ("gateway.max_connections", "1006"),
+        ("gateway.max_memory", "\"1GB\""),
+        ("gateway.response_timeout_ms", "1007"),
+        ("gateway.websocket_idle_timeout_ms", "1008"),
+    ];
+    const MANUAL: &str = include_str!("../../docs/operations.md");
+
+    fn whole(text: &str) -> Config {
         let flags = Flags {
             config: Some("headgate.toml".into()),
             ..Flags::default()
         };
-        let config = Config::load_text(&flags, text, std::iter::empty());
-        config.unwrap().effective
+        Config::load_text(&flags, text, std::iter::empty()).unwrap()
+    }
+
+    fn read(text: &str) -> Vec<Effective> {
+        whole(text).effective
+    }
+
+    /// A file with one key of the gateway's.
+    fn with(key: &str, value: &str) -> Config {
+        let name = key.strip_prefix("gateway.").unwrap();
+        whole(&format!("[gateway]\n{name} = {value}"))
     }
 
     fn keys(list: &[Effective]) -> Vec<&str> {
@@ -97,6 +122,64 @@ mod tests {
         let all = read("");
         for key in LIVE {
             assert!(keys(&all).contains(&key), "{key}");
+        }
+    }
+
+    #[test]
+    fn every_live_key_is_in_force_on_what_runs_once_it_was_read() {
+        let running = whole("");
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("ca.pem");
+        let key = rcgen::KeyPair::generate().unwrap();
+        let authority = rcgen::CertificateParams::default();
+        let authority = authority.self_signed(&key).unwrap();
+        std::fs::write(&file, authority.pem()).unwrap();
+        let authorities = format!("{file:?}");
+        let of_gateway = CHANGED.into_iter();
+        let of_gateway: Vec<(&str, &str)> = of_gateway
+            .chain([("gateway.upstream_ca", authorities.as_str())])
+            .collect();
+        for &(key, value) in &of_gateway {
+            let read = with(key, value);
+            let found = differences(&running.effective, &read.effective);
+            assert_eq!(keys(&found.live), [key]);
+            let [before, asked] = [&running, &read].map(|one| format!("{:?}", one.gateway));
+            assert_ne!(before, asked, "{key} is read");
+            let after = gateway(&running.gateway, &read.gateway);
+            assert_eq!(format!("{after:?}"), asked, "{key} is in force");
+        }
+        // Those of the log are put in force together, by `telemetry::filter`.
+        let of_log = ["log.access", "log.filter"];
+        let tried = of_gateway.iter().map(|(key, _)| *key).chain(of_log);
+        let mut tried: Vec<&str> = tried.collect();
+        tried.sort_unstable();
+        assert_eq!(tried, LIVE);
+    }
+
+    #[test]
+    fn what_waits_for_a_restart_is_not_in_force_in_part() {
+        let running = whole("");
+        let text = "[gateway]\ntrusted_proxies = \"10.0.0.0/8\"\nhttp_endpoint = \"off\"\nhttps_endpoint = \"off\"\n\
+            allow_loopback_endpoints = true\nwhen_cut_off = \"refuse\"\nmax_stale_s = 60";
+        let read = whole(text);
+        let found = differences(&running.effective, &read.effective);
+        assert_eq!(keys(&found.live), [""; 0]);
+        let after = gateway(&running.gateway, &read.gateway);
+        assert_eq!(format!("{after:?}"), format!("{:?}", running.gateway));
+    }
+
+    #[test]
+    fn the_manual_names_every_key_that_is_live_where_it_tells_of_reloads() {
+        let mut parts = MANUAL.split("\n\n");
+        let told = parts
+            .find(|part| part.contains("told by `headgate reload`"))
+            .unwrap();
+        for key in LIVE {
+            assert!(told.contains(&format!("`{key}`")), "{key} is not named");
+        }
+        let named = told.split('`').skip(1).step_by(2);
+        for key in named.filter(|name| name.starts_with("gateway.") || name.starts_with("log.")) {
+            assert!(LIVE.contains(&key), "{key} waits for a restart");
         }
     }
 

@@ -115,8 +115,8 @@ impl Database {
                     make_file(url).await.map_err(&unavailable)?;
                 }
                 let url = with_mode(url, "rw");
-                let writer = sqlite(1).connect(&url).await.map_err(&unavailable)?;
-                (sqlite(8).connect(&url).await.map_err(unavailable)?, writer)
+                let writer = sqlite(1, &url).await.map_err(&unavailable)?;
+                (sqlite(8, &url).await.map_err(unavailable)?, writer)
             }
         };
         let file = match backend {

@@ -18,8 +18,15 @@ pub(crate) fn pool(connections: u32) -> AnyPoolOptions {
         })
 }
 
-pub(crate) fn sqlite(connections: u32) -> AnyPoolOptions {
-    pool(connections).after_connect(|connection, _| Box::pin(prepare(connection)))
+/// Connections to a file that is there. A pool tries again whatever happens, and keeps what that was to itself: where its
+/// time is up one more try by hand says it.
+pub(crate) async fn sqlite(connections: u32, url: &str) -> Result<AnyPool, sqlx::Error> {
+    let options = pool(connections).after_connect(|connection, _| Box::pin(prepare(connection)));
+    let opened = options.connect(url).await;
+    if matches!(opened, Err(sqlx::Error::PoolTimedOut)) {
+        try_once(url).await?;
+    }
+    opened
 }
 
 /// Whoever commits has its changes on the server's disk, whatever the server, the role, the database or the URL says
@@ -49,7 +56,11 @@ async fn prepare(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
 /// made a new one would hide the loss. What keeps it from being used is said at once, where a
 /// pool would try until its time is up.
 pub(crate) async fn make_file(url: &str) -> Result<(), sqlx::Error> {
-    let mut made = AnyConnection::connect(&with_mode(url, "rwc")).await?;
+    try_once(&with_mode(url, "rwc")).await
+}
+
+async fn try_once(url: &str) -> Result<(), sqlx::Error> {
+    let mut made = AnyConnection::connect(url).await?;
     prepare(&mut made).await?;
     made.close().await
 }

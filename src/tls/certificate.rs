@@ -61,7 +61,9 @@ impl ServerCertificate {
     /// Takes the certificate in `chain` with its `key`, both PEM.
     pub(super) fn load(chain: PathBuf, key: PathBuf) -> anyhow::Result<Arc<Self>> {
         let seen = stamp(&chain, &key);
-        let (in_force, validity) = read(&chain, &key)?;
+        let (in_force, validity) = read(&chain, &key).context(
+            "the server's certificate cannot be used, replace it and its key, or remove both and others are made",
+        )?;
         let state = Mutex::new(State {
             in_force,
             validity,

@@ -2,6 +2,7 @@
  *
  * FAULTS_FULL=FILE   while FILE exists, no regular file can grow: ENOSPC, as a full disk says.
  *                    What overwrites bytes that are there goes through, as on a full disk.
+ * FAULTS_ROOM=BYTES  this process may make regular files grow by so much in all; then they cannot.
  * FAULTS_CLOCK=FILE  FILE holds the seconds by which the wall clock is ahead (or -behind).
  * FAULTS_STUCK=FILE  while FILE exists, writing what holds its text into broker.db waits, as on a
  *                    disk that hangs; FILE.met holds that text as soon as somebody waits.
@@ -22,12 +23,16 @@
 
 #define REAL(name, type) ((type)dlsym(RTLD_NEXT, name))
 
-static int no_room(int fd, off_t end) {
-    const char *flag = getenv("FAULTS_FULL");
+/* Of a file that would end there afterwards; negative: so many bytes are appended. */
+static int no_room(int fd, off_t end, size_t count) {
+    static long grown;
+    const char *flag = getenv("FAULTS_FULL"), *room = getenv("FAULTS_ROOM");
     struct stat file;
-    if (!flag || fd == 2 || access(flag, F_OK) != 0) return 0;
+    if (fd == 2 || (!room && (!flag || access(flag, F_OK) != 0))) return 0;
     if (fstat(fd, &file) != 0 || !S_ISREG(file.st_mode)) return 0;
     if (end >= 0 && end <= file.st_size) return 0;
+    long more = end < 0 ? (long)count : (long)(end - file.st_size);
+    if (room && __sync_add_and_fetch(&grown, more) <= atol(room)) return 0;
     errno = ENOSPC;
     return 1;
 }
@@ -62,18 +67,18 @@ ssize_t write(int fd, const void *bytes, size_t count) {
     off_t at = lseek(fd, 0, SEEK_CUR);
     errno = kept;
     if (at >= 0 && (fcntl(fd, F_GETFL) & O_APPEND)) at = -1;
-    if (no_room(fd, at < 0 ? -1 : at + (off_t)count)) return -1;
+    if (no_room(fd, at < 0 ? -1 : at + (off_t)count, count)) return -1;
     return REAL("write", ssize_t (*)(int, const void *, size_t))(fd, bytes, count);
 }
 
 ssize_t pwrite(int fd, const void *bytes, size_t count, off_t at) {
-    if (no_room(fd, at + (off_t)count)) return -1;
+    if (no_room(fd, at + (off_t)count, count)) return -1;
     wait_while_stuck(fd, bytes, count);
     return REAL("pwrite", ssize_t (*)(int, const void *, size_t, off_t))(fd, bytes, count, at);
 }
 
 ssize_t pwrite64(int fd, const void *bytes, size_t count, off64_t at) {
-    if (no_room(fd, at + (off_t)count)) return -1;
+    if (no_room(fd, at + (off_t)count, count)) return -1;
     wait_while_stuck(fd, bytes, count);
     return REAL("pwrite64", ssize_t (*)(int, const void *, size_t, off64_t))(fd, bytes, count, at);
 }

@@ -120,8 +120,13 @@ pub fn message(kind: u16, version: u16, body: &[u8]) -> Vec<u8> {
 
 /// The first words of a node of this id, which speaks these versions of the protocol.
 pub fn hello(id: &str, versions: [u8; 2]) -> Vec<u8> {
+    hello_of("", id, versions)
+}
+
+/// The same of a node of this cluster.
+pub fn hello_of(cluster: &str, id: &str, versions: [u8; 2]) -> Vec<u8> {
     let mut body = versions.to_vec();
-    text(&mut body, "");
+    text(&mut body, cluster);
     member(&mut body, id);
     // The router, others.
     body.extend([1, 0]);

@@ -14,6 +14,7 @@ mod documents;
 mod edges;
 mod exact;
 mod forbidden;
+mod formats;
 mod layers;
 mod local_cluster;
 mod messages;
@@ -26,9 +27,11 @@ mod sizes;
 mod stage;
 mod test;
 mod tokens;
+mod tools;
 #[cfg(test)]
 mod upgrade_tests;
 mod watchdog;
+mod watched;
 mod words;
 mod workspace;
 
@@ -104,6 +107,8 @@ enum Task {
     },
     /// Makes docs/configuration.md of the comments in src/config.
     Configuration,
+    /// Each file of deploy/ by the tool of the program that reads it, where that is on the PATH.
+    Deployed,
     /// Binary, archive, Debian package and chart, with their checksums, in target/package.
     Package,
     /// Build the release binary and run `headgate demo`.
@@ -145,6 +150,7 @@ fn run(task: Task) -> Result<()> {
         Task::Configuration => {
             stages.keep("configuration", || configuration::write(workspace.root()))
         }
+        Task::Deployed => tools::run(&workspace, &mut stages),
         Task::Package => package::run(&workspace, &mut stages)?,
         Task::Cluster { check } => return local_cluster::run(&workspace, check),
         Task::Demo { args } => demo::run(&workspace, &mut stages, &args)?,

@@ -11,6 +11,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use crate::stage::{Stages, run as execute};
+use crate::tools;
 use crate::workspace::Workspace;
 
 /// What goes into the archive beside the binary.
@@ -24,6 +25,8 @@ const CHART: &str = "deploy/helm";
 pub(crate) fn run(workspace: &Workspace, stages: &mut Stages) -> Result<()> {
     let root = workspace.root();
     let out = root.join("target/package");
+    // First: a file that its own program refuses is in no release.
+    tools::run(workspace, stages);
     stages.must("release build", || {
         execute(
             workspace

@@ -44,12 +44,18 @@ pub(crate) fn ensure() -> Result<()> {
 
 /// What is not on a PATH.
 fn missing(path: &OsStr) -> Vec<(&'static str, &'static str)> {
-    let is_there = |program: &str| {
-        let mut folders = std::env::split_paths(path).filter(|folder| folder.is_absolute());
-        folders.any(|folder| is_executable(&folder.join(program)))
-    };
     let programs = PROGRAMS.into_iter();
-    programs.filter(|(name, _)| !is_there(name)).collect()
+    programs.filter(|(name, _)| !is_in(path, name)).collect()
+}
+
+/// Whether a program is on the PATH.
+pub(crate) fn on_path(program: &str) -> bool {
+    is_in(&std::env::var_os("PATH").unwrap_or_default(), program)
+}
+
+fn is_in(path: &OsStr, program: &str) -> bool {
+    let mut folders = std::env::split_paths(path).filter(|folder| folder.is_absolute());
+    folders.any(|folder| is_executable(&folder.join(program)))
 }
 
 fn is_executable(file: &Path) -> bool {

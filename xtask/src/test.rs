@@ -1,7 +1,7 @@
 //! `test`: every test with a PostgreSQL of its own, those of the parts first; the simulated hours of the counters; then
 //! once more the tests of the whole node, with every remotable ask encoded and decoded (PROTOCOLS M). Tests of the actors
 //! alone choose that by themselves, and so do those of whole clusters, for every second node. At the end `cargo xtask
-//! cluster` until all its nodes are ready.
+//! cluster` until all its nodes are ready. Before all of them the files of `deploy/`, by their own tools (`tools`).
 //!
 //! All passes choose the whole workspace: cargo builds a package anew when others beside it want other features of what
 //! they share.
@@ -15,6 +15,7 @@ use crate::postgres::{self, Postgres};
 use crate::programs;
 use crate::sim::{self, Seeds};
 use crate::stage::{Stages, run as command};
+use crate::tools;
 use crate::workspace::Workspace;
 
 /// A node's own setting, which every process takes that a test starts: its handles encode and decode each ask as
@@ -37,6 +38,10 @@ const BESIDE_PARTS: usize = 4;
 /// # Errors
 /// At the first stage that fails; the server is stopped all the same.
 pub(crate) fn run(workspace: &Workspace, stages: &mut Stages, args: &[String]) -> Result<()> {
+    // Whoever narrows the tests asks for nothing of `deploy/`.
+    if args.is_empty() {
+        tools::run(workspace, stages);
+    }
     let build = ["build", "--workspace", "--bins", "--locked"];
     let outcome = stages
         // First: whoever has to install something by hand hears of it before a build.

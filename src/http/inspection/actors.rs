@@ -240,10 +240,10 @@ pub(super) async fn restart(
         }
         Err(error) => {
             let why = seen::why(error);
-            // One that was not understood was not carried out.
+            // Nobody took it or understood it: it was not carried out.
             let outcome = match error {
-                AskError::Unsupported => "refused",
-                _ => "unknown",
+                AskError::Unsupported | AskError::Unavailable | AskError::Overloaded => "refused",
+                AskError::Dropped | AskError::Timeout => "unknown",
             };
             audit(&format!("{outcome}: {why}"));
             Err(silence(&known.name, error))

@@ -48,6 +48,10 @@ pub(crate) fn why(error: AskError) -> String {
              itself, or have both speak the newest (`headgate status` shows what each speaks)"
                 .to_owned()
         }
+        // Nobody there took the ask.
+        AskError::Unavailable => {
+            "there is no connection with it: it is gone, or cut off (`headgate status`)".to_owned()
+        }
         error => error.to_string(),
     }
 }
