@@ -9,6 +9,7 @@
 mod clocks;
 mod cluster;
 mod cuts;
+mod detours;
 mod disturbed;
 mod gateways;
 mod keys;
