@@ -131,6 +131,20 @@ async fn counters_whose_holders_are_both_lost_refuse_until_a_disk_is_back_or_the
     report.finish();
 }
 
+/// Keys of which these two alone know what was granted in a short window, and the others. As soon as one of them votes again
+/// there is a majority, for which both have been silent: what two had who are given up at once is lost until its window
+/// ends (L6).
+async fn parted_by(cluster: &Cluster, keys: &Keys, away: &[&str]) -> [Keys; 2] {
+    let pair = Pair {
+        owner: away[0].to_owned(),
+        standby: away[1].to_owned(),
+    };
+    let (with_both, _) = lost_with(cluster, keys, &pair).await;
+    let of_both = |key: &Key| with_both.keys.iter().any(|held| held.path == key.path);
+    let (lost, kept) = keys.parted(|key| of_both(key) && key.window == Window::Short);
+    [lost, kept]
+}
+
 #[tokio::test]
 async fn without_a_majority_nothing_is_granted_and_calls_are_told_when_to_come_again() {
     let mut cluster = Cluster::start(Setup::default()).await;
@@ -140,6 +154,10 @@ async fn without_a_majority_nothing_is_granted_and_calls_are_told_when_to_come_a
         let fresh = cluster.more_keys(&format!("{}-fresh", run.name), FEW).await;
         let away = *run.random.one_of(&MANAGERS);
         let away: Vec<&str> = MANAGERS.into_iter().filter(|name| *name != away).collect();
+        let parts = [
+            parted_by(&cluster, &keys, &away).await,
+            parted_by(&cluster, &fresh, &away).await,
+        ];
         let load = cluster.offer_twice(&keys, &mut run);
         load.moment(&mut run.random).await;
         for name in &away {
@@ -166,9 +184,10 @@ async fn without_a_majority_nothing_is_granted_and_calls_are_told_when_to_come_a
         // All know the view of before, so that it is active says nothing yet.
         cluster.until_granted(&fresh).await;
         cluster.until_whole().await;
-        for keys in [&keys, &fresh] {
+        for (keys, [lost, kept]) in [&keys, &fresh].into_iter().zip(&parts) {
             let told = cluster.offer_twice(keys, &mut run).end().await;
-            report.judge(&cluster, &run, keys, &told, Least::Nearly);
+            report.judge(&cluster, &run, kept, &told, Least::Nearly);
+            report.judge(&cluster, &run, lost, &told, Least::Nothing);
         }
     }
     report.finish();
