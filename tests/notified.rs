@@ -1,5 +1,5 @@
-//! What a service manager hears of a node (`Type=notify`): that it listens, reads its configuration anew and goes, each
-//! when it is so.
+//! What a service manager hears of a node (`Type=notify`): that it is up, reads its configuration anew and goes, each when
+//! it is so. Of one that is not ready for long `service_manager` tells.
 
 use std::path::Path;
 use std::time::Duration;
@@ -55,10 +55,13 @@ impl Manager {
 }
 
 #[tokio::test]
-async fn a_service_manager_hears_that_a_node_listens_reads_its_configuration_and_goes() {
+async fn a_service_manager_hears_that_a_node_is_up_reads_its_configuration_anew_and_goes() {
     let dir = tempfile::tempdir().expect("a directory");
     let (manager, options) = Manager::of(dir.path());
     let first = async {
+        let waits = manager.hears().await;
+        assert!(waits.starts_with("EXTEND_TIMEOUT_USEC="), "{waits}");
+        assert_eq!(manager.hears().await, "STATUS=running");
         let told = manager.hears().await;
         // At that moment, and not when the node is looked for the next time.
         let log = std::fs::read_to_string(dir.path().join("log")).unwrap_or_default();
