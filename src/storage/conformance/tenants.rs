@@ -40,6 +40,7 @@ const OF_APIM: Reasons = &[
         "meta",
         "what was done to the database; what was done to a tenant has its name in it",
     ),
+    ("retired_nodes", "nodes, which served all tenants"),
     (
         "token_lives",
         "how long keys are kept that sign the tokens of all tenants",
