@@ -53,6 +53,8 @@ const BACKGROUND: &[&str] = &[
     "apim.followers.fence",
     "apim.followers.leave",
     "apim.followers.save",
+    "apim.retired_nodes.create",
+    "apim.retired_nodes.delete",
     "apim.seed",
     "apim.tokens.purge",
     "apim.usage.delete",
